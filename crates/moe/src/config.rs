@@ -1,0 +1,82 @@
+//! Hyperparameters: declared with their defaults beside them, read from TOML or JSON.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+/// Declares hyperparameters with their defaults beside them.
+///
+/// A config file may leave any of them out, and may not misspell one.
+///
+/// ```
+/// moe::config! {
+///     /// How a router of yours is tuned.
+///     pub struct StickyConfig {
+///         /// Share of the previous layer's probabilities.
+///         pub stick: f64 = 0.5,
+///     }
+/// }
+/// assert_eq!(StickyConfig::default().stick, 0.5);
+/// ```
+#[macro_export]
+macro_rules! config {
+    ($(#[$meta:meta])* pub struct $name:ident { $($(#[$doc:meta])* pub $field:ident: $ty:ty = $default:expr,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, $crate::serde::Serialize, $crate::serde::Deserialize)]
+        #[serde(crate = "moe::serde", default, deny_unknown_fields)]
+        pub struct $name { $($(#[$doc])* pub $field: $ty,)* }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+    };
+}
+
+/// What a set of hyperparameters must be: readable, writable, with defaults. `config!` makes one.
+pub trait Hyper: Serialize + DeserializeOwned + Default + Clone {}
+impl<T: Serialize + DeserializeOwned + Default + Clone> Hyper for T {}
+
+/// No hyperparameters at all.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoConfig {}
+
+/// A plug-in chosen by name, with its hyperparameters: `{ kind = "top-k", k = 2 }`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// The name under which the plug-in is registered.
+    pub kind: String,
+    /// Its hyperparameters; what is left out takes its default.
+    #[serde(flatten)]
+    pub options: Map<String, Value>,
+}
+
+impl Choice {
+    /// The plug-in `kind` with all its defaults.
+    pub fn of(kind: &str) -> Self {
+        Self { kind: kind.to_string(), options: Map::new() }
+    }
+
+    /// The same plug-in with one hyperparameter set.
+    ///
+    /// # Panics
+    /// If `value` cannot be written as JSON (no number, text, list or struct of those).
+    pub fn with(mut self, key: &str, value: impl Serialize) -> Self {
+        let value = serde_json::to_value(value).expect("hyperparameters are plain data");
+        self.options.insert(key.to_string(), value);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_choice_keeps_its_options_beside_its_kind() {
+        let choice: Choice = serde_json::from_str(r#"{"kind": "top-k", "k": 2}"#).unwrap();
+        assert_eq!(choice, Choice::of("top-k").with("k", 2));
+        assert_eq!(serde_json::to_string(&choice).unwrap(), r#"{"kind":"top-k","k":2}"#);
+    }
+}

@@ -1,0 +1,110 @@
+//! The socket for expert networks.
+
+use burn::prelude::*;
+use serde_json::Value;
+
+use crate::{
+    Boxed, Choice, ConfigError, Dims, Entry, Erased, Hyper, Init, Pass, Plug, Registry, Socket,
+    read,
+};
+
+/// All experts of one layer. Equal experts are one stacked parameter: few large products, and few
+/// tensors for the optimizer.
+pub trait Experts: Module + Sync + 'static {
+    /// Hyperparameters, as written in a config file.
+    type Config: Hyper;
+    /// The name used in configs.
+    const NAME: &'static str;
+    /// One line on what they compute.
+    const ABOUT: &'static str;
+    /// URL of the paper.
+    const PAPER: &'static str = "";
+
+    /// Do the hyperparameters fit the sizes? Asked before anything is built.
+    fn check(_config: &Self::Config, _dims: Dims) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Fresh experts: `dims.n_experts` of them, on rows of `dims.width`.
+    fn init(config: &Self::Config, dims: Dims, init: &Init) -> Self;
+
+    /// `[E, S, D] -> [E, S, D]`: expert e works on the rows of `slots[e]`, each row by itself.
+    fn forward(&self, pass: &mut Pass, slots: Tensor<3>) -> Tensor<3>;
+
+    /// Floating-point operations of one expert on one row; a multiplication and an addition are two.
+    fn flops_per_row(&self) -> f64;
+}
+
+/// The object-safe face of [`Experts`].
+pub trait DynExperts: Erased<ExpertsSocket> {
+    /// See [`Experts::NAME`].
+    fn name(&self) -> &'static str;
+    /// See [`Experts::forward`].
+    fn forward(&self, pass: &mut Pass, slots: Tensor<3>) -> Tensor<3>;
+    /// See [`Experts::flops_per_row`].
+    fn flops_per_row(&self) -> f64;
+}
+
+impl<X: Experts> DynExperts for X {
+    fn name(&self) -> &'static str {
+        X::NAME
+    }
+    fn forward(&self, pass: &mut Pass, slots: Tensor<3>) -> Tensor<3> {
+        Experts::forward(self, pass, slots)
+    }
+    fn flops_per_row(&self) -> f64 {
+        Experts::flops_per_row(self)
+    }
+}
+
+/// Where experts plug in.
+pub enum ExpertsSocket {}
+
+impl Socket for ExpertsSocket {
+    type Object = dyn DynExperts;
+}
+
+impl<X: Experts> Plug<X> for ExpertsSocket {
+    fn plug(experts: X) -> Box<dyn DynExperts> {
+        Box::new(experts)
+    }
+}
+
+/// Any experts.
+pub type AnyExperts = Boxed<ExpertsSocket>;
+
+/// How registered experts are made.
+#[derive(Clone, Copy)]
+pub struct BuildExperts {
+    /// See [`Experts::check`]; reads the hyperparameters first.
+    pub check: fn(&Choice, Dims) -> Result<(), ConfigError>,
+    /// Checks, then builds.
+    pub init: fn(&Choice, Dims, &Init) -> Result<AnyExperts, ConfigError>,
+}
+
+/// Kinds of experts by name.
+pub type ExpertKinds = Registry<BuildExperts>;
+
+impl ExpertKinds {
+    /// Adds a kind of experts under its [`Experts::NAME`].
+    pub fn with<X: Experts>(mut self) -> Self {
+        let build = BuildExperts {
+            check: |choice, dims| checked::<X>(choice, dims).map(drop),
+            init: |choice, dims, init| {
+                Ok(AnyExperts::new(X::init(&checked::<X>(choice, dims)?, dims, init)))
+            },
+        };
+        self.add(X::NAME, Entry::new::<X::Config>(X::ABOUT, X::PAPER, Value::Null, build));
+        self
+    }
+}
+
+fn checked<X: Experts>(choice: &Choice, dims: Dims) -> Result<X::Config, ConfigError> {
+    let config: X::Config = read("expert", choice)?;
+    X::check(&config, dims).map_err(|message| ConfigError::Invalid {
+        what: "expert",
+        name: X::NAME.to_string(),
+        message,
+    })?;
+    Ok(config)
+}

@@ -1,0 +1,167 @@
+//! The MoE layer: view, route, capacity, dispatch, experts, combine.
+
+use burn::prelude::*;
+
+use crate::{
+    AnyExperts, AnyResidual, AnyRouter, Capacity, Choice, ConfigError, Dims, Engine, ExpertKinds,
+    Init, LayerReport, Level, Pass, Placement, Plan, ResidualRules, Routers, engine::Work,
+    layer_report::of_plan,
+};
+
+crate::config! {
+    /// The MoE layers of a network.
+    pub struct MoeConfig {
+        /// Which blocks have one.
+        pub layers: Placement = Placement::Every(2),
+        /// The number of experts, E.
+        pub experts: usize = 8,
+        /// What is routed as one piece.
+        pub level: Level = Level::Token,
+        /// Who decides.
+        pub router: Choice = Choice::of("top-k"),
+        /// Who works.
+        pub expert: Choice = Choice::of("ffn"),
+        /// How the output joins the stream.
+        pub residual: Choice = Choice::of("add"),
+        /// How many units an expert may take.
+        pub capacity: Capacity = Capacity::default(),
+        /// Who carries the plan out.
+        pub engine: Engine = Engine::Dropless,
+    }
+}
+
+/// Every router, expert and residual rule that a network can be built from.
+#[derive(Clone)]
+pub struct Library {
+    /// Routers by name.
+    pub routers: Routers,
+    /// Kinds of experts by name.
+    pub experts: ExpertKinds,
+    /// Residual rules by name.
+    pub residuals: ResidualRules,
+}
+
+impl Default for Library {
+    /// An empty library.
+    fn default() -> Self {
+        Self {
+            routers: Routers::new("router"),
+            experts: ExpertKinds::new("expert"),
+            residuals: ResidualRules::new("residual rule"),
+        }
+    }
+}
+
+impl Library {
+    /// The config with every default of its plug-ins written out.
+    pub fn complete(&self, config: &MoeConfig) -> Result<MoeConfig, ConfigError> {
+        Ok(MoeConfig {
+            router: self.routers.complete(&config.router)?,
+            expert: self.experts.complete(&config.expert)?,
+            residual: self.residuals.complete(&config.residual)?,
+            ..config.clone()
+        })
+    }
+
+    /// Does the config fit a network of `width` and `depth`? Everything that a person can get
+    /// wrong is found here, before anything is built.
+    pub fn check(&self, config: &MoeConfig, width: usize, depth: usize) -> Result<(), ConfigError> {
+        let wrong = |message| ConfigError::Invalid { what: "moe", name: "config".into(), message };
+        config.layers.check(depth).map_err(wrong)?;
+        config.level.check(width).map_err(wrong)?;
+        config.capacity.check().map_err(wrong)?;
+        if config.experts == 0 {
+            return Err(wrong("experts = 0: there is at least one".into()));
+        }
+        let (router, experts) = dims(config, width);
+        (self.routers.get(&config.router.kind)?.build.check)(&config.router, router)?;
+        (self.experts.get(&config.expert.kind)?.build.check)(&config.expert, experts)?;
+        self.residuals.get(&config.residual.kind)?;
+        Ok(())
+    }
+
+    /// May the layers be used where a unit must not see the units after it?
+    pub fn causal(&self, config: &MoeConfig) -> Result<bool, ConfigError> {
+        let router = self.routers.get(&config.router.kind)?.build.causal;
+        let level = matches!(config.level, Level::Token | Level::Heads(_));
+        let no_layers = config.layers == Placement::NONE;
+        Ok(no_layers || (router && level && !config.capacity.sees_later_units()))
+    }
+}
+
+/// The sizes that the router and the experts are built for.
+fn dims(config: &MoeConfig, width: usize) -> (Dims, Dims) {
+    let n_experts = config.experts;
+    let router = Dims { width: config.level.router_width(width), n_experts };
+    (router, Dims { width: config.level.expert_width(width), n_experts })
+}
+
+/// A layer of experts with a router before it.
+#[derive(Module, Debug)]
+pub struct MoeLayer {
+    /// Who decides.
+    pub router: AnyRouter,
+    /// Who works.
+    pub experts: AnyExperts,
+    /// How the output joins the stream.
+    pub residual: AnyResidual,
+    width: usize,
+    #[module(skip)]
+    level: Level,
+    #[module(skip)]
+    capacity: Capacity,
+    #[module(skip)]
+    engine: Engine,
+}
+
+impl MoeLayer {
+    /// A fresh layer on tokens of `width`.
+    pub fn new(
+        config: &MoeConfig,
+        library: &Library,
+        width: usize,
+        init: &Init,
+    ) -> Result<Self, ConfigError> {
+        let (router, experts) = dims(config, width);
+        let build_router = library.routers.get(&config.router.kind)?.build.init;
+        let build_experts = library.experts.get(&config.expert.kind)?.build.init;
+        let build_residual = library.residuals.get(&config.residual.kind)?.build;
+        Ok(Self {
+            router: build_router(&config.router, router, &init.at("router"))?,
+            experts: build_experts(&config.expert, experts, &init.at("experts"))?,
+            residual: build_residual(&config.residual, width, &init.at("residual"))?,
+            width,
+            level: config.level,
+            capacity: config.capacity.clone(),
+            engine: config.engine,
+        })
+    }
+
+    /// `[B, T, D] -> [B, T, D]`: what the experts make of `x`. The residual is the caller's, see
+    /// [`MoeLayer::join`].
+    pub fn forward(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
+        let shape = x.dims();
+        let (units, payload) = self.level.view(pass, x);
+        let plan = self.capacity.apply(self.router.route(pass, units));
+        self.report(pass, &plan, payload.dims()[2]);
+        let work = Work { experts: &self.experts, row: self.level.expert_width(self.width) };
+        self.engine.run(&plan, &work, pass, payload).reshape(shape)
+    }
+
+    /// Joins a layer's output to the stream, both `[B, T, D]`.
+    pub fn join(&self, pass: &mut Pass, x: Tensor<3>, output: Tensor<3>) -> Tensor<3> {
+        self.residual.join(pass, x, output)
+    }
+
+    fn report(&self, pass: &mut Pass, plan: &Plan, payload_width: usize) {
+        let layer = pass.next_layer();
+        pass.report(|| {
+            let (load, unserved, touched) = of_plan(plan);
+            let units = plan.n_units();
+            let rows = payload_width / self.level.expert_width(self.width);
+            let expert = load.iter().sum::<f64>() * rows as f64 * self.experts.flops_per_row();
+            let flops = expert + units as f64 * self.router.flops_per_unit();
+            LayerReport { layer, units, load, unserved, touched, flops }
+        });
+    }
+}

@@ -1,0 +1,74 @@
+//! What is routed as one piece.
+
+use burn::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::{Condition, Pass};
+
+/// What is routed as one piece, the *unit*.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// Each token by itself; the tokens of one sequence are a group.
+    #[default]
+    Token,
+    /// A whole sequence or picture, scored by the mean of its tokens (Mobile V-MoE).
+    Sequence,
+    /// The whole batch, scored by a [`Condition`] of this width in the pass
+    /// (Mixture-of-Supernets).
+    Batch(usize),
+    /// Each of this many slices of a token by itself (multi-head MoE).
+    Heads(usize),
+}
+
+impl Level {
+    /// What the router scores, `[G, U, S]`, and what is moved, `[G, U, P]`, for `x` of `[B, T, D]`.
+    /// `P` is a whole number of rows of [`Level::expert_width`].
+    ///
+    /// # Panics
+    /// At batch level without a [`Condition`] in the pass.
+    pub fn view(self, pass: &Pass, x: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
+        let [b, t, d] = x.dims();
+        match self {
+            Level::Token => (x.clone(), x),
+            Level::Sequence => (x.clone().mean_dim(1).swap_dims(0, 1), x.reshape([1, b, t * d])),
+            Level::Batch(_) => {
+                let Condition(code) =
+                    pass.get().expect("batch-level routing needs a Condition in the pass");
+                (code.clone().unsqueeze_dim::<3>(0), x.reshape([1, 1, b * t * d]))
+            }
+            Level::Heads(h) => {
+                let heads = x.reshape([b, t * h, d / h]);
+                (heads.clone(), heads)
+            }
+        }
+    }
+
+    /// The width of what the router scores, for tokens of `width`.
+    pub fn router_width(self, width: usize) -> usize {
+        match self {
+            Level::Token | Level::Sequence => width,
+            Level::Batch(code) => code,
+            Level::Heads(h) => width / h,
+        }
+    }
+
+    /// The width of the rows that experts work on.
+    pub fn expert_width(self, width: usize) -> usize {
+        match self {
+            Level::Heads(h) => width / h,
+            _ => width,
+        }
+    }
+
+    /// Does the level fit tokens of `width`?
+    pub fn check(self, width: usize) -> Result<(), String> {
+        match self {
+            Level::Heads(h) if h == 0 || width % h != 0 => {
+                Err(format!("level.heads = {h} does not divide the width {width}"))
+            }
+            Level::Batch(0) => Err("level.batch = 0: the condition's width is at least 1".into()),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! One forward pass: what the layers are told, and what they report.
+
+use std::{
+    any::{Any, TypeId},
+    collections::HashMap,
+};
+
+use burn::prelude::*;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::{LayerReport, stable_hash};
+
+/// One forward pass. Born before the first layer, dropped after the backward pass; the only state
+/// that layers share.
+pub struct Pass {
+    training: bool,
+    progress: f64,
+    seed: u64,
+    streams: u64,
+    slots: HashMap<TypeId, Box<dyn Any>>,
+    losses: Vec<(String, Tensor<1>)>,
+    metrics: Vec<(String, Tensor<1>)>,
+    reports: Option<Vec<LayerReport>>,
+    layers: usize,
+}
+
+/// The token ids of the units, `[B, T]`, for routers that look at them. Text backbones put the
+/// ids; picture backbones put the patch's position.
+#[derive(Clone, Debug)]
+pub struct TokenIds(pub Tensor<2, Int>);
+
+/// What the whole batch is conditioned on, `[1, width]`: an architecture code, a task vector.
+#[derive(Clone, Debug)]
+pub struct Condition(pub Tensor<2>);
+
+impl Pass {
+    /// A pass in training. Everything random in it follows from `seed` and `step`, so that a
+    /// resumed run draws what the uninterrupted one would have drawn.
+    /// `progress` is the share of training done, 0 to 1.
+    pub fn train(seed: u64, step: usize, progress: f64) -> Self {
+        Self::new(true, stable_hash(&format!("pass/{seed}/{step}")), progress)
+    }
+
+    /// A pass in evaluation: the same input gives the same output.
+    pub fn eval() -> Self {
+        Self::new(false, 0, 1.0)
+    }
+
+    fn new(training: bool, seed: u64, progress: f64) -> Self {
+        Self {
+            training,
+            progress,
+            seed,
+            streams: 0,
+            slots: HashMap::new(),
+            losses: Vec::new(),
+            metrics: Vec::new(),
+            reports: None,
+            layers: 0,
+        }
+    }
+
+    /// Asks the MoE layers to report how they routed; it costs a read-back for each layer.
+    pub fn with_reports(mut self) -> Self {
+        self.reports = Some(Vec::new());
+        self
+    }
+
+    /// Is this a training pass? Noise belongs into those only.
+    pub fn training(&self) -> bool {
+        self.training
+    }
+
+    /// The share of training done, 0 to 1; 1 in evaluation.
+    pub fn progress(&self) -> f64 {
+        self.progress
+    }
+
+    /// A generator of its own for whoever asks. In training it differs from step to step, in
+    /// evaluation it is always the same.
+    pub fn rng(&mut self) -> ChaCha8Rng {
+        self.streams += 1;
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        rng.set_stream(self.streams);
+        rng
+    }
+
+    /// Adds a loss that is already weighted; it joins the objective.
+    pub fn loss(&mut self, name: impl Into<String>, value: Tensor<1>) {
+        self.losses.push((name.into(), value));
+    }
+
+    /// The sum of all losses added so far, if there are any.
+    pub fn total_loss(&self) -> Option<Tensor<1>> {
+        self.losses.iter().map(|(_, loss)| loss.clone()).reduce(|a, b| a + b)
+    }
+
+    /// Reports a number that takes no part in training.
+    pub fn metric(&mut self, name: impl Into<String>, value: Tensor<1>) {
+        self.metrics.push((name.into(), value.detach()));
+    }
+
+    /// Losses and metrics, averaged by name over the layers: what is logged.
+    pub fn scalars(&self) -> Vec<(String, f64)> {
+        let mut means: Vec<(String, f64, f64)> = Vec::new();
+        for (name, value) in self.losses.iter().chain(&self.metrics) {
+            let value = f64::from(value.clone().detach().into_scalar::<f32>());
+            match means.iter_mut().find(|(known, ..)| known == name) {
+                Some((_, sum, count)) => (*sum, *count) = (*sum + value, *count + 1.0),
+                None => means.push((name.clone(), value, 1.0)),
+            }
+        }
+        means.into_iter().map(|(name, sum, count)| (name, sum / count)).collect()
+    }
+
+    /// Leaves a value for later layers, keyed by its type.
+    pub fn put<T: Any>(&mut self, value: T) {
+        self.slots.insert(TypeId::of::<T>(), Box::new(value));
+    }
+
+    /// The value of a type, if someone left one.
+    pub fn get<T: Any>(&self) -> Option<&T> {
+        self.slots.get(&TypeId::of::<T>())?.downcast_ref()
+    }
+
+    /// Takes the value of a type away.
+    pub fn take<T: Any>(&mut self) -> Option<T> {
+        self.slots.remove(&TypeId::of::<T>())?.downcast().ok().map(|value| *value)
+    }
+
+    /// Counts the MoE layers of the pass; each asks once and gets its index.
+    pub(crate) fn next_layer(&mut self) -> usize {
+        self.layers += 1;
+        self.layers - 1
+    }
+
+    /// Keeps a report if anyone wants it; making one is the caller's cost, hence the closure.
+    pub(crate) fn report(&mut self, make: impl FnOnce() -> LayerReport) {
+        if let Some(reports) = &mut self.reports {
+            reports.push(make());
+        }
+    }
+
+    /// What the MoE layers reported, in order; empty unless asked for by [`Pass::with_reports`].
+    pub fn reports(&self) -> &[LayerReport] {
+        self.reports.as_deref().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::RngExt;
+
+    #[test]
+    fn slots_are_keyed_by_type() {
+        let mut pass = Pass::eval();
+        pass.put(3_u8);
+        pass.put("text");
+        assert_eq!(pass.get::<u8>(), Some(&3));
+        assert_eq!(pass.take::<&str>(), Some("text"));
+        assert_eq!(pass.take::<&str>(), None);
+    }
+
+    #[test]
+    fn randomness_follows_from_seed_and_step() {
+        let draw = |mut pass: Pass| (pass.rng().random::<u64>(), pass.rng().random::<u64>());
+        let (first, second) = draw(Pass::train(1, 5, 0.0));
+        assert_ne!(first, second);
+        assert_eq!(draw(Pass::train(1, 5, 0.9)), (first, second));
+        assert_ne!(draw(Pass::train(1, 6, 0.0)).0, first);
+        assert_eq!(draw(Pass::eval()), draw(Pass::eval()));
+    }
+
+    #[test]
+    fn losses_add_up_and_scalars_are_means_over_layers() {
+        let one = |x: f32| Tensor::<1>::from_floats([x], &Device::flex());
+        let mut pass = Pass::eval();
+        assert!(pass.total_loss().is_none());
+        pass.loss("balance", one(1.0));
+        pass.loss("balance", one(2.0));
+        pass.metric("entropy", one(7.0));
+        assert_eq!(pass.total_loss().unwrap().into_scalar::<f32>(), 3.0);
+        assert_eq!(pass.scalars(), [("balance".to_string(), 1.5), ("entropy".to_string(), 7.0)]);
+    }
+}

@@ -1,0 +1,128 @@
+//! Which blocks of a network carry a MoE layer.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Which blocks carry a MoE layer; the others keep their dense feed-forward network.
+/// In a config: `"every 2"`, `"last 2"`, `"all"`, `"none"`, or a list of block numbers from 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Value", into = "Value")]
+pub enum Placement {
+    /// Every n-th block, counted so that the last of each n has it: `every 2` of 4 is 1 and 3.
+    Every(usize),
+    /// The last n blocks.
+    Last(usize),
+    /// These blocks, counted from 0.
+    Blocks(Vec<usize>),
+}
+
+impl Placement {
+    /// All blocks.
+    pub const ALL: Placement = Placement::Every(1);
+    /// No block: a dense network.
+    pub const NONE: Placement = Placement::Blocks(Vec::new());
+
+    /// Does block number `block` of `depth` carry a MoE layer?
+    pub fn has(&self, block: usize, depth: usize) -> bool {
+        match self {
+            Placement::Every(n) => (block + 1).is_multiple_of(*n),
+            Placement::Last(n) => block + n >= depth,
+            Placement::Blocks(blocks) => blocks.contains(&block),
+        }
+    }
+
+    /// Are all blocks named there, in a network of `depth` blocks?
+    pub fn check(&self, depth: usize) -> Result<(), String> {
+        match self {
+            Placement::Blocks(blocks) => match blocks.iter().find(|block| **block >= depth) {
+                Some(block) => {
+                    Err(format!("layers: there is no block {block}, only 0 to {}", depth - 1))
+                }
+                None => Ok(()),
+            },
+            Placement::Last(n) if *n > depth => {
+                Err(format!("layers = \"last {n}\": there are only {depth} blocks"))
+            }
+            Placement::Every(n) if *n > depth => Err(format!(
+                "layers = \"every {n}\": with {depth} blocks that is none; write \"none\""
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+const FORMS: &str = r#""every N", "last N", "all", "none", or a list of block numbers"#;
+
+impl FromStr for Placement {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("layers = {text:?}; it is {FORMS}");
+        let count = |n: &str| n.parse().ok().filter(|n| *n > 0).ok_or_else(wrong);
+        match text.split_whitespace().collect::<Vec<_>>()[..] {
+            ["all"] => Ok(Placement::ALL),
+            ["none"] => Ok(Placement::NONE),
+            ["every", n] => Ok(Placement::Every(count(n)?)),
+            ["last", n] => Ok(Placement::Last(count(n)?)),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl TryFrom<Value> for Placement {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        match value {
+            Value::String(text) => text.parse(),
+            Value::Array(_) => serde_json::from_value(value)
+                .map(Placement::Blocks)
+                .map_err(|err| format!("layers: {err}")),
+            other => Err(format!("layers = {other}; it is {FORMS}")),
+        }
+    }
+}
+
+impl From<Placement> for Value {
+    fn from(placement: Placement) -> Value {
+        match placement {
+            Placement::ALL => "all".into(),
+            Placement::Every(n) => format!("every {n}").into(),
+            Placement::Last(n) => format!("last {n}").into(),
+            Placement::Blocks(blocks) if blocks.is_empty() => "none".into(),
+            Placement::Blocks(blocks) => blocks.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blocks(text: &str) -> Vec<usize> {
+        let placement: Placement = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&placement).unwrap(), text);
+        (0..4).filter(|block| placement.has(*block, 4)).collect()
+    }
+
+    #[test]
+    fn the_forms() {
+        assert_eq!(blocks(r#""every 2""#), [1, 3]);
+        assert_eq!(blocks(r#""last 3""#), [1, 2, 3]);
+        assert_eq!(blocks(r#""all""#), [0, 1, 2, 3]);
+        assert_eq!(blocks(r#""none""#), [] as [usize; 0]);
+        assert_eq!(blocks("[0,2]"), [0, 2]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        assert!("every 0".parse::<Placement>().unwrap_err().contains("\"every N\""));
+        assert!("evry 2".parse::<Placement>().is_err());
+        assert!(Placement::Blocks(vec![1, 4]).check(4).unwrap_err().contains("no block 4"));
+        assert!(Placement::Last(5).check(4).is_err());
+        assert!(Placement::Every(5).check(4).is_err());
+        assert!(Placement::NONE.check(4).is_ok());
+    }
+}

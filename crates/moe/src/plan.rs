@@ -1,0 +1,148 @@
+//! Who goes where, and with what weight. Every routing algorithm ends in a [`Plan`].
+
+use burn::prelude::*;
+
+/// A routing decision for one layer and one pass.
+///
+/// A closed enum: engines, capacity, reports and pruning must each handle every form, and the
+/// compiler says what a new form breaks.
+#[derive(Clone, Debug)]
+pub enum Plan {
+    /// Each unit names its experts. Top-k, Switch, hash, random, sigmoid, DeepSeek, ...
+    TokenChoice {
+        /// `[G, U, K]`, each in `0..=n_experts`; `n_experts` itself is the null expert, "no one".
+        /// So a variable number of choices, dropped choices and null experts are all one case.
+        experts: Tensor<3, Int>,
+        /// `[G, U, K]`; the weight of a null choice does not count.
+        weights: Tensor<3>,
+        /// E.
+        n_experts: usize,
+    },
+    /// Each expert names its units. Expert choice.
+    ExpertChoice {
+        /// `[G, E, C]`, each in `0..n_units`.
+        units: Tensor<3, Int>,
+        /// `[G, E, C]`.
+        weights: Tensor<3>,
+        /// U.
+        n_units: usize,
+    },
+    /// Each slot is a mixture of units, and each unit a mixture of slots. Soft MoE, optimal transport.
+    Soft {
+        /// `[G, U, E, C]`: the share of each unit in each slot.
+        dispatch: Tensor<4>,
+        /// `[G, U, E, C]`: the share of each slot's output in each unit's.
+        combine: Tensor<4>,
+    },
+    /// Each unit visits all the experts. The classic mixture of experts.
+    Dense {
+        /// `[G, U, E]`.
+        weights: Tensor<3>,
+    },
+}
+
+impl Plan {
+    /// How many units the plan routes, `G * U`.
+    pub fn n_units(&self) -> usize {
+        match self {
+            Plan::TokenChoice { experts, .. } => experts.dims()[0] * experts.dims()[1],
+            Plan::ExpertChoice { units, n_units, .. } => units.dims()[0] * n_units,
+            Plan::Soft { dispatch, .. } => dispatch.dims()[0] * dispatch.dims()[1],
+            Plan::Dense { weights } => weights.dims()[0] * weights.dims()[1],
+        }
+    }
+
+    /// How many experts there are, the null expert not counted.
+    pub fn n_experts(&self) -> usize {
+        match self {
+            Plan::TokenChoice { n_experts, .. } => *n_experts,
+            Plan::ExpertChoice { units, .. } => units.dims()[1],
+            Plan::Soft { dispatch, .. } => dispatch.dims()[2],
+            Plan::Dense { weights } => weights.dims()[2],
+        }
+    }
+
+    /// The same plan as `[G, U, E, C]` dispatch and combine weights. Slow and obviously right: the
+    /// fast engines are tested against it.
+    pub fn to_soft(&self) -> (Tensor<4>, Tensor<4>) {
+        match self.clone() {
+            Plan::Soft { dispatch, combine } => (dispatch, combine),
+            Plan::Dense { weights } => {
+                let [g, u, e] = weights.dims();
+                // C = U: slot c of every expert holds unit c.
+                let slot = Tensor::<2>::eye(u, &weights.device()).reshape([1, u, 1, u]);
+                let slot = slot.expand([g, u, e, u]);
+                (slot.clone(), slot * weights.unsqueeze_dim::<4>(3))
+            }
+            Plan::TokenChoice { experts, weights, n_experts } => {
+                // [G, U, K, E] -> [G, U, E]; the null expert has no column, so it vanishes here.
+                let chosen = one_hot(experts, n_experts);
+                let weights = (chosen * weights.unsqueeze_dim::<4>(3)).sum_dim(2);
+                Plan::Dense { weights: weights.squeeze_dim::<3>(2) }.to_soft()
+            }
+            Plan::ExpertChoice { units, weights, n_units } => {
+                // [G, E, C, U] -> [G, U, E, C]
+                let claimed = one_hot(units, n_units);
+                let combine = claimed.clone() * weights.unsqueeze_dim::<4>(3);
+                (claimed.permute([0, 3, 1, 2]), combine.permute([0, 3, 1, 2]))
+            }
+        }
+    }
+}
+
+/// `[A, B, C] -> [A, B, C, n]`; an index of `n` or more gives a row of zeros.
+///
+/// Unlike Burn's, it takes `n == 1` and reads nothing back from the device.
+pub fn one_hot(indices: Tensor<3, Int>, n: usize) -> Tensor<4> {
+    let [a, b, c] = indices.dims();
+    let class = Tensor::<1, Int>::arange(0..n as i64, &indices.device()).reshape([1, 1, 1, n]);
+    indices.unsqueeze_dim::<4>(3).expand([a, b, c, n]).equal(class.expand([a, b, c, n])).float()
+}
+
+/// The indices and values of the `k` largest along the last axis, largest first.
+/// `[G, U, N] -> [G, U, k]` twice; the values carry gradients. Among equals the first wins.
+///
+/// # Panics
+/// If `k` is larger than N.
+pub fn top_k(scores: Tensor<3>, k: usize) -> (Tensor<3, Int>, Tensor<3>) {
+    let [_, _, n] = scores.dims();
+    assert!(k <= n, "cannot choose {k} of {n}");
+    let mut left = scores.clone().detach();
+    let mut picks = Vec::with_capacity(k);
+    let class = Tensor::<1, Int>::arange(0..n as i64, &scores.device()).reshape([1, 1, n]);
+    for _ in 0..k {
+        let best = left.clone().argmax(2).cast(burn::tensor::IntDType::I32);
+        left = left.mask_fill(class.clone().equal(best.clone()), f32::NEG_INFINITY);
+        picks.push(best);
+    }
+    let indices = Tensor::cat(picks, 2);
+    (indices.clone(), scores.gather(2, indices))
+}
+
+/// The values of an index tensor on the host, row by row.
+pub(crate) fn to_host<const D: usize>(indices: &Tensor<D, Int>) -> Vec<usize> {
+    indices.to_data().iter::<i64>().map(|i| i as usize).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn top_k_takes_the_largest_and_the_first_among_equals() {
+        let scores = Tensor::<3>::from_floats([[[1.0, 3.0, 3.0, 2.0]]], &Device::flex());
+        let (indices, values) = top_k(scores.clone(), 3);
+        assert_eq!(to_host(&indices), [1, 2, 3]);
+        assert_eq!(values.into_data().try_to_vec::<f32>().unwrap(), [3.0, 3.0, 2.0]);
+        assert_eq!(to_host(&top_k(scores, 4).0), [1, 2, 3, 0]);
+    }
+
+    #[test]
+    fn the_null_expert_has_no_column() {
+        let device = Device::flex();
+        let experts = Tensor::<3, Int>::from_ints([[[1, 2]]], &device);
+        let weights = Tensor::<3>::from_floats([[[0.25, 0.75]]], &device);
+        let (_, combine) = Plan::TokenChoice { experts, weights, n_experts: 2 }.to_soft();
+        assert_eq!(combine.into_data().try_to_vec::<f32>().unwrap(), [0.0, 0.25]);
+    }
+}

@@ -1,0 +1,168 @@
+//! Plug-ins by name. A registry is a value: a binary makes one, adds its own, and hands it on.
+
+use indexmap::IndexMap;
+use serde_json::{Value, json};
+
+use crate::{Choice, Hyper};
+
+/// What is wrong with a name or its hyperparameters, in words for the person who typed them.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ConfigError {
+    /// Nothing of that name.
+    #[error("no {what} is named {name:?}; known: {known}")]
+    Unknown {
+        /// What was looked for, "router" say.
+        what: &'static str,
+        /// What was typed.
+        name: String,
+        /// The alternatives, comma separated.
+        known: String,
+    },
+    /// The hyperparameters do not fit: a misspelt key, a wrong type, a value out of range.
+    #[error("{what} {name:?}: {message}")]
+    Invalid {
+        /// What was configured, "router" say.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// One registered plug-in: what it says of itself, and how it is built.
+#[derive(Clone)]
+pub struct Entry<B> {
+    /// One line on what it is.
+    pub about: &'static str,
+    /// URL of the paper; empty where there is none.
+    pub paper: &'static str,
+    /// Facts beside the name, as shown by `bench list`.
+    pub facts: Value,
+    /// Fills in the defaults, or says what is misspelt.
+    complete: fn(Value) -> Result<Value, serde_json::Error>,
+    /// The constructor.
+    pub build: B,
+}
+
+impl<B> Entry<B> {
+    /// An entry whose hyperparameters are a `C`.
+    pub fn new<C: Hyper>(about: &'static str, paper: &'static str, facts: Value, build: B) -> Self {
+        let complete = |options| serde_json::to_value(serde_json::from_value::<C>(options)?);
+        Self { about, paper, facts, complete, build }
+    }
+}
+
+/// Plug-ins of one kind by name, in the order in which they were added.
+#[derive(Clone)]
+pub struct Registry<B> {
+    what: &'static str,
+    entries: IndexMap<&'static str, Entry<B>>,
+}
+
+impl<B> Registry<B> {
+    /// An empty registry of `what` ("router", "task", ...: the word used in messages).
+    pub fn new(what: &'static str) -> Self {
+        Self { what, entries: IndexMap::new() }
+    }
+
+    /// Adds a plug-in.
+    ///
+    /// # Panics
+    /// If the name is taken: two plug-ins of one name are a mistake in the program.
+    pub fn add(&mut self, name: &'static str, entry: Entry<B>) {
+        let clash = self.entries.insert(name, entry);
+        assert!(clash.is_none(), "two plug-ins of kind {} are named {name:?}", self.what);
+    }
+
+    /// All names with their entries, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Entry<B>)> {
+        self.entries.iter().map(|(name, entry)| (*name, entry))
+    }
+
+    /// The entry of a name, or the names that there are.
+    pub fn get(&self, name: &str) -> Result<&Entry<B>, ConfigError> {
+        self.entries.get(name).ok_or_else(|| ConfigError::Unknown {
+            what: self.what,
+            name: name.to_string(),
+            known: self.entries.keys().copied().collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// The choice with every default written out: what a run records, and what its id is made of.
+    pub fn complete(&self, choice: &Choice) -> Result<Choice, ConfigError> {
+        let entry = self.get(&choice.kind)?;
+        let options = (entry.complete)(Value::Object(choice.options.clone()))
+            .map_err(|err| self.invalid(&choice.kind, err))?;
+        match options {
+            Value::Object(options) => Ok(Choice { kind: choice.kind.clone(), options }),
+            other => {
+                Err(self.invalid(&choice.kind, format!("hyperparameters are a table, not {other}")))
+            }
+        }
+    }
+
+    /// The error that hyperparameters of `name` do not fit.
+    pub fn invalid(&self, name: &str, message: impl ToString) -> ConfigError {
+        let (what, name) = (self.what, name.to_string());
+        ConfigError::Invalid { what, name, message: message.to_string() }
+    }
+
+    /// Everything known about the plug-ins, for machines.
+    pub fn to_json(&self) -> Value {
+        let line = |(name, entry): (&'static str, &Entry<B>)| {
+            let defaults = (entry.complete)(json!({})).unwrap_or(Value::Null);
+            json!({ "name": name, "about": entry.about, "paper": entry.paper, "facts": entry.facts, "defaults": defaults })
+        };
+        self.iter().map(line).collect()
+    }
+}
+
+/// Reads the hyperparameters of a choice; a misspelt or ill-typed one is an error that names it.
+pub fn read<C: Hyper>(what: &'static str, choice: &Choice) -> Result<C, ConfigError> {
+    serde_json::from_value(Value::Object(choice.options.clone())).map_err(|err| {
+        ConfigError::Invalid { what, name: choice.kind.clone(), message: err.to_string() }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Two {
+        k: usize,
+    }
+
+    impl Default for Two {
+        fn default() -> Self {
+            Self { k: 2 }
+        }
+    }
+
+    fn registry() -> Registry<()> {
+        let mut registry = Registry::new("router");
+        registry.add("top-k", Entry::new::<Two>("", "", Value::Null, ()));
+        registry.add("soft", Entry::new::<Two>("", "", Value::Null, ()));
+        registry
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_known_ones() {
+        let err = registry().complete(&Choice::of("swich")).unwrap_err();
+        assert_eq!(err.to_string(), r#"no router is named "swich"; known: top-k, soft"#);
+    }
+
+    #[test]
+    fn a_misspelt_key_names_the_right_ones() {
+        let err = registry().complete(&Choice::of("top-k").with("kk", 1)).unwrap_err();
+        assert_eq!(err.to_string(), r#"router "top-k": unknown field `kk`, expected `k`"#);
+    }
+
+    #[test]
+    fn defaults_are_written_out() {
+        let full = registry().complete(&Choice::of("top-k")).unwrap();
+        assert_eq!(full, Choice::of("top-k").with("k", 2));
+    }
+}

@@ -1,0 +1,131 @@
+//! The socket for routing algorithms.
+
+use burn::prelude::*;
+use serde_json::json;
+
+use crate::{
+    Boxed, Choice, ConfigError, Entry, Erased, Hyper, Init, Pass, Plan, Plug, Registry, Socket,
+    read,
+};
+
+/// The sizes a router is built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dims {
+    /// The width of what is scored, D.
+    pub width: usize,
+    /// The number of experts, E.
+    pub n_experts: usize,
+}
+
+/// A routing algorithm: decides which experts each unit visits, and with what weight. It never
+/// moves data.
+pub trait Router: Module + Sync + 'static {
+    /// Hyperparameters, as written in a config file.
+    type Config: Hyper;
+    /// The name used in configs, tables and file names.
+    const NAME: &'static str;
+    /// One line on what it does.
+    const ABOUT: &'static str;
+    /// URL of the paper.
+    const PAPER: &'static str = "";
+    /// Is a unit's plan free of the units after it? Only then may the router be used in a decoder.
+    /// The conformance suite probes it.
+    const CAUSAL: bool = true;
+    /// Does permuting the units permute the plan? The conformance suite probes it where promised.
+    const EQUIVARIANT: bool = true;
+
+    /// Do the hyperparameters fit the sizes? Asked before anything is built.
+    fn check(_config: &Self::Config, _dims: Dims) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// A fresh router. Weights come from `init`, so that they depend on seed and path alone.
+    fn init(config: &Self::Config, dims: Dims, init: &Init) -> Self;
+
+    /// `units` is `[G, U, D]`; units compete for slots within their group.
+    fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan;
+
+    /// Floating-point operations to score one unit; a multiplication and an addition are two.
+    fn flops_per_unit(&self) -> f64;
+}
+
+/// The object-safe face of [`Router`].
+pub trait DynRouter: Erased<RouterSocket> {
+    /// See [`Router::NAME`].
+    fn name(&self) -> &'static str;
+    /// See [`Router::route`].
+    fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan;
+    /// See [`Router::flops_per_unit`].
+    fn flops_per_unit(&self) -> f64;
+}
+
+impl<R: Router> DynRouter for R {
+    fn name(&self) -> &'static str {
+        R::NAME
+    }
+    fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
+        Router::route(self, pass, units)
+    }
+    fn flops_per_unit(&self) -> f64 {
+        Router::flops_per_unit(self)
+    }
+}
+
+/// Where routers plug in.
+pub enum RouterSocket {}
+
+impl Socket for RouterSocket {
+    type Object = dyn DynRouter;
+}
+
+impl<R: Router> Plug<R> for RouterSocket {
+    fn plug(router: R) -> Box<dyn DynRouter> {
+        Box::new(router)
+    }
+}
+
+/// Any router.
+pub type AnyRouter = Boxed<RouterSocket>;
+
+/// How a registered router is made, and what it promises.
+#[derive(Clone, Copy)]
+pub struct BuildRouter {
+    /// See [`Router::CAUSAL`].
+    pub causal: bool,
+    /// See [`Router::EQUIVARIANT`].
+    pub equivariant: bool,
+    /// See [`Router::check`]; reads the hyperparameters first.
+    pub check: fn(&Choice, Dims) -> Result<(), ConfigError>,
+    /// Checks, then builds.
+    pub init: fn(&Choice, Dims, &Init) -> Result<AnyRouter, ConfigError>,
+}
+
+/// Routers by name.
+pub type Routers = Registry<BuildRouter>;
+
+impl Routers {
+    /// Adds a router under its [`Router::NAME`].
+    pub fn with<R: Router>(mut self) -> Self {
+        let build = BuildRouter {
+            causal: R::CAUSAL,
+            equivariant: R::EQUIVARIANT,
+            check: |choice, dims| checked::<R>(choice, dims).map(drop),
+            init: |choice, dims, init| {
+                Ok(AnyRouter::new(R::init(&checked::<R>(choice, dims)?, dims, init)))
+            },
+        };
+        let facts = json!({ "causal": R::CAUSAL, "equivariant": R::EQUIVARIANT });
+        self.add(R::NAME, Entry::new::<R::Config>(R::ABOUT, R::PAPER, facts, build));
+        self
+    }
+}
+
+fn checked<R: Router>(choice: &Choice, dims: Dims) -> Result<R::Config, ConfigError> {
+    let config: R::Config = read("router", choice)?;
+    R::check(&config, dims).map_err(|message| ConfigError::Invalid {
+        what: "router",
+        name: R::NAME.to_string(),
+        message,
+    })?;
+    Ok(config)
+}
