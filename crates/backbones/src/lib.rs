@@ -1,1 +1,166 @@
-//! .
+//! Networks, one file each; each says where its MoE layers may go.
+//!
+//! A backbone knows no task and no router by name: it is built from a [`Brief`].
+
+mod attention;
+mod block;
+mod feed_forward;
+mod transformer_lm;
+mod vit;
+
+pub use attention::{Attention, AttentionConfig, Positions};
+pub use block::{Block, Norm};
+pub use feed_forward::FeedForward;
+pub use transformer_lm::{TransformerLm, TransformerLmConfig};
+pub use vit::{Vit, VitConfig};
+
+use burn::prelude::*;
+use moe::{
+    Boxed, Choice, ConfigError, Domain, Entry, Erased, Hyper, Init, Input, Library, MoeConfig,
+    Pass, Plug, Registry, Socket, read,
+};
+use serde_json::json;
+
+/// All backbones. The list is the table of contents.
+pub fn all() -> Backbones {
+    Backbones::new("backbone").with::<Vit>().with::<TransformerLm>()
+}
+
+/// What a network is to be built for.
+#[derive(Clone, Copy)]
+pub struct Brief<'a> {
+    /// The form of the inputs.
+    pub domain: Domain,
+    /// Outputs at each position: classes, or the vocabulary.
+    pub outputs: usize,
+    /// The MoE layers.
+    pub moe: &'a MoeConfig,
+    /// Where routers, experts and residual rules come from.
+    pub library: &'a Library,
+}
+
+/// A network with places for MoE layers.
+pub trait Backbone: Module + Sync + 'static {
+    /// Hyperparameters, as written in a config file.
+    type Config: Hyper;
+    /// The name used in configs and tables.
+    const NAME: &'static str;
+    /// One line on what it is.
+    const ABOUT: &'static str;
+    /// URL of the paper.
+    const PAPER: &'static str;
+    /// Is an output free of the inputs after it, provided that the MoE layers are?
+    const CAUSAL: bool;
+
+    /// Does the config fit the brief? Everything that a person can get wrong is found here.
+    fn check(config: &Self::Config, brief: &Brief) -> Result<(), ConfigError>;
+
+    /// A fresh network.
+    fn init(config: &Self::Config, brief: &Brief, init: &Init) -> Result<Self, ConfigError>;
+
+    /// A batch of B inputs to `[B, T, outputs]`, with T = 1 for one answer an input.
+    fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3>;
+
+    /// Tokens the blocks see in one input: characters, patches.
+    fn tokens(&self) -> usize;
+
+    /// Floating-point operations for one input, forward, without the MoE layers; a multiplication
+    /// and an addition are two. Matrix products only: norms, activations and softmax are left out.
+    fn dense_flops(&self) -> f64;
+}
+
+/// The object-safe face of [`Backbone`].
+pub trait DynBackbone: Erased<BackboneSocket> {
+    /// See [`Backbone::forward`].
+    fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3>;
+    /// See [`Backbone::tokens`].
+    fn tokens(&self) -> usize;
+    /// See [`Backbone::dense_flops`].
+    fn dense_flops(&self) -> f64;
+}
+
+impl<N: Backbone> DynBackbone for N {
+    fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
+        Backbone::forward(self, pass, input)
+    }
+    fn tokens(&self) -> usize {
+        Backbone::tokens(self)
+    }
+    fn dense_flops(&self) -> f64 {
+        Backbone::dense_flops(self)
+    }
+}
+
+/// Where backbones plug in.
+pub enum BackboneSocket {}
+
+impl Socket for BackboneSocket {
+    type Object = dyn DynBackbone;
+}
+
+impl<N: Backbone> Plug<N> for BackboneSocket {
+    fn plug(network: N) -> Box<dyn DynBackbone> {
+        Box::new(network)
+    }
+}
+
+/// Any backbone.
+pub type AnyBackbone = Boxed<BackboneSocket>;
+
+/// How a registered backbone is made.
+#[derive(Clone, Copy)]
+pub struct BuildBackbone {
+    /// See [`Backbone::CAUSAL`].
+    pub causal: bool,
+    /// See [`Backbone::check`]; reads the hyperparameters first.
+    pub check: fn(&Choice, &Brief) -> Result<(), ConfigError>,
+    /// Checks, then builds.
+    pub init: fn(&Choice, &Brief, &Init) -> Result<AnyBackbone, ConfigError>,
+}
+
+/// Backbones by name.
+#[derive(Clone)]
+pub struct Backbones(Registry<BuildBackbone>);
+
+impl Backbones {
+    fn new(what: &'static str) -> Self {
+        Self(Registry::new(what))
+    }
+
+    /// Adds a backbone under its [`Backbone::NAME`].
+    pub fn with<N: Backbone>(mut self) -> Self {
+        let build = BuildBackbone {
+            causal: N::CAUSAL,
+            check: |choice, brief| checked::<N>(choice, brief).map(drop),
+            init: |choice, brief, init| {
+                Ok(AnyBackbone::new(N::init(&checked::<N>(choice, brief)?, brief, init)?))
+            },
+        };
+        let facts = json!({ "causal": N::CAUSAL });
+        self.0.add(N::NAME, Entry::new::<N::Config>(N::ABOUT, N::PAPER, facts, build));
+        self
+    }
+}
+
+impl std::ops::Deref for Backbones {
+    type Target = Registry<BuildBackbone>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+fn checked<N: Backbone>(choice: &Choice, brief: &Brief) -> Result<N::Config, ConfigError> {
+    let config: N::Config = read("backbone", choice)?;
+    N::check(&config, brief)?;
+    Ok(config)
+}
+
+/// The error that the config of backbone `name` does not fit.
+fn wrong(name: &str, message: impl ToString) -> ConfigError {
+    let (what, name) = ("backbone", name.to_string());
+    ConfigError::Invalid { what, name, message: message.to_string() }
+}
+
+#[cfg(test)]
+mod testing;

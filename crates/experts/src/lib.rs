@@ -1,1 +1,17 @@
-//! .
+//! Kinds of experts, one file each.
+//!
+//! Equal experts are one stacked parameter `[E, ...]`. An idle expert therefore gets a gradient of
+//! zeros rather than none: weight decay and the decay of the optimizer's moments apply to it.
+
+mod ffn;
+mod swiglu;
+
+pub use ffn::{Activation, Ffn, FfnConfig};
+pub use swiglu::{SwiGlu, SwiGluConfig};
+
+use moe::{ExpertKinds, Library};
+
+/// All kinds of experts. The list is the table of contents.
+pub fn all() -> ExpertKinds {
+    Library::default().experts.with::<Ffn>().with::<SwiGlu>()
+}

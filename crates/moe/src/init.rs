@@ -10,7 +10,7 @@ use std::fmt::Display;
 
 use burn::{
     module::{Param, ParamId, RunningState},
-    nn::{LayerNorm, LayerNormConfig, Linear},
+    nn::{Embedding, LayerNorm, LayerNormConfig, Linear, RmsNorm},
     prelude::*,
 };
 use rand::{RngExt, SeedableRng};
@@ -92,6 +92,16 @@ impl Init {
         norm.gamma = part.constant("gamma", [width], 1.0);
         norm.beta = Some(part.constant("beta", [width], 0.0));
         norm
+    }
+
+    /// A root-mean-square norm over the last axis, scale 1.
+    pub fn rms_norm(&self, name: &str, width: usize) -> RmsNorm {
+        RmsNorm { gamma: self.at(name).constant("gamma", [width], 1.0), epsilon: 1e-5 }
+    }
+
+    /// A table of `n` vectors, normal with standard deviation `std`.
+    pub fn embedding(&self, name: &str, n: usize, width: usize, std: f64) -> Embedding {
+        Embedding { weight: self.at(name).normal("weight", [n, width], std) }
     }
 
     /// A tensor that is saved with the network but not trained: a running mean, a bias that an

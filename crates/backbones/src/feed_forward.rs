@@ -1,0 +1,56 @@
+//! The feed-forward half of a block: dense, or a MoE layer.
+
+use burn::{module::Module, prelude::*};
+use moe::{AnyExperts, Choice, ConfigError, Dims, Init, MoeLayer, Pass};
+
+use crate::Brief;
+
+/// The feed-forward half of a block.
+#[derive(Module, Debug)]
+pub enum FeedForward {
+    /// One network for all tokens: a stack of one expert, computed by the same code as experts.
+    Dense(AnyExperts),
+    /// A layer of experts.
+    Moe(MoeLayer),
+}
+
+impl FeedForward {
+    /// What block number `block` of `depth` has: a MoE layer where the brief places one, the
+    /// `dense` network elsewhere.
+    pub fn new(
+        brief: &Brief,
+        dense: &Choice,
+        (block, depth): (usize, usize),
+        width: usize,
+        init: &Init,
+    ) -> Result<Self, ConfigError> {
+        if brief.moe.layers.has(block, depth) {
+            let layer = MoeLayer::new(brief.moe, brief.library, width, &init.at("moe"))?;
+            return Ok(Self::Moe(layer));
+        }
+        let build = brief.library.experts.get(&dense.kind)?.build.init;
+        Ok(Self::Dense(build(dense, Dims { width, n_experts: 1 }, &init.at("dense"))?))
+    }
+
+    /// The stream `x` and its norm `input`, both `[B, T, D]`, to the new stream.
+    pub fn forward(&self, pass: &mut Pass, x: Tensor<3>, input: Tensor<3>) -> Tensor<3> {
+        match self {
+            Self::Dense(network) => {
+                let [b, t, d] = input.dims();
+                x + network.forward(pass, input.reshape([1, b * t, d])).reshape([b, t, d])
+            }
+            Self::Moe(layer) => {
+                let output = layer.forward(pass, input);
+                layer.join(pass, x, output)
+            }
+        }
+    }
+
+    /// Floating-point operations for one token; 0 for a MoE layer, which reports its own.
+    pub fn dense_flops(&self) -> f64 {
+        match self {
+            Self::Dense(network) => network.flops_per_row(),
+            Self::Moe(_) => 0.0,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What the tests of the backbones share.
+
+use burn::{
+    module::Module,
+    optim::{GradientsParams, SgdConfig},
+    prelude::*,
+};
+use moe::{Choice, Dims, Domain, Init, Input, Library, MoeConfig, NoConfig, Pass, Plan, Router};
+
+use crate::{Backbone, Brief};
+
+/// Every unit goes to expert 0.
+#[derive(Module, Debug)]
+struct First {
+    n_experts: usize,
+}
+
+impl Router for First {
+    type Config = NoConfig;
+    const NAME: &'static str = "first";
+    const ABOUT: &'static str = "";
+
+    fn init(_config: &NoConfig, dims: Dims, _init: &Init) -> Self {
+        Self { n_experts: dims.n_experts }
+    }
+
+    fn route(&self, _pass: &mut Pass, units: Tensor<3>) -> Plan {
+        let [g, u, _] = units.dims();
+        let device = units.device().inner();
+        Plan::TokenChoice {
+            experts: Tensor::zeros([g, u, 1], &device),
+            weights: Tensor::ones([g, u, 1], &device),
+            n_experts: self.n_experts,
+        }
+    }
+
+    fn flops_per_unit(&self) -> f64 {
+        0.0
+    }
+}
+
+/// A library with that one router, and MoE layers that use it.
+pub(crate) fn library() -> (Library, MoeConfig) {
+    let empty = Library::default();
+    let library = Library {
+        routers: empty.routers.with::<First>(),
+        experts: experts::all(),
+        residuals: residuals::all(),
+    };
+    (library, MoeConfig { router: Choice::of("first"), experts: 2, ..MoeConfig::default() })
+}
+
+/// A brief for three classes.
+pub(crate) fn brief<'a>(domain: Domain, moe: &'a MoeConfig, library: &'a Library) -> Brief<'a> {
+    Brief { domain, outputs: 3, moe, library }
+}
+
+/// Twenty steps of plain gradient descent on the squared outputs bring them down.
+pub(crate) fn loss_falls<N: Backbone>(mut network: N, input: Input, outputs: usize) {
+    let mut optimizer = SgdConfig::new().init();
+    let mut losses = Vec::new();
+    for step in 0..20 {
+        let mut pass = Pass::train(0, step, 0.0);
+        let y = network.forward(&mut pass, input.clone());
+        assert_eq!(y.dims()[1], outputs);
+        let loss = (y - 1.0).square().mean();
+        losses.push(loss.clone().into_scalar::<f32>());
+        let grads = GradientsParams::from_grads(loss.backward(), &network);
+        network = optimizer.step(0.05, network, grads);
+    }
+    assert!(losses[19] < 0.5 * losses[0], "{losses:?}");
+}

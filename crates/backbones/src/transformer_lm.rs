@@ -1,0 +1,163 @@
+//! A decoder that predicts the next token, with places for MoE layers.
+//!
+//! Radford et al. *Language Models are Unsupervised Multitask Learners*. 2019 (the pre-norm decoder).
+//! Touvron et al. *LLaMA*. 2023. <https://arxiv.org/abs/2302.13971> (RMSNorm, rotary positions,
+//! SwiGLU, no biases).
+//!
+//! x_0  = Embed(ids)                                      (1)
+//! x'_l = x_{l-1} + Attention(RMSNorm(x_{l-1}))           (2), causal, rotary
+//! x_l  = x'_l + FFN(RMSNorm(x'_l))                       (3), FFN or MoE
+//! y    = Head(RMSNorm(x_L))                              (4)
+//!
+//! Differs from LLaMA: the dense network is GELU by default (`dense = { kind = "swiglu" }` is theirs).
+
+use burn::{
+    module::Module,
+    nn::{Embedding, Linear},
+    prelude::*,
+};
+use moe::{Choice, ConfigError, Dims, Domain, Init, Input, Pass, TokenIds, config};
+
+use crate::{Attention, AttentionConfig, Backbone, Block, Brief, Norm, Positions, wrong};
+
+config! {
+    /// Sizes of a decoder.
+    pub struct TransformerLmConfig {
+        /// The width of the stream, D.
+        pub width: usize = 64,
+        /// Blocks.
+        pub depth: usize = 2,
+        /// Attention heads.
+        pub heads: usize = 4,
+        /// The feed-forward network of blocks without a MoE layer.
+        pub dense: Choice = Choice::of("ffn").with("hidden", 128),
+    }
+}
+
+/// A decoder.
+#[derive(Module, Debug)]
+pub struct TransformerLm {
+    embedding: Embedding,
+    blocks: Vec<Block>,
+    norm: Norm,
+    head: Linear,
+    length: usize,
+}
+
+/// What was checked before: text.
+const TEXT: &str = "a transformer-lm is built for text";
+
+fn sizes(domain: Domain) -> Option<(usize, usize)> {
+    match domain {
+        Domain::Text { vocab, length } => Some((vocab, length)),
+        Domain::Image { .. } => None,
+    }
+}
+
+impl Backbone for TransformerLm {
+    type Config = TransformerLmConfig;
+    const NAME: &'static str = "transformer-lm";
+    const ABOUT: &'static str = "pre-norm decoder: RMSNorm, rotary positions, causal";
+    const PAPER: &'static str = "https://arxiv.org/abs/2302.13971";
+    const CAUSAL: bool = true;
+
+    fn check(config: &TransformerLmConfig, brief: &Brief) -> Result<(), ConfigError> {
+        let wrong = |message: String| wrong(Self::NAME, message);
+        sizes(brief.domain)
+            .ok_or_else(|| wrong("it takes text, and the task has pictures".into()))?;
+        if config.depth == 0 {
+            return Err(wrong("depth = 0: there is at least one block".into()));
+        }
+        Attention::check(config.width, config.heads, Positions::CausalRotary).map_err(wrong)?;
+        let dims = Dims { width: config.width, n_experts: 1 };
+        (brief.library.experts.get(&config.dense.kind)?.build.check)(&config.dense, dims)?;
+        brief.library.check(brief.moe, config.width, config.depth)
+    }
+
+    fn init(config: &TransformerLmConfig, brief: &Brief, init: &Init) -> Result<Self, ConfigError> {
+        let (vocab, length) = sizes(brief.domain).expect(TEXT);
+        let d = config.width;
+        let attention = AttentionConfig {
+            width: d,
+            heads: config.heads,
+            positions: Positions::CausalRotary,
+            bias: false,
+        };
+        let norm = |init: &Init, name: &str, width| Norm::Rms(init.rms_norm(name, width));
+        let block = |i| {
+            let init = init.at("blocks").at(i);
+            Block::new(brief, &attention, &config.dense, (i, config.depth), norm, &init)
+        };
+        Ok(Self {
+            embedding: init.embedding("embedding", vocab, d, 0.02),
+            blocks: (0..config.depth).map(block).collect::<Result<_, _>>()?,
+            norm: norm(init, "norm", d),
+            head: init.linear("head", d, brief.outputs, false),
+            length,
+        })
+    }
+
+    fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
+        let Input::Tokens(ids) = input else { panic!("{TEXT}") };
+        pass.put(TokenIds(ids.clone()));
+        let mut x = self.embedding.forward(ids); // (1)
+        for block in &self.blocks {
+            x = block.forward(pass, x); // (2), (3)
+        }
+        self.head.forward(self.norm.forward(x)) // (4)
+    }
+
+    fn tokens(&self) -> usize {
+        self.length
+    }
+
+    fn dense_flops(&self) -> f64 {
+        let head = 2.0 * self.head.weight.lazy_shape().num_elements() as f64;
+        let blocks: f64 = self.blocks.iter().map(|block| block.dense_flops(self.length)).sum();
+        self.length as f64 * (blocks + head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{brief, library, loss_falls};
+
+    const TEXT: Domain = Domain::Text { vocab: 7, length: 6 };
+
+    fn network(device: &Device) -> TransformerLm {
+        let (library, moe) = library();
+        let config = TransformerLmConfig { width: 16, heads: 2, ..TransformerLmConfig::default() };
+        let brief = Brief { outputs: 7, ..brief(TEXT, &moe, &library) };
+        <TransformerLm as Backbone>::init(&config, &brief, &Init::new(0, device)).unwrap()
+    }
+
+    #[test]
+    fn an_output_depends_on_no_later_token() {
+        let device = Device::flex();
+        let network = network(&device);
+        let run = |ids: [i32; 6]| {
+            let ids = Tensor::<2, Int>::from_ints([ids], &device);
+            let y = Backbone::forward(&network, &mut Pass::eval(), Input::Tokens(ids));
+            y.into_data().try_to_vec::<f32>().unwrap()
+        };
+        let (a, b) = (run([1, 2, 3, 4, 5, 6]), run([1, 2, 3, 0, 0, 0]));
+        assert_eq!(a[..3 * 7], b[..3 * 7]);
+        assert_ne!(a[3 * 7..], b[3 * 7..]);
+    }
+
+    #[test]
+    fn it_learns() {
+        let device = Device::flex().autodiff();
+        let ids = Tensor::<2, Int>::from_ints([[1, 2, 3, 4, 5, 6]], &device);
+        loss_falls(network(&device), Input::Tokens(ids), 6);
+    }
+
+    #[test]
+    fn flops_by_hand() {
+        // One MoE layer of two blocks (every 2), so one dense ffn. Attention of a token among 6:
+        // 8*256 + 4*6*16 = 2432, twice; ffn 4*16*128 = 8192; head 2*16*7 = 224.
+        let flops = Backbone::dense_flops(&network(&Device::flex()));
+        assert_eq!(flops, 6.0 * (2.0 * 2432.0 + 8192.0 + 224.0));
+    }
+}

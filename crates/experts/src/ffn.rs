@@ -1,0 +1,136 @@
+//! Feed-forward experts: two matrices with an activation between them.
+//!
+//! Vaswani et al. *Attention Is All You Need*. NeurIPS 2017. <https://arxiv.org/abs/1706.03762>
+//!
+//! FFN(x) = f(x W1 + b1) W2 + b2                (2), there with f = ReLU
+//!
+//! Differs from the paper: f may be GELU, as in ViT and V-MoE; biases may be left out.
+
+use burn::{
+    module::{Module, Param},
+    prelude::*,
+    tensor::activation::{gelu, relu},
+};
+use moe::{Dims, Experts, Init, Pass, config};
+use serde::{Deserialize, Serialize};
+
+/// What stands between the two matrices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activation {
+    /// Gaussian error linear unit, exact.
+    Gelu,
+    /// Rectified linear unit.
+    Relu,
+}
+
+config! {
+    /// Sizes and activation of feed-forward experts.
+    pub struct FfnConfig {
+        /// The hidden width of one expert, H.
+        pub hidden: usize = 64,
+        /// What stands between the two matrices.
+        pub activation: Activation = Activation::Gelu,
+        /// Are there biases?
+        pub bias: bool = true,
+    }
+}
+
+/// A stack of two-matrix networks.
+#[derive(Module, Debug)]
+pub struct Ffn {
+    w1: Param<Tensor<3>>,
+    w2: Param<Tensor<3>>,
+    bias1: Option<Param<Tensor<3>>>,
+    bias2: Option<Param<Tensor<3>>>,
+    #[module(skip)]
+    activation: Activation,
+}
+
+impl Experts for Ffn {
+    type Config = FfnConfig;
+    const NAME: &'static str = "ffn";
+    const ABOUT: &'static str = "two matrices with GELU or ReLU between them";
+    const PAPER: &'static str = "https://arxiv.org/abs/1706.03762";
+
+    fn check(config: &FfnConfig, _dims: Dims) -> Result<(), String> {
+        if config.hidden == 0 { Err("hidden = 0: it is at least 1".into()) } else { Ok(()) }
+    }
+
+    fn init(config: &FfnConfig, dims: Dims, init: &Init) -> Self {
+        let (e, d, h) = (dims.n_experts, dims.width, config.hidden);
+        Self {
+            w1: init.uniform("w1", [e, d, h], 1.0 / (d as f64).sqrt()),
+            w2: init.uniform("w2", [e, h, d], 1.0 / (h as f64).sqrt()),
+            bias1: config.bias.then(|| init.constant("bias1", [e, 1, h], 0.0)),
+            bias2: config.bias.then(|| init.constant("bias2", [e, 1, d], 0.0)),
+            activation: config.activation,
+        }
+    }
+
+    fn forward(&self, _pass: &mut Pass, slots: Tensor<3>) -> Tensor<3> {
+        let inner = plus(slots.matmul(self.w1.val()), &self.bias1);
+        let inner = match self.activation {
+            Activation::Gelu => gelu(inner),
+            Activation::Relu => relu(inner),
+        };
+        plus(inner.matmul(self.w2.val()), &self.bias2) // (2)
+    }
+
+    fn flops_per_row(&self) -> f64 {
+        let [_, d, h] = self.w1.lazy_shape().dims();
+        (2 * 2 * d * h) as f64
+    }
+}
+
+fn plus(x: Tensor<3>, bias: &Option<Param<Tensor<3>>>) -> Tensor<3> {
+    match bias {
+        Some(bias) => x + bias.val(),
+        None => x,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ffn(config: FfnConfig) -> Ffn {
+        let device = Device::flex();
+        let mut ffn = Ffn::init(&config, Dims { width: 2, n_experts: 2 }, &Init::new(0, &device));
+        let w1 = Tensor::from_floats([[[1.0], [1.0]], [[2.0], [-1.0]]], &device);
+        let w2 = Tensor::from_floats([[[1.0, 10.0]], [[3.0, 0.0]]], &device);
+        (ffn.w1, ffn.w2) = (Param::from_tensor(w1), Param::from_tensor(w2));
+        ffn
+    }
+
+    #[test]
+    fn each_expert_has_its_own_matrices() {
+        let config = FfnConfig { hidden: 1, activation: Activation::Relu, bias: false };
+        // Expert 0: (1 + 2) -> (3, 30). Expert 1: relu(2 - 2) = 0; relu(2 + 3) = 5 -> (15, 0).
+        let slots = [[[1.0, 2.0], [-1.0, 0.0]], [[1.0, 2.0], [1.0, -3.0]]];
+        let slots = Tensor::<3>::from_floats(slots, &Device::flex());
+        let out = ffn(config).forward(&mut Pass::eval(), slots).into_data();
+        let expected = [3.0, 30.0, 0.0, 0.0, 0.0, 0.0, 15.0, 0.0];
+        assert_eq!(out.try_to_vec::<f32>().unwrap(), expected);
+    }
+
+    #[test]
+    fn biases_are_added_and_gelu_is_exact() {
+        let config = FfnConfig { hidden: 1, ..FfnConfig::default() };
+        let mut ffn = ffn(config);
+        let bias = [[[0.5, 0.0]], [[0.0, 0.0]]];
+        ffn.bias2 = Some(Param::from_tensor(Tensor::from_floats(bias, &Device::flex())));
+        let slots = Tensor::<3>::from_floats([[[1.0, 0.0]], [[0.0, 0.0]]], &Device::flex());
+        let out = ffn.forward(&mut Pass::eval(), slots).into_data().try_to_vec::<f32>().unwrap();
+        // gelu(1) = 0.5 (1 + erf(1 / sqrt 2)) = 0.8413447
+        assert!((out[0] - 1.3413447).abs() < 1e-6 && (out[1] - 8.413447).abs() < 1e-5, "{out:?}");
+    }
+
+    #[test]
+    fn flops_count_both_matrices() {
+        assert_eq!(
+            Experts::flops_per_row(&ffn(FfnConfig { hidden: 1, ..FfnConfig::default() })),
+            8.0
+        );
+    }
+}
