@@ -16,6 +16,7 @@ use crate::{LayerReport, stable_hash};
 pub struct Pass {
     training: bool,
     progress: f64,
+    ends_step: bool,
     seed: u64,
     streams: u64,
     slots: HashMap<TypeId, Box<dyn Any>>,
@@ -42,6 +43,13 @@ impl Pass {
         Self::new(true, stable_hash(&format!("pass/{seed}/{step}")), progress)
     }
 
+    /// Pass number `index` of the `count` whose gradients make up one step.
+    pub fn micro_batch(mut self, index: usize, count: usize) -> Self {
+        self.seed = stable_hash(&format!("{}/{index}", self.seed));
+        self.ends_step = index + 1 == count;
+        self
+    }
+
     /// A pass in evaluation: the same input gives the same output.
     pub fn eval() -> Self {
         Self::new(false, 0, 1.0)
@@ -51,6 +59,7 @@ impl Pass {
         Self {
             training,
             progress,
+            ends_step: training,
             seed,
             streams: 0,
             slots: HashMap::new(),
@@ -75,6 +84,12 @@ impl Pass {
     /// The share of training done, 0 to 1; 1 in evaluation.
     pub fn progress(&self) -> f64 {
         self.progress
+    }
+
+    /// Is this the last pass before the weights move? Router state that an update rule moves (a
+    /// bias, a threshold) moves now, in training only, so that accumulation changes nothing.
+    pub fn ends_step(&self) -> bool {
+        self.ends_step
     }
 
     /// A generator of its own for whoever asks. In training it differs from step to step, in
@@ -170,7 +185,16 @@ mod tests {
         assert_ne!(first, second);
         assert_eq!(draw(Pass::train(1, 5, 0.9)), (first, second));
         assert_ne!(draw(Pass::train(1, 6, 0.0)).0, first);
+        assert_ne!(draw(Pass::train(1, 5, 0.0).micro_batch(0, 2)).0, first);
         assert_eq!(draw(Pass::eval()), draw(Pass::eval()));
+    }
+
+    #[test]
+    fn a_step_ends_with_its_last_micro_batch() {
+        assert!(Pass::train(0, 0, 0.0).ends_step());
+        assert!(!Pass::train(0, 0, 0.0).micro_batch(0, 2).ends_step());
+        assert!(Pass::train(0, 0, 0.0).micro_batch(1, 2).ends_step());
+        assert!(!Pass::eval().ends_step());
     }
 
     #[test]
