@@ -161,7 +161,8 @@ impl MoeLayer {
             let rows = payload_width / self.level.expert_width(self.width);
             let expert = load.iter().sum::<f64>() * rows as f64 * self.experts.flops_per_row();
             let flops = expert + units as f64 * self.router.flops_per_unit();
-            LayerReport { layer, units, load, unserved, touched, flops }
+            let expert_params = self.experts.num_params() as f64 / load.len() as f64;
+            LayerReport { layer, units, load, unserved, touched, flops, expert_params }
         });
     }
 }

@@ -17,6 +17,8 @@ pub struct LayerReport {
     pub touched: f64,
     /// Floating-point operations of router and experts, padding not counted.
     pub flops: f64,
+    /// Parameters of one expert, on average.
+    pub expert_params: f64,
 }
 
 impl LayerReport {
@@ -25,6 +27,11 @@ impl LayerReport {
         let mean = self.load.iter().sum::<f64>() / self.load.len() as f64;
         let max = self.load.iter().copied().fold(0.0, f64::max);
         if mean > 0.0 { max / mean } else { 1.0 }
+    }
+
+    /// Parameters that had no hand in a unit's output, on average.
+    pub fn idle_params(&self) -> f64 {
+        (self.load.len() as f64 - self.touched) * self.expert_params
     }
 
     /// Joins the report of another batch of the same layer.
@@ -104,11 +111,13 @@ mod tests {
             unserved: 1,
             touched,
             flops: 10.0,
+            expert_params: 5.0,
         };
         let mut sum = report([3.0, 1.0], 1.0);
         assert_eq!(sum.max_over_mean(), 1.5);
         sum.add(&report([1.0, 3.0], 2.0));
         assert_eq!((sum.units, sum.unserved, sum.touched), (8, 2, 1.5));
         assert_eq!(sum.max_over_mean(), 1.0);
+        assert_eq!(sum.idle_params(), 2.5); // (2 experts - 1.5 touched) * 5
     }
 }
