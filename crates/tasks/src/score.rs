@@ -1,0 +1,77 @@
+//! What outputs are worth: cross-entropy, and means over a whole split.
+
+use burn::{prelude::*, tensor::activation::log_softmax};
+
+/// The negative log-likelihood of each label, `[B, T, V]` and `[B, T]` to `[B * T]`, in nats.
+pub fn cross_entropy(output: Tensor<3>, labels: Tensor<2, Int>) -> Tensor<1> {
+    let [b, t, v] = output.dims();
+    let labels = labels.reshape([b * t, 1]);
+    let log_p = log_softmax(output.reshape([b * t, v]), 1);
+    log_p.gather(1, labels).neg().squeeze_dim::<1>(1)
+}
+
+/// Means of measures over many batches, every answer counting alike.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Score {
+    sums: Vec<(&'static str, f64, f64)>,
+}
+
+impl Score {
+    /// Adds a measure's sum over `count` answers.
+    pub fn add(&mut self, name: &'static str, sum: f64, count: usize) {
+        match self.sums.iter_mut().find(|(known, ..)| *known == name) {
+            Some((_, total, answers)) => {
+                *total += sum;
+                *answers += count as f64;
+            }
+            None => self.sums.push((name, sum, count as f64)),
+        }
+    }
+
+    /// The mean of a measure; not a number if nothing was added.
+    pub fn mean(&self, name: &str) -> f64 {
+        let sum = self.sums.iter().find(|(known, ..)| *known == name);
+        sum.map_or(f64::NAN, |(_, sum, count)| sum / count)
+    }
+}
+
+/// Adds loss and accuracy of a batch, `[B, T, V]` against `[B, T]`; gives the loss's sum in nats.
+pub(crate) fn classification(output: Tensor<3>, labels: &Tensor<2, Int>, score: &mut Score) -> f64 {
+    let [b, t, _] = output.dims();
+    let right = output.clone().argmax(2).reshape([b, t]).equal(labels.clone()).int().sum();
+    let nats = f64::from(cross_entropy(output, labels.clone()).sum().into_scalar::<f32>());
+    score.add("accuracy", right.into_scalar::<i32>().into(), b * t);
+    score.add("loss", nats, b * t);
+    nats
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cross_entropy_by_hand() {
+        let device = Device::flex();
+        // Logits 0 and ln 3 give probabilities 1/4 and 3/4.
+        let output = Tensor::<3>::from_floats([[[0.0, 3_f32.ln()], [0.0, 3_f32.ln()]]], &device);
+        let labels = Tensor::<2, Int>::from_ints([[0, 1]], &device);
+        let loss = cross_entropy(output.clone(), labels.clone()).into_data();
+        let loss = loss.try_to_vec::<f32>().unwrap();
+        assert!((loss[0] - 4_f32.ln()).abs() < 1e-6, "{loss:?}");
+        assert!((loss[1] - (4_f32 / 3.0).ln()).abs() < 1e-6, "{loss:?}");
+
+        let mut score = Score::default();
+        classification(output, &labels, &mut score);
+        assert_eq!(score.mean("accuracy"), 0.5);
+        assert!((score.mean("loss") - (16_f64 / 3.0).ln() / 2.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn batches_of_different_sizes_count_by_their_answers() {
+        let mut score = Score::default();
+        score.add("accuracy", 3.0, 3);
+        score.add("accuracy", 0.0, 1);
+        assert_eq!(score.mean("accuracy"), 0.75);
+        assert!(score.mean("loss").is_nan());
+    }
+}

@@ -1,0 +1,111 @@
+//! Language modelling on short English sentences, the default text task.
+//!
+//! Tanaka Corpus, maintained by EDRDG, <https://www.edrdg.org/wiki/index.php/Tanaka_Corpus>
+//! (CC BY 2.0 FR), as shipped by the crate tanaka: the English side of its checked part, one
+//! sentence a line.
+//!
+//! Neighbours in the corpus are often variants of one another, so a random split would leak. Whole
+//! blocks of 100 neighbours go to one split, by a hash of the block's number: a twentieth each to
+//! test and validation. Sentences of those that also stand in training are left out.
+
+use std::{collections::HashSet, sync::Arc};
+
+use moe::{ConfigError, config, stable_hash};
+use tanaka::data::EXAMPLES_SUBSET;
+
+use super::stream::Streams;
+use crate::{DataDir, DataError, LoadTask, Split, Task};
+
+config! {
+    /// How the sentences are shown.
+    pub struct TanakaLmConfig {
+        /// Bytes in a window, T.
+        pub length: usize = 64,
+    }
+}
+
+/// Next-byte prediction on English sentences.
+pub struct TanakaLm;
+
+impl LoadTask for TanakaLm {
+    type Config = TanakaLmConfig;
+    const NAME: &'static str = "tanaka-lm";
+    const ABOUT: &'static str = "next-byte prediction on 1.2 MB of short English sentences";
+    const SOURCE: &'static str = "Tanaka Corpus, EDRDG, https://www.edrdg.org (CC BY 2.0 FR)";
+
+    fn load(config: &TanakaLmConfig, _data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
+        let texts = split(&sentences());
+        match Streams::new(texts.each_ref().map(|text| text.as_bytes()), config.length) {
+            Ok(streams) if config.length > 0 => Ok(Arc::new(streams)),
+            _ => Err(ConfigError::Invalid {
+                what: "task",
+                name: Self::NAME.into(),
+                message: format!("length = {}: it is at least 1, and fits the text", config.length),
+            })?,
+        }
+    }
+}
+
+/// The English sentences, in the corpus's order. A line reads `A: japanese<TAB>english#ID=1_2`.
+fn sentences() -> Vec<&'static str> {
+    EXAMPLES_SUBSET
+        .lines()
+        .filter_map(|line| line.strip_prefix("A: "))
+        .filter_map(|line| line.rsplit_once("#ID="))
+        .filter_map(|(text, _id)| text.split_once('\t'))
+        .map(|(_japanese, english)| english)
+        .collect()
+}
+
+/// Train, valid and test text, one sentence a line.
+fn split(sentences: &[&str]) -> [String; 3] {
+    let mut parts: [Vec<&str>; 3] = Default::default();
+    for (block, members) in sentences.chunks(100).enumerate() {
+        let part = match stable_hash(&format!("tanaka/{block}")) % 20 {
+            0 => Split::Test,
+            1 => Split::Valid,
+            _ => Split::Train,
+        };
+        parts[part as usize].extend(members);
+    }
+    let known: HashSet<&str> = parts[0].iter().copied().collect();
+    for part in &mut parts[1..] {
+        part.retain(|sentence| !known.contains(sentence));
+    }
+    parts.map(|part| part.iter().flat_map(|sentence| [sentence, "\n"]).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_sentence_of_test_or_valid_stands_in_train() {
+        let sentences = sentences();
+        assert_eq!(sentences.len(), 25_854);
+        let [train, valid, test] = split(&sentences);
+        let known: HashSet<&str> = train.lines().collect();
+        assert!(valid.lines().chain(test.lines()).all(|sentence| !known.contains(sentence)));
+        for part in [valid.len(), test.len()] {
+            assert!((30_000..90_000).contains(&part), "{part} of {}", train.len());
+        }
+    }
+
+    #[test]
+    fn hardly_a_byte_is_outside_the_alphabet() {
+        let text = sentences().concat();
+        let outside =
+            text.bytes().filter(|byte| super::super::alphabet::token(*byte) == 96).count();
+        assert!((outside as f64) < 1e-4 * text.len() as f64, "{outside} of {}", text.len());
+    }
+
+    #[test]
+    fn a_window_longer_than_the_text_is_refused() {
+        let load = |length| TanakaLm::load(&TanakaLmConfig { length }, &DataDir::default());
+        assert!(load(64).is_ok());
+        for length in [0, 100_000_000] {
+            let err = load(length).err().unwrap().to_string();
+            assert!(err.contains(&format!("length = {length}")), "{err}");
+        }
+    }
+}

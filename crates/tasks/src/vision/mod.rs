@@ -1,0 +1,5 @@
+//! Pictures.
+
+mod digits;
+
+pub use digits::Digits;
