@@ -38,21 +38,23 @@ pub struct Block {
 }
 
 impl Block {
-    /// Block number `place.0` of `place.1`. `norm` makes a norm of the given name.
+    /// Block number `place.0` of `place.1`, on sequences of `tokens`. `norm` makes a norm of the given name.
     pub fn new(
         brief: &Brief,
         attention: &AttentionConfig,
         dense: &Choice,
         place: (usize, usize),
+        tokens: usize,
         norm: fn(&Init, &str, usize) -> Norm,
         init: &Init,
     ) -> Result<Self, ConfigError> {
         let width = attention.width;
+        let feed_forward = init.at("feed_forward");
         Ok(Self {
             attention_norm: norm(init, "attention_norm", width),
             attention: Attention::new(attention, &init.at("attention")),
             feed_forward_norm: norm(init, "feed_forward_norm", width),
-            feed_forward: FeedForward::new(brief, dense, place, width, &init.at("feed_forward"))?,
+            feed_forward: FeedForward::new(brief, dense, place, [tokens, width], &feed_forward)?,
         })
     }
 

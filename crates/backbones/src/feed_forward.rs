@@ -16,20 +16,21 @@ pub enum FeedForward {
 
 impl FeedForward {
     /// What block number `block` of `depth` has: a MoE layer where the brief places one, the
-    /// `dense` network elsewhere.
+    /// `dense` network elsewhere. The stream is `[B, tokens, width]`.
     pub fn new(
         brief: &Brief,
         dense: &Choice,
         (block, depth): (usize, usize),
-        width: usize,
+        [tokens, width]: [usize; 2],
         init: &Init,
     ) -> Result<Self, ConfigError> {
         if brief.moe.layers.has(block, depth) {
-            let layer = MoeLayer::new(brief.moe, brief.library, width, &init.at("moe"))?;
+            let layer = MoeLayer::new(brief.moe, brief.library, [tokens, width], &init.at("moe"))?;
             return Ok(Self::Moe(layer));
         }
         let build = brief.library.experts.get(&dense.kind)?.build.init;
-        Ok(Self::Dense(build(dense, Dims { width, n_experts: 1 }, &init.at("dense"))?))
+        let dims = Dims { width, n_experts: 1, units: tokens };
+        Ok(Self::Dense(build(dense, dims, &init.at("dense"))?))
     }
 
     /// The stream `x` and its norm `input`, both `[B, T, D]`, to the new stream.

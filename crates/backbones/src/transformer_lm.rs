@@ -63,15 +63,15 @@ impl Backbone for TransformerLm {
 
     fn check(config: &TransformerLmConfig, brief: &Brief) -> Result<(), ConfigError> {
         let wrong = |message: String| wrong(Self::NAME, message);
-        sizes(brief.domain)
+        let (_, length) = sizes(brief.domain)
             .ok_or_else(|| wrong("it takes text, and the task has pictures".into()))?;
         if config.depth == 0 {
             return Err(wrong("depth = 0: there is at least one block".into()));
         }
         Attention::check(config.width, config.heads, Positions::CausalRotary).map_err(wrong)?;
-        let dims = Dims { width: config.width, n_experts: 1 };
+        let dims = Dims { width: config.width, n_experts: 1, units: length };
         (brief.library.experts.get(&config.dense.kind)?.build.check)(&config.dense, dims)?;
-        brief.library.check(brief.moe, config.width, config.depth)
+        brief.library.check(brief.moe, [length, config.width], config.depth)
     }
 
     fn init(config: &TransformerLmConfig, brief: &Brief, init: &Init) -> Result<Self, ConfigError> {
@@ -86,7 +86,7 @@ impl Backbone for TransformerLm {
         let norm = |init: &Init, name: &str, width| Norm::Rms(init.rms_norm(name, width));
         let block = |i| {
             let init = init.at("blocks").at(i);
-            Block::new(brief, &attention, &config.dense, (i, config.depth), norm, &init)
+            Block::new(brief, &attention, &config.dense, (i, config.depth), length, norm, &init)
         };
         Ok(Self {
             embedding: init.embedding("embedding", vocab, d, 0.02),

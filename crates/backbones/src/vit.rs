@@ -76,14 +76,16 @@ impl Backbone for Vit {
             return Err(wrong("depth = 0: there is at least one block".into()));
         }
         Attention::check(config.width, config.heads, Positions::Unordered).map_err(wrong)?;
-        let dims = Dims { width: config.width, n_experts: 1 };
+        let shape = [(height / p) * (width / p), config.width];
+        let dims = Dims { width: config.width, n_experts: 1, units: shape[0] };
         (brief.library.experts.get(&config.dense.kind)?.build.check)(&config.dense, dims)?;
-        brief.library.check(brief.moe, config.width, config.depth)
+        brief.library.check(brief.moe, shape, config.depth)
     }
 
     fn init(config: &VitConfig, brief: &Brief, init: &Init) -> Result<Self, ConfigError> {
         let (channels, height, width) = sizes(brief.domain).expect(PICTURES);
         let (d, p) = (config.width, config.patch);
+        let n = (height / p) * (width / p);
         let attention = AttentionConfig {
             width: d,
             heads: config.heads,
@@ -93,11 +95,11 @@ impl Backbone for Vit {
         let norm = |init: &Init, name: &str, width| Norm::Layer(init.layer_norm(name, width));
         let block = |i| {
             let init = init.at("blocks").at(i);
-            Block::new(brief, &attention, &config.dense, (i, config.depth), norm, &init)
+            Block::new(brief, &attention, &config.dense, (i, config.depth), n, norm, &init)
         };
         Ok(Self {
             patches: init.linear("patches", channels * p * p, d, true),
-            positions: init.normal("positions", [1, (height / p) * (width / p), d], 0.02),
+            positions: init.normal("positions", [1, n, d], 0.02),
             blocks: (0..config.depth).map(block).collect::<Result<_, _>>()?,
             norm: norm(init, "norm", d),
             head: init.linear("head", d, brief.outputs, true),

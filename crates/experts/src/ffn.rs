@@ -96,7 +96,8 @@ mod tests {
 
     fn ffn(config: FfnConfig) -> Ffn {
         let device = Device::flex();
-        let mut ffn = Ffn::init(&config, Dims { width: 2, n_experts: 2 }, &Init::new(0, &device));
+        let dims = Dims { width: 2, n_experts: 2, units: 2 };
+        let mut ffn = Ffn::init(&config, dims, &Init::new(0, &device));
         let w1 = Tensor::from_floats([[[1.0], [1.0]], [[2.0], [-1.0]]], &device);
         let w2 = Tensor::from_floats([[[1.0, 10.0]], [[3.0, 0.0]]], &device);
         (ffn.w1, ffn.w2) = (Param::from_tensor(w1), Param::from_tensor(w2));

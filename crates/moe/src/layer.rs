@@ -63,9 +63,14 @@ impl Library {
         })
     }
 
-    /// Does the config fit a network of `width` and `depth`? Everything that a person can get
-    /// wrong is found here, before anything is built.
-    pub fn check(&self, config: &MoeConfig, width: usize, depth: usize) -> Result<(), ConfigError> {
+    /// Does the config fit a stream `[B, tokens, width]` through `depth` blocks? Everything that a
+    /// person can get wrong is found here, before anything is built.
+    pub fn check(
+        &self,
+        config: &MoeConfig,
+        [tokens, width]: [usize; 2],
+        depth: usize,
+    ) -> Result<(), ConfigError> {
         let wrong = |message| ConfigError::Invalid { what: "moe", name: "config".into(), message };
         config.layers.check(depth).map_err(wrong)?;
         config.level.check(width).map_err(wrong)?;
@@ -73,7 +78,7 @@ impl Library {
         if config.experts == 0 {
             return Err(wrong("experts = 0: there is at least one".into()));
         }
-        let (router, experts) = dims(config, width);
+        let (router, experts) = dims(config, [tokens, width]);
         (self.routers.get(&config.router.kind)?.build.check)(&config.router, router)?;
         (self.experts.get(&config.expert.kind)?.build.check)(&config.expert, experts)?;
         self.residuals.get(&config.residual.kind)?;
@@ -90,10 +95,11 @@ impl Library {
 }
 
 /// The sizes that the router and the experts are built for.
-fn dims(config: &MoeConfig, width: usize) -> (Dims, Dims) {
-    let n_experts = config.experts;
-    let router = Dims { width: config.level.router_width(width), n_experts };
-    (router, Dims { width: config.level.expert_width(width), n_experts })
+fn dims(config: &MoeConfig, [tokens, width]: [usize; 2]) -> (Dims, Dims) {
+    let (level, n_experts) = (config.level, config.experts);
+    let units = level.units(tokens);
+    let router = Dims { width: level.router_width(width), n_experts, units };
+    (router, Dims { width: level.expert_width(width), n_experts, units })
 }
 
 /// A layer of experts with a router before it.
@@ -115,14 +121,14 @@ pub struct MoeLayer {
 }
 
 impl MoeLayer {
-    /// A fresh layer on tokens of `width`.
+    /// A fresh layer in a stream `[B, tokens, width]`.
     pub fn new(
         config: &MoeConfig,
         library: &Library,
-        width: usize,
+        [tokens, width]: [usize; 2],
         init: &Init,
     ) -> Result<Self, ConfigError> {
-        let (router, experts) = dims(config, width);
+        let (router, experts) = dims(config, [tokens, width]);
         let build_router = library.routers.get(&config.router.kind)?.build.init;
         let build_experts = library.experts.get(&config.expert.kind)?.build.init;
         let build_residual = library.residuals.get(&config.residual.kind)?.build;

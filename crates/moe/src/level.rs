@@ -53,6 +53,16 @@ impl Level {
         }
     }
 
+    /// The units of a group, for sequences of `tokens`. At sequence level the batch is the group, and
+    /// its size is not known beforehand; it counts 1.
+    pub fn units(self, tokens: usize) -> usize {
+        match self {
+            Level::Token => tokens,
+            Level::Heads(h) => tokens * h,
+            Level::Sequence | Level::Batch(_) => 1,
+        }
+    }
+
     /// The width of the rows that experts work on.
     pub fn expert_width(self, width: usize) -> usize {
         match self {
@@ -64,7 +74,7 @@ impl Level {
     /// Does the level fit tokens of `width`?
     pub fn check(self, width: usize) -> Result<(), String> {
         match self {
-            Level::Heads(h) if h == 0 || width % h != 0 => {
+            Level::Heads(h) if h == 0 || !width.is_multiple_of(h) => {
                 Err(format!("level.heads = {h} does not divide the width {width}"))
             }
             Level::Batch(0) => Err("level.batch = 0: the condition's width is at least 1".into()),

@@ -15,6 +15,9 @@ pub struct Dims {
     pub width: usize,
     /// The number of experts, E.
     pub n_experts: usize,
+    /// Units of a group in an input of full length, U. At sequence level the batch decides how
+    /// many compete, so it counts 1. Slots that are parameters are sized by it.
+    pub units: usize,
 }
 
 /// A routing algorithm: decides which experts each unit visits, and with what weight. It never

@@ -97,7 +97,7 @@ fn expert_choice(
     // Units count within their group; rows count over all groups.
     let first = Tensor::<1, Int>::arange_step(0..(g * u) as i64, u, &device).reshape([g, 1, 1]);
     let rows = (units.clone() + first).swap_dims(0, 1).reshape([e * g * c]);
-    let slots = payload.clone().reshape([g * u, p]).select(0, rows.clone());
+    let slots = payload.reshape([g * u, p]).select(0, rows.clone());
     let slots = work.forward(pass, slots.reshape([e, g * c, p])).reshape([e * g * c, p]);
     let weights = weights.clone().swap_dims(0, 1).reshape([e * g * c, 1]);
     Tensor::<2>::zeros([g * u, p], &device)

@@ -1,0 +1,101 @@
+//! Expert choice: each expert takes its best units.
+//!
+//! Zhou et al. *Mixture-of-Experts with Expert Choice Routing*. NeurIPS 2022.
+//! <https://arxiv.org/abs/2202.09368>
+//!
+//! k    = n c / e                               (1), n units, e experts, c the factor
+//! S    = softmax(X W)                          (2)
+//! G, I = TopK(S^T, k)                          (2)
+//!
+//! Every expert has the same work by construction, so there is no balance loss. A unit may be taken
+//! by several experts or by none. An expert's choice looks at the whole group: not for decoders.
+//!
+//! Differs from the paper: k is rounded up; units compete within their group, not over the batch;
+//! no bound on the experts of one unit (the paper's section 3.3).
+//!
+//! Not to be confused with: `top-k` with a capacity, where units choose and experts turn away.
+
+use burn::{module::Module, prelude::*, tensor::activation::softmax};
+use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+
+use crate::{check, gate::Gate};
+
+config! {
+    /// How many units an expert takes.
+    pub struct ExpertChoiceConfig {
+        /// Experts for each unit on average, c.
+        pub factor: f64 = 2.0,
+    }
+}
+
+/// Each expert takes its best units.
+#[derive(Module, Debug)]
+pub struct ExpertChoice {
+    gate: Gate,
+    factor: f64,
+}
+
+impl Router for ExpertChoice {
+    type Config = ExpertChoiceConfig;
+    const NAME: &'static str = "expert-choice";
+    const ABOUT: &'static str = "each expert takes its best units";
+    const PAPER: &'static str = "https://arxiv.org/abs/2202.09368";
+    const CAUSAL: bool = false;
+
+    fn check(config: &ExpertChoiceConfig, dims: Dims) -> Result<(), String> {
+        check::factor(config.factor, dims)
+    }
+
+    fn init(config: &ExpertChoiceConfig, dims: Dims, init: &Init) -> Self {
+        Self { gate: Gate::new(dims, init), factor: config.factor }
+    }
+
+    fn route(&self, _pass: &mut Pass, units: Tensor<3>) -> Plan {
+        let s = softmax(self.gate.forward(units), 2); // (2)
+        let [_, n_units, e] = s.dims();
+        let k = (n_units as f64 * self.factor / e as f64).ceil() as usize; // (1)
+        let (units, weights) = top_k(s.swap_dims(1, 2), k.clamp(1, n_units)); // (2)
+        Plan::ExpertChoice { units, weights, n_units }
+    }
+
+    fn flops_per_unit(&self) -> f64 {
+        self.gate.flops()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(s: [[f32; 2]; 4], factor: f64) -> (Tensor<3, Int>, Tensor<3>) {
+        let device = Device::flex();
+        // Rows of the gate are the scores of the units, which are the rows of the identity.
+        let gate = Gate::of(Tensor::from_floats(s, &device));
+        let units = Tensor::<2>::eye(4, &device).unsqueeze::<3>();
+        let plan = ExpertChoice { gate, factor }.route(&mut Pass::eval(), units);
+        let Plan::ExpertChoice { units, weights, .. } = plan else { panic!("experts choose") };
+        (units, weights)
+    }
+
+    #[test]
+    fn a_number_worked_by_hand() {
+        // p of expert 0: 1/2, 1/4, 1/8, 3/4; of expert 1: 1/2, 3/4, 7/8, 1/4. k = 4 * 1 / 2 = 2.
+        let odds = [[1.0, 1.0], [1.0, 3.0], [1.0, 7.0], [3.0, 1.0_f32]];
+        let (units, weights) = route(odds.map(|row| row.map(f32::ln)), 1.0);
+        assert_eq!(units.into_data().try_to_vec::<i32>().unwrap(), [3, 0, 2, 1]);
+        let weights = weights.into_data().try_to_vec::<f32>().unwrap();
+        let expected = [0.75, 0.5, 0.875, 0.75];
+        assert!(weights.iter().zip(expected).all(|(w, x)| (w - x).abs() < 1e-6), "{weights:?}");
+    }
+
+    #[test]
+    fn every_expert_takes_exactly_k_units() {
+        // All units prefer expert 0; both experts take ceil(4 * 1.4 / 2) = 3 different units.
+        let (units, _) = route([[5.0, 0.0], [4.0, 0.0], [3.0, 0.0], [2.0, 0.0]], 1.4);
+        assert_eq!(units.dims(), [1, 2, 3]);
+        for expert in units.into_data().try_to_vec::<i32>().unwrap().chunks_mut(3) {
+            expert.sort_unstable();
+            assert!(expert.windows(2).all(|pair| pair[0] < pair[1]), "{expert:?}");
+        }
+    }
+}

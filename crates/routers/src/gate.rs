@@ -1,0 +1,58 @@
+//! The linear gate that most routers score with: one vector for each expert.
+
+use burn::{
+    module::{Module, Param},
+    prelude::*,
+};
+use moe::{Dims, Init};
+
+/// Scores units by a linear map without bias, s = x W.
+#[derive(Module, Debug)]
+pub(crate) struct Gate {
+    /// `[D, E]`.
+    pub(crate) weight: Param<Tensor<2>>,
+}
+
+impl Gate {
+    /// A fresh gate, uniform within `1 / sqrt(D)`.
+    pub(crate) fn new(dims: Dims, init: &Init) -> Self {
+        let bound = 1.0 / (dims.width as f64).sqrt();
+        Self { weight: init.at("gate").uniform("weight", [dims.width, dims.n_experts], bound) }
+    }
+
+    /// `[G, U, D] -> [G, U, E]`.
+    pub(crate) fn forward(&self, units: Tensor<3>) -> Tensor<3> {
+        let [g, u, d] = units.dims();
+        let [_, e] = self.weight.lazy_shape().dims();
+        units.reshape([g * u, d]).matmul(self.weight.val()).reshape([g, u, e])
+    }
+
+    /// Floating-point operations for one unit, 2 D E.
+    pub(crate) fn flops(&self) -> f64 {
+        2.0 * self.weight.lazy_shape().num_elements() as f64
+    }
+}
+
+#[cfg(test)]
+impl Gate {
+    /// A gate of the given weights, `[D, E]`.
+    pub(crate) fn of(weight: Tensor<2>) -> Self {
+        Self { weight: Param::from_tensor(weight) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_expert_has_a_vector() {
+        let device = Device::flex();
+        let gate = Gate::of(Tensor::from_floats([[1.0, 0.0, 2.0], [0.0, 3.0, 1.0]], &device));
+        let units = Tensor::<3>::from_floats([[[1.0, 2.0]], [[-1.0, 0.0]]], &device);
+        let s = gate.forward(units);
+        assert_eq!(s.dims(), [2, 1, 3]);
+        assert_eq!(s.into_data().try_to_vec::<f32>().unwrap(), [1.0, 6.0, 4.0, -1.0, 0.0, -2.0]);
+        assert_eq!(gate.flops(), 12.0);
+    }
+}

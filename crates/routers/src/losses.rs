@@ -1,0 +1,88 @@
+//! Losses that keep a router balanced and its scores small.
+//!
+//! The same name means different numbers elsewhere, so the convention is part of the name here.
+//! All are means over the units of the pass, in all groups.
+
+use burn::prelude::*;
+use moe::{Pass, one_hot};
+
+/// E sum_i f_i P_i: the balance loss of Switch. f_i is the share of all choices that fell on expert
+/// i, P_i the mean of its probability. `p` is `[G, U, E]` and sums to 1 over the experts, `experts`
+/// is `[G, U, K]`. Choices of the null expert count for no one.
+///
+/// It is 1 at perfect balance for every K, and E / K at collapse onto K experts. (The transformers
+/// library does not divide by K: its value at perfect balance is K.)
+/// Fedus et al. *Switch Transformers*. 2021. <https://arxiv.org/abs/2101.03961>, (4) to (6).
+pub(crate) fn balance(p: Tensor<3>, experts: Tensor<3, Int>) -> Tensor<1> {
+    let [g, u, e] = p.dims();
+    let choices = (experts.dims().iter().product::<usize>()) as f64;
+    let counts = one_hot(experts, e).sum_dim(0).sum_dim(1).sum_dim(2);
+    let f = counts.reshape([e]) / choices;
+    let p = p.sum_dim(0).sum_dim(1).reshape([e]) / (g * u) as f64;
+    (f * p).sum() * e as f64
+}
+
+/// The mean of logsumexp(s)^2: the router z-loss, for scores `[G, U, E]` before any noise.
+///
+/// (ln E)^2 at scores of 0; it falls as scores become small or negative.
+/// Zoph et al. *ST-MoE*. 2022. <https://arxiv.org/abs/2202.08906>, (5).
+pub(crate) fn router_z(scores: Tensor<3>) -> Tensor<1> {
+    let max = scores.clone().detach().max_dim(2);
+    let sum = (scores - max.clone()).exp().sum_dim(2);
+    (sum.log() + max).square().mean()
+}
+
+/// Adds `coefficient` times the loss to the pass; at 0 the loss is not even computed.
+pub(crate) fn add(
+    pass: &mut Pass,
+    name: &'static str,
+    coefficient: f64,
+    loss: impl FnOnce() -> Tensor<1>,
+) {
+    if coefficient > 0.0 {
+        pass.loss(name, loss() * coefficient);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(p: [[f32; 4]; 2], experts: [[i32; 2]; 2]) -> f32 {
+        let device = Device::flex();
+        balance(Tensor::from_floats([p], &device), Tensor::from_ints([experts], &device))
+            .into_scalar()
+    }
+
+    #[test]
+    fn balance_is_one_at_perfect_balance_for_every_k() {
+        // f = P = 1/4 for all four experts: 4 * 4 * 1/16.
+        assert_eq!(value([[0.25; 4]; 2], [[0, 1], [2, 3]]), 1.0);
+        // Confident and balanced is balanced too: P = 1/4 again.
+        let p = [[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]];
+        assert_eq!(value(p, [[0, 1], [2, 3]]), 1.0);
+    }
+
+    #[test]
+    fn balance_is_e_over_k_at_collapse() {
+        // f = P = (1/2, 1/2, 0, 0): 4 * (1/4 + 1/4).
+        assert_eq!(value([[0.5, 0.5, 0.0, 0.0]; 2], [[0, 1], [1, 0]]), 2.0);
+    }
+
+    #[test]
+    fn null_choices_count_for_no_one() {
+        // Two of four choices are null: f = (1/4, 1/4, 0, 0), P = 1/4: 4 * 2/16.
+        assert_eq!(value([[0.25; 4]; 2], [[0, 4], [4, 1]]), 0.5);
+    }
+
+    #[test]
+    fn z_is_the_squared_log_of_the_sum() {
+        let z = |s: [f32; 4]| {
+            router_z(Tensor::<3>::from_floats([[s]], &Device::flex())).into_scalar::<f32>()
+        };
+        assert!((z([0.0; 4]) - 4_f32.ln().powi(2)).abs() < 1e-6);
+        // ln(1 + 2 + 3 + 4) = ln 10; and large scores do not overflow.
+        assert!((z([1_f32, 2.0, 3.0, 4.0].map(f32::ln)) - 10_f32.ln().powi(2)).abs() < 1e-5);
+        assert!((z([1000.0, -1000.0, 0.0, 0.0]) - 1e6).abs() < 1.0);
+    }
+}

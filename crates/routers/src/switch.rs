@@ -1,0 +1,135 @@
+//! Switch routing: each unit goes to its best expert.
+//!
+//! Fedus, Zoph, Shazeer. *Switch Transformers*. JMLR 2022. <https://arxiv.org/abs/2101.03961>
+//!
+//! p(x) = softmax(x W)                          (1), in training with x * U(1 - eps, 1 + eps)
+//! y    = p_i(x) E_i(x),  i = argmax p(x)       (2)
+//! loss = alpha N sum_i f_i P_i                 (4), N experts
+//! f_i  = share of the units whose argmax is i  (5)
+//! P_i  = mean of p_i over the units            (6)
+//!
+//! Differs from the paper: capacity is the layer's (the paper's factor is 1 to 2); the gate's
+//! initial scale is that of all routers here, not a tenth of the usual.
+//!
+//! Not to be confused with: `top-k` at k = 1 with renormalised weights, whose weight is always 1.
+
+use burn::{module::Module, prelude::*, tensor::activation::softmax};
+use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+
+use crate::{check, gate::Gate, losses, noise};
+
+config! {
+    /// What keeps the experts balanced.
+    pub struct SwitchConfig {
+        /// Coefficient of the balance loss, alpha.
+        pub balance: f64 = 0.01,
+        /// Half the range of the factors that inputs are multiplied by in training, eps.
+        pub jitter: f64 = 0.01,
+    }
+}
+
+/// Each unit goes to its best expert.
+#[derive(Module, Debug)]
+pub struct Switch {
+    gate: Gate,
+    #[module(skip)]
+    config: SwitchConfig,
+}
+
+impl Router for Switch {
+    type Config = SwitchConfig;
+    const NAME: &'static str = "switch";
+    const ABOUT: &'static str = "each unit goes to its best expert, weighted by its probability";
+    const PAPER: &'static str = "https://arxiv.org/abs/2101.03961";
+
+    fn check(config: &SwitchConfig, _dims: Dims) -> Result<(), String> {
+        check::coefficient("balance", config.balance)?;
+        check::coefficient("jitter", config.jitter)
+    }
+
+    fn init(config: &SwitchConfig, dims: Dims, init: &Init) -> Self {
+        Self { gate: Gate::new(dims, init), config: config.clone() }
+    }
+
+    fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
+        let p = softmax(self.gate.forward(self.jitter(pass, units)), 2); // (1)
+        let n_experts = p.dims()[2];
+        let (experts, weights) = top_k(p.clone(), 1); // (2)
+        losses::add(pass, "balance", self.config.balance, || {
+            losses::balance(p, experts.clone()) // (4) to (6)
+        });
+        Plan::TokenChoice { experts, weights, n_experts }
+    }
+
+    fn flops_per_unit(&self) -> f64 {
+        self.gate.flops()
+    }
+}
+
+impl Switch {
+    fn jitter(&self, pass: &mut Pass, units: Tensor<3>) -> Tensor<3> {
+        let eps = self.config.jitter;
+        if !pass.training() || eps == 0.0 {
+            return units;
+        }
+        let range = (1.0 - eps, 1.0 + eps);
+        let factors = noise::uniform(pass, units.dims(), range, &units.device().inner());
+        units * factors
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Four experts; unit i of x = identity has score `s[i]`.
+    fn switch(s: [[f32; 4]; 4], jitter: f64) -> Switch {
+        let gate = Gate::of(Tensor::from_floats(s, &Device::flex()));
+        Switch { gate, config: SwitchConfig { balance: 0.01, jitter } }
+    }
+
+    fn route(switch: &Switch, pass: &mut Pass) -> (Vec<i32>, Vec<f32>) {
+        let units = Tensor::<2>::eye(4, &Device::flex()).unsqueeze::<3>();
+        let Plan::TokenChoice { experts, weights, .. } = switch.route(pass, units) else {
+            panic!("units choose")
+        };
+        (experts.into_data().try_to_vec().unwrap(), weights.into_data().try_to_vec().unwrap())
+    }
+
+    #[test]
+    fn the_weight_is_the_probability_of_the_best() {
+        let s = [[1_f32, 2.0, 4.0, 1.0].map(f32::ln); 4]; // p = (1, 2, 4, 1) / 8
+        let mut pass = Pass::eval();
+        let (experts, weights) = route(&switch(s, 0.0), &mut pass);
+        assert_eq!(experts, [2; 4]);
+        assert!(weights.iter().all(|w| (w - 0.5).abs() < 1e-6), "{weights:?}");
+        // f = (0, 0, 1, 0), P_2 = 1/2: loss = 0.01 * 4 * 1/2.
+        assert!((pass.scalars()[0].1 - 0.02).abs() < 1e-7);
+    }
+
+    #[test]
+    fn the_loss_is_alpha_at_uniform() {
+        // Each unit prefers an expert of its own, so f = P = 1/4.
+        let s = [
+            [3.0, 0.0, 0.0, 0.0],
+            [0.0, 3.0, 0.0, 0.0],
+            [0.0, 0.0, 3.0, 0.0],
+            [0.0, 0.0, 0.0, 3.0],
+        ];
+        let mut pass = Pass::eval();
+        route(&switch(s, 0.0), &mut pass);
+        assert!((pass.scalars()[0].1 - 0.01).abs() < 1e-8);
+    }
+
+    #[test]
+    fn jitter_is_for_training_only() {
+        let switch = switch([[1.0, 0.0, 0.0, 0.0]; 4], 0.1);
+        let (_, calm) = route(&switch, &mut Pass::eval());
+        assert!(calm.windows(2).all(|pair| pair[0] == pair[1]), "{calm:?}");
+        let (_, noisy) = route(&switch, &mut Pass::train(0, 0, 0.0));
+        assert!(noisy.windows(2).any(|pair| pair[0] != pair[1]), "{noisy:?}");
+        // Scores within 0.9 and 1.1, so weights within e^s / (e^s + 3).
+        let weight = |s: f32| s.exp() / (s.exp() + 3.0);
+        assert!(noisy.iter().all(|w| (weight(0.9)..=weight(1.1)).contains(w)), "{noisy:?}");
+    }
+}

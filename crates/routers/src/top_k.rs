@@ -1,0 +1,163 @@
+//! Top-k routing: each unit goes to the k experts with the largest scores.
+//!
+//! Shazeer et al. *Outrageously Large Neural Networks*. ICLR 2017. <https://arxiv.org/abs/1701.06538>
+//! Riquelme et al. *V-MoE*. NeurIPS 2021. <https://arxiv.org/abs/2106.05974>
+//! Jiang et al. *Mixtral of Experts*. 2024. <https://arxiv.org/abs/2401.04088>
+//!
+//! s = x W                                      (1)
+//! p = softmax(s)                               (2)
+//! S = top-k(s)                                 (3)
+//! y = sum_{i in S} g_i E_i(x)                  (4)
+//! g_i = p_i                                    (5a) `softmax`: V-MoE, OLMoE, Qwen2
+//! g_i = p_i / sum_{j in S} p_j                 (5b) `renormalised`: Mixtral, Qwen3
+//! g   = softmax(s over S)                      (5c) `top-k-softmax`: Shazeer, GPT-OSS, Granite
+//!
+//! (5b) and (5c) are the same function; both are here because checkpoints are described by either,
+//! and a test holds them together. With k = 1 both give the constant 1, so that the gate learns
+//! from the balance loss alone.
+//!
+//! Differs from the papers: no noise (see the noisy routers), no capacity (the layer's).
+//!
+//! Not to be confused with: `switch`, which is k = 1 with (5a) and jitter.
+
+use burn::{module::Module, prelude::*, tensor::activation::softmax};
+use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+use serde::{Deserialize, Serialize};
+
+use crate::{check, gate::Gate, losses};
+
+/// How the chosen experts are weighted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Weights {
+    /// Softmax over all experts; the weights of the chosen sum to less than 1.
+    Softmax,
+    /// Softmax over all experts, divided by the sum over the chosen.
+    Renormalised,
+    /// Softmax over the chosen alone.
+    TopKSoftmax,
+}
+
+config! {
+    /// How many experts a unit visits, and what keeps them balanced.
+    pub struct TopKConfig {
+        /// Experts for each unit.
+        pub k: usize = 2,
+        /// How the chosen experts are weighted.
+        pub weights: Weights = Weights::Renormalised,
+        /// Coefficient of the balance loss, which is 1 at perfect balance.
+        pub balance: f64 = 0.01,
+        /// Coefficient of the router z-loss.
+        pub z: f64 = 0.0,
+    }
+}
+
+/// Each unit goes to its k best experts.
+#[derive(Module, Debug)]
+pub struct TopK {
+    gate: Gate,
+    #[module(skip)]
+    config: TopKConfig,
+}
+
+impl Router for TopK {
+    type Config = TopKConfig;
+    const NAME: &'static str = "top-k";
+    const ABOUT: &'static str = "each unit goes to the k experts with the largest scores";
+    const PAPER: &'static str = "https://arxiv.org/abs/2401.04088";
+
+    fn check(config: &TopKConfig, dims: Dims) -> Result<(), String> {
+        check::k(config.k, dims)?;
+        check::coefficient("balance", config.balance)?;
+        check::coefficient("z", config.z)?;
+        let constant = config.k == 1 && config.weights != Weights::Softmax;
+        if constant && config.balance == 0.0 && config.z == 0.0 {
+            return Err("k = 1 has the constant weight 1 and gives the gate no gradient; \
+                        set weights = \"softmax\", or balance above 0"
+                .into());
+        }
+        Ok(())
+    }
+
+    fn init(config: &TopKConfig, dims: Dims, init: &Init) -> Self {
+        Self { gate: Gate::new(dims, init), config: config.clone() }
+    }
+
+    fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
+        let s = self.gate.forward(units); // (1)
+        let n_experts = s.dims()[2];
+        let p = softmax(s.clone(), 2); // (2)
+        let (experts, chosen) = top_k(s.clone(), self.config.k); // (3)
+        let weights = match self.config.weights {
+            Weights::Softmax => p.clone().gather(2, experts.clone()), // (5a)
+            Weights::Renormalised => {
+                let g = p.clone().gather(2, experts.clone());
+                g.clone() / g.sum_dim(2) // (5b)
+            }
+            Weights::TopKSoftmax => softmax(chosen, 2), // (5c)
+        };
+        losses::add(pass, "balance", self.config.balance, || losses::balance(p, experts.clone()));
+        losses::add(pass, "z", self.config.z, || losses::router_z(s));
+        Plan::TokenChoice { experts, weights, n_experts } // (4)
+    }
+
+    fn flops_per_unit(&self) -> f64 {
+        self.gate.flops()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One unit, x = 1, with p = (1, 4, 2, 1) / 8.
+    fn route(config: TopKConfig) -> (Vec<i32>, Vec<f32>, Pass) {
+        let device = Device::flex();
+        let s = [[1_f32, 4.0, 2.0, 1.0].map(f32::ln)];
+        let router = TopK { gate: Gate::of(Tensor::from_floats(s, &device)), config };
+        let mut pass = Pass::eval();
+        let Plan::TokenChoice { experts, weights, .. } =
+            router.route(&mut pass, Tensor::ones([1, 1, 1], &device))
+        else {
+            panic!("units choose")
+        };
+        (experts.into_data().try_to_vec().unwrap(), weights.into_data().try_to_vec().unwrap(), pass)
+    }
+
+    fn close(found: &[f32], expected: [f32; 2]) {
+        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
+    }
+
+    #[test]
+    fn the_two_best_with_each_weighting() {
+        let with = |weights| route(TopKConfig { weights, ..TopKConfig::default() });
+        let (experts, weights, _) = with(Weights::Softmax);
+        assert_eq!(experts, [1, 2]);
+        close(&weights, [0.5, 0.25]); // 4/8, 2/8
+        close(&with(Weights::Renormalised).1, [2.0 / 3.0, 1.0 / 3.0]);
+        close(&with(Weights::TopKSoftmax).1, [2.0 / 3.0, 1.0 / 3.0]);
+    }
+
+    #[test]
+    fn losses_are_weighted_and_named() {
+        let (.., pass) = route(TopKConfig { balance: 0.1, z: 0.01, ..TopKConfig::default() });
+        let scalars = pass.scalars();
+        // f = (0, 1/2, 1/2, 0), P = p: 4 * (1/2 * 4/8 + 1/2 * 2/8) = 1.5. z = (ln 8)^2 = 4.3240771.
+        assert_eq!((scalars[0].0.as_str(), scalars[1].0.as_str()), ("balance", "z"));
+        assert!((scalars[0].1 - 0.15).abs() < 1e-6, "{scalars:?}");
+        assert!((scalars[1].1 - 0.043240771).abs() < 1e-6, "{scalars:?}");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let dims = Dims { width: 4, n_experts: 8, units: 6 };
+        let check = |config| TopK::check(&config, dims).unwrap_err();
+        let config = TopKConfig::default();
+        assert_eq!(
+            check(TopKConfig { k: 9, ..config.clone() }),
+            "k = 9 is larger than experts = 8"
+        );
+        assert!(check(TopKConfig { balance: -1.0, ..config.clone() }).contains("balance = -1"));
+        assert!(check(TopKConfig { k: 1, balance: 0.0, ..config }).contains("no gradient"));
+    }
+}
