@@ -1,1 +1,23 @@
-//! .
+//! How a network is trained: one file per objective, and what they share.
+//!
+//! [`supervised`] is the loop to read, and to fork.
+
+mod checkpoint;
+mod clip;
+mod config;
+mod evaluate;
+mod file;
+mod optimizer;
+mod order;
+mod step_log;
+mod supervised;
+
+pub use checkpoint::{Checkpoint, CheckpointError};
+pub use clip::clip_global_norm;
+pub use config::{Schedule, TrainConfig};
+pub use evaluate::{Evaluation, evaluate};
+pub use file::write_atomic;
+pub use optimizer::{adamw, decays};
+pub use order::Order;
+pub use step_log::{StepLog, StepRow};
+pub use supervised::{Outcome, Run, TrainError, Watch, supervised};

@@ -1,0 +1,201 @@
+//! All that a run needs to go on: one file, there as a whole or not at all, with a checksum.
+//!
+//! Layout: `MOELAB01`, the length of the header as 8 bytes (little endian), the header as JSON, the
+//! network's record, the optimizer's record, SHA-256 over everything before it. Data position and
+//! random numbers follow from seed and step, so they need no place here.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use burn::{module::Module, optim::ModuleOptimizer, store::ModuleRecord, tensor::Bytes};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::write_atomic;
+
+const MAGIC: &[u8] = b"MOELAB01";
+const CHECKSUM: usize = 32;
+
+/// Where a run stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Steps done.
+    pub step: usize,
+    /// The losses since the last row of the log: their sum, and how many.
+    pub losses: (f64, usize),
+    /// Seconds spent in training steps.
+    pub seconds: f64,
+}
+
+/// Why a checkpoint cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// It cannot be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It is there, but is not a checkpoint of this network.
+    #[error("{path} is damaged: {message}; remove it to train the run from the start")]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// The header of the file.
+#[derive(Serialize, Deserialize)]
+struct Header {
+    checkpoint: Checkpoint,
+    model: usize,
+    optimizer: usize,
+}
+
+impl Checkpoint {
+    /// The name of the file in a run's folder.
+    pub fn path(folder: &Path) -> PathBuf {
+        folder.join("checkpoint.bin")
+    }
+
+    /// Writes the file.
+    pub fn save<M: Module>(
+        &self,
+        folder: &Path,
+        model: &M,
+        optimizer: &ModuleOptimizer,
+    ) -> Result<(), CheckpointError> {
+        let path = Self::path(folder);
+        let failed = |source| CheckpointError::Io { path: path.clone(), source };
+        let bytes = self.encode(model, optimizer).map_err(|err| failed(io::Error::other(err)))?;
+        write_atomic(&path, &bytes).map_err(failed)
+    }
+
+    fn encode<M: Module>(
+        &self,
+        model: &M,
+        optimizer: &ModuleOptimizer,
+    ) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+        drop(model.valid()); // brings pending updates of running states into the record
+        let model = model.clone().into_record().into_bytes()?;
+        let optimizer = optimizer.into_bytes()?;
+        let header =
+            Header { checkpoint: self.clone(), model: model.len(), optimizer: optimizer.len() };
+        let header = serde_json::to_vec(&header)?;
+        let length = (header.len() as u64).to_le_bytes();
+        let mut bytes = [MAGIC, &length, &header, &model, &optimizer].concat();
+        bytes.extend(Sha256::digest(&bytes));
+        Ok(bytes)
+    }
+
+    /// Reads the file, if there is one, into a fresh network and a fresh optimizer.
+    pub fn load<M: Module>(
+        folder: &Path,
+        model: M,
+        optimizer: ModuleOptimizer,
+    ) -> Result<Option<(Self, M, ModuleOptimizer)>, CheckpointError> {
+        let path = Self::path(folder);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(CheckpointError::Io { path, source }),
+        };
+        let damaged = |message: String| CheckpointError::Damaged { path, message };
+        let (header, model_bytes, optimizer_bytes) = parts(&bytes).map_err(damaged.clone())?;
+        let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(model_bytes.to_vec()));
+        let model = record.and_then(|record| model.try_load_record(record));
+        let model = model.map_err(|err| damaged.clone()(err.to_string()))?;
+        let optimizer = optimizer.from_bytes(Bytes::from_bytes_vec(optimizer_bytes.to_vec()));
+        let optimizer = optimizer.map_err(|err| damaged(err.to_string()))?;
+        Ok(Some((header.checkpoint, model, optimizer)))
+    }
+}
+
+/// Checks the checksum, and cuts the file into header, network and optimizer.
+fn parts(bytes: &[u8]) -> Result<(Header, &[u8], &[u8]), String> {
+    let too_short = || format!("it is too short, {} bytes", bytes.len());
+    let (body, checksum) = bytes.split_last_chunk::<CHECKSUM>().ok_or_else(too_short)?;
+    if !body.starts_with(MAGIC) {
+        return Err("it is no checkpoint of MoeLab".into());
+    }
+    if Sha256::digest(body).as_slice() != checksum {
+        return Err("its checksum is wrong".into());
+    }
+    let (length, rest) = body[MAGIC.len()..].split_first_chunk::<8>().ok_or_else(too_short)?;
+    let (header, rest) =
+        rest.split_at_checked(u64::from_le_bytes(*length) as usize).ok_or_else(too_short)?;
+    let header: Header = serde_json::from_slice(header).map_err(|err| err.to_string())?;
+    let (model, rest) = rest.split_at_checked(header.model).ok_or_else(too_short)?;
+    let optimizer = rest.get(..header.optimizer).ok_or_else(too_short)?;
+    Ok((header, model, optimizer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{TrainConfig, adamw};
+    use burn::{nn::Linear, optim::GradientsParams, prelude::*};
+    use moe::Init;
+
+    fn fresh() -> (Linear, ModuleOptimizer) {
+        let linear = Init::new(0, &Device::flex().autodiff()).linear("l", 3, 2, true);
+        let optimizer = adamw(&TrainConfig::default(), &linear);
+        (linear, optimizer)
+    }
+
+    fn step((linear, mut optimizer): (Linear, ModuleOptimizer)) -> (Linear, ModuleOptimizer) {
+        let x = Tensor::<2>::ones([1, 3], &Device::flex().autodiff());
+        let loss = linear.forward(x).square().sum();
+        let grads = GradientsParams::from_grads(loss.backward(), &linear);
+        (optimizer.step(0.1, linear, grads), optimizer)
+    }
+
+    #[test]
+    fn a_loaded_state_goes_on_to_the_same_bits() {
+        let folder = tempfile::tempdir().unwrap();
+        let (linear, optimizer) = step(step(fresh()));
+        let saved = Checkpoint { step: 2, losses: (0.1, 1), seconds: 1.5 };
+        saved.save(folder.path(), &linear, &optimizer).unwrap();
+        let (model, fresh_optimizer) = fresh();
+        let (checkpoint, loaded, loaded_optimizer) =
+            Checkpoint::load(folder.path(), model, fresh_optimizer).unwrap().unwrap();
+        assert_eq!(checkpoint, saved);
+        let bits = |state: (Linear, ModuleOptimizer)| step(state).0.weight.val().into_data();
+        assert_eq!(bits((loaded, loaded_optimizer)), bits((linear, optimizer)));
+    }
+
+    #[test]
+    fn no_file_is_no_checkpoint() {
+        let folder = tempfile::tempdir().unwrap();
+        let (model, optimizer) = fresh();
+        assert!(Checkpoint::load(folder.path(), model, optimizer).unwrap().is_none());
+    }
+
+    #[test]
+    fn damage_is_noticed_wherever_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (linear, optimizer) = step(fresh());
+        Checkpoint::default().save(folder.path(), &linear, &optimizer).unwrap();
+        let path = Checkpoint::path(folder.path());
+        let whole = fs::read(&path).unwrap();
+        let message = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            let (model, optimizer) = fresh();
+            Checkpoint::load(folder.path(), model, optimizer).err().unwrap().to_string()
+        };
+        for place in [0, 20, whole.len() / 2, whole.len() - 1] {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 1;
+            assert!(message(&bytes).contains("checkpoint.bin is damaged"));
+        }
+        for length in [0, 10, whole.len() - 1] {
+            assert!(message(&whole[..length]).contains("remove it to train the run"));
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Clipping by the global norm: all gradients shrink by one factor, so that their direction stays.
+//!
+//! Pascanu, Mikolov, Bengio. *On the difficulty of training recurrent neural networks*. ICML 2013.
+//! <https://arxiv.org/abs/1211.5063>
+//!
+//! Not to be confused with: Burn's own clipping, which has a norm for each tensor.
+
+use burn::{
+    module::{Module, ModuleVisitor, Param},
+    optim::GradientsParams,
+    prelude::*,
+};
+
+/// Shrinks the gradients to a global norm of at most `limit`, if that is larger than 0, and gives
+/// the norm before. Nothing is read back from the device.
+pub fn clip_global_norm<M: Module>(
+    model: &M,
+    grads: &mut GradientsParams,
+    limit: f64,
+) -> Tensor<1> {
+    let mut squares = Squares { grads, sum: None };
+    model.visit(&mut squares);
+    let norm = match squares.sum {
+        Some(sum) => sum.sqrt(),
+        None => Tensor::zeros([1], model.devices().first().unwrap_or(&Device::default())),
+    };
+    if limit > 0.0 {
+        // A norm of 0 gives a factor of infinity, brought down to 1.
+        let factor = norm.clone().recip().mul_scalar(limit).clamp_max(1.0);
+        model.visit(&mut Scale { grads, factor });
+    }
+    norm
+}
+
+struct Squares<'a> {
+    grads: &'a GradientsParams,
+    sum: Option<Tensor<1>>,
+}
+
+impl ModuleVisitor for Squares<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(grad) = self.grads.get::<D>(param.id) {
+            let square = grad.square().sum();
+            self.sum = Some(match self.sum.take() {
+                Some(sum) => sum + square,
+                None => square,
+            });
+        }
+    }
+}
+
+struct Scale<'a> {
+    grads: &'a mut GradientsParams,
+    factor: Tensor<1>,
+}
+
+impl ModuleVisitor for Scale<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(grad) = self.grads.remove::<D>(param.id) {
+            let factor = self.factor.clone().reshape([1; D]);
+            self.grads.register::<D>(param.id, grad * factor);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::nn::Linear;
+    use moe::Init;
+
+    /// Gradients of `sum(x W + b)` at x = (3, 0): 3 and 0 in W, 1 in b; norm sqrt(9 + 1).
+    fn clipped(limit: f64) -> (f32, Vec<f32>) {
+        let device = Device::flex().autodiff();
+        let linear: Linear = Init::new(0, &device).linear("l", 2, 1, true);
+        let x = Tensor::<2>::from_floats([[3.0, 0.0]], &device);
+        let mut grads = GradientsParams::from_grads(linear.forward(x).sum().backward(), &linear);
+        let norm = clip_global_norm(&linear, &mut grads, limit).into_scalar::<f32>();
+        let weight = grads.get::<2>(linear.weight.id).unwrap().into_data();
+        let bias = grads.get::<1>(linear.bias.unwrap().id).unwrap().into_data();
+        let values = weight.iter::<f32>().chain(bias.iter::<f32>()).collect();
+        (norm, values)
+    }
+
+    #[test]
+    fn a_large_gradient_keeps_its_direction() {
+        let root = 10_f32.sqrt();
+        let (norm, values) = clipped(1.0);
+        assert!((norm - root).abs() < 1e-6, "{norm}");
+        for (a, b) in values.iter().zip([3.0 / root, 0.0, 1.0 / root]) {
+            assert!((a - b).abs() < 1e-6, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn a_small_gradient_stays_and_zero_means_no_limit() {
+        assert_eq!(clipped(5.0).1, [3.0, 0.0, 1.0]);
+        assert_eq!(clipped(0.0).1, [3.0, 0.0, 1.0]);
+    }
+}

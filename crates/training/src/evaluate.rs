@@ -1,0 +1,77 @@
+//! How good a network is on a split, how it routes, and what it costs.
+
+use backbones::AnyBackbone;
+use burn::{module::Module, prelude::*};
+use moe::{LayerReport, Pass};
+use tasks::{Score, Split, Task};
+
+/// Examples in a batch of evaluation. Fixed, so that routers whose units compete across a batch
+/// are all measured alike.
+const BATCH: usize = 64;
+
+/// What an evaluation found.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// The task's measures.
+    pub metrics: Vec<(&'static str, f64)>,
+    /// How each MoE layer routed, over the whole split.
+    pub layers: Vec<LayerReport>,
+    /// Floating-point operations of one token, forward.
+    pub flops_per_token: f64,
+    /// Parameters of the network.
+    pub params: f64,
+    /// Parameters that have a hand in one token's output, on average.
+    pub active_params: f64,
+}
+
+impl Evaluation {
+    /// The largest load over the mean load, mean over the layers; none without MoE layers.
+    pub fn max_over_mean_load(&self) -> Option<f64> {
+        self.mean(LayerReport::max_over_mean)
+    }
+
+    /// The share of units that no expert worked on, mean over the layers; none without MoE layers.
+    pub fn dropped_share(&self) -> Option<f64> {
+        self.mean(|layer| layer.unserved as f64 / layer.units as f64)
+    }
+
+    fn mean(&self, of: impl Fn(&LayerReport) -> f64) -> Option<f64> {
+        let sum: f64 = self.layers.iter().map(of).sum();
+        (!self.layers.is_empty()).then(|| sum / self.layers.len() as f64)
+    }
+
+    /// All numbers by name, as they are written to csv.
+    pub fn numbers(&self) -> Vec<(&'static str, f64)> {
+        let load = self.max_over_mean_load().map(|load| ("max_over_mean_load", load));
+        let dropped = self.dropped_share().map(|share| ("dropped_share", share));
+        self.metrics.iter().copied().chain(load).chain(dropped).collect()
+    }
+}
+
+/// Runs the network over a whole split. `model` is one that is not trained, from `valid()`.
+pub fn evaluate(model: &AnyBackbone, task: &dyn Task, split: Split, device: &Device) -> Evaluation {
+    let mut score = Score::default();
+    let mut layers: Vec<LayerReport> = Vec::new();
+    let examples: Vec<usize> = (0..task.len(split)).collect();
+    for examples in examples.chunks(BATCH) {
+        let batch = task.batch(split, examples, device);
+        let mut pass = Pass::eval().with_reports();
+        let output = model.forward(&mut pass, batch.input.clone());
+        task.measure(output, &batch, &mut score);
+        match layers.is_empty() {
+            true => layers = pass.reports().to_vec(),
+            false => layers.iter_mut().zip(pass.reports()).for_each(|(sum, new)| sum.add(new)),
+        }
+    }
+    let tokens = (examples.len() * model.tokens()) as f64;
+    let routed: f64 = layers.iter().map(|layer| layer.flops).sum();
+    let idle: f64 = layers.iter().map(LayerReport::idle_params).sum();
+    let params = model.num_params() as f64;
+    Evaluation {
+        metrics: task.metrics().iter().map(|name| (*name, score.mean(name))).collect(),
+        layers,
+        flops_per_token: model.dense_flops() / model.tokens() as f64 + routed / tokens,
+        params,
+        active_params: params - idle,
+    }
+}

@@ -1,0 +1,92 @@
+//! AdamW with two groups of parameters: those that decay, and those that do not.
+//!
+//! Loshchilov, Hutter. *Decoupled Weight Decay Regularization*. ICLR 2019.
+//! <https://arxiv.org/abs/1711.05101>
+
+use burn::{
+    module::{Module, ModuleVisitor, Param, ParamGroup, ParamId},
+    optim::{AdamWConfig, ModuleOptimizer},
+    prelude::*,
+};
+
+use crate::TrainConfig;
+
+/// Does weight decay apply to the parameter of this dotted path? It does to matrices and
+/// embeddings; it does not to biases and to the scales and shifts of norms, which have no business
+/// being small.
+pub fn decays(path: &str) -> bool {
+    let name = path.rsplit('.').next().unwrap_or(path);
+    !(name.starts_with("bias") || name == "gamma" || name == "beta")
+}
+
+/// A fresh optimizer for a network.
+pub fn adamw<M: Module>(config: &TrainConfig, model: &M) -> ModuleOptimizer {
+    let adamw = |weight_decay: f64| {
+        AdamWConfig::new()
+            .with_beta_1(config.beta1 as f32)
+            .with_beta_2(config.beta2 as f32)
+            .with_epsilon(config.epsilon as f32)
+            .with_weight_decay(weight_decay as f32)
+    };
+    let spared = ParamGroup::from_ids(spared(model));
+    adamw(config.weight_decay).init().with_group(spared, adamw(0.0).build(), None)
+}
+
+/// The parameters that do not decay.
+fn spared<M: Module>(model: &M) -> Vec<ParamId> {
+    let mut visitor = Spared::default();
+    model.visit(&mut visitor);
+    visitor.ids
+}
+
+#[derive(Default)]
+struct Spared {
+    path: Vec<String>,
+    ids: Vec<ParamId>,
+}
+
+impl ModuleVisitor for Spared {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !decays(&self.path.join(".")) {
+            self.ids.push(param.id);
+        }
+    }
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::{nn::Linear, optim::GradientsParams};
+    use moe::Init;
+
+    #[test]
+    fn matrices_decay_and_biases_do_not() {
+        assert!(decays("blocks.0.moe.experts.w1") && decays("embedding.weight"));
+        assert!(!decays("blocks.0.moe.experts.bias1") && !decays("norm.gamma"));
+    }
+
+    #[test]
+    fn the_groups_are_applied() {
+        let device = Device::flex().autodiff();
+        let linear: Linear = Init::new(0, &device).linear("l", 2, 2, true);
+        let config = TrainConfig { weight_decay: 0.5, ..TrainConfig::default() };
+        let before = linear.clone();
+        // Gradients of zero: all that moves the weights is decay, by 1 - lr * decay.
+        let loss = linear.forward(Tensor::<2>::zeros([1, 2], &device)).sum() * 0.0;
+        let grads = GradientsParams::from_grads(loss.backward(), &linear);
+        let after = adamw(&config, &linear).step(0.1, linear, grads);
+        let values = |tensor: Tensor<2>| tensor.into_data().try_to_vec::<f32>().unwrap();
+        let expected = values(before.weight.val() * 0.95);
+        for (a, b) in values(after.weight.val()).iter().zip(expected) {
+            assert!((a - b).abs() < 1e-7, "{a} {b}");
+        }
+        let bias = |linear: &Linear| linear.bias.as_ref().unwrap().val().into_data();
+        assert_eq!(bias(&after), bias(&before));
+    }
+}

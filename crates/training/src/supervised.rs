@@ -1,0 +1,201 @@
+//! Supervised training: the loop to read, and to fork.
+//!
+//! A step: draw a batch, forward, loss plus the layers' own losses, backward, clip, AdamW. All that
+//! is random follows from the seed and the step, so a run that was killed and goes on from its
+//! checkpoint ends with the same bits as one that never stopped.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use backbones::AnyBackbone;
+use burn::{
+    module::Module,
+    optim::{GradientsAccumulator, GradientsParams},
+    prelude::*,
+};
+use moe::Pass;
+use tasks::{Split, Task};
+
+use crate::{
+    Checkpoint, CheckpointError, Evaluation, Order, StepLog, StepRow, TrainConfig, adamw,
+    clip_global_norm, evaluate,
+};
+
+/// What a run is to do, and where it keeps its files.
+pub struct Run<'a> {
+    /// What to learn.
+    pub task: &'a dyn Task,
+    /// For how long, and how fast.
+    pub config: &'a TrainConfig,
+    /// Seeds data order and everything random in the passes.
+    pub seed: u64,
+    /// Where to compute, without autodiff.
+    pub device: &'a Device,
+    /// The run's own folder; it exists.
+    pub folder: &'a Path,
+}
+
+/// Who looks on while a run goes.
+pub trait Watch {
+    /// `done` steps are done.
+    fn step(&mut self, done: usize);
+    /// Should the run stop, to go on another time?
+    fn stop(&self) -> bool;
+}
+
+/// What a run ends with.
+pub struct Outcome {
+    /// The trained network, not for training any more.
+    pub model: AnyBackbone,
+    /// How it does on the validation split.
+    pub valid: Evaluation,
+    /// How it does on the test split, looked at this once.
+    pub test: Evaluation,
+    /// Seconds spent in training steps, evaluations not counted.
+    pub seconds: f64,
+    /// Tokens seen in training.
+    pub tokens: usize,
+}
+
+/// Why a run did not end.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The loss, or what was computed from it, is no number any more.
+    #[error("the loss is {loss} at step {step}")]
+    Diverged {
+        /// The step, counted from 1.
+        step: usize,
+        /// Not a number, or infinity.
+        loss: f32,
+    },
+    /// It was told to stop. A checkpoint is there.
+    #[error("stopped after step {step}")]
+    Stopped {
+        /// Steps done.
+        step: usize,
+    },
+    /// The checkpoint cannot be read or written.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The log cannot be read or written.
+    #[error("{path}: {source}")]
+    Log {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// Trains `model`, fresh and on an autodiff device, from the start or from the run's checkpoint.
+pub fn supervised(
+    run: &Run,
+    model: AnyBackbone,
+    watch: &mut dyn Watch,
+) -> Result<Outcome, TrainError> {
+    let Run { task, config, seed, device, folder } = run;
+    let optimizer = adamw(config, &model);
+    let (mut at, mut model, mut optimizer) =
+        match Checkpoint::load(folder, model.clone(), optimizer.clone())? {
+            Some(state) => state,
+            None => (Checkpoint::default(), model, optimizer),
+        };
+    let path = StepLog::path(folder);
+    let failed = |source| TrainError::Log { path: path.clone(), source };
+    let mut log = StepLog::resume(&path, at.step).map_err(failed)?;
+    let mut order = Order::new(*seed, task.len(Split::Train));
+    let part = config.batch / config.accumulate;
+
+    while at.step < config.steps {
+        let started = Instant::now();
+        let mut accumulated = GradientsAccumulator::new();
+        let mut scalars = Vec::new();
+        for micro in 0..config.accumulate {
+            let examples = order.examples(at.step * config.batch + micro * part, part);
+            let batch = task.batch(Split::Train, &examples, device);
+            let mut pass = Pass::train(*seed, at.step, at.step as f64 / config.steps as f64)
+                .micro_batch(micro, config.accumulate);
+            let output = model.forward(&mut pass, batch.input.clone());
+            let loss = task.loss(output, &batch);
+            let value = loss.clone().into_scalar::<f32>();
+            let loss = pass.total_loss().map_or(loss.clone(), |own| loss + own);
+            let total = loss.clone().into_scalar::<f32>();
+            if !total.is_finite() {
+                return Err(TrainError::Diverged { step: at.step + 1, loss: total });
+            }
+            at.losses = (at.losses.0 + f64::from(value), at.losses.1 + 1);
+            let grads = (loss / config.accumulate as f64).backward();
+            accumulated.accumulate(&model, GradientsParams::from_grads(grads, &model));
+            scalars = pass.scalars();
+        }
+        let mut grads = accumulated.grads();
+        let norm = clip_global_norm(&model, &mut grads, config.clip);
+        let lr = config.lr_at(at.step);
+        model = optimizer.step(lr, model, grads);
+        at.step += 1;
+        at.seconds += started.elapsed().as_secs_f64();
+
+        let is_due = |every: usize| every > 0 && at.step.is_multiple_of(every);
+        if is_due(config.log_every) {
+            let norm = f64::from(norm.into_scalar::<f32>());
+            let rows =
+                [("loss", at.losses.0 / at.losses.1 as f64), ("grad_norm", norm), ("lr", lr)];
+            let own = scalars.iter().map(|(name, value)| (name.as_str(), *value));
+            log.add(&rows_of(at.step, Split::Train, rows.into_iter().chain(own)))
+                .map_err(failed)?;
+            at.losses = (0.0, 0);
+        }
+        if is_due(config.eval_every) && at.step < config.steps {
+            let evaluation = evaluate(&model.valid(), *task, Split::Valid, device);
+            log.add(&rows_of_evaluation(at.step, Split::Valid, &evaluation)).map_err(failed)?;
+        }
+        let stop = watch.stop();
+        if stop || is_due(config.checkpoint_every) || at.step == config.steps {
+            at.save(folder, &model, &optimizer)?;
+        }
+        watch.step(at.step);
+        if stop {
+            return Err(TrainError::Stopped { step: at.step });
+        }
+    }
+
+    let model = model.valid();
+    let [valid, test] =
+        [Split::Valid, Split::Test].map(|split| evaluate(&model, *task, split, device));
+    // The last rows may be there already, from a run that was killed between here and its end.
+    let mut log = StepLog::resume(&path, config.steps).map_err(failed)?;
+    log.add(&rows_of_evaluation(config.steps, Split::Valid, &valid)).map_err(failed)?;
+    log.add(&rows_of_evaluation(config.steps, Split::Test, &test)).map_err(failed)?;
+    let tokens = config.steps * config.batch * model.tokens();
+    Ok(Outcome { model, valid, test, seconds: at.seconds, tokens })
+}
+
+fn rows_of<'a>(
+    step: usize,
+    split: Split,
+    numbers: impl Iterator<Item = (&'a str, f64)>,
+) -> Vec<StepRow> {
+    let row = |(metric, value): (&str, f64)| StepRow {
+        step,
+        split: split.name().into(),
+        metric: metric.into(),
+        value,
+    };
+    numbers.map(row).collect()
+}
+
+/// The measures, and for each MoE layer and expert `load/LAYER/EXPERT`, its share of all slots.
+fn rows_of_evaluation(step: usize, split: Split, evaluation: &Evaluation) -> Vec<StepRow> {
+    let mut rows = rows_of(step, split, evaluation.numbers().into_iter());
+    for layer in &evaluation.layers {
+        let total: f64 = layer.load.iter().sum();
+        for (expert, load) in layer.load.iter().enumerate() {
+            let metric = format!("load/{}/{expert}", layer.layer);
+            rows.push(StepRow { step, split: split.name().into(), metric, value: load / total });
+        }
+    }
+    rows
+}
