@@ -4,6 +4,8 @@
 //! the hyperparameters, the router, and its tests. Lines of code carry the numbers of equations.
 //! What routers share stands in files of its own: no router's file uses another's.
 
+pub mod conformance;
+
 mod check;
 mod gate;
 mod losses;

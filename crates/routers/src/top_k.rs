@@ -153,11 +153,8 @@ mod tests {
         let dims = Dims { width: 4, n_experts: 8, units: 6 };
         let check = |config| TopK::check(&config, dims).unwrap_err();
         let config = TopKConfig::default();
-        assert_eq!(
-            check(TopKConfig { k: 9, ..config.clone() }),
-            "k = 9 is larger than experts = 8"
-        );
-        assert!(check(TopKConfig { balance: -1.0, ..config.clone() }).contains("balance = -1"));
+        assert_eq!(check(TopKConfig { k: 9, ..config }), "k = 9 is larger than experts = 8");
+        assert!(check(TopKConfig { balance: -1.0, ..config }).contains("balance = -1"));
         assert!(check(TopKConfig { k: 1, balance: 0.0, ..config }).contains("no gradient"));
     }
 }

@@ -1,0 +1,66 @@
+//! What every router must do, checked on any router of any registry.
+//!
+//! ```
+//! use burn::prelude::Device;
+//! use moe::Choice;
+//!
+//! let (routers, choice) = (routers::all(), Choice::of("top-k").with("k", 3));
+//! routers::conformance::check(&routers, &choice, &Device::flex()).unwrap();
+//! ```
+//!
+//! A router of your own goes through it in one line of your own test. The checks run on a small
+//! MoE layer of 8 experts in a stream of width 8, at every [`moe::Level`].
+
+mod causality;
+mod engines;
+mod gradients;
+mod permutation;
+mod record;
+mod shapes;
+mod subject;
+
+use burn::prelude::*;
+use moe::{Choice, Routers};
+
+use subject::Subject;
+
+type Check = fn(&Subject) -> Result<(), String>;
+
+/// The checks by name, cheap ones first.
+const CHECKS: [(&str, Check); 8] = [
+    ("shapes at every level", shapes::at_every_level),
+    ("floating-point operations", shapes::flops),
+    ("evaluation is deterministic", record::deterministic),
+    ("save and load round trip", record::round_trip),
+    ("gradient reaches every parameter", gradients::reach_every_parameter),
+    ("permuting the units permutes the plan", permutation::permutes_the_plan),
+    ("causality", causality::agrees),
+    ("the engines agree", engines::agree),
+];
+
+/// Runs all checks on one router: for each its name, and what to look at if it fails.
+///
+/// An unknown router or wrong hyperparameters fail every check.
+pub fn report(
+    routers: &Routers,
+    router: &Choice,
+    device: &Device,
+) -> Vec<(&'static str, Result<(), String>)> {
+    let subject = Subject::new(routers, router, device);
+    let run = |(name, check): (&'static str, Check)| (name, check(&subject));
+    CHECKS.into_iter().map(run).collect()
+}
+
+/// Runs all checks on one router; the first that fails says what to look at.
+///
+/// # Errors
+/// One sentence with the router, the check, and what was found.
+pub fn check(routers: &Routers, router: &Choice, device: &Device) -> Result<(), String> {
+    let subject = Subject::new(routers, router, device);
+    CHECKS.into_iter().try_for_each(|(name, check)| {
+        check(&subject).map_err(|why| format!("router {:?}, {name}: {why}", router.kind))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,48 @@
+//! Where a router promises it, permuting the units permutes the plan and nothing else.
+
+use burn::prelude::*;
+use moe::{Pass, Plan, TokenIds};
+
+use super::subject::{Setup, Subject, distance, values};
+
+/// Units and their ids are turned around and shifted; rows of the plan must move with them.
+pub(super) fn permutes_the_plan(subject: &Subject) -> Result<(), String> {
+    if !subject.promises()?.equivariant {
+        return Ok(());
+    }
+    for seed in 0..3 {
+        let setup = Setup { seed, ..Setup::PLAIN };
+        let layer = subject.layer(setup)?;
+        let (mut pass, x) = subject.input(setup, false);
+        let (moved, order) = permuted(&pass, x.clone());
+        let straight = rows(layer.router.route(&mut pass, x)).select(1, order);
+        let (mut pass, x) = moved;
+        let moved = rows(layer.router.route(&mut pass, x));
+        let gap = distance(&values(straight), &values(moved));
+        if gap > 1e-5 {
+            return Err(format!(
+                "weights differ by {gap} after a permutation; a router that looks at positions \
+                 says EQUIVARIANT = false"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The same input in another order, and that order.
+fn permuted(pass: &Pass, x: Tensor<3>) -> ((Pass, Tensor<3>), Tensor<1, Int>) {
+    let t = x.dims()[1];
+    let order: Vec<i32> = (0..t).map(|i| ((2 * t + 2 - i) % t) as i32).collect();
+    let order = Tensor::<1, Int>::from_data(TensorData::from(&order[..]), &x.device());
+    let mut moved = Pass::eval();
+    if let Some(TokenIds(ids)) = pass.get() {
+        moved.put(TokenIds(ids.clone().select(1, order.clone())));
+    }
+    ((moved, x.select(1, order.clone())), order)
+}
+
+/// `[G, U, 2 E]`: for each unit its shares in each expert, in and out, summed over the slots.
+fn rows(plan: Plan) -> Tensor<3> {
+    let (dispatch, combine) = plan.to_soft();
+    Tensor::cat(vec![dispatch.sum_dim(3), combine.sum_dim(3)], 2).squeeze_dim::<3>(3)
+}

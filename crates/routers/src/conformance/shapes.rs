@@ -1,0 +1,98 @@
+//! Plans are well formed, outputs are finite and keep their shape, and work is counted.
+
+use burn::prelude::*;
+use moe::{Engine, Plan};
+
+use super::subject::{EXPERTS, LEVELS, Setup, Subject, values};
+
+/// At every level, in training and in evaluation, and for a single unit.
+pub(super) fn at_every_level(subject: &Subject) -> Result<(), String> {
+    for level in LEVELS {
+        for (training, shape) in [(false, [3, 10]), (true, [3, 10]), (false, [1, 1])] {
+            let setup = Setup { level, shape, engine: Engine::Dropless, ..Setup::PLAIN };
+            one(subject, setup, training).map_err(|why| {
+                let mode = if training { "training" } else { "evaluation" };
+                format!("at level {level:?}, in {mode}, with {shape:?} tokens: {why}")
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn one(subject: &Subject, setup: Setup, training: bool) -> Result<(), String> {
+    let layer = subject.layer(setup)?;
+    let (mut pass, x) = subject.input(setup, training);
+    let (units, _) = setup.level.view(&pass, x.clone());
+    let [g, u, _] = units.dims();
+    well_formed(&layer.router.route(&mut pass, units), [g, u])?;
+    let (mut pass, _) = subject.input(setup, training);
+    let y = layer.forward(&mut pass, x.clone());
+    if y.dims() != x.dims() {
+        return Err(format!("{:?} went in and {:?} came out", x.dims(), y.dims()));
+    }
+    finite("output", &values(y))?;
+    for (name, value) in pass.scalars() {
+        finite(&name, &[value as f32])?;
+    }
+    Ok(())
+}
+
+/// Does the plan fit G groups of U units, and are its indices and weights sane?
+fn well_formed(plan: &Plan, [g, u]: [usize; 2]) -> Result<(), String> {
+    let fits = |what: &str, found: &[usize], wanted: &[usize]| {
+        let same = found.len() >= wanted.len() && found[..wanted.len()] == *wanted;
+        if same { Ok(()) } else { Err(format!("{what} are {found:?}, not {wanted:?}...")) }
+    };
+    match plan {
+        Plan::TokenChoice { experts, weights, n_experts } => {
+            fits("n_experts", &[*n_experts], &[EXPERTS])?;
+            fits("experts", &experts.dims(), &[g, u])?;
+            fits("weights", &weights.dims(), &experts.dims())?;
+            // The null expert is E itself.
+            within("expert", experts, EXPERTS + 1)?;
+            finite("weights", &values(weights.clone()))
+        }
+        Plan::ExpertChoice { units, weights, n_units } => {
+            fits("n_units", &[*n_units], &[u])?;
+            fits("units", &units.dims(), &[g, EXPERTS])?;
+            fits("weights", &weights.dims(), &units.dims())?;
+            within("unit", units, u)?;
+            finite("weights", &values(weights.clone()))
+        }
+        Plan::Soft { dispatch, combine } => {
+            fits("dispatch weights", &dispatch.dims(), &[g, u, EXPERTS])?;
+            fits("combine weights", &combine.dims(), &dispatch.dims())?;
+            finite("dispatch weights", &values(dispatch.clone()))?;
+            finite("combine weights", &values(combine.clone()))
+        }
+        Plan::Dense { weights } => {
+            fits("weights", &weights.dims(), &[g, u, EXPERTS])?;
+            finite("weights", &values(weights.clone()))
+        }
+    }
+}
+
+fn within(what: &str, indices: &Tensor<3, Int>, end: usize) -> Result<(), String> {
+    match indices.to_data().iter::<i64>().find(|index| !(0..end as i64).contains(index)) {
+        Some(index) => Err(format!("{what} {index} is chosen; it is below {end}")),
+        None => Ok(()),
+    }
+}
+
+fn finite(what: &str, values: &[f32]) -> Result<(), String> {
+    match values.iter().find(|value| !value.is_finite()) {
+        Some(value) => Err(format!("{what}: {value} is among the values")),
+        None => Ok(()),
+    }
+}
+
+/// A router with parameters has work to do, and says how much.
+pub(super) fn flops(subject: &Subject) -> Result<(), String> {
+    let layer = subject.training_layer(Setup::PLAIN)?;
+    let flops = layer.router.flops_per_unit();
+    let trained = super::gradients::trained(&layer.router);
+    if !(flops.is_finite() && flops >= 0.0) || (!trained.is_empty() && flops == 0.0) {
+        return Err(format!("flops_per_unit is {flops}, with parameters {trained:?}"));
+    }
+    Ok(())
+}

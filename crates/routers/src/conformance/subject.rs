@@ -1,0 +1,213 @@
+//! The layer that checks run on, and its inputs: all fixed, so that a failure can be repeated.
+
+use std::collections::BTreeMap;
+
+use burn::{
+    module::{Module, ModuleVisitor, Param},
+    optim::GradientsParams,
+    prelude::*,
+};
+use moe::{
+    BuildRouter, Choice, Condition, Dims, Engine, ExpertKinds, Experts, Init, Level, Library,
+    MoeConfig, MoeLayer, NoConfig, Pass, ResidualRule, Routers, TokenIds,
+};
+use rand::RngExt;
+
+/// The number of experts.
+pub(super) const EXPERTS: usize = 8;
+/// The width of the stream.
+pub(super) const WIDTH: usize = 8;
+/// The width of the condition at batch level.
+const CODE: usize = 5;
+/// Every level.
+pub(super) const LEVELS: [Level; 4] =
+    [Level::Token, Level::Sequence, Level::Batch(CODE), Level::Heads(2)];
+
+/// A router under test.
+pub(super) struct Subject {
+    library: Library,
+    router: Choice,
+    device: Device,
+}
+
+/// A layer in a form, on sequences of a length.
+#[derive(Clone, Copy)]
+pub(super) struct Setup {
+    pub(super) level: Level,
+    pub(super) engine: Engine,
+    pub(super) shape: [usize; 2],
+    pub(super) seed: u64,
+}
+
+impl Setup {
+    /// Token level, the reference engine, three sequences of ten.
+    pub(super) const PLAIN: Setup =
+        Setup { level: Level::Token, engine: Engine::Reference, shape: [3, 10], seed: 0 };
+}
+
+impl Subject {
+    pub(super) fn new(routers: &Routers, router: &Choice, device: &Device) -> Self {
+        let library = Library {
+            routers: routers.clone(),
+            experts: ExpertKinds::new("expert").with::<Probe>(),
+            residuals: Library::default().residuals.with::<Nothing>(),
+        };
+        Self { library, router: router.clone(), device: device.clone().inner() }
+    }
+
+    /// What the router promises.
+    pub(super) fn promises(&self) -> Result<BuildRouter, String> {
+        let entry = self.library.routers.get(&self.router.kind).map_err(|err| err.to_string())?;
+        Ok(entry.build)
+    }
+
+    /// A fresh layer without autodiff.
+    pub(super) fn layer(&self, setup: Setup) -> Result<MoeLayer, String> {
+        self.layer_on(setup, &self.device)
+    }
+
+    /// A fresh layer that gradients flow through.
+    pub(super) fn training_layer(&self, setup: Setup) -> Result<MoeLayer, String> {
+        self.layer_on(setup, &self.device.clone().autodiff())
+    }
+
+    fn layer_on(&self, setup: Setup, device: &Device) -> Result<MoeLayer, String> {
+        let config = MoeConfig {
+            experts: EXPERTS,
+            level: setup.level,
+            router: self.router.clone(),
+            expert: Choice::of(Probe::NAME),
+            residual: Choice::of(Nothing::NAME),
+            engine: setup.engine,
+            ..MoeConfig::default()
+        };
+        let shape = [setup.shape[1], WIDTH];
+        MoeLayer::new(&config, &self.library, shape, &Init::new(setup.seed, device))
+            .map_err(|err| err.to_string())
+    }
+
+    /// An input and the pass it belongs to: token ids and a condition are in it.
+    pub(super) fn input(&self, setup: Setup, training: bool) -> (Pass, Tensor<3>) {
+        let ([b, t], init) = (setup.shape, Init::new(setup.seed, &self.device).at("input"));
+        let mut rng = init.rng();
+        let ids: Vec<i32> = (0..b * t).map(|_| rng.random_range(0..20)).collect();
+        let ids = Tensor::from_data(TensorData::new(ids, [b, t]), &self.device);
+        let code = init.normal("code", [1, CODE], 1.0).val();
+        let mut pass = if training { Pass::train(setup.seed, 3, 0.3) } else { Pass::eval() };
+        pass.put(TokenIds(ids));
+        pass.put(Condition(code));
+        (pass, init.normal("x", [b, t, WIDTH], 1.0).val())
+    }
+
+    /// Noise of a shape, different for each name.
+    pub(super) fn noise<const D: usize>(&self, name: &str, shape: [usize; D]) -> Tensor<D> {
+        Init::new(7, &self.device).normal(name, shape, 1.0).val()
+    }
+}
+
+/// Experts that tell each other apart: `tanh(x W_e)`.
+#[derive(Module, Debug)]
+struct Probe {
+    weight: Param<Tensor<3>>,
+}
+
+impl Experts for Probe {
+    type Config = NoConfig;
+    const NAME: &'static str = "probe";
+    const ABOUT: &'static str = "one matrix and a tanh";
+
+    fn init(_config: &NoConfig, dims: Dims, init: &Init) -> Self {
+        let std = 1.0 / (dims.width as f64).sqrt();
+        Self { weight: init.normal("weight", [dims.n_experts, dims.width, dims.width], std) }
+    }
+
+    fn forward(&self, _pass: &mut Pass, slots: Tensor<3>) -> Tensor<3> {
+        slots.matmul(self.weight.val()).tanh()
+    }
+
+    fn flops_per_row(&self) -> f64 {
+        (2 * WIDTH * WIDTH) as f64
+    }
+}
+
+/// No residual: the checks look at the layer's own output.
+#[derive(Module, Debug)]
+struct Nothing;
+
+impl ResidualRule for Nothing {
+    type Config = NoConfig;
+    const NAME: &'static str = "nothing";
+    const ABOUT: &'static str = "the output alone";
+
+    fn init(_config: &NoConfig, _width: usize, _init: &Init) -> Self {
+        Nothing
+    }
+
+    fn join(&self, _pass: &mut Pass, _x: Tensor<3>, output: Tensor<3>) -> Tensor<3> {
+        output
+    }
+}
+
+/// What a training pass gives: the output, and the gradient of each parameter by path, none where
+/// there is none; "input" is the gradient of the input.
+pub(super) struct Step {
+    pub(super) output: Vec<f32>,
+    pub(super) gradients: BTreeMap<String, Option<Vec<f32>>>,
+}
+
+/// One training pass of a layer, on a loss in which every output counts differently, with the
+/// losses of the pass added.
+pub(super) fn step(subject: &Subject, layer: &MoeLayer, setup: Setup) -> Step {
+    let (mut pass, x) = subject.input(setup, true);
+    let x = Tensor::<3>::from_inner(x).require_grad();
+    let y = layer.forward(&mut pass, x.clone());
+    let output = values(y.clone());
+    let mut loss = (y.clone() * Tensor::from_inner(subject.noise("target", y.dims()))).sum();
+    if let Some(more) = pass.total_loss() {
+        loss = loss + more;
+    }
+    let grads = loss.backward();
+    let input = x.grad(&grads).map(values);
+    let grads = GradientsParams::from_grads(grads, layer);
+    let mut visitor = Gather { grads, path: Vec::new(), found: BTreeMap::new() };
+    layer.visit(&mut visitor);
+    visitor.found.insert("input".into(), input);
+    Step { output, gradients: visitor.found }
+}
+
+/// Gathers gradients by path. State that is not trained does not ask for one, and is left out.
+struct Gather {
+    grads: GradientsParams,
+    path: Vec<String>,
+    found: BTreeMap<String, Option<Vec<f32>>>,
+}
+
+impl ModuleVisitor for Gather {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if param.val().is_require_grad() {
+            let gradient = self.grads.get::<D>(param.id).map(values);
+            self.found.insert(self.path.join("."), gradient);
+        }
+    }
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+}
+
+/// The numbers of a tensor.
+pub(super) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().iter::<f32>().collect()
+}
+
+/// The largest difference, relative to numbers above 1; infinite where something is not a number
+/// or the lengths differ.
+pub(super) fn distance(a: &[f32], b: &[f32]) -> f32 {
+    let one = |(a, b): (&f32, &f32)| {
+        let gap = (a - b).abs() / a.abs().max(b.abs()).max(1.0);
+        if gap.is_nan() { f32::INFINITY } else { gap }
+    };
+    if a.len() == b.len() { a.iter().zip(b).map(one).fold(0.0, f32::max) } else { f32::INFINITY }
+}
