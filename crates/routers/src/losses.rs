@@ -6,6 +6,8 @@
 use burn::prelude::*;
 use moe::{Pass, one_hot};
 
+use crate::load;
+
 /// E sum_i f_i P_i: the balance loss of Switch. f_i is the share of all choices that fell on expert
 /// i, P_i the mean of its probability. `p` is `[G, U, E]` and sums to 1 over the experts, `experts`
 /// is `[G, U, K]`. Choices of the null expert count for no one.
@@ -16,10 +18,30 @@ use moe::{Pass, one_hot};
 pub(crate) fn balance(p: Tensor<3>, experts: Tensor<3, Int>) -> Tensor<1> {
     let [g, u, e] = p.dims();
     let choices = (experts.dims().iter().product::<usize>()) as f64;
-    let counts = one_hot(experts, e).sum_dim(0).sum_dim(1).sum_dim(2);
-    let f = counts.reshape([e]) / choices;
+    let f = load::counts(experts, e) / choices;
     let p = p.sum_dim(0).sum_dim(1).reshape([e]) / (g * u) as f64;
     (f * p).sum() * e as f64
+}
+
+/// E sum_i f_i P_i within each group, averaged over the groups: the sequence-wise loss of DeepSeek-V3,
+/// stricter than [`balance`]. Same shapes, same values at perfect balance and at collapse.
+/// DeepSeek-AI. *DeepSeek-V3*. 2024. <https://arxiv.org/abs/2412.19437>, (17) to (20).
+pub(crate) fn sequence_balance(p: Tensor<3>, experts: Tensor<3, Int>) -> Tensor<1> {
+    let ([_, u, e], [_, _, k]) = (p.dims(), experts.dims());
+    // [G, U, K, E] -> [G, 1, E]
+    let counts = one_hot(experts, e).sum_dim(2).sum_dim(1).squeeze_dim::<3>(2);
+    let f = counts / (u * k) as f64;
+    (f * p.mean_dim(1)).sum_dim(2).mean() * e as f64
+}
+
+/// sum_i P_i ln P_i: the negative entropy of the mean probability, for `p` of `[G, U, E]`.
+///
+/// -ln E at perfect balance, 0 at collapse onto one expert.
+/// Csordas et al. *Approximating Two-Layer Feedforward Networks*. 2023.
+/// <https://arxiv.org/abs/2310.10837>, (20).
+pub(crate) fn negative_entropy(p: Tensor<3>) -> Tensor<1> {
+    let mean = p.mean_dim(1).mean_dim(0);
+    (mean.clone() * (mean + 1e-12).log()).sum()
 }
 
 /// The mean of logsumexp(s)^2: the router z-loss, for scores `[G, U, E]` before any noise.
@@ -67,6 +89,28 @@ mod tests {
     fn balance_is_e_over_k_at_collapse() {
         // f = P = (1/2, 1/2, 0, 0): 4 * (1/4 + 1/4).
         assert_eq!(value([[0.5, 0.5, 0.0, 0.0]; 2], [[0, 1], [1, 0]]), 2.0);
+    }
+
+    #[test]
+    fn the_sequence_loss_does_not_average_sequences_first() {
+        let device = Device::flex();
+        // Each of two sequences collapses, onto different experts.
+        let p = [[[1.0, 0.0], [1.0, 0.0]], [[0.0, 1.0], [0.0, 1.0]]];
+        let p = Tensor::<3>::from_floats(p, &device);
+        let experts = Tensor::<3, Int>::from_ints([[[0], [0]], [[1], [1]]], &device);
+        assert_eq!(balance(p.clone(), experts.clone()).into_scalar::<f32>(), 1.0);
+        assert_eq!(sequence_balance(p, experts.clone()).into_scalar::<f32>(), 2.0);
+        let even = Tensor::<3>::full([2, 2, 2], 0.5, &device);
+        assert_eq!(sequence_balance(even, experts).into_scalar::<f32>(), 1.0);
+    }
+
+    #[test]
+    fn entropy_at_balance_and_at_collapse() {
+        let value = |p: [f32; 4]| {
+            negative_entropy(Tensor::from_floats([[p]], &Device::flex())).into_scalar::<f32>()
+        };
+        assert!((value([0.25; 4]) + 4_f32.ln()).abs() < 1e-6);
+        assert!(value([0.0, 1.0, 0.0, 0.0]).abs() < 1e-6);
     }
 
     #[test]

@@ -1,0 +1,191 @@
+//! DeepSeek-V3 routing: sigmoid scores, chosen with a bias and within the best groups of experts.
+//!
+//! DeepSeek-AI. *DeepSeek-V3 Technical Report*. 2024. <https://arxiv.org/abs/2412.19437>,
+//! section 2.1.2.
+//!
+//! s  = sigmoid(x W)                                                        (15)
+//! S  = top-k(s + b), in the `groups_kept` groups whose two best s + b have the largest sum  (16)
+//! g  = scale s_S / sum(s_S)                                                (13), without b
+//! b_i += gamma sign(mean load - load_i), after each step                   section 2.1.2
+//! loss = alpha E sum_i f_i P_i for each sequence, P from s / sum(s)        (17) to (20)
+//!
+//! b is a state, not a parameter: it is saved, but no gradient moves it. It moves with the last
+//! pass of a step, by the loads of all passes of the step. The model has 256 experts in 8 groups of
+//! which 4 are kept, k = 8 and scale = 2.5.
+//!
+//! Differs from the paper: groups are a number here, there they are the nodes of the machine; no
+//! grouping and scale = 1 by default, for few experts on one machine. The loss is times E / k, so
+//! that it is 1 at perfect balance as everywhere here.
+//!
+//! Not to be confused with: `loss-free`, the bias alone; DeepSeek-V2, which has a softmax, scores a
+//! group by its best expert, and has no bias.
+
+use burn::{module::Module, prelude::*, tensor::activation::sigmoid};
+use moe::{Dims, Init, Pass, Plan, Router, config, one_hot, top_k};
+
+use crate::{balance_bias::BalanceBias, check, gate::Gate, losses};
+
+config! {
+    /// How many experts a unit visits, from how many groups, and what keeps them balanced.
+    pub struct DeepSeekV3Config {
+        /// Experts for each unit.
+        pub k: usize = 2,
+        /// Groups that the experts are divided into.
+        pub groups: usize = 1,
+        /// Groups that a unit may choose from.
+        pub groups_kept: usize = 1,
+        /// What the weights sum to.
+        pub scale: f64 = 1.0,
+        /// The step of the bias, gamma.
+        pub bias_step: f64 = 0.001,
+        /// Coefficient of the sequence-wise balance loss, alpha.
+        pub sequence_balance: f64 = 0.0001,
+    }
+}
+
+/// Top-k of biased sigmoid scores within the best groups.
+#[derive(Module, Debug)]
+pub struct DeepSeekV3 {
+    gate: Gate,
+    bias: BalanceBias,
+    #[module(skip)]
+    config: DeepSeekV3Config,
+}
+
+impl Router for DeepSeekV3 {
+    type Config = DeepSeekV3Config;
+    const NAME: &'static str = "deepseek-v3";
+    const ABOUT: &'static str = "top-k of sigmoid scores with a balancing bias, within groups";
+    const PAPER: &'static str = "https://arxiv.org/abs/2412.19437";
+
+    fn check(config: &DeepSeekV3Config, dims: Dims) -> Result<(), String> {
+        let DeepSeekV3Config { k, groups, groups_kept, .. } = *config;
+        check::k(k, dims)?;
+        check::coefficient("bias_step", config.bias_step)?;
+        check::coefficient("sequence_balance", config.sequence_balance)?;
+        check::positive("scale", config.scale)?;
+        if groups == 0 || !dims.n_experts.is_multiple_of(groups) {
+            return Err(format!("groups = {groups} does not divide experts = {}", dims.n_experts));
+        }
+        if groups_kept == 0 || groups_kept > groups {
+            return Err(format!("groups_kept = {groups_kept}: it is 1 to groups = {groups}"));
+        }
+        let within_reach = groups_kept * dims.n_experts / groups;
+        if k > within_reach {
+            return Err(format!(
+                "k = {k} is larger than the {within_reach} experts of the groups kept"
+            ));
+        }
+        Ok(())
+    }
+
+    fn init(config: &DeepSeekV3Config, dims: Dims, init: &Init) -> Self {
+        let bias = BalanceBias::new(dims.n_experts, &init.at("bias"));
+        Self { gate: Gate::new(dims, init), bias, config: config.clone() }
+    }
+
+    fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
+        let s = sigmoid(self.gate.forward(units)); // (15)
+        let n_experts = s.dims()[2];
+        let biased = s.clone().detach().inner() + self.bias.value();
+        let (experts, _) = top_k(self.best_groups(biased), self.config.k); // (16)
+        let chosen = s.clone().gather(2, experts.clone());
+        let weights = chosen.clone() / (chosen.sum_dim(2) + 1e-20) * self.config.scale; // (13)
+        losses::add(pass, "sequence balance", self.config.sequence_balance, || {
+            losses::sequence_balance(s.clone() / s.sum_dim(2), experts.clone()) // (17) to (20)
+        });
+        self.bias.follow(pass, &experts, self.config.bias_step);
+        Plan::TokenChoice { experts, weights, n_experts }
+    }
+
+    fn flops_per_unit(&self) -> f64 {
+        self.gate.flops()
+    }
+}
+
+impl DeepSeekV3 {
+    /// `[G, U, E]`, with minus infinity outside the best groups.
+    fn best_groups(&self, biased: Tensor<3>) -> Tensor<3> {
+        let DeepSeekV3Config { groups, groups_kept, .. } = self.config;
+        if groups_kept == groups {
+            return biased;
+        }
+        let [g, u, e] = biased.dims();
+        let size = e / groups;
+        let (_, best) = top_k(biased.clone().reshape([g * u, groups, size]), size.min(2));
+        let (kept, _) = top_k(best.sum_dim(2).reshape([g, u, groups]), groups_kept);
+        let kept = one_hot(kept, groups).sum_dim(2).reshape([g, u, groups, 1]);
+        let kept = kept.expand([g, u, groups, size]).reshape([g, u, e]);
+        biased.mask_fill(kept.equal_scalar(0.0), f32::NEG_INFINITY)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        state,
+        testing::{chosen, close, fill, scalar, values},
+    };
+
+    fn router(config: DeepSeekV3Config) -> DeepSeekV3 {
+        let dims = Dims { width: 4, n_experts: 8, units: 3 };
+        let mut router = DeepSeekV3::init(&config, dims, &Init::new(0, &Device::flex()));
+        // Stored as [out, in] by the published code.
+        router.gate = Gate::of(fill(310, [8, 4], 2.0).transpose());
+        state::set(&router.bias.bias, fill(311, [8], 1.0));
+        router
+    }
+
+    fn published() -> DeepSeekV3Config {
+        DeepSeekV3Config { k: 3, groups: 4, groups_kept: 2, scale: 2.5, ..Default::default() }
+    }
+
+    #[test]
+    fn the_published_code_gives_the_same() {
+        // The gate of deepseek-ai/DeepSeek-V3's inference code, run on these inputs.
+        let (router, x) = (router(published()), fill(200, [1, 3, 4], 2.0));
+        let (experts, weights) = chosen(&router, &mut Pass::train(0, 0, 0.0), x);
+        assert_eq!(experts, [1, 3, 0, 3, 2, 1, 2, 1, 3]);
+        close(&weights[..3], &[1.070582, 0.611568, 0.817850]);
+        // Loads 1, 3, 2, 3, 0, 0, 0, 0 and their mean 9/8 move the bias by 0.001 each.
+        let bias = values(router.bias.value());
+        close(&bias[..4], &[-0.063025, 0.398101, 0.087724, 0.196574]);
+    }
+
+    #[test]
+    fn the_bias_chooses_and_does_not_weigh() {
+        let config = DeepSeekV3Config { k: 1, ..DeepSeekV3Config::default() };
+        let router = router(config);
+        state::set(
+            &router.bias.bias,
+            Tensor::from_floats([0.0, 0.0, 9.0, 0.0, 0.0, 0.0, 0.0, 0.0], &Device::flex()),
+        );
+        let (experts, weights) = chosen(&router, &mut Pass::eval(), fill(200, [1, 3, 4], 2.0));
+        assert_eq!((experts, weights), (vec![2; 3], vec![1.0; 3]));
+    }
+
+    #[test]
+    fn the_loss_is_alpha_at_balance() {
+        let config = DeepSeekV3Config { k: 8, sequence_balance: 0.5, ..Default::default() };
+        let mut router = router(config);
+        router.gate = Gate::of(Tensor::zeros([4, 8], &Device::flex()));
+        let mut pass = Pass::eval();
+        chosen(&router, &mut pass, fill(200, [1, 3, 4], 2.0));
+        close(&[scalar(&pass, "sequence balance")], &[0.5]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let dims = Dims { width: 4, n_experts: 8, units: 3 };
+        let check = |config| DeepSeekV3::check(&config, dims).unwrap_err();
+        assert!(
+            check(DeepSeekV3Config { groups: 3, ..published() })
+                .contains("groups = 3 does not divide")
+        );
+        assert!(
+            check(DeepSeekV3Config { groups_kept: 5, ..published() }).contains("groups_kept = 5")
+        );
+        assert!(check(DeepSeekV3Config { k: 5, ..published() }).contains("the 4 experts"));
+    }
+}

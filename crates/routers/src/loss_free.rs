@@ -1,0 +1,147 @@
+//! Loss-free balancing: a bias on the scores follows the loads; no loss disturbs the gradient.
+//!
+//! Wang, Gao, Zhao, Sun, Dai. *Auxiliary-Loss-Free Load Balancing Strategy for Mixture-of-Experts*.
+//! 2024. <https://arxiv.org/abs/2408.15664>
+//!
+//! s  = sigmoid(x W), or softmax(x W)                                       (1)
+//! S  = top-k(s + b)                                                        (3)
+//! g  = s over S, without b                                                 (3)
+//! b_i += u sign(mean load - load_i), after each step                       algorithm 1
+//!
+//! b is a state, not a parameter: it is saved, but no gradient moves it. It moves with the last
+//! pass of a step, by the loads of all passes of the step, so the batch that sets it is not the one
+//! that it routes: no unit sees a later one.
+//!
+//! Differs from the paper: weights are divided by their sum if `renormalise` is set, as DeepSeek-V3
+//! and OLMo do; the variants without sign and with a multiplicative bias (worse there) are left out.
+//!
+//! Not to be confused with: `deepseek-v3`, which adds groups, a scale and a sequence-wise loss.
+
+use burn::{
+    module::Module,
+    prelude::*,
+    tensor::activation::{sigmoid, softmax},
+};
+use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+use serde::{Deserialize, Serialize};
+
+use crate::{balance_bias::BalanceBias, check, gate::Gate};
+
+/// What makes scores of the gate's outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Score {
+    /// Each expert for itself.
+    Sigmoid,
+    /// In competition.
+    Softmax,
+}
+
+config! {
+    /// How many experts a unit visits, and how fast the bias follows.
+    pub struct LossFreeConfig {
+        /// Experts for each unit.
+        pub k: usize = 2,
+        /// What makes scores of the gate's outputs.
+        pub score: Score = Score::Sigmoid,
+        /// Are the weights divided by their sum?
+        pub renormalise: bool = false,
+        /// The step of the bias, u.
+        pub bias_step: f64 = 0.001,
+    }
+}
+
+/// Top-k of biased scores.
+#[derive(Module, Debug)]
+pub struct LossFree {
+    gate: Gate,
+    bias: BalanceBias,
+    #[module(skip)]
+    config: LossFreeConfig,
+}
+
+impl Router for LossFree {
+    type Config = LossFreeConfig;
+    const NAME: &'static str = "loss-free";
+    const ABOUT: &'static str = "top-k with a bias that follows the loads instead of a loss";
+    const PAPER: &'static str = "https://arxiv.org/abs/2408.15664";
+
+    fn check(config: &LossFreeConfig, dims: Dims) -> Result<(), String> {
+        check::k(config.k, dims)?;
+        check::coefficient("bias_step", config.bias_step)?;
+        if config.k == 1 && config.renormalise {
+            return Err(
+                "k = 1 with renormalise = true has the constant weight 1 and gives the gate \
+                        no gradient; set renormalise = false"
+                    .into(),
+            );
+        }
+        Ok(())
+    }
+
+    fn init(config: &LossFreeConfig, dims: Dims, init: &Init) -> Self {
+        let bias = BalanceBias::new(dims.n_experts, &init.at("bias"));
+        Self { gate: Gate::new(dims, init), bias, config: config.clone() }
+    }
+
+    fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
+        let scores = self.gate.forward(units);
+        let n_experts = scores.dims()[2];
+        let s = match self.config.score {
+            Score::Sigmoid => sigmoid(scores), // (1)
+            Score::Softmax => softmax(scores, 2),
+        };
+        let biased = s.clone().detach().inner() + self.bias.value();
+        let (experts, _) = top_k(biased, self.config.k); // (3)
+        let g = s.gather(2, experts.clone());
+        let weights = if self.config.renormalise { g.clone() / g.sum_dim(2) } else { g };
+        self.bias.follow(pass, &experts, self.config.bias_step); // algorithm 1
+        Plan::TokenChoice { experts, weights, n_experts }
+    }
+
+    fn flops_per_unit(&self) -> f64 {
+        self.gate.flops()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{chosen, close, values};
+
+    /// Three experts; every unit has the sigmoid scores 3/4, 1/2, 1/4.
+    fn router(bias_step: f64) -> LossFree {
+        let dims = Dims { width: 1, n_experts: 3, units: 4 };
+        let config = LossFreeConfig { k: 1, bias_step, ..LossFreeConfig::default() };
+        let mut router = LossFree::init(&config, dims, &Init::new(0, &Device::flex()));
+        router.gate =
+            Gate::of(Tensor::from_floats([[3_f32.ln(), 0.0, -(3_f32.ln())]], &Device::flex()));
+        router
+    }
+
+    #[test]
+    fn the_bias_moves_the_choice_and_not_the_weight() {
+        let (router, x) = (router(0.2), Tensor::<3>::ones([1, 4, 1], &Device::flex()));
+        let (experts, weights) = chosen(&router, &mut Pass::train(0, 0, 0.0), x.clone());
+        assert_eq!(experts, [0; 4]);
+        close(&weights, &[0.75; 4]);
+        // Loads 4, 0, 0: b = (-0.2, 0.2, 0.2), so s + b = (0.55, 0.7, 0.45).
+        close(&values(router.bias.value()), &[-0.2, 0.2, 0.2]);
+        let (experts, weights) = chosen(&router, &mut Pass::eval(), x);
+        assert_eq!(experts, [1; 4]);
+        close(&weights, &[0.5; 4]);
+    }
+
+    #[test]
+    fn loads_become_even_in_time() {
+        let (router, x) = (router(0.01), Tensor::<3>::ones([1, 4, 1], &Device::flex()));
+        let mut loads = [0; 3];
+        for step in 0..300 {
+            let (experts, _) = chosen(&router, &mut Pass::train(0, step, 0.0), x.clone());
+            if step >= 150 {
+                loads[experts[0] as usize] += 1;
+            }
+        }
+        assert!(loads.iter().all(|load: &i32| (load - 50).abs() <= 5), "{loads:?}");
+    }
+}

@@ -1,0 +1,110 @@
+//! Sigmoid routing: experts do not compete in a softmax; each has a score between 0 and 1.
+//!
+//! Csordas, Irie, Schmidhuber. *Approximating Two-Layer Feedforward Networks for Efficient
+//! Transformers* (sigma-MoE). EMNLP Findings 2023. <https://arxiv.org/abs/2310.10837>, section 5.
+//!
+//! s = sigmoid(x W)                             (1)
+//! y = sum_{i in top-k(s)} s_i E_i(x)           (2)
+//! loss = gamma sum_i P_i ln P_i                (3), P the mean of softmax(x W) over all units
+//!
+//! The loss is -gamma ln E at perfect balance and 0 at collapse.
+//!
+//! Differs from the paper: no expert dropout. `renormalise` divides the weights by their sum, as in
+//! LibMoE and in DeepSeek's routers.
+//!
+//! Not to be confused with: `deepseek-v3`, which is renormalised, scaled, and chooses with a bias.
+
+use burn::{
+    module::Module,
+    prelude::*,
+    tensor::activation::{sigmoid, softmax},
+};
+use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+
+use crate::{check, gate::Gate, losses};
+
+config! {
+    /// How many experts a unit visits, and what keeps them balanced.
+    pub struct SigmoidConfig {
+        /// Experts for each unit.
+        pub k: usize = 2,
+        /// Are the weights divided by their sum?
+        pub renormalise: bool = false,
+        /// Coefficient of the entropy loss, gamma.
+        pub entropy: f64 = 0.001,
+    }
+}
+
+/// Top-k of independent scores.
+#[derive(Module, Debug)]
+pub struct Sigmoid {
+    gate: Gate,
+    #[module(skip)]
+    config: SigmoidConfig,
+}
+
+impl Router for Sigmoid {
+    type Config = SigmoidConfig;
+    const NAME: &'static str = "sigmoid";
+    const ABOUT: &'static str = "top-k of sigmoid scores, without competition (sigma-MoE)";
+    const PAPER: &'static str = "https://arxiv.org/abs/2310.10837";
+
+    fn check(config: &SigmoidConfig, dims: Dims) -> Result<(), String> {
+        check::k(config.k, dims)?;
+        check::coefficient("entropy", config.entropy)
+    }
+
+    fn init(config: &SigmoidConfig, dims: Dims, init: &Init) -> Self {
+        Self { gate: Gate::new(dims, init), config: config.clone() }
+    }
+
+    fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
+        let scores = self.gate.forward(units);
+        let n_experts = scores.dims()[2];
+        let (experts, s) = top_k(sigmoid(scores.clone()), self.config.k); // (1)
+        let weights = if self.config.renormalise { s.clone() / s.sum_dim(2) } else { s }; // (2)
+        losses::add(pass, "entropy", self.config.entropy, || {
+            losses::negative_entropy(softmax(scores, 2)) // (3)
+        });
+        Plan::TokenChoice { experts, weights, n_experts }
+    }
+
+    fn flops_per_unit(&self) -> f64 {
+        self.gate.flops()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{chosen, close, fill, scalar};
+
+    #[test]
+    fn weights_are_sigmoids_or_their_shares() {
+        // sigmoid(ln 3) = 3/4, sigmoid(ln 1) = 1/2, sigmoid(ln 1/3) = 1/4.
+        let s = [[(1.0_f32 / 3.0).ln(), 3_f32.ln(), 0.0]];
+        let route = |renormalise, pass: &mut Pass| {
+            let gate = Gate::of(Tensor::from_floats(s, &Device::flex()));
+            let config = SigmoidConfig { renormalise, entropy: 1.0, ..SigmoidConfig::default() };
+            chosen(&Sigmoid { gate, config }, pass, Tensor::ones([1, 1, 1], &Device::flex()))
+        };
+        let mut pass = Pass::eval();
+        let (experts, weights) = route(false, &mut pass);
+        assert_eq!(experts, [1, 2]);
+        close(&weights, &[0.75, 0.5]);
+        close(&route(true, &mut Pass::eval()).1, &[0.6, 0.4]);
+        // softmax = (1, 9, 3) / 13: sum of p ln p = -0.7869296.
+        let p = [1.0 / 13.0, 9.0 / 13.0, 3.0 / 13.0_f32];
+        close(&[scalar(&pass, "entropy")], &[p.iter().map(|p| p * p.ln()).sum()]);
+    }
+
+    #[test]
+    fn libmoe_gives_the_same() {
+        // LibMoE's sigma-MoE layer, run on these inputs; its weights are stored as [out, in].
+        let gate = Gate::of(fill(230, [4, 4], 2.0).transpose());
+        let router = Sigmoid { gate, config: SigmoidConfig::default() };
+        let (experts, weights) = chosen(&router, &mut Pass::eval(), fill(200, [1, 3, 4], 2.0));
+        assert_eq!(experts[..2], [1, 2]);
+        close(&weights[..2], &[0.522170, 0.425608]);
+    }
+}
