@@ -70,7 +70,12 @@ impl Backbone for TransformerLm {
         }
         Attention::check(config.width, config.heads, Positions::CausalRotary).map_err(wrong)?;
         let dims = Dims { width: config.width, n_experts: 1, units: length };
-        (brief.library.experts.get(&config.dense.kind)?.build.check)(&config.dense, dims)?;
+        brief
+            .library
+            .experts
+            .get(&config.dense.kind)
+            .and_then(|dense| (dense.build.check)(&config.dense, dims))
+            .map_err(|err| wrong(format!("dense: {err}")))?;
         brief.library.check(brief.moe, [length, config.width], config.depth)
     }
 

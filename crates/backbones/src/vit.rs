@@ -78,7 +78,12 @@ impl Backbone for Vit {
         Attention::check(config.width, config.heads, Positions::Unordered).map_err(wrong)?;
         let shape = [(height / p) * (width / p), config.width];
         let dims = Dims { width: config.width, n_experts: 1, units: shape[0] };
-        (brief.library.experts.get(&config.dense.kind)?.build.check)(&config.dense, dims)?;
+        brief
+            .library
+            .experts
+            .get(&config.dense.kind)
+            .and_then(|dense| (dense.build.check)(&config.dense, dims))
+            .map_err(|err| wrong(format!("dense: {err}")))?;
         brief.library.check(brief.moe, shape, config.depth)
     }
 

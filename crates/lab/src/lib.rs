@@ -1,1 +1,38 @@
-//! .
+//! What an experiment depends on: plug-ins, suites, and the command line.
+//!
+//! An experiment is a router in a file and one line:
+//!
+//! ```no_run
+//! use lab::prelude::*;
+//! # const MY_SUITE: lab::Suite = lab::Suite { name: "", file: "", text: "", program: "" };
+//! fn main() -> ExitCode {
+//!     lab::main(Plugins::default(), &[MY_SUITE])
+//! }
+//! ```
+
+mod cli;
+mod code;
+mod config;
+mod device;
+mod environment;
+mod located;
+mod plugins;
+pub mod prelude;
+mod progress;
+mod rows;
+mod runner;
+mod store;
+mod suite;
+mod verbs;
+
+pub use config::RunConfig;
+pub use plugins::Plugins;
+pub use suite::Suite;
+
+use std::process::ExitCode;
+
+/// The whole command line over these plug-ins and suites; the first suite is the default one.
+/// Exits with 0, with 2 if something that was typed or read is wrong, with 130 after Ctrl-C.
+pub fn main(plugins: Plugins, suites: &[Suite]) -> ExitCode {
+    cli::main(&plugins, suites)
+}

@@ -42,14 +42,32 @@ impl<T: Serialize + DeserializeOwned + Default + Clone> Hyper for T {}
 #[serde(deny_unknown_fields)]
 pub struct NoConfig {}
 
-/// A plug-in chosen by name, with its hyperparameters: `{ kind = "top-k", k = 2 }`.
+/// A plug-in chosen by name, with its hyperparameters: `{ kind = "top-k", k = 2 }`, or `"top-k"`
+/// for one with all its defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Value")]
 pub struct Choice {
     /// The name under which the plug-in is registered.
     pub kind: String,
     /// Its hyperparameters; what is left out takes its default.
     #[serde(flatten)]
     pub options: Map<String, Value>,
+}
+
+impl TryFrom<Value> for Choice {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        match value {
+            Value::String(kind) => Ok(Self { kind, options: Map::new() }),
+            Value::Object(mut options) => match options.shift_remove("kind") {
+                Some(Value::String(kind)) => Ok(Self { kind, options }),
+                Some(other) => Err(format!("kind = {other}: it is a name")),
+                None => Err("`kind` is missing: the name of a plug-in".into()),
+            },
+            other => Err(format!("{other} is no plug-in: it is a name, or a table with `kind`")),
+        }
+    }
 }
 
 impl Choice {
@@ -78,5 +96,13 @@ mod tests {
         let choice: Choice = serde_json::from_str(r#"{"kind": "top-k", "k": 2}"#).unwrap();
         assert_eq!(choice, Choice::of("top-k").with("k", 2));
         assert_eq!(serde_json::to_string(&choice).unwrap(), r#"{"kind":"top-k","k":2}"#);
+    }
+
+    #[test]
+    fn a_bare_name_is_a_choice_and_a_table_needs_a_kind() {
+        let choice = |json: &str| serde_json::from_str::<Choice>(json);
+        assert_eq!(choice(r#""top-k""#).unwrap(), Choice::of("top-k"));
+        assert!(choice(r#"{"k": 2}"#).unwrap_err().to_string().contains("`kind` is missing"));
+        assert!(choice("3").unwrap_err().to_string().contains("3 is no plug-in"));
     }
 }

@@ -18,7 +18,19 @@ pub enum ConfigError {
         /// The alternatives, comma separated.
         known: String,
     },
-    /// The hyperparameters do not fit: a misspelt key, a wrong type, a value out of range.
+    /// A hyperparameter is misspelt, or of the wrong type.
+    #[error("{what} {name:?}: {key}: {message}")]
+    Key {
+        /// What was configured, "router" say.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// The hyperparameter.
+        key: String,
+        /// What is wrong, and what would be right.
+        message: String,
+    },
+    /// The hyperparameters do not fit: a value out of range, sizes that do not match.
     #[error("{what} {name:?}: {message}")]
     Invalid {
         /// What was configured, "router" say.
@@ -39,8 +51,8 @@ pub struct Entry<B> {
     pub paper: &'static str,
     /// Facts beside the name, as shown by `bench list`.
     pub facts: Value,
-    /// Fills in the defaults, or says what is misspelt.
-    complete: fn(Value) -> Result<Value, serde_json::Error>,
+    /// Fills in the defaults, or says which key is wrong, and why.
+    complete: fn(Value) -> Result<Value, (String, String)>,
     /// The constructor.
     pub build: B,
 }
@@ -48,7 +60,10 @@ pub struct Entry<B> {
 impl<B> Entry<B> {
     /// An entry whose hyperparameters are a `C`.
     pub fn new<C: Hyper>(about: &'static str, paper: &'static str, facts: Value, build: B) -> Self {
-        let complete = |options| serde_json::to_value(serde_json::from_value::<C>(options)?);
+        let complete = |options| {
+            let config = parse::<C>(options)?;
+            serde_json::to_value(config).map_err(|err| (String::new(), err.to_string()))
+        };
         Self { about, paper, facts, complete, build }
     }
 }
@@ -93,7 +108,7 @@ impl<B> Registry<B> {
     pub fn complete(&self, choice: &Choice) -> Result<Choice, ConfigError> {
         let entry = self.get(&choice.kind)?;
         let options = (entry.complete)(Value::Object(choice.options.clone()))
-            .map_err(|err| self.invalid(&choice.kind, err))?;
+            .map_err(|wrong| wrong_key(self.what, &choice.kind, wrong))?;
         match options {
             Value::Object(options) => Ok(Choice { kind: choice.kind.clone(), options }),
             other => {
@@ -120,9 +135,18 @@ impl<B> Registry<B> {
 
 /// Reads the hyperparameters of a choice; a misspelt or ill-typed one is an error that names it.
 pub fn read<C: Hyper>(what: &'static str, choice: &Choice) -> Result<C, ConfigError> {
-    serde_json::from_value(Value::Object(choice.options.clone())).map_err(|err| {
-        ConfigError::Invalid { what, name: choice.kind.clone(), message: err.to_string() }
-    })
+    parse(Value::Object(choice.options.clone()))
+        .map_err(|wrong| wrong_key(what, &choice.kind, wrong))
+}
+
+/// The hyperparameters, or the key that is wrong, and why.
+fn parse<C: Hyper>(options: Value) -> Result<C, (String, String)> {
+    serde_path_to_error::deserialize(options)
+        .map_err(|err| (err.path().to_string(), err.inner().to_string()))
+}
+
+fn wrong_key(what: &'static str, name: &str, (key, message): (String, String)) -> ConfigError {
+    ConfigError::Key { what, name: name.to_string(), key, message }
 }
 
 #[cfg(test)]
@@ -157,7 +181,10 @@ mod tests {
     #[test]
     fn a_misspelt_key_names_the_right_ones() {
         let err = registry().complete(&Choice::of("top-k").with("kk", 1)).unwrap_err();
-        assert_eq!(err.to_string(), r#"router "top-k": unknown field `kk`, expected `k`"#);
+        assert_eq!(err.to_string(), r#"router "top-k": kk: unknown field `kk`, expected `k`"#);
+        let err = registry().complete(&Choice::of("top-k").with("k", "two")).unwrap_err();
+        let expected = r#"router "top-k": k: invalid type: string "two", expected usize"#;
+        assert_eq!(err.to_string(), expected);
     }
 
     #[test]

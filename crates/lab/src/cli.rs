@@ -1,0 +1,246 @@
+//! The command line: one verb a file in `verbs`.
+
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use anyhow::{Context, ensure};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use report::Format;
+use tasks::DataDir;
+
+use crate::{Plugins, Suite, config::seeds, suite::Selection, verbs};
+
+/// Compares Mixture-of-Experts methods fairly: the same budget, several seeds, intervals.
+#[derive(Parser)]
+#[command(
+    version,
+    about,
+    after_help = "Without a verb: trains the default suite, then prints its table."
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Train the runs of a suite that are not there yet, then print its table
+    Run {
+        /// A suite's name, or the path of a TOML file
+        suite: Option<String>,
+    },
+    /// Say what a suite can name
+    List {
+        /// What to list; all if left out
+        kind: Option<verbs::list::Kind>,
+        /// For machines, the same as --format json
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the comparison table; nothing is trained
+    Table {
+        /// A suite's name, or csv files
+        sources: Vec<String>,
+    },
+    /// Write a new router or experiment that builds and runs as it is
+    New {
+        /// What to write
+        what: verbs::new::What,
+        /// Its name, with dashes
+        name: String,
+    },
+}
+
+/// What all verbs understand.
+#[derive(Args, Clone)]
+pub(crate) struct Options {
+    /// Other seeds than the suite's: 0..5, or 0,2,4
+    #[arg(long, global = true, value_name = "SEEDS", value_parser = parse_seeds)]
+    seeds: Option<Seeds>,
+    /// Only runs with this method, router, task, backbone or seed; can be given several times
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    only: Vec<String>,
+    /// A setting for all runs, train.steps=100; can be given several times
+    #[arg(long, global = true, value_name = "A.B=C")]
+    set: Vec<String>,
+    /// Train part K of N of the runs, to share a suite among machines; K counts from 1
+    #[arg(long, global = true, value_name = "K/N", value_parser = parse_shard)]
+    pub(crate) shard: Option<Shard>,
+    /// Where to compute: flex (the processor), wgpu, vulkan, cuda:0
+    #[arg(long, global = true, default_value = "flex")]
+    pub(crate) device: String,
+    /// Processors to use; all if left out
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<usize>,
+    /// The folder with data sets that are not built in
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where runs are kept
+    #[arg(long, global = true, value_name = "DIR", default_value = "runs")]
+    pub(crate) runs: PathBuf,
+    /// How tables are printed
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    format: Shown,
+    /// A tiny budget, to see whether everything works
+    #[arg(long, global = true)]
+    smoke: bool,
+    /// Write csv, environment and page into DIR/SUITE/DATE, to be committed
+    #[arg(long, global = true, value_name = "DIR", num_args = 0..=1, default_missing_value = "results")]
+    pub(crate) publish: Option<PathBuf>,
+}
+
+#[derive(Clone)]
+struct Seeds(Vec<u64>);
+
+/// Part `index` of `count`, from 0.
+#[derive(Clone, Copy)]
+pub(crate) struct Shard {
+    pub(crate) index: usize,
+    pub(crate) count: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Shown {
+    Text,
+    Md,
+    Tex,
+    Csv,
+    Json,
+}
+
+impl Options {
+    pub(crate) fn selection(&self) -> Selection {
+        Selection {
+            seeds: self.seeds.clone().map(|Seeds(seeds)| seeds),
+            only: self.only.clone(),
+            set: self.set.clone(),
+            smoke: self.smoke,
+        }
+    }
+
+    pub(crate) fn data(&self) -> DataDir {
+        DataDir(self.data_dir.clone())
+    }
+
+    pub(crate) fn threads(&self) -> anyhow::Result<usize> {
+        ensure!(self.threads != Some(0), "--threads 0: it is at least 1");
+        let all = thread::available_parallelism().map_or(1, usize::from);
+        Ok(self.threads.unwrap_or(all))
+    }
+
+    pub(crate) fn format(&self) -> Format {
+        match self.format {
+            Shown::Text => Format::Text,
+            Shown::Md => Format::Markdown,
+            Shown::Tex => Format::Latex,
+            Shown::Csv => Format::Csv,
+            Shown::Json => Format::Json,
+        }
+    }
+}
+
+pub(crate) fn main(plugins: &Plugins, suites: &[Suite]) -> ExitCode {
+    let cli = Cli::parse();
+    let stop = Arc::new(AtomicBool::new(false));
+    let result = stop_on_ctrl_c(&stop).and_then(|()| run(cli, plugins, suites, &stop));
+    match result {
+        Ok(text) => {
+            print(&text);
+            ExitCode::SUCCESS
+        }
+        Err(_) if stop.load(Ordering::Relaxed) => {
+            say("stopped; the same command goes on from here");
+            ExitCode::from(130)
+        }
+        Err(err) => {
+            say(&format!("error: {err:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Does what is asked for, and gives what is to be printed.
+fn run(
+    cli: Cli,
+    plugins: &Plugins,
+    suites: &[Suite],
+    stop: &Arc<AtomicBool>,
+) -> anyhow::Result<String> {
+    let options = &cli.options;
+    match cli.verb {
+        None => verbs::run::run(None, options, plugins, suites, stop),
+        Some(Verb::Run { suite }) => {
+            verbs::run::run(suite.as_deref(), options, plugins, suites, stop)
+        }
+        Some(Verb::List { kind, json }) => {
+            Ok(verbs::list::list(kind, json || options.format == Shown::Json, plugins, suites))
+        }
+        Some(Verb::Table { sources }) => verbs::table::table(&sources, options, suites),
+        Some(Verb::New { what, name }) => verbs::new::new(what, &name),
+    }
+}
+
+/// The first Ctrl-C asks the runs to stop after their step, the second does not wait.
+fn stop_on_ctrl_c(stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
+    let stop = stop.clone();
+    ctrlc::set_handler(move || {
+        if stop.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    })
+    .context("Ctrl-C cannot be caught")
+}
+
+/// Results go to the standard output.
+#[allow(clippy::print_stdout, reason = "this is the one place that prints results")]
+fn print(text: &str) {
+    print!("{text}");
+}
+
+/// What is said about them goes to the standard error.
+#[allow(clippy::print_stderr, reason = "this is the one place that talks")]
+pub(crate) fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+fn parse_seeds(text: &str) -> Result<Seeds, String> {
+    seeds(text).map(Seeds).map_err(|err| err.to_string())
+}
+
+fn parse_shard(text: &str) -> Result<Shard, String> {
+    let parts: Option<(usize, usize)> =
+        text.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
+    match parts {
+        // Job arrays often count from 0: part 0 of n is part n.
+        Some((k, n)) if n > 0 && k <= n => Ok(Shard { index: k % n, count: n }),
+        _ => Err("it is K/N with K from 1 to N, 1/3 say".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn shards_count_from_one_or_from_zero() {
+        let index = |text| parse_shard(text).map(|shard| shard.index);
+        assert_eq!([index("1/3"), index("2/3"), index("3/3")], [Ok(1), Ok(2), Ok(0)]);
+        assert_eq!(index("0/3"), Ok(0));
+        assert!(index("4/3").is_err() && index("1/0").is_err() && index("a").is_err());
+    }
+}

@@ -1,0 +1,90 @@
+//! Which code made a run: part of its identity.
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::{Plugins, RunConfig};
+
+include!(concat!(env!("OUT_DIR"), "/code.rs"));
+
+/// The code that all runs share, in short: what tables call the revision. Unlike a git commit it
+/// stays when only documents change, so runs before and after can be compared.
+pub(crate) fn revision() -> &'static str {
+    &COMMON[..12]
+}
+
+/// The version of the code that a run of this config depends on: what all runs share, the files of
+/// the plug-ins that it names, and the program's own source. Editing one router changes the
+/// version of its own runs only.
+fn version(config: &Value, plugins: &Plugins, program: &str) -> String {
+    let mut kinds = Vec::new();
+    collect_kinds(config, &mut kinds);
+    let stems: Vec<String> = kinds.iter().map(|kind| kind.replace('-', "_")).collect();
+    let mut hash = Sha256::new();
+    hash.update(COMMON);
+    hash.update(program);
+    for (stem, file) in PLUGINS {
+        // A file that is no plug-in, a helper of several, counts for all of them.
+        if stems.iter().any(|used| used == stem) || !plugins.in_file(stem) {
+            hash.update(stem);
+            hash.update(file);
+        }
+    }
+    hex(&hash.finalize())
+}
+
+/// The identity of a run: a hash of everything that its numbers follow from.
+pub(crate) fn run_id(config: &RunConfig, seed: u64, plugins: &Plugins, program: &str) -> String {
+    // Plain data: strings as keys, no number that JSON cannot write (configs are checked).
+    let config = serde_json::to_value(config).unwrap_or_default();
+    let code = version(&config, plugins, program);
+    hex(&Sha256::digest(format!("{config}/{seed}/{code}")))[..16].to_string()
+}
+
+/// Every name that stands behind a `kind`, wherever it is.
+fn collect_kinds(config: &Value, kinds: &mut Vec<String>) {
+    match config {
+        Value::Object(table) => {
+            kinds.extend(table.get("kind").and_then(Value::as_str).map(str::to_string));
+            table.values().for_each(|value| collect_kinds(value, kinds));
+        }
+        Value::Array(values) => values.iter().for_each(|value| collect_kinds(value, kinds)),
+        _ => {}
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_the_plug_ins_that_are_named_count() {
+        let plugins = Plugins::default();
+        let version = |router: &str| {
+            version(&json!({ "moe": { "router": { "kind": router } } }), &plugins, "")
+        };
+        assert_ne!(version("top-k"), version("switch"));
+        assert_eq!(version("of-an-experiment"), version("of-another"));
+    }
+
+    #[test]
+    fn the_program_counts() {
+        let version = |program| version(&json!({}), &Plugins::default(), program);
+        assert_ne!(version("a"), version("b"));
+    }
+
+    #[test]
+    fn kinds_are_found_at_any_depth() {
+        let mut kinds = Vec::new();
+        let config = json!({ "a": [{ "kind": "x" }], "b": { "kind": "y", "c": { "kind": "z" } } });
+        collect_kinds(&config, &mut kinds);
+        kinds.sort();
+        assert_eq!(kinds, ["x", "y", "z"]);
+    }
+}

@@ -1,0 +1,188 @@
+//! All that makes one run, written out in full.
+
+use anyhow::{Context, anyhow};
+use backbones::Brief;
+use moe::{Choice, ConfigError, MoeConfig};
+use serde::{Deserialize, Serialize};
+use tasks::{DataDir, DataError, Task};
+use training::TrainConfig;
+
+use crate::{Plugins, located::Located};
+
+/// The config of one run. What a suite leaves out takes its default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// What to learn.
+    pub task: Choice,
+    /// The network.
+    pub backbone: Choice,
+    /// Its MoE layers.
+    #[serde(default)]
+    pub moe: MoeConfig,
+    /// Budget and optimizer.
+    #[serde(default)]
+    pub train: TrainConfig,
+}
+
+impl RunConfig {
+    /// Reads a config, and writes out the defaults of its plug-ins. Errors name the place.
+    pub(crate) fn read(settings: &Located, plugins: &Plugins) -> anyhow::Result<Self> {
+        let config: RunConfig = serde_path_to_error::deserialize(settings.value())
+            .map_err(|err| at(settings, &err.path().to_string(), err.inner()))?;
+        let located = |err: ConfigError| at(settings, &path_of(&err), err);
+        Ok(Self {
+            task: plugins.tasks.complete(&config.task).map_err(located)?,
+            backbone: plugins.backbones.complete(&config.backbone).map_err(located)?,
+            moe: plugins.library.complete(&config.moe).map_err(located)?,
+            train: config.train,
+        })
+    }
+
+    /// Does everything fit together? Asked before anything is trained.
+    pub(crate) fn check(
+        &self,
+        settings: &Located,
+        plugins: &Plugins,
+        task: &dyn Task,
+    ) -> anyhow::Result<()> {
+        let located = |err: ConfigError| at(settings, &path_of(&err), err);
+        self.train.check().map_err(|message| {
+            let key = message.split(' ').next().unwrap_or_default();
+            at(settings, &format!("train.{key}"), &message)
+        })?;
+        let backbone = plugins.backbones.get(&self.backbone.kind).map_err(located)?;
+        (backbone.build.check)(&self.backbone, &self.brief(plugins, task)).map_err(located)
+    }
+
+    /// Why the network may not be used for the task, if so: an answer must not be given away.
+    pub(crate) fn refusal(
+        &self,
+        plugins: &Plugins,
+        task: &dyn Task,
+    ) -> Result<Option<&'static str>, ConfigError> {
+        if !task.causal() {
+            return Ok(None);
+        }
+        let network = plugins.backbones.get(&self.backbone.kind)?.build.causal;
+        let layers = plugins.library.causal(&self.moe)?;
+        Ok((!network || !layers).then_some("sees later tokens"))
+    }
+
+    /// What the network is built for.
+    pub(crate) fn brief<'a>(&'a self, plugins: &'a Plugins, task: &dyn Task) -> Brief<'a> {
+        Brief {
+            domain: task.domain(),
+            outputs: task.outputs(),
+            moe: &self.moe,
+            library: &plugins.library,
+        }
+    }
+
+    /// Loads the task's data.
+    pub(crate) fn load_task(
+        &self,
+        settings: &Located,
+        plugins: &Plugins,
+        data: &DataDir,
+    ) -> anyhow::Result<std::sync::Arc<dyn Task>> {
+        let load = plugins.tasks.get(&self.task.kind)?.build;
+        load(&self.task, data).map_err(|err| match err {
+            DataError::Config(err) => at(settings, &path_of(&err), err),
+            other => anyhow!(other).context(format!("task {:?}", self.task.kind)),
+        })
+    }
+}
+
+/// An error with the place of the setting that caused it.
+fn at(settings: &Located, path: &str, message: impl ToString) -> anyhow::Error {
+    anyhow!("{}: {}", settings.place_of(path), message.to_string())
+}
+
+/// Where in a config the cause of an error stands.
+fn path_of(err: &ConfigError) -> String {
+    let (what, key) = match err {
+        ConfigError::Key { what, key, .. } => (what, key.as_str()),
+        ConfigError::Unknown { what, .. } => (what, "kind"),
+        ConfigError::Invalid { what, .. } => (what, ""),
+    };
+    let table = match *what {
+        "router" | "expert" => format!("moe.{what}"),
+        "residual rule" | "residual" => "moe.residual".to_string(),
+        other => other.to_string(),
+    };
+    format!("{table}.{key}")
+}
+
+/// Reads a range of seeds: `0..5`, `3`, or `0,2,4`.
+pub(crate) fn seeds(text: &str) -> anyhow::Result<Vec<u64>> {
+    let wrong = || format!("{text:?} are no seeds; they are 0..5, or 0,2,4");
+    let seeds: Vec<u64> = match text.split_once("..") {
+        Some((from, to)) => {
+            (from.parse().with_context(wrong)?..to.parse().with_context(wrong)?).collect()
+        }
+        None => text.split(',').map(str::parse).collect::<Result<_, _>>().with_context(wrong)?,
+    };
+    if seeds.is_empty() {
+        Err(anyhow!("{text:?} is empty; write 0..5 for five seeds"))
+    } else {
+        Ok(seeds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str =
+        "task = \"digits\"\nbackbone = \"vit\"\n[moe]\nexperts = 4\n[train]\nsteps = 5\n";
+
+    fn wrong(change: &str) -> String {
+        let plugins = Plugins::default();
+        let mut settings = Located::parse("s.toml", GOOD).unwrap();
+        settings.lay(&Located::parse("over.toml", change).unwrap());
+        let read = || {
+            let config = RunConfig::read(&settings, &plugins)?;
+            let task = config.load_task(&settings, &plugins, &DataDir::default())?;
+            config.check(&settings, &plugins, &*task)
+        };
+        read().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn errors_name_the_place_the_value_and_the_alternatives() {
+        let err = wrong("\n[moe]\nexpert_count = 3");
+        assert!(
+            err.starts_with("over.toml:3: unknown field `expert_count`, expected one of"),
+            "{err}"
+        );
+        let err = wrong("moe.router = \"swich\"");
+        assert!(
+            err.starts_with("over.toml:1: no router is named \"swich\"; known: top-k"),
+            "{err}"
+        );
+        let err = wrong("[moe]\n\nrouter.kind = \"top-k\"\nrouter.kk = 3");
+        assert!(err.starts_with("over.toml:4: router \"top-k\": kk: unknown field"), "{err}");
+        let err = wrong("moe.router = { kind = \"top-k\", k = \"two\" }");
+        assert!(err.starts_with("over.toml:1: router \"top-k\": k: invalid type"), "{err}");
+        let err = wrong("moe.router = { kind = \"top-k\", k = 9 }");
+        assert!(err.starts_with("over.toml:1: ") && err.contains("k = 9"), "{err}");
+        let err = wrong("task = \"digit\"");
+        assert!(err.starts_with("over.toml:1: no task is named \"digit\"; known: digits"), "{err}");
+        let err = wrong("\nbackbone = { kind = \"vit\", heads = 5 }");
+        assert!(
+            err.starts_with("over.toml:2: ") && err.contains("heads = 5 does not divide"),
+            "{err}"
+        );
+        let err = wrong("[train]\n\nlr = -1.0");
+        assert!(err.starts_with("over.toml:3: lr = -1"), "{err}");
+    }
+
+    #[test]
+    fn seeds_are_a_range_or_a_list() {
+        assert_eq!(seeds("0..3").unwrap(), [0, 1, 2]);
+        assert_eq!(seeds("4,2").unwrap(), [4, 2]);
+        assert!(seeds("a..b").unwrap_err().to_string().contains("0..5"));
+        assert!(seeds("3..3").unwrap_err().to_string().contains("is empty"));
+    }
+}

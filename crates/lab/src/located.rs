@@ -1,0 +1,256 @@
+//! Settings that know where they were written, so that an error can name file and line.
+
+use std::{collections::BTreeMap, fmt, rc::Rc};
+
+use anyhow::anyhow;
+use serde_json::Value;
+use toml::de::{DeTable, DeValue};
+
+/// Where a setting was written.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Place {
+    source: Rc<str>,
+    line: Option<usize>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}", self.source),
+            None => f.write_str(&self.source),
+        }
+    }
+}
+
+/// A setting, or a table of settings.
+#[derive(Clone, Debug)]
+pub(crate) enum Located {
+    /// A value, or a list.
+    Leaf(Value, Place),
+    /// A table.
+    Table(BTreeMap<String, Located>, Place),
+    /// A list of tables, `[[method]]` say.
+    Tables(Vec<Located>, Place),
+}
+
+impl Located {
+    /// An empty table.
+    pub(crate) fn empty(source: &str) -> Self {
+        Located::Table(BTreeMap::new(), Place { source: source.into(), line: None })
+    }
+
+    /// Reads TOML; `source` is what errors call it.
+    pub(crate) fn parse(source: &str, text: &str) -> anyhow::Result<Self> {
+        let reader = Reader { source: source.into(), text };
+        let table = DeTable::parse(text).map_err(|err| {
+            let line = err.span().map_or(1, |span| reader.line(span.start));
+            anyhow!("{source}:{line}: {}", err.message())
+        })?;
+        reader.table(table.get_ref(), reader.place(0))
+    }
+
+    /// The setting `a.b.c = value` as nested tables.
+    pub(crate) fn assignment(text: &str) -> anyhow::Result<Self> {
+        let (path, value) = text.split_once('=').ok_or_else(|| {
+            anyhow!("{text:?} is no setting; it is key=value, train.lr=0.001 say")
+        })?;
+        let source = format!("--set {text}");
+        let value = match toml::from_str::<toml::Table>(&format!("value = {value}")) {
+            Ok(mut table) => serde_json::to_value(table.remove("value"))?,
+            Err(_) => Value::String(value.trim().to_string()), // a name needs no quotes
+        };
+        let place = Place { source: source.as_str().into(), line: None };
+        let leaf = Located::from_value(value, &place);
+        Ok(path.trim().rsplit('.').fold(leaf, |inner, key| {
+            Located::Table(BTreeMap::from([(key.to_string(), inner)]), place.clone())
+        }))
+    }
+
+    fn from_value(value: Value, place: &Place) -> Self {
+        match value {
+            Value::Object(table) => {
+                let inner = |(key, value)| (key, Self::from_value(value, place));
+                Located::Table(table.into_iter().map(inner).collect(), place.clone())
+            }
+            other => Located::Leaf(other, place.clone()),
+        }
+    }
+
+    /// Lays `over` on top. Tables are joined key by key, except that a table with a `kind` takes
+    /// the place of the one before: another plug-in has other hyperparameters.
+    pub(crate) fn lay(&mut self, over: &Located) {
+        self.name_to_table();
+        match (self, over) {
+            (Located::Table(under, _), Located::Table(over, _)) if !over.contains_key("kind") => {
+                for (key, value) in over {
+                    match under.get_mut(key) {
+                        Some(known) => known.lay(value),
+                        None => drop(under.insert(key.clone(), value.clone())),
+                    }
+                }
+            }
+            (under, over) => *under = over.clone(),
+        }
+    }
+
+    /// Writes the bare name of a plug-in as a table, so that hyperparameters can be laid on it.
+    fn name_to_table(&mut self) {
+        if let Located::Leaf(Value::String(_), place) = self {
+            let place = place.clone();
+            let kind = std::mem::replace(self, Located::Table(BTreeMap::new(), place.clone()));
+            *self = Located::Table(BTreeMap::from([("kind".to_string(), kind)]), place);
+        }
+    }
+
+    /// The settings of a table; none if it is no table.
+    pub(crate) fn table(&self) -> Option<&BTreeMap<String, Located>> {
+        match self {
+            Located::Table(table, _) => Some(table),
+            _ => None,
+        }
+    }
+
+    /// The same as plain data.
+    pub(crate) fn value(&self) -> Value {
+        match self {
+            Located::Leaf(value, _) => value.clone(),
+            Located::Table(table, _) => {
+                table.iter().map(|(key, value)| (key.clone(), value.value())).collect()
+            }
+            Located::Tables(tables, _) => tables.iter().map(Located::value).collect(),
+        }
+    }
+
+    /// Where this was written.
+    pub(crate) fn place(&self) -> &Place {
+        match self {
+            Located::Leaf(_, place) | Located::Table(_, place) | Located::Tables(_, place) => place,
+        }
+    }
+
+    /// Where the setting of a dotted path was written, or the nearest table around it.
+    pub(crate) fn place_of(&self, path: &str) -> &Place {
+        let mut at = self;
+        for key in path.split('.') {
+            match at.table().and_then(|table| table.get(key)) {
+                Some(inner) => at = inner,
+                None => break,
+            }
+        }
+        at.place()
+    }
+}
+
+struct Reader<'a> {
+    source: Rc<str>,
+    text: &'a str,
+}
+
+impl Reader<'_> {
+    fn line(&self, offset: usize) -> usize {
+        self.text[..offset.min(self.text.len())].matches('\n').count() + 1
+    }
+
+    fn place(&self, offset: usize) -> Place {
+        Place { source: self.source.clone(), line: Some(self.line(offset)) }
+    }
+
+    fn table(&self, table: &DeTable, place: Place) -> anyhow::Result<Located> {
+        let mut settings = BTreeMap::new();
+        for (key, value) in table {
+            let inner = self.node(value.get_ref(), self.place(key.span().start))?;
+            settings.insert(key.get_ref().to_string(), inner);
+        }
+        Ok(Located::Table(settings, place))
+    }
+
+    fn node(&self, value: &DeValue, place: Place) -> anyhow::Result<Located> {
+        match value {
+            DeValue::Table(table) => self.table(table, place),
+            DeValue::Array(items)
+                if !items.is_empty()
+                    && items.iter().all(|item| matches!(item.get_ref(), DeValue::Table(_))) =>
+            {
+                let tables = items
+                    .iter()
+                    .map(|item| self.node(item.get_ref(), self.place(item.span().start)));
+                Ok(Located::Tables(tables.collect::<Result<_, _>>()?, place))
+            }
+            other => Ok(Located::Leaf(self.leaf(other, &place)?, place)),
+        }
+    }
+
+    fn leaf(&self, value: &DeValue, place: &Place) -> anyhow::Result<Value> {
+        let bad = |text: &dyn fmt::Display| anyhow!("{place}: {text} is no number");
+        Ok(match value {
+            DeValue::String(text) => Value::String(text.to_string()),
+            DeValue::Boolean(yes) => Value::Bool(*yes),
+            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+                .map_err(|_| bad(&number.as_str()))?
+                .into(),
+            DeValue::Float(number) => {
+                number.as_str().parse::<f64>().map_err(|_| bad(&number.as_str()))?.into()
+            }
+            DeValue::Array(items) => items
+                .iter()
+                .map(|item| self.leaf(item.get_ref(), place))
+                .collect::<anyhow::Result<_>>()?,
+            DeValue::Table(_) => self.node(value, place.clone())?.value(),
+            DeValue::Datetime(time) => Value::String(time.to_string()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const SUITE: &str = "a = 1\n[moe]\nexperts = 8\nrouter = { kind = \"top-k\", k = 2 }\n";
+
+    #[test]
+    fn settings_know_their_lines() {
+        let settings = Located::parse("s.toml", SUITE).unwrap();
+        assert_eq!(settings.place_of("moe.experts").to_string(), "s.toml:3");
+        assert_eq!(settings.place_of("moe.router.kk").to_string(), "s.toml:4");
+        assert_eq!(settings.value()["moe"]["router"], json!({ "kind": "top-k", "k": 2 }));
+    }
+
+    #[test]
+    fn tables_are_joined_and_plug_ins_replaced() {
+        let mut settings = Located::parse("s.toml", SUITE).unwrap();
+        settings.lay(&Located::parse("b", "moe.experts = 4\nmoe.router.k = 1").unwrap());
+        let moe = json!({ "experts": 4, "router": { "kind": "top-k", "k": 1 } });
+        assert_eq!(settings.value()["moe"], moe);
+        settings.lay(&Located::assignment("moe.router={kind = \"switch\"}").unwrap());
+        assert_eq!(settings.value()["moe"]["router"], json!({ "kind": "switch" }));
+        assert_eq!(
+            settings.place_of("moe.router").to_string(),
+            "--set moe.router={kind = \"switch\"}"
+        );
+    }
+
+    #[test]
+    fn a_bare_name_takes_hyperparameters() {
+        let mut settings = Located::parse("s.toml", "router = \"top-k\"").unwrap();
+        settings.lay(&Located::assignment("router.k=1").unwrap());
+        assert_eq!(settings.value(), json!({ "router": { "kind": "top-k", "k": 1 } }));
+        settings.lay(&Located::assignment("router=switch").unwrap());
+        assert_eq!(settings.value(), json!({ "router": "switch" }));
+    }
+
+    #[test]
+    fn assignments_take_toml_values_and_bare_names() {
+        let value = |text| Located::assignment(text).unwrap().value();
+        assert_eq!(value("train.lr=1e-3"), json!({ "train": { "lr": 1e-3 } }));
+        assert_eq!(value("moe.layers=every 2"), json!({ "moe": { "layers": "every 2" } }));
+        assert_eq!(value("moe.layers=[1, 3]"), json!({ "moe": { "layers": [1, 3] } }));
+        assert!(Located::assignment("train.lr").unwrap_err().to_string().contains("key=value"));
+    }
+
+    #[test]
+    fn broken_toml_has_a_line() {
+        let err = Located::parse("s.toml", "a = 1\nb = = 2\n").unwrap_err().to_string();
+        assert!(err.starts_with("s.toml:2: "), "{err}");
+    }
+}

@@ -1,0 +1,67 @@
+//! Everything that a suite can name.
+
+use backbones::{Backbone, Backbones};
+use moe::{ExpertKinds, Experts, Library, ResidualRule, ResidualRules, Router, Routers};
+use tasks::{LoadTask, Tasks};
+
+/// All plug-ins by name. A value: a program starts from the standard ones and adds its own.
+#[derive(Clone)]
+pub struct Plugins {
+    /// Routers, experts, residual rules.
+    pub library: Library,
+    /// Networks.
+    pub backbones: Backbones,
+    /// What can be learnt.
+    pub tasks: Tasks,
+}
+
+impl Default for Plugins {
+    /// The standard plug-ins.
+    fn default() -> Self {
+        let library = Library {
+            routers: routers::all(),
+            experts: experts::all(),
+            residuals: residuals::all(),
+        };
+        Self { library, backbones: backbones::all(), tasks: tasks::all() }
+    }
+}
+
+impl Plugins {
+    /// Adds a router.
+    pub fn with_router<R: Router>(mut self) -> Self {
+        self.library.routers = Routers::with::<R>(self.library.routers);
+        self
+    }
+
+    /// Adds a kind of experts.
+    pub fn with_experts<X: Experts>(mut self) -> Self {
+        self.library.experts = ExpertKinds::with::<X>(self.library.experts);
+        self
+    }
+
+    /// Adds a residual rule.
+    pub fn with_residual<R: ResidualRule>(mut self) -> Self {
+        self.library.residuals = ResidualRules::with::<R>(self.library.residuals);
+        self
+    }
+
+    /// Adds a network.
+    pub fn with_backbone<N: Backbone>(mut self) -> Self {
+        self.backbones = self.backbones.with::<N>();
+        self
+    }
+
+    /// Adds a task.
+    pub fn with_task<T: LoadTask>(mut self) -> Self {
+        self.tasks = self.tasks.with::<T>();
+        self
+    }
+
+    /// Is there a router, a kind of experts or a residual rule in the file of this name?
+    pub(crate) fn in_file(&self, stem: &str) -> bool {
+        let kind = stem.replace('_', "-");
+        let Library { routers, experts, residuals } = &self.library;
+        routers.get(&kind).is_ok() || experts.get(&kind).is_ok() || residuals.get(&kind).is_ok()
+    }
+}

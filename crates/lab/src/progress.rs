@@ -1,0 +1,88 @@
+//! What a person sees while runs go on: one line a run in flight, and one for the whole.
+//! Nothing where there is no terminal.
+
+use std::{sync::Arc, sync::atomic::AtomicBool, sync::atomic::Ordering};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use training::Watch;
+
+use crate::suite::Cell;
+
+/// The lines of all runs.
+pub(crate) struct Progress {
+    lines: MultiProgress,
+    whole: ProgressBar,
+    runs: ProgressBar,
+    stop: Arc<AtomicBool>,
+}
+
+impl Progress {
+    /// For runs of so many steps altogether.
+    pub(crate) fn new(cells: &[&Cell], stop: Arc<AtomicBool>) -> Self {
+        let lines = MultiProgress::new();
+        let steps: usize = cells.iter().map(|cell| cell.config.train.steps).sum();
+        let whole = lines.add(ProgressBar::new(steps as u64));
+        whole
+            .set_style(style("{prefix:<42} [{bar:30}] {percent:>3} %  {elapsed} gone, {eta} left"));
+        let runs = ProgressBar::hidden();
+        runs.set_length(cells.len() as u64);
+        let progress = Self { lines, whole, runs, stop };
+        progress.count();
+        progress
+    }
+
+    /// A line for one run.
+    pub(crate) fn line(&self, cell: &Cell) -> Line<'_> {
+        let steps = cell.config.train.steps as u64;
+        let bar = self.lines.insert_before(&self.whole, ProgressBar::new(steps));
+        bar.set_style(style("{prefix:<42} [{bar:30}] {pos:>5}/{len} steps, {eta} left"));
+        bar.set_prefix(format!("{}, {}, seed {}", cell.method, cell.config.task.kind, cell.seed));
+        Line { progress: self, bar }
+    }
+
+    /// One more run is over.
+    pub(crate) fn run_is_over(&self) {
+        self.runs.inc(1);
+        self.count();
+    }
+
+    fn count(&self) {
+        let (done, all) = (self.runs.position(), self.runs.length().unwrap_or_default());
+        self.whole.set_prefix(format!("{done} of {all} runs"));
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.whole.finish_and_clear();
+    }
+}
+
+/// The line of one run.
+pub(crate) struct Line<'a> {
+    progress: &'a Progress,
+    bar: ProgressBar,
+}
+
+impl Watch for Line<'_> {
+    fn step(&mut self, done: usize) {
+        self.progress.whole.inc((done as u64).saturating_sub(self.bar.position()));
+        self.bar.set_position(done as u64);
+    }
+
+    fn stop(&self) -> bool {
+        self.progress.stop.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .expect("the templates above are well formed")
+        .progress_chars("=> ")
+}

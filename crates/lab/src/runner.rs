@@ -1,0 +1,153 @@
+//! Trains the runs of a suite: several side by side, each on processors of its own.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use anyhow::{Context, anyhow};
+use burn::{module::Module, prelude::*};
+use moe::Init;
+use sha2::{Digest, Sha256};
+use training::{Evaluation, Outcome, Run, TrainError, supervised};
+
+use crate::{
+    Plugins,
+    code::hex,
+    environment::Environment,
+    progress::Progress,
+    store::{Ended, Numbers, Store},
+    suite::Cell,
+};
+
+/// What runs are trained with.
+pub(crate) struct Runner<'a> {
+    pub(crate) plugins: &'a Plugins,
+    pub(crate) store: &'a Store,
+    pub(crate) device: &'a Device,
+    pub(crate) environment: &'a Environment,
+    /// Set by Ctrl-C: runs write a checkpoint and stop.
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+impl Runner<'_> {
+    /// Trains those runs that have not ended yet. The first error is given back; a run that
+    /// diverges is no error, it ends as failed.
+    ///
+    /// Runs share nothing, so it does not matter for their numbers which are side by side: with T
+    /// threads and at least T runs, each run has one thread, which wastes least.
+    pub(crate) fn train(&self, cells: &[&Cell]) -> anyhow::Result<()> {
+        let mut waiting = Vec::new();
+        for cell in cells {
+            if cell.refused.is_none() && self.store.ended(&cell.id)?.is_none() {
+                waiting.push(*cell);
+            }
+        }
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let side_by_side = self.environment.threads.min(waiting.len());
+        let threads = self.environment.threads / side_by_side;
+        let progress = Progress::new(&waiting, self.stop.clone());
+        let queue = Mutex::new(waiting.into_iter());
+        let errors = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..side_by_side {
+                scope.spawn(|| {
+                    if let Err(err) = self.work(threads, &queue, &progress) {
+                        errors.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(err);
+                    }
+                });
+            }
+        });
+        let errors = errors.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+        errors.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Takes runs from the queue until it is empty. After an error the others go on.
+    fn work<'c>(
+        &self,
+        threads: usize,
+        queue: &Mutex<impl Iterator<Item = &'c Cell>>,
+        progress: &Progress,
+    ) -> anyhow::Result<()> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+        let mut first_error = Ok(());
+        loop {
+            let next = queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next();
+            let Some(cell) = next else { return first_error };
+            if self.stop.load(Ordering::Relaxed) {
+                return first_error;
+            }
+            let what = || format!("{}, {}, seed {}", cell.method, cell.config.task.kind, cell.seed);
+            let run = || pool.install(|| self.run(cell, progress));
+            let ended = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+                Err(anyhow!("the program has a bug: {}", message(&*panic)))
+            });
+            first_error = first_error.and(ended.with_context(what));
+            progress.run_is_over();
+        }
+    }
+
+    /// Trains one run to its end, or until it is told to stop.
+    fn run(&self, cell: &Cell, progress: &Progress) -> anyhow::Result<()> {
+        let Some(_lock) = self.store.lock(&cell.id)? else { return Ok(()) };
+        if self.store.ended(&cell.id)?.is_some() {
+            return Ok(()); // another process was faster
+        }
+        self.store.write(&cell.id, "config.json", &cell.description())?;
+        self.store.write(&cell.id, "environment.json", self.environment)?;
+        let init = Init::new(cell.seed, &self.device.clone().autodiff());
+        let backbone = self.plugins.backbones.get(&cell.config.backbone.kind)?;
+        let brief = cell.config.brief(self.plugins, &*cell.data);
+        let model = (backbone.build.init)(&cell.config.backbone, &brief, &init)?;
+        let run = Run {
+            task: &*cell.data,
+            config: &cell.config.train,
+            seed: cell.seed,
+            device: self.device,
+            folder: &self.store.folder(&cell.id),
+        };
+        match supervised(&run, model, &mut progress.line(cell)) {
+            Ok(outcome) => self.store.end(&cell.id, &Ended::Done(self.numbers(cell, outcome)?)),
+            Err(TrainError::Diverged { step, loss }) => {
+                let cause = format!("the loss is {loss}");
+                self.store.end(&cell.id, &Ended::Failed { step, cause })
+            }
+            Err(TrainError::Stopped { .. }) => Ok(()),
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    fn numbers(&self, cell: &Cell, outcome: Outcome) -> anyhow::Result<Numbers> {
+        let named = |split: &str, evaluation: &Evaluation| {
+            let row = |(metric, value): (&str, f64)| (split.to_string(), metric.to_string(), value);
+            evaluation.numbers().into_iter().map(row).collect::<Vec<_>>()
+        };
+        let mut metrics = named("valid", &outcome.valid);
+        metrics.extend(named("test", &outcome.test));
+        let speed = outcome.tokens as f64 / outcome.seconds;
+        metrics.push(("train".into(), "tokens_per_second".into(), speed));
+        let weights = outcome.model.into_record().into_bytes()?;
+        Ok(Numbers {
+            metrics,
+            step: cell.config.train.steps,
+            params: outcome.test.params,
+            active_params: outcome.test.active_params,
+            flops_per_token: outcome.test.flops_per_token,
+            seconds: outcome.seconds,
+            weights: hex(&Sha256::digest(&*weights)),
+            device: self.environment.device.clone(),
+        })
+    }
+}
+
+/// What a panic said.
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

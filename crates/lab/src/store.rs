@@ -1,0 +1,136 @@
+//! The folder of runs: one folder a run, named by what the run follows from.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, anyhow};
+use serde::{Deserialize, Serialize};
+use training::write_atomic;
+
+/// All runs under one folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    root: PathBuf,
+}
+
+/// How a run ended. A run without this goes on when it is asked for again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "kebab-case")]
+pub(crate) enum Ended {
+    /// With numbers.
+    Done(Numbers),
+    /// With none, and never will: the same run fails again.
+    Failed {
+        /// At which step, counted from 1.
+        step: usize,
+        /// Why.
+        cause: String,
+    },
+}
+
+/// What a run ended with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Numbers {
+    /// Split, metric, value.
+    pub(crate) metrics: Vec<(String, String, f64)>,
+    /// Steps trained.
+    pub(crate) step: usize,
+    /// Parameters of the network.
+    pub(crate) params: f64,
+    /// Parameters at work on one token, on average.
+    pub(crate) active_params: f64,
+    /// Floating-point operations of one token, forward.
+    pub(crate) flops_per_token: f64,
+    /// Seconds spent in training steps.
+    pub(crate) seconds: f64,
+    /// SHA-256 of the weights.
+    pub(crate) weights: String,
+    /// Where it was trained.
+    pub(crate) device: String,
+}
+
+impl Store {
+    /// Opens the folder, and makes it if need be.
+    pub(crate) fn open(root: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(root).with_context(|| format!("runs folder {}", root.display()))?;
+        Ok(Self { root: root.into() })
+    }
+
+    /// The folder itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of a run.
+    pub(crate) fn folder(&self, id: &str) -> PathBuf {
+        self.root.join(id)
+    }
+
+    /// How a run ended, if it did.
+    pub(crate) fn ended(&self, id: &str) -> anyhow::Result<Option<Ended>> {
+        let path = self.folder(id).join("result.json");
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|err| {
+                let path = path.display();
+                anyhow!("{path} is damaged: {err}; remove it to train the run again")
+            }),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(err) => Err(err).with_context(|| path.display().to_string()),
+        }
+    }
+
+    /// Writes how a run ended.
+    pub(crate) fn end(&self, id: &str, ended: &Ended) -> anyhow::Result<()> {
+        self.write(id, "result.json", ended)
+    }
+
+    /// Writes a file of a run as JSON.
+    pub(crate) fn write(&self, id: &str, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
+        let path = self.folder(id).join(name);
+        let bytes = serde_json::to_vec_pretty(value)?;
+        write_atomic(&path, &bytes).with_context(|| path.display().to_string())
+    }
+
+    /// Takes a run for this process; none if another one is at it. The system gives the lock back
+    /// when the process ends, however it ends.
+    pub(crate) fn lock(&self, id: &str) -> anyhow::Result<Option<File>> {
+        let folder = self.folder(id);
+        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        let path = folder.join("lock");
+        let file = File::create(&path).with_context(|| path.display().to_string())?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(err)) => Err(err).with_context(|| path.display().to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_done_once_its_result_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("runs")).unwrap();
+        let lock = store.lock("a").unwrap();
+        assert!(lock.is_some() && store.lock("a").unwrap().is_none());
+        assert_eq!(store.ended("a").unwrap(), None);
+        let ended = Ended::Failed { step: 3, cause: "the loss is NaN".into() };
+        store.end("a", &ended).unwrap();
+        assert_eq!(store.ended("a").unwrap(), Some(ended));
+    }
+
+    #[test]
+    fn a_damaged_result_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        store.lock("a").unwrap();
+        fs::write(folder.path().join("a/result.json"), "{").unwrap();
+        assert!(store.ended("a").unwrap_err().to_string().contains("remove it to train"));
+    }
+}

@@ -1,0 +1,7 @@
+//! The verbs of the command line, one file each. Only `run` computes.
+
+pub(crate) mod list;
+pub(crate) mod new;
+pub(crate) mod publish;
+pub(crate) mod run;
+pub(crate) mod table;

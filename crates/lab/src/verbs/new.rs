@@ -1,0 +1,175 @@
+//! `new`: writes a router or an experiment that builds and runs as it is.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail, ensure};
+use clap::ValueEnum;
+use training::write_atomic;
+
+/// What can be written.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum What {
+    /// A file in crates/routers, and its lines in the table of contents.
+    Router,
+    /// A crate of its own with a router and a suite.
+    Experiment,
+}
+
+const ROUTER: &str = include_str!("../templates/router.rs");
+const EXPERIMENT: &str = include_str!("../templates/experiment.rs");
+const SUITE: &str = include_str!("../templates/suite.toml");
+const README: &str = include_str!("../templates/readme.md");
+const MEMBER: &str = include_str!("../templates/member.toml");
+const ALONE: &str = include_str!("../templates/alone.toml");
+
+/// Writes it, and says what to do with it.
+pub(crate) fn new(what: What, name: &str) -> anyhow::Result<String> {
+    check_name(name)?;
+    let here = std::env::current_dir().context("the current folder")?;
+    match (what, workspace(&here)) {
+        (What::Router, Some(root)) => router(&root, name),
+        (What::Router, None) => bail!(
+            "{} is not inside MoeLab's workspace, which has crates/routers; \
+             elsewhere, write an experiment",
+            here.display()
+        ),
+        (What::Experiment, Some(root)) => experiment(&root.join("experiments"), name, true),
+        (What::Experiment, None) => experiment(&here, name, false),
+    }
+}
+
+/// Names are words in lower case, joined by dashes: they become files and types.
+fn check_name(name: &str) -> anyhow::Result<()> {
+    let word = |word: &str| {
+        word.starts_with(|c: char| c.is_ascii_lowercase())
+            && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+    };
+    ensure!(name.split('-').all(word), "{name:?} is no name; it is like sticky-routing");
+    // As a file it is a module, which a word of the language cannot be.
+    let taken = ["crate", "dyn", "enum", "fn", "impl", "lab", "lib", "loop", "match", "mod", "moe"];
+    ensure!(!taken.contains(&name), "{name:?} is taken by the language or by MoeLab");
+    Ok(())
+}
+
+/// The workspace around a folder.
+fn workspace(here: &Path) -> Option<PathBuf> {
+    let is_root = |folder: &&Path| folder.join("crates/routers/src/lib.rs").is_file();
+    here.ancestors().find(is_root).map(Path::to_path_buf)
+}
+
+fn router(root: &Path, name: &str) -> anyhow::Result<String> {
+    let (stem, title) = (name.replace('-', "_"), title(name));
+    let source = root.join("crates/routers/src");
+    let contents = source.join("lib.rs");
+    let old = fs::read_to_string(&contents).with_context(|| contents.display().to_string())?;
+    let text = insert(&old, "mod ", &format!("mod {stem};"))
+        .and_then(|text| insert(&text, "pub use ", &format!("pub use {stem}::{title};")))
+        .and_then(|text| append(&text, ".with::<", &format!("        .with::<{title}>()")))
+        .with_context(|| format!("{}: it has another form than expected", contents.display()))?;
+    write_new(&source.join(format!("{stem}.rs")), &fill(ROUTER, name))?;
+    write_atomic(&contents, text.as_bytes()).with_context(|| contents.display().to_string())?;
+    Ok(format!(
+        "wrote crates/routers/src/{stem}.rs and its lines in lib.rs; now:\n  \
+         cargo test -p routers {stem}\n  \
+         cargo run --release -p bench -- run default --set moe.router={name} --only method=top-k\n"
+    ))
+}
+
+/// Puts a line into the last block of lines that start like this, in alphabetical order.
+fn insert(text: &str, start: &str, line: &str) -> anyhow::Result<String> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    let last = lines.iter().rposition(|line| line.starts_with(start));
+    let last = last.with_context(|| format!("no line starts with {start:?}"))?;
+    let block = lines[..=last].iter().rposition(|line| !line.starts_with(start));
+    let first = block.map_or(0, |before| before + 1);
+    let place = lines[first..=last].iter().position(|known| *known > line);
+    lines.insert(place.map_or(last + 1, |place| first + place), line);
+    Ok(lines.join("\n") + "\n")
+}
+
+/// Puts a line after the last one that has this in it.
+fn append(text: &str, part: &str, line: &str) -> anyhow::Result<String> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    let last = lines.iter().rposition(|line| line.contains(part));
+    lines.insert(last.with_context(|| format!("no line has {part:?}"))? + 1, line);
+    Ok(lines.join("\n") + "\n")
+}
+
+fn experiment(parent: &Path, name: &str, member: bool) -> anyhow::Result<String> {
+    let folder = parent.join(name);
+    ensure!(!folder.exists(), "{} is there already", folder.display());
+    let source = folder.join("src");
+    fs::create_dir_all(&source).with_context(|| source.display().to_string())?;
+    let lab = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = match member {
+        true => fill(MEMBER, name),
+        false => fill(ALONE, name).replace("{lab}", &lab.display().to_string()),
+    };
+    write_new(&folder.join("Cargo.toml"), &manifest)?;
+    write_new(&folder.join("suite.toml"), &fill(SUITE, name))?;
+    write_new(&folder.join("README.md"), &fill(README, name))?;
+    write_new(&source.join("main.rs"), &fill(EXPERIMENT, name))?;
+    if !member {
+        // The same versions of everything as in MoeLab itself.
+        let lock = lab.join("../../Cargo.lock");
+        if lock.exists() {
+            fs::copy(&lock, folder.join("Cargo.lock")).context("the lock file")?;
+        }
+    }
+    let run = match member {
+        true => format!("cargo run --release -p {name} -- --smoke"),
+        false => format!("cd {name} && cargo run --release -- --smoke"),
+    };
+    Ok(format!("wrote {}; now:\n  {run}\n", folder.display()))
+}
+
+/// The template with the name in it.
+fn fill(template: &str, name: &str) -> String {
+    template.replace("{name}", name).replace("{Name}", &title(name))
+}
+
+/// `sticky-routing` as a type, `StickyRouting`.
+fn title(name: &str) -> String {
+    let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
+    name.split('-').map(capital).collect()
+}
+
+fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
+    ensure!(!path.exists(), "{} is there already", path.display());
+    write_atomic(path, text.as_bytes()).with_context(|| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONTENTS: &str = "mod check;\n\nmod a;\nmod c;\n\npub use a::A;\npub use c::C;\n\n\
+                            pub fn all() -> Routers {\n    x\n        .with::<A>()\n        .with::<C>()\n}\n";
+
+    #[test]
+    fn a_router_gets_its_lines_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("crates/routers/src");
+        fs::create_dir_all(&source).unwrap();
+        fs::write(source.join("lib.rs"), CONTENTS).unwrap();
+        router(folder.path(), "b-two").unwrap();
+        let text = fs::read_to_string(source.join("lib.rs")).unwrap();
+        assert!(text.contains("mod a;\nmod b_two;\nmod c;"), "{text}");
+        assert!(text.contains("pub use a::A;\npub use b_two::BTwo;\npub use c::C;"), "{text}");
+        assert!(text.contains(".with::<C>()\n        .with::<BTwo>()\n}"), "{text}");
+        let file = fs::read_to_string(source.join("b_two.rs")).unwrap();
+        assert!(file.contains("const NAME: &'static str = \"b-two\";") && !file.contains("{Name}"));
+        assert!(router(folder.path(), "b-two").unwrap_err().to_string().contains("already"));
+    }
+
+    #[test]
+    fn bad_names_are_refused() {
+        for name in ["", "Sticky", "a_b", "-a", "a-", "1a", "mod"] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+        assert!(check_name("top-k2").is_ok());
+    }
+}
