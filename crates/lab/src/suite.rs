@@ -100,7 +100,7 @@ pub(crate) struct Selection {
 
 /// The budget of `--smoke`.
 const SMOKE: &str = "train = { steps = 6, batch = 8, accumulate = 1, warmup = 2, log_every = 2, \
-                     eval_every = 3, checkpoint_every = 2 }";
+                     eval_every = 0, checkpoint_every = 4 }";
 
 /// Named here so that a suite can tune them without naming them.
 const DEFAULTS: &str = "moe = { router = 'top-k', expert = 'ffn', residual = 'add' }";

@@ -1,0 +1,94 @@
+//! What the tests of the program share: a tiny suite, and running the program on it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Two tasks and three methods, with noise, state and dropped choices among them.
+const SUITE: &str = r#"
+seeds = [0]
+[base]
+moe = { layers = "last 1", experts = 4, expert = { kind = "ffn", hidden = 8 }, capacity = { factor = 1.0 } }
+train = { steps = 40, batch = 8, accumulate = 2, lr = 3e-3, warmup = 5, log_every = 3, eval_every = 20, checkpoint_every = 7 }
+[[task]]
+task = "digits"
+backbone = { kind = "vit", patch = 4, width = 8, depth = 2, heads = 2 }
+[[method]]
+moe.router = { kind = "switch", jitter = 0.01 }
+[[method]]
+moe.router = "random"
+[[method]]
+moe.router = "loss-free"
+"#;
+
+/// A folder of its own with a suite in it.
+pub struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        Self::with_suite(SUITE)
+    }
+
+    pub fn with_suite(suite: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        fs::write(folder.path().join("tiny.toml"), suite).expect("a suite for the test");
+        Self { folder }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The program with these arguments, in this folder.
+    pub fn bench(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
+        command.args(args).current_dir(self.folder.path());
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Output {
+        self.bench(args).output().expect("the program starts")
+    }
+
+    /// The folders of all runs under `runs`, by name.
+    pub fn runs(&self, runs: &str) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.path(runs)).into_iter().flatten().flatten();
+        let mut folders: Vec<PathBuf> =
+            entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+        folders.sort();
+        folders
+    }
+
+    /// For each run, all that must be the same bits each time: its metrics as they were written,
+    /// and its final numbers and weights without what a clock measured.
+    pub fn outcomes(&self, runs: &str) -> Vec<(String, String, Value)> {
+        self.runs(runs).iter().map(|folder| outcome(folder)).collect()
+    }
+}
+
+fn outcome(folder: &Path) -> (String, String, Value) {
+    let read = |name: &str| fs::read_to_string(folder.join(name)).expect("the run has ended");
+    let mut result: Value = serde_json::from_str(&read("result.json")).expect("a result is JSON");
+    let fields = result.as_object_mut().expect("a result is a table");
+    fields.remove("seconds");
+    if let Some(Value::Array(metrics)) = fields.get_mut("metrics") {
+        metrics.retain(|metric| metric[1] != "tokens_per_second");
+    }
+    let name = folder.file_name().expect("a folder has a name").to_string_lossy();
+    (name.into(), read("metrics.csv"), result)
+}
+
+/// Standard output and standard error of a program that ended with this exit code.
+pub fn ended(output: &Output, code: i32) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_string();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "standard error: {err}");
+    (out, err)
+}

@@ -1,0 +1,144 @@
+//! Whatever a person can get wrong ends with one clear message and exit code 2, and harms nothing.
+
+mod common;
+
+use std::fs;
+
+use common::{Place, ended};
+
+/// The message of a call that must fail.
+fn error(place: &Place, args: &[&str]) -> String {
+    let (out, err) = ended(&place.run(args), 2);
+    assert_eq!(out, "", "nothing is printed");
+    err
+}
+
+#[test]
+fn unknown_names_list_the_known_ones() {
+    let place = Place::new();
+    let run = ["run", "tiny.toml"];
+    for (more, expected) in [
+        (["--set", "moe.router=swich"], "no router is named \"swich\"; known: top-k, switch"),
+        (["--set", "task=digit"], "no task is named \"digit\"; known: digits, tanaka-lm"),
+        (["--set", "backbone=vitt"], "no backbone is named \"vitt\"; known: vit"),
+        (["--set", "moe.expert=fnn"], "no expert is named \"fnn\"; known: ffn"),
+        (["--set", "moe.residual=ad"], "no residual rule is named \"ad\"; known: add"),
+        (["--set", "train.stps=1"], "unknown field `stps`, expected one of `steps`"),
+        (["--set", "moe.router.kk=1"], "kk: unknown field `kk`, expected"),
+        (["--set", "train.steps=many"], "invalid type: string \"many\", expected usize"),
+        (["--set", "train.schedule=cos"], "unknown variant `cos`, expected one of `constant`"),
+        (["--set", "moe.layers=evry 2"], "it is \"every N\", \"last N\""),
+        (["--set", "backbone.heads=3"], "heads = 3 does not divide width = 8"),
+        (["--device", "tpu"], "no device is named \"tpu\"; known: flex, wgpu, vulkan, cuda:0"),
+        (["--only", "router=soft"], "there is none; known: switch, random, loss-free"),
+        (["--shard", "3/2"], "it is K/N"),
+        (["--threads", "0"], "--threads 0: it is at least 1"),
+        (["--seeds", "5..5"], "\"5..5\" is empty"),
+    ] {
+        let err = error(&place, &[&run[..], &more].concat());
+        assert!(err.contains(expected), "{more:?}: {err}");
+    }
+    let err = error(&place, &[&run[..], &["--set", "moe.router={kind='top-k', k=5}"]].concat());
+    assert!(err.contains("k = 5") && err.contains("experts = 4"), "{err}");
+    assert!(error(&place, &["run", "defalt"]).contains("known: default, smoke"));
+    assert!(place.runs("runs").is_empty(), "nothing was begun");
+}
+
+#[test]
+fn a_misspelt_key_is_named_with_file_and_line() {
+    let place = Place::with_suite(
+        "[[task]]\ntask = \"digits\"\nbackbone = \"vit\"\n\n[[method]]\nmoe.router = \"top-k\"\n\
+         moe.expertz = 3\n",
+    );
+    let err = error(&place, &["run", "tiny.toml"]);
+    assert!(
+        err.starts_with("error: tiny.toml:7: unknown field `expertz`, expected one of"),
+        "{err}"
+    );
+    fs::write(place.path("tiny.toml"), "seeds = [0\n").unwrap();
+    assert!(error(&place, &["run", "tiny.toml"]).starts_with("error: tiny.toml:1: "));
+}
+
+#[test]
+fn a_damaged_checkpoint_is_refused_and_the_others_are_intact() {
+    let place = Place::new();
+    ended(&place.run(&["run", "tiny.toml"]), 0);
+    let (before, runs) = (place.outcomes("runs"), place.runs("runs"));
+    // As if the first run had been interrupted, and its checkpoint cut off.
+    fs::remove_file(runs[0].join("result.json")).unwrap();
+    let checkpoint = runs[0].join("checkpoint.bin");
+    let bytes = fs::read(&checkpoint).unwrap();
+    fs::write(&checkpoint, &bytes[..bytes.len() / 2]).unwrap();
+    let err = error(&place, &["run", "tiny.toml"]);
+    assert!(err.contains("checkpoint.bin is damaged: its checksum is wrong; remove it"), "{err}");
+    fs::remove_file(&checkpoint).unwrap();
+    ended(&place.run(&["run", "tiny.toml"]), 0);
+    assert_eq!(place.outcomes("runs"), before);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let place = Place::new();
+    fs::write(place.path("file"), "").unwrap();
+    let err = error(&place, &["run", "tiny.toml", "--runs", "file/runs"]);
+    assert!(err.contains("runs folder file/runs"), "{err}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_full_disk_leaves_nothing_half_written() {
+    let place = Place::new();
+    ended(&place.run(&["run", "tiny.toml", "--only", "router=switch"]), 0);
+    let before = place.outcomes("runs");
+    // No file may grow beyond 8 blocks: the checkpoint of the next run does not fit.
+    let program = env!("CARGO_BIN_EXE_bench");
+    let script = format!("trap '' XFSZ; ulimit -f 8; exec {program} run tiny.toml");
+    let mut command = std::process::Command::new("sh");
+    let command = command.args(["-c", &script]).current_dir(place.path("."));
+    let (_, err) = ended(&command.output().unwrap(), 2);
+    assert!(err.contains("checkpoint.bin: File too large"), "{err}");
+    for run in place.runs("runs") {
+        for file in fs::read_dir(run).unwrap().flatten() {
+            assert!(!file.file_name().to_string_lossy().ends_with(".part"), "{file:?}");
+        }
+    }
+    ended(&place.run(&["run", "tiny.toml"]), 0);
+    let after = place.outcomes("runs");
+    assert!(before.iter().all(|run| after.contains(run)));
+    ended(&place.run(&["run", "tiny.toml", "--runs", "whole"]), 0);
+    assert_eq!(after, place.outcomes("whole"));
+}
+
+#[test]
+fn a_run_that_diverges_is_a_gap_and_the_others_go_on() {
+    let place = Place::with_suite(
+        r#"
+seeds = [0]
+[base]
+train = { steps = 30, batch = 8, warmup = 0, clip = 0.0, log_every = 5 }
+[[task]]
+task = "digits"
+backbone = { kind = "vit", patch = 4, width = 8, depth = 2, heads = 2 }
+[[method]]
+name = "wild"
+train.lr = 1e30
+[[method]]
+name = "tame"
+"#,
+    );
+    let (table, err) = ended(&place.run(&["run", "tiny.toml"]), 0);
+    assert!(err.starts_with("wild, digits, seed 0: failed at step "), "{err}");
+    assert!(err.contains("the loss is"), "{err}");
+    assert!(table.contains("failed") && table.contains("tame"), "{table}");
+    let (again, _) = ended(&place.run(&["run", "tiny.toml"]), 0);
+    assert_eq!(table, again);
+}
+
+#[test]
+fn data_that_are_not_there_are_named() {
+    let place = Place::new();
+    let text = ["run", "tiny.toml", "--set", "task=text-lm", "--set", "backbone=transformer-lm"];
+    assert!(error(&place, &text).contains("say where it lies with --data-dir"));
+    let err = error(&place, &[&text[..], &["--data-dir", "nowhere"]].concat());
+    assert!(err.contains("cannot read nowhere/tinyshakespeare/input.txt"), "{err}");
+}

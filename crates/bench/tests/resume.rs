@@ -1,0 +1,122 @@
+//! A run that was killed, at whatever moment, ends with the same bits as one that never stopped.
+
+mod common;
+
+use std::{
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use common::{Place, ended};
+
+/// Waits for the child, and kills it after some time.
+fn kill_after(child: &mut Child, time: Duration) -> bool {
+    sleep(time);
+    let running = child.try_wait().expect("the child can be asked").is_none();
+    if running {
+        child.kill().expect("SIGKILL"); // on Unix that is SIGKILL: nothing can be cleaned up
+    }
+    child.wait().expect("the child ends");
+    running
+}
+
+#[test]
+fn the_same_config_and_seed_give_the_same_bits_on_any_number_of_threads() {
+    let place = Place::new();
+    for (runs, threads) in [("one", "1"), ("again", "1"), ("two", "2"), ("six", "6")] {
+        ended(&place.run(&["run", "tiny.toml", "--runs", runs, "--threads", threads]), 0);
+    }
+    let expected = place.outcomes("one");
+    assert_eq!(expected.len(), 3);
+    for runs in ["again", "two", "six"] {
+        assert_eq!(place.outcomes(runs), expected, "{runs}");
+    }
+    // With one run to do, six threads work on that one.
+    let only = ["run", "tiny.toml", "--runs", "wide", "--threads", "6", "--only", "router=switch"];
+    ended(&place.run(&only), 0);
+    let wide = place.outcomes("wide");
+    assert!(expected.contains(&wide[0]), "{wide:?}");
+}
+
+#[test]
+fn killed_at_any_moment_it_ends_with_the_same_bits() {
+    let place = Place::new();
+    let whole = ["run", "tiny.toml", "--runs", "whole"];
+    let started = Instant::now();
+    ended(&place.run(&whole), 0);
+    let time = started.elapsed();
+    let expected = place.outcomes("whole");
+
+    let mut kills = 0;
+    for part in 1..8 {
+        let runs = format!("killed-{part}");
+        let args = ["run", "tiny.toml", "--runs", &runs];
+        // Killed again and again, each time a little later, until it gets through.
+        for attempt in 1.. {
+            let mut child =
+                place.bench(&args).stdout(Stdio::null()).spawn().expect("the program starts");
+            let patience = time * part / 8 + time * (attempt - 1) / 4;
+            match kill_after(&mut child, patience) {
+                true => kills += 1,
+                false => break,
+            }
+        }
+        assert_eq!(place.outcomes(&runs), expected, "{runs}");
+    }
+    assert!(kills >= 7, "only {kills} kills: the test has lost its point");
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_stops_cleanly_and_the_same_command_goes_on() {
+    // More steps, so that there is time to press it.
+    let place = Place::new();
+    let args = ["run", "tiny.toml", "--set", "train.steps=300", "--threads", "1"];
+    let mut command = place.bench(&args);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let child = child.expect("the program starts");
+    let checkpoint =
+        |place: &Place| place.runs("runs").iter().any(|run| run.join("checkpoint.bin").exists());
+    while !checkpoint(&place) {
+        sleep(Duration::from_millis(5));
+    }
+    let id = child.id().to_string();
+    Command::new("kill").args(["-INT", &id]).status().expect("kill is there");
+    let (_, err) = ended(&child.wait_with_output().expect("the child ends"), 130);
+    assert!(err.contains("the same command goes on"), "{err}");
+
+    ended(&place.run(&args), 0);
+    ended(&place.run(&[&args[..], &["--runs", "whole"]].concat()), 0);
+    assert_eq!(place.outcomes("runs"), place.outcomes("whole"));
+}
+
+#[test]
+fn a_second_call_trains_nothing() {
+    let place = Place::new();
+    let args = ["run", "tiny.toml"];
+    let (first, _) = ended(&place.run(&args), 0);
+    let stamp = |place: &Place| {
+        place.runs("runs").iter().map(|run| modified(&run.join("result.json"))).collect::<Vec<_>>()
+    };
+    let before = stamp(&place);
+    let (second, _) = ended(&place.run(&args), 0);
+    assert_eq!(stamp(&place), before);
+    assert_eq!(first, second);
+    let (table, _) = ended(&place.run(&["table", "tiny"]), 0);
+    assert_eq!(first, table);
+}
+
+fn modified(path: &std::path::Path) -> std::time::SystemTime {
+    path.metadata().and_then(|facts| facts.modified()).expect("the file is there")
+}
+
+#[test]
+fn shards_share_the_work_and_see_the_whole() {
+    let place = Place::new();
+    ended(&place.run(&["run", "tiny.toml", "--shard", "1/2"]), 0);
+    assert!((1..3).contains(&place.runs("runs").len()));
+    ended(&place.run(&["run", "tiny.toml", "--shard", "2/2"]), 0);
+    ended(&place.run(&["run", "tiny.toml", "--runs", "whole"]), 0);
+    assert_eq!(place.outcomes("runs"), place.outcomes("whole"));
+}
