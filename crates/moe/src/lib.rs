@@ -41,7 +41,7 @@ pub use input::{Domain, Input};
 pub use layer::{Library, MoeConfig, MoeLayer};
 pub use layer_report::LayerReport;
 pub use level::Level;
-pub use pass::{Condition, Pass, TokenIds};
+pub use pass::{Clusters, Condition, Pass, TokenIds};
 pub use placement::Placement;
 pub use plan::{Plan, one_hot, top_k};
 pub use registry::{ConfigError, Entry, Registry, read};

@@ -31,6 +31,10 @@ pub struct Pass {
 #[derive(Clone, Debug)]
 pub struct TokenIds(pub Tensor<2, Int>);
 
+/// The true cluster of each unit, `[B, T]`, where a task knows it: for routers that serve as bounds.
+#[derive(Clone, Debug)]
+pub struct Clusters(pub Tensor<2, Int>);
+
 /// What the whole batch is conditioned on, `[1, width]`: an architecture code, a task vector.
 #[derive(Clone, Debug)]
 pub struct Condition(pub Tensor<2>);
