@@ -89,6 +89,16 @@ mod tests {
     }
 
     #[test]
+    fn the_formulas_in_double_precision_give_the_same() {
+        let gate = Gate::of(Tensor::eye(2, &Device::flex())); // scores are the units
+        let units = crate::testing::fill(370, [1, 4, 2], 4.0);
+        let plan = ExpertChoice { gate, factor: 1.0 }.route(&mut Pass::eval(), units);
+        let Plan::ExpertChoice { units, weights, .. } = plan else { panic!("experts choose") };
+        assert_eq!(crate::testing::ints(units)[..2], [3, 0]);
+        crate::testing::close(&crate::testing::values(weights)[..2], &[0.640219, 0.558391]);
+    }
+
+    #[test]
     fn every_expert_takes_exactly_k_units() {
         // All units prefer expert 0; both experts take ceil(4 * 1.4 / 2) = 3 different units.
         let (units, _) = route([[5.0, 0.0], [4.0, 0.0], [3.0, 0.0], [2.0, 0.0]], 1.4);

@@ -9,6 +9,7 @@ pub mod conformance;
 // What routers share.
 mod balance_bias;
 mod check;
+mod faithful;
 mod gate;
 mod load;
 mod losses;
@@ -18,22 +19,37 @@ mod null;
 mod state;
 #[cfg(test)]
 mod testing;
+mod unit_length;
 
 // Routers.
+mod ada_moe;
 mod deepseek_v3;
 mod dense;
 mod expert_choice;
+mod frozen;
 mod gshard;
 mod hash;
+mod hyper_router;
+mod ling;
 mod loss_free;
+mod moe_plus_plus;
 mod noisy_top_k;
+mod oracle;
+mod perturbed_cosine;
 mod random;
+mod remoe;
+mod round_robin;
 mod sigmoid;
 mod soft;
 mod st_moe;
 mod switch;
+mod tc_moe;
 mod top_k;
+mod top_p;
 mod v_moe;
+mod x_moe;
+
+pub use faithful::Faithful;
 
 pub use deepseek_v3::{DeepSeekV3, DeepSeekV3Config};
 pub use dense::Dense;
@@ -41,6 +57,7 @@ pub use expert_choice::{ExpertChoice, ExpertChoiceConfig};
 pub use gshard::{GShard, GShardConfig};
 pub use hash::{Hash, HashConfig};
 pub use loss_free::{LossFree, LossFreeConfig, Score};
+pub use moe_plus_plus::{MoePlusPlus, MoePlusPlusConfig};
 pub use noisy_top_k::{NoisyTopK, NoisyTopKConfig};
 pub use random::{Random, RandomConfig};
 pub use sigmoid::{Sigmoid, SigmoidConfig};
@@ -50,7 +67,18 @@ pub use switch::{Switch, SwitchConfig};
 pub use top_k::{TopK, TopKConfig, Weights};
 pub use v_moe::{VMoe, VMoeConfig};
 
+pub use ada_moe::{AdaMoe, AdaMoeConfig};
+pub use frozen::{Frozen, FrozenConfig};
+pub use hyper_router::{HyperRouter, HyperRouterConfig};
+pub use ling::{Ling, LingConfig};
 use moe::{Library, Routers};
+pub use oracle::Oracle;
+pub use perturbed_cosine::{PerturbedCosine, PerturbedCosineConfig};
+pub use remoe::{ReMoe, ReMoeConfig};
+pub use round_robin::{RoundRobin, RoundRobinConfig};
+pub use tc_moe::{TcMoe, TcMoeConfig};
+pub use top_p::{TopP, TopPConfig};
+pub use x_moe::{XMoe, XMoeConfig};
 
 /// All routers. The list is the table of contents.
 pub fn all() -> Routers {
@@ -62,18 +90,30 @@ pub fn all() -> Routers {
         .with::<NoisyTopK>()
         .with::<VMoe>()
         .with::<Sigmoid>()
+        .with::<XMoe>()
+        .with::<PerturbedCosine>()
+        .with::<HyperRouter>()
+        .with::<Ling>()
+        .with::<MoePlusPlus>()
         // Balanced by a bias instead of a loss.
         .with::<LossFree>()
         .with::<DeepSeekV3>()
         // Units choose as many experts as they need.
         .with::<GShard>()
         .with::<StMoe>()
+        .with::<TopP>()
+        .with::<ReMoe>()
+        .with::<AdaMoe>()
+        .with::<TcMoe>()
         // Experts choose, or everything is mixed.
         .with::<ExpertChoice>()
         .with::<Soft>()
         // Nothing is learned: baselines.
         .with::<Hash>()
+        .with::<Frozen>()
         .with::<Random>()
-        // Every expert works: a bound.
+        .with::<RoundRobin>()
+        // Bounds: every expert works; the right expert is known.
         .with::<Dense>()
+        .with::<Oracle>()
 }

@@ -23,6 +23,19 @@ pub(crate) fn balance(p: Tensor<3>, experts: Tensor<3, Int>) -> Tensor<1> {
     (f * p).sum() * e as f64
 }
 
+/// E sum_i f_i P_i with f_i the share of *units* that visit expert i, so that f sums to the number of
+/// choices: the convention of the transformers library (Mixtral, OLMoE, Qwen), and the one for a
+/// number of choices that varies. Same shapes as [`balance`].
+///
+/// K at perfect balance, E at collapse onto K experts.
+pub(crate) fn balance_per_unit(p: Tensor<3>, experts: Tensor<3, Int>) -> Tensor<1> {
+    let [g, u, e] = p.dims();
+    let units = (g * u) as f64;
+    let f = load::counts(experts, e) / units;
+    let p = p.sum_dim(0).sum_dim(1).reshape([e]) / units;
+    (f * p).sum() * e as f64
+}
+
 /// E sum_i f_i P_i within each group, averaged over the groups: the sequence-wise loss of DeepSeek-V3,
 /// stricter than [`balance`]. Same shapes, same values at perfect balance and at collapse.
 /// DeepSeek-AI. *DeepSeek-V3*. 2024. <https://arxiv.org/abs/2412.19437>, (17) to (20).
@@ -42,6 +55,13 @@ pub(crate) fn sequence_balance(p: Tensor<3>, experts: Tensor<3, Int>) -> Tensor<
 pub(crate) fn negative_entropy(p: Tensor<3>) -> Tensor<1> {
     let mean = p.mean_dim(1).mean_dim(0);
     (mean.clone() * (mean + 1e-12).log()).sum()
+}
+
+/// The mean over the units of -sum_i p_i ln p_i, for `p` of `[G, U, E]`: how undecided units are.
+///
+/// ln E where all experts are equal, 0 where units are certain.
+pub(crate) fn entropy(p: Tensor<3>) -> Tensor<1> {
+    -(p.clone() * (p + 1e-12).log()).sum_dim(2).mean()
 }
 
 /// The mean of logsumexp(s)^2: the router z-loss, for scores `[G, U, E]` before any noise.
@@ -89,6 +109,26 @@ mod tests {
     fn balance_is_e_over_k_at_collapse() {
         // f = P = (1/2, 1/2, 0, 0): 4 * (1/4 + 1/4).
         assert_eq!(value([[0.5, 0.5, 0.0, 0.0]; 2], [[0, 1], [1, 0]]), 2.0);
+    }
+
+    #[test]
+    fn balance_per_unit_is_k_at_perfect_balance() {
+        let device = Device::flex();
+        let value = |p: [[f32; 4]; 2], experts: [[i32; 2]; 2]| {
+            let experts = Tensor::from_ints([experts], &device);
+            balance_per_unit(Tensor::from_floats([p], &device), experts).into_scalar::<f32>()
+        };
+        assert_eq!(value([[0.25; 4]; 2], [[0, 1], [2, 3]]), 2.0);
+        assert_eq!(value([[0.5, 0.5, 0.0, 0.0]; 2], [[0, 1], [1, 0]]), 4.0);
+    }
+
+    #[test]
+    fn entropy_of_the_undecided_and_of_the_certain() {
+        let value = |p: [f32; 4]| {
+            entropy(Tensor::from_floats([[p, p]], &Device::flex())).into_scalar::<f32>()
+        };
+        assert!((value([0.25; 4]) - 4_f32.ln()).abs() < 1e-6);
+        assert!(value([0.0, 1.0, 0.0, 0.0]).abs() < 1e-6);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config};
 
-use crate::check;
+use crate::{check, unit_length::unit_length};
 
 config! {
     /// How many slots the experts have.
@@ -81,15 +81,10 @@ impl Router for Soft {
     }
 }
 
-/// Scales vectors along `dim` to length 1; a vector of zeros stays one.
-fn unit_length<const D: usize>(x: Tensor<D>, dim: usize) -> Tensor<D> {
-    let square = x.clone().square().sum_dim(dim);
-    x / (square + 1e-12).sqrt()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{fill, param, values};
 
     fn plan(soft: &Soft, units: Tensor<3>) -> (Tensor<4>, Tensor<4>) {
         let Plan::Soft { dispatch, combine } = soft.route(&mut Pass::eval(), units) else {
@@ -117,6 +112,16 @@ mod tests {
     fn close(found: Tensor<4>, expected: [f32; 6]) {
         let found = found.into_data().try_to_vec::<f32>().unwrap();
         assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
+    }
+
+    #[test]
+    fn the_formulas_in_double_precision_give_the_same() {
+        let scale = Tensor::<1>::ones([1], &Device::flex());
+        let (phi, scale) = (param(fill(380, [4, 2], 2.0)), param(scale));
+        let (dispatch, combine) =
+            plan(&Soft { phi, scale, n_experts: 2 }, fill(200, [1, 3, 4], 2.0));
+        crate::testing::close(&values(dispatch)[..2], &[0.173452, 0.197547]);
+        crate::testing::close(&values(combine)[..2], &[0.661958, 0.338042]);
     }
 
     #[test]

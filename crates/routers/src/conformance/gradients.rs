@@ -27,7 +27,7 @@ pub(super) fn reach_every_parameter(subject: &Subject) -> Result<(), String> {
 }
 
 /// The paths of the parameters that gradients train.
-pub(super) fn trained(module: &impl Module) -> Vec<String> {
+pub(crate) fn trained(module: &impl Module) -> Vec<String> {
     let mut visitor = Trained { path: Vec::new(), found: Vec::new() };
     module.visit(&mut visitor);
     visitor.found

@@ -22,6 +22,8 @@ mod subject;
 use burn::prelude::*;
 use moe::{Choice, Routers};
 
+#[cfg(test)]
+pub(crate) use gradients::trained;
 use subject::Subject;
 
 type Check = fn(&Subject) -> Result<(), String>;

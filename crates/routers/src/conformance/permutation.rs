@@ -1,7 +1,7 @@
 //! Where a router promises it, permuting the units permutes the plan and nothing else.
 
 use burn::prelude::*;
-use moe::{Pass, Plan, TokenIds};
+use moe::{Clusters, Pass, Plan, TokenIds};
 
 use super::subject::{Setup, Subject, distance, values};
 
@@ -37,6 +37,9 @@ fn permuted(pass: &Pass, x: Tensor<3>) -> ((Pass, Tensor<3>), Tensor<1, Int>) {
     let mut moved = Pass::eval();
     if let Some(TokenIds(ids)) = pass.get() {
         moved.put(TokenIds(ids.clone().select(1, order.clone())));
+    }
+    if let Some(Clusters(clusters)) = pass.get() {
+        moved.put(Clusters(clusters.clone().select(1, order.clone())));
     }
     ((moved, x.select(1, order.clone())), order)
 }

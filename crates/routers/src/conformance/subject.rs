@@ -8,8 +8,8 @@ use burn::{
     prelude::*,
 };
 use moe::{
-    BuildRouter, Choice, Condition, Dims, Engine, ExpertKinds, Experts, Init, Level, Library,
-    MoeConfig, MoeLayer, NoConfig, Pass, ResidualRule, Routers, TokenIds,
+    BuildRouter, Choice, Clusters, Condition, Dims, Engine, ExpertKinds, Experts, Init, Level,
+    Library, MoeConfig, MoeLayer, NoConfig, Pass, ResidualRule, Routers, TokenIds,
 };
 use rand::RngExt;
 
@@ -93,7 +93,13 @@ impl Subject {
         let ids: Vec<i32> = (0..b * t).map(|_| rng.random_range(0..20)).collect();
         let ids = Tensor::from_data(TensorData::new(ids, [b, t]), &self.device);
         let code = init.normal("code", [1, CODE], 1.0).val();
-        let mut pass = if training { Pass::train(setup.seed, 3, 0.3) } else { Pass::eval() };
+        let mut pass = if training {
+            // Some routers warm up: the start is looked at too.
+            Pass::train(setup.seed, 3, [0.3, 0.0, 0.6][setup.seed as usize % 3])
+        } else {
+            Pass::eval()
+        };
+        pass.put(Clusters(ids.clone()));
         pass.put(TokenIds(ids));
         pass.put(Condition(code));
         (pass, init.normal("x", [b, t, WIDTH], 1.0).val())
@@ -159,6 +165,8 @@ pub(super) struct Step {
 /// losses of the pass added.
 pub(super) fn step(subject: &Subject, layer: &MoeLayer, setup: Setup) -> Step {
     let (mut pass, x) = subject.input(setup, true);
+    // A layer before it, since some routers remember the last one's scores.
+    layer.forward(&mut pass, Tensor::from_inner(x.clone()).detach());
     let x = Tensor::<3>::from_inner(x).require_grad();
     let y = layer.forward(&mut pass, x.clone());
     let output = values(y.clone());

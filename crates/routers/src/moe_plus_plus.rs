@@ -1,0 +1,182 @@
+//! MoE++: some experts compute nothing, and scores remember those of the layer before.
+//!
+//! Jin, Zhu, Yuan, Yan. *MoE++: Accelerating Mixture-of-Experts Methods with Zero-Computation
+//! Experts*. ICLR 2025. <https://arxiv.org/abs/2410.07348>
+//!
+//! s^l = x W^l + s^{l-1} G^l                    (6), the gating residual; no second term in the first layer
+//! p = softmax(s)                               (1)
+//! y = sum_{i in top-k(p)} p_i E_i(x)           (1)
+//! loss = beta sum_i eta_i f_i P_i              (7), eta = 1, or tau for zero-computation experts
+//!
+//! f_i is the share of units that visit expert i. The zero-computation experts are the last ones: use
+//! with the expert kind `plus-plus`, whose constant, copy and zero experts they are. tau < 1 invites
+//! units to them.
+//!
+//! `faithful = "reference"` is the published inference code: the weight of the last expert, which
+//! gives zero, is set to 0, and the others are divided by their sum.
+//!
+//! Differs from the paper: capacity is the layer's and the same for all experts, where the paper
+//! gives zero-computation experts a smaller one.
+//!
+//! Not to be confused with: `ada-moe`, whose null experts are not in the softmax of the weights.
+
+use burn::{
+    module::{Module, Param},
+    prelude::*,
+    tensor::activation::softmax,
+};
+use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+
+use crate::{Faithful, check, gate::Gate, load, losses};
+
+config! {
+    /// How many experts a unit visits, and which of them compute nothing.
+    pub struct MoePlusPlusConfig {
+        /// Experts for each unit.
+        pub k: usize = 2,
+        /// How many of the experts compute nothing; the last ones.
+        pub zero_computation: usize = 3,
+        /// What these count in the balance loss, tau.
+        pub tau: f64 = 0.75,
+        /// Coefficient of the balance loss, beta.
+        pub balance: f64 = 0.01,
+        /// Whose weights.
+        pub faithful: Faithful = Faithful::Paper,
+    }
+}
+
+/// Top-k with a memory of the layer before.
+#[derive(Module, Debug)]
+pub struct MoePlusPlus {
+    gate: Gate,
+    /// `[E, E]`: G.
+    residual: Param<Tensor<2>>,
+    #[module(skip)]
+    config: MoePlusPlusConfig,
+}
+
+/// The scores of the last layer of this kind, `[G, U, E]`.
+struct Scores(Tensor<3>);
+
+impl Router for MoePlusPlus {
+    type Config = MoePlusPlusConfig;
+    const NAME: &'static str = "moe-plus-plus";
+    const ABOUT: &'static str = "top-k that remembers the scores of the layer before (MoE++)";
+    const PAPER: &'static str = "https://arxiv.org/abs/2410.07348";
+
+    fn check(config: &MoePlusPlusConfig, dims: Dims) -> Result<(), String> {
+        check::k(config.k, dims)?;
+        check::positive("tau", config.tau)?;
+        check::coefficient("balance", config.balance)?;
+        match config.zero_computation < dims.n_experts {
+            true => Ok(()),
+            false => Err(format!(
+                "zero_computation = {} leaves none of experts = {} to compute",
+                config.zero_computation, dims.n_experts
+            )),
+        }
+    }
+
+    fn init(config: &MoePlusPlusConfig, dims: Dims, init: &Init) -> Self {
+        let e = dims.n_experts;
+        let residual = init.uniform("residual", [e, e], 1.0 / (e as f64).sqrt());
+        Self { gate: Gate::new(dims, init), residual, config: config.clone() }
+    }
+
+    fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
+        let mut s = self.gate.forward(units);
+        let [g, u, e] = s.dims();
+        if let Some(Scores(before)) = pass.take::<Scores>()
+            && before.dims() == s.dims()
+        {
+            let residual = before.reshape([g * u, e]).matmul(self.residual.val());
+            s = s + residual.reshape([g, u, e]); // (6)
+        }
+        pass.put(Scores(s.clone()));
+        let p = softmax(s, 2);
+        let (experts, weights) = top_k(p.clone(), self.config.k); // (1)
+        losses::add(pass, "balance", self.config.balance, || {
+            let units = (g * u) as f64;
+            let f = load::counts(experts.clone(), e) / units;
+            let p = p.sum_dim(0).sum_dim(1).reshape([e]) / units;
+            (f * p * self.eta(e)).sum() // (7)
+        });
+        let weights = match self.config.faithful {
+            Faithful::Paper => weights,
+            Faithful::Reference => {
+                let zero = experts.clone().equal_scalar(e as i64 - 1);
+                let g = weights.mask_fill(zero, 0.0);
+                g.clone() / g.sum_dim(2).clamp_min(1e-12)
+            }
+        };
+        Plan::TokenChoice { experts, weights, n_experts: e }
+    }
+
+    fn flops_per_unit(&self) -> f64 {
+        self.gate.flops() + 2.0 * self.residual.lazy_shape().num_elements() as f64
+    }
+}
+
+impl MoePlusPlus {
+    /// `[E]`: what each expert counts in the loss.
+    fn eta(&self, e: usize) -> Tensor<1> {
+        let device = self.residual.val().device().inner();
+        let computing = e - self.config.zero_computation;
+        let of = |n: usize, value: f64| Tensor::<1>::full([n], value, &device);
+        match self.config.zero_computation {
+            0 => of(e, 1.0),
+            n => Tensor::cat(vec![of(computing, 1.0), of(n, self.config.tau)], 0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{chosen, close, fill, param, scalar};
+
+    fn router(e: usize, config: MoePlusPlusConfig) -> MoePlusPlus {
+        let eye = |scale: f64| Tensor::<2>::eye(e, &Device::flex()) * scale;
+        MoePlusPlus { gate: Gate::of(eye(1.0)), residual: param(eye(0.5)), config }
+    }
+
+    #[test]
+    fn the_published_code_gives_the_same() {
+        // The layer of SkyworkAI/MoE-plus-plus on these scores: three computing experts, two
+        // constant, one copy, one zero.
+        let config = MoePlusPlusConfig {
+            zero_computation: 4,
+            faithful: Faithful::Reference,
+            ..MoePlusPlusConfig::default()
+        };
+        let x = fill(320, [1, 4, 7], 4.0);
+        let (experts, weights) = chosen(&router(7, config), &mut Pass::eval(), x);
+        assert_eq!(experts[..4], [4, 0, 0, 1]);
+        close(&weights[..4], &[0.736802, 0.263198, 0.626177, 0.373823]);
+    }
+
+    #[test]
+    fn scores_remember_the_layer_before() {
+        let router = router(2, MoePlusPlusConfig { zero_computation: 1, ..Default::default() });
+        let at = |a: f32, b: f32| Tensor::<3>::from_floats([[[a, b]]], &Device::flex());
+        let mut pass = Pass::eval();
+        let first = chosen(&router, &mut pass, at(2.0 * 3_f32.ln(), 0.0));
+        close(&first.1, &[0.9, 0.1]);
+        // 0 + half of 2 ln 3 = ln 3.
+        let second = chosen(&router, &mut pass, at(0.0, 0.0));
+        close(&second.1, &[0.75, 0.25]);
+        // Scores of another shape do not fit, and are forgotten.
+        close(&chosen(&router, &mut pass, at(0.0, 0.0).repeat_dim(1, 2)).1, &[0.5; 4]);
+    }
+
+    #[test]
+    fn zero_computation_experts_count_less_in_the_loss() {
+        let config =
+            MoePlusPlusConfig { k: 1, zero_computation: 1, balance: 1.0, ..Default::default() };
+        let (router, mut pass) = (router(2, config), Pass::eval());
+        // Two units, p = (3/4, 1/4) and (1/4, 3/4): f = P = 1/2.
+        let (s, device) = (3_f32.ln(), Device::flex());
+        chosen(&router, &mut pass, Tensor::from_floats([[[s, 0.0], [0.0, s]]], &device));
+        close(&[scalar(&pass, "balance")], &[0.25 + 0.75 * 0.25]);
+    }
+}

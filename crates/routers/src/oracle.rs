@@ -1,0 +1,83 @@
+//! The oracle: the task tells the true cluster of each unit, and each cluster has an expert.
+//!
+//! Not from a paper. The bound that a router can reach where data has clusters, as in the theory of
+//! Chen, Deng, Wu, Gu, Li. *Towards Understanding the Mixture-of-Experts Layer in Deep Learning*.
+//! NeurIPS 2022. <https://arxiv.org/abs/2208.02813>
+//!
+//! expert of a unit = its cluster modulo E, with weight 1
+//!
+//! Clusters come from [`Clusters`] in the pass, `[B, T]`. Whole sequences have the cluster of their
+//! first token. Where there are no clusters, or none that match the units (heads, whole batches, a
+//! task that knows none), all units are one cluster.
+//!
+//! Not to be confused with: `hash`, which knows the token and not the cluster.
+
+use burn::{module::Module, prelude::*};
+use moe::{Clusters, Dims, Init, NoConfig, Pass, Plan, Router};
+
+/// Experts by true cluster.
+#[derive(Module, Debug)]
+pub struct Oracle {
+    n_experts: usize,
+}
+
+impl Router for Oracle {
+    type Config = NoConfig;
+    const NAME: &'static str = "oracle";
+    const ABOUT: &'static str = "the true cluster of a unit, told by the task, is its expert";
+    const PAPER: &'static str = "https://arxiv.org/abs/2208.02813";
+
+    fn init(_config: &NoConfig, dims: Dims, _init: &Init) -> Self {
+        Self { n_experts: dims.n_experts }
+    }
+
+    fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
+        let ([g, u, _], device) = (units.dims(), units.device().inner());
+        let clusters = match pass.get::<Clusters>() {
+            Some(Clusters(known)) if known.dims() == [g, u] => known.clone(),
+            // Sequences, [1, B]: the first token of each.
+            Some(Clusters(known)) if g == 1 && known.dims()[0] == u => {
+                known.clone().narrow(1, 0, 1).transpose()
+            }
+            _ => Tensor::zeros([g, u], &device),
+        };
+        Plan::TokenChoice {
+            experts: clusters.remainder_scalar(self.n_experts as i64).reshape([g, u, 1]),
+            weights: Tensor::ones([g, u, 1], &device),
+            n_experts: self.n_experts,
+        }
+    }
+
+    fn flops_per_unit(&self) -> f64 {
+        0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::chosen;
+
+    fn route(shape: [usize; 2]) -> Vec<i32> {
+        let device = Device::flex();
+        let mut pass = Pass::eval();
+        pass.put(Clusters(Tensor::from_ints([[5, 1, 2], [4, 0, 3]], &device)));
+        let units = Tensor::zeros([shape[0], shape[1], 1], &device);
+        chosen(&Oracle { n_experts: 4 }, &mut pass, units).0
+    }
+
+    #[test]
+    fn each_cluster_has_an_expert() {
+        assert_eq!(route([2, 3]), [1, 1, 2, 0, 0, 3]);
+    }
+
+    #[test]
+    fn a_sequence_has_the_cluster_of_its_first_token() {
+        assert_eq!(route([1, 2]), [1, 0]);
+    }
+
+    #[test]
+    fn without_clusters_there_is_one() {
+        assert_eq!(route([2, 6]), [0; 12]);
+    }
+}

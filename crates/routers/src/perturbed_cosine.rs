@@ -1,0 +1,151 @@
+//! The cosine router, and its perturbed form in which lengths are made larger than they are.
+//!
+//! Nguyen, Akbarian, Pham, Nguyen, Ho. *Statistical Advantages of Perturbing Cosine Router in Mixture
+//! of Experts*. ICLR 2025. <https://arxiv.org/abs/2405.14131>
+//!
+//! c_i = x w_i / ((|x| + theta) (|w_i| + theta))                            (6); theta = 0: cosine
+//! S = top-k(c + b)                                                         (2)
+//! g = softmax(c + b over S)                                                (2)
+//!
+//! `faithful = "reference"` is LibMoE's layer: a softmax before the bias, and a second one over what
+//! was kept, so that the weights are nearly equal: q = softmax(c), S = top-k(q + b), g = softmax(q + b
+//! over S). Its balance loss is that of q.
+//!
+//! Differs from the paper: a balance loss.
+//!
+//! Not to be confused with: `x-moe`, whose cosine is taken in a small space and sharpened.
+
+use burn::{
+    module::{Module, Param},
+    prelude::*,
+    tensor::activation::softmax,
+};
+use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+
+use crate::{Faithful, check, gate::Gate, losses};
+
+config! {
+    /// How many experts a unit visits, and by how much lengths are perturbed.
+    pub struct PerturbedCosineConfig {
+        /// Experts for each unit.
+        pub k: usize = 2,
+        /// What is added to the lengths, theta; 0 is the plain cosine router.
+        pub theta: f64 = 0.1,
+        /// Coefficient of the balance loss, of first choices within each sequence.
+        pub balance: f64 = 0.01,
+        /// Whose formulas.
+        pub faithful: Faithful = Faithful::Paper,
+    }
+}
+
+/// Cosines of slightly longer vectors.
+#[derive(Module, Debug)]
+pub struct PerturbedCosine {
+    gate: Gate,
+    /// `[E]`.
+    bias: Param<Tensor<1>>,
+    #[module(skip)]
+    config: PerturbedCosineConfig,
+}
+
+impl Router for PerturbedCosine {
+    type Config = PerturbedCosineConfig;
+    const NAME: &'static str = "perturbed-cosine";
+    const ABOUT: &'static str = "cosine scores, of vectors made slightly longer";
+    const PAPER: &'static str = "https://arxiv.org/abs/2405.14131";
+
+    fn check(config: &PerturbedCosineConfig, dims: Dims) -> Result<(), String> {
+        check::k(config.k, dims)?;
+        check::coefficient("theta", config.theta)?;
+        check::coefficient("balance", config.balance)?;
+        match config.k {
+            1 => Err("k = 1 has the constant weight 1 and gives the bias no gradient; \
+                      k is at least 2"
+                .into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn init(config: &PerturbedCosineConfig, dims: Dims, init: &Init) -> Self {
+        Self {
+            gate: Gate::new(dims, init),
+            bias: init.constant("bias", [dims.n_experts], 0.0),
+            config: config.clone(),
+        }
+    }
+
+    fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
+        let c = self.cosines(units); // (6)
+        let n_experts = c.dims()[2];
+        let q = softmax(c.clone(), 2);
+        let scores = match self.config.faithful {
+            Faithful::Paper => c,
+            Faithful::Reference => q.clone(),
+        };
+        let (experts, chosen) = top_k(scores + self.bias.val().unsqueeze::<3>(), self.config.k);
+        losses::add(pass, "balance", self.config.balance, || {
+            losses::sequence_balance(q, experts.clone().narrow(2, 0, 1))
+        });
+        Plan::TokenChoice { experts, weights: softmax(chosen, 2), n_experts } // (2)
+    }
+
+    fn flops_per_unit(&self) -> f64 {
+        self.gate.flops()
+    }
+}
+
+impl PerturbedCosine {
+    fn cosines(&self, units: Tensor<3>) -> Tensor<3> {
+        // The floor keeps the gradient of a length of 0 finite.
+        let length = |square: Tensor<3>| (square + 1e-12).sqrt() + self.config.theta;
+        let of_units = length(units.clone().square().sum_dim(2));
+        let of_experts = length(self.gate.weight.val().square().sum_dim(0).unsqueeze::<3>());
+        self.gate.forward(units) / of_units / of_experts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{chosen, close, fill, param, scalar};
+
+    fn router(theta: f64, faithful: Faithful) -> PerturbedCosine {
+        PerturbedCosine {
+            // Stored as [out, in] by the published code.
+            gate: Gate::of(fill(230, [3, 4], 2.0).transpose()),
+            bias: param(fill(231, [3], 0.2)),
+            config: PerturbedCosineConfig { k: 2, theta, balance: 1.0, faithful },
+        }
+    }
+
+    #[test]
+    fn libmoe_gives_the_same() {
+        // LibMoE's cosine layer, run on these inputs.
+        let mut pass = Pass::eval();
+        let x = fill(200, [1, 3, 4], 2.0);
+        let (experts, weights) = chosen(&router(0.0, Faithful::Reference), &mut pass, x.clone());
+        assert_eq!(experts, [1, 2, 2, 0, 2, 1]);
+        close(&[scalar(&pass, "balance")], &[1.171828]);
+        // Twice a softmax: nearly equal weights.
+        assert!(weights.iter().all(|w| (w - 0.5).abs() < 0.1), "{weights:?}");
+        let perturbed = chosen(&router(0.1, Faithful::Reference), &mut Pass::eval(), x);
+        assert_eq!(perturbed.0, experts);
+    }
+
+    #[test]
+    fn a_number_worked_by_hand() {
+        let device = Device::flex();
+        // |x| + theta = 10, |w| + theta = 10 and 6: c = 25/100 and 20/60; the bias makes up for it.
+        let router = PerturbedCosine {
+            gate: Gate::of(Tensor::from_floats([[3.0, 0.0], [4.0, 1.0]], &device)),
+            bias: param(Tensor::from_floats([1.0, 0.0], &device)),
+            config: PerturbedCosineConfig { theta: 5.0, ..PerturbedCosineConfig::default() },
+        };
+        let x = Tensor::<3>::from_floats([[[3.0, 4.0]]], &device);
+        close(&crate::testing::values(router.cosines(x.clone())), &[0.25, 4.0 / 60.0]);
+        let (experts, weights) = chosen(&router, &mut Pass::eval(), x);
+        assert_eq!(experts, [0, 1]);
+        // 1 / (1 + exp(-(1.25 - 0.0666667))) = 0.7655466
+        close(&weights, &[0.7655466, 0.2344534]);
+    }
+}

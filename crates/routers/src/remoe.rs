@@ -1,0 +1,163 @@
+//! ReMoE: a ReLU takes the place of top-k; an L1 penalty that adapts keeps it sparse.
+//!
+//! Wang, Zhu, Chen. *ReMoE: Fully Differentiable Mixture-of-Experts with ReLU Routing*. ICLR 2025.
+//! <https://arxiv.org/abs/2412.14711>
+//!
+//! R = ReLU(x W)                                                            (4)
+//! y = sum_i R_i E_i(x), over the experts with R_i > 0                      (5)
+//! loss = lambda E / (k T^2) sum_i (sum_t R_ti) n_i                         (9), (10)
+//! lambda *= 1.2 where sparsity < 1 - k / E, /= 1.2 elsewhere               (8)
+//!
+//! n_i counts the units of expert i among T, without gradient; sparsity is the share of zeros.
+//! The choice itself is differentiable: no unit is sent anywhere by an index.
+//!
+//! lambda is a state: saved, and moved with the last pass of a step by the sparsity of all its
+//! passes. A fresh router is about half dense; it takes some hundred steps until k experts are left.
+//!
+//! Differs from the paper: every layer has a lambda of its own, where the paper averages the
+//! sparsity over the layers.
+//!
+//! Not to be confused with: `top-p`, where the number of experts follows from a softmax.
+
+use burn::{
+    module::{Module, RunningState},
+    prelude::*,
+    tensor::activation::relu,
+};
+use moe::{Dims, Init, Pass, Plan, Router, config};
+
+use crate::{check, gate::Gate, null, state};
+
+config! {
+    /// How many experts a unit visits on average, and how that is reached.
+    pub struct ReMoeConfig {
+        /// Experts for each unit on average, in the end.
+        pub k: usize = 2,
+        /// The first coefficient of the penalty.
+        pub lambda: f64 = 1e-8,
+        /// By how much the coefficient grows or shrinks in a step.
+        pub rate: f64 = 1.2,
+    }
+}
+
+/// Every expert with a positive score.
+#[derive(Module, Debug)]
+pub struct ReMoe {
+    gate: Gate,
+    /// `[1]`.
+    lambda: RunningState<Tensor<1>>,
+    /// `[2]`: positive scores and all scores, in the passes of the step so far.
+    seen: RunningState<Tensor<1>>,
+    #[module(skip)]
+    config: ReMoeConfig,
+}
+
+impl Router for ReMoe {
+    type Config = ReMoeConfig;
+    const NAME: &'static str = "remoe";
+    const ABOUT: &'static str = "every expert with a positive score, kept sparse by an adaptive L1";
+    const PAPER: &'static str = "https://arxiv.org/abs/2412.14711";
+
+    fn check(config: &ReMoeConfig, dims: Dims) -> Result<(), String> {
+        check::k(config.k, dims)?;
+        check::positive("lambda", config.lambda)?;
+        match config.rate > 1.0 && config.rate.is_finite() {
+            true => Ok(()),
+            false => Err(format!("rate = {}: it is larger than 1", config.rate)),
+        }
+    }
+
+    fn init(config: &ReMoeConfig, dims: Dims, init: &Init) -> Self {
+        Self {
+            gate: Gate::new(dims, init),
+            lambda: state::new(init, "lambda", [1], config.lambda as f32),
+            seen: state::new(init, "seen", [2], 0.0),
+            config: config.clone(),
+        }
+    }
+
+    fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
+        let weights = relu(self.gate.forward(units)); // (4)
+        let [g, u, e] = weights.dims();
+        let idle = weights.clone().lower_equal_scalar(0.0);
+        if pass.training() {
+            let active = idle.clone().bool_not().float().detach();
+            let counts = active.clone().sum_dim(0).sum_dim(1);
+            let sums = weights.clone().sum_dim(0).sum_dim(1);
+            let scale = e as f64 / (self.config.k as f64 * ((g * u) as f64).powi(2));
+            let penalty = (sums * counts).sum() * scale; // (9), (10)
+            pass.loss("l1", penalty * state::get(&self.lambda));
+            self.follow(pass, active);
+        }
+        let experts = null::every_expert(&weights);
+        null::without(idle, experts, weights, e) // (5)
+    }
+
+    fn flops_per_unit(&self) -> f64 {
+        self.gate.flops()
+    }
+}
+
+impl ReMoe {
+    /// Takes note of the sparsity of a pass; with the last pass of a step lambda moves.
+    fn follow(&self, pass: &Pass, active: Tensor<3>) {
+        let all = active.dims().iter().product::<usize>() as f32;
+        let positive = active.sum().inner();
+        let all = Tensor::<1>::full([1], all, &positive.device());
+        let seen = state::get(&self.seen) + Tensor::cat(vec![positive, all], 0);
+        if !pass.ends_step() {
+            return state::set(&self.seen, seen);
+        }
+        let [_, e] = self.gate.weight.lazy_shape().dims();
+        let share = seen.clone().narrow(0, 0, 1) / seen.clone().narrow(0, 1, 1);
+        // 1.2 where too much is active, 1 / 1.2 elsewhere.
+        let dense = share.greater_scalar(self.config.k as f64 / e as f64).float();
+        let factor = dense * (self.config.rate - 1.0 / self.config.rate) + 1.0 / self.config.rate;
+        state::set(&self.lambda, state::get(&self.lambda) * factor); // (8)
+        state::set(&self.seen, seen.zeros_like());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{chosen, close, fill, scalar, values};
+
+    fn router(k: usize) -> ReMoe {
+        let dims = Dims { width: 4, n_experts: 4, units: 4 };
+        let config = ReMoeConfig { k, ..ReMoeConfig::default() };
+        let mut router = ReMoe::init(&config, dims, &Init::new(0, &Device::flex()));
+        router.gate = Gate::of(Tensor::eye(4, &Device::flex())); // scores are the units
+        router
+    }
+
+    #[test]
+    fn the_published_formula_gives_the_same() {
+        // The loss of thu-ml/ReMoE, run on these scores: counts 3, 1, 2, 1.
+        let (router, x) = (router(1), fill(350, [1, 4, 4], 2.0));
+        let mut pass = Pass::train(0, 0, 0.0);
+        let (experts, weights) = chosen(&router, &mut pass, x.clone());
+        let count = |e: i32| experts.iter().filter(|x| **x == e).count();
+        assert_eq!([count(0), count(1), count(2), count(3), count(4)], [3, 1, 2, 1, 9]);
+        close(&weights, &values(relu(x)));
+        close(&[scalar(&pass, "l1") * 1e8], &[1.574374]);
+        // Sparsity 9/16 < 3/4.
+        close(&[values(router.lambda.value_sync())[0] * 1e8], &[1.2]);
+    }
+
+    #[test]
+    fn lambda_follows_the_sparsity_of_the_whole_step() {
+        let (router, x) = (router(2), fill(350, [1, 4, 4], 2.0));
+        let part = |index| Pass::train(0, 0, 0.0).micro_batch(index, 2);
+        // 7 of 16 are active, then all 16: 23/32 is more than 2/4.
+        chosen(&router, &mut part(0), x.clone());
+        close(&[values(router.lambda.value_sync())[0] * 1e8], &[1.0]);
+        chosen(&router, &mut part(1), x.ones_like());
+        close(&[values(router.lambda.value_sync())[0] * 1e8], &[1.2]);
+        // 7 of 16 alone is less.
+        chosen(&router, &mut Pass::train(0, 1, 0.0), x.clone());
+        close(&[values(router.lambda.value_sync())[0] * 1e8], &[1.0]);
+        chosen(&router, &mut Pass::eval(), x.ones_like());
+        close(&[values(router.lambda.value_sync())[0] * 1e8], &[1.0]);
+    }
+}

@@ -1,0 +1,172 @@
+//! X-MoE: scores are cosines in a small space, so that no expert wins by the length of its vector.
+//!
+//! Chi et al. *On the Representation Collapse of Sparse Mixture of Experts*. NeurIPS 2022.
+//! <https://arxiv.org/abs/2204.09179>, section 3.
+//!
+//! r = x R                                      a projection to E / 2 dimensions
+//! s_i = cos(r, e_i)                            (5)
+//! p = softmax(s / tau), tau learned            (6)
+//! y = sum_{i in top-k(p)} p_i E_i(x)           (7), k = 1 in the paper
+//!
+//! `faithful = "reference"` is LibMoE's XMoE: expert vectors have the length 1.5 without gradient
+//! through it, tau = 0.3 is fixed, and the weights are a second softmax, over the p that were kept.
+//!
+//! Differs from the paper: the logarithm of 1 / tau is learned, at most ln 100, as in Tutel, so that
+//! tau stays positive; the experts do not share a frequency schedule.
+//!
+//! Not to be confused with: `perturbed-cosine`, whose cosine is taken in the full width.
+
+use burn::{
+    module::{Module, Param},
+    prelude::*,
+    tensor::activation::softmax,
+};
+use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+
+use crate::{Faithful, check, losses, unit_length::unit_length};
+
+config! {
+    /// How many experts a unit visits, and what keeps them balanced.
+    pub struct XMoeConfig {
+        /// Experts for each unit.
+        pub k: usize = 2,
+        /// The first temperature, tau.
+        pub temperature: f64 = 0.07,
+        /// Coefficient of the balance loss, which is 1 at perfect balance.
+        pub balance: f64 = 0.01,
+        /// Whose formulas.
+        pub faithful: Faithful = Faithful::Paper,
+    }
+}
+
+/// Cosines in a small space.
+#[derive(Module, Debug)]
+pub struct XMoe {
+    /// `[D, R]`.
+    reduce: Param<Tensor<2>>,
+    /// `[E, R]`.
+    experts: Param<Tensor<2>>,
+    /// `[1]`: ln(1 / tau); none if tau is fixed.
+    sharpness: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    config: XMoeConfig,
+}
+
+impl Router for XMoe {
+    type Config = XMoeConfig;
+    const NAME: &'static str = "x-moe";
+    const ABOUT: &'static str = "cosines in a small space with a learned temperature";
+    const PAPER: &'static str = "https://arxiv.org/abs/2204.09179";
+
+    fn check(config: &XMoeConfig, dims: Dims) -> Result<(), String> {
+        check::k(config.k, dims)?;
+        check::coefficient("balance", config.balance)?;
+        match config.temperature >= 0.01 && config.temperature.is_finite() {
+            true => Ok(()),
+            false => Err(format!("temperature = {}: it is at least 0.01", config.temperature)),
+        }
+    }
+
+    fn init(config: &XMoeConfig, dims: Dims, init: &Init) -> Self {
+        let (d, e) = (dims.width, dims.n_experts);
+        let r = (e / 2).max(2);
+        let learned = config.faithful == Faithful::Paper;
+        let sharpness = -config.temperature.ln() as f32;
+        Self {
+            reduce: init.uniform("reduce", [d, r], 1.0 / (d as f64).sqrt()),
+            experts: init.normal("experts", [e, r], 1.0),
+            sharpness: learned.then(|| init.constant("sharpness", [1], sharpness)),
+            config: config.clone(),
+        }
+    }
+
+    fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
+        let p = softmax(self.scores(units), 2); // (6)
+        let n_experts = p.dims()[2];
+        let (experts, weights) = top_k(p.clone(), self.config.k);
+        let weights = match self.config.faithful {
+            Faithful::Paper => weights, // (7)
+            Faithful::Reference => softmax(weights, 2),
+        };
+        losses::add(pass, "balance", self.config.balance, || losses::balance(p, experts.clone()));
+        Plan::TokenChoice { experts, weights, n_experts }
+    }
+
+    fn flops_per_unit(&self) -> f64 {
+        2.0 * (self.reduce.lazy_shape().num_elements() + self.experts.lazy_shape().num_elements())
+            as f64
+    }
+}
+
+impl XMoe {
+    /// `[G, U, D] -> [G, U, E]`, divided by the temperature.
+    fn scores(&self, units: Tensor<3>) -> Tensor<3> {
+        let [g, u, d] = units.dims();
+        let r = unit_length(units.reshape([g * u, d]).matmul(self.reduce.val()), 1);
+        let s = r.matmul(self.expert_vectors().transpose()); // (5)
+        let [_, e] = s.dims();
+        let s = match &self.sharpness {
+            Some(sharpness) => s * sharpness.val().clamp_max(100_f64.ln()).exp().unsqueeze::<2>(),
+            None => s / 0.3,
+        };
+        s.reshape([g, u, e])
+    }
+
+    fn expert_vectors(&self) -> Tensor<2> {
+        let vectors = self.experts.val();
+        match self.config.faithful {
+            Faithful::Paper => unit_length(vectors, 1),
+            Faithful::Reference => {
+                let length = vectors.clone().detach().square().sum_dim(1).sqrt();
+                vectors / length * 1.5
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{chosen, close, fill, param, values};
+
+    #[test]
+    fn libmoe_gives_the_same() {
+        // LibMoE's XMoE layer, run on these inputs; its projection is stored as [out, in].
+        let config = XMoeConfig { faithful: Faithful::Reference, ..XMoeConfig::default() };
+        let router = XMoe {
+            reduce: param(fill(240, [2, 4], 1.0).transpose()),
+            experts: param(fill(241, [4, 2], 1.0)),
+            sharpness: None,
+            config,
+        };
+        let x = fill(200, [1, 3, 4], 2.0);
+        let scores = values(router.scores(x.clone()) * 0.3);
+        close(&scores[..4], &[1.402169, 1.283237, -1.378269, -0.273308]);
+        let (experts, weights) = chosen(&router, &mut Pass::eval(), x);
+        assert_eq!(experts[..2], [0, 1]);
+        close(&weights[..2], &[0.548650, 0.451350]);
+    }
+
+    #[test]
+    fn lengths_do_not_matter_and_the_temperature_does() {
+        let device = Device::flex();
+        let route = |length: f32, tau: f64| {
+            let sharpness = Tensor::<1>::from_floats([-tau.ln() as f32], &device);
+            let router = XMoe {
+                reduce: param(Tensor::eye(2, &device)),
+                // Cosines with (3, 4): 0.6 and 0.8.
+                experts: param(Tensor::from_floats([[length, 0.0], [0.0, 1.0]], &device)),
+                sharpness: Some(param(sharpness)),
+                config: XMoeConfig::default(),
+            };
+            let x = Tensor::from_floats([[[3.0, 4.0]]], &device);
+            chosen(&router, &mut Pass::eval(), x)
+        };
+        // exp(0.2 / tau) = 3 at tau = 0.2 / ln 3.
+        let tau = 0.2 / 3_f64.ln();
+        close(&route(1.0, tau).1, &[0.75, 0.25]);
+        assert_eq!(route(1.0, tau).0, [1, 0]);
+        close(&route(50.0, tau).1, &[0.75, 0.25]);
+        close(&route(1.0, 2.0 * tau).1, &[0.633975, 0.366025]); // sqrt 3 : 1
+    }
+}
