@@ -1,1 +1,41 @@
-//! .
+//! From csv to statistics, tables, plots and a page.
+//!
+//! The only input is the tidy csv that every run adds to ([`Runs`], one number a row); any csv
+//! with the [`COLUMNS`] will do, also one that was not made here. This crate trains nothing,
+//! prints nothing and does not know the network library: it returns values and text.
+//!
+//! ```
+//! use report::{Ask, Format, Runs, comparison, render};
+//! let csv = "suite,task,backbone,method,router,seed,split,metric,value,step,params,active_params,\
+//!            flops_per_token,seconds,device,revision,run\n\
+//!            s,digits,vit,switch,switch,0,test,accuracy,0.97,400,61450,24586,49172,9.5,cpu,cafe,r0\n";
+//! let runs = Runs::parse("runs.csv", csv.as_bytes())?;
+//! let tables = comparison(&runs, &Ask::default())?;
+//! assert!(render(&tables, Format::Text).contains("0.970 (1, no interval)"));
+//! # Ok::<(), report::Error>(())
+//! ```
+
+mod ask;
+mod best;
+mod comparison;
+mod error;
+mod file;
+#[cfg(test)]
+mod fixture;
+mod metric;
+mod number;
+mod row;
+mod runs;
+mod setting;
+pub mod stats;
+mod table;
+
+pub use ask::Ask;
+pub use comparison::comparison;
+pub use error::Error;
+pub use file::write_atomic;
+pub use metric::{Better, direction};
+pub use row::{COLUMNS, Row};
+pub use runs::Runs;
+pub use setting::{Scores, Setting};
+pub use table::{Cell, Column, Digits, Estimate, Format, Kind, Table, render};

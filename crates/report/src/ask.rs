@@ -1,0 +1,113 @@
+//! What a person asks for: which metrics, which split, which methods.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    Better, Error, Runs, Setting,
+    metric::{direction, quality},
+    setting::distinct,
+};
+
+/// Which numbers are wanted. The default is what a suite is judged by.
+#[derive(Clone, Debug, Default)]
+pub struct Ask {
+    /// The metrics; empty means the quality metrics that the runs have.
+    pub metrics: Vec<String>,
+    /// The split; none means `test`, or else `valid`, or else what there is.
+    pub split: Option<String>,
+    /// The methods in the order of the rows; empty means all, in order of appearance.
+    pub methods: Vec<String>,
+    /// Which way is better, for metrics of which it is not known.
+    pub better: BTreeMap<String, Better>,
+    /// May runs of several code revisions be compared with each other?
+    pub mix_revisions: bool,
+}
+
+impl Ask {
+    /// The settings that have something of what is asked for.
+    pub fn settings<'a>(&self, runs: &'a Runs) -> Result<Vec<Setting<'a>>, Error> {
+        let mut settings = Setting::all(runs, self.mix_revisions)?;
+        let metrics = distinct(settings.iter().flat_map(|s| s.metrics.iter().copied()));
+        known("metric", &self.metrics, &metrics)?;
+        let splits = distinct(settings.iter().flat_map(Setting::splits));
+        known("split", self.split.as_slice(), &splits)?;
+        if !self.metrics.is_empty() {
+            settings.retain(|s| self.metrics.iter().any(|m| s.metrics.contains(&m.as_str())));
+        }
+        Ok(settings)
+    }
+
+    /// The split to judge by.
+    pub fn split<'a>(&'a self, setting: &Setting<'a>) -> &'a str {
+        let asked = self.split.as_deref();
+        asked.or_else(|| setting.splits().first().copied()).unwrap_or("test")
+    }
+
+    /// The metrics to judge by.
+    pub fn metrics<'a>(&'a self, setting: &Setting<'a>) -> Vec<&'a str> {
+        let split = self.split(setting);
+        let there = setting.metrics.iter().copied().filter(|metric| setting.has(metric, split));
+        if self.metrics.is_empty() {
+            quality(&there.collect::<Vec<_>>())
+        } else {
+            self.metrics.iter().map(String::as_str).collect()
+        }
+    }
+
+    /// The methods, also those that have no run yet.
+    pub fn methods<'a>(&'a self, setting: &Setting<'a>) -> Vec<&'a str> {
+        if self.methods.is_empty() {
+            setting.methods.clone()
+        } else {
+            self.methods.iter().map(String::as_str).collect()
+        }
+    }
+
+    /// Which way is better, if it is known.
+    pub fn better(&self, metric: &str) -> Option<Better> {
+        self.better.get(metric).copied().or_else(|| direction(metric))
+    }
+}
+
+/// Are all the names among the known ones?
+pub(crate) fn known(what: &'static str, names: &[String], known: &[&str]) -> Result<(), Error> {
+    match names.iter().find(|name| !known.contains(&name.as_str())) {
+        Some(name) => Err(Error::unknown(what, name, known.iter().copied())),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn the_default_is_what_a_suite_is_judged_by() {
+        let runs = fixture::runs();
+        let ask = Ask::default();
+        let settings = ask.settings(&runs).unwrap();
+        assert_eq!(ask.split(&settings[0]), "test");
+        assert_eq!(ask.metrics(&settings[0]), ["accuracy"]);
+    }
+
+    #[test]
+    fn a_misspelt_metric_is_named() {
+        let ask = Ask { metrics: vec!["acuracy".into()], ..Ask::default() };
+        let err = ask.settings(&fixture::runs()).unwrap_err().to_string();
+        assert_eq!(
+            err,
+            "no metric is named \"acuracy\"; known: accuracy, loss, tokens_per_second, \
+             max_over_mean_load, dropped_share"
+        );
+    }
+
+    #[test]
+    fn a_direction_can_be_given() {
+        let better = [("surprise".to_string(), Better::Higher)].into();
+        let ask = Ask { better, ..Ask::default() };
+        assert_eq!(ask.better("surprise"), Some(Better::Higher));
+        assert_eq!(ask.better("loss"), Some(Better::Lower));
+        assert_eq!(ask.better("entropy"), None);
+    }
+}

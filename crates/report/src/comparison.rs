@@ -1,0 +1,213 @@
+//! The comparison table: quality with its interval beside everything that it cost.
+
+use crate::{
+    Ask, Cell, Column, Digits, Error, Estimate, Kind, Row, Runs, Setting, Table,
+    best::{RULE, best},
+    metric::{DROPPED, LOAD, SPEED},
+    number::decimals,
+    stats::{Mean, mean},
+};
+
+/// One table for each suite, task and backbone; one row for each method.
+pub fn comparison(runs: &Runs, ask: &Ask) -> Result<Vec<Table>, Error> {
+    Ok(ask.settings(runs)?.iter().map(|setting| Builder::new(setting, ask).table()).collect())
+}
+
+/// One table in the making.
+struct Builder<'a> {
+    setting: &'a Setting<'a>,
+    ask: &'a Ask,
+    split: &'a str,
+    methods: Vec<&'a str>,
+    metrics: Vec<&'a str>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(setting: &'a Setting<'a>, ask: &'a Ask) -> Self {
+        let (split, methods) = (ask.split(setting), ask.methods(setting));
+        Self { setting, ask, split, methods, metrics: ask.metrics(setting) }
+    }
+
+    fn table(&self) -> Table {
+        let Setting { suite, task, backbone, .. } = self.setting;
+        let about =
+            [("suite", suite), ("task", task), ("backbone", backbone), ("split", &self.split)];
+        let mut table = Table {
+            title: format!("{task}, {backbone}: {} split of suite {suite}", self.split),
+            about: about.map(|(key, value)| (key, value.to_string())).into(),
+            columns: vec![Column::new("method", "method", Kind::Words)],
+            rows: self.methods.iter().map(|m| vec![Cell::Words(m.to_string())]).collect(),
+            bold: None,
+            notes: Vec::new(),
+        };
+        for metric in &self.metrics {
+            self.quality(&mut table, metric);
+        }
+        self.facts(&mut table);
+        for (metric, name, digits) in [
+            (SPEED, "tokens/s", Some(Digits::Short)),
+            (LOAD, "max/mean load", Some(Digits::Short)),
+            (DROPPED, "dropped", None),
+        ] {
+            self.cost(&mut table, metric, name, digits);
+        }
+        self.notes(&mut table);
+        table
+    }
+
+    /// A column of quality, with the best in bold if it is known which way is better.
+    fn quality(&self, table: &mut Table, metric: &str) {
+        let better = self.ask.better(metric);
+        let bold = match better {
+            Some(better) => best(self.setting, &self.methods, metric, self.split, better),
+            None => vec![false; self.methods.len()],
+        };
+        let cells = self.methods.iter().zip(&bold).map(|(method, bold)| {
+            self.estimate(method, metric, self.split, Show { bold: *bold, says_n: true })
+        });
+        push(table, metric, metric, None, cells.collect());
+        if bold.contains(&true) {
+            table.bold = Some(RULE.into());
+        }
+        table.notes.push(match better {
+            Some(better) => format!("{metric}: {better} is better."),
+            None => format!("{metric}: which way is better is not known, so nothing is in bold."),
+        });
+    }
+
+    /// Parameters and FLOPs. They are counted, not measured, so all seeds agree.
+    fn facts(&self, table: &mut Table) {
+        let fact = |key: &str, name: &str, of: fn(&Row) -> Option<f64>, table: &mut Table| {
+            table.columns.push(Column::new(key, name, Kind::Numbers(Digits::Short)));
+            for (method, row) in self.methods.iter().zip(&mut table.rows) {
+                row.push(span(self.setting.rows(method).filter_map(of)));
+            }
+        };
+        fact("params", "params", |row| row.params.map(|n| n as f64), table);
+        fact("active_params", "active", |row| row.active_params.map(|n| n as f64), table);
+        fact("flops_per_token", "FLOPs/token", |row| row.flops_per_token, table);
+    }
+
+    /// A column of what it cost. It may be measured on another split than the quality is.
+    fn cost(&self, table: &mut Table, metric: &str, name: &str, digits: Option<Digits>) {
+        let mut splits = vec![self.split];
+        splits.extend(self.setting.splits());
+        let split = splits.into_iter().find(|split| self.setting.has(metric, split));
+        let main = self.metrics.first();
+        let cell = |method: &&str| {
+            let Some(split) = split else { return Cell::Missing };
+            let n = |metric, split| self.setting.scores(method, metric, split).map(|s| s.len());
+            let says_n = main.is_none_or(|main| n(main, self.split) != n(metric, split));
+            self.estimate(method, metric, split, Show { bold: false, says_n })
+        };
+        push(table, metric, name, digits, self.methods.iter().map(cell).collect());
+    }
+
+    fn estimate(&self, method: &str, metric: &str, split: &str, show: Show) -> Cell {
+        let gaps = self.setting.gaps(method, metric, split);
+        let scores = self.setting.scores(method, metric, split);
+        let values: Vec<f64> = scores.into_iter().flatten().map(|(_, value)| *value).collect();
+        match (mean(&values), gaps.first()) {
+            (Some(mean), _) => {
+                let (bold, says_n) = (show.bold, show.says_n);
+                Cell::Estimate(Estimate { mean, bold, says_n, lost: gaps.len() })
+            }
+            (None, Some((_, why))) if show.says_n || self.metrics.is_empty() => {
+                Cell::Gap(why.to_string())
+            }
+            (None, Some(_)) => Cell::Gap(String::new()),
+            (None, None) => Cell::Missing,
+        }
+    }
+
+    fn notes(&self, table: &mut Table) {
+        table.notes.push(
+            "mean ± half-width of the 95 % t interval (number of seeds); with fewer than 3 seeds \
+             there is no interval. Where no number of seeds is given, it is that of the first \
+             metric. active: parameters at work on one token; FLOPs/token: those of one forward \
+             pass; dropped: share of choices that found no slot."
+                .into(),
+        );
+        if let Some(metric) = self.metrics.first() {
+            for method in &self.methods {
+                let gaps = self.setting.gaps(method, metric, self.split);
+                let lost = |(seed, why): (u64, &str)| format!("{method}, seed {seed}: {why}.");
+                table.notes.extend(gaps.into_iter().map(lost));
+            }
+        }
+    }
+}
+
+/// How an estimate is shown.
+struct Show {
+    bold: bool,
+    says_n: bool,
+}
+
+/// Adds a column of estimates; without digits given, the intervals decide.
+fn push(table: &mut Table, key: &str, name: &str, digits: Option<Digits>, cells: Vec<Cell>) {
+    let half = |cell: &Cell| match cell {
+        Cell::Estimate(Estimate { mean: Mean { half, .. }, .. }) => *half,
+        _ => None,
+    };
+    let digits = digits.unwrap_or_else(|| Digits::Fixed(decimals(cells.iter().filter_map(half))));
+    table.columns.push(Column::new(key, name, Kind::Estimates(digits)));
+    table.rows.iter_mut().zip(cells).for_each(|(row, cell)| row.push(cell));
+}
+
+/// The one number, or from where to where they go.
+fn span(values: impl Iterator<Item = f64>) -> Cell {
+    let ends = values.fold(None, |ends: Option<(f64, f64)>, value| {
+        let (low, high) = ends.unwrap_or((value, value));
+        Some((low.min(value), high.max(value)))
+    });
+    match ends {
+        Some((low, high)) if low < high => Cell::Range(low, high),
+        Some((value, _)) => Cell::Number(value),
+        None => Cell::Missing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Format, fixture, render};
+
+    fn shown(format: Format) -> String {
+        render(&comparison(&fixture::runs(), &Ask::default()).unwrap(), format)
+    }
+
+    #[test]
+    fn text() {
+        insta::assert_snapshot!(shown(Format::Text));
+    }
+
+    #[test]
+    fn markdown() {
+        insta::assert_snapshot!(shown(Format::Markdown));
+    }
+
+    #[test]
+    fn latex() {
+        insta::assert_snapshot!(shown(Format::Latex));
+    }
+
+    #[test]
+    fn csv() {
+        insta::assert_snapshot!(shown(Format::Csv));
+    }
+
+    #[test]
+    fn json() {
+        insta::assert_snapshot!(shown(Format::Json));
+    }
+
+    #[test]
+    fn a_method_without_runs_is_shown_as_missing() {
+        let methods = vec!["dense".into(), "hash".into()];
+        let ask = Ask { methods, ..Ask::default() };
+        let table = comparison(&fixture::runs(), &ask).unwrap().remove(0);
+        assert_eq!(table.rows.len(), 2);
+        assert!(table.rows[1][1..].iter().all(|cell| *cell == Cell::Missing));
+    }
+}

@@ -1,0 +1,95 @@
+//! What can be wrong with what a person gave, in words for that person.
+
+use std::{io, path::PathBuf};
+
+/// What went wrong: always with the value, the place and the alternatives.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The text is no csv: a row with too few fields, a quote that is never closed.
+    #[error("{place}: {message}; the columns are {}", crate::COLUMNS.join(","))]
+    Csv {
+        /// File and line.
+        place: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// A documented column is not there.
+    #[error("{file}:1: there is no column {column:?}; the columns are {}", crate::COLUMNS.join(","))]
+    NoColumn {
+        /// The file.
+        file: String,
+        /// The column.
+        column: &'static str,
+    },
+    /// A field that should be a number is none.
+    #[error("{place}: {column} = {value:?} is not {wanted}; the columns are {}", crate::COLUMNS.join(","))]
+    BadNumber {
+        /// File and line.
+        place: String,
+        /// The column.
+        column: &'static str,
+        /// What is written there.
+        value: String,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// Nothing of that name.
+    #[error("no {what} is named {name:?}; known: {known}")]
+    Unknown {
+        /// What was looked for, "metric" say.
+        what: &'static str,
+        /// What was typed.
+        name: String,
+        /// The alternatives, comma separated.
+        known: String,
+    },
+    /// Two runs claim the same cell.
+    #[error(
+        "{at}: {what} is there twice, from runs {first:?} and {second:?}; a comparison takes one \
+         value per seed"
+    )]
+    Twice {
+        /// Suite, task and backbone.
+        at: String,
+        /// Metric, split, method and seed.
+        what: String,
+        /// The run that came first.
+        first: String,
+        /// The run that came second.
+        second: String,
+    },
+    /// Runs of two revisions of the code in one comparison.
+    #[error(
+        "{at}: runs of {} code revisions ({}) are not compared with each other unless asked to mix them",
+        revisions.len(), revisions.join(", ")
+    )]
+    Revisions {
+        /// Suite, task and backbone.
+        at: String,
+        /// The revisions, in order of appearance.
+        revisions: Vec<String>,
+    },
+    /// The question cannot be answered with these data.
+    #[error("{0}")]
+    Question(String),
+}
+
+impl Error {
+    /// Nothing of that name among the known ones.
+    pub(crate) fn unknown<'a>(
+        what: &'static str,
+        name: &str,
+        known: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let known: Vec<_> = known.into_iter().collect();
+        Self::Unknown { what, name: name.into(), known: known.join(", ") }
+    }
+}

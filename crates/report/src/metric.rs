@@ -1,0 +1,113 @@
+//! Which metrics there are, and which way is better.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// Which way is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Better {
+    /// Accuracy.
+    Higher,
+    /// Loss.
+    Lower,
+}
+
+impl Better {
+    /// The value with a sign that makes higher better.
+    pub fn oriented(self, value: f64) -> f64 {
+        match self {
+            Better::Higher => value,
+            Better::Lower => -value,
+        }
+    }
+}
+
+impl fmt::Display for Better {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Better::Higher => "higher",
+            Better::Lower => "lower",
+        })
+    }
+}
+
+impl FromStr for Better {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text {
+            "higher" => Ok(Better::Higher),
+            "lower" => Ok(Better::Lower),
+            other => Err(Error::unknown("direction", other, ["higher", "lower"])),
+        }
+    }
+}
+
+/// The metrics whose direction is known. The second word says whether a table shows the metric
+/// only where there is none of the others, because it says the same again or less.
+const KNOWN: [(&str, Better, bool); 16] = [
+    ("accuracy", Better::Higher, false),
+    ("balanced_accuracy", Better::Higher, false),
+    ("top5_accuracy", Better::Higher, false),
+    ("f1", Better::Higher, false),
+    ("auc", Better::Higher, false),
+    ("bleu", Better::Higher, false),
+    ("chrf", Better::Higher, false),
+    ("exact_match", Better::Higher, false),
+    ("r2", Better::Higher, false),
+    ("bits_per_byte", Better::Lower, false),
+    ("error", Better::Lower, false),
+    ("mse", Better::Lower, false),
+    ("mae", Better::Lower, false),
+    ("bits_per_character", Better::Lower, true),
+    ("perplexity", Better::Lower, true),
+    ("loss", Better::Lower, true),
+];
+
+/// How fast training was.
+pub(crate) const SPEED: &str = "tokens_per_second";
+/// The busiest expert's load over the mean load.
+pub(crate) const LOAD: &str = "max_over_mean_load";
+/// The share of choices that found no slot.
+pub(crate) const DROPPED: &str = "dropped_share";
+
+/// Which way is better, by the name of the metric.
+pub fn direction(metric: &str) -> Option<Better> {
+    KNOWN.iter().find(|(name, ..)| *name == metric).map(|(_, better, _)| *better)
+}
+
+/// The quality metrics among these: first-rate ones if there are any, in their order.
+pub(crate) fn quality<'a>(metrics: &[&'a str]) -> Vec<&'a str> {
+    let of_rank = |second: bool| {
+        let known = move |metric: &&&str| KNOWN.iter().any(|k| k.0 == **metric && k.2 == second);
+        metrics.iter().filter(known).copied().collect::<Vec<_>>()
+    };
+    let first = of_rank(false);
+    if first.is_empty() { of_rank(true).into_iter().take(1).collect() } else { first }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn second_rate_metrics_step_back() {
+        assert_eq!(quality(&["loss", "accuracy", "seconds"]), ["accuracy"]);
+        assert_eq!(quality(&["perplexity", "loss"]), ["perplexity"]);
+        assert_eq!(quality(&["entropy"]), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_direction_is_known_or_asked_for() {
+        assert_eq!(direction("accuracy"), Some(Better::Higher));
+        assert_eq!(direction("bits_per_byte"), Some(Better::Lower));
+        assert_eq!(direction("surprise"), None);
+        assert_eq!("lower".parse::<Better>().unwrap(), Better::Lower);
+        let err = "up".parse::<Better>().unwrap_err().to_string();
+        assert_eq!(err, "no direction is named \"up\"; known: higher, lower");
+    }
+}

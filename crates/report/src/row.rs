@@ -1,0 +1,193 @@
+//! One row of `runs.csv`: one number of one run.
+
+use std::borrow::Cow;
+
+use csv::StringRecord;
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// The documented columns, in the order in which they are written.
+/// A file may have them in any order, and others beside them; only `note` may be left out.
+pub const COLUMNS: [&str; 18] = [
+    "suite",
+    "task",
+    "backbone",
+    "method",
+    "router",
+    "seed",
+    "split",
+    "metric",
+    "value",
+    "step",
+    "params",
+    "active_params",
+    "flops_per_token",
+    "seconds",
+    "device",
+    "revision",
+    "run",
+    "note",
+];
+
+/// One number of one run. An empty field of numbers is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// The suite that asked for the run.
+    pub suite: String,
+    /// The task: data, loss and metrics.
+    pub task: String,
+    /// The network.
+    pub backbone: String,
+    /// The name that the suite gives to a row of its table.
+    pub method: String,
+    /// The kind of router, or what stands in its place.
+    pub router: String,
+    /// Runs of equal seed are paired: same data order, same initial values where shapes agree.
+    pub seed: u64,
+    /// `train`, `valid` or `test`.
+    pub split: String,
+    /// What was measured; or `failed` or `refused`, with an empty value and the reason in `note`.
+    pub metric: String,
+    /// The number.
+    pub value: Option<f64>,
+    /// The training step at which it was measured.
+    pub step: Option<u64>,
+    /// All parameters.
+    pub params: Option<u64>,
+    /// The parameters that work on one token.
+    pub active_params: Option<u64>,
+    /// Active FLOPs of one forward pass, per token.
+    pub flops_per_token: Option<f64>,
+    /// Wall time of the run.
+    pub seconds: Option<f64>,
+    /// The device.
+    pub device: String,
+    /// The revision of the code.
+    pub revision: String,
+    /// The id of the run.
+    pub run: String,
+    /// Why a run failed or was refused; otherwise empty.
+    #[serde(default)]
+    pub note: String,
+}
+
+impl Row {
+    /// Is this the mark of a run that has no result, and not a measurement?
+    pub fn is_gap(&self) -> bool {
+        matches!(self.metric.as_str(), "failed" | "refused")
+    }
+
+    /// The field of a documented column, as text.
+    pub fn field(&self, column: &str) -> Result<Cow<'_, str>, Error> {
+        fn text<T: ToString>(number: &Option<T>) -> Cow<'_, str> {
+            Cow::Owned(number.as_ref().map(T::to_string).unwrap_or_default())
+        }
+        Ok(match column {
+            "suite" => Cow::from(&self.suite),
+            "task" => Cow::from(&self.task),
+            "backbone" => Cow::from(&self.backbone),
+            "method" => Cow::from(&self.method),
+            "router" => Cow::from(&self.router),
+            "seed" => Cow::from(self.seed.to_string()),
+            "split" => Cow::from(&self.split),
+            "metric" => Cow::from(&self.metric),
+            "value" => text(&self.value),
+            "step" => text(&self.step),
+            "params" => text(&self.params),
+            "active_params" => text(&self.active_params),
+            "flops_per_token" => text(&self.flops_per_token),
+            "seconds" => text(&self.seconds),
+            "device" => Cow::from(&self.device),
+            "revision" => Cow::from(&self.revision),
+            "run" => Cow::from(&self.run),
+            "note" => Cow::from(&self.note),
+            other => return Err(Error::unknown("column", other, COLUMNS)),
+        })
+    }
+}
+
+/// Where the documented columns are in one file.
+pub(crate) struct Header {
+    file: String,
+    at: [Option<usize>; COLUMNS.len()],
+}
+
+impl Header {
+    /// Finds the columns, or says which one is not there.
+    pub(crate) fn new(file: &str, names: &StringRecord) -> Result<Self, Error> {
+        let at = COLUMNS.map(|column| names.iter().position(|name| name.trim() == column));
+        match COLUMNS.iter().zip(at).find(|(column, at)| at.is_none() && **column != "note") {
+            Some((column, _)) => Err(Error::NoColumn { file: file.into(), column }),
+            None => Ok(Self { file: file.into(), at }),
+        }
+    }
+
+    /// Reads one row.
+    pub(crate) fn row(&self, line: u64, record: &StringRecord) -> Result<Row, Error> {
+        let fields = Fields { header: self, line, record };
+        Ok(Row {
+            suite: fields.text(0),
+            task: fields.text(1),
+            backbone: fields.text(2),
+            method: fields.text(3),
+            router: fields.text(4),
+            seed: fields.whole(5)?.ok_or_else(|| fields.bad(5, "a whole number"))?,
+            split: fields.text(6),
+            metric: fields.text(7),
+            value: fields.number(8)?,
+            step: fields.whole(9)?,
+            params: fields.whole(10)?,
+            active_params: fields.whole(11)?,
+            flops_per_token: fields.number(12)?,
+            seconds: fields.number(13)?,
+            device: fields.text(14),
+            revision: fields.text(15),
+            run: fields.text(16),
+            note: fields.text(17),
+        })
+    }
+}
+
+/// The fields of one record, by the position of their column in [`COLUMNS`].
+struct Fields<'a> {
+    header: &'a Header,
+    line: u64,
+    record: &'a StringRecord,
+}
+
+impl Fields<'_> {
+    fn str(&self, column: usize) -> &str {
+        self.header.at[column].and_then(|at| self.record.get(at)).unwrap_or("").trim()
+    }
+
+    fn text(&self, column: usize) -> String {
+        self.str(column).to_string()
+    }
+
+    fn number(&self, column: usize) -> Result<Option<f64>, Error> {
+        match self.str(column) {
+            "" => Ok(None),
+            text => text.parse().map(Some).map_err(|_| self.bad(column, "a number")),
+        }
+    }
+
+    /// Other programs write whole numbers of a column with gaps as `12.0`.
+    fn whole(&self, column: usize) -> Result<Option<u64>, Error> {
+        const EXACT: f64 = (1_u64 << 53) as f64;
+        let text = self.str(column);
+        if let Ok(whole) = text.parse() {
+            return Ok(Some(whole));
+        }
+        match self.number(column) {
+            Ok(None) => Ok(None),
+            Ok(Some(x)) if x.fract() == 0.0 && (0.0..=EXACT).contains(&x) => Ok(Some(x as u64)),
+            _ => Err(self.bad(column, "a whole number")),
+        }
+    }
+
+    fn bad(&self, column: usize, wanted: &'static str) -> Error {
+        let place = format!("{}:{}", self.header.file, self.line);
+        Error::BadNumber { place, column: COLUMNS[column], value: self.text(column), wanted }
+    }
+}

@@ -1,0 +1,174 @@
+//! `runs.csv`: read from anywhere, written whole.
+
+use std::{
+    collections::HashSet,
+    hash::Hash,
+    io,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    Error, Row,
+    file::{read_text, write_atomic},
+    row::{COLUMNS, Header},
+};
+
+/// The rows of one or more files.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Runs {
+    /// One number each.
+    pub rows: Vec<Row>,
+}
+
+impl Runs {
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        Self::parse(&path.display().to_string(), read_text(path)?.as_bytes())
+    }
+
+    /// Reads several files. A row that is there twice counts once: results are merged by copying
+    /// folders, and folders overlap.
+    pub fn read_all(paths: &[PathBuf]) -> Result<Self, Error> {
+        let mut rows = Vec::new();
+        for path in paths {
+            rows.extend(Self::read(path)?.rows);
+        }
+        let first: Vec<bool> = {
+            let mut seen = HashSet::new();
+            rows.iter().map(|row| seen.insert(identity(row))).collect()
+        };
+        let mut first = first.into_iter();
+        rows.retain(|_| first.next() == Some(true));
+        Ok(Self { rows })
+    }
+
+    /// Reads csv; `name` stands for the file in messages.
+    pub fn parse(name: &str, csv: impl io::Read) -> Result<Self, Error> {
+        let mut reader = csv::Reader::from_reader(csv);
+        let header = Header::new(name, reader.headers().map_err(|err| broken(name, err))?)?;
+        let mut rows = Vec::new();
+        let mut record = csv::StringRecord::new();
+        while reader.read_record(&mut record).map_err(|err| broken(name, err))? {
+            let line = record.position().map_or(0, csv::Position::line);
+            rows.push(header.row(line, &record)?);
+        }
+        Ok(Self { rows })
+    }
+
+    /// The rows as csv, with the documented columns in their order.
+    pub fn to_csv(&self) -> String {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        if self.rows.is_empty() {
+            writer.write_record(COLUMNS).expect("a vector takes every byte");
+        }
+        for row in &self.rows {
+            writer.serialize(row).expect("a row is flat and a vector takes every byte");
+        }
+        let bytes = writer.into_inner().expect("a vector takes every byte");
+        String::from_utf8(bytes).expect("text in, text out")
+    }
+
+    /// Writes a file, whole or not at all.
+    pub fn write(&self, path: &Path) -> Result<(), Error> {
+        write_atomic(path, self.to_csv().as_bytes())
+    }
+
+    /// The rows that are so.
+    pub fn filter(&self, keep: impl Fn(&Row) -> bool) -> Self {
+        Self { rows: self.rows.iter().filter(|row| keep(row)).cloned().collect() }
+    }
+}
+
+/// What makes a row the same row in another file.
+fn identity(row: &Row) -> impl Hash + Eq + '_ {
+    let value = row.value.map(f64::to_bits);
+    let cell = (&row.suite, &row.task, &row.backbone, &row.method, row.seed);
+    (cell, &row.run, &row.split, &row.metric, value, row.step, &row.note)
+}
+
+/// The error of a text that is no csv.
+fn broken(name: &str, err: csv::Error) -> Error {
+    let line = err.position().map_or(1, csv::Position::line);
+    let message = match err.kind() {
+        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("{len} fields under {expected_len} columns")
+        }
+        csv::ErrorKind::Utf8 { .. } => "this is not UTF-8".into(),
+        _ => err.to_string(),
+    };
+    Error::Csv { place: format!("{name}:{line}"), message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> Row {
+        Row {
+            suite: "default".into(),
+            method: "top-k, \"renormalised\"".into(),
+            seed: 3,
+            metric: "accuracy".into(),
+            value: Some(0.1 + 0.2),
+            params: Some(u64::MAX),
+            ..Row::default()
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_to_the_bit() {
+        let runs =
+            Runs { rows: vec![row(), Row { note: "at step 3, it was NaN".into(), ..row() }] };
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("runs.csv");
+        runs.write(&path).unwrap();
+        assert_eq!(Runs::read(&path).unwrap(), runs);
+        assert_eq!(Runs::read_all(&[path.clone(), path]).unwrap(), runs);
+    }
+
+    #[test]
+    fn no_rows_are_a_file_too() {
+        let csv = Runs::default().to_csv();
+        assert_eq!(Runs::parse("a.csv", csv.as_bytes()).unwrap(), Runs::default());
+    }
+
+    #[test]
+    fn order_and_further_columns_do_not_matter() {
+        let csv = "note,mood,run,revision,device,seconds,flops_per_token,active_params,params,step,\
+                   value,metric,split,seed,router,method,backbone,task,suite\n\
+                   ,good,r1,abc,cpu,1.5,2e3,10,12.0,,0.5,accuracy,test,3,switch,sw,vit,digits,s\n";
+        let rows = Runs::parse("a.csv", csv.as_bytes()).unwrap().rows;
+        assert_eq!((rows[0].seed, rows[0].value, rows[0].params), (3, Some(0.5), Some(12)));
+        assert_eq!((rows[0].step, rows[0].flops_per_token), (None, Some(2000.0)));
+        assert_eq!((rows[0].suite.as_str(), rows[0].run.as_str()), ("s", "r1"));
+    }
+
+    fn error(csv: &str) -> String {
+        Runs::parse("a.csv", csv.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_missing_column_is_named() {
+        insta::assert_snapshot!(error("suite,task,seed\n"), @r#"a.csv:1: there is no column "backbone"; the columns are suite,task,backbone,method,router,seed,split,metric,value,step,params,active_params,flops_per_token,seconds,device,revision,run,note"#);
+        assert!(error("").contains("no column \"suite\""));
+    }
+
+    #[test]
+    fn a_bad_number_is_shown_with_its_place() {
+        let csv = Runs { rows: vec![row(), row()] }.to_csv();
+        let (head, tail) = csv.rsplit_once(",3,").unwrap();
+        let err = error(&format!("{head},-3,{tail}"));
+        assert!(
+            err.starts_with("a.csv:3: seed = \"-3\" is not a whole number; the columns"),
+            "{err}"
+        );
+        let err = error(&csv.replace("0.30000000000000004", "o.3"));
+        assert!(err.starts_with("a.csv:2: value = \"o.3\" is not a number; the columns"), "{err}");
+    }
+
+    #[test]
+    fn a_short_row_is_shown_with_its_place() {
+        let err = error(&format!("{}\na,b\n", COLUMNS.join(",")));
+        assert!(err.starts_with("a.csv:2: 2 fields under 18 columns"), "{err}");
+    }
+}

@@ -1,0 +1,234 @@
+//! What is compared with what: the runs of one suite, task and backbone.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::{Error, Row, Runs};
+
+/// The value of each seed.
+pub type Scores = BTreeMap<u64, f64>;
+
+/// The runs of one suite, task and backbone, by method and metric.
+#[derive(Debug)]
+pub struct Setting<'a> {
+    /// The suite.
+    pub suite: &'a str,
+    /// The task.
+    pub task: &'a str,
+    /// The backbone.
+    pub backbone: &'a str,
+    /// The methods in order of appearance.
+    pub methods: Vec<&'a str>,
+    /// The metrics in order of appearance, without the marks of gaps.
+    pub metrics: Vec<&'a str>,
+    rows: Vec<&'a Row>,
+    /// By method, metric and split.
+    scores: HashMap<&'a str, HashMap<&'a str, HashMap<&'a str, Scores>>>,
+    gaps: HashMap<&'a str, BTreeMap<u64, String>>,
+}
+
+impl<'a> Setting<'a> {
+    /// All settings in order of appearance. Runs of two code revisions in one of them are an
+    /// error unless `mix` is set.
+    pub fn all(runs: &'a Runs, mix: bool) -> Result<Vec<Self>, Error> {
+        let mut order = Vec::new();
+        let mut rows: HashMap<_, Vec<&Row>> = HashMap::new();
+        for row in &runs.rows {
+            let key = (row.suite.as_str(), row.task.as_str(), row.backbone.as_str());
+            let group = rows.entry(key).or_default();
+            if group.is_empty() {
+                order.push(key);
+            }
+            group.push(row);
+        }
+        order.into_iter().map(|key| Self::new(key, &rows[&key], mix)).collect()
+    }
+
+    fn new(key: (&'a str, &'a str, &'a str), rows: &[&'a Row], mix: bool) -> Result<Self, Error> {
+        let (suite, task, backbone) = key;
+        let mut setting = Self {
+            suite,
+            task,
+            backbone,
+            methods: distinct(rows.iter().map(|row| row.method.as_str())),
+            metrics: distinct(rows.iter().filter(|row| !row.is_gap()).map(|row| &*row.metric)),
+            rows: rows.to_vec(),
+            scores: HashMap::new(),
+            gaps: HashMap::new(),
+        };
+        if !mix {
+            setting.check_revisions()?;
+        }
+        let mut owner = HashMap::new();
+        for row in rows {
+            setting.take(row, &mut owner)?;
+        }
+        Ok(setting)
+    }
+
+    fn check_revisions(&self) -> Result<(), Error> {
+        let revisions = distinct(self.rows.iter().map(|row| row.revision.as_str()));
+        match revisions.len() {
+            0 | 1 => Ok(()),
+            _ => Err(Error::Revisions {
+                at: self.name(),
+                revisions: revisions.into_iter().map(String::from).collect(),
+            }),
+        }
+    }
+
+    /// Files one row. `owner` remembers which run gave a value.
+    fn take(&mut self, row: &'a Row, owner: &mut HashMap<Slot<'a>, &'a str>) -> Result<(), Error> {
+        let Some(value) = row.value.filter(|value| value.is_finite() && !row.is_gap()) else {
+            self.gaps.entry(&row.method).or_default().insert(row.seed, reason(row));
+            return Ok(());
+        };
+        let cell = (row.method.as_str(), row.metric.as_str(), row.split.as_str());
+        if let Some(first) = owner.insert((cell, row.seed), &row.run) {
+            return Err(self.twice(row, first));
+        }
+        let metrics = self.scores.entry(&row.method).or_default();
+        let splits = metrics.entry(&row.metric).or_default();
+        splits.entry(&row.split).or_default().insert(row.seed, value);
+        Ok(())
+    }
+
+    fn twice(&self, row: &Row, first: &str) -> Error {
+        let Row { metric, split, method, seed, run, .. } = row;
+        Error::Twice {
+            at: self.name(),
+            what: format!("{metric} ({split}) of {method:?}, seed {seed},"),
+            first: first.into(),
+            second: run.clone(),
+        }
+    }
+
+    /// Suite, task and backbone in one line.
+    pub fn name(&self) -> String {
+        format!("suite {}, task {}, backbone {}", self.suite, self.task, self.backbone)
+    }
+
+    /// The rows of a method.
+    pub fn rows(&self, method: &str) -> impl Iterator<Item = &'a Row> {
+        self.rows.iter().copied().filter(move |row| row.method == method)
+    }
+
+    /// The values of a method by seed.
+    pub fn scores(&self, method: &str, metric: &str, split: &str) -> Option<&Scores> {
+        self.scores.get(method)?.get(metric)?.get(split)
+    }
+
+    /// `a - b` on the seeds that both have, in the order of the seeds.
+    pub fn differences(&self, a: &str, b: &str, metric: &str, split: &str) -> Vec<f64> {
+        let (a, b) = (self.scores(a, metric, split), self.scores(b, metric, split));
+        let (Some(a), Some(b)) = (a, b) else { return Vec::new() };
+        a.iter().filter_map(|(seed, value)| Some(value - b.get(seed)?)).collect()
+    }
+
+    /// Is the metric measured on this split for any method?
+    pub fn has(&self, metric: &str, split: &str) -> bool {
+        self.methods.iter().any(|method| self.scores(method, metric, split).is_some())
+    }
+
+    /// The splits that have values, the one to judge by first.
+    pub fn splits(&self) -> Vec<&'a str> {
+        let mut splits = distinct(self.rows.iter().map(|row| row.split.as_str()));
+        splits.sort_by_key(|split| match *split {
+            "test" => 0,
+            "valid" => 1,
+            "train" => 2,
+            _ => 3,
+        });
+        splits.retain(|split| self.metrics.iter().any(|metric| self.has(metric, split)));
+        splits
+    }
+
+    /// The seeds of a method that have no value of this metric, with the reasons.
+    pub fn gaps(&self, method: &str, metric: &str, split: &str) -> Vec<(u64, &str)> {
+        let scores = self.scores(method, metric, split);
+        let open = |seed: &u64| !scores.is_some_and(|scores| scores.contains_key(seed));
+        let gaps = self.gaps.get(method).into_iter().flatten();
+        gaps.filter(|(seed, _)| open(seed)).map(|(seed, why)| (*seed, why.as_str())).collect()
+    }
+}
+
+/// Method, metric and split, and the seed.
+type Slot<'a> = ((&'a str, &'a str, &'a str), u64);
+
+/// Why there is no number, in words: `failed at step 120`, `refused: sees later tokens`.
+fn reason(row: &Row) -> String {
+    match (row.is_gap(), row.value, row.note.as_str()) {
+        (true, _, "") => row.metric.clone(),
+        (true, _, note) if note.starts_with(&row.metric) => note.into(),
+        (true, _, note) => format!("{}: {note}", row.metric),
+        (false, Some(value), _) => format!("{} is {value}", row.metric),
+        (false, None, _) => format!("{} is empty", row.metric),
+    }
+}
+
+/// Each once, in order of appearance.
+pub(crate) fn distinct<'a>(items: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut seen = std::collections::HashSet::new();
+    items.into_iter().filter(|item| seen.insert(*item)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{gap, row};
+
+    #[test]
+    fn rows_are_grouped_in_order_of_appearance() {
+        let task = |task: &str, row: Row| Row { task: task.into(), ..row };
+        let runs = Runs {
+            rows: vec![
+                task("b", row("switch", 0, "accuracy", 0.5)),
+                task("a", row("soft", 0, "accuracy", 0.6)),
+                task("b", row("dense", 0, "loss", 0.7)),
+            ],
+        };
+        let settings = Setting::all(&runs, false).unwrap();
+        assert_eq!(settings.iter().map(|s| s.task).collect::<Vec<_>>(), ["b", "a"]);
+        assert_eq!(settings[0].methods, ["switch", "dense"]);
+        assert_eq!(settings[0].metrics, ["accuracy", "loss"]);
+        assert_eq!(settings[0].scores("dense", "loss", "test").unwrap()[&0], 0.7);
+        assert!(settings[0].scores("dense", "loss", "valid").is_none());
+    }
+
+    #[test]
+    fn two_revisions_are_mixed_only_on_request() {
+        let mut runs = Runs { rows: vec![row("a", 0, "loss", 1.0), row("a", 1, "loss", 1.0)] };
+        runs.rows[1].revision = "feed".into();
+        let err = Setting::all(&runs, false).unwrap_err().to_string();
+        assert_eq!(
+            err,
+            "suite default, task digits, backbone vit: runs of 2 code revisions (cafe, feed) are \
+             not compared with each other unless asked to mix them"
+        );
+        assert_eq!(Setting::all(&runs, true).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_seed_counts_once() {
+        let mut runs = Runs { rows: vec![row("a", 0, "loss", 1.0), row("a", 0, "loss", 2.0)] };
+        runs.rows[1].run = "other".into();
+        let err = Setting::all(&runs, false).unwrap_err().to_string();
+        assert!(err.contains("loss (test) of \"a\", seed 0, is there twice, from runs"), "{err}");
+    }
+
+    #[test]
+    fn a_gap_has_a_reason_unless_there_is_a_value() {
+        let runs = Runs {
+            rows: vec![
+                gap("a", 0, "failed", "at step 120"),
+                gap("a", 1, "refused", "refused: sees later tokens"),
+                row("a", 2, "loss", f64::NAN),
+                gap("a", 3, "failed", ""),
+                row("a", 3, "loss", 1.0),
+            ],
+        };
+        let setting = Setting::all(&runs, false).unwrap().remove(0);
+        let reasons = ["failed: at step 120", "refused: sees later tokens", "loss is NaN"];
+        let expected: Vec<_> = (0..).zip(reasons).collect();
+        assert_eq!(setting.gaps("a", "loss", "test"), expected);
+    }
+}

@@ -1,0 +1,69 @@
+//! A mean, and how sure it is.
+
+use serde::Serialize;
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+/// A mean with its 95 % t interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Mean {
+    /// The mean.
+    pub mean: f64,
+    /// Half the width of the interval; none where there are fewer than 3 values. With 2 the
+    /// interval exists on paper, 12.7 standard errors to each side, and helps nobody.
+    pub half: Option<f64>,
+    /// How many values.
+    pub n: usize,
+}
+
+/// The mean of the values with its 95 % t interval; none of no values.
+pub fn mean(values: &[f64]) -> Option<Mean> {
+    let n = values.len();
+    let mean = average(values)?;
+    let half = (n >= 3).then(|| t_quantile(0.975, n - 1) * (variance(values) / n as f64).sqrt());
+    Some(Mean { mean, half, n })
+}
+
+/// The plain average; none of no values.
+pub(crate) fn average(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// The unbiased variance, over n - 1; 0 where there is no spread to see.
+pub(crate) fn variance(values: &[f64]) -> f64 {
+    let Some(mean) = average(values).filter(|_| values.len() > 1) else { return 0.0 };
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    squares / (values.len() - 1) as f64
+}
+
+/// Student's t with this many degrees of freedom.
+pub(crate) fn student(df: usize) -> StudentsT {
+    StudentsT::new(0.0, 1.0, df as f64).expect("callers have at least one degree of freedom")
+}
+
+/// The p-quantile of Student's t.
+///
+/// # Panics
+/// If `df` is 0.
+pub fn t_quantile(p: f64, df: usize) -> f64 {
+    student(df).inverse_cdf(p)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_hand() {
+        // mean 3, variance 10 / 4 = 2.5, standard error sqrt(0.5), t(0.975, 4) = 2.776445.
+        let Mean { mean: m, half, n } = mean(&[1.0, 2.0, 3.0, 4.0, 5.0]).unwrap();
+        assert_eq!((m, n), (3.0, 5));
+        assert!((half.unwrap() - 2.776_445_105_197_799 * 0.5_f64.sqrt()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn few_values_have_no_interval() {
+        assert_eq!(mean(&[]), None);
+        assert_eq!(mean(&[2.0]), Some(Mean { mean: 2.0, half: None, n: 1 }));
+        assert_eq!(mean(&[2.0, 4.0]), Some(Mean { mean: 3.0, half: None, n: 2 }));
+    }
+}

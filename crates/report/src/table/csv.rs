@@ -1,0 +1,59 @@
+//! Csv for machines: full precision, and an interval in columns of its own.
+
+use super::{Cell, Kind, Table};
+use crate::setting::distinct;
+
+/// All tables as one, with the columns of each.
+pub(super) fn render(tables: &[Table]) -> String {
+    let rows: Vec<Vec<(String, String)>> = tables.iter().flat_map(rows).collect();
+    let names = rows.iter().flatten().map(|(name, _)| name.as_str());
+    let names: Vec<&str> = distinct(names);
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(&names).expect("a vector takes every byte");
+    for row in &rows {
+        let field = |name: &&str| row.iter().find(|(key, _)| key == name).map_or("", |f| &f.1);
+        writer.write_record(names.iter().map(field)).expect("a vector takes every byte");
+    }
+    let bytes = writer.into_inner().expect("a vector takes every byte");
+    String::from_utf8(bytes).expect("text in, text out")
+}
+
+/// The rows of a table as (column, field).
+fn rows(table: &Table) -> impl Iterator<Item = Vec<(String, String)>> {
+    table.rows.iter().map(|row| {
+        let mut fields: Vec<_> =
+            table.about.iter().map(|(key, value)| (key.to_string(), value.clone())).collect();
+        for (column, cell) in table.columns.iter().zip(row) {
+            match column.kind {
+                Kind::Estimates(_) => fields.extend(estimate(&column.key, cell)),
+                _ => fields.push((column.key.clone(), plain(cell))),
+            }
+        }
+        fields
+    })
+}
+
+/// Mean, half-width and number of values, and in the last column what there is to say.
+fn estimate(key: &str, cell: &Cell) -> [(String, String); 4] {
+    let (mean, half, n, note) = match cell {
+        Cell::Estimate(e) => {
+            let half = e.mean.half.map(|half| half.to_string()).unwrap_or_default();
+            let note = if e.bold { "bold".into() } else { String::new() };
+            (e.mean.mean.to_string(), half, e.mean.n.to_string(), note)
+        }
+        Cell::Missing => (String::new(), String::new(), "0".into(), "missing".into()),
+        other => (String::new(), String::new(), "0".into(), plain(other)),
+    };
+    let name = |suffix: &str| format!("{key}{suffix}");
+    [(name(""), mean), (name("_half"), half), (name("_n"), n), (name("_note"), note)]
+}
+
+fn plain(cell: &Cell) -> String {
+    match cell {
+        Cell::Words(text) | Cell::Gap(text) => text.clone(),
+        Cell::Number(x) => x.to_string(),
+        Cell::Range(low, high) => format!("{low} to {high}"),
+        Cell::Estimate(e) => e.mean.mean.to_string(),
+        Cell::Missing => String::new(),
+    }
+}

@@ -1,0 +1,42 @@
+//! Json for machines.
+
+use serde_json::{Map, Value, json};
+
+use super::{Cell, Column, Table};
+
+/// An array with one object for each table.
+pub(super) fn render(tables: &[Table]) -> String {
+    let value: Value = tables.iter().map(table).collect();
+    format!("{value:#}\n")
+}
+
+fn table(table: &Table) -> Value {
+    let mut object = Map::new();
+    object.insert("title".into(), json!(table.title));
+    for (key, value) in &table.about {
+        object.insert((*key).into(), json!(value));
+    }
+    let rows: Vec<Value> = table.rows.iter().map(|r| row(&table.columns, r)).collect();
+    object.insert("rows".into(), json!(rows));
+    object.insert("bold".into(), json!(table.bold));
+    object.insert("notes".into(), json!(table.notes));
+    Value::Object(object)
+}
+
+fn row(columns: &[Column], row: &[Cell]) -> Value {
+    let field = |(column, c): (&Column, &Cell)| (column.key.clone(), cell(c));
+    Value::Object(columns.iter().zip(row).map(field).collect())
+}
+
+fn cell(cell: &Cell) -> Value {
+    match cell {
+        Cell::Words(text) => json!(text),
+        Cell::Number(x) => json!(x),
+        Cell::Range(low, high) => json!([low, high]),
+        Cell::Estimate(e) => json!({
+            "mean": e.mean.mean, "half": e.mean.half, "n": e.mean.n, "lost": e.lost, "bold": e.bold
+        }),
+        Cell::Gap(why) => json!({ "gap": why }),
+        Cell::Missing => Value::Null,
+    }
+}

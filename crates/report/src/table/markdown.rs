@@ -1,0 +1,53 @@
+//! A Markdown table.
+
+use super::{Column, Table};
+
+/// The table with its title above and its notes below.
+pub(super) fn render(table: &Table) -> String {
+    let names: Vec<String> = table.columns.iter().map(|column| escape(&column.name)).collect();
+    let sides: Vec<&str> = table.columns.iter().map(side).collect();
+    let mut lines = vec![format!("**{}**", escape(&table.title)), String::new()];
+    lines.push(line(&names));
+    lines.push(format!("|{}|", sides.join("|")));
+    for row in &table.rows {
+        let cell = |(column, cell): (&Column, &super::Cell)| {
+            let text = escape(&column.show(cell));
+            if cell.is_bold() { format!("**{text}**") } else { text }
+        };
+        lines.push(line(&table.columns.iter().zip(row).map(cell).collect::<Vec<_>>()));
+    }
+    for note in table.notes("Bold") {
+        lines.extend([String::new(), escape(&note)]);
+    }
+    lines.join("\n") + "\n"
+}
+
+fn side(column: &Column) -> &'static str {
+    if column.is_words() { ":---" } else { "---:" }
+}
+
+fn line(cells: &[String]) -> String {
+    format!("| {} |", cells.join(" | "))
+}
+
+/// What a method is called is no markup.
+fn escape(text: &str) -> String {
+    let mut escaped = String::new();
+    for letter in text.chars() {
+        match letter {
+            '|' | '*' | '_' | '`' | '\\' | '[' | ']' => escaped.extend(['\\', letter]),
+            '<' => escaped.push_str("&lt;"),
+            '\n' => escaped.push(' '),
+            _ => escaped.push(letter),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_are_no_markup() {
+        assert_eq!(super::escape("a|b_c < *"), "a\\|b\\_c &lt; \\*");
+    }
+}

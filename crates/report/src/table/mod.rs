@@ -1,0 +1,219 @@
+//! One table, many forms: a `Table` is a value, and each form is a function of it.
+
+mod csv;
+mod json;
+mod latex;
+mod markdown;
+mod text;
+
+use std::str::FromStr;
+
+use crate::{Error, number, stats::Mean};
+
+/// The forms of a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Aligned for a terminal.
+    #[default]
+    Text,
+    /// A Markdown table.
+    Markdown,
+    /// LaTeX with the package booktabs.
+    Latex,
+    /// Csv with full precision; several tables become one.
+    Csv,
+    /// An array of objects.
+    Json,
+}
+
+impl Format {
+    /// The names by which a person asks for a form.
+    pub const NAMES: [&str; 5] = ["text", "md", "tex", "csv", "json"];
+}
+
+impl FromStr for Format {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        match name {
+            "text" => Ok(Format::Text),
+            "md" => Ok(Format::Markdown),
+            "tex" => Ok(Format::Latex),
+            "csv" => Ok(Format::Csv),
+            "json" => Ok(Format::Json),
+            other => Err(Error::unknown("format", other, Self::NAMES)),
+        }
+    }
+}
+
+/// A table with its title and the notes under it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Table {
+    /// What it shows, in one line.
+    pub title: String,
+    /// What all rows share, by name: suite, task, backbone. Csv has them as columns.
+    pub about: Vec<(&'static str, String)>,
+    /// The columns.
+    pub columns: Vec<Column>,
+    /// The rows: one cell for each column.
+    pub rows: Vec<Vec<Cell>>,
+    /// What it takes to be printed in bold; a table without it has nothing in bold.
+    pub bold: Option<String>,
+    /// What else a reader must know. Sentences.
+    pub notes: Vec<String>,
+}
+
+/// A column: its names, and how its numbers look.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// Its name for machines.
+    pub key: String,
+    /// Its name for people.
+    pub name: String,
+    /// What its cells are.
+    pub kind: Kind,
+}
+
+/// What the cells of a column are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Words.
+    Words,
+    /// Plain numbers.
+    Numbers(Digits),
+    /// Means with their intervals.
+    Estimates(Digits),
+}
+
+/// How numbers look to people. Machines always get all digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Digits {
+    /// So many decimals.
+    Fixed(usize),
+    /// Three digits and a letter: `12.3 k`.
+    Short,
+    /// A p value.
+    P,
+}
+
+/// One cell.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// Words.
+    Words(String),
+    /// A number.
+    Number(f64),
+    /// Numbers that should be one and are not: the least and the largest.
+    Range(f64, f64),
+    /// A mean.
+    Estimate(Estimate),
+    /// No number, and why.
+    Gap(String),
+    /// No number, and nobody says why.
+    Missing,
+}
+
+/// A mean in a table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Estimate {
+    /// The mean with its interval and the number of values.
+    pub mean: Mean,
+    /// Is it printed in bold?
+    pub bold: bool,
+    /// Is the number of values printed? If not, another column of the row has it.
+    pub says_n: bool,
+    /// How many more values there should be.
+    pub lost: usize,
+}
+
+impl Column {
+    /// A column.
+    pub fn new(key: &str, name: &str, kind: Kind) -> Self {
+        Self { key: key.into(), name: name.into(), kind }
+    }
+
+    /// Does it hold words?
+    fn is_words(&self) -> bool {
+        self.kind == Kind::Words
+    }
+
+    /// A cell of this column for people.
+    fn show(&self, cell: &Cell) -> String {
+        match cell {
+            Cell::Words(text) | Cell::Gap(text) => text.clone(),
+            Cell::Number(x) => self.number(*x),
+            Cell::Range(low, high) => format!("{} to {}", self.number(*low), self.number(*high)),
+            Cell::Estimate(estimate) => self.estimate(estimate),
+            Cell::Missing => "missing".into(),
+        }
+    }
+
+    fn number(&self, x: f64) -> String {
+        match self.digits() {
+            Digits::Fixed(decimals) => format!("{x:.decimals$}"),
+            Digits::Short => number::short(x),
+            Digits::P => number::p_value(x),
+        }
+    }
+
+    fn digits(&self) -> Digits {
+        match self.kind {
+            Kind::Words => Digits::Short,
+            Kind::Numbers(digits) | Kind::Estimates(digits) => digits,
+        }
+    }
+
+    /// `0.973 ± 0.004 (5)`, `0.973 (2, no interval)`, `0.97 ± 0.01 (4, 1 lost)`.
+    fn estimate(&self, Estimate { mean, says_n, lost, .. }: &Estimate) -> String {
+        let value = match (mean.half, self.digits()) {
+            (Some(half), Digits::Short) => number::short_pair(mean.mean, half),
+            (Some(half), _) => format!("{} ± {}", self.number(mean.mean), self.number(half)),
+            (None, _) => self.number(mean.mean),
+        };
+        let mut said = Vec::new();
+        if *says_n {
+            said.push(mean.n.to_string());
+        }
+        if *says_n && mean.half.is_none() {
+            said.push("no interval".into());
+        }
+        if *says_n && *lost > 0 {
+            said.push(format!("{lost} lost"));
+        }
+        if said.is_empty() { value } else { format!("{value} ({})", said.join(", ")) }
+    }
+}
+
+impl Cell {
+    /// Is it printed in bold?
+    fn is_bold(&self) -> bool {
+        matches!(self, Cell::Estimate(estimate) if estimate.bold)
+    }
+}
+
+impl Table {
+    /// The table in a form.
+    pub fn render(&self, format: Format) -> String {
+        render(std::slice::from_ref(self), format)
+    }
+
+    /// The notes for people, the rule for bold first; `mark` is what bold looks like there.
+    fn notes(&self, mark: &str) -> Vec<String> {
+        let rule = self.bold.iter().map(|rule| format!("{mark}: {rule}"));
+        rule.chain(self.notes.iter().cloned()).collect()
+    }
+}
+
+/// Several tables in a form, as one text that ends with a line end.
+pub fn render(tables: &[Table], format: Format) -> String {
+    let each = |form: fn(&Table) -> String| -> String {
+        tables.iter().map(form).collect::<Vec<_>>().join("\n")
+    };
+    match format {
+        Format::Text => each(text::render),
+        Format::Markdown => each(markdown::render),
+        Format::Latex => each(latex::render),
+        Format::Csv => csv::render(tables),
+        Format::Json => json::render(tables),
+    }
+}
