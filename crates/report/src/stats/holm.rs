@@ -20,6 +20,7 @@ pub fn holm(p_values: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::golden;
 
     #[test]
     fn by_hand() {
@@ -34,5 +35,14 @@ mod tests {
     fn never_above_one() {
         assert_eq!(holm(&[0.9, 0.8]), [1.0, 1.0]);
         assert_eq!(holm(&[]), [] as [f64; 0]);
+    }
+
+    #[test]
+    fn statsmodels_agrees() {
+        let golden = golden("holm");
+        let list = |key: &str| serde_json::from_value::<Vec<f64>>(golden[key].clone()).unwrap();
+        for (got, wanted) in holm(&list("p_values")).into_iter().zip(list("corrected")) {
+            assert!((got - wanted).abs() < 1e-14, "{got} is not {wanted}");
+        }
     }
 }

@@ -51,6 +51,7 @@ pub fn t_quantile(p: f64, df: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::golden;
 
     #[test]
     fn by_hand() {
@@ -65,5 +66,17 @@ mod tests {
         assert_eq!(mean(&[]), None);
         assert_eq!(mean(&[2.0]), Some(Mean { mean: 2.0, half: None, n: 1 }));
         assert_eq!(mean(&[2.0, 4.0]), Some(Mean { mean: 3.0, half: None, n: 2 }));
+    }
+
+    #[test]
+    fn scipy_agrees() {
+        for case in golden("mean").as_array().unwrap() {
+            let values: Vec<f64> = serde_json::from_value(case["values"].clone()).unwrap();
+            let got = mean(&values).unwrap();
+            let half = got.half.unwrap();
+            assert!((got.mean - case["mean"].as_f64().unwrap()).abs() < 1e-14);
+            assert!((got.mean - half - case["low"].as_f64().unwrap()).abs() < 1e-10);
+            assert!((got.mean + half - case["high"].as_f64().unwrap()).abs() < 1e-10);
+        }
     }
 }

@@ -1,9 +1,55 @@
-//! One statistic a file. Each is checked by hand, and against another program's numbers.
+//! One statistic a file. Each is checked by hand, and against another program's numbers: see
+//! `scripts/golden-statistics`.
 
+mod bootstrap;
+mod friedman;
 mod holm;
+mod improvement;
+mod iqm;
 mod mean;
+mod nemenyi;
 mod paired;
+mod power;
+mod profile;
+mod rng;
+mod tost;
+mod verdict;
+mod wilcoxon;
 
+pub(crate) use bootstrap::mean_of_means;
+pub use bootstrap::{Interval, RESAMPLES, paired_bootstrap, stratified_bootstrap};
+pub use friedman::{Friedman, friedman, ranks};
 pub use holm::holm;
+pub use improvement::probability_of_improvement;
+pub use iqm::iqm;
 pub use mean::{Mean, mean, t_quantile};
+pub use nemenyi::critical_difference;
 pub use paired::{Paired, paired_t};
+pub use power::{MOST_SEEDS, least_effect, power, seeds_needed};
+pub use profile::profile;
+pub use tost::tost;
+pub use verdict::{Verdict, verdict};
+pub use wilcoxon::wilcoxon;
+
+/// Simpson's rule. The integrands here are smooth and vanish at the ends, or begin at 0.
+fn integral(f: impl Fn(f64) -> f64, from: f64, to: f64) -> f64 {
+    const STEPS: usize = 1000;
+    let width = (to - from) / STEPS as f64;
+    let term = |at: usize| {
+        let weight = match at {
+            0 | STEPS => 1.0,
+            odd if odd % 2 == 1 => 4.0,
+            _ => 2.0,
+        };
+        weight * f(from + at as f64 * width)
+    };
+    (0..=STEPS).map(term).sum::<f64>() * width / 3.0
+}
+
+/// What other programs say: one entry of the fixture.
+#[cfg(test)]
+fn golden(entry: &str) -> serde_json::Value {
+    let all = include_str!("../../fixtures/statistics.json");
+    let mut all: serde_json::Value = serde_json::from_str(all).unwrap();
+    all[entry].take()
+}

@@ -46,6 +46,7 @@ fn two_sided(difference: f64, error: f64, df: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::golden;
 
     #[test]
     fn by_hand() {
@@ -64,5 +65,19 @@ mod tests {
         assert_eq!(paired_t(&[0.0; 4]).unwrap().p_value, 1.0);
         assert_eq!(paired_t(&[0.5; 4]).unwrap().p_value, 0.0);
         assert_eq!(paired_t(&[0.5; 2]), None);
+    }
+
+    #[test]
+    fn scipy_agrees() {
+        for case in golden("paired_t").as_array().unwrap() {
+            let list = |key: &str| serde_json::from_value::<Vec<f64>>(case[key].clone()).unwrap();
+            let differences: Vec<f64> =
+                list("a").iter().zip(list("b")).map(|(a, b)| a - b).collect();
+            let test = paired_t(&differences).unwrap();
+            let got = [test.p_value, test.low, test.high];
+            for (got, key) in got.into_iter().zip(["p_value", "low", "high"]) {
+                assert!((got - case[key].as_f64().unwrap()).abs() < 1e-10, "{key}: {got} {case}");
+            }
+        }
     }
 }

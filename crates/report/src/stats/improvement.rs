@@ -1,0 +1,44 @@
+//! The probability of improvement: how often a run of A beats a run of B on the same task.
+//! Agarwal et al. 2021, <https://arxiv.org/abs/2108.13264>, section 4.3.
+
+/// The chance that a run of `a` is higher than one of `b`, ties as half, every task alike.
+/// Both have one list of runs for each task. None where a list is empty.
+pub fn probability_of_improvement(a: &[Vec<f64>], b: &[Vec<f64>]) -> Option<f64> {
+    let tasks: Option<Vec<f64>> = a.iter().zip(b).map(|(a, b)| chance(a, b)).collect();
+    super::mean::average(&tasks?)
+}
+
+fn chance(a: &[f64], b: &[f64]) -> Option<f64> {
+    let duel = |a: f64, b: f64| match a.total_cmp(&b) {
+        std::cmp::Ordering::Greater => 1.0,
+        std::cmp::Ordering::Equal => 0.5,
+        std::cmp::Ordering::Less => 0.0,
+    };
+    let won: f64 = a.iter().flat_map(|a| b.iter().map(move |b| duel(*a, *b))).sum();
+    let duels = a.len() * b.len();
+    (duels > 0).then(|| won / duels as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::golden;
+
+    #[test]
+    fn by_hand() {
+        // 3 beats 1 and 2; 2 beats 1 and ties with 2: 3.5 of 4. The second task is lost.
+        let (a, b) = ([vec![3.0, 2.0], vec![0.0]], [vec![1.0, 2.0], vec![1.0]]);
+        assert_eq!(probability_of_improvement(&a, &b), Some(3.5 / 4.0 / 2.0));
+        assert_eq!(probability_of_improvement(&[vec![]], &[vec![1.0]]), None);
+    }
+
+    #[test]
+    fn rliable_agrees() {
+        for case in golden("improvement").as_array().unwrap() {
+            let lists =
+                |key: &str| -> Vec<Vec<f64>> { serde_json::from_value(case[key].clone()).unwrap() };
+            let chance = probability_of_improvement(&lists("a"), &lists("b")).unwrap();
+            assert!((chance - case["chance"].as_f64().unwrap()).abs() < 1e-14);
+        }
+    }
+}
