@@ -27,8 +27,10 @@ mod number;
 mod row;
 mod runs;
 mod setting;
+mod splice;
 pub mod stats;
 mod table;
+mod verbs;
 
 pub use ask::Ask;
 pub use comparison::comparison;
@@ -38,4 +40,9 @@ pub use metric::{Better, direction};
 pub use row::{COLUMNS, Row};
 pub use runs::Runs;
 pub use setting::{Scores, Setting};
+pub use splice::{splice, splice_file};
 pub use table::{Cell, Column, Digits, Estimate, Format, Kind, Table, render};
+pub use verbs::{
+    Comparison, Expect, Outcome, Ranked, Ranking, against, check, check_table, cmp, cmp_table,
+    power, rank, render_cmp,
+};

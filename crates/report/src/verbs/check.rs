@@ -1,0 +1,164 @@
+//! Benchmarks are tests too: a suite says between what bounds its results lie.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    Cell, Column, Digits, Error, Estimate, Kind, Row, Runs, Table,
+    stats::{Mean, mean},
+};
+
+/// The mean of a metric over the runs that fit lies between two bounds: `[[expect]]` of a suite.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    /// Column and value of the runs that it is about; empty is all of them.
+    #[serde(rename = "where", default)]
+    pub place: BTreeMap<String, Value>,
+    /// The metric.
+    pub metric: String,
+    /// The split.
+    #[serde(default = "test")]
+    pub split: String,
+    /// The least and the largest mean, both allowed.
+    pub between: [f64; 2],
+}
+
+fn test() -> String {
+    "test".into()
+}
+
+/// What became of an expectation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// What was expected.
+    pub expect: Expect,
+    /// The mean of the runs that fit; none where there are none.
+    pub mean: Option<Mean>,
+    /// Runs that fit and failed or were refused. They break an expectation.
+    pub lost: usize,
+    /// Does it hold?
+    pub holds: bool,
+}
+
+/// Looks whether the runs are as expected.
+pub fn check(runs: &Runs, expects: &[Expect]) -> Result<Vec<Outcome>, Error> {
+    expects.iter().map(|expect| outcome(runs, expect)).collect()
+}
+
+fn outcome(runs: &Runs, expect: &Expect) -> Result<Outcome, Error> {
+    let mut values = Vec::new();
+    let mut lost = 0;
+    for row in &runs.rows {
+        let asked = row.metric == expect.metric && row.split == expect.split;
+        if !(asked || row.is_gap()) || !fits(row, &expect.place)? {
+            continue;
+        }
+        match row.value.filter(|value| asked && value.is_finite()) {
+            Some(value) => values.push(value),
+            None => lost += 1,
+        }
+    }
+    let [low, high] = expect.between;
+    let mean = mean(&values);
+    let holds = lost == 0 && mean.is_some_and(|mean| (low..=high).contains(&mean.mean));
+    Ok(Outcome { expect: expect.clone(), mean, lost, holds })
+}
+
+fn fits(row: &Row, place: &BTreeMap<String, Value>) -> Result<bool, Error> {
+    for (column, value) in place {
+        if row.field(column)? != text(value) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), String::from)
+}
+
+/// The outcomes as a table, one row each.
+pub fn check_table(outcomes: &[Outcome]) -> Table {
+    let short = Kind::Numbers(Digits::Short);
+    let broken = outcomes.iter().filter(|outcome| !outcome.holds).count();
+    Table {
+        title: format!("{broken} of {} expectations are broken", outcomes.len()),
+        columns: vec![
+            Column::new("where", "where", Kind::Words),
+            Column::new("metric", "metric", Kind::Words),
+            Column::new("split", "split", Kind::Words),
+            Column::new("low", "at least", short),
+            Column::new("high", "at most", short),
+            Column::new("mean", "mean", Kind::Estimates(Digits::Fixed(4))),
+            Column::new("holds", "holds", Kind::Words),
+        ],
+        rows: outcomes.iter().map(row).collect(),
+        ..Table::default()
+    }
+}
+
+fn row(outcome: &Outcome) -> Vec<Cell> {
+    let Outcome { expect, mean, lost, holds } = outcome;
+    let place = expect.place.iter().map(|(column, value)| format!("{column} = {}", text(value)));
+    let mean = match *mean {
+        Some(mean) => Cell::Estimate(Estimate { mean, bold: false, says_n: true, lost: *lost }),
+        None if *lost > 0 => Cell::Gap(format!("{lost} lost")),
+        None => Cell::Gap("no run fits".into()),
+    };
+    vec![
+        Cell::Words(place.collect::<Vec<_>>().join(", ")),
+        Cell::Words(expect.metric.clone()),
+        Cell::Words(expect.split.clone()),
+        Cell::Number(expect.between[0]),
+        Cell::Number(expect.between[1]),
+        mean,
+        Cell::Words(if *holds { "yes" } else { "NO" }.into()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Format, fixture};
+
+    fn expect(json: &str) -> Expect {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn bands_hold_or_not() {
+        let expects = [
+            expect(
+                r#"{"where": {"method": "switch"}, "metric": "accuracy", "between": [0.95, 1]}"#,
+            ),
+            expect(
+                r#"{"where": {"method": "switch", "seed": 3}, "metric": "accuracy", "between": [0.978, 0.978]}"#,
+            ),
+            expect(r#"{"where": {"method": "dense"}, "metric": "accuracy", "between": [0.97, 1]}"#),
+            expect(r#"{"where": {"method": "hash"}, "metric": "accuracy", "between": [0, 1]}"#),
+            expect(
+                r#"{"where": {"method": "naïve-路由"}, "metric": "accuracy", "between": [0, 1]}"#,
+            ),
+            expect(
+                r#"{"where": {"method": "expert-choice"}, "metric": "accuracy", "between": [0, 1]}"#,
+            ),
+        ];
+        let outcomes = check(&fixture::runs(), &expects).unwrap();
+        let holds: Vec<bool> = outcomes.iter().map(|outcome| outcome.holds).collect();
+        assert_eq!(holds, [true, true, false, false, false, false]);
+        insta::assert_snapshot!(check_table(&outcomes).render(Format::Text));
+    }
+
+    #[test]
+    fn a_misspelt_column_or_key_is_named() {
+        let bad = expect(r#"{"where": {"methd": "a"}, "metric": "accuracy", "between": [0, 1]}"#);
+        let err = check(&fixture::runs(), &[bad]).unwrap_err().to_string();
+        assert!(err.starts_with("no column is named \"methd\"; known: suite, task"), "{err}");
+        let bad = r#"{"metrc": "accuracy", "between": [0, 1]}"#;
+        let err = serde_json::from_str::<Expect>(bad).unwrap_err().to_string();
+        assert!(err.contains("metrc"), "{err}");
+    }
+}

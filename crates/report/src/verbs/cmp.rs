@@ -1,0 +1,345 @@
+//! Two methods on the same seeds: how large is the difference, and how sure is it?
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{
+    Ask, Better, Cell, Column, Digits, Error, Estimate, Format, Kind, Runs, Setting, Table,
+    number::decimals,
+    setting::distinct,
+    stats::{
+        Interval, Mean, Paired, RESAMPLES, Verdict, holm, mean, mean_of_means, paired_bootstrap,
+        paired_t, tost, verdict,
+    },
+    table,
+};
+
+/// The difference `a - b` of two methods in one metric of one setting.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The suite.
+    pub suite: String,
+    /// The task.
+    pub task: String,
+    /// The backbone.
+    pub backbone: String,
+    /// The split.
+    pub split: String,
+    /// The metric.
+    pub metric: String,
+    /// Which way is better.
+    pub better: Better,
+    /// The one method; the verdict is about it.
+    pub a: String,
+    /// The other.
+    pub b: String,
+    /// The mean of `a` over its own seeds.
+    pub mean_a: Option<Mean>,
+    /// The mean of `b` over its own seeds.
+    pub mean_b: Option<Mean>,
+    /// The differences on the shared seeds, in the units of the metric.
+    pub differences: Vec<f64>,
+    /// The paired t test on them; none with fewer than 3.
+    pub paired: Option<Paired>,
+    /// The paired bootstrap on them; none with fewer than 3.
+    pub bootstrap: Option<Interval>,
+    /// The test's p value with Holm's correction over what is asked at once.
+    pub p_holm: Option<f64>,
+    /// The p value of equivalence within the margin.
+    pub p_equivalence: Option<f64>,
+    /// The size below which a difference does not matter.
+    pub margin: Option<f64>,
+    /// What the seeds say about `a`.
+    #[serde(serialize_with = "as_words")]
+    pub verdict: Verdict,
+}
+
+fn as_words<S: serde::Serializer>(verdict: &Verdict, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(verdict)
+}
+
+/// Compares two methods in each setting that has both, and in each metric asked for.
+pub fn cmp(
+    runs: &Runs,
+    ask: &Ask,
+    a: &str,
+    b: &str,
+    margin: Option<f64>,
+) -> Result<Vec<Comparison>, Error> {
+    let settings = ask.settings(runs)?;
+    let known = distinct(settings.iter().flat_map(|s| s.methods.iter().copied()));
+    for method in [a, b] {
+        if !known.contains(&method) {
+            return Err(Error::unknown("method", method, known));
+        }
+    }
+    let mut comparisons = Vec::new();
+    for setting in &settings {
+        if setting.methods.contains(&a) && setting.methods.contains(&b) {
+            for metric in ask.metrics(setting) {
+                comparisons.push(Comparison::new(setting, ask, metric, a, b)?);
+            }
+        }
+    }
+    judge(&mut comparisons, margin)?;
+    match comparisons.is_empty() {
+        true => Err(Error::Question(format!("{a:?} and {b:?} share no task with a known metric"))),
+        false => Ok(comparisons),
+    }
+}
+
+impl Comparison {
+    /// The difference without a verdict.
+    pub(super) fn new(
+        setting: &Setting,
+        ask: &Ask,
+        metric: &str,
+        a: &str,
+        b: &str,
+    ) -> Result<Self, Error> {
+        let better = ask.better(metric).ok_or_else(|| {
+            Error::Question(format!(
+                "which way {metric:?} is better is not known: say higher or lower"
+            ))
+        })?;
+        let split = ask.split(setting);
+        let side = |method| {
+            let scores = setting.scores(method, metric, split);
+            mean(&scores.into_iter().flatten().map(|(_, value)| *value).collect::<Vec<_>>())
+        };
+        let differences = setting.differences(a, b, metric, split);
+        Ok(Self {
+            suite: setting.suite.into(),
+            task: setting.task.into(),
+            backbone: setting.backbone.into(),
+            split: split.into(),
+            metric: metric.into(),
+            better,
+            a: a.into(),
+            b: b.into(),
+            mean_a: side(a),
+            mean_b: side(b),
+            paired: paired_t(&differences),
+            bootstrap: paired_bootstrap(std::slice::from_ref(&differences), RESAMPLES, 0),
+            differences,
+            p_holm: None,
+            p_equivalence: None,
+            margin: None,
+            verdict: Verdict::Undecided { needs: None },
+        })
+    }
+
+    /// The difference with a sign that makes more better.
+    fn oriented(&self) -> Option<Paired> {
+        let paired = self.paired?;
+        Some(Paired { difference: self.better.oriented(paired.difference), ..paired })
+    }
+
+    /// Everything in one flat object.
+    fn to_json(&self) -> Value {
+        let Self { paired, .. } = self;
+        let difference = mean(&self.differences).map(|mean| mean.mean);
+        json!({
+            "suite": self.suite, "task": self.task, "backbone": self.backbone, "split": self.split,
+            "metric": self.metric, "better": self.better, "a": self.a, "b": self.b,
+            "mean_a": self.mean_a, "mean_b": self.mean_b,
+            "difference": difference,
+            "low": paired.map(|p| p.low), "high": paired.map(|p| p.high),
+            "p_value": paired.map(|p| p.p_value), "p_holm": self.p_holm,
+            "n": self.differences.len(), "deviation": paired.map(|p| p.deviation),
+            "bootstrap_low": self.bootstrap.map(|i| i.low),
+            "bootstrap_high": self.bootstrap.map(|i| i.high),
+            "margin": self.margin, "p_equivalence": self.p_equivalence,
+            "verdict": self.verdict.to_string(),
+        })
+    }
+}
+
+/// Gives the verdicts, with Holm's correction over all of them.
+pub(super) fn judge(comparisons: &mut [Comparison], margin: Option<f64>) -> Result<(), Error> {
+    if let Some(bad) = margin.filter(|margin| !(*margin > 0.0 && margin.is_finite())) {
+        return Err(Error::Question(format!("margin = {bad}: it is larger than 0")));
+    }
+    let p_values = |c: &Comparison| c.paired.map(|paired| paired.p_value);
+    let corrected = holm(&comparisons.iter().filter_map(p_values).collect::<Vec<_>>());
+    let mut corrected = corrected.into_iter();
+    for comparison in comparisons {
+        let paired = comparison.oriented();
+        comparison.margin = margin;
+        comparison.p_holm = paired.and_then(|_| corrected.next());
+        comparison.p_equivalence = paired.zip(margin).map(|(paired, margin)| tost(&paired, margin));
+        comparison.verdict = verdict(paired.as_ref(), comparison.p_holm.unwrap_or(1.0), margin);
+    }
+    Ok(())
+}
+
+/// The comparisons as a table, one row each.
+pub fn cmp_table(comparisons: &[Comparison]) -> Table {
+    let halves = comparisons.iter().filter_map(|c| c.paired).map(|p| p.high - p.difference);
+    let digits = Digits::Fixed(decimals(halves));
+    let (words, number) = (Kind::Words, Kind::Numbers(digits));
+    let (a, b) = comparisons.first().map_or(("a", "b"), |c| (c.a.as_str(), c.b.as_str()));
+    let mut table = Table {
+        title: format!("{a} against {b}"),
+        columns: vec![
+            Column::new("task", "task", words),
+            Column::new("backbone", "backbone", words),
+            Column::new("metric", "metric", words),
+            Column::new("mean_a", a, Kind::Estimates(digits)),
+            Column::new("mean_b", b, Kind::Estimates(digits)),
+            Column::new("difference", "difference", number),
+            Column::new("low", "low", number),
+            Column::new("high", "high", number),
+            Column::new("p_value", "p", Kind::Numbers(Digits::P)),
+            Column::new("p_holm", "p (Holm)", Kind::Numbers(Digits::P)),
+            Column::new("n", "n", Kind::Numbers(Digits::Fixed(0))),
+            Column::new("verdict", "verdict", words),
+        ],
+        rows: comparisons.iter().map(row).collect(),
+        ..Table::default()
+    };
+    table.notes = notes(comparisons);
+    table
+}
+
+fn row(c: &Comparison) -> Vec<Cell> {
+    let words = |text: &str| Cell::Words(text.into());
+    let number = |x: Option<f64>| x.map_or(Cell::Missing, Cell::Number);
+    let side = |m: Option<Mean>| match m {
+        Some(mean) => Cell::Estimate(Estimate { mean, bold: false, says_n: true, lost: 0 }),
+        None => Cell::Missing,
+    };
+    vec![
+        words(&c.task),
+        words(&c.backbone),
+        words(&c.metric),
+        side(c.mean_a),
+        side(c.mean_b),
+        number(mean(&c.differences).map(|mean| mean.mean)),
+        number(c.paired.map(|paired| paired.low)),
+        number(c.paired.map(|paired| paired.high)),
+        number(c.paired.map(|paired| paired.p_value)),
+        number(c.p_holm),
+        Cell::Number(c.differences.len() as f64),
+        words(&c.verdict.to_string()),
+    ]
+}
+
+fn notes(comparisons: &[Comparison]) -> Vec<String> {
+    let mut notes = vec![
+        "difference: mean over the n shared seeds of the first minus the second; low and high: \
+         its 95 % t interval; p: paired t test, two-sided. With fewer than 3 shared seeds there \
+         is no interval. The verdict is about the first, at 5 % after Holm's correction over the \
+         rows."
+            .into(),
+    ];
+    if let Some(margin) = comparisons.iter().find_map(|c| c.margin) {
+        notes.push(format!(
+            "equivalent: two one-sided t tests at 5 % put the difference inside ± {margin}."
+        ));
+    }
+    let metrics = distinct(comparisons.iter().map(|c| c.metric.as_str()));
+    for metric in metrics {
+        let of_metric = comparisons.iter().filter(|c| c.metric == metric);
+        let tasks: Vec<Vec<f64>> = of_metric.map(|c| c.differences.clone()).collect();
+        if let Some(interval) = paired_bootstrap(&tasks, RESAMPLES, 0).filter(|_| tasks.len() > 1) {
+            notes.push(format!(
+                "{metric} over all {} settings: difference {:.4}, 95 % stratified bootstrap \
+                 interval over seeds {:.4} to {:.4}.",
+                tasks.len(),
+                mean_of_means(&tasks),
+                interval.low,
+                interval.high
+            ));
+        }
+    }
+    notes
+}
+
+/// The comparisons in a form. Json is one flat object if there is one comparison, or else an array.
+pub fn render_cmp(comparisons: &[Comparison], format: Format) -> String {
+    let json = match (format, comparisons) {
+        (Format::Json, [one]) => one.to_json(),
+        (Format::Json, all) => all.iter().map(Comparison::to_json).collect(),
+        _ => return table::render(&[cmp_table(comparisons)], format),
+    };
+    format!("{json:#}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    fn compared(a: &str, b: &str, margin: Option<f64>) -> Vec<Comparison> {
+        cmp(&fixture::runs(), &Ask::default(), a, b, margin).unwrap()
+    }
+
+    #[test]
+    fn a_clear_difference() {
+        let c = compared("switch", "dense", None).remove(0);
+        // 0.019 0.027 0.012 0.028 0.024: mean 0.022.
+        assert!((c.paired.unwrap().difference - 0.022).abs() < 1e-12);
+        assert_eq!((c.differences.len(), c.verdict), (5, Verdict::Better));
+        assert_eq!(compared("dense", "switch", None)[0].verdict, Verdict::Worse);
+    }
+
+    #[test]
+    fn lower_is_better_for_a_loss() {
+        let ask = Ask { metrics: vec!["loss".into()], ..Ask::default() };
+        let c = cmp(&fixture::runs(), &ask, "switch", "dense", None).unwrap().remove(0);
+        assert!(c.paired.unwrap().difference < 0.0);
+        assert_eq!(c.verdict, Verdict::Better);
+    }
+
+    #[test]
+    fn near_enough_is_equivalent() {
+        assert_eq!(compared("switch", "top-k", Some(0.01))[0].verdict, Verdict::Equivalent);
+        assert_eq!(compared("soft", "top-k", Some(0.01))[0].paired, None);
+    }
+
+    #[test]
+    fn json_is_flat() {
+        let json = render_cmp(&compared("switch", "top-k", Some(0.01)), Format::Json);
+        let json: Value = serde_json::from_str(&json).unwrap();
+        for key in ["difference", "low", "high", "p_value"] {
+            assert!(json[key].is_f64(), "{key}: {json}");
+        }
+        assert_eq!((&json["n"], &json["verdict"]), (&json!(5), &json!("equivalent")));
+    }
+
+    #[test]
+    fn shown_as_text() {
+        let runs = two_tasks();
+        let all = cmp(&runs, &Ask::default(), "switch", "soft", Some(0.005)).unwrap();
+        insta::assert_snapshot!(render_cmp(&all, Format::Text));
+        let all = cmp(&runs, &Ask::default(), "switch", "dense", Some(0.005)).unwrap();
+        insta::assert_snapshot!(render_cmp(&all, Format::Text));
+    }
+
+    fn two_tasks() -> Runs {
+        let mut runs = fixture::runs();
+        let more = runs.rows.clone().into_iter().map(|mut row| {
+            row.task = "glyphs".into();
+            row.value = row.value.map(|value| value + 0.001 * (row.seed % 3) as f64);
+            row
+        });
+        runs.rows.extend(more);
+        runs
+    }
+
+    #[test]
+    fn bad_questions_are_answered_with_the_alternatives() {
+        let ask = |ask: Ask, a, margin| cmp(&fixture::runs(), &ask, a, "soft", margin);
+        let err = ask(Ask::default(), "swich", None).unwrap_err().to_string();
+        assert!(
+            err.starts_with("no method is named \"swich\"; known: dense, switch, top-k"),
+            "{err}"
+        );
+        let err = ask(Ask::default(), "switch", Some(-1.0)).unwrap_err().to_string();
+        assert_eq!(err, "margin = -1: it is larger than 0");
+        let speed = Ask { metrics: vec!["tokens_per_second".into()], ..Ask::default() };
+        let err = ask(speed, "switch", None).unwrap_err().to_string();
+        assert!(err.contains("say higher or lower"), "{err}");
+    }
+}

@@ -1,0 +1,111 @@
+//! How many seeds does it take?
+
+use crate::{
+    Ask, Cell, Column, Digits, Error, Kind, Runs, Setting, Table,
+    ask::known,
+    number::decimals,
+    setting::distinct,
+    stats::{MOST_SEEDS, Paired, least_effect, paired_t, seeds_needed},
+};
+
+/// One table for each setting and metric: for every method against `baseline`, the spread of the
+/// differences, the least difference that the present seeds show, and the seeds that it takes to
+/// show the margin. Without a margin it is the difference as it looks now.
+pub fn power(
+    runs: &Runs,
+    ask: &Ask,
+    baseline: Option<&str>,
+    margin: Option<f64>,
+) -> Result<Vec<Table>, Error> {
+    let settings = ask.settings(runs)?;
+    let methods = distinct(settings.iter().flat_map(|s| s.methods.iter().copied()));
+    known("method", &baseline.map(String::from).into_iter().collect::<Vec<_>>(), &methods)?;
+    let mut tables = Vec::new();
+    for setting in &settings {
+        let methods = ask.methods(setting);
+        let Some(base) = baseline.or(methods.first().copied()) else { continue };
+        for metric in ask.metrics(setting) {
+            let tests: Vec<_> = methods
+                .iter()
+                .filter(|method| **method != base)
+                .map(|m| (*m, setting.differences(m, base, metric, ask.split(setting))))
+                .collect();
+            tables.push(table(setting, metric, base, margin, &tests));
+        }
+    }
+    Ok(tables)
+}
+
+fn table(
+    setting: &Setting,
+    metric: &str,
+    base: &str,
+    margin: Option<f64>,
+    tests: &[(&str, Vec<f64>)],
+) -> Table {
+    let tests: Vec<_> = tests.iter().map(|(m, d)| (*m, d.len(), paired_t(d))).collect();
+    let deviations = tests.iter().filter_map(|(.., paired)| Some(paired.as_ref()?.deviation));
+    let number = Kind::Numbers(Digits::Fixed(decimals(deviations)));
+    let goal = match margin {
+        Some(margin) => format!("a difference of {margin}"),
+        None => "the difference as it looks now".into(),
+    };
+    Table {
+        title: format!("{}, {}: seeds for {metric} against {base}", setting.task, setting.backbone),
+        about: vec![
+            ("suite", setting.suite.into()),
+            ("task", setting.task.into()),
+            ("backbone", setting.backbone.into()),
+            ("metric", metric.into()),
+            ("baseline", base.into()),
+        ],
+        columns: vec![
+            Column::new("method", "method", Kind::Words),
+            Column::new("n", "n", Kind::Numbers(Digits::Fixed(0))),
+            Column::new("difference", "difference", number),
+            Column::new("deviation", "deviation", number),
+            Column::new("least", "visible now", number),
+            Column::new("seeds", "seeds needed", Kind::Numbers(Digits::Fixed(0))),
+        ],
+        rows: tests.iter().map(|(m, n, paired)| row(m, *n, paired.as_ref(), margin)).collect(),
+        bold: None,
+        notes: vec![format!(
+            "seeds needed: so many shared seeds show {goal} four times in five, by a two-sided \
+             paired t test at 5 %; deviation: standard deviation of the differences; visible now: \
+             the least difference that the n seeds show four times in five."
+        )],
+    }
+}
+
+fn row(method: &str, n: usize, paired: Option<&Paired>, margin: Option<f64>) -> Vec<Cell> {
+    let mut row = vec![Cell::Words(method.into()), Cell::Number(n as f64)];
+    let Some(Paired { difference, deviation, .. }) = paired.copied() else {
+        row.extend(vec![Cell::Gap("fewer than 3 seeds".into()); 4]);
+        return row;
+    };
+    let seeds = match seeds_needed(margin.unwrap_or(difference) / deviation) {
+        Some(seeds) if deviation > 0.0 => Cell::Number(seeds as f64),
+        _ if deviation == 0.0 => Cell::Gap("no spread".into()),
+        _ => Cell::Gap(format!("over {MOST_SEEDS}")),
+    };
+    let least = least_effect(n) * deviation;
+    row.extend([difference, deviation, least].map(Cell::Number));
+    row.push(seeds);
+    row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Format, fixture};
+
+    #[test]
+    fn for_a_margin_and_for_what_is_seen() {
+        let shown = |margin| {
+            let tables = power(&fixture::runs(), &Ask::default(), None, margin).unwrap();
+            tables[0].render(Format::Text)
+        };
+        insta::assert_snapshot!(shown(Some(0.005)));
+        insta::assert_snapshot!(shown(None));
+    }
+}

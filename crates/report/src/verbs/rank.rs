@@ -1,0 +1,295 @@
+//! Who is ahead over all tasks and seeds.
+
+use crate::{
+    Ask, Cell, Column, Digits, Error, Kind, Runs, Setting, Table,
+    stats::{
+        Friedman, Interval, RESAMPLES, critical_difference, friedman, holm, iqm,
+        probability_of_improvement, stratified_bootstrap, wilcoxon,
+    },
+};
+
+/// One method among the others.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ranked {
+    /// Its name.
+    pub method: String,
+    /// Its mean rank over the blocks; 1 is the best.
+    pub rank: f64,
+    /// The interquartile mean of its normalised scores.
+    pub iqm: f64,
+    /// The 95 % stratified bootstrap interval of the interquartile mean.
+    pub interval: Option<Interval>,
+    /// How often a run of it beats one of another method on the same task.
+    pub improvement: f64,
+    /// Its normalised scores, `[task][seed]`: 0 is the worst run of a task, 1 the best.
+    pub scores: Vec<Vec<f64>>,
+}
+
+/// All methods that can be ranked, the best first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ranking {
+    /// The methods by mean rank.
+    pub methods: Vec<Ranked>,
+    /// Friedman's test that they are all alike; none with fewer than 3 methods or 2 blocks.
+    pub friedman: Option<Friedman>,
+    /// Nemenyi's critical difference at 5 %.
+    pub critical: f64,
+    /// Pairs of `methods` (the better first) with the p value of Wilcoxon's signed-rank test after
+    /// Holm's correction over all pairs.
+    pub pairs: Vec<(usize, usize, f64)>,
+    /// How many blocks, each a task and a seed that all methods have.
+    pub blocks: usize,
+    /// How many tasks.
+    pub tasks: usize,
+    /// Methods that cannot be ranked, because they lack a task.
+    pub left_out: Vec<String>,
+}
+
+/// Ranks the methods by the first quality metric of each setting, over the seeds that all have.
+pub fn rank(runs: &Runs, ask: &Ask) -> Result<Ranking, Error> {
+    let settings = ask.settings(runs)?;
+    let judged: Vec<Judged> = settings.iter().filter_map(|s| Judged::new(s, ask)).collect();
+    let all = crate::setting::distinct(judged.iter().flat_map(|j| ask.methods(j.setting)));
+    let (methods, left_out): (Vec<&str>, Vec<&str>) =
+        all.into_iter().partition(|method| judged.iter().all(|j| j.has(method)));
+    if methods.len() < 2 {
+        return Err(Error::Question(format!(
+            "a ranking takes at least 2 methods with results in every task; there are {}",
+            methods.len()
+        )));
+    }
+    let tasks: Vec<Vec<Vec<f64>>> = judged.iter().map(|j| j.blocks(&methods)).collect();
+    if let Some((j, _)) = judged.iter().zip(&tasks).find(|(_, blocks)| blocks.is_empty()) {
+        let at = j.setting.name();
+        return Err(Error::Question(format!("{at}: there is no seed that all methods have")));
+    }
+    Ok(ranking(&methods, left_out, &tasks))
+}
+
+/// One setting with the metric by which it is judged.
+struct Judged<'a> {
+    setting: &'a Setting<'a>,
+    metric: &'a str,
+    split: &'a str,
+    sign: f64,
+}
+
+impl<'a> Judged<'a> {
+    fn new(setting: &'a Setting<'a>, ask: &'a Ask) -> Option<Self> {
+        let split = ask.split(setting);
+        let metric = ask.metrics(setting).into_iter().find(|m| setting.has(m, split))?;
+        let sign = ask.better(metric)?.oriented(1.0);
+        Some(Self { setting, metric, split, sign })
+    }
+
+    fn has(&self, method: &str) -> bool {
+        self.setting.scores(method, self.metric, self.split).is_some()
+    }
+
+    /// The normalised scores of the seeds that all methods have, `[seed][method]`.
+    fn blocks(&self, methods: &[&str]) -> Vec<Vec<f64>> {
+        let scores = methods.iter().map(|m| self.setting.scores(m, self.metric, self.split));
+        let Some(scores) = scores.collect::<Option<Vec<_>>>() else { return Vec::new() };
+        let Some(first) = scores.first() else { return Vec::new() };
+        let block = |seed: &u64| {
+            scores.iter().map(|s| s.get(seed).map(|x| x * self.sign)).collect::<Option<Vec<f64>>>()
+        };
+        normalise(first.keys().filter_map(block).collect())
+    }
+}
+
+/// To 0 for the lowest and 1 for the highest.
+fn normalise(mut blocks: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+    let ends = (f64::INFINITY, f64::NEG_INFINITY);
+    let fold = |(low, high): (f64, f64), x: &f64| (low.min(*x), high.max(*x));
+    let (low, high) = blocks.iter().flatten().fold(ends, fold);
+    let range = if high > low { high - low } else { 1.0 };
+    blocks.iter_mut().flatten().for_each(|x| *x = (*x - low) / range);
+    blocks
+}
+
+/// The ranking of `tasks[task][seed][method]`.
+fn ranking(methods: &[&str], left_out: Vec<&str>, tasks: &[Vec<Vec<f64>>]) -> Ranking {
+    let blocks: Vec<Vec<f64>> = tasks.concat();
+    let scores: Vec<Vec<Vec<f64>>> = (0..methods.len()).map(|m| of_method(tasks, m)).collect();
+    let mean_ranks = mean_ranks(&blocks);
+    let mut ranked: Vec<(usize, Ranked)> = (0..methods.len())
+        .map(|at| {
+            let improvement = improvement(&scores, at);
+            let (iqm, interval) = middle(&scores[at]);
+            let (method, rank, scores) = (methods[at].into(), mean_ranks[at], scores[at].clone());
+            (at, Ranked { method, rank, iqm, interval, improvement, scores })
+        })
+        .collect();
+    ranked.sort_by(|(_, a), (_, b)| a.rank.total_cmp(&b.rank));
+    let order: Vec<usize> = ranked.iter().map(|(at, _)| *at).collect();
+    Ranking {
+        friedman: friedman(&blocks),
+        critical: critical_difference(methods.len(), blocks.len()),
+        pairs: pairs(&blocks, &order),
+        blocks: blocks.len(),
+        tasks: tasks.len(),
+        left_out: left_out.into_iter().map(String::from).collect(),
+        methods: ranked.into_iter().map(|(_, ranked)| ranked).collect(),
+    }
+}
+
+fn of_method(tasks: &[Vec<Vec<f64>>], method: usize) -> Vec<Vec<f64>> {
+    tasks.iter().map(|seeds| seeds.iter().map(|block| block[method]).collect()).collect()
+}
+
+fn mean_ranks(blocks: &[Vec<f64>]) -> Vec<f64> {
+    let mut sums = vec![0.0; blocks[0].len()];
+    for block in blocks {
+        let negated: Vec<f64> = block.iter().map(|x| -x).collect();
+        sums.iter_mut().zip(crate::stats::ranks(&negated)).for_each(|(sum, rank)| *sum += rank);
+    }
+    sums.into_iter().map(|sum| sum / blocks.len() as f64).collect()
+}
+
+/// The interquartile mean over all tasks and seeds, with its interval.
+fn middle(scores: &[Vec<f64>]) -> (f64, Option<Interval>) {
+    let statistic = |tasks: &[Vec<f64>]| iqm(&tasks.concat()).unwrap_or(f64::NAN);
+    (statistic(scores), stratified_bootstrap(scores, statistic, RESAMPLES / 5, 0))
+}
+
+/// The mean over the other methods of the chance to beat them.
+fn improvement(scores: &[Vec<Vec<f64>>], at: usize) -> f64 {
+    let others = (0..scores.len()).filter(|other| *other != at);
+    let chances = others.filter_map(|o| probability_of_improvement(&scores[at], &scores[o]));
+    chances.sum::<f64>() / (scores.len() - 1) as f64
+}
+
+/// Wilcoxon's test of all pairs, in the order of the ranking.
+fn pairs(blocks: &[Vec<f64>], order: &[usize]) -> Vec<(usize, usize, f64)> {
+    let k = order.len();
+    let pairs: Vec<_> = (0..k).flat_map(|a| (a + 1..k).map(move |b| (a, b))).collect();
+    let test = |(a, b): &(usize, usize)| {
+        let difference = |block: &Vec<f64>| block[order[*a]] - block[order[*b]];
+        wilcoxon(&blocks.iter().map(difference).collect::<Vec<_>>())
+    };
+    let p_values: Vec<f64> = pairs.iter().map(test).collect();
+    pairs.into_iter().zip(holm(&p_values)).map(|((a, b), p)| (a, b, p)).collect()
+}
+
+impl Ranking {
+    /// Groups of neighbours, from and to, that Nemenyi's test cannot tell apart; each as large as
+    /// it can be.
+    pub fn cliques(&self) -> Vec<(usize, usize)> {
+        let rank = |at: usize| self.methods[at].rank;
+        let mut cliques: Vec<(usize, usize)> = Vec::new();
+        for from in 0..self.methods.len() {
+            let near = |to: &usize| rank(*to) - rank(from) < self.critical;
+            let to = (from..self.methods.len()).take_while(near).last().unwrap_or(from);
+            if to > from && cliques.last().is_none_or(|(_, last)| to > *last) {
+                cliques.push((from, to));
+            }
+        }
+        cliques
+    }
+
+    /// The ranking as a table.
+    pub fn table(&self) -> Table {
+        let number = Kind::Numbers(Digits::Fixed(3));
+        let best = |at: usize| self.pairs.iter().find(|(a, b, _)| *a == 0 && *b == at);
+        let row = |(at, m): (usize, &Ranked)| {
+            let end =
+                |of: fn(Interval) -> f64| m.interval.map_or(Cell::Missing, |i| Cell::Number(of(i)));
+            vec![
+                Cell::Words(m.method.clone()),
+                Cell::Number(m.rank),
+                Cell::Number(m.iqm),
+                end(|interval| interval.low),
+                end(|interval| interval.high),
+                Cell::Number(m.improvement),
+                best(at).map_or(Cell::Gap("first".into()), |(.., p)| Cell::Number(*p)),
+            ]
+        };
+        Table {
+            title: format!("Ranking over {} blocks of {} tasks", self.blocks, self.tasks),
+            about: Vec::new(),
+            columns: vec![
+                Column::new("method", "method", Kind::Words),
+                Column::new("rank", "mean rank", Kind::Numbers(Digits::Fixed(2))),
+                Column::new("iqm", "IQM", number),
+                Column::new("low", "low", number),
+                Column::new("high", "high", number),
+                Column::new("improvement", "P(improvement)", number),
+                Column::new("p_first", "p to the first", Kind::Numbers(Digits::P)),
+            ],
+            rows: self.methods.iter().enumerate().map(row).collect(),
+            bold: None,
+            notes: self.notes(),
+        }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = vec![
+            "A block is a task and a seed that all methods have; what follows holds for these \
+             tasks. IQM: interquartile mean of scores that are 0 for the worst run of a task and 1 \
+             for the best, low and high: 95 % stratified bootstrap interval (none with fewer than \
+             3 seeds); P(improvement): chance that a run beats one of another method on the same \
+             task; p to the first: Wilcoxon's signed-rank test with Holm's correction over all \
+             pairs."
+                .to_string(),
+        ];
+        if let Some(test) = &self.friedman {
+            notes.push(format!(
+                "Friedman's test that all are alike: chi-squared {:.2}, p {}. Nemenyi's critical \
+                 difference of mean ranks at 5 %: {:.2}.",
+                test.statistic,
+                crate::number::p_value(test.p_value),
+                self.critical
+            ));
+        }
+        if !self.left_out.is_empty() {
+            notes.push(format!(
+                "Left out, without results in every task: {}.",
+                self.left_out.join(", ")
+            ));
+        }
+        notes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Format, fixture};
+
+    #[test]
+    fn by_hand() {
+        // One task, 3 seeds; a is always first, b and c change places once.
+        let seeds = vec![vec![1.0, 0.5, 0.0], vec![0.9, 0.4, 0.1], vec![0.8, 0.2, 0.3]];
+        let ranking = ranking(&["a", "b", "c"], vec![], &[seeds]);
+        let ranks: Vec<f64> = ranking.methods.iter().map(|m| m.rank).collect();
+        assert!(ranks.iter().zip([1.0, 7.0 / 3.0, 8.0 / 3.0]).all(|(a, b)| (a - b).abs() < 1e-12));
+        assert_eq!(ranking.methods[0].improvement, 1.0);
+        // b beats c in 8 of 9 duels and never a.
+        assert!((ranking.methods[1].improvement - 8.0 / 18.0).abs() < 1e-12);
+        // 3 methods, 3 blocks: 3.3145 / sqrt 2 * sqrt(12 / 18) = 1.913, above every gap.
+        assert_eq!(ranking.cliques(), [(0, 2)]);
+    }
+
+    #[test]
+    fn normalised_between_the_worst_and_the_best() {
+        assert_eq!(normalise(vec![vec![2.0, 4.0], vec![3.0, 6.0]]), [[0.0, 0.5], [0.25, 1.0]]);
+        assert_eq!(normalise(vec![vec![2.0, 2.0]]), [[0.0, 0.0]]);
+    }
+
+    #[test]
+    fn shown_as_text() {
+        let methods = ["dense", "switch", "top-k", "naïve-路由", "expert-choice"];
+        let ask = Ask { methods: methods.map(String::from).into(), ..Ask::default() };
+        let ranking = rank(&fixture::runs(), &ask).unwrap();
+        assert_eq!((ranking.blocks, ranking.tasks), (4, 1));
+        insta::assert_snapshot!(ranking.table().render(Format::Text));
+    }
+
+    #[test]
+    fn one_method_is_no_ranking() {
+        let ask = Ask { methods: vec!["dense".into()], ..Ask::default() };
+        let err = rank(&fixture::runs(), &ask).unwrap_err().to_string();
+        assert!(err.contains("at least 2 methods") && err.ends_with("there are 1"), "{err}");
+    }
+}
