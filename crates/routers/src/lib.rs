@@ -7,6 +7,7 @@
 pub mod conformance;
 
 // What routers share.
+mod assignment;
 mod balance_bias;
 mod check;
 mod faithful;
@@ -16,6 +17,7 @@ mod losses;
 mod noise;
 mod normal_cdf;
 mod null;
+mod quantile;
 mod state;
 #[cfg(test)]
 mod testing;
@@ -23,23 +25,31 @@ mod unit_length;
 
 // Routers.
 mod ada_moe;
+mod base;
 mod deepseek_v3;
 mod dense;
+mod dselect_k;
 mod expert_choice;
+mod expert_threshold;
 mod frozen;
 mod gshard;
 mod hash;
 mod hyper_router;
 mod ling;
 mod loss_free;
+mod mixture_of_tokens;
 mod moe_plus_plus;
 mod noisy_top_k;
 mod oracle;
+mod peer;
 mod perturbed_cosine;
+mod quantile_balancing;
 mod random;
 mod remoe;
 mod round_robin;
+mod seq_top_k;
 mod sigmoid;
+mod sinkhorn;
 mod soft;
 mod st_moe;
 mod switch;
@@ -68,14 +78,22 @@ pub use top_k::{TopK, TopKConfig, Weights};
 pub use v_moe::{VMoe, VMoeConfig};
 
 pub use ada_moe::{AdaMoe, AdaMoeConfig};
+pub use base::Base;
+pub use dselect_k::{DSelectK, DSelectKConfig};
+pub use expert_threshold::{ExpertThreshold, ExpertThresholdConfig};
 pub use frozen::{Frozen, FrozenConfig};
 pub use hyper_router::{HyperRouter, HyperRouterConfig};
 pub use ling::{Ling, LingConfig};
+pub use mixture_of_tokens::{MixtureOfTokens, MixtureOfTokensConfig};
 use moe::{Library, Routers};
 pub use oracle::Oracle;
+pub use peer::{Peer, PeerConfig};
 pub use perturbed_cosine::{PerturbedCosine, PerturbedCosineConfig};
+pub use quantile_balancing::{QuantileBalancing, QuantileBalancingConfig};
 pub use remoe::{ReMoe, ReMoeConfig};
 pub use round_robin::{RoundRobin, RoundRobinConfig};
+pub use seq_top_k::{SeqTopK, SeqTopKConfig};
+pub use sinkhorn::{Sinkhorn, SinkhornConfig};
 pub use tc_moe::{TcMoe, TcMoeConfig};
 pub use top_p::{TopP, TopPConfig};
 pub use x_moe::{XMoe, XMoeConfig};
@@ -95,19 +113,28 @@ pub fn all() -> Routers {
         .with::<HyperRouter>()
         .with::<Ling>()
         .with::<MoePlusPlus>()
+        .with::<Peer>()
         // Balanced by a bias instead of a loss.
         .with::<LossFree>()
         .with::<DeepSeekV3>()
+        .with::<QuantileBalancing>()
         // Units choose as many experts as they need.
         .with::<GShard>()
         .with::<StMoe>()
+        .with::<DSelectK>()
         .with::<TopP>()
         .with::<ReMoe>()
         .with::<AdaMoe>()
         .with::<TcMoe>()
+        .with::<SeqTopK>()
+        // Units are assigned to experts in equal numbers, in training.
+        .with::<Sinkhorn>()
+        .with::<Base>()
         // Experts choose, or everything is mixed.
         .with::<ExpertChoice>()
+        .with::<ExpertThreshold>()
         .with::<Soft>()
+        .with::<MixtureOfTokens>()
         // Nothing is learned: baselines.
         .with::<Hash>()
         .with::<Frozen>()

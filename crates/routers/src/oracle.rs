@@ -6,7 +6,7 @@
 //!
 //! expert of a unit = its cluster modulo E, with weight 1
 //!
-//! Clusters come from [`Clusters`] in the pass, `[B, T]`. Whole sequences have the cluster of their
+//! Differs from the paper, which has no oracle: clusters come from [`Clusters`] in the pass, `[B, T]`. Whole sequences have the cluster of their
 //! first token. Where there are no clusters, or none that match the units (heads, whole batches, a
 //! task that knows none), all units are one cluster.
 //!

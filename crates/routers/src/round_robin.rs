@@ -5,7 +5,8 @@
 //!
 //! unit number n visits experts n k, n k + 1, ..., n k + k - 1, modulo E, each with weight 1 / k.
 //!
-//! Units are numbered within their group, so that a unit's experts depend on its place alone.
+//! Differs from the paper, there being none: units are numbered within their group, so that the
+//! experts depend on the place alone.
 //!
 //! Not to be confused with: `random`, which is balanced on average only.
 

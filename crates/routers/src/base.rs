@@ -1,0 +1,85 @@
+//! BASE layers: in training the units are assigned to experts in equal numbers, as well as possible.
+//!
+//! Lewis, Bhosale, Dettmers, Goyal, Zettlemoyer. *BASE Layers: Simplifying Training of Large, Sparse
+//! Models*. ICML 2021. <https://arxiv.org/abs/2103.16716>
+//!
+//! maximise sum_t x_t w_{a_t}, each expert assigned to T / E units          (1), in training
+//! a_t = argmax_i x_t w_i                                                   (2), in evaluation
+//! y_t = sigmoid(x_t w_{a_t}) E_{a_t}(x_t)                                  (3)
+//!
+//! The assignment looks at the whole group: not for decoders.
+//!
+//! Differs from the paper: the assignment is optimal (the paper's auction stops within a bound);
+//! units of a group are assigned among themselves, each expert to at most T / E of them, rounded up;
+//! the scores are read back for it. The residual around the expert is the network's.
+//!
+//! Not to be confused with: `sinkhorn`, which makes the same problem soft.
+
+use burn::{module::Module, prelude::*, tensor::activation::sigmoid};
+use moe::{Dims, Init, NoConfig, Pass, Plan, Router, top_k};
+
+use crate::{assignment, gate::Gate};
+
+/// Optimal assignment in equal numbers.
+#[derive(Module, Debug)]
+pub struct Base {
+    gate: Gate,
+}
+
+impl Router for Base {
+    type Config = NoConfig;
+    const NAME: &'static str = "base";
+    const ABOUT: &'static str = "the best assignment in equal numbers, in training (BASE)";
+    const PAPER: &'static str = "https://arxiv.org/abs/2103.16716";
+    const CAUSAL: bool = false;
+
+    fn init(_config: &NoConfig, dims: Dims, init: &Init) -> Self {
+        Self { gate: Gate::new(dims, init) }
+    }
+
+    fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
+        let s = self.gate.forward(units);
+        let n_experts = s.dims()[2];
+        let experts = match pass.training() {
+            true => assigned(s.clone().detach().inner()),    // (1)
+            false => top_k(s.clone().detach().inner(), 1).0, // (2)
+        };
+        let weights = sigmoid(s.gather(2, experts.clone())); // (3)
+        Plan::TokenChoice { experts, weights, n_experts }
+    }
+
+    fn flops_per_unit(&self) -> f64 {
+        self.gate.flops()
+    }
+}
+
+/// `[G, U, E] -> [G, U, 1]`.
+fn assigned(s: Tensor<3>) -> Tensor<3, Int> {
+    let ([g, u, e], device) = (s.dims(), s.device());
+    let scores: Vec<f32> = s.into_data().iter::<f32>().collect();
+    let of_group = |group: &[f32]| assignment::balanced(group, e, u.div_ceil(e));
+    let experts: Vec<i32> = scores.chunks(u * e).flat_map(of_group).map(|e| e as i32).collect();
+    Tensor::from_data(TensorData::new(experts, [g, u, 1]), &device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{chosen, close};
+
+    fn route(pass: &mut Pass) -> (Vec<i32>, Vec<f32>) {
+        // Three of four units prefer expert 0; moving the second costs least.
+        let s = [[3.0, 0.0], [3.0, 2.5], [2.0, 0.0], [0.0, 1.0]];
+        let router = Base { gate: Gate::of(Tensor::eye(2, &Device::flex())) };
+        chosen(&router, pass, Tensor::<2>::from_floats(s, &Device::flex()).unsqueeze())
+    }
+
+    #[test]
+    fn training_is_even_and_evaluation_is_greedy() {
+        let (experts, weights) = route(&mut Pass::train(0, 0, 0.0));
+        assert_eq!(experts, [0, 1, 0, 1]);
+        // 1 / (1 + e^-3), 1 / (1 + e^-2.5)
+        close(&weights[..2], &[0.9525741, 0.9241418]);
+        assert_eq!(route(&mut Pass::eval()).0, [0, 0, 0, 1]);
+    }
+}
