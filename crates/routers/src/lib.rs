@@ -60,6 +60,7 @@ mod v_moe;
 mod x_moe;
 
 pub use faithful::Faithful;
+pub use losses::Balance;
 
 pub use deepseek_v3::{DeepSeekV3, DeepSeekV3Config};
 pub use dense::Dense;

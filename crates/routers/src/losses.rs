@@ -5,8 +5,41 @@
 
 use burn::prelude::*;
 use moe::{Pass, one_hot};
+use serde::{Deserialize, Serialize};
 
 use crate::load;
+
+/// Which balance loss: all are E sum_i f_i P_i, with P_i the mean probability of expert i, and differ
+/// in what f_i counts and in how far the means reach. K is the number of choices of a unit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Balance {
+    /// f_i is the share of all choices, over the whole pass; 1 at perfect balance. Switch,
+    /// Megatron-core, MegaBlocks, OLMo-core.
+    #[default]
+    Choices,
+    /// f_i is the share of units that visit expert i, over the whole pass; K at perfect balance.
+    /// The transformers library: Mixtral, OLMoE, Qwen, Granite.
+    Units,
+    /// f_i is the share of first choices, over the whole pass; 1 at perfect balance. GShard, V-MoE,
+    /// Tutel, FastMoE.
+    FirstChoices,
+    /// f_i is the share of all choices, within each sequence, then averaged; 1 at perfect balance.
+    /// DeepSeek-V3, the Switch of the transformers library.
+    Sequence,
+}
+
+impl Balance {
+    /// The loss for probabilities `[G, U, E]` and choices `[G, U, K]`.
+    pub(crate) fn loss(self, p: Tensor<3>, experts: Tensor<3, Int>) -> Tensor<1> {
+        match self {
+            Balance::Choices => balance(p, experts),
+            Balance::Units => balance_per_unit(p, experts),
+            Balance::FirstChoices => balance(p, experts.narrow(2, 0, 1)),
+            Balance::Sequence => sequence_balance(p, experts),
+        }
+    }
+}
 
 /// E sum_i f_i P_i: the balance loss of Switch. f_i is the share of all choices that fell on expert
 /// i, P_i the mean of its probability. `p` is `[G, U, E]` and sums to 1 over the experts, `experts`
@@ -151,6 +184,26 @@ mod tests {
         };
         assert!((value([0.25; 4]) + 4_f32.ln()).abs() < 1e-6);
         assert!(value([0.0, 1.0, 0.0, 0.0]).abs() < 1e-6);
+    }
+
+    #[test]
+    fn each_kind_at_perfect_balance_and_at_collapse() {
+        let device = Device::flex();
+        let value = |kind: Balance, p: [[f32; 4]; 2], experts: [[i32; 2]; 2]| {
+            let experts = Tensor::from_ints([experts], &device);
+            kind.loss(Tensor::from_floats([p], &device), experts).into_scalar::<f32>()
+        };
+        for (kind, balanced, collapsed) in [
+            (Balance::Choices, 1.0, 2.0),
+            (Balance::Units, 2.0, 4.0),
+            // All first choices on expert 0, of probability 1/2: 4 * 1/2.
+            (Balance::FirstChoices, 1.0, 2.0),
+            (Balance::Sequence, 1.0, 2.0),
+        ] {
+            assert_eq!(value(kind, [[0.25; 4]; 2], [[0, 1], [2, 3]]), balanced, "{kind:?}");
+            let p = [[0.5, 0.5, 0.0, 0.0]; 2];
+            assert_eq!(value(kind, p, [[0, 1], [0, 1]]), collapsed, "{kind:?}");
+        }
     }
 
     #[test]

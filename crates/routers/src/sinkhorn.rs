@@ -12,8 +12,8 @@
 //! No gradient flows through the scaling, and there is no balance loss. T counts the units of the
 //! pass. In training every choice depends on all units: not for decoders.
 //!
-//! Differs from the paper, whose top-1 takes the plan itself: weights as in Megatron-core, and at
-//! most 100 rounds.
+//! Differs from the paper: k may be larger than 1; weights and the end of the rounds are those of
+//! Megatron-core, and there are at most 100 rounds.
 //!
 //! Not to be confused with: `base`, which solves the assignment exactly.
 

@@ -16,13 +16,15 @@
 use burn::{module::Module, prelude::*, tensor::activation::softmax};
 use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
 
-use crate::{check, gate::Gate, losses, noise};
+use crate::{Balance, check, gate::Gate, losses, noise};
 
 config! {
     /// What keeps the experts balanced.
     pub struct SwitchConfig {
         /// Coefficient of the balance loss, alpha.
         pub balance: f64 = 0.01,
+        /// Over what the loss is taken: the paper's is that of all choices.
+        pub balance_of: Balance = Balance::Choices,
         /// Half the range of the factors that inputs are multiplied by in training, eps.
         pub jitter: f64 = 0.01,
     }
@@ -56,7 +58,7 @@ impl Router for Switch {
         let n_experts = p.dims()[2];
         let (experts, weights) = top_k(p.clone(), 1); // (2)
         losses::add(pass, "balance", self.config.balance, || {
-            losses::balance(p, experts.clone()) // (4) to (6)
+            self.config.balance_of.loss(p, experts.clone()) // (4) to (6)
         });
         Plan::TokenChoice { experts, weights, n_experts }
     }
@@ -85,7 +87,7 @@ mod tests {
     /// Four experts; unit i of x = identity has score `s[i]`.
     fn switch(s: [[f32; 4]; 4], jitter: f64) -> Switch {
         let gate = Gate::of(Tensor::from_floats(s, &Device::flex()));
-        Switch { gate, config: SwitchConfig { balance: 0.01, jitter } }
+        Switch { gate, config: SwitchConfig { jitter, ..SwitchConfig::default() } }
     }
 
     fn route(switch: &Switch, pass: &mut Pass) -> (Vec<i32>, Vec<f32>) {

@@ -24,7 +24,7 @@ use burn::{module::Module, prelude::*, tensor::activation::softmax};
 use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
 use serde::{Deserialize, Serialize};
 
-use crate::{check, gate::Gate, losses};
+use crate::{Balance, check, gate::Gate, losses};
 
 /// How the chosen experts are weighted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,8 +45,10 @@ config! {
         pub k: usize = 2,
         /// How the chosen experts are weighted.
         pub weights: Weights = Weights::Renormalised,
-        /// Coefficient of the balance loss, which is 1 at perfect balance.
+        /// Coefficient of the balance loss.
         pub balance: f64 = 0.01,
+        /// Which balance loss.
+        pub balance_of: Balance = Balance::Choices,
         /// Coefficient of the router z-loss.
         pub z: f64 = 0.0,
     }
@@ -96,7 +98,9 @@ impl Router for TopK {
             }
             Weights::TopKSoftmax => softmax(chosen, 2), // (5c)
         };
-        losses::add(pass, "balance", self.config.balance, || losses::balance(p, experts.clone()));
+        losses::add(pass, "balance", self.config.balance, || {
+            self.config.balance_of.loss(p, experts.clone())
+        });
         losses::add(pass, "z", self.config.z, || losses::router_z(s));
         Plan::TokenChoice { experts, weights, n_experts } // (4)
     }

@@ -1,0 +1,186 @@
+//! Routers against published implementations: weights, losses and gradients to 1e-5.
+//!
+//! A fixture in `fixtures/` names its source, a router, parameters by path, an input, and what the
+//! source makes of them. `scripts/golden/` has the scripts that wrote them. A new fixture needs no
+//! code here.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use burn::{
+    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    prelude::*,
+};
+use moe::{AnyRouter, Choice, Dims, Init, Pass};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fixture {
+    source: String,
+    router: Choice,
+    n_experts: usize,
+    parameters: BTreeMap<String, Numbers>,
+    x: Numbers,
+    combine: Numbers,
+    target: Numbers,
+    losses: BTreeMap<String, f64>,
+    gradients: BTreeMap<String, Numbers>,
+    #[serde(default)]
+    training: bool,
+}
+
+#[derive(Clone, Deserialize)]
+struct Numbers {
+    shape: Vec<usize>,
+    values: Vec<f32>,
+}
+
+impl Numbers {
+    fn tensor<const D: usize>(&self, device: &Device) -> Tensor<D> {
+        Tensor::from_data(TensorData::new(self.values.clone(), self.shape.clone()), device)
+    }
+}
+
+#[test]
+fn every_fixture_is_matched() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let mut seen = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let fixture: Fixture = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        if let Err(why) = matched(&fixture) {
+            panic!("{}, from {}: {why}", path.display(), fixture.source);
+        }
+        seen += 1;
+    }
+    assert!(seen >= 8, "only {seen} fixtures were found");
+}
+
+#[test]
+fn a_wrong_number_is_found() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/mixtral.json");
+    let text = fs::read_to_string(path).unwrap();
+    let broken = |breaks: fn(&mut Fixture)| {
+        let mut fixture: Fixture = serde_json::from_str(&text).unwrap();
+        breaks(&mut fixture);
+        matched(&fixture).unwrap_err()
+    };
+    assert!(broken(|f| f.combine.values[0] += 1e-4).contains("weights"));
+    assert!(broken(|f| f.gradients.get_mut("x").unwrap().values[3] += 1e-4).contains("x"));
+    assert!(broken(|f| *f.losses.get_mut("balance").unwrap() += 1e-4).contains("balance"));
+    assert!(broken(|f| _ = f.parameters.remove("gate.weight")).contains("weights"));
+}
+
+/// Does the router make the same of the fixture?
+fn matched(fixture: &Fixture) -> Result<(), String> {
+    let device = Device::flex().autodiff();
+    let router = router(fixture, &device)?;
+    let x = fixture.x.tensor::<3>(&device).require_grad();
+    let mut pass = if fixture.training { Pass::train(0, 0, 0.0) } else { Pass::eval() };
+    let (_, combine) = router.route(&mut pass, x.clone()).to_soft();
+    let combine: Tensor<3> = combine.sum_dim(3).squeeze_dim(3);
+    near("the weights", combine.clone(), &fixture.combine)?;
+    for (name, expected) in &fixture.losses {
+        let scalars = pass.scalars();
+        let found = scalars.iter().find(|(known, _)| known == name).ok_or(format!("no {name}"))?;
+        if (found.1 - expected).abs() > 1e-5 {
+            return Err(format!("the loss {name} is {}, not {expected}", found.1));
+        }
+    }
+    let mut loss = (combine * fixture.target.tensor(&device)).sum();
+    if let Some(more) = pass.total_loss() {
+        loss = loss + more;
+    }
+    let grads = loss.backward();
+    let of_x = x.grad(&grads).ok_or("no gradient reaches x")?;
+    let mut gather = Gather { grads, path: Vec::new(), found: BTreeMap::new() };
+    router.visit(&mut gather);
+    for (path, expected) in &fixture.gradients {
+        match path.as_str() {
+            "x" => near("the gradient of x", of_x.clone(), expected)?,
+            path => {
+                let found = gather.found.get(path).ok_or(format!("no gradient of {path}"))?;
+                close(&format!("the gradient of {path}"), found, &expected.values)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The fixture's router with its parameters.
+fn router(fixture: &Fixture, device: &Device) -> Result<AnyRouter, String> {
+    let routers = routers::all();
+    let build = routers.get(&fixture.router.kind).map_err(|err| err.to_string())?.build;
+    let [_, units, width] = fixture.x.shape[..] else { return Err("x is [G, U, D]".into()) };
+    let dims = Dims { width, n_experts: fixture.n_experts, units };
+    let router = (build.init)(&fixture.router, dims, &Init::new(0, device))
+        .map_err(|err| err.to_string())?;
+    let mut load = Load { wanted: fixture.parameters.clone(), path: Vec::new() };
+    let router = router.map(&mut load);
+    match load.wanted.keys().next() {
+        Some(path) => Err(format!("the router has no parameter {path}")),
+        None => Ok(router),
+    }
+}
+
+fn near<const D: usize>(what: &str, found: Tensor<D>, expected: &Numbers) -> Result<(), String> {
+    if found.dims()[..] != expected.shape {
+        return Err(format!("{what} have shape {:?}, not {:?}", found.dims(), expected.shape));
+    }
+    close(what, &found.into_data().iter::<f32>().collect::<Vec<_>>(), &expected.values)
+}
+
+fn close(what: &str, found: &[f32], expected: &[f32]) -> Result<(), String> {
+    let gap = |(a, b): (&f32, &f32)| (a - b).abs() / b.abs().max(1.0);
+    let worst = found.iter().zip(expected).map(gap).fold(0.0, f32::max);
+    match found.len() == expected.len() && worst <= 1e-5 {
+        true => Ok(()),
+        false => Err(format!("{what} differ by {worst}")),
+    }
+}
+
+/// Puts numbers into the parameters and states of the paths that are wanted.
+struct Load {
+    wanted: BTreeMap<String, Numbers>,
+    path: Vec<String>,
+}
+
+impl ModuleMapper for Load {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        match self.wanted.remove(&self.path.join(".")) {
+            Some(numbers) => param.map(|old| {
+                let new = numbers.tensor(&old.device());
+                if old.is_require_grad() { new.require_grad() } else { new }
+            }),
+            None => param,
+        }
+    }
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+}
+
+/// The gradients of the parameters by path.
+struct Gather {
+    grads: burn::tensor::Gradients,
+    path: Vec<String>,
+    found: BTreeMap<String, Vec<f32>>,
+}
+
+impl ModuleVisitor for Gather {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = param.val().grad(&self.grads) {
+            let gradient = gradient.into_data().iter::<f32>().collect();
+            self.found.insert(self.path.join("."), gradient);
+        }
+    }
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+}
