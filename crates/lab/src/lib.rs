@@ -36,3 +36,8 @@ use std::process::ExitCode;
 pub fn main(plugins: Plugins, suites: &[Suite]) -> ExitCode {
     cli::main(&plugins, suites)
 }
+
+/// The tutorial's code is compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/add-a-router.md")]
+struct AddARouter;

@@ -1,5 +1,7 @@
 //! What the tests of the program share: a tiny suite, and running the program on it.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -27,38 +29,38 @@ moe.router = "loss-free"
 "#;
 
 /// A folder of its own with a suite in it.
-pub struct Place {
+pub(crate) struct Place {
     folder: TempDir,
 }
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_suite(SUITE)
     }
 
-    pub fn with_suite(suite: &str) -> Self {
+    pub(crate) fn with_suite(suite: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the test");
         fs::write(folder.path().join("tiny.toml"), suite).expect("a suite for the test");
         Self { folder }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// The program with these arguments, in this folder.
-    pub fn bench(&self, args: &[&str]) -> Command {
+    pub(crate) fn bench(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
         command.args(args).current_dir(self.folder.path());
         command
     }
 
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.bench(args).output().expect("the program starts")
     }
 
     /// The folders of all runs under `runs`, by name.
-    pub fn runs(&self, runs: &str) -> Vec<PathBuf> {
+    pub(crate) fn runs(&self, runs: &str) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.path(runs)).into_iter().flatten().flatten();
         let mut folders: Vec<PathBuf> =
             entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
@@ -68,7 +70,7 @@ impl Place {
 
     /// For each run, all that must be the same bits each time: its metrics as they were written,
     /// and its final numbers and weights without what a clock measured.
-    pub fn outcomes(&self, runs: &str) -> Vec<(String, String, Value)> {
+    pub(crate) fn outcomes(&self, runs: &str) -> Vec<(String, String, Value)> {
         self.runs(runs).iter().map(|folder| outcome(folder)).collect()
     }
 }
@@ -86,7 +88,7 @@ fn outcome(folder: &Path) -> (String, String, Value) {
 }
 
 /// Standard output and standard error of a program that ended with this exit code.
-pub fn ended(output: &Output, code: i32) -> (String, String) {
+pub(crate) fn ended(output: &Output, code: i32) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).to_string();
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(code), "standard error: {err}");

@@ -47,7 +47,7 @@ fn check_name(name: &str) -> anyhow::Result<()> {
         word.starts_with(|c: char| c.is_ascii_lowercase())
             && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
     };
-    ensure!(name.split('-').all(word), "{name:?} is no name; it is like sticky-routing");
+    ensure!(name.split('-').all(word), "{name:?} is no name; it is like my-router");
     // As a file it is a module, which a word of the language cannot be.
     let taken = ["crate", "dyn", "enum", "fn", "impl", "lab", "lib", "loop", "match", "mod", "moe"];
     ensure!(!taken.contains(&name), "{name:?} is taken by the language or by MoeLab");
@@ -131,7 +131,7 @@ fn fill(template: &str, name: &str) -> String {
     template.replace("{name}", name).replace("{Name}", &title(name))
 }
 
-/// `sticky-routing` as a type, `StickyRouting`.
+/// `my-router` as a type, `MyRouter`.
 fn title(name: &str) -> String {
     let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
     name.split('-').map(capital).collect()

@@ -1,0 +1,234 @@
+//! The invariants of docs/architecture.md, as far as a program can check them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Which crates of ours a crate may depend on, tests not counted.
+const MAY_DEPEND_ON: [(&str, &[&str]); 11] = [
+    ("kernels", &[]),
+    ("moe", &["kernels"]),
+    ("routers", &["moe", "experts"]),
+    ("experts", &["moe", "kernels"]),
+    ("residuals", &["moe"]),
+    ("backbones", &["moe", "kernels"]),
+    ("tasks", &["moe", "kernels"]),
+    ("training", &["moe", "backbones", "tasks", "kernels"]),
+    ("report", &[]),
+    (
+        "lab",
+        &[
+            "moe",
+            "routers",
+            "experts",
+            "residuals",
+            "backbones",
+            "tasks",
+            "training",
+            "report",
+            "kernels",
+        ],
+    ),
+    ("bench", &["lab"]),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|err| panic!("{}: {err}", path.display()))
+}
+
+fn names(folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(root().join(folder)).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.path().is_dir());
+    folders.map(|entry| entry.file_name().to_string_lossy().to_string()).collect()
+}
+
+/// All files under a folder that end like this.
+fn files(folder: &Path, end: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() && !path.ends_with("target") {
+            found.extend(files(&path, end));
+        } else if path.to_string_lossy().ends_with(end) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Our sources, by crate.
+fn sources(of: &str) -> Vec<(PathBuf, String)> {
+    let files = files(&root().join("crates").join(of).join("src"), ".rs");
+    files.into_iter().map(|path| (path.clone(), read(&path))).collect()
+}
+
+/// A file without its comments and its tests.
+fn code(text: &str) -> String {
+    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let line = |line: &&str| !line.trim_start().starts_with("//");
+    text.lines().filter(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    for name in names("crates") {
+        let manifest = read(&root().join("crates").join(&name).join("Cargo.toml"));
+        let manifest: toml::Table = manifest.parse().expect("a manifest is TOML");
+        let dependencies = manifest.get("dependencies").and_then(toml::Value::as_table);
+        let ours: BTreeSet<String> = names("crates").into_iter().collect();
+        let used = dependencies.into_iter().flat_map(toml::Table::keys);
+        let rule = MAY_DEPEND_ON.iter().find(|(of, _)| *of == name);
+        let (_, allowed) = rule.unwrap_or_else(|| panic!("say what {name} may depend on"));
+        for dependency in used.filter(|used| ours.contains(*used)) {
+            assert!(allowed.contains(&dependency.as_str()), "{name} depends on {dependency}");
+        }
+    }
+}
+
+#[test]
+fn report_does_not_know_burn() {
+    let lock: toml::Table = read(&root().join("Cargo.lock")).parse().expect("a lock file is TOML");
+    let packages = lock["package"].as_array().expect("there are packages");
+    let text = |value: &toml::Value| value.as_str().unwrap_or_default().to_string();
+    let needs: BTreeMap<String, Vec<String>> = packages
+        .iter()
+        .map(|package| {
+            let needs = package.get("dependencies").and_then(toml::Value::as_array);
+            let needs = needs.into_iter().flatten().map(text);
+            let name = |need: String| need.split(' ').next().unwrap_or_default().to_string();
+            (text(&package["name"]), needs.map(name).collect())
+        })
+        .collect();
+    let (mut seen, mut left) = (BTreeSet::new(), vec!["report".to_string()]);
+    while let Some(package) = left.pop() {
+        if seen.insert(package.clone()) {
+            left.extend(needs.get(&package).into_iter().flatten().cloned());
+        }
+    }
+    assert!(seen.len() > 5, "the walk has lost its way: {seen:?}");
+    let burn: Vec<&String> = seen.iter().filter(|name| name.starts_with("burn")).collect();
+    assert!(burn.is_empty(), "report depends on {burn:?}");
+}
+
+#[test]
+fn only_lab_prints() {
+    for name in names("crates").iter().filter(|name| *name != "lab") {
+        for (path, text) in sources(name) {
+            for print in ["println!", "eprintln!", "print!(", "dbg!("] {
+                assert!(!code(&text).contains(print), "{}: {print}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn crates_mention_no_experiment() {
+    for experiment in names("experiments") {
+        for name in names("crates") {
+            for (path, text) in sources(&name) {
+                assert!(!code(&text).contains(&experiment), "{}: {experiment}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn moe_knows_no_plug_in_by_name() {
+    let plugins = ["routers", "experts", "residuals"].map(|of| sources(of));
+    let names = plugins.iter().flatten().filter_map(|(_, text)| {
+        let (_, rest) = code(text).split_once("const NAME: &'static str = \"").map(owned)?;
+        rest.split('"').next().map(str::to_string)
+    });
+    // Defaults of a config are names that a person could have typed.
+    let defaults = ["top-k", "ffn", "add"];
+    for name in names.filter(|name| !defaults.contains(&name.as_str())) {
+        for (path, text) in sources("moe") {
+            let quoted = format!("\"{name}\"");
+            assert!(!code(&text).contains(&quoted), "{}: {name}", path.display());
+        }
+    }
+}
+
+fn owned((a, b): (&str, &str)) -> (String, String) {
+    (a.to_string(), b.to_string())
+}
+
+#[test]
+fn every_router_is_registered_cited_and_tested() {
+    let contents = read(&root().join("crates/routers/src/lib.rs"));
+    let all = sources("routers");
+    let routers: Vec<&(PathBuf, String)> =
+        all.iter().filter(|(_, text)| code(text).contains("\nimpl Router for ")).collect();
+    assert!(routers.len() >= 7);
+    let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().to_string();
+    let stems: Vec<String> = routers.iter().map(|(path, _)| stem(path)).collect();
+    for (path, text) in &routers {
+        let at = path.display();
+        let (_, rest) = text.split_once("\nimpl Router for ").expect("it is a router");
+        let name = rest.split(' ').next().unwrap_or_default();
+        assert!(contents.contains(&format!(".with::<{name}>()")), "{at}: {name} is not registered");
+        let head: String = text.lines().take_while(|line| line.starts_with("//!")).collect();
+        for part in
+            [&["https://"][..], &["Differs from", "Not from a paper"], &["Not to be confused"]]
+        {
+            let found = part.iter().any(|part| head.contains(part));
+            assert!(found, "{at}: the head of the file lacks {part:?}");
+        }
+        assert!(text.contains("#[test]"), "{at}: no test");
+        for other in stems.iter().filter(|other| **other != stem(path)) {
+            let used = format!("crate::{other}::");
+            assert!(!code(text).contains(&used), "{at} uses the router {other}");
+        }
+    }
+}
+
+#[test]
+fn unsafe_stays_in_kernels() {
+    for name in names("crates").iter().filter(|name| *name != "kernels") {
+        for (path, text) in sources(name) {
+            let code = code(&text);
+            let found = code.contains("unsafe {") || code.contains("unsafe fn");
+            assert!(!found, "{}: unsafe", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_file_is_one_idea() {
+    for name in names("crates") {
+        for (path, text) in sources(&name) {
+            let lines = text.lines().count();
+            assert!(lines <= 500, "{} has {lines} lines: it is two files", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_code_map_names_every_crate() {
+    let map = read(&root().join("docs/architecture.md"));
+    for name in names("crates") {
+        assert!(map.contains(&format!("`{name}`")), "docs/architecture.md does not name {name}");
+    }
+}
+
+#[test]
+fn nothing_is_said_of_a_machine() {
+    let paths = ["/wo", "/ro", "/ho"].into_iter().zip(["rk/", "ot/", "me/"]);
+    let paths: Vec<String> = paths.map(|(a, b)| format!("{a}{b}")).collect();
+    for end in [".rs", ".toml", ".md", ".py", "/run", ".txt"] {
+        for path in files(&root(), end) {
+            let text = read(&path);
+            for machine in &paths {
+                let found = text.split(machine.as_str()).skip(1).count();
+                let part_of_a_word = text.matches(&format!("k{machine}")).count();
+                assert!(found == part_of_a_word, "{}: {machine}", path.display());
+            }
+        }
+    }
+}
