@@ -80,7 +80,7 @@ impl<'a> Builder<'a> {
         let fact = |key: &str, name: &str, of: fn(&Row) -> Option<f64>, table: &mut Table| {
             table.columns.push(Column::new(key, name, Kind::Numbers(Digits::Short)));
             for (method, row) in self.methods.iter().zip(&mut table.rows) {
-                row.push(span(self.setting.rows(method).filter_map(of)));
+                row.push(Cell::span(self.setting.rows(method).filter_map(of)));
             }
         };
         fact("params", "params", |row| row.params.map(|n| n as f64), table);
@@ -153,19 +153,6 @@ fn push(table: &mut Table, key: &str, name: &str, digits: Option<Digits>, cells:
     let digits = digits.unwrap_or_else(|| Digits::Fixed(decimals(cells.iter().filter_map(half))));
     table.columns.push(Column::new(key, name, Kind::Estimates(digits)));
     table.rows.iter_mut().zip(cells).for_each(|(row, cell)| row.push(cell));
-}
-
-/// The one number, or from where to where they go.
-fn span(values: impl Iterator<Item = f64>) -> Cell {
-    let ends = values.fold(None, |ends: Option<(f64, f64)>, value| {
-        let (low, high) = ends.unwrap_or((value, value));
-        Some((low.min(value), high.max(value)))
-    });
-    match ends {
-        Some((low, high)) if low < high => Cell::Range(low, high),
-        Some((value, _)) => Cell::Number(value),
-        None => Cell::Missing,
-    }
 }
 
 #[cfg(test)]

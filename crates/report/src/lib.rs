@@ -24,8 +24,11 @@ mod file;
 mod fixture;
 mod metric;
 mod number;
+mod page;
+pub mod plot;
 mod row;
 mod runs;
+mod series;
 mod setting;
 mod splice;
 pub mod stats;
@@ -37,12 +40,14 @@ pub use comparison::comparison;
 pub use error::Error;
 pub use file::write_atomic;
 pub use metric::{Better, direction};
+pub use page::{Page, page};
 pub use row::{COLUMNS, Row};
 pub use runs::Runs;
+pub use series::{Curve, Line, Load};
 pub use setting::{Scores, Setting};
 pub use splice::{splice, splice_file};
 pub use table::{Cell, Column, Digits, Estimate, Format, Kind, Table, render};
 pub use verbs::{
     Comparison, Expect, Outcome, Ranked, Ranking, against, check, check_table, cmp, cmp_table,
-    power, rank, render_cmp,
+    ledger, power, rank, render_cmp,
 };

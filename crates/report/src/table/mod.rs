@@ -1,6 +1,7 @@
 //! One table, many forms: a `Table` is a value, and each form is a function of it.
 
 mod csv;
+mod html;
 mod json;
 mod latex;
 mod markdown;
@@ -185,6 +186,19 @@ impl Column {
 }
 
 impl Cell {
+    /// The number on which all agree, or from where to where they go.
+    pub(crate) fn span(values: impl Iterator<Item = f64>) -> Self {
+        let ends = values.fold(None, |ends: Option<(f64, f64)>, value| {
+            let (low, high) = ends.unwrap_or((value, value));
+            Some((low.min(value), high.max(value)))
+        });
+        match ends {
+            Some((low, high)) if low < high => Cell::Range(low, high),
+            Some((value, _)) => Cell::Number(value),
+            None => Cell::Missing,
+        }
+    }
+
     /// Is it printed in bold?
     fn is_bold(&self) -> bool {
         matches!(self, Cell::Estimate(estimate) if estimate.bold)
@@ -195,6 +209,11 @@ impl Table {
     /// The table in a form.
     pub fn render(&self, format: Format) -> String {
         render(std::slice::from_ref(self), format)
+    }
+
+    /// The table as a part of a page, with its notes.
+    pub fn to_html(&self) -> String {
+        html::render(self)
     }
 
     /// The notes for people, the rule for bold first; `mark` is what bold looks like there.

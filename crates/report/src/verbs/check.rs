@@ -82,7 +82,7 @@ fn text(value: &Value) -> String {
 
 /// The outcomes as a table, one row each.
 pub fn check_table(outcomes: &[Outcome]) -> Table {
-    let short = Kind::Numbers(Digits::Short);
+    let bound = Kind::Numbers(Digits::Fixed(4));
     let broken = outcomes.iter().filter(|outcome| !outcome.holds).count();
     Table {
         title: format!("{broken} of {} expectations are broken", outcomes.len()),
@@ -90,8 +90,8 @@ pub fn check_table(outcomes: &[Outcome]) -> Table {
             Column::new("where", "where", Kind::Words),
             Column::new("metric", "metric", Kind::Words),
             Column::new("split", "split", Kind::Words),
-            Column::new("low", "at least", short),
-            Column::new("high", "at most", short),
+            Column::new("low", "at least", bound),
+            Column::new("high", "at most", bound),
             Column::new("mean", "mean", Kind::Estimates(Digits::Fixed(4))),
             Column::new("holds", "holds", Kind::Words),
         ],

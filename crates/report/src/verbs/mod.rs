@@ -3,11 +3,13 @@
 mod against;
 mod check;
 mod cmp;
+mod ledger;
 mod power;
 mod rank;
 
 pub use against::against;
 pub use check::{Expect, Outcome, check, check_table};
 pub use cmp::{Comparison, cmp, cmp_table, render_cmp};
+pub use ledger::ledger;
 pub use power::power;
 pub use rank::{Ranked, Ranking, rank};

@@ -206,7 +206,7 @@ impl Ranking {
             ]
         };
         Table {
-            title: format!("Ranking over {} blocks of {} tasks", self.blocks, self.tasks),
+            title: format!("Ranking over {} blocks (tasks: {})", self.blocks, self.tasks),
             about: Vec::new(),
             columns: vec![
                 Column::new("method", "method", Kind::Words),

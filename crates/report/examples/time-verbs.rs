@@ -1,0 +1,82 @@
+//! How long every reading verb takes on a csv of 100,000 rows:
+//! `cargo run --release -p report --example time-verbs`.
+
+#![allow(clippy::print_stdout, reason = "an example tells what it found")]
+
+use std::{error::Error, hint::black_box, path::Path, time::Instant};
+
+use report::{
+    Ask, Expect, Format, Page, Row, Runs, against, check, cmp, comparison, page, power, rank,
+    render,
+};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let path = std::env::temp_dir().join("report-time-verbs.csv");
+    made_up().write(&path)?;
+    let mut expect: Expect = serde_json::from_str(r#"{"metric": "accuracy", "between": [0, 1]}"#)?;
+    expect.place.insert("method".into(), "method 3".into());
+    let ask = Ask::default();
+    time("table", &path, |runs| Ok(render(&comparison(runs, &ask)?, Format::Text).len()))?;
+    time("cmp", &path, |runs| Ok(cmp(runs, &ask, "method 1", "method 2", Some(0.01))?.len()))?;
+    time("against", &path, |runs| Ok(against(runs, &ask, None, Some(0.01))?.len()))?;
+    time("rank", &path, |runs| Ok(rank(runs, &ask)?.methods.len()))?;
+    time("power", &path, |runs| Ok(power(runs, &ask, None, Some(0.01))?.len()))?;
+    time("check", &path, |runs| Ok(check(runs, &[expect.clone()])?.len()))?;
+    time("report", &path, |runs| Ok(page(&Page::new("time", runs))?.len()))?;
+    std::fs::remove_file(&path)?;
+    Ok(())
+}
+
+/// Reads the file and answers, as the command line does.
+fn time(
+    verb: &str,
+    path: &Path,
+    answer: impl Fn(&Runs) -> Result<usize, report::Error>,
+) -> Result<(), Box<dyn Error>> {
+    let start = Instant::now();
+    let runs = Runs::read(path)?;
+    let read = start.elapsed();
+    black_box(answer(&runs)?);
+    let all = start.elapsed();
+    println!(
+        "{verb:8} {:6.0} ms, of them {:4.0} ms reading {} rows",
+        1e3 * all.as_secs_f64(),
+        1e3 * read.as_secs_f64(),
+        runs.rows.len()
+    );
+    Ok(())
+}
+
+/// 10 tasks, 20 methods, 100 seeds, 5 metrics.
+fn made_up() -> Runs {
+    const METRICS: [&str; 5] =
+        ["accuracy", "loss", "tokens_per_second", "max_over_mean_load", "dropped_share"];
+    let mut rows = Vec::new();
+    for at in 0..100_000_u64 {
+        let (metric, seed) = (METRICS[at as usize % 5], at / 5 % 100);
+        let (method, task) = (at / 500 % 20, at / 10_000);
+        // Something that looks random and is between 0 and 1.
+        let noise = (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f64 / (1_u64 << 24) as f64;
+        rows.push(Row {
+            suite: "large".into(),
+            task: format!("task {task}"),
+            backbone: "vit".into(),
+            method: format!("method {method}"),
+            router: format!("router {method}"),
+            seed,
+            split: "test".into(),
+            metric: metric.into(),
+            value: Some(0.8 + 0.002 * method as f64 + 0.1 * noise),
+            step: Some(1000),
+            params: Some(61_450),
+            active_params: Some(24_586),
+            flops_per_token: Some(49_172.0),
+            seconds: Some(10.0 + noise),
+            device: "cpu".into(),
+            revision: "cafe".into(),
+            run: format!("{task}-{method}-{seed}"),
+            note: String::new(),
+        });
+    }
+    Runs { rows }
+}

@@ -1,0 +1,47 @@
+//! The section over all tasks.
+
+use super::html::{figure, pair};
+use crate::{
+    Line, Ranking,
+    plot::{critical_differences, curves},
+    stats::{Mean, profile},
+};
+
+/// The ranking, its critical-difference diagram, and performance profiles.
+pub(super) fn section(ranking: &Ranking) -> String {
+    let mut figures = Vec::new();
+    if ranking.friedman.is_some() {
+        let svg = critical_differences("Critical differences", ranking);
+        figures.push(figure(
+            &svg,
+            "Mean ranks, the best on the left. Bars join methods that Nemenyi's test cannot tell \
+             apart at 5 %; CD is its critical difference.",
+        ));
+    }
+    let svg = curves(
+        "Performance profiles",
+        "normalised score",
+        "share of runs above",
+        &profiles(ranking),
+    );
+    figures.push(figure(
+        &svg,
+        "Share of runs above each score; 0 is the worst run of a task, 1 the best. A line that is \
+         above another everywhere is the better method.",
+    ));
+    ranking.table().to_html() + &pair(&figures)
+}
+
+fn profiles(ranking: &Ranking) -> Vec<Line> {
+    const STEPS: usize = 60;
+    let line = |method: &crate::Ranked| {
+        let n = method.scores.iter().map(Vec::len).sum();
+        let point = |at: usize| {
+            let threshold = at as f64 / STEPS as f64;
+            let mean = profile(&method.scores, threshold)?;
+            Some((threshold, Mean { mean, half: None, n }))
+        };
+        Line { name: method.method.clone(), points: (0..=STEPS).filter_map(point).collect() }
+    };
+    ranking.methods.iter().map(line).collect()
+}

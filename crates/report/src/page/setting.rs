@@ -1,0 +1,148 @@
+//! The section of one task and backbone.
+
+use super::{
+    Page,
+    html::{figure, pair, part},
+};
+use crate::{
+    Ask, Better, Curve, Error, Load, Row, Runs, Setting, against, comparison, direction,
+    plot::{Cost, Dots, curves, heat, intervals, pareto},
+    series::lines,
+    setting::distinct,
+    stats::mean,
+};
+
+/// The tables and plots of a setting.
+pub(super) fn section(page: &Page, setting: &Setting) -> Result<String, Error> {
+    let here = |row: &Row| {
+        row.suite == setting.suite && row.task == setting.task && row.backbone == setting.backbone
+    };
+    let runs = page.runs.filter(here);
+    let tables = comparison(&runs, &page.ask)?;
+    let mut body: String = tables.iter().map(crate::Table::to_html).collect();
+    body += &part("Verdicts", &verdicts(page, setting, &runs)?);
+    body += &part("Quality and cost", &quality(&page.ask, setting));
+    let (learning, routing): (Vec<&Curve>, Vec<&Curve>) = page
+        .curves
+        .iter()
+        .filter(|curve| curve.task == setting.task)
+        .partition(|curve| is_quality(&curve.name));
+    body += &part("Learning curves", &courses(&learning));
+    body += &part("Routing over time", &courses(&routing));
+    body += &part("Load of the experts", &loads(page, setting.task));
+    Ok(body)
+}
+
+fn verdicts(page: &Page, setting: &Setting, runs: &Runs) -> Result<String, Error> {
+    // Each setting has its own methods; the baseline need not be among them.
+    let baseline = page.baseline.as_deref().filter(|base| setting.methods.contains(base));
+    let tables = against(runs, &page.ask, baseline, page.margin)?;
+    Ok(tables.iter().map(crate::Table::to_html).collect())
+}
+
+/// For each metric: the seeds, and the quality against FLOPs and against time.
+fn quality(ask: &Ask, setting: &Setting) -> String {
+    let mut figures = Vec::new();
+    for metric in ask.metrics(setting) {
+        let rows = dots(ask, setting, metric);
+        figures.push(figure(
+            &intervals(&format!("{}: {metric}", setting.task), metric, &rows),
+            &format!(
+                "{metric}: mean with 95 % t interval (none with fewer than 3 seeds), and every seed \
+                 as a faint dot."
+            ),
+        ));
+        let Some(better) = ask.better(metric) else { continue };
+        let flops = |row: &Row| row.flops_per_token;
+        figures.extend(against_cost(ask, setting, metric, better, "active FLOPs per token", flops));
+        let seconds = |row: &Row| row.seconds;
+        figures.extend(against_cost(ask, setting, metric, better, "seconds per run", seconds));
+    }
+    pair(&figures)
+}
+
+fn dots(ask: &Ask, setting: &Setting, metric: &str) -> Vec<Dots> {
+    let split = ask.split(setting);
+    let row = |method: &str| {
+        let scores = setting.scores(method, metric, split)?;
+        Some(Dots { name: method.into(), values: scores.values().copied().collect() })
+    };
+    ask.methods(setting).into_iter().filter_map(row).collect()
+}
+
+fn against_cost(
+    ask: &Ask,
+    setting: &Setting,
+    metric: &str,
+    better: Better,
+    label: &str,
+    cost: fn(&Row) -> Option<f64>,
+) -> Option<String> {
+    let point = |dots: Dots| {
+        let costs: Vec<f64> = setting.rows(&dots.name).filter_map(cost).collect();
+        let (cost, quality) = (mean(&costs)?.mean, mean(&dots.values)?);
+        Some(Cost { name: dots.name, cost, quality })
+    };
+    let points: Vec<Cost> = dots(ask, setting, metric).into_iter().filter_map(point).collect();
+    let title = format!("{}: {metric} against {label}", setting.task);
+    let caption = format!(
+        "{metric} ({better} is better) against {label}, with 95 % t intervals; the dashed line is \
+         the Pareto front of the means."
+    );
+    let svg = pareto(&title, label, metric, &points, better);
+    (!points.is_empty()).then(|| figure(&svg, &caption))
+}
+
+/// Is it a curve of quality? A name may have a split before it: `valid/accuracy`, `train_loss`.
+fn is_quality(name: &str) -> bool {
+    let bare = name.rsplit('/').next().unwrap_or(name);
+    let bare = ["train_", "valid_", "test_"]
+        .iter()
+        .find_map(|split| bare.strip_prefix(split))
+        .unwrap_or(bare);
+    direction(bare).is_some()
+}
+
+/// One plot for each name of a curve.
+fn courses(all: &[&Curve]) -> String {
+    let names = distinct(all.iter().map(|curve| curve.name.as_str()));
+    let plot = |name: &&str| {
+        let of_name: Vec<&Curve> = all.iter().copied().filter(|c| c.name == **name).collect();
+        let svg = curves(&format!("{name} over the steps"), "step", name, &lines(&of_name));
+        let caption =
+            format!("{name}: mean over seeds; the band is the 95 % t interval of 3 seeds or more.");
+        figure(&svg, &caption)
+    };
+    pair(&names.iter().map(plot).collect::<Vec<_>>())
+}
+
+/// One heat map for each method: experts of two seeds are not the same experts, so it is of one.
+fn loads(page: &Page, task: &str) -> String {
+    let here: Vec<&Load> = page.loads.iter().filter(|load| load.task == task).collect();
+    let methods = distinct(here.iter().map(|load| load.method.as_str()));
+    let plot = |method: &&str| {
+        let of_method = || here.iter().copied().filter(|load| load.method == **method);
+        let seed = of_method().map(|load| load.seed).min()?;
+        let loads: Vec<&Load> = of_method().filter(|load| load.seed == seed).collect();
+        let map = heat(&format!("{method}: load of the experts"), &loads);
+        let busiest = map.last.iter().map(|(layer, ratio)| format!("{ratio:.2} in layer {layer}"));
+        let caption = format!(
+            "{method}, seed {seed}: a row for each expert, time from left to right. Busiest expert \
+             over the mean at the end: {}.",
+            busiest.collect::<Vec<_>>().join(", ")
+        );
+        Some(figure(&map.svg, &caption))
+    };
+    pair(&methods.iter().filter_map(plot).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn curves_of_quality_are_known_with_their_split() {
+        assert!(["loss", "valid/accuracy", "train_loss"].iter().all(|name| is_quality(name)));
+        assert!(["entropy", "layer0/entropy", "dropped_share"].iter().all(|n| !is_quality(n)));
+    }
+}

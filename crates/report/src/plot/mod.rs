@@ -1,0 +1,18 @@
+//! Plots as SVG, written by hand: they stand alone in a paper, and take the colours of the page
+//! that they are put into. Every plot carries its description for those who cannot see it.
+
+mod axis;
+mod cd;
+mod curves;
+mod frame;
+mod heat;
+mod intervals;
+mod pareto;
+mod svg;
+
+pub use cd::critical_differences;
+pub use curves::curves;
+pub use heat::{Heat, heat};
+pub use intervals::{Dots, intervals};
+pub use pareto::{Cost, front, pareto};
+pub(crate) use svg::escape;

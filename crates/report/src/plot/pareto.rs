@@ -1,0 +1,111 @@
+//! Quality against cost, with the front of those that nobody beats in both.
+
+use super::{
+    axis::Axis,
+    frame::Frame,
+    svg::{Anchor, path},
+};
+use crate::{Better, stats::Mean};
+
+/// A method with its cost and its quality.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cost {
+    /// The method.
+    pub name: String,
+    /// The cost: less is better.
+    pub cost: f64,
+    /// The quality.
+    pub quality: Mean,
+}
+
+/// The positions of the points that no other beats in cost and quality, by rising cost.
+pub fn front(points: &[Cost], better: Better) -> Vec<usize> {
+    let quality = |at: usize| better.oriented(points[at].quality.mean);
+    let mut order: Vec<usize> = (0..points.len()).collect();
+    order.sort_by(|a, b| {
+        points[*a].cost.total_cmp(&points[*b].cost).then(quality(*b).total_cmp(&quality(*a)))
+    });
+    let mut best = f64::NEG_INFINITY;
+    order.retain(|at| {
+        let above = quality(*at) > best;
+        best = best.max(quality(*at));
+        above
+    });
+    order
+}
+
+/// Quality against cost: means with their 95 % t intervals, and the front as steps.
+pub fn pareto(
+    title: &str,
+    x_label: &str,
+    y_label: &str,
+    points: &[Cost],
+    better: Better,
+) -> String {
+    let reach = points.iter().flat_map(|point| {
+        let half = point.quality.half.unwrap_or(0.0);
+        [point.quality.mean - half, point.quality.mean + half]
+    });
+    let names: Vec<&str> = points.iter().map(|point| point.name.as_str()).collect();
+    let x = Axis::fitting(x_label, points.iter().map(|point| point.cost));
+    let (frame, mut canvas) = Frame::new(x, Axis::linear(y_label, reach), (520.0, 260.0), &names);
+    let front = front(points, better);
+    let steps: Vec<_> = steps(points, &front).iter().map(|(x, y)| frame.place(*x, *y)).collect();
+    let d = path(&steps);
+    canvas.add(format_args!(
+        r##"<path class="axis" fill="none" stroke="#666" stroke-dasharray="3 3" d="{d}"/>"##
+    ));
+    for (at, Cost { name, cost, quality }) in points.iter().enumerate() {
+        if let Some(half) = quality.half {
+            let ends = [quality.mean - half, quality.mean + half].map(|y| frame.place(*cost, y));
+            canvas.line(at, &ends, 1.5);
+        }
+        let place = frame.place(*cost, quality.mean);
+        canvas.disc(at, place, 4.5, 1.0);
+        if front.contains(&at) {
+            canvas.text((place.0 + 8.0, place.1 - 6.0), Anchor::Start, name);
+        }
+    }
+    canvas.finish(title, &describe(points, &front))
+}
+
+/// The corners of the front.
+fn steps(points: &[Cost], front: &[usize]) -> Vec<(f64, f64)> {
+    let mut corners: Vec<(f64, f64)> = Vec::new();
+    for at in front {
+        let (x, y) = (points[*at].cost, points[*at].quality.mean);
+        corners.extend(corners.last().map(|(_, before)| (x, *before)));
+        corners.push((x, y));
+    }
+    corners
+}
+
+fn describe(points: &[Cost], front: &[usize]) -> String {
+    let names: Vec<&str> = front.iter().map(|at| points[*at].name.as_str()).collect();
+    format!("On the Pareto front of {} methods: {}", points.len(), names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::mean;
+
+    fn point(name: &str, cost: f64, quality: f64) -> Cost {
+        Cost { name: name.into(), cost, quality: mean(&[quality]).unwrap() }
+    }
+
+    #[test]
+    fn nobody_beats_the_front_in_both() {
+        let points = [
+            point("dear", 3.0, 0.9),
+            point("cheap", 1.0, 0.5),
+            point("beaten", 3.0, 0.8),
+            point("waste", 4.0, 0.9),
+            point("middle", 2.0, 0.7),
+        ];
+        assert_eq!(front(&points, Better::Higher), [1, 4, 0]);
+        assert_eq!(front(&points, Better::Lower), [1]);
+        let svg = pareto("t", "FLOPs", "accuracy", &points, Better::Higher);
+        assert!(svg.contains("front of 5 methods: cheap, middle, dear\""), "{svg}");
+    }
+}

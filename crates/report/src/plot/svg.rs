@@ -1,0 +1,161 @@
+//! The few elements of SVG that a plot is made of.
+//!
+//! Colours are attributes, so that a file stands alone; classes let a page with another background
+//! overrule them, because a style sheet goes before attributes.
+
+use std::fmt::Write;
+
+use unicode_width::UnicodeWidthStr;
+
+/// Colours that most kinds of eyes can tell apart (Okabe and Ito,
+/// <https://jfly.uni-koeln.de/color/>), none too faint on white or on black.
+const COLOURS: [&str; 8] =
+    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d46", "#808080"];
+
+/// The colour of the n-th method. After 8 they come again, with another dash.
+pub(super) fn colour(at: usize) -> &'static str {
+    COLOURS[at % COLOURS.len()]
+}
+
+/// The dash of the n-th method, as an attribute.
+pub(super) fn dash(at: usize) -> &'static str {
+    [r#""#, r#" stroke-dasharray="6 3""#, r#" stroke-dasharray="2 3""#][at / COLOURS.len() % 3]
+}
+
+/// Where a text is held.
+#[derive(Clone, Copy)]
+pub(super) enum Anchor {
+    Start,
+    Middle,
+    End,
+}
+
+/// A drawing in the making. Lengths are pixels at its natural size.
+pub(super) struct Canvas {
+    width: f64,
+    height: f64,
+    body: String,
+}
+
+impl Canvas {
+    pub(super) fn new(width: f64, height: f64) -> Self {
+        Self { width, height, body: String::new() }
+    }
+
+    /// Adds an element.
+    pub(super) fn add(&mut self, element: std::fmt::Arguments) {
+        self.body.write_fmt(element).expect("a string takes every letter");
+        self.body.push('\n');
+    }
+
+    pub(super) fn text(&mut self, (x, y): (f64, f64), anchor: Anchor, text: &str) {
+        self.turned_text((x, y), anchor, text, "");
+    }
+
+    /// Text up along an axis.
+    pub(super) fn upright_text(&mut self, (x, y): (f64, f64), text: &str) {
+        let turn = format!(r#" transform="rotate(-90 {x:.1} {y:.1})""#);
+        self.turned_text((x, y), Anchor::Middle, text, &turn);
+    }
+
+    fn turned_text(&mut self, (x, y): (f64, f64), anchor: Anchor, text: &str, turn: &str) {
+        let anchor = match anchor {
+            Anchor::Start => "start",
+            Anchor::Middle => "middle",
+            Anchor::End => "end",
+        };
+        let text = escape(text);
+        self.add(format_args!(
+            r##"<text class="ink" fill="#222" x="{x:.1}" y="{y:.1}" text-anchor="{anchor}"{turn}>{text}</text>"##
+        ));
+    }
+
+    /// A thin line of the frame: `axis` or `grid`.
+    pub(super) fn rule(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
+        let stroke = if class == "grid" { "#e4e4e4" } else { "#666" };
+        let ((x1, y1), (x2, y2)) = (from, to);
+        self.add(format_args!(
+            r#"<path class="{class}" stroke="{stroke}" fill="none" d="M{x1:.1} {y1:.1}L{x2:.1} {y2:.1}"/>"#
+        ));
+    }
+
+    /// A line through points in the colour of the n-th method.
+    pub(super) fn line(&mut self, at: usize, points: &[(f64, f64)], width: f64) {
+        let (d, stroke, dash) = (path(points), colour(at), dash(at));
+        self.add(format_args!(
+            r#"<path fill="none" stroke="{stroke}" stroke-width="{width}" stroke-linejoin="round"{dash} d="{d}"/>"#
+        ));
+    }
+
+    /// A disc in the colour of the n-th method; a ring where the colours come again.
+    pub(super) fn disc(&mut self, at: usize, (x, y): (f64, f64), radius: f64, opacity: f64) {
+        let colour = colour(at);
+        let fill = if at < COLOURS.len() { colour } else { "none" };
+        self.add(format_args!(
+            r#"<circle cx="{x:.1}" cy="{y:.1}" r="{radius}" fill="{fill}" stroke="{colour}" opacity="{opacity}"/>"#
+        ));
+    }
+
+    /// The file, with its title and what there is to see.
+    pub(super) fn finish(self, title: &str, description: &str) -> String {
+        let Self { width, height, body } = self;
+        let (title, label) = (escape(title), escape(&format!("{title}. {description}")));
+        format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" aria-label=\"{label}\" \
+             viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" height=\"{height:.0}\" \
+             font-family=\"Helvetica, Arial, sans-serif\" font-size=\"12\">\n<title>{title}</title>\n\
+             {body}</svg>\n"
+        )
+    }
+}
+
+/// A path through points.
+pub(super) fn path(points: &[(f64, f64)]) -> String {
+    let mut d = String::new();
+    for (at, (x, y)) in points.iter().enumerate() {
+        let letter = if at == 0 { 'M' } else { 'L' };
+        write!(d, "{letter}{x:.1} {y:.1}").expect("a string takes every letter");
+    }
+    d
+}
+
+/// About how wide a text is. No font is at hand; most letters are narrower.
+pub(super) fn text_width(text: &str) -> f64 {
+    6.8 * UnicodeWidthStr::width(text) as f64
+}
+
+/// Text that is no markup, also within quotes.
+pub(crate) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            _ => escaped.push(letter),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_no_markup() {
+        let mut canvas = Canvas::new(10.0, 10.0);
+        canvas.text((1.0, 2.0), Anchor::End, "<a & b>");
+        let svg = canvas.finish("\"t\"", "d");
+        assert!(svg.contains(">&lt;a &amp; b&gt;</text>"), "{svg}");
+        assert!(svg.contains("aria-label=\"&quot;t&quot;. d\""), "{svg}");
+    }
+
+    #[test]
+    fn after_eight_colours_comes_another_dash() {
+        assert_eq!((colour(1), dash(1)), (colour(9), ""));
+        assert_ne!(dash(1), dash(9));
+    }
+}

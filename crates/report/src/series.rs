@@ -1,0 +1,114 @@
+//! What a run tells of its course, and how the seeds of a method become one line.
+
+use std::collections::BTreeMap;
+
+use crate::stats::{Mean, mean};
+
+/// One number over the steps of one run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Curve {
+    /// The method.
+    pub method: String,
+    /// The task.
+    pub task: String,
+    /// The seed.
+    pub seed: u64,
+    /// What it is: `loss`, `valid/accuracy`, `entropy`.
+    pub name: String,
+    /// Step and value.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// The load of the experts of one layer at one step of one run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Load {
+    /// The method.
+    pub method: String,
+    /// The task.
+    pub task: String,
+    /// The seed.
+    pub seed: u64,
+    /// The layer.
+    pub layer: usize,
+    /// The step.
+    pub step: u64,
+    /// What each expert got, in any unit.
+    pub per_expert: Vec<f64>,
+}
+
+/// A line over the steps with what the seeds say at each point.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// Its name in the legend.
+    pub name: String,
+    /// Step, and mean over seeds.
+    pub points: Vec<(f64, Mean)>,
+}
+
+/// How many points a line has at most: more cannot be seen, and noise is averaged.
+const POINTS: usize = 80;
+
+/// One line for each method, in order of appearance, from the curves of one name and task.
+/// Steps are put into equal bins; each seed counts once in a bin.
+pub(crate) fn lines(curves: &[&Curve]) -> Vec<Line> {
+    let steps = || curves.iter().flat_map(|curve| &curve.points).map(|point| point.0);
+    let (first, last) = (steps().fold(f64::MAX, f64::min), steps().fold(f64::MIN, f64::max));
+    let width = ((last - first) / POINTS as f64).max(f64::MIN_POSITIVE);
+    let methods = crate::setting::distinct(curves.iter().map(|curve| curve.method.as_str()));
+    let line = |method: &str| {
+        let mut bins: BTreeMap<usize, Vec<(f64, f64)>> = BTreeMap::new();
+        for curve in curves.iter().filter(|curve| curve.method == method) {
+            for (bin, point) in binned(curve, first, width) {
+                bins.entry(bin).or_default().push(point);
+            }
+        }
+        Line { name: method.into(), points: bins.into_values().filter_map(joined).collect() }
+    };
+    methods.into_iter().map(line).filter(|line| !line.points.is_empty()).collect()
+}
+
+/// The mean step and value of one run in each bin. What is not finite is left out.
+fn binned(curve: &Curve, first: f64, width: f64) -> Vec<(usize, (f64, f64))> {
+    let mut bins: BTreeMap<usize, (f64, f64, f64)> = BTreeMap::new();
+    for (step, value) in curve.points.iter().filter(|(_, value)| value.is_finite()) {
+        let bin = (((step - first) / width) as usize).min(POINTS - 1);
+        let sums = bins.entry(bin).or_default();
+        *sums = (sums.0 + step, sums.1 + value, sums.2 + 1.0);
+    }
+    bins.into_iter().map(|(bin, (step, value, n))| (bin, (step / n, value / n))).collect()
+}
+
+fn joined(points: Vec<(f64, f64)>) -> Option<(f64, Mean)> {
+    let (steps, values): (Vec<f64>, Vec<f64>) = points.into_iter().unzip();
+    Some((mean(&steps)?.mean, mean(&values)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn curve(method: &str, seed: u64, points: &[(f64, f64)]) -> Curve {
+        let (method, points) = (method.into(), points.to_vec());
+        Curve { method, seed, points, ..Curve::default() }
+    }
+
+    #[test]
+    fn seeds_meet_at_their_steps() {
+        let a = curve("a", 0, &[(0.0, 1.0), (100.0, 5.0)]);
+        let b = curve("a", 1, &[(0.0, 3.0), (100.0, f64::NAN)]);
+        let other = curve("b", 0, &[(50.0, 9.0)]);
+        let lines = lines(&[&a, &other, &b]);
+        assert_eq!(lines.iter().map(|l| l.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        let points: Vec<_> = lines[0].points.iter().map(|(x, m)| (*x, m.mean, m.n)).collect();
+        assert_eq!(points, [(0.0, 2.0, 2), (100.0, 5.0, 1)]);
+    }
+
+    #[test]
+    fn many_points_become_few() {
+        let points: Vec<_> = (0..1000).map(|step| (step as f64, step as f64)).collect();
+        let lines = lines(&[&curve("a", 0, &points)]);
+        assert_eq!(lines[0].points.len(), POINTS);
+        // The first bin has steps 0 to 12: width 999 / 80 = 12.49.
+        assert_eq!(lines[0].points[0].0, 6.0);
+    }
+}
