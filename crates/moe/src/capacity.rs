@@ -2,25 +2,35 @@
 //!
 //! Preferences are the router's, feasibility is the layer's: so every router has the same budget.
 
-use std::cmp::Reverse;
-
 use burn::{prelude::*, tensor::Int};
+use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use crate::{Plan, plan::to_host};
+use crate::{Pass, Plan, plan::to_host};
 
-/// Who is turned away when an expert is full.
+/// Who is turned away when an expert is full: choices are served in this order, and those that come
+/// too late go to no one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Drop {
-    /// The last comers: first all first choices in the order of the units, then all second
-    /// choices, and so on (GShard, Switch).
+    /// Unit by unit: all choices of a unit before those of the next. The only order in which no unit
+    /// depends on a later one.
     #[default]
+    InOrder,
+    /// First all first choices in the order of the units, then all second choices, and so on
+    /// (GShard, <https://arxiv.org/abs/2006.16668>, algorithm 1). With one choice for each unit
+    /// (Switch) it is the same as `in-order`.
     Position,
-    /// The least certain: as above, with the units in the order of their largest weight
-    /// (V-MoE's batch-prioritized routing, <https://arxiv.org/abs/2106.05974>, section 4.1).
-    /// In a decoder this looks at later tokens.
+    /// As `position`, with the units in the order of their largest weight (V-MoE's batch-prioritized
+    /// routing, <https://arxiv.org/abs/2106.05974>, section 4.1).
     Priority,
+    /// As `priority`, by the sum of a unit's weights (the same paper, appendix C).
+    SumPriority,
+    /// Choice by choice in the order of their weights, whichever unit they belong to (Megatron-core's
+    /// drop policy `probs`, <https://github.com/NVIDIA/Megatron-LM>).
+    ChoicePriority,
+    /// As `position`, with the units in a random order, so that no place in a sequence is worse.
+    Shuffled,
 }
 
 crate::config! {
@@ -29,28 +39,41 @@ crate::config! {
     pub struct Capacity {
         /// Slots over the number needed at perfect balance; none means dropless.
         pub factor: Option<f64> = None,
+        /// The same in evaluation; none means as in training.
+        pub eval_factor: Option<f64> = None,
         /// C is rounded up to a multiple of this.
         pub multiple: usize = 1,
         /// Who is turned away.
-        pub drop: Drop = Drop::Position,
+        pub drop: Drop = Drop::InOrder,
     }
 }
 
 impl Capacity {
     /// Is the policy sensible?
     pub fn check(&self) -> Result<(), String> {
-        match self.factor {
-            Some(factor) if !(factor > 0.0 && factor.is_finite()) => {
-                Err(format!("capacity.factor = {factor}: it is larger than 0, or left out"))
+        let factors = [("factor", self.factor), ("eval_factor", self.eval_factor)];
+        for (name, factor) in factors {
+            if let Some(factor) = factor.filter(|factor| !(*factor > 0.0 && factor.is_finite())) {
+                return Err(format!(
+                    "capacity.{name} = {factor}: it is larger than 0, or left out"
+                ));
             }
-            _ if self.multiple == 0 => Err("capacity.multiple = 0: it is at least 1".into()),
+        }
+        match self.multiple {
+            0 => Err("capacity.multiple = 0: it is at least 1".into()),
             _ => Ok(()),
         }
     }
 
     /// May a unit be turned away because of units after it?
     pub fn sees_later_units(&self) -> bool {
-        self.factor.is_some() && self.drop == Drop::Priority
+        (self.factor.is_some() || self.eval_factor.is_some()) && self.drop != Drop::InOrder
+    }
+
+    /// The policy as it is in training, or in evaluation.
+    pub fn at(&self, training: bool) -> Self {
+        let factor = if training { self.factor } else { self.eval_factor.or(self.factor) };
+        Self { factor, eval_factor: None, ..self.clone() }
     }
 
     /// The slots of each expert in a group of `units` with `choices` each; none if dropless.
@@ -60,16 +83,16 @@ impl Capacity {
     }
 
     /// The plan with the choices that do not fit given to the null expert.
-    pub fn apply(&self, plan: Plan) -> Plan {
+    pub fn apply(&self, pass: &mut Pass, plan: Plan) -> Plan {
         let Plan::TokenChoice { experts, weights, n_experts } = plan else { return plan };
         let [g, u, k] = experts.dims();
         let Some(slots) = self.slots(u, k, n_experts) else {
             return Plan::TokenChoice { experts, weights, n_experts };
         };
         let mut chosen = to_host(&experts);
-        let order = self.order(&weights);
-        for (group, order) in chosen.chunks_mut(u * k).zip(order.chunks(u)) {
-            turn_away(group, order, k, n_experts, slots);
+        let order = self.order(pass, &weights);
+        for (group, order) in chosen.chunks_mut(u * k).zip(order.chunks(u * k)) {
+            turn_away(group, order, n_experts, slots);
         }
         let chosen: Vec<i32> = chosen.into_iter().map(|e| e as i32).collect();
         let experts =
@@ -77,53 +100,59 @@ impl Capacity {
         Plan::TokenChoice { experts, weights, n_experts }
     }
 
-    /// The units of each group in the order in which they are served, `G * U` indices.
-    fn order(&self, weights: &Tensor<3>) -> Vec<usize> {
-        let [g, u, _] = weights.dims();
-        let mut order: Vec<usize> = (0..g).flat_map(|_| 0..u).collect();
-        if self.drop == Drop::Priority {
-            let best = weights.clone().detach().max_dim(2).into_data();
-            let best: Vec<f32> = best.iter::<f32>().collect();
-            for (order, best) in order.chunks_mut(u).zip(best.chunks(u)) {
-                // Stable, so that position decides between equals.
-                order.sort_by_key(|&unit| Reverse(OrderedF32(best[unit])));
+    /// The choices of each group in the order in which they are served: `G * U * K` numbers, choice
+    /// `unit * K + rank` of its group.
+    fn order(&self, pass: &mut Pass, weights: &Tensor<3>) -> Vec<usize> {
+        let [g, u, k] = weights.dims();
+        let rank_by_rank = |units: Vec<usize>| -> Vec<usize> {
+            (0..k).flat_map(|rank| units.iter().map(move |unit| unit * k + rank)).collect()
+        };
+        match self.drop {
+            Drop::InOrder => (0..u * k).collect::<Vec<_>>().repeat(g),
+            Drop::Position => rank_by_rank((0..u).collect()).repeat(g),
+            Drop::Priority => {
+                by_groups(weights.clone().max_dim(2)).flat_map(rank_by_rank).collect()
+            }
+            Drop::SumPriority => {
+                by_groups(weights.clone().sum_dim(2)).flat_map(rank_by_rank).collect()
+            }
+            Drop::ChoicePriority => {
+                by_groups(weights.clone().reshape([g, u * k, 1])).flatten().collect()
+            }
+            Drop::Shuffled => {
+                let mut rng = pass.rng();
+                let mut shuffled = || {
+                    let mut units: Vec<usize> = (0..u).collect();
+                    units.shuffle(&mut rng);
+                    units
+                };
+                (0..g).flat_map(|_| rank_by_rank(shuffled())).collect()
             }
         }
+    }
+}
+
+/// The indices of each group, largest score first; among equals the first. Scores are `[G, N, 1]`.
+fn by_groups(scores: Tensor<3>) -> impl Iterator<Item = Vec<usize>> {
+    let [g, n, _] = scores.dims();
+    let scores: Vec<f32> = scores.detach().into_data().iter::<f32>().collect();
+    (0..g).map(move |group| {
+        let scores = &scores[group * n..][..n];
+        let mut order: Vec<usize> = (0..n).collect();
+        order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a])); // stable
         order
-    }
+    })
 }
 
-/// Serves the choices of one group, `chosen[unit * k + rank]`, rank by rank in the given order.
-fn turn_away(chosen: &mut [usize], order: &[usize], k: usize, n_experts: usize, slots: usize) {
+/// Serves the choices of one group in the given order.
+fn turn_away(chosen: &mut [usize], order: &[usize], n_experts: usize, slots: usize) {
     let mut taken = vec![0; n_experts + 1];
-    for rank in 0..k {
-        for unit in order {
-            let expert = &mut chosen[unit * k + rank];
-            if *expert < n_experts && taken[*expert] == slots {
-                *expert = n_experts;
-            }
-            taken[*expert] += 1;
+    for choice in order {
+        let expert = &mut chosen[*choice];
+        if *expert < n_experts && taken[*expert] == slots {
+            *expert = n_experts;
         }
-    }
-}
-
-/// Weights in their total order.
-struct OrderedF32(f32);
-
-impl PartialEq for OrderedF32 {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-impl Eq for OrderedF32 {}
-impl PartialOrd for OrderedF32 {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for OrderedF32 {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.total_cmp(&other.0)
+        taken[*expert] += 1;
     }
 }
 
@@ -131,18 +160,35 @@ impl Ord for OrderedF32 {
 mod tests {
     use super::*;
 
-    fn served(capacity: &Capacity) -> Vec<usize> {
-        let device = Device::flex();
-        // Four units, one choice each: three want expert 0, the last of them most.
-        let experts = Tensor::<3, Int>::from_ints([[[0], [0], [1], [0]]], &device);
-        let weights = Tensor::<3>::from_floats([[[0.6], [0.7], [0.5], [0.9]]], &device);
-        let plan = capacity.apply(Plan::TokenChoice { experts, weights, n_experts: 2 });
+    fn serve<const K: usize>(
+        capacity: &Capacity,
+        pass: &mut Pass,
+        experts: &[[i32; K]],
+        weights: &[[f32; K]],
+    ) -> Vec<usize> {
+        let (device, shape) = (Device::flex(), [1, experts.len(), K]);
+        let experts = TensorData::new(experts.concat(), shape);
+        let weights = TensorData::new(weights.concat(), shape);
+        let plan = Plan::TokenChoice {
+            experts: Tensor::from_data(experts, &device),
+            weights: Tensor::from_data(weights, &device),
+            n_experts: 3,
+        };
+        let plan = capacity.apply(pass, plan);
         let Plan::TokenChoice { experts, .. } = plan else { unreachable!("the form is kept") };
         to_host(&experts)
     }
 
-    fn capacity(drop: Drop) -> Capacity {
-        Capacity { factor: Some(1.0), drop, ..Capacity::default() }
+    fn capacity(factor: f64, drop: Drop) -> Capacity {
+        Capacity { factor: Some(factor), drop, ..Capacity::default() }
+    }
+
+    /// V-MoE's example: four units, three experts, two choices, two slots for each expert; the
+    /// weights are the two largest gates of each unit.
+    fn v_moe(drop: Drop) -> Vec<usize> {
+        let experts = [[0, 1], [0, 2], [0, 1], [1, 0]];
+        let weights = [[0.5, 0.3], [0.6, 0.35], [0.7, 0.2], [0.4, 0.35]];
+        serve(&capacity(0.75, drop), &mut Pass::eval(), &experts, &weights)
     }
 
     #[test]
@@ -155,26 +201,75 @@ mod tests {
     }
 
     #[test]
-    fn dropless_drops_nothing() {
-        assert_eq!(served(&Capacity::default()), [0, 0, 1, 0]);
+    fn evaluation_may_have_a_factor_of_its_own() {
+        let capacity = Capacity { eval_factor: Some(2.0), ..capacity(1.0, Drop::InOrder) };
+        assert_eq!(capacity.at(true).slots(8, 1, 4), Some(2));
+        assert_eq!(capacity.at(false).slots(8, 1, 4), Some(4));
+        let same = Capacity { eval_factor: None, ..capacity };
+        assert_eq!(same.at(false).slots(8, 1, 4), Some(2));
+        let wrong = Capacity { eval_factor: Some(-1.0), ..Capacity::default() };
+        assert!(wrong.check().unwrap_err().contains("eval_factor = -1"));
     }
 
     #[test]
-    fn by_position_the_last_comer_goes() {
-        // C = 1.0 * 4 * 1 / 2 = 2.
-        assert_eq!(served(&capacity(Drop::Position)), [0, 0, 1, 2]);
+    fn dropless_drops_nothing() {
+        let plan = [[0], [0], [1], [0]];
+        let found = serve(&Capacity::default(), &mut Pass::eval(), &plan, &[[1.0]; 4]);
+        assert_eq!(found, [0, 0, 1, 0]);
+    }
+
+    // C = 0.75 * 4 * 2 / 3 = 2 slots. Worked by hand from the paper's rules.
+
+    #[test]
+    fn by_position_first_choices_come_first() {
+        // Units 0 and 1 fill expert 0; unit 2 is left with nothing, since units 3 and 0 fill expert 1.
+        assert_eq!(v_moe(Drop::Position), [0, 1, 0, 2, 3, 3, 1, 3]);
     }
 
     #[test]
     fn by_priority_the_least_certain_goes() {
-        assert_eq!(served(&capacity(Drop::Priority)), [2, 0, 1, 0]);
+        // Order 2, 1, 0, 3 by the largest weight: unit 0 loses both.
+        assert_eq!(v_moe(Drop::Priority), [3, 3, 0, 2, 0, 1, 1, 3]);
     }
 
     #[test]
-    fn first_choices_come_before_second_ones() {
-        // Unit 0 has expert 1 as its second choice, unit 1 as its first; there is one slot.
-        let mut chosen = [0, 1, 1, 0];
-        turn_away(&mut chosen, &[0, 1], 2, 2, 1);
-        assert_eq!(chosen, [0, 2, 1, 2]);
+    fn by_the_sum_of_weights() {
+        // Sums 0.8, 0.95, 0.9, 0.75: order 1, 2, 0, 3, which serves the same first choices.
+        assert_eq!(v_moe(Drop::SumPriority), [3, 3, 0, 2, 0, 1, 1, 3]);
+        // Largest weights say unit 0, sums say unit 1.
+        let serve = |drop| {
+            let weights = [[0.6, 0.1], [0.5, 0.4]];
+            serve(&capacity(0.75, drop), &mut Pass::eval(), &[[0, 1], [0, 1]], &weights)
+        };
+        assert_eq!(serve(Drop::Priority), [0, 1, 3, 3]); // C = 1
+        assert_eq!(serve(Drop::SumPriority), [3, 3, 0, 1]);
+    }
+
+    #[test]
+    fn choice_by_choice() {
+        // Expert 0: 0.7, 0.6 before 0.5, 0.35. Expert 1: 0.4, 0.3 before 0.2.
+        assert_eq!(v_moe(Drop::ChoicePriority), [3, 1, 0, 2, 0, 3, 1, 3]);
+    }
+
+    #[test]
+    fn unit_by_unit_nothing_depends_on_later_units() {
+        // Unit 2's second choice is served before unit 3's first.
+        assert_eq!(v_moe(Drop::InOrder), [0, 1, 0, 2, 3, 1, 3, 3]);
+        assert!(!capacity(1.0, Drop::InOrder).sees_later_units());
+        assert!(capacity(1.0, Drop::Position).sees_later_units());
+    }
+
+    #[test]
+    fn shuffled_is_fair_and_repeatable() {
+        let capacity = capacity(0.75, Drop::Shuffled);
+        let serve = |pass: &mut Pass| serve(&capacity, pass, &[[0]; 4], &[[1.0]; 4]); // C = 1
+        let mut served = [0; 4];
+        for step in 0..400 {
+            let found = serve(&mut Pass::train(0, step, 0.0));
+            assert_eq!(found, serve(&mut Pass::train(0, step, 0.0)));
+            served[found.iter().position(|expert| *expert == 0).unwrap()] += 1;
+        }
+        // 100 each; the standard deviation is sqrt(400 * 3 / 16) = 9.
+        assert!(served.iter().all(|n: &i32| (n - 100).abs() < 4 * 9), "{served:?}");
     }
 }

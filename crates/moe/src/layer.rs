@@ -148,7 +148,9 @@ impl MoeLayer {
     pub fn forward(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
         let shape = x.dims();
         let (units, payload) = self.level.view(pass, x);
-        let plan = self.capacity.apply(self.router.route(pass, units));
+        let capacity = self.capacity.at(pass.training());
+        let plan = self.router.route(pass, units);
+        let plan = capacity.apply(pass, plan);
         self.report(pass, &plan, payload.dims()[2]);
         let work = Work { experts: &self.experts, row: self.level.expert_width(self.width) };
         self.engine.run(&plan, &work, pass, payload).reshape(shape)
