@@ -9,8 +9,8 @@
 use burn::{
     module::{Module, Param},
     prelude::*,
-    tensor::activation::{gelu, relu},
 };
+use kernels::slotwise;
 use moe::{Dims, Experts, Init, Pass, config};
 use serde::{Deserialize, Serialize};
 
@@ -69,12 +69,11 @@ impl Experts for Ffn {
     }
 
     fn forward(&self, _pass: &mut Pass, slots: Tensor<3>) -> Tensor<3> {
-        let inner = plus(slots.matmul(self.w1.val()), &self.bias1);
-        let inner = match self.activation {
-            Activation::Gelu => gelu(inner),
-            Activation::Relu => relu(inner),
-        };
-        plus(inner.matmul(self.w2.val()), &self.bias2) // (2)
+        slotwise(slots, self.matrices()) // (2)
+    }
+
+    fn stack(&self) -> Option<kernels::Ffn> {
+        Some(self.matrices())
     }
 
     fn flops_per_row(&self) -> f64 {
@@ -83,10 +82,20 @@ impl Experts for Ffn {
     }
 }
 
-fn plus(x: Tensor<3>, bias: &Option<Param<Tensor<3>>>) -> Tensor<3> {
-    match bias {
-        Some(bias) => x + bias.val(),
-        None => x,
+impl Ffn {
+    fn matrices(&self) -> kernels::Ffn {
+        let activation = match self.activation {
+            Activation::Gelu => kernels::Activation::Gelu,
+            Activation::Relu => kernels::Activation::Relu,
+        };
+        kernels::Ffn {
+            w1: self.w1.val(),
+            gate: None,
+            w2: self.w2.val(),
+            bias1: self.bias1.as_ref().map(Param::val),
+            bias2: self.bias2.as_ref().map(Param::val),
+            activation,
+        }
     }
 }
 

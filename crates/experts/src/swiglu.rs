@@ -9,8 +9,8 @@
 use burn::{
     module::{Module, Param},
     prelude::*,
-    tensor::activation::silu,
 };
+use kernels::slotwise;
 use moe::{Dims, Experts, Init, Pass, config};
 
 config! {
@@ -49,13 +49,29 @@ impl Experts for SwiGlu {
     }
 
     fn forward(&self, _pass: &mut Pass, slots: Tensor<3>) -> Tensor<3> {
-        let gate = silu(slots.clone().matmul(self.w.val()));
-        (gate * slots.matmul(self.v.val())).matmul(self.w2.val()) // (6)
+        slotwise(slots, self.matrices()) // (6)
+    }
+
+    fn stack(&self) -> Option<kernels::Ffn> {
+        Some(self.matrices())
     }
 
     fn flops_per_row(&self) -> f64 {
         let [_, d, h] = self.w.lazy_shape().dims();
         (3 * 2 * d * h) as f64
+    }
+}
+
+impl SwiGlu {
+    fn matrices(&self) -> kernels::Ffn {
+        kernels::Ffn {
+            w1: self.w.val(),
+            gate: Some(self.v.val()),
+            w2: self.w2.val(),
+            bias1: None,
+            bias2: None,
+            activation: kernels::Activation::Silu,
+        }
     }
 }
 

@@ -31,6 +31,12 @@ pub trait Experts: Module + Sync + 'static {
     /// `[E, S, D] -> [E, S, D]`: expert e works on the rows of `slots[e]`, each row by itself.
     fn forward(&self, pass: &mut Pass, slots: Tensor<3>) -> Tensor<3>;
 
+    /// The matrices, if [`Experts::forward`] is a feed-forward network of two or three: engines then
+    /// compute it by a fused kernel, with the same result.
+    fn stack(&self) -> Option<kernels::Ffn> {
+        None
+    }
+
     /// Floating-point operations of one expert on one row; a multiplication and an addition are two.
     fn flops_per_row(&self) -> f64;
 }
@@ -41,6 +47,8 @@ pub trait DynExperts: Erased<ExpertsSocket> {
     fn name(&self) -> &'static str;
     /// See [`Experts::forward`].
     fn forward(&self, pass: &mut Pass, slots: Tensor<3>) -> Tensor<3>;
+    /// See [`Experts::stack`].
+    fn stack(&self) -> Option<kernels::Ffn>;
     /// See [`Experts::flops_per_row`].
     fn flops_per_row(&self) -> f64;
 }
@@ -51,6 +59,9 @@ impl<X: Experts> DynExperts for X {
     }
     fn forward(&self, pass: &mut Pass, slots: Tensor<3>) -> Tensor<3> {
         Experts::forward(self, pass, slots)
+    }
+    fn stack(&self) -> Option<kernels::Ffn> {
+        Experts::stack(self)
     }
     fn flops_per_row(&self) -> f64 {
         Experts::flops_per_row(self)

@@ -26,7 +26,7 @@ crate::config! {
         /// How many units an expert may take.
         pub capacity: Capacity = Capacity::default(),
         /// Who carries the plan out.
-        pub engine: Engine = Engine::Dropless,
+        pub engine: Engine = Engine::Auto,
     }
 }
 
@@ -152,7 +152,15 @@ impl MoeLayer {
         let plan = self.router.route(pass, units);
         let plan = capacity.apply(pass, plan);
         self.report(pass, &plan, payload.dims()[2]);
-        let work = Work { experts: &self.experts, row: self.level.expert_width(self.width) };
+        let slots = match &plan {
+            Plan::TokenChoice { experts, n_experts, .. } => {
+                let [_, u, k] = experts.dims();
+                capacity.slots(u, k, *n_experts)
+            }
+            _ => None,
+        };
+        let row = self.level.expert_width(self.width);
+        let work = Work { experts: &self.experts, row, slots };
         self.engine.run(&plan, &work, pass, payload).reshape(shape)
     }
 

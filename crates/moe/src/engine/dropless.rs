@@ -1,115 +1,103 @@
-//! The fast engine: sort by expert, one batched product, gather back.
+//! The engine for the processor: rows sorted by expert, and what can be fused is fused.
 //!
-//! Rows are gathered into `[E, S, P]` with S the largest load, so each matrix of the experts is used
-//! in one batched product. Slicing a stacked parameter expert by expert would be the obvious way,
-//! but the backward of each slice writes zeros over the whole parameter. The price is padding: work
-//! grows with max load over mean load. The choices are read back to sort them on the host.
+//! Experts that show their matrices ([`crate::Experts::stack`]) are computed by `kernels::grouped_ffn`
+//! in one operation, dispatch and combine included. Others get one batched product over rows padded to
+//! the largest load, where work grows with max load over mean load. The choices are read back.
 
-use burn::{prelude::*, tensor::IndexingUpdateOp, tensor::einsum};
+use std::sync::Arc;
+
+use burn::prelude::*;
+use kernels::{Entry, Rows, grouped_ffn, permute, unpermute};
 
 use super::{Work, reference};
 use crate::{Pass, Plan, plan::to_host};
 
 /// `[G, U, P] -> [G, U, P]`.
 pub(crate) fn run(plan: &Plan, work: &Work, pass: &mut Pass, payload: Tensor<3>) -> Tensor<3> {
-    match plan {
-        Plan::TokenChoice { experts, weights, n_experts } => {
-            token_choice(&Sorted::new(experts, *n_experts), weights, work, pass, payload)
+    let ([g, u, p], e) = (payload.dims(), plan.n_experts());
+    let m = p / work.row;
+    let (rows, weights) = match plan {
+        Plan::TokenChoice { experts, weights, .. } => {
+            (token_choice(experts, e, m), weights.clone().reshape([-1]))
         }
         Plan::ExpertChoice { units, weights, .. } => {
-            expert_choice(units, weights, work, pass, payload)
+            (expert_choice(units, u, m), weights.clone().reshape([-1]))
         }
-        Plan::Soft { .. } => reference::run(plan, work, pass, payload),
-        Plan::Dense { weights } => dense(weights, work, pass, payload),
-    }
+        Plan::Dense { weights } => (everywhere(g * u, e, m), weights.clone().reshape([-1])),
+        Plan::Soft { .. } => return reference::run(plan, work, pass, payload),
+    };
+    let (rows, x) = (Arc::new(rows), payload.reshape([g * u * m, work.row]));
+    let y = match work.experts.stack() {
+        Some(stack) => grouped_ffn(x, &rows, Some(weights), stack),
+        None => batched(&rows, weights, work, pass, x),
+    };
+    y.reshape([g, u, p])
 }
 
-/// The choices of a plan in the order of the experts, on the host.
-struct Sorted {
-    /// S: the largest load, at least 1.
-    slots: usize,
-    /// For each slot of `[E, S]` the unit in it; padding repeats unit 0 and is never read.
-    unit_of_slot: Vec<i32>,
-    /// For each choice of `[G, U, K]` its slot; a null choice points at slot 0 with weight 0.
-    slot_of_choice: Vec<i32>,
-    /// For each choice 1, for a null choice 0.
-    served: Vec<f32>,
+/// A choice of `[G, U, K]` is `m` rows of its unit; the null expert has none.
+fn token_choice(experts: &Tensor<3, Int>, n_experts: usize, m: usize) -> Rows {
+    let ([g, u, k], chosen) = (experts.dims(), to_host(experts));
+    let choices = chosen.iter().enumerate().filter(|(_, expert)| **expert < n_experts);
+    let entries = choices.flat_map(|(choice, &expert)| {
+        (0..m).map(move |row| Entry { expert, token: choice / k * m + row, choice })
+    });
+    Rows::new(g * u * m, n_experts, g * u * k, entries)
 }
 
-impl Sorted {
-    fn new(experts: &Tensor<3, Int>, n_experts: usize) -> Self {
-        let k = experts.dims()[2];
-        let chosen = to_host(experts);
-        let mut loads = vec![0; n_experts + 1];
-        // The place of a choice within its expert is the number of choices before it.
-        let mut places = Vec::with_capacity(chosen.len());
-        for &expert in &chosen {
-            places.push(loads[expert]);
-            loads[expert] += 1;
-        }
-        let slots = loads[..n_experts].iter().copied().max().unwrap_or(0).max(1);
-        let mut sorted = Self {
-            slots,
-            unit_of_slot: vec![0; n_experts * slots],
-            slot_of_choice: vec![0; chosen.len()],
-            served: vec![0.0; chosen.len()],
-        };
-        for (choice, (expert, place)) in chosen.into_iter().zip(places).enumerate() {
-            if expert < n_experts {
-                let slot = expert * slots + place;
-                sorted.unit_of_slot[slot] = (choice / k) as i32;
-                sorted.slot_of_choice[choice] = slot as i32;
-                sorted.served[choice] = 1.0;
-            }
-        }
-        sorted
-    }
+/// A claim of `[G, E, C]` is `m` rows of its unit, which counts within its group.
+fn expert_choice(units: &Tensor<3, Int>, n_units: usize, m: usize) -> Rows {
+    let ([g, e, c], claimed) = (units.dims(), to_host(units));
+    let entries = claimed.iter().enumerate().flat_map(|(choice, &unit)| {
+        let (group, expert) = (choice / (e * c), choice / c % e);
+        let first = (group * n_units + unit) * m;
+        (first..first + m).map(move |token| Entry { expert, token, choice })
+    });
+    Rows::new(g * n_units * m, e, g * e * c, entries)
 }
 
-fn token_choice(
-    sorted: &Sorted,
-    weights: &Tensor<3>,
+/// Every unit at every expert.
+fn everywhere(units: usize, e: usize, m: usize) -> Rows {
+    let entries = (0..units * e).flat_map(|choice| {
+        let (unit, expert) = (choice / e, choice % e);
+        (unit * m..(unit + 1) * m).map(move |token| Entry { expert, token, choice })
+    });
+    Rows::new(units * m, e, units * e, entries)
+}
+
+/// Any experts: rows padded to the largest load S, `[E, S, row]`.
+fn batched(
+    rows: &Arc<Rows>,
+    weights: Tensor<1>,
     work: &Work,
     pass: &mut Pass,
-    payload: Tensor<3>,
-) -> Tensor<3> {
-    let ([g, u, k], [_, _, p]) = (weights.dims(), payload.dims());
-    let device = payload.device();
-    let rows = payload.reshape([g * u, p]).select(0, indices(&sorted.unit_of_slot, &device));
-    let slots = rows.reshape([sorted.unit_of_slot.len() / sorted.slots, sorted.slots, p]);
-    let slots = work.forward(pass, slots).reshape([sorted.unit_of_slot.len(), p]);
-    let outputs = slots.select(0, indices(&sorted.slot_of_choice, &device));
-    let served = TensorData::new(sorted.served.clone(), [g * u, k]);
-    let weights = weights.clone().reshape([g * u, k]) * Tensor::<2>::from_data(served, &device);
-    let outputs = outputs.reshape([g * u, k, p]) * weights.unsqueeze_dim::<3>(2);
-    outputs.sum_dim(1).reshape([g, u, p])
-}
-
-fn expert_choice(
-    units: &Tensor<3, Int>,
-    weights: &Tensor<3>,
-    work: &Work,
-    pass: &mut Pass,
-    payload: Tensor<3>,
-) -> Tensor<3> {
-    let ([g, u, p], [_, e, c]) = (payload.dims(), units.dims());
-    let device = payload.device();
-    // Units count within their group; rows count over all groups.
-    let first = Tensor::<1, Int>::arange_step(0..(g * u) as i64, u, &device).reshape([g, 1, 1]);
-    let rows = (units.clone() + first).swap_dims(0, 1).reshape([e * g * c]);
-    let slots = payload.reshape([g * u, p]).select(0, rows.clone());
-    let slots = work.forward(pass, slots.reshape([e, g * c, p])).reshape([e * g * c, p]);
-    let weights = weights.clone().swap_dims(0, 1).reshape([e * g * c, 1]);
-    Tensor::<2>::zeros([g * u, p], &device)
-        .select_assign(0, rows, slots * weights, IndexingUpdateOp::Add)
-        .reshape([g, u, p])
-}
-
-fn dense(weights: &Tensor<3>, work: &Work, pass: &mut Pass, payload: Tensor<3>) -> Tensor<3> {
-    let ([g, u, p], [_, _, e]) = (payload.dims(), weights.dims());
-    let everywhere = payload.reshape([1, g * u, p]).expand([e, g * u, p]);
-    let outputs = work.forward(pass, everywhere).reshape([e, g, u, p]);
-    einsum!("GUE,EGUP->GUP", weights.clone(), outputs)
+    x: Tensor<2>,
+) -> Tensor<2> {
+    let (device, loads) = (x.device().inner(), rows.loads());
+    let slots = loads.iter().copied().max().unwrap_or(0).max(1);
+    // Padding repeats a row, and is never read.
+    let (mut row_of_slot, mut slot_of_row) = (vec![0; loads.len() * slots], Vec::new());
+    for (expert, load) in loads.iter().enumerate() {
+        for slot in expert * slots..expert * slots + load {
+            row_of_slot[slot] = slot_of_row.len() as i32;
+            slot_of_row.push(slot as i32);
+        }
+    }
+    if rows.is_empty() {
+        // Zeros, with gradients of zero for all that would have taken part.
+        let idle = Tensor::<3>::zeros([loads.len(), 1, work.row], &x.device());
+        let idle = work.experts.forward(pass, idle).sum() + weights.sum();
+        return x * 0.0 + (idle * 0.0).reshape([1, 1]);
+    }
+    let slots = permute(x, rows).select(0, indices(&row_of_slot, &device)).reshape([
+        loads.len(),
+        slots,
+        work.row,
+    ]);
+    let outputs = work.experts.forward(pass, slots).reshape([row_of_slot.len(), work.row]);
+    let outputs = outputs.select(0, indices(&slot_of_row, &device));
+    let choices: Vec<i32> = rows.choices().map(|choice| choice as i32).collect();
+    let weights = weights.select(0, indices(&choices, &device)).unsqueeze_dim::<2>(1);
+    unpermute(outputs * weights, rows)
 }
 
 fn indices(values: &[i32], device: &Device) -> Tensor<1, Int> {

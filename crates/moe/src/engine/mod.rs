@@ -2,6 +2,7 @@
 //! one more file here.
 
 mod dropless;
+mod padded;
 mod reference;
 
 use burn::prelude::*;
@@ -15,15 +16,23 @@ use crate::{AnyExperts, Pass, Plan};
 pub enum Engine {
     /// Dispatch and combine as einsum over `[G, U, E, C]`. Slow and obviously right.
     Reference,
-    /// Sorts by expert; one batched product over the experts. Reads the choices back.
-    #[default]
+    /// Sorts by expert, and fuses dispatch, experts and combine. Reads the choices back; for the
+    /// processor.
     Dropless,
+    /// Slots of a fixed number. Reads nothing back; for graphics cards.
+    Padded,
+    /// Dropless on the processor, padded elsewhere.
+    #[default]
+    Auto,
 }
 
-/// What an engine needs beside the plan: the experts, and how wide their rows are.
+/// What an engine needs beside the plan: the experts, how wide their rows are, and how many slots
+/// they have.
 pub(crate) struct Work<'a> {
     pub(crate) experts: &'a AnyExperts,
     pub(crate) row: usize,
+    /// C, where units choose and the layer has a capacity.
+    pub(crate) slots: Option<usize>,
 }
 
 impl Work<'_> {
@@ -47,6 +56,14 @@ impl Engine {
         match self {
             Engine::Reference => reference::run(plan, work, pass, payload),
             Engine::Dropless => dropless::run(plan, work, pass, payload),
+            Engine::Padded => padded::run(plan, work, pass, payload),
+            Engine::Auto if kernels::on_flex(&payload.device()) => {
+                dropless::run(plan, work, pass, payload)
+            }
+            Engine::Auto => padded::run(plan, work, pass, payload),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,192 @@
+//! The operation as Burn's back ends see it.
+
+use burn::backend::{
+    Autodiff, Backend, Flex, TensorMetadata,
+    autodiff::{
+        checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+        grads::Gradients,
+        ops::{Backward, Ops, OpsKind},
+    },
+    backend_extension,
+    flex::FlexTensor,
+    tensor::FloatTensor,
+};
+
+use super::{
+    Job,
+    backward::{self, Params, PerRow, Sums},
+    forward::forward,
+    problem::{Inputs, Problem},
+};
+use crate::flex::{slice, zeros};
+
+/// The fused feed-forward networks, see [`super::grouped_ffn`].
+#[backend_extension(Flex, Autodiff)]
+pub(crate) trait GroupedFfn: Backend {
+    /// Empty tensors stand for what the job does not have.
+    #[allow(clippy::too_many_arguments, reason = "one tensor each")]
+    fn grouped_ffn(
+        x: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        w1: FloatTensor<Self>,
+        gate: FloatTensor<Self>,
+        w2: FloatTensor<Self>,
+        bias1: FloatTensor<Self>,
+        bias2: FloatTensor<Self>,
+        job: Job,
+    ) -> FloatTensor<Self>;
+}
+
+/// The halves of a training step.
+pub(crate) trait Kernel: Backend {
+    /// The output, and what backward needs: `[rows, H]` before the activation, and the other factor
+    /// of a gated network.
+    fn train(inputs: Inputs<FloatTensor<Self>>, job: &Job) -> (FloatTensor<Self>, Kept<Self>);
+    /// The gradients of all inputs, from the output's.
+    fn backward(
+        inputs: Inputs<FloatTensor<Self>>,
+        kept: Kept<Self>,
+        dy: FloatTensor<Self>,
+        job: &Job,
+    ) -> Inputs<FloatTensor<Self>>;
+}
+
+/// Before the activation, and the gate's other factor; empty without a gate.
+type Kept<B> = [FloatTensor<B>; 2];
+
+impl GroupedFfn for Flex {
+    fn grouped_ffn(
+        x: FlexTensor,
+        weights: FlexTensor,
+        w1: FlexTensor,
+        gate: FlexTensor,
+        w2: FlexTensor,
+        bias1: FlexTensor,
+        bias2: FlexTensor,
+        job: Job,
+    ) -> FlexTensor {
+        let inputs = Inputs { x, weights, w1, gate, w2, bias1, bias2 }.contiguous();
+        let mut out = zeros(inputs.x.shape());
+        forward(&Problem::new(&inputs, &job), out.storage_mut(), None);
+        out
+    }
+}
+
+impl Kernel for Flex {
+    fn train(inputs: Inputs<FlexTensor>, job: &Job) -> (FlexTensor, [FlexTensor; 2]) {
+        let inputs = inputs.contiguous();
+        let problem = Problem::new(&inputs, job);
+        let (h, n) = (problem.h, job.rows.len());
+        let mut out = zeros(inputs.x.shape());
+        let mut inner = zeros([n, h]);
+        let mut other = zeros([if job.gated { n } else { 0 }, h]);
+        let pieces = job.rows.cut(inner.storage_mut(), h);
+        let others = job.gated.then(|| job.rows.cut(other.storage_mut(), h));
+        forward(&problem, out.storage_mut(), Some((pieces, others)));
+        (out, [inner, other])
+    }
+
+    fn backward(
+        inputs: Inputs<FlexTensor>,
+        [mut inner, mut other]: [FlexTensor; 2],
+        dy: FlexTensor,
+        job: &Job,
+    ) -> Inputs<FlexTensor> {
+        let (inputs, dy) = (inputs.contiguous(), dy.to_contiguous());
+        let problem = Problem::new(&inputs, job);
+        let (h, rows) = (problem.h, &job.rows);
+        let like = |t: &FlexTensor| zeros(t.shape());
+        let mut grads = Inputs {
+            x: like(&inputs.x),
+            weights: like(&inputs.weights),
+            w1: like(&inputs.w1),
+            gate: like(&inputs.gate),
+            w2: like(&inputs.w2),
+            bias1: like(&inputs.bias1),
+            bias2: like(&inputs.bias2),
+        };
+        let (mut hidden, mut weight) = (zeros([rows.len(), h]), zeros([rows.len()]));
+        let per_row = PerRow {
+            inner: rows.cut(inner.storage_mut(), h),
+            other: job.gated.then(|| rows.cut(other.storage_mut(), h)),
+            hidden: rows.cut(hidden.storage_mut(), h),
+            weight: rows.cut(weight.storage_mut(), 1),
+        };
+        backward::rows(&problem, slice(&dy), grads.x.storage_mut(), per_row);
+        let sums = Sums {
+            inner: slice(&inner),
+            other: job.gated.then(|| slice(&other)),
+            hidden: slice(&hidden),
+        };
+        let params = Params {
+            w1: grads.w1.storage_mut(),
+            gate: grads.gate.storage_mut(),
+            w2: grads.w2.storage_mut(),
+            bias1: grads.bias1.storage_mut(),
+            bias2: grads.bias2.storage_mut(),
+        };
+        backward::params(&problem, slice(&dy), &sums, params);
+        if job.weighted {
+            // Several rows may share a weight; in order, so that the sum is always the same.
+            let grad: &mut [f32] = grads.weights.storage_mut();
+            for (choice, ds) in rows.choice.iter().zip(slice(&weight)) {
+                grad[*choice as usize] += ds;
+            }
+        }
+        grads
+    }
+}
+
+impl<B: GroupedFfn + Kernel, C: CheckpointStrategy> GroupedFfn for Autodiff<B, C> {
+    fn grouped_ffn(
+        x: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        w1: FloatTensor<Self>,
+        gate: FloatTensor<Self>,
+        w2: FloatTensor<Self>,
+        bias1: FloatTensor<Self>,
+        bias2: FloatTensor<Self>,
+        job: Job,
+    ) -> FloatTensor<Self> {
+        let nodes = [&x, &weights, &w1, &gate, &w2, &bias1, &bias2].map(|t| t.node());
+        match Step.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let [x, weights, w1, gate, w2, bias1, bias2] =
+                    [x, weights, w1, gate, w2, bias1, bias2].map(|t| t.into_primitive());
+                let inputs = Inputs { x, weights, w1, gate, w2, bias1, bias2 };
+                let (out, kept) = B::train(inputs.clone(), &job);
+                prep.finish((inputs, kept, job), out)
+            }
+            OpsKind::UnTracked(prep) => {
+                let [x, weights, w1, gate, w2, bias1, bias2] =
+                    [x, weights, w1, gate, w2, bias1, bias2].map(|t| t.into_primitive());
+                prep.finish(B::grouped_ffn(x, weights, w1, gate, w2, bias1, bias2, job))
+            }
+        }
+    }
+}
+
+/// The backward step.
+#[derive(Debug)]
+struct Step;
+
+impl<B: Kernel> Backward<B, 7> for Step {
+    type State = (Inputs<FloatTensor<B>>, Kept<B>, Job);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 7>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let dy = grads.consume::<B>(&ops.node);
+        let (inputs, kept, job) = ops.state;
+        let d = B::backward(inputs, kept, dy, &job);
+        let all = [d.x, d.weights, d.w1, d.gate, d.w2, d.bias1, d.bias2];
+        for (node, grad) in ops.parents.into_iter().zip(all) {
+            if let Some(node) = node {
+                grads.register::<B>(node.id, grad);
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Feed-forward networks of experts on rows sorted by expert, fused.
+//!
+//! ```text
+//! y[token] = sum over its rows of weight * (f(x[token] W1 + b1) [* (x[token] V)] W2 + b2)
+//! ```
+//!
+//! For each block of rows, gather, products, activation and weighted combine follow each other while
+//! the block is in cache. Evaluation stores nothing of the size of rows times hidden width; training
+//! stores what stands before the activation, from which backward makes the rest.
+
+mod autodiff;
+mod backward;
+mod forward;
+mod portable;
+mod problem;
+
+use std::sync::Arc;
+
+use burn::{backend::Dispatch, tensor::Tensor};
+
+use crate::{Activation, Rows, flex::takes};
+use autodiff::GroupedFfn;
+
+/// A stack of E feed-forward networks, of width D and hidden width H.
+#[derive(Clone, Debug)]
+pub struct Ffn {
+    /// W1, `[E, D, H]`.
+    pub w1: Tensor<3>,
+    /// V of a gated network, `[E, D, H]`.
+    pub gate: Option<Tensor<3>>,
+    /// W2, `[E, H, D]`.
+    pub w2: Tensor<3>,
+    /// b1, `[E, 1, H]`.
+    pub bias1: Option<Tensor<3>>,
+    /// b2, `[E, 1, D]`.
+    pub bias2: Option<Tensor<3>>,
+    /// f.
+    pub activation: Activation,
+}
+
+/// What a kernel must know beside its tensors.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) rows: Arc<Rows>,
+    pub(crate) activation: Activation,
+    pub(crate) gated: bool,
+    pub(crate) weighted: bool,
+    pub(crate) biased: [bool; 2],
+}
+
+/// `[N, D] -> [N, D]`: each row of `x` through the experts that `rows` sends it to, added up with
+/// `weights`, one for each choice, or with weight 1. A token without a row gets zeros.
+///
+/// Gradients flow to `x`, `weights`, all matrices and biases.
+///
+/// # Panics
+/// If shapes do not fit.
+pub fn grouped_ffn(
+    x: Tensor<2>,
+    rows: &Arc<Rows>,
+    weights: Option<Tensor<1>>,
+    ffn: Ffn,
+) -> Tensor<2> {
+    check(&x, rows, weights.as_ref(), &ffn);
+    let here = takes(&x) && takes(&ffn.w1) && weights.as_ref().is_none_or(takes);
+    if !here {
+        return portable::grouped_ffn(x, rows, weights, ffn);
+    }
+    let job = Job {
+        rows: rows.clone(),
+        activation: ffn.activation,
+        gated: ffn.gate.is_some(),
+        weighted: weights.is_some(),
+        biased: [ffn.bias1.is_some(), ffn.bias2.is_some()],
+    };
+    // An operation has a fixed number of inputs, so an empty tensor stands for one that is not there.
+    let device = x.device().inner();
+    let none = || Tensor::<1>::zeros([0], &device).into_dispatch();
+    let or_none = |t: Option<Tensor<3>>| t.map_or_else(none, Tensor::into_dispatch);
+    Tensor::from_dispatch(<Dispatch as GroupedFfn>::grouped_ffn(
+        x.into_dispatch(),
+        weights.map_or_else(none, Tensor::into_dispatch),
+        ffn.w1.into_dispatch(),
+        or_none(ffn.gate),
+        ffn.w2.into_dispatch(),
+        or_none(ffn.bias1),
+        or_none(ffn.bias2),
+        job,
+    ))
+}
+
+/// `[E, S, D] -> [E, S, D]`: each expert on the slots of its own.
+///
+/// # Panics
+/// If shapes do not fit.
+pub fn slotwise(slots: Tensor<3>, ffn: Ffn) -> Tensor<3> {
+    let [e, s, d] = slots.dims();
+    if !(takes(&slots) && takes(&ffn.w1)) {
+        return portable::slotwise(slots, ffn);
+    }
+    let rows = Arc::new(Rows::in_order(e, s));
+    grouped_ffn(slots.reshape([e * s, d]), &rows, None, ffn).reshape([e, s, d])
+}
+
+fn check(x: &Tensor<2>, rows: &Rows, weights: Option<&Tensor<1>>, ffn: &Ffn) {
+    let ([n, d], [e, d1, h]) = (x.dims(), ffn.w1.dims());
+    assert_eq!([n, e, d], [rows.n_tokens, rows.n_experts, d1], "tokens, experts and width");
+    assert_eq!(ffn.w2.dims(), [e, h, d], "the second matrix");
+    assert!(ffn.gate.as_ref().is_none_or(|gate| gate.dims() == [e, d, h]), "the gate's matrix");
+    assert!(ffn.bias1.as_ref().is_none_or(|bias| bias.dims() == [e, 1, h]), "the first bias");
+    assert!(ffn.bias2.as_ref().is_none_or(|bias| bias.dims() == [e, 1, d]), "the second bias");
+    assert!(weights.is_none_or(|weights| weights.dims() == [rows.n_choices]), "the weights");
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,26 @@
+//! The processor back end's tensors as slices.
+
+use burn::{
+    backend::{DispatchDevice, flex::FlexTensor},
+    tensor::{DType, Device, Shape, Tensor},
+};
+
+/// Does the device compute on the processor with Burn's Flex, where the kernels of this crate run?
+pub fn on_flex(device: &Device) -> bool {
+    matches!(device.clone().inner().as_dispatch(), DispatchDevice::Flex(_))
+}
+
+/// Can the kernels take this tensor?
+pub(crate) fn takes<const D: usize>(x: &Tensor<D>) -> bool {
+    x.dtype() == DType::F32 && on_flex(&x.device())
+}
+
+/// The numbers of a tensor that is contiguous.
+pub(crate) fn slice(x: &FlexTensor) -> &[f32] {
+    x.as_slice().expect("made contiguous before")
+}
+
+/// Zeros.
+pub(crate) fn zeros(shape: impl Into<Shape>) -> FlexTensor {
+    FlexTensor::zeros(shape.into(), DType::F32)
+}

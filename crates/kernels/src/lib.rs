@@ -1,0 +1,27 @@
+//! Differentiable operations that Burn lacks, fused for the processor.
+//!
+//! Each operation is a plain function on tensors. On Burn's processor back end, in `f32`, it runs a
+//! kernel of this crate, forward and backward; everywhere else it is a composition of Burn's own
+//! operations with the same meaning, which the kernels are tested against.
+//!
+//! Kernels give the same bits for every number of threads: work is cut into blocks by the shape of
+//! the problem alone, and sums are taken in a fixed order.
+//!
+//! This is the one crate with `unsafe`; each block says why it is sound.
+
+mod activation;
+mod ffn;
+mod flex;
+mod gelu;
+mod math;
+mod permute;
+mod product;
+mod rows;
+mod simd;
+
+pub use activation::Activation;
+pub use ffn::{Ffn, grouped_ffn, slotwise};
+pub use flex::on_flex;
+pub use gelu::gelu;
+pub use permute::{permute, unpermute};
+pub use rows::{Entry, Rows};

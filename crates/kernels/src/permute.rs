@@ -1,0 +1,175 @@
+//! Rows from tokens to experts and back, without a scatter in either direction.
+//!
+//! The two are each other's backward: to copy a token to its rows, and to add a token's rows up.
+
+use std::sync::Arc;
+
+use burn::{
+    backend::{
+        Autodiff, Backend, Dispatch, Flex, TensorMetadata,
+        autodiff::{
+            checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+            grads::Gradients,
+            ops::{Backward, Ops, OpsKind, unary},
+        },
+        backend_extension,
+        flex::FlexTensor,
+        tensor::FloatTensor,
+    },
+    tensor::{IndexingUpdateOp, Int, Tensor, TensorData},
+};
+use rayon::prelude::*;
+
+use crate::{
+    Rows,
+    flex::{slice, takes, zeros},
+};
+
+/// `[N, D] -> [rows, D]`: each row's token, in the order of the experts.
+pub fn permute(x: Tensor<2>, rows: &Arc<Rows>) -> Tensor<2> {
+    assert_eq!(x.dims()[0], rows.n_tokens, "tokens");
+    if takes(&x) {
+        let rows = rows.clone();
+        return Tensor::from_dispatch(<Dispatch as MoveRows>::copy(x.into_dispatch(), rows));
+    }
+    let tokens = tokens(&x, rows);
+    x.select(0, tokens)
+}
+
+/// `[rows, D] -> [N, D]`: the sum of each token's rows, zeros for a token that has none.
+pub fn unpermute(y: Tensor<2>, rows: &Arc<Rows>) -> Tensor<2> {
+    let [n, d] = y.dims();
+    assert_eq!(n, rows.len(), "rows");
+    if takes(&y) {
+        let rows = rows.clone();
+        return Tensor::from_dispatch(<Dispatch as MoveRows>::add_up(y.into_dispatch(), rows));
+    }
+    let (tokens, zeros) = (tokens(&y, rows), Tensor::<2>::zeros([rows.n_tokens, d], &y.device()));
+    zeros.select_assign(0, tokens, y, IndexingUpdateOp::Add)
+}
+
+fn tokens(x: &Tensor<2>, rows: &Rows) -> Tensor<1, Int> {
+    let tokens: Vec<i32> = rows.token.iter().map(|token| *token as i32).collect();
+    Tensor::from_data(TensorData::new(tokens, [rows.len()]), &x.device().inner())
+}
+
+#[backend_extension(Flex, Autodiff)]
+pub(crate) trait MoveRows: Backend {
+    /// See [`permute`].
+    fn copy(x: FloatTensor<Self>, rows: Arc<Rows>) -> FloatTensor<Self>;
+    /// See [`unpermute`].
+    fn add_up(y: FloatTensor<Self>, rows: Arc<Rows>) -> FloatTensor<Self>;
+}
+
+impl MoveRows for Flex {
+    fn copy(x: FlexTensor, rows: Arc<Rows>) -> FlexTensor {
+        let x = x.to_contiguous();
+        let [_, d] = x.shape().dims();
+        let mut out = zeros([rows.len(), d]);
+        let lines = out.storage_mut::<f32>().par_chunks_exact_mut(d.max(1)).zip(&rows.token);
+        lines.with_min_len(64).for_each(|(line, token)| {
+            let start = *token as usize * d;
+            line.copy_from_slice(&slice(&x)[start..start + d]);
+        });
+        out
+    }
+
+    fn add_up(y: FlexTensor, rows: Arc<Rows>) -> FlexTensor {
+        let y = y.to_contiguous();
+        let [_, d] = y.shape().dims();
+        let mut out = zeros([rows.n_tokens, d]);
+        let chunks = out.storage_mut::<f32>().par_chunks_mut((rows.chunk * d).max(1)).enumerate();
+        chunks.for_each(|(chunk, out)| {
+            let segments = (0..rows.n_experts).flat_map(|expert| rows.segment(expert, chunk));
+            for row in segments {
+                let at = (rows.token[row] as usize - chunk * rows.chunk) * d;
+                let lines = out[at..at + d].iter_mut().zip(&slice(&y)[row * d..(row + 1) * d]);
+                lines.for_each(|(out, y)| *out += *y);
+            }
+        });
+        out
+    }
+}
+
+impl<B: MoveRows, C: CheckpointStrategy> MoveRows for Autodiff<B, C> {
+    fn copy(x: FloatTensor<Self>, rows: Arc<Rows>) -> FloatTensor<Self> {
+        match Copy.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(rows.clone(), B::copy(x.into_primitive(), rows)),
+            OpsKind::UnTracked(prep) => prep.finish(B::copy(x.into_primitive(), rows)),
+        }
+    }
+
+    fn add_up(y: FloatTensor<Self>, rows: Arc<Rows>) -> FloatTensor<Self> {
+        match AddUp.prepare::<C>([y.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                prep.finish(rows.clone(), B::add_up(y.into_primitive(), rows))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::add_up(y.into_primitive(), rows)),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Copy;
+
+impl<B: MoveRows> Backward<B, 1> for Copy {
+    type State = Arc<Rows>;
+
+    fn backward(self, ops: Ops<Arc<Rows>, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let rows = ops.state;
+        unary::<B, _>(ops.parents, ops.node, grads, |dy| B::add_up(dy, rows));
+    }
+}
+
+#[derive(Debug)]
+struct AddUp;
+
+impl<B: MoveRows> Backward<B, 1> for AddUp {
+    type State = Arc<Rows>;
+
+    fn backward(self, ops: Ops<Arc<Rows>, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let rows = ops.state;
+        unary::<B, _>(ops.parents, ops.node, grads, |dy| B::copy(dy, rows));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Entry;
+    use burn::tensor::Device;
+
+    fn rows() -> Arc<Rows> {
+        // Token 0 at experts 1 and 0, token 1 nowhere, token 2 at expert 1.
+        let entries =
+            [(1, 0), (0, 0), (1, 2)].map(|(expert, token)| Entry { expert, token, choice: 0 });
+        Arc::new(Rows::new(3, 2, 1, entries.into_iter()))
+    }
+
+    fn tensor(values: &[f32]) -> Tensor<2> {
+        let device = Device::flex().autodiff();
+        Tensor::<1>::from_floats(values, &device).reshape([values.len(), 1]).require_grad()
+    }
+
+    fn values(x: Tensor<2>) -> Vec<f32> {
+        x.into_data().try_into_vec().unwrap()
+    }
+
+    #[test]
+    fn rows_stand_in_the_order_of_experts_and_their_gradients_add_up() {
+        let x = tensor(&[5.0, 6.0, 7.0]);
+        let y = permute(x.clone(), &rows());
+        assert_eq!(values(y.clone()), [5.0, 5.0, 7.0]);
+        let grads = (y * tensor(&[1.0, 10.0, 100.0]).detach()).sum().backward();
+        assert_eq!(values(Tensor::from_inner(x.grad(&grads).unwrap())), [11.0, 0.0, 100.0]);
+    }
+
+    #[test]
+    fn back_at_the_tokens_rows_add_up_and_each_gets_its_tokens_gradient() {
+        let y = tensor(&[1.0, 10.0, 100.0]);
+        let x = unpermute(y.clone(), &rows());
+        assert_eq!(values(x.clone()), [11.0, 0.0, 100.0]);
+        let grads = (x * tensor(&[5.0, 6.0, 7.0]).detach()).sum().backward();
+        assert_eq!(values(Tensor::from_inner(y.grad(&grads).unwrap())), [5.0, 5.0, 7.0]);
+    }
+}
