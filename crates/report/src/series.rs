@@ -41,6 +41,8 @@ pub struct Load {
 pub struct Line {
     /// Its name in the legend.
     pub name: String,
+    /// Which colour: the same method has the same in every plot.
+    pub hue: usize,
     /// Step, and mean over seeds.
     pub points: Vec<(f64, Mean)>,
 }
@@ -48,9 +50,10 @@ pub struct Line {
 /// How many points a line has at most: more cannot be seen, and noise is averaged.
 const POINTS: usize = 80;
 
-/// One line for each method, in order of appearance, from the curves of one name and task.
+/// One line for each method, in order of appearance, from the curves of one name and task; its
+/// colour is that of its place in `order`.
 /// Steps are put into equal bins; each seed counts once in a bin.
-pub(crate) fn lines(curves: &[&Curve]) -> Vec<Line> {
+pub(crate) fn lines(curves: &[&Curve], order: &[&str]) -> Vec<Line> {
     let steps = || curves.iter().flat_map(|curve| &curve.points).map(|point| point.0);
     let (first, last) = (steps().fold(f64::MAX, f64::min), steps().fold(f64::MIN, f64::max));
     let width = ((last - first) / POINTS as f64).max(f64::MIN_POSITIVE);
@@ -62,9 +65,15 @@ pub(crate) fn lines(curves: &[&Curve]) -> Vec<Line> {
                 bins.entry(bin).or_default().push(point);
             }
         }
-        Line { name: method.into(), points: bins.into_values().filter_map(joined).collect() }
+        let points = bins.into_values().filter_map(joined).collect();
+        Line { name: method.into(), hue: hue(method, order), points }
     };
     methods.into_iter().map(line).filter(|line| !line.points.is_empty()).collect()
+}
+
+/// The place of a method among all.
+pub(crate) fn hue(method: &str, order: &[&str]) -> usize {
+    order.iter().position(|other| *other == method).unwrap_or(order.len())
 }
 
 /// The mean step and value of one run in each bin. What is not finite is left out.
@@ -97,8 +106,9 @@ mod tests {
         let a = curve("a", 0, &[(0.0, 1.0), (100.0, 5.0)]);
         let b = curve("a", 1, &[(0.0, 3.0), (100.0, f64::NAN)]);
         let other = curve("b", 0, &[(50.0, 9.0)]);
-        let lines = lines(&[&a, &other, &b]);
+        let lines = lines(&[&a, &other, &b], &["b"]);
         assert_eq!(lines.iter().map(|l| l.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!((lines[0].hue, lines[1].hue), (1, 0));
         let points: Vec<_> = lines[0].points.iter().map(|(x, m)| (*x, m.mean, m.n)).collect();
         assert_eq!(points, [(0.0, 2.0, 2), (100.0, 5.0, 1)]);
     }
@@ -106,7 +116,7 @@ mod tests {
     #[test]
     fn many_points_become_few() {
         let points: Vec<_> = (0..1000).map(|step| (step as f64, step as f64)).collect();
-        let lines = lines(&[&curve("a", 0, &points)]);
+        let lines = lines(&[&curve("a", 0, &points)], &[]);
         assert_eq!(lines[0].points.len(), POINTS);
         // The first bin has steps 0 to 12: width 999 / 80 = 12.49.
         assert_eq!(lines[0].points[0].0, 6.0);

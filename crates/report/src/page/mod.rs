@@ -7,7 +7,7 @@ mod html;
 mod ranking;
 mod setting;
 
-use crate::{Ask, Curve, Error, Load, Runs, ledger, rank};
+use crate::{Ask, Curve, Error, Load, Runs, ledger, rank, setting::distinct};
 use html::{escape, id};
 
 /// What a report is made of.
@@ -47,6 +47,11 @@ impl<'a> Page<'a> {
             commands: Vec::new(),
         }
     }
+
+    /// All methods, so that each has its colour throughout.
+    fn methods(&self) -> Vec<&str> {
+        distinct(self.runs.rows.iter().map(|row| row.method.as_str()))
+    }
 }
 
 /// The report as one HTML file.
@@ -58,7 +63,7 @@ pub fn page(page: &Page) -> Result<String, Error> {
     }
     // Without two methods that have results everywhere there is no ranking, and that is no error.
     if let Ok(ranking) = rank(page.runs, &page.ask) {
-        sections.push(("Over all tasks".into(), ranking::section(&ranking)));
+        sections.push(("Over all tasks".into(), ranking::section(&ranking, &page.methods())));
     }
     sections.push(("Ledger".into(), ledger(page.runs)?.to_html()));
     if !page.environment.is_empty() {
@@ -151,8 +156,13 @@ mod tests {
     #[test]
     fn what_is_absent_is_left_out() {
         let html = page(&Page::new("t", &fixture::runs())).unwrap();
-        for text in ["Learning curves", "Routing over time", "Load of the", "Environment", "To make it again"]
-        {
+        for text in [
+            "Learning curves",
+            "Routing over time",
+            "Load of the",
+            "Environment",
+            "To make it again",
+        ] {
             assert!(!html.contains(text), "{text}");
         }
     }

@@ -4,11 +4,12 @@ use super::html::{figure, pair};
 use crate::{
     Line, Ranking,
     plot::{critical_differences, curves},
+    series::hue,
     stats::{Mean, profile},
 };
 
 /// The ranking, its critical-difference diagram, and performance profiles.
-pub(super) fn section(ranking: &Ranking) -> String {
+pub(super) fn section(ranking: &Ranking, order: &[&str]) -> String {
     let mut figures = Vec::new();
     if ranking.friedman.is_some() {
         let svg = critical_differences("Critical differences", ranking);
@@ -22,7 +23,7 @@ pub(super) fn section(ranking: &Ranking) -> String {
         "Performance profiles",
         "normalised score",
         "share of runs above",
-        &profiles(ranking),
+        &profiles(ranking, order),
     );
     figures.push(figure(
         &svg,
@@ -32,7 +33,7 @@ pub(super) fn section(ranking: &Ranking) -> String {
     ranking.table().to_html() + &pair(&figures)
 }
 
-fn profiles(ranking: &Ranking) -> Vec<Line> {
+fn profiles(ranking: &Ranking, order: &[&str]) -> Vec<Line> {
     const STEPS: usize = 60;
     let line = |method: &crate::Ranked| {
         let n = method.scores.iter().map(Vec::len).sum();
@@ -41,7 +42,8 @@ fn profiles(ranking: &Ranking) -> Vec<Line> {
             let mean = profile(&method.scores, threshold)?;
             Some((threshold, Mean { mean, half: None, n }))
         };
-        Line { name: method.method.clone(), points: (0..=STEPS).filter_map(point).collect() }
+        let points = (0..=STEPS).filter_map(point).collect();
+        Line { name: method.method.clone(), hue: hue(&method.method, order), points }
     };
     ranking.methods.iter().map(line).collect()
 }

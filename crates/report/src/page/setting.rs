@@ -7,13 +7,14 @@ use super::{
 use crate::{
     Ask, Better, Curve, Error, Load, Row, Runs, Setting, against, comparison, direction,
     plot::{Cost, Dots, curves, heat, intervals, pareto},
-    series::lines,
+    series::{hue, lines},
     setting::distinct,
     stats::mean,
 };
 
 /// The tables and plots of a setting.
 pub(super) fn section(page: &Page, setting: &Setting) -> Result<String, Error> {
+    let order = page.methods();
     let here = |row: &Row| {
         row.suite == setting.suite && row.task == setting.task && row.backbone == setting.backbone
     };
@@ -21,14 +22,14 @@ pub(super) fn section(page: &Page, setting: &Setting) -> Result<String, Error> {
     let tables = comparison(&runs, &page.ask)?;
     let mut body: String = tables.iter().map(crate::Table::to_html).collect();
     body += &part("Verdicts", &verdicts(page, setting, &runs)?);
-    body += &part("Quality and cost", &quality(&page.ask, setting));
+    body += &part("Quality and cost", &quality(&page.ask, setting, &order));
     let (learning, routing): (Vec<&Curve>, Vec<&Curve>) = page
         .curves
         .iter()
         .filter(|curve| curve.task == setting.task)
         .partition(|curve| is_quality(&curve.name));
-    body += &part("Learning curves", &courses(&learning));
-    body += &part("Routing over time", &courses(&routing));
+    body += &part("Learning curves", &courses(&learning, &order));
+    body += &part("Routing over time", &courses(&routing, &order));
     body += &part("Load of the experts", &loads(page, setting.task));
     Ok(body)
 }
@@ -41,10 +42,10 @@ fn verdicts(page: &Page, setting: &Setting, runs: &Runs) -> Result<String, Error
 }
 
 /// For each metric: the seeds, and the quality against FLOPs and against time.
-fn quality(ask: &Ask, setting: &Setting) -> String {
+fn quality(ask: &Ask, setting: &Setting, order: &[&str]) -> String {
     let mut figures = Vec::new();
     for metric in ask.metrics(setting) {
-        let rows = dots(ask, setting, metric);
+        let rows = dots(ask, setting, metric, order);
         figures.push(figure(
             &intervals(&format!("{}: {metric}", setting.task), metric, &rows),
             &format!(
@@ -53,44 +54,56 @@ fn quality(ask: &Ask, setting: &Setting) -> String {
             ),
         ));
         let Some(better) = ask.better(metric) else { continue };
-        let flops = |row: &Row| row.flops_per_token;
-        figures.extend(against_cost(ask, setting, metric, better, "active FLOPs per token", flops));
-        let seconds = |row: &Row| row.seconds;
-        figures.extend(against_cost(ask, setting, metric, better, "seconds per run", seconds));
+        let flops = Against {
+            metric,
+            better,
+            label: "active FLOPs per token",
+            cost: |row| row.flops_per_token,
+        };
+        let seconds = Against { label: "seconds per run", cost: |row| row.seconds, ..flops };
+        figures.extend([flops, seconds].iter().filter_map(|plot| plot.figure(setting, &rows)));
     }
     pair(&figures)
 }
 
-fn dots(ask: &Ask, setting: &Setting, metric: &str) -> Vec<Dots> {
+fn dots(ask: &Ask, setting: &Setting, metric: &str, order: &[&str]) -> Vec<Dots> {
     let split = ask.split(setting);
     let row = |method: &str| {
         let scores = setting.scores(method, metric, split)?;
-        Some(Dots { name: method.into(), values: scores.values().copied().collect() })
+        Some(Dots {
+            name: method.into(),
+            hue: hue(method, order),
+            values: scores.values().copied().collect(),
+        })
     };
     ask.methods(setting).into_iter().filter_map(row).collect()
 }
 
-fn against_cost(
-    ask: &Ask,
-    setting: &Setting,
-    metric: &str,
+/// Quality against a cost, with the words under it.
+struct Against<'a> {
+    metric: &'a str,
     better: Better,
-    label: &str,
+    label: &'a str,
     cost: fn(&Row) -> Option<f64>,
-) -> Option<String> {
-    let point = |dots: Dots| {
-        let costs: Vec<f64> = setting.rows(&dots.name).filter_map(cost).collect();
-        let (cost, quality) = (mean(&costs)?.mean, mean(&dots.values)?);
-        Some(Cost { name: dots.name, cost, quality })
-    };
-    let points: Vec<Cost> = dots(ask, setting, metric).into_iter().filter_map(point).collect();
-    let title = format!("{}: {metric} against {label}", setting.task);
-    let caption = format!(
-        "{metric} ({better} is better) against {label}, with 95 % t intervals; the dashed line is \
-         the Pareto front of the means."
-    );
-    let svg = pareto(&title, label, metric, &points, better);
-    (!points.is_empty()).then(|| figure(&svg, &caption))
+}
+
+impl Against<'_> {
+    fn figure(&self, setting: &Setting, rows: &[Dots]) -> Option<String> {
+        let Self { metric, better, label, cost } = self;
+        let point = |dots: &Dots| {
+            let costs: Vec<f64> = setting.rows(&dots.name).filter_map(cost).collect();
+            let (cost, quality) = (mean(&costs)?.mean, mean(&dots.values)?);
+            Some(Cost { name: dots.name.clone(), hue: dots.hue, cost, quality })
+        };
+        let points: Vec<Cost> = rows.iter().filter_map(point).collect();
+        let title = format!("{}: {metric} against {label}", setting.task);
+        let caption = format!(
+            "{metric} ({better} is better) against {label}, with 95 % t intervals; the dashed line \
+             is the Pareto front of the means."
+        );
+        let svg = pareto(&title, label, metric, &points, *better);
+        (!points.is_empty()).then(|| figure(&svg, &caption))
+    }
 }
 
 /// Is it a curve of quality? A name may have a split before it: `valid/accuracy`, `train_loss`.
@@ -104,11 +117,11 @@ fn is_quality(name: &str) -> bool {
 }
 
 /// One plot for each name of a curve.
-fn courses(all: &[&Curve]) -> String {
+fn courses(all: &[&Curve], order: &[&str]) -> String {
     let names = distinct(all.iter().map(|curve| curve.name.as_str()));
     let plot = |name: &&str| {
         let of_name: Vec<&Curve> = all.iter().copied().filter(|c| c.name == **name).collect();
-        let svg = curves(&format!("{name} over the steps"), "step", name, &lines(&of_name));
+        let svg = curves(&format!("{name} over the steps"), "step", name, &lines(&of_name, order));
         let caption =
             format!("{name}: mean over seeds; the band is the 95 % t interval of 3 seeds or more.");
         figure(&svg, &caption)

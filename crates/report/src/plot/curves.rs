@@ -15,23 +15,23 @@ pub fn curves(title: &str, x_label: &str, y_label: &str, lines: &[Line]) -> Stri
         [mean.mean - half, mean.mean + half]
     });
     let last = points().map(|point| point.0).fold(0.0, f64::max);
-    let names: Vec<&str> = lines.iter().map(|line| line.name.as_str()).collect();
+    let names: Vec<_> = lines.iter().map(|line| (line.name.as_str(), line.hue)).collect();
     let (x, y) = (Axis::exact(x_label, 0.0, last), Axis::linear(y_label, reach));
     let (frame, mut canvas) = Frame::new(x, y, (520.0, 260.0), &names);
-    for (at, line) in lines.iter().enumerate() {
+    for line in lines {
         let band: Vec<_> =
             line.points.iter().filter_map(|(x, m)| Some((*x, m.mean, m.half?))).collect();
         let upper = band.iter().map(|(x, mean, half)| frame.place(*x, mean + half));
         let lower = band.iter().rev().map(|(x, mean, half)| frame.place(*x, mean - half));
         let outline: Vec<_> = upper.chain(lower).collect();
         if !outline.is_empty() {
-            let (fill, d) = (colour(at), path(&outline));
+            let (fill, d) = (colour(line.hue), path(&outline));
             canvas.add(format_args!(r#"<path fill="{fill}" opacity="0.18" d="{d}Z"/>"#));
         }
     }
-    for (at, line) in lines.iter().enumerate() {
+    for line in lines {
         let points: Vec<_> = line.points.iter().map(|(x, m)| frame.place(*x, m.mean)).collect();
-        canvas.line(at, &points, 1.8);
+        canvas.line(line.hue, &points, 1.8);
     }
     canvas.finish(title, &describe(lines))
 }
@@ -54,6 +54,7 @@ mod tests {
     fn a_band_takes_three_seeds() {
         let line = |name: &str, values: &[f64]| Line {
             name: name.into(),
+            hue: 0,
             points: vec![(0.0, mean(values).unwrap()), (10.0, mean(values).unwrap())],
         };
         let svg =

@@ -20,7 +20,12 @@ pub(super) struct Frame {
 
 impl Frame {
     /// A frame of this inner size with a legend to its right, and the canvas with both on it.
-    pub(super) fn new(x: Axis, y: Axis, size: (f64, f64), names: &[&str]) -> (Self, Canvas) {
+    pub(super) fn new(
+        x: Axis,
+        y: Axis,
+        size: (f64, f64),
+        names: &[(&str, usize)],
+    ) -> (Self, Canvas) {
         Self::with_left(x, y, size, names, LEFT)
     }
 
@@ -29,10 +34,10 @@ impl Frame {
         x: Axis,
         y: Axis,
         (width, height): (f64, f64),
-        names: &[&str],
+        names: &[(&str, usize)],
         left: f64,
     ) -> (Self, Canvas) {
-        let widest = names.iter().map(|name| text_width(name)).fold(0.0, f64::max);
+        let widest = names.iter().map(|(name, _)| text_width(name)).fold(0.0, f64::max);
         let legend = if names.is_empty() { 16.0 } else { 44.0 + widest };
         let rows = (20.0 * names.len() as f64).max(height);
         let mut canvas = Canvas::new(left + width + legend, TOP + rows + BOTTOM);
@@ -69,11 +74,11 @@ impl Frame {
         canvas.upright_text((14.0, TOP + self.height / 2.0), &self.y.label);
     }
 
-    fn legend(&self, canvas: &mut Canvas, names: &[&str]) {
+    fn legend(&self, canvas: &mut Canvas, names: &[(&str, usize)]) {
         let left = self.left + self.width + 14.0;
-        for (at, name) in names.iter().enumerate() {
+        for (at, (name, hue)) in names.iter().enumerate() {
             let y = TOP + 10.0 + 20.0 * at as f64;
-            canvas.line(at, &[(left, y), (left + 18.0, y)], 2.5);
+            canvas.line(*hue, &[(left, y), (left + 18.0, y)], 2.5);
             canvas.text((left + 24.0, y + 4.0), Anchor::Start, name);
         }
     }

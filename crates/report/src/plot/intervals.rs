@@ -13,6 +13,8 @@ use crate::stats::mean;
 pub struct Dots {
     /// The method.
     pub name: String,
+    /// Which colour: the same method has the same in every plot.
+    pub hue: usize,
     /// The value of each seed.
     pub values: Vec<f64>,
 }
@@ -32,14 +34,14 @@ pub fn intervals(title: &str, x_label: &str, rows: &[Dots]) -> String {
         let (_, y) = frame.place(0.0, level);
         canvas.text((left - 8.0, y + 4.0), Anchor::End, &row.name);
         for value in &row.values {
-            canvas.disc(at, frame.place(*value, level - 0.22), 2.0, 0.45);
+            canvas.disc(row.hue, frame.place(*value, level - 0.22), 2.0, 0.45);
         }
         let Some(mean) = mean(&row.values) else { continue };
         if let Some(half) = mean.half {
             let ends = [mean.mean - half, mean.mean + half].map(|x| frame.place(x, level));
-            canvas.line(at, &ends, 2.0);
+            canvas.line(row.hue, &ends, 2.0);
         }
-        canvas.disc(at, frame.place(mean.mean, level), 4.0, 1.0);
+        canvas.disc(row.hue, frame.place(mean.mean, level), 4.0, 1.0);
     }
     canvas.finish(title, &describe(rows))
 }
@@ -61,7 +63,8 @@ mod tests {
 
     #[test]
     fn every_seed_is_a_dot() {
-        let dots = |name: &str, values: &[f64]| Dots { name: name.into(), values: values.into() };
+        let dots =
+            |name: &str, values: &[f64]| Dots { name: name.into(), hue: 0, values: values.into() };
         let rows = [dots("a", &[1.0, 2.0, 3.0]), dots("b", &[1.0]), dots("c", &[])];
         let svg = intervals("t", "accuracy", &rows);
         // 3 seeds and their mean, 1 seed and its mean.

@@ -12,6 +12,8 @@ use crate::{Better, stats::Mean};
 pub struct Cost {
     /// The method.
     pub name: String,
+    /// Which colour: the same method has the same in every plot.
+    pub hue: usize,
     /// The cost: less is better.
     pub cost: f64,
     /// The quality.
@@ -46,7 +48,7 @@ pub fn pareto(
         let half = point.quality.half.unwrap_or(0.0);
         [point.quality.mean - half, point.quality.mean + half]
     });
-    let names: Vec<&str> = points.iter().map(|point| point.name.as_str()).collect();
+    let names: Vec<_> = points.iter().map(|point| (point.name.as_str(), point.hue)).collect();
     let x = Axis::fitting(x_label, points.iter().map(|point| point.cost));
     let (frame, mut canvas) = Frame::new(x, Axis::linear(y_label, reach), (520.0, 260.0), &names);
     let front = front(points, better);
@@ -55,15 +57,18 @@ pub fn pareto(
     canvas.add(format_args!(
         r##"<path class="axis" fill="none" stroke="#666" stroke-dasharray="3 3" d="{d}"/>"##
     ));
-    for (at, Cost { name, cost, quality }) in points.iter().enumerate() {
+    for (at, Cost { name, hue, cost, quality }) in points.iter().enumerate() {
         if let Some(half) = quality.half {
             let ends = [quality.mean - half, quality.mean + half].map(|y| frame.place(*cost, y));
-            canvas.line(at, &ends, 1.5);
+            canvas.line(*hue, &ends, 1.5);
         }
         let place = frame.place(*cost, quality.mean);
-        canvas.disc(at, place, 4.5, 1.0);
+        canvas.disc(*hue, place, 4.5, 1.0);
         if front.contains(&at) {
-            canvas.text((place.0 + 8.0, place.1 - 6.0), Anchor::Start, name);
+            // To the inside of the frame.
+            let (step, anchor) =
+                if place.0 < 400.0 { (8.0, Anchor::Start) } else { (-8.0, Anchor::End) };
+            canvas.text((place.0 + step, place.1 - 6.0), anchor, name);
         }
     }
     canvas.finish(title, &describe(points, &front))
@@ -91,7 +96,7 @@ mod tests {
     use crate::stats::mean;
 
     fn point(name: &str, cost: f64, quality: f64) -> Cost {
-        Cost { name: name.into(), cost, quality: mean(&[quality]).unwrap() }
+        Cost { name: name.into(), hue: 0, cost, quality: mean(&[quality]).unwrap() }
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub fn ledger(runs: &Runs) -> Result<Table, Error> {
     }
     let (words, short) = (Kind::Words, Kind::Numbers(Digits::Short));
     Ok(Table {
-        title: "Ledger".into(),
+        title: "What each method was given, and what it took".into(),
         columns: vec![
             Column::new("task", "task", words),
             Column::new("backbone", "backbone", words),
