@@ -4,14 +4,27 @@
 //! zeros rather than none: weight decay and the decay of the optimizer's moments apply to it.
 
 mod ffn;
+mod low_rank;
+mod mixed_width;
+mod plus_plus;
 mod swiglu;
 
 pub use ffn::{Activation, Ffn, FfnConfig};
+pub use low_rank::{LowRank, LowRankConfig};
+pub use mixed_width::{MixedWidth, MixedWidthConfig};
+pub use plus_plus::{PlusPlus, PlusPlusConfig};
 pub use swiglu::{SwiGlu, SwiGluConfig};
 
 use moe::{ExpertKinds, Library};
 
 /// All kinds of experts. The list is the table of contents.
 pub fn all() -> ExpertKinds {
-    Library::default().experts.with::<Ffn>().with::<SwiGlu>()
+    Library::default()
+        .experts
+        .with::<Ffn>()
+        .with::<SwiGlu>()
+        .with::<LowRank>()
+        // Experts that differ.
+        .with::<MixedWidth>()
+        .with::<PlusPlus>()
 }

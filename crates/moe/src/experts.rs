@@ -37,8 +37,14 @@ pub trait Experts: Module + Sync + 'static {
         None
     }
 
-    /// Floating-point operations of one expert on one row; a multiplication and an addition are two.
+    /// Floating-point operations of one expert on one row, on average over the experts; a
+    /// multiplication and an addition are two.
     fn flops_per_row(&self) -> f64;
+
+    /// The same for each expert, where they differ.
+    fn flops_of(&self, _expert: usize) -> f64 {
+        self.flops_per_row()
+    }
 }
 
 /// The object-safe face of [`Experts`].
@@ -51,6 +57,8 @@ pub trait DynExperts: Erased<ExpertsSocket> {
     fn stack(&self) -> Option<kernels::Ffn>;
     /// See [`Experts::flops_per_row`].
     fn flops_per_row(&self) -> f64;
+    /// See [`Experts::flops_of`].
+    fn flops_of(&self, expert: usize) -> f64;
 }
 
 impl<X: Experts> DynExperts for X {
@@ -65,6 +73,9 @@ impl<X: Experts> DynExperts for X {
     }
     fn flops_per_row(&self) -> f64 {
         Experts::flops_per_row(self)
+    }
+    fn flops_of(&self, expert: usize) -> f64 {
+        Experts::flops_of(self, expert)
     }
 }
 

@@ -175,7 +175,8 @@ impl MoeLayer {
             let (load, unserved, touched) = of_plan(plan);
             let units = plan.n_units();
             let rows = payload_width / self.level.expert_width(self.width);
-            let expert = load.iter().sum::<f64>() * rows as f64 * self.experts.flops_per_row();
+            let of = |(expert, load): (usize, &f64)| load * self.experts.flops_of(expert);
+            let expert = load.iter().enumerate().map(of).sum::<f64>() * rows as f64;
             let flops = expert + units as f64 * self.router.flops_per_unit();
             let expert_params = self.experts.num_params() as f64 / load.len() as f64;
             LayerReport { layer, units, load, unserved, touched, flops, expert_params }

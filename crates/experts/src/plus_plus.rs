@@ -1,0 +1,167 @@
+//! The experts of MoE++: feed-forward networks, and some that compute nothing.
+//!
+//! Jin, Zhu, Yuan, Yan. *MoE++: Accelerating Mixture-of-Experts Methods with Zero-Computation
+//! Experts*. ICLR 2025. <https://arxiv.org/abs/2410.07348>
+//!
+//! FFN(x)   = GELU(x W1) W2
+//! const(x) = a_1 x + a_2 v,  a = softmax(x Wc)         (5)
+//! copy(x)  = x                                         (4)
+//! zero(x)  = 0                                         (3)
+//!
+//! In this order, the zero experts last: the router `moe-plus-plus` counts the last ones as those
+//! that compute nothing.
+//!
+//! Differs from the paper: the feed-forward networks have no biases.
+
+use burn::{
+    module::{Module, Param},
+    prelude::*,
+    tensor::activation::{gelu, softmax},
+};
+use moe::{Dims, Experts, Init, Pass, config};
+
+config! {
+    /// Sizes and numbers of the experts of MoE++.
+    pub struct PlusPlusConfig {
+        /// The hidden width of one feed-forward expert, H.
+        pub hidden: usize = 64,
+        /// How many of the experts mix the unit with a constant.
+        pub constants: usize = 1,
+        /// How many give the unit back.
+        pub copies: usize = 1,
+        /// How many give zero.
+        pub zeros: usize = 1,
+    }
+}
+
+/// Feed-forward, constant, copy and zero experts.
+#[derive(Module, Debug)]
+pub struct PlusPlus {
+    /// `[F, D, H]`.
+    w1: Param<Tensor<3>>,
+    /// `[F, H, D]`.
+    w2: Param<Tensor<3>>,
+    /// `[constants, D, 2]` and `[constants, 1, D]`: Wc and v; none without constant experts.
+    mixture: Option<Param<Tensor<3>>>,
+    constant: Option<Param<Tensor<3>>>,
+    n_experts: usize,
+    #[module(skip)]
+    config: PlusPlusConfig,
+}
+
+impl PlusPlusConfig {
+    fn zero_computation(&self) -> usize {
+        self.constants + self.copies + self.zeros
+    }
+}
+
+impl Experts for PlusPlus {
+    type Config = PlusPlusConfig;
+    const NAME: &'static str = "plus-plus";
+    const ABOUT: &'static str =
+        "feed-forward networks, and constant, copy and zero experts (MoE++)";
+    const PAPER: &'static str = "https://arxiv.org/abs/2410.07348";
+
+    fn check(config: &PlusPlusConfig, dims: Dims) -> Result<(), String> {
+        let (idle, e) = (config.zero_computation(), dims.n_experts);
+        match config.hidden {
+            0 => Err("hidden = 0: it is at least 1".into()),
+            _ if idle >= e => {
+                Err(format!("constants + copies + zeros = {idle} leaves none of experts = {e}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn init(config: &PlusPlusConfig, dims: Dims, init: &Init) -> Self {
+        let (d, h, n) = (dims.width, config.hidden, config.constants);
+        let f = dims.n_experts - config.zero_computation();
+        let bound = 1.0 / (d as f64).sqrt();
+        Self {
+            w1: init.uniform("w1", [f, d, h], bound),
+            w2: init.uniform("w2", [f, h, d], 1.0 / (h as f64).sqrt()),
+            mixture: (n > 0).then(|| init.uniform("mixture", [n, d, 2], bound)),
+            constant: (n > 0).then(|| init.normal("constant", [n, 1, d], 0.02)),
+            n_experts: dims.n_experts,
+            config: config.clone(),
+        }
+    }
+
+    fn forward(&self, _pass: &mut Pass, slots: Tensor<3>) -> Tensor<3> {
+        let PlusPlusConfig { constants, copies, zeros, .. } = self.config;
+        let computing = self.n_experts - self.config.zero_computation();
+        let of = |first: usize, n: usize| slots.clone().narrow(0, first, n);
+        let inner = gelu(of(0, computing).matmul(self.w1.val()));
+        let mut outputs = vec![inner.matmul(self.w2.val())];
+        if let (Some(mixture), Some(constant)) = (&self.mixture, &self.constant) {
+            let x = of(computing, constants);
+            let a = softmax(x.clone().matmul(mixture.val()), 2);
+            let share = |i| a.clone().narrow(2, i, 1);
+            outputs.push(x * share(0) + constant.val() * share(1)); // (5)
+        }
+        if copies > 0 {
+            outputs.push(of(computing + constants, copies)); // (4)
+        }
+        if zeros > 0 {
+            outputs.push(of(self.n_experts - zeros, zeros).zeros_like()); // (3)
+        }
+        Tensor::cat(outputs, 0)
+    }
+
+    fn flops_per_row(&self) -> f64 {
+        (0..self.n_experts).map(|expert| Experts::flops_of(self, expert)).sum::<f64>()
+            / self.n_experts as f64
+    }
+
+    fn flops_of(&self, expert: usize) -> f64 {
+        let [computing, d, h] = self.w1.lazy_shape().dims();
+        match expert {
+            _ if expert < computing => (2 * 2 * d * h) as f64,
+            // Two scores, two products and a sum.
+            _ if expert < computing + self.config.constants => (2 * 2 * d + 3 * d) as f64,
+            _ => 0.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_by_hand() {
+        let device = Device::flex();
+        let dims = Dims { width: 2, n_experts: 4, units: 1 };
+        let config = PlusPlusConfig { hidden: 1, ..PlusPlusConfig::default() };
+        let mut experts = PlusPlus::init(&config, dims, &Init::new(0, &device));
+        let of = |value: Tensor<3>| Param::from_tensor(value);
+        experts.w1 = of(Tensor::from_floats([[[1.0], [1.0]]], &device));
+        experts.w2 = of(Tensor::from_floats([[[1.0, -2.0]]], &device));
+        // Scores ln 3 and 0: a = (3/4, 1/4).
+        experts.mixture = Some(of(Tensor::from_floats([[[3_f32.ln(), 0.0], [0.0, 0.0]]], &device)));
+        experts.constant = Some(of(Tensor::from_floats([[[4.0, 8.0]]], &device)));
+        let slots = Tensor::<3>::from_floats([[[1.0, 0.0]]], &device).repeat_dim(0, 4);
+        let out = experts.forward(&mut Pass::eval(), slots).into_data();
+        let found = out.try_to_vec::<f32>().unwrap();
+        // gelu(1) = 0.8413447.
+        let expected = [0.8413447, -1.6826894, 1.75, 2.0, 1.0, 0.0, 0.0, 0.0];
+        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
+    }
+
+    #[test]
+    fn only_feed_forward_experts_cost_much() {
+        let dims = Dims { width: 8, n_experts: 4, units: 1 };
+        let config = PlusPlusConfig { hidden: 16, ..PlusPlusConfig::default() };
+        let experts = PlusPlus::init(&config, dims, &Init::new(0, &Device::flex()));
+        let flops: Vec<f64> = (0..4).map(|e| Experts::flops_of(&experts, e)).collect();
+        assert_eq!(flops, [512.0, 56.0, 0.0, 0.0]);
+        assert_eq!(Experts::flops_per_row(&experts), 142.0);
+    }
+
+    #[test]
+    fn someone_has_to_compute() {
+        let dims = Dims { width: 8, n_experts: 3, units: 1 };
+        let message = PlusPlus::check(&PlusPlusConfig::default(), dims).unwrap_err();
+        assert!(message.contains("= 3 leaves none of experts = 3"), "{message}");
+    }
+}
