@@ -4,8 +4,8 @@ use burn::prelude::*;
 
 use crate::{
     AnyExperts, AnyResidual, AnyRouter, Capacity, Choice, ConfigError, Dims, Engine, ExpertKinds,
-    Init, LayerReport, Level, Pass, Placement, Plan, ResidualRules, Routers, engine::Work,
-    layer_report::of_plan,
+    Init, LayerReport, Level, Pass, Placement, Plan, ResidualRules, Routers, Shared, SharedConfig,
+    engine::Work, layer_report::of_plan,
 };
 
 crate::config! {
@@ -21,6 +21,9 @@ crate::config! {
         pub router: Choice = Choice::of("top-k"),
         /// Who works.
         pub expert: Choice = Choice::of("ffn"),
+        /// Who works on every unit, beside those that the router chooses; none unless given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub shared: Option<SharedConfig> = None,
         /// How the output joins the stream.
         pub residual: Choice = Choice::of("add"),
         /// How many units an expert may take.
@@ -55,7 +58,9 @@ impl Default for Library {
 impl Library {
     /// The config with every default of its plug-ins written out.
     pub fn complete(&self, config: &MoeConfig) -> Result<MoeConfig, ConfigError> {
+        let shared = config.shared.as_ref();
         Ok(MoeConfig {
+            shared: shared.map(|shared| shared.complete(&self.experts)).transpose()?,
             router: self.routers.complete(&config.router)?,
             expert: self.experts.complete(&config.expert)?,
             residual: self.residuals.complete(&config.residual)?,
@@ -81,6 +86,9 @@ impl Library {
         let (router, experts) = dims(config, [tokens, width]);
         (self.routers.get(&config.router.kind)?.build.check)(&config.router, router)?;
         (self.experts.get(&config.expert.kind)?.build.check)(&config.expert, experts)?;
+        if let Some(shared) = &config.shared {
+            shared.check(&self.experts, experts)?;
+        }
         self.residuals.get(&config.residual.kind)?;
         Ok(())
     }
@@ -109,6 +117,8 @@ pub struct MoeLayer {
     pub router: AnyRouter,
     /// Who works.
     pub experts: AnyExperts,
+    /// Who works on every unit.
+    pub shared: Option<Shared>,
     /// How the output joins the stream.
     pub residual: AnyResidual,
     width: usize,
@@ -135,6 +145,12 @@ impl MoeLayer {
         Ok(Self {
             router: build_router(&config.router, router, &init.at("router"))?,
             experts: build_experts(&config.expert, experts, &init.at("experts"))?,
+            shared: match &config.shared {
+                Some(shared) => {
+                    Some(Shared::new(shared, &library.experts, experts, &init.at("shared"))?)
+                }
+                None => None,
+            },
             residual: build_residual(&config.residual, width, &init.at("residual"))?,
             width,
             level: config.level,
@@ -161,7 +177,12 @@ impl MoeLayer {
         };
         let row = self.level.expert_width(self.width);
         let work = Work { experts: &self.experts, row, slots };
-        self.engine.run(&plan, &work, pass, payload).reshape(shape)
+        let output = self.engine.run(&plan, &work, pass, payload.clone());
+        match &self.shared {
+            Some(shared) => output + shared.forward(pass, payload, row),
+            None => output,
+        }
+        .reshape(shape)
     }
 
     /// Joins a layer's output to the stream, both `[B, T, D]`.
@@ -177,7 +198,8 @@ impl MoeLayer {
             let rows = payload_width / self.level.expert_width(self.width);
             let of = |(expert, load): (usize, &f64)| load * self.experts.flops_of(expert);
             let expert = load.iter().enumerate().map(of).sum::<f64>() * rows as f64;
-            let flops = expert + units as f64 * self.router.flops_per_unit();
+            let shared = self.shared.as_ref().map_or(0.0, Shared::flops_per_row) * rows as f64;
+            let flops = expert + units as f64 * (shared + self.router.flops_per_unit());
             let expert_params = self.experts.num_params() as f64 / load.len() as f64;
             LayerReport { layer, units, load, unserved, touched, flops, expert_params }
         });

@@ -30,6 +30,7 @@ mod plan;
 mod registry;
 mod residual;
 mod router;
+mod shared;
 
 pub use boxed::{AnyMapper, AnyVisitor, Boxed, Erased, Plug, Socket};
 pub use capacity::{Capacity, Drop};
@@ -51,3 +52,4 @@ pub use residual::{
 pub use router::{AnyRouter, BuildRouter, Dims, DynRouter, Router, RouterSocket, Routers};
 #[doc(hidden)]
 pub use serde;
+pub use shared::{Shared, SharedConfig};
