@@ -62,6 +62,14 @@ def wilcoxon(differences):
     return {"differences": differences, "p_value": float(p_value)}
 
 
+def wilcoxon_many():
+    """More than 100, with ties: by the normal distribution."""
+    differences = [((37 * i) % 101 - 40) / 50 for i in range(150)]
+    differences = [d for d in differences if d != 0]
+    test = stats.wilcoxon(differences, method="approx", correction=False)
+    return {"differences": differences, "p_value": test.pvalue}
+
+
 def power(effect, n):
     return {"effect": effect, "n": n, "power": TTestPower().power(effect, n, 0.05)}
 
@@ -126,6 +134,7 @@ def main():
             wilcoxon([1.0, 1.0, -2.0, 3.0, 0.0, 3.0, -1.0, 4.0]),
             wilcoxon([0.5, 0.5, 0.5]),
         ],
+        "wilcoxon_many": wilcoxon_many(),
         "power": [power(e, n) for e, n in [(0.5, 10), (1.0, 5), (2.0, 3), (0.1, 50), (0.2, 300)]],
         "seeds": [seeds(e) for e in (0.1, 0.2, 0.5, 1.0, 2.0)],
         "bootstrap": [bootstrap(differences), bootstrap(A)],

@@ -40,12 +40,16 @@ pub fn friedman(scores: &[Vec<f64>]) -> Option<Friedman> {
 
 /// The ranks of the values from 1 for the lowest; equals share the mean of their ranks.
 pub fn ranks(values: &[f64]) -> Vec<f64> {
-    let rank = |value: &f64| {
-        let below = values.iter().filter(|other| *other < value).count();
-        let equal = values.iter().filter(|other| *other == value).count();
-        below as f64 + (equal + 1) as f64 / 2.0
-    };
-    values.iter().map(rank).collect()
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
+    let mut ranks = vec![0.0; values.len()];
+    let mut below = 0;
+    for equal in order.chunk_by(|a, b| values[*a] == values[*b]) {
+        let shared = below as f64 + (equal.len() + 1) as f64 / 2.0;
+        equal.iter().for_each(|at| ranks[*at] = shared);
+        below += equal.len();
+    }
+    ranks
 }
 
 #[cfg(test)]

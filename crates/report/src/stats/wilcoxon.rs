@@ -1,5 +1,8 @@
-//! Wilcoxon's signed-rank test, exact: every assignment of signs to the ranks is counted.
+//! Wilcoxon's signed-rank test: up to 100 differences exact, by counting every assignment of signs
+//! to the ranks; beyond that by the normal distribution.
 //! Wilcoxon. *Individual comparisons by ranking methods*. 1945. <https://doi.org/10.2307/3001968>
+
+use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::friedman::ranks;
 
@@ -7,15 +10,27 @@ use super::friedman::ranks;
 /// share their ranks; 1 where nothing is left.
 pub fn wilcoxon(differences: &[f64]) -> f64 {
     let moved: Vec<f64> = differences.iter().copied().filter(|d| *d != 0.0).collect();
-    // Twice the ranks, which are whole also with ties.
-    let sizes: Vec<f64> = moved.iter().map(|d| d.abs()).collect();
-    let twice: Vec<usize> = ranks(&sizes).iter().map(|rank| (2.0 * rank) as usize).collect();
-    let positive = moved.iter().zip(&twice).filter(|(d, _)| **d > 0.0);
-    let observed: usize = positive.map(|(_, rank)| rank).sum();
-    let chances = sum_chances(&twice);
+    let ranks = ranks(&moved.iter().map(|d| d.abs()).collect::<Vec<_>>());
+    let positive = moved.iter().zip(&ranks).filter(|(d, _)| **d > 0.0);
+    let sum: f64 = positive.map(|(_, rank)| rank).sum();
+    if moved.len() <= 100 { exact(&ranks, sum) } else { normal(&ranks, sum) }
+}
+
+fn exact(ranks: &[f64], sum: f64) -> f64 {
+    // Twice the ranks are whole also with ties.
+    let twice: Vec<usize> = ranks.iter().map(|rank| (2.0 * rank) as usize).collect();
+    let (chances, observed) = (sum_chances(&twice), (2.0 * sum) as usize);
     let below: f64 = chances[..=observed].iter().sum();
     let above: f64 = chances[observed..].iter().sum();
     (2.0 * below.min(above)).min(1.0)
+}
+
+/// Each rank is in the sum or not, so the variance is a quarter of their squares, ties or not.
+fn normal(ranks: &[f64], sum: f64) -> f64 {
+    let (mean, variance) = ranks.iter().fold((0.0, 0.0), |(mean, variance), rank| {
+        (mean + rank / 2.0, variance + rank * rank / 4.0)
+    });
+    2.0 * Normal::standard().cdf(-((sum - mean) / variance.sqrt()).abs())
 }
 
 /// The chance of each sum, where each rank is in it or not, like the toss of a coin.
@@ -53,5 +68,21 @@ mod tests {
             let p = wilcoxon(&differences);
             assert!((p - case["p_value"].as_f64().unwrap()).abs() < 1e-12, "{p} {case}");
         }
+    }
+
+    #[test]
+    fn scipy_agrees_on_many() {
+        let golden = golden("wilcoxon_many");
+        let differences: Vec<f64> = serde_json::from_value(golden["differences"].clone()).unwrap();
+        assert!(differences.len() > 100);
+        let p = wilcoxon(&differences);
+        assert!((p - golden["p_value"].as_f64().unwrap()).abs() < 1e-10, "{p}");
+    }
+
+    #[test]
+    fn both_ways_meet() {
+        let ranks: Vec<f64> = (1..=100).map(f64::from).collect();
+        // The exact chance counts the observed sum on both sides: half a step is the difference.
+        assert!((exact(&ranks, 3000.0) - normal(&ranks, 2999.5)).abs() < 1e-3);
     }
 }

@@ -77,7 +77,10 @@ pub fn cmp(
     for setting in &settings {
         if setting.methods.contains(&a) && setting.methods.contains(&b) {
             for metric in ask.metrics(setting) {
-                comparisons.push(Comparison::new(setting, ask, metric, a, b)?);
+                let mut comparison = Comparison::new(setting, ask, metric, a, b)?;
+                let differences = std::slice::from_ref(&comparison.differences);
+                comparison.bootstrap = paired_bootstrap(differences, RESAMPLES, 0);
+                comparisons.push(comparison);
             }
         }
     }
@@ -120,7 +123,7 @@ impl Comparison {
             mean_a: side(a),
             mean_b: side(b),
             paired: paired_t(&differences),
-            bootstrap: paired_bootstrap(std::slice::from_ref(&differences), RESAMPLES, 0),
+            bootstrap: None,
             differences,
             p_holm: None,
             p_equivalence: None,

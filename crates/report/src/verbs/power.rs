@@ -1,5 +1,7 @@
 //! How many seeds does it take?
 
+use std::collections::HashMap;
+
 use crate::{
     Ask, Cell, Column, Digits, Error, Kind, Runs, Setting, Table,
     ask::known,
@@ -67,7 +69,7 @@ fn table(
             Column::new("least", "visible now", number),
             Column::new("seeds", "seeds needed", Kind::Numbers(Digits::Fixed(0))),
         ],
-        rows: tests.iter().map(|(m, n, paired)| row(m, *n, paired.as_ref(), margin)).collect(),
+        rows: rows(&tests, margin),
         bold: None,
         notes: vec![format!(
             "seeds needed: so many shared seeds show {goal} four times in five, by a two-sided \
@@ -77,21 +79,31 @@ fn table(
     }
 }
 
-fn row(method: &str, n: usize, paired: Option<&Paired>, margin: Option<f64>) -> Vec<Cell> {
-    let mut row = vec![Cell::Words(method.into()), Cell::Number(n as f64)];
-    let Some(Paired { difference, deviation, .. }) = paired.copied() else {
-        row.extend(vec![Cell::Gap("fewer than 3 seeds".into()); 4]);
-        return row;
+fn rows(tests: &[(&str, usize, Option<Paired>)], margin: Option<f64>) -> Vec<Vec<Cell>> {
+    // Most methods have equally many seeds, and the least effect takes a while.
+    let mut least = HashMap::new();
+    let row = |(method, n, paired): &(&str, usize, Option<Paired>)| {
+        let mut row = vec![Cell::Words((*method).into()), Cell::Number(*n as f64)];
+        let Some(Paired { difference, deviation, .. }) = *paired else {
+            row.extend(vec![Cell::Gap("fewer than 3 seeds".into()); 4]);
+            return row;
+        };
+        let least = *least.entry(*n).or_insert_with(|| least_effect(*n)) * deviation;
+        row.extend([difference, deviation, least].map(Cell::Number));
+        row.push(seeds(margin.unwrap_or(difference), deviation));
+        row
     };
-    let seeds = match seeds_needed(margin.unwrap_or(difference) / deviation) {
-        Some(seeds) if deviation > 0.0 => Cell::Number(seeds as f64),
-        _ if deviation == 0.0 => Cell::Gap("no spread".into()),
-        _ => Cell::Gap(format!("over {MOST_SEEDS}")),
-    };
-    let least = least_effect(n) * deviation;
-    row.extend([difference, deviation, least].map(Cell::Number));
-    row.push(seeds);
-    row
+    tests.iter().map(row).collect()
+}
+
+fn seeds(size: f64, deviation: f64) -> Cell {
+    if deviation == 0.0 {
+        return Cell::Gap("no spread".into());
+    }
+    match seeds_needed(size / deviation) {
+        Some(seeds) => Cell::Number(seeds as f64),
+        None => Cell::Gap(format!("over {MOST_SEEDS}")),
+    }
 }
 
 #[cfg(test)]
