@@ -121,7 +121,7 @@ def main(folder):
         return dense(scores, experts, 8), torch.zeros(())
 
     options = {"kind": "deepseek-v3", "k": 3, "groups": 4, "groups_kept": 2, "scale": 2.5}
-    options["sequence_balance"] = 0.0
+    options |= {"sequence_balance": 0.0, "faithful": "reference"}
     state = {"bias.bias": numbers(bias)}
     write(folder, "deepseek-v3", 60, options, 8, deepseek, run_deepseek, state=state)
 

@@ -4,7 +4,8 @@
 //! section 2.1.2.
 //!
 //! s  = sigmoid(x W)                                                        (15)
-//! S  = top-k(s + b), in the `groups_kept` groups whose two best s + b have the largest sum  (16)
+//! S  = top-k(s + b), in the `groups_kept` groups whose best s + b have the largest sum  (16),
+//!      the best k / groups_kept of each group, rounded down but at least one
 //! g  = scale s_S / sum(s_S)                                                (13), without b
 //! b_i += gamma sign(mean load - load_i), after each step                   section 2.1.2
 //! loss = alpha E sum_i f_i P_i for each sequence, P from s / sum(s)        (17) to (20)
@@ -12,6 +13,9 @@
 //! b is a state, not a parameter: it is saved, but no gradient moves it. It moves with the last
 //! pass of a step, by the loads of all passes of the step. The model has 256 experts in 8 groups of
 //! which 4 are kept, k = 8 and scale = 2.5.
+//!
+//! `faithful = "reference"`: the published code, and the transformers library, take the two best of
+//! each group for every k. In the model, where k / groups_kept = 2, it is the same.
 //!
 //! Differs from the paper: groups are a number here, there they are the nodes of the machine; no
 //! grouping and scale = 1 by default, for few experts on one machine. The loss is times E / k, so
@@ -23,7 +27,7 @@
 use burn::{module::Module, prelude::*, tensor::activation::sigmoid};
 use moe::{Dims, Init, Pass, Plan, Router, config, one_hot, top_k};
 
-use crate::{balance_bias::BalanceBias, check, gate::Gate, losses};
+use crate::{Faithful, balance_bias::BalanceBias, check, gate::Gate, losses};
 
 config! {
     /// How many experts a unit visits, from how many groups, and what keeps them balanced.
@@ -40,6 +44,8 @@ config! {
         pub bias_step: f64 = 0.001,
         /// Coefficient of the sequence-wise balance loss, alpha.
         pub sequence_balance: f64 = 0.0001,
+        /// By whose rule groups are compared.
+        pub faithful: Faithful = Faithful::Paper,
     }
 }
 
@@ -112,7 +118,11 @@ impl DeepSeekV3 {
         }
         let [g, u, e] = biased.dims();
         let size = e / groups;
-        let (_, best) = top_k(biased.clone().reshape([g * u, groups, size]), size.min(2));
+        let best = match self.config.faithful {
+            Faithful::Paper => (self.config.k / groups_kept).max(1),
+            Faithful::Reference => 2,
+        };
+        let (_, best) = top_k(biased.clone().reshape([g * u, groups, size]), best.min(size));
         let (kept, _) = top_k(best.sum_dim(2).reshape([g, u, groups]), groups_kept);
         let kept = one_hot(kept, groups).sum_dim(2).reshape([g, u, groups, 1]);
         let kept = kept.expand([g, u, groups, size]).reshape([g, u, e]);
@@ -138,7 +148,14 @@ mod tests {
     }
 
     fn published() -> DeepSeekV3Config {
-        DeepSeekV3Config { k: 3, groups: 4, groups_kept: 2, scale: 2.5, ..Default::default() }
+        DeepSeekV3Config {
+            k: 3,
+            groups: 4,
+            groups_kept: 2,
+            scale: 2.5,
+            faithful: Faithful::Reference,
+            ..Default::default()
+        }
     }
 
     #[test]
@@ -163,6 +180,23 @@ mod tests {
         );
         let (experts, weights) = chosen(&router, &mut Pass::eval(), fill(200, [1, 3, 4], 2.0));
         assert_eq!((experts, weights), (vec![2; 3], vec![1.0; 3]));
+    }
+
+    #[test]
+    fn groups_are_compared_by_as_many_experts_as_they_give() {
+        // Groups (6, 0), (4, 3), (1, 1), (0, 0) in scores; one of them gives the k experts.
+        let biased = || {
+            let scores = [[[6.0, 0.0, 4.0, 3.0, 1.0, 1.0, 0.0, 0.0]]];
+            Tensor::<3>::from_floats(scores, &Device::flex())
+        };
+        let kept = |k, faithful| {
+            let config = DeepSeekV3Config { k, groups_kept: 1, faithful, ..published() };
+            let kept = values(router(config).best_groups(biased()));
+            kept.iter().position(|s| s.is_finite())
+        };
+        assert_eq!(kept(1, Faithful::Paper), Some(0)); // 6 beats 4
+        assert_eq!(kept(2, Faithful::Paper), Some(2)); // 7 beats 6
+        assert_eq!(kept(1, Faithful::Reference), Some(2));
     }
 
     #[test]

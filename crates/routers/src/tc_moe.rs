@@ -102,7 +102,8 @@ impl TcMoe {
         let f = load::counts(experts, e);
         let f = f.clone() / f.sum().clamp_min(1.0);
         let shares = p.clone().narrow(2, 0, e) + p.narrow(2, e, e);
-        let shares = shares.clone() / shares.sum_dim(2);
+        // The floor is for units that are certain to do nothing.
+        let shares = shares.clone() / shares.sum_dim(2).clamp_min(1e-12);
         (f * shares.mean_dim(1).mean_dim(0).reshape([e])).sum() * e as f64
     }
 }

@@ -1,4 +1,4 @@
-//! The fast engine equals the reference: output, gradient of the input and of every parameter.
+//! The fast engines equal the reference: output, gradient of the input and of every parameter.
 
 use moe::Engine;
 use rand::{RngExt, SeedableRng};
@@ -16,8 +16,12 @@ pub(super) fn agree(subject: &Subject) -> Result<(), String> {
                 let setup = Setup { level, engine, shape, seed };
                 Ok::<_, String>(step(subject, &subject.training_layer(setup)?, setup))
             };
-            same(&run(Engine::Reference)?, &run(Engine::Dropless)?)
-                .map_err(|why| format!("at level {level:?} with {shape:?} tokens: {why}"))?;
+            let slow = run(Engine::Reference)?;
+            for engine in [Engine::Dropless, Engine::Padded] {
+                same(&slow, &run(engine)?).map_err(|why| {
+                    format!("{engine:?}, at level {level:?} with {shape:?} tokens: {why}")
+                })?;
+            }
         }
     }
     Ok(())

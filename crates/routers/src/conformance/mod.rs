@@ -13,6 +13,7 @@
 
 mod causality;
 mod engines;
+mod extremes;
 mod gradients;
 mod permutation;
 mod record;
@@ -29,12 +30,13 @@ use subject::Subject;
 type Check = fn(&Subject) -> Result<(), String>;
 
 /// The checks by name, cheap ones first.
-const CHECKS: [(&str, Check); 8] = [
+const CHECKS: [(&str, Check); 9] = [
     ("shapes at every level", shapes::at_every_level),
     ("floating-point operations", shapes::flops),
     ("evaluation is deterministic", record::deterministic),
     ("save and load round trip", record::round_trip),
     ("gradient reaches every parameter", gradients::reach_every_parameter),
+    ("extreme inputs", extremes::stay_finite),
     ("permuting the units permutes the plan", permutation::permutes_the_plan),
     ("causality", causality::agrees),
     ("the engines agree", engines::agree),

@@ -164,7 +164,12 @@ pub(super) struct Step {
 /// One training pass of a layer, on a loss in which every output counts differently, with the
 /// losses of the pass added.
 pub(super) fn step(subject: &Subject, layer: &MoeLayer, setup: Setup) -> Step {
-    let (mut pass, x) = subject.input(setup, true);
+    let (pass, x) = subject.input(setup, true);
+    step_on(subject, layer, pass, x)
+}
+
+/// The same on a given input.
+pub(super) fn step_on(subject: &Subject, layer: &MoeLayer, mut pass: Pass, x: Tensor<3>) -> Step {
     // A layer before it, since some routers remember the last one's scores.
     layer.forward(&mut pass, Tensor::from_inner(x.clone()).detach());
     let x = Tensor::<3>::from_inner(x).require_grad();

@@ -47,6 +47,8 @@ enum Fault {
     Future,
     /// Looks at it in training only.
     FutureInTraining,
+    /// Divides by the length of a unit.
+    Length,
     /// Counts no work.
     Free,
 }
@@ -88,6 +90,10 @@ impl Router for Broken {
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
         let [g, u, d] = units.dims();
+        let units = match self.fault {
+            Fault::Length => units.clone() / units.square().sum_dim(2).sqrt(),
+            _ => units,
+        };
         let s = units.clone().reshape([g * u, d]).matmul(self.weight.val()).reshape([g, u, 8]);
         let s = s + self.disturbance(pass, units);
         let (experts, weights) = top_k(softmax(s, 2), 2);
@@ -153,6 +159,7 @@ fn every_fault_is_found() {
         (Fault::Position, "EQUIVARIANT = false"),
         (Fault::Future, "in evaluation, changes outputs before them"),
         (Fault::FutureInTraining, "in training, changes outputs before them"),
+        (Fault::Length, "inputs that are zeros"),
         (Fault::Free, "flops_per_unit is 0"),
     ] {
         let message = found(fault);

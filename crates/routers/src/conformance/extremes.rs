@@ -1,0 +1,40 @@
+//! Extreme inputs give finite outputs and gradients: zeros, huge and tiny numbers, units that are all
+//! the same.
+
+use burn::prelude::*;
+
+use super::subject::{Setup, Subject, step_on, values};
+
+/// In training and in evaluation.
+pub(super) fn stay_finite(subject: &Subject) -> Result<(), String> {
+    let (_, x) = subject.input(Setup::PLAIN, false);
+    let one = x.clone().narrow(1, 0, 1).expand(x.dims());
+    for (what, x) in [
+        ("zeros", x.zeros_like()),
+        ("tiny", x.clone() * 1e-20),
+        ("huge", x * 1e4),
+        ("all the same", one),
+    ] {
+        finite(subject, x).map_err(|why| format!("inputs that are {what}: {why}"))?;
+    }
+    Ok(())
+}
+
+fn finite(subject: &Subject, x: Tensor<3>) -> Result<(), String> {
+    let (mut pass, _) = subject.input(Setup::PLAIN, false);
+    let y = values(subject.layer(Setup::PLAIN)?.forward(&mut pass, x.clone()));
+    if y.iter().any(|y| !y.is_finite()) {
+        return Err("the output in evaluation is not finite".into());
+    }
+    let (pass, _) = subject.input(Setup::PLAIN, true);
+    let step = step_on(subject, &subject.training_layer(Setup::PLAIN)?, pass, x);
+    if step.output.iter().any(|y| !y.is_finite()) {
+        return Err("the output in training is not finite".into());
+    }
+    for (path, gradient) in step.gradients {
+        if gradient.iter().flatten().any(|g| !g.is_finite()) {
+            return Err(format!("the gradient of {path} is not finite"));
+        }
+    }
+    Ok(())
+}
