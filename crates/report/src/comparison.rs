@@ -10,7 +10,12 @@ use crate::{
 
 /// One table for each suite, task and backbone; one row for each method.
 pub fn comparison(runs: &Runs, ask: &Ask) -> Result<Vec<Table>, Error> {
-    Ok(ask.settings(runs)?.iter().map(|setting| Builder::new(setting, ask).table()).collect())
+    Ok(ask.settings(runs)?.iter().map(|setting| comparison_of(setting, ask)).collect())
+}
+
+/// The table of one setting.
+pub(crate) fn comparison_of(setting: &Setting, ask: &Ask) -> Table {
+    Builder::new(setting, ask).table()
 }
 
 /// One table in the making.

@@ -14,6 +14,21 @@
 //! assert!(render(&tables, Format::Text).contains("0.970 (1, no interval)"));
 //! # Ok::<(), report::Error>(())
 //! ```
+//!
+//! | question | function | answer |
+//! | --- | --- | --- |
+//! | how good is each method, and what did it cost? | [`comparison`] | a [`Table`] for each setting |
+//! | how large is the difference of two methods? | [`cmp`] | [`Comparison`]s; [`render_cmp`] |
+//! | is each method better than one of them? | [`against`] | a [`Table`] for each setting and metric |
+//! | who is ahead over all tasks? | [`rank`] | a [`Ranking`] |
+//! | how many seeds does it take? | [`power`] | a [`Table`] for each setting and metric |
+//! | are the results as expected? | [`check`] | [`Outcome`]s; [`check_table`] |
+//! | what was each method given? | [`ledger`] | a [`Table`] |
+//! | all of it at once? | [`page`] | one HTML file; more data in a [`Page`] |
+//!
+//! What is asked about is an [`Ask`]: metrics, split, methods. Runs of two code revisions are not
+//! compared unless it says so. A [`Table`] has five [`Format`]s ([`render`]); [`splice`] puts one
+//! into a README. The statistics are in [`stats`], the pictures in [`plot`].
 
 mod ask;
 mod best;

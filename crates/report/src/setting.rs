@@ -20,7 +20,7 @@ pub struct Setting<'a> {
     pub methods: Vec<&'a str>,
     /// The metrics in order of appearance, without the marks of gaps.
     pub metrics: Vec<&'a str>,
-    rows: Vec<&'a Row>,
+    rows: HashMap<&'a str, Vec<&'a Row>>,
     /// By method, metric and split.
     scores: HashMap<&'a str, HashMap<&'a str, HashMap<&'a str, Scores>>>,
     gaps: HashMap<&'a str, BTreeMap<u64, String>>,
@@ -51,22 +51,23 @@ impl<'a> Setting<'a> {
             backbone,
             methods: distinct(rows.iter().map(|row| row.method.as_str())),
             metrics: distinct(rows.iter().filter(|row| !row.is_gap()).map(|row| &*row.metric)),
-            rows: rows.to_vec(),
+            rows: HashMap::new(),
             scores: HashMap::new(),
             gaps: HashMap::new(),
         };
         if !mix {
-            setting.check_revisions()?;
+            setting.check_revisions(rows)?;
         }
         let mut owner = HashMap::new();
         for row in rows {
+            setting.rows.entry(&row.method).or_default().push(row);
             setting.take(row, &mut owner)?;
         }
         Ok(setting)
     }
 
-    fn check_revisions(&self) -> Result<(), Error> {
-        let revisions = distinct(self.rows.iter().map(|row| row.revision.as_str()));
+    fn check_revisions(&self, rows: &[&Row]) -> Result<(), Error> {
+        let revisions = distinct(rows.iter().map(|row| row.revision.as_str()));
         match revisions.len() {
             0 | 1 => Ok(()),
             _ => Err(Error::Revisions {
@@ -109,7 +110,7 @@ impl<'a> Setting<'a> {
 
     /// The rows of a method.
     pub fn rows(&self, method: &str) -> impl Iterator<Item = &'a Row> {
-        self.rows.iter().copied().filter(move |row| row.method == method)
+        self.rows.get(method).into_iter().flatten().copied()
     }
 
     /// The values of a method by seed.
@@ -131,14 +132,16 @@ impl<'a> Setting<'a> {
 
     /// The splits that have values, the one to judge by first.
     pub fn splits(&self) -> Vec<&'a str> {
-        let mut splits = distinct(self.rows.iter().map(|row| row.split.as_str()));
-        splits.sort_by_key(|split| match *split {
+        let rank = |split: &&str| match *split {
             "test" => 0,
             "valid" => 1,
             "train" => 2,
             _ => 3,
-        });
-        splits.retain(|split| self.metrics.iter().any(|metric| self.has(metric, split)));
+        };
+        let metrics = self.scores.values().flat_map(HashMap::values);
+        let mut splits: Vec<&str> = metrics.flat_map(HashMap::keys).copied().collect();
+        splits.sort_by_key(|split| (rank(split), *split));
+        splits.dedup();
         splits
     }
 
@@ -205,6 +208,16 @@ mod tests {
              not compared with each other unless asked to mix them"
         );
         assert_eq!(Setting::all(&runs, true).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_split_to_judge_by_is_first() {
+        let on = |split: &str, metric| Row { split: split.into(), ..row("a", 0, metric, 1.0) };
+        let rows = ["train", "night", "day", "valid", "test"].map(|split| on(split, "loss"));
+        let mut runs = Runs { rows: rows.into() };
+        runs.rows.push(on("test", "accuracy"));
+        let setting = Setting::all(&runs, false).unwrap().remove(0);
+        assert_eq!(setting.splits(), ["test", "valid", "train", "day", "night"]);
     }
 
     #[test]

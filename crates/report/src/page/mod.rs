@@ -7,7 +7,11 @@ mod html;
 mod ranking;
 mod setting;
 
-use crate::{Ask, Curve, Error, Load, Runs, ledger, rank, setting::distinct};
+use crate::{
+    Ask, Curve, Error, Load, Runs,
+    setting::distinct,
+    verbs::{ledger_of, rank_in},
+};
 use html::{escape, id};
 
 /// What a report is made of.
@@ -56,16 +60,17 @@ impl<'a> Page<'a> {
 
 /// The report as one HTML file.
 pub fn page(page: &Page) -> Result<String, Error> {
+    let settings = page.ask.settings(page.runs)?;
     let mut sections = Vec::new();
-    for setting in &page.ask.settings(page.runs)? {
+    for setting in &settings {
         let title = format!("{}, {}", setting.task, setting.backbone);
         sections.push((title, setting::section(page, setting)?));
     }
     // Without two methods that have results everywhere there is no ranking, and that is no error.
-    if let Ok(ranking) = rank(page.runs, &page.ask) {
+    if let Ok(ranking) = rank_in(&settings, &page.ask) {
         sections.push(("Over all tasks".into(), ranking::section(&ranking, &page.methods())));
     }
-    sections.push(("Ledger".into(), ledger(page.runs)?.to_html()));
+    sections.push(("Ledger".into(), ledger_of(&settings).to_html()));
     if !page.environment.is_empty() {
         sections.push(("Environment".into(), environment(&page.environment)));
     }

@@ -5,23 +5,21 @@ use super::{
     html::{figure, pair, part},
 };
 use crate::{
-    Ask, Better, Curve, Error, Load, Row, Runs, Setting, against, comparison, direction,
+    Ask, Better, Curve, Error, Load, Row, Setting,
+    comparison::comparison_of,
+    direction,
     plot::{Cost, Dots, curves, heat, intervals, pareto},
     series::{hue, lines},
     setting::distinct,
     stats::mean,
+    verbs::against_in,
 };
 
 /// The tables and plots of a setting.
 pub(super) fn section(page: &Page, setting: &Setting) -> Result<String, Error> {
     let order = page.methods();
-    let here = |row: &Row| {
-        row.suite == setting.suite && row.task == setting.task && row.backbone == setting.backbone
-    };
-    let runs = page.runs.filter(here);
-    let tables = comparison(&runs, &page.ask)?;
-    let mut body: String = tables.iter().map(crate::Table::to_html).collect();
-    body += &part("Verdicts", &verdicts(page, setting, &runs)?);
+    let mut body = comparison_of(setting, &page.ask).to_html();
+    body += &part("Verdicts", &verdicts(page, setting)?);
     body += &part("Quality and cost", &quality(&page.ask, setting, &order));
     let (learning, routing): (Vec<&Curve>, Vec<&Curve>) = page
         .curves
@@ -34,10 +32,10 @@ pub(super) fn section(page: &Page, setting: &Setting) -> Result<String, Error> {
     Ok(body)
 }
 
-fn verdicts(page: &Page, setting: &Setting, runs: &Runs) -> Result<String, Error> {
+fn verdicts(page: &Page, setting: &Setting) -> Result<String, Error> {
     // Each setting has its own methods; the baseline need not be among them.
     let baseline = page.baseline.as_deref().filter(|base| setting.methods.contains(base));
-    let tables = against(runs, &page.ask, baseline, page.margin)?;
+    let tables = against_in(setting, &page.ask, baseline, page.margin)?;
     Ok(tables.iter().map(crate::Table::to_html).collect())
 }
 

@@ -9,14 +9,15 @@ pub fn probability_of_improvement(a: &[Vec<f64>], b: &[Vec<f64>]) -> Option<f64>
 }
 
 fn chance(a: &[f64], b: &[f64]) -> Option<f64> {
-    let duel = |a: f64, b: f64| match a.total_cmp(&b) {
-        std::cmp::Ordering::Greater => 1.0,
-        std::cmp::Ordering::Equal => 0.5,
-        std::cmp::Ordering::Less => 0.0,
+    let mut sorted = b.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let won = |a: &f64| {
+        let below = sorted.partition_point(|b| b < a);
+        let up_to = sorted.partition_point(|b| b <= a);
+        (below + up_to) as f64 / 2.0
     };
-    let won: f64 = a.iter().flat_map(|a| b.iter().map(move |b| duel(*a, *b))).sum();
     let duels = a.len() * b.len();
-    (duels > 0).then(|| won / duels as f64)
+    (duels > 0).then(|| a.iter().map(won).sum::<f64>() / duels as f64)
 }
 
 #[cfg(test)]

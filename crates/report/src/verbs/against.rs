@@ -17,18 +17,27 @@ pub fn against(
     let settings = ask.settings(runs)?;
     let methods = distinct(settings.iter().flat_map(|s| s.methods.iter().copied()));
     known("method", &baseline.map(String::from).into_iter().collect::<Vec<_>>(), &methods)?;
+    let tables = settings.iter().map(|setting| against_in(setting, ask, baseline, margin));
+    Ok(tables.collect::<Result<Vec<_>, _>>()?.concat())
+}
+
+/// The tables of one setting.
+pub(crate) fn against_in(
+    setting: &Setting,
+    ask: &Ask,
+    baseline: Option<&str>,
+    margin: Option<f64>,
+) -> Result<Vec<Table>, Error> {
+    let methods = ask.methods(setting);
+    let Some(base) = baseline.or(methods.first().copied()) else { return Ok(Vec::new()) };
     let mut tables = Vec::new();
-    for setting in &settings {
-        let methods = ask.methods(setting);
-        let Some(base) = baseline.or(methods.first().copied()) else { continue };
-        for metric in ask.metrics(setting).into_iter().filter(|m| ask.better(m).is_some()) {
-            let others = methods.iter().filter(|method| **method != base);
-            let mut rows = others
-                .map(|method| Comparison::new(setting, ask, metric, method, base))
-                .collect::<Result<Vec<_>, _>>()?;
-            judge(&mut rows, margin)?;
-            tables.push(table(setting, metric, base, margin, &rows));
-        }
+    for metric in ask.metrics(setting).into_iter().filter(|m| ask.better(m).is_some()) {
+        let others = methods.iter().filter(|method| **method != base);
+        let mut rows = others
+            .map(|method| Comparison::new(setting, ask, metric, method, base))
+            .collect::<Result<Vec<_>, _>>()?;
+        judge(&mut rows, margin)?;
+        tables.push(table(setting, metric, base, margin, &rows));
     }
     Ok(tables)
 }

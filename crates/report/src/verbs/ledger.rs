@@ -7,15 +7,19 @@ use crate::{Cell, Column, Digits, Error, Kind, Row, Runs, Setting, Table};
 /// One table with a row for each setting and method. Where the runs of a method differ in what
 /// should be equal, the row shows the span.
 pub fn ledger(runs: &Runs) -> Result<Table, Error> {
-    let settings = Setting::all(runs, true)?;
+    Ok(ledger_of(&Setting::all(runs, true)?))
+}
+
+/// The ledger of some settings.
+pub(crate) fn ledger_of(settings: &[Setting]) -> Table {
     let mut rows = Vec::new();
-    for setting in &settings {
+    for setting in settings {
         for method in &setting.methods {
             rows.push(row(setting, method));
         }
     }
     let (words, short) = (Kind::Words, Kind::Numbers(Digits::Short));
-    Ok(Table {
+    Table {
         title: "What each method was given, and what it took".into(),
         columns: vec![
             Column::new("task", "task", words),
@@ -33,7 +37,7 @@ pub fn ledger(runs: &Runs) -> Result<Table, Error> {
         ],
         rows,
         ..Table::default()
-    })
+    }
 }
 
 fn row(setting: &Setting, method: &str) -> Vec<Cell> {

@@ -8,8 +8,11 @@ mod power;
 mod rank;
 
 pub use against::against;
+pub(crate) use against::against_in;
 pub use check::{Expect, Outcome, check, check_table};
 pub use cmp::{Comparison, cmp, cmp_table, render_cmp};
 pub use ledger::ledger;
+pub(crate) use ledger::ledger_of;
 pub use power::power;
+pub(crate) use rank::rank_in;
 pub use rank::{Ranked, Ranking, rank};

@@ -47,7 +47,11 @@ pub struct Ranking {
 
 /// Ranks the methods by the first quality metric of each setting, over the seeds that all have.
 pub fn rank(runs: &Runs, ask: &Ask) -> Result<Ranking, Error> {
-    let settings = ask.settings(runs)?;
+    rank_in(&ask.settings(runs)?, ask)
+}
+
+/// The ranking over some settings.
+pub(crate) fn rank_in(settings: &[Setting], ask: &Ask) -> Result<Ranking, Error> {
     let judged: Vec<Judged> = settings.iter().filter_map(|s| Judged::new(s, ask)).collect();
     let all = crate::setting::distinct(judged.iter().flat_map(|j| ask.methods(j.setting)));
     let (methods, left_out): (Vec<&str>, Vec<&str>) =
