@@ -274,9 +274,9 @@ impl Task<'_> {
     fn run(self, problem: &Problem, dy: &[f32], sums: &Sums) {
         let (d, h) = (problem.d, problem.h);
         match self.kind {
-            Kind::W1 => self.from_input(problem, sums.inner),
-            Kind::Gate => self.from_input(problem, sums.other.expect("a gate has its rows")),
-            Kind::W2 => self.from_hidden(problem, dy, sums.hidden),
+            Kind::W1 => self.input_times(problem, sums.inner),
+            Kind::Gate => self.input_times(problem, sums.other.expect("a gate has its rows")),
+            Kind::W2 => self.hidden_times(problem, dy, sums.hidden),
             Kind::Bias1 => {
                 let rows = problem.rows.of(self.expert);
                 for inner in sums.inner[rows.start * h..rows.end * h].chunks_exact(h) {
@@ -293,7 +293,7 @@ impl Task<'_> {
     }
 
     /// Lines of `x^T right`.
-    fn from_input(self, problem: &Problem, right: &[f32]) {
+    fn input_times(self, problem: &Problem, right: &[f32]) {
         let h = problem.h;
         let lines = self.out.len() / h;
         let columns = self.first..self.first + lines;
@@ -309,7 +309,7 @@ impl Task<'_> {
     }
 
     /// Lines of `(s hidden)^T g`.
-    fn from_hidden(self, problem: &Problem, dy: &[f32], hidden: &[f32]) {
+    fn hidden_times(self, problem: &Problem, dy: &[f32], hidden: &[f32]) {
         let (d, h) = (problem.d, problem.h);
         let lines = self.out.len() / d;
         with_scratch([DEPTH * d], |[g]| {
