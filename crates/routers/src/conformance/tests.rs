@@ -1,14 +1,8 @@
 //! The suite over the whole registry; and routers with one fault each, which it must find.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use moe::Library;
 
-use burn::{
-    module::{Module, Param},
-    tensor::activation::softmax,
-};
-use moe::{Dims, Init, Library, NoConfig, Pass, Plan, Router, config, top_k};
-use serde::{Deserialize, Serialize};
-
+use self::broken::{Broken, Fault, Modest};
 use super::{subject::Step, *};
 
 #[test]
@@ -19,118 +13,6 @@ fn every_router_conforms() {
         .filter_map(|(name, _)| check(&routers, &Choice::of(name), &Device::flex()).err())
         .collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-}
-
-/// What is wrong with a router.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-enum Fault {
-    None,
-    /// Chooses an expert that is not there.
-    Index,
-    /// Divides by zero.
-    NotANumber,
-    /// Has one weight too few.
-    Shape,
-    /// Counts its calls, and routes by the count.
-    Counter,
-    /// Routes otherwise where gradients are tracked.
-    Autodiff,
-    /// Keeps something of its seed outside the record.
-    Forgetful,
-    /// Has a parameter that nothing depends on.
-    Idle,
-    /// Cuts the gradient off.
-    Cut,
-    /// Looks at the position.
-    Position,
-    /// Looks at the mean of all units.
-    Future,
-    /// Looks at it in training only.
-    FutureInTraining,
-    /// Divides by the length of a unit.
-    Length,
-    /// Counts no work.
-    Free,
-}
-
-config! {
-    /// The fault.
-    pub struct BrokenConfig {
-        /// What is wrong.
-        pub fault: Fault = Fault::None,
-    }
-}
-
-#[derive(Module, Debug)]
-struct Broken {
-    weight: Param<Tensor<2>>,
-    idle: Option<Param<Tensor<1>>>,
-    hidden: f64,
-    #[module(skip)]
-    fault: Fault,
-}
-
-static CALLS: AtomicU32 = AtomicU32::new(0);
-
-impl Router for Broken {
-    type Config = BrokenConfig;
-    const NAME: &'static str = "broken";
-    const ABOUT: &'static str = "top-2 with a fault";
-
-    fn init(config: &BrokenConfig, dims: Dims, init: &Init) -> Self {
-        use rand::RngExt;
-        let fault = config.fault;
-        Self {
-            weight: init.normal("weight", [dims.width, dims.n_experts], 1.0),
-            idle: (fault == Fault::Idle).then(|| init.constant("idle", [1], 1.0)),
-            hidden: init.at("hidden").rng().random(),
-            fault,
-        }
-    }
-
-    fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let [g, u, d] = units.dims();
-        let units = match self.fault {
-            Fault::Length => units.clone() / units.square().sum_dim(2).sqrt(),
-            _ => units,
-        };
-        let s = units.clone().reshape([g * u, d]).matmul(self.weight.val()).reshape([g, u, 8]);
-        let s = s + self.disturbance(pass, units);
-        let (experts, weights) = top_k(softmax(s, 2), 2);
-        let (experts, weights) = match self.fault {
-            Fault::Index => (experts + 8, weights),
-            Fault::NotANumber => (experts, weights.clone() / (weights.clone() - weights)),
-            Fault::Shape => (experts, weights.narrow(2, 0, 1)),
-            Fault::Cut => (experts, weights.detach()),
-            _ => (experts, weights),
-        };
-        Plan::TokenChoice { experts, weights, n_experts: 8 }
-    }
-
-    fn flops_per_unit(&self) -> f64 {
-        if self.fault == Fault::Free { 0.0 } else { 1.0 }
-    }
-}
-
-impl Broken {
-    /// `[G, U, 1]` or smaller; times a different number for each expert, so that choices change.
-    fn disturbance(&self, pass: &Pass, units: Tensor<3>) -> Tensor<3> {
-        let ([_, u, _], device) = (units.dims(), units.device());
-        let at = |value: f64| Tensor::<3>::full([1, 1, 1], value, &device);
-        let mean = |units: Tensor<3>| units.mean_dim(1).mean_dim(2);
-        let by = match self.fault {
-            Fault::Counter => at(f64::from(CALLS.fetch_add(1, Ordering::Relaxed))),
-            Fault::Autodiff if self.weight.val().device().is_autodiff() => at(1.0),
-            Fault::Forgetful => at(self.hidden),
-            Fault::Position => {
-                Tensor::<1, Int>::arange(0..u as i64, &device).float().reshape([1, u, 1])
-            }
-            Fault::Future => mean(units),
-            Fault::FutureInTraining if pass.training() => mean(units),
-            _ => at(0.0),
-        };
-        by * Tensor::<1, Int>::arange(0..8, &device).float().reshape([1, 1, 8])
-    }
 }
 
 fn found(fault: Fault) -> String {
@@ -168,32 +50,6 @@ fn every_fault_is_found() {
     }
 }
 
-/// Top-1 that denies itself to decoders.
-#[derive(Module, Debug)]
-struct Modest {
-    weight: Param<Tensor<2>>,
-}
-
-impl Router for Modest {
-    type Config = NoConfig;
-    const NAME: &'static str = "modest";
-    const ABOUT: &'static str = "causal, and says that it is not";
-    const CAUSAL: bool = false;
-
-    fn init(_config: &NoConfig, dims: Dims, init: &Init) -> Self {
-        Self { weight: init.normal("weight", [dims.width, dims.n_experts], 1.0) }
-    }
-
-    fn route(&self, _pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let p = softmax(units.matmul(self.weight.val().unsqueeze::<3>()), 2);
-        Plan::Dense { weights: p }
-    }
-
-    fn flops_per_unit(&self) -> f64 {
-        1.0
-    }
-}
-
 #[test]
 fn too_much_modesty_is_found() {
     let routers = Library::default().routers.with::<Modest>();
@@ -218,4 +74,156 @@ fn an_engine_that_loses_a_gradient_is_found() {
 fn a_misspelt_router_fails_every_check() {
     let report = report(&crate::all(), &Choice::of("topk"), &Device::flex());
     assert!(report.iter().all(|(_, found)| found.as_ref().unwrap_err().contains("topk")));
+}
+
+mod broken {
+    //! Routers with one fault each.
+
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use burn::{
+        module::{Module, Param},
+        prelude::*,
+        tensor::activation::softmax,
+    };
+    use moe::{Dims, Init, NoConfig, Pass, Plan, Router, config, top_k};
+    use rand::RngExt;
+    use serde::{Deserialize, Serialize};
+
+    /// What is wrong with a router.
+    #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+    pub(super) enum Fault {
+        None,
+        /// Chooses an expert that is not there.
+        Index,
+        /// Divides by zero.
+        NotANumber,
+        /// Has one weight too few.
+        Shape,
+        /// Counts its calls, and routes by the count.
+        Counter,
+        /// Routes otherwise where gradients are tracked.
+        Autodiff,
+        /// Keeps something of its seed outside the record.
+        Forgetful,
+        /// Has a parameter that nothing depends on.
+        Idle,
+        /// Cuts the gradient off.
+        Cut,
+        /// Looks at the position.
+        Position,
+        /// Looks at the mean of all units.
+        Future,
+        /// Looks at it in training only.
+        FutureInTraining,
+        /// Divides by the length of a unit.
+        Length,
+        /// Counts no work.
+        Free,
+    }
+
+    config! {
+        /// The fault.
+        pub struct BrokenConfig {
+            /// What is wrong.
+            pub fault: Fault = Fault::None,
+        }
+    }
+
+    #[derive(Module, Debug)]
+    pub(super) struct Broken {
+        weight: Param<Tensor<2>>,
+        idle: Option<Param<Tensor<1>>>,
+        hidden: f64,
+        #[module(skip)]
+        fault: Fault,
+    }
+
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+
+    impl Router for Broken {
+        type Config = BrokenConfig;
+        const NAME: &'static str = "broken";
+        const ABOUT: &'static str = "top-2 with a fault";
+
+        fn init(config: &BrokenConfig, dims: Dims, init: &Init) -> Self {
+            let fault = config.fault;
+            Self {
+                weight: init.normal("weight", [dims.width, dims.n_experts], 1.0),
+                idle: (fault == Fault::Idle).then(|| init.constant("idle", [1], 1.0)),
+                hidden: init.at("hidden").rng().random(),
+                fault,
+            }
+        }
+
+        fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
+            let [g, u, d] = units.dims();
+            let units = match self.fault {
+                Fault::Length => units.clone() / units.square().sum_dim(2).sqrt(),
+                _ => units,
+            };
+            let s = units.clone().reshape([g * u, d]).matmul(self.weight.val()).reshape([g, u, 8]);
+            let s = s + self.disturbance(pass, units);
+            let (experts, weights) = top_k(softmax(s, 2), 2);
+            let (experts, weights) = match self.fault {
+                Fault::Index => (experts + 8, weights),
+                Fault::NotANumber => (experts, weights.clone() / (weights.clone() - weights)),
+                Fault::Shape => (experts, weights.narrow(2, 0, 1)),
+                Fault::Cut => (experts, weights.detach()),
+                _ => (experts, weights),
+            };
+            Plan::TokenChoice { experts, weights, n_experts: 8 }
+        }
+
+        fn flops_per_unit(&self) -> f64 {
+            if self.fault == Fault::Free { 0.0 } else { 1.0 }
+        }
+    }
+
+    impl Broken {
+        /// `[G, U, 1]` or smaller; times a different number for each expert, so that choices change.
+        fn disturbance(&self, pass: &Pass, units: Tensor<3>) -> Tensor<3> {
+            let ([_, u, _], device) = (units.dims(), units.device());
+            let at = |value: f64| Tensor::<3>::full([1, 1, 1], value, &device);
+            let mean = |units: Tensor<3>| units.mean_dim(1).mean_dim(2);
+            let by = match self.fault {
+                Fault::Counter => at(f64::from(CALLS.fetch_add(1, Ordering::Relaxed))),
+                Fault::Autodiff if self.weight.val().device().is_autodiff() => at(1.0),
+                Fault::Forgetful => at(self.hidden),
+                Fault::Position => {
+                    Tensor::<1, Int>::arange(0..u as i64, &device).float().reshape([1, u, 1])
+                }
+                Fault::Future => mean(units),
+                Fault::FutureInTraining if pass.training() => mean(units),
+                _ => at(0.0),
+            };
+            by * Tensor::<1, Int>::arange(0..8, &device).float().reshape([1, 1, 8])
+        }
+    }
+
+    /// Top-1 that denies itself to decoders.
+    #[derive(Module, Debug)]
+    pub(super) struct Modest {
+        weight: Param<Tensor<2>>,
+    }
+
+    impl Router for Modest {
+        type Config = NoConfig;
+        const NAME: &'static str = "modest";
+        const ABOUT: &'static str = "causal, and says that it is not";
+        const CAUSAL: bool = false;
+
+        fn init(_config: &NoConfig, dims: Dims, init: &Init) -> Self {
+            Self { weight: init.normal("weight", [dims.width, dims.n_experts], 1.0) }
+        }
+
+        fn route(&self, _pass: &mut Pass, units: Tensor<3>) -> Plan {
+            let p = softmax(units.matmul(self.weight.val().unsqueeze::<3>()), 2);
+            Plan::Dense { weights: p }
+        }
+
+        fn flops_per_unit(&self) -> f64 {
+            1.0
+        }
+    }
 }
