@@ -51,6 +51,8 @@ enum Verb {
         /// A suite's name, or csv files
         sources: Vec<String>,
     },
+    /// Measure how fast a layer of experts is, engine by engine
+    Speed(verbs::speed::Setting),
     /// Write a new router or experiment that builds and runs as it is
     New {
         /// What to write
@@ -185,6 +187,10 @@ fn run(
             Ok(verbs::list::list(kind, json || options.format == Shown::Json, plugins, suites))
         }
         Some(Verb::Table { sources }) => verbs::table::table(&sources, options, suites),
+        Some(Verb::Speed(setting)) => {
+            let json = setting.json || options.format == Shown::Json;
+            verbs::speed::speed(&setting, options, plugins, json)
+        }
         Some(Verb::New { what, name }) => verbs::new::new(what, &name),
     }
 }

@@ -4,4 +4,5 @@ pub(crate) mod list;
 pub(crate) mod new;
 pub(crate) mod publish;
 pub(crate) mod run;
+pub(crate) mod speed;
 pub(crate) mod table;

@@ -1,0 +1,328 @@
+//! `speed`: how fast the layer of experts is, engine by engine, beside a dense network of the same
+//! active size and beside the largest rate that this machine reaches in a matrix product.
+//!
+//! Times are of one layer: route, dispatch, experts, combine. The variants take turns, so that what
+//! disturbs the machine disturbs all of them.
+
+use std::time::Instant;
+
+use anyhow::{bail, ensure};
+use burn::{prelude::*, tensor::Distribution};
+use clap::Args;
+use moe::{AnyExperts, Choice, Dims, Engine, Init, Library, MoeConfig, MoeLayer, Pass};
+use serde::Serialize;
+
+use crate::{Plugins, cli::Options, device::device};
+
+/// What to measure.
+#[derive(Args, Clone)]
+pub(crate) struct Setting {
+    /// Tokens in the batch
+    #[arg(long, default_value_t = 2048)]
+    tokens: usize,
+    /// Width of the stream
+    #[arg(long, default_value_t = 256)]
+    width: usize,
+    /// Hidden width of one expert
+    #[arg(long, default_value_t = 512)]
+    hidden: usize,
+    /// Experts
+    #[arg(long, default_value_t = 8)]
+    experts: usize,
+    /// Experts for each token
+    #[arg(long, default_value_t = 2)]
+    k: usize,
+    /// Kind of experts: ffn, swiglu
+    #[arg(long, default_value = "ffn")]
+    kind: String,
+    /// How often each variant is measured
+    #[arg(long, default_value_t = 7)]
+    repeat: usize,
+    /// For machines, the same as --format json
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// One row.
+#[derive(Serialize)]
+struct Row {
+    engine: &'static str,
+    kind: String,
+    tokens: usize,
+    width: usize,
+    hidden: usize,
+    experts: usize,
+    k: usize,
+    threads: usize,
+    forward_ms: f64,
+    forward_backward_ms: f64,
+    forward_min_ms: f64,
+    forward_backward_min_ms: f64,
+    /// Of the experts' products in the forward pass, at the minimum.
+    gflops: f64,
+}
+
+/// Measures, and gives a table or JSON.
+pub(crate) fn speed(
+    setting: &Setting,
+    options: &Options,
+    plugins: &Plugins,
+    json: bool,
+) -> anyhow::Result<String> {
+    ensure!(setting.repeat > 0, "--repeat 0: it is at least 1");
+    ensure!(setting.k <= setting.experts, "--k {} of --experts {}", setting.k, setting.experts);
+    ensure!(setting.tokens > 0, "--tokens 0: it is at least 1");
+    let threads = options.threads()?;
+    let device = device(&options.device)?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    let (rows, peak) = pool.install(|| measure(setting, threads, plugins, &device))?;
+    if json {
+        return Ok(serde_json::to_string_pretty(&rows)? + "\n");
+    }
+    Ok(table(setting, &rows, peak))
+}
+
+/// A variant: its name, and itself for evaluation and for training.
+struct Variant {
+    name: &'static str,
+    eval: Subject,
+    train: Subject,
+}
+
+/// What is timed.
+enum Subject {
+    Layer(MoeLayer),
+    Dense(AnyExperts),
+}
+
+impl Subject {
+    /// `[1, N, D] -> [1, N, D]`.
+    fn forward(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
+        match self {
+            Subject::Layer(layer) => layer.forward(pass, x),
+            Subject::Dense(network) => network.forward(pass, x),
+        }
+    }
+}
+
+fn measure(
+    setting: &Setting,
+    threads: usize,
+    plugins: &Plugins,
+    device: &Device,
+) -> anyhow::Result<(Vec<Row>, f64)> {
+    let variants = variants(setting, &plugins.library, device)?;
+    let x = Tensor::<3>::random(
+        [1, setting.tokens, setting.width],
+        Distribution::Normal(0.0, 1.0),
+        device,
+    );
+    let mut times = vec![(Vec::new(), Vec::new()); variants.len()];
+    let mut peak = 0.0_f64;
+    for round in 0..=setting.repeat {
+        peak = peak.max(product_rate(device)?);
+        for (variant, (forward, both)) in variants.iter().zip(&mut times) {
+            let times = (time_forward(&variant.eval, &x)?, time_both(&variant.train, &x)?);
+            // The first round warms up.
+            if round > 0 {
+                forward.push(times.0);
+                both.push(times.1);
+            }
+        }
+    }
+    let rows = variants
+        .iter()
+        .zip(times)
+        .map(|(variant, (forward, both))| row(setting, threads, variant.name, forward, both));
+    Ok((rows.collect(), peak))
+}
+
+fn variants(setting: &Setting, library: &Library, device: &Device) -> anyhow::Result<Vec<Variant>> {
+    let Setting { tokens, width, hidden, experts, k, .. } = *setting;
+    let kind = |hidden: usize| Choice::of(&setting.kind).with("hidden", hidden);
+    let dims = Dims { width, n_experts: 1, units: tokens };
+    let dense = |init: &Init| {
+        let build = library.experts.get(&setting.kind)?.build.init;
+        anyhow::Ok(Subject::Dense(build(&kind(hidden * k), dims, init)?))
+    };
+    let layer = |engine: Engine, init: &Init| {
+        let config = MoeConfig {
+            experts,
+            router: Choice::of("top-k").with("k", k),
+            expert: kind(hidden),
+            engine,
+            ..MoeConfig::default()
+        };
+        library.check(&config, [tokens, width], 2)?;
+        anyhow::Ok(Subject::Layer(MoeLayer::new(&config, library, [tokens, width], init)?))
+    };
+    let (eval, train) = (Init::new(0, device), Init::new(0, &device.clone().autodiff()));
+    let mut variants = vec![Variant { name: "dense", eval: dense(&eval)?, train: dense(&train)? }];
+    // The reference works on tokens x experts x tokens numbers: beyond this it is a test of patience.
+    let reference = tokens * experts * tokens <= 40_000_000;
+    let engines = [
+        ("reference", Engine::Reference),
+        ("dropless", Engine::Dropless),
+        ("padded", Engine::Padded),
+    ];
+    for (name, engine) in engines.into_iter().filter(|(name, _)| reference || *name != "reference")
+    {
+        variants.push(Variant { name, eval: layer(engine, &eval)?, train: layer(engine, &train)? });
+    }
+    Ok(variants)
+}
+
+/// Milliseconds of one forward pass.
+fn time_forward(subject: &Subject, x: &Tensor<3>) -> anyhow::Result<f64> {
+    let device = x.device();
+    device.sync()?;
+    let started = Instant::now();
+    let y = subject.forward(&mut Pass::eval(), x.clone());
+    device.sync()?;
+    let time = started.elapsed().as_secs_f64() * 1e3;
+    drop(y);
+    Ok(time)
+}
+
+/// Milliseconds of one forward and backward pass, gradients of input and weights.
+fn time_both(subject: &Subject, x: &Tensor<3>) -> anyhow::Result<f64> {
+    let device = x.device();
+    let x = Tensor::from_inner(x.clone()).require_grad();
+    device.sync()?;
+    let started = Instant::now();
+    let mut pass = Pass::train(0, 0, 0.0);
+    let loss = subject.forward(&mut pass, x.clone()).sum();
+    let loss = pass.total_loss().map_or(loss.clone(), |own| loss + own);
+    let grads = loss.backward();
+    device.sync()?;
+    let time = started.elapsed().as_secs_f64() * 1e3;
+    if x.grad(&grads).is_none() {
+        bail!("the input has no gradient");
+    }
+    Ok(time)
+}
+
+/// GFLOP/s of a product of two matrices of 1024 x 1024.
+fn product_rate(device: &Device) -> anyhow::Result<f64> {
+    const N: usize = 1024;
+    let a = Tensor::<2>::random([N, N], Distribution::Default, device);
+    device.sync()?;
+    let started = Instant::now();
+    let product = a.clone().matmul(a);
+    device.sync()?;
+    let rate = 2.0 * N.pow(3) as f64 / started.elapsed().as_secs_f64() / 1e9;
+    drop(product);
+    Ok(rate)
+}
+
+fn row(
+    setting: &Setting,
+    threads: usize,
+    engine: &'static str,
+    mut forward: Vec<f64>,
+    mut both: Vec<f64>,
+) -> Row {
+    forward.sort_by(f64::total_cmp);
+    both.sort_by(f64::total_cmp);
+    let Setting { tokens, width, hidden, experts, k, .. } = *setting;
+    Row {
+        engine,
+        kind: setting.kind.clone(),
+        tokens,
+        width,
+        hidden,
+        experts,
+        k,
+        threads,
+        forward_ms: median(&forward),
+        forward_backward_ms: median(&both),
+        forward_min_ms: forward[0],
+        forward_backward_min_ms: both[0],
+        gflops: flops(setting) / forward[0] / 1e6,
+    }
+}
+
+/// Of sorted numbers.
+fn median(sorted: &[f64]) -> f64 {
+    let n = sorted.len();
+    (sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0
+}
+
+/// The experts' products in one forward pass.
+fn flops(setting: &Setting) -> f64 {
+    let matrices = if setting.kind == "swiglu" { 3 } else { 2 };
+    (2 * matrices * setting.tokens * setting.k * setting.width * setting.hidden) as f64
+}
+
+fn table(setting: &Setting, rows: &[Row], peak: f64) -> String {
+    let Setting { tokens, width, hidden, experts, k, kind, repeat, .. } = setting;
+    let threads = rows[0].threads;
+    let mut text = format!(
+        "{tokens} tokens, width {width}, hidden {hidden}, {experts} experts, k {k}, {kind}, threads {threads}; \
+         {repeat} rounds\n\n{:<10} {:>11} {:>9} {:>11} {:>9} {:>9} {:>9} {:>8}\n",
+        "engine", "forward ms", "min", "fwd+bwd ms", "min", "GFLOP/s", "fwd+bwd", "of peak",
+    );
+    for row in rows {
+        let both = 3.0 * flops(setting) / row.forward_backward_min_ms / 1e6;
+        text += &format!(
+            "{:<10} {:>11.2} {:>9.2} {:>11.2} {:>9.2} {:>9.1} {:>9.1} {:>7.0}%\n",
+            row.engine,
+            row.forward_ms,
+            row.forward_min_ms,
+            row.forward_backward_ms,
+            row.forward_backward_min_ms,
+            row.gflops,
+            both,
+            100.0 * row.gflops / peak,
+        );
+    }
+    text + &format!(
+        "\nA product of 1024 x 1024 matrices reaches {peak:.1} GFLOP/s. GFLOP/s are those of the experts' \
+         products,\nat the minimum; dense is one network with the hidden width {}.\n",
+        hidden * k
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setting() -> Setting {
+        Setting {
+            tokens: 12,
+            width: 4,
+            hidden: 3,
+            experts: 4,
+            k: 2,
+            kind: "swiglu".into(),
+            repeat: 2,
+            json: true,
+        }
+    }
+
+    #[test]
+    fn every_engine_has_a_row_with_times() {
+        let device = Device::flex();
+        let (rows, peak) = measure(&setting(), 1, &Plugins::default(), &device).unwrap();
+        let names: Vec<&str> = rows.iter().map(|row| row.engine).collect();
+        assert_eq!(names, ["dense", "reference", "dropless", "padded"]);
+        assert!(peak > 0.0);
+        for row in rows {
+            assert!(0.0 < row.forward_min_ms && row.forward_min_ms <= row.forward_ms);
+            assert!(row.forward_backward_min_ms <= row.forward_backward_ms && row.gflops > 0.0);
+        }
+    }
+
+    #[test]
+    fn flops_and_medians_by_hand() {
+        assert_eq!(flops(&setting()), (2 * 3 * 12 * 2 * 4 * 3) as f64);
+        assert_eq!((median(&[1.0, 2.0, 4.0]), median(&[1.0, 2.0])), (2.0, 1.5));
+    }
+
+    #[test]
+    fn unknown_kinds_are_named() {
+        let wrong = Setting { kind: "fnf".into(), ..setting() };
+        let err = variants(&wrong, &Plugins::default().library, &Device::flex());
+        assert!(err.err().unwrap().to_string().contains("\"fnf\""));
+    }
+}
