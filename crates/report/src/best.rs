@@ -19,9 +19,9 @@ pub(crate) fn best(
     better: Better,
 ) -> Vec<bool> {
     let value = |at: &usize| {
-        let scores = setting.scores(methods[*at], metric, split)?;
-        let values: Vec<f64> = scores.values().copied().collect();
-        mean(&values).map(|mean| better.oriented(mean.mean))
+        let scores = setting.scores(methods[*at], metric, split);
+        let values: Vec<f64> = scores.into_iter().flatten().map(|(_, value)| *value).collect();
+        mean(&values).map_or(f64::NEG_INFINITY, |mean| better.oriented(mean.mean))
     };
     let enters = |at: &usize| {
         setting.scores(methods[*at], metric, split).is_some_and(|scores| scores.len() >= 3)
@@ -29,10 +29,7 @@ pub(crate) fn best(
     };
     let field: Vec<usize> = (0..methods.len()).filter(enters).collect();
     let mut bold = vec![false; methods.len()];
-    let Some(top) = field.iter().copied().max_by(|a, b| {
-        let (a, b) = (value(a), value(b));
-        a.partial_cmp(&b).expect("means of finite values, in a setting, are numbers")
-    }) else {
+    let Some(top) = field.iter().copied().max_by(|a, b| value(a).total_cmp(&value(b))) else {
         return bold;
     };
     let tests = field.iter().filter(|at| **at != top).map(|at| {

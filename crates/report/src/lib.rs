@@ -25,6 +25,7 @@
 //! | are the results as expected? | [`check`] | [`Outcome`]s; [`check_table`] |
 //! | what was each method given? | [`ledger`] | a [`Table`] |
 //! | all of it at once? | [`page`] | one HTML file; more data in a [`Page`] |
+//! | and its plots? | [`plots`] | a [`Picture`] each, SVG |
 //!
 //! What is asked about is an [`Ask`]: metrics, split, methods. Runs of two code revisions are not
 //! compared unless it says so. A [`Table`] has five [`Format`]s ([`render`]); [`splice`] puts one
@@ -55,7 +56,7 @@ pub use comparison::comparison;
 pub use error::Error;
 pub use file::write_atomic;
 pub use metric::{Better, direction};
-pub use page::{Page, page};
+pub use page::{Page, Picture, page, plots};
 pub use row::{COLUMNS, Row};
 pub use runs::Runs;
 pub use series::{Curve, Line, Load};

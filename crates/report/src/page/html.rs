@@ -1,5 +1,6 @@
 //! Small parts of a page.
 
+use super::Picture;
 pub(super) use crate::plot::escape;
 
 /// The place of the n-th section in the page.
@@ -8,7 +9,7 @@ pub(super) fn id(at: usize) -> String {
 }
 
 /// A picture with the words under it.
-pub(super) fn figure(svg: &str, caption: &str) -> String {
+fn figure(Picture { svg, caption, .. }: &Picture) -> String {
     format!("<figure>\n{svg}<figcaption>{}</figcaption>\n</figure>\n", escape(caption))
 }
 
@@ -21,9 +22,12 @@ pub(super) fn part(title: &str, body: &str) -> String {
 }
 
 /// Pictures side by side where there is room.
-pub(super) fn pair(figures: &[String]) -> String {
-    match figures.is_empty() {
+pub(super) fn pair(pictures: &[Picture]) -> String {
+    match pictures.is_empty() {
         true => String::new(),
-        false => format!("<div class=\"pair\">\n{}</div>\n", figures.concat()),
+        false => {
+            let figures: String = pictures.iter().map(figure).collect();
+            format!("<div class=\"pair\">\n{figures}</div>\n")
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! what it shows, and its numbers stand in a table. What there are no data for is left out.
 
 mod html;
+mod pictures;
 mod ranking;
 mod setting;
 
@@ -13,6 +14,8 @@ use crate::{
     verbs::{ledger_of, rank_in},
 };
 use html::{escape, id};
+pub use pictures::Picture;
+use pictures::Pictures;
 
 /// What a report is made of.
 pub struct Page<'a> {
@@ -79,6 +82,17 @@ pub fn page(page: &Page) -> Result<String, Error> {
         sections.push(("To make it again".into(), format!("<pre><code>{commands}</code></pre>\n")));
     }
     Ok(document(&page.title, &sections))
+}
+
+/// The plots of the report, for files of their own: they can go into a paper as they are.
+pub fn plots(page: &Page) -> Result<Vec<Picture>, Error> {
+    let settings = page.ask.settings(page.runs)?;
+    let mut pictures: Vec<Picture> =
+        settings.iter().flat_map(|setting| Pictures::new(page, setting).into_all()).collect();
+    if let Ok(ranking) = rank_in(&settings, &page.ask) {
+        pictures.extend(ranking::pictures(&ranking, &page.methods()));
+    }
+    Ok(pictures)
 }
 
 fn environment(facts: &[(String, String)]) -> String {
@@ -189,5 +203,26 @@ mod tests {
         assert_eq!(html.matches("role=\"img\" aria-label=\"").count(), pictures);
         assert!(!html.contains("aria-label=\"\""));
         assert!(!html.contains("NaN"));
+    }
+
+    #[test]
+    fn every_plot_has_a_file_of_its_own() {
+        let runs = fixture::runs();
+        let methods = ["dense", "switch", "top-k"].map(String::from).into();
+        let ask = Ask { methods, ..Ask::default() };
+        let pictures = plots(&Page { ask, ..full(&runs) }).unwrap();
+        let names: Vec<&str> = pictures.iter().map(|picture| picture.name.as_str()).collect();
+        let wanted = [
+            "digits-vit-accuracy",
+            "digits-vit-accuracy-against-active-flops-per-token",
+            "digits-vit-accuracy-against-seconds-per-run",
+            "digits-loss-curves",
+            "digits-entropy-curves",
+            "digits-switch-load",
+            "critical-differences",
+            "performance-profiles",
+        ];
+        assert_eq!(names, wanted);
+        assert!(pictures.iter().all(|picture| picture.svg.starts_with("<svg xmlns")));
     }
 }

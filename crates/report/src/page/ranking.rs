@@ -1,6 +1,6 @@
 //! The section over all tasks.
 
-use super::html::{figure, pair};
+use super::{Picture, html::pair};
 use crate::{
     Line, Ranking,
     plot::{critical_differences, curves},
@@ -10,27 +10,30 @@ use crate::{
 
 /// The ranking, its critical-difference diagram, and performance profiles.
 pub(super) fn section(ranking: &Ranking, order: &[&str]) -> String {
-    let mut figures = Vec::new();
+    ranking.table().to_html() + &pair(&pictures(ranking, order))
+}
+
+/// The plots of the ranking.
+pub(super) fn pictures(ranking: &Ranking, order: &[&str]) -> Vec<Picture> {
+    let mut pictures = Vec::new();
     if ranking.friedman.is_some() {
-        let svg = critical_differences("Critical differences", ranking);
-        figures.push(figure(
-            &svg,
+        pictures.push(Picture::new(
+            &["critical-differences"],
+            critical_differences("Critical differences", ranking),
             "Mean ranks, the best on the left. Bars join methods that Nemenyi's test cannot tell \
-             apart at 5 %; CD is its critical difference.",
+             apart at 5 %; CD is its critical difference."
+                .into(),
         ));
     }
-    let svg = curves(
-        "Performance profiles",
-        "normalised score",
-        "share of runs above",
-        &profiles(ranking, order),
-    );
-    figures.push(figure(
-        &svg,
+    let lines = profiles(ranking, order);
+    pictures.push(Picture::new(
+        &["performance-profiles"],
+        curves("Performance profiles", "normalised score", "share of runs above", &lines),
         "Share of runs above each score; 0 is the worst run of a task, 1 the best. A line that is \
-         above another everywhere is the better method.",
+         above another everywhere is the better method."
+            .into(),
     ));
-    ranking.table().to_html() + &pair(&figures)
+    pictures
 }
 
 fn profiles(ranking: &Ranking, order: &[&str]) -> Vec<Line> {

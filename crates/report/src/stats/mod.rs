@@ -53,3 +53,35 @@ fn golden(entry: &str) -> serde_json::Value {
     let mut all: serde_json::Value = serde_json::from_str(all).unwrap();
     all[entry].take()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The order of the seeds says nothing.
+        #[test]
+        fn order_does_not_matter(mut values in prop::collection::vec(-1e3..1e3_f64, 3..20)) {
+            let before = (mean(&values).unwrap(), iqm(&values).unwrap(), wilcoxon(&values));
+            values.reverse();
+            let after = (mean(&values).unwrap(), iqm(&values).unwrap(), wilcoxon(&values));
+            prop_assert!((before.0.mean - after.0.mean).abs() < 1e-9);
+            prop_assert!((before.0.half.unwrap() - after.0.half.unwrap()).abs() < 1e-9);
+            prop_assert!((before.1 - after.1).abs() < 1e-9);
+            prop_assert!((before.2 - after.2).abs() < 1e-12);
+        }
+
+        /// What is better seen from here is worse seen from there.
+        #[test]
+        fn sides_can_be_changed(values in prop::collection::vec(-1e3..1e3_f64, 3..20)) {
+            let turned: Vec<f64> = values.iter().map(|value| -value).collect();
+            let (here, there) = (paired_t(&values).unwrap(), paired_t(&turned).unwrap());
+            prop_assert_eq!(here.p_value, there.p_value);
+            prop_assert_eq!((here.low, here.high), (-there.high, -there.low));
+            prop_assert_eq!(tost(&here, 5.0), tost(&there, 5.0));
+            prop_assert!((wilcoxon(&values) - wilcoxon(&turned)).abs() < 1e-12);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The plots of a page, each with a name for its file and the words under it.
+
+use super::Page;
+use crate::{
+    Ask, Better, Curve, Load, Row, Setting, direction,
+    plot::{Cost, Dots, curves, heat, intervals, pareto},
+    series::{hue, lines},
+    setting::distinct,
+    stats::mean,
+};
+
+/// One plot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Picture {
+    /// A name for its file, without an ending.
+    pub name: String,
+    /// The picture.
+    pub svg: String,
+    /// What it shows, for the line under it.
+    pub caption: String,
+}
+
+impl Picture {
+    /// A plot; the words of its name are joined to what every file system takes.
+    pub(super) fn new(name: &[&str], svg: String, caption: String) -> Self {
+        let name = name.join("-").to_lowercase();
+        let plain = |letter: char| if letter.is_alphanumeric() { letter } else { '-' };
+        Self { name: name.chars().map(plain).collect(), svg, caption }
+    }
+}
+
+/// The plots of one setting.
+pub(super) struct Pictures {
+    pub(super) quality: Vec<Picture>,
+    pub(super) learning: Vec<Picture>,
+    pub(super) routing: Vec<Picture>,
+    pub(super) loads: Vec<Picture>,
+}
+
+impl Pictures {
+    pub(super) fn new(page: &Page, setting: &Setting) -> Self {
+        let order = page.methods();
+        let (learning, routing): (Vec<&Curve>, Vec<&Curve>) = page
+            .curves
+            .iter()
+            .filter(|curve| curve.task == setting.task)
+            .partition(|curve| is_quality(&curve.name));
+        Self {
+            quality: quality(&page.ask, setting, &order),
+            learning: courses(&learning, setting.task, &order),
+            routing: courses(&routing, setting.task, &order),
+            loads: loads(page, setting.task),
+        }
+    }
+
+    pub(super) fn into_all(self) -> Vec<Picture> {
+        [self.quality, self.learning, self.routing, self.loads].concat()
+    }
+}
+
+/// For each metric: the seeds, and the quality against FLOPs and against time.
+fn quality(ask: &Ask, setting: &Setting, order: &[&str]) -> Vec<Picture> {
+    let mut pictures = Vec::new();
+    for metric in ask.metrics(setting) {
+        let rows = dots(ask, setting, metric, order);
+        pictures.push(Picture::new(
+            &[setting.task, setting.backbone, metric],
+            intervals(&format!("{}: {metric}", setting.task), metric, &rows),
+            format!(
+                "{metric}: mean with 95 % t interval (none with fewer than 3 seeds), and every seed \
+                 as a faint dot."
+            ),
+        ));
+        let Some(better) = ask.better(metric) else { continue };
+        let flops = Against {
+            metric,
+            better,
+            label: "active FLOPs per token",
+            cost: |row| row.flops_per_token,
+        };
+        let seconds = Against { label: "seconds per run", cost: |row| row.seconds, ..flops };
+        pictures.extend([flops, seconds].iter().filter_map(|plot| plot.picture(setting, &rows)));
+    }
+    pictures
+}
+
+fn dots(ask: &Ask, setting: &Setting, metric: &str, order: &[&str]) -> Vec<Dots> {
+    let split = ask.split(setting);
+    let row = |method: &str| {
+        let scores = setting.scores(method, metric, split)?;
+        Some(Dots {
+            name: method.into(),
+            hue: hue(method, order),
+            values: scores.values().copied().collect(),
+        })
+    };
+    ask.methods(setting).into_iter().filter_map(row).collect()
+}
+
+/// Quality against a cost, with the words under it.
+struct Against<'a> {
+    metric: &'a str,
+    better: Better,
+    label: &'a str,
+    cost: fn(&Row) -> Option<f64>,
+}
+
+impl Against<'_> {
+    fn picture(&self, setting: &Setting, rows: &[Dots]) -> Option<Picture> {
+        let Self { metric, better, label, cost } = self;
+        let point = |dots: &Dots| {
+            let costs: Vec<f64> = setting.rows(&dots.name).filter_map(cost).collect();
+            let (cost, quality) = (mean(&costs)?.mean, mean(&dots.values)?);
+            Some(Cost { name: dots.name.clone(), hue: dots.hue, cost, quality })
+        };
+        let points: Vec<Cost> = rows.iter().filter_map(point).collect();
+        let title = format!("{}: {metric} against {label}", setting.task);
+        let caption = format!(
+            "{metric} ({better} is better) against {label}, with 95 % t intervals; the dashed line \
+             is the Pareto front of the means."
+        );
+        let svg = pareto(&title, label, metric, &points, *better);
+        let name = [setting.task, setting.backbone, metric, "against", label];
+        (!points.is_empty()).then(|| Picture::new(&name, svg, caption))
+    }
+}
+
+/// Is it a curve of quality? A name may have a split before it: `valid/accuracy`, `train_loss`.
+fn is_quality(name: &str) -> bool {
+    let bare = name.rsplit('/').next().unwrap_or(name);
+    let bare = ["train_", "valid_", "test_"]
+        .iter()
+        .find_map(|split| bare.strip_prefix(split))
+        .unwrap_or(bare);
+    direction(bare).is_some()
+}
+
+/// One plot for each name of a curve.
+fn courses(all: &[&Curve], task: &str, order: &[&str]) -> Vec<Picture> {
+    let names = distinct(all.iter().map(|curve| curve.name.as_str()));
+    let plot = |name: &&str| {
+        let of_name: Vec<&Curve> = all.iter().copied().filter(|c| c.name == **name).collect();
+        let svg = curves(&format!("{name} over the steps"), "step", name, &lines(&of_name, order));
+        let caption =
+            format!("{name}: mean over seeds; the band is the 95 % t interval of 3 seeds or more.");
+        Picture::new(&[task, name, "curves"], svg, caption)
+    };
+    names.iter().map(plot).collect()
+}
+
+/// One heat map for each method: experts of two seeds are not the same experts, so it is of one.
+fn loads(page: &Page, task: &str) -> Vec<Picture> {
+    let here: Vec<&Load> = page.loads.iter().filter(|load| load.task == task).collect();
+    let methods = distinct(here.iter().map(|load| load.method.as_str()));
+    let plot = |method: &&str| {
+        let of_method = || here.iter().copied().filter(|load| load.method == **method);
+        let seed = of_method().map(|load| load.seed).min()?;
+        let loads: Vec<&Load> = of_method().filter(|load| load.seed == seed).collect();
+        let map = heat(&format!("{method}: load of the experts"), &loads);
+        let busiest = map.last.iter().map(|(layer, ratio)| format!("{ratio:.2} in layer {layer}"));
+        let caption = format!(
+            "{method}, seed {seed}: a row for each expert, time from left to right. Busiest expert \
+             over the mean at the end: {}.",
+            busiest.collect::<Vec<_>>().join(", ")
+        );
+        Some(Picture::new(&[task, method, "load"], map.svg, caption))
+    };
+    methods.iter().filter_map(plot).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn curves_of_quality_are_known_with_their_split() {
+        assert!(["loss", "valid/accuracy", "train_loss"].iter().all(|name| is_quality(name)));
+        assert!(["entropy", "layer0/entropy", "dropped_share"].iter().all(|n| !is_quality(n)));
+    }
+
+    #[test]
+    fn names_are_for_files() {
+        let picture = Picture::new(&["digits", "valid/loss"], String::new(), String::new());
+        assert_eq!(picture.name, "digits-valid-loss");
+    }
+}
