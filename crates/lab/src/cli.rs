@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use report::Format;
 use tasks::DataDir;
 
-use crate::{Plugins, Suite, config::seeds, suite::Selection, verbs};
+use crate::{Plugins, Suite, config::seeds, suite::Selection, verbs, verbs::ask::Question};
 
 /// Compares Mixture-of-Experts methods fairly: the same budget, several seeds, intervals.
 #[derive(Parser)]
@@ -50,6 +50,65 @@ enum Verb {
     Table {
         /// A suite's name, or csv files
         sources: Vec<String>,
+        #[command(flatten)]
+        question: Question,
+    },
+    /// Say how much better one method is than another, and how sure that is
+    Cmp {
+        /// The one; the verdict is about it
+        a: String,
+        /// The other
+        b: String,
+        /// A suite's name, or csv files
+        sources: Vec<String>,
+        /// The size below which a difference does not matter
+        #[arg(long)]
+        margin: Option<f64>,
+        #[command(flatten)]
+        question: Question,
+    },
+    /// Rank the methods over all tasks
+    Rank {
+        /// A suite's name, or csv files
+        sources: Vec<String>,
+        #[command(flatten)]
+        question: Question,
+    },
+    /// Say how many seeds it takes to show a difference
+    Power {
+        /// A suite's name, or csv files
+        sources: Vec<String>,
+        /// The method that the others are compared with; the first if left out
+        #[arg(long)]
+        baseline: Option<String>,
+        /// The size of the difference; as it looks now if left out
+        #[arg(long)]
+        margin: Option<f64>,
+        #[command(flatten)]
+        question: Question,
+    },
+    /// See whether results lie where the suite expects them; exits with 1 if not
+    Check {
+        /// The suite with the expectations
+        suite: Option<String>,
+        /// csv files; the suite's own results if left out
+        sources: Vec<String>,
+    },
+    /// Write the report, one HTML file; or the tables into a page
+    Report {
+        /// A suite's name, or csv files
+        sources: Vec<String>,
+        /// The file to write; RUNS/SUITE.html if left out
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Rewrite the block between <!-- BEGIN: SUITE --> and <!-- END: SUITE --> of this page
+        #[arg(long, value_name = "FILE")]
+        splice: Option<PathBuf>,
+        /// The size below which a difference does not matter
+        #[arg(long)]
+        margin: Option<f64>,
+        #[command(flatten)]
+        question: Question,
     },
     /// Measure how fast a layer of experts is, engine by engine
     Speed(verbs::speed::Setting),
@@ -150,14 +209,28 @@ impl Options {
     }
 }
 
+/// What a verb ends with.
+pub(crate) struct Answer {
+    /// What is printed.
+    pub(crate) text: String,
+    /// The exit code.
+    pub(crate) code: u8,
+}
+
+impl From<String> for Answer {
+    fn from(text: String) -> Self {
+        Self { text, code: 0 }
+    }
+}
+
 pub(crate) fn main(plugins: &Plugins, suites: &[Suite]) -> ExitCode {
     let cli = Cli::parse();
     let stop = Arc::new(AtomicBool::new(false));
     let result = stop_on_ctrl_c(&stop).and_then(|()| run(cli, plugins, suites, &stop));
     match result {
-        Ok(text) => {
-            print(&text);
-            ExitCode::SUCCESS
+        Ok(answer) => {
+            print(&answer.text);
+            ExitCode::from(answer.code)
         }
         Err(_) if stop.load(Ordering::Relaxed) => {
             say("stopped; the same command goes on from here");
@@ -176,22 +249,39 @@ fn run(
     plugins: &Plugins,
     suites: &[Suite],
     stop: &Arc<AtomicBool>,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<Answer> {
     let options = &cli.options;
-    match cli.verb {
-        None => verbs::run::run(None, options, plugins, suites, stop),
-        Some(Verb::Run { suite }) => {
-            verbs::run::run(suite.as_deref(), options, plugins, suites, stop)
+    match cli.verb.unwrap_or(Verb::Run { suite: None }) {
+        Verb::Run { suite } => verbs::run::run(suite.as_deref(), options, plugins, suites, stop),
+        Verb::List { kind, json } => {
+            let json = json || options.format == Shown::Json;
+            Ok(verbs::list::list(kind, json, plugins, suites).into())
         }
-        Some(Verb::List { kind, json }) => {
-            Ok(verbs::list::list(kind, json || options.format == Shown::Json, plugins, suites))
+        Verb::Table { sources, question } => {
+            verbs::table::table(&sources, &question, options, suites)
         }
-        Some(Verb::Table { sources }) => verbs::table::table(&sources, options, suites),
-        Some(Verb::Speed(setting)) => {
+        Verb::Cmp { a, b, sources, margin, question } => {
+            verbs::cmp::compare([&a, &b], margin, &sources, &question, options, suites)
+        }
+        Verb::Rank { sources, question } => {
+            verbs::cmp::ranking(&sources, &question, options, suites)
+        }
+        Verb::Power { sources, baseline, margin, question } => {
+            let baseline = baseline.as_deref();
+            verbs::cmp::seeds_needed(baseline, margin, &sources, &question, options, suites)
+        }
+        Verb::Check { suite, sources } => {
+            verbs::cmp::expectations(suite.as_deref(), &sources, options, suites)
+        }
+        Verb::Report { sources, out, splice, margin, question } => {
+            let to = (out.as_deref(), splice.as_deref());
+            verbs::report::report(&sources, to, margin, &question, options, suites)
+        }
+        Verb::Speed(setting) => {
             let json = setting.json || options.format == Shown::Json;
-            verbs::speed::speed(&setting, options, plugins, json)
+            Ok(verbs::speed::speed(&setting, options, plugins, json)?.into())
         }
-        Some(Verb::New { what, name }) => verbs::new::new(what, &name),
+        Verb::New { what, name } => verbs::new::new(what, &name).map(Answer::from),
     }
 }
 

@@ -24,6 +24,7 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use moe::Placement;
+use report::Expect;
 use serde_json::{Value, json};
 use tasks::{DataDir, Task};
 
@@ -133,6 +134,20 @@ pub(crate) fn load(
     let settings = Located::parse(&file, &text)?;
     let reader = Reader { plugins, data, program, loaded: HashMap::new() };
     reader.read(name, &settings, wanted)
+}
+
+/// Where a suite expects its results to lie, `[[expect]]`.
+pub(crate) fn expects(name: &str, suites: &[Suite]) -> anyhow::Result<Vec<Expect>> {
+    let (_, file, text, _) = find(name, suites)?;
+    let settings = Located::parse(&file, &text)?;
+    let read = |expect: &Located| {
+        serde_json::from_value(expect.value())
+            .map_err(|err| anyhow!("{}: expect: {err}", expect.place()))
+    };
+    match settings.table().and_then(|table| table.get("expect")) {
+        Some(_) => tables(&settings, "expect")?.iter().map(read).collect(),
+        None => bail!("{file} expects nothing: it has no [[expect]]"),
+    }
 }
 
 /// Name, file, text and program of a suite.

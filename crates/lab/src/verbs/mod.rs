@@ -1,8 +1,12 @@
 //! The verbs of the command line, one file each. Only `run` computes.
 
+pub(crate) mod ask;
+pub(crate) mod cmp;
+mod course;
 pub(crate) mod list;
 pub(crate) mod new;
 pub(crate) mod publish;
+pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod speed;
 pub(crate) mod table;

@@ -10,30 +10,44 @@ use jiff::Timestamp;
 use report::{Ask, Format, Runs, comparison, render};
 use training::write_atomic;
 
-use crate::{environment::Environment, suite::Loaded};
+use crate::{
+    cli::Options,
+    environment::Environment,
+    suite::Loaded,
+    verbs::{
+        ask::{Question, Results},
+        report::html,
+    },
+};
 
-/// Writes `runs.csv`, `env.txt` and the page `README.md` into `folder/SUITE/DATE`.
+/// Writes `runs.csv`, `env.txt`, the page `README.md` and the report into `folder/SUITE/DATE`.
 pub(crate) fn publish(
     suite: &Loaded,
     runs: &Runs,
     environment: &Environment,
     folder: &Path,
+    options: &Options,
 ) -> anyhow::Result<PathBuf> {
-    let folder = folder.join(&suite.name).join(Timestamp::now().strftime("%Y-%m-%d").to_string());
+    let date = Timestamp::now().strftime("%Y-%m-%d").to_string();
+    let folder = folder.join(&suite.name).join(date);
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let write = |name: &str, text: String| {
         let path = folder.join(name);
-        write_atomic(&path, text.as_bytes()).with_context(|| path.display().to_string())
+        write_atomic(&path, text.as_bytes()).with_context(|| path.display().to_string())?;
+        anyhow::Ok(path)
     };
     let tables = render(&comparison(runs, &Ask::default())?, Format::Markdown);
     let page = format!(
         "<!-- Generated, do not edit. Made by: bench run {name} --publish -->\n\n# {title}\n\n\
-         {tables}\nEvery number is in `runs.csv`; the machine is described in `env.txt`.\n",
+         {tables}\nEvery number is in `runs.csv`; the machine is described in `env.txt`; \
+         `report.html` shows curves, loads and verdicts.\n",
         name = suite.name,
         title = suite.title,
     );
-    write("runs.csv", runs.to_csv())?;
+    let csv = write("runs.csv", runs.to_csv())?;
     write("env.txt", environment.lines())?;
     write("README.md", page)?;
+    let results = Results { runs: runs.clone(), files: vec![csv] };
+    write("report.html", html(&results, None, &Question::default(), options)?)?;
     Ok(folder)
 }

@@ -10,7 +10,7 @@ use report::{Ask, comparison, render};
 
 use crate::{
     Plugins, Suite,
-    cli::{Options, say},
+    cli::{Answer, Options, say},
     device::device,
     environment::Environment,
     rows::rows,
@@ -27,7 +27,7 @@ pub(crate) fn run(
     plugins: &Plugins,
     suites: &[Suite],
     stop: &Arc<AtomicBool>,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<Answer> {
     let first = || suites.first().map(|suite| suite.name).ok_or_else(|| anyhow!("no suite"));
     let name = name.map_or_else(first, Ok)?;
     let suite = load(name, suites, plugins, &options.data(), &options.selection())?;
@@ -50,10 +50,11 @@ pub(crate) fn run(
     }
     report_failures(&suite, &store)?;
     if let Some(folder) = &options.publish {
-        say(&format!("wrote {}", publish(&suite, &runs, &environment, folder)?.display()));
+        let folder = publish(&suite, &runs, &environment, folder, options)?;
+        say(&format!("wrote {}", folder.display()));
     }
     let tables = comparison(&runs, &Ask::default())?;
-    Ok(render(&tables, options.format()))
+    Ok(render(&tables, options.format()).into())
 }
 
 /// The runs of this machine's part.

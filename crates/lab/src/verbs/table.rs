@@ -6,18 +6,24 @@ use std::{
 };
 
 use anyhow::{anyhow, bail};
-use report::{Ask, Runs, comparison, render};
+use report::{comparison, render};
 
-use crate::{Suite, cli::Options};
+use crate::{
+    Suite,
+    cli::{Answer, Options},
+    verbs::ask::{Question, Results},
+};
 
 /// The table of a suite, or of csv files.
 pub(crate) fn table(
     sources: &[String],
+    question: &Question,
     options: &Options,
     suites: &[Suite],
-) -> anyhow::Result<String> {
-    let runs = Runs::read_all(&files(sources, options, suites)?)?;
-    Ok(render(&comparison(&runs, &Ask::default())?, options.format()))
+) -> anyhow::Result<Answer> {
+    let results = Results::read(sources, options, suites)?;
+    let tables = comparison(&results.runs, &question.ask())?;
+    Ok(render(&tables, options.format()).into())
 }
 
 /// The csv files that are meant: those that are named, or the newest of a suite.

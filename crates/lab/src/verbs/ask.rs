@@ -1,0 +1,66 @@
+//! What the reading verbs have in common: which results, and which of their numbers.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use report::{Ask, Runs};
+
+use crate::{Suite, cli::Options, verbs::table::files};
+
+/// Which numbers are asked for.
+#[derive(Args, Clone, Default)]
+pub(crate) struct Question {
+    /// The metrics to judge by; those of quality if left out
+    #[arg(long, value_name = "METRIC")]
+    metric: Vec<String>,
+    /// The split to judge by: test, valid or train
+    #[arg(long)]
+    split: Option<String>,
+    /// Only these methods, in this order; can be given several times
+    #[arg(long, value_name = "METHOD")]
+    method: Vec<String>,
+    /// Compare runs of different code with each other
+    #[arg(long)]
+    mix_revisions: bool,
+}
+
+impl Question {
+    /// The same for the report.
+    pub(crate) fn ask(&self) -> Ask {
+        Ask {
+            metrics: self.metric.clone(),
+            split: self.split.clone(),
+            methods: self.method.clone(),
+            mix_revisions: self.mix_revisions,
+            ..Ask::default()
+        }
+    }
+}
+
+/// Results that were read, and where they came from.
+pub(crate) struct Results {
+    pub(crate) runs: Runs,
+    pub(crate) files: Vec<PathBuf>,
+}
+
+impl Results {
+    /// The results of a suite, or of csv files; of the default suite if nothing is named.
+    pub(crate) fn read(
+        sources: &[String],
+        options: &Options,
+        suites: &[Suite],
+    ) -> anyhow::Result<Self> {
+        let files = files(sources, options, suites)?;
+        Ok(Self { runs: Runs::read_all(&files)?, files })
+    }
+
+    /// What they are called.
+    pub(crate) fn name(&self) -> &str {
+        self.runs.rows.first().map_or("results", |row| &row.suite)
+    }
+
+    /// The folder of the first file.
+    pub(crate) fn folder(&self) -> &Path {
+        self.files.first().and_then(|file| file.parent()).unwrap_or(Path::new("."))
+    }
+}

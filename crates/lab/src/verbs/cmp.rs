@@ -1,0 +1,70 @@
+//! `cmp`, `rank`, `power`, `check`: questions about results that are there.
+
+use anyhow::bail;
+use report::{check, check_table, cmp, power, rank, render, render_cmp};
+
+use crate::{
+    Suite,
+    cli::{Answer, Options},
+    suite::expects,
+    verbs::ask::{Question, Results},
+};
+
+/// The difference of two methods.
+pub(crate) fn compare(
+    [a, b]: [&str; 2],
+    margin: Option<f64>,
+    sources: &[String],
+    question: &Question,
+    options: &Options,
+    suites: &[Suite],
+) -> anyhow::Result<Answer> {
+    let results = Results::read(sources, options, suites)?;
+    let comparisons = cmp(&results.runs, &question.ask(), a, b, margin)?;
+    Ok(render_cmp(&comparisons, options.format()).into())
+}
+
+/// Who is ahead over all tasks.
+pub(crate) fn ranking(
+    sources: &[String],
+    question: &Question,
+    options: &Options,
+    suites: &[Suite],
+) -> anyhow::Result<Answer> {
+    let results = Results::read(sources, options, suites)?;
+    let table = rank(&results.runs, &question.ask())?.table();
+    Ok(table.render(options.format()).into())
+}
+
+/// How many seeds it takes.
+pub(crate) fn seeds_needed(
+    baseline: Option<&str>,
+    margin: Option<f64>,
+    sources: &[String],
+    question: &Question,
+    options: &Options,
+    suites: &[Suite],
+) -> anyhow::Result<Answer> {
+    let results = Results::read(sources, options, suites)?;
+    let tables = power(&results.runs, &question.ask(), baseline, margin)?;
+    Ok(render(&tables, options.format()).into())
+}
+
+/// Whether results lie where their suite expects them; the exit code is 1 if not.
+pub(crate) fn expectations(
+    suite: Option<&str>,
+    sources: &[String],
+    options: &Options,
+    suites: &[Suite],
+) -> anyhow::Result<Answer> {
+    let Some(name) = suite.or(suites.first().map(|suite| suite.name)) else { bail!("no suite") };
+    let expects = expects(name, suites)?;
+    let results = match sources {
+        [] => Results::read(&[name.to_string()], options, suites)?,
+        csv => Results::read(csv, options, suites)?,
+    };
+    let outcomes = check(&results.runs, &expects)?;
+    let text = check_table(&outcomes).render(options.format());
+    let code = if outcomes.iter().all(|outcome| outcome.holds) { 0 } else { 1 };
+    Ok(Answer { text, code })
+}
