@@ -3,14 +3,17 @@
 mod against;
 mod check;
 mod cmp;
+mod cmp_table;
 mod ledger;
 mod power;
 mod rank;
+mod rank_table;
 
 pub use against::against;
 pub(crate) use against::against_in;
 pub use check::{Expect, Outcome, check, check_table};
-pub use cmp::{Comparison, cmp, cmp_table, render_cmp};
+pub use cmp::{Comparison, cmp, render_cmp};
+pub use cmp_table::cmp_table;
 pub use ledger::ledger;
 pub(crate) use ledger::ledger_of;
 pub use power::power;

@@ -1,7 +1,7 @@
 //! Who is ahead over all tasks and seeds.
 
 use crate::{
-    Ask, Cell, Column, Digits, Error, Kind, Runs, Setting, Table,
+    Ask, Error, Runs, Setting,
     stats::{
         Friedman, Interval, RESAMPLES, critical_difference, friedman, holm, iqm,
         probability_of_improvement, stratified_bootstrap, wilcoxon,
@@ -190,69 +190,6 @@ impl Ranking {
             }
         }
         cliques
-    }
-
-    /// The ranking as a table.
-    pub fn table(&self) -> Table {
-        let number = Kind::Numbers(Digits::Fixed(3));
-        let best = |at: usize| self.pairs.iter().find(|(a, b, _)| *a == 0 && *b == at);
-        let row = |(at, m): (usize, &Ranked)| {
-            let end =
-                |of: fn(Interval) -> f64| m.interval.map_or(Cell::Missing, |i| Cell::Number(of(i)));
-            vec![
-                Cell::Words(m.method.clone()),
-                Cell::Number(m.rank),
-                Cell::Number(m.iqm),
-                end(|interval| interval.low),
-                end(|interval| interval.high),
-                Cell::Number(m.improvement),
-                best(at).map_or(Cell::Gap("first".into()), |(.., p)| Cell::Number(*p)),
-            ]
-        };
-        Table {
-            title: format!("Ranking over {} blocks (tasks: {})", self.blocks, self.tasks),
-            about: Vec::new(),
-            columns: vec![
-                Column::new("method", "method", Kind::Words),
-                Column::new("rank", "mean rank", Kind::Numbers(Digits::Fixed(2))),
-                Column::new("iqm", "IQM", number),
-                Column::new("low", "low", number),
-                Column::new("high", "high", number),
-                Column::new("improvement", "P(improvement)", number),
-                Column::new("p_first", "p to the first", Kind::Numbers(Digits::P)),
-            ],
-            rows: self.methods.iter().enumerate().map(row).collect(),
-            bold: None,
-            notes: self.notes(),
-        }
-    }
-
-    fn notes(&self) -> Vec<String> {
-        let mut notes = vec![
-            "A block is a task and a seed that all methods have; what follows holds for these \
-             tasks. IQM: interquartile mean of scores that are 0 for the worst run of a task and 1 \
-             for the best, low and high: 95 % stratified bootstrap interval (none with fewer than \
-             3 seeds); P(improvement): chance that a run beats one of another method on the same \
-             task; p to the first: Wilcoxon's signed-rank test with Holm's correction over all \
-             pairs."
-                .to_string(),
-        ];
-        if let Some(test) = &self.friedman {
-            notes.push(format!(
-                "Friedman's test that all are alike: chi-squared {:.2}, p {}. Nemenyi's critical \
-                 difference of mean ranks at 5 %: {:.2}.",
-                test.statistic,
-                crate::number::p_value(test.p_value),
-                self.critical
-            ));
-        }
-        if !self.left_out.is_empty() {
-            notes.push(format!(
-                "Left out, without results in every task: {}.",
-                self.left_out.join(", ")
-            ));
-        }
-        notes
     }
 }
 
