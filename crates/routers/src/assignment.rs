@@ -46,14 +46,19 @@ fn insert(
     let mut total: Vec<f64> = (0..n_experts).map(|expert| score(unit, expert)).collect();
     let mut before: Vec<Option<usize>> = vec![None; n_experts];
     for _ in 1..n_experts {
+        let mut better = false;
         for from in 0..n_experts {
             for to in 0..n_experts {
                 let through = total[from] + moves[from * n_experts + to].0;
                 // More than rounding, so that no path runs in a circle.
                 if from != to && through > total[to] + 1e-9 {
                     (total[to], before[to]) = (through, Some(from));
+                    better = true;
                 }
             }
+        }
+        if !better {
+            break;
         }
     }
     let roomy = (0..n_experts).filter(|expert| load[*expert] < capacity);
