@@ -14,8 +14,9 @@ use burn::backend::{
 
 use super::{
     Job,
-    backward::{self, Params, PerRow, Sums},
+    backward::{self, PerRow},
     forward::forward,
+    params::{self, Params, Sums},
     problem::{Inputs, Problem},
 };
 use crate::flex::{slice, zeros};
@@ -118,14 +119,14 @@ impl Kernel for Flex {
             other: job.gated.then(|| slice(&other)),
             hidden: slice(&hidden),
         };
-        let params = Params {
+        let pieces = Params {
             w1: grads.w1.storage_mut(),
             gate: grads.gate.storage_mut(),
             w2: grads.w2.storage_mut(),
             bias1: grads.bias1.storage_mut(),
             bias2: grads.bias2.storage_mut(),
         };
-        backward::params(&problem, slice(&dy), &sums, params);
+        params::params(&problem, slice(&dy), &sums, pieces);
         if job.weighted {
             // Several rows may share a weight; in order, so that the sum is always the same.
             let grad: &mut [f32] = grads.weights.storage_mut();

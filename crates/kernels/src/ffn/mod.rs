@@ -11,6 +11,7 @@
 mod autodiff;
 mod backward;
 mod forward;
+mod params;
 mod portable;
 mod problem;
 
