@@ -112,6 +112,16 @@ enum Verb {
     },
     /// Measure how fast a layer of experts is, engine by engine
     Speed(verbs::speed::Setting),
+    /// Write the plots of the report as SVG files, to go into a paper
+    Plot {
+        /// A suite's name, or csv files
+        sources: Vec<String>,
+        /// The folder to write into; RUNS/SUITE-plots if left out
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        question: Question,
+    },
     /// Write a new router or experiment that builds and runs as it is
     New {
         /// What to write
@@ -280,6 +290,9 @@ fn run(
         Verb::Speed(setting) => {
             let json = setting.json || options.format == Shown::Json;
             Ok(verbs::speed::speed(&setting, options, plugins, json)?.into())
+        }
+        Verb::Plot { sources, out, question } => {
+            verbs::report::plot(&sources, out.as_deref(), &question, options, suites)
         }
         Verb::New { what, name } => verbs::new::new(what, &name).map(Answer::from),
     }

@@ -3,7 +3,7 @@
 
 use std::{error::Error, path::PathBuf};
 
-use report::{Curve, Load, Page, Row, Runs, page, write_atomic};
+use report::{Curve, Load, Page, Row, Runs, page};
 
 const METHODS: [(&str, f64, f64); 8] = [
     ("dense", 0.951, 49_152.0),
@@ -76,7 +76,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         commands: vec!["cargo run -p report --example made-up-page -- page.html".into()],
         ..Page::new("Made-up runs", &runs)
     };
-    write_atomic(&path, page(&made_up)?.as_bytes())?;
+    std::fs::write(&path, page(&made_up)?)?;
     Ok(())
 }
 

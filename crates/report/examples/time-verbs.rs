@@ -12,7 +12,7 @@ use report::{
 
 fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::temp_dir().join("report-time-verbs.csv");
-    made_up().write(&path)?;
+    std::fs::write(&path, made_up().to_csv())?;
     let mut expect: Expect = serde_json::from_str(r#"{"metric": "accuracy", "between": [0, 1]}"#)?;
     expect.place.insert("method".into(), "method 3".into());
     let ask = Ask::default();

@@ -130,7 +130,7 @@ impl<'a> Builder<'a> {
             "mean ± half-width of the 95 % t interval (number of seeds); with fewer than 3 seeds \
              there is no interval. Where no number of seeds is given, it is that of the first \
              metric. active: parameters at work on one token; FLOPs/token: those of one forward \
-             pass; dropped: share of choices that found no slot."
+             pass; dropped: share of units that no expert worked on."
                 .into(),
         );
         if let Some(metric) = self.metrics.first() {

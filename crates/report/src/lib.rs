@@ -54,14 +54,13 @@ mod verbs;
 pub use ask::Ask;
 pub use comparison::comparison;
 pub use error::Error;
-pub use file::write_atomic;
 pub use metric::{Better, direction};
 pub use page::{Page, Picture, page, plots};
 pub use row::{COLUMNS, Row};
 pub use runs::Runs;
 pub use series::{Curve, Line, Load};
 pub use setting::{Scores, Setting};
-pub use splice::{splice, splice_file};
+pub use splice::splice;
 pub use table::{Cell, Column, Digits, Estimate, Format, Kind, Table, render};
 pub use verbs::{
     Comparison, Expect, Outcome, Ranked, Ranking, against, check, check_table, cmp, cmp_table,

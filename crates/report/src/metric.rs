@@ -72,7 +72,7 @@ const KNOWN: [(&str, Better, bool); 16] = [
 pub(crate) const SPEED: &str = "tokens_per_second";
 /// The busiest expert's load over the mean load.
 pub(crate) const LOAD: &str = "max_over_mean_load";
-/// The share of choices that found no slot.
+/// The share of units that no expert worked on.
 pub(crate) const DROPPED: &str = "dropped_share";
 
 /// Which way is better, by the name of the metric.

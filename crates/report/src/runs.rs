@@ -1,4 +1,4 @@
-//! `runs.csv`: read from anywhere, written whole.
+//! `runs.csv`, read from anywhere.
 
 use std::{
     collections::HashSet,
@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     Error, Row,
-    file::{read_text, write_atomic},
+    file::read_text,
     row::{COLUMNS, Header},
 };
 
@@ -68,11 +68,6 @@ impl Runs {
         String::from_utf8(bytes).expect("text in, text out")
     }
 
-    /// Writes a file, whole or not at all.
-    pub fn write(&self, path: &Path) -> Result<(), Error> {
-        write_atomic(path, self.to_csv().as_bytes())
-    }
-
     /// The rows that are so.
     pub fn filter(&self, keep: impl Fn(&Row) -> bool) -> Self {
         Self { rows: self.rows.iter().filter(|row| keep(row)).cloned().collect() }
@@ -121,7 +116,7 @@ mod tests {
             Runs { rows: vec![row(), Row { note: "at step 3, it was NaN".into(), ..row() }] };
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("runs.csv");
-        runs.write(&path).unwrap();
+        std::fs::write(&path, runs.to_csv()).unwrap();
         assert_eq!(Runs::read(&path).unwrap(), runs);
         assert_eq!(Runs::read_all(&[path.clone(), path]).unwrap(), runs);
     }

@@ -1,11 +1,6 @@
 //! Puts a generated block into a page that is otherwise written by hand.
 
-use std::path::Path;
-
-use crate::{
-    Error,
-    file::{read_text, write_atomic},
-};
+use crate::Error;
 
 /// The page with what stands between `<!-- BEGIN: name -->` and `<!-- END: name -->` replaced.
 pub fn splice(page: &str, name: &str, block: &str) -> Result<String, Error> {
@@ -18,17 +13,6 @@ pub fn splice(page: &str, name: &str, block: &str) -> Result<String, Error> {
     let (head, rest) = page.split_once(&begin).ok_or_else(|| missing(&begin))?;
     let (_, tail) = rest.split_once(&end).ok_or_else(|| missing(&end))?;
     Ok(format!("{head}{begin}\n\n{}\n\n{end}{tail}", block.trim_matches('\n')))
-}
-
-/// [`splice`] on a file, which is written whole or not at all. Is it another file now?
-pub fn splice_file(path: &Path, name: &str, block: &str) -> Result<bool, Error> {
-    let page = read_text(path)?;
-    let in_file = |err| Error::Question(format!("{}: {err}", path.display()));
-    let spliced = splice(&page, name, block).map_err(in_file)?;
-    if spliced != page {
-        write_atomic(path, spliced.as_bytes())?;
-    }
-    Ok(spliced != page)
 }
 
 #[cfg(test)]
@@ -50,16 +34,5 @@ mod tests {
         assert!(err.contains("no line \"<!-- BEGIN: tabel -->\""), "{err}");
         let err = splice("<!-- BEGIN: t -->", "t", "new").unwrap_err().to_string();
         assert!(err.contains("no line \"<!-- END: t -->\""), "{err}");
-    }
-
-    #[test]
-    fn a_file_is_written_only_if_it_changes() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("README.md");
-        std::fs::write(&path, PAGE).unwrap();
-        assert!(splice_file(&path, "table", "new").unwrap());
-        assert!(!splice_file(&path, "table", "new").unwrap());
-        let err = splice_file(&path, "x", "new").unwrap_err().to_string();
-        assert!(err.contains("README.md: the page has no line"), "{err}");
     }
 }

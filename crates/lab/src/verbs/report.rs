@@ -1,9 +1,9 @@
-//! `report`: results to be looked at.
+//! `report` and `plot`: results to be looked at.
 
 use std::{fs, path::Path};
 
 use anyhow::Context;
-use report::{Format, Page, comparison, page, render, splice_file};
+use report::{Format, Page, comparison, page, plots, render, splice};
 use training::write_atomic;
 
 use crate::{
@@ -27,15 +27,43 @@ pub(crate) fn report(
     let results = Results::read(sources, options, suites)?;
     if let Some(path) = splice {
         let tables = render(&comparison(&results.runs, &question.ask())?, Format::Markdown);
-        let changed = splice_file(path, results.name(), &tables)?;
-        let what = if changed { "rewrote the block in" } else { "nothing to change in" };
-        return Ok(format!("{what} {}\n", path.display()).into());
+        rewrite(path, results.name(), &tables)?;
+        return Ok(format!("rewrote the block in {}\n", path.display()).into());
     }
     let default = || options.runs.join(format!("{}.html", results.name()));
     let out = out.map_or_else(default, Path::to_path_buf);
     let html = html(&results, margin, question, options)?;
     write_atomic(&out, html.as_bytes()).with_context(|| out.display().to_string())?;
     Ok(format!("wrote {}\n", out.display()).into())
+}
+
+/// Puts a block into a page, between its marks.
+fn rewrite(path: &Path, name: &str, block: &str) -> anyhow::Result<()> {
+    let place = || path.display().to_string();
+    let page = fs::read_to_string(path).with_context(place)?;
+    let page = splice(&page, name, block).with_context(place)?;
+    write_atomic(path, page.as_bytes()).with_context(place)
+}
+
+/// Writes the plots of the report as files of their own, to go into a paper.
+pub(crate) fn plot(
+    sources: &[String],
+    out: Option<&Path>,
+    question: &Question,
+    options: &Options,
+    suites: &[Suite],
+) -> anyhow::Result<Answer> {
+    let results = Results::read(sources, options, suites)?;
+    let default = || options.runs.join(format!("{}-plots", results.name()));
+    let folder = out.map_or_else(default, Path::to_path_buf);
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let mut text = String::new();
+    for picture in plots(&made_of(&results, None, question, options)?)? {
+        let path = folder.join(format!("{}.svg", picture.name));
+        write_atomic(&path, picture.svg.as_bytes()).with_context(|| path.display().to_string())?;
+        text.push_str(&format!("wrote {}\n", path.display()));
+    }
+    Ok(text.into())
 }
 
 /// The report of some results.
@@ -45,9 +73,19 @@ pub(crate) fn html(
     question: &Question,
     options: &Options,
 ) -> anyhow::Result<String> {
+    Ok(page(&made_of(results, margin, question, options)?)?)
+}
+
+/// What the report is made of.
+fn made_of<'a>(
+    results: &'a Results,
+    margin: Option<f64>,
+    question: &Question,
+    options: &Options,
+) -> anyhow::Result<Page<'a>> {
     let course = Course::read(&results.runs, options)?;
     let title = format!("Suite {}", results.name());
-    let report = Page {
+    Ok(Page {
         ask: question.ask(),
         margin,
         curves: course.curves,
@@ -55,8 +93,7 @@ pub(crate) fn html(
         environment: environment(results),
         commands: vec![format!("cargo run --release -p bench -- run {}", results.name())],
         ..Page::new(&title, &results.runs)
-    };
-    Ok(page(&report)?)
+    })
 }
 
 /// The lines of `env.txt` beside the results, if there is one.

@@ -5,8 +5,9 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use report::{Ask, comparison, render};
+use training::write_atomic;
 
 use crate::{
     Plugins, Suite,
@@ -43,7 +44,8 @@ pub(crate) fn run(
     };
     let trained = runner.train(&shard(&suite, options));
     let runs = rows(&suite, &store)?;
-    runs.write(&store.root().join(format!("{}.csv", suite.name)))?;
+    let csv = store.root().join(format!("{}.csv", suite.name));
+    write_atomic(&csv, runs.to_csv().as_bytes()).with_context(|| csv.display().to_string())?;
     trained?;
     if stop.load(Ordering::Relaxed) {
         bail!("stopped");
