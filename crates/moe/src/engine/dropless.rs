@@ -77,9 +77,10 @@ fn batched(
     // Padding repeats a row, and is never read.
     let (mut row_of_slot, mut slot_of_row) = (vec![0; loads.len() * slots], Vec::new());
     for (expert, load) in loads.iter().enumerate() {
-        for slot in expert * slots..expert * slots + load {
-            row_of_slot[slot] = slot_of_row.len() as i32;
-            slot_of_row.push(slot as i32);
+        let first = expert * slots;
+        for (place, row) in row_of_slot[first..first + load].iter_mut().enumerate() {
+            *row = slot_of_row.len() as i32;
+            slot_of_row.push((first + place) as i32);
         }
     }
     if rows.is_empty() {
