@@ -16,8 +16,8 @@ pub use vit::{Vit, VitConfig};
 
 use burn::prelude::*;
 use moe::{
-    Boxed, Choice, ConfigError, Domain, Entry, Erased, Hyper, Init, Input, Library, MoeConfig,
-    Pass, Plug, Registry, Socket, read,
+    Boxed, Choice, ConfigError, Dims, Domain, Entry, Erased, Hyper, Init, Input, Library,
+    MoeConfig, Pass, Plug, Registry, Socket, read,
 };
 use serde_json::json;
 
@@ -37,6 +37,28 @@ pub struct Brief<'a> {
     pub moe: &'a MoeConfig,
     /// Where routers, experts and residual rules come from.
     pub library: &'a Library,
+}
+
+impl Brief<'_> {
+    /// Do the blocks of backbone `name` fit: their number, the `dense` networks, the MoE layers?
+    /// The stream is `[B, tokens, width]`.
+    fn check_blocks(
+        &self,
+        name: &str,
+        dense: &Choice,
+        [tokens, width]: [usize; 2],
+        depth: usize,
+    ) -> Result<(), ConfigError> {
+        if depth == 0 {
+            return Err(wrong(name, "depth = 0: there is at least one block"));
+        }
+        let dims = Dims { width, n_experts: 1, units: tokens };
+        let entry = self.library.experts.get(&dense.kind);
+        entry
+            .and_then(|entry| (entry.build.check)(dense, dims))
+            .map_err(|err| wrong(name, format!("dense: {err}")))?;
+        self.library.check(self.moe, [tokens, width], depth)
+    }
 }
 
 /// A network with places for MoE layers.

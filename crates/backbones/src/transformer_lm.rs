@@ -16,7 +16,7 @@ use burn::{
     nn::{Embedding, Linear},
     prelude::*,
 };
-use moe::{Choice, ConfigError, Dims, Domain, Init, Input, Pass, TokenIds, config};
+use moe::{Choice, ConfigError, Domain, Init, Input, Pass, TokenIds, config};
 
 use crate::{Attention, AttentionConfig, Backbone, Block, Brief, Norm, Positions, wrong};
 
@@ -65,18 +65,8 @@ impl Backbone for TransformerLm {
         let wrong = |message: String| wrong(Self::NAME, message);
         let (_, length) = sizes(brief.domain)
             .ok_or_else(|| wrong("it takes text, and the task has pictures".into()))?;
-        if config.depth == 0 {
-            return Err(wrong("depth = 0: there is at least one block".into()));
-        }
         Attention::check(config.width, config.heads, Positions::CausalRotary).map_err(wrong)?;
-        let dims = Dims { width: config.width, n_experts: 1, units: length };
-        brief
-            .library
-            .experts
-            .get(&config.dense.kind)
-            .and_then(|dense| (dense.build.check)(&config.dense, dims))
-            .map_err(|err| wrong(format!("dense: {err}")))?;
-        brief.library.check(brief.moe, [length, config.width], config.depth)
+        brief.check_blocks(Self::NAME, &config.dense, [length, config.width], config.depth)
     }
 
     fn init(config: &TransformerLmConfig, brief: &Brief, init: &Init) -> Result<Self, ConfigError> {

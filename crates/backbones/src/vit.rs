@@ -16,7 +16,7 @@ use burn::{
     nn::Linear,
     prelude::*,
 };
-use moe::{Choice, ConfigError, Dims, Domain, Init, Input, Pass, TokenIds, config};
+use moe::{Choice, ConfigError, Domain, Init, Input, Pass, TokenIds, config};
 
 use crate::{Attention, AttentionConfig, Backbone, Block, Brief, Norm, Positions, wrong};
 
@@ -72,19 +72,9 @@ impl Backbone for Vit {
         if p == 0 || !height.is_multiple_of(p) || !width.is_multiple_of(p) {
             return Err(wrong(format!("patch = {p} does not divide {height} x {width} pixels")));
         }
-        if config.depth == 0 {
-            return Err(wrong("depth = 0: there is at least one block".into()));
-        }
         Attention::check(config.width, config.heads, Positions::Unordered).map_err(wrong)?;
         let shape = [(height / p) * (width / p), config.width];
-        let dims = Dims { width: config.width, n_experts: 1, units: shape[0] };
-        brief
-            .library
-            .experts
-            .get(&config.dense.kind)
-            .and_then(|dense| (dense.build.check)(&config.dense, dims))
-            .map_err(|err| wrong(format!("dense: {err}")))?;
-        brief.library.check(brief.moe, shape, config.depth)
+        brief.check_blocks(Self::NAME, &config.dense, shape, config.depth)
     }
 
     fn init(config: &VitConfig, brief: &Brief, init: &Init) -> Result<Self, ConfigError> {

@@ -48,8 +48,6 @@ enum Verb {
     },
     /// Print the comparison table; nothing is trained
     Table {
-        /// A suite's name, or csv files
-        sources: Vec<String>,
         #[command(flatten)]
         question: Question,
     },
@@ -59,8 +57,6 @@ enum Verb {
         a: String,
         /// The other
         b: String,
-        /// A suite's name, or csv files
-        sources: Vec<String>,
         /// The size below which a difference does not matter
         #[arg(long)]
         margin: Option<f64>,
@@ -69,15 +65,11 @@ enum Verb {
     },
     /// Rank the methods over all tasks
     Rank {
-        /// A suite's name, or csv files
-        sources: Vec<String>,
         #[command(flatten)]
         question: Question,
     },
     /// Say how many seeds it takes to show a difference
     Power {
-        /// A suite's name, or csv files
-        sources: Vec<String>,
         /// The method that the others are compared with; the first if left out
         #[arg(long)]
         baseline: Option<String>,
@@ -96,8 +88,6 @@ enum Verb {
     },
     /// Write the report, one HTML file; or the tables into a page
     Report {
-        /// A suite's name, or csv files
-        sources: Vec<String>,
         /// The file to write; RUNS/SUITE.html if left out
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
@@ -114,8 +104,6 @@ enum Verb {
     Speed(verbs::speed::Setting),
     /// Write the plots of the report as SVG files, to go into a paper
     Plot {
-        /// A suite's name, or csv files
-        sources: Vec<String>,
         /// The folder to write into; RUNS/SUITE-plots if left out
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
@@ -267,32 +255,28 @@ fn run(
             let json = json || options.format == Shown::Json;
             Ok(verbs::list::list(kind, json, plugins, suites).into())
         }
-        Verb::Table { sources, question } => {
-            verbs::table::table(&sources, &question, options, suites)
+        Verb::Table { question } => verbs::table::table(&question, options, suites),
+        Verb::Cmp { a, b, margin, question } => {
+            verbs::cmp::compare([&a, &b], margin, &question, options, suites)
         }
-        Verb::Cmp { a, b, sources, margin, question } => {
-            verbs::cmp::compare([&a, &b], margin, &sources, &question, options, suites)
-        }
-        Verb::Rank { sources, question } => {
-            verbs::cmp::ranking(&sources, &question, options, suites)
-        }
-        Verb::Power { sources, baseline, margin, question } => {
+        Verb::Rank { question } => verbs::cmp::ranking(&question, options, suites),
+        Verb::Power { baseline, margin, question } => {
             let baseline = baseline.as_deref();
-            verbs::cmp::seeds_needed(baseline, margin, &sources, &question, options, suites)
+            verbs::cmp::seeds_needed(baseline, margin, &question, options, suites)
         }
         Verb::Check { suite, sources } => {
             verbs::cmp::expectations(suite.as_deref(), &sources, options, suites)
         }
-        Verb::Report { sources, out, splice, margin, question } => {
+        Verb::Report { out, splice, margin, question } => {
             let to = (out.as_deref(), splice.as_deref());
-            verbs::report::report(&sources, to, margin, &question, options, suites)
+            verbs::report::report(to, margin, &question, options, suites)
         }
         Verb::Speed(setting) => {
             let json = setting.json || options.format == Shown::Json;
             Ok(verbs::speed::speed(&setting, options, plugins, json)?.into())
         }
-        Verb::Plot { sources, out, question } => {
-            verbs::report::plot(&sources, out.as_deref(), &question, options, suites)
+        Verb::Plot { out, question } => {
+            verbs::report::plot(out.as_deref(), &question, options, suites)
         }
         Verb::New { what, name } => verbs::new::new(what, &name).map(Answer::from),
     }

@@ -10,6 +10,8 @@ use crate::{Suite, cli::Options, verbs::table::files};
 /// Which numbers are asked for.
 #[derive(Args, Clone, Default)]
 pub(crate) struct Question {
+    /// A suite's name, or csv files; the default suite if left out
+    sources: Vec<String>,
     /// The metrics to judge by; those of quality if left out
     #[arg(long, value_name = "METRIC")]
     metric: Vec<String>,
@@ -25,6 +27,11 @@ pub(crate) struct Question {
 }
 
 impl Question {
+    /// The results that are asked about.
+    pub(crate) fn results(&self, options: &Options, suites: &[Suite]) -> anyhow::Result<Results> {
+        Results::read(&self.sources, options, suites)
+    }
+
     /// The same for the report.
     pub(crate) fn ask(&self) -> Ask {
         Ask {

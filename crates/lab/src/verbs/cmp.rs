@@ -14,24 +14,22 @@ use crate::{
 pub(crate) fn compare(
     [a, b]: [&str; 2],
     margin: Option<f64>,
-    sources: &[String],
     question: &Question,
     options: &Options,
     suites: &[Suite],
 ) -> anyhow::Result<Answer> {
-    let results = Results::read(sources, options, suites)?;
+    let results = question.results(options, suites)?;
     let comparisons = cmp(&results.runs, &question.ask(), a, b, margin)?;
     Ok(render_cmp(&comparisons, options.format()).into())
 }
 
 /// Who is ahead over all tasks.
 pub(crate) fn ranking(
-    sources: &[String],
     question: &Question,
     options: &Options,
     suites: &[Suite],
 ) -> anyhow::Result<Answer> {
-    let results = Results::read(sources, options, suites)?;
+    let results = question.results(options, suites)?;
     let table = rank(&results.runs, &question.ask())?.table();
     Ok(table.render(options.format()).into())
 }
@@ -40,12 +38,11 @@ pub(crate) fn ranking(
 pub(crate) fn seeds_needed(
     baseline: Option<&str>,
     margin: Option<f64>,
-    sources: &[String],
     question: &Question,
     options: &Options,
     suites: &[Suite],
 ) -> anyhow::Result<Answer> {
-    let results = Results::read(sources, options, suites)?;
+    let results = question.results(options, suites)?;
     let tables = power(&results.runs, &question.ask(), baseline, margin)?;
     Ok(render(&tables, options.format()).into())
 }

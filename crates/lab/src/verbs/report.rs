@@ -17,14 +17,13 @@ use crate::{
 
 /// Writes the report as one HTML file, or the tables into a page between its marks.
 pub(crate) fn report(
-    sources: &[String],
     (out, splice): (Option<&Path>, Option<&Path>),
     margin: Option<f64>,
     question: &Question,
     options: &Options,
     suites: &[Suite],
 ) -> anyhow::Result<Answer> {
-    let results = Results::read(sources, options, suites)?;
+    let results = question.results(options, suites)?;
     if let Some(path) = splice {
         let tables = render(&comparison(&results.runs, &question.ask())?, Format::Markdown);
         rewrite(path, results.name(), &tables)?;
@@ -47,13 +46,12 @@ fn rewrite(path: &Path, name: &str, block: &str) -> anyhow::Result<()> {
 
 /// Writes the plots of the report as files of their own, to go into a paper.
 pub(crate) fn plot(
-    sources: &[String],
     out: Option<&Path>,
     question: &Question,
     options: &Options,
     suites: &[Suite],
 ) -> anyhow::Result<Answer> {
-    let results = Results::read(sources, options, suites)?;
+    let results = question.results(options, suites)?;
     let default = || options.runs.join(format!("{}-plots", results.name()));
     let folder = out.map_or_else(default, Path::to_path_buf);
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;

@@ -11,17 +11,16 @@ use report::{comparison, render};
 use crate::{
     Suite,
     cli::{Answer, Options},
-    verbs::ask::{Question, Results},
+    verbs::ask::Question,
 };
 
 /// The table of a suite, or of csv files.
 pub(crate) fn table(
-    sources: &[String],
     question: &Question,
     options: &Options,
     suites: &[Suite],
 ) -> anyhow::Result<Answer> {
-    let results = Results::read(sources, options, suites)?;
+    let results = question.results(options, suites)?;
     let tables = comparison(&results.runs, &question.ask())?;
     Ok(render(&tables, options.format()).into())
 }
