@@ -7,6 +7,7 @@ use crate::Brief;
 
 /// The feed-forward half of a block.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a network has a handful of them")]
 pub enum FeedForward {
     /// One network for all tokens: a stack of one expert, computed by the same code as experts.
     Dense(AnyExperts),

@@ -140,7 +140,7 @@ fn crates_mention_no_experiment() {
 
 #[test]
 fn moe_knows_no_plug_in_by_name() {
-    let plugins = ["routers", "experts", "residuals"].map(|of| sources(of));
+    let plugins = ["routers", "experts", "residuals"].map(sources);
     let names = plugins.iter().flatten().filter_map(|(_, text)| {
         let (_, rest) = code(text).split_once("const NAME: &'static str = \"").map(owned)?;
         rest.split('"').next().map(str::to_string)

@@ -90,6 +90,7 @@ struct Variant {
 }
 
 /// What is timed.
+#[expect(clippy::large_enum_variant, reason = "there is one of them at a time")]
 enum Subject {
     Layer(MoeLayer),
     Dense(AnyExperts),
