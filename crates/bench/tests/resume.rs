@@ -112,6 +112,20 @@ fn modified(path: &std::path::Path) -> std::time::SystemTime {
 }
 
 #[test]
+fn killed_at_the_very_end_it_ends_once() {
+    let place = Place::new();
+    // No row is logged before the first checkpoint.
+    let args = ["run", "tiny.toml", "--set", "train.log_every=10"];
+    ended(&place.run(&args), 0);
+    let expected = place.outcomes("runs");
+    for run in place.runs("runs") {
+        std::fs::remove_file(run.join("result.json")).expect("the run has ended");
+    }
+    ended(&place.run(&args), 0);
+    assert_eq!(place.outcomes("runs"), expected);
+}
+
+#[test]
 fn shards_share_the_work_and_see_the_whole() {
     let place = Place::new();
     ended(&place.run(&["run", "tiny.toml", "--shard", "1/2"]), 0);

@@ -29,17 +29,13 @@ pub struct StepLog {
 }
 
 impl StepLog {
-    /// Opens the file of a run that goes on after `step` steps. Later rows, and a last row that was
-    /// cut off, come from an interruption; they go, and will be written again.
-    pub fn resume(path: &Path, step: usize) -> io::Result<Self> {
-        let mut kept = csv::Writer::from_writer(Vec::new());
-        if step == 0 {
-            kept.write_record(["step", "split", "metric", "value"])?;
-        }
-        for row in Self::read_intact(path)?.into_iter().filter(|row| row.step <= step) {
-            if step > 0 {
-                kept.serialize(row)?;
-            }
+    /// Opens the file of a run that goes on, with the rows that are to be kept. The others, and a
+    /// last row that was cut off, come from an interruption; they will be written again.
+    pub fn resume(path: &Path, keep: impl Fn(&StepRow) -> bool) -> io::Result<Self> {
+        let mut kept = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+        kept.write_record(["step", "split", "metric", "value"])?;
+        for row in Self::read_intact(path)?.iter().filter(|row| keep(row)) {
+            kept.serialize(row)?;
         }
         write_atomic(path, &kept.into_inner().map_err(|err| io::Error::other(err.to_string()))?)?;
         let file = OpenOptions::new().append(true).open(path)?;
@@ -85,23 +81,24 @@ mod tests {
     fn an_interrupted_log_ends_like_an_uninterrupted_one() {
         let folder = tempfile::tempdir().unwrap();
         let [whole, cut] = ["whole", "cut"].map(|name| folder.path().join(name));
-        StepLog::resume(&whole, 0).unwrap().add(&[row(1), row(2), row(3)]).unwrap();
-        StepLog::resume(&cut, 0).unwrap().add(&[row(1), row(2)]).unwrap();
+        StepLog::resume(&whole, |_| false).unwrap().add(&[row(1), row(2), row(3)]).unwrap();
+        StepLog::resume(&cut, |_| false).unwrap().add(&[row(1), row(2)]).unwrap();
         // The checkpoint is of step 1, and the third row was being written.
         let mut bytes = std::fs::read(&cut).unwrap();
         bytes.extend(b"3,trai");
         std::fs::write(&cut, bytes).unwrap();
-        StepLog::resume(&cut, 1).unwrap().add(&[row(2), row(3)]).unwrap();
+        let mut log = StepLog::resume(&cut, |row| row.step <= 1).unwrap();
+        log.add(&[row(2), row(3)]).unwrap();
         assert_eq!(std::fs::read(&whole).unwrap(), std::fs::read(&cut).unwrap());
         assert_eq!(StepLog::read_intact(&cut).unwrap(), [row(1), row(2), row(3)]);
     }
 
     #[test]
-    fn a_run_from_the_start_has_an_empty_log() {
+    fn a_log_without_rows_has_its_header() {
         let folder = tempfile::tempdir().unwrap();
         let path = StepLog::path(folder.path());
-        StepLog::resume(&path, 0).unwrap().add(&[row(1)]).unwrap();
-        drop(StepLog::resume(&path, 0).unwrap());
+        StepLog::resume(&path, |_| true).unwrap().add(&[row(1)]).unwrap();
+        drop(StepLog::resume(&path, |_| false).unwrap());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "step,split,metric,value\n");
     }
 }

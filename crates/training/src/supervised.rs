@@ -105,7 +105,10 @@ pub fn supervised(
         };
     let path = StepLog::path(folder);
     let failed = |source| TrainError::Log { path: path.clone(), source };
-    let mut log = StepLog::resume(&path, at.step).map_err(failed)?;
+    // The last evaluation is made after the last checkpoint, so it is always made again.
+    let last = |row: &StepRow| row.step == config.steps && row.split != Split::Train.name();
+    let keep = |row: &StepRow| row.step <= at.step && !last(row);
+    let mut log = StepLog::resume(&path, keep).map_err(failed)?;
     let mut order = Order::new(*seed, task.len(Split::Train));
     let part = config.batch / config.accumulate;
 
@@ -165,8 +168,6 @@ pub fn supervised(
     let model = model.valid();
     let [valid, test] =
         [Split::Valid, Split::Test].map(|split| evaluate(&model, *task, split, device));
-    // The last rows may be there already, from a run that was killed between here and its end.
-    let mut log = StepLog::resume(&path, config.steps).map_err(failed)?;
     log.add(&rows_of_evaluation(config.steps, Split::Valid, &valid)).map_err(failed)?;
     log.add(&rows_of_evaluation(config.steps, Split::Test, &test)).map_err(failed)?;
     let tokens = config.steps * config.batch * model.tokens();
