@@ -100,6 +100,8 @@ enum Verb {
         #[command(flatten)]
         question: Question,
     },
+    /// Let a router decide on an input from a file, and write its plan
+    Route(verbs::route::Call),
     /// Measure how fast a layer of experts is, engine by engine
     Speed(verbs::speed::Setting),
     /// Write the plots of the report as SVG files, to go into a paper
@@ -271,6 +273,7 @@ fn run(
             let to = (out.as_deref(), splice.as_deref());
             verbs::report::report(to, margin, &question, options, suites)
         }
+        Verb::Route(call) => Ok(verbs::route::route(&call, options, plugins)?.into()),
         Verb::Speed(setting) => {
             let json = setting.json || options.format == Shown::Json;
             Ok(verbs::speed::speed(&setting, options, plugins, json)?.into())

@@ -5,7 +5,7 @@ use burn::prelude::*;
 use crate::{
     AnyExperts, AnyResidual, AnyRouter, Capacity, Choice, ConfigError, Dims, Engine, ExpertKinds,
     Init, LayerReport, Level, Pass, Placement, Plan, ResidualRules, Routers, Shared, SharedConfig,
-    engine::Work, layer_report::of_plan,
+    engine::Work,
 };
 
 crate::config! {
@@ -193,15 +193,14 @@ impl MoeLayer {
     fn report(&self, pass: &mut Pass, plan: &Plan, payload_width: usize) {
         let layer = pass.next_layer();
         pass.report(|| {
-            let (load, unserved, touched) = of_plan(plan);
-            let units = plan.n_units();
+            let found = LayerReport::of_plan(plan);
             let rows = payload_width / self.level.expert_width(self.width);
             let of = |(expert, load): (usize, &f64)| load * self.experts.flops_of(expert);
-            let expert = load.iter().enumerate().map(of).sum::<f64>() * rows as f64;
+            let expert = found.load.iter().enumerate().map(of).sum::<f64>() * rows as f64;
             let shared = self.shared.as_ref().map_or(0.0, Shared::flops_per_row) * rows as f64;
-            let flops = expert + units as f64 * (shared + self.router.flops_per_unit());
-            let expert_params = self.experts.num_params() as f64 / load.len() as f64;
-            LayerReport { layer, units, load, unserved, touched, flops, expert_params }
+            let flops = expert + found.units as f64 * (shared + self.router.flops_per_unit());
+            let expert_params = self.experts.num_params() as f64 / found.load.len() as f64;
+            LayerReport { layer, flops, expert_params, ..found }
         });
     }
 }

@@ -3,7 +3,7 @@
 use crate::{Plan, plan::to_host};
 
 /// How a layer routed one batch.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct LayerReport {
     /// Index among the MoE layers of the network.
     pub layer: usize,
@@ -22,6 +22,13 @@ pub struct LayerReport {
 }
 
 impl LayerReport {
+    /// What follows from the plan alone: units, load, unserved, touched. The layer, its work and its
+    /// parameters are left at 0.
+    pub fn of_plan(plan: &Plan) -> Self {
+        let (load, unserved, touched) = of_plan(plan);
+        Self { units: plan.n_units(), load, unserved, touched, ..Self::default() }
+    }
+
     /// The largest load over the mean load: 1 is perfect balance, E is collapse.
     pub fn max_over_mean(&self) -> f64 {
         let mean = self.load.iter().sum::<f64>() / self.load.len() as f64;
@@ -46,8 +53,8 @@ impl LayerReport {
     }
 }
 
-/// The part of a report that follows from the plan alone: load, unserved, touched.
-pub(crate) fn of_plan(plan: &Plan) -> (Vec<f64>, usize, f64) {
+/// Load, unserved, touched.
+fn of_plan(plan: &Plan) -> (Vec<f64>, usize, f64) {
     let (units, e) = (plan.n_units(), plan.n_experts());
     match plan {
         Plan::TokenChoice { experts, .. } => {

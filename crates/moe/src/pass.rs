@@ -122,15 +122,17 @@ impl Pass {
 
     /// Losses and metrics, averaged by name over the layers: what is logged.
     pub fn scalars(&self) -> Vec<(String, f64)> {
-        let mut means: Vec<(String, f64, f64)> = Vec::new();
-        for (name, value) in self.losses.iter().chain(&self.metrics) {
-            let value = f64::from(value.clone().detach().into_scalar::<f32>());
-            match means.iter_mut().find(|(known, ..)| known == name) {
-                Some((_, sum, count)) => (*sum, *count) = (*sum + value, *count + 1.0),
-                None => means.push((name.clone(), value, 1.0)),
-            }
-        }
-        means.into_iter().map(|(name, sum, count)| (name, sum / count)).collect()
+        means(self.losses.iter().chain(&self.metrics))
+    }
+
+    /// The losses alone, averaged by name over the layers.
+    pub fn losses(&self) -> Vec<(String, f64)> {
+        means(self.losses.iter())
+    }
+
+    /// The metrics alone, averaged by name over the layers.
+    pub fn metrics(&self) -> Vec<(String, f64)> {
+        means(self.metrics.iter())
     }
 
     /// Leaves a value for later layers, keyed by its type.
@@ -165,6 +167,19 @@ impl Pass {
     pub fn reports(&self) -> &[LayerReport] {
         self.reports.as_deref().unwrap_or_default()
     }
+}
+
+/// The mean of each name, in the order in which they came.
+fn means<'a>(values: impl Iterator<Item = &'a (String, Tensor<1>)>) -> Vec<(String, f64)> {
+    let mut means: Vec<(String, f64, f64)> = Vec::new();
+    for (name, value) in values {
+        let value = f64::from(value.clone().detach().into_scalar::<f32>());
+        match means.iter_mut().find(|(known, ..)| known == name) {
+            Some((_, sum, count)) => (*sum, *count) = (*sum + value, *count + 1.0),
+            None => means.push((name.clone(), value, 1.0)),
+        }
+    }
+    means.into_iter().map(|(name, sum, count)| (name, sum / count)).collect()
 }
 
 #[cfg(test)]
@@ -210,6 +225,8 @@ mod tests {
         pass.loss("balance", one(2.0));
         pass.metric("entropy", one(7.0));
         assert_eq!(pass.total_loss().unwrap().into_scalar::<f32>(), 3.0);
-        assert_eq!(pass.scalars(), [("balance".to_string(), 1.5), ("entropy".to_string(), 7.0)]);
+        let (balance, entropy) = (("balance".to_string(), 1.5), ("entropy".to_string(), 7.0));
+        assert_eq!(pass.scalars(), [balance.clone(), entropy.clone()]);
+        assert_eq!((pass.losses(), pass.metrics()), (vec![balance], vec![entropy]));
     }
 }

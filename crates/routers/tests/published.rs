@@ -7,10 +7,10 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use burn::{
-    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    module::{Module, ModuleVisitor, Param},
     prelude::*,
 };
-use moe::{AnyRouter, Choice, Dims, Init, Pass};
+use moe::{AnyRouter, Choice, Dims, Init, Pass, with_parameters};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -36,8 +36,12 @@ struct Numbers {
 }
 
 impl Numbers {
+    fn data(&self) -> TensorData {
+        TensorData::new(self.values.clone(), self.shape.clone())
+    }
+
     fn tensor<const D: usize>(&self, device: &Device) -> Tensor<D> {
-        Tensor::from_data(TensorData::new(self.values.clone(), self.shape.clone()), device)
+        Tensor::from_data(self.data(), device)
     }
 }
 
@@ -115,12 +119,9 @@ fn router(fixture: &Fixture, device: &Device) -> Result<AnyRouter, String> {
     let dims = Dims { width, n_experts: fixture.n_experts, units };
     let router = (build.init)(&fixture.router, dims, &Init::new(0, device))
         .map_err(|err| err.to_string())?;
-    let mut load = Load { wanted: fixture.parameters.clone(), path: Vec::new() };
-    let router = router.map(&mut load);
-    match load.wanted.keys().next() {
-        Some(path) => Err(format!("the router has no parameter {path}")),
-        None => Ok(router),
-    }
+    let numbers = fixture.parameters.iter();
+    let numbers = numbers.map(|(path, numbers)| (path.clone(), numbers.data()));
+    with_parameters(router, numbers.collect())
 }
 
 fn near<const D: usize>(what: &str, found: Tensor<D>, expected: &Numbers) -> Result<(), String> {
@@ -136,30 +137,6 @@ fn close(what: &str, found: &[f32], expected: &[f32]) -> Result<(), String> {
     match found.len() == expected.len() && worst <= 1e-5 {
         true => Ok(()),
         false => Err(format!("{what} differ by {worst}")),
-    }
-}
-
-/// Puts numbers into the parameters and states of the paths that are wanted.
-struct Load {
-    wanted: BTreeMap<String, Numbers>,
-    path: Vec<String>,
-}
-
-impl ModuleMapper for Load {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        match self.wanted.remove(&self.path.join(".")) {
-            Some(numbers) => param.map(|old| {
-                let new = numbers.tensor(&old.device());
-                if old.is_require_grad() { new.require_grad() } else { new }
-            }),
-            None => param,
-        }
-    }
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_string());
-    }
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
     }
 }
 

@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use crate::{Plugins, Suite};
+use crate::{Plugins, Suite, facts::Facts};
 
 /// What can be listed.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -24,7 +24,7 @@ impl Kind {
     /// All that there is, as JSON.
     fn entries(self, plugins: &Plugins, suites: &[Suite]) -> Value {
         match self {
-            Kind::Routers => plugins.library.routers.to_json(),
+            Kind::Routers => routers(plugins),
             Kind::Experts => plugins.library.experts.to_json(),
             Kind::Residuals => plugins.library.residuals.to_json(),
             Kind::Backbones => plugins.backbones.to_json(),
@@ -35,6 +35,20 @@ impl Kind {
                 .collect(),
         }
     }
+}
+
+/// Routers, with what each turns out to be when it is built.
+fn routers(plugins: &Plugins) -> Value {
+    let routers = &plugins.library.routers;
+    let mut entries = routers.to_json();
+    for entry in entries.as_array_mut().into_iter().flatten() {
+        let name = entry["name"].as_str().unwrap_or_default().to_string();
+        if let Some(facts) = Facts::of(routers, &name) {
+            entry["words"] = facts.words().into();
+            entry["built"] = facts.to_json();
+        }
+    }
+    entries
 }
 
 /// A suite's title.
@@ -63,7 +77,7 @@ pub(crate) fn list(kind: Option<Kind>, json: bool, plugins: &Plugins, suites: &[
     }
 }
 
-/// Name, what it is, and the paper, one line each.
+/// Name, what it is, what it turns out to be, and the paper, one line each.
 fn lines(entries: &Value, indent: &str) -> String {
     let text = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_string();
     let entries: Vec<&Value> = entries.as_array().into_iter().flatten().collect();
@@ -71,8 +85,10 @@ fn lines(entries: &Value, indent: &str) -> String {
     let line = |entry: &&Value| {
         let (name, about, paper) =
             (text(entry, "name"), text(entry, "about"), text(entry, "paper"));
+        let words = text(entry, "words");
+        let words = if words.is_empty() { words } else { format!("  ({words})") };
         let paper = if paper.is_empty() { paper } else { format!("  <{paper}>") };
-        format!("{indent}{name:width$}  {about}{paper}\n")
+        format!("{indent}{name:width$}  {about}{words}{paper}\n")
     };
     entries.iter().map(line).collect()
 }

@@ -1,4 +1,4 @@
-//! The verbs of the command line, one file each. Only `run` computes.
+//! The verbs of the command line, one file each. Only `run` trains.
 
 pub(crate) mod ask;
 pub(crate) mod cmp;
@@ -7,6 +7,7 @@ pub(crate) mod list;
 pub(crate) mod new;
 pub(crate) mod publish;
 pub(crate) mod report;
+pub(crate) mod route;
 pub(crate) mod run;
 pub(crate) mod speed;
 pub(crate) mod table;

@@ -1,9 +1,7 @@
 //! The gradient reaches every parameter. What an update rule moves is a state, not a parameter.
 
-use burn::{
-    module::{Module, ModuleVisitor, Param},
-    prelude::*,
-};
+use burn::module::Module;
+use moe::parameters;
 
 use super::subject::{Setup, Subject, step};
 
@@ -28,26 +26,6 @@ pub(super) fn reach_every_parameter(subject: &Subject) -> Result<(), String> {
 
 /// The paths of the parameters that gradients train.
 pub(crate) fn trained(module: &impl Module) -> Vec<String> {
-    let mut visitor = Trained { path: Vec::new(), found: Vec::new() };
-    module.visit(&mut visitor);
-    visitor.found
-}
-
-struct Trained {
-    path: Vec<String>,
-    found: Vec<String>,
-}
-
-impl ModuleVisitor for Trained {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if param.val().is_require_grad() {
-            self.found.push(self.path.join("."));
-        }
-    }
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_string());
-    }
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
+    let trained = parameters(module).into_iter().filter(|known| known.trained);
+    trained.map(|known| known.path).collect()
 }

@@ -1,0 +1,102 @@
+//! What a router turns out to be: built with its defaults for a small input, and looked at.
+
+use burn::{module::Module, prelude::*};
+use moe::{Choice, Dims, Init, Parameter, Pass, Plan, Routers, parameters};
+use serde_json::{Value, json};
+
+/// The form of its plans, and its parameters and states.
+pub(crate) struct Facts {
+    /// `token-choice`, say.
+    pub(crate) plan: &'static str,
+    /// May a decoder use it?
+    pub(crate) causal: bool,
+    /// Trained ones first come as they come.
+    pub(crate) parameters: Vec<Parameter>,
+}
+
+impl Facts {
+    /// The facts of a router; none where its defaults do not fit eight experts.
+    pub(crate) fn of(routers: &Routers, name: &str) -> Option<Self> {
+        let dims = Dims { width: 8, n_experts: 8, units: 8 };
+        let device = Device::flex();
+        let build = routers.get(name).ok()?.build;
+        let init = Init::new(0, &device.clone().autodiff());
+        let router = (build.init)(&Choice::of(name), dims, &init).ok()?;
+        let x = Init::new(0, &device).normal("x", [2, dims.units, dims.width], 1.0).val();
+        let plan = form(&router.valid().route(&mut Pass::eval(), x));
+        Some(Self { plan, causal: build.causal, parameters: parameters(&router) })
+    }
+
+    /// The paths of what gradients train.
+    pub(crate) fn trained(&self) -> Vec<&str> {
+        self.paths(true)
+    }
+
+    /// The paths of what a rule moves, or what is kept as it was drawn.
+    pub(crate) fn states(&self) -> Vec<&str> {
+        self.paths(false)
+    }
+
+    fn paths(&self, trained: bool) -> Vec<&str> {
+        let found = self.parameters.iter().filter(|known| known.trained == trained);
+        found.map(|known| known.path.as_str()).collect()
+    }
+
+    /// In a few words: `token-choice, causal, state bias, trains gate.weight`.
+    pub(crate) fn words(&self) -> String {
+        let or_none = |paths: Vec<&str>| match paths.is_empty() {
+            true => "nothing".to_string(),
+            false => paths.join(" "),
+        };
+        let causal = if self.causal { "causal" } else { "not causal" };
+        let state = match self.states().is_empty() {
+            true => "no state".to_string(),
+            false => format!("state {}", self.states().join(" ")),
+        };
+        format!("{}, {causal}, {state}, trains {}", self.plan, or_none(self.trained()))
+    }
+
+    /// For machines.
+    pub(crate) fn to_json(&self) -> Value {
+        json!({ "plan": self.plan, "parameters": self.trained(), "states": self.states() })
+    }
+}
+
+/// The name of a plan's form.
+pub(crate) fn form(plan: &Plan) -> &'static str {
+    match plan {
+        Plan::TokenChoice { .. } => "token-choice",
+        Plan::ExpertChoice { .. } => "expert-choice",
+        Plan::Soft { .. } => "soft",
+        Plan::Dense { .. } => "dense",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(name: &str) -> String {
+        Facts::of(&routers::all(), name).unwrap().words()
+    }
+
+    #[test]
+    fn routers_are_told_apart() {
+        assert_eq!(words("top-k"), "token-choice, causal, no state, trains gate.weight");
+        let loss_free = "token-choice, causal, state bias.bias bias.loads, trains gate.weight";
+        assert_eq!(words("loss-free"), loss_free);
+        assert_eq!(words("soft"), "soft, not causal, no state, trains phi scale");
+        assert_eq!(words("random"), "token-choice, causal, no state, trains nothing");
+    }
+
+    #[test]
+    fn every_router_of_the_library_has_facts() {
+        let routers = routers::all();
+        let without: Vec<&str> = routers
+            .iter()
+            .map(|(name, _)| name)
+            .filter(|name| Facts::of(&routers, name).is_none())
+            .collect();
+        assert!(without.is_empty(), "{without:?}");
+    }
+}

@@ -1,0 +1,198 @@
+//! `route`: one router on one input, without a network and without training. What goes in and what
+//! comes out are files that any other program can read, so a router can be compared with another
+//! implementation, or looked at.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, ensure};
+use burn::{module::Module, prelude::*};
+use clap::Args;
+use moe::{
+    AnyRouter, Choice, Clusters, Dims, Init, LayerReport, Parameter, Pass, Plan, TokenIds,
+    parameters, with_parameters,
+};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    Plugins,
+    cli::Options,
+    device::device,
+    facts::form,
+    safetensors::{self, Tensors},
+};
+
+/// What to route.
+#[derive(Args, Clone)]
+pub(crate) struct Call {
+    /// The router's name
+    #[arg(long)]
+    router: String,
+    /// Its hyperparameters as JSON: '{"k": 3}'; what is left out takes its default
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    config: String,
+    /// The number of experts
+    #[arg(long, default_value_t = 8)]
+    experts: usize,
+    /// A safetensors file with `x`, [G, U, D]: G groups of U units of width D. Beside it, if wanted,
+    /// `ids` and `clusters`, [G, U], and parameters of the router by path
+    #[arg(long, value_name = "FILE")]
+    input: PathBuf,
+    /// The safetensors file to write: `experts` and `weights`; `units` and `weights` if experts
+    /// choose; `dispatch` and `combine` if the plan is soft; `weights` if every expert works
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Parameters that are not in the file, and noise, follow from it
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// As in a training pass: with noise, and state moves
+    #[arg(long)]
+    train: bool,
+    /// The share of training done, 0 to 1, for routers that warm up
+    #[arg(long, default_value_t = 0.0, requires = "train")]
+    progress: f64,
+}
+
+/// Routes, writes the plan, and gives losses, metrics and loads as JSON.
+pub(crate) fn route(call: &Call, options: &Options, plugins: &Plugins) -> anyhow::Result<String> {
+    let (device, choice) = (device(&options.device)?, call.choice(plugins)?);
+    ensure!((0.0..=1.0).contains(&call.progress), "--progress {}: it is 0 to 1", call.progress);
+    let place = || call.input.display().to_string();
+    let mut tensors = safetensors::read(&call.input)?;
+    let x = units(&mut tensors, &device).with_context(place)?;
+    let mut pass = match call.train {
+        true => Pass::train(call.seed, 0, call.progress),
+        false => Pass::eval(),
+    };
+    let shape = [x.dims()[0], x.dims()[1]];
+    if let Some(ids) = whole_numbers(&mut tensors, "ids", shape, &device).with_context(place)? {
+        pass.put(TokenIds(ids));
+    }
+    let clusters = whole_numbers(&mut tensors, "clusters", shape, &device).with_context(place)?;
+    if let Some(clusters) = clusters {
+        pass.put(Clusters(clusters));
+    }
+    let from_file: Vec<String> = tensors.keys().cloned().collect();
+    let router = call.build(&choice, &x, plugins)?;
+    let router = with_parameters(router, tensors)
+        .map_err(|why| anyhow::anyhow!("{}: router {:?}: {why}", place(), call.router))?;
+    let wanted = parameters(&router);
+    let plan = router.valid().route(&mut pass, x);
+    safetensors::write(&call.out, &numbers(&plan))?;
+    let report = json!({
+        "router": choice,
+        "experts": call.experts,
+        "seed": call.seed,
+        "training": call.train,
+        "parameters": list(&wanted, &from_file),
+        "plan": form(&plan),
+        "losses": by_name(pass.losses()),
+        "metrics": by_name(pass.metrics()),
+        "load": load(&plan, router.flops_per_unit()),
+    });
+    Ok(format!("{report:#}\n"))
+}
+
+impl Call {
+    /// The router with every default written out.
+    fn choice(&self, plugins: &Plugins) -> anyhow::Result<Choice> {
+        let place = || format!("--config {}", self.config);
+        let config: Value = serde_json::from_str(&self.config).with_context(place)?;
+        let Value::Object(options) = config else {
+            anyhow::bail!("--config {}: it is a table, {{\"k\": 3}} say", self.config)
+        };
+        Ok(plugins.library.routers.complete(&Choice { kind: self.router.clone(), options })?)
+    }
+
+    /// A fresh router for the input, on an autodiff device.
+    fn build(
+        &self,
+        choice: &Choice,
+        x: &Tensor<3>,
+        plugins: &Plugins,
+    ) -> anyhow::Result<AnyRouter> {
+        ensure!(self.experts > 0, "--experts 0: it is at least 1");
+        let [_, units, width] = x.dims();
+        let dims = Dims { width, n_experts: self.experts, units };
+        let init = Init::new(self.seed, &x.device().autodiff());
+        let build = plugins.library.routers.get(&choice.kind)?.build.init;
+        Ok(build(choice, dims, &init)?)
+    }
+}
+
+/// Takes `x` out of the tensors of a file.
+fn units(tensors: &mut Tensors, device: &Device) -> anyhow::Result<Tensor<3>> {
+    let there: Vec<String> = tensors.keys().cloned().collect();
+    let missing = || format!("there is no x, [G, U, D], among its tensors: {}", there.join(", "));
+    let x = tensors.remove("x").with_context(missing)?;
+    let shape = x.shape().as_slice().to_vec();
+    ensure!(shape.len() == 3, "x is {shape:?}; it has three sides, [G, U, D]");
+    ensure!(!shape.contains(&0), "x is {shape:?}; there is at least one group, unit and number");
+    let x = x.convert::<f32>();
+    ensure!(x.iter::<f32>().all(f32::is_finite), "x has numbers that are not finite");
+    Ok(Tensor::from_data(x, device))
+}
+
+/// Takes whole numbers for each unit out of the tensors of a file, if they are there.
+fn whole_numbers(
+    tensors: &mut Tensors,
+    name: &str,
+    wanted: [usize; 2],
+    device: &Device,
+) -> anyhow::Result<Option<Tensor<2, Int>>> {
+    let Some(data) = tensors.remove(name) else { return Ok(None) };
+    let shape = data.shape().as_slice().to_vec();
+    ensure!(shape == wanted, "{name} is {shape:?}; it is [G, U] = {wanted:?}, as x");
+    ensure!(!data.dtype().is_float(), "{name} is of {:?}; it is of whole numbers", data.dtype());
+    let fits = |id: i64| (0..=i64::from(i32::MAX)).contains(&id);
+    let wrong = data.iter::<i64>().find(|id| !fits(*id));
+    ensure!(wrong.is_none(), "{name} has {}; it is 0 or larger", wrong.unwrap_or_default());
+    Ok(Some(Tensor::from_data(data.convert::<i32>(), device)))
+}
+
+/// The plan as tensors by name.
+fn numbers(plan: &Plan) -> Tensors {
+    let float = |name: &str, data| (name.to_string(), data);
+    let int = |name: &str, tensor: Tensor<3, Int>| {
+        (name.to_string(), tensor.into_data().convert::<i64>())
+    };
+    match plan.clone() {
+        Plan::TokenChoice { experts, weights, .. } => {
+            [int("experts", experts), float("weights", safetensors::of(weights))].into()
+        }
+        Plan::ExpertChoice { units, weights, .. } => {
+            [int("units", units), float("weights", safetensors::of(weights))].into()
+        }
+        Plan::Soft { dispatch, combine } => [
+            float("dispatch", safetensors::of(dispatch)),
+            float("combine", safetensors::of(combine)),
+        ]
+        .into(),
+        Plan::Dense { weights } => [float("weights", safetensors::of(weights))].into(),
+    }
+}
+
+/// What the router wants, and where it came from.
+fn list(wanted: &[Parameter], from_file: &[String]) -> Value {
+    let one = |known: &Parameter| {
+        let from = if from_file.contains(&known.path) { "file" } else { "seed" };
+        json!({ "path": known.path, "shape": known.shape, "trained": known.trained, "from": from })
+    };
+    wanted.iter().map(one).collect()
+}
+
+fn by_name(values: Vec<(String, f64)>) -> Map<String, Value> {
+    values.into_iter().map(|(name, value)| (name, json!(value))).collect()
+}
+
+/// Loads as every table measures them.
+fn load(plan: &Plan, flops_per_unit: f64) -> Value {
+    let report = LayerReport::of_plan(plan);
+    json!({
+        "units": report.units,
+        "slots": report.load,
+        "max_over_mean": report.max_over_mean(),
+        "unserved": report.unserved,
+        "experts_per_unit": report.touched,
+        "router_flops_per_unit": flops_per_unit,
+    })
+}
