@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use lab::{Plugins, suite};
 
 fn main() -> ExitCode {
-    let suites =
-        [suite!("default", "../suites/default.toml"), suite!("smoke", "../suites/smoke.toml")];
+    let suites = [
+        suite!("default", "../suites/default.toml"),
+        suite!("smoke", "../suites/smoke.toml"),
+        suite!("routers", "../suites/routers.toml"),
+    ];
     lab::main(Plugins::default(), &suites)
 }

@@ -6,9 +6,13 @@
 //!
 //! expert of a unit = its cluster modulo E, with weight 1
 //!
-//! Differs from the paper, which has no oracle: clusters come from [`Clusters`] in the pass, `[B, T]`. Whole sequences have the cluster of their
-//! first token. Where there are no clusters, or none that match the units (heads, whole batches, a
-//! task that knows none), all units are one cluster.
+//! Differs from the paper, which has no oracle: clusters come from [`Clusters`] in the pass, `[B, T]`,
+//! or `[B, 1]` for all units of an example. Whole sequences have the cluster of their first token.
+//! Where there are no clusters, or none that match the units (whole batches, a task that knows none),
+//! all units are one cluster.
+//!
+//! Where the clusters are the labels, as with the task `digits`, this is a bound that cheats: the
+//! route gives the answer away.
 //!
 //! Not to be confused with: `hash`, which knows the token and not the cluster.
 
@@ -39,6 +43,8 @@ impl Router for Oracle {
             Some(Clusters(known)) if g == 1 && known.dims()[0] == u => {
                 known.clone().narrow(1, 0, 1).transpose()
             }
+            // All units of an example alike.
+            Some(Clusters(known)) if known.dims() == [g, 1] => known.clone().expand([g, u]),
             _ => Tensor::zeros([g, u], &device),
         };
         Plan::TokenChoice {
@@ -74,6 +80,15 @@ mod tests {
     #[test]
     fn a_sequence_has_the_cluster_of_its_first_token() {
         assert_eq!(route([1, 2]), [1, 0]);
+    }
+
+    #[test]
+    fn all_units_of_an_example_may_have_one_cluster() {
+        let device = Device::flex();
+        let mut pass = Pass::eval();
+        pass.put(Clusters(Tensor::from_ints([[3], [6]], &device)));
+        let units = Tensor::zeros([2, 3, 1], &device);
+        assert_eq!(chosen(&Oracle { n_experts: 4 }, &mut pass, units).0, [3, 3, 3, 2, 2, 2]);
     }
 
     #[test]

@@ -70,6 +70,12 @@ pub trait Task: Send + Sync {
     /// The examples of these numbers, each in `0..len(split)`.
     fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch;
 
+    /// The true cluster of each token, `[B, T]`, or of each example, `[B, 1]`; none if the task knows
+    /// none. For the router `oracle` alone, as a bound.
+    fn clusters(&self, _batch: &Batch) -> Option<Tensor<2, Int>> {
+        None
+    }
+
     /// The mean loss of `[B, T, outputs]`, what training minimises.
     fn loss(&self, output: Tensor<3>, batch: &Batch) -> Tensor<1> {
         cross_entropy(output, batch.labels.clone()).mean()

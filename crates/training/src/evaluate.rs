@@ -5,6 +5,8 @@ use burn::{module::Module, prelude::*};
 use moe::{LayerReport, Pass};
 use tasks::{Score, Split, Task};
 
+use crate::supervised::tell_clusters;
+
 /// Examples in a batch of evaluation. Fixed, so that routers whose units compete across a batch
 /// are all measured alike.
 const BATCH: usize = 64;
@@ -56,6 +58,7 @@ pub fn evaluate(model: &AnyBackbone, task: &dyn Task, split: Split, device: &Dev
     for examples in examples.chunks(BATCH) {
         let batch = task.batch(split, examples, device);
         let mut pass = Pass::eval().with_reports();
+        tell_clusters(&mut pass, task, &batch);
         let output = model.forward(&mut pass, batch.input.clone());
         task.measure(output, &batch, &mut score);
         match layers.is_empty() {

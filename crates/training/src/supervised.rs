@@ -16,8 +16,8 @@ use burn::{
     optim::{GradientsAccumulator, GradientsParams},
     prelude::*,
 };
-use moe::Pass;
-use tasks::{Split, Task};
+use moe::{Clusters, Pass};
+use tasks::{Batch, Split, Task};
 
 use crate::{
     Checkpoint, CheckpointError, Evaluation, Order, StepLog, StepRow, TrainConfig, adamw,
@@ -121,6 +121,7 @@ pub fn supervised(
             let batch = task.batch(Split::Train, &examples, device);
             let mut pass = Pass::train(*seed, at.step, at.step as f64 / config.steps as f64)
                 .micro_batch(micro, config.accumulate);
+            tell_clusters(&mut pass, *task, &batch);
             let output = model.forward(&mut pass, batch.input.clone());
             let loss = task.loss(output, &batch);
             let value = loss.clone().into_scalar::<f32>();
@@ -172,6 +173,13 @@ pub fn supervised(
     log.add(&rows_of_evaluation(config.steps, Split::Test, &test)).map_err(failed)?;
     let tokens = config.steps * config.batch * model.tokens();
     Ok(Outcome { model, valid, test, seconds: at.seconds, tokens })
+}
+
+/// Tells the pass the true clusters, if the task knows them.
+pub(crate) fn tell_clusters(pass: &mut Pass, task: &dyn Task, batch: &Batch) {
+    if let Some(clusters) = task.clusters(batch) {
+        pass.put(Clusters(clusters));
+    }
 }
 
 fn rows_of<'a>(
