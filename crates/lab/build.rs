@@ -9,8 +9,17 @@ use std::{
 use sha2::{Digest, Sha256};
 
 /// Crates whose code makes the numbers of a run.
-const CRATES: [&str; 8] =
-    ["kernels", "moe", "routers", "experts", "residuals", "backbones", "tasks", "training"];
+const CRATES: [&str; 9] = [
+    "kernels",
+    "moe",
+    "routers",
+    "experts",
+    "residuals",
+    "backbones",
+    "tasks",
+    "pruning",
+    "training",
+];
 
 /// Crates with one plug-in a file: such a file counts for the runs that use the plug-in. Their
 /// `lib.rs` is the table of contents, and `conformance` tests them: both count for none.

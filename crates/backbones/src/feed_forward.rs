@@ -26,7 +26,9 @@ impl FeedForward {
         init: &Init,
     ) -> Result<Self, ConfigError> {
         if brief.moe.layers.has(block, depth) {
-            let layer = MoeLayer::new(brief.moe, brief.library, [tokens, width], &init.at("moe"))?;
+            let before = (0..block).filter(|block| brief.moe.layers.has(*block, depth)).count();
+            let config = brief.moe.of_layer(before);
+            let layer = MoeLayer::new(&config, brief.library, [tokens, width], &init.at("moe"))?;
             return Ok(Self::Moe(layer));
         }
         let build = brief.library.experts.get(&dense.kind)?.build.init;

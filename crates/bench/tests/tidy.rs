@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Which crates of ours a crate may depend on, tests not counted.
-const MAY_DEPEND_ON: [(&str, &[&str]); 11] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 12] = [
     ("kernels", &[]),
     ("moe", &["kernels"]),
     ("routers", &["moe", "experts"]),
@@ -15,6 +15,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 11] = [
     ("residuals", &["moe"]),
     ("backbones", &["moe", "kernels"]),
     ("tasks", &["moe", "kernels"]),
+    ("pruning", &["moe"]),
     ("training", &["moe", "backbones", "tasks", "kernels"]),
     ("report", &[]),
     (
@@ -26,6 +27,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 11] = [
             "residuals",
             "backbones",
             "tasks",
+            "pruning",
             "training",
             "report",
             "kernels",

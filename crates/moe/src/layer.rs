@@ -4,8 +4,8 @@ use burn::prelude::*;
 
 use crate::{
     AnyExperts, AnyResidual, AnyRouter, Capacity, Choice, ConfigError, Dims, Engine, ExpertKinds,
-    Init, LayerReport, Level, Pass, Placement, Plan, ResidualRules, Routers, Shared, SharedConfig,
-    engine::Work,
+    Init, LayerReport, Level, Pass, Placement, Plan, Pruned, ResidualRules, Routers, Shared,
+    SharedConfig, engine::Work, layer_report::by_input, pruned::Kept,
 };
 
 crate::config! {
@@ -30,6 +30,27 @@ crate::config! {
         pub capacity: Capacity = Capacity::default(),
         /// Who carries the plan out.
         pub engine: Engine = Engine::Auto,
+        /// The experts that are left after pruning; not a setting, it follows from a trained network.
+        #[serde(skip)]
+        pub pruned: Option<Pruned> = None,
+    }
+}
+
+impl MoeConfig {
+    /// The config of MoE layer number `layer` alone: they differ in the experts that are left.
+    pub fn of_layer(&self, layer: usize) -> Self {
+        let one = |pruned: &Pruned| Pruned {
+            gone: pruned.gone,
+            kept: pruned.kept.get(layer).cloned().into_iter().collect(),
+        };
+        Self { pruned: self.pruned.as_ref().map(one), ..self.clone() }
+    }
+
+    /// What is left of the first layer.
+    fn kept(&self) -> Option<Kept> {
+        let pruned = self.pruned.as_ref()?;
+        let experts = pruned.kept.first()?.clone();
+        Some(Kept { gone: pruned.gone, experts, of: self.experts })
     }
 }
 
@@ -104,10 +125,13 @@ impl Library {
 
 /// The sizes that the router and the experts are built for.
 fn dims(config: &MoeConfig, [tokens, width]: [usize; 2]) -> (Dims, Dims) {
-    let (level, n_experts) = (config.level, config.experts);
+    let (level, kept) = (config.level, config.kept());
     let units = level.units(tokens);
-    let router = Dims { width: level.router_width(width), n_experts, units };
-    (router, Dims { width: level.expert_width(width), n_experts, units })
+    let of = |count: fn(&Kept) -> usize| kept.as_ref().map_or(config.experts, count);
+    let router = Dims { width: level.router_width(width), n_experts: of(Kept::columns), units };
+    let experts =
+        Dims { width: level.expert_width(width), n_experts: of(|kept| kept.experts.len()), units };
+    (router, experts)
 }
 
 /// A layer of experts with a router before it.
@@ -128,10 +152,13 @@ pub struct MoeLayer {
     capacity: Capacity,
     #[module(skip)]
     engine: Engine,
+    #[module(skip)]
+    kept: Option<Kept>,
 }
 
 impl MoeLayer {
-    /// A fresh layer in a stream `[B, tokens, width]`.
+    /// A fresh layer in a stream `[B, tokens, width]`; of a pruned network, see
+    /// [`MoeConfig::of_layer`].
     pub fn new(
         config: &MoeConfig,
         library: &Library,
@@ -142,8 +169,11 @@ impl MoeLayer {
         let build_router = library.routers.get(&config.router.kind)?.build.init;
         let build_experts = library.experts.get(&config.expert.kind)?.build.init;
         let build_residual = library.residuals.get(&config.residual.kind)?.build;
+        let kept = config.kept();
+        let choice = library.routers.complete(&config.router)?;
+        let choice = kept.as_ref().map_or(choice.clone(), |kept| kept.router(&choice));
         Ok(Self {
-            router: build_router(&config.router, router, &init.at("router"))?,
+            router: build_router(&choice, router, &init.at("router"))?,
             experts: build_experts(&config.expert, experts, &init.at("experts"))?,
             shared: match &config.shared {
                 Some(shared) => {
@@ -156,6 +186,7 @@ impl MoeLayer {
             level: config.level,
             capacity: config.capacity.clone(),
             engine: config.engine,
+            kept,
         })
     }
 
@@ -167,7 +198,6 @@ impl MoeLayer {
         let capacity = self.capacity.at(pass.training());
         let plan = self.router.route(pass, units);
         let plan = capacity.apply(pass, plan);
-        self.report(pass, &plan, payload.dims()[2]);
         let slots = match &plan {
             Plan::TokenChoice { experts, n_experts, .. } => {
                 let [_, u, k] = experts.dims();
@@ -175,6 +205,12 @@ impl MoeLayer {
             }
             _ => None,
         };
+        // After the capacity: those that are left have as many slots as before.
+        let plan = match &self.kept {
+            Some(kept) => kept.apply(plan),
+            None => plan,
+        };
+        self.report(pass, &plan, payload.dims()[2]);
         let row = self.level.expert_width(self.width);
         let work = Work { experts: &self.experts, row, slots };
         let output = self.engine.run(&plan, &work, pass, payload.clone());
@@ -194,13 +230,14 @@ impl MoeLayer {
         let layer = pass.next_layer();
         pass.report(|| {
             let found = LayerReport::of_plan(plan);
+            let (inputs, by_input) = by_input(plan, self.level, found.touched);
             let rows = payload_width / self.level.expert_width(self.width);
             let of = |(expert, load): (usize, &f64)| load * self.experts.flops_of(expert);
             let expert = found.load.iter().enumerate().map(of).sum::<f64>() * rows as f64;
             let shared = self.shared.as_ref().map_or(0.0, Shared::flops_per_row) * rows as f64;
             let flops = expert + found.units as f64 * (shared + self.router.flops_per_unit());
             let expert_params = self.experts.num_params() as f64 / found.load.len() as f64;
-            LayerReport { layer, flops, expert_params, ..found }
+            LayerReport { layer, inputs, by_input, flops, expert_params, ..found }
         });
     }
 }

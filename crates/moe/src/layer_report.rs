@@ -1,6 +1,8 @@
 //! What a MoE layer tells about one pass, taken from the plan: so every router is measured alike.
 
-use crate::{Plan, plan::to_host};
+use burn::prelude::*;
+
+use crate::{Level, Plan, plan::to_host};
 
 /// How a layer routed one batch.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -11,10 +13,16 @@ pub struct LayerReport {
     pub units: usize,
     /// For each expert, how many slots it worked on.
     pub load: Vec<f64>,
+    /// For each expert, the sum of the weights with which it worked.
+    pub weight: Vec<f64>,
     /// Units on which no expert worked: turned away by a full expert, or chosen by none.
     pub unserved: usize,
     /// Experts that had a hand in a unit's output, on average.
     pub touched: f64,
+    /// Inputs: whole sequences or pictures.
+    pub inputs: usize,
+    /// Experts that had a hand in one whole input, on average: what has to be at hand for it.
+    pub by_input: f64,
     /// Floating-point operations of router and experts, padding not counted.
     pub flops: f64,
     /// Parameters of one expert, on average.
@@ -22,11 +30,12 @@ pub struct LayerReport {
 }
 
 impl LayerReport {
-    /// What follows from the plan alone: units, load, unserved, touched. The layer, its work and its
-    /// parameters are left at 0.
+    /// What follows from the plan alone: units, load, weight, unserved, touched. The layer, its inputs,
+    /// its work and its parameters are left at 0.
     pub fn of_plan(plan: &Plan) -> Self {
         let (load, unserved, touched) = of_plan(plan);
-        Self { units: plan.n_units(), load, unserved, touched, ..Self::default() }
+        let (units, weight) = (plan.n_units(), weights_of(plan));
+        Self { units, load, weight, unserved, touched, ..Self::default() }
     }
 
     /// The largest load over the mean load: 1 is perfect balance, E is collapse.
@@ -41,15 +50,82 @@ impl LayerReport {
         (self.load.len() as f64 - self.touched) * self.expert_params
     }
 
+    /// Parameters of which one whole input has no need, on average.
+    pub fn params_unneeded(&self) -> f64 {
+        (self.load.len() as f64 - self.by_input) * self.expert_params
+    }
+
     /// Joins the report of another batch of the same layer.
     pub fn add(&mut self, other: &LayerReport) {
-        let units = self.units + other.units;
-        let touched = self.touched * self.units as f64 + other.touched * other.units as f64;
-        self.touched = if units > 0 { touched / units as f64 } else { 0.0 };
-        self.units = units;
+        self.touched = mean([(self.touched, self.units), (other.touched, other.units)]);
+        self.by_input = mean([(self.by_input, self.inputs), (other.by_input, other.inputs)]);
+        self.units += other.units;
+        self.inputs += other.inputs;
         self.unserved += other.unserved;
         self.flops += other.flops;
         self.load.iter_mut().zip(&other.load).for_each(|(load, more)| *load += more);
+        self.weight.iter_mut().zip(&other.weight).for_each(|(weight, more)| *weight += more);
+    }
+}
+
+/// The mean of two means over so many each; 0 over none.
+fn mean(parts: [(f64, usize); 2]) -> f64 {
+    let n = parts[0].1 + parts[1].1;
+    let sum: f64 = parts.iter().map(|(mean, n)| mean * *n as f64).sum();
+    if n > 0 { sum / n as f64 } else { 0.0 }
+}
+
+/// For each expert the sum of its weights.
+fn weights_of(plan: &Plan) -> Vec<f64> {
+    let e = plan.n_experts();
+    let sums = |by_expert: Tensor<2>| host(by_expert.sum_dim(0).reshape([-1]));
+    match plan {
+        Plan::TokenChoice { experts, weights, .. } => {
+            let mut sums = vec![0.0; e + 1];
+            let weights = host(weights.clone().reshape([-1]));
+            to_host(experts).iter().zip(weights).for_each(|(expert, w)| sums[*expert] += w);
+            sums.truncate(e);
+            sums
+        }
+        Plan::ExpertChoice { weights, .. } => {
+            let [g, e, c] = weights.dims();
+            sums(weights.clone().swap_dims(1, 2).reshape([g * c, e]))
+        }
+        Plan::Soft { combine, .. } => {
+            let [g, u, e, c] = combine.dims();
+            sums(combine.clone().swap_dims(2, 3).reshape([g * u * c, e]))
+        }
+        Plan::Dense { weights } => {
+            let [g, u, e] = weights.dims();
+            sums(weights.clone().reshape([g * u, e]))
+        }
+    }
+}
+
+fn host(values: Tensor<1>) -> Vec<f64> {
+    values.detach().into_data().iter::<f32>().map(f64::from).collect()
+}
+
+/// How many inputs a plan is about, and how many experts had a hand in one of them, on average.
+pub(crate) fn by_input(plan: &Plan, level: Level, touched: f64) -> (usize, f64) {
+    let whole = level == Level::Sequence;
+    match plan {
+        Plan::TokenChoice { experts, n_experts, .. } => {
+            let [g, u, k] = experts.dims();
+            let (inputs, choices) = if whole { (g * u, k) } else { (g, u * k) };
+            let chosen = to_host(experts);
+            let different = chosen.chunks(choices.max(1)).map(|input| {
+                let mut seen = vec![false; n_experts + 1];
+                input.iter().for_each(|expert| seen[*expert] = true);
+                seen[..*n_experts].iter().filter(|seen| **seen).count()
+            });
+            (inputs, different.sum::<usize>() as f64 / inputs.max(1) as f64)
+        }
+        _ if whole => (plan.n_units(), touched),
+        // Every expert works on units of every group.
+        Plan::ExpertChoice { units, .. } => (units.dims()[0], plan.n_experts() as f64),
+        Plan::Soft { dispatch, .. } => (dispatch.dims()[0], touched),
+        Plan::Dense { weights } => (weights.dims()[0], touched),
     }
 }
 
@@ -88,7 +164,6 @@ fn of_plan(plan: &Plan) -> (Vec<f64>, usize, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::prelude::*;
 
     #[test]
     fn token_choice_counts_slots_and_the_unserved() {
@@ -98,6 +173,10 @@ mod tests {
         let weights = Tensor::<3>::ones([1, 3, 2], &device);
         let plan = Plan::TokenChoice { experts, weights, n_experts: 2 };
         assert_eq!(of_plan(&plan), (vec![2.0, 1.0], 1, 1.0));
+        assert_eq!(weights_of(&plan), [2.0, 1.0]);
+        // As three tokens of one input, or as three inputs with 2, 1 and 0 experts.
+        assert_eq!(by_input(&plan, Level::Token, 1.0), (1, 2.0));
+        assert_eq!(by_input(&plan, Level::Sequence, 1.0), (3, 1.0));
     }
 
     #[test]
@@ -107,6 +186,8 @@ mod tests {
         let weights = Tensor::<3>::ones([2, 2, 2], &device);
         let plan = Plan::ExpertChoice { units, weights, n_units: 3 };
         assert_eq!(of_plan(&plan), (vec![4.0, 4.0], 1, 8.0 / 6.0));
+        assert_eq!(weights_of(&plan), [4.0, 4.0]);
+        assert_eq!(by_input(&plan, Level::Token, 8.0 / 6.0), (2, 2.0));
     }
 
     #[test]
@@ -115,8 +196,11 @@ mod tests {
             layer: 0,
             units: 4,
             load: load.to_vec(),
+            weight: load.map(|load| load / 2.0).to_vec(),
             unserved: 1,
             touched,
+            inputs: 2,
+            by_input: 2.0 * touched / 3.0 + 1.0,
             flops: 10.0,
             expert_params: 5.0,
         };
@@ -126,5 +210,7 @@ mod tests {
         assert_eq!((sum.units, sum.unserved, sum.touched), (8, 2, 1.5));
         assert_eq!(sum.max_over_mean(), 1.0);
         assert_eq!(sum.idle_params(), 2.5); // (2 experts - 1.5 touched) * 5
+        assert_eq!((sum.inputs, sum.weight.clone()), (4, vec![2.0, 2.0]));
+        assert!(sum.params_unneeded().abs() < 1e-9, "{sum:?}"); // by input 5/3 and 7/3, mean 2
     }
 }

@@ -28,6 +28,7 @@ mod parameters;
 mod pass;
 mod placement;
 mod plan;
+mod pruned;
 mod registry;
 mod residual;
 mod router;
@@ -47,6 +48,7 @@ pub use parameters::{Parameter, parameters, with_parameters};
 pub use pass::{Clusters, Condition, Pass, TokenIds};
 pub use placement::Placement;
 pub use plan::{Plan, one_hot, top_k};
+pub use pruned::{Gone, Pruned};
 pub use registry::{ConfigError, Entry, Registry, read};
 pub use residual::{
     AnyResidual, BuildResidual, DynResidual, ResidualRule, ResidualRules, ResidualSocket,

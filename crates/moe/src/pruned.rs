@@ -1,0 +1,163 @@
+//! Layers that have lost some of their experts, and what becomes of those who ask for them.
+
+use burn::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::{Choice, Plan, plan::to_host};
+
+/// What becomes of a choice of an expert that is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gone {
+    /// It gives 0. The router stays whole: the expert keeps its share of the softmax and can still be
+    /// chosen, and the others' weights stay.
+    #[default]
+    Zero,
+    /// As `zero`, but the weights of a unit's other choices grow, so that their sum stays.
+    Renormalize,
+    /// The router loses the expert too: all is decided among those that are left.
+    Remove,
+}
+
+/// Which experts the MoE layers of a network still have.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pruned {
+    /// What becomes of a choice of an expert that is gone.
+    pub gone: Gone,
+    /// The numbers, before pruning, of the experts that are left: a list for each layer.
+    pub kept: Vec<Vec<usize>>,
+}
+
+/// The same for one layer.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) gone: Gone,
+    pub(crate) experts: Vec<usize>,
+    /// How many experts there were.
+    pub(crate) of: usize,
+}
+
+impl Kept {
+    /// Columns of the router: all of them, unless they go with their experts.
+    pub(crate) fn columns(&self) -> usize {
+        if self.gone == Gone::Remove { self.experts.len() } else { self.of }
+    }
+
+    /// The router with which a smaller router is built. Where experts choose, each takes as many units
+    /// as before: what scales with units over experts, `factor`, makes up for the smaller number.
+    pub(crate) fn router(&self, choice: &Choice) -> Choice {
+        let factor = choice.options.get("factor").and_then(serde_json::Value::as_f64);
+        match factor.filter(|_| self.gone == Gone::Remove) {
+            Some(factor) => {
+                let share = self.experts.len() as f64 / self.of as f64;
+                choice.clone().with("factor", factor * share)
+            }
+            None => choice.clone(),
+        }
+    }
+
+    /// The plan over the experts that are left, counted anew.
+    pub(crate) fn apply(&self, plan: Plan) -> Plan {
+        if self.gone == Gone::Remove {
+            return plan;
+        }
+        match plan {
+            Plan::TokenChoice { experts, weights, .. } => self.token_choice(experts, weights),
+            Plan::ExpertChoice { units, weights, n_units } => {
+                let left = self.left(&units.device());
+                let (units, weights) = (units.select(1, left.clone()), weights.select(1, left));
+                Plan::ExpertChoice { units, weights, n_units }
+            }
+            Plan::Soft { dispatch, combine } => {
+                let left = self.left(&dispatch.device().inner());
+                let (dispatch, combine) =
+                    (dispatch.select(2, left.clone()), combine.select(2, left));
+                Plan::Soft { dispatch, combine }
+            }
+            Plan::Dense { weights } => {
+                let left = self.left(&weights.device().inner());
+                Plan::Dense { weights: weights.select(2, left) }
+            }
+        }
+    }
+
+    fn token_choice(&self, experts: Tensor<3, Int>, weights: Tensor<3>) -> Plan {
+        let (shape, device, n_experts) = (experts.dims(), experts.device(), self.experts.len());
+        // By the old number: the new one, or that of the null expert.
+        let mut new = vec![n_experts as i32; self.of + 1];
+        self.experts.iter().enumerate().for_each(|(place, old)| new[*old] = place as i32);
+        let chosen: Vec<i32> = to_host(&experts).into_iter().map(|old| new[old]).collect();
+        let left = Tensor::<3, Int>::from_data(TensorData::new(chosen, shape), &device);
+        let weights = match self.gone {
+            Gone::Renormalize => {
+                let before = weighed(&experts, &weights, self.of);
+                let after = weighed(&left, &weights, n_experts).clamp_min(f32::MIN_POSITIVE);
+                weights * (before / after)
+            }
+            _ => weights,
+        };
+        Plan::TokenChoice { experts: left, weights, n_experts }
+    }
+
+    fn left(&self, device: &Device) -> Tensor<1, Int> {
+        let left: Vec<i32> = self.experts.iter().map(|expert| *expert as i32).collect();
+        Tensor::from_data(TensorData::from(left.as_slice()), device)
+    }
+}
+
+/// `[G, U, 1]`: the sum of a unit's weights, those of null choices left out.
+fn weighed(experts: &Tensor<3, Int>, weights: &Tensor<3>, n_experts: usize) -> Tensor<3> {
+    let null = experts.clone().greater_equal_scalar(n_experts as i64);
+    weights.clone().mask_fill(null, 0.0).sum_dim(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(gone: Gone) -> Kept {
+        Kept { gone, experts: vec![0, 2], of: 4 }
+    }
+
+    fn token_choice(gone: Gone) -> (Vec<usize>, Vec<f32>) {
+        let device = Device::flex();
+        // Two units, two choices of four experts; 4 is the null expert.
+        let experts = Tensor::<3, Int>::from_ints([[[1, 2], [0, 4]]], &device);
+        let weights = Tensor::<3>::from_floats([[[0.6, 0.2], [0.5, 0.3]]], &device);
+        let plan = kept(gone).apply(Plan::TokenChoice { experts, weights, n_experts: 4 });
+        let Plan::TokenChoice { experts, weights, n_experts: 2 } = plan else { panic!("2 left") };
+        (to_host(&experts), weights.into_data().try_to_vec().unwrap())
+    }
+
+    #[test]
+    fn a_choice_of_an_expert_that_is_gone_goes_to_no_one() {
+        assert_eq!(token_choice(Gone::Zero), (vec![2, 1, 0, 2], vec![0.6, 0.2, 0.5, 0.3]));
+    }
+
+    #[test]
+    fn or_its_weight_goes_to_the_others() {
+        let (experts, weights) = token_choice(Gone::Renormalize);
+        assert_eq!(experts, [2, 1, 0, 2]);
+        assert!((weights[1] - 0.8).abs() < 1e-6, "{weights:?}"); // 0.2 (0.6 + 0.2) / 0.2
+        assert_eq!(weights[2], 0.5); // the null choice never counted
+    }
+
+    #[test]
+    fn experts_that_choose_go_with_their_choices() {
+        let device = Device::flex();
+        let units = Tensor::<3, Int>::from_ints([[[0, 1], [1, 2], [2, 0], [1, 0]]], &device);
+        let weights = units.clone().float();
+        let plan = kept(Gone::Zero).apply(Plan::ExpertChoice { units, weights, n_units: 3 });
+        let Plan::ExpertChoice { units, weights, .. } = plan else { panic!("experts choose") };
+        assert_eq!(to_host(&units), [0, 1, 2, 0]);
+        assert_eq!(weights.into_data().try_to_vec::<f32>().unwrap(), [0.0, 1.0, 2.0, 0.0]);
+    }
+
+    #[test]
+    fn the_smaller_router_gives_each_expert_as_many_units() {
+        let choice = Choice::of("any").with("factor", 1.5).with("k", 2);
+        assert_eq!(kept(Gone::Remove).router(&choice), choice.clone().with("factor", 0.75));
+        assert_eq!(kept(Gone::Zero).router(&choice), choice);
+        assert_eq!((kept(Gone::Remove).columns(), kept(Gone::Zero).columns()), (2, 4));
+    }
+}

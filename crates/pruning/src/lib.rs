@@ -1,0 +1,22 @@
+//! Which experts of a trained network to drop, and how the smaller network gets its weights.
+//!
+//! Chowdhury, Wang, El Maghraoui, Wang, Chen, Carothers. *A Provably Effective Method for Pruning
+//! Experts in Fine-tuned Sparse Mixture-of-Experts*. ICML 2024. <https://arxiv.org/abs/2405.16646>
+//!
+//! A network is trained, then fine-tuned. For expert s of a layer with the router's vectors w:
+//!
+//! Delta_s = ||w_s fine-tuned|| - ||w_s before||          the signed difference of the lengths
+//!
+//! In each layer by itself the experts of the smallest Delta go: [`Rule`] scores, [`Ratio`] says how
+//! many, [`carry`] takes the weights over. What becomes of their choices is `moe::Gone`.
+
+mod carry;
+mod norms;
+mod ratio;
+mod rule;
+mod walk;
+
+pub use carry::carry;
+pub use norms::{LayerNorms, norms};
+pub use ratio::{Ratio, keep};
+pub use rule::{Evidence, Rule};

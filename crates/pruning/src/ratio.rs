@@ -1,0 +1,81 @@
+//! How many experts each layer loses.
+
+use serde::{Deserialize, Serialize};
+
+/// The share of a layer's experts that goes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Ratio {
+    /// The same in every layer.
+    All(f64),
+    /// A share for each MoE layer; 0 leaves a layer as it is.
+    Layers(Vec<f64>),
+}
+
+impl Ratio {
+    /// How many experts each layer loses, of `experts[layer]`: the nearest whole number.
+    ///
+    /// # Errors
+    /// If a share is not at least 0 and below 1, if a layer would lose all its experts, or if there is
+    /// another number of layers.
+    pub fn counts(&self, experts: &[usize]) -> Result<Vec<usize>, String> {
+        let shares = match self {
+            Ratio::All(share) => vec![*share; experts.len()],
+            Ratio::Layers(shares) => shares.clone(),
+        };
+        if shares.len() != experts.len() {
+            let (said, there) = (shares.len(), experts.len());
+            return Err(format!("ratio: {said} shares, and the network has {there} MoE layers"));
+        }
+        let count = |(share, n): (&f64, &usize)| {
+            if !(0.0..1.0).contains(share) {
+                return Err(format!("ratio = {share}: it is at least 0 and below 1"));
+            }
+            match (share * *n as f64).round() as usize {
+                all if all == *n => Err(format!("ratio = {share}: no expert of {n} would be left")),
+                some => Ok(some),
+            }
+        };
+        shares.iter().zip(experts).map(count).collect()
+    }
+}
+
+/// The experts that are left when those of the `n` smallest scores go, in their old order. Among
+/// equals the first goes first.
+pub fn keep(scores: &[f64], n: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b])); // stable
+    let mut left = order.split_off(n.min(scores.len()));
+    left.sort_unstable();
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_go_and_among_equals_the_first() {
+        assert_eq!(keep(&[0.3, -0.2, 0.1, -0.2], 1), [0, 2, 3]);
+        assert_eq!(keep(&[0.3, -0.2, 0.1, -0.2], 3), [0]);
+        assert_eq!(keep(&[0.3, -0.2], 0), [0, 1]);
+    }
+
+    #[test]
+    fn one_share_or_one_for_each_layer() {
+        assert_eq!(Ratio::All(0.25).counts(&[8, 8, 4]), Ok(vec![2, 2, 1]));
+        assert_eq!(Ratio::Layers(vec![0.5, 0.0]).counts(&[8, 8]), Ok(vec![4, 0]));
+        let err = |ratio: Ratio| ratio.counts(&[8, 8]).unwrap_err();
+        assert!(err(Ratio::All(1.0)).contains("ratio = 1: it is at least 0 and below 1"));
+        assert!(err(Ratio::All(-0.5)).contains("ratio = -0.5"));
+        assert!(err(Ratio::All(0.97)).contains("no expert of 8 would be left"));
+        assert!(err(Ratio::Layers(vec![0.5])).contains("1 shares, and the network has 2"));
+    }
+
+    #[test]
+    fn both_are_written_as_a_person_would() {
+        let read = |text: &str| serde_json::from_str::<Ratio>(text).unwrap();
+        assert_eq!(read("0.5"), Ratio::All(0.5));
+        assert_eq!(read("[0.5, 0]"), Ratio::Layers(vec![0.5, 0.0]));
+    }
+}

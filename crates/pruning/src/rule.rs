@@ -1,0 +1,172 @@
+//! Rules by which the experts of a layer are scored; those of the smallest scores go.
+
+use moe::stable_hash;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::LayerNorms;
+
+/// A rule for scoring experts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// The paper's: by how much the router's vector grew in fine-tuning. Signed: it is the difference
+    /// of two lengths, not the length of the difference.
+    #[default]
+    RouterNormChange,
+    /// The same the wrong way round: the experts that the paper keeps go first. A control.
+    ReversedRouterNormChange,
+    /// The absolute value of the change, a common misreading.
+    AbsRouterNormChange,
+    /// The length of the router's vector after fine-tuning.
+    RouterNorm,
+    /// By how much the length of the expert's weights grew.
+    ExpertNormChange,
+    /// The length of the expert's weights after fine-tuning.
+    ExpertNorm,
+    /// How often it works, on the validation split.
+    Load,
+    /// The sum of its weights in the plan times the share of units that it works on (Chen et al.,
+    /// *Task-Specific Expert Pruning*, 2022, <https://arxiv.org/abs/2206.00277>), on the validation
+    /// split.
+    Importance,
+    /// By lot.
+    Random,
+}
+
+/// What is known of one layer's experts.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// Lengths before fine-tuning, if the network was fine-tuned.
+    pub before: Option<LayerNorms>,
+    /// Lengths now.
+    pub now: LayerNorms,
+    /// How many units each expert worked on.
+    pub load: Vec<f64>,
+    /// The sum of the weights with which it did.
+    pub weight: Vec<f64>,
+    /// How many units there were.
+    pub units: usize,
+    /// Seeds [`Rule::Random`].
+    pub seed: u64,
+}
+
+const ROUTER: &str = "the router has no vector for each expert, no matrix `gate.weight`";
+const EXPERTS: &str = "its experts are not of one size";
+const BEFORE: &str = "the network was not fine-tuned: its run began with random weights, and the rule \
+                      compares with what a run began with, `from`";
+
+impl Rule {
+    /// Does the rule look at how the network works on data?
+    pub fn needs_data(self) -> bool {
+        matches!(self, Rule::Load | Rule::Importance)
+    }
+
+    /// A score for each expert.
+    ///
+    /// # Errors
+    /// If the rule needs what there is not.
+    pub fn scores(self, layer: &Evidence) -> Result<Vec<f64>, String> {
+        let before = layer.before.as_ref().ok_or(BEFORE);
+        let router = |norms: &LayerNorms| norms.router.clone().ok_or(ROUTER);
+        let experts = |norms: &LayerNorms| norms.experts.clone().ok_or(EXPERTS);
+        let grown = |of: &dyn Fn(&LayerNorms) -> Result<Vec<f64>, &'static str>| {
+            let (now, before) = (of(&layer.now)?, of(before?)?);
+            Ok(now.iter().zip(before).map(|(now, before)| now - before).collect::<Vec<f64>>())
+        };
+        let scores: Result<Vec<f64>, &'static str> = match self {
+            Rule::RouterNormChange => grown(&router),
+            Rule::ReversedRouterNormChange => {
+                grown(&router).map(|grown| grown.into_iter().map(|change| -change).collect())
+            }
+            Rule::AbsRouterNormChange => {
+                grown(&router).map(|grown| grown.into_iter().map(f64::abs).collect())
+            }
+            Rule::RouterNorm => router(&layer.now),
+            Rule::ExpertNormChange => grown(&experts),
+            Rule::ExpertNorm => experts(&layer.now),
+            Rule::Load => Ok(layer.load.clone()),
+            Rule::Importance => {
+                let of = |(weight, load): (&f64, &f64)| weight * load / layer.units as f64;
+                Ok(layer.weight.iter().zip(&layer.load).map(of).collect())
+            }
+            Rule::Random => Ok(lots(layer.seed, layer.load.len())),
+        };
+        scores.map_err(String::from)
+    }
+}
+
+fn lots(seed: u64, n: usize) -> Vec<f64> {
+    let mut rng = ChaCha8Rng::seed_from_u64(stable_hash(&format!("prune/{seed}")));
+    (0..n).map(|_| rng.random()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{carry::tests::fill, keep};
+    use burn::prelude::*;
+
+    fn lengths(columns: Tensor<2>) -> LayerNorms {
+        let lengths = columns.square().sum_dim(0).sqrt().into_data();
+        LayerNorms { router: Some(lengths.iter::<f32>().map(f64::from).collect()), experts: None }
+    }
+
+    /// The numbers of the published rule on these inputs, in double precision.
+    fn evidence() -> Evidence {
+        let before = fill(2, [6, 4], 2.0);
+        let now = before.clone() * 0.9 + fill(8, [6, 4], 1.0);
+        Evidence { before: Some(lengths(before)), now: lengths(now), ..Evidence::default() }
+    }
+
+    /// The order in which experts go.
+    fn order(scores: &[f64]) -> Vec<usize> {
+        let left = |n| keep(scores, n);
+        let goes = |n| left(n).into_iter().find(|expert| !left(n + 1).contains(expert)).unwrap();
+        (0..scores.len()).map(goes).collect()
+    }
+
+    #[test]
+    fn the_change_is_signed() {
+        let scores = Rule::RouterNormChange.scores(&evidence()).unwrap();
+        let expected = [0.1289730, 0.1009511, -0.0837791, -0.0901580];
+        assert!(scores.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{scores:?}");
+        assert_eq!(order(&scores), [3, 2, 1, 0]);
+        let order = |rule: Rule| order(&rule.scores(&evidence()).unwrap());
+        assert_eq!(order(Rule::AbsRouterNormChange), [2, 3, 1, 0]);
+        assert_eq!(order(Rule::RouterNorm), [2, 1, 0, 3]);
+        assert_eq!(order(Rule::ReversedRouterNormChange), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn load_and_importance_by_hand() {
+        let layer = Evidence {
+            load: vec![4.0, 1.0, 3.0],
+            weight: vec![1.0, 0.9, 2.0],
+            units: 4,
+            ..Evidence::default()
+        };
+        assert_eq!(Rule::Load.scores(&layer).unwrap(), [4.0, 1.0, 3.0]);
+        assert_eq!(Rule::Importance.scores(&layer).unwrap(), [1.0, 0.225, 1.5]);
+    }
+
+    #[test]
+    fn lots_follow_from_the_seed() {
+        let draw = |seed| {
+            let layer = Evidence { load: vec![0.0; 8], seed, ..Evidence::default() };
+            Rule::Random.scores(&layer).unwrap()
+        };
+        assert_eq!(draw(3), draw(3));
+        assert_ne!(draw(3), draw(4));
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let fresh = Evidence { before: None, ..evidence() };
+        assert!(Rule::RouterNormChange.scores(&fresh).unwrap_err().contains("not fine-tuned"));
+        assert!(Rule::ExpertNorm.scores(&fresh).unwrap_err().contains("one size"));
+        let hash = Evidence::default();
+        assert!(Rule::RouterNorm.scores(&hash).unwrap_err().contains("no matrix `gate.weight`"));
+    }
+}
