@@ -68,6 +68,19 @@ enum Verb {
         #[command(flatten)]
         question: Question,
     },
+    /// Say what each method was given and what it took: parameters, FLOPs, tokens, time, memory
+    Ledger {
+        /// A row for each run, not for each method
+        #[arg(long)]
+        each: bool,
+        #[command(flatten)]
+        question: Question,
+    },
+    /// Say what a suite holds equal and which sizes follow; nothing is trained
+    Budget {
+        /// A suite's name, or the path of a TOML file
+        suite: Option<String>,
+    },
     /// Say how many seeds it takes to show a difference
     Power {
         /// The method that the others are compared with; the first if left out
@@ -142,6 +155,10 @@ pub(crate) struct Options {
     /// Processors to use; all if left out
     #[arg(long, global = true, value_name = "N")]
     threads: Option<usize>,
+    /// Runs side by side, each on its share of the processors; as many as there are processors if
+    /// left out. With 1, the peak memory is that of each run
+    #[arg(long, global = true, value_name = "N")]
+    jobs: Option<usize>,
     /// The folder with data sets that are not built in
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -196,6 +213,12 @@ impl Options {
         ensure!(self.threads != Some(0), "--threads 0: it is at least 1");
         let all = thread::available_parallelism().map_or(1, usize::from);
         Ok(self.threads.unwrap_or(all))
+    }
+
+    /// How many runs may go on side by side.
+    pub(crate) fn jobs(&self) -> anyhow::Result<usize> {
+        ensure!(self.jobs != Some(0), "--jobs 0: it is at least 1");
+        Ok(self.jobs.unwrap_or(self.threads()?))
     }
 
     pub(crate) fn format(&self) -> Format {
@@ -262,6 +285,10 @@ fn run(
             verbs::cmp::compare([&a, &b], margin, &question, options, suites)
         }
         Verb::Rank { question } => verbs::cmp::ranking(&question, options, suites),
+        Verb::Ledger { each, question } => verbs::cmp::accounts(each, &question, options, suites),
+        Verb::Budget { suite } => {
+            verbs::budget::budget(suite.as_deref(), options, plugins, suites).map(Answer::from)
+        }
         Verb::Power { baseline, margin, question } => {
             let baseline = baseline.as_deref();
             verbs::cmp::seeds_needed(baseline, margin, &question, options, suites)

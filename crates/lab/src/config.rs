@@ -95,7 +95,7 @@ impl RunConfig {
 }
 
 /// An error with the place of the setting that caused it.
-fn at(settings: &Located, path: &str, message: impl ToString) -> anyhow::Error {
+pub(crate) fn at(settings: &Located, path: &str, message: impl ToString) -> anyhow::Error {
     anyhow!("{}: {}", settings.place_of(path), message.to_string())
 }
 

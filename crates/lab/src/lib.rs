@@ -10,6 +10,8 @@
 //! }
 //! ```
 
+mod budget;
+mod cell;
 mod cli;
 mod code;
 mod config;
@@ -17,6 +19,7 @@ mod device;
 mod environment;
 mod facts;
 mod located;
+mod memory;
 mod plugins;
 pub mod prelude;
 mod progress;

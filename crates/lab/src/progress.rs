@@ -6,7 +6,7 @@ use std::{sync::Arc, sync::atomic::AtomicBool, sync::atomic::Ordering};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use training::Watch;
 
-use crate::suite::Cell;
+use crate::cell::Cell;
 
 /// The lines of all runs.
 pub(crate) struct Progress {

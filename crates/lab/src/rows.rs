@@ -1,24 +1,36 @@
 //! From runs to the rows that tables are made of.
 
+use std::collections::HashMap;
+
 use report::{Row, Runs};
 
 use crate::{
+    cell::Cell,
     code::revision,
     store::{Ended, Numbers, Store},
-    suite::{Cell, Loaded},
+    suite::Loaded,
 };
+
+/// FLOPs of a training step over those of its forward pass: the backward pass has two products for
+/// each one. Kaplan et al. *Scaling Laws for Neural Language Models*. 2020, section 2.1.
+/// <https://arxiv.org/abs/2001.08361>
+const TRAINING: f64 = 3.0;
 
 /// The rows of all runs of a suite that have ended or are refused. Those that are still to be
 /// trained have none.
 pub(crate) fn rows(suite: &Loaded, store: &Store) -> anyhow::Result<Runs> {
     let mut rows = Vec::new();
+    let spent = Spent::of(suite, store)?;
     for cell in &suite.cells {
         let row = blank(suite, cell);
-        match (cell.refused, store.ended(&cell.id)?) {
+        match (&cell.refused, store.ended(&cell.id)?) {
             (Some(why), _) => {
-                rows.push(Row { metric: "refused".into(), note: why.into(), ..row });
+                rows.push(Row { metric: "refused".into(), note: why.clone(), ..row });
             }
-            (None, Some(Ended::Done(numbers))) => rows.extend(done(&row, numbers)),
+            (None, Some(Ended::Done(numbers))) => {
+                let off = off_budget(cell, &numbers, &spent).or(row.budget_off);
+                rows.extend(done(&Row { budget_off: off, ..row }, numbers));
+            }
             (None, Some(Ended::Failed { step, cause })) => rows.push(Row {
                 metric: "failed".into(),
                 step: Some(step as u64),
@@ -29,6 +41,35 @@ pub(crate) fn rows(suite: &Loaded, store: &Store) -> anyhow::Result<Runs> {
         }
     }
     Ok(Runs { rows })
+}
+
+/// What the runs of the reference methods took of what is held equal, by task and backbone.
+struct Spent(HashMap<(String, String), Vec<f64>>);
+
+impl Spent {
+    fn of(suite: &Loaded, store: &Store) -> anyhow::Result<Self> {
+        let mut spent: HashMap<_, Vec<f64>> = HashMap::new();
+        for cell in &suite.cells {
+            let Some(given) = cell.budget.as_ref().filter(|g| g.reference == cell.method) else {
+                continue;
+            };
+            if let Some(Ended::Done(numbers)) = store.ended(&cell.id)? {
+                spent.entry(place(cell)).or_default().push(given.equal.of(&numbers));
+            }
+        }
+        Ok(Self(spent))
+    }
+}
+
+fn place(cell: &Cell) -> (String, String) {
+    (cell.config.task.kind.clone(), cell.config.backbone.kind.clone())
+}
+
+/// How far a run is off the mean of its reference's runs; none if there is no such run yet.
+fn off_budget(cell: &Cell, numbers: &Numbers, Spent(spent): &Spent) -> Option<f64> {
+    let reference = spent.get(&place(cell))?;
+    let mean = reference.iter().sum::<f64>() / reference.len() as f64;
+    Some(cell.budget.as_ref()?.equal.of(numbers) / mean - 1.0)
 }
 
 fn blank(suite: &Loaded, cell: &Cell) -> Row {
@@ -43,6 +84,9 @@ fn blank(suite: &Loaded, cell: &Cell) -> Row {
         // A run's folder is named by its code too, so whatever is found there is of this revision.
         revision: revision().into(),
         run: cell.id.clone(),
+        budget: cell.budget.as_ref().map_or_else(String::new, |given| given.equal.words().into()),
+        budget_limit: cell.budget.as_ref().map(|given| given.tolerance),
+        budget_off: cell.budget.as_ref().and_then(|given| given.off),
         ..Row::default()
     }
 }
@@ -54,6 +98,10 @@ fn done(row: &Row, numbers: Numbers) -> impl Iterator<Item = Row> {
         active_params: Some(numbers.active_params.round() as u64),
         flops_per_token: Some(numbers.flops_per_token),
         seconds: Some(numbers.seconds),
+        router_params: Some(numbers.router_params.round() as u64),
+        tokens: Some(numbers.tokens.round() as u64),
+        train_flops: Some(TRAINING * numbers.flops_per_token * numbers.tokens),
+        peak_memory: numbers.peak_memory,
         device: numbers.device,
         ..row.clone()
     };

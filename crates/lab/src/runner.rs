@@ -13,15 +13,16 @@ use anyhow::{Context, anyhow};
 use burn::{module::Module, prelude::*};
 use moe::Init;
 use sha2::{Digest, Sha256};
-use training::{Evaluation, Outcome, Run, TrainError, supervised};
+use training::{Evaluation, Outcome, Run, TrainError, params_of, supervised};
 
 use crate::{
     Plugins,
+    cell::Cell,
     code::hex,
     environment::Environment,
+    memory,
     progress::Progress,
     store::{Ended, Numbers, Store},
-    suite::Cell,
 };
 
 /// What runs are trained with.
@@ -30,6 +31,8 @@ pub(crate) struct Runner<'a> {
     pub(crate) store: &'a Store,
     pub(crate) device: &'a Device,
     pub(crate) environment: &'a Environment,
+    /// How many runs go on side by side, at most; never more than there are threads.
+    pub(crate) jobs: usize,
     /// Set by Ctrl-C: runs write a checkpoint and stop.
     pub(crate) stop: Arc<AtomicBool>,
 }
@@ -50,15 +53,16 @@ impl Runner<'_> {
         if waiting.is_empty() {
             return Ok(());
         }
-        let side_by_side = self.environment.threads.min(waiting.len());
+        let side_by_side = self.jobs.min(self.environment.threads).min(waiting.len());
         let threads = self.environment.threads / side_by_side;
+        let alone = side_by_side == 1;
         let progress = Progress::new(&waiting, self.stop.clone());
         let queue = Mutex::new(waiting.into_iter());
         let errors = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             for _ in 0..side_by_side {
                 scope.spawn(|| {
-                    if let Err(err) = self.work(threads, &queue, &progress) {
+                    if let Err(err) = self.work(threads, alone, &queue, &progress) {
                         errors.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(err);
                     }
                 });
@@ -72,6 +76,7 @@ impl Runner<'_> {
     fn work<'c>(
         &self,
         threads: usize,
+        alone: bool,
         queue: &Mutex<impl Iterator<Item = &'c Cell>>,
         progress: &Progress,
     ) -> anyhow::Result<()> {
@@ -82,6 +87,9 @@ impl Runner<'_> {
             let Some(cell) = next else { return first_error };
             if self.stop.load(Ordering::Relaxed) {
                 return first_error;
+            }
+            if alone {
+                memory::forget_peak();
             }
             let what = || format!("{}, {}, seed {}", cell.method, cell.config.task.kind, cell.seed);
             let run = || pool.install(|| self.run(cell, progress));
@@ -132,14 +140,18 @@ impl Runner<'_> {
         metrics.extend(named("test", &outcome.test));
         let speed = outcome.tokens as f64 / outcome.seconds;
         metrics.push(("train".into(), "tokens_per_second".into(), speed));
+        let router_params = params_of(&outcome.model, "router") as f64;
         let weights = outcome.model.into_record().into_bytes()?;
         Ok(Numbers {
             metrics,
             step: cell.config.train.steps,
             params: outcome.test.params,
             active_params: outcome.test.active_params,
+            router_params,
             flops_per_token: outcome.test.flops_per_token,
+            tokens: outcome.tokens as f64,
             seconds: outcome.seconds,
+            peak_memory: memory::peak(),
             weights: hex(&Sha256::digest(&*weights)),
             device: self.environment.device.clone(),
         })

@@ -42,10 +42,17 @@ pub(crate) struct Numbers {
     pub(crate) params: f64,
     /// Parameters at work on one token, on average.
     pub(crate) active_params: f64,
+    /// Parameters of the routers.
+    pub(crate) router_params: f64,
     /// Floating-point operations of one token, forward.
     pub(crate) flops_per_token: f64,
+    /// Tokens seen in training.
+    pub(crate) tokens: f64,
     /// Seconds spent in training steps.
     pub(crate) seconds: f64,
+    /// The most memory that the program held meanwhile, in bytes; none where the system does not
+    /// tell.
+    pub(crate) peak_memory: Option<u64>,
     /// SHA-256 of the weights.
     pub(crate) weights: String,
     /// Where it was trained.

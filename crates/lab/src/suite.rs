@@ -16,6 +16,8 @@
 //! moe.router = { kind = "top-k", k = 2 }
 //! ```
 //!
+//! A `[budget]` says what all methods of a task are given alike, see [`Budget`].
+//!
 //! A run's config is `base`, then its `[[task]]`, then its `[[method]]`, then `--set`, each laid
 //! over the one before. A method may say what it does differently for one task in a table `on`:
 //! `on.digits.moe.experts = 4`.
@@ -23,12 +25,18 @@
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use anyhow::{Context, anyhow, bail, ensure};
-use moe::Placement;
 use report::Expect;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tasks::{DataDir, Task};
 
-use crate::{Plugins, RunConfig, code, config::seeds, located::Located};
+use crate::{
+    Plugins, RunConfig,
+    budget::Budget,
+    cell::{Cell, distinct, distinct_methods, only},
+    code,
+    config::seeds,
+    located::Located,
+};
 
 /// A suite file that is part of a program; [`suite!`](crate::suite) makes one.
 #[derive(Clone, Copy, Debug)]
@@ -56,36 +64,6 @@ macro_rules! suite {
     };
 }
 
-/// One run of a suite: a method, a task, a seed.
-#[derive(Clone)]
-pub(crate) struct Cell {
-    /// The name of its row in the table.
-    pub(crate) method: String,
-    pub(crate) seed: u64,
-    pub(crate) config: RunConfig,
-    pub(crate) data: Arc<dyn Task>,
-    /// Why it is not trained, if so.
-    pub(crate) refused: Option<&'static str>,
-    /// Hash of config, seed and code: the name of its folder.
-    pub(crate) id: String,
-}
-
-impl Cell {
-    /// The kind of its router; `none` for a network without MoE layers.
-    pub(crate) fn router(&self) -> &str {
-        if self.config.moe.layers == Placement::NONE {
-            "none"
-        } else {
-            &self.config.moe.router.kind
-        }
-    }
-
-    /// All that its folder should say about it.
-    pub(crate) fn description(&self) -> Value {
-        json!({ "method": self.method, "seed": self.seed, "config": self.config })
-    }
-}
-
 /// What a person wants of a suite.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Selection {
@@ -107,9 +85,9 @@ const SMOKE: &str = "train = { steps = 6, batch = 8, accumulate = 1, warmup = 2,
 const DEFAULTS: &str = "moe = { router = 'top-k', expert = 'ffn', residual = 'add' }";
 
 /// The keys of a suite file, of a task and of a method.
-const KEYS: [&str; 7] = ["title", "about", "seeds", "base", "task", "method", "expect"];
+const KEYS: [&str; 8] = ["title", "about", "seeds", "base", "budget", "task", "method", "expect"];
 const TASK_KEYS: [&str; 4] = ["task", "backbone", "moe", "train"];
-const METHOD_KEYS: [&str; 6] = ["name", "on", "task", "backbone", "moe", "train"];
+const METHOD_KEYS: [&str; 7] = ["name", "free", "on", "task", "backbone", "moe", "train"];
 
 /// A suite that was read, with the runs that are asked for.
 pub(crate) struct Loaded {
@@ -210,6 +188,11 @@ impl Reader<'_> {
         }
         unknown_task_in_on(methods, &cells)?;
         distinct_methods(&cells)?;
+        if let Some(budget) = Budget::read(settings)? {
+            for of_task in cells.chunks_mut(methods.len()) {
+                budget.spend(of_task, methods, self.plugins)?;
+            }
+        }
         let cells = seeds
             .iter()
             .flat_map(|seed| cells.iter().map(|cell| self.with_seed(cell.clone(), *seed)));
@@ -241,6 +224,7 @@ impl Reader<'_> {
         let name = match &mut settings {
             Located::Table(table, _) => {
                 table.remove("on");
+                table.remove("free");
                 table.remove("name").map(|name| name.value())
             }
             _ => None,
@@ -253,8 +237,8 @@ impl Reader<'_> {
             Some(other) => bail!("{}: name = {other}: it is a text", method.place_of("name")),
             None => config.moe.router.kind.clone(),
         };
-        let refused = config.refusal(self.plugins, &*data)?;
-        Ok(Cell { method, seed: 0, config, data, refused, id: String::new() })
+        let refused = config.refusal(self.plugins, &*data)?.map(String::from);
+        Ok(Cell { method, seed: 0, config, data, refused, budget: None, id: String::new() })
     }
 
     fn task(&mut self, config: &RunConfig, settings: &Located) -> anyhow::Result<Arc<dyn Task>> {
@@ -280,7 +264,7 @@ fn kind_of(value: Option<&Value>) -> String {
 }
 
 /// Refuses keys that are none.
-fn known_keys(settings: &Located, known: &[&str]) -> anyhow::Result<()> {
+pub(crate) fn known_keys(settings: &Located, known: &[&str]) -> anyhow::Result<()> {
     let table = settings.table().ok_or_else(|| anyhow!("{}: it is a table", settings.place()))?;
     match table.iter().find(|(key, _)| !known.contains(&key.as_str())) {
         Some((key, value)) => {
@@ -306,54 +290,6 @@ fn unknown_task_in_on(methods: &[Located], cells: &[Cell]) -> anyhow::Result<()>
         known_keys(on, &known)?;
     }
     Ok(())
-}
-
-/// Two methods of one name would share a row of the table.
-fn distinct_methods(cells: &[Cell]) -> anyhow::Result<()> {
-    for (i, cell) in cells.iter().enumerate() {
-        let twin = |other: &&Cell| {
-            (&other.method, &other.config.task, &other.config.backbone.kind)
-                == (&cell.method, &cell.config.task, &cell.config.backbone.kind)
-        };
-        ensure!(
-            !cells[..i].iter().any(|other| twin(&other)),
-            "two methods are named {:?}; give one of them another name",
-            cell.method
-        );
-    }
-    Ok(())
-}
-
-/// The runs that have all of the properties.
-fn only(mut cells: Vec<Cell>, wanted: &[String]) -> anyhow::Result<Vec<Cell>> {
-    for text in wanted {
-        let (key, value) = text.split_once('=').unwrap_or((text, ""));
-        let property: fn(&Cell) -> String = match key {
-            "method" => |cell| cell.method.clone(),
-            "router" => |cell| cell.router().to_string(),
-            "task" => |cell| cell.config.task.kind.clone(),
-            "backbone" => |cell| cell.config.backbone.kind.clone(),
-            "seed" => |cell| cell.seed.to_string(),
-            _ => bail!(
-                "--only {text}: it is key=value; known keys: method, router, task, backbone, seed"
-            ),
-        };
-        let known = distinct(cells.iter().map(property));
-        cells.retain(|cell| property(cell) == value);
-        ensure!(!cells.is_empty(), "--only {text}: there is none; known: {}", known.join(", "));
-    }
-    Ok(cells)
-}
-
-/// Each value once, in order of appearance.
-fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
-    let mut seen = Vec::new();
-    for value in values {
-        if !seen.contains(&value) {
-            seen.push(value);
-        }
-    }
-    seen
 }
 
 #[cfg(test)]

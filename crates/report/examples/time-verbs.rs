@@ -75,7 +75,7 @@ fn made_up() -> Runs {
             device: "cpu".into(),
             revision: "cafe".into(),
             run: format!("{task}-{method}-{seed}"),
-            note: String::new(),
+            ..Row::default()
         });
     }
     Runs { rows }

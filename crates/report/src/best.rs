@@ -2,13 +2,14 @@
 
 use crate::{
     Better, Setting,
+    budget::is_off,
     stats::{holm, mean, paired_t},
 };
 
 /// The rule, in the words that stand under a table.
 pub(crate) const RULE: &str = "not worse than the best mean at the 5 % level, by a two-sided \
      paired t test over shared seeds with Holm's correction; only methods with at least 3 seeds \
-     and without a lost run take part.";
+     and without a lost run, within the budget if there is one, take part.";
 
 /// Of each method: is it in bold?
 pub(crate) fn best(
@@ -26,6 +27,7 @@ pub(crate) fn best(
     let enters = |at: &usize| {
         setting.scores(methods[*at], metric, split).is_some_and(|scores| scores.len() >= 3)
             && setting.gaps(methods[*at], metric, split).is_empty()
+            && !is_off(setting, methods[*at])
     };
     let field: Vec<usize> = (0..methods.len()).filter(enters).collect();
     let mut bold = vec![false; methods.len()];

@@ -3,6 +3,7 @@
 use crate::{
     Ask, Cell, Column, Digits, Error, Estimate, Kind, Row, Runs, Setting, Table,
     best::{RULE, best},
+    budget::Spent,
     metric::{DROPPED, LOAD, SPEED},
     number::decimals,
     stats::{Mean, mean},
@@ -49,6 +50,7 @@ impl<'a> Builder<'a> {
             self.quality(&mut table, metric);
         }
         self.facts(&mut table);
+        self.budget(&mut table);
         for (metric, name, digits) in [
             (SPEED, "tokens/s", Some(Digits::Short)),
             (LOAD, "max/mean load", Some(Digits::Short)),
@@ -93,6 +95,18 @@ impl<'a> Builder<'a> {
         fact("flops_per_token", "FLOPs/token", |row| row.flops_per_token, table);
     }
 
+    /// How far each method is off what is held equal, if anything is.
+    fn budget(&self, table: &mut Table) {
+        let spent: Vec<Option<Spent>> =
+            self.methods.iter().map(|method| Spent::of(self.setting, method)).collect();
+        let Some(budget) = spent.iter().flatten().next() else { return };
+        table.notes.push(budget.rule());
+        table.columns.push(Column::new("budget", "budget", Kind::Words));
+        for (row, spent) in table.rows.iter_mut().zip(&spent) {
+            row.push(spent.as_ref().map_or(Cell::Missing, |spent| Cell::Words(spent.to_string())));
+        }
+    }
+
     /// A column of what it cost. It may be measured on another split than the quality is.
     fn cost(&self, table: &mut Table, metric: &str, name: &str, digits: Option<Digits>) {
         let mut splits = vec![self.split];
@@ -133,14 +147,30 @@ impl<'a> Builder<'a> {
              pass; dropped: share of units that no expert worked on."
                 .into(),
         );
+        table.notes.extend(tuning(self.setting, &self.methods));
         if let Some(metric) = self.metrics.first() {
             for method in &self.methods {
                 let gaps = self.setting.gaps(method, metric, self.split);
-                let lost = |(seed, why): (u64, &str)| format!("{method}, seed {seed}: {why}.");
-                table.notes.extend(gaps.into_iter().map(lost));
+                let lost = |gaps: &[(u64, &str)]| {
+                    let seeds: Vec<String> = gaps.iter().map(|gap| gap.0.to_string()).collect();
+                    let s = if gaps.len() > 1 { "s" } else { "" };
+                    format!("{method}, seed{s} {}: {}.", seeds.join(", "), gaps[0].1)
+                };
+                table.notes.extend(gaps.chunk_by(|a, b| a.1 == b.1).map(lost));
             }
         }
     }
+}
+
+/// How many settings each method was tried with, and which was chosen; none if nothing was tuned.
+fn tuning(setting: &Setting, methods: &[&str]) -> Option<String> {
+    let of = |method: &&str| {
+        let row = setting.rows(method).find(|row| row.trials.is_some())?;
+        Some(format!("{method} {} ({})", row.tuned, row.trials?))
+    };
+    let chosen: Vec<String> = methods.iter().filter_map(of).collect();
+    let text = "Tuned on the validation split, with the number of settings tried";
+    (!chosen.is_empty()).then(|| format!("{text}: {}.", chosen.join("; ")))
 }
 
 /// How an estimate is shown.
@@ -192,6 +222,26 @@ mod tests {
     #[test]
     fn json() {
         insta::assert_snapshot!(shown(Format::Json));
+    }
+
+    #[test]
+    fn what_is_off_the_budget_is_flagged_and_never_in_bold() {
+        let mut runs = fixture::runs();
+        for row in &mut runs.rows {
+            row.budget = "active FLOPs per token".into();
+            row.budget_limit = Some(0.02);
+            row.budget_off = Some(if row.method == "switch" { 0.14 } else { -0.004 });
+            row.trials = Some(6);
+            row.tuned = "train.lr=0.003".into();
+        }
+        let table = comparison(&runs, &Ask::default()).unwrap().remove(0);
+        let at = table.columns.iter().position(|column| column.key == "budget").unwrap();
+        assert_eq!(table.rows[1][at], Cell::Words("off: +14.0 %".into()));
+        assert_eq!(table.rows[2][at], Cell::Words("-0.4 %".into()));
+        let text = table.render(Format::Markdown);
+        assert!(text.contains("**0.9736") && !text.contains("**0.9732"), "{text}");
+        assert!(text.contains("Held equal: active FLOPs per token, within 2 %"), "{text}");
+        assert!(text.contains("top-k train.lr=0.003 (6)"), "{text}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The text is no csv: a row with too few fields, a quote that is never closed.
-    #[error("{place}: {message}; the columns are {}", crate::COLUMNS.join(","))]
+    #[error("{place}: {message}; the columns are {}", crate::row::NEEDED.join(","))]
     Csv {
         /// File and line.
         place: String,
@@ -22,7 +22,7 @@ pub enum Error {
         message: String,
     },
     /// A documented column is not there.
-    #[error("{file}:1: there is no column {column:?}; the columns are {}", crate::COLUMNS.join(","))]
+    #[error("{file}:1: there is no column {column:?}; the columns are {}", crate::row::NEEDED.join(","))]
     NoColumn {
         /// The file.
         file: String,
@@ -30,7 +30,7 @@ pub enum Error {
         column: &'static str,
     },
     /// A field that should be a number is none.
-    #[error("{place}: {column} = {value:?} is not {wanted}; the columns are {}", crate::COLUMNS.join(","))]
+    #[error("{place}: {column} = {value:?} is not {wanted}; the columns are {}", crate::row::NEEDED.join(","))]
     BadNumber {
         /// File and line.
         place: String,

@@ -22,7 +22,7 @@ pub(crate) fn row(method: &str, seed: u64, metric: &str, value: f64) -> Row {
         device: "cpu".into(),
         revision: "cafe".into(),
         run: format!("{method}-{seed}"),
-        note: String::new(),
+        ..Row::default()
     }
 }
 

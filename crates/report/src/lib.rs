@@ -33,6 +33,7 @@
 
 mod ask;
 mod best;
+mod budget;
 mod comparison;
 mod error;
 mod file;

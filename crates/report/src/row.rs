@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// The documented columns, in the order in which they are written.
-/// A file may have them in any order, and others beside them; only `note` may be left out.
-pub const COLUMNS: [&str; 18] = [
+/// The documented columns, in the order in which they are written. A file may have them in any
+/// order, and others beside them; those from `note` on may be left out.
+pub const COLUMNS: [&str; 27] = [
     "suite",
     "task",
     "backbone",
@@ -28,7 +28,19 @@ pub const COLUMNS: [&str; 18] = [
     "revision",
     "run",
     "note",
+    "router_params",
+    "tokens",
+    "train_flops",
+    "peak_memory",
+    "budget",
+    "budget_off",
+    "budget_limit",
+    "trials",
+    "tuned",
 ];
+
+/// The columns that every file has.
+pub(crate) const NEEDED: &[&str] = COLUMNS.split_at(17).0;
 
 /// One number of one run. An empty field of numbers is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -70,6 +82,25 @@ pub struct Row {
     /// Why a run failed or was refused; otherwise empty.
     #[serde(default)]
     pub note: String,
+    /// The parameters of the routers, among all.
+    pub router_params: Option<u64>,
+    /// Tokens seen in training.
+    pub tokens: Option<u64>,
+    /// Active FLOPs of the whole training: forward and backward count as three times forward.
+    pub train_flops: Option<f64>,
+    /// The most memory that the program held while the run went on, in bytes; runs side by side in
+    /// one program share it.
+    pub peak_memory: Option<u64>,
+    /// What the suite holds equal, "active FLOPs per token" say; empty if nothing.
+    pub budget: String,
+    /// How far the run is off the budget of the reference method, as a share: 0.1 is 10 % more.
+    pub budget_off: Option<f64>,
+    /// How far it may be off.
+    pub budget_limit: Option<f64>,
+    /// How many settings were tried for the method on the validation split; empty if none.
+    pub trials: Option<u64>,
+    /// The setting that was chosen.
+    pub tuned: String,
 }
 
 impl Row {
@@ -102,6 +133,15 @@ impl Row {
             "revision" => Cow::from(&self.revision),
             "run" => Cow::from(&self.run),
             "note" => Cow::from(&self.note),
+            "router_params" => text(&self.router_params),
+            "tokens" => text(&self.tokens),
+            "train_flops" => text(&self.train_flops),
+            "peak_memory" => text(&self.peak_memory),
+            "budget" => Cow::from(&self.budget),
+            "budget_off" => text(&self.budget_off),
+            "budget_limit" => text(&self.budget_limit),
+            "trials" => text(&self.trials),
+            "tuned" => Cow::from(&self.tuned),
             other => return Err(Error::unknown("column", other, COLUMNS)),
         })
     }
@@ -117,7 +157,7 @@ impl Header {
     /// Finds the columns, or says which one is not there.
     pub(crate) fn new(file: &str, names: &StringRecord) -> Result<Self, Error> {
         let at = COLUMNS.map(|column| names.iter().position(|name| name.trim() == column));
-        match COLUMNS.iter().zip(at).find(|(column, at)| at.is_none() && **column != "note") {
+        match NEEDED.iter().zip(at).find(|(_, at)| at.is_none()) {
             Some((column, _)) => Err(Error::NoColumn { file: file.into(), column }),
             None => Ok(Self { file: file.into(), at }),
         }
@@ -145,6 +185,15 @@ impl Header {
             revision: fields.text(15),
             run: fields.text(16),
             note: fields.text(17),
+            router_params: fields.whole(18)?,
+            tokens: fields.whole(19)?,
+            train_flops: fields.number(20)?,
+            peak_memory: fields.whole(21)?,
+            budget: fields.text(22),
+            budget_off: fields.number(23)?,
+            budget_limit: fields.number(24)?,
+            trials: fields.whole(25)?,
+            tuned: fields.text(26),
         })
     }
 }

@@ -106,6 +106,9 @@ mod tests {
             metric: "accuracy".into(),
             value: Some(0.1 + 0.2),
             params: Some(u64::MAX),
+            budget_off: Some(-0.1),
+            trials: Some(6),
+            tuned: "train.lr=0.003, moe.router.k=2".into(),
             ..Row::default()
         }
     }
@@ -144,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_missing_column_is_named() {
-        insta::assert_snapshot!(error("suite,task,seed\n"), @r#"a.csv:1: there is no column "backbone"; the columns are suite,task,backbone,method,router,seed,split,metric,value,step,params,active_params,flops_per_token,seconds,device,revision,run,note"#);
+        insta::assert_snapshot!(error("suite,task,seed\n"), @r#"a.csv:1: there is no column "backbone"; the columns are suite,task,backbone,method,router,seed,split,metric,value,step,params,active_params,flops_per_token,seconds,device,revision,run"#);
         assert!(error("").contains("no column \"suite\""));
     }
 
@@ -164,6 +167,6 @@ mod tests {
     #[test]
     fn a_short_row_is_shown_with_its_place() {
         let err = error(&format!("{}\na,b\n", COLUMNS.join(",")));
-        assert!(err.starts_with("a.csv:2: 2 fields under 18 columns"), "{err}");
+        assert!(err.starts_with("a.csv:2: 2 fields under 27 columns"), "{err}");
     }
 }

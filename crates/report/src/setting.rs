@@ -109,7 +109,7 @@ impl<'a> Setting<'a> {
     }
 
     /// The rows of a method.
-    pub fn rows(&self, method: &str) -> impl Iterator<Item = &'a Row> {
+    pub fn rows(&self, method: &str) -> impl Iterator<Item = &'a Row> + Clone {
         self.rows.get(method).into_iter().flatten().copied()
     }
 

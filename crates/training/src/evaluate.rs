@@ -52,9 +52,20 @@ impl Evaluation {
 
 /// Runs the network over a whole split. `model` is one that is not trained, from `valid()`.
 pub fn evaluate(model: &AnyBackbone, task: &dyn Task, split: Split, device: &Device) -> Evaluation {
+    evaluate_some(model, task, split, task.len(split), device)
+}
+
+/// The same on the first `count` examples of the split.
+pub fn evaluate_some(
+    model: &AnyBackbone,
+    task: &dyn Task,
+    split: Split,
+    count: usize,
+    device: &Device,
+) -> Evaluation {
     let mut score = Score::default();
     let mut layers: Vec<LayerReport> = Vec::new();
-    let examples: Vec<usize> = (0..task.len(split)).collect();
+    let examples: Vec<usize> = (0..count.min(task.len(split))).collect();
     for examples in examples.chunks(BATCH) {
         let batch = task.batch(split, examples, device);
         let mut pass = Pass::eval().with_reports();

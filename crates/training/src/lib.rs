@@ -9,15 +9,17 @@ mod evaluate;
 mod file;
 mod optimizer;
 mod order;
+mod params;
 mod step_log;
 mod supervised;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use clip::clip_global_norm;
 pub use config::{Schedule, TrainConfig};
-pub use evaluate::{Evaluation, evaluate};
+pub use evaluate::{Evaluation, evaluate, evaluate_some};
 pub use file::write_atomic;
 pub use optimizer::{adamw, decays};
 pub use order::Order;
+pub use params::params_of;
 pub use step_log::{StepLog, StepRow};
 pub use supervised::{Outcome, Run, TrainError, Watch, supervised};

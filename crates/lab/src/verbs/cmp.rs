@@ -1,7 +1,7 @@
-//! `cmp`, `rank`, `power`, `check`: questions about results that are there.
+//! `cmp`, `rank`, `power`, `ledger`, `check`: questions about results that are there.
 
 use anyhow::bail;
-use report::{check, check_table, cmp, power, rank, render, render_cmp};
+use report::{check, check_table, cmp, ledger, power, rank, render, render_cmp};
 
 use crate::{
     Suite,
@@ -32,6 +32,17 @@ pub(crate) fn ranking(
     let results = question.results(options, suites)?;
     let table = rank(&results.runs, &question.ask())?.table();
     Ok(table.render(options.format()).into())
+}
+
+/// What each method was given and what it took.
+pub(crate) fn accounts(
+    each_run: bool,
+    question: &Question,
+    options: &Options,
+    suites: &[Suite],
+) -> anyhow::Result<Answer> {
+    let results = question.results(options, suites)?;
+    Ok(ledger(&results.runs, each_run)?.render(options.format()).into())
 }
 
 /// How many seeds it takes.

@@ -1,6 +1,7 @@
 //! The verbs of the command line, one file each. Only `run` trains.
 
 pub(crate) mod ask;
+pub(crate) mod budget;
 pub(crate) mod cmp;
 mod course;
 pub(crate) mod list;

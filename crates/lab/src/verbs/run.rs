@@ -11,14 +11,15 @@ use training::write_atomic;
 
 use crate::{
     Plugins, Suite,
+    cell::Cell,
     cli::{Answer, Options, say},
     device::device,
     environment::Environment,
     rows::rows,
     runner::Runner,
     store::{Ended, Store},
-    suite::{Cell, Loaded, load},
-    verbs::publish::publish,
+    suite::{Loaded, load},
+    verbs::{budget::title, publish::publish},
 };
 
 /// Trains the runs of a suite, the first one by default, and gives its table.
@@ -32,6 +33,9 @@ pub(crate) fn run(
     let first = || suites.first().map(|suite| suite.name).ok_or_else(|| anyhow!("no suite"));
     let name = name.map_or_else(first, Ok)?;
     let suite = load(name, suites, plugins, &options.data(), &options.selection())?;
+    if let Some(given) = suite.cells.iter().find_map(|cell| cell.budget.as_ref()) {
+        say(&format!("{}; the sizes: budget {name}", title(given)));
+    }
     let device = device(&options.device)?;
     let environment = Environment::now(&options.device, options.threads()?);
     let store = Store::open(&options.runs)?;
@@ -40,6 +44,7 @@ pub(crate) fn run(
         store: &store,
         device: &device,
         environment: &environment,
+        jobs: options.jobs()?,
         stop: stop.clone(),
     };
     let trained = runner.train(&shard(&suite, options));

@@ -73,7 +73,7 @@ pub fn page(page: &Page) -> Result<String, Error> {
     if let Ok(ranking) = rank_in(&settings, &page.ask) {
         sections.push(("Over all tasks".into(), ranking::section(&ranking, &page.methods())));
     }
-    sections.push(("Ledger".into(), ledger_of(&settings).to_html()));
+    sections.push(("Ledger".into(), ledger_of(&settings, false).to_html()));
     if !page.environment.is_empty() {
         sections.push(("Environment".into(), environment(&page.environment)));
     }

@@ -2,8 +2,8 @@
 
 use super::cmp::{Comparison, judge};
 use crate::{
-    Ask, Cell, Column, Digits, Error, Kind, Runs, Setting, Table, ask::known, number::decimals,
-    setting::distinct, stats::mean,
+    Ask, Cell, Column, Digits, Error, Kind, Runs, Setting, Table, ask::known, budget::warning,
+    number::decimals, setting::distinct, stats::mean,
 };
 
 /// One table for each setting and metric: every method against `baseline`, with verdicts. Holm's
@@ -56,6 +56,8 @@ fn table(
          paired t test, two-sided, with Holm's correction over the rows. With fewer than 3 shared \
          seeds there is no interval."
     )];
+    let compared: Vec<&str> = rows.iter().map(|row| row.a.as_str()).chain([base]).collect();
+    notes.extend(warning(setting, &compared));
     notes.extend(margin.map(|margin| {
         format!("equivalent: two one-sided t tests at 5 % put the difference inside ± {margin}.")
     }));

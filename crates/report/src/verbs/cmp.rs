@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::cmp_table;
 use crate::{
     Ask, Better, Error, Format, Runs, Setting,
+    budget::warning,
     setting::distinct,
     stats::{
         Interval, Mean, Paired, RESAMPLES, Verdict, holm, mean, paired_bootstrap, paired_t, tost,
@@ -49,6 +50,8 @@ pub struct Comparison {
     pub p_equivalence: Option<f64>,
     /// The size below which a difference does not matter.
     pub margin: Option<f64>,
+    /// Which of the two is off the budget of the suite, and by how much; none if neither is.
+    pub off_budget: Option<String>,
     /// What the seeds say about `a`.
     #[serde(serialize_with = "as_words")]
     pub verdict: Verdict,
@@ -128,6 +131,7 @@ impl Comparison {
             p_holm: None,
             p_equivalence: None,
             margin: None,
+            off_budget: warning(setting, &[a, b]),
             verdict: Verdict::Undecided { needs: None },
         })
     }
@@ -153,7 +157,7 @@ impl Comparison {
             "bootstrap_low": self.bootstrap.map(|i| i.low),
             "bootstrap_high": self.bootstrap.map(|i| i.high),
             "margin": self.margin, "p_equivalence": self.p_equivalence,
-            "verdict": self.verdict.to_string(),
+            "off_budget": self.off_budget, "verdict": self.verdict.to_string(),
         })
     }
 }

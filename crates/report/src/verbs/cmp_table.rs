@@ -73,6 +73,8 @@ fn notes(comparisons: &[Comparison]) -> Vec<String> {
             "equivalent: two one-sided t tests at 5 % put the difference inside ± {margin}."
         ));
     }
+    let off = comparisons.iter().filter_map(|c| c.off_budget.as_deref());
+    notes.extend(distinct(off).into_iter().map(String::from));
     let metrics = distinct(comparisons.iter().map(|c| c.metric.as_str()));
     for metric in metrics {
         let of_metric = comparisons.iter().filter(|c| c.metric == metric);

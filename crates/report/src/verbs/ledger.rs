@@ -1,21 +1,29 @@
 //! What every method was given and what it took.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, slice};
 
-use crate::{Cell, Column, Digits, Error, Kind, Row, Runs, Setting, Table};
+use crate::{
+    Cell, Column, Digits, Error, Kind, Row, Runs, Setting, Table, budget::Spent, setting::distinct,
+};
 
-/// One table with a row for each setting and method. Where the runs of a method differ in what
-/// should be equal, the row shows the span.
-pub fn ledger(runs: &Runs) -> Result<Table, Error> {
-    Ok(ledger_of(&Setting::all(runs, true)?))
+/// One table with a row for each setting and method, or for each run. Where the runs of a method
+/// differ in what should be equal, its row shows the span.
+pub fn ledger(runs: &Runs, each_run: bool) -> Result<Table, Error> {
+    Ok(ledger_of(&Setting::all(runs, true)?, each_run))
 }
 
 /// The ledger of some settings.
-pub(crate) fn ledger_of(settings: &[Setting]) -> Table {
+pub(crate) fn ledger_of(settings: &[Setting], each_run: bool) -> Table {
     let mut rows = Vec::new();
     for setting in settings {
         for method in &setting.methods {
-            rows.push(row(setting, method));
+            let ends = ends(setting, method);
+            match each_run {
+                true => {
+                    rows.extend(ends.iter().map(|end| row(setting, method, slice::from_ref(end))))
+                }
+                false => rows.push(row(setting, method, &ends)),
+            }
         }
     }
     let (words, short) = (Kind::Words, Kind::Numbers(Digits::Short));
@@ -25,43 +33,69 @@ pub(crate) fn ledger_of(settings: &[Setting]) -> Table {
             Column::new("task", "task", words),
             Column::new("backbone", "backbone", words),
             Column::new("method", "method", words),
-            Column::new("router", "router", words),
+            Column::new("router", "routing", words),
             Column::new("runs", "runs", Kind::Numbers(Digits::Fixed(0))),
+            Column::new("seeds", "seeds", words),
             Column::new("params", "params", short),
             Column::new("active_params", "active", short),
+            Column::new("router_params", "router", short),
             Column::new("flops_per_token", "FLOPs/token", short),
+            Column::new("train_flops", "training FLOPs", short),
             Column::new("steps", "steps", short),
+            Column::new("tokens", "tokens", short),
             Column::new("seconds", "seconds/run", short),
+            Column::new("peak_memory", "peak memory", short),
+            Column::new("budget", "budget", words),
             Column::new("device", "device", words),
             Column::new("revision", "revision", words),
         ],
         rows,
+        notes: vec![
+            "active: parameters at work on one token; router: those of the routers; training \
+             FLOPs: three times those of one forward pass, for all tokens; peak memory: bytes \
+             held by the program at most while the run went on, shared by runs side by side."
+                .into(),
+        ],
         ..Table::default()
     }
 }
 
-fn row(setting: &Setting, method: &str) -> Vec<Cell> {
-    // Every row of a run repeats the facts of the run: its last step is where it ended.
+/// For each run the step at which it ended, and a row: every row repeats the facts of its run.
+fn ends<'a>(setting: &Setting<'a>, method: &str) -> Vec<(u64, &'a Row)> {
     let mut runs: BTreeMap<(u64, &str), (u64, &Row)> = BTreeMap::new();
     for row in setting.rows(method) {
         let end = row.step.unwrap_or(0);
         let run = runs.entry((row.seed, row.run.as_str())).or_insert((end, row));
         run.0 = run.0.max(end);
     }
-    let rows = || runs.values().map(|(_, row)| *row);
-    let words =
-        |of: fn(&Row) -> &str| Cell::Words(crate::setting::distinct(rows().map(of)).join(", "));
+    runs.into_values().collect()
+}
+
+fn row(setting: &Setting, method: &str, runs: &[(u64, &Row)]) -> Vec<Cell> {
+    let words = |of: fn(&Row) -> &str| {
+        Cell::Words(distinct(runs.iter().map(|(_, row)| of(row))).join(", "))
+    };
+    let number =
+        |of: fn(&Row) -> Option<f64>| Cell::span(runs.iter().filter_map(|(_, row)| of(row)));
+    let seeds: Vec<String> = runs.iter().map(|(_, row)| row.seed.to_string()).collect();
+    let budget = Spent::of_rows(runs.iter().map(|(_, row)| *row));
     vec![
         Cell::Words(setting.task.into()),
         Cell::Words(setting.backbone.into()),
         Cell::Words(method.into()),
         words(|row| &row.router),
         Cell::Number(runs.len() as f64),
-        Cell::span(rows().filter_map(|row| row.params.map(|n| n as f64))),
-        Cell::span(rows().filter_map(|row| row.active_params.map(|n| n as f64))),
-        Cell::span(rows().filter_map(|row| row.flops_per_token)),
-        Cell::span(runs.values().map(|(end, _)| *end as f64)),
-        Cell::span(rows().filter_map(|row| row.seconds)),
+        Cell::Words(seeds.join(" ")),
+        number(|row| row.params.map(|n| n as f64)),
+        number(|row| row.active_params.map(|n| n as f64)),
+        number(|row| row.router_params.map(|n| n as f64)),
+        number(|row| row.flops_per_token),
+        number(|row| row.train_flops),
+        Cell::span(runs.iter().map(|(end, _)| *end as f64)),
+        number(|row| row.tokens.map(|n| n as f64)),
+        number(|row| row.seconds),
+        number(|row| row.peak_memory.map(|n| n as f64)),
+        budget.map_or(Cell::Missing, |spent| Cell::Words(spent.to_string())),
         words(|row| &row.device),
         words(|row| &row.revision),
     ]
@@ -76,6 +110,15 @@ mod tests {
     fn one_row_for_each_method() {
         let mut runs = fixture::runs();
         runs.rows[0].seconds = Some(10.0);
-        insta::assert_snapshot!(ledger(&runs).unwrap().render(Format::Text));
+        runs.rows[0].train_flops = Some(2.5e12);
+        insta::assert_snapshot!(ledger(&runs, false).unwrap().render(Format::Text));
+    }
+
+    #[test]
+    fn one_row_for_each_run() {
+        let table = ledger(&fixture::runs(), true).unwrap();
+        let mut seeds = table.rows.iter().filter(|row| row[2] == Cell::Words("switch".into()));
+        assert_eq!(seeds.clone().count(), 5);
+        assert_eq!(seeds.next().unwrap()[4..6], [Cell::Number(1.0), Cell::Words("0".into())]);
     }
 }

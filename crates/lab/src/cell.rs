@@ -1,0 +1,90 @@
+//! The runs of a suite, and which of them are meant.
+
+use std::sync::Arc;
+
+use anyhow::{bail, ensure};
+use moe::Placement;
+use serde_json::{Value, json};
+use tasks::Task;
+
+use crate::{RunConfig, budget::Given};
+
+/// One run of a suite: a method, a task, a seed.
+#[derive(Clone)]
+pub(crate) struct Cell {
+    /// The name of its row in the table.
+    pub(crate) method: String,
+    pub(crate) seed: u64,
+    pub(crate) config: RunConfig,
+    pub(crate) data: Arc<dyn Task>,
+    /// Why it is not trained, if so.
+    pub(crate) refused: Option<String>,
+    /// What it is given, if the suite holds something equal.
+    pub(crate) budget: Option<Given>,
+    /// Hash of config, seed and code: the name of its folder.
+    pub(crate) id: String,
+}
+
+impl Cell {
+    /// The kind of its router; `none` for a network without MoE layers.
+    pub(crate) fn router(&self) -> &str {
+        if self.config.moe.layers == Placement::NONE {
+            "none"
+        } else {
+            &self.config.moe.router.kind
+        }
+    }
+
+    /// All that its folder should say about it.
+    pub(crate) fn description(&self) -> Value {
+        json!({ "method": self.method, "seed": self.seed, "config": self.config, "budget": self.budget })
+    }
+}
+
+/// Two methods of one name would share a row of the table.
+pub(crate) fn distinct_methods(cells: &[Cell]) -> anyhow::Result<()> {
+    for (i, cell) in cells.iter().enumerate() {
+        let twin = |other: &&Cell| {
+            (&other.method, &other.config.task, &other.config.backbone.kind)
+                == (&cell.method, &cell.config.task, &cell.config.backbone.kind)
+        };
+        ensure!(
+            !cells[..i].iter().any(|other| twin(&other)),
+            "two methods are named {:?}; give one of them another name",
+            cell.method
+        );
+    }
+    Ok(())
+}
+
+/// The runs that have all of the properties.
+pub(crate) fn only(mut cells: Vec<Cell>, wanted: &[String]) -> anyhow::Result<Vec<Cell>> {
+    for text in wanted {
+        let (key, value) = text.split_once('=').unwrap_or((text, ""));
+        let property: fn(&Cell) -> String = match key {
+            "method" => |cell| cell.method.clone(),
+            "router" => |cell| cell.router().to_string(),
+            "task" => |cell| cell.config.task.kind.clone(),
+            "backbone" => |cell| cell.config.backbone.kind.clone(),
+            "seed" => |cell| cell.seed.to_string(),
+            _ => bail!(
+                "--only {text}: it is key=value; known keys: method, router, task, backbone, seed"
+            ),
+        };
+        let known = distinct(cells.iter().map(property));
+        cells.retain(|cell| property(cell) == value);
+        ensure!(!cells.is_empty(), "--only {text}: there is none; known: {}", known.join(", "));
+    }
+    Ok(cells)
+}
+
+/// Each value once, in order of appearance.
+pub(crate) fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut seen = Vec::new();
+    for value in values {
+        if !seen.contains(&value) {
+            seen.push(value);
+        }
+    }
+    seen
+}

@@ -1,0 +1,72 @@
+//! `budget`: what a suite holds equal, and which sizes follow from it.
+
+use anyhow::{anyhow, bail};
+use report::{Cell, Column, Digits, Kind, Table};
+
+use crate::{
+    Plugins, Suite,
+    budget::Given,
+    cell::Cell as RunCell,
+    cli::Options,
+    suite::{Selection, load},
+};
+
+/// The budget of a suite as a table, one row for each task and method.
+pub(crate) fn budget(
+    name: Option<&str>,
+    options: &Options,
+    plugins: &Plugins,
+    suites: &[Suite],
+) -> anyhow::Result<String> {
+    let first = || suites.first().map(|suite| suite.name).ok_or_else(|| anyhow!("no suite"));
+    let name = name.map_or_else(first, Ok)?;
+    let wanted = Selection { seeds: Some(vec![0]), ..options.selection() };
+    let suite = load(name, suites, plugins, &options.data(), &wanted)?;
+    let rows: Vec<_> = suite.cells.iter().filter_map(row).collect();
+    let Some(given) = suite.cells.iter().find_map(|cell| cell.budget.as_ref()) else {
+        bail!("suite {name} holds nothing equal: it has no [budget]")
+    };
+    let (words, number) = (Kind::Words, Kind::Numbers(Digits::Fixed(0)));
+    let table = Table {
+        title: title(given),
+        columns: vec![
+            Column::new("task", "task", words),
+            Column::new("backbone", "backbone", words),
+            Column::new("method", "method", words),
+            Column::new("free", "free size", words),
+            Column::new("was", "was", number),
+            Column::new("is", "is", number),
+            Column::new("budget", "budget", number),
+            Column::new("off_percent", "off in %", Kind::Numbers(Digits::Fixed(2))),
+            Column::new("refused", "refused", words),
+        ],
+        rows,
+        ..Table::default()
+    };
+    Ok(table.render(options.format()))
+}
+
+/// What is held equal, in one line.
+pub(crate) fn title(given: &Given) -> String {
+    let Given { equal, tolerance, reference, .. } = given;
+    let percent = 100.0 * tolerance;
+    format!("Held equal: {}, within {percent} % of {reference}", equal.words())
+}
+
+fn row(cell: &RunCell) -> Option<Vec<Cell>> {
+    let given = cell.budget.as_ref()?;
+    let words = |text: &str| Cell::Words(text.into());
+    let number = |x: Option<f64>| x.map_or(Cell::Missing, Cell::Number);
+    let solved = given.solved.as_ref();
+    Some(vec![
+        words(&cell.config.task.kind),
+        words(&cell.config.backbone.kind),
+        words(&cell.method),
+        words(solved.map_or("", |(path, ..)| path)),
+        number(solved.map(|(_, was, _)| *was as f64)),
+        number(solved.map(|(.., is)| *is as f64)),
+        number(given.target),
+        number(given.off.map(|off| 100.0 * off)),
+        words(cell.refused.as_deref().unwrap_or("")),
+    ])
+}

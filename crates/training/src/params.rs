@@ -1,0 +1,66 @@
+//! How many parameters a part of a network has.
+
+use burn::{
+    module::{Module, ModuleVisitor, Param},
+    prelude::*,
+};
+
+/// The parameters below every part of this name, wherever it is: `router`, `experts`.
+pub fn params_of<M: Module>(model: &M, part: &str) -> usize {
+    let mut visitor = Below { part, path: Vec::new(), count: 0 };
+    model.visit(&mut visitor);
+    visitor.count
+}
+
+struct Below<'a> {
+    part: &'a str,
+    path: Vec<String>,
+    count: usize,
+}
+
+impl ModuleVisitor for Below<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.path.iter().any(|name| name == self.part) {
+            self.count += param.lazy_shape().num_elements();
+        }
+    }
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::nn::Linear;
+    use moe::Init;
+
+    #[derive(Module, Debug)]
+    struct Layer {
+        router: Linear,
+        experts: Linear,
+    }
+
+    #[derive(Module, Debug)]
+    struct Network {
+        layers: Vec<Layer>,
+        head: Linear,
+    }
+
+    #[test]
+    fn a_part_is_counted_wherever_it_is() {
+        let init = Init::new(0, &Device::flex());
+        let layer = |n: usize| Layer {
+            router: init.at(n).linear("router", 3, n, false),
+            experts: init.at(n).linear("experts", 3, 5, true),
+        };
+        let network =
+            Network { layers: vec![layer(2), layer(4)], head: init.linear("head", 3, 7, true) };
+        assert_eq!(params_of(&network, "router"), 3 * 2 + 3 * 4);
+        assert_eq!(params_of(&network, "experts"), 2 * (3 * 5 + 5));
+        assert_eq!(params_of(&network, "no"), 0);
+    }
+}
