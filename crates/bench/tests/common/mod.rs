@@ -69,7 +69,7 @@ impl Place {
     }
 
     /// For each run, all that must be the same bits each time: its metrics as they were written,
-    /// and its final numbers and weights without what a clock measured.
+    /// and its final numbers and weights without the time and the memory that it took.
     pub(crate) fn outcomes(&self, runs: &str) -> Vec<(String, String, Value)> {
         self.runs(runs).iter().map(|folder| outcome(folder)).collect()
     }
@@ -80,6 +80,7 @@ fn outcome(folder: &Path) -> (String, String, Value) {
     let mut result: Value = serde_json::from_str(&read("result.json")).expect("a result is JSON");
     let fields = result.as_object_mut().expect("a result is a table");
     fields.remove("seconds");
+    fields.remove("peak_memory");
     if let Some(Value::Array(metrics)) = fields.get_mut("metrics") {
         metrics.retain(|metric| metric[1] != "tokens_per_second");
     }
