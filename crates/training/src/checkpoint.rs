@@ -94,6 +94,16 @@ impl Checkpoint {
         Ok(bytes)
     }
 
+    /// The network of the file alone, read into a fresh one.
+    pub fn load_model<M: Module>(folder: &Path, model: M) -> Result<M, CheckpointError> {
+        let path = Self::path(folder);
+        let bytes = fs::read(&path)
+            .map_err(|source| CheckpointError::Io { path: path.clone(), source })?;
+        let damaged = |message: String| CheckpointError::Damaged { path, message };
+        let (_, model_bytes, _) = parts(&bytes).map_err(damaged.clone())?;
+        read_model(model_bytes, model).map_err(damaged)
+    }
+
     /// Reads the file, if there is one, into a fresh network and a fresh optimizer.
     pub fn load<M: Module>(
         folder: &Path,
@@ -108,13 +118,16 @@ impl Checkpoint {
         };
         let damaged = |message: String| CheckpointError::Damaged { path, message };
         let (header, model_bytes, optimizer_bytes) = parts(&bytes).map_err(damaged.clone())?;
-        let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(model_bytes.to_vec()));
-        let model = record.and_then(|record| model.try_load_record(record));
-        let model = model.map_err(|err| damaged.clone()(err.to_string()))?;
+        let model = read_model(model_bytes, model).map_err(damaged.clone())?;
         let optimizer = optimizer.from_bytes(Bytes::from_bytes_vec(optimizer_bytes.to_vec()));
         let optimizer = optimizer.map_err(|err| damaged(err.to_string()))?;
         Ok(Some((header.checkpoint, model, optimizer)))
     }
+}
+
+fn read_model<M: Module>(bytes: &[u8], model: M) -> Result<M, String> {
+    let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes.to_vec()));
+    record.and_then(|record| model.try_load_record(record)).map_err(|err| err.to_string())
 }
 
 /// Checks the checksum, and cuts the file into header, network and optimizer.
@@ -166,6 +179,8 @@ mod tests {
         let (checkpoint, loaded, loaded_optimizer) =
             Checkpoint::load(folder.path(), model, fresh_optimizer).unwrap().unwrap();
         assert_eq!(checkpoint, saved);
+        let alone = Checkpoint::load_model(folder.path(), fresh().0).unwrap();
+        assert_eq!(alone.weight.val().into_data(), loaded.weight.val().into_data());
         let bits = |state: (Linear, ModuleOptimizer)| step(state).0.weight.val().into_data();
         assert_eq!(bits((loaded, loaded_optimizer)), bits((linear, optimizer)));
     }

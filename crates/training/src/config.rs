@@ -19,10 +19,21 @@ pub enum Schedule {
     Wsd,
 }
 
+/// The rule by which gradients move the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Optimizer {
+    /// Adam with decoupled weight decay.
+    /// Loshchilov, Hutter. ICLR 2019. <https://arxiv.org/abs/1711.05101>
+    Adamw,
+    /// Stochastic gradient descent with momentum; weight decay is part of the gradient.
+    Sgd,
+}
+
 config! {
     /// Budget, optimizer and learning rate of a run.
     pub struct TrainConfig {
-        /// Steps of the optimizer.
+        /// Steps of the optimizer; with 0 the network is evaluated as it starts.
         pub steps: usize = 1000,
         /// Examples in a step.
         pub batch: usize = 32,
@@ -38,7 +49,11 @@ config! {
         pub decay: f64 = 0.2,
         /// The last rate, as a share of the largest.
         pub final_lr: f64 = 0.1,
-        /// Decoupled weight decay, on matrices and embeddings only.
+        /// What moves the weights.
+        pub optimizer: Optimizer = Optimizer::Adamw,
+        /// The share of its last move that SGD goes on with.
+        pub momentum: f64 = 0.9,
+        /// Weight decay, on matrices and embeddings only.
         pub weight_decay: f64 = 0.05,
         /// Decay of AdamW's mean.
         pub beta1: f64 = 0.9,
@@ -61,7 +76,6 @@ impl TrainConfig {
     /// Can one train like this? Everything that a person can get wrong is found here.
     pub fn check(&self) -> Result<(), String> {
         let at_least_one = [
-            ("steps", self.steps),
             ("batch", self.batch),
             ("accumulate", self.accumulate),
             ("log_every", self.log_every),
@@ -79,6 +93,7 @@ impl TrainConfig {
             ("decay", self.decay, 1.0),
             ("final_lr", self.final_lr, 1.0),
             ("weight_decay", self.weight_decay, f64::INFINITY),
+            ("momentum", self.momentum, 1.0),
             ("beta1", self.beta1, 1.0),
             ("beta2", self.beta2, 1.0),
             ("epsilon", self.epsilon, f64::INFINITY),

@@ -15,10 +15,10 @@ mod supervised;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use clip::clip_global_norm;
-pub use config::{Schedule, TrainConfig};
+pub use config::{Optimizer, Schedule, TrainConfig};
 pub use evaluate::{Evaluation, evaluate, evaluate_some};
 pub use file::write_atomic;
-pub use optimizer::{adamw, decays};
+pub use optimizer::{adamw, decays, optimizer};
 pub use order::Order;
 pub use params::params_of;
 pub use step_log::{StepLog, StepRow};

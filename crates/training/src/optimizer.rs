@@ -1,15 +1,14 @@
-//! AdamW with two groups of parameters: those that decay, and those that do not.
-//!
-//! Loshchilov, Hutter. *Decoupled Weight Decay Regularization*. ICLR 2019.
-//! <https://arxiv.org/abs/1711.05101>
+//! The optimizer, with two groups of parameters: those that decay, and those that do not.
 
 use burn::{
     module::{Module, ModuleVisitor, Param, ParamGroup, ParamId},
-    optim::{AdamWConfig, ModuleOptimizer},
+    optim::{
+        AdamWConfig, ModuleOptimizer, SgdConfig, decay::WeightDecayConfig, momentum::MomentumConfig,
+    },
     prelude::*,
 };
 
-use crate::TrainConfig;
+use crate::{Optimizer, TrainConfig};
 
 /// Does weight decay apply to the parameter of this dotted path? It does to matrices and
 /// embeddings; it does not to biases and to the scales and shifts of norms, which have no business
@@ -20,6 +19,25 @@ pub fn decays(path: &str) -> bool {
 }
 
 /// A fresh optimizer for a network.
+pub fn optimizer<M: Module>(config: &TrainConfig, model: &M) -> ModuleOptimizer {
+    match config.optimizer {
+        Optimizer::Adamw => adamw(config, model),
+        Optimizer::Sgd => sgd(config, model),
+    }
+}
+
+/// v = momentum v + (g + decay w); w = w - lr v.
+fn sgd<M: Module>(config: &TrainConfig, model: &M) -> ModuleOptimizer {
+    let momentum = MomentumConfig::new().with_momentum(config.momentum).with_dampening(0.0);
+    let sgd = |weight_decay: f64| {
+        let decay = (weight_decay > 0.0).then(|| WeightDecayConfig::new(weight_decay as f32));
+        SgdConfig::new().with_momentum(Some(momentum.clone())).with_weight_decay(decay)
+    };
+    let spared = ParamGroup::from_ids(spared(model));
+    sgd(config.weight_decay).init().with_group(spared, sgd(0.0).build(), None)
+}
+
+/// AdamW.
 pub fn adamw<M: Module>(config: &TrainConfig, model: &M) -> ModuleOptimizer {
     let adamw = |weight_decay: f64| {
         AdamWConfig::new()
@@ -88,5 +106,27 @@ mod tests {
         }
         let bias = |linear: &Linear| linear.bias.as_ref().unwrap().val().into_data();
         assert_eq!(bias(&after), bias(&before));
+    }
+
+    #[test]
+    fn sgd_goes_on_with_its_last_move() {
+        let device = Device::flex().autodiff();
+        let mut linear: Linear = Init::new(0, &device).linear("l", 1, 1, false);
+        let (momentum, weight_decay) = (0.5, 0.0);
+        let config = TrainConfig {
+            optimizer: Optimizer::Sgd,
+            momentum,
+            weight_decay,
+            ..TrainConfig::default()
+        };
+        let weight = |linear: &Linear| linear.weight.val().into_scalar::<f32>();
+        let (mut optimizer, first) = (optimizer(&config, &linear), weight(&linear));
+        for _ in 0..2 {
+            let loss = linear.forward(Tensor::<2>::ones([1, 1], &device)).sum(); // gradient 1
+            let grads = GradientsParams::from_grads(loss.backward(), &linear);
+            linear = optimizer.step(0.1, linear, grads);
+        }
+        // Moves of 1, then 0.5 + 1, times 0.1.
+        assert!((weight(&linear) - (first - 0.25)).abs() < 1e-6);
     }
 }

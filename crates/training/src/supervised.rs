@@ -20,8 +20,8 @@ use moe::{Clusters, Pass};
 use tasks::{Batch, Split, Task};
 
 use crate::{
-    Checkpoint, CheckpointError, Evaluation, Order, StepLog, StepRow, TrainConfig, adamw,
-    clip_global_norm, evaluate,
+    Checkpoint, CheckpointError, Evaluation, Order, StepLog, StepRow, TrainConfig,
+    clip_global_norm, evaluate, optimizer,
 };
 
 /// What a run is to do, and where it keeps its files.
@@ -90,14 +90,15 @@ pub enum TrainError {
     },
 }
 
-/// Trains `model`, fresh and on an autodiff device, from the start or from the run's checkpoint.
+/// Trains `model`, as the run begins and on an autodiff device, from the start or from the run's
+/// checkpoint.
 pub fn supervised(
     run: &Run,
     model: AnyBackbone,
     watch: &mut dyn Watch,
 ) -> Result<Outcome, TrainError> {
     let Run { task, config, seed, device, folder } = run;
-    let optimizer = adamw(config, &model);
+    let optimizer = optimizer(config, &model);
     let (mut at, mut model, mut optimizer) =
         match Checkpoint::load(folder, model.clone(), optimizer.clone())? {
             Some(state) => state,
@@ -166,6 +167,9 @@ pub fn supervised(
         }
     }
 
+    if config.steps == 0 {
+        at.save(folder, &model, &optimizer)?;
+    }
     let model = model.valid();
     let [valid, test] =
         [Split::Valid, Split::Test].map(|split| evaluate(&model, *task, split, device));
