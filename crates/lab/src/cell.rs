@@ -19,6 +19,8 @@ pub(crate) struct Cell {
     pub(crate) data: Arc<dyn Task>,
     /// Why it is not trained, if so.
     pub(crate) refused: Option<String>,
+    /// The run that it starts from.
+    pub(crate) from: Option<Box<Cell>>,
     /// What it is given, if the suite holds something equal.
     pub(crate) budget: Option<Given>,
     /// Hash of config, seed and code: the name of its folder.

@@ -117,6 +117,8 @@ enum Verb {
     Route(verbs::route::Call),
     /// Measure how fast a layer of experts is, engine by engine
     Speed(verbs::speed::Setting),
+    /// Drop experts of a trained run, and say what that saves and costs
+    Prune(verbs::prune::Setting),
     /// Write the plots of the report as SVG files, to go into a paper
     Plot {
         /// The folder to write into; RUNS/SUITE-plots if left out
@@ -304,6 +306,10 @@ fn run(
         Verb::Speed(setting) => {
             let json = setting.json || options.format == Shown::Json;
             Ok(verbs::speed::speed(&setting, options, plugins, json)?.into())
+        }
+        Verb::Prune(setting) => {
+            let json = options.format == Shown::Json;
+            verbs::prune::prune(&setting, options, plugins, suites, stop, json).map(Answer::from)
         }
         Verb::Plot { out, question } => {
             verbs::report::plot(out.as_deref(), &question, options, suites)

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tasks::{DataDir, DataError, Task};
 use training::TrainConfig;
 
-use crate::{Plugins, located::Located};
+use crate::{Plugins, located::Located, start::PruneConfig};
 
 /// The config of one run. What a suite leaves out takes its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,19 +23,38 @@ pub struct RunConfig {
     /// Budget and optimizer.
     #[serde(default)]
     pub train: TrainConfig,
+    /// The run that it starts from: with the weights that this one ends with. In a suite it is what
+    /// `from` changes of the run's own settings. None means random weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Box<RunConfig>>,
+    /// Which experts are dropped from what it starts with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prune: Option<PruneConfig>,
+}
+
+/// The settings of the run that a run starts from: its own, with those of `from` laid over them.
+pub(crate) fn settings_of_start(settings: &Located) -> Option<Located> {
+    let from = settings.table()?.get("from")?;
+    let mut start = settings.without(&["from", "prune"]);
+    start.lay(from);
+    Some(start)
 }
 
 impl RunConfig {
     /// Reads a config, and writes out the defaults of its plug-ins. Errors name the place.
     pub(crate) fn read(settings: &Located, plugins: &Plugins) -> anyhow::Result<Self> {
-        let config: RunConfig = serde_path_to_error::deserialize(settings.value())
+        let own = settings.without(&["from"]).value();
+        let config: RunConfig = serde_path_to_error::deserialize(own)
             .map_err(|err| at(settings, &err.path().to_string(), err.inner()))?;
+        let from = settings_of_start(settings).map(|from| Self::read(&from, plugins));
         let located = |err: ConfigError| at(settings, &path_of(&err), err);
         Ok(Self {
             task: plugins.tasks.complete(&config.task).map_err(located)?,
             backbone: plugins.backbones.complete(&config.backbone).map_err(located)?,
             moe: plugins.library.complete(&config.moe).map_err(located)?,
             train: config.train,
+            from: from.transpose()?.map(Box::new),
+            prune: config.prune,
         })
     }
 
@@ -51,6 +70,10 @@ impl RunConfig {
             let key = message.split(' ').next().unwrap_or_default();
             at(settings, &format!("train.{key}"), &message)
         })?;
+        if self.prune.is_some() && self.from.is_none() {
+            let message = "there is nothing to prune: `from` says which run to start from";
+            return Err(at(settings, "prune", message));
+        }
         let backbone = plugins.backbones.get(&self.backbone.kind).map_err(located)?;
         (backbone.build.check)(&self.backbone, &self.brief(plugins, task)).map_err(located)
     }
@@ -176,6 +199,27 @@ mod tests {
         );
         let err = wrong("[train]\n\nlr = -1.0");
         assert!(err.starts_with("over.toml:3: lr = -1"), "{err}");
+    }
+
+    #[test]
+    fn a_run_starts_from_its_own_settings_with_some_changed() {
+        let plugins = Plugins::default();
+        let text = "[from]\ntrain = { steps = 9 }\n[prune]\nratio = 0.25\n";
+        let mut settings = Located::parse("s.toml", GOOD).unwrap();
+        settings.lay(&Located::parse("over.toml", text).unwrap());
+        let config = RunConfig::read(&settings, &plugins).unwrap();
+        let from = *config.from.clone().unwrap();
+        assert_eq!((config.train.steps, from.train.steps), (5, 9));
+        assert_eq!((from.moe.experts, from.prune, from.from), (4, None, None));
+        let written = serde_json::to_value(&config).unwrap();
+        assert_eq!(serde_json::from_value::<RunConfig>(written).unwrap(), config);
+
+        let err = wrong("\n[prune]\nratio = 0.5");
+        assert!(err.starts_with("over.toml:2: there is nothing to prune"), "{err}");
+        let err = wrong("[from]\n\nmoe.router = \"swich\"");
+        assert!(err.starts_with("over.toml:3: no router is named"), "{err}");
+        let err = wrong("from = {}\n[prune]\nrule = \"norm\"");
+        assert!(err.starts_with("over.toml:3: unknown variant `norm`"), "{err}");
     }
 
     #[test]

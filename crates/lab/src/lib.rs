@@ -26,12 +26,14 @@ mod progress;
 mod rows;
 mod runner;
 mod safetensors;
+mod start;
 mod store;
 mod suite;
 mod verbs;
 
 pub use config::RunConfig;
 pub use plugins::Plugins;
+pub use start::PruneConfig;
 pub use suite::Suite;
 
 use std::process::ExitCode;

@@ -39,6 +39,11 @@ impl Located {
         Located::Table(BTreeMap::new(), Place { source: source.into(), line: None })
     }
 
+    /// Plain data; `source` is what errors call it.
+    pub(crate) fn plain(value: Value, source: &str) -> Self {
+        Self::from_value(value, &Place { source: source.into(), line: None })
+    }
+
     /// Reads TOML; `source` is what errors call it.
     pub(crate) fn parse(source: &str, text: &str) -> anyhow::Result<Self> {
         let reader = Reader { source: source.into(), text };
@@ -100,6 +105,15 @@ impl Located {
             let kind = std::mem::replace(self, Located::Table(BTreeMap::new(), place.clone()));
             *self = Located::Table(BTreeMap::from([("kind".to_string(), kind)]), place);
         }
+    }
+
+    /// A table without some of its keys.
+    pub(crate) fn without(&self, keys: &[&str]) -> Self {
+        let mut rest = self.clone();
+        if let Located::Table(table, _) = &mut rest {
+            table.retain(|key, _| !keys.contains(&key.as_str()));
+        }
+        rest
     }
 
     /// The settings of a table; none if it is no table.

@@ -9,9 +9,8 @@ use std::{
     },
 };
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use burn::{module::Module, prelude::*};
-use moe::Init;
 use sha2::{Digest, Sha256};
 use training::{Evaluation, Outcome, Run, TrainError, params_of, supervised};
 
@@ -22,6 +21,7 @@ use crate::{
     environment::Environment,
     memory,
     progress::Progress,
+    start::Site,
     store::{Ended, Numbers, Store},
 };
 
@@ -43,14 +43,41 @@ impl Runner<'_> {
     ///
     /// Runs share nothing, so it does not matter for their numbers which are side by side: with T
     /// threads and at least T runs, each run has one thread, which wastes least.
+    ///
+    /// Runs that others start from come before those.
     pub(crate) fn train(&self, cells: &[&Cell]) -> anyhow::Result<()> {
         let mut waiting = Vec::new();
-        for cell in cells {
-            if cell.refused.is_none() && self.store.ended(&cell.id)?.is_none() {
-                waiting.push(*cell);
-            }
+        for cell in cells.iter().filter(|cell| cell.refused.is_none()) {
+            self.wait_for(cell, &mut waiting)?;
         }
-        if waiting.is_empty() {
+        waiting.into_iter().try_for_each(|generation| self.train_generation(generation))
+    }
+
+    /// Puts a run that has not ended where it belongs: after the runs that it starts from, in a later
+    /// generation. Gives the number of its own.
+    fn wait_for<'c>(
+        &self,
+        cell: &'c Cell,
+        waiting: &mut Vec<Vec<&'c Cell>>,
+    ) -> anyhow::Result<usize> {
+        if self.store.ended(&cell.id)?.is_some() {
+            return Ok(0);
+        }
+        let generation = match &cell.from {
+            Some(from) => self.wait_for(from, waiting)? + 1,
+            None => 0,
+        };
+        if waiting.len() <= generation {
+            waiting.resize_with(generation + 1, Vec::new);
+        }
+        if !waiting[generation].iter().any(|known| known.id == cell.id) {
+            waiting[generation].push(cell);
+        }
+        Ok(generation)
+    }
+
+    fn train_generation(&self, waiting: Vec<&Cell>) -> anyhow::Result<()> {
+        if waiting.is_empty() || self.stop.load(Ordering::Relaxed) {
             return Ok(());
         }
         let side_by_side = self.jobs.min(self.environment.threads).min(waiting.len());
@@ -107,12 +134,13 @@ impl Runner<'_> {
         if self.store.ended(&cell.id)?.is_some() {
             return Ok(()); // another process was faster
         }
+        if let Some(cause) = self.lacks_its_start(cell)? {
+            return self.store.end(&cell.id, &Ended::Failed { step: 0, cause });
+        }
+        let site = Site { plugins: self.plugins, store: self.store, device: self.device };
+        let model = site.begin(cell)?;
         self.store.write(&cell.id, "config.json", &cell.description())?;
         self.store.write(&cell.id, "environment.json", self.environment)?;
-        let init = Init::new(cell.seed, &self.device.clone().autodiff());
-        let backbone = self.plugins.backbones.get(&cell.config.backbone.kind)?;
-        let brief = cell.config.brief(self.plugins, &*cell.data);
-        let model = (backbone.build.init)(&cell.config.backbone, &brief, &init)?;
         let run = Run {
             task: &*cell.data,
             config: &cell.config.train,
@@ -131,6 +159,21 @@ impl Runner<'_> {
         }
     }
 
+    /// Why a run cannot start, if so: the run that it starts from has failed.
+    fn lacks_its_start(&self, cell: &Cell) -> anyhow::Result<Option<String>> {
+        let Some(from) = &cell.from else { return Ok(None) };
+        if self.store.ended(&from.id)?.is_none() {
+            drop(self.store.wait_for(&from.id)?); // another process is at it
+        }
+        match self.store.ended(&from.id)? {
+            Some(Ended::Done(_)) => Ok(None),
+            Some(Ended::Failed { cause, .. }) => {
+                Ok(Some(format!("the run that it starts from failed: {cause}")))
+            }
+            None => bail!("the run that it starts from, {}, has been stopped", from.id),
+        }
+    }
+
     fn numbers(&self, cell: &Cell, outcome: Outcome) -> anyhow::Result<Numbers> {
         let named = |split: &str, evaluation: &Evaluation| {
             let row = |(metric, value): (&str, f64)| (split.to_string(), metric.to_string(), value);
@@ -138,8 +181,10 @@ impl Runner<'_> {
         };
         let mut metrics = named("valid", &outcome.valid);
         metrics.extend(named("test", &outcome.test));
-        let speed = outcome.tokens as f64 / outcome.seconds;
-        metrics.push(("train".into(), "tokens_per_second".into(), speed));
+        if cell.config.train.steps > 0 {
+            let speed = outcome.tokens as f64 / outcome.seconds;
+            metrics.push(("train".into(), "tokens_per_second".into(), speed));
+        }
         let router_params = params_of(&outcome.model, "router") as f64;
         let weights = outcome.model.into_record().into_bytes()?;
         Ok(Numbers {

@@ -101,6 +101,14 @@ impl Store {
         write_atomic(&path, &bytes).with_context(|| path.display().to_string())
     }
 
+    /// Waits until no other process is at a run, and takes it.
+    pub(crate) fn wait_for(&self, id: &str) -> anyhow::Result<File> {
+        let path = self.folder(id).join("lock");
+        let file = File::create(&path).with_context(|| path.display().to_string())?;
+        file.lock().with_context(|| path.display().to_string())?;
+        Ok(file)
+    }
+
     /// Takes a run for this process; none if another one is at it. The system gives the lock back
     /// when the process ends, however it ends.
     pub(crate) fn lock(&self, id: &str) -> anyhow::Result<Option<File>> {

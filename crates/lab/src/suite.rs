@@ -19,7 +19,8 @@
 //! A `[budget]` says what all methods of a task are given alike, see [`Budget`].
 //!
 //! A run's config is `base`, then its `[[task]]`, then its `[[method]]`, then `--set`, each laid
-//! over the one before. A method may say what it does differently for one task in a table `on`:
+//! over the one before. `from = { train.steps = 600 }` starts a run with the weights that another one
+//! ends with: the run of the same settings with those laid over them. A method may say what it does differently for one task in a table `on`:
 //! `on.digits.moe.experts = 4`.
 
 use std::{collections::HashMap, path::Path, sync::Arc};
@@ -34,7 +35,7 @@ use crate::{
     budget::Budget,
     cell::{Cell, distinct, distinct_methods, only},
     code,
-    config::seeds,
+    config::{seeds, settings_of_start},
     located::Located,
 };
 
@@ -86,8 +87,9 @@ const DEFAULTS: &str = "moe = { router = 'top-k', expert = 'ffn', residual = 'ad
 
 /// The keys of a suite file, of a task and of a method.
 const KEYS: [&str; 8] = ["title", "about", "seeds", "base", "budget", "task", "method", "expect"];
-const TASK_KEYS: [&str; 4] = ["task", "backbone", "moe", "train"];
-const METHOD_KEYS: [&str; 7] = ["name", "free", "on", "task", "backbone", "moe", "train"];
+const TASK_KEYS: [&str; 6] = ["task", "backbone", "moe", "train", "from", "prune"];
+const METHOD_KEYS: [&str; 9] =
+    ["name", "free", "on", "task", "backbone", "moe", "train", "from", "prune"];
 
 /// A suite that was read, with the runs that are asked for.
 pub(crate) struct Loaded {
@@ -180,10 +182,13 @@ impl Reader<'_> {
                 let kind = kind_of(task.value().get("task"));
                 let on = method.table().and_then(|table| table.get("on")?.table()?.get(&kind));
                 layers.extend(on);
-                let smoke = Located::parse("--smoke", SMOKE)?;
-                layers.extend(wanted.smoke.then_some(&smoke));
-                layers.extend(&set);
-                cells.push(self.cell(&layers, method)?);
+                let mut settings = Located::empty(&name);
+                layers.iter().for_each(|layer| settings.lay(layer));
+                if wanted.smoke {
+                    smoke(&mut settings)?;
+                }
+                set.iter().for_each(|layer| settings.lay(layer));
+                cells.push(self.cell(settings, method)?);
             }
         }
         unknown_task_in_on(methods, &cells)?;
@@ -217,10 +222,8 @@ impl Reader<'_> {
         })
     }
 
-    /// The run of these settings with seed 0.
-    fn cell(&mut self, layers: &[&Located], method: &Located) -> anyhow::Result<Cell> {
-        let mut settings = layers[0].clone();
-        layers[1..].iter().for_each(|layer| settings.lay(layer));
+    /// The run of a method with these settings, with seed 0.
+    fn cell(&mut self, mut settings: Located, method: &Located) -> anyhow::Result<Cell> {
         let name = match &mut settings {
             Located::Table(table, _) => {
                 table.remove("on");
@@ -229,16 +232,31 @@ impl Reader<'_> {
             }
             _ => None,
         };
-        let config = RunConfig::read(&settings, self.plugins)?;
-        let data = self.task(&config, &settings)?;
-        config.check(&settings, self.plugins, &*data)?;
-        let method = match name {
-            Some(Value::String(name)) => name,
+        let cell = self.run(&settings)?;
+        match name {
+            Some(Value::String(method)) => Ok(Cell { method, ..cell }),
             Some(other) => bail!("{}: name = {other}: it is a text", method.place_of("name")),
-            None => config.moe.router.kind.clone(),
-        };
+            None => Ok(cell),
+        }
+    }
+
+    /// The run of these settings, named by its router, and the run that it starts from.
+    fn run(&mut self, settings: &Located) -> anyhow::Result<Cell> {
+        let config = RunConfig::read(settings, self.plugins)?;
+        let data = self.task(&config, settings)?;
+        config.check(settings, self.plugins, &*data)?;
         let refused = config.refusal(self.plugins, &*data)?.map(String::from);
-        Ok(Cell { method, seed: 0, config, data, refused, budget: None, id: String::new() })
+        let from = settings_of_start(settings).map(|from| self.run(&from)).transpose()?;
+        Ok(Cell {
+            method: config.moe.router.kind.clone(),
+            seed: 0,
+            config,
+            data,
+            refused,
+            from: from.map(Box::new),
+            budget: None,
+            id: String::new(),
+        })
     }
 
     fn task(&mut self, config: &RunConfig, settings: &Located) -> anyhow::Result<Arc<dyn Task>> {
@@ -253,7 +271,21 @@ impl Reader<'_> {
 
     fn with_seed(&self, cell: Cell, seed: u64) -> Cell {
         let id = code::run_id(&cell.config, seed, self.plugins, self.program);
-        Cell { seed, id, ..cell }
+        let from = cell.from.map(|from| Box::new(self.with_seed(*from, seed)));
+        Cell { seed, id, from, ..cell }
+    }
+}
+
+/// Makes a run tiny, and those that it starts from. One of no steps stays as it is.
+fn smoke(settings: &mut Located) -> anyhow::Result<()> {
+    let evaluates = settings.value()["train"]["steps"] == 0;
+    settings.lay(&Located::parse("--smoke", SMOKE)?);
+    if evaluates {
+        settings.lay(&Located::parse("--smoke", "train.steps = 0")?);
+    }
+    match settings {
+        Located::Table(table, _) => table.get_mut("from").map_or(Ok(()), smoke),
+        _ => Ok(()),
     }
 }
 

@@ -97,8 +97,8 @@ impl Checkpoint {
     /// The network of the file alone, read into a fresh one.
     pub fn load_model<M: Module>(folder: &Path, model: M) -> Result<M, CheckpointError> {
         let path = Self::path(folder);
-        let bytes = fs::read(&path)
-            .map_err(|source| CheckpointError::Io { path: path.clone(), source })?;
+        let bytes =
+            fs::read(&path).map_err(|source| CheckpointError::Io { path: path.clone(), source })?;
         let damaged = |message: String| CheckpointError::Damaged { path, message };
         let (_, model_bytes, _) = parts(&bytes).map_err(damaged.clone())?;
         read_model(model_bytes, model).map_err(damaged)

@@ -6,6 +6,7 @@ pub(crate) mod cmp;
 mod course;
 pub(crate) mod list;
 pub(crate) mod new;
+pub(crate) mod prune;
 pub(crate) mod publish;
 pub(crate) mod report;
 pub(crate) mod route;

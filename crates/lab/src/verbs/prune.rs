@@ -1,0 +1,303 @@
+//! `prune`: drops experts of a trained run. The smaller network is a run of its own, which starts
+//! from the old one and may be trained further.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicBool},
+    time::Instant,
+};
+
+use anyhow::{Context, anyhow, bail};
+use backbones::AnyBackbone;
+use clap::Args;
+use moe::Gone;
+use pruning::{Ratio, Rule};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use tasks::Split;
+use training::{Checkpoint, Evaluation, evaluate, params_of};
+
+use crate::{
+    Plugins, PruneConfig, RunConfig, Suite,
+    cell::Cell,
+    cli::Options,
+    code,
+    device::device,
+    environment::Environment,
+    located::Located,
+    runner::Runner,
+    start::{Selected, Site, read},
+    store::{Ended, Store},
+};
+
+/// What to drop, and from what.
+#[derive(Args, Clone)]
+pub(crate) struct Setting {
+    /// A run: its folder, or its name in the folder of runs
+    run: String,
+    /// The share of each layer's experts that goes; or one for each MoE layer, 0.5,0,0.25
+    #[arg(long, value_name = "SHARE", value_parser = parse_ratio)]
+    ratio: Ratio,
+    /// Which ones go: router-norm-change (the paper's), reversed-router-norm-change,
+    /// abs-router-norm-change, router-norm, expert-norm-change, expert-norm, load, importance, random
+    #[arg(long, default_value = "router-norm-change", value_parser = parse_name::<Rule>)]
+    rule: Rule,
+    /// What becomes of their choices: zero, renormalize, remove; as in the paper if left out
+    #[arg(long, value_parser = parse_name::<Gone>)]
+    gone: Option<Gone>,
+    /// Steps of training afterwards, with the run's own settings; --set train.lr=... changes them
+    #[arg(long, default_value_t = 0)]
+    steps: usize,
+}
+
+/// What a folder says of its run.
+#[derive(Deserialize)]
+struct Description {
+    method: String,
+    seed: u64,
+    config: RunConfig,
+}
+
+/// A network's size, work and quality.
+#[derive(Serialize)]
+struct Facts {
+    experts: Vec<usize>,
+    params: f64,
+    expert_params: f64,
+    active_params: f64,
+    checkpoint_bytes: u64,
+    flops_per_token: f64,
+    tokens_per_second: f64,
+    valid: Vec<(String, f64)>,
+    test: Vec<(String, f64)>,
+}
+
+/// Prunes, and gives a table or JSON.
+pub(crate) fn prune(
+    setting: &Setting,
+    options: &Options,
+    plugins: &Plugins,
+    suites: &[Suite],
+    stop: &Arc<AtomicBool>,
+    json: bool,
+) -> anyhow::Result<String> {
+    let folder = find(&setting.run, &options.runs)?;
+    let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
+    let before = trained_run(&folder, &store, options, plugins)?;
+    let program = suites.first().map_or("", |suite| suite.program);
+    let after = smaller(setting, &before, options, plugins, program)?;
+    let (device, threads) = (device(&options.device)?, options.threads()?);
+    let environment = Environment::now(&options.device, threads);
+    let runner = Runner {
+        plugins,
+        store: &store,
+        device: &device,
+        environment: &environment,
+        jobs: 1,
+        stop: stop.clone(),
+    };
+    runner.train(&[&after])?;
+    if let Some(Ended::Failed { step, cause }) = store.ended(&after.id)? {
+        bail!("training failed at step {step}: {cause}");
+    }
+    let site = Site { plugins, store: &store, device: &device };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    let [old, new] = pool.install(|| facts(&site, [&before, &after]))?;
+    let selected: Option<Selected> = read(&store.folder(&after.id), "pruned.json")?;
+    let selected = selected.context("the smaller run has no pruned.json")?;
+    if json {
+        let all = serde_json::json!({
+            "run": after.id, "rule": setting.rule, "gone": selected.pruned.gone,
+            "kept": selected.pruned.kept, "scores": selected.scores, "before": old, "after": new,
+        });
+        return Ok(serde_json::to_string_pretty(&all)? + "\n");
+    }
+    Ok(table(&old, &new) + &closing(&selected, &store.folder(&after.id)))
+}
+
+/// The folder of a run that a person named.
+fn find(run: &str, runs: &Path) -> anyhow::Result<PathBuf> {
+    let named = runs.join(run);
+    for folder in [named.as_path(), Path::new(run)] {
+        if folder.join("config.json").is_file() {
+            return Ok(folder.to_path_buf());
+        }
+    }
+    let known = std::fs::read_dir(runs).into_iter().flatten().flatten();
+    let known = known.filter(|entry| entry.path().join("result.json").is_file());
+    let mut known: Vec<String> =
+        known.map(|entry| entry.file_name().to_string_lossy().to_string()).collect();
+    known.sort();
+    let (some, all) = (known.iter().take(8).cloned().collect::<Vec<_>>().join(", "), known.len());
+    let runs = runs.display();
+    bail!("no run is named {run:?} in {runs}; there are {all} that have ended: {some}")
+}
+
+/// The run of a folder, with its data.
+fn trained_run(
+    folder: &Path,
+    store: &Store,
+    options: &Options,
+    plugins: &Plugins,
+) -> anyhow::Result<Cell> {
+    let id = folder.file_name().map(|name| name.to_string_lossy().to_string());
+    let id = id.ok_or_else(|| anyhow!("{}: it is no folder of a run", folder.display()))?;
+    let description: Option<Description> = read(folder, "config.json")?;
+    let description = description.with_context(|| folder.display().to_string())?;
+    match store.ended(&id)? {
+        Some(Ended::Done(_)) => {}
+        Some(Ended::Failed { cause, .. }) => bail!("the run {id} failed: {cause}"),
+        None => bail!("the run {id} has not ended; train it first"),
+    }
+    let settings = Located::empty(&folder.join("config.json").display().to_string());
+    let data = description.config.load_task(&settings, plugins, &options.data())?;
+    description.config.check(&settings, plugins, &*data)?;
+    Ok(Cell {
+        method: description.method,
+        seed: description.seed,
+        config: description.config,
+        data,
+        refused: None,
+        from: None,
+        budget: None,
+        id,
+    })
+}
+
+/// The run that starts from another one without some of its experts.
+fn smaller(
+    setting: &Setting,
+    before: &Cell,
+    options: &Options,
+    plugins: &Plugins,
+    program: &str,
+) -> anyhow::Result<Cell> {
+    let Setting { ratio, rule, gone, steps, .. } = setting.clone();
+    let mut config = before.config.clone();
+    config.from = Some(Box::new(before.config.clone()));
+    config.prune = Some(PruneConfig { ratio, rule, gone });
+    config.train.steps = steps;
+    let mut value = Located::plain(serde_json::to_value(&config)?, "the run");
+    for text in options.selection().set {
+        value.lay(&Located::assignment(&text)?);
+    }
+    let settings = value.without(&["from"]);
+    let config: RunConfig = serde_json::from_value(settings.value())
+        .map_err(|err| anyhow!("{}: {err}", settings.place()))?;
+    let config = RunConfig { from: Some(Box::new(before.config.clone())), ..config };
+    config.check(&settings, plugins, &*before.data)?;
+    // The old run may be of other code than this program's, so its name counts.
+    let id = code::run_id(&config, before.seed, plugins, &format!("{program}{}", before.id));
+    let method = format!("{}, pruned", before.method);
+    Ok(Cell { method, config, from: Some(Box::new(before.clone())), id, ..before.clone() })
+}
+
+/// Both networks, evaluated in turns, so that what disturbs the machine disturbs both.
+fn facts(site: &Site, cells: [&Cell; 2]) -> anyhow::Result<[Facts; 2]> {
+    const ROUNDS: usize = 3;
+    let models = [site.trained(cells[0])?.0, site.trained(cells[1])?.0];
+    let mut best = [f64::INFINITY; 2];
+    for _ in 0..ROUNDS {
+        for (model, best) in models.iter().zip(&mut best) {
+            let started = Instant::now();
+            evaluate(model, &*cells[0].data, Split::Test, site.device);
+            *best = best.min(started.elapsed().as_secs_f64());
+        }
+    }
+    let of = |which: usize| of_network(site, cells[which], &models[which], best[which]);
+    Ok([of(0)?, of(1)?])
+}
+
+fn of_network(
+    site: &Site,
+    cell: &Cell,
+    model: &AnyBackbone,
+    seconds: f64,
+) -> anyhow::Result<Facts> {
+    let [valid, test] =
+        [Split::Valid, Split::Test].map(|split| evaluate(model, &*cell.data, split, site.device));
+    let path = Checkpoint::path(&site.store.folder(&cell.id));
+    let bytes = std::fs::metadata(&path).with_context(|| path.display().to_string())?.len();
+    let numbers = |evaluation: &Evaluation| {
+        evaluation.metrics.iter().map(|(name, value)| (name.to_string(), *value)).collect()
+    };
+    Ok(Facts {
+        experts: test.layers.iter().map(|layer| layer.load.len()).collect(),
+        params: test.params,
+        expert_params: params_of(model, "experts") as f64,
+        active_params: test.active_params,
+        checkpoint_bytes: bytes,
+        flops_per_token: test.flops_per_token,
+        tokens_per_second: (cell.data.len(Split::Test) * model.tokens()) as f64 / seconds,
+        valid: numbers(&valid),
+        test: numbers(&test),
+    })
+}
+
+fn table(old: &Facts, new: &Facts) -> String {
+    let mut text = format!("{:<22} {:>14} {:>14} {:>9}\n", "", "before", "after", "change");
+    let mut row = |name: &str, before: f64, after: f64, digits: usize| {
+        let change = match before == 0.0 {
+            true => String::new(),
+            false => format!("{:+.1} %", 100.0 * (after / before - 1.0)),
+        };
+        text += &format!("{name:<22} {before:>14.digits$} {after:>14.digits$} {change:>9}\n");
+    };
+    let sum = |experts: &[usize]| experts.iter().sum::<usize>() as f64;
+    row("experts", sum(&old.experts), sum(&new.experts), 0);
+    row("parameters", old.params, new.params, 0);
+    row("  of experts", old.expert_params, new.expert_params, 0);
+    row("  active on a token", old.active_params, new.active_params, 0);
+    row("checkpoint, bytes", old.checkpoint_bytes as f64, new.checkpoint_bytes as f64, 0);
+    row("FLOPs per token", old.flops_per_token, new.flops_per_token, 0);
+    row("tokens per second", old.tokens_per_second, new.tokens_per_second, 0);
+    for (split, before, after) in
+        [("valid", &old.valid, &new.valid), ("test", &old.test, &new.test)]
+    {
+        for ((name, before), (_, after)) in before.iter().zip(after) {
+            row(&format!("{name}, {split}"), *before, *after, 4);
+        }
+    }
+    text
+}
+
+fn closing(selected: &Selected, folder: &Path) -> String {
+    let mut text = "\n".to_string();
+    for (layer, kept) in selected.pruned.kept.iter().enumerate() {
+        let kept: Vec<String> = kept.iter().map(usize::to_string).collect();
+        text += &format!("layer {layer} keeps {}\n", kept.join(", "));
+    }
+    text + &format!("The smaller run is {}\n", folder.display())
+}
+
+fn parse_ratio(text: &str) -> Result<Ratio, String> {
+    let share =
+        |text: &str| text.trim().parse::<f64>().map_err(|_| format!("{text:?} is no number"));
+    match text.contains(',') {
+        true => text.split(',').map(share).collect::<Result<_, _>>().map(Ratio::Layers),
+        false => share(text).map(Ratio::All),
+    }
+}
+
+/// A name as it stands in configs; the error lists the known ones.
+fn parse_name<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(Value::String(text.into())).map_err(|err| err.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_is_one_share_or_several() {
+        assert_eq!(parse_ratio("0.5"), Ok(Ratio::All(0.5)));
+        assert_eq!(parse_ratio("0.5, 0"), Ok(Ratio::Layers(vec![0.5, 0.0])));
+        assert!(parse_ratio("half").is_err());
+    }
+
+    #[test]
+    fn an_unknown_rule_is_told_the_known_ones() {
+        let err = parse_name::<Rule>("norm").unwrap_err();
+        assert!(err.contains("unknown variant `norm`") && err.contains("router-norm-change"));
+    }
+}
