@@ -45,7 +45,7 @@ pub use layer::{Library, MoeConfig, MoeLayer};
 pub use layer_report::LayerReport;
 pub use level::Level;
 pub use parameters::{Parameter, parameters, with_parameters};
-pub use pass::{Clusters, Condition, Pass, TokenIds};
+pub use pass::{Clusters, Condition, Pass, Scores, TokenIds};
 pub use placement::Placement;
 pub use plan::{Plan, one_hot, top_k};
 pub use pruned::{Gone, Pruned};

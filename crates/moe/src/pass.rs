@@ -35,6 +35,11 @@ pub struct TokenIds(pub Tensor<2, Int>);
 #[derive(Clone, Debug)]
 pub struct Clusters(pub Tensor<2, Int>);
 
+/// A router's scores of the units, `[G, U, E]`, larger is better: what it chose by. Its layer takes
+/// them away.
+#[derive(Clone, Debug)]
+pub struct Scores(pub Tensor<3>);
+
 /// What the whole batch is conditioned on, `[1, width]`: an architecture code, a task vector.
 #[derive(Clone, Debug)]
 pub struct Condition(pub Tensor<2>);

@@ -70,7 +70,7 @@ impl Router for AdaMoe {
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let p = softmax(self.gate.forward(units), 2); // (1)
+        let p = softmax(self.gate.forward(pass, units), 2); // (1)
         let (experts, chosen) = top_k(p.clone(), self.config.k); // (2)
         let null = experts.clone().greater_equal_scalar(self.n_experts as i64);
         let g = chosen.mask_fill(null.clone(), 0.0);

@@ -38,7 +38,7 @@ impl Router for Base {
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let s = self.gate.forward(units);
+        let s = self.gate.forward(pass, units);
         let n_experts = s.dims()[2];
         let experts = match pass.training() {
             true => assigned(s.clone().detach().inner()),    // (1)

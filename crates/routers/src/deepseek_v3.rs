@@ -91,7 +91,7 @@ impl Router for DeepSeekV3 {
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let s = sigmoid(self.gate.forward(units)); // (15)
+        let s = sigmoid(self.gate.forward(pass, units)); // (15)
         let n_experts = s.dims()[2];
         let biased = s.clone().detach().inner() + self.bias.value();
         let (experts, _) = top_k(self.best_groups(biased), self.config.k); // (16)

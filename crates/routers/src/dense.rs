@@ -32,8 +32,8 @@ impl Router for Dense {
         Self { gate: Gate::new(dims, init) }
     }
 
-    fn route(&self, _pass: &mut Pass, units: Tensor<3>) -> Plan {
-        Plan::Dense { weights: softmax(self.gate.forward(units), 2) } // (1), (2)
+    fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
+        Plan::Dense { weights: softmax(self.gate.forward(pass, units), 2) } // (1), (2)
     }
 
     fn flops_per_unit(&self) -> f64 {

@@ -50,8 +50,8 @@ impl Router for ExpertChoice {
         Self { gate: Gate::new(dims, init), factor: config.factor }
     }
 
-    fn route(&self, _pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let s = softmax(self.gate.forward(units), 2); // (2)
+    fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
+        let s = softmax(self.gate.forward(pass, units), 2); // (2)
         let [_, n_units, e] = s.dims();
         let k = (n_units as f64 * self.factor / e as f64 - 1e-9).ceil() as usize; // (1), rounding apart
         let (units, weights) = top_k(s.swap_dims(1, 2), k.clamp(1, n_units)); // (2)

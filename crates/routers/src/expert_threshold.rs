@@ -79,7 +79,7 @@ impl Router for ExpertThreshold {
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let s = sigmoid(self.gate.forward(units)); // (1)
+        let s = sigmoid(self.gate.forward(pass, units)); // (1)
         let e = s.dims()[2];
         let still = s.clone().detach().inner();
         let threshold = state::get(&self.threshold).inner().unsqueeze::<3>();

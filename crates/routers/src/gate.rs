@@ -4,7 +4,9 @@ use burn::{
     module::{Module, Param},
     prelude::*,
 };
-use moe::{Dims, Init};
+use moe::{Dims, Init, Pass};
+
+use crate::scores;
 
 /// Scores units by a linear map without bias, s = x W.
 #[derive(Module, Debug)]
@@ -20,8 +22,13 @@ impl Gate {
         Self { weight: init.at("gate").uniform("weight", [dims.width, dims.n_experts], bound) }
     }
 
-    /// `[G, U, D] -> [G, U, E]`.
-    pub(crate) fn forward(&self, units: Tensor<3>) -> Tensor<3> {
+    /// `[G, U, D] -> [G, U, E]`: the scores, by way of [`scores::settle`].
+    pub(crate) fn forward(&self, pass: &mut Pass, units: Tensor<3>) -> Tensor<3> {
+        scores::settle(pass, self.products(units))
+    }
+
+    /// `[G, U, D] -> [G, U, E]`: the bare products, for a router that makes its scores of them.
+    pub(crate) fn products(&self, units: Tensor<3>) -> Tensor<3> {
         let [g, u, d] = units.dims();
         let [_, e] = self.weight.lazy_shape().dims();
         units.reshape([g * u, d]).matmul(self.weight.val()).reshape([g, u, e])
@@ -50,7 +57,7 @@ mod tests {
         let device = Device::flex();
         let gate = Gate::of(Tensor::from_floats([[1.0, 0.0, 2.0], [0.0, 3.0, 1.0]], &device));
         let units = Tensor::<3>::from_floats([[[1.0, 2.0]], [[-1.0, 0.0]]], &device);
-        let s = gate.forward(units);
+        let s = gate.forward(&mut Pass::eval(), units);
         assert_eq!(s.dims(), [2, 1, 3]);
         assert_eq!(s.into_data().try_to_vec::<f32>().unwrap(), [1.0, 6.0, 4.0, -1.0, 0.0, -2.0]);
         assert_eq!(gate.flops(), 12.0);

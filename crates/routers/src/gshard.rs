@@ -52,7 +52,7 @@ impl Router for GShard {
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let p = softmax(self.gate.forward(units), 2); // line 3
+        let p = softmax(self.gate.forward(pass, units), 2); // line 3
         let [g, u, n_experts] = p.dims();
         let (experts, weights) = top_k(p.clone(), 2);
         let weights = weights.clone() / weights.sum_dim(2); // lines 5 to 7

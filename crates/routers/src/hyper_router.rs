@@ -22,7 +22,7 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
 
-use crate::check;
+use crate::{check, scores};
 
 config! {
     /// How many experts a unit visits.
@@ -92,6 +92,7 @@ impl Router for HyperRouter {
         let [g, u, d] = units.dims();
         let (weight, bias) = self.gate(d); // (4)
         let s = (units.reshape([g * u, d]).matmul(weight) + bias).reshape([g, u, self.n_experts]); // (5)
+        let s = scores::settle(pass, s);
         let (experts, chosen) = top_k(s, self.k(pass.progress()));
         Plan::TokenChoice { experts, weights: softmax(chosen, 2), n_experts: self.n_experts } // (6)
     }

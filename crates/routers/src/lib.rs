@@ -9,6 +9,7 @@ pub mod conformance;
 // What routers share.
 mod assignment;
 mod balance_bias;
+mod balance_loss;
 mod check;
 mod faithful;
 mod gate;
@@ -18,6 +19,7 @@ mod noise;
 mod normal_cdf;
 mod null;
 mod quantile;
+mod scores;
 mod state;
 #[cfg(test)]
 mod testing;
@@ -35,7 +37,6 @@ mod frozen;
 mod gshard;
 mod hash;
 mod hyper_router;
-mod ling;
 mod loss_free;
 mod mixture_of_tokens;
 mod moe_plus_plus;
@@ -57,6 +58,7 @@ mod tc_moe;
 mod top_k;
 mod top_p;
 mod v_moe;
+mod warm_up;
 mod x_moe;
 
 pub use faithful::Faithful;
@@ -84,7 +86,6 @@ pub use dselect_k::{DSelectK, DSelectKConfig};
 pub use expert_threshold::{ExpertThreshold, ExpertThresholdConfig};
 pub use frozen::{Frozen, FrozenConfig};
 pub use hyper_router::{HyperRouter, HyperRouterConfig};
-pub use ling::{Ling, LingConfig};
 pub use mixture_of_tokens::{MixtureOfTokens, MixtureOfTokensConfig};
 use moe::{Library, Routers};
 pub use oracle::Oracle;
@@ -97,6 +98,7 @@ pub use seq_top_k::{SeqTopK, SeqTopKConfig};
 pub use sinkhorn::{Sinkhorn, SinkhornConfig};
 pub use tc_moe::{TcMoe, TcMoeConfig};
 pub use top_p::{TopP, TopPConfig};
+pub use warm_up::{Inside, WarmUp, WarmUpConfig};
 pub use x_moe::{XMoe, XMoeConfig};
 
 /// All routers. The list is the table of contents.
@@ -112,9 +114,10 @@ pub fn all() -> Routers {
         .with::<XMoe>()
         .with::<PerturbedCosine>()
         .with::<HyperRouter>()
-        .with::<Ling>()
         .with::<MoePlusPlus>()
         .with::<Peer>()
+        // Any of those with scores, which fade in.
+        .with::<WarmUp>()
         // Balanced by a bias instead of a loss.
         .with::<LossFree>()
         .with::<DeepSeekV3>()

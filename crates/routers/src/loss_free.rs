@@ -85,7 +85,7 @@ impl Router for LossFree {
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let scores = self.gate.forward(units);
+        let scores = self.gate.forward(pass, units);
         let n_experts = scores.dims()[2];
         let s = match self.config.score {
             Score::Sigmoid => sigmoid(scores), // (1)

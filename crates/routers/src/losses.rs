@@ -7,7 +7,7 @@ use burn::prelude::*;
 use moe::{Pass, one_hot};
 use serde::{Deserialize, Serialize};
 
-use crate::load;
+use crate::{load, unit_length::unit_length};
 
 /// Which balance loss: all are E sum_i f_i P_i, with P_i the mean probability of expert i, and differ
 /// in what f_i counts and in how far the means reach. K is the number of choices of a unit.
@@ -27,13 +27,19 @@ pub enum Balance {
     /// f_i is the share of all choices, within each sequence, then averaged; 1 at perfect balance.
     /// DeepSeek-V3, the Switch of the transformers library.
     Sequence,
+    /// f_i is the share of all choices, over all passes of a step so far, where gradients accumulate;
+    /// P_i is of the pass alone; 1 at perfect balance. Experts may then specialise within a batch.
+    /// Qiu et al. *Demons in the Detail*. ACL 2025. <https://arxiv.org/abs/2501.11873>; Megatron-core's
+    /// global loss.
+    Step,
 }
 
 impl Balance {
     /// The loss for probabilities `[G, U, E]` and choices `[G, U, K]`.
     pub(crate) fn loss(self, p: Tensor<3>, experts: Tensor<3, Int>) -> Tensor<1> {
         match self {
-            Balance::Choices => balance(p, experts),
+            // Over a single pass, a step is its choices.
+            Balance::Choices | Balance::Step => balance(p, experts),
             Balance::Units => balance_per_unit(p, experts),
             Balance::FirstChoices => balance(p, experts.narrow(2, 0, 1)),
             Balance::Sequence => sequence_balance(p, experts),
@@ -49,9 +55,14 @@ impl Balance {
 /// library does not divide by K: its value at perfect balance is K.)
 /// Fedus et al. *Switch Transformers*. 2021. <https://arxiv.org/abs/2101.03961>, (4) to (6).
 pub(crate) fn balance(p: Tensor<3>, experts: Tensor<3, Int>) -> Tensor<1> {
-    let [g, u, e] = p.dims();
     let choices = (experts.dims().iter().product::<usize>()) as f64;
-    let f = load::counts(experts, e) / choices;
+    let f = load::counts(experts, p.dims()[2]) / choices;
+    balance_of_shares(p, f)
+}
+
+/// E sum_i f_i P_i, for `p` of `[G, U, E]` and shares `f` of `[E]`.
+pub(crate) fn balance_of_shares(p: Tensor<3>, f: Tensor<1>) -> Tensor<1> {
+    let [g, u, e] = p.dims();
     let p = p.sum_dim(0).sum_dim(1).reshape([e]) / (g * u) as f64;
     (f * p).sum() * e as f64
 }
@@ -63,10 +74,8 @@ pub(crate) fn balance(p: Tensor<3>, experts: Tensor<3, Int>) -> Tensor<1> {
 /// K at perfect balance, E at collapse onto K experts.
 pub(crate) fn balance_per_unit(p: Tensor<3>, experts: Tensor<3, Int>) -> Tensor<1> {
     let [g, u, e] = p.dims();
-    let units = (g * u) as f64;
-    let f = load::counts(experts, e) / units;
-    let p = p.sum_dim(0).sum_dim(1).reshape([e]) / units;
-    (f * p).sum() * e as f64
+    let f = load::counts(experts, e) / (g * u) as f64;
+    balance_of_shares(p, f)
 }
 
 /// E sum_i f_i P_i within each group, averaged over the groups: the sequence-wise loss of DeepSeek-V3,
@@ -105,6 +114,20 @@ pub(crate) fn router_z(scores: Tensor<3>) -> Tensor<1> {
     let max = scores.clone().detach().max_dim(2);
     let sum = (scores - max.clone()).exp().sum_dim(2);
     (sum.log() + max).square().mean()
+}
+
+/// The mean over all pairs of experts of the squared cosine between their vectors, the columns of a gate
+/// `[D, E]`: how alike experts are to the router.
+///
+/// 0 where all are orthogonal, 1 where all point one way.
+/// Baidu-ERNIE-Team. *ERNIE 4.5 Technical Report*. 2025, the router orthogonalization loss
+/// <https://ernie.baidu.com/blog/publication/ERNIE_Technical_Report.pdf>, there a sum and not a mean.
+pub(crate) fn orthogonality(gate: Tensor<2>) -> Tensor<1> {
+    let [_, e] = gate.dims();
+    let cosines = unit_length(gate.clone().transpose(), 1).matmul(unit_length(gate, 0));
+    let pairs = (e * (e - 1)).max(1) as f64;
+    let others = Tensor::<2>::ones([e, e], &cosines.device()) - Tensor::eye(e, &cosines.device());
+    (cosines.square() * others).sum() / pairs
 }
 
 /// Adds `coefficient` times the loss to the pass; at 0 the loss is not even computed.
@@ -199,11 +222,24 @@ mod tests {
             // All first choices on expert 0, of probability 1/2: 4 * 1/2.
             (Balance::FirstChoices, 1.0, 2.0),
             (Balance::Sequence, 1.0, 2.0),
+            (Balance::Step, 1.0, 2.0),
         ] {
             assert_eq!(value(kind, [[0.25; 4]; 2], [[0, 1], [2, 3]]), balanced, "{kind:?}");
             let p = [[0.5, 0.5, 0.0, 0.0]; 2];
             assert_eq!(value(kind, p, [[0, 1], [0, 1]]), collapsed, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn vectors_that_are_orthogonal_and_vectors_that_are_alike() {
+        let value = |gate: [[f32; 3]; 3]| {
+            orthogonality(Tensor::from_floats(gate, &Device::flex())).into_scalar::<f32>()
+        };
+        assert!(value([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 5.0]]) < 1e-6);
+        assert!((value([[1.0, 2.0, -3.0]; 3]) - 1.0).abs() < 1e-6);
+        // Cosines 1/sqrt(2), 0, 1/sqrt(2): (1/2 + 0 + 1/2) / 3.
+        let found = value([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.0, 0.0]]);
+        assert!((found - 1.0 / 3.0).abs() < 1e-6, "{found}");
     }
 
     #[test]

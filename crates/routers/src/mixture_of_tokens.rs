@@ -56,8 +56,8 @@ impl Router for MixtureOfTokens {
         Self { gate: Gate::new(dims, init), set: config.set }
     }
 
-    fn route(&self, _pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let s = self.gate.forward(units);
+    fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
+        let s = self.gate.forward(pass, units);
         let [g, u, e] = s.dims();
         let sets = u.div_ceil(self.set);
         // Slot c of every expert holds set c: others do not take part in its softmax.

@@ -27,7 +27,7 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
 
-use crate::{Faithful, check, gate::Gate, load, losses};
+use crate::{Faithful, check, gate::Gate, load, losses, scores};
 
 config! {
     /// How many experts a unit visits, and which of them compute nothing.
@@ -56,7 +56,7 @@ pub struct MoePlusPlus {
 }
 
 /// The scores of the last layer of this kind, `[G, U, E]`.
-struct Scores(Tensor<3>);
+struct Before(Tensor<3>);
 
 impl Router for MoePlusPlus {
     type Config = MoePlusPlusConfig;
@@ -84,16 +84,16 @@ impl Router for MoePlusPlus {
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let mut s = self.gate.forward(units);
+        let mut s = self.gate.products(units);
         let [g, u, e] = s.dims();
-        if let Some(Scores(before)) = pass.take::<Scores>()
+        if let Some(Before(before)) = pass.take::<Before>()
             && before.dims() == s.dims()
         {
             let residual = before.reshape([g * u, e]).matmul(self.residual.val());
             s = s + residual.reshape([g, u, e]); // (6)
         }
-        pass.put(Scores(s.clone()));
-        let p = softmax(s, 2);
+        pass.put(Before(s.clone()));
+        let p = softmax(scores::settle(pass, s), 2);
         let (experts, weights) = top_k(p.clone(), self.config.k); // (1)
         losses::add(pass, "balance", self.config.balance, || {
             let units = (g * u) as f64;

@@ -22,7 +22,7 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
 
-use crate::{Faithful, check, gate::Gate, losses};
+use crate::{Faithful, check, gate::Gate, losses, scores};
 
 config! {
     /// How many experts a unit visits, and by how much lengths are perturbed.
@@ -75,7 +75,7 @@ impl Router for PerturbedCosine {
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let c = self.cosines(units); // (6)
+        let c = scores::settle(pass, self.cosines(units)); // (6)
         let n_experts = c.dims()[2];
         let q = softmax(c.clone(), 2);
         let scores = match self.config.faithful {
@@ -100,7 +100,7 @@ impl PerturbedCosine {
         let length = |square: Tensor<3>| (square + 1e-12).sqrt() + self.config.theta;
         let of_units = length(units.clone().square().sum_dim(2));
         let of_experts = length(self.gate.weight.val().square().sum_dim(0).unsqueeze::<3>());
-        self.gate.forward(units) / of_units / of_experts
+        self.gate.products(units) / of_units / of_experts
     }
 }
 

@@ -77,7 +77,7 @@ impl Router for QuantileBalancing {
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let s = self.gate.forward(units);
+        let s = self.gate.forward(pass, units);
         let [g, u, n_experts] = s.dims();
         let still = s.clone().detach().inner();
         let bias = state::get(&self.bias).inner().unsqueeze::<3>();

@@ -77,7 +77,7 @@ impl Router for ReMoe {
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let weights = relu(self.gate.forward(units)); // (4)
+        let weights = relu(self.gate.forward(pass, units)); // (4)
         let [g, u, e] = weights.dims();
         let idle = weights.clone().lower_equal_scalar(0.0);
         if pass.training() {

@@ -66,7 +66,7 @@ impl Router for SeqTopK {
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let p = softmax(self.gate.forward(units), 2); // (1)
+        let p = softmax(self.gate.forward(pass, units), 2); // (1)
         let SeqTopKConfig { k, most, .. } = self.config;
         let [g, u, e] = p.dims();
         let (experts, weights) = top_k(p.clone(), most);

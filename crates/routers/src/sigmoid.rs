@@ -59,7 +59,7 @@ impl Router for Sigmoid {
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let scores = self.gate.forward(units);
+        let scores = self.gate.forward(pass, units);
         let n_experts = scores.dims()[2];
         let (experts, s) = top_k(sigmoid(scores.clone()), self.config.k); // (1)
         let weights = if self.config.renormalise { s.clone() / s.sum_dim(2) } else { s }; // (2)

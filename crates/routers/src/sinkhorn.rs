@@ -57,7 +57,7 @@ impl Router for Sinkhorn {
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let s = self.gate.forward(units); // (1)
+        let s = self.gate.forward(pass, units); // (1)
         let [g, u, e] = s.dims();
         let still = s.clone().detach().inner();
         let wanted = match pass.training() {

@@ -59,7 +59,7 @@ impl Router for StMoe {
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let s = self.gate.forward(units);
+        let s = self.gate.forward(pass, units);
         let p = softmax(s.clone(), 2); // (1)
         let [g, u, n_experts] = p.dims();
         let (experts, weights) = top_k(p.clone(), self.config.k);

@@ -16,7 +16,7 @@
 use burn::{module::Module, prelude::*, tensor::activation::softmax};
 use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
 
-use crate::{Balance, check, gate::Gate, losses, noise};
+use crate::{Balance, balance_loss::BalanceLoss, check, gate::Gate, noise};
 
 config! {
     /// What keeps the experts balanced.
@@ -34,6 +34,7 @@ config! {
 #[derive(Module, Debug)]
 pub struct Switch {
     gate: Gate,
+    balance: BalanceLoss,
     #[module(skip)]
     config: SwitchConfig,
 }
@@ -50,16 +51,19 @@ impl Router for Switch {
     }
 
     fn init(config: &SwitchConfig, dims: Dims, init: &Init) -> Self {
-        Self { gate: Gate::new(dims, init), config: config.clone() }
+        Self {
+            gate: Gate::new(dims, init),
+            balance: BalanceLoss::new(config.balance_of, dims, init),
+            config: config.clone(),
+        }
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let p = softmax(self.gate.forward(self.jitter(pass, units)), 2); // (1)
+        let units = self.jitter(pass, units);
+        let p = softmax(self.gate.forward(pass, units), 2); // (1)
         let n_experts = p.dims()[2];
         let (experts, weights) = top_k(p.clone(), 1); // (2)
-        losses::add(pass, "balance", self.config.balance, || {
-            self.config.balance_of.loss(p, experts.clone()) // (4) to (6)
-        });
+        self.balance.add(pass, self.config.balance, p, experts.clone()); // (4) to (6)
         Plan::TokenChoice { experts, weights, n_experts }
     }
 
@@ -87,7 +91,9 @@ mod tests {
     /// Four experts; unit i of x = identity has score `s[i]`.
     fn switch(s: [[f32; 4]; 4], jitter: f64) -> Switch {
         let gate = Gate::of(Tensor::from_floats(s, &Device::flex()));
-        Switch { gate, config: SwitchConfig { jitter, ..SwitchConfig::default() } }
+        let config = SwitchConfig { jitter, ..SwitchConfig::default() };
+        let dims = Dims { width: 4, n_experts: 4, units: 4 };
+        Switch { gate, ..Switch::init(&config, dims, &Init::new(0, &Device::flex())) }
     }
 
     fn route(switch: &Switch, pass: &mut Pass) -> (Vec<i32>, Vec<f32>) {

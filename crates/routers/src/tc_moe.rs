@@ -63,7 +63,7 @@ impl Router for TcMoe {
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
         let (e, k) = (self.n_experts, self.config.k);
-        let p = softmax(self.gate.forward(units) + self.bias(), 2); // (1)
+        let p = softmax(self.gate.forward(pass, units) + self.bias(), 2); // (1)
         let (entries, chosen) = top_k(p.clone(), k); // (2)
         let negative = entries.clone().greater_equal_scalar(e as i64);
         let null = entries.clone().greater_equal_scalar(2 * e as i64);

@@ -24,7 +24,7 @@ use burn::{module::Module, prelude::*, tensor::activation::softmax};
 use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
 use serde::{Deserialize, Serialize};
 
-use crate::{Balance, check, gate::Gate, losses};
+use crate::{Balance, balance_loss::BalanceLoss, check, gate::Gate, losses};
 
 /// How the chosen experts are weighted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +51,8 @@ config! {
         pub balance_of: Balance = Balance::Choices,
         /// Coefficient of the router z-loss.
         pub z: f64 = 0.0,
+        /// Coefficient of the loss for experts whose vectors in the gate are alike (ERNIE 4.5).
+        pub orthogonal: f64 = 0.0,
     }
 }
 
@@ -58,6 +60,7 @@ config! {
 #[derive(Module, Debug)]
 pub struct TopK {
     gate: Gate,
+    balance: BalanceLoss,
     #[module(skip)]
     config: TopKConfig,
 }
@@ -72,6 +75,7 @@ impl Router for TopK {
         check::k(config.k, dims)?;
         check::coefficient("balance", config.balance)?;
         check::coefficient("z", config.z)?;
+        check::coefficient("orthogonal", config.orthogonal)?;
         let constant = config.k == 1 && config.weights != Weights::Softmax;
         if constant && config.balance == 0.0 && config.z == 0.0 {
             return Err("k = 1 has the constant weight 1 and gives the gate no gradient; \
@@ -82,11 +86,15 @@ impl Router for TopK {
     }
 
     fn init(config: &TopKConfig, dims: Dims, init: &Init) -> Self {
-        Self { gate: Gate::new(dims, init), config: config.clone() }
+        Self {
+            gate: Gate::new(dims, init),
+            balance: BalanceLoss::new(config.balance_of, dims, init),
+            config: config.clone(),
+        }
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let s = self.gate.forward(units); // (1)
+        let s = self.gate.forward(pass, units); // (1)
         let n_experts = s.dims()[2];
         let p = softmax(s.clone(), 2); // (2)
         let (experts, chosen) = top_k(s.clone(), self.config.k); // (3)
@@ -98,10 +106,11 @@ impl Router for TopK {
             }
             Weights::TopKSoftmax => softmax(chosen, 2), // (5c)
         };
-        losses::add(pass, "balance", self.config.balance, || {
-            self.config.balance_of.loss(p, experts.clone())
-        });
+        self.balance.add(pass, self.config.balance, p, experts.clone());
         losses::add(pass, "z", self.config.z, || losses::router_z(s));
+        losses::add(pass, "orthogonal", self.config.orthogonal, || {
+            losses::orthogonality(self.gate.weight.val())
+        });
         Plan::TokenChoice { experts, weights, n_experts } // (4)
     }
 
@@ -118,7 +127,9 @@ mod tests {
     fn route(config: TopKConfig) -> (Vec<i32>, Vec<f32>, Pass) {
         let device = Device::flex();
         let s = [[1_f32, 4.0, 2.0, 1.0].map(f32::ln)];
-        let router = TopK { gate: Gate::of(Tensor::from_floats(s, &device)), config };
+        let (dims, init) = (Dims { width: 1, n_experts: 4, units: 1 }, Init::new(0, &device));
+        let gate = Gate::of(Tensor::from_floats(s, &device));
+        let router = TopK { gate, ..TopK::init(&config, dims, &init) };
         let mut pass = Pass::eval();
         let Plan::TokenChoice { experts, weights, .. } =
             router.route(&mut pass, Tensor::ones([1, 1, 1], &device))

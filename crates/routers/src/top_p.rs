@@ -58,7 +58,7 @@ impl Router for TopP {
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let p = softmax(self.gate.forward(units), 2); // (1)
+        let p = softmax(self.gate.forward(pass, units), 2); // (1)
         let e = p.dims()[2];
         let (experts, weights) = top_k(p.clone(), e);
         let sorted = weights.clone().detach();

@@ -62,7 +62,7 @@ impl Router for VMoe {
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let h = self.gate.forward(units);
+        let h = self.gate.forward(pass, units);
         let e = h.dims()[2];
         losses::add(pass, "importance", self.config.importance, || {
             let p = softmax(h.clone(), 2);
@@ -116,7 +116,7 @@ mod tests {
         let (router, x) = (router(), fill(1, [1, 12, 6], 2.0));
         let weight = router.gate.weight.val();
         let weight = Tensor::<2>::from_inner(weight).require_grad();
-        let h = Gate::of(weight.clone()).forward(Tensor::from_inner(x.clone()));
+        let h = Gate::of(weight.clone()).products(Tensor::from_inner(x.clone()));
         let noisy = h.clone() + Tensor::from_inner(fill(3, [1, 12, 4], 1.0));
         close(&values(h.clone())[..4], &[0.6691994, -0.5230187, 0.281837, -0.0006725]);
         let loss = load_loss(h, noisy.clone(), 2, 0.25);

@@ -23,7 +23,7 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
 
-use crate::{Faithful, check, losses, unit_length::unit_length};
+use crate::{Faithful, check, losses, scores, unit_length::unit_length};
 
 config! {
     /// How many experts a unit visits, and what keeps them balanced.
@@ -81,7 +81,7 @@ impl Router for XMoe {
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let p = softmax(self.scores(units), 2); // (6)
+        let p = softmax(scores::settle(pass, self.scores(units)), 2); // (6)
         let n_experts = p.dims()[2];
         let (experts, weights) = top_k(p.clone(), self.config.k);
         let weights = match self.config.faithful {

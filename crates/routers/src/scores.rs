@@ -1,0 +1,96 @@
+//! The scores of a router, on their way to its choice: what a warm-up makes of them, and where others
+//! find them.
+
+use burn::prelude::*;
+use moe::{Pass, Scores};
+
+use crate::noise;
+
+/// Scores that fade in from noise: left in the pass by the router `warm-up` for the router in it.
+pub(crate) struct FadeIn {
+    /// The share of the scores in the sum, 0 to 1.
+    pub(crate) share: f64,
+    /// `[2]`: the mean of scores, and of their squares.
+    pub(crate) moments: Tensor<1>,
+    /// `[3]`: the sums of scores and of their squares, and how many there were; none until a router
+    /// has asked.
+    pub(crate) seen: Option<Tensor<1>>,
+}
+
+/// What a router is to choose by, of the scores `[G, U, E]` that it has made. Every router with scores
+/// asks once.
+///
+/// In a warm-up, noise takes the place of a part of them. What comes out stays in the pass as
+/// [`Scores`], where capacity looks for the next best expert.
+pub(crate) fn settle(pass: &mut Pass, scores: Tensor<3>) -> Tensor<3> {
+    let scores = match pass.take::<FadeIn>() {
+        Some(mut fade) => {
+            let draws = noise::normal(pass, scores.dims(), &scores.device().inner());
+            fade.seen = Some(sums(scores.clone().detach().inner()));
+            let faded = fade_in(scores, draws, fade.moments.clone(), fade.share);
+            pass.put(fade);
+            faded
+        }
+        None => scores,
+    };
+    pass.put(Scores(scores.clone()));
+    scores
+}
+
+/// `[3]`: the sums of scores and of their squares, and how many there are.
+fn sums(scores: Tensor<3>) -> Tensor<1> {
+    let count = scores.dims().iter().product::<usize>() as f32;
+    let count = Tensor::<1>::full([1], count, &scores.device());
+    Tensor::cat(vec![scores.clone().sum(), scores.square().sum(), count], 0)
+}
+
+/// a s + (1 - a) (mu + sigma N), with a = `share`; scores and draws are `[G, U, E]`, the moments `[2]`.
+pub(crate) fn fade_in(
+    scores: Tensor<3>,
+    draws: Tensor<3>,
+    moments: Tensor<1>,
+    share: f64,
+) -> Tensor<3> {
+    let mean = moments.clone().narrow(0, 0, 1);
+    let deviation = (moments.narrow(0, 1, 1) - mean.clone().square()).clamp_min(0.0).sqrt();
+    let noise = draws * deviation.unsqueeze::<3>() + mean.unsqueeze::<3>();
+    scores * share + noise * (1.0 - share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{close, fill, values};
+
+    #[test]
+    fn the_formula_in_double_precision_gives_the_same() {
+        // Mean and deviation of the scores themselves.
+        let (mean, deviation) = (0.248113_f32, 0.419736_f32);
+        let moments = [mean, deviation * deviation + mean * mean];
+        let moments = Tensor::<1>::from_floats(moments, &Device::flex());
+        let s = fill(302, [1, 2, 4], 2.0);
+        let s = fade_in(s, fill(303, [1, 2, 4], 2.0), moments, 0.25);
+        close(&values(s)[..4], &[0.459788, 0.602440, 0.159046, 0.360380]);
+    }
+
+    #[test]
+    fn without_a_warm_up_scores_stay_and_can_be_found() {
+        let mut pass = Pass::train(0, 0, 0.0);
+        let s = Tensor::<3>::from_floats([[[1.0, 2.0]]], &Device::flex());
+        close(&values(settle(&mut pass, s)), &[1.0, 2.0]);
+        let Scores(found) = pass.take().unwrap();
+        close(&values(found), &[1.0, 2.0]);
+    }
+
+    #[test]
+    fn a_warm_up_learns_the_sums_of_the_clean_scores() {
+        let (device, mut pass) = (Device::flex(), Pass::train(0, 0, 0.0));
+        let moments = Tensor::from_floats([5.0, 25.0], &device);
+        pass.put(FadeIn { share: 0.25, moments, seen: None });
+        // The deviation is 0: noise is the mean alone.
+        let s = settle(&mut pass, Tensor::from_floats([[[1.0, 3.0]]], &device));
+        close(&values(s), &[4.0, 4.5]);
+        let seen = pass.take::<FadeIn>().unwrap().seen.unwrap();
+        close(&values(seen), &[4.0, 10.0, 2.0]);
+    }
+}
