@@ -6,7 +6,7 @@ use burn::{prelude::*, tensor::Int};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use crate::{Pass, Plan, plan::to_host};
+use crate::{Pass, Plan, Rounding, plan::to_host, tile};
 
 /// Who is turned away when an expert is full: choices are served in this order, and those that come
 /// too late go to no one.
@@ -45,6 +45,14 @@ crate::config! {
         pub multiple: usize = 1,
         /// Who is turned away.
         pub drop: Drop = Drop::InOrder,
+        /// Do those who are turned away go to their next best expert with room? Then an expert's load
+        /// can only be too large for all of them together.
+        pub reroute: bool = false,
+        /// In training, loads are rounded to a multiple of this, the tile of a kernel; only where there
+        /// is no factor.
+        pub tile: usize = 1,
+        /// To which multiple.
+        pub tile_to: Rounding = Rounding::Nearest,
     }
 }
 
@@ -59,21 +67,33 @@ impl Capacity {
                 ));
             }
         }
-        match self.multiple {
-            0 => Err("capacity.multiple = 0: it is at least 1".into()),
+        let unlimited = self.factor.is_none() && self.eval_factor.is_none();
+        match self {
+            Capacity { multiple: 0, .. } => Err("capacity.multiple = 0: it is at least 1".into()),
+            Capacity { tile: 0, .. } => Err("capacity.tile = 0: it is at least 1".into()),
+            Capacity { reroute: true, .. } if unlimited => {
+                Err("capacity.reroute = true: without a factor no one is turned away".into())
+            }
+            Capacity { tile, .. } if *tile > 1 && !unlimited => Err(format!(
+                "capacity.tile = {tile}: loads are rounded where there is no factor; \
+                 with one, use capacity.multiple"
+            )),
             _ => Ok(()),
         }
     }
 
     /// May a unit be turned away because of units after it?
     pub fn sees_later_units(&self) -> bool {
-        (self.factor.is_some() || self.eval_factor.is_some()) && self.drop != Drop::InOrder
+        let limited = self.factor.is_some() || self.eval_factor.is_some();
+        // Room is what all choices of the first sweep leave.
+        limited && (self.drop != Drop::InOrder || self.reroute) || self.tile > 1
     }
 
     /// The policy as it is in training, or in evaluation.
     pub fn at(&self, training: bool) -> Self {
         let factor = if training { self.factor } else { self.eval_factor.or(self.factor) };
-        Self { factor, eval_factor: None, ..self.clone() }
+        let tile = if training { self.tile } else { 1 };
+        Self { factor, eval_factor: None, tile, ..self.clone() }
     }
 
     /// The slots of each expert in a group of `units` with `choices` each; none if dropless.
@@ -82,8 +102,12 @@ impl Capacity {
         Some((wanted.ceil() as usize).max(1).next_multiple_of(self.multiple))
     }
 
-    /// The plan with the choices that do not fit given to the null expert.
-    pub fn apply(&self, pass: &mut Pass, plan: Plan) -> Plan {
+    /// The plan with the choices that do not fit given to the null expert, or to the next best by the
+    /// router's scores, `[G, U, E]`.
+    pub fn apply(&self, pass: &mut Pass, plan: Plan, scores: Option<Tensor<3>>) -> Plan {
+        if self.tile > 1 {
+            return tile::round(plan, scores, self.tile, self.tile_to);
+        }
         let Plan::TokenChoice { experts, weights, n_experts } = plan else { return plan };
         let [g, u, k] = experts.dims();
         let Some(slots) = self.slots(u, k, n_experts) else {
@@ -91,8 +115,17 @@ impl Capacity {
         };
         let mut chosen = to_host(&experts);
         let order = self.order(pass, &weights);
-        for (group, order) in chosen.chunks_mut(u * k).zip(order.chunks(u * k)) {
-            turn_away(group, order, n_experts, slots);
+        let preferred = match self.reroute {
+            true => preferences(scores, [g, u, n_experts]),
+            false => Vec::new(),
+        };
+        for (index, group) in chosen.chunks_mut(u * k).enumerate() {
+            let order = &order[index * u * k..][..u * k];
+            let turned_away = turn_away(group, order, n_experts, slots);
+            if self.reroute {
+                let preferred = &preferred[index * u * n_experts..][..u * n_experts];
+                reroute(group, &turned_away, preferred, [k, n_experts, slots]);
+            }
         }
         let chosen: Vec<i32> = chosen.into_iter().map(|e| e as i32).collect();
         let experts =
@@ -144,15 +177,50 @@ fn by_groups(scores: Tensor<3>) -> impl Iterator<Item = Vec<usize>> {
     })
 }
 
-/// Serves the choices of one group in the given order.
-fn turn_away(chosen: &mut [usize], order: &[usize], n_experts: usize, slots: usize) {
-    let mut taken = vec![0; n_experts + 1];
+/// Serves the choices of one group in the given order; gives those that it turned away.
+fn turn_away(chosen: &mut [usize], order: &[usize], n_experts: usize, slots: usize) -> Vec<usize> {
+    let (mut taken, mut turned_away) = (vec![0; n_experts + 1], Vec::new());
     for choice in order {
         let expert = &mut chosen[*choice];
         if *expert < n_experts && taken[*expert] == slots {
             *expert = n_experts;
+            turned_away.push(*choice);
         }
         taken[*expert] += 1;
+    }
+    turned_away
+}
+
+/// For each unit all experts, the one with the highest score first: `G * U * E` numbers. Without
+/// scores, or with scores for others than the experts, in the order of the experts.
+fn preferences(scores: Option<Tensor<3>>, [g, u, e]: [usize; 3]) -> Vec<usize> {
+    match scores.filter(|scores| scores.dims() == [g, u, e]) {
+        Some(scores) => by_groups(scores.reshape([g * u, e, 1])).flatten().collect(),
+        None => (0..e).collect::<Vec<_>>().repeat(g * u),
+    }
+}
+
+/// Sends the choices that were turned away to the best expert of their unit that has room and that the
+/// unit does not visit yet, in the order in which they were turned away. A choice keeps its weight.
+///
+/// Fedus et al. *Switch Transformers*. 2021. <https://arxiv.org/abs/2101.03961>, appendix B, No Token
+/// Left Behind.
+fn reroute(
+    chosen: &mut [usize],
+    turned_away: &[usize],
+    preferred: &[usize],
+    [k, e, slots]: [usize; 3],
+) {
+    let mut taken = vec![0; e + 1];
+    chosen.iter().for_each(|expert| taken[*expert] += 1);
+    for choice in turned_away {
+        let unit = choice / k;
+        let visited = &chosen[unit * k..(unit + 1) * k];
+        let room = |expert: &&usize| taken[**expert] < slots && !visited.contains(*expert);
+        if let Some(expert) = preferred[unit * e..(unit + 1) * e].iter().find(room) {
+            chosen[*choice] = *expert;
+            taken[*expert] += 1;
+        }
     }
 }
 
@@ -174,7 +242,7 @@ mod tests {
             weights: Tensor::from_data(weights, &device),
             n_experts: 3,
         };
-        let plan = capacity.apply(pass, plan);
+        let plan = capacity.apply(pass, plan, None);
         let Plan::TokenChoice { experts, .. } = plan else { unreachable!("the form is kept") };
         to_host(&experts)
     }
@@ -257,6 +325,63 @@ mod tests {
         assert_eq!(v_moe(Drop::InOrder), [0, 1, 0, 2, 3, 1, 3, 3]);
         assert!(!capacity(1.0, Drop::InOrder).sees_later_units());
         assert!(capacity(1.0, Drop::Position).sees_later_units());
+    }
+
+    /// Four units want expert 0 of three, two slots each; their second best are 2, 1, 1, 2.
+    fn rerouted(scores: bool) -> Vec<usize> {
+        let device = Device::flex();
+        let rows = [[3.0, 0.0, 1.0], [3.0, 1.0, 0.0], [3.0, 1.0, 0.0], [3.0, 0.0, 1.0]];
+        let plan = Plan::TokenChoice {
+            experts: Tensor::zeros([1, 4, 1], &device),
+            weights: Tensor::ones([1, 4, 1], &device),
+            n_experts: 3,
+        };
+        let scores = scores.then(|| Tensor::from_floats([rows], &device));
+        let capacity = Capacity { reroute: true, ..capacity(1.5, Drop::InOrder) };
+        let plan = capacity.apply(&mut Pass::eval(), plan, scores);
+        let Plan::TokenChoice { experts, .. } = plan else { unreachable!("the form is kept") };
+        to_host(&experts)
+    }
+
+    #[test]
+    fn the_turned_away_go_to_their_next_best() {
+        assert_eq!(rerouted(true), [0, 0, 1, 2]);
+        assert_eq!(rerouted(false), [0, 0, 1, 1]);
+    }
+
+    #[test]
+    fn rerouting_visits_no_expert_twice_and_fills_no_slot_twice() {
+        // C = 1. Unit 1 finds 0 and 1 full: its first choice goes to 2, its second finds no room.
+        let capacity = Capacity { reroute: true, ..capacity(0.75, Drop::InOrder) };
+        let found = serve(&capacity, &mut Pass::eval(), &[[0, 1], [0, 1]], &[[0.6, 0.4]; 2]);
+        assert_eq!(found, [0, 1, 2, 3]);
+        assert!(capacity.sees_later_units());
+    }
+
+    #[test]
+    fn loads_are_rounded_in_training_only() {
+        let capacity = Capacity { tile: 2, tile_to: Rounding::Down, ..Capacity::default() };
+        let serve = |training| {
+            let capacity = capacity.at(training);
+            serve(
+                &capacity,
+                &mut Pass::eval(),
+                &[[0], [0], [0], [1]],
+                &[[0.9], [0.1], [0.5], [1.0]],
+            )
+        };
+        assert_eq!((serve(true), serve(false)), (vec![0, 3, 0, 3], vec![0, 0, 0, 1]));
+        assert!(capacity.sees_later_units());
+    }
+
+    #[test]
+    fn policies_that_contradict_each_other_are_refused() {
+        let message = |capacity: Capacity| capacity.check().unwrap_err();
+        let base = Capacity::default();
+        assert!(message(Capacity { tile: 0, ..base.clone() }).contains("tile = 0"));
+        assert!(message(Capacity { reroute: true, ..base.clone() }).contains("without a factor"));
+        let both = Capacity { tile: 8, factor: Some(1.0), ..base };
+        assert!(message(both).contains("tile = 8: loads are rounded where there is no factor"));
     }
 
     #[test]

@@ -4,8 +4,8 @@ use burn::prelude::*;
 
 use crate::{
     AnyExperts, AnyResidual, AnyRouter, Capacity, Choice, ConfigError, Dims, Engine, ExpertKinds,
-    Init, LayerReport, Level, Pass, Placement, Plan, Pruned, ResidualRules, Routers, Shared,
-    SharedConfig, engine::Work, layer_report::by_input, pruned::Kept,
+    Init, LayerReport, Level, Pass, Placement, Plan, Pruned, ResidualRules, Routers, Scores, Shared,
+    SharedConfig, diversity, engine::Work, layer_report::by_input, pruned::Kept,
 };
 
 crate::config! {
@@ -28,6 +28,8 @@ crate::config! {
         pub residual: Choice = Choice::of("add"),
         /// How many units an expert may take.
         pub capacity: Capacity = Capacity::default(),
+        /// Coefficient of the loss for experts of one unit that say the same.
+        pub diversity: f64 = 0.0,
         /// Who carries the plan out.
         pub engine: Engine = Engine::Auto,
         /// The experts that are left after pruning; not a setting, it follows from a trained network.
@@ -101,6 +103,9 @@ impl Library {
         config.layers.check(depth).map_err(wrong)?;
         config.level.check(width).map_err(wrong)?;
         config.capacity.check().map_err(wrong)?;
+        if !(config.diversity >= 0.0 && config.diversity.is_finite()) {
+            return Err(wrong(format!("diversity = {}: it is 0 or larger", config.diversity)));
+        }
         if config.experts == 0 {
             return Err(wrong("experts = 0: there is at least one".into()));
         }
@@ -150,6 +155,7 @@ pub struct MoeLayer {
     level: Level,
     #[module(skip)]
     capacity: Capacity,
+    diversity: f64,
     #[module(skip)]
     engine: Engine,
     #[module(skip)]
@@ -185,6 +191,7 @@ impl MoeLayer {
             width,
             level: config.level,
             capacity: config.capacity.clone(),
+            diversity: config.diversity,
             engine: config.engine,
             kept,
         })
@@ -197,7 +204,8 @@ impl MoeLayer {
         let (units, payload) = self.level.view(pass, x);
         let capacity = self.capacity.at(pass.training());
         let plan = self.router.route(pass, units);
-        let plan = capacity.apply(pass, plan);
+        let scores = pass.take::<Scores>().map(|Scores(scores)| scores);
+        let plan = capacity.apply(pass, plan, scores);
         let slots = match &plan {
             Plan::TokenChoice { experts, n_experts, .. } => {
                 let [_, u, k] = experts.dims();
@@ -213,12 +221,25 @@ impl MoeLayer {
         self.report(pass, &plan, payload.dims()[2]);
         let row = self.level.expert_width(self.width);
         let work = Work { experts: &self.experts, row, slots };
-        let output = self.engine.run(&plan, &work, pass, payload.clone());
+        let output = self.run(&plan, &work, pass, payload.clone());
         match &self.shared {
             Some(shared) => output + shared.forward(pass, payload, row),
             None => output,
         }
         .reshape(shape)
+    }
+
+    /// `[G, U, P] -> [G, U, P]`: the plan's mixture of the experts' outputs.
+    fn run(&self, plan: &Plan, work: &Work, pass: &mut Pass, payload: Tensor<3>) -> Tensor<3> {
+        if self.diversity > 0.0
+            && pass.training()
+            && let Some((output, loss)) =
+                diversity::run(self.engine, plan, work, pass, payload.clone())
+        {
+            pass.loss("diversity", loss * self.diversity);
+            return output;
+        }
+        self.engine.run(plan, work, pass, payload)
     }
 
     /// Joins a layer's output to the stream, both `[B, T, D]`.

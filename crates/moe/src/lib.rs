@@ -17,6 +17,7 @@ extern crate self as moe;
 mod boxed;
 mod capacity;
 mod config;
+mod diversity;
 mod engine;
 mod experts;
 mod init;
@@ -33,6 +34,7 @@ mod registry;
 mod residual;
 mod router;
 mod shared;
+mod tile;
 
 pub use boxed::{AnyMapper, AnyVisitor, Boxed, Erased, Plug, Socket};
 pub use capacity::{Capacity, Drop};
@@ -57,3 +59,4 @@ pub use router::{AnyRouter, BuildRouter, Dims, DynRouter, Router, RouterSocket, 
 #[doc(hidden)]
 pub use serde;
 pub use shared::{Shared, SharedConfig};
+pub use tile::Rounding;
