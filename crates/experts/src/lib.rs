@@ -3,12 +3,14 @@
 //! Equal experts are one stacked parameter `[E, ...]`. An idle expert therefore gets a gradient of
 //! zeros rather than none: weight decay and the decay of the optimizer's moments apply to it.
 
+mod conv;
 mod ffn;
 mod low_rank;
 mod mixed_width;
 mod plus_plus;
 mod swiglu;
 
+pub use conv::{Conv, ConvConfig};
 pub use ffn::{Activation, Ffn, FfnConfig};
 pub use low_rank::{LowRank, LowRankConfig};
 pub use mixed_width::{MixedWidth, MixedWidthConfig};
@@ -24,6 +26,7 @@ pub fn all() -> ExpertKinds {
         .with::<Ffn>()
         .with::<SwiGlu>()
         .with::<LowRank>()
+        .with::<Conv>()
         // Experts that differ.
         .with::<MixedWidth>()
         .with::<PlusPlus>()

@@ -52,6 +52,7 @@ mod seq_top_k;
 mod sigmoid;
 mod sinkhorn;
 mod soft;
+mod sparse_transport;
 mod st_moe;
 mod switch;
 mod tc_moe;
@@ -96,6 +97,7 @@ pub use remoe::{ReMoe, ReMoeConfig};
 pub use round_robin::{RoundRobin, RoundRobinConfig};
 pub use seq_top_k::{SeqTopK, SeqTopKConfig};
 pub use sinkhorn::{Sinkhorn, SinkhornConfig};
+pub use sparse_transport::{SparseTransport, SparseTransportConfig};
 pub use tc_moe::{TcMoe, TcMoeConfig};
 pub use top_p::{TopP, TopPConfig};
 pub use warm_up::{Inside, WarmUp, WarmUpConfig};
@@ -134,6 +136,7 @@ pub fn all() -> Routers {
         // Units are assigned to experts in equal numbers, in training.
         .with::<Sinkhorn>()
         .with::<Base>()
+        .with::<SparseTransport>()
         // Experts choose, or everything is mixed.
         .with::<ExpertChoice>()
         .with::<ExpertThreshold>()
