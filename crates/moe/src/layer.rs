@@ -4,8 +4,8 @@ use burn::prelude::*;
 
 use crate::{
     AnyExperts, AnyResidual, AnyRouter, Capacity, Choice, ConfigError, Dims, Engine, ExpertKinds,
-    Init, LayerReport, Level, Pass, Placement, Plan, Pruned, ResidualRules, Routers, Scores, Shared,
-    SharedConfig, diversity, engine::Work, layer_report::by_input, pruned::Kept,
+    Init, LayerReport, Level, Pass, Placement, Plan, Pruned, ResidualRules, Routers, Scores,
+    Shared, SharedConfig, diversity, engine::Work, layer_report::by_input, pruned::Kept,
 };
 
 crate::config! {
