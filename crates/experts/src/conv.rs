@@ -155,8 +155,8 @@ mod tests {
             |config| Conv::check(&config, Dims { width: 10, n_experts: 2, units: 1 }).unwrap_err();
         let config = ConvConfig::default();
         assert_eq!(check(config.clone()), "channels = 4 does not divide width = 10");
-        assert!(check(ConvConfig { channels: 0, ..config.clone() }).contains("channels = 0"));
-        assert!(check(ConvConfig { kernel: 2, ..config.clone() }).contains("kernel = 2"));
+        assert!(check(ConvConfig { channels: 0, ..config }).contains("channels = 0"));
+        assert!(check(ConvConfig { kernel: 2, ..config }).contains("kernel = 2"));
         assert!(check(ConvConfig { filters: 0, ..config }).contains("filters = 0"));
     }
 

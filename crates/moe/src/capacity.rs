@@ -378,8 +378,8 @@ mod tests {
     fn policies_that_contradict_each_other_are_refused() {
         let message = |capacity: Capacity| capacity.check().unwrap_err();
         let base = Capacity::default();
-        assert!(message(Capacity { tile: 0, ..base.clone() }).contains("tile = 0"));
-        assert!(message(Capacity { reroute: true, ..base.clone() }).contains("without a factor"));
+        assert!(message(Capacity { tile: 0, ..base }).contains("tile = 0"));
+        assert!(message(Capacity { reroute: true, ..base }).contains("without a factor"));
         let both = Capacity { tile: 8, factor: Some(1.0), ..base };
         assert!(message(both).contains("tile = 8: loads are rounded where there is no factor"));
     }
