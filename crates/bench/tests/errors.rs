@@ -141,4 +141,34 @@ fn data_that_are_not_there_are_named() {
     assert!(error(&place, &text).contains("say where it lies with --data-dir"));
     let err = error(&place, &[&text[..], &["--data-dir", "nowhere"]].concat());
     assert!(err.contains("cannot read nowhere/tinyshakespeare/input.txt"), "{err}");
+    let pictures = ["run", "tiny.toml", "--data-dir", "nowhere", "--set"];
+    for (task, expected) in [
+        (
+            "task=mnist",
+            "mnist needs train-images-idx3-ubyte or train-images-idx3-ubyte.gz, which is",
+        ),
+        ("task=cifar-10", "not in nowhere/cifar-10-batches-bin or nowhere/cifar-10 or"),
+        ("task=omniglot", "get python/images_background_small1.zip and small2.zip from"),
+        ("task=image-folder", "cannot read nowhere/pictures"),
+    ] {
+        let err = error(&place, &[&pictures[..], &[task]].concat());
+        assert!(err.contains(expected), "{task}: {err}");
+    }
+    assert!(place.runs("runs").is_empty(), "nothing was begun");
+}
+
+#[test]
+fn settings_of_pictures_that_do_not_fit_are_named() {
+    let place = Place::new();
+    for (setting, expected) in [
+        ("task.train=5000", "train = 5000: class 0 has only 108 pictures there"),
+        ("task.side=0", "side = 0: it is from 1 to"),
+        ("task.classes=[3, 12]", "classes: 12; they are different and below 10"),
+        ("task.augment.crop=8", "augment.crop = 8: pictures have only 8 x 8 pixels"),
+        ("task.augment.mixpu=1", "unknown field `mixpu`"),
+        ("task.corrupt=contrast 6", "it is a name and 1 to 5"),
+    ] {
+        let err = error(&place, &["run", "tiny.toml", "--set", setting]);
+        assert!(err.contains(expected), "{setting}: {err}");
+    }
 }

@@ -5,18 +5,28 @@ mod score;
 pub mod text;
 pub mod vision;
 
-pub use data::{DataDir, DataError};
+pub use data::{DataDir, DataError, Origin};
 pub use score::{Score, cross_entropy};
 
 use std::sync::Arc;
 
 use burn::prelude::*;
-use moe::{Choice, Domain, Entry, Hyper, Input, Registry, read};
+use moe::{Choice, Domain, Entry, Hyper, Input, Registry, read, stable_hash};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
 /// All tasks. The list is the table of contents.
 pub fn all() -> Tasks {
-    Tasks::new().with::<vision::Digits>().with::<text::TanakaLm>().with::<text::TextLm>()
+    Tasks::new()
+        .with::<vision::Digits>()
+        .with::<text::TanakaLm>()
+        .with::<text::TextLm>()
+        .with::<vision::Mnist>()
+        .with::<vision::FashionMnist>()
+        .with::<vision::Cifar10>()
+        .with::<vision::Omniglot>()
+        .with::<vision::ImageFolder>()
 }
 
 /// Which part of a task's data.
@@ -48,6 +58,42 @@ pub struct Batch {
     pub input: Input,
     /// What it should answer, `[B, T]`: the class at each position.
     pub labels: Tensor<2, Int>,
+    /// Where examples were mixed with others: the answers to those.
+    pub mix: Option<Mix>,
+}
+
+/// The second answers of examples that are mixtures of two (mixup, CutMix).
+#[derive(Clone, Debug)]
+pub struct Mix {
+    /// What the network should answer besides, `[B, T]`.
+    pub labels: Tensor<2, Int>,
+    /// The share of these answers, 0 to 1.
+    pub share: f64,
+}
+
+impl Batch {
+    /// Examples with one answer each.
+    pub fn new(input: Input, labels: Tensor<2, Int>) -> Self {
+        Self { input, labels, mix: None }
+    }
+}
+
+/// Where the examples of a training batch stand in the endless stream of a run's examples. All that
+/// is random in the batch follows from it, so that a resumed run draws the same again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The run's seed.
+    pub seed: u64,
+    /// The number of the first example.
+    pub position: usize,
+}
+
+impl Place {
+    /// A generator for the purpose `what` of example `index` of the batch.
+    pub fn rng(self, what: &str, index: usize) -> ChaCha8Rng {
+        let (seed, position) = (self.seed, self.position + index);
+        ChaCha8Rng::seed_from_u64(stable_hash(&format!("{what}/{seed}/{position}")))
+    }
 }
 
 /// What a network learns, and how well it did.
@@ -76,9 +122,27 @@ pub trait Task: Send + Sync {
         None
     }
 
+    /// The training examples of these numbers as they are shown in training, where a task may change
+    /// them at random (augmentation).
+    fn training_batch(&self, examples: &[usize], place: Place, device: &Device) -> Batch {
+        let _ = place;
+        self.batch(Split::Train, examples, device)
+    }
+
+    /// The true super-class of each class, in tasks whose classes have a hierarchy.
+    fn super_classes(&self) -> Option<&[usize]> {
+        None
+    }
+
     /// The mean loss of `[B, T, outputs]`, what training minimises.
     fn loss(&self, output: Tensor<3>, batch: &Batch) -> Tensor<1> {
-        cross_entropy(output, batch.labels.clone()).mean()
+        let loss = cross_entropy(output.clone(), batch.labels.clone()).mean();
+        match &batch.mix {
+            Some(Mix { labels, share }) => {
+                loss * (1.0 - share) + cross_entropy(output, labels.clone()).mean() * *share
+            }
+            None => loss,
+        }
     }
 
     /// Adds what a batch's outputs are worth to a score.
@@ -126,5 +190,15 @@ impl std::ops::Deref for Tasks {
 
     fn deref(&self) -> &Self::Target {
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod testing {
+    use std::{fmt::Display, io::Write};
+
+    /// Says that a test did not look at a data set, past the capture of the output.
+    pub(crate) fn skipped(why: &impl Display) {
+        writeln!(std::io::stderr(), "skipped: {why}").unwrap();
     }
 }

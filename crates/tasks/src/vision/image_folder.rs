@@ -1,0 +1,217 @@
+//! Pictures of your own: a folder with one folder for each class, PNG or JPEG.
+//!
+//! The split is as for the digits: of each class, in an order drawn once, a fifth is for test, a
+//! fifth for validation, the rest for training. Classes are numbered in the order of their names.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use image::{DynamicImage, ImageReader};
+use moe::config;
+
+use super::{
+    augment::Augment,
+    corrupt::Corruption,
+    picture::resize,
+    pictures::{Labelled, Pictures, PicturesConfig},
+    splits::fifths,
+};
+use crate::{DataDir, DataError, LoadTask, Task};
+
+config! {
+    /// Which folder, and how its pictures are shown.
+    pub struct ImageFolderConfig {
+        /// The folder of class folders, relative to the data folder.
+        pub folder: String = "pictures".into(),
+        /// Are pictures read in colour, or grey?
+        pub colour: bool = true,
+        /// Rows and columns to which pictures are brought.
+        pub side: usize = 32,
+        /// Pictures for training, as many of each class as can be; all if left out.
+        pub train: Option<usize> = None,
+        /// Pictures for validation, likewise.
+        pub valid: Option<usize> = None,
+        /// Pictures for test, likewise.
+        pub test: Option<usize> = None,
+        /// Random changes in training.
+        pub augment: Augment = Augment::default(),
+        /// What is done to the pictures for test: `"jpeg 3"`.
+        pub corrupt: Option<Corruption> = None,
+    }
+}
+
+/// Pictures of your own.
+pub struct ImageFolder;
+
+impl LoadTask for ImageFolder {
+    type Config = ImageFolderConfig;
+    const NAME: &'static str = "image-folder";
+    const ABOUT: &'static str = "pictures of your own, a folder for each class (--data-dir)";
+    const SOURCE: &'static str = "a folder of PNG or JPEG files";
+
+    fn load(config: &ImageFolderConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
+        let ImageFolderConfig { side, train, valid, test, augment, corrupt, .. } = config.clone();
+        let data = read(config, data)?;
+        let side = Some(side);
+        let config = PicturesConfig { train, valid, test, classes: None, side, augment, corrupt };
+        Pictures::load(data, &config)
+    }
+}
+
+fn read(config: &ImageFolderConfig, data: &DataDir) -> Result<Labelled, DataError> {
+    let root =
+        data.0.as_ref().ok_or_else(|| DataError::NoFolder { file: config.folder.clone() })?;
+    let root = root.join(&config.folder);
+    let content = |path: &Path, message: &str| DataError::Content {
+        path: path.into(),
+        message: format!(
+            "{message}; expected CLASS/*.png or CLASS/*.jpg, the folder comes from task.folder"
+        ),
+    };
+    let classes: Vec<PathBuf> = entries(&root)?.into_iter().filter(|path| path.is_dir()).collect();
+    if classes.len() < 2 {
+        return Err(content(
+            &root,
+            &format!("{} class folders; there are at least 2", classes.len()),
+        ));
+    }
+    let (mut bytes, mut labels) = (Vec::new(), Vec::new());
+    for (class, folder) in classes.iter().enumerate() {
+        let files = entries(folder)?.into_iter().filter(|path| is_picture(path));
+        let files: Vec<PathBuf> = files.collect();
+        if files.len() < 5 {
+            return Err(content(
+                folder,
+                &format!(
+                    "{} pictures; a fifth each is for validation and test, so there are at least 5",
+                    files.len()
+                ),
+            ));
+        }
+        for file in files {
+            bytes.extend(picture(&file, config)?);
+            labels.push(class as i32);
+        }
+    }
+    Ok(Labelled {
+        set: "image-folder",
+        shape: [if config.colour { 3 } else { 1 }, config.side, config.side],
+        bytes,
+        white: 255,
+        splits: fifths("image-folder", &labels, classes.len()),
+        labels,
+        classes: classes.len(),
+        super_classes: None,
+    })
+}
+
+/// What a folder has in it, by name.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let list = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>();
+    let mut paths: Vec<PathBuf> =
+        list().map_err(|source| DataError::File { path: folder.into(), source })?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn is_picture(path: &Path) -> bool {
+    let end = path.extension().unwrap_or_default().to_ascii_lowercase();
+    ["png", "jpg", "jpeg"].iter().any(|known| end == *known)
+}
+
+/// `[channels, side, side]`.
+fn picture(path: &Path, config: &ImageFolderConfig) -> Result<Vec<u8>, DataError> {
+    let failed = |source| DataError::File { path: path.into(), source };
+    let reader = ImageReader::open(path).map_err(failed)?.with_guessed_format().map_err(failed)?;
+    let read = reader.decode().map_err(|err| DataError::Content {
+        path: path.into(),
+        message: format!("it is no whole picture ({err})"),
+    })?;
+    let size = [read.height() as usize, read.width() as usize];
+    let planes = planes(read, config.colour);
+    let channels = planes.len() / (size[0] * size[1]);
+    match config.side {
+        0 => Ok(Vec::new()), // refused later, with the config's name
+        side => Ok(resize(&planes, [channels, size[0], size[1]], [side, side])),
+    }
+}
+
+fn planes(picture: DynamicImage, colour: bool) -> Vec<u8> {
+    if !colour {
+        return picture.into_luma8().into_raw();
+    }
+    let pixels = picture.into_rgb8().into_raw();
+    (0..3).flat_map(|channel| pixels.iter().skip(channel).step_by(3)).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use image::RgbImage;
+
+    use super::*;
+    use crate::Split;
+
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (class, colour) in [("cats", [250, 0, 0]), ("dogs", [0, 0, 250])] {
+            let class = folder.path().join("pictures").join(class);
+            fs::create_dir_all(&class).unwrap();
+            for i in 0..5 {
+                let end = if i % 2 == 0 { "png" } else { "JPG" };
+                let picture = RgbImage::from_pixel(5, 3 + i, colour.into());
+                picture.save(class.join(format!("{i}.{end}"))).unwrap();
+            }
+            fs::write(class.join("notes.txt"), "not a picture").unwrap();
+        }
+        folder
+    }
+
+    fn load(folder: &Path, config: &ImageFolderConfig) -> Result<Arc<dyn Task>, String> {
+        ImageFolder::load(config, &DataDir(Some(folder.into()))).map_err(|err| err.to_string())
+    }
+
+    #[test]
+    fn folders_are_classes() {
+        let folder = folder();
+        let config = ImageFolderConfig { side: 4, ..ImageFolderConfig::default() };
+        let task = load(folder.path(), &config).unwrap();
+        let sizes = [Split::Train, Split::Valid, Split::Test].map(|split| task.len(split));
+        assert_eq!((task.outputs(), sizes), (2, [6, 2, 2]));
+        let batch = task.batch(Split::Test, &[0, 1], &burn::prelude::Device::flex());
+        let moe::Input::Image(pixels) = batch.input else { unreachable!("they are pictures") };
+        assert_eq!(pixels.dims(), [2, 3, 4, 4]);
+        let reds: Vec<f32> = pixels.narrow(1, 0, 1).into_data().iter::<f32>().collect();
+        assert!(reds[..16].iter().all(|red| *red > 0.95), "cats are red: {reds:?}");
+        assert!(reds[16..].iter().all(|red| *red < 0.05), "dogs are not: {reds:?}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_the_path() {
+        let folder = folder();
+        let default = ImageFolderConfig::default();
+        let config = ImageFolderConfig { folder: "nowhere".into(), ..default.clone() };
+        assert!(load(folder.path(), &config).err().unwrap().contains("nowhere: "));
+        let cat = folder.path().join("pictures/cats/2.png");
+        let bytes = fs::read(&cat).unwrap();
+        fs::write(&cat, &bytes[..bytes.len() / 2]).unwrap();
+        let err = load(folder.path(), &default).err().unwrap();
+        assert!(err.contains("cats/2.png: it is no whole picture"), "{err}");
+        fs::remove_file(&cat).unwrap();
+        let err = load(folder.path(), &default).err().unwrap();
+        assert!(err.contains("cats: 4 pictures") && err.contains("at least 5"), "{err}");
+        fs::remove_dir_all(folder.path().join("pictures/cats")).unwrap();
+        assert!(load(folder.path(), &default).err().unwrap().contains("1 class folders"));
+        let err = ImageFolder::load(&default, &DataDir(None)).err().unwrap().to_string();
+        assert!(err.contains("--data-dir"), "{err}");
+    }
+
+    #[test]
+    fn a_side_of_zero_is_refused() {
+        let folder = folder();
+        let config = ImageFolderConfig { side: 0, ..ImageFolderConfig::default() };
+        assert!(load(folder.path(), &config).err().unwrap().contains("side = 0"));
+    }
+}

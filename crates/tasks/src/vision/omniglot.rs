@@ -1,0 +1,251 @@
+//! Handwritten characters of eight alphabets: classes with a true hierarchy above them.
+//!
+//! Lake, Salakhutdinov, Tenenbaum. *Human-level concept learning through probabilistic program
+//! induction*. Science, 2015. <https://github.com/brendenlake/omniglot> (MIT), the two archives of
+//! the "small background sets": 242 characters by 20 people, 105 x 105 pixels, black on white.
+//!
+//! Ink is 1 and paper 0 here. The set comes without a split; ours is as for the digits: of each
+//! character, in an order drawn once, a fifth is for test, a fifth for validation, the rest for
+//! training.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use moe::config;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    augment::Augment,
+    corrupt::Corruption,
+    picture::resize,
+    pictures::{Labelled, Pictures, PicturesConfig},
+    splits::fifths,
+    zip,
+};
+use crate::{DataDir, DataError, LoadTask, Origin, Task};
+
+const ORIGIN: Origin = Origin {
+    set: "omniglot",
+    folders: &["omniglot-small", ""],
+    system: &[],
+    get: "get python/images_background_small1.zip and small2.zip from \
+          https://github.com/brendenlake/omniglot",
+};
+
+/// What the classes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Labels {
+    /// 242 characters, with the alphabets above them.
+    Character,
+    /// Eight alphabets.
+    Alphabet,
+}
+
+config! {
+    /// Which characters are used, and how they are shown.
+    pub struct OmniglotConfig {
+        /// What the classes are: `"character"` or `"alphabet"`.
+        pub labels: Labels = Labels::Character,
+        /// Rows and columns to which pictures are brought, from 105.
+        pub side: usize = 28,
+        /// Pictures for training, as many of each class as can be; all if left out.
+        pub train: Option<usize> = None,
+        /// Pictures for validation, likewise.
+        pub valid: Option<usize> = None,
+        /// Pictures for test, likewise.
+        pub test: Option<usize> = None,
+        /// Only these classes, numbered anew in this order; all if left out.
+        pub classes: Option<Vec<usize>> = None,
+        /// Random changes in training.
+        pub augment: Augment = Augment::default(),
+        /// What is done to the pictures for test: `"contrast 3"`.
+        pub corrupt: Option<Corruption> = None,
+    }
+}
+
+/// Handwritten characters.
+pub struct Omniglot;
+
+impl LoadTask for Omniglot {
+    type Config = OmniglotConfig;
+    const NAME: &'static str = "omniglot";
+    const ABOUT: &'static str =
+        "4,840 characters of eight alphabets, a class hierarchy (--data-dir)";
+    const SOURCE: &'static str = "https://github.com/brendenlake/omniglot (MIT)";
+
+    fn load(config: &OmniglotConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
+        let OmniglotConfig { labels, side, train, valid, test, classes, augment, corrupt } =
+            config.clone();
+        let data = characters(data, side)?.labelled(labels, side);
+        let config =
+            PicturesConfig { train, valid, test, classes, side: Some(side), augment, corrupt };
+        Pictures::load(data, &config)
+    }
+}
+
+/// The drawings, in the order of their names.
+struct Drawings {
+    /// Alphabet, character, drawing.
+    names: Vec<[String; 3]>,
+    bytes: Vec<u8>,
+}
+
+/// Reads both archives. Alphabets that are in both count once.
+fn characters(data: &DataDir, side: usize) -> Result<Drawings, DataError> {
+    let mut drawings = BTreeMap::new();
+    for part in ["small1", "small2"] {
+        let (path, archive) = data.find(&ORIGIN, &[&format!("images_background_{part}.zip")])?;
+        let files = zip::read(&archive).map_err(|err| ORIGIN.damaged(&path, err))?;
+        for (name, png) in files {
+            if let Some(key) = drawing(&name)
+                && !drawings.contains_key(&key)
+            {
+                drawings.insert(key, ink(&path, &name, &png, side)?);
+            }
+        }
+        if drawings.is_empty() {
+            let message = "it has no ALPHABET/characterNN/ID_DRAWER.png";
+            return Err(ORIGIN.damaged(&path, message));
+        }
+    }
+    let (names, bytes): (Vec<_>, Vec<Vec<u8>>) = drawings.into_iter().unzip();
+    Ok(Drawings { names, bytes: bytes.concat() })
+}
+
+/// Alphabet, character and drawing from `TOP/ALPHABET/characterNN/ID_DRAWER.png`.
+fn drawing(name: &str) -> Option<[String; 3]> {
+    let parts: Vec<&str> = name.strip_suffix(".png")?.split('/').collect();
+    let [.., alphabet, character, drawing] = parts[..] else { return None };
+    Some([alphabet, character, drawing].map(String::from))
+}
+
+/// A drawing of `side x side` bytes, 255 for ink.
+fn ink(path: &PathBuf, name: &str, png: &[u8], side: usize) -> Result<Vec<u8>, DataError> {
+    let drawing = image::load_from_memory_with_format(png, image::ImageFormat::Png);
+    let drawing = drawing.map_err(|err| ORIGIN.damaged(path, format!("{name}: {err}")))?;
+    let drawing = drawing.into_luma8();
+    let (width, height) = drawing.dimensions();
+    let bytes: Vec<u8> = drawing.into_raw().iter().map(|paper| 255 - paper).collect();
+    match side {
+        0 => Ok(bytes), // refused later, with the config's name
+        _ => Ok(resize(&bytes, [1, height as usize, width as usize], [side, side])),
+    }
+}
+
+impl Drawings {
+    fn labelled(self, of: Labels, side: usize) -> Labelled {
+        let characters = numbered(self.names.iter().map(|[a, c, _]| (a.clone(), c.clone())));
+        let alphabets = numbered(self.names.iter().map(|[alphabet, ..]| alphabet.clone()));
+        let (labels, super_classes) = match of {
+            Labels::Alphabet => (alphabets, None),
+            Labels::Character => {
+                let mut above = vec![0; characters.iter().map(|c| c + 1).max().unwrap_or(0)];
+                characters.iter().zip(&alphabets).for_each(|(c, alphabet)| above[*c] = *alphabet);
+                (characters, Some(above))
+            }
+        };
+        let classes = labels.iter().map(|label| label + 1).max().unwrap_or(0);
+        let labels: Vec<i32> = labels.into_iter().map(|label| label as i32).collect();
+        Labelled {
+            set: ORIGIN.set,
+            shape: [1, side, side],
+            bytes: self.bytes,
+            white: 255,
+            splits: fifths(ORIGIN.set, &labels, classes),
+            labels,
+            classes,
+            super_classes,
+        }
+    }
+}
+
+/// Numbers names in their order; equal ones get the same number.
+fn numbered<T: Ord + Clone>(names: impl Iterator<Item = T> + Clone) -> Vec<usize> {
+    let mut known: Vec<T> = names.clone().collect();
+    known.sort();
+    known.dedup();
+    names.map(|name| known.partition_point(|other| *other < name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use image::{DynamicImage, GrayImage, ImageFormat};
+
+    use super::{super::zip::testing::zip, *};
+    use crate::{Split, testing::skipped};
+
+    fn png(paper: u8) -> Vec<u8> {
+        let mut file = std::io::Cursor::new(Vec::new());
+        let drawing = DynamicImage::from(GrayImage::from_pixel(4, 4, [paper].into()));
+        drawing.write_to(&mut file, ImageFormat::Png).unwrap();
+        file.into_inner()
+    }
+
+    /// Two archives with an alphabet in common; each character drawn five times.
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (part, alphabets) in [("small1", ["Greek", "Latin"]), ("small2", ["Korean", "Latin"])] {
+            let mut files = Vec::new();
+            for alphabet in alphabets {
+                for (character, drawer) in (0..2).flat_map(|c| (0..5).map(move |d| (c, d))) {
+                    let name = format!("top/{alphabet}/character0{character}/07_{drawer}.png");
+                    files.push((name, png(255 - 10 * character as u8)));
+                }
+            }
+            let name = format!("images_background_{part}.zip");
+            fs::write(folder.path().join(name), zip(&files)).unwrap();
+        }
+        folder
+    }
+
+    fn load(folder: &Path, config: &OmniglotConfig) -> Result<Arc<dyn Task>, String> {
+        Omniglot::load(config, &DataDir(Some(folder.into()))).map_err(|err| err.to_string())
+    }
+
+    #[test]
+    fn characters_stand_under_their_alphabets() {
+        let folder = folder();
+        let task = load(folder.path(), &OmniglotConfig::default()).unwrap();
+        assert_eq!(task.outputs(), 6);
+        assert_eq!(task.super_classes(), Some(&[0, 0, 1, 1, 2, 2][..]));
+        let sizes = [Split::Train, Split::Valid, Split::Test].map(|split| task.len(split));
+        assert_eq!(sizes, [18, 6, 6]);
+        let config = OmniglotConfig { labels: Labels::Alphabet, ..OmniglotConfig::default() };
+        let task = load(folder.path(), &config).unwrap();
+        assert_eq!((task.outputs(), task.super_classes()), (3, None));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_the_path() {
+        let folder = folder();
+        let path = folder.path().join("images_background_small2.zip");
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        let err = load(folder.path(), &OmniglotConfig::default()).err().unwrap();
+        assert!(err.contains("small2.zip: it is no whole zip archive"), "{err}");
+        assert!(err.contains("github.com/brendenlake/omniglot"), "{err}");
+        fs::remove_file(&path).unwrap();
+        let err = load(folder.path(), &OmniglotConfig::default()).err().unwrap();
+        assert!(err.contains("omniglot needs images_background_small2.zip"), "{err}");
+    }
+
+    #[test]
+    fn the_published_set_is_read_where_it_is() {
+        let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+        match load(&shared, &OmniglotConfig::default()) {
+            Ok(task) => {
+                assert_eq!(task.outputs(), 242);
+                let all = [Split::Train, Split::Valid, Split::Test].map(|split| task.len(split));
+                assert_eq!(all, [242 * 12, 242 * 4, 242 * 4]);
+                let alphabets = task.super_classes().unwrap().iter().max();
+                assert_eq!(alphabets, Some(&7));
+            }
+            Err(err) => {
+                assert!(err.contains("omniglot needs"), "{err}");
+                skipped(&err);
+            }
+        }
+    }
+}

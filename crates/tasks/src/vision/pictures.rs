@@ -1,0 +1,369 @@
+//! Classification of labelled pictures: what all picture tasks have in common.
+//!
+//! The true cluster of a picture is its super-class, or its label in a set without super-classes. A
+//! router that looks at it cheats: it gives the answer away, in evaluation too. The router `oracle`
+//! does, as a bound that no honest router reaches.
+
+use std::sync::Arc;
+
+use burn::prelude::*;
+use moe::{ConfigError, Domain, Input, config, stable_hash};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::{
+    augment::{Augment, Mixture},
+    corrupt::Corruption,
+    picture::{Picture, resize},
+    splits::{Splits, balanced},
+};
+use crate::{Batch, DataError, Mix, Place, Score, Split, Task, score::classification};
+
+config! {
+    /// Which pictures of a set are used, and how they are shown.
+    pub struct PicturesConfig {
+        /// Pictures for training, as many of each class as can be; all if left out.
+        pub train: Option<usize> = None,
+        /// Pictures for validation, likewise.
+        pub valid: Option<usize> = None,
+        /// Pictures for test, likewise.
+        pub test: Option<usize> = None,
+        /// Only these classes, numbered anew in this order; all if left out.
+        pub classes: Option<Vec<usize>> = None,
+        /// Rows and columns to which pictures are brought; as they are if left out.
+        pub side: Option<usize> = None,
+        /// Random changes in training.
+        pub augment: Augment = Augment::default(),
+        /// What is done to the pictures for test: `"gaussian-noise 3"`.
+        pub corrupt: Option<Corruption> = None,
+    }
+}
+
+/// A set as it was read.
+pub(crate) struct Labelled {
+    /// The name of the task.
+    pub(crate) set: &'static str,
+    /// `[channels, height, width]` of each picture.
+    pub(crate) shape: [usize; 3],
+    /// Picture by picture.
+    pub(crate) bytes: Vec<u8>,
+    /// The byte that means 1.
+    pub(crate) white: u8,
+    pub(crate) labels: Vec<i32>,
+    pub(crate) classes: usize,
+    /// The true super-class of each class, where there is one.
+    pub(crate) super_classes: Option<Vec<usize>>,
+    pub(crate) splits: Splits,
+}
+
+/// Pictures with one label each.
+pub struct Pictures {
+    data: Labelled,
+    augment: Augment,
+    corrupt: Option<Corruption>,
+}
+
+/// The error that a setting of the task `set` does not fit.
+fn wrong(set: &str, message: String) -> DataError {
+    ConfigError::Invalid { what: "task", name: set.into(), message }.into()
+}
+
+impl Pictures {
+    /// The part of a set that a config asks for.
+    pub(crate) fn load(
+        mut data: Labelled,
+        config: &PicturesConfig,
+    ) -> Result<Arc<dyn Task>, DataError> {
+        let set = data.set;
+        if let Some(classes) = &config.classes {
+            data.keep(classes).map_err(|message| wrong(set, message))?;
+        }
+        let sizes = [("train", config.train), ("valid", config.valid), ("test", config.test)];
+        for (split, (name, size)) in data.splits.iter_mut().zip(sizes) {
+            let Some(size) = size else { continue };
+            if size == 0 {
+                return Err(wrong(set, format!("{name} = 0: it is at least 1")));
+            }
+            *split = balanced(split, &data.labels, data.classes, size).map_err(|(class, n)| {
+                wrong(set, format!("{name} = {size}: class {class} has only {n} pictures there"))
+            })?;
+        }
+        if let Some(side) = config.side {
+            data.resize(side).map_err(|message| wrong(set, message))?;
+        }
+        config.augment.check(data.shape).map_err(|message| wrong(set, message))?;
+        Ok(Arc::new(Self { data, augment: config.augment.clone(), corrupt: config.corrupt }))
+    }
+
+    /// The picture `number` of the set.
+    fn picture(&self, number: usize) -> Picture {
+        let [channels, height, width] = self.data.shape;
+        let size = channels * height * width;
+        let white = f32::from(self.data.white);
+        let bytes = &self.data.bytes[number * size..][..size];
+        let values = bytes.iter().map(|byte| f32::from(*byte) / white).collect();
+        Picture { channels, height, width, values }
+    }
+
+    /// The picture `number` as it is shown in `split`, without augmentation.
+    fn shown(&self, split: Split, number: usize) -> Picture {
+        match self.corrupt {
+            Some(corruption) if split == Split::Test => {
+                let seed = stable_hash(&format!("corrupt/{corruption}/{number}"));
+                corruption.apply(self.picture(number), &mut ChaCha8Rng::seed_from_u64(seed))
+            }
+            _ => self.picture(number),
+        }
+    }
+
+    fn batch_of(&self, pictures: &[Picture], labels: Vec<i32>, device: &Device) -> Batch {
+        let ([c, h, w], n) = (self.data.shape, pictures.len());
+        let pixels: Vec<f32> = pictures.iter().flat_map(|p| &p.values).copied().collect();
+        let pixels = TensorData::new(pixels, [n, c, h, w]);
+        let labels = TensorData::new(labels, [n, 1]);
+        Batch::new(
+            Input::Image(Tensor::from_data(pixels, device)),
+            Tensor::from_data(labels, device),
+        )
+    }
+
+    fn members(&self, split: Split, examples: &[usize]) -> Vec<usize> {
+        examples.iter().map(|example| self.data.splits[split as usize][*example]).collect()
+    }
+
+    fn labels(&self, members: &[usize]) -> Vec<i32> {
+        members.iter().map(|picture| self.data.labels[*picture]).collect()
+    }
+}
+
+impl Labelled {
+    /// Leaves these classes, numbered in this order.
+    fn keep(&mut self, classes: &[usize]) -> Result<(), String> {
+        let known = self.classes;
+        for (i, class) in classes.iter().enumerate() {
+            if *class >= known || classes[..i].contains(class) {
+                return Err(format!("classes: {class}; they are different and below {known}"));
+            }
+        }
+        if classes.is_empty() {
+            return Err("classes = []: there is at least one".into());
+        }
+        let new = |label: i32| classes.iter().position(|class| *class == label as usize);
+        for split in &mut self.splits {
+            split.retain(|picture| new(self.labels[*picture]).is_some());
+        }
+        // Pictures of other classes keep a label that no split asks for.
+        let renumbered = self.labels.iter().map(|label| new(*label).unwrap_or(0) as i32);
+        self.labels = renumbered.collect();
+        let of = |all: &Vec<usize>| classes.iter().map(|class| all[*class]).collect();
+        self.super_classes = self.super_classes.as_ref().map(of);
+        self.classes = classes.len();
+        Ok(())
+    }
+
+    /// Brings all pictures to this many rows and columns.
+    fn resize(&mut self, side: usize) -> Result<(), String> {
+        const MOST: usize = 1024;
+        if side == 0 || side > MOST {
+            return Err(format!("side = {side}: it is from 1 to {MOST}"));
+        }
+        let [channels, height, width] = self.shape;
+        if [height, width] != [side, side] {
+            let pictures = self.bytes.chunks(channels * height * width);
+            let resized = pictures.flat_map(|bytes| resize(bytes, self.shape, [side, side]));
+            self.bytes = resized.collect();
+            self.shape = [channels, side, side];
+        }
+        Ok(())
+    }
+}
+
+impl Task for Pictures {
+    fn domain(&self) -> Domain {
+        let [channels, height, width] = self.data.shape;
+        Domain::Image { channels, height, width }
+    }
+
+    fn outputs(&self) -> usize {
+        self.data.classes
+    }
+
+    fn causal(&self) -> bool {
+        false
+    }
+
+    fn metrics(&self) -> &'static [&'static str] {
+        &["accuracy", "loss"]
+    }
+
+    fn len(&self, split: Split) -> usize {
+        self.data.splits[split as usize].len()
+    }
+
+    fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch {
+        let members = self.members(split, examples);
+        let pictures: Vec<Picture> = members.iter().map(|n| self.shown(split, *n)).collect();
+        self.batch_of(&pictures, self.labels(&members), device)
+    }
+
+    fn training_batch(&self, examples: &[usize], place: Place, device: &Device) -> Batch {
+        let members = self.members(Split::Train, examples);
+        let changed = |(i, number): (usize, &usize)| {
+            self.augment.change(self.picture(*number), &mut place.rng("picture", i))
+        };
+        let mut pictures: Vec<Picture> = members.iter().enumerate().map(changed).collect();
+        let labels = self.labels(&members);
+        let mixture = self.augment.mix(&mut pictures, &mut place.rng("mixture", 0));
+        let batch = self.batch_of(&pictures, labels.clone(), device);
+        let Some(Mixture { partners, share }) = mixture else { return batch };
+        let others: Vec<i32> = partners.iter().map(|partner| labels[*partner]).collect();
+        let others = Tensor::from_data(TensorData::new(others, [members.len(), 1]), device);
+        Batch { mix: Some(Mix { labels: others, share: f64::from(share) }), ..batch }
+    }
+
+    fn clusters(&self, batch: &Batch) -> Option<Tensor<2, Int>> {
+        let labels = batch.labels.clone();
+        let Some(above) = &self.data.super_classes else { return Some(labels) };
+        let [n, _] = labels.dims();
+        let above: Vec<i32> = above.iter().map(|class| *class as i32).collect();
+        let above = Tensor::<1, Int>::from_ints(above.as_slice(), &labels.device());
+        Some(above.select(0, labels.reshape([n])).reshape([n, 1]))
+    }
+
+    fn super_classes(&self) -> Option<&[usize]> {
+        self.data.super_classes.as_deref()
+    }
+
+    fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
+        classification(output, &batch.labels, score);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Twelve pictures of one grey value each, four of each of three classes.
+    fn data() -> Labelled {
+        let labels: Vec<i32> = (0..12).map(|i| i % 3).collect();
+        Labelled {
+            set: "greys",
+            shape: [1, 2, 2],
+            bytes: (0..12).flat_map(|i| [i * 20; 4]).collect(),
+            white: 220,
+            labels,
+            classes: 3,
+            super_classes: Some(vec![0, 1, 1]),
+            splits: [(0..6).collect(), (6..9).collect(), (9..12).collect()],
+        }
+    }
+
+    fn load(config: PicturesConfig) -> Result<Arc<dyn Task>, String> {
+        Pictures::load(data(), &config).map_err(|err| err.to_string())
+    }
+
+    fn shown(task: &dyn Task, split: Split) -> (Vec<f32>, Vec<i32>) {
+        let examples: Vec<usize> = (0..task.len(split)).collect();
+        numbers(task.batch(split, &examples, &Device::flex()))
+    }
+
+    fn numbers(batch: Batch) -> (Vec<f32>, Vec<i32>) {
+        let Input::Image(pixels) = batch.input else { unreachable!("they are pictures") };
+        let pixels = pixels.into_data().try_to_vec().unwrap();
+        (pixels, batch.labels.into_data().try_to_vec().unwrap())
+    }
+
+    #[test]
+    fn subsets_are_balanced_and_classes_numbered_anew() {
+        let config = PicturesConfig {
+            train: Some(2),
+            classes: Some(vec![2, 0]),
+            ..PicturesConfig::default()
+        };
+        let task = load(config).unwrap();
+        assert_eq!((task.outputs(), task.len(Split::Train), task.len(Split::Test)), (2, 2, 2));
+        assert_eq!(task.super_classes(), Some(&[1, 0][..]));
+        let (pixels, labels) = shown(&*task, Split::Train);
+        assert_eq!(labels, [1, 0]); // pictures 0 and 2
+        assert_eq!(pixels[..5], [0.0, 0.0, 0.0, 0.0, 40.0 / 220.0]);
+    }
+
+    #[test]
+    fn clusters_are_super_classes_or_labels() {
+        let clusters = |data: Labelled| {
+            let task = Pictures::load(data, &PicturesConfig::default()).ok().unwrap();
+            let batch = task.batch(Split::Train, &[0, 1, 2, 3], &Device::flex());
+            task.clusters(&batch).unwrap().into_data().try_to_vec::<i32>().unwrap()
+        };
+        assert_eq!(clusters(data()), [0, 1, 1, 0]);
+        assert_eq!(clusters(Labelled { super_classes: None, ..data() }), [0, 1, 2, 0]);
+    }
+
+    #[test]
+    fn another_size_is_another_domain() {
+        let task = load(PicturesConfig { side: Some(3), ..PicturesConfig::default() }).unwrap();
+        assert_eq!(task.domain(), Domain::Image { channels: 1, height: 3, width: 3 });
+        assert_eq!(shown(&*task, Split::Test).0[9..18], [200.0 / 220.0; 9]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let default = PicturesConfig::default;
+        let err = load(PicturesConfig { train: Some(7), ..default() }).err().unwrap();
+        assert!(err.contains("train = 7: class 0 has only 2 pictures there"), "{err}");
+        let err = load(PicturesConfig { test: Some(0), ..default() }).err().unwrap();
+        assert!(err.contains("test = 0"), "{err}");
+        let err = load(PicturesConfig { classes: Some(vec![1, 3]), ..default() }).err().unwrap();
+        assert!(err.contains("classes: 3; they are different and below 3"), "{err}");
+        let err = load(PicturesConfig { side: Some(0), ..default() }).err().unwrap();
+        assert!(err.contains("side = 0"), "{err}");
+    }
+
+    #[test]
+    fn corruption_is_for_test_only_and_always_the_same() {
+        let corrupt = Some("gaussian-noise 5".parse().unwrap());
+        let task = load(PicturesConfig { corrupt, ..PicturesConfig::default() }).unwrap();
+        let plain = load(PicturesConfig::default()).unwrap();
+        assert_eq!(shown(&*task, Split::Train), shown(&*plain, Split::Train));
+        assert_ne!(shown(&*task, Split::Test), shown(&*plain, Split::Test));
+        assert_eq!(shown(&*task, Split::Test), shown(&*task, Split::Test));
+    }
+
+    #[test]
+    fn what_is_random_in_training_follows_from_the_place() {
+        let augment = Augment { crop: 1, erase: 0.5, ..Augment::default() };
+        let task = load(PicturesConfig { augment, ..PicturesConfig::default() }).unwrap();
+        let batch = |seed, position| {
+            let place = Place { seed, position };
+            numbers(task.training_batch(&[1, 2, 3, 4, 5], place, &Device::flex()))
+        };
+        assert_eq!(batch(0, 10), batch(0, 10));
+        assert_ne!(batch(0, 10), batch(0, 15));
+        assert_ne!(batch(0, 10), batch(1, 10));
+        // An example is changed by where it stands, whatever batch it is in.
+        let alone = task.training_batch(&[5], Place { seed: 0, position: 14 }, &Device::flex());
+        assert_eq!(numbers(alone).0, batch(0, 10).0[16..]);
+    }
+
+    #[test]
+    fn without_augmentation_training_shows_the_pictures_themselves() {
+        let task = load(PicturesConfig::default()).unwrap();
+        let place = Place { seed: 0, position: 0 };
+        let batch = task.training_batch(&[0, 1, 2, 3, 4, 5], place, &Device::flex());
+        assert!(batch.mix.is_none());
+        assert_eq!(numbers(batch), shown(&*task, Split::Train));
+    }
+
+    #[test]
+    fn mixed_labels_are_those_of_the_partners() {
+        let augment = Augment { mixup: 1.0, ..Augment::default() };
+        let task = load(PicturesConfig { augment, ..PicturesConfig::default() }).unwrap();
+        let place = Place { seed: 0, position: 0 };
+        let batch = task.training_batch(&[0, 1, 2], place, &Device::flex());
+        let mix = batch.mix.clone().unwrap();
+        assert_eq!(mix.labels.into_data().try_to_vec::<i32>().unwrap(), [2, 1, 0]);
+        let (pixels, _) = numbers(batch);
+        let expected = mix.share as f32 * 40.0 / 220.0; // black with a share of picture 2
+        assert!((pixels[0] - expected).abs() < 1e-6, "{pixels:?}");
+    }
+}
