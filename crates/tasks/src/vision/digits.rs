@@ -6,7 +6,7 @@
 //!
 //! The set comes without a split. Ours is stratified and always the same: of each class, in an
 //! order drawn once, the first fifth is for test, the next for validation, the rest for training.
-//!
+
 use std::sync::Arc;
 
 use smartcore::dataset::digits::load_dataset;
