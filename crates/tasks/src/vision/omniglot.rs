@@ -8,7 +8,7 @@
 //! character, in an order drawn once, a fifth is for test, a fifth for validation, the rest for
 //! training.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use moe::config;
 use serde::{Deserialize, Serialize};
@@ -120,7 +120,7 @@ fn drawing(name: &str) -> Option<[String; 3]> {
 }
 
 /// A drawing of `side x side` bytes, 255 for ink.
-fn ink(path: &PathBuf, name: &str, png: &[u8], side: usize) -> Result<Vec<u8>, DataError> {
+fn ink(path: &Path, name: &str, png: &[u8], side: usize) -> Result<Vec<u8>, DataError> {
     let drawing = image::load_from_memory_with_format(png, image::ImageFormat::Png);
     let drawing = drawing.map_err(|err| ORIGIN.damaged(path, format!("{name}: {err}")))?;
     let drawing = drawing.into_luma8();
@@ -169,7 +169,7 @@ fn numbered<T: Ord + Clone>(names: impl Iterator<Item = T> + Clone) -> Vec<usize
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
+    use std::fs;
 
     use image::{DynamicImage, GrayImage, ImageFormat};
 
