@@ -99,6 +99,12 @@ enum Verb {
         /// csv files; the suite's own results if left out
         sources: Vec<String>,
     },
+    /// Test what papers claim on the committed results of the experiments, and write the page
+    Claims {
+        /// The file to write
+        #[arg(long, value_name = "FILE", default_value = "docs/claims.md")]
+        out: PathBuf,
+    },
     /// Write the report, one HTML file; or the tables into a page
     Report {
         /// The file to write; RUNS/SUITE.html if left out
@@ -298,6 +304,7 @@ fn run(
         Verb::Check { suite, sources } => {
             verbs::cmp::expectations(suite.as_deref(), &sources, options, suites)
         }
+        Verb::Claims { out } => verbs::claims::claims(&out, suites).map(Answer::from),
         Verb::Report { out, splice, margin, question } => {
             let to = (out.as_deref(), splice.as_deref());
             verbs::report::report(to, margin, &question, options, suites)

@@ -86,7 +86,8 @@ const SMOKE: &str = "train = { steps = 6, batch = 8, accumulate = 1, warmup = 2,
 const DEFAULTS: &str = "moe = { router = 'top-k', expert = 'ffn', residual = 'add' }";
 
 /// The keys of a suite file, of a task and of a method.
-const KEYS: [&str; 8] = ["title", "about", "seeds", "base", "budget", "task", "method", "expect"];
+const KEYS: [&str; 10] =
+    ["title", "about", "seeds", "base", "budget", "task", "method", "expect", "paper", "claim"];
 const TASK_KEYS: [&str; 6] = ["task", "backbone", "moe", "train", "from", "prune"];
 const METHOD_KEYS: [&str; 9] =
     ["name", "free", "on", "task", "backbone", "moe", "train", "from", "prune"];
@@ -307,7 +308,7 @@ pub(crate) fn known_keys(settings: &Located, known: &[&str]) -> anyhow::Result<(
 }
 
 /// The tables of `[[key]]`.
-fn tables<'a>(settings: &'a Located, key: &str) -> anyhow::Result<&'a [Located]> {
+pub(crate) fn tables<'a>(settings: &'a Located, key: &str) -> anyhow::Result<&'a [Located]> {
     match settings.table().and_then(|table| table.get(key)) {
         Some(Located::Tables(tables, _)) => Ok(tables),
         Some(other) => bail!("{}: {key} is a list of tables, [[{key}]]", other.place()),

@@ -23,6 +23,7 @@
 //! | who is ahead over all tasks? | [`rank`] | a [`Ranking`] |
 //! | how many seeds does it take? | [`power`] | a [`Table`] for each setting and metric |
 //! | are the results as expected? | [`check`] | [`Outcome`]s; [`check_table`] |
+//! | does what a paper says show here? | [`claims`] | a [`Tested`] each; [`claims_table`] |
 //! | what was each method given? | [`ledger`] | a [`Table`] |
 //! | all of it at once? | [`page`] | one HTML file; more data in a [`Page`] |
 //! | and its plots? | [`plots`] | a [`Picture`] each, SVG |
@@ -64,6 +65,6 @@ pub use setting::{Scores, Setting};
 pub use splice::splice;
 pub use table::{Cell, Column, Digits, Estimate, Format, Kind, Table, render};
 pub use verbs::{
-    Comparison, Expect, Outcome, Ranked, Ranking, against, check, check_table, cmp, cmp_table,
-    ledger, power, rank, render_cmp,
+    Claim, Comparison, Expect, Finding, Outcome, Ranked, Ranking, Tested, against, check,
+    check_table, claims, claims_table, cmp, cmp_table, ledger, power, rank, render_cmp,
 };

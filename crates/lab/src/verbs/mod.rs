@@ -2,6 +2,7 @@
 
 pub(crate) mod ask;
 pub(crate) mod budget;
+pub(crate) mod claims;
 pub(crate) mod cmp;
 mod course;
 pub(crate) mod list;

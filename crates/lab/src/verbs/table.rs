@@ -55,11 +55,14 @@ fn newest(suite: &str, options: &Options) -> anyhow::Result<PathBuf> {
     if own.exists() {
         return Ok(own);
     }
-    let folder = Path::new("results").join(suite);
-    let dates = fs::read_dir(&folder).into_iter().flatten().flatten();
-    let committed = dates.map(|date| date.path().join("runs.csv")).filter(|path| path.exists());
-    committed.max().ok_or_else(|| {
-        let (own, folder) = (own.display(), folder.display());
-        anyhow!("no results of {suite}, neither {own} nor {folder}/*/runs.csv; train it with run {suite}")
+    committed(suite).ok_or_else(|| {
+        let own = own.display();
+        anyhow!("no results of {suite}, neither {own} nor results/{suite}/*/runs.csv; train it with run {suite}")
     })
+}
+
+/// The newest committed rows of a suite.
+pub(crate) fn committed(suite: &str) -> Option<PathBuf> {
+    let dates = fs::read_dir(Path::new("results").join(suite)).into_iter().flatten().flatten();
+    dates.map(|date| date.path().join("runs.csv")).filter(|path| path.exists()).max()
 }

@@ -67,7 +67,8 @@ fn outcome(runs: &Runs, expect: &Expect) -> Result<Outcome, Error> {
     Ok(Outcome { expect: expect.clone(), mean, lost, holds })
 }
 
-fn fits(row: &Row, place: &BTreeMap<String, Value>) -> Result<bool, Error> {
+/// Has the row these values in these columns?
+pub(super) fn fits(row: &Row, place: &BTreeMap<String, Value>) -> Result<bool, Error> {
     for (column, value) in place {
         if row.field(column)? != text(value) {
             return Ok(false);

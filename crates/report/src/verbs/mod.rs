@@ -2,6 +2,7 @@
 
 mod against;
 mod check;
+mod claim;
 mod cmp;
 mod cmp_table;
 mod ledger;
@@ -12,6 +13,7 @@ mod rank_table;
 pub use against::against;
 pub(crate) use against::against_in;
 pub use check::{Expect, Outcome, check, check_table};
+pub use claim::{Claim, Finding, Tested, claims, claims_table};
 pub use cmp::{Comparison, cmp, render_cmp};
 pub use cmp_table::cmp_table;
 pub use ledger::ledger;

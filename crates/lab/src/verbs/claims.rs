@@ -1,0 +1,178 @@
+//! `claims`: what papers say, tested on the committed results of the experiments, as one page.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, anyhow, ensure};
+use report::{Claim, Format, Runs, Tested, claims as test, claims_table, splice};
+use serde::Deserialize;
+use training::write_atomic;
+
+use crate::{
+    Suite,
+    located::Located,
+    suite::{known_keys, tables},
+    verbs::table::committed,
+};
+
+/// Where experiments lie, one folder each, with a `suite.toml`.
+const EXPERIMENTS: &str = "experiments";
+
+const HEAD: &str = "\
+<!-- Generated, do not edit. Made by: cargo run -p bench -- claims -->
+
+# Claims
+
+What papers say, tested again here, on small networks and one processor.
+
+A claim names what must be seen if it is true: a mean over seeds, or the mean difference of two methods on the same seeds, above or below some number.
+*Reproduced*: the whole 95 % t interval lies there.
+*Not reproduced*: the whole interval lies elsewhere.
+*Undecided*: it lies on both sides, or there are fewer than 3 seeds.
+Each claim is tested by itself, without correction for their number.
+The paper's effect is quoted for its size; networks, data and scale are others here.
+";
+
+/// The paper that a suite's claims are of.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Paper {
+    name: String,
+    url: String,
+}
+
+/// A suite with claims.
+struct Source {
+    name: String,
+    /// Its folder, if it is an experiment.
+    folder: Option<PathBuf>,
+    settings: Located,
+}
+
+/// Tests all claims, writes the page, and the tables into the pages of experiments that have marks
+/// for them.
+pub(crate) fn claims(out: &Path, suites: &[Suite]) -> anyhow::Result<String> {
+    let sources = sources(suites)?;
+    ensure!(
+        !sources.is_empty(),
+        "no suite has a [[claim]], neither the program's nor {EXPERIMENTS}/*/suite.toml"
+    );
+    let mut page = HEAD.to_string();
+    let mut written = vec![out.to_path_buf()];
+    let mut pages = Vec::new();
+    for source in &sources {
+        let section = section(source)?;
+        page.push_str(&section.head);
+        page.push_str(&section.table);
+        if let Some(readme) = source.folder.as_ref().map(|folder| folder.join("README.md")) {
+            let text = fs::read_to_string(&readme).unwrap_or_default();
+            if text.contains("<!-- BEGIN: claims -->") {
+                let place = || readme.display().to_string();
+                pages.push((
+                    readme.clone(),
+                    splice(&text, "claims", &section.table).with_context(place)?,
+                ));
+                written.push(readme);
+            }
+        }
+    }
+    pages.insert(0, (out.to_path_buf(), page));
+    for (path, text) in pages {
+        write_atomic(&path, text.as_bytes()).with_context(|| path.display().to_string())?;
+    }
+    Ok(written.iter().map(|path| format!("wrote {}\n", path.display())).collect())
+}
+
+/// All suites with claims: the program's, then those of the experiments, by name.
+fn sources(suites: &[Suite]) -> anyhow::Result<Vec<Source>> {
+    let own = suites.iter().map(|suite| (suite.name.to_string(), None, suite.text.to_string()));
+    let mut all: Vec<(String, Option<PathBuf>, String)> = own.collect();
+    let mut folders: Vec<PathBuf> =
+        fs::read_dir(EXPERIMENTS).into_iter().flatten().flatten().map(|e| e.path()).collect();
+    folders.sort();
+    for folder in folders {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().to_string();
+        if all.iter().any(|(known, ..)| *known == name) {
+            all.retain(|(known, ..)| *known != name);
+        }
+        if let Ok(text) = fs::read_to_string(folder.join("suite.toml")) {
+            all.push((name, Some(folder), text));
+        }
+    }
+    let read = |(name, folder, text): (String, Option<PathBuf>, String)| {
+        let file = folder
+            .as_ref()
+            .map_or(name.clone(), |folder| format!("{}/suite.toml", folder.display()));
+        anyhow::Ok(Source { settings: Located::parse(&file, &text)?, name, folder })
+    };
+    let all: Vec<Source> = all.into_iter().map(read).collect::<Result<_, _>>()?;
+    let has =
+        |source: &Source| source.settings.table().is_some_and(|table| table.contains_key("claim"));
+    Ok(all.into_iter().filter(has).collect())
+}
+
+struct Section {
+    head: String,
+    table: String,
+}
+
+/// What became of a suite's claims.
+fn section(source: &Source) -> anyhow::Result<Section> {
+    let (paper, claims) = read(&source.settings)?;
+    let csv = committed(&source.name);
+    let runs = csv.as_ref().map_or(Ok(Runs::default()), |csv| Runs::read(csv))?;
+    let tested: Vec<Tested> = test(&runs, &claims)?;
+    let program = if source.folder.is_some() { source.name.as_str() } else { "bench" };
+    let command = match &source.folder {
+        Some(_) => format!("cargo run --release -p {program}"),
+        None => format!("cargo run --release -p bench -- run {}", source.name),
+    };
+    let results = match &csv {
+        Some(csv) => {
+            let folder = csv.parent().unwrap_or(csv).display().to_string();
+            format!("Results: [{folder}](../{folder}).")
+        }
+        None => "There are no committed results yet.".into(),
+    };
+    let head =
+        format!("\n## [{}]({})\n\nCommand: `{command}`. {results}\n\n", paper.name, paper.url);
+    Ok(Section { head, table: claims_table(&paper.name, &tested).render(Format::Markdown) })
+}
+
+/// `[paper]` and `[[claim]]` of a suite.
+fn read(settings: &Located) -> anyhow::Result<(Paper, Vec<Claim>)> {
+    let paper = settings.table().and_then(|table| table.get("paper"));
+    let paper = paper
+        .ok_or_else(|| anyhow!("{}: claims need a [paper] with name and url", settings.place()))?;
+    known_keys(paper, &["name", "url"])?;
+    let place = paper.place().to_string();
+    let paper = serde_json::from_value(paper.value()).with_context(|| format!("{place}: paper"))?;
+    let claim = |claim: &Located| {
+        serde_json::from_value(claim.value())
+            .map_err(|err| anyhow!("{}: claim: {err}", claim.place()))
+    };
+    Ok((paper, tables(settings, "claim")?.iter().map(claim).collect::<Result<_, _>>()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(text: &str) -> String {
+        let settings = Located::parse("s.toml", text).unwrap();
+        format!("{:#}", read(&settings).err().unwrap())
+    }
+
+    #[test]
+    fn what_is_misspelt_is_named_with_its_place() {
+        let claim = "[[claim]]\nclaim = 'a'\neffect = 'b'\nmetric = 'accuracy'\n";
+        assert!(wrong(claim).starts_with("s.toml:1: claims need a [paper]"));
+        let paper = "[paper]\nname = 'P'\nurl = 'https://x'\n";
+        let err = wrong(&format!("{paper}{claim}methd = 'm'\n"));
+        assert!(err.starts_with("s.toml:4: claim: unknown field `methd`"), "{err}");
+        let err = wrong(&format!("{paper}ulr = 'x'\n{claim}"));
+        assert!(err.starts_with("s.toml:4: unknown key \"ulr\"; known: name, url"), "{err}");
+    }
+}
