@@ -38,6 +38,9 @@ fn unknown_names_list_the_known_ones() {
         let err = error(&place, &[&run[..], &more].concat());
         assert!(err.contains(expected), "{more:?}: {err}");
     }
+    let merging = ["--set", "moe.router=lory", "--set", "moe.expert={kind='low-rank', hidden=8}"];
+    let err = error(&place, &[&run[..], &merging].concat());
+    assert!(err.contains("expert \"low-rank\" has none to show"), "{err}");
     let err = error(&place, &[&run[..], &["--set", "moe.router={kind='top-k', k=5}"]].concat());
     assert!(err.contains("k = 5") && err.contains("experts = 4"), "{err}");
     assert!(error(&place, &["run", "defalt"]).contains("known: default, smoke"));

@@ -24,7 +24,8 @@ impl Facts {
         let router = (build.init)(&Choice::of(name), dims, &init).ok()?;
         let x = Init::new(0, &device).normal("x", [2, dims.units, dims.width], 1.0).val();
         let plan = form(&router.valid().route(&mut Pass::eval(), x));
-        Some(Self { plan, causal: build.causal, parameters: parameters(&router) })
+        let causal = (build.causal)(&Choice::of(name)).ok()?;
+        Some(Self { plan, causal, parameters: parameters(&router) })
     }
 
     /// The paths of what gradients train.
@@ -68,6 +69,7 @@ pub(crate) fn form(plan: &Plan) -> &'static str {
         Plan::TokenChoice { .. } => "token-choice",
         Plan::ExpertChoice { .. } => "expert-choice",
         Plan::Soft { .. } => "soft",
+        Plan::Merged { .. } => "merged",
         Plan::Dense { .. } => "dense",
     }
 }

@@ -112,6 +112,7 @@ impl Library {
         let (router, experts) = dims(config, [tokens, width]);
         (self.routers.get(&config.router.kind)?.build.check)(&config.router, router)?;
         (self.experts.get(&config.expert.kind)?.build.check)(&config.expert, experts)?;
+        self.check_merging(config, experts)?;
         if let Some(shared) = &config.shared {
             shared.check(&self.experts, experts)?;
         }
@@ -119,9 +120,28 @@ impl Library {
         Ok(())
     }
 
+    /// A router that mixes parameters needs experts that are stacks of equal matrices.
+    fn check_merging(&self, config: &MoeConfig, dims: Dims) -> Result<(), ConfigError> {
+        let (router, expert) = (&config.router, &config.expert);
+        if !self.routers.get(&router.kind)?.build.merges {
+            return Ok(());
+        }
+        let build = self.experts.get(&expert.kind)?.build.init;
+        match build(expert, dims, &Init::new(0, &Device::flex()))?.stack() {
+            Some(_) => Ok(()),
+            None => Err(self.routers.invalid(
+                &router.kind,
+                format!(
+                    "it mixes the matrices of experts, and expert {:?} has none to show",
+                    expert.kind
+                ),
+            )),
+        }
+    }
+
     /// May the layers be used where a unit must not see the units after it?
     pub fn causal(&self, config: &MoeConfig) -> Result<bool, ConfigError> {
-        let router = self.routers.get(&config.router.kind)?.build.causal;
+        let router = (self.routers.get(&config.router.kind)?.build.causal)(&config.router)?;
         let level = matches!(config.level, Level::Token | Level::Heads(_));
         let no_layers = config.layers == Placement::NONE;
         Ok(no_layers || (router && level && !config.capacity.sees_later_units()))
@@ -256,7 +276,15 @@ impl MoeLayer {
             let of = |(expert, load): (usize, &f64)| load * self.experts.flops_of(expert);
             let expert = found.load.iter().enumerate().map(of).sum::<f64>() * rows as f64;
             let shared = self.shared.as_ref().map_or(0.0, Shared::flops_per_row) * rows as f64;
-            let flops = expert + found.units as f64 * (shared + self.router.flops_per_unit());
+            let mixing = match plan {
+                Plan::Merged { weights, .. } => {
+                    let [g, s, _] = weights.dims();
+                    2.0 * (g * s * self.experts.num_params()) as f64
+                }
+                _ => 0.0,
+            };
+            let flops =
+                expert + mixing + found.units as f64 * (shared + self.router.flops_per_unit());
             let expert_params = self.experts.num_params() as f64 / found.load.len() as f64;
             LayerReport { layer, inputs, by_input, flops, expert_params, ..found }
         });

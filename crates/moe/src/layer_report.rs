@@ -95,6 +95,7 @@ fn weights_of(plan: &Plan) -> Vec<f64> {
             let [g, u, e, c] = combine.dims();
             sums(combine.clone().swap_dims(2, 3).reshape([g * u * c, e]))
         }
+        Plan::Merged { weights, n_units, segment } => shares(weights, *n_units, *segment),
         Plan::Dense { weights } => {
             let [g, u, e] = weights.dims();
             sums(weights.clone().reshape([g * u, e]))
@@ -125,7 +126,7 @@ pub(crate) fn by_input(plan: &Plan, level: Level, touched: f64) -> (usize, f64) 
         // Every expert works on units of every group.
         Plan::ExpertChoice { units, .. } => (units.dims()[0], plan.n_experts() as f64),
         Plan::Soft { dispatch, .. } => (dispatch.dims()[0], touched),
-        Plan::Dense { weights } => (weights.dims()[0], touched),
+        Plan::Merged { weights, .. } | Plan::Dense { weights } => (weights.dims()[0], touched),
     }
 }
 
@@ -157,8 +158,23 @@ fn of_plan(plan: &Plan) -> (Vec<f64>, usize, f64) {
             let [g, _, _, c] = dispatch.dims();
             (vec![(g * c) as f64; e], 0, e as f64)
         }
+        // One expert works on each unit, and each of them has its share in it.
+        Plan::Merged { weights, n_units, segment } => {
+            (shares(weights, *n_units, *segment), 0, e as f64)
+        }
         Plan::Dense { .. } => (vec![units as f64; e], 0, e as f64),
     }
+}
+
+/// The sum over the units of the shares `[G, S, E]` of their segments.
+fn shares(weights: &Tensor<3>, n_units: usize, segment: usize) -> Vec<f64> {
+    let [g, s, e] = weights.dims();
+    let mut sums = vec![0.0; e];
+    for (at, share) in host(weights.clone().reshape([g * s * e])).into_iter().enumerate() {
+        let first = at / e % s * segment;
+        sums[at % e] += share * segment.min(n_units - first) as f64;
+    }
+    sums
 }
 
 #[cfg(test)]
@@ -188,6 +204,14 @@ mod tests {
         assert_eq!(of_plan(&plan), (vec![4.0, 4.0], 1, 8.0 / 6.0));
         assert_eq!(weights_of(&plan), [4.0, 4.0]);
         assert_eq!(by_input(&plan, Level::Token, 8.0 / 6.0), (2, 2.0));
+    }
+
+    #[test]
+    fn merged_experts_have_their_shares_of_the_units() {
+        // Two segments, of two units and of one.
+        let weights = Tensor::<3>::from_floats([[[0.75, 0.25], [0.5, 0.5]]], &Device::flex());
+        let plan = Plan::Merged { weights, n_units: 3, segment: 2 };
+        assert_eq!(of_plan(&plan), (vec![2.0, 1.0], 0, 2.0));
     }
 
     #[test]

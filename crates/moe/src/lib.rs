@@ -43,6 +43,8 @@ pub use engine::Engine;
 pub use experts::{AnyExperts, BuildExperts, DynExperts, ExpertKinds, Experts, ExpertsSocket};
 pub use init::{Init, stable_hash};
 pub use input::{Domain, Input};
+/// What [`Experts::stack`] gives.
+pub use kernels;
 pub use layer::{Library, MoeConfig, MoeLayer};
 pub use layer_report::LayerReport;
 pub use level::Level;

@@ -34,6 +34,16 @@ pub enum Plan {
         /// `[G, U, E, C]`: the share of each slot's output in each unit's.
         combine: Tensor<4>,
     },
+    /// Parameters are mixed instead of outputs: each segment of consecutive units has one expert of its
+    /// own. Lory, SMEAR.
+    Merged {
+        /// `[G, S, E]`: the share of each expert in that of a segment.
+        weights: Tensor<3>,
+        /// U.
+        n_units: usize,
+        /// Units of a segment; S of them hold all U, the last may be shorter.
+        segment: usize,
+    },
     /// Each unit visits all the experts. The classic mixture of experts.
     Dense {
         /// `[G, U, E]`.
@@ -48,6 +58,7 @@ impl Plan {
             Plan::TokenChoice { experts, .. } => experts.dims()[0] * experts.dims()[1],
             Plan::ExpertChoice { units, n_units, .. } => units.dims()[0] * n_units,
             Plan::Soft { dispatch, .. } => dispatch.dims()[0] * dispatch.dims()[1],
+            Plan::Merged { weights, n_units, .. } => weights.dims()[0] * n_units,
             Plan::Dense { weights } => weights.dims()[0] * weights.dims()[1],
         }
     }
@@ -58,12 +69,15 @@ impl Plan {
             Plan::TokenChoice { n_experts, .. } => *n_experts,
             Plan::ExpertChoice { units, .. } => units.dims()[1],
             Plan::Soft { dispatch, .. } => dispatch.dims()[2],
-            Plan::Dense { weights } => weights.dims()[2],
+            Plan::Merged { weights, .. } | Plan::Dense { weights } => weights.dims()[2],
         }
     }
 
     /// The same plan as `[G, U, E, C]` dispatch and combine weights. Slow and obviously right: the
     /// fast engines are tested against it.
+    ///
+    /// Mixtures of parameters cannot be said in this form: here their experts' outputs are mixed in the
+    /// same shares.
     pub fn to_soft(&self) -> (Tensor<4>, Tensor<4>) {
         match self.clone() {
             Plan::Soft { dispatch, combine } => (dispatch, combine),
@@ -73,6 +87,12 @@ impl Plan {
                 let slot = Tensor::<2>::eye(u, &weights.device()).reshape([1, u, 1, u]);
                 let slot = slot.expand([g, u, e, u]);
                 (slot.clone(), slot * weights.unsqueeze_dim::<4>(3))
+            }
+            Plan::Merged { weights, n_units, segment } => {
+                let [g, s, e] = weights.dims();
+                let each = weights.unsqueeze_dim::<4>(2).expand([g, s, segment, e]);
+                let weights = each.reshape([g, s * segment, e]).narrow(1, 0, n_units);
+                Plan::Dense { weights }.to_soft()
             }
             Plan::TokenChoice { experts, weights, n_experts } => {
                 // [G, U, K, E] -> [G, U, E]; the null expert has no column, so it vanishes here.
@@ -135,6 +155,16 @@ mod tests {
         assert_eq!(to_host(&indices), [1, 2, 3]);
         assert_eq!(values.into_data().try_to_vec::<f32>().unwrap(), [3.0, 3.0, 2.0]);
         assert_eq!(to_host(&top_k(scores, 4).0), [1, 2, 3, 0]);
+    }
+
+    #[test]
+    fn units_share_the_weights_of_their_segment() {
+        let weights = Tensor::<3>::from_floats([[[0.75, 0.25], [0.5, 0.5]]], &Device::flex());
+        let plan = Plan::Merged { weights, n_units: 3, segment: 2 };
+        assert_eq!((plan.n_units(), plan.n_experts()), (3, 2));
+        let (_, combine) = plan.to_soft();
+        let combine = combine.sum_dim(3).into_data().try_to_vec::<f32>().unwrap();
+        assert_eq!(combine, [0.75, 0.25, 0.75, 0.25, 0.5, 0.5]);
     }
 
     #[test]

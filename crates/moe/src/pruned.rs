@@ -74,6 +74,10 @@ impl Kept {
                     (dispatch.select(2, left.clone()), combine.select(2, left));
                 Plan::Soft { dispatch, combine }
             }
+            Plan::Merged { weights, n_units, segment } => {
+                let left = self.left(&weights.device().inner());
+                Plan::Merged { weights: weights.select(2, left), n_units, segment }
+            }
             Plan::Dense { weights } => {
                 let left = self.left(&weights.device().inner());
                 Plan::Dense { weights: weights.select(2, left) }

@@ -37,6 +37,14 @@ pub trait Router: Module + Sync + 'static {
     /// Does permuting the units permute the plan? The conformance suite probes it where promised.
     const EQUIVARIANT: bool = true;
 
+    /// Does it mix the experts' parameters ([`Plan::Merged`])? Then they must be alike.
+    const MERGES: bool = false;
+
+    /// Is it causal with these hyperparameters, where that depends on them?
+    fn causal(_config: &Self::Config) -> bool {
+        Self::CAUSAL
+    }
+
     /// Do the hyperparameters fit the sizes? Asked before anything is built.
     fn check(_config: &Self::Config, _dims: Dims) -> Result<(), String> {
         Ok(())
@@ -93,8 +101,10 @@ pub type AnyRouter = Boxed<RouterSocket>;
 /// How a registered router is made, and what it promises.
 #[derive(Clone, Copy)]
 pub struct BuildRouter {
-    /// See [`Router::CAUSAL`].
-    pub causal: bool,
+    /// See [`Router::causal`].
+    pub causal: fn(&Choice) -> Result<bool, ConfigError>,
+    /// See [`Router::MERGES`].
+    pub merges: bool,
     /// See [`Router::EQUIVARIANT`].
     pub equivariant: bool,
     /// See [`Router::check`]; reads the hyperparameters first.
@@ -110,7 +120,8 @@ impl Routers {
     /// Adds a router under its [`Router::NAME`].
     pub fn with<R: Router>(mut self) -> Self {
         let build = BuildRouter {
-            causal: R::CAUSAL,
+            causal: |choice| Ok(R::causal(&read::<R::Config>("router", choice)?)),
+            merges: R::MERGES,
             equivariant: R::EQUIVARIANT,
             check: |choice, dims| checked::<R>(choice, dims).map(drop),
             init: |choice, dims, init| {

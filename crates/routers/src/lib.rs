@@ -37,6 +37,7 @@ mod frozen;
 mod gshard;
 mod hash;
 mod hyper_router;
+mod lory;
 mod loss_free;
 mod mixture_of_tokens;
 mod moe_plus_plus;
@@ -51,6 +52,7 @@ mod round_robin;
 mod seq_top_k;
 mod sigmoid;
 mod sinkhorn;
+mod smear;
 mod soft;
 mod sparse_transport;
 mod st_moe;
@@ -87,6 +89,7 @@ pub use dselect_k::{DSelectK, DSelectKConfig};
 pub use expert_threshold::{ExpertThreshold, ExpertThresholdConfig};
 pub use frozen::{Frozen, FrozenConfig};
 pub use hyper_router::{HyperRouter, HyperRouterConfig};
+pub use lory::{First, Lory, LoryConfig};
 pub use mixture_of_tokens::{MixtureOfTokens, MixtureOfTokensConfig};
 use moe::{Library, Routers};
 pub use oracle::Oracle;
@@ -97,6 +100,7 @@ pub use remoe::{ReMoe, ReMoeConfig};
 pub use round_robin::{RoundRobin, RoundRobinConfig};
 pub use seq_top_k::{SeqTopK, SeqTopKConfig};
 pub use sinkhorn::{Sinkhorn, SinkhornConfig};
+pub use smear::Smear;
 pub use sparse_transport::{SparseTransport, SparseTransportConfig};
 pub use tc_moe::{TcMoe, TcMoeConfig};
 pub use top_p::{TopP, TopPConfig};
@@ -142,6 +146,9 @@ pub fn all() -> Routers {
         .with::<ExpertThreshold>()
         .with::<Soft>()
         .with::<MixtureOfTokens>()
+        // Experts are merged into one.
+        .with::<Lory>()
+        .with::<Smear>()
         // Nothing is learned: baselines.
         .with::<Hash>()
         .with::<Frozen>()

@@ -38,7 +38,7 @@ pub(crate) struct Call {
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
     /// The safetensors file to write: `experts` and `weights`; `units` and `weights` if experts
-    /// choose; `dispatch` and `combine` if the plan is soft; `weights` if every expert works
+    /// choose; `dispatch` and `combine` if the plan is soft; `weights` if every expert works, or experts are merged for segments
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Parameters that are not in the file, and noise, follow from it
@@ -167,7 +167,9 @@ fn numbers(plan: &Plan) -> Tensors {
             float("combine", safetensors::of(combine)),
         ]
         .into(),
-        Plan::Dense { weights } => [float("weights", safetensors::of(weights))].into(),
+        Plan::Merged { weights, .. } | Plan::Dense { weights } => {
+            [float("weights", safetensors::of(weights))].into()
+        }
     }
 }
 

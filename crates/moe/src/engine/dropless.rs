@@ -24,7 +24,9 @@ pub(crate) fn run(plan: &Plan, work: &Work, pass: &mut Pass, payload: Tensor<3>)
             (expert_choice(units, u, m), weights.clone().reshape([-1]))
         }
         Plan::Dense { weights } => (everywhere(g * u, e, m), weights.clone().reshape([-1])),
-        Plan::Soft { .. } => return reference::run(plan, work, pass, payload),
+        Plan::Soft { .. } | Plan::Merged { .. } => {
+            return reference::run(plan, work, pass, payload);
+        }
     };
     let (rows, x) = (Arc::new(rows), payload.reshape([g * u * m, work.row]));
     let y = match work.experts.stack() {

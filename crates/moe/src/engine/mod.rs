@@ -2,6 +2,7 @@
 //! one more file here.
 
 mod dropless;
+mod merged;
 mod padded;
 mod reference;
 
@@ -53,6 +54,9 @@ impl Engine {
         pass: &mut Pass,
         payload: Tensor<3>,
     ) -> Tensor<3> {
+        if let Plan::Merged { weights, segment, .. } = plan {
+            return merged::run(weights, *segment, work, payload);
+        }
         match self {
             Engine::Reference => reference::run(plan, work, pass, payload),
             Engine::Dropless => dropless::run(plan, work, pass, payload),

@@ -23,7 +23,7 @@ pub(crate) fn run(plan: &Plan, work: &Work, pass: &mut Pass, payload: Tensor<3>)
         Plan::ExpertChoice { units, weights, .. } => {
             expert_choice(units, weights, work, pass, payload)
         }
-        Plan::Soft { .. } => reference::run(plan, work, pass, payload),
+        Plan::Soft { .. } | Plan::Merged { .. } => reference::run(plan, work, pass, payload),
         Plan::Dense { weights } => dense(weights.clone(), work, pass, payload),
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn agrees(subject: &Subject) -> Result<(), String> {
             }
         }
     }
-    match (subject.promises()?.causal, leak) {
+    match (subject.causal()?, leak) {
         (true, Some(leak)) => Err(format!("{leak}, but the router says CAUSAL = true")),
         (false, None) => {
             Err("the router says CAUSAL = false, but no output depends on a later unit".into())

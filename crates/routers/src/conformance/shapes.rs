@@ -65,6 +65,11 @@ fn well_formed(plan: &Plan, [g, u]: [usize; 2]) -> Result<(), String> {
             finite("dispatch weights", &values(dispatch.clone()))?;
             finite("combine weights", &values(combine.clone()))
         }
+        Plan::Merged { weights, n_units, segment } => {
+            fits("n_units", &[*n_units], &[u])?;
+            fits("weights", &weights.dims(), &[g, u.div_ceil((*segment).max(1)), EXPERTS])?;
+            finite("weights", &values(weights.clone()))
+        }
         Plan::Dense { weights } => {
             fits("weights", &weights.dims(), &[g, u, EXPERTS])?;
             finite("weights", &values(weights.clone()))

@@ -6,6 +6,7 @@ use burn::{
     module::{Module, ModuleVisitor, Param},
     optim::GradientsParams,
     prelude::*,
+    tensor::activation::relu,
 };
 use moe::{
     BuildRouter, Choice, Clusters, Condition, Dims, Engine, ExpertKinds, Experts, Init, Level,
@@ -49,7 +50,7 @@ impl Subject {
     pub(super) fn new(routers: &Routers, router: &Choice, device: &Device) -> Self {
         let library = Library {
             routers: routers.clone(),
-            experts: ExpertKinds::new("expert").with::<Probe>(),
+            experts: ExpertKinds::new("expert").with::<Probe>().with::<Matrices>(),
             residuals: Library::default().residuals.with::<Nothing>(),
         };
         Self { library, router: router.clone(), device: device.clone().inner() }
@@ -59,6 +60,11 @@ impl Subject {
     pub(super) fn promises(&self) -> Result<BuildRouter, String> {
         let entry = self.library.routers.get(&self.router.kind).map_err(|err| err.to_string())?;
         Ok(entry.build)
+    }
+
+    /// Does the router promise to look at no later unit?
+    pub(super) fn causal(&self) -> Result<bool, String> {
+        (self.promises()?.causal)(&self.router).map_err(|err| err.to_string())
     }
 
     /// A fresh layer without autodiff.
@@ -76,7 +82,7 @@ impl Subject {
             experts: EXPERTS,
             level: setup.level,
             router: self.router.clone(),
-            expert: Choice::of(Probe::NAME),
+            expert: Choice::of(if self.promises()?.merges { Matrices::NAME } else { Probe::NAME }),
             residual: Choice::of(Nothing::NAME),
             engine: setup.engine,
             ..MoeConfig::default()
@@ -133,6 +139,44 @@ impl Experts for Probe {
 
     fn flops_per_row(&self) -> f64 {
         (2 * WIDTH * WIDTH) as f64
+    }
+}
+
+/// Experts that show their matrices, for routers that mix them: `relu(x W_e)`, and back by its square.
+#[derive(Module, Debug)]
+struct Matrices {
+    w1: Param<Tensor<3>>,
+    w2: Param<Tensor<3>>,
+}
+
+impl Experts for Matrices {
+    type Config = NoConfig;
+    const NAME: &'static str = "matrices";
+    const ABOUT: &'static str = "two matrices and a relu";
+
+    fn init(_config: &NoConfig, dims: Dims, init: &Init) -> Self {
+        let (shape, std) =
+            ([dims.n_experts, dims.width, dims.width], 1.0 / (dims.width as f64).sqrt());
+        Self { w1: init.normal("w1", shape, std), w2: init.normal("w2", shape, std) }
+    }
+
+    fn forward(&self, _pass: &mut Pass, slots: Tensor<3>) -> Tensor<3> {
+        relu(slots.matmul(self.w1.val())).matmul(self.w2.val())
+    }
+
+    fn stack(&self) -> Option<moe::kernels::Ffn> {
+        Some(moe::kernels::Ffn {
+            w1: self.w1.val(),
+            gate: None,
+            w2: self.w2.val(),
+            bias1: None,
+            bias2: None,
+            activation: moe::kernels::Activation::Relu,
+        })
+    }
+
+    fn flops_per_row(&self) -> f64 {
+        (4 * WIDTH * WIDTH) as f64
     }
 }
 

@@ -15,6 +15,18 @@ fn every_router_conforms() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
+#[test]
+fn what_depends_on_hyperparameters_conforms_too() {
+    let routers = crate::all();
+    for choice in [
+        Choice::of("lory").with("first", "even").with("segment", 3),
+        Choice::of("warm-up").with("router", Choice::of("expert-choice")),
+        Choice::of("top-k").with("balance_of", "step").with("orthogonal", 0.1),
+    ] {
+        check(&routers, &choice, &Device::flex()).unwrap();
+    }
+}
+
 fn found(fault: Fault) -> String {
     let routers = Library::default().routers.with::<Broken>();
     let found = check(&routers, &Choice::of("broken").with("fault", fault), &Device::flex());
