@@ -157,32 +157,12 @@ impl Budget {
         Ok(Some(budget))
     }
 
-    /// Gives each method of a task the reference's budget. `methods` are their settings.
-    pub(crate) fn spend(
-        &self,
-        cells: &mut [Cell],
-        methods: &[Located],
-        plugins: &Plugins,
-    ) -> anyhow::Result<()> {
-        let reference = self.reference(cells)?;
-        let target = self.equal.ahead(&cells[reference], &cells[reference].config, plugins)?;
-        let name = cells[reference].method.clone();
-        for (index, (cell, method)) in cells.iter_mut().zip(methods).enumerate() {
-            let mut given = Given {
-                equal: self.equal,
-                tolerance: self.tolerance,
-                reference: name.clone(),
-                target: target.is_finite().then_some(target),
-                solved: None,
-                off: None,
-            };
-            if target.is_finite() && cell.refused.is_none() {
-                let solve = index != reference;
-                self.solve(cell, method, &mut given, (target, solve), plugins)?;
-            }
-            cell.budget = Some(given);
-        }
-        Ok(())
+    /// The budget of a task, from its methods as the suite has them.
+    pub(crate) fn purse(&self, cells: &[Cell], plugins: &Plugins) -> anyhow::Result<Purse<'_>> {
+        let reference = &cells[self.reference(cells)?];
+        let target = self.equal.ahead(reference, &reference.config, plugins)?;
+        let target = target.is_finite().then_some(target);
+        Ok(Purse { budget: self, reference: reference.method.clone(), target })
     }
 
     fn reference(&self, cells: &[Cell]) -> anyhow::Result<usize> {
@@ -192,44 +172,6 @@ impl Budget {
             let (place, known) = (&self.place, known.join(", "));
             anyhow!("{place}: budget: no method is named {name:?}, the reference; known: {known}")
         })
-    }
-
-    /// Finds the free size of a run, and says how far off it is then.
-    fn solve(
-        &self,
-        cell: &mut Cell,
-        method: &Located,
-        given: &mut Given,
-        (target, solve): (f64, bool),
-        plugins: &Plugins,
-    ) -> anyhow::Result<()> {
-        let place = method.place_of("free");
-        let cost = match self.free(cell, method)?.filter(|_| solve) {
-            None => self.equal.ahead(cell, &cell.config, plugins)?,
-            Some(path) => {
-                let was = size(&cell.config, &path).ok_or_else(|| {
-                    let known = sizes(&cell.config).into_keys().collect::<Vec<_>>().join(", ");
-                    let name = &cell.method;
-                    anyhow!("{place}: {name}: free = {path:?} is no size; known: {known}, none")
-                })?;
-                let (is, cost) = nearest(was, target, |size| {
-                    let config = with_size(&cell.config, &path, size)?;
-                    self.equal.ahead(cell, &config, plugins)
-                })
-                .map_err(|err| anyhow!("{place}: {}: free = {path:?}: {err}", cell.method))?;
-                cell.config = with_size(&cell.config, &path, is)?;
-                cell.config.check(method, plugins, &*cell.data)?;
-                given.solved = Some((path, was, is));
-                cost
-            }
-        };
-        let off = cost / target - 1.0;
-        given.off = Some(off);
-        if off.abs() > self.tolerance {
-            let (words, off) = (self.equal.words(), 100.0 * off);
-            cell.refused = Some(format!("off the budget of equal {words}, {off:+.1} %"));
-        }
-        Ok(())
     }
 
     /// The size that gives way for a method; none if it says so.
@@ -249,7 +191,80 @@ impl Budget {
                 _ => self.equal.free(&cell.config).into(),
             },
         };
-        Ok((free != "none").then_some(free))
+        // Weights that are taken over have their sizes.
+        let fixed = cell.config.from.is_some() && !free.starts_with("train.");
+        Ok((free != "none" && !fixed).then_some(free))
+    }
+}
+
+/// The budget of one task.
+pub(crate) struct Purse<'a> {
+    budget: &'a Budget,
+    reference: String,
+    target: Option<f64>,
+}
+
+impl Purse<'_> {
+    /// Gives a run the reference's budget; `method` is where its settings are.
+    pub(crate) fn give(
+        &self,
+        cell: &mut Cell,
+        method: &Located,
+        plugins: &Plugins,
+    ) -> anyhow::Result<()> {
+        let mut given = Given {
+            equal: self.budget.equal,
+            tolerance: self.budget.tolerance,
+            reference: self.reference.clone(),
+            target: self.target,
+            solved: None,
+            off: None,
+        };
+        if let (Some(target), None) = (self.target, &cell.refused) {
+            self.solve(cell, method, &mut given, target, plugins)?;
+        }
+        cell.budget = Some(given);
+        Ok(())
+    }
+
+    /// Finds the free size of a run, and says how far off it is then.
+    fn solve(
+        &self,
+        cell: &mut Cell,
+        method: &Located,
+        given: &mut Given,
+        target: f64,
+        plugins: &Plugins,
+    ) -> anyhow::Result<()> {
+        let place = method.place_of("free");
+        let Budget { equal, tolerance, .. } = self.budget;
+        let gives_way = |_: &String| cell.method != self.reference;
+        let cost = match self.budget.free(cell, method)?.filter(gives_way) {
+            None => equal.ahead(cell, &cell.config, plugins)?,
+            Some(path) => {
+                let was = size(&cell.config, &path).ok_or_else(|| {
+                    let known = sizes(&cell.config).into_keys().collect::<Vec<_>>().join(", ");
+                    let name = &cell.method;
+                    anyhow!("{place}: {name}: free = {path:?} is no size; known: {known}, none")
+                })?;
+                let (is, cost) = nearest(was, target, |size| {
+                    let config = with_size(&cell.config, &path, size)?;
+                    equal.ahead(cell, &config, plugins)
+                })
+                .map_err(|err| anyhow!("{place}: {}: free = {path:?}: {err}", cell.method))?;
+                cell.config = with_size(&cell.config, &path, is)?;
+                cell.config.check(method, plugins, &*cell.data)?;
+                given.solved = Some((path, was, is));
+                cost
+            }
+        };
+        let off = cost / target - 1.0;
+        given.off = Some(off);
+        if off.abs() > *tolerance {
+            let (words, off) = (equal.words(), 100.0 * off);
+            cell.refused = Some(format!("off the budget of equal {words}, {off:+.1} %"));
+        }
+        Ok(())
     }
 }
 

@@ -23,6 +23,10 @@ pub(crate) struct Cell {
     pub(crate) from: Option<Box<Cell>>,
     /// What it is given, if the suite holds something equal.
     pub(crate) budget: Option<Given>,
+    /// Is it there to choose a setting? Then it does not see the test split.
+    pub(crate) trial: bool,
+    /// The setting that was chosen for it, and among how many.
+    pub(crate) tuned: Option<(String, usize)>,
     /// Hash of config, seed and code: the name of its folder.
     pub(crate) id: String,
 }

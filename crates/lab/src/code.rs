@@ -33,12 +33,20 @@ fn version(config: &Value, plugins: &Plugins, program: &str) -> String {
     hex(&hash.finalize())
 }
 
-/// The identity of a run: a hash of everything that its numbers follow from.
-pub(crate) fn run_id(config: &RunConfig, seed: u64, plugins: &Plugins, program: &str) -> String {
+/// The identity of a run: a hash of everything that its numbers follow from. A trial, which does
+/// not see the test split, is another run than one that does.
+pub(crate) fn run_id(
+    config: &RunConfig,
+    seed: u64,
+    trial: bool,
+    plugins: &Plugins,
+    program: &str,
+) -> String {
     // Plain data: strings as keys, no number that JSON cannot write (configs are checked).
     let config = serde_json::to_value(config).unwrap_or_default();
     let code = version(&config, plugins, program);
-    hex(&Sha256::digest(format!("{config}/{seed}/{code}")))[..16].to_string()
+    let trial = if trial { "/trial" } else { "" };
+    hex(&Sha256::digest(format!("{config}/{seed}/{code}{trial}")))[..16].to_string()
 }
 
 /// Every name that stands behind a `kind`, wherever it is.

@@ -23,12 +23,15 @@ mod memory;
 mod plugins;
 pub mod prelude;
 mod progress;
+mod reader;
 mod rows;
 mod runner;
 mod safetensors;
 mod start;
 mod store;
 mod suite;
+mod tune;
+mod tuning;
 mod verbs;
 
 pub use config::RunConfig;

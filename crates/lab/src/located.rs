@@ -65,10 +65,15 @@ impl Located {
             Err(_) => Value::String(value.trim().to_string()), // a name needs no quotes
         };
         let place = Place { source: source.as_str().into(), line: None };
-        let leaf = Located::from_value(value, &place);
-        Ok(path.trim().rsplit('.').fold(leaf, |inner, key| {
+        Ok(Self::nested(path, value, &place))
+    }
+
+    /// The setting of a dotted path as nested tables.
+    pub(crate) fn nested(path: &str, value: Value, place: &Place) -> Self {
+        let leaf = Located::from_value(value, place);
+        path.trim().rsplit('.').fold(leaf, |inner, key| {
             Located::Table(BTreeMap::from([(key.to_string(), inner)]), place.clone())
-        }))
+        })
     }
 
     fn from_value(value: Value, place: &Place) -> Self {

@@ -27,16 +27,10 @@ pub(crate) fn rows(suite: &Loaded, store: &Store) -> anyhow::Result<Runs> {
             (Some(why), _) => {
                 rows.push(Row { metric: "refused".into(), note: why.clone(), ..row });
             }
-            (None, Some(Ended::Done(numbers))) => {
-                let off = off_budget(cell, &numbers, &spent).or(row.budget_off);
-                rows.extend(done(&Row { budget_off: off, ..row }, numbers));
+            (None, Some(ended)) => {
+                let off = off_budget(cell, &ended, &spent).or(row.budget_off);
+                rows.extend(of_ended(&Row { budget_off: off, ..row }, ended));
             }
-            (None, Some(Ended::Failed { step, cause })) => rows.push(Row {
-                metric: "failed".into(),
-                step: Some(step as u64),
-                note: format!("at step {step}, {cause}"),
-                ..row
-            }),
             (None, None) => {}
         }
     }
@@ -66,13 +60,14 @@ fn place(cell: &Cell) -> (String, String) {
 }
 
 /// How far a run is off the mean of its reference's runs; none if there is no such run yet.
-fn off_budget(cell: &Cell, numbers: &Numbers, Spent(spent): &Spent) -> Option<f64> {
+fn off_budget(cell: &Cell, ended: &Ended, Spent(spent): &Spent) -> Option<f64> {
+    let Ended::Done(numbers) = ended else { return None };
     let reference = spent.get(&place(cell))?;
     let mean = reference.iter().sum::<f64>() / reference.len() as f64;
     Some(cell.budget.as_ref()?.equal.of(numbers) / mean - 1.0)
 }
 
-fn blank(suite: &Loaded, cell: &Cell) -> Row {
+pub(crate) fn blank(suite: &Loaded, cell: &Cell) -> Row {
     Row {
         suite: suite.name.clone(),
         task: cell.config.task.kind.clone(),
@@ -87,7 +82,22 @@ fn blank(suite: &Loaded, cell: &Cell) -> Row {
         budget: cell.budget.as_ref().map_or_else(String::new, |given| given.equal.words().into()),
         budget_limit: cell.budget.as_ref().map(|given| given.tolerance),
         budget_off: cell.budget.as_ref().and_then(|given| given.off),
+        trials: cell.tuned.as_ref().map(|(_, trials)| *trials as u64),
+        tuned: cell.tuned.as_ref().map_or_else(String::new, |(text, _)| text.clone()),
         ..Row::default()
+    }
+}
+
+/// The rows of a run that has ended.
+pub(crate) fn of_ended(row: &Row, ended: Ended) -> Vec<Row> {
+    match ended {
+        Ended::Done(numbers) => done(row, numbers).collect(),
+        Ended::Failed { step, cause } => vec![Row {
+            metric: "failed".into(),
+            step: Some(step as u64),
+            note: format!("at step {step}, {cause}"),
+            ..row.clone()
+        }],
     }
 }
 

@@ -147,6 +147,7 @@ impl Runner<'_> {
             seed: cell.seed,
             device: self.device,
             folder: &self.store.folder(&cell.id),
+            test: !cell.trial,
         };
         match supervised(&run, model, &mut progress.line(cell)) {
             Ok(outcome) => self.store.end(&cell.id, &Ended::Done(self.numbers(cell, outcome)?)),
@@ -180,20 +181,21 @@ impl Runner<'_> {
             evaluation.numbers().into_iter().map(row).collect::<Vec<_>>()
         };
         let mut metrics = named("valid", &outcome.valid);
-        metrics.extend(named("test", &outcome.test));
+        metrics.extend(outcome.test.iter().flat_map(|test| named("test", test)));
         if cell.config.train.steps > 0 {
             let speed = outcome.tokens as f64 / outcome.seconds;
             metrics.push(("train".into(), "tokens_per_second".into(), speed));
         }
+        let of = outcome.test.as_ref().unwrap_or(&outcome.valid);
         let router_params = params_of(&outcome.model, "router") as f64;
         let weights = outcome.model.into_record().into_bytes()?;
         Ok(Numbers {
             metrics,
             step: cell.config.train.steps,
-            params: outcome.test.params,
-            active_params: outcome.test.active_params,
+            params: of.params,
+            active_params: of.active_params,
             router_params,
-            flops_per_token: outcome.test.flops_per_token,
+            flops_per_token: of.flops_per_token,
             tokens: outcome.tokens as f64,
             seconds: outcome.seconds,
             peak_memory: memory::peak(),

@@ -32,7 +32,7 @@ pub(crate) enum Ended {
 }
 
 /// What a run ended with.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Numbers {
     /// Split, metric, value.
     pub(crate) metrics: Vec<(String, String, f64)>,

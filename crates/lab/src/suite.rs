@@ -16,28 +16,21 @@
 //! moe.router = { kind = "top-k", k = 2 }
 //! ```
 //!
-//! A `[budget]` says what all methods of a task are given alike, see [`Budget`].
+//! A `[budget]` says what all methods of a task are given alike, see `budget.rs`; a `[tune]`
+//! tries settings for each of them, see `tune.rs`.
 //!
 //! A run's config is `base`, then its `[[task]]`, then its `[[method]]`, then `--set`, each laid
 //! over the one before. `from = { train.steps = 600 }` starts a run with the weights that another one
-//! ends with: the run of the same settings with those laid over them. A method may say what it does differently for one task in a table `on`:
-//! `on.digits.moe.experts = 4`.
+//! ends with: the run of the same settings with those laid over them. A method may say what it
+//! does differently for one task in a table `on`: `on.digits.moe.experts = 4`.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::path::Path;
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{Context, anyhow, bail};
 use report::Expect;
-use serde_json::Value;
-use tasks::{DataDir, Task};
+use tasks::DataDir;
 
-use crate::{
-    Plugins, RunConfig,
-    budget::Budget,
-    cell::{Cell, distinct, distinct_methods, only},
-    code,
-    config::{seeds, settings_of_start},
-    located::Located,
-};
+use crate::{Plugins, cell::Cell, located::Located, reader::Reader, tuning::Tuning};
 
 /// A suite file that is part of a program; [`suite!`](crate::suite) makes one.
 #[derive(Clone, Copy, Debug)]
@@ -78,28 +71,26 @@ pub(crate) struct Selection {
     pub(crate) smoke: bool,
 }
 
-/// The budget of `--smoke`.
-const SMOKE: &str = "train = { steps = 6, batch = 8, accumulate = 1, warmup = 2, log_every = 2, \
-                     eval_every = 0, checkpoint_every = 4 }";
-
-/// Named here so that a suite can tune them without naming them.
-const DEFAULTS: &str = "moe = { router = 'top-k', expert = 'ffn', residual = 'add' }";
-
-/// The keys of a suite file, of a task and of a method.
-const KEYS: [&str; 10] =
-    ["title", "about", "seeds", "base", "budget", "task", "method", "expect", "paper", "claim"];
-const TASK_KEYS: [&str; 6] = ["task", "backbone", "moe", "train", "from", "prune"];
-const METHOD_KEYS: [&str; 9] =
-    ["name", "free", "on", "task", "backbone", "moe", "train", "from", "prune"];
-
 /// A suite that was read, with the runs that are asked for.
 pub(crate) struct Loaded {
     /// The name under which results are kept.
     pub(crate) name: String,
     /// What the table is headed with.
     pub(crate) title: String,
-    /// All runs asked for, seed by seed.
+    /// All runs asked for, seed by seed; none yet where settings are to be chosen first.
     pub(crate) cells: Vec<Cell>,
+    /// What is tried before, if the suite tunes its methods.
+    pub(crate) tuning: Option<Tuning>,
+}
+
+impl Loaded {
+    /// The runs that are certain already: those that try settings, or else those asked for.
+    pub(crate) fn planned(&self) -> Vec<&Cell> {
+        match &self.tuning {
+            Some(tuning) => tuning.trials(),
+            None => self.cells.iter().collect(),
+        }
+    }
 }
 
 /// Reads the suite that is called `name`: one of the program's, or a file. Every run is checked,
@@ -113,8 +104,7 @@ pub(crate) fn load(
 ) -> anyhow::Result<Loaded> {
     let (name, file, text, program) = find(name, suites)?;
     let settings = Located::parse(&file, &text)?;
-    let reader = Reader { plugins, data, program, loaded: HashMap::new() };
-    reader.read(name, &settings, wanted)
+    Reader::new(plugins, data, program).read(name, &settings, wanted)
 }
 
 /// Where a suite expects its results to lie, `[[expect]]`.
@@ -151,151 +141,6 @@ fn find(name: &str, suites: &[Suite]) -> anyhow::Result<(String, String, String,
     bail!("no suite is named {name:?}; known: {}, or the path of a TOML file", known.join(", "))
 }
 
-struct Reader<'a> {
-    plugins: &'a Plugins,
-    data: &'a DataDir,
-    program: &'static str,
-    /// Data sets are loaded once.
-    loaded: HashMap<String, Arc<dyn Task>>,
-}
-
-impl Reader<'_> {
-    fn read(
-        mut self,
-        name: String,
-        settings: &Located,
-        wanted: &Selection,
-    ) -> anyhow::Result<Loaded> {
-        known_keys(settings, &KEYS)?;
-        let (empty, defaults) = (Located::empty(&name), Located::parse("defaults", DEFAULTS)?);
-        let base = settings.table().and_then(|table| table.get("base")).unwrap_or(&empty);
-        known_keys(base, &TASK_KEYS)?;
-        let (tasks, methods) = (tables(settings, "task")?, tables(settings, "method")?);
-        let set = wanted.set.iter().map(|text| Located::assignment(text));
-        let set: Vec<Located> = set.collect::<Result<_, _>>()?;
-        let seeds = self.seeds(settings, wanted)?;
-        let mut cells = Vec::new();
-        for task in tasks {
-            known_keys(task, &TASK_KEYS)?;
-            for method in methods {
-                known_keys(method, &METHOD_KEYS)?;
-                let mut layers = vec![&defaults, base, task, method];
-                let kind = kind_of(task.value().get("task"));
-                let on = method.table().and_then(|table| table.get("on")?.table()?.get(&kind));
-                layers.extend(on);
-                let mut settings = Located::empty(&name);
-                layers.iter().for_each(|layer| settings.lay(layer));
-                if wanted.smoke {
-                    smoke(&mut settings)?;
-                }
-                set.iter().for_each(|layer| settings.lay(layer));
-                cells.push(self.cell(settings, method)?);
-            }
-        }
-        unknown_task_in_on(methods, &cells)?;
-        distinct_methods(&cells)?;
-        if let Some(budget) = Budget::read(settings)? {
-            for of_task in cells.chunks_mut(methods.len()) {
-                budget.spend(of_task, methods, self.plugins)?;
-            }
-        }
-        let cells = seeds
-            .iter()
-            .flat_map(|seed| cells.iter().map(|cell| self.with_seed(cell.clone(), *seed)));
-        let cells = only(cells.collect(), &wanted.only)?;
-        let title = settings.value()["title"].as_str().unwrap_or(&name).to_string();
-        Ok(Loaded { name, title, cells })
-    }
-
-    fn seeds(&self, settings: &Located, wanted: &Selection) -> anyhow::Result<Vec<u64>> {
-        let place = settings.place_of("seeds");
-        let own = match &settings.value()["seeds"] {
-            Value::Null => vec![0],
-            Value::String(text) => seeds(text).with_context(|| place.to_string())?,
-            list => serde_json::from_value(list.clone())
-                .map_err(|err| anyhow!("{place}: seeds: {err}; they are [0, 1, 2], or \"0..3\""))?,
-        };
-        ensure!(!own.is_empty(), "{place}: seeds = []: there is at least one");
-        Ok(match &wanted.seeds {
-            Some(seeds) => seeds.clone(),
-            None if wanted.smoke => own[..1].to_vec(),
-            None => own,
-        })
-    }
-
-    /// The run of a method with these settings, with seed 0.
-    fn cell(&mut self, mut settings: Located, method: &Located) -> anyhow::Result<Cell> {
-        let name = match &mut settings {
-            Located::Table(table, _) => {
-                table.remove("on");
-                table.remove("free");
-                table.remove("name").map(|name| name.value())
-            }
-            _ => None,
-        };
-        let cell = self.run(&settings)?;
-        match name {
-            Some(Value::String(method)) => Ok(Cell { method, ..cell }),
-            Some(other) => bail!("{}: name = {other}: it is a text", method.place_of("name")),
-            None => Ok(cell),
-        }
-    }
-
-    /// The run of these settings, named by its router, and the run that it starts from.
-    fn run(&mut self, settings: &Located) -> anyhow::Result<Cell> {
-        let config = RunConfig::read(settings, self.plugins)?;
-        let data = self.task(&config, settings)?;
-        config.check(settings, self.plugins, &*data)?;
-        let refused = config.refusal(self.plugins, &*data)?.map(String::from);
-        let from = settings_of_start(settings).map(|from| self.run(&from)).transpose()?;
-        Ok(Cell {
-            method: config.moe.router.kind.clone(),
-            seed: 0,
-            config,
-            data,
-            refused,
-            from: from.map(Box::new),
-            budget: None,
-            id: String::new(),
-        })
-    }
-
-    fn task(&mut self, config: &RunConfig, settings: &Located) -> anyhow::Result<Arc<dyn Task>> {
-        let key = serde_json::to_string(&config.task)?;
-        if let Some(task) = self.loaded.get(&key) {
-            return Ok(task.clone());
-        }
-        let task = config.load_task(settings, self.plugins, self.data)?;
-        self.loaded.insert(key, task.clone());
-        Ok(task)
-    }
-
-    fn with_seed(&self, cell: Cell, seed: u64) -> Cell {
-        let id = code::run_id(&cell.config, seed, self.plugins, self.program);
-        let from = cell.from.map(|from| Box::new(self.with_seed(*from, seed)));
-        Cell { seed, id, from, ..cell }
-    }
-}
-
-/// Makes a run tiny, and those that it starts from. One of no steps stays as it is.
-fn smoke(settings: &mut Located) -> anyhow::Result<()> {
-    let evaluates = settings.value()["train"]["steps"] == 0;
-    settings.lay(&Located::parse("--smoke", SMOKE)?);
-    if evaluates {
-        settings.lay(&Located::parse("--smoke", "train.steps = 0")?);
-    }
-    match settings {
-        Located::Table(table, _) => table.get_mut("from").map_or(Ok(()), smoke),
-        _ => Ok(()),
-    }
-}
-
-/// The name of a plug-in that is written as a name or as a table with `kind`.
-fn kind_of(value: Option<&Value>) -> String {
-    let name = value.and_then(|value| value.get("kind").unwrap_or(value).as_str());
-    name.unwrap_or_default().to_string()
-}
-
 /// Refuses keys that are none.
 pub(crate) fn known_keys(settings: &Located, known: &[&str]) -> anyhow::Result<()> {
     let table = settings.table().ok_or_else(|| anyhow!("{}: it is a table", settings.place()))?;
@@ -314,15 +159,6 @@ pub(crate) fn tables<'a>(settings: &'a Located, key: &str) -> anyhow::Result<&'a
         Some(other) => bail!("{}: {key} is a list of tables, [[{key}]]", other.place()),
         None => bail!("{}: there is no [[{key}]]", settings.place()),
     }
-}
-
-/// `on.TASK` of a task that the suite does not have is a misspelling.
-fn unknown_task_in_on(methods: &[Located], cells: &[Cell]) -> anyhow::Result<()> {
-    let known: Vec<&str> = distinct(cells.iter().map(|cell| cell.config.task.kind.as_str()));
-    for on in methods.iter().filter_map(|method| method.table()?.get("on")) {
-        known_keys(on, &known)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -36,6 +36,9 @@ pub struct Run<'a> {
     pub device: &'a Device,
     /// The run's own folder; it exists.
     pub folder: &'a Path,
+    /// Is the test split looked at, once, at the end? A run that is there to choose a setting
+    /// must not see it.
+    pub test: bool,
 }
 
 /// Who looks on while a run goes.
@@ -52,8 +55,8 @@ pub struct Outcome {
     pub model: AnyBackbone,
     /// How it does on the validation split.
     pub valid: Evaluation,
-    /// How it does on the test split, looked at this once.
-    pub test: Evaluation,
+    /// How it does on the test split, looked at this once, if at all.
+    pub test: Option<Evaluation>,
     /// Seconds spent in training steps, evaluations not counted.
     pub seconds: f64,
     /// Tokens seen in training.
@@ -97,7 +100,7 @@ pub fn supervised(
     model: AnyBackbone,
     watch: &mut dyn Watch,
 ) -> Result<Outcome, TrainError> {
-    let Run { task, config, seed, device, folder } = run;
+    let Run { task, config, seed, device, folder, test } = run;
     let optimizer = optimizer(config, &model);
     let (mut at, mut model, mut optimizer) =
         match Checkpoint::load(folder, model.clone(), optimizer.clone())? {
@@ -172,10 +175,12 @@ pub fn supervised(
         at.save(folder, &model, &optimizer)?;
     }
     let model = model.valid();
-    let [valid, test] =
-        [Split::Valid, Split::Test].map(|split| evaluate(&model, *task, split, device));
-    log.add(&rows_of_evaluation(config.steps, Split::Valid, &valid)).map_err(failed)?;
-    log.add(&rows_of_evaluation(config.steps, Split::Test, &test)).map_err(failed)?;
+    let of = |split| evaluate(&model, *task, split, device);
+    let (valid, test) = (of(Split::Valid), test.then(|| of(Split::Test)));
+    for (split, evaluation) in [(Split::Valid, Some(&valid)), (Split::Test, test.as_ref())] {
+        let rows = evaluation.map(|found| rows_of_evaluation(config.steps, split, found));
+        log.add(&rows.unwrap_or_default()).map_err(failed)?;
+    }
     let tokens = config.steps * config.batch * model.tokens();
     Ok(Outcome { model, valid, test, seconds: at.seconds, tokens })
 }

@@ -22,8 +22,9 @@ pub(crate) fn budget(
     let name = name.map_or_else(first, Ok)?;
     let wanted = Selection { seeds: Some(vec![0]), ..options.selection() };
     let suite = load(name, suites, plugins, &options.data(), &wanted)?;
-    let rows: Vec<_> = suite.cells.iter().filter_map(row).collect();
-    let Some(given) = suite.cells.iter().find_map(|cell| cell.budget.as_ref()) else {
+    let cells = suite.planned();
+    let rows: Vec<_> = cells.iter().copied().filter_map(row).collect();
+    let Some(given) = cells.iter().find_map(|cell| cell.budget.as_ref()) else {
         bail!("suite {name} holds nothing equal: it has no [budget]")
     };
     let (words, number) = (Kind::Words, Kind::Numbers(Digits::Fixed(0)));
@@ -61,7 +62,10 @@ fn row(cell: &RunCell) -> Option<Vec<Cell>> {
     Some(vec![
         words(&cell.config.task.kind),
         words(&cell.config.backbone.kind),
-        words(&cell.method),
+        words(&match &cell.tuned {
+            Some((setting, _)) => format!("{} [{setting}]", cell.method),
+            None => cell.method.clone(),
+        }),
         words(solved.map_or("", |(path, ..)| path)),
         number(solved.map(|(_, was, _)| *was as f64)),
         number(solved.map(|(.., is)| *is as f64)),

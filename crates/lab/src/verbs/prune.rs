@@ -160,6 +160,8 @@ fn trained_run(
         refused: None,
         from: None,
         budget: None,
+        trial: false,
+        tuned: None,
         id,
     })
 }
@@ -187,7 +189,7 @@ fn smaller(
     let config = RunConfig { from: Some(Box::new(before.config.clone())), ..config };
     config.check(&settings, plugins, &*before.data)?;
     // The old run may be of other code than this program's, so its name counts.
-    let id = code::run_id(&config, before.seed, plugins, &format!("{program}{}", before.id));
+    let id = code::run_id(&config, before.seed, false, plugins, &format!("{program}{}", before.id));
     let method = format!("{}, pruned", before.method);
     Ok(Cell { method, config, from: Some(Box::new(before.clone())), id, ..before.clone() })
 }

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use anyhow::{Context, anyhow, bail};
-use report::{Ask, comparison, render};
+use report::{Ask, Runs, comparison, render};
 use training::write_atomic;
 
 use crate::{
@@ -15,10 +15,11 @@ use crate::{
     cli::{Answer, Options, say},
     device::device,
     environment::Environment,
-    rows::rows,
+    rows::{blank, rows},
     runner::Runner,
     store::{Ended, Store},
     suite::{Loaded, load},
+    tuning::Tuning,
     verbs::{budget::title, publish::publish},
 };
 
@@ -32,8 +33,8 @@ pub(crate) fn run(
 ) -> anyhow::Result<Answer> {
     let first = || suites.first().map(|suite| suite.name).ok_or_else(|| anyhow!("no suite"));
     let name = name.map_or_else(first, Ok)?;
-    let suite = load(name, suites, plugins, &options.data(), &options.selection())?;
-    if let Some(given) = suite.cells.iter().find_map(|cell| cell.budget.as_ref()) {
+    let mut suite = load(name, suites, plugins, &options.data(), &options.selection())?;
+    if let Some(given) = suite.planned().iter().find_map(|cell| cell.budget.as_ref()) {
         say(&format!("{}; the sizes: budget {name}", title(given)));
     }
     let device = device(&options.device)?;
@@ -47,7 +48,10 @@ pub(crate) fn run(
         jobs: options.jobs()?,
         stop: stop.clone(),
     };
-    let trained = runner.train(&shard(&suite, options));
+    if let Some(tuning) = &suite.tuning {
+        suite.cells = tune(tuning, &suite, &runner, options)?;
+    }
+    let trained = runner.train(&shard(suite.cells.iter(), options));
     let runs = rows(&suite, &store)?;
     let csv = store.root().join(format!("{}.csv", suite.name));
     write_atomic(&csv, runs.to_csv().as_bytes()).with_context(|| csv.display().to_string())?;
@@ -64,11 +68,38 @@ pub(crate) fn run(
     Ok(render(&tables, options.format()).into())
 }
 
+/// Tries the settings of all methods, writes down how they did, and gives the runs that are to be
+/// trained with the best of them.
+fn tune(
+    tuning: &Tuning,
+    suite: &Loaded,
+    runner: &Runner,
+    options: &Options,
+) -> anyhow::Result<Vec<Cell>> {
+    let (store, trials) = (runner.store, tuning.trials());
+    let trained = runner.train(&shard(trials.iter().copied(), options));
+    let rows = tuning.rows(|cell| blank(suite, cell), store)?;
+    let csv = store.root().join(format!("{}-trials.csv", suite.name));
+    write_atomic(&csv, Runs { rows }.to_csv().as_bytes())
+        .with_context(|| csv.display().to_string())?;
+    trained?;
+    if runner.stop.load(Ordering::Relaxed) {
+        bail!("stopped");
+    }
+    tuning.said(store)?.iter().for_each(|line| say(line));
+    tuning.choose(store)?.ok_or_else(|| {
+        anyhow!(
+            "trials of other parts are missing, so nothing can be chosen yet: run this again when \
+             the other parts are done and their folders are in {}",
+            store.root().display()
+        )
+    })
+}
+
 /// The runs of this machine's part.
-fn shard<'a>(suite: &'a Loaded, options: &Options) -> Vec<&'a Cell> {
+fn shard<'a>(cells: impl Iterator<Item = &'a Cell>, options: &Options) -> Vec<&'a Cell> {
     let mine = |index: usize| options.shard.is_none_or(|part| index % part.count == part.index);
-    let cells = suite.cells.iter().enumerate();
-    cells.filter(|(index, _)| mine(*index)).map(|(_, cell)| cell).collect()
+    cells.enumerate().filter(|(index, _)| mine(*index)).map(|(_, cell)| cell).collect()
 }
 
 /// Says which runs failed: the table shows a gap for them.

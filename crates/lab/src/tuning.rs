@@ -1,0 +1,233 @@
+//! Which settings were tried, how they did, and which of them are trained.
+
+use anyhow::anyhow;
+use report::{Better, Row, direction};
+
+use crate::{
+    cell::{Cell, distinct, only},
+    rows::of_ended,
+    store::{Ended, Store},
+    tune::Tune,
+};
+
+/// What is tried, and what may be chosen.
+pub(crate) struct Tuning {
+    groups: Vec<Group>,
+}
+
+/// The settings of one method for one task.
+struct Group {
+    metric: String,
+    better: Better,
+    options: Vec<Candidate>,
+}
+
+/// A setting, the runs that try it, and those that are trained if it is chosen.
+struct Candidate {
+    text: String,
+    trials: Vec<Cell>,
+    finals: Vec<Cell>,
+}
+
+impl Tuning {
+    /// From the settings of each method and task. `with_seeds` makes runs of these seeds.
+    pub(crate) fn new(
+        tune: &Tune,
+        choices: Vec<Vec<(String, Cell)>>,
+        seeds: &[u64],
+        with_seeds: impl Fn(&Cell, &[u64]) -> Vec<Cell>,
+    ) -> Self {
+        let group = |of_method: Vec<(String, Cell)>| {
+            let first = of_method.first().map_or("loss", |(_, cell)| cell.data.metrics()[0]);
+            let metric = tune.metric.clone().unwrap_or_else(|| first.into());
+            let n = of_method.len();
+            let candidate = |(text, cell): (String, Cell)| {
+                let cell = Cell { tuned: Some((text.clone(), n)), ..cell };
+                Candidate {
+                    trials: with_seeds(&Cell { trial: true, ..cell.clone() }, &tune.seeds),
+                    finals: with_seeds(&cell, seeds),
+                    text,
+                }
+            };
+            Group {
+                better: direction(&metric).unwrap_or(Better::Lower),
+                options: of_method.into_iter().map(candidate).collect(),
+                metric,
+            }
+        };
+        Self { groups: choices.into_iter().map(group).collect() }
+    }
+
+    /// Only what leads to runs with these properties.
+    pub(crate) fn only(mut self, wanted: &[String]) -> anyhow::Result<Self> {
+        let options = self.groups.iter().flat_map(|group| &group.options);
+        let all: Vec<Cell> = options.flat_map(|option| option.finals.clone()).collect();
+        let left = distinct(only(all, wanted)?.into_iter().map(|cell| cell.id));
+        for option in self.groups.iter_mut().flat_map(|group| &mut group.options) {
+            option.finals.retain(|cell| left.contains(&cell.id));
+        }
+        self.groups.retain(|group| group.options.iter().any(|option| !option.finals.is_empty()));
+        Ok(self)
+    }
+
+    /// The settings of each method and task, in words.
+    #[cfg(test)]
+    pub(crate) fn texts(&self) -> Vec<Vec<String>> {
+        let text = |group: &Group| group.options.iter().map(|option| option.text.clone()).collect();
+        self.groups.iter().map(text).collect()
+    }
+
+    /// The runs that try settings.
+    pub(crate) fn trials(&self) -> Vec<&Cell> {
+        let options = self.groups.iter().flat_map(|group| &group.options);
+        options.flat_map(|option| &option.trials).collect()
+    }
+
+    /// The runs to train with the settings that did best, seed by seed; none while trials are
+    /// missing.
+    pub(crate) fn choose(&self, store: &Store) -> anyhow::Result<Option<Vec<Cell>>> {
+        let mut chosen = Vec::new();
+        for group in &self.groups {
+            match group.choose(store)? {
+                Some(best) => chosen.extend(group.options[best].finals.iter().cloned()),
+                None => return Ok(None),
+            }
+        }
+        chosen.sort_by_key(|cell| cell.seed);
+        Ok(Some(chosen))
+    }
+
+    /// What was chosen for each method, in words.
+    pub(crate) fn said(&self, store: &Store) -> anyhow::Result<Vec<String>> {
+        let mut lines = Vec::new();
+        for group in &self.groups {
+            let (Some(best), Some(first)) = (group.choose(store)?, group.options.first()) else {
+                continue;
+            };
+            let Some(cell) = first.finals.first().filter(|cell| cell.refused.is_none()) else {
+                continue;
+            };
+            let (text, n) = (&group.options[best].text, group.options.len());
+            let value = group.options[best].value(group, store)?.flatten();
+            let value = value.map_or_else(|| "failed".into(), |value| format!("{value:.4}"));
+            let (task, method, metric) = (&cell.config.task.kind, &cell.method, &group.metric);
+            lines.push(format!(
+                "{task}, {method}: {text} of {n} settings, {metric} {value} (valid)"
+            ));
+        }
+        Ok(lines)
+    }
+
+    /// All trials as rows: a method for each setting.
+    pub(crate) fn rows(
+        &self,
+        blank: impl Fn(&Cell) -> Row,
+        store: &Store,
+    ) -> anyhow::Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        for option in self.groups.iter().flat_map(|group| &group.options) {
+            for cell in &option.trials {
+                let method = format!("{} [{}]", cell.method, option.text);
+                let row = Row { method, ..blank(cell) };
+                if let Some(ended) = store.ended(&cell.id)? {
+                    rows.extend(of_ended(&row, ended));
+                }
+            }
+        }
+        Ok(rows)
+    }
+}
+
+impl Group {
+    /// The place of the best setting, the first among equals; none while trials are missing. A
+    /// setting with a failed trial is chosen only if there is no other.
+    fn choose(&self, store: &Store) -> anyhow::Result<Option<usize>> {
+        let mut best: Option<(usize, f64)> = None;
+        for (at, option) in self.options.iter().enumerate() {
+            let Some(value) = option.value(self, store)? else { return Ok(None) };
+            let value = value.map_or(f64::NEG_INFINITY, |value| self.better.oriented(value));
+            if best.is_none_or(|(_, known)| value > known) {
+                best = Some((at, value));
+            }
+        }
+        Ok(best.map(|(at, _)| at))
+    }
+}
+
+impl Candidate {
+    /// The mean over the trials: none while one is missing, and none within if one failed or is
+    /// refused.
+    fn value(&self, group: &Group, store: &Store) -> anyhow::Result<Option<Option<f64>>> {
+        let mut values = Vec::new();
+        for cell in &self.trials {
+            match store.ended(&cell.id)? {
+                _ if cell.refused.is_some() => values.push(None),
+                Some(Ended::Done(numbers)) => {
+                    let of = |(split, metric, _): &&(String, String, f64)| {
+                        split == "valid" && *metric == group.metric
+                    };
+                    let value = numbers.metrics.iter().find(of).map(|(.., value)| *value);
+                    let known = || anyhow!("no metric is named {:?}, in [tune]", group.metric);
+                    values.push(Some(value.ok_or_else(known)?).filter(|value| value.is_finite()));
+                }
+                Some(Ended::Failed { .. }) => values.push(None),
+                None => return Ok(None),
+            }
+        }
+        let all: Option<Vec<f64>> = values.into_iter().collect();
+        Ok(Some(all.map(|all| all.iter().sum::<f64>() / all.len() as f64)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        store::Numbers,
+        tune::tests::{GRID, loaded},
+    };
+
+    #[test]
+    fn the_best_on_the_validation_split_is_trained() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let tuning = loaded(GRID).unwrap().tuning.unwrap();
+        let trials = tuning.trials();
+        assert_eq!(trials.len(), 8);
+        assert!(trials.iter().all(|cell| cell.trial && cell.seed == 7));
+        // Losses by setting; the third setting of the first method fails.
+        let losses = [[0.5, 0.3, 0.1, 0.4], [0.2, 0.9, 0.2, 0.8]].concat();
+        for (at, (cell, loss)) in trials.iter().zip(losses).enumerate() {
+            assert!(tuning.choose(&store).unwrap().is_none(), "trials are missing");
+            drop(store.lock(&cell.id).unwrap());
+            let numbers = Numbers {
+                metrics: vec![
+                    ("valid".into(), "accuracy".into(), loss),
+                    ("valid".into(), "loss".into(), loss),
+                ],
+                ..Numbers::default()
+            };
+            let failed = Ended::Failed { step: 3, cause: String::new() };
+            let ended = if at == 2 { failed } else { Ended::Done(numbers) };
+            store.end(&cell.id, &ended).unwrap();
+        }
+        let chosen = tuning.choose(&store).unwrap().unwrap();
+        let tuned: Vec<_> =
+            chosen.iter().map(|cell| (cell.seed, cell.tuned.clone().unwrap())).collect();
+        let (first, second) =
+            ("train.lr=0.001, moe.router.k=2", "train.lr=0.001, moe.router.balance=0.01");
+        let expected = [(0, first), (0, second), (1, first), (1, second)];
+        assert_eq!(tuned, expected.map(|(seed, text)| (seed, (text.to_string(), 4))));
+        assert_eq!(chosen[0].config.moe.router.options["k"], 2);
+        assert!(chosen.iter().all(|cell| !cell.trial));
+        let said = tuning.said(&store).unwrap();
+        assert_eq!(
+            said[0],
+            "digits, top-k: train.lr=0.001, moe.router.k=2 of 4 settings, loss 0.3000 (valid)"
+        );
+        let row = |cell: &Cell| Row { seed: cell.seed, ..Row::default() };
+        let rows = tuning.rows(row, &store).unwrap();
+        assert_eq!(rows.len(), 2 * 7 + 1);
+        assert_eq!(rows.iter().filter(|row| row.split == "test").count(), 0);
+    }
+}
