@@ -3,12 +3,14 @@
 //! A backbone knows no task and no router by name: it is built from a [`Brief`].
 
 mod attention;
+mod bare;
 mod block;
 mod feed_forward;
 mod transformer_lm;
 mod vit;
 
 pub use attention::{Attention, AttentionConfig, Positions};
+pub use bare::Bare;
 pub use block::{Block, Norm};
 pub use feed_forward::FeedForward;
 pub use transformer_lm::{TransformerLm, TransformerLmConfig};
@@ -23,7 +25,7 @@ use serde_json::json;
 
 /// All backbones. The list is the table of contents.
 pub fn all() -> Backbones {
-    Backbones::new("backbone").with::<Vit>().with::<TransformerLm>()
+    Backbones::new("backbone").with::<Vit>().with::<TransformerLm>().with::<Bare>()
 }
 
 /// What a network is to be built for.

@@ -8,6 +8,7 @@ mod ffn;
 mod low_rank;
 mod mixed_width;
 mod plus_plus;
+mod signed_relu;
 mod swiglu;
 
 pub use conv::{Conv, ConvConfig};
@@ -15,6 +16,7 @@ pub use ffn::{Activation, Ffn, FfnConfig};
 pub use low_rank::{LowRank, LowRankConfig};
 pub use mixed_width::{MixedWidth, MixedWidthConfig};
 pub use plus_plus::{PlusPlus, PlusPlusConfig};
+pub use signed_relu::{SignedRelu, SignedReluConfig};
 pub use swiglu::{SwiGlu, SwiGluConfig};
 
 use moe::{ExpertKinds, Library};
@@ -30,4 +32,6 @@ pub fn all() -> ExpertKinds {
         // Experts that differ.
         .with::<MixedWidth>()
         .with::<PlusPlus>()
+        // Of theory.
+        .with::<SignedRelu>()
 }

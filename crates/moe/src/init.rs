@@ -76,6 +76,19 @@ impl Init {
         self.param(name, shape, move |_| value)
     }
 
+    /// These values, row by row.
+    ///
+    /// # Panics
+    /// If they are not as many as the shape has.
+    pub fn given<const D: usize>(
+        &self,
+        name: &str,
+        shape: [usize; D],
+        values: Vec<f32>,
+    ) -> Param<Tensor<D>> {
+        self.filled(name, shape, move |_| values.clone())
+    }
+
     /// A linear map, weights and bias uniform within `1 / sqrt(d_in)`, the default of PyTorch and Burn.
     pub fn linear(&self, name: &str, d_in: usize, d_out: usize, bias: bool) -> Linear {
         let (part, bound) = (self.at(name), 1.0 / (d_in as f64).sqrt());
@@ -120,10 +133,20 @@ impl Init {
         shape: [usize; D],
         draw: impl Fn(&mut ChaCha8Rng) -> f32 + Send + Sync + 'static,
     ) -> Param<Tensor<D>> {
+        let n: usize = shape.iter().product();
+        self.filled(name, shape, move |rng| (0..n).map(|_| draw(rng)).collect())
+    }
+
+    fn filled<const D: usize>(
+        &self,
+        name: &str,
+        shape: [usize; D],
+        values: impl Fn(&mut ChaCha8Rng) -> Vec<f32> + Send + Sync + 'static,
+    ) -> Param<Tensor<D>> {
         let part = self.at(name);
         let mut rng = part.rng();
         let make = move |device: &Device, require_grad: bool| {
-            let values: Vec<f32> = (0..shape.iter().product()).map(|_| draw(&mut rng)).collect();
+            let values = values(&mut rng);
             let tensor = Tensor::<D>::from_data(TensorData::new(values, shape), device);
             if require_grad { tensor.require_grad() } else { tensor }
         };

@@ -48,6 +48,9 @@ impl Squares {
     }
 }
 
+/// The end of the path of the matrix with a column for each expert.
+const GATE: &str = ".gate.weight";
+
 #[derive(Default)]
 struct Visitor {
     walk: Walk,
@@ -62,7 +65,8 @@ impl ModuleVisitor for Visitor {
         }
         let layer = &mut self.layers[layer];
         match part {
-            Part::Router if D == 2 && self.walk.within() == "gate.weight" => {
+            // A router within a router has it deeper.
+            Part::Router if D == 2 && format!(".{}", self.walk.within()).ends_with(GATE) => {
                 layer.router = Some(squares(param, 1));
             }
             Part::Experts => layer.add_to_experts(squares(param, 0)),

@@ -60,6 +60,7 @@ mod switch;
 mod tc_moe;
 mod top_k;
 mod top_p;
+mod top_tokens;
 mod v_moe;
 mod warm_up;
 mod x_moe;
@@ -104,6 +105,7 @@ pub use smear::Smear;
 pub use sparse_transport::{SparseTransport, SparseTransportConfig};
 pub use tc_moe::{TcMoe, TcMoeConfig};
 pub use top_p::{TopP, TopPConfig};
+pub use top_tokens::{TopTokens, TopTokensConfig};
 pub use warm_up::{Inside, WarmUp, WarmUpConfig};
 pub use x_moe::{XMoe, XMoeConfig};
 
@@ -144,6 +146,7 @@ pub fn all() -> Routers {
         // Experts choose, or everything is mixed.
         .with::<ExpertChoice>()
         .with::<ExpertThreshold>()
+        .with::<TopTokens>()
         .with::<Soft>()
         .with::<MixtureOfTokens>()
         // Experts are merged into one.

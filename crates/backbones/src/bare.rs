@@ -1,0 +1,125 @@
+//! A MoE layer and nothing else: the two-layer networks of theory.
+//!
+//! Chen, Deng, Wu, Gu, Li. *Towards Understanding the Mixture-of-Experts Layer in Deep Learning*.
+//! NeurIPS 2022. <https://arxiv.org/abs/2208.02813>
+//!
+//! f(x) = sum over the tokens of MoE(x), its first coordinates                     (1)
+//!
+//! A picture's rows are the tokens. There are no other parameters, no norm and no residual.
+
+use burn::{module::Module, prelude::*};
+use moe::{ConfigError, Domain, Init, Input, MoeLayer, NoConfig, Pass};
+
+use crate::{Backbone, Brief, wrong};
+
+/// A MoE layer and nothing else.
+#[derive(Module, Debug)]
+pub struct Bare {
+    layer: MoeLayer,
+    tokens: usize,
+    outputs: usize,
+}
+
+/// Tokens and width, where the inputs are rows of numbers.
+fn sizes(domain: Domain) -> Option<[usize; 2]> {
+    match domain {
+        Domain::Image { channels: 1, height, width } => Some([height, width]),
+        _ => None,
+    }
+}
+
+/// What was checked before.
+const ROWS: &str = "it takes pictures of one colour, whose rows are its tokens";
+
+impl Backbone for Bare {
+    type Config = NoConfig;
+    const NAME: &'static str = "bare";
+    const ABOUT: &'static str = "one MoE layer on the rows of a picture, summed over them";
+    const PAPER: &'static str = "https://arxiv.org/abs/2208.02813";
+    const CAUSAL: bool = false;
+
+    fn check(_config: &NoConfig, brief: &Brief) -> Result<(), ConfigError> {
+        let wrong = |message: String| wrong(Self::NAME, message);
+        let [tokens, width] = sizes(brief.domain).ok_or_else(|| wrong(ROWS.into()))?;
+        if !brief.moe.layers.has(0, 1) {
+            return Err(wrong("its one block is a MoE layer: moe.layers is \"all\"".into()));
+        }
+        if brief.outputs > width {
+            let outputs = brief.outputs;
+            return Err(wrong(format!("{outputs} outputs do not fit in rows of {width}")));
+        }
+        brief.library.check(brief.moe, [tokens, width], 1)
+    }
+
+    fn init(_config: &NoConfig, brief: &Brief, init: &Init) -> Result<Self, ConfigError> {
+        let [tokens, width] = sizes(brief.domain).expect(ROWS);
+        let config = brief.moe.of_layer(0);
+        let layer = MoeLayer::new(&config, brief.library, [tokens, width], &init.at("moe"))?;
+        Ok(Self { layer, tokens, outputs: brief.outputs })
+    }
+
+    fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
+        let Input::Image(rows) = input else { panic!("{ROWS}") };
+        let y = self.layer.forward(pass, rows.squeeze_dim::<3>(1));
+        y.sum_dim(1).narrow(2, 0, self.outputs) // (1)
+    }
+
+    fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    fn dense_flops(&self) -> f64 {
+        0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{brief, library, loss_falls};
+    use moe::{MoeConfig, Placement};
+
+    const ROWS_OF_6: Domain = Domain::Image { channels: 1, height: 4, width: 6 };
+
+    #[test]
+    fn it_is_the_sum_over_the_rows() {
+        let (library, moe) = library();
+        let moe = MoeConfig { layers: Placement::ALL, ..moe };
+        let init = Init::new(0, &Device::flex());
+        let config = NoConfig::default();
+        let bare = <Bare as Backbone>::init(&config, &brief(ROWS_OF_6, &moe, &library), &init);
+        let bare = bare.unwrap();
+        let rows = init.normal("rows", [2, 1, 4, 6], 1.0).val();
+        let y = Backbone::forward(&bare, &mut Pass::eval(), Input::Image(rows.clone()));
+        assert_eq!(y.dims(), [2, 1, 3]);
+        let layer = bare.layer.forward(&mut Pass::eval(), rows.squeeze_dim::<3>(1));
+        let expected = layer.sum_dim(1).narrow(2, 0, 3).into_data();
+        assert_eq!(y.into_data(), expected);
+    }
+
+    #[test]
+    fn it_learns() {
+        let (library, moe) = library();
+        let moe = MoeConfig { layers: Placement::ALL, ..moe };
+        let init = Init::new(0, &Device::flex().autodiff());
+        let brief = brief(ROWS_OF_6, &moe, &library);
+        let bare = <Bare as Backbone>::init(&NoConfig::default(), &brief, &init).unwrap();
+        let rows = init.normal("rows", [3, 1, 4, 6], 1.0).val().detach();
+        loss_falls(bare, Input::Image(rows), 1);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let (library, moe) = library();
+        let check = |moe: &MoeConfig, domain| {
+            let brief = brief(domain, moe, &library);
+            <Bare as Backbone>::check(&NoConfig::default(), &brief).unwrap_err().to_string()
+        };
+        let all = MoeConfig { layers: Placement::ALL, ..moe.clone() };
+        assert!(check(&all, Domain::Text { vocab: 9, length: 4 }).contains("rows are its tokens"));
+        let narrow = Domain::Image { channels: 1, height: 4, width: 2 };
+        assert!(check(&all, narrow).contains("3 outputs do not fit in rows of 2"));
+        let none = MoeConfig { layers: Placement::NONE, ..moe };
+        assert!(check(&none, ROWS_OF_6).contains("its one block is a MoE layer"));
+    }
+}
