@@ -73,8 +73,8 @@ impl Router for TopTokens {
         Self { gate, tokens: config.tokens }
     }
 
-    fn route(&self, _pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let scores = self.gate.forward(units).swap_dims(1, 2); // [G, E, U]
+    fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
+        let scores = self.gate.forward(pass, units).swap_dims(1, 2); // [G, E, U]
         let n_units = scores.dims()[2];
         let (units, scores) = top_k(scores, self.tokens.min(n_units)); // (1)
         Plan::ExpertChoice { units, weights: softmax(scores, 2), n_units } // (2)
