@@ -2,14 +2,12 @@
 
 mod data;
 mod score;
-mod subset;
 pub mod synthetic;
 pub mod text;
 pub mod vision;
 
 pub use data::{DataDir, DataError, Origin};
 pub use score::{Score, cross_entropy};
-pub use subset::{Subset, SubsetConfig};
 
 use std::sync::Arc;
 
@@ -31,7 +29,6 @@ pub fn all() -> Tasks {
         .with::<vision::Omniglot>()
         .with::<vision::ImageFolder>()
         .with::<synthetic::Patterns>()
-        .with::<Subset>()
 }
 
 /// Which part of a task's data.

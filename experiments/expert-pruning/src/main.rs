@@ -1,11 +1,11 @@
 //! Which experts of a fine-tuned network can be dropped? `cargo run --release -p expert-pruning`
-//! answers it on digits, `cargo run --release -p expert-pruning -- run theory` on the data model of
-//! the theory; see README.md.
+//! answers it on digits and on the data model of the theory, and with
+//! `run expert-pruning-fashion` on clothes; see README.md.
 
 use lab::prelude::*;
 
 fn main() -> ExitCode {
-    let digits = lab::suite!("expert-pruning", "../suite.toml");
-    let theory = lab::suite!("expert-pruning-theory", "../theory.toml");
-    lab::main(Plugins::default(), &[digits, theory])
+    let suite = lab::suite!("expert-pruning", "../suite.toml");
+    let fashion = lab::suite!("expert-pruning-fashion", "../fashion.toml");
+    lab::main(Plugins::default(), &[suite, fashion])
 }

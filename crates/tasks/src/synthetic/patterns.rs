@@ -127,10 +127,10 @@ impl Task for Patterns {
             }
         }
         let labels: Vec<i32> = examples.iter().map(|example| classes[*example]).collect();
-        Batch {
-            input: Input::Image(Tensor::from_data(TensorData::new(pixels, [b, 1, n, d]), device)),
-            labels: Tensor::from_data(TensorData::new(labels, [b, 1]), device),
-        }
+        Batch::new(
+            Input::Image(Tensor::from_data(TensorData::new(pixels, [b, 1, n, d]), device)),
+            Tensor::from_data(TensorData::new(labels, [b, 1]), device),
+        )
     }
 
     fn loss(&self, output: Tensor<3>, batch: &Batch) -> Tensor<1> {
