@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use common::{Place, ended};
 use serde_json::Value;
@@ -24,4 +24,39 @@ fn the_suite_of_routers_has_all_of_them() {
         router.get("kind").unwrap_or(router).as_str().map(str::to_string)
     };
     assert_eq!(methods.filter_map(router).collect::<BTreeSet<_>>(), routers(&Place::new()));
+}
+
+/// `docs --check` in a workspace.
+fn docs_are_current(root: &Path, code: i32) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
+    ended(&command.args(["docs", "--check"]).current_dir(root).output().unwrap(), code).0
+}
+
+#[test]
+fn the_page_of_routers_is_current() {
+    docs_are_current(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), 0);
+}
+
+#[test]
+fn a_page_that_is_not_current_is_found() {
+    let (root, folder) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), Place::new());
+    for part in ["crates/routers/src", "docs"] {
+        fs::create_dir_all(folder.path(part)).unwrap();
+        for entry in fs::read_dir(root.join(part)).unwrap().flatten() {
+            if entry.path().is_file() {
+                fs::copy(entry.path(), folder.path(part).join(entry.file_name())).unwrap();
+            }
+        }
+    }
+    docs_are_current(&folder.path("."), 0);
+    let file = folder.path("crates/routers/src/switch.rs");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replacen("//! ", "//! Not ", 1)).unwrap();
+    assert!(docs_are_current(&folder.path("."), 1).contains("`bench docs` writes it anew"));
+    fs::write(folder.path("docs/router-costs.csv"), "router,cost\n").unwrap();
+    let mut command = folder.bench(&["docs"]);
+    let (_, err) = ended(&command.output().unwrap(), 2);
+    assert!(err.contains("router-costs.csv: its columns are router, experts"), "{err}");
+    let (_, err) = ended(&Place::new().run(&["docs"]), 2);
+    assert!(err.contains("is not inside MoeLab's workspace"), "{err}");
 }

@@ -121,7 +121,7 @@ enum Verb {
     },
     /// Let a router decide on an input from a file, and write its plan
     Route(verbs::route::Call),
-    /// Measure how fast a layer of experts is, engine by engine
+    /// Measure how fast a layer of experts is, engine by engine; or what routers cost
     Speed(verbs::speed::Setting),
     /// Drop experts of a trained run, and say what that saves and costs
     Prune(verbs::prune::Setting),
@@ -132,6 +132,12 @@ enum Verb {
         out: Option<PathBuf>,
         #[command(flatten)]
         question: Question,
+    },
+    /// Write docs/routers.md from what the routers' files say of themselves
+    Docs {
+        /// Only say whether it is current; exits with 1 if not
+        #[arg(long)]
+        check: bool,
     },
     /// Write a new router or experiment that builds and runs as it is
     New {
@@ -311,8 +317,8 @@ fn run(
         }
         Verb::Route(call) => Ok(verbs::route::route(&call, options, plugins)?.into()),
         Verb::Speed(setting) => {
-            let json = setting.json || options.format == Shown::Json;
-            Ok(verbs::speed::speed(&setting, options, plugins, json)?.into())
+            let format = if setting.json { Format::Json } else { options.format() };
+            Ok(verbs::speed::speed(&setting, options, plugins, format)?.into())
         }
         Verb::Prune(setting) => {
             let json = options.format == Shown::Json;
@@ -321,6 +327,7 @@ fn run(
         Verb::Plot { out, question } => {
             verbs::report::plot(out.as_deref(), &question, options, suites)
         }
+        Verb::Docs { check } => verbs::docs::docs(check, plugins),
         Verb::New { what, name } => verbs::new::new(what, &name).map(Answer::from),
     }
 }

@@ -118,10 +118,10 @@ fn shipped(gains: &[f64], prices: &[f64], k: usize) -> impl Iterator<Item = Vec<
 
 /// P_k: the nearest point of the simplex with at most k numbers above 0.
 fn project(scores: &[f64], k: usize) -> Vec<f64> {
-    let order = best_first(scores);
+    let best = best(scores, k);
     // The shift that makes the first n sum to 1; of the n whose n-th stays above 0, the largest.
     let (mut sum, mut shift) = (0.0, 0.0);
-    for (n, expert) in order[..k].iter().enumerate() {
+    for (n, expert) in best.iter().enumerate() {
         sum += scores[*expert];
         let candidate = (sum - 1.0) / (n + 1) as f64;
         if scores[*expert] > candidate {
@@ -129,21 +129,27 @@ fn project(scores: &[f64], k: usize) -> Vec<f64> {
         }
     }
     let mut shares = vec![0.0; scores.len()];
-    order[..k].iter().for_each(|expert| shares[*expert] = (scores[*expert] - shift).max(0.0));
+    best.iter().for_each(|expert| shares[*expert] = (scores[*expert] - shift).max(0.0));
     shares
 }
 
 /// The experts with a share above 0, the largest first; then no one.
 fn chosen(shares: &[f64], k: usize, e: usize) -> Vec<i32> {
     let expert = |expert: usize| if shares[expert] > 0.0 { expert } else { e };
-    best_first(shares)[..k].iter().map(|best| expert(*best) as i32).collect()
+    best(shares, k).into_iter().map(|best| expert(best) as i32).collect()
 }
 
-/// The indices, largest number first; among equals the first.
-fn best_first(numbers: &[f64]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..numbers.len()).collect();
-    order.sort_by(|a, b| numbers[*b].total_cmp(&numbers[*a])); // stable
-    order
+/// The indices of the k largest, largest first; among equals the first.
+fn best(numbers: &[f64], k: usize) -> Vec<usize> {
+    let mut best: Vec<usize> = Vec::with_capacity(k + 1);
+    for (at, number) in numbers.iter().enumerate() {
+        let place = best.iter().position(|other| *number > numbers[*other]).unwrap_or(best.len());
+        if place < k {
+            best.insert(place, at);
+            best.truncate(k);
+        }
+    }
+    best
 }
 
 /// Kingma, Ba. *Adam*. ICLR 2015. <https://arxiv.org/abs/1412.6980>, algorithm 1.
@@ -205,6 +211,12 @@ mod tests {
         // Without any step everyone goes where the gain is.
         let greedy = transport(&gains, 2, &SparseTransportConfig { steps: 0, ..config });
         assert!(greedy.iter().all(|shares| shares[0] == 1.0));
+    }
+
+    #[test]
+    fn the_first_of_equals_is_better() {
+        assert_eq!(best(&[0.5, 0.7, 0.5, 0.7, 0.1], 3), [1, 3, 0]);
+        assert_eq!(best(&[0.1, 0.2], 2), [1, 0]);
     }
 
     #[test]

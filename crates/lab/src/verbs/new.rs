@@ -55,7 +55,7 @@ fn check_name(name: &str) -> anyhow::Result<()> {
 }
 
 /// The workspace around a folder.
-fn workspace(here: &Path) -> Option<PathBuf> {
+pub(crate) fn workspace(here: &Path) -> Option<PathBuf> {
     let is_root = |folder: &&Path| folder.join("crates/routers/src/lib.rs").is_file();
     here.ancestors().find(is_root).map(Path::to_path_buf)
 }

@@ -10,9 +10,10 @@ use anyhow::{bail, ensure};
 use burn::{prelude::*, tensor::Distribution};
 use clap::Args;
 use moe::{AnyExperts, Choice, Dims, Engine, Init, Library, MoeConfig, MoeLayer, Pass};
+use report::Format;
 use serde::Serialize;
 
-use crate::{Plugins, cli::Options, device::device};
+use crate::{Plugins, cli::Options, device::device, verbs::router_speed};
 
 /// What to measure.
 #[derive(Args, Clone)]
@@ -38,6 +39,9 @@ pub(crate) struct Setting {
     /// How often each variant is measured
     #[arg(long, default_value_t = 7)]
     repeat: usize,
+    /// Measure all routers instead, the decision alone, at 8 and at 64 experts
+    #[arg(long)]
+    routers: bool,
     /// For machines, the same as --format json
     #[arg(long)]
     pub(crate) json: bool,
@@ -67,7 +71,7 @@ pub(crate) fn speed(
     setting: &Setting,
     options: &Options,
     plugins: &Plugins,
-    json: bool,
+    format: Format,
 ) -> anyhow::Result<String> {
     ensure!(setting.repeat > 0, "--repeat 0: it is at least 1");
     ensure!(setting.k <= setting.experts, "--k {} of --experts {}", setting.k, setting.experts);
@@ -75,8 +79,19 @@ pub(crate) fn speed(
     let threads = options.threads()?;
     let device = device(&options.device)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    if setting.routers {
+        let sizes = [setting.tokens, setting.width];
+        let routers = &plugins.library.routers;
+        let measure = || router_speed::measure(routers, sizes, setting.repeat, &device);
+        let rows = pool.install(measure)?;
+        return Ok(match format {
+            Format::Json => serde_json::to_string_pretty(&rows)? + "\n",
+            Format::Csv => router_speed::csv(&rows),
+            _ => router_speed::table(&rows),
+        });
+    }
     let (rows, peak) = pool.install(|| measure(setting, threads, plugins, &device))?;
-    if json {
+    if format == Format::Json {
         return Ok(serde_json::to_string_pretty(&rows)? + "\n");
     }
     Ok(table(setting, &rows, peak))
@@ -297,6 +312,7 @@ mod tests {
             k: 2,
             kind: "swiglu".into(),
             repeat: 2,
+            routers: false,
             json: true,
         }
     }

@@ -1,0 +1,166 @@
+//! `docs`: writes what the files say of themselves, docs/routers.md.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, bail};
+use moe::Routers;
+use training::write_atomic;
+
+use crate::{
+    Plugins,
+    cli::Answer,
+    facts::Facts,
+    verbs::{
+        new::workspace,
+        router_speed::{self, EXPERTS, Row},
+    },
+};
+
+const PAGE: &str = "docs/routers.md";
+const COSTS: &str = "docs/router-costs.csv";
+const SOURCES: &str = "crates/routers/src";
+
+/// Writes the page of the workspace around here; or says whether it is current, exit code 1 if not.
+pub(crate) fn docs(check: bool, plugins: &Plugins) -> anyhow::Result<Answer> {
+    let here = std::env::current_dir().context("the current folder")?;
+    let Some(root) = workspace(&here) else {
+        bail!("{} is not inside MoeLab's workspace, which has {SOURCES}", here.display())
+    };
+    let page = page(&root, &plugins.library.routers)?;
+    let path = root.join(PAGE);
+    if !check {
+        write_atomic(&path, page.as_bytes()).with_context(|| path.display().to_string())?;
+        return Ok(format!("wrote {PAGE}\n").into());
+    }
+    let current = fs::read_to_string(&path).is_ok_and(|old| old == page);
+    Ok(match current {
+        true => format!("{PAGE} is what the files say\n").into(),
+        false => Answer {
+            text: format!("{PAGE} is not what the files say; `bench docs` writes it anew\n"),
+            code: 1,
+        },
+    })
+}
+
+fn page(root: &Path, routers: &Routers) -> anyhow::Result<String> {
+    let costs = root.join(COSTS);
+    let place = || costs.display().to_string();
+    let costs = fs::read_to_string(&costs).with_context(place)?;
+    let costs = router_speed::parse(&costs).with_context(place)?;
+    let mut entries = Vec::new();
+    for (name, _) in routers.iter() {
+        let path = root.join(SOURCES).join(format!("{}.rs", name.replace('-', "_")));
+        // A router that an experiment adds has no file here.
+        if let Ok(source) = fs::read_to_string(&path) {
+            entries.push((name, source));
+        }
+    }
+    let table: String = entries.iter().map(|(name, _)| line(name, routers, &costs)).collect();
+    let sections: String =
+        entries.iter().map(|(name, source)| format!("\n## {name}\n\n{}", head(source))).collect();
+    Ok(format!("{}{HEADER}{table}{sections}", introduction(&costs)))
+}
+
+fn introduction(costs: &[Row]) -> String {
+    let of = |get: fn(&Row) -> String| costs.first().map_or("?".into(), get);
+    format!(
+        "# Routers\n\nWritten by `bench docs` from the heads of the files in `{SOURCES}`; a test \
+         holds it current.\n\nCost is the time of the router alone over that of `{}`: its decision \
+         in evaluation, and in brackets decision and gradients in training. Each router has its \
+         defaults; {} tokens of width {}; build profile `{}`; the minimum of interleaved rounds.\n\
+         The figures are those of one machine, in `{COSTS}`, by `bench speed --routers --threads 1 \
+         --format csv`: they tell factors apart, not per cents.\n\n",
+        router_speed::BASELINE,
+        of(|row| row.tokens.to_string()),
+        of(|row| row.width.to_string()),
+        of(|row| row.profile.clone()),
+    )
+}
+
+const HEADER: &str = "| router | plan | causal | state | trained | cost, 8 experts | cost, 64 experts |\n\
+                      | --- | --- | --- | --- | --- | --- | --- |\n";
+
+fn line(name: &str, routers: &Routers, costs: &[Row]) -> String {
+    let list = |paths: Vec<&str>| match paths.is_empty() {
+        true => "none".to_string(),
+        false => paths.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(" "),
+    };
+    let facts = match Facts::of(routers, name) {
+        Some(facts) => format!(
+            "{} | {} | {} | {}",
+            facts.plan,
+            if facts.causal { "yes" } else { "no" },
+            list(facts.states()),
+            list(facts.trained()),
+        ),
+        None => "? | ? | ? | ?".into(),
+    };
+    let costs = EXPERTS.map(|experts| cost(name, experts, costs)).join(" | ");
+    format!("| [{name}](#{name}) | {facts} | {costs} |\n")
+}
+
+fn cost(name: &str, experts: usize, costs: &[Row]) -> String {
+    let known = costs.iter().find(|row| row.router == name && row.experts == experts);
+    match known {
+        Some(Row { forward_ratio, forward_backward_ratio: Some(both), .. }) => {
+            format!("{forward_ratio:.1} ({both:.1})")
+        }
+        Some(row) => format!("{:.1}", row.forward_ratio),
+        None => "not measured".into(),
+    }
+}
+
+/// The comment at the head of a file as Markdown; formulas stay as they stand.
+fn head(source: &str) -> String {
+    let lines = source.lines().take_while(|line| line.starts_with("//!"));
+    let text = lines.map(|line| line.trim_start_matches("//!")).collect::<Vec<_>>();
+    let text: Vec<&str> = text.iter().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
+    let paragraphs = text.split(|line| line.is_empty()).filter(|lines| !lines.is_empty());
+    let written: Vec<String> = paragraphs.map(paragraph).collect();
+    format!("{}\n", written.join("\n\n"))
+}
+
+fn paragraph(lines: &[&str]) -> String {
+    match is_formula(lines) {
+        true => format!("```text\n{}\n```", lines.join("\n")),
+        false => lines.join("\n"),
+    }
+}
+
+/// Formulas are set with more than one space, or are lines of an equation each.
+fn is_formula(lines: &[&str]) -> bool {
+    let sentence = lines.last().is_some_and(|line| line.ends_with('.'));
+    let spaced = lines.iter().any(|line| line.trim_start().contains("  "));
+    spaced || (!sentence && lines.iter().any(|line| line.contains(" = ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formulas_stay_as_they_stand_and_words_flow() {
+        let source = "//! One line.\n//!\n//! s = x W      (1)\n//! y = s\n//!\n//! Differs: k = 2.\n\nuse x;\n";
+        let expected = "One line.\n\n```text\ns = x W      (1)\ny = s\n```\n\nDiffers: k = 2.\n";
+        assert_eq!(head(source), expected);
+    }
+
+    #[test]
+    fn costs_that_were_not_measured_say_so() {
+        assert_eq!(cost("top-k", 8, &[]), "not measured");
+        let row = Row {
+            router: "hash".into(),
+            experts: 8,
+            tokens: 1,
+            width: 1,
+            forward_ms: 1.0,
+            forward_ratio: 0.25,
+            forward_backward_ms: None,
+            forward_backward_ratio: None,
+            profile: String::new(),
+        };
+        assert_eq!(cost("hash", 8, std::slice::from_ref(&row)), "0.2");
+        let trained = Row { forward_backward_ratio: Some(2.0), ..row };
+        assert_eq!(cost("hash", 8, &[trained]), "0.2 (2.0)");
+    }
+}

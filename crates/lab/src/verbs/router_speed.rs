@@ -1,0 +1,282 @@
+//! `speed --routers`: what deciding costs, router by router, relative to `top-k`.
+//!
+//! Times are of the router alone: scores, choice, losses, and what it reads back. All routers take
+//! turns, so that what disturbs the machine disturbs all of them; the minimum of the rounds counts.
+
+use std::time::Instant;
+
+use anyhow::ensure;
+use burn::{module::Module, prelude::*};
+use moe::{AnyRouter, Choice, Clusters, Dims, Init, Pass, Plan, Routers, TokenIds, parameters};
+use serde::{Deserialize, Serialize};
+
+/// Numbers of experts at which routers are measured.
+pub(crate) const EXPERTS: [usize; 2] = [8, 64];
+/// What the others are compared with.
+pub(crate) const BASELINE: &str = "top-k";
+/// Groups that the tokens stand in.
+const GROUPS: usize = 8;
+
+/// One router at one number of experts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Row {
+    pub(crate) router: String,
+    pub(crate) experts: usize,
+    pub(crate) tokens: usize,
+    pub(crate) width: usize,
+    pub(crate) forward_ms: f64,
+    /// Over the time of the baseline.
+    pub(crate) forward_ratio: f64,
+    /// None where nothing is trained.
+    pub(crate) forward_backward_ms: Option<f64>,
+    pub(crate) forward_backward_ratio: Option<f64>,
+    pub(crate) profile: String,
+}
+
+/// A router that takes its turn, with the best times so far.
+struct Turn {
+    name: &'static str,
+    eval: AnyRouter,
+    train: Option<AnyRouter>,
+    forward: f64,
+    both: f64,
+}
+
+/// Every router with its defaults on `[8, tokens / 8, width]`, at each number of experts.
+pub(crate) fn measure(
+    routers: &Routers,
+    [tokens, width]: [usize; 2],
+    repeat: usize,
+    device: &Device,
+) -> anyhow::Result<Vec<Row>> {
+    ensure!(tokens.is_multiple_of(GROUPS), "--tokens {tokens}: they stand in {GROUPS} groups");
+    let mut rows = Vec::new();
+    for experts in EXPERTS {
+        let dims = Dims { width, n_experts: experts, units: tokens / GROUPS };
+        let turns = take_turns(turns(routers, dims, device)?, dims, repeat, device)?;
+        rows.extend(compared(&turns, [experts, tokens, width]));
+    }
+    Ok(rows)
+}
+
+/// Those routers whose defaults fit.
+fn turns(routers: &Routers, dims: Dims, device: &Device) -> anyhow::Result<Vec<Turn>> {
+    let mut turns = Vec::new();
+    for (name, entry) in routers.iter() {
+        let init = Init::new(0, &device.clone().autodiff());
+        if let Ok(router) = (entry.build.init)(&Choice::of(name), dims, &init) {
+            let trained = parameters(&router).iter().any(|known| known.trained);
+            turns.push(Turn {
+                name,
+                eval: router.valid(),
+                train: trained.then_some(router),
+                forward: f64::INFINITY,
+                both: f64::INFINITY,
+            });
+        }
+    }
+    Ok(turns)
+}
+
+fn take_turns(
+    mut turns: Vec<Turn>,
+    dims: Dims,
+    repeat: usize,
+    device: &Device,
+) -> anyhow::Result<Vec<Turn>> {
+    let shape = [GROUPS, dims.units, dims.width];
+    let x = Init::new(0, device).normal("x", shape, 1.0).val();
+    let ids = Tensor::<1, Int>::arange(0..(GROUPS * dims.units) as i64, device);
+    let ids = ids.remainder_scalar(97).reshape([GROUPS, dims.units]);
+    // The first round warms up, and its times are beaten.
+    for _ in 0..=repeat {
+        for turn in &mut turns {
+            let pass = told(Pass::eval(), &ids);
+            turn.forward = turn.forward.min(forward(&turn.eval, pass, &x)?);
+            if let Some(router) = &turn.train {
+                let pass = told(Pass::train(0, 0, 0.5), &ids);
+                turn.both = turn.both.min(both(router, pass, &x)?);
+            }
+        }
+    }
+    Ok(turns)
+}
+
+/// A pass that knows ids and clusters.
+fn told(mut pass: Pass, ids: &Tensor<2, Int>) -> Pass {
+    pass.put(TokenIds(ids.clone()));
+    pass.put(Clusters(ids.clone()));
+    pass
+}
+
+/// Milliseconds of one decision in evaluation.
+fn forward(router: &AnyRouter, mut pass: Pass, x: &Tensor<3>) -> anyhow::Result<f64> {
+    let device = x.device();
+    device.sync()?;
+    let started = Instant::now();
+    let plan = router.route(&mut pass, x.clone());
+    device.sync()?;
+    let time = started.elapsed().as_secs_f64() * 1e3;
+    drop(plan);
+    Ok(time)
+}
+
+/// Milliseconds of one decision in training, with the gradients of weights, losses and input.
+fn both(router: &AnyRouter, mut pass: Pass, x: &Tensor<3>) -> anyhow::Result<f64> {
+    let device = x.device();
+    let x = Tensor::from_inner(x.clone()).require_grad();
+    device.sync()?;
+    let started = Instant::now();
+    let plan = router.route(&mut pass, x);
+    let loss = pass.total_loss().map_or(total(&plan), |losses| total(&plan) + losses);
+    let grads = loss.backward();
+    device.sync()?;
+    let time = started.elapsed().as_secs_f64() * 1e3;
+    drop(grads);
+    Ok(time)
+}
+
+/// The sum of squares of all that a plan weighs with: renormalised weights alone would sum to 1.
+fn total(plan: &Plan) -> Tensor<1> {
+    match plan.clone() {
+        Plan::TokenChoice { weights, .. }
+        | Plan::ExpertChoice { weights, .. }
+        | Plan::Merged { weights, .. }
+        | Plan::Dense { weights } => weights.square().sum(),
+        Plan::Soft { dispatch, combine } => dispatch.square().sum() + combine.square().sum(),
+    }
+}
+
+fn compared(turns: &[Turn], [experts, tokens, width]: [usize; 3]) -> Vec<Row> {
+    let baseline = turns.iter().find(|turn| turn.name == BASELINE);
+    let (forward, both) = baseline.map_or((f64::NAN, f64::NAN), |turn| (turn.forward, turn.both));
+    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+    let row = |turn: &Turn| {
+        let trained = turn.both.is_finite();
+        Row {
+            router: turn.name.to_string(),
+            experts,
+            tokens,
+            width,
+            forward_ms: turn.forward,
+            forward_ratio: turn.forward / forward,
+            forward_backward_ms: trained.then_some(turn.both),
+            forward_backward_ratio: trained.then(|| turn.both / both),
+            profile: profile.to_string(),
+        }
+    };
+    turns.iter().map(row).collect()
+}
+
+/// For people.
+pub(crate) fn table(rows: &[Row]) -> String {
+    let mut text = format!(
+        "{:<20} {:>7} {:>11} {:>8} {:>11} {:>8}\n",
+        "router", "experts", "forward ms", "ratio", "fwd+bwd ms", "ratio"
+    );
+    let or_dash = |value: Option<f64>| value.map_or("-".into(), |value| format!("{value:.2}"));
+    for row in rows {
+        text += &format!(
+            "{:<20} {:>7} {:>11.2} {:>8.2} {:>11} {:>8}\n",
+            row.router,
+            row.experts,
+            row.forward_ms,
+            row.forward_ratio,
+            or_dash(row.forward_backward_ms),
+            or_dash(row.forward_backward_ratio),
+        );
+    }
+    text + &format!("\nRatios are to {BASELINE}; - where nothing is trained. The minimum counts.\n")
+}
+
+/// For files: what `docs` reads.
+pub(crate) fn csv(rows: &[Row]) -> String {
+    let number = |value: f64| format!("{value:.3}");
+    let or_none = |value: Option<f64>| value.map_or(String::new(), number);
+    let mut text = format!("{}\n", COLUMNS.join(","));
+    for row in rows {
+        let cells = [
+            row.router.clone(),
+            row.experts.to_string(),
+            row.tokens.to_string(),
+            row.width.to_string(),
+            number(row.forward_ms),
+            number(row.forward_ratio),
+            or_none(row.forward_backward_ms),
+            or_none(row.forward_backward_ratio),
+            row.profile.clone(),
+        ];
+        text += &format!("{}\n", cells.join(","));
+    }
+    text
+}
+
+const COLUMNS: [&str; 9] = [
+    "router",
+    "experts",
+    "tokens",
+    "width",
+    "forward_ms",
+    "forward_ratio",
+    "forward_backward_ms",
+    "forward_backward_ratio",
+    "profile",
+];
+
+/// What [`csv`] wrote.
+pub(crate) fn parse(text: &str) -> anyhow::Result<Vec<Row>> {
+    let mut lines = text.lines();
+    ensure!(lines.next() == Some(&COLUMNS.join(",")), "its columns are {}", COLUMNS.join(", "));
+    lines.map(parse_line).collect()
+}
+
+fn parse_line(line: &str) -> anyhow::Result<Row> {
+    let cells: Vec<&str> = line.split(',').collect();
+    let [router, experts, tokens, width, forward_ms, forward_ratio, both_ms, both_ratio, profile] =
+        cells[..]
+    else {
+        anyhow::bail!("{line:?}: it has {} columns", COLUMNS.len())
+    };
+    let or_none = |cell: &str| (!cell.is_empty()).then(|| cell.parse()).transpose();
+    Ok(Row {
+        router: router.into(),
+        experts: experts.parse()?,
+        tokens: tokens.parse()?,
+        width: width.parse()?,
+        forward_ms: forward_ms.parse()?,
+        forward_ratio: forward_ratio.parse()?,
+        forward_backward_ms: or_none(both_ms)?,
+        forward_backward_ratio: or_none(both_ratio)?,
+        profile: profile.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_router_has_its_times() {
+        let routers = routers::all();
+        let rows = measure(&routers, [16, 8], 1, &Device::flex()).unwrap();
+        for experts in EXPERTS {
+            let of =
+                |name: &str| rows.iter().find(|row| row.router == name && row.experts == experts);
+            assert!(routers.iter().all(|(name, _)| of(name).is_some()), "{experts}");
+            let top_k = of("top-k").unwrap();
+            assert_eq!((top_k.forward_ratio, top_k.forward_backward_ratio), (1.0, Some(1.0)));
+            assert!(top_k.forward_backward_ms.unwrap() > 0.0 && top_k.forward_ms > 0.0);
+            assert!(of("random").unwrap().forward_backward_ms.is_none());
+        }
+        let written = csv(&rows);
+        assert_eq!(csv(&parse(&written).unwrap()), written);
+        assert_eq!(table(&rows).lines().count(), rows.len() + 3);
+    }
+
+    #[test]
+    fn tokens_stand_in_groups() {
+        let err = measure(&routers::all(), [12, 8], 1, &Device::flex()).unwrap_err();
+        assert!(err.to_string().contains("--tokens 12: they stand in 8 groups"));
+        assert!(parse("router,experts\n").is_err());
+    }
+}
