@@ -62,8 +62,8 @@ impl Attention {
     /// A fresh layer.
     pub fn new(config: &AttentionConfig, init: &Init) -> Self {
         Self {
-            qkv: init.linear("qkv", config.width, 3 * config.width, config.bias),
-            output: init.linear("output", config.width, config.width, config.bias),
+            qkv: init.projection("qkv", [config.width, config.width, 3], config.bias),
+            output: init.projection("output", [config.width, config.width, 1], config.bias),
             heads: config.heads,
             positions: config.positions,
         }

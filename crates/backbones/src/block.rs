@@ -1,4 +1,9 @@
 //! A pre-norm transformer block: attention, then a feed-forward network or a MoE layer.
+//!
+//! Stochastic depth: Huang et al. *Deep Networks with Stochastic Depth*. ECCV 2016.
+//! <https://arxiv.org/abs/1603.09382>. In training a branch is skipped for some examples, each by
+//! itself, and counts more for the others, so that its mean stays; in the paper a block is skipped
+//! whole for all examples, and counts less in evaluation.
 
 use burn::{
     module::Module,
@@ -6,6 +11,7 @@ use burn::{
     prelude::*,
 };
 use moe::{Choice, ConfigError, Init, Pass};
+use rand::RngExt;
 
 use crate::{Attention, AttentionConfig, Brief, FeedForward};
 
@@ -35,17 +41,22 @@ pub struct Block {
     attention: Attention,
     feed_forward_norm: Norm,
     feed_forward: FeedForward,
+    skip: f64,
 }
 
 impl Block {
-    /// Block number `place.0` of `place.1`, on sequences of `tokens`. `norm` makes a norm of the given name.
+    /// Block number `place.0` of `place.1`, on sequences of `tokens`. `norm` makes a norm of the given
+    /// name. `skip` is the chance that the branches of the last block are skipped for an example in
+    /// training; that of the others grows up to it, from 0 at the first.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a block")]
     pub fn new(
         brief: &Brief,
         attention: &AttentionConfig,
         dense: &Choice,
         place: (usize, usize),
         tokens: usize,
-        norm: fn(&Init, &str, usize) -> Norm,
+        norm: &dyn Fn(&Init, &str, usize) -> Norm,
+        skip: f64,
         init: &Init,
     ) -> Result<Self, ConfigError> {
         let width = attention.width;
@@ -55,18 +66,50 @@ impl Block {
             attention: Attention::new(attention, &init.at("attention")),
             feed_forward_norm: norm(init, "feed_forward_norm", width),
             feed_forward: FeedForward::new(brief, dense, place, [tokens, width], &feed_forward)?,
+            skip: skip * place.0 as f64 / (place.1.max(2) - 1) as f64,
         })
     }
 
     /// `[B, T, D] -> [B, T, D]`.
     pub fn forward(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
-        let x = x.clone() + self.attention.forward(self.attention_norm.forward(x));
+        let branch = self.attention.forward(self.attention_norm.forward(x.clone()));
+        let x = x + thinned(pass, branch, self.skip);
         let input = self.feed_forward_norm.forward(x.clone());
-        self.feed_forward.forward(pass, x, input)
+        self.feed_forward.forward(pass, x, input, self.skip)
     }
 
     /// Floating-point operations for one token among `tokens`, without a MoE layer's.
     pub fn dense_flops(&self, tokens: usize) -> f64 {
         self.attention.flops(tokens) + self.feed_forward.dense_flops()
+    }
+}
+
+/// A branch `[B, T, D]` that is skipped with this chance in training, for each example by itself.
+pub(crate) fn thinned(pass: &mut Pass, branch: Tensor<3>, skip: f64) -> Tensor<3> {
+    if skip == 0.0 || !pass.training() {
+        return branch;
+    }
+    let ([b, ..], mut rng) = (branch.dims(), pass.rng());
+    let weight = |_| if rng.random_bool(skip) { 0.0 } else { (1.0 / (1.0 - skip)) as f32 };
+    let weights: Vec<f32> = (0..b).map(weight).collect();
+    let device = branch.device().inner();
+    branch * Tensor::<3>::from_data(TensorData::new(weights, [b, 1, 1]), &device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn branches_are_skipped_for_some_examples_and_their_mean_stays() {
+        let branch = || Tensor::<3>::ones([4000, 1, 2], &Device::flex());
+        let mut pass = Pass::train(0, 0, 0.0);
+        let kept: Vec<f32> = thinned(&mut pass, branch(), 0.2).into_data().iter().collect();
+        assert!(kept.chunks(2).all(|example| example == [0.0, 0.0] || example == [1.25, 1.25]));
+        // The standard error of the mean is sqrt(0.2 * 0.8 / 4000) * 1.25 = 0.008.
+        let mean = kept.iter().sum::<f32>() / 8000.0;
+        assert!((mean - 1.0).abs() < 4.0 * 0.008, "{mean}");
+        let whole = thinned(&mut Pass::eval(), branch(), 0.2).into_data();
+        assert_eq!(whole, branch().into_data());
     }
 }

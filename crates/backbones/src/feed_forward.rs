@@ -3,7 +3,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{AnyExperts, Choice, ConfigError, Dims, Init, MoeLayer, Pass};
 
-use crate::Brief;
+use crate::{Brief, block::thinned};
 
 /// The feed-forward half of a block.
 #[derive(Module, Debug)]
@@ -36,15 +36,18 @@ impl FeedForward {
         Ok(Self::Dense(build(dense, dims, &init.at("dense"))?))
     }
 
-    /// The stream `x` and its norm `input`, both `[B, T, D]`, to the new stream.
-    pub fn forward(&self, pass: &mut Pass, x: Tensor<3>, input: Tensor<3>) -> Tensor<3> {
+    /// The stream `x` and its norm `input`, both `[B, T, D]`, to the new stream. In training the branch
+    /// is skipped for an example with the chance `skip`.
+    pub fn forward(&self, pass: &mut Pass, x: Tensor<3>, input: Tensor<3>, skip: f64) -> Tensor<3> {
         match self {
             Self::Dense(network) => {
                 let [b, t, d] = input.dims();
-                x + network.forward(pass, input.reshape([1, b * t, d])).reshape([b, t, d])
+                let output = network.forward(pass, input.reshape([1, b * t, d]));
+                x + thinned(pass, output.reshape([b, t, d]), skip)
             }
             Self::Moe(layer) => {
                 let output = layer.forward(pass, input);
+                let output = thinned(pass, output, skip);
                 layer.join(pass, x, output)
             }
         }

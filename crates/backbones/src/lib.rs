@@ -8,13 +8,15 @@ mod block;
 mod feed_forward;
 mod transformer_lm;
 mod vit;
+mod vit_positions;
 
 pub use attention::{Attention, AttentionConfig, Positions};
 pub use bare::Bare;
 pub use block::{Block, Norm};
 pub use feed_forward::FeedForward;
 pub use transformer_lm::{TransformerLm, TransformerLmConfig};
-pub use vit::{Vit, VitConfig};
+pub use vit::{Pool, Variant, Vit, VitConfig};
+pub use vit_positions::zoom;
 
 use burn::prelude::*;
 use moe::{
@@ -85,6 +87,12 @@ pub trait Backbone: Module + Sync + 'static {
     /// A batch of B inputs to `[B, T, outputs]`, with T = 1 for one answer an input.
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3>;
 
+    /// What the head sees of a batch of B inputs, `[B, width]`: features for another, linear head.
+    /// None in networks with an answer at each position.
+    fn features(&self, _pass: &mut Pass, _input: Input) -> Option<Tensor<2>> {
+        None
+    }
+
     /// Tokens the blocks see in one input: characters, patches.
     fn tokens(&self) -> usize;
 
@@ -97,6 +105,8 @@ pub trait Backbone: Module + Sync + 'static {
 pub trait DynBackbone: Erased<BackboneSocket> {
     /// See [`Backbone::forward`].
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3>;
+    /// See [`Backbone::features`].
+    fn features(&self, pass: &mut Pass, input: Input) -> Option<Tensor<2>>;
     /// See [`Backbone::tokens`].
     fn tokens(&self) -> usize;
     /// See [`Backbone::dense_flops`].
@@ -106,6 +116,9 @@ pub trait DynBackbone: Erased<BackboneSocket> {
 impl<N: Backbone> DynBackbone for N {
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
         Backbone::forward(self, pass, input)
+    }
+    fn features(&self, pass: &mut Pass, input: Input) -> Option<Tensor<2>> {
+        Backbone::features(self, pass, input)
     }
     fn tokens(&self) -> usize {
         Backbone::tokens(self)

@@ -81,7 +81,16 @@ impl Backbone for TransformerLm {
         let norm = |init: &Init, name: &str, width| Norm::Rms(init.rms_norm(name, width));
         let block = |i| {
             let init = init.at("blocks").at(i);
-            Block::new(brief, &attention, &config.dense, (i, config.depth), length, norm, &init)
+            Block::new(
+                brief,
+                &attention,
+                &config.dense,
+                (i, config.depth),
+                length,
+                &norm,
+                0.0,
+                &init,
+            )
         };
         Ok(Self {
             embedding: init.embedding("embedding", vocab, d, 0.02),

@@ -4,25 +4,75 @@
 //! Riquelme et al. *Scaling Vision with Sparse Mixture of Experts*. NeurIPS 2021.
 //! <https://arxiv.org/abs/2106.05974>
 //!
-//! z_0  = [x_1 E; ...; x_N E] + E_pos                     (1)
+//! z_0  = [x_class; x_1 E; ...; x_N E] + E_pos            (1), with a class token or without
 //! z'_l = MSA(LN(z_{l-1})) + z_{l-1}                      (2)
 //! z_l  = MLP(LN(z'_l)) + z'_l                            (3), MLP or MoE
-//! y    = head(mean over patches of LN(z_L))              (4)
+//! y    = head(z) with z the class token of LN(z_L),      (4)
+//!        or the mean of LN(z_L) over the patches; perhaps tanh(W z) before the head
 //!
-//! Differs from the papers: the mean over patches instead of a class token.
+//! Differs from the papers: unless the config says otherwise, the mean over patches instead of a
+//! class token, the epsilon of norms and the initial weights. `pool = "class-token"`,
+//! `init = "flax"`, `epsilon = 1e-6` are as published; there the head begins at 0, with a bias of
+//! -ln(classes). No dropout.
 
 use burn::{
     module::{Module, Param},
     nn::Linear,
     prelude::*,
 };
-use moe::{Choice, ConfigError, Domain, Init, Input, Pass, TokenIds, config};
+use moe::{Choice, ConfigError, Domain, Init, Input, Pass, Scheme, TokenIds, config};
+use serde::{Deserialize, Serialize};
 
 use crate::{Attention, AttentionConfig, Backbone, Block, Brief, Norm, Positions, wrong};
+
+/// What the head sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pool {
+    /// The mean over the patches.
+    Mean,
+    /// A token of its own, the first one.
+    ClassToken,
+}
+
+/// Published sizes. S to H are V-MoE's; its S has eight blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Variant {
+    /// One block of width 32, two heads.
+    Mu,
+    /// 12 blocks of width 192, three heads.
+    Ti,
+    /// 8 blocks of width 512, eight heads.
+    S,
+    /// 12 blocks of width 768, twelve heads.
+    B,
+    /// 24 blocks of width 1024, sixteen heads.
+    L,
+    /// 32 blocks of width 1280, sixteen heads.
+    H,
+}
+
+impl Variant {
+    /// Depth, width and heads; the hidden width is four times the width.
+    fn sizes(self) -> [usize; 3] {
+        match self {
+            Variant::Mu => [1, 32, 2],
+            Variant::Ti => [12, 192, 3],
+            Variant::S => [8, 512, 8],
+            Variant::B => [12, 768, 12],
+            Variant::L => [24, 1024, 16],
+            Variant::H => [32, 1280, 16],
+        }
+    }
+}
 
 config! {
     /// Sizes of a vision transformer.
     pub struct VitConfig {
+        /// Published sizes, in the place of width, depth, heads and the hidden width of dense networks;
+        /// that of experts stays with them.
+        pub variant: Option<Variant> = None,
         /// Rows and columns of pixels in a patch.
         pub patch: usize = 2,
         /// The width of the stream, D.
@@ -33,6 +83,43 @@ config! {
         pub heads: usize = 4,
         /// The feed-forward network of blocks without a MoE layer.
         pub dense: Choice = Choice::of("ffn").with("hidden", 128),
+        /// What the head sees: `"mean"` or `"class-token"`.
+        pub pool: Pool = Pool::Mean,
+        /// Is there a linear map with tanh before the head, as in training from scratch?
+        pub pre_logits: bool = false,
+        /// The chance that the branches of the last block are skipped for an example in training.
+        pub stochastic_depth: f64 = 0.0,
+        /// How weights are drawn: `"torch"`, or `"flax"` as in V-MoE.
+        pub init: Scheme = Scheme::Torch,
+        /// What norms add to the variance.
+        pub epsilon: f64 = 1e-5,
+    }
+}
+
+impl VitConfig {
+    /// With a variant's sizes in their places.
+    fn resolved(&self) -> Result<Self, String> {
+        let Some(variant) = self.variant else { return Ok(self.clone()) };
+        let default = Self::default();
+        let given = [
+            ("width", self.width != default.width),
+            ("depth", self.depth != default.depth),
+            ("heads", self.heads != default.heads),
+        ];
+        if let Some((name, _)) = given.iter().find(|(_, given)| *given) {
+            return Err(format!(
+                "variant = {variant:?} says what {name} is; leave one of them out"
+            ));
+        }
+        let [depth, width, heads] = variant.sizes();
+        let dense = self.dense.clone().with("hidden", 4 * width);
+        Ok(Self { width, depth, heads, dense, ..self.clone() })
+    }
+
+    /// The tokens of a picture: patches, and the class token.
+    fn tokens(&self, height: usize, width: usize) -> usize {
+        let class = usize::from(self.pool == Pool::ClassToken);
+        (height / self.patch) * (width / self.patch) + class
     }
 }
 
@@ -40,9 +127,11 @@ config! {
 #[derive(Module, Debug)]
 pub struct Vit {
     patches: Linear,
+    class: Option<Param<Tensor<3>>>,
     positions: Param<Tensor<3>>,
     blocks: Vec<Block>,
     norm: Norm,
+    pre_logits: Option<Linear>,
     head: Linear,
     patch: usize,
 }
@@ -60,60 +149,70 @@ fn sizes(domain: Domain) -> Option<(usize, usize, usize)> {
 impl Backbone for Vit {
     type Config = VitConfig;
     const NAME: &'static str = "vit";
-    const ABOUT: &'static str = "vision transformer: patches, learned positions, mean pooling";
+    const ABOUT: &'static str =
+        "vision transformer: patches, learned positions, mean or class token";
     const PAPER: &'static str = "https://arxiv.org/abs/2010.11929";
     const CAUSAL: bool = false;
 
     fn check(config: &VitConfig, brief: &Brief) -> Result<(), ConfigError> {
         let wrong = |message: String| wrong(Self::NAME, message);
+        let config = config.resolved().map_err(wrong)?;
         let (_, height, width) = sizes(brief.domain)
             .ok_or_else(|| wrong("it takes pictures, and the task has text".into()))?;
         let p = config.patch;
         if p == 0 || !height.is_multiple_of(p) || !width.is_multiple_of(p) {
             return Err(wrong(format!("patch = {p} does not divide {height} x {width} pixels")));
         }
+        if !(0.0..1.0).contains(&config.stochastic_depth) {
+            let chance = config.stochastic_depth;
+            return Err(wrong(format!("stochastic_depth = {chance}: it is from 0 to below 1")));
+        }
+        if !(config.epsilon > 0.0 && config.epsilon.is_finite()) {
+            return Err(wrong(format!("epsilon = {}: it is larger than 0", config.epsilon)));
+        }
         Attention::check(config.width, config.heads, Positions::Unordered).map_err(wrong)?;
-        let shape = [(height / p) * (width / p), config.width];
+        let shape = [config.tokens(height, width), config.width];
         brief.check_blocks(Self::NAME, &config.dense, shape, config.depth)
     }
 
     fn init(config: &VitConfig, brief: &Brief, init: &Init) -> Result<Self, ConfigError> {
+        let config = config.resolved().map_err(|message| wrong(Self::NAME, message))?;
+        let init = &init.by(config.init);
         let (channels, height, width) = sizes(brief.domain).expect(PICTURES);
-        let (d, p) = (config.width, config.patch);
-        let n = (height / p) * (width / p);
+        let (d, p, n) = (config.width, config.patch, config.tokens(height, width));
         let attention = AttentionConfig {
             width: d,
             heads: config.heads,
             positions: Positions::Unordered,
             bias: true,
         };
-        let norm = |init: &Init, name: &str, width| Norm::Layer(init.layer_norm(name, width));
-        let block = |i| {
-            let init = init.at("blocks").at(i);
-            Block::new(brief, &attention, &config.dense, (i, config.depth), n, norm, &init)
+        let norm = |init: &Init, name: &str, width| {
+            Norm::Layer(init.layer_norm(name, width, config.epsilon))
         };
+        let block = |i| {
+            let (place, skip) = ((i, config.depth), config.stochastic_depth);
+            let init = init.at("blocks").at(i);
+            Block::new(brief, &attention, &config.dense, place, n, &norm, skip, &init)
+        };
+        let class = || init.constant("class", [1, 1, d], 0.0);
         Ok(Self {
             patches: init.linear("patches", channels * p * p, d, true),
+            class: (config.pool == Pool::ClassToken).then(class),
             positions: init.normal("positions", [1, n, d], 0.02),
             blocks: (0..config.depth).map(block).collect::<Result<_, _>>()?,
             norm: norm(init, "norm", d),
-            head: init.linear("head", d, brief.outputs, true),
+            pre_logits: config.pre_logits.then(|| init.linear("pre_logits", d, d, true)),
+            head: head(config.init, [d, brief.outputs], init),
             patch: p,
         })
     }
 
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
-        let Input::Image(pixels) = input else { panic!("{PICTURES}") };
-        let patches = self.cut(pixels);
-        let [b, n, _] = patches.dims();
-        let device = patches.device().inner();
-        let ids = Tensor::<1, Int>::arange(0..n as i64, &device).reshape([1, n]).repeat_dim(0, b);
-        pass.put(TokenIds(ids));
-        let mut z = self.patches.forward(patches) + self.positions.val(); // (1)
-        for block in &self.blocks {
-            z = block.forward(pass, z); // (2), (3)
-        }
-        self.head.forward(self.norm.forward(z).mean_dim(1)) // (4)
+        self.head.forward(self.pooled(pass, input)) // (4)
+    }
+
+    fn features(&self, pass: &mut Pass, input: Input) -> Option<Tensor<2>> {
+        Some(self.pooled(pass, input).squeeze_dim::<2>(1))
     }
 
     fn tokens(&self) -> usize {
@@ -122,13 +221,51 @@ impl Backbone for Vit {
 
     fn dense_flops(&self) -> f64 {
         let n = Backbone::tokens(self);
+        let patches = n - usize::from(self.class.is_some());
         let map = |linear: &Linear| 2.0 * linear.weight.lazy_shape().num_elements() as f64;
         let blocks: f64 = self.blocks.iter().map(|block| block.dense_flops(n)).sum();
-        n as f64 * (map(&self.patches) + blocks) + map(&self.head)
+        let once = map(&self.head) + self.pre_logits.as_ref().map_or(0.0, map);
+        patches as f64 * map(&self.patches) + n as f64 * blocks + once
+    }
+}
+
+/// The head `[width, classes]`.
+fn head(scheme: Scheme, [width, classes]: [usize; 2], init: &Init) -> Linear {
+    let head = init.linear("head", width, classes, true);
+    match scheme {
+        Scheme::Torch => head,
+        Scheme::Flax => {
+            let part = init.at("head");
+            let bias = part.constant("bias", [classes], -(classes as f32).ln());
+            Linear { weight: part.constant("weight", [width, classes], 0.0), bias: Some(bias) }
+        }
     }
 }
 
 impl Vit {
+    /// What the head sees, `[B, 1, D]`.
+    fn pooled(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
+        let Input::Image(pixels) = input else { panic!("{PICTURES}") };
+        let mut z = self.patches.forward(self.cut(pixels));
+        let [b, _, d] = z.dims();
+        if let Some(class) = &self.class {
+            z = Tensor::cat(vec![class.val().expand([b, 1, d]), z], 1);
+        }
+        let (n, device) = (Backbone::tokens(self), z.device().inner());
+        let ids = Tensor::<1, Int>::arange(0..n as i64, &device).reshape([1, n]).repeat_dim(0, b);
+        pass.put(TokenIds(ids));
+        z = z + self.positions.val(); // (1)
+        for block in &self.blocks {
+            z = block.forward(pass, z); // (2), (3)
+        }
+        let z = self.norm.forward(z);
+        let z = if self.class.is_some() { z.narrow(1, 0, 1) } else { z.mean_dim(1) };
+        match &self.pre_logits {
+            Some(map) => map.forward(z).tanh(),
+            None => z,
+        }
+    }
+
     /// `[B, channels, height, width] -> [B, N, channels * patch * patch]`, row by row.
     fn cut(&self, pixels: Tensor<4>) -> Tensor<3> {
         let ([b, c, h, w], p) = (pixels.dims(), self.patch);
@@ -147,12 +284,19 @@ mod tests {
 
     const DIGITS: Domain = Domain::Image { channels: 1, height: 4, width: 4 };
 
+    fn small() -> VitConfig {
+        VitConfig { width: 16, depth: 2, heads: 2, ..VitConfig::default() }
+    }
+
+    fn vit(config: &VitConfig, device: &Device) -> Vit {
+        let (library, moe) = library();
+        let init = Init::new(0, device);
+        <Vit as Backbone>::init(config, &brief(DIGITS, &moe, &library), &init).unwrap()
+    }
+
     #[test]
     fn patches_are_cut_row_by_row() {
-        let (library, moe) = library();
-        let brief = brief(DIGITS, &moe, &library);
-        let init = Init::new(0, &Device::flex());
-        let vit = <Vit as Backbone>::init(&VitConfig::default(), &brief, &init).unwrap();
+        let vit = vit(&VitConfig::default(), &Device::flex());
         let pixels = Tensor::<1, Int>::arange(0..16, &Device::flex()).float().reshape([1, 1, 4, 4]);
         let second = vit.cut(pixels).narrow(1, 1, 1).into_data().try_to_vec::<f32>().unwrap();
         assert_eq!(second, [2.0, 3.0, 6.0, 7.0]);
@@ -164,25 +308,67 @@ mod tests {
         let (library, moe) = library();
         let config = VitConfig { width: 8, depth: 1, heads: 2, ..VitConfig::default() };
         let dense = moe::MoeConfig { layers: moe::Placement::NONE, ..moe };
-        let vit = <Vit as Backbone>::init(
-            &config,
-            &brief(DIGITS, &dense, &library),
-            &Init::new(0, &Device::flex()),
-        )
-        .unwrap();
+        let flops = |config: &VitConfig| {
+            let init = Init::new(0, &Device::flex());
+            let brief = brief(DIGITS, &dense, &library);
+            Backbone::dense_flops(&<Vit as Backbone>::init(config, &brief, &init).unwrap())
+        };
         // 4 patches of 4 pixels: embed 2*4*8 = 64; attention 8*64 + 4*4*8 = 640; ffn 4*8*128 = 4096.
         // head 2*8*3 = 48.
-        assert_eq!(Backbone::dense_flops(&vit), 4.0 * (64.0 + 640.0 + 4096.0) + 48.0);
+        assert_eq!(flops(&config), 4.0 * (64.0 + 640.0 + 4096.0) + 48.0);
+        // A class token is a fifth token of the blocks, for attention too; tanh is a map of 8 * 8.
+        let config = VitConfig { pool: Pool::ClassToken, pre_logits: true, ..config };
+        assert_eq!(flops(&config), 4.0 * 64.0 + 5.0 * (672.0 + 4096.0) + 48.0 + 128.0);
     }
 
     #[test]
-    fn it_learns() {
-        let (library, moe) = library();
-        let config = VitConfig { width: 16, depth: 2, heads: 2, ..VitConfig::default() };
-        let init = Init::new(0, &Device::flex().autodiff());
-        let vit = <Vit as Backbone>::init(&config, &brief(DIGITS, &moe, &library), &init).unwrap();
-        let pixels = init.normal("pixels", [3, 1, 4, 4], 1.0).val().detach();
-        loss_falls(vit, Input::Image(pixels), 1);
+    fn it_learns_in_every_form() {
+        let published = VitConfig {
+            pool: Pool::ClassToken,
+            pre_logits: true,
+            init: Scheme::Flax,
+            epsilon: 1e-6,
+            ..small()
+        };
+        let device = Device::flex().autodiff();
+        for config in [small(), published, VitConfig { stochastic_depth: 0.1, ..small() }] {
+            let init = Init::new(0, &device);
+            let pixels = init.normal("pixels", [3, 1, 4, 4], 1.0).val().detach();
+            loss_falls(vit(&config, &device), Input::Image(pixels), 1);
+        }
+    }
+
+    #[test]
+    fn features_are_what_the_head_sees() {
+        let config = VitConfig { pre_logits: true, pool: Pool::ClassToken, ..small() };
+        let vit = vit(&config, &Device::flex());
+        let pixels = Init::new(0, &Device::flex()).normal("pixels", [3, 1, 4, 4], 1.0).val();
+        let features = vit.features(&mut Pass::eval(), Input::Image(pixels.clone())).unwrap();
+        assert_eq!(features.dims(), [3, 16]);
+        let logits = vit.head.forward(features.unsqueeze_dim::<3>(1));
+        let output = vit.forward(&mut Pass::eval(), Input::Image(pixels));
+        assert_eq!(output.into_data(), logits.into_data());
+    }
+
+    #[test]
+    fn a_flax_network_says_nothing_at_first() {
+        let vit = vit(&VitConfig { init: Scheme::Flax, ..small() }, &Device::flex());
+        let pixels = Init::new(0, &Device::flex()).normal("pixels", [2, 1, 4, 4], 1.0).val();
+        let output = vit.forward(&mut Pass::eval(), Input::Image(pixels)).into_data();
+        assert_eq!(output.try_to_vec::<f32>().unwrap(), [-(3_f32.ln()); 6]);
+    }
+
+    #[test]
+    fn variants_are_the_published_sizes() {
+        let of = |variant| {
+            let config = VitConfig { variant: Some(variant), ..VitConfig::default() };
+            let VitConfig { width, depth, heads, dense, .. } = config.resolved().unwrap();
+            (depth, width, dense.options["hidden"].as_u64().unwrap(), heads)
+        };
+        assert_eq!(of(Variant::S), (8, 512, 2048, 8));
+        assert_eq!(of(Variant::B), (12, 768, 3072, 12));
+        assert_eq!(of(Variant::L), (24, 1024, 4096, 16));
+        assert_eq!(of(Variant::H), (32, 1280, 5120, 16));
     }
 
     #[test]
@@ -194,12 +380,14 @@ mod tests {
                 .to_string()
         };
         let text = Domain::Text { vocab: 9, length: 4 };
-        assert!(check(VitConfig::default(), text).contains("the task has text"));
-        assert!(
-            check(VitConfig { patch: 3, ..VitConfig::default() }, DIGITS).contains("patch = 3")
-        );
-        assert!(
-            check(VitConfig { heads: 5, ..VitConfig::default() }, DIGITS).contains("heads = 5")
-        );
+        let default = VitConfig::default;
+        assert!(check(default(), text).contains("the task has text"));
+        assert!(check(VitConfig { patch: 3, ..default() }, DIGITS).contains("patch = 3"));
+        assert!(check(VitConfig { heads: 5, ..default() }, DIGITS).contains("heads = 5"));
+        let err = check(VitConfig { variant: Some(Variant::S), depth: 3, ..default() }, DIGITS);
+        assert!(err.contains("variant = S says what depth is"), "{err}");
+        let err = check(VitConfig { stochastic_depth: 1.0, ..default() }, DIGITS);
+        assert!(err.contains("stochastic_depth = 1"), "{err}");
+        assert!(check(VitConfig { epsilon: 0.0, ..default() }, DIGITS).contains("epsilon = 0"));
     }
 }

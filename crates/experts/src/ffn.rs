@@ -20,6 +20,8 @@ use serde::{Deserialize, Serialize};
 pub enum Activation {
     /// Gaussian error linear unit, exact.
     Gelu,
+    /// Gaussian error linear unit by its tanh approximation, as in flax.
+    GeluTanh,
     /// Rectified linear unit.
     Relu,
 }
@@ -60,10 +62,10 @@ impl Experts for Ffn {
     fn init(config: &FfnConfig, dims: Dims, init: &Init) -> Self {
         let (e, d, h) = (dims.n_experts, dims.width, config.hidden);
         Self {
-            w1: init.uniform("w1", [e, d, h], 1.0 / (d as f64).sqrt()),
-            w2: init.uniform("w2", [e, h, d], 1.0 / (h as f64).sqrt()),
-            bias1: config.bias.then(|| init.constant("bias1", [e, 1, h], 0.0)),
-            bias2: config.bias.then(|| init.constant("bias2", [e, 1, d], 0.0)),
+            w1: init.stack("w1", [e, d, h]),
+            w2: init.stack("w2", [e, h, d]),
+            bias1: config.bias.then(|| init.stack_bias("bias1", [e, 1, h])),
+            bias2: config.bias.then(|| init.stack_bias("bias2", [e, 1, d])),
             activation: config.activation,
         }
     }
@@ -86,6 +88,7 @@ impl Ffn {
     fn matrices(&self) -> kernels::Ffn {
         let activation = match self.activation {
             Activation::Gelu => kernels::Activation::Gelu,
+            Activation::GeluTanh => kernels::Activation::GeluTanh,
             Activation::Relu => kernels::Activation::Relu,
         };
         kernels::Ffn {
@@ -134,6 +137,15 @@ mod tests {
         let out = ffn.forward(&mut Pass::eval(), slots).into_data().try_to_vec::<f32>().unwrap();
         // gelu(1) = 0.5 (1 + erf(1 / sqrt 2)) = 0.8413447
         assert!((out[0] - 1.3413447).abs() < 1e-6 && (out[1] - 8.413447).abs() < 1e-5, "{out:?}");
+    }
+
+    #[test]
+    fn the_approximation_is_the_tanh_one() {
+        let config = FfnConfig { hidden: 1, activation: Activation::GeluTanh, bias: false };
+        let slots = Tensor::<3>::from_floats([[[1.0, 0.0]], [[0.0, 0.0]]], &Device::flex());
+        let out = ffn(config).forward(&mut Pass::eval(), slots).into_data();
+        // 0.5 (1 + tanh(sqrt(2 / pi) 1.044715)) = 0.841192
+        assert!((out.try_to_vec::<f32>().unwrap()[0] - 0.841192).abs() < 1e-6);
     }
 
     #[test]

@@ -9,6 +9,9 @@ use crate::math::{normal, sigmoid};
 pub enum Activation {
     /// Gaussian error linear unit, exact: `x P(X <= x)` for a standard normal X.
     Gelu,
+    /// The same with the distribution function approximated by
+    /// `(1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2`.
+    GeluTanh,
     /// Rectified linear unit, `max(x, 0)`.
     Relu,
     /// Sigmoid linear unit (Swish), `x sigmoid(x)`.
@@ -20,11 +23,19 @@ impl Activation {
     pub(crate) fn portable<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Activation::Gelu => activation::gelu(x),
+            Activation::GeluTanh => {
+                let cubic = x.clone() + x.clone().powi_scalar(3) * f64::from(CUBIC);
+                x * activation::sigmoid(cubic * f64::from(TWICE_SQRT_2_OVER_PI))
+            }
             Activation::Relu => activation::relu(x),
             Activation::Silu => activation::silu(x),
         }
     }
 }
+
+const CUBIC: f32 = 0.044_715;
+/// (1 + tanh u) / 2 is sigmoid(2 u).
+const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769_1;
 
 /// An activation as a type, so that loops are compiled for each.
 pub(crate) trait Act {
@@ -35,6 +46,7 @@ pub(crate) trait Act {
 }
 
 pub(crate) enum Gelu {}
+pub(crate) enum GeluTanh {}
 pub(crate) enum Relu {}
 pub(crate) enum Silu {}
 
@@ -47,6 +59,20 @@ impl Act for Gelu {
     fn both(x: f32) -> (f32, f32) {
         let (below, density) = normal(x);
         (x * below, x.mul_add(density, below))
+    }
+}
+
+impl Act for GeluTanh {
+    #[inline(always)]
+    fn value(x: f32) -> f32 {
+        Self::both(x).0
+    }
+    #[inline(always)]
+    fn both(x: f32) -> (f32, f32) {
+        let square = x * x;
+        let s = sigmoid(TWICE_SQRT_2_OVER_PI * x * square.mul_add(CUBIC, 1.0));
+        let slope = TWICE_SQRT_2_OVER_PI * square.mul_add(3.0 * CUBIC, 1.0);
+        (x * s, s * (x * (1.0 - s)).mul_add(slope, 1.0))
     }
 }
 
@@ -81,6 +107,10 @@ macro_rules! for_activation {
                 type $act = $crate::activation::Gelu;
                 $body
             }
+            $crate::activation::Activation::GeluTanh => {
+                type $act = $crate::activation::GeluTanh;
+                $body
+            }
             $crate::activation::Activation::Relu => {
                 type $act = $crate::activation::Relu;
                 $body
@@ -111,6 +141,7 @@ mod tests {
     #[test]
     fn derivatives_are_slopes() {
         derivative_is_the_slope::<Gelu>();
+        derivative_is_the_slope::<GeluTanh>();
         derivative_is_the_slope::<Relu>();
         derivative_is_the_slope::<Silu>();
     }

@@ -41,10 +41,18 @@ crate::config! {
         pub factor: Option<f64> = None,
         /// The same in evaluation; none means as in training.
         pub eval_factor: Option<f64> = None,
-        /// C is rounded up to a multiple of this.
+        /// Is C rounded to the nearest whole number, not up? V-MoE's paper rounds, its code rounds up.
+        pub nearest: bool = false,
+        /// After that, C is rounded up to a multiple of this.
         pub multiple: usize = 1,
+        /// Groups of the plan, sequences or pictures, that share their slots. Where a batch has not a
+        /// whole number of so many, the largest number that divides it.
+        pub group: usize = 1,
         /// Who is turned away.
         pub drop: Drop = Drop::InOrder,
+        /// The share of a group's units that are served at all, those of most priority: V-MoE's
+        /// skipping of patches, appendix C.
+        pub served: f64 = 1.0,
         /// Do those who are turned away go to their next best expert with room? Then an expert's load
         /// can only be too large for all of them together.
         pub reroute: bool = false,
@@ -68,7 +76,16 @@ impl Capacity {
             }
         }
         let unlimited = self.factor.is_none() && self.eval_factor.is_none();
+        let by_unit = matches!(self.drop, Drop::Priority | Drop::SumPriority);
         match self {
+            Capacity { group: 0, .. } => Err("capacity.group = 0: it is at least 1".into()),
+            Capacity { served, .. } if !(*served > 0.0 && *served <= 1.0) => {
+                Err(format!("capacity.served = {served}: it is above 0, and at most 1"))
+            }
+            Capacity { served, .. } if *served < 1.0 && (!by_unit || unlimited) => Err(format!(
+                "capacity.served = {served}: it takes a factor, and drop = \"priority\" or \
+                 \"sum-priority\""
+            )),
             Capacity { multiple: 0, .. } => Err("capacity.multiple = 0: it is at least 1".into()),
             Capacity { tile: 0, .. } => Err("capacity.tile = 0: it is at least 1".into()),
             Capacity { reroute: true, .. } if unlimited => {
@@ -99,7 +116,20 @@ impl Capacity {
     /// The slots of each expert in a group of `units` with `choices` each; none if dropless.
     pub fn slots(&self, units: usize, choices: usize, experts: usize) -> Option<usize> {
         let wanted = self.factor? * (units * choices) as f64 / experts as f64;
-        Some((wanted.ceil() as usize).max(1).next_multiple_of(self.multiple))
+        let whole = if self.nearest { wanted.round_ties_even() } else { wanted.ceil() };
+        Some((whole as usize).max(1).next_multiple_of(self.multiple))
+    }
+
+    /// How many of `groups` share their slots.
+    fn together(&self, groups: usize) -> usize {
+        (1..=self.group.min(groups)).rev().find(|n| groups.is_multiple_of(*n)).unwrap_or(1)
+    }
+
+    /// The most slots of an expert that one of G groups of U units with K choices can take.
+    pub(crate) fn most_slots(&self, [g, u, k]: [usize; 3], experts: usize) -> Option<usize> {
+        let together = self.together(g);
+        let shared = self.slots(together * u, k, experts)?;
+        Some(if together == 1 { shared } else { shared.min(u * k) })
     }
 
     /// The plan with the choices that do not fit given to the null expert, or to the next best by the
@@ -109,18 +139,19 @@ impl Capacity {
             return tile::round(plan, scores, self.tile, self.tile_to);
         }
         let Plan::TokenChoice { experts, weights, n_experts } = plan else { return plan };
-        let [g, u, k] = experts.dims();
+        let shape = experts.dims();
+        let (together, k) = (self.together(shape[0]), shape[2]);
+        let (g, u) = (shape[0] / together, shape[1] * together);
         let Some(slots) = self.slots(u, k, n_experts) else {
             return Plan::TokenChoice { experts, weights, n_experts };
         };
         let mut chosen = to_host(&experts);
-        let order = self.order(pass, &weights);
+        let orders = self.orders(pass, &weights.clone().reshape([g, u, k]));
         let preferred = match self.reroute {
-            true => preferences(scores, [g, u, n_experts]),
+            true => preferences(scores, [shape[0], shape[1], n_experts]),
             false => Vec::new(),
         };
-        for (index, group) in chosen.chunks_mut(u * k).enumerate() {
-            let order = &order[index * u * k..][..u * k];
+        for (index, (group, order)) in chosen.chunks_mut(u * k).zip(&orders).enumerate() {
             let turned_away = turn_away(group, order, n_experts, slots);
             if self.reroute {
                 let preferred = &preferred[index * u * n_experts..][..u * n_experts];
@@ -129,29 +160,25 @@ impl Capacity {
         }
         let chosen: Vec<i32> = chosen.into_iter().map(|e| e as i32).collect();
         let experts =
-            Tensor::<3, Int>::from_data(TensorData::new(chosen, [g, u, k]), &experts.device());
+            Tensor::<3, Int>::from_data(TensorData::new(chosen, shape), &experts.device());
         Plan::TokenChoice { experts, weights, n_experts }
     }
 
-    /// The choices of each group in the order in which they are served: `G * U * K` numbers, choice
-    /// `unit * K + rank` of its group.
-    fn order(&self, pass: &mut Pass, weights: &Tensor<3>) -> Vec<usize> {
+    /// For each group the choices that may be served, in that order: choice `unit * K + rank`.
+    fn orders(&self, pass: &mut Pass, weights: &Tensor<3>) -> Vec<Vec<usize>> {
         let [g, u, k] = weights.dims();
+        let served = ((self.served * u as f64).round() as usize).clamp(1, u.max(1));
         let rank_by_rank = |units: Vec<usize>| -> Vec<usize> {
-            (0..k).flat_map(|rank| units.iter().map(move |unit| unit * k + rank)).collect()
+            let units = || units.iter().take(served);
+            (0..k).flat_map(|rank| units().map(move |unit| unit * k + rank)).collect()
         };
+        let ranked = |scores: Tensor<3>| by_groups(scores).map(rank_by_rank).collect();
         match self.drop {
-            Drop::InOrder => (0..u * k).collect::<Vec<_>>().repeat(g),
-            Drop::Position => rank_by_rank((0..u).collect()).repeat(g),
-            Drop::Priority => {
-                by_groups(weights.clone().max_dim(2)).flat_map(rank_by_rank).collect()
-            }
-            Drop::SumPriority => {
-                by_groups(weights.clone().sum_dim(2)).flat_map(rank_by_rank).collect()
-            }
-            Drop::ChoicePriority => {
-                by_groups(weights.clone().reshape([g, u * k, 1])).flatten().collect()
-            }
+            Drop::InOrder => vec![(0..u * k).collect(); g],
+            Drop::Position => vec![rank_by_rank((0..u).collect()); g],
+            Drop::Priority => ranked(weights.clone().max_dim(2)),
+            Drop::SumPriority => ranked(weights.clone().sum_dim(2)),
+            Drop::ChoicePriority => by_groups(weights.clone().reshape([g, u * k, 1])).collect(),
             Drop::Shuffled => {
                 let mut rng = pass.rng();
                 let mut shuffled = || {
@@ -159,7 +186,7 @@ impl Capacity {
                     units.shuffle(&mut rng);
                     units
                 };
-                (0..g).flat_map(|_| rank_by_rank(shuffled())).collect()
+                (0..g).map(|_| rank_by_rank(shuffled())).collect()
             }
         }
     }
@@ -177,16 +204,21 @@ fn by_groups(scores: Tensor<3>) -> impl Iterator<Item = Vec<usize>> {
     })
 }
 
-/// Serves the choices of one group in the given order; gives those that it turned away.
+/// Serves the choices of one group in the given order; gives those that it turned away. Choices that
+/// are not in the order are not served.
 fn turn_away(chosen: &mut [usize], order: &[usize], n_experts: usize, slots: usize) -> Vec<usize> {
+    let asked = chosen.to_vec();
+    chosen.fill(n_experts);
     let (mut taken, mut turned_away) = (vec![0; n_experts + 1], Vec::new());
-    for choice in order {
-        let expert = &mut chosen[*choice];
-        if *expert < n_experts && taken[*expert] == slots {
-            *expert = n_experts;
-            turned_away.push(*choice);
+    for &choice in order {
+        let expert = asked[choice];
+        match expert < n_experts && taken[expert] == slots {
+            true => turned_away.push(choice),
+            false => {
+                chosen[choice] = expert;
+                taken[expert] += 1;
+            }
         }
-        taken[*expert] += 1;
     }
     turned_away
 }
@@ -266,6 +298,57 @@ mod tests {
         assert_eq!(capacity.slots(16, 2, 8), Some(8));
         assert_eq!(Capacity { multiple: 1, ..capacity }.slots(10, 1, 8), Some(2)); // 1.5625
         assert_eq!(Capacity::default().slots(16, 2, 8), None);
+    }
+
+    #[test]
+    fn v_moe_rounds_in_two_ways() {
+        // Twelve units, two choices, four experts, C = 1.05 and 0.5: 6.3 and 3 slots.
+        let slots = |nearest, multiple| {
+            [1.05, 0.5].map(|factor| {
+                let capacity = capacity(factor, Drop::Position);
+                Capacity { nearest, multiple, ..capacity }.slots(12, 2, 4).unwrap()
+            })
+        };
+        assert_eq!((slots(false, 4), slots(true, 1)), ([8, 4], [6, 3]));
+    }
+
+    #[test]
+    fn sequences_may_share_their_slots() {
+        // All for expert 0, in two sequences of two units. C = 0.75 * 4 / 3 = 1 for both together.
+        let served = |group, g: usize, u: usize| {
+            let weights = TensorData::new(vec![0.1_f32, 0.2, 0.4, 0.3], [g, u, 1]);
+            let plan = Plan::TokenChoice {
+                experts: Tensor::zeros([g, u, 1], &Device::flex()),
+                weights: Tensor::from_data(weights, &Device::flex()),
+                n_experts: 3,
+            };
+            let capacity = Capacity { group, ..capacity(0.75, Drop::Priority) };
+            match capacity.apply(&mut Pass::eval(), plan, None) {
+                Plan::TokenChoice { experts, .. } => to_host(&experts),
+                _ => unreachable!("the form is kept"),
+            }
+        };
+        assert_eq!(served(2, 2, 2), [3, 3, 0, 3]);
+        assert_eq!(served(2, 2, 2), served(1, 1, 4));
+        assert_eq!(served(1, 2, 2), [3, 0, 0, 3]);
+        // Three sequences are not cut into twos: each stands by itself.
+        let together = |group, groups| Capacity { group, ..Capacity::default() }.together(groups);
+        assert_eq!([(2, 3), (2, 4), (4, 6), (64, 7)].map(|(a, b)| together(a, b)), [1, 2, 3, 7]);
+    }
+
+    #[test]
+    fn units_of_least_priority_may_be_left_out() {
+        // Half of four: units 2 and 1 by their largest weight. There are slots for all.
+        let half = Capacity { served: 0.5, ..capacity(3.0, Drop::Priority) };
+        let experts = [[0, 1], [0, 2], [0, 1], [1, 0]];
+        let weights = [[0.5, 0.3], [0.6, 0.35], [0.7, 0.2], [0.4, 0.35]];
+        let found = serve(&half, &mut Pass::eval(), &experts, &weights);
+        assert_eq!(found, [3, 3, 0, 2, 0, 1, 3, 3]);
+        let err = Capacity { drop: Drop::Position, ..half }.check().unwrap_err();
+        assert!(err.contains("it takes a factor, and drop = \"priority\""), "{err}");
+        let check = |capacity: Capacity| capacity.check().unwrap_err();
+        assert!(check(Capacity { served: 0.0, ..Capacity::default() }).contains("served = 0"));
+        assert!(check(Capacity { group: 0, ..Capacity::default() }).contains("group = 0"));
     }
 
     #[test]

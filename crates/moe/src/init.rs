@@ -16,6 +16,22 @@ use burn::{
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
+use serde::{Deserialize, Serialize};
+
+/// How the weights of linear maps are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scheme {
+    /// Uniform within `1 / sqrt(d_in)`, biases too; biases of stacked networks are 0. The default of
+    /// PyTorch and Burn.
+    #[default]
+    Torch,
+    /// As in flax and the published V-MoE. Maps of attention and of feed-forward networks are uniform
+    /// within `sqrt(6 / (d_in + d_out))` (Xavier), all networks of a stack are the same, and their
+    /// biases are normal with deviation 1e-6. All other maps, gates among them, are normal with
+    /// deviation `1 / sqrt(d_in)`, cut off at two deviations (LeCun), and other biases are 0.
+    Flax,
+}
 
 /// Where a part of a network gets its initial weights: a seed, a device, and a path.
 #[derive(Clone, Debug)]
@@ -23,12 +39,18 @@ pub struct Init {
     seed: u64,
     path: String,
     device: Device,
+    scheme: Scheme,
 }
 
 impl Init {
     /// The root of a network.
     pub fn new(seed: u64, device: &Device) -> Self {
-        Self { seed, path: String::new(), device: device.clone() }
+        Self { seed, path: String::new(), device: device.clone(), scheme: Scheme::default() }
+    }
+
+    /// The same part, with weights drawn in another way.
+    pub fn by(&self, scheme: Scheme) -> Self {
+        Self { scheme, ..self.clone() }
     }
 
     /// The part `name` of this part. Siblings need different names.
@@ -89,19 +111,73 @@ impl Init {
         self.filled(name, shape, move |_| values.clone())
     }
 
-    /// A linear map, weights and bias uniform within `1 / sqrt(d_in)`, the default of PyTorch and Burn.
-    pub fn linear(&self, name: &str, d_in: usize, d_out: usize, bias: bool) -> Linear {
-        let (part, bound) = (self.at(name), 1.0 / (d_in as f64).sqrt());
-        Linear {
-            weight: part.uniform("weight", [d_in, d_out], bound),
-            bias: bias.then(|| part.uniform("bias", [d_out], bound)),
+    /// The matrix of a linear map.
+    pub fn matrix(&self, name: &str, [d_in, d_out]: [usize; 2]) -> Param<Tensor<2>> {
+        let deviation = 1.0 / (d_in as f64).sqrt();
+        match self.scheme {
+            Scheme::Torch => self.uniform(name, [d_in, d_out], deviation),
+            Scheme::Flax => {
+                // What is cut off at two deviations has this one.
+                const CUT: f64 = 0.879_625_661_034_239_8;
+                let draw = move |rng: &mut ChaCha8Rng| (cut_normal(rng) * deviation / CUT) as f32;
+                self.param(name, [d_in, d_out], draw)
+            }
         }
     }
 
-    /// A layer norm over the last axis, scale 1 and shift 0.
-    pub fn layer_norm(&self, name: &str, width: usize) -> LayerNorm {
+    /// A linear map.
+    pub fn linear(&self, name: &str, d_in: usize, d_out: usize, bias: bool) -> Linear {
         let part = self.at(name);
-        let mut norm = LayerNormConfig::new(width).init(&self.device);
+        let biases = || match self.scheme {
+            Scheme::Torch => part.uniform("bias", [d_out], 1.0 / (d_in as f64).sqrt()),
+            Scheme::Flax => part.constant("bias", [d_out], 0.0),
+        };
+        Linear { weight: part.matrix("weight", [d_in, d_out]), bias: bias.then(biases) }
+    }
+
+    /// A linear map of attention: `parts` maps from `d_in` to `d_out`, side by side.
+    pub fn projection(&self, name: &str, [d_in, d_out, parts]: [usize; 3], bias: bool) -> Linear {
+        let linear = self.linear(name, d_in, parts * d_out, bias);
+        match self.scheme {
+            Scheme::Torch => linear,
+            Scheme::Flax => {
+                let bound = xavier(d_in, d_out);
+                let weight = self.at(name).uniform("weight", [d_in, parts * d_out], bound);
+                Linear { weight, ..linear }
+            }
+        }
+    }
+
+    /// The matrices `[networks, d_in, d_out]` of a stack of feed-forward networks.
+    pub fn stack(&self, name: &str, [networks, d_in, d_out]: [usize; 3]) -> Param<Tensor<3>> {
+        let shape = [networks, d_in, d_out];
+        match self.scheme {
+            Scheme::Torch => self.uniform(name, shape, 1.0 / (d_in as f64).sqrt()),
+            Scheme::Flax => {
+                let bound = xavier(d_in, d_out);
+                let draw =
+                    move |rng: &mut ChaCha8Rng| ((rng.random::<f64>() * 2.0 - 1.0) * bound) as f32;
+                self.alike(name, shape, networks, draw)
+            }
+        }
+    }
+
+    /// The biases `[networks, 1, width]` of a stack of feed-forward networks.
+    pub fn stack_bias(&self, name: &str, shape: [usize; 3]) -> Param<Tensor<3>> {
+        match self.scheme {
+            Scheme::Torch => self.constant(name, shape, 0.0),
+            Scheme::Flax => {
+                let draw =
+                    |rng: &mut ChaCha8Rng| (rng.sample::<f64, _>(StandardNormal) * 1e-6) as f32;
+                self.alike(name, shape, shape[0], draw)
+            }
+        }
+    }
+
+    /// A layer norm over the last axis, scale 1 and shift 0; `epsilon` is added to the variance.
+    pub fn layer_norm(&self, name: &str, width: usize, epsilon: f64) -> LayerNorm {
+        let part = self.at(name);
+        let mut norm = LayerNormConfig::new(width).with_epsilon(epsilon).init(&self.device);
         norm.gamma = part.constant("gamma", [width], 1.0);
         norm.beta = Some(part.constant("beta", [width], 0.0));
         norm
@@ -133,8 +209,21 @@ impl Init {
         shape: [usize; D],
         draw: impl Fn(&mut ChaCha8Rng) -> f32 + Send + Sync + 'static,
     ) -> Param<Tensor<D>> {
-        let n: usize = shape.iter().product();
-        self.filled(name, shape, move |rng| (0..n).map(|_| draw(rng)).collect())
+        self.alike(name, shape, 1, draw)
+    }
+
+    /// A parameter whose first axis is cut into `copies` parts of the same values.
+    fn alike<const D: usize>(
+        &self,
+        name: &str,
+        shape: [usize; D],
+        copies: usize,
+        draw: impl Fn(&mut ChaCha8Rng) -> f32 + Send + Sync + 'static,
+    ) -> Param<Tensor<D>> {
+        let n = shape.iter().product::<usize>() / copies;
+        self.filled(name, shape, move |rng| {
+            (0..n).map(|_| draw(rng)).collect::<Vec<f32>>().repeat(copies)
+        })
     }
 
     fn filled<const D: usize>(
@@ -151,6 +240,22 @@ impl Init {
             if require_grad { tensor.require_grad() } else { tensor }
         };
         Param::uninitialized(part.id(), make, self.device.clone(), true, Shape::from(shape))
+    }
+}
+
+/// Half the range of Xavier's uniform distribution.
+/// Glorot, Bengio. *Understanding the difficulty of training deep feedforward neural networks*. 2010.
+fn xavier(d_in: usize, d_out: usize) -> f64 {
+    (6.0 / (d_in + d_out) as f64).sqrt()
+}
+
+/// A standard normal number between -2 and 2.
+fn cut_normal(rng: &mut ChaCha8Rng) -> f64 {
+    loop {
+        let x: f64 = rng.sample(StandardNormal);
+        if x.abs() < 2.0 {
+            return x;
+        }
     }
 }
 
@@ -184,6 +289,35 @@ mod tests {
         let (a, b) = (Init::new(0, &Device::flex()), Init::new(1, &Device::flex()));
         assert_eq!(a.constant("g", [1], 0.0).id, b.constant("g", [1], 0.0).id);
         assert_ne!(a.constant("g", [1], 0.0).id, a.at("x").constant("g", [1], 0.0).id);
+    }
+
+    fn spread(values: &[f32]) -> (f32, f32) {
+        let n = values.len() as f32;
+        let deviation = (values.iter().map(|x| x * x).sum::<f32>() / n).sqrt();
+        (deviation, values.iter().fold(0.0, |most, x| most.max(x.abs())))
+    }
+
+    #[test]
+    fn flax_draws_as_published() {
+        let init = Init::new(0, &Device::flex()).by(Scheme::Flax);
+        let of = |data: TensorData| data.try_to_vec::<f32>().unwrap();
+        // LeCun: deviation 1 / 8, nothing beyond two of the normal that was cut off.
+        let (deviation, most) = spread(&of(init.matrix("m", [64, 200]).val().into_data()));
+        assert!((deviation * 8.0 - 1.0).abs() < 0.02, "{deviation}");
+        assert!(most <= 2.0 / 8.0 / 0.8796 && most > 0.27, "{most}");
+        // Xavier, of each part by itself: sqrt(6 / 128); a uniform deviates by that over sqrt 3.
+        let bound = (6.0_f32 / 128.0).sqrt();
+        let linear = init.projection("qkv", [64, 64, 3], true);
+        let (deviation, most) = spread(&of(linear.weight.val().into_data()));
+        assert!((deviation * 3_f32.sqrt() / bound - 1.0).abs() < 0.02 && most <= bound);
+        assert_eq!(spread(&of(linear.bias.unwrap().val().into_data())), (0.0, 0.0));
+        // All networks of a stack are the same.
+        let stack = of(init.stack("w1", [3, 8, 24]).val().into_data());
+        assert_eq!(stack[..192], stack[384..]);
+        assert!(spread(&stack).1 <= (6.0_f32 / 32.0).sqrt() && stack[0] != stack[1]);
+        let biases = of(init.stack_bias("b1", [2, 1, 500]).val().into_data());
+        assert_eq!(biases[..500], biases[500..]);
+        assert!((spread(&biases).0 * 1e6 - 1.0).abs() < 0.15);
     }
 
     #[test]

@@ -228,8 +228,7 @@ impl MoeLayer {
         let plan = capacity.apply(pass, plan, scores);
         let slots = match &plan {
             Plan::TokenChoice { experts, n_experts, .. } => {
-                let [_, u, k] = experts.dims();
-                capacity.slots(u, k, *n_experts)
+                capacity.most_slots(experts.dims(), *n_experts)
             }
             _ => None,
         };

@@ -41,7 +41,7 @@ pub use capacity::{Capacity, Drop};
 pub use config::{Choice, Hyper, NoConfig};
 pub use engine::Engine;
 pub use experts::{AnyExperts, BuildExperts, DynExperts, ExpertKinds, Experts, ExpertsSocket};
-pub use init::{Init, stable_hash};
+pub use init::{Init, Scheme, stable_hash};
 pub use input::{Domain, Input};
 /// What [`Experts::stack`] gives.
 pub use kernels;

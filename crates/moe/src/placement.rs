@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Which blocks carry a MoE layer; the others keep their dense feed-forward network.
-/// In a config: `"every 2"`, `"last 2"`, `"all"`, `"none"`, or a list of block numbers from 0.
+/// In a config: `"every 2"`, `"last 2"`, `"last odd 2"`, `"all"`, `"none"`, or a list of block numbers
+/// from 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Value", into = "Value")]
 pub enum Placement {
@@ -14,6 +15,8 @@ pub enum Placement {
     Every(usize),
     /// The last n blocks.
     Last(usize),
+    /// The last n blocks of odd number, counted from 0: `last odd 2` of 8 is 5 and 7. V-MoE's "Last-n".
+    LastOdd(usize),
     /// These blocks, counted from 0.
     Blocks(Vec<usize>),
 }
@@ -29,6 +32,7 @@ impl Placement {
         match self {
             Placement::Every(n) => (block + 1).is_multiple_of(*n),
             Placement::Last(n) => block + n >= depth,
+            Placement::LastOdd(n) => !block.is_multiple_of(2) && block + 2 * n >= depth,
             Placement::Blocks(blocks) => blocks.contains(&block),
         }
     }
@@ -45,6 +49,10 @@ impl Placement {
             Placement::Last(n) if *n > depth => {
                 Err(format!("layers = \"last {n}\": there are only {depth} blocks"))
             }
+            Placement::LastOdd(n) if *n > depth / 2 => Err(format!(
+                "layers = \"last odd {n}\": there are only {} blocks of odd number",
+                depth / 2
+            )),
             Placement::Every(n) if *n > depth => Err(format!(
                 "layers = \"every {n}\": with {depth} blocks that is none; write \"none\""
             )),
@@ -53,7 +61,8 @@ impl Placement {
     }
 }
 
-const FORMS: &str = r#""every N", "last N", "all", "none", or a list of block numbers"#;
+const FORMS: &str =
+    r#""every N", "last N", "last odd N", "all", "none", or a list of block numbers"#;
 
 impl FromStr for Placement {
     type Err = String;
@@ -66,6 +75,7 @@ impl FromStr for Placement {
             ["none"] => Ok(Placement::NONE),
             ["every", n] => Ok(Placement::Every(count(n)?)),
             ["last", n] => Ok(Placement::Last(count(n)?)),
+            ["last", "odd", n] => Ok(Placement::LastOdd(count(n)?)),
             _ => Err(wrong()),
         }
     }
@@ -91,6 +101,7 @@ impl From<Placement> for Value {
             Placement::ALL => "all".into(),
             Placement::Every(n) => format!("every {n}").into(),
             Placement::Last(n) => format!("last {n}").into(),
+            Placement::LastOdd(n) => format!("last odd {n}").into(),
             Placement::Blocks(blocks) if blocks.is_empty() => "none".into(),
             Placement::Blocks(blocks) => blocks.into(),
         }
@@ -111,9 +122,21 @@ mod tests {
     fn the_forms() {
         assert_eq!(blocks(r#""every 2""#), [1, 3]);
         assert_eq!(blocks(r#""last 3""#), [1, 2, 3]);
+        assert_eq!(blocks(r#""last odd 1""#), [3]);
         assert_eq!(blocks(r#""all""#), [0, 1, 2, 3]);
         assert_eq!(blocks(r#""none""#), [] as [usize; 0]);
         assert_eq!(blocks("[0,2]"), [0, 2]);
+    }
+
+    #[test]
+    fn v_moe_places_by_its_own_rules() {
+        let has = |placement: Placement, depth| -> Vec<usize> {
+            (0..depth).filter(|block| placement.has(*block, depth)).collect()
+        };
+        assert_eq!(has(Placement::LastOdd(2), 8), [5, 7]); // S/32 Last-2
+        assert_eq!(has(Placement::LastOdd(5), 32), [23, 25, 27, 29, 31]); // H/14 Last-5
+        assert_eq!(has(Placement::LastOdd(2), 5), [1, 3]);
+        assert_eq!(has(Placement::Every(3), 8), [2, 5]);
     }
 
     #[test]
@@ -123,6 +146,7 @@ mod tests {
         assert!(Placement::Blocks(vec![1, 4]).check(4).unwrap_err().contains("no block 4"));
         assert!(Placement::Last(5).check(4).is_err());
         assert!(Placement::Every(5).check(4).is_err());
+        assert!(Placement::LastOdd(3).check(5).unwrap_err().contains("only 2 blocks of odd"));
         assert!(Placement::NONE.check(4).is_ok());
     }
 }

@@ -16,10 +16,9 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// A fresh gate, uniform within `1 / sqrt(D)`.
+    /// A fresh gate.
     pub(crate) fn new(dims: Dims, init: &Init) -> Self {
-        let bound = 1.0 / (dims.width as f64).sqrt();
-        Self { weight: init.at("gate").uniform("weight", [dims.width, dims.n_experts], bound) }
+        Self { weight: init.at("gate").matrix("weight", [dims.width, dims.n_experts]) }
     }
 
     /// `[G, U, D] -> [G, U, E]`: the scores, by way of [`scores::settle`].

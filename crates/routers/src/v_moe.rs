@@ -103,6 +103,8 @@ fn load_loss(h: Tensor<3>, noisy: Tensor<3>, k: usize, sigma: f64) -> Tensor<1> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use moe::{Capacity, Drop};
+
     use crate::testing::{chosen, close, fill, ints, scalar, values};
 
     fn router() -> VMoe {
@@ -145,6 +147,32 @@ mod tests {
         let mut pass = Pass::eval();
         chosen(&router, &mut pass, x);
         close(&[scalar(&pass, "importance")], &[0.015390323]);
+    }
+
+    #[test]
+    fn buffers_of_the_published_code() {
+        // The same inputs; three slots for each expert; expert i gives (i + 1) x.
+        let x = fill::<3>(1, [1, 12, 6], 2.0);
+        let noisy = router().gate.forward(x.clone()) + fill(3, [1, 12, 4], 1.0);
+        let capacity = Capacity { factor: Some(0.5), drop: Drop::Position, ..Capacity::default() };
+        let plan = capacity.apply(&mut Pass::eval(), router().plan(noisy), None);
+        let Plan::TokenChoice { experts, weights, .. } = plan else { panic!("units choose") };
+        let (experts, weights, x) = (ints(experts), values(weights), values(x));
+        // The published slots are [0, 1], [0, 3], [1, 2], [2, 3], [0, 2], [3, 4], ...: kept below 3.
+        let kept: Vec<bool> = experts.iter().map(|expert| *expert < 4).collect();
+        let slots = [0, 1, 0, 3, 1, 2, 2, 3, 0, 2, 3, 4, 1, 3, 2, 4, 0, 4, 4, 5, 5, 5, 1, 6];
+        assert_eq!(kept, slots.map(|slot| slot < 3));
+        let factor = |unit: usize| -> f32 {
+            let of = |choice: usize| match kept[choice] {
+                true => weights[choice] * (experts[choice] + 1) as f32,
+                false => 0.0,
+            };
+            of(2 * unit) + of(2 * unit + 1)
+        };
+        let y: Vec<f32> = (0..72).map(|i| factor(i / 6) * x[i]).collect();
+        let first = [0.5850394, -0.8215739, 0.4414266, 0.2919164, -0.2498865, -0.401714];
+        close(&y[..6], &first);
+        close(&[y.iter().sum(), y.iter().map(|y| y * y).sum()], &[-7.2428155, 45.3222694]);
     }
 
     #[test]

@@ -106,7 +106,12 @@ fn near(a: &[Vec<f32>], b: &[Vec<f32>], tolerance: f32) {
 }
 
 fn activation() -> impl Strategy<Value = Activation> {
-    prop_oneof![Just(Activation::Gelu), Just(Activation::Relu), Just(Activation::Silu)]
+    prop_oneof![
+        Just(Activation::Gelu),
+        Just(Activation::GeluTanh),
+        Just(Activation::Relu),
+        Just(Activation::Silu)
+    ]
 }
 
 fn cases(most: usize) -> impl Strategy<Value = Case> {
@@ -164,6 +169,10 @@ fn loss(case: &Case, [x, weights, w1, gate, w2, bias1, bias2, dy]: &[Vec<f64>; 8
     let Case { d, h, .. } = *case;
     let f = |x: f64| match case.activation {
         Activation::Gelu => 0.5 * x * (1.0 + erf(x / 2_f64.sqrt())),
+        Activation::GeluTanh => {
+            let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
+            0.5 * x * (1.0 + u.tanh())
+        }
         Activation::Relu => x.max(0.0),
         Activation::Silu => x / (1.0 + (-x).exp()),
     };
