@@ -153,7 +153,7 @@ mod tests {
     fn buffers_of_the_published_code() {
         // The same inputs; three slots for each expert; expert i gives (i + 1) x.
         let x = fill::<3>(1, [1, 12, 6], 2.0);
-        let noisy = router().gate.forward(x.clone()) + fill(3, [1, 12, 4], 1.0);
+        let noisy = router().gate.forward(&mut Pass::eval(), x.clone()) + fill(3, [1, 12, 4], 1.0);
         let capacity = Capacity { factor: Some(0.5), drop: Drop::Position, ..Capacity::default() };
         let plan = capacity.apply(&mut Pass::eval(), router().plan(noisy), None);
         let Plan::TokenChoice { experts, weights, .. } = plan else { panic!("units choose") };
