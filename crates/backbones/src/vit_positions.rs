@@ -77,7 +77,7 @@ mod tests {
         // and with 3 / 4.
         let vectors: Vec<f32> = (0..32).map(|i| (i as f32).sin()).collect();
         let larger = [(3, 0.4212604), (17, -0.4611308), (40, -0.44306687), (70, -0.9880316)];
-        let smaller = [(3, -0.40890214), (9, 0.101677418), (17, -0.40403765)];
+        let smaller = [(3, -0.40890214), (9, 0.101_677_42), (17, -0.40403765)];
         for (tokens, expected) in [(36, &larger[..]), (9, &smaller)] {
             let zoomed = zoom(&vectors, 2, tokens).unwrap();
             for (place, value) in expected {

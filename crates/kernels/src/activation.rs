@@ -35,7 +35,7 @@ impl Activation {
 
 const CUBIC: f32 = 0.044_715;
 /// (1 + tanh u) / 2 is sigmoid(2 u).
-const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769_1;
+const TWICE_SQRT_2_OVER_PI: f32 = std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::SQRT_2;
 
 /// An activation as a type, so that loops are compiled for each.
 pub(crate) trait Act {
