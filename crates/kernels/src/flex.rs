@@ -2,7 +2,7 @@
 
 use burn::{
     backend::{DispatchDevice, flex::FlexTensor},
-    tensor::{DType, Device, Shape, Tensor},
+    tensor::{DType, Device, Shape, Tensor, TensorData},
 };
 
 /// Does the device compute on the processor with Burn's Flex, where the kernels of this crate run?
@@ -20,7 +20,8 @@ pub(crate) fn slice(x: &FlexTensor) -> &[f32] {
     x.as_slice().expect("made contiguous before")
 }
 
-/// Zeros.
+/// Zeros. Burn's own would fill them, and then copy them to where their alignment is known.
 pub(crate) fn zeros(shape: impl Into<Shape>) -> FlexTensor {
-    FlexTensor::zeros(shape.into(), DType::F32)
+    let shape = shape.into();
+    FlexTensor::from_data(TensorData::new(vec![0.0_f32; shape.num_elements()], shape))
 }

@@ -18,6 +18,7 @@ mod permute;
 mod product;
 mod rows;
 mod simd;
+mod transpose;
 
 pub use activation::Activation;
 pub use ffn::{Ffn, grouped_ffn, slotwise};

@@ -30,8 +30,10 @@ pub struct Rows {
     bounds: Vec<usize>,
 }
 
-/// Rows of an average segment below which a product loses more than a second processor would gain.
-const SEGMENT: usize = 64;
+/// Rows of an average segment from which on a product runs at nearly full speed.
+const SEGMENT: usize = 128;
+/// Fewer rows are not worth a second thread.
+const WORTH_TWO: usize = 256;
 /// More chunks than this serve no one.
 const MOST_CHUNKS: usize = 64;
 
@@ -48,7 +50,8 @@ impl Rows {
     ) -> Self {
         let n_rows = entries.clone().count();
         // A function of the shape alone, so that the number of threads changes no sum.
-        let wanted = (n_rows / (SEGMENT * n_experts.max(1))).clamp(1, MOST_CHUNKS);
+        let least = if n_rows < WORTH_TWO { 1 } else { 2 };
+        let wanted = (n_rows / (SEGMENT * n_experts.max(1))).clamp(least, MOST_CHUNKS);
         let chunk = n_tokens.div_ceil(1 << wanted.ilog2()).max(1);
         let n_chunks = n_tokens.div_ceil(chunk).max(1);
         let segment = |entry: &Entry| entry.expert * n_chunks + entry.token / chunk;

@@ -11,6 +11,9 @@
 //!
 //! The first sweep goes over chunks of tokens, as forward does: it needs no other row's numbers. It
 //! writes dz and du over what forward kept. The second is in `params.rs`.
+//!
+//! The products of the first sweep read the matrices across their lines, each block of rows again. So
+//! the matrices of the experts at work are transposed before.
 
 use rayon::prelude::*;
 
@@ -22,6 +25,7 @@ use crate::{
     activation::{Act, for_activation},
     product::{Old, View, product},
     simd::{add_scaled, dot, vectorized},
+    transpose::transpose,
 };
 
 /// What the first sweep writes for each row, beside dz and du in the place of what forward kept.
@@ -42,20 +46,72 @@ pub(super) fn rows(problem: &Problem, dy: &[f32], dx: &mut [f32], per_row: PerRo
         || (0..problem.rows.n_chunks).map(|_| None).collect::<Vec<_>>(),
         |other| other.into_iter().map(Some).collect(),
     );
-    dx.par_chunks_mut((problem.rows.chunk * problem.d).max(1))
-        .enumerate()
-        .zip(per_row.inner)
-        .zip(other)
-        .zip(per_row.hidden)
-        .zip(per_row.weight)
-        .for_each(|(((((chunk, dx), inner), other), hidden), weight)| {
-            one_chunk(problem, chunk, dy, dx, inner, other, hidden, weight);
-        });
+    with_scratch(problem.matrices().map(<[f32]>::len), |memory| {
+        let across = Transposed::new(problem, memory);
+        dx.par_chunks_mut((problem.rows.chunk * problem.d).max(1))
+            .enumerate()
+            .zip(per_row.inner)
+            .zip(other)
+            .zip(per_row.hidden)
+            .zip(per_row.weight)
+            .for_each(|(((((chunk, dx), inner), other), hidden), weight)| {
+                one_chunk(problem, &across, chunk, dy, dx, inner, other, hidden, weight);
+            });
+    });
+}
+
+/// The transposes of the matrices; what an idle expert has is old.
+struct Transposed<'a> {
+    shape: [usize; 2],
+    w1: &'a [f32],
+    gate: &'a [f32],
+    w2: &'a [f32],
+}
+
+impl<'a> Transposed<'a> {
+    fn new(problem: &Problem, memory: [&'a mut [f32]; 3]) -> Self {
+        let (d, h) = (problem.d, problem.h);
+        let [w1, gate, w2] = problem.matrices();
+        let [w1_t, gate_t, w2_t] = memory;
+        transpose_all(problem, w1_t, w1, [d, h]);
+        transpose_all(problem, gate_t, gate, [d, h]);
+        transpose_all(problem, w2_t, w2, [h, d]);
+        Self { shape: [d, h], w1: w1_t, gate: gate_t, w2: w2_t }
+    }
+
+    /// `[H, D]` of an expert.
+    fn w1(&self, expert: usize) -> View<'_> {
+        let [d, h] = self.shape;
+        View::new(part(self.w1, expert, d * h), h, d)
+    }
+
+    /// `[H, D]` of an expert.
+    fn gate(&self, expert: usize) -> View<'_> {
+        let [d, h] = self.shape;
+        View::new(part(self.gate, expert, d * h), h, d)
+    }
+
+    /// `[D, H]` of an expert.
+    fn w2(&self, expert: usize) -> View<'_> {
+        let [d, h] = self.shape;
+        View::new(part(self.w2, expert, d * h), d, h)
+    }
+}
+
+fn transpose_all(problem: &Problem, to: &mut [f32], from: &[f32], [rows, columns]: [usize; 2]) {
+    let size = (rows * columns).max(1);
+    let experts = to.par_chunks_mut(size).zip(from.par_chunks(size)).enumerate();
+    experts.for_each(|(expert, (to, from))| {
+        if !problem.rows.of(expert).is_empty() {
+            transpose(to, from, rows, columns);
+        }
+    });
 }
 
 #[allow(clippy::too_many_arguments, reason = "one buffer each")]
 fn one_chunk(
     problem: &Problem,
+    across: &Transposed,
     chunk: usize,
     dy: &[f32],
     dx: &mut [f32],
@@ -75,7 +131,7 @@ fn one_chunk(
                 let place = from * h..(from + n) * h;
                 let (g, p, dxs) = (&mut g[..n * d], &mut p[..n * h], &mut dxs[..n * d]);
                 problem.gather(g, dy, rows.clone(), 0..d);
-                product(p, Old::Forget, View::new(g, n, d), problem.w2(expert).t());
+                product(p, Old::Forget, View::new(g, n, d), across.w2(expert));
                 let mut piece = Piece {
                     p,
                     inner: &mut inner[expert][place.clone()],
@@ -86,9 +142,9 @@ fn one_chunk(
                 for_activation!(problem.activation, A => {
                     piece.differentiate::<A>(problem, expert, rows.clone(), g);
                 });
-                product(dxs, Old::Forget, View::new(piece.inner, n, h), problem.w1(expert).t());
-                if let (Some(other), Some(gate)) = (&piece.other, problem.gate(expert)) {
-                    product(dxs, Old::Add, View::new(other, n, h), gate.t());
+                product(dxs, Old::Forget, View::new(piece.inner, n, h), across.w1(expert));
+                if let Some(other) = &piece.other {
+                    product(dxs, Old::Add, View::new(other, n, h), across.gate(expert));
                 }
                 scatter(problem, dx, chunk, rows, dxs);
             }

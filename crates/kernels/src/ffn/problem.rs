@@ -81,6 +81,11 @@ impl<'a> Problem<'a> {
         View::new(part(self.w2, expert, self.d * self.h), self.h, self.d)
     }
 
+    /// W1, the gate and W2 of all experts; no numbers where there is no gate.
+    pub(super) fn matrices(&self) -> [&'a [f32]; 3] {
+        [self.w1, self.gate.unwrap_or_default(), self.w2]
+    }
+
     /// The weight of a row.
     pub(super) fn weight(&self, row: usize) -> f32 {
         self.weights.map_or(1.0, |weights| weights[self.rows.choice[row] as usize])
@@ -112,25 +117,26 @@ pub(super) fn part(all: &[f32], expert: usize, width: usize) -> &[f32] {
     &all[expert * width..(expert + 1) * width]
 }
 
-/// Runs `body` with this thread's memory for blocks, `sizes` numbers each. It is kept from call to
-/// call: fresh memory costs a page fault for each 4 kB. What is in it is old.
+/// Runs `body` with memory of this thread, `sizes` numbers each. It is kept from call to call: fresh
+/// memory costs a page fault for each 4 kB. What is in it is old. Calls may be nested.
 pub(super) fn with_scratch<const N: usize, R>(
     sizes: [usize; N],
     body: impl FnOnce([&mut [f32]; N]) -> R,
 ) -> R {
     thread_local! {
-        static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+        static SCRATCH: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
     }
-    SCRATCH.with_borrow_mut(|memory| {
-        let total = sizes.iter().sum();
-        if memory.len() < total {
-            memory.resize(total, 0.0);
-        }
-        let mut rest = memory.as_mut_slice();
-        body(sizes.map(|size| {
-            let (piece, more) = std::mem::take(&mut rest).split_at_mut(size);
-            rest = more;
-            piece
-        }))
-    })
+    let mut memory = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default();
+    let total = sizes.iter().sum();
+    if memory.len() < total {
+        memory = vec![0.0; total];
+    }
+    let mut rest = memory.as_mut_slice();
+    let result = body(sizes.map(|size| {
+        let (piece, more) = std::mem::take(&mut rest).split_at_mut(size);
+        rest = more;
+        piece
+    }));
+    SCRATCH.with_borrow_mut(|kept| kept.push(memory));
+    result
 }

@@ -36,6 +36,9 @@ pub(crate) struct Setting {
     /// Kind of experts: ffn, swiglu
     #[arg(long, default_value = "ffn")]
     kind: String,
+    /// Only these engines, beside the dense bound: reference, dropless, padded
+    #[arg(long, value_delimiter = ',')]
+    engines: Vec<String>,
     /// How often each variant is measured
     #[arg(long, default_value_t = 7)]
     repeat: usize,
@@ -76,6 +79,10 @@ pub(crate) fn speed(
     ensure!(setting.repeat > 0, "--repeat 0: it is at least 1");
     ensure!(setting.k <= setting.experts, "--k {} of --experts {}", setting.k, setting.experts);
     ensure!(setting.tokens > 0, "--tokens 0: it is at least 1");
+    for engine in &setting.engines {
+        let known = ENGINES.map(|(name, _)| name);
+        ensure!(known.contains(&engine.as_str()), "--engines {engine}: known are {}", known.join(", "));
+    }
     let threads = options.threads()?;
     let device = device(&options.device)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
@@ -96,6 +103,12 @@ pub(crate) fn speed(
     }
     Ok(table(setting, &rows, peak))
 }
+
+const ENGINES: [(&str, Engine); 3] = [
+    ("reference", Engine::Reference),
+    ("dropless", Engine::Dropless),
+    ("padded", Engine::Padded),
+];
 
 /// A variant: its name, and itself for evaluation and for training.
 struct Variant {
@@ -176,13 +189,11 @@ fn variants(setting: &Setting, library: &Library, device: &Device) -> anyhow::Re
     let mut variants = vec![Variant { name: "dense", eval: dense(&eval)?, train: dense(&train)? }];
     // The reference works on tokens x experts x tokens numbers: beyond this it is a test of patience.
     let reference = tokens * experts * tokens <= 40_000_000;
-    let engines = [
-        ("reference", Engine::Reference),
-        ("dropless", Engine::Dropless),
-        ("padded", Engine::Padded),
-    ];
-    for (name, engine) in engines.into_iter().filter(|(name, _)| reference || *name != "reference")
-    {
+    let wanted = |name: &str| match setting.engines.is_empty() {
+        true => reference || name != "reference",
+        false => setting.engines.iter().any(|engine| engine == name),
+    };
+    for (name, engine) in ENGINES.into_iter().filter(|(name, _)| wanted(name)) {
         variants.push(Variant { name, eval: layer(engine, &eval)?, train: layer(engine, &train)? });
     }
     Ok(variants)
@@ -311,6 +322,7 @@ mod tests {
             experts: 4,
             k: 2,
             kind: "swiglu".into(),
+            engines: Vec::new(),
             repeat: 2,
             routers: false,
             json: true,
