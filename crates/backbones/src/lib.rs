@@ -10,10 +10,11 @@ mod transformer_lm;
 mod vit;
 mod vit_positions;
 
-pub use attention::{Attention, AttentionConfig, Positions};
+pub use attention::{Attention, AttentionConfig};
 pub use bare::Bare;
 pub use block::{Block, Norm};
 pub use feed_forward::FeedForward;
+pub use kernels::Positions;
 pub use transformer_lm::{TransformerLm, TransformerLmConfig};
 pub use vit::{Pool, Variant, Vit, VitConfig};
 pub use vit_positions::zoom;

@@ -10,6 +10,7 @@
 //! This is the one crate with `unsafe`; each block says why it is sound.
 
 mod activation;
+mod attention;
 mod ffn;
 mod flex;
 mod gelu;
@@ -17,10 +18,12 @@ mod math;
 mod permute;
 mod product;
 mod rows;
+mod scratch;
 mod simd;
 mod transpose;
 
 pub use activation::Activation;
+pub use attention::{Positions, attention};
 pub use ffn::{Ffn, grouped_ffn, slotwise};
 pub use flex::on_flex;
 pub use gelu::gelu;

@@ -9,7 +9,8 @@ pub(crate) fn exp_negative(x: f32) -> f32 {
     const LN_2_LOW: f32 = -2.121_944_4e-4;
     // Adding 1.5 * 2^23 rounds to an integer, which then stands in the low bits.
     const ROUND: f32 = 12_582_912.0;
-    let clamped = x.max(-87.0);
+    // Not `max`, which would take a NaN away.
+    let clamped = if x < -87.0 { -87.0 } else { x };
     let shifted = clamped.mul_add(LOG2_E, ROUND);
     let n = shifted - ROUND;
     let r = (-n).mul_add(LN_2_LOW, (-n).mul_add(LN_2_HIGH, clamped));
@@ -93,6 +94,7 @@ mod tests {
             assert!(error < 2e-7, "{x}: {error}");
         }
         assert_eq!((exp_negative(0.0), exp_negative(-1e9)), (1.0, 0.0));
+        assert!(exp_negative(f32::NAN).is_nan());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Loops compiled for the widest vectors that this processor has, chosen at run time by the rule that
+//! Loops compiled for the largest vectors that this processor has, chosen at run time by the rule that
 //! the matrix products go by.
 
 /// Declares a function that is compiled once for each vector width. What it calls must be
@@ -57,6 +57,38 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     fold(lanes)
 }
 
+/// The sum, in [`LANES`] lanes.
+#[inline(always)]
+pub(crate) fn sum(a: &[f32]) -> f32 {
+    let mut lanes = [0.0_f32; LANES];
+    let (chunks, rest) = a.as_chunks::<LANES>();
+    for chunk in chunks {
+        for i in 0..LANES {
+            lanes[i] += chunk[i];
+        }
+    }
+    for (lane, x) in lanes.iter_mut().zip(rest) {
+        *lane += x;
+    }
+    fold(lanes)
+}
+
+/// The largest number.
+#[inline(always)]
+pub(crate) fn largest(a: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = a.as_chunks::<LANES>();
+    for chunk in chunks {
+        for i in 0..LANES {
+            lanes[i] = lanes[i].max(chunk[i]);
+        }
+    }
+    for (lane, x) in lanes.iter_mut().zip(rest) {
+        *lane = lane.max(*x);
+    }
+    lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
+}
+
 /// The sum of all lanes, in pairs.
 #[inline(always)]
 pub(crate) fn fold(mut lanes: [f32; LANES]) -> f32 {
@@ -86,6 +118,7 @@ mod tests {
     fn an_inner_product_of_odd_length() {
         let a: Vec<f32> = (1..=37).map(|i| i as f32).collect();
         let ones = vec![1.0; 37];
-        assert_eq!(dot(&a, &ones), 703.0); // 37 * 38 / 2
+        assert_eq!((dot(&a, &ones), sum(&a)), (703.0, 703.0)); // 37 * 38 / 2
+        assert_eq!((largest(&a), largest(&a[..3])), (37.0, 3.0));
     }
 }

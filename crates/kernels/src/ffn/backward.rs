@@ -19,11 +19,12 @@ use rayon::prelude::*;
 
 use super::{
     forward::Kept,
-    problem::{Problem, part, with_scratch},
+    problem::{Problem, part},
 };
 use crate::{
     activation::{Act, for_activation},
     product::{Old, View, product},
+    scratch::with_scratch,
     simd::{add_scaled, dot, vectorized},
     transpose::transpose,
 };

@@ -2,10 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::problem::{Problem, part, with_scratch};
+use super::problem::{Problem, part};
 use crate::{
     activation::{Act, for_activation},
     product::{Old, View, product},
+    scratch::with_scratch,
     simd::{add_scaled, vectorized},
 };
 

@@ -3,11 +3,11 @@
 
 use rayon::prelude::*;
 
-use super::{
-    backward::add_line,
-    problem::{Problem, with_scratch},
+use super::{backward::add_line, problem::Problem};
+use crate::{
+    product::{Old, View, product},
+    scratch::with_scratch,
 };
-use crate::product::{Old, View, product};
 
 /// What the second sweep reads: for each row dz, du, s hidden.
 pub(super) struct Sums<'a> {

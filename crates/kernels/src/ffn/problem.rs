@@ -1,6 +1,4 @@
-//! The inputs of the fused kernel as slices, and the memory that its blocks live in.
-
-use std::cell::RefCell;
+//! The inputs of the fused kernel as slices.
 
 use burn::backend::{TensorMetadata, flex::FlexTensor};
 
@@ -115,28 +113,4 @@ impl<'a> Problem<'a> {
 /// The `width` numbers of an expert.
 pub(super) fn part(all: &[f32], expert: usize, width: usize) -> &[f32] {
     &all[expert * width..(expert + 1) * width]
-}
-
-/// Runs `body` with memory of this thread, `sizes` numbers each. It is kept from call to call: fresh
-/// memory costs a page fault for each 4 kB. What is in it is old. Calls may be nested.
-pub(super) fn with_scratch<const N: usize, R>(
-    sizes: [usize; N],
-    body: impl FnOnce([&mut [f32]; N]) -> R,
-) -> R {
-    thread_local! {
-        static SCRATCH: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
-    }
-    let mut memory = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default();
-    let total = sizes.iter().sum();
-    if memory.len() < total {
-        memory = vec![0.0; total];
-    }
-    let mut rest = memory.as_mut_slice();
-    let result = body(sizes.map(|size| {
-        let (piece, more) = std::mem::take(&mut rest).split_at_mut(size);
-        rest = more;
-        piece
-    }));
-    SCRATCH.with_borrow_mut(|kept| kept.push(memory));
-    result
 }

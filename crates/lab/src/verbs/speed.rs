@@ -81,7 +81,11 @@ pub(crate) fn speed(
     ensure!(setting.tokens > 0, "--tokens 0: it is at least 1");
     for engine in &setting.engines {
         let known = ENGINES.map(|(name, _)| name);
-        ensure!(known.contains(&engine.as_str()), "--engines {engine}: known are {}", known.join(", "));
+        ensure!(
+            known.contains(&engine.as_str()),
+            "--engines {engine}: known are {}",
+            known.join(", ")
+        );
     }
     let threads = options.threads()?;
     let device = device(&options.device)?;
@@ -104,11 +108,8 @@ pub(crate) fn speed(
     Ok(table(setting, &rows, peak))
 }
 
-const ENGINES: [(&str, Engine); 3] = [
-    ("reference", Engine::Reference),
-    ("dropless", Engine::Dropless),
-    ("padded", Engine::Padded),
-];
+const ENGINES: [(&str, Engine); 3] =
+    [("reference", Engine::Reference), ("dropless", Engine::Dropless), ("padded", Engine::Padded)];
 
 /// A variant: its name, and itself for evaluation and for training.
 struct Variant {
