@@ -6,10 +6,10 @@
 //! whole for all examples, and counts less in evaluation.
 
 use burn::{
-    module::Module,
-    nn::{LayerNorm, RmsNorm},
+    module::{Module, Param},
     prelude::*,
 };
+use kernels::{layer_norm, rms_norm};
 use moe::{Choice, ConfigError, Init, Pass};
 use rand::RngExt;
 
@@ -17,19 +17,31 @@ use crate::{Attention, AttentionConfig, Brief, FeedForward};
 
 /// A norm over the last axis.
 #[derive(Module, Debug)]
-pub enum Norm {
-    /// Mean 0 and variance 1, then scale and shift.
-    Layer(LayerNorm),
-    /// Root mean square 1, then scale.
-    Rms(RmsNorm),
+pub struct Norm {
+    gamma: Param<Tensor<1>>,
+    /// The shift of a layer norm; a root-mean-square norm has none, and no mean is taken off.
+    beta: Option<Param<Tensor<1>>>,
+    epsilon: f64,
 }
 
 impl Norm {
+    /// Mean 0 and variance 1, then scale, at first 1, and shift, at first 0.
+    pub fn layer(init: &Init, name: &str, width: usize, epsilon: f64) -> Self {
+        let beta = init.at(name).constant("beta", [width], 0.0);
+        Self { beta: Some(beta), ..Self::rms(init, name, width, epsilon) }
+    }
+
+    /// Root mean square 1, then scale, at first 1.
+    pub fn rms(init: &Init, name: &str, width: usize, epsilon: f64) -> Self {
+        Self { gamma: init.at(name).constant("gamma", [width], 1.0), beta: None, epsilon }
+    }
+
     /// `[B, T, D] -> [B, T, D]`.
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        match self {
-            Self::Layer(norm) => norm.forward(x),
-            Self::Rms(norm) => norm.forward(x),
+        let gamma = self.gamma.val();
+        match &self.beta {
+            Some(beta) => layer_norm(x, gamma, Some(beta.val()), self.epsilon),
+            None => rms_norm(x, gamma, self.epsilon),
         }
     }
 }

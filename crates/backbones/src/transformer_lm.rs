@@ -78,7 +78,7 @@ impl Backbone for TransformerLm {
             positions: Positions::CausalRotary,
             bias: false,
         };
-        let norm = |init: &Init, name: &str, width| Norm::Rms(init.rms_norm(name, width));
+        let norm = |init: &Init, name: &str, width| Norm::rms(init, name, width, 1e-5);
         let block = |i| {
             let init = init.at("blocks").at(i);
             Block::new(

@@ -186,9 +186,7 @@ impl Backbone for Vit {
             positions: Positions::Unordered,
             bias: true,
         };
-        let norm = |init: &Init, name: &str, width| {
-            Norm::Layer(init.layer_norm(name, width, config.epsilon))
-        };
+        let norm = |init: &Init, name: &str, width| Norm::layer(init, name, width, config.epsilon);
         let block = |i| {
             let (place, skip) = ((i, config.depth), config.stochastic_depth);
             let init = init.at("blocks").at(i);

@@ -11,10 +11,12 @@
 
 mod activation;
 mod attention;
+mod cross_entropy;
 mod ffn;
 mod flex;
 mod gelu;
 mod math;
+mod norm;
 mod permute;
 mod product;
 mod rows;
@@ -24,8 +26,10 @@ mod transpose;
 
 pub use activation::Activation;
 pub use attention::{Positions, attention};
+pub use cross_entropy::cross_entropy;
 pub use ffn::{Ffn, grouped_ffn, slotwise};
 pub use flex::on_flex;
 pub use gelu::gelu;
+pub use norm::{layer_norm, rms_norm};
 pub use permute::{permute, unpermute};
 pub use rows::{Entry, Rows};

@@ -60,15 +60,21 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
 /// The sum, in [`LANES`] lanes.
 #[inline(always)]
 pub(crate) fn sum(a: &[f32]) -> f32 {
+    sum_of(a, |x| x)
+}
+
+/// The sum of what `f` makes of the numbers, in [`LANES`] lanes.
+#[inline(always)]
+pub(crate) fn sum_of(a: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut lanes = [0.0_f32; LANES];
     let (chunks, rest) = a.as_chunks::<LANES>();
     for chunk in chunks {
         for i in 0..LANES {
-            lanes[i] += chunk[i];
+            lanes[i] += f(chunk[i]);
         }
     }
     for (lane, x) in lanes.iter_mut().zip(rest) {
-        *lane += x;
+        *lane += f(*x);
     }
     fold(lanes)
 }

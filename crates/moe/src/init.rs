@@ -10,7 +10,7 @@ use std::fmt::Display;
 
 use burn::{
     module::{Param, ParamId, RunningState},
-    nn::{Embedding, LayerNorm, LayerNormConfig, Linear, RmsNorm},
+    nn::{Embedding, Linear},
     prelude::*,
 };
 use rand::{RngExt, SeedableRng};
@@ -172,20 +172,6 @@ impl Init {
                 self.alike(name, shape, shape[0], draw)
             }
         }
-    }
-
-    /// A layer norm over the last axis, scale 1 and shift 0; `epsilon` is added to the variance.
-    pub fn layer_norm(&self, name: &str, width: usize, epsilon: f64) -> LayerNorm {
-        let part = self.at(name);
-        let mut norm = LayerNormConfig::new(width).with_epsilon(epsilon).init(&self.device);
-        norm.gamma = part.constant("gamma", [width], 1.0);
-        norm.beta = Some(part.constant("beta", [width], 0.0));
-        norm
-    }
-
-    /// A root-mean-square norm over the last axis, scale 1.
-    pub fn rms_norm(&self, name: &str, width: usize) -> RmsNorm {
-        RmsNorm { gamma: self.at(name).constant("gamma", [width], 1.0), epsilon: 1e-5 }
     }
 
     /// A table of `n` vectors, normal with standard deviation `std`.

@@ -1,13 +1,11 @@
 //! What outputs are worth: cross-entropy, and means over a whole split.
 
-use burn::{prelude::*, tensor::activation::log_softmax};
+use burn::prelude::*;
 
 /// The negative log-likelihood of each label, `[B, T, V]` and `[B, T]` to `[B * T]`, in nats.
 pub fn cross_entropy(output: Tensor<3>, labels: Tensor<2, Int>) -> Tensor<1> {
     let [b, t, v] = output.dims();
-    let labels = labels.reshape([b * t, 1]);
-    let log_p = log_softmax(output.reshape([b * t, v]), 1);
-    log_p.gather(1, labels).neg().squeeze_dim::<1>(1)
+    kernels::cross_entropy(output.reshape([b * t, v]), labels.reshape([b * t]))
 }
 
 /// Means of measures over many batches, every answer counting alike.

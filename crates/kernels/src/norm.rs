@@ -1,0 +1,326 @@
+//! Norms over the last axis, each a pass over the lines instead of a dozen tensors.
+//!
+//! Ba, Kiros, Hinton. *Layer Normalization*. 2016. <https://arxiv.org/abs/1607.06450>
+//! Zhang, Sennrich. *Root Mean Square Layer Normalization*. NeurIPS 2019.
+//! <https://arxiv.org/abs/1910.07467>
+//!
+//! With m the mean of a line (0 for the root mean square), r = 1 / sqrt(mean((x - m)^2) + epsilon)
+//! and n = r (x - m):
+//!
+//! ```text
+//! y = gamma n + beta
+//! dn = gamma dy    dx = r (dn - [mean(dn)] - n mean(n dn))    dgamma = sum(n dy)    dbeta = sum(dy)
+//! ```
+
+use burn::{
+    backend::{
+        Autodiff, Backend, Dispatch, Flex, TensorMetadata,
+        autodiff::{
+            checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+            grads::Gradients,
+            ops::{Backward, Ops, OpsKind},
+        },
+        backend_extension,
+        flex::FlexTensor,
+        tensor::FloatTensor,
+    },
+    tensor::Tensor,
+};
+use rayon::prelude::*;
+
+use crate::{
+    flex::{slice, takes, zeros},
+    simd::{dot, sum, sum_of, vectorized},
+};
+
+/// Mean 0 and variance 1 over the last axis, then scale and shift: `gamma`, `beta`, each `[D]`.
+///
+/// # Panics
+/// If the widths differ.
+pub fn layer_norm<const D: usize>(
+    x: Tensor<D>,
+    gamma: Tensor<1>,
+    beta: Option<Tensor<1>>,
+    epsilon: f64,
+) -> Tensor<D> {
+    norm(x, gamma, beta, epsilon, true)
+}
+
+/// Root mean square 1 over the last axis, then scale: `gamma`, `[D]`.
+///
+/// # Panics
+/// If the widths differ.
+pub fn rms_norm<const D: usize>(x: Tensor<D>, gamma: Tensor<1>, epsilon: f64) -> Tensor<D> {
+    norm(x, gamma, None, epsilon, false)
+}
+
+fn norm<const D: usize>(
+    x: Tensor<D>,
+    gamma: Tensor<1>,
+    beta: Option<Tensor<1>>,
+    epsilon: f64,
+    centred: bool,
+) -> Tensor<D> {
+    let width = x.dims()[D - 1];
+    assert_eq!(gamma.dims(), [width], "the scale");
+    assert!(beta.as_ref().is_none_or(|beta| beta.dims() == [width]), "the shift");
+    if !(takes(&x) && takes(&gamma)) {
+        return portable(x, gamma, beta, epsilon, centred);
+    }
+    let job = Job { epsilon: epsilon as f32, centred, shifted: beta.is_some() };
+    // An operation has a fixed number of inputs, so an empty tensor stands for one that is not there.
+    let device = x.device().inner();
+    let beta = beta.unwrap_or_else(|| Tensor::zeros([0], &device));
+    Tensor::from_dispatch(<Dispatch as Norm>::norm(
+        x.into_dispatch(),
+        gamma.into_dispatch(),
+        beta.into_dispatch(),
+        job,
+    ))
+}
+
+fn portable<const D: usize>(
+    x: Tensor<D>,
+    gamma: Tensor<1>,
+    beta: Option<Tensor<1>>,
+    epsilon: f64,
+    centred: bool,
+) -> Tensor<D> {
+    let x = if centred { x.clone() - x.mean_dim(D - 1) } else { x };
+    let rms = (x.clone().square().mean_dim(D - 1) + epsilon).sqrt();
+    let y = x / rms * gamma.unsqueeze();
+    beta.map_or(y.clone(), |beta| y + beta.unsqueeze())
+}
+
+/// What a norm must know beside its tensors.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Job {
+    epsilon: f32,
+    centred: bool,
+    shifted: bool,
+}
+
+#[backend_extension(Flex, Autodiff)]
+pub(crate) trait Norm: Backend {
+    /// `beta` is empty if there is no shift.
+    fn norm(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        job: Job,
+    ) -> FloatTensor<Self>;
+}
+
+/// The other half.
+pub(crate) trait Kernel: Backend {
+    /// The gradients of input, scale and shift.
+    fn backward(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+        job: Job,
+    ) -> [FloatTensor<Self>; 3];
+}
+
+/// Lines of a piece of work. Sums over lines are taken within pieces, then over pieces.
+const LINES: usize = 128;
+
+impl Norm for Flex {
+    fn norm(x: FlexTensor, gamma: FlexTensor, beta: FlexTensor, job: Job) -> FlexTensor {
+        let (x, gamma, beta) = (x.to_contiguous(), gamma.to_contiguous(), beta.to_contiguous());
+        let mut y = zeros(x.shape());
+        let (gamma, width) = (slice(&gamma), slice(&gamma).len());
+        let beta = job.shifted.then(|| slice(&beta));
+        let piece = (LINES * width).max(1);
+        let out: &mut [f32] = y.storage_mut();
+        out.par_chunks_mut(piece).zip(slice(&x).par_chunks(piece)).for_each(|(y, x)| {
+            for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+                line(y, x, gamma, beta, job);
+            }
+        });
+        y
+    }
+}
+
+impl Kernel for Flex {
+    fn backward(x: FlexTensor, gamma: FlexTensor, dy: FlexTensor, job: Job) -> [FlexTensor; 3] {
+        let (x, gamma, dy) = (x.to_contiguous(), gamma.to_contiguous(), dy.to_contiguous());
+        let mut dx = zeros(x.shape());
+        let (gamma, width) = (slice(&gamma), slice(&gamma).len());
+        let piece = (LINES * width).max(1);
+        let out: &mut [f32] = dx.storage_mut();
+        let sums: Vec<[Vec<f32>; 2]> = out
+            .par_chunks_mut(piece)
+            .zip(slice(&x).par_chunks(piece))
+            .zip(slice(&dy).par_chunks(piece))
+            .map(|((dx, x), dy)| {
+                let mut sums = [vec![0.0; width], vec![0.0; width]];
+                let lines = dx.chunks_exact_mut(width).zip(x.chunks_exact(width));
+                for ((dx, x), dy) in lines.zip(dy.chunks_exact(width)) {
+                    let [dgamma, dbeta] = &mut sums;
+                    line_back(dx, x, dy, gamma, dgamma, dbeta, job);
+                }
+                sums
+            })
+            .collect();
+        let mut grads = [zeros([width]), zeros([if job.shifted { width } else { 0 }])];
+        for (i, grad) in grads.iter_mut().enumerate() {
+            let grad: &mut [f32] = grad.storage_mut();
+            for sum in &sums {
+                grad.iter_mut().zip(&sum[i]).for_each(|(grad, sum)| *grad += sum);
+            }
+        }
+        let [dgamma, dbeta] = grads;
+        [dx, dgamma, dbeta]
+    }
+}
+
+/// m and r of a line.
+#[inline(always)]
+fn moments(x: &[f32], job: Job) -> (f32, f32) {
+    let n = x.len() as f32;
+    let mean = if job.centred { sum(x) / n } else { 0.0 };
+    let square = sum_of(x, |x| (x - mean) * (x - mean));
+    (mean, 1.0 / (square / n + job.epsilon).sqrt())
+}
+
+vectorized! {
+    fn line(y: &mut [f32], x: &[f32], gamma: &[f32], beta: Option<&[f32]>, job: Job) {
+        let (mean, r) = moments(x, job);
+        for ((y, x), gamma) in y.iter_mut().zip(x).zip(gamma) {
+            *y = r * (*x - mean) * *gamma;
+        }
+        if let Some(beta) = beta {
+            for (y, beta) in y.iter_mut().zip(beta) {
+                *y += *beta;
+            }
+        }
+    }
+}
+
+vectorized! {
+    fn line_back(
+        dx: &mut [f32],
+        x: &[f32],
+        dy: &[f32],
+        gamma: &[f32],
+        dgamma: &mut [f32],
+        dbeta: &mut [f32],
+        job: Job,
+    ) {
+        let (mean, r) = moments(x, job);
+        let n = x.len() as f32;
+        // dx holds dn at first.
+        for ((dx, dy), gamma) in dx.iter_mut().zip(dy).zip(gamma) {
+            *dx = *dy * *gamma;
+        }
+        let along = r * (dot(dx, x) - mean * sum(dx)) / n;
+        let shift = if job.centred { sum(dx) / n } else { 0.0 };
+        for (dx, x) in dx.iter_mut().zip(x) {
+            *dx = r * (*dx - shift - r * (*x - mean) * along);
+        }
+        for ((dgamma, dy), x) in dgamma.iter_mut().zip(dy).zip(x) {
+            *dgamma += r * (*x - mean) * *dy;
+        }
+        for (dbeta, dy) in dbeta.iter_mut().zip(dy) {
+            *dbeta += *dy;
+        }
+    }
+}
+
+impl<B: Norm + Kernel, C: CheckpointStrategy> Norm for Autodiff<B, C> {
+    fn norm(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        job: Job,
+    ) -> FloatTensor<Self> {
+        let nodes = [&x, &gamma, &beta].map(|t| t.node());
+        let tensors = [x, gamma, beta].map(|t| t.into_primitive());
+        match Step.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let [x, gamma, beta] = tensors;
+                let y = B::norm(x.clone(), gamma.clone(), beta, job);
+                prep.finish((x, gamma, job), y)
+            }
+            OpsKind::UnTracked(prep) => {
+                let [x, gamma, beta] = tensors;
+                prep.finish(B::norm(x, gamma, beta, job))
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Step;
+
+impl<B: Kernel> Backward<B, 3> for Step {
+    type State = (FloatTensor<B>, FloatTensor<B>, Job);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dy = grads.consume::<B>(&ops.node);
+        let (x, gamma, job) = ops.state;
+        for (node, grad) in ops.parents.into_iter().zip(B::backward(x, gamma, dy, job)) {
+            if let Some(node) = node {
+                grads.register::<B>(node.id, grad);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, Distribution, TensorData};
+
+    fn near(a: &TensorData, b: &TensorData) {
+        for (a, b) in a.iter::<f32>().zip(b.iter::<f32>()) {
+            assert!((a - b).abs() <= 2e-5 * b.abs().max(1.0), "{a} {b}");
+        }
+    }
+
+    /// Output and gradients through either way.
+    fn run(lines: usize, width: usize, centred: bool, fast: bool) -> Vec<TensorData> {
+        let device = Device::flex().autodiff();
+        let values = |seed: usize, shape: [usize; 2]| {
+            let value = |i: usize| ((i * 7919 + seed * 104_729) % 1013) as f32 / 300.0 - 1.5;
+            let values: Vec<f32> = (0..shape[0] * shape[1]).map(value).collect();
+            Tensor::<2>::from_data(TensorData::new(values, shape), &device)
+        };
+        let leaf = |seed| values(seed, [1, width]).reshape([width]).require_grad();
+        let (x, gamma, beta) = (values(1, [lines, width]).require_grad(), leaf(2), leaf(3));
+        let shift = centred.then(|| beta.clone());
+        let f = if fast { norm } else { portable };
+        let y = f(x.clone(), gamma.clone(), shift, 1e-5, centred);
+        let grads = (y.clone() * values(4, [lines, width])).sum().backward();
+        let mut all = vec![y.into_data(), x.grad(&grads).unwrap().into_data()];
+        all.push(gamma.grad(&grads).unwrap().into_data());
+        all.extend(centred.then(|| beta.grad(&grads).unwrap().into_data()));
+        all
+    }
+
+    #[test]
+    fn both_are_their_compositions_forward_and_backward() {
+        for (lines, width) in [(300, 37), (1, 16), (5, 64)] {
+            for centred in [true, false] {
+                let pairs = run(lines, width, centred, true);
+                let slow = run(lines, width, centred, false);
+                assert_eq!(pairs.len(), slow.len());
+                pairs.iter().zip(&slow).for_each(|(a, b)| near(a, b));
+            }
+        }
+    }
+
+    #[test]
+    fn they_are_burns_norms() {
+        let device = Device::flex();
+        let x = Tensor::<3>::random([2, 3, 20], Distribution::Normal(1.0, 3.0), &device);
+        let layer = burn::nn::LayerNormConfig::new(20).init(&device);
+        let ours =
+            layer_norm(x.clone(), layer.gamma.val(), layer.beta.as_ref().map(|b| b.val()), 1e-5);
+        near(&ours.into_data(), &layer.forward(x.clone()).into_data());
+        let rms = burn::nn::RmsNormConfig::new(20).init(&device);
+        let ours = rms_norm(x.clone(), rms.gamma.val(), rms.epsilon);
+        near(&ours.into_data(), &rms.forward(x).into_data());
+    }
+}
