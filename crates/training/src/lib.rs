@@ -12,6 +12,7 @@ mod order;
 mod params;
 mod step_log;
 mod supervised;
+mod unread;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use clip::clip_global_norm;

@@ -21,7 +21,7 @@ use tasks::{Batch, Place, Split, Task};
 
 use crate::{
     Checkpoint, CheckpointError, Evaluation, Order, StepLog, StepRow, TrainConfig,
-    clip_global_norm, evaluate, optimizer,
+    clip_global_norm, evaluate, optimizer, unread::Unread,
 };
 
 /// What a run is to do, and where it keeps its files.
@@ -115,6 +115,7 @@ pub fn supervised(
     let mut log = StepLog::resume(&path, keep).map_err(failed)?;
     let mut order = Order::new(*seed, task.len(Split::Train));
     let part = config.batch / config.accumulate;
+    let mut unread = Unread::default();
 
     while at.step < config.steps {
         let started = Instant::now();
@@ -129,26 +130,28 @@ pub fn supervised(
             tell_clusters(&mut pass, *task, &batch);
             let output = model.forward(&mut pass, batch.input.clone());
             let loss = task.loss(output, &batch);
-            let value = loss.clone().into_scalar::<f32>();
-            let loss = pass.total_loss().map_or(loss.clone(), |own| loss + own);
-            let total = loss.clone().into_scalar::<f32>();
-            if !total.is_finite() {
-                return Err(TrainError::Diverged { step: at.step + 1, loss: total });
-            }
-            at.losses = (at.losses.0 + f64::from(value), at.losses.1 + 1);
-            let grads = (loss / config.accumulate as f64).backward();
+            let objective = pass.total_loss().map_or(loss.clone(), |own| loss.clone() + own);
+            unread.add(at.step + 1, loss, objective.clone());
+            let grads = (objective / config.accumulate as f64).backward();
             accumulated.accumulate(&model, GradientsParams::from_grads(grads, &model));
-            scalars = pass.scalars();
+            if is_due(config.log_every, at.step + 1) {
+                scalars = pass.scalars();
+            }
         }
         let mut grads = accumulated.grads();
         let norm = clip_global_norm(&model, &mut grads, config.clip);
         let lr = config.lr_at(at.step);
         model = optimizer.step(lr, model, grads);
         at.step += 1;
+        let due = |every| is_due(every, at.step);
+        let stop = watch.stop();
+        let saves = stop || due(config.checkpoint_every) || at.step == config.steps;
+        if saves || due(config.log_every) || due(config.eval_every) {
+            unread.read(&mut at.losses)?;
+        }
         at.seconds += started.elapsed().as_secs_f64();
 
-        let is_due = |every: usize| every > 0 && at.step.is_multiple_of(every);
-        if is_due(config.log_every) {
+        if due(config.log_every) {
             let norm = f64::from(norm.into_scalar::<f32>());
             let rows =
                 [("loss", at.losses.0 / at.losses.1 as f64), ("grad_norm", norm), ("lr", lr)];
@@ -157,12 +160,11 @@ pub fn supervised(
                 .map_err(failed)?;
             at.losses = (0.0, 0);
         }
-        if is_due(config.eval_every) && at.step < config.steps {
+        if due(config.eval_every) && at.step < config.steps {
             let evaluation = evaluate(&model.valid(), *task, Split::Valid, device);
             log.add(&rows_of_evaluation(at.step, Split::Valid, &evaluation)).map_err(failed)?;
         }
-        let stop = watch.stop();
-        if stop || is_due(config.checkpoint_every) || at.step == config.steps {
+        if saves {
             at.save(folder, &model, &optimizer)?;
         }
         watch.step(at.step);
@@ -183,6 +185,11 @@ pub fn supervised(
     }
     let tokens = config.steps * config.batch * model.tokens();
     Ok(Outcome { model, valid, test, seconds: at.seconds, tokens })
+}
+
+/// Is something that happens every so many steps, or never for 0, to happen after this one?
+fn is_due(every: usize, step: usize) -> bool {
+    every > 0 && step.is_multiple_of(every)
 }
 
 /// Tells the pass the true clusters, if the task knows them.
