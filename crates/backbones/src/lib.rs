@@ -17,7 +17,7 @@ pub use feed_forward::FeedForward;
 pub use kernels::Positions;
 pub use transformer_lm::{TransformerLm, TransformerLmConfig};
 pub use vit::{Pool, Variant, Vit, VitConfig};
-pub use vit_positions::zoom;
+pub use vit_positions::{zoom, zoomed};
 
 use burn::prelude::*;
 use moe::{

@@ -7,6 +7,63 @@
 //! patches stand on a square grid; the corners of the new grid are the corners of the old one, and
 //! between four vectors is their bilinear mixture. The vector of a class token stays.
 
+use burn::{
+    module::{Module, ModuleMapper, Param},
+    prelude::*,
+};
+
+use crate::AnyBackbone;
+
+/// A network whose position embeddings are zoomed to `tokens` tokens; one that has none, or has as
+/// many, is as it was.
+///
+/// # Errors
+/// If the tokens before or after are no square grid, with or without a class token in both.
+pub fn zoomed(network: AnyBackbone, tokens: usize) -> Result<AnyBackbone, String> {
+    let mut zoom = Zoom { tokens, depth: 0, here: false, wrong: None };
+    let network = network.map(&mut zoom);
+    zoom.wrong.map_or(Ok(network), Err)
+}
+
+/// Zooms the parameter `positions` of a network.
+struct Zoom {
+    tokens: usize,
+    depth: usize,
+    here: bool,
+    wrong: Option<String>,
+}
+
+impl ModuleMapper for Zoom {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let shape = param.lazy_shape().to_vec();
+        if !self.here || D != 3 || shape[1] == self.tokens {
+            return param;
+        }
+        let (id, old, mapper) = param.consume();
+        let (device, width) = (old.device(), shape[2]);
+        let vectors: Vec<f32> = old.clone().into_data().iter::<f32>().collect();
+        let value = match zoom(&vectors, width, self.tokens) {
+            Ok(vectors) => {
+                let data = TensorData::new(vectors, vec![1, self.tokens, width]);
+                Tensor::from_data(data, &device).set_require_grad(old.is_require_grad())
+            }
+            Err(wrong) => {
+                self.wrong.get_or_insert(wrong);
+                old
+            }
+        };
+        Param::from_mapped_value(id, value, mapper)
+    }
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.here = self.depth == 0 && name == "positions";
+        self.depth += 1;
+    }
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.depth -= 1;
+        self.here = false;
+    }
+}
+
 /// Vectors `[n, width]` for `tokens` tokens.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use backbones::{AnyBackbone, Brief};
+use backbones::{AnyBackbone, Brief, zoomed};
 use burn::{module::Module, prelude::*};
 use moe::{
     Choice, Domain, Init, Input, Library, MoeConfig, NoConfig, Pass, ResidualRule, parameters,
@@ -221,4 +221,25 @@ fn one_expert_of_weight_one_is_the_dense_network_to_the_bit() {
             assert_eq!(output(one_expert(Some(router), width, salt)), dense, "{router}, {width}");
         }
     }
+}
+
+#[test]
+fn a_network_goes_on_at_another_resolution() {
+    let network = published(json!({}));
+    let before = network.dense_flops();
+    let larger = zoomed(network.clone(), 6 * 6 + 1).unwrap();
+    assert_eq!(larger.tokens(), 37);
+    assert!(larger.dense_flops() > 2.0 * before);
+    let pixels = Tensor::<4>::from_data(fill(999, &[2, 1, 12, 12], 2.0), &Device::flex());
+    let logits = larger.forward(&mut Pass::eval(), Input::Image(pixels));
+    assert_eq!(logits.dims(), [2, 1, 10]);
+    // There and back: the corners of the grid are the same vectors, and so is everything else.
+    let again = zoomed(larger, 4 * 4 + 1).unwrap();
+    let of = |network: &AnyBackbone| {
+        let pixels = Tensor::<4>::from_data(fill(999, &[2, 1, 8, 8], 2.0), &Device::flex());
+        values(network.forward(&mut Pass::eval(), Input::Image(pixels)))
+    };
+    assert_eq!(of(&zoomed(network.clone(), 17).unwrap()), of(&network));
+    assert_eq!(again.tokens(), 17);
+    assert!(zoomed(network, 16).unwrap_err().contains("with a class token"));
 }

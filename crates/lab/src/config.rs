@@ -5,7 +5,7 @@ use backbones::Brief;
 use moe::{Choice, ConfigError, MoeConfig};
 use serde::{Deserialize, Serialize};
 use tasks::{DataDir, DataError, Task};
-use training::TrainConfig;
+use training::{FewShot, TrainConfig};
 
 use crate::{Plugins, located::Located, start::PruneConfig};
 
@@ -30,12 +30,20 @@ pub struct RunConfig {
     /// Which experts are dropped from what it starts with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prune: Option<PruneConfig>,
+    /// If given, the network is judged by a linear head of its own, fitted to a few examples of each
+    /// class: a run of no steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub few_shot: Option<FewShot>,
 }
 
-/// The settings of the run that a run starts from: its own, with those of `from` laid over them.
+/// The settings of the run that a run starts from: those of `after`, which are whole, or its own with
+/// those of `from` laid over them.
 pub(crate) fn settings_of_start(settings: &Located) -> Option<Located> {
+    if let Some(whole) = settings.table()?.get("after") {
+        return Some(whole.clone());
+    }
     let from = settings.table()?.get("from")?;
-    let mut start = settings.without(&["from", "prune"]);
+    let mut start = settings.without(&["from", "prune", "few_shot"]);
     start.lay(from);
     Some(start)
 }
@@ -43,7 +51,7 @@ pub(crate) fn settings_of_start(settings: &Located) -> Option<Located> {
 impl RunConfig {
     /// Reads a config, and writes out the defaults of its plug-ins. Errors name the place.
     pub(crate) fn read(settings: &Located, plugins: &Plugins) -> anyhow::Result<Self> {
-        let own = settings.without(&["from"]).value();
+        let own = settings.without(&["from", "after"]).value();
         let config: RunConfig = serde_path_to_error::deserialize(own)
             .map_err(|err| at(settings, &err.path().to_string(), err.inner()))?;
         let from = settings_of_start(settings).map(|from| Self::read(&from, plugins));
@@ -55,6 +63,7 @@ impl RunConfig {
             train: config.train,
             from: from.transpose()?.map(Box::new),
             prune: config.prune,
+            few_shot: config.few_shot,
         })
     }
 
@@ -73,6 +82,14 @@ impl RunConfig {
         if self.prune.is_some() && self.from.is_none() {
             let message = "there is nothing to prune: `from` says which run to start from";
             return Err(at(settings, "prune", message));
+        }
+        if let Some(few_shot) = &self.few_shot {
+            let steps = self.train.steps;
+            let wrong = match few_shot.check() {
+                Ok(()) if steps > 0 => Err(format!("it takes train.steps = 0, not {steps}")),
+                checked => checked,
+            };
+            wrong.map_err(|message| at(settings, "few_shot", format!("few_shot: {message}")))?;
         }
         let backbone = plugins.backbones.get(&self.backbone.kind).map_err(located)?;
         (backbone.build.check)(&self.backbone, &self.brief(plugins, task)).map_err(located)

@@ -112,6 +112,13 @@ impl Located {
         }
     }
 
+    /// Puts a setting into a table, in the place of one that may be there.
+    pub(crate) fn put(&mut self, key: &str, value: Located) {
+        if let Located::Table(table, _) = self {
+            table.insert(key.to_string(), value);
+        }
+    }
+
     /// A table without some of its keys.
     pub(crate) fn without(&self, keys: &[&str]) -> Self {
         let mut rest = self.clone();

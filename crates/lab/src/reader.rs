@@ -30,9 +30,14 @@ const KEYS: [&str; 11] = [
     "title", "about", "seeds", "base", "budget", "tune", "task", "method", "expect", "paper",
     "claim",
 ];
-const TASK_KEYS: [&str; 6] = ["task", "backbone", "moe", "train", "from", "prune"];
-const METHOD_KEYS: [&str; 10] =
-    ["name", "free", "tune", "on", "task", "backbone", "moe", "train", "from", "prune"];
+const TASK_KEYS: [&str; 7] = ["task", "backbone", "moe", "train", "from", "prune", "few_shot"];
+const METHOD_KEYS: [&str; 12] = [
+    "name", "free", "tune", "on", "task", "backbone", "moe", "train", "from", "prune", "few_shot",
+    "after",
+];
+
+/// What only a suite reads of a method.
+const OF_SUITE: [&str; 4] = ["name", "on", "free", "tune"];
 
 /// What is laid over one another to make the config of a run.
 struct Layers<'a> {
@@ -50,14 +55,38 @@ impl Layers<'_> {
     fn of(&self, task: &Located, method: &Located, tried: &[Located]) -> anyhow::Result<Located> {
         let kind = kind_of(task.value().get("task"));
         let on = method.table().and_then(|table| table.get("on")?.table()?.get(&kind));
+        let own = std::iter::once(method).chain(on);
+        if let Some(after) = method.table().and_then(|table| table.get("after")) {
+            let start = self.of(task, self.named(after, method)?, &[])?.without(&OF_SUITE);
+            let mut settings = start.without(&["after", "from", "prune", "few_shot"]);
+            settings.lay(&Located::parse("after", "train.steps = 0")?);
+            own.for_each(|layer| settings.lay(&layer.without(&["after"])));
+            if self.smoke {
+                smoke(&mut settings)?;
+            }
+            tried.iter().for_each(|layer| settings.lay(layer));
+            settings.put("after", start);
+            return Ok(settings);
+        }
         let mut settings = self.defaults.clone();
-        let own = [&self.base, task, method].into_iter().chain(on);
+        let own = [&self.base, task].into_iter().chain(own);
         own.for_each(|layer| settings.lay(layer));
         if self.smoke {
             smoke(&mut settings)?;
         }
         self.set.iter().chain(tried).for_each(|layer| settings.lay(layer));
         Ok(settings)
+    }
+
+    /// The method before `method` that `after` names.
+    fn named(&self, after: &Located, method: &Located) -> anyhow::Result<&Located> {
+        let before = self.methods.iter().take_while(|other| !std::ptr::eq(*other, method));
+        let name = |other: &&Located| other.value().get("name").cloned().unwrap_or_default();
+        let known: Vec<String> = before.clone().map(|other| name(&other).to_string()).collect();
+        before.clone().find(|other| name(other) == after.value()).ok_or_else(|| {
+            let (place, wanted, known) = (after.place(), after.value(), known.join(", "));
+            anyhow!("{place}: after = {wanted}: no method before it is named so; known: {known}")
+        })
     }
 
     /// The settings that are tried for a method; one, as it is, if nothing is tuned.
@@ -170,8 +199,9 @@ impl<'a> Reader<'a> {
     fn cell(&mut self, mut settings: Located, method: &Located) -> anyhow::Result<Cell> {
         let name = match &mut settings {
             Located::Table(table, _) => {
-                ["on", "free", "tune"].iter().for_each(|key| drop(table.remove(*key)));
-                table.remove("name").map(|name| name.value())
+                let name = table.remove("name").map(|name| name.value());
+                OF_SUITE.iter().for_each(|key| drop(table.remove(*key)));
+                name
             }
             _ => None,
         };

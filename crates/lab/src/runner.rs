@@ -150,7 +150,12 @@ impl Runner<'_> {
             test: !cell.trial,
         };
         match supervised(&run, model, &mut progress.line(cell)) {
-            Ok(outcome) => self.store.end(&cell.id, &Ended::Done(self.numbers(cell, outcome)?)),
+            Ok(mut outcome) => {
+                if let Some(few_shot) = &cell.config.few_shot {
+                    few_shot.judge(&run, &mut outcome).map_err(|err| anyhow!("few_shot: {err}"))?;
+                }
+                self.store.end(&cell.id, &Ended::Done(self.numbers(cell, outcome)?))
+            }
             Err(TrainError::Diverged { step, loss }) => {
                 let cause = format!("the loss is {loss}");
                 self.store.end(&cell.id, &Ended::Failed { step, cause })

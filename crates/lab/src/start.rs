@@ -8,7 +8,7 @@
 use std::{fs, io, path::Path};
 
 use anyhow::{Context, anyhow, bail};
-use backbones::{AnyBackbone, Brief};
+use backbones::{AnyBackbone, Brief, zoomed};
 use burn::prelude::*;
 use moe::{Gone, Init, MoeConfig, Pruned, config, stable_hash};
 use pruning::{Evidence, LayerNorms, Ratio, Rule, carry, keep, norms};
@@ -63,8 +63,9 @@ impl Site<'_> {
         let here = self.build(cell, &MoeConfig { pruned, ..cell.config.moe.clone() }, true)?;
         // What an answer means is another thing in another task.
         let fresh = |path: &str| cell.config.task != from.config.task && path.starts_with("head.");
-        let model = carry(&there, here, &places, fresh)
-            .map_err(|err| anyhow!("the run that it starts from has another network: {err}"))?;
+        let other = |err| anyhow!("the run that it starts from has another network: {err}");
+        let there = zoomed(there, here.tokens()).map_err(other)?;
+        let model = carry(&there, here, &places, fresh).map_err(other)?;
         self.store.write(&cell.id, "start.json", &norms(&model))?;
         if let Some(selected) = selected {
             self.store.write(&cell.id, "pruned.json", &selected)?;

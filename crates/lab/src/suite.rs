@@ -21,7 +21,10 @@
 //!
 //! A run's config is `base`, then its `[[task]]`, then its `[[method]]`, then `--set`, each laid
 //! over the one before. `from = { train.steps = 600 }` starts a run with the weights that another one
-//! ends with: the run of the same settings with those laid over them. A method may say what it
+//! ends with: the run of the same settings with those laid over them. `after = "NAME"` starts it from
+//! the run of a method named before, whose settings it takes over; it has no steps of its own unless
+//! it says so. So a trained network is looked at again: with another capacity, on other pictures,
+//! fine-tuned, or by a linear head for a few examples (`few_shot = { shots = 5 }`). A method may say what it
 //! does differently for one task in a table `on`: `on.digits.moe.experts = 4`.
 
 use std::path::Path;
@@ -245,6 +248,55 @@ moe.router = "expert-choice"
         assert!(err.starts_with("--set train.stps=3: unknown field `stps`"), "{err}");
         let err = super::find("nope", &[]).unwrap_err().to_string();
         assert!(err.contains("no suite is named \"nope\""), "{err}");
+    }
+
+    #[test]
+    fn a_trained_network_is_looked_at_again() {
+        const AFTER: &str = r#"
+[[task]]
+task = "digits"
+backbone = "vit"
+train.steps = 9
+[[method]]
+name = "one"
+moe.router = "v-moe"
+[[method]]
+name = "few slots"
+after = "one"
+moe.capacity = { eval_factor = 0.5 }
+[[method]]
+name = "few slots, tuned"
+after = "few slots"
+train.steps = 3
+[[method]]
+name = "five shots"
+after = "one"
+task.classes = [1, 2]
+few_shot.shots = 5
+"#;
+        let cells = load(AFTER, &Selection::default()).unwrap().cells;
+        let steps: Vec<usize> = cells.iter().map(|cell| cell.config.train.steps).collect();
+        assert_eq!(steps, [9, 0, 3, 0]);
+        let from = |cell: &Cell| cell.from.as_ref().map(|from| from.id.clone());
+        // What only the later run sets is not in the run that it starts from.
+        assert_eq!(from(&cells[1]), Some(cells[0].id.clone()));
+        assert_eq!(from(&cells[2]), Some(cells[1].id.clone()));
+        assert_eq!(from(&cells[3]), Some(cells[0].id.clone()));
+        assert_eq!(cells[2].config.moe.capacity.eval_factor, Some(0.5));
+        assert_eq!(cells[2].config.moe.router.kind, "v-moe");
+        let set = Selection { set: vec!["train.steps=7".into()], ..Selection::default() };
+        let cells = load(AFTER, &set).unwrap().cells;
+        let steps: Vec<usize> = cells.iter().map(|cell| cell.config.train.steps).collect();
+        assert_eq!(steps, [7, 0, 3, 0]);
+
+        let wrong = |text: &'static str| load(text, &Selection::default()).err().unwrap();
+        let err = wrong(
+            "[[task]]\ntask='digits'\nbackbone='vit'\n[[method]]\nname='a'\n[[method]]\nafter='b'\n",
+        );
+        let expected = "s.toml:7: after = \"b\": no method before it is named so; known: \"a\"";
+        assert_eq!(err.to_string(), expected);
+        let err = wrong("[[task]]\ntask='digits'\nbackbone='vit'\n[[method]]\nfew_shot.shots=1\n");
+        assert!(err.to_string().contains("few_shot: it takes train.steps = 0, not 1000"), "{err}");
     }
 
     #[test]
