@@ -172,7 +172,6 @@ impl Standard {
 }
 
 /// W of `[D, C]` that minimises |X W - Y|^2 + l |W|^2, for X of `[N, D]`, Y of `[N, C]` and l > 0.
-#[expect(clippy::needless_range_loop, reason = "triangles of matrices")]
 pub fn ridge(x: &[Vec<f64>], y: &[Vec<f64>], l: f64) -> Vec<Vec<f64>> {
     let (d, classes) = (x[0].len(), y[0].len());
     let product = |i: usize, of: &dyn Fn(usize) -> f64| -> f64 {
