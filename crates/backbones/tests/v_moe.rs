@@ -98,8 +98,8 @@ fn leaves() -> BTreeMap<String, TensorData> {
     let mut leaves = BTreeMap::new();
     let mut norm = |path: &str, bias: u64| {
         let scale: Vec<f32> = leaf(bias + 1, &[16]).iter::<f32>().map(|x| 1.0 + 0.25 * x).collect();
-        leaves.insert(format!("{path}.Layer.beta"), leaf(bias, &[16]));
-        leaves.insert(format!("{path}.Layer.gamma"), TensorData::new(scale, [16]));
+        leaves.insert(format!("{path}.beta"), leaf(bias, &[16]));
+        leaves.insert(format!("{path}.gamma"), TensorData::new(scale, [16]));
     };
     norm("norm", 0);
     for (block, first) in [(0, 2), (1, 18)] {
