@@ -221,6 +221,11 @@ impl MoeLayer {
     /// [`MoeLayer::join`].
     pub fn forward(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
         let shape = x.dims();
+        if shape.contains(&0) {
+            // No unit, no decision: neither routers nor experts see it.
+            pass.next_layer();
+            return x;
+        }
         let (units, payload) = self.level.view(pass, x);
         let capacity = self.capacity.at(pass.training());
         let plan = self.router.route(pass, units);

@@ -37,6 +37,9 @@ pub trait Router: Module + Sync + 'static {
     /// Does permuting the units permute the plan? The conformance suite probes it where promised.
     const EQUIVARIANT: bool = true;
 
+    /// Does permuting the experts, with all that the router has of each, permute the plan? The
+    /// conformance suite probes it where promised.
+    const ALIKE: bool = true;
     /// Does it mix the experts' parameters ([`Plan::Merged`])? Then they must be alike.
     const MERGES: bool = false;
 
@@ -105,6 +108,8 @@ pub struct BuildRouter {
     pub causal: fn(&Choice) -> Result<bool, ConfigError>,
     /// See [`Router::MERGES`].
     pub merges: bool,
+    /// See [`Router::ALIKE`].
+    pub alike: bool,
     /// See [`Router::EQUIVARIANT`].
     pub equivariant: bool,
     /// See [`Router::check`]; reads the hyperparameters first.
@@ -122,6 +127,7 @@ impl Routers {
         let build = BuildRouter {
             causal: |choice| Ok(R::causal(&read::<R::Config>("router", choice)?)),
             merges: R::MERGES,
+            alike: R::ALIKE,
             equivariant: R::EQUIVARIANT,
             check: |choice, dims| checked::<R>(choice, dims).map(drop),
             init: |choice, dims, init| {

@@ -46,6 +46,8 @@ impl Router for Hash {
     const NAME: &'static str = "hash";
     const ABOUT: &'static str = "a fixed random table from tokens to experts";
     const PAPER: &'static str = "https://arxiv.org/abs/2106.04426";
+    /// The table holds the numbers of experts.
+    const ALIKE: bool = false;
     /// An index takes the place of ids that do not match, and an index does not move with its unit.
     const EQUIVARIANT: bool = false;
 

@@ -61,6 +61,8 @@ impl Router for Peer {
     const NAME: &'static str = "peer";
     const ABOUT: &'static str = "top-k by product keys, for very many experts";
     const PAPER: &'static str = "https://arxiv.org/abs/2407.04153";
+    /// An expert is a pair of keys, which it shares with others.
+    const ALIKE: bool = false;
 
     fn check(config: &PeerConfig, dims: Dims) -> Result<(), String> {
         crate::check::k(config.k, dims)?;

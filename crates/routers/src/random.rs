@@ -37,6 +37,8 @@ impl Router for Random {
     const NAME: &'static str = "random";
     const ABOUT: &'static str = "each unit goes to k experts drawn at random";
     const PAPER: &'static str = "https://arxiv.org/abs/2110.04260";
+    /// Experts are drawn by their number.
+    const ALIKE: bool = false;
     /// The place decides, not the unit.
     const EQUIVARIANT: bool = false;
 

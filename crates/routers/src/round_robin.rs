@@ -35,6 +35,8 @@ impl Router for RoundRobin {
     const NAME: &'static str = "round-robin";
     const ABOUT: &'static str = "experts take turns";
     const PAPER: &'static str = "https://github.com/pytorch/torchtitan";
+    /// Experts take turns by their number.
+    const ALIKE: bool = false;
     /// The place decides, not the unit.
     const EQUIVARIANT: bool = false;
 

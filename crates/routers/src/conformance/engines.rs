@@ -13,7 +13,7 @@ pub(super) fn agree(subject: &Subject) -> Result<(), String> {
         let shape = [rng.random_range(1..4), rng.random_range(1..16)];
         for level in LEVELS {
             let run = |engine| {
-                let setup = Setup { level, engine, shape, seed };
+                let setup = Setup { level, engine, shape, seed, ..Setup::PLAIN };
                 Ok::<_, String>(step(subject, &subject.training_layer(setup)?, setup))
             };
             let slow = run(Engine::Reference)?;

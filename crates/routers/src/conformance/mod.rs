@@ -11,13 +11,19 @@
 //! A router of your own goes through it in one line of your own test. The checks run on a small
 //! MoE layer of 8 experts in a stream of width 8, at every [`moe::Level`].
 
+mod capacity;
 mod causality;
 mod engines;
+mod experts;
 mod extremes;
 mod gradients;
+mod names;
+mod noise;
 mod permutation;
 mod record;
 mod shapes;
+mod sizes;
+mod slopes;
 mod subject;
 
 use burn::prelude::*;
@@ -30,15 +36,21 @@ use subject::Subject;
 type Check = fn(&Subject) -> Result<(), String>;
 
 /// The checks by name, cheap ones first.
-const CHECKS: [(&str, Check); 9] = [
+const CHECKS: [(&str, Check); 15] = [
+    ("parameters have names", names::are_words),
     ("shapes at every level", shapes::at_every_level),
     ("floating-point operations", shapes::flops),
     ("evaluation is deterministic", record::deterministic),
     ("save and load round trip", record::round_trip),
     ("gradient reaches every parameter", gradients::reach_every_parameter),
+    ("gradients are those of the plan", slopes::are_those_of_the_plan),
     ("extreme inputs", extremes::stay_finite),
+    ("sizes at the edge", sizes::at_the_edge),
+    ("capacity is kept", capacity::is_kept),
     ("permuting the units permutes the plan", permutation::permutes_the_plan),
+    ("noise treats units alike", noise::treats_units_alike),
     ("causality", causality::agrees),
+    ("permuting the experts permutes the plan", experts::permute_the_plan),
     ("the engines agree", engines::agree),
 ];
 

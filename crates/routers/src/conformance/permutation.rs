@@ -45,7 +45,7 @@ fn permuted(pass: &Pass, x: Tensor<3>) -> ((Pass, Tensor<3>), Tensor<1, Int>) {
 }
 
 /// `[G, U, 2 E]`: for each unit its shares in each expert, in and out, summed over the slots.
-fn rows(plan: Plan) -> Tensor<3> {
+pub(super) fn rows(plan: Plan) -> Tensor<3> {
     let (dispatch, combine) = plan.to_soft();
     Tensor::cat(vec![dispatch.sum_dim(3), combine.sum_dim(3)], 2).squeeze_dim::<3>(3)
 }

@@ -9,8 +9,8 @@ use burn::{
     tensor::activation::relu,
 };
 use moe::{
-    BuildRouter, Choice, Clusters, Condition, Dims, Engine, ExpertKinds, Experts, Init, Level,
-    Library, MoeConfig, MoeLayer, NoConfig, Pass, ResidualRule, Routers, TokenIds,
+    AnyRouter, BuildRouter, Choice, Clusters, Condition, Dims, Engine, ExpertKinds, Experts, Init,
+    Level, Library, MoeConfig, MoeLayer, NoConfig, Pass, ResidualRule, Routers, TokenIds,
 };
 use rand::RngExt;
 
@@ -27,7 +27,7 @@ pub(super) const LEVELS: [Level; 4] =
 /// A router under test.
 pub(super) struct Subject {
     library: Library,
-    router: Choice,
+    pub(super) router: Choice,
     device: Device,
 }
 
@@ -38,12 +38,18 @@ pub(super) struct Setup {
     pub(super) engine: Engine,
     pub(super) shape: [usize; 2],
     pub(super) seed: u64,
+    pub(super) experts: usize,
 }
 
 impl Setup {
     /// Token level, the reference engine, three sequences of ten.
-    pub(super) const PLAIN: Setup =
-        Setup { level: Level::Token, engine: Engine::Reference, shape: [3, 10], seed: 0 };
+    pub(super) const PLAIN: Setup = Setup {
+        level: Level::Token,
+        engine: Engine::Reference,
+        shape: [3, 10],
+        seed: 0,
+        experts: EXPERTS,
+    };
 }
 
 impl Subject {
@@ -67,6 +73,50 @@ impl Subject {
         (self.promises()?.causal)(&self.router).map_err(|err| err.to_string())
     }
 
+    /// The same with other hyperparameters.
+    pub(super) fn with(&self, router: Choice) -> Self {
+        Self { library: self.library.clone(), router, device: self.device.clone() }
+    }
+
+    /// The hyperparameter that says how many experts a unit visits, if there is one.
+    pub(super) fn number_of_choices(&self) -> Option<&'static str> {
+        let complete = self.library.routers.complete(&self.router).ok()?;
+        complete.options.contains_key("k").then_some("k")
+    }
+
+    /// A fresh router without autodiff.
+    pub(super) fn router(&self, dims: Dims) -> Result<AnyRouter, String> {
+        self.router_on(dims, &self.device)
+    }
+
+    /// A fresh router that gradients flow through.
+    pub(super) fn training_router(&self, dims: Dims) -> Result<AnyRouter, String> {
+        self.router_on(dims, &self.device.clone().autodiff())
+    }
+
+    fn router_on(&self, dims: Dims, device: &Device) -> Result<AnyRouter, String> {
+        let build = self.promises()?.init;
+        build(&self.router, dims, &Init::new(0, device)).map_err(|err| err.to_string())
+    }
+
+    /// An evaluation that knows ids and clusters, different ones for neighbours.
+    pub(super) fn told(&self, [b, t]: [usize; 2]) -> Pass {
+        let ids: Vec<i32> = (0..b * t).map(|at| (at * 7 % 20) as i32).collect();
+        let ids = Tensor::from_data(TensorData::new(ids, [b, t]), &self.device);
+        let mut pass = Pass::eval();
+        pass.put(Clusters(ids.clone()));
+        pass.put(TokenIds(ids));
+        pass
+    }
+
+    /// A pass in which all units have the same id and cluster.
+    pub(super) fn told_alike(&self, mut pass: Pass, [b, t]: [usize; 2]) -> Pass {
+        let ids = Tensor::<2, Int>::zeros([b, t], &self.device);
+        pass.put(Clusters(ids.clone()));
+        pass.put(TokenIds(ids));
+        pass
+    }
+
     /// A fresh layer without autodiff.
     pub(super) fn layer(&self, setup: Setup) -> Result<MoeLayer, String> {
         self.layer_on(setup, &self.device)
@@ -79,7 +129,7 @@ impl Subject {
 
     fn layer_on(&self, setup: Setup, device: &Device) -> Result<MoeLayer, String> {
         let config = MoeConfig {
-            experts: EXPERTS,
+            experts: setup.experts,
             level: setup.level,
             router: self.router.clone(),
             expert: Choice::of(if self.promises()?.merges { Matrices::NAME } else { Probe::NAME }),

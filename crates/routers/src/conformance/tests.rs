@@ -55,6 +55,13 @@ fn every_fault_is_found() {
         (Fault::FutureInTraining, "in training, changes outputs before them"),
         (Fault::Length, "inputs that are zeros"),
         (Fault::Free, "flops_per_unit is 0"),
+        (Fault::Name, "\"x\" is no name"),
+        (Fault::Slope, "what is computed is not what is differentiated"),
+        (Fault::OneExpert, "with one expert and one choice, NaN"),
+        (Fault::Full, "with as many choices as experts, NaN"),
+        (Fault::Favourite, "after a permutation of the experts"),
+        (Fault::OneDraw, "all units share one draw"),
+        (Fault::NoisyEnd, "noise does not know places"),
     ] {
         let message = found(fault);
         assert!(message.contains(words), "{fault:?}: {message}");
@@ -80,6 +87,15 @@ fn an_engine_that_loses_a_gradient_is_found() {
     assert!(engines::same(&slow, &step(1.1, Some(vec![2.0]))).is_err());
     assert!(engines::same(&slow, &step(1.0, Some(vec![f32::NAN]))).is_err());
     assert!(engines::same(&slow, &step(1.0, None)).unwrap_err().contains("gate"));
+}
+
+#[test]
+fn too_many_units_for_the_slots_are_found() {
+    let experts = Tensor::from_ints([[[0], [0], [1]], [[1], [1], [1]]], &Device::flex());
+    let weights = Tensor::ones([2, 3, 1], &Device::flex());
+    let plan = moe::Plan::TokenChoice { experts, weights, n_experts: 2 };
+    assert_eq!(capacity::within(&plan, 3), Ok(()));
+    assert!(capacity::within(&plan, 2).unwrap_err().contains("expert 1 has 3 units and 2 slots"));
 }
 
 #[test]
@@ -132,6 +148,20 @@ mod broken {
         Length,
         /// Counts no work.
         Free,
+        /// Has a parameter with a name that says nothing.
+        Name,
+        /// Gives a gradient twice as large as it is.
+        Slope,
+        /// Divides by the number of other experts.
+        OneExpert,
+        /// Divides by the number of experts that are not chosen.
+        Full,
+        /// Prefers the first expert.
+        Favourite,
+        /// Adds the same noise to all units.
+        OneDraw,
+        /// Adds noise to the last unit of a group alone.
+        NoisyEnd,
     }
 
     config! {
@@ -139,6 +169,8 @@ mod broken {
         pub struct BrokenConfig {
             /// What is wrong.
             pub fault: Fault = Fault::None,
+            /// Experts for each unit.
+            pub k: usize = 2,
         }
     }
 
@@ -146,7 +178,9 @@ mod broken {
     pub(super) struct Broken {
         weight: Param<Tensor<2>>,
         idle: Option<Param<Tensor<1>>>,
+        x: Option<Param<Tensor<1>>>,
         hidden: f64,
+        k: usize,
         #[module(skip)]
         fault: Fault,
     }
@@ -158,12 +192,18 @@ mod broken {
         const NAME: &'static str = "broken";
         const ABOUT: &'static str = "top-2 with a fault";
 
+        fn check(config: &BrokenConfig, dims: Dims) -> Result<(), String> {
+            crate::check::k(config.k, dims)
+        }
+
         fn init(config: &BrokenConfig, dims: Dims, init: &Init) -> Self {
             let fault = config.fault;
             Self {
                 weight: init.normal("weight", [dims.width, dims.n_experts], 1.0),
                 idle: (fault == Fault::Idle).then(|| init.constant("idle", [1], 1.0)),
+                x: (fault == Fault::Name).then(|| init.constant("x", [1], 1.0)),
                 hidden: init.at("hidden").rng().random(),
+                k: config.k,
                 fault,
             }
         }
@@ -174,17 +214,22 @@ mod broken {
                 Fault::Length => units.clone() / units.square().sum_dim(2).sqrt(),
                 _ => units,
             };
-            let s = units.clone().reshape([g * u, d]).matmul(self.weight.val()).reshape([g, u, 8]);
-            let s = s + self.disturbance(pass, units);
-            let (experts, weights) = top_k(softmax(s, 2), 2);
+            let [_, e] = self.weight.lazy_shape().dims();
+            let s = units.clone().reshape([g * u, d]).matmul(self.weight.val()).reshape([g, u, e]);
+            let s = s + self.disturbance(pass, units, e);
+            let (experts, weights) = top_k(softmax(s, 2), self.k);
+            let none = |left: usize| (left as f64) / (left as f64);
             let (experts, weights) = match self.fault {
                 Fault::Index => (experts + 8, weights),
                 Fault::NotANumber => (experts, weights.clone() / (weights.clone() - weights)),
                 Fault::Shape => (experts, weights.narrow(2, 0, 1)),
                 Fault::Cut => (experts, weights.detach()),
+                Fault::Slope => (experts, weights.clone() * 2.0 - weights.detach()),
+                Fault::OneExpert => (experts, weights * none(e - 1)),
+                Fault::Full if e > 1 => (experts, weights * none(e - self.k)),
                 _ => (experts, weights),
             };
-            Plan::TokenChoice { experts, weights, n_experts: 8 }
+            Plan::TokenChoice { experts, weights, n_experts: e }
         }
 
         fn flops_per_unit(&self) -> f64 {
@@ -194,8 +239,20 @@ mod broken {
 
     impl Broken {
         /// `[G, U, 1]` or smaller; times a different number for each expert, so that choices change.
-        fn disturbance(&self, pass: &Pass, units: Tensor<3>) -> Tensor<3> {
+        fn disturbance(&self, pass: &mut Pass, units: Tensor<3>, e: usize) -> Tensor<3> {
             let ([_, u, _], device) = (units.dims(), units.device());
+            let order = Tensor::<1, Int>::arange(0..e as i64, &device).float().reshape([1, 1, e]);
+            if self.fault == Fault::Favourite {
+                return order.equal_scalar(0.0).float();
+            }
+            if pass.training() && self.fault == Fault::OneDraw {
+                return crate::noise::normal(pass, [1, 1, e], &device.inner());
+            }
+            if pass.training() && self.fault == Fault::NoisyEnd && u > 1 {
+                let noise = crate::noise::uniform(pass, [1, 1, e], (0.0, 9.0), &device.inner());
+                let calm = noise.zeros_like().repeat_dim(1, u - 1);
+                return Tensor::cat(vec![calm, noise], 1);
+            }
             let at = |value: f64| Tensor::<3>::full([1, 1, 1], value, &device);
             let mean = |units: Tensor<3>| units.mean_dim(1).mean_dim(2);
             let by = match self.fault {
@@ -209,7 +266,7 @@ mod broken {
                 Fault::FutureInTraining if pass.training() => mean(units),
                 _ => at(0.0),
             };
-            by * Tensor::<1, Int>::arange(0..8, &device).float().reshape([1, 1, 8])
+            by * order
         }
     }
 

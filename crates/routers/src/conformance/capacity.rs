@@ -1,0 +1,41 @@
+//! After the layer's capacity no expert has more units than slots, and no unit an expert twice that it
+//! did not choose twice.
+
+use moe::{Capacity, Drop, Plan, Scores};
+
+use super::subject::{Setup, Subject};
+
+/// Every order of dropping, with and without rerouting.
+pub(super) fn is_kept(subject: &Subject) -> Result<(), String> {
+    use Drop::{ChoicePriority, InOrder, Position, Priority, Shuffled, SumPriority};
+    for drop in [InOrder, Position, Priority, SumPriority, ChoicePriority, Shuffled] {
+        for reroute in [false, true] {
+            let capacity = Capacity { factor: Some(0.75), drop, reroute, ..Capacity::default() };
+            let (mut pass, x) = subject.input(Setup::PLAIN, true);
+            let plan = subject.layer(Setup::PLAIN)?.router.route(&mut pass, x);
+            let scores = pass.take::<Scores>().map(|Scores(scores)| scores);
+            let Plan::TokenChoice { experts, n_experts, .. } = &plan else { return Ok(()) };
+            let [_, u, k] = experts.dims();
+            let slots = capacity.slots(u, k, *n_experts).unwrap_or(usize::MAX);
+            within(&capacity.apply(&mut pass, plan, scores), slots)
+                .map_err(|why| format!("drop = {drop:?}, reroute = {reroute}: {why}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Has every expert at most `slots` units in each group?
+pub(super) fn within(plan: &Plan, slots: usize) -> Result<(), String> {
+    let Plan::TokenChoice { experts, n_experts, .. } = plan else { return Ok(()) };
+    let [_, u, k] = experts.dims();
+    let chosen: Vec<usize> = experts.to_data().iter::<i64>().map(|e| e as usize).collect();
+    for group in chosen.chunks(u * k) {
+        for expert in 0..*n_experts {
+            let load = group.iter().filter(|chosen| **chosen == expert).count();
+            if load > slots {
+                return Err(format!("expert {expert} has {load} units and {slots} slots"));
+            }
+        }
+    }
+    Ok(())
+}

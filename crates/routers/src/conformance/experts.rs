@@ -1,0 +1,84 @@
+//! Where experts are alike to a router, permuting them permutes the plan and nothing else: no expert is
+//! better off for its place.
+
+use std::collections::BTreeMap;
+
+use burn::{
+    module::{Module, ModuleVisitor, Param},
+    prelude::*,
+};
+use moe::{Dims, with_parameters};
+
+use super::{
+    permutation::rows,
+    subject::{EXPERTS, Subject, distance, values},
+};
+
+/// Sizes none of which is a multiple of the number of experts, so that an axis of experts is known by
+/// its length.
+const SIZES: [usize; 3] = [2, 6, 5];
+
+/// Parameters and states are turned along every axis of experts; columns of the plan must turn with
+/// them.
+pub(super) fn permute_the_plan(subject: &Subject) -> Result<(), String> {
+    if !subject.promises()?.alike {
+        return Ok(());
+    }
+    let [groups, units, width] = SIZES;
+    let dims = Dims { width, n_experts: EXPERTS, units };
+    let router = subject.router(dims)?;
+    let x = subject.noise("x", [groups, units, width]);
+    let plan =
+        |router: &moe::AnyRouter| rows(router.route(&mut subject.told([groups, units]), x.clone()));
+    // [G, U, 2 E]: the shares in, and the shares out.
+    let straight = turn(plan(&router).reshape([groups, units, 2, EXPERTS]), 3);
+    let numbers = turned(&router);
+    let turned = plan(&with_parameters(router, numbers)?);
+    let gap = distance(&values(straight), &values(turned));
+    if gap > 1e-5 {
+        return Err(format!(
+            "weights differ by {gap} after a permutation of the experts; a router to which they are \
+             not alike says ALIKE = false"
+        ));
+    }
+    Ok(())
+}
+
+/// Shifted by three places along an axis.
+fn turn<const D: usize>(tensor: Tensor<D>, axis: usize) -> Tensor<D> {
+    let n = tensor.dims()[axis];
+    let by = n / EXPERTS * 3;
+    let (a, b) = (tensor.clone().narrow(axis, 0, by), tensor.narrow(axis, by, n - by));
+    Tensor::cat(vec![b, a], axis)
+}
+
+/// All numbers of a router, turned along the axes that are as long as the experts, or as some slots of
+/// each.
+fn turned(router: &impl Module) -> BTreeMap<String, TensorData> {
+    let mut visitor = Turn { path: Vec::new(), found: BTreeMap::new() };
+    router.visit(&mut visitor);
+    visitor.found
+}
+
+struct Turn {
+    path: Vec<String>,
+    found: BTreeMap<String, TensorData>,
+}
+
+impl ModuleVisitor for Turn {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let mut value = param.val();
+        for axis in 0..D {
+            if value.dims()[axis] % EXPERTS == 0 {
+                value = turn(value, axis);
+            }
+        }
+        self.found.insert(self.path.join("."), value.into_data());
+    }
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+}

@@ -1,0 +1,17 @@
+//! Parameters and states have names that say what they are, since checkpoints and files name them.
+
+use moe::{Dims, parameters};
+
+use super::subject::{EXPERTS, Subject, WIDTH};
+
+/// Words in lower case, of three letters or more.
+pub(super) fn are_words(subject: &Subject) -> Result<(), String> {
+    let router = subject.router(Dims { width: WIDTH, n_experts: EXPERTS, units: 10 })?;
+    let known = parameters(&router);
+    let word =
+        |part: &str| part.len() >= 3 && part.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    match known.iter().find(|known| !known.path.split('.').all(word)) {
+        Some(known) => Err(format!("{:?} is no name: it is words in lower case", known.path)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,71 @@
+//! Noise in training is drawn anew for each unit and step, and treats all units alike.
+
+use burn::prelude::*;
+use moe::{Dims, Pass};
+
+use super::{
+    permutation::rows,
+    subject::{EXPERTS, Subject, WIDTH, values},
+};
+
+/// Units that are all the same, in groups.
+const SHAPE: [usize; 2] = [4, 6];
+const STEPS: usize = 150;
+/// Standard errors that the first and the last unit may be apart: less likely than one in a million.
+const APART: f64 = 5.0;
+
+/// What the routes of units that are all the same look like, over many steps.
+pub(super) fn treats_units_alike(subject: &Subject) -> Result<(), String> {
+    if !subject.promises()?.equivariant {
+        return Ok(());
+    }
+    let [groups, units] = SHAPE;
+    let dims = Dims { width: WIDTH, n_experts: EXPERTS, units };
+    let one: Tensor<3> = subject.noise("x", [1, 1, WIDTH]);
+    let x = one.expand([groups, units, WIDTH]);
+    // For each step the shares of each unit, `[G * U][2 E]`.
+    let steps: Vec<Vec<f32>> = (0..STEPS)
+        .map(|step| {
+            let mut pass = subject.told_alike(Pass::train(0, step, 0.0), SHAPE);
+            // A fresh router each time: what moves between steps is noise, and not a state.
+            Ok(values(rows(subject.router(dims)?.route(&mut pass, x.clone()))))
+        })
+        .collect::<Result<_, String>>()?;
+    if steps.iter().all(|step| *step == steps[0]) {
+        return Ok(()); // there is no noise
+    }
+    let columns = 2 * EXPERTS;
+    let shared = |step: &Vec<f32>| step.chunks(columns).all(|unit| *unit == step[..columns]);
+    if steps.iter().all(shared) {
+        return Err("in training all units share one draw of the noise; each draws its own".into());
+    }
+    for expert in 0..EXPERTS {
+        // The share of the expert in the unit at a place, in all groups and steps.
+        let at = |place: usize| -> Vec<f64> {
+            let groups = steps.iter().flat_map(|step| step.chunks(units * columns));
+            groups.map(|group| f64::from(group[place * columns + EXPERTS + expert])).collect()
+        };
+        let gap = standard_errors(&at(0), &at(units - 1));
+        if gap > APART {
+            return Err(format!(
+                "in training the first and the last of units that are the same differ in their mean \
+                 share of expert {expert} by {gap:.1} standard errors; noise does not know places"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// How far apart two means are.
+fn standard_errors(a: &[f64], b: &[f64]) -> f64 {
+    let moments = |x: &[f64]| {
+        let (n, mean) = (x.len() as f64, x.iter().sum::<f64>() / x.len() as f64);
+        let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        (mean, variance / n)
+    };
+    let ((a, of_a), (b, of_b)) = (moments(a), moments(b));
+    match (a - b).abs() {
+        gap if gap < 1e-6 => 0.0,
+        gap => gap / (of_a + of_b).sqrt().max(1e-12),
+    }
+}

@@ -1,0 +1,50 @@
+//! Sizes at the edge: one expert, as many choices as experts, no unit at all. What a router cannot do it
+//! refuses, with a reason.
+
+use burn::prelude::*;
+use moe::{Choice, Engine};
+
+use super::subject::{EXPERTS, Setup, Subject, WIDTH, step_on, values};
+
+/// Each edge, in training and in evaluation.
+pub(super) fn at_the_edge(subject: &Subject) -> Result<(), String> {
+    one(subject, "one expert", subject.router.clone(), Setup { experts: 1, ..Setup::PLAIN })?;
+    if let Some(k) = subject.number_of_choices() {
+        // Among one expert there is one choice.
+        let single = subject.router.clone().with(k, 1);
+        one(subject, "one expert and one choice", single, Setup { experts: 1, ..Setup::PLAIN })?;
+        let all = subject.router.clone().with(k, EXPERTS);
+        one(subject, "as many choices as experts", all, Setup::PLAIN)?;
+    }
+    no_unit(subject)
+}
+
+fn one(subject: &Subject, what: &str, router: Choice, setup: Setup) -> Result<(), String> {
+    let subject = subject.with(router);
+    let Ok(layer) = subject.layer(setup) else { return Ok(()) }; // refused
+    let (mut pass, x) = subject.input(setup, false);
+    let evaluated = values(layer.forward(&mut pass, x.clone()));
+    let (pass, _) = subject.input(setup, true);
+    let step = step_on(&subject, &subject.training_layer(setup)?, pass, x);
+    let gradients = step.gradients.values().flatten().flatten();
+    let mut all = evaluated.iter().chain(&step.output).chain(gradients);
+    match all.find(|value| !value.is_finite()) {
+        Some(value) => Err(format!("with {what}, {value} is among outputs and gradients")),
+        None => Ok(()),
+    }
+}
+
+/// A batch without sequences, or of sequences without tokens, comes back as it is.
+fn no_unit(subject: &Subject) -> Result<(), String> {
+    for engine in [Engine::Reference, Engine::Dropless, Engine::Padded] {
+        for shape in [[0, 10], [3, 0]] {
+            let setup = Setup { engine, ..Setup::PLAIN };
+            let x = Tensor::<3>::zeros([shape[0], shape[1], WIDTH], &Device::flex());
+            let y = subject.layer(setup)?.forward(&mut subject.told(shape), x.clone());
+            if y.dims() != x.dims() {
+                return Err(format!("{:?} went in and {:?} came out", x.dims(), y.dims()));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! Gradients are those of the plan and the losses: finite differences say the same, where a small step
+//! changes no choice.
+
+use burn::{
+    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    prelude::*,
+    tensor::Gradients,
+};
+use moe::{AnyRouter, Dims, Init, Pass, Plan};
+
+use super::subject::{EXPERTS, Subject, WIDTH, values};
+
+const SHAPE: [usize; 2] = [2, 6];
+/// Steps along a direction. Long ones see the curve, short ones the rounding, and any may change a
+/// choice: the best counts.
+const STEPS: [f32; 4] = [1e-2, 3e-3, 1e-3, 3e-4];
+/// How far both may be apart, relative to slopes above 1: what single precision leaves of them.
+const NEAR: f64 = 2e-2;
+
+/// Along three directions in the space of all trained parameters, in evaluation.
+pub(super) fn are_those_of_the_plan(subject: &Subject) -> Result<(), String> {
+    let dims = Dims { width: WIDTH, n_experts: EXPERTS, units: SHAPE[1] };
+    let router = subject.training_router(dims)?;
+    for seed in 0..3 {
+        let along = Directions { seed, parts: 0 };
+        let Some(slope) = slope(subject, &router, &along) else { continue };
+        let steps = STEPS.iter().filter_map(|step| difference(subject, &router, &along, *step));
+        let gap = |difference: &f64| (slope - difference).abs() / slope.abs().max(1.0);
+        let best = steps.min_by(|a, b| gap(a).total_cmp(&gap(b)));
+        if let Some(difference) = best.filter(|best| gap(best) > NEAR) {
+            return Err(format!(
+                "along a direction the gradient says {slope:.4}, and a small step {difference:.4}: \
+                 what is computed is not what is differentiated"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Normal directions, a part for each parameter.
+struct Directions {
+    seed: u64,
+    parts: usize,
+}
+
+impl Directions {
+    fn next<const D: usize>(&mut self, like: &Tensor<D>) -> Tensor<D> {
+        self.parts += 1;
+        let init = Init::new(self.seed, &like.device().inner()).at("direction");
+        init.normal(&self.parts.to_string(), like.dims(), 1.0).val()
+    }
+
+    fn fresh(&self) -> Self {
+        Self { seed: self.seed, parts: 0 }
+    }
+}
+
+/// A number that depends on all that a plan weighs with and on all losses, and the choices.
+fn outcome(subject: &Subject, router: &AnyRouter) -> (Tensor<1>, Vec<i64>) {
+    let mut pass = subject.told(SHAPE);
+    let x = subject.noise("x", [SHAPE[0], SHAPE[1], WIDTH]);
+    let plan = router.route(&mut pass, x);
+    let goal = |shape| subject.noise::<3>("goal", shape);
+    let ints = |of: &Tensor<3, Int>| of.to_data().iter::<i64>().collect();
+    let (value, choices) = match plan {
+        Plan::TokenChoice { experts, weights, n_experts } => {
+            // What no one is given does not count.
+            let null = experts.clone().equal_scalar(n_experts as i64);
+            let weights = weights.mask_fill(null, 0.0);
+            ((weights.clone() * goal(weights.dims())).sum(), ints(&experts))
+        }
+        Plan::ExpertChoice { units, weights, .. } => {
+            ((weights.clone() * goal(weights.dims())).sum(), ints(&units))
+        }
+        Plan::Soft { dispatch, combine } => {
+            let goal = subject.noise::<4>("goal", dispatch.dims());
+            (((dispatch + combine) * goal).sum(), Vec::new())
+        }
+        Plan::Merged { weights, .. } | Plan::Dense { weights } => {
+            ((weights.clone() * goal(weights.dims())).sum(), Vec::new())
+        }
+    };
+    (total(value, &pass), choices)
+}
+
+fn total(value: Tensor<1>, pass: &Pass) -> Tensor<1> {
+    pass.total_loss().map_or(value.clone(), |losses| value + losses)
+}
+
+/// The gradient times the direction; none where nothing is trained.
+fn slope(subject: &Subject, router: &AnyRouter, along: &Directions) -> Option<f64> {
+    if super::gradients::trained(router).is_empty() {
+        return None;
+    }
+    let grads = outcome(subject, router).0.backward();
+    let mut visitor = Slope { along: along.fresh(), grads, sum: 0.0 };
+    router.visit(&mut visitor);
+    Some(visitor.sum)
+}
+
+struct Slope {
+    along: Directions,
+    grads: Gradients,
+    sum: f64,
+}
+
+impl ModuleVisitor for Slope {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = param.val();
+        if value.is_require_grad() {
+            let direction = values(self.along.next(&value));
+            let gradient = value.grad(&self.grads).map(values).unwrap_or_default();
+            let products = direction.iter().zip(&gradient);
+            self.sum += products.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        }
+    }
+}
+
+/// The slope by a step there and a step back; none where they change a choice.
+fn difference(subject: &Subject, router: &AnyRouter, along: &Directions, step: f32) -> Option<f64> {
+    let at = |step: f32| {
+        let moved = router.clone().map(&mut Move { along: along.fresh(), step });
+        let (value, choices) = outcome(subject, &moved);
+        (f64::from(value.into_scalar::<f32>()), choices)
+    };
+    let ((there, a), (back, b)) = (at(step), at(-step));
+    let locked = a == b && a == at(0.0).1;
+    locked.then(|| (there - back) / (2.0 * f64::from(step)))
+}
+
+struct Move {
+    along: Directions,
+    step: f32,
+}
+
+impl ModuleMapper for Move {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if !param.val().is_require_grad() {
+            return param;
+        }
+        param.map(|old| {
+            let value = old.inner();
+            let by = self.along.next(&value) * self.step;
+            Tensor::from_inner(value + by).require_grad()
+        })
+    }
+}
