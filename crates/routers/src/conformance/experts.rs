@@ -69,7 +69,7 @@ impl ModuleVisitor for Turn {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let mut value = param.val();
         for axis in 0..D {
-            if value.dims()[axis] % EXPERTS == 0 {
+            if value.dims()[axis].is_multiple_of(EXPERTS) {
                 value = turn(value, axis);
             }
         }

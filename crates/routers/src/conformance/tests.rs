@@ -218,7 +218,7 @@ mod broken {
             let s = units.clone().reshape([g * u, d]).matmul(self.weight.val()).reshape([g, u, e]);
             let s = s + self.disturbance(pass, units, e);
             let (experts, weights) = top_k(softmax(s, 2), self.k);
-            let none = |left: usize| (left as f64) / (left as f64);
+            let none = |left: usize| 0.0 / left as f64 + 1.0; // not a number at 0
             let (experts, weights) = match self.fault {
                 Fault::Index => (experts + 8, weights),
                 Fault::NotANumber => (experts, weights.clone() / (weights.clone() - weights)),
