@@ -125,6 +125,8 @@ enum Verb {
     Speed(verbs::speed::Setting),
     /// Drop experts of a trained run, and say what that saves and costs
     Prune(verbs::prune::Setting),
+    /// Say what a trained run's routing is like: load, entropy, classes, what choices are worth
+    Analyse(verbs::analyse::Call),
     /// Write the plots of the report as SVG files, to go into a paper
     Plot {
         /// The folder to write into; RUNS/SUITE-plots if left out
@@ -173,6 +175,9 @@ pub(crate) struct Options {
     /// left out. With 1, the peak memory is that of each run
     #[arg(long, global = true, value_name = "N")]
     jobs: Option<usize>,
+    /// Write down how each run routes, at the start, with each evaluation and at the end
+    #[arg(long, global = true)]
+    pub(crate) trace: bool,
     /// The folder with data sets that are not built in
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -315,6 +320,7 @@ fn run(
             let to = (out.as_deref(), splice.as_deref());
             verbs::report::report(to, margin, &question, options, suites)
         }
+        Verb::Analyse(call) => Ok(verbs::analyse::analyse(&call, options, plugins)?.into()),
         Verb::Route(call) => Ok(verbs::route::route(&call, options, plugins)?.into()),
         Verb::Speed(setting) => {
             let format = if setting.json { Format::Json } else { options.format() };

@@ -10,6 +10,7 @@
 //! }
 //! ```
 
+mod analyses;
 mod budget;
 mod cell;
 mod cli;
@@ -30,6 +31,7 @@ mod safetensors;
 mod start;
 mod store;
 mod suite;
+mod trace;
 mod tune;
 mod tuning;
 mod verbs;

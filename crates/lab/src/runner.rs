@@ -23,6 +23,7 @@ use crate::{
     progress::Progress,
     start::Site,
     store::{Ended, Numbers, Store},
+    trace::Tracer,
 };
 
 /// What runs are trained with.
@@ -33,6 +34,8 @@ pub(crate) struct Runner<'a> {
     pub(crate) environment: &'a Environment,
     /// How many runs go on side by side, at most; never more than there are threads.
     pub(crate) jobs: usize,
+    /// Is it written down how they route?
+    pub(crate) trace: bool,
     /// Set by Ctrl-C: runs write a checkpoint and stop.
     pub(crate) stop: Arc<AtomicBool>,
 }
@@ -149,7 +152,15 @@ impl Runner<'_> {
             folder: &self.store.folder(&cell.id),
             test: !cell.trial,
         };
-        match supervised(&run, model, &mut progress.line(cell)) {
+        let mut line = progress.line(cell);
+        let ended = match self.trace {
+            true => {
+                let (folder, device) = (run.folder, self.device);
+                supervised(&run, model, &mut Tracer { watch: line, cell, folder, device })
+            }
+            false => supervised(&run, model, &mut line),
+        };
+        match ended {
             Ok(mut outcome) => {
                 if let Some(few_shot) = &cell.config.few_shot {
                     few_shot.judge(&run, &mut outcome).map_err(|err| anyhow!("few_shot: {err}"))?;

@@ -242,8 +242,9 @@ impl MoeLayer {
             Some(kept) => kept.apply(plan),
             None => plan,
         };
-        self.report(pass, &plan, payload.dims()[2]);
         let row = self.level.expert_width(self.width);
+        let plan = self.show(pass, plan, &payload, row);
+        self.report(pass, &plan, payload.dims()[2]);
         let work = Work { experts: &self.experts, row, slots };
         let output = self.run(&plan, &work, pass, payload.clone());
         match &self.shared {

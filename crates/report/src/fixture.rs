@@ -1,6 +1,9 @@
 //! Small fixed data for the tests of this crate.
 
-use crate::{Row, Runs};
+use crate::{
+    Row, Runs,
+    trace::{About, Layer, Trace},
+};
 
 /// One measurement on the test split.
 pub(crate) fn row(method: &str, seed: u64, metric: &str, value: f64) -> Row {
@@ -53,4 +56,26 @@ pub(crate) fn runs() -> Runs {
     rows.push(gap("naïve-路由", 4, "failed", "failed at step 120"));
     rows.push(gap("expert-choice", 0, "refused", "sees later tokens"));
     Runs { rows }
+}
+
+/// Four units, two choices each, three experts, two layers; expert 2 of layer 1 is dead.
+pub(crate) fn trace() -> Trace {
+    let layer = |choices: [Vec<(usize, f32)>; 4]| Layer::new(3, &choices);
+    Trace {
+        about: About { task: "digits".into(), step: 10, experts: vec![3, 3], ..About::default() },
+        layers: vec![
+            layer([
+                vec![(0, 0.75), (1, 0.25)],
+                vec![(0, 0.5), (2, 0.5)],
+                vec![(1, 1.0)],
+                vec![(0, 0.75), (1, 0.25)],
+            ]),
+            layer([vec![(0, 1.0)], vec![(0, 1.0)], vec![(1, 1.0)], vec![]]),
+        ],
+        example: vec![0, 0, 1, 1],
+        position: vec![0, 1, 0, 1],
+        token: vec![0, 1, 0, 1],
+        label: vec![5, 5, 7, 7],
+        pixels: None,
+    }
 }

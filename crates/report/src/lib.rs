@@ -28,10 +28,14 @@
 //! | all of it at once? | [`page`] | one HTML file; more data in a [`Page`] |
 //! | and its plots? | [`plots`] | a [`Picture`] each, SVG |
 //!
+//! How networks route single units is in [`trace`]s, and what can be learnt from them in
+//! [`analysis`].
+//!
 //! What is asked about is an [`Ask`]: metrics, split, methods. Runs of two code revisions are not
 //! compared unless it says so. A [`Table`] has five [`Format`]s ([`render`]); [`splice`] puts one
 //! into a README. The statistics are in [`stats`], the pictures in [`plot`].
 
+pub mod analysis;
 mod ask;
 mod best;
 mod budget;
@@ -51,13 +55,14 @@ mod setting;
 mod splice;
 pub mod stats;
 mod table;
+pub mod trace;
 mod verbs;
 
 pub use ask::Ask;
 pub use comparison::comparison;
 pub use error::Error;
 pub use metric::{Better, direction};
-pub use page::{Page, Picture, page, plots};
+pub use page::{Page, Picture, page, plots, trace_pictures};
 pub use row::{COLUMNS, Row};
 pub use runs::Runs;
 pub use series::{Curve, Line, Load};

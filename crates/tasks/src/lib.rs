@@ -115,6 +115,11 @@ pub trait Task: Send + Sync {
     /// How many examples a split has.
     fn len(&self, split: Split) -> usize;
 
+    /// A token as people read it, where inputs are text.
+    fn token(&self, _id: usize) -> Option<char> {
+        None
+    }
+
     /// The examples of these numbers, each in `0..len(split)`.
     fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch;
 

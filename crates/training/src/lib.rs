@@ -25,4 +25,4 @@ pub use optimizer::{adamw, decays, optimizer};
 pub use order::Order;
 pub use params::params_of;
 pub use step_log::{StepLog, StepRow};
-pub use supervised::{Outcome, Run, TrainError, Watch, supervised};
+pub use supervised::{Outcome, Run, TrainError, Watch, supervised, tell_clusters};

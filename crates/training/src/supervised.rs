@@ -47,6 +47,15 @@ pub trait Watch {
     fn step(&mut self, done: usize);
     /// Should the run stop, to go on another time?
     fn stop(&self) -> bool;
+    /// Does it want to see the network?
+    fn looks(&self) -> bool {
+        false
+    }
+    /// The network after `done` steps, not for training: at the start, with each evaluation, and at
+    /// the end. What is done here changes nothing in the run.
+    fn look(&mut self, _done: usize, _model: &AnyBackbone) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What a run ends with.
@@ -83,6 +92,9 @@ pub enum TrainError {
     /// The checkpoint cannot be read or written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// What was seen of the network cannot be written.
+    #[error("{0}")]
+    Look(io::Error),
     /// The log cannot be read or written.
     #[error("{path}: {source}")]
     Log {
@@ -116,6 +128,9 @@ pub fn supervised(
     let mut order = Order::new(*seed, task.len(Split::Train));
     let part = config.batch / config.accumulate;
     let mut unread = Unread::default();
+    if at.step == 0 && watch.looks() {
+        watch.look(0, &model.valid()).map_err(TrainError::Look)?;
+    }
 
     while at.step < config.steps {
         let started = Instant::now();
@@ -161,8 +176,10 @@ pub fn supervised(
             at.losses = (0.0, 0);
         }
         if due(config.eval_every) && at.step < config.steps {
-            let evaluation = evaluate(&model.valid(), *task, Split::Valid, device);
+            let model = model.valid();
+            let evaluation = evaluate(&model, *task, Split::Valid, device);
             log.add(&rows_of_evaluation(at.step, Split::Valid, &evaluation)).map_err(failed)?;
+            watch.look(at.step, &model).map_err(TrainError::Look)?;
         }
         if saves {
             at.save(folder, &model, &optimizer)?;
@@ -177,6 +194,7 @@ pub fn supervised(
         at.save(folder, &model, &optimizer)?;
     }
     let model = model.valid();
+    watch.look(config.steps, &model).map_err(TrainError::Look)?;
     let of = |split| evaluate(&model, *task, split, device);
     let (valid, test) = (of(Split::Valid), test.then(|| of(Split::Test)));
     for (split, evaluation) in [(Split::Valid, Some(&valid)), (Split::Test, test.as_ref())] {
@@ -193,7 +211,7 @@ fn is_due(every: usize, step: usize) -> bool {
 }
 
 /// Tells the pass the true clusters, if the task knows them.
-pub(crate) fn tell_clusters(pass: &mut Pass, task: &dyn Task, batch: &Batch) {
+pub fn tell_clusters(pass: &mut Pass, task: &dyn Task, batch: &Batch) {
     if let Some(clusters) = task.clusters(batch) {
         pass.put(Clusters(clusters));
     }

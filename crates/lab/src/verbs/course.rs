@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use anyhow::Context;
-use report::{Curve, Load, Runs};
+use report::{Curve, Load, Runs, trace::Trace};
 use training::{StepLog, StepRow};
 
 use crate::cli::Options;
@@ -13,18 +13,24 @@ use crate::cli::Options;
 pub(crate) struct Course {
     pub(crate) curves: Vec<Curve>,
     pub(crate) loads: Vec<Load>,
+    /// Those of the first seed of each task and method: experts of two seeds are not the same.
+    pub(crate) traces: Vec<Trace>,
 }
 
 impl Course {
     /// Reads `metrics.csv` of each run; a run whose folder is not there is left out.
     pub(crate) fn read(runs: &Runs, options: &Options) -> anyhow::Result<Self> {
-        let (mut course, mut seen) = (Self::default(), HashSet::new());
+        let (mut course, mut seen, mut traced) = (Self::default(), HashSet::new(), HashSet::new());
         for row in runs.rows.iter().filter(|row| !row.run.is_empty()) {
             if seen.insert((&row.run, &row.method)) {
                 let path = StepLog::path(&options.runs.join(&row.run));
                 let steps =
                     StepLog::read_intact(&path).with_context(|| path.display().to_string())?;
                 course.add(&row.method, &row.task, row.seed, &steps);
+                let folder = options.runs.join(&row.run).join("trace");
+                if folder.exists() && traced.insert((&row.task, &row.backbone, &row.method)) {
+                    course.traces.extend(Trace::read_all(&folder)?);
+                }
             }
         }
         Ok(course)

@@ -1,5 +1,6 @@
 //! The verbs of the command line, one file each. Only `run` trains.
 
+pub(crate) mod analyse;
 pub(crate) mod ask;
 pub(crate) mod budget;
 pub(crate) mod claims;

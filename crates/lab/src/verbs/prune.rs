@@ -94,6 +94,7 @@ pub(crate) fn prune(
         device: &device,
         environment: &environment,
         jobs: 1,
+        trace: options.trace,
         stop: stop.clone(),
     };
     runner.train(&[&after])?;
@@ -116,7 +117,7 @@ pub(crate) fn prune(
 }
 
 /// The folder of a run that a person named.
-fn find(run: &str, runs: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn find(run: &str, runs: &Path) -> anyhow::Result<PathBuf> {
     let named = runs.join(run);
     for folder in [named.as_path(), Path::new(run)] {
         if folder.join("config.json").is_file() {
@@ -134,7 +135,7 @@ fn find(run: &str, runs: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// The run of a folder, with its data.
-fn trained_run(
+pub(crate) fn trained_run(
     folder: &Path,
     store: &Store,
     options: &Options,

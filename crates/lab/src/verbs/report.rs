@@ -88,6 +88,7 @@ fn made_of<'a>(
         margin,
         curves: course.curves,
         loads: course.loads,
+        traces: course.traces,
         environment: environment(results),
         commands: vec![format!("cargo run --release -p bench -- run {}", results.name())],
         ..Page::new(&title, &results.runs)

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use anyhow::{Context, anyhow, bail};
-use report::{Ask, Runs, comparison, render};
+use report::{Ask, Runs, comparison, render, trace::Trace};
 use training::write_atomic;
 
 use crate::{
@@ -17,8 +17,10 @@ use crate::{
     environment::Environment,
     rows::{blank, rows},
     runner::Runner,
+    start::Site,
     store::{Ended, Store},
     suite::{Loaded, load},
+    trace,
     tuning::Tuning,
     verbs::{budget::title, publish::publish},
 };
@@ -46,6 +48,7 @@ pub(crate) fn run(
         device: &device,
         environment: &environment,
         jobs: options.jobs()?,
+        trace: options.trace,
         stop: stop.clone(),
     };
     if let Some(tuning) = &suite.tuning {
@@ -58,6 +61,9 @@ pub(crate) fn run(
     trained?;
     if stop.load(Ordering::Relaxed) {
         bail!("stopped");
+    }
+    if options.trace {
+        trace_the_others(&suite, &Site { plugins, store: &store, device: &device })?;
     }
     report_failures(&suite, &store)?;
     if let Some(folder) = &options.publish {
@@ -100,6 +106,20 @@ fn tune(
 fn shard<'a>(cells: impl Iterator<Item = &'a Cell>, options: &Options) -> Vec<&'a Cell> {
     let mine = |index: usize| options.shard.is_none_or(|part| index % part.count == part.index);
     cells.enumerate().filter(|(index, _)| mine(*index)).map(|(_, cell)| cell).collect()
+}
+
+/// Writes the last trace of those runs that had ended before anyone asked for traces.
+fn trace_the_others(suite: &Loaded, site: &Site) -> anyhow::Result<()> {
+    for cell in &suite.cells {
+        let (folder, step) = (site.store.folder(&cell.id), cell.config.train.steps);
+        let there = folder.join(Trace::file_name(step as u64)).exists();
+        if !there && matches!(site.store.ended(&cell.id)?, Some(Ended::Done(_))) {
+            let (model, _) = site.trained(cell)?;
+            trace::write(cell, &folder, &model, step, site.device)
+                .with_context(|| folder.display().to_string())?;
+        }
+    }
+    Ok(())
 }
 
 /// Says which runs failed: the table shows a gap for them.

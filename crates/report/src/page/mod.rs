@@ -7,10 +7,12 @@ mod html;
 mod pictures;
 mod ranking;
 mod setting;
+mod traces;
 
 use crate::{
     Ask, Curve, Error, Load, Runs,
     setting::distinct,
+    trace::Trace,
     verbs::{ledger_of, rank_in},
 };
 use html::{escape, id};
@@ -33,6 +35,8 @@ pub struct Page<'a> {
     pub curves: Vec<Curve>,
     /// The loads of the experts.
     pub loads: Vec<Load>,
+    /// How runs route single units.
+    pub traces: Vec<Trace>,
     /// The machine and the software, by name.
     pub environment: Vec<(String, String)>,
     /// The commands that make it all again.
@@ -50,6 +54,7 @@ impl<'a> Page<'a> {
             margin: None,
             curves: Vec::new(),
             loads: Vec::new(),
+            traces: Vec::new(),
             environment: Vec::new(),
             commands: Vec::new(),
         }
@@ -82,6 +87,16 @@ pub fn page(page: &Page) -> Result<String, Error> {
         sections.push(("To make it again".into(), format!("<pre><code>{commands}</code></pre>\n")));
     }
     Ok(document(&page.title, &sections))
+}
+
+/// The plots of the traces of one run: its entropy and saturation, and what it does at last.
+pub fn trace_pictures(traces: &[Trace]) -> Vec<Picture> {
+    let Some(last) = traces.last() else { return Vec::new() };
+    let curves = traces::curves(traces);
+    let curves: Vec<&Curve> = curves.iter().collect();
+    let mut pictures = pictures::courses(&curves, &last.about.task, &[&last.about.method]);
+    pictures.extend(traces::pictures(last));
+    pictures
 }
 
 /// The plots of the report, for files of their own: they can go into a paper as they are.

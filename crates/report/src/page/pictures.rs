@@ -1,6 +1,6 @@
 //! The plots of a page, each with a name for its file and the words under it.
 
-use super::Page;
+use super::{Page, traces};
 use crate::{
     Ask, Better, Curve, Load, Row, Setting, direction,
     plot::{Cost, Dots, curves, heat, intervals, pareto},
@@ -35,14 +35,18 @@ pub(super) struct Pictures {
     pub(super) learning: Vec<Picture>,
     pub(super) routing: Vec<Picture>,
     pub(super) loads: Vec<Picture>,
+    /// Of single runs.
+    pub(super) inside: Vec<Picture>,
 }
 
 impl Pictures {
     pub(super) fn new(page: &Page, setting: &Setting) -> Self {
         let order = page.methods();
+        let of_traces = traces::curves(&page.traces);
         let (learning, routing): (Vec<&Curve>, Vec<&Curve>) = page
             .curves
             .iter()
+            .chain(&of_traces)
             .filter(|curve| curve.task == setting.task)
             .partition(|curve| is_quality(&curve.name));
         Self {
@@ -50,11 +54,15 @@ impl Pictures {
             learning: courses(&learning, setting.task, &order),
             routing: courses(&routing, setting.task, &order),
             loads: loads(page, setting.task),
+            inside: traces::last_of(&page.traces, setting.task)
+                .into_iter()
+                .flat_map(traces::pictures)
+                .collect(),
         }
     }
 
     pub(super) fn into_all(self) -> Vec<Picture> {
-        [self.quality, self.learning, self.routing, self.loads].concat()
+        [self.quality, self.learning, self.routing, self.loads, self.inside].concat()
     }
 }
 
@@ -136,7 +144,7 @@ fn is_quality(name: &str) -> bool {
 }
 
 /// One plot for each name of a curve.
-fn courses(all: &[&Curve], task: &str, order: &[&str]) -> Vec<Picture> {
+pub(super) fn courses(all: &[&Curve], task: &str, order: &[&str]) -> Vec<Picture> {
     let names = distinct(all.iter().map(|curve| curve.name.as_str()));
     let plot = |name: &&str| {
         let of_name: Vec<&Curve> = all.iter().copied().filter(|c| c.name == **name).collect();

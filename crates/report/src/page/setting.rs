@@ -4,6 +4,7 @@ use super::{
     Page,
     html::{pair, part},
     pictures::Pictures,
+    traces,
 };
 use crate::{Error, Setting, Table, comparison::comparison_of, verbs::against_in};
 
@@ -16,6 +17,7 @@ pub(super) fn section(page: &Page, setting: &Setting) -> Result<String, Error> {
     body += &part("Learning curves", &pair(&pictures.learning));
     body += &part("Routing over time", &pair(&pictures.routing));
     body += &part("Load of the experts", &pair(&pictures.loads));
+    body += &traces::section(&page.traces, setting.task);
     Ok(body)
 }
 

@@ -7,12 +7,17 @@ mod curves;
 mod frame;
 mod heat;
 mod intervals;
+mod matrix;
 mod pareto;
+mod patches;
 mod svg;
 
 pub use cd::critical_differences;
 pub use curves::curves;
 pub use heat::{Heat, heat};
 pub use intervals::{Dots, intervals};
+pub use matrix::matrix;
 pub use pareto::{Cost, front, pareto};
+pub use patches::patches;
+pub(crate) use patches::tint;
 pub(crate) use svg::escape;

@@ -14,6 +14,15 @@ pub(crate) fn token(byte: u8) -> i32 {
     }
 }
 
+/// What a token stands for; the one for all else is shown as a replacement character.
+pub(crate) fn letter(token: usize) -> char {
+    match token {
+        0..=94 => char::from(b' ' + token as u8),
+        95 => '\n',
+        _ => char::REPLACEMENT_CHARACTER,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -21,6 +30,8 @@ mod tests {
     #[test]
     fn every_byte_has_a_token() {
         assert_eq!([b' ', b'~', b'\n', b'\t', 0xc3].map(token), [0, 94, 95, 96, 96]);
+        assert!((b' '..=b'~').all(|byte| letter(token(byte) as usize) == char::from(byte)));
+        assert_eq!([95, 96].map(letter), ['\n', char::REPLACEMENT_CHARACTER]);
         assert!((0..=255).all(|byte| (0..VOCAB as i32).contains(&token(byte))));
     }
 }

@@ -3,7 +3,7 @@
 use burn::prelude::*;
 use moe::{Domain, Input};
 
-use super::alphabet::{VOCAB, token};
+use super::alphabet::{VOCAB, letter, token};
 use crate::{Batch, Score, Split, Task, score::classification};
 
 /// Three streams of bytes, cut into windows. Window i shows the tokens from `i * length` on, and
@@ -47,6 +47,10 @@ impl Task for Streams {
 
     fn len(&self, split: Split) -> usize {
         (self.tokens[split as usize].len() - 1) / self.length
+    }
+
+    fn token(&self, id: usize) -> Option<char> {
+        Some(letter(id))
     }
 
     fn batch(&self, split: Split, windows: &[usize], device: &Device) -> Batch {

@@ -1,0 +1,43 @@
+//! Traces and analyses from end to end.
+
+mod common;
+
+use std::fs;
+
+use common::{Place, ended};
+
+#[test]
+fn a_trace_changes_nothing_and_can_be_analysed() {
+    let place = Place::new();
+    ended(&place.run(&["run", "tiny.toml"]), 0);
+    ended(&place.run(&["run", "tiny.toml", "--trace", "--runs", "traced"]), 0);
+    assert_eq!(place.outcomes("runs"), place.outcomes("traced"));
+    let run = &place.runs("traced")[0];
+    let steps: Vec<_> = fs::read_dir(run.join("trace")).unwrap().flatten().collect();
+    assert_eq!(steps.len(), 3, "at steps 0, 20 and 40");
+    // Those that had ended are traced as they are now.
+    ended(&place.run(&["run", "tiny.toml", "--trace"]), 0);
+    let last = "trace/step-00000040.safetensors";
+    let bytes = |runs: &str| fs::read(place.runs(runs)[0].join(last)).unwrap();
+    assert!(bytes("runs") == bytes("traced"), "the checkpoint is the run's last state");
+
+    let name = run.file_name().unwrap().to_string_lossy().to_string();
+    let call = ["analyse", &name, "--runs", "traced", "--format", "md"];
+    let (out, err) = ended(&place.run(&call), 0);
+    for expected in [
+        "Load at step 40",
+        "Share of the final choices",
+        "mutual information",
+        "first expert",
+        "cosine",
+    ] {
+        assert!(out.contains(expected), "{expected}: {out}");
+    }
+    assert!(err.contains("causality is a question about text"), "{err}");
+    assert!(fs::read_dir(run.join("analysis")).unwrap().count() >= 3);
+    let with_itself = ["analyse", &name, &name, "--runs", "traced", "--what", "agreement"];
+    let (out, _) = ended(&place.run(&with_itself), 0);
+    assert!(out.contains("1.000"), "{out}");
+    let (_, err) = ended(&place.run(&["analyse", &name, "--runs", "traced", "--what", "lode"]), 2);
+    assert!(err.contains("no analysis is named \"lode\"; known: load, entropy"), "{err}");
+}

@@ -1,0 +1,54 @@
+//! How undecided a router is, and how evenly it spreads its units, both as a share of the most that
+//! there can be: 0 is one expert, 1 is all alike.
+//!
+//! choice  H_c = mean_u ( - sum_i w_ui log w_ui ) / log E,  w the weights of a unit, made to sum to 1
+//! load    H_l = - sum_i p_i log p_i / log E,               p the shares of the load
+//!
+//! Zoph et al. *ST-MoE: Designing Stable and Transferable Sparse Expert Models*. 2022.
+//! <https://arxiv.org/abs/2202.08906> (entropy of the router's choices over training and tokens)
+
+use super::load;
+use crate::trace::Layer;
+
+/// H_c, over the units that someone works on. Negative weights count by their size.
+pub fn choice_entropy(layer: &Layer) -> f64 {
+    let (mut sum, mut n) = (0.0, 0.0);
+    for unit in layer.units().filter(|unit| !unit.is_empty()) {
+        let weights: Vec<f64> = unit.iter().map(|(_, weight)| weight.abs()).collect();
+        sum += relative(&weights, layer.n_experts);
+        n += 1.0;
+    }
+    if n > 0.0 { sum / n } else { 0.0 }
+}
+
+/// H_l.
+pub fn load_entropy(layer: &Layer) -> f64 {
+    relative(&load(layer).per_expert, layer.n_experts)
+}
+
+/// The entropy of shares, over that of n equal ones.
+pub(crate) fn relative(amounts: &[f64], n: usize) -> f64 {
+    let total: f64 = amounts.iter().sum();
+    if n < 2 || total <= 0.0 {
+        return 0.0;
+    }
+    let shares = amounts.iter().map(|amount| amount / total).filter(|share| *share > 0.0);
+    -shares.map(|share| share * share.ln()).sum::<f64>() / (n as f64).ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::trace;
+
+    #[test]
+    fn by_hand() {
+        let trace = trace();
+        let h = |p: f64| -p * p.ln() - (1.0 - p) * (1.0 - p).ln();
+        let expected = (h(0.75) + h(0.5) + 0.0 + h(0.75)) / 4.0 / 3_f64.ln();
+        assert!((choice_entropy(&trace.layers[0]) - expected).abs() < 1e-9);
+        assert_eq!(choice_entropy(&trace.layers[1]), 0.0);
+        let loads = -(2.0 * 3.0 / 7.0 * (3.0_f64 / 7.0).ln() + 1.0 / 7.0 * (1.0_f64 / 7.0).ln());
+        assert!((load_entropy(&trace.layers[0]) - loads / 3_f64.ln()).abs() < 1e-9);
+    }
+}

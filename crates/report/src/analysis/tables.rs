@@ -1,0 +1,285 @@
+//! The analyses of a run's traces as tables.
+
+use super::{
+    agreement, choice_entropy, coactivation, load, load_entropy, margin, saturation,
+    specialisation, switches, usage,
+};
+use crate::{
+    Cell, Column, Digits, Error, Kind, Table,
+    trace::{Layer, Trace},
+};
+
+/// What can be asked about traces, and what it is.
+pub const QUESTIONS: [(&str, &str); 8] = [
+    ("load", "largest load over the mean, dead experts, units without an expert"),
+    ("entropy", "entropy of choices and of load, over the steps"),
+    ("margin", "how far first choices are ahead, over the steps"),
+    ("saturation", "how much of the final routing is there already, over the steps"),
+    ("switches", "how many units change their first expert, over the steps"),
+    ("coactivation", "which experts work on the same units"),
+    ("specialisation", "what experts tell about classes and tokens"),
+    ("agreement", "whether another run routes alike, after matching its experts"),
+];
+
+/// The answer to one question. `traces` are those of one run, by step; `other` is the last of
+/// another run on the same units.
+pub fn answer(what: &str, traces: &[Trace], other: Option<&Trace>) -> Result<Vec<Table>, Error> {
+    let Some(last) = traces.last() else {
+        return Err(Error::Question("there are no traces".into()));
+    };
+    Ok(match what {
+        "load" => vec![loads(last)],
+        "entropy" => vec![over_steps(
+            "Entropy as a share of the most there can be",
+            &[("choice_entropy", "of choices"), ("load_entropy", "of load")],
+            traces,
+            |_, layer, _| vec![choice_entropy(layer), load_entropy(layer)],
+        )],
+        "margin" => vec![over_steps(
+            "How far first choices are ahead of second ones",
+            &[("margin", "margin")],
+            traces,
+            |_, layer, _| vec![margin(layer)],
+        )],
+        "saturation" => vec![over_steps(
+            "Share of the final choices that are there already",
+            &[("saturation", "saturation")],
+            traces,
+            |_, layer, number| vec![saturation(layer, &last.layers[number])],
+        )],
+        "switches" => vec![over_steps(
+            "Share of units with another first expert than at the trace before",
+            &[("switch_rate", "switch rate")],
+            traces,
+            |at, layer, number| match at.checked_sub(1) {
+                Some(before) => vec![switches(&traces[before].layers[number], layer)],
+                None => Vec::new(),
+            },
+        )],
+        "coactivation" => matrices(last),
+        "specialisation" => specialisations(last),
+        "agreement" => vec![agreements(last, other)?],
+        other => {
+            let known = QUESTIONS.iter().map(|(name, _)| *name);
+            return Err(Error::unknown("analysis", other, known));
+        }
+    })
+}
+
+fn number(decimals: usize) -> Kind {
+    Kind::Numbers(Digits::Fixed(decimals))
+}
+
+fn layer_column() -> Column {
+    Column::new("layer", "layer", number(0))
+}
+
+fn loads(last: &Trace) -> Table {
+    let row = |(at, layer): (usize, &Layer)| {
+        let facts = load(layer);
+        let each: Vec<String> = facts.per_expert.iter().map(|n| format!("{n:.0}")).collect();
+        vec![
+            Cell::Number(at as f64),
+            Cell::Number(facts.max_violation),
+            Cell::Number(facts.dead as f64),
+            Cell::Number(facts.unserved),
+            Cell::Words(each.join(" ")),
+        ]
+    };
+    Table {
+        title: format!("Load at step {}", last.about.step),
+        columns: vec![
+            layer_column(),
+            Column::new("max_violation", "max violation", number(3)),
+            Column::new("dead", "dead experts", number(0)),
+            Column::new("unserved", "units of no one", number(3)),
+            Column::new("load", "units of each expert", Kind::Words),
+        ],
+        rows: last.layers.iter().enumerate().map(row).collect(),
+        notes: vec!["max violation: the largest load over the mean, minus 1.".into()],
+        ..Table::default()
+    }
+}
+
+/// A row for each step and layer; where there are no values there is no row.
+fn over_steps(
+    title: &str,
+    columns: &[(&str, &str)],
+    traces: &[Trace],
+    of: impl Fn(usize, &Layer, usize) -> Vec<f64>,
+) -> Table {
+    let mut rows = Vec::new();
+    for (at, trace) in traces.iter().enumerate() {
+        for (number, layer) in trace.layers.iter().enumerate() {
+            let values = of(at, layer, number);
+            if !values.is_empty() {
+                let place = [trace.about.step as f64, number as f64];
+                rows.push(place.into_iter().chain(values).map(Cell::Number).collect());
+            }
+        }
+    }
+    let named = columns.iter().map(|(key, name)| Column::new(key, name, number(3)));
+    Table {
+        title: title.into(),
+        columns: [Column::new("step", "step", number(0)), layer_column()]
+            .into_iter()
+            .chain(named)
+            .collect(),
+        rows,
+        ..Table::default()
+    }
+}
+
+fn matrices(last: &Trace) -> Vec<Table> {
+    let of = |(at, layer): (usize, &Layer)| {
+        expert_table(
+            format!(
+                "Layer {at}: of the units of an expert (row), the share that others work on too"
+            ),
+            "expert",
+            layer.n_experts,
+            coactivation(layer).into_iter().enumerate().map(|(i, row)| (i.to_string(), row)),
+        )
+    };
+    last.layers.iter().enumerate().map(of).collect()
+}
+
+fn expert_table(
+    title: String,
+    first: &str,
+    n_experts: usize,
+    rows: impl Iterator<Item = (String, Vec<f64>)>,
+) -> Table {
+    let experts =
+        (0..n_experts).map(|i| Column::new(&format!("expert_{i}"), &i.to_string(), number(2)));
+    let row = |(name, values): (String, Vec<f64>)| {
+        std::iter::once(Cell::Words(name)).chain(values.into_iter().map(Cell::Number)).collect()
+    };
+    Table {
+        title,
+        columns: std::iter::once(Column::new(first, first, Kind::Words)).chain(experts).collect(),
+        rows: rows.map(row).collect(),
+        ..Table::default()
+    }
+}
+
+/// What labels and tokens are called, and whether a label is that of a whole example.
+pub(crate) fn label_name(trace: &Trace) -> (&'static str, bool) {
+    if trace.about.letters.is_empty() { ("class", true) } else { ("next token", false) }
+}
+
+fn specialisations(last: &Trace) -> Vec<Table> {
+    let (name, whole) = label_name(last);
+    let token = if last.about.letters.is_empty() { "place of the patch" } else { "token" };
+    let mut rows = Vec::new();
+    for (at, layer) in last.layers.iter().enumerate() {
+        let blocks = whole.then_some(&last.example[..]);
+        for (name, labels, blocks) in [(name, &last.label, blocks), (token, &last.token, None)] {
+            let found = specialisation(layer, labels, blocks);
+            rows.push(vec![
+                Cell::Number(at as f64),
+                Cell::Words(name.into()),
+                Cell::Number(found.bits),
+                Cell::Number(found.by_chance),
+                Cell::Number(found.p_value),
+            ]);
+        }
+    }
+    let mut tables = vec![Table {
+        title: format!("What experts tell at step {}: mutual information", last.about.step),
+        columns: vec![
+            layer_column(),
+            Column::new("about", "about", Kind::Words),
+            Column::new("bits", "bits", number(3)),
+            Column::new("by_chance", "by chance", number(3)),
+            Column::new("p_value", "p", Kind::Numbers(Digits::P)),
+        ],
+        rows,
+        notes: vec![
+            "by chance, p: from 200 permutations of the labels, of whole examples where a label is \
+             that of the example."
+                .into(),
+        ],
+        ..Table::default()
+    }];
+    if whole {
+        tables.extend(last.layers.iter().enumerate().map(|(at, layer)| {
+            expert_table(
+                format!("Layer {at}: share of each expert in the choices of a class"),
+                "class",
+                layer.n_experts,
+                usage(layer, &last.label).into_iter().map(|(class, row)| (class.to_string(), row)),
+            )
+        }));
+    }
+    tables
+}
+
+fn agreements(last: &Trace, other: Option<&Trace>) -> Result<Table, Error> {
+    let question = |text: &str| Error::Question(text.into());
+    let other = other.ok_or_else(|| question("agreement is between two runs: name another one"))?;
+    if !last.same_units(other) {
+        return Err(question("the two runs were not traced on the same units"));
+    }
+    let mut rows = Vec::new();
+    for (at, (a, b)) in last.layers.iter().zip(&other.layers).enumerate() {
+        let found = agreement(a, b)
+            .ok_or_else(|| question("the two runs have other numbers of experts"))?;
+        let matched: Vec<String> =
+            found.matched.iter().enumerate().map(|(i, j)| format!("{i}={j}")).collect();
+        rows.push(vec![
+            Cell::Number(at as f64),
+            Cell::Number(found.agreement),
+            Cell::Number(found.by_chance),
+            Cell::Number(found.overlap),
+            Cell::Words(matched.join(" ")),
+        ]);
+    }
+    Ok(Table {
+        title: format!("Does {} route like {}?", last.about.run, other.about.run),
+        columns: vec![
+            layer_column(),
+            Column::new("agreement", "agreement", number(3)),
+            Column::new("by_chance", "by chance", number(3)),
+            Column::new("overlap", "overlap", number(3)),
+            Column::new("matched", "matched experts", Kind::Words),
+        ],
+        rows,
+        notes: vec![
+            "agreement: share of units with the same first expert; by chance: what loads alone \
+             would give; overlap: mean share of a unit's experts that both have."
+                .into(),
+        ],
+        ..Table::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Format, fixture::trace, render};
+
+    #[test]
+    fn every_question_has_an_answer() {
+        let (mut first, last) = (trace(), trace());
+        first.about.step = 0;
+        first.layers.swap(0, 1);
+        let traces = [first, last.clone()];
+        let mut text = String::new();
+        for (what, _) in QUESTIONS {
+            text += &render(&answer(what, &traces, Some(&last)).unwrap(), Format::Markdown);
+        }
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn what_cannot_be_answered_is_said() {
+        let error =
+            |what: &str, traces: &[Trace]| answer(what, traces, None).unwrap_err().to_string();
+        assert!(
+            error("lode", &[trace()]).starts_with("no analysis is named \"lode\"; known: load,")
+        );
+        assert_eq!(error("load", &[]), "there are no traces");
+        assert!(error("agreement", &[trace()]).contains("name another one"));
+    }
+}

@@ -1,0 +1,173 @@
+//! How a network routed some units at one step: what a run writes down so that it can be looked at
+//! later, and elsewhere.
+//!
+//! A file is in the safetensors format (<https://github.com/huggingface/safetensors>). With N units
+//! and K choices:
+//!
+//! | tensor | kind | shape | what |
+//! | --- | --- | --- | --- |
+//! | `layer.L.experts` | I32 | `[N, K]` | the experts of each unit, the heaviest first; -1 is "no one" |
+//! | `layer.L.weights` | F32 | `[N, K]` | their weights, 0 for no one |
+//! | `example` | I32 | `[N]` | which example of the split |
+//! | `position` | I32 | `[N]` | which token of the example; -1 where units are no tokens |
+//! | `token` | I32 | `[N]` | the token's id; for pictures the patch's place; -1 if none |
+//! | `label` | I32 | `[N]` | the class of the example, or the token that follows |
+//! | `pixels` | F32 | `[P, H, W]` | for pictures: the first P examples, grey from 0 to 1 |
+//!
+//! The metadata of the header have one entry `trace`, JSON: run, method, task, seed, split, step,
+//! the number of experts of each layer, rows and columns of patches, and what each token id stands
+//! for.
+
+mod file;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// How a network routed some units at one step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Trace {
+    /// Of which run, and when.
+    pub about: About,
+    /// The MoE layers, in order.
+    pub layers: Vec<Layer>,
+    /// The example of each unit.
+    pub example: Vec<i32>,
+    /// The position of each unit in its example, -1 where units are no tokens.
+    pub position: Vec<i32>,
+    /// The token of each unit, -1 if none.
+    pub token: Vec<i32>,
+    /// What each unit's output should be: its example's class, or the next token.
+    pub label: Vec<i32>,
+    /// The first examples, if they are pictures.
+    pub pixels: Option<Pixels>,
+}
+
+/// What the header of a trace says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct About {
+    /// The id of the run.
+    pub run: String,
+    /// The method.
+    pub method: String,
+    /// The task.
+    pub task: String,
+    /// The seed.
+    pub seed: u64,
+    /// Of which split the examples are.
+    pub split: String,
+    /// After how many steps.
+    pub step: u64,
+    /// Experts of each layer.
+    pub experts: Vec<usize>,
+    /// Rows and columns of patches, for pictures.
+    pub patches: Option<[usize; 2]>,
+    /// What each token id stands for, for text.
+    pub letters: Vec<char>,
+}
+
+/// The choices of one layer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Layer {
+    /// E.
+    pub n_experts: usize,
+    /// K.
+    pub k: usize,
+    /// `[N, K]`, -1 is no one.
+    pub experts: Vec<i32>,
+    /// `[N, K]`.
+    pub weights: Vec<f32>,
+}
+
+/// Grey pictures.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pixels {
+    /// How many, rows, columns.
+    pub shape: [usize; 3],
+    /// From 0 to 1, row by row.
+    pub grey: Vec<f32>,
+}
+
+impl Layer {
+    /// From the choices of each unit, the heaviest first.
+    pub fn new(n_experts: usize, choices: &[Vec<(usize, f32)>]) -> Self {
+        let k = choices.iter().map(Vec::len).max().unwrap_or(0).max(1);
+        let mut layer = Self { n_experts, k, ..Self::default() };
+        for unit in choices {
+            let none = std::iter::repeat_n((-1, 0.0), k - unit.len());
+            let real = unit.iter().map(|(expert, weight)| (*expert as i32, *weight));
+            for (expert, weight) in real.chain(none) {
+                layer.experts.push(expert);
+                layer.weights.push(weight);
+            }
+        }
+        layer
+    }
+
+    /// The experts of each unit with their weights, the heaviest first.
+    pub fn units(&self) -> impl Iterator<Item = Vec<(usize, f64)>> + '_ {
+        let pair = |(expert, weight): (&i32, &f32)| {
+            Some((usize::try_from(*expert).ok()?, f64::from(*weight)))
+        };
+        let units = self.experts.chunks(self.k).zip(self.weights.chunks(self.k));
+        units.map(move |(experts, weights)| experts.iter().zip(weights).filter_map(pair).collect())
+    }
+
+    /// The heaviest expert of each unit; none where there is no one.
+    pub fn first(&self) -> Vec<Option<usize>> {
+        self.experts.chunks(self.k).map(|unit| usize::try_from(unit[0]).ok()).collect()
+    }
+}
+
+impl Trace {
+    /// How many units there are.
+    pub fn len(&self) -> usize {
+        self.example.len()
+    }
+
+    /// Is there no unit?
+    pub fn is_empty(&self) -> bool {
+        self.example.is_empty()
+    }
+
+    /// The bytes of its file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        file::encode(self)
+    }
+
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let bytes =
+            std::fs::read(path).map_err(|source| Error::File { path: path.into(), source })?;
+        file::decode(&bytes)
+            .map_err(|why| Error::Question(format!("{} is no trace: {why}", path.display())))
+    }
+
+    /// All traces of a folder, by step; none if the folder is not there.
+    pub fn read_all(folder: &Path) -> Result<Vec<Self>, Error> {
+        let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut traces = Vec::new();
+        for path in files.map(|entry| entry.path()) {
+            if path.extension().is_some_and(|end| end == "safetensors") {
+                traces.push(Self::read(&path)?);
+            }
+        }
+        traces.sort_by_key(|trace| trace.about.step);
+        Ok(traces)
+    }
+
+    /// The name of its file in a run's folder.
+    pub fn file_name(step: u64) -> String {
+        format!("trace/step-{step:08}.safetensors")
+    }
+
+    /// Do two traces have the same units in the same order, and as many layers?
+    pub fn same_units(&self, other: &Self) -> bool {
+        self.about.task == other.about.task
+            && (&self.example, &self.position, &self.token)
+                == (&other.example, &other.position, &other.token)
+            && self.layers.len() == other.layers.len()
+    }
+}
