@@ -40,7 +40,7 @@ fn the_page_of_routers_is_current() {
 #[test]
 fn a_page_that_is_not_current_is_found() {
     let (root, folder) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), Place::new());
-    for part in ["crates/routers/src", "docs"] {
+    for part in ["crates/routers/src", "crates/routers/fixtures", "docs"] {
         fs::create_dir_all(folder.path(part)).unwrap();
         for entry in fs::read_dir(root.join(part)).unwrap().flatten() {
             if entry.path().is_file() {

@@ -27,6 +27,11 @@ struct Fixture {
     gradients: BTreeMap<String, Numbers>,
     #[serde(default)]
     training: bool,
+    /// The shares of units in slots, where they are not those of the outputs.
+    dispatch: Option<Numbers>,
+    /// States after the pass.
+    #[serde(default)]
+    after: BTreeMap<String, Numbers>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -43,6 +48,10 @@ impl Numbers {
     fn tensor<const D: usize>(&self, device: &Device) -> Tensor<D> {
         Tensor::from_data(self.data(), device)
     }
+
+    fn flat(&self, device: &Device) -> Tensor<1> {
+        Tensor::from_floats(self.values.as_slice(), device)
+    }
 }
 
 #[test]
@@ -57,22 +66,28 @@ fn every_fixture_is_matched() {
         }
         seen += 1;
     }
-    assert!(seen >= 8, "only {seen} fixtures were found");
+    assert!(seen >= 20, "only {seen} fixtures were found");
 }
 
 #[test]
 fn a_wrong_number_is_found() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/mixtral.json");
-    let text = fs::read_to_string(path).unwrap();
-    let broken = |breaks: fn(&mut Fixture)| {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let broken_of = |name: &str, breaks: fn(&mut Fixture)| {
+        let text = fs::read_to_string(folder.join(name)).unwrap();
         let mut fixture: Fixture = serde_json::from_str(&text).unwrap();
         breaks(&mut fixture);
         matched(&fixture).unwrap_err()
     };
+    let broken = |breaks| broken_of("mixtral.json", breaks);
     assert!(broken(|f| f.combine.values[0] += 1e-4).contains("weights"));
     assert!(broken(|f| f.gradients.get_mut("x").unwrap().values[3] += 1e-4).contains("x"));
     assert!(broken(|f| *f.losses.get_mut("balance").unwrap() += 1e-4).contains("balance"));
     assert!(broken(|f| _ = f.parameters.remove("gate.weight")).contains("weights"));
+    let soft = |breaks| broken_of("vmoe-soft.json", breaks);
+    assert!(soft(|f| f.combine.values[5] += 1e-4).contains("weights"));
+    assert!(soft(|f| f.dispatch.as_mut().unwrap().values[5] += 1e-4).contains("slots"));
+    let bias = |f: &mut Fixture| f.after.get_mut("bias.bias").unwrap().values[2] += 1e-4;
+    assert!(broken_of("olmo-core-bias.json", bias).contains("bias.bias after the pass"));
 }
 
 /// Does the router make the same of the fixture?
@@ -81,9 +96,24 @@ fn matched(fixture: &Fixture) -> Result<(), String> {
     let router = router(fixture, &device)?;
     let x = fixture.x.tensor::<3>(&device).require_grad();
     let mut pass = if fixture.training { Pass::train(0, 0, 0.0) } else { Pass::eval() };
-    let (_, combine) = router.route(&mut pass, x.clone()).to_soft();
-    let combine: Tensor<3> = combine.sum_dim(3).squeeze_dim(3);
-    near("the weights", combine.clone(), &fixture.combine)?;
+    let (dispatch, combine) = router.route(&mut pass, x.clone()).to_soft();
+    if let Some(expected) = &fixture.dispatch {
+        near("the shares in the slots", dispatch, expected)?;
+    }
+    // Slots are told apart where the source does.
+    let combine = match fixture.combine.shape.len() {
+        3 => combine.sum_dim(3),
+        _ => combine,
+    };
+    let shape = fixture.combine.shape.iter().copied().chain([1]).take(4);
+    let expected = Numbers { shape: shape.clone().collect(), ..fixture.combine.clone() };
+    near("the weights", combine.clone(), &expected)?;
+    for (path, expected) in &fixture.after {
+        let mut states = States { path: Vec::new(), found: BTreeMap::new() };
+        router.visit(&mut states);
+        let found = states.found.get(path).ok_or(format!("no state {path}"))?;
+        close(&format!("the state {path} after the pass"), found, &expected.values)?;
+    }
     for (name, expected) in &fixture.losses {
         let scalars = pass.scalars();
         let found = scalars.iter().find(|(known, _)| known == name).ok_or(format!("no {name}"))?;
@@ -91,7 +121,8 @@ fn matched(fixture: &Fixture) -> Result<(), String> {
             return Err(format!("the loss {name} is {}, not {expected}", found.1));
         }
     }
-    let mut loss = (combine * fixture.target.tensor(&device)).sum();
+    let target = fixture.target.flat(&device).reshape(combine.dims());
+    let mut loss = (combine * target).sum();
     if let Some(more) = pass.total_loss() {
         loss = loss + more;
     }
@@ -137,6 +168,25 @@ fn close(what: &str, found: &[f32], expected: &[f32]) -> Result<(), String> {
     match found.len() == expected.len() && worst <= 1e-5 {
         true => Ok(()),
         false => Err(format!("{what} differ by {worst}")),
+    }
+}
+
+/// All numbers by path.
+struct States {
+    path: Vec<String>,
+    found: BTreeMap<String, Vec<f32>>,
+}
+
+impl ModuleVisitor for States {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let values = param.val().into_data().iter::<f32>().collect();
+        self.found.insert(self.path.join("."), values);
+    }
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
     }
 }
 

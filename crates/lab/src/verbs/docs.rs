@@ -1,9 +1,10 @@
 //! `docs`: writes what the files say of themselves, docs/routers.md.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context, bail};
 use moe::Routers;
+use serde_json::Value;
 use training::write_atomic;
 
 use crate::{
@@ -19,6 +20,7 @@ use crate::{
 const PAGE: &str = "docs/routers.md";
 const COSTS: &str = "docs/router-costs.csv";
 const SOURCES: &str = "crates/routers/src";
+const FIXTURES: &str = "crates/routers/fixtures";
 
 /// Writes the page of the workspace around here; or says whether it is current, exit code 1 if not.
 pub(crate) fn docs(check: bool, plugins: &Plugins) -> anyhow::Result<Answer> {
@@ -55,10 +57,37 @@ fn page(root: &Path, routers: &Routers) -> anyhow::Result<String> {
             entries.push((name, source));
         }
     }
+    let fixtures = fixtures(&root.join(FIXTURES))?;
     let table: String = entries.iter().map(|(name, _)| line(name, routers, &costs)).collect();
-    let sections: String =
-        entries.iter().map(|(name, source)| format!("\n## {name}\n\n{}", head(source))).collect();
+    let section = |(name, source): &(&str, String)| {
+        format!("\n## {name}\n\n{}{}", head(source), held_to(name, &fixtures))
+    };
+    let sections: String = entries.iter().map(section).collect();
     Ok(format!("{}{HEADER}{table}{sections}", introduction(&costs)))
+}
+
+/// Router and source of each fixture, in order.
+fn fixtures(folder: &Path) -> anyhow::Result<BTreeSet<(String, String)>> {
+    let place = || folder.display().to_string();
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(folder).with_context(place)?.flatten() {
+        let text = fs::read_to_string(entry.path()).with_context(place)?;
+        let fixture: Value =
+            serde_json::from_str(&text).with_context(|| entry.path().display().to_string())?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+        found.insert((text(&fixture["router"]["kind"]), text(&fixture["source"])));
+    }
+    Ok(found)
+}
+
+/// The published code to which a router is held.
+fn held_to(name: &str, fixtures: &BTreeSet<(String, String)>) -> String {
+    let own = fixtures.iter().filter(|(router, _)| router == name);
+    let lines: String = own.map(|(_, source)| format!("- {source}\n")).collect();
+    match lines.is_empty() {
+        true => String::new(),
+        false => format!("\nHeld to 1e-5 in weights, losses and gradients against:\n\n{lines}"),
+    }
 }
 
 fn introduction(costs: &[Row]) -> String {
@@ -143,6 +172,15 @@ mod tests {
         let source = "//! One line.\n//!\n//! s = x W      (1)\n//! y = s\n//!\n//! Differs: k = 2.\n\nuse x;\n";
         let expected = "One line.\n\n```text\ns = x W      (1)\ny = s\n```\n\nDiffers: k = 2.\n";
         assert_eq!(head(source), expected);
+    }
+
+    #[test]
+    fn a_router_names_what_it_is_held_to() {
+        let fixtures = [("a", "one 1.0"), ("b", "two 2.0")];
+        let fixtures = fixtures.map(|(router, source)| (router.to_string(), source.to_string()));
+        let text = held_to("b", &fixtures.into());
+        assert!(text.ends_with("against:\n\n- two 2.0\n"), "{text}");
+        assert_eq!(held_to("c", &BTreeSet::new()), "");
     }
 
     #[test]
