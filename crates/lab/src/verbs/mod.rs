@@ -16,4 +16,5 @@ pub(crate) mod route;
 mod router_speed;
 pub(crate) mod run;
 pub(crate) mod speed;
+mod step_speed;
 pub(crate) mod table;

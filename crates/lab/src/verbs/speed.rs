@@ -13,35 +13,42 @@ use moe::{AnyExperts, Choice, Dims, Engine, Init, Library, MoeConfig, MoeLayer, 
 use report::Format;
 use serde::Serialize;
 
-use crate::{Plugins, cli::Options, device::device, verbs::router_speed};
+use super::{
+    router_speed,
+    step_speed::{self, Step},
+};
+use crate::{Plugins, cli::Options, device::device};
 
 /// What to measure.
 #[derive(Args, Clone)]
 pub(crate) struct Setting {
     /// Tokens in the batch
     #[arg(long, default_value_t = 2048)]
-    tokens: usize,
+    pub(super) tokens: usize,
     /// Width of the stream
     #[arg(long, default_value_t = 256)]
-    width: usize,
+    pub(super) width: usize,
     /// Hidden width of one expert
     #[arg(long, default_value_t = 512)]
-    hidden: usize,
+    pub(super) hidden: usize,
     /// Experts
     #[arg(long, default_value_t = 8)]
-    experts: usize,
+    pub(super) experts: usize,
     /// Experts for each token
     #[arg(long, default_value_t = 2)]
-    k: usize,
+    pub(super) k: usize,
     /// Kind of experts: ffn, swiglu
     #[arg(long, default_value = "ffn")]
-    kind: String,
+    pub(super) kind: String,
     /// Only these engines, beside the dense bound: reference, dropless, padded
     #[arg(long, value_delimiter = ',')]
     engines: Vec<String>,
     /// How often each variant is measured
     #[arg(long, default_value_t = 7)]
-    repeat: usize,
+    pub(super) repeat: usize,
+    /// Measure a whole training step instead, of a small network with such layers
+    #[arg(long, value_enum)]
+    step: Option<Step>,
     /// Measure all routers instead, the decision alone, at 8 and at 64 experts
     #[arg(long)]
     routers: bool,
@@ -52,8 +59,8 @@ pub(crate) struct Setting {
 
 /// One row.
 #[derive(Serialize)]
-struct Row {
-    engine: &'static str,
+pub(super) struct Row {
+    pub(super) engine: &'static str,
     kind: String,
     tokens: usize,
     width: usize,
@@ -61,10 +68,10 @@ struct Row {
     experts: usize,
     k: usize,
     threads: usize,
-    forward_ms: f64,
-    forward_backward_ms: f64,
-    forward_min_ms: f64,
-    forward_backward_min_ms: f64,
+    pub(super) forward_ms: f64,
+    pub(super) forward_backward_ms: f64,
+    pub(super) forward_min_ms: f64,
+    pub(super) forward_backward_min_ms: f64,
     /// Of the experts' products in the forward pass, at the minimum.
     gflops: f64,
 }
@@ -101,6 +108,16 @@ pub(crate) fn speed(
             _ => router_speed::table(&rows),
         });
     }
+    if let Some(step) = setting.step {
+        let engines: Vec<_> = wanted(setting, false).collect();
+        let measure = || step_speed::measure(step, setting, &engines, plugins, &device);
+        let rows = pool.install(measure)?;
+        let rows: Vec<Row> = rows.into_iter().map(|of| row(setting, threads, of)).collect();
+        return Ok(match format {
+            Format::Json => serde_json::to_string_pretty(&rows)? + "\n",
+            _ => step_speed::table(step, &rows),
+        });
+    }
     let (rows, peak) = pool.install(|| measure(setting, threads, plugins, &device))?;
     if format == Format::Json {
         return Ok(serde_json::to_string_pretty(&rows)? + "\n");
@@ -110,6 +127,29 @@ pub(crate) fn speed(
 
 const ENGINES: [(&str, Engine); 3] =
     [("reference", Engine::Reference), ("dropless", Engine::Dropless), ("padded", Engine::Padded)];
+
+/// The engines that were asked for; without a wish all, the slow reference if it is `bearable`.
+fn wanted(setting: &Setting, bearable: bool) -> impl Iterator<Item = (&'static str, Engine)> {
+    ENGINES.into_iter().filter(move |(name, _)| match setting.engines.is_empty() {
+        true => bearable || *name != "reference",
+        false => setting.engines.iter().any(|engine| engine == name),
+    })
+}
+
+/// Milliseconds, round by round.
+#[derive(Clone, Default)]
+pub(super) struct Times {
+    forward: Vec<f64>,
+    both: Vec<f64>,
+}
+
+impl Times {
+    /// Adds a round.
+    pub(super) fn add(&mut self, forward: f64, both: f64) {
+        self.forward.push(forward);
+        self.both.push(both);
+    }
+}
 
 /// A variant: its name, and itself for evaluation and for training.
 struct Variant {
@@ -147,23 +187,21 @@ fn measure(
         Distribution::Normal(0.0, 1.0),
         device,
     );
-    let mut times = vec![(Vec::new(), Vec::new()); variants.len()];
+    let mut times = vec![Times::default(); variants.len()];
     let mut peak = 0.0_f64;
     for round in 0..=setting.repeat {
         peak = peak.max(product_rate(device)?);
-        for (variant, (forward, both)) in variants.iter().zip(&mut times) {
-            let times = (time_forward(&variant.eval, &x)?, time_both(&variant.train, &x)?);
+        for (variant, times) in variants.iter().zip(&mut times) {
+            let (forward, both) =
+                (time_forward(&variant.eval, &x)?, time_both(&variant.train, &x)?);
             // The first round warms up.
             if round > 0 {
-                forward.push(times.0);
-                both.push(times.1);
+                times.add(forward, both);
             }
         }
     }
-    let rows = variants
-        .iter()
-        .zip(times)
-        .map(|(variant, (forward, both))| row(setting, threads, variant.name, forward, both));
+    let names = variants.iter().map(|variant| variant.name);
+    let rows = names.zip(times).map(|of| row(setting, threads, of));
     Ok((rows.collect(), peak))
 }
 
@@ -190,11 +228,7 @@ fn variants(setting: &Setting, library: &Library, device: &Device) -> anyhow::Re
     let mut variants = vec![Variant { name: "dense", eval: dense(&eval)?, train: dense(&train)? }];
     // The reference works on tokens x experts x tokens numbers: beyond this it is a test of patience.
     let reference = tokens * experts * tokens <= 40_000_000;
-    let wanted = |name: &str| match setting.engines.is_empty() {
-        true => reference || name != "reference",
-        false => setting.engines.iter().any(|engine| engine == name),
-    };
-    for (name, engine) in ENGINES.into_iter().filter(|(name, _)| wanted(name)) {
+    for (name, engine) in wanted(setting, reference) {
         variants.push(Variant { name, eval: layer(engine, &eval)?, train: layer(engine, &train)? });
     }
     Ok(variants)
@@ -243,13 +277,8 @@ fn product_rate(device: &Device) -> anyhow::Result<f64> {
     Ok(rate)
 }
 
-fn row(
-    setting: &Setting,
-    threads: usize,
-    engine: &'static str,
-    mut forward: Vec<f64>,
-    mut both: Vec<f64>,
-) -> Row {
+fn row(setting: &Setting, threads: usize, (engine, times): (&'static str, Times)) -> Row {
+    let Times { mut forward, mut both } = times;
     forward.sort_by(f64::total_cmp);
     both.sort_by(f64::total_cmp);
     let Setting { tokens, width, hidden, experts, k, .. } = *setting;
@@ -325,6 +354,7 @@ mod tests {
             kind: "swiglu".into(),
             engines: Vec::new(),
             repeat: 2,
+            step: None,
             routers: false,
             json: true,
         }
@@ -340,6 +370,20 @@ mod tests {
         for row in rows {
             assert!(0.0 < row.forward_min_ms && row.forward_min_ms <= row.forward_ms);
             assert!(row.forward_backward_min_ms <= row.forward_backward_ms && row.gflops > 0.0);
+        }
+    }
+
+    #[test]
+    fn both_networks_make_steps() {
+        let engines = vec!["dropless".to_string()];
+        let setting = Setting { tokens: 64, width: 8, engines, ..setting() };
+        for step in [Step::Vit, Step::Decoder] {
+            let engines: Vec<_> = wanted(&setting, false).collect();
+            let (plugins, device) = (Plugins::default(), Device::flex());
+            let rows = step_speed::measure(step, &setting, &engines, &plugins, &device).unwrap();
+            let names: Vec<_> = rows.iter().map(|(name, _)| *name).collect();
+            assert_eq!(names, ["dense", "dropless"]);
+            assert!(rows.iter().all(|(_, times)| times.both.len() == 2));
         }
     }
 
