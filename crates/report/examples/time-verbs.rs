@@ -6,8 +6,8 @@
 use std::{error::Error, hint::black_box, path::Path, time::Instant};
 
 use report::{
-    Ask, Expect, Format, Page, Row, Runs, against, check, cmp, comparison, page, power, rank,
-    render,
+    Ask, Curve, Expect, Format, Load, Page, Row, Runs, against, check, cmp, comparison, ledger,
+    page, plots, power, rank, render,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -22,9 +22,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     time("rank", &path, |runs| Ok(rank(runs, &ask)?.methods.len()))?;
     time("power", &path, |runs| Ok(power(runs, &ask, None, Some(0.01))?.len()))?;
     time("check", &path, |runs| Ok(check(runs, &[expect.clone()])?.len()))?;
+    time("ledger", &path, |runs| Ok(ledger(runs, false)?.rows.len()))?;
+    time("plot", &path, |runs| Ok(plots(&Page::new("time", runs))?.len()))?;
     time("report", &path, |runs| Ok(page(&Page::new("time", runs))?.len()))?;
+    let (curves, loads) = (made_up_curves(), made_up_loads());
+    let points: usize = curves.iter().map(|curve| curve.points.len()).sum();
+    println!("the same with {} curves of {points} points and {} loads:", curves.len(), loads.len());
+    time("plot", &path, |runs| Ok(plots(&full(runs, &curves, &loads))?.len()))?;
+    time("report", &path, |runs| Ok(page(&full(runs, &curves, &loads))?.len()))?;
     std::fs::remove_file(&path)?;
     Ok(())
+}
+
+fn full<'a>(runs: &'a Runs, curves: &[Curve], loads: &[Load]) -> Page<'a> {
+    Page { curves: curves.to_vec(), loads: loads.to_vec(), ..Page::new("time", runs) }
 }
 
 /// Reads the file and answers, as the command line does.
@@ -45,6 +56,32 @@ fn time(
         runs.rows.len()
     );
     Ok(())
+}
+
+/// 10 tasks, 20 methods, 10 seeds, 5 names, 25 points.
+fn made_up_curves() -> Vec<Curve> {
+    const NAMES: [&str; 5] = ["loss", "valid/loss", "valid/accuracy", "grad_norm", "balance"];
+    let curve = |at: usize| Curve {
+        method: format!("method {}", at / 50 % 20),
+        task: format!("task {}", at / 1000),
+        seed: (at / 5 % 10) as u64,
+        name: NAMES[at % 5].into(),
+        points: (0..25).map(|x| (40.0 * f64::from(x), 1.0 / (1.0 + f64::from(x)))).collect(),
+    };
+    (0..10_000).map(curve).collect()
+}
+
+/// 10 tasks, 20 methods, 2 layers, 10 steps, 16 experts.
+fn made_up_loads() -> Vec<Load> {
+    let load = |at: usize| Load {
+        method: format!("method {}", at / 20 % 20),
+        task: format!("task {}", at / 400),
+        seed: 0,
+        layer: at % 2,
+        step: (at / 2 % 10) as u64 * 100,
+        per_expert: (0..16).map(|expert| ((at + expert) % 7) as f64).collect(),
+    };
+    (0..4000).map(load).collect()
 }
 
 /// 10 tasks, 20 methods, 100 seeds, 5 metrics.
