@@ -1,5 +1,7 @@
 //! The plots of a page, each with a name for its file and the words under it.
 
+use std::collections::BTreeSet;
+
 use super::{Page, traces};
 use crate::{
     Ask, Better, Curve, Load, Row, Setting, direction,
@@ -149,8 +151,13 @@ pub(super) fn courses(all: &[&Curve], task: &str, order: &[&str]) -> Vec<Picture
     let plot = |name: &&str| {
         let of_name: Vec<&Curve> = all.iter().copied().filter(|c| c.name == **name).collect();
         let svg = curves(&format!("{name} over the steps"), "step", name, &lines(&of_name, order));
-        let caption =
-            format!("{name}: mean over seeds; the band is the 95 % t interval of 3 seeds or more.");
+        let seeds: BTreeSet<u64> = of_name.iter().map(|curve| curve.seed).collect();
+        let caption = match seeds.len() {
+            1 => format!("{name}, of one seed."),
+            _ => format!(
+                "{name}: mean over seeds; the band is the 95 % t interval of 3 seeds or more."
+            ),
+        };
         Picture::new(&[task, name, "curves"], svg, caption)
     };
     names.iter().map(plot).collect()

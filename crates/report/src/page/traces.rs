@@ -135,7 +135,11 @@ fn text(trace: &Trace, number: usize) -> String {
     let layer = &trace.layers[number];
     let units = trace.token.iter().zip(layer.first()).zip(&trace.example).take(LETTERS);
     let units: Vec<_> = units.map(|((token, first), example)| (token, first, example)).collect();
+    let mut example = units.first().map(|unit| unit.2);
     for run in units.chunk_by(|a, b| a.1 == b.1 && a.2 == b.2) {
+        if example.replace(run[0].2) != Some(run[0].2) {
+            html += "<br>";
+        }
         let letter = |token: &i32| usize::try_from(*token).ok().and_then(|at| letters.get(at));
         let shown = run.iter().filter_map(|(token, ..)| letter(token));
         let shown: String = shown.map(|c| if *c == '\n' { '⏎' } else { *c }).collect();

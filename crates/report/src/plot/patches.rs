@@ -48,7 +48,7 @@ pub fn patches(title: &str, trace: &Trace, layer: usize) -> Option<String> {
         let (x, y) = (left + w * (place % columns) as f64, top + h * (place / columns) as f64);
         let fill = tint(expert);
         canvas.add(format_args!(
-            r#"<rect x="{x:.1}" y="{y:.1}" width="{w:.1}" height="{h:.1}" fill="{fill}" opacity="0.55"/>"#
+            r#"<rect x="{x:.1}" y="{y:.1}" width="{w:.1}" height="{h:.1}" fill="{fill}" opacity="0.45"/>"#
         ));
     }
     key(&mut canvas, ACROSS as f64 * (SIDE + 8.0) + 10.0, layer.n_experts);
@@ -111,7 +111,7 @@ mod tests {
         let svg = patches("t", &trace, 0).unwrap();
         assert!(svg.contains("Pictures of the classes 5, 7"), "{svg}");
         let tinted = |expert| {
-            let fill = format!("fill=\"{}\" opacity=\"0.55\"", tint(expert));
+            let fill = format!("fill=\"{}\" opacity=\"0.45\"", tint(expert));
             svg.matches(&fill).count()
         };
         assert_eq!([tinted(0), tinted(1), tinted(2)], [3, 1, 0]);

@@ -34,7 +34,6 @@ pub(crate) fn ledger_of(settings: &[Setting], each_run: bool) -> Table {
             Column::new("backbone", "backbone", words),
             Column::new("method", "method", words),
             Column::new("router", "routing", words),
-            Column::new("runs", "runs", Kind::Numbers(Digits::Fixed(0))),
             Column::new("seeds", "seeds", words),
             Column::new("params", "params", short),
             Column::new("active_params", "active", short),
@@ -46,11 +45,10 @@ pub(crate) fn ledger_of(settings: &[Setting], each_run: bool) -> Table {
             Column::new("seconds", "seconds/run", short),
             Column::new("peak_memory", "peak memory", short),
             Column::new("budget", "budget", words),
-            Column::new("device", "device", words),
-            Column::new("revision", "revision", words),
         ],
         rows,
         notes: vec![
+            made_by(settings),
             "active: parameters at work on one token; router: those of the routers; training \
              FLOPs: three times those of one forward pass, for all tokens; peak memory: bytes \
              held by the program at most while the run went on, shared by runs side by side."
@@ -58,6 +56,16 @@ pub(crate) fn ledger_of(settings: &[Setting], each_run: bool) -> Table {
         ],
         ..Table::default()
     }
+}
+
+/// Devices and revisions in one sentence.
+fn made_by(settings: &[Setting]) -> String {
+    let rows = || settings.iter().flat_map(|s| s.methods.iter().flat_map(|m| s.rows(m)));
+    let all = |of: fn(&Row) -> &str| {
+        distinct(rows().map(of)).into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>()
+    };
+    let (devices, revisions) = (all(|row| &row.device), all(|row| &row.revision));
+    format!("Device: {}; revision of the code: {}.", devices.join(", "), revisions.join(", "))
 }
 
 /// For each run the step at which it ended, and a row: every row repeats the facts of its run.
@@ -77,15 +85,14 @@ fn row(setting: &Setting, method: &str, runs: &[(u64, &Row)]) -> Vec<Cell> {
     };
     let number =
         |of: fn(&Row) -> Option<f64>| Cell::span(runs.iter().filter_map(|(_, row)| of(row)));
-    let seeds: Vec<String> = runs.iter().map(|(_, row)| row.seed.to_string()).collect();
+    let seeds = spans(runs.iter().map(|(_, row)| row.seed));
     let budget = Spent::of_rows(runs.iter().map(|(_, row)| *row));
     vec![
         Cell::Words(setting.task.into()),
         Cell::Words(setting.backbone.into()),
         Cell::Words(method.into()),
         words(|row| &row.router),
-        Cell::Number(runs.len() as f64),
-        Cell::Words(seeds.join(" ")),
+        Cell::Words(seeds),
         number(|row| row.params.map(|n| n as f64)),
         number(|row| row.active_params.map(|n| n as f64)),
         number(|row| row.router_params.map(|n| n as f64)),
@@ -96,9 +103,17 @@ fn row(setting: &Setting, method: &str, runs: &[(u64, &Row)]) -> Vec<Cell> {
         number(|row| row.seconds),
         number(|row| row.peak_memory.map(|n| n as f64)),
         budget.map_or(Cell::Missing, |spent| Cell::Words(spent.to_string())),
-        words(|row| &row.device),
-        words(|row| &row.revision),
     ]
+}
+
+/// Seeds in order: `0 to 7`, or `0 to 2, 5`.
+fn spans(seeds: impl Iterator<Item = u64>) -> String {
+    let seeds: Vec<u64> = seeds.collect();
+    let span = |of: &[u64]| match of {
+        [first, _, .., last] => format!("{first} to {last}"),
+        few => few.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
+    };
+    seeds.chunk_by(|a, b| a + 1 == *b).map(span).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -119,6 +134,7 @@ mod tests {
         let table = ledger(&fixture::runs(), true).unwrap();
         let mut seeds = table.rows.iter().filter(|row| row[2] == Cell::Words("switch".into()));
         assert_eq!(seeds.clone().count(), 5);
-        assert_eq!(seeds.next().unwrap()[4..6], [Cell::Number(1.0), Cell::Words("0".into())]);
+        assert_eq!(seeds.next().unwrap()[4], Cell::Words("0".into()));
+        assert_eq!(spans([0, 1, 2, 5, 7, 8].into_iter()), "0 to 2, 5, 7, 8");
     }
 }
