@@ -23,9 +23,9 @@ fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
 
 fn stack(experts: usize, width: usize, hidden: usize, device: &Device) -> Ffn {
     Ffn {
-        w1: random([experts, width, hidden], device).require_grad(),
+        w1: random([experts, width, hidden], device),
         gate: None,
-        w2: random([experts, hidden, width], device).require_grad(),
+        w2: random([experts, hidden, width], device),
         bias1: None,
         bias2: None,
         activation: Activation::Gelu,
@@ -53,8 +53,9 @@ fn forward(bencher: Bencher, rows: Arc<Rows>, experts: usize, width: usize, hidd
 
 fn step(bencher: Bencher, rows: Arc<Rows>, experts: usize, width: usize, hidden: usize) {
     let device = Device::flex().autodiff();
-    let (ffn, x) = (stack(experts, width, hidden, &device), random([TOKENS, width], &device));
-    let x = x.require_grad();
+    let ffn = stack(experts, width, hidden, &device);
+    let ffn = Ffn { w1: ffn.w1.require_grad(), w2: ffn.w2.require_grad(), ..ffn };
+    let x = random([TOKENS, width], &device).require_grad();
     bencher.bench_local(|| {
         black_box(grouped_ffn(x.clone(), &rows, None, ffn.clone()).sum().backward())
     });
