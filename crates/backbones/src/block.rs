@@ -10,7 +10,7 @@ use burn::{
     prelude::*,
 };
 use kernels::{layer_norm, rms_norm};
-use moe::{Choice, ConfigError, Init, Pass};
+use moe::{BlockInput, Choice, ConfigError, Init, Pass};
 use rand::RngExt;
 
 use crate::{Attention, AttentionConfig, Brief, FeedForward};
@@ -84,6 +84,7 @@ impl Block {
 
     /// `[B, T, D] -> [B, T, D]`.
     pub fn forward(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
+        pass.put(BlockInput(x.clone()));
         let branch = self.attention.forward(self.attention_norm.forward(x.clone()));
         let x = x + thinned(pass, branch, self.skip);
         let input = self.feed_forward_norm.forward(x.clone());

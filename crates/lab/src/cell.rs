@@ -21,6 +21,8 @@ pub(crate) struct Cell {
     pub(crate) refused: Option<String>,
     /// The run that it starts from.
     pub(crate) from: Option<Box<Cell>>,
+    /// The run whose confusions make its groups.
+    pub(crate) confused: Option<Box<Cell>>,
     /// What it is given, if the suite holds something equal.
     pub(crate) budget: Option<Given>,
     /// Is it there to choose a setting? Then it does not see the test split.
@@ -39,6 +41,11 @@ impl Cell {
         } else {
             &self.config.moe.router.kind
         }
+    }
+
+    /// The runs that come before it.
+    pub(crate) fn before(&self) -> impl Iterator<Item = &Cell> {
+        self.from.iter().chain(&self.confused).map(|cell| &**cell)
     }
 
     /// All that its folder should say about it.

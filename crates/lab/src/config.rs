@@ -4,10 +4,11 @@ use anyhow::{Context, anyhow};
 use backbones::Brief;
 use moe::{Choice, ConfigError, MoeConfig};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tasks::{DataDir, DataError, Task};
 use training::{FewShot, TrainConfig};
 
-use crate::{Plugins, located::Located, start::PruneConfig};
+use crate::{Plugins, groups::GroupsConfig, located::Located, start::PruneConfig};
 
 /// The config of one run. What a suite leaves out takes its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,9 @@ pub struct RunConfig {
     /// class: a run of no steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub few_shot: Option<FewShot>,
+    /// Super-classes of the task's classes, which routers may be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<GroupsConfig>,
 }
 
 /// The settings of the run that a run starts from: those of `after`, which are whole, or its own with
@@ -48,10 +52,24 @@ pub(crate) fn settings_of_start(settings: &Located) -> Option<Located> {
     Some(start)
 }
 
+/// The settings of the run whose confusions make a run's groups: its own, with those of `groups.of`
+/// laid over them.
+pub(crate) fn settings_of_confused(settings: &Located) -> Option<Located> {
+    let of = settings.table()?.get("groups")?.table()?.get("of")?;
+    let mut confused = settings.without(&["from", "after", "prune", "few_shot", "groups"]);
+    confused.lay(of);
+    Some(confused)
+}
+
 impl RunConfig {
     /// Reads a config, and writes out the defaults of its plug-ins. Errors name the place.
     pub(crate) fn read(settings: &Located, plugins: &Plugins) -> anyhow::Result<Self> {
-        let own = settings.without(&["from", "after"]).value();
+        let mut own = settings.without(&["from", "after"]).value();
+        if let Some(groups) = own.get_mut("groups").and_then(Value::as_object_mut) {
+            groups.remove("of");
+        }
+        let confused = settings_of_confused(settings).map(|of| Self::read(&of, plugins));
+        let confused = confused.transpose()?.map(Box::new);
         let config: RunConfig = serde_path_to_error::deserialize(own)
             .map_err(|err| at(settings, &err.path().to_string(), err.inner()))?;
         let from = settings_of_start(settings).map(|from| Self::read(&from, plugins));
@@ -64,6 +82,7 @@ impl RunConfig {
             from: from.transpose()?.map(Box::new),
             prune: config.prune,
             few_shot: config.few_shot,
+            groups: config.groups.map(|groups| GroupsConfig { of: confused, ..groups }),
         })
     }
 
@@ -82,6 +101,9 @@ impl RunConfig {
         if self.prune.is_some() && self.from.is_none() {
             let message = "there is nothing to prune: `from` says which run to start from";
             return Err(at(settings, "prune", message));
+        }
+        if let Some(groups) = &self.groups {
+            groups.check(task).map_err(|message| at(settings, "groups", message))?;
         }
         if let Some(few_shot) = &self.few_shot {
             let steps = self.train.steps;

@@ -19,6 +19,7 @@ mod config;
 mod device;
 mod environment;
 mod facts;
+mod groups;
 mod located;
 mod memory;
 mod plugins;
@@ -37,6 +38,7 @@ mod tuning;
 mod verbs;
 
 pub use config::RunConfig;
+pub use groups::{By, GroupsConfig};
 pub use plugins::Plugins;
 pub use start::PruneConfig;
 pub use suite::Suite;

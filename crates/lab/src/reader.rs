@@ -11,7 +11,7 @@ use crate::{
     budget::Budget,
     cell::{Cell, distinct, distinct_methods, only},
     code,
-    config::{seeds, settings_of_start},
+    config::{seeds, settings_of_confused, settings_of_start},
     located::Located,
     suite::{Loaded, Selection, known_keys, tables},
     tune::{Setting, Tune},
@@ -30,10 +30,11 @@ const KEYS: [&str; 11] = [
     "title", "about", "seeds", "base", "budget", "tune", "task", "method", "expect", "paper",
     "claim",
 ];
-const TASK_KEYS: [&str; 7] = ["task", "backbone", "moe", "train", "from", "prune", "few_shot"];
-const METHOD_KEYS: [&str; 12] = [
-    "name", "free", "tune", "on", "task", "backbone", "moe", "train", "from", "prune", "few_shot",
-    "after",
+const TASK_KEYS: [&str; 8] =
+    ["task", "backbone", "moe", "train", "from", "prune", "groups", "few_shot"];
+const METHOD_KEYS: [&str; 13] = [
+    "name", "free", "tune", "on", "task", "backbone", "moe", "train", "from", "prune", "groups",
+    "few_shot", "after",
 ];
 
 /// What only a suite reads of a method.
@@ -220,6 +221,7 @@ impl<'a> Reader<'a> {
         config.check(settings, self.plugins, &*data)?;
         let refused = config.refusal(self.plugins, &*data)?.map(String::from);
         let from = settings_of_start(settings).map(|from| self.run(&from)).transpose()?;
+        let confused = settings_of_confused(settings).map(|of| self.run(&of)).transpose()?;
         Ok(Cell {
             method: config.moe.router.kind.clone(),
             seed: 0,
@@ -227,6 +229,7 @@ impl<'a> Reader<'a> {
             data,
             refused,
             from: from.map(Box::new),
+            confused: confused.map(Box::new),
             budget: None,
             trial: false,
             tuned: None,
@@ -261,20 +264,25 @@ impl<'a> Reader<'a> {
     fn with_seed(&self, cell: Cell, seed: u64) -> Cell {
         let trial = cell.trial;
         let id = code::run_id(&cell.config, seed, trial, self.plugins, self.program);
-        let from = cell.from.map(|from| Box::new(self.with_seed(Cell { trial, ..*from }, seed)));
-        Cell { seed, id, from, ..cell }
+        let before = |run: Box<Cell>| Box::new(self.with_seed(Cell { trial, ..*run }, seed));
+        let (from, confused) = (cell.from.map(before), cell.confused.map(before));
+        Cell { seed, id, from, confused, ..cell }
     }
 }
 
-/// Makes a run tiny, and those that it starts from. One of no steps stays as it is.
+/// Makes a run tiny, and those that come before it. One of no steps stays as it is.
 fn smoke(settings: &mut Located) -> anyhow::Result<()> {
     let evaluates = settings.value()["train"]["steps"] == 0;
     settings.lay(&Located::parse("--smoke", SMOKE)?);
     if evaluates {
         settings.lay(&Located::parse("--smoke", "train.steps = 0")?);
     }
-    match settings {
-        Located::Table(table, _) => table.get_mut("from").map_or(Ok(()), smoke),
+    let Located::Table(table, _) = settings else { return Ok(()) };
+    if let Some(from) = table.get_mut("from") {
+        smoke(from)?;
+    }
+    match table.get_mut("groups") {
+        Some(Located::Table(groups, _)) => groups.get_mut("of").map_or(Ok(()), smoke),
         _ => Ok(()),
     }
 }

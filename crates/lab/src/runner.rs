@@ -47,17 +47,21 @@ impl Runner<'_> {
     /// Runs share nothing, so it does not matter for their numbers which are side by side: with T
     /// threads and at least T runs, each run has one thread, which wastes least.
     ///
-    /// Runs that others start from come before those.
+    /// Runs that others need come before those.
     pub(crate) fn train(&self, cells: &[&Cell]) -> anyhow::Result<()> {
         let mut waiting = Vec::new();
         for cell in cells.iter().filter(|cell| cell.refused.is_none()) {
             self.wait_for(cell, &mut waiting)?;
         }
+        // A run that is asked for by itself goes by that name.
+        for waits in waiting.iter_mut().flatten() {
+            *waits = cells.iter().find(|cell| cell.id == waits.id).unwrap_or(waits);
+        }
         waiting.into_iter().try_for_each(|generation| self.train_generation(generation))
     }
 
-    /// Puts a run that has not ended where it belongs: after the runs that it starts from, in a later
-    /// generation. Gives the number of its own.
+    /// Puts a run that has not ended where it belongs: in a later generation than the runs that come
+    /// before it. Gives the number of its own.
     fn wait_for<'c>(
         &self,
         cell: &'c Cell,
@@ -66,10 +70,10 @@ impl Runner<'_> {
         if self.store.ended(&cell.id)?.is_some() {
             return Ok(0);
         }
-        let generation = match &cell.from {
-            Some(from) => self.wait_for(from, waiting)? + 1,
-            None => 0,
-        };
+        let mut generation = 0;
+        for before in cell.before() {
+            generation = generation.max(self.wait_for(before, waiting)? + 1);
+        }
         if waiting.len() <= generation {
             waiting.resize_with(generation + 1, Vec::new);
         }
@@ -141,11 +145,11 @@ impl Runner<'_> {
             return self.store.end(&cell.id, &Ended::Failed { step: 0, cause });
         }
         let site = Site { plugins: self.plugins, store: self.store, device: self.device };
-        let model = site.begin(cell)?;
+        let (model, data) = (site.begin(cell)?, site.data(cell)?);
         self.store.write(&cell.id, "config.json", &cell.description())?;
         self.store.write(&cell.id, "environment.json", self.environment)?;
         let run = Run {
-            task: &*cell.data,
+            task: &*data,
             config: &cell.config.train,
             seed: cell.seed,
             device: self.device,
@@ -176,24 +180,26 @@ impl Runner<'_> {
         }
     }
 
-    /// Why a run cannot start, if so: the run that it starts from has failed.
+    /// Why a run cannot start, if so: a run that comes before it has failed.
     fn lacks_its_start(&self, cell: &Cell) -> anyhow::Result<Option<String>> {
-        let Some(from) = &cell.from else { return Ok(None) };
-        if self.store.ended(&from.id)?.is_none() {
-            drop(self.store.wait_for(&from.id)?); // another process is at it
-        }
-        match self.store.ended(&from.id)? {
-            Some(Ended::Done(_)) => Ok(None),
-            Some(Ended::Failed { cause, .. }) => {
-                Ok(Some(format!("the run that it starts from failed: {cause}")))
+        for before in cell.before() {
+            if self.store.ended(&before.id)?.is_none() {
+                drop(self.store.wait_for(&before.id)?); // another process is at it
             }
-            None => bail!("the run that it starts from, {}, has been stopped", from.id),
+            match self.store.ended(&before.id)? {
+                Some(Ended::Done(_)) => {}
+                Some(Ended::Failed { cause, .. }) => {
+                    return Ok(Some(format!("the run before it, {}, failed: {cause}", before.id)));
+                }
+                None => bail!("the run before it, {}, has been stopped", before.id),
+            }
         }
+        Ok(None)
     }
 
     fn numbers(&self, cell: &Cell, outcome: Outcome) -> anyhow::Result<Numbers> {
         let named = |split: &str, evaluation: &Evaluation| {
-            let row = |(metric, value): (&str, f64)| (split.to_string(), metric.to_string(), value);
+            let row = |(metric, value): (String, f64)| (split.to_string(), metric, value);
             evaluation.numbers().into_iter().map(row).collect::<Vec<_>>()
         };
         let mut metrics = named("valid", &outcome.valid);

@@ -40,6 +40,11 @@ pub struct Clusters(pub Tensor<2, Int>);
 #[derive(Clone, Debug)]
 pub struct Scores(pub Tensor<3>);
 
+/// The stream as it enters the block that is at work, `[B, T, D]`: for routers that look at whole
+/// inputs before the block's attention.
+#[derive(Clone, Debug)]
+pub struct BlockInput(pub Tensor<3>);
+
 /// What the whole batch is conditioned on, `[1, width]`: an architecture code, a task vector.
 #[derive(Clone, Debug)]
 pub struct Condition(pub Tensor<2>);

@@ -40,6 +40,7 @@ mod hyper_router;
 mod lory;
 mod loss_free;
 mod mixture_of_tokens;
+mod mobile_v_moe;
 mod moe_plus_plus;
 mod noisy_top_k;
 mod oracle;
@@ -74,6 +75,7 @@ pub use expert_choice::{ExpertChoice, ExpertChoiceConfig};
 pub use gshard::{GShard, GShardConfig};
 pub use hash::{Hash, HashConfig};
 pub use loss_free::{LossFree, LossFreeConfig, Score};
+pub use mobile_v_moe::{MobileVMoe, MobileVMoeConfig, Stands};
 pub use moe_plus_plus::{MoePlusPlus, MoePlusPlusConfig};
 pub use noisy_top_k::{NoisyTopK, NoisyTopKConfig};
 pub use random::{Random, RandomConfig};
@@ -118,6 +120,7 @@ pub fn all() -> Routers {
         .with::<Switch>()
         .with::<NoisyTopK>()
         .with::<VMoe>()
+        .with::<MobileVMoe>()
         .with::<Sigmoid>()
         .with::<XMoe>()
         .with::<PerturbedCosine>()

@@ -1,12 +1,14 @@
 //! Tasks: data, loss and measures, one file each. A task knows no network.
 
 mod data;
+mod grouped;
 mod score;
 pub mod synthetic;
 pub mod text;
 pub mod vision;
 
 pub use data::{DataDir, DataError, Origin};
+pub use grouped::Grouped;
 pub use score::{Score, cross_entropy};
 
 use std::sync::Arc;

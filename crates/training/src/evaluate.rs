@@ -16,6 +16,8 @@ const BATCH: usize = 64;
 pub struct Evaluation {
     /// The task's measures.
     pub metrics: Vec<(&'static str, f64)>,
+    /// What the layers tell about themselves, mean over the examples and the layers.
+    pub told: Vec<(String, f64)>,
     /// How each MoE layer routed, over the whole split.
     pub layers: Vec<LayerReport>,
     /// Floating-point operations of one token, forward.
@@ -42,11 +44,21 @@ impl Evaluation {
         (!self.layers.is_empty()).then(|| sum / self.layers.len() as f64)
     }
 
+    /// Parameters that have to be at hand for one whole input, in bytes: those of experts that none of
+    /// its units visits are left out.
+    pub fn bytes_per_input(&self) -> f64 {
+        const BYTES: f64 = 4.0;
+        BYTES * (self.params - self.layers.iter().map(LayerReport::params_unneeded).sum::<f64>())
+    }
+
     /// All numbers by name, as they are written to csv.
-    pub fn numbers(&self) -> Vec<(&'static str, f64)> {
+    pub fn numbers(&self) -> Vec<(String, f64)> {
         let load = self.max_over_mean_load().map(|load| ("max_over_mean_load", load));
         let dropped = self.dropped_share().map(|share| ("dropped_share", share));
-        self.metrics.iter().copied().chain(load).chain(dropped).collect()
+        let bytes = [("bytes_per_input", self.bytes_per_input())];
+        let named = self.metrics.iter().copied().chain(load).chain(dropped).chain(bytes);
+        let named = named.map(|(name, value)| (name.to_string(), value));
+        named.chain(self.told.iter().cloned()).collect()
     }
 }
 
@@ -65,13 +77,22 @@ pub fn evaluate_some(
 ) -> Evaluation {
     let mut score = Score::default();
     let mut layers: Vec<LayerReport> = Vec::new();
+    let mut told: Vec<(String, f64)> = Vec::new();
     let examples: Vec<usize> = (0..count.min(task.len(split))).collect();
+    let all = examples.len();
     for examples in examples.chunks(BATCH) {
         let batch = task.batch(split, examples, device);
         let mut pass = Pass::eval().with_reports();
         tell_clusters(&mut pass, task, &batch);
         let output = model.forward(&mut pass, batch.input.clone());
         task.measure(output, &batch, &mut score);
+        for (name, value) in pass.metrics() {
+            let share = value * examples.len() as f64 / all as f64;
+            match told.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, sum)) => *sum += share,
+                None => told.push((name, share)),
+            }
+        }
         match layers.is_empty() {
             true => layers = pass.reports().to_vec(),
             false => layers.iter_mut().zip(pass.reports()).for_each(|(sum, new)| sum.add(new)),
@@ -83,6 +104,7 @@ pub fn evaluate_some(
     let params = model.num_params() as f64;
     Evaluation {
         metrics: task.metrics().iter().map(|name| (*name, score.mean(name))).collect(),
+        told,
         layers,
         flops_per_token: model.dense_flops() / model.tokens() as f64 + routed / tokens,
         params,

@@ -4,7 +4,9 @@
 
 mod checkpoint;
 mod clip;
+mod communities;
 mod config;
+mod confusion;
 mod evaluate;
 mod few_shot;
 mod file;
@@ -17,7 +19,9 @@ mod unread;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use clip::clip_global_norm;
+pub use communities::{Communities, communities};
 pub use config::{Optimizer, Schedule, TrainConfig};
+pub use confusion::{confusion, confusion_graph};
 pub use evaluate::{Evaluation, evaluate, evaluate_some};
 pub use few_shot::{FewShot, ridge};
 pub use file::write_atomic;

@@ -233,7 +233,9 @@ fn rows_of<'a>(
 
 /// The measures, and for each MoE layer and expert `load/LAYER/EXPERT`, its share of all slots.
 fn rows_of_evaluation(step: usize, split: Split, evaluation: &Evaluation) -> Vec<StepRow> {
-    let mut rows = rows_of(step, split, evaluation.numbers().into_iter());
+    let numbers = evaluation.numbers();
+    let numbers = numbers.iter().map(|(name, value)| (name.as_str(), *value));
+    let mut rows = rows_of(step, split, numbers);
     for layer in &evaluation.layers {
         let total: f64 = layer.load.iter().sum();
         for (expert, load) in layer.load.iter().enumerate() {

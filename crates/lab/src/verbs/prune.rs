@@ -160,6 +160,7 @@ pub(crate) fn trained_run(
         data,
         refused: None,
         from: None,
+        confused: None,
         budget: None,
         trial: false,
         tuned: None,
@@ -199,11 +200,11 @@ fn smaller(
 fn facts(site: &Site, cells: [&Cell; 2]) -> anyhow::Result<[Facts; 2]> {
     const ROUNDS: usize = 3;
     let models = [site.trained(cells[0])?.0, site.trained(cells[1])?.0];
-    let mut best = [f64::INFINITY; 2];
+    let (data, mut best) = (site.data(cells[0])?, [f64::INFINITY; 2]);
     for _ in 0..ROUNDS {
         for (model, best) in models.iter().zip(&mut best) {
             let started = Instant::now();
-            evaluate(model, &*cells[0].data, Split::Test, site.device);
+            evaluate(model, &*data, Split::Test, site.device);
             *best = best.min(started.elapsed().as_secs_f64());
         }
     }
@@ -217,8 +218,9 @@ fn of_network(
     model: &AnyBackbone,
     seconds: f64,
 ) -> anyhow::Result<Facts> {
+    let data = site.data(cell)?;
     let [valid, test] =
-        [Split::Valid, Split::Test].map(|split| evaluate(model, &*cell.data, split, site.device));
+        [Split::Valid, Split::Test].map(|split| evaluate(model, &*data, split, site.device));
     let path = Checkpoint::path(&site.store.folder(&cell.id));
     let bytes = std::fs::metadata(&path).with_context(|| path.display().to_string())?.len();
     let numbers = |evaluation: &Evaluation| {

@@ -2,7 +2,7 @@
 //! it sees the tokens that it is to predict.
 
 use burn::prelude::*;
-use moe::TokenIds;
+use moe::{BlockInput, TokenIds};
 
 use super::subject::{Setup, Subject, distance, values};
 
@@ -40,6 +40,7 @@ fn gap(subject: &Subject, setup: Setup, training: bool, cut: usize) -> Result<f3
             let [b, t, d] = x.dims();
             let after = subject.noise("after", [b, t - cut, d]) * 3.0;
             x = Tensor::cat(vec![x.narrow(1, 0, cut), after], 1);
+            pass.put(BlockInput(x.clone()));
             if let Some(TokenIds(ids)) = pass.take() {
                 let other = ids.clone().narrow(1, cut, t - cut) + 31;
                 pass.put(TokenIds(Tensor::cat(vec![ids.narrow(1, 0, cut), other], 1)));

@@ -1,7 +1,7 @@
 //! Where a router promises it, permuting the units permutes the plan and nothing else.
 
 use burn::prelude::*;
-use moe::{Clusters, Pass, Plan, TokenIds};
+use moe::{BlockInput, Clusters, Pass, Plan, TokenIds};
 
 use super::subject::{Setup, Subject, distance, values};
 
@@ -41,7 +41,9 @@ fn permuted(pass: &Pass, x: Tensor<3>) -> ((Pass, Tensor<3>), Tensor<1, Int>) {
     if let Some(Clusters(clusters)) = pass.get() {
         moved.put(Clusters(clusters.clone().select(1, order.clone())));
     }
-    ((moved, x.select(1, order.clone())), order)
+    let x = x.select(1, order.clone());
+    moved.put(BlockInput(x.clone()));
+    ((moved, x), order)
 }
 
 /// `[G, U, 2 E]`: for each unit its shares in each expert, in and out, summed over the slots.

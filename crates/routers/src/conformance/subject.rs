@@ -9,8 +9,9 @@ use burn::{
     tensor::activation::relu,
 };
 use moe::{
-    AnyRouter, BuildRouter, Choice, Clusters, Condition, Dims, Engine, ExpertKinds, Experts, Init,
-    Level, Library, MoeConfig, MoeLayer, NoConfig, Pass, ResidualRule, Routers, TokenIds,
+    AnyRouter, BlockInput, BuildRouter, Choice, Clusters, Condition, Dims, Engine, ExpertKinds,
+    Experts, Init, Level, Library, MoeConfig, MoeLayer, NoConfig, Pass, ResidualRule, Routers,
+    TokenIds,
 };
 use rand::RngExt;
 
@@ -158,7 +159,9 @@ impl Subject {
         pass.put(Clusters(ids.clone()));
         pass.put(TokenIds(ids));
         pass.put(Condition(code));
-        (pass, init.normal("x", [b, t, WIDTH], 1.0).val())
+        let x = init.normal("x", [b, t, WIDTH], 1.0).val();
+        pass.put(BlockInput(x.clone()));
+        (pass, x)
     }
 
     /// Noise of a shape, different for each name.

@@ -1,0 +1,243 @@
+//! One router for all layers, that sends whole pictures to experts and is told their super-class.
+//!
+//! Daxberger, Weers, Zhang, Gunter, Pang, Eichner, Emmersberger, Yang, Toshev, Du. *Mobile V-MoEs:
+//! Scaling Down Vision Transformers via Sparse Mixture-of-Experts*. 2023.
+//! <https://arxiv.org/abs/2309.04354>
+//!
+//! g(x) = top_k(softmax(W x)), not renormalised              (1)
+//! loss = task + 0.3 CE(softmax(W x), super-class)           (2), in training
+//!
+//! x is the picture as it enters the block of the first MoE layer: the mean of its tokens, or the first
+//! of them, the class token. The decision of the first layer is that of all later ones, whose own W
+//! stays unused. Experts have the numbers of the super-classes; there is no loss for balance unless
+//! asked for, and the router's own prediction routes in training too.
+//!
+//! Differs from the paper: which vector stands for the picture was not found there; the mean is what
+//! our classifiers read. Super-classes are [`Clusters`] in the pass, modulo E. Pictures move as a whole
+//! at level `sequence`; at level `token` each token has its picture's decision, with the same result.
+//! Where no block is around (no [`BlockInput`] that fits), each unit is its own picture.
+//!
+//! Not to be confused with: `oracle`, which is told the super-class when it routes, in test too.
+
+use burn::{
+    module::Module,
+    nn::LayerNorm,
+    prelude::*,
+    tensor::activation::{log_softmax, softmax},
+};
+use moe::{BlockInput, Clusters, Dims, Init, Pass, Plan, Router, config, top_k};
+use serde::{Deserialize, Serialize};
+
+use crate::{check, gate::Gate, load, losses};
+
+/// What stands for a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stands {
+    /// The mean of its tokens.
+    Mean,
+    /// Its first token.
+    ClassToken,
+}
+
+config! {
+    /// How many experts a picture visits, and what teaches the router.
+    pub struct MobileVMoeConfig {
+        /// Experts for each picture.
+        pub k: usize = 1,
+        /// What stands for a picture.
+        pub input: Stands = Stands::Mean,
+        /// Are tokens normalised before?
+        pub normalize: bool = true,
+        /// Coefficient of the loss (2), which tells the router the super-class; 0 tells it nothing.
+        pub guide: f64 = 0.3,
+        /// Coefficient of the importance loss, for routers that are told nothing.
+        pub importance: f64 = 0.0,
+    }
+}
+
+/// One decision for each picture and all layers.
+#[derive(Module, Debug)]
+pub struct MobileVMoe {
+    norm: Option<LayerNorm>,
+    gate: Gate,
+    #[module(skip)]
+    config: MobileVMoeConfig,
+}
+
+/// The decision of the first layer, `[B, k]` twice, and for how many units.
+struct Decision {
+    experts: Tensor<2, Int>,
+    weights: Tensor<2>,
+}
+
+impl Router for MobileVMoe {
+    type Config = MobileVMoeConfig;
+    const NAME: &'static str = "mobile-v-moe";
+    const ABOUT: &'static str = "one decision a picture for all layers, taught the super-class";
+    const PAPER: &'static str = "https://arxiv.org/abs/2309.04354";
+    const CAUSAL: bool = false;
+
+    fn check(config: &MobileVMoeConfig, dims: Dims) -> Result<(), String> {
+        check::k(config.k, dims)?;
+        check::coefficient("guide", config.guide)?;
+        check::coefficient("importance", config.importance)
+    }
+
+    fn init(config: &MobileVMoeConfig, dims: Dims, init: &Init) -> Self {
+        let norm = config.normalize.then(|| init.layer_norm("norm", dims.width));
+        Self { norm, gate: Gate::new(dims, init), config: config.clone() }
+    }
+
+    fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
+        let ([g, u, _], [_, n_experts]) = (units.dims(), self.gate.weight.lazy_shape().dims());
+        let pictures = self.pictures(pass, &units);
+        let decision = match pass.take::<Decision>() {
+            Some(known) if known.weights.dims()[0] == pictures.dims()[0] => known,
+            _ => self.decide(pass, pictures),
+        };
+        let k = self.config.k;
+        // A picture is a unit, or all the units of its group have its decision.
+        let units_of_each = g * u / decision.weights.dims()[0];
+        let experts = decision.experts.clone().unsqueeze_dim::<3>(1).repeat_dim(1, units_of_each);
+        let weights = decision.weights.clone().unsqueeze_dim::<3>(1).repeat_dim(1, units_of_each);
+        pass.put(decision);
+        let (experts, weights) = (experts.reshape([g, u, k]), weights.reshape([g, u, k]));
+        Plan::TokenChoice { experts, weights, n_experts }
+    }
+
+    fn flops_per_unit(&self) -> f64 {
+        self.gate.flops()
+    }
+}
+
+impl MobileVMoe {
+    /// `[B, D]`: what stands for each picture.
+    fn pictures(&self, pass: &Pass, units: &Tensor<3>) -> Tensor<2> {
+        let ([g, u, d], normalised) = (units.dims(), |x: Tensor<3>| match &self.norm {
+            Some(norm) => norm.forward(x),
+            None => x,
+        });
+        match pass.get::<BlockInput>() {
+            Some(BlockInput(stream))
+                if stream.dims()[2] == d
+                    && (stream.dims()[0] == g || [1, stream.dims()[0]] == [g, u]) =>
+            {
+                let [b, _, _] = stream.dims();
+                match self.config.input {
+                    Stands::Mean => normalised(stream.clone()).mean_dim(1),
+                    Stands::ClassToken => normalised(stream.clone().narrow(1, 0, 1)),
+                }
+                .reshape([b, d])
+            }
+            _ => normalised(units.clone()).reshape([g * u, d]),
+        }
+    }
+
+    fn decide(&self, pass: &mut Pass, pictures: Tensor<2>) -> Decision {
+        let [_, e] = self.gate.weight.lazy_shape().dims::<2>();
+        let b = pictures.dims()[0];
+        let scores = self.gate.forward(pass, pictures.unsqueeze_dim::<3>(0)); // [1, B, E]
+        losses::add(pass, "importance", self.config.importance, || {
+            load::cv_squared(softmax(scores.clone(), 2).sum_dim(1).reshape([e]))
+        });
+        if let Some(class) = super_classes(pass, b, e) {
+            self.teach(pass, scores.clone().squeeze_dim::<2>(0), class);
+        }
+        let (experts, weights) = top_k(softmax(scores, 2), self.config.k); // (1)
+        let k = self.config.k;
+        Decision { experts: experts.reshape([b, k]), weights: weights.reshape([b, k]) }
+    }
+
+    /// Scores `[B, E]`, and super-classes `[B, 1]`.
+    fn teach(&self, pass: &mut Pass, scores: Tensor<2>, class: Tensor<2, Int>) {
+        let right = scores.clone().argmax(1).equal(class.clone()).float().mean();
+        pass.metric("router_accuracy", right);
+        if pass.training() {
+            losses::add(pass, "guide", self.config.guide, || {
+                log_softmax(scores, 1).gather(1, class).mean().neg() // (2)
+            });
+        }
+    }
+}
+
+/// `[B, 1]`, if the pass knows the super-classes of the pictures.
+fn super_classes(pass: &Pass, pictures: usize, n_experts: usize) -> Option<Tensor<2, Int>> {
+    let Clusters(known) = pass.get::<Clusters>()?;
+    let first = known.clone().narrow(1, 0, 1).remainder_scalar(n_experts as i64);
+    (first.dims()[0] == pictures).then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{chosen, close, fill, scalar};
+
+    fn router(guide: f64) -> MobileVMoe {
+        let config = MobileVMoeConfig { normalize: false, guide, ..MobileVMoeConfig::default() };
+        MobileVMoe { norm: None, gate: Gate::of(Tensor::eye(3, &Device::flex())), config }
+    }
+
+    /// Two pictures of two tokens, in a block, with their super-classes.
+    fn pass(mut pass: Pass) -> Pass {
+        let ln = f32::ln;
+        // Means (ln 2, 0, 0) and (0, 0, ln 6): the scores of a gate that is the identity.
+        let pictures = [
+            [[ln(2.0), 1.0, 0.0], [ln(2.0), -1.0, 0.0]],
+            [[0.0, 0.0, 2.0 * ln(6.0)], [0.0, 0.0, 0.0]],
+        ];
+        let device = Device::flex();
+        pass.put(BlockInput(Tensor::from_floats(pictures, &device)));
+        pass.put(Clusters(Tensor::from_ints([[0], [1]], &device)));
+        pass
+    }
+
+    #[test]
+    fn a_picture_goes_as_a_whole_and_the_weight_is_not_renormalised() {
+        let (experts, weights) =
+            chosen(&router(0.3), &mut pass(Pass::eval()), fill(1, [1, 2, 3], 1.0));
+        assert_eq!(experts, [0, 2]);
+        close(&weights, &[2.0 / 4.0, 6.0 / 8.0]);
+    }
+
+    #[test]
+    fn all_tokens_of_a_picture_have_its_decision() {
+        let (experts, weights) =
+            chosen(&router(0.3), &mut pass(Pass::eval()), fill(1, [2, 2, 3], 1.0));
+        assert_eq!(experts, [0, 0, 2, 2]);
+        close(&weights, &[0.5, 0.5, 0.75, 0.75]);
+    }
+
+    #[test]
+    fn the_super_class_teaches_in_training_only() {
+        let mut training = pass(Pass::train(0, 0, 0.0));
+        chosen(&router(0.3), &mut training, fill(1, [1, 2, 3], 1.0));
+        // p of the super-classes: 2 / 4 and 1 / 8.
+        close(&[scalar(&training, "guide")], &[0.3 * (2_f32.ln() + 8_f32.ln()) / 2.0]);
+        close(&[scalar(&training, "router_accuracy")], &[0.5]);
+        let mut test = pass(Pass::eval());
+        chosen(&router(0.3), &mut test, fill(1, [1, 2, 3], 1.0));
+        assert!(test.total_loss().is_none());
+        let mut untold = pass(Pass::train(0, 0, 0.0));
+        chosen(&router(0.0), &mut untold, fill(1, [1, 2, 3], 1.0));
+        assert!(untold.total_loss().is_none());
+    }
+
+    #[test]
+    fn later_layers_have_the_first_ones_decision() {
+        let mut pass = pass(Pass::eval());
+        let first = chosen(&router(0.3), &mut pass, fill(1, [1, 2, 3], 1.0));
+        pass.put(BlockInput(fill(3, [2, 2, 3], 9.0)));
+        let other = MobileVMoe { gate: Gate::of(fill(2, [3, 3], 5.0)), ..router(0.3) };
+        assert_eq!(chosen(&other, &mut pass, fill(4, [1, 2, 3], 1.0)), first);
+        assert_eq!(pass.metrics().len(), 1, "it is taught once");
+    }
+
+    #[test]
+    fn the_class_token_may_stand_for_the_picture() {
+        let config = MobileVMoeConfig { input: Stands::ClassToken, ..router(0.3).config };
+        let router = MobileVMoe { config, ..router(0.3) };
+        let (experts, _) = chosen(&router, &mut pass(Pass::eval()), fill(1, [1, 2, 3], 1.0));
+        assert_eq!(experts, [1, 2]); // (ln 2, 1, 0) and (0, 0, 2 ln 6)
+    }
+}
