@@ -21,7 +21,7 @@
 
 use burn::{
     module::Module,
-    nn::LayerNorm,
+    nn::{LayerNorm, LayerNormConfig},
     prelude::*,
     tensor::activation::{log_softmax, softmax},
 };
@@ -85,7 +85,7 @@ impl Router for MobileVMoe {
     }
 
     fn init(config: &MobileVMoeConfig, dims: Dims, init: &Init) -> Self {
-        let norm = config.normalize.then(|| init.layer_norm("norm", dims.width));
+        let norm = config.normalize.then(|| layer_norm(dims.width, &init.at("norm")));
         Self { norm, gate: Gate::new(dims, init), config: config.clone() }
     }
 
@@ -159,6 +159,14 @@ impl MobileVMoe {
             });
         }
     }
+}
+
+/// Scale 1 and shift 0.
+fn layer_norm(width: usize, init: &Init) -> LayerNorm {
+    let mut norm = LayerNormConfig::new(width).init(init.device());
+    norm.gamma = init.constant("gamma", [width], 1.0);
+    norm.beta = Some(init.constant("beta", [width], 0.0));
+    norm
 }
 
 /// `[B, 1]`, if the pass knows the super-classes of the pictures.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{bail, ensure};
 use burn::{prelude::*, tensor::Distribution};
 use clap::Args;
-use moe::{AnyExperts, Choice, Dims, Engine, Init, Library, MoeConfig, MoeLayer, Pass};
+use moe::{AnyExperts, Choice, Dims, Engine, Init, Level, Library, MoeConfig, MoeLayer, Pass};
 use report::Format;
 use serde::Serialize;
 
@@ -43,6 +43,9 @@ pub(crate) struct Setting {
     /// Only these engines, beside the dense bound: reference, dropless, padded
     #[arg(long, value_delimiter = ',')]
     engines: Vec<String>,
+    /// Also route the tokens as a whole, as one picture: they all go to the same experts
+    #[arg(long)]
+    whole: bool,
     /// How often each variant is measured
     #[arg(long, default_value_t = 7)]
     pub(super) repeat: usize,
@@ -213,12 +216,13 @@ fn variants(setting: &Setting, library: &Library, device: &Device) -> anyhow::Re
         let build = library.experts.get(&setting.kind)?.build.init;
         anyhow::Ok(Subject::Dense(build(&kind(hidden * k), dims, init)?))
     };
-    let layer = |engine: Engine, init: &Init| {
+    let layer = |engine: Engine, level: Level, init: &Init| {
         let config = MoeConfig {
             experts,
             router: Choice::of("top-k").with("k", k),
             expert: kind(hidden),
             engine,
+            level,
             ..MoeConfig::default()
         };
         library.check(&config, [tokens, width], 2)?;
@@ -229,7 +233,13 @@ fn variants(setting: &Setting, library: &Library, device: &Device) -> anyhow::Re
     // The reference works on tokens x experts x tokens numbers: beyond this it is a test of patience.
     let reference = tokens * experts * tokens <= 40_000_000;
     for (name, engine) in wanted(setting, reference) {
-        variants.push(Variant { name, eval: layer(engine, &eval)?, train: layer(engine, &train)? });
+        let [eval, train] = [&eval, &train].map(|init| layer(engine, Level::Token, init));
+        variants.push(Variant { name, eval: eval?, train: train? });
+    }
+    if setting.whole {
+        let [eval, train] =
+            [&eval, &train].map(|init| layer(Engine::Dropless, Level::Sequence, init));
+        variants.push(Variant { name: "whole", eval: eval?, train: train? });
     }
     Ok(variants)
 }
@@ -353,6 +363,7 @@ mod tests {
             k: 2,
             kind: "swiglu".into(),
             engines: Vec::new(),
+            whole: true,
             repeat: 2,
             step: None,
             routers: false,
@@ -365,7 +376,7 @@ mod tests {
         let device = Device::flex();
         let (rows, peak) = measure(&setting(), 1, &Plugins::default(), &device).unwrap();
         let names: Vec<&str> = rows.iter().map(|row| row.engine).collect();
-        assert_eq!(names, ["dense", "reference", "dropless", "padded"]);
+        assert_eq!(names, ["dense", "reference", "dropless", "padded", "whole"]);
         assert!(peak > 0.0);
         for row in rows {
             assert!(0.0 < row.forward_min_ms && row.forward_min_ms <= row.forward_ms);

@@ -1,0 +1,10 @@
+//! Do small networks gain by sending whole pictures to experts of their super-class?
+//! `cargo run --release -p mobile-v-moe` answers it; see README.md.
+
+use lab::prelude::*;
+
+fn main() -> ExitCode {
+    let suite = lab::suite!("mobile-v-moe", "../suite.toml");
+    let sizes = lab::suite!("mobile-v-moe-sizes", "../sizes.toml");
+    lab::main(Plugins::default(), &[suite, sizes])
+}
