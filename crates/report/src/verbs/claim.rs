@@ -159,8 +159,8 @@ pub fn claims_table(paper: &str, tested: &[Tested]) -> Table {
 fn row(tested: &Tested) -> Vec<Cell> {
     let claim = &tested.claim;
     let measured = match &claim.against {
-        Some(other) => format!("{}, {} minus {other}", claim.metric, claim.method),
-        None => format!("{}, {}", claim.metric, claim.method),
+        Some(other) => format!("{} of {:?} minus {other:?}", claim.metric, claim.method),
+        None => format!("{} of {:?}", claim.metric, claim.method),
     };
     let place = claim.place.iter().map(|(column, value)| match value.as_str() {
         Some(text) => format!(", {column} {text}"),
