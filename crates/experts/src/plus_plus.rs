@@ -148,6 +148,38 @@ mod tests {
         assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{found:?}");
     }
 
+    /// Numbers that follow from a seed alone, the same as in the tests of the routers.
+    fn fill(seed: u64, n: u64, scale: f64) -> Vec<f32> {
+        let mix = |x: u64| {
+            let x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            x ^ (x >> 31)
+        };
+        let one = |i: u64| (mix((seed << 32) + i) >> 11) as f64 * 0.5_f64.powi(53) - 0.5;
+        (0..n).map(|i| (one(i) * scale) as f32).collect()
+    }
+
+    #[test]
+    fn the_published_constant_expert_gives_the_same() {
+        let device = Device::flex();
+        let dims = Dims { width: 4, n_experts: 2, units: 1 };
+        let config = PlusPlusConfig { hidden: 1, copies: 0, zeros: 0, ..PlusPlusConfig::default() };
+        let mut experts = PlusPlus::init(&config, dims, &Init::new(0, &device));
+        let of = |values, shape: [usize; 3]| {
+            Tensor::<3>::from_data(TensorData::new(values, shape), &device)
+        };
+        experts.constant = Some(Param::from_tensor(of(fill(321, 4, 1.0), [1, 1, 4])));
+        // The published matrix is [out, in].
+        let mixture = of(fill(322, 8, 2.0), [1, 2, 4]).swap_dims(1, 2);
+        experts.mixture = Some(Param::from_tensor(mixture));
+        let x = of(fill(200, 4, 2.0), [1, 1, 4]).repeat_dim(0, 2);
+        let out = experts.forward(&mut Pass::eval(), x).narrow(0, 1, 1).into_data();
+        let expected = [0.170399, -0.522127, -0.341364, -0.221935];
+        let found = out.iter::<f32>().collect::<Vec<_>>();
+        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?}");
+    }
+
     #[test]
     fn only_feed_forward_experts_cost_much() {
         let dims = Dims { width: 8, n_experts: 4, units: 1 };

@@ -99,6 +99,22 @@ mod tests {
     }
 
     #[test]
+    fn as_many_units_are_served_as_by_the_published_code() {
+        use crate::testing::{fill, ints};
+        // google-research/vmoe on 12 units with given noise, three for each of four experts: no unit has
+        // more than two, and three quarters have one.
+        let h = fill::<2>(1, [12, 6], 2.0).matmul(fill(2, [6, 4], 2.0)) + fill(3, [12, 4], 1.0);
+        let router = ExpertChoice { gate: Gate::of(Tensor::eye(4, &Device::flex())), factor: 1.0 };
+        let plan = router.route(&mut Pass::eval(), h.unsqueeze::<3>());
+        let Plan::ExpertChoice { units, .. } = plan else { panic!("experts choose") };
+        assert_eq!(units.dims(), [1, 4, 3]);
+        let mut served = [0; 12];
+        ints(units).into_iter().for_each(|unit| served[unit as usize] += 1);
+        assert_eq!((served.iter().max(), served.iter().min()), (Some(&2), Some(&0)));
+        assert_eq!(served.iter().filter(|n| **n > 0).count(), 9);
+    }
+
+    #[test]
     fn every_expert_takes_exactly_k_units() {
         // All units prefer expert 0; both experts take ceil(4 * 1.4 / 2) = 3 different units.
         let (units, _) = route([[5.0, 0.0], [4.0, 0.0], [3.0, 0.0], [2.0, 0.0]], 1.4);

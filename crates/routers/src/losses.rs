@@ -231,6 +231,15 @@ mod tests {
     }
 
     #[test]
+    fn first_choices_by_hand() {
+        // V-MoE's example: f = (2, 1) / 3, P = (17, 13) / 30: 2 (34 + 13) / 90.
+        let p = Tensor::<3>::from_floats([[[0.7, 0.3], [0.6, 0.4], [0.4, 0.6]]], &Device::flex());
+        let (experts, _) = moe::top_k(p.clone(), 2);
+        let found = Balance::FirstChoices.loss(p, experts).into_scalar::<f32>();
+        assert!((found - 1.044_444_4).abs() < 1e-6, "{found}");
+    }
+
+    #[test]
     fn vectors_that_are_orthogonal_and_vectors_that_are_alike() {
         let value = |gate: [[f32; 3]; 3]| {
             orthogonality(Tensor::from_floats(gate, &Device::flex())).into_scalar::<f32>()

@@ -105,6 +105,11 @@ impl NoisyTopK {
     }
 
     fn load_loss(&self, clean: Tensor<3>, h: Tensor<3>, sigma: Tensor<3>) -> Tensor<1> {
+        load::cv_squared(self.loads(clean, h, sigma)) // (10), (11)
+    }
+
+    /// `[E]`: the sums of P over the units.
+    fn loads(&self, clean: Tensor<3>, h: Tensor<3>, sigma: Tensor<3>) -> Tensor<1> {
         let e = clean.dims()[2];
         let (_, best) = top_k(h.clone(), self.config.k + 1);
         let last = best.clone().narrow(2, self.config.k - 1, 1);
@@ -113,7 +118,7 @@ impl NoisyTopK {
         let within = h.greater(next.clone().expand(clean.dims()));
         let kth = last.expand(clean.dims()).mask_where(within, next.expand(clean.dims()));
         let p = phi((clean - kth) / sigma); // (8), (9)
-        load::cv_squared(p.sum_dim(0).sum_dim(1).reshape([e])) // (10), (11)
+        p.sum_dim(0).sum_dim(1).reshape([e])
     }
 }
 
@@ -139,7 +144,8 @@ mod tests {
         let sigma = x.reshape([3, 4]).matmul(router.noise.val()).reshape([1, 3, 4]);
         let sigma = softplus(sigma, 1.0) + 0.01;
         close(&values(sigma.clone())[..4], &[1.518879, 0.516959, 0.786455, 0.461364]);
-        let h = clean + sigma * fill(392, [1, 3, 4], 2.0);
+        let h = clean.clone() + sigma.clone() * fill(392, [1, 3, 4], 2.0);
+        close(&values(router.loads(clean, h.clone(), sigma))[..2], &[1.444119, 1.296346]);
         close(&values(h.clone())[..4], &[1.806639, -0.708217, -1.105788, 0.111705]);
         let mut pass = Pass::eval();
         let Plan::TokenChoice { experts, weights, .. } = router.plan(&mut pass, h) else {

@@ -118,8 +118,12 @@ mod tests {
     fn the_formulas_in_double_precision_give_the_same() {
         let scale = Tensor::<1>::ones([1], &Device::flex());
         let (phi, scale) = (param(fill(380, [4, 2], 2.0)), param(scale));
-        let (dispatch, combine) =
-            plan(&Soft { phi, scale, n_experts: 2 }, fill(200, [1, 3, 4], 2.0));
+        let x = fill(200, [1, 3, 4], 2.0);
+        let (dispatch, combine) = plan(&Soft { phi, scale, n_experts: 2 }, x.clone());
+        // What is in slot 0: the units in their shares.
+        let shares = dispatch.clone().narrow(2, 0, 1).reshape([1, 3, 1]);
+        let slot = values((x * shares).sum_dim(1));
+        crate::testing::close(&slot, &[0.659682, -0.215347, -0.117165, 0.338533]);
         crate::testing::close(&values(dispatch)[..2], &[0.173452, 0.197547]);
         crate::testing::close(&values(combine)[..2], &[0.661958, 0.338042]);
     }

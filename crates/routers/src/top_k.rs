@@ -154,6 +154,19 @@ mod tests {
     }
 
     #[test]
+    fn the_gate_of_ling_gives_the_same() {
+        use crate::testing::{chosen, fill};
+        // The published class, run on these inputs; its matrix is [out, in].
+        let gate = Gate::of(fill::<2>(230, [4, 4], 2.0).transpose());
+        let (dims, init) =
+            (Dims { width: 4, n_experts: 4, units: 3 }, Init::new(0, &Device::flex()));
+        let router = TopK { gate, ..TopK::init(&TopKConfig::default(), dims, &init) };
+        let (experts, weights) = chosen(&router, &mut Pass::eval(), fill(200, [1, 3, 4], 2.0));
+        assert_eq!(experts[..2], [1, 2]);
+        crate::testing::close(&weights[..2], &[0.595930, 0.404070]);
+    }
+
+    #[test]
     fn losses_are_weighted_and_named() {
         let (.., pass) = route(TopKConfig { balance: 0.1, z: 0.01, ..TopKConfig::default() });
         let scalars = pass.scalars();

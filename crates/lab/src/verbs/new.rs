@@ -71,9 +71,16 @@ fn router(root: &Path, name: &str) -> anyhow::Result<String> {
         .with_context(|| format!("{}: it has another form than expected", contents.display()))?;
     write_new(&source.join(format!("{stem}.rs")), &fill(ROUTER, name))?;
     write_atomic(&contents, text.as_bytes()).with_context(|| contents.display().to_string())?;
+    let suite = root.join("crates/bench/suites/routers.toml");
+    if let Ok(old) = fs::read_to_string(&suite) {
+        let text = format!("{old}\n[[method]]\nmoe.router = \"{name}\"\n");
+        write_atomic(&suite, text.as_bytes()).with_context(|| suite.display().to_string())?;
+    }
     Ok(format!(
-        "wrote crates/routers/src/{stem}.rs and its lines in lib.rs; now:\n  \
+        "wrote crates/routers/src/{stem}.rs, its lines in lib.rs, and its method in the suite of \
+         routers; now:\n  \
          cargo test -p routers {stem}\n  \
+         cargo run -p bench -- docs\n  \
          cargo run --release -p bench -- run default --set moe.router={name} --only method=top-k\n"
     ))
 }
@@ -155,7 +162,12 @@ mod tests {
         let source = folder.path().join("crates/routers/src");
         fs::create_dir_all(&source).unwrap();
         fs::write(source.join("lib.rs"), CONTENTS).unwrap();
+        let suites = folder.path().join("crates/bench/suites");
+        fs::create_dir_all(&suites).unwrap();
+        fs::write(suites.join("routers.toml"), "seeds = [0]\n").unwrap();
         router(folder.path(), "b-two").unwrap();
+        let suite = fs::read_to_string(suites.join("routers.toml")).unwrap();
+        assert_eq!(suite, "seeds = [0]\n\n[[method]]\nmoe.router = \"b-two\"\n");
         let text = fs::read_to_string(source.join("lib.rs")).unwrap();
         assert!(text.contains("mod a;\nmod b_two;\nmod c;"), "{text}");
         assert!(text.contains("pub use a::A;\npub use b_two::BTwo;\npub use c::C;"), "{text}");
