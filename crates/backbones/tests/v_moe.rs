@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use backbones::{AnyBackbone, Brief, zoomed};
 use burn::{module::Module, prelude::*};
 use moe::{
-    Choice, Domain, Init, Input, Library, MoeConfig, NoConfig, Pass, ResidualRule, parameters,
-    with_parameters,
+    Choice, Domain, Gone, Init, Input, Library, MoeConfig, NoConfig, Pass, Pruned, ResidualRule,
+    parameters, with_parameters,
 };
 use serde_json::json;
 
@@ -68,9 +68,13 @@ fn close(found: &[f32], expected: &[f32]) {
 
 fn network(vit: serde_json::Value, moe: serde_json::Value, side: usize) -> AnyBackbone {
     let moe: MoeConfig = serde_json::from_value(moe).unwrap();
+    network_of(vit, &moe, side)
+}
+
+fn network_of(vit: serde_json::Value, moe: &MoeConfig, side: usize) -> AnyBackbone {
     let domain = Domain::Image { channels: 1, height: side, width: side };
     let library = library();
-    let brief = Brief { domain, outputs: 10, moe: &moe, library: &library };
+    let brief = Brief { domain, outputs: 10, moe, library: &library };
     let choice: Choice = serde_json::from_value(vit).unwrap();
     let build = backbones::all().get("vit").unwrap().build.init;
     build(&choice, &brief, &Init::new(0, &Device::flex())).unwrap()
@@ -78,6 +82,12 @@ fn network(vit: serde_json::Value, moe: serde_json::Value, side: usize) -> AnyBa
 
 /// The published network: two blocks of width 16, four experts in the second one.
 fn published(capacity: serde_json::Value) -> AnyBackbone {
+    published_without(&[], capacity)
+}
+
+/// The same without some of its experts: what they would have given is 0.
+fn published_without(gone: &[usize], capacity: serde_json::Value) -> AnyBackbone {
+    let kept: Vec<usize> = (0..4).filter(|expert| !gone.contains(expert)).collect();
     let vit = json!({
         "kind": "vit", "width": 16, "depth": 2, "heads": 2, "pool": "class-token", "epsilon": 1e-6,
         "dense": { "kind": "ffn", "hidden": 32, "activation": "gelu-tanh" },
@@ -87,8 +97,17 @@ fn published(capacity: serde_json::Value) -> AnyBackbone {
         "expert": { "kind": "ffn", "hidden": 32, "activation": "gelu-tanh" },
         "router": { "kind": "v-moe", "k": 2 }, "capacity": capacity,
     });
-    let network = network(vit, moe, 8);
-    with_parameters(network, leaves()).unwrap()
+    let mut moe: MoeConfig = serde_json::from_value(moe).unwrap();
+    moe.pruned = Some(Pruned { gone: Gone::Zero, kept: vec![kept.clone()] });
+    let mut leaves = leaves();
+    for (path, data) in &mut leaves {
+        if path.contains("experts") {
+            let all = Tensor::<3>::from_data(data.clone(), &Device::flex());
+            let one = |expert: &usize| all.clone().narrow(0, *expert, 1);
+            *data = Tensor::cat(kept.iter().map(one).collect(), 0).into_data();
+        }
+    }
+    with_parameters(network_of(vit, &moe, 8), leaves).unwrap()
 }
 
 /// The parameters by path. The published ones are numbered in the order of their sorted tree, and
@@ -143,7 +162,10 @@ fn leaves() -> BTreeMap<String, TensorData> {
 /// Logits, sum of squares of the layer's output, and pairs that are kept, of two pictures which share
 /// their buffers.
 fn run(capacity: serde_json::Value) -> (Vec<f32>, f32, f64, Pass) {
-    let network = published(capacity);
+    look(published(capacity))
+}
+
+fn look(network: AnyBackbone) -> (Vec<f32>, f32, f64, Pass) {
     assert_eq!(parameters(&network).len(), leaves().len());
     let pixels = Tensor::<4>::from_data(fill(999, &[2, 1, 8, 8], 2.0), &Device::flex());
     let mut pass = Pass::eval().with_reports();
@@ -182,6 +204,24 @@ fn with_priority_and_few_slots_too() {
     close(&logits[10..13], &[0.227088, 0.307889, -1.536553]);
     close(&[squares], &[51.084685]);
     assert_eq!(kept, 24.0);
+}
+
+#[test]
+fn without_an_expert_its_choices_give_nothing() {
+    // Nothing is dropped: the buffers are twice as large as needed.
+    let capacity = || json!({ "factor": 2.0, "multiple": 4, "group": 2, "drop": "position" });
+    let (_, squares, kept, _) = run(capacity());
+    close(&[squares], &[202.31887]);
+    assert_eq!(kept, 68.0);
+    // The numbers are of the published rule in double precision.
+    let (logits, squares, kept, _) = look(published_without(&[3], capacity()));
+    let first = [
+        0.330849, 0.314817, -1.691215, -0.452999, 0.186820, 0.456934, 0.087145, 2.328457,
+        -0.382913, 1.614686,
+    ];
+    close(&logits[..10], &first);
+    close(&[squares], &[11.800106]);
+    assert_eq!(kept, 34.0); // experts 0 to 2 have 0, 15 and 19 of the 68 choices
 }
 
 /// The same network with one expert in each block, or dense; parameters of one name are the same.
