@@ -46,9 +46,7 @@ impl FeedForward {
                 x + thinned(pass, output.reshape([b, t, d]), skip)
             }
             Self::Moe(layer) => {
-                let output = layer.forward(pass, input);
-                let output = thinned(pass, output, skip);
-                layer.join(pass, x, output)
+                layer.step(pass, x, input, |pass, output| thinned(pass, output, skip))
             }
         }
     }

@@ -116,8 +116,7 @@ impl Library {
         if let Some(shared) = &config.shared {
             shared.check(&self.experts, experts)?;
         }
-        self.residuals.get(&config.residual.kind)?;
-        Ok(())
+        (self.residuals.get(&config.residual.kind)?.build.check)(&config.residual)
     }
 
     /// A router that mixes parameters needs experts that are stacks of equal matrices.
@@ -194,7 +193,7 @@ impl MoeLayer {
         let (router, experts) = dims(config, [tokens, width]);
         let build_router = library.routers.get(&config.router.kind)?.build.init;
         let build_experts = library.experts.get(&config.expert.kind)?.build.init;
-        let build_residual = library.residuals.get(&config.residual.kind)?.build;
+        let build_residual = library.residuals.get(&config.residual.kind)?.build.init;
         let kept = config.kept();
         let choice = library.routers.complete(&config.router)?;
         let choice = kept.as_ref().map_or(choice.clone(), |kept| kept.router(&choice));
@@ -217,8 +216,8 @@ impl MoeLayer {
         })
     }
 
-    /// `[B, T, D] -> [B, T, D]`: what the experts make of `x`. The residual is the caller's, see
-    /// [`MoeLayer::join`].
+    /// `[B, T, D] -> [B, T, D]`: what the experts make of `x`. It is not joined yet, see
+    /// [`MoeLayer::step`].
     pub fn forward(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
         let shape = x.dims();
         if shape.contains(&0) {
@@ -267,9 +266,21 @@ impl MoeLayer {
         self.engine.run(plan, work, pass, payload)
     }
 
-    /// Joins a layer's output to the stream, both `[B, T, D]`.
-    pub fn join(&self, pass: &mut Pass, x: Tensor<3>, output: Tensor<3>) -> Tensor<3> {
-        self.residual.join(pass, x, output)
+    /// The stream `x` and what the layer is to see of it, its norm say, both `[B, T, D]`, to the new
+    /// stream: its residual rule has the layer go `forward`, and joins the outputs, which `branch` may
+    /// change before.
+    pub fn step(
+        &self,
+        pass: &mut Pass,
+        x: Tensor<3>,
+        input: Tensor<3>,
+        branch: impl Fn(&mut Pass, Tensor<3>) -> Tensor<3>,
+    ) -> Tensor<3> {
+        let visit = |pass: &mut Pass, input| {
+            let output = self.forward(pass, input);
+            branch(pass, output)
+        };
+        self.residual.step(pass, x, input, &visit)
     }
 
     fn report(&self, pass: &mut Pass, plan: &Plan, payload_width: usize) {

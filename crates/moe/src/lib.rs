@@ -57,7 +57,7 @@ pub use plan::{Plan, one_hot, top_k};
 pub use pruned::{Gone, Pruned};
 pub use registry::{ConfigError, Entry, Registry, read};
 pub use residual::{
-    AnyResidual, BuildResidual, DynResidual, ResidualRule, ResidualRules, ResidualSocket,
+    AnyResidual, BuildResidual, DynResidual, ResidualRule, ResidualRules, ResidualSocket, Visit,
 };
 pub use router::{AnyRouter, BuildRouter, Dims, DynRouter, Router, RouterSocket, Routers};
 #[doc(hidden)]

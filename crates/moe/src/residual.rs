@@ -7,6 +7,10 @@ use crate::{
     Boxed, Choice, ConfigError, Entry, Erased, Hyper, Init, Pass, Plug, Registry, Socket, read,
 };
 
+/// A MoE layer as a rule sees it: `[B, T, D] -> [B, T, D]`. Each call is a visit of its own, with its
+/// losses and its report.
+pub type Visit<'a> = &'a dyn Fn(&mut Pass, Tensor<3>) -> Tensor<3>;
+
 /// How a layer's output joins the stream. State that travels from layer to layer (a momentum)
 /// goes through the pass as a private type.
 pub trait ResidualRule: Module + Sync + 'static {
@@ -19,27 +23,39 @@ pub trait ResidualRule: Module + Sync + 'static {
     /// URL of the paper.
     const PAPER: &'static str = "";
 
+    /// Are the hyperparameters possible? Says which are not, and what they may be.
+    fn check(_config: &Self::Config) -> Result<(), String> {
+        Ok(())
+    }
+
     /// A fresh rule for a stream of `width`.
     fn init(config: &Self::Config, width: usize, init: &Init) -> Self;
 
     /// The stream `x` and the layer's output, both `[B, T, D]`, give the new stream.
     fn join(&self, pass: &mut Pass, x: Tensor<3>, output: Tensor<3>) -> Tensor<3>;
+
+    /// The stream `x` and what the layer is to see of it, both `[B, T, D]`, give the new stream. A
+    /// rule that shows the layer something else, or asks it twice, has its own.
+    fn step(&self, pass: &mut Pass, x: Tensor<3>, input: Tensor<3>, layer: Visit) -> Tensor<3> {
+        let output = layer(pass, input);
+        self.join(pass, x, output)
+    }
 }
 
 /// The object-safe face of [`ResidualRule`].
 pub trait DynResidual: Erased<ResidualSocket> {
     /// See [`ResidualRule::NAME`].
     fn name(&self) -> &'static str;
-    /// See [`ResidualRule::join`].
-    fn join(&self, pass: &mut Pass, x: Tensor<3>, output: Tensor<3>) -> Tensor<3>;
+    /// See [`ResidualRule::step`].
+    fn step(&self, pass: &mut Pass, x: Tensor<3>, input: Tensor<3>, layer: Visit) -> Tensor<3>;
 }
 
 impl<R: ResidualRule> DynResidual for R {
     fn name(&self) -> &'static str {
         R::NAME
     }
-    fn join(&self, pass: &mut Pass, x: Tensor<3>, output: Tensor<3>) -> Tensor<3> {
-        ResidualRule::join(self, pass, x, output)
+    fn step(&self, pass: &mut Pass, x: Tensor<3>, input: Tensor<3>, layer: Visit) -> Tensor<3> {
+        ResidualRule::step(self, pass, x, input, layer)
     }
 }
 
@@ -60,7 +76,13 @@ impl<R: ResidualRule> Plug<R> for ResidualSocket {
 pub type AnyResidual = Boxed<ResidualSocket>;
 
 /// How a registered residual rule is made.
-pub type BuildResidual = fn(&Choice, usize, &Init) -> Result<AnyResidual, ConfigError>;
+#[derive(Clone, Copy)]
+pub struct BuildResidual {
+    /// See [`ResidualRule::check`]; reads the hyperparameters first.
+    pub check: fn(&Choice) -> Result<(), ConfigError>,
+    /// Checks, then builds for a stream of this width.
+    pub init: fn(&Choice, usize, &Init) -> Result<AnyResidual, ConfigError>,
+}
 
 /// Residual rules by name.
 pub type ResidualRules = Registry<BuildResidual>;
@@ -68,10 +90,23 @@ pub type ResidualRules = Registry<BuildResidual>;
 impl ResidualRules {
     /// Adds a rule under its [`ResidualRule::NAME`].
     pub fn with<R: ResidualRule>(mut self) -> Self {
-        let build: BuildResidual = |choice, width, init| {
-            Ok(AnyResidual::new(R::init(&read("residual", choice)?, width, init)))
+        let build = BuildResidual {
+            check: |choice| checked::<R>(choice).map(drop),
+            init: |choice, width, init| {
+                Ok(AnyResidual::new(R::init(&checked::<R>(choice)?, width, init)))
+            },
         };
         self.add(R::NAME, Entry::new::<R::Config>(R::ABOUT, R::PAPER, Value::Null, build));
         self
     }
+}
+
+fn checked<R: ResidualRule>(choice: &Choice) -> Result<R::Config, ConfigError> {
+    let config: R::Config = read("residual", choice)?;
+    R::check(&config).map_err(|message| ConfigError::Invalid {
+        what: "residual",
+        name: R::NAME.to_string(),
+        message,
+    })?;
+    Ok(config)
 }

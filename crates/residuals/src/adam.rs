@@ -1,0 +1,112 @@
+//! Adam in the first MoE layer, the heavy ball in those after it.
+//!
+//! Teo, Nguyen. *MomentumSMoE: Integrating Momentum into Sparse Mixture of Experts*. NeurIPS 2024.
+//! <https://arxiv.org/abs/2410.14574>
+//! Kingma, Ba. *Adam*. ICLR 2015. <https://arxiv.org/abs/1412.6980>
+//!
+//! In the first MoE layer, from p = v = 0:
+//!
+//! p = beta1 p + (1 - beta1) f                  (1)
+//! v = beta2 v + (1 - beta2) f^2                (2)
+//! x' = x - (gamma1 p / sqrt(v + epsilon) + kappa x)   (3)
+//! m = gamma f                                  (4), begins here, and is used from the next layer on
+//!
+//! In those after it:
+//!
+//! m = mu m + gamma f                           (5)
+//! x' = x - m                                   (6)
+//!
+//! With kappa = 1, as in the code, the residual cancels: from zero, (3) is -3.16 gamma1 sign(f), but for
+//! an f near 0. A norm must follow, and a second residual around both.
+//!
+//! Evidence: read in the published code of the language model. Differs from Adam, as the code does: no
+//! correction of the bias at the start, epsilon within the root, (1) to (3) once only. Nothing reads p
+//! and v after the first layer, so they are not carried.
+
+use burn::{module::Module, prelude::*};
+use moe::{Init, Pass, ResidualRule, config};
+
+use crate::moment;
+
+config! {
+    /// The coefficients of both parts.
+    pub struct AdamConfig {
+        /// The share of the mean that goes on, in the first layer.
+        pub beta1: f64 = 0.9,
+        /// The share of the mean square that goes on, in the first layer.
+        pub beta2: f64 = 0.999,
+        /// The step of the first layer.
+        pub gamma1: f64 = 1.0,
+        /// Keeps the root from zero.
+        pub epsilon: f64 = 1e-8,
+        /// How much of the stream the first layer takes off.
+        pub kappa: f64 = 1.0,
+        /// The share of the moment that goes on, in the later layers.
+        pub mu: f64 = 0.7,
+        /// The step of the later layers.
+        pub gamma: f64 = 1.0,
+    }
+}
+
+/// Adam first, then the heavy ball.
+#[derive(Module, Debug)]
+pub struct Adam {
+    #[module(skip)]
+    config: AdamConfig,
+}
+
+impl ResidualRule for Adam {
+    type Config = AdamConfig;
+    const NAME: &'static str = "adam";
+    const ABOUT: &'static str = "Adam in the first MoE layer, then momentum (AdamSMoE)";
+    const PAPER: &'static str = "https://arxiv.org/abs/2410.14574";
+
+    fn check(config: &AdamConfig) -> Result<(), String> {
+        moment::share("beta1", config.beta1)?;
+        moment::share("beta2", config.beta2)?;
+        moment::share("mu", config.mu)?;
+        moment::positive("epsilon", config.epsilon)?;
+        moment::finite("gamma1", config.gamma1)?;
+        moment::finite("kappa", config.kappa)?;
+        moment::finite("gamma", config.gamma)
+    }
+
+    fn init(config: &AdamConfig, _width: usize, _init: &Init) -> Self {
+        Self { config: config.clone() }
+    }
+
+    fn join(&self, pass: &mut Pass, x: Tensor<3>, output: Tensor<3>) -> Tensor<3> {
+        let first = moment::before(pass).is_none();
+        let m = moment::carry(pass, self.config.mu, output.clone() * self.config.gamma); // (4), (5)
+        match first {
+            true => self.first(x, output),
+            false => x - m, // (6)
+        }
+    }
+}
+
+impl Adam {
+    fn first(&self, x: Tensor<3>, f: Tensor<3>) -> Tensor<3> {
+        let AdamConfig { beta1, beta2, gamma1, epsilon, kappa, .. } = self.config;
+        let p = f.clone() * (1.0 - beta1); // (1)
+        let v = f.square() * (1.0 - beta2); // (2)
+        x.clone() - (p / (v + epsilon).sqrt() * gamma1 + x * kappa) // (3)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{along, close};
+
+    #[test]
+    fn the_first_layer_is_nearly_a_sign_and_the_next_has_its_moment() {
+        // -0.1 / sqrt(0.001 + 1e-8) = -3.1622619; then m = 0.7 * 1 + 2.
+        let x = along("adam", &[], 5.0, &[1.0, 2.0]);
+        close(&x, &[-3.162_262, -3.162_262 - 2.7]);
+    }
+
+    #[test]
+    fn the_stream_stays_without_kappa() {
+        close(&along("adam", &[("kappa", 0.0)], 5.0, &[1.0]), &[5.0 - 3.162_262]);
+    }
+}

@@ -1,0 +1,89 @@
+//! Complex momentum: the moment turns from layer to layer.
+//!
+//! Lorraine, Acuna, Vicol, Duvenaud. *Complex Momentum for Optimization in Games*. AISTATS 2022.
+//! <https://arxiv.org/abs/2102.08431> (for weights).
+//!
+//! m_t = mu e^(i angle) m_{t-1} + gamma f(x_t)  (1), complex
+//! x_{t+1} = x_t - Re m_t                       (2)
+//!
+//! Evidence: our own extension of MomentumSMoE; its published code imports complex mathematics and
+//! does not use them. With angle = 0 it is `heavy-ball`.
+
+use burn::{module::Module, prelude::*};
+use moe::{Init, Pass, ResidualRule, config};
+
+use crate::moment;
+
+config! {
+    /// How much goes on, and how it turns.
+    pub struct ComplexConfig {
+        /// The share of the moment that goes on: the length of the complex coefficient.
+        pub mu: f64 = 0.7,
+        /// Its angle in radians; an eighth of a half turn in the paper.
+        pub angle: f64 = std::f64::consts::FRAC_PI_8,
+        /// The step.
+        pub gamma: f64 = 1.0,
+    }
+}
+
+/// The real part of a complex moment is subtracted.
+#[derive(Module, Debug)]
+pub struct Complex {
+    real: f64,
+    imaginary: f64,
+    gamma: f64,
+}
+
+/// Real and imaginary part of m, `[B, T, D]` each, as the layer before left them.
+struct Moment(Tensor<3>, Tensor<3>);
+
+impl ResidualRule for Complex {
+    type Config = ComplexConfig;
+    const NAME: &'static str = "complex";
+    const ABOUT: &'static str = "momentum with a complex coefficient: it turns";
+    const PAPER: &'static str = "https://arxiv.org/abs/2102.08431";
+
+    fn check(config: &ComplexConfig) -> Result<(), String> {
+        moment::share("mu", config.mu)?;
+        moment::finite("angle", config.angle)?;
+        moment::finite("gamma", config.gamma)
+    }
+
+    fn init(config: &ComplexConfig, _width: usize, _init: &Init) -> Self {
+        let (sine, cosine) = config.angle.sin_cos();
+        Self { real: config.mu * cosine, imaginary: config.mu * sine, gamma: config.gamma }
+    }
+
+    fn join(&self, pass: &mut Pass, x: Tensor<3>, output: Tensor<3>) -> Tensor<3> {
+        let f = output * self.gamma;
+        let (re, im) = match pass.take() {
+            Some(Moment(re, im)) => (
+                re.clone() * self.real - im.clone() * self.imaginary + f,
+                re * self.imaginary + im * self.real,
+            ),
+            None => (f.clone(), f.zeros_like()),
+        }; // (1)
+        pass.put(Moment(re.clone(), im));
+        x - re // (2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{along, close};
+
+    #[test]
+    fn a_quarter_turn_by_hand() {
+        // m = 1; i / 2; i^2 / 4 = -1 / 4.
+        let angle = std::f64::consts::FRAC_PI_2;
+        let x = along("complex", &[("mu", 0.5), ("angle", angle)], 1.0, &[1.0, 0.0, 0.0]);
+        close(&x, &[0.0, 0.0, 0.25]);
+    }
+
+    #[test]
+    fn without_angle_it_is_the_heavy_ball() {
+        let f = [1.0, -2.0, 0.5, 3.0];
+        let x = along("complex", &[("mu", 0.7), ("angle", 0.0)], 1.0, &f);
+        assert_eq!(x, along("heavy-ball", &[("mu", 0.7)], 1.0, &f));
+    }
+}

@@ -1,0 +1,83 @@
+//! Sharpness-aware: the layer is asked where its output looks worst nearby.
+//!
+//! Foret, Kleiner, Mobahi, Neyshabur. *Sharpness-Aware Minimization*. ICLR 2021.
+//! <https://arxiv.org/abs/2010.01412> (for weights).
+//! Teo, Nguyen. *MomentumSMoE: Integrating Momentum into Sparse Mixture of Experts*. NeurIPS 2024.
+//! <https://arxiv.org/abs/2410.14574>
+//!
+//! f_t = f(z_t + rho f(z_t) / ||f(z_t)||)       (1), z = x, or its norm; the length is each token's own
+//! x_{t+1} = x_t - gamma f_t                    (2)
+//!
+//! Evidence: that the paper has such a curve is from notes on it; the formula is our reading of the
+//! name. No state goes from layer to layer.
+//!
+//! The layer works twice: its losses, its reports and the routers' states see both visits, and the
+//! FLOPs are those of both. With rho = 0 it is plain descent, at twice the price.
+
+use burn::{module::Module, prelude::*};
+use moe::{Init, Pass, ResidualRule, Visit, config};
+
+use crate::moment;
+
+config! {
+    /// How far it climbs, and how far it steps.
+    pub struct SamConfig {
+        /// How far from its input the layer is asked again.
+        pub rho: f64 = 0.05,
+        /// The step.
+        pub gamma: f64 = 1.0,
+    }
+}
+
+/// Descent by what the layer says a little uphill.
+#[derive(Module, Debug)]
+pub struct Sam {
+    rho: f64,
+    gamma: f64,
+}
+
+impl ResidualRule for Sam {
+    type Config = SamConfig;
+    const NAME: &'static str = "sam";
+    const ABOUT: &'static str = "the layer is asked again a little uphill; it works twice";
+    const PAPER: &'static str = "https://arxiv.org/abs/2010.01412";
+
+    fn check(config: &SamConfig) -> Result<(), String> {
+        moment::finite("rho", config.rho)?;
+        moment::finite("gamma", config.gamma)
+    }
+
+    fn init(config: &SamConfig, _width: usize, _init: &Init) -> Self {
+        Self { rho: config.rho, gamma: config.gamma }
+    }
+
+    fn join(&self, _pass: &mut Pass, x: Tensor<3>, output: Tensor<3>) -> Tensor<3> {
+        x - output * self.gamma // (2)
+    }
+
+    fn step(&self, pass: &mut Pass, x: Tensor<3>, input: Tensor<3>, layer: Visit) -> Tensor<3> {
+        let f = layer(pass, input.clone());
+        // Of an f of zeros the direction is zero, and its gradient finite.
+        let length = (f.clone().square().sum_dim(2) + 1e-12).sqrt();
+        let f = layer(pass, input + f / length * self.rho); // (1)
+        self.join(pass, x, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{along, close, descend};
+
+    #[test]
+    fn two_layers_by_hand() {
+        // f(z) = z / 2 from 1: seen at 1.1, f = 0.55, x = 0.45; seen at 0.55, f = 0.275, x = 0.175.
+        close(&descend("sam", &[("rho", 0.1)], 0.5, 2), &[0.45, 0.175]);
+    }
+
+    #[test]
+    fn without_a_climb_it_is_add() {
+        let f = [1.0, 2.0, 0.0];
+        let x = along("sam", &[("rho", 0.0), ("gamma", -1.0)], 1.0, &f);
+        assert_eq!(x, along("add", &[], 1.0, &f));
+    }
+}
