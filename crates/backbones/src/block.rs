@@ -1,4 +1,18 @@
-//! A pre-norm transformer block: attention, then a feed-forward network or a MoE layer.
+//! A transformer block: attention, then a feed-forward network or a MoE layer.
+//!
+//! Pre-norm, x is the stream, F the feed-forward network or the MoE layer with its residual rule:
+//!
+//! x' = x + Attention(N(x))                     (1)
+//! x'' = x' + F(N(x'))                          (2)
+//!
+//! Double residual: Teo, Nguyen. *MomentumSMoE*. NeurIPS 2024. <https://arxiv.org/abs/2410.14574>, as in
+//! its published code. Norms stand after the branches, and a MoE layer has one more norm and one more
+//! residual around its own:
+//!
+//! h = N1(x + Attention(x))                     (3)
+//! s = N2(rule(h, MoE(h)))                      (4)
+//! h' = N3(h + s)                               (5), with a MoE layer
+//! h' = N2(h + FFN(h))                          (6), with a dense network (GLaM has both by turns)
 //!
 //! Stochastic depth: Huang et al. *Deep Networks with Stochastic Depth*. ECCV 2016.
 //! <https://arxiv.org/abs/1603.09382>. In training a branch is skipped for some examples, each by
@@ -12,8 +26,19 @@ use burn::{
 use kernels::{layer_norm, rms_norm};
 use moe::{BlockInput, Choice, ConfigError, Init, Pass};
 use rand::RngExt;
+use serde::{Deserialize, Serialize};
 
 use crate::{Attention, AttentionConfig, Brief, FeedForward};
+
+/// Where norms and residuals stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wiring {
+    /// A norm before each branch, (1) and (2).
+    PreNorm,
+    /// Norms after the branches, and two residuals around a MoE layer, (3) to (6).
+    DoubleResidual,
+}
 
 /// A norm over the last axis.
 #[derive(Module, Debug)]
@@ -46,18 +71,22 @@ impl Norm {
     }
 }
 
-/// A pre-norm transformer block.
+/// A transformer block.
 #[derive(Module, Debug)]
 pub struct Block {
     attention_norm: Norm,
     attention: Attention,
     feed_forward_norm: Norm,
     feed_forward: FeedForward,
+    /// N3 of the double residual.
+    output_norm: Option<Norm>,
     skip: f64,
+    #[module(skip)]
+    wiring: Wiring,
 }
 
 impl Block {
-    /// Block number `place.0` of `place.1`, on sequences of `tokens`. `norm` makes a norm of the given
+    /// Pre-norm block number `place.0` of `place.1`, on sequences of `tokens`. `norm` makes a norm of the given
     /// name. `skip` is the chance that the branches of the last block are skipped for an example in
     /// training; that of the others grows up to it, from 0 at the first.
     #[expect(clippy::too_many_arguments, reason = "the parts of a block")]
@@ -78,17 +107,44 @@ impl Block {
             attention: Attention::new(attention, &init.at("attention")),
             feed_forward_norm: norm(init, "feed_forward_norm", width),
             feed_forward: FeedForward::new(brief, dense, place, [tokens, width], &feed_forward)?,
+            output_norm: None,
             skip: skip * place.0 as f64 / (place.1.max(2) - 1) as f64,
+            wiring: Wiring::PreNorm,
         })
+    }
+
+    /// The same block with the wiring of the double residual; `norm` makes N3.
+    pub fn with_double_residual(self, norm: impl Fn(&str) -> Norm) -> Self {
+        let moe = matches!(self.feed_forward, FeedForward::Moe(_));
+        let output_norm = moe.then(|| norm("output_norm"));
+        Self { output_norm, wiring: Wiring::DoubleResidual, ..self }
     }
 
     /// `[B, T, D] -> [B, T, D]`.
     pub fn forward(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
         pass.put(BlockInput(x.clone()));
+        match self.wiring {
+            Wiring::PreNorm => self.pre_norm(pass, x),
+            Wiring::DoubleResidual => self.double_residual(pass, x),
+        }
+    }
+
+    fn pre_norm(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
         let branch = self.attention.forward(self.attention_norm.forward(x.clone()));
-        let x = x + thinned(pass, branch, self.skip);
+        let x = x + thinned(pass, branch, self.skip); // (1)
         let input = self.feed_forward_norm.forward(x.clone());
-        self.feed_forward.forward(pass, x, input, self.skip)
+        self.feed_forward.forward(pass, x, input, self.skip) // (2)
+    }
+
+    fn double_residual(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
+        let branch = self.attention.forward(x.clone());
+        let h = self.attention_norm.forward(x + thinned(pass, branch, self.skip)); // (3)
+        let joined = self.feed_forward.forward(pass, h.clone(), h.clone(), self.skip);
+        let s = self.feed_forward_norm.forward(joined); // (4), (6)
+        match &self.output_norm {
+            Some(norm) => norm.forward(h + s), // (5)
+            None => s,
+        }
     }
 
     /// Floating-point operations for one token among `tokens`, without a MoE layer's.

@@ -12,7 +12,7 @@ mod vit_positions;
 
 pub use attention::{Attention, AttentionConfig};
 pub use bare::Bare;
-pub use block::{Block, Norm};
+pub use block::{Block, Norm, Wiring};
 pub use feed_forward::FeedForward;
 pub use kernels::Positions;
 pub use transformer_lm::{TransformerLm, TransformerLmConfig};

@@ -9,6 +9,11 @@
 //! x_l  = x'_l + FFN(RMSNorm(x'_l))                       (3), FFN or MoE
 //! y    = Head(RMSNorm(x_L))                              (4)
 //!
+//! With `wiring = "double-residual"` the blocks are those of MomentumSMoE, see `block.rs`, with layer
+//! norms, and (4) has no norm before the head: the last block ends with one. Differs from its published
+//! code: there a token sees those of a span before it, itself not, with learned relative positions and
+//! a cache across windows; here attention is as in the other wiring. The head has no bias.
+//!
 //! Differs from LLaMA: the dense network is GELU by default (`dense = { kind = "swiglu" }` is theirs).
 
 use burn::{
@@ -18,7 +23,7 @@ use burn::{
 };
 use moe::{Choice, ConfigError, Domain, Init, Input, Pass, TokenIds, config};
 
-use crate::{Attention, AttentionConfig, Backbone, Block, Brief, Norm, Positions, wrong};
+use crate::{Attention, AttentionConfig, Backbone, Block, Brief, Norm, Positions, Wiring, wrong};
 
 config! {
     /// Sizes of a decoder.
@@ -31,6 +36,8 @@ config! {
         pub heads: usize = 4,
         /// The feed-forward network of blocks without a MoE layer.
         pub dense: Choice = Choice::of("ffn").with("hidden", 128),
+        /// Where norms and residuals stand.
+        pub wiring: Wiring = Wiring::PreNorm,
     }
 }
 
@@ -39,7 +46,8 @@ config! {
 pub struct TransformerLm {
     embedding: Embedding,
     blocks: Vec<Block>,
-    norm: Norm,
+    /// None where the last block ends with a norm.
+    norm: Option<Norm>,
     head: Linear,
     length: usize,
 }
@@ -78,10 +86,14 @@ impl Backbone for TransformerLm {
             positions: Positions::CausalRotary,
             bias: false,
         };
-        let norm = |init: &Init, name: &str, width| Norm::rms(init, name, width, 1e-5);
+        let double = config.wiring == Wiring::DoubleResidual;
+        let norm = |init: &Init, name: &str, width| match double {
+            true => Norm::layer(init, name, width, 1e-5),
+            false => Norm::rms(init, name, width, 1e-5),
+        };
         let block = |i| {
             let init = init.at("blocks").at(i);
-            Block::new(
+            let block = Block::new(
                 brief,
                 &attention,
                 &config.dense,
@@ -90,12 +102,16 @@ impl Backbone for TransformerLm {
                 &norm,
                 0.0,
                 &init,
-            )
+            )?;
+            Ok(match double {
+                true => block.with_double_residual(|name| norm(&init, name, d)),
+                false => block,
+            })
         };
         Ok(Self {
             embedding: init.embedding("embedding", vocab, d, 0.02),
             blocks: (0..config.depth).map(block).collect::<Result<_, _>>()?,
-            norm: norm(init, "norm", d),
+            norm: (!double).then(|| norm(init, "norm", d)),
             head: init.linear("head", d, brief.outputs, false),
             length,
         })
@@ -108,7 +124,11 @@ impl Backbone for TransformerLm {
         for block in &self.blocks {
             x = block.forward(pass, x); // (2), (3)
         }
-        self.head.forward(self.norm.forward(x)) // (4)
+        let x = match &self.norm {
+            Some(norm) => norm.forward(x),
+            None => x,
+        };
+        self.head.forward(x) // (4)
     }
 
     fn tokens(&self) -> usize {
@@ -126,23 +146,42 @@ impl Backbone for TransformerLm {
 mod tests {
     use super::*;
     use crate::testing::{brief, library, loss_falls};
+    use moe::{MoeConfig, Placement};
 
     const TEXT: Domain = Domain::Text { vocab: 7, length: 6 };
 
     fn network(device: &Device) -> TransformerLm {
+        wired(device, Wiring::PreNorm, 2, Choice::of("add"), Placement::Every(2))
+    }
+
+    fn wired(
+        device: &Device,
+        wiring: Wiring,
+        depth: usize,
+        residual: Choice,
+        layers: Placement,
+    ) -> TransformerLm {
         let (library, moe) = library();
-        let config = TransformerLmConfig { width: 16, heads: 2, ..TransformerLmConfig::default() };
+        let moe = MoeConfig { residual, layers, ..moe };
+        let sizes = TransformerLmConfig { width: 16, heads: 2, ..TransformerLmConfig::default() };
+        let config = TransformerLmConfig { depth, wiring, ..sizes };
         let brief = Brief { outputs: 7, ..brief(TEXT, &moe, &library) };
         <TransformerLm as Backbone>::init(&config, &brief, &Init::new(0, device)).unwrap()
     }
 
     #[test]
     fn an_output_depends_on_no_later_token() {
+        for wiring in [Wiring::PreNorm, Wiring::DoubleResidual] {
+            let (add, every) = (Choice::of("add"), Placement::Every(2));
+            no_later_token(&wired(&Device::flex(), wiring, 2, add, every));
+        }
+    }
+
+    fn no_later_token(network: &TransformerLm) {
         let device = Device::flex();
-        let network = network(&device);
         let run = |ids: [i32; 6]| {
             let ids = Tensor::<2, Int>::from_ints([ids], &device);
-            let y = Backbone::forward(&network, &mut Pass::eval(), Input::Tokens(ids));
+            let y = Backbone::forward(network, &mut Pass::eval(), Input::Tokens(ids));
             y.into_data().try_to_vec::<f32>().unwrap()
         };
         let (a, b) = (run([1, 2, 3, 4, 5, 6]), run([1, 2, 3, 0, 0, 0]));
@@ -155,6 +194,37 @@ mod tests {
         let device = Device::flex().autodiff();
         let ids = Tensor::<2, Int>::from_ints([[1, 2, 3, 4, 5, 6]], &device);
         loss_falls(network(&device), Input::Tokens(ids), 6);
+    }
+
+    #[test]
+    fn it_learns_with_momentum_too() {
+        let device = Device::flex().autodiff();
+        let ids = Tensor::<2, Int>::from_ints([[1, 2, 3, 4, 5, 6]], &device);
+        for rule in ["heavy-ball", "adam", "robust"] {
+            let (double, rule) = (Wiring::DoubleResidual, Choice::of(rule));
+            let network = wired(&device, double, 2, rule, Placement::ALL);
+            loss_falls(network, Input::Tokens(ids.clone()), 6);
+        }
+    }
+
+    /// What the network of the double residual answers with this residual rule.
+    fn answers(residual: Choice, layers: Placement) -> Vec<f32> {
+        let device = Device::flex();
+        let network = wired(&device, Wiring::DoubleResidual, 3, residual, layers);
+        let ids = Tensor::<2, Int>::from_ints([[1, 2, 3, 4, 5, 6]], &device);
+        let y = Backbone::forward(&network, &mut Pass::eval(), Input::Tokens(ids));
+        y.into_data().try_to_vec().unwrap()
+    }
+
+    #[test]
+    fn momentum_goes_through_dense_blocks_from_one_moe_layer_to_the_next() {
+        let ball = |mu: f64| Choice::of("heavy-ball").with("mu", mu).with("gamma", -1.0);
+        let glam = || Placement::Blocks(vec![0, 2]);
+        assert_eq!(answers(ball(0.0), glam()), answers(Choice::of("add"), glam()));
+        assert_ne!(answers(ball(0.7), glam()), answers(Choice::of("add"), glam()));
+        // With one MoE layer there is nothing that could go on.
+        let one = || Placement::Blocks(vec![1]);
+        assert_eq!(answers(ball(0.7), one()), answers(Choice::of("add"), one()));
     }
 
     #[test]

@@ -26,6 +26,17 @@ pub enum Activation {
     Relu,
 }
 
+/// How large the matrices are at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// As everywhere in the network, see [`moe::Scheme`].
+    Scheme,
+    /// Uniform within `1 / sqrt(D H)`, much smaller. What PyTorch's Kaiming rule makes of a stack
+    /// `[E, H, D]`, as in FastMoE and MomentumSMoE: it takes D for the length of a kernel.
+    Product,
+}
+
 config! {
     /// Sizes and activation of feed-forward experts.
     pub struct FfnConfig {
@@ -35,6 +46,8 @@ config! {
         pub activation: Activation = Activation::Gelu,
         /// Are there biases?
         pub bias: bool = true,
+        /// How large the matrices are at first.
+        pub start: Start = Start::Scheme,
     }
 }
 
@@ -61,9 +74,13 @@ impl Experts for Ffn {
 
     fn init(config: &FfnConfig, dims: Dims, init: &Init) -> Self {
         let (e, d, h) = (dims.n_experts, dims.width, config.hidden);
+        let matrix = |name, shape| match config.start {
+            Start::Scheme => init.stack(name, shape),
+            Start::Product => init.uniform(name, shape, 1.0 / ((d * h) as f64).sqrt()),
+        };
         Self {
-            w1: init.stack("w1", [e, d, h]),
-            w2: init.stack("w2", [e, h, d]),
+            w1: matrix("w1", [e, d, h]),
+            w2: matrix("w2", [e, h, d]),
             bias1: config.bias.then(|| init.stack_bias("bias1", [e, 1, h])),
             bias2: config.bias.then(|| init.stack_bias("bias2", [e, 1, d])),
             activation: config.activation,
@@ -118,7 +135,12 @@ mod tests {
 
     #[test]
     fn each_expert_has_its_own_matrices() {
-        let config = FfnConfig { hidden: 1, activation: Activation::Relu, bias: false };
+        let config = FfnConfig {
+            hidden: 1,
+            activation: Activation::Relu,
+            bias: false,
+            ..FfnConfig::default()
+        };
         // Expert 0: (1 + 2) -> (3, 30). Expert 1: relu(2 - 2) = 0; relu(2 + 3) = 5 -> (15, 0).
         let slots = [[[1.0, 2.0], [-1.0, 0.0]], [[1.0, 2.0], [1.0, -3.0]]];
         let slots = Tensor::<3>::from_floats(slots, &Device::flex());
@@ -141,11 +163,27 @@ mod tests {
 
     #[test]
     fn the_approximation_is_the_tanh_one() {
-        let config = FfnConfig { hidden: 1, activation: Activation::GeluTanh, bias: false };
+        let config = FfnConfig {
+            hidden: 1,
+            activation: Activation::GeluTanh,
+            bias: false,
+            ..FfnConfig::default()
+        };
         let slots = Tensor::<3>::from_floats([[[1.0, 0.0]], [[0.0, 0.0]]], &Device::flex());
         let out = ffn(config).forward(&mut Pass::eval(), slots).into_data();
         // 0.5 (1 + tanh(sqrt(2 / pi) 1.044715)) = 0.841192
         assert!((out.try_to_vec::<f32>().unwrap()[0] - 0.841192).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_small_start_is_within_one_over_the_root_of_the_product() {
+        let config = FfnConfig { start: Start::Product, hidden: 25, ..FfnConfig::default() };
+        let dims = Dims { width: 4, n_experts: 8, units: 2 };
+        let ffn = Ffn::init(&config, dims, &Init::new(0, &Device::flex()));
+        for matrix in [ffn.w1, ffn.w2] {
+            let most = matrix.val().abs().max().into_scalar::<f32>();
+            assert!(most <= 0.1 && most > 0.098, "{most}");
+        }
     }
 
     #[test]
