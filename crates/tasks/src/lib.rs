@@ -111,7 +111,8 @@ pub trait Task: Send + Sync {
     /// Would an answer be given away by the inputs after it? Then only causal networks count.
     fn causal(&self) -> bool;
 
-    /// The measures of [`Task::measure`], the one that matters most first.
+    /// The measures of [`Task::measure`], the one that matters most first, then those of
+    /// [`Task::measure_attacked`].
     fn metrics(&self) -> &'static [&'static str];
 
     /// How many examples a split has.
@@ -156,6 +157,15 @@ pub trait Task: Send + Sync {
 
     /// Adds what a batch's outputs are worth to a score.
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score);
+
+    /// The examples of these numbers under attack, where a task has measures of the split under
+    /// attack beside those of the split itself.
+    fn attacked(&self, _split: Split, _examples: &[usize], _device: &Device) -> Option<Batch> {
+        None
+    }
+
+    /// The same as [`Task::measure`] for a batch under attack, by names of its own.
+    fn measure_attacked(&self, _output: Tensor<3>, _batch: &Batch, _score: &mut Score) {}
 }
 
 /// How a task is named and loaded.

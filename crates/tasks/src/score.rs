@@ -26,6 +26,11 @@ impl Score {
         }
     }
 
+    /// Was anything of this measure added?
+    pub fn has(&self, name: &str) -> bool {
+        self.sums.iter().any(|(known, ..)| *known == name)
+    }
+
     /// The mean of a measure; not a number if nothing was added.
     pub fn mean(&self, name: &str) -> f64 {
         let sum = self.sums.iter().find(|(known, ..)| *known == name);
@@ -70,6 +75,7 @@ mod tests {
         score.add("accuracy", 3.0, 3);
         score.add("accuracy", 0.0, 1);
         assert_eq!(score.mean("accuracy"), 0.75);
+        assert!(score.has("accuracy") && !score.has("loss"));
         assert!(score.mean("loss").is_nan());
     }
 }

@@ -97,13 +97,25 @@ pub fn evaluate_some(
             true => layers = pass.reports().to_vec(),
             false => layers.iter_mut().zip(pass.reports()).for_each(|(sum, new)| sum.add(new)),
         }
+        if let Some(batch) = task.attacked(split, examples, device) {
+            let mut pass = Pass::eval();
+            tell_clusters(&mut pass, task, &batch);
+            let output = model.forward(&mut pass, batch.input.clone());
+            task.measure_attacked(output, &batch, &mut score);
+        }
     }
     let tokens = (examples.len() * model.tokens()) as f64;
     let routed: f64 = layers.iter().map(|layer| layer.flops).sum();
     let idle: f64 = layers.iter().map(LayerReport::idle_params).sum();
     let params = model.num_params() as f64;
     Evaluation {
-        metrics: task.metrics().iter().map(|name| (*name, score.mean(name))).collect(),
+        metrics: task
+            .metrics()
+            .iter()
+            // Not every split is attacked.
+            .filter(|name| examples.is_empty() || score.has(name))
+            .map(|name| (*name, score.mean(name)))
+            .collect(),
         told,
         layers,
         flops_per_token: model.dense_flops() / model.tokens() as f64 + routed / tokens,

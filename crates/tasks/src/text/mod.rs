@@ -1,6 +1,7 @@
 //! Text.
 
 mod alphabet;
+mod attack;
 mod stream;
 mod tanaka_lm;
 mod text_lm;

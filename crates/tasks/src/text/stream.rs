@@ -3,8 +3,17 @@
 use burn::prelude::*;
 use moe::{Domain, Input};
 
-use super::alphabet::{VOCAB, letter, token};
-use crate::{Batch, Score, Split, Task, score::classification};
+use super::{
+    alphabet::{VOCAB, letter, token},
+    attack,
+};
+use crate::{
+    Batch, Score, Split, Task,
+    score::{classification, cross_entropy},
+};
+
+/// Bits per byte of the test text under attack.
+const ATTACKED: &str = "attacked_bits_per_byte";
 
 /// Three streams of bytes, cut into windows. Window i shows the tokens from `i * length` on, and
 /// asks at each position for the one after it; windows do not overlap and carry no context over.
@@ -12,6 +21,8 @@ pub(crate) struct Streams {
     length: usize,
     /// Tokens of train, valid, test.
     tokens: [Vec<i32>; 3],
+    /// Tokens of the test text under attack.
+    attacked: Option<Vec<i32>>,
 }
 
 impl Streams {
@@ -20,12 +31,40 @@ impl Streams {
         let names = [Split::Train, Split::Valid, Split::Test].map(Split::name);
         match texts.iter().zip(names).find(|(text, _)| text.len() <= length) {
             Some((_, name)) => Err(name),
-            None => {
-                let tokens = texts.map(|text| text.iter().copied().map(token).collect());
-                Ok(Self { length, tokens })
-            }
+            None => Ok(Self { length, tokens: texts.map(tokens), attacked: None }),
         }
     }
+
+    /// The same, with measures of the test text under attack as well, at a rate above 0.
+    pub(crate) fn with_attack(self, test: &[u8], rate: f64) -> Self {
+        let attacked = (rate > 0.0).then(|| tokens(&attack::attacked(test, rate)));
+        Self { attacked, ..self }
+    }
+
+    /// The windows of these numbers of a stream.
+    fn windows(&self, stream: &[i32], windows: &[usize], device: &Device) -> Batch {
+        let length = self.length;
+        let cut = |shift: usize| {
+            let starts = windows.iter().map(|window| window * length + shift);
+            let ids: Vec<i32> =
+                starts.flat_map(|start| &stream[start..start + length]).copied().collect();
+            Tensor::<2, Int>::from_data(TensorData::new(ids, [windows.len(), length]), device)
+        };
+        Batch::new(Input::Tokens(cut(0)), cut(1))
+    }
+
+    /// How many windows a stream has.
+    fn count(&self, stream: &[i32]) -> usize {
+        stream.len().saturating_sub(1) / self.length
+    }
+}
+
+fn tokens(text: &[u8]) -> Vec<i32> {
+    text.iter().copied().map(token).collect()
+}
+
+fn bits(nats: f64) -> f64 {
+    nats / std::f64::consts::LN_2
 }
 
 impl Task for Streams {
@@ -42,11 +81,14 @@ impl Task for Streams {
     }
 
     fn metrics(&self) -> &'static [&'static str] {
-        &["bits_per_byte", "accuracy", "loss"]
+        match self.attacked {
+            Some(_) => &["bits_per_byte", "accuracy", "loss", ATTACKED],
+            None => &["bits_per_byte", "accuracy", "loss"],
+        }
     }
 
     fn len(&self, split: Split) -> usize {
-        (self.tokens[split as usize].len() - 1) / self.length
+        self.count(&self.tokens[split as usize])
     }
 
     fn token(&self, id: usize) -> Option<char> {
@@ -54,20 +96,28 @@ impl Task for Streams {
     }
 
     fn batch(&self, split: Split, windows: &[usize], device: &Device) -> Batch {
-        let (stream, length) = (&self.tokens[split as usize], self.length);
-        let cut = |shift: usize| {
-            let starts = windows.iter().map(|window| window * length + shift);
-            let ids: Vec<i32> =
-                starts.flat_map(|start| &stream[start..start + length]).copied().collect();
-            Tensor::<2, Int>::from_data(TensorData::new(ids, [windows.len(), length]), device)
-        };
-        Batch::new(Input::Tokens(cut(0)), cut(1))
+        self.windows(&self.tokens[split as usize], windows, device)
+    }
+
+    /// Short words make the text under attack longer; what is then beyond the last window of the text
+    /// itself is not measured.
+    fn attacked(&self, split: Split, windows: &[usize], device: &Device) -> Option<Batch> {
+        let stream = self.attacked.as_ref().filter(|_| split == Split::Test)?;
+        let count = self.count(stream);
+        let there: Vec<usize> = windows.iter().copied().filter(|window| *window < count).collect();
+        (!there.is_empty()).then(|| self.windows(stream, &there, device))
+    }
+
+    fn measure_attacked(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
+        let nats =
+            f64::from(cross_entropy(output, batch.labels.clone()).sum().into_scalar::<f32>());
+        score.add(ATTACKED, bits(nats), batch.labels.shape().num_elements());
     }
 
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
         let nats = classification(output, &batch.labels, score);
         let answers = batch.labels.shape().num_elements();
-        score.add("bits_per_byte", nats / std::f64::consts::LN_2, answers);
+        score.add("bits_per_byte", bits(nats), answers);
     }
 }
 
@@ -93,6 +143,26 @@ mod tests {
         let mut score = Score::default();
         streams.measure(Tensor::zeros([1, 3, VOCAB], &Device::flex()), &batch, &mut score);
         assert!((score.mean("bits_per_byte") - (VOCAB as f64).log2()).abs() < 1e-5);
+    }
+
+    #[test]
+    fn the_test_text_is_attacked_beside_itself() {
+        let text = b"ab cdefg, hijkl mnopq";
+        let streams = Streams::new([text, text, text], 3).unwrap().with_attack(text, 1.0);
+        assert_eq!(streams.metrics().last(), Some(&ATTACKED));
+        let device = Device::flex();
+        assert!(streams.attacked(Split::Valid, &[0], &device).is_none());
+        // "AAA AAA, AAA AAA" has five windows of three tokens, the text itself six.
+        let windows: Vec<usize> = (0..streams.len(Split::Test)).collect();
+        let batch = streams.attacked(Split::Test, &windows, &device).unwrap();
+        assert_eq!((windows.len(), batch.labels.dims()), (6, [5, 3]));
+        assert!(streams.attacked(Split::Test, &[5], &device).is_none());
+        let expected: Vec<i32> = b"AA AAA, AAA AAA".iter().copied().map(token).collect();
+        assert_eq!(batch.labels.clone().into_data().try_to_vec::<i32>().unwrap(), expected);
+        let mut score = Score::default();
+        streams.measure_attacked(Tensor::zeros([5, 3, VOCAB], &device), &batch, &mut score);
+        assert!((score.mean(ATTACKED) - (VOCAB as f64).log2()).abs() < 1e-5);
+        assert!(!streams.with_attack(text, 0.0).metrics().contains(&ATTACKED));
     }
 
     #[test]

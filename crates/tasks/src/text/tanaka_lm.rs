@@ -13,7 +13,7 @@ use std::{collections::HashSet, sync::Arc};
 use moe::{ConfigError, config, stable_hash};
 use tanaka::data::EXAMPLES_SUBSET;
 
-use super::stream::Streams;
+use super::{attack, stream::Streams};
 use crate::{DataDir, DataError, LoadTask, Split, Task};
 
 config! {
@@ -21,6 +21,9 @@ config! {
     pub struct TanakaLmConfig {
         /// Bytes in a window, T.
         pub length: usize = 64,
+        /// The share of words replaced by AAA where the test text is measured under attack; with 0 it
+        /// is not.
+        pub attack: f64 = 0.0,
     }
 }
 
@@ -34,9 +37,12 @@ impl LoadTask for TanakaLm {
     const SOURCE: &'static str = "Tanaka Corpus, EDRDG, https://www.edrdg.org (CC BY 2.0 FR)";
 
     fn load(config: &TanakaLmConfig, _data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
+        attack::check(Self::NAME, config.attack)?;
         let texts = split(&sentences());
         match Streams::new(texts.each_ref().map(|text| text.as_bytes()), config.length) {
-            Ok(streams) if config.length > 0 => Ok(Arc::new(streams)),
+            Ok(streams) if config.length > 0 => {
+                Ok(Arc::new(streams.with_attack(texts[2].as_bytes(), config.attack)))
+            }
             _ => Err(ConfigError::Invalid {
                 what: "task",
                 name: Self::NAME.into(),
@@ -101,7 +107,8 @@ mod tests {
 
     #[test]
     fn a_window_longer_than_the_text_is_refused() {
-        let load = |length| TanakaLm::load(&TanakaLmConfig { length }, &DataDir::default());
+        let load =
+            |length| TanakaLm::load(&TanakaLmConfig { length, attack: 0.0 }, &DataDir::default());
         assert!(load(64).is_ok());
         for length in [0, 100_000_000] {
             let err = load(length).err().unwrap().to_string();

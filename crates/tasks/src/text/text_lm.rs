@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use moe::config;
 
-use super::stream::Streams;
+use super::{attack, stream::Streams};
 use crate::{DataDir, DataError, LoadTask, Task};
 
 config! {
@@ -17,6 +17,9 @@ config! {
         pub file: String = "tinyshakespeare/input.txt".into(),
         /// Bytes in a window, T.
         pub length: usize = 64,
+        /// The share of words replaced by AAA where the test text is measured under attack; with 0 it
+        /// is not.
+        pub attack: f64 = 0.0,
     }
 }
 
@@ -30,6 +33,7 @@ impl LoadTask for TextLm {
     const SOURCE: &'static str = "a plain text file";
 
     fn load(config: &TextLmConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
+        attack::check(Self::NAME, config.attack)?;
         let (path, bytes) = data.read(&config.file)?;
         let (valid, test) = (bytes.len() / 20 * 18, bytes.len() / 20 * 19);
         let texts = [&bytes[..valid], &bytes[valid..test], &bytes[test..]];
@@ -44,7 +48,7 @@ impl LoadTask for TextLm {
             Ok(_) if config.length == 0 => {
                 Err(DataError::Content { path, message: "length = 0: it is at least 1".into() })
             }
-            Ok(streams) => Ok(Arc::new(streams)),
+            Ok(streams) => Ok(Arc::new(streams.with_attack(texts[2], config.attack))),
             Err(split) => Err(DataError::Content { path, message: too_short(split) }),
         }
     }
@@ -59,7 +63,7 @@ mod tests {
     fn the_parts_are_cut_by_position() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.txt"), "0123456789".repeat(20)).unwrap();
-        let config = TextLmConfig { file: "a.txt".into(), length: 4 };
+        let config = TextLmConfig { file: "a.txt".into(), length: 4, attack: 0.0 };
         let data = DataDir(Some(folder.path().into()));
         let task = TextLm::load(&config, &data).unwrap();
         assert_eq!(task.len(Split::Train), 44); // 180 bytes, (180 - 1) / 4

@@ -1,0 +1,76 @@
+//! An attack on text: words give way to one that says nothing.
+//!
+//! Morris et al. *TextAttack*. EMNLP 2020, demonstrations. <https://arxiv.org/abs/2005.05909>: its word
+//! swap, with a generic token as the only candidate.
+//! Teo, Nguyen. *MomentumSMoE*. NeurIPS 2024. <https://arxiv.org/abs/2410.14574>: language models
+//! measured on text attacked so.
+//!
+//! Every word is replaced with the same chance, by itself. A word that a small rate replaces, a large
+//! one replaces too. A word is a run of letters, of bytes beyond ASCII and of apostrophes.
+
+use moe::{ConfigError, stable_hash};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// What stands for a replaced word.
+const GENERIC: &[u8] = b"AAA";
+
+/// The text with a share `rate` of its words replaced, always the same ones.
+pub(crate) fn attacked(text: &[u8], rate: f64) -> Vec<u8> {
+    let mut rng = ChaCha8Rng::seed_from_u64(stable_hash("attack"));
+    let pieces = text.chunk_by(|a, b| in_word(*a) == in_word(*b));
+    let piece = |piece: &[u8]| match in_word(piece[0]) && rng.random::<f64>() < rate {
+        true => GENERIC.to_vec(),
+        false => piece.to_vec(),
+    };
+    pieces.flat_map(piece).collect()
+}
+
+/// Is the rate one?
+pub(crate) fn check(task: &str, rate: f64) -> Result<(), ConfigError> {
+    match (0.0..=1.0).contains(&rate) {
+        true => Ok(()),
+        false => Err(ConfigError::Invalid {
+            what: "task",
+            name: task.into(),
+            message: format!("attack = {rate}: it is from 0, no word, to 1, all words"),
+        }),
+    }
+}
+
+fn in_word(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || byte == b'\'' || byte >= 128
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_give_way_and_what_is_between_them_stays() {
+        let text = b"It isn't 12 o'clock,\nyet.";
+        assert_eq!(attacked(text, 0.0), text);
+        assert_eq!(attacked(text, 1.0), b"AAA AAA 12 AAA,\nAAA.");
+    }
+
+    #[test]
+    fn a_share_is_replaced_and_a_larger_share_has_the_smaller_in_it() {
+        let text = "word ".repeat(4000);
+        let hit = |rate| -> Vec<bool> {
+            let text = attacked(text.as_bytes(), rate);
+            text.split(|byte| *byte == b' ').map(|word| word == GENERIC).collect()
+        };
+        let (some, more) = (hit(0.1), hit(0.3));
+        let share = some.iter().filter(|hit| **hit).count() as f64 / 4000.0;
+        // Its standard error is sqrt(0.1 * 0.9 / 4000) = 0.0047.
+        assert!((share - 0.1).abs() < 4.0 * 0.0047, "{share}");
+        assert!(some.iter().zip(&more).all(|(some, more)| !some || *more));
+    }
+
+    #[test]
+    fn impossible_rates_are_named() {
+        let err = check("text-lm", 1.5).unwrap_err().to_string();
+        assert!(err.contains("attack = 1.5"), "{err}");
+        assert!(check("text-lm", f64::NAN).is_err() && check("text-lm", 0.1).is_ok());
+    }
+}
