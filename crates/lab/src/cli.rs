@@ -266,6 +266,7 @@ impl From<String> for Answer {
 }
 
 pub(crate) fn main(plugins: &Plugins, suites: &[Suite]) -> ExitCode {
+    kernels::keep_freed_memory();
     let cli = Cli::parse();
     let stop = Arc::new(AtomicBool::new(false));
     let result = stop_on_ctrl_c(&stop).and_then(|()| run(cli, plugins, suites, &stop));
