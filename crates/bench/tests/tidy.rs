@@ -170,6 +170,7 @@ fn owned((a, b): (&str, &str)) -> (String, String) {
 #[test]
 fn every_router_is_registered_cited_and_tested() {
     let contents = read(&root().join("crates/routers/src/lib.rs"));
+    let suite = read(&root().join("crates/bench/suites/routers.toml"));
     let all = sources("routers");
     let routers: Vec<&(PathBuf, String)> =
         all.iter().filter(|(_, text)| code(text).contains("\nimpl Router for ")).collect();
@@ -189,6 +190,9 @@ fn every_router_is_registered_cited_and_tested() {
             assert!(found, "{at}: the head of the file lacks {part:?}");
         }
         assert!(text.contains("#[test]"), "{at}: no test");
+        let (_, named) = text.split_once("const NAME: &'static str = \"").expect("it has a name");
+        let quoted = format!("\"{}\"", named.split('"').next().unwrap_or_default());
+        assert!(suite.contains(&quoted), "{at}: crates/bench/suites/routers.toml lacks {quoted}");
         for other in stems.iter().filter(|other| **other != stem(path)) {
             let used = format!("crate::{other}::");
             assert!(!code(text).contains(&used), "{at} uses the router {other}");
