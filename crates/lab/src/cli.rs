@@ -141,6 +141,14 @@ enum Verb {
         #[arg(long)]
         check: bool,
     },
+    /// Write the courses of runs as TensorBoard event files
+    Tensorboard {
+        /// The folder to write into; RUNS/SUITE-tensorboard if left out
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        question: Question,
+    },
     /// Write a new router or experiment that builds and runs as it is
     New {
         /// What to write
@@ -335,6 +343,9 @@ fn run(
             verbs::report::plot(out.as_deref(), &question, options, suites)
         }
         Verb::Docs { check } => verbs::docs::docs(check, plugins),
+        Verb::Tensorboard { out, question } => {
+            verbs::tensorboard::tensorboard(out.as_deref(), &question, options, suites)
+        }
         Verb::New { what, name } => verbs::new::new(what, &name).map(Answer::from),
     }
 }

@@ -55,6 +55,7 @@ mod setting;
 mod splice;
 pub mod stats;
 mod table;
+pub mod tensorboard;
 pub mod trace;
 mod verbs;
 

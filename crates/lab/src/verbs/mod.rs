@@ -18,3 +18,4 @@ pub(crate) mod run;
 pub(crate) mod speed;
 mod step_speed;
 pub(crate) mod table;
+pub(crate) mod tensorboard;
