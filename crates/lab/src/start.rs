@@ -13,7 +13,7 @@ use burn::prelude::*;
 use moe::{Gone, Init, MoeConfig, Pruned, config, stable_hash};
 use pruning::{Evidence, LayerNorms, Ratio, Rule, carry, keep, norms};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tasks::Split;
+use tasks::{Split, same_answers};
 use training::{Checkpoint, evaluate};
 
 use crate::{Plugins, cell::Cell, facts::Facts, store::Store};
@@ -62,7 +62,8 @@ impl Site<'_> {
         let places = places(pruned.as_ref(), had.as_ref());
         let here = self.build(cell, &MoeConfig { pruned, ..cell.config.moe.clone() }, true)?;
         // What an answer means is another thing in another task.
-        let fresh = |path: &str| cell.config.task != from.config.task && path.starts_with("head.");
+        let other_answers = !same_answers(&cell.config.task, &from.config.task);
+        let fresh = |path: &str| other_answers && path.starts_with("head.");
         let other = |err| anyhow!("the run that it starts from has another network: {err}");
         let there = zoomed(there, here.tokens()).map_err(other)?;
         let model = carry(&there, here, &places, fresh).map_err(other)?;

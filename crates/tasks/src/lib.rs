@@ -183,6 +183,15 @@ pub trait LoadTask: 'static {
     fn load(config: &Self::Config, data: &DataDir) -> Result<Arc<dyn Task>, DataError>;
 }
 
+/// Do the answers of two tasks mean the same? They do if the tasks differ at most in which examples
+/// there are, and in how those are shown.
+pub fn same_answers(a: &Choice, b: &Choice) -> bool {
+    const SHOWN: [&str; 6] = ["train", "valid", "test", "side", "augment", "corrupt"];
+    let keys = a.options.keys().chain(b.options.keys());
+    let mut telling = keys.filter(|key| !SHOWN.contains(&key.as_str()));
+    a.kind == b.kind && telling.all(|key| a.options.get(key) == b.options.get(key))
+}
+
 /// How a registered task is loaded.
 pub type BuildTask = fn(&Choice, &DataDir) -> Result<Arc<dyn Task>, DataError>;
 
@@ -209,6 +218,21 @@ impl std::ops::Deref for Tasks {
 
     fn deref(&self) -> &Self::Target {
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_pictures_have_the_same_answers_and_other_classes_do_not() {
+        let digits = |key: &str, value: serde_json::Value| Choice::of("digits").with(key, value);
+        let plain = Choice::of("digits");
+        assert!(same_answers(&plain, &digits("side", json!(12))));
+        assert!(same_answers(&digits("corrupt", json!("jpeg 3")), &digits("train", json!(100))));
+        assert!(!same_answers(&plain, &digits("classes", json!([1, 2]))));
+        assert!(!same_answers(&plain, &Choice::of("mnist")));
     }
 }
 
