@@ -29,6 +29,15 @@ impl Router for Sticky {
     const NAME: &'static str = "sticky";
     const ABOUT: &'static str = "top-k that remembers what the layer before preferred";
 
+    fn check(config: &StickyConfig, dims: Dims) -> Result<(), String> {
+        match config.k {
+            k if k == 0 || k > dims.n_experts => {
+                Err(format!("k = {k}: it is from 1 to experts = {}", dims.n_experts))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn init(config: &StickyConfig, dims: Dims, init: &Init) -> Self {
         let gate = init.linear("gate", dims.width, dims.n_experts, false);
         Self { gate, k: config.k, stick: config.stick }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use rayon::ThreadPoolBuilder;
 
 use super::{Ffn, grouped_ffn, portable};
-use crate::{Activation, Entry, Rows};
+use crate::{Activation, Entry, Rows, math::tests::cdf};
 
 /// A problem as plain numbers.
 #[derive(Clone, Debug)]
@@ -168,7 +168,7 @@ fn one_expert_may_get_everything_and_all_rows_may_go() {
 fn loss(case: &Case, [x, weights, w1, gate, w2, bias1, bias2, dy]: &[Vec<f64>; 8]) -> f64 {
     let Case { d, h, .. } = *case;
     let f = |x: f64| match case.activation {
-        Activation::Gelu => 0.5 * x * (1.0 + erf(x / 2_f64.sqrt())),
+        Activation::Gelu => x * cdf(x),
         Activation::GeluTanh => {
             let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
             0.5 * x * (1.0 + u.tanh())
@@ -195,16 +195,6 @@ fn loss(case: &Case, [x, weights, w1, gate, w2, bias1, bias2, dy]: &[Vec<f64>; 8
         }
     }
     loss
-}
-
-/// The series of erf; enough for the small numbers of these tests.
-fn erf(z: f64) -> f64 {
-    let (mut term, mut sum) = (z, z);
-    for n in 1..150 {
-        term *= -z * z / f64::from(n);
-        sum += term / f64::from(2 * n + 1);
-    }
-    sum * 2.0 / std::f64::consts::PI.sqrt()
 }
 
 proptest! {

@@ -22,6 +22,15 @@ impl Router for {Name} {
     const NAME: &'static str = "{name}";
     const ABOUT: &'static str = "say in one line what it does";
 
+    fn check(config: &{Name}Config, dims: Dims) -> Result<(), String> {
+        match config.k {
+            k if k == 0 || k > dims.n_experts => {
+                Err(format!("k = {k}: it is from 1 to experts = {}", dims.n_experts))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn init(config: &{Name}Config, dims: Dims, init: &Init) -> Self {
         Self { gate: init.linear("gate", dims.width, dims.n_experts, false), k: config.k }
     }
