@@ -11,7 +11,7 @@ use burn::{
     tensor::{Distribution, activation},
 };
 use divan::{Bencher, black_box};
-use kernels::{Activation, Entry, Ffn, Positions, Rows, attention, grouped_ffn};
+use kernels::{Activation, AttentionForm, Entry, Ffn, Positions, Rows, attention, grouped_ffn};
 
 fn main() {
     divan::main();
@@ -105,7 +105,8 @@ mod fused {
 
     #[divan::bench]
     fn attention_ours(bencher: Bencher) {
-        both(bencher, [16, 64, 144], |x| attention(x, 4, Positions::Unordered));
+        let form = AttentionForm::full(4, Positions::Unordered);
+        both(bencher, [16, 64, 144], |x| attention(x, form));
     }
 
     #[divan::bench]

@@ -26,7 +26,7 @@ mod simd;
 mod transpose;
 
 pub use activation::Activation;
-pub use attention::{Positions, attention};
+pub use attention::{AttentionForm, KeyValues, Positions, attention, attention_after};
 pub use cross_entropy::cross_entropy;
 pub use ffn::{Ffn, grouped_ffn, slotwise};
 pub use flex::on_flex;

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Positions, angle};
+use super::{AttentionForm, Positions, angle};
 use crate::{
     math::exp_negative,
     product::{Old, View, product},
@@ -13,8 +13,7 @@ use crate::{
 /// The sizes, and the turns of rotary positions.
 pub(super) struct Heads {
     t: usize,
-    d: usize,
-    heads: usize,
+    form: AttentionForm,
     /// Numbers of one head.
     head: usize,
     /// Cosine and sine for each position and pair; none without rotary positions.
@@ -30,14 +29,31 @@ enum Part {
 }
 
 impl Heads {
-    pub(super) fn new(t: usize, d: usize, heads: usize, positions: Positions) -> Self {
-        let head = d / heads;
-        let turn = |i: usize| {
-            let (sine, cosine) = angle(i / (head / 2), i % (head / 2), head).sin_cos();
-            (cosine as f32, sine as f32)
+    /// For sequences of `t` tokens, whose queries, keys and values are `line` numbers.
+    pub(super) fn new(t: usize, line: usize, form: AttentionForm) -> Self {
+        let head = form.head(line);
+        let turns = match form.positions {
+            Positions::Unordered => Vec::new(),
+            Positions::CausalRotary { theta } => {
+                let turn = |i: usize| {
+                    let angle = angle(i / (head / 2), i % (head / 2), head, theta);
+                    let (sine, cosine) = angle.sin_cos();
+                    (cosine as f32, sine as f32)
+                };
+                (0..t * head / 2).map(turn).collect()
+            }
         };
-        let n = if positions == Positions::CausalRotary { t * head / 2 } else { 0 };
-        Self { t, d, heads, head, turns: (0..n).map(turn).collect() }
+        Self { t, form, head, turns }
+    }
+
+    /// Numbers of a token's queries, and of its output.
+    fn width(&self) -> usize {
+        self.form.heads * self.head
+    }
+
+    /// Numbers of a token's queries, keys and values.
+    fn line(&self) -> usize {
+        (self.form.heads + 2 * self.form.kv_heads) * self.head
     }
 
     /// Numbers of a matrix of one head, `[T, head]`.
@@ -49,16 +65,22 @@ impl Heads {
         !self.turns.is_empty()
     }
 
-    /// Columns of a head's matrix within a line of 3 D numbers.
+    /// Columns of the matrix that a head of queries uses, within a line.
     fn columns(&self, part: Part, head: usize) -> std::ops::Range<usize> {
-        let start = part as usize * self.d + head * self.head;
-        start..start + self.head
+        let AttentionForm { heads, kv_heads, .. } = self.form;
+        let shared = head / (heads / kv_heads);
+        let place = match part {
+            Part::Query => head,
+            Part::Key => heads + shared,
+            Part::Value => heads + kv_heads + shared,
+        };
+        place * self.head..(place + 1) * self.head
     }
 
-    /// Copies a head's matrix out of `[T, 3 D]`, queries and keys turned.
+    /// Copies a head's matrix out of the lines, queries and keys turned.
     fn load(&self, to: &mut [f32], qkv: &[f32], part: Part, head: usize) {
         let columns = self.columns(part, head);
-        for (to, line) in to.chunks_exact_mut(self.head).zip(qkv.chunks_exact(3 * self.d)) {
+        for (to, line) in to.chunks_exact_mut(self.head).zip(qkv.chunks_exact(self.line())) {
             to.copy_from_slice(&line[columns.clone()]);
         }
         if !matches!(part, Part::Value) {
@@ -66,14 +88,14 @@ impl Heads {
         }
     }
 
-    /// Writes the gradient of a head's matrix into `[T, 3 D]`, those of queries and keys turned back.
+    /// Adds the gradient of a head's matrix to the lines, those of queries and keys turned back.
     fn store(&self, from: &mut [f32], dqkv: &mut [f32], part: Part, head: usize) {
         if !matches!(part, Part::Value) {
             self.turn(from, -1.0);
         }
         let columns = self.columns(part, head);
-        for (from, line) in from.chunks_exact(self.head).zip(dqkv.chunks_exact_mut(3 * self.d)) {
-            line[columns.clone()].copy_from_slice(from);
+        for (from, line) in from.chunks_exact(self.head).zip(dqkv.chunks_exact_mut(self.line())) {
+            line[columns.clone()].iter_mut().zip(from).for_each(|(sum, x)| *sum += x);
         }
     }
 
@@ -107,13 +129,14 @@ impl Heads {
     }
 }
 
-/// `y`, `[B, T, D]`.
+/// The outputs `y`, `[B, T, D]`.
 pub(super) fn forward(heads: &Heads, qkv: &[f32], y: &mut [f32]) {
-    let (t, d, size) = (heads.t, heads.d, heads.size());
-    let sequences = y.par_chunks_mut((t * d).max(1)).zip(qkv.par_chunks((3 * t * d).max(1)));
+    let (t, d, size) = (heads.t, heads.width(), heads.size());
+    let lines = (t * heads.line()).max(1);
+    let sequences = y.par_chunks_mut((t * d).max(1)).zip(qkv.par_chunks(lines));
     sequences.for_each(|(y, qkv)| {
         with_scratch([size, size, size, size, t * t], |[q, k, v, o, p]| {
-            for head in 0..heads.heads {
+            for head in 0..heads.form.heads {
                 heads.load(q, qkv, Part::Query, head);
                 heads.load(k, qkv, Part::Key, head);
                 heads.load(v, qkv, Part::Value, head);
@@ -128,19 +151,19 @@ pub(super) fn forward(heads: &Heads, qkv: &[f32], y: &mut [f32]) {
     });
 }
 
-/// The gradient of `qkv`, `[B, T, 3 D]`. With P the probabilities and S the scores:
+/// The gradient of `qkv`, at first 0. With P the probabilities and S the scores:
 ///
 /// ```text
 /// dV = P^T dO    dP = dO V^T    dS = P (dP - sum(P dP)) / sqrt(d_k)    dQ = dS K    dK = dS^T Q
 /// ```
 pub(super) fn backward(heads: &Heads, qkv: &[f32], dy: &[f32], dqkv: &mut [f32]) {
-    let (t, d) = (heads.t, heads.d);
+    let lines = (heads.t * heads.line()).max(1);
     let sequences = dqkv
-        .par_chunks_mut((3 * t * d).max(1))
-        .zip(qkv.par_chunks((3 * t * d).max(1)))
-        .zip(dy.par_chunks((t * d).max(1)));
+        .par_chunks_mut(lines)
+        .zip(qkv.par_chunks(lines))
+        .zip(dy.par_chunks((heads.t * heads.width()).max(1)));
     sequences.for_each(|((dqkv, qkv), dy)| {
-        for head in 0..heads.heads {
+        for head in 0..heads.form.heads {
             one_head_back(heads, head, qkv, dy, dqkv);
         }
     });
@@ -154,7 +177,7 @@ fn one_head_back(heads: &Heads, head: usize, qkv: &[f32], dy: &[f32], dqkv: &mut
         heads.load(k, qkv, Part::Key, head);
         heads.load(v, qkv, Part::Value, head);
         let columns = heads.columns(Part::Query, head);
-        for (o, line) in o.chunks_exact_mut(n).zip(dy.chunks_exact(heads.d)) {
+        for (o, line) in o.chunks_exact_mut(n).zip(dy.chunks_exact(heads.width())) {
             o.copy_from_slice(&line[columns.clone()]);
         }
         heads.probabilities(p, q, k);

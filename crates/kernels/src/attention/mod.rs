@@ -3,11 +3,14 @@
 //! Vaswani et al. *Attention Is All You Need*. NeurIPS 2017. <https://arxiv.org/abs/1706.03762>
 //! Su et al. *RoFormer: Enhanced Transformer with Rotary Position Embedding*. 2021.
 //! <https://arxiv.org/abs/2104.09864>
+//! Ainslie et al. *GQA: Training Generalized Multi-Query Transformer Models from Multi-Head
+//! Checkpoints*. EMNLP 2023. <https://arxiv.org/abs/2305.13245>
 //!
 //! ```text
 //! Attention(Q, K, V) = softmax(Q K^T / sqrt(d_k)) V                    (1)
 //! rotary: f(x, m) = x cos(m t) + turned(x) sin(m t)                    (34)
-//! t_i = 10000^(-2i / d_k)
+//! t_i = theta^(-2i / d_k), theta = 10000
+//! grouped queries: heads / kv_heads neighbouring heads share a head of keys and values
 //! ```
 //!
 //! Differs from the paper: the two halves of a head are paired (i, i + d_k / 2) rather than
@@ -24,35 +27,93 @@ use burn::{backend::Dispatch, tensor::Tensor};
 
 use crate::flex::takes;
 use autodiff::FusedAttention;
+pub use portable::KeyValues;
 
 /// How attention knows where a token stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Positions {
     /// It does not: the network adds positions elsewhere. Every token sees every other.
     Unordered,
     /// Rotary positions, and no token sees the ones after it.
-    CausalRotary,
+    CausalRotary {
+        /// The base of the angles.
+        theta: f64,
+    },
 }
 
-/// `[B, T, 3 D] -> [B, T, D]`: queries, keys and values beside each other, each of `heads` heads.
+impl Positions {
+    /// Rotary positions as first published.
+    pub const ROTARY: Self = Self::CausalRotary { theta: 10_000.0 };
+}
+
+/// The heads of attention.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AttentionForm {
+    /// Heads of queries.
+    pub heads: usize,
+    /// Heads of keys and values; they divide the heads of queries.
+    pub kv_heads: usize,
+    /// How it knows where a token stands.
+    pub positions: Positions,
+}
+
+impl AttentionForm {
+    /// As many heads of keys and values as of queries.
+    pub fn full(heads: usize, positions: Positions) -> Self {
+        Self { heads, kv_heads: heads, positions }
+    }
+
+    /// Numbers of one head, of which the queries, keys and values of a token have `line` together.
+    ///
+    /// # Panics
+    /// If the heads do not divide them, or with rotary positions not into an even width each.
+    fn head(self, line: usize) -> usize {
+        let Self { heads, kv_heads, positions } = self;
+        let all = heads + 2 * kv_heads;
+        let fit = kv_heads > 0 && heads.is_multiple_of(kv_heads) && line.is_multiple_of(all);
+        assert!(fit, "{heads} heads, {kv_heads} of keys and values, divide {line}");
+        let head = line / all;
+        assert!(positions == Positions::Unordered || head.is_multiple_of(2), "{head} is even");
+        head
+    }
+}
+
+/// `[B, T, D + 2 D'] -> [B, T, D]`: queries, keys and values beside each other; D' is D where there
+/// are as many heads of keys as of queries.
 ///
 /// # Panics
-/// If the heads do not divide D, or with rotary positions not into an even width each.
-pub fn attention(qkv: Tensor<3>, heads: usize, positions: Positions) -> Tensor<3> {
-    let [_, _, width] = qkv.dims();
-    assert!(heads > 0 && width.is_multiple_of(3 * heads), "{heads} heads divide {width} / 3");
-    let head = width / 3 / heads;
-    assert!(positions == Positions::Unordered || head.is_multiple_of(2), "{head} is even");
+/// If the heads do not divide the numbers of a token, or with rotary positions not into an even width
+/// each.
+pub fn attention(qkv: Tensor<3>, form: AttentionForm) -> Tensor<3> {
+    form.head(qkv.dims()[2]);
     if !takes(&qkv) {
-        return portable::attention(qkv, heads, positions);
+        return portable::attention(qkv, form);
     }
     let qkv = qkv.into_dispatch();
-    Tensor::from_dispatch(<Dispatch as FusedAttention>::fused_attention(qkv, heads, positions))
+    Tensor::from_dispatch(<Dispatch as FusedAttention>::fused_attention(qkv, form))
+}
+
+/// The same for tokens that follow others, with rotary positions: `memory` has the keys and values of
+/// those before, none at first, and then of these too. A token sees `span` tokens, the last of which is
+/// itself.
+///
+/// # Panics
+/// As [`attention`]; without an order of the tokens; if `span` is 0.
+pub fn attention_after(
+    qkv: Tensor<3>,
+    form: AttentionForm,
+    span: usize,
+    memory: &mut Option<KeyValues>,
+) -> Tensor<3> {
+    form.head(qkv.dims()[2]);
+    assert!(form.positions != Positions::Unordered, "tokens follow one another");
+    assert!(span > 0, "a token sees itself");
+    portable::attention_after(qkv, form, span, memory)
 }
 
 /// The angle by which the numbers (i, i + head / 2) of a head turn at a position.
-fn angle(position: usize, pair: usize, head: usize) -> f64 {
-    position as f64 * 10_000_f64.powf(-2.0 * pair as f64 / head as f64)
+fn angle(position: usize, pair: usize, head: usize, theta: f64) -> f64 {
+    position as f64 * theta.powf(-2.0 * pair as f64 / head as f64)
 }
 
 #[cfg(test)]
@@ -70,20 +131,29 @@ mod tests {
         }
     }
 
+    /// 4 and 2 heads, 6 and 3, and so on.
+    fn grouped(heads: usize, group: usize) -> AttentionForm {
+        AttentionForm { heads, kv_heads: heads / group, positions: Positions::ROTARY }
+    }
+
     #[test]
     fn it_is_the_composition_forward_and_backward() {
         let device = Device::flex().autodiff();
-        for (positions, shape, heads) in [
-            (Positions::Unordered, [2, 17, 36], 3),
-            (Positions::CausalRotary, [3, 33, 24], 2),
-            (Positions::CausalRotary, [1, 1, 12], 1),
+        let far = Positions::CausalRotary { theta: 600_000.0 };
+        for (form, shape) in [
+            (AttentionForm::full(3, Positions::Unordered), [2, 17, 36]),
+            (AttentionForm::full(2, Positions::ROTARY), [3, 33, 24]),
+            (AttentionForm::full(1, Positions::ROTARY), [1, 1, 12]),
+            (AttentionForm::full(2, far), [3, 33, 24]),
+            (grouped(4, 2), [2, 19, 8 * 4]),
+            (grouped(6, 6), [2, 19, 8 * 2]),
         ] {
-            let [b, t, width] = shape;
-            let weights = random([b, t, width / 3], &device);
+            let [b, t, line] = shape;
+            let weights = random([b, t, form.heads * form.head(line)], &device);
             let qkv = random(shape, &device);
-            let run = |f: fn(Tensor<3>, usize, Positions) -> Tensor<3>| {
+            let run = |f: fn(Tensor<3>, AttentionForm) -> Tensor<3>| {
                 let qkv = qkv.clone().detach().require_grad();
-                let y = f(qkv.clone(), heads, positions);
+                let y = f(qkv.clone(), form);
                 let grads = (y.clone() * weights.clone()).sum().backward();
                 (y.into_data(), qkv.grad(&grads).unwrap().into_data())
             };
@@ -94,18 +164,57 @@ mod tests {
     }
 
     #[test]
+    fn heads_that_share_keys_are_heads_with_the_same_keys() {
+        let qkv = random([2, 5, 8 * 4], &Device::flex());
+        let part = |start, width| qkv.clone().narrow(2, start, width);
+        // Four heads of queries; heads of keys, then of values, twice each.
+        let parts =
+            [(0, 16), (16, 4), (16, 4), (20, 4), (20, 4), (24, 4), (24, 4), (28, 4), (28, 4)];
+        let whole = Tensor::cat(parts.map(|(start, width)| part(start, width)).into(), 2);
+        let full = attention(whole, AttentionForm::full(4, Positions::ROTARY));
+        near(attention(qkv, grouped(4, 2)).into_data(), full.into_data());
+    }
+
+    #[test]
+    fn tokens_that_follow_others_see_what_they_would_have_seen_among_them() {
+        let (form, qkv) = (grouped(4, 2), random([2, 11, 8 * 4], &Device::flex()));
+        let whole = attention(qkv.clone(), form);
+        let mut memory = None;
+        let parts = [(0, 4), (4, 1), (5, 1), (6, 5)];
+        let one =
+            |(start, n)| attention_after(qkv.clone().narrow(1, start, n), form, 11, &mut memory);
+        near(Tensor::cat(parts.map(one).into(), 1).into_data(), whole.into_data());
+    }
+
+    #[test]
+    fn a_token_sees_as_far_as_its_span() {
+        let (form, qkv) = (grouped(2, 1), random([1, 11, 24], &Device::flex()));
+        let mut memory = None;
+        let parts = [(0, 6), (6, 1), (7, 4)];
+        let one =
+            |(start, n)| attention_after(qkv.clone().narrow(1, start, n), form, 3, &mut memory);
+        let banded = Tensor::cat(parts.map(one).into(), 1);
+        // Distances alone count, so each token may as well be the last of three.
+        for last in 2..11 {
+            let three = attention(qkv.clone().narrow(1, last - 2, 3), form).narrow(1, 2, 1);
+            near(banded.clone().narrow(1, last, 1).into_data(), three.into_data());
+        }
+    }
+
+    #[test]
     fn no_token_sees_later_ones() {
         let device = Device::flex();
         let qkv = random([1, 9, 24], &device);
         let later = qkv.clone().slice_assign([0..1, 5..9, 0..24], random([1, 4, 24], &device));
-        let first = |qkv| attention(qkv, 2, Positions::CausalRotary).narrow(1, 0, 5).into_data();
+        let form = AttentionForm::full(2, Positions::ROTARY);
+        let first = |qkv| attention(qkv, form).narrow(1, 0, 5).into_data();
         assert_eq!(first(qkv), first(later));
     }
 
     #[test]
     fn large_scores_give_no_infinity() {
         let qkv = random([1, 8, 12], &Device::flex()) * 1e4;
-        let y = attention(qkv, 1, Positions::Unordered);
+        let y = attention(qkv, AttentionForm::full(1, Positions::Unordered));
         assert!(y.into_data().iter::<f32>().all(f32::is_finite));
     }
 }

@@ -2,40 +2,109 @@
 
 use burn::tensor::{Device, Tensor, TensorData, activation::softmax};
 
-use super::{Positions, angle};
+use super::{AttentionForm, Positions, angle};
+
+/// What attention keeps of the tokens that it has seen.
+#[derive(Clone, Debug)]
+pub struct KeyValues {
+    /// Turned, `[B, kv_heads, S, head]`.
+    keys: Tensor<4>,
+    /// The same.
+    values: Tensor<4>,
+    /// How many there were, those included that are not kept.
+    seen: usize,
+}
+
+impl KeyValues {
+    /// With those of the tokens that follow.
+    fn joined(before: Option<Self>, keys: Tensor<4>, values: Tensor<4>) -> Self {
+        let [_, _, seen, _] = keys.dims();
+        match before {
+            None => Self { keys, values, seen },
+            Some(before) => Self {
+                keys: Tensor::cat(vec![before.keys, keys], 2),
+                values: Tensor::cat(vec![before.values, values], 2),
+                seen: before.seen + seen,
+            },
+        }
+    }
+
+    /// The last `span` of them.
+    fn last(self, span: usize) -> Self {
+        let [_, _, kept, _] = self.keys.dims();
+        let start = kept.saturating_sub(span);
+        let last = |x: Tensor<4>| x.narrow(2, start, kept - start);
+        Self { keys: last(self.keys), values: last(self.values), seen: self.seen }
+    }
+}
 
 /// See [`super::attention`].
-pub(super) fn attention(qkv: Tensor<3>, heads: usize, positions: Positions) -> Tensor<3> {
-    let [b, t, width] = qkv.dims();
-    let (d, head) = (width / 3, width / 3 / heads);
-    // 3 x [B, heads, T, head]
-    let qkv = qkv.reshape([b, t, 3, heads, head]).permute([2, 0, 3, 1, 4]);
-    let [q, k, v] = [0, 1, 2].map(|i| qkv.clone().narrow(0, i, 1).squeeze_dim::<4>(0));
+pub(super) fn attention(qkv: Tensor<3>, form: AttentionForm) -> Tensor<3> {
+    let span = qkv.dims()[1];
+    attention_after(qkv, form, span, &mut None)
+}
+
+/// See [`super::attention_after`].
+pub(super) fn attention_after(
+    qkv: Tensor<3>,
+    form: AttentionForm,
+    span: usize,
+    memory: &mut Option<KeyValues>,
+) -> Tensor<3> {
+    let ([b, t, _], AttentionForm { heads, kv_heads, positions }) = (qkv.dims(), form);
+    let (q, k, v) = parts(qkv, form);
+    let before = memory.take();
+    let start = before.as_ref().map_or(0, |before| before.seen);
     let (q, k) = match positions {
         Positions::Unordered => (q, k),
-        Positions::CausalRotary => (rotate(q), rotate(k)),
+        Positions::CausalRotary { theta } => (rotate(q, start, theta), rotate(k, start, theta)),
     };
-    let scores = q.matmul(k.transpose()) / (head as f64).sqrt();
+    let all = KeyValues::joined(before, k, v);
+    let [_, _, s, head] = all.keys.dims();
+    // Heads that share keys stand one after the other, as if they were more queries.
+    let q = q.reshape([b, kv_heads, heads / kv_heads * t, head]);
+    let scores = q.matmul(all.keys.clone().transpose()) / (head as f64).sqrt();
+    let scores = scores.reshape([b, heads, t, s]);
     let scores = match positions {
         Positions::Unordered => scores,
-        Positions::CausalRotary => scores + hide_later(t, &v.device()),
+        Positions::CausalRotary { .. } => scores + hidden([t, s], span, &all.values.device()),
     };
-    softmax(scores, 3).matmul(v).swap_dims(1, 2).reshape([b, t, d]) // (1)
+    let p = softmax(scores, 3).reshape([b, kv_heads, heads / kv_heads * t, s]);
+    let mixed = p.matmul(all.values.clone()).reshape([b, heads, t, head]); // (1)
+    *memory = Some(all.last(span));
+    mixed.swap_dims(1, 2).reshape([b, t, heads * head])
 }
 
-/// `[1, 1, T, T]`: 0 where a token may look, minus infinity for the tokens after it.
-fn hide_later(t: usize, device: &Device) -> Tensor<4> {
-    let later = |row, column| if column > row { f32::NEG_INFINITY } else { 0.0 };
-    let mask: Vec<f32> = (0..t * t).map(|i| later(i / t, i % t)).collect();
-    Tensor::from_data(TensorData::new(mask, [1, 1, t, t]), &device.clone().inner())
+/// Queries `[B, heads, T, head]`, keys and values `[B, kv_heads, T, head]`.
+fn parts(qkv: Tensor<3>, form: AttentionForm) -> (Tensor<4>, Tensor<4>, Tensor<4>) {
+    let ([b, t, line], AttentionForm { heads, kv_heads, .. }) = (qkv.dims(), form);
+    let head = form.head(line);
+    let part = |start: usize, n: usize| {
+        let part = qkv.clone().narrow(2, start * head, n * head);
+        part.reshape([b, t, n, head]).swap_dims(1, 2)
+    };
+    (part(0, heads), part(heads, kv_heads), part(heads + kv_heads, kv_heads))
 }
 
-/// Turns each pair (i, i + head / 2) of `[B, heads, T, head]` by its position's angle.
-fn rotate(x: Tensor<4>) -> Tensor<4> {
+/// `[1, 1, T, S]` for the last T of S tokens: 0 for those that a token may look at, itself and the
+/// `span - 1` before it, minus infinity for the others.
+fn hidden([t, s]: [usize; 2], span: usize, device: &Device) -> Tensor<4> {
+    let entry = |i: usize| {
+        let (row, column) = (i / s + s - t, i % s);
+        let seen = column <= row && column + span > row;
+        if seen { 0.0 } else { f32::NEG_INFINITY }
+    };
+    let mask: Vec<f32> = (0..t * s).map(entry).collect();
+    Tensor::from_data(TensorData::new(mask, [1, 1, t, s]), &device.clone().inner())
+}
+
+/// Turns each pair (i, i + head / 2) of `[B, heads, T, head]` by its position's angle; positions count
+/// from `start`.
+fn rotate(x: Tensor<4>, start: usize, theta: f64) -> Tensor<4> {
     let [b, h, t, head] = x.dims();
     let device = x.device().inner();
     let table = |f: fn(f64) -> f64| {
-        let angle = |i: usize| angle(i / head, (i % head) % (head / 2), head);
+        let angle = |i: usize| angle(start + i / head, (i % head) % (head / 2), head, theta);
         let values: Vec<f32> = (0..t * head).map(|i| f(angle(i)) as f32).collect();
         Tensor::<4>::from_data(TensorData::new(values, [1, 1, t, head]), &device)
     };
@@ -66,7 +135,7 @@ mod tests {
     fn a_rotation_by_hand() {
         // One head of width 2 at positions 0 and 1: angle 0 and 1 rad.
         let x = [[[[1.0, 2.0], [1.0, 2.0]]]];
-        let y = rotate(Tensor::<4>::from_floats(x, &Device::flex())).into_data();
+        let y = rotate(Tensor::<4>::from_floats(x, &Device::flex()), 0, 1e4).into_data();
         let (c, s) = (1_f32.cos(), 1_f32.sin());
         let expected = [1.0, 2.0, c - 2.0 * s, 2.0 * c + s];
         for (a, b) in y.try_to_vec::<f32>().unwrap().iter().zip(expected) {
@@ -79,7 +148,7 @@ mod tests {
         let device = Device::flex();
         let one = Tensor::<4>::random([1, 1, 1, 8], Distribution::Normal(0.0, 1.0), &device);
         let two = Tensor::<4>::random([1, 1, 1, 8], Distribution::Normal(0.0, 1.0), &device);
-        let (q, k) = (rotate(one.repeat_dim(2, 6)), rotate(two.repeat_dim(2, 6)));
+        let (q, k) = (rotate(one.repeat_dim(2, 6), 0, 1e4), rotate(two.repeat_dim(2, 6), 0, 1e4));
         let scores = q.matmul(k.transpose()).into_data().try_to_vec::<f32>().unwrap();
         for i in 0..5 {
             let (here, next) = (scores[i * 6], scores[(i + 1) * 6 + 1]);
