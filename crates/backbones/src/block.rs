@@ -5,14 +5,18 @@
 //! x' = x + Attention(N(x))                     (1)
 //! x'' = x' + F(N(x'))                          (2)
 //!
-//! Double residual: Teo, Nguyen. *MomentumSMoE*. NeurIPS 2024. <https://arxiv.org/abs/2410.14574>, as in
-//! its published code. Norms stand after the branches, and a MoE layer has one more norm and one more
-//! residual around its own:
+//! Post-norm, as in Vaswani et al. *Attention Is All You Need*. NeurIPS 2017.
+//! <https://arxiv.org/abs/1706.03762>; the block joins a MoE layer's output by its residual rule:
 //!
 //! h = N1(x + Attention(x))                     (3)
-//! s = N2(rule(h, MoE(h)))                      (4)
-//! h' = N3(h + s)                               (5), with a MoE layer
-//! h' = N2(h + FFN(h))                          (6), with a dense network (GLaM has both by turns)
+//! h' = N2(h + F(h))                            (4)
+//!
+//! Double residual: Teo, Nguyen. *MomentumSMoE*. NeurIPS 2024. <https://arxiv.org/abs/2410.14574>, as in
+//! its published code. As post-norm, but a MoE layer has one more norm and one more residual around
+//! its own:
+//!
+//! s = N2(rule(h, MoE(h)))                      (5)
+//! h' = N3(h + s)                               (6), with a MoE layer; else (4) (GLaM has both by turns)
 //!
 //! Stochastic depth: Huang et al. *Deep Networks with Stochastic Depth*. ECCV 2016.
 //! <https://arxiv.org/abs/1603.09382>. In training a branch is skipped for some examples, each by
@@ -36,7 +40,9 @@ use crate::{Attention, AttentionConfig, Brief, FeedForward};
 pub enum Wiring {
     /// A norm before each branch, (1) and (2).
     PreNorm,
-    /// Norms after the branches, and two residuals around a MoE layer, (3) to (6).
+    /// A norm after each branch has joined the stream, (3) and (4).
+    PostNorm,
+    /// As post-norm, and two residuals around a MoE layer, (5) and (6).
     DoubleResidual,
 }
 
@@ -113,11 +119,11 @@ impl Block {
         })
     }
 
-    /// The same block with the wiring of the double residual; `norm` makes N3.
-    pub fn with_double_residual(self, norm: impl Fn(&str) -> Norm) -> Self {
+    /// The same block with another wiring; `norm` makes N3, if there is one.
+    pub fn wired(self, wiring: Wiring, norm: impl Fn(&str) -> Norm) -> Self {
         let moe = matches!(self.feed_forward, FeedForward::Moe(_));
-        let output_norm = moe.then(|| norm("output_norm"));
-        Self { output_norm, wiring: Wiring::DoubleResidual, ..self }
+        let third = moe && wiring == Wiring::DoubleResidual;
+        Self { output_norm: third.then(|| norm("output_norm")), wiring, ..self }
     }
 
     /// `[B, T, D] -> [B, T, D]`.
@@ -125,24 +131,24 @@ impl Block {
         pass.put(BlockInput(x.clone()));
         match self.wiring {
             Wiring::PreNorm => self.pre_norm(pass, x),
-            Wiring::DoubleResidual => self.double_residual(pass, x),
+            Wiring::PostNorm | Wiring::DoubleResidual => self.post_norm(pass, x),
         }
     }
 
     fn pre_norm(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
-        let branch = self.attention.forward(self.attention_norm.forward(x.clone()));
+        let branch = self.attention.forward(pass, self.attention_norm.forward(x.clone()));
         let x = x + thinned(pass, branch, self.skip); // (1)
         let input = self.feed_forward_norm.forward(x.clone());
         self.feed_forward.forward(pass, x, input, self.skip) // (2)
     }
 
-    fn double_residual(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
-        let branch = self.attention.forward(x.clone());
+    fn post_norm(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
+        let branch = self.attention.forward(pass, x.clone());
         let h = self.attention_norm.forward(x + thinned(pass, branch, self.skip)); // (3)
         let joined = self.feed_forward.forward(pass, h.clone(), h.clone(), self.skip);
-        let s = self.feed_forward_norm.forward(joined); // (4), (6)
+        let s = self.feed_forward_norm.forward(joined); // (4), (5)
         match &self.output_norm {
-            Some(norm) => norm.forward(h + s), // (5)
+            Some(norm) => norm.forward(h + s), // (6)
             None => s,
         }
     }

@@ -5,17 +5,21 @@
 mod attention;
 mod bare;
 mod block;
+mod cache;
 mod feed_forward;
+mod head;
+mod look_back;
 mod transformer_lm;
 mod vit;
 mod vit_positions;
 
-pub use attention::{Attention, AttentionConfig};
+pub use attention::{Attention, AttentionConfig, Positions};
 pub use bare::Bare;
 pub use block::{Block, Norm, Wiring};
+pub use cache::Cache;
 pub use feed_forward::FeedForward;
-pub use kernels::Positions;
-pub use transformer_lm::{TransformerLm, TransformerLmConfig};
+pub use head::{Head, HeadConfig, HeadNorm};
+pub use transformer_lm::{Order, TransformerLm, TransformerLmConfig};
 pub use vit::{Pool, Variant, Vit, VitConfig};
 pub use vit_positions::{zoom, zoomed};
 

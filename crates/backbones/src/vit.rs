@@ -23,7 +23,7 @@ use burn::{
 use moe::{Choice, ConfigError, Domain, Init, Input, Pass, Scheme, TokenIds, config};
 use serde::{Deserialize, Serialize};
 
-use crate::{Attention, AttentionConfig, Backbone, Block, Brief, Norm, Positions, wrong};
+use crate::{AttentionConfig, Backbone, Block, Brief, Norm, Positions, wrong};
 
 /// What the head sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +116,16 @@ impl VitConfig {
         Ok(Self { width, depth, heads, dense, ..self.clone() })
     }
 
+    fn attention(&self) -> AttentionConfig {
+        AttentionConfig {
+            width: self.width,
+            heads: self.heads,
+            kv_heads: self.heads,
+            positions: Positions::Unordered,
+            bias: true,
+        }
+    }
+
     /// The tokens of a picture: patches, and the class token.
     fn tokens(&self, height: usize, width: usize) -> usize {
         let class = usize::from(self.pool == Pool::ClassToken);
@@ -170,7 +180,7 @@ impl Backbone for Vit {
         if !(config.epsilon > 0.0 && config.epsilon.is_finite()) {
             return Err(wrong(format!("epsilon = {}: it is larger than 0", config.epsilon)));
         }
-        Attention::check(config.width, config.heads, Positions::Unordered).map_err(wrong)?;
+        config.attention().check().map_err(wrong)?;
         let shape = [config.tokens(height, width), config.width];
         brief.check_blocks(Self::NAME, &config.dense, shape, config.depth)
     }
@@ -180,12 +190,7 @@ impl Backbone for Vit {
         let init = &init.by(config.init);
         let (channels, height, width) = sizes(brief.domain).expect(PICTURES);
         let (d, p, n) = (config.width, config.patch, config.tokens(height, width));
-        let attention = AttentionConfig {
-            width: d,
-            heads: config.heads,
-            positions: Positions::Unordered,
-            bias: true,
-        };
+        let attention = config.attention();
         let norm = |init: &Init, name: &str, width| Norm::layer(init, name, width, config.epsilon);
         let block = |i| {
             let (place, skip) = ((i, config.depth), config.stochastic_depth);

@@ -1,0 +1,169 @@
+//! The last linear map of a decoder, from the stream to the scores of the vocabulary.
+//!
+//! y = W h + b                                              (1)
+//!
+//! NormHead: Ling Team. *Every FLOP Counts: Scaling a 300B Mixture-of-Experts LING LLM without Premium
+//! GPUs*. 2025. <https://arxiv.org/abs/2503.05139>, equation 4; Yang et al. *Baichuan 2*. 2023.
+//! <https://arxiv.org/abs/2309.10305>.
+//!
+//! y = (W / (|W| + 1e-7)) h                                 (2)
+//!
+//! The paper of Ling does not say along which axis; in its published code each column of W, `[V, D]`,
+//! is of length 1, so that each number of the stream has the same say; in that of Baichuan 2 each row,
+//! so that each token has. In both no gradient goes through the norm.
+//!
+//! Differs from the codes: they put the normal matrix in the place of W once, for evaluation; here it
+//! is made again in each pass, and is the same.
+
+use burn::{
+    module::{Module, Param},
+    prelude::*,
+    tensor::module::linear,
+};
+use moe::{Init, config};
+use serde::{Deserialize, Serialize};
+
+/// What is of length 1 in the matrix of a head, `[V, D]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeadNorm {
+    /// Nothing, (1).
+    None,
+    /// The column of each number of the stream, as in Ling.
+    Column,
+    /// The row of each token, as in Baichuan 2.
+    Row,
+}
+
+config! {
+    /// The last linear map of a decoder.
+    pub struct HeadConfig {
+        /// What is of length 1 in its matrix: nothing, each `column` (Ling), or each `row`.
+        pub norm: HeadNorm = HeadNorm::None,
+        /// Is the length a constant for the gradient?
+        pub detach: bool = true,
+        /// Is its matrix that of the embedding?
+        pub tied: bool = false,
+        /// Is there a bias?
+        pub bias: bool = false,
+    }
+}
+
+/// The last linear map of a decoder.
+#[derive(Module, Debug)]
+pub struct Head {
+    /// `[D, V]`; none where it is the embedding's.
+    weight: Option<Param<Tensor<2>>>,
+    bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    norm: HeadNorm,
+    detach: bool,
+}
+
+impl Head {
+    /// A fresh head from `width` numbers to `outputs`.
+    pub fn new(config: &HeadConfig, [width, outputs]: [usize; 2], init: &Init) -> Self {
+        let made = init.linear("head", width, outputs, config.bias);
+        Self {
+            weight: (!config.tied).then_some(made.weight),
+            bias: made.bias,
+            norm: config.norm,
+            detach: config.detach,
+        }
+    }
+
+    /// `[B, T, D] -> [B, T, V]`. The embedding is `[V, D]`.
+    pub fn forward(&self, x: Tensor<3>, embedding: &Param<Tensor<2>>) -> Tensor<3> {
+        let weight = match &self.weight {
+            Some(weight) => weight.val(),
+            None => embedding.val().transpose(),
+        };
+        linear(x, self.scaled(weight), self.bias.as_ref().map(Param::val)) // (1), (2)
+    }
+
+    /// Floating-point operations for one token.
+    pub fn flops(&self, embedding: &Param<Tensor<2>>) -> f64 {
+        2.0 * self.weight.as_ref().unwrap_or(embedding).lazy_shape().num_elements() as f64
+    }
+
+    /// The matrix as it is used, `[D, V]`.
+    fn scaled(&self, weight: Tensor<2>) -> Tensor<2> {
+        // It stands on its side, so a column of W is a line here.
+        let axis = match self.norm {
+            HeadNorm::None => return weight,
+            HeadNorm::Column => 1,
+            HeadNorm::Row => 0,
+        };
+        let length = weight.clone().square().sum_dim(axis).sqrt() + 1e-7;
+        weight / if self.detach { length.detach() } else { length }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::fill;
+
+    fn head(norm: HeadNorm, detach: bool) -> (Head, Param<Tensor<2>>) {
+        let init = Init::new(0, &Device::flex().autodiff());
+        let config = HeadConfig { norm, detach, tied: true, bias: false };
+        let embedding = init.given("embedding", [5, 3], fill(300, 15, 2.0));
+        (Head::new(&config, [3, 5], &init), embedding)
+    }
+
+    fn logits(norm: HeadNorm) -> Vec<f32> {
+        let (head, embedding) = head(norm, true);
+        let h = TensorData::new(fill(301, 6, 2.0), [1, 2, 3]);
+        let y = head.forward(Tensor::from_data(h, &Device::flex()), &embedding);
+        y.into_data().try_to_vec().unwrap()
+    }
+
+    #[test]
+    fn the_published_logits() {
+        for (norm, expected) in [
+            (HeadNorm::Column, [-0.570510, 0.581527, -0.213571, -0.017343, -0.402426]),
+            (HeadNorm::Row, [-0.406997, 0.524858, -0.314109, -0.042281, -0.468713]),
+        ] {
+            for (found, expected) in logits(norm).iter().zip(expected) {
+                assert!((found - expected).abs() < 1e-5, "{norm:?}: {found}, not {expected}");
+            }
+        }
+    }
+
+    /// The matrix and its gradient, `[V, D]`, of the sum of weighted scores.
+    fn gradient(norm: HeadNorm, detach: bool) -> [Tensor<2>; 2] {
+        let (head, embedding) = head(norm, detach);
+        let device = Device::flex();
+        let h = TensorData::new(fill(301, 6, 2.0), [1, 2, 3]);
+        let weights = TensorData::new(fill(302, 10, 1.0), [1, 2, 5]);
+        let y = head.forward(Tensor::from_data(h, &device), &embedding);
+        let grads = (y * Tensor::from_data(weights, &device)).sum().backward();
+        [embedding.val().inner(), embedding.val().grad(&grads).unwrap()]
+    }
+
+    #[test]
+    fn no_gradient_goes_through_the_length_unless_asked_for() {
+        for (norm, axis) in [(HeadNorm::Column, 0), (HeadNorm::Row, 1)] {
+            // As a constant: the gradient of (1) over the length.
+            let [matrix, plain] = gradient(HeadNorm::None, true);
+            let [_, constant] = gradient(norm, true);
+            let length = matrix.clone().square().sum_dim(axis).sqrt();
+            let gap = (constant - plain / length).abs().max().into_scalar::<f32>();
+            assert!(gap < 1e-6, "{norm:?}: {gap}");
+            // Otherwise a longer row or column is no other one, so the gradient is square to it.
+            let along = |detach| {
+                let [matrix, gradient] = gradient(norm, detach);
+                (matrix * gradient).sum_dim(axis).abs().max().into_scalar::<f32>()
+            };
+            assert!(along(false) < 1e-6 && along(true) > 0.05, "{norm:?}");
+        }
+    }
+
+    #[test]
+    fn a_tied_head_has_no_matrix_of_its_own() {
+        let init = Init::new(0, &Device::flex());
+        let of = |tied| HeadConfig { tied, bias: true, ..HeadConfig::default() };
+        assert_eq!(Head::new(&of(true), [3, 5], &init).num_params(), 5);
+        assert_eq!(Head::new(&of(false), [3, 5], &init).num_params(), 20);
+    }
+}
