@@ -8,6 +8,7 @@
 //! seeds = [100]             # other seeds than the suite's
 //! metric = "loss"           # the task's first if left out
 //! seed = 0                  # of what is drawn
+//! halving = { rungs = 3, factor = 2 }   # if left out, all settings are tried in full
 //! [tune.keys]               # what is tried for every method
 //! train.lr = [1e-3, 3e-3, 1e-2]
 //! train.weight_decay = { from = 1e-3, to = 1e-1, scale = "log" }   # for a random search
@@ -19,6 +20,15 @@
 //! A grid with more points than trials is thinned out by a draw without replacement; one with
 //! fewer is an error, because a method with a smaller grid would be tuned less than the others.
 //!
+//! With `halving`, all settings are first tried with 1 / factor^(rungs - 1) of the steps and of the
+//! warm-up; the best 1 / factor of each method, rounded up, go on to the next rung with `factor`
+//! times as many, and the last rung is tried in full. All methods climb alike, so each is given the
+//! same steps. Each rung trains anew, so that settings are compared at the end of a whole schedule
+//! of the learning rate; to go on from the rung before would save at most the steps of that rung, and
+//! compare settings whose rate has not come down.
+//!
+//! Jamieson, Talwalkar. *Non-stochastic Best Arm Identification and Hyperparameter Optimization*.
+//! AISTATS 2016. <https://arxiv.org/abs/1502.07943> (successive halving)
 //! Bergstra, Bengio. *Random Search for Hyper-Parameter Optimization*. JMLR 2012.
 //! <https://www.jmlr.org/papers/v13/bergstra12a.html>
 //! That a comparison without equal tuning says little: Melis, Dyer, Blunsom. *On the State of the
@@ -51,6 +61,9 @@ pub(crate) struct Tune {
     pub(crate) seeds: Vec<u64>,
     /// What is chosen by; the task's first if none.
     pub(crate) metric: Option<String>,
+    /// How settings that do badly are given up early.
+    #[serde(default)]
+    pub(crate) halving: Halving,
     #[serde(default, rename = "keys")]
     _keys: Value,
     /// What is tried for every method.
@@ -62,6 +75,43 @@ pub(crate) struct Tune {
 
 fn a_hundred() -> Vec<u64> {
     vec![100]
+}
+
+/// Successive halving: how often settings are looked at, and what share of them goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Halving {
+    /// How often; 1 means that all settings are tried in full.
+    pub(crate) rungs: u32,
+    #[serde(default = "two")]
+    factor: usize,
+}
+
+fn two() -> usize {
+    2
+}
+
+impl Default for Halving {
+    fn default() -> Self {
+        Self { rungs: 1, factor: two() }
+    }
+}
+
+impl Halving {
+    /// How many of `n` settings go on to the next rung.
+    pub(crate) fn left(self, n: usize) -> usize {
+        n.div_ceil(self.factor)
+    }
+
+    /// What is left of so many steps on a rung; at least one.
+    pub(crate) fn steps(self, all: usize, rung: u32) -> usize {
+        (all / self.share(rung)).max(1)
+    }
+
+    /// The steps of a whole run over those of a run on this rung.
+    fn share(self, rung: u32) -> usize {
+        self.factor.saturating_pow(self.rungs.saturating_sub(rung + 1))
+    }
 }
 
 /// How settings are found.
@@ -134,6 +184,11 @@ impl Tune {
                 tune.seeds
             );
             return Err(wrong("seeds", message));
+        }
+        let Halving { rungs, factor } = tune.halving;
+        if rungs == 0 || factor < 2 {
+            let message = format!("rungs = {rungs}, factor = {factor}: at least 1 and 2");
+            return Err(wrong("halving", message));
         }
         if let Some(metric) = tune.metric.as_deref().filter(|metric| direction(metric).is_none()) {
             let message = format!("metric = {metric:?}: which way is better is not known");
@@ -328,6 +383,15 @@ tune."moe.router.balance" = [0.01, 0.1]
     }
 
     #[test]
+    fn a_rung_has_a_share_of_the_steps() {
+        let halving = super::Halving { rungs: 3, factor: 2 };
+        assert_eq!([0, 1, 2].map(|rung| halving.steps(600, rung)), [150, 300, 600]);
+        assert_eq!([5, 4, 1].map(|n| halving.left(n)), [3, 2, 1]);
+        assert_eq!(super::Halving::default().steps(600, 0), 600);
+        assert_eq!(super::Halving { rungs: 90, factor: 9 }.steps(600, 0), 1);
+    }
+
+    #[test]
     fn errors_name_place_value_and_alternatives() {
         let error = |tune: &str| loaded(tune).err().unwrap().to_string();
         let err = error(&GRID.replace("trials = 4", "trials = 5"));
@@ -345,6 +409,11 @@ tune."moe.router.balance" = [0.01, 0.1]
         assert!(err.contains("unknown field `lrr`"), "{err}");
         let err = error(&GRID.replace("[1e-3, 3e-3]", "3"));
         assert!(err.contains("train.lr = 3: it is a list of values"), "{err}");
+        let err = error(&GRID.replace("seeds = [7]", "halving = { rungs = 3, factor = 1 }"));
+        assert!(
+            err.starts_with("s.toml:15: tune: rungs = 3, factor = 1: at least 1 and 2"),
+            "{err}"
+        );
         let err = error(&GRID.replace("trials = 4", "trails = 4"));
         assert!(err.contains("tune: unknown field `trails`"), "{err}");
     }

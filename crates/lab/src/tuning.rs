@@ -7,25 +7,27 @@ use crate::{
     cell::{Cell, distinct, only},
     rows::of_ended,
     store::{Ended, Store},
-    tune::Tune,
+    tune::{Halving, Tune},
 };
 
 /// What is tried, and what may be chosen.
 pub(crate) struct Tuning {
     groups: Vec<Group>,
+    halving: Halving,
 }
 
 /// The settings of one method for one task.
 struct Group {
     metric: String,
     better: Better,
+    halving: Halving,
     options: Vec<Candidate>,
 }
 
-/// A setting, the runs that try it, and those that are trained if it is chosen.
+/// A setting, the runs that try it on each rung, and those that are trained if it is chosen.
 struct Candidate {
     text: String,
-    trials: Vec<Cell>,
+    rungs: Vec<Vec<Cell>>,
     finals: Vec<Cell>,
 }
 
@@ -43,19 +45,21 @@ impl Tuning {
             let n = of_method.len();
             let candidate = |(text, cell): (String, Cell)| {
                 let cell = Cell { tuned: Some((text.clone(), n)), ..cell };
+                let rung = |rung| with_seeds(&on_rung(&cell, tune.halving, rung), &tune.seeds);
                 Candidate {
-                    trials: with_seeds(&Cell { trial: true, ..cell.clone() }, &tune.seeds),
+                    rungs: (0..tune.halving.rungs).map(rung).collect(),
                     finals: with_seeds(&cell, seeds),
                     text,
                 }
             };
             Group {
                 better: direction(&metric).unwrap_or(Better::Lower),
+                halving: tune.halving,
                 options: of_method.into_iter().map(candidate).collect(),
                 metric,
             }
         };
-        Self { groups: choices.into_iter().map(group).collect() }
+        Self { groups: choices.into_iter().map(group).collect(), halving: tune.halving }
     }
 
     /// Only what leads to runs with these properties.
@@ -77,10 +81,25 @@ impl Tuning {
         self.groups.iter().map(text).collect()
     }
 
-    /// The runs that try settings.
+    /// The runs that try settings first.
     pub(crate) fn trials(&self) -> Vec<&Cell> {
         let options = self.groups.iter().flat_map(|group| &group.options);
-        options.flat_map(|option| &option.trials).collect()
+        options.flat_map(|option| option.rungs.first()).flatten().collect()
+    }
+
+    /// How often settings are looked at.
+    pub(crate) fn rungs(&self) -> usize {
+        self.halving.rungs as usize
+    }
+
+    /// The runs of a rung; none while some of the rung before are missing.
+    pub(crate) fn rung(&self, rung: usize, store: &Store) -> anyhow::Result<Option<Vec<&Cell>>> {
+        let mut cells = Vec::new();
+        for group in &self.groups {
+            let Some(left) = group.left(rung, store)? else { return Ok(None) };
+            cells.extend(left.into_iter().flat_map(|at| &group.options[at].rungs[rung]));
+        }
+        Ok(Some(cells))
     }
 
     /// The runs to train with the settings that did best, seed by seed; none while trials are
@@ -108,7 +127,8 @@ impl Tuning {
                 continue;
             };
             let (text, n) = (&group.options[best].text, group.options.len());
-            let value = group.options[best].value(group, store)?.flatten();
+            let last = self.rungs() - 1;
+            let value = group.options[best].value(last, group, store)?.flatten();
             let value = value.map_or_else(|| "failed".into(), |value| format!("{value:.4}"));
             let (task, method, metric) = (&cell.config.task.kind, &cell.method, &group.metric);
             lines.push(format!(
@@ -118,7 +138,7 @@ impl Tuning {
         Ok(lines)
     }
 
-    /// All trials as rows: a method for each setting.
+    /// All trials as rows: a method for each setting, and for each rung that it came to.
     pub(crate) fn rows(
         &self,
         blank: impl Fn(&Cell) -> Row,
@@ -126,8 +146,12 @@ impl Tuning {
     ) -> anyhow::Result<Vec<Row>> {
         let mut rows = Vec::new();
         for option in self.groups.iter().flat_map(|group| &group.options) {
-            for cell in &option.trials {
-                let method = format!("{} [{}]", cell.method, option.text);
+            for cell in option.rungs.iter().flatten() {
+                let steps = match self.rungs() {
+                    1 => String::new(),
+                    _ => format!(", {} steps", cell.config.train.steps),
+                };
+                let method = format!("{} [{}{steps}]", cell.method, option.text);
                 let row = Row { method, ..blank(cell) };
                 if let Some(ended) = store.ended(&cell.id)? {
                     rows.extend(of_ended(&row, ended));
@@ -138,28 +162,67 @@ impl Tuning {
     }
 }
 
+/// A run as it is tried on a rung.
+fn on_rung(cell: &Cell, halving: Halving, rung: u32) -> Cell {
+    let mut cell = Cell { trial: true, ..cell.clone() };
+    let train = &mut cell.config.train;
+    if train.steps > 0 {
+        train.steps = halving.steps(train.steps, rung);
+        train.warmup = train.warmup.min(halving.steps(train.warmup, rung));
+    }
+    cell
+}
+
 impl Group {
     /// The place of the best setting, the first among equals; none while trials are missing. A
     /// setting with a failed trial is chosen only if there is no other.
     fn choose(&self, store: &Store) -> anyhow::Result<Option<usize>> {
-        let mut best: Option<(usize, f64)> = None;
-        for (at, option) in self.options.iter().enumerate() {
-            let Some(value) = option.value(self, store)? else { return Ok(None) };
-            let value = value.map_or(f64::NEG_INFINITY, |value| self.better.oriented(value));
-            if best.is_none_or(|(_, known)| value > known) {
-                best = Some((at, value));
-            }
+        let last = self.halving.rungs as usize - 1;
+        let Some(left) = self.left(last, store)? else { return Ok(None) };
+        Ok(self.best_first(last, left, store)?.and_then(|order| order.first().copied()))
+    }
+
+    /// The places of the settings that come to a rung; none while trials before it are missing.
+    fn left(&self, rung: usize, store: &Store) -> anyhow::Result<Option<Vec<usize>>> {
+        let mut left: Vec<usize> = (0..self.options.len()).collect();
+        for below in 0..rung {
+            let keep = self.halving.left(left.len());
+            let Some(mut order) = self.best_first(below, left, store)? else { return Ok(None) };
+            order.truncate(keep);
+            order.sort_unstable();
+            left = order;
         }
-        Ok(best.map(|(at, _)| at))
+        Ok(Some(left))
+    }
+
+    /// These settings, the best on a rung first, equals as they stand; none while trials are missing.
+    fn best_first(
+        &self,
+        rung: usize,
+        places: Vec<usize>,
+        store: &Store,
+    ) -> anyhow::Result<Option<Vec<usize>>> {
+        let mut valued = Vec::new();
+        for at in places {
+            let Some(value) = self.options[at].value(rung, self, store)? else { return Ok(None) };
+            valued.push((at, value.map_or(f64::NEG_INFINITY, |value| self.better.oriented(value))));
+        }
+        valued.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        Ok(Some(valued.into_iter().map(|(at, _)| at).collect()))
     }
 }
 
 impl Candidate {
-    /// The mean over the trials: none while one is missing, and none within if one failed or is
-    /// refused.
-    fn value(&self, group: &Group, store: &Store) -> anyhow::Result<Option<Option<f64>>> {
+    /// The mean over the trials of a rung: none while one is missing, and none within if one failed
+    /// or is refused.
+    fn value(
+        &self,
+        rung: usize,
+        group: &Group,
+        store: &Store,
+    ) -> anyhow::Result<Option<Option<f64>>> {
         let mut values = Vec::new();
-        for cell in &self.trials {
+        for cell in &self.rungs[rung] {
             match store.ended(&cell.id)? {
                 _ if cell.refused.is_some() => values.push(None),
                 Some(Ended::Done(numbers)) => {
@@ -187,6 +250,47 @@ mod tests {
         tune::tests::{GRID, loaded},
     };
 
+    /// Writes down what a trial ended with: a loss, or nothing if it failed.
+    fn end(store: &Store, cell: &Cell, loss: Option<f64>) {
+        drop(store.lock(&cell.id).unwrap());
+        let ended = loss.map_or(Ended::Failed { step: 3, cause: String::new() }, |loss| {
+            let metrics = ["accuracy", "loss"].map(|name| ("valid".into(), name.into(), loss));
+            Ended::Done(Numbers { metrics: metrics.into(), ..Numbers::default() })
+        });
+        store.end(&cell.id, &ended).unwrap();
+    }
+
+    #[test]
+    fn who_does_badly_is_given_up_early() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let halving = GRID.replace("seeds", "halving = { rungs = 3 }\nseeds");
+        let tuning = loaded(&halving).unwrap().tuning.unwrap();
+        let mut steps = Vec::new();
+        for rung in 0..tuning.rungs() {
+            assert!(tuning.choose(&store).unwrap().is_none(), "trials are missing");
+            let cells = tuning.rung(rung, &store).unwrap().unwrap();
+            steps.push((cells.len(), cells[0].config.train.steps));
+            for (at, cell) in cells.into_iter().enumerate() {
+                // The last setting is best on every rung, and the first fails on the first.
+                let loss = 1.0 / (1.0 + at as f64);
+                end(&store, cell, (rung > 0 || at > 0).then_some(loss));
+            }
+            if rung == 0 {
+                assert!(tuning.rung(2, &store).unwrap().is_none(), "rung 1 is missing");
+            }
+        }
+        let all = tuning.groups[0].options[0].finals[0].config.train.steps;
+        assert_eq!(steps, [(8, all / 4), (4, all / 2), (2, all)]);
+        let chosen = tuning.choose(&store).unwrap().unwrap();
+        let text = |cell: &Cell| cell.tuned.clone().unwrap().0;
+        assert_eq!(text(&chosen[0]), "train.lr=0.003, moe.router.k=2");
+        assert!(chosen.iter().all(|cell| !cell.trial && cell.config.train.steps == all));
+        let rows = tuning.rows(|_| Row::default(), &store).unwrap();
+        let tried = |row: &&Row| row.method.ends_with(&format!("{} steps]", all / 4));
+        assert_eq!(rows.iter().filter(tried).count(), 2 * 7 + 1);
+    }
+
     #[test]
     fn the_best_on_the_validation_split_is_trained() {
         let folder = tempfile::tempdir().unwrap();
@@ -199,17 +303,7 @@ mod tests {
         let losses = [[0.5, 0.3, 0.1, 0.4], [0.2, 0.9, 0.2, 0.8]].concat();
         for (at, (cell, loss)) in trials.iter().zip(losses).enumerate() {
             assert!(tuning.choose(&store).unwrap().is_none(), "trials are missing");
-            drop(store.lock(&cell.id).unwrap());
-            let numbers = Numbers {
-                metrics: vec![
-                    ("valid".into(), "accuracy".into(), loss),
-                    ("valid".into(), "loss".into(), loss),
-                ],
-                ..Numbers::default()
-            };
-            let failed = Ended::Failed { step: 3, cause: String::new() };
-            let ended = if at == 2 { failed } else { Ended::Done(numbers) };
-            store.end(&cell.id, &ended).unwrap();
+            end(&store, cell, (at != 2).then_some(loss));
         }
         let chosen = tuning.choose(&store).unwrap().unwrap();
         let tuned: Vec<_> =

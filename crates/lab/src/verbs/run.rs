@@ -82,8 +82,8 @@ fn tune(
     runner: &Runner,
     options: &Options,
 ) -> anyhow::Result<Vec<Cell>> {
-    let (store, trials) = (runner.store, tuning.trials());
-    let trained = runner.train(&shard(trials.iter().copied(), options));
+    let store = runner.store;
+    let trained = climb(tuning, runner, options);
     let rows = tuning.rows(|cell| blank(suite, cell), store)?;
     let csv = store.root().join(format!("{}-trials.csv", suite.name));
     write_atomic(&csv, Runs { rows }.to_csv().as_bytes())
@@ -100,6 +100,15 @@ fn tune(
             store.root().display()
         )
     })
+}
+
+/// Tries settings, rung by rung, as far as the trials of other parts allow.
+fn climb(tuning: &Tuning, runner: &Runner, options: &Options) -> anyhow::Result<()> {
+    for rung in 0..tuning.rungs() {
+        let Some(trials) = tuning.rung(rung, runner.store)? else { break };
+        runner.train(&shard(trials.into_iter(), options))?;
+    }
+    Ok(())
 }
 
 /// The runs of this machine's part.
