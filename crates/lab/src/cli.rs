@@ -186,6 +186,9 @@ pub(crate) struct Options {
     /// Write down how each run routes, at the start, with each evaluation and at the end
     #[arg(long, global = true)]
     pub(crate) trace: bool,
+    /// Follow the runs on a page in the terminal: losses as lines, and what was measured last
+    #[arg(long, global = true)]
+    pub(crate) tui: bool,
     /// The folder with data sets that are not built in
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<PathBuf>,

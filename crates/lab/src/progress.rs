@@ -1,42 +1,56 @@
-//! What a person sees while runs go on: one line a run in flight, and one for the whole.
+//! What a person sees while runs go on: one line a run in flight, and one for the whole, or a page.
 //! Nothing where there is no terminal.
 
-use std::{sync::Arc, sync::atomic::AtomicBool, sync::atomic::Ordering};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use training::Watch;
 
-use crate::cell::Cell;
+use crate::{cell::Cell, dashboard::Dashboard};
 
 /// The lines of all runs.
 pub(crate) struct Progress {
     lines: MultiProgress,
     whole: ProgressBar,
     runs: ProgressBar,
+    page: Option<Dashboard>,
     stop: Arc<AtomicBool>,
 }
 
 impl Progress {
-    /// For runs of so many steps altogether.
-    pub(crate) fn new(cells: &[&Cell], stop: Arc<AtomicBool>) -> Self {
+    /// For these runs; as a page if so wished.
+    pub(crate) fn new(cells: &[&Cell], as_page: bool, stop: Arc<AtomicBool>) -> Self {
         let lines = MultiProgress::new();
+        if as_page {
+            lines.set_draw_target(ProgressDrawTarget::hidden());
+        }
         let steps: usize = cells.iter().map(|cell| cell.config.train.steps).sum();
         let whole = lines.add(ProgressBar::new(steps as u64));
         whole
             .set_style(style("{prefix:<42} [{bar:30}] {percent:>3} %  {elapsed} gone, {eta} left"));
         let runs = ProgressBar::hidden();
         runs.set_length(cells.len() as u64);
-        let progress = Self { lines, whole, runs, stop };
+        let page = as_page.then(|| Dashboard::open(whole.clone())).flatten();
+        let progress = Self { lines, whole, runs, page, stop };
         progress.count();
         progress
     }
 
-    /// A line for one run.
-    pub(crate) fn line(&self, cell: &Cell) -> Line<'_> {
+    /// A line for one run, which writes into a folder.
+    pub(crate) fn line(&self, cell: &Cell, folder: PathBuf) -> Line<'_> {
         let steps = cell.config.train.steps as u64;
         let bar = self.lines.insert_before(&self.whole, ProgressBar::new(steps));
         bar.set_style(style("{prefix:<42} [{bar:30}] {pos:>5}/{len} steps, {eta} left"));
         bar.set_prefix(format!("{}, {}, seed {}", cell.method, cell.config.task.kind, cell.seed));
+        if let Some(page) = &self.page {
+            page.enter(&bar, folder);
+        }
         Line { progress: self, bar }
     }
 
@@ -77,6 +91,9 @@ impl Watch for Line<'_> {
 
 impl Drop for Line<'_> {
     fn drop(&mut self) {
+        if let Some(page) = &self.progress.page {
+            page.leave(&self.bar);
+        }
         self.bar.finish_and_clear();
     }
 }

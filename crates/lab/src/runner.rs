@@ -36,6 +36,8 @@ pub(crate) struct Runner<'a> {
     pub(crate) jobs: usize,
     /// Is it written down how they route?
     pub(crate) trace: bool,
+    /// Is progress shown as a page?
+    pub(crate) tui: bool,
     /// Set by Ctrl-C: runs write a checkpoint and stop.
     pub(crate) stop: Arc<AtomicBool>,
 }
@@ -90,7 +92,7 @@ impl Runner<'_> {
         let side_by_side = self.jobs.min(self.environment.threads).min(waiting.len());
         let threads = self.environment.threads / side_by_side;
         let alone = side_by_side == 1;
-        let progress = Progress::new(&waiting, self.stop.clone());
+        let progress = Progress::new(&waiting, self.tui, self.stop.clone());
         let queue = Mutex::new(waiting.into_iter());
         let errors = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
@@ -156,7 +158,7 @@ impl Runner<'_> {
             folder: &self.store.folder(&cell.id),
             test: !cell.trial,
         };
-        let mut line = progress.line(cell);
+        let mut line = progress.line(cell, self.store.folder(&cell.id));
         let ended = match self.trace {
             true => {
                 let (folder, device) = (run.folder, self.device);

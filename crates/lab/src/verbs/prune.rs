@@ -95,6 +95,7 @@ pub(crate) fn prune(
         environment: &environment,
         jobs: 1,
         trace: options.trace,
+        tui: options.tui,
         stop: stop.clone(),
     };
     runner.train(&[&after])?;

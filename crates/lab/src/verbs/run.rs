@@ -49,6 +49,7 @@ pub(crate) fn run(
         environment: &environment,
         jobs: options.jobs()?,
         trace: options.trace,
+        tui: options.tui,
         stop: stop.clone(),
     };
     if let Some(tuning) = &suite.tuning {
