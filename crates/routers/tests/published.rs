@@ -56,6 +56,7 @@ impl Numbers {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "a table for those who ask by --nocapture")]
 fn every_fixture_is_matched() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let mut lines = Vec::new();
