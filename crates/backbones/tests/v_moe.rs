@@ -1,6 +1,8 @@
 //! A whole V-MoE against the published code, google-research/vmoe: logits, the layer's output, which
 //! pairs are kept, the balance loss, to 1e-5. And a layer of one expert against a dense network.
 
+mod common;
+
 use std::collections::BTreeMap;
 
 use backbones::{AnyBackbone, Brief, zoomed};
@@ -10,6 +12,8 @@ use moe::{
     parameters, with_parameters,
 };
 use serde_json::json;
+
+use common::{close, fill};
 
 /// Adds, and remembers what was added.
 #[derive(Module, Debug)]
@@ -35,35 +39,12 @@ impl ResidualRule for Spy {
 }
 
 fn library() -> Library {
-    let residuals = residuals::all().with::<Spy>();
-    Library { routers: routers::all(), experts: experts::all(), residuals }
-}
-
-/// Reproducible numbers, as the published code was given.
-fn fill(salt: u64, shape: &[usize], scale: f64) -> TensorData {
-    let mix = |x: u64| {
-        let z = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    };
-    let value = |i| {
-        let unit = (mix((salt << 32) + i) >> 11) as f64 * 2_f64.powi(-53) - 0.5;
-        (unit * scale) as f32
-    };
-    let values: Vec<f32> = (0..shape.iter().product::<usize>() as u64).map(value).collect();
-    TensorData::new(values, shape.to_vec())
+    let common = common::library();
+    Library { residuals: common.residuals.with::<Spy>(), ..common }
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_to_vec().unwrap()
-}
-
-#[track_caller]
-fn close(found: &[f32], expected: &[f32]) {
-    let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-5 * b.abs().max(1.0);
-    let same = found.len() == expected.len() && found.iter().zip(expected).all(near);
-    assert!(same, "found {found:?}, expected {expected:?}");
 }
 
 fn network(vit: serde_json::Value, moe: serde_json::Value, side: usize) -> AnyBackbone {
