@@ -21,6 +21,8 @@ use crate::{
 /// The budget of `--smoke`.
 const SMOKE: &str = "train = { steps = 6, batch = 8, accumulate = 1, warmup = 2, log_every = 2, \
                      eval_every = 0, checkpoint_every = 4 }";
+/// So that workers meet within it.
+const SMOKE_WORKERS: &str = "train.workers = { local_steps = 2, warmup = 2 }";
 
 /// Named here so that a suite can tune them without naming them.
 const DEFAULTS: &str = "moe = { router = 'top-k', expert = 'ffn', residual = 'add' }";
@@ -273,7 +275,11 @@ impl<'a> Reader<'a> {
 /// Makes a run tiny, and those that come before it. One of no steps stays as it is.
 fn smoke(settings: &mut Located) -> anyhow::Result<()> {
     let evaluates = settings.value()["train"]["steps"] == 0;
+    let workers = settings.value()["train"]["workers"].is_object();
     settings.lay(&Located::parse("--smoke", SMOKE)?);
+    if workers {
+        settings.lay(&Located::parse("--smoke", SMOKE_WORKERS)?);
+    }
     if evaluates {
         settings.lay(&Located::parse("--smoke", "train.steps = 0")?);
     }

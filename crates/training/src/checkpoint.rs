@@ -1,8 +1,8 @@
 //! All that a run needs to go on: one file, there as a whole or not at all, with a checksum.
 //!
 //! Layout: `MOELAB01`, the length of the header as 8 bytes (little endian), the header as JSON, the
-//! network's record, the optimizer's record, SHA-256 over everything before it. Data position and
-//! random numbers follow from seed and step, so they need no place here.
+//! network's record, the optimizer's record, what else the learner needs, SHA-256 over everything
+//! before it. Data position and random numbers follow from seed and step, so they need no place here.
 
 use std::{
     fs, io,
@@ -56,6 +56,37 @@ struct Header {
     checkpoint: Checkpoint,
     model: usize,
     optimizer: usize,
+    /// The lengths of what else there is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    rest: Vec<usize>,
+}
+
+/// A checkpoint that was read, with its records still as bytes.
+pub(crate) struct State {
+    path: PathBuf,
+    pub(crate) checkpoint: Checkpoint,
+    model: Vec<u8>,
+    optimizer: Vec<u8>,
+    /// What else the learner wrote.
+    pub(crate) rest: Vec<Vec<u8>>,
+}
+
+impl State {
+    /// Reads network and optimizer into fresh ones.
+    pub(crate) fn read<M: Module>(
+        &self,
+        model: M,
+        optimizer: ModuleOptimizer,
+    ) -> Result<(M, ModuleOptimizer), CheckpointError> {
+        let damaged = |message| self.damaged(message);
+        let model = read_model(&self.model, model).map_err(damaged)?;
+        Ok((model, read_optimizer(&self.optimizer, optimizer).map_err(damaged)?))
+    }
+
+    /// Says that it does not fit.
+    pub(crate) fn damaged(&self, message: String) -> CheckpointError {
+        CheckpointError::Damaged { path: self.path.clone(), message }
+    }
 }
 
 impl Checkpoint {
@@ -71,25 +102,40 @@ impl Checkpoint {
         model: &M,
         optimizer: &ModuleOptimizer,
     ) -> Result<(), CheckpointError> {
+        self.save_with(folder, model, optimizer, &[])
+    }
+
+    /// Writes the file, with what else the learner needs.
+    pub(crate) fn save_with<M: Module>(
+        &self,
+        folder: &Path,
+        model: &M,
+        optimizer: &ModuleOptimizer,
+        rest: &[Vec<u8>],
+    ) -> Result<(), CheckpointError> {
         let path = Self::path(folder);
-        let failed = |source| CheckpointError::Io { path: path.clone(), source };
-        let bytes = self.encode(model, optimizer).map_err(|err| failed(io::Error::other(err)))?;
-        write_atomic(&path, &bytes).map_err(failed)
+        let encoded = self.encode(model, optimizer, rest).map_err(io::Error::other);
+        let written = encoded.and_then(|bytes| write_atomic(&path, &bytes));
+        written.map_err(|source| CheckpointError::Io { path, source })
     }
 
     fn encode<M: Module>(
         &self,
         model: &M,
         optimizer: &ModuleOptimizer,
-    ) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
-        drop(model.valid()); // brings pending updates of running states into the record
-        let model = model.clone().into_record().into_bytes()?;
+        rest: &[Vec<u8>],
+    ) -> Result<Vec<u8>, Failure> {
+        let model = model_bytes(model)?;
         let optimizer = optimizer.into_bytes()?;
-        let header =
-            Header { checkpoint: self.clone(), model: model.len(), optimizer: optimizer.len() };
+        let header = Header {
+            checkpoint: self.clone(),
+            model: model.len(),
+            optimizer: optimizer.len(),
+            rest: rest.iter().map(Vec::len).collect(),
+        };
         let header = serde_json::to_vec(&header)?;
         let length = (header.len() as u64).to_le_bytes();
-        let mut bytes = [MAGIC, &length, &header, &model, &optimizer].concat();
+        let mut bytes = [MAGIC, &length, &header, &model, &optimizer, &rest.concat()].concat();
         bytes.extend(Sha256::digest(&bytes));
         Ok(bytes)
     }
@@ -100,7 +146,7 @@ impl Checkpoint {
         let bytes =
             fs::read(&path).map_err(|source| CheckpointError::Io { path: path.clone(), source })?;
         let damaged = |message: String| CheckpointError::Damaged { path, message };
-        let (_, model_bytes, _) = parts(&bytes).map_err(damaged.clone())?;
+        let (_, model_bytes, ..) = parts(&bytes).map_err(damaged.clone())?;
         read_model(model_bytes, model).map_err(damaged)
     }
 
@@ -110,28 +156,60 @@ impl Checkpoint {
         model: M,
         optimizer: ModuleOptimizer,
     ) -> Result<Option<(Self, M, ModuleOptimizer)>, CheckpointError> {
+        let Some(state) = Self::load_state(folder)? else { return Ok(None) };
+        let (model, optimizer) = state.read(model, optimizer)?;
+        Ok(Some((state.checkpoint, model, optimizer)))
+    }
+
+    /// Reads the file, if there is one.
+    pub(crate) fn load_state(folder: &Path) -> Result<Option<State>, CheckpointError> {
         let path = Self::path(folder);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(CheckpointError::Io { path, source }),
         };
-        let damaged = |message: String| CheckpointError::Damaged { path, message };
-        let (header, model_bytes, optimizer_bytes) = parts(&bytes).map_err(damaged.clone())?;
-        let model = read_model(model_bytes, model).map_err(damaged.clone())?;
-        let optimizer = optimizer.from_bytes(Bytes::from_bytes_vec(optimizer_bytes.to_vec()));
-        let optimizer = optimizer.map_err(|err| damaged(err.to_string()))?;
-        Ok(Some((header.checkpoint, model, optimizer)))
+        let damaged = |message| CheckpointError::Damaged { path: path.clone(), message };
+        let (header, model, optimizer, mut left) = parts(&bytes).map_err(damaged)?;
+        let mut rest = Vec::new();
+        for length in header.rest {
+            let cut = left.split_at_checked(length);
+            let (one, others) = cut.ok_or_else(|| damaged("a part of it is missing".into()))?;
+            rest.push(one.to_vec());
+            left = others;
+        }
+        let (checkpoint, model, optimizer) =
+            (header.checkpoint, model.to_vec(), optimizer.to_vec());
+        Ok(Some(State { path, checkpoint, model, optimizer, rest }))
     }
 }
 
-fn read_model<M: Module>(bytes: &[u8], model: M) -> Result<M, String> {
+/// Why something cannot be written down.
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The record of a network.
+pub(crate) fn model_bytes<M: Module>(model: &M) -> Result<Bytes, Failure> {
+    drop(model.valid()); // brings pending updates of running states into the record
+    Ok(model.clone().into_record().into_bytes()?)
+}
+
+/// Reads a record into a fresh network.
+pub(crate) fn read_model<M: Module>(bytes: &[u8], model: M) -> Result<M, String> {
     let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes.to_vec()));
     record.and_then(|record| model.try_load_record(record)).map_err(|err| err.to_string())
 }
 
-/// Checks the checksum, and cuts the file into header, network and optimizer.
-fn parts(bytes: &[u8]) -> Result<(Header, &[u8], &[u8]), String> {
+/// Reads a record into a fresh optimizer.
+pub(crate) fn read_optimizer(
+    bytes: &[u8],
+    optimizer: ModuleOptimizer,
+) -> Result<ModuleOptimizer, String> {
+    let bytes = Bytes::from_bytes_vec(bytes.to_vec());
+    optimizer.from_bytes(bytes).map_err(|err| err.to_string())
+}
+
+/// Checks the checksum, and cuts the file into header, network, optimizer and the rest.
+fn parts(bytes: &[u8]) -> Result<(Header, &[u8], &[u8], &[u8]), String> {
     let too_short = || format!("it is too short, {} bytes", bytes.len());
     let (body, checksum) = bytes.split_last_chunk::<CHECKSUM>().ok_or_else(too_short)?;
     if !body.starts_with(MAGIC) {
@@ -145,8 +223,8 @@ fn parts(bytes: &[u8]) -> Result<(Header, &[u8], &[u8]), String> {
         rest.split_at_checked(u64::from_le_bytes(*length) as usize).ok_or_else(too_short)?;
     let header: Header = serde_json::from_slice(header).map_err(|err| err.to_string())?;
     let (model, rest) = rest.split_at_checked(header.model).ok_or_else(too_short)?;
-    let optimizer = rest.get(..header.optimizer).ok_or_else(too_short)?;
-    Ok((header, model, optimizer))
+    let (optimizer, rest) = rest.split_at_checked(header.optimizer).ok_or_else(too_short)?;
+    Ok((header, model, optimizer, rest))
 }
 
 #[cfg(test)]

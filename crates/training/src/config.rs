@@ -5,6 +5,8 @@ use std::f64::consts::PI;
 use moe::config;
 use serde::{Deserialize, Serialize};
 
+use crate::edit::WorkersConfig;
+
 /// The course of the learning rate after the warm-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -69,6 +71,10 @@ config! {
         pub log_every: usize = 20,
         /// Steps between two checkpoints.
         pub checkpoint_every: usize = 200,
+        /// Workers that train apart from one another for some steps at a time; none means that all
+        /// of a step's examples go into one gradient.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub workers: Option<WorkersConfig> = None,
     }
 }
 
@@ -99,8 +105,16 @@ impl TrainConfig {
             ("epsilon", self.epsilon, f64::INFINITY),
             ("clip", self.clip, f64::INFINITY),
         ];
-        match ranges.iter().find(|(_, value, most)| !(*value >= 0.0 && value <= most)) {
-            Some((key, value, most)) => Err(format!("{key} = {value}: it is from 0 to {most}")),
+        if let Some((key, value, most)) =
+            ranges.iter().find(|(_, x, most)| !(0.0..=*most).contains(x))
+        {
+            return Err(format!("{key} = {value}: it is from 0 to {most}"));
+        }
+        match &self.workers {
+            Some(_) if self.accumulate > 1 => {
+                Err(format!("accumulate = {}: it is 1 where there are workers", self.accumulate))
+            }
+            Some(workers) => workers.check(self.batch),
             None => Ok(()),
         }
     }

@@ -7,9 +7,11 @@ mod clip;
 mod communities;
 mod config;
 mod confusion;
+mod edit;
 mod evaluate;
 mod few_shot;
 mod file;
+mod learner;
 mod optimizer;
 mod order;
 mod params;
@@ -22,6 +24,9 @@ pub use clip::clip_global_norm;
 pub use communities::{Communities, communities};
 pub use config::{Optimizer, Schedule, TrainConfig};
 pub use confusion::{confusion, confusion_graph};
+pub use edit::{
+    Detector, FaultConfig, FaultKind, Penalty, Rhythm, WorkersConfig, outer_step, pace, weights,
+};
 pub use evaluate::{Evaluation, evaluate, evaluate_some};
 pub use few_shot::{FewShot, ridge};
 pub use file::write_atomic;

@@ -1,8 +1,8 @@
 //! Supervised training: the loop to read, and to fork.
 //!
-//! A step: draw a batch, forward, loss plus the layers' own losses, backward, clip, AdamW. All that
-//! is random follows from the seed and the step, so a run that was killed and goes on from its
-//! checkpoint ends with the same bits as one that never stopped.
+//! A step (`learner.rs`): draw a batch, forward, loss plus the layers' own losses, backward, clip,
+//! AdamW. All that is random follows from the seed and the step, so a run that was killed and goes on
+//! from its checkpoint ends with the same bits as one that never stopped.
 
 use std::{
     io,
@@ -11,17 +11,13 @@ use std::{
 };
 
 use backbones::AnyBackbone;
-use burn::{
-    module::Module,
-    optim::{GradientsAccumulator, GradientsParams},
-    prelude::*,
-};
+use burn::prelude::*;
 use moe::{Clusters, Pass};
-use tasks::{Batch, Place, Split, Task};
+use tasks::{Batch, Split, Task};
 
 use crate::{
-    Checkpoint, CheckpointError, Evaluation, Order, StepLog, StepRow, TrainConfig,
-    clip_global_norm, evaluate, optimizer, unread::Unread,
+    CheckpointError, Evaluation, Order, StepLog, StepRow, TrainConfig, evaluate,
+    learner::{Now, begin},
 };
 
 /// What a run is to do, and where it keeps its files.
@@ -113,12 +109,7 @@ pub fn supervised(
     watch: &mut dyn Watch,
 ) -> Result<Outcome, TrainError> {
     let Run { task, config, seed, device, folder, test } = run;
-    let optimizer = optimizer(config, &model);
-    let (mut at, mut model, mut optimizer) =
-        match Checkpoint::load(folder, model.clone(), optimizer.clone())? {
-            Some(state) => state,
-            None => (Checkpoint::default(), model, optimizer),
-        };
+    let (mut at, mut learner) = begin(run, model)?;
     let path = StepLog::path(folder);
     let failed = |source| TrainError::Log { path: path.clone(), source };
     // The last evaluation is made after the last checkpoint, so it is always made again.
@@ -126,63 +117,41 @@ pub fn supervised(
     let keep = |row: &StepRow| row.step <= at.step && !last(row);
     let mut log = StepLog::resume(&path, keep).map_err(failed)?;
     let mut order = Order::new(*seed, task.len(Split::Train));
-    let part = config.batch / config.accumulate;
-    let mut unread = Unread::default();
     if at.step == 0 && watch.looks() {
-        watch.look(0, &model.valid()).map_err(TrainError::Look)?;
+        watch.look(0, &learner.network()).map_err(TrainError::Look)?;
     }
 
     while at.step < config.steps {
         let started = Instant::now();
-        let mut accumulated = GradientsAccumulator::new();
-        let mut scalars = Vec::new();
-        for micro in 0..config.accumulate {
-            let place = Place { seed: *seed, position: at.step * config.batch + micro * part };
-            let examples = order.examples(place.position, part);
-            let batch = task.training_batch(&examples, place, device);
-            let mut pass = Pass::train(*seed, at.step, at.step as f64 / config.steps as f64)
-                .micro_batch(micro, config.accumulate);
-            tell_clusters(&mut pass, *task, &batch);
-            let output = model.forward(&mut pass, batch.input.clone());
-            let loss = task.loss(output, &batch);
-            let objective = pass.total_loss().map_or(loss.clone(), |own| loss.clone() + own);
-            unread.add(at.step + 1, loss, objective.clone());
-            let grads = (objective / config.accumulate as f64).backward();
-            accumulated.accumulate(&model, GradientsParams::from_grads(grads, &model));
-            if is_due(config.log_every, at.step + 1) {
-                scalars = pass.scalars();
-            }
-        }
-        let mut grads = accumulated.grads();
-        let norm = clip_global_norm(&model, &mut grads, config.clip);
+        let tells = is_due(config.log_every, at.step + 1);
+        let told = learner.step(Now { run, step: at.step, tells }, &mut order);
         let lr = config.lr_at(at.step);
-        model = optimizer.step(lr, model, grads);
         at.step += 1;
         let due = |every| is_due(every, at.step);
         let stop = watch.stop();
         let saves = stop || due(config.checkpoint_every) || at.step == config.steps;
         if saves || due(config.log_every) || due(config.eval_every) {
-            unread.read(&mut at.losses)?;
+            learner.read(&mut at.losses)?;
         }
         at.seconds += started.elapsed().as_secs_f64();
 
         if due(config.log_every) {
-            let norm = f64::from(norm.into_scalar::<f32>());
+            let norm = f64::from(told.norm.into_scalar::<f32>());
             let rows =
                 [("loss", at.losses.0 / at.losses.1 as f64), ("grad_norm", norm), ("lr", lr)];
-            let own = scalars.iter().map(|(name, value)| (name.as_str(), *value));
+            let own = told.scalars.iter().map(|(name, value)| (name.as_str(), *value));
             log.add(&rows_of(at.step, Split::Train, rows.into_iter().chain(own)))
                 .map_err(failed)?;
             at.losses = (0.0, 0);
         }
         if due(config.eval_every) && at.step < config.steps {
-            let model = model.valid();
+            let model = learner.network();
             let evaluation = evaluate(&model, *task, Split::Valid, device);
             log.add(&rows_of_evaluation(at.step, Split::Valid, &evaluation)).map_err(failed)?;
             watch.look(at.step, &model).map_err(TrainError::Look)?;
         }
         if saves {
-            at.save(folder, &model, &optimizer)?;
+            learner.save(&at, folder)?;
         }
         watch.step(at.step);
         if stop {
@@ -191,9 +160,9 @@ pub fn supervised(
     }
 
     if config.steps == 0 {
-        at.save(folder, &model, &optimizer)?;
+        learner.save(&at, folder)?;
     }
-    let model = model.valid();
+    let model = learner.network();
     watch.look(config.steps, &model).map_err(TrainError::Look)?;
     let of = |split| evaluate(&model, *task, split, device);
     let (valid, test) = (of(Split::Valid), test.then(|| of(Split::Test)));

@@ -28,19 +28,59 @@ impl Unread {
     /// Reads all, and adds the task's losses and their number to `sums`. Fails with the first
     /// objective that is no number.
     pub(crate) fn read(&mut self, sums: &mut (f64, usize)) -> Result<(), TrainError> {
-        if self.losses.is_empty() {
-            return Ok(());
-        }
-        let losses = std::mem::take(&mut self.losses);
-        let values = losses.iter().flat_map(|loss| loss.values.clone()).collect();
-        let values: Vec<f32> = Tensor::cat(values, 0).into_data().iter::<f32>().collect();
-        for (loss, pair) in losses.iter().zip(values.chunks_exact(2)) {
-            if !pair[1].is_finite() {
-                return Err(TrainError::Diverged { step: loss.step, loss: pair[1] });
+        let read = self.values();
+        match read.iter().find(|read| !read.objective.is_finite()) {
+            Some(bad) => Err(bad.diverged()),
+            None => {
+                add(&read, sums);
+                Ok(())
             }
-            *sums = (sums.0 + f64::from(pair[0]), sums.1 + 1);
+        }
+    }
+
+    /// The same where the losses of a step are of many networks: those that are no numbers are left
+    /// out, and it fails where all of a step are none.
+    pub(crate) fn read_of_many(&mut self, sums: &mut (f64, usize)) -> Result<(), TrainError> {
+        for step in self.values().chunk_by(|a, b| a.step == b.step) {
+            let well: Vec<Read> =
+                step.iter().filter(|r| r.objective.is_finite()).copied().collect();
+            if well.is_empty() {
+                return Err(step[0].diverged());
+            }
+            add(&well, sums);
         }
         Ok(())
+    }
+
+    fn values(&mut self) -> Vec<Read> {
+        let losses = std::mem::take(&mut self.losses);
+        if losses.is_empty() {
+            return Vec::new();
+        }
+        let values = losses.iter().flat_map(|loss| loss.values.clone()).collect();
+        let values: Vec<f32> = Tensor::cat(values, 0).into_data().iter::<f32>().collect();
+        let pairs = losses.iter().zip(values.chunks_exact(2));
+        pairs.map(|(loss, v)| Read { step: loss.step, task: v[0], objective: v[1] }).collect()
+    }
+}
+
+/// A loss that was read.
+#[derive(Clone, Copy)]
+struct Read {
+    step: usize,
+    task: f32,
+    objective: f32,
+}
+
+impl Read {
+    fn diverged(&self) -> TrainError {
+        TrainError::Diverged { step: self.step, loss: self.objective }
+    }
+}
+
+fn add(read: &[Read], sums: &mut (f64, usize)) {
+    for read in read {
+        *sums = (sums.0 + f64::from(read.task), sums.1 + 1);
     }
 }
 
@@ -63,5 +103,22 @@ mod tests {
         }
         let err = unread.read(&mut sums).unwrap_err();
         assert!(matches!(err, TrainError::Diverged { step: 3, .. }), "{err}");
+    }
+
+    #[test]
+    fn of_many_networks_some_may_be_astray() {
+        let device = Device::flex().autodiff();
+        let one = |x: f32| Tensor::<1>::from_floats([x], &device);
+        let (mut unread, mut sums) = (Unread::default(), (0.0, 0));
+        for (step, loss) in [(1, 1.0), (1, f32::NAN), (2, 3.0), (2, 4.0)] {
+            unread.add(step, one(loss), one(loss));
+        }
+        unread.read_of_many(&mut sums).unwrap();
+        assert_eq!(sums, (8.0, 3));
+        for (step, loss) in [(3, 1.0), (3, f32::NAN), (4, f32::NAN), (4, f32::INFINITY)] {
+            unread.add(step, one(loss), one(loss));
+        }
+        let err = unread.read_of_many(&mut sums).unwrap_err();
+        assert!(matches!(err, TrainError::Diverged { step: 4, .. }), "{err}");
     }
 }

@@ -1,0 +1,72 @@
+//! Workers that are faulty at times, so that one can see what becomes of a team's training.
+//!
+//! Who is faulty when follows from the run's seed, the worker and the round alone, so that all
+//! methods of a comparison meet the same faults.
+
+use burn::prelude::*;
+use moe::{Domain, Input, stable_hash};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tasks::{Batch, Task};
+
+use super::{FaultConfig, FaultKind};
+
+/// The faults of one run.
+pub(crate) struct Faults<'a> {
+    pub(crate) config: &'a FaultConfig,
+    pub(crate) task: &'a dyn Task,
+    pub(crate) seed: u64,
+    /// Steps of a round.
+    pub(crate) local_steps: usize,
+}
+
+impl Faults<'_> {
+    /// Is the worker faulty in the round of this step, counted from 0?
+    pub(crate) fn hits(&self, worker: usize, step: usize) -> bool {
+        let Some(since) = step.checked_sub(self.config.after) else { return false };
+        let round = since / self.local_steps;
+        let mut rng = generator(&format!("fault/{}/{round}/{worker}", self.seed));
+        rng.random::<f64>() < self.config.rate
+    }
+
+    /// What the worker sees of a batch in this step.
+    pub(crate) fn spoil(&self, worker: usize, step: usize, batch: Batch) -> Batch {
+        if !self.hits(worker, step) {
+            return batch;
+        }
+        let mut rng = generator(&format!("spoilt/{}/{step}/{worker}", self.seed));
+        let Batch { input, labels, mix } = batch;
+        let input = match self.config.kind {
+            FaultKind::Labels => input,
+            FaultKind::Inputs | FaultKind::Both => self.input(input, &mut rng),
+        };
+        match self.config.kind {
+            FaultKind::Inputs => Batch { input, labels, mix },
+            FaultKind::Labels | FaultKind::Both => {
+                // One output tells two classes apart.
+                Batch::new(input, drawn(&labels, self.task.outputs().max(2), &mut rng))
+            }
+        }
+    }
+
+    fn input(&self, input: Input, rng: &mut ChaCha8Rng) -> Input {
+        match (input, self.task.domain()) {
+            (Input::Tokens(tokens), Domain::Text { vocab, .. }) => {
+                Input::Tokens(drawn(&tokens, vocab, rng))
+            }
+            (Input::Tokens(tokens), Domain::Image { .. }) => Input::Tokens(tokens),
+            (Input::Image(pixels), _) => Input::Image(pixels * self.config.factor),
+        }
+    }
+}
+
+/// As many numbers below `n`, at random.
+fn drawn(like: &Tensor<2, Int>, n: usize, rng: &mut ChaCha8Rng) -> Tensor<2, Int> {
+    let count = like.shape().num_elements();
+    let values: Vec<i32> = (0..count).map(|_| rng.random_range(0..n as i32)).collect();
+    Tensor::from_data(TensorData::new(values, like.dims()), &like.device())
+}
+
+fn generator(purpose: &str) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(stable_hash(purpose))
+}

@@ -1,0 +1,152 @@
+//! A network as numbers, layer by layer, and back.
+
+use std::collections::BTreeMap;
+
+use burn::{
+    module::{Module, ModuleVisitor, Param},
+    prelude::*,
+};
+use moe::with_parameters;
+
+/// What is synchronised at once.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Layer {
+    /// `blocks.0`, `embedding`.
+    pub(crate) name: String,
+    /// Are its numbers moved by gradients, or by a rule?
+    pub(crate) trained: bool,
+    /// Path, sides and count of each parameter.
+    parameters: Vec<(String, Vec<usize>, usize)>,
+    /// All of them, one after the other.
+    pub(crate) numbers: Vec<f64>,
+}
+
+/// The layers of a network on an autodiff device. What is trained and what is moved by a rule are two
+/// entries of one name. Nothing is left to be done in running states.
+pub(crate) fn layers<M: Module>(model: &M) -> Vec<Layer> {
+    let mut cut = Cut::default();
+    model.visit(&mut cut);
+    cut.layers
+}
+
+/// The network with the numbers of these layers.
+///
+/// # Panics
+/// If the layers are of another network.
+pub(crate) fn with_layers<M: Module>(model: M, layers: &[Layer]) -> M {
+    let mut numbers = BTreeMap::new();
+    for layer in layers {
+        let mut from = 0;
+        for (path, shape, count) in &layer.parameters {
+            let values = &layer.numbers[from..from + count];
+            let values: Vec<f32> = values.iter().map(|x| *x as f32).collect();
+            numbers.insert(path.clone(), TensorData::new(values, shape.clone()));
+            from += count;
+        }
+    }
+    with_parameters(model, numbers).expect("layers of the same network")
+}
+
+/// A network of its own: clones of a network share the states that a rule moves.
+pub(crate) fn replica<M: Module>(model: &M) -> M {
+    model.valid().train()
+}
+
+/// The name of the layer of a parameter's path: the path up to the first number, or its first word.
+fn layer_of(path: &[String]) -> String {
+    let number = path.iter().position(|word| word.parse::<usize>().is_ok());
+    path[..=number.unwrap_or(0)].join(".")
+}
+
+#[derive(Default)]
+struct Cut {
+    path: Vec<String>,
+    layers: Vec<Layer>,
+}
+
+impl ModuleVisitor for Cut {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let (value, name) = (param.val(), layer_of(&self.path));
+        let trained = value.is_require_grad();
+        let known = self.layers.iter().position(|l| l.name == name && l.trained == trained);
+        let at = known.unwrap_or_else(|| {
+            self.layers.push(Layer { name, trained, parameters: vec![], numbers: vec![] });
+            self.layers.len() - 1
+        });
+        let (shape, data) = (value.dims().to_vec(), value.into_data());
+        let layer = &mut self.layers[at];
+        layer.parameters.push((self.path.join("."), shape, data.num_elements()));
+        layer.numbers.extend(data.iter::<f32>().map(f64::from));
+    }
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::{module::RunningState, nn::Linear};
+    use moe::Init;
+
+    #[derive(Module, Debug)]
+    struct Block {
+        gate: Linear,
+        bias: RunningState<Tensor<1>>,
+    }
+
+    #[derive(Module, Debug)]
+    struct Network {
+        blocks: Vec<Block>,
+        head: Linear,
+    }
+
+    fn network() -> Network {
+        let init = Init::new(0, &Device::flex().autodiff());
+        let block = |n: usize| Block {
+            gate: init.at(n).linear("gate", 2, 3, true),
+            bias: init.at(n).state("bias", Tensor::ones([3], &Device::flex())),
+        };
+        Network { blocks: vec![block(0), block(1)], head: init.linear("head", 3, 1, false) }
+    }
+
+    #[test]
+    fn a_block_is_a_layer_and_its_states_are_apart() {
+        let layers = layers(&network());
+        let found: Vec<_> =
+            layers.iter().map(|l| (l.name.as_str(), l.trained, l.numbers.len())).collect();
+        let expected = [
+            ("blocks.0", true, 9),
+            ("blocks.0", false, 3),
+            ("blocks.1", true, 9),
+            ("blocks.1", false, 3),
+            ("head", true, 3),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn numbers_go_back_where_they_were_and_stay_trained() {
+        let mut changed = layers(&network());
+        changed.iter_mut().flat_map(|layer| &mut layer.numbers).for_each(|x| *x += 1.0);
+        assert_eq!(layers(&with_layers(network(), &changed)), {
+            changed.iter_mut().flat_map(|l| &mut l.numbers).for_each(|x| *x = f64::from(*x as f32));
+            changed
+        });
+    }
+
+    #[test]
+    fn a_replica_has_states_of_its_own() {
+        let first = network();
+        let (clone, second) = (first.clone(), replica(&first));
+        let zero = Tensor::zeros([3], &Device::flex());
+        first.blocks[0].bias.update(zero);
+        let sum = |network: &Network| network.blocks[0].bias.value_sync().sum();
+        assert_eq!(sum(&clone).into_scalar::<f32>(), 0.0);
+        assert_eq!(sum(&second).into_scalar::<f32>(), 3.0);
+        assert_eq!(layers(&second)[0], layers(&first)[0]);
+    }
+}

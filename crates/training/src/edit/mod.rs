@@ -1,0 +1,48 @@
+//! EDiT: workers train apart from one another, and meet every so many steps.
+//!
+//! Cheng et al. *EDiT: A Local-SGD-Based Efficient Distributed Training Method for Large Language
+//! Models*. ICLR 2025. <https://arxiv.org/abs/2412.07210>; used for Ling, *Every FLOP Counts*, 2025,
+//! section 4. <https://arxiv.org/abs/2503.05139>
+//!
+//! For `warmup` steps the workers share one network: each has its part of the step's examples, and
+//! the mean of their gradients moves the weights. Then each has a network and an optimizer of its own.
+//! After `local_steps` steps, for each layer:
+//!
+//! ```text
+//! D_k = anchor - theta_k,  G_k = |D_k|                      the pseudo-gradient of worker k
+//! G_k is an outlier for worker k:  D_k = 0,  G_k += 10^6     penalty = "edit" only
+//! w = softmax(-G / temperature),  D = sum of w_k D_k         mean: w_k = 1 / count
+//! D *= min(1, clip / (|D| + 10^-6))
+//! m = momentum m + D;  anchor -= lr (D + momentum m);  all theta_k = anchor
+//! ```
+//!
+//! If every worker is anomalous in a layer, its anchor stays. `outer.rs` is this arithmetic,
+//! `team.rs` the workers.
+//!
+//! The workers are simulated: they take their turns in one process, so that the same seed gives the
+//! same bits. `clock.rs` says what they would gain in time.
+//!
+//! What differs:
+//! - A layer is what the published code synchronises at once, a block; here it is what stands below
+//!   one block's number, or one part of the network that is no block.
+//! - State that no gradient moves (a router's bias) is merged with the weights of its layer, without
+//!   clipping and momentum. The paper does not speak of it.
+//! - With `edit` a worker whose numbers are no numbers any more is anomalous, and its optimizer begins
+//!   anew.
+//! - As in the published code for DDP, outliers are not fed back to the detector; the one for FSDP
+//!   does so.
+
+mod clock;
+mod config;
+mod fault;
+mod layers;
+mod outer;
+mod team;
+#[cfg(test)]
+mod tests;
+
+pub use clock::{Rhythm, pace};
+pub use config::{FaultConfig, FaultKind, Penalty, WorkersConfig};
+pub(crate) use layers::replica;
+pub use outer::{Detector, outer_step, weights};
+pub(crate) use team::Team;

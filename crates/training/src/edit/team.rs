@@ -1,0 +1,262 @@
+//! The workers of a run, one after the other in one process.
+
+use std::path::Path;
+
+use backbones::AnyBackbone;
+use burn::{module::Module, optim::ModuleOptimizer, prelude::*};
+use serde::{Deserialize, Serialize};
+use tasks::Batch;
+
+use super::{
+    Detector, WorkersConfig,
+    fault::Faults,
+    layers::{Layer, layers, replica, with_layers},
+    outer::{Memory, Met, merged},
+};
+use crate::{
+    Checkpoint, CheckpointError, Order, Run, TrainError,
+    checkpoint::{Failure, State, model_bytes, read_model, read_optimizer},
+    learner::{Learner, Now, One, Share, Told},
+    optimizer,
+    unread::Unread,
+};
+
+/// Workers with networks of their own, or one for all of them before they part.
+pub(crate) struct Team {
+    config: WorkersConfig,
+    seed: u64,
+    workers: Vec<One>,
+    unread: Unread,
+    /// Since they parted.
+    apart: Option<Apart>,
+}
+
+/// What they have in common while they are apart.
+struct Apart {
+    /// Where they last met.
+    anchor: Vec<Layer>,
+    /// What is remembered of each trained layer.
+    memories: Vec<Memory>,
+    /// The share of workers and layers that were anomalous when they last met.
+    anomalous: f64,
+}
+
+/// What a checkpoint keeps of a team as text; numbers that may be no numbers are kept as bytes.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    detectors: Vec<Vec<Detector>>,
+    anomalous: f64,
+}
+
+impl Team {
+    /// A team that begins with the network of `first`.
+    pub(crate) fn new(config: &WorkersConfig, seed: u64, first: One) -> Self {
+        Self {
+            config: config.clone(),
+            seed,
+            workers: vec![first],
+            unread: Unread::default(),
+            apart: None,
+        }
+    }
+
+    /// Gives each worker a network and an optimizer of its own, all alike.
+    fn part(&mut self) {
+        let first = &self.workers[0];
+        self.workers.extend((1..self.config.count).map(|_| first.replica()).collect::<Vec<_>>());
+        let anchor = layers(self.workers[0].model());
+        let trained = anchor.iter().filter(|layer| layer.trained);
+        let memories = trained.map(|l| Memory::new(&self.config, l.numbers.len())).collect();
+        self.apart = Some(Apart { anchor, memories, anomalous: 0.0 });
+    }
+
+    /// All take a step by themselves.
+    fn steps_apart(
+        &mut self,
+        now: Now,
+        order: &mut Order,
+        spoil: &dyn Fn(usize, Batch) -> Batch,
+    ) -> Told {
+        let of = self.config.count;
+        let mut squares: Option<Tensor<1>> = None;
+        let mut scalars = Vec::new();
+        for (worker, one) in self.workers.iter_mut().enumerate() {
+            let share = Share { parts: worker..worker + 1, of };
+            let told = one.step_on(now, order, share, spoil, &mut self.unread);
+            let square = told.norm.square();
+            squares = Some(match squares {
+                Some(sum) => sum + square,
+                None => square,
+            });
+            scalars = told.scalars;
+        }
+        // The root mean square over the workers.
+        let norm = squares.map(|sum| (sum / of as f64).sqrt()).expect("there is a worker");
+        Told { norm, scalars }
+    }
+
+    /// All meet: the anchor moves, and all go on from there.
+    fn meet(&mut self, run: &Run) {
+        let Some(apart) = &mut self.apart else { return };
+        // Updates of running states are brought in.
+        self.workers.iter_mut().for_each(|one| one.change(|model| replica(&model)));
+        let theirs: Vec<Vec<Layer>> = self.workers.iter().map(|one| layers(one.model())).collect();
+        let lost: Vec<bool> = theirs.iter().map(|theirs| !finite(theirs)).collect();
+        apart.meet(&self.config, &theirs);
+        for (one, lost) in self.workers.iter_mut().zip(lost) {
+            one.change(|model| with_layers(model, &apart.anchor));
+            if lost {
+                one.optimizer = optimizer(run.config, one.model());
+            }
+        }
+    }
+
+    /// Reads a team back.
+    pub(crate) fn restored(mut self, state: &State) -> Result<Self, CheckpointError> {
+        let (model, first) = {
+            let fresh = &self.workers[0];
+            state.read(fresh.model().clone(), fresh.optimizer.clone())?
+        };
+        self.workers[0].change(|_| replica(&model));
+        self.workers[0].optimizer = first;
+        if !state.rest.is_empty() {
+            self.part();
+            self.read(&state.rest).map_err(|message| state.damaged(message))?;
+        }
+        Ok(self)
+    }
+
+    /// Reads what the workers had, after they have parted again.
+    fn read(&mut self, rest: &[Vec<u8>]) -> Result<(), String> {
+        let missing = || "a worker is missing".to_string();
+        let apart = self.apart.as_mut().ok_or_else(missing)?;
+        let [kept, moved, records @ ..] = rest else { return Err(missing()) };
+        if records.len() != 2 * self.workers.len() {
+            return Err(missing());
+        }
+        let kept: Kept = serde_json::from_slice(kept).map_err(|err| err.to_string())?;
+        let mut moved =
+            moved.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap_or_default()));
+        for (memory, detectors) in apart.memories.iter_mut().zip(kept.detectors) {
+            memory.detectors = detectors;
+            memory.moved.iter_mut().zip(&mut moved).for_each(|(m, known)| *m = known);
+        }
+        apart.anomalous = kept.anomalous;
+        for (one, records) in self.workers.iter_mut().zip(records.chunks_exact(2)) {
+            let model = read_model(&records[0], one.model().clone())?;
+            one.change(|_| model);
+            one.optimizer = read_optimizer(&records[1], one.optimizer.clone())?;
+        }
+        Ok(())
+    }
+
+    /// What a checkpoint has besides the anchor's network and the first optimizer.
+    fn rest(&self) -> Result<Vec<Vec<u8>>, Failure> {
+        let Some(apart) = &self.apart else { return Ok(Vec::new()) };
+        let detectors = apart.memories.iter().map(|memory| memory.detectors.clone()).collect();
+        let kept = serde_json::to_vec(&Kept { detectors, anomalous: apart.anomalous })?;
+        let moved = apart.memories.iter().flat_map(|memory| &memory.moved);
+        let mut rest = vec![kept, moved.flat_map(|m| m.to_le_bytes()).collect()];
+        for one in &self.workers {
+            rest.push(model_bytes(one.model())?.to_vec());
+            rest.push(one.optimizer.into_bytes()?.to_vec());
+        }
+        Ok(rest)
+    }
+}
+
+impl Learner for Team {
+    fn step(&mut self, now: Now, order: &mut Order) -> Told {
+        let Now { run, step, .. } = now;
+        let (config, seed) = (self.config.clone(), self.seed);
+        let faults = config.faults.as_ref().map(|faults| Faults {
+            config: faults,
+            task: run.task,
+            seed,
+            local_steps: config.local_steps,
+        });
+        let spoil = |worker: usize, batch: Batch| match &faults {
+            Some(faults) => faults.spoil(worker, step, batch),
+            None => batch,
+        };
+        let Some(since) = step.checked_sub(config.warmup) else {
+            let share = Share { parts: 0..config.count, of: config.count };
+            return self.workers[0].step_on(now, order, share, &spoil, &mut self.unread);
+        };
+        if self.apart.is_none() {
+            self.part();
+        }
+        let mut told = self.steps_apart(now, order, &spoil);
+        if (since + 1).is_multiple_of(config.local_steps) || step + 1 == run.config.steps {
+            self.meet(run);
+        }
+        let anomalous = self.apart.as_ref().map(|apart| apart.anomalous);
+        told.scalars.extend(anomalous.map(|share| ("anomalous_share".to_string(), share)));
+        told
+    }
+
+    /// A worker may go astray; the run has failed when all of them have.
+    fn read(&mut self, sums: &mut (f64, usize)) -> Result<(), TrainError> {
+        match self.apart {
+            Some(_) => self.unread.read_of_many(sums),
+            None => self.unread.read(sums),
+        }
+    }
+
+    fn network(&self) -> AnyBackbone {
+        match &self.apart {
+            Some(apart) => with_layers(replica(self.workers[0].model()), &apart.anchor).valid(),
+            None => self.workers[0].network(),
+        }
+    }
+
+    fn save(&self, at: &Checkpoint, folder: &Path) -> Result<(), CheckpointError> {
+        let failed = |err| CheckpointError::Io {
+            path: Checkpoint::path(folder),
+            source: std::io::Error::other(err),
+        };
+        let first: &ModuleOptimizer = &self.workers[0].optimizer;
+        match &self.apart {
+            Some(_) => at.save_with(folder, &self.network(), first, &self.rest().map_err(failed)?),
+            None => at.save(folder, self.workers[0].model(), first),
+        }
+    }
+}
+
+impl Apart {
+    fn meet(&mut self, config: &WorkersConfig, theirs: &[Vec<Layer>]) {
+        let mut memories = self.memories.iter_mut();
+        let mut met: Vec<(String, Met)> = Vec::new();
+        for (at, layer) in self.anchor.iter_mut().enumerate().filter(|(_, l)| l.trained) {
+            let numbers: Vec<Vec<f64>> = theirs.iter().map(|l| l[at].numbers.clone()).collect();
+            let memory = memories.next().expect("one for each trained layer");
+            met.push((layer.name.clone(), memory.meet(config, &mut layer.numbers, &numbers)));
+        }
+        for (at, layer) in self.anchor.iter_mut().enumerate().filter(|(_, l)| !l.trained) {
+            let weights = met.iter().find(|(name, _)| *name == layer.name);
+            let weights = weights.map_or_else(
+                || vec![1.0 / theirs.len() as f64; theirs.len()],
+                |(_, met)| met.weights.clone(),
+            );
+            if weights.iter().any(|weight| *weight > 0.0) {
+                let (weights, states): (Vec<f64>, Vec<Vec<f64>>) = weights
+                    .iter()
+                    .zip(theirs)
+                    .filter(|(weight, _)| **weight > 0.0)
+                    .map(|(weight, theirs)| (*weight, theirs[at].numbers.clone()))
+                    .unzip();
+                layer.numbers = merged(&states, &weights);
+            }
+        }
+        let flags = || met.iter().flat_map(|(_, met)| &met.anomalous);
+        self.anomalous = flags().filter(|bad| **bad).count() as f64 / flags().count() as f64;
+        // What the workers get is what the network holds: 32 bits.
+        for layer in &mut self.anchor {
+            layer.numbers.iter_mut().for_each(|x| *x = f64::from(*x as f32));
+        }
+    }
+}
+
+fn finite(layers: &[Layer]) -> bool {
+    layers.iter().flat_map(|layer| &layer.numbers).all(|x| x.is_finite())
+}

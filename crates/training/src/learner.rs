@@ -1,0 +1,177 @@
+//! What learns: the networks of a run with their optimizers, one step at a time. The loop around it
+//! (`supervised.rs`) does not know how many there are.
+
+use std::{ops::Range, path::Path};
+
+use backbones::AnyBackbone;
+use burn::{
+    module::Module,
+    optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer},
+    prelude::*,
+};
+use moe::Pass;
+use tasks::{Batch, Place};
+
+use crate::{
+    Checkpoint, CheckpointError, Order, Run, TrainError,
+    checkpoint::State,
+    clip_global_norm,
+    edit::{Team, replica},
+    optimizer,
+    supervised::tell_clusters,
+    unread::Unread,
+};
+
+/// What a step tells about itself, if it is asked to.
+pub(crate) struct Told {
+    /// The global norm of its gradient, before clipping.
+    pub(crate) norm: Tensor<1>,
+    /// What the layers and the learner tell of themselves.
+    pub(crate) scalars: Vec<(String, f64)>,
+}
+
+/// Which step it is, counted from 0, of which run.
+#[derive(Clone, Copy)]
+pub(crate) struct Now<'a> {
+    pub(crate) run: &'a Run<'a>,
+    pub(crate) step: usize,
+    /// Is it told what the layers say of themselves?
+    pub(crate) tells: bool,
+}
+
+/// A run's networks and their optimizers.
+pub(crate) trait Learner {
+    /// Does a step.
+    fn step(&mut self, now: Now, order: &mut Order) -> Told;
+    /// Adds the losses since the last look, and their number, to `sums`. Fails if they are no
+    /// numbers any more.
+    fn read(&mut self, sums: &mut (f64, usize)) -> Result<(), TrainError>;
+    /// The network as it is now, not for training.
+    fn network(&self) -> AnyBackbone;
+    /// Writes the checkpoint.
+    fn save(&self, at: &Checkpoint, folder: &Path) -> Result<(), CheckpointError>;
+}
+
+/// The learner of a run, as its checkpoint has it, or as it begins.
+pub(crate) fn begin(
+    run: &Run,
+    model: AnyBackbone,
+) -> Result<(Checkpoint, Box<dyn Learner>), TrainError> {
+    let state = Checkpoint::load_state(run.folder)?;
+    let at = state.as_ref().map_or_else(Checkpoint::default, |state| state.checkpoint.clone());
+    let fresh = One::new(run, model);
+    Ok(match (&run.config.workers, state) {
+        (None, None) => (at, Box::new(fresh)),
+        (None, Some(state)) => (at, Box::new(fresh.restored(&state)?)),
+        (Some(workers), None) => (at, Box::new(Team::new(workers, run.seed, fresh))),
+        (Some(workers), Some(state)) => {
+            (at, Box::new(Team::new(workers, run.seed, fresh).restored(&state)?))
+        }
+    })
+}
+
+/// Which parts of a step's examples a learner computes, of how many.
+#[derive(Clone)]
+pub(crate) struct Share {
+    pub(crate) parts: Range<usize>,
+    pub(crate) of: usize,
+}
+
+/// Why the network is there.
+const BETWEEN: &str = "it is away within a step only";
+
+/// One network with its optimizer.
+pub(crate) struct One {
+    /// None only while a step moves it.
+    model: Option<AnyBackbone>,
+    pub(crate) optimizer: ModuleOptimizer,
+    unread: Unread,
+}
+
+impl One {
+    pub(crate) fn new(run: &Run, model: AnyBackbone) -> Self {
+        let optimizer = optimizer(run.config, &model);
+        Self { model: Some(model), optimizer, unread: Unread::default() }
+    }
+
+    pub(crate) fn model(&self) -> &AnyBackbone {
+        self.model.as_ref().expect(BETWEEN)
+    }
+
+    /// Another network in its place, made from it.
+    pub(crate) fn change(&mut self, by: impl FnOnce(AnyBackbone) -> AnyBackbone) {
+        self.model = Some(by(self.model.take().expect(BETWEEN)));
+    }
+
+    /// Another one that is as this one is, and shares nothing with it.
+    pub(crate) fn replica(&self) -> Self {
+        let (model, optimizer) = (replica(self.model()), self.optimizer.clone());
+        Self { model: Some(model), optimizer, unread: Unread::default() }
+    }
+
+    /// The same with weights and optimizer of a checkpoint.
+    fn restored(self, state: &State) -> Result<Self, CheckpointError> {
+        let (model, optimizer) = state.read(self.model().clone(), self.optimizer)?;
+        Ok(Self { model: Some(model), optimizer, ..self })
+    }
+
+    /// A step on a share of its examples, each part of them changed by `spoil` before it is seen.
+    pub(crate) fn step_on(
+        &mut self,
+        Now { run, step, tells }: Now,
+        order: &mut Order,
+        share: Share,
+        spoil: &dyn Fn(usize, Batch) -> Batch,
+        unread: &mut Unread,
+    ) -> Told {
+        let (config, model) = (run.config, self.model.take().expect(BETWEEN));
+        let part = config.batch / share.of;
+        let (parts, last) = (share.parts.len() as f64, share.parts.end);
+        let mut accumulated = GradientsAccumulator::new();
+        let mut scalars = Vec::new();
+        for micro in share.parts {
+            let place = Place { seed: run.seed, position: step * config.batch + micro * part };
+            let examples = order.examples(place.position, part);
+            let batch = spoil(micro, run.task.training_batch(&examples, place, run.device));
+            let mut pass = Pass::train(run.seed, step, step as f64 / config.steps as f64)
+                .micro_batch(micro, last);
+            tell_clusters(&mut pass, run.task, &batch);
+            let output = model.forward(&mut pass, batch.input.clone());
+            let loss = run.task.loss(output, &batch);
+            let objective = pass.total_loss().map_or(loss.clone(), |own| loss.clone() + own);
+            unread.add(step + 1, loss, objective.clone());
+            let grads = (objective / parts).backward();
+            accumulated.accumulate(&model, GradientsParams::from_grads(grads, &model));
+            if tells {
+                scalars = pass.scalars();
+            }
+        }
+        let mut grads = accumulated.grads();
+        let norm = clip_global_norm(&model, &mut grads, config.clip);
+        self.model = Some(self.optimizer.step(config.lr_at(step), model, grads));
+        Told { norm, scalars }
+    }
+}
+
+impl Learner for One {
+    fn step(&mut self, now: Now, order: &mut Order) -> Told {
+        let of = now.run.config.accumulate;
+        let mut unread = std::mem::take(&mut self.unread);
+        let share = Share { parts: 0..of, of };
+        let told = self.step_on(now, order, share, &|_, batch| batch, &mut unread);
+        self.unread = unread;
+        told
+    }
+
+    fn read(&mut self, sums: &mut (f64, usize)) -> Result<(), TrainError> {
+        self.unread.read(sums)
+    }
+
+    fn network(&self) -> AnyBackbone {
+        self.model().valid()
+    }
+
+    fn save(&self, at: &Checkpoint, folder: &Path) -> Result<(), CheckpointError> {
+        at.save(folder, self.model(), &self.optimizer)
+    }
+}
