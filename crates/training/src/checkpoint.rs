@@ -146,7 +146,7 @@ impl Checkpoint {
         let bytes =
             fs::read(&path).map_err(|source| CheckpointError::Io { path: path.clone(), source })?;
         let damaged = |message: String| CheckpointError::Damaged { path, message };
-        let (_, model_bytes, ..) = parts(&bytes).map_err(damaged.clone())?;
+        let (_, [model_bytes, ..]) = parts(&bytes).map_err(damaged.clone())?;
         read_model(model_bytes, model).map_err(damaged)
     }
 
@@ -170,7 +170,7 @@ impl Checkpoint {
             Err(source) => return Err(CheckpointError::Io { path, source }),
         };
         let damaged = |message| CheckpointError::Damaged { path: path.clone(), message };
-        let (header, model, optimizer, mut left) = parts(&bytes).map_err(damaged)?;
+        let (header, [model, optimizer, mut left]) = parts(&bytes).map_err(damaged)?;
         let mut rest = Vec::new();
         for length in header.rest {
             let cut = left.split_at_checked(length);
@@ -209,7 +209,7 @@ pub(crate) fn read_optimizer(
 }
 
 /// Checks the checksum, and cuts the file into header, network, optimizer and the rest.
-fn parts(bytes: &[u8]) -> Result<(Header, &[u8], &[u8], &[u8]), String> {
+fn parts(bytes: &[u8]) -> Result<(Header, [&[u8]; 3]), String> {
     let too_short = || format!("it is too short, {} bytes", bytes.len());
     let (body, checksum) = bytes.split_last_chunk::<CHECKSUM>().ok_or_else(too_short)?;
     if !body.starts_with(MAGIC) {
@@ -224,7 +224,7 @@ fn parts(bytes: &[u8]) -> Result<(Header, &[u8], &[u8], &[u8]), String> {
     let header: Header = serde_json::from_slice(header).map_err(|err| err.to_string())?;
     let (model, rest) = rest.split_at_checked(header.model).ok_or_else(too_short)?;
     let (optimizer, rest) = rest.split_at_checked(header.optimizer).ok_or_else(too_short)?;
-    Ok((header, model, optimizer, rest))
+    Ok((header, [model, optimizer, rest]))
 }
 
 #[cfg(test)]
