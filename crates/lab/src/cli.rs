@@ -127,6 +127,8 @@ enum Verb {
     Prune(verbs::prune::Setting),
     /// Say what a trained run's routing is like: load, entropy, classes, what choices are worth
     Analyse(verbs::analyse::Call),
+    /// Let a trained language model go on with a text
+    Sample(verbs::sample::Call),
     /// Write the plots of the report as SVG files, to go into a paper
     Plot {
         /// The folder to write into; RUNS/SUITE-plots if left out
@@ -341,6 +343,10 @@ fn run(
         Verb::Prune(setting) => {
             let json = options.format == Shown::Json;
             verbs::prune::prune(&setting, options, plugins, suites, stop, json).map(Answer::from)
+        }
+        Verb::Sample(call) => {
+            let json = options.format == Shown::Json;
+            Ok(verbs::sample::sample(&call, options, plugins, json)?.into())
         }
         Verb::Plot { out, question } => {
             verbs::report::plot(out.as_deref(), &question, options, suites)

@@ -30,6 +30,7 @@ mod reader;
 mod rows;
 mod runner;
 mod safetensors;
+mod sampling;
 mod start;
 mod store;
 mod suite;

@@ -15,6 +15,7 @@ pub(crate) mod report;
 pub(crate) mod route;
 mod router_speed;
 pub(crate) mod run;
+pub(crate) mod sample;
 pub(crate) mod speed;
 mod step_speed;
 pub(crate) mod table;

@@ -1,0 +1,110 @@
+//! Trained language models go on with a text, end to end.
+
+mod common;
+
+use std::fs;
+
+use common::{Place, ended};
+use serde_json::Value;
+
+const SUITE: &str = r#"
+seeds = [0]
+[base]
+moe = { layers = "all", experts = 4, expert = { kind = "swiglu", hidden = 8 } }
+train = { steps = 30, batch = 8, lr = 1e-2, warmup = 5 }
+[[task]]
+task = { kind = "tanaka-lm", length = 16 }
+backbone = { kind = "transformer-lm", width = 16, depth = 2, heads = 4, kv_heads = 2, head = { norm = "column" } }
+[[method]]
+moe.router = "top-k"
+[[method]]
+name = "relative"
+backbone = { positions = "relative", wiring = "double-residual", kv_heads = 4 }
+moe.router = "top-k"
+[[method]]
+moe.router = "round-robin"
+[[method]]
+name = "full"
+moe = { router = "top-k", capacity = { factor = 1.0 } }
+[[method]]
+name = "pictures"
+task = "digits"
+backbone = { kind = "vit", patch = 4, width = 8, depth = 2, heads = 2 }
+moe.router = "top-k"
+"#;
+
+/// The folder with trained runs, and the runs by method.
+fn trained() -> (Place, impl Fn(&str) -> String) {
+    let place = Place::with_suite(SUITE);
+    ended(&place.run(&["run", "tiny.toml"]), 0);
+    let of = |folder: &std::path::PathBuf| {
+        let config = fs::read_to_string(folder.join("config.json")).unwrap();
+        let config: Value = serde_json::from_str(&config).unwrap();
+        let name = folder.file_name().unwrap().to_string_lossy().to_string();
+        (config["method"].as_str().unwrap().to_string(), name)
+    };
+    let runs: Vec<(String, String)> = place.runs("runs").iter().map(of).collect();
+    let named = move |method: &str| {
+        let found = runs.iter().find(|(known, _)| known == method);
+        found.unwrap_or_else(|| panic!("{method}: {runs:?}")).1.clone()
+    };
+    (place, named)
+}
+
+#[test]
+fn trained_runs_write() {
+    let (place, named) = trained();
+    for method in ["top-k", "relative", "round-robin", "full"] {
+        let run = named(method);
+        let sample = |more: &[&str]| {
+            let call = ["sample", &run, "--prompt", "It is", "--tokens", "40"];
+            ended(&place.run(&[&call[..], more].concat()), 0)
+        };
+        let (text, said) = sample(&[]);
+        assert!(text.starts_with("It is") && text.ends_with('\n'), "{text:?}");
+        assert_eq!(text.chars().count(), 5 + 40 + 1, "{text:?}");
+        assert_eq!(sample(&[]).0, text, "the same seed writes the same");
+        assert_ne!(sample(&["--seed", "1"]).0, text);
+        let cached = ["top-k", "relative"].contains(&method);
+        assert_eq!(said.is_empty(), cached, "{method}: {said}");
+        // The likeliest text is the same either way, as far as a window goes.
+        let likeliest = |more: &[&str]| {
+            let call = ["sample", &run, "--tokens", "15", "--prompt", "I"];
+            ended(&place.run(&[&call[..], more].concat()), 0).0
+        };
+        let cold = likeliest(&["--temperature", "0"]);
+        assert_eq!(cold, likeliest(&["--temperature", "0", "--no-cache"]), "{method}");
+        assert_eq!(cold, likeliest(&["--temperature", "3", "--top-k", "1"]), "{method}");
+        let (out, _) = sample(&["--format", "json"]);
+        let all: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(all["cached"], cached, "{out}");
+        assert_eq!(format!("It is{}\n", all["text"].as_str().unwrap()), text);
+    }
+    wrong_calls(&place, &named);
+}
+
+fn wrong_calls(place: &Place, named: &dyn Fn(&str) -> String) {
+    let (text, pictures) = (named("top-k"), named("pictures"));
+    for (call, expected) in [
+        (vec!["nobody"], "no run is named \"nobody\" in runs; there are"),
+        (vec![&pictures], "has learned digits, which is no text; tanaka-lm and text-lm are"),
+        (vec![&text, "--prompt", "caf\u{e9}"], "'\u{e9}' is no token of the run; it has \" !"),
+        (vec![&text, "--prompt", ""], "--prompt is empty"),
+        (vec![&text, "--tokens", "0"], "--tokens 0: it is at least 1"),
+        (vec![&text, "--top-p", "0"], "--top-p 0: it is above 0"),
+        (vec![&text, "--temperature=-1"], "--temperature -1: it is 0 or larger"),
+    ] {
+        let (out, err) = ended(&place.run(&[&["sample"], &call[..]].concat()), 2);
+        assert!(err.contains(expected) && out.is_empty(), "{call:?}: {err}");
+    }
+    // As if someone had trained it elsewhere, with a router that looks ahead.
+    let config = place.path("runs").join(&text).join("config.json");
+    let before = fs::read_to_string(&config).unwrap();
+    let mut changed: Value = serde_json::from_str(&before).unwrap();
+    changed["config"]["moe"]["router"] = serde_json::json!({ "kind": "expert-choice" });
+    fs::write(&config, changed.to_string()).unwrap();
+    let (_, err) = ended(&place.run(&["sample", &text]), 2);
+    assert!(err.contains("look at later tokens (router \"expert-choice\""), "{err}");
+    assert!(err.contains("routers that do not: top-k, switch"), "{err}");
+    fs::write(&config, before).unwrap();
+}

@@ -1,0 +1,241 @@
+//! `sample`: a trained language model goes on with a text.
+
+use std::path::Path;
+
+use anyhow::{bail, ensure};
+use backbones::{AnyBackbone, Brief, Decoder, gap_of_cache};
+use clap::Args;
+use indicatif::ProgressBar;
+use moe::{Choice, Domain, Input, Placement};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde_json::json;
+use tasks::{Split, Task};
+
+use crate::{
+    Plugins,
+    cell::Cell,
+    cli::{Options, say},
+    device::device,
+    sampling::Sampling,
+    start::Site,
+    store::Store,
+    verbs::prune::{find, trained_run},
+};
+
+/// What to go on with, and how.
+#[derive(Args, Clone)]
+pub(crate) struct Call {
+    /// A run on text: its folder, or its name in the folder of runs
+    run: String,
+    /// The text to go on with
+    #[arg(long, value_name = "TEXT", default_value = "\n", hide_default_value = true)]
+    prompt: String,
+    /// How many tokens to write
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    tokens: usize,
+    #[command(flatten)]
+    sampling: Sampling,
+    /// The same seed draws the same text
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Compute the whole window again for each token
+    #[arg(long)]
+    no_cache: bool,
+}
+
+/// The prompt and what the run makes of it, or JSON.
+pub(crate) fn sample(
+    call: &Call,
+    options: &Options,
+    plugins: &Plugins,
+    as_json: bool,
+) -> anyhow::Result<String> {
+    call.sampling.check()?;
+    ensure!(call.tokens > 0, "--tokens 0: it is at least 1");
+    ensure!(!call.prompt.is_empty(), "--prompt is empty; there is at least one character");
+    let folder = find(&call.run, &options.runs)?;
+    let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
+    let cell = trained_run(&folder, &store, options, plugins)?;
+    writes(&cell, plugins)?;
+    let prompt = encode(&*cell.data, &call.prompt)?;
+    let device = device(&options.device)?;
+    let site = Site { plugins, store: &store, device: &device };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads()?).build()?;
+    let (text, cached) = pool.install(|| -> anyhow::Result<_> {
+        let (model, _) = site.trained(&cell)?;
+        let cached = !call.no_cache && may_cache(&cell, &model, &site)?;
+        let mut decoder = Decoder::new(&model, &device, cached);
+        Ok((decode(&*cell.data, &call.go_on(&mut decoder, &prompt)), cached))
+    })?;
+    Ok(match as_json {
+        false => format!("{}{text}\n", call.prompt),
+        true => {
+            let all = json!({
+                "run": cell.id, "prompt": call.prompt, "text": text, "tokens": call.tokens,
+                "seed": call.seed, "cached": cached,
+            });
+            format!("{all:#}\n")
+        }
+    })
+}
+
+impl Call {
+    /// The tokens that come after the prompt.
+    fn go_on(&self, decoder: &mut Decoder, prompt: &[i32]) -> Vec<i32> {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        // It is silent where there is no terminal.
+        let bar = ProgressBar::new(self.tokens as u64);
+        let (mut written, mut scores) = (Vec::new(), decoder.read(prompt));
+        loop {
+            written.push(self.sampling.draw(&scores, &mut rng) as i32);
+            bar.inc(1);
+            if written.len() == self.tokens {
+                bar.finish_and_clear();
+                return written;
+            }
+            scores = decoder.read(&written[written.len() - 1..]);
+        }
+    }
+}
+
+/// Is it a language model, of the kind that can write?
+fn writes(cell: &Cell, plugins: &Plugins) -> anyhow::Result<()> {
+    let task = &cell.config.task.kind;
+    if !matches!(cell.data.domain(), Domain::Text { .. }) {
+        bail!(
+            "the run {} has learned {task}, which is no text; tanaka-lm and text-lm are",
+            cell.id
+        );
+    }
+    if cell.config.refusal(plugins, &*cell.data)?.is_some() || !cell.data.causal() {
+        let known: Vec<&str> = causal_routers(plugins).collect();
+        bail!(
+            "the run {} cannot write: its layers look at later tokens (router {:?}, level {:?}, \
+             capacity {:?}); routers that do not: {}",
+            cell.id,
+            cell.config.moe.router.kind,
+            cell.config.moe.level,
+            cell.config.moe.capacity.drop,
+            known.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// The routers that do not look at later tokens, as they are by default.
+fn causal_routers(plugins: &Plugins) -> impl Iterator<Item = &'static str> {
+    plugins.library.routers.iter().filter_map(|(name, entry)| {
+        let causal = (entry.build.causal)(&Choice::of(name)).unwrap_or(false);
+        causal.then_some(name)
+    })
+}
+
+/// The tokens of a text.
+fn encode(task: &dyn Task, text: &str) -> anyhow::Result<Vec<i32>> {
+    let letters = letters(task);
+    let token = |wanted: char| {
+        let found = letters.iter().position(|letter| *letter == wanted);
+        let known: String = letters.iter().collect();
+        found.map(|id| id as i32).ok_or_else(|| {
+            anyhow::anyhow!(
+                "--prompt {text:?}: {wanted:?} is no token of the run; it has {known:?}"
+            )
+        })
+    };
+    text.chars().map(token).collect()
+}
+
+/// The text of some tokens.
+fn decode(task: &dyn Task, ids: &[i32]) -> String {
+    let letters = letters(task);
+    ids.iter().map(|id| letters[*id as usize]).collect()
+}
+
+/// What each token stands for.
+fn letters(task: &dyn Task) -> Vec<char> {
+    (0..task.outputs()).map_while(|id| task.token(id)).collect()
+}
+
+/// Tokens of the probe, at most.
+const PROBE: usize = 48;
+/// How far the scores of the probe may be apart; they are of the size of 1.
+const GAP: f32 = 1e-3;
+
+/// Do the layers make the same of a token alone as among others? A full expert turns away tokens by
+/// those before them, and there are routers that count tokens, or draw for each. Where there is a
+/// doubt, a part of the validation text is read both ways. Says why not.
+fn may_cache(cell: &Cell, model: &AnyBackbone, site: &Site) -> anyhow::Result<bool> {
+    let moe = &cell.config.moe;
+    let limited = moe.capacity.at(false).factor.is_some() && moe.layers != Placement::NONE;
+    let why = match limited {
+        true => Some("its experts have a capacity".to_string()),
+        false => alone(cell, site.plugins).err().map(|err| err.to_string()),
+    };
+    if let Some(why) = why {
+        say(&format!("without a cache: {why}"));
+        return Ok(false);
+    }
+    let batch = cell.data.batch(Split::Valid, &[0], site.device);
+    let Input::Tokens(ids) = batch.input else { bail!("text is tokens") };
+    let ids: Vec<i32> = ids.into_data().iter().take(PROBE).collect();
+    let gap = gap_of_cache(model, site.device, &ids);
+    if gap > GAP {
+        let router = &moe.router.kind;
+        say(&format!("without a cache: router {router:?} looks at the tokens before ({gap:.3})"));
+    }
+    Ok(gap <= GAP)
+}
+
+/// Would the network be one for a single token?
+fn alone(cell: &Cell, plugins: &Plugins) -> anyhow::Result<()> {
+    let Domain::Text { vocab, .. } = cell.data.domain() else { return Ok(()) };
+    let domain = Domain::Text { vocab, length: 1 };
+    let brief = Brief { domain, ..cell.config.brief(plugins, &*cell.data) };
+    let backbone = &cell.config.backbone;
+    Ok((plugins.backbones.get(&backbone.kind)?.build.check)(backbone, &brief)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::prelude::*;
+    use moe::{Init, MoeConfig};
+
+    /// The gap of each causal router's untrained decoder, where a single token is enough for it.
+    fn gaps() -> Vec<(&'static str, f32)> {
+        let (plugins, device) = (Plugins::default(), Device::flex());
+        let gap = |name: &'static str| {
+            let moe = MoeConfig {
+                router: Choice::of(name),
+                layers: Placement::ALL,
+                experts: 4,
+                ..MoeConfig::default()
+            };
+            let library = &plugins.library;
+            let brief = |length| Brief {
+                domain: Domain::Text { vocab: 9, length },
+                outputs: 9,
+                moe: &moe,
+                library,
+            };
+            let build = plugins.backbones.get("transformer-lm").unwrap().build;
+            let choice = Choice::of("transformer-lm");
+            (build.check)(&choice, &brief(1)).ok()?;
+            let model = (build.init)(&choice, &brief(12), &Init::new(0, &device)).ok()?;
+            let ids: Vec<i32> = (0..12).map(|i| (i * i + 3 * i) % 9).collect();
+            Some((name, gap_of_cache(&model, &device, &ids)))
+        };
+        causal_routers(&plugins).filter_map(gap).collect()
+    }
+
+    #[test]
+    fn the_probe_finds_the_routers_that_look_at_other_tokens() {
+        let gaps = gaps();
+        let (far, near): (Vec<_>, Vec<_>) = gaps.iter().partition(|(_, gap)| *gap > GAP);
+        assert!(near.iter().all(|(_, gap)| *gap < 1e-5), "{near:?}");
+        let far: Vec<&str> = far.iter().map(|(name, _)| *name).collect();
+        assert_eq!(far, ["random", "round-robin"]);
+        assert!(near.len() > 15, "{near:?}");
+    }
+}
