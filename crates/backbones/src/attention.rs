@@ -125,8 +125,10 @@ impl Attention {
     }
 
     fn rotary(&self, pass: &mut Pass, qkv: Tensor<3>, form: AttentionForm) -> Tensor<3> {
-        let Some(mut cache) = pass.take::<Cache>() else { return attention(qkv, form) };
-        let span = cache.span();
+        let Some(span) = pass.get::<Cache>().and_then(Cache::span) else {
+            return attention(qkv, form);
+        };
+        let mut cache = pass.take::<Cache>().expect("it was there just now");
         let mixed = attention_after(qkv, form, span, &mut cache.layer().keys_values);
         pass.put(cache);
         mixed

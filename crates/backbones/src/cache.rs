@@ -7,7 +7,8 @@ use kernels::KeyValues;
 /// into a pass, the tokens of the pass follow those; then it has them too, for the next pass.
 #[derive(Clone, Debug)]
 pub struct Cache {
-    span: usize,
+    /// How many tokens a token sees with rotary positions; none if windows stand for themselves.
+    span: Option<usize>,
     layers: Vec<Memory>,
     next: usize,
 }
@@ -22,17 +23,37 @@ pub(crate) struct Memory {
 }
 
 impl Cache {
-    /// Nothing went before. With rotary positions a token will see as many tokens as this, itself
-    /// among them; a network that was trained on windows of some length knows no larger distances.
+    /// For one text that is read on and on, without autodiff; nothing went before. With rotary
+    /// positions a token will see as many tokens as this, itself among them; a network that was trained
+    /// on windows of some length knows no larger distances.
     ///
     /// # Panics
     /// If a token would not even see itself.
     pub fn new(span: usize) -> Self {
         assert!(span > 0, "a token sees itself");
-        Self { span, layers: Vec::new(), next: 0 }
+        Self { span: Some(span), ..Self::of_stream() }
     }
 
-    pub(crate) fn span(&self) -> usize {
+    /// For windows each row of which goes on where that row of the window before ended; nothing went
+    /// before. With relative positions tokens see what went before their window; with rotary positions
+    /// windows stand for themselves.
+    pub fn of_stream() -> Self {
+        Self { span: None, layers: Vec::new(), next: 0 }
+    }
+
+    /// What the layers with relative positions were given last, `[B, A, D]` each. With
+    /// [`Cache::restored`] a stream goes on from there.
+    pub fn inputs(&self) -> Vec<Tensor<3>> {
+        self.layers.iter().filter_map(|memory| memory.inputs.clone()).collect()
+    }
+
+    /// See [`Cache::inputs`].
+    pub fn restored(inputs: Vec<Tensor<3>>) -> Self {
+        let memory = |inputs| Memory { inputs: Some(inputs), ..Memory::default() };
+        Self { layers: inputs.into_iter().map(memory).collect(), ..Self::of_stream() }
+    }
+
+    pub(crate) fn span(&self) -> Option<usize> {
         self.span
     }
 
@@ -53,11 +74,12 @@ impl Cache {
 
 impl Memory {
     /// The last `span` inputs before `x`, `[B, A, D]`, where zeros stand for those that never were; it
-    /// then has the last inputs up to the end of `x`. No gradient goes into them.
+    /// then has the last inputs up to the end of `x`. No gradient goes into them. Where there are fewer
+    /// rows than before, the last streams have ended.
     pub(crate) fn follow(&mut self, x: &Tensor<3>, span: usize) -> Tensor<3> {
         let [b, t, d] = x.dims();
         let nothing = || Tensor::zeros([b, span, d], &x.device());
-        let before = self.inputs.take().unwrap_or_else(nothing);
+        let before = self.inputs.take().unwrap_or_else(nothing).narrow(0, 0, b);
         let all = Tensor::cat(vec![before.clone(), x.clone().detach()], 1);
         self.inputs = Some(all.narrow(1, t, span));
         before

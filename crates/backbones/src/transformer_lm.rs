@@ -348,6 +348,51 @@ mod tests {
         }
     }
 
+    /// Two windows of a network that looks back, the second with a cache.
+    fn second_window(network: &TransformerLm, mut pass: Pass, cache: Cache) -> (Tensor<3>, Cache) {
+        let ids = Tensor::<2, Int>::from_ints([[6, 0, 1, 3, 2, 1]], &Device::flex());
+        pass.put(cache);
+        let y = Backbone::forward(network, &mut pass, Input::Tokens(ids));
+        (y, pass.take().expect("a cache comes back"))
+    }
+
+    #[test]
+    fn windows_of_a_stream_see_what_went_before_them() {
+        let (device, [_, _, _, _, relative, _]) = (Device::flex(), kinds().try_into().unwrap());
+        let network = of(&device, relative);
+        let first = || second_window(&network, Pass::eval(), Cache::of_stream());
+        let gap = |a: Tensor<3>, b: Tensor<3>| (a - b).abs().max().into_scalar::<f32>();
+        let (alone, cache) = first();
+        let (after, _) = second_window(&network, Pass::eval(), cache.clone());
+        assert!(gap(alone, after.clone()) > 1e-4);
+        // As one text that is read on; and from what was written down.
+        let (_, whole) = second_window(&network, Pass::eval(), Cache::new(6));
+        let (read_on, _) = second_window(&network, Pass::eval(), whole);
+        assert!(gap(read_on, after.clone()) < 1e-6);
+        let restored = Cache::restored(cache.inputs());
+        assert_eq!(cache.inputs().len(), 2);
+        assert!(gap(second_window(&network, Pass::eval(), restored).0, after) == 0.0);
+        // Rotary windows stand for themselves.
+        let rotary = self::network(&device);
+        let (alone, cache) = second_window(&rotary, Pass::eval(), Cache::of_stream());
+        assert!(gap(alone, second_window(&rotary, Pass::eval(), cache).0) == 0.0);
+    }
+
+    #[test]
+    fn no_gradient_goes_into_the_window_before() {
+        let [_, _, _, _, relative, _] = kinds().try_into().unwrap();
+        let network = of(&Device::flex().autodiff(), relative);
+        let gradient = |cache| {
+            let (y, cache) = second_window(&network, Pass::train(0, 0, 0.0), cache);
+            let grads = y.square().sum().backward();
+            (network.embedding.weight.val().grad(&grads).unwrap().into_data(), cache)
+        };
+        let (_, cache) = gradient(Cache::of_stream());
+        let numbers = cache.inputs().into_iter().map(|inputs| inputs.inner());
+        let constant = Cache::restored(numbers.collect());
+        assert_eq!(gradient(cache).0, gradient(constant).0);
+    }
+
     #[test]
     fn what_does_not_fit_is_refused() {
         let (library, moe) = library();
