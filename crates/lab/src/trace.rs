@@ -10,7 +10,7 @@ use backbones::AnyBackbone;
 use burn::prelude::*;
 use moe::{Domain, Input, Look, Pass, TokenIds};
 use report::trace::{About, Layer, Pixels, Trace};
-use tasks::{Batch, Split, Task};
+use tasks::{Batch, Split, Task, Tokenizer};
 use training::{Watch, tell_clusters, write_atomic};
 
 use crate::cell::Cell;
@@ -99,7 +99,10 @@ pub(crate) fn record(
 
 fn about(cell: &Cell, step: usize) -> About {
     let letters = match cell.data.domain() {
-        Domain::Text { vocab, .. } => (0..vocab).map_while(|id| cell.data.token(id)).collect(),
+        Domain::Text { vocab, .. } => {
+            let show = |tokens: &dyn Tokenizer| (0..vocab).map(|id| tokens.show(id)).collect();
+            cell.data.tokenizer().map_or_else(Vec::new, show)
+        }
         Domain::Image { .. } => Vec::new(),
     };
     About {

@@ -49,7 +49,7 @@ impl FromStr for Better {
 
 /// The metrics whose direction is known. The second word says whether a table shows the metric
 /// only where there is none of the others, because it says the same again or less.
-const KNOWN: [(&str, Better, bool); 16] = [
+const KNOWN: [(&str, Better, bool); 18] = [
     ("accuracy", Better::Higher, false),
     ("balanced_accuracy", Better::Higher, false),
     ("top5_accuracy", Better::Higher, false),
@@ -60,11 +60,13 @@ const KNOWN: [(&str, Better, bool); 16] = [
     ("exact_match", Better::Higher, false),
     ("r2", Better::Higher, false),
     ("bits_per_byte", Better::Lower, false),
+    ("perplexity", Better::Lower, false),
+    ("attacked_bits_per_byte", Better::Lower, false),
+    ("attacked_perplexity", Better::Lower, false),
     ("error", Better::Lower, false),
     ("mse", Better::Lower, false),
     ("mae", Better::Lower, false),
     ("bits_per_character", Better::Lower, true),
-    ("perplexity", Better::Lower, true),
     ("loss", Better::Lower, true),
 ];
 

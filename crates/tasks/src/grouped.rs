@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::prelude::*;
 use moe::Domain;
 
-use crate::{Batch, Place, Score, Split, Task};
+use crate::{Batch, Place, Score, Split, Task, Tokenizer};
 
 /// A task with groups of classes; all else is the task's.
 pub struct Grouped {
@@ -46,6 +46,14 @@ impl Task for Grouped {
         self.task.len(split)
     }
 
+    fn tokenizer(&self) -> Option<&dyn Tokenizer> {
+        self.task.tokenizer()
+    }
+
+    fn continues(&self) -> bool {
+        self.task.continues()
+    }
+
     fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch {
         self.task.batch(split, examples, device)
     }
@@ -71,6 +79,18 @@ impl Task for Grouped {
 
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
         self.task.measure(output, batch, score);
+    }
+
+    fn attacked_len(&self, split: Split) -> usize {
+        self.task.attacked_len(split)
+    }
+
+    fn attacked(&self, split: Split, examples: &[usize], device: &Device) -> Batch {
+        self.task.attacked(split, examples, device)
+    }
+
+    fn measure_attacked(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
+        self.task.measure_attacked(output, batch, score);
     }
 }
 

@@ -10,6 +10,7 @@ pub mod vision;
 pub use data::{DataDir, DataError, Origin};
 pub use grouped::Grouped;
 pub use score::{Score, cross_entropy};
+pub use text::Tokenizer;
 
 use std::sync::Arc;
 
@@ -64,6 +65,18 @@ pub struct Batch {
     pub labels: Tensor<2, Int>,
     /// Where examples were mixed with others: the answers to those.
     pub mix: Option<Mix>,
+    /// Where answers are text: how much of it.
+    pub text: Option<TextAnswers>,
+}
+
+/// How much text a batch's answers are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextAnswers {
+    /// How many answers of each example count, from its first one on; those after them are filling,
+    /// where the text ends within a window.
+    pub count: Vec<usize>,
+    /// The bytes of text that the answers that count stand for.
+    pub bytes: usize,
 }
 
 /// The second answers of examples that are mixtures of two (mixup, CutMix).
@@ -78,7 +91,7 @@ pub struct Mix {
 impl Batch {
     /// Examples with one answer each.
     pub fn new(input: Input, labels: Tensor<2, Int>) -> Self {
-        Self { input, labels, mix: None }
+        Self { input, labels, mix: None, text: None }
     }
 }
 
@@ -118,9 +131,16 @@ pub trait Task: Send + Sync {
     /// How many examples a split has.
     fn len(&self, split: Split) -> usize;
 
-    /// A token as people read it, where inputs are text.
-    fn token(&self, _id: usize) -> Option<char> {
+    /// What makes tokens of text, where inputs are text.
+    fn tokenizer(&self) -> Option<&dyn Tokenizer> {
         None
+    }
+
+    /// Does example i + 1 go on where example i ends, and is the text to be shown so? Then batches
+    /// follow each other such that row b of one goes on where row b of the one before ended, and a
+    /// network may carry over what it saw.
+    fn continues(&self) -> bool {
+        false
     }
 
     /// The examples of these numbers, each in `0..len(split)`.
@@ -158,10 +178,15 @@ pub trait Task: Send + Sync {
     /// Adds what a batch's outputs are worth to a score.
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score);
 
-    /// The examples of these numbers under attack, where a task has measures of the split under
-    /// attack beside those of the split itself.
-    fn attacked(&self, _split: Split, _examples: &[usize], _device: &Device) -> Option<Batch> {
-        None
+    /// How many examples a split has under attack, where a task measures it under attack beside the
+    /// split itself.
+    fn attacked_len(&self, _split: Split) -> usize {
+        0
+    }
+
+    /// The examples of these numbers under attack, each in `0..attacked_len(split)`.
+    fn attacked(&self, split: Split, examples: &[usize], device: &Device) -> Batch {
+        self.batch(split, examples, device)
     }
 
     /// The same as [`Task::measure`] for a batch under attack, by names of its own.
@@ -186,7 +211,8 @@ pub trait LoadTask: 'static {
 /// Do the answers of two tasks mean the same? They do if the tasks differ at most in which examples
 /// there are, and in how those are shown.
 pub fn same_answers(a: &Choice, b: &Choice) -> bool {
-    const SHOWN: [&str; 6] = ["train", "valid", "test", "side", "augment", "corrupt"];
+    const SHOWN: [&str; 8] =
+        ["train", "valid", "test", "side", "augment", "corrupt", "attack", "stream"];
     let keys = a.options.keys().chain(b.options.keys());
     let mut telling = keys.filter(|key| !SHOWN.contains(&key.as_str()));
     a.kind == b.kind && telling.all(|key| a.options.get(key) == b.options.get(key))

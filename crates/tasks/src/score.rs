@@ -11,30 +11,51 @@ pub fn cross_entropy(output: Tensor<3>, labels: Tensor<2, Int>) -> Tensor<1> {
 /// Means of measures over many batches, every answer counting alike.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Score {
-    sums: Vec<(&'static str, f64, f64)>,
+    sums: Vec<Sum>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Sum {
+    name: &'static str,
+    total: f64,
+    count: f64,
+    /// Is the measure e to the power of the mean?
+    exponent: bool,
 }
 
 impl Score {
     /// Adds a measure's sum over `count` answers.
     pub fn add(&mut self, name: &'static str, sum: f64, count: usize) {
-        match self.sums.iter_mut().find(|(known, ..)| *known == name) {
-            Some((_, total, answers)) => {
-                *total += sum;
-                *answers += count as f64;
+        self.add_to(name, sum, count, false);
+    }
+
+    /// The same for a measure that is e to the power of the mean, as perplexity is of nats.
+    pub fn add_exponent(&mut self, name: &'static str, sum: f64, count: usize) {
+        self.add_to(name, sum, count, true);
+    }
+
+    fn add_to(&mut self, name: &'static str, sum: f64, count: usize, exponent: bool) {
+        match self.sums.iter_mut().find(|known| known.name == name) {
+            Some(known) => {
+                known.total += sum;
+                known.count += count as f64;
             }
-            None => self.sums.push((name, sum, count as f64)),
+            None => self.sums.push(Sum { name, total: sum, count: count as f64, exponent }),
         }
     }
 
     /// Was anything of this measure added?
     pub fn has(&self, name: &str) -> bool {
-        self.sums.iter().any(|(known, ..)| *known == name)
+        self.sums.iter().any(|known| known.name == name)
     }
 
     /// The mean of a measure; not a number if nothing was added.
     pub fn mean(&self, name: &str) -> f64 {
-        let sum = self.sums.iter().find(|(known, ..)| *known == name);
-        sum.map_or(f64::NAN, |(_, sum, count)| sum / count)
+        let Some(sum) = self.sums.iter().find(|known| known.name == name) else {
+            return f64::NAN;
+        };
+        let mean = sum.total / sum.count;
+        if sum.exponent { mean.exp() } else { mean }
     }
 }
 
@@ -77,5 +98,9 @@ mod tests {
         assert_eq!(score.mean("accuracy"), 0.75);
         assert!(score.has("accuracy") && !score.has("loss"));
         assert!(score.mean("loss").is_nan());
+        // Not the mean of the batches' perplexities, which would be (1 + 8) / 2.
+        score.add_exponent("perplexity", 0.0, 2);
+        score.add_exponent("perplexity", 8_f64.ln(), 1);
+        assert!((score.mean("perplexity") - 2.0).abs() < 1e-12);
     }
 }

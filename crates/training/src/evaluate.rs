@@ -97,12 +97,14 @@ pub fn evaluate_some(
             true => layers = pass.reports().to_vec(),
             false => layers.iter_mut().zip(pass.reports()).for_each(|(sum, new)| sum.add(new)),
         }
-        if let Some(batch) = task.attacked(split, examples, device) {
-            let mut pass = Pass::eval();
-            tell_clusters(&mut pass, task, &batch);
-            let output = model.forward(&mut pass, batch.input.clone());
-            task.measure_attacked(output, &batch, &mut score);
-        }
+    }
+    let attacked: Vec<usize> = (0..task.attacked_len(split)).collect();
+    for examples in attacked.chunks(BATCH) {
+        let batch = task.attacked(split, examples, device);
+        let mut pass = Pass::eval();
+        tell_clusters(&mut pass, task, &batch);
+        let output = model.forward(&mut pass, batch.input.clone());
+        task.measure_attacked(output, &batch, &mut score);
     }
     let tokens = (examples.len() * model.tokens()) as f64;
     let routed: f64 = layers.iter().map(|layer| layer.flops).sum();

@@ -66,7 +66,8 @@ pub(crate) fn sample(
         let (model, _) = site.trained(&cell)?;
         let cached = !call.no_cache && may_cache(&cell, &model, &site)?;
         let mut decoder = Decoder::new(&model, &device, cached);
-        Ok((decode(&*cell.data, &call.go_on(&mut decoder, &prompt)), cached))
+        let written = call.go_on(&mut decoder, &prompt);
+        Ok((decode(&*cell.data, &prompt, &written), cached))
     })?;
     Ok(match as_json {
         false => format!("{}{text}\n", call.prompt),
@@ -133,29 +134,30 @@ fn causal_routers(plugins: &Plugins) -> impl Iterator<Item = &'static str> {
 
 /// The tokens of a text.
 fn encode(task: &dyn Task, text: &str) -> anyhow::Result<Vec<i32>> {
-    let letters = letters(task);
-    let token = |wanted: char| {
-        let found = letters.iter().position(|letter| *letter == wanted);
-        let known: String = letters.iter().collect();
-        found.map(|id| id as i32).ok_or_else(|| {
-            anyhow::anyhow!(
-                "--prompt {text:?}: {wanted:?} is no token of the run; it has {known:?}"
-            )
-        })
-    };
-    text.chars().map(token).collect()
+    let tokenizer = task.tokenizer().expect(TEXT);
+    let tokens = tokenizer.encode(text.as_bytes());
+    let unknown = |id: &i32| tokenizer.unknown() == Some(*id as usize);
+    if let Some(at) = tokens.ids.iter().position(unknown) {
+        let start: u32 = tokens.bytes[..at].iter().sum();
+        let (start, end) = (start as usize, (start + tokens.bytes[at]) as usize);
+        let piece = &text[text.floor_char_boundary(start)..text.ceil_char_boundary(end)];
+        let (piece, vocab) = (piece.trim(), tokenizer.vocab());
+        bail!("--prompt {text:?}: {piece:?} is no token of the run; it has {vocab} others");
+    }
+    Ok(tokens.ids)
 }
 
-/// The text of some tokens.
-fn decode(task: &dyn Task, ids: &[i32]) -> String {
-    let letters = letters(task);
-    ids.iter().map(|id| letters[*id as usize]).collect()
+/// What was written after a prompt.
+fn decode(task: &dyn Task, prompt: &[i32], written: &[i32]) -> String {
+    let tokenizer = task.tokenizer().expect(TEXT);
+    let text =
+        |ids: &[i32]| tokenizer.decode(&ids.iter().map(|id| *id as usize).collect::<Vec<_>>());
+    let (before, all) = (text(prompt), text(&[prompt, written].concat()));
+    all.strip_prefix(&before).map_or_else(|| text(written), str::to_string)
 }
 
-/// What each token stands for.
-fn letters(task: &dyn Task) -> Vec<char> {
-    (0..task.outputs()).map_while(|id| task.token(id)).collect()
-}
+/// What was looked at before.
+const TEXT: &str = "tasks of text have a tokeniser";
 
 /// Tokens of the probe, at most.
 const PROBE: usize = 48;

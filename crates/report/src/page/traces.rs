@@ -125,7 +125,7 @@ pub(super) fn section(traces: &[Trace], task: &str) -> String {
     body
 }
 
-/// Text with each character on the colour of its expert; empty where there is none.
+/// Text with each token on the colour of its expert; empty where there is none.
 fn text(trace: &Trace, number: usize) -> String {
     let letters = &trace.about.letters;
     if letters.is_empty() {
@@ -142,7 +142,8 @@ fn text(trace: &Trace, number: usize) -> String {
         }
         let letter = |token: &i32| usize::try_from(*token).ok().and_then(|at| letters.get(at));
         let shown = run.iter().filter_map(|(token, ..)| letter(token));
-        let shown: String = shown.map(|c| if *c == '\n' { '⏎' } else { *c }).collect();
+        let space = if letters.iter().all(|letter| letter.chars().count() == 1) { "" } else { " " };
+        let shown: String = shown.map(|token| token.replace('\n', "⏎") + space).collect();
         html += &match run[0].1 {
             Some(expert) => format!(
                 "<span style=\"background:{}66\" title=\"expert {expert}\">{}</span>",
@@ -159,7 +160,7 @@ fn text(trace: &Trace, number: usize) -> String {
     let key: String = (0..layer.n_experts.min(12)).map(key).collect();
     format!(
         "<figure>\n<p class=\"text\">{html}</p>\n<figcaption>Layer {number}, {} split, step {}: each \
-         character has the colour of the expert with the largest weight. {key}</figcaption>\n</figure>\n",
+         token has the colour of the expert with the largest weight. {key}</figcaption>\n</figure>\n",
         trace.about.split, trace.about.step
     )
 }
@@ -172,7 +173,7 @@ mod tests {
     #[test]
     fn text_has_the_colours_of_its_experts() {
         let mut trace = trace();
-        trace.about.letters = vec!['<', '\n'];
+        trace.about.letters = vec!["<".into(), "\n".into()];
         let html = text(&trace, 0);
         let expected = "title=\"expert 0\">&lt;⏎</span><wbr>";
         assert!(html.contains(expected), "{html}");

@@ -144,7 +144,7 @@ mod tests {
     fn what_is_written_is_read() {
         let mut trace = trace();
         trace.pixels = Some(Pixels { shape: [1, 2, 2], grey: vec![0.0, 0.5, 0.25, 1.0] });
-        trace.about.letters = vec!['a', '\n'];
+        trace.about.letters = vec!["a".into(), "\n".into()];
         let bytes = trace.to_bytes();
         assert_eq!(decode(&bytes).unwrap(), trace);
         let length = u64::from_le_bytes(*bytes.first_chunk().unwrap());

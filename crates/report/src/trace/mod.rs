@@ -65,7 +65,7 @@ pub struct About {
     /// Rows and columns of patches, for pictures.
     pub patches: Option<[usize; 2]>,
     /// What each token id stands for, for text.
-    pub letters: Vec<char>,
+    pub letters: Vec<String>,
 }
 
 /// The choices of one layer.

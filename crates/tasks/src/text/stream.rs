@@ -1,79 +1,176 @@
-//! Next-token prediction on three streams of bytes, what all byte-level tasks share.
+//! Next-token prediction on three texts, what all text tasks share.
+
+use std::sync::Arc;
 
 use burn::prelude::*;
-use moe::{Domain, Input};
+use moe::{Choice, Domain, Input};
+use serde::{Deserialize, Serialize};
 
 use super::{
-    alphabet::{VOCAB, letter, token},
     attack,
+    tokens::{Tokenizer, Tokens, learn},
 };
 use crate::{
-    Batch, Score, Split, Task,
+    Batch, DataError, Score, Split, Task, TextAnswers,
     score::{classification, cross_entropy},
 };
 
-/// Bits per byte of the test text under attack.
-const ATTACKED: &str = "attacked_bits_per_byte";
+/// In which order windows of the text are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stream {
+    /// Each by itself, in an order by lot. The end of a text that fills no window is left out.
+    Windows,
+    /// Row b of a batch goes on where row b of the one before ended. In evaluation every token of a
+    /// text but the first is predicted once.
+    ///
+    /// Dai et al. *Transformer-XL*. ACL 2019. <https://arxiv.org/abs/1901.02860>
+    Contiguous,
+}
 
-/// Three streams of bytes, cut into windows. Window i shows the tokens from `i * length` on, and
-/// asks at each position for the one after it; windows do not overlap and carry no context over.
+/// How a text is shown, what all text tasks have in their configs.
+pub(crate) struct Shown<'a> {
+    pub(crate) task: &'static str,
+    pub(crate) length: usize,
+    pub(crate) attack: f64,
+    pub(crate) tokens: &'a Choice,
+    pub(crate) stream: Stream,
+}
+
+/// Bits per byte and perplexity of the test text under attack.
+const ATTACKED: [&str; 2] = ["attacked_bits_per_byte", "attacked_perplexity"];
+
+/// Three texts as tokens, cut into windows. Window i shows the tokens from `i * length` on, and asks
+/// at each position for the one after it; windows do not overlap.
 pub(crate) struct Streams {
     length: usize,
-    /// Tokens of train, valid, test.
-    tokens: [Vec<i32>; 3],
-    /// Tokens of the test text under attack.
-    attacked: Option<Vec<i32>>,
+    stream: Stream,
+    tokenizer: Arc<dyn Tokenizer>,
+    /// Train, valid, test.
+    texts: [Tokens; 3],
+    /// The test text under attack.
+    attacked: Option<Tokens>,
+}
+
+/// Why texts cannot be shown so.
+#[derive(Debug)]
+pub(crate) enum Unfit {
+    /// The settings are wrong.
+    Config(moe::ConfigError),
+    /// A split has too few tokens for one window.
+    Short { split: &'static str, tokens: usize },
+}
+
+impl From<moe::ConfigError> for Unfit {
+    fn from(err: moe::ConfigError) -> Self {
+        Self::Config(err)
+    }
+}
+
+impl Unfit {
+    /// The error for texts from somewhere; `short` makes one of what is wrong with a text that is too
+    /// short.
+    pub(crate) fn error(self, length: usize, short: impl Fn(String) -> DataError) -> DataError {
+        match self {
+            Self::Config(err) => err.into(),
+            Self::Short { split, tokens } => short(format!(
+                "its {split} part has {tokens} tokens, too few for one window of length = {length}"
+            )),
+        }
+    }
 }
 
 impl Streams {
-    /// Streams of train, valid and test text, or the split that is too short for one window.
-    pub(crate) fn new(texts: [&[u8]; 3], length: usize) -> Result<Self, &'static str> {
+    /// The texts of train, valid and test as they are to be shown.
+    pub(crate) fn new(texts: [&[u8]; 3], shown: &Shown) -> Result<Self, Unfit> {
+        let Shown { task, length, attack: rate, tokens, stream } = *shown;
+        attack::check(task, rate)?;
+        if length == 0 {
+            let message = "length = 0: it is at least 1".into();
+            Err(moe::ConfigError::Invalid { what: "task", name: task.into(), message })?;
+        }
+        let tokenizer = learn(task, tokens, texts[0])?;
+        let attacked = (rate > 0.0).then(|| tokenizer.encode(&attack::attacked(texts[2], rate)));
+        let texts = texts.map(|text| tokenizer.encode(text));
         let names = [Split::Train, Split::Valid, Split::Test].map(Split::name);
-        match texts.iter().zip(names).find(|(text, _)| text.len() <= length) {
-            Some((_, name)) => Err(name),
-            None => Ok(Self { length, tokens: texts.map(tokens), attacked: None }),
+        match texts.iter().zip(names).find(|(text, _)| text.ids.len() <= length) {
+            Some((text, split)) => Err(Unfit::Short { split, tokens: text.ids.len() }),
+            None => Ok(Self { length, stream, tokenizer, texts, attacked }),
         }
     }
 
-    /// The same, with measures of the test text under attack as well, at a rate above 0.
-    pub(crate) fn with_attack(self, test: &[u8], rate: f64) -> Self {
-        let attacked = (rate > 0.0).then(|| tokens(&attack::attacked(test, rate)));
-        Self { attacked, ..self }
-    }
-
-    /// The windows of these numbers of a stream.
-    fn windows(&self, stream: &[i32], windows: &[usize], device: &Device) -> Batch {
-        let length = self.length;
+    /// The windows of these numbers of a text. Where it ends within a window, the last token is
+    /// repeated, and its answers do not count.
+    fn windows(&self, text: &Tokens, windows: &[usize], device: &Device) -> Batch {
+        let (length, last) = (self.length, text.ids.len() - 1);
         let cut = |shift: usize| {
-            let starts = windows.iter().map(|window| window * length + shift);
-            let ids: Vec<i32> =
-                starts.flat_map(|start| &stream[start..start + length]).copied().collect();
+            let places = windows.iter().flat_map(|window| {
+                (0..length).map(move |at| (window * length + at + shift).min(last))
+            });
+            let ids: Vec<i32> = places.map(|at| text.ids[at]).collect();
             Tensor::<2, Int>::from_data(TensorData::new(ids, [windows.len(), length]), device)
         };
-        Batch::new(Input::Tokens(cut(0)), cut(1))
+        let answers = |window: &usize| (last - window * length).min(length);
+        let bytes = |window: &usize| {
+            let first = window * length + 1;
+            text.bytes[first..first + answers(window)].iter().map(|n| *n as usize).sum::<usize>()
+        };
+        let text = TextAnswers {
+            count: windows.iter().map(answers).collect(),
+            bytes: windows.iter().map(bytes).sum(),
+        };
+        Batch { text: Some(text), ..Batch::new(Input::Tokens(cut(0)), cut(1)) }
     }
 
-    /// How many windows a stream has.
-    fn count(&self, stream: &[i32]) -> usize {
-        stream.len().saturating_sub(1) / self.length
+    /// How many windows a text has; where it is shown from end to end, the last may not be full.
+    fn count(&self, text: &Tokens, whole: bool) -> usize {
+        let answers = text.ids.len().saturating_sub(1);
+        if whole { answers.div_ceil(self.length) } else { answers / self.length }
+    }
+
+    /// In training all windows are full.
+    fn whole(&self, split: Split) -> bool {
+        self.stream == Stream::Contiguous && split != Split::Train
+    }
+
+    /// Adds bits per byte and, of words, perplexity.
+    fn add(&self, nats: f64, text: &TextAnswers, names: [&'static str; 2], score: &mut Score) {
+        score.add(names[0], nats / std::f64::consts::LN_2, text.bytes);
+        if self.tokenizer.words() {
+            score.add_exponent(names[1], nats, text.count.iter().sum());
+        }
     }
 }
 
-fn tokens(text: &[u8]) -> Vec<i32> {
-    text.iter().copied().map(token).collect()
+/// A batch's output and labels without what is filling: whole if there is none, else row by row.
+fn counted<'a>(
+    output: &'a Tensor<3>,
+    labels: &'a Tensor<2, Int>,
+    text: &'a TextAnswers,
+) -> Vec<(Tensor<3>, Tensor<2, Int>)> {
+    let [_, length] = labels.dims();
+    if text.count.iter().all(|count| *count == length) {
+        return vec![(output.clone(), labels.clone())];
+    }
+    let row = |(row, count): (usize, &usize)| {
+        let output = output.clone().narrow(0, row, 1).narrow(1, 0, *count);
+        (output, labels.clone().narrow(0, row, 1).narrow(1, 0, *count))
+    };
+    text.count.iter().enumerate().map(row).collect()
 }
 
-fn bits(nats: f64) -> f64 {
-    nats / std::f64::consts::LN_2
+/// What [`Streams`] says of a batch that it made.
+fn of(batch: &Batch) -> &TextAnswers {
+    batch.text.as_ref().expect("batches of text say how much there is")
 }
 
 impl Task for Streams {
     fn domain(&self) -> Domain {
-        Domain::Text { vocab: VOCAB, length: self.length }
+        Domain::Text { vocab: self.tokenizer.vocab(), length: self.length }
     }
 
     fn outputs(&self) -> usize {
-        VOCAB
+        self.tokenizer.vocab()
     }
 
     fn causal(&self) -> bool {
@@ -81,43 +178,54 @@ impl Task for Streams {
     }
 
     fn metrics(&self) -> &'static [&'static str] {
-        match self.attacked {
-            Some(_) => &["bits_per_byte", "accuracy", "loss", ATTACKED],
-            None => &["bits_per_byte", "accuracy", "loss"],
+        match (self.tokenizer.words(), &self.attacked) {
+            (false, None) => &["bits_per_byte", "accuracy", "loss"],
+            (false, Some(_)) => &["bits_per_byte", "accuracy", "loss", ATTACKED[0]],
+            (true, None) => &["bits_per_byte", "perplexity", "accuracy", "loss"],
+            (true, Some(_)) => {
+                &["bits_per_byte", "perplexity", "accuracy", "loss", ATTACKED[0], ATTACKED[1]]
+            }
         }
     }
 
     fn len(&self, split: Split) -> usize {
-        self.count(&self.tokens[split as usize])
+        self.count(&self.texts[split as usize], self.whole(split))
     }
 
-    fn token(&self, id: usize) -> Option<char> {
-        Some(letter(id))
+    fn tokenizer(&self) -> Option<&dyn Tokenizer> {
+        Some(&*self.tokenizer)
+    }
+
+    fn continues(&self) -> bool {
+        self.stream == Stream::Contiguous
     }
 
     fn batch(&self, split: Split, windows: &[usize], device: &Device) -> Batch {
-        self.windows(&self.tokens[split as usize], windows, device)
+        self.windows(&self.texts[split as usize], windows, device)
     }
 
-    /// Short words make the text under attack longer; what is then beyond the last window of the text
-    /// itself is not measured.
-    fn attacked(&self, split: Split, windows: &[usize], device: &Device) -> Option<Batch> {
-        let stream = self.attacked.as_ref().filter(|_| split == Split::Test)?;
-        let count = self.count(stream);
-        let there: Vec<usize> = windows.iter().copied().filter(|window| *window < count).collect();
-        (!there.is_empty()).then(|| self.windows(stream, &there, device))
+    /// Short words make the text under attack longer, long ones make it shorter.
+    fn attacked_len(&self, split: Split) -> usize {
+        let text = self.attacked.as_ref().filter(|_| split == Split::Test);
+        text.map_or(0, |text| self.count(text, self.whole(split)))
+    }
+
+    fn attacked(&self, _split: Split, windows: &[usize], device: &Device) -> Batch {
+        self.windows(self.attacked.as_ref().expect("there are such windows"), windows, device)
     }
 
     fn measure_attacked(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
         let nats =
-            f64::from(cross_entropy(output, batch.labels.clone()).sum().into_scalar::<f32>());
-        score.add(ATTACKED, bits(nats), batch.labels.shape().num_elements());
+            |(output, labels)| f64::from(cross_entropy(output, labels).sum().into_scalar::<f32>());
+        let nats = counted(&output, &batch.labels, of(batch)).into_iter().map(nats).sum();
+        self.add(nats, of(batch), ATTACKED, score);
     }
 
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
-        let nats = classification(output, &batch.labels, score);
-        let answers = batch.labels.shape().num_elements();
-        score.add("bits_per_byte", bits(nats), answers);
+        let parts = counted(&output, &batch.labels, of(batch));
+        let nats: f64 =
+            parts.into_iter().map(|(output, labels)| classification(output, &labels, score)).sum();
+        self.add(nats, of(batch), ["bits_per_byte", "perplexity"], score);
     }
 }
 
@@ -125,48 +233,100 @@ impl Task for Streams {
 mod tests {
     use super::*;
 
+    fn shown(tokens: &Choice, length: usize, attack: f64, stream: Stream) -> Shown<'_> {
+        Shown { task: "text-lm", length, attack, tokens, stream }
+    }
+
+    fn streams(texts: [&str; 3], length: usize, attack: f64) -> Streams {
+        let ascii = Choice::of("ascii");
+        let shown = shown(&ascii, length, attack, Stream::Windows);
+        Streams::new(texts.map(str::as_bytes), &shown).unwrap()
+    }
+
+    fn ints(tensor: &Tensor<2, Int>) -> Vec<i32> {
+        tensor.to_data().try_to_vec::<i32>().unwrap()
+    }
+
     #[test]
     fn labels_are_the_next_tokens_and_windows_do_not_overlap() {
-        let streams = Streams::new([b"abcdefg", b"abcd", b"abcd"], 3).unwrap();
+        let streams = streams(["abcdefg", "abcd", "abcd"], 3, 0.0);
         assert_eq!((streams.len(Split::Train), streams.len(Split::Valid)), (2, 1));
         let batch = streams.batch(Split::Train, &[1], &Device::flex());
         let Input::Tokens(ids) = batch.input else { unreachable!("text is tokens") };
         let a = i32::from(b'a' - b' ');
-        assert_eq!(ids.into_data().try_to_vec::<i32>().unwrap(), [a + 3, a + 4, a + 5]);
-        assert_eq!(batch.labels.into_data().try_to_vec::<i32>().unwrap(), [a + 4, a + 5, a + 6]);
+        assert_eq!(ints(&ids), [a + 3, a + 4, a + 5]);
+        assert_eq!(ints(&batch.labels), [a + 4, a + 5, a + 6]);
     }
 
     #[test]
     fn a_uniform_guess_costs_log2_of_the_vocabulary() {
-        let streams = Streams::new([b"abcd", b"abcd", b"abcd"], 3).unwrap();
+        let streams = streams(["abcd", "abcd", "abcd"], 3, 0.0);
         let batch = streams.batch(Split::Test, &[0], &Device::flex());
         let mut score = Score::default();
-        streams.measure(Tensor::zeros([1, 3, VOCAB], &Device::flex()), &batch, &mut score);
-        assert!((score.mean("bits_per_byte") - (VOCAB as f64).log2()).abs() < 1e-5);
+        streams.measure(Tensor::zeros([1, 3, 97], &Device::flex()), &batch, &mut score);
+        assert!((score.mean("bits_per_byte") - 97_f64.log2()).abs() < 1e-5);
+        assert!(!score.has("perplexity"));
     }
 
     #[test]
     fn the_test_text_is_attacked_beside_itself() {
-        let text = b"ab cdefg, hijkl mnopq";
-        let streams = Streams::new([text, text, text], 3).unwrap().with_attack(text, 1.0);
-        assert_eq!(streams.metrics().last(), Some(&ATTACKED));
+        let text = "ab cdefg, hijkl mnopq";
+        let streams = self::streams([text, text, text], 3, 1.0);
+        assert_eq!(streams.metrics().last(), Some(&ATTACKED[0]));
         let device = Device::flex();
-        assert!(streams.attacked(Split::Valid, &[0], &device).is_none());
         // "AAA AAA, AAA AAA" has five windows of three tokens, the text itself six.
-        let windows: Vec<usize> = (0..streams.len(Split::Test)).collect();
-        let batch = streams.attacked(Split::Test, &windows, &device).unwrap();
-        assert_eq!((windows.len(), batch.labels.dims()), (6, [5, 3]));
-        assert!(streams.attacked(Split::Test, &[5], &device).is_none());
-        let expected: Vec<i32> = b"AA AAA, AAA AAA".iter().copied().map(token).collect();
-        assert_eq!(batch.labels.clone().into_data().try_to_vec::<i32>().unwrap(), expected);
+        assert_eq!(streams.attacked_len(Split::Valid), 0);
+        assert_eq!((streams.len(Split::Test), streams.attacked_len(Split::Test)), (6, 5));
+        let batch = streams.attacked(Split::Test, &[0, 1, 2, 3, 4], &device);
+        assert_eq!(ints(&batch.labels), streams.tokenizer.encode(b"AA AAA, AAA AAA").ids);
         let mut score = Score::default();
-        streams.measure_attacked(Tensor::zeros([5, 3, VOCAB], &device), &batch, &mut score);
-        assert!((score.mean(ATTACKED) - (VOCAB as f64).log2()).abs() < 1e-5);
-        assert!(!streams.with_attack(text, 0.0).metrics().contains(&ATTACKED));
+        streams.measure_attacked(Tensor::zeros([5, 3, 97], &device), &batch, &mut score);
+        assert!((score.mean(ATTACKED[0]) - 97_f64.log2()).abs() < 1e-5);
+        let plain = self::streams([text, text, text], 3, 0.0);
+        assert!(!plain.metrics().contains(&ATTACKED[0]));
+    }
+
+    #[test]
+    fn every_token_of_a_contiguous_text_is_predicted_once() {
+        let word = Choice::of("word");
+        let text = "one two three four\nfive six\n"; // 8 tokens, the first of 4 bytes, 28 in all
+        let shown = shown(&word, 3, 1.0, Stream::Contiguous);
+        let streams = Streams::new([text.as_bytes(); 3], &shown).unwrap();
+        assert!(streams.continues());
+        assert_eq!((streams.len(Split::Train), streams.len(Split::Test)), (2, 3));
+        let (device, mut score) = (Device::flex(), Score::default());
+        let mut answers = Vec::new();
+        for window in 0..3 {
+            let batch = streams.batch(Split::Test, &[window], &device);
+            let count = batch.text.as_ref().unwrap().count[0];
+            answers.extend(ints(&batch.labels).into_iter().take(count));
+            streams.measure(Tensor::zeros([1, 3, 8], &device), &batch, &mut score);
+        }
+        assert_eq!(answers, streams.tokenizer.encode(text.as_bytes()).ids[1..]);
+        // Seven words, each of which costs three bits, over 24 bytes.
+        assert!((score.mean("perplexity") - 8.0).abs() < 1e-4);
+        assert!((score.mean("bits_per_byte") - 7.0 * 3.0 / 24.0).abs() < 1e-5);
+
+        // Two rows of which the second is filled up: the same.
+        let mut again = Score::default();
+        let batch = streams.batch(Split::Test, &[0, 1, 2], &device);
+        streams.measure(Tensor::zeros([3, 3, 8], &device), &batch, &mut again);
+        assert!((again.mean("loss") - score.mean("loss")).abs() < 1e-6);
+        assert_eq!(batch.text.unwrap(), TextAnswers { count: vec![3, 3, 1], bytes: 24 });
+
+        assert_eq!(streams.attacked_len(Split::Test), 3);
+        let batch = streams.attacked(Split::Test, &[2], &device);
+        streams.measure_attacked(Tensor::zeros([1, 3, 8], &device), &batch, &mut score);
+        assert!((score.mean("attacked_perplexity") - 8.0).abs() < 1e-4);
     }
 
     #[test]
     fn a_text_too_short_for_one_window_is_named() {
-        assert_eq!(Streams::new([b"abcd", b"abc", b"abcd"], 3).err(), Some("valid"));
+        let ascii = Choice::of("ascii");
+        let texts: [&[u8]; 3] = [b"abcd", b"abc", b"abcd"];
+        let shown = |length| shown(&ascii, length, 0.0, Stream::Windows);
+        let err = Streams::new(texts, &shown(3)).err();
+        assert!(matches!(err, Some(Unfit::Short { split: "valid", tokens: 3 })), "{err:?}");
+        assert!(matches!(Streams::new(texts, &shown(0)).err(), Some(Unfit::Config(_))));
     }
 }

@@ -10,45 +10,48 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use moe::{ConfigError, config, stable_hash};
+use moe::{Choice, ConfigError, config, stable_hash};
 use tanaka::data::EXAMPLES_SUBSET;
 
-use super::{attack, stream::Streams};
+use super::stream::{Shown, Stream, Streams};
 use crate::{DataDir, DataError, LoadTask, Split, Task};
 
 config! {
     /// How the sentences are shown.
     pub struct TanakaLmConfig {
-        /// Bytes in a window, T.
+        /// Tokens in a window, T.
         pub length: usize = 64,
         /// The share of words replaced by AAA where the test text is measured under attack; with 0 it
         /// is not.
         pub attack: f64 = 0.0,
+        /// What a token is: `"ascii"`, `"byte"`, `"character"`, `"word"`, or
+        /// `{ kind = "word", most = 5000 }`.
+        pub tokens: Choice = Choice::of("ascii"),
+        /// How windows follow each other: `"windows"` or `"contiguous"`.
+        pub stream: Stream = Stream::Windows,
     }
 }
 
-/// Next-byte prediction on English sentences.
+/// Next-token prediction on English sentences.
 pub struct TanakaLm;
 
 impl LoadTask for TanakaLm {
     type Config = TanakaLmConfig;
     const NAME: &'static str = "tanaka-lm";
-    const ABOUT: &'static str = "next-byte prediction on 1.2 MB of short English sentences";
+    const ABOUT: &'static str = "next-token prediction on 1.2 MB of short English sentences";
     const SOURCE: &'static str = "Tanaka Corpus, EDRDG, https://www.edrdg.org (CC BY 2.0 FR)";
 
     fn load(config: &TanakaLmConfig, _data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
-        attack::check(Self::NAME, config.attack)?;
+        let TanakaLmConfig { length, attack, ref tokens, stream } = *config;
         let texts = split(&sentences());
-        match Streams::new(texts.each_ref().map(|text| text.as_bytes()), config.length) {
-            Ok(streams) if config.length > 0 => {
-                Ok(Arc::new(streams.with_attack(texts[2].as_bytes(), config.attack)))
-            }
-            _ => Err(ConfigError::Invalid {
-                what: "task",
-                name: Self::NAME.into(),
-                message: format!("length = {}: it is at least 1, and fits the text", config.length),
-            })?,
-        }
+        let texts = texts.each_ref().map(|text| text.as_bytes());
+        let short = |message: String| {
+            let message = format!("length = {length}: {message}");
+            ConfigError::Invalid { what: "task", name: Self::NAME.into(), message }.into()
+        };
+        let shown = Shown { task: Self::NAME, length, attack, tokens, stream };
+        let streams = Streams::new(texts, &shown).map_err(|unfit| unfit.error(length, short))?;
+        Ok(Arc::new(streams))
     }
 }
 
@@ -84,6 +87,7 @@ fn split(sentences: &[&str]) -> [String; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::tokens::{Ascii, Tokenizer};
 
     #[test]
     fn no_sentence_of_test_or_valid_stands_in_train() {
@@ -100,15 +104,16 @@ mod tests {
     #[test]
     fn hardly_a_byte_is_outside_the_alphabet() {
         let text = sentences().concat();
-        let outside =
-            text.bytes().filter(|byte| super::super::alphabet::token(*byte) == 96).count();
+        let outside = Ascii.encode(text.as_bytes()).ids.iter().filter(|id| **id == 96).count();
         assert!((outside as f64) < 1e-4 * text.len() as f64, "{outside} of {}", text.len());
     }
 
     #[test]
     fn a_window_longer_than_the_text_is_refused() {
-        let load =
-            |length| TanakaLm::load(&TanakaLmConfig { length, attack: 0.0 }, &DataDir::default());
+        let load = |length| {
+            let config = TanakaLmConfig { length, ..TanakaLmConfig::default() };
+            TanakaLm::load(&config, &DataDir::default())
+        };
         assert!(load(64).is_ok());
         for length in [0, 100_000_000] {
             let err = load(length).err().unwrap().to_string();

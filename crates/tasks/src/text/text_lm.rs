@@ -1,57 +1,103 @@
-//! Language modelling on a plain text file of your own.
+//! Language modelling on plain text of your own: a file, or a folder of them.
 //!
 //! The first nine tenths are for training, a twentieth for validation, the last twentieth for test:
-//! running text is best split by position, so that no sentence is cut into two splits.
+//! running text is best split by position, so that no sentence is cut into two splits. Where texts for
+//! validation and test have files of their own, those are named.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
-use moe::config;
+use moe::{Choice, ConfigError, config};
 
-use super::{attack, stream::Streams};
+use super::{
+    files,
+    stream::{Shown, Stream, Streams},
+    tokens::any_bytes,
+};
 use crate::{DataDir, DataError, LoadTask, Task};
 
 config! {
-    /// Which file, and how it is shown.
+    /// Which text, and how it is shown.
     pub struct TextLmConfig {
-        /// The file, relative to the data folder.
+        /// The file, or a folder whose `.txt` files are read by name, relative to the data folder.
+        /// `"tinyshakespeare"` is that set.
         pub file: String = "tinyshakespeare/input.txt".into(),
-        /// Bytes in a window, T.
+        /// The file or folder for validation; a part of `file` if left out.
+        pub valid: Option<String> = None,
+        /// The file or folder for test; a part of `file` if left out.
+        pub test: Option<String> = None,
+        /// In how many parts of equal length `file` is cut: the last is for test, the one before it for
+        /// validation, unless they have files of their own.
+        pub parts: usize = 20,
+        /// Tokens in a window, T.
         pub length: usize = 64,
         /// The share of words replaced by AAA where the test text is measured under attack; with 0 it
         /// is not.
         pub attack: f64 = 0.0,
+        /// What a token is: `"ascii"`, `"byte"`, `"character"`, `"word"`, or
+        /// `{ kind = "word", most = 5000 }`.
+        pub tokens: Choice = Choice::of("ascii"),
+        /// How windows follow each other: `"windows"` or `"contiguous"`.
+        pub stream: Stream = Stream::Windows,
     }
 }
 
-/// Next-byte prediction on a text file.
+/// Next-token prediction on a text.
 pub struct TextLm;
 
 impl LoadTask for TextLm {
     type Config = TextLmConfig;
     const NAME: &'static str = "text-lm";
-    const ABOUT: &'static str = "next-byte prediction on a text file of your own (--data-dir)";
-    const SOURCE: &'static str = "a plain text file";
+    const ABOUT: &'static str = "next-token prediction on text files of your own (--data-dir)";
+    const SOURCE: &'static str = "plain text files";
 
     fn load(config: &TextLmConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
-        attack::check(Self::NAME, config.attack)?;
-        let (path, bytes) = data.read(&config.file)?;
-        let (valid, test) = (bytes.len() / 20 * 18, bytes.len() / 20 * 19);
-        let texts = [&bytes[..valid], &bytes[valid..test], &bytes[test..]];
-        let too_short = |split: &str| {
-            format!(
-                "{} bytes are too short for windows of {} in {split}",
-                bytes.len(),
-                config.length
-            )
-        };
-        match Streams::new(texts, config.length) {
-            Ok(_) if config.length == 0 => {
-                Err(DataError::Content { path, message: "length = 0: it is at least 1".into() })
-            }
-            Ok(streams) => Ok(Arc::new(streams.with_attack(texts[2], config.attack))),
-            Err(split) => Err(DataError::Content { path, message: too_short(split) }),
-        }
+        let TextLmConfig { length, attack, ref tokens, stream, .. } = *config;
+        let (path, texts) = texts(config, data)?;
+        let short = |message| DataError::Content { path: path.clone(), message };
+        let shown = Shown { task: Self::NAME, length, attack, tokens, stream };
+        let streams = Streams::new(texts.each_ref().map(Vec::as_slice), &shown)
+            .map_err(|unfit| unfit.error(length, short))?;
+        Ok(Arc::new(streams))
     }
+}
+
+/// The path of `file`, and the texts for training, validation and test.
+fn texts(config: &TextLmConfig, data: &DataDir) -> Result<(PathBuf, [Vec<u8>; 3]), DataError> {
+    let utf8 = !any_bytes(&config.tokens);
+    let read = |file: &str| match file {
+        "tinyshakespeare" => files::text(data, "tinyshakespeare/input.txt", utf8),
+        file => files::text(data, file, utf8),
+    };
+    let own = |file: &Option<String>| file.as_deref().map(read).transpose();
+    let (path, text) = read(&config.file)?;
+    let (valid, test) = (own(&config.valid)?, own(&config.test)?);
+    let parts = config.parts;
+    let held_out = usize::from(valid.is_none()) + usize::from(test.is_none());
+    if parts <= held_out {
+        let name = TextLm::NAME.into();
+        let message = format!("parts = {parts}: it is at least {}", held_out + 1);
+        Err(ConfigError::Invalid { what: "task", name, message })?;
+    }
+    let cut = |from_end: usize| whole_letter(&text, text.len() / parts * (parts - from_end));
+    let ends = match (&valid, &test) {
+        (None, None) => [cut(2), cut(1)],
+        (None, Some(_)) => [cut(1), text.len()],
+        (Some(_), None) => [cut(1); 2],
+        (Some(_), Some(_)) => [text.len(); 2],
+    };
+    let part = |own: Option<(PathBuf, Vec<u8>)>, part: &[u8]| match own {
+        Some((_, text)) => text,
+        None => part.to_vec(),
+    };
+    let valid = part(valid, &text[ends[0]..ends[1]]);
+    let test = part(test, &text[ends[1]..]);
+    Ok((path, [text[..ends[0]].to_vec(), valid, test]))
+}
+
+/// The first place from `at` on where no letter of several bytes is cut in two.
+fn whole_letter(text: &[u8], at: usize) -> usize {
+    let inside = |byte: &&u8| **byte & 0b1100_0000 == 0b1000_0000;
+    at + text[at..].iter().take_while(inside).count()
 }
 
 #[cfg(test)]
@@ -59,17 +105,66 @@ mod tests {
     use super::*;
     use crate::Split;
 
+    struct Place(tempfile::TempDir);
+
+    impl Place {
+        fn new(files: &[(&str, &str)]) -> Self {
+            let place = tempfile::tempdir().unwrap();
+            for (name, text) in files {
+                std::fs::write(place.path().join(name), text).unwrap();
+            }
+            Self(place)
+        }
+
+        fn load(&self, config: &TextLmConfig) -> Result<Arc<dyn Task>, DataError> {
+            TextLm::load(config, &DataDir(Some(self.0.path().into())))
+        }
+
+        fn lengths(&self, config: &TextLmConfig) -> [usize; 3] {
+            let task = self.load(config).unwrap();
+            [Split::Train, Split::Valid, Split::Test].map(|split| task.len(split))
+        }
+    }
+
+    fn config(file: &str, length: usize) -> TextLmConfig {
+        TextLmConfig { file: file.into(), length, ..TextLmConfig::default() }
+    }
+
     #[test]
     fn the_parts_are_cut_by_position() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("a.txt"), "0123456789".repeat(20)).unwrap();
-        let config = TextLmConfig { file: "a.txt".into(), length: 4, attack: 0.0 };
-        let data = DataDir(Some(folder.path().into()));
-        let task = TextLm::load(&config, &data).unwrap();
-        assert_eq!(task.len(Split::Train), 44); // 180 bytes, (180 - 1) / 4
-        assert_eq!((task.len(Split::Valid), task.len(Split::Test)), (2, 2)); // 10 bytes each
+        let place = Place::new(&[("a.txt", &"0123456789".repeat(20))]);
+        // 180 bytes, (180 - 1) / 4; and 10 bytes each.
+        assert_eq!(place.lengths(&config("a.txt", 4)), [44, 2, 2]);
+        let thirds = TextLmConfig { parts: 3, ..config("a.txt", 4) };
+        assert_eq!(place.lengths(&thirds), [16, 16, 16]); // 66, 66 and 68 bytes
+        let err = place.load(&config("a.txt", 10)).err().unwrap().to_string();
+        assert!(err.contains("its valid part has 10 tokens, too few for one window of"), "{err}");
+        let err = place.load(&TextLmConfig { parts: 2, ..thirds }).err().unwrap().to_string();
+        assert!(err.contains("parts = 2: it is at least 3"), "{err}");
+    }
 
-        let err = TextLm::load(&TextLmConfig { length: 10, ..config }, &data).err().unwrap();
-        assert!(err.to_string().contains("200 bytes are too short for windows of 10 in valid"));
+    #[test]
+    fn splits_may_have_files_of_their_own() {
+        let text = "0123456789".repeat(10);
+        let place = Place::new(&[("a.txt", &text), ("b.txt", &text[..50]), ("c.txt", &text[..30])]);
+        let name = |name: &str| Some(name.to_string());
+        let both = TextLmConfig { valid: name("b.txt"), test: name("c.txt"), ..config("a.txt", 9) };
+        assert_eq!(place.lengths(&both), [11, 5, 3]);
+        let one = TextLmConfig { test: None, parts: 5, ..both.clone() };
+        assert_eq!(place.lengths(&one), [8, 5, 2]);
+        let one = TextLmConfig { valid: None, parts: 5, ..both.clone() };
+        assert_eq!(place.lengths(&one), [8, 2, 3]);
+        let missing = TextLmConfig { valid: name("d.txt"), ..both };
+        assert!(place.load(&missing).err().unwrap().to_string().contains("d.txt"));
+    }
+
+    #[test]
+    fn no_letter_is_cut_in_two() {
+        assert_eq!([0, 1, 2, 3].map(|at| whole_letter("aäb".as_bytes(), at)), [0, 1, 3, 3]);
+        let place = Place::new(&[("a.txt", &"日".repeat(100))]);
+        let characters =
+            TextLmConfig { tokens: Choice::of("character"), parts: 7, ..config("a.txt", 3) };
+        let task = place.load(&characters).unwrap();
+        assert_eq!(task.outputs(), 2, "one character, and all others");
     }
 }

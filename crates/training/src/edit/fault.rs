@@ -35,16 +35,16 @@ impl Faults<'_> {
             return batch;
         }
         let mut rng = generator(&format!("spoilt/{}/{step}/{worker}", self.seed));
-        let Batch { input, labels, mix } = batch;
         let input = match self.config.kind {
-            FaultKind::Labels => input,
-            FaultKind::Inputs | FaultKind::Both => self.input(input, &mut rng),
+            FaultKind::Labels => batch.input,
+            FaultKind::Inputs | FaultKind::Both => self.input(batch.input, &mut rng),
         };
         match self.config.kind {
-            FaultKind::Inputs => Batch { input, labels, mix },
+            FaultKind::Inputs => Batch { input, ..batch },
             FaultKind::Labels | FaultKind::Both => {
                 // One output tells two classes apart.
-                Batch::new(input, drawn(&labels, self.task.outputs().max(2), &mut rng))
+                let labels = drawn(&batch.labels, self.task.outputs().max(2), &mut rng);
+                Batch { input, labels, mix: None, ..batch }
             }
         }
     }

@@ -1,0 +1,111 @@
+//! Plain text from the data folder: a file, or all files of a folder.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::{DataDir, DataError};
+
+/// The text of a file, or of all `.txt` files of a folder and of those in it, one after the other by
+/// name; and its full path.
+///
+/// # Errors
+/// If it is not there, empty, or no UTF-8 though it should be.
+pub(super) fn text(
+    data: &DataDir,
+    name: &str,
+    utf8: bool,
+) -> Result<(PathBuf, Vec<u8>), DataError> {
+    let folder = data.0.as_ref().map(|data| data.join(name)).filter(|path| path.is_dir());
+    let (path, text) = match folder {
+        Some(folder) => (folder.clone(), joined(&folder, utf8)?),
+        None => data.read(name)?,
+    };
+    let wrong = |message: String| Err(DataError::Content { path: path.clone(), message });
+    match (text.is_empty(), utf8) {
+        (true, _) => wrong("it is empty".into()),
+        (_, true) => checked(&path, &text).map(|()| (path, text)),
+        (_, false) => Ok((path, text)),
+    }
+}
+
+/// Is the text of this file in UTF-8?
+pub(super) fn checked(path: &Path, text: &[u8]) -> Result<(), DataError> {
+    match std::str::from_utf8(text) {
+        Ok(_) => Ok(()),
+        Err(err) => Err(DataError::Content {
+            path: path.into(),
+            message: format!(
+                "it is no UTF-8 text, from byte {} on; tokens = \"ascii\" and \"byte\" take any file",
+                err.valid_up_to()
+            ),
+        }),
+    }
+}
+
+fn joined(folder: &Path, utf8: bool) -> Result<Vec<u8>, DataError> {
+    let mut paths = Vec::new();
+    find(folder, &mut paths)?;
+    if paths.is_empty() {
+        let message = "it has no .txt file, and a folder of text has some".into();
+        return Err(DataError::Content { path: folder.into(), message });
+    }
+    let mut all = Vec::new();
+    for path in paths {
+        let text =
+            fs::read(&path).map_err(|source| DataError::File { path: path.clone(), source })?;
+        if utf8 {
+            checked(&path, &text)?;
+        }
+        all.extend(&text);
+        if !text.is_empty() && !text.ends_with(b"\n") {
+            all.push(b'\n');
+        }
+    }
+    Ok(all)
+}
+
+/// Adds the `.txt` files below a folder, by name.
+fn find(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<(), DataError> {
+    let list = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>();
+    let mut here: Vec<PathBuf> =
+        list().map_err(|source| DataError::File { path: folder.into(), source })?;
+    here.sort();
+    for path in here {
+        if path.is_dir() {
+            find(&path, paths)?;
+        } else if path.extension().is_some_and(|end| end == "txt") {
+            paths.push(path);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_read_by_name() {
+        let place = tempfile::tempdir().unwrap();
+        let data = DataDir(Some(place.path().into()));
+        let write = |name: &str, text: &[u8]| fs::write(place.path().join(name), text).unwrap();
+        let wrong = |name: &str| text(&data, name, true).err().unwrap().to_string();
+        fs::create_dir_all(place.path().join("set/inner")).unwrap();
+        assert!(wrong("set").contains("it has no .txt file"));
+        write("set/b.txt", b"two");
+        write("set/a.txt", b"one\n");
+        write("set/inner/c.txt", b"three");
+        write("set/readme.md", b"not this");
+        assert_eq!(text(&data, "set", true).unwrap().1, b"one\ntwo\nthree\n");
+
+        write("set/b.txt", b"tw\xff");
+        let err = wrong("set");
+        assert!(err.contains("b.txt: it is no UTF-8 text, from byte 2 on"), "{err}");
+        assert!(text(&data, "set", false).is_ok());
+        write("empty.txt", b"");
+        assert!(wrong("empty.txt").ends_with("empty.txt: it is empty"));
+        assert!(wrong("none.txt").contains("cannot read"));
+    }
+}
