@@ -247,7 +247,10 @@ impl MoeLayer {
         let work = Work { experts: &self.experts, row, slots };
         let output = self.run(&plan, &work, pass, payload.clone());
         match &self.shared {
-            Some(shared) => output + shared.forward(pass, payload, row),
+            Some(shared) => {
+                let visited = shared.forward(pass, payload, row);
+                shared.join(output, visited)
+            }
             None => output,
         }
         .reshape(shape)

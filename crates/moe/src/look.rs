@@ -53,7 +53,7 @@ impl MoeLayer {
 }
 
 impl Plan {
-    /// The experts of each unit with their weights, the heaviest first; the null expert is left
+    /// The experts of each unit with their weights, the heaviest first, of either sign; the null expert is left
     /// out. What a soft plan gives a unit is the sum over an expert's slots.
     pub fn choices(&self) -> Vec<Vec<(usize, f32)>> {
         let mut choices = match self {
@@ -86,7 +86,7 @@ impl Plan {
                 of_all(&each.reshape([g, s * segment, e]).narrow(1, 0, *n_units))
             }
         };
-        choices.iter_mut().for_each(|unit| unit.sort_by(|a, b| b.1.total_cmp(&a.1)));
+        choices.iter_mut().for_each(|unit| unit.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs())));
         choices
     }
 }

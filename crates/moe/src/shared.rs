@@ -5,6 +5,10 @@
 //!
 //! y = sum_{i in S} g_i E_i(x) + E_s(x)                 (9)
 //! y = sum_{i in S} g_i E_i(x) + sigmoid(x w) E_s(x)    with a gate
+//! y = (1 - a) sum_{i in S} g_i E_i(x) + a E_s(x)       with a `share` a
+//!
+//! LibMoE has a = 1/2 where trained networks get experts: copies of one network then give what it
+//! gave. <https://arxiv.org/abs/2411.00918>
 //!
 //! Several shared experts of one width are one of their total width.
 
@@ -23,17 +27,24 @@ crate::config! {
         pub expert: Choice = Choice::of("ffn"),
         /// Is its output weighted by a learned gate?
         pub gate: bool = false,
+        /// Its part in the output, of which the others have the rest; if left out, it is added.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub share: Option<f64> = None,
     }
 }
 
 impl SharedConfig {
     /// The config with the defaults of the expert written out.
     pub(crate) fn complete(&self, kinds: &ExpertKinds) -> Result<Self, ConfigError> {
-        Ok(Self { expert: kinds.complete(&self.expert)?, gate: self.gate })
+        Ok(Self { expert: kinds.complete(&self.expert)?, ..self.clone() })
     }
 
     /// Does the expert fit the sizes of the others?
     pub(crate) fn check(&self, kinds: &ExpertKinds, dims: Dims) -> Result<(), ConfigError> {
+        if let Some(share) = self.share.filter(|share| !(0.0..=1.0).contains(share)) {
+            let message = format!("share = {share}: it is from 0 to 1");
+            return Err(ConfigError::Invalid { what: "shared", name: "expert".into(), message });
+        }
         (kinds.get(&self.expert.kind)?.build.check)(&self.expert, Dims { n_experts: 1, ..dims })
     }
 }
@@ -45,6 +56,7 @@ pub struct Shared {
     expert: AnyExperts,
     /// `[D, 1]`.
     gate: Option<Param<Tensor<2>>>,
+    share: Option<f64>,
 }
 
 impl Shared {
@@ -59,6 +71,7 @@ impl Shared {
         Ok(Self {
             expert: build(&config.expert, Dims { n_experts: 1, ..dims }, &init.at("expert"))?,
             gate: config.gate.then(|| init.uniform("gate", [dims.width, 1], bound)),
+            share: config.share,
         })
     }
 
@@ -69,9 +82,17 @@ impl Shared {
         let output = self.expert.forward(pass, rows.clone().unsqueeze::<3>()).squeeze_dim::<2>(0);
         match &self.gate {
             Some(gate) => output * sigmoid(rows.matmul(gate.val())),
-            None => output, // (9)
+            None => output,
         }
         .reshape(shape)
+    }
+
+    /// What the router's choice made, and what this made, `[G, U, P]`, as one output.
+    pub(crate) fn join(&self, chosen: Tensor<3>, shared: Tensor<3>) -> Tensor<3> {
+        match self.share {
+            Some(share) => chosen * (1.0 - share) + shared * share,
+            None => chosen + shared, // (9)
+        }
     }
 
     /// Floating-point operations on one row.
@@ -110,7 +131,7 @@ mod tests {
 
     fn shared(gate: bool) -> Shared {
         let kinds = Library::default().experts.with::<Triple>();
-        let config = SharedConfig { expert: Choice::of("triple"), gate };
+        let config = SharedConfig { expert: Choice::of("triple"), gate, share: None };
         let dims = Dims { width: 2, n_experts: 8, units: 2 };
         Shared::new(&config, &kinds, dims, &Init::new(0, &Device::flex())).unwrap()
     }
@@ -122,6 +143,20 @@ mod tests {
         let y = shared(false).forward(&mut Pass::eval(), payload, 2).into_data();
         assert_eq!(y.try_to_vec::<f32>().unwrap(), [3.0, 6.0, 9.0, 12.0, 15.0, 15.0, 15.0, 15.0]);
         assert_eq!(shared(false).flops_per_row(), 2.0);
+    }
+
+    #[test]
+    fn with_a_share_both_parts_sum_to_one() {
+        let of = |share| {
+            let part = |x: f32| Tensor::<3>::full([1, 1, 2], x, &Device::flex());
+            let y = Shared { share, ..shared(false) }.join(part(8.0), part(4.0)).into_data();
+            y.try_to_vec::<f32>().unwrap()
+        };
+        assert_eq!((of(None), of(Some(0.25))), (vec![12.0; 2], vec![7.0; 2]));
+        let kinds = Library::default().experts.with::<Triple>();
+        let config = SharedConfig { expert: Choice::of("triple"), gate: false, share: Some(1.5) };
+        let err = config.check(&kinds, Dims { width: 2, n_experts: 8, units: 2 }).unwrap_err();
+        assert!(err.to_string().contains("share = 1.5"), "{err}");
     }
 
     #[test]

@@ -21,6 +21,17 @@ impl Gate {
         Self { weight: init.at("gate").matrix("weight", [dims.width, dims.n_experts]) }
     }
 
+    /// A fresh gate whose weights are `factor` times as large.
+    pub(crate) fn scaled(dims: Dims, init: &Init, factor: f64) -> Self {
+        let Self { weight } = Self::new(dims, init);
+        let scaled = |old: Tensor<2>| {
+            let numbers = (old.clone() * factor).into_data();
+            let new = Tensor::from_data(numbers, &old.device());
+            if old.is_require_grad() { new.require_grad() } else { new }
+        };
+        Self { weight: weight.map(scaled) }
+    }
+
     /// `[G, U, D] -> [G, U, E]`: the scores, by way of [`scores::settle`].
     pub(crate) fn forward(&self, pass: &mut Pass, units: Tensor<3>) -> Tensor<3> {
         scores::settle(pass, self.products(units))

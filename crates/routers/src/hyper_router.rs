@@ -10,6 +10,9 @@
 //! Between a frozen gate and a free one: it learns, but in few directions. A, a, B and c are saved
 //! with the network and not trained. There is no balance loss.
 //!
+//! `faithful = "reference"` is the fixed network of LibMoE's Hyper-R: small matrices, N(0, 0.02), and
+//! no biases, so that scores are small at first.
+//!
 //! Differs from the paper: k starts at 2. The paper's grows from 1 to 2 during training, and at k = 1
 //! the weight is always 1 and z gets no gradient; `k_first = 1` is the paper's.
 //!
@@ -22,7 +25,7 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
 
-use crate::{check, scores};
+use crate::{Faithful, check, scores};
 
 config! {
     /// How many experts a unit visits.
@@ -31,6 +34,8 @@ config! {
         pub k: usize = 2,
         /// Experts for each unit at its start; in between it grows evenly.
         pub k_first: usize = 2,
+        /// Whose fixed network.
+        pub faithful: Faithful = Faithful::Paper,
     }
 }
 
@@ -76,13 +81,18 @@ impl Router for HyperRouter {
         let frozen = |name: &str, shape, std: f64| {
             init.state(name, init.normal(name, shape, std).val().detach().inner())
         };
-        let (first, second) = (1.0 / (d as f64).sqrt(), 1.0 / (hidden as f64).sqrt());
+        let spread = |d_in: usize| 1.0 / (d_in as f64).sqrt();
+        // The deviations of A, B, and those of a, c over them.
+        let (first, second, biases) = match config.faithful {
+            Faithful::Paper => (spread(d), spread(hidden), 1.0),
+            Faithful::Reference => (0.02, 0.02, 0.0),
+        };
         Self {
             embedding: init.normal("embedding", [1, d], 1.0),
             first: frozen("first", [d, hidden], first),
-            first_bias: frozen("first_bias", [1, hidden], first),
+            first_bias: frozen("first_bias", [1, hidden], first * biases),
             second: frozen("second", [hidden, e * (d + 1)], second),
-            second_bias: frozen("second_bias", [1, e * (d + 1)], second),
+            second_bias: frozen("second_bias", [1, e * (d + 1)], second * biases),
             n_experts: e,
             config: config.clone(),
         }
@@ -135,7 +145,7 @@ mod tests {
             second: state(fill(235, [15, 1], 1.0).transpose()),
             second_bias: state(fill(236, [1, 15], 1.0)),
             n_experts: 3,
-            config: HyperRouterConfig { k: 2, k_first: 1 },
+            config: HyperRouterConfig { k: 2, k_first: 1, ..HyperRouterConfig::default() },
         }
     }
 
@@ -148,6 +158,17 @@ mod tests {
         close(&values(bias), &[0.307469, 0.425062, 0.047483]);
         let (experts, _) = chosen(&router, &mut Pass::eval(), fill(200, [1, 3, 4], 2.0));
         assert_eq!(experts[..2], [1, 2]);
+    }
+
+    #[test]
+    fn the_network_of_libmoe_is_small() {
+        let dims = Dims { width: 64, n_experts: 8, units: 3 };
+        let config = HyperRouterConfig { faithful: Faithful::Reference, ..Default::default() };
+        let router = HyperRouter::init(&config, dims, &Init::new(0, &Device::flex()));
+        assert!(values(router.first_bias.value_sync()).iter().all(|b| *b == 0.0));
+        let first = values(router.first.value_sync());
+        let square = first.iter().map(|x| x * x).sum::<f32>() / first.len() as f32;
+        assert!((square.sqrt() - 0.02).abs() < 0.002, "{square}");
     }
 
     #[test]

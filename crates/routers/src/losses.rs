@@ -27,6 +27,9 @@ pub enum Balance {
     /// f_i is the share of all choices, within each sequence, then averaged; 1 at perfect balance.
     /// DeepSeek-V3, the Switch of the transformers library.
     Sequence,
+    /// f_i is the share of first choices, within each sequence, then averaged; 1 at perfect balance.
+    /// LibMoE, there as E^2 times the mean over experts: <https://arxiv.org/abs/2411.00918>.
+    FirstOfSequence,
     /// f_i is the share of all choices, over all passes of a step so far, where gradients accumulate;
     /// P_i is of the pass alone; 1 at perfect balance. Experts may then specialise within a batch.
     /// Qiu et al. *Demons in the Detail*. ACL 2025. <https://arxiv.org/abs/2501.11873>; Megatron-core's
@@ -43,6 +46,7 @@ impl Balance {
             Balance::Units => balance_per_unit(p, experts),
             Balance::FirstChoices => balance(p, experts.narrow(2, 0, 1)),
             Balance::Sequence => sequence_balance(p, experts),
+            Balance::FirstOfSequence => sequence_balance(p, experts.narrow(2, 0, 1)),
         }
     }
 }
@@ -222,6 +226,7 @@ mod tests {
             // All first choices on expert 0, of probability 1/2: 4 * 1/2.
             (Balance::FirstChoices, 1.0, 2.0),
             (Balance::Sequence, 1.0, 2.0),
+            (Balance::FirstOfSequence, 1.0, 2.0),
             (Balance::Step, 1.0, 2.0),
         ] {
             assert_eq!(value(kind, [[0.25; 4]; 2], [[0, 1], [2, 3]]), balanced, "{kind:?}");

@@ -11,7 +11,7 @@
 //! was kept, so that the weights are nearly equal: q = softmax(c), S = top-k(q + b), g = softmax(q + b
 //! over S). Its balance loss is that of q.
 //!
-//! Differs from the paper: a balance loss.
+//! Differs from the paper: a balance loss and a z-loss, as in LibMoE.
 //!
 //! Not to be confused with: `x-moe`, whose cosine is taken in a small space and sharpened.
 
@@ -22,7 +22,7 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
 
-use crate::{Faithful, check, gate::Gate, losses, scores};
+use crate::{Balance, Faithful, check, gate::Gate, losses, scores};
 
 config! {
     /// How many experts a unit visits, and by how much lengths are perturbed.
@@ -33,6 +33,8 @@ config! {
         pub theta: f64 = 0.1,
         /// Coefficient of the balance loss, of first choices within each sequence.
         pub balance: f64 = 0.01,
+        /// Coefficient of the router z-loss, of the cosines.
+        pub z: f64 = 0.0,
         /// Whose formulas.
         pub faithful: Faithful = Faithful::Paper,
     }
@@ -58,6 +60,7 @@ impl Router for PerturbedCosine {
         check::k(config.k, dims)?;
         check::coefficient("theta", config.theta)?;
         check::coefficient("balance", config.balance)?;
+        check::coefficient("z", config.z)?;
         match config.k {
             1 => Err("k = 1 has the constant weight 1 and gives the bias no gradient; \
                       k is at least 2"
@@ -78,13 +81,14 @@ impl Router for PerturbedCosine {
         let c = scores::settle(pass, self.cosines(units)); // (6)
         let n_experts = c.dims()[2];
         let q = softmax(c.clone(), 2);
+        losses::add(pass, "z", self.config.z, || losses::router_z(c.clone()));
         let scores = match self.config.faithful {
             Faithful::Paper => c,
             Faithful::Reference => q.clone(),
         };
         let (experts, chosen) = top_k(scores + self.bias.val().unsqueeze::<3>(), self.config.k);
         losses::add(pass, "balance", self.config.balance, || {
-            losses::sequence_balance(q, experts.clone().narrow(2, 0, 1))
+            Balance::FirstOfSequence.loss(q, experts.clone())
         });
         Plan::TokenChoice { experts, weights: softmax(chosen, 2), n_experts } // (2)
     }
@@ -114,7 +118,7 @@ mod tests {
             // Stored as [out, in] by the published code.
             gate: Gate::of(fill(230, [3, 4], 2.0).transpose()),
             bias: param(fill(231, [3], 0.2)),
-            config: PerturbedCosineConfig { k: 2, theta, balance: 1.0, faithful },
+            config: PerturbedCosineConfig { k: 2, theta, balance: 1.0, z: 0.0, faithful },
         }
     }
 

@@ -10,18 +10,22 @@
 //! The loss is -gamma ln E at perfect balance and 0 at collapse.
 //!
 //! Differs from the paper: no expert dropout. `renormalise` divides the weights by their sum, as in
-//! LibMoE and in DeepSeek's routers.
+//! LibMoE and in DeepSeek's routers. LibMoE has a balance loss of P instead of (3).
+//!
+//! `compete` is the Sigmoid-R of LibMoE's first version: p = softmax(s), g = p over its sum over the
+//! chosen. As s is from 0 to 1, the weights are nearly equal. Its gate has a `bias`. Its balance and
+//! z-loss are of p and s, those of its later sigma-MoE of softmax(x W) and x W.
 //!
 //! Not to be confused with: `deepseek-v3`, which is renormalised, scaled, and chooses with a bias.
 
 use burn::{
-    module::Module,
+    module::{Module, Param},
     prelude::*,
     tensor::activation::{sigmoid, softmax},
 };
 use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
 
-use crate::{check, gate::Gate, losses};
+use crate::{Balance, balance_loss::BalanceLoss, check, gate::Gate, losses, scores};
 
 config! {
     /// How many experts a unit visits, and what keeps them balanced.
@@ -30,8 +34,18 @@ config! {
         pub k: usize = 2,
         /// Are the weights divided by their sum?
         pub renormalise: bool = false,
+        /// Does a softmax follow the sigmoid, for weights that sum to 1?
+        pub compete: bool = false,
+        /// Has the gate a bias, which is 0 at first?
+        pub bias: bool = false,
         /// Coefficient of the entropy loss, gamma.
         pub entropy: f64 = 0.001,
+        /// Coefficient of the balance loss.
+        pub balance: f64 = 0.0,
+        /// Which balance loss.
+        pub balance_of: Balance = Balance::Choices,
+        /// Coefficient of the router z-loss.
+        pub z: f64 = 0.0,
     }
 }
 
@@ -39,6 +53,9 @@ config! {
 #[derive(Module, Debug)]
 pub struct Sigmoid {
     gate: Gate,
+    /// `[E]`.
+    bias: Option<Param<Tensor<1>>>,
+    balance: BalanceLoss,
     #[module(skip)]
     config: SigmoidConfig,
 }
@@ -51,21 +68,41 @@ impl Router for Sigmoid {
 
     fn check(config: &SigmoidConfig, dims: Dims) -> Result<(), String> {
         check::k(config.k, dims)?;
-        check::coefficient("entropy", config.entropy)
+        check::coefficient("entropy", config.entropy)?;
+        check::coefficient("balance", config.balance)?;
+        check::coefficient("z", config.z)
     }
 
     fn init(config: &SigmoidConfig, dims: Dims, init: &Init) -> Self {
-        Self { gate: Gate::new(dims, init), config: config.clone() }
+        Self {
+            gate: Gate::new(dims, init),
+            bias: config.bias.then(|| init.constant("bias", [dims.n_experts], 0.0)),
+            balance: BalanceLoss::new(config.balance_of, dims, init),
+            config: config.clone(),
+        }
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let scores = self.gate.forward(pass, units);
+        let scores = self.gate.products(units);
+        let scores = match &self.bias {
+            Some(bias) => scores + bias.val().unsqueeze::<3>(),
+            None => scores,
+        };
+        let scores = scores::settle(pass, scores);
         let n_experts = scores.dims()[2];
-        let (experts, s) = top_k(sigmoid(scores.clone()), self.config.k); // (1)
-        let weights = if self.config.renormalise { s.clone() / s.sum_dim(2) } else { s }; // (2)
+        let s = sigmoid(scores.clone()); // (1)
+        // What experts compete with in the losses.
+        let logits = if self.config.compete { s.clone() } else { scores };
+        let p = softmax(logits.clone(), 2);
+        let (experts, chosen) =
+            top_k(if self.config.compete { p.clone() } else { s }, self.config.k);
+        let shares = self.config.compete || self.config.renormalise;
+        let weights = if shares { chosen.clone() / chosen.sum_dim(2) } else { chosen }; // (2)
         losses::add(pass, "entropy", self.config.entropy, || {
-            losses::negative_entropy(softmax(scores, 2)) // (3)
+            losses::negative_entropy(p.clone()) // (3)
         });
+        self.balance.add(pass, self.config.balance, p, experts.clone());
+        losses::add(pass, "z", self.config.z, || losses::router_z(logits));
         Plan::TokenChoice { experts, weights, n_experts }
     }
 
@@ -79,6 +116,11 @@ mod tests {
     use super::*;
     use crate::testing::{chosen, close, fill, scalar};
 
+    fn router(gate: Gate, config: SigmoidConfig) -> Sigmoid {
+        let dims = Dims { width: 4, n_experts: 4, units: 3 };
+        Sigmoid { gate, ..Sigmoid::init(&config, dims, &Init::new(0, &Device::flex())) }
+    }
+
     #[test]
     fn weights_are_sigmoids_or_their_shares() {
         // sigmoid(ln 3) = 3/4, sigmoid(ln 1) = 1/2, sigmoid(ln 1/3) = 1/4.
@@ -86,7 +128,7 @@ mod tests {
         let route = |renormalise, pass: &mut Pass| {
             let gate = Gate::of(Tensor::from_floats(s, &Device::flex()));
             let config = SigmoidConfig { renormalise, entropy: 1.0, ..SigmoidConfig::default() };
-            chosen(&Sigmoid { gate, config }, pass, Tensor::ones([1, 1, 1], &Device::flex()))
+            chosen(&router(gate, config), pass, Tensor::ones([1, 1, 1], &Device::flex()))
         };
         let mut pass = Pass::eval();
         let (experts, weights) = route(false, &mut pass);
@@ -102,7 +144,7 @@ mod tests {
     fn libmoe_gives_the_same() {
         // LibMoE's sigma-MoE layer, run on these inputs; its weights are stored as [out, in].
         let gate = Gate::of(fill(230, [4, 4], 2.0).transpose());
-        let router = Sigmoid { gate, config: SigmoidConfig::default() };
+        let router = router(gate, SigmoidConfig::default());
         let (experts, weights) = chosen(&router, &mut Pass::eval(), fill(200, [1, 3, 4], 2.0));
         assert_eq!(experts[..2], [1, 2]);
         close(&weights[..2], &[0.522170, 0.425608]);

@@ -53,6 +53,8 @@ config! {
         pub z: f64 = 0.0,
         /// Coefficient of the loss for experts whose vectors in the gate are alike (ERNIE 4.5).
         pub orthogonal: f64 = 0.0,
+        /// A factor on the gate's first weights: how large scores are before anything is learned.
+        pub start: f64 = 1.0,
     }
 }
 
@@ -76,6 +78,7 @@ impl Router for TopK {
         check::coefficient("balance", config.balance)?;
         check::coefficient("z", config.z)?;
         check::coefficient("orthogonal", config.orthogonal)?;
+        check::positive("start", config.start)?;
         let constant = config.k == 1 && config.weights != Weights::Softmax;
         if constant && config.balance == 0.0 && config.z == 0.0 {
             return Err("k = 1 has the constant weight 1 and gives the gate no gradient; \
@@ -87,7 +90,7 @@ impl Router for TopK {
 
     fn init(config: &TopKConfig, dims: Dims, init: &Init) -> Self {
         Self {
-            gate: Gate::new(dims, init),
+            gate: Gate::scaled(dims, init, config.start),
             balance: BalanceLoss::new(config.balance_of, dims, init),
             config: config.clone(),
         }
@@ -164,6 +167,24 @@ mod tests {
         let (experts, weights) = chosen(&router, &mut Pass::eval(), fill(200, [1, 3, 4], 2.0));
         assert_eq!(experts[..2], [1, 2]);
         crate::testing::close(&weights[..2], &[0.595930, 0.404070]);
+    }
+
+    #[test]
+    fn a_small_start_chooses_alike_with_nearly_equal_weights() {
+        let dims = Dims { width: 4, n_experts: 4, units: 3 };
+        let route = |start| {
+            let config = TopKConfig { start, ..TopKConfig::default() };
+            let router = TopK::init(&config, dims, &Init::new(0, &Device::flex()));
+            crate::testing::chosen(
+                &router,
+                &mut Pass::eval(),
+                crate::testing::fill(200, [1, 3, 4], 2.0),
+            )
+        };
+        let (usual, small) = (route(1.0), route(1e-3));
+        assert_eq!(usual.0, small.0);
+        assert!(small.1.iter().all(|w| (w - 0.5).abs() < 1e-2), "{:?}", small.1);
+        assert!(usual.1.iter().any(|w| (w - 0.5).abs() > 2e-2), "{:?}", usual.1);
     }
 
     #[test]

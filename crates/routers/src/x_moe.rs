@@ -9,10 +9,12 @@
 //! y = sum_{i in top-k(p)} p_i E_i(x)           (7), k = 1 in the paper
 //!
 //! `faithful = "reference"` is LibMoE's XMoE: expert vectors have the length 1.5 without gradient
-//! through it, tau = 0.3 is fixed, and the weights are a second softmax, over the p that were kept.
+//! through it, tau = 0.3 is fixed, and the weights are a second softmax, over the p that were kept; its
+//! language models have `renormalise`, p over their sum, instead.
 //!
 //! Differs from the paper: the logarithm of 1 / tau is learned, at most ln 100, as in Tutel, so that
-//! tau stays positive; the experts do not share a frequency schedule.
+//! tau stays positive; the experts do not share a frequency schedule. LibMoE's language models begin
+//! with orthogonal expert vectors, which is not here.
 //!
 //! Not to be confused with: `perturbed-cosine`, whose cosine is taken in the full width.
 
@@ -23,7 +25,9 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
 
-use crate::{Faithful, check, losses, scores, unit_length::unit_length};
+use crate::{
+    Balance, Faithful, balance_loss::BalanceLoss, check, losses, scores, unit_length::unit_length,
+};
 
 config! {
     /// How many experts a unit visits, and what keeps them balanced.
@@ -34,6 +38,12 @@ config! {
         pub temperature: f64 = 0.07,
         /// Coefficient of the balance loss, which is 1 at perfect balance.
         pub balance: f64 = 0.01,
+        /// Which balance loss.
+        pub balance_of: Balance = Balance::Choices,
+        /// Coefficient of the router z-loss, of the cosines before the temperature.
+        pub z: f64 = 0.0,
+        /// Are the weights divided by their sum?
+        pub renormalise: bool = false,
         /// Whose formulas.
         pub faithful: Faithful = Faithful::Paper,
     }
@@ -48,6 +58,7 @@ pub struct XMoe {
     experts: Param<Tensor<2>>,
     /// `[1]`: ln(1 / tau); none if tau is fixed.
     sharpness: Option<Param<Tensor<1>>>,
+    balance: BalanceLoss,
     #[module(skip)]
     config: XMoeConfig,
 }
@@ -61,6 +72,7 @@ impl Router for XMoe {
     fn check(config: &XMoeConfig, dims: Dims) -> Result<(), String> {
         check::k(config.k, dims)?;
         check::coefficient("balance", config.balance)?;
+        check::coefficient("z", config.z)?;
         match config.temperature >= 0.01 && config.temperature.is_finite() {
             true => Ok(()),
             false => Err(format!("temperature = {}: it is at least 0.01", config.temperature)),
@@ -76,19 +88,23 @@ impl Router for XMoe {
             reduce: init.uniform("reduce", [d, r], 1.0 / (d as f64).sqrt()),
             experts: init.normal("experts", [e, r], 1.0),
             sharpness: learned.then(|| init.constant("sharpness", [1], sharpness)),
+            balance: BalanceLoss::new(config.balance_of, dims, init),
             config: config.clone(),
         }
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let p = softmax(scores::settle(pass, self.scores(units)), 2); // (6)
+        let cosines = self.cosines(units);
+        losses::add(pass, "z", self.config.z, || losses::router_z(cosines.clone()));
+        let p = softmax(scores::settle(pass, self.tempered(cosines)), 2); // (6)
         let n_experts = p.dims()[2];
         let (experts, weights) = top_k(p.clone(), self.config.k);
         let weights = match self.config.faithful {
+            _ if self.config.renormalise => weights.clone() / weights.sum_dim(2),
             Faithful::Paper => weights, // (7)
             Faithful::Reference => softmax(weights, 2),
         };
-        losses::add(pass, "balance", self.config.balance, || losses::balance(p, experts.clone()));
+        self.balance.add(pass, self.config.balance, p, experts.clone());
         Plan::TokenChoice { experts, weights, n_experts }
     }
 
@@ -99,17 +115,23 @@ impl Router for XMoe {
 }
 
 impl XMoe {
-    /// `[G, U, D] -> [G, U, E]`, divided by the temperature.
-    fn scores(&self, units: Tensor<3>) -> Tensor<3> {
+    /// `[G, U, D] -> [G, U, E]`.
+    fn cosines(&self, units: Tensor<3>) -> Tensor<3> {
         let [g, u, d] = units.dims();
         let r = unit_length(units.reshape([g * u, d]).matmul(self.reduce.val()), 1);
         let s = r.matmul(self.expert_vectors().transpose()); // (5)
         let [_, e] = s.dims();
-        let s = match &self.sharpness {
-            Some(sharpness) => s * sharpness.val().clamp_max(100_f64.ln()).exp().unsqueeze::<2>(),
-            None => s / 0.3,
-        };
         s.reshape([g, u, e])
+    }
+
+    /// Cosines over the temperature.
+    fn tempered(&self, cosines: Tensor<3>) -> Tensor<3> {
+        match &self.sharpness {
+            Some(sharpness) => {
+                cosines * sharpness.val().clamp_max(100_f64.ln()).exp().unsqueeze::<3>()
+            }
+            None => cosines / 0.3,
+        }
     }
 
     fn expert_vectors(&self) -> Tensor<2> {
@@ -129,6 +151,11 @@ mod tests {
     use super::*;
     use crate::testing::{chosen, close, fill, param, values};
 
+    fn balance(n_experts: usize) -> BalanceLoss {
+        let dims = Dims { width: 2, n_experts, units: 1 };
+        BalanceLoss::new(Balance::Choices, dims, &Init::new(0, &Device::flex()))
+    }
+
     #[test]
     fn libmoe_gives_the_same() {
         // LibMoE's XMoE layer, run on these inputs; its projection is stored as [out, in].
@@ -137,11 +164,12 @@ mod tests {
             reduce: param(fill(240, [2, 4], 1.0).transpose()),
             experts: param(fill(241, [4, 2], 1.0)),
             sharpness: None,
+            balance: balance(4),
             config,
         };
         let x = fill(200, [1, 3, 4], 2.0);
-        let scores = values(router.scores(x.clone()) * 0.3);
-        close(&scores[..4], &[1.402169, 1.283237, -1.378269, -0.273308]);
+        let cosines = values(router.cosines(x.clone()));
+        close(&cosines[..4], &[1.402169, 1.283237, -1.378269, -0.273308]);
         let (experts, weights) = chosen(&router, &mut Pass::eval(), x);
         assert_eq!(experts[..2], [0, 1]);
         close(&weights[..2], &[0.548650, 0.451350]);
@@ -157,6 +185,7 @@ mod tests {
                 // Cosines with (3, 4): 0.6 and 0.8.
                 experts: param(Tensor::from_floats([[length, 0.0], [0.0, 1.0]], &device)),
                 sharpness: Some(param(sharpness)),
+                balance: balance(2),
                 config: XMoeConfig::default(),
             };
             let x = Tensor::from_floats([[[3.0, 4.0]]], &device);
