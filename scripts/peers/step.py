@@ -85,6 +85,7 @@ def measure(a):
     else:
         x, labels = torch.rand(n, 8, 8), torch.randint(10, (n,))
     kinds = {"torch dense": Dense, "torch loop": Loop, "torch grouped": Grouped}
+    kinds = {name: kind for name, kind in kinds.items() if a.only in (None, name)}
     networks = {name: Network(a, kind) for name, kind in kinds.items()}
     optimizers = {
         name: torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
@@ -122,6 +123,7 @@ def arguments():
     for name, value in defaults.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--kind", choices=["ffn", "swiglu"], default="ffn")
+    parser.add_argument("--only", choices=["torch dense", "torch loop", "torch grouped"])
     parser.add_argument("--json", action="store_true", help="as bench speed prints it")
     return parser.parse_args()
 
