@@ -18,6 +18,10 @@
 //! s = N2(rule(h, MoE(h)))                      (5)
 //! h' = N3(h + s)                               (6), with a MoE layer; else (4) (GLaM has both by turns)
 //!
+//! Output norm, as in the same authors' V-MoE with momentum: pre-norm, and then
+//!
+//! y = N3(x'')                                  (7)
+//!
 //! Stochastic depth: Huang et al. *Deep Networks with Stochastic Depth*. ECCV 2016.
 //! <https://arxiv.org/abs/1603.09382>. In training a branch is skipped for some examples, each by
 //! itself, and counts more for the others, so that its mean stays; in the paper a block is skipped
@@ -44,6 +48,8 @@ pub enum Wiring {
     PostNorm,
     /// As post-norm, and two residuals around a MoE layer, (5) and (6).
     DoubleResidual,
+    /// As pre-norm, and a norm after the block, (7).
+    OutputNorm,
 }
 
 /// A norm over the last axis.
@@ -84,7 +90,7 @@ pub struct Block {
     attention: Attention,
     feed_forward_norm: Norm,
     feed_forward: FeedForward,
-    /// N3 of the double residual.
+    /// N3 of the double residual, and of the output norm.
     output_norm: Option<Norm>,
     skip: f64,
     #[module(skip)]
@@ -122,7 +128,11 @@ impl Block {
     /// The same block with another wiring; `norm` makes N3, if there is one.
     pub fn wired(self, wiring: Wiring, norm: impl Fn(&str) -> Norm) -> Self {
         let moe = matches!(self.feed_forward, FeedForward::Moe(_));
-        let third = moe && wiring == Wiring::DoubleResidual;
+        let third = match wiring {
+            Wiring::PreNorm | Wiring::PostNorm => false,
+            Wiring::DoubleResidual => moe,
+            Wiring::OutputNorm => true,
+        };
         Self { output_norm: third.then(|| norm("output_norm")), wiring, ..self }
     }
 
@@ -130,7 +140,7 @@ impl Block {
     pub fn forward(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
         pass.put(BlockInput(x.clone()));
         match self.wiring {
-            Wiring::PreNorm => self.pre_norm(pass, x),
+            Wiring::PreNorm | Wiring::OutputNorm => self.pre_norm(pass, x),
             Wiring::PostNorm | Wiring::DoubleResidual => self.post_norm(pass, x),
         }
     }
@@ -139,7 +149,11 @@ impl Block {
         let branch = self.attention.forward(pass, self.attention_norm.forward(x.clone()));
         let x = x + thinned(pass, branch, self.skip); // (1)
         let input = self.feed_forward_norm.forward(x.clone());
-        self.feed_forward.forward(pass, x, input, self.skip) // (2)
+        let x = self.feed_forward.forward(pass, x, input, self.skip); // (2)
+        match &self.output_norm {
+            Some(norm) => norm.forward(x), // (7)
+            None => x,
+        }
     }
 
     fn post_norm(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {

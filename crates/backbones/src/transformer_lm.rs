@@ -95,7 +95,7 @@ impl TransformerLmConfig {
 
     fn norm(&self, init: &Init, name: &str, width: usize) -> Norm {
         match self.wiring {
-            Wiring::PreNorm => Norm::rms(init, name, width, self.epsilon),
+            Wiring::PreNorm | Wiring::OutputNorm => Norm::rms(init, name, width, self.epsilon),
             Wiring::PostNorm | Wiring::DoubleResidual => {
                 Norm::layer(init, name, width, self.epsilon)
             }
@@ -267,6 +267,7 @@ mod tests {
         vec![
             plain(),
             TransformerLmConfig { wiring: Wiring::PostNorm, ..plain() },
+            TransformerLmConfig { wiring: Wiring::OutputNorm, ..plain() },
             TransformerLmConfig { wiring: Wiring::DoubleResidual, ..plain() },
             TransformerLmConfig { kv_heads: Some(1), theta: 6e5, bias: true, ..plain() },
             TransformerLmConfig { positions: Order::Relative, ..plain() },

@@ -13,7 +13,8 @@
 //! Differs from the papers: unless the config says otherwise, the mean over patches instead of a
 //! class token, the epsilon of norms and the initial weights. `pool = "class-token"`,
 //! `init = "flax"`, `epsilon = 1e-6` are as published; there the head begins at 0, with a bias of
-//! -ln(classes). No dropout.
+//! -ln(classes). No dropout. `wiring = "output-norm"` is the momentum V-MoE of `block.rs`; whatever the
+//! wiring, (4) has its norm.
 
 use burn::{
     module::{Module, Param},
@@ -23,7 +24,7 @@ use burn::{
 use moe::{Choice, ConfigError, Domain, Init, Input, Pass, Scheme, TokenIds, config};
 use serde::{Deserialize, Serialize};
 
-use crate::{AttentionConfig, Backbone, Block, Brief, Norm, Positions, wrong};
+use crate::{AttentionConfig, Backbone, Block, Brief, Norm, Positions, Wiring, wrong};
 
 /// What the head sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +94,8 @@ config! {
         pub init: Scheme = Scheme::Torch,
         /// What norms add to the variance.
         pub epsilon: f64 = 1e-5,
+        /// Where norms and residuals stand.
+        pub wiring: Wiring = Wiring::PreNorm,
     }
 }
 
@@ -195,7 +198,8 @@ impl Backbone for Vit {
         let block = |i| {
             let (place, skip) = ((i, config.depth), config.stochastic_depth);
             let init = init.at("blocks").at(i);
-            Block::new(brief, &attention, &config.dense, place, n, &norm, skip, &init)
+            let block = Block::new(brief, &attention, &config.dense, place, n, &norm, skip, &init)?;
+            Ok::<_, ConfigError>(block.wired(config.wiring, |name| norm(&init, name, d)))
         };
         let class = || init.constant("class", [1, 1, d], 0.0);
         Ok(Self {
@@ -334,7 +338,9 @@ mod tests {
             ..small()
         };
         let device = Device::flex().autodiff();
-        for config in [small(), published, VitConfig { stochastic_depth: 0.1, ..small() }] {
+        let thinned = VitConfig { stochastic_depth: 0.1, ..small() };
+        let normed = VitConfig { wiring: Wiring::OutputNorm, ..small() };
+        for config in [small(), published, thinned, normed] {
             let init = Init::new(0, &device);
             let pixels = init.normal("pixels", [3, 1, 4, 4], 1.0).val().detach();
             loss_falls(vit(&config, &device), Input::Image(pixels), 1);
