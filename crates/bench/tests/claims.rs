@@ -99,6 +99,19 @@ fn verdicts_follow_from_committed_results() {
 }
 
 #[test]
+fn other_suites_of_an_experiment_have_claims_too() {
+    let place = experiment(&[0.6, 0.61, 0.62]);
+    let more = SUITE.replace("It is so", "There is more");
+    fs::write(place.path("experiments/one/more.toml"), more).unwrap();
+    fs::write(place.path("experiments/one/plain.toml"), "title = \"no claims\"\n").unwrap();
+    ended(&claims(&place).output().unwrap(), 0);
+    let page = fs::read_to_string(place.path("claims.md")).unwrap();
+    assert!(page.contains("cargo run --release -p one -- run one-more`. There are no"), "{page}");
+    let readme = fs::read_to_string(place.path("experiments/one/README.md")).unwrap();
+    assert!(readme.contains("It is so") && readme.contains("There is more"), "{readme}");
+}
+
+#[test]
 fn nothing_to_test_and_broken_claims_are_said() {
     let place = Place::new();
     let (_, err) = ended(&claims(&place).output().unwrap(), 2);

@@ -12,7 +12,9 @@ fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() != Some("stability") {
         let suite = lab::suite!("momentum-smoe", "../suite.toml");
         let shakespeare = lab::suite!("momentum-smoe-shakespeare", "../shakespeare.toml");
-        return lab::main(Plugins::default(), &[suite, shakespeare]);
+        let vision = lab::suite!("momentum-smoe-vision", "../vision.toml");
+        let settings = lab::suite!("momentum-smoe-settings", "../settings.toml");
+        return lab::main(Plugins::default(), &[suite, shakespeare, vision, settings]);
     }
     let folder = std::env::args().nth(2).unwrap_or_else(|| "runs".into());
     match write(Path::new(&folder)) {

@@ -1,6 +1,7 @@
 //! `claims`: what papers say, tested on the committed results of the experiments, as one page.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -17,7 +18,8 @@ use crate::{
     verbs::table::committed,
 };
 
-/// Where experiments lie, one folder each, with a `suite.toml`.
+/// Where experiments lie, one folder each, with a `suite.toml` and perhaps other suites: the one of
+/// `NAME/more.toml` is called `NAME-more`.
 const EXPERIMENTS: &str = "experiments";
 
 const HEAD: &str = "\
@@ -61,21 +63,23 @@ pub(crate) fn claims(out: &Path, suites: &[Suite]) -> anyhow::Result<String> {
     );
     let mut page = HEAD.to_string();
     let mut written = vec![out.to_path_buf()];
-    let mut pages = Vec::new();
+    let mut of_folders = BTreeMap::<PathBuf, String>::new();
     for source in &sources {
         let section = section(source)?;
         page.push_str(&section.head);
         page.push_str(&section.table);
-        if let Some(readme) = source.folder.as_ref().map(|folder| folder.join("README.md")) {
-            let text = fs::read_to_string(&readme).unwrap_or_default();
-            if text.contains("<!-- BEGIN: claims -->") {
-                let place = || readme.display().to_string();
-                pages.push((
-                    readme.clone(),
-                    splice(&text, "claims", &section.table).with_context(place)?,
-                ));
-                written.push(readme);
-            }
+        if let Some(folder) = &source.folder {
+            of_folders.entry(folder.clone()).or_default().push_str(&section.table);
+        }
+    }
+    let mut pages = Vec::new();
+    for (folder, tables) in of_folders {
+        let readme = folder.join("README.md");
+        let text = fs::read_to_string(&readme).unwrap_or_default();
+        if text.contains("<!-- BEGIN: claims -->") {
+            let place = || readme.display().to_string();
+            pages.push((readme.clone(), splice(&text, "claims", &tables).with_context(place)?));
+            written.push(readme);
         }
     }
     pages.insert(0, (out.to_path_buf(), page));
@@ -88,29 +92,44 @@ pub(crate) fn claims(out: &Path, suites: &[Suite]) -> anyhow::Result<String> {
 /// All suites with claims: the program's, then those of the experiments, by name.
 fn sources(suites: &[Suite]) -> anyhow::Result<Vec<Source>> {
     let own = suites.iter().map(|suite| (suite.name.to_string(), None, suite.text.to_string()));
-    let mut all: Vec<(String, Option<PathBuf>, String)> = own.collect();
-    let mut folders: Vec<PathBuf> =
-        fs::read_dir(EXPERIMENTS).into_iter().flatten().flatten().map(|e| e.path()).collect();
-    folders.sort();
-    for folder in folders {
-        let name = folder.file_name().unwrap_or_default().to_string_lossy().to_string();
-        if all.iter().any(|(known, ..)| *known == name) {
+    let own = own.map(|(name, folder, text)| (name.clone(), name, folder, text));
+    let mut all: Vec<(String, String, Option<PathBuf>, String)> = own.collect();
+    for folder in sorted(Path::new(EXPERIMENTS)) {
+        let experiment = stem(&folder);
+        let mut files = sorted(&folder);
+        files.retain(|file| file.extension().is_some_and(|end| end == "toml"));
+        files.retain(|file| stem(file) != "Cargo");
+        files.sort_by_key(|file| stem(file) != "suite");
+        for file in files {
+            let name = match stem(&file).as_str() {
+                "suite" => experiment.clone(),
+                other => format!("{experiment}-{other}"),
+            };
             all.retain(|(known, ..)| *known != name);
-        }
-        if let Ok(text) = fs::read_to_string(folder.join("suite.toml")) {
-            all.push((name, Some(folder), text));
+            if let Ok(text) = fs::read_to_string(&file) {
+                all.push((name, file.display().to_string(), Some(folder.clone()), text));
+            }
         }
     }
-    let read = |(name, folder, text): (String, Option<PathBuf>, String)| {
-        let file = folder
-            .as_ref()
-            .map_or(name.clone(), |folder| format!("{}/suite.toml", folder.display()));
+    let read = |(name, file, folder, text): (String, String, Option<PathBuf>, String)| {
         anyhow::Ok(Source { settings: Located::parse(&file, &text)?, name, folder })
     };
     let all: Vec<Source> = all.into_iter().map(read).collect::<Result<_, _>>()?;
     let has =
         |source: &Source| source.settings.table().is_some_and(|table| table.contains_key("claim"));
     Ok(all.into_iter().filter(has).collect())
+}
+
+/// What is in a folder, by name.
+fn sorted(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().to_string()
 }
 
 struct Section {
@@ -124,10 +143,10 @@ fn section(source: &Source) -> anyhow::Result<Section> {
     let csv = committed(&source.name);
     let runs = csv.as_ref().map_or(Ok(Runs::default()), |csv| Runs::read(csv))?;
     let tested: Vec<Tested> = test(&runs, &claims)?;
-    let program = if source.folder.is_some() { source.name.as_str() } else { "bench" };
-    let command = match &source.folder {
-        Some(_) => format!("cargo run --release -p {program}"),
-        None => format!("cargo run --release -p bench -- run {}", source.name),
+    let program = source.folder.as_deref().map_or("bench".into(), stem);
+    let command = match program == source.name {
+        true => format!("cargo run --release -p {program}"),
+        false => format!("cargo run --release -p {program} -- run {}", source.name),
     };
     let results = match &csv {
         Some(csv) => {
