@@ -240,4 +240,25 @@ mod tests {
         assert_eq!(far, ["random", "round-robin"]);
         assert!(near.len() > 15, "{near:?}");
     }
+
+    #[derive(serde::Deserialize)]
+    struct Example {
+        backbone: Choice,
+        moe: MoeConfig,
+    }
+
+    #[test]
+    fn the_examples_of_the_page_are_decoders() {
+        let page = include_str!("../../../../docs/decoders.md");
+        let (_, toml) = page.split_once("```toml\n").unwrap();
+        let (toml, _) = toml.split_once("```").unwrap();
+        let (plugins, domain) = (Plugins::default(), Domain::Text { vocab: 97, length: 64 });
+        for text in toml.split("\n\n") {
+            let Example { backbone, moe } = toml::from_str(text).unwrap();
+            let brief = Brief { domain, outputs: 97, moe: &moe, library: &plugins.library };
+            let check = plugins.backbones.get(&backbone.kind).unwrap().build.check;
+            assert!(check(&backbone, &brief).is_ok(), "{text}");
+        }
+        assert_eq!(toml.split("\n\n").count(), 4);
+    }
 }
