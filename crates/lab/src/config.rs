@@ -5,7 +5,7 @@ use backbones::Brief;
 use moe::{Choice, ConfigError, MoeConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tasks::{DataDir, DataError, Task};
+use tasks::{DataDir, DataError, Split, Task};
 use training::{FewShot, TrainConfig};
 
 use crate::{Plugins, groups::GroupsConfig, located::Located, start::PruneConfig};
@@ -98,6 +98,14 @@ impl RunConfig {
             let key = message.split(' ').next().unwrap_or_default();
             at(settings, &format!("train.{key}"), &message)
         })?;
+        let (rows, windows) = (self.train.batch, task.len(Split::Train));
+        if task.continues() && self.train.steps > 0 && rows > windows {
+            let message = format!(
+                "batch = {rows}: each row goes on through a part of the text, which has only \
+                 {windows} windows"
+            );
+            return Err(at(settings, "train.batch", message));
+        }
         if self.prune.is_some() && self.from.is_none() {
             let message = "there is nothing to prune: `from` says which run to start from";
             return Err(at(settings, "prune", message));

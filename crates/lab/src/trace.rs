@@ -9,7 +9,7 @@ use std::{fs, io, path::Path};
 use backbones::AnyBackbone;
 use burn::prelude::*;
 use moe::{Domain, Input, Look, Pass, TokenIds};
-use report::trace::{About, Layer, Pixels, Trace};
+use report::trace::{About, Layer, Pixels, Property, Trace};
 use tasks::{Batch, Split, Task, Tokenizer};
 use training::{Watch, tell_clusters, write_atomic};
 
@@ -113,8 +113,14 @@ fn about(cell: &Cell, step: usize) -> About {
         split: Split::Valid.name().into(),
         step: step as u64,
         letters,
+        properties: cell.data.properties().iter().map(property).collect(),
         ..About::default()
     }
+}
+
+fn property(property: &tasks::Property) -> Property {
+    let tasks::Property { name, values, of } = property.clone();
+    Property { name: name.into(), values, of }
 }
 
 /// Examples spread evenly over the validation split; the first of them, of which pictures are kept,
@@ -164,6 +170,9 @@ fn units(
         trace.position.push(position.map_or(-1, |at| at as i32));
         trace.token.push(token.copied().unwrap_or(-1));
         trace.label.push(labels[example * answers + label]);
+        let source = batch.text.as_ref().map_or(&[][..], |text| &text.source);
+        let source = source.get(example * tokens + position.unwrap_or(0));
+        trace.text.extend(source.map(|text| *text as i32));
     }
 }
 

@@ -76,6 +76,7 @@ pub(crate) fn trace() -> Trace {
         position: vec![0, 1, 0, 1],
         token: vec![0, 1, 0, 1],
         label: vec![5, 5, 7, 7],
+        text: Vec::new(),
         pixels: None,
     }
 }

@@ -49,8 +49,11 @@ impl FromStr for Better {
 
 /// The metrics whose direction is known. The second word says whether a table shows the metric
 /// only where there is none of the others, because it says the same again or less.
-const KNOWN: [(&str, Better, bool); 18] = [
+const KNOWN: [(&str, Better, bool); 21] = [
     ("accuracy", Better::Higher, false),
+    ("choice_accuracy", Better::Higher, false),
+    ("choice_accuracy_per_token", Better::Higher, false),
+    ("choice_accuracy_per_character", Better::Higher, false),
     ("balanced_accuracy", Better::Higher, false),
     ("top5_accuracy", Better::Higher, false),
     ("f1", Better::Higher, false),

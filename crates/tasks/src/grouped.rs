@@ -38,7 +38,7 @@ impl Task for Grouped {
         self.task.causal()
     }
 
-    fn metrics(&self) -> &'static [&'static str] {
+    fn metrics(&self) -> &[&'static str] {
         self.task.metrics()
     }
 

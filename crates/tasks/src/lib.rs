@@ -10,7 +10,7 @@ pub mod vision;
 pub use data::{DataDir, DataError, Origin};
 pub use grouped::Grouped;
 pub use score::{Score, cross_entropy};
-pub use text::Tokenizer;
+pub use text::{CHOICE_METRICS, Candidate, Question, Tokenizer};
 
 use std::sync::Arc;
 
@@ -26,6 +26,7 @@ pub fn all() -> Tasks {
         .with::<vision::Digits>()
         .with::<text::TanakaLm>()
         .with::<text::TextLm>()
+        .with::<text::StateOfTheUnion>()
         .with::<vision::Mnist>()
         .with::<vision::FashionMnist>()
         .with::<vision::Cifar10>()
@@ -65,18 +66,32 @@ pub struct Batch {
     pub labels: Tensor<2, Int>,
     /// Where examples were mixed with others: the answers to those.
     pub mix: Option<Mix>,
-    /// Where answers are text: how much of it.
-    pub text: Option<TextAnswers>,
+    /// Where examples are text: what is known of it.
+    pub text: Option<TextFacts>,
 }
 
-/// How much text a batch's answers are.
+/// What is known of the text that a batch shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TextAnswers {
+pub struct TextFacts {
     /// How many answers of each example count, from its first one on; those after them are filling,
     /// where the text ends within a window.
     pub count: Vec<usize>,
     /// The bytes of text that the answers that count stand for.
     pub bytes: usize,
+    /// The whole text that each token is from, `[B * T]`; empty where that is not known.
+    pub source: Vec<usize>,
+}
+
+/// Something that is known of each of the whole texts that examples are cut from: the party of a
+/// speech, say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Property {
+    /// What it is called.
+    pub name: &'static str,
+    /// What it can be.
+    pub values: Vec<String>,
+    /// What it is of each text: a number below that of the values.
+    pub of: Vec<usize>,
 }
 
 /// The second answers of examples that are mixtures of two (mixup, CutMix).
@@ -125,8 +140,8 @@ pub trait Task: Send + Sync {
     fn causal(&self) -> bool;
 
     /// The measures of [`Task::measure`], the one that matters most first, then those of
-    /// [`Task::measure_attacked`].
-    fn metrics(&self) -> &'static [&'static str];
+    /// [`Task::measure_attacked`] and those of [`Task::questions`].
+    fn metrics(&self) -> &[&'static str];
 
     /// How many examples a split has.
     fn len(&self, split: Split) -> usize;
@@ -159,6 +174,12 @@ pub trait Task: Send + Sync {
         self.batch(Split::Train, examples, device)
     }
 
+    /// What is known of the whole texts that examples are cut from. The first property is the true
+    /// cluster of a token.
+    fn properties(&self) -> &[Property] {
+        &[]
+    }
+
     /// The true super-class of each class, in tasks whose classes have a hierarchy.
     fn super_classes(&self) -> Option<&[usize]> {
         None
@@ -189,6 +210,11 @@ pub trait Task: Send + Sync {
         self.batch(split, examples, device)
     }
 
+    /// Questions that a language model answers by which of some texts it finds likeliest.
+    fn questions(&self) -> &[Question] {
+        &[]
+    }
+
     /// The same as [`Task::measure`] for a batch under attack, by names of its own.
     fn measure_attacked(&self, _output: Tensor<3>, _batch: &Batch, _score: &mut Score) {}
 }
@@ -211,8 +237,8 @@ pub trait LoadTask: 'static {
 /// Do the answers of two tasks mean the same? They do if the tasks differ at most in which examples
 /// there are, and in how those are shown.
 pub fn same_answers(a: &Choice, b: &Choice) -> bool {
-    const SHOWN: [&str; 8] =
-        ["train", "valid", "test", "side", "augment", "corrupt", "attack", "stream"];
+    const SHOWN: [&str; 9] =
+        ["train", "valid", "test", "side", "augment", "corrupt", "attack", "stream", "choices"];
     let keys = a.options.keys().chain(b.options.keys());
     let mut telling = keys.filter(|key| !SHOWN.contains(&key.as_str()));
     a.kind == b.kind && telling.all(|key| a.options.get(key) == b.options.get(key))

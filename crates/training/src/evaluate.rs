@@ -5,7 +5,7 @@ use burn::{module::Module, prelude::*};
 use moe::{LayerReport, Pass};
 use tasks::{Score, Split, Task};
 
-use crate::supervised::tell_clusters;
+use crate::{choices, order::all_in_rows, supervised::tell_clusters};
 
 /// Examples in a batch of evaluation. Fixed, so that routers whose units compete across a batch
 /// are all measured alike.
@@ -78,10 +78,9 @@ pub fn evaluate_some(
     let mut score = Score::default();
     let mut layers: Vec<LayerReport> = Vec::new();
     let mut told: Vec<(String, f64)> = Vec::new();
-    let examples: Vec<usize> = (0..count.min(task.len(split))).collect();
-    let all = examples.len();
-    for examples in examples.chunks(BATCH) {
-        let batch = task.batch(split, examples, device);
+    let all = count.min(task.len(split));
+    for examples in batches(task, all) {
+        let batch = task.batch(split, &examples, device);
         let mut pass = Pass::eval().with_reports();
         tell_clusters(&mut pass, task, &batch);
         let output = model.forward(&mut pass, batch.input.clone());
@@ -98,15 +97,17 @@ pub fn evaluate_some(
             false => layers.iter_mut().zip(pass.reports()).for_each(|(sum, new)| sum.add(new)),
         }
     }
-    let attacked: Vec<usize> = (0..task.attacked_len(split)).collect();
-    for examples in attacked.chunks(BATCH) {
-        let batch = task.attacked(split, examples, device);
+    for examples in batches(task, task.attacked_len(split)) {
+        let batch = task.attacked(split, &examples, device);
         let mut pass = Pass::eval();
         tell_clusters(&mut pass, task, &batch);
         let output = model.forward(&mut pass, batch.input.clone());
         task.measure_attacked(output, &batch, &mut score);
     }
-    let tokens = (examples.len() * model.tokens()) as f64;
+    if split == Split::Test {
+        choices::judge(model, task.questions(), &mut score, device);
+    }
+    let tokens = (all * model.tokens()) as f64;
     let routed: f64 = layers.iter().map(|layer| layer.flops).sum();
     let idle: f64 = layers.iter().map(LayerReport::idle_params).sum();
     let params = model.num_params() as f64;
@@ -115,7 +116,7 @@ pub fn evaluate_some(
             .metrics()
             .iter()
             // Not every split is attacked.
-            .filter(|name| examples.is_empty() || score.has(name))
+            .filter(|name| all == 0 || score.has(name))
             .map(|name| (*name, score.mean(name)))
             .collect(),
         told,
@@ -123,5 +124,13 @@ pub fn evaluate_some(
         flops_per_token: model.dense_flops() / model.tokens() as f64 + routed / tokens,
         params,
         active_params: params - idle,
+    }
+}
+
+/// The first `n` examples, in the order in which they are shown.
+fn batches(task: &dyn Task, n: usize) -> Vec<Vec<usize>> {
+    match task.continues() {
+        true => all_in_rows(n, BATCH),
+        false => (0..n).collect::<Vec<_>>().chunks(BATCH).map(<[usize]>::to_vec).collect(),
     }
 }

@@ -3,6 +3,7 @@
 //! [`supervised`] is the loop to read, and to fork.
 
 mod checkpoint;
+mod choices;
 mod clip;
 mod communities;
 mod config;
@@ -31,7 +32,7 @@ pub use evaluate::{Evaluation, evaluate, evaluate_some};
 pub use few_shot::{FewShot, ridge};
 pub use file::write_atomic;
 pub use optimizer::{adamw, decays, optimizer};
-pub use order::Order;
+pub use order::{Order, all_in_rows};
 pub use params::params_of;
 pub use step_log::{StepLog, StepRow};
 pub use supervised::{Outcome, Run, TrainError, Watch, supervised, tell_clusters};

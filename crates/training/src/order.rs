@@ -1,4 +1,5 @@
-//! In which order the examples are shown: a fresh permutation each epoch, from the seed alone.
+//! In which order the examples are shown: a fresh permutation each epoch, from the seed alone; or,
+//! where examples go on from each other, in rows side by side.
 //!
 //! Two runs with one seed see the same examples at the same step, whatever their network. There is
 //! no state to save: where a run stands in its data follows from the step.
@@ -8,20 +9,32 @@ use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 /// The endless stream of a split's examples.
-pub struct Order {
-    seed: u64,
-    epoch: usize,
-    permutation: Vec<usize>,
+pub struct Order(Kind);
+
+enum Kind {
+    Drawn { seed: u64, epoch: usize, permutation: Vec<usize> },
+    Rows { rows: usize, steps: usize },
 }
 
 impl Order {
-    /// The order of `n` examples.
+    /// The order of `n` examples, drawn by lot.
     ///
     /// # Panics
     /// If there are no examples.
     pub fn new(seed: u64, n: usize) -> Self {
         assert!(n > 0, "there is at least one example");
-        Self { seed, epoch: 0, permutation: permutation(seed, 0, n) }
+        Self(Kind::Drawn { seed, epoch: 0, permutation: permutation(seed, 0, n) })
+    }
+
+    /// The order of `n` examples that go on from each other, cut into as many rows of equal length as a
+    /// step has examples: row b of a step goes on where row b of the step before ended, until the rows
+    /// are over and begin anew. What is left of the n is not shown.
+    ///
+    /// # Panics
+    /// If there are fewer examples than rows.
+    pub fn in_rows(n: usize, rows: usize) -> Self {
+        assert!(rows > 0 && n >= rows, "there is an example for each row");
+        Self(Kind::Rows { rows, steps: n / rows })
     }
 
     /// The examples from position `start` of the stream on.
@@ -29,14 +42,39 @@ impl Order {
         (start..start + count).map(|position| self.example(position)).collect()
     }
 
-    fn example(&mut self, position: usize) -> usize {
-        let n = self.permutation.len();
-        if self.epoch != position / n {
-            self.epoch = position / n;
-            self.permutation = permutation(self.seed, self.epoch, n);
+    /// Does the example at this position of the stream go on from that of the step before?
+    pub fn goes_on(&self, position: usize) -> bool {
+        match &self.0 {
+            Kind::Drawn { .. } => false,
+            Kind::Rows { rows, steps } => !(position / rows).is_multiple_of(*steps),
         }
-        self.permutation[position % n]
     }
+
+    fn example(&mut self, position: usize) -> usize {
+        match &mut self.0 {
+            Kind::Rows { rows, steps } => position % *rows * *steps + position / *rows % *steps,
+            Kind::Drawn { seed, epoch, permutation: order } => {
+                let n = order.len();
+                if *epoch != position / n {
+                    *epoch = position / n;
+                    *order = permutation(*seed, *epoch, n);
+                }
+                order[position % n]
+            }
+        }
+    }
+}
+
+/// Each of `n` examples that go on from each other once, in batches of `rows` at most: row b of a batch
+/// goes on where row b of the batch before ended. The last batch may have fewer rows.
+pub fn all_in_rows(n: usize, rows: usize) -> Vec<Vec<usize>> {
+    let (steps, longer) = (n / rows, n % rows);
+    let start = |row: usize| row * steps + row.min(longer);
+    let batch = |step: usize| {
+        let there = if step < steps { rows } else { longer };
+        (0..there).map(|row| start(row) + step).collect()
+    };
+    (0..n.div_ceil(rows)).map(batch).collect()
 }
 
 fn permutation(seed: u64, epoch: usize, n: usize) -> Vec<usize> {
@@ -66,5 +104,34 @@ mod tests {
         let whole = Order::new(3, 10).examples(0, 30);
         assert_eq!(Order::new(3, 10).examples(17, 5), whole[17..22]);
         assert_ne!(Order::new(4, 10).examples(0, 30), whole);
+    }
+
+    #[test]
+    fn rows_go_on_from_step_to_step() {
+        let mut order = Order::in_rows(11, 3);
+        let steps: Vec<Vec<usize>> = (0..4).map(|step| order.examples(step * 3, 3)).collect();
+        assert_eq!(steps, [[0, 3, 6], [1, 4, 7], [2, 5, 8], [0, 3, 6]]);
+        let goes_on: Vec<bool> = (0..4).map(|step| order.goes_on(step * 3)).collect();
+        assert_eq!(goes_on, [false, true, true, false]);
+        // Half a step at a time is the same.
+        assert_eq!((order.examples(4, 2), order.goes_on(4)), (vec![4, 7], true));
+        assert!(!Order::new(0, 11).goes_on(3));
+    }
+
+    #[test]
+    fn an_evaluation_shows_each_example_once_and_in_rows() {
+        let batches = all_in_rows(8, 3);
+        assert_eq!(batches, [vec![0, 3, 6], vec![1, 4, 7], vec![2, 5]]);
+        assert_eq!(all_in_rows(2, 3), [[0, 1]]);
+        assert_eq!(all_in_rows(0, 3), [[0; 0]; 0]);
+        for (n, rows) in [(1, 1), (7, 2), (64, 64), (65, 64), (200, 64)] {
+            let batches = all_in_rows(n, rows);
+            for pair in batches.windows(2) {
+                assert!(pair[1].iter().zip(&pair[0]).all(|(now, before)| *now == before + 1));
+            }
+            let mut all = batches.concat();
+            all.sort_unstable();
+            assert_eq!(all, (0..n).collect::<Vec<_>>());
+        }
     }
 }

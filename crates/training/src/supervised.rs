@@ -116,7 +116,11 @@ pub fn supervised(
     let last = |row: &StepRow| row.step == config.steps && row.split != Split::Train.name();
     let keep = |row: &StepRow| row.step <= at.step && !last(row);
     let mut log = StepLog::resume(&path, keep).map_err(failed)?;
-    let mut order = Order::new(*seed, task.len(Split::Train));
+    let n = task.len(Split::Train);
+    let mut order = match task.continues() {
+        true => Order::in_rows(n, config.batch),
+        false => Order::new(*seed, n),
+    };
     if at.step == 0 && watch.looks() {
         watch.look(0, &learner.network()).map_err(TrainError::Look)?;
     }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Cell, Column, Digits, Error, Kind, Table,
-    trace::{Layer, Trace},
+    trace::{Layer, Property, Trace},
 };
 
 /// What can be asked about traces, and what it is.
@@ -174,8 +174,13 @@ fn specialisations(last: &Trace) -> Vec<Table> {
     let mut rows = Vec::new();
     for (at, layer) in last.layers.iter().enumerate() {
         let blocks = whole.then_some(&last.example[..]);
-        for (name, labels, blocks) in [(name, &last.label, blocks), (token, &last.token, None)] {
-            let found = specialisation(layer, labels, blocks);
+        let mut asked = vec![(name, last.label.clone(), blocks), (token, last.token.clone(), None)];
+        for property in &last.about.properties {
+            let blocks = if singles(property) { &last.example } else { &last.text };
+            asked.push((&property.name, values(last, property), Some(blocks)));
+        }
+        for (name, labels, blocks) in asked {
+            let found = specialisation(layer, &labels, blocks);
             rows.push(vec![
                 Cell::Number(at as f64),
                 Cell::Words(name.into()),
@@ -198,8 +203,11 @@ fn specialisations(last: &Trace) -> Vec<Table> {
         notes: vec![
             "by chance, p: from 200 permutations of the labels, of whole examples where a label is \
              that of the example."
-                .into(),
-        ],
+                .to_string(),
+        ]
+        .into_iter()
+        .chain(of_texts(last))
+        .collect(),
         ..Table::default()
     }];
     if whole {
@@ -212,7 +220,44 @@ fn specialisations(last: &Trace) -> Vec<Table> {
             )
         }));
     }
+    for property in last.about.properties.iter().filter(|property| property.values.len() <= MANY) {
+        let labels = values(last, property);
+        tables.extend(last.layers.iter().enumerate().map(|(at, layer)| {
+            let name = |value: i32| property.values[value as usize].clone();
+            expert_table(
+                format!("Layer {at}: share of each expert in the choices of a {}", property.name),
+                &property.name,
+                layer.n_experts,
+                usage(layer, &labels).into_iter().map(|(value, row)| (name(value), row)),
+            )
+        }));
+    }
     tables
+}
+
+/// What is permuted where something is known of whole texts.
+fn of_texts(trace: &Trace) -> Option<String> {
+    let of_several = trace.about.properties.iter().filter(|property| !singles(property));
+    let names: Vec<&str> = of_several.map(|property| property.name.as_str()).collect();
+    let list = names.join(", ");
+    (!names.is_empty()).then(|| format!("{list}: whole texts exchange theirs in a permutation."))
+}
+
+/// Has each text a value of its own? Then nothing would change if texts exchanged theirs, and whole
+/// examples do.
+fn singles(property: &Property) -> bool {
+    let mut values = property.of.clone();
+    values.sort_unstable();
+    values.dedup();
+    values.len() == property.of.len()
+}
+
+/// A property with more values than this has no table of them.
+const MANY: usize = 40;
+
+/// What a property is of each unit.
+fn values(trace: &Trace, property: &Property) -> Vec<i32> {
+    trace.text.iter().map(|text| property.of[*text as usize] as i32).collect()
 }
 
 fn agreements(last: &Trace, other: Option<&Trace>) -> Result<Table, Error> {
@@ -270,6 +315,26 @@ mod tests {
             text += &render(&answer(what, &traces, Some(&last)).unwrap(), Format::Markdown);
         }
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn experts_are_asked_about_what_is_known_of_texts() {
+        let mut trace = trace();
+        trace.text = vec![0, 0, 1, 1];
+        let values: Vec<String> = vec!["Whig".into(), "none".into()];
+        let property = |name: &str, of: &[usize]| Property {
+            name: name.into(),
+            values: values.clone(),
+            of: of.to_vec(),
+        };
+        trace.about.properties = vec![property("party", &[1, 0, 0]), property("text", &[0, 1])];
+        let tables = answer("specialisation", &[trace], None).unwrap();
+        let text = render(&tables, Format::Markdown);
+        assert!(text.contains("| 0 | party | "), "{text}");
+        assert!(text.contains("party: whole texts exchange theirs"), "{text}");
+        // The second text has two choices of expert 1 and one of expert 0, of the first layer.
+        assert!(text.contains("| Whig | 0.33 | 0.67 | 0.00 |"), "{text}");
+        assert!(text.contains("| none | 0.50 | 0.25 | 0.25 |"), "{text}");
     }
 
     #[test]

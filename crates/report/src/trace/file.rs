@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{About, Layer, Pixels, Trace};
+use super::{About, Layer, Pixels, Property, Trace};
 
 /// The file of a trace.
 pub(super) fn encode(trace: &Trace) -> Vec<u8> {
@@ -19,6 +19,9 @@ pub(super) fn encode(trace: &Trace) -> Vec<u8> {
     for (at, layer) in trace.layers.iter().enumerate() {
         writer.ints(&format!("layer.{at}.experts"), &[n, layer.k], &layer.experts);
         writer.floats(&format!("layer.{at}.weights"), &[n, layer.k], &layer.weights);
+    }
+    if !trace.text.is_empty() {
+        writer.ints("text", &[n], &trace.text);
     }
     if let Some(Pixels { shape, grey }) = &trace.pixels {
         writer.floats("pixels", shape, grey);
@@ -63,7 +66,22 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Trace, String> {
     let (example, position) = (column("example")?, column("position")?);
     let (token, label) = (column("token")?, column("label")?);
     let n = example.len();
-    if [&position, &token, &label].iter().any(|column| column.len() != n) {
+    let text = match reader.header.get("text") {
+        Some(_) => column("text")?,
+        None => Vec::new(),
+    };
+    let known = |property: &Property| {
+        let value = |of: &usize| *of < property.values.len();
+        let one = |text: &i32| usize::try_from(*text).is_ok_and(|text| text < property.of.len());
+        property.of.iter().all(value) && text.iter().all(one)
+    };
+    if !about.properties.iter().all(known) {
+        return Err("its properties do not fit its texts".into());
+    }
+    let whole = |column: &Vec<i32>| column.len() == n;
+    if ![&position, &token, &label].into_iter().all(whole)
+        || !(whole(&text) || text.is_empty() && about.properties.is_empty())
+    {
         return Err("its columns are not equally long".into());
     }
     let mut layers = Vec::new();
@@ -81,7 +99,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Trace, String> {
         Some(_) => Some(pixels(reader.floats("pixels")?)?),
         None => None,
     };
-    Ok(Trace { about, layers, example, position, token, label, pixels })
+    Ok(Trace { about, layers, example, position, token, label, text, pixels })
 }
 
 fn pixels((shape, grey): (Vec<usize>, Vec<f32>)) -> Result<Pixels, String> {
@@ -145,8 +163,20 @@ mod tests {
         let mut trace = trace();
         trace.pixels = Some(Pixels { shape: [1, 2, 2], grey: vec![0.0, 0.5, 0.25, 1.0] });
         trace.about.letters = vec!["a".into(), "\n".into()];
+        let of = |of: Vec<usize>| Property {
+            name: "party".into(),
+            values: vec!["a".into(), "b".into()],
+            of,
+        };
+        trace.text = vec![0, 0, 1, 1];
+        trace.about.properties = vec![of(vec![1, 0])];
         let bytes = trace.to_bytes();
         assert_eq!(decode(&bytes).unwrap(), trace);
+        for wrong in [vec![1], vec![1, 2]] {
+            trace.about.properties = vec![of(wrong)];
+            let err = decode(&trace.to_bytes()).unwrap_err();
+            assert_eq!(err, "its properties do not fit its texts");
+        }
         let length = u64::from_le_bytes(*bytes.first_chunk().unwrap());
         assert_eq!(length % 8, 0);
     }

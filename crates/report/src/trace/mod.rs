@@ -12,11 +12,12 @@
 //! | `position` | I32 | `[N]` | which token of the example; -1 where units are no tokens |
 //! | `token` | I32 | `[N]` | the token's id; for pictures the patch's place; -1 if none |
 //! | `label` | I32 | `[N]` | the class of the example, or the token that follows |
+//! | `text` | I32 | `[N]` | where texts are known by what they are: which text the unit is from |
 //! | `pixels` | F32 | `[P, H, W]` | for pictures: the first P examples, grey from 0 to 1 |
 //!
 //! The metadata of the header have one entry `trace`, JSON: run, method, task, seed, split, step,
-//! the number of experts of each layer, rows and columns of patches, and what each token id stands
-//! for.
+//! the number of experts of each layer, rows and columns of patches, what each token id stands for, and
+//! what is known of the texts.
 
 mod file;
 
@@ -41,6 +42,8 @@ pub struct Trace {
     pub token: Vec<i32>,
     /// What each unit's output should be: its example's class, or the next token.
     pub label: Vec<i32>,
+    /// The whole text that each unit is from; empty where that is not known.
+    pub text: Vec<i32>,
     /// The first examples, if they are pictures.
     pub pixels: Option<Pixels>,
 }
@@ -66,6 +69,20 @@ pub struct About {
     pub patches: Option<[usize; 2]>,
     /// What each token id stands for, for text.
     pub letters: Vec<String>,
+    /// What is known of the whole texts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub properties: Vec<Property>,
+}
+
+/// Something that is known of each whole text, as the party of a speech.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Property {
+    /// What it is called.
+    pub name: String,
+    /// What it can be.
+    pub values: Vec<String>,
+    /// What it is of each text: a number below that of the values.
+    pub of: Vec<usize>,
 }
 
 /// The choices of one layer.

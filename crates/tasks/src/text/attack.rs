@@ -15,15 +15,28 @@ use rand_chacha::ChaCha8Rng;
 /// What stands for a replaced word.
 const GENERIC: &[u8] = b"AAA";
 
-/// The text with a share `rate` of its words replaced, always the same ones.
-pub(crate) fn attacked(text: &[u8], rate: f64) -> Vec<u8> {
+/// The text with a share `rate` of its words replaced, always the same ones. Places between words
+/// are moved to where they are then.
+pub(crate) fn attacked<'a>(
+    text: &[u8],
+    rate: f64,
+    places: impl IntoIterator<Item = &'a mut usize>,
+) -> Vec<u8> {
     let mut rng = ChaCha8Rng::seed_from_u64(stable_hash("attack"));
-    let pieces = text.chunk_by(|a, b| in_word(*a) == in_word(*b));
-    let piece = |piece: &[u8]| match in_word(piece[0]) && rng.random::<f64>() < rate {
-        true => GENERIC.to_vec(),
-        false => piece.to_vec(),
-    };
-    pieces.flat_map(piece).collect()
+    let mut places = places.into_iter().peekable();
+    let (mut before, mut after) = (0, Vec::new());
+    for piece in text.chunk_by(|a, b| in_word(*a) == in_word(*b)) {
+        let start = after.len();
+        match in_word(piece[0]) && rng.random::<f64>() < rate {
+            true => after.extend(GENERIC),
+            false => after.extend(piece),
+        }
+        while let Some(place) = places.next_if(|place| **place <= before + piece.len()) {
+            *place = (start + *place - before).min(after.len());
+        }
+        before += piece.len();
+    }
+    after
 }
 
 /// Is the rate one?
@@ -49,15 +62,17 @@ mod tests {
     #[test]
     fn words_give_way_and_what_is_between_them_stays() {
         let text = b"It isn't 12 o'clock,\nyet.";
-        assert_eq!(attacked(text, 0.0), text);
-        assert_eq!(attacked(text, 1.0), b"AAA AAA 12 AAA,\nAAA.");
+        assert_eq!(attacked(text, 0.0, []), text);
+        let mut places = [0, 8, 21, 25];
+        assert_eq!(attacked(text, 1.0, &mut places), b"AAA AAA 12 AAA,\nAAA.");
+        assert_eq!(places, [0, 7, 16, 20]); // the beginning, after "isn.t", before "yet", the end
     }
 
     #[test]
     fn a_share_is_replaced_and_a_larger_share_has_the_smaller_in_it() {
         let text = "word ".repeat(4000);
         let hit = |rate| -> Vec<bool> {
-            let text = attacked(text.as_bytes(), rate);
+            let text = attacked(text.as_bytes(), rate, []);
             text.split(|byte| *byte == b' ').map(|word| word == GENERIC).collect()
         };
         let (some, more) = (hit(0.1), hit(0.3));

@@ -66,6 +66,12 @@ fn joined(folder: &Path, utf8: bool) -> Result<Vec<u8>, DataError> {
     Ok(all)
 }
 
+/// The first place from `at` on where no letter of several bytes is cut in two.
+pub(super) fn whole_letter(text: &[u8], at: usize) -> usize {
+    let inside = |byte: &&u8| **byte & 0b1100_0000 == 0b1000_0000;
+    at + text[at..].iter().take_while(inside).count()
+}
+
 /// Adds the `.txt` files below a folder, by name.
 fn find(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<(), DataError> {
     let list = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>();
@@ -85,6 +91,11 @@ fn find(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<(), DataError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn letters_of_several_bytes_stay_whole() {
+        assert_eq!([0, 1, 2, 3].map(|at| whole_letter("aäb".as_bytes(), at)), [0, 1, 3, 3]);
+    }
 
     #[test]
     fn a_folder_is_read_by_name() {

@@ -7,11 +7,12 @@ use moe::{Choice, Domain, Input};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    attack,
-    tokens::{Tokenizer, Tokens, learn},
+    CHOICE_METRICS, Question, attack, choices,
+    sources::{Part, Sources},
+    tokens::{Tokenizer, learn},
 };
 use crate::{
-    Batch, DataError, Score, Split, Task, TextAnswers,
+    Batch, DataDir, DataError, Property, Score, Split, Task, TextFacts,
     score::{classification, cross_entropy},
 };
 
@@ -47,9 +48,12 @@ pub(crate) struct Streams {
     stream: Stream,
     tokenizer: Arc<dyn Tokenizer>,
     /// Train, valid, test.
-    texts: [Tokens; 3],
+    texts: [Part; 3],
     /// The test text under attack.
-    attacked: Option<Tokens>,
+    attacked: Option<Part>,
+    properties: Vec<Property>,
+    questions: Vec<Question>,
+    metrics: Vec<&'static str>,
 }
 
 /// Why texts cannot be shown so.
@@ -82,7 +86,11 @@ impl Unfit {
 
 impl Streams {
     /// The texts of train, valid and test as they are to be shown.
-    pub(crate) fn new(texts: [&[u8]; 3], shown: &Shown) -> Result<Self, Unfit> {
+    pub(crate) fn new(
+        texts: [&[u8]; 3],
+        shown: &Shown,
+        mut sources: Sources,
+    ) -> Result<Self, Unfit> {
         let Shown { task, length, attack: rate, tokens, stream } = *shown;
         attack::check(task, rate)?;
         if length == 0 {
@@ -90,19 +98,51 @@ impl Streams {
             Err(moe::ConfigError::Invalid { what: "task", name: task.into(), message })?;
         }
         let tokenizer = learn(task, tokens, texts[0])?;
-        let attacked = (rate > 0.0).then(|| tokenizer.encode(&attack::attacked(texts[2], rate)));
-        let texts = texts.map(|text| tokenizer.encode(text));
-        let names = [Split::Train, Split::Valid, Split::Test].map(Split::name);
-        match texts.iter().zip(names).find(|(text, _)| text.ids.len() <= length) {
-            Some((text, split)) => Err(Unfit::Short { split, tokens: text.ids.len() }),
-            None => Ok(Self { length, stream, tokenizer, texts, attacked }),
+        let splits = [Split::Train, Split::Valid, Split::Test];
+        let part = |split| {
+            let at = split as usize;
+            Part::new(tokenizer.encode(texts[at]), &sources.ends[at])
+        };
+        let parts = splits.map(part);
+        let attacked = (rate > 0.0).then(|| {
+            let ends = &mut sources.ends[Split::Test as usize];
+            let text = attack::attacked(texts[2], rate, ends.iter_mut().map(|end| &mut end.at));
+            Part::new(tokenizer.encode(&text), ends)
+        });
+        for (part, split) in parts.iter().zip(splits.map(Split::name)) {
+            let tokens = part.tokens.ids.len();
+            if tokens <= length {
+                return Err(Unfit::Short { split, tokens });
+            }
         }
+        let (properties, questions) = (sources.properties, Vec::new());
+        let metrics = metrics(&*tokenizer, attacked.is_some());
+        Ok(Self {
+            length,
+            stream,
+            tokenizer,
+            texts: parts,
+            attacked,
+            properties,
+            questions,
+            metrics,
+        })
+    }
+
+    /// The same, with the questions of a file if there is one.
+    pub(crate) fn asking(mut self, file: Option<&str>, data: &DataDir) -> Result<Self, DataError> {
+        if let Some(file) = file {
+            self.questions = choices::read(data, file, &*self.tokenizer, self.length)?;
+            self.metrics.extend(CHOICE_METRICS);
+        }
+        Ok(self)
     }
 
     /// The windows of these numbers of a text. Where it ends within a window, the last token is
     /// repeated, and its answers do not count.
-    fn windows(&self, text: &Tokens, windows: &[usize], device: &Device) -> Batch {
-        let (length, last) = (self.length, text.ids.len() - 1);
+    fn windows(&self, part: &Part, windows: &[usize], device: &Device) -> Batch {
+        let (length, text) = (self.length, &part.tokens);
+        let last = text.ids.len() - 1;
         let cut = |shift: usize| {
             let places = windows.iter().flat_map(|window| {
                 (0..length).map(move |at| (window * length + at + shift).min(last))
@@ -115,16 +155,18 @@ impl Streams {
             let first = window * length + 1;
             text.bytes[first..first + answers(window)].iter().map(|n| *n as usize).sum::<usize>()
         };
-        let text = TextAnswers {
+        let shown = windows.iter().flat_map(|window| window * length..(window + 1) * length);
+        let text = TextFacts {
             count: windows.iter().map(answers).collect(),
             bytes: windows.iter().map(bytes).sum(),
+            source: shown.map_while(|token| part.source(token)).collect(),
         };
         Batch { text: Some(text), ..Batch::new(Input::Tokens(cut(0)), cut(1)) }
     }
 
     /// How many windows a text has; where it is shown from end to end, the last may not be full.
-    fn count(&self, text: &Tokens, whole: bool) -> usize {
-        let answers = text.ids.len().saturating_sub(1);
+    fn count(&self, part: &Part, whole: bool) -> usize {
+        let answers = part.tokens.ids.len().saturating_sub(1);
         if whole { answers.div_ceil(self.length) } else { answers / self.length }
     }
 
@@ -134,7 +176,7 @@ impl Streams {
     }
 
     /// Adds bits per byte and, of words, perplexity.
-    fn add(&self, nats: f64, text: &TextAnswers, names: [&'static str; 2], score: &mut Score) {
+    fn add(&self, nats: f64, text: &TextFacts, names: [&'static str; 2], score: &mut Score) {
         score.add(names[0], nats / std::f64::consts::LN_2, text.bytes);
         if self.tokenizer.words() {
             score.add_exponent(names[1], nats, text.count.iter().sum());
@@ -146,7 +188,7 @@ impl Streams {
 fn counted<'a>(
     output: &'a Tensor<3>,
     labels: &'a Tensor<2, Int>,
-    text: &'a TextAnswers,
+    text: &'a TextFacts,
 ) -> Vec<(Tensor<3>, Tensor<2, Int>)> {
     let [_, length] = labels.dims();
     if text.count.iter().all(|count| *count == length) {
@@ -159,8 +201,21 @@ fn counted<'a>(
     text.count.iter().enumerate().map(row).collect()
 }
 
+/// The measures of texts.
+fn metrics(tokenizer: &dyn Tokenizer, attacked: bool) -> Vec<&'static str> {
+    let perplexity = |name: &'static str| tokenizer.words().then_some(name);
+    let mut metrics = vec!["bits_per_byte"];
+    metrics.extend(perplexity("perplexity"));
+    metrics.extend(["accuracy", "loss"]);
+    if attacked {
+        metrics.push(ATTACKED[0]);
+        metrics.extend(perplexity(ATTACKED[1]));
+    }
+    metrics
+}
+
 /// What [`Streams`] says of a batch that it made.
-fn of(batch: &Batch) -> &TextAnswers {
+fn of(batch: &Batch) -> &TextFacts {
     batch.text.as_ref().expect("batches of text say how much there is")
 }
 
@@ -177,15 +232,24 @@ impl Task for Streams {
         true
     }
 
-    fn metrics(&self) -> &'static [&'static str] {
-        match (self.tokenizer.words(), &self.attacked) {
-            (false, None) => &["bits_per_byte", "accuracy", "loss"],
-            (false, Some(_)) => &["bits_per_byte", "accuracy", "loss", ATTACKED[0]],
-            (true, None) => &["bits_per_byte", "perplexity", "accuracy", "loss"],
-            (true, Some(_)) => {
-                &["bits_per_byte", "perplexity", "accuracy", "loss", ATTACKED[0], ATTACKED[1]]
-            }
-        }
+    fn metrics(&self) -> &[&'static str] {
+        &self.metrics
+    }
+
+    fn properties(&self) -> &[Property] {
+        &self.properties
+    }
+
+    fn questions(&self) -> &[Question] {
+        &self.questions
+    }
+
+    fn clusters(&self, batch: &Batch) -> Option<Tensor<2, Int>> {
+        let property = self.properties.first()?;
+        let value = |source: &usize| property.of[*source] as i32;
+        let values: Vec<i32> = of(batch).source.iter().map(value).collect();
+        let labels = &batch.labels;
+        Some(Tensor::from_data(TensorData::new(values, labels.dims()), &labels.device()))
     }
 
     fn len(&self, split: Split) -> usize {
@@ -240,7 +304,7 @@ mod tests {
     fn streams(texts: [&str; 3], length: usize, attack: f64) -> Streams {
         let ascii = Choice::of("ascii");
         let shown = shown(&ascii, length, attack, Stream::Windows);
-        Streams::new(texts.map(str::as_bytes), &shown).unwrap()
+        Streams::new(texts.map(str::as_bytes), &shown, Sources::default()).unwrap()
     }
 
     fn ints(tensor: &Tensor<2, Int>) -> Vec<i32> {
@@ -289,9 +353,9 @@ mod tests {
     #[test]
     fn every_token_of_a_contiguous_text_is_predicted_once() {
         let word = Choice::of("word");
-        let text = "one two three four\nfive six\n"; // 8 tokens, the first of 4 bytes, 28 in all
+        let text = "one two three four\nfive six\n"; // 8 tokens, the first of 3 bytes, 28 in all
         let shown = shown(&word, 3, 1.0, Stream::Contiguous);
-        let streams = Streams::new([text.as_bytes(); 3], &shown).unwrap();
+        let streams = Streams::new([text.as_bytes(); 3], &shown, Sources::default()).unwrap();
         assert!(streams.continues());
         assert_eq!((streams.len(Split::Train), streams.len(Split::Test)), (2, 3));
         let (device, mut score) = (Device::flex(), Score::default());
@@ -303,16 +367,19 @@ mod tests {
             streams.measure(Tensor::zeros([1, 3, 8], &device), &batch, &mut score);
         }
         assert_eq!(answers, streams.tokenizer.encode(text.as_bytes()).ids[1..]);
-        // Seven words, each of which costs three bits, over 24 bytes.
+        // Seven words, each of which costs three bits, over 25 bytes.
         assert!((score.mean("perplexity") - 8.0).abs() < 1e-4);
-        assert!((score.mean("bits_per_byte") - 7.0 * 3.0 / 24.0).abs() < 1e-5);
+        assert!((score.mean("bits_per_byte") - 7.0 * 3.0 / 25.0).abs() < 1e-5);
 
         // Two rows of which the second is filled up: the same.
         let mut again = Score::default();
         let batch = streams.batch(Split::Test, &[0, 1, 2], &device);
         streams.measure(Tensor::zeros([3, 3, 8], &device), &batch, &mut again);
         assert!((again.mean("loss") - score.mean("loss")).abs() < 1e-6);
-        assert_eq!(batch.text.unwrap(), TextAnswers { count: vec![3, 3, 1], bytes: 24 });
+        assert_eq!(
+            batch.text.unwrap(),
+            TextFacts { count: vec![3, 3, 1], bytes: 25, source: vec![] }
+        );
 
         assert_eq!(streams.attacked_len(Split::Test), 3);
         let batch = streams.attacked(Split::Test, &[2], &device);
@@ -325,8 +392,11 @@ mod tests {
         let ascii = Choice::of("ascii");
         let texts: [&[u8]; 3] = [b"abcd", b"abc", b"abcd"];
         let shown = |length| shown(&ascii, length, 0.0, Stream::Windows);
-        let err = Streams::new(texts, &shown(3)).err();
+        let err = Streams::new(texts, &shown(3), Sources::default()).err();
         assert!(matches!(err, Some(Unfit::Short { split: "valid", tokens: 3 })), "{err:?}");
-        assert!(matches!(Streams::new(texts, &shown(0)).err(), Some(Unfit::Config(_))));
+        assert!(matches!(
+            Streams::new(texts, &shown(0), Sources::default()).err(),
+            Some(Unfit::Config(_))
+        ));
     }
 }

@@ -13,7 +13,10 @@ use std::{collections::HashSet, sync::Arc};
 use moe::{Choice, ConfigError, config, stable_hash};
 use tanaka::data::EXAMPLES_SUBSET;
 
-use super::stream::{Shown, Stream, Streams};
+use super::{
+    sources::Sources,
+    stream::{Shown, Stream, Streams},
+};
 use crate::{DataDir, DataError, LoadTask, Split, Task};
 
 config! {
@@ -29,6 +32,10 @@ config! {
         pub tokens: Choice = Choice::of("ascii"),
         /// How windows follow each other: `"windows"` or `"contiguous"`.
         pub stream: Stream = Stream::Windows,
+        /// A file with questions whose answers the network chooses by likelihood, a line of JSON each:
+        /// `{"context": "...", "choices": ["...", "..."], "answer": 0}`. They are asked with the test
+        /// split.
+        pub choices: Option<String> = None,
     }
 }
 
@@ -41,8 +48,8 @@ impl LoadTask for TanakaLm {
     const ABOUT: &'static str = "next-token prediction on 1.2 MB of short English sentences";
     const SOURCE: &'static str = "Tanaka Corpus, EDRDG, https://www.edrdg.org (CC BY 2.0 FR)";
 
-    fn load(config: &TanakaLmConfig, _data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
-        let TanakaLmConfig { length, attack, ref tokens, stream } = *config;
+    fn load(config: &TanakaLmConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
+        let TanakaLmConfig { length, attack, ref tokens, stream, .. } = *config;
         let texts = split(&sentences());
         let texts = texts.each_ref().map(|text| text.as_bytes());
         let short = |message: String| {
@@ -50,8 +57,9 @@ impl LoadTask for TanakaLm {
             ConfigError::Invalid { what: "task", name: Self::NAME.into(), message }.into()
         };
         let shown = Shown { task: Self::NAME, length, attack, tokens, stream };
-        let streams = Streams::new(texts, &shown).map_err(|unfit| unfit.error(length, short))?;
-        Ok(Arc::new(streams))
+        let streams = Streams::new(texts, &shown, Sources::default())
+            .map_err(|unfit| unfit.error(length, short))?;
+        Ok(Arc::new(streams.asking(config.choices.as_deref(), data)?))
     }
 }
 

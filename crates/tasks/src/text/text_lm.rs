@@ -10,6 +10,7 @@ use moe::{Choice, ConfigError, config};
 
 use super::{
     files,
+    sources::Sources,
     stream::{Shown, Stream, Streams},
     tokens::any_bytes,
 };
@@ -38,6 +39,10 @@ config! {
         pub tokens: Choice = Choice::of("ascii"),
         /// How windows follow each other: `"windows"` or `"contiguous"`.
         pub stream: Stream = Stream::Windows,
+        /// A file with questions whose answers the network chooses by likelihood, a line of JSON each:
+        /// `{"context": "...", "choices": ["...", "..."], "answer": 0}`. They are asked with the test
+        /// split.
+        pub choices: Option<String> = None,
     }
 }
 
@@ -55,9 +60,10 @@ impl LoadTask for TextLm {
         let (path, texts) = texts(config, data)?;
         let short = |message| DataError::Content { path: path.clone(), message };
         let shown = Shown { task: Self::NAME, length, attack, tokens, stream };
-        let streams = Streams::new(texts.each_ref().map(Vec::as_slice), &shown)
+        let texts = texts.each_ref().map(Vec::as_slice);
+        let streams = Streams::new(texts, &shown, Sources::default())
             .map_err(|unfit| unfit.error(length, short))?;
-        Ok(Arc::new(streams))
+        Ok(Arc::new(streams.asking(config.choices.as_deref(), data)?))
     }
 }
 
@@ -78,7 +84,7 @@ fn texts(config: &TextLmConfig, data: &DataDir) -> Result<(PathBuf, [Vec<u8>; 3]
         let message = format!("parts = {parts}: it is at least {}", held_out + 1);
         Err(ConfigError::Invalid { what: "task", name, message })?;
     }
-    let cut = |from_end: usize| whole_letter(&text, text.len() / parts * (parts - from_end));
+    let cut = |from_end: usize| files::whole_letter(&text, text.len() / parts * (parts - from_end));
     let ends = match (&valid, &test) {
         (None, None) => [cut(2), cut(1)],
         (None, Some(_)) => [cut(1), text.len()],
@@ -92,12 +98,6 @@ fn texts(config: &TextLmConfig, data: &DataDir) -> Result<(PathBuf, [Vec<u8>; 3]
     let valid = part(valid, &text[ends[0]..ends[1]]);
     let test = part(test, &text[ends[1]..]);
     Ok((path, [text[..ends[0]].to_vec(), valid, test]))
-}
-
-/// The first place from `at` on where no letter of several bytes is cut in two.
-fn whole_letter(text: &[u8], at: usize) -> usize {
-    let inside = |byte: &&u8| **byte & 0b1100_0000 == 0b1000_0000;
-    at + text[at..].iter().take_while(inside).count()
 }
 
 #[cfg(test)]
@@ -160,7 +160,6 @@ mod tests {
 
     #[test]
     fn no_letter_is_cut_in_two() {
-        assert_eq!([0, 1, 2, 3].map(|at| whole_letter("aäb".as_bytes(), at)), [0, 1, 3, 3]);
         let place = Place::new(&[("a.txt", &"日".repeat(100))]);
         let characters =
             TextLmConfig { tokens: Choice::of("character"), parts: 7, ..config("a.txt", 3) };

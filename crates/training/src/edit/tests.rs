@@ -142,7 +142,7 @@ impl Task for OneExample {
     fn causal(&self) -> bool {
         self.0.causal()
     }
-    fn metrics(&self) -> &'static [&'static str] {
+    fn metrics(&self) -> &[&'static str] {
         self.0.metrics()
     }
     fn len(&self, split: Split) -> usize {

@@ -63,22 +63,20 @@ impl Tokenizer for Word {
         self.words.len()
     }
 
-    /// White space belongs to the word before it, at the beginning of a line to the word after it.
+    /// White space belongs to what comes after it.
     fn encode(&self, text: &[u8]) -> Tokens {
         let text = String::from_utf8_lossy(text);
         let mut tokens = Tokens::default();
         for line in text.split_inclusive('\n') {
-            let inner = line.strip_suffix('\n').unwrap_or(line);
-            let at = |word: &str| word.as_ptr() as usize - line.as_ptr() as usize;
-            let words: Vec<&str> = inner.split_whitespace().collect();
-            for (nth, word) in words.iter().enumerate() {
-                let start = if nth == 0 { 0 } else { at(word) };
-                let end = words.get(nth + 1).map_or(inner.len(), |next| at(next));
-                tokens.push(self.ids.get(*word).copied().unwrap_or(UNK), end - start);
+            let end = |word: &str| word.as_ptr() as usize + word.len() - line.as_ptr() as usize;
+            let mut done = 0;
+            for word in line.split_whitespace() {
+                let id = self.ids.get(word).copied().unwrap_or(UNK);
+                tokens.push(id, end(word) - done);
+                done = end(word);
             }
-            if line.len() > inner.len() {
-                let spoken = if words.is_empty() { 0 } else { inner.len() };
-                tokens.push(EOS, line.len() - spoken);
+            if line.ends_with('\n') {
+                tokens.push(EOS, line.len() - done);
             }
         }
         tokens
@@ -127,8 +125,8 @@ mod tests {
         assert_eq!(word.words, ["<unk>", "<eos>", "the", "cat", "dog"]);
         let text = " the  bird\n\nthe <unk>";
         let tokens = word.encode(text.as_bytes());
-        // " the  ", "bird", "\n", "\n", "the ", "<unk>"; the last line has no end.
-        assert_eq!((tokens.ids, tokens.bytes), (vec![2, 0, 1, 1, 2, 0], vec![6, 4, 1, 1, 4, 5]));
+        // " the", "  bird", "\n", "\n", "the", " <unk>"; the last line has no end.
+        assert_eq!((tokens.ids, tokens.bytes), (vec![2, 0, 1, 1, 2, 0], vec![4, 6, 1, 1, 3, 6]));
         assert_eq!(word.decode(&[2, 0, 1, 1, 2, 4]), "the <unk>\n\nthe dog");
     }
 

@@ -1,0 +1,158 @@
+//! Language models on text files, end to end: tokens, streams, questions, addresses, and bad files.
+
+mod common;
+
+use std::fs;
+
+use common::{Place, ended};
+
+const SUITE: &str = r#"
+seeds = [0]
+[base]
+moe = { layers = "all", experts = 4, router = "top-k", expert = { kind = "ffn", hidden = 8 } }
+train = { steps = 40, batch = 8, lr = 1e-2, warmup = 5, log_every = 10 }
+[[task]]
+task = { kind = "text-lm", file = "all.txt", length = 8, attack = 0.5 }
+backbone = { kind = "transformer-lm", width = 16, depth = 1, heads = 2 }
+[[method]]
+name = "sparse"
+[[method]]
+name = "asked"
+after = "sparse"
+task.choices = "questions.jsonl"
+"#;
+
+/// A text in which "a dog" barks and "a cat" mews, and a question for each.
+fn place() -> Place {
+    let place = Place::with_suite(SUITE);
+    fs::create_dir(place.path("data")).unwrap();
+    let text = "a dog says woof .\na cat says mew .\n".repeat(200);
+    fs::write(place.path("data/all.txt"), text).unwrap();
+    let questions = "{\"context\": \"a dog says\", \"choices\": [\" mew .\", \" woof .\"], \"answer\": 1}\n\
+                     {\"context\": \"a cat says\", \"choices\": [\" mew .\", \" woof .\"], \"answer\": 0}\n";
+    fs::write(place.path("data/questions.jsonl"), questions).unwrap();
+    place
+}
+
+fn value(csv: &str, method: &str, metric: &str) -> f64 {
+    let mut lines = csv.lines();
+    let head: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let at = |name: &str| head.iter().position(|known| *known == name).unwrap();
+    let (of, named, split, worth) = (at("method"), at("metric"), at("split"), at("value"));
+    let rows = lines.map(|line| line.split(',').collect::<Vec<_>>());
+    let wanted = |row: &Vec<&str>| (row[of], row[named], row[split]) == (method, metric, "test");
+    let found: Vec<f64> = rows.filter(wanted).map(|row| row[worth].parse().unwrap()).collect();
+    assert_eq!(found.len(), 1, "{method} {metric}: {csv}");
+    found[0]
+}
+
+#[test]
+fn words_are_learned_and_questions_answered() {
+    let place = place();
+    let words = ["--data-dir", "data", "--set", "task.tokens=word"];
+    ended(&place.run(&[&["run", "tiny.toml"], &words[..]].concat()), 0);
+    let csv = fs::read_to_string(place.path("runs/tiny.csv")).unwrap();
+    let (perplexity, loss) = (value(&csv, "sparse", "perplexity"), value(&csv, "sparse", "loss"));
+    assert!((perplexity - loss.exp()).abs() < 1e-9 * perplexity, "{perplexity} {loss}");
+    assert!(perplexity < 3.0, "{perplexity}");
+    assert!(value(&csv, "sparse", "attacked_perplexity") > 2.0 * perplexity);
+    assert!(value(&csv, "sparse", "attacked_bits_per_byte") > 0.0);
+    // What was only looked at again is the same network.
+    assert_eq!(value(&csv, "asked", "loss"), loss);
+    for metric in ["choice_accuracy", "choice_accuracy_per_token", "choice_accuracy_per_character"]
+    {
+        assert_eq!(value(&csv, "asked", metric), 1.0, "{metric}");
+    }
+    let (table, _) = ended(&place.run(&[&["table", "tiny.toml"], &words[..]].concat()), 0);
+    for metric in ["attacked_perplexity: lower is better", "choice_accuracy: higher is better"] {
+        assert!(table.contains(metric), "{table}");
+    }
+}
+
+#[test]
+fn rows_go_on_through_the_text() {
+    let place = place();
+    let set = ["--data-dir", "data", "--set", "task.stream=contiguous", "--only", "method=sparse"];
+    ended(&place.run(&[&["run", "tiny.toml"], &set[..]].concat()), 0);
+    let csv = fs::read_to_string(place.path("runs/tiny.csv")).unwrap();
+    assert!(value(&csv, "sparse", "bits_per_byte") < 2.0, "{csv}");
+    let many = ["--set", "train.batch=2000"];
+    let (_, err) = ended(&place.run(&[&["run", "tiny.toml"], &set[..], &many].concat()), 2);
+    assert!(err.contains("batch = 2000: each row goes on through a part of the text"), "{err}");
+}
+
+#[test]
+fn experts_are_asked_about_party_and_decade() {
+    let place = place();
+    fs::create_dir(place.path("data/state-of-the-union")).unwrap();
+    for (name, text) in [
+        ("1801_thomas_jefferson_dr", "peace and commerce "),
+        ("1862_abraham_lincoln_r", "the union and the war "),
+        ("1935_franklin_d_roosevelt_d", "work and relief "),
+    ] {
+        let path = format!("data/state-of-the-union/{name}.txt");
+        fs::write(place.path(&path), text.repeat(60)).unwrap();
+    }
+    let set = [
+        "--data-dir",
+        "data",
+        "--only",
+        "method=sparse",
+        "--set",
+        "task={kind='state-of-the-union', length=8}",
+    ];
+    ended(&place.run(&[&["run", "tiny.toml"], &set[..]].concat()), 0);
+    let run = place.runs("runs")[0].file_name().unwrap().to_string_lossy().to_string();
+    let call = ["analyse", &run, "--what", "specialisation", "--data-dir", "data"];
+    let (tables, _) = ended(&place.run(&call), 0);
+    for expected in ["party", "decade", "address", "Republican", "1930s", "1801 Thomas Jefferson"] {
+        assert!(tables.contains(expected), "{expected}: {tables}");
+    }
+}
+
+#[test]
+fn bad_text_is_named_and_nothing_is_begun() {
+    let place = place();
+    fs::write(place.path("data/empty.txt"), "").unwrap();
+    fs::write(place.path("data/short.txt"), "a b c").unwrap();
+    fs::write(place.path("data/latin.txt"), b"caf\xe9 ".repeat(100)).unwrap();
+    fs::create_dir(place.path("data/folder")).unwrap();
+    let wrong = "{\"context\": \"a\", \"choices\": [\"b\", \"c\"], \"answer\": 2}\n";
+    fs::write(place.path("data/wrong.jsonl"), wrong).unwrap();
+    let address = place.path("data/state-of-the-union");
+    for (setting, expected) in [
+        ("task.file=none.txt", "cannot read data/none.txt"),
+        ("task.file=empty.txt", "data/empty.txt: it is empty"),
+        (
+            "task.file=short.txt",
+            "its train part has 0 tokens, too few for one window of length = 8",
+        ),
+        ("task.file=folder", "data/folder: it has no .txt file"),
+        (
+            "task={kind='text-lm', file='latin.txt', tokens='word'}",
+            "it is no UTF-8 text, from byte 3",
+        ),
+        ("task.valid=none.txt", "cannot read data/none.txt"),
+        (
+            "task.tokens=letters",
+            "no tokens are named \"letters\"; known: ascii, byte, character, word",
+        ),
+        ("task.tokens={kind='word', most=2}", "most = 2: it is at least 3"),
+        ("task.tokens={kind='word', mots=9}", "unknown field `mots`"),
+        ("task.stream=rows", "unknown variant `rows`, expected `windows` or `contiguous`"),
+        ("task.parts=2", "parts = 2: it is at least 3"),
+        ("task.length=0", "length = 0: it is at least 1"),
+        ("task.attack=2.0", "attack = 2: it is from 0"),
+        (
+            "task.choices=wrong.jsonl",
+            "wrong.jsonl: line 1: answer = 2: it is the number of a choice",
+        ),
+        ("task=state-of-the-union", "state-of-the-union needs files YYYY_FIRST_LAST_PARTY.txt"),
+    ] {
+        let call =
+            ["run", "tiny.toml", "--data-dir", "data", "--only", "method=sparse", "--set", setting];
+        let (out, err) = ended(&place.run(&call), 2);
+        assert!(out.is_empty() && err.contains(expected), "{setting}: {err}");
+    }
+    assert!(!address.exists() && place.runs("runs").is_empty(), "nothing was begun");
+}
