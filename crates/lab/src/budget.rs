@@ -100,7 +100,7 @@ impl Equal {
             }
             Equal::Params => model()?.num_params() as f64,
             Equal::Steps => train.steps as f64,
-            Equal::Tokens => (train.steps * train.batch * model()?.tokens()) as f64,
+            Equal::Tokens => (train.examples_before(train.steps) * model()?.tokens()) as f64,
             Equal::WallTime => f64::NAN,
         })
     }

@@ -188,6 +188,9 @@ pub(crate) struct Options {
     /// Write down how each run routes, at the start, with each evaluation and at the end
     #[arg(long, global = true)]
     pub(crate) trace: bool,
+    /// Say where the time of the training steps went
+    #[arg(long, global = true)]
+    pub(crate) timing: bool,
     /// Follow the runs on a page in the terminal: losses as lines, and what was measured last
     #[arg(long, global = true)]
     pub(crate) tui: bool,

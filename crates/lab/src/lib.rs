@@ -34,6 +34,7 @@ mod sampling;
 mod start;
 mod store;
 mod suite;
+mod timing;
 mod trace;
 mod tune;
 mod tuning;

@@ -23,6 +23,8 @@ const SMOKE: &str = "train = { steps = 6, batch = 8, accumulate = 1, warmup = 2,
                      eval_every = 0, checkpoint_every = 4 }";
 /// So that workers meet within it.
 const SMOKE_WORKERS: &str = "train.workers = { local_steps = 2, warmup = 2 }";
+/// So that steps grow within it.
+const SMOKE_GROWTH: &str = "train.batch_warmup = { from = 2, over = 3 }";
 
 /// Named here so that a suite can tune them without naming them.
 const DEFAULTS: &str = "moe = { router = 'top-k', expert = 'ffn', residual = 'add' }";
@@ -275,10 +277,12 @@ impl<'a> Reader<'a> {
 /// Makes a run tiny, and those that come before it. One of no steps stays as it is.
 fn smoke(settings: &mut Located) -> anyhow::Result<()> {
     let evaluates = settings.value()["train"]["steps"] == 0;
-    let workers = settings.value()["train"]["workers"].is_object();
+    let given = |key: &str| settings.value()["train"][key].is_object();
+    let parts = [("workers", SMOKE_WORKERS), ("batch_warmup", SMOKE_GROWTH)];
+    let parts = parts.map(|(key, text)| given(key).then_some(text));
     settings.lay(&Located::parse("--smoke", SMOKE)?);
-    if workers {
-        settings.lay(&Located::parse("--smoke", SMOKE_WORKERS)?);
+    for text in parts.into_iter().flatten() {
+        settings.lay(&Located::parse("--smoke", text)?);
     }
     if evaluates {
         settings.lay(&Located::parse("--smoke", "train.steps = 0")?);

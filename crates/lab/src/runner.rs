@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, anyhow, bail};
 use burn::{module::Module, prelude::*};
 use sha2::{Digest, Sha256};
-use training::{Evaluation, Outcome, Run, TrainError, params_of, supervised};
+use training::{Evaluation, Outcome, Run, StepTracer, TrainError, params_of, supervised};
 
 use crate::{
     Plugins,
@@ -38,6 +38,8 @@ pub(crate) struct Runner<'a> {
     pub(crate) trace: bool,
     /// Is progress shown as a page?
     pub(crate) tui: bool,
+    /// Who takes note of where the time goes, if anyone.
+    pub(crate) tracer: Option<StepTracer>,
     /// Set by Ctrl-C: runs write a checkpoint and stop.
     pub(crate) stop: Arc<AtomicBool>,
 }
@@ -157,6 +159,7 @@ impl Runner<'_> {
             device: self.device,
             folder: &self.store.folder(&cell.id),
             test: !cell.trial,
+            tracer: self.tracer.as_ref(),
         };
         let mut line = progress.line(cell, self.store.folder(&cell.id));
         let ended = match self.trace {
@@ -206,6 +209,8 @@ impl Runner<'_> {
         };
         let mut metrics = named("valid", &outcome.valid);
         metrics.extend(outcome.test.iter().flat_map(|test| named("test", test)));
+        let told = outcome.told.iter().cloned();
+        metrics.extend(told.map(|(metric, value)| ("train".into(), metric, value)));
         if cell.config.train.steps > 0 {
             let speed = outcome.tokens as f64 / outcome.seconds;
             metrics.push(("train".into(), "tokens_per_second".into(), speed));

@@ -27,6 +27,9 @@ pub struct Checkpoint {
     pub losses: (f64, usize),
     /// Seconds spent in training steps.
     pub seconds: f64,
+    /// The largest over the mean load of the first steps, where it is watched: the sum, and how many.
+    #[serde(default)]
+    pub load: (f64, usize),
 }
 
 /// Why a checkpoint cannot be used.
@@ -251,7 +254,7 @@ mod tests {
     fn a_loaded_state_goes_on_to_the_same_bits() {
         let folder = tempfile::tempdir().unwrap();
         let (linear, optimizer) = step(step(fresh()));
-        let saved = Checkpoint { step: 2, losses: (0.1, 1), seconds: 1.5 };
+        let saved = Checkpoint { step: 2, losses: (0.1, 1), seconds: 1.5, load: (2.5, 2) };
         saved.save(folder.path(), &linear, &optimizer).unwrap();
         let (model, fresh_optimizer) = fresh();
         let (checkpoint, loaded, loaded_optimizer) =

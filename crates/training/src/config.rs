@@ -1,25 +1,13 @@
-//! How long and how fast: budget, optimizer, learning rate over time.
-
-use std::f64::consts::PI;
+//! How long and how fast: budget and optimizer. `schedule.rs` says how rate and batch change meanwhile.
 
 use moe::config;
 use serde::{Deserialize, Serialize};
 
-use crate::edit::WorkersConfig;
-
-/// The course of the learning rate after the warm-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Schedule {
-    /// It stays.
-    Constant,
-    /// Half a cosine down to the final rate.
-    /// Loshchilov, Hutter. *SGDR*. ICLR 2017. <https://arxiv.org/abs/1608.03983>
-    Cosine,
-    /// Warm-up, stable, decay: it stays, then falls linearly to the final rate.
-    /// Hu et al. *MiniCPM*. 2024. <https://arxiv.org/abs/2404.06395>
-    Wsd,
-}
+use crate::{
+    edit::WorkersConfig,
+    schedule::{BatchWarmUp, Schedule, Shape},
+    spikes::{Damage, SpikesConfig},
+};
 
 /// The rule by which gradients move the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +27,9 @@ config! {
         pub steps: usize = 1000,
         /// Examples in a step.
         pub batch: usize = 32,
+        /// Steps that begin with fewer examples than `batch`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub batch_warmup: Option<BatchWarmUp> = None,
         /// Parts that a step's examples are computed in, one after the other; it divides `batch`.
         pub accumulate: usize = 1,
         /// The largest learning rate.
@@ -49,6 +40,10 @@ config! {
         pub warmup: usize = 50,
         /// The share of the steps in which `wsd` decays.
         pub decay: f64 = 0.2,
+        /// How `wsd` decays.
+        pub shape: Shape = Shape::Linear,
+        /// The shares of the steps at which `halving` halves the rate.
+        pub halve_at: Vec<f64> = vec![0.6],
         /// The last rate, as a share of the largest.
         pub final_lr: f64 = 0.1,
         /// What moves the weights.
@@ -71,6 +66,15 @@ config! {
         pub log_every: usize = 20,
         /// Steps between two checkpoints.
         pub checkpoint_every: usize = 200,
+        /// Steps at the start whose load is measured: `early_load`, the largest over the mean load of
+        /// a step, mean over the layers and these steps.
+        pub watch_load: usize = 0,
+        /// What is done about steps whose loss jumps; nothing unless given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub spikes: Option<SpikesConfig> = None,
+        /// Damage done on purpose.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub faults: Vec<Damage> = Vec::new(),
         /// Workers that train apart from one another for some steps at a time; none means that all
         /// of a step's examples go into one gradient.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,66 +114,29 @@ impl TrainConfig {
         {
             return Err(format!("{key} = {value}: it is from 0 to {most}"));
         }
+        self.check_schedule()?;
+        if let Some(spikes) = &self.spikes {
+            spikes.check()?;
+        }
         match &self.workers {
             Some(_) if self.accumulate > 1 => {
                 Err(format!("accumulate = {}: it is 1 where there are workers", self.accumulate))
             }
+            Some(_) if self.spikes.is_some() || !self.faults.is_empty() => {
+                let key = if self.spikes.is_some() { "spikes" } else { "faults" };
+                Err(format!(
+                    "{key} are not for workers, which have a penalty and faults of their own"
+                ))
+            }
             Some(workers) => workers.check(self.batch),
             None => Ok(()),
         }
-    }
-
-    /// The learning rate of a step, counted from 0.
-    pub fn lr_at(&self, step: usize) -> f64 {
-        if step < self.warmup {
-            return self.lr * (step + 1) as f64 / self.warmup as f64;
-        }
-        let left = self.steps.saturating_sub(self.warmup).max(1) as f64;
-        let done = (step - self.warmup) as f64 / left; // 0 after the warm-up, 1 at the end
-        let share = match self.schedule {
-            Schedule::Constant => 1.0,
-            Schedule::Cosine => 0.5 * (1.0 + (PI * done).cos()),
-            Schedule::Wsd => {
-                self.steps.saturating_sub(step) as f64 / (self.decay * self.steps as f64)
-            }
-        };
-        self.lr * (self.final_lr + (1.0 - self.final_lr) * share.min(1.0))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn near(a: f64, b: f64) {
-        assert!((a - b).abs() < 1e-12, "{a} {b}");
-    }
-
-    fn config(schedule: Schedule) -> TrainConfig {
-        TrainConfig { schedule, steps: 100, warmup: 20, lr: 2.0, ..TrainConfig::default() }
-    }
-
-    #[test]
-    fn the_warm_up_is_linear() {
-        near(config(Schedule::Cosine).lr_at(0), 0.1);
-        near(config(Schedule::Cosine).lr_at(19), 2.0);
-    }
-
-    #[test]
-    fn the_cosine_is_halfway_in_the_middle() {
-        let config = config(Schedule::Cosine);
-        near(config.lr_at(20), 2.0);
-        near(config.lr_at(60), 2.0 * (0.1 + 0.9 * 0.5));
-        near(config.lr_at(100), 0.2);
-    }
-
-    #[test]
-    fn wsd_is_stable_then_linear() {
-        let config = config(Schedule::Wsd);
-        near(config.lr_at(79), 2.0);
-        near(config.lr_at(90), 2.0 * (0.1 + 0.9 * 0.5)); // half of the last fifth is left
-        near(config.lr_at(100), 0.2);
-    }
 
     #[test]
     fn what_does_not_fit_is_named() {

@@ -40,8 +40,7 @@ impl Evaluation {
     }
 
     fn mean(&self, of: impl Fn(&LayerReport) -> f64) -> Option<f64> {
-        let sum: f64 = self.layers.iter().map(of).sum();
-        (!self.layers.is_empty()).then(|| sum / self.layers.len() as f64)
+        mean_over(&self.layers, of)
     }
 
     /// Parameters that have to be at hand for one whole input, in bytes: those of experts that none of
@@ -60,6 +59,12 @@ impl Evaluation {
         let named = named.map(|(name, value)| (name.to_string(), value));
         named.chain(self.told.iter().cloned()).collect()
     }
+}
+
+/// A mean over the layers, if there are any.
+pub(crate) fn mean_over(layers: &[LayerReport], of: impl Fn(&LayerReport) -> f64) -> Option<f64> {
+    let sum: f64 = layers.iter().map(of).sum();
+    (!layers.is_empty()).then(|| sum / layers.len() as f64)
 }
 
 /// Runs the network over a whole split. `model` is one that is not trained, from `valid()`.

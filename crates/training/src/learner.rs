@@ -9,7 +9,7 @@ use burn::{
     optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer},
     prelude::*,
 };
-use moe::Pass;
+use moe::{LayerReport, Pass};
 use tasks::{Batch, Place};
 
 use crate::{
@@ -17,8 +17,11 @@ use crate::{
     checkpoint::State,
     clip_global_norm,
     edit::{Team, replica},
+    evaluate::mean_over,
     optimizer,
+    spikes::Guard,
     supervised::tell_clusters,
+    tracer::{Span, timed},
     unread::Unread,
 };
 
@@ -28,6 +31,8 @@ pub(crate) struct Told {
     pub(crate) norm: Tensor<1>,
     /// What the layers and the learner tell of themselves.
     pub(crate) scalars: Vec<(String, f64)>,
+    /// The largest over the mean load, mean over the layers, in the steps where it is watched.
+    pub(crate) load: Option<f64>,
 }
 
 /// Which step it is, counted from 0, of which run.
@@ -50,6 +55,14 @@ pub(crate) trait Learner {
     fn network(&self) -> AnyBackbone;
     /// Writes the checkpoint.
     fn save(&self, at: &Checkpoint, folder: &Path) -> Result<(), CheckpointError>;
+    /// What it has to tell of the whole training.
+    fn tells(&self, _run: &Run) -> Vec<(String, f64)> {
+        Vec::new()
+    }
+    /// Examples that were computed besides those of the order.
+    fn more(&self) -> usize {
+        0
+    }
 }
 
 /// The learner of a run, as its checkpoint has it, or as it begins.
@@ -60,7 +73,10 @@ pub(crate) fn begin(
     let state = Checkpoint::load_state(run.folder)?;
     let at = state.as_ref().map_or_else(Checkpoint::default, |state| state.checkpoint.clone());
     let fresh = One::new(run, model);
+    let guarded = run.config.spikes.is_some() || !run.config.faults.is_empty();
     Ok(match (&run.config.workers, state) {
+        (None, None) if guarded => (at, Box::new(Guard::new(fresh))),
+        (None, Some(state)) if guarded => (at, Box::new(Guard::new(fresh).restored(&state)?)),
         (None, None) => (at, Box::new(fresh)),
         (None, Some(state)) => (at, Box::new(fresh.restored(&state)?)),
         (Some(workers), None) => (at, Box::new(Team::new(workers, run.seed, fresh))),
@@ -75,6 +91,22 @@ pub(crate) fn begin(
 pub(crate) struct Share {
     pub(crate) parts: Range<usize>,
     pub(crate) of: usize,
+}
+
+impl Share {
+    /// All of `of` parts.
+    pub(crate) fn all(of: usize) -> Self {
+        Self { parts: 0..of, of }
+    }
+}
+
+/// What a learner is shown in a step.
+pub(crate) struct Show<'a> {
+    pub(crate) share: Share,
+    /// What happens to each part before it is seen.
+    pub(crate) spoil: &'a dyn Fn(usize, Batch) -> Batch,
+    /// An example more, in the last part.
+    pub(crate) more: Option<usize>,
 }
 
 /// Why the network is there.
@@ -110,7 +142,7 @@ impl One {
     }
 
     /// The same with weights and optimizer of a checkpoint.
-    fn restored(self, state: &State) -> Result<Self, CheckpointError> {
+    pub(crate) fn restored(self, state: &State) -> Result<Self, CheckpointError> {
         let (model, optimizer) = state.read(self.model().clone(), self.optimizer)?;
         Ok(Self { model: Some(model), optimizer, ..self })
     }
@@ -118,38 +150,80 @@ impl One {
     /// A step on a share of its examples, each part of them changed by `spoil` before it is seen.
     pub(crate) fn step_on(
         &mut self,
-        Now { run, step, tells }: Now,
+        now: Now,
         order: &mut Order,
         share: Share,
         spoil: &dyn Fn(usize, Batch) -> Batch,
         unread: &mut Unread,
     ) -> Told {
-        let (config, model) = (run.config, self.model.take().expect(BETWEEN));
-        let part = config.batch / share.of;
+        let show = Show { share, spoil, more: None };
+        let (told, grads) = self.gradients(now, order, show, unread);
+        self.apply(now.run, now.run.config.lr_at(now.step), grads);
+        told
+    }
+
+    /// The gradient of a step, clipped, and what there is to tell. Weights stay; states that a rule
+    /// moves do not.
+    pub(crate) fn gradients(
+        &self,
+        Now { run, step, tells }: Now,
+        order: &mut Order,
+        Show { share, spoil, more }: Show,
+        unread: &mut Unread,
+    ) -> (Told, GradientsParams) {
+        let (config, model, tracer) = (run.config, self.model(), run.tracer);
+        let part = config.batch_at(step) / share.of;
         let (parts, last) = (share.parts.len() as f64, share.parts.end);
         let mut accumulated = GradientsAccumulator::new();
-        let mut scalars = Vec::new();
+        let (mut scalars, mut loads) = (Vec::new(), Vec::new());
         for micro in share.parts {
-            let place = Place { seed: run.seed, position: step * config.batch + micro * part };
-            let examples = order.examples(place.position, part);
-            let batch = spoil(micro, run.task.training_batch(&examples, place, run.device));
+            let batch = timed(tracer, Span::Data, || {
+                let position = config.examples_before(step) + micro * part;
+                let mut examples = order.examples(position, part);
+                examples.extend(more.filter(|_| micro + 1 == last));
+                let place = Place { seed: run.seed, position };
+                spoil(micro, run.task.training_batch(&examples, place, run.device))
+            });
             let mut pass = Pass::train(run.seed, step, step as f64 / config.steps as f64)
                 .micro_batch(micro, last);
-            tell_clusters(&mut pass, run.task, &batch);
-            let output = model.forward(&mut pass, batch.input.clone());
-            let loss = run.task.loss(output, &batch);
-            let objective = pass.total_loss().map_or(loss.clone(), |own| loss.clone() + own);
+            if step < config.watch_load {
+                pass = pass.with_reports();
+            }
+            let (loss, objective) = timed(tracer, Span::Forward, || {
+                tell_clusters(&mut pass, run.task, &batch);
+                let output = model.forward(&mut pass, batch.input.clone());
+                let loss = run.task.loss(output, &batch);
+                let own = pass.total_loss();
+                (loss.clone(), own.map_or(loss.clone(), |own| loss + own))
+            });
             unread.add(step + 1, loss, objective.clone());
-            let grads = (objective / parts).backward();
-            accumulated.accumulate(&model, GradientsParams::from_grads(grads, &model));
+            timed(tracer, Span::Backward, || {
+                let grads = (objective / parts).backward();
+                accumulated.accumulate(model, GradientsParams::from_grads(grads, model));
+            });
+            add_reports(&mut loads, pass.reports());
             if tells {
                 scalars = pass.scalars();
             }
         }
         let mut grads = accumulated.grads();
-        let norm = clip_global_norm(&model, &mut grads, config.clip);
-        self.model = Some(self.optimizer.step(config.lr_at(step), model, grads));
-        Told { norm, scalars }
+        let norm = timed(tracer, Span::Clip, || clip_global_norm(model, &mut grads, config.clip));
+        (Told { norm, scalars, load: mean_over(&loads, LayerReport::max_over_mean) }, grads)
+    }
+
+    /// Moves the weights.
+    pub(crate) fn apply(&mut self, run: &Run, lr: f64, grads: GradientsParams) {
+        let model = self.model.take().expect(BETWEEN);
+        let moved = timed(run.tracer, Span::Optimizer, || self.optimizer.step(lr, model, grads));
+        self.model = Some(moved);
+    }
+}
+
+/// Joins what the layers report of one more part of a step.
+fn add_reports(sums: &mut Vec<LayerReport>, reports: &[LayerReport]) {
+    match sums.is_empty() {
+        true => sums.extend_from_slice(reports),
+        false => sums.iter_mut().zip(reports).for_each(|(sum, report)| sum.add(report)),
     }
 }
 
@@ -157,7 +231,7 @@ impl Learner for One {
     fn step(&mut self, now: Now, order: &mut Order) -> Told {
         let of = now.run.config.accumulate;
         let mut unread = std::mem::take(&mut self.unread);
-        let share = Share { parts: 0..of, of };
+        let share = Share::all(of);
         let told = self.step_on(now, order, share, &|_, batch| batch, &mut unread);
         self.unread = unread;
         told

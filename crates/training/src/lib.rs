@@ -16,14 +16,17 @@ mod learner;
 mod optimizer;
 mod order;
 mod params;
+mod schedule;
+mod spikes;
 mod step_log;
 mod supervised;
+mod tracer;
 mod unread;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use clip::clip_global_norm;
 pub use communities::{Communities, communities};
-pub use config::{Optimizer, Schedule, TrainConfig};
+pub use config::{Optimizer, TrainConfig};
 pub use confusion::{confusion, confusion_graph};
 pub use edit::{
     Detector, FaultConfig, FaultKind, Penalty, Rhythm, WorkersConfig, outer_step, pace, weights,
@@ -34,5 +37,8 @@ pub use file::write_atomic;
 pub use optimizer::{adamw, decays, optimizer};
 pub use order::{Order, all_in_rows};
 pub use params::params_of;
+pub use schedule::{BatchWarmUp, Schedule, Shape};
+pub use spikes::{Damage, DamageKind, Detect, Persistent, SpikesConfig};
 pub use step_log::{StepLog, StepRow};
 pub use supervised::{Outcome, Run, TrainError, Watch, supervised, tell_clusters};
+pub use tracer::{Span, SpanTimes, StepTracer};

@@ -18,6 +18,7 @@ use tasks::{Batch, Split, Task};
 use crate::{
     CheckpointError, Evaluation, Order, StepLog, StepRow, TrainConfig, evaluate,
     learner::{Now, begin},
+    tracer::{Span, StepTracer, timed},
 };
 
 /// What a run is to do, and where it keeps its files.
@@ -35,6 +36,8 @@ pub struct Run<'a> {
     /// Is the test split looked at, once, at the end? A run that is there to choose a setting
     /// must not see it.
     pub test: bool,
+    /// Who takes note of where the time goes, if anyone; it changes nothing in the run.
+    pub tracer: Option<&'a StepTracer>,
 }
 
 /// Who looks on while a run goes.
@@ -64,8 +67,10 @@ pub struct Outcome {
     pub test: Option<Evaluation>,
     /// Seconds spent in training steps, evaluations not counted.
     pub seconds: f64,
-    /// Tokens seen in training.
+    /// Tokens seen in training, those of steps that were tried again among them.
     pub tokens: usize,
+    /// What the training tells of itself.
+    pub told: Vec<(String, f64)>,
 }
 
 /// Why a run did not end.
@@ -108,7 +113,7 @@ pub fn supervised(
     model: AnyBackbone,
     watch: &mut dyn Watch,
 ) -> Result<Outcome, TrainError> {
-    let Run { task, config, seed, device, folder, test } = run;
+    let Run { task, config, seed, device, folder, test, tracer } = run;
     let (mut at, mut learner) = begin(run, model)?;
     let path = StepLog::path(folder);
     let failed = |source| TrainError::Log { path: path.clone(), source };
@@ -130,6 +135,9 @@ pub fn supervised(
         let tells = is_due(config.log_every, at.step + 1);
         let told = learner.step(Now { run, step: at.step, tells }, &mut order);
         let lr = config.lr_at(at.step);
+        if let Some(load) = told.load {
+            at.load = (at.load.0 + load, at.load.1 + 1);
+        }
         at.step += 1;
         let due = |every| is_due(every, at.step);
         let stop = watch.stop();
@@ -144,18 +152,20 @@ pub fn supervised(
             let rows =
                 [("loss", at.losses.0 / at.losses.1 as f64), ("grad_norm", norm), ("lr", lr)];
             let own = told.scalars.iter().map(|(name, value)| (name.as_str(), *value));
-            log.add(&rows_of(at.step, Split::Train, rows.into_iter().chain(own)))
-                .map_err(failed)?;
+            // A step that was left out has no number to tell.
+            let rows = rows.into_iter().chain(own).filter(|(_, value)| value.is_finite());
+            log.add(&rows_of(at.step, Split::Train, rows)).map_err(failed)?;
             at.losses = (0.0, 0);
         }
         if due(config.eval_every) && at.step < config.steps {
             let model = learner.network();
-            let evaluation = evaluate(&model, *task, Split::Valid, device);
+            let evaluation =
+                timed(*tracer, Span::Evaluation, || evaluate(&model, *task, Split::Valid, device));
             log.add(&rows_of_evaluation(at.step, Split::Valid, &evaluation)).map_err(failed)?;
             watch.look(at.step, &model).map_err(TrainError::Look)?;
         }
         if saves {
-            learner.save(&at, folder)?;
+            timed(*tracer, Span::Checkpoint, || learner.save(&at, folder))?;
         }
         watch.step(at.step);
         if stop {
@@ -168,14 +178,16 @@ pub fn supervised(
     }
     let model = learner.network();
     watch.look(config.steps, &model).map_err(TrainError::Look)?;
-    let of = |split| evaluate(&model, *task, split, device);
+    let of = |split| timed(*tracer, Span::Evaluation, || evaluate(&model, *task, split, device));
     let (valid, test) = (of(Split::Valid), test.then(|| of(Split::Test)));
     for (split, evaluation) in [(Split::Valid, Some(&valid)), (Split::Test, test.as_ref())] {
         let rows = evaluation.map(|found| rows_of_evaluation(config.steps, split, found));
         log.add(&rows.unwrap_or_default()).map_err(failed)?;
     }
-    let tokens = config.steps * config.batch * model.tokens();
-    Ok(Outcome { model, valid, test, seconds: at.seconds, tokens })
+    let tokens = (config.examples_before(config.steps) + learner.more()) * model.tokens();
+    let load = (at.load.1 > 0).then(|| ("early_load".to_string(), at.load.0 / at.load.1 as f64));
+    let told = learner.tells(run).into_iter().chain(load).collect();
+    Ok(Outcome { model, valid, test, seconds: at.seconds, tokens, told })
 }
 
 /// Is something that happens every so many steps, or never for 0, to happen after this one?

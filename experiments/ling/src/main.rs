@@ -4,5 +4,8 @@
 use lab::prelude::*;
 
 fn main() -> ExitCode {
-    lab::main(Plugins::default(), &[lab::suite!("ling", "../suite.toml")])
+    let warm_up = lab::suite!("ling", "../suite.toml");
+    let spikes = lab::suite!("ling-spikes", "../spikes.toml");
+    let head = lab::suite!("ling-head", "../head.toml");
+    lab::main(Plugins::default(), &[warm_up, spikes, head])
 }

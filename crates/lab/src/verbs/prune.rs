@@ -96,6 +96,7 @@ pub(crate) fn prune(
         jobs: 1,
         trace: options.trace,
         tui: options.tui,
+        tracer: None,
         stop: stop.clone(),
     };
     runner.train(&[&after])?;

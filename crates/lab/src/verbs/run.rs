@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use anyhow::{Context, anyhow, bail};
-use report::{Ask, Runs, comparison, render, trace::Trace};
-use training::write_atomic;
+use report::{Ask, Format, Runs, comparison, render, trace::Trace};
+use training::{StepTracer, write_atomic};
 
 use crate::{
     Plugins, Suite,
@@ -20,7 +20,7 @@ use crate::{
     start::Site,
     store::{Ended, Store},
     suite::{Loaded, load},
-    trace,
+    timing, trace,
     tuning::Tuning,
     verbs::{budget::title, publish::publish},
 };
@@ -50,6 +50,7 @@ pub(crate) fn run(
         jobs: options.jobs()?,
         trace: options.trace,
         tui: options.tui,
+        tracer: options.timing.then(StepTracer::default),
         stop: stop.clone(),
     };
     if let Some(tuning) = &suite.tuning {
@@ -70,6 +71,9 @@ pub(crate) fn run(
     if let Some(folder) = &options.publish {
         let folder = publish(&suite, &runs, &environment, folder, options)?;
         say(&format!("wrote {}", folder.display()));
+    }
+    if let Some(tracer) = &runner.tracer {
+        say(&timing::table(tracer).render(Format::Text));
     }
     let tables = comparison(&runs, &Ask::default())?;
     Ok(render(&tables, options.format()).into())

@@ -34,28 +34,30 @@ impl Faults<'_> {
         if !self.hits(worker, step) {
             return batch;
         }
-        let mut rng = generator(&format!("spoilt/{}/{step}/{worker}", self.seed));
-        let input = match self.config.kind {
-            FaultKind::Labels => batch.input,
-            FaultKind::Inputs | FaultKind::Both => self.input(batch.input, &mut rng),
-        };
-        match self.config.kind {
-            FaultKind::Inputs => Batch { input, ..batch },
-            FaultKind::Labels | FaultKind::Both => {
-                // One output tells two classes apart.
-                let labels = drawn(&batch.labels, self.task.outputs().max(2), &mut rng);
-                Batch { input, labels, mix: None, ..batch }
-            }
-        }
+        let purpose = format!("spoilt/{}/{step}/{worker}", self.seed);
+        spoilt(self.config, self.task, &purpose, batch)
     }
+}
 
-    fn input(&self, input: Input, rng: &mut ChaCha8Rng) -> Input {
-        match (input, self.task.domain()) {
+/// A batch with the fault of a config. What is random in it follows from the purpose.
+pub(crate) fn spoilt(config: &FaultConfig, task: &dyn Task, purpose: &str, batch: Batch) -> Batch {
+    let mut rng = generator(purpose);
+    let input = match config.kind {
+        FaultKind::Labels => batch.input,
+        FaultKind::Inputs | FaultKind::Both => match (batch.input, task.domain()) {
             (Input::Tokens(tokens), Domain::Text { vocab, .. }) => {
-                Input::Tokens(drawn(&tokens, vocab, rng))
+                Input::Tokens(drawn(&tokens, vocab, &mut rng))
             }
             (Input::Tokens(tokens), Domain::Image { .. }) => Input::Tokens(tokens),
-            (Input::Image(pixels), _) => Input::Image(pixels * self.config.factor),
+            (Input::Image(pixels), _) => Input::Image(pixels * config.factor),
+        },
+    };
+    match config.kind {
+        FaultKind::Inputs => Batch { input, ..batch },
+        FaultKind::Labels | FaultKind::Both => {
+            // One output tells two classes apart.
+            let labels = drawn(&batch.labels, task.outputs().max(2), &mut rng);
+            Batch { input, labels, mix: None, ..batch }
         }
     }
 }

@@ -43,6 +43,7 @@ mod tests;
 
 pub use clock::{Rhythm, pace};
 pub use config::{FaultConfig, FaultKind, Penalty, WorkersConfig};
+pub(crate) use fault::spoilt;
 pub(crate) use layers::replica;
 pub use outer::{Detector, outer_step, weights};
 pub(crate) use team::Team;

@@ -79,7 +79,7 @@ impl Team {
     ) -> Told {
         let of = self.config.count;
         let mut squares: Option<Tensor<1>> = None;
-        let mut scalars = Vec::new();
+        let (mut scalars, mut load) = (Vec::new(), None);
         for (worker, one) in self.workers.iter_mut().enumerate() {
             let share = Share { parts: worker..worker + 1, of };
             let told = one.step_on(now, order, share, spoil, &mut self.unread);
@@ -88,11 +88,11 @@ impl Team {
                 Some(sum) => sum + square,
                 None => square,
             });
-            scalars = told.scalars;
+            (scalars, load) = (told.scalars, told.load);
         }
         // The root mean square over the workers.
         let norm = squares.map(|sum| (sum / of as f64).sqrt()).expect("there is a worker");
-        Told { norm, scalars }
+        Told { norm, scalars, load }
     }
 
     /// All meet: the anchor moves, and all go on from there.

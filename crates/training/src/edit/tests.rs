@@ -83,7 +83,7 @@ impl Setting {
         watch: &mut dyn Watch,
     ) -> Result<Outcome, TrainError> {
         let (task, device) = (&*self.task, &Device::flex());
-        let run = Run { task, config, seed: 3, device, folder, test: false };
+        let run = Run { task, config, seed: 3, device, folder, test: false, tracer: None };
         supervised(&run, self.network(), watch)
     }
 

@@ -1,0 +1,53 @@
+//! `--timing`: where the time of the training steps went, as a table.
+
+use report::{Cell, Column, Digits, Kind, Table};
+use training::{SpanTimes, StepTracer};
+
+/// One row for each part of a step, over all runs that were trained.
+pub(crate) fn table(tracer: &StepTracer) -> Table {
+    let number = |key: &str, name: &str, digits| Column::new(key, name, Kind::Numbers(digits));
+    let overhead = 100.0 * tracer.overhead();
+    Table {
+        title: "Where the time of training went".into(),
+        columns: vec![
+            Column::new("part", "part", Kind::Words),
+            number("visits", "visits", Digits::Short),
+            number("p50_ms", "p50, ms", Digits::Fixed(3)),
+            number("p90_ms", "p90, ms", Digits::Fixed(3)),
+            number("p99_ms", "p99, ms", Digits::Fixed(3)),
+            number("share", "share", Digits::Fixed(4)),
+        ],
+        rows: tracer.times().iter().map(row).collect(),
+        notes: vec![format!(
+            "Percentiles of the last visits; share: of all time that was seen. Watching took \
+             {overhead:.4} % of it. Runs side by side share the processors."
+        )],
+        ..Table::default()
+    }
+}
+
+fn row(times: &SpanTimes) -> Vec<Cell> {
+    let [p50, p90, p99] = times.percentiles.map(|seconds| Cell::Number(1e3 * seconds));
+    let (visits, share) = (Cell::Number(times.visits as f64), Cell::Number(times.share));
+    vec![Cell::Words(times.span.name().into()), visits, p50, p90, p99, share]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use training::Span;
+
+    #[test]
+    fn each_part_has_a_row_in_milliseconds() {
+        let tracer = StepTracer::default();
+        tracer.add(Span::Forward, Duration::from_millis(3));
+        tracer.add(Span::Data, Duration::from_millis(1));
+        let table = table(&tracer);
+        assert_eq!(table.rows.len(), 2);
+        assert_eq!(table.rows[1][0], Cell::Words("forward".into()));
+        let Cell::Number(p50) = table.rows[1][2] else { panic!("a number") };
+        assert!((p50 - 3.0).abs() < 1e-6, "{p50}");
+        assert!(table.notes[0].contains("Watching took"), "{:?}", table.notes);
+    }
+}

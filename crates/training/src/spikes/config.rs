@@ -1,0 +1,139 @@
+//! What is done about steps whose loss jumps, and which damage is done on purpose.
+
+use moe::config;
+use serde::{Deserialize, Serialize};
+
+use crate::{FaultConfig, FaultKind};
+
+/// What a step is judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Detect {
+    /// The task's loss.
+    Loss,
+    /// The global norm of the gradient, before clipping.
+    Gradient,
+    /// Either.
+    Both,
+}
+
+/// What becomes of a spike that is still there when the step is tried for the last time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Persistent {
+    /// The step is left out, and its examples go into quarantine.
+    Skip,
+    /// The step is made at the lower rate, unless its loss is no number.
+    Lower,
+}
+
+config! {
+    /// Steps that are left out or made again because their loss jumps. Each step is then read back
+    /// from the device, which the processor waits for.
+    pub struct SpikesConfig {
+        /// What a step is judged by.
+        pub detect: Detect = Detect::Loss,
+        /// From how many standard deviations above the mean on it is a spike.
+        pub sigma: f64 = 4.0,
+        /// Over how many accepted steps mean and deviation reach; as many come before any judgement.
+        pub window: usize = 64,
+        /// What the learning rate is multiplied by when a step is tried for the third time.
+        pub lower: f64 = 0.1,
+        /// What becomes of a spike that stays.
+        pub persistent: Persistent = Persistent::Skip,
+        /// Steps from one example that comes out of quarantine to the next; 0 means that none does.
+        pub return_every: usize = 8,
+    }
+}
+
+config! {
+    /// Damage that is done to a training on purpose, to see what becomes of it.
+    pub struct Damage {
+        /// The first step that is damaged, counted from 0.
+        pub step: usize = 0,
+        /// Steps in a row.
+        pub length: usize = 1,
+        /// What is wrong with their examples.
+        pub kind: DamageKind = DamageKind::Both,
+        /// What numbers are multiplied by.
+        pub factor: f64 = 50.0,
+        /// How often a step has to be read until it is whole; none means that it stays damaged.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub reads: Option<usize> = None,
+    }
+}
+
+/// What is wrong with examples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DamageKind {
+    /// Numbers are multiplied by `factor`; tokens are drawn at random.
+    Inputs,
+    /// Answers are drawn at random.
+    Labels,
+    /// Both.
+    Both,
+    /// Their loss is no number.
+    Nan,
+}
+
+impl Damage {
+    /// Is a step damaged when it is read for the time number `read`, both counted from 0?
+    pub(crate) fn hits(&self, step: usize, read: usize) -> bool {
+        let steps = self.step..self.step + self.length;
+        steps.contains(&step) && self.reads.is_none_or(|reads| read < reads)
+    }
+
+    /// The fault that spoils its examples; none where the loss is to be no number.
+    pub(crate) fn fault(&self) -> Option<FaultConfig> {
+        let kind = match self.kind {
+            DamageKind::Inputs => FaultKind::Inputs,
+            DamageKind::Labels => FaultKind::Labels,
+            DamageKind::Both => FaultKind::Both,
+            DamageKind::Nan => return None,
+        };
+        Some(FaultConfig { kind, factor: self.factor, ..FaultConfig::default() })
+    }
+}
+
+impl SpikesConfig {
+    /// Can one train like this? The message begins with the key.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.window < 2 {
+            return Err(format!("spikes.window = {}: it is at least 2", self.window));
+        }
+        let ranges = [("sigma", self.sigma, f64::INFINITY), ("lower", self.lower, 1.0)];
+        match ranges.iter().find(|(_, x, most)| !(*x > 0.0 && x <= most)) {
+            Some((key, x, most)) => Err(format!("spikes.{key} = {x}: it is above 0, up to {most}")),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_is_there_for_some_steps_and_some_reads() {
+        let damage = Damage { step: 3, length: 2, reads: Some(2), ..Damage::default() };
+        let hit: Vec<usize> = (0..7).filter(|step| damage.hits(*step, 0)).collect();
+        assert_eq!(hit, [3, 4]);
+        assert!(damage.hits(3, 1) && !damage.hits(3, 2));
+        assert!(Damage { reads: None, ..damage }.hits(4, 100));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let wrong = |config: SpikesConfig| config.check().unwrap_err();
+        let default = SpikesConfig::default;
+        assert_eq!(
+            wrong(SpikesConfig { window: 1, ..default() }),
+            "spikes.window = 1: it is at least 2"
+        );
+        let err = wrong(SpikesConfig { sigma: 0.0, ..default() });
+        assert_eq!(err, "spikes.sigma = 0: it is above 0, up to inf");
+        assert!(wrong(SpikesConfig { lower: 1.5, ..default() }).contains("lower = 1.5"));
+        assert_eq!(default().check(), Ok(()));
+    }
+}

@@ -1,0 +1,65 @@
+//! What a pass changes in a network without any gradient, and how that is taken back.
+
+use std::collections::BTreeMap;
+
+use burn::{
+    module::{Module, ModuleVisitor, Param},
+    prelude::*,
+};
+
+/// The numbers that no gradient moves, by path: the states that a rule moves, and what is frozen.
+pub(crate) fn states<M: Module>(model: &M) -> BTreeMap<String, TensorData> {
+    let mut still = Still::default();
+    model.visit(&mut still);
+    still.found
+}
+
+#[derive(Default)]
+struct Still {
+    path: Vec<String>,
+    found: BTreeMap<String, TensorData>,
+}
+
+impl ModuleVisitor for Still {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = param.val();
+        if !value.is_require_grad() {
+            self.found.insert(self.path.join("."), value.into_data());
+        }
+    }
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::{module::RunningState, nn::Linear};
+    use moe::{Init, with_parameters};
+
+    #[derive(Module, Debug)]
+    struct Gate {
+        linear: Linear,
+        bias: RunningState<Tensor<1>>,
+    }
+
+    #[test]
+    fn a_state_is_put_back_and_weights_are_left_alone() {
+        let init = Init::new(0, &Device::flex().autodiff());
+        let state = Tensor::ones([2], &Device::flex());
+        let gate = Gate { linear: init.linear("l", 2, 2, true), bias: init.state("bias", state) };
+        let before = states(&gate);
+        assert_eq!(before.keys().collect::<Vec<_>>(), ["bias"]);
+        gate.bias.update(Tensor::zeros([2], &Device::flex()));
+        assert_eq!(gate.bias.value_sync().sum().into_scalar::<f32>(), 0.0);
+        let weight = gate.linear.weight.val().into_data();
+        let gate = with_parameters(gate, before).unwrap();
+        assert_eq!(gate.bias.value_sync().sum().into_scalar::<f32>(), 2.0);
+        assert_eq!(gate.linear.weight.val().into_data(), weight);
+        assert!(gate.linear.weight.val().is_require_grad());
+    }
+}

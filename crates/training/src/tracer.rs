@@ -1,0 +1,220 @@
+//! Where the time of a training step goes, with bounded memory: for each part of a step the times of
+//! its last few thousand visits are kept.
+//!
+//! The idea is that of XPUTimer, which follows the steps of a training on many machines with little
+//! memory: Ling team. *Every FLOP Counts*. 2025. <https://arxiv.org/abs/2503.05139>.
+//!
+//! What differs: it watches the parts of the loop, not the calls and kernels below them, and hangs are
+//! not its business. On a device that computes while the processor goes on, time shows where the
+//! processor waits.
+
+use std::{
+    hint::black_box,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// A part of a training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// Drawing the examples and making a batch of them.
+    Data,
+    /// The network and its losses.
+    Forward,
+    /// The gradient.
+    Backward,
+    /// The norm of the gradient, and clipping.
+    Clip,
+    /// The step of the optimizer.
+    Optimizer,
+    /// Looking at the validation and test splits.
+    Evaluation,
+    /// Writing the checkpoint.
+    Checkpoint,
+}
+
+impl Span {
+    /// All of them, in the order in which they come.
+    pub const ALL: [Span; 7] = [
+        Span::Data,
+        Span::Forward,
+        Span::Backward,
+        Span::Clip,
+        Span::Optimizer,
+        Span::Evaluation,
+        Span::Checkpoint,
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Span::Data => "data",
+            Span::Forward => "forward",
+            Span::Backward => "backward",
+            Span::Clip => "clip",
+            Span::Optimizer => "optimizer",
+            Span::Evaluation => "evaluation",
+            Span::Checkpoint => "checkpoint",
+        }
+    }
+}
+
+/// Follows trainings, several at once if need be.
+pub struct StepTracer {
+    rings: [Mutex<Ring>; Span::ALL.len()],
+}
+
+/// The last times of one span, and how many there were.
+struct Ring {
+    /// Seconds; the oldest is at `visits % capacity` once it is full.
+    last: Vec<f32>,
+    capacity: usize,
+    visits: usize,
+    total: f64,
+}
+
+/// What a tracer found of one span.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpanTimes {
+    /// Which.
+    pub span: Span,
+    /// How often it was visited.
+    pub visits: usize,
+    /// Seconds that half, nine in ten and 99 in 100 of its last visits stay within.
+    pub percentiles: [f64; 3],
+    /// Its part of all the time that was seen.
+    pub share: f64,
+}
+
+impl Default for StepTracer {
+    /// One that keeps the last 4096 times of each span: 112 KiB.
+    fn default() -> Self {
+        Self::new(4096)
+    }
+}
+
+impl StepTracer {
+    /// One that keeps the last `capacity` times of each span, 4 bytes each. The memory is taken now.
+    ///
+    /// # Panics
+    /// If that is none.
+    pub fn new(capacity: usize) -> Self {
+        assert!(capacity > 0, "a tracer keeps at least one time");
+        let ring = || {
+            Mutex::new(Ring { last: Vec::with_capacity(capacity), capacity, visits: 0, total: 0.0 })
+        };
+        Self { rings: std::array::from_fn(|_| ring()) }
+    }
+
+    /// Takes note of a visit.
+    pub fn add(&self, span: Span, time: Duration) {
+        let mut ring = self.rings[span as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        let (seconds, at) = (time.as_secs_f64(), ring.visits % ring.capacity);
+        match ring.last.get_mut(at) {
+            Some(oldest) => *oldest = seconds as f32,
+            None => ring.last.push(seconds as f32),
+        }
+        ring.visits += 1;
+        ring.total += seconds;
+    }
+
+    /// What was found of each span that was visited.
+    pub fn times(&self) -> Vec<SpanTimes> {
+        let rings = self.rings.each_ref().map(|ring| {
+            let ring = ring.lock().unwrap_or_else(PoisonError::into_inner);
+            (ring.last.clone(), ring.visits, ring.total)
+        });
+        let all: f64 = rings.iter().map(|(.., total)| total).sum();
+        let visited = Span::ALL.into_iter().zip(rings).filter(|(_, (_, visits, _))| *visits > 0);
+        visited
+            .map(|(span, (last, visits, total))| SpanTimes {
+                span,
+                visits,
+                percentiles: percentiles(last),
+                share: total / all,
+            })
+            .collect()
+    }
+
+    /// What watching took of the time that was seen, as a share: the price of a span, measured now,
+    /// times the number of visits.
+    pub fn overhead(&self) -> f64 {
+        const TRIES: u32 = 10_000;
+        let other = Self::new(1);
+        let started = Instant::now();
+        for i in 0..TRIES {
+            timed(Some(&other), Span::Data, || black_box(i));
+        }
+        let price = started.elapsed().as_secs_f64() / f64::from(TRIES);
+        let sums = self.rings.each_ref().map(|ring| {
+            let ring = ring.lock().unwrap_or_else(PoisonError::into_inner);
+            (ring.visits as f64, ring.total)
+        });
+        let (visits, total) =
+            sums.iter().fold((0.0, 0.0), |sum, ring| (sum.0 + ring.0, sum.1 + ring.1));
+        if total > 0.0 { price * visits / total } else { 0.0 }
+    }
+}
+
+/// Does something, and lets the tracer know how long it took, if there is one.
+pub(crate) fn timed<T>(tracer: Option<&StepTracer>, span: Span, what: impl FnOnce() -> T) -> T {
+    let Some(tracer) = tracer else { return what() };
+    let started = Instant::now();
+    let done = what();
+    tracer.add(span, started.elapsed());
+    done
+}
+
+/// The smallest times that 50, 90 and 99 % of them do not exceed.
+fn percentiles(mut times: Vec<f32>) -> [f64; 3] {
+    times.sort_by(f32::total_cmp);
+    [0.5, 0.9, 0.99].map(|share: f64| {
+        let rank = (share * times.len() as f64).ceil() as usize;
+        f64::from(times[rank.max(1) - 1])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_of_the_last_times_and_shares_of_all() {
+        let tracer = StepTracer::new(100);
+        let add = |span, seconds: u64| tracer.add(span, Duration::from_secs(seconds));
+        (0..50).for_each(|_| add(Span::Forward, 1000)); // overwritten below
+        (1..=100).rev().for_each(|seconds| add(Span::Forward, seconds));
+        add(Span::Data, 50);
+        let [data, forward] = &tracer.times()[..] else { panic!("two spans") };
+        assert_eq!((data.span, data.visits, data.percentiles), (Span::Data, 1, [50.0; 3]));
+        assert_eq!((forward.visits, forward.percentiles), (150, [50.0, 90.0, 99.0]));
+        let all = 50.0 * 1000.0 + 5050.0 + 50.0;
+        assert!((data.share - 50.0 / all).abs() < 1e-12);
+        assert!((data.share + forward.share - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let tracer = StepTracer::new(64);
+        let bytes = || {
+            let capacity = |ring: &Mutex<Ring>| ring.lock().unwrap().last.capacity();
+            tracer.rings.iter().map(capacity).sum::<usize>() * size_of::<f32>()
+        };
+        let before = bytes();
+        assert_eq!(before, 64 * 4 * Span::ALL.len());
+        for _ in 0..100_000 {
+            Span::ALL.iter().for_each(|span| tracer.add(*span, Duration::from_nanos(1)));
+        }
+        assert_eq!(bytes(), before);
+        assert!(tracer.times().iter().all(|times| times.visits == 100_000));
+    }
+
+    #[test]
+    fn nothing_seen_is_nothing_told() {
+        let tracer = StepTracer::default();
+        assert_eq!((tracer.times(), tracer.overhead()), (vec![], 0.0));
+        assert_eq!(timed(None, Span::Data, || 3), 3);
+        assert_eq!(timed(Some(&tracer), Span::Data, || 3), 3);
+        assert_eq!(tracer.times().len(), 1);
+    }
+}
