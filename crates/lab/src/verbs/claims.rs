@@ -69,7 +69,11 @@ pub(crate) fn claims(out: &Path, suites: &[Suite]) -> anyhow::Result<String> {
         page.push_str(&section.head);
         page.push_str(&section.table);
         if let Some(folder) = &source.folder {
-            of_folders.entry(folder.clone()).or_default().push_str(&section.table);
+            let tables = of_folders.entry(folder.clone()).or_default();
+            if !tables.is_empty() {
+                tables.push('\n'); // or a page would show the next title as a row
+            }
+            tables.push_str(&section.table);
         }
     }
     let mut pages = Vec::new();
