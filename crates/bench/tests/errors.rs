@@ -175,3 +175,18 @@ fn settings_of_pictures_that_do_not_fit_are_named() {
         assert!(err.contains(expected), "{setting}: {err}");
     }
 }
+
+#[test]
+fn a_text_in_rows_has_its_conditions() {
+    let place = Place::with_suite(
+        "[[task]]\ntask = { kind = \"tanaka-lm\", stream = \"contiguous\" }\n\
+         backbone = \"transformer-lm\"\n[[method]]\nmoe.router = \"top-k\"\n",
+    );
+    for (setting, expected) in [
+        ("train.batch=1000000", "batch = 1000000: each row goes on through a part of the text"),
+        ("train.batch_warmup={ from = 4 }", "batch_warmup: the rows of a text are as many"),
+    ] {
+        let err = error(&place, &["run", "tiny.toml", "--set", setting]);
+        assert!(err.contains(expected), "{setting}: {err}");
+    }
+}

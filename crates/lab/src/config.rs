@@ -106,6 +106,11 @@ impl RunConfig {
             );
             return Err(at(settings, "train.batch", message));
         }
+        if task.continues() && self.train.batch_warmup.is_some() {
+            let message = "batch_warmup: the rows of a text are as many from the first step on; \
+                           use stream = \"windows\"";
+            return Err(at(settings, "train.batch_warmup", message));
+        }
         if self.prune.is_some() && self.from.is_none() {
             let message = "there is nothing to prune: `from` says which run to start from";
             return Err(at(settings, "prune", message));

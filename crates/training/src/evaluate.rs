@@ -5,7 +5,7 @@ use burn::{module::Module, prelude::*};
 use moe::{LayerReport, Pass};
 use tasks::{Score, Split, Task};
 
-use crate::{choices, order::all_in_rows, supervised::tell_clusters};
+use crate::{carried::Carried, choices, order::all_in_rows, supervised::tell_clusters};
 
 /// Examples in a batch of evaluation. Fixed, so that routers whose units compete across a batch
 /// are all measured alike.
@@ -84,11 +84,12 @@ pub fn evaluate_some(
     let mut layers: Vec<LayerReport> = Vec::new();
     let mut told: Vec<(String, f64)> = Vec::new();
     let all = count.min(task.len(split));
+    let mut carried = Carried::over(task);
     for examples in batches(task, all) {
         let batch = task.batch(split, &examples, device);
         let mut pass = Pass::eval().with_reports();
         tell_clusters(&mut pass, task, &batch);
-        let output = model.forward(&mut pass, batch.input.clone());
+        let output = carried.forward(0, model, &mut pass, batch.input.clone());
         task.measure(output, &batch, &mut score);
         for (name, value) in pass.metrics() {
             let share = value * examples.len() as f64 / all as f64;
@@ -102,11 +103,12 @@ pub fn evaluate_some(
             false => layers.iter_mut().zip(pass.reports()).for_each(|(sum, new)| sum.add(new)),
         }
     }
+    carried.forget();
     for examples in batches(task, task.attacked_len(split)) {
         let batch = task.attacked(split, &examples, device);
         let mut pass = Pass::eval();
         tell_clusters(&mut pass, task, &batch);
-        let output = model.forward(&mut pass, batch.input.clone());
+        let output = carried.forward(0, model, &mut pass, batch.input.clone());
         task.measure_attacked(output, &batch, &mut score);
     }
     if split == Split::Test {

@@ -14,6 +14,7 @@ use tasks::{Batch, Place};
 
 use crate::{
     Checkpoint, CheckpointError, Order, Run, TrainError,
+    carried::Carried,
     checkpoint::State,
     clip_global_norm,
     edit::{Team, replica},
@@ -77,8 +78,11 @@ pub(crate) fn begin(
     Ok(match (&run.config.workers, state) {
         (None, None) if guarded => (at, Box::new(Guard::new(fresh))),
         (None, Some(state)) if guarded => (at, Box::new(Guard::new(fresh).restored(&state)?)),
-        (None, None) => (at, Box::new(fresh)),
-        (None, Some(state)) => (at, Box::new(fresh.restored(&state)?)),
+        (None, None) => (at, Box::new(fresh.carrying(run))),
+        (None, Some(state)) => {
+            let streams = fresh.carrying(run).going_on(&state, run.device)?;
+            (at, Box::new(streams.restored(&state)?))
+        }
         (Some(workers), None) => (at, Box::new(Team::new(workers, run.seed, fresh))),
         (Some(workers), Some(state)) => {
             (at, Box::new(Team::new(workers, run.seed, fresh).restored(&state)?))
@@ -118,12 +122,31 @@ pub(crate) struct One {
     model: Option<AnyBackbone>,
     pub(crate) optimizer: ModuleOptimizer,
     unread: Unread,
+    /// What its layers keep of the windows before. Workers keep nothing, nor does a network whose
+    /// steps are looked at before they are made.
+    carried: Carried,
 }
 
 impl One {
     pub(crate) fn new(run: &Run, model: AnyBackbone) -> Self {
         let optimizer = optimizer(run.config, &model);
-        Self { model: Some(model), optimizer, unread: Unread::default() }
+        Self::of(model, optimizer)
+    }
+
+    fn of(model: AnyBackbone, optimizer: ModuleOptimizer) -> Self {
+        let (unread, carried) = (Unread::default(), Carried::default());
+        Self { model: Some(model), optimizer, unread, carried }
+    }
+
+    /// The same, whose layers see what went before a window if the task's windows follow one another.
+    fn carrying(self, run: &Run) -> Self {
+        Self { carried: Carried::over(run.task), ..self }
+    }
+
+    /// The same, with the windows before those to come.
+    fn going_on(self, state: &State, device: &Device) -> Result<Self, CheckpointError> {
+        let carried = self.carried.read(&state.rest, device);
+        Ok(Self { carried: carried.map_err(|message| state.damaged(message))?, ..self })
     }
 
     pub(crate) fn model(&self) -> &AnyBackbone {
@@ -137,8 +160,7 @@ impl One {
 
     /// Another one that is as this one is, and shares nothing with it.
     pub(crate) fn replica(&self) -> Self {
-        let (model, optimizer) = (replica(self.model()), self.optimizer.clone());
-        Self { model: Some(model), optimizer, unread: Unread::default() }
+        Self::of(replica(self.model()), self.optimizer.clone())
     }
 
     /// The same with weights and optimizer of a checkpoint.
@@ -165,13 +187,17 @@ impl One {
     /// The gradient of a step, clipped, and what there is to tell. Weights stay; states that a rule
     /// moves do not.
     pub(crate) fn gradients(
-        &self,
+        &mut self,
         Now { run, step, tells }: Now,
         order: &mut Order,
         Show { share, spoil, more }: Show,
         unread: &mut Unread,
     ) -> (Told, GradientsParams) {
+        let mut carried = std::mem::take(&mut self.carried);
         let (config, model, tracer) = (run.config, self.model(), run.tracer);
+        if !order.goes_on(config.examples_before(step)) {
+            carried.forget();
+        }
         let part = config.batch_at(step) / share.of;
         let (parts, last) = (share.parts.len() as f64, share.parts.end);
         let mut accumulated = GradientsAccumulator::new();
@@ -191,7 +217,7 @@ impl One {
             }
             let (loss, objective) = timed(tracer, Span::Forward, || {
                 tell_clusters(&mut pass, run.task, &batch);
-                let output = model.forward(&mut pass, batch.input.clone());
+                let output = carried.forward(micro, model, &mut pass, batch.input.clone());
                 let loss = run.task.loss(output, &batch);
                 let own = pass.total_loss();
                 (loss.clone(), own.map_or(loss.clone(), |own| loss + own))
@@ -208,6 +234,7 @@ impl One {
         }
         let mut grads = accumulated.grads();
         let norm = timed(tracer, Span::Clip, || clip_global_norm(model, &mut grads, config.clip));
+        self.carried = carried;
         (Told { norm, scalars, load: mean_over(&loads, LayerReport::max_over_mean) }, grads)
     }
 
@@ -246,6 +273,6 @@ impl Learner for One {
     }
 
     fn save(&self, at: &Checkpoint, folder: &Path) -> Result<(), CheckpointError> {
-        at.save(folder, self.model(), &self.optimizer)
+        at.save_with(folder, self.model(), &self.optimizer, &self.carried.bytes())
     }
 }

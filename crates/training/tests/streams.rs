@@ -1,0 +1,98 @@
+//! Training on windows that follow one another: what went before is seen, and a run that stops goes on
+//! to the same bits.
+
+use std::{path::Path, sync::Arc};
+
+use backbones::{AnyBackbone, Brief, Cache};
+use burn::{module::Module, prelude::*};
+use moe::{Choice, Init, Library, MoeConfig, Pass, Placement};
+use serde_json::json;
+use tasks::{DataDir, Score, Split, Task};
+use training::{Outcome, Run, TrainConfig, TrainError, Watch, all_in_rows, evaluate, supervised};
+
+/// Stops after this many steps, if ever.
+struct Until(Option<usize>, usize);
+
+impl Watch for Until {
+    fn step(&mut self, done: usize) {
+        self.1 = done + 1;
+    }
+    fn stop(&self) -> bool {
+        self.0 == Some(self.1.max(1))
+    }
+}
+
+fn task(stream: &str) -> Arc<dyn Task> {
+    let choice = Choice::of("tanaka-lm").with("length", 32).with("stream", stream);
+    let load = tasks::all().get("tanaka-lm").unwrap().build;
+    load(&choice, &DataDir::default()).unwrap()
+}
+
+fn network(task: &dyn Task, positions: &str) -> AnyBackbone {
+    let library =
+        Library { routers: routers::all(), experts: experts::all(), residuals: residuals::all() };
+    let moe = MoeConfig { layers: Placement::Every(2), experts: 4, ..MoeConfig::default() };
+    let brief =
+        Brief { domain: task.domain(), outputs: task.outputs(), moe: &moe, library: &library };
+    let choice =
+        json!({ "kind": "transformer-lm", "width": 8, "heads": 2, "positions": positions });
+    let choice: Choice = serde_json::from_value(choice).unwrap();
+    let build = backbones::all().get("transformer-lm").unwrap().build.init;
+    build(&choice, &brief, &Init::new(1, &Device::flex().autodiff())).unwrap()
+}
+
+fn train(
+    task: &dyn Task,
+    positions: &str,
+    folder: &Path,
+    stop: Option<usize>,
+) -> Result<Outcome, TrainError> {
+    let config =
+        TrainConfig { steps: 12, batch: 8, accumulate: 2, lr: 1e-2, ..TrainConfig::default() };
+    let device = &Device::flex();
+    let run = Run { task, config: &config, seed: 1, device, folder, test: false, tracer: None };
+    supervised(&run, network(task, positions), &mut Until(stop, 0))
+}
+
+fn bits(outcome: Outcome) -> Vec<u8> {
+    outcome.model.into_record().into_bytes().unwrap().to_vec()
+}
+
+#[test]
+fn a_run_that_stops_goes_on_to_the_same_bits() {
+    let task = task("contiguous");
+    let folders = [0; 2].map(|_| tempfile::tempdir().unwrap());
+    let whole = bits(train(&*task, "relative", folders[0].path(), None).unwrap());
+    for stop in [3, 8] {
+        let stopped = train(&*task, "relative", folders[1].path(), Some(stop)).err();
+        assert!(matches!(stopped, Some(TrainError::Stopped { step }) if step == stop));
+    }
+    assert_eq!(bits(train(&*task, "relative", folders[1].path(), None).unwrap()), whole);
+}
+
+#[test]
+fn what_went_before_is_seen_in_evaluation_with_relative_positions_alone() {
+    let task = task("contiguous");
+    let (device, windows) = (Device::flex(), task.len(Split::Valid));
+    for (positions, sees) in [("relative", true), ("rotary", false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let model = train(&*task, positions, folder.path(), None).unwrap().model;
+        let found = evaluate(&model, &*task, Split::Valid, &device);
+        // Windows by themselves, and as 64 streams by hand.
+        let (mut alone, mut streams) = (Score::default(), Score::default());
+        let mut cache = Cache::of_stream();
+        for batch in all_in_rows(windows, 64) {
+            let batch = task.batch(Split::Valid, &batch, &device);
+            let y = model.forward(&mut Pass::eval(), batch.input.clone());
+            task.measure(y, &batch, &mut alone);
+            let mut pass = Pass::eval();
+            pass.put(cache);
+            let y = model.forward(&mut pass, batch.input.clone());
+            task.measure(y, &batch, &mut streams);
+            cache = pass.take().unwrap();
+        }
+        assert_eq!(found.metrics[0].1, streams.mean("bits_per_byte"), "{positions}");
+        let gap = (found.metrics[0].1 - alone.mean("bits_per_byte")).abs();
+        assert_eq!(gap > 1e-4, sees, "{positions}: {gap}");
+    }
+}
