@@ -15,6 +15,11 @@ fn a_trace_changes_nothing_and_can_be_analysed() {
     let run = &place.runs("traced")[0];
     let steps: Vec<_> = fs::read_dir(run.join("trace")).unwrap().flatten().collect();
     assert_eq!(steps.len(), 3, "at steps 0, 20 and 40");
+    let numbers = fs::read_to_string(run.join("routing.json")).unwrap();
+    for name in ["weight_entropy", "expert_change_rate", "early_load", "output_similarity"] {
+        assert!(numbers.contains(name), "{name}: {numbers}");
+    }
+    assert!(fs::read_to_string(place.path("traced/tiny.csv")).unwrap().contains(",valid,margin,"));
     // Those that had ended are traced as they are now.
     ended(&place.run(&["run", "tiny.toml", "--trace"]), 0);
     let last = "trace/step-00000040.safetensors";
@@ -29,6 +34,7 @@ fn a_trace_changes_nothing_and_can_be_analysed() {
         "Share of the final choices",
         "mutual information",
         "first expert",
+        "were not there at the trace before",
         "cosine",
     ] {
         assert!(out.contains(expected), "{expected}: {out}");

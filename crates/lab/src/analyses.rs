@@ -11,11 +11,12 @@ use report::{Cell as Entry, Column, Digits, Kind, Table};
 use tasks::{Batch, Score, Split, Task, cross_entropy};
 use training::tell_clusters;
 
-use crate::trace::examples;
+use crate::{ranks::chosen_similarity, trace::examples};
 
 /// What can be asked of a network, and what it is.
-pub(crate) const QUESTIONS: [(&str, &str); 4] = [
+pub(crate) const QUESTIONS: [(&str, &str); 5] = [
     ("drop", "how much worse it is when each unit loses its first expert"),
+    ("ranks", "how much worse it is when each unit goes to the experts next in rank"),
     ("regret", "what another expert would have given in the place of the first"),
     ("similarity", "how alike experts are, in output and in weights"),
     ("causality", "whether later tokens change the choices of earlier ones"),
@@ -36,20 +37,21 @@ impl Subject<'_> {
     pub(crate) fn answer(&self, what: &str) -> anyhow::Result<Table> {
         match what {
             "drop" => self.drop_first(),
+            "ranks" => self.ranks(),
             "regret" => self.regret(),
             "similarity" => Ok(self.similarity()),
             _ => self.causality(),
         }
     }
 
-    fn batches(&self) -> impl Iterator<Item = Batch> + '_ {
+    pub(crate) fn batches(&self) -> impl Iterator<Item = Batch> + '_ {
         let examples = examples(self.task, self.model.tokens());
         let batch = |examples: &[usize]| self.task.batch(Split::Valid, examples, self.device);
         examples.chunks(BATCH).map(batch).collect::<Vec<_>>().into_iter()
     }
 
     /// The network's answer and what its layers did, with a plan changed if need be.
-    fn pass(&self, batch: &Batch, look: Look) -> (Tensor<3>, Look) {
+    pub(crate) fn pass(&self, batch: &Batch, look: Look) -> (Tensor<3>, Look) {
         let mut pass = Pass::eval();
         pass.put(look);
         tell_clusters(&mut pass, self.task, batch);
@@ -202,10 +204,13 @@ impl Subject<'_> {
         let mut rows = Vec::new();
         for (at, seen) in look.layers.into_iter().enumerate() {
             let e = seen.plan.n_experts();
+            let chosen = chosen_similarity(&seen);
             let outputs = seen.outputs.map(|outputs| mean_cosines(outputs, e));
             let weights = weights.get(at).filter(|w| w.dims()[0] == e);
             let weights = weights.map(|w| mean_cosines(w.clone().unsqueeze_dim::<3>(1), e));
-            for (name, found) in [("outputs", outputs), ("weights", weights)] {
+            for (name, found) in
+                [("outputs", outputs), ("a unit's outputs", chosen), ("weights", weights)]
+            {
                 let Some((mean, least, most)) = found else { continue };
                 rows.push(vec![
                     Entry::Number(at as f64),
@@ -218,6 +223,11 @@ impl Subject<'_> {
         }
         Table {
             title: "How alike experts are: cosine over pairs".into(),
+            notes: vec![
+                "a unit's outputs: those of its own experts, over K^2 and not K (K - 1), negative ones \
+                 as 0, and least and most over units."
+                    .into(),
+            ],
             columns: [
                 vec![layer_column(), Column::new("of", "of", Kind::Words)],
                 numbers(&[("mean", "mean"), ("least", "least"), ("most", "most")]),
@@ -285,7 +295,7 @@ fn layer_column() -> Column {
     Column::new("layer", "layer", Kind::Numbers(Digits::Fixed(0)))
 }
 
-fn numbers(columns: &[(&str, &str)]) -> Vec<Column> {
+pub(crate) fn numbers(columns: &[(&str, &str)]) -> Vec<Column> {
     let column =
         |(key, name): &(&str, &str)| Column::new(key, name, Kind::Numbers(Digits::Fixed(4)));
     columns.iter().map(column).collect()

@@ -26,6 +26,7 @@ mod memory;
 mod plugins;
 pub mod prelude;
 mod progress;
+mod ranks;
 mod reader;
 mod rows;
 mod runner;

@@ -7,6 +7,7 @@ use report::{Row, Runs};
 use crate::{
     cell::Cell,
     code::revision,
+    ranks,
     store::{Ended, Numbers, Store},
     suite::Loaded,
 };
@@ -27,7 +28,10 @@ pub(crate) fn rows(suite: &Loaded, store: &Store) -> anyhow::Result<Runs> {
             (Some(why), _) => {
                 rows.push(Row { metric: "refused".into(), note: why.clone(), ..row });
             }
-            (None, Some(ended)) => {
+            (None, Some(mut ended)) => {
+                if let Ended::Done(numbers) = &mut ended {
+                    numbers.metrics.extend(ranks::read(&cell.id, store)?);
+                }
                 let off = off_budget(cell, &ended, &spent).or(row.budget_off);
                 rows.extend(of_ended(&Row { budget_off: off, ..row }, ended));
             }

@@ -16,11 +16,13 @@ use training::{Evaluation, Outcome, Run, StepTracer, TrainError, params_of, supe
 
 use crate::{
     Plugins,
+    analyses::Subject,
     cell::Cell,
     code::hex,
     environment::Environment,
     memory,
     progress::Progress,
+    ranks,
     start::Site,
     store::{Ended, Numbers, Store},
     trace::Tracer,
@@ -173,6 +175,11 @@ impl Runner<'_> {
             Ok(mut outcome) => {
                 if let Some(few_shot) = &cell.config.few_shot {
                     few_shot.judge(&run, &mut outcome).map_err(|err| anyhow!("few_shot: {err}"))?;
+                }
+                if self.trace {
+                    let (model, device) = (&outcome.model, self.device);
+                    let subject = Subject { model, task: &*data, device };
+                    ranks::write(cell, self.store, &subject)?;
                 }
                 self.store.end(&cell.id, &Ended::Done(self.numbers(cell, outcome)?))
             }

@@ -51,7 +51,7 @@ pub use layer_report::LayerReport;
 pub use level::Level;
 pub use look::{Look, Seen};
 pub use parameters::{Parameter, parameters, with_parameters};
-pub use pass::{BlockInput, Clusters, Condition, Pass, Scores, TokenIds};
+pub use pass::{BlockInput, Clusters, Condition, Pass, PassOver, Scores, TokenIds};
 pub use placement::Placement;
 pub use plan::{Plan, one_hot, top_k};
 pub use pruned::{Gone, Pruned};

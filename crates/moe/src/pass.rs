@@ -40,6 +40,16 @@ pub struct Clusters(pub Tensor<2, Int>);
 #[derive(Clone, Debug)]
 pub struct Scores(pub Tensor<3>);
 
+/// How many of its best experts each unit is to pass over, for those that follow them in rank: a
+/// question to a trained network. Put it into a pass beforehand; routers that choose by rank obey.
+#[derive(Clone, Copy, Debug)]
+pub struct PassOver {
+    /// How many.
+    pub ranks: usize,
+    /// Has a router obeyed?
+    pub obeyed: bool,
+}
+
 /// The stream as it enters the block that is at work, `[B, T, D]`: for routers that look at whole
 /// inputs before the block's attention.
 #[derive(Clone, Debug)]

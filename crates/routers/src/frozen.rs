@@ -18,9 +18,9 @@ use burn::{
     prelude::*,
     tensor::activation::softmax,
 };
-use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+use moe::{Dims, Init, Pass, Plan, Router, config};
 
-use crate::check;
+use crate::{check, scores};
 
 config! {
     /// How many experts a unit visits.
@@ -54,11 +54,11 @@ impl Router for Frozen {
         Self { gate: init.state("gate", gate.detach().inner()), k: config.k }
     }
 
-    fn route(&self, _pass: &mut Pass, units: Tensor<3>) -> Plan {
+    fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
         let ([g, u, d], gate) = (units.dims(), self.gate.value_sync().detach());
         let [_, n_experts] = gate.dims();
         let s = units.reshape([g * u, d]).matmul(gate).reshape([g, u, n_experts]);
-        let (experts, chosen) = top_k(s, self.k);
+        let (experts, chosen) = scores::choose(pass, s, self.k);
         Plan::TokenChoice { experts, weights: softmax(chosen, 2), n_experts }
     }
 

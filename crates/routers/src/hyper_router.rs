@@ -23,7 +23,7 @@ use burn::{
     prelude::*,
     tensor::activation::{relu, softmax},
 };
-use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+use moe::{Dims, Init, Pass, Plan, Router, config};
 
 use crate::{Faithful, check, scores};
 
@@ -103,7 +103,8 @@ impl Router for HyperRouter {
         let (weight, bias) = self.gate(d); // (4)
         let s = (units.reshape([g * u, d]).matmul(weight) + bias).reshape([g, u, self.n_experts]); // (5)
         let s = scores::settle(pass, s);
-        let (experts, chosen) = top_k(s, self.k(pass.progress()));
+        let k = self.k(pass.progress());
+        let (experts, chosen) = scores::choose(pass, s, k);
         Plan::TokenChoice { experts, weights: softmax(chosen, 2), n_experts: self.n_experts } // (6)
     }
 

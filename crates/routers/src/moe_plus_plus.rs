@@ -25,7 +25,7 @@ use burn::{
     prelude::*,
     tensor::activation::softmax,
 };
-use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+use moe::{Dims, Init, Pass, Plan, Router, config};
 
 use crate::{Faithful, check, gate::Gate, load, losses, scores};
 
@@ -94,7 +94,7 @@ impl Router for MoePlusPlus {
         }
         pass.put(Before(s.clone()));
         let p = softmax(scores::settle(pass, s), 2);
-        let (experts, weights) = top_k(p.clone(), self.config.k); // (1)
+        let (experts, weights) = scores::choose(pass, p.clone(), self.config.k); // (1)
         losses::add(pass, "balance", self.config.balance, || {
             let units = (g * u) as f64;
             let f = load::counts(experts.clone(), e) / units;

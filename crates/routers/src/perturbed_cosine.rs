@@ -20,7 +20,7 @@ use burn::{
     prelude::*,
     tensor::activation::softmax,
 };
-use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+use moe::{Dims, Init, Pass, Plan, Router, config};
 
 use crate::{Balance, Faithful, check, gate::Gate, losses, scores};
 
@@ -86,7 +86,8 @@ impl Router for PerturbedCosine {
             Faithful::Paper => c,
             Faithful::Reference => q.clone(),
         };
-        let (experts, chosen) = top_k(scores + self.bias.val().unsqueeze::<3>(), self.config.k);
+        let scores = scores + self.bias.val().unsqueeze::<3>();
+        let (experts, chosen) = scores::choose(pass, scores, self.config.k);
         losses::add(pass, "balance", self.config.balance, || {
             Balance::FirstOfSequence.loss(q, experts.clone())
         });

@@ -26,7 +26,7 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config};
 
-use crate::{check, gate::Gate, null, state};
+use crate::{check, gate::Gate, null, scores, state};
 
 config! {
     /// How many experts a unit visits on average, and how that is reached.
@@ -79,9 +79,8 @@ impl Router for ReMoe {
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
         let weights = relu(self.gate.forward(pass, units)); // (4)
         let [g, u, e] = weights.dims();
-        let idle = weights.clone().lower_equal_scalar(0.0);
         if pass.training() {
-            let active = idle.clone().bool_not().float().detach();
+            let active = weights.clone().greater_scalar(0.0).float().detach();
             let counts = active.clone().sum_dim(0).sum_dim(1);
             let sums = weights.clone().sum_dim(0).sum_dim(1);
             let scale = e as f64 / (self.config.k as f64 * ((g * u) as f64).powi(2));
@@ -89,6 +88,8 @@ impl Router for ReMoe {
             pass.loss("l1", penalty * state::get(&self.lambda));
             self.follow(pass, active);
         }
+        let weights = scores::without_best(pass, weights);
+        let idle = weights.clone().lower_equal_scalar(0.0);
         let experts = null::every_expert(&weights);
         null::without(idle, experts, weights, e) // (5)
     }

@@ -1,8 +1,8 @@
-//! The scores of a router, on their way to its choice: what a warm-up makes of them, and where others
-//! find them.
+//! The scores of a router, on their way to its choice: what a warm-up makes of them, where others find
+//! them, and which ranks are passed over.
 
 use burn::prelude::*;
-use moe::{Pass, Scores};
+use moe::{Pass, PassOver, Scores, one_hot, top_k};
 
 use crate::noise;
 
@@ -35,6 +35,42 @@ pub(crate) fn settle(pass: &mut Pass, scores: Tensor<3>) -> Tensor<3> {
     };
     pass.put(Scores(scores.clone()));
     scores
+}
+
+/// The k best experts of each unit by `scores`, `[G, U, E]`, and their scores, both `[G, U, K]`; those
+/// that follow where [`PassOver`] says so, if there are enough.
+pub(crate) fn choose(pass: &mut Pass, scores: Tensor<3>, k: usize) -> (Tensor<3, Int>, Tensor<3>) {
+    let room = scores.dims()[2] - k;
+    match over(pass, room) {
+        0 => top_k(scores, k),
+        over => {
+            let (experts, chosen) = top_k(scores, k + over);
+            (experts.narrow(2, over, k), chosen.narrow(2, over, k))
+        }
+    }
+}
+
+/// Weights `[G, U, E]` of which any number is above 0, without the largest where [`PassOver`] says so:
+/// no expert follows them.
+pub(crate) fn without_best(pass: &mut Pass, weights: Tensor<3>) -> Tensor<3> {
+    let e = weights.dims()[2];
+    match over(pass, e) {
+        0 => weights,
+        over => {
+            let (best, _) = top_k(weights.clone(), over);
+            let best = one_hot(best, e).sum_dim(2).squeeze_dim::<3>(2).greater_scalar(0.0);
+            weights.mask_fill(best, 0.0)
+        }
+    }
+}
+
+/// How many ranks are passed over; none if there is no room for so many.
+fn over(pass: &mut Pass, room: usize) -> usize {
+    let Some(mut asked) = pass.take::<PassOver>() else { return 0 };
+    let over = if asked.ranks <= room { asked.ranks } else { 0 };
+    asked.obeyed |= over > 0;
+    pass.put(asked);
+    over
 }
 
 /// `[3]`: the sums of scores and of their squares, and how many there are.
@@ -80,6 +116,27 @@ mod tests {
         close(&values(settle(&mut pass, s)), &[1.0, 2.0]);
         let Scores(found) = pass.take().unwrap();
         close(&values(found), &[1.0, 2.0]);
+    }
+
+    #[test]
+    fn ranks_are_passed_over_where_that_is_asked() {
+        let s = Tensor::<3>::from_floats([[[1.0, 4.0, 2.0, 3.0]]], &Device::flex());
+        let chosen = |ranks| {
+            let mut pass = Pass::eval();
+            pass.put(PassOver { ranks, obeyed: false });
+            let (experts, values) = choose(&mut pass, s.clone(), 2);
+            (crate::testing::ints(experts), values.into_data().iter().collect(), pass.take())
+        };
+        for (ranks, expected) in [(0, [1, 3]), (1, [3, 2]), (2, [2, 0]), (3, [1, 3])] {
+            let (experts, values, asked): (_, Vec<f32>, Option<PassOver>) = chosen(ranks);
+            assert_eq!(experts, expected, "{ranks}");
+            assert_eq!(values, expected.map(|e| [1.0, 4.0, 2.0, 3.0][e as usize]));
+            assert_eq!(asked.unwrap().obeyed, [1, 2].contains(&ranks));
+        }
+        assert_eq!(crate::testing::ints(choose(&mut Pass::eval(), s.clone(), 1).0), [1]);
+        let mut pass = Pass::eval();
+        pass.put(PassOver { ranks: 2, obeyed: false });
+        close(&values(without_best(&mut pass, s)), &[1.0, 0.0, 2.0, 0.0]);
     }
 
     #[test]

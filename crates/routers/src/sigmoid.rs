@@ -23,7 +23,7 @@ use burn::{
     prelude::*,
     tensor::activation::{sigmoid, softmax},
 };
-use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+use moe::{Dims, Init, Pass, Plan, Router, config};
 
 use crate::{Balance, balance_loss::BalanceLoss, check, gate::Gate, losses, scores};
 
@@ -94,8 +94,8 @@ impl Router for Sigmoid {
         // What experts compete with in the losses.
         let logits = if self.config.compete { s.clone() } else { scores };
         let p = softmax(logits.clone(), 2);
-        let (experts, chosen) =
-            top_k(if self.config.compete { p.clone() } else { s }, self.config.k);
+        let by = if self.config.compete { p.clone() } else { s };
+        let (experts, chosen) = scores::choose(pass, by, self.config.k);
         let shares = self.config.compete || self.config.renormalise;
         let weights = if shares { chosen.clone() / chosen.sum_dim(2) } else { chosen }; // (2)
         losses::add(pass, "entropy", self.config.entropy, || {

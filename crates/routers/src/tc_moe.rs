@@ -19,9 +19,9 @@
 //! Not to be confused with: `ada-moe`, which has null experts and no negative ones.
 
 use burn::{module::Module, prelude::*, tensor::activation::softmax};
-use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+use moe::{Dims, Init, Pass, Plan, Router, config};
 
-use crate::{check, gate::Gate, load, losses, null};
+use crate::{check, gate::Gate, load, losses, null, scores};
 
 config! {
     /// How many entries a unit chooses, and what keeps them balanced and few.
@@ -66,7 +66,7 @@ impl Router for TcMoe {
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
         let (e, k) = (self.n_experts, self.config.k);
         let p = softmax(self.gate.forward(pass, units) + self.bias(), 2); // (1)
-        let (entries, chosen) = top_k(p.clone(), k); // (2)
+        let (entries, chosen) = scores::choose(pass, p.clone(), k); // (2)
         let negative = entries.clone().greater_equal_scalar(e as i64);
         let null = entries.clone().greater_equal_scalar(2 * e as i64);
         let experts = entries - negative.clone().int() * e as i64;

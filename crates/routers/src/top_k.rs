@@ -21,10 +21,10 @@
 //! Not to be confused with: `switch`, which is k = 1 with (5a) and jitter.
 
 use burn::{module::Module, prelude::*, tensor::activation::softmax};
-use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+use moe::{Dims, Init, Pass, Plan, Router, config};
 use serde::{Deserialize, Serialize};
 
-use crate::{Balance, balance_loss::BalanceLoss, check, gate::Gate, losses};
+use crate::{Balance, balance_loss::BalanceLoss, check, gate::Gate, losses, scores};
 
 /// How the chosen experts are weighted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,7 +100,7 @@ impl Router for TopK {
         let s = self.gate.forward(pass, units); // (1)
         let n_experts = s.dims()[2];
         let p = softmax(s.clone(), 2); // (2)
-        let (experts, chosen) = top_k(s.clone(), self.config.k); // (3)
+        let (experts, chosen) = scores::choose(pass, s.clone(), self.config.k); // (3)
         let weights = match self.config.weights {
             Weights::Softmax => p.clone().gather(2, experts.clone()), // (5a)
             Weights::Renormalised => {

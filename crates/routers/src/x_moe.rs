@@ -23,7 +23,7 @@ use burn::{
     prelude::*,
     tensor::activation::softmax,
 };
-use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+use moe::{Dims, Init, Pass, Plan, Router, config};
 
 use crate::{
     Balance, Faithful, balance_loss::BalanceLoss, check, losses, scores, unit_length::unit_length,
@@ -98,7 +98,7 @@ impl Router for XMoe {
         losses::add(pass, "z", self.config.z, || losses::router_z(cosines.clone()));
         let p = softmax(scores::settle(pass, self.tempered(cosines)), 2); // (6)
         let n_experts = p.dims()[2];
-        let (experts, weights) = top_k(p.clone(), self.config.k);
+        let (experts, weights) = scores::choose(pass, p.clone(), self.config.k);
         let weights = match self.config.faithful {
             _ if self.config.renormalise => weights.clone() / weights.sum_dim(2),
             Faithful::Paper => weights, // (7)

@@ -26,8 +26,9 @@ pub(crate) struct Call {
     run: String,
     /// Another run on the same task, to see whether both route alike
     other: Option<String>,
-    /// load, entropy, margin, saturation, switches, coactivation, specialisation, agreement; of the
-    /// network itself: drop, regret, similarity, causality. All that can be answered if left out
+    /// load, entropy, margin, saturation, switches, changes, coactivation, specialisation, agreement;
+    /// of the network itself: drop, ranks, regret, similarity, causality. All that can be answered if
+    /// left out
     #[arg(long, value_delimiter = ',', value_name = "WHAT")]
     what: Vec<String>,
 }

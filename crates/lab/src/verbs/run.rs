@@ -11,10 +11,12 @@ use training::{StepTracer, write_atomic};
 
 use crate::{
     Plugins, Suite,
+    analyses::Subject,
     cell::Cell,
     cli::{Answer, Options, say},
     device::device,
     environment::Environment,
+    ranks,
     rows::{blank, rows},
     runner::Runner,
     start::Site,
@@ -131,6 +133,8 @@ fn trace_the_others(suite: &Loaded, site: &Site) -> anyhow::Result<()> {
             let (model, _) = site.trained(cell)?;
             trace::write(cell, &folder, &model, step, site.device)
                 .with_context(|| folder.display().to_string())?;
+            let subject = Subject { model: &model, task: &*cell.data, device: site.device };
+            ranks::write(cell, site.store, &subject)?;
         }
     }
     Ok(())

@@ -1,8 +1,8 @@
 //! The analyses of a run's traces as tables.
 
 use super::{
-    agreement, choice_entropy, coactivation, load, load_entropy, margin, saturation,
-    specialisation, switches, usage,
+    agreement, changes, choice_entropy, coactivation, load, load_entropy, margin, saturation,
+    specialisation, switches, usage, weight_entropy,
 };
 use crate::{
     Cell, Column, Digits, Error, Kind, Table,
@@ -10,12 +10,13 @@ use crate::{
 };
 
 /// What can be asked about traces, and what it is.
-pub const QUESTIONS: [(&str, &str); 8] = [
+pub const QUESTIONS: [(&str, &str); 9] = [
     ("load", "largest load over the mean, dead experts, units without an expert"),
-    ("entropy", "entropy of choices and of load, over the steps"),
+    ("entropy", "entropy of choices, of their weights and of load, over the steps"),
     ("margin", "how far first choices are ahead, over the steps"),
     ("saturation", "how much of the final routing is there already, over the steps"),
     ("switches", "how many units change their first expert, over the steps"),
+    ("changes", "how many assignments are new, over the steps"),
     ("coactivation", "which experts work on the same units"),
     ("specialisation", "what experts tell about classes and tokens"),
     ("agreement", "whether another run routes alike, after matching its experts"),
@@ -31,9 +32,13 @@ pub fn answer(what: &str, traces: &[Trace], other: Option<&Trace>) -> Result<Vec
         "load" => vec![loads(last)],
         "entropy" => vec![over_steps(
             "Entropy as a share of the most there can be",
-            &[("choice_entropy", "of choices"), ("load_entropy", "of load")],
+            &[
+                ("choice_entropy", "of choices"),
+                ("weight_entropy", "of weights"),
+                ("load_entropy", "of load"),
+            ],
             traces,
-            |_, layer, _| vec![choice_entropy(layer), load_entropy(layer)],
+            |_, layer, _| vec![choice_entropy(layer), weight_entropy(layer), load_entropy(layer)],
         )],
         "margin" => vec![over_steps(
             "How far first choices are ahead of second ones",
@@ -53,6 +58,15 @@ pub fn answer(what: &str, traces: &[Trace], other: Option<&Trace>) -> Result<Vec
             traces,
             |at, layer, number| match at.checked_sub(1) {
                 Some(before) => vec![switches(&traces[before].layers[number], layer)],
+                None => Vec::new(),
+            },
+        )],
+        "changes" => vec![over_steps(
+            "Share of assignments that were not there at the trace before",
+            &[("expert_change_rate", "expert change rate")],
+            traces,
+            |at, layer, number| match at.checked_sub(1) {
+                Some(before) => vec![changes(&traces[before].layers[number], layer)],
                 None => Vec::new(),
             },
         )],

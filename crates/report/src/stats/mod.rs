@@ -28,7 +28,7 @@ pub use paired::{Paired, paired_t};
 pub use power::{MOST_SEEDS, least_effect, power, seeds_needed};
 pub use profile::profile;
 pub(crate) use rng::Rng;
-pub use tost::tost;
+pub use tost::{least_margin, tost};
 pub use verdict::{Verdict, verdict};
 pub use wilcoxon::wilcoxon;
 

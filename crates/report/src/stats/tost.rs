@@ -5,7 +5,10 @@
 
 use statrs::distribution::ContinuousCDF;
 
-use super::{Paired, mean::student};
+use super::{
+    Paired,
+    mean::{student, t_quantile},
+};
 
 /// The p value of the two one-sided tests: small if the difference is inside ± margin.
 pub fn tost(paired: &Paired, margin: f64) -> f64 {
@@ -15,6 +18,12 @@ pub fn tost(paired: &Paired, margin: f64) -> f64 {
         t => student(paired.n - 1).cdf(-t),
     };
     inside(margin - paired.difference).max(inside(margin + paired.difference))
+}
+
+/// The least margin within which the tests would show equivalence at 5 %.
+pub fn least_margin(paired: &Paired) -> f64 {
+    let error = paired.deviation / (paired.n as f64).sqrt();
+    paired.difference.abs() + t_quantile(0.95, paired.n - 1) * error
 }
 
 #[cfg(test)]
@@ -31,6 +40,14 @@ mod tests {
         assert!((tost(&paired, 2.0) - wanted).abs() < 1e-12);
         // At the margin itself it is even.
         assert!((tost(&paired_t(&[1.0, 2.0, 3.0]).unwrap(), 2.0) - 0.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn at_the_least_margin_p_is_five_per_cent() {
+        for differences in [[1.0, 2.0, 3.5], [-1.0, 0.0, 0.5]] {
+            let paired = paired_t(&differences).unwrap();
+            assert!((tost(&paired, least_margin(&paired)) - 0.05).abs() < 1e-6);
+        }
     }
 
     #[test]

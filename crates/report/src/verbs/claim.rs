@@ -10,7 +10,7 @@ use crate::{
     Cell, Column, Error, Kind, Runs, Table,
     number::decimals,
     setting::Scores,
-    stats::{Mean, mean},
+    stats::{Mean, Paired, least_margin, mean, paired_t, tost},
 };
 
 /// A sentence of a paper, and what has to be seen here if it is true.
@@ -40,6 +40,10 @@ pub struct Claim {
     /// The claim holds below this.
     #[serde(default)]
     pub below: Option<f64>,
+    /// The claim holds if the difference is shown to be smaller than this share of the mean of
+    /// `against`, to either side: by two one-sided tests at 5 %.
+    #[serde(default)]
+    pub within: Option<f64>,
     /// What a reader should know of the outcome: why it is not as in the paper, say.
     #[serde(default)]
     pub note: String,
@@ -77,6 +81,9 @@ pub struct Tested {
     pub claim: Claim,
     /// The mean difference, or the mean, with its 95 % t interval; none without runs.
     pub mean: Option<Mean>,
+    /// The least share of the other method's mean within which the tests would show that there is no
+    /// difference, for a claim that there is none.
+    pub least: Option<f64>,
     /// The verdict.
     pub finding: Finding,
 }
@@ -87,20 +94,46 @@ pub fn claims(runs: &Runs, claims: &[Claim]) -> Result<Vec<Tested>, Error> {
 }
 
 fn tested(runs: &Runs, claim: &Claim) -> Result<Tested, Error> {
-    if claim.above.is_none() && claim.below.is_none() {
-        let text = &claim.claim;
-        return Err(Error::Question(format!("claim {text:?}: say above or below which number")));
-    }
+    sensible(claim)?;
     let of = |method: &str| scores(runs, claim, method);
-    let values: Vec<f64> = match &claim.against {
-        None => of(&claim.method)?.into_values().collect(),
-        Some(other) => {
-            let (one, other) = (of(&claim.method)?, of(other)?);
-            one.iter().filter_map(|(seed, value)| Some(value - other.get(seed)?)).collect()
-        }
+    let one = of(&claim.method)?;
+    let Some(other) = &claim.against else {
+        let mean = mean(&one.into_values().collect::<Vec<_>>());
+        return Ok(Tested {
+            claim: claim.clone(),
+            mean,
+            least: None,
+            finding: finding(claim, mean),
+        });
     };
-    let mean = mean(&values);
-    Ok(Tested { claim: claim.clone(), mean, finding: finding(claim, mean) })
+    let other = of(other)?;
+    let pairs = || one.iter().filter_map(|(seed, value)| Some((value, other.get(seed)?)));
+    let differences: Vec<f64> = pairs().map(|(one, other)| one - other).collect();
+    let difference = mean(&differences);
+    let Some(within) = claim.within else {
+        let finding = finding(claim, difference);
+        return Ok(Tested { claim: claim.clone(), mean: difference, least: None, finding });
+    };
+    let whole = mean(&pairs().map(|(_, other)| *other).collect::<Vec<_>>());
+    let whole = whole.map(|whole| whole.mean.abs()).filter(|whole| *whole > 0.0);
+    let paired = paired_t(&differences).zip(whole);
+    let least = paired.map(|(paired, whole)| least_margin(&paired) / whole);
+    let finding = paired.map_or(Finding::Undecided, |(p, whole)| equal(&p, within * whole));
+    Ok(Tested { claim: claim.clone(), mean: difference, least, finding })
+}
+
+/// Does a claim say what has to be seen?
+fn sensible(claim: &Claim) -> Result<(), Error> {
+    let wrong = |what: &str| Err(Error::Question(format!("claim {:?}: {what}", claim.claim)));
+    let bounded = claim.above.is_some() || claim.below.is_some();
+    match claim.within {
+        None if bounded => Ok(()),
+        None => wrong("say above or below which number, or within which share"),
+        Some(_) if bounded => wrong("`within` stands alone, without above and below"),
+        Some(_) if claim.against.is_none() => wrong("`within` needs a method to be `against`"),
+        Some(share) if share > 0.0 && share.is_finite() => Ok(()),
+        Some(share) => wrong(&format!("within = {share}: it is larger than 0")),
+    }
 }
 
 /// The value of each seed.
@@ -130,6 +163,17 @@ fn finding(claim: &Claim, mean: Option<Mean>) -> Finding {
     if low > above && high < below {
         Finding::Reproduced
     } else if high < above || low > below {
+        Finding::NotReproduced
+    } else {
+        Finding::Undecided
+    }
+}
+
+/// Is the difference smaller than the margin?
+fn equal(paired: &Paired, margin: f64) -> Finding {
+    if tost(paired, margin) < 0.05 {
+        Finding::Reproduced
+    } else if paired.low > margin || paired.high < -margin {
         Finding::NotReproduced
     } else {
         Finding::Undecided
@@ -169,13 +213,21 @@ fn row(tested: &Tested) -> Vec<Cell> {
     let measured = place.fold(measured, |text, place| text + &place);
     let bounds = [("above", claim.above), ("below", claim.below)];
     let bounds = bounds.iter().filter_map(|(side, x)| x.map(|x| format!("{side} {x}")));
-    let bounds = bounds.collect::<Vec<_>>().join(" and ");
+    let bounds = match claim.within {
+        Some(share) => format!("within {} % of it", (share * 1000.0).round() / 10.0),
+        None => bounds.collect::<Vec<_>>().join(" and "),
+    };
+    let ours = ours(tested.mean, claim.against.is_some());
+    let ours = match tested.least {
+        Some(least) => format!("{ours}; shown within {:.1} %", (least * 1000.0).ceil() / 10.0),
+        None => ours,
+    };
     let cells = [
         claim.claim.clone(),
         claim.effect.clone(),
         measured,
         bounds,
-        ours(tested.mean, claim.against.is_some()),
+        ours,
         tested.finding.to_string(),
     ];
     cells.map(Cell::Words).into()
@@ -226,6 +278,25 @@ mod tests {
     }
 
     #[test]
+    fn equality_has_to_be_shown() {
+        // The difference is 0.022, with an interval of about 0.008; dense has about 0.9.
+        let of = |within: f64| {
+            let claim = r#""method": "switch", "against": "dense", "within""#;
+            test(&format!("{claim}: {within}"))
+        };
+        assert_eq!(of(0.05).finding, Finding::Reproduced);
+        assert_eq!(of(0.025).finding, Finding::Undecided);
+        assert_eq!(of(0.01).finding, Finding::NotReproduced);
+        let least = of(0.05).least.unwrap();
+        assert!(0.025 < least && least < 0.05, "{least}");
+        assert_eq!(of(least * 1.001).finding, Finding::Reproduced);
+        assert_eq!(of(least * 0.999).finding, Finding::Undecided);
+        // The other way round it is the same.
+        let turned = test(r#""method": "dense", "against": "switch", "within": 0.05"#);
+        assert_eq!(turned.finding, Finding::Reproduced);
+    }
+
+    #[test]
     fn no_difference_at_all_is_no_improvement() {
         let same = test(r#""method": "switch", "against": "switch", "above": 0.0"#);
         assert_eq!((same.mean.unwrap().mean, same.finding), (0.0, Finding::Undecided));
@@ -245,6 +316,7 @@ mod tests {
             test(r#""method": "switch", "against": "dense", "above": 0.0, "note": "Small nets.""#),
             test(r#""method": "switch", "above": 0.9, "where": {"task": "digits"}"#),
             test(r#""method": "nobody", "below": 0.5"#),
+            test(r#""method": "switch", "against": "dense", "within": 0.05"#),
         ];
         insta::assert_snapshot!(claims_table("A paper", &tested).render(Format::Markdown));
     }
@@ -254,6 +326,9 @@ mod tests {
         let err = |runs: &Runs, json: &str| claims(runs, &[claim(json)]).unwrap_err().to_string();
         let runs = fixture::runs();
         assert!(err(&runs, r#""method": "switch""#).contains("\"It is so\": say above or below"));
+        assert!(err(&runs, r#""method": "switch", "within": 0.1"#).contains("needs a method"));
+        let both = r#""method": "switch", "against": "dense", "within": 0.1, "below": 0.1"#;
+        assert!(err(&runs, both).contains("stands alone"));
         let mut twice = runs.clone();
         twice.rows.extend(runs.rows.into_iter().map(|row| crate::Row { task: "b".into(), ..row }));
         let err = err(&twice, r#""method": "switch", "above": 0.0"#);

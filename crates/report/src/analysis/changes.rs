@@ -1,0 +1,38 @@
+//! The expert change rate: the share of (unit, expert) assignments that are not those of the trace
+//! before.
+//!
+//! ECR(t) = 1 - sum_u |E_u(t) ∩ E_u(t-1)| / sum_u |E_u(t)|,  E_u the experts of unit u
+//!
+//! Nguyen et al. *LibMoE: A Library for Comprehensive Benchmarking Mixture of Experts in Large Language
+//! Models*. 2024. <https://arxiv.org/abs/2411.00918>
+//!
+//! Not to be confused with: the switch rate, which looks at first choices alone.
+
+use crate::trace::Layer;
+
+/// The expert change rate between two states of a layer; 0 if nobody works on anything.
+pub fn changes(before: &Layer, after: &Layer) -> f64 {
+    let (mut kept, mut all) = (0.0, 0.0);
+    for (before, after) in before.units().zip(after.units()) {
+        let known = |expert: &usize| before.iter().any(|(other, _)| other == expert);
+        kept += after.iter().filter(|(expert, _)| known(expert)).count() as f64;
+        all += after.len() as f64;
+    }
+    if all > 0.0 { 1.0 - kept / all } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::trace;
+
+    #[test]
+    fn by_hand() {
+        let layers = trace().layers;
+        assert_eq!(changes(&layers[0], &layers[0]), 0.0);
+        // All that is assigned after was so before.
+        assert_eq!(changes(&layers[0], &layers[1]), 0.0);
+        // The other way round three of seven were: units 0, 1 and 2 keep one expert each.
+        assert!((changes(&layers[1], &layers[0]) - 4.0 / 7.0).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,71 @@
+//! The analyses of a run's traces as one number each, so that suites can compare methods by them.
+
+use super::{changes, load, load_entropy, margin, saturation, weight_entropy};
+use crate::trace::{Layer, Trace};
+
+/// Name and value, the mean over the layers: `load_entropy`, `weight_entropy` and `margin` of the last
+/// trace; `early_load`, the largest load over the mean in the first trace after the start, and
+/// `early_saturation`, how much of the last one's choices that one has; `expert_change_rate`, the mean
+/// over neighbours among the traces after the start. The last three need two such traces.
+pub fn numbers(traces: &[Trace]) -> Vec<(&'static str, f64)> {
+    let Some(last) = traces.last() else { return Vec::new() };
+    let mut found = vec![
+        ("load_entropy", over_layers(last, load_entropy)),
+        ("weight_entropy", over_layers(last, weight_entropy)),
+        ("margin", over_layers(last, margin)),
+    ];
+    let trained: Vec<&Trace> = traces.iter().filter(|trace| trace.about.step > 0).collect();
+    if let [first, .., last] = trained[..] {
+        let rates: Vec<f64> =
+            trained.windows(2).map(|pair| over_pairs(pair[0], pair[1], changes)).collect();
+        let rate = rates.iter().sum::<f64>() / rates.len() as f64;
+        found.push(("expert_change_rate", rate));
+        found.push(("early_saturation", over_pairs(first, last, saturation)));
+        found.push(("early_load", over_layers(first, |layer| load(layer).max_violation + 1.0)));
+    }
+    found
+}
+
+fn over_layers(trace: &Trace, of: impl Fn(&Layer) -> f64) -> f64 {
+    trace.layers.iter().map(of).sum::<f64>() / trace.layers.len().max(1) as f64
+}
+
+fn over_pairs(one: &Trace, other: &Trace, of: fn(&Layer, &Layer) -> f64) -> f64 {
+    let sum: f64 = one.layers.iter().zip(&other.layers).map(|(a, b)| of(a, b)).sum();
+    sum / one.layers.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::trace;
+
+    fn at(step: u64, turned: bool) -> Trace {
+        let mut trace = trace();
+        trace.about.step = step;
+        if turned {
+            trace.layers.swap(0, 1);
+        }
+        trace
+    }
+
+    #[test]
+    fn by_hand() {
+        let found = numbers(&[at(0, true), at(10, false), at(20, true), at(30, true)]);
+        let value = |name: &str| found.iter().find(|(known, _)| *known == name).unwrap().1;
+        // From 10 to 20 one layer changes 0, the other 4 of 7; then none does.
+        assert!((value("expert_change_rate") - 4.0 / 7.0 / 2.0 / 2.0).abs() < 1e-12);
+        let layers = trace().layers;
+        let early = saturation(&layers[0], &layers[1]) + saturation(&layers[1], &layers[0]);
+        assert!((value("early_saturation") - early / 2.0).abs() < 1e-12);
+        let early = load(&layers[0]).max_violation + load(&layers[1]).max_violation;
+        assert!((value("early_load") - 1.0 - early / 2.0).abs() < 1e-12);
+        assert!((value("margin") - (margin(&layers[0]) + margin(&layers[1])) / 2.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_start_is_no_checkpoint() {
+        let names = |traces: &[Trace]| numbers(traces).len();
+        assert_eq!((names(&[]), names(&[at(0, true), at(10, false)])), (0, 3));
+    }
+}

@@ -1,0 +1,10 @@
+//! Do the algorithms of LibMoE differ, in quality and in how they route?
+//! `cargo run --release -p libmoe -- --trace` answers it; see README.md.
+//! The algorithms are in the library; the suite says what is compared.
+
+use lab::prelude::*;
+
+fn main() -> ExitCode {
+    let suite = lab::suite!("libmoe", "../suite.toml");
+    lab::main(Plugins::default(), &[suite])
+}
