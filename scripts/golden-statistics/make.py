@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import statsmodels.api as sm
 from rliable import metrics
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
@@ -72,6 +73,34 @@ def wilcoxon_many():
 
 def power(effect, n):
     return {"effect": effect, "n": n, "power": TTestPower().power(effect, n, 0.05)}
+
+
+def line(points, x):
+    """Intervals of a line, and of its slope when points are drawn anew."""
+    xs, ys = np.array(points).T
+    fit = stats.linregress(xs, ys)
+    t = stats.t.ppf(0.975, len(xs) - 2)
+    ols = sm.OLS(ys, sm.add_constant(xs)).fit()
+    low, high = ols.get_prediction(np.array([[1.0, x]])).conf_int(alpha=0.05)[0]
+    rng = np.random.default_rng(0)
+    slopes = []
+    while len(slopes) < 40000:
+        drawn = rng.integers(0, len(xs), len(xs))
+        if np.ptp(xs[drawn]) > 0:
+            slopes.append(np.polyfit(xs[drawn], ys[drawn], 1)[0])
+    slope_low, slope_high = np.quantile(slopes, [0.025, 0.975])
+    return {
+        "points": points,
+        "x": x,
+        "slope": fit.slope,
+        "intercept": fit.intercept,
+        "slope_half": t * fit.stderr,
+        "intercept_half": t * fit.intercept_stderr,
+        "low": low,
+        "high": high,
+        "slope_low": slope_low,
+        "slope_high": slope_high,
+    }
 
 
 def seeds(effect):
@@ -137,6 +166,10 @@ def main():
         "wilcoxon_many": wilcoxon_many(),
         "power": [power(e, n) for e, n in [(0.5, 10), (1.0, 5), (2.0, 3), (0.1, 50), (0.2, 300)]],
         "seeds": [seeds(e) for e in (0.1, 0.2, 0.5, 1.0, 2.0)],
+        "line": [
+            line([[float(i), 2.0 - 0.3 * i + d] for i, d in enumerate(differences)], 3.3),
+            line([[41.4, 3.1], [43.0, 3.9], [44.2, 4.2], [45.9, 4.7], [46.1, 4.9], [47.8, 5.5]], 50.0),
+        ],
         "bootstrap": [bootstrap(differences), bootstrap(A)],
     }
     OUT.write_text(json.dumps(golden, indent=1, default=float) + "\n")

@@ -92,6 +92,10 @@ enum Verb {
         #[command(flatten)]
         question: Question,
     },
+    /// Say how the best learning rate and batch, and the loss, follow from the FLOPs of training
+    Fit(verbs::fit::Call),
+    /// Say what it takes to train a language model: FLOPs, hours, money; nothing is trained
+    Cost(verbs::cost::Call),
     /// See whether results lie where the suite expects them; exits with 1 if not
     Check {
         /// The suite with the expectations
@@ -329,6 +333,8 @@ fn run(
             let baseline = baseline.as_deref();
             verbs::cmp::seeds_needed(baseline, margin, &question, options, suites)
         }
+        Verb::Fit(call) => verbs::fit::laws(&call, options, suites),
+        Verb::Cost(call) => Ok(verbs::cost::cost(&call, options.format())?.into()),
         Verb::Check { suite, sources } => {
             verbs::cmp::expectations(suite.as_deref(), &sources, options, suites)
         }

@@ -16,6 +16,7 @@ mod cell;
 mod cli;
 mod code;
 mod config;
+mod cost;
 mod dashboard;
 mod device;
 mod environment;

@@ -88,6 +88,8 @@ pub(crate) fn blank(suite: &Loaded, cell: &Cell) -> Row {
         budget_off: cell.budget.as_ref().and_then(|given| given.off),
         trials: cell.tuned.as_ref().map(|(_, trials)| *trials as u64),
         tuned: cell.tuned.as_ref().map_or_else(String::new, |(text, _)| text.clone()),
+        lr: Some(cell.config.train.lr),
+        batch: Some(cell.config.train.batch as u64),
         ..Row::default()
     }
 }

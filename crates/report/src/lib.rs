@@ -24,6 +24,7 @@
 //! | how many seeds does it take? | [`power`] | a [`Table`] for each setting and metric |
 //! | are the results as expected? | [`check`] | [`Outcome`]s; [`check_table`] |
 //! | does what a paper says show here? | [`claims`] | a [`Tested`] each; [`claims_table`] |
+//! | how do the best rate and batch follow from the FLOPs? | [`fit`] | a [`Fit`] for each setting |
 //! | what was each method given? | [`ledger`] | a [`Table`] |
 //! | all of it at once? | [`page`] | one HTML file; more data in a [`Page`] |
 //! | and its plots? | [`plots`] | a [`Picture`] each, SVG |
@@ -71,6 +72,6 @@ pub use setting::{Scores, Setting};
 pub use splice::splice;
 pub use table::{Cell, Column, Digits, Estimate, Format, Kind, Table, render};
 pub use verbs::{
-    Claim, Comparison, Expect, Finding, Outcome, Ranked, Ranking, Tested, against, check,
-    check_table, claims, claims_table, cmp, cmp_table, ledger, power, rank, render_cmp,
+    Best, Claim, Comparison, Expect, Finding, Fit, Outcome, Ranked, Ranking, Tested, against,
+    check, check_table, claims, claims_table, cmp, cmp_table, fit, ledger, power, rank, render_cmp,
 };

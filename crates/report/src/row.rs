@@ -9,7 +9,7 @@ use crate::Error;
 
 /// The documented columns, in the order in which they are written. A file may have them in any
 /// order, and others beside them; those from `note` on may be left out.
-pub const COLUMNS: [&str; 27] = [
+pub const COLUMNS: [&str; 29] = [
     "suite",
     "task",
     "backbone",
@@ -37,6 +37,8 @@ pub const COLUMNS: [&str; 27] = [
     "budget_limit",
     "trials",
     "tuned",
+    "lr",
+    "batch",
 ];
 
 /// The columns that every file has.
@@ -101,6 +103,10 @@ pub struct Row {
     pub trials: Option<u64>,
     /// The setting that was chosen.
     pub tuned: String,
+    /// The largest learning rate.
+    pub lr: Option<f64>,
+    /// Examples in a step.
+    pub batch: Option<u64>,
 }
 
 impl Row {
@@ -142,6 +148,8 @@ impl Row {
             "budget_limit" => text(&self.budget_limit),
             "trials" => text(&self.trials),
             "tuned" => Cow::from(&self.tuned),
+            "lr" => text(&self.lr),
+            "batch" => text(&self.batch),
             other => return Err(Error::unknown("column", other, COLUMNS)),
         })
     }
@@ -194,6 +202,8 @@ impl Header {
             budget_limit: fields.number(24)?,
             trials: fields.whole(25)?,
             tuned: fields.text(26),
+            lr: fields.number(27)?,
+            batch: fields.whole(28)?,
         })
     }
 }

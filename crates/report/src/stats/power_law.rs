@@ -1,0 +1,155 @@
+//! Power laws, y = factor x^exponent: straight lines in the logarithms.
+//!
+//! As the laws of the best learning rate and batch over the training FLOPs are fitted in *Every FLOP
+//! Counts*, Ling team, 2025, <https://arxiv.org/abs/2503.05139>, section 3.2, and the FLOPs that it
+//! takes to come to a loss.
+
+use super::{
+    RESAMPLES,
+    bootstrap::Interval,
+    regression::{Straight, bootstrap_line, least_squares},
+};
+
+/// y = factor x^exponent, with what is known of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PowerLaw {
+    line: Straight,
+    /// The 95 % percentile intervals of factor and exponent, by drawing the points anew.
+    bootstrap: Option<[Interval; 2]>,
+}
+
+/// The law through points, by least squares of the logarithms. None if a number is not above 0, or
+/// if there are fewer than two different x.
+pub fn power_law(points: &[(f64, f64)]) -> Option<PowerLaw> {
+    if !points.iter().all(|(x, y)| *x > 0.0 && *y > 0.0 && x.is_finite() && y.is_finite()) {
+        return None;
+    }
+    let logs: Vec<_> = points.iter().map(|(x, y)| (x.ln(), y.ln())).collect();
+    let line = least_squares(&logs)?;
+    let bootstrap = bootstrap_line(&logs, RESAMPLES, 0).map(|[intercept, exponent]| {
+        [Interval { low: intercept.low.exp(), high: intercept.high.exp() }, exponent]
+    });
+    Some(PowerLaw { line, bootstrap })
+}
+
+impl PowerLaw {
+    /// y at x = 1.
+    pub fn factor(&self) -> f64 {
+        self.line.intercept.exp()
+    }
+
+    /// The power.
+    pub fn exponent(&self) -> f64 {
+        self.line.slope
+    }
+
+    /// How many points.
+    pub fn n(&self) -> usize {
+        self.line.n
+    }
+
+    /// y on the curve.
+    pub fn at(&self, x: f64) -> f64 {
+        self.line.at(x.ln()).exp()
+    }
+
+    /// The 95 % t interval of the factor; none of fewer than 4 points.
+    pub fn factor_t(&self) -> Option<Interval> {
+        self.t_at(1.0)
+    }
+
+    /// The 95 % t interval of the exponent; none of fewer than 4 points.
+    pub fn exponent_t(&self) -> Option<Interval> {
+        let half = self.line.slope_half()?;
+        Some(Interval { low: self.line.slope - half, high: self.line.slope + half })
+    }
+
+    /// The 95 % t interval of the curve at x; none of fewer than 4 points.
+    pub fn t_at(&self, x: f64) -> Option<Interval> {
+        let (y, half) = (self.line.at(x.ln()), self.line.half_at(x.ln())?);
+        Some(Interval { low: (y - half).exp(), high: (y + half).exp() })
+    }
+
+    /// The bootstrap's 95 % interval of the factor; none of fewer than 4 points.
+    pub fn factor_bootstrap(&self) -> Option<Interval> {
+        self.bootstrap.map(|[factor, _]| factor)
+    }
+
+    /// The bootstrap's 95 % interval of the exponent; none of fewer than 4 points.
+    pub fn exponent_bootstrap(&self) -> Option<Interval> {
+        self.bootstrap.map(|[_, exponent]| exponent)
+    }
+}
+
+/// The efficiency lever: how many times the FLOPs of the sparse networks the dense ones need to come
+/// to the loss that they have with `flops`. Points are FLOPs and losses; both families are fitted as
+/// ln FLOPs = a + b / loss. None if a family has fewer than two different losses, or none above 0.
+pub fn lever(dense: &[(f64, f64)], sparse: &[(f64, f64)], flops: f64) -> Option<f64> {
+    let family = |points: &[(f64, f64)]| {
+        let valid = points.iter().all(|(flops, loss)| *flops > 0.0 && *loss > 0.0);
+        let turned: Vec<_> = points.iter().map(|(flops, loss)| (1.0 / loss, flops.ln())).collect();
+        valid.then(|| least_squares(&turned)).flatten()
+    };
+    let (dense, sparse) = (family(dense)?, family(sparse)?);
+    let inverse_loss = (flops.ln() - dense.intercept) / dense.slope;
+    Some((flops.ln() - sparse.at(inverse_loss)).exp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// FLOPs from 1e18 to 6e20, as in the paper.
+    fn flops() -> Vec<f64> {
+        (0..12).map(|i| 1e18 * 600_f64.powf(f64::from(i) / 11.0)).collect()
+    }
+
+    #[test]
+    fn the_published_laws_are_recovered() {
+        for (factor, exponent) in [(0.2008, 0.3447), (1.5552, -0.1579)] {
+            let points: Vec<_> = flops().iter().map(|c| (*c, factor * c.powf(exponent))).collect();
+            let law = power_law(&points).unwrap();
+            assert!((law.factor() - factor).abs() < 1e-6, "{}", law.factor());
+            assert!((law.exponent() - exponent).abs() < 1e-6, "{}", law.exponent());
+            let t = law.exponent_t().unwrap();
+            assert!(t.low <= exponent + 1e-9 && exponent <= t.high + 1e-9 && t.high - t.low < 1e-6);
+            assert!((law.at(1e19) / (factor * 1e19_f64.powf(exponent)) - 1.0).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn noise_widens_the_interval_which_holds_the_truth() {
+        // Residuals that are orthogonal to a line, 10 % up and down.
+        let noisy = |(i, c): (usize, &f64)| {
+            let sign = [1.0, -1.0, -1.0, 1.0][i % 4];
+            (*c, 0.2008 * c.powf(0.3447) * 1.1_f64.powf(sign))
+        };
+        let points: Vec<_> = flops().iter().enumerate().map(noisy).collect();
+        let law = power_law(&points).unwrap();
+        for interval in [law.exponent_t().unwrap(), law.exponent_bootstrap().unwrap()] {
+            assert!(interval.low < 0.3447 && 0.3447 < interval.high, "{interval:?}");
+            assert!(interval.high - interval.low > 0.005, "{interval:?}");
+        }
+        let factor = law.factor_t().unwrap();
+        assert!(factor.low < 0.2008 && 0.2008 < factor.high && factor.low > 0.0, "{factor:?}");
+        assert!(law.factor_bootstrap().is_some());
+    }
+
+    #[test]
+    fn few_points_have_no_interval_and_bad_ones_no_law() {
+        let law = power_law(&[(1.0, 2.0), (2.0, 4.0), (4.0, 8.5)]).unwrap();
+        assert_eq!((law.exponent_t(), law.exponent_bootstrap(), law.t_at(3.0)), (None, None, None));
+        assert_eq!(law.n(), 3);
+        assert!(power_law(&[(1.0, 2.0), (2.0, -4.0)]).is_none());
+        assert!(power_law(&[(1.0, 2.0), (1.0, 4.0)]).is_none());
+    }
+
+    #[test]
+    fn a_lever_by_hand() {
+        // ln C = 10 + 20 / L dense, ln C = 9 + 20 / L sparse: e times fewer FLOPs everywhere.
+        let family = |a: f64| [2.0, 2.5, 4.0].map(|loss| ((a + 20.0 / loss).exp(), loss));
+        let found = lever(&family(10.0), &family(9.0), 1e7).unwrap();
+        assert!((found - 1_f64.exp()).abs() < 1e-9, "{found}");
+        assert_eq!(lever(&family(10.0), &[(1.0, 2.0)], 1e7), None);
+    }
+}

@@ -1,0 +1,406 @@
+//! How the best learning rate and batch, and the loss that they come to, follow from the FLOPs of
+//! training.
+//!
+//! Runs of equal training FLOPs make a size. Of each size the learning rate and batch with the least
+//! mean loss count; where the rates beside it were tried as well, the rate is the vertex of the
+//! parabola through the three, over the logarithm of the rate. Sizes make the points of a power law.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    Ask, Better, Cell, Column, Digits, Error, Kind, Picture, Row, Runs, Setting, Table,
+    ask::known,
+    direction,
+    plot::{Law, laws},
+    series::hue,
+    setting::distinct,
+    stats::{PowerLaw, lever, mean, power_law},
+};
+
+/// Two sizes are the same if their training FLOPs differ by less than this share.
+const SAME: f64 = 0.01;
+
+/// The best of one size.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Best {
+    /// FLOPs of its training.
+    pub flops: f64,
+    /// The best learning rate.
+    pub lr: f64,
+    /// The best batch, in examples.
+    pub batch: f64,
+    /// The least mean loss.
+    pub loss: f64,
+    /// Is the rate the smallest or the largest that was tried? Then a better one may lie beyond.
+    pub at_the_edge: bool,
+}
+
+/// What was fitted for one setting.
+#[derive(Clone, Debug)]
+pub struct Fit {
+    /// The laws and what is known of them.
+    pub table: Table,
+    /// One plot for each quantity that varies.
+    pub pictures: Vec<Picture>,
+}
+
+/// The laws of each setting, for each kind of router by itself. `dense` names the router against
+/// which the efficiency lever of the others is taken; `none` are networks without MoE layers.
+///
+/// # Errors
+/// If the metric asked for is one of which more is better, if runs do not say their learning rate,
+/// batch and FLOPs, or if there is no router of that name.
+pub fn fit(runs: &Runs, ask: &Ask, dense: Option<&str>) -> Result<Vec<Fit>, Error> {
+    let mut fits = Vec::new();
+    for setting in ask.settings(runs)? {
+        let metric = loss_of(ask, &setting)?;
+        let split = ask.split(&setting);
+        let mut families: Vec<(&str, Vec<Best>)> = Vec::new();
+        for router in routers(&setting, ask) {
+            families.push((router, best(&setting, ask, router, metric, split)?));
+        }
+        let names: Vec<&str> = families.iter().map(|(name, _)| *name).collect();
+        known("router", &dense.map(String::from).into_iter().collect::<Vec<_>>(), &names)?;
+        fits.push(fit_of(&setting, metric, &families, dense));
+    }
+    Ok(fits)
+}
+
+/// The metric to fit: one of which less is better.
+fn loss_of<'a>(ask: &'a Ask, setting: &Setting<'a>) -> Result<&'a str, Error> {
+    let split = ask.split(setting);
+    let lower = |metric: &&&str| {
+        ask.better.get(**metric).copied().or(direction(metric)) == Some(Better::Lower)
+    };
+    let there: Vec<&str> =
+        setting.metrics.iter().copied().filter(|metric| setting.has(metric, split)).collect();
+    let asked: Vec<&str> = ask.metrics.iter().map(String::as_str).collect();
+    let among = if asked.is_empty() { &there } else { &asked };
+    among.iter().find(lower).copied().ok_or_else(|| {
+        let (name, losses) = (setting.name(), there.iter().filter(lower).copied());
+        let losses = losses.collect::<Vec<_>>().join(", ");
+        Error::Question(format!(
+            "{name}: {} is no loss, of which less is better; there are: {losses}",
+            among.join(", ")
+        ))
+    })
+}
+
+fn routers<'a>(setting: &Setting<'a>, ask: &Ask) -> Vec<&'a str> {
+    let methods = setting.methods.iter().filter(|method| {
+        ask.methods.is_empty() || ask.methods.iter().any(|asked| asked == *method)
+    });
+    let routers = methods.filter_map(|method| Some(setting.rows(method).next()?.router.as_str()));
+    distinct(routers)
+}
+
+/// The best of each size, by rising FLOPs.
+fn best(
+    setting: &Setting,
+    ask: &Ask,
+    router: &str,
+    metric: &str,
+    split: &str,
+) -> Result<Vec<Best>, Error> {
+    let methods = setting.methods.iter().filter(|method| {
+        ask.methods.is_empty() || ask.methods.iter().any(|asked| asked == *method)
+    });
+    let mut tried = Vec::new();
+    for row in methods.flat_map(|method| setting.rows(method)) {
+        let measured = row.metric == metric && row.split == split && !row.is_gap();
+        if measured && row.router == router {
+            tried.push(Tried::of(row)?);
+        }
+    }
+    tried.sort_by(|a, b| a.flops.total_cmp(&b.flops));
+    let sizes = tried.chunk_by(|a, b| b.flops <= a.flops * (1.0 + SAME));
+    Ok(sizes.filter_map(best_of_size).collect())
+}
+
+/// One run.
+struct Tried {
+    flops: f64,
+    lr: f64,
+    batch: f64,
+    loss: f64,
+}
+
+impl Tried {
+    fn of(row: &Row) -> Result<Self, Error> {
+        let no = |column: &'static str| {
+            Error::Question(format!(
+                "run {:?} of {:?} does not say its {column}: a fit takes the columns train_flops, lr \
+                 and batch, which `run` writes",
+                row.run, row.method
+            ))
+        };
+        Ok(Self {
+            flops: row.train_flops.ok_or_else(|| no("train_flops"))?,
+            lr: row.lr.ok_or_else(|| no("lr"))?,
+            batch: row.batch.ok_or_else(|| no("batch"))? as f64,
+            // A run that came to nothing is worse than all others.
+            loss: row.value.filter(|loss| loss.is_finite()).unwrap_or(f64::INFINITY),
+        })
+    }
+}
+
+fn best_of_size(tried: &[Tried]) -> Option<Best> {
+    // Numbers above 0 are ordered as their bits are.
+    let mut losses: BTreeMap<(u64, u64), Vec<f64>> = BTreeMap::new();
+    for run in tried {
+        losses.entry((run.batch.to_bits(), run.lr.to_bits())).or_default().push(run.loss);
+    }
+    let means: Vec<(f64, f64, f64)> = losses
+        .into_iter()
+        .filter_map(|((batch, lr), losses)| {
+            Some((f64::from_bits(batch), f64::from_bits(lr), mean(&losses)?.mean))
+        })
+        .collect();
+    let (batch, lr, loss) =
+        means.iter().copied().filter(|m| m.2.is_finite()).min_by(|a, b| a.2.total_cmp(&b.2))?;
+    // Those of the same batch, by rising rate.
+    let beside: Vec<(f64, f64)> =
+        means.iter().filter(|m| m.0 == batch).map(|m| (m.1, m.2)).collect();
+    let at = beside.iter().position(|(other, _)| *other == lr)?;
+    let flops = mean(&tried.iter().map(|run| run.flops).collect::<Vec<_>>())?.mean;
+    let at_the_edge = at == 0 || at + 1 == beside.len();
+    let lr = match at_the_edge {
+        true => lr,
+        false => vertex([beside[at - 1], beside[at], beside[at + 1]]),
+    };
+    Some(Best { flops, lr, batch, loss, at_the_edge })
+}
+
+/// Where the parabola through three losses over ln x is least; the middle one is the least of them.
+fn vertex(points: [(f64, f64); 3]) -> f64 {
+    let [(a, fa), (b, fb), (c, fc)] = points.map(|(x, loss)| (x.ln(), loss));
+    let (left, right) = ((b - a) * (fb - fc), (b - c) * (fb - fa));
+    let (across, down) = ((b - a) * left - (b - c) * right, left - right);
+    let at = b - 0.5 * across / down;
+    if at.is_finite() { at.clamp(a, c).exp() } else { b.exp() }
+}
+
+/// A quantity that follows from the FLOPs.
+type Quantity = (&'static str, fn(&Best) -> f64);
+
+const QUANTITIES: [Quantity; 3] =
+    [("lr", |best| best.lr), ("batch", |best| best.batch), ("loss", |best| best.loss)];
+
+fn fit_of(
+    setting: &Setting,
+    metric: &str,
+    families: &[(&str, Vec<Best>)],
+    dense: Option<&str>,
+) -> Fit {
+    let order: Vec<&str> = families.iter().map(|(name, _)| *name).collect();
+    let (mut rows, mut pictures, mut notes) = (Vec::new(), Vec::new(), notes(metric));
+    for (quantity, of) in QUANTITIES {
+        let values = || families.iter().flat_map(|(_, best)| best.iter().map(of));
+        let first = values().next();
+        if values().all(|value| Some(value) == first) {
+            let all = first.map_or_else(|| "no runs".into(), |value| format!("{value} everywhere"));
+            notes.push(format!("{quantity}: no law, {all}."));
+            continue;
+        }
+        let mut drawn = Vec::new();
+        for (name, best) in families {
+            let points: Vec<_> = best.iter().map(|best| (best.flops, of(best))).collect();
+            let law = power_law(&points);
+            rows.push(row(name, if quantity == "loss" { metric } else { quantity }, law.as_ref()));
+            drawn.push(Law { name: (*name).into(), hue: hue(name, &order), points, law });
+        }
+        let label = if quantity == "loss" { metric } else { quantity };
+        let title = format!("{}, {}: best {label}", setting.task, setting.backbone);
+        let name = format!("fit-{}-{}-{quantity}", setting.task, setting.backbone);
+        let svg = laws(&title, "training FLOPs", label, &drawn);
+        pictures.push(Picture { name, svg, caption: title });
+    }
+    for (name, best) in families {
+        notes.extend(best.iter().filter(|best| best.at_the_edge).map(|best| {
+            format!(
+                "{name}, {:.2e} FLOPs: the best lr, {}, is the smallest or largest that was tried; a \
+                 better one may lie beyond.",
+                best.flops, best.lr
+            )
+        }));
+    }
+    notes.extend(levers(families, dense));
+    let table = Table {
+        title: format!("{}, {}: power laws of the training FLOPs", setting.task, setting.backbone),
+        about: vec![
+            ("suite", setting.suite.into()),
+            ("task", setting.task.into()),
+            ("backbone", setting.backbone.into()),
+        ],
+        columns: columns(),
+        rows,
+        bold: None,
+        notes,
+    };
+    Fit { table, pictures }
+}
+
+fn columns() -> Vec<Column> {
+    let words = |key: &str, name: &str| Column::new(key, name, Kind::Words);
+    let number = |key: &str, name: &str, places| {
+        Column::new(key, name, Kind::Numbers(Digits::Fixed(places)))
+    };
+    vec![
+        words("router", "router"),
+        words("quantity", "best"),
+        number("points", "sizes", 0),
+        number("factor", "factor", 4),
+        number("exponent", "exponent", 4),
+        number("t_low", "t from", 4),
+        number("t_high", "to", 4),
+        number("bootstrap_low", "drawn from", 4),
+        number("bootstrap_high", "to", 4),
+    ]
+}
+
+fn row(router: &str, quantity: &str, law: Option<&PowerLaw>) -> Vec<Cell> {
+    let mut row = vec![Cell::Words(router.into()), Cell::Words(quantity.into())];
+    let Some(law) = law else {
+        row.extend(vec![Cell::Gap("fewer than 2 sizes".into()); 7]);
+        return row;
+    };
+    let numbers = [law.n() as f64, law.factor(), law.exponent()];
+    row.extend(numbers.map(Cell::Number));
+    for interval in [law.exponent_t(), law.exponent_bootstrap()] {
+        row.extend(match interval {
+            Some(interval) => [interval.low, interval.high].map(Cell::Number),
+            None => [0; 2].map(|_| Cell::Gap("fewer than 4 sizes".into())),
+        });
+    }
+    row
+}
+
+fn notes(metric: &str) -> Vec<String> {
+    vec![format!(
+        "best = factor · FLOPs^exponent, by least squares of the logarithms, of the runs with the least \
+         mean {metric} at each size; FLOPs: of the whole training, matrix products, embeddings not \
+         counted. from, to: 95 % intervals of the exponent, by t and by drawing sizes anew; with fewer \
+         than 4 sizes there is none. Between rates that were tried, a parabola over log lr gives the \
+         best one."
+    )]
+}
+
+/// The efficiency lever at the most FLOPs of the dense networks.
+fn levers(families: &[(&str, Vec<Best>)], dense: Option<&str>) -> Vec<String> {
+    let points = |best: &[Best]| best.iter().map(|b| (b.flops, b.loss)).collect::<Vec<_>>();
+    let Some((name, base)) = families.iter().find(|(name, _)| Some(*name) == dense) else {
+        return Vec::new();
+    };
+    let most = base.iter().map(|best| best.flops).fold(0.0, f64::max);
+    let lever = |(other, best): &(&str, Vec<Best>)| {
+        Some(match lever(&points(base), &points(best), most) {
+            Some(lever) => format!(
+                "Efficiency lever of {other}: {name} needs {lever:.2} times its FLOPs to come to the \
+                 loss that {name} has at {most:.2e} FLOPs."
+            ),
+            None => format!("Efficiency lever of {other}: there are too few sizes for one."),
+        })
+    };
+    families.iter().filter(|(other, _)| other != name).filter_map(lever).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Format, fixture};
+
+    fn row(size: usize, lr: f64, seed: u64, loss: f64) -> Row {
+        Row {
+            train_flops: Some(1e9 * 4_f64.powi(size as i32)),
+            lr: Some(lr),
+            batch: Some(16),
+            router: "top-k".into(),
+            ..fixture::row(&format!("size {size}, lr {lr}"), seed, "loss", loss)
+        }
+    }
+
+    /// The best rate is 1.5552 C^-0.1579, the loss there is 40 C^-0.1.
+    fn law(sizes: usize, noise: f64) -> Runs {
+        let mut rows = Vec::new();
+        for size in 0..sizes {
+            let flops = 1e9 * 4_f64.powi(size as i32);
+            let best = 1.5552 * flops.powf(-0.1579) * if size % 2 == 0 { 1.0 + noise } else { 1.0 };
+            for step in -4..=4 {
+                let lr = 0.05 * 1.3_f64.powi(step);
+                let loss = 40.0 * flops.powf(-0.1) + 0.2 * (lr.ln() - best.ln()).powi(2);
+                rows.extend([0, 1].map(|seed| row(size, lr, seed, loss + 0.01 * seed as f64)));
+            }
+        }
+        Runs { rows }
+    }
+
+    #[test]
+    fn a_law_is_recovered_from_runs() {
+        let fits = fit(&law(5, 0.0), &Ask::default(), None).unwrap();
+        let rows = &fits[0].table.rows;
+        assert_eq!(rows.len(), 2); // every run has one batch
+        let number = |row: usize, column: usize| match rows[row][column] {
+            Cell::Number(number) => number,
+            ref other => panic!("{other:?}"),
+        };
+        assert!((number(0, 3) - 1.5552).abs() < 1e-6 && (number(0, 4) + 0.1579).abs() < 1e-9);
+        let text = fits[0].table.render(Format::Text);
+        assert!(text.contains("batch: no law, 16 everywhere"), "{text}");
+        assert_eq!(fits[0].pictures.len(), 2);
+        assert!(fits[0].pictures[0].svg.contains("opacity=\"0.18\""), "a band");
+    }
+
+    #[test]
+    fn few_sizes_have_no_interval_and_say_so() {
+        let fits = fit(&law(3, 0.1), &Ask::default(), None).unwrap();
+        assert!(matches!(&fits[0].table.rows[0][5], Cell::Gap(why) if why == "fewer than 4 sizes"));
+        assert!(!fits[0].pictures[0].svg.contains("opacity=\"0.18\""), "no band");
+        let one = fit(&law(1, 0.0), &Ask::default(), None).unwrap();
+        let text = one[0].table.render(Format::Text);
+        assert!(text.contains("lr: no law"), "{text}");
+    }
+
+    #[test]
+    fn a_best_rate_at_the_edge_is_told() {
+        let rows = [(0.1, 3.0), (0.2, 2.5), (0.4, 2.0)];
+        let rows = rows.iter().map(|(lr, loss)| row(0, *lr, 0, *loss)).collect();
+        let runs = Runs { rows };
+        let text = fit(&runs, &Ask::default(), None).unwrap()[0].table.render(Format::Text);
+        assert!(text.contains("the best lr, 0.4, is the smallest or largest"), "{text}");
+    }
+
+    #[test]
+    fn the_vertex_by_hand() {
+        // (ln x)^2 + 1 around x = 1: at e^-1, e^0.5, e^2 the losses are 2, 1.25, 5.
+        let at =
+            vertex([(-1.0, 2.0), (0.5, 1.25), (2.0, 5.0)].map(|(x, f): (f64, f64)| (x.exp(), f)));
+        assert!((at - 1.0).abs() < 1e-12, "{at}");
+    }
+
+    #[test]
+    fn the_lever_is_between_routers() {
+        let mut runs = law(4, 0.0);
+        let mut dense = law(4, 0.0);
+        for row in &mut dense.rows {
+            row.router = "none".into();
+            row.method = format!("dense {}", row.method);
+            row.train_flops = row.train_flops.map(|flops| 3.0 * flops);
+        }
+        runs.rows.extend(dense.rows);
+        let text =
+            fit(&runs, &Ask::default(), Some("none")).unwrap()[0].table.render(Format::Markdown);
+        assert!(text.contains("Efficiency lever of top-k: none needs 3.00 times"), "{text}");
+        let err = fit(&runs, &Ask::default(), Some("dense")).unwrap_err().to_string();
+        assert_eq!(err, "no router is named \"dense\"; known: top-k, none");
+    }
+
+    #[test]
+    fn what_cannot_be_fitted_is_named() {
+        let no_lr = Runs { rows: vec![Row { lr: None, ..row(0, 0.1, 0, 1.0) }] };
+        let err = fit(&no_lr, &Ask::default(), None).unwrap_err().to_string();
+        assert!(err.contains("does not say its lr"), "{err}");
+        let ask = Ask { metrics: vec!["accuracy".into()], ..Ask::default() };
+        let err = fit(&fixture::runs(), &ask, None).unwrap_err().to_string();
+        assert!(err.contains("accuracy is no loss") && err.contains("there are: loss"), "{err}");
+    }
+}
