@@ -7,5 +7,7 @@ fn main() -> ExitCode {
     let warm_up = lab::suite!("ling", "../suite.toml");
     let spikes = lab::suite!("ling-spikes", "../spikes.toml");
     let head = lab::suite!("ling-head", "../head.toml");
-    lab::main(Plugins::default(), &[warm_up, spikes, head])
+    let edit = lab::suite!("ling-edit", "../edit.toml");
+    let scaling = lab::suite!("ling-scaling", "../scaling.toml");
+    lab::main(Plugins::default(), &[warm_up, spikes, head, edit, scaling])
 }
