@@ -154,6 +154,10 @@ impl Runner<'_> {
         let (model, data) = (site.begin(cell)?, site.data(cell)?);
         self.store.write(&cell.id, "config.json", &cell.description())?;
         self.store.write(&cell.id, "environment.json", self.environment)?;
+        if let Some(tokenizer) = data.tokenizer().and_then(|tokenizer| tokenizer.file()) {
+            let value: serde_json::Value = serde_json::from_str(&tokenizer)?;
+            self.store.write(&cell.id, "tokenizer.json", &value)?;
+        }
         let run = Run {
             task: &*data,
             config: &cell.config.train,

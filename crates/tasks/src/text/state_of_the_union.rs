@@ -45,8 +45,8 @@ config! {
         /// The share of words replaced by AAA where the test text is measured under attack; with 0 it
         /// is not.
         pub attack: f64 = 0.0,
-        /// What a token is: `"ascii"`, `"byte"`, `"character"`, `"word"`, or
-        /// `{ kind = "word", most = 5000 }`.
+        /// What a token is: `"ascii"`, `"byte"`, `"character"`, `"word"`,
+        /// `{ kind = "word", most = 5000 }`, `{ kind = "bpe", vocab = 1000 }`.
         pub tokens: Choice = Choice::of("ascii"),
         /// How windows follow each other: `"windows"` or `"contiguous"`.
         pub stream: Stream = Stream::Windows,
@@ -98,11 +98,10 @@ impl LoadTask for StateOfTheUnion {
         let (folder, addresses) = addresses(config, data)?;
         let (texts, sources) = split(&addresses, config.hold_out);
         let short = |message| DataError::Content { path: folder.clone(), message };
-        let shown = Shown { task: Self::NAME, length, attack, tokens, stream };
+        let choices = config.choices.as_deref();
+        let shown = Shown { task: Self::NAME, length, attack, tokens, stream, choices, data };
         let texts = texts.each_ref().map(Vec::as_slice);
-        let streams =
-            Streams::new(texts, &shown, sources).map_err(|unfit| unfit.error(length, short))?;
-        Ok(Arc::new(streams.asking(config.choices.as_deref(), data)?))
+        Ok(Arc::new(Streams::new(texts, &shown, sources, short)?))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::prelude::*;
-use moe::{Choice, Domain, Input};
+use moe::{Choice, ConfigError, Domain, Input};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -36,6 +36,8 @@ pub(crate) struct Shown<'a> {
     pub(crate) attack: f64,
     pub(crate) tokens: &'a Choice,
     pub(crate) stream: Stream,
+    pub(crate) choices: Option<&'a str>,
+    pub(crate) data: &'a DataDir,
 }
 
 /// Bits per byte and perplexity of the test text under attack.
@@ -56,67 +58,46 @@ pub(crate) struct Streams {
     metrics: Vec<&'static str>,
 }
 
-/// Why texts cannot be shown so.
-#[derive(Debug)]
-pub(crate) enum Unfit {
-    /// The settings are wrong.
-    Config(moe::ConfigError),
-    /// A split has too few tokens for one window.
-    Short { split: &'static str, tokens: usize },
-}
-
-impl From<moe::ConfigError> for Unfit {
-    fn from(err: moe::ConfigError) -> Self {
-        Self::Config(err)
-    }
-}
-
-impl Unfit {
-    /// The error for texts from somewhere; `short` makes one of what is wrong with a text that is too
-    /// short.
-    pub(crate) fn error(self, length: usize, short: impl Fn(String) -> DataError) -> DataError {
-        match self {
-            Self::Config(err) => err.into(),
-            Self::Short { split, tokens } => short(format!(
-                "its {split} part has {tokens} tokens, too few for one window of length = {length}"
-            )),
-        }
-    }
-}
-
 impl Streams {
-    /// The texts of train, valid and test as they are to be shown.
+    /// The texts of train, valid and test as they are to be shown; `short` makes an error of what is
+    /// wrong with a text that is too short.
     pub(crate) fn new(
         texts: [&[u8]; 3],
         shown: &Shown,
         mut sources: Sources,
-    ) -> Result<Self, Unfit> {
-        let Shown { task, length, attack: rate, tokens, stream } = *shown;
+        short: impl Fn(String) -> DataError,
+    ) -> Result<Self, DataError> {
+        let Shown { task, length, attack: rate, tokens, stream, choices, data } = *shown;
         attack::check(task, rate)?;
         if length == 0 {
             let message = "length = 0: it is at least 1".into();
-            Err(moe::ConfigError::Invalid { what: "task", name: task.into(), message })?;
+            Err(ConfigError::Invalid { what: "task", name: task.into(), message })?;
         }
-        let tokenizer = learn(task, tokens, texts[0])?;
+        let tokenizer = learn(task, tokens, texts[0], data)?;
         let splits = [Split::Train, Split::Valid, Split::Test];
-        let part = |split| {
+        let parts = splits.map(|split| {
             let at = split as usize;
             Part::new(tokenizer.encode(texts[at]), &sources.ends[at])
-        };
-        let parts = splits.map(part);
+        });
+        for (part, split) in parts.iter().zip(splits.map(Split::name)) {
+            let tokens = part.tokens.ids.len();
+            if tokens <= length {
+                return Err(short(format!(
+                    "its {split} part has {tokens} tokens, too few for one window of length = {length}"
+                )));
+            }
+        }
         let attacked = (rate > 0.0).then(|| {
             let ends = &mut sources.ends[Split::Test as usize];
             let text = attack::attacked(texts[2], rate, ends.iter_mut().map(|end| &mut end.at));
             Part::new(tokenizer.encode(&text), ends)
         });
-        for (part, split) in parts.iter().zip(splits.map(Split::name)) {
-            let tokens = part.tokens.ids.len();
-            if tokens <= length {
-                return Err(Unfit::Short { split, tokens });
-            }
-        }
-        let (properties, questions) = (sources.properties, Vec::new());
-        let metrics = metrics(&*tokenizer, attacked.is_some());
+        let questions = match choices {
+            Some(file) => choices::read(data, file, &*tokenizer, length)?,
+            None => Vec::new(),
+        };
+        let metrics = metrics(&*tokenizer, attacked.is_some(), !questions.is_empty());
+        let properties = sources.properties;
         Ok(Self {
             length,
             stream,
@@ -127,15 +108,6 @@ impl Streams {
             questions,
             metrics,
         })
-    }
-
-    /// The same, with the questions of a file if there is one.
-    pub(crate) fn asking(mut self, file: Option<&str>, data: &DataDir) -> Result<Self, DataError> {
-        if let Some(file) = file {
-            self.questions = choices::read(data, file, &*self.tokenizer, self.length)?;
-            self.metrics.extend(CHOICE_METRICS);
-        }
-        Ok(self)
     }
 
     /// The windows of these numbers of a text. Where it ends within a window, the last token is
@@ -202,7 +174,7 @@ fn counted<'a>(
 }
 
 /// The measures of texts.
-fn metrics(tokenizer: &dyn Tokenizer, attacked: bool) -> Vec<&'static str> {
+fn metrics(tokenizer: &dyn Tokenizer, attacked: bool, asked: bool) -> Vec<&'static str> {
     let perplexity = |name: &'static str| tokenizer.words().then_some(name);
     let mut metrics = vec!["bits_per_byte"];
     metrics.extend(perplexity("perplexity"));
@@ -210,6 +182,9 @@ fn metrics(tokenizer: &dyn Tokenizer, attacked: bool) -> Vec<&'static str> {
     if attacked {
         metrics.push(ATTACKED[0]);
         metrics.extend(perplexity(ATTACKED[1]));
+    }
+    if asked {
+        metrics.extend(CHOICE_METRICS);
     }
     metrics
 }
@@ -297,14 +272,21 @@ impl Task for Streams {
 mod tests {
     use super::*;
 
-    fn shown(tokens: &Choice, length: usize, attack: f64, stream: Stream) -> Shown<'_> {
-        Shown { task: "text-lm", length, attack, tokens, stream }
+    fn try_new(
+        texts: [&str; 3],
+        (tokens, length, attack, stream): (&str, usize, f64, Stream),
+    ) -> Result<Streams, String> {
+        let (tokens, data) = (Choice::of(tokens), DataDir::default());
+        let (task, choices, tokens, data) = ("text-lm", None, &tokens, &data);
+        let shown = Shown { task, length, attack, tokens, stream, choices, data };
+        let name = || task.to_string();
+        let short = |message| ConfigError::Invalid { what: "task", name: name(), message }.into();
+        Streams::new(texts.map(str::as_bytes), &shown, Sources::default(), short)
+            .map_err(|err| err.to_string())
     }
 
     fn streams(texts: [&str; 3], length: usize, attack: f64) -> Streams {
-        let ascii = Choice::of("ascii");
-        let shown = shown(&ascii, length, attack, Stream::Windows);
-        Streams::new(texts.map(str::as_bytes), &shown, Sources::default()).unwrap()
+        try_new(texts, ("ascii", length, attack, Stream::Windows)).unwrap()
     }
 
     fn ints(tensor: &Tensor<2, Int>) -> Vec<i32> {
@@ -352,10 +334,8 @@ mod tests {
 
     #[test]
     fn every_token_of_a_contiguous_text_is_predicted_once() {
-        let word = Choice::of("word");
         let text = "one two three four\nfive six\n"; // 8 tokens, the first of 3 bytes, 28 in all
-        let shown = shown(&word, 3, 1.0, Stream::Contiguous);
-        let streams = Streams::new([text.as_bytes(); 3], &shown, Sources::default()).unwrap();
+        let streams = try_new([text; 3], ("word", 3, 1.0, Stream::Contiguous)).unwrap();
         assert!(streams.continues());
         assert_eq!((streams.len(Split::Train), streams.len(Split::Test)), (2, 3));
         let (device, mut score) = (Device::flex(), Score::default());
@@ -389,14 +369,12 @@ mod tests {
 
     #[test]
     fn a_text_too_short_for_one_window_is_named() {
-        let ascii = Choice::of("ascii");
-        let texts: [&[u8]; 3] = [b"abcd", b"abc", b"abcd"];
-        let shown = |length| shown(&ascii, length, 0.0, Stream::Windows);
-        let err = Streams::new(texts, &shown(3), Sources::default()).err();
-        assert!(matches!(err, Some(Unfit::Short { split: "valid", tokens: 3 })), "{err:?}");
-        assert!(matches!(
-            Streams::new(texts, &shown(0), Sources::default()).err(),
-            Some(Unfit::Config(_))
-        ));
+        let of = |length| {
+            try_new(["abcd", "abc", "abcd"], ("ascii", length, 0.0, Stream::Windows)).err().unwrap()
+        };
+        assert!(
+            of(3).ends_with("its valid part has 3 tokens, too few for one window of length = 3")
+        );
+        assert!(of(0).ends_with("length = 0: it is at least 1"));
     }
 }

@@ -27,8 +27,8 @@ config! {
         /// The share of words replaced by AAA where the test text is measured under attack; with 0 it
         /// is not.
         pub attack: f64 = 0.0,
-        /// What a token is: `"ascii"`, `"byte"`, `"character"`, `"word"`, or
-        /// `{ kind = "word", most = 5000 }`.
+        /// What a token is: `"ascii"`, `"byte"`, `"character"`, `"word"`,
+        /// `{ kind = "word", most = 5000 }`, `{ kind = "bpe", vocab = 1000 }`.
         pub tokens: Choice = Choice::of("ascii"),
         /// How windows follow each other: `"windows"` or `"contiguous"`.
         pub stream: Stream = Stream::Windows,
@@ -56,10 +56,9 @@ impl LoadTask for TanakaLm {
             let message = format!("length = {length}: {message}");
             ConfigError::Invalid { what: "task", name: Self::NAME.into(), message }.into()
         };
-        let shown = Shown { task: Self::NAME, length, attack, tokens, stream };
-        let streams = Streams::new(texts, &shown, Sources::default())
-            .map_err(|unfit| unfit.error(length, short))?;
-        Ok(Arc::new(streams.asking(config.choices.as_deref(), data)?))
+        let choices = config.choices.as_deref();
+        let shown = Shown { task: Self::NAME, length, attack, tokens, stream, choices, data };
+        Ok(Arc::new(Streams::new(texts, &shown, Sources::default(), short)?))
     }
 }
 

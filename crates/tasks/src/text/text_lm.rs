@@ -34,8 +34,8 @@ config! {
         /// The share of words replaced by AAA where the test text is measured under attack; with 0 it
         /// is not.
         pub attack: f64 = 0.0,
-        /// What a token is: `"ascii"`, `"byte"`, `"character"`, `"word"`, or
-        /// `{ kind = "word", most = 5000 }`.
+        /// What a token is: `"ascii"`, `"byte"`, `"character"`, `"word"`,
+        /// `{ kind = "word", most = 5000 }`, `{ kind = "bpe", vocab = 1000 }`.
         pub tokens: Choice = Choice::of("ascii"),
         /// How windows follow each other: `"windows"` or `"contiguous"`.
         pub stream: Stream = Stream::Windows,
@@ -59,11 +59,10 @@ impl LoadTask for TextLm {
         let TextLmConfig { length, attack, ref tokens, stream, .. } = *config;
         let (path, texts) = texts(config, data)?;
         let short = |message| DataError::Content { path: path.clone(), message };
-        let shown = Shown { task: Self::NAME, length, attack, tokens, stream };
+        let choices = config.choices.as_deref();
+        let shown = Shown { task: Self::NAME, length, attack, tokens, stream, choices, data };
         let texts = texts.each_ref().map(Vec::as_slice);
-        let streams = Streams::new(texts, &shown, Sources::default())
-            .map_err(|unfit| unfit.error(length, short))?;
-        Ok(Arc::new(streams.asking(config.choices.as_deref(), data)?))
+        Ok(Arc::new(Streams::new(texts, &shown, Sources::default(), short)?))
     }
 }
 

@@ -4,18 +4,35 @@
 //! config and its data.
 
 mod ascii;
+#[cfg(feature = "bpe")]
+mod bpe;
 mod byte;
 mod character;
 mod word;
 
 pub use ascii::Ascii;
+#[cfg(feature = "bpe")]
+pub use bpe::Bpe;
 pub use byte::Byte;
 pub use character::Character;
 pub use word::{Word, WordConfig};
 
 use std::sync::Arc;
 
-use moe::{Choice, ConfigError, NoConfig, read};
+use moe::{Choice, ConfigError, NoConfig, config, read};
+
+use crate::{DataDir, DataError};
+
+config! {
+    /// Tokens of several bytes. They need the feature `bpe`.
+    pub struct BpeConfig {
+        /// How many tokens are made from the text for training at most, the 256 bytes among them.
+        pub vocab: usize = 1000,
+        /// A `tokenizer.json` in the data folder that says what the tokens are instead. It may be of
+        /// any kind that the crate tokenizers knows.
+        pub file: Option<String> = None,
+    }
+}
 
 /// Text to numbers and back.
 pub trait Tokenizer: Send + Sync {
@@ -35,6 +52,11 @@ pub trait Tokenizer: Send + Sync {
 
     /// The token for what has none, if there is such.
     fn unknown(&self) -> Option<usize> {
+        None
+    }
+
+    /// The `tokenizer.json` by which other programs make the same tokens, if there is one.
+    fn file(&self) -> Option<String> {
         None
     }
 
@@ -61,49 +83,71 @@ impl Tokens {
 }
 
 /// The names of the tokenisers.
-const KNOWN: &str = "ascii, byte, character, word";
+const KNOWN: &str = "ascii, byte, character, word, bpe";
 
 /// The tokeniser of a task's option `tokens`, made from the text for training.
 ///
 /// # Errors
-/// If there is none of that name, its hyperparameters are wrong, or the text is not for it.
+/// If there is none of that name, its hyperparameters are wrong, or its file is.
 pub(crate) fn learn(
     task: &'static str,
     tokens: &Choice,
     train: &[u8],
-) -> Result<Arc<dyn Tokenizer>, ConfigError> {
+    data: &DataDir,
+) -> Result<Arc<dyn Tokenizer>, DataError> {
+    let wrong = |key: String, message: String| {
+        let name = task.into();
+        DataError::from(ConfigError::Key { what: "task", name, key, message })
+    };
     let located = |err| match err {
-        ConfigError::Key { key, message, .. } => ConfigError::Key {
-            what: "task",
-            name: task.into(),
-            key: format!("tokens.{key}"),
-            message,
-        },
-        other => other,
+        ConfigError::Key { key, message, .. } => wrong(format!("tokens.{key}"), message),
+        other => other.into(),
     };
     let plain = || read::<NoConfig>("task", tokens).map_err(located);
+    let key = || "tokens".to_string();
     Ok(match tokens.kind.as_str() {
         "ascii" => plain().map(|_| Arc::new(Ascii))?,
         "byte" => plain().map(|_| Arc::new(Byte))?,
         "character" => plain().map(|_| Arc::new(Character::new(train)))?,
         "word" => {
             let config: WordConfig = read("task", tokens).map_err(located)?;
-            Arc::new(Word::new(&config, train).map_err(|message| ConfigError::Key {
-                what: "task",
-                name: task.into(),
-                key: "tokens".into(),
-                message,
-            })?)
+            Arc::new(Word::new(&config, train).map_err(|message| wrong(key(), message))?)
+        }
+        "bpe" => {
+            let config: BpeConfig = read("task", tokens).map_err(located)?;
+            pairs(&config, train, data, |message| wrong(key(), message))?
         }
         other => {
-            return Err(ConfigError::Key {
-                what: "task",
-                name: task.into(),
-                key: "tokens".into(),
-                message: format!("no tokens are named {other:?}; known: {KNOWN}"),
-            });
+            let message = format!("no tokens are named {other:?}; known: {KNOWN}");
+            return Err(wrong(key(), message));
         }
     })
+}
+
+#[cfg(feature = "bpe")]
+fn pairs(
+    config: &BpeConfig,
+    train: &[u8],
+    data: &DataDir,
+    wrong: impl Fn(String) -> DataError,
+) -> Result<Arc<dyn Tokenizer>, DataError> {
+    Ok(Arc::new(match &config.file {
+        None => Bpe::train(config.vocab, &String::from_utf8_lossy(train)).map_err(wrong)?,
+        Some(file) => {
+            let (path, json) = data.read(file)?;
+            Bpe::read(&json).map_err(|message| DataError::Content { path, message })?
+        }
+    }))
+}
+
+#[cfg(not(feature = "bpe"))]
+fn pairs(
+    _config: &BpeConfig,
+    _train: &[u8],
+    _data: &DataDir,
+    wrong: impl Fn(String) -> DataError,
+) -> Result<Arc<dyn Tokenizer>, DataError> {
+    Err(wrong("\"bpe\" is not in this program; build it with --features bpe".into()))
 }
 
 /// Do these tokens take any bytes, and not only text in UTF-8?
@@ -117,19 +161,29 @@ mod tests {
 
     #[test]
     fn tokens_are_chosen_by_name_and_what_is_wrong_is_named() {
-        for kind in KNOWN.split(", ") {
-            let tokenizer = learn("text-lm", &Choice::of(kind), b"one two\n").unwrap();
+        let data = DataDir::default();
+        for kind in KNOWN.split(", ").filter(|kind| *kind != "bpe" || cfg!(feature = "bpe")) {
+            let tokenizer = learn("text-lm", &Choice::of(kind), b"one two\n", &data).unwrap();
             let tokens = tokenizer.encode("two one\nthree".as_bytes());
             assert_eq!(tokens.bytes.iter().sum::<u32>(), 13, "{kind}");
             assert!(tokens.ids.iter().all(|id| (0..tokenizer.vocab() as i32).contains(id)));
             assert!((0..tokenizer.vocab()).all(|id| !tokenizer.show(id).is_empty()), "{kind}");
         }
-        let wrong = |choice: Choice| learn("text-lm", &choice, b"").err().unwrap().to_string();
+        let wrong =
+            |choice: Choice| learn("text-lm", &choice, b"", &data).err().unwrap().to_string();
         let err = wrong(Choice::of("wrod"));
         assert!(err.contains("no tokens are named \"wrod\"; known: ascii, byte"), "{err}");
         let err = wrong(Choice::of("word").with("mots", 3));
         assert!(err.contains("tokens.mots: unknown field `mots`, expected `most`"), "{err}");
         assert!(wrong(Choice::of("byte").with("most", 3)).contains("tokens.most"));
+        assert!(wrong(Choice::of("bpe").with("vocap", 3)).contains("tokens.vocap"));
+        let err = wrong(Choice::of("bpe").with("vocab", 3));
+        let expected = if cfg!(feature = "bpe") {
+            "it is at least 256"
+        } else {
+            "build it with --features bpe"
+        };
+        assert!(err.contains(expected), "{err}");
         assert!(wrong(Choice::of("word").with("most", 1)).contains("most = 1: it is at least 3"));
     }
 }
