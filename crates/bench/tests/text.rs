@@ -70,15 +70,67 @@ fn words_are_learned_and_questions_answered() {
 }
 
 #[test]
-fn rows_go_on_through_the_text() {
+fn rows_go_on_through_the_text_and_killed_runs_too() {
     let place = place();
     let set = ["--data-dir", "data", "--set", "task.stream=contiguous", "--only", "method=sparse"];
     ended(&place.run(&[&["run", "tiny.toml"], &set[..]].concat()), 0);
     let csv = fs::read_to_string(place.path("runs/tiny.csv")).unwrap();
     assert!(value(&csv, "sparse", "bits_per_byte") < 2.0, "{csv}");
+    // With relative positions the end of a window is seen by the next, in parts of a step too. A run
+    // that is stopped at half the way goes on to the same bits.
+    let relative = [
+        "run",
+        "tiny.toml",
+        "--data-dir",
+        "data",
+        "--only",
+        "method=sparse",
+        "--set",
+        "task.stream=contiguous",
+        "--set",
+        "train.accumulate=2",
+        "--set",
+        "train.checkpoint_every=7",
+        "--set",
+        "backbone.positions=relative",
+        "--set",
+        "backbone.span=12",
+    ];
+    ended(&place.run(&[&relative[..], &["--runs", "whole"]].concat()), 0);
+    ended(&place.run(&[&relative[..], &["--runs", "again"]].concat()), 0);
+    assert_eq!(place.outcomes("whole"), place.outcomes("again"));
+    let checkpoint =
+        |place: &Place| place.runs("killed").iter().any(|run| run.join("checkpoint.bin").exists());
+    let killed = [&relative[..], &["--runs", "killed"]].concat();
+    let mut child = place.bench(&killed).stdout(std::process::Stdio::null()).spawn().unwrap();
+    while !checkpoint(&place) && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    ended(&place.run(&killed), 0);
+    assert_eq!(place.outcomes("killed"), place.outcomes("whole"));
     let many = ["--set", "train.batch=2000"];
     let (_, err) = ended(&place.run(&[&["run", "tiny.toml"], &set[..], &many].concat()), 2);
     assert!(err.contains("batch = 2000: each row goes on through a part of the text"), "{err}");
+}
+
+#[test]
+fn what_went_before_a_window_helps() {
+    let place = place();
+    let suite = SUITE
+        .replace("attack = 0.5", "stream = \"contiguous\"")
+        .replace(
+            "width = 16, depth = 1, heads = 2",
+            "width = 32, depth = 2, heads = 4, positions = \"relative\", span = 12",
+        )
+        .replace("task.choices = \"questions.jsonl\"", "task.stream = \"windows\"");
+    fs::write(place.path("tiny.toml"), suite).unwrap();
+    ended(&place.run(&["run", "tiny.toml", "--data-dir", "data", "--set", "train.steps=500"]), 0);
+    let csv = fs::read_to_string(place.path("runs/tiny.csv")).unwrap();
+    let (carried, alone) = (value(&csv, "sparse", "loss"), value(&csv, "asked", "loss"));
+    // Without what is carried over, only the fill of the last window would tell the two apart.
+    assert!(carried + 0.005 < alone, "the same network: {carried}, and window by window {alone}");
 }
 
 #[test]
@@ -138,6 +190,7 @@ fn bad_text_is_named_and_nothing_is_begun() {
             "no tokens are named \"letters\"; known: ascii, byte, character, word",
         ),
         ("task.tokens={kind='word', most=2}", "most = 2: it is at least 3"),
+        ("task.tokens=bpe", "build it with --features bpe"),
         ("task.tokens={kind='word', mots=9}", "unknown field `mots`"),
         ("task.stream=rows", "unknown variant `rows`, expected `windows` or `contiguous`"),
         ("task.parts=2", "parts = 2: it is at least 3"),
