@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn windows_of_a_stream_see_what_went_before_them() {
-        let (device, [_, _, _, _, relative, _]) = (Device::flex(), kinds().try_into().unwrap());
+        let (device, [_, _, _, _, _, relative, _]) = (Device::flex(), kinds().try_into().unwrap());
         let network = of(&device, relative);
         let first = || second_window(&network, Pass::eval(), Cache::of_stream());
         let gap = |a: Tensor<3>, b: Tensor<3>| (a - b).abs().max().into_scalar::<f32>();
@@ -381,7 +381,7 @@ mod tests {
 
     #[test]
     fn no_gradient_goes_into_the_window_before() {
-        let [_, _, _, _, relative, _] = kinds().try_into().unwrap();
+        let [_, _, _, _, _, relative, _] = kinds().try_into().unwrap();
         let network = of(&Device::flex().autodiff(), relative);
         let gradient = |cache| {
             let (y, cache) = second_window(&network, Pass::train(0, 0, 0.0), cache);
