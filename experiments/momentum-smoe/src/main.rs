@@ -1,22 +1,25 @@
 //! Does momentum from layer to layer help a sparse network? `cargo run --release -p momentum-smoe`
-//! answers it on text; with `stability` it shows which rules keep disturbances small. See README.md.
-//! The rules are in the library; the suites say what is compared.
+//! answers it on text; `run momentum-smoe-stability` shows which rules keep disturbances small. See
+//! README.md. The rules are in the library; the suites say what is compared.
+
+mod limit;
 
 use std::{fs, io, path::Path};
 
 use lab::prelude::*;
+use moe::AnyResidual;
 use report::{Line, plot::curves, stats::mean};
 use training::write_atomic;
 
 fn main() -> ExitCode {
-    if std::env::args().nth(1).as_deref() != Some("stability") {
+    if std::env::args().nth(2).as_deref() != Some("momentum-smoe-stability") {
         let suite = lab::suite!("momentum-smoe", "../suite.toml");
         let shakespeare = lab::suite!("momentum-smoe-shakespeare", "../shakespeare.toml");
         let vision = lab::suite!("momentum-smoe-vision", "../vision.toml");
         let settings = lab::suite!("momentum-smoe-settings", "../settings.toml");
         return lab::main(Plugins::default(), &[suite, shakespeare, vision, settings]);
     }
-    let folder = std::env::args().nth(2).unwrap_or_else(|| "runs".into());
+    let folder = std::env::args().nth(3).unwrap_or_else(|| "runs/stability".into());
     match write(Path::new(&folder)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => {
@@ -43,11 +46,7 @@ const RULES: [(&str, &str, Option<f64>); 8] = [
 fn lines() -> Vec<Line> {
     let curvatures: Vec<f64> = (1..=80).map(|i| f64::from(i) / 20.0).collect();
     let line = |(hue, (name, rule, mu)): (usize, &(&str, &str, Option<f64>))| {
-        let choice = mu.iter().fold(Choice::of(rule), |choice, mu| choice.with("mu", mu));
-        let build = residuals::all().get(rule).expect("a rule of the library").build.init;
-        let device = Device::flex();
-        let rule = build(&choice, 1, &Init::new(0, &device)).expect("mu is below 1");
-        let growth = residuals::growth(&rule, &curvatures, &device);
+        let growth = residuals::growth(&self::rule(rule, *mu), &curvatures, &Device::flex());
         let point = |(s, growth): (&f64, f64)| Some((*s, mean(&[growth])?));
         let points = curvatures.iter().zip(growth).filter_map(point).collect();
         Line { name: name.to_string(), hue, points }
@@ -55,7 +54,14 @@ fn lines() -> Vec<Line> {
     RULES.iter().enumerate().map(line).collect()
 }
 
-/// Writes `stability.csv` and `stability.svg`.
+/// A rule of the library.
+fn rule(name: &str, mu: Option<f64>) -> AnyResidual {
+    let choice = mu.iter().fold(Choice::of(name), |choice, mu| choice.with("mu", mu));
+    let build = residuals::all().get(name).expect("a rule of the library").build.init;
+    build(&choice, 1, &Init::new(0, &Device::flex())).expect("mu is below 1")
+}
+
+/// Writes `stability.csv`, `stability.svg` and `runs.csv`.
 fn write(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let lines = lines();
@@ -67,7 +73,8 @@ fn write(folder: &Path) -> io::Result<()> {
     write_atomic(&folder.join("stability.csv"), csv.as_bytes())?;
     let title = "Growth of a disturbance in a layer; it dies out below 1";
     let svg = curves(title, "curvature", "growth", &lines);
-    write_atomic(&folder.join("stability.svg"), svg.as_bytes())
+    write_atomic(&folder.join("stability.svg"), svg.as_bytes())?;
+    write_atomic(&folder.join("runs.csv"), limit::limits().to_csv().as_bytes())
 }
 
 #[test]
