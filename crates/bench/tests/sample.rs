@@ -87,7 +87,7 @@ fn wrong_calls(place: &Place, named: &dyn Fn(&str) -> String) {
     let (text, pictures) = (named("top-k"), named("pictures"));
     for (call, expected) in [
         (vec!["nobody"], "no run is named \"nobody\" in runs; there are"),
-        (vec![&pictures], "has learned digits, which is no text; tanaka-lm and text-lm are"),
+        (vec![&pictures], "has learned digits, which is no text; tanaka-lm, text-lm"),
         (vec![&text, "--prompt", "caf\u{e9}"], "\"\u{e9}\" is no token of the run; it has 97"),
         (vec![&text, "--prompt", ""], "--prompt is empty"),
         (vec![&text, "--tokens", "0"], "--tokens 0: it is at least 1"),

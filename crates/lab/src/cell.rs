@@ -54,17 +54,19 @@ impl Cell {
     }
 }
 
-/// Two methods of one name would share a row of the table.
+/// Two runs of one name on tasks and networks of one kind would share a row of the table, however
+/// else they differ.
 pub(crate) fn distinct_methods(cells: &[Cell]) -> anyhow::Result<()> {
+    let row = |cell: &Cell| {
+        let (task, backbone) = (&cell.config.task.kind, &cell.config.backbone.kind);
+        (cell.method.clone(), task.clone(), backbone.clone())
+    };
     for (i, cell) in cells.iter().enumerate() {
-        let twin = |other: &&Cell| {
-            (&other.method, &other.config.task, &other.config.backbone.kind)
-                == (&cell.method, &cell.config.task, &cell.config.backbone.kind)
-        };
+        let (method, task, backbone) = row(cell);
         ensure!(
-            !cells[..i].iter().any(|other| twin(&other)),
-            "two methods are named {:?}; give one of them another name",
-            cell.method
+            !cells[..i].iter().any(|other| row(other) == row(cell)),
+            "two methods are named {method:?} on {task} and {backbone}; give one of them another \
+             name, or put the tasks into two suites"
         );
     }
     Ok(())

@@ -251,6 +251,15 @@ moe.router = "expert-choice"
     }
 
     #[test]
+    fn what_would_share_a_row_is_refused_before_it_is_trained() {
+        const TWICE: &str = "[[task]]\ntask = \"digits\"\nbackbone = \"vit\"\n[[task]]\n\
+                             task = { kind = \"digits\", augment = { crop = 1 } }\nbackbone = \"vit\"\n\
+                             [[method]]\nmoe.router = \"top-k\"\n";
+        let err = load(TWICE, &Selection::default()).err().unwrap().to_string();
+        assert!(err.starts_with("two methods are named \"top-k\" on digits and vit;"), "{err}");
+    }
+
+    #[test]
     fn a_trained_network_is_looked_at_again() {
         const AFTER: &str = r#"
 [[task]]

@@ -105,7 +105,7 @@ fn writes(cell: &Cell, plugins: &Plugins) -> anyhow::Result<()> {
     let task = &cell.config.task.kind;
     if !matches!(cell.data.domain(), Domain::Text { .. }) {
         bail!(
-            "the run {} has learned {task}, which is no text; tanaka-lm and text-lm are",
+            "the run {} has learned {task}, which is no text; tanaka-lm, text-lm and state-of-the-union are",
             cell.id
         );
     }
