@@ -50,7 +50,7 @@ pub use layer::{Library, MoeConfig, MoeLayer};
 pub use layer_report::LayerReport;
 pub use level::Level;
 pub use look::{Look, Seen};
-pub use parameters::{Parameter, parameters, with_parameters};
+pub use parameters::{Parameter, numbers_of, parameters, with_parameters};
 pub use pass::{BlockInput, Clusters, Condition, Pass, PassOver, Scores, TokenIds};
 pub use placement::Placement;
 pub use plan::{Plan, one_hot, top_k};

@@ -20,9 +20,24 @@ pub struct Parameter {
 
 /// The parameters and states of a module on an autodiff device, in the module's own order.
 pub fn parameters(module: &impl Module) -> Vec<Parameter> {
-    let mut list = List::default();
+    list(module, &|_| false).map(|(parameter, _)| parameter).collect()
+}
+
+/// Those that are wanted, with their numbers, in the module's own order; the others are not read.
+pub fn numbers_of(
+    module: &impl Module,
+    wanted: impl Fn(&Parameter) -> bool,
+) -> Vec<(Parameter, TensorData)> {
+    list(module, &wanted).filter_map(|(parameter, data)| Some((parameter, data?))).collect()
+}
+
+fn list(
+    module: &impl Module,
+    reads: &dyn Fn(&Parameter) -> bool,
+) -> impl Iterator<Item = (Parameter, Option<TensorData>)> {
+    let mut list = List { reads, path: Vec::new(), found: Vec::new() };
     module.visit(&mut list);
-    list.found
+    list.found.into_iter()
 }
 
 /// The module with these numbers in the place of those that it has, by path. What is trained stays
@@ -57,20 +72,22 @@ fn all(known: &[Parameter]) -> String {
     }
 }
 
-#[derive(Default)]
-struct List {
+struct List<'a> {
+    reads: &'a dyn Fn(&Parameter) -> bool,
     path: Vec<String>,
-    found: Vec<Parameter>,
+    found: Vec<(Parameter, Option<TensorData>)>,
 }
 
-impl ModuleVisitor for List {
+impl ModuleVisitor for List<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let value = param.val();
-        self.found.push(Parameter {
+        let parameter = Parameter {
             path: self.path.join("."),
             shape: value.dims().to_vec(),
             trained: value.is_require_grad(),
-        });
+        };
+        let data = (self.reads)(&parameter).then(|| value.into_data());
+        self.found.push((parameter, data));
     }
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.push(name.to_string());

@@ -11,7 +11,7 @@ use burn::{
     module::{Module, ModuleVisitor, Param},
     prelude::*,
 };
-use moe::{AnyRouter, Choice, Dims, Init, Pass, with_parameters};
+use moe::{AnyRouter, Choice, Dims, Init, Pass, numbers_of, with_parameters};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -131,10 +131,10 @@ fn matched(fixture: &Fixture) -> Result<Gaps, String> {
     let expected = Numbers { shape: shape.clone().collect(), ..fixture.combine.clone() };
     gaps.weights = near("the weights", combine.clone(), &expected)?;
     for (path, expected) in &fixture.after {
-        let mut states = States { path: Vec::new(), found: BTreeMap::new() };
-        router.visit(&mut states);
-        let found = states.found.get(path).ok_or(format!("no state {path}"))?;
-        close(&format!("the state {path} after the pass"), found, &expected.values)?;
+        let found = numbers_of(&router, |known| known.path == *path).pop();
+        let (_, data) = found.ok_or(format!("no state {path}"))?;
+        let found: Vec<f32> = data.iter().collect();
+        close(&format!("the state {path} after the pass"), &found, &expected.values)?;
     }
     for (name, expected) in &fixture.losses {
         let scalars = pass.scalars();
@@ -190,25 +190,6 @@ fn close(what: &str, found: &[f32], expected: &[f32]) -> Result<f32, String> {
     match found.len() == expected.len() && worst <= 1e-5 {
         true => Ok(worst),
         false => Err(format!("{what} differ by {worst}")),
-    }
-}
-
-/// All numbers by path.
-struct States {
-    path: Vec<String>,
-    found: BTreeMap<String, Vec<f32>>,
-}
-
-impl ModuleVisitor for States {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let values = param.val().into_data().iter::<f32>().collect();
-        self.found.insert(self.path.join("."), values);
-    }
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_string());
-    }
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
     }
 }
 

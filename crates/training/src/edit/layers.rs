@@ -2,11 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use burn::{
-    module::{Module, ModuleVisitor, Param},
-    prelude::*,
-};
-use moe::with_parameters;
+use burn::prelude::*;
+use moe::{numbers_of, with_parameters};
 
 /// What is synchronised at once.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,9 +21,18 @@ pub(crate) struct Layer {
 /// The layers of a network on an autodiff device. What is trained and what is moved by a rule are two
 /// entries of one name. Nothing is left to be done in running states.
 pub(crate) fn layers<M: Module>(model: &M) -> Vec<Layer> {
-    let mut cut = Cut::default();
-    model.visit(&mut cut);
-    cut.layers
+    let mut layers: Vec<Layer> = Vec::new();
+    for (parameter, data) in numbers_of(model, |_| true) {
+        let (name, trained) = (layer_of(&parameter.path), parameter.trained);
+        let known = layers.iter().position(|l| l.name == name && l.trained == trained);
+        let at = known.unwrap_or_else(|| {
+            layers.push(Layer { name, trained, parameters: vec![], numbers: vec![] });
+            layers.len() - 1
+        });
+        layers[at].parameters.push((parameter.path, parameter.shape, data.num_elements()));
+        layers[at].numbers.extend(data.iter::<f32>().map(f64::from));
+    }
+    layers
 }
 
 /// The network with the numbers of these layers.
@@ -53,37 +59,10 @@ pub(crate) fn replica<M: Module>(model: &M) -> M {
 }
 
 /// The name of the layer of a parameter's path: the path up to the first number, or its first word.
-fn layer_of(path: &[String]) -> String {
-    let number = path.iter().position(|word| word.parse::<usize>().is_ok());
-    path[..=number.unwrap_or(0)].join(".")
-}
-
-#[derive(Default)]
-struct Cut {
-    path: Vec<String>,
-    layers: Vec<Layer>,
-}
-
-impl ModuleVisitor for Cut {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let (value, name) = (param.val(), layer_of(&self.path));
-        let trained = value.is_require_grad();
-        let known = self.layers.iter().position(|l| l.name == name && l.trained == trained);
-        let at = known.unwrap_or_else(|| {
-            self.layers.push(Layer { name, trained, parameters: vec![], numbers: vec![] });
-            self.layers.len() - 1
-        });
-        let (shape, data) = (value.dims().to_vec(), value.into_data());
-        let layer = &mut self.layers[at];
-        layer.parameters.push((self.path.join("."), shape, data.num_elements()));
-        layer.numbers.extend(data.iter::<f32>().map(f64::from));
-    }
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_string());
-    }
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
+fn layer_of(path: &str) -> String {
+    let words: Vec<&str> = path.split('.').collect();
+    let number = words.iter().position(|word| word.parse::<usize>().is_ok());
+    words[..=number.unwrap_or(0)].join(".")
 }
 
 #[cfg(test)]

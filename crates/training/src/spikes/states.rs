@@ -2,37 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use burn::{
-    module::{Module, ModuleVisitor, Param},
-    prelude::*,
-};
+use burn::prelude::*;
+use moe::numbers_of;
 
 /// The numbers that no gradient moves, by path: the states that a rule moves, and what is frozen.
 pub(crate) fn states<M: Module>(model: &M) -> BTreeMap<String, TensorData> {
-    let mut still = Still::default();
-    model.visit(&mut still);
-    still.found
-}
-
-#[derive(Default)]
-struct Still {
-    path: Vec<String>,
-    found: BTreeMap<String, TensorData>,
-}
-
-impl ModuleVisitor for Still {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let value = param.val();
-        if !value.is_require_grad() {
-            self.found.insert(self.path.join("."), value.into_data());
-        }
-    }
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_string());
-    }
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
+    let still = numbers_of(model, |parameter| !parameter.trained);
+    still.into_iter().map(|(parameter, data)| (parameter.path, data)).collect()
 }
 
 #[cfg(test)]
