@@ -12,6 +12,10 @@
 //! is of length 1, so that each number of the stream has the same say; in that of Baichuan 2 each row,
 //! so that each token has. In both no gradient goes through the norm.
 //!
+//! In evaluation the head tells how large the scores are, since they are what NormHead is to hold down:
+//! `logit_rms`, the root of the mean square of a token's scores, and `logit_max`, the largest without
+//! its sign, both as means over the tokens.
+//!
 //! Differs from the codes: they put the normal matrix in the place of W once, for evaluation; here it
 //! is made again in each pass, and is the same.
 
@@ -20,7 +24,7 @@ use burn::{
     prelude::*,
     tensor::module::linear,
 };
-use moe::{Init, config};
+use moe::{Init, Pass, config};
 use serde::{Deserialize, Serialize};
 
 /// What is of length 1 in the matrix of a head, `[V, D]`.
@@ -73,12 +77,22 @@ impl Head {
     }
 
     /// `[B, T, D] -> [B, T, V]`. The embedding is `[V, D]`.
-    pub fn forward(&self, x: Tensor<3>, embedding: &Param<Tensor<2>>) -> Tensor<3> {
+    pub fn forward(
+        &self,
+        pass: &mut Pass,
+        x: Tensor<3>,
+        embedding: &Param<Tensor<2>>,
+    ) -> Tensor<3> {
         let weight = match &self.weight {
             Some(weight) => weight.val(),
             None => embedding.val().transpose(),
         };
-        linear(x, self.scaled(weight), self.bias.as_ref().map(Param::val)) // (1), (2)
+        let y = linear(x, self.scaled(weight), self.bias.as_ref().map(Param::val)); // (1), (2)
+        if !pass.training() {
+            pass.metric("logit_rms", y.clone().square().mean_dim(2).sqrt().mean());
+            pass.metric("logit_max", y.clone().abs().max_dim(2).mean());
+        }
+        y
     }
 
     /// Floating-point operations for one token.
@@ -114,7 +128,7 @@ mod tests {
     fn logits(norm: HeadNorm) -> Vec<f32> {
         let (head, embedding) = head(norm, true);
         let h = TensorData::new(fill(301, 6, 2.0), [1, 2, 3]);
-        let y = head.forward(Tensor::from_data(h, &Device::flex()), &embedding);
+        let y = head.forward(&mut Pass::eval(), Tensor::from_data(h, &Device::flex()), &embedding);
         y.into_data().try_to_vec().unwrap()
     }
 
@@ -136,7 +150,8 @@ mod tests {
         let device = Device::flex();
         let h = TensorData::new(fill(301, 6, 2.0), [1, 2, 3]);
         let weights = TensorData::new(fill(302, 10, 1.0), [1, 2, 5]);
-        let y = head.forward(Tensor::from_data(h, &device), &embedding);
+        let pass = || Pass::train(0, 0, 0.0);
+        let y = head.forward(&mut pass(), Tensor::from_data(h, &device), &embedding);
         let grads = (y * Tensor::from_data(weights, &device)).sum().backward();
         [embedding.val().inner(), embedding.val().grad(&grads).unwrap()]
     }
@@ -157,6 +172,28 @@ mod tests {
             };
             assert!(along(false) < 1e-6 && along(true) > 0.05, "{norm:?}");
         }
+    }
+
+    #[test]
+    fn evaluation_tells_how_large_the_scores_are() {
+        let (head, embedding) = head(HeadNorm::Column, true);
+        let h =
+            || Tensor::from_data(TensorData::new(fill(301, 6, 2.0), [1, 2, 3]), &Device::flex());
+        let mut pass = Pass::eval();
+        let y = head.forward(&mut pass, h(), &embedding).into_data().try_to_vec::<f32>().unwrap();
+        let rms = |y: &[f32]| (y.iter().map(|x| x * x).sum::<f32>() / 5.0).sqrt();
+        let max = |y: &[f32]| y.iter().fold(0_f32, |most, x| most.max(x.abs()));
+        // The first token's scores are the published ones above.
+        assert!((rms(&y[..5]) - 0.417_496).abs() < 1e-5 && (max(&y[..5]) - 0.581_527).abs() < 1e-5);
+        let mean = |of: &dyn Fn(&[f32]) -> f32| (of(&y[..5]) + of(&y[5..])) / 2.0;
+        let found = pass.metrics();
+        for ((name, value), expected) in found.iter().zip([mean(&rms), mean(&max)]) {
+            assert!((*value as f32 - expected).abs() < 1e-6, "{name}: {value}, not {expected}");
+        }
+        assert_eq!(found.len(), 2);
+        let mut pass = Pass::train(0, 0, 0.0);
+        head.forward(&mut pass, h(), &embedding);
+        assert!(pass.metrics().is_empty(), "training is not slowed down");
     }
 
     #[test]

@@ -199,7 +199,7 @@ impl Backbone for TransformerLm {
             Some(norm) => norm.forward(x),
             None => x,
         };
-        self.head.forward(x, &self.embedding.weight) // (4)
+        self.head.forward(pass, x, &self.embedding.weight) // (4)
     }
 
     fn tokens(&self) -> usize {

@@ -66,6 +66,9 @@ config! {
         pub ewma_warmup: usize = 120,
         /// From how many standard deviations above the mean on a length is an outlier.
         pub threshold: f64 = 3.0,
+        /// Do outliers move that mean too? Otherwise, as published for data parallelism, lengths that
+        /// grow for good may stay outliers for good; if so, frequent faults pass for ordinary.
+        pub ewma_sees_outliers: bool = false,
         /// Workers that are faulty at times, to see what becomes of the training.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub faults: Option<FaultConfig> = None,

@@ -29,8 +29,9 @@
 //!   clipping and momentum. The paper does not speak of it.
 //! - With `edit` a worker whose numbers are no numbers any more is anomalous, and its optimizer begins
 //!   anew.
-//! - As in the published code for DDP, outliers are not fed back to the detector; the one for FSDP
-//!   does so.
+//! - As in the published code for DDP, outliers are not fed back to the detector; the one for FSDP does
+//!   so, which is `ewma_sees_outliers`. Without it a worker may be locked out for good, with it frequent
+//!   faults pass for ordinary; a test in `outer.rs` shows both.
 
 mod clock;
 mod config;
