@@ -178,7 +178,7 @@ pub(crate) fn thinned(pass: &mut Pass, branch: Tensor<3>, skip: f64) -> Tensor<3
     if skip == 0.0 || !pass.training() {
         return branch;
     }
-    let ([b, ..], mut rng) = (branch.dims(), pass.rng());
+    let ([b, ..], mut rng) = (branch.dims(), pass.common_rng());
     let weight = |_| if rng.random_bool(skip) { 0.0 } else { (1.0 / (1.0 - skip)) as f32 };
     let weights: Vec<f32> = (0..b).map(weight).collect();
     let device = branch.device().inner();

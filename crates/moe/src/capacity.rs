@@ -180,7 +180,7 @@ impl Capacity {
             Drop::SumPriority => ranked(weights.clone().sum_dim(2)),
             Drop::ChoicePriority => by_groups(weights.clone().reshape([g, u * k, 1])).collect(),
             Drop::Shuffled => {
-                let mut rng = pass.rng();
+                let mut rng = pass.common_rng();
                 let mut shuffled = || {
                     let mut units: Vec<usize> = (0..u).collect();
                     units.shuffle(&mut rng);

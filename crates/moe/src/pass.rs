@@ -19,6 +19,7 @@ pub struct Pass {
     ends_step: bool,
     seed: u64,
     streams: u64,
+    common_streams: u64,
     slots: HashMap<TypeId, Box<dyn Any>>,
     losses: Vec<(String, Tensor<1>)>,
     metrics: Vec<(String, Tensor<1>)>,
@@ -86,6 +87,7 @@ impl Pass {
             ends_step: training,
             seed,
             streams: 0,
+            common_streams: 0,
             slots: HashMap::new(),
             losses: Vec::new(),
             metrics: Vec::new(),
@@ -120,8 +122,19 @@ impl Pass {
     /// evaluation it is always the same.
     pub fn rng(&mut self) -> ChaCha8Rng {
         self.streams += 1;
+        self.stream(self.streams)
+    }
+
+    /// The same for what all methods have in common, skipped branches say. It counts by itself, so that
+    /// it draws alike however often the routers of a method ask for [`Pass::rng`].
+    pub fn common_rng(&mut self) -> ChaCha8Rng {
+        self.common_streams += 1;
+        self.stream(u64::MAX - self.common_streams)
+    }
+
+    fn stream(&self, stream: u64) -> ChaCha8Rng {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        rng.set_stream(self.streams);
+        rng.set_stream(stream);
         rng
     }
 
@@ -226,6 +239,18 @@ mod tests {
         assert_ne!(draw(Pass::train(1, 6, 0.0)).0, first);
         assert_ne!(draw(Pass::train(1, 5, 0.0).micro_batch(0, 2)).0, first);
         assert_eq!(draw(Pass::eval()), draw(Pass::eval()));
+    }
+
+    #[test]
+    fn what_is_common_does_not_depend_on_how_often_routers_draw() {
+        let common = |routers_draw: usize| {
+            let mut pass = Pass::train(1, 5, 0.0);
+            (0..routers_draw).for_each(|_| drop(pass.rng()));
+            (pass.common_rng().random::<u64>(), pass.common_rng().random::<u64>())
+        };
+        assert_eq!(common(0), common(3));
+        assert_ne!(common(0).0, common(0).1);
+        assert_ne!(common(0).0, Pass::train(1, 5, 0.0).rng().random::<u64>());
     }
 
     #[test]

@@ -1,0 +1,160 @@
+//! What methods share is the same for all of them: initial weights of the shared parts, data, and
+//! everything random that is not the router's own.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use backbones::{AnyBackbone, Brief};
+use burn::{
+    module::{Module, Param},
+    prelude::*,
+    tensor::TensorData,
+};
+use moe::{
+    Choice, Dims, Init, Library, MoeConfig, NoConfig, Pass, Placement, Plan, Router, numbers_of,
+};
+use rand::RngExt;
+use serde_json::json;
+use tasks::{DataDir, Task};
+use training::{Run, StepLog, StepRow, TrainConfig, Watch, supervised};
+
+/// Every unit visits no one, so that the network is what is left without the experts.
+fn nobody(units: &Tensor<3>, n_experts: usize) -> Plan {
+    let ([g, u, _], device) = (units.dims(), units.device().inner());
+    let experts = Tensor::<3, Int>::full([g, u, 1], n_experts as i64, &device);
+    Plan::TokenChoice { experts, weights: Tensor::zeros([g, u, 1], &device), n_experts }
+}
+
+/// Draws nothing.
+#[derive(Module, Debug)]
+struct Modest {
+    n_experts: usize,
+}
+
+impl Router for Modest {
+    type Config = NoConfig;
+    const NAME: &'static str = "modest";
+    const ABOUT: &'static str = "";
+
+    fn init(_config: &NoConfig, dims: Dims, _init: &Init) -> Self {
+        Self { n_experts: dims.n_experts }
+    }
+    fn route(&self, _pass: &mut Pass, units: Tensor<3>) -> Plan {
+        nobody(&units, self.n_experts)
+    }
+    fn flops_per_unit(&self) -> f64 {
+        0.0
+    }
+}
+
+/// Draws many weights at the start, and much in each pass.
+#[derive(Module, Debug)]
+struct Greedy {
+    first: Param<Tensor<2>>,
+    second: Param<Tensor<2>>,
+    n_experts: usize,
+}
+
+impl Router for Greedy {
+    type Config = NoConfig;
+    const NAME: &'static str = "greedy";
+    const ABOUT: &'static str = "";
+
+    fn init(_config: &NoConfig, dims: Dims, init: &Init) -> Self {
+        let of = |name: &str| init.normal(name, [97, 31], 1.0);
+        Self { first: of("first"), second: of("second"), n_experts: dims.n_experts }
+    }
+    fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
+        for _ in 0..7 {
+            pass.rng().random::<u64>();
+        }
+        nobody(&units, self.n_experts)
+    }
+    fn flops_per_unit(&self) -> f64 {
+        0.0
+    }
+}
+
+struct Nobody;
+
+impl Watch for Nobody {
+    fn step(&mut self, _done: usize) {}
+    fn stop(&self) -> bool {
+        false
+    }
+}
+
+fn network(task: &dyn Task, router: &str) -> AnyBackbone {
+    let routers = routers::all().with::<Modest>().with::<Greedy>();
+    let library = Library { routers, experts: experts::all(), residuals: residuals::all() };
+    let router = Choice::of(router);
+    let moe = MoeConfig { layers: Placement::ALL, experts: 4, router, ..MoeConfig::default() };
+    let brief =
+        Brief { domain: task.domain(), outputs: task.outputs(), moe: &moe, library: &library };
+    let choice = json!({ "kind": "vit", "patch": 4, "width": 8, "depth": 2, "heads": 2, "stochastic_depth": 0.5 });
+    let choice: Choice = serde_json::from_value(choice).unwrap();
+    let build = backbones::all().get("vit").unwrap().build.init;
+    build(&choice, &brief, &Init::new(1, &Device::flex().autodiff())).unwrap()
+}
+
+fn weights(network: &AnyBackbone) -> BTreeMap<String, TensorData> {
+    numbers_of(network, |_| true).into_iter().map(|(p, data)| (p.path, data)).collect()
+}
+
+/// The numbers of all parts that both networks have are the same bits; how many those are.
+fn agree(a: &AnyBackbone, b: &AnyBackbone) -> usize {
+    let (a, b) = (weights(a), weights(b));
+    let shared: Vec<&String> = a.keys().filter(|path| b.contains_key(*path)).collect();
+    for path in &shared {
+        assert_eq!(a[*path], b[*path], "{path}");
+    }
+    shared.len()
+}
+
+#[test]
+fn shared_parts_begin_alike_whatever_a_router_draws() {
+    let task = digits();
+    let modest = network(&*task, "modest");
+    let all = weights(&modest).len();
+    assert_eq!(agree(&modest, &network(&*task, "greedy")), all);
+    // With real routers too: only what is the router's own is not shared.
+    for router in ["top-k", "noisy-top-k", "dselect-k", "hash", "soft", "x-moe", "peer"] {
+        assert_eq!(agree(&modest, &network(&*task, router)), all, "{router}");
+    }
+}
+
+/// An augmented task: the pictures of a step are drawn too.
+fn digits() -> Arc<dyn Task> {
+    let choice = json!({ "kind": "digits", "augment": { "crop": 1 } });
+    let choice: Choice = serde_json::from_value(choice).unwrap();
+    (tasks::all().get("digits").unwrap().build)(&choice, &DataDir::default()).unwrap()
+}
+
+#[test]
+fn training_shows_the_same_pictures_and_skips_the_same_branches_whatever_a_router_draws() {
+    let task = digits();
+    let config =
+        TrainConfig { steps: 8, batch: 8, accumulate: 2, log_every: 1, ..TrainConfig::default() };
+    let train = |router: &str| {
+        let (folder, device) = (tempfile::tempdir().unwrap(), &Device::flex());
+        let (folder, network) = (folder.path(), network(&*task, router));
+        let run = Run {
+            task: &*task,
+            config: &config,
+            seed: 3,
+            device,
+            folder,
+            test: false,
+            tracer: None,
+        };
+        let model = supervised(&run, network, &mut Nobody).unwrap().model;
+        let rows = StepLog::read_intact(&StepLog::path(folder)).unwrap();
+        let losses = |row: &StepRow| row.split == "train" && row.metric == "loss";
+        let losses: Vec<u64> =
+            rows.iter().filter(|row| losses(row)).map(|row| row.value.to_bits()).collect();
+        (losses, model)
+    };
+    let ((modest, a), (greedy, b)) = (train("modest"), train("greedy"));
+    assert_eq!(modest.len(), 8);
+    assert_eq!(modest, greedy);
+    assert!(agree(&a, &b) > 10);
+}
