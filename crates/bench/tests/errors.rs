@@ -48,6 +48,29 @@ fn unknown_names_list_the_known_ones() {
 }
 
 #[test]
+fn options_without_effect_are_refused() {
+    let place = Place::new();
+    for (call, expected) in [
+        (
+            &["table", "--seeds", "0..2"][..],
+            "--seeds has no effect on table; it heeds --runs, --format",
+        ),
+        (&["cmp", "a", "b", "--set", "train.lr=1"], "--set has no effect on cmp"),
+        (&["cost", "--device", "tpu"], "--device has no effect on cost"),
+        (
+            &["budget", "--jobs", "2"],
+            "--jobs has no effect on budget; it heeds --runs, --format, --seeds",
+        ),
+        (&["prune", "x", "--ratio", "0.5", "--publish"], "--publish has no effect on prune"),
+        (&["--smoke", "claims"], "--smoke has no effect on claims"),
+    ] {
+        assert!(error(&place, call).contains(expected), "{call:?}: {}", error(&place, call));
+    }
+    let missing = error(&place, &["table", "none.csv"]);
+    assert_eq!(missing.matches("No such file").count(), 1, "{missing}");
+}
+
+#[test]
 fn a_misspelt_key_is_named_with_file_and_line() {
     let place = Place::with_suite(
         "[[task]]\ntask = \"digits\"\nbackbone = \"vit\"\n\n[[method]]\nmoe.router = \"top-k\"\n\

@@ -7,15 +7,18 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
 };
 
-use anyhow::{Context, ensure};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use anyhow::Context;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use report::Format;
-use tasks::DataDir;
 
-use crate::{Plugins, Suite, config::seeds, suite::Selection, verbs, verbs::ask::Question};
+use crate::{
+    Plugins, Suite,
+    options::{Options, heeded},
+    verbs,
+    verbs::ask::Question,
+};
 
 /// Compares Mixture-of-Experts methods fairly: the same budget, several seeds, intervals.
 #[derive(Parser)]
@@ -164,113 +167,6 @@ enum Verb {
     },
 }
 
-/// What all verbs understand.
-#[derive(Args, Clone)]
-pub(crate) struct Options {
-    /// Other seeds than the suite's: 0..5, or 0,2,4
-    #[arg(long, global = true, value_name = "SEEDS", value_parser = parse_seeds)]
-    seeds: Option<Seeds>,
-    /// Only runs with this method, router, task, backbone or seed; can be given several times
-    #[arg(long, global = true, value_name = "KEY=VALUE")]
-    only: Vec<String>,
-    /// A setting for all runs, train.steps=100; can be given several times
-    #[arg(long, global = true, value_name = "A.B=C")]
-    set: Vec<String>,
-    /// Train part K of N of the runs, to share a suite among machines; K counts from 1
-    #[arg(long, global = true, value_name = "K/N", value_parser = parse_shard)]
-    pub(crate) shard: Option<Shard>,
-    /// Where to compute: flex (the processor), wgpu, vulkan, cuda:0
-    #[arg(long, global = true, default_value = "flex")]
-    pub(crate) device: String,
-    /// Processors to use; all if left out
-    #[arg(long, global = true, value_name = "N")]
-    threads: Option<usize>,
-    /// Runs side by side, each on its share of the processors; as many as there are processors if
-    /// left out. With 1, the peak memory is that of each run
-    #[arg(long, global = true, value_name = "N")]
-    jobs: Option<usize>,
-    /// Write down how each run routes, at the start, with each evaluation and at the end
-    #[arg(long, global = true)]
-    pub(crate) trace: bool,
-    /// Say where the time of the training steps went
-    #[arg(long, global = true)]
-    pub(crate) timing: bool,
-    /// Follow the runs on a page in the terminal: losses as lines, and what was measured last
-    #[arg(long, global = true)]
-    pub(crate) tui: bool,
-    /// The folder with data sets that are not built in
-    #[arg(long, global = true, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Where runs are kept
-    #[arg(long, global = true, value_name = "DIR", default_value = "runs")]
-    pub(crate) runs: PathBuf,
-    /// How tables are printed
-    #[arg(long, global = true, value_enum, default_value = "text")]
-    format: Shown,
-    /// A tiny budget, to see whether everything works
-    #[arg(long, global = true)]
-    smoke: bool,
-    /// Write csv, environment and page into DIR/SUITE/DATE, to be committed
-    #[arg(long, global = true, value_name = "DIR", num_args = 0..=1, default_missing_value = "results")]
-    pub(crate) publish: Option<PathBuf>,
-}
-
-#[derive(Clone)]
-struct Seeds(Vec<u64>);
-
-/// Part `index` of `count`, from 0.
-#[derive(Clone, Copy)]
-pub(crate) struct Shard {
-    pub(crate) index: usize,
-    pub(crate) count: usize,
-}
-
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum Shown {
-    Text,
-    Md,
-    Tex,
-    Csv,
-    Json,
-}
-
-impl Options {
-    pub(crate) fn selection(&self) -> Selection {
-        Selection {
-            seeds: self.seeds.clone().map(|Seeds(seeds)| seeds),
-            only: self.only.clone(),
-            set: self.set.clone(),
-            smoke: self.smoke,
-        }
-    }
-
-    pub(crate) fn data(&self) -> DataDir {
-        DataDir(self.data_dir.clone())
-    }
-
-    pub(crate) fn threads(&self) -> anyhow::Result<usize> {
-        ensure!(self.threads != Some(0), "--threads 0: it is at least 1");
-        let all = thread::available_parallelism().map_or(1, usize::from);
-        Ok(self.threads.unwrap_or(all))
-    }
-
-    /// How many runs may go on side by side.
-    pub(crate) fn jobs(&self) -> anyhow::Result<usize> {
-        ensure!(self.jobs != Some(0), "--jobs 0: it is at least 1");
-        Ok(self.jobs.unwrap_or(self.threads()?))
-    }
-
-    pub(crate) fn format(&self) -> Format {
-        match self.format {
-            Shown::Text => Format::Text,
-            Shown::Md => Format::Markdown,
-            Shown::Tex => Format::Latex,
-            Shown::Csv => Format::Csv,
-            Shown::Json => Format::Json,
-        }
-    }
-}
-
 /// What a verb ends with.
 pub(crate) struct Answer {
     /// What is printed.
@@ -287,9 +183,12 @@ impl From<String> for Answer {
 
 pub(crate) fn main(plugins: &Plugins, suites: &[Suite]) -> ExitCode {
     kernels::keep_freed_memory();
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|err| err.exit());
     let stop = Arc::new(AtomicBool::new(false));
-    let result = stop_on_ctrl_c(&stop).and_then(|()| run(cli, plugins, suites, &stop));
+    let result = heeded(&matches)
+        .and_then(|()| stop_on_ctrl_c(&stop))
+        .and_then(|()| run(cli, plugins, suites, &stop));
     match result {
         Ok(answer) => {
             print(&answer.text);
@@ -300,7 +199,7 @@ pub(crate) fn main(plugins: &Plugins, suites: &[Suite]) -> ExitCode {
             ExitCode::from(130)
         }
         Err(err) => {
-            say(&format!("error: {err:#}"));
+            say(&format!("error: {}", told(&err)));
             ExitCode::from(2)
         }
     }
@@ -317,7 +216,7 @@ fn run(
     match cli.verb.unwrap_or(Verb::Run { suite: None }) {
         Verb::Run { suite } => verbs::run::run(suite.as_deref(), options, plugins, suites, stop),
         Verb::List { kind, json } => {
-            let json = json || options.format == Shown::Json;
+            let json = json || options.json();
             Ok(verbs::list::list(kind, json, plugins, suites).into())
         }
         Verb::Table { question } => verbs::table::table(&question, options, suites),
@@ -350,11 +249,11 @@ fn run(
             Ok(verbs::speed::speed(&setting, options, plugins, format)?.into())
         }
         Verb::Prune(setting) => {
-            let json = options.format == Shown::Json;
+            let json = options.json();
             verbs::prune::prune(&setting, options, plugins, suites, stop, json).map(Answer::from)
         }
         Verb::Sample(call) => {
-            let json = options.format == Shown::Json;
+            let json = options.json();
             Ok(verbs::sample::sample(&call, options, plugins, json)?.into())
         }
         Verb::Plot { out, question } => {
@@ -379,6 +278,17 @@ fn stop_on_ctrl_c(stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
     .context("Ctrl-C cannot be caught")
 }
 
+/// An error and its causes, without those that the message before them has already told.
+fn told(err: &anyhow::Error) -> String {
+    err.chain().map(ToString::to_string).fold(String::new(), |told, cause| {
+        match (told.is_empty(), told.ends_with(&cause)) {
+            (true, _) => cause,
+            (false, true) => told,
+            (false, false) => format!("{told}: {cause}"),
+        }
+    })
+}
+
 /// Results go to the standard output.
 #[allow(clippy::print_stdout, reason = "this is the one place that prints results")]
 fn print(text: &str) {
@@ -389,20 +299,6 @@ fn print(text: &str) {
 #[allow(clippy::print_stderr, reason = "this is the one place that talks")]
 pub(crate) fn say(text: &str) {
     eprintln!("{text}");
-}
-
-fn parse_seeds(text: &str) -> Result<Seeds, String> {
-    seeds(text).map(Seeds).map_err(|err| err.to_string())
-}
-
-fn parse_shard(text: &str) -> Result<Shard, String> {
-    let parts: Option<(usize, usize)> =
-        text.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
-    match parts {
-        // Job arrays often count from 0: part 0 of n is part n.
-        Some((k, n)) if n > 0 && k <= n => Ok(Shard { index: k % n, count: n }),
-        _ => Err("it is K/N with K from 1 to N, 1/3 say".into()),
-    }
 }
 
 #[cfg(test)]
@@ -416,10 +312,10 @@ mod tests {
     }
 
     #[test]
-    fn shards_count_from_one_or_from_zero() {
-        let index = |text| parse_shard(text).map(|shard| shard.index);
-        assert_eq!([index("1/3"), index("2/3"), index("3/3")], [Ok(1), Ok(2), Ok(0)]);
-        assert_eq!(index("0/3"), Ok(0));
-        assert!(index("4/3").is_err() && index("1/0").is_err() && index("a").is_err());
+    fn a_cause_is_told_once() {
+        let file = || std::io::Error::other("no such file");
+        let twice = anyhow::Error::new(file()).context("runs.csv: no such file").context("table");
+        assert_eq!(told(&twice), "table: runs.csv: no such file");
+        assert_eq!(told(&anyhow::Error::new(file()).context("a.csv")), "a.csv: no such file");
     }
 }

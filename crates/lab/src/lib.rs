@@ -24,6 +24,7 @@ mod facts;
 mod groups;
 mod located;
 mod memory;
+mod options;
 mod plugins;
 pub mod prelude;
 mod progress;

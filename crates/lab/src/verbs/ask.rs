@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use report::{Ask, Runs};
 
-use crate::{Suite, cli::Options, verbs::table::files};
+use crate::{Suite, options::Options, verbs::table::files};
 
 /// Which numbers are asked for.
 #[derive(Args, Clone, Default)]

@@ -7,7 +7,7 @@ use crate::{
     Plugins, Suite,
     budget::Given,
     cell::Cell as RunCell,
-    cli::Options,
+    options::Options,
     suite::{Selection, load},
 };
 

@@ -5,7 +5,8 @@ use report::{check, check_table, cmp, ledger, power, rank, render, render_cmp};
 
 use crate::{
     Suite,
-    cli::{Answer, Options},
+    cli::Answer,
+    options::Options,
     suite::expects,
     verbs::ask::{Question, Results},
 };

@@ -6,7 +6,7 @@ use anyhow::Context;
 use report::{Curve, Load, Runs, trace::Trace};
 use training::{StepLog, StepRow};
 
-use crate::cli::Options;
+use crate::options::Options;
 
 /// The courses of all runs.
 #[derive(Default)]

@@ -10,11 +10,7 @@ use clap::Args;
 use report::{Fit, fit, render};
 use training::write_atomic;
 
-use crate::{
-    Suite,
-    cli::{Answer, Options},
-    verbs::ask::Question,
-};
+use crate::{Suite, cli::Answer, options::Options, verbs::ask::Question};
 
 /// What is fitted.
 #[derive(Args)]

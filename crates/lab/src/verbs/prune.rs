@@ -20,11 +20,11 @@ use training::{Checkpoint, Evaluation, evaluate, params_of};
 use crate::{
     Plugins, PruneConfig, RunConfig, Suite,
     cell::Cell,
-    cli::Options,
     code,
     device::device,
     environment::Environment,
     located::Located,
+    options::Options,
     runner::Runner,
     start::{Selected, Site, read},
     store::{Ended, Store},

@@ -11,8 +11,8 @@ use report::{Ask, Format, Runs, comparison, render};
 use training::write_atomic;
 
 use crate::{
-    cli::Options,
     environment::Environment,
+    options::Options,
     suite::Loaded,
     verbs::{
         ask::{Question, Results},

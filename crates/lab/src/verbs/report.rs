@@ -8,7 +8,8 @@ use training::write_atomic;
 
 use crate::{
     Suite,
-    cli::{Answer, Options},
+    cli::Answer,
+    options::Options,
     verbs::{
         ask::{Question, Results},
         course::Course,

@@ -15,9 +15,9 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Plugins,
-    cli::Options,
     device::device,
     facts::form,
+    options::Options,
     safetensors::{self, Tensors},
 };
 

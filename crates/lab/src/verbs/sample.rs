@@ -15,8 +15,9 @@ use tasks::{Split, Task};
 use crate::{
     Plugins,
     cell::Cell,
-    cli::{Options, say},
+    cli::say,
     device::device,
+    options::Options,
     sampling::Sampling,
     start::Site,
     store::Store,

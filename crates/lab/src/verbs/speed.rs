@@ -17,7 +17,7 @@ use super::{
     router_speed,
     step_speed::{self, Step},
 };
-use crate::{Plugins, cli::Options, device::device};
+use crate::{Plugins, device::device, options::Options};
 
 /// What to measure.
 #[derive(Args, Clone)]

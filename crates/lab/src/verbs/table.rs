@@ -8,11 +8,7 @@ use std::{
 use anyhow::{anyhow, bail};
 use report::{comparison, render};
 
-use crate::{
-    Suite,
-    cli::{Answer, Options},
-    verbs::ask::Question,
-};
+use crate::{Suite, cli::Answer, options::Options, verbs::ask::Question};
 
 /// The table of a suite, or of csv files.
 pub(crate) fn table(

@@ -6,11 +6,7 @@ use anyhow::{Context, bail};
 use report::tensorboard::{Scalar, events};
 use training::{StepLog, write_atomic};
 
-use crate::{
-    Suite,
-    cli::{Answer, Options},
-    verbs::ask::Question,
-};
+use crate::{Suite, cli::Answer, options::Options, verbs::ask::Question};
 
 /// Writes a folder for each run, to be looked at with `tensorboard --logdir`.
 pub(crate) fn tensorboard(
