@@ -5,13 +5,14 @@
 //! p = softmax(x W)                                                         (1)
 //! S = the U k largest p_ti among all units t and experts i of the sequence (2)
 //! y_t = sum of p_ti E_i(x_t) over (t, i) in S                              (3)
-//! loss = c E sum_i f_i P_i                                                 (4), f the share of choices
+//! loss = c E sum_i f_i P_i                                                 (4), f_i the share of units
 //!
 //! The budget of top-k, but a hard unit may have more experts and an easy one fewer, or none. Which
 //! ones depends on the whole sequence: not for decoders.
 //!
-//! Differs from the paper: a unit has at most `most` experts, which bounds the memory of the plan; the
-//! paper's online form for decoding is left out.
+//! Differs from the paper: a unit has at most `most` experts, which bounds the memory of the plan; of
+//! probabilities equal to the smallest of S all are in S; the paper's online form for decoding is left
+//! out.
 //!
 //! Not to be confused with: `expert-choice`, where every expert has the same load; `top-p`, whose
 //! number of experts depends on the unit alone.
@@ -89,7 +90,7 @@ impl Router for SeqTopK {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{chosen, fill};
+    use crate::testing::{chosen, close, fill, scalar};
 
     fn router(k: usize, most: usize) -> SeqTopK {
         let gate = Gate::of(Tensor::eye(4, &Device::flex())); // scores are the units
@@ -101,8 +102,12 @@ mod tests {
         let p = [[0.85, 0.05, 0.05, 0.05], [0.4, 0.3, 0.2, 0.1_f32]].map(|row| row.map(f32::ln));
         let x = || Tensor::<2>::from_floats(p, &Device::flex()).unsqueeze::<3>();
         // The four largest of both units: 0.85, 0.4, 0.3, 0.2.
-        let (experts, _) = chosen(&router(2, 3), &mut Pass::eval(), x());
+        let mut pass = Pass::eval();
+        let (experts, weights) = chosen(&router(2, 3), &mut pass, x());
         assert_eq!(experts, [0, 4, 4, 0, 1, 2]);
+        close(&weights, &[0.85, 0.0, 0.0, 0.4, 0.3, 0.2]);
+        // f = (2, 1, 1, 0) / 2, P = (0.625, 0.175, 0.125, 0.075): 0.01 * 4 * 0.775.
+        close(&[scalar(&pass, "balance")], &[0.031]);
         // With at most two each it is top-2.
         let (experts, _) = chosen(&router(2, 2), &mut Pass::eval(), x());
         assert_eq!(experts, [0, 1, 0, 1]);
