@@ -33,6 +33,7 @@ fn unknown_names_list_the_known_ones() {
         (["--only", "router=soft"], "there is none; known: switch, random, loss-free"),
         (["--shard", "3/2"], "it is K/N"),
         (["--threads", "0"], "--threads 0: it is at least 1"),
+        (["--seeds", "0,3,0"], "--seeds: seed 0 is there twice"),
         (["--seeds", "5..5"], "\"5..5\" is empty"),
     ] {
         let err = error(&place, &[&run[..], &more].concat());
@@ -81,6 +82,10 @@ fn a_misspelt_key_is_named_with_file_and_line() {
         err.starts_with("error: tiny.toml:7: unknown field `expertz`, expected one of"),
         "{err}"
     );
+    let twice = "seeds = [1, 1]\n[[task]]\ntask = \"digits\"\nbackbone = \"vit\"\n[[method]]\nname = \"a\"\n";
+    fs::write(place.path("tiny.toml"), twice).unwrap();
+    let err = error(&place, &["run", "tiny.toml"]);
+    assert!(err.contains("tiny.toml:1: seed 1 is there twice"), "{err}");
     fs::write(place.path("tiny.toml"), "seeds = [0\n").unwrap();
     assert!(error(&place, &["run", "tiny.toml"]).starts_with("error: tiny.toml:1: "));
 }

@@ -193,11 +193,15 @@ impl<'a> Reader<'a> {
                 .map_err(|err| anyhow!("{place}: seeds: {err}; they are [0, 1, 2], or \"0..3\""))?,
         };
         ensure!(!own.is_empty(), "{place}: seeds = []: there is at least one");
-        Ok(match &wanted.seeds {
-            Some(seeds) => seeds.clone(),
-            None if wanted.smoke => own[..1].to_vec(),
-            None => own,
-        })
+        let (place, seeds) = match &wanted.seeds {
+            Some(seeds) => ("--seeds".to_string(), seeds.clone()),
+            None if wanted.smoke => (place.to_string(), own[..1].to_vec()),
+            None => (place.to_string(), own),
+        };
+        match seeds.iter().enumerate().find(|(at, seed)| seeds[..*at].contains(seed)) {
+            Some((_, seed)) => bail!("{place}: seed {seed} is there twice; it is one run"),
+            None => Ok(seeds),
+        }
     }
 
     /// The run of a method with these settings, with seed 0.
