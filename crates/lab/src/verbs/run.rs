@@ -71,6 +71,7 @@ pub(crate) fn run(
         trace_the_others(&suite, &Site { plugins, store: &store, device: &device })?;
     }
     report_failures(&suite, &store)?;
+    report_missing(&suite, &store)?;
     if let Some(folder) = &options.publish {
         let folder = publish(&suite, &runs, &environment, folder, options)?;
         say(&format!("wrote {}", folder.display()));
@@ -137,6 +138,20 @@ fn trace_the_others(suite: &Loaded, site: &Site) -> anyhow::Result<()> {
             let subject = Subject { model: &model, task: &*cell.data, device: site.device };
             ranks::write(cell, site.store, &subject)?;
         }
+    }
+    Ok(())
+}
+
+/// Says how many runs the table is without, since other parts or processes are at them.
+fn report_missing(suite: &Loaded, store: &Store) -> anyhow::Result<()> {
+    let ended: Result<Vec<bool>, _> =
+        suite.cells.iter().map(|cell| store.ended(&cell.id).map(|end| end.is_none())).collect();
+    let (missing, all) = (ended?.into_iter().filter(|missing| *missing).count(), suite.cells.len());
+    if missing > 0 {
+        say(&format!(
+            "the table is without {missing} of {all} runs, which another part or process has to \
+             train; the same command counts them in when they are done"
+        ));
     }
     Ok(())
 }
