@@ -118,6 +118,21 @@ fn report_does_not_know_burn() {
     assert!(burn.is_empty(), "report depends on {burn:?}");
 }
 
+/// Where tensors are read back, the processor waits for the graphics card.
+#[test]
+fn the_padded_engine_reads_nothing_back() {
+    let reads = |file: &str| {
+        let text = read(&root().join("crates/moe/src").join(file));
+        let reads = ["into_data", "to_data", "into_scalar", "to_host("];
+        let code = code(&text);
+        reads.into_iter().filter(|read| code.contains(read)).collect::<Vec<_>>()
+    };
+    for file in ["engine/padded.rs", "engine/reference.rs", "engine/merged.rs", "queue.rs"] {
+        assert_eq!(reads(file), [""; 0], "{file}");
+    }
+    assert_eq!(reads("engine/dropless.rs"), ["to_host("], "the search finds what is there");
+}
+
 #[test]
 fn only_lab_prints() {
     for name in names("crates").iter().filter(|name| *name != "lab") {

@@ -5,21 +5,39 @@ use burn::prelude::*;
 
 const KNOWN: &str = "flex, wgpu, vulkan, cuda:0";
 
-/// The device of that name, without autodiff.
-pub(crate) fn device(name: &str) -> anyhow::Result<Device> {
+/// The device of that name, without autodiff: `flex` is the processor. `wgpu:1` and `vulkan:1` are the
+/// second graphics card; `wgpu:cpu` and `vulkan:cpu` a driver that draws in software.
+///
+/// # Errors
+/// An unknown name, one that this program was built without, or one that this machine has no card or
+/// driver for.
+pub fn device(name: &str) -> anyhow::Result<Device> {
     let (kind, index) = match name.split_once(':') {
-        Some((kind, index)) => {
-            let wrong = || anyhow!("--device {name}: {index:?} is no number; known: {KNOWN}");
-            (kind, index.parse().map_err(|_| wrong())?)
-        }
-        None => (name, 0),
+        Some((kind, index)) => (kind, Some(index)),
+        None => (name, None),
     };
     match kind {
-        "flex" => Ok(Device::flex()),
-        "wgpu" => wgpu(name, index),
-        "vulkan" => vulkan(name, index),
-        "cuda" => cuda(name, index),
+        "flex" if index.is_none() => Ok(Device::flex()),
+        "wgpu" => wgpu(name, card(name, index, true)?),
+        "vulkan" => vulkan(name, card(name, index, true)?),
+        "cuda" => cuda(name, card(name, index, false)?),
         _ => bail!("no device is named {name:?}; known: {KNOWN}"),
+    }
+}
+
+/// Which of the cards.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Card {
+    Number(usize),
+    Software,
+}
+
+fn card(name: &str, index: Option<&str>, software: bool) -> anyhow::Result<Card> {
+    let wrong = |index| anyhow!("--device {name}: {index:?} is no number; known: {KNOWN}");
+    match index {
+        None => Ok(Card::Number(0)),
+        Some("cpu") if software => Ok(Card::Software),
+        Some(index) => index.parse().map(Card::Number).map_err(|_| wrong(index)),
     }
 }
 
@@ -30,39 +48,60 @@ fn not_compiled_in(name: &str, feature: &str) -> anyhow::Result<Device> {
 }
 
 #[cfg(feature = "wgpu")]
-fn wgpu(_name: &str, index: usize) -> anyhow::Result<Device> {
-    Ok(Device::wgpu(gpu(index)))
+fn wgpu(name: &str, card: Card) -> anyhow::Result<Device> {
+    there(name, Device::wgpu(kind(card)))
 }
 
 #[cfg(not(feature = "wgpu"))]
-fn wgpu(name: &str, _index: usize) -> anyhow::Result<Device> {
+fn wgpu(name: &str, _card: Card) -> anyhow::Result<Device> {
     not_compiled_in(name, "wgpu")
 }
 
 #[cfg(feature = "vulkan")]
-fn vulkan(_name: &str, index: usize) -> anyhow::Result<Device> {
-    Ok(Device::vulkan(gpu(index)))
+fn vulkan(name: &str, card: Card) -> anyhow::Result<Device> {
+    there(name, Device::vulkan(kind(card)))
 }
 
 #[cfg(not(feature = "vulkan"))]
-fn vulkan(name: &str, _index: usize) -> anyhow::Result<Device> {
+fn vulkan(name: &str, _card: Card) -> anyhow::Result<Device> {
     not_compiled_in(name, "vulkan")
 }
 
 #[cfg(feature = "cuda")]
-fn cuda(_name: &str, index: usize) -> anyhow::Result<Device> {
-    Ok(Device::cuda(index))
+fn cuda(name: &str, card: Card) -> anyhow::Result<Device> {
+    match card {
+        Card::Number(index) => there(name, Device::cuda(index)),
+        Card::Software => bail!("no device is named {name:?}; known: {KNOWN}"),
+    }
 }
 
 #[cfg(not(feature = "cuda"))]
-fn cuda(name: &str, _index: usize) -> anyhow::Result<Device> {
+fn cuda(name: &str, _card: Card) -> anyhow::Result<Device> {
     not_compiled_in(name, "cuda")
 }
 
-/// The graphics card of that number. Number 0 is whatever the driver thinks best.
+/// Number 0 is whatever the driver thinks best.
 #[cfg(any(feature = "wgpu", feature = "vulkan"))]
-fn gpu(index: usize) -> DeviceKind {
-    if index == 0 { DeviceKind::DefaultDevice } else { DeviceKind::DiscreteGpu(index) }
+fn kind(card: Card) -> DeviceKind {
+    match card {
+        Card::Number(0) => DeviceKind::DefaultDevice,
+        Card::Number(index) => DeviceKind::DiscreteGpu(index),
+        Card::Software => DeviceKind::Cpu,
+    }
+}
+
+/// Burn opens a device at its first use, and panics if the machine has none: so it is used here.
+#[cfg(any(feature = "wgpu", feature = "vulkan", feature = "cuda"))]
+fn there(name: &str, device: Device) -> anyhow::Result<Device> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let first = || Tensor::<1>::zeros([1], &device).into_data();
+    let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(first));
+    std::panic::set_hook(hook);
+    match found {
+        Ok(_) => Ok(device),
+        Err(_) => bail!("--device {name}: this machine has no such card, or no driver for it"),
+    }
 }
 
 #[cfg(test)]
@@ -72,9 +111,20 @@ mod tests {
     #[test]
     fn unknown_devices_are_told_apart_from_missing_ones() {
         assert!(device("flex").is_ok());
-        let err = device("gpu").unwrap_err().to_string();
-        assert_eq!(err, "no device is named \"gpu\"; known: flex, wgpu, vulkan, cuda:0");
+        for name in ["gpu", "flex:1"] {
+            let err = device(name).unwrap_err().to_string();
+            let known = "known: flex, wgpu, vulkan, cuda:0";
+            assert_eq!(err, format!("no device is named {name:?}; {known}"));
+        }
         assert!(device("cuda:x").unwrap_err().to_string().contains("\"x\" is no number"));
+        assert!(device("cuda:cpu").unwrap_err().to_string().contains("\"cpu\" is no number"));
+    }
+
+    #[test]
+    fn cards_have_numbers_and_software_a_name() {
+        assert_eq!(card("wgpu", None, true).unwrap(), Card::Number(0));
+        assert_eq!(card("wgpu:2", Some("2"), true).unwrap(), Card::Number(2));
+        assert_eq!(card("wgpu:cpu", Some("cpu"), true).unwrap(), Card::Software);
     }
 
     #[test]

@@ -44,6 +44,7 @@ mod tuning;
 mod verbs;
 
 pub use config::RunConfig;
+pub use device::device;
 pub use groups::{By, GroupsConfig};
 pub use plugins::Plugins;
 pub use start::PruneConfig;

@@ -6,7 +6,7 @@ use burn::{prelude::*, tensor::Int};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use crate::{Pass, Plan, Rounding, plan::to_host, tile};
+use crate::{Pass, Plan, Rounding, plan::to_host, queue, tile};
 
 /// Who is turned away when an expert is full: choices are served in this order, and those that come
 /// too late go to no one.
@@ -145,6 +145,10 @@ impl Capacity {
         let Some(slots) = self.slots(u, k, n_experts) else {
             return Plan::TokenChoice { experts, weights, n_experts };
         };
+        if let Some(by_rank) = self.by_rank().filter(|_| !kernels::on_flex(&experts.device())) {
+            let experts = queue::turn_away(experts.reshape([g, u, k]), n_experts, slots, by_rank);
+            return Plan::TokenChoice { experts: experts.reshape(shape), weights, n_experts };
+        }
         let mut chosen = to_host(&experts);
         let orders = self.orders(pass, &weights.clone().reshape([g, u, k]));
         let preferred = match self.reroute {
@@ -162,6 +166,14 @@ impl Capacity {
         let experts =
             Tensor::<3, Int>::from_data(TensorData::new(chosen, shape), &experts.device());
         Plan::TokenChoice { experts, weights, n_experts }
+    }
+
+    /// Where the order follows from places alone, and no one goes elsewhere: is it rank by rank?
+    fn by_rank(&self) -> Option<bool> {
+        match self.drop {
+            Drop::InOrder | Drop::Position if !self.reroute => Some(self.drop == Drop::Position),
+            _ => None,
+        }
     }
 
     /// For each group the choices that may be served, in that order: choice `unit * K + rank`.

@@ -31,6 +31,7 @@ mod pass;
 mod placement;
 mod plan;
 mod pruned;
+mod queue;
 mod registry;
 mod residual;
 mod router;

@@ -7,7 +7,7 @@
 use burn::{prelude::*, tensor::IndexingUpdateOp, tensor::einsum};
 
 use super::{Work, reference};
-use crate::{Pass, Plan, one_hot};
+use crate::{Pass, Plan, one_hot, queue::places};
 
 /// `[G, U, P] -> [G, U, P]`.
 pub(crate) fn run(plan: &Plan, work: &Work, pass: &mut Pass, payload: Tensor<3>) -> Tensor<3> {
@@ -63,12 +63,10 @@ fn slots(experts: Tensor<3, Int>, e: usize, c: usize) -> Tensor<1, Int> {
     let [g, u, k] = experts.dims();
     let device = experts.device();
     let null = experts.clone().greater_equal_scalar(e as i64).reshape([g * u * k]);
-    let chosen = one_hot(experts.clone(), e).reshape([g, u * k, e]);
-    let place = ((chosen.clone().cumsum(1) * chosen).sum_dim(2) - 1.0).int().reshape([g, u * k]);
+    let experts = experts.reshape([g, u * k]);
     let group = Tensor::<1, Int>::arange(0..g as i64, &device).reshape([g, 1]);
-    let ints = (place.dtype(), experts.dtype());
-    debug_assert_eq!(ints.0, ints.1, "one kind of integers");
-    let slot = (experts.reshape([g, u * k]) * g as i64 + group) * c as i64 + place;
+    let place = places(experts.clone(), e);
+    let slot = (experts * g as i64 + group) * c as i64 + place;
     slot.reshape([g * u * k]).mask_fill(null, (e * g * c) as i64)
 }
 

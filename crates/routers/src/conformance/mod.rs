@@ -13,6 +13,7 @@
 
 mod capacity;
 mod causality;
+mod devices;
 mod engines;
 mod experts;
 mod extremes;
@@ -76,6 +77,18 @@ pub fn check(routers: &Routers, router: &Choice, device: &Device) -> Result<(), 
     CHECKS.into_iter().try_for_each(|(name, check)| {
         check(&subject).map_err(|why| format!("router {:?}, {name}: {why}", router.kind))
     })
+}
+
+/// Makes the same layers on two devices, lets each take a training step and evaluate, and gives the
+/// largest gap between their outputs and gradients, relative to the largest number of each tensor.
+///
+/// # Errors
+/// An unknown router or wrong hyperparameters; what has a gradient on one device alone.
+///
+/// # Panics
+/// If a device cannot do what it is asked for.
+pub fn gap(routers: &Routers, router: &Choice, devices: [&Device; 2]) -> Result<f32, String> {
+    devices::gap(devices.map(|device| Subject::new(routers, router, device)))
 }
 
 #[cfg(test)]

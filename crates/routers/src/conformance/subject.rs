@@ -9,9 +9,9 @@ use burn::{
     tensor::activation::relu,
 };
 use moe::{
-    AnyRouter, BlockInput, BuildRouter, Choice, Clusters, Condition, Dims, Engine, ExpertKinds,
-    Experts, Init, Level, Library, MoeConfig, MoeLayer, NoConfig, Pass, ResidualRule, Routers,
-    TokenIds,
+    AnyRouter, BlockInput, BuildRouter, Capacity, Choice, Clusters, Condition, Dims, Engine,
+    ExpertKinds, Experts, Init, Level, Library, MoeConfig, MoeLayer, NoConfig, Pass, ResidualRule,
+    Routers, TokenIds,
 };
 use rand::RngExt;
 
@@ -40,6 +40,7 @@ pub(super) struct Setup {
     pub(super) shape: [usize; 2],
     pub(super) seed: u64,
     pub(super) experts: usize,
+    pub(super) capacity: Option<f64>,
 }
 
 impl Setup {
@@ -50,6 +51,7 @@ impl Setup {
         shape: [3, 10],
         seed: 0,
         experts: EXPERTS,
+        capacity: None,
     };
 }
 
@@ -136,6 +138,7 @@ impl Subject {
             expert: Choice::of(if self.promises()?.merges { Matrices::NAME } else { Probe::NAME }),
             residual: Choice::of(Nothing::NAME),
             engine: setup.engine,
+            capacity: Capacity { factor: setup.capacity, ..Capacity::default() },
             ..MoeConfig::default()
         };
         let shape = [setup.shape[1], WIDTH];

@@ -77,6 +77,21 @@ fn too_much_modesty_is_found() {
 }
 
 #[test]
+fn between_a_device_and_itself_there_is_no_gap() {
+    let device = Device::flex();
+    let gap = |name| gap(&crate::all(), &Choice::of(name), [&device, &device]);
+    assert_eq!([gap("top-k"), gap("expert-choice"), gap("lory")], [Ok(0.0), Ok(0.0), Ok(0.0)]);
+    assert!(gap("topk").unwrap_err().contains("topk"));
+}
+
+#[test]
+fn a_router_that_is_another_on_each_device_is_found() {
+    let (routers, device) = (Library::default().routers.with::<Broken>(), Device::flex());
+    let broken = Choice::of("broken").with("fault", Fault::Counter);
+    assert!(gap(&routers, &broken, [&device, &device]).unwrap() > 1e-2);
+}
+
+#[test]
 fn an_engine_that_loses_a_gradient_is_found() {
     let step = |output: f32, gradient: Option<Vec<f32>>| Step {
         output: vec![output],

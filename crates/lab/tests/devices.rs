@@ -1,0 +1,208 @@
+//! The same numbers on another device as on the processor.
+//!
+//! ```text
+//! MOELAB_DEVICE=wgpu cargo test -p lab --features wgpu --test devices -- --ignored --nocapture
+//! ```
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Instant,
+};
+
+use burn::{prelude::*, tensor::Gradients};
+use kernels::{
+    Activation, AttentionForm, Entry, Ffn, Positions, Rows, attention, attention_after,
+    cross_entropy, gelu, grouped_ffn, layer_norm, permute, rms_norm, slotwise, unpermute,
+};
+use moe::{Choice, Init};
+
+/// What single precision leaves, relative to the largest number of a tensor.
+const NEAR: f32 = 1e-4;
+const WHY: &str = "set MOELAB_DEVICE to the device to compare with the processor";
+
+fn other() -> Device {
+    let name = std::env::var("MOELAB_DEVICE").expect(WHY);
+    lab::device(&name).expect("MOELAB_DEVICE names a device of this program and machine")
+}
+
+/// Prints a table of gaps, and fails if one is too large.
+fn compare<'a>(names: impl Iterator<Item = &'a str>, gap: impl Fn(&str) -> Result<f32, String>) {
+    let mut failed = Vec::new();
+    for name in names {
+        let started = Instant::now();
+        let found = catch_unwind(AssertUnwindSafe(|| gap(name)));
+        let found = found.unwrap_or_else(|_| Err("panicked".into()));
+        let seconds = started.elapsed().as_secs_f64();
+        match found {
+            Ok(gap) if gap <= NEAR => println!("{name:<24} ok      {gap:.1e}  {seconds:.1} s"),
+            Ok(gap) => {
+                println!("{name:<24} DIFFERS {gap:.1e}  {seconds:.1} s");
+                failed.push(name);
+            }
+            Err(why) => {
+                println!("{name:<24} FAILED  {why}");
+                failed.push(name);
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{failed:?}");
+}
+
+#[test]
+#[ignore = "compares with the device that MOELAB_DEVICE names"]
+fn every_router() {
+    let (routers, flex, other) = (routers::all(), Device::flex(), other());
+    let gap = |name: &str| routers::conformance::gap(&routers, &Choice::of(name), [&flex, &other]);
+    compare(routers.iter().map(|(name, _)| name), gap);
+}
+
+#[test]
+#[ignore = "compares with the device that MOELAB_DEVICE names"]
+fn every_operation() {
+    let (flex, other) = (Device::flex(), other());
+    let gap = |name: &str| Ok(relative(&numbers(name, &flex), &numbers(name, &other)));
+    compare(OPERATIONS.into_iter(), gap);
+}
+
+#[test]
+fn two_operations_are_told_apart() {
+    let flex = Device::flex();
+    for name in OPERATIONS {
+        let found = numbers(name, &flex);
+        assert_eq!(relative(&found, &numbers(name, &flex)), 0.0, "{name}");
+        assert!(found.iter().all(|x| x.iter().any(|x| *x != 0.0)), "{name}");
+    }
+    assert!(relative(&numbers("layer norm", &flex), &numbers("rms norm", &flex)) > 1e-2);
+}
+
+/// The largest difference over the largest number of each tensor; infinite where something is no number.
+fn relative(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
+    let of = |(a, b): (&Vec<f32>, &Vec<f32>)| {
+        let largest = a.iter().fold(1e-2_f32, |most, x| most.max(x.abs()));
+        let gaps = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+        let gap = gaps.fold(0.0, |most, gap| if gap <= most { most } else { gap });
+        if a.len() == b.len() && gap.is_finite() { gap / largest } else { f32::INFINITY }
+    };
+    a.iter().zip(b).map(of).fold(0.0, f32::max)
+}
+
+const OPERATIONS: [&str; 12] = [
+    "grouped ffn",
+    "grouped ffn, gated",
+    "slotwise",
+    "attention",
+    "attention, rotary",
+    "attention after",
+    "layer norm",
+    "rms norm",
+    "cross entropy",
+    "gelu",
+    "permute",
+    "unpermute",
+];
+
+/// The output of an operation and the gradients of all its inputs.
+fn numbers(name: &str, device: &Device) -> Vec<Vec<f32>> {
+    let of = Inputs { init: Init::new(3, &device.clone().autodiff()) };
+    let (x, q) = (of.of::<2>("x", [20, 6]), of.of::<3>("qkv", [2, 9, 24]));
+    let form = AttentionForm::full(2, Positions::ROTARY);
+    match name {
+        "grouped ffn" => {
+            let (ffn, inputs) = of.ffn(Activation::Gelu, false);
+            let w = of.of::<1>("weights", [40]);
+            let y = grouped_ffn(x.clone(), &rows(), Some(w.clone()), ffn);
+            of.with_gradients(y, |g| [vec![grad(&x, g), grad(&w, g)], grads(&inputs, g)].concat())
+        }
+        "grouped ffn, gated" => {
+            let (ffn, inputs) = of.ffn(Activation::Silu, true);
+            let y = grouped_ffn(x.clone(), &rows(), None, ffn);
+            of.with_gradients(y, |g| [vec![grad(&x, g)], grads(&inputs, g)].concat())
+        }
+        "slotwise" => {
+            let ((ffn, inputs), x) = (of.ffn(Activation::Relu, false), of.of::<3>("s", [4, 7, 6]));
+            let y = slotwise(x.clone(), ffn);
+            of.with_gradients(y, |g| [vec![grad(&x, g)], grads(&inputs, g)].concat())
+        }
+        "attention" => {
+            let y = attention(q.clone(), AttentionForm::full(2, Positions::Unordered));
+            of.with_gradients(y, |g| vec![grad(&q, g)])
+        }
+        "attention, rotary" => of.with_gradients(attention(q.clone(), form), |g| vec![grad(&q, g)]),
+        "attention after" => {
+            let mut memory = None;
+            let parts = [(0, 4), (4, 5)].map(|(start, n)| {
+                attention_after(q.clone().narrow(1, start, n), form, 3, &mut memory)
+            });
+            of.with_gradients(Tensor::cat(parts.into(), 1), |g| vec![grad(&q, g)])
+        }
+        "layer norm" => {
+            let (a, b) = (of.of::<1>("gamma", [6]), of.of::<1>("beta", [6]));
+            let y = layer_norm(x.clone(), a.clone(), Some(b.clone()), 1e-5);
+            of.with_gradients(y, |g| vec![grad(&x, g), grad(&a, g), grad(&b, g)])
+        }
+        "rms norm" => {
+            let a = of.of::<1>("gamma", [6]);
+            let y = rms_norm(x.clone(), a.clone(), 1e-5);
+            of.with_gradients(y, |g| vec![grad(&x, g), grad(&a, g)])
+        }
+        "cross entropy" => {
+            let labels: Vec<i32> = (0..20).map(|i| i * 7 % 6).collect();
+            let labels = Tensor::<1, Int>::from_data(TensorData::new(labels, [20]), device);
+            let y = cross_entropy(x.clone(), labels);
+            of.with_gradients(y, |g| vec![grad(&x, g)])
+        }
+        "gelu" => of.with_gradients(gelu(x.clone()), |g| vec![grad(&x, g)]),
+        "permute" => of.with_gradients(permute(x.clone(), &rows()), |g| vec![grad(&x, g)]),
+        "unpermute" => {
+            let y = of.of::<2>("rows", [rows().len(), 6]);
+            of.with_gradients(unpermute(y.clone(), &rows()), |g| vec![grad(&y, g)])
+        }
+        _ => unreachable!("{name}"),
+    }
+}
+
+/// 20 tokens with two choices among 4 experts, of which every third goes to no one.
+fn rows() -> Arc<Rows> {
+    let choices = (0..40_usize).filter(|choice| choice % 3 != 2);
+    let entry = |choice| Entry { expert: choice * 5 % 4, token: choice / 2, choice };
+    Arc::new(Rows::new(20, 4, 40, choices.map(entry)))
+}
+
+struct Inputs {
+    init: Init,
+}
+
+impl Inputs {
+    fn of<const D: usize>(&self, name: &str, shape: [usize; D]) -> Tensor<D> {
+        self.init.normal(name, shape, 1.0).val()
+    }
+
+    fn ffn(&self, activation: Activation, gated: bool) -> (Ffn, Vec<Tensor<3>>) {
+        let [w1, w2] = [("w1", [4, 6, 5]), ("w2", [4, 5, 6])].map(|(n, shape)| self.of(n, shape));
+        let [b1, b2] = [("b1", [4, 1, 5]), ("b2", [4, 1, 6])].map(|(n, shape)| self.of(n, shape));
+        let gate = gated.then(|| self.of::<3>("gate", [4, 6, 5]));
+        let all = [w1.clone(), w2.clone(), b1.clone(), b2.clone()].into_iter().chain(gate.clone());
+        let all = all.collect();
+        (Ffn { w1, gate, w2, bias1: Some(b1), bias2: Some(b2), activation }, all)
+    }
+
+    /// The gradients of a sum in which every number counts differently.
+    fn with_gradients<const D: usize>(
+        &self,
+        y: Tensor<D>,
+        inputs: impl Fn(&Gradients) -> Vec<Vec<f32>>,
+    ) -> Vec<Vec<f32>> {
+        let goal = self.of::<D>("goal", y.dims()).detach();
+        let found = inputs(&(y.clone() * goal).sum().backward());
+        [vec![y.into_data().iter::<f32>().collect()], found].concat()
+    }
+}
+
+fn grad<const D: usize>(x: &Tensor<D>, grads: &Gradients) -> Vec<f32> {
+    x.grad(grads).map(|grad| grad.into_data().iter::<f32>().collect()).unwrap_or_default()
+}
+
+fn grads(all: &[Tensor<3>], grads: &Gradients) -> Vec<Vec<f32>> {
+    all.iter().map(|x| grad(x, grads)).collect()
+}

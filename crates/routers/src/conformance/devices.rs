@@ -1,0 +1,51 @@
+//! The same layer on two devices: outputs and gradients, by the engine that each device gets.
+
+use moe::Engine;
+
+use super::subject::{LEVELS, Setup, Step, Subject, step, values};
+
+/// Where all numbers of a tensor are smaller, they are rounding: gaps are relative to this.
+const SMALL: f32 = 1e-2;
+
+/// The largest, at every level, with and without a capacity.
+pub(super) fn gap(on: [Subject; 2]) -> Result<f32, String> {
+    let mut worst = 0.0_f32;
+    for level in LEVELS {
+        for (seed, capacity) in [(0, None), (1, Some(1.0))] {
+            let setup = Setup { level, seed, capacity, engine: Engine::Auto, ..Setup::PLAIN };
+            let (a, b) = (both(&on[0], setup)?, both(&on[1], setup)?);
+            worst = worst.max(of_steps(&a, &b)?);
+        }
+    }
+    Ok(worst)
+}
+
+/// A training step, and the output in evaluation after it, as "evaluation" among the gradients.
+fn both(subject: &Subject, setup: Setup) -> Result<Step, String> {
+    let mut step = step(subject, &subject.training_layer(setup)?, setup);
+    let (mut pass, x) = subject.input(setup, false);
+    let y = values(subject.layer(setup)?.forward(&mut pass, x));
+    step.gradients.insert("evaluation".into(), Some(y));
+    Ok(step)
+}
+
+fn of_steps(a: &Step, b: &Step) -> Result<f32, String> {
+    let mut worst = relative(&a.output, &b.output);
+    for (path, gradient) in &a.gradients {
+        worst = worst.max(match (gradient, b.gradients.get(path).unwrap_or(&None)) {
+            (Some(a), Some(b)) => relative(a, b),
+            (None, None) => 0.0,
+            _ => return Err(format!("{path} has a gradient on one device alone")),
+        });
+    }
+    Ok(worst)
+}
+
+/// The largest difference over the largest number; infinite where something is no number.
+fn relative(a: &[f32], b: &[f32]) -> f32 {
+    let largest = a.iter().chain(b).fold(SMALL, |most, x| most.max(x.abs()));
+    let one =
+        |(a, b): (&f32, &f32)| if (a - b).is_finite() { (a - b).abs() } else { f32::INFINITY };
+    let same = a.len() == b.len();
+    if same { a.iter().zip(b).map(one).fold(0.0, f32::max) / largest } else { f32::INFINITY }
+}
