@@ -15,8 +15,8 @@
 use burn::{
     module::{Module, Param},
     prelude::*,
-    tensor::activation::gelu,
 };
+use kernels::gelu;
 use moe::{Dims, Experts, Init, Pass, config};
 
 config! {

@@ -16,8 +16,9 @@
 use burn::{
     module::{Module, Param},
     prelude::*,
-    tensor::activation::{gelu, softmax},
+    tensor::activation::softmax,
 };
+use kernels::gelu;
 use moe::{Dims, Experts, Init, Pass, config};
 
 config! {

@@ -2,7 +2,10 @@
 
 use burn::tensor::{Tensor, activation};
 
-use crate::math::{normal, sigmoid};
+use crate::{
+    gelu,
+    math::{normal, sigmoid},
+};
 
 /// What stands between two matrices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +25,7 @@ impl Activation {
     /// The composition of Burn's operations.
     pub(crate) fn portable<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
-            Activation::Gelu => activation::gelu(x),
+            Activation::Gelu => gelu::portable(x),
             Activation::GeluTanh => {
                 let cubic = x.clone() + x.clone().powi_scalar(3) * f64::from(CUBIC);
                 x * activation::sigmoid(cubic * f64::from(TWICE_SQRT_2_OVER_PI))

@@ -4,6 +4,8 @@
 //! MOELAB_DEVICE=wgpu cargo test -p lab --features wgpu --test devices -- --ignored --nocapture
 //! ```
 
+#![allow(clippy::print_stdout)]
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -19,6 +21,9 @@ use moe::{Choice, Init};
 
 /// What single precision leaves, relative to the largest number of a tensor.
 const NEAR: f32 = 1e-4;
+/// Routers that make the experts of a batch equal: where it is routed as a whole it is one unit, all
+/// its experts tie, and the last bit chooses.
+const TIED: [&str; 2] = ["quantile-balancing", "sinkhorn"];
 const WHY: &str = "set MOELAB_DEVICE to the device to compare with the processor";
 
 fn other() -> Device {
@@ -27,7 +32,10 @@ fn other() -> Device {
 }
 
 /// Prints a table of gaps, and fails if one is too large.
-fn compare<'a>(names: impl Iterator<Item = &'a str>, gap: impl Fn(&str) -> Result<f32, String>) {
+fn compare<'a>(
+    names: impl Iterator<Item = &'a str>,
+    gap: impl Fn(&str) -> Result<(f32, String), String>,
+) {
     let mut failed = Vec::new();
     for name in names {
         let started = Instant::now();
@@ -35,9 +43,9 @@ fn compare<'a>(names: impl Iterator<Item = &'a str>, gap: impl Fn(&str) -> Resul
         let found = found.unwrap_or_else(|_| Err("panicked".into()));
         let seconds = started.elapsed().as_secs_f64();
         match found {
-            Ok(gap) if gap <= NEAR => println!("{name:<24} ok      {gap:.1e}  {seconds:.1} s"),
-            Ok(gap) => {
-                println!("{name:<24} DIFFERS {gap:.1e}  {seconds:.1} s");
+            Ok((gap, _)) if gap <= NEAR => println!("{name:<24} ok      {gap:.1e}  {seconds:.1} s"),
+            Ok((gap, at)) => {
+                println!("{name:<24} DIFFERS {gap:.1e}  {seconds:.1} s  {at}");
                 failed.push(name);
             }
             Err(why) => {
@@ -53,7 +61,12 @@ fn compare<'a>(names: impl Iterator<Item = &'a str>, gap: impl Fn(&str) -> Resul
 #[ignore = "compares with the device that MOELAB_DEVICE names"]
 fn every_router() {
     let (routers, flex, other) = (routers::all(), Device::flex(), other());
-    let gap = |name: &str| routers::conformance::gap(&routers, &Choice::of(name), [&flex, &other]);
+    let gap = |name: &str| {
+        let found = routers::conformance::gaps(&routers, &Choice::of(name), [&flex, &other])?;
+        let tied = |at: &str| TIED.contains(&name) && at.contains("level Batch");
+        let gaps = found.into_iter().filter(|(_, at)| !tied(at));
+        Ok(gaps.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or_default())
+    };
     compare(routers.iter().map(|(name, _)| name), gap);
 }
 
@@ -61,7 +74,8 @@ fn every_router() {
 #[ignore = "compares with the device that MOELAB_DEVICE names"]
 fn every_operation() {
     let (flex, other) = (Device::flex(), other());
-    let gap = |name: &str| Ok(relative(&numbers(name, &flex), &numbers(name, &other)));
+    let gap =
+        |name: &str| Ok((relative(&numbers(name, &flex), &numbers(name, &other)), String::new()));
     compare(OPERATIONS.into_iter(), gap);
 }
 

@@ -7,17 +7,18 @@ use super::subject::{LEVELS, Setup, Step, Subject, step, values};
 /// Where all numbers of a tensor are smaller, they are rounding: gaps are relative to this.
 const SMALL: f32 = 1e-2;
 
-/// The largest, at every level, with and without a capacity.
-pub(super) fn gap(on: [Subject; 2]) -> Result<f32, String> {
-    let mut worst = 0.0_f32;
+/// The largest gap at every level, with and without a capacity, and where it is.
+pub(super) fn gaps(on: [Subject; 2]) -> Result<Vec<(f32, String)>, String> {
+    let mut gaps = Vec::new();
     for level in LEVELS {
         for (seed, capacity) in [(0, None), (1, Some(1.0))] {
             let setup = Setup { level, seed, capacity, engine: Engine::Auto, ..Setup::PLAIN };
             let (a, b) = (both(&on[0], setup)?, both(&on[1], setup)?);
-            worst = worst.max(of_steps(&a, &b)?);
+            let (gap, path) = of_steps(&a, &b)?;
+            gaps.push((gap, format!("{path}, level {level:?}, capacity {capacity:?}")));
         }
     }
-    Ok(worst)
+    Ok(gaps)
 }
 
 /// A training step, and the output in evaluation after it, as "evaluation" among the gradients.
@@ -29,14 +30,18 @@ fn both(subject: &Subject, setup: Setup) -> Result<Step, String> {
     Ok(step)
 }
 
-fn of_steps(a: &Step, b: &Step) -> Result<f32, String> {
-    let mut worst = relative(&a.output, &b.output);
+/// The largest of two steps, and which number has it.
+pub(super) fn of_steps(a: &Step, b: &Step) -> Result<(f32, String), String> {
+    let mut worst = (relative(&a.output, &b.output), "output".to_string());
     for (path, gradient) in &a.gradients {
-        worst = worst.max(match (gradient, b.gradients.get(path).unwrap_or(&None)) {
+        let gap = match (gradient, b.gradients.get(path).unwrap_or(&None)) {
             (Some(a), Some(b)) => relative(a, b),
             (None, None) => 0.0,
             _ => return Err(format!("{path} has a gradient on one device alone")),
-        });
+        };
+        if gap > worst.0 {
+            worst = (gap, path.clone());
+        }
     }
     Ok(worst)
 }

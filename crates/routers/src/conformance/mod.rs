@@ -79,16 +79,21 @@ pub fn check(routers: &Routers, router: &Choice, device: &Device) -> Result<(), 
     })
 }
 
-/// Makes the same layers on two devices, lets each take a training step and evaluate, and gives the
-/// largest gap between their outputs and gradients, relative to the largest number of each tensor.
+/// Makes the same layers on two devices, lets each take a training step and evaluate, and gives
+/// for each layer the largest gap between their outputs and gradients, relative to the largest number
+/// of each tensor, and where it is.
 ///
 /// # Errors
 /// An unknown router or wrong hyperparameters; what has a gradient on one device alone.
 ///
 /// # Panics
 /// If a device cannot do what it is asked for.
-pub fn gap(routers: &Routers, router: &Choice, devices: [&Device; 2]) -> Result<f32, String> {
-    devices::gap(devices.map(|device| Subject::new(routers, router, device)))
+pub fn gaps(
+    routers: &Routers,
+    router: &Choice,
+    devices: [&Device; 2],
+) -> Result<Vec<(f32, String)>, String> {
+    devices::gaps(devices.map(|device| Subject::new(routers, router, device)))
 }
 
 #[cfg(test)]

@@ -79,16 +79,26 @@ fn too_much_modesty_is_found() {
 #[test]
 fn between_a_device_and_itself_there_is_no_gap() {
     let device = Device::flex();
-    let gap = |name| gap(&crate::all(), &Choice::of(name), [&device, &device]);
-    assert_eq!([gap("top-k"), gap("expert-choice"), gap("lory")], [Ok(0.0), Ok(0.0), Ok(0.0)]);
-    assert!(gap("topk").unwrap_err().contains("topk"));
+    let gaps = |name| gaps(&crate::all(), &Choice::of(name), [&device, &device]);
+    for name in ["top-k", "expert-choice", "lory"] {
+        let found = gaps(name).unwrap();
+        assert!(found.len() == 8 && found.iter().all(|(gap, _)| *gap == 0.0), "{name}: {found:?}");
+    }
+    assert!(gaps("topk").unwrap_err().contains("topk"));
 }
 
 #[test]
-fn a_router_that_is_another_on_each_device_is_found() {
-    let (routers, device) = (Library::default().routers.with::<Broken>(), Device::flex());
-    let broken = Choice::of("broken").with("fault", Fault::Counter);
-    assert!(gap(&routers, &broken, [&device, &device]).unwrap() > 1e-2);
+fn a_gap_between_devices_is_found_and_named() {
+    let step = |output: f32, gradient: Option<Vec<f32>>| Step {
+        output: vec![1.0, output],
+        gradients: [("gate".to_string(), gradient)].into(),
+    };
+    let gap = |b: Step| devices::of_steps(&step(2.0, Some(vec![4.0, 0.0])), &b);
+    assert_eq!(gap(step(2.5, Some(vec![4.0, 1.0]))), Ok((0.25, "gate".into())));
+    assert_eq!(gap(step(4.0, Some(vec![4.0, 0.0]))), Ok((0.5, "output".into())));
+    assert_eq!(gap(step(2.0, Some(vec![f32::NAN, 0.0]))).unwrap().0, f32::INFINITY);
+    assert_eq!(gap(step(2.0, Some(vec![4.0]))).unwrap().0, f32::INFINITY);
+    assert!(gap(step(2.0, None)).unwrap_err().contains("gate"));
 }
 
 #[test]
