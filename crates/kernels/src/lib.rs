@@ -23,6 +23,8 @@ mod product;
 mod rows;
 mod scratch;
 mod simd;
+mod softmax;
+mod top_k;
 mod transpose;
 
 pub use activation::Activation;
@@ -35,3 +37,5 @@ pub use memory::keep_freed_memory;
 pub use norm::{layer_norm, rms_norm};
 pub use permute::{permute, unpermute};
 pub use rows::{Entry, Rows};
+pub use softmax::softmax;
+pub use top_k::top_k_indices;

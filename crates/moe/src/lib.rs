@@ -47,6 +47,7 @@ pub use init::{Init, Scheme, stable_hash};
 pub use input::{Domain, Input};
 /// What [`Experts::stack`] gives.
 pub use kernels;
+pub use kernels::{softmax, top_k_indices};
 pub use layer::{Library, MoeConfig, MoeLayer};
 pub use layer_report::LayerReport;
 pub use level::Level;
@@ -54,7 +55,7 @@ pub use look::{Look, Seen};
 pub use parameters::{Parameter, numbers_of, parameters, with_parameters};
 pub use pass::{BlockInput, Clusters, Condition, Pass, PassOver, Scores, TokenIds};
 pub use placement::Placement;
-pub use plan::{Plan, one_hot, top_k};
+pub use plan::{Plan, counts, one_hot, top_k};
 pub use pruned::{Gone, Pruned};
 pub use registry::{ConfigError, Entry, Registry, read};
 pub use residual::{

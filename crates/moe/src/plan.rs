@@ -1,6 +1,7 @@
 //! Who goes where, and with what weight. Every routing algorithm ends in a [`Plan`].
 
 use burn::prelude::*;
+use kernels::top_k_indices;
 
 /// A routing decision for one layer and one pass.
 ///
@@ -125,23 +126,31 @@ pub fn one_hot(indices: Tensor<3, Int>, n: usize) -> Tensor<4> {
 /// # Panics
 /// If `k` is larger than N.
 pub fn top_k(scores: Tensor<3>, k: usize) -> (Tensor<3, Int>, Tensor<3>) {
-    let [_, _, n] = scores.dims();
-    assert!(k <= n, "cannot choose {k} of {n}");
-    let mut left = scores.clone().detach();
-    let mut picks = Vec::with_capacity(k);
-    let class = Tensor::<1, Int>::arange(0..n as i64, &scores.device()).reshape([1, 1, n]);
-    for _ in 0..k {
-        let best = left.clone().argmax(2).cast(burn::tensor::IntDType::I32);
-        left = left.mask_fill(class.clone().equal(best.clone()), f32::NEG_INFINITY);
-        picks.push(best);
-    }
-    let indices = Tensor::cat(picks, 2);
+    let indices = top_k_indices(scores.clone(), k);
     (indices.clone(), scores.gather(2, indices))
 }
 
 /// The values of an index tensor on the host, row by row.
 pub(crate) fn to_host<const D: usize>(indices: &Tensor<D, Int>) -> Vec<usize> {
-    indices.to_data().iter::<i64>().map(|i| i as usize).collect()
+    let data = indices.to_data();
+    match data.as_slice::<i32>() {
+        Ok(indices) => indices.iter().map(|i| *i as usize).collect(),
+        Err(_) => data.iter::<i64>().map(|i| i as usize).collect(),
+    }
+}
+
+/// How often each of `0..n` is there: `[A, B, C] -> [n]`. An index of `n` or more is not counted.
+pub fn counts(indices: Tensor<3, Int>, n: usize) -> Tensor<1> {
+    if !kernels::on_flex(&indices.device()) {
+        return one_hot(indices, n).sum_dim(0).sum_dim(1).sum_dim(2).reshape([n]);
+    }
+    let mut counts = vec![0.0_f32; n];
+    for index in to_host(&indices) {
+        if let Some(count) = counts.get_mut(index) {
+            *count += 1.0;
+        }
+    }
+    Tensor::from_data(TensorData::from(counts.as_slice()), &indices.device())
 }
 
 #[cfg(test)]

@@ -18,8 +18,8 @@
 //!
 //! Not to be confused with: the null expert of a plan, which is where these choices go; `top-p`.
 
-use burn::{module::Module, prelude::*, tensor::activation::softmax};
-use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+use burn::{module::Module, prelude::*};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
 use crate::{Faithful, check, gate::Gate, load, losses, null};
 

@@ -94,7 +94,7 @@ impl Router for DeepSeekV3 {
         let s = sigmoid(self.gate.forward(pass, units)); // (15)
         let n_experts = s.dims()[2];
         let biased = s.clone().detach().inner() + self.bias.value();
-        let (experts, _) = scores::choose(pass, self.best_groups(biased), self.config.k); // (16)
+        let experts = scores::best(pass, self.best_groups(biased), self.config.k); // (16)
         let chosen = s.clone().gather(2, experts.clone());
         let weights = chosen.clone() / (chosen.sum_dim(2) + 1e-20) * self.config.scale; // (13)
         losses::add(pass, "sequence balance", self.config.sequence_balance, || {

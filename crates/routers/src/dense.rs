@@ -11,8 +11,8 @@
 //!
 //! Not to be confused with: the dense twin of a comparison, which is one network without a router.
 
-use burn::{module::Module, prelude::*, tensor::activation::softmax};
-use moe::{Dims, Init, NoConfig, Pass, Plan, Router};
+use burn::{module::Module, prelude::*};
+use moe::{Dims, Init, NoConfig, Pass, Plan, Router, softmax};
 
 use crate::gate::Gate;
 

@@ -15,8 +15,8 @@
 //!
 //! Not to be confused with: `top-k` with a capacity, where units choose and experts turn away.
 
-use burn::{module::Module, prelude::*, tensor::activation::softmax};
-use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+use burn::{module::Module, prelude::*};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
 use crate::{check, gate::Gate};
 

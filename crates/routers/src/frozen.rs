@@ -16,9 +16,8 @@
 use burn::{
     module::{Module, RunningState},
     prelude::*,
-    tensor::activation::softmax,
 };
-use moe::{Dims, Init, Pass, Plan, Router, config};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 
 use crate::{check, scores};
 

@@ -16,8 +16,8 @@
 //! Not to be confused with: `st-moe`, whose threshold on g2 is 0.2 instead of 1/2; `top-k` with
 //! k = 2, which always visits both.
 
-use burn::{module::Module, prelude::*, tensor::activation::softmax};
-use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+use burn::{module::Module, prelude::*};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
 use crate::{check, gate::Gate, losses, noise, null};
 

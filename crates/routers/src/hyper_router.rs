@@ -21,9 +21,9 @@
 use burn::{
     module::{Module, Param, RunningState},
     prelude::*,
-    tensor::activation::{relu, softmax},
+    tensor::activation::relu,
 };
-use moe::{Dims, Init, Pass, Plan, Router, config};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 
 use crate::{Faithful, check, scores};
 

@@ -1,11 +1,10 @@
 //! How often each expert was chosen, and how uneven that is.
 
 use burn::prelude::*;
-use moe::one_hot;
 
 /// How many choices fell on each expert. `[G, U, K] -> [E]`; the null expert is not counted.
 pub(crate) fn counts(experts: Tensor<3, Int>, n_experts: usize) -> Tensor<1> {
-    one_hot(experts, n_experts).sum_dim(0).sum_dim(1).sum_dim(2).reshape([n_experts])
+    moe::counts(experts, n_experts)
 }
 
 /// The squared coefficient of variation, variance over squared mean, with the variance of a

@@ -20,8 +20,8 @@
 //! Not to be confused with: `smear`, which merges once for a whole example; `dense`, which mixes
 //! outputs and lets every expert work.
 
-use burn::{module::Module, prelude::*, tensor::activation::softmax};
-use moe::{Dims, Init, Pass, Plan, Router, config};
+use burn::{module::Module, prelude::*};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 use serde::{Deserialize, Serialize};
 
 use crate::gate::Gate;

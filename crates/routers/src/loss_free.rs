@@ -17,12 +17,8 @@
 //!
 //! Not to be confused with: `deepseek-v3`, which adds groups, a scale and a sequence-wise loss.
 
-use burn::{
-    module::Module,
-    prelude::*,
-    tensor::activation::{sigmoid, softmax},
-};
-use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+use burn::{module::Module, prelude::*, tensor::activation::sigmoid};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 use serde::{Deserialize, Serialize};
 
 use crate::{balance_bias::BalanceBias, check, gate::Gate};

@@ -67,8 +67,8 @@ pub(crate) fn balance(p: Tensor<3>, experts: Tensor<3, Int>) -> Tensor<1> {
 /// E sum_i f_i P_i, for `p` of `[G, U, E]` and shares `f` of `[E]`.
 pub(crate) fn balance_of_shares(p: Tensor<3>, f: Tensor<1>) -> Tensor<1> {
     let [g, u, e] = p.dims();
-    let p = p.sum_dim(0).sum_dim(1).reshape([e]) / (g * u) as f64;
-    (f * p).sum() * e as f64
+    let p = p.reshape([g * u, e]).mean_dim(0);
+    (f.reshape([1, e]) * p).sum() * e as f64
 }
 
 /// E sum_i f_i P_i with f_i the share of *units* that visit expert i, so that f sums to the number of

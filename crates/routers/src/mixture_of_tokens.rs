@@ -15,8 +15,8 @@
 //! Not to be confused with: `soft`, whose slots mix the whole group and whose outputs have weights of
 //! their own.
 
-use burn::{module::Module, prelude::*, tensor::activation::softmax};
-use moe::{Dims, Init, Pass, Plan, Router, config};
+use burn::{module::Module, prelude::*};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 
 use crate::gate::Gate;
 

@@ -23,9 +23,9 @@ use burn::{
     module::Module,
     nn::{LayerNorm, LayerNormConfig},
     prelude::*,
-    tensor::activation::{log_softmax, softmax},
+    tensor::activation::log_softmax,
 };
-use moe::{BlockInput, Clusters, Dims, Init, Pass, Plan, Router, config, top_k};
+use moe::{BlockInput, Clusters, Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 use serde::{Deserialize, Serialize};
 
 use crate::{check, gate::Gate, load, losses};

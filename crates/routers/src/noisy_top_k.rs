@@ -20,9 +20,9 @@
 use burn::{
     module::{Module, Param},
     prelude::*,
-    tensor::activation::{softmax, softplus},
+    tensor::activation::softplus,
 };
-use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
 use crate::{check, gate::Gate, load, losses, noise, normal_cdf::phi};
 

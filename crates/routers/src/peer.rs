@@ -20,9 +20,8 @@
 use burn::{
     module::{Module, Param},
     prelude::*,
-    tensor::activation::softmax,
 };
-use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
 config! {
     /// How many experts a unit visits, and by what keys.

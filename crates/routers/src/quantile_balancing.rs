@@ -19,9 +19,8 @@
 use burn::{
     module::{Module, RunningState},
     prelude::*,
-    tensor::activation::softmax,
 };
-use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
 use crate::{check, gate::Gate, state};
 

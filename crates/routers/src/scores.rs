@@ -2,7 +2,7 @@
 //! them, and which ranks are passed over.
 
 use burn::prelude::*;
-use moe::{Pass, PassOver, Scores, one_hot, top_k};
+use moe::{Pass, PassOver, Scores, one_hot, top_k, top_k_indices};
 
 use crate::noise;
 
@@ -40,13 +40,16 @@ pub(crate) fn settle(pass: &mut Pass, scores: Tensor<3>) -> Tensor<3> {
 /// The k best experts of each unit by `scores`, `[G, U, E]`, and their scores, both `[G, U, K]`; those
 /// that follow where [`PassOver`] says so, if there are enough.
 pub(crate) fn choose(pass: &mut Pass, scores: Tensor<3>, k: usize) -> (Tensor<3, Int>, Tensor<3>) {
+    let experts = best(pass, scores.clone(), k);
+    (experts.clone(), scores.gather(2, experts))
+}
+
+/// The experts of [`choose`] alone.
+pub(crate) fn best(pass: &mut Pass, scores: Tensor<3>, k: usize) -> Tensor<3, Int> {
     let room = scores.dims()[2] - k;
     match over(pass, room) {
-        0 => top_k(scores, k),
-        over => {
-            let (experts, chosen) = top_k(scores, k + over);
-            (experts.narrow(2, over, k), chosen.narrow(2, over, k))
-        }
+        0 => top_k_indices(scores, k),
+        over => top_k_indices(scores, k + over).narrow(2, over, k),
     }
 }
 

@@ -17,8 +17,8 @@
 //! Not to be confused with: `expert-choice`, where every expert has the same load; `top-p`, whose
 //! number of experts depends on the unit alone.
 
-use burn::{module::Module, prelude::*, tensor::activation::softmax};
-use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+use burn::{module::Module, prelude::*};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
 use crate::{check, gate::Gate, losses, null, quantile};
 

@@ -21,9 +21,9 @@
 use burn::{
     module::{Module, Param},
     prelude::*,
-    tensor::activation::{sigmoid, softmax},
+    tensor::activation::sigmoid,
 };
-use moe::{Dims, Init, Pass, Plan, Router, config};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 
 use crate::{Balance, balance_loss::BalanceLoss, check, gate::Gate, losses, scores};
 

@@ -17,12 +17,8 @@
 //!
 //! Not to be confused with: `base`, which solves the assignment exactly.
 
-use burn::{
-    module::Module,
-    prelude::*,
-    tensor::activation::{sigmoid, softmax},
-};
-use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+use burn::{module::Module, prelude::*, tensor::activation::sigmoid};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
 use crate::{check, gate::Gate};
 

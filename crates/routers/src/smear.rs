@@ -13,8 +13,8 @@
 //!
 //! Not to be confused with: `lory`, which merges for each segment, by the one before it.
 
-use burn::{module::Module, prelude::*, tensor::activation::softmax};
-use moe::{Dims, Init, NoConfig, Pass, Plan, Router};
+use burn::{module::Module, prelude::*};
+use moe::{Dims, Init, NoConfig, Pass, Plan, Router, softmax};
 
 use crate::gate::Gate;
 

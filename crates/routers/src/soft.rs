@@ -18,9 +18,8 @@
 use burn::{
     module::{Module, Param},
     prelude::*,
-    tensor::activation::softmax,
 };
-use moe::{Dims, Init, Pass, Plan, Router, config};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 
 use crate::{check, unit_length::unit_length};
 

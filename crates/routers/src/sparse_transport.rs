@@ -24,8 +24,8 @@
 //! Not to be confused with: `sinkhorn`, whose transport is smooth, so that all of it is above 0, and
 //! whose weights are of the same scores; `base`, the assignment of one expert to each unit.
 
-use burn::{module::Module, prelude::*, tensor::activation::softmax};
-use moe::{Dims, Init, Pass, Plan, Router, config};
+use burn::{module::Module, prelude::*};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 
 use crate::{check, gate::Gate};
 

@@ -14,8 +14,8 @@
 //!
 //! Not to be confused with: `gshard`, which has tau = 1/2 and no z-loss.
 
-use burn::{module::Module, prelude::*, tensor::activation::softmax};
-use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+use burn::{module::Module, prelude::*};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
 use crate::{check, gate::Gate, losses, noise, null};
 

@@ -13,8 +13,8 @@
 //!
 //! Not to be confused with: `top-k` at k = 1 with renormalised weights, whose weight is always 1.
 
-use burn::{module::Module, prelude::*, tensor::activation::softmax};
-use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+use burn::{module::Module, prelude::*};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
 use crate::{Balance, balance_loss::BalanceLoss, check, gate::Gate, noise};
 

@@ -18,8 +18,8 @@
 //!
 //! Not to be confused with: `ada-moe`, which has null experts and no negative ones.
 
-use burn::{module::Module, prelude::*, tensor::activation::softmax};
-use moe::{Dims, Init, Pass, Plan, Router, config};
+use burn::{module::Module, prelude::*};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 
 use crate::{check, gate::Gate, load, losses, null, scores};
 

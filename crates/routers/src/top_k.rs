@@ -20,8 +20,8 @@
 //!
 //! Not to be confused with: `switch`, which is k = 1 with (5a) and jitter.
 
-use burn::{module::Module, prelude::*, tensor::activation::softmax};
-use moe::{Dims, Init, Pass, Plan, Router, config};
+use burn::{module::Module, prelude::*};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 use serde::{Deserialize, Serialize};
 
 use crate::{Balance, balance_loss::BalanceLoss, check, gate::Gate, losses, scores};
@@ -100,14 +100,14 @@ impl Router for TopK {
         let s = self.gate.forward(pass, units); // (1)
         let n_experts = s.dims()[2];
         let p = softmax(s.clone(), 2); // (2)
-        let (experts, chosen) = scores::choose(pass, s.clone(), self.config.k); // (3)
+        let experts = scores::best(pass, s.clone(), self.config.k); // (3)
         let weights = match self.config.weights {
             Weights::Softmax => p.clone().gather(2, experts.clone()), // (5a)
             Weights::Renormalised => {
                 let g = p.clone().gather(2, experts.clone());
                 g.clone() / g.sum_dim(2) // (5b)
             }
-            Weights::TopKSoftmax => softmax(chosen, 2), // (5c)
+            Weights::TopKSoftmax => softmax(s.clone().gather(2, experts.clone()), 2), // (5c)
         };
         self.balance.add(pass, self.config.balance, p, experts.clone());
         losses::add(pass, "z", self.config.z, || losses::router_z(s));

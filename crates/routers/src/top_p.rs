@@ -16,8 +16,8 @@
 //!
 //! Not to be confused with: `remoe`, where scores do not compete.
 
-use burn::{module::Module, prelude::*, tensor::activation::softmax};
-use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+use burn::{module::Module, prelude::*};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
 use crate::{check, gate::Gate, losses, null};
 

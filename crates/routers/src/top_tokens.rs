@@ -19,9 +19,8 @@
 use burn::{
     module::{Module, Param},
     prelude::*,
-    tensor::activation::softmax,
 };
-use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 use rand::RngExt;
 use rand_distr::StandardNormal;
 

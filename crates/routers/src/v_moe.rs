@@ -17,8 +17,8 @@
 //! Not to be confused with: `noisy-top-k`, where the noise is learned and the threshold leaves the
 //! expert itself out.
 
-use burn::{module::Module, prelude::*, tensor::activation::softmax};
-use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
+use burn::{module::Module, prelude::*};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
 use crate::{check, gate::Gate, load, losses, noise, normal_cdf::phi};
 

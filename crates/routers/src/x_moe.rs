@@ -21,9 +21,8 @@
 use burn::{
     module::{Module, Param},
     prelude::*,
-    tensor::activation::softmax,
 };
-use moe::{Dims, Init, Pass, Plan, Router, config};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 
 use crate::{
     Balance, Faithful, balance_loss::BalanceLoss, check, losses, scores, unit_length::unit_length,

@@ -1,0 +1,195 @@
+//! Softmax over the last axis, one pass over the lines forward and one backward.
+//!
+//! ```text
+//! p = e^(x - max x) / sum e^(x - max x)        dx = p (dp - sum(p dp))
+//! ```
+
+use burn::{
+    backend::{
+        Autodiff, Backend, Dispatch, Flex, TensorMetadata,
+        autodiff::{
+            checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+            grads::Gradients,
+            ops::{Backward, Ops, OpsKind, unary},
+        },
+        backend_extension,
+        flex::FlexTensor,
+        tensor::FloatTensor,
+    },
+    tensor::{Tensor, activation},
+};
+use rayon::prelude::*;
+
+use crate::{
+    flex::{slice, takes},
+    math::exp_negative,
+    simd::{dot, largest, sum, vectorized},
+};
+
+/// `e^x` over its sum along axis `dim`. The last axis is fused.
+pub fn softmax<const D: usize>(x: Tensor<D>, dim: usize) -> Tensor<D> {
+    if dim + 1 != D || !takes(&x) {
+        return activation::softmax(x, dim);
+    }
+    Tensor::from_dispatch(<Dispatch as Softmax>::last_softmax(x.into_dispatch()))
+}
+
+#[backend_extension(Flex, Autodiff)]
+pub(crate) trait Softmax: Backend {
+    /// See [`softmax`].
+    fn last_softmax(x: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// The gradient of the input, from the output and its gradient.
+    fn last_softmax_backward(p: FloatTensor<Self>, dp: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// Numbers of a piece of work, at least.
+const PIECE: usize = 1 << 14;
+
+/// The length of a line, and of a piece of whole lines.
+fn sizes(x: &FlexTensor) -> (usize, usize) {
+    let shape = x.shape();
+    let width = shape[shape.num_dims() - 1].max(1);
+    (width, PIECE.next_multiple_of(width))
+}
+
+impl Softmax for Flex {
+    fn last_softmax(x: FlexTensor) -> FlexTensor {
+        let mut p = x.to_contiguous();
+        drop(x);
+        let (width, piece) = sizes(&p);
+        let out: &mut [f32] = p.storage_mut();
+        out.par_chunks_mut(piece).for_each(|p| lines(p, width));
+        p
+    }
+
+    fn last_softmax_backward(p: FlexTensor, dp: FlexTensor) -> FlexTensor {
+        let (p, mut dx) = (p.to_contiguous(), dp.to_contiguous());
+        drop(dp);
+        let (width, piece) = sizes(&p);
+        let out: &mut [f32] = dx.storage_mut();
+        let pieces = out.par_chunks_mut(piece).zip(slice(&p).par_chunks(piece));
+        pieces.for_each(|(dx, p)| lines_back(dx, p, width));
+        dx
+    }
+}
+
+vectorized! {
+    /// Each line becomes its softmax.
+    fn lines(p: &mut [f32], width: usize) {
+        for line in p.chunks_exact_mut(width) {
+            let most = largest(line);
+            for x in &mut *line {
+                *x = exp_negative(*x - most);
+            }
+            let factor = 1.0 / sum(line);
+            for x in line {
+                *x *= factor;
+            }
+        }
+    }
+}
+
+vectorized! {
+    /// `dx`, which holds `dp` at first, line by line.
+    fn lines_back(dx: &mut [f32], p: &[f32], width: usize) {
+        for (dx, p) in dx.chunks_exact_mut(width).zip(p.chunks_exact(width)) {
+            let mean = dot(dx, p);
+            for (dx, p) in dx.iter_mut().zip(p) {
+                *dx = *p * (*dx - mean);
+            }
+        }
+    }
+}
+
+impl<B: Softmax, C: CheckpointStrategy> Softmax for Autodiff<B, C> {
+    fn last_softmax(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        match Step.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let p = B::last_softmax(x.into_primitive());
+                prep.finish(p.clone(), p)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::last_softmax(x.into_primitive())),
+        }
+    }
+
+    fn last_softmax_backward(_p: FloatTensor<Self>, _dp: FloatTensor<Self>) -> FloatTensor<Self> {
+        panic!("gradients of gradients are not supported")
+    }
+}
+
+#[derive(Debug)]
+struct Step;
+
+impl<B: Softmax> Backward<B, 1> for Step {
+    type State = FloatTensor<B>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let p = ops.state;
+        unary::<B, _>(ops.parents, ops.node, grads, |dp| B::last_softmax_backward(p, dp));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, TensorData};
+    use proptest::prelude::*;
+
+    type Of = fn(Tensor<3>, usize) -> Tensor<3>;
+
+    /// Output and gradient.
+    fn run(f: Of, x: &[f32], shape: [usize; 3], dim: usize) -> [Vec<f32>; 2] {
+        let device = Device::flex().autodiff();
+        let tensor =
+            |x: &[f32]| Tensor::<3>::from_data(TensorData::new(x.to_vec(), shape), &device);
+        let weights: Vec<f32> = (0..x.len()).map(|i| (i * 7919 % 1013) as f32 / 500.0).collect();
+        let x = tensor(x).require_grad();
+        let p = f(x.clone(), dim);
+        let grads = (p.clone() * tensor(&weights)).sum().backward();
+        [p, x.grad(&grads).unwrap()].map(|t| t.into_data().iter::<f32>().collect())
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_burns_forward_and_backward(
+            x in prop::collection::vec(-9.0_f32..9.0, 2 * 3 * 35),
+            width in prop::sample::select(vec![1_usize, 5, 7, 35]),
+            dim in 1_usize..3,
+        ) {
+            let shape = [2, x.len() / 2 / width, width];
+            let (fast, slow) = (run(softmax, &x, shape, dim), run(activation::softmax, &x, shape, dim));
+            for (a, b) in fast.iter().flatten().zip(slow.iter().flatten()) {
+                prop_assert!((a - b).abs() <= 1e-6, "{a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_gradient_is_that_of_finite_differences() {
+        let x = [0.5_f32, -1.0, 2.0, 0.25];
+        let loss = |x: [f64; 4]| {
+            let sum: f64 = x.iter().map(|x| x.exp()).sum();
+            let weight = |i: usize| (i * 7919 % 1013) as f64 / 500.0;
+            (0..4).map(|i| x[i].exp() / sum * weight(i)).sum::<f64>()
+        };
+        let [_, found] = run(softmax, &x, [1, 1, 4], 2);
+        for (i, found) in found.iter().enumerate() {
+            let at = |h: f64| {
+                let mut x = x.map(f64::from);
+                x[i] += h;
+                loss(x)
+            };
+            let expected = (at(1e-5) - at(-1e-5)) / 2e-5;
+            assert!((f64::from(*found) - expected).abs() < 1e-6, "{found} {expected}");
+        }
+    }
+
+    #[test]
+    fn minus_infinity_has_no_share_and_no_number_stays_none() {
+        let device = Device::flex();
+        let p = softmax(Tensor::<2>::from_floats([[0.0, f32::NEG_INFINITY, 0.0]], &device), 1);
+        assert_eq!(p.into_data().try_to_vec::<f32>().unwrap(), [0.5, 0.0, 0.5]);
+        let p = softmax(Tensor::<2>::from_floats([[0.0, f32::NAN]], &device), 1);
+        assert!(p.into_data().iter::<f32>().any(f32::is_nan));
+    }
+}
