@@ -10,6 +10,7 @@
 //! This is the one crate with `unsafe`; each block says why it is sound.
 
 mod activation;
+mod adamw;
 mod attention;
 mod cross_entropy;
 mod ffn;
@@ -28,6 +29,7 @@ mod top_k;
 mod transpose;
 
 pub use activation::Activation;
+pub use adamw::{AdamW, adamw};
 pub use attention::{AttentionForm, KeyValues, Positions, attention, attention_after};
 pub use cross_entropy::cross_entropy;
 pub use ffn::{Ffn, grouped_ffn, slotwise};

@@ -2,6 +2,7 @@
 //!
 //! [`supervised`] is the loop to read, and to fork.
 
+mod adamw;
 mod carried;
 mod checkpoint;
 mod choices;

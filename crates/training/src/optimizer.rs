@@ -2,13 +2,11 @@
 
 use burn::{
     module::{Module, ModuleVisitor, Param, ParamGroup, ParamId},
-    optim::{
-        AdamWConfig, ModuleOptimizer, SgdConfig, decay::WeightDecayConfig, momentum::MomentumConfig,
-    },
+    optim::{ModuleOptimizer, SgdConfig, decay::WeightDecayConfig, momentum::MomentumConfig},
     prelude::*,
 };
 
-use crate::{Optimizer, TrainConfig};
+use crate::{Optimizer, TrainConfig, adamw::AdamW};
 
 /// Does weight decay apply to the parameter of this dotted path? It does to matrices and
 /// embeddings; it does not to biases and to the scales and shifts of norms, which have no business
@@ -39,15 +37,13 @@ fn sgd<M: Module>(config: &TrainConfig, model: &M) -> ModuleOptimizer {
 
 /// AdamW.
 pub fn adamw<M: Module>(config: &TrainConfig, model: &M) -> ModuleOptimizer {
-    let adamw = |weight_decay: f64| {
-        AdamWConfig::new()
-            .with_beta_1(config.beta1 as f32)
-            .with_beta_2(config.beta2 as f32)
-            .with_epsilon(config.epsilon as f32)
-            .with_weight_decay(weight_decay as f32)
+    let adamw = |weight_decay: f64| AdamW {
+        betas: [config.beta1, config.beta2].map(|beta| beta as f32),
+        epsilon: config.epsilon as f32,
+        decay: weight_decay as f32,
     };
     let spared = ParamGroup::from_ids(spared(model));
-    adamw(config.weight_decay).init().with_group(spared, adamw(0.0).build(), None)
+    ModuleOptimizer::from(adamw(config.weight_decay)).with_group(spared, adamw(0.0), None)
 }
 
 /// The parameters that do not decay.
