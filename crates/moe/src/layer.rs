@@ -5,7 +5,7 @@ use burn::prelude::*;
 use crate::{
     AnyExperts, AnyResidual, AnyRouter, Capacity, Choice, ConfigError, Dims, Engine, ExpertKinds,
     Init, LayerReport, Level, Pass, Placement, Plan, Pruned, ResidualRules, Routers, Scores,
-    Shared, SharedConfig, diversity, engine::Work, layer_report::by_input, pruned::Kept,
+    Shared, SharedConfig, Storage, diversity, engine::Work, layer_report::by_input, pruned::Kept,
 };
 
 crate::config! {
@@ -32,6 +32,9 @@ crate::config! {
         pub diversity: f64 = 0.0,
         /// Who carries the plan out.
         pub engine: Engine = Engine::Auto,
+        /// The numbers that the matrices of routed experts are kept in.
+        #[serde(skip_serializing_if = "Storage::is_f32")]
+        pub storage: Storage = Storage::F32,
         /// The experts that are left after pruning; not a setting, it follows from a trained network.
         #[serde(skip)]
         pub pruned: Option<Pruned> = None,
@@ -112,28 +115,39 @@ impl Library {
         let (router, experts) = dims(config, [tokens, width]);
         (self.routers.get(&config.router.kind)?.build.check)(&config.router, router)?;
         (self.experts.get(&config.expert.kind)?.build.check)(&config.expert, experts)?;
-        self.check_merging(config, experts)?;
+        self.check_stack(config, experts)?;
         if let Some(shared) = &config.shared {
             shared.check(&self.experts, experts)?;
         }
         (self.residuals.get(&config.residual.kind)?.build.check)(&config.residual)
     }
 
-    /// A router that mixes parameters needs experts that are stacks of equal matrices.
-    fn check_merging(&self, config: &MoeConfig, dims: Dims) -> Result<(), ConfigError> {
+    /// A router that mixes parameters, and half precision, need experts that are stacks of equal matrices.
+    fn check_stack(&self, config: &MoeConfig, dims: Dims) -> Result<(), ConfigError> {
         let (router, expert) = (&config.router, &config.expert);
-        if !self.routers.get(&router.kind)?.build.merges {
+        let merges = self.routers.get(&router.kind)?.build.merges;
+        if !merges && config.storage.is_f32() {
             return Ok(());
         }
         let build = self.experts.get(&expert.kind)?.build.init;
-        match build(expert, dims, &Init::new(0, &Device::flex()))?.stack() {
-            Some(_) => Ok(()),
-            None => Err(self.routers.invalid(
+        let has_stack = build(expert, dims, &Init::new(0, &Device::flex()))?.stack().is_some();
+        let storage = config.storage;
+        match (merges, has_stack) {
+            (true, true) if !storage.is_f32() => Err(self.routers.invalid(
+                &router.kind,
+                format!("storage = {storage:?}: it mixes the matrices of experts, in f32"),
+            )),
+            (_, true) => Ok(()),
+            (true, false) => Err(self.routers.invalid(
                 &router.kind,
                 format!(
                     "it mixes the matrices of experts, and expert {:?} has none to show",
                     expert.kind
                 ),
+            )),
+            (false, false) => Err(self.experts.invalid(
+                &expert.kind,
+                format!("storage = {storage:?}: it has no two or three matrices to keep so"),
             )),
         }
     }
@@ -178,6 +192,8 @@ pub struct MoeLayer {
     #[module(skip)]
     engine: Engine,
     #[module(skip)]
+    storage: Storage,
+    #[module(skip)]
     kept: Option<Kept>,
 }
 
@@ -212,6 +228,7 @@ impl MoeLayer {
             capacity: config.capacity.clone(),
             diversity: config.diversity,
             engine: config.engine,
+            storage: config.storage,
             kept,
         })
     }
@@ -244,7 +261,7 @@ impl MoeLayer {
         let row = self.level.expert_width(self.width);
         let plan = self.show(pass, plan, &payload, row);
         self.report(pass, &plan, payload.dims()[2]);
-        let work = Work { experts: &self.experts, row, slots };
+        let work = Work { experts: &self.experts, storage: self.storage, row, slots };
         let output = self.run(&plan, &work, pass, payload.clone());
         match &self.shared {
             Some(shared) => {

@@ -36,6 +36,7 @@ mod registry;
 mod residual;
 mod router;
 mod shared;
+mod storage;
 mod tile;
 
 pub use boxed::{AnyMapper, AnyVisitor, Boxed, Erased, Plug, Socket};
@@ -65,4 +66,5 @@ pub use router::{AnyRouter, BuildRouter, Dims, DynRouter, Router, RouterSocket, 
 #[doc(hidden)]
 pub use serde;
 pub use shared::{Shared, SharedConfig};
+pub use storage::Storage;
 pub use tile::Rounding;

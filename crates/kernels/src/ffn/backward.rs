@@ -19,6 +19,7 @@ use rayon::prelude::*;
 
 use super::{
     forward::Kept,
+    matrices::Matrices,
     problem::{Problem, part},
 };
 use crate::{
@@ -47,7 +48,7 @@ pub(super) fn rows(problem: &Problem, dy: &[f32], dx: &mut [f32], per_row: PerRo
         || (0..problem.rows.n_chunks).map(|_| None).collect::<Vec<_>>(),
         |other| other.into_iter().map(Some).collect(),
     );
-    with_scratch(problem.matrices().map(<[f32]>::len), |memory| {
+    with_scratch([problem.w1, problem.gate, problem.w2].map(Matrices::len), |memory| {
         let across = Transposed::new(problem, memory);
         dx.par_chunks_mut((problem.rows.chunk * problem.d).max(1))
             .enumerate()
@@ -72,11 +73,10 @@ struct Transposed<'a> {
 impl<'a> Transposed<'a> {
     fn new(problem: &Problem, memory: [&'a mut [f32]; 3]) -> Self {
         let (d, h) = (problem.d, problem.h);
-        let [w1, gate, w2] = problem.matrices();
         let [w1_t, gate_t, w2_t] = memory;
-        transpose_all(problem, w1_t, w1, [d, h]);
-        transpose_all(problem, gate_t, gate, [d, h]);
-        transpose_all(problem, w2_t, w2, [h, d]);
+        transpose_all(problem, w1_t, problem.w1, [d, h]);
+        transpose_all(problem, gate_t, problem.gate, [d, h]);
+        transpose_all(problem, w2_t, problem.w2, [h, d]);
         Self { shape: [d, h], w1: w1_t, gate: gate_t, w2: w2_t }
     }
 
@@ -99,12 +99,13 @@ impl<'a> Transposed<'a> {
     }
 }
 
-fn transpose_all(problem: &Problem, to: &mut [f32], from: &[f32], [rows, columns]: [usize; 2]) {
-    let size = (rows * columns).max(1);
-    let experts = to.par_chunks_mut(size).zip(from.par_chunks(size)).enumerate();
-    experts.for_each(|(expert, (to, from))| {
+fn transpose_all(problem: &Problem, to: &mut [f32], from: Matrices, [rows, columns]: [usize; 2]) {
+    let size = rows * columns;
+    to.par_chunks_mut(size.max(1)).enumerate().for_each(|(expert, to)| {
         if !problem.rows.of(expert).is_empty() {
-            transpose(to, from, rows, columns);
+            with_scratch([from.memory(size)], |[wide]| {
+                transpose(to, from.of(expert, size, wide), rows, columns);
+            });
         }
     });
 }

@@ -34,10 +34,17 @@ type KeptOfChunk<'a> = (Vec<&'a mut [f32]>, Option<Vec<&'a mut [f32]>>);
 
 fn one_chunk(problem: &Problem, chunk: usize, out: &mut [f32], mut kept: Option<KeptOfChunk>) {
     let (d, h, block) = (problem.d, problem.h, problem.block());
-    let sizes = [block * d, block * h, block * h, block * h, block * d];
-    with_scratch(sizes, |[x, inner, other, hidden, y]| {
+    let wide = [problem.w1, problem.gate, problem.w2].map(|all| all.memory(d * h));
+    let sizes = [block * d, block * h, block * h, block * h, block * d, wide[0], wide[1], wide[2]];
+    with_scratch(sizes, |[x, inner, other, hidden, y, w1, gate, w2]| {
         for expert in 0..problem.rows.n_experts {
             let segment = problem.rows.segment(expert, chunk);
+            if segment.is_empty() {
+                continue;
+            }
+            let w1 = View::new(problem.w1.of(expert, d * h, w1), d, h);
+            let gate = problem.gated.then(|| View::new(problem.gate.of(expert, d * h, gate), d, h));
+            let w2 = View::new(problem.w2.of(expert, h * d, w2), h, d);
             for start in segment.clone().step_by(block) {
                 let rows = start..segment.end.min(start + block);
                 let n = rows.len();
@@ -51,15 +58,15 @@ fn one_chunk(problem: &Problem, chunk: usize, out: &mut [f32], mut kept: Option<
                 };
                 problem.gather(&mut x[..n * d], problem.x, rows.clone(), 0..d);
                 let x = View::new(&x[..n * d], n, d);
-                product(inner, Old::Forget, x, problem.w1(expert));
-                if let Some(gate) = problem.gate(expert) {
+                product(inner, Old::Forget, x, w1);
+                if let Some(gate) = gate {
                     product(other, Old::Forget, x, gate);
                 }
                 let (hidden, y) = (&mut hidden[..n * h], &mut y[..n * d]);
                 let bias = problem.bias1.map(|bias| part(bias, expert, h));
-                let gate = problem.gate(expert).map(|_| &*other);
+                let gate = gate.map(|_| &*other);
                 for_activation!(problem.activation, A => activate::<A>(hidden, inner, gate, bias));
-                product(y, Old::Forget, View::new(hidden, n, h), problem.w2(expert));
+                product(y, Old::Forget, View::new(hidden, n, h), w2);
                 combine(problem, out, chunk, expert, rows, y);
             }
         }

@@ -11,18 +11,26 @@
 mod autodiff;
 mod backward;
 mod forward;
+mod matrices;
 mod params;
 mod portable;
 mod problem;
 
 use std::sync::Arc;
 
-use burn::{backend::Dispatch, tensor::Tensor};
+use burn::{
+    backend::Dispatch,
+    tensor::{DType, FloatDType, Tensor},
+};
 
-use crate::{Activation, Rows, flex::takes};
+use crate::{
+    Activation, Rows,
+    flex::{on_flex, takes},
+};
 use autodiff::GroupedFfn;
 
-/// A stack of E feed-forward networks, of width D and hidden width H.
+/// A stack of E feed-forward networks, of width D and hidden width H. The matrices may be kept in half
+/// precision, see [`Ffn::stored`]; all is computed in `f32`.
 #[derive(Clone, Debug)]
 pub struct Ffn {
     /// W1, `[E, D, H]`.
@@ -37,6 +45,24 @@ pub struct Ffn {
     pub bias2: Option<Tensor<3>>,
     /// f.
     pub activation: Activation,
+}
+
+impl Ffn {
+    /// With the matrices in numbers of another type; the biases, a small part, stay. Gradients flow on to
+    /// the matrices that they were made from.
+    pub fn stored(self, numbers: FloatDType) -> Self {
+        Self {
+            w1: self.w1.cast(numbers),
+            gate: self.gate.map(|gate| gate.cast(numbers)),
+            w2: self.w2.cast(numbers),
+            ..self
+        }
+    }
+}
+
+/// Can the kernels take a matrix of this type? They widen it an expert at a time, and compute in `f32`.
+fn takes_matrix(matrix: &Tensor<3>) -> bool {
+    matches!(matrix.dtype(), DType::F32 | DType::BF16 | DType::F16) && on_flex(&matrix.device())
 }
 
 /// What a kernel must know beside its tensors.
@@ -63,7 +89,7 @@ pub fn grouped_ffn(
     ffn: Ffn,
 ) -> Tensor<2> {
     check(&x, rows, weights.as_ref(), &ffn);
-    let here = takes(&x) && takes(&ffn.w1) && weights.as_ref().is_none_or(takes);
+    let here = takes(&x) && takes_matrix(&ffn.w1) && weights.as_ref().is_none_or(takes);
     if !here {
         return portable::grouped_ffn(x, rows, weights, ffn);
     }
@@ -96,7 +122,7 @@ pub fn grouped_ffn(
 /// If shapes do not fit.
 pub fn slotwise(slots: Tensor<3>, ffn: Ffn) -> Tensor<3> {
     let [e, s, d] = slots.dims();
-    if !(takes(&slots) && takes(&ffn.w1)) {
+    if !(takes(&slots) && takes_matrix(&ffn.w1)) {
         return portable::slotwise(slots, ffn);
     }
     let rows = Arc::new(Rows::in_order(e, s));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
+use burn::tensor::{FloatDType, IndexingUpdateOp, Int, Tensor, TensorData};
 
 use super::Ffn;
 use crate::Rows;
@@ -53,6 +53,8 @@ pub(super) fn grouped_ffn(
 
 /// `[E, S, D] -> [E, S, D]`: each expert's network on its rows.
 pub(super) fn slotwise(x: Tensor<3>, ffn: Ffn) -> Tensor<3> {
+    let numbers = FloatDType::from(x.dtype());
+    let ffn = ffn.stored(numbers);
     let plus = |x: Tensor<3>, bias: Option<Tensor<3>>| match bias {
         Some(bias) => x + bias,
         None => x,

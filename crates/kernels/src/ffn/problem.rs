@@ -2,8 +2,8 @@
 
 use burn::backend::{TensorMetadata, flex::FlexTensor};
 
-use super::Job;
-use crate::{Activation, Rows, flex::slice, product::View};
+use super::{Job, matrices::Matrices};
+use crate::{Activation, Rows, flex::slice};
 
 /// What goes into the operation, as the back end's tensors.
 #[derive(Clone, Debug)]
@@ -34,6 +34,7 @@ impl Inputs<FlexTensor> {
 /// The same as slices.
 pub(super) struct Problem<'a> {
     pub(super) rows: &'a Rows,
+    pub(super) gated: bool,
     pub(super) activation: Activation,
     pub(super) d: usize,
     pub(super) h: usize,
@@ -41,9 +42,12 @@ pub(super) struct Problem<'a> {
     pub(super) weights: Option<&'a [f32]>,
     pub(super) bias1: Option<&'a [f32]>,
     pub(super) bias2: Option<&'a [f32]>,
-    w1: &'a [f32],
-    gate: Option<&'a [f32]>,
-    w2: &'a [f32],
+    /// `[E, D, H]`.
+    pub(super) w1: Matrices<'a>,
+    /// `[E, D, H]`; none where there is no gate.
+    pub(super) gate: Matrices<'a>,
+    /// `[E, H, D]`.
+    pub(super) w2: Matrices<'a>,
 }
 
 impl<'a> Problem<'a> {
@@ -51,6 +55,7 @@ impl<'a> Problem<'a> {
         let [_, d, h] = inputs.w1.shape().dims();
         Self {
             rows: &job.rows,
+            gated: job.gated,
             activation: job.activation,
             d,
             h,
@@ -58,30 +63,10 @@ impl<'a> Problem<'a> {
             weights: job.weighted.then(|| slice(&inputs.weights)),
             bias1: job.biased[0].then(|| slice(&inputs.bias1)),
             bias2: job.biased[1].then(|| slice(&inputs.bias2)),
-            w1: slice(&inputs.w1),
-            gate: job.gated.then(|| slice(&inputs.gate)),
-            w2: slice(&inputs.w2),
+            w1: Matrices::new(&inputs.w1),
+            gate: Matrices::new(&inputs.gate),
+            w2: Matrices::new(&inputs.w2),
         }
-    }
-
-    /// `[D, H]` of an expert.
-    pub(super) fn w1(&self, expert: usize) -> View<'a> {
-        View::new(part(self.w1, expert, self.d * self.h), self.d, self.h)
-    }
-
-    /// `[D, H]` of an expert.
-    pub(super) fn gate(&self, expert: usize) -> Option<View<'a>> {
-        self.gate.map(|gate| View::new(part(gate, expert, self.d * self.h), self.d, self.h))
-    }
-
-    /// `[H, D]` of an expert.
-    pub(super) fn w2(&self, expert: usize) -> View<'a> {
-        View::new(part(self.w2, expert, self.d * self.h), self.h, self.d)
-    }
-
-    /// W1, the gate and W2 of all experts; no numbers where there is no gate.
-    pub(super) fn matrices(&self) -> [&'a [f32]; 3] {
-        [self.w1, self.gate.unwrap_or_default(), self.w2]
     }
 
     /// The weight of a row.
@@ -111,6 +96,6 @@ impl<'a> Problem<'a> {
 }
 
 /// The `width` numbers of an expert.
-pub(super) fn part(all: &[f32], expert: usize, width: usize) -> &[f32] {
+pub(super) fn part<T>(all: &[T], expert: usize, width: usize) -> &[T] {
     &all[expert * width..(expert + 1) * width]
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use proptest::prelude::*;
 use rayon::ThreadPoolBuilder;
 
@@ -141,6 +141,40 @@ proptest! {
     #[test]
     fn the_kernel_is_the_composition(case in cases(200)) {
         near(&run(&case, grouped_ffn), &run(&case, portable::grouped_ffn), 1e-5);
+    }
+}
+
+/// Straight through the rounding, whose own gradient Burn would round too.
+fn rounded(ffn: Ffn, numbers: FloatDType) -> Ffn {
+    let round = |w: Tensor<3>| {
+        let rounded = w.clone().detach().cast(numbers).cast(FloatDType::F32);
+        w.clone() + (rounded - w.detach())
+    };
+    Ffn { w1: round(ffn.w1), gate: ffn.gate.map(round), w2: round(ffn.w2), ..ffn }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn half_precision_is_the_rounding_of_the_matrices_and_nothing_else(case in cases(60)) {
+        use FloatDType::{BF16, F16};
+        let kernel: [Run; 2] = [
+            |x, rows, weights, ffn| grouped_ffn(x, rows, weights, ffn.stored(BF16)),
+            |x, rows, weights, ffn| grouped_ffn(x, rows, weights, ffn.stored(F16)),
+        ];
+        let expected: [Run; 2] = [
+            |x, rows, weights, ffn| portable::grouped_ffn(x, rows, weights, rounded(ffn, BF16)),
+            |x, rows, weights, ffn| portable::grouped_ffn(x, rows, weights, rounded(ffn, F16)),
+        ];
+        for (kernel, expected) in kernel.into_iter().zip(expected) {
+            near(&run(&case, kernel), &run(&case, expected), 1e-5);
+        }
+        // Elsewhere the gradients of the matrices are rounded too.
+        let elsewhere: Run =
+            |x, rows, weights, ffn| portable::grouped_ffn(x, rows, weights, ffn.stored(BF16));
+        let (elsewhere, expected) = (run(&case, elsewhere), run(&case, expected[0]));
+        near(&elsewhere[..3], &expected[..3], 1e-5);
+        near(&elsewhere, &expected, 1e-2);
     }
 }
 

@@ -9,7 +9,9 @@ use std::time::Instant;
 use anyhow::{bail, ensure};
 use burn::{prelude::*, tensor::Distribution};
 use clap::Args;
-use moe::{AnyExperts, Choice, Dims, Engine, Init, Level, Library, MoeConfig, MoeLayer, Pass};
+use moe::{
+    AnyExperts, Choice, Dims, Engine, Init, Level, Library, MoeConfig, MoeLayer, Pass, Storage,
+};
 use report::Format;
 use serde::Serialize;
 
@@ -40,6 +42,9 @@ pub(crate) struct Setting {
     /// Kind of experts: ffn, swiglu
     #[arg(long, default_value = "ffn")]
     pub(super) kind: String,
+    /// The numbers that the experts' matrices are kept in: f32, bf16, f16
+    #[arg(long, default_value = "f32", value_parser = storage)]
+    storage: Storage,
     /// Only these engines, beside the dense bound: reference, dropless, padded
     #[arg(long, value_delimiter = ',')]
     engines: Vec<String>,
@@ -58,6 +63,10 @@ pub(crate) struct Setting {
     /// For machines, the same as --format json
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn storage(name: &str) -> Result<Storage, String> {
+    serde_json::from_value(name.into()).map_err(|_| "known are f32, bf16, f16".to_string())
 }
 
 /// One row.
@@ -223,10 +232,16 @@ fn variants(setting: &Setting, library: &Library, device: &Device) -> anyhow::Re
             expert: kind(hidden),
             engine,
             level,
+            storage: setting.storage,
             ..MoeConfig::default()
         };
         library.check(&config, [tokens, width], 2)?;
-        anyhow::Ok(Subject::Layer(MoeLayer::new(&config, library, [tokens, width], init)?))
+        let mut layer = MoeLayer::new(&config, library, [tokens, width], init)?;
+        // In training the parameters stay in f32, and each pass rounds them.
+        if !init.device().is_autodiff() {
+            layer.experts = layer.experts.stored(setting.storage);
+        }
+        anyhow::Ok(Subject::Layer(layer))
     };
     let (eval, train) = (Init::new(0, device), Init::new(0, &device.clone().autodiff()));
     let mut variants = vec![Variant { name: "dense", eval: dense(&eval)?, train: dense(&train)? }];

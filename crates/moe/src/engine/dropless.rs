@@ -29,7 +29,7 @@ pub(crate) fn run(plan: &Plan, work: &Work, pass: &mut Pass, payload: Tensor<3>)
         }
     };
     let (rows, x) = (Arc::new(rows), payload.reshape([g * u * m, work.row]));
-    let y = match work.experts.stack() {
+    let y = match work.stack() {
         Some(stack) => grouped_ffn(x, &rows, Some(weights), stack),
         None => batched(&rows, weights, work, pass, x),
     };

@@ -50,7 +50,7 @@ fn mixed(stack: Ffn, shares: &Tensor<2>) -> Ffn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AnyExperts, Dims, Experts, Init, NoConfig, Pass};
+    use crate::{AnyExperts, Dims, Experts, Init, NoConfig, Pass, Storage};
     use burn::{
         module::{Module, Param},
         tensor::activation::relu,
@@ -100,7 +100,7 @@ mod tests {
         let x = init.normal("x", [2, 3, 6], 1.0).val();
         let shares = init.normal("shares", [2, 2, 2], 1.0).val();
         let experts = AnyExperts::new(net.clone());
-        let work = Work { experts: &experts, row: 3, slots: None };
+        let work = Work { experts: &experts, storage: Storage::F32, row: 3, slots: None };
         let found = run(&shares, 2, &work, x.clone());
         let unit = |g: usize, u: usize| {
             let share = |e| shares.clone().slice(s![g..g + 1, u / 2..u / 2 + 1, e..e + 1]);

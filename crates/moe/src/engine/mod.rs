@@ -7,9 +7,10 @@ mod padded;
 mod reference;
 
 use burn::prelude::*;
+use kernels::slotwise;
 use serde::{Deserialize, Serialize};
 
-use crate::{AnyExperts, Pass, Plan};
+use crate::{AnyExperts, Pass, Plan, Storage};
 
 /// Which engine carries a plan out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,7 @@ pub enum Engine {
 /// they have.
 pub(crate) struct Work<'a> {
     pub(crate) experts: &'a AnyExperts,
+    pub(crate) storage: Storage,
     pub(crate) row: usize,
     /// C, where units choose and the layer has a capacity.
     pub(crate) slots: Option<usize>,
@@ -41,7 +43,16 @@ impl Work<'_> {
     fn forward(&self, pass: &mut Pass, slots: Tensor<3>) -> Tensor<3> {
         let [e, s, p] = slots.dims();
         let rows = slots.reshape([e, s * p / self.row, self.row]);
-        self.experts.forward(pass, rows).reshape([e, s, p])
+        let outputs = match self.storage {
+            Storage::F32 => self.experts.forward(pass, rows),
+            _ => slotwise(rows, self.stack().expect("half precision without matrices is refused")),
+        };
+        outputs.reshape([e, s, p])
+    }
+
+    /// The matrices, if the experts show any, in the numbers that they are kept in.
+    fn stack(&self) -> Option<kernels::Ffn> {
+        self.experts.stack().map(|stack| self.storage.of(stack))
     }
 }
 

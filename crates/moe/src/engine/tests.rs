@@ -4,7 +4,7 @@ use burn::{module::Param, prelude::*};
 use proptest::prelude::*;
 
 use super::{Engine, Work};
-use crate::{AnyExperts, Dims, Experts, Init, NoConfig, Pass, Plan};
+use crate::{AnyExperts, Dims, Experts, Init, NoConfig, Pass, Plan, Storage};
 
 /// Two matrices with a GELU between them, shown to the engines or not.
 #[derive(Module, Debug)]
@@ -64,6 +64,8 @@ struct Case {
     /// Rows in a unit.
     m: usize,
     shown: bool,
+    /// Of experts that are shown.
+    storage: Storage,
     /// Skewed picks in `0..=1`, one for each choice.
     picks: Vec<f64>,
     seed: u64,
@@ -72,10 +74,12 @@ struct Case {
 fn cases() -> impl Strategy<Value = Case> {
     let form =
         prop_oneof![Just(Form::Token), Just(Form::Expert), Just(Form::Soft), Just(Form::Dense)];
-    (form, 1_usize..4, 1_usize..9, 1_usize..5, 1_usize..4, 1_usize..3, any::<bool>(), any::<u64>())
-        .prop_flat_map(|(form, g, u, e, k, m, shown, seed)| {
+    let storage = prop_oneof![Just(None), Just(Some(Storage::F32)), Just(Some(Storage::Bf16))];
+    (form, 1_usize..4, 1_usize..9, 1_usize..5, 1_usize..4, 1_usize..3, storage, any::<u64>())
+        .prop_flat_map(|(form, g, u, e, k, m, storage, seed)| {
             let picks = prop::collection::vec(0.0..1.0_f64, g * u.max(e) * k);
-            picks.prop_map(move |picks| Case { form, g, u, e, k, m, shown, picks, seed })
+            let (shown, storage) = (storage.is_some(), storage.unwrap_or_default());
+            picks.prop_map(move |picks| Case { form, g, u, e, k, m, shown, storage, picks, seed })
         })
 }
 
@@ -146,7 +150,8 @@ impl Case {
         let experts = AnyExperts::new(net);
         let (plan, leaves, most) = self.plan(&init.at("plan"));
         let token = matches!(self.form, Form::Token) && with_slots;
-        let work = Work { experts: &experts, row: WIDTH, slots: token.then_some(most) };
+        let (storage, slots) = (self.storage, token.then_some(most));
+        let work = Work { experts: &experts, storage, row: WIDTH, slots };
         let shape = [self.g, self.u, self.m * WIDTH];
         let x = init.normal("x", shape, 1.0).val();
         let y = engine.run(&plan, &work, &mut Pass::eval(), x.clone());
