@@ -9,6 +9,7 @@ fn main() -> ExitCode {
         suite!("default", "../suites/default.toml"),
         suite!("smoke", "../suites/smoke.toml"),
         suite!("routers", "../suites/routers.toml"),
+        suite!("storage", "../suites/storage.toml"),
     ];
     lab::main(Plugins::default(), &suites)
 }
