@@ -377,6 +377,7 @@ mod tests {
             experts: 4,
             k: 2,
             kind: "swiglu".into(),
+            storage: Storage::Bf16,
             engines: Vec::new(),
             whole: true,
             repeat: 2,
