@@ -44,7 +44,7 @@ pub(crate) struct Setting {
     pub(super) kind: String,
     /// The numbers that the experts' matrices are kept in: f32, bf16, f16
     #[arg(long, default_value = "f32", value_parser = storage)]
-    storage: Storage,
+    pub(super) storage: Storage,
     /// Only these engines, beside the dense bound: reference, dropless, padded
     #[arg(long, value_delimiter = ',')]
     engines: Vec<String>,
@@ -110,6 +110,7 @@ pub(crate) fn speed(
     let device = device(&options.device)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     if setting.routers {
+        ensure!(setting.storage == Storage::F32, "--storage: --routers measures no experts");
         let sizes = [setting.tokens, setting.width];
         let routers = &plugins.library.routers;
         let measure = || router_speed::measure(routers, sizes, setting.repeat, &device);

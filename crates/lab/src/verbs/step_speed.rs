@@ -126,6 +126,7 @@ fn network(
         router: Choice::of("top-k").with("k", setting.k),
         expert: expert(setting.hidden),
         engine,
+        storage: setting.storage,
         ..MoeConfig::default()
     };
     let dense = serde_json::to_value(expert(setting.hidden * setting.k))?;
