@@ -131,11 +131,11 @@ impl Library {
         }
         let build = self.experts.get(&expert.kind)?.build.init;
         let has_stack = build(expert, dims, &Init::new(0, &Device::flex()))?.stack().is_some();
-        let storage = config.storage;
+        let storage = config.storage.name();
         match (merges, has_stack) {
-            (true, true) if !storage.is_f32() => Err(self.routers.invalid(
+            (true, true) if !config.storage.is_f32() => Err(self.routers.invalid(
                 &router.kind,
-                format!("storage = {storage:?}: it mixes the matrices of experts, in f32"),
+                format!("storage = {storage}: it mixes the matrices of experts, in f32"),
             )),
             (_, true) => Ok(()),
             (true, false) => Err(self.routers.invalid(
@@ -147,7 +147,7 @@ impl Library {
             )),
             (false, false) => Err(self.experts.invalid(
                 &expert.kind,
-                format!("storage = {storage:?}: it has no two or three matrices to keep so"),
+                format!("storage = {storage}: it has no two or three matrices to keep so"),
             )),
         }
     }

@@ -38,6 +38,15 @@ impl Storage {
         *self == Self::F32
     }
 
+    /// As in a config file.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        }
+    }
+
     fn numbers(self) -> FloatDType {
         match self {
             Self::F32 => FloatDType::F32,
@@ -67,5 +76,84 @@ impl ModuleMapper for Store {
         // A bias is [E, 1, H].
         let matrix = D == 3 && param.lazy_shape()[1] > 1;
         if matrix { param.map(|matrix| matrix.cast(self.0.numbers())) } else { param }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Dims, Experts, Init, NoConfig, Pass};
+    use burn::tensor::DType;
+
+    #[derive(Module, Debug)]
+    struct Net {
+        w1: Param<Tensor<3>>,
+        w2: Param<Tensor<3>>,
+        bias: Param<Tensor<3>>,
+        shown: bool,
+    }
+
+    impl Experts for Net {
+        type Config = NoConfig;
+        const NAME: &'static str = "net";
+        const ABOUT: &'static str = "";
+
+        fn init(_config: &NoConfig, dims: Dims, init: &Init) -> Self {
+            let (e, d) = (dims.n_experts, dims.width);
+            Self {
+                w1: init.normal("w1", [e, d, 5], 1.0),
+                w2: init.normal("w2", [e, 5, d], 1.0),
+                bias: init.normal("bias", [e, 1, 5], 1.0),
+                shown: true,
+            }
+        }
+        fn forward(&self, _pass: &mut Pass, slots: Tensor<3>) -> Tensor<3> {
+            kernels::slotwise(slots, self.stack().expect("it is shown"))
+        }
+        fn stack(&self) -> Option<kernels::Ffn> {
+            self.shown.then(|| kernels::Ffn {
+                w1: self.w1.val(),
+                gate: None,
+                w2: self.w2.val(),
+                bias1: Some(self.bias.val()),
+                bias2: None,
+                activation: kernels::Activation::Relu,
+            })
+        }
+        fn flops_per_row(&self) -> f64 {
+            0.0
+        }
+    }
+
+    fn net() -> Net {
+        let dims = Dims { width: 3, n_experts: 2, units: 4 };
+        Net::init(&NoConfig {}, dims, &Init::new(0, &Device::flex()))
+    }
+
+    #[test]
+    fn matrices_become_small_and_the_output_hardly_changes() {
+        let slots =
+            Tensor::<3>::from_floats([[[1.0, -2.0, 0.5]], [[0.3, 0.2, -1.0]]], &Device::flex());
+        let exact = AnyExperts::new(net());
+        let expected = exact.forward(&mut Pass::eval(), slots.clone());
+        for (storage, numbers, off) in
+            [(Storage::Bf16, DType::BF16, 0.02), (Storage::F16, DType::F16, 0.002)]
+        {
+            let kept = AnyExperts::new(net()).stored(storage);
+            let stack = kept.stack().unwrap();
+            assert_eq!([stack.w1.dtype(), stack.w2.dtype()], [numbers; 2]);
+            assert_eq!(stack.bias1.unwrap().dtype(), DType::F32);
+            let found = kept.forward(&mut Pass::eval(), slots.clone());
+            let gap = (found - expected.clone()).abs().max().into_scalar::<f32>();
+            let scale = expected.clone().abs().max().into_scalar::<f32>();
+            assert!(0.0 < gap && gap < off * scale, "{gap} of {scale}");
+        }
+    }
+
+    #[test]
+    fn experts_that_show_nothing_stay_as_they_are() {
+        let kept = AnyExperts::new(Net { shown: false, ..net() }).stored(Storage::Bf16);
+        let numbers = crate::numbers_of(&kept, |_| true);
+        assert!(numbers.iter().all(|(_, data)| data.dtype() == DType::F32) && numbers.len() == 3);
     }
 }
