@@ -63,7 +63,7 @@ fn words_are_learned_and_questions_answered() {
     {
         assert_eq!(value(&csv, "asked", metric), 1.0, "{metric}");
     }
-    let (table, _) = ended(&place.run(&[&["table", "tiny.toml"], &words[..]].concat()), 0);
+    let (table, _) = ended(&place.run(&["table", "tiny.toml"]), 0);
     for metric in ["attacked_perplexity: lower is better", "choice_accuracy: higher is better"] {
         assert!(table.contains(metric), "{table}");
     }
