@@ -1,4 +1,4 @@
-//! Differentiable operations that Burn lacks, fused for the processor.
+//! Operations that Burn lacks or is slow at, most of them differentiable, fused for the processor.
 //!
 //! Each operation is a plain function on tensors. On Burn's processor back end, in `f32`, it runs a
 //! kernel of this crate, forward and backward; everywhere else it is a composition of Burn's own

@@ -37,6 +37,8 @@ mod residual;
 mod router;
 mod shared;
 mod storage;
+#[cfg(test)]
+mod testing;
 mod tile;
 
 pub use boxed::{AnyMapper, AnyVisitor, Boxed, Erased, Plug, Socket};

@@ -82,48 +82,8 @@ impl ModuleMapper for Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Dims, Experts, Init, NoConfig, Pass};
+    use crate::{Dims, Experts, Init, NoConfig, Pass, testing::Net};
     use burn::tensor::DType;
-
-    #[derive(Module, Debug)]
-    struct Net {
-        w1: Param<Tensor<3>>,
-        w2: Param<Tensor<3>>,
-        bias: Param<Tensor<3>>,
-        shown: bool,
-    }
-
-    impl Experts for Net {
-        type Config = NoConfig;
-        const NAME: &'static str = "net";
-        const ABOUT: &'static str = "";
-
-        fn init(_config: &NoConfig, dims: Dims, init: &Init) -> Self {
-            let (e, d) = (dims.n_experts, dims.width);
-            Self {
-                w1: init.normal("w1", [e, d, 5], 1.0),
-                w2: init.normal("w2", [e, 5, d], 1.0),
-                bias: init.normal("bias", [e, 1, 5], 1.0),
-                shown: true,
-            }
-        }
-        fn forward(&self, _pass: &mut Pass, slots: Tensor<3>) -> Tensor<3> {
-            kernels::slotwise(slots, self.stack().expect("it is shown"))
-        }
-        fn stack(&self) -> Option<kernels::Ffn> {
-            self.shown.then(|| kernels::Ffn {
-                w1: self.w1.val(),
-                gate: None,
-                w2: self.w2.val(),
-                bias1: Some(self.bias.val()),
-                bias2: None,
-                activation: kernels::Activation::Relu,
-            })
-        }
-        fn flops_per_row(&self) -> f64 {
-            0.0
-        }
-    }
 
     fn net() -> Net {
         let dims = Dims { width: 3, n_experts: 2, units: 4 };

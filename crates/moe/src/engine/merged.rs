@@ -50,47 +50,8 @@ fn mixed(stack: Ffn, shares: &Tensor<2>) -> Ffn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AnyExperts, Dims, Experts, Init, NoConfig, Pass, Storage};
-    use burn::{
-        module::{Module, Param},
-        tensor::activation::relu,
-    };
-
-    #[derive(Module, Debug)]
-    struct Net {
-        w1: Param<Tensor<3>>,
-        w2: Param<Tensor<3>>,
-        bias: Param<Tensor<3>>,
-    }
-
-    impl Experts for Net {
-        type Config = NoConfig;
-        const NAME: &'static str = "net";
-        const ABOUT: &'static str = "";
-
-        fn init(_config: &NoConfig, dims: Dims, init: &Init) -> Self {
-            let (e, d) = (dims.n_experts, dims.width);
-            Self {
-                w1: init.normal("w1", [e, d, 4], 1.0),
-                w2: init.normal("w2", [e, 4, d], 1.0),
-                bias: init.normal("bias", [e, 1, 4], 1.0),
-            }
-        }
-
-        fn forward(&self, _pass: &mut Pass, slots: Tensor<3>) -> Tensor<3> {
-            relu(slots.matmul(self.w1.val()) + self.bias.val()).matmul(self.w2.val())
-        }
-
-        fn stack(&self) -> Option<Ffn> {
-            let (w1, w2, bias1) = (self.w1.val(), self.w2.val(), Some(self.bias.val()));
-            let activation = kernels::Activation::Relu;
-            Some(Ffn { w1, gate: None, w2, bias1, bias2: None, activation })
-        }
-
-        fn flops_per_row(&self) -> f64 {
-            1.0
-        }
-    }
+    use crate::{AnyExperts, Dims, Experts, Init, NoConfig, Storage, testing::Net};
+    use burn::{module::Param, tensor::activation::relu};
 
     /// Two groups of three units, of two rows of width 3 each; segments of two units; two experts.
     #[test]
