@@ -1,5 +1,5 @@
 //! The layer of multi-head self-attention; what it computes is said in `kernels::attention`, and with
-//! relative positions in `look_back.rs`.
+//! relative positions in `relative_attention.rs`.
 //!
 //! In a pass with a [`Cache`], tokens follow those that the cache has seen.
 
@@ -9,7 +9,7 @@ use moe::{Init, Pass};
 
 use crate::{
     Cache,
-    look_back::{Distances, look_back},
+    relative_attention::{Distances, relative_attention},
 };
 
 /// How attention knows where a token stands, and what a token sees.
@@ -134,7 +134,7 @@ impl Attention {
         mixed
     }
 
-    /// See `look_back.rs`. The inputs of the tokens before are kept, not their keys, so that these
+    /// See `relative_attention.rs`. The inputs of the tokens before are kept, not their keys, so that these
     /// are of the weights as they are now.
     fn relative(&self, pass: &mut Pass, x: Tensor<3>, span: usize) -> Tensor<3> {
         let Distances(table) =
@@ -158,7 +158,7 @@ impl Attention {
             part.reshape([b, n, self.heads, d / self.heads]).swap_dims(1, 2)
         };
         let (q, k, v) = (heads(span, t, 0), heads(0, span + t, 1), heads(0, span + t, 2));
-        look_back(q, k, v, table).swap_dims(1, 2).reshape([b, t, d])
+        relative_attention(q, k, v, table).swap_dims(1, 2).reshape([b, t, d])
     }
 
     /// Floating-point operations for one token among `tokens`.

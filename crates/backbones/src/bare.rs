@@ -10,7 +10,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{ConfigError, Domain, Init, Input, MoeLayer, NoConfig, Pass};
 
-use crate::{Backbone, Brief, wrong};
+use crate::{Backbone, BackboneSpec, wrong};
 
 /// A MoE layer and nothing else.
 #[derive(Module, Debug)]
@@ -38,7 +38,7 @@ impl Backbone for Bare {
     const PAPER: &'static str = "https://arxiv.org/abs/2208.02813";
     const CAUSAL: bool = false;
 
-    fn check(_config: &NoConfig, brief: &Brief) -> Result<(), ConfigError> {
+    fn check(_config: &NoConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
         let wrong = |message: String| wrong(Self::NAME, message);
         let [tokens, width] = sizes(brief.domain).ok_or_else(|| wrong(ROWS.into()))?;
         if !brief.moe.layers.has(0, 1) {
@@ -51,7 +51,7 @@ impl Backbone for Bare {
         brief.library.check(brief.moe, [tokens, width], 1)
     }
 
-    fn init(_config: &NoConfig, brief: &Brief, init: &Init) -> Result<Self, ConfigError> {
+    fn init(_config: &NoConfig, brief: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
         let [tokens, width] = sizes(brief.domain).expect(ROWS);
         let config = brief.moe.of_layer(0);
         let layer = MoeLayer::new(&config, brief.library, [tokens, width], &init.at("moe"))?;

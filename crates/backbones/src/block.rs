@@ -36,7 +36,7 @@ use moe::{BlockInput, Choice, ConfigError, Init, Pass};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use crate::{Attention, AttentionConfig, Brief, FeedForward};
+use crate::{Attention, AttentionConfig, BackboneSpec, FeedForward};
 
 /// Where norms and residuals stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,7 +103,7 @@ impl Block {
     /// training; that of the others grows up to it, from 0 at the first.
     #[expect(clippy::too_many_arguments, reason = "the parts of a block")]
     pub fn new(
-        brief: &Brief,
+        brief: &BackboneSpec,
         attention: &AttentionConfig,
         dense: &Choice,
         place: (usize, usize),

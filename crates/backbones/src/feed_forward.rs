@@ -3,7 +3,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{AnyExperts, Choice, ConfigError, Dims, Init, MoeLayer, Pass};
 
-use crate::{Brief, block::thinned};
+use crate::{BackboneSpec, block::thinned};
 
 /// The feed-forward half of a block.
 #[derive(Module, Debug)]
@@ -19,7 +19,7 @@ impl FeedForward {
     /// What block number `block` of `depth` has: a MoE layer where the brief places one, the
     /// `dense` network elsewhere. The stream is `[B, tokens, width]`.
     pub fn new(
-        brief: &Brief,
+        brief: &BackboneSpec,
         dense: &Choice,
         (block, depth): (usize, usize),
         [tokens, width]: [usize; 2],

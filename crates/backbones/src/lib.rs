@@ -1,6 +1,6 @@
 //! Networks, one file each; each says where its MoE layers may go.
 //!
-//! A backbone knows no task and no router by name: it is built from a [`Brief`].
+//! A backbone knows no task and no router by name: it is built from a [`BackboneSpec`].
 
 mod attention;
 mod bare;
@@ -9,7 +9,7 @@ mod cache;
 mod feed_forward;
 mod generate;
 mod head;
-mod look_back;
+mod relative_attention;
 mod transformer_lm;
 mod vit;
 mod vit_positions;
@@ -39,7 +39,7 @@ pub fn all() -> Backbones {
 
 /// What a network is to be built for.
 #[derive(Clone, Copy)]
-pub struct Brief<'a> {
+pub struct BackboneSpec<'a> {
     /// The form of the inputs.
     pub domain: Domain,
     /// Outputs at each position: classes, or the vocabulary.
@@ -50,7 +50,7 @@ pub struct Brief<'a> {
     pub library: &'a Library,
 }
 
-impl Brief<'_> {
+impl BackboneSpec<'_> {
     /// Do the blocks of backbone `name` fit: their number, the `dense` networks, the MoE layers?
     /// The stream is `[B, tokens, width]`.
     fn check_blocks(
@@ -86,10 +86,10 @@ pub trait Backbone: Module + Sync + 'static {
     const CAUSAL: bool;
 
     /// Does the config fit the brief? Everything that a person can get wrong is found here.
-    fn check(config: &Self::Config, brief: &Brief) -> Result<(), ConfigError>;
+    fn check(config: &Self::Config, brief: &BackboneSpec) -> Result<(), ConfigError>;
 
     /// A fresh network.
-    fn init(config: &Self::Config, brief: &Brief, init: &Init) -> Result<Self, ConfigError>;
+    fn init(config: &Self::Config, brief: &BackboneSpec, init: &Init) -> Result<Self, ConfigError>;
 
     /// A batch of B inputs to `[B, T, outputs]`, with T = 1 for one answer an input.
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3>;
@@ -157,9 +157,9 @@ pub struct BuildBackbone {
     /// See [`Backbone::CAUSAL`].
     pub causal: bool,
     /// See [`Backbone::check`]; reads the hyperparameters first.
-    pub check: fn(&Choice, &Brief) -> Result<(), ConfigError>,
+    pub check: fn(&Choice, &BackboneSpec) -> Result<(), ConfigError>,
     /// Checks, then builds.
-    pub init: fn(&Choice, &Brief, &Init) -> Result<AnyBackbone, ConfigError>,
+    pub init: fn(&Choice, &BackboneSpec, &Init) -> Result<AnyBackbone, ConfigError>,
 }
 
 /// Backbones by name.
@@ -194,7 +194,7 @@ impl std::ops::Deref for Backbones {
     }
 }
 
-fn checked<N: Backbone>(choice: &Choice, brief: &Brief) -> Result<N::Config, ConfigError> {
+fn checked<N: Backbone>(choice: &Choice, brief: &BackboneSpec) -> Result<N::Config, ConfigError> {
     let config: N::Config = read("backbone", choice)?;
     N::check(&config, brief)?;
     Ok(config)

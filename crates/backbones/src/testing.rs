@@ -7,7 +7,7 @@ use burn::{
 };
 use moe::{Choice, Dims, Domain, Init, Input, Library, MoeConfig, NoConfig, Pass, Plan, Router};
 
-use crate::{Backbone, Brief};
+use crate::{Backbone, BackboneSpec};
 
 /// Every unit goes to expert 0.
 #[derive(Module, Debug)]
@@ -51,8 +51,12 @@ pub(crate) fn library() -> (Library, MoeConfig) {
 }
 
 /// A brief for three classes.
-pub(crate) fn brief<'a>(domain: Domain, moe: &'a MoeConfig, library: &'a Library) -> Brief<'a> {
-    Brief { domain, outputs: 3, moe, library }
+pub(crate) fn brief<'a>(
+    domain: Domain,
+    moe: &'a MoeConfig,
+    library: &'a Library,
+) -> BackboneSpec<'a> {
+    BackboneSpec { domain, outputs: 3, moe, library }
 }
 
 /// Numbers that follow from the salt and their places alone, between `-scale / 2` and `scale / 2`, as

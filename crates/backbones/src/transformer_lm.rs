@@ -12,7 +12,7 @@
 //! With another wiring the blocks are as in `block.rs`, with layer norms, and (4) has no norm before the
 //! head: the last block ends with one.
 //!
-//! With `positions = "relative"` attention is as in `look_back.rs`: `span`, and one table of distances
+//! With `positions = "relative"` attention is as in `relative_attention.rs`: `span`, and one table of distances
 //! for all layers. Windows stand for themselves, zeros stand for what went before; in a pass with a
 //! [`Cache`] it is what did go before.
 //!
@@ -31,8 +31,8 @@ use moe::{Choice, ConfigError, Domain, Init, Input, Pass, TokenIds, config};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AttentionConfig, Backbone, Block, Brief, Cache, Head, HeadConfig, Norm, Positions, Wiring,
-    look_back::Distances, wrong,
+    AttentionConfig, Backbone, BackboneSpec, Block, Cache, Head, HeadConfig, Norm, Positions,
+    Wiring, relative_attention::Distances, wrong,
 };
 
 /// How a decoder knows the order of the tokens.
@@ -107,7 +107,7 @@ impl TransformerLmConfig {
         &self,
         i: usize,
         length: usize,
-        brief: &Brief,
+        brief: &BackboneSpec,
         init: &Init,
     ) -> Result<Block, ConfigError> {
         let (attention, place) = (self.attention(length), (i, self.depth));
@@ -148,7 +148,7 @@ impl Backbone for TransformerLm {
     const PAPER: &'static str = "https://arxiv.org/abs/2302.13971";
     const CAUSAL: bool = true;
 
-    fn check(config: &TransformerLmConfig, brief: &Brief) -> Result<(), ConfigError> {
+    fn check(config: &TransformerLmConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
         let wrong = |message: String| wrong(Self::NAME, message);
         let (vocab, length) = sizes(brief.domain)
             .ok_or_else(|| wrong("it takes text, and the task has pictures".into()))?;
@@ -167,7 +167,11 @@ impl Backbone for TransformerLm {
         brief.check_blocks(Self::NAME, &config.dense, [length, config.width], config.depth)
     }
 
-    fn init(config: &TransformerLmConfig, brief: &Brief, init: &Init) -> Result<Self, ConfigError> {
+    fn init(
+        config: &TransformerLmConfig,
+        brief: &BackboneSpec,
+        init: &Init,
+    ) -> Result<Self, ConfigError> {
         let (vocab, length) = sizes(brief.domain).expect(TEXT);
         let d = config.width;
         let block = |i| config.block(i, length, brief, &init.at("blocks").at(i));
@@ -255,7 +259,7 @@ mod tests {
         library: &moe::Library,
     ) -> TransformerLm {
         let config = TransformerLmConfig { width: 16, heads: 2, ..config };
-        let brief = Brief { outputs: 7, ..brief(TEXT, moe, library) };
+        let brief = BackboneSpec { outputs: 7, ..brief(TEXT, moe, library) };
         <TransformerLm as Backbone>::check(&config, &brief).unwrap();
         <TransformerLm as Backbone>::init(&config, &brief, &Init::new(0, device)).unwrap()
     }

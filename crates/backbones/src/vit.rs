@@ -24,7 +24,7 @@ use burn::{
 use moe::{Choice, ConfigError, Domain, Init, Input, Pass, Scheme, TokenIds, config};
 use serde::{Deserialize, Serialize};
 
-use crate::{AttentionConfig, Backbone, Block, Brief, Norm, Positions, Wiring, wrong};
+use crate::{AttentionConfig, Backbone, BackboneSpec, Block, Norm, Positions, Wiring, wrong};
 
 /// What the head sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,7 +167,7 @@ impl Backbone for Vit {
     const PAPER: &'static str = "https://arxiv.org/abs/2010.11929";
     const CAUSAL: bool = false;
 
-    fn check(config: &VitConfig, brief: &Brief) -> Result<(), ConfigError> {
+    fn check(config: &VitConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
         let wrong = |message: String| wrong(Self::NAME, message);
         let config = config.resolved().map_err(wrong)?;
         let (_, height, width) = sizes(brief.domain)
@@ -188,7 +188,7 @@ impl Backbone for Vit {
         brief.check_blocks(Self::NAME, &config.dense, shape, config.depth)
     }
 
-    fn init(config: &VitConfig, brief: &Brief, init: &Init) -> Result<Self, ConfigError> {
+    fn init(config: &VitConfig, brief: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
         let config = config.resolved().map_err(|message| wrong(Self::NAME, message))?;
         let init = &init.by(config.init);
         let (channels, height, width) = sizes(brief.domain).expect(PICTURES);

@@ -8,7 +8,7 @@ mod common;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use backbones::{AnyBackbone, Brief};
+use backbones::{AnyBackbone, BackboneSpec};
 use burn::{
     module::{Module, Param},
     prelude::*,
@@ -68,7 +68,7 @@ fn network(
     numbers: BTreeMap<String, TensorData>,
 ) -> AnyBackbone {
     let Domain::Text { vocab, .. } = domain else { panic!("decoders take text") };
-    let brief = Brief { domain, outputs: vocab, moe, library };
+    let brief = BackboneSpec { domain, outputs: vocab, moe, library };
     let build = backbones::all().get(&backbone.kind).unwrap().build.init;
     let network = build(backbone, &brief, &Init::new(0, &Device::flex())).unwrap();
     assert_eq!(parameters(&network).len(), numbers.len());

@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use backbones::{AnyBackbone, Brief, zoomed};
+use backbones::{AnyBackbone, BackboneSpec, zoomed};
 use burn::{module::Module, prelude::*};
 use moe::{
     Choice, Domain, Gone, Init, Input, Library, MoeConfig, NoConfig, Pass, Pruned, ResidualRule,
@@ -55,7 +55,7 @@ fn network(vit: serde_json::Value, moe: serde_json::Value, side: usize) -> AnyBa
 fn network_of(vit: serde_json::Value, moe: &MoeConfig, side: usize) -> AnyBackbone {
     let domain = Domain::Image { channels: 1, height: side, width: side };
     let library = library();
-    let brief = Brief { domain, outputs: 10, moe, library: &library };
+    let brief = BackboneSpec { domain, outputs: 10, moe, library: &library };
     let choice: Choice = serde_json::from_value(vit).unwrap();
     let build = backbones::all().get("vit").unwrap().build.init;
     build(&choice, &brief, &Init::new(0, &Device::flex())).unwrap()

@@ -23,7 +23,7 @@ groups = { count = 3, of = { moe = { layers = "none" } } }
 name = "dense"
 moe = { layers = "none" }
 [[method]]
-name = "by lot"
+name = "random"
 groups = { count = 3, by = "random" }
 [[method]]
 name = "bound"

@@ -6,7 +6,7 @@ use burn::{
     prelude::*,
     tensor::IntDType,
 };
-use moe::{Domain, Input, Look, Pass, Plan, stable_hash};
+use moe::{Domain, Input, Pass, Plan, RoutingProbe, stable_hash};
 use report::{Cell as Entry, Column, Digits, Kind, Table};
 use tasks::{Batch, Score, Split, Task, cross_entropy};
 use training::tell_clusters;
@@ -51,17 +51,17 @@ impl Subject<'_> {
     }
 
     /// The network's answer and what its layers did, with a plan changed if need be.
-    pub(crate) fn pass(&self, batch: &Batch, look: Look) -> (Tensor<3>, Look) {
+    pub(crate) fn pass(&self, batch: &Batch, look: RoutingProbe) -> (Tensor<3>, RoutingProbe) {
         let mut pass = Pass::eval();
         pass.put(look);
         tell_clusters(&mut pass, self.task, batch);
         let output = self.model.forward(&mut pass, batch.input.clone());
-        (output, pass.take::<Look>().unwrap_or_default())
+        (output, pass.take::<RoutingProbe>().unwrap_or_default())
     }
 
     fn layers(&self) -> Vec<Plan> {
         let batch = self.task.batch(Split::Valid, &[0], self.device);
-        let (_, look) = self.pass(&batch, Look::default());
+        let (_, look) = self.pass(&batch, RoutingProbe::default());
         look.layers.into_iter().map(|seen| seen.plan).collect()
     }
 
@@ -106,12 +106,12 @@ impl Subject<'_> {
     fn score(&self, without_first_of: Option<usize>) -> Vec<f64> {
         let mut score = Score::default();
         for batch in self.batches() {
-            let look = Look {
+            let look = RoutingProbe {
                 instead: Some(Box::new(move |layer, plan| match Some(layer) == without_first_of {
                     true => without_first(plan),
                     false => plan,
                 })),
-                ..Look::default()
+                ..RoutingProbe::default()
             };
             let (output, _) = self.pass(&batch, look);
             self.task.measure(output, &batch, &mut score);
@@ -178,12 +178,12 @@ impl Subject<'_> {
     /// The loss of each example, if the first expert of one of its units is another one.
     fn losses(&self, batch: &Batch, layer: usize, expert: Option<usize>) -> Vec<f64> {
         let [b, t] = batch.labels.dims();
-        let look = Look {
+        let look = RoutingProbe {
             instead: Some(Box::new(move |at, plan| match expert {
                 Some(expert) if at == layer => with_first(plan, expert, b),
                 _ => plan,
             })),
-            ..Look::default()
+            ..RoutingProbe::default()
         };
         let (output, _) = self.pass(batch, look);
         let losses = cross_entropy(output, batch.labels.clone()).reshape([b, t]).mean_dim(1);
@@ -200,7 +200,8 @@ impl Subject<'_> {
         let examples: Vec<usize> =
             examples(self.task, self.model.tokens()).into_iter().take(BATCH).collect();
         let batch = self.task.batch(Split::Valid, &examples, self.device);
-        let (_, look) = self.pass(&batch, Look { with_outputs: true, ..Look::default() });
+        let (_, look) =
+            self.pass(&batch, RoutingProbe { with_outputs: true, ..RoutingProbe::default() });
         let mut rows = Vec::new();
         for (at, seen) in look.layers.into_iter().enumerate() {
             let e = seen.plan.n_experts();
@@ -257,8 +258,8 @@ impl Subject<'_> {
             let changed =
                 Tensor::cat(vec![ids.clone().narrow(1, 0, half), later.cast(IntDType::I32)], 1);
             let changed = Batch { input: Input::Tokens(changed), ..batch.clone() };
-            let (_, before) = self.pass(&batch, Look::default());
-            let (_, after) = self.pass(&changed, Look::default());
+            let (_, before) = self.pass(&batch, RoutingProbe::default());
+            let (_, after) = self.pass(&changed, RoutingProbe::default());
             moved.resize(before.layers.len(), (0.0, 0.0));
             for (sums, (a, b_)) in moved.iter_mut().zip(before.layers.iter().zip(&after.layers)) {
                 let (a, c) = (a.plan.choices(), b_.plan.choices());

@@ -4,7 +4,7 @@
 //! [budget]
 //! equal = "active-flops"        # or "params", "steps", "tokens", "wall-time"
 //! tolerance = 0.02              # how far a method may be off, as a share
-//! reference = "dense twin"      # whose budget it is; the first method if left out
+//! reference = "dense baseline"      # whose budget it is; the first method if left out
 //! free = "moe.expert.hidden"    # which size gives way; a method may name another, or "none"
 //! ```
 //!
@@ -25,7 +25,9 @@ use serde_json::Value;
 use tasks::Split;
 use training::evaluate_some;
 
-use crate::{Plugins, RunConfig, cell::Cell, config::at, located::Located, store::Numbers};
+use crate::{
+    Plugins, RunConfig, config::at, run_spec::RunSpec, setting_tree::SettingTree, store::Numbers,
+};
 
 /// `[budget]` of a suite.
 #[derive(Clone, Debug, Deserialize)]
@@ -85,7 +87,7 @@ impl Equal {
     }
 
     /// What a run of this config will take, as far as can be told beforehand.
-    fn ahead(self, cell: &Cell, config: &RunConfig, plugins: &Plugins) -> anyhow::Result<f64> {
+    fn ahead(self, cell: &RunSpec, config: &RunConfig, plugins: &Plugins) -> anyhow::Result<f64> {
         /// Examples that tell the FLOPs: a router may choose more for one than for another.
         const PROBE: usize = 16;
         let (train, device) = (&config.train, Device::flex());
@@ -117,7 +119,7 @@ impl Equal {
 
 /// What a run is given, and how it was brought there.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Given {
+pub(crate) struct BudgetOutcome {
     /// What is held equal.
     pub(crate) equal: Equal,
     /// How far it may be off.
@@ -134,7 +136,7 @@ pub(crate) struct Given {
 
 impl Budget {
     /// The `[budget]` of a suite, if it has one.
-    pub(crate) fn read(settings: &Located) -> anyhow::Result<Option<Self>> {
+    pub(crate) fn read(settings: &SettingTree) -> anyhow::Result<Option<Self>> {
         let Some(table) = settings.table().and_then(|table| table.get("budget")) else {
             return Ok(None);
         };
@@ -158,14 +160,18 @@ impl Budget {
     }
 
     /// The budget of a task, from its methods as the suite has them.
-    pub(crate) fn purse(&self, cells: &[Cell], plugins: &Plugins) -> anyhow::Result<Purse<'_>> {
+    pub(crate) fn purse(
+        &self,
+        cells: &[RunSpec],
+        plugins: &Plugins,
+    ) -> anyhow::Result<BudgetTarget<'_>> {
         let reference = &cells[self.reference(cells)?];
         let target = self.equal.ahead(reference, &reference.config, plugins)?;
         let target = target.is_finite().then_some(target);
-        Ok(Purse { budget: self, reference: reference.method.clone(), target })
+        Ok(BudgetTarget { budget: self, reference: reference.method.clone(), target })
     }
 
-    fn reference(&self, cells: &[Cell]) -> anyhow::Result<usize> {
+    fn reference(&self, cells: &[RunSpec]) -> anyhow::Result<usize> {
         let Some(name) = &self.reference else { return Ok(0) };
         let known: Vec<&str> = cells.iter().map(|cell| cell.method.as_str()).collect();
         known.iter().position(|known| known == name).ok_or_else(|| {
@@ -175,8 +181,9 @@ impl Budget {
     }
 
     /// The size that gives way for a method; none if it says so.
-    fn free(&self, cell: &Cell, method: &Located) -> anyhow::Result<Option<String>> {
-        let free = match method.table().and_then(|table| table.get("free")).map(Located::value) {
+    fn free(&self, cell: &RunSpec, method: &SettingTree) -> anyhow::Result<Option<String>> {
+        let free = match method.table().and_then(|table| table.get("free")).map(SettingTree::value)
+        {
             Some(Value::String(path)) => path,
             Some(other) => {
                 bail!("{}: free = {other}: it is the path of a size", method.place_of("free"))
@@ -198,21 +205,21 @@ impl Budget {
 }
 
 /// The budget of one task.
-pub(crate) struct Purse<'a> {
+pub(crate) struct BudgetTarget<'a> {
     budget: &'a Budget,
     reference: String,
     target: Option<f64>,
 }
 
-impl Purse<'_> {
+impl BudgetTarget<'_> {
     /// Gives a run the reference's budget; `method` is where its settings are.
     pub(crate) fn give(
         &self,
-        cell: &mut Cell,
-        method: &Located,
+        cell: &mut RunSpec,
+        method: &SettingTree,
         plugins: &Plugins,
     ) -> anyhow::Result<()> {
-        let mut given = Given {
+        let mut given = BudgetOutcome {
             equal: self.budget.equal,
             tolerance: self.budget.tolerance,
             reference: self.reference.clone(),
@@ -230,9 +237,9 @@ impl Purse<'_> {
     /// Finds the free size of a run, and says how far off it is then.
     fn solve(
         &self,
-        cell: &mut Cell,
-        method: &Located,
-        given: &mut Given,
+        cell: &mut RunSpec,
+        method: &SettingTree,
+        given: &mut BudgetOutcome,
         target: f64,
         plugins: &Plugins,
     ) -> anyhow::Result<()> {
@@ -351,7 +358,7 @@ backbone = { kind = "vit", patch = 2, width = 48, depth = 2, heads = 4, dense = 
 "#;
     const METHODS: &str = r#"
 [[method]]
-name = "dense twin"
+name = "dense baseline"
 moe.layers = "none"
 [[method]]
 moe.router = { kind = "top-k", k = 2 }
@@ -361,7 +368,7 @@ moe.router = { kind = "hash", k = 2 }
 moe.router = "dense"
 "#;
 
-    fn cells(budget: &str, methods: &str) -> anyhow::Result<Vec<Cell>> {
+    fn cells(budget: &str, methods: &str) -> anyhow::Result<Vec<RunSpec>> {
         let text: &'static str = format!("{SUITE}{methods}{budget}").leak();
         let suite = Suite { name: "s", file: "s.toml", text, program: "" };
         let wanted = Selection::default();
@@ -369,8 +376,8 @@ moe.router = "dense"
     }
 
     fn solved(budget: &str) -> Vec<(String, Option<u64>, f64)> {
-        let given = |cell: &Cell| cell.budget.clone().unwrap();
-        let is = |cell: &Cell| given(cell).solved.map(|(_, _, is)| is);
+        let given = |cell: &RunSpec| cell.budget.clone().unwrap();
+        let is = |cell: &RunSpec| given(cell).solved.map(|(_, _, is)| is);
         let cells = cells(budget, METHODS).unwrap();
         cells.iter().map(|c| (c.method.clone(), is(c), given(c).off.unwrap())).collect()
     }
@@ -435,7 +442,7 @@ moe.router = "dense"
         assert!(err.starts_with("s.toml:20: budget: tolerance = 3"), "{err}");
         let err = error("[budget]\nequal = \"params\"\nreference = \"twin\"\n");
         assert!(
-            err.contains("no method is named \"twin\", the reference; known: dense twin"),
+            err.contains("no method is named \"twin\", the reference; known: dense baseline"),
             "{err}"
         );
         let err = error("[budget]\nequal = \"params\"\nfree = \"moe.expert.hiden\"\n");

@@ -17,7 +17,7 @@ use crate::{
     Plugins, Suite,
     options::{Options, heeded},
     verbs,
-    verbs::ask::Question,
+    verbs::ask::QueryArgs,
 };
 
 /// Compares Mixture-of-Experts methods fairly: the same budget, several seeds, intervals.
@@ -52,7 +52,7 @@ enum Verb {
     /// Print the comparison table; nothing is trained
     Table {
         #[command(flatten)]
-        question: Question,
+        question: QueryArgs,
     },
     /// Say how much better one method is than another, and how sure that is
     Cmp {
@@ -64,12 +64,12 @@ enum Verb {
         #[arg(long)]
         margin: Option<f64>,
         #[command(flatten)]
-        question: Question,
+        question: QueryArgs,
     },
     /// Rank the methods over all tasks
     Rank {
         #[command(flatten)]
-        question: Question,
+        question: QueryArgs,
     },
     /// Say what each method was given and what it took: parameters, FLOPs, tokens, time, memory
     Ledger {
@@ -77,7 +77,7 @@ enum Verb {
         #[arg(long)]
         each: bool,
         #[command(flatten)]
-        question: Question,
+        question: QueryArgs,
     },
     /// Say what a suite holds equal and which sizes follow; nothing is trained
     Budget {
@@ -93,12 +93,12 @@ enum Verb {
         #[arg(long)]
         margin: Option<f64>,
         #[command(flatten)]
-        question: Question,
+        question: QueryArgs,
     },
     /// Say how the best learning rate and batch, and the loss, follow from the FLOPs of training
-    Fit(verbs::fit::Call),
+    Fit(verbs::fit::FitArgs),
     /// Say what it takes to train a language model: FLOPs, hours, money; nothing is trained
-    Cost(verbs::cost::Call),
+    Cost(verbs::cost::CostArgs),
     /// See whether results lie where the suite expects them; exits with 1 if not
     Check {
         /// The suite with the expectations
@@ -124,25 +124,25 @@ enum Verb {
         #[arg(long)]
         margin: Option<f64>,
         #[command(flatten)]
-        question: Question,
+        question: QueryArgs,
     },
     /// Let a router decide on an input from a file, and write its plan
-    Route(verbs::route::Call),
+    Route(verbs::route::RouteArgs),
     /// Measure how fast a layer of experts is, engine by engine; or what routers cost
     Speed(verbs::speed::Setting),
     /// Drop experts of a trained run, and say what that saves and costs
     Prune(verbs::prune::Setting),
     /// Say what a trained run's routing is like: load, entropy, classes, what choices are worth
-    Analyse(verbs::analyse::Call),
+    Analyse(verbs::analyse::AnalyseArgs),
     /// Let a trained language model go on with a text
-    Sample(verbs::sample::Call),
+    Sample(verbs::sample::SampleArgs),
     /// Write the plots of the report as SVG files, to go into a paper
     Plot {
         /// The folder to write into; RUNS/SUITE-plots if left out
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
         #[command(flatten)]
-        question: Question,
+        question: QueryArgs,
     },
     /// Write docs/routers.md from what the routers' files say of themselves
     Docs {
@@ -156,7 +156,7 @@ enum Verb {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
         #[command(flatten)]
-        question: Question,
+        question: QueryArgs,
     },
     /// Write a new router or experiment that builds and runs as it is
     New {

@@ -1,14 +1,14 @@
 //! All that makes one run, written out in full.
 
 use anyhow::{Context, anyhow};
-use backbones::Brief;
+use backbones::BackboneSpec;
 use moe::{Choice, ConfigError, MoeConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tasks::{DataDir, DataError, Split, Task};
 use training::{FewShot, TrainConfig};
 
-use crate::{Plugins, groups::GroupsConfig, located::Located, start::PruneConfig};
+use crate::{Plugins, groups::GroupsConfig, setting_tree::SettingTree, start::PruneConfig};
 
 /// The config of one run. What a suite leaves out takes its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,7 +42,7 @@ pub struct RunConfig {
 
 /// The settings of the run that a run starts from: those of `after`, which are whole, or its own with
 /// those of `from` laid over them.
-pub(crate) fn settings_of_start(settings: &Located) -> Option<Located> {
+pub(crate) fn settings_of_start(settings: &SettingTree) -> Option<SettingTree> {
     if let Some(whole) = settings.table()?.get("after") {
         return Some(whole.clone());
     }
@@ -54,7 +54,7 @@ pub(crate) fn settings_of_start(settings: &Located) -> Option<Located> {
 
 /// The settings of the run whose confusions make a run's groups: its own, with those of `groups.of`
 /// laid over them.
-pub(crate) fn settings_of_confused(settings: &Located) -> Option<Located> {
+pub(crate) fn settings_of_confused(settings: &SettingTree) -> Option<SettingTree> {
     let of = settings.table()?.get("groups")?.table()?.get("of")?;
     let mut confused = settings.without(&["from", "after", "prune", "few_shot", "groups"]);
     confused.lay(of);
@@ -63,7 +63,7 @@ pub(crate) fn settings_of_confused(settings: &Located) -> Option<Located> {
 
 impl RunConfig {
     /// Reads a config, and writes out the defaults of its plug-ins. Errors name the place.
-    pub(crate) fn read(settings: &Located, plugins: &Plugins) -> anyhow::Result<Self> {
+    pub(crate) fn read(settings: &SettingTree, plugins: &Plugins) -> anyhow::Result<Self> {
         let mut own = settings.without(&["from", "after"]).value();
         if let Some(groups) = own.get_mut("groups").and_then(Value::as_object_mut) {
             groups.remove("of");
@@ -89,7 +89,7 @@ impl RunConfig {
     /// Does everything fit together? Asked before anything is trained.
     pub(crate) fn check(
         &self,
-        settings: &Located,
+        settings: &SettingTree,
         plugins: &Plugins,
         task: &dyn Task,
     ) -> anyhow::Result<()> {
@@ -145,8 +145,8 @@ impl RunConfig {
     }
 
     /// What the network is built for.
-    pub(crate) fn brief<'a>(&'a self, plugins: &'a Plugins, task: &dyn Task) -> Brief<'a> {
-        Brief {
+    pub(crate) fn brief<'a>(&'a self, plugins: &'a Plugins, task: &dyn Task) -> BackboneSpec<'a> {
+        BackboneSpec {
             domain: task.domain(),
             outputs: task.outputs(),
             moe: &self.moe,
@@ -157,7 +157,7 @@ impl RunConfig {
     /// Loads the task's data.
     pub(crate) fn load_task(
         &self,
-        settings: &Located,
+        settings: &SettingTree,
         plugins: &Plugins,
         data: &DataDir,
     ) -> anyhow::Result<std::sync::Arc<dyn Task>> {
@@ -170,7 +170,7 @@ impl RunConfig {
 }
 
 /// An error with the place of the setting that caused it.
-pub(crate) fn at(settings: &Located, path: &str, message: impl ToString) -> anyhow::Error {
+pub(crate) fn at(settings: &SettingTree, path: &str, message: impl ToString) -> anyhow::Error {
     anyhow!("{}: {}", settings.place_of(path), message.to_string())
 }
 
@@ -214,8 +214,8 @@ mod tests {
 
     fn wrong(change: &str) -> String {
         let plugins = Plugins::default();
-        let mut settings = Located::parse("s.toml", GOOD).unwrap();
-        settings.lay(&Located::parse("over.toml", change).unwrap());
+        let mut settings = SettingTree::parse("s.toml", GOOD).unwrap();
+        settings.lay(&SettingTree::parse("over.toml", change).unwrap());
         let read = || {
             let config = RunConfig::read(&settings, &plugins)?;
             let task = config.load_task(&settings, &plugins, &DataDir::default())?;
@@ -257,8 +257,8 @@ mod tests {
     fn a_run_starts_from_its_own_settings_with_some_changed() {
         let plugins = Plugins::default();
         let text = "[from]\ntrain = { steps = 9 }\n[prune]\nratio = 0.25\n";
-        let mut settings = Located::parse("s.toml", GOOD).unwrap();
-        settings.lay(&Located::parse("over.toml", text).unwrap());
+        let mut settings = SettingTree::parse("s.toml", GOOD).unwrap();
+        settings.lay(&SettingTree::parse("over.toml", text).unwrap());
         let config = RunConfig::read(&settings, &plugins).unwrap();
         let from = *config.from.clone().unwrap();
         assert_eq!((config.train.steps, from.train.steps), (5, 9));

@@ -16,8 +16,8 @@ use training::{communities, confusion, confusion_graph};
 
 use crate::{
     RunConfig,
-    cell::Cell,
-    start::{Site, read},
+    run_spec::RunSpec,
+    start::{ModelBuilder, read},
 };
 
 /// What makes the groups.
@@ -78,9 +78,9 @@ struct Groups {
     modularity: Option<f64>,
 }
 
-impl Site<'_> {
+impl ModelBuilder<'_> {
     /// A run's task, with its groups if it has some.
-    pub(crate) fn data(&self, cell: &Cell) -> anyhow::Result<Arc<dyn Task>> {
+    pub(crate) fn data(&self, cell: &RunSpec) -> anyhow::Result<Arc<dyn Task>> {
         let Some(config) = &cell.config.groups else { return Ok(cell.data.clone()) };
         let lot = || by_lot(cell.data.outputs(), config.count, cell.seed);
         let groups = match (config.by, &cell.confused) {
@@ -100,7 +100,7 @@ impl Site<'_> {
     }
 
     /// The groups that a run has had, or the run that it starts from.
-    fn known(&self, cell: &Cell) -> anyhow::Result<Option<Groups>> {
+    fn known(&self, cell: &RunSpec) -> anyhow::Result<Option<Groups>> {
         let runs = [Some(cell), cell.from.as_deref()];
         for run in runs.into_iter().flatten() {
             if let Some(known) = read(&self.store.folder(&run.id), "groups.json")? {
@@ -110,7 +110,7 @@ impl Site<'_> {
         Ok(None)
     }
 
-    fn by_confusion(&self, confused: &Cell, count: usize) -> anyhow::Result<Groups> {
+    fn by_confusion(&self, confused: &RunSpec, count: usize) -> anyhow::Result<Groups> {
         let (model, _) = self.trained(confused)?;
         let counts = confusion(&model, &*confused.data, Split::Valid, self.device);
         let found = communities(&confusion_graph(&counts), count).map_err(|err| anyhow!(err))?;

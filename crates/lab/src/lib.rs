@@ -12,7 +12,6 @@
 
 mod analyses;
 mod budget;
-mod cell;
 mod cli;
 mod code;
 mod config;
@@ -22,7 +21,6 @@ mod device;
 mod environment;
 mod facts;
 mod groups;
-mod located;
 mod memory;
 mod options;
 mod plugins;
@@ -31,9 +29,11 @@ mod progress;
 mod ranks;
 mod reader;
 mod rows;
+mod run_spec;
 mod runner;
 mod safetensors;
 mod sampling;
+mod setting_tree;
 mod start;
 mod store;
 mod suite;

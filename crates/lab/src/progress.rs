@@ -12,7 +12,7 @@ use std::{
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use training::Watch;
 
-use crate::{cell::Cell, dashboard::Dashboard};
+use crate::{dashboard::Dashboard, run_spec::RunSpec};
 
 /// The lines of all runs.
 pub(crate) struct Progress {
@@ -25,7 +25,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// For these runs; as a page if so wished.
-    pub(crate) fn new(cells: &[&Cell], as_page: bool, stop: Arc<AtomicBool>) -> Self {
+    pub(crate) fn new(cells: &[&RunSpec], as_page: bool, stop: Arc<AtomicBool>) -> Self {
         let lines = MultiProgress::new();
         if as_page {
             lines.set_draw_target(ProgressDrawTarget::hidden());
@@ -43,7 +43,7 @@ impl Progress {
     }
 
     /// A line for one run, which writes into a folder.
-    pub(crate) fn line(&self, cell: &Cell, folder: PathBuf) -> Line<'_> {
+    pub(crate) fn line(&self, cell: &RunSpec, folder: PathBuf) -> Line<'_> {
         let steps = cell.config.train.steps as u64;
         let bar = self.lines.insert_before(&self.whole, ProgressBar::new(steps));
         bar.set_style(style("{prefix:<42} [{bar:30}] {pos:>5}/{len} steps, {eta} left"));

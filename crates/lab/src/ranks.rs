@@ -5,14 +5,14 @@
 //! Models*. 2024. <https://arxiv.org/abs/2411.00918>
 
 use anyhow::{Context, bail};
-use moe::{Look, Pass, PassOver, Seen};
+use moe::{LayerCapture, Pass, RoutingProbe, SkipTopExperts};
 use report::{Cell as Entry, Column, Kind, Table, analysis, trace::Trace};
 use tasks::{Score, Split};
 use training::tell_clusters;
 
 use crate::{
     analyses::{Subject, numbers},
-    cell::Cell,
+    run_spec::RunSpec,
     store::Store,
 };
 
@@ -56,10 +56,10 @@ impl Subject<'_> {
         let mut score = Score::default();
         for batch in self.batches() {
             let mut pass = Pass::eval();
-            pass.put(PassOver { ranks, obeyed: ranks == 0 });
+            pass.put(SkipTopExperts { ranks, obeyed: ranks == 0 });
             tell_clusters(&mut pass, self.task, &batch);
             let output = self.model.forward(&mut pass, batch.input.clone());
-            pass.take::<PassOver>().filter(|asked| asked.obeyed)?;
+            pass.take::<SkipTopExperts>().filter(|asked| asked.obeyed)?;
             self.task.measure(output, &batch, &mut score);
         }
         Some(self.task.metrics().iter().map(|name| score.mean(name)).collect())
@@ -69,7 +69,8 @@ impl Subject<'_> {
     /// layer tells.
     fn output_similarity(&self) -> Option<f64> {
         let batch = self.batches().next()?;
-        let (_, look) = self.pass(&batch, Look { with_outputs: true, ..Look::default() });
+        let (_, look) =
+            self.pass(&batch, RoutingProbe { with_outputs: true, ..RoutingProbe::default() });
         let found: Vec<f64> =
             look.layers.iter().filter_map(|seen| Some(chosen_similarity(seen)?.0)).collect();
         (!found.is_empty()).then(|| found.iter().sum::<f64>() / found.len() as f64)
@@ -78,7 +79,7 @@ impl Subject<'_> {
 
 /// sum_{i != j} ReLU(cos(E_i(x), E_j(x))) / K^2 over the K experts of a unit: its mean, least and largest
 /// over the units. None where units are not what experts work on, row by row.
-pub(crate) fn chosen_similarity(seen: &Seen) -> Option<(f64, f64, f64)> {
+pub(crate) fn chosen_similarity(seen: &LayerCapture) -> Option<(f64, f64, f64)> {
     let outputs = seen.outputs.as_ref()?;
     let [_, s, d] = outputs.dims();
     let choices = seen.plan.choices();
@@ -111,7 +112,7 @@ pub(crate) fn chosen_similarity(seen: &Seen) -> Option<(f64, f64, f64)> {
 const FILE: &str = "routing.json";
 
 /// Writes down a traced run's routing in numbers; nothing if it has no MoE layers.
-pub(crate) fn write(cell: &Cell, store: &Store, subject: &Subject) -> anyhow::Result<()> {
+pub(crate) fn write(cell: &RunSpec, store: &Store, subject: &Subject) -> anyhow::Result<()> {
     let traces = Trace::read_all(&store.folder(&cell.id).join("trace"))?;
     let mut found = analysis::numbers(&traces);
     if found.is_empty() {
@@ -149,7 +150,7 @@ mod tests {
 
     use crate::{
         Plugins, Suite,
-        start::Site,
+        start::ModelBuilder,
         suite::{Selection, load},
     };
 
@@ -167,7 +168,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let device = Device::flex();
-        let site = Site { plugins: &plugins, store: &store, device: &device };
+        let site = ModelBuilder { plugins: &plugins, store: &store, device: &device };
         let model = burn::module::Module::valid(&site.begin(&cell).unwrap());
         Subject { model: &model, task: &*cell.data, device: &device }.ranks()
     }
@@ -199,7 +200,7 @@ mod tests {
             [[0.0, 1.0], [0.0, -1.0], [1.0, 0.0]],
         ];
         let outputs = Some(Tensor::<3>::from_floats(outputs, &device));
-        let (mean, least, most) = chosen_similarity(&Seen { plan, outputs }).unwrap();
+        let (mean, least, most) = chosen_similarity(&LayerCapture { plan, outputs }).unwrap();
         // Unit 0: 2 * 0.6 / 4.
         assert!((mean - 0.1).abs() < 1e-6 && least == 0.0 && (most - 0.3).abs() < 1e-6);
     }

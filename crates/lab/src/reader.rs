@@ -9,11 +9,11 @@ use tasks::{DataDir, Task};
 use crate::{
     Plugins, RunConfig,
     budget::Budget,
-    cell::{Cell, distinct, distinct_methods, only},
     code,
     config::{seeds, settings_of_confused, settings_of_start},
-    located::Located,
-    suite::{Loaded, Selection, known_keys, tables},
+    run_spec::{RunSpec, distinct, distinct_methods, only},
+    setting_tree::SettingTree,
+    suite::{Selection, SuitePlan, known_keys, tables},
     tune::{Setting, Tune},
     tuning::Tuning,
 };
@@ -46,25 +46,30 @@ const OF_SUITE: [&str; 4] = ["name", "on", "free", "tune"];
 
 /// What is laid over one another to make the config of a run.
 struct Layers<'a> {
-    defaults: Located,
-    base: Located,
-    methods: &'a [Located],
+    defaults: SettingTree,
+    base: SettingTree,
+    methods: &'a [SettingTree],
     smoke: bool,
-    set: Vec<Located>,
+    set: Vec<SettingTree>,
     budget: Option<Budget>,
     tune: Option<Tune>,
 }
 
 impl Layers<'_> {
     /// The settings of a method of a task, with some that are tried on top.
-    fn of(&self, task: &Located, method: &Located, tried: &[Located]) -> anyhow::Result<Located> {
+    fn of(
+        &self,
+        task: &SettingTree,
+        method: &SettingTree,
+        tried: &[SettingTree],
+    ) -> anyhow::Result<SettingTree> {
         let kind = kind_of(task.value().get("task"));
         let on = method.table().and_then(|table| table.get("on")?.table()?.get(&kind));
         let own = std::iter::once(method).chain(on);
         if let Some(after) = method.table().and_then(|table| table.get("after")) {
             let start = self.of(task, self.named(after, method)?, &[])?.without(&OF_SUITE);
             let mut settings = start.without(&["after", "from", "prune", "few_shot"]);
-            settings.lay(&Located::parse("after", "train.steps = 0")?);
+            settings.lay(&SettingTree::parse("after", "train.steps = 0")?);
             own.for_each(|layer| settings.lay(&layer.without(&["after"])));
             if self.smoke {
                 smoke(&mut settings)?;
@@ -84,9 +89,9 @@ impl Layers<'_> {
     }
 
     /// The method before `method` that `after` names.
-    fn named(&self, after: &Located, method: &Located) -> anyhow::Result<&Located> {
+    fn named(&self, after: &SettingTree, method: &SettingTree) -> anyhow::Result<&SettingTree> {
         let before = self.methods.iter().take_while(|other| !std::ptr::eq(*other, method));
-        let name = |other: &&Located| other.value().get("name").cloned().unwrap_or_default();
+        let name = |other: &&SettingTree| other.value().get("name").cloned().unwrap_or_default();
         let known: Vec<String> = before.clone().map(|other| name(&other).to_string()).collect();
         before.clone().find(|other| name(other) == after.value()).ok_or_else(|| {
             let (place, wanted, known) = (after.place(), after.value(), known.join(", "));
@@ -95,7 +100,7 @@ impl Layers<'_> {
     }
 
     /// The settings that are tried for a method; one, as it is, if nothing is tuned.
-    fn settings(&self, method: &Located) -> anyhow::Result<Vec<Setting>> {
+    fn settings(&self, method: &SettingTree) -> anyhow::Result<Vec<Setting>> {
         match &self.tune {
             Some(tune) => tune.settings(method),
             None => Ok(vec![Setting::default()]),
@@ -122,9 +127,9 @@ impl<'a> Reader<'a> {
     pub(crate) fn read(
         mut self,
         name: String,
-        settings: &Located,
+        settings: &SettingTree,
         wanted: &Selection,
-    ) -> anyhow::Result<Loaded> {
+    ) -> anyhow::Result<SuitePlan> {
         known_keys(settings, &KEYS)?;
         let (tasks, methods) = (tables(settings, "task")?, tables(settings, "method")?);
         methods.iter().try_for_each(|method| known_keys(method, &METHOD_KEYS))?;
@@ -141,14 +146,14 @@ impl<'a> Reader<'a> {
         unknown_task_in_on(methods, &cells)?;
         distinct_methods(&cells)?;
         let title = settings.value()["title"].as_str().unwrap_or(&name).to_string();
-        let mut suite = Loaded { name, title, cells: Vec::new(), tuning: None };
+        let mut suite = SuitePlan { name, title, cells: Vec::new(), tuning: None };
         match layers.tune {
             None => {
                 let chosen = choices.iter().filter_map(|of_method| Some(&of_method.first()?.1));
                 suite.cells = only(self.with_seeds(chosen, &seeds), &wanted.only)?;
             }
             Some(tune) => {
-                let with_seeds = |cell: &Cell, seeds: &[u64]| self.with_seeds([cell], seeds);
+                let with_seeds = |cell: &RunSpec, seeds: &[u64]| self.with_seeds([cell], seeds);
                 let tuning = Tuning::new(&tune, choices, &seeds, with_seeds);
                 suite.tuning = Some(tuning.only(&wanted.only)?);
             }
@@ -161,11 +166,11 @@ impl<'a> Reader<'a> {
     fn of_task(
         &mut self,
         layers: &Layers,
-        task: &Located,
-    ) -> anyhow::Result<(Vec<Cell>, Vec<Vec<(String, Cell)>>)> {
+        task: &SettingTree,
+    ) -> anyhow::Result<(Vec<RunSpec>, Vec<Vec<(String, RunSpec)>>)> {
         let own = layers.methods.iter();
         let own = own.map(|method| self.cell(layers.of(task, method, &[])?, method));
-        let own: Vec<Cell> = own.collect::<Result<_, _>>()?;
+        let own: Vec<RunSpec> = own.collect::<Result<_, _>>()?;
         let purse = layers.budget.as_ref().map(|budget| budget.purse(&own, self.plugins));
         let purse = purse.transpose()?;
         let mut choices = Vec::new();
@@ -184,7 +189,7 @@ impl<'a> Reader<'a> {
         Ok((own, choices))
     }
 
-    fn seeds(&self, settings: &Located, wanted: &Selection) -> anyhow::Result<Vec<u64>> {
+    fn seeds(&self, settings: &SettingTree, wanted: &Selection) -> anyhow::Result<Vec<u64>> {
         let place = settings.place_of("seeds");
         let own = match &settings.value()["seeds"] {
             Value::Null => vec![0],
@@ -205,9 +210,9 @@ impl<'a> Reader<'a> {
     }
 
     /// The run of a method with these settings, with seed 0.
-    fn cell(&mut self, mut settings: Located, method: &Located) -> anyhow::Result<Cell> {
+    fn cell(&mut self, mut settings: SettingTree, method: &SettingTree) -> anyhow::Result<RunSpec> {
         let name = match &mut settings {
-            Located::Table(table, _) => {
+            SettingTree::Table(table, _) => {
                 let name = table.remove("name").map(|name| name.value());
                 OF_SUITE.iter().for_each(|key| drop(table.remove(*key)));
                 name
@@ -216,21 +221,21 @@ impl<'a> Reader<'a> {
         };
         let cell = self.run(&settings)?;
         match name {
-            Some(Value::String(method)) => Ok(Cell { method, ..cell }),
+            Some(Value::String(method)) => Ok(RunSpec { method, ..cell }),
             Some(other) => bail!("{}: name = {other}: it is a text", method.place_of("name")),
             None => Ok(cell),
         }
     }
 
     /// The run of these settings, named by its router, and the run that it starts from.
-    fn run(&mut self, settings: &Located) -> anyhow::Result<Cell> {
+    fn run(&mut self, settings: &SettingTree) -> anyhow::Result<RunSpec> {
         let config = RunConfig::read(settings, self.plugins)?;
         let data = self.task(&config, settings)?;
         config.check(settings, self.plugins, &*data)?;
         let refused = config.refusal(self.plugins, &*data)?.map(String::from);
         let from = settings_of_start(settings).map(|from| self.run(&from)).transpose()?;
         let confused = settings_of_confused(settings).map(|of| self.run(&of)).transpose()?;
-        Ok(Cell {
+        Ok(RunSpec {
             method: config.moe.router.kind.clone(),
             seed: 0,
             config,
@@ -245,7 +250,11 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn task(&mut self, config: &RunConfig, settings: &Located) -> anyhow::Result<Arc<dyn Task>> {
+    fn task(
+        &mut self,
+        config: &RunConfig,
+        settings: &SettingTree,
+    ) -> anyhow::Result<Arc<dyn Task>> {
         let key = serde_json::to_string(&config.task)?;
         if let Some(task) = self.loaded.get(&key) {
             return Ok(task.clone());
@@ -258,9 +267,9 @@ impl<'a> Reader<'a> {
     /// The runs with each seed, seed by seed.
     fn with_seeds<'c>(
         &self,
-        cells: impl IntoIterator<Item = &'c Cell> + Clone,
+        cells: impl IntoIterator<Item = &'c RunSpec> + Clone,
         seeds: &[u64],
-    ) -> Vec<Cell> {
+    ) -> Vec<RunSpec> {
         let of = |seed: &u64| {
             let seed = *seed;
             cells.clone().into_iter().map(move |cell| self.with_seed(cell.clone(), seed))
@@ -269,34 +278,34 @@ impl<'a> Reader<'a> {
     }
 
     /// A run, and those that it starts from, with a seed.
-    fn with_seed(&self, cell: Cell, seed: u64) -> Cell {
+    fn with_seed(&self, cell: RunSpec, seed: u64) -> RunSpec {
         let trial = cell.trial;
         let id = code::run_id(&cell.config, seed, trial, self.plugins, self.program);
-        let before = |run: Box<Cell>| Box::new(self.with_seed(Cell { trial, ..*run }, seed));
+        let before = |run: Box<RunSpec>| Box::new(self.with_seed(RunSpec { trial, ..*run }, seed));
         let (from, confused) = (cell.from.map(before), cell.confused.map(before));
-        Cell { seed, id, from, confused, ..cell }
+        RunSpec { seed, id, from, confused, ..cell }
     }
 }
 
 /// Makes a run tiny, and those that come before it. One of no steps stays as it is.
-fn smoke(settings: &mut Located) -> anyhow::Result<()> {
+fn smoke(settings: &mut SettingTree) -> anyhow::Result<()> {
     let evaluates = settings.value()["train"]["steps"] == 0;
     let given = |key: &str| settings.value()["train"][key].is_object();
     let parts = [("workers", SMOKE_WORKERS), ("batch_warmup", SMOKE_GROWTH)];
     let parts = parts.map(|(key, text)| given(key).then_some(text));
-    settings.lay(&Located::parse("--smoke", SMOKE)?);
+    settings.lay(&SettingTree::parse("--smoke", SMOKE)?);
     for text in parts.into_iter().flatten() {
-        settings.lay(&Located::parse("--smoke", text)?);
+        settings.lay(&SettingTree::parse("--smoke", text)?);
     }
     if evaluates {
-        settings.lay(&Located::parse("--smoke", "train.steps = 0")?);
+        settings.lay(&SettingTree::parse("--smoke", "train.steps = 0")?);
     }
-    let Located::Table(table, _) = settings else { return Ok(()) };
+    let SettingTree::Table(table, _) = settings else { return Ok(()) };
     if let Some(from) = table.get_mut("from") {
         smoke(from)?;
     }
     match table.get_mut("groups") {
-        Some(Located::Table(groups, _)) => groups.get_mut("of").map_or(Ok(()), smoke),
+        Some(SettingTree::Table(groups, _)) => groups.get_mut("of").map_or(Ok(()), smoke),
         _ => Ok(()),
     }
 }
@@ -304,17 +313,17 @@ fn smoke(settings: &mut Located) -> anyhow::Result<()> {
 /// Everything of a suite but its tasks.
 fn layers<'a>(
     name: &str,
-    settings: &Located,
-    methods: &'a [Located],
+    settings: &SettingTree,
+    methods: &'a [SettingTree],
     seeds: &[u64],
     wanted: &Selection,
 ) -> anyhow::Result<Layers<'a>> {
     let base = settings.table().and_then(|table| table.get("base")).cloned();
-    let base = base.unwrap_or_else(|| Located::empty(name));
+    let base = base.unwrap_or_else(|| SettingTree::empty(name));
     known_keys(&base, &TASK_KEYS)?;
-    let set = wanted.set.iter().map(|text| Located::assignment(text));
+    let set = wanted.set.iter().map(|text| SettingTree::assignment(text));
     Ok(Layers {
-        defaults: Located::parse("defaults", DEFAULTS)?,
+        defaults: SettingTree::parse("defaults", DEFAULTS)?,
         base,
         methods,
         smoke: wanted.smoke,
@@ -331,7 +340,7 @@ fn kind_of(value: Option<&Value>) -> String {
 }
 
 /// `on.TASK` of a task that the suite does not have is a misspelling.
-fn unknown_task_in_on(methods: &[Located], cells: &[Cell]) -> anyhow::Result<()> {
+fn unknown_task_in_on(methods: &[SettingTree], cells: &[RunSpec]) -> anyhow::Result<()> {
     let known: Vec<&str> = distinct(cells.iter().map(|cell| cell.config.task.kind.as_str()));
     for on in methods.iter().filter_map(|method| method.table()?.get("on")) {
         known_keys(on, &known)?;

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use report::{Row, Runs};
 
 use crate::{
-    cell::Cell,
     code::revision,
     ranks,
+    run_spec::RunSpec,
     store::{Ended, Numbers, Store},
-    suite::Loaded,
+    suite::SuitePlan,
 };
 
 /// FLOPs of a training step over those of its forward pass: the backward pass has two products for
@@ -19,7 +19,7 @@ const TRAINING: f64 = 3.0;
 
 /// The rows of all runs of a suite that have ended or are refused. Those that are still to be
 /// trained have none.
-pub(crate) fn rows(suite: &Loaded, store: &Store) -> anyhow::Result<Runs> {
+pub(crate) fn rows(suite: &SuitePlan, store: &Store) -> anyhow::Result<Runs> {
     let mut rows = Vec::new();
     let spent = Spent::of(suite, store)?;
     for cell in &suite.cells {
@@ -45,7 +45,7 @@ pub(crate) fn rows(suite: &Loaded, store: &Store) -> anyhow::Result<Runs> {
 struct Spent(HashMap<(String, String), Vec<f64>>);
 
 impl Spent {
-    fn of(suite: &Loaded, store: &Store) -> anyhow::Result<Self> {
+    fn of(suite: &SuitePlan, store: &Store) -> anyhow::Result<Self> {
         let mut spent: HashMap<_, Vec<f64>> = HashMap::new();
         for cell in &suite.cells {
             let Some(given) = cell.budget.as_ref().filter(|g| g.reference == cell.method) else {
@@ -59,19 +59,19 @@ impl Spent {
     }
 }
 
-fn place(cell: &Cell) -> (String, String) {
+fn place(cell: &RunSpec) -> (String, String) {
     (cell.config.task.kind.clone(), cell.config.backbone.kind.clone())
 }
 
 /// How far a run is off the mean of its reference's runs; none if there is no such run yet.
-fn off_budget(cell: &Cell, ended: &Ended, Spent(spent): &Spent) -> Option<f64> {
+fn off_budget(cell: &RunSpec, ended: &Ended, Spent(spent): &Spent) -> Option<f64> {
     let Ended::Done(numbers) = ended else { return None };
     let reference = spent.get(&place(cell))?;
     let mean = reference.iter().sum::<f64>() / reference.len() as f64;
     Some(cell.budget.as_ref()?.equal.of(numbers) / mean - 1.0)
 }
 
-pub(crate) fn blank(suite: &Loaded, cell: &Cell) -> Row {
+pub(crate) fn blank(suite: &SuitePlan, cell: &RunSpec) -> Row {
     Row {
         suite: suite.name.clone(),
         task: cell.config.task.kind.clone(),

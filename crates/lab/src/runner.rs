@@ -17,13 +17,13 @@ use training::{Evaluation, Outcome, Run, StepTracer, TrainError, params_of, supe
 use crate::{
     Plugins,
     analyses::Subject,
-    cell::Cell,
     code::hex,
     environment::Environment,
     memory,
     progress::Progress,
     ranks,
-    start::Site,
+    run_spec::RunSpec,
+    start::ModelBuilder,
     store::{Ended, Numbers, Store},
     trace::Tracer,
 };
@@ -54,7 +54,7 @@ impl Runner<'_> {
     /// threads and at least T runs, each run has one thread, which wastes least.
     ///
     /// Runs that others need come before those.
-    pub(crate) fn train(&self, cells: &[&Cell]) -> anyhow::Result<()> {
+    pub(crate) fn train(&self, cells: &[&RunSpec]) -> anyhow::Result<()> {
         let mut waiting = Vec::new();
         for cell in cells.iter().filter(|cell| cell.refused.is_none()) {
             self.wait_for(cell, &mut waiting)?;
@@ -70,8 +70,8 @@ impl Runner<'_> {
     /// before it. Gives the number of its own.
     fn wait_for<'c>(
         &self,
-        cell: &'c Cell,
-        waiting: &mut Vec<Vec<&'c Cell>>,
+        cell: &'c RunSpec,
+        waiting: &mut Vec<Vec<&'c RunSpec>>,
     ) -> anyhow::Result<usize> {
         if self.store.ended(&cell.id)?.is_some() {
             return Ok(0);
@@ -89,7 +89,7 @@ impl Runner<'_> {
         Ok(generation)
     }
 
-    fn train_generation(&self, waiting: Vec<&Cell>) -> anyhow::Result<()> {
+    fn train_generation(&self, waiting: Vec<&RunSpec>) -> anyhow::Result<()> {
         if waiting.is_empty() || self.stop.load(Ordering::Relaxed) {
             return Ok(());
         }
@@ -117,7 +117,7 @@ impl Runner<'_> {
         &self,
         threads: usize,
         alone: bool,
-        queue: &Mutex<impl Iterator<Item = &'c Cell>>,
+        queue: &Mutex<impl Iterator<Item = &'c RunSpec>>,
         progress: &Progress,
     ) -> anyhow::Result<()> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
@@ -142,7 +142,7 @@ impl Runner<'_> {
     }
 
     /// Trains one run to its end, or until it is told to stop.
-    fn run(&self, cell: &Cell, progress: &Progress) -> anyhow::Result<()> {
+    fn run(&self, cell: &RunSpec, progress: &Progress) -> anyhow::Result<()> {
         let Some(_lock) = self.store.lock(&cell.id)? else { return Ok(()) };
         if self.store.ended(&cell.id)?.is_some() {
             return Ok(()); // another process was faster
@@ -150,7 +150,7 @@ impl Runner<'_> {
         if let Some(cause) = self.lacks_its_start(cell)? {
             return self.store.end(&cell.id, &Ended::Failed { step: 0, cause });
         }
-        let site = Site { plugins: self.plugins, store: self.store, device: self.device };
+        let site = ModelBuilder { plugins: self.plugins, store: self.store, device: self.device };
         let (model, data) = (site.begin(cell)?, site.data(cell)?);
         self.store.write(&cell.id, "config.json", &cell.description())?;
         self.store.write(&cell.id, "environment.json", self.environment)?;
@@ -197,7 +197,7 @@ impl Runner<'_> {
     }
 
     /// Why a run cannot start, if so: a run that comes before it has failed.
-    fn lacks_its_start(&self, cell: &Cell) -> anyhow::Result<Option<String>> {
+    fn lacks_its_start(&self, cell: &RunSpec) -> anyhow::Result<Option<String>> {
         for before in cell.before() {
             if self.store.ended(&before.id)?.is_none() {
                 drop(self.store.wait_for(&before.id)?); // another process is at it
@@ -213,7 +213,7 @@ impl Runner<'_> {
         Ok(None)
     }
 
-    fn numbers(&self, cell: &Cell, outcome: Outcome) -> anyhow::Result<Numbers> {
+    fn numbers(&self, cell: &RunSpec, outcome: Outcome) -> anyhow::Result<Numbers> {
         let named = |split: &str, evaluation: &Evaluation| {
             let row = |(metric, value): (String, f64)| (split.to_string(), metric, value);
             evaluation.numbers().into_iter().map(row).collect::<Vec<_>>()

@@ -8,7 +8,7 @@
 use std::{fs, io, path::Path};
 
 use anyhow::{Context, anyhow, bail};
-use backbones::{AnyBackbone, Brief, zoomed};
+use backbones::{AnyBackbone, BackboneSpec, zoomed};
 use burn::prelude::*;
 use moe::{Gone, Init, MoeConfig, Pruned, config, stable_hash};
 use pruning::{Evidence, LayerNorms, Ratio, Rule, carry, keep, norms};
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tasks::{Split, same_answers};
 use training::{Checkpoint, evaluate};
 
-use crate::{Plugins, cell::Cell, facts::Facts, store::Store};
+use crate::{Plugins, facts::Facts, run_spec::RunSpec, store::Store};
 
 config! {
     /// Which experts a run drops from the network that it begins with.
@@ -42,16 +42,16 @@ pub(crate) struct Selected {
 
 /// How networks are built: with which plug-ins, and where.
 #[derive(Clone, Copy)]
-pub(crate) struct Site<'a> {
+pub(crate) struct ModelBuilder<'a> {
     pub(crate) plugins: &'a Plugins,
     pub(crate) store: &'a Store,
     /// Without autodiff.
     pub(crate) device: &'a Device,
 }
 
-impl Site<'_> {
+impl ModelBuilder<'_> {
     /// The network as a run begins, on an autodiff device.
-    pub(crate) fn begin(&self, cell: &Cell) -> anyhow::Result<AnyBackbone> {
+    pub(crate) fn begin(&self, cell: &RunSpec) -> anyhow::Result<AnyBackbone> {
         let Some(from) = &cell.from else { return self.build(cell, &cell.config.moe, true) };
         let (there, had) = self.trained(from).context("the run that it starts from")?;
         let selected = match &cell.config.prune {
@@ -75,7 +75,7 @@ impl Site<'_> {
     }
 
     /// The network with which a run ended, without autodiff, and which experts it has if not all.
-    pub(crate) fn trained(&self, cell: &Cell) -> anyhow::Result<(AnyBackbone, Option<Pruned>)> {
+    pub(crate) fn trained(&self, cell: &RunSpec) -> anyhow::Result<(AnyBackbone, Option<Pruned>)> {
         let folder = self.store.folder(&cell.id);
         let selected: Option<Selected> = read(&folder, "pruned.json")?;
         let pruned = selected.map(|selected| selected.pruned);
@@ -84,10 +84,10 @@ impl Site<'_> {
         Ok((Checkpoint::load_model(&folder, model)?, pruned))
     }
 
-    fn build(&self, cell: &Cell, moe: &MoeConfig, train: bool) -> anyhow::Result<AnyBackbone> {
+    fn build(&self, cell: &RunSpec, moe: &MoeConfig, train: bool) -> anyhow::Result<AnyBackbone> {
         let device = if train { self.device.clone().autodiff() } else { self.device.clone() };
         let backbone = self.plugins.backbones.get(&cell.config.backbone.kind)?;
-        let brief = Brief { moe, ..cell.config.brief(self.plugins, &*cell.data) };
+        let brief = BackboneSpec { moe, ..cell.config.brief(self.plugins, &*cell.data) };
         let init = Init::new(cell.seed, &device);
         Ok((backbone.build.init)(&cell.config.backbone, &brief, &init)?)
     }
@@ -97,7 +97,7 @@ impl Site<'_> {
         &self,
         prune: &PruneConfig,
         seed: u64,
-        from: &Cell,
+        from: &RunSpec,
         model: &AnyBackbone,
         had: Option<&Pruned>,
     ) -> anyhow::Result<Selected> {
@@ -123,7 +123,12 @@ impl Site<'_> {
         Ok(selected)
     }
 
-    fn gone(&self, prune: &PruneConfig, from: &Cell, had: Option<&Pruned>) -> anyhow::Result<Gone> {
+    fn gone(
+        &self,
+        prune: &PruneConfig,
+        from: &RunSpec,
+        had: Option<&Pruned>,
+    ) -> anyhow::Result<Gone> {
         let router = &from.config.moe.router.kind;
         let form = Facts::of(&self.plugins.library.routers, router).map(|facts| facts.plan);
         let published = match (had, form) {
@@ -150,7 +155,7 @@ impl Site<'_> {
         &self,
         rule: Rule,
         seed: u64,
-        from: &Cell,
+        from: &RunSpec,
         model: &AnyBackbone,
         had: Option<&Pruned>,
     ) -> anyhow::Result<Vec<Evidence>> {

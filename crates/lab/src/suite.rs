@@ -33,7 +33,9 @@ use anyhow::{Context, anyhow, bail};
 use report::Expect;
 use tasks::DataDir;
 
-use crate::{Plugins, cell::Cell, located::Located, reader::Reader, tuning::Tuning};
+use crate::{
+    Plugins, reader::Reader, run_spec::RunSpec, setting_tree::SettingTree, tuning::Tuning,
+};
 
 /// A suite file that is part of a program; [`suite!`](crate::suite) makes one.
 #[derive(Clone, Copy, Debug)]
@@ -75,20 +77,20 @@ pub(crate) struct Selection {
 }
 
 /// A suite that was read, with the runs that are asked for.
-pub(crate) struct Loaded {
+pub(crate) struct SuitePlan {
     /// The name under which results are kept.
     pub(crate) name: String,
     /// What the table is headed with.
     pub(crate) title: String,
     /// All runs asked for, seed by seed; none yet where settings are to be chosen first.
-    pub(crate) cells: Vec<Cell>,
+    pub(crate) cells: Vec<RunSpec>,
     /// What is tried before, if the suite tunes its methods.
     pub(crate) tuning: Option<Tuning>,
 }
 
-impl Loaded {
+impl SuitePlan {
     /// The runs that are certain already: those that try settings, or else those asked for.
-    pub(crate) fn planned(&self) -> Vec<&Cell> {
+    pub(crate) fn planned(&self) -> Vec<&RunSpec> {
         match &self.tuning {
             Some(tuning) => tuning.trials(),
             None => self.cells.iter().collect(),
@@ -104,17 +106,17 @@ pub(crate) fn load(
     plugins: &Plugins,
     data: &DataDir,
     wanted: &Selection,
-) -> anyhow::Result<Loaded> {
+) -> anyhow::Result<SuitePlan> {
     let (name, file, text, program) = find(name, suites)?;
-    let settings = Located::parse(&file, &text)?;
+    let settings = SettingTree::parse(&file, &text)?;
     Reader::new(plugins, data, program).read(name, &settings, wanted)
 }
 
 /// Where a suite expects its results to lie, `[[expect]]`.
 pub(crate) fn expects(name: &str, suites: &[Suite]) -> anyhow::Result<Vec<Expect>> {
     let (_, file, text, _) = find(name, suites)?;
-    let settings = Located::parse(&file, &text)?;
-    let read = |expect: &Located| {
+    let settings = SettingTree::parse(&file, &text)?;
+    let read = |expect: &SettingTree| {
         serde_json::from_value(expect.value())
             .map_err(|err| anyhow!("{}: expect: {err}", expect.place()))
     };
@@ -145,7 +147,7 @@ fn find(name: &str, suites: &[Suite]) -> anyhow::Result<(String, String, String,
 }
 
 /// Refuses keys that are none.
-pub(crate) fn known_keys(settings: &Located, known: &[&str]) -> anyhow::Result<()> {
+pub(crate) fn known_keys(settings: &SettingTree, known: &[&str]) -> anyhow::Result<()> {
     let table = settings.table().ok_or_else(|| anyhow!("{}: it is a table", settings.place()))?;
     match table.iter().find(|(key, _)| !known.contains(&key.as_str())) {
         Some((key, value)) => {
@@ -156,9 +158,12 @@ pub(crate) fn known_keys(settings: &Located, known: &[&str]) -> anyhow::Result<(
 }
 
 /// The tables of `[[key]]`.
-pub(crate) fn tables<'a>(settings: &'a Located, key: &str) -> anyhow::Result<&'a [Located]> {
+pub(crate) fn tables<'a>(
+    settings: &'a SettingTree,
+    key: &str,
+) -> anyhow::Result<&'a [SettingTree]> {
     match settings.table().and_then(|table| table.get(key)) {
-        Some(Located::Tables(tables, _)) => Ok(tables),
+        Some(SettingTree::Tables(tables, _)) => Ok(tables),
         Some(other) => bail!("{}: {key} is a list of tables, [[{key}]]", other.place()),
         None => bail!("{}: there is no [[{key}]]", settings.place()),
     }
@@ -187,12 +192,12 @@ name = "ec"
 moe.router = "expert-choice"
 "#;
 
-    fn load(text: &'static str, wanted: &Selection) -> anyhow::Result<Loaded> {
+    fn load(text: &'static str, wanted: &Selection) -> anyhow::Result<SuitePlan> {
         let suite = Suite { name: "s", file: "../s.toml", text, program: "" };
         super::load("s", &[suite], &Plugins::default(), &DataDir::default(), wanted)
     }
 
-    fn cells(wanted: Selection) -> Vec<Cell> {
+    fn cells(wanted: Selection) -> Vec<RunSpec> {
         load(TEXT, &wanted).unwrap().cells
     }
 
@@ -286,7 +291,7 @@ few_shot.shots = 5
         let cells = load(AFTER, &Selection::default()).unwrap().cells;
         let steps: Vec<usize> = cells.iter().map(|cell| cell.config.train.steps).collect();
         assert_eq!(steps, [9, 0, 3, 0]);
-        let from = |cell: &Cell| cell.from.as_ref().map(|from| from.id.clone());
+        let from = |cell: &RunSpec| cell.from.as_ref().map(|from| from.id.clone());
         // What only the later run sets is not in the run that it starts from.
         assert_eq!(from(&cells[1]), Some(cells[0].id.clone()));
         assert_eq!(from(&cells[2]), Some(cells[1].id.clone()));

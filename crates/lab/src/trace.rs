@@ -8,12 +8,12 @@ use std::{fs, io, path::Path};
 
 use backbones::AnyBackbone;
 use burn::prelude::*;
-use moe::{Domain, Input, Look, Pass, TokenIds};
+use moe::{Domain, Input, Pass, RoutingProbe, TokenIds};
 use report::trace::{About, Layer, Pixels, Property, Trace};
 use tasks::{Batch, Split, Task, Tokenizer};
 use training::{Watch, tell_clusters, write_atomic};
 
-use crate::cell::Cell;
+use crate::run_spec::RunSpec;
 
 /// The most units in a file.
 pub(crate) const UNITS: usize = 4096;
@@ -27,7 +27,7 @@ const BATCH: usize = 64;
 /// Looks on while a run goes, and writes traces.
 pub(crate) struct Tracer<'a, W> {
     pub(crate) watch: W,
-    pub(crate) cell: &'a Cell,
+    pub(crate) cell: &'a RunSpec,
     pub(crate) folder: &'a Path,
     pub(crate) device: &'a Device,
 }
@@ -58,7 +58,7 @@ impl<W: Watch> Watch for Tracer<'_, W> {
 
 /// Writes the trace of a network after so many steps; nothing if it has no MoE layers.
 pub(crate) fn write(
-    cell: &Cell,
+    cell: &RunSpec,
     folder: &Path,
     model: &AnyBackbone,
     step: usize,
@@ -72,7 +72,7 @@ pub(crate) fn write(
 
 /// How a network routes examples of the validation split; none if it has no MoE layers.
 pub(crate) fn record(
-    cell: &Cell,
+    cell: &RunSpec,
     model: &AnyBackbone,
     step: usize,
     device: &Device,
@@ -97,7 +97,7 @@ pub(crate) fn record(
     Some(trace)
 }
 
-fn about(cell: &Cell, step: usize) -> About {
+fn about(cell: &RunSpec, step: usize) -> About {
     let letters = match cell.data.domain() {
         Domain::Text { vocab, .. } => {
             let show = |tokens: &dyn Tokenizer| (0..vocab).map(|id| tokens.show(id)).collect();
@@ -136,13 +136,13 @@ pub(crate) fn examples(task: &dyn Task, tokens: usize) -> Vec<usize> {
 }
 
 /// Shows a batch to a network: what its layers did, and the ids of the tokens, `[B, T]` row by row.
-fn looked(model: &AnyBackbone, task: &dyn Task, batch: &Batch) -> (Look, Vec<i32>) {
+fn looked(model: &AnyBackbone, task: &dyn Task, batch: &Batch) -> (RoutingProbe, Vec<i32>) {
     let mut pass = Pass::eval();
-    pass.put(Look::default());
+    pass.put(RoutingProbe::default());
     tell_clusters(&mut pass, task, batch);
     model.forward(&mut pass, batch.input.clone());
     let ids = pass.get::<TokenIds>().map_or_else(Vec::new, |TokenIds(ids)| ints(ids));
-    (pass.take::<Look>().unwrap_or_default(), ids)
+    (pass.take::<RoutingProbe>().unwrap_or_default(), ids)
 }
 
 fn ints(tensor: &Tensor<2, Int>) -> Vec<i32> {
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
     use crate::{
         Plugins, Suite,
-        start::Site,
+        start::ModelBuilder,
         store::Store,
         suite::{Selection, load},
     };
@@ -214,7 +214,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let device = Device::flex();
-        let site = Site { plugins: &plugins, store: &store, device: &device };
+        let site = ModelBuilder { plugins: &plugins, store: &store, device: &device };
         let model = burn::module::Module::valid(&site.begin(&cell).unwrap());
         write(&cell, folder.path(), &model, 7, &device).unwrap();
         Trace::read(&folder.path().join(Trace::file_name(7))).unwrap()

@@ -44,7 +44,7 @@ use serde_json::Value;
 
 use crate::{
     config::at,
-    located::{Located, Place},
+    setting_tree::{Place, SettingTree},
 };
 
 /// `[tune]` of a suite.
@@ -160,12 +160,12 @@ pub(crate) struct Setting {
     /// `train.lr=0.003, moe.router.k=2`.
     pub(crate) text: String,
     /// What is laid over the method's own settings.
-    pub(crate) layer: Vec<Located>,
+    pub(crate) layer: Vec<SettingTree>,
 }
 
 impl Tune {
     /// The `[tune]` of a suite, if it has one. `seeds` are the suite's.
-    pub(crate) fn read(settings: &Located, seeds: &[u64]) -> anyhow::Result<Option<Self>> {
+    pub(crate) fn read(settings: &SettingTree, seeds: &[u64]) -> anyhow::Result<Option<Self>> {
         let Some(table) = settings.table().and_then(|table| table.get("tune")) else {
             return Ok(None);
         };
@@ -202,7 +202,7 @@ impl Tune {
     }
 
     /// The settings that are tried for a method. What all methods share is drawn alike for all.
-    pub(crate) fn settings(&self, method: &Located) -> anyhow::Result<Vec<Setting>> {
+    pub(crate) fn settings(&self, method: &SettingTree) -> anyhow::Result<Vec<Setting>> {
         let own = match method.table().and_then(|table| table.get("tune")) {
             Some(own) => keys_of(own, "")?,
             None => Vec::new(),
@@ -218,7 +218,7 @@ impl Tune {
         Ok(points.into_iter().map(|point| setting(&keys, point)).collect())
     }
 
-    fn grid(&self, keys: &[&Key], method: &Located) -> anyhow::Result<Vec<Vec<Value>>> {
+    fn grid(&self, keys: &[&Key], method: &SettingTree) -> anyhow::Result<Vec<Vec<Value>>> {
         let mut points = vec![Vec::new()];
         for key in keys {
             let Values::List(values) = &key.values else {
@@ -285,18 +285,18 @@ fn setting(keys: &[&Key], point: Vec<Value>) -> Setting {
     let mut said = Vec::new();
     for (key, value) in keys.iter().zip(point) {
         said.push(format!("{}={value}", key.path));
-        setting.layer.push(Located::nested(&key.path, value, &key.place));
+        setting.layer.push(SettingTree::nested(&key.path, value, &key.place));
     }
     setting.text = said.join(", ");
     setting
 }
 
 /// The hyperparameters below a table, with quoted or with bare dotted names.
-fn keys_of(table: &Located, path: &str) -> anyhow::Result<Vec<Key>> {
+fn keys_of(table: &SettingTree, path: &str) -> anyhow::Result<Vec<Key>> {
     let place = table.place();
     let key = |values| vec![Key { path: path.into(), values, place: place.clone() }];
     match table {
-        Located::Table(inner, _) if inner.contains_key("from") || inner.contains_key("to") => {
+        SettingTree::Table(inner, _) if inner.contains_key("from") || inner.contains_key("to") => {
             let range: Range = serde_json::from_value(table.value())
                 .map_err(|err| anyhow!("{place}: tune: {path}: {err}"))?;
             let least = if range.scale == Scale::Log { 0.0 } else { f64::NEG_INFINITY };
@@ -309,7 +309,7 @@ fn keys_of(table: &Located, path: &str) -> anyhow::Result<Vec<Key>> {
             );
             Ok(key(Values::Range(range)))
         }
-        Located::Table(inner, _) => {
+        SettingTree::Table(inner, _) => {
             let deeper = inner.iter().map(|(name, inner)| {
                 let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
                 keys_of(inner, &path)
@@ -329,7 +329,7 @@ fn keys_of(table: &Located, path: &str) -> anyhow::Result<Vec<Key>> {
 pub(crate) mod tests {
     use crate::{
         Plugins, Suite,
-        suite::{Loaded, Selection, load},
+        suite::{Selection, SuitePlan, load},
     };
     use tasks::DataDir;
 
@@ -347,7 +347,7 @@ tune."moe.router.balance" = [0.01, 0.1]
 "#;
     pub(crate) const GRID: &str = "[tune]\ntrials = 4\nmetric = \"loss\"\nseeds = [7]\n[tune.keys]\ntrain.lr = [1e-3, 3e-3]\n";
 
-    pub(crate) fn loaded(tune: &str) -> anyhow::Result<Loaded> {
+    pub(crate) fn loaded(tune: &str) -> anyhow::Result<SuitePlan> {
         let text: &'static str = format!("{SUITE}{tune}").leak();
         let suite = Suite { name: "s", file: "s.toml", text, program: "" };
         load("s", &[suite], &Plugins::default(), &DataDir::default(), &Selection::default())

@@ -4,8 +4,8 @@ use anyhow::anyhow;
 use report::{Better, Row, direction};
 
 use crate::{
-    cell::{Cell, distinct, only},
     rows::of_ended,
+    run_spec::{RunSpec, distinct, only},
     store::{Ended, Store},
     tune::{Halving, Tune},
 };
@@ -27,24 +27,24 @@ struct Group {
 /// A setting, the runs that try it on each rung, and those that are trained if it is chosen.
 struct Candidate {
     text: String,
-    rungs: Vec<Vec<Cell>>,
-    finals: Vec<Cell>,
+    rungs: Vec<Vec<RunSpec>>,
+    finals: Vec<RunSpec>,
 }
 
 impl Tuning {
     /// From the settings of each method and task. `with_seeds` makes runs of these seeds.
     pub(crate) fn new(
         tune: &Tune,
-        choices: Vec<Vec<(String, Cell)>>,
+        choices: Vec<Vec<(String, RunSpec)>>,
         seeds: &[u64],
-        with_seeds: impl Fn(&Cell, &[u64]) -> Vec<Cell>,
+        with_seeds: impl Fn(&RunSpec, &[u64]) -> Vec<RunSpec>,
     ) -> Self {
-        let group = |of_method: Vec<(String, Cell)>| {
+        let group = |of_method: Vec<(String, RunSpec)>| {
             let first = of_method.first().map_or("loss", |(_, cell)| cell.data.metrics()[0]);
             let metric = tune.metric.clone().unwrap_or_else(|| first.into());
             let n = of_method.len();
-            let candidate = |(text, cell): (String, Cell)| {
-                let cell = Cell { tuned: Some((text.clone(), n)), ..cell };
+            let candidate = |(text, cell): (String, RunSpec)| {
+                let cell = RunSpec { tuned: Some((text.clone(), n)), ..cell };
                 let rung = |rung| with_seeds(&on_rung(&cell, tune.halving, rung), &tune.seeds);
                 Candidate {
                     rungs: (0..tune.halving.rungs).map(rung).collect(),
@@ -65,7 +65,7 @@ impl Tuning {
     /// Only what leads to runs with these properties.
     pub(crate) fn only(mut self, wanted: &[String]) -> anyhow::Result<Self> {
         let options = self.groups.iter().flat_map(|group| &group.options);
-        let all: Vec<Cell> = options.flat_map(|option| option.finals.clone()).collect();
+        let all: Vec<RunSpec> = options.flat_map(|option| option.finals.clone()).collect();
         let left = distinct(only(all, wanted)?.into_iter().map(|cell| cell.id));
         for option in self.groups.iter_mut().flat_map(|group| &mut group.options) {
             option.finals.retain(|cell| left.contains(&cell.id));
@@ -82,7 +82,7 @@ impl Tuning {
     }
 
     /// The runs that try settings first.
-    pub(crate) fn trials(&self) -> Vec<&Cell> {
+    pub(crate) fn trials(&self) -> Vec<&RunSpec> {
         let options = self.groups.iter().flat_map(|group| &group.options);
         options.flat_map(|option| option.rungs.first()).flatten().collect()
     }
@@ -93,7 +93,7 @@ impl Tuning {
     }
 
     /// The runs of a rung; none while some of the rung before are missing.
-    pub(crate) fn rung(&self, rung: usize, store: &Store) -> anyhow::Result<Option<Vec<&Cell>>> {
+    pub(crate) fn rung(&self, rung: usize, store: &Store) -> anyhow::Result<Option<Vec<&RunSpec>>> {
         let mut cells = Vec::new();
         for group in &self.groups {
             let Some(left) = group.left(rung, store)? else { return Ok(None) };
@@ -104,7 +104,7 @@ impl Tuning {
 
     /// The runs to train with the settings that did best, seed by seed; none while trials are
     /// missing.
-    pub(crate) fn choose(&self, store: &Store) -> anyhow::Result<Option<Vec<Cell>>> {
+    pub(crate) fn choose(&self, store: &Store) -> anyhow::Result<Option<Vec<RunSpec>>> {
         let mut chosen = Vec::new();
         for group in &self.groups {
             match group.choose(store)? {
@@ -141,7 +141,7 @@ impl Tuning {
     /// All trials as rows: a method for each setting, and for each rung that it came to.
     pub(crate) fn rows(
         &self,
-        blank: impl Fn(&Cell) -> Row,
+        blank: impl Fn(&RunSpec) -> Row,
         store: &Store,
     ) -> anyhow::Result<Vec<Row>> {
         let mut rows = Vec::new();
@@ -163,8 +163,8 @@ impl Tuning {
 }
 
 /// A run as it is tried on a rung.
-fn on_rung(cell: &Cell, halving: Halving, rung: u32) -> Cell {
-    let mut cell = Cell { trial: true, ..cell.clone() };
+fn on_rung(cell: &RunSpec, halving: Halving, rung: u32) -> RunSpec {
+    let mut cell = RunSpec { trial: true, ..cell.clone() };
     let train = &mut cell.config.train;
     if train.steps > 0 {
         train.steps = halving.steps(train.steps, rung);
@@ -251,7 +251,7 @@ mod tests {
     };
 
     /// Writes down what a trial ended with: a loss, or nothing if it failed.
-    fn end(store: &Store, cell: &Cell, loss: Option<f64>) {
+    fn end(store: &Store, cell: &RunSpec, loss: Option<f64>) {
         drop(store.lock(&cell.id).unwrap());
         let ended = loss.map_or(Ended::Failed { step: 3, cause: String::new() }, |loss| {
             let metrics = ["accuracy", "loss"].map(|name| ("valid".into(), name.into(), loss));
@@ -283,7 +283,7 @@ mod tests {
         let all = tuning.groups[0].options[0].finals[0].config.train.steps;
         assert_eq!(steps, [(8, all / 4), (4, all / 2), (2, all)]);
         let chosen = tuning.choose(&store).unwrap().unwrap();
-        let text = |cell: &Cell| cell.tuned.clone().unwrap().0;
+        let text = |cell: &RunSpec| cell.tuned.clone().unwrap().0;
         assert_eq!(text(&chosen[0]), "train.lr=0.003, moe.router.k=2");
         assert!(chosen.iter().all(|cell| !cell.trial && cell.config.train.steps == all));
         let rows = tuning.rows(|_| Row::default(), &store).unwrap();
@@ -319,7 +319,7 @@ mod tests {
             said[0],
             "digits, top-k: train.lr=0.001, moe.router.k=2 of 4 settings, loss 0.3000 (valid)"
         );
-        let row = |cell: &Cell| Row { seed: cell.seed, ..Row::default() };
+        let row = |cell: &RunSpec| Row { seed: cell.seed, ..Row::default() };
         let rows = tuning.rows(row, &store).unwrap();
         assert_eq!(rows.len(), 2 * 7 + 1);
         assert_eq!(rows.iter().filter(|row| row.split == "test").count(), 0);

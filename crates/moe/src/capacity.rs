@@ -6,13 +6,13 @@ use burn::{prelude::*, tensor::Int};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use crate::{Pass, Plan, Rounding, plan::to_host, queue, tile};
+use crate::{Pass, Plan, Rounding, plan::to_host, queue, token_rounding};
 
 /// Who is turned away when an expert is full: choices are served in this order, and those that come
 /// too late go to no one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Drop {
+pub enum DropPolicy {
     /// Unit by unit: all choices of a unit before those of the next. The only order in which no unit
     /// depends on a later one.
     #[default]
@@ -49,7 +49,7 @@ crate::config! {
         /// whole number of so many, the largest number that divides it.
         pub group: usize = 1,
         /// Who is turned away.
-        pub drop: Drop = Drop::InOrder,
+        pub drop: DropPolicy = DropPolicy::InOrder,
         /// The share of a group's units that are served at all, those of most priority: V-MoE's
         /// skipping of patches, appendix C.
         pub served: f64 = 1.0,
@@ -76,7 +76,7 @@ impl Capacity {
             }
         }
         let unlimited = self.factor.is_none() && self.eval_factor.is_none();
-        let by_unit = matches!(self.drop, Drop::Priority | Drop::SumPriority);
+        let by_unit = matches!(self.drop, DropPolicy::Priority | DropPolicy::SumPriority);
         match self {
             Capacity { group: 0, .. } => Err("capacity.group = 0: it is at least 1".into()),
             Capacity { served, .. } if !(*served > 0.0 && *served <= 1.0) => {
@@ -103,7 +103,7 @@ impl Capacity {
     pub fn sees_later_units(&self) -> bool {
         let limited = self.factor.is_some() || self.eval_factor.is_some();
         // Room is what all choices of the first sweep leave.
-        limited && (self.drop != Drop::InOrder || self.reroute) || self.tile > 1
+        limited && (self.drop != DropPolicy::InOrder || self.reroute) || self.tile > 1
     }
 
     /// The policy as it is in training, or in evaluation.
@@ -136,7 +136,7 @@ impl Capacity {
     /// router's scores, `[G, U, E]`.
     pub fn apply(&self, pass: &mut Pass, plan: Plan, scores: Option<Tensor<3>>) -> Plan {
         if self.tile > 1 {
-            return tile::round(plan, scores, self.tile, self.tile_to);
+            return token_rounding::round(plan, scores, self.tile, self.tile_to);
         }
         let Plan::TokenChoice { experts, weights, n_experts } = plan else { return plan };
         let shape = experts.dims();
@@ -146,7 +146,8 @@ impl Capacity {
             return Plan::TokenChoice { experts, weights, n_experts };
         };
         if let Some(by_rank) = self.by_rank().filter(|_| !kernels::on_flex(&experts.device())) {
-            let experts = queue::turn_away(experts.reshape([g, u, k]), n_experts, slots, by_rank);
+            let experts =
+                queue::drop_overflow(experts.reshape([g, u, k]), n_experts, slots, by_rank);
             return Plan::TokenChoice { experts: experts.reshape(shape), weights, n_experts };
         }
         let mut chosen = to_host(&experts);
@@ -156,7 +157,7 @@ impl Capacity {
             false => Vec::new(),
         };
         for (index, (group, order)) in chosen.chunks_mut(u * k).zip(&orders).enumerate() {
-            let turned_away = turn_away(group, order, n_experts, slots);
+            let turned_away = drop_overflow(group, order, n_experts, slots);
             if self.reroute {
                 let preferred = &preferred[index * u * n_experts..][..u * n_experts];
                 reroute(group, &turned_away, preferred, [k, n_experts, slots]);
@@ -171,7 +172,9 @@ impl Capacity {
     /// Where the order follows from places alone, and no one goes elsewhere: is it rank by rank?
     fn by_rank(&self) -> Option<bool> {
         match self.drop {
-            Drop::InOrder | Drop::Position if !self.reroute => Some(self.drop == Drop::Position),
+            DropPolicy::InOrder | DropPolicy::Position if !self.reroute => {
+                Some(self.drop == DropPolicy::Position)
+            }
             _ => None,
         }
     }
@@ -186,12 +189,14 @@ impl Capacity {
         };
         let ranked = |scores: Tensor<3>| by_groups(scores).map(rank_by_rank).collect();
         match self.drop {
-            Drop::InOrder => vec![(0..u * k).collect(); g],
-            Drop::Position => vec![rank_by_rank((0..u).collect()); g],
-            Drop::Priority => ranked(weights.clone().max_dim(2)),
-            Drop::SumPriority => ranked(weights.clone().sum_dim(2)),
-            Drop::ChoicePriority => by_groups(weights.clone().reshape([g, u * k, 1])).collect(),
-            Drop::Shuffled => {
+            DropPolicy::InOrder => vec![(0..u * k).collect(); g],
+            DropPolicy::Position => vec![rank_by_rank((0..u).collect()); g],
+            DropPolicy::Priority => ranked(weights.clone().max_dim(2)),
+            DropPolicy::SumPriority => ranked(weights.clone().sum_dim(2)),
+            DropPolicy::ChoicePriority => {
+                by_groups(weights.clone().reshape([g, u * k, 1])).collect()
+            }
+            DropPolicy::Shuffled => {
                 let mut rng = pass.common_rng();
                 let mut shuffled = || {
                     let mut units: Vec<usize> = (0..u).collect();
@@ -218,7 +223,12 @@ fn by_groups(scores: Tensor<3>) -> impl Iterator<Item = Vec<usize>> {
 
 /// Serves the choices of one group in the given order; gives those that it turned away. Choices that
 /// are not in the order are not served.
-fn turn_away(chosen: &mut [usize], order: &[usize], n_experts: usize, slots: usize) -> Vec<usize> {
+fn drop_overflow(
+    chosen: &mut [usize],
+    order: &[usize],
+    n_experts: usize,
+    slots: usize,
+) -> Vec<usize> {
     let asked = chosen.to_vec();
     chosen.fill(n_experts);
     let (mut taken, mut turned_away) = (vec![0; n_experts + 1], Vec::new());
@@ -269,227 +279,4 @@ fn reroute(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn serve<const K: usize>(
-        capacity: &Capacity,
-        pass: &mut Pass,
-        experts: &[[i32; K]],
-        weights: &[[f32; K]],
-    ) -> Vec<usize> {
-        let (device, shape) = (Device::flex(), [1, experts.len(), K]);
-        let experts = TensorData::new(experts.concat(), shape);
-        let weights = TensorData::new(weights.concat(), shape);
-        let plan = Plan::TokenChoice {
-            experts: Tensor::from_data(experts, &device),
-            weights: Tensor::from_data(weights, &device),
-            n_experts: 3,
-        };
-        let plan = capacity.apply(pass, plan, None);
-        let Plan::TokenChoice { experts, .. } = plan else { unreachable!("the form is kept") };
-        to_host(&experts)
-    }
-
-    fn capacity(factor: f64, drop: Drop) -> Capacity {
-        Capacity { factor: Some(factor), drop, ..Capacity::default() }
-    }
-
-    /// V-MoE's example: four units, three experts, two choices, two slots for each expert; the
-    /// weights are the two largest gates of each unit.
-    fn v_moe(drop: Drop) -> Vec<usize> {
-        let experts = [[0, 1], [0, 2], [0, 1], [1, 0]];
-        let weights = [[0.5, 0.3], [0.6, 0.35], [0.7, 0.2], [0.4, 0.35]];
-        serve(&capacity(0.75, drop), &mut Pass::eval(), &experts, &weights)
-    }
-
-    #[test]
-    fn slots_are_rounded_up() {
-        let capacity = Capacity { factor: Some(1.25), multiple: 8, ..Capacity::default() };
-        // 1.25 * 16 * 2 / 8 = 5, up to a multiple of 8.
-        assert_eq!(capacity.slots(16, 2, 8), Some(8));
-        assert_eq!(Capacity { multiple: 1, ..capacity }.slots(10, 1, 8), Some(2)); // 1.5625
-        assert_eq!(Capacity::default().slots(16, 2, 8), None);
-    }
-
-    #[test]
-    fn v_moe_rounds_in_two_ways() {
-        // Twelve units, two choices, four experts, C = 1.05 and 0.5: 6.3 and 3 slots.
-        let slots = |nearest, multiple| {
-            [1.05, 0.5].map(|factor| {
-                let capacity = capacity(factor, Drop::Position);
-                Capacity { nearest, multiple, ..capacity }.slots(12, 2, 4).unwrap()
-            })
-        };
-        assert_eq!((slots(false, 4), slots(true, 1)), ([8, 4], [6, 3]));
-    }
-
-    #[test]
-    fn sequences_may_share_their_slots() {
-        // All for expert 0, in two sequences of two units. C = 0.75 * 4 / 3 = 1 for both together.
-        let served = |group, g: usize, u: usize| {
-            let weights = TensorData::new(vec![0.1_f32, 0.2, 0.4, 0.3], [g, u, 1]);
-            let plan = Plan::TokenChoice {
-                experts: Tensor::zeros([g, u, 1], &Device::flex()),
-                weights: Tensor::from_data(weights, &Device::flex()),
-                n_experts: 3,
-            };
-            let capacity = Capacity { group, ..capacity(0.75, Drop::Priority) };
-            match capacity.apply(&mut Pass::eval(), plan, None) {
-                Plan::TokenChoice { experts, .. } => to_host(&experts),
-                _ => unreachable!("the form is kept"),
-            }
-        };
-        assert_eq!(served(2, 2, 2), [3, 3, 0, 3]);
-        assert_eq!(served(2, 2, 2), served(1, 1, 4));
-        assert_eq!(served(1, 2, 2), [3, 0, 0, 3]);
-        // Three sequences are not cut into twos: each stands by itself.
-        let together = |group, groups| Capacity { group, ..Capacity::default() }.together(groups);
-        assert_eq!([(2, 3), (2, 4), (4, 6), (64, 7)].map(|(a, b)| together(a, b)), [1, 2, 3, 7]);
-    }
-
-    #[test]
-    fn units_of_least_priority_may_be_left_out() {
-        // Half of four: units 2 and 1 by their largest weight. There are slots for all.
-        let half = Capacity { served: 0.5, ..capacity(3.0, Drop::Priority) };
-        let experts = [[0, 1], [0, 2], [0, 1], [1, 0]];
-        let weights = [[0.5, 0.3], [0.6, 0.35], [0.7, 0.2], [0.4, 0.35]];
-        let found = serve(&half, &mut Pass::eval(), &experts, &weights);
-        assert_eq!(found, [3, 3, 0, 2, 0, 1, 3, 3]);
-        let err = Capacity { drop: Drop::Position, ..half }.check().unwrap_err();
-        assert!(err.contains("it takes a factor, and drop = \"priority\""), "{err}");
-        let check = |capacity: Capacity| capacity.check().unwrap_err();
-        assert!(check(Capacity { served: 0.0, ..Capacity::default() }).contains("served = 0"));
-        assert!(check(Capacity { group: 0, ..Capacity::default() }).contains("group = 0"));
-    }
-
-    #[test]
-    fn evaluation_may_have_a_factor_of_its_own() {
-        let capacity = Capacity { eval_factor: Some(2.0), ..capacity(1.0, Drop::InOrder) };
-        assert_eq!(capacity.at(true).slots(8, 1, 4), Some(2));
-        assert_eq!(capacity.at(false).slots(8, 1, 4), Some(4));
-        let same = Capacity { eval_factor: None, ..capacity };
-        assert_eq!(same.at(false).slots(8, 1, 4), Some(2));
-        let wrong = Capacity { eval_factor: Some(-1.0), ..Capacity::default() };
-        assert!(wrong.check().unwrap_err().contains("eval_factor = -1"));
-    }
-
-    #[test]
-    fn dropless_drops_nothing() {
-        let plan = [[0], [0], [1], [0]];
-        let found = serve(&Capacity::default(), &mut Pass::eval(), &plan, &[[1.0]; 4]);
-        assert_eq!(found, [0, 0, 1, 0]);
-    }
-
-    // C = 0.75 * 4 * 2 / 3 = 2 slots. Worked by hand from the paper's rules.
-
-    #[test]
-    fn by_position_first_choices_come_first() {
-        // Units 0 and 1 fill expert 0; unit 2 is left with nothing, since units 3 and 0 fill expert 1.
-        assert_eq!(v_moe(Drop::Position), [0, 1, 0, 2, 3, 3, 1, 3]);
-    }
-
-    #[test]
-    fn by_priority_the_least_certain_goes() {
-        // Order 2, 1, 0, 3 by the largest weight: unit 0 loses both.
-        assert_eq!(v_moe(Drop::Priority), [3, 3, 0, 2, 0, 1, 1, 3]);
-    }
-
-    #[test]
-    fn by_the_sum_of_weights() {
-        // Sums 0.8, 0.95, 0.9, 0.75: order 1, 2, 0, 3, which serves the same first choices.
-        assert_eq!(v_moe(Drop::SumPriority), [3, 3, 0, 2, 0, 1, 1, 3]);
-        // Largest weights say unit 0, sums say unit 1.
-        let serve = |drop| {
-            let weights = [[0.6, 0.1], [0.5, 0.4]];
-            serve(&capacity(0.75, drop), &mut Pass::eval(), &[[0, 1], [0, 1]], &weights)
-        };
-        assert_eq!(serve(Drop::Priority), [0, 1, 3, 3]); // C = 1
-        assert_eq!(serve(Drop::SumPriority), [3, 3, 0, 1]);
-    }
-
-    #[test]
-    fn choice_by_choice() {
-        // Expert 0: 0.7, 0.6 before 0.5, 0.35. Expert 1: 0.4, 0.3 before 0.2.
-        assert_eq!(v_moe(Drop::ChoicePriority), [3, 1, 0, 2, 0, 3, 1, 3]);
-    }
-
-    #[test]
-    fn unit_by_unit_nothing_depends_on_later_units() {
-        // Unit 2's second choice is served before unit 3's first.
-        assert_eq!(v_moe(Drop::InOrder), [0, 1, 0, 2, 3, 1, 3, 3]);
-        assert!(!capacity(1.0, Drop::InOrder).sees_later_units());
-        assert!(capacity(1.0, Drop::Position).sees_later_units());
-    }
-
-    /// Four units want expert 0 of three, two slots each; their second best are 2, 1, 1, 2.
-    fn rerouted(scores: bool) -> Vec<usize> {
-        let device = Device::flex();
-        let rows = [[3.0, 0.0, 1.0], [3.0, 1.0, 0.0], [3.0, 1.0, 0.0], [3.0, 0.0, 1.0]];
-        let plan = Plan::TokenChoice {
-            experts: Tensor::zeros([1, 4, 1], &device),
-            weights: Tensor::ones([1, 4, 1], &device),
-            n_experts: 3,
-        };
-        let scores = scores.then(|| Tensor::from_floats([rows], &device));
-        let capacity = Capacity { reroute: true, ..capacity(1.5, Drop::InOrder) };
-        let plan = capacity.apply(&mut Pass::eval(), plan, scores);
-        let Plan::TokenChoice { experts, .. } = plan else { unreachable!("the form is kept") };
-        to_host(&experts)
-    }
-
-    #[test]
-    fn the_turned_away_go_to_their_next_best() {
-        assert_eq!(rerouted(true), [0, 0, 1, 2]);
-        assert_eq!(rerouted(false), [0, 0, 1, 1]);
-    }
-
-    #[test]
-    fn rerouting_visits_no_expert_twice_and_fills_no_slot_twice() {
-        // C = 1. Unit 1 finds 0 and 1 full: its first choice goes to 2, its second finds no room.
-        let capacity = Capacity { reroute: true, ..capacity(0.75, Drop::InOrder) };
-        let found = serve(&capacity, &mut Pass::eval(), &[[0, 1], [0, 1]], &[[0.6, 0.4]; 2]);
-        assert_eq!(found, [0, 1, 2, 3]);
-        assert!(capacity.sees_later_units());
-    }
-
-    #[test]
-    fn loads_are_rounded_in_training_only() {
-        let capacity = Capacity { tile: 2, tile_to: Rounding::Down, ..Capacity::default() };
-        let serve = |training| {
-            let capacity = capacity.at(training);
-            serve(
-                &capacity,
-                &mut Pass::eval(),
-                &[[0], [0], [0], [1]],
-                &[[0.9], [0.1], [0.5], [1.0]],
-            )
-        };
-        assert_eq!((serve(true), serve(false)), (vec![0, 3, 0, 3], vec![0, 0, 0, 1]));
-        assert!(capacity.sees_later_units());
-    }
-
-    #[test]
-    fn policies_that_contradict_each_other_are_refused() {
-        let message = |capacity: Capacity| capacity.check().unwrap_err();
-        let base = Capacity::default();
-        assert!(message(Capacity { tile: 0, ..base }).contains("tile = 0"));
-        assert!(message(Capacity { reroute: true, ..base }).contains("without a factor"));
-        let both = Capacity { tile: 8, factor: Some(1.0), ..base };
-        assert!(message(both).contains("tile = 8: loads are rounded where there is no factor"));
-    }
-
-    #[test]
-    fn shuffled_is_fair_and_repeatable() {
-        let capacity = capacity(0.75, Drop::Shuffled);
-        let serve = |pass: &mut Pass| serve(&capacity, pass, &[[0]; 4], &[[1.0]; 4]); // C = 1
-        let mut served = [0; 4];
-        for step in 0..400 {
-            let found = serve(&mut Pass::train(0, step, 0.0));
-            assert_eq!(found, serve(&mut Pass::train(0, step, 0.0)));
-            served[found.iter().position(|expert| *expert == 0).unwrap()] += 1;
-        }
-        // 100 each; the standard deviation is sqrt(400 * 3 / 16) = 9.
-        assert!(served.iter().all(|n: &i32| (n - 100).abs() < 4 * 9), "{served:?}");
-    }
-}
+mod tests;

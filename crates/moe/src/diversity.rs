@@ -10,13 +10,13 @@
 
 use burn::prelude::*;
 
-use crate::{Pass, Plan, engine::Engine, engine::Work};
+use crate::{Pass, Plan, engine::Engine, engine::ExpertCall};
 
 /// The plan's mixture, `[G, U, P]`, and the loss; none where the plan has no pairs.
 pub(crate) fn run(
     engine: Engine,
     plan: &Plan,
-    work: &Work,
+    work: &ExpertCall,
     pass: &mut Pass,
     payload: Tensor<3>,
 ) -> Option<(Tensor<3>, Tensor<1>)> {
@@ -60,7 +60,7 @@ fn likeness(outputs: &[Tensor<3>], served: &Tensor<3>) -> Tensor<1> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AnyExperts, Dims, Experts, Init, NoConfig, Storage};
+    use crate::{AnyExperts, Dims, ExpertDtype, Experts, Init, NoConfig};
     use burn::module::Module;
 
     /// Expert e gives e + 1 times its row, with the sides exchanged for an odd e.
@@ -95,7 +95,7 @@ mod tests {
     fn the_mixture_is_the_engines_and_the_loss_is_of_the_plan() {
         let device = Device::flex();
         let experts = AnyExperts::new(Turned { n_experts: 3 });
-        let work = Work { experts: &experts, storage: Storage::F32, row: 2, slots: None };
+        let work = ExpertCall { experts: &experts, storage: ExpertDtype::F32, row: 2, slots: None };
         // Unit (1, 0): experts 0 and 2 agree. Unit (1, 0) again: 0 and 1 are orthogonal. Unit (0, 1):
         // expert 2 alone.
         let payload = Tensor::<3>::from_floats([[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]], &device);

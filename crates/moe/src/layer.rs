@@ -3,9 +3,10 @@
 use burn::prelude::*;
 
 use crate::{
-    AnyExperts, AnyResidual, AnyRouter, Capacity, Choice, ConfigError, Dims, Engine, ExpertKinds,
-    Init, LayerReport, Level, Pass, Placement, Plan, Pruned, ResidualRules, Routers, Scores,
-    Shared, SharedConfig, Storage, diversity, engine::Work, layer_report::by_input, pruned::Kept,
+    AnyExperts, AnyResidual, AnyRouter, Capacity, Choice, ConfigError, Dims, Engine, ExpertDtype,
+    ExpertKinds, Init, LayerReport, Level, Pass, Placement, Plan, Pruned, ResidualRules,
+    RouterLogits, Routers, Shared, SharedConfig, diversity, engine::ExpertCall,
+    layer_report::by_input, pruned::Kept,
 };
 
 crate::config! {
@@ -33,8 +34,8 @@ crate::config! {
         /// Who carries the plan out.
         pub engine: Engine = Engine::Auto,
         /// The numbers that the matrices of routed experts are kept in.
-        #[serde(skip_serializing_if = "Storage::is_f32")]
-        pub storage: Storage = Storage::F32,
+        #[serde(skip_serializing_if = "ExpertDtype::is_f32")]
+        pub storage: ExpertDtype = ExpertDtype::F32,
         /// The experts that are left after pruning; not a setting, it follows from a trained network.
         #[serde(skip)]
         pub pruned: Option<Pruned> = None,
@@ -192,7 +193,7 @@ pub struct MoeLayer {
     #[module(skip)]
     engine: Engine,
     #[module(skip)]
-    storage: Storage,
+    storage: ExpertDtype,
     #[module(skip)]
     kept: Option<Kept>,
 }
@@ -245,7 +246,7 @@ impl MoeLayer {
         let (units, payload) = self.level.view(pass, x);
         let capacity = self.capacity.at(pass.training());
         let plan = self.router.route(pass, units);
-        let scores = pass.take::<Scores>().map(|Scores(scores)| scores);
+        let scores = pass.take::<RouterLogits>().map(|RouterLogits(scores)| scores);
         let plan = capacity.apply(pass, plan, scores);
         let slots = match &plan {
             Plan::TokenChoice { experts, n_experts, .. } => {
@@ -261,7 +262,7 @@ impl MoeLayer {
         let row = self.level.expert_width(self.width);
         let plan = self.show(pass, plan, &payload, row);
         self.report(pass, &plan, payload.dims()[2]);
-        let work = Work { experts: &self.experts, storage: self.storage, row, slots };
+        let work = ExpertCall { experts: &self.experts, storage: self.storage, row, slots };
         let output = self.run(&plan, &work, pass, payload.clone());
         match &self.shared {
             Some(shared) => {
@@ -274,7 +275,13 @@ impl MoeLayer {
     }
 
     /// `[G, U, P] -> [G, U, P]`: the plan's mixture of the experts' outputs.
-    fn run(&self, plan: &Plan, work: &Work, pass: &mut Pass, payload: Tensor<3>) -> Tensor<3> {
+    fn run(
+        &self,
+        plan: &Plan,
+        work: &ExpertCall,
+        pass: &mut Pass,
+        payload: Tensor<3>,
+    ) -> Tensor<3> {
         if self.diversity > 0.0
             && pass.training()
             && let Some((output, loss)) =

@@ -16,7 +16,7 @@ pub struct LayerReport {
     /// For each expert, the sum of the weights with which it worked.
     pub weight: Vec<f64>,
     /// Units on which no expert worked: turned away by a full expert, or chosen by none.
-    pub unserved: usize,
+    pub dropped: usize,
     /// Experts that had a hand in a unit's output, on average.
     pub touched: f64,
     /// Inputs: whole sequences or pictures.
@@ -30,12 +30,12 @@ pub struct LayerReport {
 }
 
 impl LayerReport {
-    /// What follows from the plan alone: units, load, weight, unserved, touched. The layer, its inputs,
+    /// What follows from the plan alone: units, load, weight, dropped, touched. The layer, its inputs,
     /// its work and its parameters are left at 0.
     pub fn of_plan(plan: &Plan) -> Self {
-        let (load, unserved, touched) = of_plan(plan);
+        let (load, dropped, touched) = of_plan(plan);
         let (units, weight) = (plan.n_units(), weights_of(plan));
-        Self { units, load, weight, unserved, touched, ..Self::default() }
+        Self { units, load, weight, dropped, touched, ..Self::default() }
     }
 
     /// The largest load over the mean load: 1 is perfect balance, E is collapse.
@@ -61,7 +61,7 @@ impl LayerReport {
         self.by_input = mean([(self.by_input, self.inputs), (other.by_input, other.inputs)]);
         self.units += other.units;
         self.inputs += other.inputs;
-        self.unserved += other.unserved;
+        self.dropped += other.dropped;
         self.flops += other.flops;
         self.load.iter_mut().zip(&other.load).for_each(|(load, more)| *load += more);
         self.weight.iter_mut().zip(&other.weight).for_each(|(weight, more)| *weight += more);
@@ -130,7 +130,7 @@ pub(crate) fn by_input(plan: &Plan, level: Level, touched: f64) -> (usize, f64) 
     }
 }
 
-/// Load, unserved, touched.
+/// Load, dropped, touched.
 fn of_plan(plan: &Plan) -> (Vec<f64>, usize, f64) {
     let (units, e) = (plan.n_units(), plan.n_experts());
     match plan {
@@ -140,9 +140,9 @@ fn of_plan(plan: &Plan) -> (Vec<f64>, usize, f64) {
             let mut load = vec![0.0; e + 1];
             chosen.iter().for_each(|&expert| load[expert] += 1.0);
             load.truncate(e);
-            let unserved = chosen.chunks(k).filter(|unit| unit.iter().all(|&x| x == e)).count();
+            let dropped = chosen.chunks(k).filter(|unit| unit.iter().all(|&x| x == e)).count();
             let touched = load.iter().sum::<f64>() / units as f64;
-            (load, unserved, touched)
+            (load, dropped, touched)
         }
         Plan::ExpertChoice { units: chosen, n_units, .. } => {
             let [g, _, c] = chosen.dims();
@@ -151,8 +151,8 @@ fn of_plan(plan: &Plan) -> (Vec<f64>, usize, f64) {
             for (group, chosen) in per_group.chunks(e * c).enumerate() {
                 chosen.iter().for_each(|unit| seen[group * n_units + unit] = true);
             }
-            let unserved = seen.iter().filter(|seen| !**seen).count();
-            (vec![(g * c) as f64; e], unserved, (g * e * c) as f64 / units as f64)
+            let dropped = seen.iter().filter(|seen| !**seen).count();
+            (vec![(g * c) as f64; e], dropped, (g * e * c) as f64 / units as f64)
         }
         Plan::Soft { dispatch, .. } => {
             let [g, _, _, c] = dispatch.dims();
@@ -221,7 +221,7 @@ mod tests {
             units: 4,
             load: load.to_vec(),
             weight: load.map(|load| load / 2.0).to_vec(),
-            unserved: 1,
+            dropped: 1,
             touched,
             inputs: 2,
             by_input: 2.0 * touched / 3.0 + 1.0,
@@ -231,7 +231,7 @@ mod tests {
         let mut sum = report([3.0, 1.0], 1.0);
         assert_eq!(sum.max_over_mean(), 1.5);
         sum.add(&report([1.0, 3.0], 2.0));
-        assert_eq!((sum.units, sum.unserved, sum.touched), (8, 2, 1.5));
+        assert_eq!((sum.units, sum.dropped, sum.touched), (8, 2, 1.5));
         assert_eq!(sum.max_over_mean(), 1.0);
         assert_eq!(sum.idle_params(), 2.5); // (2 experts - 1.5 touched) * 5
         assert_eq!((sum.inputs, sum.weight.clone()), (4, vec![2.0, 2.0]));

@@ -19,13 +19,13 @@ mod capacity;
 mod config;
 mod diversity;
 mod engine;
+mod expert_dtype;
 mod experts;
 mod init;
 mod input;
 mod layer;
 mod layer_report;
 mod level;
-mod look;
 mod parameters;
 mod pass;
 mod placement;
@@ -35,16 +35,17 @@ mod queue;
 mod registry;
 mod residual;
 mod router;
+mod routing_probe;
 mod shared;
-mod storage;
 #[cfg(test)]
 mod testing;
-mod tile;
+mod token_rounding;
 
 pub use boxed::{AnyMapper, AnyVisitor, Boxed, Erased, Plug, Socket};
-pub use capacity::{Capacity, Drop};
+pub use capacity::{Capacity, DropPolicy};
 pub use config::{Choice, Hyper, NoConfig};
 pub use engine::Engine;
+pub use expert_dtype::ExpertDtype;
 pub use experts::{AnyExperts, BuildExperts, DynExperts, ExpertKinds, Experts, ExpertsSocket};
 pub use init::{Init, Scheme, stable_hash};
 pub use input::{Domain, Input};
@@ -54,9 +55,8 @@ pub use kernels::{softmax, top_k_indices};
 pub use layer::{Library, MoeConfig, MoeLayer};
 pub use layer_report::LayerReport;
 pub use level::Level;
-pub use look::{Look, Seen};
 pub use parameters::{Parameter, numbers_of, parameters, with_parameters};
-pub use pass::{BlockInput, Clusters, Condition, Pass, PassOver, Scores, TokenIds};
+pub use pass::{BlockInput, Clusters, Condition, Pass, RouterLogits, SkipTopExperts, TokenIds};
 pub use placement::Placement;
 pub use plan::{Plan, counts, one_hot, top_k};
 pub use pruned::{Gone, Pruned};
@@ -65,8 +65,8 @@ pub use residual::{
     AnyResidual, BuildResidual, DynResidual, ResidualRule, ResidualRules, ResidualSocket, Visit,
 };
 pub use router::{AnyRouter, BuildRouter, Dims, DynRouter, Router, RouterSocket, Routers};
+pub use routing_probe::{LayerCapture, RoutingProbe};
 #[doc(hidden)]
 pub use serde;
 pub use shared::{Shared, SharedConfig};
-pub use storage::Storage;
-pub use tile::Rounding;
+pub use token_rounding::Rounding;

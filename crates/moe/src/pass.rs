@@ -39,12 +39,12 @@ pub struct Clusters(pub Tensor<2, Int>);
 /// A router's scores of the units, `[G, U, E]`, larger is better: what it chose by. Its layer takes
 /// them away.
 #[derive(Clone, Debug)]
-pub struct Scores(pub Tensor<3>);
+pub struct RouterLogits(pub Tensor<3>);
 
 /// How many of its best experts each unit is to pass over, for those that follow them in rank: a
 /// question to a trained network. Put it into a pass beforehand; routers that choose by rank obey.
 #[derive(Clone, Copy, Debug)]
-pub struct PassOver {
+pub struct SkipTopExperts {
     /// How many.
     pub ranks: usize,
     /// Has a router obeyed?

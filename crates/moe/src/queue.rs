@@ -17,7 +17,7 @@ pub(crate) fn places(asked: Tensor<2, Int>, n_experts: usize) -> Tensor<2, Int> 
 
 /// `[G, U, K] -> [G, U, K]`: the choices with those that find `slots` others before them given to the
 /// null expert. The queue is unit by unit, or rank by rank: first all first choices.
-pub(crate) fn turn_away(
+pub(crate) fn drop_overflow(
     choices: Tensor<3, Int>,
     n_experts: usize,
     slots: usize,
@@ -35,7 +35,7 @@ pub(crate) fn turn_away(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Capacity, Drop, Pass, Plan, plan::to_host};
+    use crate::{Capacity, DropPolicy, Pass, Plan, plan::to_host};
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
@@ -43,7 +43,7 @@ mod tests {
     fn the_host_serves_the_same() {
         let (device, mut rng) = (Device::flex(), ChaCha8Rng::seed_from_u64(0));
         let (shape, e) = ([3, 17, 2], 4);
-        for (drop, by_rank) in [(Drop::InOrder, false), (Drop::Position, true)] {
+        for (drop, by_rank) in [(DropPolicy::InOrder, false), (DropPolicy::Position, true)] {
             // The null expert is among them.
             let asked: Vec<i32> = (0..102).map(|_| rng.random_range(0..=e)).collect();
             let experts = Tensor::<3, Int>::from_data(TensorData::new(asked, shape), &device);
@@ -54,7 +54,7 @@ mod tests {
             let plan = capacity.apply(&mut Pass::eval(), plan, None);
             let Plan::TokenChoice { experts: served, .. } = plan else { unreachable!("kept") };
             let slots = capacity.slots(17, 2, e as usize).unwrap();
-            let found = to_host(&turn_away(experts.clone(), e as usize, slots, by_rank));
+            let found = to_host(&drop_overflow(experts.clone(), e as usize, slots, by_rank));
             assert_eq!(found, to_host(&served), "{drop:?}");
             assert_ne!(found, to_host(&experts), "{drop:?}: no one was turned away");
         }

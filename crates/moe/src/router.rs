@@ -35,11 +35,11 @@ pub trait Router: Module + Sync + 'static {
     /// The conformance suite probes it.
     const CAUSAL: bool = true;
     /// Does permuting the units permute the plan? The conformance suite probes it where promised.
-    const EQUIVARIANT: bool = true;
+    const UNIT_PERMUTATION_EQUIVARIANT: bool = true;
 
     /// Does permuting the experts, with all that the router has of each, permute the plan? The
     /// conformance suite probes it where promised.
-    const ALIKE: bool = true;
+    const EXPERT_PERMUTATION_EQUIVARIANT: bool = true;
     /// Does it mix the experts' parameters ([`Plan::Merged`])? Then they must be alike.
     const MERGES: bool = false;
 
@@ -108,9 +108,9 @@ pub struct BuildRouter {
     pub causal: fn(&Choice) -> Result<bool, ConfigError>,
     /// See [`Router::MERGES`].
     pub merges: bool,
-    /// See [`Router::ALIKE`].
+    /// See [`Router::EXPERT_PERMUTATION_EQUIVARIANT`].
     pub alike: bool,
-    /// See [`Router::EQUIVARIANT`].
+    /// See [`Router::UNIT_PERMUTATION_EQUIVARIANT`].
     pub equivariant: bool,
     /// See [`Router::check`]; reads the hyperparameters first.
     pub check: fn(&Choice, Dims) -> Result<(), ConfigError>,
@@ -127,14 +127,14 @@ impl Routers {
         let build = BuildRouter {
             causal: |choice| Ok(R::causal(&read::<R::Config>("router", choice)?)),
             merges: R::MERGES,
-            alike: R::ALIKE,
-            equivariant: R::EQUIVARIANT,
+            alike: R::EXPERT_PERMUTATION_EQUIVARIANT,
+            equivariant: R::UNIT_PERMUTATION_EQUIVARIANT,
             check: |choice, dims| checked::<R>(choice, dims).map(drop),
             init: |choice, dims, init| {
                 Ok(AnyRouter::new(R::init(&checked::<R>(choice, dims)?, dims, init)))
             },
         };
-        let facts = json!({ "causal": R::CAUSAL, "equivariant": R::EQUIVARIANT });
+        let facts = json!({ "causal": R::CAUSAL, "equivariant": R::UNIT_PERMUTATION_EQUIVARIANT });
         self.add(R::NAME, Entry::new::<R::Config>(R::ABOUT, R::PAPER, facts, build));
         self
     }

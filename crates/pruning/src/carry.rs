@@ -189,7 +189,7 @@ pub(crate) mod tests {
         let mut pass = Pass::eval().with_reports();
         removed.forward(&mut pass, fill(1, [3, 5, 8], 2.0));
         let report = &pass.reports()[0];
-        assert_eq!((report.load.clone(), report.unserved), (vec![15.0, 15.0], 0));
+        assert_eq!((report.load.clone(), report.dropped), (vec![15.0, 15.0], 0));
         assert!((report.weight.iter().sum::<f64>() - 15.0).abs() < 1e-4);
     }
 

@@ -6,8 +6,8 @@
 use std::{error::Error, hint::black_box, path::Path, time::Instant};
 
 use report::{
-    Ask, Curve, Expect, Format, Load, Page, Row, Runs, against, check, cmp, comparison, ledger,
-    page, plots, power, rank, render,
+    Curve, Expect, Format, Load, Page, Query, Row, Runs, check, cmp, compare_to_baseline,
+    comparison, ledger, page, plots, power, rank, render,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -15,10 +15,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(&path, made_up().to_csv())?;
     let mut expect: Expect = serde_json::from_str(r#"{"metric": "accuracy", "between": [0, 1]}"#)?;
     expect.place.insert("method".into(), "method 3".into());
-    let ask = Ask::default();
+    let ask = Query::default();
     time("table", &path, |runs| Ok(render(&comparison(runs, &ask)?, Format::Text).len()))?;
     time("cmp", &path, |runs| Ok(cmp(runs, &ask, "method 1", "method 2", Some(0.01))?.len()))?;
-    time("against", &path, |runs| Ok(against(runs, &ask, None, Some(0.01))?.len()))?;
+    time("against", &path, |runs| Ok(compare_to_baseline(runs, &ask, None, Some(0.01))?.len()))?;
     time("rank", &path, |runs| Ok(rank(runs, &ask)?.methods.len()))?;
     time("power", &path, |runs| Ok(power(runs, &ask, None, Some(0.01))?.len()))?;
     time("check", &path, |runs| Ok(check(runs, &[expect.clone()])?.len()))?;

@@ -1,7 +1,7 @@
 //! The comparison table: quality with its interval beside everything that it cost.
 
 use crate::{
-    Ask, Cell, Column, Digits, Error, Estimate, Kind, Row, Runs, Setting, Table,
+    Cell, Column, Digits, Error, Estimate, Kind, Query, Row, Runs, Setting, Table,
     best::{RULE, best},
     budget::Spent,
     metric::{DROPPED, LOAD, SPEED},
@@ -10,26 +10,26 @@ use crate::{
 };
 
 /// One table for each suite, task and backbone; one row for each method.
-pub fn comparison(runs: &Runs, ask: &Ask) -> Result<Vec<Table>, Error> {
+pub fn comparison(runs: &Runs, ask: &Query) -> Result<Vec<Table>, Error> {
     Ok(ask.settings(runs)?.iter().map(|setting| comparison_of(setting, ask)).collect())
 }
 
 /// The table of one setting.
-pub(crate) fn comparison_of(setting: &Setting, ask: &Ask) -> Table {
+pub(crate) fn comparison_of(setting: &Setting, ask: &Query) -> Table {
     Builder::new(setting, ask).table()
 }
 
 /// One table in the making.
 struct Builder<'a> {
     setting: &'a Setting<'a>,
-    ask: &'a Ask,
+    ask: &'a Query,
     split: &'a str,
     methods: Vec<&'a str>,
     metrics: Vec<&'a str>,
 }
 
 impl<'a> Builder<'a> {
-    fn new(setting: &'a Setting<'a>, ask: &'a Ask) -> Self {
+    fn new(setting: &'a Setting<'a>, ask: &'a Query) -> Self {
         let (split, methods) = (ask.split(setting), ask.methods(setting));
         Self { setting, ask, split, methods, metrics: ask.metrics(setting) }
     }
@@ -196,7 +196,7 @@ mod tests {
     use crate::{Format, fixture, render};
 
     fn shown(format: Format) -> String {
-        render(&comparison(&fixture::runs(), &Ask::default()).unwrap(), format)
+        render(&comparison(&fixture::runs(), &Query::default()).unwrap(), format)
     }
 
     #[test]
@@ -234,7 +234,7 @@ mod tests {
             row.trials = Some(6);
             row.tuned = "train.lr=0.003".into();
         }
-        let table = comparison(&runs, &Ask::default()).unwrap().remove(0);
+        let table = comparison(&runs, &Query::default()).unwrap().remove(0);
         let at = table.columns.iter().position(|column| column.key == "budget").unwrap();
         assert_eq!(table.rows[1][at], Cell::Words("off: +14.0 %".into()));
         assert_eq!(table.rows[2][at], Cell::Words("-0.4 %".into()));
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn a_method_without_runs_is_shown_as_missing() {
         let methods = vec!["dense".into(), "hash".into()];
-        let ask = Ask { methods, ..Ask::default() };
+        let ask = Query { methods, ..Query::default() };
         let table = comparison(&fixture::runs(), &ask).unwrap().remove(0);
         assert_eq!(table.rows.len(), 2);
         assert!(table.rows[1][1..].iter().all(|cell| *cell == Cell::Missing));

@@ -5,12 +5,12 @@
 //! prints nothing and does not know the network library: it returns values and text.
 //!
 //! ```
-//! use report::{Ask, Format, Runs, comparison, render};
+//! use report::{Query, Format, Runs, comparison, render};
 //! let csv = "suite,task,backbone,method,router,seed,split,metric,value,step,params,active_params,\
 //!            flops_per_token,seconds,device,revision,run\n\
 //!            s,digits,vit,switch,switch,0,test,accuracy,0.97,400,61450,24586,49172,9.5,cpu,cafe,r0\n";
 //! let runs = Runs::parse("runs.csv", csv.as_bytes())?;
-//! let tables = comparison(&runs, &Ask::default())?;
+//! let tables = comparison(&runs, &Query::default())?;
 //! assert!(render(&tables, Format::Text).contains("0.970 (1, no interval)"));
 //! # Ok::<(), report::Error>(())
 //! ```
@@ -32,12 +32,11 @@
 //! How networks route single units is in [`trace`]s, and what can be learnt from them in
 //! [`analysis`].
 //!
-//! What is asked about is an [`Ask`]: metrics, split, methods. Runs of two code revisions are not
+//! What is asked about is an [`Query`]: metrics, split, methods. Runs of two code revisions are not
 //! compared unless it says so. A [`Table`] has five [`Format`]s ([`render`]); [`splice`] puts one
 //! into a README. The statistics are in [`stats`], the pictures in [`plot`].
 
 pub mod analysis;
-mod ask;
 mod best;
 mod budget;
 mod comparison;
@@ -49,6 +48,7 @@ mod metric;
 mod number;
 mod page;
 pub mod plot;
+mod query;
 mod row;
 mod runs;
 mod series;
@@ -60,11 +60,11 @@ pub mod tensorboard;
 pub mod trace;
 mod verbs;
 
-pub use ask::Ask;
 pub use comparison::comparison;
 pub use error::Error;
 pub use metric::{Better, direction};
 pub use page::{Page, Picture, page, plots, trace_pictures};
+pub use query::Query;
 pub use row::{COLUMNS, Row};
 pub use runs::Runs;
 pub use series::{Curve, Line, Load};
@@ -72,6 +72,7 @@ pub use setting::{Scores, Setting};
 pub use splice::splice;
 pub use table::{Cell, Column, Digits, Estimate, Format, Kind, Table, render};
 pub use verbs::{
-    Best, Claim, Comparison, Expect, Finding, Fit, Outcome, Ranked, Ranking, Tested, against,
-    check, check_table, claims, claims_table, cmp, cmp_table, fit, ledger, power, rank, render_cmp,
+    Best, Claim, Comparison, Expect, Finding, Fit, Outcome, Ranked, Ranking, Tested, check,
+    check_table, claims, claims_table, cmp, cmp_table, compare_to_baseline, fit, ledger, power,
+    rank, render_cmp,
 };

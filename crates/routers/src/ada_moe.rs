@@ -52,7 +52,7 @@ impl Router for AdaMoe {
     const ABOUT: &'static str = "top-k among true and null experts";
     const PAPER: &'static str = "https://arxiv.org/abs/2406.13233";
     /// The gate has columns of null experts beside those of the true ones.
-    const ALIKE: bool = false;
+    const EXPERT_PERMUTATION_EQUIVARIANT: bool = false;
 
     fn check(config: &AdaMoeConfig, dims: Dims) -> Result<(), String> {
         check::coefficient("balance", config.balance)?;

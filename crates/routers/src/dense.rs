@@ -9,7 +9,7 @@
 //! Differs from the paper: the outputs are mixed inside a network, where the paper mixes
 //! likelihoods at its end.
 //!
-//! Not to be confused with: the dense twin of a comparison, which is one network without a router.
+//! Not to be confused with: the dense baseline of a comparison, which is one network without a router.
 
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, NoConfig, Pass, Plan, Router, softmax};

@@ -60,7 +60,7 @@ impl Router for DSelectK {
     const ABOUT: &'static str = "smooth selection of k experts by binary codes";
     const PAPER: &'static str = "https://arxiv.org/abs/2106.03760";
     /// An expert is the bits of its number.
-    const ALIKE: bool = false;
+    const EXPERT_PERMUTATION_EQUIVARIANT: bool = false;
 
     fn check(config: &DSelectKConfig, dims: Dims) -> Result<(), String> {
         check::k(config.k, dims)?;

@@ -47,9 +47,9 @@ impl Router for Hash {
     const ABOUT: &'static str = "a fixed random table from tokens to experts";
     const PAPER: &'static str = "https://arxiv.org/abs/2106.04426";
     /// The table holds the numbers of experts.
-    const ALIKE: bool = false;
+    const EXPERT_PERMUTATION_EQUIVARIANT: bool = false;
     /// An index takes the place of ids that do not match, and an index does not move with its unit.
-    const EQUIVARIANT: bool = false;
+    const UNIT_PERMUTATION_EQUIVARIANT: bool = false;
 
     fn check(config: &HashConfig, dims: Dims) -> Result<(), String> {
         check::k(config.k, dims)

@@ -60,7 +60,7 @@ impl Router for Lory {
     const ABOUT: &'static str = "each segment has an expert, merged by the segment before";
     const PAPER: &'static str = "https://arxiv.org/abs/2405.03133";
     const CAUSAL: bool = false;
-    const EQUIVARIANT: bool = false;
+    const UNIT_PERMUTATION_EQUIVARIANT: bool = false;
     const MERGES: bool = true;
 
     fn causal(config: &LoryConfig) -> bool {

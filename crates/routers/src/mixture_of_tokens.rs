@@ -42,7 +42,7 @@ impl Router for MixtureOfTokens {
     const PAPER: &'static str = "https://arxiv.org/abs/2310.15961";
     const CAUSAL: bool = false;
     /// Who is whose neighbour depends on the places.
-    const EQUIVARIANT: bool = false;
+    const UNIT_PERMUTATION_EQUIVARIANT: bool = false;
 
     fn check(config: &MixtureOfTokensConfig, _dims: Dims) -> Result<(), String> {
         match config.set {

@@ -31,7 +31,7 @@ impl Router for Oracle {
     const ABOUT: &'static str = "the true cluster of a unit, told by the task, is its expert";
     const PAPER: &'static str = "https://arxiv.org/abs/2208.02813";
     /// A cluster is the number of its expert.
-    const ALIKE: bool = false;
+    const EXPERT_PERMUTATION_EQUIVARIANT: bool = false;
 
     fn init(_config: &NoConfig, dims: Dims, _init: &Init) -> Self {
         Self { n_experts: dims.n_experts }

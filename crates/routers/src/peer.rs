@@ -61,7 +61,7 @@ impl Router for Peer {
     const ABOUT: &'static str = "top-k by product keys, for very many experts";
     const PAPER: &'static str = "https://arxiv.org/abs/2407.04153";
     /// An expert is a pair of keys, which it shares with others.
-    const ALIKE: bool = false;
+    const EXPERT_PERMUTATION_EQUIVARIANT: bool = false;
 
     fn check(config: &PeerConfig, dims: Dims) -> Result<(), String> {
         crate::check::k(config.k, dims)?;

@@ -38,9 +38,9 @@ impl Router for Random {
     const ABOUT: &'static str = "each unit goes to k experts drawn at random";
     const PAPER: &'static str = "https://arxiv.org/abs/2110.04260";
     /// Experts are drawn by their number.
-    const ALIKE: bool = false;
+    const EXPERT_PERMUTATION_EQUIVARIANT: bool = false;
     /// The place decides, not the unit.
-    const EQUIVARIANT: bool = false;
+    const UNIT_PERMUTATION_EQUIVARIANT: bool = false;
 
     fn check(config: &RandomConfig, dims: Dims) -> Result<(), String> {
         check::k(config.k, dims)

@@ -36,9 +36,9 @@ impl Router for RoundRobin {
     const ABOUT: &'static str = "experts take turns";
     const PAPER: &'static str = "https://github.com/pytorch/torchtitan";
     /// Experts take turns by their number.
-    const ALIKE: bool = false;
+    const EXPERT_PERMUTATION_EQUIVARIANT: bool = false;
     /// The place decides, not the unit.
-    const EQUIVARIANT: bool = false;
+    const UNIT_PERMUTATION_EQUIVARIANT: bool = false;
 
     fn check(config: &RoundRobinConfig, dims: Dims) -> Result<(), String> {
         check::k(config.k, dims)

@@ -2,7 +2,7 @@
 //! them, and which ranks are passed over.
 
 use burn::prelude::*;
-use moe::{Pass, PassOver, Scores, one_hot, top_k, top_k_indices};
+use moe::{Pass, RouterLogits, SkipTopExperts, one_hot, top_k, top_k_indices};
 
 use crate::noise;
 
@@ -21,7 +21,7 @@ pub(crate) struct FadeIn {
 /// asks once.
 ///
 /// In a warm-up, noise takes the place of a part of them. What comes out stays in the pass as
-/// [`Scores`], where capacity looks for the next best expert.
+/// [`RouterLogits`], where capacity looks for the next best expert.
 pub(crate) fn settle(pass: &mut Pass, scores: Tensor<3>) -> Tensor<3> {
     let scores = match pass.take::<FadeIn>() {
         Some(mut fade) => {
@@ -33,12 +33,12 @@ pub(crate) fn settle(pass: &mut Pass, scores: Tensor<3>) -> Tensor<3> {
         }
         None => scores,
     };
-    pass.put(Scores(scores.clone()));
+    pass.put(RouterLogits(scores.clone()));
     scores
 }
 
 /// The k best experts of each unit by `scores`, `[G, U, E]`, and their scores, both `[G, U, K]`; those
-/// that follow where [`PassOver`] says so, if there are enough.
+/// that follow where [`SkipTopExperts`] says so, if there are enough.
 pub(crate) fn choose(pass: &mut Pass, scores: Tensor<3>, k: usize) -> (Tensor<3, Int>, Tensor<3>) {
     let experts = best(pass, scores.clone(), k);
     (experts.clone(), scores.gather(2, experts))
@@ -53,7 +53,7 @@ pub(crate) fn best(pass: &mut Pass, scores: Tensor<3>, k: usize) -> Tensor<3, In
     }
 }
 
-/// Weights `[G, U, E]` of which any number is above 0, without the largest where [`PassOver`] says so:
+/// Weights `[G, U, E]` of which any number is above 0, without the largest where [`SkipTopExperts`] says so:
 /// no expert follows them.
 pub(crate) fn without_best(pass: &mut Pass, weights: Tensor<3>) -> Tensor<3> {
     let e = weights.dims()[2];
@@ -69,7 +69,7 @@ pub(crate) fn without_best(pass: &mut Pass, weights: Tensor<3>) -> Tensor<3> {
 
 /// How many ranks are passed over; none if there is no room for so many.
 fn over(pass: &mut Pass, room: usize) -> usize {
-    let Some(mut asked) = pass.take::<PassOver>() else { return 0 };
+    let Some(mut asked) = pass.take::<SkipTopExperts>() else { return 0 };
     let over = if asked.ranks <= room { asked.ranks } else { 0 };
     asked.obeyed |= over > 0;
     pass.put(asked);
@@ -117,7 +117,7 @@ mod tests {
         let mut pass = Pass::train(0, 0, 0.0);
         let s = Tensor::<3>::from_floats([[[1.0, 2.0]]], &Device::flex());
         close(&values(settle(&mut pass, s)), &[1.0, 2.0]);
-        let Scores(found) = pass.take().unwrap();
+        let RouterLogits(found) = pass.take().unwrap();
         close(&values(found), &[1.0, 2.0]);
     }
 
@@ -126,19 +126,19 @@ mod tests {
         let s = Tensor::<3>::from_floats([[[1.0, 4.0, 2.0, 3.0]]], &Device::flex());
         let chosen = |ranks| {
             let mut pass = Pass::eval();
-            pass.put(PassOver { ranks, obeyed: false });
+            pass.put(SkipTopExperts { ranks, obeyed: false });
             let (experts, values) = choose(&mut pass, s.clone(), 2);
             (crate::testing::ints(experts), values.into_data().iter().collect(), pass.take())
         };
         for (ranks, expected) in [(0, [1, 3]), (1, [3, 2]), (2, [2, 0]), (3, [1, 3])] {
-            let (experts, values, asked): (_, Vec<f32>, Option<PassOver>) = chosen(ranks);
+            let (experts, values, asked): (_, Vec<f32>, Option<SkipTopExperts>) = chosen(ranks);
             assert_eq!(experts, expected, "{ranks}");
             assert_eq!(values, expected.map(|e| [1.0, 4.0, 2.0, 3.0][e as usize]));
             assert_eq!(asked.unwrap().obeyed, [1, 2].contains(&ranks));
         }
         assert_eq!(crate::testing::ints(choose(&mut Pass::eval(), s.clone(), 1).0), [1]);
         let mut pass = Pass::eval();
-        pass.put(PassOver { ranks: 2, obeyed: false });
+        pass.put(SkipTopExperts { ranks: 2, obeyed: false });
         close(&values(without_best(&mut pass, s)), &[1.0, 0.0, 2.0, 0.0]);
     }
 

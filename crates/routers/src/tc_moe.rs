@@ -50,7 +50,7 @@ impl Router for TcMoe {
     const ABOUT: &'static str = "a ternary choice for each expert: plus, minus, or nothing";
     const PAPER: &'static str = "https://openreview.net/forum?id=dsP91M4hDL";
     /// The gate has two columns for each expert, and those of null experts.
-    const ALIKE: bool = false;
+    const EXPERT_PERMUTATION_EQUIVARIANT: bool = false;
 
     fn check(config: &TcMoeConfig, dims: Dims) -> Result<(), String> {
         check::k(config.k, dims)?;

@@ -103,7 +103,7 @@ fn load_loss(h: Tensor<3>, noisy: Tensor<3>, k: usize, sigma: f64) -> Tensor<1> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use moe::{Capacity, Drop};
+    use moe::{Capacity, DropPolicy};
 
     use crate::testing::{chosen, close, fill, ints, scalar, values};
 
@@ -154,7 +154,8 @@ mod tests {
         // The same inputs; three slots for each expert; expert i gives (i + 1) x.
         let x = fill::<3>(1, [1, 12, 6], 2.0);
         let noisy = router().gate.forward(&mut Pass::eval(), x.clone()) + fill(3, [1, 12, 4], 1.0);
-        let capacity = Capacity { factor: Some(0.5), drop: Drop::Position, ..Capacity::default() };
+        let capacity =
+            Capacity { factor: Some(0.5), drop: DropPolicy::Position, ..Capacity::default() };
         let plan = capacity.apply(&mut Pass::eval(), router().plan(noisy), None);
         let Plan::TokenChoice { experts, weights, .. } = plan else { panic!("units choose") };
         let (experts, weights, x) = (ints(experts), values(weights), values(x));

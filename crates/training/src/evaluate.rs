@@ -5,7 +5,9 @@ use burn::{module::Module, prelude::*};
 use moe::{LayerReport, Pass};
 use tasks::{Score, Split, Task};
 
-use crate::{carried::Carried, choices, order::all_in_rows, supervised::tell_clusters};
+use crate::{
+    choices, order::all_in_rows, segment_memory::SegmentMemory, supervised::tell_clusters,
+};
 
 /// Examples in a batch of evaluation. Fixed, so that routers whose units compete across a batch
 /// are all measured alike.
@@ -36,7 +38,7 @@ impl Evaluation {
 
     /// The share of units that no expert worked on, mean over the layers; none without MoE layers.
     pub fn dropped_share(&self) -> Option<f64> {
-        self.mean(|layer| layer.unserved as f64 / layer.units as f64)
+        self.mean(|layer| layer.dropped as f64 / layer.units as f64)
     }
 
     fn mean(&self, of: impl Fn(&LayerReport) -> f64) -> Option<f64> {
@@ -84,7 +86,7 @@ pub fn evaluate_some(
     let mut layers: Vec<LayerReport> = Vec::new();
     let mut told: Vec<(String, f64)> = Vec::new();
     let all = count.min(task.len(split));
-    let mut carried = Carried::over(task);
+    let mut carried = SegmentMemory::over(task);
     for examples in batches(task, all) {
         let batch = task.batch(split, &examples, device);
         let mut pass = Pass::eval().with_reports();

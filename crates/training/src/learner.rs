@@ -14,20 +14,20 @@ use tasks::{Batch, Place};
 
 use crate::{
     Checkpoint, CheckpointError, Order, Run, TrainError,
-    carried::Carried,
     checkpoint::State,
     clip_global_norm,
-    edit::{Team, replica},
+    edit::{LocalSgd, replica},
     evaluate::mean_over,
     optimizer,
+    pending_losses::PendingLosses,
+    segment_memory::SegmentMemory,
     spikes::Guard,
     supervised::tell_clusters,
     tracer::{Span, timed},
-    unread::Unread,
 };
 
 /// What a step tells about itself, if it is asked to.
-pub(crate) struct Told {
+pub(crate) struct StepMetrics {
     /// The global norm of its gradient, before clipping.
     pub(crate) norm: Tensor<1>,
     /// What the layers and the learner tell of themselves.
@@ -48,7 +48,7 @@ pub(crate) struct Now<'a> {
 /// A run's networks and their optimizers.
 pub(crate) trait Learner {
     /// Does a step.
-    fn step(&mut self, now: Now, order: &mut Order) -> Told;
+    fn step(&mut self, now: Now, order: &mut Order) -> StepMetrics;
     /// Adds the losses since the last look, and their number, to `sums`. Fails if they are no
     /// numbers any more.
     fn read(&mut self, sums: &mut (f64, usize)) -> Result<(), TrainError>;
@@ -73,7 +73,7 @@ pub(crate) fn begin(
 ) -> Result<(Checkpoint, Box<dyn Learner>), TrainError> {
     let state = Checkpoint::load_state(run.folder)?;
     let at = state.as_ref().map_or_else(Checkpoint::default, |state| state.checkpoint.clone());
-    let fresh = One::new(run, model);
+    let fresh = Replica::new(run, model);
     let guarded = run.config.spikes.is_some() || !run.config.faults.is_empty();
     Ok(match (&run.config.workers, state) {
         (None, None) if guarded => (at, Box::new(Guard::new(fresh))),
@@ -83,9 +83,9 @@ pub(crate) fn begin(
             let streams = fresh.carrying(run).going_on(&state, run.device)?;
             (at, Box::new(streams.restored(&state)?))
         }
-        (Some(workers), None) => (at, Box::new(Team::new(workers, run.seed, fresh))),
+        (Some(workers), None) => (at, Box::new(LocalSgd::new(workers, run.seed, fresh))),
         (Some(workers), Some(state)) => {
-            (at, Box::new(Team::new(workers, run.seed, fresh).restored(&state)?))
+            (at, Box::new(LocalSgd::new(workers, run.seed, fresh).restored(&state)?))
         }
     })
 }
@@ -108,7 +108,7 @@ impl Share {
 pub(crate) struct Show<'a> {
     pub(crate) share: Share,
     /// What happens to each part before it is seen.
-    pub(crate) spoil: &'a dyn Fn(usize, Batch) -> Batch,
+    pub(crate) corrupt: &'a dyn Fn(usize, Batch) -> Batch,
     /// An example more, in the last part.
     pub(crate) more: Option<usize>,
 }
@@ -117,30 +117,30 @@ pub(crate) struct Show<'a> {
 const BETWEEN: &str = "it is away within a step only";
 
 /// One network with its optimizer.
-pub(crate) struct One {
+pub(crate) struct Replica {
     /// None only while a step moves it.
     model: Option<AnyBackbone>,
     pub(crate) optimizer: ModuleOptimizer,
-    unread: Unread,
+    unread: PendingLosses,
     /// What its layers keep of the windows before. Workers keep nothing, nor does a network whose
     /// steps are looked at before they are made.
-    carried: Carried,
+    carried: SegmentMemory,
 }
 
-impl One {
+impl Replica {
     pub(crate) fn new(run: &Run, model: AnyBackbone) -> Self {
         let optimizer = optimizer(run.config, &model);
         Self::of(model, optimizer)
     }
 
     fn of(model: AnyBackbone, optimizer: ModuleOptimizer) -> Self {
-        let (unread, carried) = (Unread::default(), Carried::default());
+        let (unread, carried) = (PendingLosses::default(), SegmentMemory::default());
         Self { model: Some(model), optimizer, unread, carried }
     }
 
     /// The same, whose layers see what went before a window if the task's windows follow one another.
     fn carrying(self, run: &Run) -> Self {
-        Self { carried: Carried::over(run.task), ..self }
+        Self { carried: SegmentMemory::over(run.task), ..self }
     }
 
     /// The same, with the windows before those to come.
@@ -169,16 +169,16 @@ impl One {
         Ok(Self { model: Some(model), optimizer, ..self })
     }
 
-    /// A step on a share of its examples, each part of them changed by `spoil` before it is seen.
+    /// A step on a share of its examples, each part of them changed by `corrupt` before it is seen.
     pub(crate) fn step_on(
         &mut self,
         now: Now,
         order: &mut Order,
         share: Share,
-        spoil: &dyn Fn(usize, Batch) -> Batch,
-        unread: &mut Unread,
-    ) -> Told {
-        let show = Show { share, spoil, more: None };
+        corrupt: &dyn Fn(usize, Batch) -> Batch,
+        unread: &mut PendingLosses,
+    ) -> StepMetrics {
+        let show = Show { share, corrupt, more: None };
         let (told, grads) = self.gradients(now, order, show, unread);
         self.apply(now.run, now.run.config.lr_at(now.step), grads);
         told
@@ -190,9 +190,9 @@ impl One {
         &mut self,
         Now { run, step, tells }: Now,
         order: &mut Order,
-        Show { share, spoil, more }: Show,
-        unread: &mut Unread,
-    ) -> (Told, GradientsParams) {
+        Show { share, corrupt, more }: Show,
+        unread: &mut PendingLosses,
+    ) -> (StepMetrics, GradientsParams) {
         let mut carried = std::mem::take(&mut self.carried);
         let (config, model, tracer) = (run.config, self.model(), run.tracer);
         if !order.goes_on(config.examples_before(step)) {
@@ -208,7 +208,7 @@ impl One {
                 let mut examples = order.examples(position, part);
                 examples.extend(more.filter(|_| micro + 1 == last));
                 let place = Place { seed: run.seed, position };
-                spoil(micro, run.task.training_batch(&examples, place, run.device))
+                corrupt(micro, run.task.training_batch(&examples, place, run.device))
             });
             let mut pass = Pass::train(run.seed, step, step as f64 / config.steps as f64)
                 .micro_batch(micro, last);
@@ -235,7 +235,7 @@ impl One {
         let mut grads = accumulated.grads();
         let norm = timed(tracer, Span::Clip, || clip_global_norm(model, &mut grads, config.clip));
         self.carried = carried;
-        (Told { norm, scalars, load: mean_over(&loads, LayerReport::max_over_mean) }, grads)
+        (StepMetrics { norm, scalars, load: mean_over(&loads, LayerReport::max_over_mean) }, grads)
     }
 
     /// Moves the weights.
@@ -254,8 +254,8 @@ fn add_reports(sums: &mut Vec<LayerReport>, reports: &[LayerReport]) {
     }
 }
 
-impl Learner for One {
-    fn step(&mut self, now: Now, order: &mut Order) -> Told {
+impl Learner for Replica {
+    fn step(&mut self, now: Now, order: &mut Order) -> StepMetrics {
         let of = now.run.config.accumulate;
         let mut unread = std::mem::take(&mut self.unread);
         let share = Share::all(of);

@@ -3,11 +3,9 @@
 //! [`supervised`] is the loop to read, and to fork.
 
 mod adamw;
-mod carried;
 mod checkpoint;
 mod choices;
 mod clip;
-mod communities;
 mod config;
 mod confusion;
 mod edit;
@@ -15,19 +13,20 @@ mod evaluate;
 mod few_shot;
 mod file;
 mod learner;
+mod modularity;
 mod optimizer;
 mod order;
 mod params;
+mod pending_losses;
 mod schedule;
+mod segment_memory;
 mod spikes;
 mod step_log;
 mod supervised;
 mod tracer;
-mod unread;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use clip::clip_global_norm;
-pub use communities::{Communities, communities};
 pub use config::{Optimizer, TrainConfig};
 pub use confusion::{confusion, confusion_graph};
 pub use edit::{
@@ -36,6 +35,7 @@ pub use edit::{
 pub use evaluate::{Evaluation, evaluate, evaluate_some};
 pub use few_shot::{FewShot, ridge};
 pub use file::write_atomic;
+pub use modularity::{Communities, communities};
 pub use optimizer::{adamw, decays, optimizer};
 pub use order::{Order, all_in_rows};
 pub use params::params_of;

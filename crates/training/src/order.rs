@@ -17,7 +17,7 @@ enum Kind {
 }
 
 impl Order {
-    /// The order of `n` examples, drawn by lot.
+    /// The order of `n` examples, drawn at random.
     ///
     /// # Panics
     /// If there are no examples.

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use backbones::{AnyBackbone, Brief};
+use backbones::{AnyBackbone, BackboneSpec};
 use burn::{
     module::{Module, Param},
     prelude::*,
@@ -88,8 +88,12 @@ fn network(task: &dyn Task, router: &str) -> AnyBackbone {
     let library = Library { routers, experts: experts::all(), residuals: residuals::all() };
     let router = Choice::of(router);
     let moe = MoeConfig { layers: Placement::ALL, experts: 4, router, ..MoeConfig::default() };
-    let brief =
-        Brief { domain: task.domain(), outputs: task.outputs(), moe: &moe, library: &library };
+    let brief = BackboneSpec {
+        domain: task.domain(),
+        outputs: task.outputs(),
+        moe: &moe,
+        library: &library,
+    };
     let choice = json!({ "kind": "vit", "patch": 4, "width": 8, "depth": 2, "heads": 2, "stochastic_depth": 0.5 });
     let choice: Choice = serde_json::from_value(choice).unwrap();
     let build = backbones::all().get("vit").unwrap().build.init;

@@ -3,7 +3,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use backbones::{AnyBackbone, Brief, Cache};
+use backbones::{AnyBackbone, BackboneSpec, Cache};
 use burn::{module::Module, prelude::*};
 use moe::{Choice, Init, Library, MoeConfig, Pass, Placement};
 use serde_json::json;
@@ -32,8 +32,12 @@ fn network(task: &dyn Task, positions: &str) -> AnyBackbone {
     let library =
         Library { routers: routers::all(), experts: experts::all(), residuals: residuals::all() };
     let moe = MoeConfig { layers: Placement::Every(2), experts: 4, ..MoeConfig::default() };
-    let brief =
-        Brief { domain: task.domain(), outputs: task.outputs(), moe: &moe, library: &library };
+    let brief = BackboneSpec {
+        domain: task.domain(),
+        outputs: task.outputs(),
+        moe: &moe,
+        library: &library,
+    };
     let choice =
         json!({ "kind": "transformer-lm", "width": 8, "heads": 2, "positions": positions });
     let choice: Choice = serde_json::from_value(choice).unwrap();

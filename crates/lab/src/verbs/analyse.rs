@@ -10,11 +10,11 @@ use training::write_atomic;
 use crate::{
     Plugins,
     analyses::{self, Subject},
-    cell::Cell,
     cli::say,
     device::device,
     options::Options,
-    start::Site,
+    run_spec::RunSpec,
+    start::ModelBuilder,
     store::Store,
     trace::record,
     verbs::prune::{find, trained_run},
@@ -22,7 +22,7 @@ use crate::{
 
 /// What to ask, and of which run.
 #[derive(Args, Clone)]
-pub(crate) struct Call {
+pub(crate) struct AnalyseArgs {
     /// A run: its folder, or its name in the folder of runs
     run: String,
     /// Another run on the same task, to see whether both route alike
@@ -35,20 +35,24 @@ pub(crate) struct Call {
 }
 
 /// Answers the questions, and writes the plots into the run's folder.
-pub(crate) fn analyse(call: &Call, options: &Options, plugins: &Plugins) -> anyhow::Result<String> {
+pub(crate) fn analyse(
+    call: &AnalyseArgs,
+    options: &Options,
+    plugins: &Plugins,
+) -> anyhow::Result<String> {
     known(&call.what)?;
     let folder = find(&call.run, &options.runs)?;
     let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
     let cell = trained_run(&folder, &store, options, plugins)?;
     let device = device(&options.device)?;
-    let site = Site { plugins, store: &store, device: &device };
+    let site = ModelBuilder { plugins, store: &store, device: &device };
     let traces = traces(&folder, &cell, &site)?;
     let other = match &call.other {
         Some(other) => {
             let folder = find(other, &options.runs)?;
             let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
             let cell = trained_run(&folder, &store, options, plugins)?;
-            let site = Site { plugins, store: &store, device: &device };
+            let site = ModelBuilder { plugins, store: &store, device: &device };
             self::traces(&folder, &cell, &site)?.pop()
         }
         None => None,
@@ -78,7 +82,7 @@ pub(crate) fn analyse(call: &Call, options: &Options, plugins: &Plugins) -> anyh
     Ok(render(&tables, options.format()))
 }
 
-fn asked(call: &Call, what: &str) -> bool {
+fn asked(call: &AnalyseArgs, what: &str) -> bool {
     call.what.is_empty() || call.what.iter().any(|asked| asked == what)
 }
 
@@ -92,7 +96,7 @@ fn known(what: &[String]) -> anyhow::Result<()> {
 }
 
 /// The traces that a run has written, or that of its end.
-fn traces(folder: &Path, cell: &Cell, site: &Site) -> anyhow::Result<Vec<Trace>> {
+fn traces(folder: &Path, cell: &RunSpec, site: &ModelBuilder) -> anyhow::Result<Vec<Trace>> {
     let traces = Trace::read_all(&folder.join("trace"))?;
     if !traces.is_empty() {
         return Ok(traces);

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use report::{Ask, Runs};
+use report::{Query, Runs};
 
 use crate::{Suite, options::Options, verbs::table::files};
 
 /// Which numbers are asked for.
 #[derive(Args, Clone, Default)]
-pub(crate) struct Question {
+pub(crate) struct QueryArgs {
     /// A suite's name, or csv files; the default suite if left out
     sources: Vec<String>,
     /// The metrics to judge by; those of quality if left out
@@ -26,20 +26,20 @@ pub(crate) struct Question {
     mix_revisions: bool,
 }
 
-impl Question {
+impl QueryArgs {
     /// The results that are asked about.
     pub(crate) fn results(&self, options: &Options, suites: &[Suite]) -> anyhow::Result<Results> {
         Results::read(&self.sources, options, suites)
     }
 
     /// The same for the report.
-    pub(crate) fn ask(&self) -> Ask {
-        Ask {
+    pub(crate) fn ask(&self) -> Query {
+        Query {
             metrics: self.metric.clone(),
             split: self.split.clone(),
             methods: self.method.clone(),
             mix_revisions: self.mix_revisions,
-            ..Ask::default()
+            ..Query::default()
         }
     }
 }

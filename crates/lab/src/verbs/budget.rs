@@ -5,9 +5,9 @@ use report::{Cell, Column, Digits, Kind, Table};
 
 use crate::{
     Plugins, Suite,
-    budget::Given,
-    cell::Cell as RunCell,
+    budget::BudgetOutcome,
     options::Options,
+    run_spec::RunSpec as RunCell,
     suite::{Selection, load},
 };
 
@@ -48,8 +48,8 @@ pub(crate) fn budget(
 }
 
 /// What is held equal, in one line.
-pub(crate) fn title(given: &Given) -> String {
-    let Given { equal, tolerance, reference, .. } = given;
+pub(crate) fn title(given: &BudgetOutcome) -> String {
+    let BudgetOutcome { equal, tolerance, reference, .. } = given;
     let percent = 100.0 * tolerance;
     format!("Held equal: {}, within {percent} % of {reference}", equal.words())
 }

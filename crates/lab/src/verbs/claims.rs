@@ -13,7 +13,7 @@ use training::write_atomic;
 
 use crate::{
     Suite,
-    located::Located,
+    setting_tree::SettingTree,
     suite::{known_keys, tables},
     verbs::table::committed,
 };
@@ -50,7 +50,7 @@ struct Source {
     name: String,
     /// Its folder, if it is an experiment.
     folder: Option<PathBuf>,
-    settings: Located,
+    settings: SettingTree,
 }
 
 /// Tests all claims, writes the page, and the tables into the pages of experiments that have marks
@@ -116,7 +116,7 @@ fn sources(suites: &[Suite]) -> anyhow::Result<Vec<Source>> {
         }
     }
     let read = |(name, file, folder, text): (String, String, Option<PathBuf>, String)| {
-        anyhow::Ok(Source { settings: Located::parse(&file, &text)?, name, folder })
+        anyhow::Ok(Source { settings: SettingTree::parse(&file, &text)?, name, folder })
     };
     let all: Vec<Source> = all.into_iter().map(read).collect::<Result<_, _>>()?;
     let has =
@@ -165,14 +165,14 @@ fn section(source: &Source) -> anyhow::Result<Section> {
 }
 
 /// `[paper]` and `[[claim]]` of a suite.
-fn read(settings: &Located) -> anyhow::Result<(Paper, Vec<Claim>)> {
+fn read(settings: &SettingTree) -> anyhow::Result<(Paper, Vec<Claim>)> {
     let paper = settings.table().and_then(|table| table.get("paper"));
     let paper = paper
         .ok_or_else(|| anyhow!("{}: claims need a [paper] with name and url", settings.place()))?;
     known_keys(paper, &["name", "url"])?;
     let place = paper.place().to_string();
     let paper = serde_json::from_value(paper.value()).with_context(|| format!("{place}: paper"))?;
-    let claim = |claim: &Located| {
+    let claim = |claim: &SettingTree| {
         serde_json::from_value(claim.value())
             .map_err(|err| anyhow!("{}: claim: {err}", claim.place()))
     };
@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     fn wrong(text: &str) -> String {
-        let settings = Located::parse("s.toml", text).unwrap();
+        let settings = SettingTree::parse("s.toml", text).unwrap();
         format!("{:#}", read(&settings).err().unwrap())
     }
 

@@ -8,14 +8,14 @@ use crate::{
     cli::Answer,
     options::Options,
     suite::expects,
-    verbs::ask::{Question, Results},
+    verbs::ask::{QueryArgs, Results},
 };
 
 /// The difference of two methods.
 pub(crate) fn compare(
     [a, b]: [&str; 2],
     margin: Option<f64>,
-    question: &Question,
+    question: &QueryArgs,
     options: &Options,
     suites: &[Suite],
 ) -> anyhow::Result<Answer> {
@@ -26,7 +26,7 @@ pub(crate) fn compare(
 
 /// Who is ahead over all tasks.
 pub(crate) fn ranking(
-    question: &Question,
+    question: &QueryArgs,
     options: &Options,
     suites: &[Suite],
 ) -> anyhow::Result<Answer> {
@@ -38,7 +38,7 @@ pub(crate) fn ranking(
 /// What each method was given and what it took.
 pub(crate) fn accounts(
     each_run: bool,
-    question: &Question,
+    question: &QueryArgs,
     options: &Options,
     suites: &[Suite],
 ) -> anyhow::Result<Answer> {
@@ -50,7 +50,7 @@ pub(crate) fn accounts(
 pub(crate) fn seeds_needed(
     baseline: Option<&str>,
     margin: Option<f64>,
-    question: &Question,
+    question: &QueryArgs,
     options: &Options,
     suites: &[Suite],
 ) -> anyhow::Result<Answer> {

@@ -10,7 +10,7 @@ use crate::cost::{Accelerator, ModelSizes, hardware, published};
 
 /// What is to be trained, and on what.
 #[derive(Args)]
-pub(crate) struct Call {
+pub(crate) struct CostArgs {
     /// Ling-Lite, Ling-Plus, or a TOML file with width, layers, heads, experts and so on
     #[arg(long, default_value = "Ling-Plus")]
     model: String,
@@ -35,7 +35,7 @@ pub(crate) struct Call {
     mix: Option<String>,
 }
 
-pub(crate) fn cost(call: &Call, format: Format) -> anyhow::Result<String> {
+pub(crate) fn cost(call: &CostArgs, format: Format) -> anyhow::Result<String> {
     let (tokens, utilisation) = (call.tokens, call.utilisation);
     ensure!(tokens > 0.0 && tokens.is_finite(), "--tokens {tokens}: it is above 0");
     let share = utilisation > 0.0 && utilisation <= 1.0;
@@ -54,7 +54,7 @@ pub(crate) fn cost(call: &Call, format: Format) -> anyhow::Result<String> {
     Ok(table(call, &sizes, rows, flops).render(format))
 }
 
-fn row(call: &Call, device: &Accelerator, flops: f64) -> Vec<Cell> {
+fn row(call: &CostArgs, device: &Accelerator, flops: f64) -> Vec<Cell> {
     let hours = device.hours(flops, call.utilisation);
     let implied = call.price.map(|price| Cell::Number(device.implied(flops, price)));
     let mut row = vec![Cell::Words(device.name.clone())];
@@ -67,7 +67,7 @@ fn row(call: &Call, device: &Accelerator, flops: f64) -> Vec<Cell> {
 
 /// Each device has its share of the FLOPs; they begin together, and it lasts as long as all hours take
 /// on that many devices.
-fn mixed(call: &Call, mix: &[(&Accelerator, f64)], flops: f64) -> Vec<Cell> {
+fn mixed(call: &CostArgs, mix: &[(&Accelerator, f64)], flops: f64) -> Vec<Cell> {
     let hours = |of: &dyn Fn(&Accelerator) -> f64| {
         mix.iter().map(|(d, share)| share * d.hours(flops, call.utilisation) * of(d)).sum::<f64>()
     };
@@ -102,7 +102,7 @@ fn mix<'a>(text: &str, devices: &'a [Accelerator]) -> anyhow::Result<Vec<(&'a Ac
     Ok(found)
 }
 
-fn table(call: &Call, sizes: &ModelSizes, rows: Vec<Vec<Cell>>, flops: f64) -> Table {
+fn table(call: &CostArgs, sizes: &ModelSizes, rows: Vec<Vec<Cell>>, flops: f64) -> Table {
     let number = |key: &str, name: &str, digits| Column::new(key, name, Kind::Numbers(digits));
     let mut columns = vec![
         Column::new("device", "device", Kind::Words),
@@ -147,8 +147,8 @@ fn table(call: &Call, sizes: &ModelSizes, rows: Vec<Vec<Cell>>, flops: f64) -> T
 mod tests {
     use super::*;
 
-    fn call(change: impl FnOnce(&mut Call)) -> Call {
-        let mut call = Call {
+    fn call(change: impl FnOnce(&mut CostArgs)) -> CostArgs {
+        let mut call = CostArgs {
             model: "Ling-Plus".into(),
             hardware: None,
             tokens: 1e12,
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn bad_input_is_named() {
         let wrong =
-            |change: fn(&mut Call)| cost(&call(change), Format::Text).unwrap_err().to_string();
+            |change: fn(&mut CostArgs)| cost(&call(change), Format::Text).unwrap_err().to_string();
         assert!(wrong(|c| c.utilisation = 0.0).contains("--utilisation 0: it is above 0"));
         assert!(wrong(|c| c.mix = Some("A=0.5,Z=0.5".into())).contains("known: A, B, C, D, E"));
         assert!(wrong(|c| c.mix = Some("A=0.5".into())).contains("the shares make 0.5, not 1"));

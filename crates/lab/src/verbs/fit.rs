@@ -10,22 +10,22 @@ use clap::Args;
 use report::{Fit, fit, render};
 use training::write_atomic;
 
-use crate::{Suite, cli::Answer, options::Options, verbs::ask::Question};
+use crate::{Suite, cli::Answer, options::Options, verbs::ask::QueryArgs};
 
 /// What is fitted.
 #[derive(Args)]
-pub(crate) struct Call {
-    /// The router against which the efficiency lever of the others is taken; none is the dense twin
+pub(crate) struct FitArgs {
+    /// The router against which the efficiency lever of the others is taken; none is the dense baseline
     #[arg(long, value_name = "ROUTER")]
     dense: Option<String>,
     /// Write the plots into this folder, as SVG files
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
-    question: Question,
+    question: QueryArgs,
 }
 
-pub(crate) fn laws(call: &Call, options: &Options, suites: &[Suite]) -> anyhow::Result<Answer> {
+pub(crate) fn laws(call: &FitArgs, options: &Options, suites: &[Suite]) -> anyhow::Result<Answer> {
     let results = call.question.results(options, suites)?;
     let fits = fit(&results.runs, &call.question.ask(), call.dense.as_deref())?;
     if let Some(folder) = &call.out {

@@ -18,15 +18,14 @@ use tasks::Split;
 use training::{Checkpoint, Evaluation, evaluate, params_of};
 
 use crate::{
-    Plugins, PruneConfig, RunConfig, Suite,
-    cell::Cell,
-    code,
+    Plugins, PruneConfig, RunConfig, Suite, code,
     device::device,
     environment::Environment,
-    located::Located,
     options::Options,
+    run_spec::RunSpec,
     runner::Runner,
-    start::{Selected, Site, read},
+    setting_tree::SettingTree,
+    start::{ModelBuilder, Selected, read},
     store::{Ended, Store},
 };
 
@@ -103,7 +102,7 @@ pub(crate) fn prune(
     if let Some(Ended::Failed { step, cause }) = store.ended(&after.id)? {
         bail!("training failed at step {step}: {cause}");
     }
-    let site = Site { plugins, store: &store, device: &device };
+    let site = ModelBuilder { plugins, store: &store, device: &device };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     let [old, new] = pool.install(|| facts(&site, [&before, &after]))?;
     let selected: Option<Selected> = read(&store.folder(&after.id), "pruned.json")?;
@@ -142,7 +141,7 @@ pub(crate) fn trained_run(
     store: &Store,
     options: &Options,
     plugins: &Plugins,
-) -> anyhow::Result<Cell> {
+) -> anyhow::Result<RunSpec> {
     let id = folder.file_name().map(|name| name.to_string_lossy().to_string());
     let id = id.ok_or_else(|| anyhow!("{}: it is no folder of a run", folder.display()))?;
     let description: Option<Description> = read(folder, "config.json")?;
@@ -152,10 +151,10 @@ pub(crate) fn trained_run(
         Some(Ended::Failed { cause, .. }) => bail!("the run {id} failed: {cause}"),
         None => bail!("the run {id} has not ended; train it first"),
     }
-    let settings = Located::empty(&folder.join("config.json").display().to_string());
+    let settings = SettingTree::empty(&folder.join("config.json").display().to_string());
     let data = description.config.load_task(&settings, plugins, &options.data())?;
     description.config.check(&settings, plugins, &*data)?;
-    Ok(Cell {
+    Ok(RunSpec {
         method: description.method,
         seed: description.seed,
         config: description.config,
@@ -173,19 +172,19 @@ pub(crate) fn trained_run(
 /// The run that starts from another one without some of its experts.
 fn smaller(
     setting: &Setting,
-    before: &Cell,
+    before: &RunSpec,
     options: &Options,
     plugins: &Plugins,
     program: &str,
-) -> anyhow::Result<Cell> {
+) -> anyhow::Result<RunSpec> {
     let Setting { ratio, rule, gone, steps, .. } = setting.clone();
     let mut config = before.config.clone();
     config.from = Some(Box::new(before.config.clone()));
     config.prune = Some(PruneConfig { ratio, rule, gone });
     config.train.steps = steps;
-    let mut value = Located::plain(serde_json::to_value(&config)?, "the run");
+    let mut value = SettingTree::plain(serde_json::to_value(&config)?, "the run");
     for text in options.selection().set {
-        value.lay(&Located::assignment(&text)?);
+        value.lay(&SettingTree::assignment(&text)?);
     }
     let settings = value.without(&["from"]);
     let config: RunConfig = serde_json::from_value(settings.value())
@@ -195,11 +194,11 @@ fn smaller(
     // The old run may be of other code than this program's, so its name counts.
     let id = code::run_id(&config, before.seed, false, plugins, &format!("{program}{}", before.id));
     let method = format!("{}, pruned", before.method);
-    Ok(Cell { method, config, from: Some(Box::new(before.clone())), id, ..before.clone() })
+    Ok(RunSpec { method, config, from: Some(Box::new(before.clone())), id, ..before.clone() })
 }
 
 /// Both networks, evaluated in turns, so that what disturbs the machine disturbs both.
-fn facts(site: &Site, cells: [&Cell; 2]) -> anyhow::Result<[Facts; 2]> {
+fn facts(site: &ModelBuilder, cells: [&RunSpec; 2]) -> anyhow::Result<[Facts; 2]> {
     const ROUNDS: usize = 3;
     let models = [site.trained(cells[0])?.0, site.trained(cells[1])?.0];
     let (data, mut best) = (site.data(cells[0])?, [f64::INFINITY; 2]);
@@ -215,8 +214,8 @@ fn facts(site: &Site, cells: [&Cell; 2]) -> anyhow::Result<[Facts; 2]> {
 }
 
 fn of_network(
-    site: &Site,
-    cell: &Cell,
+    site: &ModelBuilder,
+    cell: &RunSpec,
     model: &AnyBackbone,
     seconds: f64,
 ) -> anyhow::Result<Facts> {

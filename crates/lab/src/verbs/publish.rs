@@ -7,22 +7,22 @@ use std::{
 
 use anyhow::Context;
 use jiff::Timestamp;
-use report::{Ask, Format, Runs, comparison, render};
+use report::{Format, Query, Runs, comparison, render};
 use training::write_atomic;
 
 use crate::{
     environment::Environment,
     options::Options,
-    suite::Loaded,
+    suite::SuitePlan,
     verbs::{
-        ask::{Question, Results},
+        ask::{QueryArgs, Results},
         report::html,
     },
 };
 
 /// Writes `runs.csv`, `env.txt`, the page `README.md` and the report into `folder/SUITE/DATE`.
 pub(crate) fn publish(
-    suite: &Loaded,
+    suite: &SuitePlan,
     runs: &Runs,
     environment: &Environment,
     folder: &Path,
@@ -36,7 +36,7 @@ pub(crate) fn publish(
         write_atomic(&path, text.as_bytes()).with_context(|| path.display().to_string())?;
         anyhow::Ok(path)
     };
-    let tables = render(&comparison(runs, &Ask::default())?, Format::Markdown);
+    let tables = render(&comparison(runs, &Query::default())?, Format::Markdown);
     let page = format!(
         "<!-- Generated, do not edit. Made by: bench run {name} --publish -->\n\n# {title}\n\n\
          {tables}\nEvery number is in `runs.csv`; the machine is described in `env.txt`; \
@@ -48,6 +48,6 @@ pub(crate) fn publish(
     write("env.txt", environment.lines())?;
     write("README.md", page)?;
     let results = Results { runs: runs.clone(), files: vec![csv] };
-    write("report.html", html(&results, None, &Question::default(), options)?)?;
+    write("report.html", html(&results, None, &QueryArgs::default(), options)?)?;
     Ok(folder)
 }

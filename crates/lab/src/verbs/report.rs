@@ -11,8 +11,8 @@ use crate::{
     cli::Answer,
     options::Options,
     verbs::{
-        ask::{Question, Results},
-        course::Course,
+        ask::{QueryArgs, Results},
+        curves::Course,
     },
 };
 
@@ -20,7 +20,7 @@ use crate::{
 pub(crate) fn report(
     (out, splice): (Option<&Path>, Option<&Path>),
     margin: Option<f64>,
-    question: &Question,
+    question: &QueryArgs,
     options: &Options,
     suites: &[Suite],
 ) -> anyhow::Result<Answer> {
@@ -48,7 +48,7 @@ fn rewrite(path: &Path, name: &str, block: &str) -> anyhow::Result<()> {
 /// Writes the plots of the report as files of their own, to go into a paper.
 pub(crate) fn plot(
     out: Option<&Path>,
-    question: &Question,
+    question: &QueryArgs,
     options: &Options,
     suites: &[Suite],
 ) -> anyhow::Result<Answer> {
@@ -69,7 +69,7 @@ pub(crate) fn plot(
 pub(crate) fn html(
     results: &Results,
     margin: Option<f64>,
-    question: &Question,
+    question: &QueryArgs,
     options: &Options,
 ) -> anyhow::Result<String> {
     Ok(page(&made_of(results, margin, question, options)?)?)
@@ -79,7 +79,7 @@ pub(crate) fn html(
 fn made_of<'a>(
     results: &'a Results,
     margin: Option<f64>,
-    question: &Question,
+    question: &QueryArgs,
     options: &Options,
 ) -> anyhow::Result<Page<'a>> {
     let course = Course::read(&results.runs, options)?;

@@ -23,7 +23,7 @@ use crate::{
 
 /// What to route.
 #[derive(Args, Clone)]
-pub(crate) struct Call {
+pub(crate) struct RouteArgs {
     /// The router's name
     #[arg(long)]
     router: String,
@@ -53,7 +53,11 @@ pub(crate) struct Call {
 }
 
 /// Routes, writes the plan, and gives losses, metrics and loads as JSON.
-pub(crate) fn route(call: &Call, options: &Options, plugins: &Plugins) -> anyhow::Result<String> {
+pub(crate) fn route(
+    call: &RouteArgs,
+    options: &Options,
+    plugins: &Plugins,
+) -> anyhow::Result<String> {
     let (device, choice) = (device(&options.device)?, call.choice(plugins)?);
     ensure!((0.0..=1.0).contains(&call.progress), "--progress {}: it is 0 to 1", call.progress);
     let place = || call.input.display().to_string();
@@ -92,7 +96,7 @@ pub(crate) fn route(call: &Call, options: &Options, plugins: &Plugins) -> anyhow
     Ok(format!("{report:#}\n"))
 }
 
-impl Call {
+impl RouteArgs {
     /// The router with every default written out.
     fn choice(&self, plugins: &Plugins) -> anyhow::Result<Choice> {
         let place = || format!("--config {}", self.config);
@@ -193,7 +197,7 @@ fn load(plan: &Plan, flops_per_unit: f64) -> Value {
         "units": report.units,
         "slots": report.load,
         "max_over_mean": report.max_over_mean(),
-        "unserved": report.unserved,
+        "dropped": report.dropped,
         "experts_per_unit": report.touched,
         "router_flops_per_unit": flops_per_unit,
     })

@@ -6,23 +6,23 @@ use std::sync::{
 };
 
 use anyhow::{Context, anyhow, bail};
-use report::{Ask, Format, Runs, comparison, render, trace::Trace};
+use report::{Format, Query, Runs, comparison, render, trace::Trace};
 use training::{StepTracer, write_atomic};
 
 use crate::{
     Plugins, Suite,
     analyses::Subject,
-    cell::Cell,
     cli::{Answer, say},
     device::device,
     environment::Environment,
     options::Options,
     ranks,
     rows::{blank, rows},
+    run_spec::RunSpec,
     runner::Runner,
-    start::Site,
+    start::ModelBuilder,
     store::{Ended, Store},
-    suite::{Loaded, load},
+    suite::{SuitePlan, load},
     timing, trace,
     tuning::Tuning,
     verbs::{budget::title, publish::publish},
@@ -68,7 +68,7 @@ pub(crate) fn run(
         bail!("stopped");
     }
     if options.trace {
-        trace_the_others(&suite, &Site { plugins, store: &store, device: &device })?;
+        trace_the_others(&suite, &ModelBuilder { plugins, store: &store, device: &device })?;
     }
     report_failures(&suite, &store)?;
     report_missing(&suite, &store)?;
@@ -79,7 +79,7 @@ pub(crate) fn run(
     if let Some(tracer) = &runner.tracer {
         say(&timing::table(tracer).render(Format::Text));
     }
-    let tables = comparison(&runs, &Ask::default())?;
+    let tables = comparison(&runs, &Query::default())?;
     Ok(render(&tables, options.format()).into())
 }
 
@@ -87,10 +87,10 @@ pub(crate) fn run(
 /// trained with the best of them.
 fn tune(
     tuning: &Tuning,
-    suite: &Loaded,
+    suite: &SuitePlan,
     runner: &Runner,
     options: &Options,
-) -> anyhow::Result<Vec<Cell>> {
+) -> anyhow::Result<Vec<RunSpec>> {
     let store = runner.store;
     let trained = climb(tuning, runner, options);
     let rows = tuning.rows(|cell| blank(suite, cell), store)?;
@@ -121,13 +121,13 @@ fn climb(tuning: &Tuning, runner: &Runner, options: &Options) -> anyhow::Result<
 }
 
 /// The runs of this machine's part.
-fn shard<'a>(cells: impl Iterator<Item = &'a Cell>, options: &Options) -> Vec<&'a Cell> {
+fn shard<'a>(cells: impl Iterator<Item = &'a RunSpec>, options: &Options) -> Vec<&'a RunSpec> {
     let mine = |index: usize| options.shard.is_none_or(|part| index % part.count == part.index);
     cells.enumerate().filter(|(index, _)| mine(*index)).map(|(_, cell)| cell).collect()
 }
 
 /// Writes the last trace of those runs that had ended before anyone asked for traces.
-fn trace_the_others(suite: &Loaded, site: &Site) -> anyhow::Result<()> {
+fn trace_the_others(suite: &SuitePlan, site: &ModelBuilder) -> anyhow::Result<()> {
     for cell in &suite.cells {
         let (folder, step) = (site.store.folder(&cell.id), cell.config.train.steps);
         let there = folder.join(Trace::file_name(step as u64)).exists();
@@ -143,7 +143,7 @@ fn trace_the_others(suite: &Loaded, site: &Site) -> anyhow::Result<()> {
 }
 
 /// Says how many runs the table is without, since other parts or processes are at them.
-fn report_missing(suite: &Loaded, store: &Store) -> anyhow::Result<()> {
+fn report_missing(suite: &SuitePlan, store: &Store) -> anyhow::Result<()> {
     let (mut missing, mut all) = (0, 0);
     for cell in suite.cells.iter().filter(|cell| cell.refused.is_none()) {
         all += 1;
@@ -159,7 +159,7 @@ fn report_missing(suite: &Loaded, store: &Store) -> anyhow::Result<()> {
 }
 
 /// Says which runs failed: the table shows a gap for them.
-fn report_failures(suite: &Loaded, store: &Store) -> anyhow::Result<()> {
+fn report_failures(suite: &SuitePlan, store: &Store) -> anyhow::Result<()> {
     for cell in &suite.cells {
         if let Some(Ended::Failed { step, cause }) = store.ended(&cell.id)? {
             let (method, task, seed) = (&cell.method, &cell.config.task.kind, cell.seed);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{bail, ensure};
-use backbones::{AnyBackbone, Brief, Decoder, gap_of_cache};
+use backbones::{AnyBackbone, BackboneSpec, Decoder, gap_of_cache};
 use clap::Args;
 use indicatif::ProgressBar;
 use moe::{Choice, Domain, Input, Placement};
@@ -14,19 +14,19 @@ use tasks::{Split, Task};
 
 use crate::{
     Plugins,
-    cell::Cell,
     cli::say,
     device::device,
     options::Options,
+    run_spec::RunSpec,
     sampling::Sampling,
-    start::Site,
+    start::ModelBuilder,
     store::Store,
     verbs::prune::{find, trained_run},
 };
 
 /// What to go on with, and how.
 #[derive(Args, Clone)]
-pub(crate) struct Call {
+pub(crate) struct SampleArgs {
     /// A run on text: its folder, or its name in the folder of runs
     run: String,
     /// The text to go on with
@@ -47,7 +47,7 @@ pub(crate) struct Call {
 
 /// The prompt and what the run makes of it, or JSON.
 pub(crate) fn sample(
-    call: &Call,
+    call: &SampleArgs,
     options: &Options,
     plugins: &Plugins,
     as_json: bool,
@@ -61,7 +61,7 @@ pub(crate) fn sample(
     writes(&cell, plugins)?;
     let prompt = encode(&*cell.data, &call.prompt)?;
     let device = device(&options.device)?;
-    let site = Site { plugins, store: &store, device: &device };
+    let site = ModelBuilder { plugins, store: &store, device: &device };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads()?).build()?;
     let (text, cached) = pool.install(|| -> anyhow::Result<_> {
         let (model, _) = site.trained(&cell)?;
@@ -82,7 +82,7 @@ pub(crate) fn sample(
     })
 }
 
-impl Call {
+impl SampleArgs {
     /// The tokens that come after the prompt.
     fn go_on(&self, decoder: &mut Decoder, prompt: &[i32]) -> Vec<i32> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
@@ -102,7 +102,7 @@ impl Call {
 }
 
 /// Is it a language model, of the kind that can write?
-fn writes(cell: &Cell, plugins: &Plugins) -> anyhow::Result<()> {
+fn writes(cell: &RunSpec, plugins: &Plugins) -> anyhow::Result<()> {
     let task = &cell.config.task.kind;
     if !matches!(cell.data.domain(), Domain::Text { .. }) {
         bail!(
@@ -168,7 +168,7 @@ const GAP: f32 = 1e-3;
 /// Do the layers make the same of a token alone as among others? A full expert turns away tokens by
 /// those before them, and there are routers that count tokens, or draw for each. Where there is a
 /// doubt, a part of the validation text is read both ways. Says why not.
-fn may_cache(cell: &Cell, model: &AnyBackbone, site: &Site) -> anyhow::Result<bool> {
+fn may_cache(cell: &RunSpec, model: &AnyBackbone, site: &ModelBuilder) -> anyhow::Result<bool> {
     let moe = &cell.config.moe;
     let limited = moe.capacity.at(false).factor.is_some() && moe.layers != Placement::NONE;
     let why = match limited {
@@ -191,10 +191,10 @@ fn may_cache(cell: &Cell, model: &AnyBackbone, site: &Site) -> anyhow::Result<bo
 }
 
 /// Would the network be one for a single token?
-fn alone(cell: &Cell, plugins: &Plugins) -> anyhow::Result<()> {
+fn alone(cell: &RunSpec, plugins: &Plugins) -> anyhow::Result<()> {
     let Domain::Text { vocab, .. } = cell.data.domain() else { return Ok(()) };
     let domain = Domain::Text { vocab, length: 1 };
-    let brief = Brief { domain, ..cell.config.brief(plugins, &*cell.data) };
+    let brief = BackboneSpec { domain, ..cell.config.brief(plugins, &*cell.data) };
     let backbone = &cell.config.backbone;
     Ok((plugins.backbones.get(&backbone.kind)?.build.check)(backbone, &brief)?)
 }
@@ -216,7 +216,7 @@ mod tests {
                 ..MoeConfig::default()
             };
             let library = &plugins.library;
-            let brief = |length| Brief {
+            let brief = |length| BackboneSpec {
                 domain: Domain::Text { vocab: 9, length },
                 outputs: 9,
                 moe: &moe,
@@ -256,7 +256,7 @@ mod tests {
         let (plugins, domain) = (Plugins::default(), Domain::Text { vocab: 97, length: 64 });
         for text in toml.split("\n\n") {
             let Example { backbone, moe } = toml::from_str(text).unwrap();
-            let brief = Brief { domain, outputs: 97, moe: &moe, library: &plugins.library };
+            let brief = BackboneSpec { domain, outputs: 97, moe: &moe, library: &plugins.library };
             let check = plugins.backbones.get(&backbone.kind).unwrap().build.check;
             assert!(check(&backbone, &brief).is_ok(), "{text}");
         }

@@ -10,7 +10,7 @@ use anyhow::{bail, ensure};
 use burn::{prelude::*, tensor::Distribution};
 use clap::Args;
 use moe::{
-    AnyExperts, Choice, Dims, Engine, Init, Level, Library, MoeConfig, MoeLayer, Pass, Storage,
+    AnyExperts, Choice, Dims, Engine, ExpertDtype, Init, Level, Library, MoeConfig, MoeLayer, Pass,
 };
 use report::Format;
 use serde::Serialize;
@@ -44,7 +44,7 @@ pub(crate) struct Setting {
     pub(super) kind: String,
     /// The numbers that the experts' matrices are kept in: f32, bf16, f16
     #[arg(long, default_value = "f32", value_parser = storage)]
-    pub(super) storage: Storage,
+    pub(super) storage: ExpertDtype,
     /// Only these engines, beside the dense bound: reference, dropless, padded
     #[arg(long, value_delimiter = ',')]
     engines: Vec<String>,
@@ -65,7 +65,7 @@ pub(crate) struct Setting {
     pub(crate) json: bool,
 }
 
-fn storage(name: &str) -> Result<Storage, String> {
+fn storage(name: &str) -> Result<ExpertDtype, String> {
     serde_json::from_value(name.into()).map_err(|_| "known are f32, bf16, f16".to_string())
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn speed(
     let device = device(&options.device)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     if setting.routers {
-        ensure!(setting.storage == Storage::F32, "--storage: --routers measures no experts");
+        ensure!(setting.storage == ExpertDtype::F32, "--storage: --routers measures no experts");
         let sizes = [setting.tokens, setting.width];
         let routers = &plugins.library.routers;
         let measure = || router_speed::measure(routers, sizes, setting.repeat, &device);
@@ -378,7 +378,7 @@ mod tests {
             experts: 4,
             k: 2,
             kind: "swiglu".into(),
-            storage: Storage::Bf16,
+            storage: ExpertDtype::Bf16,
             engines: Vec::new(),
             whole: true,
             repeat: 2,

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use anyhow::{anyhow, ensure};
-use backbones::{AnyBackbone, Brief};
+use backbones::{AnyBackbone, BackboneSpec};
 use burn::{
     module::Module,
     optim::{GradientsParams, ModuleOptimizer},
@@ -71,7 +71,7 @@ struct Training {
     step: usize,
 }
 
-/// Times of the dense twin and of the engines. `forward` is the loss of a batch in evaluation,
+/// Times of the dense baseline and of the engines. `forward` is the loss of a batch in evaluation,
 /// `forward_backward` the whole step.
 pub(crate) fn measure(
     step: Step,
@@ -137,7 +137,8 @@ fn network(
     let config = config.with("width", setting.width).with("heads", 4).with("depth", 2);
     let config = config.with("dense", dense);
     let config = if step == Step::Vit { config.with("patch", 2) } else { config };
-    let brief = Brief { domain: step.domain(), outputs, moe: &moe, library: &plugins.library };
+    let brief =
+        BackboneSpec { domain: step.domain(), outputs, moe: &moe, library: &plugins.library };
     let build = plugins.backbones.get(&config.kind)?.build.init;
     Ok(build(&config, &brief, &Init::new(0, &device.clone().autodiff()))?)
 }

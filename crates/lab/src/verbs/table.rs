@@ -8,11 +8,11 @@ use std::{
 use anyhow::{anyhow, bail};
 use report::{comparison, render};
 
-use crate::{Suite, cli::Answer, options::Options, verbs::ask::Question};
+use crate::{Suite, cli::Answer, options::Options, verbs::ask::QueryArgs};
 
 /// The table of a suite, or of csv files.
 pub(crate) fn table(
-    question: &Question,
+    question: &QueryArgs,
     options: &Options,
     suites: &[Suite],
 ) -> anyhow::Result<Answer> {

@@ -6,12 +6,12 @@ use anyhow::{Context, bail};
 use report::tensorboard::{Scalar, events};
 use training::{StepLog, write_atomic};
 
-use crate::{Suite, cli::Answer, options::Options, verbs::ask::Question};
+use crate::{Suite, cli::Answer, options::Options, verbs::ask::QueryArgs};
 
 /// Writes a folder for each run, to be looked at with `tensorboard --logdir`.
 pub(crate) fn tensorboard(
     out: Option<&Path>,
-    question: &Question,
+    question: &QueryArgs,
     options: &Options,
     suites: &[Suite],
 ) -> anyhow::Result<Answer> {

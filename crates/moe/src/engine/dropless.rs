@@ -9,11 +9,16 @@ use std::sync::Arc;
 use burn::prelude::*;
 use kernels::{Entry, Rows, grouped_ffn, permute, unpermute};
 
-use super::{Work, reference};
+use super::{ExpertCall, reference};
 use crate::{Pass, Plan, plan::to_host};
 
 /// `[G, U, P] -> [G, U, P]`.
-pub(crate) fn run(plan: &Plan, work: &Work, pass: &mut Pass, payload: Tensor<3>) -> Tensor<3> {
+pub(crate) fn run(
+    plan: &Plan,
+    work: &ExpertCall,
+    pass: &mut Pass,
+    payload: Tensor<3>,
+) -> Tensor<3> {
     let ([g, u, p], e) = (payload.dims(), plan.n_experts());
     let m = p / work.row;
     let (rows, weights) = match plan {
@@ -70,7 +75,7 @@ fn everywhere(units: usize, e: usize, m: usize) -> Rows {
 fn batched(
     rows: &Arc<Rows>,
     weights: Tensor<1>,
-    work: &Work,
+    work: &ExpertCall,
     pass: &mut Pass,
     x: Tensor<2>,
 ) -> Tensor<2> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use burn::prelude::*;
 use kernels::{Entry, Ffn, Rows, grouped_ffn};
 
-use super::Work;
+use super::ExpertCall;
 
 /// `[G, U, P] -> [G, U, P]`, for shares `[G, S, E]` of segments of `segment` units.
 ///
@@ -15,7 +15,7 @@ use super::Work;
 pub(crate) fn run(
     shares: &Tensor<3>,
     segment: usize,
-    work: &Work,
+    work: &ExpertCall,
     payload: Tensor<3>,
 ) -> Tensor<3> {
     let ([g, s, e], [_, u, p]) = (shares.dims(), payload.dims());
@@ -50,7 +50,7 @@ fn mixed(stack: Ffn, shares: &Tensor<2>) -> Ffn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AnyExperts, Dims, Experts, Init, NoConfig, Storage, testing::Net};
+    use crate::{AnyExperts, Dims, ExpertDtype, Experts, Init, NoConfig, testing::Net};
     use burn::{module::Param, tensor::activation::relu};
 
     /// Two groups of three units, of two rows of width 3 each; segments of two units; two experts.
@@ -61,7 +61,7 @@ mod tests {
         let x = init.normal("x", [2, 3, 6], 1.0).val();
         let shares = init.normal("shares", [2, 2, 2], 1.0).val();
         let experts = AnyExperts::new(net.clone());
-        let work = Work { experts: &experts, storage: Storage::F32, row: 3, slots: None };
+        let work = ExpertCall { experts: &experts, storage: ExpertDtype::F32, row: 3, slots: None };
         let found = run(&shares, 2, &work, x.clone());
         let unit = |g: usize, u: usize| {
             let share = |e| shares.clone().slice(s![g..g + 1, u / 2..u / 2 + 1, e..e + 1]);

@@ -10,7 +10,7 @@ use burn::prelude::*;
 use kernels::slotwise;
 use serde::{Deserialize, Serialize};
 
-use crate::{AnyExperts, Pass, Plan, Storage};
+use crate::{AnyExperts, ExpertDtype, Pass, Plan};
 
 /// Which engine carries a plan out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,21 +30,21 @@ pub enum Engine {
 
 /// What an engine needs beside the plan: the experts, how wide their rows are, and how many slots
 /// they have.
-pub(crate) struct Work<'a> {
+pub(crate) struct ExpertCall<'a> {
     pub(crate) experts: &'a AnyExperts,
-    pub(crate) storage: Storage,
+    pub(crate) storage: ExpertDtype,
     pub(crate) row: usize,
     /// C, where units choose and the layer has a capacity.
     pub(crate) slots: Option<usize>,
 }
 
-impl Work<'_> {
+impl ExpertCall<'_> {
     /// Lets the experts work on slots `[E, S, P]`, each a whole number of rows.
     fn forward(&self, pass: &mut Pass, slots: Tensor<3>) -> Tensor<3> {
         let [e, s, p] = slots.dims();
         let rows = slots.reshape([e, s * p / self.row, self.row]);
         let outputs = match self.storage {
-            Storage::F32 => self.experts.forward(pass, rows),
+            ExpertDtype::F32 => self.experts.forward(pass, rows),
             _ => slotwise(rows, self.stack().expect("half precision without matrices is refused")),
         };
         outputs.reshape([e, s, p])
@@ -61,7 +61,7 @@ impl Engine {
     pub(crate) fn run(
         self,
         plan: &Plan,
-        work: &Work,
+        work: &ExpertCall,
         pass: &mut Pass,
         payload: Tensor<3>,
     ) -> Tensor<3> {

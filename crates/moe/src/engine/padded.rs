@@ -6,11 +6,16 @@
 
 use burn::{prelude::*, tensor::IndexingUpdateOp, tensor::einsum};
 
-use super::{Work, reference};
+use super::{ExpertCall, reference};
 use crate::{Pass, Plan, one_hot, queue::places};
 
 /// `[G, U, P] -> [G, U, P]`.
-pub(crate) fn run(plan: &Plan, work: &Work, pass: &mut Pass, payload: Tensor<3>) -> Tensor<3> {
+pub(crate) fn run(
+    plan: &Plan,
+    work: &ExpertCall,
+    pass: &mut Pass,
+    payload: Tensor<3>,
+) -> Tensor<3> {
     match plan {
         Plan::TokenChoice { experts, weights, n_experts } => match work.slots {
             Some(c) => token_choice(experts, weights, (*n_experts, c), work, pass, payload),
@@ -33,7 +38,7 @@ fn token_choice(
     experts: &Tensor<3, Int>,
     weights: &Tensor<3>,
     (e, c): (usize, usize),
-    work: &Work,
+    work: &ExpertCall,
     pass: &mut Pass,
     payload: Tensor<3>,
 ) -> Tensor<3> {
@@ -73,7 +78,7 @@ fn slots(experts: Tensor<3, Int>, e: usize, c: usize) -> Tensor<1, Int> {
 fn expert_choice(
     units: &Tensor<3, Int>,
     weights: &Tensor<3>,
-    work: &Work,
+    work: &ExpertCall,
     pass: &mut Pass,
     payload: Tensor<3>,
 ) -> Tensor<3> {
@@ -90,7 +95,7 @@ fn expert_choice(
         .reshape([g, u, p])
 }
 
-fn dense(weights: Tensor<3>, work: &Work, pass: &mut Pass, payload: Tensor<3>) -> Tensor<3> {
+fn dense(weights: Tensor<3>, work: &ExpertCall, pass: &mut Pass, payload: Tensor<3>) -> Tensor<3> {
     let ([g, u, p], [_, _, e]) = (payload.dims(), weights.dims());
     let everywhere = payload.reshape([1, g * u, p]).expand([e, g * u, p]);
     let outputs = work.forward(pass, everywhere).reshape([e, g, u, p]);

@@ -2,11 +2,16 @@
 
 use burn::{prelude::*, tensor::einsum};
 
-use super::Work;
+use super::ExpertCall;
 use crate::{Pass, Plan};
 
 /// `[G, U, P] -> [G, U, P]`.
-pub(crate) fn run(plan: &Plan, work: &Work, pass: &mut Pass, payload: Tensor<3>) -> Tensor<3> {
+pub(crate) fn run(
+    plan: &Plan,
+    work: &ExpertCall,
+    pass: &mut Pass,
+    payload: Tensor<3>,
+) -> Tensor<3> {
     let (dispatch, combine) = plan.to_soft();
     let [g, _, e, c] = dispatch.dims();
     let [_, _, p] = payload.dims();

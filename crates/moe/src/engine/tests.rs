@@ -3,8 +3,8 @@
 use burn::{module::Param, prelude::*};
 use proptest::prelude::*;
 
-use super::{Engine, Work};
-use crate::{AnyExperts, Dims, Experts, Init, NoConfig, Pass, Plan, Storage};
+use super::{Engine, ExpertCall};
+use crate::{AnyExperts, Dims, ExpertDtype, Experts, Init, NoConfig, Pass, Plan};
 
 /// Two matrices with a GELU between them, shown to the engines or not.
 #[derive(Module, Debug)]
@@ -65,7 +65,7 @@ struct Case {
     m: usize,
     shown: bool,
     /// Of experts that are shown.
-    storage: Storage,
+    storage: ExpertDtype,
     /// Skewed picks in `0..=1`, one for each choice.
     picks: Vec<f64>,
     seed: u64,
@@ -74,7 +74,8 @@ struct Case {
 fn cases() -> impl Strategy<Value = Case> {
     let form =
         prop_oneof![Just(Form::Token), Just(Form::Expert), Just(Form::Soft), Just(Form::Dense)];
-    let storage = prop_oneof![Just(None), Just(Some(Storage::F32)), Just(Some(Storage::Bf16))];
+    let storage =
+        prop_oneof![Just(None), Just(Some(ExpertDtype::F32)), Just(Some(ExpertDtype::Bf16))];
     (form, 1_usize..4, 1_usize..9, 1_usize..5, 1_usize..4, 1_usize..3, storage, any::<u64>())
         .prop_flat_map(|(form, g, u, e, k, m, storage, seed)| {
             let picks = prop::collection::vec(0.0..1.0_f64, g * u.max(e) * k);
@@ -151,7 +152,7 @@ impl Case {
         let (plan, leaves, most) = self.plan(&init.at("plan"));
         let token = matches!(self.form, Form::Token) && with_slots;
         let (storage, slots) = (self.storage, token.then_some(most));
-        let work = Work { experts: &experts, storage, row: WIDTH, slots };
+        let work = ExpertCall { experts: &experts, storage, row: WIDTH, slots };
         let shape = [self.g, self.u, self.m * WIDTH];
         let x = init.normal("x", shape, 1.0).val();
         let y = engine.run(&plan, &work, &mut Pass::eval(), x.clone());

@@ -10,7 +10,7 @@ mod setting;
 mod traces;
 
 use crate::{
-    Ask, Curve, Error, Load, Runs,
+    Curve, Error, Load, Query, Runs,
     setting::distinct,
     trace::Trace,
     verbs::{ledger_of, rank_in},
@@ -26,7 +26,7 @@ pub struct Page<'a> {
     /// The results.
     pub runs: &'a Runs,
     /// Which of them.
-    pub ask: Ask,
+    pub ask: Query,
     /// The method against which the verdicts are; none is the first of each setting.
     pub baseline: Option<String>,
     /// The size below which a difference does not matter.
@@ -49,7 +49,7 @@ impl<'a> Page<'a> {
         Self {
             title: title.into(),
             runs,
-            ask: Ask::default(),
+            ask: Query::default(),
             baseline: None,
             margin: None,
             curves: Vec::new(),
@@ -224,7 +224,7 @@ mod tests {
     fn every_plot_has_a_file_of_its_own() {
         let runs = fixture::runs();
         let methods = ["dense", "switch", "top-k"].map(String::from).into();
-        let ask = Ask { methods, ..Ask::default() };
+        let ask = Query { methods, ..Query::default() };
         let pictures = plots(&Page { ask, ..full(&runs) }).unwrap();
         let names: Vec<&str> = pictures.iter().map(|picture| picture.name.as_str()).collect();
         let wanted = [

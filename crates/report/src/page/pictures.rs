@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Page, traces};
 use crate::{
-    Ask, Better, Curve, Load, Row, Setting, direction,
+    Better, Curve, Load, Query, Row, Setting, direction,
     plot::{Cost, Dots, curves, heat, intervals, pareto},
     series::{hue, lines},
     setting::distinct,
@@ -69,7 +69,7 @@ impl Pictures {
 }
 
 /// For each metric: the seeds, and the quality against FLOPs and against time.
-fn quality(ask: &Ask, setting: &Setting, order: &[&str]) -> Vec<Picture> {
+fn quality(ask: &Query, setting: &Setting, order: &[&str]) -> Vec<Picture> {
     let mut pictures = Vec::new();
     for metric in ask.metrics(setting) {
         let rows = dots(ask, setting, metric, order);
@@ -94,7 +94,7 @@ fn quality(ask: &Ask, setting: &Setting, order: &[&str]) -> Vec<Picture> {
     pictures
 }
 
-fn dots(ask: &Ask, setting: &Setting, metric: &str, order: &[&str]) -> Vec<Dots> {
+fn dots(ask: &Query, setting: &Setting, metric: &str, order: &[&str]) -> Vec<Dots> {
     let split = ask.split(setting);
     let row = |method: &str| {
         let scores = setting.scores(method, metric, split)?;

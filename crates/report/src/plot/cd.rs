@@ -71,12 +71,12 @@ fn describe(ranking: &Ranking, cliques: &[(usize, usize)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Ask, fixture, rank};
+    use crate::{Query, fixture, rank};
 
     #[test]
     fn bars_join_what_cannot_be_told_apart() {
         let methods = ["dense", "switch", "top-k"].map(String::from).into();
-        let ranking = rank(&fixture::runs(), &Ask { methods, ..Ask::default() }).unwrap();
+        let ranking = rank(&fixture::runs(), &Query { methods, ..Query::default() }).unwrap();
         // Ranks 1.4, 1.6, 3.0; the critical difference of 3 methods over 5 blocks is 1.48.
         assert_eq!(ranking.cliques(), [(0, 1), (1, 2)]);
         let svg = critical_differences("t", &ranking);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::cmp_table;
 use crate::{
-    Ask, Better, Error, Format, Runs, Setting,
+    Better, Error, Format, Query, Runs, Setting,
     budget::warning,
     setting::distinct,
     stats::{
@@ -64,7 +64,7 @@ fn as_words<S: serde::Serializer>(verdict: &Verdict, to: S) -> Result<S::Ok, S::
 /// Compares two methods in each setting that has both, and in each metric asked for.
 pub fn cmp(
     runs: &Runs,
-    ask: &Ask,
+    ask: &Query,
     a: &str,
     b: &str,
     margin: Option<f64>,
@@ -98,7 +98,7 @@ impl Comparison {
     /// The difference without a verdict.
     pub(super) fn new(
         setting: &Setting,
-        ask: &Ask,
+        ask: &Query,
         metric: &str,
         a: &str,
         b: &str,
@@ -196,7 +196,7 @@ mod tests {
     use crate::fixture;
 
     fn compared(a: &str, b: &str, margin: Option<f64>) -> Vec<Comparison> {
-        cmp(&fixture::runs(), &Ask::default(), a, b, margin).unwrap()
+        cmp(&fixture::runs(), &Query::default(), a, b, margin).unwrap()
     }
 
     #[test]
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn lower_is_better_for_a_loss() {
-        let ask = Ask { metrics: vec!["loss".into()], ..Ask::default() };
+        let ask = Query { metrics: vec!["loss".into()], ..Query::default() };
         let c = cmp(&fixture::runs(), &ask, "switch", "dense", None).unwrap().remove(0);
         assert!(c.paired.unwrap().difference < 0.0);
         assert_eq!(c.verdict, Verdict::Better);
@@ -235,9 +235,9 @@ mod tests {
     #[test]
     fn shown_as_text() {
         let runs = two_tasks();
-        let all = cmp(&runs, &Ask::default(), "switch", "soft", Some(0.005)).unwrap();
+        let all = cmp(&runs, &Query::default(), "switch", "soft", Some(0.005)).unwrap();
         insta::assert_snapshot!(render_cmp(&all, Format::Text));
-        let all = cmp(&runs, &Ask::default(), "switch", "dense", Some(0.005)).unwrap();
+        let all = cmp(&runs, &Query::default(), "switch", "dense", Some(0.005)).unwrap();
         insta::assert_snapshot!(render_cmp(&all, Format::Text));
     }
 
@@ -254,15 +254,15 @@ mod tests {
 
     #[test]
     fn bad_questions_are_answered_with_the_alternatives() {
-        let ask = |ask: Ask, a, margin| cmp(&fixture::runs(), &ask, a, "soft", margin);
-        let err = ask(Ask::default(), "swich", None).unwrap_err().to_string();
+        let ask = |ask: Query, a, margin| cmp(&fixture::runs(), &ask, a, "soft", margin);
+        let err = ask(Query::default(), "swich", None).unwrap_err().to_string();
         assert!(
             err.starts_with("no method is named \"swich\"; known: dense, switch, top-k"),
             "{err}"
         );
-        let err = ask(Ask::default(), "switch", Some(-1.0)).unwrap_err().to_string();
+        let err = ask(Query::default(), "switch", Some(-1.0)).unwrap_err().to_string();
         assert_eq!(err, "margin = -1: it is larger than 0");
-        let speed = Ask { metrics: vec!["tokens_per_second".into()], ..Ask::default() };
+        let speed = Query { metrics: vec!["tokens_per_second".into()], ..Query::default() };
         let err = ask(speed, "switch", None).unwrap_err().to_string();
         assert!(err.contains("say higher or lower"), "{err}");
     }

@@ -8,10 +8,10 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Ask, Better, Cell, Column, Digits, Error, Kind, Picture, Row, Runs, Setting, Table,
-    ask::known,
+    Better, Cell, Column, Digits, Error, Kind, Picture, Query, Row, Runs, Setting, Table,
     direction,
     plot::{Law, laws},
+    query::known,
     series::hue,
     setting::distinct,
     stats::{PowerLaw, lever, mean, power_law},
@@ -50,7 +50,7 @@ pub struct Fit {
 /// # Errors
 /// If the metric asked for is one of which more is better, if runs do not say their learning rate,
 /// batch and FLOPs, or if there is no router of that name.
-pub fn fit(runs: &Runs, ask: &Ask, dense: Option<&str>) -> Result<Vec<Fit>, Error> {
+pub fn fit(runs: &Runs, ask: &Query, dense: Option<&str>) -> Result<Vec<Fit>, Error> {
     let mut fits = Vec::new();
     for setting in ask.settings(runs)? {
         let metric = loss_of(ask, &setting)?;
@@ -67,7 +67,7 @@ pub fn fit(runs: &Runs, ask: &Ask, dense: Option<&str>) -> Result<Vec<Fit>, Erro
 }
 
 /// The metric to fit: one of which less is better.
-fn loss_of<'a>(ask: &'a Ask, setting: &Setting<'a>) -> Result<&'a str, Error> {
+fn loss_of<'a>(ask: &'a Query, setting: &Setting<'a>) -> Result<&'a str, Error> {
     let split = ask.split(setting);
     let lower = |metric: &&&str| {
         ask.better.get(**metric).copied().or(direction(metric)) == Some(Better::Lower)
@@ -86,7 +86,7 @@ fn loss_of<'a>(ask: &'a Ask, setting: &Setting<'a>) -> Result<&'a str, Error> {
     })
 }
 
-fn routers<'a>(setting: &Setting<'a>, ask: &Ask) -> Vec<&'a str> {
+fn routers<'a>(setting: &Setting<'a>, ask: &Query) -> Vec<&'a str> {
     let methods = setting.methods.iter().filter(|method| {
         ask.methods.is_empty() || ask.methods.iter().any(|asked| asked == *method)
     });
@@ -97,7 +97,7 @@ fn routers<'a>(setting: &Setting<'a>, ask: &Ask) -> Vec<&'a str> {
 /// The best of each size, by rising FLOPs.
 fn best(
     setting: &Setting,
-    ask: &Ask,
+    ask: &Query,
     router: &str,
     metric: &str,
     split: &str,
@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_law_is_recovered_from_runs() {
-        let fits = fit(&law(5, 0.0), &Ask::default(), None).unwrap();
+        let fits = fit(&law(5, 0.0), &Query::default(), None).unwrap();
         let rows = &fits[0].table.rows;
         assert_eq!(rows.len(), 2); // every run has one batch
         let number = |row: usize, column: usize| match rows[row][column] {
@@ -352,10 +352,10 @@ mod tests {
 
     #[test]
     fn few_sizes_have_no_interval_and_say_so() {
-        let fits = fit(&law(3, 0.1), &Ask::default(), None).unwrap();
+        let fits = fit(&law(3, 0.1), &Query::default(), None).unwrap();
         assert!(matches!(&fits[0].table.rows[0][5], Cell::Gap(why) if why == "fewer than 4 sizes"));
         assert!(!fits[0].pictures[0].svg.contains("opacity=\"0.18\""), "no band");
-        let one = fit(&law(1, 0.0), &Ask::default(), None).unwrap();
+        let one = fit(&law(1, 0.0), &Query::default(), None).unwrap();
         let text = one[0].table.render(Format::Text);
         assert!(text.contains("lr: no law"), "{text}");
     }
@@ -365,7 +365,7 @@ mod tests {
         let rows = [(0.1, 3.0), (0.2, 2.5), (0.4, 2.0)];
         let rows = rows.iter().map(|(lr, loss)| row(0, *lr, 0, *loss)).collect();
         let runs = Runs { rows };
-        let text = fit(&runs, &Ask::default(), None).unwrap()[0].table.render(Format::Text);
+        let text = fit(&runs, &Query::default(), None).unwrap()[0].table.render(Format::Text);
         assert!(text.contains("the best lr, 0.4, is the smallest or largest"), "{text}");
     }
 
@@ -388,18 +388,18 @@ mod tests {
         }
         runs.rows.extend(dense.rows);
         let text =
-            fit(&runs, &Ask::default(), Some("none")).unwrap()[0].table.render(Format::Markdown);
+            fit(&runs, &Query::default(), Some("none")).unwrap()[0].table.render(Format::Markdown);
         assert!(text.contains("Efficiency lever of top-k: none needs 3.00 times"), "{text}");
-        let err = fit(&runs, &Ask::default(), Some("dense")).unwrap_err().to_string();
+        let err = fit(&runs, &Query::default(), Some("dense")).unwrap_err().to_string();
         assert_eq!(err, "no router is named \"dense\"; known: top-k, none");
     }
 
     #[test]
     fn what_cannot_be_fitted_is_named() {
         let no_lr = Runs { rows: vec![Row { lr: None, ..row(0, 0.1, 0, 1.0) }] };
-        let err = fit(&no_lr, &Ask::default(), None).unwrap_err().to_string();
+        let err = fit(&no_lr, &Query::default(), None).unwrap_err().to_string();
         assert!(err.contains("does not say its lr"), "{err}");
-        let ask = Ask { metrics: vec!["accuracy".into()], ..Ask::default() };
+        let ask = Query { metrics: vec!["accuracy".into()], ..Query::default() };
         let err = fit(&fixture::runs(), &ask, None).unwrap_err().to_string();
         assert!(err.contains("accuracy is no loss") && err.contains("there are: loss"), "{err}");
     }

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use crate::{
-    Ask, Cell, Column, Digits, Error, Kind, Runs, Setting, Table,
-    ask::known,
+    Cell, Column, Digits, Error, Kind, Query, Runs, Setting, Table,
     number::decimals,
+    query::known,
     setting::distinct,
     stats::{MOST_SEEDS, Paired, least_effect, paired_t, seeds_needed},
 };
@@ -15,7 +15,7 @@ use crate::{
 /// show the margin. Without a margin it is the difference as it looks now.
 pub fn power(
     runs: &Runs,
-    ask: &Ask,
+    ask: &Query,
     baseline: Option<&str>,
     margin: Option<f64>,
 ) -> Result<Vec<Table>, Error> {
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn for_a_margin_and_for_what_is_seen() {
         let shown = |margin| {
-            let tables = power(&fixture::runs(), &Ask::default(), None, margin).unwrap();
+            let tables = power(&fixture::runs(), &Query::default(), None, margin).unwrap();
             tables[0].render(Format::Text)
         };
         insta::assert_snapshot!(shown(Some(0.005)));

@@ -1,7 +1,7 @@
 //! Who is ahead over all tasks and seeds.
 
 use crate::{
-    Ask, Error, Runs, Setting,
+    Error, Query, Runs, Setting,
     stats::{
         Friedman, Interval, RESAMPLES, critical_difference, friedman, holm, iqm,
         probability_of_improvement, stratified_bootstrap, wilcoxon,
@@ -46,12 +46,12 @@ pub struct Ranking {
 }
 
 /// Ranks the methods by the first quality metric of each setting, over the seeds that all have.
-pub fn rank(runs: &Runs, ask: &Ask) -> Result<Ranking, Error> {
+pub fn rank(runs: &Runs, ask: &Query) -> Result<Ranking, Error> {
     rank_in(&ask.settings(runs)?, ask)
 }
 
 /// The ranking over some settings.
-pub(crate) fn rank_in(settings: &[Setting], ask: &Ask) -> Result<Ranking, Error> {
+pub(crate) fn rank_in(settings: &[Setting], ask: &Query) -> Result<Ranking, Error> {
     let judged: Vec<Judged> = settings.iter().filter_map(|s| Judged::new(s, ask)).collect();
     let all = crate::setting::distinct(judged.iter().flat_map(|j| ask.methods(j.setting)));
     let (methods, left_out): (Vec<&str>, Vec<&str>) =
@@ -79,7 +79,7 @@ struct Judged<'a> {
 }
 
 impl<'a> Judged<'a> {
-    fn new(setting: &'a Setting<'a>, ask: &'a Ask) -> Option<Self> {
+    fn new(setting: &'a Setting<'a>, ask: &'a Query) -> Option<Self> {
         let split = ask.split(setting);
         let metric = ask.metrics(setting).into_iter().find(|m| setting.has(m, split))?;
         let sign = ask.better(metric)?.oriented(1.0);
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn shown_as_text() {
         let methods = ["dense", "switch", "top-k", "naïve-路由", "expert-choice"];
-        let ask = Ask { methods: methods.map(String::from).into(), ..Ask::default() };
+        let ask = Query { methods: methods.map(String::from).into(), ..Query::default() };
         let ranking = rank(&fixture::runs(), &ask).unwrap();
         assert_eq!((ranking.blocks, ranking.tasks), (4, 1));
         insta::assert_snapshot!(ranking.table().render(Format::Text));
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn one_method_is_no_ranking() {
-        let ask = Ask { methods: vec!["dense".into()], ..Ask::default() };
+        let ask = Query { methods: vec!["dense".into()], ..Query::default() };
         let err = rank(&fixture::runs(), &ask).unwrap_err().to_string();
         assert!(err.contains("at least 2 methods") && err.ends_with("there are 1"), "{err}");
     }

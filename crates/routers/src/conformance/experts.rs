@@ -38,7 +38,7 @@ pub(super) fn permute_the_plan(subject: &Subject) -> Result<(), String> {
     if gap > 1e-5 {
         return Err(format!(
             "weights differ by {gap} after a permutation of the experts; a router to which they are \
-             not alike says ALIKE = false"
+             not alike says EXPERT_PERMUTATION_EQUIVARIANT = false"
         ));
     }
     Ok(())

@@ -22,7 +22,7 @@ pub(super) fn permutes_the_plan(subject: &Subject) -> Result<(), String> {
         if gap > 1e-5 {
             return Err(format!(
                 "weights differ by {gap} after a permutation; a router that looks at positions \
-                 says EQUIVARIANT = false"
+                 says UNIT_PERMUTATION_EQUIVARIANT = false"
             ));
         }
     }

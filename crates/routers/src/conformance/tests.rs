@@ -50,7 +50,7 @@ fn every_fault_is_found() {
         (Fault::Forgetful, "loaded into one of another seed"),
         (Fault::Idle, "router.idle has no gradient"),
         (Fault::Cut, "router.weight has no gradient"),
-        (Fault::Position, "EQUIVARIANT = false"),
+        (Fault::Position, "UNIT_PERMUTATION_EQUIVARIANT = false"),
         (Fault::Future, "in evaluation, changes outputs before them"),
         (Fault::FutureInTraining, "in training, changes outputs before them"),
         (Fault::Length, "inputs that are zeros"),

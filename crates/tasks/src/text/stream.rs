@@ -20,7 +20,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stream {
-    /// Each by itself, in an order by lot. The end of a text that fills no window is left out.
+    /// Each by itself, in a random order. The end of a text that fills no window is left out.
     Windows,
     /// Row b of a batch goes on where row b of the one before ended. In evaluation every token of a
     /// text but the first is predicted once.

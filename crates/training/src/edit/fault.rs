@@ -30,7 +30,7 @@ impl Faults<'_> {
     }
 
     /// What the worker sees of a batch in this step.
-    pub(crate) fn spoil(&self, worker: usize, step: usize, batch: Batch) -> Batch {
+    pub(crate) fn corrupt(&self, worker: usize, step: usize, batch: Batch) -> Batch {
         if !self.hits(worker, step) {
             return batch;
         }

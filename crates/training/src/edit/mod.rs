@@ -37,8 +37,8 @@ mod clock;
 mod config;
 mod fault;
 mod layers;
+mod local_sgd;
 mod outer;
-mod team;
 #[cfg(test)]
 mod tests;
 
@@ -46,5 +46,5 @@ pub use clock::{Rhythm, pace};
 pub use config::{FaultConfig, FaultKind, Penalty, WorkersConfig};
 pub(crate) use fault::spoilt;
 pub(crate) use layers::replica;
+pub(crate) use local_sgd::LocalSgd;
 pub use outer::{Detector, outer_step, weights};
-pub(crate) use team::Team;

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use backbones::{AnyBackbone, Brief};
+use backbones::{AnyBackbone, BackboneSpec};
 use burn::{module::Module, prelude::*};
 use moe::{Choice, Domain, Init, Library, MoeConfig, Placement};
 use tasks::{Batch, DataDir, Score, Split, Task};
@@ -70,7 +70,7 @@ impl Setting {
             residuals: residuals::all(),
         };
         let (domain, outputs) = (self.task.domain(), self.task.outputs());
-        let brief = Brief { domain, outputs, moe: &self.moe, library: &library };
+        let brief = BackboneSpec { domain, outputs, moe: &self.moe, library: &library };
         let init = Init::new(3, &Device::flex().autodiff());
         let all = backbones::all();
         (all.get(&self.backbone.kind).unwrap().build.init)(&self.backbone, &brief, &init).unwrap()

@@ -9,20 +9,20 @@ use serde::{Deserialize, Serialize};
 use tasks::{Batch, Mix};
 
 use super::{
-    Damage, Detect, Persistent, SpikesConfig, aftermath::Aftermath, detector::Course,
+    Damage, Detect, Persistent, SpikesConfig, detector::Course, fault_impact::Aftermath,
     quarantine::Quarantine, states::states,
 };
 use crate::{
     Checkpoint, CheckpointError, Order, Run, TrainError,
     checkpoint::State,
     edit::spoilt,
-    learner::{Learner, Now, One, Share, Show, Told},
-    unread::Unread,
+    learner::{Learner, Now, Replica, Share, Show, StepMetrics},
+    pending_losses::PendingLosses,
 };
 
 /// A network, and what is known of its steps.
 pub(crate) struct Guard {
-    one: One,
+    one: Replica,
     kept: Kept,
     /// The losses of steps that were made since someone asked, and how many.
     losses: (f64, usize),
@@ -39,7 +39,7 @@ struct Kept {
     counts: Counts,
     /// Examples that were computed besides those of the order.
     more: usize,
-    aftermath: Aftermath,
+    fault_impact: Aftermath,
 }
 
 /// What happened so far.
@@ -59,7 +59,7 @@ struct Counts {
 
 /// A step that is not made yet.
 struct Seen {
-    told: Told,
+    told: StepMetrics,
     grads: GradientsParams,
     /// The mean loss of the task, no number if the objective is none.
     loss: f64,
@@ -75,7 +75,7 @@ impl Seen {
 }
 
 impl Guard {
-    pub(crate) fn new(one: One) -> Self {
+    pub(crate) fn new(one: Replica) -> Self {
         Self { one, kept: Kept::default(), losses: (0.0, 0), failed: None }
     }
 
@@ -90,7 +90,7 @@ impl Guard {
     fn look(&mut self, now: Now, order: &mut Order, more: Option<usize>, read: usize) -> Seen {
         let Now { run, step, .. } = now;
         let damage = run.config.faults.iter().find(|damage| damage.hits(step, read));
-        let spoil = |micro: usize, batch: Batch| match damage.map(Damage::fault) {
+        let corrupt = |micro: usize, batch: Batch| match damage.map(Damage::fault) {
             None => batch,
             Some(None) => no_number(batch),
             Some(Some(fault)) => {
@@ -98,8 +98,8 @@ impl Guard {
                 spoilt(&fault, run.task, &purpose, batch)
             }
         };
-        let show = Show { share: Share::all(run.config.accumulate), spoil: &spoil, more };
-        let (mut unread, mut losses) = (Unread::default(), (0.0, 0));
+        let show = Show { share: Share::all(run.config.accumulate), corrupt: &corrupt, more };
+        let (mut unread, mut losses) = (PendingLosses::default(), (0.0, 0));
         let (told, grads) = self.one.gradients(now, order, show, &mut unread);
         let failed = unread.read(&mut losses).err();
         let loss = if failed.is_some() { f64::NAN } else { losses.0 / losses.1 as f64 };
@@ -109,7 +109,7 @@ impl Guard {
     }
 
     /// Makes a step.
-    fn make(&mut self, seen: Seen, lr: f64, now: Now) -> Told {
+    fn make(&mut self, seen: Seen, lr: f64, now: Now) -> StepMetrics {
         self.failed = self.failed.take().or(seen.failed);
         self.losses = (self.losses.0 + seen.losses.0, self.losses.1 + seen.losses.1);
         self.one.apply(now.run, lr, seen.grads);
@@ -123,7 +123,7 @@ impl Guard {
         now: Now,
         order: &mut Order,
         more: Option<usize>,
-    ) -> Told {
+    ) -> StepMetrics {
         let (train, mut read) = (now.run.config, 0);
         let lr = train.lr_at(now.step);
         let rates = [lr, lr, lr * config.lower];
@@ -138,7 +138,7 @@ impl Guard {
                 self.kept.accept(config, &seen);
             }
             if !spike || last {
-                self.kept.aftermath.see(&train.faults, now.step, seen.loss);
+                self.kept.fault_impact.see(&train.faults, now.step, seen.loss);
             }
             if !spike || anyway {
                 self.kept.counts.lowered += usize::from(last);
@@ -199,7 +199,7 @@ impl Kept {
 }
 
 impl Learner for Guard {
-    fn step(&mut self, now: Now, order: &mut Order) -> Told {
+    fn step(&mut self, now: Now, order: &mut Order) -> StepMetrics {
         let Now { run, step, tells } = now;
         let mut told = match &run.config.spikes {
             Some(config) => {
@@ -209,7 +209,7 @@ impl Learner for Guard {
             }
             None => {
                 let seen = self.look(now, order, None, 0);
-                self.kept.aftermath.see(&run.config.faults, step, seen.loss);
+                self.kept.fault_impact.see(&run.config.faults, step, seen.loss);
                 self.make(seen, run.config.lr_at(step), now)
             }
         };
@@ -243,7 +243,7 @@ impl Learner for Guard {
 
     fn tells(&self, run: &Run) -> Vec<(String, f64)> {
         let counts = run.config.spikes.as_ref().map(|_| self.kept.counts());
-        let rise = self.kept.aftermath.rise().map(|rise| ("loss_rise".to_string(), rise));
+        let rise = self.kept.fault_impact.rise().map(|rise| ("loss_rise".to_string(), rise));
         counts.into_iter().flatten().chain(rise).collect()
     }
 

@@ -26,9 +26,9 @@
 //! With `faults` a training is damaged on purpose: some steps see spoilt examples when they are read,
 //! each time or the first few times.
 
-mod aftermath;
 mod config;
 mod detector;
+mod fault_impact;
 mod guard;
 mod quarantine;
 mod states;

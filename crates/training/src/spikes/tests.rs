@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use backbones::{AnyBackbone, Brief};
+use backbones::{AnyBackbone, BackboneSpec};
 use burn::{module::Module, prelude::*};
 use moe::{Choice, Init, Library, MoeConfig, Placement};
 use tasks::{DataDir, Split, Task};
@@ -11,7 +11,7 @@ use super::{Damage, DamageKind, Detect, Guard, Persistent, SpikesConfig};
 use crate::{
     BatchWarmUp, Checkpoint, Optimizer, Order, Outcome, Run, Schedule, StepLog, StepTracer,
     TrainConfig, TrainError, Watch,
-    learner::{Learner, Now, One},
+    learner::{Learner, Now, Replica},
     supervised,
 };
 
@@ -33,8 +33,12 @@ fn network(task: &dyn Task) -> AnyBackbone {
         layers: Placement::ALL,
         ..MoeConfig::default()
     };
-    let brief =
-        Brief { domain: task.domain(), outputs: task.outputs(), moe: &moe, library: &library };
+    let brief = BackboneSpec {
+        domain: task.domain(),
+        outputs: task.outputs(),
+        moe: &moe,
+        library: &library,
+    };
     let init = Init::new(3, &Device::flex().autodiff());
     (backbones::all().get("bare").unwrap().build.init)(&Choice::of("bare"), &brief, &init).unwrap()
 }
@@ -167,7 +171,7 @@ fn a_step_that_is_left_out_moves_nothing() {
     let (task, device, folder) = (digits(), Device::flex(), tempfile::tempdir().unwrap());
     let (task, device, folder) = (&*task, &device, folder.path());
     let run = Run { task, config: &config, seed: 3, device, folder, test: false, tracer: None };
-    let mut guard = Guard::new(One::new(&run, network(task)));
+    let mut guard = Guard::new(Replica::new(&run, network(task)));
     let fresh_order = || Order::new(3, task.len(Split::Train));
     let weights = |guard: &Guard| guard.network().into_record().into_bytes().unwrap().to_vec();
     // Weights with the routers' states, and what they are after a common step, which the moments of
@@ -175,7 +179,7 @@ fn a_step_that_is_left_out_moves_nothing() {
     let record = |guard: &Guard| {
         guard.save(&Checkpoint::default(), folder).unwrap();
         let state = Checkpoint::load_state(folder).unwrap().unwrap();
-        let mut again = Guard::new(One::new(&run, network(task))).restored(&state).unwrap();
+        let mut again = Guard::new(Replica::new(&run, network(task))).restored(&state).unwrap();
         let before = weights(&again);
         again.step(Now { run: &run, step: 20, tells: false }, &mut fresh_order());
         (before, weights(&again))

@@ -2,15 +2,15 @@
 
 use super::cmp::{Comparison, judge};
 use crate::{
-    Ask, Cell, Column, Digits, Error, Kind, Runs, Setting, Table, ask::known, budget::warning,
-    number::decimals, setting::distinct, stats::mean,
+    Cell, Column, Digits, Error, Kind, Query, Runs, Setting, Table, budget::warning,
+    number::decimals, query::known, setting::distinct, stats::mean,
 };
 
 /// One table for each setting and metric: every method against `baseline`, with verdicts. Holm's
 /// correction is over the methods of a table. None is the first method of each setting.
-pub fn against(
+pub fn compare_to_baseline(
     runs: &Runs,
-    ask: &Ask,
+    ask: &Query,
     baseline: Option<&str>,
     margin: Option<f64>,
 ) -> Result<Vec<Table>, Error> {
@@ -24,7 +24,7 @@ pub fn against(
 /// The tables of one setting.
 pub(crate) fn against_in(
     setting: &Setting,
-    ask: &Ask,
+    ask: &Query,
     baseline: Option<&str>,
     margin: Option<f64>,
 ) -> Result<Vec<Table>, Error> {
@@ -108,14 +108,16 @@ mod tests {
 
     #[test]
     fn everyone_against_the_first() {
-        let tables = against(&fixture::runs(), &Ask::default(), None, Some(0.01)).unwrap();
+        let tables =
+            compare_to_baseline(&fixture::runs(), &Query::default(), None, Some(0.01)).unwrap();
         assert_eq!(tables.len(), 1);
         insta::assert_snapshot!(tables[0].render(Format::Text));
     }
 
     #[test]
     fn a_misspelt_baseline_is_named() {
-        let err = against(&fixture::runs(), &Ask::default(), Some("dens"), None).unwrap_err();
+        let err = compare_to_baseline(&fixture::runs(), &Query::default(), Some("dens"), None)
+            .unwrap_err();
         assert!(err.to_string().starts_with("no method is named \"dens\"; known: dense,"), "{err}");
     }
 }

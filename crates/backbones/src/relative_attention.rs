@@ -18,7 +18,7 @@ pub(crate) struct Distances(pub(crate) Tensor<2>);
 
 /// Queries `[B, heads, T, d]`, keys and values `[B, heads, A + T, d]`, those of the A tokens before
 /// first, to `[B, heads, T, d]`.
-pub(crate) fn look_back(
+pub(crate) fn relative_attention(
     q: Tensor<4>,
     k: Tensor<4>,
     v: Tensor<4>,
@@ -78,7 +78,8 @@ mod tests {
             Tensor::<4>::from_data(TensorData::new(x.to_vec(), [1, heads, n, d]), &device)
         };
         let table = Tensor::from_data(TensorData::new(p.clone(), [d, span]), &device);
-        let y = look_back(tensor(&q, t), tensor(&k, span + t), tensor(&v, span + t), table);
+        let y =
+            relative_attention(tensor(&q, t), tensor(&k, span + t), tensor(&v, span + t), table);
         let y: Vec<f32> = y.into_data().iter().collect();
         for (head, row, i) in (0..heads * t * d).map(|n| (n / d / t, n / d % t, n % d)) {
             let of = |x: &[f32], n: usize, row: usize, i: usize| x[(head * n + row) * d + i];

@@ -41,8 +41,8 @@ impl Aftermath {
 fn the_loss_after_all_damage_over_that_before_any() {
     let damage = |step, length| Damage { step, length, ..Damage::default() };
     let faults = [damage(50, 5), damage(30, 1)];
-    let mut aftermath = Aftermath::default();
-    assert_eq!(aftermath.rise(), None);
+    let mut fault_impact = Aftermath::default();
+    assert_eq!(fault_impact.rise(), None);
     for step in 0..100 {
         let loss = match step {
             10..30 => 2.0,
@@ -50,7 +50,7 @@ fn the_loss_after_all_damage_over_that_before_any() {
             55..75 => 3.0,
             _ => 50.0,
         };
-        aftermath.see(&faults, step, if step == 12 { f64::NAN } else { loss });
+        fault_impact.see(&faults, step, if step == 12 { f64::NAN } else { loss });
     }
-    assert_eq!(aftermath.rise(), Some(1.5));
+    assert_eq!(fault_impact.rise(), Some(1.5));
 }

@@ -10,7 +10,7 @@ use crate::{
 
 /// Which numbers are wanted. The default is what a suite is judged by.
 #[derive(Clone, Debug, Default)]
-pub struct Ask {
+pub struct Query {
     /// The metrics; empty means the quality metrics that the runs have.
     pub metrics: Vec<String>,
     /// The split; none means `test`, or else `valid`, or else what there is.
@@ -23,7 +23,7 @@ pub struct Ask {
     pub mix_revisions: bool,
 }
 
-impl Ask {
+impl Query {
     /// The settings that have something of what is asked for.
     pub fn settings<'a>(&self, runs: &'a Runs) -> Result<Vec<Setting<'a>>, Error> {
         let mut settings = Setting::all(runs, self.mix_revisions)?;
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn the_default_is_what_a_suite_is_judged_by() {
         let runs = fixture::runs();
-        let ask = Ask::default();
+        let ask = Query::default();
         let settings = ask.settings(&runs).unwrap();
         assert_eq!(ask.split(&settings[0]), "test");
         assert_eq!(ask.metrics(&settings[0]), ["accuracy"]);
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_misspelt_metric_is_named() {
-        let ask = Ask { metrics: vec!["acuracy".into()], ..Ask::default() };
+        let ask = Query { metrics: vec!["acuracy".into()], ..Query::default() };
         let err = ask.settings(&fixture::runs()).unwrap_err().to_string();
         assert_eq!(
             err,
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn a_direction_can_be_given() {
         let better = [("surprise".to_string(), Better::Higher)].into();
-        let ask = Ask { better, ..Ask::default() };
+        let ask = Query { better, ..Query::default() };
         assert_eq!(ask.better("surprise"), Some(Better::Higher));
         assert_eq!(ask.better("loss"), Some(Better::Lower));
         assert_eq!(ask.better("entropy"), None);

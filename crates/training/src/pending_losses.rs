@@ -7,7 +7,7 @@ use crate::TrainError;
 
 /// The losses of micro-batches since the last look.
 #[derive(Default)]
-pub(crate) struct Unread {
+pub(crate) struct PendingLosses {
     losses: Vec<Loss>,
 }
 
@@ -18,7 +18,7 @@ struct Loss {
     values: [Tensor<1>; 2],
 }
 
-impl Unread {
+impl PendingLosses {
     /// Keeps the task's loss and the objective of a step, counted from 1.
     pub(crate) fn add(&mut self, step: usize, task: Tensor<1>, objective: Tensor<1>) {
         self.losses
@@ -92,7 +92,7 @@ mod tests {
     fn sums_are_read_once_and_the_first_bad_step_is_named() {
         let device = Device::flex().autodiff();
         let one = |x: f32| Tensor::<1>::from_floats([x], &device);
-        let mut unread = Unread::default();
+        let mut unread = PendingLosses::default();
         let mut sums = (1.0, 1);
         unread.add(1, one(2.0), one(2.5));
         unread.read(&mut sums).unwrap();
@@ -109,7 +109,7 @@ mod tests {
     fn of_many_networks_some_may_be_astray() {
         let device = Device::flex().autodiff();
         let one = |x: f32| Tensor::<1>::from_floats([x], &device);
-        let (mut unread, mut sums) = (Unread::default(), (0.0, 0));
+        let (mut unread, mut sums) = (PendingLosses::default(), (0.0, 0));
         for (step, loss) in [(1, 1.0), (1, f32::NAN), (2, 3.0), (2, 4.0)] {
             unread.add(step, one(loss), one(loss));
         }

@@ -16,17 +16,17 @@ use super::{
 use crate::{
     Checkpoint, CheckpointError, Order, Run, TrainError,
     checkpoint::{Failure, State, model_bytes, read_model, read_optimizer},
-    learner::{Learner, Now, One, Share, Told},
+    learner::{Learner, Now, Replica, Share, StepMetrics},
     optimizer,
-    unread::Unread,
+    pending_losses::PendingLosses,
 };
 
 /// Workers with networks of their own, or one for all of them before they part.
-pub(crate) struct Team {
+pub(crate) struct LocalSgd {
     config: WorkersConfig,
     seed: u64,
-    workers: Vec<One>,
-    unread: Unread,
+    workers: Vec<Replica>,
+    unread: PendingLosses,
     /// Since they parted.
     apart: Option<Apart>,
 }
@@ -48,14 +48,14 @@ struct Kept {
     anomalous: f64,
 }
 
-impl Team {
+impl LocalSgd {
     /// A team that begins with the network of `first`.
-    pub(crate) fn new(config: &WorkersConfig, seed: u64, first: One) -> Self {
+    pub(crate) fn new(config: &WorkersConfig, seed: u64, first: Replica) -> Self {
         Self {
             config: config.clone(),
             seed,
             workers: vec![first],
-            unread: Unread::default(),
+            unread: PendingLosses::default(),
             apart: None,
         }
     }
@@ -75,14 +75,14 @@ impl Team {
         &mut self,
         now: Now,
         order: &mut Order,
-        spoil: &dyn Fn(usize, Batch) -> Batch,
-    ) -> Told {
+        corrupt: &dyn Fn(usize, Batch) -> Batch,
+    ) -> StepMetrics {
         let of = self.config.count;
         let mut squares: Option<Tensor<1>> = None;
         let (mut scalars, mut load) = (Vec::new(), None);
         for (worker, one) in self.workers.iter_mut().enumerate() {
             let share = Share { parts: worker..worker + 1, of };
-            let told = one.step_on(now, order, share, spoil, &mut self.unread);
+            let told = one.step_on(now, order, share, corrupt, &mut self.unread);
             let square = told.norm.square();
             squares = Some(match squares {
                 Some(sum) => sum + square,
@@ -92,7 +92,7 @@ impl Team {
         }
         // The root mean square over the workers.
         let norm = squares.map(|sum| (sum / of as f64).sqrt()).expect("there is a worker");
-        Told { norm, scalars, load }
+        StepMetrics { norm, scalars, load }
     }
 
     /// All meet: the anchor moves, and all go on from there.
@@ -165,8 +165,8 @@ impl Team {
     }
 }
 
-impl Learner for Team {
-    fn step(&mut self, now: Now, order: &mut Order) -> Told {
+impl Learner for LocalSgd {
+    fn step(&mut self, now: Now, order: &mut Order) -> StepMetrics {
         let Now { run, step, .. } = now;
         let (config, seed) = (self.config.clone(), self.seed);
         let faults = config.faults.as_ref().map(|faults| Faults {
@@ -175,18 +175,18 @@ impl Learner for Team {
             seed,
             local_steps: config.local_steps,
         });
-        let spoil = |worker: usize, batch: Batch| match &faults {
-            Some(faults) => faults.spoil(worker, step, batch),
+        let corrupt = |worker: usize, batch: Batch| match &faults {
+            Some(faults) => faults.corrupt(worker, step, batch),
             None => batch,
         };
         let Some(since) = step.checked_sub(config.warmup) else {
             let share = Share { parts: 0..config.count, of: config.count };
-            return self.workers[0].step_on(now, order, share, &spoil, &mut self.unread);
+            return self.workers[0].step_on(now, order, share, &corrupt, &mut self.unread);
         };
         if self.apart.is_none() {
             self.part();
         }
-        let mut told = self.steps_apart(now, order, &spoil);
+        let mut told = self.steps_apart(now, order, &corrupt);
         if (since + 1).is_multiple_of(config.local_steps) || step + 1 == run.config.steps {
             self.meet(run);
         }

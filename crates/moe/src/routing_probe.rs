@@ -7,9 +7,9 @@ use crate::{MoeLayer, Pass, Plan, plan::to_host};
 
 /// Put it into a pass beforehand, and take it out afterwards. It costs nothing where nobody looks.
 #[derive(Default)]
-pub struct Look {
+pub struct RoutingProbe {
     /// What each MoE layer did, in order.
-    pub layers: Vec<Seen>,
+    pub layers: Vec<LayerCapture>,
     /// Is every expert asked what it makes of every unit?
     pub with_outputs: bool,
     /// What a layer does instead of its plan, by the number of the layer.
@@ -19,7 +19,7 @@ pub struct Look {
 
 /// What one layer did.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct LayerCapture {
     /// What it did with its units, after capacity.
     pub plan: Plan,
     /// What every expert makes of every row, `[E, S, row]`, if that was asked for.
@@ -36,7 +36,7 @@ impl MoeLayer {
         payload: &Tensor<3>,
         row: usize,
     ) -> Plan {
-        let Some(mut look) = pass.take::<Look>() else { return plan };
+        let Some(mut look) = pass.take::<RoutingProbe>() else { return plan };
         let plan = match &look.instead {
             Some(instead) => instead(look.layers.len(), plan),
             None => plan,
@@ -46,7 +46,7 @@ impl MoeLayer {
             let [_, s, _] = rows.dims();
             self.experts.forward(pass, rows.expand([plan.n_experts(), s, row]))
         });
-        look.layers.push(Seen { plan: plan.clone(), outputs });
+        look.layers.push(LayerCapture { plan: plan.clone(), outputs });
         pass.put(look);
         plan
     }

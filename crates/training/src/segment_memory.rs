@@ -15,12 +15,12 @@ use tasks::Task;
 
 /// What layers keep of the windows before, for each part of a step's examples.
 #[derive(Clone, Default)]
-pub(crate) struct Carried {
+pub(crate) struct SegmentMemory {
     on: bool,
     parts: Vec<Cache>,
 }
 
-impl Carried {
+impl SegmentMemory {
     /// Nothing went before. Nothing is ever kept if the task's windows stand for themselves.
     pub(crate) fn over(task: &dyn Task) -> Self {
         Self { on: task.continues(), parts: Vec::new() }
@@ -74,7 +74,7 @@ impl Carried {
     }
 }
 
-/// See [`Carried::bytes`].
+/// See [`SegmentMemory::bytes`].
 fn cache(bytes: &[u8], device: &Device) -> Option<Cache> {
     let (head, numbers) = bytes.split_at_checked(32)?;
     let side = |at: usize| Some(u64::from_le_bytes(*head[8 * at..].first_chunk()?) as usize);
@@ -105,14 +105,14 @@ mod tests {
             Cache::of_stream(),
             Cache::restored(vec![layer(7.0)]),
         ];
-        let carried = Carried { on: true, parts };
+        let carried = SegmentMemory { on: true, parts };
         let bytes = carried.bytes();
-        let again = Carried::default().read(&bytes, &device).unwrap();
+        let again = SegmentMemory::default().read(&bytes, &device).unwrap();
         assert_eq!(again.bytes(), bytes);
-        let data = |carried: &Carried| carried.parts[0].inputs()[1].to_data();
+        let data = |carried: &SegmentMemory| carried.parts[0].inputs()[1].to_data();
         assert_eq!(data(&again), data(&carried));
         let cut = vec![bytes[0][..40].to_vec()];
-        assert!(Carried::default().read(&cut, &device).is_err());
-        assert!(Carried::default().read(&[vec![1, 2]], &device).is_err());
+        assert!(SegmentMemory::default().read(&cut, &device).is_err());
+        assert!(SegmentMemory::default().read(&[vec![1, 2]], &device).is_err());
     }
 }

@@ -7,11 +7,11 @@ use moe::Placement;
 use serde_json::{Value, json};
 use tasks::Task;
 
-use crate::{RunConfig, budget::Given};
+use crate::{RunConfig, budget::BudgetOutcome};
 
 /// One run of a suite: a method, a task, a seed.
 #[derive(Clone)]
-pub(crate) struct Cell {
+pub(crate) struct RunSpec {
     /// The name of its row in the table.
     pub(crate) method: String,
     pub(crate) seed: u64,
@@ -20,11 +20,11 @@ pub(crate) struct Cell {
     /// Why it is not trained, if so.
     pub(crate) refused: Option<String>,
     /// The run that it starts from.
-    pub(crate) from: Option<Box<Cell>>,
+    pub(crate) from: Option<Box<RunSpec>>,
     /// The run whose confusions make its groups.
-    pub(crate) confused: Option<Box<Cell>>,
+    pub(crate) confused: Option<Box<RunSpec>>,
     /// What it is given, if the suite holds something equal.
-    pub(crate) budget: Option<Given>,
+    pub(crate) budget: Option<BudgetOutcome>,
     /// Is it there to choose a setting? Then it does not see the test split.
     pub(crate) trial: bool,
     /// The setting that was chosen for it, and among how many.
@@ -33,7 +33,7 @@ pub(crate) struct Cell {
     pub(crate) id: String,
 }
 
-impl Cell {
+impl RunSpec {
     /// The kind of its router; `none` for a network without MoE layers.
     pub(crate) fn router(&self) -> &str {
         if self.config.moe.layers == Placement::NONE {
@@ -44,7 +44,7 @@ impl Cell {
     }
 
     /// The runs that come before it.
-    pub(crate) fn before(&self) -> impl Iterator<Item = &Cell> {
+    pub(crate) fn before(&self) -> impl Iterator<Item = &RunSpec> {
         self.from.iter().chain(&self.confused).map(|cell| &**cell)
     }
 
@@ -56,8 +56,8 @@ impl Cell {
 
 /// Two runs of one name on tasks and networks of one kind would share a row of the table, however
 /// else they differ.
-pub(crate) fn distinct_methods(cells: &[Cell]) -> anyhow::Result<()> {
-    let row = |cell: &Cell| {
+pub(crate) fn distinct_methods(cells: &[RunSpec]) -> anyhow::Result<()> {
+    let row = |cell: &RunSpec| {
         let (task, backbone) = (&cell.config.task.kind, &cell.config.backbone.kind);
         (cell.method.clone(), task.clone(), backbone.clone())
     };
@@ -73,10 +73,10 @@ pub(crate) fn distinct_methods(cells: &[Cell]) -> anyhow::Result<()> {
 }
 
 /// The runs that have all of the properties.
-pub(crate) fn only(mut cells: Vec<Cell>, wanted: &[String]) -> anyhow::Result<Vec<Cell>> {
+pub(crate) fn only(mut cells: Vec<RunSpec>, wanted: &[String]) -> anyhow::Result<Vec<RunSpec>> {
     for text in wanted {
         let (key, value) = text.split_once('=').unwrap_or((text, ""));
-        let property: fn(&Cell) -> String = match key {
+        let property: fn(&RunSpec) -> String = match key {
             "method" => |cell| cell.method.clone(),
             "router" => |cell| cell.router().to_string(),
             "task" => |cell| cell.config.task.kind.clone(),

@@ -21,7 +21,7 @@ use crate::AnyExperts;
 /// The numbers that the experts' matrices are kept in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Storage {
+pub enum ExpertDtype {
     /// Single precision: 24 bits of each number's digits.
     #[default]
     F32,
@@ -32,7 +32,7 @@ pub enum Storage {
     F16,
 }
 
-impl Storage {
+impl ExpertDtype {
     /// Is it the default?
     pub(crate) fn is_f32(&self) -> bool {
         *self == Self::F32
@@ -64,12 +64,12 @@ impl Storage {
 impl AnyExperts {
     /// The experts with their matrices kept in these numbers from now on, for evaluation: the memory that
     /// they took is given back. Biases stay, and experts that do not show their matrices stay as they are.
-    pub fn stored(self, storage: Storage) -> Self {
+    pub fn stored(self, storage: ExpertDtype) -> Self {
         if self.stack().is_some() { self.map(&mut Store(storage)) } else { self }
     }
 }
 
-struct Store(Storage);
+struct Store(ExpertDtype);
 
 impl ModuleMapper for Store {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
@@ -97,7 +97,7 @@ mod tests {
         let exact = AnyExperts::new(net());
         let expected = exact.forward(&mut Pass::eval(), slots.clone());
         for (storage, numbers, off) in
-            [(Storage::Bf16, DType::BF16, 0.02), (Storage::F16, DType::F16, 0.002)]
+            [(ExpertDtype::Bf16, DType::BF16, 0.02), (ExpertDtype::F16, DType::F16, 0.002)]
         {
             let kept = AnyExperts::new(net()).stored(storage);
             let stack = kept.stack().unwrap();
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn experts_that_show_nothing_stay_as_they_are() {
-        let kept = AnyExperts::new(Net { shown: false, ..net() }).stored(Storage::Bf16);
+        let kept = AnyExperts::new(Net { shown: false, ..net() }).stored(ExpertDtype::Bf16);
         let numbers = crate::numbers_of(&kept, |_| true);
         assert!(numbers.iter().all(|(_, data)| data.dtype() == DType::F32) && numbers.len() == 3);
     }

@@ -24,19 +24,19 @@ impl fmt::Display for Place {
 
 /// A setting, or a table of settings.
 #[derive(Clone, Debug)]
-pub(crate) enum Located {
+pub(crate) enum SettingTree {
     /// A value, or a list.
     Leaf(Value, Place),
     /// A table.
-    Table(BTreeMap<String, Located>, Place),
+    Table(BTreeMap<String, SettingTree>, Place),
     /// A list of tables, `[[method]]` say.
-    Tables(Vec<Located>, Place),
+    Tables(Vec<SettingTree>, Place),
 }
 
-impl Located {
+impl SettingTree {
     /// An empty table.
     pub(crate) fn empty(source: &str) -> Self {
-        Located::Table(BTreeMap::new(), Place { source: source.into(), line: None })
+        SettingTree::Table(BTreeMap::new(), Place { source: source.into(), line: None })
     }
 
     /// Plain data; `source` is what errors call it.
@@ -70,9 +70,9 @@ impl Located {
 
     /// The setting of a dotted path as nested tables.
     pub(crate) fn nested(path: &str, value: Value, place: &Place) -> Self {
-        let leaf = Located::from_value(value, place);
+        let leaf = SettingTree::from_value(value, place);
         path.trim().rsplit('.').fold(leaf, |inner, key| {
-            Located::Table(BTreeMap::from([(key.to_string(), inner)]), place.clone())
+            SettingTree::Table(BTreeMap::from([(key.to_string(), inner)]), place.clone())
         })
     }
 
@@ -80,18 +80,20 @@ impl Located {
         match value {
             Value::Object(table) => {
                 let inner = |(key, value)| (key, Self::from_value(value, place));
-                Located::Table(table.into_iter().map(inner).collect(), place.clone())
+                SettingTree::Table(table.into_iter().map(inner).collect(), place.clone())
             }
-            other => Located::Leaf(other, place.clone()),
+            other => SettingTree::Leaf(other, place.clone()),
         }
     }
 
     /// Lays `over` on top. Tables are joined key by key, except that a table with a `kind` takes
     /// the place of the one before: another plug-in has other hyperparameters.
-    pub(crate) fn lay(&mut self, over: &Located) {
+    pub(crate) fn lay(&mut self, over: &SettingTree) {
         self.name_to_table();
         match (self, over) {
-            (Located::Table(under, _), Located::Table(over, _)) if !over.contains_key("kind") => {
+            (SettingTree::Table(under, _), SettingTree::Table(over, _))
+                if !over.contains_key("kind") =>
+            {
                 for (key, value) in over {
                     match under.get_mut(key) {
                         Some(known) => known.lay(value),
@@ -105,16 +107,16 @@ impl Located {
 
     /// Writes the bare name of a plug-in as a table, so that hyperparameters can be laid on it.
     fn name_to_table(&mut self) {
-        if let Located::Leaf(Value::String(_), place) = self {
+        if let SettingTree::Leaf(Value::String(_), place) = self {
             let place = place.clone();
-            let kind = std::mem::replace(self, Located::Table(BTreeMap::new(), place.clone()));
-            *self = Located::Table(BTreeMap::from([("kind".to_string(), kind)]), place);
+            let kind = std::mem::replace(self, SettingTree::Table(BTreeMap::new(), place.clone()));
+            *self = SettingTree::Table(BTreeMap::from([("kind".to_string(), kind)]), place);
         }
     }
 
     /// Puts a setting into a table, in the place of one that may be there.
-    pub(crate) fn put(&mut self, key: &str, value: Located) {
-        if let Located::Table(table, _) = self {
+    pub(crate) fn put(&mut self, key: &str, value: SettingTree) {
+        if let SettingTree::Table(table, _) = self {
             table.insert(key.to_string(), value);
         }
     }
@@ -122,16 +124,16 @@ impl Located {
     /// A table without some of its keys.
     pub(crate) fn without(&self, keys: &[&str]) -> Self {
         let mut rest = self.clone();
-        if let Located::Table(table, _) = &mut rest {
+        if let SettingTree::Table(table, _) = &mut rest {
             table.retain(|key, _| !keys.contains(&key.as_str()));
         }
         rest
     }
 
     /// The settings of a table; none if it is no table.
-    pub(crate) fn table(&self) -> Option<&BTreeMap<String, Located>> {
+    pub(crate) fn table(&self) -> Option<&BTreeMap<String, SettingTree>> {
         match self {
-            Located::Table(table, _) => Some(table),
+            SettingTree::Table(table, _) => Some(table),
             _ => None,
         }
     }
@@ -139,18 +141,20 @@ impl Located {
     /// The same as plain data.
     pub(crate) fn value(&self) -> Value {
         match self {
-            Located::Leaf(value, _) => value.clone(),
-            Located::Table(table, _) => {
+            SettingTree::Leaf(value, _) => value.clone(),
+            SettingTree::Table(table, _) => {
                 table.iter().map(|(key, value)| (key.clone(), value.value())).collect()
             }
-            Located::Tables(tables, _) => tables.iter().map(Located::value).collect(),
+            SettingTree::Tables(tables, _) => tables.iter().map(SettingTree::value).collect(),
         }
     }
 
     /// Where this was written.
     pub(crate) fn place(&self) -> &Place {
         match self {
-            Located::Leaf(_, place) | Located::Table(_, place) | Located::Tables(_, place) => place,
+            SettingTree::Leaf(_, place)
+            | SettingTree::Table(_, place)
+            | SettingTree::Tables(_, place) => place,
         }
     }
 
@@ -181,16 +185,16 @@ impl Reader<'_> {
         Place { source: self.source.clone(), line: Some(self.line(offset)) }
     }
 
-    fn table(&self, table: &DeTable, place: Place) -> anyhow::Result<Located> {
+    fn table(&self, table: &DeTable, place: Place) -> anyhow::Result<SettingTree> {
         let mut settings = BTreeMap::new();
         for (key, value) in table {
             let inner = self.node(value.get_ref(), self.place(key.span().start))?;
             settings.insert(key.get_ref().to_string(), inner);
         }
-        Ok(Located::Table(settings, place))
+        Ok(SettingTree::Table(settings, place))
     }
 
-    fn node(&self, value: &DeValue, place: Place) -> anyhow::Result<Located> {
+    fn node(&self, value: &DeValue, place: Place) -> anyhow::Result<SettingTree> {
         match value {
             DeValue::Table(table) => self.table(table, place),
             DeValue::Array(items)
@@ -200,9 +204,9 @@ impl Reader<'_> {
                 let tables = items
                     .iter()
                     .map(|item| self.node(item.get_ref(), self.place(item.span().start)));
-                Ok(Located::Tables(tables.collect::<Result<_, _>>()?, place))
+                Ok(SettingTree::Tables(tables.collect::<Result<_, _>>()?, place))
             }
-            other => Ok(Located::Leaf(self.leaf(other, &place)?, place)),
+            other => Ok(SettingTree::Leaf(self.leaf(other, &place)?, place)),
         }
     }
 
@@ -236,7 +240,7 @@ mod tests {
 
     #[test]
     fn settings_know_their_lines() {
-        let settings = Located::parse("s.toml", SUITE).unwrap();
+        let settings = SettingTree::parse("s.toml", SUITE).unwrap();
         assert_eq!(settings.place_of("moe.experts").to_string(), "s.toml:3");
         assert_eq!(settings.place_of("moe.router.kk").to_string(), "s.toml:4");
         assert_eq!(settings.value()["moe"]["router"], json!({ "kind": "top-k", "k": 2 }));
@@ -244,11 +248,11 @@ mod tests {
 
     #[test]
     fn tables_are_joined_and_plug_ins_replaced() {
-        let mut settings = Located::parse("s.toml", SUITE).unwrap();
-        settings.lay(&Located::parse("b", "moe.experts = 4\nmoe.router.k = 1").unwrap());
+        let mut settings = SettingTree::parse("s.toml", SUITE).unwrap();
+        settings.lay(&SettingTree::parse("b", "moe.experts = 4\nmoe.router.k = 1").unwrap());
         let moe = json!({ "experts": 4, "router": { "kind": "top-k", "k": 1 } });
         assert_eq!(settings.value()["moe"], moe);
-        settings.lay(&Located::assignment("moe.router={kind = \"switch\"}").unwrap());
+        settings.lay(&SettingTree::assignment("moe.router={kind = \"switch\"}").unwrap());
         assert_eq!(settings.value()["moe"]["router"], json!({ "kind": "switch" }));
         assert_eq!(
             settings.place_of("moe.router").to_string(),
@@ -258,25 +262,25 @@ mod tests {
 
     #[test]
     fn a_bare_name_takes_hyperparameters() {
-        let mut settings = Located::parse("s.toml", "router = \"top-k\"").unwrap();
-        settings.lay(&Located::assignment("router.k=1").unwrap());
+        let mut settings = SettingTree::parse("s.toml", "router = \"top-k\"").unwrap();
+        settings.lay(&SettingTree::assignment("router.k=1").unwrap());
         assert_eq!(settings.value(), json!({ "router": { "kind": "top-k", "k": 1 } }));
-        settings.lay(&Located::assignment("router=switch").unwrap());
+        settings.lay(&SettingTree::assignment("router=switch").unwrap());
         assert_eq!(settings.value(), json!({ "router": "switch" }));
     }
 
     #[test]
     fn assignments_take_toml_values_and_bare_names() {
-        let value = |text| Located::assignment(text).unwrap().value();
+        let value = |text| SettingTree::assignment(text).unwrap().value();
         assert_eq!(value("train.lr=1e-3"), json!({ "train": { "lr": 1e-3 } }));
         assert_eq!(value("moe.layers=every 2"), json!({ "moe": { "layers": "every 2" } }));
         assert_eq!(value("moe.layers=[1, 3]"), json!({ "moe": { "layers": [1, 3] } }));
-        assert!(Located::assignment("train.lr").unwrap_err().to_string().contains("key=value"));
+        assert!(SettingTree::assignment("train.lr").unwrap_err().to_string().contains("key=value"));
     }
 
     #[test]
     fn broken_toml_has_a_line() {
-        let err = Located::parse("s.toml", "a = 1\nb = = 2\n").unwrap_err().to_string();
+        let err = SettingTree::parse("s.toml", "a = 1\nb = = 2\n").unwrap_err().to_string();
         assert!(err.starts_with("s.toml:2: "), "{err}");
     }
 }

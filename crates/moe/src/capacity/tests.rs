@@ -1,0 +1,217 @@
+use super::*;
+
+fn serve<const K: usize>(
+    capacity: &Capacity,
+    pass: &mut Pass,
+    experts: &[[i32; K]],
+    weights: &[[f32; K]],
+) -> Vec<usize> {
+    let (device, shape) = (Device::flex(), [1, experts.len(), K]);
+    let experts = TensorData::new(experts.concat(), shape);
+    let weights = TensorData::new(weights.concat(), shape);
+    let plan = Plan::TokenChoice {
+        experts: Tensor::from_data(experts, &device),
+        weights: Tensor::from_data(weights, &device),
+        n_experts: 3,
+    };
+    let plan = capacity.apply(pass, plan, None);
+    let Plan::TokenChoice { experts, .. } = plan else { unreachable!("the form is kept") };
+    to_host(&experts)
+}
+
+fn capacity(factor: f64, drop: DropPolicy) -> Capacity {
+    Capacity { factor: Some(factor), drop, ..Capacity::default() }
+}
+
+/// V-MoE's example: four units, three experts, two choices, two slots for each expert; the
+/// weights are the two largest gates of each unit.
+fn v_moe(drop: DropPolicy) -> Vec<usize> {
+    let experts = [[0, 1], [0, 2], [0, 1], [1, 0]];
+    let weights = [[0.5, 0.3], [0.6, 0.35], [0.7, 0.2], [0.4, 0.35]];
+    serve(&capacity(0.75, drop), &mut Pass::eval(), &experts, &weights)
+}
+
+#[test]
+fn slots_are_rounded_up() {
+    let capacity = Capacity { factor: Some(1.25), multiple: 8, ..Capacity::default() };
+    // 1.25 * 16 * 2 / 8 = 5, up to a multiple of 8.
+    assert_eq!(capacity.slots(16, 2, 8), Some(8));
+    assert_eq!(Capacity { multiple: 1, ..capacity }.slots(10, 1, 8), Some(2)); // 1.5625
+    assert_eq!(Capacity::default().slots(16, 2, 8), None);
+}
+
+#[test]
+fn v_moe_rounds_in_two_ways() {
+    // Twelve units, two choices, four experts, C = 1.05 and 0.5: 6.3 and 3 slots.
+    let slots = |nearest, multiple| {
+        [1.05, 0.5].map(|factor| {
+            let capacity = capacity(factor, DropPolicy::Position);
+            Capacity { nearest, multiple, ..capacity }.slots(12, 2, 4).unwrap()
+        })
+    };
+    assert_eq!((slots(false, 4), slots(true, 1)), ([8, 4], [6, 3]));
+}
+
+#[test]
+fn sequences_may_share_their_slots() {
+    // All for expert 0, in two sequences of two units. C = 0.75 * 4 / 3 = 1 for both together.
+    let served = |group, g: usize, u: usize| {
+        let weights = TensorData::new(vec![0.1_f32, 0.2, 0.4, 0.3], [g, u, 1]);
+        let plan = Plan::TokenChoice {
+            experts: Tensor::zeros([g, u, 1], &Device::flex()),
+            weights: Tensor::from_data(weights, &Device::flex()),
+            n_experts: 3,
+        };
+        let capacity = Capacity { group, ..capacity(0.75, DropPolicy::Priority) };
+        match capacity.apply(&mut Pass::eval(), plan, None) {
+            Plan::TokenChoice { experts, .. } => to_host(&experts),
+            _ => unreachable!("the form is kept"),
+        }
+    };
+    assert_eq!(served(2, 2, 2), [3, 3, 0, 3]);
+    assert_eq!(served(2, 2, 2), served(1, 1, 4));
+    assert_eq!(served(1, 2, 2), [3, 0, 0, 3]);
+    // Three sequences are not cut into twos: each stands by itself.
+    let together = |group, groups| Capacity { group, ..Capacity::default() }.together(groups);
+    assert_eq!([(2, 3), (2, 4), (4, 6), (64, 7)].map(|(a, b)| together(a, b)), [1, 2, 3, 7]);
+}
+
+#[test]
+fn units_of_least_priority_may_be_left_out() {
+    // Half of four: units 2 and 1 by their largest weight. There are slots for all.
+    let half = Capacity { served: 0.5, ..capacity(3.0, DropPolicy::Priority) };
+    let experts = [[0, 1], [0, 2], [0, 1], [1, 0]];
+    let weights = [[0.5, 0.3], [0.6, 0.35], [0.7, 0.2], [0.4, 0.35]];
+    let found = serve(&half, &mut Pass::eval(), &experts, &weights);
+    assert_eq!(found, [3, 3, 0, 2, 0, 1, 3, 3]);
+    let err = Capacity { drop: DropPolicy::Position, ..half }.check().unwrap_err();
+    assert!(err.contains("it takes a factor, and drop = \"priority\""), "{err}");
+    let check = |capacity: Capacity| capacity.check().unwrap_err();
+    assert!(check(Capacity { served: 0.0, ..Capacity::default() }).contains("served = 0"));
+    assert!(check(Capacity { group: 0, ..Capacity::default() }).contains("group = 0"));
+}
+
+#[test]
+fn evaluation_may_have_a_factor_of_its_own() {
+    let capacity = Capacity { eval_factor: Some(2.0), ..capacity(1.0, DropPolicy::InOrder) };
+    assert_eq!(capacity.at(true).slots(8, 1, 4), Some(2));
+    assert_eq!(capacity.at(false).slots(8, 1, 4), Some(4));
+    let same = Capacity { eval_factor: None, ..capacity };
+    assert_eq!(same.at(false).slots(8, 1, 4), Some(2));
+    let wrong = Capacity { eval_factor: Some(-1.0), ..Capacity::default() };
+    assert!(wrong.check().unwrap_err().contains("eval_factor = -1"));
+}
+
+#[test]
+fn dropless_drops_nothing() {
+    let plan = [[0], [0], [1], [0]];
+    let found = serve(&Capacity::default(), &mut Pass::eval(), &plan, &[[1.0]; 4]);
+    assert_eq!(found, [0, 0, 1, 0]);
+}
+
+// C = 0.75 * 4 * 2 / 3 = 2 slots. Worked by hand from the paper's rules.
+
+#[test]
+fn by_position_first_choices_come_first() {
+    // Units 0 and 1 fill expert 0; unit 2 is left with nothing, since units 3 and 0 fill expert 1.
+    assert_eq!(v_moe(DropPolicy::Position), [0, 1, 0, 2, 3, 3, 1, 3]);
+}
+
+#[test]
+fn by_priority_the_least_certain_goes() {
+    // Order 2, 1, 0, 3 by the largest weight: unit 0 loses both.
+    assert_eq!(v_moe(DropPolicy::Priority), [3, 3, 0, 2, 0, 1, 1, 3]);
+}
+
+#[test]
+fn by_the_sum_of_weights() {
+    // Sums 0.8, 0.95, 0.9, 0.75: order 1, 2, 0, 3, which serves the same first choices.
+    assert_eq!(v_moe(DropPolicy::SumPriority), [3, 3, 0, 2, 0, 1, 1, 3]);
+    // Largest weights say unit 0, sums say unit 1.
+    let serve = |drop| {
+        let weights = [[0.6, 0.1], [0.5, 0.4]];
+        serve(&capacity(0.75, drop), &mut Pass::eval(), &[[0, 1], [0, 1]], &weights)
+    };
+    assert_eq!(serve(DropPolicy::Priority), [0, 1, 3, 3]); // C = 1
+    assert_eq!(serve(DropPolicy::SumPriority), [3, 3, 0, 1]);
+}
+
+#[test]
+fn choice_by_choice() {
+    // Expert 0: 0.7, 0.6 before 0.5, 0.35. Expert 1: 0.4, 0.3 before 0.2.
+    assert_eq!(v_moe(DropPolicy::ChoicePriority), [3, 1, 0, 2, 0, 3, 1, 3]);
+}
+
+#[test]
+fn unit_by_unit_nothing_depends_on_later_units() {
+    // Unit 2's second choice is served before unit 3's first.
+    assert_eq!(v_moe(DropPolicy::InOrder), [0, 1, 0, 2, 3, 1, 3, 3]);
+    assert!(!capacity(1.0, DropPolicy::InOrder).sees_later_units());
+    assert!(capacity(1.0, DropPolicy::Position).sees_later_units());
+}
+
+/// Four units want expert 0 of three, two slots each; their second best are 2, 1, 1, 2.
+fn rerouted(scores: bool) -> Vec<usize> {
+    let device = Device::flex();
+    let rows = [[3.0, 0.0, 1.0], [3.0, 1.0, 0.0], [3.0, 1.0, 0.0], [3.0, 0.0, 1.0]];
+    let plan = Plan::TokenChoice {
+        experts: Tensor::zeros([1, 4, 1], &device),
+        weights: Tensor::ones([1, 4, 1], &device),
+        n_experts: 3,
+    };
+    let scores = scores.then(|| Tensor::from_floats([rows], &device));
+    let capacity = Capacity { reroute: true, ..capacity(1.5, DropPolicy::InOrder) };
+    let plan = capacity.apply(&mut Pass::eval(), plan, scores);
+    let Plan::TokenChoice { experts, .. } = plan else { unreachable!("the form is kept") };
+    to_host(&experts)
+}
+
+#[test]
+fn the_turned_away_go_to_their_next_best() {
+    assert_eq!(rerouted(true), [0, 0, 1, 2]);
+    assert_eq!(rerouted(false), [0, 0, 1, 1]);
+}
+
+#[test]
+fn rerouting_visits_no_expert_twice_and_fills_no_slot_twice() {
+    // C = 1. Unit 1 finds 0 and 1 full: its first choice goes to 2, its second finds no room.
+    let capacity = Capacity { reroute: true, ..capacity(0.75, DropPolicy::InOrder) };
+    let found = serve(&capacity, &mut Pass::eval(), &[[0, 1], [0, 1]], &[[0.6, 0.4]; 2]);
+    assert_eq!(found, [0, 1, 2, 3]);
+    assert!(capacity.sees_later_units());
+}
+
+#[test]
+fn loads_are_rounded_in_training_only() {
+    let capacity = Capacity { tile: 2, tile_to: Rounding::Down, ..Capacity::default() };
+    let serve = |training| {
+        let capacity = capacity.at(training);
+        serve(&capacity, &mut Pass::eval(), &[[0], [0], [0], [1]], &[[0.9], [0.1], [0.5], [1.0]])
+    };
+    assert_eq!((serve(true), serve(false)), (vec![0, 3, 0, 3], vec![0, 0, 0, 1]));
+    assert!(capacity.sees_later_units());
+}
+
+#[test]
+fn policies_that_contradict_each_other_are_refused() {
+    let message = |capacity: Capacity| capacity.check().unwrap_err();
+    let base = Capacity::default();
+    assert!(message(Capacity { tile: 0, ..base }).contains("tile = 0"));
+    assert!(message(Capacity { reroute: true, ..base }).contains("without a factor"));
+    let both = Capacity { tile: 8, factor: Some(1.0), ..base };
+    assert!(message(both).contains("tile = 8: loads are rounded where there is no factor"));
+}
+
+#[test]
+fn shuffled_is_fair_and_repeatable() {
+    let capacity = capacity(0.75, DropPolicy::Shuffled);
+    let serve = |pass: &mut Pass| serve(&capacity, pass, &[[0]; 4], &[[1.0]; 4]); // C = 1
+    let mut served = [0; 4];
+    for step in 0..400 {
+        let found = serve(&mut Pass::train(0, step, 0.0));
+        assert_eq!(found, serve(&mut Pass::train(0, step, 0.0)));
+        served[found.iter().position(|expert| *expert == 0).unwrap()] += 1;
+    }
+    // 100 each; the standard deviation is sqrt(400 * 3 / 16) = 9.
+    assert!(served.iter().all(|n: &i32| (n - 100).abs() < 4 * 9), "{served:?}");
+}
