@@ -2,6 +2,7 @@
 //! again when that code changes, and only then.
 
 use std::{
+    collections::BTreeSet,
     env, fs,
     path::{Path, PathBuf},
 };
@@ -51,13 +52,39 @@ fn main() {
     }
     let lock = crates.join("../Cargo.lock");
     println!("cargo::rerun-if-changed={}", lock.display());
-    let lock = fs::read(lock).map(|bytes| hex(&Sha256::digest(bytes))).unwrap_or_default();
+    let lock = fs::read_to_string(lock).unwrap_or_default();
+    common.update(dependencies(&lock, &CRATES).join("\n"));
+    let lock = hex(&Sha256::digest(lock));
     let code = format!(
         "pub(crate) const COMMON: &str = {:?};\npub(crate) const LOCK: &str = {lock:?};\n\
          pub(crate) const PLUGINS: &[(&str, &str)] = &[\n{plugins}];\n",
         hex(&common.finalize()),
     );
     fs::write(PathBuf::from(env::var("OUT_DIR").unwrap()).join("code.rs"), code).unwrap();
+}
+
+/// The packages that these packages need, directly or not, each as name, version and checksum: another
+/// version of a library may compute other numbers. `lock` is the text of `Cargo.lock`.
+fn dependencies(lock: &str, roots: &[&str]) -> Vec<String> {
+    let packages: Vec<&str> = lock.split("[[package]]").skip(1).collect();
+    let mut found = BTreeSet::new();
+    let mut waiting: Vec<String> = roots.iter().map(|root| root.to_string()).collect();
+    while let Some(wanted) = waiting.pop() {
+        // A dependency is named "NAME", or "NAME VERSION" where there are several versions.
+        let mut words = wanted.split(' ');
+        let (name, version) = (words.next().unwrap_or_default(), words.next());
+        for package in &packages {
+            let is = |key: &str, value: &str| package.contains(&format!("\n{key} = {value:?}\n"));
+            if is("name", name) && version.is_none_or(|version| is("version", version)) {
+                let (facts, needs) =
+                    package.split_once("dependencies = [").unwrap_or((package, ""));
+                if found.insert(facts.trim().replace('\n', ", ")) {
+                    waiting.extend(needs.split('"').skip(1).step_by(2).map(str::to_string));
+                }
+            }
+        }
+    }
+    found.into_iter().collect()
 }
 
 /// All Rust files under a folder, in the order of their paths.

@@ -65,10 +65,10 @@ fn options_without_effect_are_refused() {
     let place = Place::new();
     for (call, expected) in [
         (
-            &["table", "--seeds", "0..2"][..],
-            "--seeds has no effect on table; it heeds --runs, --format",
+            &["table", "--jobs", "2"][..],
+            "--jobs has no effect on table; it heeds --runs, --format, --seeds",
         ),
-        (&["cmp", "a", "b", "--set", "train.lr=1"], "--set has no effect on cmp"),
+        (&["cmp", "a", "b", "--trace"], "--trace has no effect on cmp"),
         (&["cost", "--device", "tpu"], "--device has no effect on cost"),
         (
             &["budget", "--jobs", "2"],
@@ -112,8 +112,10 @@ fn a_damaged_checkpoint_is_refused_and_the_others_are_intact() {
     let checkpoint = runs[0].join("checkpoint.bin");
     let bytes = fs::read(&checkpoint).unwrap();
     fs::write(&checkpoint, &bytes[..bytes.len() / 2]).unwrap();
-    let err = error(&place, &["run", "tiny.toml"]);
+    let (table, err) = ended(&place.run(&["run", "tiny.toml"]), 2);
     assert!(err.contains("checkpoint.bin is damaged: its checksum is wrong; remove it"), "{err}");
+    let rows = ["switch", "random", "loss-free"].iter().filter(|name| table.contains(**name));
+    assert_eq!(rows.count(), 2, "the others have their rows: {table}");
     fs::remove_file(&checkpoint).unwrap();
     ended(&place.run(&["run", "tiny.toml"]), 0);
     assert_eq!(place.outcomes("runs"), before);
@@ -175,6 +177,39 @@ name = "tame"
     assert!(table.contains("failed") && table.contains("tame"), "{table}");
     let (again, _) = ended(&place.run(&["run", "tiny.toml"]), 0);
     assert_eq!(table, again);
+}
+
+#[test]
+fn a_measure_that_is_no_number_is_a_failed_run_and_the_others_go_on() {
+    let place = Place::with_suite(
+        r#"
+seeds = [0, 1]
+[base]
+train = { steps = 1, batch = 8, warmup = 0 }
+[[task]]
+task = "digits"
+backbone = { kind = "vit", patch = 4, width = 8, depth = 2, heads = 2 }
+[[method]]
+name = "wild"
+train.lr = 1e30
+[[method]]
+name = "tame"
+"#,
+    );
+    let cause = "wild, digits, seed 1: failed at step 1, loss is NaN on the valid split";
+    for _ in 0..2 {
+        let (table, err) = ended(&place.run(&["run", "tiny.toml", "--format", "md"]), 0);
+        assert!(err.contains(cause), "{err}");
+        let row = |name: &str| table.lines().find(|line| line.starts_with(&format!("| {name} |")));
+        assert!(row("wild").unwrap().contains("failed"), "{table}");
+        assert!(row("tame").unwrap().contains("0."), "{table}");
+    }
+    // A setting that fails is the worst, and not one that is missing.
+    let tuned = "[tune]\ntrials = 2\nmetric = \"loss\"\n[tune.keys]\ntrain.lr = [1e30, 1e-3]\n";
+    let suite = fs::read_to_string(place.path("tiny.toml")).unwrap().replace("train.lr = 1e30", "");
+    fs::write(place.path("tiny.toml"), suite + tuned).unwrap();
+    let (_, err) = ended(&place.run(&["run", "tiny.toml"]), 0);
+    assert!(err.contains("digits, wild: train.lr=0.001 of 2 settings"), "{err}");
 }
 
 #[test]

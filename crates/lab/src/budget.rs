@@ -344,7 +344,7 @@ mod tests {
     use super::*;
     use crate::{
         Suite,
-        suite::{Selection, load},
+        suite::{Selection, Source},
     };
     use tasks::DataDir;
 
@@ -370,9 +370,10 @@ moe.router = "dense"
 
     fn cells(budget: &str, methods: &str) -> anyhow::Result<Vec<RunSpec>> {
         let text: &'static str = format!("{SUITE}{methods}{budget}").leak();
-        let suite = Suite { name: "s", file: "s.toml", text, program: "" };
+        let suite = Suite { name: "s", file: "s.toml", text, program: crate::Program::NONE };
         let wanted = Selection::default();
-        Ok(load("s", &[suite], &Plugins::default(), &DataDir::default(), &wanted)?.cells)
+        let source = Source::find("s", &[suite])?;
+        Ok(source.plan(&Plugins::default(), &DataDir::default(), &wanted)?.cells)
     }
 
     fn solved(budget: &str) -> Vec<(String, Option<u64>, f64)> {

@@ -171,13 +171,15 @@ enum Verb {
 pub(crate) struct Answer {
     /// What is printed.
     pub(crate) text: String,
+    /// What went wrong beside it.
+    pub(crate) error: Option<anyhow::Error>,
     /// The exit code.
     pub(crate) code: u8,
 }
 
 impl From<String> for Answer {
     fn from(text: String) -> Self {
-        Self { text, code: 0 }
+        Self { text, error: None, code: 0 }
     }
 }
 
@@ -192,6 +194,9 @@ pub(crate) fn main(plugins: &Plugins, suites: &[Suite]) -> ExitCode {
     match result {
         Ok(answer) => {
             print(&answer.text);
+            if let Some(err) = answer.error {
+                say(&format!("error: {}", told(&err)));
+            }
             ExitCode::from(answer.code)
         }
         Err(_) if stop.load(Ordering::Relaxed) => {

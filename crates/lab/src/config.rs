@@ -98,7 +98,16 @@ impl RunConfig {
             let key = message.split(' ').next().unwrap_or_default();
             at(settings, &format!("train.{key}"), &message)
         })?;
-        let (rows, windows) = (self.train.batch, task.len(Split::Train));
+        let sizes = [Split::Train, Split::Valid, Split::Test].map(|split| task.len(split));
+        if sizes.contains(&0) {
+            let ([train, valid, test], kind) = (sizes, &self.task.kind);
+            let message = format!(
+                "task {kind:?}: {train} examples to train, {valid} to validate and {test} to test: \
+                 none of them may be 0"
+            );
+            return Err(at(settings, "task", message));
+        }
+        let (rows, windows) = (self.train.batch, sizes[0]);
         if task.continues() && self.train.steps > 0 && rows > windows {
             let message = format!(
                 "batch = {rows}: each row goes on through a part of the text, which has only \

@@ -21,6 +21,9 @@ pub(crate) struct Environment {
     pub(crate) profile: String,
     /// The processor.
     pub(crate) cpu: String,
+    /// What the processor can compute with at once, the widest last: last digits may follow from it.
+    #[serde(default)]
+    pub(crate) instruction_set: String,
     /// Processors that this program may use.
     pub(crate) cores: usize,
     /// Processors that it was told to use.
@@ -48,6 +51,7 @@ impl Environment {
             lock_file: code::LOCK.into(),
             profile: if cfg!(debug_assertions) { "dev" } else { "release" }.into(),
             cpu: cpu(),
+            instruction_set: instruction_set().join(" "),
             cores: thread::available_parallelism().map_or(1, usize::from),
             threads,
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
@@ -68,6 +72,30 @@ impl Environment {
             _ => String::new(),
         }
     }
+}
+
+/// The extensions that matter for products and sums, in the order in which they came.
+#[cfg(target_arch = "x86_64")]
+fn instruction_set() -> Vec<&'static str> {
+    use std::arch::is_x86_feature_detected as has;
+    let known = [
+        ("sse4.2", has!("sse4.2")),
+        ("avx", has!("avx")),
+        ("f16c", has!("f16c")),
+        ("fma", has!("fma")),
+        ("avx2", has!("avx2")),
+        ("avx512f", has!("avx512f")),
+        ("avx512bw", has!("avx512bw")),
+        ("avx512vl", has!("avx512vl")),
+        ("avx512bf16", has!("avx512bf16")),
+    ];
+    known.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect()
+}
+
+/// What every processor of the architecture has.
+#[cfg(not(target_arch = "x86_64"))]
+fn instruction_set() -> Vec<&'static str> {
+    vec![std::env::consts::ARCH]
 }
 
 fn cpu() -> String {

@@ -79,8 +79,8 @@ struct Groups {
 }
 
 impl ModelBuilder<'_> {
-    /// A run's task, with its groups if it has some.
-    pub(crate) fn data(&self, cell: &RunSpec) -> anyhow::Result<Arc<dyn Task>> {
+    /// The task that a run learns: its data, with its groups if it has some.
+    pub(crate) fn task_for(&self, cell: &RunSpec) -> anyhow::Result<Arc<dyn Task>> {
         let Some(config) = &cell.config.groups else { return Ok(cell.data.clone()) };
         let lot = || by_lot(cell.data.outputs(), config.count, cell.seed);
         let groups = match (config.by, &cell.confused) {

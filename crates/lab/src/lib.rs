@@ -4,7 +4,7 @@
 //!
 //! ```no_run
 //! use lab::prelude::*;
-//! # const MY_SUITE: lab::Suite = lab::Suite { name: "", file: "", text: "", program: "" };
+//! # const MY_SUITE: lab::Suite = lab::Suite { name: "", file: "", text: "", program: lab::Program::NONE };
 //! fn main() -> ExitCode {
 //!     lab::main(Plugins::default(), &[MY_SUITE])
 //! }
@@ -15,6 +15,8 @@ mod budget;
 mod cli;
 mod code;
 mod config;
+#[cfg(test)]
+mod config_numbers;
 mod cost;
 mod dashboard;
 mod device;
@@ -25,9 +27,11 @@ mod memory;
 mod options;
 mod plugins;
 pub mod prelude;
+mod program;
 mod progress;
 mod ranks;
 mod reader;
+mod request;
 mod rows;
 mod run_spec;
 mod runner;
@@ -46,7 +50,10 @@ mod verbs;
 pub use config::RunConfig;
 pub use device::device;
 pub use groups::{By, GroupsConfig};
+#[doc(hidden)]
+pub use include_dir;
 pub use plugins::Plugins;
+pub use program::Program;
 pub use start::PruneConfig;
 pub use suite::Suite;
 

@@ -58,6 +58,9 @@ pub(crate) struct Options {
     /// Write csv, environment and page into DIR/SUITE/DATE, to be committed
     #[arg(long, global = true, value_name = "DIR", num_args = 0..=1, default_missing_value = "results")]
     pub(crate) publish: Option<PathBuf>,
+    /// Publish results although this program, or the one that trained them, is a dev build
+    #[arg(long, global = true, requires = "publish")]
+    pub(crate) allow_dev: bool,
 }
 
 #[derive(Clone)]
@@ -86,6 +89,7 @@ impl Options {
             only: self.only.clone(),
             set: self.set.clone(),
             smoke: self.smoke,
+            device: self.device.clone(),
         }
     }
 
@@ -121,15 +125,28 @@ impl Options {
     }
 }
 
+/// The options that say which results of a suite are meant: those with which it was run.
+const REQUEST: [&str; 5] = ["seeds", "only", "set", "smoke", "device"];
+
 /// Options of all verbs that those verbs heed which are not `run`, and do not read results alone.
 /// Every verb heeds `--runs` and `--format`.
-const HEEDED: [(&str, &[&str]); 6] = [
+const HEEDED: [(&str, &[&str]); 16] = [
     ("budget", &["seeds", "only", "set", "smoke", "data_dir"]),
     ("prune", &["set", "data_dir", "device", "threads", "trace", "tui"]),
     ("analyse", &["data_dir", "device"]),
     ("sample", &["data_dir", "device", "threads"]),
     ("speed", &["device", "threads"]),
     ("route", &["device"]),
+    ("table", &REQUEST),
+    ("cmp", &REQUEST),
+    ("rank", &REQUEST),
+    ("ledger", &REQUEST),
+    ("power", &REQUEST),
+    ("fit", &REQUEST),
+    ("check", &REQUEST),
+    ("report", &REQUEST),
+    ("plot", &REQUEST),
+    ("tensorboard", &REQUEST),
 ];
 
 /// Is every option that was given one that the verb heeds? An option without effect is a mistake: who

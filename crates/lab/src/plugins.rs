@@ -58,6 +58,16 @@ impl Plugins {
         self
     }
 
+    /// Is there a plug-in of this name, of whatever kind?
+    pub(crate) fn knows(&self, kind: &str) -> bool {
+        let Library { routers, experts, residuals } = &self.library;
+        routers.get(kind).is_ok()
+            || experts.get(kind).is_ok()
+            || residuals.get(kind).is_ok()
+            || self.backbones.get(kind).is_ok()
+            || self.tasks.get(kind).is_ok()
+    }
+
     /// Is there a router, a kind of experts or a residual rule in the file of this name?
     pub(crate) fn in_file(&self, stem: &str) -> bool {
         let kind = stem.replace('_', "-");

@@ -151,7 +151,7 @@ mod tests {
     use crate::{
         Plugins, Suite,
         start::ModelBuilder,
-        suite::{Selection, load},
+        suite::{Selection, Source},
     };
 
     /// The answer of a fresh network with this router.
@@ -161,10 +161,15 @@ mod tests {
              task = \"digits\"\nbackbone = {{ kind = \"vit\", patch = 4, width = 8, depth = 2, heads = 2 }}\n\
              [[method]]\nname = \"m\"\n"
         );
-        let suite = Suite { name: "s", file: "s.toml", text: text.leak(), program: "" };
+        let suite =
+            Suite { name: "s", file: "s.toml", text: text.leak(), program: crate::Program::NONE };
         let (plugins, data) = (Plugins::default(), DataDir::default());
-        let cell =
-            load("s", &[suite], &plugins, &data, &Selection::default()).unwrap().cells.remove(0);
+        let cell = Source::find("s", &[suite])
+            .unwrap()
+            .plan(&plugins, &data, &Selection::default())
+            .unwrap()
+            .cells
+            .remove(0);
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let device = Device::flex();

@@ -7,9 +7,9 @@ use serde_json::Value;
 use tasks::{DataDir, Task};
 
 use crate::{
-    Plugins, RunConfig,
+    Plugins, Program, RunConfig,
     budget::Budget,
-    code,
+    code::Origin,
     config::{seeds, settings_of_confused, settings_of_start},
     run_spec::{RunSpec, distinct, distinct_methods, only},
     setting_tree::SettingTree,
@@ -112,15 +112,23 @@ impl Layers<'_> {
 pub(crate) struct Reader<'a> {
     plugins: &'a Plugins,
     data: &'a DataDir,
-    program: &'static str,
+    /// The digest of the program's source.
+    program: String,
+    device: String,
     /// Data sets are loaded once.
     loaded: HashMap<String, Arc<dyn Task>>,
 }
 
 impl<'a> Reader<'a> {
     /// A reader for the suites of a program.
-    pub(crate) fn new(plugins: &'a Plugins, data: &'a DataDir, program: &'static str) -> Self {
-        Self { plugins, data, program, loaded: HashMap::new() }
+    pub(crate) fn new(
+        plugins: &'a Plugins,
+        data: &'a DataDir,
+        program: Program,
+        device: &str,
+    ) -> Self {
+        let (program, device) = (program.digest(), device.to_string());
+        Self { plugins, data, program, device, loaded: HashMap::new() }
     }
 
     /// The runs of a suite that are wanted.
@@ -280,7 +288,8 @@ impl<'a> Reader<'a> {
     /// A run, and those that it starts from, with a seed.
     fn with_seed(&self, cell: RunSpec, seed: u64) -> RunSpec {
         let trial = cell.trial;
-        let id = code::run_id(&cell.config, seed, trial, self.plugins, self.program);
+        let Self { plugins, program, device, .. } = self;
+        let id = Origin { plugins, program, device }.run_id(&cell.config, seed, trial);
         let before = |run: Box<RunSpec>| Box::new(self.with_seed(RunSpec { trial, ..*run }, seed));
         let (from, confused) = (cell.from.map(before), cell.confused.map(before));
         RunSpec { seed, id, from, confused, ..cell }

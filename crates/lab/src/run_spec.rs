@@ -16,6 +16,7 @@ pub(crate) struct RunSpec {
     pub(crate) method: String,
     pub(crate) seed: u64,
     pub(crate) config: RunConfig,
+    /// The task as it is loaded; `ModelBuilder::task_for` makes the one that the run learns.
     pub(crate) data: Arc<dyn Task>,
     /// Why it is not trained, if so.
     pub(crate) refused: Option<String>,

@@ -151,7 +151,7 @@ impl Runner<'_> {
             return self.store.end(&cell.id, &Ended::Failed { step: 0, cause });
         }
         let site = ModelBuilder { plugins: self.plugins, store: self.store, device: self.device };
-        let (model, data) = (site.begin(cell)?, site.data(cell)?);
+        let (model, data) = (site.begin(cell)?, site.task_for(cell)?);
         self.store.write(&cell.id, "config.json", &cell.description())?;
         self.store.write(&cell.id, "environment.json", self.environment)?;
         if let Some(tokenizer) = data.tokenizer().and_then(|tokenizer| tokenizer.file()) {
@@ -170,23 +170,13 @@ impl Runner<'_> {
         let mut line = progress.line(cell, self.store.folder(&cell.id));
         let ended = match self.trace {
             true => {
-                let (folder, device) = (run.folder, self.device);
-                supervised(&run, model, &mut Tracer { watch: line, cell, folder, device })
+                let (task, folder, device) = (run.task, run.folder, self.device);
+                supervised(&run, model, &mut Tracer { watch: line, cell, task, folder, device })
             }
             false => supervised(&run, model, &mut line),
         };
         match ended {
-            Ok(mut outcome) => {
-                if let Some(few_shot) = &cell.config.few_shot {
-                    few_shot.judge(&run, &mut outcome).map_err(|err| anyhow!("few_shot: {err}"))?;
-                }
-                if self.trace {
-                    let (model, device) = (&outcome.model, self.device);
-                    let subject = Subject { model, task: &*data, device };
-                    ranks::write(cell, self.store, &subject)?;
-                }
-                self.store.end(&cell.id, &Ended::Done(self.numbers(cell, outcome)?))
-            }
+            Ok(outcome) => self.finish(cell, &run, outcome),
             Err(TrainError::Diverged { step, loss }) => {
                 let cause = format!("the loss is {loss}");
                 self.store.end(&cell.id, &Ended::Failed { step, cause })
@@ -194,6 +184,28 @@ impl Runner<'_> {
             Err(TrainError::Stopped { .. }) => Ok(()),
             Err(other) => Err(other.into()),
         }
+    }
+
+    /// Writes down what a run ended with. It has failed if a measure is no finite number.
+    fn finish(&self, cell: &RunSpec, run: &Run, mut outcome: Outcome) -> anyhow::Result<()> {
+        let step = cell.config.train.steps;
+        if let Some(few_shot) = &cell.config.few_shot
+            && let Err(why) = few_shot.judge(run, &mut outcome)
+        {
+            let cause = format!("few_shot: {why}");
+            return self.store.end(&cell.id, &Ended::Failed { step, cause });
+        }
+        let metrics = metrics(&outcome);
+        if let Some((split, metric, value)) = metrics.iter().find(|(.., value)| !value.is_finite())
+        {
+            let cause = format!("{metric} is {value} on the {split} split");
+            return self.store.end(&cell.id, &Ended::Failed { step, cause });
+        }
+        if self.trace {
+            let subject = Subject { model: &outcome.model, task: run.task, device: self.device };
+            ranks::write(cell, self.store, &subject)?;
+        }
+        self.store.end(&cell.id, &Ended::Done(self.numbers(cell, metrics, outcome)?))
     }
 
     /// Why a run cannot start, if so: a run that comes before it has failed.
@@ -213,19 +225,12 @@ impl Runner<'_> {
         Ok(None)
     }
 
-    fn numbers(&self, cell: &RunSpec, outcome: Outcome) -> anyhow::Result<Numbers> {
-        let named = |split: &str, evaluation: &Evaluation| {
-            let row = |(metric, value): (String, f64)| (split.to_string(), metric, value);
-            evaluation.numbers().into_iter().map(row).collect::<Vec<_>>()
-        };
-        let mut metrics = named("valid", &outcome.valid);
-        metrics.extend(outcome.test.iter().flat_map(|test| named("test", test)));
-        let told = outcome.told.iter().cloned();
-        metrics.extend(told.map(|(metric, value)| ("train".into(), metric, value)));
-        if cell.config.train.steps > 0 {
-            let speed = outcome.tokens as f64 / outcome.seconds;
-            metrics.push(("train".into(), "tokens_per_second".into(), speed));
-        }
+    fn numbers(
+        &self,
+        cell: &RunSpec,
+        metrics: Vec<(String, String, f64)>,
+        outcome: Outcome,
+    ) -> anyhow::Result<Numbers> {
         let of = outcome.test.as_ref().unwrap_or(&outcome.valid);
         let router_params = params_of(&outcome.model, "router") as f64;
         let weights = outcome.model.into_record().into_bytes()?;
@@ -243,6 +248,24 @@ impl Runner<'_> {
             device: self.environment.device.clone(),
         })
     }
+}
+
+/// All measures of a run: split, metric, value.
+fn metrics(outcome: &Outcome) -> Vec<(String, String, f64)> {
+    let named = |split: &str, evaluation: &Evaluation| {
+        let row = |(metric, value): (String, f64)| (split.to_string(), metric, value);
+        evaluation.numbers().into_iter().map(row).collect::<Vec<_>>()
+    };
+    let mut metrics = named("valid", &outcome.valid);
+    metrics.extend(outcome.test.iter().flat_map(|test| named("test", test)));
+    let told = outcome.told.iter().cloned();
+    metrics.extend(told.map(|(metric, value)| ("train".into(), metric, value)));
+    // A run of no steps has no speed.
+    if outcome.seconds > 0.0 {
+        let speed = outcome.tokens as f64 / outcome.seconds;
+        metrics.push(("train".into(), "tokens_per_second".into(), speed));
+    }
+    metrics
 }
 
 /// What a panic said.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, rc::Rc};
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use serde_json::Value;
 use toml::de::{DeTable, DeValue};
 
@@ -59,12 +59,17 @@ impl SettingTree {
         let (path, value) = text.split_once('=').ok_or_else(|| {
             anyhow!("{text:?} is no setting; it is key=value, train.lr=0.001 say")
         })?;
-        let source = format!("--set {text}");
-        let value = match toml::from_str::<toml::Table>(&format!("value = {value}")) {
-            Ok(mut table) => serde_json::to_value(table.remove("value"))?,
+        let place = Place { source: format!("--set {text}").as_str().into(), line: None };
+        let toml = format!("value = {value}");
+        let value = match DeTable::parse(&toml) {
+            Ok(table) => {
+                let reader = Reader { source: place.source.clone(), text: "" };
+                let value = table.get_ref().values().next();
+                let value = value.map(|value| reader.leaf(value.get_ref(), &place));
+                value.transpose()?.unwrap_or_default()
+            }
             Err(_) => Value::String(value.trim().to_string()), // a name needs no quotes
         };
-        let place = Place { source: source.as_str().into(), line: None };
         Ok(Self::nested(path, value, &place))
     }
 
@@ -173,6 +178,7 @@ impl SettingTree {
 
 struct Reader<'a> {
     source: Rc<str>,
+    /// The whole text, to count lines in; empty where there are none, on the command line.
     text: &'a str,
 }
 
@@ -182,7 +188,8 @@ impl Reader<'_> {
     }
 
     fn place(&self, offset: usize) -> Place {
-        Place { source: self.source.clone(), line: Some(self.line(offset)) }
+        let line = (!self.text.is_empty()).then(|| self.line(offset));
+        Place { source: self.source.clone(), line }
     }
 
     fn table(&self, table: &DeTable, place: Place) -> anyhow::Result<SettingTree> {
@@ -212,15 +219,19 @@ impl Reader<'_> {
 
     fn leaf(&self, value: &DeValue, place: &Place) -> anyhow::Result<Value> {
         let bad = |text: &dyn fmt::Display| anyhow!("{place}: {text} is no number");
+        // Configs are kept as JSON, which has no infinity: it would be read as "left out".
+        let finite = |text: &str| match text.parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(number.into()),
+            Ok(_) => bail!("{place}: {text} is no finite number; what is left out has its default"),
+            Err(_) => Err(bad(&text)),
+        };
         Ok(match value {
             DeValue::String(text) => Value::String(text.to_string()),
             DeValue::Boolean(yes) => Value::Bool(*yes),
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
                 .map_err(|_| bad(&number.as_str()))?
                 .into(),
-            DeValue::Float(number) => {
-                number.as_str().parse::<f64>().map_err(|_| bad(&number.as_str()))?.into()
-            }
+            DeValue::Float(number) => finite(number.as_str())?,
             DeValue::Array(items) => items
                 .iter()
                 .map(|item| self.leaf(item.get_ref(), place))
@@ -276,6 +287,27 @@ mod tests {
         assert_eq!(value("moe.layers=every 2"), json!({ "moe": { "layers": "every 2" } }));
         assert_eq!(value("moe.layers=[1, 3]"), json!({ "moe": { "layers": [1, 3] } }));
         assert!(SettingTree::assignment("train.lr").unwrap_err().to_string().contains("key=value"));
+    }
+
+    #[test]
+    fn what_json_cannot_hold_is_refused_with_its_place() {
+        for number in ["inf", "-inf", "nan", "+nan", "1e999"] {
+            let err = SettingTree::parse("s.toml", &format!("a = 1\nb = {number}")).unwrap_err();
+            let err = err.to_string();
+            assert!(err.starts_with("s.toml:2: ") && err.contains("is no finite"), "{err}");
+            for text in
+                [format!("b={number}"), format!("b=[1, {number}]"), format!("b={{c={number}}}")]
+            {
+                let err = SettingTree::assignment(&text).unwrap_err().to_string();
+                let place = format!("--set {text}: ");
+                assert!(err.starts_with(&place) && err.contains("is no finite"), "{err}");
+            }
+        }
+        for number in ["-0.0", "1e300", "5e-324"] {
+            let value = SettingTree::assignment(&format!("b={number}")).unwrap().value();
+            let expected: f64 = number.parse().unwrap();
+            assert_eq!(value["b"].as_f64().unwrap().to_bits(), expected.to_bits());
+        }
     }
 
     #[test]

@@ -161,7 +161,7 @@ impl ModelBuilder<'_> {
     ) -> anyhow::Result<Vec<Evidence>> {
         let before: Option<Vec<LayerNorms>> = read(&self.store.folder(&from.id), "start.json")?;
         let reports = match rule.needs_data() {
-            true => evaluate(model, &*self.data(from)?, Split::Valid, self.device).layers,
+            true => evaluate(model, &*self.task_for(from)?, Split::Valid, self.device).layers,
             false => Vec::new(),
         };
         let layers = norms(model).into_iter().enumerate().map(|(layer, now)| {

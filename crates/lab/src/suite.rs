@@ -27,14 +27,14 @@
 //! fine-tuned, or by a linear head for a few examples (`few_shot = { shots = 5 }`). A method may say what it
 //! does differently for one task in a table `on`: `on.digits.moe.experts = 4`.
 
-use std::path::Path;
+use std::path::{Component, Path};
 
 use anyhow::{Context, anyhow, bail};
 use report::Expect;
 use tasks::DataDir;
 
 use crate::{
-    Plugins, reader::Reader, run_spec::RunSpec, setting_tree::SettingTree, tuning::Tuning,
+    Plugins, Program, reader::Reader, run_spec::RunSpec, setting_tree::SettingTree, tuning::Tuning,
 };
 
 /// A suite file that is part of a program; [`suite!`](crate::suite) makes one.
@@ -46,8 +46,8 @@ pub struct Suite {
     pub file: &'static str,
     /// Its text.
     pub text: &'static str,
-    /// The source of the program it comes with, where an experiment's plug-ins are.
-    pub program: &'static str,
+    /// The program that it comes with.
+    pub program: Program,
 }
 
 /// A suite file as part of the program: `lab::suite!("name", "../suite.toml")`.
@@ -58,14 +58,21 @@ macro_rules! suite {
             name: $name,
             file: $path,
             text: include_str!($path),
-            program: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/main.rs")),
+            program: {
+                use $crate::include_dir;
+                static SOURCE: include_dir::Dir<'static> =
+                    include_dir::include_dir!("$CARGO_MANIFEST_DIR/src");
+                $crate::Program { package: env!("CARGO_PKG_NAME"), source: &SOURCE }
+            },
         }
     };
 }
 
 /// What a person wants of a suite.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Selection {
+    /// Where to compute.
+    pub(crate) device: String,
     /// Other seeds than the suite's.
     pub(crate) seeds: Option<Vec<u64>>,
     /// Only runs with these properties, `key=value`.
@@ -74,6 +81,32 @@ pub(crate) struct Selection {
     pub(crate) set: Vec<String>,
     /// A tiny budget, to see whether everything works.
     pub(crate) smoke: bool,
+}
+
+impl Default for Selection {
+    /// The whole suite, on the processor.
+    fn default() -> Self {
+        let (only, set) = (Vec::new(), Vec::new());
+        Self { device: "flex".into(), seeds: None, only, set, smoke: false }
+    }
+}
+
+impl Selection {
+    /// The options that make it another request than that of the whole suite, in a fixed order.
+    pub(crate) fn options(&self) -> Vec<String> {
+        let mut options = Vec::new();
+        if self.device != "flex" {
+            options.push(format!("--device {}", self.device));
+        }
+        if let Some(seeds) = &self.seeds {
+            let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
+            options.push(format!("--seeds {}", seeds.join(",")));
+        }
+        options.extend(self.only.iter().map(|only| format!("--only {only}")));
+        options.extend(self.set.iter().map(|set| format!("--set {set}")));
+        options.extend(self.smoke.then(|| "--smoke".to_string()));
+        options
+    }
 }
 
 /// A suite that was read, with the runs that are asked for.
@@ -98,52 +131,76 @@ impl SuitePlan {
     }
 }
 
-/// Reads the suite that is called `name`: one of the program's, or a file. Every run is checked,
-/// so that nothing that a person typed fails later.
-pub(crate) fn load(
-    name: &str,
-    suites: &[Suite],
-    plugins: &Plugins,
-    data: &DataDir,
-    wanted: &Selection,
-) -> anyhow::Result<SuitePlan> {
-    let (name, file, text, program) = find(name, suites)?;
-    let settings = SettingTree::parse(&file, &text)?;
-    Reader::new(plugins, data, program).read(name, &settings, wanted)
+/// A suite that was found by its name or path.
+pub(crate) struct Source {
+    /// The name under which results are kept.
+    pub(crate) name: String,
+    /// How it is asked for.
+    pub(crate) asked: String,
+    pub(crate) settings: SettingTree,
+    pub(crate) program: Program,
 }
 
-/// Where a suite expects its results to lie, `[[expect]]`.
-pub(crate) fn expects(name: &str, suites: &[Suite]) -> anyhow::Result<Vec<Expect>> {
-    let (_, file, text, _) = find(name, suites)?;
-    let settings = SettingTree::parse(&file, &text)?;
-    let read = |expect: &SettingTree| {
-        serde_json::from_value(expect.value())
-            .map_err(|err| anyhow!("{}: expect: {err}", expect.place()))
-    };
-    match settings.table().and_then(|table| table.get("expect")) {
-        Some(_) => tables(&settings, "expect")?.iter().map(read).collect(),
-        None => bail!("{file} expects nothing: it has no [[expect]]"),
+impl Source {
+    /// The suite that is called `name`: one of the program's, or a file.
+    pub(crate) fn find(name: &str, suites: &[Suite]) -> anyhow::Result<Self> {
+        let asked = name.to_string();
+        if let Some(suite) = suites.iter().find(|suite| suite.name == name) {
+            let file = Path::new(suite.file).file_name().unwrap_or_default();
+            let settings = SettingTree::parse(&file.to_string_lossy(), suite.text)?;
+            return Ok(Self { name: name.into(), asked, settings, program: suite.program });
+        }
+        let path = Path::new(name);
+        if path.extension().is_some_and(|extension| extension == "toml")
+            || path.components().count() > 1
+        {
+            let text = std::fs::read_to_string(path).with_context(|| format!("suite {name}"))?;
+            let settings = SettingTree::parse(name, &text)?;
+            let program = suites.first().map_or(Program::NONE, |suite| suite.program);
+            return Ok(Self { name: name_of(path), asked, settings, program });
+        }
+        let known: Vec<&str> = suites.iter().map(|suite| suite.name).collect();
+        let known = known.join(", ");
+        bail!("no suite is named {name:?}; known: {known}, or the path of a TOML file")
+    }
+
+    /// Where the suite expects its results to lie, `[[expect]]`.
+    pub(crate) fn expects(&self) -> anyhow::Result<Vec<Expect>> {
+        let settings = &self.settings;
+        let read = |expect: &SettingTree| {
+            serde_json::from_value(expect.value())
+                .map_err(|err| anyhow!("{}: expect: {err}", expect.place()))
+        };
+        match settings.table().and_then(|table| table.get("expect")) {
+            Some(_) => tables(settings, "expect")?.iter().map(read).collect(),
+            None => bail!("{} expects nothing: it has no [[expect]]", self.asked),
+        }
+    }
+
+    /// Every run of the suite that is wanted, checked, so that nothing that a person typed fails later.
+    pub(crate) fn plan(
+        &self,
+        plugins: &Plugins,
+        data: &DataDir,
+        wanted: &Selection,
+    ) -> anyhow::Result<SuitePlan> {
+        let reader = Reader::new(plugins, data, self.program, &wanted.device);
+        reader.read(self.name.clone(), &self.settings, wanted)
     }
 }
 
-/// Name, file, text and program of a suite.
-fn find(name: &str, suites: &[Suite]) -> anyhow::Result<(String, String, String, &'static str)> {
-    if let Some(suite) = suites.iter().find(|suite| suite.name == name) {
-        let file = Path::new(suite.file).file_name().unwrap_or_default();
-        let file = file.to_string_lossy().to_string();
-        return Ok((name.into(), file, suite.text.into(), suite.program));
-    }
-    let path = Path::new(name);
-    if path.extension().is_some_and(|extension| extension == "toml")
-        || path.components().count() > 1
-    {
-        let text = std::fs::read_to_string(path).with_context(|| format!("suite {name}"))?;
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_string();
-        let program = suites.first().map_or("", |suite| suite.program);
-        return Ok((stem, name.into(), text, program));
-    }
-    let known: Vec<&str> = suites.iter().map(|suite| suite.name).collect();
-    bail!("no suite is named {name:?}; known: {}, or the path of a TOML file", known.join(", "))
+/// The name of a suite that is a file: its path from here without the ending, with dashes. So
+/// `a/suite.toml` and `b/suite.toml` are two suites.
+fn name_of(path: &Path) -> String {
+    let here = std::env::current_dir().and_then(|here| here.canonicalize());
+    let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let from_here = here.ok().and_then(|here| whole.strip_prefix(here).ok()).unwrap_or(&whole);
+    let parts = from_here.with_extension("");
+    let parts = parts.components().filter_map(|part| match part {
+        Component::Normal(name) => Some(name.to_string_lossy().to_string()),
+        _ => None,
+    });
+    parts.collect::<Vec<_>>().join("-")
 }
 
 /// Refuses keys that are none.
@@ -193,8 +250,8 @@ moe.router = "expert-choice"
 "#;
 
     fn load(text: &'static str, wanted: &Selection) -> anyhow::Result<SuitePlan> {
-        let suite = Suite { name: "s", file: "../s.toml", text, program: "" };
-        super::load("s", &[suite], &Plugins::default(), &DataDir::default(), wanted)
+        let suite = Suite { name: "s", file: "../s.toml", text, program: crate::Program::NONE };
+        Source::find("s", &[suite])?.plan(&Plugins::default(), &DataDir::default(), wanted)
     }
 
     fn cells(wanted: Selection) -> Vec<RunSpec> {
@@ -230,6 +287,7 @@ moe.router = "expert-choice"
             only: vec!["router=top-k".into(), "task=digits".into()],
             set: vec!["train.lr=0.5".into()],
             smoke: true,
+            ..Selection::default()
         };
         let cells = cells(wanted);
         assert_eq!(cells.len(), 1);
@@ -251,7 +309,7 @@ moe.router = "expert-choice"
         let set = Selection { set: vec!["train.stps=3".into()], ..Selection::default() };
         let err = wrong(TEXT, &set);
         assert!(err.starts_with("--set train.stps=3: unknown field `stps`"), "{err}");
-        let err = super::find("nope", &[]).unwrap_err().to_string();
+        let err = Source::find("nope", &[]).err().unwrap().to_string();
         assert!(err.contains("no suite is named \"nope\""), "{err}");
     }
 

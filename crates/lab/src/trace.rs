@@ -28,6 +28,7 @@ const BATCH: usize = 64;
 pub(crate) struct Tracer<'a, W> {
     pub(crate) watch: W,
     pub(crate) cell: &'a RunSpec,
+    pub(crate) task: &'a dyn Task,
     pub(crate) folder: &'a Path,
     pub(crate) device: &'a Device,
 }
@@ -50,7 +51,7 @@ impl<W: Watch> Watch for Tracer<'_, W> {
         let nth = done.checked_div(train.eval_every).unwrap_or(0);
         let every = (train.steps.checked_div(train.eval_every).unwrap_or(0)).div_ceil(FILES).max(1);
         if done == train.steps || nth.is_multiple_of(every) {
-            write(self.cell, self.folder, model, done, self.device)?;
+            write(self.cell, self.task, self.folder, model, done, self.device)?;
         }
         Ok(())
     }
@@ -59,12 +60,13 @@ impl<W: Watch> Watch for Tracer<'_, W> {
 /// Writes the trace of a network after so many steps; nothing if it has no MoE layers.
 pub(crate) fn write(
     cell: &RunSpec,
+    task: &dyn Task,
     folder: &Path,
     model: &AnyBackbone,
     step: usize,
     device: &Device,
 ) -> io::Result<()> {
-    let Some(trace) = record(cell, model, step, device) else { return Ok(()) };
+    let Some(trace) = record(cell, task, model, step, device) else { return Ok(()) };
     let path = folder.join(Trace::file_name(step as u64));
     fs::create_dir_all(path.parent().unwrap_or(folder))?;
     write_atomic(&path, &trace.to_bytes())
@@ -73,12 +75,12 @@ pub(crate) fn write(
 /// How a network routes examples of the validation split; none if it has no MoE layers.
 pub(crate) fn record(
     cell: &RunSpec,
+    task: &dyn Task,
     model: &AnyBackbone,
     step: usize,
     device: &Device,
 ) -> Option<Trace> {
-    let task = &*cell.data;
-    let mut trace = Trace { about: about(cell, step), ..Trace::default() };
+    let mut trace = Trace { about: about(cell, task, step), ..Trace::default() };
     let mut choices: Vec<Vec<Vec<(usize, f32)>>> = Vec::new();
     for examples in examples(task, model.tokens()).chunks(BATCH) {
         let batch = task.batch(Split::Valid, examples, device);
@@ -97,11 +99,11 @@ pub(crate) fn record(
     Some(trace)
 }
 
-fn about(cell: &RunSpec, step: usize) -> About {
-    let letters = match cell.data.domain() {
+fn about(cell: &RunSpec, task: &dyn Task, step: usize) -> About {
+    let letters = match task.domain() {
         Domain::Text { vocab, .. } => {
             let show = |tokens: &dyn Tokenizer| (0..vocab).map(|id| tokens.show(id)).collect();
-            cell.data.tokenizer().map_or_else(Vec::new, show)
+            task.tokenizer().map_or_else(Vec::new, show)
         }
         Domain::Image { .. } => Vec::new(),
     };
@@ -113,7 +115,7 @@ fn about(cell: &RunSpec, step: usize) -> About {
         split: Split::Valid.name().into(),
         step: step as u64,
         letters,
-        properties: cell.data.properties().iter().map(property).collect(),
+        properties: task.properties().iter().map(property).collect(),
         ..About::default()
     }
 }
@@ -199,25 +201,50 @@ mod tests {
         Plugins, Suite,
         start::ModelBuilder,
         store::Store,
-        suite::{Selection, load},
+        suite::{Selection, Source},
     };
     use tasks::DataDir;
 
     fn traced(method: &str, task: &str) -> Trace {
+        traced_with_groups(method, task).0
+    }
+
+    /// The trace, and the group of each class.
+    fn traced_with_groups(method: &str, task: &str) -> (Trace, Option<Vec<usize>>) {
         let text = format!(
             "[base]\nmoe = {{ layers = \"last 1\", experts = 4 }}\n{task}\n[[method]]\n{method}\n"
         );
-        let suite = Suite { name: "s", file: "s.toml", text: text.leak(), program: "" };
+        let suite =
+            Suite { name: "s", file: "s.toml", text: text.leak(), program: crate::Program::NONE };
         let (plugins, data) = (Plugins::default(), DataDir::default());
-        let cell =
-            load("s", &[suite], &plugins, &data, &Selection::default()).unwrap().cells.remove(0);
+        let cell = Source::find("s", &[suite])
+            .unwrap()
+            .plan(&plugins, &data, &Selection::default())
+            .unwrap()
+            .cells
+            .remove(0);
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
+        drop(store.lock(&cell.id).unwrap()); // which makes the run's folder
         let device = Device::flex();
         let site = ModelBuilder { plugins: &plugins, store: &store, device: &device };
         let model = burn::module::Module::valid(&site.begin(&cell).unwrap());
-        write(&cell, folder.path(), &model, 7, &device).unwrap();
-        Trace::read(&folder.path().join(Trace::file_name(7))).unwrap()
+        write(&cell, &*site.task_for(&cell).unwrap(), folder.path(), &model, 7, &device).unwrap();
+        let groups = site.task_for(&cell).unwrap().super_classes().map(<[usize]>::to_vec);
+        let trace = Trace::read(&folder.path().join(Trace::file_name(7))).unwrap();
+        (trace, groups)
+    }
+
+    #[test]
+    fn a_run_with_groups_is_traced_with_them() {
+        let method =
+            "moe.router = \"oracle\"\nmoe.experts = 3\ngroups = { count = 3, by = \"random\" }";
+        let (trace, groups) = traced_with_groups(method, DIGITS);
+        let groups = groups.unwrap();
+        for (label, unit) in trace.label.iter().zip(trace.layers[0].units()) {
+            assert_eq!(unit[0].0, groups[*label as usize], "class {label}");
+        }
+        assert!(groups.iter().enumerate().any(|(class, group)| class % 3 != *group));
     }
 
     const DIGITS: &str = "[[task]]\ntask = \"digits\"\nbackbone = { kind = \"vit\", patch = 4, width = 8, depth = 2, heads = 2 }";

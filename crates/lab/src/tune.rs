@@ -329,7 +329,7 @@ fn keys_of(table: &SettingTree, path: &str) -> anyhow::Result<Vec<Key>> {
 pub(crate) mod tests {
     use crate::{
         Plugins, Suite,
-        suite::{Selection, SuitePlan, load},
+        suite::{Selection, Source, SuitePlan},
     };
     use tasks::DataDir;
 
@@ -349,8 +349,12 @@ tune."moe.router.balance" = [0.01, 0.1]
 
     pub(crate) fn loaded(tune: &str) -> anyhow::Result<SuitePlan> {
         let text: &'static str = format!("{SUITE}{tune}").leak();
-        let suite = Suite { name: "s", file: "s.toml", text, program: "" };
-        load("s", &[suite], &Plugins::default(), &DataDir::default(), &Selection::default())
+        let suite = Suite { name: "s", file: "s.toml", text, program: crate::Program::NONE };
+        Source::find("s", &[suite])?.plan(
+            &Plugins::default(),
+            &DataDir::default(),
+            &Selection::default(),
+        )
     }
 
     fn texts(tune: &str) -> Vec<Vec<String>> {

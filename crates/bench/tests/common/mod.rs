@@ -68,6 +68,15 @@ impl Place {
         folders
     }
 
+    /// The only results under `runs`.
+    pub(crate) fn csv(&self) -> String {
+        let entries = fs::read_dir(self.path("runs")).expect("something was trained").flatten();
+        let is_csv = |path: &PathBuf| path.extension().is_some_and(|end| end == "csv");
+        let found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_csv).collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        fs::read_to_string(&found[0]).expect("the results are text")
+    }
+
     /// For each run, all that must be the same bits each time: its metrics as they were written,
     /// and its final numbers and weights without the time and the memory that it took.
     pub(crate) fn outcomes(&self, runs: &str) -> Vec<(String, String, Value)> {

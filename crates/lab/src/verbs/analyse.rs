@@ -63,8 +63,8 @@ pub(crate) fn analyse(
             tables.extend(analysis::answer(what, &traces, other.as_ref())?);
         }
     }
-    let (model, _) = site.trained(&cell)?;
-    let subject = Subject { model: &model, task: &*cell.data, device: &device };
+    let ((model, _), task) = (site.trained(&cell)?, site.task_for(&cell)?);
+    let subject = Subject { model: &model, task: &*task, device: &device };
     for (what, _) in analyses::QUESTIONS.iter().filter(|(what, _)| asked(call, what)) {
         match subject.answer(what) {
             Ok(table) => tables.push(table),
@@ -101,8 +101,8 @@ fn traces(folder: &Path, cell: &RunSpec, site: &ModelBuilder) -> anyhow::Result<
     if !traces.is_empty() {
         return Ok(traces);
     }
-    let (model, _) = site.trained(cell)?;
-    let trace = record(cell, &model, cell.config.train.steps, site.device);
+    let ((model, _), task) = (site.trained(cell)?, site.task_for(cell)?);
+    let trace = record(cell, &*task, &model, cell.config.train.steps, site.device);
     match trace {
         Some(trace) => Ok(vec![trace]),
         None => bail!("the run {} has no MoE layers, so nothing is routed", cell.id),

@@ -66,6 +66,14 @@ impl Results {
         self.runs.rows.first().map_or("results", |row| &row.suite)
     }
 
+    /// The name of files that are made of them.
+    pub(crate) fn stem(&self) -> String {
+        let stem = self.files.first().and_then(|file| file.file_stem());
+        let stem = stem.map_or_else(String::new, |stem| stem.to_string_lossy().to_string());
+        // Committed results all have the same name.
+        if stem.is_empty() || stem == "runs" { self.name().to_string() } else { stem }
+    }
+
     /// The folder of the first file.
     pub(crate) fn folder(&self) -> &Path {
         self.files.first().and_then(|file| file.parent()).unwrap_or(Path::new("."))

@@ -8,7 +8,7 @@ use crate::{
     budget::BudgetOutcome,
     options::Options,
     run_spec::RunSpec as RunCell,
-    suite::{Selection, load},
+    suite::{Selection, Source},
 };
 
 /// The budget of a suite as a table, one row for each task and method.
@@ -21,7 +21,7 @@ pub(crate) fn budget(
     let first = || suites.first().map(|suite| suite.name).ok_or_else(|| anyhow!("no suite"));
     let name = name.map_or_else(first, Ok)?;
     let wanted = Selection { seeds: Some(vec![0]), ..options.selection() };
-    let suite = load(name, suites, plugins, &options.data(), &wanted)?;
+    let suite = Source::find(name, suites)?.plan(plugins, &options.data(), &wanted)?;
     let cells = suite.planned();
     let rows: Vec<_> = cells.iter().copied().filter_map(row).collect();
     let Some(given) = cells.iter().find_map(|cell| cell.budget.as_ref()) else {

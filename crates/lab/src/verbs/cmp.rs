@@ -7,7 +7,7 @@ use crate::{
     Suite,
     cli::Answer,
     options::Options,
-    suite::expects,
+    suite::Source,
     verbs::ask::{QueryArgs, Results},
 };
 
@@ -67,7 +67,7 @@ pub(crate) fn expectations(
     suites: &[Suite],
 ) -> anyhow::Result<Answer> {
     let Some(name) = suite.or(suites.first().map(|suite| suite.name)) else { bail!("no suite") };
-    let expects = expects(name, suites)?;
+    let expects = Source::find(name, suites)?.expects()?;
     let results = match sources {
         [] => Results::read(&[name.to_string()], options, suites)?,
         csv => Results::read(csv, options, suites)?,
@@ -75,5 +75,5 @@ pub(crate) fn expectations(
     let outcomes = check(&results.runs, &expects)?;
     let text = check_table(&outcomes).render(options.format());
     let code = if outcomes.iter().all(|outcome| outcome.holds) { 0 } else { 1 };
-    Ok(Answer { text, code })
+    Ok(Answer { code, ..Answer::from(text) })
 }

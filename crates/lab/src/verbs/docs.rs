@@ -37,10 +37,10 @@ pub(crate) fn docs(check: bool, plugins: &Plugins) -> anyhow::Result<Answer> {
     let current = fs::read_to_string(&path).is_ok_and(|old| old == page);
     Ok(match current {
         true => format!("{PAGE} is what the files say\n").into(),
-        false => Answer {
-            text: format!("{PAGE} is not what the files say; `bench docs` writes it anew\n"),
-            code: 1,
-        },
+        false => {
+            let text = format!("{PAGE} is not what the files say; `bench docs` writes it anew\n");
+            Answer { code: 1, ..Answer::from(text) }
+        }
     })
 }
 

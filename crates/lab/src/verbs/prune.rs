@@ -18,7 +18,8 @@ use tasks::Split;
 use training::{Checkpoint, Evaluation, evaluate, params_of};
 
 use crate::{
-    Plugins, PruneConfig, RunConfig, Suite, code,
+    Plugins, Program, PruneConfig, RunConfig, Suite,
+    code::{Origin, after},
     device::device,
     environment::Environment,
     options::Options,
@@ -83,8 +84,8 @@ pub(crate) fn prune(
     let folder = find(&setting.run, &options.runs)?;
     let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
     let before = trained_run(&folder, &store, options, plugins)?;
-    let program = suites.first().map_or("", |suite| suite.program);
-    let after = smaller(setting, &before, options, plugins, program)?;
+    let program = suites.first().map_or(Program::NONE, |suite| suite.program).digest();
+    let after = smaller(setting, &before, options, plugins, &program)?;
     let (device, threads) = (device(&options.device)?, options.threads()?);
     let environment = Environment::now(&options.device, threads);
     let runner = Runner {
@@ -192,7 +193,8 @@ fn smaller(
     let config = RunConfig { from: Some(Box::new(before.config.clone())), ..config };
     config.check(&settings, plugins, &*before.data)?;
     // The old run may be of other code than this program's, so its name counts.
-    let id = code::run_id(&config, before.seed, false, plugins, &format!("{program}{}", before.id));
+    let origin = Origin { plugins, program, device: &options.device };
+    let id = after(&origin.run_id(&config, before.seed, false), &before.id);
     let method = format!("{}, pruned", before.method);
     Ok(RunSpec { method, config, from: Some(Box::new(before.clone())), id, ..before.clone() })
 }
@@ -201,7 +203,7 @@ fn smaller(
 fn facts(site: &ModelBuilder, cells: [&RunSpec; 2]) -> anyhow::Result<[Facts; 2]> {
     const ROUNDS: usize = 3;
     let models = [site.trained(cells[0])?.0, site.trained(cells[1])?.0];
-    let (data, mut best) = (site.data(cells[0])?, [f64::INFINITY; 2]);
+    let (data, mut best) = (site.task_for(cells[0])?, [f64::INFINITY; 2]);
     for _ in 0..ROUNDS {
         for (model, best) in models.iter().zip(&mut best) {
             let started = Instant::now();
@@ -219,7 +221,7 @@ fn of_network(
     model: &AnyBackbone,
     seconds: f64,
 ) -> anyhow::Result<Facts> {
-    let data = site.data(cell)?;
+    let data = site.task_for(cell)?;
     let [valid, test] =
         [Split::Valid, Split::Test].map(|split| evaluate(model, &*data, split, site.device));
     let path = Checkpoint::path(&site.store.folder(&cell.id));

@@ -5,14 +5,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail, ensure};
 use jiff::Timestamp;
 use report::{Format, Query, Runs, comparison, render};
 use training::write_atomic;
 
 use crate::{
+    Suite,
     environment::Environment,
     options::Options,
+    start::read,
+    store::Store,
     suite::SuitePlan,
     verbs::{
         ask::{QueryArgs, Results},
@@ -20,13 +23,53 @@ use crate::{
     },
 };
 
+/// Are results of this program, in this folder, results that others can make again?
+///
+/// # Errors
+/// If the folder is no git repository, if it has changes that are not committed, or if the program is a
+/// dev build and that is not allowed.
+pub(crate) fn may_be_published(here: &Environment, allow_dev: bool) -> anyhow::Result<()> {
+    ensure!(
+        here.git_revision != "unknown",
+        "--publish: this folder has no git revision, by which the results could be made again"
+    );
+    ensure!(
+        !here.git_dirty,
+        "--publish: there are changes that are not committed; commit or stash them (git status)"
+    );
+    ensure!(
+        here.profile == "release" || allow_dev,
+        "--publish: this is a {} build; build with --release, or say --allow-dev",
+        here.profile
+    );
+    Ok(())
+}
+
+/// Were all runs trained by a release build? Their code is that of this program, since it is part of
+/// their names.
+pub(crate) fn released(suite: &SuitePlan, store: &Store, allow_dev: bool) -> anyhow::Result<()> {
+    for cell in suite.cells.iter().filter(|cell| cell.refused.is_none() && !allow_dev) {
+        let folder = store.folder(&cell.id);
+        let trained: Option<Environment> = read(&folder, "environment.json")?;
+        if let Some(profile) = trained.map(|there| there.profile).filter(|is| is != "release") {
+            bail!(
+                "--publish: {} was trained by a {profile} build; remove it to train it again, or say \
+                 --allow-dev",
+                folder.display()
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Writes `runs.csv`, `env.txt`, the page `README.md` and the report into `folder/SUITE/DATE`.
 pub(crate) fn publish(
     suite: &SuitePlan,
     runs: &Runs,
-    environment: &Environment,
+    (command, environment): (&str, &str),
     folder: &Path,
     options: &Options,
+    suites: &[Suite],
 ) -> anyhow::Result<PathBuf> {
     let date = Timestamp::now().strftime("%Y-%m-%d").to_string();
     let folder = folder.join(&suite.name).join(date);
@@ -38,16 +81,41 @@ pub(crate) fn publish(
     };
     let tables = render(&comparison(runs, &Query::default())?, Format::Markdown);
     let page = format!(
-        "<!-- Generated, do not edit. Made by: bench run {name} --publish -->\n\n# {title}\n\n\
+        "<!-- Generated, do not edit. Made by: {command} --publish -->\n\n# {title}\n\n\
          {tables}\nEvery number is in `runs.csv`; the machine is described in `env.txt`; \
          `report.html` shows curves, loads and verdicts.\n",
-        name = suite.name,
         title = suite.title,
     );
     let csv = write("runs.csv", runs.to_csv())?;
-    write("env.txt", environment.lines())?;
+    write("env.txt", environment.to_string())?;
     write("README.md", page)?;
     let results = Results { runs: runs.clone(), files: vec![csv] };
-    write("report.html", html(&results, None, &QueryArgs::default(), options)?)?;
+    write("report.html", html(&results, None, &QueryArgs::default(), options, suites)?)?;
     Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_can_be_made_again_is_published() {
+        let here = Environment {
+            git_revision: "abc".into(),
+            git_dirty: false,
+            profile: "release".into(),
+            ..Environment::now("flex", 1)
+        };
+        let wrong = |here: Environment, allow_dev| {
+            may_be_published(&here, allow_dev).unwrap_err().to_string()
+        };
+        assert!(may_be_published(&here, false).is_ok());
+        let dirty = Environment { git_dirty: true, ..here.clone() };
+        assert!(wrong(dirty, true).contains("changes that are not committed"));
+        let nowhere = Environment { git_revision: "unknown".into(), ..here.clone() };
+        assert!(wrong(nowhere, true).contains("no git revision"));
+        let dev = Environment { profile: "dev".into(), ..here };
+        assert!(wrong(dev.clone(), false).contains("this is a dev build"));
+        assert!(may_be_published(&dev, true).is_ok());
+    }
 }

@@ -30,9 +30,9 @@ pub(crate) fn report(
         rewrite(path, results.name(), &tables)?;
         return Ok(format!("rewrote the block in {}\n", path.display()).into());
     }
-    let default = || options.runs.join(format!("{}.html", results.name()));
+    let default = || options.runs.join(format!("{}.html", results.stem()));
     let out = out.map_or_else(default, Path::to_path_buf);
-    let html = html(&results, margin, question, options)?;
+    let html = html(&results, margin, question, options, suites)?;
     write_atomic(&out, html.as_bytes()).with_context(|| out.display().to_string())?;
     Ok(format!("wrote {}\n", out.display()).into())
 }
@@ -53,11 +53,11 @@ pub(crate) fn plot(
     suites: &[Suite],
 ) -> anyhow::Result<Answer> {
     let results = question.results(options, suites)?;
-    let default = || options.runs.join(format!("{}-plots", results.name()));
+    let default = || options.runs.join(format!("{}-plots", results.stem()));
     let folder = out.map_or_else(default, Path::to_path_buf);
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let mut text = String::new();
-    for picture in plots(&made_of(&results, None, question, options)?)? {
+    for picture in plots(&made_of(&results, None, question, options, suites)?)? {
         let path = folder.join(format!("{}.svg", picture.name));
         write_atomic(&path, picture.svg.as_bytes()).with_context(|| path.display().to_string())?;
         text.push_str(&format!("wrote {}\n", path.display()));
@@ -71,8 +71,9 @@ pub(crate) fn html(
     margin: Option<f64>,
     question: &QueryArgs,
     options: &Options,
+    suites: &[Suite],
 ) -> anyhow::Result<String> {
-    Ok(page(&made_of(results, margin, question, options)?)?)
+    Ok(page(&made_of(results, margin, question, options, suites)?)?)
 }
 
 /// What the report is made of.
@@ -81,19 +82,31 @@ fn made_of<'a>(
     margin: Option<f64>,
     question: &QueryArgs,
     options: &Options,
+    suites: &[Suite],
 ) -> anyhow::Result<Page<'a>> {
     let course = Course::read(&results.runs, options)?;
     let title = format!("Suite {}", results.name());
+    let environment = environment(results);
     Ok(Page {
         ask: question.ask(),
         margin,
         curves: course.curves,
         loads: course.loads,
         traces: course.traces,
-        environment: environment(results),
-        commands: vec![format!("cargo run --release -p bench -- run {}", results.name())],
+        commands: command(results.name(), &environment, suites).into_iter().collect(),
+        environment,
         ..Page::new(&title, &results.runs)
     })
+}
+
+/// How results were made: as `env.txt` says, or with this program if it has the suite.
+fn command(name: &str, environment: &[(String, String)], suites: &[Suite]) -> Option<String> {
+    let known = environment.iter().find(|(key, _)| key == "command");
+    let own = || suites.iter().find(|suite| suite.name == name);
+    match known {
+        Some((_, command)) => Some(command.clone()),
+        None => own().map(|suite| suite.program.command(name)),
+    }
 }
 
 /// The lines of `env.txt` beside the results, if there is one.

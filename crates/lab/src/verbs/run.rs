@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use report::{Format, Query, Runs, comparison, render, trace::Trace};
 use training::{StepTracer, write_atomic};
 
@@ -17,16 +17,24 @@ use crate::{
     environment::Environment,
     options::Options,
     ranks,
+    request::Request,
     rows::{blank, rows},
     run_spec::RunSpec,
     runner::Runner,
     start::ModelBuilder,
     store::{Ended, Store},
-    suite::{SuitePlan, load},
+    suite::{Source, SuitePlan},
     timing, trace,
     tuning::Tuning,
-    verbs::{budget::title, publish::publish},
+    verbs::{
+        budget::title,
+        publish::{may_be_published, publish, released},
+    },
 };
+
+/// Why a part of a suite is not published.
+const PART: &str = "--publish is for a whole suite: not with --seeds, --only, --set, --smoke, --shard or \
+                    --device; write another suite instead";
 
 /// Trains the runs of a suite, the first one by default, and gives its table.
 pub(crate) fn run(
@@ -38,12 +46,18 @@ pub(crate) fn run(
 ) -> anyhow::Result<Answer> {
     let first = || suites.first().map(|suite| suite.name).ok_or_else(|| anyhow!("no suite"));
     let name = name.map_or_else(first, Ok)?;
-    let mut suite = load(name, suites, plugins, &options.data(), &options.selection())?;
+    let (source, wanted) = (Source::find(name, suites)?, options.selection());
+    let request = Request::new(&source, &wanted);
+    let environment = Environment::now(&options.device, options.threads()?);
+    if options.publish.is_some() {
+        ensure!(options.shard.is_none() && request.is_whole(), PART);
+        may_be_published(&environment, options.allow_dev)?;
+    }
+    let mut suite = source.plan(plugins, &options.data(), &wanted)?;
     if let Some(given) = suite.planned().iter().find_map(|cell| cell.budget.as_ref()) {
         say(&format!("{}; the sizes: budget {name}", title(given)));
     }
     let device = device(&options.device)?;
-    let environment = Environment::now(&options.device, options.threads()?);
     let store = Store::open(&options.runs)?;
     let runner = Runner {
         plugins,
@@ -57,27 +71,33 @@ pub(crate) fn run(
         stop: stop.clone(),
     };
     if let Some(tuning) = &suite.tuning {
-        suite.cells = tune(tuning, &suite, &runner, options)?;
+        suite.cells = tune(tuning, &suite, &request, &runner, options)?;
     }
     let trained = runner.train(&shard(suite.cells.iter(), options));
     let runs = rows(&suite, &store)?;
-    let csv = store.root().join(format!("{}.csv", suite.name));
-    write_atomic(&csv, runs.to_csv().as_bytes()).with_context(|| csv.display().to_string())?;
-    trained?;
+    request.write(store.root(), &runs.to_csv())?;
     if stop.load(Ordering::Relaxed) {
         bail!("stopped");
     }
-    if options.trace {
-        trace_the_others(&suite, &ModelBuilder { plugins, store: &store, device: &device })?;
-    }
     report_failures(&suite, &store)?;
     report_missing(&suite, &store)?;
-    if let Some(folder) = &options.publish {
-        let folder = publish(&suite, &runs, &environment, folder, options)?;
-        say(&format!("wrote {}", folder.display()));
-    }
+    let site = ModelBuilder { plugins, store: &store, device: &device };
+    let traced = if options.trace { trace_the_others(&suite, &site) } else { Ok(()) };
     if let Some(tracer) = &runner.tracer {
         say(&timing::table(tracer).render(Format::Text));
+    }
+    // What one run could not do must not hide what the others did.
+    if let Err(err) = trained.and(traced) {
+        let table = comparison(&runs, &Query::default());
+        let text = table.map(|tables| render(&tables, options.format())).unwrap_or_default();
+        return Ok(Answer { text, error: Some(err), code: 2 });
+    }
+    if let Some(folder) = &options.publish {
+        let command = source.program.command(&source.asked);
+        let environment = environment.lines() + &format!("command: {command}\n");
+        released(&suite, &store, options.allow_dev)?;
+        let folder = publish(&suite, &runs, (&command, &environment), folder, options, suites)?;
+        say(&format!("wrote {}", folder.display()));
     }
     let tables = comparison(&runs, &Query::default())?;
     Ok(render(&tables, options.format()).into())
@@ -88,13 +108,14 @@ pub(crate) fn run(
 fn tune(
     tuning: &Tuning,
     suite: &SuitePlan,
+    request: &Request,
     runner: &Runner,
     options: &Options,
 ) -> anyhow::Result<Vec<RunSpec>> {
     let store = runner.store;
     let trained = climb(tuning, runner, options);
     let rows = tuning.rows(|cell| blank(suite, cell), store)?;
-    let csv = store.root().join(format!("{}-trials.csv", suite.name));
+    let csv = store.root().join(format!("{}-trials.csv", request.stem()));
     write_atomic(&csv, Runs { rows }.to_csv().as_bytes())
         .with_context(|| csv.display().to_string())?;
     trained?;
@@ -132,10 +153,10 @@ fn trace_the_others(suite: &SuitePlan, site: &ModelBuilder) -> anyhow::Result<()
         let (folder, step) = (site.store.folder(&cell.id), cell.config.train.steps);
         let there = folder.join(Trace::file_name(step as u64)).exists();
         if !there && matches!(site.store.ended(&cell.id)?, Some(Ended::Done(_))) {
-            let (model, _) = site.trained(cell)?;
-            trace::write(cell, &folder, &model, step, site.device)
+            let ((model, _), task) = (site.trained(cell)?, site.task_for(cell)?);
+            trace::write(cell, &*task, &folder, &model, step, site.device)
                 .with_context(|| folder.display().to_string())?;
-            let subject = Subject { model: &model, task: &*cell.data, device: site.device };
+            let subject = Subject { model: &model, task: &*task, device: site.device };
             ranks::write(cell, site.store, &subject)?;
         }
     }

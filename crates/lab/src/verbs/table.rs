@@ -8,7 +8,9 @@ use std::{
 use anyhow::{anyhow, bail};
 use report::{comparison, render};
 
-use crate::{Suite, cli::Answer, options::Options, verbs::ask::QueryArgs};
+use crate::{
+    Suite, cli::Answer, options::Options, request::Request, suite::Source, verbs::ask::QueryArgs,
+};
 
 /// The table of a suite, or of csv files.
 pub(crate) fn table(
@@ -33,28 +35,32 @@ pub(crate) fn files(
         (false, []) => Ok(csv.into_iter().map(PathBuf::from).collect()),
         (true, []) => {
             let default = suites.first().ok_or_else(|| anyhow!("no suite"))?;
-            Ok(vec![newest(default.name, options)?])
+            Ok(vec![of_suite(default.name, options, suites)?])
         }
-        (true, [name]) => Ok(vec![newest(&stem(name), options)?]),
+        (true, [name]) => Ok(vec![of_suite(name, options, suites)?]),
         _ => bail!("{}: it is one suite, or csv files", sources.join(" ")),
     }
 }
 
-/// A suite may be named by its file.
-fn stem(name: &str) -> String {
-    Path::new(name).file_stem().unwrap_or_default().to_string_lossy().to_string()
-}
-
-/// The rows of a suite's last run, or its last committed ones.
-fn newest(suite: &str, options: &Options) -> anyhow::Result<PathBuf> {
-    let own = options.runs.join(format!("{suite}.csv"));
-    if own.exists() {
-        return Ok(own);
+/// The results of a suite with the options that were given: of its last run, or else committed ones.
+fn of_suite(name: &str, options: &Options, suites: &[Suite]) -> anyhow::Result<PathBuf> {
+    let wanted = options.selection();
+    let source = match Source::find(name, suites) {
+        Ok(source) => source,
+        // Not a suite of this program: results may go by that name all the same.
+        Err(err) => {
+            let csv = options.runs.join(format!("{name}.csv"));
+            let there = csv.exists().then_some(csv).or_else(|| committed(name));
+            return there.filter(|_| wanted.options().is_empty()).ok_or(err);
+        }
+    };
+    let request = Request::new(&source, &wanted);
+    match request.find(&options.runs)? {
+        Some(csv) => Ok(csv),
+        None => committed(&source.name)
+            .filter(|_| request.is_whole())
+            .ok_or_else(|| request.missing(&options.runs)),
     }
-    committed(suite).ok_or_else(|| {
-        let own = own.display();
-        anyhow!("no results of {suite}, neither {own} nor results/{suite}/*/runs.csv; train it with run {suite}")
-    })
 }
 
 /// The newest committed rows of a suite.

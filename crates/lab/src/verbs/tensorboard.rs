@@ -16,7 +16,7 @@ pub(crate) fn tensorboard(
     suites: &[Suite],
 ) -> anyhow::Result<Answer> {
     let results = question.results(options, suites)?;
-    let default = || options.runs.join(format!("{}-tensorboard", results.name()));
+    let default = || options.runs.join(format!("{}-tensorboard", results.stem()));
     let out = out.map_or_else(default, Path::to_path_buf);
     let (mut seen, mut written) = (HashSet::new(), 0);
     for row in results.runs.rows.iter().filter(|row| !row.run.is_empty()) {

@@ -1,0 +1,80 @@
+//! A table shows what was asked for, or nothing.
+
+mod common;
+
+use std::fs;
+
+use common::{Place, ended};
+
+const SUITE: &str = r#"
+seeds = [0, 1]
+[base]
+train = { steps = 4, batch = 8, log_every = 2 }
+[[task]]
+task = "digits"
+backbone = { kind = "vit", patch = 4, width = 8, depth = 2, heads = 2 }
+[[method]]
+name = "NAME"
+"#;
+
+/// A place with two suites of one file name.
+fn two_suites() -> Place {
+    let place = Place::new();
+    for name in ["one", "two"] {
+        fs::create_dir_all(place.path(name)).unwrap();
+        fs::write(place.path(name).join("suite.toml"), SUITE.replace("NAME", name)).unwrap();
+    }
+    place
+}
+
+#[test]
+fn two_suites_of_one_file_name_have_results_of_their_own() {
+    let place = two_suites();
+    let run = |name: &str| ended(&place.run(&["run", &format!("{name}/suite.toml")]), 0).0;
+    let (one, two) = (run("one"), run("two"));
+    assert!(one.contains("one-suite") && two.contains("two-suite"), "{one}{two}");
+    let table = |name: &str| ended(&place.run(&["table", &format!("{name}/suite.toml")]), 0).0;
+    assert_eq!((table("one"), table("two")), (one, two));
+    // Named so that its results would have the same file, it is told apart all the same.
+    fs::copy(place.path("two/suite.toml"), place.path("one-suite.toml")).unwrap();
+    let (_, err) = ended(&place.run(&["table", "one-suite.toml"]), 2);
+    assert!(err.contains("one-suite.csv is of another suite than one-suite.toml is now"), "{err}");
+}
+
+#[test]
+fn options_do_not_write_over_the_results_of_the_whole_suite() {
+    let place = two_suites();
+    let suite = "one/suite.toml";
+    let run = |more: &[&str]| ended(&place.run(&[&["run", suite][..], more].concat()), 0).0;
+    let table =
+        |more: &[&str], code| ended(&place.run(&[&["table", suite][..], more].concat()), code);
+    let whole = run(&[]);
+    let seed = run(&["--seeds", "0"]);
+    assert_ne!(whole, seed);
+    run(&["--smoke"]);
+    run(&["--set", "train.lr=0.5"]);
+    assert_eq!(table(&[], 0).0, whole);
+    assert_eq!(table(&["--seeds", "0"], 0).0, seed);
+    let (out, err) = table(&["--seeds", "0..3"], 2);
+    assert_eq!(out, "");
+    assert!(err.contains("no results of one/suite.toml --seeds 0,1,2"), "{err}");
+    assert!(err.contains("there are results of one/suite.toml, of"), "{err}");
+    // Another suite under the same name has no results yet.
+    let text = fs::read_to_string(place.path(suite)).unwrap();
+    fs::write(place.path(suite), text.replace("steps = 4", "steps = 5")).unwrap();
+    assert!(table(&[], 2).1.contains("is of another suite than one/suite.toml is now"));
+}
+
+#[test]
+fn a_part_of_a_suite_is_not_published() {
+    let place = two_suites();
+    for option in [&["--smoke"][..], &["--seeds", "0"], &["--only", "seed=0"], &["--shard", "1/2"]]
+    {
+        let args = [&["run", "one/suite.toml", "--publish"][..], option].concat();
+        let (_, err) = ended(&place.run(&args), 2);
+        assert!(err.contains("--publish is for a whole suite"), "{err}");
+    }
+    let (_, err) = ended(&place.run(&["run", "one/suite.toml", "--publish"]), 2);
+    assert!(err.contains("no git revision"), "{err}");
+    assert!(place.runs("runs").is_empty() && !place.path("results").exists());
+}
