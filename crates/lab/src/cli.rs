@@ -14,10 +14,10 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use report::Format;
 
 use crate::{
-    Plugins, Suite,
+    Plugins,
     options::{Options, heeded},
-    verbs,
-    verbs::ask::QueryArgs,
+    spec::Suite,
+    verbs::{self, ask::QueryArgs},
 };
 
 /// Compares Mixture-of-Experts methods fairly: the same budget, several seeds, intervals.

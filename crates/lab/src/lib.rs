@@ -10,52 +10,29 @@
 //! }
 //! ```
 
-mod analyses;
-mod budget;
 mod cli;
-mod code;
-mod config;
-#[cfg(test)]
-mod config_numbers;
 mod cost;
-mod dashboard;
-mod device;
-mod environment;
+mod digest;
+mod exec;
 mod facts;
-mod groups;
-mod memory;
 mod options;
+mod planning;
 mod plugins;
 pub mod prelude;
-mod program;
-mod progress;
-mod ranks;
-mod reader;
-mod request;
-mod rows;
-mod run_spec;
-mod runner;
-mod safetensors;
-mod sampling;
-mod setting_tree;
-mod start;
+mod probes;
+mod results;
+mod settings;
+mod spec;
 mod store;
-mod suite;
-mod timing;
-mod trace;
-mod tune;
-mod tuning;
+#[cfg(test)]
+mod testing;
 mod verbs;
 
-pub use config::RunConfig;
-pub use device::device;
-pub use groups::{By, GroupsConfig};
+pub use exec::device;
 #[doc(hidden)]
 pub use include_dir;
 pub use plugins::Plugins;
-pub use program::Program;
-pub use start::PruneConfig;
-pub use suite::Suite;
+pub use spec::{By, GroupsConfig, Program, PruneConfig, RunConfig, Suite};
 
 use std::process::ExitCode;
 

@@ -7,7 +7,7 @@ use clap::{ArgMatches, Args, Command, ValueEnum, parser::ValueSource};
 use report::Format;
 use tasks::DataDir;
 
-use crate::{config::seeds, suite::Selection};
+use crate::{planning::seeds, spec::Selection};
 
 /// What verbs have in common; `HEEDED` says which verb heeds what.
 #[derive(Args, Clone)]

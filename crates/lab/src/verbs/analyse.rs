@@ -9,15 +9,13 @@ use training::write_atomic;
 
 use crate::{
     Plugins,
-    analyses::{self, Subject},
     cli::say,
-    device::device,
+    exec::{ModelBuilder, device},
     options::Options,
-    run_spec::RunSpec,
-    start::ModelBuilder,
+    planning::{find, trained_run},
+    probes::{self, Subject, record},
+    spec::RunSpec,
     store::Store,
-    trace::record,
-    verbs::prune::{find, trained_run},
 };
 
 /// What to ask, and of which run.
@@ -43,17 +41,17 @@ pub(crate) fn analyse(
     known(&call.what)?;
     let folder = find(&call.run, &options.runs)?;
     let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
-    let cell = trained_run(&folder, &store, options, plugins)?;
+    let spec = trained_run(&folder, &store, &options.data(), plugins)?;
     let device = device(&options.device)?;
-    let site = ModelBuilder { plugins, store: &store, device: &device };
-    let traces = traces(&folder, &cell, &site)?;
+    let builder = ModelBuilder { plugins, store: &store, device: &device };
+    let traces = traces(&folder, &spec, &builder)?;
     let other = match &call.other {
         Some(other) => {
             let folder = find(other, &options.runs)?;
             let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
-            let cell = trained_run(&folder, &store, options, plugins)?;
-            let site = ModelBuilder { plugins, store: &store, device: &device };
-            self::traces(&folder, &cell, &site)?.pop()
+            let spec = trained_run(&folder, &store, &options.data(), plugins)?;
+            let builder = ModelBuilder { plugins, store: &store, device: &device };
+            self::traces(&folder, &spec, &builder)?.pop()
         }
         None => None,
     };
@@ -63,9 +61,9 @@ pub(crate) fn analyse(
             tables.extend(analysis::answer(what, &traces, other.as_ref())?);
         }
     }
-    let ((model, _), task) = (site.trained(&cell)?, site.task_for(&cell)?);
+    let ((model, _), task) = (builder.trained(&spec)?, builder.task_for(&spec)?);
     let subject = Subject { model: &model, task: &*task, device: &device };
-    for (what, _) in analyses::QUESTIONS.iter().filter(|(what, _)| asked(call, what)) {
+    for (what, _) in probes::QUESTIONS.iter().filter(|(what, _)| asked(call, what)) {
         match subject.answer(what) {
             Ok(table) => tables.push(table),
             Err(err) if call.what.is_empty() => say(&format!("{what}: {err}")),
@@ -87,7 +85,7 @@ fn asked(call: &AnalyseArgs, what: &str) -> bool {
 }
 
 fn known(what: &[String]) -> anyhow::Result<()> {
-    let all = analysis::QUESTIONS.iter().chain(&analyses::QUESTIONS);
+    let all = analysis::QUESTIONS.iter().chain(&probes::QUESTIONS);
     let known: Vec<&str> = all.map(|(name, _)| *name).collect();
     match what.iter().find(|what| !known.contains(&what.as_str())) {
         Some(what) => bail!("no analysis is named {what:?}; known: {}", known.join(", ")),
@@ -96,15 +94,15 @@ fn known(what: &[String]) -> anyhow::Result<()> {
 }
 
 /// The traces that a run has written, or that of its end.
-fn traces(folder: &Path, cell: &RunSpec, site: &ModelBuilder) -> anyhow::Result<Vec<Trace>> {
+fn traces(folder: &Path, spec: &RunSpec, builder: &ModelBuilder) -> anyhow::Result<Vec<Trace>> {
     let traces = Trace::read_all(&folder.join("trace"))?;
     if !traces.is_empty() {
         return Ok(traces);
     }
-    let ((model, _), task) = (site.trained(cell)?, site.task_for(cell)?);
-    let trace = record(cell, &*task, &model, cell.config.train.steps, site.device);
+    let ((model, _), task) = (builder.trained(spec)?, builder.task_for(spec)?);
+    let trace = record(spec, &*task, &model, spec.config.train.steps, builder.device);
     match trace {
         Some(trace) => Ok(vec![trace]),
-        None => bail!("the run {} has no MoE layers, so nothing is routed", cell.id),
+        None => bail!("the run {} has no MoE layers, so nothing is routed", spec.id),
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use report::{Query, Runs};
 
-use crate::{Suite, options::Options, verbs::table::files};
+use crate::{options::Options, spec::Suite, verbs::table::files};
 
 /// Which numbers are asked for.
 #[derive(Args, Clone, Default)]

@@ -4,11 +4,10 @@ use anyhow::{anyhow, bail};
 use report::{Cell, Column, Digits, Kind, Table};
 
 use crate::{
-    Plugins, Suite,
-    budget::BudgetOutcome,
+    Plugins,
     options::Options,
-    run_spec::RunSpec as RunCell,
-    suite::{Selection, Source},
+    planning::Source,
+    spec::{BudgetOutcome, RunSpec as RunCell, Selection, Suite},
 };
 
 /// The budget of a suite as a table, one row for each task and method.
@@ -22,9 +21,9 @@ pub(crate) fn budget(
     let name = name.map_or_else(first, Ok)?;
     let wanted = Selection { seeds: Some(vec![0]), ..options.selection() };
     let suite = Source::find(name, suites)?.plan(plugins, &options.data(), &wanted)?;
-    let cells = suite.planned();
-    let rows: Vec<_> = cells.iter().copied().filter_map(row).collect();
-    let Some(given) = cells.iter().find_map(|cell| cell.budget.as_ref()) else {
+    let specs = suite.planned();
+    let rows: Vec<_> = specs.iter().copied().filter_map(row).collect();
+    let Some(given) = specs.iter().find_map(|spec| spec.budget.as_ref()) else {
         bail!("suite {name} holds nothing equal: it has no [budget]")
     };
     let (words, number) = (Kind::Words, Kind::Numbers(Digits::Fixed(0)));
@@ -54,23 +53,23 @@ pub(crate) fn title(given: &BudgetOutcome) -> String {
     format!("Held equal: {}, within {percent} % of {reference}", equal.words())
 }
 
-fn row(cell: &RunCell) -> Option<Vec<Cell>> {
-    let given = cell.budget.as_ref()?;
+fn row(spec: &RunCell) -> Option<Vec<Cell>> {
+    let given = spec.budget.as_ref()?;
     let words = |text: &str| Cell::Words(text.into());
     let number = |x: Option<f64>| x.map_or(Cell::Missing, Cell::Number);
     let solved = given.solved.as_ref();
     Some(vec![
-        words(&cell.config.task.kind),
-        words(&cell.config.backbone.kind),
-        words(&match &cell.tuned {
-            Some((setting, _)) => format!("{} [{setting}]", cell.method),
-            None => cell.method.clone(),
+        words(&spec.config.task.kind),
+        words(&spec.config.backbone.kind),
+        words(&match &spec.tuned {
+            Some((setting, _)) => format!("{} [{setting}]", spec.method),
+            None => spec.method.clone(),
         }),
         words(solved.map_or("", |(path, ..)| path)),
         number(solved.map(|(_, was, _)| *was as f64)),
         number(solved.map(|(.., is)| *is as f64)),
         number(given.target),
         number(given.off.map(|off| 100.0 * off)),
-        words(cell.refused.as_deref().unwrap_or("")),
+        words(spec.refused.as_deref().unwrap_or("")),
     ])
 }

@@ -12,9 +12,8 @@ use serde::Deserialize;
 use training::write_atomic;
 
 use crate::{
-    Suite,
-    setting_tree::SettingTree,
-    suite::{known_keys, tables},
+    settings::{SettingTree, known_keys, tables},
+    spec::Suite,
     verbs::table::committed,
 };
 

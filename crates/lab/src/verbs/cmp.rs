@@ -4,10 +4,10 @@ use anyhow::bail;
 use report::{check, check_table, cmp, ledger, power, rank, render, render_cmp};
 
 use crate::{
-    Suite,
     cli::Answer,
     options::Options,
-    suite::Source,
+    planning::Source,
+    spec::Suite,
     verbs::ask::{QueryArgs, Results},
 };
 

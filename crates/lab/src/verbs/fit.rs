@@ -10,7 +10,7 @@ use clap::Args;
 use report::{Fit, fit, render};
 use training::write_atomic;
 
-use crate::{Suite, cli::Answer, options::Options, verbs::ask::QueryArgs};
+use crate::{cli::Answer, options::Options, spec::Suite, verbs::ask::QueryArgs};
 
 /// What is fitted.
 #[derive(Args)]

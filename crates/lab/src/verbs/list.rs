@@ -3,7 +3,7 @@
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use crate::{Plugins, Suite, facts::Facts};
+use crate::{Plugins, facts::Facts, spec::Suite};
 
 /// What can be listed.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

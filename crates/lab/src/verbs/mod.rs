@@ -6,7 +6,6 @@ pub(crate) mod budget;
 pub(crate) mod claims;
 pub(crate) mod cmp;
 pub(crate) mod cost;
-mod curves;
 pub(crate) mod docs;
 pub(crate) mod fit;
 pub(crate) mod list;

@@ -2,7 +2,7 @@
 //! from the old one and may be trained further.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, atomic::AtomicBool},
     time::Instant,
 };
@@ -12,22 +12,19 @@ use backbones::AnyBackbone;
 use clap::Args;
 use moe::Gone;
 use pruning::{Ratio, Rule};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tasks::Split;
 use training::{Checkpoint, Evaluation, evaluate, params_of};
 
 use crate::{
-    Plugins, Program, PruneConfig, RunConfig, Suite,
-    code::{Origin, after},
-    device::device,
-    environment::Environment,
+    Plugins,
+    exec::{ModelBuilder, Runner, device},
     options::Options,
-    run_spec::RunSpec,
-    runner::Runner,
-    setting_tree::SettingTree,
-    start::{ModelBuilder, Selected, read},
-    store::{Ended, Store},
+    planning::{find, trained_run},
+    settings::SettingTree,
+    spec::{Program, PruneConfig, RunConfig, RunSpec, Suite},
+    store::{Ended, Environment, Origin, Selected, Store, after, read_json},
 };
 
 /// What to drop, and from what.
@@ -48,14 +45,6 @@ pub(crate) struct Setting {
     /// Steps of training afterwards, with the run's own settings; --set train.lr=... changes them
     #[arg(long, default_value_t = 0)]
     steps: usize,
-}
-
-/// What a folder says of its run.
-#[derive(Deserialize)]
-struct Description {
-    method: String,
-    seed: u64,
-    config: RunConfig,
 }
 
 /// A network's size, work and quality.
@@ -83,7 +72,7 @@ pub(crate) fn prune(
 ) -> anyhow::Result<String> {
     let folder = find(&setting.run, &options.runs)?;
     let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
-    let before = trained_run(&folder, &store, options, plugins)?;
+    let before = trained_run(&folder, &store, &options.data(), plugins)?;
     let program = suites.first().map_or(Program::NONE, |suite| suite.program).digest();
     let after = smaller(setting, &before, options, plugins, &program)?;
     let (device, threads) = (device(&options.device)?, options.threads()?);
@@ -103,10 +92,10 @@ pub(crate) fn prune(
     if let Some(Ended::Failed { step, cause }) = store.ended(&after.id)? {
         bail!("training failed at step {step}: {cause}");
     }
-    let site = ModelBuilder { plugins, store: &store, device: &device };
+    let builder = ModelBuilder { plugins, store: &store, device: &device };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-    let [old, new] = pool.install(|| facts(&site, [&before, &after]))?;
-    let selected: Option<Selected> = read(&store.folder(&after.id), "pruned.json")?;
+    let [old, new] = pool.install(|| facts(&builder, [&before, &after]))?;
+    let selected: Option<Selected> = read_json(&store.folder(&after.id), "pruned.json")?;
     let selected = selected.context("the smaller run has no pruned.json")?;
     if json {
         let all = serde_json::json!({
@@ -116,58 +105,6 @@ pub(crate) fn prune(
         return Ok(serde_json::to_string_pretty(&all)? + "\n");
     }
     Ok(table(&old, &new) + &closing(&selected, &store.folder(&after.id)))
-}
-
-/// The folder of a run that a person named.
-pub(crate) fn find(run: &str, runs: &Path) -> anyhow::Result<PathBuf> {
-    let named = runs.join(run);
-    for folder in [named.as_path(), Path::new(run)] {
-        if folder.join("config.json").is_file() {
-            return Ok(folder.to_path_buf());
-        }
-    }
-    let known = std::fs::read_dir(runs).into_iter().flatten().flatten();
-    let known = known.filter(|entry| entry.path().join("result.json").is_file());
-    let mut known: Vec<String> =
-        known.map(|entry| entry.file_name().to_string_lossy().to_string()).collect();
-    known.sort();
-    let (some, all) = (known.iter().take(8).cloned().collect::<Vec<_>>().join(", "), known.len());
-    let runs = runs.display();
-    bail!("no run is named {run:?} in {runs}; there are {all} that have ended: {some}")
-}
-
-/// The run of a folder, with its data.
-pub(crate) fn trained_run(
-    folder: &Path,
-    store: &Store,
-    options: &Options,
-    plugins: &Plugins,
-) -> anyhow::Result<RunSpec> {
-    let id = folder.file_name().map(|name| name.to_string_lossy().to_string());
-    let id = id.ok_or_else(|| anyhow!("{}: it is no folder of a run", folder.display()))?;
-    let description: Option<Description> = read(folder, "config.json")?;
-    let description = description.with_context(|| folder.display().to_string())?;
-    match store.ended(&id)? {
-        Some(Ended::Done(_)) => {}
-        Some(Ended::Failed { cause, .. }) => bail!("the run {id} failed: {cause}"),
-        None => bail!("the run {id} has not ended; train it first"),
-    }
-    let settings = SettingTree::empty(&folder.join("config.json").display().to_string());
-    let data = description.config.load_task(&settings, plugins, &options.data())?;
-    description.config.check(&settings, plugins, &*data)?;
-    Ok(RunSpec {
-        method: description.method,
-        seed: description.seed,
-        config: description.config,
-        data,
-        refused: None,
-        from: None,
-        confused: None,
-        budget: None,
-        trial: false,
-        tuned: None,
-        id,
-    })
 }
 
 /// The run that starts from another one without some of its experts.
@@ -200,31 +137,31 @@ fn smaller(
 }
 
 /// Both networks, evaluated in turns, so that what disturbs the machine disturbs both.
-fn facts(site: &ModelBuilder, cells: [&RunSpec; 2]) -> anyhow::Result<[Facts; 2]> {
+fn facts(builder: &ModelBuilder, specs: [&RunSpec; 2]) -> anyhow::Result<[Facts; 2]> {
     const ROUNDS: usize = 3;
-    let models = [site.trained(cells[0])?.0, site.trained(cells[1])?.0];
-    let (data, mut best) = (site.task_for(cells[0])?, [f64::INFINITY; 2]);
+    let models = [builder.trained(specs[0])?.0, builder.trained(specs[1])?.0];
+    let (data, mut best) = (builder.task_for(specs[0])?, [f64::INFINITY; 2]);
     for _ in 0..ROUNDS {
         for (model, best) in models.iter().zip(&mut best) {
             let started = Instant::now();
-            evaluate(model, &*data, Split::Test, site.device);
+            evaluate(model, &*data, Split::Test, builder.device);
             *best = best.min(started.elapsed().as_secs_f64());
         }
     }
-    let of = |which: usize| of_network(site, cells[which], &models[which], best[which]);
+    let of = |which: usize| of_network(builder, specs[which], &models[which], best[which]);
     Ok([of(0)?, of(1)?])
 }
 
 fn of_network(
-    site: &ModelBuilder,
-    cell: &RunSpec,
+    builder: &ModelBuilder,
+    spec: &RunSpec,
     model: &AnyBackbone,
     seconds: f64,
 ) -> anyhow::Result<Facts> {
-    let data = site.task_for(cell)?;
+    let data = builder.task_for(spec)?;
     let [valid, test] =
-        [Split::Valid, Split::Test].map(|split| evaluate(model, &*data, split, site.device));
-    let path = Checkpoint::path(&site.store.folder(&cell.id));
+        [Split::Valid, Split::Test].map(|split| evaluate(model, &*data, split, builder.device));
+    let path = Checkpoint::path(&builder.store.folder(&spec.id));
     let bytes = std::fs::metadata(&path).with_context(|| path.display().to_string())?.len();
     let numbers = |evaluation: &Evaluation| {
         evaluation.metrics.iter().map(|(name, value)| (name.to_string(), *value)).collect()
@@ -236,7 +173,7 @@ fn of_network(
         active_params: test.active_params,
         checkpoint_bytes: bytes,
         flops_per_token: test.flops_per_token,
-        tokens_per_second: (cell.data.len(Split::Test) * model.tokens()) as f64 / seconds,
+        tokens_per_second: (spec.data.len(Split::Test) * model.tokens()) as f64 / seconds,
         valid: numbers(&valid),
         test: numbers(&test),
     })

@@ -11,12 +11,9 @@ use report::{Format, Query, Runs, comparison, render};
 use training::write_atomic;
 
 use crate::{
-    Suite,
-    environment::Environment,
     options::Options,
-    start::read,
-    store::Store,
-    suite::SuitePlan,
+    spec::{Suite, SuitePlan},
+    store::{Environment, Store, read_json},
     verbs::{
         ask::{QueryArgs, Results},
         report::html,
@@ -48,9 +45,9 @@ pub(crate) fn may_be_published(here: &Environment, allow_dev: bool) -> anyhow::R
 /// Were all runs trained by a release build? Their code is that of this program, since it is part of
 /// their names.
 pub(crate) fn released(suite: &SuitePlan, store: &Store, allow_dev: bool) -> anyhow::Result<()> {
-    for cell in suite.cells.iter().filter(|cell| cell.refused.is_none() && !allow_dev) {
-        let folder = store.folder(&cell.id);
-        let trained: Option<Environment> = read(&folder, "environment.json")?;
+    for spec in suite.specs.iter().filter(|spec| spec.refused.is_none() && !allow_dev) {
+        let folder = store.folder(&spec.id);
+        let trained: Option<Environment> = read_json(&folder, "environment.json")?;
         if let Some(profile) = trained.map(|there| there.profile).filter(|is| is != "release") {
             bail!(
                 "--publish: {} was trained by a {profile} build; remove it to train it again, or say \

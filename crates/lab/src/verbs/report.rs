@@ -7,13 +7,11 @@ use report::{Format, Page, comparison, page, plots, render, splice};
 use training::write_atomic;
 
 use crate::{
-    Suite,
     cli::Answer,
     options::Options,
-    verbs::{
-        ask::{QueryArgs, Results},
-        curves::Course,
-    },
+    results::Course,
+    spec::Suite,
+    verbs::ask::{QueryArgs, Results},
 };
 
 /// Writes the report as one HTML file, or the tables into a page between its marks.
@@ -84,7 +82,7 @@ fn made_of<'a>(
     options: &Options,
     suites: &[Suite],
 ) -> anyhow::Result<Page<'a>> {
-    let course = Course::read(&results.runs, options)?;
+    let course = Course::read(&results.runs, &options.runs)?;
     let title = format!("Suite {}", results.name());
     let environment = environment(results);
     Ok(Page {

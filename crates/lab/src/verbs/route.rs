@@ -15,10 +15,10 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Plugins,
-    device::device,
+    exec::device,
     facts::form,
     options::Options,
-    safetensors::{self, Tensors},
+    store::{Tensors, safetensors},
 };
 
 /// What to route.

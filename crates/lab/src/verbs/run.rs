@@ -10,22 +10,15 @@ use report::{Format, Query, Runs, comparison, render, trace::Trace};
 use training::{StepTracer, write_atomic};
 
 use crate::{
-    Plugins, Suite,
-    analyses::Subject,
+    Plugins,
     cli::{Answer, say},
-    device::device,
-    environment::Environment,
+    exec::{ModelBuilder, Runner, device},
     options::Options,
-    ranks,
-    request::Request,
-    rows::{blank, rows},
-    run_spec::RunSpec,
-    runner::Runner,
-    start::ModelBuilder,
-    store::{Ended, Store},
-    suite::{Source, SuitePlan},
-    timing, trace,
-    tuning::Tuning,
+    planning::Source,
+    probes::{Subject, routing_numbers, trace},
+    results::{blank, rows, timing},
+    spec::{RunSpec, Suite, SuitePlan, Tuning},
+    store::{Ended, Environment, Request, Store},
     verbs::{
         budget::title,
         publish::{may_be_published, publish, released},
@@ -47,14 +40,14 @@ pub(crate) fn run(
     let first = || suites.first().map(|suite| suite.name).ok_or_else(|| anyhow!("no suite"));
     let name = name.map_or_else(first, Ok)?;
     let (source, wanted) = (Source::find(name, suites)?, options.selection());
-    let request = Request::new(&source, &wanted);
+    let request = source.request(&wanted);
     let environment = Environment::now(&options.device, options.threads()?);
     if options.publish.is_some() {
         ensure!(options.shard.is_none() && request.is_whole(), PART);
         may_be_published(&environment, options.allow_dev)?;
     }
     let mut suite = source.plan(plugins, &options.data(), &wanted)?;
-    if let Some(given) = suite.planned().iter().find_map(|cell| cell.budget.as_ref()) {
+    if let Some(given) = suite.planned().iter().find_map(|spec| spec.budget.as_ref()) {
         say(&format!("{}; the sizes: budget {name}", title(given)));
     }
     let device = device(&options.device)?;
@@ -71,9 +64,9 @@ pub(crate) fn run(
         stop: stop.clone(),
     };
     if let Some(tuning) = &suite.tuning {
-        suite.cells = tune(tuning, &suite, &request, &runner, options)?;
+        suite.specs = tune(tuning, &suite, &request, &runner, options)?;
     }
-    let trained = runner.train(&shard(suite.cells.iter(), options));
+    let trained = runner.train(&shard(suite.specs.iter(), options));
     let runs = rows(&suite, &store)?;
     request.write(store.root(), &runs.to_csv())?;
     if stop.load(Ordering::Relaxed) {
@@ -81,8 +74,8 @@ pub(crate) fn run(
     }
     report_failures(&suite, &store)?;
     report_missing(&suite, &store)?;
-    let site = ModelBuilder { plugins, store: &store, device: &device };
-    let traced = if options.trace { trace_the_others(&suite, &site) } else { Ok(()) };
+    let builder = ModelBuilder { plugins, store: &store, device: &device };
+    let traced = if options.trace { trace_the_others(&suite, &builder) } else { Ok(()) };
     if let Some(tracer) = &runner.tracer {
         say(&timing::table(tracer).render(Format::Text));
     }
@@ -114,7 +107,7 @@ fn tune(
 ) -> anyhow::Result<Vec<RunSpec>> {
     let store = runner.store;
     let trained = climb(tuning, runner, options);
-    let rows = tuning.rows(|cell| blank(suite, cell), store)?;
+    let rows = tuning.rows(|spec| blank(suite, spec), store)?;
     let csv = store.root().join(format!("{}-trials.csv", request.stem()));
     write_atomic(&csv, Runs { rows }.to_csv().as_bytes())
         .with_context(|| csv.display().to_string())?;
@@ -142,22 +135,22 @@ fn climb(tuning: &Tuning, runner: &Runner, options: &Options) -> anyhow::Result<
 }
 
 /// The runs of this machine's part.
-fn shard<'a>(cells: impl Iterator<Item = &'a RunSpec>, options: &Options) -> Vec<&'a RunSpec> {
+fn shard<'a>(specs: impl Iterator<Item = &'a RunSpec>, options: &Options) -> Vec<&'a RunSpec> {
     let mine = |index: usize| options.shard.is_none_or(|part| index % part.count == part.index);
-    cells.enumerate().filter(|(index, _)| mine(*index)).map(|(_, cell)| cell).collect()
+    specs.enumerate().filter(|(index, _)| mine(*index)).map(|(_, spec)| spec).collect()
 }
 
 /// Writes the last trace of those runs that had ended before anyone asked for traces.
-fn trace_the_others(suite: &SuitePlan, site: &ModelBuilder) -> anyhow::Result<()> {
-    for cell in &suite.cells {
-        let (folder, step) = (site.store.folder(&cell.id), cell.config.train.steps);
+fn trace_the_others(suite: &SuitePlan, builder: &ModelBuilder) -> anyhow::Result<()> {
+    for spec in &suite.specs {
+        let (folder, step) = (builder.store.folder(&spec.id), spec.config.train.steps);
         let there = folder.join(Trace::file_name(step as u64)).exists();
-        if !there && matches!(site.store.ended(&cell.id)?, Some(Ended::Done(_))) {
-            let ((model, _), task) = (site.trained(cell)?, site.task_for(cell)?);
-            trace::write(cell, &*task, &folder, &model, step, site.device)
+        if !there && matches!(builder.store.ended(&spec.id)?, Some(Ended::Done(_))) {
+            let ((model, _), task) = (builder.trained(spec)?, builder.task_for(spec)?);
+            trace::write(spec, &*task, &folder, &model, step, builder.device)
                 .with_context(|| folder.display().to_string())?;
-            let subject = Subject { model: &model, task: &*task, device: site.device };
-            ranks::write(cell, site.store, &subject)?;
+            let subject = Subject { model: &model, task: &*task, device: builder.device };
+            routing_numbers::write(spec, builder.store, &subject)?;
         }
     }
     Ok(())
@@ -166,9 +159,9 @@ fn trace_the_others(suite: &SuitePlan, site: &ModelBuilder) -> anyhow::Result<()
 /// Says how many runs the table is without, since other parts or processes are at them.
 fn report_missing(suite: &SuitePlan, store: &Store) -> anyhow::Result<()> {
     let (mut missing, mut all) = (0, 0);
-    for cell in suite.cells.iter().filter(|cell| cell.refused.is_none()) {
+    for spec in suite.specs.iter().filter(|spec| spec.refused.is_none()) {
         all += 1;
-        missing += usize::from(store.ended(&cell.id)?.is_none());
+        missing += usize::from(store.ended(&spec.id)?.is_none());
     }
     if missing > 0 {
         say(&format!(
@@ -181,9 +174,9 @@ fn report_missing(suite: &SuitePlan, store: &Store) -> anyhow::Result<()> {
 
 /// Says which runs failed: the table shows a gap for them.
 fn report_failures(suite: &SuitePlan, store: &Store) -> anyhow::Result<()> {
-    for cell in &suite.cells {
-        if let Some(Ended::Failed { step, cause }) = store.ended(&cell.id)? {
-            let (method, task, seed) = (&cell.method, &cell.config.task.kind, cell.seed);
+    for spec in &suite.specs {
+        if let Some(Ended::Failed { step, cause }) = store.ended(&spec.id)? {
+            let (method, task, seed) = (&spec.method, &spec.config.task.kind, spec.seed);
             say(&format!("{method}, {task}, seed {seed}: failed at step {step}, {cause}"));
         }
     }

@@ -15,13 +15,11 @@ use tasks::{Split, Task};
 use crate::{
     Plugins,
     cli::say,
-    device::device,
+    exec::{ModelBuilder, Sampling, device},
     options::Options,
-    run_spec::RunSpec,
-    sampling::Sampling,
-    start::ModelBuilder,
+    planning::{find, trained_run},
+    spec::RunSpec,
     store::Store,
-    verbs::prune::{find, trained_run},
 };
 
 /// What to go on with, and how.
@@ -57,24 +55,24 @@ pub(crate) fn sample(
     ensure!(!call.prompt.is_empty(), "--prompt is empty; there is at least one character");
     let folder = find(&call.run, &options.runs)?;
     let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
-    let cell = trained_run(&folder, &store, options, plugins)?;
-    writes(&cell, plugins)?;
-    let prompt = encode(&*cell.data, &call.prompt)?;
+    let spec = trained_run(&folder, &store, &options.data(), plugins)?;
+    writes(&spec, plugins)?;
+    let prompt = encode(&*spec.data, &call.prompt)?;
     let device = device(&options.device)?;
-    let site = ModelBuilder { plugins, store: &store, device: &device };
+    let builder = ModelBuilder { plugins, store: &store, device: &device };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads()?).build()?;
     let (text, cached) = pool.install(|| -> anyhow::Result<_> {
-        let (model, _) = site.trained(&cell)?;
-        let cached = !call.no_cache && may_cache(&cell, &model, &site)?;
+        let (model, _) = builder.trained(&spec)?;
+        let cached = !call.no_cache && may_cache(&spec, &model, &builder)?;
         let mut decoder = Decoder::new(&model, &device, cached);
         let written = call.go_on(&mut decoder, &prompt);
-        Ok((decode(&*cell.data, &prompt, &written), cached))
+        Ok((decode(&*spec.data, &prompt, &written), cached))
     })?;
     Ok(match as_json {
         false => format!("{}{text}\n", call.prompt),
         true => {
             let all = json!({
-                "run": cell.id, "prompt": call.prompt, "text": text, "tokens": call.tokens,
+                "run": spec.id, "prompt": call.prompt, "text": text, "tokens": call.tokens,
                 "seed": call.seed, "cached": cached,
             });
             format!("{all:#}\n")
@@ -102,23 +100,23 @@ impl SampleArgs {
 }
 
 /// Is it a language model, of the kind that can write?
-fn writes(cell: &RunSpec, plugins: &Plugins) -> anyhow::Result<()> {
-    let task = &cell.config.task.kind;
-    if !matches!(cell.data.domain(), Domain::Text { .. }) {
+fn writes(spec: &RunSpec, plugins: &Plugins) -> anyhow::Result<()> {
+    let task = &spec.config.task.kind;
+    if !matches!(spec.data.domain(), Domain::Text { .. }) {
         bail!(
             "the run {} has learned {task}, which is no text; tanaka-lm, text-lm and state-of-the-union are",
-            cell.id
+            spec.id
         );
     }
-    if cell.config.refusal(plugins, &*cell.data)?.is_some() || !cell.data.causal() {
+    if spec.config.refusal(plugins, &*spec.data)?.is_some() || !spec.data.causal() {
         let known: Vec<&str> = causal_routers(plugins).collect();
         bail!(
             "the run {} cannot write: its layers look at later tokens (router {:?}, level {:?}, \
              capacity {:?}); routers that do not: {}",
-            cell.id,
-            cell.config.moe.router.kind,
-            cell.config.moe.level,
-            cell.config.moe.capacity.drop,
+            spec.id,
+            spec.config.moe.router.kind,
+            spec.config.moe.level,
+            spec.config.moe.capacity.drop,
             known.join(", ")
         );
     }
@@ -168,21 +166,21 @@ const GAP: f32 = 1e-3;
 /// Do the layers make the same of a token alone as among others? A full expert turns away tokens by
 /// those before them, and there are routers that count tokens, or draw for each. Where there is a
 /// doubt, a part of the validation text is read both ways. Says why not.
-fn may_cache(cell: &RunSpec, model: &AnyBackbone, site: &ModelBuilder) -> anyhow::Result<bool> {
-    let moe = &cell.config.moe;
+fn may_cache(spec: &RunSpec, model: &AnyBackbone, builder: &ModelBuilder) -> anyhow::Result<bool> {
+    let moe = &spec.config.moe;
     let limited = moe.capacity.at(false).factor.is_some() && moe.layers != Placement::NONE;
     let why = match limited {
         true => Some("its experts have a capacity".to_string()),
-        false => alone(cell, site.plugins).err().map(|err| err.to_string()),
+        false => alone(spec, builder.plugins).err().map(|err| err.to_string()),
     };
     if let Some(why) = why {
         say(&format!("without a cache: {why}"));
         return Ok(false);
     }
-    let batch = cell.data.batch(Split::Valid, &[0], site.device);
+    let batch = spec.data.batch(Split::Valid, &[0], builder.device);
     let Input::Tokens(ids) = batch.input else { bail!("text is tokens") };
     let ids: Vec<i32> = ids.into_data().iter().take(PROBE).collect();
-    let gap = gap_of_cache(model, site.device, &ids);
+    let gap = gap_of_cache(model, builder.device, &ids);
     if gap > GAP {
         let router = &moe.router.kind;
         say(&format!("without a cache: router {router:?} looks at the tokens before ({gap:.3})"));
@@ -191,11 +189,11 @@ fn may_cache(cell: &RunSpec, model: &AnyBackbone, site: &ModelBuilder) -> anyhow
 }
 
 /// Would the network be one for a single token?
-fn alone(cell: &RunSpec, plugins: &Plugins) -> anyhow::Result<()> {
-    let Domain::Text { vocab, .. } = cell.data.domain() else { return Ok(()) };
+fn alone(spec: &RunSpec, plugins: &Plugins) -> anyhow::Result<()> {
+    let Domain::Text { vocab, .. } = spec.data.domain() else { return Ok(()) };
     let domain = Domain::Text { vocab, length: 1 };
-    let brief = BackboneSpec { domain, ..cell.config.brief(plugins, &*cell.data) };
-    let backbone = &cell.config.backbone;
+    let brief = BackboneSpec { domain, ..spec.config.brief(plugins, &*spec.data) };
+    let backbone = &spec.config.backbone;
     Ok((plugins.backbones.get(&backbone.kind)?.build.check)(backbone, &brief)?)
 }
 

@@ -19,7 +19,7 @@ use super::{
     router_speed,
     step_speed::{self, Step},
 };
-use crate::{Plugins, device::device, options::Options};
+use crate::{Plugins, exec::device, options::Options};
 
 /// What to measure.
 #[derive(Args, Clone)]

@@ -8,9 +8,7 @@ use std::{
 use anyhow::{anyhow, bail};
 use report::{comparison, render};
 
-use crate::{
-    Suite, cli::Answer, options::Options, request::Request, suite::Source, verbs::ask::QueryArgs,
-};
+use crate::{cli::Answer, options::Options, planning::Source, spec::Suite, verbs::ask::QueryArgs};
 
 /// The table of a suite, or of csv files.
 pub(crate) fn table(
@@ -54,7 +52,7 @@ fn of_suite(name: &str, options: &Options, suites: &[Suite]) -> anyhow::Result<P
             return there.filter(|_| wanted.options().is_empty()).ok_or(err);
         }
     };
-    let request = Request::new(&source, &wanted);
+    let request = source.request(&wanted);
     match request.find(&options.runs)? {
         Some(csv) => Ok(csv),
         None => committed(&source.name)

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use report::tensorboard::{Scalar, events};
 use training::{StepLog, write_atomic};
 
-use crate::{Suite, cli::Answer, options::Options, verbs::ask::QueryArgs};
+use crate::{cli::Answer, options::Options, spec::Suite, verbs::ask::QueryArgs};
 
 /// Writes a folder for each run, to be looked at with `tensorboard --logdir`.
 pub(crate) fn tensorboard(

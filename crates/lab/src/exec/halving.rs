@@ -1,0 +1,210 @@
+//! Which settings are tried next, and which of them are trained: by what came of the trials before.
+
+use anyhow::anyhow;
+
+use crate::{
+    spec::{Candidate, Group, RunSpec, Tuning},
+    store::{Ended, Store},
+};
+
+impl Tuning {
+    /// The runs of a rung; none while some of the rung before are missing.
+    pub(crate) fn rung(&self, rung: usize, store: &Store) -> anyhow::Result<Option<Vec<&RunSpec>>> {
+        let mut specs = Vec::new();
+        for group in &self.groups {
+            let Some(left) = group.left(rung, store)? else { return Ok(None) };
+            specs.extend(left.into_iter().flat_map(|at| &group.options[at].rungs[rung]));
+        }
+        Ok(Some(specs))
+    }
+
+    /// The runs to train with the settings that did best, seed by seed; none while trials are
+    /// missing.
+    pub(crate) fn choose(&self, store: &Store) -> anyhow::Result<Option<Vec<RunSpec>>> {
+        let mut chosen = Vec::new();
+        for group in &self.groups {
+            match group.choose(store)? {
+                Some(best) => chosen.extend(group.options[best].finals.iter().cloned()),
+                None => return Ok(None),
+            }
+        }
+        chosen.sort_by_key(|spec| spec.seed);
+        Ok(Some(chosen))
+    }
+
+    /// What was chosen for each method, in words.
+    pub(crate) fn said(&self, store: &Store) -> anyhow::Result<Vec<String>> {
+        let mut lines = Vec::new();
+        for group in &self.groups {
+            let (Some(best), Some(first)) = (group.choose(store)?, group.options.first()) else {
+                continue;
+            };
+            let Some(spec) = first.finals.first().filter(|spec| spec.refused.is_none()) else {
+                continue;
+            };
+            let (text, n) = (&group.options[best].text, group.options.len());
+            let last = self.rungs() - 1;
+            let value = group.options[best].value(last, group, store)?.flatten();
+            let value = value.map_or_else(|| "failed".into(), |value| format!("{value:.4}"));
+            let (task, method, metric) = (&spec.config.task.kind, &spec.method, &group.metric);
+            lines.push(format!(
+                "{task}, {method}: {text} of {n} settings, {metric} {value} (valid)"
+            ));
+        }
+        Ok(lines)
+    }
+}
+
+impl Group {
+    /// The place of the best setting, the first among equals; none while trials are missing. A
+    /// setting with a failed trial is chosen only if there is no other.
+    fn choose(&self, store: &Store) -> anyhow::Result<Option<usize>> {
+        let last = self.halving.rungs as usize - 1;
+        let Some(left) = self.left(last, store)? else { return Ok(None) };
+        Ok(self.best_first(last, left, store)?.and_then(|order| order.first().copied()))
+    }
+
+    /// The places of the settings that come to a rung; none while trials before it are missing.
+    fn left(&self, rung: usize, store: &Store) -> anyhow::Result<Option<Vec<usize>>> {
+        let mut left: Vec<usize> = (0..self.options.len()).collect();
+        for below in 0..rung {
+            let keep = self.halving.left(left.len());
+            let Some(mut order) = self.best_first(below, left, store)? else { return Ok(None) };
+            order.truncate(keep);
+            order.sort_unstable();
+            left = order;
+        }
+        Ok(Some(left))
+    }
+
+    /// These settings, the best on a rung first, equals as they stand; none while trials are missing.
+    fn best_first(
+        &self,
+        rung: usize,
+        places: Vec<usize>,
+        store: &Store,
+    ) -> anyhow::Result<Option<Vec<usize>>> {
+        let mut valued = Vec::new();
+        for at in places {
+            let Some(value) = self.options[at].value(rung, self, store)? else { return Ok(None) };
+            valued.push((at, value.map_or(f64::NEG_INFINITY, |value| self.better.oriented(value))));
+        }
+        valued.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        Ok(Some(valued.into_iter().map(|(at, _)| at).collect()))
+    }
+}
+
+impl Candidate {
+    /// The mean over the trials of a rung: none while one is missing, and none within if one failed
+    /// or is refused.
+    fn value(
+        &self,
+        rung: usize,
+        group: &Group,
+        store: &Store,
+    ) -> anyhow::Result<Option<Option<f64>>> {
+        let mut values = Vec::new();
+        for spec in &self.rungs[rung] {
+            match store.ended(&spec.id)? {
+                _ if spec.refused.is_some() => values.push(None),
+                Some(Ended::Done(numbers)) => {
+                    let of = |(split, metric, _): &&(String, String, f64)| {
+                        split == "valid" && *metric == group.metric
+                    };
+                    let value = numbers.metrics.iter().find(of).map(|(.., value)| *value);
+                    let known = || anyhow!("no metric is named {:?}, in [tune]", group.metric);
+                    values.push(Some(value.ok_or_else(known)?).filter(|value| value.is_finite()));
+                }
+                Some(Ended::Failed { .. }) => values.push(None),
+                None => return Ok(None),
+            }
+        }
+        let all: Option<Vec<f64>> = values.into_iter().collect();
+        Ok(Some(all.map(|all| all.iter().sum::<f64>() / all.len() as f64)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        planning::search_space_tests::{GRID, loaded},
+        store::Numbers,
+    };
+    use report::Row;
+
+    /// Writes down what a trial ended with: a loss, or nothing if it failed.
+    fn end(store: &Store, spec: &RunSpec, loss: Option<f64>) {
+        drop(store.lock(&spec.id).unwrap());
+        let ended = loss.map_or(Ended::Failed { step: 3, cause: String::new() }, |loss| {
+            let metrics = ["accuracy", "loss"].map(|name| ("valid".into(), name.into(), loss));
+            Ended::Done(Numbers { metrics: metrics.into(), ..Numbers::default() })
+        });
+        store.end(&spec.id, &ended).unwrap();
+    }
+
+    #[test]
+    fn who_does_badly_is_given_up_early() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let halving = GRID.replace("seeds", "halving = { rungs = 3 }\nseeds");
+        let tuning = loaded(&halving).unwrap().tuning.unwrap();
+        let mut steps = Vec::new();
+        for rung in 0..tuning.rungs() {
+            assert!(tuning.choose(&store).unwrap().is_none(), "trials are missing");
+            let specs = tuning.rung(rung, &store).unwrap().unwrap();
+            steps.push((specs.len(), specs[0].config.train.steps));
+            for (at, spec) in specs.into_iter().enumerate() {
+                // The last setting is best on every rung, and the first fails on the first.
+                let loss = 1.0 / (1.0 + at as f64);
+                end(&store, spec, (rung > 0 || at > 0).then_some(loss));
+            }
+            if rung == 0 {
+                assert!(tuning.rung(2, &store).unwrap().is_none(), "rung 1 is missing");
+            }
+        }
+        let all = tuning.groups[0].options[0].finals[0].config.train.steps;
+        assert_eq!(steps, [(8, all / 4), (4, all / 2), (2, all)]);
+        let chosen = tuning.choose(&store).unwrap().unwrap();
+        let text = |spec: &RunSpec| spec.tuned.clone().unwrap().0;
+        assert_eq!(text(&chosen[0]), "train.lr=0.003, moe.router.k=2");
+        assert!(chosen.iter().all(|spec| !spec.trial && spec.config.train.steps == all));
+        let rows = tuning.rows(|_| Row::default(), &store).unwrap();
+        let tried = |row: &&Row| row.method.ends_with(&format!("{} steps]", all / 4));
+        assert_eq!(rows.iter().filter(tried).count(), 2 * 7 + 1);
+    }
+
+    #[test]
+    fn the_best_on_the_validation_split_is_trained() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let tuning = loaded(GRID).unwrap().tuning.unwrap();
+        let trials = tuning.trials();
+        assert_eq!(trials.len(), 8);
+        assert!(trials.iter().all(|spec| spec.trial && spec.seed == 7));
+        // Losses by setting; the third setting of the first method fails.
+        let losses = [[0.5, 0.3, 0.1, 0.4], [0.2, 0.9, 0.2, 0.8]].concat();
+        for (at, (spec, loss)) in trials.iter().zip(losses).enumerate() {
+            assert!(tuning.choose(&store).unwrap().is_none(), "trials are missing");
+            end(&store, spec, (at != 2).then_some(loss));
+        }
+        let chosen = tuning.choose(&store).unwrap().unwrap();
+        let tuned: Vec<_> =
+            chosen.iter().map(|spec| (spec.seed, spec.tuned.clone().unwrap())).collect();
+        let (first, second) =
+            ("train.lr=0.001, moe.router.k=2", "train.lr=0.001, moe.router.balance=0.01");
+        let expected = [(0, first), (0, second), (1, first), (1, second)];
+        assert_eq!(tuned, expected.map(|(seed, text)| (seed, (text.to_string(), 4))));
+        assert_eq!(chosen[0].config.moe.router.options["k"], 2);
+        assert!(chosen.iter().all(|spec| !spec.trial));
+        let said = tuning.said(&store).unwrap();
+        assert_eq!(
+            said[0],
+            "digits, top-k: train.lr=0.001, moe.router.k=2 of 4 settings, loss 0.3000 (valid)"
+        );
+        let row = |spec: &RunSpec| Row { seed: spec.seed, ..Row::default() };
+        let rows = tuning.rows(row, &store).unwrap();
+        assert_eq!(rows.len(), 2 * 7 + 1);
+        assert_eq!(rows.iter().filter(|row| row.split == "test").count(), 0);
+    }
+}

@@ -1,0 +1,143 @@
+//! One run, from its start to what is written down of its end.
+
+use anyhow::bail;
+use burn::module::Module;
+use sha2::{Digest, Sha256};
+use training::{Evaluation, Outcome, Run, TrainError, params_of, supervised};
+
+use super::{memory, model_builder::ModelBuilder, progress::Progress, runner::Runner};
+use crate::{
+    digest::hex,
+    probes::{Subject, Tracer, routing_numbers},
+    spec::RunSpec,
+    store::{Ended, Numbers},
+};
+
+impl Runner<'_> {
+    /// Trains one run to its end, or until it is told to stop.
+    pub(super) fn run(&self, spec: &RunSpec, progress: &Progress) -> anyhow::Result<()> {
+        let Some(_lock) = self.store.lock(&spec.id)? else { return Ok(()) };
+        if self.store.ended(&spec.id)?.is_some() {
+            return Ok(()); // another process was faster
+        }
+        if let Some(cause) = self.lacks_its_start(spec)? {
+            return self.store.end(&spec.id, &Ended::Failed { step: 0, cause });
+        }
+        let builder =
+            ModelBuilder { plugins: self.plugins, store: self.store, device: self.device };
+        let (model, data) = (builder.begin(spec)?, builder.task_for(spec)?);
+        self.store.write(&spec.id, "config.json", &spec.description())?;
+        self.store.write(&spec.id, "environment.json", self.environment)?;
+        if let Some(tokenizer) = data.tokenizer().and_then(|tokenizer| tokenizer.file()) {
+            let value: serde_json::Value = serde_json::from_str(&tokenizer)?;
+            self.store.write(&spec.id, "tokenizer.json", &value)?;
+        }
+        let run = Run {
+            task: &*data,
+            config: &spec.config.train,
+            seed: spec.seed,
+            device: self.device,
+            folder: &self.store.folder(&spec.id),
+            test: !spec.trial,
+            tracer: self.tracer.as_ref(),
+        };
+        let mut line = progress.line(spec, self.store.folder(&spec.id));
+        let ended = match self.trace {
+            true => {
+                let (task, folder, device) = (run.task, run.folder, self.device);
+                supervised(&run, model, &mut Tracer { watch: line, spec, task, folder, device })
+            }
+            false => supervised(&run, model, &mut line),
+        };
+        match ended {
+            Ok(outcome) => self.finish(spec, &run, outcome),
+            Err(TrainError::Diverged { step, loss }) => {
+                let cause = format!("the loss is {loss}");
+                self.store.end(&spec.id, &Ended::Failed { step, cause })
+            }
+            Err(TrainError::Stopped { .. }) => Ok(()),
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    /// Writes down what a run ended with. It has failed if a measure is no finite number.
+    fn finish(&self, spec: &RunSpec, run: &Run, mut outcome: Outcome) -> anyhow::Result<()> {
+        let step = spec.config.train.steps;
+        if let Some(few_shot) = &spec.config.few_shot
+            && let Err(why) = few_shot.judge(run, &mut outcome)
+        {
+            let cause = format!("few_shot: {why}");
+            return self.store.end(&spec.id, &Ended::Failed { step, cause });
+        }
+        let metrics = metrics(&outcome);
+        if let Some((split, metric, value)) = metrics.iter().find(|(.., value)| !value.is_finite())
+        {
+            let cause = format!("{metric} is {value} on the {split} split");
+            return self.store.end(&spec.id, &Ended::Failed { step, cause });
+        }
+        if self.trace {
+            let subject = Subject { model: &outcome.model, task: run.task, device: self.device };
+            routing_numbers::write(spec, self.store, &subject)?;
+        }
+        self.store.end(&spec.id, &Ended::Done(self.numbers(spec, metrics, outcome)?))
+    }
+
+    /// Why a run cannot start, if so: a run that comes before it has failed.
+    fn lacks_its_start(&self, spec: &RunSpec) -> anyhow::Result<Option<String>> {
+        for before in spec.before() {
+            if self.store.ended(&before.id)?.is_none() {
+                drop(self.store.wait_for(&before.id)?); // another process is at it
+            }
+            match self.store.ended(&before.id)? {
+                Some(Ended::Done(_)) => {}
+                Some(Ended::Failed { cause, .. }) => {
+                    return Ok(Some(format!("the run before it, {}, failed: {cause}", before.id)));
+                }
+                None => bail!("the run before it, {}, has been stopped", before.id),
+            }
+        }
+        Ok(None)
+    }
+
+    fn numbers(
+        &self,
+        spec: &RunSpec,
+        metrics: Vec<(String, String, f64)>,
+        outcome: Outcome,
+    ) -> anyhow::Result<Numbers> {
+        let of = outcome.test.as_ref().unwrap_or(&outcome.valid);
+        let router_params = params_of(&outcome.model, "router") as f64;
+        let weights = outcome.model.into_record().into_bytes()?;
+        Ok(Numbers {
+            metrics,
+            step: spec.config.train.steps,
+            params: of.params,
+            active_params: of.active_params,
+            router_params,
+            flops_per_token: of.flops_per_token,
+            tokens: outcome.tokens as f64,
+            seconds: outcome.seconds,
+            peak_memory: memory::peak(),
+            weights: hex(&Sha256::digest(&*weights)),
+            device: self.environment.device.clone(),
+        })
+    }
+}
+
+/// All measures of a run: split, metric, value.
+fn metrics(outcome: &Outcome) -> Vec<(String, String, f64)> {
+    let named = |split: &str, evaluation: &Evaluation| {
+        let row = |(metric, value): (String, f64)| (split.to_string(), metric, value);
+        evaluation.numbers().into_iter().map(row).collect::<Vec<_>>()
+    };
+    let mut metrics = named("valid", &outcome.valid);
+    metrics.extend(outcome.test.iter().flat_map(|test| named("test", test)));
+    let told = outcome.told.iter().cloned();
+    metrics.extend(told.map(|(metric, value)| ("train".into(), metric, value)));
+    // A run of no steps has no speed.
+    if outcome.seconds > 0.0 {
+        let speed = outcome.tokens as f64 / outcome.seconds;
+        metrics.push(("train".into(), "tokens_per_second".into(), speed));
+    }
+    metrics
+}

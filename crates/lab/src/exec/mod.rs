@@ -1,0 +1,20 @@
+//! Training the runs: in which order, side by side, and with which networks.
+
+mod dashboard;
+mod device;
+mod halving;
+mod job;
+mod memory;
+mod model_builder;
+mod progress;
+mod pruning;
+mod runner;
+mod sampling;
+mod scheduler;
+mod start;
+mod super_classes;
+
+pub use device::device;
+pub(crate) use model_builder::ModelBuilder;
+pub(crate) use runner::Runner;
+pub(crate) use sampling::Sampling;

@@ -1,0 +1,46 @@
+//! The networks of runs, and where they are built.
+
+use backbones::{AnyBackbone, BackboneSpec};
+use burn::prelude::*;
+use moe::{Init, MoeConfig, Pruned};
+use training::Checkpoint;
+
+use crate::{
+    Plugins,
+    spec::RunSpec,
+    store::{Selected, Store, read_json},
+};
+
+/// How networks are built: with which plug-ins, and where.
+#[derive(Clone, Copy)]
+pub(crate) struct ModelBuilder<'a> {
+    pub(crate) plugins: &'a Plugins,
+    pub(crate) store: &'a Store,
+    /// Without autodiff.
+    pub(crate) device: &'a Device,
+}
+
+impl ModelBuilder<'_> {
+    /// The network with which a run ended, without autodiff, and which experts it has if not all.
+    pub(crate) fn trained(&self, spec: &RunSpec) -> anyhow::Result<(AnyBackbone, Option<Pruned>)> {
+        let folder = self.store.folder(&spec.id);
+        let selected: Option<Selected> = read_json(&folder, "pruned.json")?;
+        let pruned = selected.map(|selected| selected.pruned);
+        let moe = MoeConfig { pruned: pruned.clone(), ..spec.config.moe.clone() };
+        let model = self.build(spec, &moe, false)?;
+        Ok((Checkpoint::load_model(&folder, model)?, pruned))
+    }
+
+    pub(super) fn build(
+        &self,
+        spec: &RunSpec,
+        moe: &MoeConfig,
+        train: bool,
+    ) -> anyhow::Result<AnyBackbone> {
+        let device = if train { self.device.clone().autodiff() } else { self.device.clone() };
+        let backbone = self.plugins.backbones.get(&spec.config.backbone.kind)?;
+        let brief = BackboneSpec { moe, ..spec.config.brief(self.plugins, &*spec.data) };
+        let init = Init::new(spec.seed, &device);
+        Ok((backbone.build.init)(&spec.config.backbone, &brief, &init)?)
+    }
+}

@@ -1,0 +1,106 @@
+//! What a person sees while runs go on: one line a run in flight, and one for the whole, or a page.
+//! Nothing where there is no terminal.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use training::Watch;
+
+use super::dashboard::Dashboard;
+use crate::spec::RunSpec;
+
+/// The lines of all runs.
+pub(crate) struct Progress {
+    lines: MultiProgress,
+    whole: ProgressBar,
+    runs: ProgressBar,
+    page: Option<Dashboard>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Progress {
+    /// For these runs; as a page if so wished.
+    pub(crate) fn new(specs: &[&RunSpec], as_page: bool, stop: Arc<AtomicBool>) -> Self {
+        let lines = MultiProgress::new();
+        if as_page {
+            lines.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        let steps: usize = specs.iter().map(|spec| spec.config.train.steps).sum();
+        let whole = lines.add(ProgressBar::new(steps as u64));
+        whole
+            .set_style(style("{prefix:<42} [{bar:30}] {percent:>3} %  {elapsed} gone, {eta} left"));
+        let runs = ProgressBar::hidden();
+        runs.set_length(specs.len() as u64);
+        let page = as_page.then(|| Dashboard::open(whole.clone())).flatten();
+        let progress = Self { lines, whole, runs, page, stop };
+        progress.count();
+        progress
+    }
+
+    /// A line for one run, which writes into a folder.
+    pub(crate) fn line(&self, spec: &RunSpec, folder: PathBuf) -> Line<'_> {
+        let steps = spec.config.train.steps as u64;
+        let bar = self.lines.insert_before(&self.whole, ProgressBar::new(steps));
+        bar.set_style(style("{prefix:<42} [{bar:30}] {pos:>5}/{len} steps, {eta} left"));
+        bar.set_prefix(format!("{}, {}, seed {}", spec.method, spec.config.task.kind, spec.seed));
+        if let Some(page) = &self.page {
+            page.enter(&bar, folder);
+        }
+        Line { progress: self, bar }
+    }
+
+    /// One more run is over.
+    pub(crate) fn run_is_over(&self) {
+        self.runs.inc(1);
+        self.count();
+    }
+
+    fn count(&self) {
+        let (done, all) = (self.runs.position(), self.runs.length().unwrap_or_default());
+        self.whole.set_prefix(format!("{done} of {all} runs"));
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.whole.finish_and_clear();
+    }
+}
+
+/// The line of one run.
+pub(crate) struct Line<'a> {
+    progress: &'a Progress,
+    bar: ProgressBar,
+}
+
+impl Watch for Line<'_> {
+    fn step(&mut self, done: usize) {
+        self.progress.whole.inc((done as u64).saturating_sub(self.bar.position()));
+        self.bar.set_position(done as u64);
+    }
+
+    fn stop(&self) -> bool {
+        self.progress.stop.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        if let Some(page) = &self.progress.page {
+            page.leave(&self.bar);
+        }
+        self.bar.finish_and_clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .expect("the templates above are well formed")
+        .progress_chars("=> ")
+}

@@ -1,0 +1,130 @@
+//! Which experts of a trained network are left.
+
+use anyhow::{anyhow, bail};
+use backbones::AnyBackbone;
+use moe::{Gone, Pruned, stable_hash};
+use pruning::{Evidence, LayerNorms, Rule, keep, norms};
+use tasks::Split;
+use training::evaluate;
+
+use super::model_builder::ModelBuilder;
+use crate::{
+    facts::Facts,
+    spec::{PruneConfig, RunSpec},
+    store::{Selected, read_json},
+};
+
+impl ModelBuilder<'_> {
+    /// Decides which experts of a run's network are left.
+    pub(super) fn select(
+        &self,
+        prune: &PruneConfig,
+        seed: u64,
+        from: &RunSpec,
+        model: &AnyBackbone,
+        had: Option<&Pruned>,
+    ) -> anyhow::Result<Selected> {
+        let layers = self.evidence(prune.rule, seed, from, model, had)?;
+        if layers.is_empty() {
+            bail!("prune: the network has no MoE layers");
+        }
+        let gone = self.gone(prune, from, had)?;
+        let experts: Vec<usize> = layers.iter().map(|layer| layer.load.len()).collect();
+        let counts = prune.ratio.counts(&experts).map_err(|err| anyhow!("prune: {err}"))?;
+        let mut selected = Selected { pruned: Pruned { gone, kept: vec![] }, scores: vec![] };
+        for (number, (layer, count)) in layers.iter().zip(counts).enumerate() {
+            // What is not pruned needs no reason.
+            let scores = match count {
+                0 => vec![0.0; layer.load.len()],
+                _ => prune.rule.scores(layer).map_err(|err| anyhow!("prune: {err}"))?,
+            };
+            let left = keep(&scores, count).into_iter();
+            let number_before = |expert: usize| had.map_or(expert, |had| had.kept[number][expert]);
+            selected.pruned.kept.push(left.map(number_before).collect());
+            selected.scores.push(scores);
+        }
+        Ok(selected)
+    }
+
+    fn gone(
+        &self,
+        prune: &PruneConfig,
+        from: &RunSpec,
+        had: Option<&Pruned>,
+    ) -> anyhow::Result<Gone> {
+        let router = &from.config.moe.router.kind;
+        let form = Facts::of(&self.plugins.library.routers, router).map(|facts| facts.plan);
+        let published = match (had, form) {
+            (Some(had), _) => had.gone,
+            (None, Some("expert-choice")) => Gone::Remove,
+            _ => Gone::Zero,
+        };
+        let gone = prune.gone.unwrap_or(published);
+        if gone == Gone::Renormalize && form != Some("token-choice") {
+            bail!(
+                "prune: gone = \"renormalize\" is for routers where units choose; not {router:?}"
+            );
+        }
+        match had.filter(|had| had.gone != gone) {
+            Some(had) => {
+                bail!("prune: gone = {gone:?}: it was {:?} when it was first pruned", had.gone)
+            }
+            None => Ok(gone),
+        }
+    }
+
+    /// What is known of the experts of each MoE layer of a run's network.
+    fn evidence(
+        &self,
+        rule: Rule,
+        seed: u64,
+        from: &RunSpec,
+        model: &AnyBackbone,
+        had: Option<&Pruned>,
+    ) -> anyhow::Result<Vec<Evidence>> {
+        let before: Option<Vec<LayerNorms>> =
+            read_json(&self.store.folder(&from.id), "start.json")?;
+        let reports = match rule.needs_data() {
+            true => evaluate(model, &*self.task_for(from)?, Split::Valid, self.device).layers,
+            false => Vec::new(),
+        };
+        let layers = norms(model).into_iter().enumerate().map(|(layer, now)| {
+            let kept = had.map(|had| had.kept[layer].as_slice());
+            let n = kept.map_or(from.config.moe.experts, <[usize]>::len);
+            let report = reports.get(layer);
+            let before = before.as_ref().and_then(|before| before.get(layer));
+            Evidence {
+                before: before.map(|before| of_those(before.clone(), kept)),
+                now: of_those(now, kept),
+                load: report.map_or_else(|| vec![0.0; n], |report| report.load.clone()),
+                weight: report.map_or_else(|| vec![0.0; n], |report| report.weight.clone()),
+                units: report.map_or(1, |report| report.units),
+                seed: stable_hash(&format!("{seed}/{layer}")),
+            }
+        });
+        Ok(layers.collect())
+    }
+}
+
+/// The lengths of the router's vectors for those experts that are left, where it has kept them all.
+fn of_those(norms: LayerNorms, kept: Option<&[usize]>) -> LayerNorms {
+    let router = match (norms.router, kept) {
+        (Some(all), Some(kept)) if all.len() > kept.len() => {
+            Some(kept.iter().map(|expert| all[*expert]).collect())
+        }
+        (router, _) => router,
+    };
+    LayerNorms { router, ..norms }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_those_of_the_experts_that_are_left() {
+        let norms = |router: &[f64]| LayerNorms { router: Some(router.to_vec()), experts: None };
+        assert_eq!(of_those(norms(&[1.0, 2.0, 3.0]), Some(&[0, 2])), norms(&[1.0, 3.0]));
+        assert_eq!(of_those(norms(&[1.0, 3.0]), Some(&[0, 2])), norms(&[1.0, 3.0]));
+    }
+}

@@ -1,0 +1,114 @@
+//! Trains the runs of a suite: several side by side, each on processors of its own.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Mutex, atomic::Ordering},
+};
+
+use anyhow::{Context, anyhow};
+
+use super::{memory, progress::Progress, runner::Runner};
+use crate::spec::RunSpec;
+
+impl Runner<'_> {
+    /// Trains those runs that have not ended yet. The first error is given back; a run that
+    /// diverges is no error, it ends as failed.
+    ///
+    /// Runs share nothing, so it does not matter for their numbers which are side by side: with T
+    /// threads and at least T runs, each run has one thread, which wastes least.
+    ///
+    /// Runs that others need come before those.
+    pub(crate) fn train(&self, specs: &[&RunSpec]) -> anyhow::Result<()> {
+        let mut waiting = Vec::new();
+        for spec in specs.iter().filter(|spec| spec.refused.is_none()) {
+            self.wait_for(spec, &mut waiting)?;
+        }
+        // A run that is asked for by itself goes by that name.
+        for waits in waiting.iter_mut().flatten() {
+            *waits = specs.iter().find(|spec| spec.id == waits.id).unwrap_or(waits);
+        }
+        waiting.into_iter().try_for_each(|generation| self.train_generation(generation))
+    }
+
+    /// Puts a run that has not ended where it belongs: in a later generation than the runs that come
+    /// before it. Gives the number of its own.
+    fn wait_for<'c>(
+        &self,
+        spec: &'c RunSpec,
+        waiting: &mut Vec<Vec<&'c RunSpec>>,
+    ) -> anyhow::Result<usize> {
+        if self.store.ended(&spec.id)?.is_some() {
+            return Ok(0);
+        }
+        let mut generation = 0;
+        for before in spec.before() {
+            generation = generation.max(self.wait_for(before, waiting)? + 1);
+        }
+        if waiting.len() <= generation {
+            waiting.resize_with(generation + 1, Vec::new);
+        }
+        if !waiting[generation].iter().any(|known| known.id == spec.id) {
+            waiting[generation].push(spec);
+        }
+        Ok(generation)
+    }
+
+    fn train_generation(&self, waiting: Vec<&RunSpec>) -> anyhow::Result<()> {
+        if waiting.is_empty() || self.stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let side_by_side = self.jobs.min(self.environment.threads).min(waiting.len());
+        let threads = self.environment.threads / side_by_side;
+        let alone = side_by_side == 1;
+        let progress = Progress::new(&waiting, self.tui, self.stop.clone());
+        let queue = Mutex::new(waiting.into_iter());
+        let errors = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..side_by_side {
+                scope.spawn(|| {
+                    if let Err(err) = self.work(threads, alone, &queue, &progress) {
+                        errors.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(err);
+                    }
+                });
+            }
+        });
+        let errors = errors.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+        errors.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Takes runs from the queue until it is empty. After an error the others go on.
+    fn work<'c>(
+        &self,
+        threads: usize,
+        alone: bool,
+        queue: &Mutex<impl Iterator<Item = &'c RunSpec>>,
+        progress: &Progress,
+    ) -> anyhow::Result<()> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+        let mut first_error = Ok(());
+        loop {
+            let next = queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next();
+            let Some(spec) = next else { return first_error };
+            if self.stop.load(Ordering::Relaxed) {
+                return first_error;
+            }
+            if alone {
+                memory::forget_peak();
+            }
+            let what = || format!("{}, {}, seed {}", spec.method, spec.config.task.kind, spec.seed);
+            let run = || pool.install(|| self.run(spec, progress));
+            let ended = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+                Err(anyhow!("the program has a bug: {}", message(&*panic)))
+            });
+            first_error = first_error.and(ended.with_context(what));
+            progress.run_is_over();
+        }
+    }
+}
+
+/// What a panic said.
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

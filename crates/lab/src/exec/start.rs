@@ -1,0 +1,67 @@
+//! What a run begins with: random weights, or those with which another run ended, perhaps without
+//! some of its experts.
+//!
+//! Beside its checkpoint such a run keeps `start.json`, how long the vectors of its routers and the
+//! weights of its experts were at its start, by which a pruning rule can tell later what they became;
+//! and `pruned.json`, which experts it has. Networks are built by the latter.
+
+use anyhow::{Context, anyhow};
+use backbones::{AnyBackbone, zoomed};
+use moe::{MoeConfig, Pruned};
+use pruning::{carry, norms};
+use tasks::same_answers;
+
+use super::model_builder::ModelBuilder;
+use crate::{spec::RunSpec, store::Selected};
+
+impl ModelBuilder<'_> {
+    /// The network as a run begins, on an autodiff device.
+    pub(crate) fn begin(&self, spec: &RunSpec) -> anyhow::Result<AnyBackbone> {
+        let Some(from) = &spec.from else { return self.build(spec, &spec.config.moe, true) };
+        let (there, had) = self.trained(from).context("the run that it starts from")?;
+        let selected = match &spec.config.prune {
+            Some(prune) => Some(self.select(prune, spec.seed, from, &there, had.as_ref())?),
+            None => had.clone().map(|pruned| Selected { pruned, scores: Vec::new() }),
+        };
+        let pruned = selected.as_ref().map(|selected| selected.pruned.clone());
+        let places = places(pruned.as_ref(), had.as_ref());
+        let here = self.build(spec, &MoeConfig { pruned, ..spec.config.moe.clone() }, true)?;
+        // What an answer means is another thing in another task.
+        let other_answers = !same_answers(&spec.config.task, &from.config.task);
+        let fresh = |path: &str| other_answers && path.starts_with("head.");
+        let other = |err| anyhow!("the run that it starts from has another network: {err}");
+        let there = zoomed(there, here.tokens()).map_err(other)?;
+        let model = carry(&there, here, &places, fresh).map_err(other)?;
+        self.store.write(&spec.id, "start.json", &norms(&model))?;
+        if let Some(selected) = selected {
+            self.store.write(&spec.id, "pruned.json", &selected)?;
+        }
+        Ok(model)
+    }
+}
+
+/// Where the experts that are left stand among those that there were.
+fn places(now: Option<&Pruned>, had: Option<&Pruned>) -> Vec<Vec<usize>> {
+    let place = |layer: usize, expert: &usize| match had {
+        Some(had) => had.kept[layer].iter().position(|known| known == expert).unwrap_or(*expert),
+        None => *expert,
+    };
+    let of = |(layer, kept): (usize, &Vec<usize>)| {
+        kept.iter().map(|expert| place(layer, expert)).collect()
+    };
+    now.map_or_else(Vec::new, |now| now.kept.iter().enumerate().map(of).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use moe::Gone;
+
+    #[test]
+    fn places_are_counted_among_those_that_there_were() {
+        let pruned = |kept: &[usize]| Pruned { gone: Gone::Zero, kept: vec![kept.to_vec()] };
+        assert_eq!(places(Some(&pruned(&[1, 6])), None), [[1, 6]]);
+        assert_eq!(places(Some(&pruned(&[1, 6])), Some(&pruned(&[1, 3, 6]))), [[0, 2]]);
+        assert!(places(None, None).is_empty());
+    }
+}

@@ -1,0 +1,93 @@
+//! Super-classes: a task's classes in as many groups as a run has experts, say.
+//!
+//! Daxberger et al. *Mobile V-MoEs*. 2023. <https://arxiv.org/abs/2309.04354>, section 3.2: classes
+//! that a dense network takes for each other are for the same expert. `groups.json` says which groups
+//! a run had, and their modularity in the graph of confusions.
+
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use moe::stable_hash;
+use rand::{SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use tasks::{Grouped, Split, Task};
+use training::{communities, confusion, confusion_graph};
+
+use super::model_builder::ModelBuilder;
+use crate::{
+    spec::{By, RunSpec},
+    store::read_json,
+};
+
+/// The groups of a run: `groups.json`.
+#[derive(Serialize, Deserialize)]
+struct Groups {
+    /// The group of each class.
+    of: Vec<usize>,
+    /// In the graph of confusions, if that made them.
+    modularity: Option<f64>,
+}
+
+impl ModelBuilder<'_> {
+    /// The task that a run learns: its data, with its groups if it has some.
+    pub(crate) fn task_for(&self, spec: &RunSpec) -> anyhow::Result<Arc<dyn Task>> {
+        let Some(config) = &spec.config.groups else { return Ok(spec.data.clone()) };
+        let lot = || by_lot(spec.data.outputs(), config.count, spec.seed);
+        let groups = match (config.by, &spec.confused) {
+            (By::Confusion, Some(confused)) => self.by_confusion(confused, config.count)?,
+            // A run that was found in its folder has no other run beside it, but what came of it.
+            (By::Confusion, None) => {
+                self.known(spec)?.context("its groups are not known any more")?
+            }
+            (By::Random, _) => Groups { of: lot(), modularity: None },
+            (By::Task, _) => {
+                let of = spec.data.super_classes().map_or_else(lot, <[usize]>::to_vec);
+                Groups { of, modularity: None }
+            }
+        };
+        self.store.write(&spec.id, "groups.json", &groups)?;
+        Ok(Arc::new(Grouped::new(spec.data.clone(), groups.of)))
+    }
+
+    /// The groups that a run has had, or the run that it starts from.
+    fn known(&self, spec: &RunSpec) -> anyhow::Result<Option<Groups>> {
+        let runs = [Some(spec), spec.from.as_deref()];
+        for run in runs.into_iter().flatten() {
+            if let Some(known) = read_json(&self.store.folder(&run.id), "groups.json")? {
+                return Ok(Some(known));
+            }
+        }
+        Ok(None)
+    }
+
+    fn by_confusion(&self, confused: &RunSpec, count: usize) -> anyhow::Result<Groups> {
+        let (model, _) = self.trained(confused)?;
+        let counts = confusion(&model, &*confused.data, Split::Valid, self.device);
+        let found = communities(&confusion_graph(&counts), count).map_err(|err| anyhow!(err))?;
+        Ok(Groups { of: found.of, modularity: Some(found.modularity) })
+    }
+}
+
+/// Groups that differ by one class in size at most.
+fn by_lot(classes: usize, count: usize, seed: u64) -> Vec<usize> {
+    let mut rng = ChaCha8Rng::seed_from_u64(stable_hash(&format!("groups/{seed}")));
+    let mut groups: Vec<usize> = (0..classes).map(|class| class % count).collect();
+    groups.shuffle(&mut rng);
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lots_make_equal_groups_that_follow_from_the_seed() {
+        let groups = by_lot(10, 4, 3);
+        let sizes: Vec<usize> =
+            (0..4).map(|group| groups.iter().filter(|of| **of == group).count()).collect();
+        assert_eq!(sizes, [3, 3, 2, 2]);
+        assert_eq!(groups, by_lot(10, 4, 3));
+        assert_ne!(groups, by_lot(10, 4, 4));
+    }
+}

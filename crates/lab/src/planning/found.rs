@@ -1,0 +1,74 @@
+//! A run that was found in its folder.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, bail};
+use serde::Deserialize;
+use tasks::DataDir;
+
+use crate::{
+    Plugins,
+    settings::SettingTree,
+    spec::{RunConfig, RunSpec},
+    store::{Ended, Store, read_json},
+};
+
+/// What a folder says of its run.
+#[derive(Deserialize)]
+struct Description {
+    method: String,
+    seed: u64,
+    config: RunConfig,
+}
+
+/// The folder of a run that a person named.
+pub(crate) fn find(run: &str, runs: &Path) -> anyhow::Result<PathBuf> {
+    let named = runs.join(run);
+    for folder in [named.as_path(), Path::new(run)] {
+        if folder.join("config.json").is_file() {
+            return Ok(folder.to_path_buf());
+        }
+    }
+    let known = std::fs::read_dir(runs).into_iter().flatten().flatten();
+    let known = known.filter(|entry| entry.path().join("result.json").is_file());
+    let mut known: Vec<String> =
+        known.map(|entry| entry.file_name().to_string_lossy().to_string()).collect();
+    known.sort();
+    let (some, all) = (known.iter().take(8).cloned().collect::<Vec<_>>().join(", "), known.len());
+    let runs = runs.display();
+    bail!("no run is named {run:?} in {runs}; there are {all} that have ended: {some}")
+}
+
+/// The run of a folder, with its data.
+pub(crate) fn trained_run(
+    folder: &Path,
+    store: &Store,
+    data: &DataDir,
+    plugins: &Plugins,
+) -> anyhow::Result<RunSpec> {
+    let id = folder.file_name().map(|name| name.to_string_lossy().to_string());
+    let id = id.ok_or_else(|| anyhow!("{}: it is no folder of a run", folder.display()))?;
+    let description: Option<Description> = read_json(folder, "config.json")?;
+    let description = description.with_context(|| folder.display().to_string())?;
+    match store.ended(&id)? {
+        Some(Ended::Done(_)) => {}
+        Some(Ended::Failed { cause, .. }) => bail!("the run {id} failed: {cause}"),
+        None => bail!("the run {id} has not ended; train it first"),
+    }
+    let settings = SettingTree::empty(&folder.join("config.json").display().to_string());
+    let data = description.config.load_task(&settings, plugins, data)?;
+    description.config.check(&settings, plugins, &*data)?;
+    Ok(RunSpec {
+        method: description.method,
+        seed: description.seed,
+        config: description.config,
+        data,
+        refused: None,
+        from: None,
+        confused: None,
+        budget: None,
+        trial: false,
+        tuned: None,
+        id,
+    })
+}

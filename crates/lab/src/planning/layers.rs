@@ -1,0 +1,147 @@
+//! What is laid over one another to make the settings of a run.
+
+use anyhow::anyhow;
+use serde_json::Value;
+
+use super::{
+    budget::Budget,
+    search_space::{Setting, Tune},
+};
+use crate::{
+    settings::{SettingTree, known_keys},
+    spec::Selection,
+};
+
+/// The budget of `--smoke`.
+const SMOKE: &str = "train = { steps = 6, batch = 8, accumulate = 1, warmup = 2, log_every = 2, \
+                     eval_every = 0, checkpoint_every = 4 }";
+/// So that workers meet within it.
+const SMOKE_WORKERS: &str = "train.workers = { local_steps = 2, warmup = 2 }";
+/// So that steps grow within it.
+const SMOKE_GROWTH: &str = "train.batch_warmup = { from = 2, over = 3 }";
+
+/// Named here so that a suite can tune them without naming them.
+const DEFAULTS: &str = "moe = { router = 'top-k', expert = 'ffn', residual = 'add' }";
+
+/// What only a suite reads of a method.
+pub(super) const OF_SUITE: [&str; 4] = ["name", "on", "free", "tune"];
+
+/// The keys of a task, and of `base`.
+pub(super) const TASK_KEYS: [&str; 8] =
+    ["task", "backbone", "moe", "train", "from", "prune", "groups", "few_shot"];
+
+/// What is laid over one another to make the config of a run.
+pub(super) struct Layers<'a> {
+    pub(super) defaults: SettingTree,
+    pub(super) base: SettingTree,
+    pub(super) methods: &'a [SettingTree],
+    pub(super) smoke: bool,
+    pub(super) set: Vec<SettingTree>,
+    pub(super) budget: Option<Budget>,
+    pub(super) tune: Option<Tune>,
+}
+
+impl Layers<'_> {
+    /// The settings of a method of a task, with some that are tried on top.
+    pub(super) fn of(
+        &self,
+        task: &SettingTree,
+        method: &SettingTree,
+        tried: &[SettingTree],
+    ) -> anyhow::Result<SettingTree> {
+        let kind = kind_of(task.value().get("task"));
+        let on = method.table().and_then(|table| table.get("on")?.table()?.get(&kind));
+        let own = std::iter::once(method).chain(on);
+        if let Some(after) = method.table().and_then(|table| table.get("after")) {
+            let start = self.of(task, self.named(after, method)?, &[])?.without(&OF_SUITE);
+            let mut settings = start.without(&["after", "from", "prune", "few_shot"]);
+            settings.lay(&SettingTree::parse("after", "train.steps = 0")?);
+            own.for_each(|layer| settings.lay(&layer.without(&["after"])));
+            if self.smoke {
+                smoke(&mut settings)?;
+            }
+            tried.iter().for_each(|layer| settings.lay(layer));
+            settings.put("after", start);
+            return Ok(settings);
+        }
+        let mut settings = self.defaults.clone();
+        let own = [&self.base, task].into_iter().chain(own);
+        own.for_each(|layer| settings.lay(layer));
+        if self.smoke {
+            smoke(&mut settings)?;
+        }
+        self.set.iter().chain(tried).for_each(|layer| settings.lay(layer));
+        Ok(settings)
+    }
+
+    /// The method before `method` that `after` names.
+    fn named(&self, after: &SettingTree, method: &SettingTree) -> anyhow::Result<&SettingTree> {
+        let before = self.methods.iter().take_while(|other| !std::ptr::eq(*other, method));
+        let name = |other: &&SettingTree| other.value().get("name").cloned().unwrap_or_default();
+        let known: Vec<String> = before.clone().map(|other| name(&other).to_string()).collect();
+        before.clone().find(|other| name(other) == after.value()).ok_or_else(|| {
+            let (place, wanted, known) = (after.place(), after.value(), known.join(", "));
+            anyhow!("{place}: after = {wanted}: no method before it is named so; known: {known}")
+        })
+    }
+
+    /// The settings that are tried for a method; one, as it is, if nothing is tuned.
+    pub(super) fn settings(&self, method: &SettingTree) -> anyhow::Result<Vec<Setting>> {
+        match &self.tune {
+            Some(tune) => tune.settings(method),
+            None => Ok(vec![Setting::default()]),
+        }
+    }
+}
+
+/// Makes a run tiny, and those that come before it. One of no steps stays as it is.
+fn smoke(settings: &mut SettingTree) -> anyhow::Result<()> {
+    let evaluates = settings.value()["train"]["steps"] == 0;
+    let given = |key: &str| settings.value()["train"][key].is_object();
+    let parts = [("workers", SMOKE_WORKERS), ("batch_warmup", SMOKE_GROWTH)];
+    let parts = parts.map(|(key, text)| given(key).then_some(text));
+    settings.lay(&SettingTree::parse("--smoke", SMOKE)?);
+    for text in parts.into_iter().flatten() {
+        settings.lay(&SettingTree::parse("--smoke", text)?);
+    }
+    if evaluates {
+        settings.lay(&SettingTree::parse("--smoke", "train.steps = 0")?);
+    }
+    let SettingTree::Table(table, _) = settings else { return Ok(()) };
+    if let Some(from) = table.get_mut("from") {
+        smoke(from)?;
+    }
+    match table.get_mut("groups") {
+        Some(SettingTree::Table(groups, _)) => groups.get_mut("of").map_or(Ok(()), smoke),
+        _ => Ok(()),
+    }
+}
+
+/// Everything of a suite but its tasks.
+pub(super) fn layers<'a>(
+    name: &str,
+    settings: &SettingTree,
+    methods: &'a [SettingTree],
+    seeds: &[u64],
+    wanted: &Selection,
+) -> anyhow::Result<Layers<'a>> {
+    let base = settings.table().and_then(|table| table.get("base")).cloned();
+    let base = base.unwrap_or_else(|| SettingTree::empty(name));
+    known_keys(&base, &TASK_KEYS)?;
+    let set = wanted.set.iter().map(|text| SettingTree::assignment(text));
+    Ok(Layers {
+        defaults: SettingTree::parse("defaults", DEFAULTS)?,
+        base,
+        methods,
+        smoke: wanted.smoke,
+        set: set.collect::<Result<_, _>>()?,
+        budget: Budget::read(settings)?,
+        tune: Tune::read(settings, seeds)?,
+    })
+}
+
+/// The name of a plug-in that is written as a name or as a table with `kind`.
+pub(super) fn kind_of(value: Option<&Value>) -> String {
+    let name = value.and_then(|value| value.get("kind").unwrap_or(value).as_str());
+    name.unwrap_or_default().to_string()
+}

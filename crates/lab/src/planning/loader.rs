@@ -1,0 +1,226 @@
+//! From the text of a suite to its runs.
+
+use std::{collections::HashMap, sync::Arc};
+
+use anyhow::{Context, anyhow, bail, ensure};
+use serde_json::Value;
+use tasks::{DataDir, Task};
+
+use super::{
+    layers::{Layers, OF_SUITE, TASK_KEYS, layers},
+    run_config::{settings_of_confused, settings_of_start},
+    selection::{distinct, distinct_methods, only, seeds},
+};
+use crate::{
+    Plugins,
+    settings::{SettingTree, known_keys, tables},
+    spec::{Program, RunConfig, RunSpec, Selection, SuitePlan, Tuning},
+    store::Origin,
+};
+
+/// The keys of a suite file, and of a method.
+const KEYS: [&str; 11] = [
+    "title", "about", "seeds", "base", "budget", "tune", "task", "method", "expect", "paper",
+    "claim",
+];
+const METHOD_KEYS: [&str; 13] = [
+    "name", "free", "tune", "on", "task", "backbone", "moe", "train", "from", "prune", "groups",
+    "few_shot", "after",
+];
+
+/// Reads suites.
+pub(crate) struct Reader<'a> {
+    plugins: &'a Plugins,
+    data: &'a DataDir,
+    /// The digest of the program's source.
+    program: String,
+    device: String,
+    /// Data sets are loaded once.
+    loaded: HashMap<String, Arc<dyn Task>>,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader for the suites of a program.
+    pub(crate) fn new(
+        plugins: &'a Plugins,
+        data: &'a DataDir,
+        program: Program,
+        device: &str,
+    ) -> Self {
+        let (program, device) = (program.digest(), device.to_string());
+        Self { plugins, data, program, device, loaded: HashMap::new() }
+    }
+
+    /// The runs of a suite that are wanted.
+    pub(crate) fn read(
+        mut self,
+        name: String,
+        settings: &SettingTree,
+        wanted: &Selection,
+    ) -> anyhow::Result<SuitePlan> {
+        known_keys(settings, &KEYS)?;
+        let (tasks, methods) = (tables(settings, "task")?, tables(settings, "method")?);
+        methods.iter().try_for_each(|method| known_keys(method, &METHOD_KEYS))?;
+        let seeds = self.seeds(settings, wanted)?;
+        let layers = layers(&name, settings, methods, &seeds, wanted)?;
+        // Of each task and method, the settings to choose from with their runs, for seed 0.
+        let (mut specs, mut choices) = (Vec::new(), Vec::new());
+        for task in tasks {
+            known_keys(task, &TASK_KEYS)?;
+            let (own, of_task) = self.of_task(&layers, task)?;
+            specs.extend(own);
+            choices.extend(of_task);
+        }
+        unknown_task_in_on(methods, &specs)?;
+        distinct_methods(&specs)?;
+        let title = settings.value()["title"].as_str().unwrap_or(&name).to_string();
+        let mut suite = SuitePlan { name, title, specs: Vec::new(), tuning: None };
+        match layers.tune {
+            None => {
+                let chosen = choices.iter().filter_map(|of_method| Some(&of_method.first()?.1));
+                suite.specs = only(self.with_seeds(chosen, &seeds), &wanted.only)?;
+            }
+            Some(tune) => {
+                let with_seeds = |spec: &RunSpec, seeds: &[u64]| self.with_seeds([spec], seeds);
+                let tuning = Tuning::new(&tune, choices, &seeds, with_seeds);
+                suite.tuning = Some(tuning.only(&wanted.only)?);
+            }
+        }
+        Ok(suite)
+    }
+
+    /// The methods of a task as they are, and with each of their settings and their budget.
+    #[expect(clippy::type_complexity, reason = "it is what is said above")]
+    fn of_task(
+        &mut self,
+        layers: &Layers,
+        task: &SettingTree,
+    ) -> anyhow::Result<(Vec<RunSpec>, Vec<Vec<(String, RunSpec)>>)> {
+        let own = layers.methods.iter();
+        let own = own.map(|method| self.spec(layers.of(task, method, &[])?, method));
+        let own: Vec<RunSpec> = own.collect::<Result<_, _>>()?;
+        let purse = layers.budget.as_ref().map(|budget| budget.purse(&own, self.plugins));
+        let purse = purse.transpose()?;
+        let mut choices = Vec::new();
+        for method in layers.methods {
+            let mut of_method = Vec::new();
+            for setting in layers.settings(method)? {
+                let settings = layers.of(task, method, &setting.layer)?;
+                let mut spec = self.spec(settings, method)?;
+                if let Some(purse) = &purse {
+                    purse.give(&mut spec, method, self.plugins)?;
+                }
+                of_method.push((setting.text, spec));
+            }
+            choices.push(of_method);
+        }
+        Ok((own, choices))
+    }
+
+    fn seeds(&self, settings: &SettingTree, wanted: &Selection) -> anyhow::Result<Vec<u64>> {
+        let place = settings.place_of("seeds");
+        let own = match &settings.value()["seeds"] {
+            Value::Null => vec![0],
+            Value::String(text) => seeds(text).with_context(|| place.to_string())?,
+            list => serde_json::from_value(list.clone())
+                .map_err(|err| anyhow!("{place}: seeds: {err}; they are [0, 1, 2], or \"0..3\""))?,
+        };
+        ensure!(!own.is_empty(), "{place}: seeds = []: there is at least one");
+        let (place, seeds) = match &wanted.seeds {
+            Some(seeds) => ("--seeds".to_string(), seeds.clone()),
+            None if wanted.smoke => (place.to_string(), own[..1].to_vec()),
+            None => (place.to_string(), own),
+        };
+        match seeds.iter().enumerate().find(|(at, seed)| seeds[..*at].contains(seed)) {
+            Some((_, seed)) => bail!("{place}: seed {seed} is there twice; it is one run"),
+            None => Ok(seeds),
+        }
+    }
+
+    /// The run of a method with these settings, with seed 0.
+    fn spec(&mut self, mut settings: SettingTree, method: &SettingTree) -> anyhow::Result<RunSpec> {
+        let name = match &mut settings {
+            SettingTree::Table(table, _) => {
+                let name = table.remove("name").map(|name| name.value());
+                OF_SUITE.iter().for_each(|key| drop(table.remove(*key)));
+                name
+            }
+            _ => None,
+        };
+        let spec = self.run(&settings)?;
+        match name {
+            Some(Value::String(method)) => Ok(RunSpec { method, ..spec }),
+            Some(other) => bail!("{}: name = {other}: it is a text", method.place_of("name")),
+            None => Ok(spec),
+        }
+    }
+
+    /// The run of these settings, named by its router, and the run that it starts from.
+    fn run(&mut self, settings: &SettingTree) -> anyhow::Result<RunSpec> {
+        let config = RunConfig::read(settings, self.plugins)?;
+        let data = self.task(&config, settings)?;
+        config.check(settings, self.plugins, &*data)?;
+        let refused = config.refusal(self.plugins, &*data)?.map(String::from);
+        let from = settings_of_start(settings).map(|from| self.run(&from)).transpose()?;
+        let confused = settings_of_confused(settings).map(|of| self.run(&of)).transpose()?;
+        Ok(RunSpec {
+            method: config.moe.router.kind.clone(),
+            seed: 0,
+            config,
+            data,
+            refused,
+            from: from.map(Box::new),
+            confused: confused.map(Box::new),
+            budget: None,
+            trial: false,
+            tuned: None,
+            id: String::new(),
+        })
+    }
+
+    fn task(
+        &mut self,
+        config: &RunConfig,
+        settings: &SettingTree,
+    ) -> anyhow::Result<Arc<dyn Task>> {
+        let key = serde_json::to_string(&config.task)?;
+        if let Some(task) = self.loaded.get(&key) {
+            return Ok(task.clone());
+        }
+        let task = config.load_task(settings, self.plugins, self.data)?;
+        self.loaded.insert(key, task.clone());
+        Ok(task)
+    }
+
+    /// The runs with each seed, seed by seed.
+    fn with_seeds<'c>(
+        &self,
+        specs: impl IntoIterator<Item = &'c RunSpec> + Clone,
+        seeds: &[u64],
+    ) -> Vec<RunSpec> {
+        let of = |seed: &u64| {
+            let seed = *seed;
+            specs.clone().into_iter().map(move |spec| self.with_seed(spec.clone(), seed))
+        };
+        seeds.iter().flat_map(of).collect()
+    }
+
+    /// A run, and those that it starts from, with a seed.
+    fn with_seed(&self, spec: RunSpec, seed: u64) -> RunSpec {
+        let trial = spec.trial;
+        let Self { plugins, program, device, .. } = self;
+        let id = Origin { plugins, program, device }.run_id(&spec.config, seed, trial);
+        let before = |run: Box<RunSpec>| Box::new(self.with_seed(RunSpec { trial, ..*run }, seed));
+        let (from, confused) = (spec.from.map(before), spec.confused.map(before));
+        RunSpec { seed, id, from, confused, ..spec }
+    }
+}
+
+/// `on.TASK` of a task that the suite does not have is a misspelling.
+fn unknown_task_in_on(methods: &[SettingTree], specs: &[RunSpec]) -> anyhow::Result<()> {
+    let known: Vec<&str> = distinct(specs.iter().map(|spec| spec.config.task.kind.as_str()));
+    for on in methods.iter().filter_map(|method| method.table()?.get("on")) {
+        known_keys(on, &known)?;
+    }
+    Ok(())
+}

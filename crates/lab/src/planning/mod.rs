@@ -1,0 +1,21 @@
+//! From the text of a suite to its runs, checked and with their sizes.
+
+mod budget;
+mod found;
+mod layers;
+mod loader;
+#[cfg(test)]
+mod numbers_test;
+mod run_config;
+mod search_space;
+mod selection;
+mod sizes;
+mod source;
+mod tuning;
+
+#[cfg(test)]
+pub(crate) use search_space::tests as search_space_tests;
+
+pub(crate) use found::{find, trained_run};
+pub(crate) use selection::seeds;
+pub(crate) use source::Source;

@@ -1,0 +1,211 @@
+//! From settings to the config of a run, and whether it fits together.
+
+use anyhow::anyhow;
+use moe::ConfigError;
+use serde_json::Value;
+use tasks::{DataDir, DataError, Split, Task};
+
+use crate::{
+    Plugins,
+    settings::{SettingTree, at},
+    spec::{GroupsConfig, RunConfig},
+};
+
+/// The settings of the run that a run starts from: those of `after`, which are whole, or its own with
+/// those of `from` laid over them.
+pub(crate) fn settings_of_start(settings: &SettingTree) -> Option<SettingTree> {
+    if let Some(whole) = settings.table()?.get("after") {
+        return Some(whole.clone());
+    }
+    let from = settings.table()?.get("from")?;
+    let mut start = settings.without(&["from", "prune", "few_shot"]);
+    start.lay(from);
+    Some(start)
+}
+
+/// The settings of the run whose confusions make a run's groups: its own, with those of `groups.of`
+/// laid over them.
+pub(crate) fn settings_of_confused(settings: &SettingTree) -> Option<SettingTree> {
+    let of = settings.table()?.get("groups")?.table()?.get("of")?;
+    let mut confused = settings.without(&["from", "after", "prune", "few_shot", "groups"]);
+    confused.lay(of);
+    Some(confused)
+}
+
+impl RunConfig {
+    /// Reads a config, and writes out the defaults of its plug-ins. Errors name the place.
+    pub(crate) fn read(settings: &SettingTree, plugins: &Plugins) -> anyhow::Result<Self> {
+        let mut own = settings.without(&["from", "after"]).value();
+        if let Some(groups) = own.get_mut("groups").and_then(Value::as_object_mut) {
+            groups.remove("of");
+        }
+        let confused = settings_of_confused(settings).map(|of| Self::read(&of, plugins));
+        let confused = confused.transpose()?.map(Box::new);
+        let config: RunConfig = serde_path_to_error::deserialize(own)
+            .map_err(|err| at(settings, &err.path().to_string(), err.inner()))?;
+        let from = settings_of_start(settings).map(|from| Self::read(&from, plugins));
+        let located = |err: ConfigError| at(settings, &path_of(&err), err);
+        Ok(Self {
+            task: plugins.tasks.complete(&config.task).map_err(located)?,
+            backbone: plugins.backbones.complete(&config.backbone).map_err(located)?,
+            moe: plugins.library.complete(&config.moe).map_err(located)?,
+            train: config.train,
+            from: from.transpose()?.map(Box::new),
+            prune: config.prune,
+            few_shot: config.few_shot,
+            groups: config.groups.map(|groups| GroupsConfig { of: confused, ..groups }),
+        })
+    }
+
+    /// Does everything fit together? Asked before anything is trained.
+    pub(crate) fn check(
+        &self,
+        settings: &SettingTree,
+        plugins: &Plugins,
+        task: &dyn Task,
+    ) -> anyhow::Result<()> {
+        let located = |err: ConfigError| at(settings, &path_of(&err), err);
+        self.train.check().map_err(|message| {
+            let key = message.split(' ').next().unwrap_or_default();
+            at(settings, &format!("train.{key}"), &message)
+        })?;
+        let sizes = [Split::Train, Split::Valid, Split::Test].map(|split| task.len(split));
+        if sizes.contains(&0) {
+            let ([train, valid, test], kind) = (sizes, &self.task.kind);
+            let message = format!(
+                "task {kind:?}: {train} examples to train, {valid} to validate and {test} to test: \
+                 none of them may be 0"
+            );
+            return Err(at(settings, "task", message));
+        }
+        let (rows, windows) = (self.train.batch, sizes[0]);
+        if task.continues() && self.train.steps > 0 && rows > windows {
+            let message = format!(
+                "batch = {rows}: each row goes on through a part of the text, which has only \
+                 {windows} windows"
+            );
+            return Err(at(settings, "train.batch", message));
+        }
+        if task.continues() && self.train.batch_warmup.is_some() {
+            let message = "batch_warmup: the rows of a text are as many from the first step on; \
+                           use stream = \"windows\"";
+            return Err(at(settings, "train.batch_warmup", message));
+        }
+        if self.prune.is_some() && self.from.is_none() {
+            let message = "there is nothing to prune: `from` says which run to start from";
+            return Err(at(settings, "prune", message));
+        }
+        if let Some(groups) = &self.groups {
+            groups.check(task).map_err(|message| at(settings, "groups", message))?;
+        }
+        if let Some(few_shot) = &self.few_shot {
+            let steps = self.train.steps;
+            let wrong = match few_shot.check() {
+                Ok(()) if steps > 0 => Err(format!("it takes train.steps = 0, not {steps}")),
+                checked => checked,
+            };
+            wrong.map_err(|message| at(settings, "few_shot", format!("few_shot: {message}")))?;
+        }
+        let backbone = plugins.backbones.get(&self.backbone.kind).map_err(located)?;
+        (backbone.build.check)(&self.backbone, &self.brief(plugins, task)).map_err(located)
+    }
+
+    /// Loads the task's data.
+    pub(crate) fn load_task(
+        &self,
+        settings: &SettingTree,
+        plugins: &Plugins,
+        data: &DataDir,
+    ) -> anyhow::Result<std::sync::Arc<dyn Task>> {
+        let load = plugins.tasks.get(&self.task.kind)?.build;
+        load(&self.task, data).map_err(|err| match err {
+            DataError::Config(err) => at(settings, &path_of(&err), err),
+            other => anyhow!(other).context(format!("task {:?}", self.task.kind)),
+        })
+    }
+}
+
+/// Where in a config the cause of an error stands.
+fn path_of(err: &ConfigError) -> String {
+    let (what, key) = match err {
+        ConfigError::Key { what, key, .. } => (what, key.as_str()),
+        ConfigError::Unknown { what, .. } => (what, "kind"),
+        ConfigError::Invalid { what, .. } => (what, ""),
+    };
+    let table = match *what {
+        "router" | "expert" => format!("moe.{what}"),
+        "residual rule" | "residual" => "moe.residual".to_string(),
+        other => other.to_string(),
+    };
+    format!("{table}.{key}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str =
+        "task = \"digits\"\nbackbone = \"vit\"\n[moe]\nexperts = 4\n[train]\nsteps = 5\n";
+
+    fn wrong(change: &str) -> String {
+        let plugins = Plugins::default();
+        let mut settings = SettingTree::parse("s.toml", GOOD).unwrap();
+        settings.lay(&SettingTree::parse("over.toml", change).unwrap());
+        let read = || {
+            let config = RunConfig::read(&settings, &plugins)?;
+            let task = config.load_task(&settings, &plugins, &DataDir::default())?;
+            config.check(&settings, &plugins, &*task)
+        };
+        read().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn errors_name_the_place_the_value_and_the_alternatives() {
+        let err = wrong("\n[moe]\nexpert_count = 3");
+        assert!(
+            err.starts_with("over.toml:3: unknown field `expert_count`, expected one of"),
+            "{err}"
+        );
+        let err = wrong("moe.router = \"swich\"");
+        assert!(
+            err.starts_with("over.toml:1: no router is named \"swich\"; known: top-k"),
+            "{err}"
+        );
+        let err = wrong("[moe]\n\nrouter.kind = \"top-k\"\nrouter.kk = 3");
+        assert!(err.starts_with("over.toml:4: router \"top-k\": kk: unknown field"), "{err}");
+        let err = wrong("moe.router = { kind = \"top-k\", k = \"two\" }");
+        assert!(err.starts_with("over.toml:1: router \"top-k\": k: invalid type"), "{err}");
+        let err = wrong("moe.router = { kind = \"top-k\", k = 9 }");
+        assert!(err.starts_with("over.toml:1: ") && err.contains("k = 9"), "{err}");
+        let err = wrong("task = \"digit\"");
+        assert!(err.starts_with("over.toml:1: no task is named \"digit\"; known: digits"), "{err}");
+        let err = wrong("\nbackbone = { kind = \"vit\", heads = 5 }");
+        assert!(
+            err.starts_with("over.toml:2: ") && err.contains("heads = 5 does not divide"),
+            "{err}"
+        );
+        let err = wrong("[train]\n\nlr = -1.0");
+        assert!(err.starts_with("over.toml:3: lr = -1"), "{err}");
+    }
+
+    #[test]
+    fn a_run_starts_from_its_own_settings_with_some_changed() {
+        let plugins = Plugins::default();
+        let text = "[from]\ntrain = { steps = 9 }\n[prune]\nratio = 0.25\n";
+        let mut settings = SettingTree::parse("s.toml", GOOD).unwrap();
+        settings.lay(&SettingTree::parse("over.toml", text).unwrap());
+        let config = RunConfig::read(&settings, &plugins).unwrap();
+        let from = *config.from.clone().unwrap();
+        assert_eq!((config.train.steps, from.train.steps), (5, 9));
+        assert_eq!((from.moe.experts, from.prune, from.from), (4, None, None));
+        let written = serde_json::to_value(&config).unwrap();
+        assert_eq!(serde_json::from_value::<RunConfig>(written).unwrap(), config);
+
+        let err = wrong("\n[prune]\nratio = 0.5");
+        assert!(err.starts_with("over.toml:2: there is nothing to prune"), "{err}");
+        let err = wrong("[from]\n\nmoe.router = \"swich\"");
+        assert!(err.starts_with("over.toml:3: no router is named"), "{err}");
+        let err = wrong("from = {}\n[prune]\nrule = \"norm\"");
+        assert!(err.starts_with("over.toml:3: unknown variant `norm`"), "{err}");
+    }
+}

@@ -1,0 +1,380 @@
+//! The same number of settings is tried for every method, on the validation split; the best one
+//! is trained with the seeds of the suite, and only then is the test split looked at.
+//!
+//! ```toml
+//! [tune]
+//! trials = 6                # settings for each method
+//! search = "grid"           # or "random"
+//! seeds = [100]             # other seeds than the suite's
+//! metric = "loss"           # the task's first if left out
+//! seed = 0                  # of what is drawn
+//! halving = { rungs = 3, factor = 2 }   # if left out, all settings are tried in full
+//! [tune.keys]               # what is tried for every method
+//! train.lr = [1e-3, 3e-3, 1e-2]
+//! train.weight_decay = { from = 1e-3, to = 1e-1, scale = "log" }   # for a random search
+//!
+//! [[method]]
+//! tune.moe.router.balance = [0.01, 0.1]                            # for this one only
+//! ```
+//!
+//! A grid with more points than trials is thinned out by a draw without replacement; one with
+//! fewer is an error, because a method with a smaller grid would be tuned less than the others.
+//!
+//! With `halving`, all settings are first tried with 1 / factor^(rungs - 1) of the steps and of the
+//! warm-up; the best 1 / factor of each method, rounded up, go on to the next rung with `factor`
+//! times as many, and the last rung is tried in full. All methods climb alike, so each is given the
+//! same steps. Each rung trains anew, so that settings are compared at the end of a whole schedule
+//! of the learning rate; to go on from the rung before would save at most the steps of that rung, and
+//! compare settings whose rate has not come down.
+//!
+//! Jamieson, Talwalkar. *Non-stochastic Best Arm Identification and Hyperparameter Optimization*.
+//! AISTATS 2016. <https://arxiv.org/abs/1502.07943> (successive halving)
+//! Bergstra, Bengio. *Random Search for Hyper-Parameter Optimization*. JMLR 2012.
+//! <https://www.jmlr.org/papers/v13/bergstra12a.html>
+//! That a comparison without equal tuning says little: Melis, Dyer, Blunsom. *On the State of the
+//! Art of Evaluation in Neural Language Models*. ICLR 2018. <https://arxiv.org/abs/1707.05589>
+
+use anyhow::{anyhow, bail, ensure};
+use moe::stable_hash;
+use rand::{RngExt, SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+use report::direction;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    settings::{Place, SettingTree, at},
+    spec::Halving,
+};
+
+/// `[tune]` of a suite.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tune {
+    trials: usize,
+    #[serde(default)]
+    search: Search,
+    #[serde(default)]
+    seed: u64,
+    #[serde(default = "a_hundred")]
+    /// The seeds of the trials.
+    pub(crate) seeds: Vec<u64>,
+    /// What is chosen by; the task's first if none.
+    pub(crate) metric: Option<String>,
+    /// How settings that do badly are given up early.
+    #[serde(default)]
+    pub(crate) halving: Halving,
+    #[serde(default, rename = "keys")]
+    _keys: Value,
+    /// What is tried for every method.
+    #[serde(skip)]
+    shared: Vec<Key>,
+    #[serde(skip)]
+    place: String,
+}
+
+fn a_hundred() -> Vec<u64> {
+    vec![100]
+}
+
+/// How settings are found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Search {
+    #[default]
+    Grid,
+    Random,
+}
+
+/// A hyperparameter, and what is tried for it.
+#[derive(Clone, Debug)]
+struct Key {
+    path: String,
+    values: Values,
+    place: Place,
+}
+
+#[derive(Clone, Debug)]
+enum Values {
+    List(Vec<Value>),
+    Range(Range),
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Range {
+    from: f64,
+    to: f64,
+    #[serde(default)]
+    scale: Scale,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Scale {
+    #[default]
+    Linear,
+    Log,
+}
+
+/// One setting that is tried.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Setting {
+    /// `train.lr=0.003, moe.router.k=2`.
+    pub(crate) text: String,
+    /// What is laid over the method's own settings.
+    pub(crate) layer: Vec<SettingTree>,
+}
+
+impl Tune {
+    /// The `[tune]` of a suite, if it has one. `seeds` are the suite's.
+    pub(crate) fn read(settings: &SettingTree, seeds: &[u64]) -> anyhow::Result<Option<Self>> {
+        let Some(table) = settings.table().and_then(|table| table.get("tune")) else {
+            return Ok(None);
+        };
+        let wrong = |key: &str, message: String| {
+            at(settings, &format!("tune.{key}"), format!("tune: {message}"))
+        };
+        let mut tune: Self = serde_path_to_error::deserialize(table.value())
+            .map_err(|err| wrong(&err.path().to_string(), err.inner().to_string()))?;
+        if tune.trials == 0 {
+            return Err(wrong("trials", "trials = 0: it is at least 1".into()));
+        }
+        if tune.seeds.is_empty() || tune.seeds.iter().any(|seed| seeds.contains(seed)) {
+            let message = format!(
+                "seeds = {:?}: there is at least one, and none is among those of the suite, {seeds:?}: \
+                 a setting is not chosen on the runs that it is judged by",
+                tune.seeds
+            );
+            return Err(wrong("seeds", message));
+        }
+        let Halving { rungs, factor } = tune.halving;
+        if rungs == 0 || factor < 2 {
+            let message = format!("rungs = {rungs}, factor = {factor}: at least 1 and 2");
+            return Err(wrong("halving", message));
+        }
+        if let Some(metric) = tune.metric.as_deref().filter(|metric| direction(metric).is_none()) {
+            let message = format!("metric = {metric:?}: which way is better is not known");
+            return Err(wrong("metric", message));
+        }
+        if let Some(keys) = table.table().and_then(|table| table.get("keys")) {
+            tune.shared = keys_of(keys, "")?;
+        }
+        tune.place = table.place().to_string();
+        Ok(Some(tune))
+    }
+
+    /// The settings that are tried for a method. What all methods share is drawn alike for all.
+    pub(crate) fn settings(&self, method: &SettingTree) -> anyhow::Result<Vec<Setting>> {
+        let own = match method.table().and_then(|table| table.get("tune")) {
+            Some(own) => keys_of(own, "")?,
+            None => Vec::new(),
+        };
+        let keys: Vec<&Key> = self.shared.iter().chain(&own).collect();
+        if keys.is_empty() {
+            bail!("{}: tune: there is nothing to tune; name it in [tune.keys]", self.place);
+        }
+        let points = match self.search {
+            Search::Grid => self.grid(&keys, method)?,
+            Search::Random => (0..self.trials).map(|trial| self.drawn(&keys, trial)).collect(),
+        };
+        Ok(points.into_iter().map(|point| setting(&keys, point)).collect())
+    }
+
+    fn grid(&self, keys: &[&Key], method: &SettingTree) -> anyhow::Result<Vec<Vec<Value>>> {
+        let mut points = vec![Vec::new()];
+        for key in keys {
+            let Values::List(values) = &key.values else {
+                let (place, path) = (&key.place, &key.path);
+                bail!(
+                    "{place}: tune: {path}: a grid takes a list of values; a range is for search = \"random\""
+                )
+            };
+            let longer = |point: &Vec<Value>| {
+                let point = point.clone();
+                values.iter().map(move |value| [&point[..], std::slice::from_ref(value)].concat())
+            };
+            points = points.iter().flat_map(longer).collect();
+        }
+        let (trials, n) = (self.trials, points.len());
+        ensure!(
+            n >= trials,
+            "{}: tune: the grid has {n} points and trials = {trials}: give it more values, or every \
+             method fewer trials",
+            method.place()
+        );
+        if n > trials {
+            let mut rng = ChaCha8Rng::seed_from_u64(stable_hash(&format!("tune/{}", self.seed)));
+            let mut order: Vec<usize> = (0..n).collect();
+            order.shuffle(&mut rng);
+            order.truncate(trials);
+            order.sort_unstable();
+            points = order.into_iter().map(|at| points[at].clone()).collect();
+        }
+        Ok(points)
+    }
+
+    fn drawn(&self, keys: &[&Key], trial: usize) -> Vec<Value> {
+        let draw = |key: &&Key| {
+            let stream = format!("tune/{}/{trial}/{}", self.seed, key.path);
+            key.values.draw(&mut ChaCha8Rng::seed_from_u64(stable_hash(&stream)))
+        };
+        keys.iter().map(draw).collect()
+    }
+}
+
+impl Values {
+    fn draw(&self, rng: &mut ChaCha8Rng) -> Value {
+        let share = rng.random::<f64>();
+        match self {
+            Values::List(values) => values[(share * values.len() as f64) as usize].clone(),
+            Values::Range(Range { from, to, scale: Scale::Linear }) => {
+                digits(from + share * (to - from))
+            }
+            Values::Range(Range { from, to, scale: Scale::Log }) => {
+                digits((from.ln() + share * (to.ln() - from.ln())).exp())
+            }
+        }
+    }
+}
+
+/// Four digits are enough, and can be read.
+fn digits(x: f64) -> Value {
+    format!("{x:.3e}").parse().unwrap_or(x).into()
+}
+
+fn setting(keys: &[&Key], point: Vec<Value>) -> Setting {
+    let mut setting = Setting::default();
+    let mut said = Vec::new();
+    for (key, value) in keys.iter().zip(point) {
+        said.push(format!("{}={value}", key.path));
+        setting.layer.push(SettingTree::nested(&key.path, value, &key.place));
+    }
+    setting.text = said.join(", ");
+    setting
+}
+
+/// The hyperparameters below a table, with quoted or with bare dotted names.
+fn keys_of(table: &SettingTree, path: &str) -> anyhow::Result<Vec<Key>> {
+    let place = table.place();
+    let key = |values| vec![Key { path: path.into(), values, place: place.clone() }];
+    match table {
+        SettingTree::Table(inner, _) if inner.contains_key("from") || inner.contains_key("to") => {
+            let range: Range = serde_json::from_value(table.value())
+                .map_err(|err| anyhow!("{place}: tune: {path}: {err}"))?;
+            let least = if range.scale == Scale::Log { 0.0 } else { f64::NEG_INFINITY };
+            ensure!(
+                least < range.from && range.from < range.to && range.to.is_finite(),
+                "{place}: tune: {path}: from {} to {}: from is less than to, and on a log scale \
+                 more than 0",
+                range.from,
+                range.to
+            );
+            Ok(key(Values::Range(range)))
+        }
+        SettingTree::Table(inner, _) => {
+            let deeper = inner.iter().map(|(name, inner)| {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                keys_of(inner, &path)
+            });
+            Ok(deeper.collect::<Result<Vec<_>, _>>()?.concat())
+        }
+        other => match other.value() {
+            Value::Array(values) if !values.is_empty() => Ok(key(Values::List(values))),
+            other => {
+                bail!("{place}: tune: {path} = {other}: it is a list of values, or from and to")
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use crate::{
+        spec::{Halving, SuitePlan},
+        testing::plan,
+    };
+
+    const SUITE: &str = r#"
+seeds = [0, 1]
+[[task]]
+task = "digits"
+backbone = "vit"
+[[method]]
+moe.router = "top-k"
+tune.moe.router.k = [1, 2]
+[[method]]
+moe.router = "switch"
+tune."moe.router.balance" = [0.01, 0.1]
+"#;
+    pub(crate) const GRID: &str = "[tune]\ntrials = 4\nmetric = \"loss\"\nseeds = [7]\n[tune.keys]\ntrain.lr = [1e-3, 3e-3]\n";
+
+    pub(crate) fn loaded(tune: &str) -> anyhow::Result<SuitePlan> {
+        plan(&format!("{SUITE}{tune}"))
+    }
+
+    fn texts(tune: &str) -> Vec<Vec<String>> {
+        let tuning = loaded(tune).unwrap().tuning.unwrap();
+        tuning.texts()
+    }
+
+    #[test]
+    fn every_method_gets_the_same_number_of_trials() {
+        let texts = texts(GRID);
+        assert_eq!(texts[0][0], "train.lr=0.001, moe.router.k=1");
+        assert_eq!(texts[0][3], "train.lr=0.003, moe.router.k=2");
+        assert_eq!(texts[1][1], "train.lr=0.001, moe.router.balance=0.1");
+        assert_eq!([texts[0].len(), texts[1].len()], [4, 4]);
+        let fewer = super::tests::texts(&GRID.replace("trials = 4", "trials = 3"));
+        assert_eq!([fewer[0].len(), fewer[1].len()], [3, 3]);
+    }
+
+    #[test]
+    fn what_methods_share_is_drawn_alike() {
+        let random = "[tune]\ntrials = 3\nsearch = \"random\"\n[tune.keys]\ntrain.lr = { from = 1e-4, to = 1e-2, scale = \"log\" }\n";
+        let texts = texts(random);
+        let lr = |text: &String| text.split(',').next().unwrap().to_string();
+        for (a, b) in texts[0].iter().zip(&texts[1]) {
+            assert_eq!(lr(a), lr(b));
+            let value: f64 = lr(a).strip_prefix("train.lr=").unwrap().parse().unwrap();
+            assert!((1e-4..=1e-2).contains(&value), "{a}");
+        }
+        assert_ne!(lr(&texts[0][0]), lr(&texts[0][1]));
+    }
+
+    #[test]
+    fn a_rung_has_a_share_of_the_steps() {
+        let halving = Halving { rungs: 3, factor: 2 };
+        assert_eq!([0, 1, 2].map(|rung| halving.steps(600, rung)), [150, 300, 600]);
+        assert_eq!([5, 4, 1].map(|n| halving.left(n)), [3, 2, 1]);
+        assert_eq!(Halving::default().steps(600, 0), 600);
+        assert_eq!(Halving { rungs: 90, factor: 9 }.steps(600, 0), 1);
+    }
+
+    #[test]
+    fn errors_name_place_value_and_alternatives() {
+        let error = |tune: &str| loaded(tune).err().unwrap().to_string();
+        let err = error(&GRID.replace("trials = 4", "trials = 5"));
+        assert!(err.starts_with("s.toml:6: tune: the grid has 4 points and trials = 5"), "{err}");
+        let err = error(&GRID.replace("[7]", "[1]"));
+        assert!(
+            err.contains("tune: seeds = [1]: there is at least one, and none is among"),
+            "{err}"
+        );
+        let err = error(&GRID.replace("metric = \"loss\"", "metric = \"joy\""));
+        assert!(err.contains("metric = \"joy\": which way is better is not known"), "{err}");
+        let err = error(&GRID.replace("[1e-3, 3e-3]", "{ from = 1, to = 2 }"));
+        assert!(err.contains("train.lr: a grid takes a list of values"), "{err}");
+        let err = error(&GRID.replace("train.lr", "train.lrr"));
+        assert!(err.contains("unknown field `lrr`"), "{err}");
+        let err = error(&GRID.replace("[1e-3, 3e-3]", "3"));
+        assert!(err.contains("train.lr = 3: it is a list of values"), "{err}");
+        let err = error(&GRID.replace("seeds = [7]", "halving = { rungs = 3, factor = 1 }"));
+        assert!(
+            err.starts_with("s.toml:15: tune: rungs = 3, factor = 1: at least 1 and 2"),
+            "{err}"
+        );
+        let err = error(&GRID.replace("trials = 4", "trails = 4"));
+        assert!(err.contains("tune: unknown field `trails`"), "{err}");
+    }
+}

@@ -1,0 +1,84 @@
+//! Which runs of a suite are meant.
+
+use anyhow::{Context, anyhow, bail, ensure};
+
+use crate::spec::RunSpec;
+
+/// Two runs of one name on tasks and networks of one kind would share a row of the table, however
+/// else they differ.
+pub(crate) fn distinct_methods(specs: &[RunSpec]) -> anyhow::Result<()> {
+    let row = |spec: &RunSpec| {
+        let (task, backbone) = (&spec.config.task.kind, &spec.config.backbone.kind);
+        (spec.method.clone(), task.clone(), backbone.clone())
+    };
+    for (i, spec) in specs.iter().enumerate() {
+        let (method, task, backbone) = row(spec);
+        ensure!(
+            !specs[..i].iter().any(|other| row(other) == row(spec)),
+            "two methods are named {method:?} on {task} and {backbone}; give one of them another \
+             name, or put the tasks into two suites"
+        );
+    }
+    Ok(())
+}
+
+/// The runs that have all of the properties.
+pub(crate) fn only(mut specs: Vec<RunSpec>, wanted: &[String]) -> anyhow::Result<Vec<RunSpec>> {
+    for text in wanted {
+        let (key, value) = text.split_once('=').unwrap_or((text, ""));
+        let property: fn(&RunSpec) -> String = match key {
+            "method" => |spec| spec.method.clone(),
+            "router" => |spec| spec.router().to_string(),
+            "task" => |spec| spec.config.task.kind.clone(),
+            "backbone" => |spec| spec.config.backbone.kind.clone(),
+            "seed" => |spec| spec.seed.to_string(),
+            _ => bail!(
+                "--only {text}: it is key=value; known keys: method, router, task, backbone, seed"
+            ),
+        };
+        let known = distinct(specs.iter().map(property));
+        specs.retain(|spec| property(spec) == value);
+        ensure!(!specs.is_empty(), "--only {text}: there is none; known: {}", known.join(", "));
+    }
+    Ok(specs)
+}
+
+/// Each value once, in order of appearance.
+pub(crate) fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
+    let mut seen = Vec::new();
+    for value in values {
+        if !seen.contains(&value) {
+            seen.push(value);
+        }
+    }
+    seen
+}
+
+/// Reads a range of seeds: `0..5`, `3`, or `0,2,4`.
+pub(crate) fn seeds(text: &str) -> anyhow::Result<Vec<u64>> {
+    let wrong = || format!("{text:?} are no seeds; they are 0..5, or 0,2,4");
+    let seeds: Vec<u64> = match text.split_once("..") {
+        Some((from, to)) => {
+            (from.parse().with_context(wrong)?..to.parse().with_context(wrong)?).collect()
+        }
+        None => text.split(',').map(str::parse).collect::<Result<_, _>>().with_context(wrong)?,
+    };
+    if seeds.is_empty() {
+        Err(anyhow!("{text:?} is empty; write 0..5 for five seeds"))
+    } else {
+        Ok(seeds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_a_range_or_a_list() {
+        assert_eq!(seeds("0..3").unwrap(), [0, 1, 2]);
+        assert_eq!(seeds("4,2").unwrap(), [4, 2]);
+        assert!(seeds("a..b").unwrap_err().to_string().contains("0..5"));
+        assert!(seeds("3..3").unwrap_err().to_string().contains("is empty"));
+    }
+}

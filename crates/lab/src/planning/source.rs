@@ -1,0 +1,245 @@
+//! A suite, found by its name or path.
+
+use std::path::{Component, Path};
+
+use anyhow::{Context, anyhow, bail};
+use report::Expect;
+use tasks::DataDir;
+
+use super::loader::Reader;
+use crate::{
+    Plugins,
+    settings::{SettingTree, tables},
+    spec::{Program, Selection, Suite, SuitePlan},
+    store::Request,
+};
+
+/// A suite that was found by its name or path.
+pub(crate) struct Source {
+    /// The name under which results are kept.
+    pub(crate) name: String,
+    /// How it is asked for.
+    pub(crate) asked: String,
+    pub(crate) settings: SettingTree,
+    pub(crate) program: Program,
+}
+
+impl Source {
+    /// The suite that is called `name`: one of the program's, or a file.
+    pub(crate) fn find(name: &str, suites: &[Suite]) -> anyhow::Result<Self> {
+        let asked = name.to_string();
+        if let Some(suite) = suites.iter().find(|suite| suite.name == name) {
+            let file = Path::new(suite.file).file_name().unwrap_or_default();
+            let settings = SettingTree::parse(&file.to_string_lossy(), suite.text)?;
+            return Ok(Self { name: name.into(), asked, settings, program: suite.program });
+        }
+        let path = Path::new(name);
+        if path.extension().is_some_and(|extension| extension == "toml")
+            || path.components().count() > 1
+        {
+            let text = std::fs::read_to_string(path).with_context(|| format!("suite {name}"))?;
+            let settings = SettingTree::parse(name, &text)?;
+            let program = suites.first().map_or(Program::NONE, |suite| suite.program);
+            return Ok(Self { name: name_of(path), asked, settings, program });
+        }
+        let known: Vec<&str> = suites.iter().map(|suite| suite.name).collect();
+        let known = known.join(", ");
+        bail!("no suite is named {name:?}; known: {known}, or the path of a TOML file")
+    }
+
+    /// The request for these runs of it.
+    pub(crate) fn request(&self, wanted: &Selection) -> Request {
+        Request::new([&self.name, &self.asked], &self.settings, wanted)
+    }
+
+    /// Where the suite expects its results to lie, `[[expect]]`.
+    pub(crate) fn expects(&self) -> anyhow::Result<Vec<Expect>> {
+        let settings = &self.settings;
+        let read = |expect: &SettingTree| {
+            serde_json::from_value(expect.value())
+                .map_err(|err| anyhow!("{}: expect: {err}", expect.place()))
+        };
+        match settings.table().and_then(|table| table.get("expect")) {
+            Some(_) => tables(settings, "expect")?.iter().map(read).collect(),
+            None => bail!("{} expects nothing: it has no [[expect]]", self.asked),
+        }
+    }
+
+    /// Every run of the suite that is wanted, checked, so that nothing that a person typed fails later.
+    pub(crate) fn plan(
+        &self,
+        plugins: &Plugins,
+        data: &DataDir,
+        wanted: &Selection,
+    ) -> anyhow::Result<SuitePlan> {
+        let reader = Reader::new(plugins, data, self.program, &wanted.device);
+        reader.read(self.name.clone(), &self.settings, wanted)
+    }
+}
+
+/// The name of a suite that is a file: its path from here without the ending, with dashes. So
+/// `a/suite.toml` and `b/suite.toml` are two suites.
+fn name_of(path: &Path) -> String {
+    let here = std::env::current_dir().and_then(|here| here.canonicalize());
+    let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let from_here = here.ok().and_then(|here| whole.strip_prefix(here).ok()).unwrap_or(&whole);
+    let parts = from_here.with_extension("");
+    let parts = parts.components().filter_map(|part| match part {
+        Component::Normal(name) => Some(name.to_string_lossy().to_string()),
+        _ => None,
+    });
+    parts.collect::<Vec<_>>().join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{spec::RunSpec, testing::plan_some};
+
+    const TEXT: &str = r#"
+title = "Two methods on two tasks"
+seeds = [0, 1]
+[base]
+moe.experts = 4
+[[task]]
+task = "digits"
+backbone = "vit"
+[[task]]
+task = "tanaka-lm"
+backbone = "transformer-lm"
+[[method]]
+moe.router = "top-k"
+on.digits.moe.experts = 2
+[[method]]
+name = "ec"
+moe.router = "expert-choice"
+"#;
+
+    fn load(text: &str, wanted: &Selection) -> anyhow::Result<SuitePlan> {
+        plan_some(text, wanted)
+    }
+
+    fn specs(wanted: Selection) -> Vec<RunSpec> {
+        load(TEXT, &wanted).unwrap().specs
+    }
+
+    #[test]
+    fn a_suite_is_methods_times_tasks_times_seeds() {
+        let specs = specs(Selection::default());
+        assert_eq!(specs.len(), 8);
+        assert_eq!(specs[0].method, "top-k");
+        assert_eq!(specs[1].method, "ec");
+        assert_eq!([specs[0].seed, specs[7].seed], [0, 1]);
+        let experts = [&specs[0], &specs[1], &specs[2]].map(|spec| spec.config.moe.experts);
+        assert_eq!(experts, [2, 4, 4]);
+        let mut ids: Vec<&str> = specs.iter().map(|spec| spec.id.as_str()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), 8);
+    }
+
+    #[test]
+    fn a_router_that_looks_ahead_is_refused_where_that_would_be_cheating() {
+        let refused: Vec<bool> =
+            specs(Selection::default())[..4].iter().map(|spec| spec.refused.is_some()).collect();
+        assert_eq!(refused, [false, false, false, true]);
+    }
+
+    #[test]
+    fn runs_can_be_selected_and_changed() {
+        let wanted = Selection {
+            seeds: Some(vec![7]),
+            only: vec!["router=top-k".into(), "task=digits".into()],
+            set: vec!["train.lr=0.5".into()],
+            smoke: true,
+            ..Selection::default()
+        };
+        let specs = specs(wanted);
+        assert_eq!(specs.len(), 1);
+        assert_eq!((specs[0].seed, specs[0].config.train.steps), (7, 6));
+        assert_eq!(specs[0].config.train.lr, 0.5);
+    }
+
+    #[test]
+    fn what_is_misspelt_is_named_with_its_place() {
+        let wrong = |text, wanted: &Selection| load(text, wanted).err().unwrap().to_string();
+        let err = wrong("title = \"a\"\nsed = [0]", &Selection::default());
+        assert!(err.starts_with("s.toml:2: unknown key \"sed\"; known: title"), "{err}");
+        let err = wrong("seeds = [0]", &Selection::default());
+        assert!(err.contains("there is no [[task]]"), "{err}");
+        let only = |text: &str| Selection { only: vec![text.into()], ..Selection::default() };
+        let err = wrong(TEXT, &only("router=swich"));
+        assert_eq!(err, "--only router=swich: there is none; known: top-k, expert-choice");
+        assert!(wrong(TEXT, &only("colour=red")).contains("known keys: method"));
+        let set = Selection { set: vec!["train.stps=3".into()], ..Selection::default() };
+        let err = wrong(TEXT, &set);
+        assert!(err.starts_with("--set train.stps=3: unknown field `stps`"), "{err}");
+        let err = Source::find("nope", &[]).err().unwrap().to_string();
+        assert!(err.contains("no suite is named \"nope\""), "{err}");
+    }
+
+    #[test]
+    fn what_would_share_a_row_is_refused_before_it_is_trained() {
+        const TWICE: &str = "[[task]]\ntask = \"digits\"\nbackbone = \"vit\"\n[[task]]\n\
+                             task = { kind = \"digits\", augment = { crop = 1 } }\nbackbone = \"vit\"\n\
+                             [[method]]\nmoe.router = \"top-k\"\n";
+        let err = load(TWICE, &Selection::default()).err().unwrap().to_string();
+        assert!(err.starts_with("two methods are named \"top-k\" on digits and vit;"), "{err}");
+    }
+
+    #[test]
+    fn a_trained_network_is_looked_at_again() {
+        const AFTER: &str = r#"
+[[task]]
+task = "digits"
+backbone = "vit"
+train.steps = 9
+[[method]]
+name = "one"
+moe.router = "v-moe"
+[[method]]
+name = "few slots"
+after = "one"
+moe.capacity = { eval_factor = 0.5 }
+[[method]]
+name = "few slots, tuned"
+after = "few slots"
+train.steps = 3
+[[method]]
+name = "five shots"
+after = "one"
+task.classes = [1, 2]
+few_shot.shots = 5
+"#;
+        let specs = load(AFTER, &Selection::default()).unwrap().specs;
+        let steps: Vec<usize> = specs.iter().map(|spec| spec.config.train.steps).collect();
+        assert_eq!(steps, [9, 0, 3, 0]);
+        let from = |spec: &RunSpec| spec.from.as_ref().map(|from| from.id.clone());
+        // What only the later run sets is not in the run that it starts from.
+        assert_eq!(from(&specs[1]), Some(specs[0].id.clone()));
+        assert_eq!(from(&specs[2]), Some(specs[1].id.clone()));
+        assert_eq!(from(&specs[3]), Some(specs[0].id.clone()));
+        assert_eq!(specs[2].config.moe.capacity.eval_factor, Some(0.5));
+        assert_eq!(specs[2].config.moe.router.kind, "v-moe");
+        let set = Selection { set: vec!["train.steps=7".into()], ..Selection::default() };
+        let specs = load(AFTER, &set).unwrap().specs;
+        let steps: Vec<usize> = specs.iter().map(|spec| spec.config.train.steps).collect();
+        assert_eq!(steps, [7, 0, 3, 0]);
+
+        let wrong = |text: &'static str| load(text, &Selection::default()).err().unwrap();
+        let err = wrong(
+            "[[task]]\ntask='digits'\nbackbone='vit'\n[[method]]\nname='a'\n[[method]]\nafter='b'\n",
+        );
+        let expected = "s.toml:7: after = \"b\": no method before it is named so; known: \"a\"";
+        assert_eq!(err.to_string(), expected);
+        let err = wrong("[[task]]\ntask='digits'\nbackbone='vit'\n[[method]]\nfew_shot.shots=1\n");
+        assert!(err.to_string().contains("few_shot: it takes train.steps = 0, not 1000"), "{err}");
+    }
+
+    #[test]
+    fn two_methods_of_one_name_are_refused() {
+        let text = "[[task]]\ntask=\"digits\"\nbackbone=\"vit\"\n[[method]]\n[[method]]\n";
+        let err = load(text, &Selection::default()).err().unwrap().to_string();
+        assert!(err.contains("two methods are named \"top-k\""), "{err}");
+    }
+}

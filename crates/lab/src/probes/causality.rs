@@ -1,0 +1,67 @@
+//! Whether later tokens change the choices of earlier ones.
+
+use burn::{prelude::*, tensor::IntDType};
+use moe::{Domain, Input, RoutingProbe};
+use report::{Cell as Entry, Column, Digits, Kind, Table};
+use tasks::Batch;
+
+use super::subject::{Subject, layer_column, numbers};
+
+impl Subject<'_> {
+    /// Whether choices look ahead: the second half of each text is changed, and the choices of the
+    /// first half must stay.
+    ///
+    /// That expert choice leaks the future in a decoder: Raposo et al. *Mixture-of-Depths*. 2024, section 3.5.
+    /// <https://arxiv.org/abs/2404.02258>
+    pub(super) fn causality(&self) -> anyhow::Result<Table> {
+        let Domain::Text { vocab, length } = self.task.domain() else {
+            anyhow::bail!("causality is a question about text; {:?} is none", self.task.domain());
+        };
+        let half = length / 2;
+        let mut moved: Vec<(f64, f64)> = Vec::new();
+        for batch in self.batches() {
+            let Input::Tokens(ids) = &batch.input else { continue };
+            let [b, _] = ids.dims();
+            let later =
+                (ids.clone().narrow(1, half, length - half) + 1).remainder_scalar(vocab as i64);
+            let changed =
+                Tensor::cat(vec![ids.clone().narrow(1, 0, half), later.cast(IntDType::I32)], 1);
+            let changed = Batch { input: Input::Tokens(changed), ..batch.clone() };
+            let (_, before) = self.pass(&batch, RoutingProbe::default());
+            let (_, after) = self.pass(&changed, RoutingProbe::default());
+            moved.resize(before.layers.len(), (0.0, 0.0));
+            for (sums, (a, b_)) in moved.iter_mut().zip(before.layers.iter().zip(&after.layers)) {
+                let (a, c) = (a.plan.choices(), b_.plan.choices());
+                let of_example = (a.len() / b).max(1);
+                let early = of_example * half / length;
+                for (unit, (a, c)) in a.iter().zip(&c).enumerate() {
+                    if unit % of_example < early {
+                        sums.0 += if same(a, c) { 0.0 } else { 1.0 };
+                        sums.1 += 1.0;
+                    }
+                }
+            }
+        }
+        let row = |(layer, (moved, n)): (usize, (f64, f64))| {
+            vec![Entry::Number(layer as f64), Entry::Number(n), Entry::Number(moved / n.max(1.0))]
+        };
+        Ok(Table {
+            title: "Do later tokens change the choices of earlier ones?".into(),
+            columns: [
+                vec![
+                    layer_column(),
+                    Column::new("units", "units", Kind::Numbers(Digits::Fixed(0))),
+                ],
+                numbers(&[("changed", "share changed")]),
+            ]
+            .concat(),
+            rows: moved.into_iter().enumerate().map(row).collect(),
+            ..Table::default()
+        })
+    }
+}
+
+fn same(a: &[(usize, f32)], b: &[(usize, f32)]) -> bool {
+    let near = |((i, w), (j, v)): (&(usize, f32), &(usize, f32))| i == j && (w - v).abs() < 1e-4;
+    a.len() == b.len() && a.iter().zip(b).all(near)
+}

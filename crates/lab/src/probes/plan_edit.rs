@@ -1,0 +1,98 @@
+//! Plans with other first choices.
+
+use burn::{prelude::*, tensor::TensorData};
+use moe::{Plan, stable_hash};
+
+/// Can a plan be changed unit by unit? In mixtures units have no expert of their own.
+pub(super) fn changeable(plan: &Plan) -> anyhow::Result<()> {
+    match plan {
+        Plan::Soft { .. } | Plan::Merged { .. } => {
+            anyhow::bail!(
+                "the router mixes units or experts, so no unit has a first expert to change"
+            )
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The plan without the heaviest expert of each unit.
+pub(super) fn without_first(plan: Plan) -> Plan {
+    let mut choices = plan.choices();
+    for unit in choices.iter_mut().filter(|unit| !unit.is_empty()) {
+        unit.remove(0);
+    }
+    as_token_choice(&plan, &choices)
+}
+
+/// The plan with another first expert for one unit of each of `b` examples, drawn by its number. A
+/// unit that already has the expert as another choice has it twice.
+pub(super) fn with_first(plan: Plan, expert: usize, b: usize) -> Plan {
+    let mut choices = plan.choices();
+    let of_example = (choices.len() / b).max(1);
+    for (example, units) in choices.chunks_mut(of_example).enumerate() {
+        let unit = stable_hash(&format!("regret/{example}")) as usize % units.len();
+        if let Some(first) = units[unit].first_mut() {
+            first.0 = expert;
+        }
+    }
+    as_token_choice(&plan, &choices)
+}
+
+/// Choices on the host as a plan of the same units.
+pub(super) fn as_token_choice(plan: &Plan, choices: &[Vec<(usize, f32)>]) -> Plan {
+    let (groups, device) = match plan {
+        Plan::TokenChoice { weights, .. }
+        | Plan::Dense { weights }
+        | Plan::ExpertChoice { weights, .. }
+        | Plan::Merged { weights, .. } => (weights.dims()[0], weights.device()),
+        Plan::Soft { combine, .. } => (combine.dims()[0], combine.device()),
+    };
+    let (n_experts, k) = (plan.n_experts(), choices.iter().map(Vec::len).max().unwrap_or(0).max(1));
+    let (mut experts, mut weights) = (Vec::new(), Vec::new());
+    for unit in choices {
+        let none = std::iter::repeat_n((n_experts, 0.0), k - unit.len());
+        for (expert, weight) in unit.iter().copied().chain(none) {
+            experts.push(expert as i32);
+            weights.push(weight);
+        }
+    }
+    let shape = [groups, choices.len() / groups, k];
+    Plan::TokenChoice {
+        experts: Tensor::from_data(TensorData::new(experts, shape), &device),
+        weights: Tensor::from_data(TensorData::new(weights, shape), &device),
+        n_experts,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> Plan {
+        let device = Device::flex();
+        Plan::TokenChoice {
+            experts: Tensor::from_ints([[[0, 1], [2, 1]], [[1, 0], [3, 3]]], &device),
+            weights: Tensor::from_floats(
+                [[[0.75, 0.25], [0.5, 0.5]], [[0.25, 0.75], [0.0, 0.0]]],
+                &device,
+            ),
+            n_experts: 3,
+        }
+    }
+
+    #[test]
+    fn a_plan_can_lose_its_first_choices() {
+        let found = without_first(plan()).choices();
+        assert_eq!(found, [vec![(1, 0.25)], vec![(1, 0.5)], vec![(1, 0.25)], vec![]]);
+    }
+
+    #[test]
+    fn one_unit_of_each_example_gets_another_first_expert() {
+        let (before, after) = (plan().choices(), with_first(plan(), 2, 2).choices());
+        let moved = before.iter().zip(&after).filter(|(a, b)| a != b).count();
+        assert!(moved <= 2, "{after:?}");
+        let weights =
+            |units: &[Vec<(usize, f32)>]| units.iter().flatten().map(|c| c.1).sum::<f32>();
+        assert_eq!(weights(&before), weights(&after));
+    }
+}

@@ -1,0 +1,83 @@
+//! What another expert would have given in the place of the first.
+
+use moe::RoutingProbe;
+use report::{Cell as Entry, Table};
+use tasks::{Batch, cross_entropy};
+
+use super::{
+    plan_edit::{changeable, with_first},
+    subject::{Subject, layer_column, numbers},
+};
+
+impl Subject<'_> {
+    /// What a choice cost: in each example one unit, drawn once, has its first expert replaced by
+    /// each other one with the same weight.
+    ///
+    /// regret = loss(chosen) - min over experts of the loss(expert)   (0 if the choice was the best)
+    ///
+    /// The word is that of bandits: Lattimore, Szepesvári. *Bandit Algorithms*. 2020.
+    /// <https://tor-lattimore.com/downloads/book/book.pdf>
+    pub(super) fn regret(&self) -> anyhow::Result<Table> {
+        let mut rows = Vec::new();
+        for (layer, plan) in self.layers().iter().enumerate() {
+            changeable(plan)?;
+            let e = plan.n_experts();
+            let (mut n, mut regret, mut best, mut others) = (0.0, 0.0, 0.0, 0.0);
+            for batch in self.batches() {
+                let chosen = self.losses(&batch, layer, None);
+                let instead: Vec<Vec<f64>> =
+                    (0..e).map(|expert| self.losses(&batch, layer, Some(expert))).collect();
+                for (example, chosen) in chosen.iter().enumerate() {
+                    let all = || instead.iter().map(|losses| losses[example]);
+                    let least = all().fold(*chosen, f64::min);
+                    n += 1.0;
+                    regret += chosen - least;
+                    best += if *chosen <= least + 1e-7 { 1.0 } else { 0.0 };
+                    others += all().sum::<f64>() / e as f64 - chosen;
+                }
+            }
+            rows.push(
+                [layer as f64, regret / n, best / n, 1.0 / e as f64, others / n]
+                    .map(Entry::Number)
+                    .to_vec(),
+            );
+        }
+        Ok(Table {
+            title: "What another expert would have given in the place of the first".into(),
+            columns: [
+                vec![layer_column()],
+                numbers(&[
+                    ("regret", "regret"),
+                    ("best", "chosen is best"),
+                    ("by_chance", "by chance"),
+                    ("any", "loss of any expert"),
+                ]),
+            ]
+            .concat(),
+            rows,
+            notes: vec![
+                "One unit of each example has another first expert, with the same weight. regret: loss \
+                 of the example minus the least that any expert gives, in nats for each answer; chosen is best: share \
+                 of examples without regret; loss of any expert: the mean over all experts, minus that of \
+                 the chosen one."
+                    .into(),
+            ],
+            ..Table::default()
+        })
+    }
+
+    /// The loss of each example, if the first expert of one of its units is another one.
+    fn losses(&self, batch: &Batch, layer: usize, expert: Option<usize>) -> Vec<f64> {
+        let [b, t] = batch.labels.dims();
+        let look = RoutingProbe {
+            instead: Some(Box::new(move |at, plan| match expert {
+                Some(expert) if at == layer => with_first(plan, expert, b),
+                _ => plan,
+            })),
+            ..RoutingProbe::default()
+        };
+        let (output, _) = self.pass(batch, look);
+        let losses = cross_entropy(output, batch.labels.clone()).reshape([b, t]).mean_dim(1);
+        losses.into_data().iter::<f32>().map(f64::from).collect()
+    }
+}

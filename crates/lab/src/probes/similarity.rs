@@ -1,0 +1,130 @@
+//! How alike experts are, in output and in weights.
+
+use backbones::AnyBackbone;
+use burn::{
+    module::{Module, ModuleVisitor, Param},
+    prelude::*,
+};
+use moe::RoutingProbe;
+use report::{Cell as Entry, Column, Kind, Table};
+use tasks::Split;
+
+use super::{
+    output_similarity::chosen_similarity,
+    subject::{BATCH, Subject, layer_column, numbers},
+    trace::examples,
+};
+
+impl Subject<'_> {
+    /// How alike the experts of a layer are: the cosine of what they make of the same rows, and of
+    /// their weights, mean over the pairs.
+    ///
+    /// Lo et al. *A Closer Look into Mixture-of-Experts in Large Language Models*. 2024.
+    /// <https://arxiv.org/abs/2406.18219>
+    pub(super) fn similarity(&self) -> Table {
+        let weights = expert_weights(self.model);
+        let examples: Vec<usize> =
+            examples(self.task, self.model.tokens()).into_iter().take(BATCH).collect();
+        let batch = self.task.batch(Split::Valid, &examples, self.device);
+        let (_, look) =
+            self.pass(&batch, RoutingProbe { with_outputs: true, ..RoutingProbe::default() });
+        let mut rows = Vec::new();
+        for (at, seen) in look.layers.into_iter().enumerate() {
+            let e = seen.plan.n_experts();
+            let chosen = chosen_similarity(&seen);
+            let outputs = seen.outputs.map(|outputs| mean_cosines(outputs, e));
+            let weights = weights.get(at).filter(|w| w.dims()[0] == e);
+            let weights = weights.map(|w| mean_cosines(w.clone().unsqueeze_dim::<3>(1), e));
+            for (name, found) in
+                [("outputs", outputs), ("a unit's outputs", chosen), ("weights", weights)]
+            {
+                let Some((mean, least, most)) = found else { continue };
+                rows.push(vec![
+                    Entry::Number(at as f64),
+                    Entry::Words(name.into()),
+                    Entry::Number(mean),
+                    Entry::Number(least),
+                    Entry::Number(most),
+                ]);
+            }
+        }
+        Table {
+            title: "How alike experts are: cosine over pairs".into(),
+            notes: vec![
+                "a unit's outputs: those of its own experts, over K^2 and not K (K - 1), negative ones \
+                 as 0, and least and most over units."
+                    .into(),
+            ],
+            columns: [
+                vec![layer_column(), Column::new("of", "of", Kind::Words)],
+                numbers(&[("mean", "mean"), ("least", "least"), ("most", "most")]),
+            ]
+            .concat(),
+            rows,
+            ..Table::default()
+        }
+    }
+}
+
+/// The mean, least and largest cosine over the pairs of E experts of `[E, S, D]`, each the mean over
+/// S rows; none with fewer than two.
+fn mean_cosines(rows: Tensor<3>, e: usize) -> (f64, f64, f64) {
+    let [_, s, d] = rows.dims();
+    let length = rows.clone().square().sum_dim(2).sqrt().clamp_min(1e-12);
+    let unit = (rows / length).reshape([e, s * d]);
+    let cosines = unit.clone().matmul(unit.transpose()) / s as f64;
+    let cosines: Vec<f64> = cosines.into_data().iter::<f32>().map(f64::from).collect();
+    let pairs = || (0..e * e).filter(|at| at / e < at % e).map(|at| cosines[at]);
+    let n = (e * e.saturating_sub(1) / 2).max(1) as f64;
+    (pairs().sum::<f64>() / n, pairs().fold(1.0, f64::min), pairs().fold(-1.0, f64::max))
+}
+
+/// The weights of each MoE layer's experts, `[E, all]`, where they are one stack.
+fn expert_weights(model: &AnyBackbone) -> Vec<Tensor<2>> {
+    let mut stacks = Stacks::default();
+    model.visit(&mut stacks);
+    stacks.layers.into_iter().map(|(_, parts)| Tensor::cat(parts, 1)).collect()
+}
+
+#[derive(Default)]
+struct Stacks {
+    path: Vec<String>,
+    layers: Vec<(String, Vec<Tensor<2>>)>,
+}
+
+impl ModuleVisitor for Stacks {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Some(at) = self.path.iter().position(|name| name == "experts") else { return };
+        let (layer, value) = (self.path[..at].join("."), param.val());
+        let e = value.dims()[0];
+        let part = value.reshape([e as i64, -1]);
+        match self.layers.last_mut().filter(|(known, _)| *known == layer) {
+            Some((_, parts)) if parts[0].dims()[0] == e => parts.push(part),
+            Some(_) => {}
+            None => self.layers.push((layer, vec![part])),
+        }
+    }
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cosines_by_hand() {
+        let rows = Tensor::<3>::from_floats(
+            [[[1.0, 0.0], [0.0, 2.0]], [[2.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]],
+            &Device::flex(),
+        );
+        // Pairs 0-1: 1 and 1; 0-2 and 1-2: 0 and 1.
+        let (mean, least, most) = mean_cosines(rows, 3);
+        assert!((mean - 2.0 / 3.0).abs() < 1e-6 && (least - 0.5).abs() < 1e-6);
+        assert!((most - 1.0).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,53 @@
+//! A trained network, and the examples that it is asked about.
+
+use backbones::AnyBackbone;
+use burn::prelude::*;
+use moe::{Pass, Plan, RoutingProbe};
+use report::{Column, Digits, Kind};
+use tasks::{Batch, Split, Task};
+use training::tell_clusters;
+
+use super::trace::examples;
+
+/// A trained network, and the examples that it is asked about: those of a trace.
+pub(crate) struct Subject<'a> {
+    pub(crate) model: &'a AnyBackbone,
+    pub(crate) task: &'a dyn Task,
+    pub(crate) device: &'a Device,
+}
+
+/// Examples at once, as in an evaluation.
+pub(super) const BATCH: usize = 64;
+
+impl Subject<'_> {
+    pub(crate) fn batches(&self) -> impl Iterator<Item = Batch> + '_ {
+        let examples = examples(self.task, self.model.tokens());
+        let batch = |examples: &[usize]| self.task.batch(Split::Valid, examples, self.device);
+        examples.chunks(BATCH).map(batch).collect::<Vec<_>>().into_iter()
+    }
+
+    /// The network's answer and what its layers did, with a plan changed if need be.
+    pub(crate) fn pass(&self, batch: &Batch, look: RoutingProbe) -> (Tensor<3>, RoutingProbe) {
+        let mut pass = Pass::eval();
+        pass.put(look);
+        tell_clusters(&mut pass, self.task, batch);
+        let output = self.model.forward(&mut pass, batch.input.clone());
+        (output, pass.take::<RoutingProbe>().unwrap_or_default())
+    }
+
+    pub(crate) fn layers(&self) -> Vec<Plan> {
+        let batch = self.task.batch(Split::Valid, &[0], self.device);
+        let (_, look) = self.pass(&batch, RoutingProbe::default());
+        look.layers.into_iter().map(|seen| seen.plan).collect()
+    }
+}
+
+pub(crate) fn layer_column() -> Column {
+    Column::new("layer", "layer", Kind::Numbers(Digits::Fixed(0)))
+}
+
+pub(crate) fn numbers(columns: &[(&str, &str)]) -> Vec<Column> {
+    let column =
+        |(key, name): &(&str, &str)| Column::new(key, name, Kind::Numbers(Digits::Fixed(4)));
+    columns.iter().map(column).collect()
+}

@@ -1,0 +1,261 @@
+//! Writes down how a run's network routes: `--trace`.
+//!
+//! At the start, with each evaluation and at the end, the validation split's examples are shown to
+//! the network and every choice is kept, see `report::trace` for the format. The size is bounded:
+//! at most [`UNITS`] units a file and [`FILES`] files a run. It changes nothing in the run.
+
+use std::{fs, io, path::Path};
+
+use backbones::AnyBackbone;
+use burn::prelude::*;
+use moe::{Domain, Input, Pass, RoutingProbe, TokenIds};
+use report::trace::{About, Layer, Pixels, Property, Trace};
+use tasks::{Batch, Split, Task, Tokenizer};
+use training::{Watch, tell_clusters, write_atomic};
+
+use crate::spec::RunSpec;
+
+/// The most units in a file.
+pub(crate) const UNITS: usize = 4096;
+/// The most files of a run, about.
+const FILES: usize = 32;
+/// Pictures that are kept to be looked at.
+const PICTURES: usize = 24;
+/// Examples at once, as in an evaluation.
+const BATCH: usize = 64;
+
+/// Looks on while a run goes, and writes traces.
+pub(crate) struct Tracer<'a, W> {
+    pub(crate) watch: W,
+    pub(crate) spec: &'a RunSpec,
+    pub(crate) task: &'a dyn Task,
+    pub(crate) folder: &'a Path,
+    pub(crate) device: &'a Device,
+}
+
+impl<W: Watch> Watch for Tracer<'_, W> {
+    fn step(&mut self, done: usize) {
+        self.watch.step(done);
+    }
+
+    fn stop(&self) -> bool {
+        self.watch.stop()
+    }
+
+    fn looks(&self) -> bool {
+        true
+    }
+
+    fn look(&mut self, done: usize, model: &AnyBackbone) -> io::Result<()> {
+        let train = &self.spec.config.train;
+        let nth = done.checked_div(train.eval_every).unwrap_or(0);
+        let every = (train.steps.checked_div(train.eval_every).unwrap_or(0)).div_ceil(FILES).max(1);
+        if done == train.steps || nth.is_multiple_of(every) {
+            write(self.spec, self.task, self.folder, model, done, self.device)?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes the trace of a network after so many steps; nothing if it has no MoE layers.
+pub(crate) fn write(
+    spec: &RunSpec,
+    task: &dyn Task,
+    folder: &Path,
+    model: &AnyBackbone,
+    step: usize,
+    device: &Device,
+) -> io::Result<()> {
+    let Some(trace) = record(spec, task, model, step, device) else { return Ok(()) };
+    let path = folder.join(Trace::file_name(step as u64));
+    fs::create_dir_all(path.parent().unwrap_or(folder))?;
+    write_atomic(&path, &trace.to_bytes())
+}
+
+/// How a network routes examples of the validation split; none if it has no MoE layers.
+pub(crate) fn record(
+    spec: &RunSpec,
+    task: &dyn Task,
+    model: &AnyBackbone,
+    step: usize,
+    device: &Device,
+) -> Option<Trace> {
+    let mut trace = Trace { about: about(spec, task, step), ..Trace::default() };
+    let mut choices: Vec<Vec<Vec<(usize, f32)>>> = Vec::new();
+    for examples in examples(task, model.tokens()).chunks(BATCH) {
+        let batch = task.batch(Split::Valid, examples, device);
+        let (look, ids) = looked(model, task, &batch);
+        let first = look.layers.first()?;
+        units(&mut trace, examples, &batch, &ids, (first.plan.n_units(), model.tokens()));
+        pixels(&mut trace, &batch, model.tokens());
+        choices.resize_with(look.layers.len(), Vec::new);
+        trace.about.experts = look.layers.iter().map(|seen| seen.plan.n_experts()).collect();
+        for (all, seen) in choices.iter_mut().zip(&look.layers) {
+            all.extend(seen.plan.choices());
+        }
+    }
+    let layers = trace.about.experts.iter().zip(&choices);
+    trace.layers = layers.map(|(n, choices)| Layer::new(*n, choices)).collect();
+    Some(trace)
+}
+
+fn about(spec: &RunSpec, task: &dyn Task, step: usize) -> About {
+    let letters = match task.domain() {
+        Domain::Text { vocab, .. } => {
+            let show = |tokens: &dyn Tokenizer| (0..vocab).map(|id| tokens.show(id)).collect();
+            task.tokenizer().map_or_else(Vec::new, show)
+        }
+        Domain::Image { .. } => Vec::new(),
+    };
+    About {
+        run: spec.id.clone(),
+        method: spec.method.clone(),
+        task: spec.config.task.kind.clone(),
+        seed: spec.seed,
+        split: Split::Valid.name().into(),
+        step: step as u64,
+        letters,
+        properties: task.properties().iter().map(property).collect(),
+        ..About::default()
+    }
+}
+
+fn property(property: &tasks::Property) -> Property {
+    let tasks::Property { name, values, of } = property.clone();
+    Property { name: name.into(), values, of }
+}
+
+/// Examples spread evenly over the validation split; the first of them, of which pictures are kept,
+/// are so too.
+pub(crate) fn examples(task: &dyn Task, tokens: usize) -> Vec<usize> {
+    let all = task.len(Split::Valid);
+    let n = (UNITS / tokens.max(1)).clamp(1, all.max(1)).min(all);
+    let spread: Vec<usize> = (0..n).map(|at| at * all / n).collect();
+    let few = PICTURES.min(n);
+    let first: Vec<usize> = (0..few).map(|at| spread[at * n / few]).collect();
+    let rest = spread.into_iter().filter(|example| !first.contains(example));
+    first.iter().copied().chain(rest).collect()
+}
+
+/// Shows a batch to a network: what its layers did, and the ids of the tokens, `[B, T]` row by row.
+fn looked(model: &AnyBackbone, task: &dyn Task, batch: &Batch) -> (RoutingProbe, Vec<i32>) {
+    let mut pass = Pass::eval();
+    pass.put(RoutingProbe::default());
+    tell_clusters(&mut pass, task, batch);
+    model.forward(&mut pass, batch.input.clone());
+    let ids = pass.get::<TokenIds>().map_or_else(Vec::new, |TokenIds(ids)| ints(ids));
+    (pass.take::<RoutingProbe>().unwrap_or_default(), ids)
+}
+
+fn ints(tensor: &Tensor<2, Int>) -> Vec<i32> {
+    tensor.to_data().iter::<i32>().collect()
+}
+
+/// Adds the units of a batch: tokens, slices of tokens one after the other, or whole examples.
+fn units(
+    trace: &mut Trace,
+    examples: &[usize],
+    batch: &Batch,
+    ids: &[i32],
+    (n, tokens): (usize, usize),
+) {
+    let (labels, answers) = (ints(&batch.labels), batch.labels.dims()[1]);
+    let slices = n / (examples.len() * tokens).max(1);
+    for unit in 0..n {
+        let (example, position) = match slices {
+            0 => (unit.min(examples.len() - 1), None),
+            _ => (unit / slices / tokens, Some(unit / slices % tokens)),
+        };
+        let token = position.and_then(|at| ids.get(example * tokens + at));
+        let label = position.filter(|at| *at < answers).unwrap_or(0);
+        trace.example.push(examples[example] as i32);
+        trace.position.push(position.map_or(-1, |at| at as i32));
+        trace.token.push(token.copied().unwrap_or(-1));
+        trace.label.push(labels[example * answers + label]);
+        let source = batch.text.as_ref().map_or(&[][..], |text| &text.source);
+        let source = source.get(example * tokens + position.unwrap_or(0));
+        trace.text.extend(source.map(|text| *text as i32));
+    }
+}
+
+/// Keeps the first pictures in grey, scaled from 0 to 1, with the number of patches.
+fn pixels(trace: &mut Trace, batch: &Batch, tokens: usize) {
+    let (Input::Image(pixels), None) = (&batch.input, &trace.pixels) else { return };
+    let [b, _, h, w] = pixels.dims();
+    let n = b.min(PICTURES);
+    let grey = pixels.clone().narrow(0, 0, n).mean_dim(1).into_data();
+    let grey: Vec<f32> = grey.iter::<f32>().collect();
+    let ends = grey.iter().fold((f32::MAX, f32::MIN), |(a, b), x| (a.min(*x), b.max(*x)));
+    let span = (ends.1 - ends.0).max(f32::MIN_POSITIVE);
+    let grey = grey.iter().map(|x| (x - ends.0) / span).collect();
+    trace.pixels = Some(Pixels { shape: [n, h, w], grey });
+    let rows = (tokens as f64 * h as f64 / w as f64).sqrt().round() as usize;
+    trace.about.patches =
+        (rows > 0 && rows * (tokens / rows) == tokens).then_some([rows, tokens / rows.max(1)]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Begun, begin};
+
+    fn traced(method: &str, task: &str) -> Trace {
+        traced_with_groups(method, task).0
+    }
+
+    /// The trace, and the group of each class.
+    fn traced_with_groups(method: &str, task: &str) -> (Trace, Option<Vec<usize>>) {
+        let Begun { spec, task, model, folder } = begin(&format!(
+            "[base]\nmoe = {{ layers = \"last 1\", experts = 4 }}\n{task}\n[[method]]\n{method}\n"
+        ));
+        write(&spec, &*task, folder.path(), &model, 7, &Device::flex()).unwrap();
+        let trace = Trace::read(&folder.path().join(Trace::file_name(7))).unwrap();
+        (trace, task.super_classes().map(<[usize]>::to_vec))
+    }
+
+    #[test]
+    fn a_run_with_groups_is_traced_with_them() {
+        let method =
+            "moe.router = \"oracle\"\nmoe.experts = 3\ngroups = { count = 3, by = \"random\" }";
+        let (trace, groups) = traced_with_groups(method, DIGITS);
+        let groups = groups.unwrap();
+        for (label, unit) in trace.label.iter().zip(trace.layers[0].units()) {
+            assert_eq!(unit[0].0, groups[*label as usize], "class {label}");
+        }
+        assert!(groups.iter().enumerate().any(|(class, group)| class % 3 != *group));
+    }
+
+    const DIGITS: &str = "[[task]]\ntask = \"digits\"\nbackbone = { kind = \"vit\", patch = 4, width = 8, depth = 2, heads = 2 }";
+    const TEXT: &str = "[[task]]\ntask = { kind = \"tanaka-lm\", length = 32 }\nbackbone = { kind = \"transformer-lm\", width = 8, depth = 2, heads = 2 }";
+
+    #[test]
+    fn pictures_have_patches_classes_and_pixels() {
+        let trace = traced("moe.router = { kind = \"top-k\", k = 2 }", DIGITS);
+        assert_eq!((trace.len(), trace.about.patches), (355 * 4, Some([2, 2])));
+        assert_eq!(trace.layers[0].k, 2);
+        assert_eq!(trace.pixels.as_ref().unwrap().shape, [PICTURES, 8, 8]);
+        let classes: std::collections::HashSet<i32> =
+            trace.label[..PICTURES * 4].iter().copied().collect();
+        assert!(classes.len() >= 9, "pictures of all classes: {classes:?}");
+        assert_eq!(trace.position[..5], [0, 1, 2, 3, 0]);
+        assert_eq!(trace.about.step, 7);
+    }
+
+    #[test]
+    fn text_has_letters_and_the_size_is_bounded() {
+        let trace = traced("moe.router = { kind = \"switch\" }", TEXT);
+        assert_eq!(trace.len(), UNITS);
+        assert_eq!(trace.about.letters.len(), 97);
+        // The label of a token is the next token.
+        assert_eq!(trace.token[1..31], trace.label[..30]);
+    }
+
+    #[test]
+    fn experts_that_choose_and_whole_pictures() {
+        let trace = traced("moe.router = \"expert-choice\"", DIGITS);
+        let chosen: usize = trace.layers[0].units().map(|unit| unit.len()).sum();
+        assert!(chosen >= trace.len(), "{chosen}");
+        let trace = traced("moe.router = \"top-k\"\nmoe.level = \"sequence\"", DIGITS);
+        assert_eq!((trace.len(), trace.position[0], trace.token[0]), (355, -1, -1));
+    }
+}

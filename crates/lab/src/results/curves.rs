@@ -1,0 +1,125 @@
+//! The course of the runs behind some results, as far as their folders are there.
+
+use std::{collections::HashSet, path::Path};
+
+use anyhow::Context;
+use report::{Curve, Load, Runs, trace::Trace};
+use training::{StepLog, StepRow};
+
+/// The courses of all runs.
+#[derive(Default)]
+pub(crate) struct Course {
+    pub(crate) curves: Vec<Curve>,
+    pub(crate) loads: Vec<Load>,
+    /// Those of the first seed of each task and method: experts of two seeds are not the same.
+    pub(crate) traces: Vec<Trace>,
+}
+
+impl Course {
+    /// Reads `metrics.csv` of each run; a run whose folder is not there is left out.
+    pub(crate) fn read(runs: &Runs, folder: &Path) -> anyhow::Result<Self> {
+        let (mut course, mut seen, mut traced) = (Self::default(), HashSet::new(), HashSet::new());
+        for row in runs.rows.iter().filter(|row| !row.run.is_empty()) {
+            if seen.insert((&row.run, &row.method)) {
+                let path = StepLog::path(&folder.join(&row.run));
+                let steps =
+                    StepLog::read_intact(&path).with_context(|| path.display().to_string())?;
+                course.add(&row.method, &row.task, row.seed, &steps);
+                let folder = folder.join(&row.run).join("trace");
+                if folder.exists() && traced.insert((&row.task, &row.backbone, &row.method)) {
+                    course.traces.extend(Trace::read_all(&folder)?);
+                }
+            }
+        }
+        Ok(course)
+    }
+
+    fn add(&mut self, method: &str, task: &str, seed: u64, steps: &[StepRow]) {
+        let first = self.curves.len();
+        // The test split is looked at once: one point is no course.
+        for step in steps.iter().filter(|step| step.split != "test") {
+            match load_of(&step.metric) {
+                Some((layer, expert)) if step.split == "valid" => {
+                    self.load(method, task, seed, (layer, expert), step);
+                }
+                Some(_) => {}
+                None => {
+                    let name = match step.split.as_str() {
+                        "train" => step.metric.clone(),
+                        split => format!("{split}/{}", step.metric),
+                    };
+                    let point = (step.step as f64, step.value);
+                    let known = self.curves[first..].iter_mut().find(|curve| curve.name == name);
+                    match known {
+                        Some(curve) => curve.points.push(point),
+                        None => self.curves.push(Curve {
+                            method: method.into(),
+                            task: task.into(),
+                            seed,
+                            name,
+                            points: vec![point],
+                        }),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Experts come in order, so the next one of a layer joins the last entry.
+    fn load(
+        &mut self,
+        method: &str,
+        task: &str,
+        seed: u64,
+        (layer, expert): (usize, usize),
+        row: &StepRow,
+    ) {
+        match self.loads.last_mut() {
+            Some(load) if expert > 0 && load.layer == layer => load.per_expert.push(row.value),
+            _ => self.loads.push(Load {
+                method: method.into(),
+                task: task.into(),
+                seed,
+                layer,
+                step: row.step as u64,
+                per_expert: vec![row.value],
+            }),
+        }
+    }
+}
+
+/// Layer and expert of a metric `load/LAYER/EXPERT`.
+fn load_of(metric: &str) -> Option<(usize, usize)> {
+    let (layer, expert) = metric.strip_prefix("load/")?.split_once('/')?;
+    Some((layer.parse().ok()?, expert.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn curves_and_loads_are_told_apart() {
+        let row = |step, split: &str, metric: &str, value| StepRow {
+            step,
+            split: split.into(),
+            metric: metric.into(),
+            value,
+        };
+        let rows = [
+            row(1, "train", "loss", 2.0),
+            row(2, "train", "loss", 1.0),
+            row(2, "valid", "accuracy", 0.5),
+            row(2, "valid", "load/0/0", 0.25),
+            row(2, "valid", "load/0/1", 0.75),
+            row(2, "valid", "load/1/0", 1.0),
+        ];
+        let mut course = Course::default();
+        course.add("a", "t", 0, &rows);
+        let names: Vec<&str> = course.curves.iter().map(|curve| curve.name.as_str()).collect();
+        assert_eq!(names, ["loss", "valid/accuracy"]);
+        assert_eq!(course.curves[0].points, [(1.0, 2.0), (2.0, 1.0)]);
+        let loads: Vec<&[f64]> = course.loads.iter().map(|load| &load.per_expert[..]).collect();
+        assert_eq!(loads, [&[0.25, 0.75][..], &[1.0]]);
+    }
+}

@@ -1,0 +1,34 @@
+//! The trials of a suite as rows.
+
+use report::Row;
+
+use super::rows::of_ended;
+use crate::{
+    spec::{RunSpec, Tuning},
+    store::Store,
+};
+
+impl Tuning {
+    /// All trials as rows: a method for each setting, and for each rung that it came to.
+    pub(crate) fn rows(
+        &self,
+        blank: impl Fn(&RunSpec) -> Row,
+        store: &Store,
+    ) -> anyhow::Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        for option in self.groups.iter().flat_map(|group| &group.options) {
+            for spec in option.rungs.iter().flatten() {
+                let steps = match self.rungs() {
+                    1 => String::new(),
+                    _ => format!(", {} steps", spec.config.train.steps),
+                };
+                let method = format!("{} [{}{steps}]", spec.method, option.text);
+                let row = Row { method, ..blank(spec) };
+                if let Some(ended) = store.ended(&spec.id)? {
+                    rows.extend(of_ended(&row, ended));
+                }
+            }
+        }
+        Ok(rows)
+    }
+}

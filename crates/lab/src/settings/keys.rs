@@ -1,0 +1,33 @@
+//! Which keys a table may have, and errors that name the place of a setting.
+
+use anyhow::{anyhow, bail};
+
+use super::tree::SettingTree;
+
+/// Refuses keys that are none.
+pub(crate) fn known_keys(settings: &SettingTree, known: &[&str]) -> anyhow::Result<()> {
+    let table = settings.table().ok_or_else(|| anyhow!("{}: it is a table", settings.place()))?;
+    match table.iter().find(|(key, _)| !known.contains(&key.as_str())) {
+        Some((key, value)) => {
+            bail!("{}: unknown key {key:?}; known: {}", value.place(), known.join(", "))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The tables of `[[key]]`.
+pub(crate) fn tables<'a>(
+    settings: &'a SettingTree,
+    key: &str,
+) -> anyhow::Result<&'a [SettingTree]> {
+    match settings.table().and_then(|table| table.get(key)) {
+        Some(SettingTree::Tables(tables, _)) => Ok(tables),
+        Some(other) => bail!("{}: {key} is a list of tables, [[{key}]]", other.place()),
+        None => bail!("{}: there is no [[{key}]]", settings.place()),
+    }
+}
+
+/// An error with the place of the setting that caused it.
+pub(crate) fn at(settings: &SettingTree, path: &str, message: impl ToString) -> anyhow::Error {
+    anyhow!("{}: {}", settings.place_of(path), message.to_string())
+}

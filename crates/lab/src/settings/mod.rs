@@ -1,0 +1,8 @@
+//! Settings as they were written: a tree of TOML in which each value knows its place.
+
+mod keys;
+mod reader;
+mod tree;
+
+pub(crate) use keys::{at, known_keys, tables};
+pub(crate) use tree::{Place, SettingTree};

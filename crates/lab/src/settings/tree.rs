@@ -1,0 +1,146 @@
+//! Settings that know where they were written, so that an error can name file and line.
+
+use std::{collections::BTreeMap, fmt, rc::Rc};
+
+use serde_json::Value;
+
+/// Where a setting was written.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Place {
+    pub(super) source: Rc<str>,
+    pub(super) line: Option<usize>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}", self.source),
+            None => f.write_str(&self.source),
+        }
+    }
+}
+
+/// A setting, or a table of settings.
+#[derive(Clone, Debug)]
+pub(crate) enum SettingTree {
+    /// A value, or a list.
+    Leaf(Value, Place),
+    /// A table.
+    Table(BTreeMap<String, SettingTree>, Place),
+    /// A list of tables, `[[method]]` say.
+    Tables(Vec<SettingTree>, Place),
+}
+
+impl SettingTree {
+    /// An empty table.
+    pub(crate) fn empty(source: &str) -> Self {
+        SettingTree::Table(BTreeMap::new(), Place { source: source.into(), line: None })
+    }
+
+    /// Plain data; `source` is what errors call it.
+    pub(crate) fn plain(value: Value, source: &str) -> Self {
+        Self::from_value(value, &Place { source: source.into(), line: None })
+    }
+
+    /// The setting of a dotted path as nested tables.
+    pub(crate) fn nested(path: &str, value: Value, place: &Place) -> Self {
+        let leaf = SettingTree::from_value(value, place);
+        path.trim().rsplit('.').fold(leaf, |inner, key| {
+            SettingTree::Table(BTreeMap::from([(key.to_string(), inner)]), place.clone())
+        })
+    }
+
+    fn from_value(value: Value, place: &Place) -> Self {
+        match value {
+            Value::Object(table) => {
+                let inner = |(key, value)| (key, Self::from_value(value, place));
+                SettingTree::Table(table.into_iter().map(inner).collect(), place.clone())
+            }
+            other => SettingTree::Leaf(other, place.clone()),
+        }
+    }
+
+    /// Lays `over` on top. Tables are joined key by key, except that a table with a `kind` takes
+    /// the place of the one before: another plug-in has other hyperparameters.
+    pub(crate) fn lay(&mut self, over: &SettingTree) {
+        self.name_to_table();
+        match (self, over) {
+            (SettingTree::Table(under, _), SettingTree::Table(over, _))
+                if !over.contains_key("kind") =>
+            {
+                for (key, value) in over {
+                    match under.get_mut(key) {
+                        Some(known) => known.lay(value),
+                        None => drop(under.insert(key.clone(), value.clone())),
+                    }
+                }
+            }
+            (under, over) => *under = over.clone(),
+        }
+    }
+
+    /// Writes the bare name of a plug-in as a table, so that hyperparameters can be laid on it.
+    fn name_to_table(&mut self) {
+        if let SettingTree::Leaf(Value::String(_), place) = self {
+            let place = place.clone();
+            let kind = std::mem::replace(self, SettingTree::Table(BTreeMap::new(), place.clone()));
+            *self = SettingTree::Table(BTreeMap::from([("kind".to_string(), kind)]), place);
+        }
+    }
+
+    /// Puts a setting into a table, in the place of one that may be there.
+    pub(crate) fn put(&mut self, key: &str, value: SettingTree) {
+        if let SettingTree::Table(table, _) = self {
+            table.insert(key.to_string(), value);
+        }
+    }
+
+    /// A table without some of its keys.
+    pub(crate) fn without(&self, keys: &[&str]) -> Self {
+        let mut rest = self.clone();
+        if let SettingTree::Table(table, _) = &mut rest {
+            table.retain(|key, _| !keys.contains(&key.as_str()));
+        }
+        rest
+    }
+
+    /// The settings of a table; none if it is no table.
+    pub(crate) fn table(&self) -> Option<&BTreeMap<String, SettingTree>> {
+        match self {
+            SettingTree::Table(table, _) => Some(table),
+            _ => None,
+        }
+    }
+
+    /// The same as plain data.
+    pub(crate) fn value(&self) -> Value {
+        match self {
+            SettingTree::Leaf(value, _) => value.clone(),
+            SettingTree::Table(table, _) => {
+                table.iter().map(|(key, value)| (key.clone(), value.value())).collect()
+            }
+            SettingTree::Tables(tables, _) => tables.iter().map(SettingTree::value).collect(),
+        }
+    }
+
+    /// Where this was written.
+    pub(crate) fn place(&self) -> &Place {
+        match self {
+            SettingTree::Leaf(_, place)
+            | SettingTree::Table(_, place)
+            | SettingTree::Tables(_, place) => place,
+        }
+    }
+
+    /// Where the setting of a dotted path was written, or the nearest table around it.
+    pub(crate) fn place_of(&self, path: &str) -> &Place {
+        let mut at = self;
+        for key in path.split('.') {
+            match at.table().and_then(|table| table.get(key)) {
+                Some(inner) => at = inner,
+                None => break,
+            }
+        }
+        at.place()
+    }
+}

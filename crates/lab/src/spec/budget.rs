@@ -1,0 +1,49 @@
+//! What all methods of a task are given alike, and what a run was given.
+
+use serde::{Deserialize, Serialize};
+
+/// What is held equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Equal {
+    /// Those of one forward pass, for one token.
+    ActiveFlops,
+    /// All parameters.
+    Params,
+    /// Steps of the optimizer.
+    Steps,
+    /// Tokens seen in training.
+    Tokens,
+    /// Seconds spent in training steps.
+    WallTime,
+}
+
+impl Equal {
+    /// In words, for tables.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Equal::ActiveFlops => "active FLOPs per token",
+            Equal::Params => "parameters",
+            Equal::Steps => "steps",
+            Equal::Tokens => "tokens",
+            Equal::WallTime => "seconds of training",
+        }
+    }
+}
+
+/// What a run is given, and how it was brought there.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct BudgetOutcome {
+    /// What is held equal.
+    pub(crate) equal: Equal,
+    /// How far it may be off.
+    pub(crate) tolerance: f64,
+    /// Whose budget it is.
+    pub(crate) reference: String,
+    /// The budget; none where it can only be measured.
+    pub(crate) target: Option<f64>,
+    /// The size that gave way: its path, what it was and what it is.
+    pub(crate) solved: Option<(String, u64, u64)>,
+    /// How far it is off, as far as can be told beforehand.
+    pub(crate) off: Option<f64>,
+}

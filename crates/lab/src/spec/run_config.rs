@@ -1,0 +1,66 @@
+//! All that makes one run, written out in full.
+
+use backbones::BackboneSpec;
+use moe::{Choice, ConfigError, MoeConfig};
+use serde::{Deserialize, Serialize};
+use tasks::Task;
+use training::{FewShot, TrainConfig};
+
+use super::{prune::PruneConfig, superclasses::GroupsConfig};
+use crate::Plugins;
+
+/// The config of one run. What a suite leaves out takes its default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// What to learn.
+    pub task: Choice,
+    /// The network.
+    pub backbone: Choice,
+    /// Its MoE layers.
+    #[serde(default)]
+    pub moe: MoeConfig,
+    /// Budget and optimizer.
+    #[serde(default)]
+    pub train: TrainConfig,
+    /// The run that it starts from: with the weights that this one ends with. In a suite it is what
+    /// `from` changes of the run's own settings. None means random weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Box<RunConfig>>,
+    /// Which experts are dropped from what it starts with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prune: Option<PruneConfig>,
+    /// If given, the network is judged by a linear head of its own, fitted to a few examples of each
+    /// class: a run of no steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub few_shot: Option<FewShot>,
+    /// Super-classes of the task's classes, which routers may be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<GroupsConfig>,
+}
+
+impl RunConfig {
+    /// Why the network may not be used for the task, if so: an answer must not be given away.
+    pub(crate) fn refusal(
+        &self,
+        plugins: &Plugins,
+        task: &dyn Task,
+    ) -> Result<Option<&'static str>, ConfigError> {
+        if !task.causal() {
+            return Ok(None);
+        }
+        let network = plugins.backbones.get(&self.backbone.kind)?.build.causal;
+        let layers = plugins.library.causal(&self.moe)?;
+        Ok((!network || !layers).then_some("sees later tokens"))
+    }
+
+    /// What the network is built for.
+    pub(crate) fn brief<'a>(&'a self, plugins: &'a Plugins, task: &dyn Task) -> BackboneSpec<'a> {
+        BackboneSpec {
+            domain: task.domain(),
+            outputs: task.outputs(),
+            moe: &self.moe,
+            library: &plugins.library,
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! One run: all that its numbers follow from, and what is told of it.
+
+use std::sync::Arc;
+
+use moe::Placement;
+use serde_json::{Value, json};
+use tasks::Task;
+
+use super::{budget::BudgetOutcome, run_config::RunConfig};
+
+/// One run of a suite: a method, a task, a seed.
+#[derive(Clone)]
+pub(crate) struct RunSpec {
+    /// The name of its row in the table.
+    pub(crate) method: String,
+    pub(crate) seed: u64,
+    pub(crate) config: RunConfig,
+    /// The task as it is loaded; `ModelBuilder::task_for` makes the one that the run learns.
+    pub(crate) data: Arc<dyn Task>,
+    /// Why it is not trained, if so.
+    pub(crate) refused: Option<String>,
+    /// The run that it starts from.
+    pub(crate) from: Option<Box<RunSpec>>,
+    /// The run whose confusions make its groups.
+    pub(crate) confused: Option<Box<RunSpec>>,
+    /// What it is given, if the suite holds something equal.
+    pub(crate) budget: Option<BudgetOutcome>,
+    /// Is it there to choose a setting? Then it does not see the test split.
+    pub(crate) trial: bool,
+    /// The setting that was chosen for it, and among how many.
+    pub(crate) tuned: Option<(String, usize)>,
+    /// Hash of config, seed and code: the name of its folder.
+    pub(crate) id: String,
+}
+
+impl RunSpec {
+    /// The kind of its router; `none` for a network without MoE layers.
+    pub(crate) fn router(&self) -> &str {
+        if self.config.moe.layers == Placement::NONE {
+            "none"
+        } else {
+            &self.config.moe.router.kind
+        }
+    }
+
+    /// The runs that come before it.
+    pub(crate) fn before(&self) -> impl Iterator<Item = &RunSpec> {
+        self.from.iter().chain(&self.confused).map(|spec| &**spec)
+    }
+
+    /// All that its folder should say about it.
+    pub(crate) fn description(&self) -> Value {
+        json!({ "method": self.method, "seed": self.seed, "config": self.config, "budget": self.budget })
+    }
+}

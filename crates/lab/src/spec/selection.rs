@@ -1,0 +1,42 @@
+//! Which runs of a suite a person wants.
+
+/// What a person wants of a suite.
+#[derive(Clone, Debug)]
+pub(crate) struct Selection {
+    /// Where to compute.
+    pub(crate) device: String,
+    /// Other seeds than the suite's.
+    pub(crate) seeds: Option<Vec<u64>>,
+    /// Only runs with these properties, `key=value`.
+    pub(crate) only: Vec<String>,
+    /// Settings laid over all others, `a.b=c`.
+    pub(crate) set: Vec<String>,
+    /// A tiny budget, to see whether everything works.
+    pub(crate) smoke: bool,
+}
+
+impl Default for Selection {
+    /// The whole suite, on the processor.
+    fn default() -> Self {
+        let (only, set) = (Vec::new(), Vec::new());
+        Self { device: "flex".into(), seeds: None, only, set, smoke: false }
+    }
+}
+
+impl Selection {
+    /// The options that make it another request than that of the whole suite, in a fixed order.
+    pub(crate) fn options(&self) -> Vec<String> {
+        let mut options = Vec::new();
+        if self.device != "flex" {
+            options.push(format!("--device {}", self.device));
+        }
+        if let Some(seeds) = &self.seeds {
+            let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
+            options.push(format!("--seeds {}", seeds.join(",")));
+        }
+        options.extend(self.only.iter().map(|only| format!("--only {only}")));
+        options.extend(self.set.iter().map(|set| format!("--set {set}")));
+        options.extend(self.smoke.then(|| "--smoke".to_string()));
+        options
+    }
+}

@@ -1,0 +1,61 @@
+//! A suite: which methods are compared on which tasks, with which seeds.
+//!
+//! ```toml
+//! title = "Default suite"
+//! seeds = [0, 1, 2]
+//!
+//! [base]                          # what all runs share
+//! moe = { experts = 8, layers = "every 2" }
+//!
+//! [[task]]                        # columns: where the methods are tried
+//! task = "digits"
+//! backbone = { kind = "vit", width = 48 }
+//! train = { steps = 600 }
+//!
+//! [[method]]                      # rows: what is compared; `name` defaults to the router's
+//! moe.router = { kind = "top-k", k = 2 }
+//! ```
+//!
+//! A `[budget]` says what all methods of a task are given alike, see `budget.rs`; a `[tune]`
+//! tries settings for each of them, see `tune.rs`.
+//!
+//! A run's config is `base`, then its `[[task]]`, then its `[[method]]`, then `--set`, each laid
+//! over the one before. `from = { train.steps = 600 }` starts a run with the weights that another one
+//! ends with: the run of the same settings with those laid over them. `after = "NAME"` starts it from
+//! the run of a method named before, whose settings it takes over; it has no steps of its own unless
+//! it says so. So a trained network is looked at again: with another capacity, on other pictures,
+//! fine-tuned, or by a linear head for a few examples (`few_shot = { shots = 5 }`). A method may say what it
+//! does differently for one task in a table `on`: `on.digits.moe.experts = 4`.
+
+use super::program::Program;
+
+/// A suite file that is part of a program; [`suite!`](crate::suite) makes one.
+#[derive(Clone, Copy, Debug)]
+pub struct Suite {
+    /// The name it is called by.
+    pub name: &'static str,
+    /// The file, for messages.
+    pub file: &'static str,
+    /// Its text.
+    pub text: &'static str,
+    /// The program that it comes with.
+    pub program: Program,
+}
+
+/// A suite file as part of the program: `lab::suite!("name", "../suite.toml")`.
+#[macro_export]
+macro_rules! suite {
+    ($name:expr, $path:expr) => {
+        $crate::Suite {
+            name: $name,
+            file: $path,
+            text: include_str!($path),
+            program: {
+                use $crate::include_dir;
+                static SOURCE: include_dir::Dir<'static> =
+                    include_dir::include_dir!("$CARGO_MANIFEST_DIR/src");
+                $crate::Program { package: env!("CARGO_PKG_NAME"), source: &SOURCE }
+            },
+        }
+    };
+}

@@ -1,0 +1,84 @@
+//! What is tried before the runs of a suite, and what may be chosen.
+
+use report::Better;
+use serde::Deserialize;
+
+use super::run_spec::RunSpec;
+
+/// What is tried, and what may be chosen.
+pub(crate) struct Tuning {
+    pub(crate) groups: Vec<Group>,
+    pub(crate) halving: Halving,
+}
+
+/// The settings of one method for one task.
+pub(crate) struct Group {
+    pub(crate) metric: String,
+    pub(crate) better: Better,
+    pub(crate) halving: Halving,
+    pub(crate) options: Vec<Candidate>,
+}
+
+/// A setting, the runs that try it on each rung, and those that are trained if it is chosen.
+pub(crate) struct Candidate {
+    pub(crate) text: String,
+    pub(crate) rungs: Vec<Vec<RunSpec>>,
+    pub(crate) finals: Vec<RunSpec>,
+}
+
+impl Tuning {
+    /// The settings of each method and task, in words.
+    #[cfg(test)]
+    pub(crate) fn texts(&self) -> Vec<Vec<String>> {
+        let text = |group: &Group| group.options.iter().map(|option| option.text.clone()).collect();
+        self.groups.iter().map(text).collect()
+    }
+
+    /// The runs that try settings first.
+    pub(crate) fn trials(&self) -> Vec<&RunSpec> {
+        let options = self.groups.iter().flat_map(|group| &group.options);
+        options.flat_map(|option| option.rungs.first()).flatten().collect()
+    }
+
+    /// How often settings are looked at.
+    pub(crate) fn rungs(&self) -> usize {
+        self.halving.rungs as usize
+    }
+}
+
+/// Successive halving: how often settings are looked at, and what share of them goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Halving {
+    /// How often; 1 means that all settings are tried in full.
+    pub(crate) rungs: u32,
+    #[serde(default = "two")]
+    pub(crate) factor: usize,
+}
+
+pub(crate) fn two() -> usize {
+    2
+}
+
+impl Default for Halving {
+    fn default() -> Self {
+        Self { rungs: 1, factor: two() }
+    }
+}
+
+impl Halving {
+    /// How many of `n` settings go on to the next rung.
+    pub(crate) fn left(self, n: usize) -> usize {
+        n.div_ceil(self.factor)
+    }
+
+    /// What is left of so many steps on a rung; at least one.
+    pub(crate) fn steps(self, all: usize, rung: u32) -> usize {
+        (all / self.share(rung)).max(1)
+    }
+
+    /// The steps of a whole run over those of a run on this rung.
+    fn share(self, rung: u32) -> usize {
+        self.factor.saturating_pow(self.rungs.saturating_sub(rung + 1))
+    }
+}

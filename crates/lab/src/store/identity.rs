@@ -1,0 +1,132 @@
+//! Which code made a run: part of its identity.
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::{Plugins, digest::hex, spec::RunConfig};
+
+include!(concat!(env!("OUT_DIR"), "/code.rs"));
+
+/// The code that all runs share, in short: what tables call the revision. Unlike a git commit it
+/// stays when only documents change, so runs before and after can be compared.
+pub(crate) fn revision() -> &'static str {
+    &COMMON[..12]
+}
+
+/// The version of the code that a run of this config depends on: what all runs share, the files of the
+/// plug-ins that it names, and the whole source of the program if one of them is not of the library.
+/// Editing one router changes the version of its own runs only.
+fn version(config: &Value, plugins: &Plugins, program: &str) -> String {
+    let mut kinds = Vec::new();
+    collect_kinds(config, &mut kinds);
+    let stems: Vec<String> = kinds.iter().map(|kind| kind.replace('-', "_")).collect();
+    let mut hash = Sha256::new();
+    hash.update(COMMON);
+    let library = Plugins::default();
+    if kinds.iter().any(|kind| !library.knows(kind)) {
+        hash.update(program);
+    }
+    for (stem, file) in PLUGINS {
+        // A file that is no plug-in, a helper of several, counts for all of them.
+        if stems.iter().any(|used| used == stem) || !plugins.in_file(stem) {
+            hash.update(stem);
+            hash.update(file);
+        }
+    }
+    hex(&hash.finalize())
+}
+
+/// What the numbers of runs follow from beside config, seed and data.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin<'a> {
+    /// All plug-ins that a config can name.
+    pub(crate) plugins: &'a Plugins,
+    /// The digest of the program's source.
+    pub(crate) program: &'a str,
+    /// Where the tensors are: another device computes other last digits.
+    pub(crate) device: &'a str,
+}
+
+impl Origin<'_> {
+    /// The identity of a run: a hash of everything that its numbers follow from. A trial, which does
+    /// not see the test split, is another run than one that does.
+    pub(crate) fn run_id(&self, config: &RunConfig, seed: u64, trial: bool) -> String {
+        // Plain data: strings as keys, no number that JSON cannot write (settings are finite).
+        let config = serde_json::to_value(config).unwrap_or_default();
+        let code = version(&config, self.plugins, self.program);
+        let trial = if trial { "/trial" } else { "" };
+        let device = match self.device {
+            "flex" => String::new(),
+            other => format!("/{other}"),
+        };
+        hex(&Sha256::digest(format!("{config}/{seed}/{code}{trial}{device}")))[..16].to_string()
+    }
+}
+
+/// The identity of a run that starts from another one, which was found by its name.
+pub(crate) fn after(id: &str, before: &str) -> String {
+    hex(&Sha256::digest(format!("{id}/{before}")))[..16].to_string()
+}
+
+/// Every name that stands behind a `kind`, wherever it is.
+fn collect_kinds(config: &Value, kinds: &mut Vec<String>) {
+    match config {
+        Value::Object(table) => {
+            kinds.extend(table.get("kind").and_then(Value::as_str).map(str::to_string));
+            table.values().for_each(|value| collect_kinds(value, kinds));
+        }
+        Value::Array(values) => values.iter().for_each(|value| collect_kinds(value, kinds)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_the_plug_ins_that_are_named_count() {
+        let plugins = Plugins::default();
+        let version = |router: &str| {
+            version(&json!({ "moe": { "router": { "kind": router } } }), &plugins, "")
+        };
+        assert_ne!(version("top-k"), version("switch"));
+        assert_eq!(version("of-an-experiment"), version("of-another"));
+    }
+
+    #[test]
+    fn the_program_counts_where_it_has_the_plug_in() {
+        let version = |router: &str, program| {
+            let config = json!({ "moe": { "router": { "kind": router } } });
+            version(&config, &Plugins::default(), program)
+        };
+        assert_ne!(version("of-an-experiment", "a"), version("of-an-experiment", "b"));
+        assert_eq!(version("top-k", "a"), version("top-k", "b"));
+    }
+
+    #[test]
+    fn seed_device_and_purpose_make_another_run() {
+        let plugins = Plugins::default();
+        let settings = "task = 'digits'\nbackbone = 'vit'";
+        let settings = crate::settings::SettingTree::parse("s.toml", settings).unwrap();
+        let config = RunConfig::read(&settings, &plugins).unwrap();
+        let id = |device, seed, trial| {
+            Origin { plugins: &plugins, program: "", device }.run_id(&config, seed, trial)
+        };
+        let ids =
+            [id("flex", 0, false), id("wgpu", 0, false), id("flex", 1, false), id("flex", 0, true)];
+        for (at, one) in ids.iter().enumerate() {
+            assert!(!ids[..at].contains(one), "{ids:?}");
+        }
+    }
+
+    #[test]
+    fn kinds_are_found_at_any_depth() {
+        let mut kinds = Vec::new();
+        let config = json!({ "a": [{ "kind": "x" }], "b": { "kind": "y", "c": { "kind": "z" } } });
+        collect_kinds(&config, &mut kinds);
+        kinds.sort();
+        assert_eq!(kinds, ["x", "y", "z"]);
+    }
+}

@@ -1,0 +1,15 @@
+//! What is kept on disk: the folders of runs, who they are, and where they were made.
+
+mod environment;
+mod identity;
+mod record;
+mod request;
+mod runs;
+pub(crate) mod safetensors;
+
+pub(crate) use environment::Environment;
+pub(crate) use identity::{Origin, after, revision};
+pub(crate) use record::{Ended, Numbers, Selected};
+pub(crate) use request::Request;
+pub(crate) use runs::{Store, read_json};
+pub(crate) use safetensors::Tensors;

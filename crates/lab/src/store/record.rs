@@ -1,0 +1,56 @@
+//! What is written down of a run that has ended, and of how it began.
+
+use moe::Pruned;
+use serde::{Deserialize, Serialize};
+
+/// How a run ended. A run without this goes on when it is asked for again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "kebab-case")]
+pub(crate) enum Ended {
+    /// With numbers.
+    Done(Numbers),
+    /// With none, and never will: the same run fails again.
+    Failed {
+        /// At which step, counted from 1.
+        step: usize,
+        /// Why.
+        cause: String,
+    },
+}
+
+/// What a run ended with.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Numbers {
+    /// Split, metric, value.
+    pub(crate) metrics: Vec<(String, String, f64)>,
+    /// Steps trained.
+    pub(crate) step: usize,
+    /// Parameters of the network.
+    pub(crate) params: f64,
+    /// Parameters at work on one token, on average.
+    pub(crate) active_params: f64,
+    /// Parameters of the routers.
+    pub(crate) router_params: f64,
+    /// Floating-point operations of one token, forward.
+    pub(crate) flops_per_token: f64,
+    /// Tokens seen in training.
+    pub(crate) tokens: f64,
+    /// Seconds spent in training steps.
+    pub(crate) seconds: f64,
+    /// The most memory that the program held meanwhile, in bytes; none where the system does not
+    /// tell.
+    pub(crate) peak_memory: Option<u64>,
+    /// SHA-256 of the weights.
+    pub(crate) weights: String,
+    /// Where it was trained.
+    pub(crate) device: String,
+}
+
+/// Which experts a run has, and why: `pruned.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Selected {
+    /// As it is built.
+    pub(crate) pruned: Pruned,
+    /// The score of each expert that there was, by layer; empty if they were not scored for this run.
+    pub(crate) scores: Vec<Vec<f64>>,
+}

@@ -1,0 +1,125 @@
+//! The folder of runs: one folder a run, named by what the run follows from.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, anyhow};
+use serde::{Serialize, de::DeserializeOwned};
+use training::write_atomic;
+
+use super::record::Ended;
+
+/// All runs under one folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// Opens the folder, and makes it if need be.
+    pub(crate) fn open(root: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(root).with_context(|| format!("runs folder {}", root.display()))?;
+        Ok(Self { root: root.into() })
+    }
+
+    /// The folder itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of a run.
+    pub(crate) fn folder(&self, id: &str) -> PathBuf {
+        self.root.join(id)
+    }
+
+    /// How a run ended, if it did.
+    pub(crate) fn ended(&self, id: &str) -> anyhow::Result<Option<Ended>> {
+        let path = self.folder(id).join("result.json");
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|err| {
+                let path = path.display();
+                anyhow!("{path} is damaged: {err}; remove it to train the run again")
+            }),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(err) => Err(err).with_context(|| path.display().to_string()),
+        }
+    }
+
+    /// Writes how a run ended.
+    pub(crate) fn end(&self, id: &str, ended: &Ended) -> anyhow::Result<()> {
+        self.write(id, "result.json", ended)
+    }
+
+    /// Writes a file of a run as JSON.
+    pub(crate) fn write(&self, id: &str, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
+        let path = self.folder(id).join(name);
+        let bytes = serde_json::to_vec_pretty(value)?;
+        write_atomic(&path, &bytes).with_context(|| path.display().to_string())
+    }
+
+    /// Waits until no other process is at a run, and takes it.
+    pub(crate) fn wait_for(&self, id: &str) -> anyhow::Result<File> {
+        let path = self.folder(id).join("lock");
+        let file = File::create(&path).with_context(|| path.display().to_string())?;
+        file.lock().with_context(|| path.display().to_string())?;
+        Ok(file)
+    }
+
+    /// Takes a run for this process; none if another one is at it. The system gives the lock back
+    /// when the process ends, however it ends.
+    pub(crate) fn lock(&self, id: &str) -> anyhow::Result<Option<File>> {
+        let folder = self.folder(id);
+        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        let path = folder.join("lock");
+        let file = File::create(&path).with_context(|| path.display().to_string())?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(err)) => Err(err).with_context(|| path.display().to_string()),
+        }
+    }
+}
+
+/// A JSON file of a run, if it has one.
+pub(crate) fn read_json<T: DeserializeOwned>(
+    folder: &Path,
+    name: &str,
+) -> anyhow::Result<Option<T>> {
+    let path = folder.join(name);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(err) => return Err(err).with_context(|| path.display().to_string()),
+    };
+    let damaged = |err| anyhow!("{} is damaged: {err}", path.display());
+    serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_done_once_its_result_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("runs")).unwrap();
+        let lock = store.lock("a").unwrap();
+        assert!(lock.is_some() && store.lock("a").unwrap().is_none());
+        assert_eq!(store.ended("a").unwrap(), None);
+        let ended = Ended::Failed { step: 3, cause: "the loss is NaN".into() };
+        store.end("a", &ended).unwrap();
+        assert_eq!(store.ended("a").unwrap(), Some(ended));
+    }
+
+    #[test]
+    fn a_damaged_result_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        store.lock("a").unwrap();
+        fs::write(folder.path().join("a/result.json"), "{").unwrap();
+        assert!(store.ended("a").unwrap_err().to_string().contains("remove it to train"));
+    }
+}
