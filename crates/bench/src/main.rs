@@ -1,8 +1,14 @@
 //! The standard suites over the standard plug-ins. `cargo run --release -p bench` compares them.
 
+mod claims;
+mod docs;
+mod router_speed;
+mod speed;
+mod step_speed;
+
 use std::process::ExitCode;
 
-use lab::{Plugins, suite};
+use lab::{Plugins, VerbEntry, suite};
 
 fn main() -> ExitCode {
     let suites = [
@@ -11,5 +17,10 @@ fn main() -> ExitCode {
         suite!("routers", "../suites/routers.toml"),
         suite!("storage", "../suites/storage.toml"),
     ];
-    lab::main(Plugins::default(), &suites)
+    let verbs = [
+        VerbEntry::of::<speed::Speed>(),
+        VerbEntry::of::<docs::Docs>(),
+        VerbEntry::of::<claims::Claims>(),
+    ];
+    lab::main_with(Plugins::default(), &suites, &verbs)
 }

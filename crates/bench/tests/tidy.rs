@@ -33,7 +33,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 12] = [
             "kernels",
         ],
     ),
-    ("bench", &["lab"]),
+    ("bench", &["lab", "report", "training", "backbones", "moe", "kernels"]),
 ];
 
 fn root() -> PathBuf {
@@ -240,6 +240,106 @@ fn unsafe_stays_in_kernels() {
             assert!(!found, "{}: unsafe", path.display());
         }
     }
+}
+
+/// The rooms of `lab`; each uses only those before it.
+const LAB: [&str; 11] = [
+    "digest", "plugins", "facts", "settings", "spec", "store", "planning", "probes", "exec",
+    "results", "cli",
+];
+
+/// The module that a path in the code of `lab` begins with, if it is one of ours: what the root gives
+/// out under a shorter name is where it comes from.
+fn room(name: &str) -> Option<&str> {
+    match name {
+        "Plugins" => Some("plugins"),
+        "RunConfig" | "Suite" | "Program" | "PruneConfig" | "GroupsConfig" | "By" => Some("spec"),
+        other => LAB.into_iter().find(|room| *room == other),
+    }
+}
+
+/// What the code of a file takes from `crate::`, by the first part of each path.
+fn taken(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        let first = |text: &str| {
+            text.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
+        };
+        match rest.strip_prefix('{') {
+            None => drop(found.insert(first(rest))),
+            Some(list) => {
+                let mut depth = 0;
+                let end = list.find(|c| {
+                    depth += i32::from(c == '{') - i32::from(c == '}');
+                    depth < 0
+                });
+                let mut depth = 0;
+                let parts = list[..end.unwrap_or(list.len())].split(|c| {
+                    depth += i32::from(c == '{') - i32::from(c == '}');
+                    c == ',' && depth == 0
+                });
+                found.extend(parts.map(first).filter(|part| !part.is_empty()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+#[allow(clippy::print_stdout, reason = "the graph is for whoever asks, with --nocapture")]
+fn lab_has_no_circles() {
+    let root = root().join("crates/lab/src");
+    let mut graph = BTreeMap::<String, BTreeSet<String>>::new();
+    for (path, text) in sources("lab") {
+        let inside = path.strip_prefix(&root).expect("it is in lab").with_extension("");
+        let own = inside.components().next().expect("it has a name").as_os_str();
+        let own = own.to_string_lossy().to_string();
+        if let Some(own) = room(&own) {
+            let used = taken(&code(&text)).into_iter();
+            let used = used.filter_map(|name| room(&name).map(str::to_string));
+            graph.entry(own.to_string()).or_default().extend(used.filter(|used| *used != own));
+        }
+    }
+    assert_eq!(graph.len(), LAB.len(), "{:?}", graph.keys());
+    println!("what each part of lab uses:");
+    for (at, name) in LAB.iter().enumerate() {
+        let used: Vec<&str> = graph[*name].iter().map(String::as_str).collect();
+        println!("  {name:<9} <- {}", used.join(", "));
+        for used in used {
+            assert!(LAB[..at].contains(&used), "{name} uses {used}, which comes after it");
+        }
+    }
+}
+
+/// Inside a folder, files take from each other by `super::`.
+#[test]
+fn no_folder_of_lab_has_a_circle() {
+    for folder in LAB {
+        let root = root().join("crates/lab/src").join(folder);
+        let mut graph = BTreeMap::<String, BTreeSet<String>>::new();
+        for path in files(&root, ".rs").into_iter().filter(|path| path.parent() == Some(&*root)) {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_string();
+            let code = code(&read(&path)).replace("super::", "crate::");
+            graph.insert(stem, taken(&code));
+        }
+        graph.remove("mod");
+        // What needs nothing more is taken away, until nothing is left.
+        while !graph.is_empty() {
+            let known: BTreeSet<String> = graph.keys().cloned().collect();
+            let free = graph.iter().find(|(_, used)| used.is_disjoint(&known));
+            let free = free.map(|(name, _)| name.clone());
+            let free = free.unwrap_or_else(|| panic!("lab/{folder}: a circle in {graph:?}"));
+            graph.remove(&free);
+        }
+    }
+}
+
+#[test]
+fn what_is_taken_is_found() {
+    let code = "use crate::{a::{b, c}, d, e::f::{g}};\nuse crate::h::i;\nlet x = crate::j();";
+    let found: Vec<String> = taken(code).into_iter().collect();
+    assert_eq!(found, ["a", "d", "e", "h", "j"]);
 }
 
 #[test]

@@ -5,18 +5,18 @@ use moe::{Choice, Dims, Init, Parameter, Pass, Plan, Routers, parameters};
 use serde_json::{Value, json};
 
 /// The form of its plans, and its parameters and states.
-pub(crate) struct Facts {
+pub struct Facts {
     /// `token-choice`, say.
-    pub(crate) plan: &'static str,
+    pub plan: &'static str,
     /// May a decoder use it?
-    pub(crate) causal: bool,
+    pub causal: bool,
     /// Trained ones first come as they come.
-    pub(crate) parameters: Vec<Parameter>,
+    pub parameters: Vec<Parameter>,
 }
 
 impl Facts {
     /// The facts of a router; none where its defaults do not fit eight experts.
-    pub(crate) fn of(routers: &Routers, name: &str) -> Option<Self> {
+    pub fn of(routers: &Routers, name: &str) -> Option<Self> {
         let dims = Dims { width: 8, n_experts: 8, units: 8 };
         let device = Device::flex();
         let build = routers.get(name).ok()?.build;
@@ -29,12 +29,12 @@ impl Facts {
     }
 
     /// The paths of what gradients train.
-    pub(crate) fn trained(&self) -> Vec<&str> {
+    pub fn trained(&self) -> Vec<&str> {
         self.paths(true)
     }
 
     /// The paths of what a rule moves, or what is kept as it was drawn.
-    pub(crate) fn states(&self) -> Vec<&str> {
+    pub fn states(&self) -> Vec<&str> {
         self.paths(false)
     }
 
@@ -44,7 +44,7 @@ impl Facts {
     }
 
     /// In a few words: `token-choice, causal, state bias, trains gate.weight`.
-    pub(crate) fn words(&self) -> String {
+    pub fn words(&self) -> String {
         let or_none = |paths: Vec<&str>| match paths.is_empty() {
             true => "nothing".to_string(),
             false => paths.join(" "),
@@ -58,7 +58,7 @@ impl Facts {
     }
 
     /// For machines.
-    pub(crate) fn to_json(&self) -> Value {
+    pub fn to_json(&self) -> Value {
         json!({ "plan": self.plan, "parameters": self.trained(), "states": self.states() })
     }
 }

@@ -11,11 +11,9 @@
 //! ```
 
 mod cli;
-mod cost;
 mod digest;
 mod exec;
 mod facts;
-mod options;
 mod planning;
 mod plugins;
 pub mod prelude;
@@ -26,20 +24,32 @@ mod spec;
 mod store;
 #[cfg(test)]
 mod testing;
-mod verbs;
 
+pub use cli::{
+    Answer, DeviceArgs, FormatArgs, JsonArgs, Session, ThreadsArgs, Verb, VerbEntry,
+    args::QueryArgs, verbs::new::workspace,
+};
 pub use exec::device;
+pub use facts::Facts;
 #[doc(hidden)]
 pub use include_dir;
 pub use plugins::Plugins;
+pub use results::committed;
+pub use settings::{Place, SettingTree, known_keys, tables};
 pub use spec::{By, GroupsConfig, Program, PruneConfig, RunConfig, Suite};
+pub use store::revision;
 
 use std::process::ExitCode;
 
 /// The whole command line over these plug-ins and suites; the first suite is the default one.
 /// Exits with 0, with 2 if something that was typed or read is wrong, with 130 after Ctrl-C.
 pub fn main(plugins: Plugins, suites: &[Suite]) -> ExitCode {
-    cli::main(&plugins, suites)
+    main_with(plugins, suites, &[])
+}
+
+/// The same with verbs of the program's own.
+pub fn main_with(plugins: Plugins, suites: &[Suite], verbs: &[VerbEntry]) -> ExitCode {
+    cli::main(&plugins, suites, verbs)
 }
 
 /// The tutorial's code is compiled and run with the tests.

@@ -1,7 +1,10 @@
 //! Which parts of Ling's recipe show at a small scale? `cargo run --release -p ling` answers it; see
 //! README.md. The algorithms are in the library; the suites say what is compared.
 
-use lab::prelude::*;
+mod cost;
+mod model_cost;
+
+use lab::{VerbEntry, prelude::*};
 
 fn main() -> ExitCode {
     let warm_up = lab::suite!("ling", "../suite.toml");
@@ -9,5 +12,6 @@ fn main() -> ExitCode {
     let head = lab::suite!("ling-head", "../head.toml");
     let edit = lab::suite!("ling-edit", "../edit.toml");
     let scaling = lab::suite!("ling-scaling", "../scaling.toml");
-    lab::main(Plugins::default(), &[warm_up, spikes, head, edit, scaling])
+    let suites = [warm_up, spikes, head, edit, scaling];
+    lab::main_with(Plugins::default(), &suites, &[VerbEntry::of::<cost::CostArgs>()])
 }

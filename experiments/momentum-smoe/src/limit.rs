@@ -29,9 +29,9 @@ pub(crate) fn limits() -> Runs {
         seed,
         split: "test".into(),
         metric: "stable_up_to".into(),
-        value: Some(limit(&crate::rule("heavy-ball", Some(*mu)), &layer(seed))),
+        value: Some(limit(&crate::stability::rule("heavy-ball", Some(*mu)), &layer(seed))),
         device: "flex".into(),
-        revision: "stability".into(),
+        revision: lab::revision().into(),
         run: format!("{name} {seed}"),
         ..Row::default()
     };

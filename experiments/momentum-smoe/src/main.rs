@@ -1,89 +1,17 @@
 //! Does momentum from layer to layer help a sparse network? `cargo run --release -p momentum-smoe`
-//! answers it on text; `run momentum-smoe-stability` shows which rules keep disturbances small. See
-//! README.md. The rules are in the library; the suites say what is compared.
+//! answers it on text; `stability` shows which rules keep disturbances small. See README.md. The rules
+//! are in the library; the suites say what is compared.
 
 mod limit;
+mod stability;
 
-use std::{fs, io, path::Path};
-
-use lab::prelude::*;
-use moe::AnyResidual;
-use report::{Line, plot::curves, stats::mean};
-use training::write_atomic;
+use lab::{VerbEntry, prelude::*};
 
 fn main() -> ExitCode {
-    if std::env::args().nth(2).as_deref() != Some("momentum-smoe-stability") {
-        let suite = lab::suite!("momentum-smoe", "../suite.toml");
-        let shakespeare = lab::suite!("momentum-smoe-shakespeare", "../shakespeare.toml");
-        let vision = lab::suite!("momentum-smoe-vision", "../vision.toml");
-        let settings = lab::suite!("momentum-smoe-settings", "../settings.toml");
-        return lab::main(Plugins::default(), &[suite, shakespeare, vision, settings]);
-    }
-    let folder = std::env::args().nth(3).unwrap_or_else(|| "runs/stability".into());
-    match write(Path::new(&folder)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(err) => {
-            let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("{folder}: {err}\n"));
-            ExitCode::from(2)
-        }
-    }
-}
-
-/// What is drawn: a name, a rule, the share mu if it is not the rule's own. The sign of plain descent
-/// is that of the others.
-const RULES: [(&str, &str, Option<f64>); 8] = [
-    ("descent", "heavy-ball", Some(0.0)),
-    ("heavy ball 0.3", "heavy-ball", Some(0.3)),
-    ("heavy ball 0.7", "heavy-ball", Some(0.7)),
-    ("heavy ball 0.9", "heavy-ball", Some(0.9)),
-    ("robust", "robust", None),
-    ("nag 0.7", "nag", Some(0.7)),
-    ("negative 0.3", "negative", Some(0.3)),
-    ("complex 0.7", "complex", Some(0.7)),
-];
-
-/// The growth of a disturbance in a layer over the curvature, for each rule.
-fn lines() -> Vec<Line> {
-    let curvatures: Vec<f64> = (1..=80).map(|i| f64::from(i) / 20.0).collect();
-    let line = |(hue, (name, rule, mu)): (usize, &(&str, &str, Option<f64>))| {
-        let growth = residuals::growth(&self::rule(rule, *mu), &curvatures, &Device::flex());
-        let point = |(s, growth): (&f64, f64)| Some((*s, mean(&[growth])?));
-        let points = curvatures.iter().zip(growth).filter_map(point).collect();
-        Line { name: name.to_string(), hue, points }
-    };
-    RULES.iter().enumerate().map(line).collect()
-}
-
-/// A rule of the library.
-fn rule(name: &str, mu: Option<f64>) -> AnyResidual {
-    let choice = mu.iter().fold(Choice::of(name), |choice, mu| choice.with("mu", mu));
-    let build = residuals::all().get(name).expect("a rule of the library").build.init;
-    build(&choice, 1, &Init::new(0, &Device::flex())).expect("mu is below 1")
-}
-
-/// Writes `stability.csv`, `stability.svg` and `runs.csv`.
-fn write(folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    let lines = lines();
-    let row = |line: &Line, (s, growth): &(f64, report::stats::Mean)| {
-        format!("{},{s},{}\n", line.name, growth.mean)
-    };
-    let rows = lines.iter().flat_map(|line| line.points.iter().map(move |point| row(line, point)));
-    let csv = format!("rule,curvature,growth\n{}", rows.collect::<String>());
-    write_atomic(&folder.join("stability.csv"), csv.as_bytes())?;
-    let title = "Growth of a disturbance in a layer; it dies out below 1";
-    let svg = curves(title, "curvature", "growth", &lines);
-    write_atomic(&folder.join("stability.svg"), svg.as_bytes())?;
-    write_atomic(&folder.join("runs.csv"), limit::limits().to_csv().as_bytes())
-}
-
-#[test]
-fn the_plot_shows_the_wider_range() {
-    let lines = lines();
-    let at = |name: &str, curvature: f64| {
-        let line = lines.iter().find(|line| line.name == name).unwrap();
-        line.points.iter().find(|(s, _)| (s - curvature).abs() < 1e-9).unwrap().1.mean
-    };
-    assert!(at("descent", 1.9) < 1.0 && at("descent", 2.1) > 1.0);
-    assert!(at("heavy ball 0.7", 3.3) < 1.0 && at("heavy ball 0.7", 3.5) > 1.0);
+    let suite = lab::suite!("momentum-smoe", "../suite.toml");
+    let shakespeare = lab::suite!("momentum-smoe-shakespeare", "../shakespeare.toml");
+    let vision = lab::suite!("momentum-smoe-vision", "../vision.toml");
+    let settings = lab::suite!("momentum-smoe-settings", "../settings.toml");
+    let suites = [suite, shakespeare, vision, settings];
+    lab::main_with(Plugins::default(), &suites, &[VerbEntry::of::<stability::Stability>()])
 }

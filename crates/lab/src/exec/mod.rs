@@ -16,5 +16,6 @@ mod super_classes;
 
 pub use device::device;
 pub(crate) use model_builder::ModelBuilder;
+pub(crate) use progress::Shown;
 pub(crate) use runner::Runner;
 pub(crate) use sampling::Sampling;

@@ -15,6 +15,16 @@ use training::Watch;
 use super::dashboard::Dashboard;
 use crate::spec::RunSpec;
 
+/// What is shown of runs that go on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    Nothing,
+    /// A line for each run.
+    Lines,
+    /// The whole terminal, as a page.
+    Page,
+}
+
 /// The lines of all runs.
 pub(crate) struct Progress {
     lines: MultiProgress,
@@ -25,10 +35,10 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// For these runs; as a page if so wished.
-    pub(crate) fn new(specs: &[&RunSpec], as_page: bool, stop: Arc<AtomicBool>) -> Self {
+    /// For these runs.
+    pub(crate) fn new(specs: &[&RunSpec], shown: Shown, stop: Arc<AtomicBool>) -> Self {
         let lines = MultiProgress::new();
-        if as_page {
+        if shown != Shown::Lines {
             lines.set_draw_target(ProgressDrawTarget::hidden());
         }
         let steps: usize = specs.iter().map(|spec| spec.config.train.steps).sum();
@@ -37,7 +47,7 @@ impl Progress {
             .set_style(style("{prefix:<42} [{bar:30}] {percent:>3} %  {elapsed} gone, {eta} left"));
         let runs = ProgressBar::hidden();
         runs.set_length(specs.len() as u64);
-        let page = as_page.then(|| Dashboard::open(whole.clone())).flatten();
+        let page = (shown == Shown::Page).then(|| Dashboard::open(whole.clone())).flatten();
         let progress = Self { lines, whole, runs, page, stop };
         progress.count();
         progress
@@ -55,8 +65,9 @@ impl Progress {
         Line { progress: self, bar }
     }
 
-    /// One more run is over.
-    pub(crate) fn run_is_over(&self) {
+    /// One more run is over; `print` may print a line meanwhile.
+    pub(crate) fn run_is_over(&self, print: impl FnOnce()) {
+        self.lines.suspend(print);
         self.runs.inc(1);
         self.count();
     }

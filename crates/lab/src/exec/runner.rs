@@ -5,6 +5,7 @@ use std::sync::{Arc, atomic::AtomicBool};
 use burn::prelude::*;
 use training::StepTracer;
 
+use super::progress::Shown;
 use crate::{
     Plugins,
     store::{Environment, Store},
@@ -20,8 +21,10 @@ pub(crate) struct Runner<'a> {
     pub(crate) jobs: usize,
     /// Is it written down how they route?
     pub(crate) trace: bool,
-    /// Is progress shown as a page?
-    pub(crate) tui: bool,
+    /// What a person sees meanwhile.
+    pub(crate) shown: Shown,
+    /// Is called with a line on each run that has ended.
+    pub(crate) on_end: &'a (dyn Fn(&str) + Sync),
     /// Who takes note of where the time goes, if anyone.
     pub(crate) tracer: Option<StepTracer>,
     /// Set by Ctrl-C: runs write a checkpoint and stop.

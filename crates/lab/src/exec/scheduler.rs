@@ -61,7 +61,7 @@ impl Runner<'_> {
         let side_by_side = self.jobs.min(self.environment.threads).min(waiting.len());
         let threads = self.environment.threads / side_by_side;
         let alone = side_by_side == 1;
-        let progress = Progress::new(&waiting, self.tui, self.stop.clone());
+        let progress = Progress::new(&waiting, self.shown, self.stop.clone());
         let queue = Mutex::new(waiting.into_iter());
         let errors = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
@@ -101,8 +101,10 @@ impl Runner<'_> {
             let ended = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
                 Err(anyhow!("the program has a bug: {}", message(&*panic)))
             });
+            let folder = self.store.folder(&spec.id);
+            let line = format!("{} is over: {}", what(), folder.display());
             first_error = first_error.and(ended.with_context(what));
-            progress.run_is_over();
+            progress.run_is_over(|| (self.on_end)(&line));
         }
     }
 }

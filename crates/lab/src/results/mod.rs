@@ -1,9 +1,15 @@
 //! From runs that have ended to rows, curves and pages.
 
 mod curves;
+mod found;
+mod page;
+mod publish;
 mod rows;
 pub(crate) mod timing;
 mod trials;
 
-pub(crate) use curves::Course;
+pub use found::committed;
+pub(crate) use found::{Results, Search};
+pub(crate) use page::page_of;
+pub(crate) use publish::{Publication, may_be_published, released};
 pub(crate) use rows::{blank, rows};

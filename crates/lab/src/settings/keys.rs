@@ -5,7 +5,7 @@ use anyhow::{anyhow, bail};
 use super::tree::SettingTree;
 
 /// Refuses keys that are none.
-pub(crate) fn known_keys(settings: &SettingTree, known: &[&str]) -> anyhow::Result<()> {
+pub fn known_keys(settings: &SettingTree, known: &[&str]) -> anyhow::Result<()> {
     let table = settings.table().ok_or_else(|| anyhow!("{}: it is a table", settings.place()))?;
     match table.iter().find(|(key, _)| !known.contains(&key.as_str())) {
         Some((key, value)) => {
@@ -16,10 +16,7 @@ pub(crate) fn known_keys(settings: &SettingTree, known: &[&str]) -> anyhow::Resu
 }
 
 /// The tables of `[[key]]`.
-pub(crate) fn tables<'a>(
-    settings: &'a SettingTree,
-    key: &str,
-) -> anyhow::Result<&'a [SettingTree]> {
+pub fn tables<'a>(settings: &'a SettingTree, key: &str) -> anyhow::Result<&'a [SettingTree]> {
     match settings.table().and_then(|table| table.get(key)) {
         Some(SettingTree::Tables(tables, _)) => Ok(tables),
         Some(other) => bail!("{}: {key} is a list of tables, [[{key}]]", other.place()),

@@ -4,5 +4,6 @@ mod keys;
 mod reader;
 mod tree;
 
-pub(crate) use keys::{at, known_keys, tables};
-pub(crate) use tree::{Place, SettingTree};
+pub(crate) use keys::at;
+pub use keys::{known_keys, tables};
+pub use tree::{Place, SettingTree};

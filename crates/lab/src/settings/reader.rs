@@ -10,7 +10,7 @@ use super::tree::{Place, SettingTree};
 
 impl SettingTree {
     /// Reads TOML; `source` is what errors call it.
-    pub(crate) fn parse(source: &str, text: &str) -> anyhow::Result<Self> {
+    pub fn parse(source: &str, text: &str) -> anyhow::Result<Self> {
         let reader = Reader { source: source.into(), text };
         let table = DeTable::parse(text).map_err(|err| {
             let line = err.span().map_or(1, |span| reader.line(span.start));
@@ -20,7 +20,7 @@ impl SettingTree {
     }
 
     /// The setting `a.b.c = value` as nested tables.
-    pub(crate) fn assignment(text: &str) -> anyhow::Result<Self> {
+    pub fn assignment(text: &str) -> anyhow::Result<Self> {
         let (path, value) = text.split_once('=').ok_or_else(|| {
             anyhow!("{text:?} is no setting; it is key=value, train.lr=0.001 say")
         })?;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// Where a setting was written.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Place {
+pub struct Place {
     pub(super) source: Rc<str>,
     pub(super) line: Option<usize>,
 }
@@ -22,7 +22,7 @@ impl fmt::Display for Place {
 
 /// A setting, or a table of settings.
 #[derive(Clone, Debug)]
-pub(crate) enum SettingTree {
+pub enum SettingTree {
     /// A value, or a list.
     Leaf(Value, Place),
     /// A table.
@@ -33,17 +33,17 @@ pub(crate) enum SettingTree {
 
 impl SettingTree {
     /// An empty table.
-    pub(crate) fn empty(source: &str) -> Self {
+    pub fn empty(source: &str) -> Self {
         SettingTree::Table(BTreeMap::new(), Place { source: source.into(), line: None })
     }
 
     /// Plain data; `source` is what errors call it.
-    pub(crate) fn plain(value: Value, source: &str) -> Self {
+    pub fn plain(value: Value, source: &str) -> Self {
         Self::from_value(value, &Place { source: source.into(), line: None })
     }
 
     /// The setting of a dotted path as nested tables.
-    pub(crate) fn nested(path: &str, value: Value, place: &Place) -> Self {
+    pub fn nested(path: &str, value: Value, place: &Place) -> Self {
         let leaf = SettingTree::from_value(value, place);
         path.trim().rsplit('.').fold(leaf, |inner, key| {
             SettingTree::Table(BTreeMap::from([(key.to_string(), inner)]), place.clone())
@@ -62,7 +62,7 @@ impl SettingTree {
 
     /// Lays `over` on top. Tables are joined key by key, except that a table with a `kind` takes
     /// the place of the one before: another plug-in has other hyperparameters.
-    pub(crate) fn lay(&mut self, over: &SettingTree) {
+    pub fn lay(&mut self, over: &SettingTree) {
         self.name_to_table();
         match (self, over) {
             (SettingTree::Table(under, _), SettingTree::Table(over, _))
@@ -89,14 +89,14 @@ impl SettingTree {
     }
 
     /// Puts a setting into a table, in the place of one that may be there.
-    pub(crate) fn put(&mut self, key: &str, value: SettingTree) {
+    pub fn put(&mut self, key: &str, value: SettingTree) {
         if let SettingTree::Table(table, _) = self {
             table.insert(key.to_string(), value);
         }
     }
 
     /// A table without some of its keys.
-    pub(crate) fn without(&self, keys: &[&str]) -> Self {
+    pub fn without(&self, keys: &[&str]) -> Self {
         let mut rest = self.clone();
         if let SettingTree::Table(table, _) = &mut rest {
             table.retain(|key, _| !keys.contains(&key.as_str()));
@@ -105,7 +105,7 @@ impl SettingTree {
     }
 
     /// The settings of a table; none if it is no table.
-    pub(crate) fn table(&self) -> Option<&BTreeMap<String, SettingTree>> {
+    pub fn table(&self) -> Option<&BTreeMap<String, SettingTree>> {
         match self {
             SettingTree::Table(table, _) => Some(table),
             _ => None,
@@ -113,7 +113,7 @@ impl SettingTree {
     }
 
     /// The same as plain data.
-    pub(crate) fn value(&self) -> Value {
+    pub fn value(&self) -> Value {
         match self {
             SettingTree::Leaf(value, _) => value.clone(),
             SettingTree::Table(table, _) => {
@@ -124,7 +124,7 @@ impl SettingTree {
     }
 
     /// Where this was written.
-    pub(crate) fn place(&self) -> &Place {
+    pub fn place(&self) -> &Place {
         match self {
             SettingTree::Leaf(_, place)
             | SettingTree::Table(_, place)
@@ -133,7 +133,7 @@ impl SettingTree {
     }
 
     /// Where the setting of a dotted path was written, or the nearest table around it.
-    pub(crate) fn place_of(&self, path: &str) -> &Place {
+    pub fn place_of(&self, path: &str) -> &Place {
         let mut at = self;
         for key in path.split('.') {
             match at.table().and_then(|table| table.get(key)) {

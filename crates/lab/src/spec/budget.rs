@@ -47,3 +47,12 @@ pub(crate) struct BudgetOutcome {
     /// How far it is off, as far as can be told beforehand.
     pub(crate) off: Option<f64>,
 }
+
+impl BudgetOutcome {
+    /// What is held equal, in one line.
+    pub(crate) fn title(&self) -> String {
+        let Self { equal, tolerance, reference, .. } = self;
+        let percent = 100.0 * tolerance;
+        format!("Held equal: {}, within {percent} % of {reference}", equal.words())
+    }
+}

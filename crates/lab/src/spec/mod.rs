@@ -8,16 +8,14 @@ mod run_spec;
 mod selection;
 mod suite;
 mod suite_plan;
-mod superclasses;
 mod tuning_plan;
 
 pub(crate) use budget::{BudgetOutcome, Equal};
 pub use program::Program;
 pub use prune::PruneConfig;
-pub use run_config::RunConfig;
+pub use run_config::{By, GroupsConfig, RunConfig};
 pub(crate) use run_spec::RunSpec;
 pub(crate) use selection::Selection;
 pub use suite::Suite;
 pub(crate) use suite_plan::SuitePlan;
-pub use superclasses::{By, GroupsConfig};
 pub(crate) use tuning_plan::{Candidate, Group, Halving, Tuning};

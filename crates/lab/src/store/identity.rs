@@ -9,21 +9,20 @@ include!(concat!(env!("OUT_DIR"), "/code.rs"));
 
 /// The code that all runs share, in short: what tables call the revision. Unlike a git commit it
 /// stays when only documents change, so runs before and after can be compared.
-pub(crate) fn revision() -> &'static str {
+pub fn revision() -> &'static str {
     &COMMON[..12]
 }
 
 /// The version of the code that a run of this config depends on: what all runs share, the files of the
 /// plug-ins that it names, and the whole source of the program if one of them is not of the library.
 /// Editing one router changes the version of its own runs only.
-fn version(config: &Value, plugins: &Plugins, program: &str) -> String {
+fn version(config: &Value, plugins: &Plugins, library: &Plugins, program: &str) -> String {
     let mut kinds = Vec::new();
     collect_kinds(config, &mut kinds);
     let stems: Vec<String> = kinds.iter().map(|kind| kind.replace('-', "_")).collect();
     let mut hash = Sha256::new();
     hash.update(COMMON);
-    let library = Plugins::default();
-    if kinds.iter().any(|kind| !library.knows(kind)) {
+    if kinds.iter().any(|kind| plugins.knows(kind) && !library.knows(kind)) {
         hash.update(program);
     }
     for (stem, file) in PLUGINS {
@@ -53,7 +52,7 @@ impl Origin<'_> {
     pub(crate) fn run_id(&self, config: &RunConfig, seed: u64, trial: bool) -> String {
         // Plain data: strings as keys, no number that JSON cannot write (settings are finite).
         let config = serde_json::to_value(config).unwrap_or_default();
-        let code = version(&config, self.plugins, self.program);
+        let code = version(&config, self.plugins, &Plugins::default(), self.program);
         let trial = if trial { "/trial" } else { "" };
         let device = match self.device {
             "flex" => String::new(),
@@ -85,24 +84,25 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn with(router: &str) -> Value {
+        json!({ "moe": { "router": { "kind": router } }, "task": { "tokens": { "kind": "ascii" } } })
+    }
+
     #[test]
     fn only_the_plug_ins_that_are_named_count() {
         let plugins = Plugins::default();
-        let version = |router: &str| {
-            version(&json!({ "moe": { "router": { "kind": router } } }), &plugins, "")
-        };
+        let version = |router: &str| version(&with(router), &plugins, &plugins, "");
         assert_ne!(version("top-k"), version("switch"));
         assert_eq!(version("of-an-experiment"), version("of-another"));
     }
 
     #[test]
     fn the_program_counts_where_it_has_the_plug_in() {
-        let version = |router: &str, program| {
-            let config = json!({ "moe": { "router": { "kind": router } } });
-            version(&config, &Plugins::default(), program)
-        };
-        assert_ne!(version("of-an-experiment", "a"), version("of-an-experiment", "b"));
-        assert_eq!(version("top-k", "a"), version("top-k", "b"));
+        let plugins = Plugins::default();
+        let own = Plugins { library: moe::Library::default(), ..Plugins::default() };
+        let version = |library, program| version(&with("top-k"), &plugins, library, program);
+        assert_eq!(version(&plugins, "a"), version(&plugins, "b"));
+        assert_ne!(version(&own, "a"), version(&own, "b"));
     }
 
     #[test]

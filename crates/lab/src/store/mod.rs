@@ -8,7 +8,8 @@ mod runs;
 pub(crate) mod safetensors;
 
 pub(crate) use environment::Environment;
-pub(crate) use identity::{Origin, after, revision};
+pub use identity::revision;
+pub(crate) use identity::{Origin, after};
 pub(crate) use record::{Ended, Numbers, Selected};
 pub(crate) use request::Request;
 pub(crate) use runs::{Store, read_json};

@@ -10,7 +10,10 @@ use clap::Args;
 use report::{Fit, fit, render};
 use training::write_atomic;
 
-use crate::{cli::Answer, options::Options, spec::Suite, verbs::ask::QueryArgs};
+use crate::cli::{
+    Answer, FormatArgs, Session, Verb,
+    args::{QueryArgs, SourceArgs},
+};
 
 /// What is fitted.
 #[derive(Args)]
@@ -22,17 +25,27 @@ pub(crate) struct FitArgs {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
-    question: QueryArgs,
+    query: QueryArgs,
+    #[command(flatten)]
+    format: FormatArgs,
+    #[command(flatten)]
+    source: SourceArgs,
 }
 
-pub(crate) fn laws(call: &FitArgs, options: &Options, suites: &[Suite]) -> anyhow::Result<Answer> {
-    let results = call.question.results(options, suites)?;
-    let fits = fit(&results.runs, &call.question.ask(), call.dense.as_deref())?;
-    if let Some(folder) = &call.out {
-        draw(folder, &fits)?;
+impl Verb for FitArgs {
+    const NAME: &'static str = "fit";
+    const ABOUT: &'static str =
+        "Fit power laws of the best learning rate, batch and loss over the FLOPs of training";
+
+    fn run(&self, session: &Session) -> anyhow::Result<Answer> {
+        let results = self.source.read(session)?;
+        let fits = fit(&results.runs, &self.query.query(), self.dense.as_deref())?;
+        if let Some(folder) = &self.out {
+            draw(folder, &fits)?;
+        }
+        let tables: Vec<_> = fits.into_iter().map(|fit| fit.table).collect();
+        Ok(render(&tables, self.format.get()).into())
     }
-    let tables: Vec<_> = fits.into_iter().map(|fit| fit.table).collect();
-    Ok(render(&tables, options.format()).into())
 }
 
 fn draw(folder: &Path, fits: &[Fit]) -> anyhow::Result<()> {

@@ -6,8 +6,28 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use training::write_atomic;
+
+use crate::cli::{Answer, Session, Verb};
+
+/// What to write, and its name.
+#[derive(Args)]
+pub(crate) struct New {
+    /// What to write
+    what: What,
+    /// Its name, with dashes
+    name: String,
+}
+
+impl Verb for New {
+    const NAME: &'static str = "new";
+    const ABOUT: &'static str = "Write a new router or experiment that builds and runs as it is";
+
+    fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
+        new(self.what, &self.name).map(Answer::from)
+    }
+}
 
 /// What can be written.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -18,15 +38,15 @@ pub(crate) enum What {
     Experiment,
 }
 
-const ROUTER: &str = include_str!("../templates/router.rs");
-const EXPERIMENT: &str = include_str!("../templates/experiment.rs");
-const SUITE: &str = include_str!("../templates/suite.toml");
-const README: &str = include_str!("../templates/readme.md");
-const MEMBER: &str = include_str!("../templates/member.toml");
-const ALONE: &str = include_str!("../templates/alone.toml");
+const ROUTER: &str = include_str!("../../templates/router.rs");
+const EXPERIMENT: &str = include_str!("../../templates/experiment.rs");
+const SUITE: &str = include_str!("../../templates/suite.toml");
+const README: &str = include_str!("../../templates/readme.md");
+const MEMBER: &str = include_str!("../../templates/member.toml");
+const ALONE: &str = include_str!("../../templates/alone.toml");
 
 /// Writes it, and says what to do with it.
-pub(crate) fn new(what: What, name: &str) -> anyhow::Result<String> {
+fn new(what: What, name: &str) -> anyhow::Result<String> {
     check_name(name)?;
     let here = std::env::current_dir().context("the current folder")?;
     match (what, workspace(&here)) {
@@ -55,7 +75,7 @@ fn check_name(name: &str) -> anyhow::Result<()> {
 }
 
 /// The workspace around a folder.
-pub(crate) fn workspace(here: &Path) -> Option<PathBuf> {
+pub fn workspace(here: &Path) -> Option<PathBuf> {
     let is_root = |folder: &&Path| folder.join("crates/routers/src/lib.rs").is_file();
     here.ancestors().find(is_root).map(Path::to_path_buf)
 }

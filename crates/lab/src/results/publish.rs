@@ -7,17 +7,13 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use jiff::Timestamp;
-use report::{Format, Query, Runs, comparison, render};
+use report::{Format, Query, Runs, comparison, page, render};
 use training::write_atomic;
 
+use super::{found::Results, page::page_of};
 use crate::{
-    options::Options,
-    spec::{Suite, SuitePlan},
+    spec::SuitePlan,
     store::{Environment, Store, read_json},
-    verbs::{
-        ask::{QueryArgs, Results},
-        report::html,
-    },
 };
 
 /// Are results of this program, in this folder, results that others can make again?
@@ -59,36 +55,44 @@ pub(crate) fn released(suite: &SuitePlan, store: &Store, allow_dev: bool) -> any
     Ok(())
 }
 
-/// Writes `runs.csv`, `env.txt`, the page `README.md` and the report into `folder/SUITE/DATE`.
-pub(crate) fn publish(
-    suite: &SuitePlan,
-    runs: &Runs,
-    (command, environment): (&str, &str),
-    folder: &Path,
-    options: &Options,
-    suites: &[Suite],
-) -> anyhow::Result<PathBuf> {
-    let date = Timestamp::now().strftime("%Y-%m-%d").to_string();
-    let folder = folder.join(&suite.name).join(date);
-    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    let write = |name: &str, text: String| {
-        let path = folder.join(name);
-        write_atomic(&path, text.as_bytes()).with_context(|| path.display().to_string())?;
-        anyhow::Ok(path)
-    };
-    let tables = render(&comparison(runs, &Query::default())?, Format::Markdown);
-    let page = format!(
-        "<!-- Generated, do not edit. Made by: {command} --publish -->\n\n# {title}\n\n\
-         {tables}\nEvery number is in `runs.csv`; the machine is described in `env.txt`; \
-         `report.html` shows curves, loads and verdicts.\n",
-        title = suite.title,
-    );
-    let csv = write("runs.csv", runs.to_csv())?;
-    write("env.txt", environment.to_string())?;
-    write("README.md", page)?;
-    let results = Results { runs: runs.clone(), files: vec![csv] };
-    write("report.html", html(&results, None, &QueryArgs::default(), options, suites)?)?;
-    Ok(folder)
+/// Results that are published.
+pub(crate) struct Publication<'a> {
+    pub(crate) suite: &'a SuitePlan,
+    pub(crate) runs: &'a Runs,
+    /// How they are made.
+    pub(crate) command: &'a str,
+    pub(crate) environment: &'a Environment,
+    /// The folder of runs, for curves.
+    pub(crate) store: &'a Store,
+}
+
+impl Publication<'_> {
+    /// Writes `runs.csv`, `env.txt`, the page `README.md` and the report into `folder/SUITE/DATE`.
+    pub(crate) fn write(&self, folder: &Path) -> anyhow::Result<PathBuf> {
+        let Self { suite, runs, command, environment, store } = self;
+        let date = Timestamp::now().strftime("%Y-%m-%d").to_string();
+        let folder = folder.join(&suite.name).join(date);
+        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        let write = |name: &str, text: String| {
+            let path = folder.join(name);
+            write_atomic(&path, text.as_bytes()).with_context(|| path.display().to_string())?;
+            anyhow::Ok(path)
+        };
+        let tables = render(&comparison(runs, &Query::default())?, Format::Markdown);
+        let text = format!(
+            "<!-- Generated, do not edit. Made by: {command} --publish -->\n\n# {title}\n\n\
+             {tables}\nEvery number is in `runs.csv`; the machine is described in `env.txt`; \
+             `report.html` shows curves, loads and verdicts.\n",
+            title = suite.title,
+        );
+        let csv = write("runs.csv", runs.to_csv())?;
+        write("env.txt", format!("{}command: {command}\n", environment.lines()))?;
+        write("README.md", text)?;
+        let results = Results { runs: (*runs).clone(), files: vec![csv] };
+        let html = page(&page_of(&results, Query::default(), None, store.root(), &[])?)?;
+        write("report.html", html)?;
+        Ok(folder)
+    }
 }
 
 #[cfg(test)]

@@ -15,9 +15,8 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Plugins,
-    exec::device,
+    cli::{Answer, DeviceArgs, Session, Verb},
     facts::form,
-    options::Options,
     store::{Tensors, safetensors},
 };
 
@@ -50,15 +49,22 @@ pub(crate) struct RouteArgs {
     /// The share of training done, 0 to 1, for routers that warm up
     #[arg(long, default_value_t = 0.0, requires = "train")]
     progress: f64,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+impl Verb for RouteArgs {
+    const NAME: &'static str = "route";
+    const ABOUT: &'static str = "Let a router decide on an input from a file, and write its plan";
+
+    fn run(&self, session: &Session) -> anyhow::Result<Answer> {
+        route(self, session.plugins).map(Answer::from)
+    }
 }
 
 /// Routes, writes the plan, and gives losses, metrics and loads as JSON.
-pub(crate) fn route(
-    call: &RouteArgs,
-    options: &Options,
-    plugins: &Plugins,
-) -> anyhow::Result<String> {
-    let (device, choice) = (device(&options.device)?, call.choice(plugins)?);
+fn route(call: &RouteArgs, plugins: &Plugins) -> anyhow::Result<String> {
+    let (device, choice) = (call.device.open()?, call.choice(plugins)?);
     ensure!((0.0..=1.0).contains(&call.progress), "--progress {}: it is 0 to 1", call.progress);
     let place = || call.input.display().to_string();
     let mut tensors = safetensors::read(&call.input)?;

@@ -14,11 +14,11 @@ use burn::{
     tensor::Distribution,
 };
 use clap::ValueEnum;
+use lab::Plugins;
 use moe::{Choice, Domain, Engine, Init, Input, MoeConfig, Pass, Placement};
 use training::{TrainConfig, clip_global_norm, optimizer};
 
-use super::speed::{Row, Setting, Times};
-use crate::Plugins;
+use crate::speed::{Row, Speed, Times};
 
 /// Which network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -75,7 +75,7 @@ struct Training {
 /// `forward_backward` the whole step.
 pub(crate) fn measure(
     step: Step,
-    setting: &Setting,
+    setting: &Speed,
     engines: &[(&'static str, Engine)],
     plugins: &Plugins,
     device: &Device,
@@ -114,7 +114,7 @@ pub(crate) fn measure(
 fn network(
     step: Step,
     outputs: usize,
-    setting: &Setting,
+    setting: &Speed,
     (engine, layers): (Engine, Placement),
     plugins: &Plugins,
     device: &Device,
@@ -193,7 +193,7 @@ impl Training {
     }
 }
 
-pub(super) fn table(step: Step, rows: &[Row]) -> String {
+pub(crate) fn table(step: Step, rows: &[Row]) -> String {
     let mut text = format!(
         "A training step of the {step:?}\n\n{:<10} {:>11} {:>9} {:>11} {:>9}\n",
         "engine", "forward ms", "min", "step ms", "min"

@@ -1,11 +1,7 @@
 //! `prune`: drops experts of a trained run. The smaller network is a run of its own, which starts
 //! from the old one and may be trained further.
 
-use std::{
-    path::Path,
-    sync::{Arc, atomic::AtomicBool},
-    time::Instant,
-};
+use std::{path::Path, time::Instant};
 
 use anyhow::{Context, anyhow, bail};
 use backbones::AnyBackbone;
@@ -13,23 +9,27 @@ use clap::Args;
 use moe::Gone;
 use pruning::{Ratio, Rule};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tasks::Split;
 use training::{Checkpoint, Evaluation, evaluate, params_of};
 
+use super::run::WatchArgs;
 use crate::{
     Plugins,
-    exec::{ModelBuilder, Runner, device},
-    options::Options,
+    cli::{
+        Answer, DeviceArgs, JsonArgs, Session, ThreadsArgs, Verb,
+        args::{DataArgs, StoreArgs},
+    },
+    exec::{ModelBuilder, Runner},
     planning::{find, trained_run},
     settings::SettingTree,
-    spec::{Program, PruneConfig, RunConfig, RunSpec, Suite},
+    spec::{Program, PruneConfig, RunConfig, RunSpec},
     store::{Ended, Environment, Origin, Selected, Store, after, read_json},
 };
 
 /// What to drop, and from what.
 #[derive(Args, Clone)]
-pub(crate) struct Setting {
+pub(crate) struct Prune {
     /// A run: its folder, or its name in the folder of runs
     run: String,
     /// The share of each layer's experts that goes; or one for each MoE layer, 0.5,0,0.25
@@ -45,6 +45,21 @@ pub(crate) struct Setting {
     /// Steps of training afterwards, with the run's own settings; --set train.lr=... changes them
     #[arg(long, default_value_t = 0)]
     steps: usize,
+    /// A setting of the smaller run, train.lr=0.001; can be given several times
+    #[arg(long, value_name = "A.B=C")]
+    set: Vec<String>,
+    #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
+    threads: ThreadsArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
 /// A network's size, work and quality.
@@ -61,68 +76,67 @@ struct Facts {
     test: Vec<(String, f64)>,
 }
 
-/// Prunes, and gives a table or JSON.
-pub(crate) fn prune(
-    setting: &Setting,
-    options: &Options,
-    plugins: &Plugins,
-    suites: &[Suite],
-    stop: &Arc<AtomicBool>,
-    json: bool,
-) -> anyhow::Result<String> {
-    let folder = find(&setting.run, &options.runs)?;
-    let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
-    let before = trained_run(&folder, &store, &options.data(), plugins)?;
-    let program = suites.first().map_or(Program::NONE, |suite| suite.program).digest();
-    let after = smaller(setting, &before, options, plugins, &program)?;
-    let (device, threads) = (device(&options.device)?, options.threads()?);
-    let environment = Environment::now(&options.device, threads);
-    let runner = Runner {
-        plugins,
-        store: &store,
-        device: &device,
-        environment: &environment,
-        jobs: 1,
-        trace: options.trace,
-        tui: options.tui,
-        tracer: None,
-        stop: stop.clone(),
-    };
-    runner.train(&[&after])?;
-    if let Some(Ended::Failed { step, cause }) = store.ended(&after.id)? {
-        bail!("training failed at step {step}: {cause}");
+impl Verb for Prune {
+    const NAME: &'static str = "prune";
+    const ABOUT: &'static str =
+        "Drop experts of a trained run, and print what that saves and costs";
+
+    fn run(&self, session: &Session) -> anyhow::Result<Answer> {
+        let plugins = session.plugins;
+        let folder = find(&self.run, &self.store.runs)?;
+        let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
+        let before = trained_run(&folder, &store, &self.data.dir(), plugins)?;
+        let program = session.suites.first().map_or(Program::NONE, |suite| suite.program);
+        let after = smaller(self, &before, plugins, &program.digest())?;
+        let device = self.device.open()?;
+        let environment = Environment::now(&self.device.device, self.threads.count());
+        let runner = Runner {
+            plugins,
+            store: &store,
+            device: &device,
+            environment: &environment,
+            jobs: 1,
+            trace: self.watch.trace,
+            shown: self.watch.shown(session),
+            on_end: &|text| session.say_more(text),
+            tracer: None,
+            stop: session.stop.clone(),
+        };
+        runner.train(&[&after])?;
+        if let Some(Ended::Failed { step, cause }) = store.ended(&after.id)? {
+            bail!("training failed at step {step}: {cause}");
+        }
+        let builder = ModelBuilder { plugins, store: &store, device: &device };
+        let [old, new] = self.threads.install(|| facts(&builder, [&before, &after]))??;
+        let folder = store.folder(&after.id);
+        let selected: Option<Selected> = read_json(&folder, "pruned.json")?;
+        let selected = selected.context("the smaller run has no pruned.json")?;
+        if self.json.is_json() {
+            let all = json!({
+                "run": after.id, "rule": self.rule, "gone": selected.pruned.gone,
+                "kept": selected.pruned.kept, "scores": selected.scores, "before": old, "after": new,
+            });
+            return Ok((serde_json::to_string_pretty(&all)? + "\n").into());
+        }
+        Ok((table(&old, &new) + &closing(&selected, &folder)).into())
     }
-    let builder = ModelBuilder { plugins, store: &store, device: &device };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-    let [old, new] = pool.install(|| facts(&builder, [&before, &after]))?;
-    let selected: Option<Selected> = read_json(&store.folder(&after.id), "pruned.json")?;
-    let selected = selected.context("the smaller run has no pruned.json")?;
-    if json {
-        let all = serde_json::json!({
-            "run": after.id, "rule": setting.rule, "gone": selected.pruned.gone,
-            "kept": selected.pruned.kept, "scores": selected.scores, "before": old, "after": new,
-        });
-        return Ok(serde_json::to_string_pretty(&all)? + "\n");
-    }
-    Ok(table(&old, &new) + &closing(&selected, &store.folder(&after.id)))
 }
 
 /// The run that starts from another one without some of its experts.
 fn smaller(
-    setting: &Setting,
+    args: &Prune,
     before: &RunSpec,
-    options: &Options,
     plugins: &Plugins,
     program: &str,
 ) -> anyhow::Result<RunSpec> {
-    let Setting { ratio, rule, gone, steps, .. } = setting.clone();
+    let Prune { ratio, rule, gone, steps, .. } = args.clone();
     let mut config = before.config.clone();
     config.from = Some(Box::new(before.config.clone()));
     config.prune = Some(PruneConfig { ratio, rule, gone });
     config.train.steps = steps;
     let mut value = SettingTree::plain(serde_json::to_value(&config)?, "the run");
-    for text in options.selection().set {
-        value.lay(&SettingTree::assignment(&text)?);
+    for text in &args.set {
+        value.lay(&SettingTree::assignment(text)?);
     }
     let settings = value.without(&["from"]);
     let config: RunConfig = serde_json::from_value(settings.value())
@@ -130,7 +144,7 @@ fn smaller(
     let config = RunConfig { from: Some(Box::new(before.config.clone())), ..config };
     config.check(&settings, plugins, &*before.data)?;
     // The old run may be of other code than this program's, so its name counts.
-    let origin = Origin { plugins, program, device: &options.device };
+    let origin = Origin { plugins, program, device: &args.device.device };
     let id = after(&origin.run_id(&config, before.seed, false), &before.id);
     let method = format!("{}, pruned", before.method);
     Ok(RunSpec { method, config, from: Some(Box::new(before.clone())), id, ..before.clone() })

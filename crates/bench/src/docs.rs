@@ -3,32 +3,44 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context, bail};
+use clap::Args;
+use lab::{Answer, Facts, Session, Verb, workspace};
 use moe::Routers;
 use serde_json::Value;
 use training::write_atomic;
 
-use crate::{
-    Plugins,
-    cli::Answer,
-    facts::Facts,
-    verbs::{
-        new::workspace,
-        router_speed::{self, EXPERTS, Row},
-    },
-};
+use crate::router_speed::{self, EXPERTS, Row};
 
 const PAGE: &str = "docs/routers.md";
 const COSTS: &str = "docs/router-costs.csv";
 const SOURCES: &str = "crates/routers/src";
 const FIXTURES: &str = "crates/routers/fixtures";
 
+/// Write the page, or only compare it.
+#[derive(Args)]
+pub(crate) struct Docs {
+    /// Only say whether it is current; exits with 1 if not
+    #[arg(long)]
+    check: bool,
+}
+
+impl Verb for Docs {
+    const NAME: &'static str = "docs";
+    const ABOUT: &'static str =
+        "Write docs/routers.md from what the routers' files say of themselves";
+
+    fn run(&self, session: &Session) -> anyhow::Result<Answer> {
+        docs(self.check, &session.plugins.library.routers)
+    }
+}
+
 /// Writes the page of the workspace around here; or says whether it is current, exit code 1 if not.
-pub(crate) fn docs(check: bool, plugins: &Plugins) -> anyhow::Result<Answer> {
+fn docs(check: bool, routers: &Routers) -> anyhow::Result<Answer> {
     let here = std::env::current_dir().context("the current folder")?;
     let Some(root) = workspace(&here) else {
         bail!("{} is not inside MoeLab's workspace, which has {SOURCES}", here.display())
     };
-    let page = page(&root, &plugins.library.routers)?;
+    let page = page(&root, routers)?;
     let path = root.join(PAGE);
     if !check {
         write_atomic(&path, page.as_bytes()).with_context(|| path.display().to_string())?;
@@ -39,7 +51,7 @@ pub(crate) fn docs(check: bool, plugins: &Plugins) -> anyhow::Result<Answer> {
         true => format!("{PAGE} is what the files say\n").into(),
         false => {
             let text = format!("{PAGE} is not what the files say; `bench docs` writes it anew\n");
-            Answer { code: 1, ..Answer::from(text) }
+            Answer::with_code(text, 1)
         }
     })
 }

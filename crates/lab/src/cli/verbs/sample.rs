@@ -14,9 +14,11 @@ use tasks::{Split, Task};
 
 use crate::{
     Plugins,
-    cli::say,
-    exec::{ModelBuilder, Sampling, device},
-    options::Options,
+    cli::{
+        Answer, DeviceArgs, JsonArgs, Session, ThreadsArgs, Verb,
+        args::{DataArgs, StoreArgs},
+    },
+    exec::{ModelBuilder, Sampling},
     planning::{find, trained_run},
     spec::RunSpec,
     store::Store,
@@ -41,43 +43,53 @@ pub(crate) struct SampleArgs {
     /// Compute the whole window again for each token
     #[arg(long)]
     no_cache: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
+    threads: ThreadsArgs,
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    json: JsonArgs,
 }
 
-/// The prompt and what the run makes of it, or JSON.
-pub(crate) fn sample(
-    call: &SampleArgs,
-    options: &Options,
-    plugins: &Plugins,
-    as_json: bool,
-) -> anyhow::Result<String> {
-    call.sampling.check()?;
-    ensure!(call.tokens > 0, "--tokens 0: it is at least 1");
-    ensure!(!call.prompt.is_empty(), "--prompt is empty; there is at least one character");
-    let folder = find(&call.run, &options.runs)?;
-    let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
-    let spec = trained_run(&folder, &store, &options.data(), plugins)?;
-    writes(&spec, plugins)?;
-    let prompt = encode(&*spec.data, &call.prompt)?;
-    let device = device(&options.device)?;
-    let builder = ModelBuilder { plugins, store: &store, device: &device };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.threads()?).build()?;
-    let (text, cached) = pool.install(|| -> anyhow::Result<_> {
-        let (model, _) = builder.trained(&spec)?;
-        let cached = !call.no_cache && may_cache(&spec, &model, &builder)?;
-        let mut decoder = Decoder::new(&model, &device, cached);
-        let written = call.go_on(&mut decoder, &prompt);
-        Ok((decode(&*spec.data, &prompt, &written), cached))
-    })?;
-    Ok(match as_json {
-        false => format!("{}{text}\n", call.prompt),
-        true => {
-            let all = json!({
-                "run": spec.id, "prompt": call.prompt, "text": text, "tokens": call.tokens,
-                "seed": call.seed, "cached": cached,
-            });
-            format!("{all:#}\n")
-        }
-    })
+impl Verb for SampleArgs {
+    const NAME: &'static str = "sample";
+    const ABOUT: &'static str = "Let a trained language model go on with a text";
+
+    fn run(&self, session: &Session) -> anyhow::Result<Answer> {
+        self.sampling.check()?;
+        ensure!(self.tokens > 0, "--tokens 0: it is at least 1");
+        ensure!(!self.prompt.is_empty(), "--prompt is empty; there is at least one character");
+        let folder = find(&self.run, &self.store.runs)?;
+        let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
+        let spec = trained_run(&folder, &store, &self.data.dir(), session.plugins)?;
+        let plugins = session.plugins;
+        writes(&spec, plugins)?;
+        let prompt = encode(&*spec.data, &self.prompt)?;
+        let device = self.device.open()?;
+        let builder = ModelBuilder { plugins, store: &store, device: &device };
+        let (text, cached) = self.threads.install(|| -> anyhow::Result<_> {
+            let (model, _) = builder.trained(&spec)?;
+            let cached = !self.no_cache && may_cache(&spec, &model, (&builder, session))?;
+            let mut decoder = Decoder::new(&model, &device, cached);
+            let written = self.go_on(&mut decoder, &prompt);
+            Ok((decode(&*spec.data, &prompt, &written), cached))
+        })??;
+        let text = match self.json.is_json() {
+            false => format!("{}{text}\n", self.prompt),
+            true => {
+                let all = json!({
+                    "run": spec.id, "prompt": self.prompt, "text": text, "tokens": self.tokens,
+                    "seed": self.seed, "cached": cached,
+                });
+                format!("{all:#}\n")
+            }
+        };
+        Ok(text.into())
+    }
 }
 
 impl SampleArgs {
@@ -166,7 +178,11 @@ const GAP: f32 = 1e-3;
 /// Do the layers make the same of a token alone as among others? A full expert turns away tokens by
 /// those before them, and there are routers that count tokens, or draw for each. Where there is a
 /// doubt, a part of the validation text is read both ways. Says why not.
-fn may_cache(spec: &RunSpec, model: &AnyBackbone, builder: &ModelBuilder) -> anyhow::Result<bool> {
+fn may_cache(
+    spec: &RunSpec,
+    model: &AnyBackbone,
+    (builder, session): (&ModelBuilder, &Session),
+) -> anyhow::Result<bool> {
     let moe = &spec.config.moe;
     let limited = moe.capacity.at(false).factor.is_some() && moe.layers != Placement::NONE;
     let why = match limited {
@@ -174,7 +190,7 @@ fn may_cache(spec: &RunSpec, model: &AnyBackbone, builder: &ModelBuilder) -> any
         false => alone(spec, builder.plugins).err().map(|err| err.to_string()),
     };
     if let Some(why) = why {
-        say(&format!("without a cache: {why}"));
+        session.say(&format!("without a cache: {why}"));
         return Ok(false);
     }
     let batch = spec.data.batch(Split::Valid, &[0], builder.device);
@@ -183,7 +199,9 @@ fn may_cache(spec: &RunSpec, model: &AnyBackbone, builder: &ModelBuilder) -> any
     let gap = gap_of_cache(model, builder.device, &ids);
     if gap > GAP {
         let router = &moe.router.kind;
-        say(&format!("without a cache: router {router:?} looks at the tokens before ({gap:.3})"));
+        session.say(&format!(
+            "without a cache: router {router:?} looks at the tokens before ({gap:.3})"
+        ));
     }
     Ok(gap <= GAP)
 }
@@ -248,7 +266,7 @@ mod tests {
 
     #[test]
     fn the_examples_of_the_page_are_decoders() {
-        let page = include_str!("../../../../docs/decoders.md");
+        let page = include_str!("../../../../../docs/decoders.md");
         let (_, toml) = page.split_once("```toml\n").unwrap();
         let (toml, _) = toml.split_once("```").unwrap();
         let (plugins, domain) = (Plugins::default(), Domain::Text { vocab: 97, length: 64 });

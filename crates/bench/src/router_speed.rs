@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn every_router_has_its_times() {
-        let routers = routers::all();
+        let routers = lab::Plugins::default().library.routers;
         let rows = measure(&routers, [16, 8], 1, &Device::flex()).unwrap();
         for experts in EXPERTS {
             let of =
@@ -275,7 +275,8 @@ mod tests {
 
     #[test]
     fn tokens_stand_in_groups() {
-        let err = measure(&routers::all(), [12, 8], 1, &Device::flex()).unwrap_err();
+        let err = measure(&lab::Plugins::default().library.routers, [12, 8], 1, &Device::flex())
+            .unwrap_err();
         assert!(err.to_string().contains("--tokens 12: they stand in 8 groups"));
         assert!(parse("router,experts\n").is_err());
     }

@@ -7,15 +7,12 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, ensure};
+use clap::Args;
 use report::{Claim, Format, Runs, Tested, claims as test, claims_table, splice};
 use serde::Deserialize;
 use training::write_atomic;
 
-use crate::{
-    settings::{SettingTree, known_keys, tables},
-    spec::Suite,
-    verbs::table::committed,
-};
+use lab::{Answer, Session, SettingTree, Suite, Verb, committed, known_keys, tables};
 
 /// Where experiments lie, one folder each, with a `suite.toml` and perhaps other suites: the one of
 /// `NAME/more.toml` is called `NAME-more`.
@@ -36,12 +33,32 @@ Each claim is tested by itself, without correction for their number.
 The paper's effect is quoted for its size; networks, data and scale are others here.
 ";
 
+/// Where the page is written.
+#[derive(Args)]
+pub(crate) struct Claims {
+    /// The file to write
+    #[arg(long, value_name = "FILE", default_value = "docs/claims.md")]
+    out: PathBuf,
+}
+
+impl Verb for Claims {
+    const NAME: &'static str = "claims";
+    const ABOUT: &'static str =
+        "Test what papers claim on the committed results of the experiments, and write the page";
+
+    fn run(&self, session: &Session) -> anyhow::Result<Answer> {
+        claims(&self.out, session.suites).map(Answer::from)
+    }
+}
+
 /// The paper that a suite's claims are of.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Paper {
     name: String,
     url: String,
+    /// How the results are made, if not by training the suite.
+    command: Option<String>,
 }
 
 /// A suite with claims.
@@ -54,7 +71,7 @@ struct Source {
 
 /// Tests all claims, writes the page, and the tables into the pages of experiments that have marks
 /// for them.
-pub(crate) fn claims(out: &Path, suites: &[Suite]) -> anyhow::Result<String> {
+fn claims(out: &Path, suites: &[Suite]) -> anyhow::Result<String> {
     let sources = sources(suites)?;
     ensure!(
         !sources.is_empty(),
@@ -147,9 +164,10 @@ fn section(source: &Source) -> anyhow::Result<Section> {
     let runs = csv.as_ref().map_or(Ok(Runs::default()), |csv| Runs::read(csv))?;
     let tested: Vec<Tested> = test(&runs, &claims)?;
     let program = source.folder.as_deref().map_or("bench".into(), stem);
-    let command = match program == source.name {
-        true => format!("cargo run --release -p {program}"),
-        false => format!("cargo run --release -p {program} -- run {}", source.name),
+    let command = match (&paper.command, program == source.name) {
+        (Some(command), _) => command.clone(),
+        (None, true) => format!("cargo run --release -p {program}"),
+        (None, false) => format!("cargo run --release -p {program} -- run {}", source.name),
     };
     let results = match &csv {
         Some(csv) => {
@@ -168,7 +186,7 @@ fn read(settings: &SettingTree) -> anyhow::Result<(Paper, Vec<Claim>)> {
     let paper = settings.table().and_then(|table| table.get("paper"));
     let paper = paper
         .ok_or_else(|| anyhow!("{}: claims need a [paper] with name and url", settings.place()))?;
-    known_keys(paper, &["name", "url"])?;
+    known_keys(paper, &["name", "url", "command"])?;
     let place = paper.place().to_string();
     let paper = serde_json::from_value(paper.value()).with_context(|| format!("{place}: paper"))?;
     let claim = |claim: &SettingTree| {
@@ -195,6 +213,9 @@ mod tests {
         let err = wrong(&format!("{paper}{claim}methd = 'm'\n"));
         assert!(err.starts_with("s.toml:4: claim: unknown field `methd`"), "{err}");
         let err = wrong(&format!("{paper}ulr = 'x'\n{claim}"));
-        assert!(err.starts_with("s.toml:4: unknown key \"ulr\"; known: name, url"), "{err}");
+        assert!(
+            err.starts_with("s.toml:4: unknown key \"ulr\"; known: name, url, command"),
+            "{err}"
+        );
     }
 }

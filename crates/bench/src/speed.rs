@@ -9,42 +9,42 @@ use std::time::Instant;
 use anyhow::{bail, ensure};
 use burn::{prelude::*, tensor::Distribution};
 use clap::Args;
+use lab::{Answer, DeviceArgs, FormatArgs, Plugins, Session, ThreadsArgs, Verb};
 use moe::{
     AnyExperts, Choice, Dims, Engine, ExpertDtype, Init, Level, Library, MoeConfig, MoeLayer, Pass,
 };
 use report::Format;
 use serde::Serialize;
 
-use super::{
+use crate::{
     router_speed,
     step_speed::{self, Step},
 };
-use crate::{Plugins, exec::device, options::Options};
 
 /// What to measure.
 #[derive(Args, Clone)]
-pub(crate) struct Setting {
+pub(crate) struct Speed {
     /// Tokens in the batch
     #[arg(long, default_value_t = 2048)]
-    pub(super) tokens: usize,
+    pub(crate) tokens: usize,
     /// Width of the stream
     #[arg(long, default_value_t = 256)]
-    pub(super) width: usize,
+    pub(crate) width: usize,
     /// Hidden width of one expert
     #[arg(long, default_value_t = 512)]
-    pub(super) hidden: usize,
+    pub(crate) hidden: usize,
     /// Experts
     #[arg(long, default_value_t = 8)]
-    pub(super) experts: usize,
+    pub(crate) experts: usize,
     /// Experts for each token
     #[arg(long, default_value_t = 2)]
-    pub(super) k: usize,
+    pub(crate) k: usize,
     /// Kind of experts: ffn, swiglu
     #[arg(long, default_value = "ffn")]
-    pub(super) kind: String,
+    pub(crate) kind: String,
     /// The numbers that the experts' matrices are kept in: f32, bf16, f16
     #[arg(long, default_value = "f32", value_parser = storage)]
-    pub(super) storage: ExpertDtype,
+    pub(crate) storage: ExpertDtype,
     /// Only these engines, beside the dense bound: reference, dropless, padded
     #[arg(long, value_delimiter = ',')]
     engines: Vec<String>,
@@ -53,7 +53,7 @@ pub(crate) struct Setting {
     whole: bool,
     /// How often each variant is measured
     #[arg(long, default_value_t = 7)]
-    pub(super) repeat: usize,
+    pub(crate) repeat: usize,
     /// Measure a whole training step instead, of a small network with such layers
     #[arg(long, value_enum)]
     step: Option<Step>,
@@ -62,7 +62,23 @@ pub(crate) struct Setting {
     routers: bool,
     /// For machines, the same as --format json
     #[arg(long)]
-    pub(crate) json: bool,
+    json: bool,
+    #[command(flatten)]
+    format: FormatArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
+    threads: ThreadsArgs,
+}
+
+impl Verb for Speed {
+    const NAME: &'static str = "speed";
+    const ABOUT: &'static str =
+        "Measure how fast a layer of experts is, engine by engine; or what routers cost";
+
+    fn run(&self, session: &Session) -> anyhow::Result<Answer> {
+        speed(self, session.plugins).map(Answer::from)
+    }
 }
 
 fn storage(name: &str) -> Result<ExpertDtype, String> {
@@ -71,8 +87,8 @@ fn storage(name: &str) -> Result<ExpertDtype, String> {
 
 /// One row.
 #[derive(Serialize)]
-pub(super) struct Row {
-    pub(super) engine: &'static str,
+pub(crate) struct Row {
+    pub(crate) engine: &'static str,
     kind: String,
     tokens: usize,
     width: usize,
@@ -80,21 +96,17 @@ pub(super) struct Row {
     experts: usize,
     k: usize,
     threads: usize,
-    pub(super) forward_ms: f64,
-    pub(super) forward_backward_ms: f64,
-    pub(super) forward_min_ms: f64,
-    pub(super) forward_backward_min_ms: f64,
+    pub(crate) forward_ms: f64,
+    pub(crate) forward_backward_ms: f64,
+    pub(crate) forward_min_ms: f64,
+    pub(crate) forward_backward_min_ms: f64,
     /// Of the experts' products in the forward pass, at the minimum.
     gflops: f64,
 }
 
 /// Measures, and gives a table or JSON.
-pub(crate) fn speed(
-    setting: &Setting,
-    options: &Options,
-    plugins: &Plugins,
-    format: Format,
-) -> anyhow::Result<String> {
+fn speed(setting: &Speed, plugins: &Plugins) -> anyhow::Result<String> {
+    let format = if setting.json { Format::Json } else { setting.format.get() };
     ensure!(setting.repeat > 0, "--repeat 0: it is at least 1");
     ensure!(setting.k <= setting.experts, "--k {} of --experts {}", setting.k, setting.experts);
     ensure!(setting.tokens > 0, "--tokens 0: it is at least 1");
@@ -106,15 +118,13 @@ pub(crate) fn speed(
             known.join(", ")
         );
     }
-    let threads = options.threads()?;
-    let device = device(&options.device)?;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    let (threads, device) = (setting.threads.count(), setting.device.open()?);
     if setting.routers {
         ensure!(setting.storage == ExpertDtype::F32, "--storage: --routers measures no experts");
         let sizes = [setting.tokens, setting.width];
         let routers = &plugins.library.routers;
         let measure = || router_speed::measure(routers, sizes, setting.repeat, &device);
-        let rows = pool.install(measure)?;
+        let rows = setting.threads.install(measure)??;
         return Ok(match format {
             Format::Json => serde_json::to_string_pretty(&rows)? + "\n",
             Format::Csv => router_speed::csv(&rows),
@@ -124,14 +134,15 @@ pub(crate) fn speed(
     if let Some(step) = setting.step {
         let engines: Vec<_> = wanted(setting, false).collect();
         let measure = || step_speed::measure(step, setting, &engines, plugins, &device);
-        let rows = pool.install(measure)?;
+        let rows = setting.threads.install(measure)??;
         let rows: Vec<Row> = rows.into_iter().map(|of| row(setting, threads, of)).collect();
         return Ok(match format {
             Format::Json => serde_json::to_string_pretty(&rows)? + "\n",
             _ => step_speed::table(step, &rows),
         });
     }
-    let (rows, peak) = pool.install(|| measure(setting, threads, plugins, &device))?;
+    let (rows, peak) =
+        setting.threads.install(|| measure(setting, threads, plugins, &device))??;
     if format == Format::Json {
         return Ok(serde_json::to_string_pretty(&rows)? + "\n");
     }
@@ -142,7 +153,7 @@ const ENGINES: [(&str, Engine); 3] =
     [("reference", Engine::Reference), ("dropless", Engine::Dropless), ("padded", Engine::Padded)];
 
 /// The engines that were asked for; without a wish all, the slow reference if it is `bearable`.
-fn wanted(setting: &Setting, bearable: bool) -> impl Iterator<Item = (&'static str, Engine)> {
+fn wanted(setting: &Speed, bearable: bool) -> impl Iterator<Item = (&'static str, Engine)> {
     ENGINES.into_iter().filter(move |(name, _)| match setting.engines.is_empty() {
         true => bearable || *name != "reference",
         false => setting.engines.iter().any(|engine| engine == name),
@@ -151,14 +162,14 @@ fn wanted(setting: &Setting, bearable: bool) -> impl Iterator<Item = (&'static s
 
 /// Milliseconds, round by round.
 #[derive(Clone, Default)]
-pub(super) struct Times {
+pub(crate) struct Times {
     forward: Vec<f64>,
     both: Vec<f64>,
 }
 
 impl Times {
     /// Adds a round.
-    pub(super) fn add(&mut self, forward: f64, both: f64) {
+    pub(crate) fn add(&mut self, forward: f64, both: f64) {
         self.forward.push(forward);
         self.both.push(both);
     }
@@ -189,7 +200,7 @@ impl Subject {
 }
 
 fn measure(
-    setting: &Setting,
+    setting: &Speed,
     threads: usize,
     plugins: &Plugins,
     device: &Device,
@@ -218,8 +229,8 @@ fn measure(
     Ok((rows.collect(), peak))
 }
 
-fn variants(setting: &Setting, library: &Library, device: &Device) -> anyhow::Result<Vec<Variant>> {
-    let Setting { tokens, width, hidden, experts, k, .. } = *setting;
+fn variants(setting: &Speed, library: &Library, device: &Device) -> anyhow::Result<Vec<Variant>> {
+    let Speed { tokens, width, hidden, experts, k, .. } = *setting;
     let kind = |hidden: usize| Choice::of(&setting.kind).with("hidden", hidden);
     let dims = Dims { width, n_experts: 1, units: tokens };
     let dense = |init: &Init| {
@@ -303,11 +314,11 @@ fn product_rate(device: &Device) -> anyhow::Result<f64> {
     Ok(rate)
 }
 
-fn row(setting: &Setting, threads: usize, (engine, times): (&'static str, Times)) -> Row {
+fn row(setting: &Speed, threads: usize, (engine, times): (&'static str, Times)) -> Row {
     let Times { mut forward, mut both } = times;
     forward.sort_by(f64::total_cmp);
     both.sort_by(f64::total_cmp);
-    let Setting { tokens, width, hidden, experts, k, .. } = *setting;
+    let Speed { tokens, width, hidden, experts, k, .. } = *setting;
     Row {
         engine,
         kind: setting.kind.clone(),
@@ -332,13 +343,13 @@ fn median(sorted: &[f64]) -> f64 {
 }
 
 /// The experts' products in one forward pass.
-fn flops(setting: &Setting) -> f64 {
+fn flops(setting: &Speed) -> f64 {
     let matrices = if setting.kind == "swiglu" { 3 } else { 2 };
     (2 * matrices * setting.tokens * setting.k * setting.width * setting.hidden) as f64
 }
 
-fn table(setting: &Setting, rows: &[Row], peak: f64) -> String {
-    let Setting { tokens, width, hidden, experts, k, kind, repeat, .. } = setting;
+fn table(setting: &Speed, rows: &[Row], peak: f64) -> String {
+    let Speed { tokens, width, hidden, experts, k, kind, repeat, .. } = setting;
     let threads = rows[0].threads;
     let mut text = format!(
         "{tokens} tokens, width {width}, hidden {hidden}, {experts} experts, k {k}, {kind}, threads {threads}; \
@@ -370,8 +381,8 @@ fn table(setting: &Setting, rows: &[Row], peak: f64) -> String {
 mod tests {
     use super::*;
 
-    fn setting() -> Setting {
-        Setting {
+    fn setting() -> Speed {
+        Speed {
             tokens: 12,
             width: 4,
             hidden: 3,
@@ -385,6 +396,9 @@ mod tests {
             step: None,
             routers: false,
             json: true,
+            format: FormatArgs::default(),
+            device: DeviceArgs::default(),
+            threads: ThreadsArgs::default(),
         }
     }
 
@@ -404,7 +418,7 @@ mod tests {
     #[test]
     fn both_networks_make_steps() {
         let engines = vec!["dropless".to_string()];
-        let setting = Setting { tokens: 64, width: 8, engines, ..setting() };
+        let setting = Speed { tokens: 64, width: 8, engines, ..setting() };
         for step in [Step::Vit, Step::Decoder] {
             let engines: Vec<_> = wanted(&setting, false).collect();
             let (plugins, device) = (Plugins::default(), Device::flex());
@@ -423,7 +437,7 @@ mod tests {
 
     #[test]
     fn unknown_kinds_are_named() {
-        let wrong = Setting { kind: "fnf".into(), ..setting() };
+        let wrong = Speed { kind: "fnf".into(), ..setting() };
         let err = variants(&wrong, &Plugins::default().library, &Device::flex());
         assert!(err.err().unwrap().to_string().contains("\"fnf\""));
     }

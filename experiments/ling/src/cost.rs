@@ -6,7 +6,9 @@ use anyhow::{anyhow, ensure};
 use clap::Args;
 use report::{Cell, Column, Digits, Format, Kind, Table};
 
-use crate::cost::{Accelerator, ModelSizes, hardware, published};
+use lab::{Answer, FormatArgs, Session, Verb};
+
+use crate::model_cost::{Accelerator, ModelSizes, hardware, published};
 
 /// What is to be trained, and on what.
 #[derive(Args)]
@@ -33,9 +35,21 @@ pub(crate) struct CostArgs {
     /// Shares of the FLOPs on several devices, A=0.5,B=0.5
     #[arg(long, value_name = "NAME=SHARE,...")]
     mix: Option<String>,
+    #[command(flatten)]
+    format: FormatArgs,
 }
 
-pub(crate) fn cost(call: &CostArgs, format: Format) -> anyhow::Result<String> {
+impl Verb for CostArgs {
+    const NAME: &'static str = "cost";
+    const ABOUT: &'static str =
+        "Print what it takes to train a language model: FLOPs, hours, money; nothing is trained";
+
+    fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
+        Ok(cost(self, self.format.get())?.into())
+    }
+}
+
+fn cost(call: &CostArgs, format: Format) -> anyhow::Result<String> {
     let (tokens, utilisation) = (call.tokens, call.utilisation);
     ensure!(tokens > 0.0 && tokens.is_finite(), "--tokens {tokens}: it is above 0");
     let share = utilisation > 0.0 && utilisation <= 1.0;
@@ -156,6 +170,7 @@ mod tests {
             devices: 1000,
             price: Some(6.35e6),
             mix: None,
+            format: FormatArgs::default(),
         };
         change(&mut call);
         call

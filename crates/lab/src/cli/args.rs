@@ -1,0 +1,284 @@
+//! Options that several verbs have, by what they are about. A verb takes the groups that it heeds, and
+//! no others, so that clap refuses the rest.
+
+use std::{path::PathBuf, thread};
+
+use burn::prelude::*;
+use clap::{Args, ValueEnum};
+use report::{Format, Query};
+use tasks::DataDir;
+
+use super::session::Session;
+use crate::{
+    exec::device,
+    planning::seeds,
+    results::{Results, Search},
+    spec::Selection,
+};
+
+/// Which runs of a suite.
+#[derive(Args, Clone, Default)]
+pub(crate) struct SelectionArgs {
+    /// Other seeds than the suite's: 0..5, or 0,2,4
+    #[arg(long, value_name = "SEEDS", value_parser = parse_seeds)]
+    seeds: Option<Seeds>,
+    /// Only runs with this method, router, task, backbone or seed; can be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    only: Vec<String>,
+    /// A setting for all runs, train.steps=100; can be given several times
+    #[arg(long, value_name = "A.B=C")]
+    pub(crate) set: Vec<String>,
+    /// A tiny budget, to see whether everything works
+    #[arg(long)]
+    smoke: bool,
+}
+
+#[derive(Clone)]
+struct Seeds(Vec<u64>);
+
+impl SelectionArgs {
+    /// The runs on a device.
+    pub(crate) fn on(&self, device: &DeviceArgs) -> Selection {
+        Selection {
+            device: device.device.clone(),
+            seeds: self.seeds.clone().map(|Seeds(seeds)| seeds),
+            only: self.only.clone(),
+            set: self.set.clone(),
+            smoke: self.smoke,
+        }
+    }
+}
+
+/// Where to compute.
+#[derive(Args, Clone, Debug)]
+pub struct DeviceArgs {
+    /// Where to compute: flex (the processor), wgpu, vulkan, cuda:0
+    #[arg(long, default_value = "flex")]
+    pub(crate) device: String,
+}
+
+impl Default for DeviceArgs {
+    /// The processor.
+    fn default() -> Self {
+        Self { device: "flex".into() }
+    }
+}
+
+impl DeviceArgs {
+    /// The device, without autodiff.
+    ///
+    /// # Errors
+    /// As [`device`].
+    pub fn open(&self) -> anyhow::Result<Device> {
+        device(&self.device)
+    }
+}
+
+/// How many processors are used.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct ThreadsArgs {
+    /// Processors to use; all if left out
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    threads: Option<usize>,
+}
+
+impl ThreadsArgs {
+    /// Their number.
+    pub fn count(&self) -> usize {
+        let all = || thread::available_parallelism().map_or(1, usize::from);
+        self.threads.unwrap_or_else(all)
+    }
+
+    /// Computes with so many.
+    ///
+    /// # Errors
+    /// If the system gives no threads.
+    pub fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.count()).build()?;
+        Ok(pool.install(work))
+    }
+}
+
+/// How tables are printed.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct FormatArgs {
+    /// How tables are printed
+    #[arg(long, value_enum, default_value = "text")]
+    format: Shown,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, ValueEnum)]
+enum Shown {
+    #[default]
+    Text,
+    Md,
+    Tex,
+    Csv,
+    Json,
+}
+
+impl FormatArgs {
+    /// The format.
+    pub fn get(&self) -> Format {
+        match self.format {
+            Shown::Text => Format::Text,
+            Shown::Md => Format::Markdown,
+            Shown::Tex => Format::Latex,
+            Shown::Csv => Format::Csv,
+            Shown::Json => Format::Json,
+        }
+    }
+}
+
+/// An answer that is not a table.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct JsonArgs {
+    /// Print JSON, for machines
+    #[arg(long)]
+    pub json: bool,
+    /// The same: text or json
+    #[arg(long, value_enum, default_value = "text", hide = true)]
+    format: TextOrJson,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, ValueEnum)]
+enum TextOrJson {
+    #[default]
+    Text,
+    Json,
+}
+
+impl JsonArgs {
+    /// Is it for machines?
+    pub fn is_json(&self) -> bool {
+        self.json || self.format == TextOrJson::Json
+    }
+}
+
+/// Where runs are kept.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StoreArgs {
+    /// Where runs are kept
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub(crate) runs: PathBuf,
+}
+
+/// Where data sets are.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DataArgs {
+    /// The folder with data sets that are not built in
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl DataArgs {
+    /// The folder.
+    pub(crate) fn dir(&self) -> DataDir {
+        DataDir(self.data_dir.clone())
+    }
+}
+
+/// Which results.
+#[derive(Args, Clone)]
+pub(crate) struct SourceArgs {
+    /// A suite's name, the path of its file, or csv files; the default suite if left out
+    pub(crate) sources: Vec<String>,
+    #[command(flatten)]
+    pub(crate) of: RequestArgs,
+}
+
+/// With which options the suite was run whose results are read.
+#[derive(Args, Clone)]
+#[command(next_help_heading = "With which options the suite was run")]
+pub(crate) struct RequestArgs {
+    #[command(flatten)]
+    selection: SelectionArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+impl RequestArgs {
+    /// The results of these sources.
+    pub(crate) fn read(&self, sources: &[String], session: &Session) -> anyhow::Result<Results> {
+        let wanted = self.selection.on(&self.device);
+        Search { suites: session.suites, runs: &self.store.runs, wanted }.read(sources)
+    }
+}
+
+impl SourceArgs {
+    /// The results.
+    pub(crate) fn read(&self, session: &Session) -> anyhow::Result<Results> {
+        self.of.read(&self.sources, session)
+    }
+}
+
+/// Which numbers of the results.
+#[derive(Args, Clone, Default)]
+pub struct QueryArgs {
+    /// The metrics to judge by; those of quality if left out
+    #[arg(long, value_name = "METRIC")]
+    metric: Vec<String>,
+    /// The split to judge by: test, valid or train
+    #[arg(long)]
+    split: Option<String>,
+    /// Only these methods, in this order; can be given several times
+    #[arg(long, value_name = "METHOD")]
+    method: Vec<String>,
+    /// Compare runs of different code with each other
+    #[arg(long)]
+    mix_revisions: bool,
+}
+
+impl QueryArgs {
+    /// The same for the report.
+    pub fn query(&self) -> Query {
+        Query {
+            metrics: self.metric.clone(),
+            split: self.split.clone(),
+            methods: self.method.clone(),
+            mix_revisions: self.mix_revisions,
+            ..Query::default()
+        }
+    }
+}
+
+/// The least difference that matters.
+#[derive(Args, Clone, Copy, Default)]
+pub(crate) struct MarginArgs {
+    /// The size below which a difference does not matter
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) margin: Option<f64>,
+}
+
+/// A finite number above 0.
+pub(crate) fn size(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+    let fits = number > 0.0 && number.is_finite();
+    fits.then_some(number).ok_or_else(|| "it is above 0, and finite".into())
+}
+
+/// A whole number from 1 on.
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
+    let number: usize = text.parse().map_err(|_| format!("{text:?} is no whole number"))?;
+    (number > 0).then_some(number).ok_or_else(|| "it is at least 1".into())
+}
+
+fn parse_seeds(text: &str) -> Result<Seeds, String> {
+    seeds(text).map(Seeds).map_err(|err| format!("{err:#}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        assert_eq!((size("0.5"), at_least_one("3")), (Ok(0.5), Ok(3)));
+        for text in ["0", "-1", "nan", "inf", "x"] {
+            assert!(size(text).is_err(), "{text}");
+        }
+        assert!(at_least_one("0").is_err() && at_least_one("1.5").is_err());
+    }
+}

@@ -1,0 +1,119 @@
+//! The command line: one verb a file in `verbs`.
+
+pub(crate) mod args;
+mod output;
+mod session;
+mod verb;
+pub(crate) mod verbs;
+
+pub use args::{DeviceArgs, FormatArgs, JsonArgs, ThreadsArgs};
+pub use output::Answer;
+pub use session::Session;
+pub use verb::{Verb, VerbEntry};
+
+use std::{
+    process::ExitCode,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use clap::{Args, Command, FromArgMatches};
+
+use crate::{Plugins, spec::Suite};
+use output::{error_text, print, print_message};
+use session::{Verbosity, stop_on_ctrl_c};
+use verbs::run::RunOptions;
+
+const ABOUT: &str =
+    "Compares Mixture-of-Experts methods fairly: the same budget, several seeds, intervals";
+const AFTER: &str = "Without a verb: trains the default suite, then prints its table.";
+
+/// The program with these verbs. Options before a verb are those of a run of the default suite.
+fn command(suites: &[Suite], verbs: &[VerbEntry]) -> Command {
+    let name = suites.first().map_or("moelab", |suite| suite.program.package);
+    let whole = Verbosity::augment_args(RunOptions::augment_args(Command::new(name)));
+    whole
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(ABOUT)
+        .long_about(None)
+        .after_help(AFTER)
+        .args_conflicts_with_subcommands(true)
+        .subcommand_value_name("VERB")
+        .subcommand_help_heading("Verbs")
+        .subcommands(verbs.iter().map(|verb| (verb.command)()))
+}
+
+/// Runs the program: the verbs of `lab` and those of its own.
+pub(crate) fn main(plugins: &Plugins, suites: &[Suite], own: &[VerbEntry]) -> ExitCode {
+    kernels::keep_freed_memory();
+    let all = [&verbs::all()[..], own].concat();
+    let command = command(suites, &all);
+    let matches = command.clone().get_matches();
+    let stop = Arc::new(AtomicBool::new(false));
+    let given = matches.subcommand().map_or(&matches, |(_, matches)| matches);
+    let verbosity = Verbosity::from_arg_matches(given).unwrap_or_else(|err| err.exit());
+    let session = Session { plugins, suites, command, verbosity, stop: stop.clone() };
+    let run = || match matches.subcommand() {
+        Some((name, matches)) => match all.iter().find(|verb| verb.name == name) {
+            Some(verb) => (verb.run)(matches, &session),
+            None => anyhow::bail!("no verb is named {name:?}"),
+        },
+        None => RunOptions::from_arg_matches(&matches)?.train(None, &session),
+    };
+    match stop_on_ctrl_c(&stop).and_then(|()| run()) {
+        Ok(answer) => {
+            print(&answer.text);
+            if let Some(err) = answer.error {
+                print_message(&format!("error: {}", error_text(&err)));
+            }
+            ExitCode::from(answer.code)
+        }
+        Err(_) if session.is_stopped() => {
+            print_message("stopped; the same command goes on from here");
+            ExitCode::from(130)
+        }
+        Err(err) => {
+            print_message(&format!("error: {}", error_text(&err)));
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        command(&[], &verbs::all()).debug_assert();
+    }
+
+    #[test]
+    fn a_verb_takes_what_it_heeds_and_nothing_else() {
+        let all = verbs::all();
+        let wrong = |args: &[&str]| {
+            let args = [&["moelab"][..], args].concat();
+            command(&[], &all).try_get_matches_from(args).err().map(|err| err.to_string())
+        };
+        for args in [
+            &["table", "--seeds", "0..2"][..],
+            &["run", "--timing", "--publish"],
+            &["--smoke", "--jobs", "2"],
+            &["table", "-q"],
+            &["-v"],
+        ] {
+            assert_eq!(wrong(args), None, "{args:?}");
+        }
+        for (args, option) in [
+            (&["table", "--jobs", "2"][..], "--jobs"),
+            (&["cmp", "a", "b", "--trace"], "--trace"),
+            (&["ledger", "--metric", "loss"], "--metric"),
+            (&["new", "router", "a", "--runs", "x"], "--runs"),
+            (&["list", "--device", "wgpu"], "--device"),
+            (&["budget", "--jobs", "2"], "--jobs"),
+            (&["plot", "--format", "md"], "--format"),
+        ] {
+            let err = wrong(args).unwrap_or_default();
+            assert!(err.contains("unexpected argument") && err.contains(option), "{args:?}: {err}");
+        }
+    }
+}

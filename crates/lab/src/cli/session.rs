@@ -1,0 +1,79 @@
+//! What a verb has at hand beside its own arguments.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use anyhow::{Context, anyhow};
+use clap::{ArgAction, Args, Command};
+
+use super::output::print_message;
+use crate::{Plugins, spec::Suite};
+
+/// How much is printed beside results.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub(crate) struct Verbosity {
+    /// Print results and errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Print what happens to each run
+    #[arg(short, long, global = true, action = ArgAction::SetTrue)]
+    verbose: bool,
+}
+
+/// One call of the program.
+pub struct Session<'a> {
+    /// All plug-ins.
+    pub plugins: &'a Plugins,
+    /// The program's suites; the first one is the default.
+    pub suites: &'a [Suite],
+    /// The whole command line, for completions.
+    pub(crate) command: Command,
+    pub(crate) verbosity: Verbosity,
+    /// Set by Ctrl-C: runs write a checkpoint and stop.
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+impl Session<'_> {
+    /// Prints a message to the standard error, unless `--quiet` is given.
+    pub fn say(&self, text: &str) {
+        if !self.verbosity.quiet {
+            print_message(text);
+        }
+    }
+
+    /// Prints a detail to the standard error if `--verbose` is given.
+    pub(crate) fn say_more(&self, text: &str) {
+        if self.verbosity.verbose {
+            print_message(text);
+        }
+    }
+
+    /// Is `--quiet` given?
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.verbosity.quiet
+    }
+
+    /// The name that was given, or that of the default suite.
+    pub(crate) fn suite_or_default<'n>(&'n self, name: Option<&'n str>) -> anyhow::Result<&'n str> {
+        let first = || self.suites.first().map(|suite| suite.name);
+        name.or_else(first).ok_or_else(|| anyhow!("this program has no suite"))
+    }
+
+    /// Has Ctrl-C been pressed?
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// The first Ctrl-C asks the runs to stop after their step, the second ends the program at once.
+pub(super) fn stop_on_ctrl_c(stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
+    let stop = stop.clone();
+    ctrlc::set_handler(move || {
+        if stop.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    })
+    .context("Ctrl-C cannot be caught")
+}

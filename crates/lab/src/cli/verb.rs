@@ -1,0 +1,39 @@
+//! What a verb of the command line is. A program has those of `lab` and may add its own.
+
+use clap::{ArgMatches, Args, Command};
+
+use super::{output::Answer, session::Session};
+
+/// A verb: its arguments, and what it does.
+pub trait Verb: Args {
+    /// As it is typed.
+    const NAME: &'static str;
+    /// One line of help, without a full stop.
+    const ABOUT: &'static str;
+
+    /// Does it, and gives what is printed.
+    ///
+    /// # Errors
+    /// Whatever a person can get wrong; the program prints it and exits with 2.
+    fn run(&self, session: &Session) -> anyhow::Result<Answer>;
+}
+
+/// A verb as a value.
+#[derive(Clone, Copy)]
+pub struct VerbEntry {
+    pub(super) name: &'static str,
+    pub(super) command: fn() -> Command,
+    pub(super) run: fn(&ArgMatches, &Session) -> anyhow::Result<Answer>,
+}
+
+impl VerbEntry {
+    /// The entry of a verb.
+    pub fn of<V: Verb>() -> Self {
+        Self {
+            name: V::NAME,
+            // The arguments bring texts of their own, which come before these.
+            command: || V::augment_args(Command::new(V::NAME)).about(V::ABOUT).long_about(None),
+            run: |matches, session| V::from_arg_matches(matches)?.run(session),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! `budget`: what a suite holds equal, and which sizes follow from it.
+
+use anyhow::bail;
+use clap::Args;
+use report::{Cell, Column, Digits, Kind, Table};
+
+use crate::{
+    cli::{
+        Answer, DeviceArgs, FormatArgs, Session, Verb,
+        args::{DataArgs, SelectionArgs},
+    },
+    planning::Source,
+    spec::{RunSpec, Selection},
+};
+
+/// Which suite.
+#[derive(Args)]
+pub(crate) struct Budget {
+    /// A suite's name, or the path of a TOML file; the default suite if left out
+    suite: Option<String>,
+    #[command(flatten)]
+    selection: SelectionArgs,
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
+impl Verb for Budget {
+    const NAME: &'static str = "budget";
+    const ABOUT: &'static str =
+        "Print what a suite holds equal and which sizes follow; nothing is trained";
+
+    fn run(&self, session: &Session) -> anyhow::Result<Answer> {
+        let name = session.suite_or_default(self.suite.as_deref())?;
+        let wanted = self.selection.on(&DeviceArgs::default());
+        let wanted = Selection { seeds: Some(vec![0]), ..wanted };
+        let plan = Source::find(name, session.suites)?;
+        let suite = plan.plan(session.plugins, &self.data.dir(), &wanted)?;
+        let specs = suite.planned();
+        let rows: Vec<_> = specs.iter().copied().filter_map(row).collect();
+        let Some(given) = specs.iter().find_map(|spec| spec.budget.as_ref()) else {
+            bail!("suite {name} holds nothing equal: it has no [budget]")
+        };
+        let (words, number) = (Kind::Words, Kind::Numbers(Digits::Fixed(0)));
+        let table = Table {
+            title: given.title(),
+            columns: vec![
+                Column::new("task", "task", words),
+                Column::new("backbone", "backbone", words),
+                Column::new("method", "method", words),
+                Column::new("free", "free size", words),
+                Column::new("was", "was", number),
+                Column::new("is", "is", number),
+                Column::new("budget", "budget", number),
+                Column::new("off_percent", "off in %", Kind::Numbers(Digits::Fixed(2))),
+                Column::new("refused", "refused", words),
+            ],
+            rows,
+            ..Table::default()
+        };
+        Ok(table.render(self.format.get()).into())
+    }
+}
+
+fn row(spec: &RunSpec) -> Option<Vec<Cell>> {
+    let given = spec.budget.as_ref()?;
+    let words = |text: &str| Cell::Words(text.into());
+    let number = |x: Option<f64>| x.map_or(Cell::Missing, Cell::Number);
+    let solved = given.solved.as_ref();
+    Some(vec![
+        words(&spec.config.task.kind),
+        words(&spec.config.backbone.kind),
+        words(&match &spec.tuned {
+            Some((setting, _)) => format!("{} [{setting}]", spec.method),
+            None => spec.method.clone(),
+        }),
+        words(solved.map_or("", |(path, ..)| path)),
+        number(solved.map(|(_, was, _)| *was as f64)),
+        number(solved.map(|(.., is)| *is as f64)),
+        number(given.target),
+        number(given.off.map(|off| 100.0 * off)),
+        words(spec.refused.as_deref().unwrap_or("")),
+    ])
+}

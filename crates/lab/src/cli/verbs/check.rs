@@ -1,0 +1,41 @@
+//! `check`: whether results lie where their suite expects them.
+
+use clap::Args;
+use report::{check, check_table};
+
+use crate::{
+    cli::{Answer, FormatArgs, Session, Verb, args::RequestArgs},
+    planning::Source,
+};
+
+/// Which results, and what is expected of them.
+#[derive(Args)]
+pub(crate) struct Check {
+    /// The suite with the expectations, [[expect]]; the default suite if left out
+    suite: Option<String>,
+    /// csv files; the suite's own results if left out
+    sources: Vec<String>,
+    #[command(flatten)]
+    format: FormatArgs,
+    #[command(flatten)]
+    of: RequestArgs,
+}
+
+impl Verb for Check {
+    const NAME: &'static str = "check";
+    const ABOUT: &'static str =
+        "Check whether results lie where the suite expects them; exits with 1 if not";
+
+    fn run(&self, session: &Session) -> anyhow::Result<Answer> {
+        let name = session.suite_or_default(self.suite.as_deref())?;
+        let expects = Source::find(name, session.suites)?.expects()?;
+        let results = match &self.sources[..] {
+            [] => self.of.read(&[name.to_string()], session)?,
+            csv => self.of.read(csv, session)?,
+        };
+        let outcomes = check(&results.runs, &expects)?;
+        let holds = outcomes.iter().all(|outcome| outcome.holds);
+        let text = check_table(&outcomes).render(self.format.get());
+        Ok(Answer::with_code(text, if holds { 0 } else { 1 }))
+    }
+}

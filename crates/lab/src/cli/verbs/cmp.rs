@@ -1,0 +1,38 @@
+//! `cmp`: the difference of two methods.
+
+use clap::Args;
+use report::{cmp, render_cmp};
+
+use crate::cli::{
+    Answer, FormatArgs, Session, Verb,
+    args::{MarginArgs, QueryArgs, SourceArgs},
+};
+
+/// Which methods.
+#[derive(Args)]
+pub(crate) struct Cmp {
+    /// The method that the verdict is about
+    a: String,
+    /// The method that it is compared with
+    b: String,
+    #[command(flatten)]
+    margin: MarginArgs,
+    #[command(flatten)]
+    query: QueryArgs,
+    #[command(flatten)]
+    format: FormatArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+impl Verb for Cmp {
+    const NAME: &'static str = "cmp";
+    const ABOUT: &'static str =
+        "Print how much better one method is than another, with its uncertainty";
+
+    fn run(&self, session: &Session) -> anyhow::Result<Answer> {
+        let (results, query) = (self.source.read(session)?, self.query.query());
+        let comparisons = cmp(&results.runs, &query, &self.a, &self.b, self.margin.margin)?;
+        Ok(render_cmp(&comparisons, self.format.get()).into())
+    }
+}

@@ -1,0 +1,28 @@
+//! `ledger`: what each method was given and what it took.
+
+use clap::Args;
+use report::ledger;
+
+use crate::cli::{Answer, FormatArgs, Session, Verb, args::SourceArgs};
+
+/// Which runs.
+#[derive(Args)]
+pub(crate) struct Ledger {
+    /// A row for each run, not for each method
+    #[arg(long)]
+    each: bool,
+    #[command(flatten)]
+    format: FormatArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+impl Verb for Ledger {
+    const NAME: &'static str = "ledger";
+    const ABOUT: &'static str = "Print what each method was given and what it took: parameters, FLOPs, tokens, time, memory";
+
+    fn run(&self, session: &Session) -> anyhow::Result<Answer> {
+        let results = self.source.read(session)?;
+        Ok(ledger(&results.runs, self.each)?.render(self.format.get()).into())
+    }
+}

@@ -1,0 +1,49 @@
+//! `plot`: the plots of the report as files, to go into a paper.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use report::plots;
+use training::write_atomic;
+
+use crate::{
+    cli::{
+        Answer, Session, Verb,
+        args::{QueryArgs, SourceArgs},
+    },
+    results::page_of,
+};
+
+/// Which plots, and where to write them.
+#[derive(Args)]
+pub(crate) struct Plot {
+    /// The folder to write into; RUNS/SUITE-plots if left out
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    query: QueryArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+impl Verb for Plot {
+    const NAME: &'static str = "plot";
+    const ABOUT: &'static str = "Write the plots of the report as SVG files";
+
+    fn run(&self, session: &Session) -> anyhow::Result<Answer> {
+        let results = self.source.read(session)?;
+        let runs = &self.source.of.store.runs;
+        let default = || runs.join(format!("{}-plots", results.stem()));
+        let folder = self.out.clone().unwrap_or_else(default);
+        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        let mut text = String::new();
+        for picture in plots(&page_of(&results, self.query.query(), None, runs, session.suites)?)? {
+            let path = folder.join(format!("{}.svg", picture.name));
+            write_atomic(&path, picture.svg.as_bytes())
+                .with_context(|| path.display().to_string())?;
+            text.push_str(&format!("wrote {}\n", path.display()));
+        }
+        Ok(text.into())
+    }
+}

@@ -1,0 +1,38 @@
+//! `power`: how many seeds it takes to show a difference.
+
+use clap::Args;
+use report::{power, render};
+
+use crate::cli::{
+    Answer, FormatArgs, Session, Verb,
+    args::{QueryArgs, SourceArgs, size},
+};
+
+/// Which difference.
+#[derive(Args)]
+pub(crate) struct Power {
+    /// The method that the others are compared with; the first if left out
+    #[arg(long)]
+    baseline: Option<String>,
+    /// The size of the difference; the one that was observed if left out
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    margin: Option<f64>,
+    #[command(flatten)]
+    query: QueryArgs,
+    #[command(flatten)]
+    format: FormatArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+impl Verb for Power {
+    const NAME: &'static str = "power";
+    const ABOUT: &'static str = "Print how many seeds it takes to show a difference";
+
+    fn run(&self, session: &Session) -> anyhow::Result<Answer> {
+        let results = self.source.read(session)?;
+        let baseline = self.baseline.as_deref();
+        let tables = power(&results.runs, &self.query.query(), baseline, self.margin)?;
+        Ok(render(&tables, self.format.get()).into())
+    }
+}

@@ -1,0 +1,64 @@
+//! `report`: results as one HTML file, or their tables in a page.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use clap::Args;
+use report::{Format, comparison, page, render, splice};
+use training::write_atomic;
+
+use crate::{
+    cli::{
+        Answer, Session, Verb,
+        args::{MarginArgs, QueryArgs, SourceArgs},
+    },
+    results::page_of,
+};
+
+/// Which report, and where to write it.
+#[derive(Args)]
+pub(crate) struct Report {
+    /// The file to write; RUNS/SUITE.html if left out
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Rewrite the block between <!-- BEGIN: SUITE --> and <!-- END: SUITE --> of this page
+    #[arg(long, value_name = "FILE")]
+    splice: Option<PathBuf>,
+    #[command(flatten)]
+    margin: MarginArgs,
+    #[command(flatten)]
+    query: QueryArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+impl Verb for Report {
+    const NAME: &'static str = "report";
+    const ABOUT: &'static str = "Write the report, one HTML file; or the tables into a page";
+
+    fn run(&self, session: &Session) -> anyhow::Result<Answer> {
+        let (results, query) = (self.source.read(session)?, self.query.query());
+        if let Some(path) = &self.splice {
+            let tables = render(&comparison(&results.runs, &query)?, Format::Markdown);
+            rewrite(path, results.name(), &tables)?;
+            return Ok(format!("rewrote the block in {}\n", path.display()).into());
+        }
+        let runs = &self.source.of.store.runs;
+        let default = || runs.join(format!("{}.html", results.stem()));
+        let out = self.out.clone().unwrap_or_else(default);
+        let html = page(&page_of(&results, query, self.margin.margin, runs, session.suites)?)?;
+        write_atomic(&out, html.as_bytes()).with_context(|| out.display().to_string())?;
+        Ok(format!("wrote {}\n", out.display()).into())
+    }
+}
+
+/// Puts a block into a page, between its marks.
+fn rewrite(path: &Path, name: &str, block: &str) -> anyhow::Result<()> {
+    let place = || path.display().to_string();
+    let page = fs::read_to_string(path).with_context(place)?;
+    let page = splice(&page, name, block).with_context(place)?;
+    write_atomic(path, page.as_bytes()).with_context(place)
+}

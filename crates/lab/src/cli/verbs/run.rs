@@ -1,0 +1,281 @@
+//! `run`: trains what is missing, then prints the table.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow, bail, ensure};
+use clap::Args;
+use report::{Format, Query, Runs, comparison, render, trace::Trace};
+use training::{StepTracer, write_atomic};
+
+use crate::{
+    cli::{
+        Answer, DeviceArgs, FormatArgs, Session, ThreadsArgs, Verb,
+        args::{DataArgs, SelectionArgs, StoreArgs, at_least_one},
+    },
+    exec::{ModelBuilder, Runner, Shown},
+    planning::Source,
+    probes::{Subject, routing_numbers, trace},
+    results::{Publication, blank, may_be_published, released, rows, timing},
+    spec::{RunSpec, SuitePlan, Tuning},
+    store::{Ended, Environment, Request, Store},
+};
+
+/// Why a part of a suite is not published.
+const PART: &str = "--publish is for a whole suite: not with --seeds, --only, --set, --smoke, --shard or \
+                    --device; write another suite instead";
+
+/// Which suite.
+#[derive(Args)]
+pub(crate) struct Run {
+    /// A suite's name, or the path of a TOML file; the default suite if left out
+    suite: Option<String>,
+    #[command(flatten)]
+    options: RunOptions,
+}
+
+/// How its runs are trained, and what is made of them.
+#[derive(Args)]
+pub(crate) struct RunOptions {
+    #[command(flatten)]
+    selection: SelectionArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
+    threads: ThreadsArgs,
+    /// Runs side by side, each on its share of the processors; as many as there are processors if
+    /// left out. With 1, the peak memory is that of each run
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    jobs: Option<usize>,
+    /// Train part K of N of the runs, to share a suite among machines; K counts from 1
+    #[arg(long, value_name = "K/N", value_parser = parse_shard)]
+    shard: Option<Shard>,
+    #[command(flatten)]
+    watch: WatchArgs,
+    /// Print where the time of the training steps went
+    #[arg(long)]
+    timing: bool,
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    format: FormatArgs,
+    /// Write csv, environment and page into DIR/SUITE/DATE, to be committed
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "results")]
+    publish: Option<PathBuf>,
+    /// Publish results although this program, or the one that trained them, is a dev build
+    #[arg(long, requires = "publish")]
+    allow_dev: bool,
+}
+
+/// What is recorded and shown of runs while they are trained.
+#[derive(Args, Clone, Copy)]
+pub(crate) struct WatchArgs {
+    /// Record how each run routes, at the start, with each evaluation and at the end
+    #[arg(long)]
+    pub(super) trace: bool,
+    /// Follow the runs on a page in the terminal: losses as lines, and the latest measures
+    #[arg(long)]
+    pub(super) tui: bool,
+}
+
+impl WatchArgs {
+    /// What a person sees meanwhile.
+    pub(super) fn shown(self, session: &Session) -> Shown {
+        match (self.tui, session.is_quiet()) {
+            (true, _) => Shown::Page,
+            (false, false) => Shown::Lines,
+            (false, true) => Shown::Nothing,
+        }
+    }
+}
+
+impl Verb for Run {
+    const NAME: &'static str = "run";
+    const ABOUT: &'static str =
+        "Train the runs of a suite that are not there yet, then print its table";
+
+    fn run(&self, session: &Session) -> anyhow::Result<Answer> {
+        self.options.train(self.suite.as_deref(), session)
+    }
+}
+
+impl RunOptions {
+    /// Trains the runs of a suite, the default one if none is named, and gives its table.
+    pub(crate) fn train(&self, name: Option<&str>, session: &Session) -> anyhow::Result<Answer> {
+        let name = session.suite_or_default(name)?;
+        let source = Source::find(name, session.suites)?;
+        let wanted = self.selection.on(&self.device);
+        let request = source.request(&wanted);
+        let environment = Environment::now(&self.device.device, self.threads.count());
+        if self.publish.is_some() {
+            ensure!(self.shard.is_none() && request.is_whole(), PART);
+            may_be_published(&environment, self.allow_dev)?;
+        }
+        let mut suite = source.plan(session.plugins, &self.data.dir(), &wanted)?;
+        if let Some(given) = suite.planned().iter().find_map(|spec| spec.budget.as_ref()) {
+            session.say(&format!("{}; the sizes: budget {name}", given.title()));
+        }
+        let (device, store) = (self.device.open()?, Store::open(&self.store.runs)?);
+        let runner = Runner {
+            plugins: session.plugins,
+            store: &store,
+            device: &device,
+            environment: &environment,
+            jobs: self.jobs.unwrap_or_else(|| self.threads.count()),
+            trace: self.watch.trace,
+            shown: self.watch.shown(session),
+            on_end: &|text| session.say_more(text),
+            tracer: self.timing.then(StepTracer::default),
+            stop: session.stop.clone(),
+        };
+        if let Some(tuning) = &suite.tuning {
+            suite.specs = tune(tuning, &suite, &request, &runner, (self.shard, session))?;
+        }
+        let trained = runner.train(&shard(suite.specs.iter(), self.shard));
+        let runs = rows(&suite, &store)?;
+        request.write(store.root(), &runs.to_csv())?;
+        if session.is_stopped() {
+            bail!("stopped");
+        }
+        report_failures(&suite, &store, session)?;
+        report_missing(&suite, &store, session)?;
+        let builder = ModelBuilder { plugins: session.plugins, store: &store, device: &device };
+        let traced = if self.watch.trace { trace_the_others(&suite, &builder) } else { Ok(()) };
+        if let Some(tracer) = &runner.tracer {
+            session.say(&timing::table(tracer).render(Format::Text));
+        }
+        // What one run could not do must not hide what the others did.
+        if let Err(err) = trained.and(traced) {
+            let table = comparison(&runs, &Query::default());
+            let text = table.map(|tables| render(&tables, self.format.get())).unwrap_or_default();
+            return Ok(Answer { text, error: Some(err), code: 2 });
+        }
+        if let Some(folder) = &self.publish {
+            released(&suite, &store, self.allow_dev)?;
+            let command = &source.program.command(&source.asked);
+            let (suite, runs, environment, store) = (&suite, &runs, &environment, &store);
+            let folder = Publication { suite, runs, command, environment, store }.write(folder)?;
+            session.say(&format!("wrote {}", folder.display()));
+        }
+        let tables = comparison(&runs, &Query::default())?;
+        Ok(render(&tables, self.format.get()).into())
+    }
+}
+
+/// Tries the settings of all methods, writes down how they did, and gives the runs that are to be
+/// trained with the best of them.
+fn tune(
+    tuning: &Tuning,
+    suite: &SuitePlan,
+    request: &Request,
+    runner: &Runner,
+    (part, session): (Option<Shard>, &Session),
+) -> anyhow::Result<Vec<RunSpec>> {
+    let store = runner.store;
+    let trained = climb(tuning, runner, part);
+    let rows = tuning.rows(|spec| blank(suite, spec), store)?;
+    let csv = store.root().join(format!("{}-trials.csv", request.stem()));
+    write_atomic(&csv, Runs { rows }.to_csv().as_bytes())
+        .with_context(|| csv.display().to_string())?;
+    trained?;
+    if session.is_stopped() {
+        bail!("stopped");
+    }
+    tuning.said(store)?.iter().for_each(|line| session.say(line));
+    tuning.choose(store)?.ok_or_else(|| {
+        anyhow!(
+            "trials of other parts are missing, so nothing can be chosen yet: run this again when \
+             the other parts are done and their folders are in {}",
+            store.root().display()
+        )
+    })
+}
+
+/// Tries settings, rung by rung, as far as the trials of other parts allow.
+fn climb(tuning: &Tuning, runner: &Runner, part: Option<Shard>) -> anyhow::Result<()> {
+    for rung in 0..tuning.rungs() {
+        let Some(trials) = tuning.rung(rung, runner.store)? else { break };
+        runner.train(&shard(trials.into_iter(), part))?;
+    }
+    Ok(())
+}
+
+/// Part `index` of `count`, from 0.
+#[derive(Clone, Copy)]
+struct Shard {
+    index: usize,
+    count: usize,
+}
+
+fn parse_shard(text: &str) -> Result<Shard, String> {
+    let parts: Option<(usize, usize)> =
+        text.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
+    match parts {
+        // Job arrays often count from 0: part 0 of n is part n.
+        Some((k, n)) if n > 0 && k <= n => Ok(Shard { index: k % n, count: n }),
+        _ => Err("it is K/N with K from 1 to N, 1/3 say".into()),
+    }
+}
+
+/// The runs of this machine's part.
+fn shard<'a>(specs: impl Iterator<Item = &'a RunSpec>, part: Option<Shard>) -> Vec<&'a RunSpec> {
+    let mine = |index: usize| part.is_none_or(|part| index % part.count == part.index);
+    specs.enumerate().filter(|(index, _)| mine(*index)).map(|(_, spec)| spec).collect()
+}
+
+/// Writes the last trace of those runs that had ended before anyone asked for traces.
+fn trace_the_others(suite: &SuitePlan, builder: &ModelBuilder) -> anyhow::Result<()> {
+    for spec in &suite.specs {
+        let (folder, step) = (builder.store.folder(&spec.id), spec.config.train.steps);
+        let there = folder.join(Trace::file_name(step as u64)).exists();
+        if !there && matches!(builder.store.ended(&spec.id)?, Some(Ended::Done(_))) {
+            let ((model, _), task) = (builder.trained(spec)?, builder.task_for(spec)?);
+            trace::write(spec, &*task, &folder, &model, step, builder.device)
+                .with_context(|| folder.display().to_string())?;
+            let subject = Subject { model: &model, task: &*task, device: builder.device };
+            routing_numbers::write(spec, builder.store, &subject)?;
+        }
+    }
+    Ok(())
+}
+
+/// Says how many runs the table is without, since other parts or processes are at them.
+fn report_missing(suite: &SuitePlan, store: &Store, session: &Session) -> anyhow::Result<()> {
+    let (mut missing, mut all) = (0, 0);
+    for spec in suite.specs.iter().filter(|spec| spec.refused.is_none()) {
+        all += 1;
+        missing += usize::from(store.ended(&spec.id)?.is_none());
+    }
+    if missing > 0 {
+        session.say(&format!(
+            "the table is without {missing} of {all} runs, which another part or process has to \
+             train; the same command counts them in when they are done"
+        ));
+    }
+    Ok(())
+}
+
+/// Says which runs failed: the table shows a gap for them.
+fn report_failures(suite: &SuitePlan, store: &Store, session: &Session) -> anyhow::Result<()> {
+    for spec in &suite.specs {
+        if let Some(Ended::Failed { step, cause }) = store.ended(&spec.id)? {
+            let (method, task, seed) = (&spec.method, &spec.config.task.kind, spec.seed);
+            session.say(&format!("{method}, {task}, seed {seed}: failed at step {step}, {cause}"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_count_from_one_or_from_zero() {
+        let index = |text| parse_shard(text).map(|shard| shard.index);
+        assert_eq!([index("1/3"), index("2/3"), index("3/3")], [Ok(1), Ok(2), Ok(0)]);
+        assert_eq!(index("0/3"), Ok(0));
+        assert!(index("4/3").is_err() && index("1/0").is_err() && index("a").is_err());
+    }
+}

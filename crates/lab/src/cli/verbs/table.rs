@@ -1,0 +1,31 @@
+//! `table`: the comparison table of what was trained before.
+
+use clap::Args;
+use report::{comparison, render};
+
+use crate::cli::{
+    Answer, FormatArgs, Session, Verb,
+    args::{QueryArgs, SourceArgs},
+};
+
+/// Which table.
+#[derive(Args)]
+pub(crate) struct Table {
+    #[command(flatten)]
+    query: QueryArgs,
+    #[command(flatten)]
+    format: FormatArgs,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+impl Verb for Table {
+    const NAME: &'static str = "table";
+    const ABOUT: &'static str = "Print the comparison table; nothing is trained";
+
+    fn run(&self, session: &Session) -> anyhow::Result<Answer> {
+        let results = self.source.read(session)?;
+        let tables = comparison(&results.runs, &self.query.query())?;
+        Ok(render(&tables, self.format.get()).into())
+    }
+}

@@ -1,0 +1,64 @@
+//! `tensorboard`: the training curves of the runs behind some results as event files.
+
+use std::{collections::HashSet, fs, path::PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use report::tensorboard::{Scalar, events};
+use training::{StepLog, write_atomic};
+
+use crate::cli::{Answer, Session, Verb, args::SourceArgs};
+
+/// Which runs, and where to write.
+#[derive(Args)]
+pub(crate) struct Tensorboard {
+    /// The folder to write into; RUNS/SUITE-tensorboard if left out
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    source: SourceArgs,
+}
+
+impl Verb for Tensorboard {
+    const NAME: &'static str = "tensorboard";
+    const ABOUT: &'static str = "Write the training curves of runs as TensorBoard event files";
+
+    fn run(&self, session: &Session) -> anyhow::Result<Answer> {
+        let results = self.source.read(session)?;
+        let runs = &self.source.of.store.runs;
+        let default = || runs.join(format!("{}-tensorboard", results.stem()));
+        let out = self.out.clone().unwrap_or_else(default);
+        let (mut seen, mut written) = (HashSet::new(), 0);
+        for row in results.runs.rows.iter().filter(|row| !row.run.is_empty()) {
+            if !seen.insert((&row.run, &row.method)) {
+                continue;
+            }
+            let path = StepLog::path(&runs.join(&row.run));
+            let steps = StepLog::read_intact(&path).with_context(|| path.display().to_string())?;
+            let scalars = steps.into_iter().map(|step| Scalar {
+                step: step.step as u64,
+                tag: format!("{}/{}", step.split, step.metric),
+                value: step.value,
+            });
+            let scalars: Vec<Scalar> = scalars.collect();
+            if scalars.is_empty() {
+                continue; // refused, or its folder is elsewhere
+            }
+            let plain = |letter: char| if letter.is_alphanumeric() { letter } else { '-' };
+            let method: String = row.method.chars().map(plain).collect();
+            let folder = out.join(format!("{}-{method}-{}-{}", row.task, row.seed, row.run));
+            fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+            let file = folder.join("events.out.tfevents.0.moelab");
+            write_atomic(&file, &events(&scalars)).with_context(|| file.display().to_string())?;
+            written += 1;
+        }
+        if written == 0 {
+            bail!("no folder of these runs is in {}", runs.display());
+        }
+        Ok(format!(
+            "wrote {written} runs; look at them with tensorboard --logdir {}\n",
+            out.display()
+        )
+        .into())
+    }
+}

@@ -1,0 +1,98 @@
+//! The results that a person asks for, in csv files.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{anyhow, bail};
+use report::Runs;
+
+use crate::{
+    planning::Source,
+    spec::{Selection, Suite},
+};
+
+/// Where results are looked for, and for which runs of a suite.
+pub(crate) struct Search<'a> {
+    /// The suites of the program; the first one is the default.
+    pub(crate) suites: &'a [Suite],
+    /// The folder of runs.
+    pub(crate) runs: &'a Path,
+    /// The options with which the suite was run.
+    pub(crate) wanted: Selection,
+}
+
+impl Search<'_> {
+    /// The results of a suite, or of csv files; of the default suite if nothing is named.
+    pub(crate) fn read(&self, sources: &[String]) -> anyhow::Result<Results> {
+        let files = self.files(sources)?;
+        Ok(Results { runs: Runs::read_all(&files)?, files })
+    }
+
+    fn files(&self, sources: &[String]) -> anyhow::Result<Vec<PathBuf>> {
+        let (csv, names): (Vec<&String>, Vec<&String>) =
+            sources.iter().partition(|source| source.ends_with(".csv"));
+        match (csv.is_empty(), &names[..]) {
+            (false, []) => Ok(csv.into_iter().map(PathBuf::from).collect()),
+            (true, []) => {
+                let default = self.suites.first().ok_or_else(|| anyhow!("no suite"))?;
+                Ok(vec![self.of_suite(default.name)?])
+            }
+            (true, [name]) => Ok(vec![self.of_suite(name)?]),
+            _ => bail!("{}: it is one suite, or csv files", sources.join(" ")),
+        }
+    }
+
+    /// The results of a suite: of its last run, or else committed ones.
+    fn of_suite(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let source = match Source::find(name, self.suites) {
+            Ok(source) => source,
+            // Not a suite of this program: results may go by that name all the same.
+            Err(err) => {
+                let csv = self.runs.join(format!("{name}.csv"));
+                let there = csv.exists().then_some(csv).or_else(|| committed(name));
+                return there.filter(|_| self.wanted.options().is_empty()).ok_or(err);
+            }
+        };
+        let request = source.request(&self.wanted);
+        match request.find(self.runs)? {
+            Some(csv) => Ok(csv),
+            None => committed(&source.name)
+                .filter(|_| request.is_whole())
+                .ok_or_else(|| request.missing(self.runs)),
+        }
+    }
+}
+
+/// The newest committed rows of a suite, `results/SUITE/DATE/runs.csv`.
+pub fn committed(suite: &str) -> Option<PathBuf> {
+    let dates = fs::read_dir(Path::new("results").join(suite)).into_iter().flatten().flatten();
+    dates.map(|date| date.path().join("runs.csv")).filter(|path| path.exists()).max()
+}
+
+/// Results that were read, and the files that they came from.
+pub(crate) struct Results {
+    pub(crate) runs: Runs,
+    pub(crate) files: Vec<PathBuf>,
+}
+
+impl Results {
+    /// The name of their suite.
+    pub(crate) fn name(&self) -> &str {
+        self.runs.rows.first().map_or("results", |row| &row.suite)
+    }
+
+    /// The name of files that are made of them.
+    pub(crate) fn stem(&self) -> String {
+        let stem = self.files.first().and_then(|file| file.file_stem());
+        let stem = stem.map_or_else(String::new, |stem| stem.to_string_lossy().to_string());
+        // Committed results all have the same name.
+        if stem.is_empty() || stem == "runs" { self.name().to_string() } else { stem }
+    }
+
+    /// The folder of the first file.
+    pub(crate) fn folder(&self) -> &Path {
+        self.files.first().and_then(|file| file.parent()).unwrap_or(Path::new("."))
+    }
+}

@@ -1,0 +1,50 @@
+//! What the report of some results is made of.
+
+use std::{fs, path::Path};
+
+use report::{Page, Query};
+
+use super::{curves::Course, found::Results};
+use crate::spec::Suite;
+
+/// The report of some results, with the curves and traces of the runs that are in a folder.
+pub(crate) fn page_of<'a>(
+    results: &'a Results,
+    query: Query,
+    margin: Option<f64>,
+    runs: &Path,
+    suites: &[Suite],
+) -> anyhow::Result<Page<'a>> {
+    let course = Course::read(&results.runs, runs)?;
+    let title = format!("Suite {}", results.name());
+    let environment = environment(results);
+    Ok(Page {
+        ask: query,
+        margin,
+        curves: course.curves,
+        loads: course.loads,
+        traces: course.traces,
+        commands: command(results.name(), &environment, suites).into_iter().collect(),
+        environment,
+        ..Page::new(&title, &results.runs)
+    })
+}
+
+/// How results were made: as `env.txt` says, or with this program if it has the suite.
+fn command(name: &str, environment: &[(String, String)], suites: &[Suite]) -> Option<String> {
+    let known = environment.iter().find(|(key, _)| key == "command");
+    let own = || suites.iter().find(|suite| suite.name == name);
+    match known {
+        Some((_, command)) => Some(command.clone()),
+        None => own().map(|suite| suite.program.command(name)),
+    }
+}
+
+/// The lines of `env.txt` beside the results, if there is one.
+fn environment(results: &Results) -> Vec<(String, String)> {
+    let text = fs::read_to_string(results.folder().join("env.txt")).unwrap_or_default();
+    let pair = |line: &str| {
+        line.split_once(": ").map(|(name, value)| (name.to_string(), value.to_string()))
+    };
+    text.lines().filter_map(pair).collect()
+}
