@@ -12,9 +12,11 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import statsmodels.api as sm
+import statsmodels.formula.api as smf
 from rliable import metrics
-from scipy import stats
+from scipy import integrate, stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import ttost_paired
@@ -76,19 +78,12 @@ def power(effect, n):
 
 
 def line(points, x):
-    """Intervals of a line, and of its slope when points are drawn anew."""
+    """Intervals of a line."""
     xs, ys = np.array(points).T
     fit = stats.linregress(xs, ys)
     t = stats.t.ppf(0.975, len(xs) - 2)
     ols = sm.OLS(ys, sm.add_constant(xs)).fit()
     low, high = ols.get_prediction(np.array([[1.0, x]])).conf_int(alpha=0.05)[0]
-    rng = np.random.default_rng(0)
-    slopes = []
-    while len(slopes) < 40000:
-        drawn = rng.integers(0, len(xs), len(xs))
-        if np.ptp(xs[drawn]) > 0:
-            slopes.append(np.polyfit(xs[drawn], ys[drawn], 1)[0])
-    slope_low, slope_high = np.quantile(slopes, [0.025, 0.975])
     return {
         "points": points,
         "x": x,
@@ -98,8 +93,6 @@ def line(points, x):
         "intercept_half": t * fit.intercept_stderr,
         "low": low,
         "high": high,
-        "slope_low": slope_low,
-        "slope_high": slope_high,
     }
 
 
@@ -117,12 +110,71 @@ def profile(scores, tau):
     return {"tau": tau, "share": float(np.mean(np.array(scores) > tau))}
 
 
-def bootstrap(values):
-    result = stats.bootstrap(
-        (values,), np.mean, n_resamples=200_000, method="percentile", rng=np.random.default_rng(0)
+def power_of_equivalence(margin, n):
+    """Of two one-sided t tests at 5 %, without a difference: by integration over the estimated
+    deviation, and by simulation."""
+    t = stats.t.ppf(0.95, n - 1)
+
+    def integrand(s):
+        room = margin * np.sqrt(n) - t * s
+        inside = max(0.0, 2 * stats.norm.cdf(room) - 1)
+        return inside * stats.chi.pdf(s * np.sqrt(n - 1), n - 1) * np.sqrt(n - 1)
+
+    end = margin * np.sqrt(n) / t
+    integral, _ = integrate.quad(integrand, 0, end, epsabs=1e-12, limit=200)
+    rng = np.random.default_rng(0)
+    trials = 1_000_000
+    mean = rng.standard_normal(trials) / np.sqrt(n)
+    deviation = np.sqrt(rng.chisquare(n - 1, trials) / (n - 1))
+    simulated = np.mean(np.abs(mean) < margin - t * deviation / np.sqrt(n))
+    return {"margin": margin, "n": n, "power": integral, "simulated": float(simulated)}
+
+
+def seeds_for_equivalence(margin):
+    n = 3
+    while power_of_equivalence(margin, n)["power"] < 0.8:
+        n += 1
+    return {"margin": margin, "n": n}
+
+
+def crossed(seeds, examples, seed, weighted):
+    """Crossed random factors: mean squares of statsmodels' two-way analysis of variance."""
+    rng = np.random.default_rng(seed)
+    weights = rng.integers(20, 65, examples).astype(float) if weighted else np.ones(examples)
+    values = weights * (
+        2.0
+        + 0.2 * rng.standard_normal((seeds, 1))
+        + 0.6 * rng.standard_normal((1, examples))
+        + 0.3 * rng.standard_normal((seeds, examples))
     )
-    interval = result.confidence_interval
-    return {"values": values, "low": interval.low, "high": interval.high}
+    values = np.round(values, 4)
+    mean = values.sum() / (seeds * weights.sum())
+    linear = (values - mean * weights) / weights.mean()
+    row, column = np.indices(linear.shape)
+    frame = pd.DataFrame({"y": linear.ravel(), "seed": row.ravel(), "example": column.ravel()})
+    table = sm.stats.anova_lm(smf.ols("y ~ C(seed) + C(example)", frame).fit())
+    squares, df = table["mean_sq"] / linear.size, table["df"]
+    variance = squares["C(seed)"] + squares["C(example)"] - squares["Residual"]
+    assert variance > squares["C(seed)"] and variance > squares["C(example)"]
+    freedom = variance**2 / (squares**2 / df).sum()
+    half = stats.t.ppf(0.975, freedom) * np.sqrt(variance)
+    return {
+        "values": values.tolist(),
+        "weights": weights.tolist(),
+        "mean": mean,
+        "error": np.sqrt(variance),
+        "df": freedom,
+        "low": mean - half,
+        "high": mean + half,
+    }
+
+
+def welch(a, b):
+    """The mean of two strata is half of the difference between one and the other turned around."""
+    turned = [-value for value in b]
+    interval = stats.ttest_ind(a, turned, equal_var=False).confidence_interval(0.95)
+    mean = (np.mean(a) + np.mean(b)) / 2
+    return {"strata": [a, b], "mean": mean, "low": interval.low / 2, "high": interval.high / 2}
 
 
 def main():
@@ -170,7 +222,12 @@ def main():
             line([[float(i), 2.0 - 0.3 * i + d] for i, d in enumerate(differences)], 3.3),
             line([[41.4, 3.1], [43.0, 3.9], [44.2, 4.2], [45.9, 4.7], [46.1, 4.9], [47.8, 5.5]], 50.0),
         ],
-        "bootstrap": [bootstrap(differences), bootstrap(A)],
+        "power_of_equivalence": [
+            power_of_equivalence(m, n) for m, n in [(1.0, 5), (2.0, 5), (0.5, 30), (1.095, 9)]
+        ],
+        "seeds_for_equivalence": [seeds_for_equivalence(m) for m in (0.5, 1.0, 1.0954, 2.0)],
+        "crossed": [crossed(4, 30, 0, False), crossed(5, 20, 1, True), crossed(3, 12, 2, True)],
+        "welch": [welch(A, B[:4]), welch(A[:3], [10 * b for b in B[:5]])],
     }
     OUT.write_text(json.dumps(golden, indent=1, default=float) + "\n")
 

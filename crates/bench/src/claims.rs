@@ -26,9 +26,9 @@ const HEAD: &str = "\
 What papers say, tested again here, on small networks and one processor.
 
 A claim names what must be seen if it is true: a mean over seeds, or the mean difference of two methods on the same seeds, above or below some number.
-*Reproduced*: the whole 95 % t interval lies there.
+*Reproduced*: the whole 95 % interval lies there.
 *Not reproduced*: the whole interval lies elsewhere.
-*Undecided*: it lies on both sides, or there are fewer than 3 seeds.
+*Undecided*: it lies on both sides, there are fewer than 3 seeds, or a run failed.
 Each claim is tested by itself, without correction for their number.
 The paper's effect is quoted for its size; networks, data and scale are others here.
 ";

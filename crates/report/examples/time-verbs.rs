@@ -6,8 +6,8 @@
 use std::{error::Error, hint::black_box, path::Path, time::Instant};
 
 use report::{
-    Curve, Expect, Format, Load, Page, Query, Row, Runs, check, cmp, compare_to_baseline,
-    comparison, ledger, page, plots, power, rank, render,
+    Curve, Expect, Format, Load, Page, Query, Row, Runs, check, cmp, comparison, ledger, page,
+    plots, power, rank, render,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -18,7 +18,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let ask = Query::default();
     time("table", &path, |runs| Ok(render(&comparison(runs, &ask)?, Format::Text).len()))?;
     time("cmp", &path, |runs| Ok(cmp(runs, &ask, "method 1", "method 2", Some(0.01))?.len()))?;
-    time("against", &path, |runs| Ok(compare_to_baseline(runs, &ask, None, Some(0.01))?.len()))?;
     time("rank", &path, |runs| Ok(rank(runs, &ask)?.methods.len()))?;
     time("power", &path, |runs| Ok(power(runs, &ask, None, Some(0.01))?.len()))?;
     time("check", &path, |runs| Ok(check(runs, &[expect.clone()])?.len()))?;
@@ -115,5 +114,5 @@ fn made_up() -> Runs {
             ..Row::default()
         });
     }
-    Runs { rows }
+    Runs::of(rows)
 }

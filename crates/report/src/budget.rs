@@ -94,14 +94,14 @@ mod tests {
             budget_limit: Some(0.05),
             ..row("a", seed, "loss", 1.0)
         };
-        let runs = Runs { rows: vec![off(0, -0.01), off(1, 0.051), row("b", 0, "loss", 1.0)] };
+        let runs = Runs::of([off(0, -0.01), off(1, 0.051), row("b", 0, "loss", 1.0)]);
         let setting = Setting::all(&runs, false).unwrap().remove(0);
         let spent = Spent::of(&setting, "a").unwrap();
         assert_eq!(spent.to_string(), "off: -1.0 to +5.1 %");
         assert_eq!(Spent::of(&setting, "b"), None);
         let warning = warning(&setting, &["a", "b"]).unwrap();
         assert!(warning.starts_with("Off the budget of equal seconds: a -1.0 to +5.1 %;"));
-        let within = Runs { rows: vec![off(0, -0.05), off(1, 0.05)] };
+        let within = Runs::of([off(0, -0.05), off(1, 0.05)]);
         let setting = Setting::all(&within, false).unwrap().remove(0);
         assert!(!is_off(&setting, "a"));
     }

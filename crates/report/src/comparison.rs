@@ -2,11 +2,13 @@
 
 use crate::{
     Cell, Column, Digits, Error, Estimate, Kind, Query, Row, Runs, Setting, Table,
-    best::{RULE, best},
+    best::{Place, RULE, standing},
     budget::Spent,
-    metric::{DROPPED, LOAD, SPEED},
+    metric::{DROPPED, LOAD, SPEED, range},
     number::decimals,
-    stats::{Mean, mean},
+    pairs::crossed_mean,
+    stats::{Interval, Mean, mean},
+    verbs::spans,
 };
 
 /// One table for each suite, task and backbone; one row for each method.
@@ -64,22 +66,27 @@ impl<'a> Builder<'a> {
 
     /// A column of quality, with the best in bold if it is known which way is better.
     fn quality(&self, table: &mut Table, metric: &str) {
-        let better = self.ask.better(metric);
-        let bold = match better {
-            Some(better) => best(self.setting, &self.methods, metric, self.split, better),
-            None => vec![false; self.methods.len()],
+        let shown = |method: &str, bold| {
+            self.estimate(method, metric, self.split, Show { bold, says_n: true })
         };
-        let cells = self.methods.iter().zip(&bold).map(|(method, bold)| {
-            self.estimate(method, metric, self.split, Show { bold: *bold, says_n: true })
-        });
+        let Some(better) = self.ask.better(metric) else {
+            let cells = self.methods.iter().map(|method| shown(method, false)).collect();
+            push(table, metric, metric, None, cells);
+            let note = "which way is better is not known, so nothing is in bold";
+            table.notes.push(format!("{metric}: {note}."));
+            return;
+        };
+        let what = (metric, self.split);
+        let standing = standing(self.setting, self.ask, &self.methods, what, better);
+        let cells = self.methods.iter().zip(&standing.bold).map(|(m, bold)| shown(m, *bold));
         push(table, metric, metric, None, cells.collect());
-        if bold.contains(&true) {
+        let p = Column::new(&format!("{metric}_p"), "p", Kind::Numbers(Digits::P));
+        table.columns.push(p);
+        table.rows.iter_mut().zip(standing.places).for_each(|(row, place)| row.push(cell(place)));
+        if standing.bold.contains(&true) {
             table.bold = Some(RULE.into());
         }
-        table.notes.push(match better {
-            Some(better) => format!("{metric}: {better} is better."),
-            None => format!("{metric}: which way is better is not known, so nothing is in bold."),
-        });
+        table.notes.push(format!("{metric}: {better} is better."));
     }
 
     /// Parameters and FLOPs. They are counted, not measured, so all seeds agree.
@@ -124,19 +131,75 @@ impl<'a> Builder<'a> {
 
     fn estimate(&self, method: &str, metric: &str, split: &str, show: Show) -> Cell {
         let gaps = self.setting.gaps(method, metric, split);
-        let scores = self.setting.scores(method, metric, split);
-        let values: Vec<f64> = scores.into_iter().flatten().map(|(_, value)| *value).collect();
-        match (mean(&values), gaps.first()) {
-            (Some(mean), _) => {
-                let (bold, says_n) = (show.bold, show.says_n);
-                Cell::Estimate(Estimate { mean, bold, says_n, lost: gaps.len() })
-            }
+        match (self.mean(method, metric, split), gaps.first()) {
+            (Some(mean), _) => Cell::Estimate(Estimate {
+                bold: show.bold,
+                says_n: show.says_n,
+                failed: gaps.len(),
+                ..Estimate::new(mean, range(metric))
+            }),
             (None, Some((_, why))) if show.says_n || self.metrics.is_empty() => {
                 Cell::Gap(why.to_string())
             }
             (None, Some(_)) => Cell::Gap(String::new()),
             (None, None) => Cell::Missing,
         }
+    }
+
+    /// The mean over seeds, with the interval that covers the test examples too where that is asked
+    /// for and they are there.
+    fn mean(&self, method: &str, metric: &str, split: &str) -> Option<Mean> {
+        let scores = self.setting.scores(method, metric, split)?;
+        let mean = mean(&scores.values().copied().collect::<Vec<_>>())?;
+        match self.crossed(method, metric, split) {
+            Some(interval) => {
+                Some(Mean { half: Some((interval.high - interval.low) / 2.0), ..mean })
+            }
+            None => Some(mean),
+        }
+    }
+
+    fn crossed(&self, method: &str, metric: &str, split: &str) -> Option<Interval> {
+        let scores = self.setting.scores(method, metric, split).filter(|_| self.ask.examples)?;
+        let row = |seed: &u64| self.setting.examples(method, metric, split, *seed);
+        let rows: Option<Vec<_>> = scores.keys().map(row).collect();
+        Some(crossed_mean(&rows?)?.interval())
+    }
+
+    /// What the intervals cover, if test examples were asked for.
+    fn examples_note(&self) -> Option<String> {
+        let metrics = self.metrics.iter().filter(|metric| self.ask.better(metric).is_some());
+        let missing = |metric: &&&str| {
+            let with = |method: &&&str| self.setting.scores(method, metric, self.split).is_some();
+            let covered = |method: &&str| self.crossed(method, metric, self.split).is_some();
+            !self.methods.iter().filter(with).all(covered)
+        };
+        let alone: Vec<&str> = metrics.copied().filter(|metric| missing(&metric)).collect();
+        self.ask.examples.then(|| match alone.is_empty() {
+            true => "Intervals and tests of quality cover seeds and test examples.".into(),
+            false => format!(
+                "Intervals and tests of quality cover seeds and test examples, but for {}: of these the \
+                 results keep no values of single examples for 3 seeds or more of each method, and \
+                 what is missing covers the seeds alone.",
+                alone.join(", ")
+            ),
+        })
+    }
+
+    /// Which seeds there are, if the methods differ in them: means are over a method's own.
+    fn seeds_note(&self) -> Option<String> {
+        let metric = self.metrics.first()?;
+        let seeds = |method: &str| {
+            let scores = self.setting.scores(method, metric, self.split)?;
+            Some((method.to_string(), spans(scores.keys().copied())))
+        };
+        let all: Vec<_> = self.methods.iter().filter_map(|method| seeds(method)).collect();
+        let differ = all.windows(2).any(|two| two[0].1 != two[1].1);
+        let each: Vec<String> =
+            all.iter().map(|(method, seeds)| format!("{method} {seeds}")).collect();
+        let text =
+            "Methods differ in their seeds: means are over a method's own, tests over the shared";
+        differ.then(|| format!("{text} ones. Seeds: {}.", each.join("; ")))
     }
 
     fn notes(&self, table: &mut Table) {
@@ -147,7 +210,10 @@ impl<'a> Builder<'a> {
              pass; dropped: share of units that no expert worked on."
                 .into(),
         );
+        table.notes.extend(self.examples_note());
+        table.notes.extend(self.seeds_note());
         table.notes.extend(tuning(self.setting, &self.methods));
+        table.notes.extend(self.methods.iter().filter_map(|m| remark(self.setting, m)));
         if let Some(metric) = self.metrics.first() {
             for method in &self.methods {
                 let gaps = self.setting.gaps(method, metric, self.split);
@@ -160,6 +226,23 @@ impl<'a> Builder<'a> {
             }
         }
     }
+}
+
+/// How a method stands to the best.
+fn cell(place: Place) -> Cell {
+    match place {
+        Place::Best => Cell::Words("best".into()),
+        Place::Tested { p: Some(p) } => Cell::Number(p),
+        Place::Tested { p: None } => Cell::Gap("no variance".into()),
+        Place::Untested(why) => Cell::Gap(why),
+        Place::Absent => Cell::Gap(String::new()),
+    }
+}
+
+/// What the results say of a method beside its numbers.
+fn remark(setting: &Setting, method: &str) -> Option<String> {
+    let row = setting.rows(method).find(|row| !row.is_gap() && !row.note.is_empty())?;
+    Some(format!("{method}: {}.", row.note.trim_end_matches('.')))
 }
 
 /// How many settings each method was tried with, and which was chosen; none if nothing was tuned.
@@ -250,6 +333,8 @@ mod tests {
         let ask = Query { methods, ..Query::default() };
         let table = comparison(&fixture::runs(), &ask).unwrap().remove(0);
         assert_eq!(table.rows.len(), 2);
-        assert!(table.rows[1][1..].iter().all(|cell| *cell == Cell::Missing));
+        // The test column is empty: the column beside it says that there is nothing.
+        let empty = |cell: &&Cell| !matches!(cell, Cell::Gap(why) if why.is_empty());
+        assert!(table.rows[1][1..].iter().filter(empty).all(|cell| *cell == Cell::Missing));
     }
 }

@@ -1,7 +1,7 @@
 //! Small fixed data for the tests of this crate.
 
 use crate::{
-    Row, Runs,
+    ExampleRow, Examples, Row, Runs,
     trace::{About, Layer, Trace},
 };
 
@@ -55,7 +55,31 @@ pub(crate) fn runs() -> Runs {
     add("naïve-路由", &[0.961, 0.965, 0.958, 0.967], 2.9, Some(0.11));
     rows.push(gap("naïve-路由", 4, "failed", "failed at step 120"));
     rows.push(gap("expert-choice", 0, "refused", "sees later tokens"));
-    Runs { rows }
+    Runs::of(rows)
+}
+
+/// Two methods with 5 seeds and 40 test examples, on which they differ more than the seeds do.
+pub(crate) fn runs_with_examples() -> Runs {
+    let (mut rows, mut examples) = (Vec::new(), Examples::default());
+    for (method, better) in [("a", 6), ("b", 0)] {
+        for seed in 0..5_u64 {
+            // Example by example: right, wrong, or right for one method or some seeds only.
+            let right = |example: u64| {
+                example >= 20 || example < better || (example * 7 + seed * 3).is_multiple_of(20)
+            };
+            let sums: Vec<f64> = (0..40).map(|e| f64::from(u8::from(right(e)))).collect();
+            let row = row(method, seed, "accuracy", sums.iter().sum::<f64>() / 40.0);
+            examples.push(ExampleRow {
+                run: row.run.clone(),
+                split: row.split.clone(),
+                metric: row.metric.clone(),
+                sums,
+                counts: vec![1.0; 40],
+            });
+            rows.push(row);
+        }
+    }
+    Runs { rows, examples }
 }
 
 /// Four units, two choices each, three experts, two layers; expert 2 of layer 1 is dead.

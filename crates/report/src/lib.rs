@@ -19,7 +19,6 @@
 //! | --- | --- | --- |
 //! | how good is each method, and what did it cost? | [`comparison`] | a [`Table`] for each setting |
 //! | how large is the difference of two methods? | [`cmp`] | [`Comparison`]s; [`render_cmp`] |
-//! | is each method better than one of them? | [`against`] | a [`Table`] for each setting and metric |
 //! | who is ahead over all tasks? | [`rank`] | a [`Ranking`] |
 //! | how many seeds does it take? | [`power`] | a [`Table`] for each setting and metric |
 //! | are the results as expected? | [`check`] | [`Outcome`]s; [`check_table`] |
@@ -41,12 +40,14 @@ mod best;
 mod budget;
 mod comparison;
 mod error;
+mod examples;
 mod file;
 #[cfg(test)]
 mod fixture;
 mod metric;
 mod number;
 mod page;
+mod pairs;
 pub mod plot;
 mod query;
 mod row;
@@ -62,6 +63,7 @@ mod verbs;
 
 pub use comparison::comparison;
 pub use error::Error;
+pub use examples::{ExampleRow, Examples};
 pub use metric::{Better, direction};
 pub use page::{Page, Picture, page, plots, trace_pictures};
 pub use query::Query;
@@ -72,7 +74,6 @@ pub use setting::{Scores, Setting};
 pub use splice::splice;
 pub use table::{Cell, Column, Digits, Estimate, Format, Kind, Table, render};
 pub use verbs::{
-    Best, Claim, Comparison, Expect, Finding, Fit, Outcome, Ranked, Ranking, Tested, check,
-    check_table, claims, claims_table, cmp, cmp_table, compare_to_baseline, fit, ledger, power,
-    rank, render_cmp,
+    Best, Claim, Comparison, Expect, Finding, Fit, Measured, Outcome, Ranked, Ranking, Tested,
+    check, check_table, claims, claims_table, cmp, cmp_table, fit, ledger, power, rank, render_cmp,
 };

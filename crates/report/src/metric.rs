@@ -85,6 +85,27 @@ pub fn direction(metric: &str) -> Option<Better> {
     KNOWN.iter().find(|(name, ..)| *name == metric).map(|(_, better, _)| *better)
 }
 
+/// Between which numbers a metric lies, whatever a network does.
+pub(crate) fn range(metric: &str) -> [f64; 2] {
+    let share = ["accuracy", "_share", "_rate", "_saturation"];
+    let share = share.iter().any(|end| metric.ends_with(end));
+    match metric {
+        "f1" | "auc" | "exact_match" | "weight_entropy" | "load_entropy" => [0.0, 1.0],
+        "r2" => [f64::NEG_INFINITY, 1.0],
+        "max_over_mean_load" | "early_load" => [1.0, f64::INFINITY],
+        "tokens_per_second" | "bytes_per_input" => [0.0, f64::INFINITY],
+        _ if share || metric.contains("accuracy_per_") => [0.0, 1.0],
+        _ if direction(metric) == Some(Better::Lower) => [0.0, f64::INFINITY],
+        _ => [f64::NEG_INFINITY, f64::INFINITY],
+    }
+}
+
+/// Between which numbers the difference of two values of a metric lies.
+pub(crate) fn range_of_difference(metric: &str) -> [f64; 2] {
+    let [low, high] = range(metric);
+    [low - high, high - low]
+}
+
 /// The quality metrics among these: first-rate ones if there are any, in their order.
 pub(crate) fn quality<'a>(metrics: &[&'a str]) -> Vec<&'a str> {
     let of_rank = |second: bool| {
@@ -104,6 +125,17 @@ mod tests {
         assert_eq!(quality(&["loss", "accuracy", "seconds"]), ["accuracy"]);
         assert_eq!(quality(&["perplexity", "loss"]), ["perplexity"]);
         assert_eq!(quality(&["entropy"]), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn shares_lie_between_0_and_1() {
+        for metric in ["accuracy", "router_accuracy", "dropped_share", "expert_change_rate"] {
+            assert_eq!(range(metric), [0.0, 1.0], "{metric}");
+            assert_eq!(range_of_difference(metric), [-1.0, 1.0], "{metric}");
+        }
+        assert_eq!(range("bits_per_byte"), [0.0, f64::INFINITY]);
+        assert_eq!(range("surprise"), [f64::NEG_INFINITY, f64::INFINITY]);
+        assert_eq!(range_of_difference("loss"), [f64::NEG_INFINITY, f64::INFINITY]);
     }
 
     #[test]

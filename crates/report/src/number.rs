@@ -41,6 +41,12 @@ fn places(x: f64) -> usize {
     }
 }
 
+/// A number with two digits that count: `0.039`, `1.2`, `140`.
+pub(crate) fn two_digits(x: f64) -> String {
+    let digits = if x == 0.0 { 0.0 } else { 1.0 - x.abs().log10().floor() };
+    format!("{x:.*}", digits.clamp(0.0, 12.0) as usize)
+}
+
 /// A p value; a tiny one is no better known than that it is tiny.
 pub(crate) fn p_value(p: f64) -> String {
     if p < 0.001 { "< 0.001".into() } else { format!("{p:.3}") }
@@ -72,6 +78,12 @@ mod tests {
         assert_eq!(decimals([0.53]), 2);
         assert_eq!(decimals([12.0]), 0);
         assert_eq!(decimals([0.0]), 3);
+    }
+
+    #[test]
+    fn two_digits_that_count() {
+        let shown = [0.038_85, 0.001_2, 1.24, 137.0, 0.0].map(two_digits);
+        assert_eq!(shown, ["0.039", "0.0012", "1.2", "137", "0"]);
     }
 
     #[test]

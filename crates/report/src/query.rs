@@ -21,6 +21,9 @@ pub struct Query {
     pub better: BTreeMap<String, Better>,
     /// May runs of several code revisions be compared with each other?
     pub mix_revisions: bool,
+    /// Do intervals and tests cover the choice of test examples beside the seeds, where the results
+    /// have the values of single examples?
+    pub examples: bool,
 }
 
 impl Query {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    Error, Row,
+    Error, Examples, Row,
     file::read_text,
     row::{COLUMNS, Header},
 };
@@ -18,20 +18,35 @@ use crate::{
 pub struct Runs {
     /// One number each.
     pub rows: Vec<Row>,
+    /// What single test examples added to them, as far as it is known.
+    pub examples: Examples,
 }
 
 impl Runs {
-    /// Reads a file.
+    /// These rows, without examples.
+    pub fn of(rows: impl IntoIterator<Item = Row>) -> Self {
+        Self { rows: rows.into_iter().collect(), examples: Examples::default() }
+    }
+
+    /// Reads a file, and its examples if there is a file of them beside it.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        Self::parse(&path.display().to_string(), read_text(path)?.as_bytes())
+        let mut runs = Self::parse(&path.display().to_string(), read_text(path)?.as_bytes())?;
+        let examples = examples_of(path);
+        if examples.exists() {
+            runs.examples = Examples::read(&examples)?;
+            runs.examples.check(&examples.display().to_string(), &runs.rows)?;
+        }
+        Ok(runs)
     }
 
     /// Reads several files. A row that is there twice counts once: results are merged by copying
     /// folders, and folders overlap.
     pub fn read_all(paths: &[PathBuf]) -> Result<Self, Error> {
-        let mut rows = Vec::new();
+        let (mut rows, mut examples) = (Vec::new(), Examples::default());
         for path in paths {
-            rows.extend(Self::read(path)?.rows);
+            let runs = Self::read(path)?;
+            rows.extend(runs.rows);
+            examples.merge(runs.examples);
         }
         let first: Vec<bool> = {
             let mut seen = HashSet::new();
@@ -39,7 +54,7 @@ impl Runs {
         };
         let mut first = first.into_iter();
         rows.retain(|_| first.next() == Some(true));
-        Ok(Self { rows })
+        Ok(Self { rows, examples })
     }
 
     /// Reads csv; `name` stands for the file in messages.
@@ -52,7 +67,7 @@ impl Runs {
             let line = record.position().map_or(0, csv::Position::line);
             rows.push(header.row(line, &record)?);
         }
-        Ok(Self { rows })
+        Ok(Self::of(rows))
     }
 
     /// The rows as csv, with the documented columns in their order.
@@ -70,8 +85,14 @@ impl Runs {
 
     /// The rows that are so.
     pub fn filter(&self, keep: impl Fn(&Row) -> bool) -> Self {
-        Self { rows: self.rows.iter().filter(|row| keep(row)).cloned().collect() }
+        let rows = self.rows.iter().filter(|row| keep(row)).cloned().collect();
+        Self { rows, examples: self.examples.clone() }
     }
+}
+
+/// Where the examples of a file of results lie: `NAME.examples.csv` beside `NAME.csv`.
+fn examples_of(csv: &Path) -> PathBuf {
+    csv.with_extension("examples.csv")
 }
 
 /// What makes a row the same row in another file.
@@ -115,8 +136,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_to_the_bit() {
-        let runs =
-            Runs { rows: vec![row(), Row { note: "at step 3, it was NaN".into(), ..row() }] };
+        let runs = Runs::of([row(), Row { note: "at step 3, it was NaN".into(), ..row() }]);
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("runs.csv");
         std::fs::write(&path, runs.to_csv()).unwrap();
@@ -153,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_bad_number_is_shown_with_its_place() {
-        let csv = Runs { rows: vec![row(), row()] }.to_csv();
+        let csv = Runs::of([row(), row()]).to_csv();
         let (head, tail) = csv.rsplit_once(",3,").unwrap();
         let err = error(&format!("{head},-3,{tail}"));
         assert!(

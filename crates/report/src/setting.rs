@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::{Error, Row, Runs};
+use crate::{Error, ExampleRow, Examples, Row, Runs};
 
 /// The value of each seed.
 pub type Scores = BTreeMap<u64, f64>;
@@ -23,7 +23,19 @@ pub struct Setting<'a> {
     rows: HashMap<&'a str, Vec<&'a Row>>,
     /// By method, metric and split.
     scores: HashMap<&'a str, HashMap<&'a str, HashMap<&'a str, Scores>>>,
-    gaps: HashMap<&'a str, BTreeMap<u64, String>>,
+    /// The run that gave a value.
+    sources: HashMap<Slot<'a>, &'a str>,
+    gaps: HashMap<&'a str, BTreeMap<u64, Gap>>,
+    examples: &'a Examples,
+}
+
+/// A run without a value.
+#[derive(Debug)]
+struct Gap {
+    /// It was never trained, because it must not be: no failure.
+    refused: bool,
+    /// Why there is no value, in words.
+    why: String,
 }
 
 impl<'a> Setting<'a> {
@@ -40,10 +52,16 @@ impl<'a> Setting<'a> {
             }
             group.push(row);
         }
-        order.into_iter().map(|key| Self::new(key, &rows[&key], mix)).collect()
+        let of = |key| Self::new(key, &rows[&key], &runs.examples, mix);
+        order.into_iter().map(of).collect()
     }
 
-    fn new(key: (&'a str, &'a str, &'a str), rows: &[&'a Row], mix: bool) -> Result<Self, Error> {
+    fn new(
+        key: (&'a str, &'a str, &'a str),
+        rows: &[&'a Row],
+        examples: &'a Examples,
+        mix: bool,
+    ) -> Result<Self, Error> {
         let (suite, task, backbone) = key;
         let mut setting = Self {
             suite,
@@ -53,15 +71,16 @@ impl<'a> Setting<'a> {
             metrics: distinct(rows.iter().filter(|row| !row.is_gap()).map(|row| &*row.metric)),
             rows: HashMap::new(),
             scores: HashMap::new(),
+            sources: HashMap::new(),
             gaps: HashMap::new(),
+            examples,
         };
         if !mix {
             setting.check_revisions(rows)?;
         }
-        let mut owner = HashMap::new();
         for row in rows {
             setting.rows.entry(&row.method).or_default().push(row);
-            setting.take(row, &mut owner)?;
+            setting.take(row)?;
         }
         Ok(setting)
     }
@@ -77,14 +96,15 @@ impl<'a> Setting<'a> {
         }
     }
 
-    /// Files one row. `owner` remembers which run gave a value.
-    fn take(&mut self, row: &'a Row, owner: &mut HashMap<Slot<'a>, &'a str>) -> Result<(), Error> {
+    /// Files one row.
+    fn take(&mut self, row: &'a Row) -> Result<(), Error> {
         let Some(value) = row.value.filter(|value| value.is_finite() && !row.is_gap()) else {
-            self.gaps.entry(&row.method).or_default().insert(row.seed, reason(row));
+            let gap = Gap { refused: row.metric == "refused", why: reason(row) };
+            self.gaps.entry(&row.method).or_default().insert(row.seed, gap);
             return Ok(());
         };
         let cell = (row.method.as_str(), row.metric.as_str(), row.split.as_str());
-        if let Some(first) = owner.insert((cell, row.seed), &row.run) {
+        if let Some(first) = self.sources.insert((cell, row.seed), &row.run) {
             return Err(self.twice(row, first));
         }
         let metrics = self.scores.entry(&row.method).or_default();
@@ -118,11 +138,16 @@ impl<'a> Setting<'a> {
         self.scores.get(method)?.get(metric)?.get(split)
     }
 
-    /// `a - b` on the seeds that both have, in the order of the seeds.
-    pub fn differences(&self, a: &str, b: &str, metric: &str, split: &str) -> Vec<f64> {
-        let (a, b) = (self.scores(a, metric, split), self.scores(b, metric, split));
-        let (Some(a), Some(b)) = (a, b) else { return Vec::new() };
-        a.iter().filter_map(|(seed, value)| Some(value - b.get(seed)?)).collect()
+    /// What single examples added to a value; none where the results do not say.
+    pub fn examples(
+        &self,
+        method: &str,
+        metric: &str,
+        split: &str,
+        seed: u64,
+    ) -> Option<&'a ExampleRow> {
+        let run = self.sources.get(&((method, metric, split), seed))?;
+        self.examples.of(run, split, metric)
     }
 
     /// Is the metric measured on this split for any method?
@@ -147,10 +172,21 @@ impl<'a> Setting<'a> {
 
     /// The seeds of a method that have no value of this metric, with the reasons.
     pub fn gaps(&self, method: &str, metric: &str, split: &str) -> Vec<(u64, &str)> {
+        let open = self.open(method, metric, split);
+        open.map(|(seed, gap)| (*seed, gap.why.as_str())).collect()
+    }
+
+    /// The seeds of a method whose run failed, so that it has no value of this metric. A refused
+    /// method has none: it was never trained.
+    pub fn failed(&self, method: &str, metric: &str, split: &str) -> Vec<u64> {
+        let open = self.open(method, metric, split);
+        open.filter(|(_, gap)| !gap.refused).map(|(seed, _)| *seed).collect()
+    }
+
+    fn open(&self, method: &str, metric: &str, split: &str) -> impl Iterator<Item = (&u64, &Gap)> {
         let scores = self.scores(method, metric, split);
-        let open = |seed: &u64| !scores.is_some_and(|scores| scores.contains_key(seed));
-        let gaps = self.gaps.get(method).into_iter().flatten();
-        gaps.filter(|(seed, _)| open(seed)).map(|(seed, why)| (*seed, why.as_str())).collect()
+        let open = move |seed: &u64| !scores.is_some_and(|scores| scores.contains_key(seed));
+        self.gaps.get(method).into_iter().flatten().filter(move |(seed, _)| open(seed))
     }
 }
 
@@ -182,13 +218,11 @@ mod tests {
     #[test]
     fn rows_are_grouped_in_order_of_appearance() {
         let task = |task: &str, row: Row| Row { task: task.into(), ..row };
-        let runs = Runs {
-            rows: vec![
-                task("b", row("switch", 0, "accuracy", 0.5)),
-                task("a", row("soft", 0, "accuracy", 0.6)),
-                task("b", row("dense", 0, "loss", 0.7)),
-            ],
-        };
+        let runs = Runs::of([
+            task("b", row("switch", 0, "accuracy", 0.5)),
+            task("a", row("soft", 0, "accuracy", 0.6)),
+            task("b", row("dense", 0, "loss", 0.7)),
+        ]);
         let settings = Setting::all(&runs, false).unwrap();
         assert_eq!(settings.iter().map(|s| s.task).collect::<Vec<_>>(), ["b", "a"]);
         assert_eq!(settings[0].methods, ["switch", "dense"]);
@@ -199,7 +233,7 @@ mod tests {
 
     #[test]
     fn two_revisions_are_mixed_only_on_request() {
-        let mut runs = Runs { rows: vec![row("a", 0, "loss", 1.0), row("a", 1, "loss", 1.0)] };
+        let mut runs = Runs::of([row("a", 0, "loss", 1.0), row("a", 1, "loss", 1.0)]);
         runs.rows[1].revision = "feed".into();
         let err = Setting::all(&runs, false).unwrap_err().to_string();
         assert_eq!(
@@ -214,7 +248,7 @@ mod tests {
     fn the_split_to_judge_by_is_first() {
         let on = |split: &str, metric| Row { split: split.into(), ..row("a", 0, metric, 1.0) };
         let rows = ["train", "night", "day", "valid", "test"].map(|split| on(split, "loss"));
-        let mut runs = Runs { rows: rows.into() };
+        let mut runs = Runs::of(rows);
         runs.rows.push(on("test", "accuracy"));
         let setting = Setting::all(&runs, false).unwrap().remove(0);
         assert_eq!(setting.splits(), ["test", "valid", "train", "day", "night"]);
@@ -222,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_seed_counts_once() {
-        let mut runs = Runs { rows: vec![row("a", 0, "loss", 1.0), row("a", 0, "loss", 2.0)] };
+        let mut runs = Runs::of([row("a", 0, "loss", 1.0), row("a", 0, "loss", 2.0)]);
         runs.rows[1].run = "other".into();
         let err = Setting::all(&runs, false).unwrap_err().to_string();
         assert!(err.contains("loss (test) of \"a\", seed 0, is there twice, from runs"), "{err}");
@@ -230,18 +264,17 @@ mod tests {
 
     #[test]
     fn a_gap_has_a_reason_unless_there_is_a_value() {
-        let runs = Runs {
-            rows: vec![
-                gap("a", 0, "failed", "at step 120"),
-                gap("a", 1, "refused", "refused: sees later tokens"),
-                row("a", 2, "loss", f64::NAN),
-                gap("a", 3, "failed", ""),
-                row("a", 3, "loss", 1.0),
-            ],
-        };
+        let runs = Runs::of([
+            gap("a", 0, "failed", "at step 120"),
+            gap("a", 1, "refused", "refused: sees later tokens"),
+            row("a", 2, "loss", f64::NAN),
+            gap("a", 3, "failed", ""),
+            row("a", 3, "loss", 1.0),
+        ]);
         let setting = Setting::all(&runs, false).unwrap().remove(0);
         let reasons = ["failed: at step 120", "refused: sees later tokens", "loss is NaN"];
         let expected: Vec<_> = (0..).zip(reasons).collect();
         assert_eq!(setting.gaps("a", "loss", "test"), expected);
+        assert_eq!(setting.failed("a", "loss", "test"), [0, 2]);
     }
 }

@@ -36,7 +36,7 @@ pub(crate) fn limits() -> Runs {
         ..Row::default()
     };
     let rows = RULES.iter().flat_map(|rule| (0..SEEDS).map(move |seed| row(rule, seed)));
-    Runs { rows: rows.collect() }
+    Runs::of(rows)
 }
 
 /// A gate's mixture of experts `[D, D]`, scaled so that its largest eigenvalue is 1.

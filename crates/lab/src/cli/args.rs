@@ -244,6 +244,22 @@ impl QueryArgs {
     }
 }
 
+/// What intervals and tests cover.
+#[derive(Args, Clone, Copy, Default)]
+pub(crate) struct ExamplesArgs {
+    /// Let intervals and tests cover the choice of test examples beside the seeds, where the results
+    /// have NAME.examples.csv
+    #[arg(long)]
+    examples: bool,
+}
+
+impl ExamplesArgs {
+    /// The query with what is covered.
+    pub(crate) fn on(self, query: Query) -> Query {
+        Query { examples: self.examples, ..query }
+    }
+}
+
 /// The least difference that matters.
 #[derive(Args, Clone, Copy, Default)]
 pub(crate) struct MarginArgs {

@@ -86,6 +86,9 @@ impl Publication<'_> {
             title = suite.title,
         );
         let csv = write("runs.csv", runs.to_csv())?;
+        if !runs.examples.is_empty() {
+            write("runs.examples.csv", runs.examples.to_csv())?;
+        }
         write("env.txt", format!("{}command: {command}\n", environment.lines()))?;
         write("README.md", text)?;
         let results = Results { runs: (*runs).clone(), files: vec![csv] };

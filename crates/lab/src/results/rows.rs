@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use report::{Row, Runs};
+use report::{ExampleRow, Examples, Row, Runs};
 
 use crate::{
     probes::routing_numbers,
@@ -36,7 +36,20 @@ pub(crate) fn rows(suite: &SuitePlan, store: &Store) -> anyhow::Result<Runs> {
             (None, None) => {}
         }
     }
-    Ok(Runs { rows })
+    Ok(Runs { rows, examples: examples(suite, store)? })
+}
+
+/// What single test examples added to the results, of the runs that kept it in `examples.csv`.
+fn examples(suite: &SuitePlan, store: &Store) -> anyhow::Result<Examples> {
+    let mut all = Examples::default();
+    for spec in &suite.specs {
+        let path = store.folder(&spec.id).join("examples.csv");
+        if path.exists() {
+            let of_run = Examples::read(&path)?.into_rows();
+            of_run.for_each(|row| all.push(ExampleRow { run: spec.id.clone(), ..row }));
+        }
+    }
+    Ok(all)
 }
 
 /// What the runs of the reference methods took of what is held equal, by task and backbone.

@@ -6,7 +6,7 @@ use super::{
     pictures::Pictures,
     traces,
 };
-use crate::{Error, Setting, Table, comparison::comparison_of, verbs::against_in};
+use crate::{Error, Setting, comparison::comparison_of, verbs::against_baseline};
 
 /// The tables and plots of a setting.
 pub(super) fn section(page: &Page, setting: &Setting) -> Result<String, Error> {
@@ -24,6 +24,6 @@ pub(super) fn section(page: &Page, setting: &Setting) -> Result<String, Error> {
 fn verdicts(page: &Page, setting: &Setting) -> Result<String, Error> {
     // Each setting has its own methods; the baseline need not be among them.
     let baseline = page.baseline.as_deref().filter(|base| setting.methods.contains(base));
-    let tables = against_in(setting, &page.ask, baseline, page.margin)?;
-    Ok(tables.iter().map(Table::to_html).collect())
+    let found = against_baseline(setting, &page.ask, baseline, page.margin)?;
+    Ok(found.iter().map(|found| found.table(page.margin).to_html()).collect())
 }

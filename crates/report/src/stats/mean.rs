@@ -3,6 +3,8 @@
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
+use super::Interval;
+
 /// A mean with its 95 % t interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Mean {
@@ -15,11 +17,21 @@ pub struct Mean {
     pub n: usize,
 }
 
+impl Mean {
+    /// The part of its 95 % interval that lies in a range; none with fewer than 3 values. A metric's
+    /// mean lies in the metric's range, so the part holds it as often as the whole interval does.
+    pub fn interval(&self, range: [f64; 2]) -> Option<Interval> {
+        let half = self.half?;
+        Some(Interval { low: self.mean - half, high: self.mean + half }.within(range))
+    }
+}
+
 /// The mean of the values with its 95 % t interval; none of no values.
 pub fn mean(values: &[f64]) -> Option<Mean> {
     let n = values.len();
     let mean = average(values)?;
-    let half = (n >= 3).then(|| t_quantile(0.975, n - 1) * (variance(values) / n as f64).sqrt());
+    let half =
+        (n >= 3).then(|| t_quantile(0.975, (n - 1) as f64) * (variance(values) / n as f64).sqrt());
     Some(Mean { mean, half, n })
 }
 
@@ -35,16 +47,16 @@ pub(crate) fn variance(values: &[f64]) -> f64 {
     squares / (values.len() - 1) as f64
 }
 
-/// Student's t with this many degrees of freedom.
-pub(crate) fn student(df: usize) -> StudentsT {
-    StudentsT::new(0.0, 1.0, df as f64).expect("callers have at least one degree of freedom")
+/// Student's t with this many degrees of freedom, which need not be a whole number.
+pub(crate) fn student(df: f64) -> StudentsT {
+    StudentsT::new(0.0, 1.0, df).expect("callers have at least one degree of freedom")
 }
 
 /// The p-quantile of Student's t.
 ///
 /// # Panics
-/// If `df` is 0.
-pub fn t_quantile(p: f64, df: usize) -> f64 {
+/// If `df` is not above 0.
+pub fn t_quantile(p: f64, df: f64) -> f64 {
     student(df).inverse_cdf(p)
 }
 
@@ -66,6 +78,13 @@ mod tests {
         assert_eq!(mean(&[]), None);
         assert_eq!(mean(&[2.0]), Some(Mean { mean: 2.0, half: None, n: 1 }));
         assert_eq!(mean(&[2.0, 4.0]), Some(Mean { mean: 3.0, half: None, n: 2 }));
+    }
+
+    #[test]
+    fn an_interval_stays_in_its_range() {
+        let accuracy = mean(&[0.5, 1.0, 1.0, 1.0]).unwrap();
+        let Interval { low, high } = accuracy.interval([0.0, 1.0]).unwrap();
+        assert_eq!((low, high), (accuracy.mean - accuracy.half.unwrap(), 1.0));
     }
 
     #[test]

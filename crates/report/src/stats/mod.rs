@@ -2,6 +2,7 @@
 //! `scripts/golden-statistics`.
 
 mod bootstrap;
+mod crossed;
 mod friedman;
 mod holm;
 mod improvement;
@@ -14,12 +15,13 @@ mod power_law;
 mod profile;
 mod regression;
 mod rng;
+mod strata;
 mod tost;
 mod verdict;
 mod wilcoxon;
 
-pub(crate) use bootstrap::mean_of_means;
-pub use bootstrap::{Interval, RESAMPLES, paired_bootstrap, stratified_bootstrap};
+pub use bootstrap::{Interval, RESAMPLES, stratified_bootstrap};
+pub use crossed::{Crossed, crossed};
 pub use friedman::{Friedman, friedman, ranks};
 pub use holm::holm;
 pub use improvement::probability_of_improvement;
@@ -27,13 +29,16 @@ pub use iqm::iqm;
 pub use mean::{Mean, mean, t_quantile};
 pub use nemenyi::critical_difference;
 pub use paired::{Paired, paired_t};
-pub use power::{MOST_SEEDS, least_effect, power, seeds_needed};
+pub use power::{
+    MOST_SEEDS, least_effect, power, power_of_equivalence, seeds_for_equivalence, seeds_needed,
+};
 pub use power_law::{PowerLaw, lever, power_law};
 pub use profile::profile;
-pub use regression::{Straight, bootstrap_line, least_squares};
+pub use regression::{Straight, least_squares};
 pub(crate) use rng::Rng;
-pub use tost::{least_margin, tost};
-pub use verdict::{Verdict, verdict};
+pub use strata::stratified_mean;
+pub use tost::tost;
+pub use verdict::{Evidence, Sight, Verdict, verdict};
 pub use wilcoxon::wilcoxon;
 
 /// Simpson's rule. The integrands here are smooth and vanish at the ends, or begin at 0.
@@ -85,6 +90,7 @@ mod tests {
             let (here, there) = (paired_t(&values).unwrap(), paired_t(&turned).unwrap());
             prop_assert_eq!(here.p_value, there.p_value);
             prop_assert_eq!((here.low, here.high), (-there.high, -there.low));
+            prop_assert_eq!(here.turned(), there);
             prop_assert_eq!(tost(&here, 5.0), tost(&there, 5.0));
             prop_assert!((wilcoxon(&values) - wilcoxon(&turned)).abs() < 1e-12);
         }

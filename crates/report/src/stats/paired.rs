@@ -3,7 +3,14 @@
 use serde::Serialize;
 use statrs::distribution::ContinuousCDF;
 
-use super::mean::{average, student, t_quantile, variance};
+use super::{
+    Crossed,
+    mean::{average, student, t_quantile, variance},
+};
+
+/// Differences whose standard deviation is a smaller share of their mean than this are equal: what
+/// is left is rounding.
+const ROUNDING: f64 = 1e-10;
 
 /// A mean difference with its interval and p value.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -14,32 +21,64 @@ pub struct Paired {
     pub low: f64,
     /// The upper end.
     pub high: f64,
-    /// Two-sided, of the hypothesis that there is no difference.
-    pub p_value: f64,
-    /// The standard deviation of the differences.
+    /// Two-sided, of the hypothesis that there is no difference. None where all differences are
+    /// equal: without variance there is no test.
+    pub p_value: Option<f64>,
+    /// The standard error of the difference.
+    pub error: f64,
+    /// The degrees of freedom of the error.
+    pub df: f64,
+    /// The standard deviation of the differences over seeds.
     pub deviation: f64,
     /// How many pairs.
     pub n: usize,
+    /// How many test examples the interval covers too; none if it covers the seeds alone.
+    pub examples: Option<usize>,
 }
 
 /// The paired t test on the differences; none where there are fewer than 3.
 pub fn paired_t(differences: &[f64]) -> Option<Paired> {
     let n = differences.len();
     let difference = average(differences).filter(|_| n >= 3)?;
-    let deviation = variance(differences).sqrt();
-    let error = deviation / (n as f64).sqrt();
-    let half = t_quantile(0.975, n - 1) * error;
-    let p_value = two_sided(difference, error, n - 1);
-    let (low, high) = (difference - half, difference + half);
-    Some(Paired { difference, low, high, p_value, deviation, n })
+    let deviation = match variance(differences).sqrt() {
+        noise if noise <= ROUNDING * difference.abs() => 0.0,
+        deviation => deviation,
+    };
+    let (error, df) = (deviation / (n as f64).sqrt(), (n - 1) as f64);
+    Some(Paired::new(difference, error, df, n).with_deviation(deviation))
 }
 
-/// The chance of a t at least this far from 0. Without spread it is all or nothing.
-fn two_sided(difference: f64, error: f64, df: usize) -> f64 {
-    match difference / error {
-        t if t.is_nan() => 1.0,
-        t if t.is_infinite() => 0.0,
-        t => 2.0 * student(df).cdf(-t.abs()),
+impl Paired {
+    fn new(difference: f64, error: f64, df: f64, n: usize) -> Self {
+        let half = t_quantile(0.975, df) * error;
+        let p_value = (error > 0.0).then(|| 2.0 * student(df).cdf(-(difference / error).abs()));
+        let (low, high) = (difference - half, difference + half);
+        let (deviation, examples) = (0.0, None);
+        Self { difference, low, high, p_value, error, df, deviation, n, examples }
+    }
+
+    fn with_deviation(self, deviation: f64) -> Self {
+        Self { deviation, ..self }
+    }
+
+    /// The same difference with the error over seeds and test examples.
+    #[must_use]
+    pub fn with_examples(self, crossed: &Crossed) -> Self {
+        let examples = Some(crossed.examples);
+        let wide = Self::new(self.difference, crossed.error, crossed.df, self.n);
+        Self { examples, deviation: self.deviation, ..wide }
+    }
+
+    /// The same with the sides changed, so that b - a becomes a - b.
+    #[must_use]
+    pub fn turned(self) -> Self {
+        Self { difference: -self.difference, low: -self.high, high: -self.low, ..self }
+    }
+
+    /// The least margin that holds the whole 95 % interval: two one-sided tests at 2.5 % show that
+    /// the difference is smaller.
+    pub fn least_margin(&self) -> f64 {
+        self.low.abs().max(self.high.abs())
     }
 }
 
@@ -54,16 +93,23 @@ mod tests {
         // P(|T| > t) = 1 - t / sqrt(2 + t^2) = 1 - sqrt(12 / 14).
         let test = paired_t(&[1.0, 2.0, 3.0]).unwrap();
         assert_eq!((test.difference, test.n, test.deviation), (2.0, 3, 1.0));
-        assert!((test.p_value - (1.0 - (12.0_f64 / 14.0).sqrt())).abs() < 1e-12);
+        assert!((test.p_value.unwrap() - (1.0 - (12.0_f64 / 14.0).sqrt())).abs() < 1e-12);
         // t(0.975, 2) = 0.95 sqrt(2 / (1 - 0.95^2)).
         let half = 0.95 * (2.0 / (1.0 - 0.95_f64.powi(2))).sqrt() / 3.0_f64.sqrt();
         assert!((test.low - (2.0 - half)).abs() < 1e-9 && (test.high - (2.0 + half)).abs() < 1e-9);
+        assert_eq!(test.least_margin(), test.high);
+        assert_eq!(test.turned().least_margin(), test.high);
     }
 
     #[test]
-    fn without_spread() {
-        assert_eq!(paired_t(&[0.0; 4]).unwrap().p_value, 1.0);
-        assert_eq!(paired_t(&[0.5; 4]).unwrap().p_value, 0.0);
+    fn equal_differences_have_no_test() {
+        assert_eq!(paired_t(&[0.0; 4]).unwrap().p_value, None);
+        assert_eq!(paired_t(&[0.5; 4]).unwrap().p_value, None);
+        // Equal but for rounding: 0.97 - 0.95, 0.96 - 0.94, 0.95 - 0.93.
+        let rounded = [0.97 - 0.95, 0.96 - 0.94, 0.95 - 0.93];
+        assert!(rounded[0] != rounded[2]);
+        let test = paired_t(&rounded).unwrap();
+        assert_eq!((test.p_value, test.deviation, test.low == test.high), (None, 0.0, true));
         assert_eq!(paired_t(&[0.5; 2]), None);
     }
 
@@ -74,7 +120,7 @@ mod tests {
             let differences: Vec<f64> =
                 list("a").iter().zip(list("b")).map(|(a, b)| a - b).collect();
             let test = paired_t(&differences).unwrap();
-            let got = [test.p_value, test.low, test.high];
+            let got = [test.p_value.unwrap(), test.low, test.high];
             for (got, key) in got.into_iter().zip(["p_value", "low", "high"]) {
                 assert!((got - case[key].as_f64().unwrap()).abs() < 1e-10, "{key}: {got} {case}");
             }

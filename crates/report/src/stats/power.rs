@@ -1,4 +1,4 @@
-//! How many seeds it takes to see a difference.
+//! How many seeds it takes to see a difference, or to show that there is none.
 
 use statrs::{
     distribution::{ContinuousCDF, Normal},
@@ -13,25 +13,49 @@ pub const MOST_SEEDS: usize = 100_000;
 /// The chance that a paired t test of `n` seeds at 5 % sees a difference of `effect` standard
 /// deviations of the differences, on either side. `n` is at least 3.
 pub fn power(effect: f64, n: usize) -> f64 {
-    let df = (n - 1) as f64;
-    let (shift, t) = (effect.abs() * (n as f64).sqrt(), t_quantile(0.975, n - 1));
+    let (shift, t) = (effect.abs() * (n as f64).sqrt(), t_quantile(0.975, (n - 1) as f64));
     let normal = Normal::standard();
-    // T > t exactly if Z + shift > t S, where S^2 is the variance estimate over the variance.
-    let seen = |s: f64| normal.cdf(shift - t * s) + normal.cdf(-shift - t * s);
+    // T > t exactly if Z + shift > t S.
+    over_deviations(n, |s| normal.cdf(shift - t * s) + normal.cdf(-shift - t * s))
+}
+
+/// The chance that two one-sided t tests of `n` seeds at 5 % show that there is no difference as
+/// large as `margin` standard deviations of the differences, where there is none at all. `n` is at
+/// least 3.
+pub fn power_of_equivalence(margin: f64, n: usize) -> f64 {
+    let (room, t) = (margin.abs() * (n as f64).sqrt(), t_quantile(0.95, (n - 1) as f64));
+    let normal = Normal::standard();
+    // Both tests reject exactly if |Z| < room - t S.
+    over_deviations(n, |s| (2.0 * normal.cdf((room - t * s).max(0.0)) - 1.0).max(0.0))
+}
+
+/// The mean of a chance over S, the estimated standard deviation of `n` values over the true one.
+fn over_deviations(n: usize, chance: impl Fn(f64) -> f64) -> f64 {
+    let df = (n - 1) as f64;
     let constant = (2.0_f64).ln() + df / 2.0 * (df / 2.0).ln() - ln_gamma(df / 2.0);
     let density = |s: f64| {
         if s == 0.0 { 0.0 } else { (constant + (df - 1.0) * s.ln() - df * s * s / 2.0).exp() }
     };
     // S is near 1 with a deviation of about 1 / sqrt(2 df).
     let reach = 12.0 / (2.0 * df).sqrt();
-    super::integral(|s| density(s) * seen(s), (1.0 - reach).max(0.0), 1.0 + reach)
+    super::integral(|s| density(s) * chance(s), (1.0 - reach).max(0.0), 1.0 + reach)
 }
 
 /// The least number of seeds, at least 3, with which a difference of `effect` standard deviations
 /// is seen four times in five. None where it is more than [`MOST_SEEDS`].
 pub fn seeds_needed(effect: f64) -> Option<usize> {
-    let enough = |n: usize| power(effect, n) >= 0.8;
-    // Power grows with n: double until it is enough, then halve the gap.
+    least_seeds(|n| power(effect, n) >= 0.8)
+}
+
+/// The least number of seeds, at least 3, with which equivalence within `margin` standard deviations
+/// is shown four times in five, where there is no difference. None where it is more than
+/// [`MOST_SEEDS`].
+pub fn seeds_for_equivalence(margin: f64) -> Option<usize> {
+    least_seeds(|n| power_of_equivalence(margin, n) >= 0.8)
+}
+
+/// The least number that is enough, if every larger one is.
+fn least_seeds(enough: impl Fn(usize) -> bool) -> Option<usize> {
     let mut high = 3;
     while !enough(high) {
         high *= 2;
@@ -79,6 +103,22 @@ mod tests {
             let wanted = case["n"].as_u64().unwrap() as usize;
             assert_eq!(seeds_needed(case["effect"].as_f64().unwrap()), Some(wanted.max(3)));
         }
+    }
+
+    #[test]
+    fn scipy_agrees_on_equivalence() {
+        for case in golden("power_of_equivalence").as_array().unwrap() {
+            let (margin, n) = (case["margin"].as_f64().unwrap(), case["n"].as_u64().unwrap());
+            let got = power_of_equivalence(margin, n as usize);
+            // By integration, and by simulation of a million data sets.
+            assert!((got - case["power"].as_f64().unwrap()).abs() < 1e-6, "{got} {case}");
+            assert!((got - case["simulated"].as_f64().unwrap()).abs() < 0.002, "{got} {case}");
+        }
+        for case in golden("seeds_for_equivalence").as_array().unwrap() {
+            let wanted = case["n"].as_u64().unwrap() as usize;
+            assert_eq!(seeds_for_equivalence(case["margin"].as_f64().unwrap()), Some(wanted));
+        }
+        assert_eq!(seeds_for_equivalence(0.0), None);
     }
 
     #[test]

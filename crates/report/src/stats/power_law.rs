@@ -5,17 +5,14 @@
 //! takes to come to a loss.
 
 use super::{
-    RESAMPLES,
     bootstrap::Interval,
-    regression::{Straight, bootstrap_line, least_squares},
+    regression::{Straight, least_squares},
 };
 
 /// y = factor x^exponent, with what is known of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PowerLaw {
     line: Straight,
-    /// The 95 % percentile intervals of factor and exponent, by drawing the points anew.
-    bootstrap: Option<[Interval; 2]>,
 }
 
 /// The law through points, by least squares of the logarithms. None if a number is not above 0, or
@@ -26,10 +23,7 @@ pub fn power_law(points: &[(f64, f64)]) -> Option<PowerLaw> {
     }
     let logs: Vec<_> = points.iter().map(|(x, y)| (x.ln(), y.ln())).collect();
     let line = least_squares(&logs)?;
-    let bootstrap = bootstrap_line(&logs, RESAMPLES, 0).map(|[intercept, exponent]| {
-        [Interval { low: intercept.low.exp(), high: intercept.high.exp() }, exponent]
-    });
-    Some(PowerLaw { line, bootstrap })
+    Some(PowerLaw { line })
 }
 
 impl PowerLaw {
@@ -68,16 +62,6 @@ impl PowerLaw {
     pub fn t_at(&self, x: f64) -> Option<Interval> {
         let (y, half) = (self.line.at(x.ln()), self.line.half_at(x.ln())?);
         Some(Interval { low: (y - half).exp(), high: (y + half).exp() })
-    }
-
-    /// The bootstrap's 95 % interval of the factor; none of fewer than 4 points.
-    pub fn factor_bootstrap(&self) -> Option<Interval> {
-        self.bootstrap.map(|[factor, _]| factor)
-    }
-
-    /// The bootstrap's 95 % interval of the exponent; none of fewer than 4 points.
-    pub fn exponent_bootstrap(&self) -> Option<Interval> {
-        self.bootstrap.map(|[_, exponent]| exponent)
     }
 }
 
@@ -126,19 +110,17 @@ mod tests {
         };
         let points: Vec<_> = flops().iter().enumerate().map(noisy).collect();
         let law = power_law(&points).unwrap();
-        for interval in [law.exponent_t().unwrap(), law.exponent_bootstrap().unwrap()] {
-            assert!(interval.low < 0.3447 && 0.3447 < interval.high, "{interval:?}");
-            assert!(interval.high - interval.low > 0.005, "{interval:?}");
-        }
+        let exponent = law.exponent_t().unwrap();
+        assert!(exponent.low < 0.3447 && 0.3447 < exponent.high, "{exponent:?}");
+        assert!(exponent.high - exponent.low > 0.005, "{exponent:?}");
         let factor = law.factor_t().unwrap();
         assert!(factor.low < 0.2008 && 0.2008 < factor.high && factor.low > 0.0, "{factor:?}");
-        assert!(law.factor_bootstrap().is_some());
     }
 
     #[test]
     fn few_points_have_no_interval_and_bad_ones_no_law() {
         let law = power_law(&[(1.0, 2.0), (2.0, 4.0), (4.0, 8.5)]).unwrap();
-        assert_eq!((law.exponent_t(), law.exponent_bootstrap(), law.t_at(3.0)), (None, None, None));
+        assert_eq!((law.exponent_t(), law.t_at(3.0)), (None, None));
         assert_eq!(law.n(), 3);
         assert!(power_law(&[(1.0, 2.0), (2.0, -4.0)]).is_none());
         assert!(power_law(&[(1.0, 2.0), (1.0, 4.0)]).is_none());

@@ -1,10 +1,6 @@
 //! A straight line through points, by least squares, and how sure it is.
 
-use super::{
-    bootstrap::{Interval, quantile},
-    mean::{average, t_quantile},
-    rng::Rng,
-};
+use super::mean::{average, t_quantile};
 
 /// y = intercept + slope x.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,30 +54,8 @@ impl Straight {
     }
 
     fn t(&self) -> Option<f64> {
-        (self.n >= 4).then(|| t_quantile(0.975, self.n - 2))
+        (self.n >= 4).then(|| t_quantile(0.975, (self.n - 2) as f64))
     }
-}
-
-/// The 95 % percentile intervals of intercept and slope when points are drawn anew; none of fewer
-/// than 4 points. Draws of a single x have no line, and are drawn again.
-pub fn bootstrap_line(points: &[(f64, f64)], resamples: usize, seed: u64) -> Option<[Interval; 2]> {
-    if points.len() < 4 || resamples == 0 {
-        return None;
-    }
-    least_squares(points)?;
-    let mut rng = Rng::new(seed);
-    let mut draw = || loop {
-        let drawn: Vec<_> = points.iter().map(|_| points[rng.below(points.len())]).collect();
-        if let Some(line) = least_squares(&drawn) {
-            return line;
-        }
-    };
-    let lines: Vec<Straight> = (0..resamples).map(|_| draw()).collect();
-    Some([|line: &Straight| line.intercept, |line: &Straight| line.slope].map(|of| {
-        let mut values: Vec<f64> = lines.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        Interval { low: quantile(&values, 0.025), high: quantile(&values, 0.975) }
-    }))
 }
 
 #[cfg(test)]
@@ -119,21 +93,13 @@ mod tests {
             let x = case["x"].as_f64().unwrap();
             near(line.at(x) - line.half_at(x).unwrap(), "low");
             near(line.at(x) + line.half_at(x).unwrap(), "high");
-            let [_, slope] = bootstrap_line(&points, 10_000, 3).unwrap();
-            let (low, high) =
-                (case["slope_low"].as_f64().unwrap(), case["slope_high"].as_f64().unwrap());
-            let room = 0.05 * (high - low);
-            assert!(
-                (slope.low - low).abs() < room && (slope.high - high).abs() < room,
-                "{slope:?}"
-            );
         }
     }
 
     #[test]
     fn few_points_have_no_interval() {
         let points = [(0.0, 0.0), (1.0, 1.0), (2.0, 2.5)];
-        assert_eq!(bootstrap_line(&points, 100, 0), None);
         assert_eq!(least_squares(&points).unwrap().half_at(1.0), None);
+        assert_eq!(least_squares(&points).unwrap().slope_half(), None);
     }
 }

@@ -22,6 +22,14 @@ impl Rng {
     pub(crate) fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.next()) * n as u128) >> 64) as usize
     }
+
+    /// A standard normal number, by Box and Muller's method.
+    #[cfg(test)]
+    pub(crate) fn normal(&mut self) -> f64 {
+        let mut uniform = || (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
+        let (length, angle) = ((-2.0 * (1.0 - uniform()).ln()).sqrt(), uniform());
+        length * (std::f64::consts::TAU * angle).cos()
+    }
 }
 
 #[cfg(test)]

@@ -5,25 +5,14 @@
 
 use statrs::distribution::ContinuousCDF;
 
-use super::{
-    Paired,
-    mean::{student, t_quantile},
-};
+use super::{Paired, mean::student};
 
-/// The p value of the two one-sided tests: small if the difference is inside ± margin.
-pub fn tost(paired: &Paired, margin: f64) -> f64 {
-    let error = paired.deviation / (paired.n as f64).sqrt();
-    let inside = |room: f64| match room / error {
-        t if t.is_nan() => 0.5,
-        t => student(paired.n - 1).cdf(-t),
-    };
-    inside(margin - paired.difference).max(inside(margin + paired.difference))
-}
-
-/// The least margin within which the tests would show equivalence at 5 %.
-pub fn least_margin(paired: &Paired) -> f64 {
-    let error = paired.deviation / (paired.n as f64).sqrt();
-    paired.difference.abs() + t_quantile(0.95, paired.n - 1) * error
+/// The p value of the two one-sided tests: small if the difference is inside ± margin. None where
+/// all differences are equal: without variance there is no test.
+pub fn tost(paired: &Paired, margin: f64) -> Option<f64> {
+    let outside = |room: f64| student(paired.df).cdf(-room / paired.error);
+    let (above, below) = (margin - paired.difference, margin + paired.difference);
+    (paired.error > 0.0).then(|| outside(above).max(outside(below)))
 }
 
 #[cfg(test)]
@@ -37,16 +26,18 @@ mod tests {
         // P(T > t) = (1 - t / sqrt(2 + t^2)) / 2 with 2 degrees of freedom.
         let paired = paired_t(&[-1.0, 0.0, 1.0]).unwrap();
         let wanted = (1.0 - (12.0_f64 / 14.0).sqrt()) / 2.0;
-        assert!((tost(&paired, 2.0) - wanted).abs() < 1e-12);
+        assert!((tost(&paired, 2.0).unwrap() - wanted).abs() < 1e-12);
         // At the margin itself it is even.
-        assert!((tost(&paired_t(&[1.0, 2.0, 3.0]).unwrap(), 2.0) - 0.5).abs() < 1e-12);
+        let at_the_margin = tost(&paired_t(&[1.0, 2.0, 3.0]).unwrap(), 2.0).unwrap();
+        assert!((at_the_margin - 0.5).abs() < 1e-12);
+        assert_eq!(tost(&paired_t(&[1.0; 3]).unwrap(), 2.0), None);
     }
 
     #[test]
-    fn at_the_least_margin_p_is_five_per_cent() {
+    fn at_the_least_margin_p_is_half_of_five_per_cent() {
         for differences in [[1.0, 2.0, 3.5], [-1.0, 0.0, 0.5]] {
             let paired = paired_t(&differences).unwrap();
-            assert!((tost(&paired, least_margin(&paired)) - 0.05).abs() < 1e-6);
+            assert!((tost(&paired, paired.least_margin()).unwrap() - 0.025).abs() < 1e-6);
         }
     }
 
@@ -56,7 +47,8 @@ mod tests {
             let list = |key: &str| serde_json::from_value::<Vec<f64>>(case[key].clone()).unwrap();
             let differences: Vec<f64> =
                 list("a").iter().zip(list("b")).map(|(a, b)| a - b).collect();
-            let p = tost(&paired_t(&differences).unwrap(), case["margin"].as_f64().unwrap());
+            let paired = paired_t(&differences).unwrap();
+            let p = tost(&paired, case["margin"].as_f64().unwrap()).unwrap();
             assert!((p - case["p_value"].as_f64().unwrap()).abs() < 1e-10, "{p} {case}");
         }
     }

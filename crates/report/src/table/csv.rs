@@ -33,19 +33,30 @@ fn rows(table: &Table) -> impl Iterator<Item = Vec<(String, String)>> {
     })
 }
 
-/// Mean, half-width and number of values, and in the last column what there is to say.
-fn estimate(key: &str, cell: &Cell) -> [(String, String); 4] {
-    let (mean, half, n, note) = match cell {
+/// Mean, half-width, the interval's ends and the number of values, and in the last column what there
+/// is to say.
+fn estimate(key: &str, cell: &Cell) -> [(String, String); 6] {
+    let none = String::new;
+    let [mean, half, low, high, n, note] = match cell {
         Cell::Estimate(e) => {
-            let half = e.mean.half.map(|half| half.to_string()).unwrap_or_default();
-            let note = if e.bold { "bold".into() } else { String::new() };
-            (e.mean.mean.to_string(), half, e.mean.n.to_string(), note)
+            let text = |x: Option<f64>| x.map(|x| x.to_string()).unwrap_or_default();
+            let note = if e.bold { "bold".into() } else { none() };
+            let (low, high) = (e.interval.map(|i| i.low), e.interval.map(|i| i.high));
+            let [half, low, high] = [e.mean.half, low, high].map(text);
+            [e.mean.mean.to_string(), half, low, high, e.mean.n.to_string(), note]
         }
-        Cell::Missing => (String::new(), String::new(), "0".into(), "missing".into()),
-        other => (String::new(), String::new(), "0".into(), plain(other)),
+        Cell::Missing => [none(), none(), none(), none(), "0".into(), "missing".into()],
+        other => [none(), none(), none(), none(), "0".into(), plain(other)],
     };
     let name = |suffix: &str| format!("{key}{suffix}");
-    [(name(""), mean), (name("_half"), half), (name("_n"), n), (name("_note"), note)]
+    [
+        (name(""), mean),
+        (name("_half"), half),
+        (name("_low"), low),
+        (name("_high"), high),
+        (name("_n"), n),
+        (name("_note"), note),
+    ]
 }
 
 fn plain(cell: &Cell) -> String {

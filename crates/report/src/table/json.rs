@@ -34,7 +34,10 @@ fn cell(cell: &Cell) -> Value {
         Cell::Number(x) => json!(x),
         Cell::Range(low, high) => json!([low, high]),
         Cell::Estimate(e) => json!({
-            "mean": e.mean.mean, "half": e.mean.half, "n": e.mean.n, "lost": e.lost, "bold": e.bold
+            "mean": e.mean.mean, "half": e.mean.half,
+            "low": e.interval.map(|interval| interval.low),
+            "high": e.interval.map(|interval| interval.high),
+            "n": e.mean.n, "failed": e.failed, "bold": e.bold
         }),
         Cell::Gap(why) => json!({ "gap": why }),
         Cell::Missing => Value::Null,

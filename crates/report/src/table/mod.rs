@@ -9,7 +9,10 @@ mod text;
 
 use std::str::FromStr;
 
-use crate::{Error, number, stats::Mean};
+use crate::{
+    Error, number,
+    stats::{Interval, Mean},
+};
 
 /// The forms of a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,14 +120,23 @@ pub enum Cell {
 /// A mean in a table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Estimate {
-    /// The mean with its interval and the number of values.
+    /// The mean and the number of values.
     pub mean: Mean,
+    /// Its 95 % interval, within the range of the metric; none with fewer than 3 values.
+    pub interval: Option<Interval>,
     /// Is it printed in bold?
     pub bold: bool,
     /// Is the number of values printed? If not, another column of the row has it.
     pub says_n: bool,
-    /// How many more values there should be.
-    pub lost: usize,
+    /// How many runs failed, and have no value.
+    pub failed: usize,
+}
+
+impl Estimate {
+    /// A mean of a metric that lies in a range, with its number of values and not in bold.
+    pub(crate) fn new(mean: Mean, range: [f64; 2]) -> Self {
+        Self { mean, interval: mean.interval(range), bold: false, says_n: true, failed: 0 }
+    }
 }
 
 impl Column {
@@ -164,12 +176,17 @@ impl Column {
         }
     }
 
-    /// `0.973 ± 0.004 (5)`, `0.973 (2, no interval)`, `0.97 ± 0.01 (4, 1 lost)`.
-    fn estimate(&self, Estimate { mean, says_n, lost, .. }: &Estimate) -> String {
-        let value = match (mean.half, self.digits()) {
-            (Some(half), Digits::Short) => number::short_pair(mean.mean, half),
-            (Some(half), _) => format!("{} ± {}", self.number(mean.mean), self.number(half)),
-            (None, _) => self.number(mean.mean),
+    /// `0.973 ± 0.004 (5)`, `0.973 (2, no interval)`, `0.97 ± 0.01 (4, 1 failed)`; where the interval
+    /// ends at the end of the metric's range, `0.88, 0.69 to 1.00 (5)`.
+    fn estimate(&self, Estimate { mean, interval, says_n, failed, .. }: &Estimate) -> String {
+        let mid = self.number(mean.mean);
+        let value = match (interval, mean.half, self.digits()) {
+            (Some(Interval { low, high }), Some(half), _) if 1.999 * half > high - low => {
+                format!("{mid}, {} to {}", self.number(*low), self.number(*high))
+            }
+            (_, Some(half), Digits::Short) => number::short_pair(mean.mean, half),
+            (_, Some(half), _) => format!("{mid} ± {}", self.number(half)),
+            (_, None, _) => mid,
         };
         let mut said = Vec::new();
         if *says_n {
@@ -178,8 +195,8 @@ impl Column {
         if *says_n && mean.half.is_none() {
             said.push("no interval".into());
         }
-        if *says_n && *lost > 0 {
-            said.push(format!("{lost} lost"));
+        if *says_n && *failed > 0 {
+            said.push(format!("{failed} failed"));
         }
         if said.is_empty() { value } else { format!("{value} ({})", said.join(", ")) }
     }

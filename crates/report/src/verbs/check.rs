@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{
     Cell, Column, Digits, Error, Estimate, Kind, Row, Runs, Table,
+    metric::range,
     stats::{Mean, mean},
 };
 
@@ -105,8 +106,10 @@ fn row(outcome: &Outcome) -> Vec<Cell> {
     let Outcome { expect, mean, lost, holds } = outcome;
     let place = expect.place.iter().map(|(column, value)| format!("{column} = {}", text(value)));
     let mean = match *mean {
-        Some(mean) => Cell::Estimate(Estimate { mean, bold: false, says_n: true, lost: *lost }),
-        None if *lost > 0 => Cell::Gap(format!("{lost} lost")),
+        Some(mean) => {
+            Cell::Estimate(Estimate { failed: *lost, ..Estimate::new(mean, range(&expect.metric)) })
+        }
+        None if *lost > 0 => Cell::Gap(format!("{lost} failed or refused")),
         None => Cell::Gap("no run fits".into()),
     };
     vec![

@@ -1,16 +1,19 @@
 //! What a paper says, tested on results that are there: `[[claim]]` of a suite.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::check::fits;
 use crate::{
-    Cell, Column, Error, Kind, Runs, Table,
-    number::decimals,
-    setting::Scores,
-    stats::{Mean, Paired, least_margin, mean, paired_t, tost},
+    Error, ExampleRow, Row, Runs,
+    metric::{range, range_of_difference},
+    pairs::{crossed_difference, crossed_mean},
+    stats::{Interval, Paired, mean, paired_t},
 };
 
 /// A sentence of a paper, and what has to be seen here if it is true.
@@ -40,8 +43,8 @@ pub struct Claim {
     /// The claim holds below this.
     #[serde(default)]
     pub below: Option<f64>,
-    /// The claim holds if the difference is shown to be smaller than this share of the mean of
-    /// `against`, to either side: by two one-sided tests at 5 %.
+    /// The claim holds if the difference lies within this share of the mean of `against`, to either
+    /// side.
     #[serde(default)]
     pub within: Option<f64>,
     /// What a reader should know of the outcome: why it is not as in the paper, say.
@@ -53,14 +56,15 @@ fn test() -> String {
     "test".into()
 }
 
-/// What became of a claim.
+/// What became of a claim. Every kind of claim is judged by the same 95 % interval: each of its ends
+/// is wrong in 2.5 % of cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// The whole interval lies where the claim holds.
     Reproduced,
     /// The whole interval lies where it does not hold.
     NotReproduced,
-    /// The interval lies on both sides, or there is none.
+    /// The interval lies on both sides, or there is none, or a run failed.
     Undecided,
 }
 
@@ -79,47 +83,79 @@ impl fmt::Display for Finding {
 pub struct Tested {
     /// The claim.
     pub claim: Claim,
-    /// The mean difference, or the mean, with its 95 % t interval; none without runs.
-    pub mean: Option<Mean>,
-    /// The least share of the other method's mean within which the tests would show that there is no
-    /// difference, for a claim that there is none.
+    /// The mean difference, or the mean; none without runs.
+    pub measured: Option<Measured>,
+    /// The least share of the other method's mean that the whole interval lies within, for a claim
+    /// that there is no difference.
     pub least: Option<f64>,
     /// The verdict.
     pub finding: Finding,
 }
 
-/// Tests claims, each by itself, without correction for how many there are.
+/// What the runs say of a claim.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Measured {
+    /// The mean over seeds of the metric, or of the difference on shared seeds.
+    pub mean: f64,
+    /// Its 95 % interval, within the range of the metric; none with fewer than 3 seeds.
+    pub interval: Option<Interval>,
+    /// The seeds, or those that both methods have.
+    pub seeds: usize,
+    /// How many test examples the interval covers too; none if it covers the seeds alone.
+    pub examples: Option<usize>,
+    /// How many runs failed. With any nothing is decided: a failed run is worse than any other.
+    pub failed: usize,
+}
+
+/// Tests claims, each by itself, without correction for how many there are. Intervals cover the
+/// choice of test examples too, where the results have the values of single examples.
+///
+/// # Errors
+/// If a claim says nothing that can be tested, or names runs of which several have one seed.
 pub fn claims(runs: &Runs, claims: &[Claim]) -> Result<Vec<Tested>, Error> {
     claims.iter().map(|claim| tested(runs, claim)).collect()
 }
 
 fn tested(runs: &Runs, claim: &Claim) -> Result<Tested, Error> {
     sensible(claim)?;
-    let of = |method: &str| scores(runs, claim, method);
-    let one = of(&claim.method)?;
+    let one = Results::of(runs, claim, &claim.method)?;
     let Some(other) = &claim.against else {
-        let mean = mean(&one.into_values().collect::<Vec<_>>());
-        return Ok(Tested {
-            claim: claim.clone(),
-            mean,
-            least: None,
-            finding: finding(claim, mean),
-        });
+        let measured = one.measured(claim);
+        return Ok(judged(claim, measured, claim.above, claim.below, None));
     };
-    let other = of(other)?;
-    let pairs = || one.iter().filter_map(|(seed, value)| Some((value, other.get(seed)?)));
-    let differences: Vec<f64> = pairs().map(|(one, other)| one - other).collect();
-    let difference = mean(&differences);
+    let other = Results::of(runs, claim, other)?;
+    let measured = one.minus(&other, claim);
     let Some(within) = claim.within else {
-        let finding = finding(claim, difference);
-        return Ok(Tested { claim: claim.clone(), mean: difference, least: None, finding });
+        return Ok(judged(claim, measured, claim.above, claim.below, None));
     };
-    let whole = mean(&pairs().map(|(_, other)| *other).collect::<Vec<_>>());
-    let whole = whole.map(|whole| whole.mean.abs()).filter(|whole| *whole > 0.0);
-    let paired = paired_t(&differences).zip(whole);
-    let least = paired.map(|(paired, whole)| least_margin(&paired) / whole);
-    let finding = paired.map_or(Finding::Undecided, |(p, whole)| equal(&p, within * whole));
-    Ok(Tested { claim: claim.clone(), mean: difference, least, finding })
+    let shared = other.rows.iter().filter(|(seed, _)| one.rows.contains_key(seed));
+    let whole = mean(&shared.map(|(_, row)| value(row)).collect::<Vec<_>>());
+    let Some(whole) = whole.map(|whole| whole.mean.abs()).filter(|whole| *whole > 0.0) else {
+        let finding = Finding::Undecided;
+        return Ok(Tested { claim: claim.clone(), measured, least: None, finding });
+    };
+    let margin = within * whole;
+    Ok(judged(claim, measured, Some(-margin), Some(margin), Some(whole)))
+}
+
+/// The verdict: does the whole interval lie between the bounds, or wholly elsewhere?
+fn judged(
+    claim: &Claim,
+    measured: Option<Measured>,
+    above: Option<f64>,
+    below: Option<f64>,
+    whole: Option<f64>,
+) -> Tested {
+    let interval = measured.filter(|measured| measured.failed == 0).and_then(|m| m.interval);
+    let above = above.unwrap_or(f64::NEG_INFINITY);
+    let below = below.unwrap_or(f64::INFINITY);
+    let finding = match interval {
+        Some(Interval { low, high }) if low > above && high < below => Finding::Reproduced,
+        Some(Interval { low, high }) if high < above || low > below => Finding::NotReproduced,
+        _ => Finding::Undecided,
+    };
+    let least = interval.zip(whole).map(|(i, whole)| i.low.abs().max(i.high.abs()) / whole);
+    Tested { claim: claim.clone(), measured, least, finding }
 }
 
 /// Does a claim say what has to be seen?
@@ -136,121 +172,96 @@ fn sensible(claim: &Claim) -> Result<(), Error> {
     }
 }
 
-/// The value of each seed.
-fn scores(runs: &Runs, claim: &Claim, method: &str) -> Result<Scores, Error> {
-    let mut scores = Scores::new();
-    for row in runs.rows.iter().filter(|row| row.method == method) {
-        let asked = row.metric == claim.metric && row.split == claim.split && !row.is_gap();
-        if !asked || !fits(row, &claim.place)? {
-            continue;
+/// The runs of a method that a claim is about.
+struct Results<'a> {
+    runs: &'a Runs,
+    /// The row of each seed that has a value.
+    rows: BTreeMap<u64, &'a Row>,
+    /// The seeds that failed.
+    failed: BTreeSet<u64>,
+}
+
+impl<'a> Results<'a> {
+    fn of(runs: &'a Runs, claim: &Claim, method: &str) -> Result<Self, Error> {
+        let (mut rows, mut failed) = (BTreeMap::new(), BTreeSet::new());
+        for row in runs.rows.iter().filter(|row| row.method == method) {
+            let measured = row.metric == claim.metric && row.split == claim.split;
+            if !(measured || row.metric == "failed") || !fits(row, &claim.place)? {
+                continue;
+            }
+            if !(measured && row.value.is_some_and(f64::is_finite)) {
+                failed.insert(row.seed);
+            } else if rows.insert(row.seed, row).is_some() {
+                return Err(Error::Question(format!(
+                    "claim {:?}: several runs of {method:?} have seed {}; say which in `where`",
+                    claim.claim, row.seed
+                )));
+            }
         }
-        let Some(value) = row.value.filter(|value| value.is_finite()) else { continue };
-        if scores.insert(row.seed, value).is_some() {
-            return Err(Error::Question(format!(
-                "claim {:?}: several runs of {method:?} have seed {}; say which in `where`",
-                claim.claim, row.seed
-            )));
-        }
+        failed.retain(|seed| !rows.contains_key(seed));
+        Ok(Self { runs, rows, failed })
     }
-    Ok(scores)
+
+    /// The mean of the metric.
+    fn measured(&self, claim: &Claim) -> Option<Measured> {
+        let mean = mean(&self.rows.values().map(|row| value(row)).collect::<Vec<_>>())?;
+        let range = range(&claim.metric);
+        let crossed = self.examples(self.rows.keys()).and_then(|rows| crossed_mean(&rows));
+        Some(Measured {
+            mean: mean.mean,
+            interval: match crossed {
+                Some(crossed) => Some(crossed.interval().within(range)),
+                None => mean.interval(range),
+            },
+            seeds: mean.n,
+            examples: crossed.map(|crossed| crossed.examples),
+            failed: self.failed.len(),
+        })
+    }
+
+    /// The mean difference on the seeds that both have.
+    fn minus(&self, other: &Self, claim: &Claim) -> Option<Measured> {
+        let shared: Vec<&u64> =
+            self.rows.keys().filter(|seed| other.rows.contains_key(seed)).collect();
+        let difference = |seed: &&u64| value(self.rows[seed]) - value(other.rows[seed]);
+        let differences: Vec<f64> = shared.iter().map(difference).collect();
+        let both = || {
+            let seeds = || shared.iter().copied();
+            crossed_difference(&self.examples(seeds())?, &other.examples(seeds())?)
+        };
+        let paired = paired_t(&differences).map(|paired| match both() {
+            Some(crossed) => paired.with_examples(&crossed),
+            None => paired,
+        });
+        let interval = |Paired { low, high, .. }| Interval { low, high };
+        Some(Measured {
+            mean: mean(&differences)?.mean,
+            interval: paired.map(|p| interval(p).within(range_of_difference(&claim.metric))),
+            seeds: differences.len(),
+            examples: paired.and_then(|paired| paired.examples),
+            failed: self.failed.symmetric_difference(&other.failed).count(),
+        })
+    }
+
+    /// What single examples added on these seeds; none where a run does not say.
+    fn examples<'s>(&self, seeds: impl Iterator<Item = &'s u64>) -> Option<Vec<&'a ExampleRow>> {
+        let examples = |seed: &u64| {
+            let row = self.rows[seed];
+            self.runs.examples.of(&row.run, &row.split, &row.metric)
+        };
+        seeds.map(examples).collect()
+    }
 }
 
-fn finding(claim: &Claim, mean: Option<Mean>) -> Finding {
-    let Some(Mean { mean, half: Some(half), .. }) = mean else { return Finding::Undecided };
-    let (low, high) = (mean - half, mean + half);
-    let above = claim.above.unwrap_or(f64::NEG_INFINITY);
-    let below = claim.below.unwrap_or(f64::INFINITY);
-    if low > above && high < below {
-        Finding::Reproduced
-    } else if high < above || low > below {
-        Finding::NotReproduced
-    } else {
-        Finding::Undecided
-    }
-}
-
-/// Is the difference smaller than the margin?
-fn equal(paired: &Paired, margin: f64) -> Finding {
-    if tost(paired, margin) < 0.05 {
-        Finding::Reproduced
-    } else if paired.low > margin || paired.high < -margin {
-        Finding::NotReproduced
-    } else {
-        Finding::Undecided
-    }
-}
-
-/// What became of the claims of a paper, one row each.
-pub fn claims_table(paper: &str, tested: &[Tested]) -> Table {
-    let words = |key: &str, name: &str| Column::new(key, name, Kind::Words);
-    let notes = tested.iter().filter(|tested| !tested.claim.note.is_empty());
-    Table {
-        title: paper.into(),
-        columns: vec![
-            words("claim", "claim"),
-            words("effect", "in the paper"),
-            words("measured", "measured here"),
-            words("holds", "holds if"),
-            words("ours", "ours, 95 % interval"),
-            words("verdict", "verdict"),
-        ],
-        rows: tested.iter().map(row).collect(),
-        notes: notes.map(|t| format!("{}: {}", t.claim.claim, t.claim.note)).collect(),
-        ..Table::default()
-    }
-}
-
-fn row(tested: &Tested) -> Vec<Cell> {
-    let claim = &tested.claim;
-    let measured = match &claim.against {
-        Some(other) => format!("{} of {:?} minus {other:?}", claim.metric, claim.method),
-        None => format!("{} of {:?}", claim.metric, claim.method),
-    };
-    let place = claim.place.iter().map(|(column, value)| match value.as_str() {
-        Some(text) => format!(", {column} {text}"),
-        None => format!(", {column} {value}"),
-    });
-    let measured = place.fold(measured, |text, place| text + &place);
-    let bounds = [("above", claim.above), ("below", claim.below)];
-    let bounds = bounds.iter().filter_map(|(side, x)| x.map(|x| format!("{side} {x}")));
-    let bounds = match claim.within {
-        Some(share) => format!("within {} % of it", (share * 1000.0).round() / 10.0),
-        None => bounds.collect::<Vec<_>>().join(" and "),
-    };
-    let ours = ours(tested.mean, claim.against.is_some());
-    let ours = match tested.least {
-        Some(least) => format!("{ours}; shown within {:.1} %", (least * 1000.0).ceil() / 10.0),
-        None => ours,
-    };
-    let cells = [
-        claim.claim.clone(),
-        claim.effect.clone(),
-        measured,
-        bounds,
-        ours,
-        tested.finding.to_string(),
-    ];
-    cells.map(Cell::Words).into()
-}
-
-fn ours(mean: Option<Mean>, difference: bool) -> String {
-    let Some(Mean { mean, half, n }) = mean else { return "no runs yet".into() };
-    let digits = decimals(half);
-    let signed =
-        |x: f64| if difference { format!("{x:+.digits$}") } else { format!("{x:.digits$}") };
-    match half {
-        Some(half) => {
-            let (low, high) = (signed(mean - half), signed(mean + half));
-            format!("{}, {low} to {high} ({n} seeds)", signed(mean))
-        }
-        None => format!("{} ({n} seeds, no interval)", signed(mean)),
-    }
+/// The value of a row that has one.
+fn value(row: &Row) -> f64 {
+    row.value.unwrap_or(f64::NAN)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Format, fixture};
+    use crate::fixture;
 
     fn claim(json: &str) -> Claim {
         let head = r#"{"claim": "It is so", "effect": "a lot", "metric": "accuracy", "#;
@@ -274,7 +285,7 @@ mod tests {
         // The other way round.
         let turned = test(r#""method": "dense", "against": "switch", "above": 0.0"#);
         assert_eq!(turned.finding, Finding::NotReproduced);
-        assert!((turned.mean.unwrap().mean + 0.022).abs() < 1e-12);
+        assert!((turned.measured.unwrap().mean + 0.022).abs() < 1e-12);
     }
 
     #[test]
@@ -299,26 +310,73 @@ mod tests {
     #[test]
     fn no_difference_at_all_is_no_improvement() {
         let same = test(r#""method": "switch", "against": "switch", "above": 0.0"#);
-        assert_eq!((same.mean.unwrap().mean, same.finding), (0.0, Finding::Undecided));
+        assert_eq!((same.measured.unwrap().mean, same.finding), (0.0, Finding::Undecided));
     }
 
     #[test]
     fn too_few_runs_decide_nothing() {
         let two = test(r#""method": "soft", "against": "dense", "above": 0.0"#);
-        assert_eq!((two.mean.unwrap().n, two.finding), (2, Finding::Undecided));
+        assert_eq!((two.measured.unwrap().seeds, two.finding), (2, Finding::Undecided));
         let none = test(r#""method": "nobody", "above": 0.0"#);
-        assert_eq!((none.mean, none.finding), (None, Finding::Undecided));
+        assert_eq!((none.measured, none.finding), (None, Finding::Undecided));
+    }
+
+    /// `within` is judged as two bounds are: by the 95 % interval, 2.5 % to each side.
+    #[test]
+    fn one_level_for_every_kind_of_claim() {
+        let against = r#""method": "switch", "against": "dense""#;
+        let share = test(&format!(r#"{against}, "within": 0.05"#)).least.unwrap();
+        let whole = 0.9512; // dense
+        for factor in [0.999, 1.001] {
+            let margin = share * whole * factor;
+            let bounds = test(&format!(r#"{against}, "above": -{margin}, "below": {margin}"#));
+            let within = test(&format!(r#"{against}, "within": {}"#, share * factor));
+            assert_eq!(bounds.finding, within.finding, "{factor}");
+        }
     }
 
     #[test]
-    fn shown_as_markdown() {
-        let tested = [
-            test(r#""method": "switch", "against": "dense", "above": 0.0, "note": "Small nets.""#),
-            test(r#""method": "switch", "above": 0.9, "where": {"task": "digits"}"#),
-            test(r#""method": "nobody", "below": 0.5"#),
-            test(r#""method": "switch", "against": "dense", "within": 0.05"#),
-        ];
-        insta::assert_snapshot!(claims_table("A paper", &tested).render(Format::Markdown));
+    fn an_interval_stays_in_the_range_of_its_metric() {
+        let values = [0.6, 1.0, 1.0, 1.0];
+        let row = |(seed, value): (u64, &f64)| fixture::row("a", seed, "accuracy", *value);
+        let runs = Runs::of((0..).zip(&values).map(row));
+        let tested = claims(&runs, &[claim(r#""method": "a", "above": 0.99"#)]).unwrap().remove(0);
+        let interval = tested.measured.unwrap().interval.unwrap();
+        assert_eq!((interval.high, tested.finding), (1.0, Finding::Undecided));
+    }
+
+    #[test]
+    fn a_failed_run_decides_nothing() {
+        let mut runs = fixture::runs();
+        let of = |runs: &Runs, json: &str| claims(runs, &[claim(json)]).unwrap().remove(0);
+        let better = r#""method": "switch", "against": "dense", "above": 0"#;
+        let alone = r#""method": "switch", "above": 0.9"#;
+        assert_eq!(of(&runs, better).finding, Finding::Reproduced);
+        runs.rows.push(fixture::gap("switch", 5, "failed", "at step 3, the loss is NaN"));
+        for json in [better, alone] {
+            let tested = of(&runs, json);
+            assert_eq!((tested.finding, tested.measured.unwrap().failed), (Finding::Undecided, 1));
+        }
+        // Both failed on that seed: that tells them apart in no way.
+        runs.rows.push(fixture::gap("dense", 5, "failed", "at step 3, the loss is NaN"));
+        assert_eq!(of(&runs, better).finding, Finding::Reproduced);
+    }
+
+    #[test]
+    fn test_examples_are_covered_where_they_are_kept() {
+        let runs = fixture::runs_with_examples();
+        let of = |runs: &Runs, json: &str| claims(runs, &[claim(json)]).unwrap().remove(0);
+        for json in [r#""method": "a", "above": 0"#, r#""method": "a", "against": "b", "above": 0"#]
+        {
+            let with = of(&runs, json).measured.unwrap();
+            let alone = of(&Runs::of(runs.rows.clone()), json).measured.unwrap();
+            assert_eq!((with.examples, alone.examples), (Some(40), None));
+            let width = |m: crate::verbs::claim::Measured| {
+                let interval = m.interval.unwrap();
+                interval.high - interval.low
+            };
+            assert!(width(with) > 1.2 * width(alone), "{json}");
+        }
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use super::Comparison;
 use crate::{
     Cell, Column, Digits, Estimate, Kind, Table,
+    metric::range,
     number::decimals,
     setting::distinct,
-    stats::{Mean, RESAMPLES, mean, mean_of_means, paired_bootstrap},
+    stats::{Mean, stratified_mean},
 };
 
 /// The comparisons as a table, one row each.
@@ -40,21 +41,25 @@ pub fn cmp_table(comparisons: &[Comparison]) -> Table {
 fn row(c: &Comparison) -> Vec<Cell> {
     let words = |text: &str| Cell::Words(text.into());
     let number = |x: Option<f64>| x.map_or(Cell::Missing, Cell::Number);
-    let side = |m: Option<Mean>| match m {
-        Some(mean) => Cell::Estimate(Estimate { mean, bold: false, says_n: true, lost: 0 }),
+    let side = |m: Option<Mean>, failed| match m {
+        Some(mean) => Cell::Estimate(Estimate { failed, ..Estimate::new(mean, range(&c.metric)) }),
         None => Cell::Missing,
+    };
+    let p = |p: Option<f64>| match (c.paired, p) {
+        (Some(paired), _) if paired.p_value.is_none() => Cell::Gap("no variance".into()),
+        (_, p) => number(p),
     };
     vec![
         words(&c.task),
         words(&c.backbone),
         words(&c.metric),
-        side(c.mean_a),
-        side(c.mean_b),
-        number(mean(&c.differences).map(|mean| mean.mean)),
+        side(c.mean_a, c.failed[0]),
+        side(c.mean_b, c.failed[1]),
+        number(c.difference()),
         number(c.paired.map(|paired| paired.low)),
         number(c.paired.map(|paired| paired.high)),
-        number(c.paired.map(|paired| paired.p_value)),
-        number(c.p_holm),
+        p(c.paired.and_then(|paired| paired.p_value)),
+        p(c.p_holm),
         Cell::Number(c.differences.len() as f64),
         words(&c.verdict.to_string()),
     ]
@@ -68,27 +73,77 @@ fn notes(comparisons: &[Comparison]) -> Vec<String> {
          rows."
             .into(),
     ];
-    if let Some(margin) = comparisons.iter().find_map(|c| c.margin) {
-        notes.push(format!(
-            "equivalent: two one-sided t tests at 5 % put the difference inside ± {margin}."
-        ));
-    }
+    notes.push(undecided(comparisons.iter().find_map(|c| c.margin)));
+    notes.extend(covers(comparisons));
+    notes.extend(failures(comparisons));
     let off = comparisons.iter().filter_map(|c| c.off_budget.as_deref());
     notes.extend(distinct(off).into_iter().map(String::from));
     let metrics = distinct(comparisons.iter().map(|c| c.metric.as_str()));
     for metric in metrics {
         let of_metric = comparisons.iter().filter(|c| c.metric == metric);
         let tasks: Vec<Vec<f64>> = of_metric.map(|c| c.differences.clone()).collect();
-        if let Some(interval) = paired_bootstrap(&tasks, RESAMPLES, 0).filter(|_| tasks.len() > 1) {
+        if let Some((mean, interval)) = stratified_mean(&tasks).filter(|_| tasks.len() > 1) {
             notes.push(format!(
-                "{metric} over all {} settings: difference {:.4}, 95 % stratified bootstrap \
-                 interval over seeds {:.4} to {:.4}.",
+                "{metric} over all {} settings: difference {mean:.4}, 95 % t interval over seeds \
+                 {:.4} to {:.4}.",
                 tasks.len(),
-                mean_of_means(&tasks),
                 interval.low,
                 interval.high
             ));
         }
     }
     notes
+}
+
+/// What the numbers in undecided verdicts are.
+pub(super) fn undecided(margin: Option<f64>) -> String {
+    match margin {
+        Some(margin) => format!(
+            "equivalent: two one-sided t tests put the difference inside ± {margin}, at 5 % after \
+             Holm's correction over the rows. Seeds for equivalence: so many show it four times in \
+             five where there is no difference."
+        ),
+        None => "undecided: the difference that so many seeds detect is the one that they show four \
+                 times in five, whatever the observed one is. Seeds that are added after a look are \
+                 tested by themselves."
+            .into(),
+    }
+}
+
+/// What the tests cover, if test examples were asked for.
+pub(super) fn covers(comparisons: &[Comparison]) -> Option<String> {
+    let of = |c: &Comparison| Some(c.paired?.examples);
+    let (with, alone): (Vec<_>, Vec<_>) =
+        comparisons.iter().filter_map(of).partition(Option::is_some);
+    let query = comparisons.iter().any(|c| c.examples);
+    query.then(|| match (with.len(), alone.len()) {
+        (_, 0) => "Intervals and tests cover seeds and test examples.".into(),
+        (0, _) => "Intervals and tests cover the seeds alone: these results keep no values of single \
+                   test examples."
+            .into(),
+        (with, alone) => format!(
+            "Intervals and tests of {with} rows cover seeds and test examples; of {alone} rows they \
+             cover the seeds alone, since no values of single examples are kept."
+        ),
+    })
+}
+
+/// Failed runs, if there are any.
+pub(super) fn failures(comparisons: &[Comparison]) -> Option<String> {
+    let failed = comparisons.iter().flat_map(|c| [(&c.a, c.failed[0]), (&c.b, c.failed[1])]);
+    let mut named: Vec<(&str, usize)> = Vec::new();
+    for (method, count) in failed.filter(|(_, count)| *count > 0) {
+        match named.iter_mut().find(|(known, _)| known == method) {
+            Some((_, most)) => *most = count.max(*most),
+            None => named.push((method, count)),
+        }
+    }
+    let each: Vec<String> = named.iter().map(|(method, n)| format!("{method} ({n})")).collect();
+    (!each.is_empty()).then(|| {
+        format!(
+            "Runs failed where the other method's did not: {}. A failed run is worse than any other, \
+             so nothing is decided in favour of its method.",
+            each.join(", ")
+        )
+    })
 }

@@ -106,10 +106,15 @@ fn best(
         ask.methods.is_empty() || ask.methods.iter().any(|asked| asked == *method)
     });
     let mut tried = Vec::new();
-    for row in methods.flat_map(|method| setting.rows(method)) {
-        let measured = row.metric == metric && row.split == split && !row.is_gap();
-        if measured && row.router == router {
-            tried.push(Tried::of(row)?);
+    for method in methods {
+        // A failed run has not counted its FLOPs; another seed of its method has.
+        let flops = setting.rows(method).find_map(|row| row.train_flops);
+        for row in setting.rows(method).filter(|row| row.router == router) {
+            let measured = row.metric == metric && row.split == split;
+            let failed = row.metric == "failed" && flops.is_some();
+            if measured || failed {
+                tried.push(Tried::of(row, flops)?);
+            }
         }
     }
     tried.sort_by(|a, b| a.flops.total_cmp(&b.flops));
@@ -126,7 +131,7 @@ struct Tried {
 }
 
 impl Tried {
-    fn of(row: &Row) -> Result<Self, Error> {
+    fn of(row: &Row, flops: Option<f64>) -> Result<Self, Error> {
         let no = |column: &'static str| {
             Error::Question(format!(
                 "run {:?} of {:?} does not say its {column}: a fit takes the columns train_flops, lr \
@@ -135,10 +140,10 @@ impl Tried {
             ))
         };
         Ok(Self {
-            flops: row.train_flops.ok_or_else(|| no("train_flops"))?,
+            flops: row.train_flops.or(flops).ok_or_else(|| no("train_flops"))?,
             lr: row.lr.ok_or_else(|| no("lr"))?,
             batch: row.batch.ok_or_else(|| no("batch"))? as f64,
-            // A run that came to nothing is worse than all others.
+            // A failed run is worse than all others.
             loss: row.value.filter(|loss| loss.is_finite()).unwrap_or(f64::INFINITY),
         })
     }
@@ -251,27 +256,23 @@ fn columns() -> Vec<Column> {
         number("points", "sizes", 0),
         number("factor", "factor", 4),
         number("exponent", "exponent", 4),
-        number("t_low", "t from", 4),
+        number("t_low", "from", 4),
         number("t_high", "to", 4),
-        number("bootstrap_low", "drawn from", 4),
-        number("bootstrap_high", "to", 4),
     ]
 }
 
 fn row(router: &str, quantity: &str, law: Option<&PowerLaw>) -> Vec<Cell> {
     let mut row = vec![Cell::Words(router.into()), Cell::Words(quantity.into())];
     let Some(law) = law else {
-        row.extend(vec![Cell::Gap("fewer than 2 sizes".into()); 7]);
+        row.extend(vec![Cell::Gap("fewer than 2 sizes".into()); 5]);
         return row;
     };
     let numbers = [law.n() as f64, law.factor(), law.exponent()];
     row.extend(numbers.map(Cell::Number));
-    for interval in [law.exponent_t(), law.exponent_bootstrap()] {
-        row.extend(match interval {
-            Some(interval) => [interval.low, interval.high].map(Cell::Number),
-            None => [0; 2].map(|_| Cell::Gap("fewer than 4 sizes".into())),
-        });
-    }
+    row.extend(match law.exponent_t() {
+        Some(interval) => [interval.low, interval.high].map(Cell::Number),
+        None => [0; 2].map(|_| Cell::Gap("fewer than 4 sizes".into())),
+    });
     row
 }
 
@@ -279,8 +280,8 @@ fn notes(metric: &str) -> Vec<String> {
     vec![format!(
         "best = factor · FLOPs^exponent, by least squares of the logarithms, of the runs with the least \
          mean {metric} at each size; FLOPs: of the whole training, matrix products, embeddings not \
-         counted. from, to: 95 % intervals of the exponent, by t and by drawing sizes anew; with fewer \
-         than 4 sizes there is none. Between rates that were tried, a parabola over log lr gives the \
+         counted. from, to: the 95 % t interval of the exponent; with fewer than 4 sizes there is none. A \
+         failed run counts as a loss without end. Between rates that were tried, a parabola over log lr gives the \
          best one."
     )]
 }
@@ -331,7 +332,7 @@ mod tests {
                 rows.extend([0, 1].map(|seed| row(size, lr, seed, loss + 0.01 * seed as f64)));
             }
         }
-        Runs { rows }
+        Runs::of(rows)
     }
 
     #[test]
@@ -363,10 +364,23 @@ mod tests {
     #[test]
     fn a_best_rate_at_the_edge_is_told() {
         let rows = [(0.1, 3.0), (0.2, 2.5), (0.4, 2.0)];
-        let rows = rows.iter().map(|(lr, loss)| row(0, *lr, 0, *loss)).collect();
-        let runs = Runs { rows };
-        let text = fit(&runs, &Query::default(), None).unwrap()[0].table.render(Format::Text);
+        let rows = rows.iter().map(|(lr, loss)| row(0, *lr, 0, *loss));
+        let runs = Runs::of(rows);
+        let text = fit(&runs, &Query::default(), None).unwrap()[0].table.render(Format::Markdown);
         assert!(text.contains("the best lr, 0.4, is the smallest or largest"), "{text}");
+    }
+
+    /// A rate at which one seed fails is not the best, however good the other seed is.
+    #[test]
+    fn a_failed_run_counts_against_its_rate() {
+        let rates = [(0.1, 3.0), (0.2, 2.5), (0.4, 2.0)];
+        let rows = rates.iter().map(|(lr, loss)| row(0, *lr, 0, *loss));
+        let failed =
+            Row { metric: "failed".into(), value: None, train_flops: None, ..row(0, 0.4, 1, 0.0) };
+        let runs = Runs::of(rows.chain([failed]));
+        let setting = Setting::all(&runs, false).unwrap().remove(0);
+        let best = best(&setting, &Query::default(), "top-k", "loss", "test").unwrap();
+        assert_eq!((best.len(), best[0].loss), (1, 2.5));
     }
 
     #[test]
@@ -396,7 +410,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_fitted_is_named() {
-        let no_lr = Runs { rows: vec![Row { lr: None, ..row(0, 0.1, 0, 1.0) }] };
+        let no_lr = Runs::of([Row { lr: None, ..row(0, 0.1, 0, 1.0) }]);
         let err = fit(&no_lr, &Query::default(), None).unwrap_err().to_string();
         assert!(err.contains("does not say its lr"), "{err}");
         let ask = Query { metrics: vec!["accuracy".into()], ..Query::default() };

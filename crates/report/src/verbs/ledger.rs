@@ -107,7 +107,7 @@ fn row(setting: &Setting, method: &str, runs: &[(u64, &Row)]) -> Vec<Cell> {
 }
 
 /// Seeds in order: `0 to 7`, or `0 to 2, 5`.
-fn spans(seeds: impl Iterator<Item = u64>) -> String {
+pub(crate) fn spans(seeds: impl Iterator<Item = u64>) -> String {
     let seeds: Vec<u64> = seeds.collect();
     let span = |of: &[u64]| match of {
         [first, _, .., last] => format!("{first} to {last}"),

@@ -1,25 +1,28 @@
 //! One question a file: each reads runs and answers with a value that can be rendered.
 
+mod baseline;
 mod check;
 mod claim;
+mod claim_table;
 mod cmp;
 mod cmp_table;
-mod compare_to_baseline;
+mod comparison;
 mod fit;
 mod ledger;
 mod power;
 mod rank;
 mod rank_table;
 
+pub(crate) use baseline::against_baseline;
 pub use check::{Expect, Outcome, check, check_table};
-pub use claim::{Claim, Finding, Tested, claims, claims_table};
-pub use cmp::{Comparison, cmp, render_cmp};
+pub use claim::{Claim, Finding, Measured, Tested, claims};
+pub use claim_table::claims_table;
+pub use cmp::{cmp, render_cmp};
 pub use cmp_table::cmp_table;
-pub(crate) use compare_to_baseline::against_in;
-pub use compare_to_baseline::compare_to_baseline;
+pub use comparison::Comparison;
 pub use fit::{Best, Fit, fit};
 pub use ledger::ledger;
-pub(crate) use ledger::ledger_of;
+pub(crate) use ledger::{ledger_of, spans};
 pub use power::power;
 pub(crate) use rank::rank_in;
 pub use rank::{Ranked, Ranking, rank};

@@ -2,105 +2,121 @@
 
 use std::collections::HashMap;
 
+use super::{
+    baseline::{Baseline, against_baseline},
+    comparison::Comparison,
+};
 use crate::{
-    Cell, Column, Digits, Error, Kind, Query, Runs, Setting, Table,
+    Better, Cell, Column, Digits, Error, Kind, Query, Runs, Table,
     number::decimals,
     query::known,
     setting::distinct,
-    stats::{MOST_SEEDS, Paired, least_effect, paired_t, seeds_needed},
+    stats::{MOST_SEEDS, least_effect, seeds_for_equivalence, seeds_needed},
 };
 
 /// One table for each setting and metric: for every method against `baseline`, the spread of the
-/// differences, the least difference that the present seeds show, and the seeds that it takes to
-/// show the margin. Without a margin it is the difference as it looks now.
+/// differences, the least difference that the present seeds detect, and the seeds that it takes to
+/// detect a difference as large as the margin, and to show that there is none.
+///
+/// # Errors
+/// If there is no method of that name, or if the margin is not above 0.
 pub fn power(
     runs: &Runs,
-    ask: &Query,
+    query: &Query,
     baseline: Option<&str>,
     margin: Option<f64>,
 ) -> Result<Vec<Table>, Error> {
-    let settings = ask.settings(runs)?;
+    let settings = query.settings(runs)?;
     let methods = distinct(settings.iter().flat_map(|s| s.methods.iter().copied()));
     known("method", &baseline.map(String::from).into_iter().collect::<Vec<_>>(), &methods)?;
+    let mut query = query.clone();
+    for metric in &query.metrics {
+        // How many seeds it takes is the same whichever way is better.
+        let better = query.better(metric).unwrap_or(Better::Higher);
+        query.better.insert(metric.clone(), better);
+    }
     let mut tables = Vec::new();
     for setting in &settings {
-        let methods = ask.methods(setting);
-        let Some(base) = baseline.or(methods.first().copied()) else { continue };
-        for metric in ask.metrics(setting) {
-            let tests: Vec<_> = methods
-                .iter()
-                .filter(|method| **method != base)
-                .map(|m| (*m, setting.differences(m, base, metric, ask.split(setting))))
-                .collect();
-            tables.push(table(setting, metric, base, margin, &tests));
-        }
+        let found = against_baseline(setting, &query, baseline, margin)?;
+        tables.extend(found.iter().map(|found| table(found, margin)));
     }
     Ok(tables)
 }
 
-fn table(
-    setting: &Setting,
-    metric: &str,
-    base: &str,
-    margin: Option<f64>,
-    tests: &[(&str, Vec<f64>)],
-) -> Table {
-    let tests: Vec<_> = tests.iter().map(|(m, d)| (*m, d.len(), paired_t(d))).collect();
-    let deviations = tests.iter().filter_map(|(.., paired)| Some(paired.as_ref()?.deviation));
+fn table(found: &Baseline, margin: Option<f64>) -> Table {
+    let Baseline { setting, metric, base, rows: comparisons } = found;
+    let deviations = comparisons.iter().filter_map(|c| Some(c.paired?.deviation));
     let number = Kind::Numbers(Digits::Fixed(decimals(deviations)));
-    let goal = match margin {
-        Some(margin) => format!("a difference of {margin}"),
-        None => "the difference as it looks now".into(),
-    };
+    let count = Kind::Numbers(Digits::Fixed(0));
+    let mut columns = vec![
+        Column::new("method", "method", Kind::Words),
+        Column::new("n", "n", count),
+        Column::new("difference", "difference", number),
+        Column::new("deviation", "deviation", number),
+        Column::new("detects", "detects", number),
+    ];
+    if let Some(margin) = margin {
+        columns.push(Column::new("seeds", &format!("seeds to detect {margin}"), count));
+        columns.push(Column::new("seeds_equivalence", "seeds for equivalence", count));
+    }
     Table {
         title: format!("{}, {}: seeds for {metric} against {base}", setting.task, setting.backbone),
-        about: vec![
-            ("suite", setting.suite.into()),
-            ("task", setting.task.into()),
-            ("backbone", setting.backbone.into()),
-            ("metric", metric.into()),
-            ("baseline", base.into()),
-        ],
-        columns: vec![
-            Column::new("method", "method", Kind::Words),
-            Column::new("n", "n", Kind::Numbers(Digits::Fixed(0))),
-            Column::new("difference", "difference", number),
-            Column::new("deviation", "deviation", number),
-            Column::new("least", "visible now", number),
-            Column::new("seeds", "seeds needed", Kind::Numbers(Digits::Fixed(0))),
-        ],
-        rows: rows(&tests, margin),
+        about: found.about(),
+        columns,
+        rows: rows(comparisons, margin),
         bold: None,
-        notes: vec![format!(
-            "seeds needed: so many shared seeds show {goal} four times in five, by a two-sided \
-             paired t test at 5 %; deviation: standard deviation of the differences; visible now: \
-             the least difference that the n seeds show four times in five."
-        )],
+        notes: notes(margin),
     }
 }
 
-fn rows(tests: &[(&str, usize, Option<Paired>)], margin: Option<f64>) -> Vec<Vec<Cell>> {
+fn notes(margin: Option<f64>) -> Vec<String> {
+    let mut notes = vec![
+        "deviation: standard deviation of the differences over the n shared seeds; detects: the least \
+         difference that n seeds show four times in five, by a two-sided paired t test at 5 %. The \
+         deviation is itself an estimate from n seeds, and the test examples are taken as they are."
+            .to_string(),
+    ];
+    notes.push(match margin {
+        Some(margin) => format!(
+            "seeds to detect {margin}: so many shared seeds show a difference of {margin} four times \
+             in five, by that test; seeds for equivalence: so many show four times in five that the \
+             difference is smaller than {margin}, by two one-sided t tests at 5 %, where there is none."
+        ),
+        None => "With --margin, the least difference that matters, the table says how many seeds it \
+                 takes."
+            .into(),
+    });
+    notes
+}
+
+fn rows(comparisons: &[Comparison], margin: Option<f64>) -> Vec<Vec<Cell>> {
     // Most methods have equally many seeds, and the least effect takes a while.
     let mut least = HashMap::new();
-    let row = |(method, n, paired): &(&str, usize, Option<Paired>)| {
-        let mut row = vec![Cell::Words((*method).into()), Cell::Number(*n as f64)];
-        let Some(Paired { difference, deviation, .. }) = *paired else {
-            row.extend(vec![Cell::Gap("fewer than 3 seeds".into()); 4]);
+    let row = |c: &Comparison| {
+        let n = c.differences.len();
+        let mut row = vec![Cell::Words(c.a.clone()), Cell::Number(n as f64)];
+        let Some(paired) = c.paired else {
+            let gaps = if margin.is_some() { 5 } else { 3 };
+            row.extend(vec![Cell::Gap("fewer than 3 seeds".into()); gaps]);
             return row;
         };
-        let least = *least.entry(*n).or_insert_with(|| least_effect(*n)) * deviation;
-        row.extend([difference, deviation, least].map(Cell::Number));
-        row.push(seeds(margin.unwrap_or(difference), deviation));
+        let deviation = paired.deviation;
+        let least = *least.entry(n).or_insert_with(|| least_effect(n)) * deviation;
+        row.extend([paired.difference, deviation, least].map(Cell::Number));
+        if let Some(margin) = margin {
+            let seeds = [seeds_needed, seeds_for_equivalence];
+            row.extend(seeds.map(|seeds| count(deviation, || seeds(margin / deviation))));
+        }
         row
     };
-    tests.iter().map(row).collect()
+    comparisons.iter().map(row).collect()
 }
 
-fn seeds(size: f64, deviation: f64) -> Cell {
+fn count(deviation: f64, seeds: impl Fn() -> Option<usize>) -> Cell {
     if deviation == 0.0 {
-        return Cell::Gap("no spread".into());
+        return Cell::Gap("no variance".into());
     }
-    match seeds_needed(size / deviation) {
+    match seeds() {
         Some(seeds) => Cell::Number(seeds as f64),
         None => Cell::Gap(format!("over {MOST_SEEDS}")),
     }
@@ -112,12 +128,18 @@ mod tests {
     use crate::{Format, fixture};
 
     #[test]
-    fn for_a_margin_and_for_what_is_seen() {
+    fn with_a_margin_and_without() {
         let shown = |margin| {
             let tables = power(&fixture::runs(), &Query::default(), None, margin).unwrap();
             tables[0].render(Format::Text)
         };
         insta::assert_snapshot!(shown(Some(0.005)));
         insta::assert_snapshot!(shown(None));
+    }
+
+    #[test]
+    fn a_misspelt_baseline_is_named() {
+        let err = power(&fixture::runs(), &Query::default(), Some("dens"), None).unwrap_err();
+        assert!(err.to_string().starts_with("no method is named \"dens\"; known: dense,"), "{err}");
     }
 }

@@ -1,5 +1,7 @@
 //! Who is ahead over all tasks and seeds.
 
+use std::collections::BTreeMap;
+
 use crate::{
     Error, Query, Runs, Setting,
     stats::{
@@ -43,6 +45,9 @@ pub struct Ranking {
     pub tasks: usize,
     /// Methods that cannot be ranked, because they lack a task.
     pub left_out: Vec<String>,
+    /// Methods with the number of their failed runs among the blocks, each worse than all runs of its
+    /// task that did not fail.
+    pub failed: Vec<(String, usize)>,
 }
 
 /// Ranks the methods by the first quality metric of each setting, over the seeds that all have.
@@ -67,7 +72,12 @@ pub(crate) fn rank_in(settings: &[Setting], ask: &Query) -> Result<Ranking, Erro
         let at = j.setting.name();
         return Err(Error::Question(format!("{at}: there is no seed that all methods have")));
     }
-    Ok(ranking(&methods, left_out, &tasks))
+    let failures = |(at, method): (usize, &&str)| {
+        let failed = judged.iter().map(|j| j.failures(&methods, at)).sum();
+        (failed > 0).then(|| (method.to_string(), failed))
+    };
+    let failed = methods.iter().enumerate().filter_map(failures).collect();
+    Ok(Ranking { failed, ..ranking(&methods, left_out, &tasks) })
 }
 
 /// One setting with the metric by which it is judged.
@@ -87,26 +97,51 @@ impl<'a> Judged<'a> {
     }
 
     fn has(&self, method: &str) -> bool {
-        self.setting.scores(method, self.metric, self.split).is_some()
+        !self.results(method).is_empty()
     }
 
-    /// The normalised scores of the seeds that all methods have, `[seed][method]`.
-    fn blocks(&self, methods: &[&str]) -> Vec<Vec<f64>> {
-        let scores = methods.iter().map(|m| self.setting.scores(m, self.metric, self.split));
-        let Some(scores) = scores.collect::<Option<Vec<_>>>() else { return Vec::new() };
-        let Some(first) = scores.first() else { return Vec::new() };
-        let block = |seed: &u64| {
-            scores.iter().map(|s| s.get(seed).map(|x| x * self.sign)).collect::<Option<Vec<f64>>>()
+    /// The results of a method by seed, more being better; a failed run is minus infinity.
+    fn results(&self, method: &str) -> BTreeMap<u64, f64> {
+        let scores = self.setting.scores(method, self.metric, self.split);
+        let scores = scores.into_iter().flatten().map(|(seed, x)| (*seed, x * self.sign));
+        let failed = self.setting.failed(method, self.metric, self.split);
+        scores.chain(failed.into_iter().map(|seed| (seed, f64::NEG_INFINITY))).collect()
+    }
+
+    /// The results of the seeds that all methods have, `[seed][method]`, without those on which all
+    /// failed.
+    fn shared(&self, methods: &[&str]) -> Vec<Vec<f64>> {
+        let results: Vec<_> = methods.iter().map(|method| self.results(method)).collect();
+        let Some(first) = results.first() else { return Vec::new() };
+        let block = |seed: &u64| -> Option<Vec<f64>> {
+            results.iter().map(|of_method| of_method.get(seed).copied()).collect()
         };
-        normalise(first.keys().filter_map(block).collect())
+        let blocks = first.keys().filter_map(block);
+        blocks.filter(|block| block.iter().any(|x| x.is_finite())).collect()
+    }
+
+    /// The same, normalised.
+    fn blocks(&self, methods: &[&str]) -> Vec<Vec<f64>> {
+        normalise(self.shared(methods))
+    }
+
+    /// How many runs of the method at a place failed on the seeds that all have.
+    fn failures(&self, methods: &[&str], at: usize) -> usize {
+        self.shared(methods).iter().filter(|block| block[at].is_infinite()).count()
     }
 }
 
-/// To 0 for the lowest and 1 for the highest.
+/// To 0 for the lowest and 1 for the highest. Failed runs lie below all others by a millionth of the
+/// range, so that they have the last rank.
 fn normalise(mut blocks: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
     let ends = (f64::INFINITY, f64::NEG_INFINITY);
     let fold = |(low, high): (f64, f64), x: &f64| (low.min(*x), high.max(*x));
-    let (low, high) = blocks.iter().flatten().fold(ends, fold);
+    let finite =
+        |blocks: &[Vec<f64>]| blocks.iter().flatten().filter(|x| x.is_finite()).fold(ends, fold);
+    let (low, high) = finite(&blocks);
+    let below = low - 1e-6 * if high > low { high - low } else { 1.0 };
+    blocks.iter_mut().flatten().filter(|x| x.is_infinite()).for_each(|x| *x = below);
+    let (low, high) = finite(&blocks);
     let range = if high > low { high - low } else { 1.0 };
     blocks.iter_mut().flatten().for_each(|x| *x = (*x - low) / range);
     blocks
@@ -134,6 +169,7 @@ fn ranking(methods: &[&str], left_out: Vec<&str>, tasks: &[Vec<Vec<f64>>]) -> Ra
         blocks: blocks.len(),
         tasks: tasks.len(),
         left_out: left_out.into_iter().map(String::from).collect(),
+        failed: Vec::new(),
         methods: ranked.into_iter().map(|(_, ranked)| ranked).collect(),
     }
 }
@@ -154,7 +190,8 @@ fn mean_ranks(blocks: &[Vec<f64>]) -> Vec<f64> {
 /// The interquartile mean over all tasks and seeds, with its interval.
 fn middle(scores: &[Vec<f64>]) -> (f64, Option<Interval>) {
     let statistic = |tasks: &[Vec<f64>]| iqm(&tasks.concat()).unwrap_or(f64::NAN);
-    (statistic(scores), stratified_bootstrap(scores, statistic, RESAMPLES / 5, 0))
+    let interval = stratified_bootstrap(scores, statistic, RESAMPLES, 0);
+    (statistic(scores), interval.map(|interval| interval.within([0.0, 1.0])))
 }
 
 /// The mean over the other methods of the chance to beat them.
@@ -216,6 +253,23 @@ mod tests {
     fn normalised_between_the_worst_and_the_best() {
         assert_eq!(normalise(vec![vec![2.0, 4.0], vec![3.0, 6.0]]), [[0.0, 0.5], [0.25, 1.0]]);
         assert_eq!(normalise(vec![vec![2.0, 2.0]]), [[0.0, 0.0]]);
+        let failed = normalise(vec![vec![2.0, 4.0], vec![f64::NEG_INFINITY, 3.0]]);
+        assert_eq!((failed[0][1], failed[1][0]), (1.0, 0.0));
+        assert!(failed[0][0] > 0.0 && failed[0][0] < 1e-5);
+    }
+
+    /// On the seed on which it fails the best method is the last one, and not left out.
+    #[test]
+    fn a_failed_run_has_the_last_rank() {
+        let values = [("good", 0.9), ("middle", 0.8), ("poor", 0.7)];
+        let mut rows: Vec<_> = (0..4_u64)
+            .flat_map(|seed| values.map(|(m, x)| fixture::row(m, seed, "accuracy", x)))
+            .collect();
+        rows[0].value = Some(f64::NAN);
+        let ranking = rank(&Runs::of(rows), &Query::default()).unwrap();
+        let ranks: Vec<_> = ranking.methods.iter().map(|m| (m.method.as_str(), m.rank)).collect();
+        assert_eq!(ranks, [("good", 1.5), ("middle", 1.75), ("poor", 2.75)]);
+        assert_eq!(ranking.failed, [("good".to_string(), 1)]);
     }
 
     #[test]
@@ -223,7 +277,9 @@ mod tests {
         let methods = ["dense", "switch", "top-k", "naïve-路由", "expert-choice"];
         let ask = Query { methods: methods.map(String::from).into(), ..Query::default() };
         let ranking = rank(&fixture::runs(), &ask).unwrap();
-        assert_eq!((ranking.blocks, ranking.tasks), (4, 1));
+        // The fifth seed has a failed run.
+        assert_eq!((ranking.blocks, ranking.tasks), (5, 1));
+        assert_eq!(ranking.failed, [("naïve-路由".to_string(), 1)]);
         insta::assert_snapshot!(ranking.table().render(Format::Text));
     }
 

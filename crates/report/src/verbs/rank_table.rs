@@ -43,8 +43,8 @@ impl Ranking {
         let mut notes = vec![
             "A block is a task and a seed that all methods have; what follows holds for these \
              tasks. IQM: interquartile mean of scores that are 0 for the worst run of a task and 1 \
-             for the best, low and high: 95 % stratified bootstrap interval (none with fewer than \
-             3 seeds); P(improvement): chance that a run beats one of another method on the same \
+             for the best, low and high: its 95 % t interval with the standard error of a bootstrap \
+             over the seeds of each task (none with fewer than 3 seeds); P(improvement): chance that a run beats one of another method on the same \
              task; p to the first: Wilcoxon's signed-rank test with Holm's correction over all \
              pairs."
                 .to_string(),
@@ -56,6 +56,14 @@ impl Ranking {
                 test.statistic,
                 crate::number::p_value(test.p_value),
                 self.critical
+            ));
+        }
+        if !self.failed.is_empty() {
+            let each: Vec<String> =
+                self.failed.iter().map(|(method, count)| format!("{method} ({count})")).collect();
+            notes.push(format!(
+                "Failed runs, each worse than all others of its task: {}.",
+                each.join(", ")
             ));
         }
         if !self.left_out.is_empty() {

@@ -5,7 +5,7 @@ use report::{cmp, render_cmp};
 
 use crate::cli::{
     Answer, FormatArgs, Session, Verb,
-    args::{MarginArgs, QueryArgs, SourceArgs},
+    args::{ExamplesArgs, MarginArgs, QueryArgs, SourceArgs},
 };
 
 /// Which methods.
@@ -20,6 +20,8 @@ pub(crate) struct Cmp {
     #[command(flatten)]
     query: QueryArgs,
     #[command(flatten)]
+    examples: ExamplesArgs,
+    #[command(flatten)]
     format: FormatArgs,
     #[command(flatten)]
     source: SourceArgs,
@@ -31,7 +33,7 @@ impl Verb for Cmp {
         "Print how much better one method is than another, with its uncertainty";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
-        let (results, query) = (self.source.read(session)?, self.query.query());
+        let (results, query) = (self.source.read(session)?, self.examples.on(self.query.query()));
         let comparisons = cmp(&results.runs, &query, &self.a, &self.b, self.margin.margin)?;
         Ok(render_cmp(&comparisons, self.format.get()).into())
     }

@@ -13,7 +13,7 @@ use training::write_atomic;
 use crate::{
     cli::{
         Answer, Session, Verb,
-        args::{MarginArgs, QueryArgs, SourceArgs},
+        args::{ExamplesArgs, MarginArgs, QueryArgs, SourceArgs},
     },
     results::page_of,
 };
@@ -32,6 +32,8 @@ pub(crate) struct Report {
     #[command(flatten)]
     query: QueryArgs,
     #[command(flatten)]
+    examples: ExamplesArgs,
+    #[command(flatten)]
     source: SourceArgs,
 }
 
@@ -40,7 +42,7 @@ impl Verb for Report {
     const ABOUT: &'static str = "Write the report, one HTML file; or the tables into a page";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
-        let (results, query) = (self.source.read(session)?, self.query.query());
+        let (results, query) = (self.source.read(session)?, self.examples.on(self.query.query()));
         if let Some(path) = &self.splice {
             let tables = render(&comparison(&results.runs, &query)?, Format::Markdown);
             rewrite(path, results.name(), &tables)?;

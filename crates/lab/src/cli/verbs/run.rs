@@ -1,6 +1,9 @@
 //! `run`: trains what is missing, then prints the table.
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::Args;
@@ -135,6 +138,7 @@ impl RunOptions {
         let trained = runner.train(&shard(suite.specs.iter(), self.shard));
         let runs = rows(&suite, &store)?;
         request.write(store.root(), &runs.to_csv())?;
+        write_examples(&request, store.root(), &runs)?;
         if session.is_stopped() {
             bail!("stopped");
         }
@@ -163,6 +167,18 @@ impl RunOptions {
     }
 }
 
+/// Writes what single test examples added to the results beside them, if the runs kept it.
+fn write_examples(request: &Request, folder: &Path, runs: &Runs) -> anyhow::Result<()> {
+    let path = folder.join(format!("{}.examples.csv", request.stem()));
+    let written = match runs.examples.is_empty() {
+        false => write_atomic(&path, runs.examples.to_csv().as_bytes()),
+        // What lies there is of other results.
+        true if path.exists() => fs::remove_file(&path),
+        true => Ok(()),
+    };
+    written.with_context(|| path.display().to_string())
+}
+
 /// Tries the settings of all methods, writes down how they did, and gives the runs that are to be
 /// trained with the best of them.
 fn tune(
@@ -176,7 +192,7 @@ fn tune(
     let trained = climb(tuning, runner, part);
     let rows = tuning.rows(|spec| blank(suite, spec), store)?;
     let csv = store.root().join(format!("{}-trials.csv", request.stem()));
-    write_atomic(&csv, Runs { rows }.to_csv().as_bytes())
+    write_atomic(&csv, Runs::of(rows).to_csv().as_bytes())
         .with_context(|| csv.display().to_string())?;
     trained?;
     if session.is_stopped() {

@@ -5,7 +5,7 @@ use report::{comparison, render};
 
 use crate::cli::{
     Answer, FormatArgs, Session, Verb,
-    args::{QueryArgs, SourceArgs},
+    args::{ExamplesArgs, QueryArgs, SourceArgs},
 };
 
 /// Which table.
@@ -13,6 +13,8 @@ use crate::cli::{
 pub(crate) struct Table {
     #[command(flatten)]
     query: QueryArgs,
+    #[command(flatten)]
+    examples: ExamplesArgs,
     #[command(flatten)]
     format: FormatArgs,
     #[command(flatten)]
@@ -25,7 +27,7 @@ impl Verb for Table {
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let results = self.source.read(session)?;
-        let tables = comparison(&results.runs, &self.query.query())?;
+        let tables = comparison(&results.runs, &self.examples.on(self.query.query()))?;
         Ok(render(&tables, self.format.get()).into())
     }
 }

@@ -1,0 +1,241 @@
+//! What single test examples add to a result, so that intervals can cover the choice of examples.
+//!
+//! `NAME.examples.csv` lies beside `NAME.csv` and has the columns run, split, metric, sums and
+//! counts. `sums` and `counts` are lists of numbers separated by spaces, one number for each example
+//! of the split, in its order, which all runs of a task share. The metric's value is the sum of the
+//! sums over the sum of the counts: right answers over answers, bits over bytes. An empty list of
+//! counts means 1 for each example. Metrics that are no such ratio are not there.
+
+use std::{collections::BTreeMap, io, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Row, file::read_text};
+
+/// The columns of the file.
+const COLUMNS: [&str; 5] = ["run", "split", "metric", "sums", "counts"];
+
+/// How far the ratio of the sums may be off the value in the results, relative to it: the numbers of
+/// single examples are kept in single precision.
+const NEAR: f64 = 1e-4;
+
+/// One metric of one run, example by example.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ExampleRow {
+    /// The id of the run.
+    pub run: String,
+    /// The split.
+    pub split: String,
+    /// The metric.
+    pub metric: String,
+    /// What each example adds to the metric's sum.
+    pub sums: Vec<f64>,
+    /// What each example adds to what the sum is divided by.
+    pub counts: Vec<f64>,
+}
+
+/// The values of single examples, by run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Examples {
+    runs: BTreeMap<String, Vec<ExampleRow>>,
+}
+
+/// A row as it is written.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    run: String,
+    split: String,
+    metric: String,
+    sums: String,
+    counts: String,
+}
+
+impl Examples {
+    /// Reads a file; `name` in messages is its path.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        Self::parse(&path.display().to_string(), read_text(path)?.as_bytes())
+    }
+
+    /// Reads csv; `name` stands for the file in messages.
+    pub fn parse(name: &str, csv: impl io::Read) -> Result<Self, Error> {
+        let mut examples = Self::default();
+        for (at, record) in csv::Reader::from_reader(csv).deserialize::<Record>().enumerate() {
+            let place = format!("{name}:{}", at + 2);
+            let record = record.map_err(|err| {
+                let columns = COLUMNS.join(",");
+                Error::Question(format!("{place}: {err}; the columns are {columns}"))
+            })?;
+            examples.push(record.row(&place)?);
+        }
+        Ok(examples)
+    }
+
+    /// Adds a metric of a run.
+    pub fn push(&mut self, row: ExampleRow) {
+        self.runs.entry(row.run.clone()).or_default().push(row);
+    }
+
+    /// All of them.
+    pub fn into_rows(self) -> impl Iterator<Item = ExampleRow> {
+        self.runs.into_values().flatten()
+    }
+
+    /// Are there none?
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// A metric of a run.
+    pub fn of(&self, run: &str, split: &str, metric: &str) -> Option<&ExampleRow> {
+        self.runs.get(run)?.iter().find(|row| row.split == split && row.metric == metric)
+    }
+
+    /// All of them as csv.
+    pub fn to_csv(&self) -> String {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        if self.is_empty() {
+            writer.write_record(COLUMNS).expect("a vector takes every byte");
+        }
+        for row in self.runs.values().flatten() {
+            writer.serialize(Record::of(row)).expect("a record is flat");
+        }
+        let bytes = writer.into_inner().expect("a vector takes every byte");
+        String::from_utf8(bytes).expect("text in, text out")
+    }
+
+    /// Adds those of other files; a metric of a run that is there already stays.
+    pub(crate) fn merge(&mut self, other: Self) {
+        for row in other.into_rows() {
+            if self.of(&row.run, &row.split, &row.metric).is_none() {
+                self.push(row);
+            }
+        }
+    }
+
+    /// Do the examples add up to the results?
+    pub(crate) fn check(&self, name: &str, rows: &[Row]) -> Result<(), Error> {
+        for row in rows {
+            let Some(examples) = self.of(&row.run, &row.split, &row.metric) else { continue };
+            let (Some(value), ratio) = (row.value, examples.ratio()) else { continue };
+            if (value - ratio).abs() > NEAR * value.abs().max(NEAR) {
+                return Err(Error::Question(format!(
+                    "{name}: the examples of run {:?} add up to {} = {ratio} on {}, and the result \
+                     is {value}: the file belongs to other results",
+                    row.run, row.metric, row.split
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ExampleRow {
+    /// The metric's value.
+    fn ratio(&self) -> f64 {
+        self.sums.iter().sum::<f64>() / self.counts.iter().sum::<f64>()
+    }
+}
+
+impl Record {
+    fn of(row: &ExampleRow) -> Self {
+        // Single precision is what was measured, and half as long.
+        let list = |numbers: &[f64]| {
+            numbers.iter().map(|x| (*x as f32).to_string()).collect::<Vec<_>>().join(" ")
+        };
+        let all_one = row.counts.iter().all(|count| *count == 1.0);
+        Self {
+            run: row.run.clone(),
+            split: row.split.clone(),
+            metric: row.metric.clone(),
+            sums: list(&row.sums),
+            counts: if all_one { String::new() } else { list(&row.counts) },
+        }
+    }
+
+    fn row(self, place: &str) -> Result<ExampleRow, Error> {
+        let list = |column: &str, text: &str| -> Result<Vec<f64>, Error> {
+            let number = |word: &str| {
+                let number = word.parse::<f64>().ok().filter(|number| number.is_finite());
+                number.ok_or_else(|| {
+                    Error::Question(format!("{place}: {column} has {word:?}, which is no number"))
+                })
+            };
+            text.split_whitespace().map(number).collect()
+        };
+        let sums = list("sums", &self.sums)?;
+        let counts = match self.counts.trim() {
+            "" => vec![1.0; sums.len()],
+            counts => list("counts", counts)?,
+        };
+        if counts.len() != sums.len() {
+            let (sums, counts) = (sums.len(), counts.len());
+            return Err(Error::Question(format!("{place}: {sums} sums and {counts} counts")));
+        }
+        let Self { run, split, metric, .. } = self;
+        Ok(ExampleRow { run, split, metric, sums, counts })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::row;
+
+    fn examples() -> Examples {
+        let mut examples = Examples::default();
+        let row = |run: &str, metric: &str, sums: &[f64], counts: &[f64]| ExampleRow {
+            run: run.into(),
+            split: "test".into(),
+            metric: metric.into(),
+            sums: sums.into(),
+            counts: counts.into(),
+        };
+        examples.push(row("a-0", "accuracy", &[1.0, 0.0, 1.0, 1.0], &[1.0; 4]));
+        examples.push(row("a-0", "bits_per_byte", &[151.25, 98.5], &[64.0, 61.0]));
+        examples
+    }
+
+    #[test]
+    fn written_and_read_again() {
+        let csv = examples().to_csv();
+        assert_eq!(
+            csv,
+            "run,split,metric,sums,counts\na-0,test,accuracy,1 0 1 1,\n\
+             a-0,test,bits_per_byte,151.25 98.5,64 61\n"
+        );
+        assert_eq!(Examples::parse("e.csv", csv.as_bytes()).unwrap(), examples());
+        let none = Examples::default();
+        assert_eq!(Examples::parse("e.csv", none.to_csv().as_bytes()).unwrap(), none);
+    }
+
+    #[test]
+    fn bad_files_are_named_with_their_line() {
+        let err = |csv: &str| Examples::parse("e.csv", csv.as_bytes()).unwrap_err().to_string();
+        let head = "run,split,metric,sums,counts\n";
+        assert_eq!(
+            err(&format!("{head}a,test,accuracy,1 o 1,\n")),
+            "e.csv:2: sums has \"o\", which is no number"
+        );
+        assert!(err(&format!("{head}a,test,accuracy,NaN,\n")).contains("\"NaN\""));
+        assert_eq!(err(&format!("{head}a,test,accuracy,1 0,1\n")), "e.csv:2: 2 sums and 1 counts");
+        assert!(err("run,split\na,test\n").contains("the columns are run,split,metric,sums"));
+    }
+
+    #[test]
+    fn they_add_up_to_the_results() {
+        let right = row("a", 0, "accuracy", 0.75);
+        assert!(examples().check("e.csv", std::slice::from_ref(&right)).is_ok());
+        let wrong = Row { value: Some(0.8), ..right };
+        let err = examples().check("e.csv", &[wrong]).unwrap_err().to_string();
+        assert!(
+            err.contains("run \"a-0\" add up to accuracy = 0.75 on test, and the result is 0.8")
+        );
+    }
+
+    #[test]
+    fn what_is_there_twice_counts_once() {
+        let mut twice = examples();
+        twice.merge(examples());
+        assert_eq!(twice, examples());
+    }
+}

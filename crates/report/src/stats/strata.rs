@@ -1,0 +1,61 @@
+//! The mean over tasks of a mean over seeds, every task alike.
+//!
+//! The variance of the mean is the sum of those of the tasks; its degrees of freedom are those of
+//! Welch. *The generalization of 'Student's' problem when several different population variances are
+//! involved*. Biometrika 1947. <https://doi.org/10.1093/biomet/34.1-2.28>
+
+use super::{
+    bootstrap::Interval,
+    mean::{average, t_quantile, variance},
+};
+
+/// The mean over strata of the mean of their values, with its 95 % t interval, which speaks of these
+/// strata. None without strata, or where one has fewer than 3 values.
+pub fn stratified_mean(strata: &[Vec<f64>]) -> Option<(f64, Interval)> {
+    if strata.is_empty() || strata.iter().any(|values| values.len() < 3) {
+        return None;
+    }
+    let count = strata.len() as f64;
+    let mean = strata.iter().filter_map(|values| average(values)).sum::<f64>() / count;
+    let part = |values: &Vec<f64>| variance(values) / values.len() as f64 / count.powi(2);
+    let error: f64 = strata.iter().map(part).sum();
+    let doubt = strata.iter().map(|v| part(v).powi(2) / (v.len() - 1) as f64).sum::<f64>();
+    let df = if doubt > 0.0 { error.powi(2) / doubt } else { 1.0 };
+    let half = t_quantile(0.975, df) * error.sqrt();
+    Some((mean, Interval { low: mean - half, high: mean + half }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::{golden, mean};
+
+    #[test]
+    fn one_stratum_is_the_plain_mean() {
+        let values = vec![1.0, 2.0, 4.0, 8.0];
+        let (got, interval) = stratified_mean(std::slice::from_ref(&values)).unwrap();
+        let plain = mean(&values).unwrap();
+        assert_eq!(got, plain.mean);
+        assert!((interval.high - got - plain.half.unwrap()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn every_stratum_counts_alike_and_its_place_adds_no_width() {
+        let got = stratified_mean(&[vec![1.0; 3], vec![3.0; 5]]);
+        assert_eq!(got, Some((2.0, Interval { low: 2.0, high: 2.0 })));
+        assert_eq!(stratified_mean(&[vec![1.0, 2.0]]), None);
+        assert_eq!(stratified_mean(&[]), None);
+    }
+
+    /// Half of the difference of two independent means is the mean of the one and the turned other.
+    #[test]
+    fn welch_in_scipy_agrees() {
+        for case in golden("welch").as_array().unwrap() {
+            let strata: Vec<Vec<f64>> = serde_json::from_value(case["strata"].clone()).unwrap();
+            let (got, interval) = stratified_mean(&strata).unwrap();
+            for (got, key) in [(got, "mean"), (interval.low, "low"), (interval.high, "high")] {
+                assert!((got - case[key].as_f64().unwrap()).abs() < 1e-9, "{key}: {got}");
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Claims with what became of them, as a table.
+
+use super::{Measured, Tested};
+use crate::{Cell, Column, Kind, Table, number::decimals, stats::Interval};
+
+/// What became of the claims of a paper, one row each.
+pub fn claims_table(paper: &str, tested: &[Tested]) -> Table {
+    let words = |key: &str, name: &str| Column::new(key, name, Kind::Words);
+    let notes = tested.iter().map(|tested| &tested.claim).filter(|claim| !claim.note.is_empty());
+    let notes = notes.map(|claim| format!("{}: {}", claim.claim, claim.note));
+    Table {
+        title: paper.into(),
+        columns: vec![
+            words("claim", "claim"),
+            words("effect", "in the paper"),
+            words("measured", "measured here"),
+            words("holds", "holds if"),
+            words("ours", "ours, 95 % interval"),
+            words("verdict", "verdict"),
+        ],
+        rows: tested.iter().map(row).collect(),
+        notes: notes.chain(covers(tested)).collect(),
+        ..Table::default()
+    }
+}
+
+fn row(tested: &Tested) -> Vec<Cell> {
+    let claim = &tested.claim;
+    let measured = match &claim.against {
+        Some(other) => format!("{} of {:?} minus {other:?}", claim.metric, claim.method),
+        None => format!("{} of {:?}", claim.metric, claim.method),
+    };
+    let place = claim.place.iter().map(|(column, value)| match value.as_str() {
+        Some(text) => format!(", {column} {text}"),
+        None => format!(", {column} {value}"),
+    });
+    let measured = place.fold(measured, |text, place| text + &place);
+    let bounds = [("above", claim.above), ("below", claim.below)];
+    let bounds = bounds.iter().filter_map(|(side, x)| x.map(|x| format!("{side} {x}")));
+    let bounds = match claim.within {
+        Some(share) => format!("within {} % of it", (share * 1000.0).round() / 10.0),
+        None => bounds.collect::<Vec<_>>().join(" and "),
+    };
+    let ours = ours(tested.measured, claim.against.is_some());
+    let ours = match tested.least {
+        Some(least) => format!("{ours}; shown within {:.1} %", (least * 1000.0).ceil() / 10.0),
+        None => ours,
+    };
+    let cells = [
+        claim.claim.clone(),
+        claim.effect.clone(),
+        measured,
+        bounds,
+        ours,
+        tested.finding.to_string(),
+    ];
+    cells.map(Cell::Words).into()
+}
+
+fn ours(measured: Option<Measured>, difference: bool) -> String {
+    let Some(Measured { mean, interval, seeds, examples, failed }) = measured else {
+        return "no runs yet".into();
+    };
+    let digits = decimals(interval.map(|Interval { low, high }| (high - low) / 2.0));
+    let signed =
+        |x: f64| if difference { format!("{x:+.digits$}") } else { format!("{x:.digits$}") };
+    let count = match examples {
+        Some(examples) => format!("{seeds} seeds, {examples} examples"),
+        None => format!("{seeds} seeds"),
+    };
+    let failed = match failed {
+        0 => String::new(),
+        1 => "; a run failed".into(),
+        failed => format!("; {failed} runs failed"),
+    };
+    match interval {
+        Some(Interval { low, high }) if low == high => {
+            format!("{}, the same on all {count}{failed}", signed(mean))
+        }
+        Some(Interval { low, high }) => {
+            format!("{}, {} to {} ({count}){failed}", signed(mean), signed(low), signed(high))
+        }
+        None => format!("{} ({count}, no interval){failed}", signed(mean)),
+    }
+}
+
+/// What the intervals cover.
+fn covers(tested: &[Tested]) -> Option<String> {
+    let measured =
+        tested.iter().filter_map(|tested| tested.measured).filter(|m| m.interval.is_some());
+    let (with, alone): (Vec<_>, Vec<_>) = measured.partition(|m| m.examples.is_some());
+    let seeds = "cover the choice of seeds, and not that of test examples, of which these results keep \
+                 no values";
+    match (with.len(), alone.len()) {
+        (0, 0) => None,
+        (0, _) => Some(format!("The intervals {seeds}.")),
+        (_, 0) => None,
+        (_, some) => Some(format!("{some} intervals {seeds}: those that name no examples.")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Claim, Format, claims, fixture};
+
+    #[test]
+    fn shown_as_markdown() {
+        let claim = |json: &str| -> Claim {
+            let head = r#"{"claim": "It is so", "effect": "a lot", "metric": "accuracy", "#;
+            serde_json::from_str(&format!("{head}{json}}}")).unwrap()
+        };
+        let all = [
+            claim(r#""method": "switch", "against": "dense", "above": 0.0, "note": "Small nets.""#),
+            claim(r#""method": "switch", "above": 0.9, "where": {"task": "digits"}"#),
+            claim(r#""method": "nobody", "below": 0.5"#),
+            claim(r#""method": "switch", "against": "dense", "within": 0.05"#),
+            claim(r#""method": "naïve-路由", "above": 0.9"#),
+            claim(r#""method": "switch", "against": "switch", "above": -0.1"#),
+        ];
+        let tested = claims(&fixture::runs(), &all).unwrap();
+        insta::assert_snapshot!(claims_table("A paper", &tested).render(Format::Markdown));
+        let both =
+            [claim(r#""method": "a", "above": 0.1"#), claim(r#""method": "a", "above": 0.9"#)];
+        let tested = claims(&fixture::runs_with_examples(), &both).unwrap();
+        insta::assert_snapshot!(claims_table("Another", &tested).render(Format::Markdown));
+    }
+}
