@@ -160,7 +160,7 @@ struct Section {
 /// What became of a suite's claims.
 fn section(source: &Source) -> anyhow::Result<Section> {
     let (paper, claims) = read(&source.settings)?;
-    let csv = committed(&source.name);
+    let csv = committed(Path::new(""), &source.name);
     let runs = csv.as_ref().map_or(Ok(Runs::default()), |csv| Runs::read(csv))?;
     let tested: Vec<Tested> = test(&runs, &claims)?;
     let program = source.folder.as_deref().map_or("bench".into(), stem);

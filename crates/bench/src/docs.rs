@@ -1,6 +1,10 @@
-//! `docs`: writes what the files say of themselves, docs/routers.md.
+//! `docs`: writes the pages that are made of sources and results.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -9,51 +13,51 @@ use moe::Routers;
 use serde_json::Value;
 use training::write_atomic;
 
-use crate::router_speed::{self, EXPERTS, Row};
+use crate::{
+    blocks,
+    router_speed::{self, EXPERTS, Row},
+};
 
 const PAGE: &str = "docs/routers.md";
 const COSTS: &str = "docs/router-costs.csv";
 const SOURCES: &str = "crates/routers/src";
 const FIXTURES: &str = "crates/routers/fixtures";
 
-/// Write the page, or only compare it.
+/// Write the pages, or only compare them.
 #[derive(Args)]
 pub(crate) struct Docs {
-    /// Only say whether it is current; exits with 1 if not
+    /// Only say whether they are current; exits with 1 if not
     #[arg(long)]
     check: bool,
 }
 
 impl Verb for Docs {
     const NAME: &'static str = "docs";
-    const ABOUT: &'static str =
-        "Write docs/routers.md from what the routers' files say of themselves";
+    const ABOUT: &'static str = "Write docs/routers.md from the routers' files, and the tables of committed results into pages";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
-        docs(self.check, &session.plugins.library.routers)
-    }
-}
-
-/// Writes the page of the workspace around here; or says whether it is current, exit code 1 if not.
-fn docs(check: bool, routers: &Routers) -> anyhow::Result<Answer> {
-    let here = std::env::current_dir().context("the current folder")?;
-    let Some(root) = workspace(&here) else {
-        bail!("{} is not inside MoeLab's workspace, which has {SOURCES}", here.display())
-    };
-    let page = page(&root, routers)?;
-    let path = root.join(PAGE);
-    if !check {
-        write_atomic(&path, page.as_bytes()).with_context(|| path.display().to_string())?;
-        return Ok(format!("wrote {PAGE}\n").into());
-    }
-    let current = fs::read_to_string(&path).is_ok_and(|old| old == page);
-    Ok(match current {
-        true => format!("{PAGE} is what the files say\n").into(),
-        false => {
-            let text = format!("{PAGE} is not what the files say; `bench docs` writes it anew\n");
-            Answer::with_code(text, 1)
+        let here = std::env::current_dir().context("the current folder")?;
+        let Some(root) = workspace(&here) else {
+            bail!("{} is not inside MoeLab's workspace, which has {SOURCES}", here.display())
+        };
+        let mut pages = blocks::pages(&root)?;
+        pages.push((PAGE.into(), page(&root, &session.plugins.library.routers)?));
+        let old = |path: &PathBuf| fs::read_to_string(root.join(path)).unwrap_or_default();
+        let stale: Vec<_> = pages.into_iter().filter(|(path, new)| old(path) != *new).collect();
+        if self.check {
+            let line = |(path, _): &(PathBuf, String)| {
+                format!("{} is not current; `bench docs` writes it anew\n", path.display())
+            };
+            let text: String = stale.iter().map(line).collect();
+            return Ok(Answer::with_code(text, u8::from(!stale.is_empty())));
         }
-    })
+        for (path, text) in &stale {
+            let path = root.join(path);
+            write_atomic(&path, text.as_bytes()).with_context(|| path.display().to_string())?;
+        }
+        let written = stale.iter().map(|(path, _)| format!("wrote {}\n", path.display()));
+        Ok(written.collect::<String>().into())
+    }
 }
 
 fn page(root: &Path, routers: &Routers) -> anyhow::Result<String> {

@@ -1,5 +1,6 @@
 //! The standard suites over the standard plug-ins. `cargo run --release -p bench` compares them.
 
+mod blocks;
 mod claims;
 mod docs;
 mod router_speed;

@@ -33,8 +33,9 @@ fn docs_are_current(root: &Path, code: i32) -> String {
 }
 
 #[test]
-fn the_page_of_routers_is_current() {
-    docs_are_current(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), 0);
+fn pages_that_are_made_are_current() {
+    let out = docs_are_current(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), 0);
+    assert_eq!(out, "");
 }
 
 #[test]

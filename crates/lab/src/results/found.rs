@@ -51,23 +51,24 @@ impl Search<'_> {
             // Not a suite of this program: results may go by that name all the same.
             Err(err) => {
                 let csv = self.runs.join(format!("{name}.csv"));
-                let there = csv.exists().then_some(csv).or_else(|| committed(name));
+                let there = csv.exists().then_some(csv).or_else(|| committed(Path::new(""), name));
                 return there.filter(|_| self.wanted.options().is_empty()).ok_or(err);
             }
         };
         let request = source.request(&self.wanted);
         match request.find(self.runs)? {
             Some(csv) => Ok(csv),
-            None => committed(&source.name)
+            None => committed(Path::new(""), &source.name)
                 .filter(|_| request.is_whole())
                 .ok_or_else(|| request.missing(self.runs)),
         }
     }
 }
 
-/// The newest committed rows of a suite, `results/SUITE/DATE/runs.csv`.
-pub fn committed(suite: &str) -> Option<PathBuf> {
-    let dates = fs::read_dir(Path::new("results").join(suite)).into_iter().flatten().flatten();
+/// The newest committed rows of a suite, `results/SUITE/DATE/runs.csv`
+/// below a folder.
+pub fn committed(root: &Path, suite: &str) -> Option<PathBuf> {
+    let dates = fs::read_dir(root.join("results").join(suite)).into_iter().flatten().flatten();
     dates.map(|date| date.path().join("runs.csv")).filter(|path| path.exists()).max()
 }
 
