@@ -112,14 +112,24 @@ fn introduction(costs: &[Row]) -> String {
         "# Routers\n\nWritten by `bench docs` from the heads of the files in `{SOURCES}`; a test \
          holds it current.\n\nCost is the time of the router alone over that of `{}`: its decision \
          in evaluation, and in brackets decision and gradients in training. Each router has its \
-         defaults; {} tokens of width {}; build profile `{}`; the minimum of interleaved rounds.\n\
-         The figures are those of one machine, in `{COSTS}`, by `bench speed --routers --threads 1 \
-         --format csv`: they tell factors apart, not per cents.\n\n",
+         defaults; {} tokens of width {}; {}; the minimum of interleaved rounds.\n\
+         The figures are those of one machine, in `{COSTS}`, by `cargo run --release -p bench -- speed \
+         --routers --threads 1 --format csv`: they tell factors apart, not per cents.\n\n",
         router_speed::BASELINE,
         of(|row| row.tokens.to_string()),
         of(|row| row.width.to_string()),
-        of(|row| row.profile.clone()),
+        profiles(costs),
     )
+}
+
+/// In which builds the costs were measured, with a warning where one is not a release.
+fn profiles(costs: &[Row]) -> String {
+    let profiles: BTreeSet<&str> = costs.iter().map(|row| row.profile.as_str()).collect();
+    let names: Vec<String> = profiles.iter().map(|name| format!("`{name}`")).collect();
+    let unlike = profiles.iter().any(|name| *name != "release");
+    let warning =
+        if unlike { " (**not a release build**: do not quote these figures)" } else { "" };
+    format!("build profile {}{warning}", names.join(", "))
 }
 
 const HEADER: &str = "| router | plan | causal | state | trained | cost, 8 experts | cost, 64 experts |\n\
@@ -214,6 +224,10 @@ mod tests {
             profile: String::new(),
         };
         assert_eq!(cost("hash", 8, std::slice::from_ref(&row)), "0.2");
+        let of = |profile: &str| Row { profile: profile.into(), ..row.clone() };
+        assert_eq!(profiles(&[of("release"), of("release")]), "build profile `release`");
+        let mixed = profiles(&[of("release"), of("dev")]);
+        assert!(mixed.starts_with("build profile `dev`, `release` (**not a release"), "{mixed}");
         let trained = Row { forward_backward_ratio: Some(2.0), ..row };
         assert_eq!(cost("hash", 8, &[trained]), "0.2 (2.0)");
     }

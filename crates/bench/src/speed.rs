@@ -81,6 +81,14 @@ impl Verb for Speed {
     }
 }
 
+impl Speed {
+    /// Top-k; the weight of a single choice is its probability, since a constant one is refused.
+    pub(crate) fn router(&self) -> Choice {
+        let router = Choice::of("top-k").with("k", self.k);
+        if self.k == 1 { router.with("weights", "softmax") } else { router }
+    }
+}
+
 fn storage(name: &str) -> Result<ExpertDtype, String> {
     serde_json::from_value(name.into()).map_err(|_| "known are f32, bf16, f16".to_string())
 }
@@ -240,7 +248,7 @@ fn variants(setting: &Speed, library: &Library, device: &Device) -> anyhow::Resu
     let layer = |engine: Engine, level: Level, init: &Init| {
         let config = MoeConfig {
             experts,
-            router: Choice::of("top-k").with("k", k),
+            router: setting.router(),
             expert: kind(hidden),
             engine,
             level,

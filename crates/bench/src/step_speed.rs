@@ -123,7 +123,7 @@ fn network(
     let moe = MoeConfig {
         layers,
         experts: setting.experts,
-        router: Choice::of("top-k").with("k", setting.k),
+        router: setting.router(),
         expert: expert(setting.hidden),
         engine,
         storage: setting.storage,

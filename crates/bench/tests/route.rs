@@ -76,6 +76,47 @@ fn a_plan_worked_by_hand() {
 }
 
 #[test]
+fn scores_are_written_and_noise_is_taken() {
+    let noise = [0.5, -0.5, 0.0, 1.0];
+    let gate = [1.0, 2.0, 0.0, 0.0];
+    let place = place(&file(&[
+        ("x", &[1, 1, 1], &[1.0]),
+        ("gate.weight", &[1, 4], &gate),
+        ("noise", &[1, 1, 4], &noise),
+    ]));
+    ended(&place.run(&[&ARGS[..], &["--router", "v-moe", "--train"]].concat()), 0);
+    let plan = fs::read(place.path("plan.safetensors")).unwrap();
+    assert_eq!(tensor(&plan, "scores"), (vec![1, 1, 4], vec![1.0, 2.0, 0.0, 0.0]));
+    // s + N / E = 1.125, 1.875, 0, 0.25.
+    assert_eq!(tensor(&plan, "experts").1, [1.0, 0.0]);
+    let odds = [1.125_f64, 1.875, 0.0, 0.25].map(f64::exp);
+    let sum: f64 = odds.iter().sum();
+    let weights = tensor(&plan, "weights").1;
+    assert!((weights[0] - odds[1] / sum).abs() < 1e-6, "{weights:?}");
+    assert!((weights[1] - odds[0] / sum).abs() < 1e-6, "{weights:?}");
+}
+
+#[test]
+fn states_are_written_as_they_are_after_the_pass() {
+    let gate = [3.0, 2.0, -1.0, -2.0];
+    let place = place(&file(&[
+        ("x", &[1, 2, 1], &[1.0, 1.0]),
+        ("gate.weight", &[1, 4], &gate),
+        ("bias.bias", &[4], &[0.0, 0.0, 0.5, 0.0]),
+    ]));
+    let args = ["--router", "loss-free", "--config", r#"{"k": 1, "bias_step": 0.25}"#];
+    ended(&place.run(&[&ARGS[..], &args].concat()), 0);
+    let plan = fs::read(place.path("plan.safetensors")).unwrap();
+    assert!(!String::from_utf8_lossy(&plan).contains("bias.bias"), "evaluation moves nothing");
+    ended(&place.run(&[&ARGS[..], &args, &["--train"]].concat()), 0);
+    let plan = fs::read(place.path("plan.safetensors")).unwrap();
+    // Both units choose expert 0, whose load 2 is above the mean of 1/2.
+    let (shape, bias) = tensor(&plan, "bias.bias");
+    assert_eq!((shape, bias), (vec![4], vec![-0.25, 0.25, 0.75, 0.25]));
+    assert!(!String::from_utf8_lossy(&plan).contains("gate.weight"), "parameters do not move");
+}
+
+#[test]
 fn every_form_of_plan_is_written() {
     let place = place(&file(&[("x", &[2, 3, 4], &[0.5; 24])]));
     for (router, form, tensors) in [
@@ -146,7 +187,41 @@ fn what_a_person_can_get_wrong_is_named_and_nothing_is_written() {
         (
             file(&[("x", &[1, 1, 2], &[1.0; 2]), ("gate.weight", &[3, 4], gate)]),
             vec!["--router", "top-k"],
-            "in.safetensors: router \"top-k\": gate.weight is [2, 4], not [3, 4]",
+            "in.safetensors: router \"top-k\": gate.weight is [2, 4], not [3, 4]; shapes follow from the \
+             width of x, 2, and from --experts 4",
+        ),
+        (
+            file(&[
+                ("x", &[1, 1, 1], &[1.0]),
+                ("gate.weight", &[1, 4], &[0.0, f32::NAN, 1.0, f32::INFINITY]),
+            ]),
+            vec!["--router", "top-k"],
+            "router \"top-k\": 2 of the 4 numbers of gate.weight are not finite",
+        ),
+        (
+            file(&[("x", &[1, 1, 1], &[1e30]), ("gate.weight", &[1, 4], &[1e30, 0.0, 1.0, -1e30])]),
+            vec!["--router", "top-k"],
+            "router \"top-k\": 2 of the 4 numbers of scores are not finite",
+        ),
+        (
+            file(&[("x", &[1, 1, 1], &[1.0]), ("bias.bias", &[4], &[0.0, 1.0, f32::NAN, 0.0])]),
+            vec!["--router", "loss-free"],
+            "router \"loss-free\": 1 of the 4 numbers of bias.bias are not finite",
+        ),
+        (
+            file(&[("x", &[1, 1, 1], &[1.0]), ("noise", &[1, 1, 4], &[0.0; 4])]),
+            vec!["--router", "v-moe"],
+            "noise: a router draws it in training only; add --train",
+        ),
+        (
+            file(&[("x", &[1, 1, 1], &[1.0]), ("noise", &[1, 4], &[0.0; 4])]),
+            vec!["--router", "v-moe", "--train"],
+            "noise is [1, 4]; the router draws [1, 1, 4]",
+        ),
+        (
+            file(&[("x", &[1, 1, 1], &[1.0]), ("noise", &[1, 4], &[0.0; 4])]),
+            vec!["--router", "top-k", "--train"],
+            "noise is [1, 4]; the router draws none",
         ),
         (
             file(&[("x", &[1, 1, 3], &[1.0; 3]), ("gate.wieght", &[3, 4], gate)]),

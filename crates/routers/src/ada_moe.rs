@@ -19,9 +19,9 @@
 //! Not to be confused with: the null expert of a plan, which is where these choices go; `top-p`.
 
 use burn::{module::Module, prelude::*};
-use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k_indices};
 
-use crate::{Faithful, check, gate::Gate, load, losses, null};
+use crate::{Faithful, check, gate::Gate, load, losses, null, shares};
 
 config! {
     /// How many experts a unit chooses, and among how many null ones.
@@ -56,6 +56,8 @@ impl Router for AdaMoe {
 
     fn check(config: &AdaMoeConfig, dims: Dims) -> Result<(), String> {
         check::coefficient("balance", config.balance)?;
+        let instead = "k is at least 2";
+        check::gate_learns(config.k, true, dims, instead)?;
         match config.k {
             0 => Err("k = 0: a unit chooses at least 1 expert".into()),
             k if k > dims.n_experts + config.nulls => Err(format!(
@@ -72,14 +74,12 @@ impl Router for AdaMoe {
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let p = softmax(self.gate.forward(pass, units), 2); // (1)
-        let (experts, chosen) = top_k(p.clone(), self.config.k); // (2)
+        let s = self.gate.forward(pass, units);
+        let experts = top_k_indices(s.clone(), self.config.k); // (2)
         let null = experts.clone().greater_equal_scalar(self.n_experts as i64);
-        let g = chosen.mask_fill(null.clone(), 0.0);
-        // The floor is for units without a true expert: 0 / 1e-12 is 0, and so is its gradient.
-        let weights = g.clone() / g.sum_dim(2).clamp_min(1e-12); // (3)
+        let weights = shares::without(s.clone().gather(2, experts.clone()), null.clone()); // (3)
         losses::add(pass, "balance", self.config.balance, || {
-            self.balance(p, experts.clone()) // (4)
+            self.balance(softmax(s, 2), experts.clone()) // (1), (4)
         });
         null::without(null, experts, weights, self.n_experts)
     }

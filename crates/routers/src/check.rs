@@ -13,6 +13,23 @@ pub(crate) fn k(k: usize, dims: Dims) -> Result<(), String> {
     }
 }
 
+/// Does the gate learn from the task? A single choice whose weight is `constant`, 1 say after division
+/// by its own sum, gives it no gradient, and a balance loss does not tell it which expert is right.
+/// With one expert there is nothing to learn. `instead` says what to set.
+pub(crate) fn gate_learns(
+    k: usize,
+    constant: bool,
+    dims: Dims,
+    instead: &str,
+) -> Result<(), String> {
+    match k == 1 && constant && dims.n_experts > 1 {
+        true => Err(format!(
+            "k = 1 has a constant weight, so that the gate gets no gradient from the task; {instead}"
+        )),
+        false => Ok(()),
+    }
+}
+
 /// Is the value a coefficient: 0 or larger?
 pub(crate) fn coefficient(name: &str, value: f64) -> Result<(), String> {
     if value >= 0.0 && value.is_finite() {
@@ -73,5 +90,14 @@ mod tests {
             (k(8, DIMS), coefficient("z", 0.0), factor(8.0, DIMS)),
             (Ok(()), Ok(()), Ok(()))
         );
+    }
+
+    #[test]
+    fn one_choice_of_constant_weight_is_refused() {
+        let refused = gate_learns(1, true, DIMS, "k is at least 2").unwrap_err();
+        assert!(refused.starts_with("k = 1 ") && refused.ends_with("k is at least 2"), "{refused}");
+        assert_eq!(gate_learns(1, false, DIMS, ""), Ok(()));
+        assert_eq!(gate_learns(2, true, DIMS, ""), Ok(()));
+        assert_eq!(gate_learns(1, true, Dims { n_experts: 1, ..DIMS }, ""), Ok(()));
     }
 }

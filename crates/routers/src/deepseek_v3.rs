@@ -6,7 +6,8 @@
 //! s  = sigmoid(x W)                                                        (15)
 //! S  = top-k(s + b), in the `groups_kept` groups whose best s + b have the largest sum  (16),
 //!      the best k / groups_kept of each group, rounded down but at least one
-//! g  = scale s_S / sum(s_S)                                                (13), without b
+//! g  = scale s_S / sum(s_S)                                                (13), without b, from
+//!      the logarithms of s, which do not underflow
 //! b_i += gamma sign(mean load - load_i), after each step                   section 2.1.2
 //! loss = alpha E sum_i f_i P_i for each sequence, P from s / sum(s)        (17) to (20)
 //!
@@ -27,7 +28,7 @@
 use burn::{module::Module, prelude::*, tensor::activation::sigmoid};
 use moe::{Dims, Init, Pass, Plan, Router, config, one_hot, top_k};
 
-use crate::{Faithful, balance_bias::BalanceBias, check, gate::Gate, losses, scores};
+use crate::{Faithful, balance_bias::BalanceBias, check, gate::Gate, losses, scores, shares};
 
 config! {
     /// How many experts a unit visits, from how many groups, and what keeps them balanced.
@@ -67,6 +68,7 @@ impl Router for DeepSeekV3 {
     fn check(config: &DeepSeekV3Config, dims: Dims) -> Result<(), String> {
         let DeepSeekV3Config { k, groups, groups_kept, .. } = *config;
         check::k(k, dims)?;
+        check::gate_learns(k, true, dims, "k is at least 2")?;
         check::coefficient("bias_step", config.bias_step)?;
         check::coefficient("sequence_balance", config.sequence_balance)?;
         check::positive("scale", config.scale)?;
@@ -91,14 +93,14 @@ impl Router for DeepSeekV3 {
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let s = sigmoid(self.gate.forward(pass, units)); // (15)
-        let n_experts = s.dims()[2];
-        let biased = s.clone().detach().inner() + self.bias.value();
+        let logits = self.gate.forward(pass, units);
+        let n_experts = logits.dims()[2];
+        let biased = sigmoid(logits.clone().detach().inner()) + self.bias.value(); // (15)
         let experts = scores::best(pass, self.best_groups(biased), self.config.k); // (16)
-        let chosen = s.clone().gather(2, experts.clone());
-        let weights = chosen.clone() / (chosen.sum_dim(2) + 1e-20) * self.config.scale; // (13)
+        let chosen = logits.clone().gather(2, experts.clone());
+        let weights = shares::of_sigmoids(chosen) * self.config.scale; // (13)
         losses::add(pass, "sequence balance", self.config.sequence_balance, || {
-            losses::sequence_balance(s.clone() / s.sum_dim(2), experts.clone()) // (17) to (20)
+            losses::sequence_balance(shares::of_sigmoids(logits), experts.clone()) // (17) to (20)
         });
         self.bias.follow(pass, &experts, self.config.bias_step);
         Plan::TokenChoice { experts, weights, n_experts }

@@ -66,10 +66,7 @@ impl Router for DSelectK {
         check::k(config.k, dims)?;
         check::positive("gamma", config.gamma)?;
         check::coefficient("entropy", config.entropy)?;
-        match config.k {
-            1 => Err("k = 1 has the constant mixture weight 1; k is at least 2".into()),
-            _ => Ok(()),
-        }
+        check::gate_learns(config.k, true, dims, "k is at least 2")
     }
 
     fn init(config: &DSelectKConfig, dims: Dims, init: &Init) -> Self {
@@ -95,7 +92,8 @@ impl Router for DSelectK {
             -(r.clone() * (r.clone() + 1e-6).log()).sum_dim(2).sum_dim(1).mean() // (7)
         });
         if !e.is_power_of_two() {
-            let reach = r.sum_dim(2).recip().sum_dim(1).mean(); // (8)
+            // The floor is for selectors that are certain of a code without an expert.
+            let reach = r.sum_dim(2).clamp_min(1e-6).recip().sum_dim(1).mean(); // (8)
             pass.loss("reach", reach);
         }
         let experts = null::every_expert(&gate);
@@ -178,5 +176,10 @@ mod tests {
         router.codes = param(Tensor::zeros([2, 4], &Device::flex()));
         chosen(&router, &mut pass, fill(1, [1, 1, 2], 1.0));
         close(&[crate::testing::scalar(&pass, "reach")], &[8.0 / 3.0]);
+        // Certain of the code 11 they reach none; the loss stays finite.
+        let mut pass = Pass::eval();
+        router.codes = param(Tensor::full([2, 4], 9.0, &Device::flex()));
+        chosen(&router, &mut pass, Tensor::ones([1, 1, 2], &Device::flex()));
+        assert_eq!(crate::testing::scalar(&pass, "reach"), 2e6);
     }
 }

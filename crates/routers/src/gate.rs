@@ -8,28 +8,41 @@ use moe::{Dims, Init, Pass};
 
 use crate::scores;
 
-/// Scores units by a linear map without bias, s = x W.
+/// Scores units by a linear map, s = x W, or s = x W + b.
 #[derive(Module, Debug)]
 pub(crate) struct Gate {
     /// `[D, E]`.
     pub(crate) weight: Param<Tensor<2>>,
+    /// `[E]`.
+    pub(crate) bias: Option<Param<Tensor<1>>>,
 }
 
 impl Gate {
     /// A fresh gate.
     pub(crate) fn new(dims: Dims, init: &Init) -> Self {
-        Self { weight: init.at("gate").matrix("weight", [dims.width, dims.n_experts]) }
+        Self::with_weight(init.at("gate").matrix("weight", [dims.width, dims.n_experts]))
+    }
+
+    /// A gate of given weights, `[D, E]`.
+    pub(crate) fn with_weight(weight: Param<Tensor<2>>) -> Self {
+        Self { weight, bias: None }
+    }
+
+    /// The same with a bias of zeros, if one is wanted.
+    pub(crate) fn with_bias(self, wanted: bool, dims: Dims, init: &Init) -> Self {
+        let zeros = || init.at("gate").constant("bias", [dims.n_experts], 0.0);
+        Self { bias: wanted.then(zeros), ..self }
     }
 
     /// A fresh gate whose weights are `factor` times as large.
     pub(crate) fn scaled(dims: Dims, init: &Init, factor: f64) -> Self {
-        let Self { weight } = Self::new(dims, init);
+        let Self { weight, bias } = Self::new(dims, init);
         let scaled = |old: Tensor<2>| {
             let numbers = (old.clone() * factor).into_data();
             let new = Tensor::from_data(numbers, &old.device());
             if old.is_require_grad() { new.require_grad() } else { new }
         };
-        Self { weight: weight.map(scaled) }
+        Self { weight: weight.map(scaled), bias }
     }
 
     /// `[G, U, D] -> [G, U, E]`: the scores, by way of [`scores::settle`].
@@ -37,11 +50,15 @@ impl Gate {
         scores::settle(pass, self.products(units))
     }
 
-    /// `[G, U, D] -> [G, U, E]`: the bare products, for a router that makes its scores of them.
+    /// `[G, U, D] -> [G, U, E]`: the linear map, for a router that makes its scores of it.
     pub(crate) fn products(&self, units: Tensor<3>) -> Tensor<3> {
         let [g, u, d] = units.dims();
         let [_, e] = self.weight.lazy_shape().dims();
-        units.reshape([g * u, d]).matmul(self.weight.val()).reshape([g, u, e])
+        let products = units.reshape([g * u, d]).matmul(self.weight.val()).reshape([g, u, e]);
+        match &self.bias {
+            Some(bias) => products + bias.val().unsqueeze::<3>(),
+            None => products,
+        }
     }
 
     /// Floating-point operations for one unit, 2 D E.
@@ -54,13 +71,14 @@ impl Gate {
 impl Gate {
     /// A gate of the given weights, `[D, E]`.
     pub(crate) fn of(weight: Tensor<2>) -> Self {
-        Self { weight: Param::from_tensor(weight) }
+        Self::with_weight(Param::from_tensor(weight))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::values;
 
     #[test]
     fn each_expert_has_a_vector() {
@@ -71,5 +89,21 @@ mod tests {
         assert_eq!(s.dims(), [2, 1, 3]);
         assert_eq!(s.into_data().try_to_vec::<f32>().unwrap(), [1.0, 6.0, 4.0, -1.0, 0.0, -2.0]);
         assert_eq!(gate.flops(), 12.0);
+    }
+
+    #[test]
+    fn a_bias_starts_at_zero_and_is_added() {
+        let (device, dims) = (Device::flex(), Dims { width: 2, n_experts: 3, units: 1 });
+        let init = Init::new(0, &device);
+        let (plain, biased) =
+            (Gate::new(dims, &init), Gate::new(dims, &init).with_bias(true, dims, &init));
+        let units = Tensor::<3>::from_floats([[[1.0, 2.0]]], &device);
+        let numbers = |gate: &Gate| values(gate.products(units.clone()));
+        assert_eq!(numbers(&plain), numbers(&biased));
+        let bias = Param::from_tensor(Tensor::from_floats([1.0, 0.0, -2.0], &device));
+        let moved = Gate { bias: Some(bias), ..plain.clone() };
+        let expected: Vec<f32> =
+            numbers(&plain).iter().zip([1.0, 0.0, -2.0]).map(|(s, b)| s + b).collect();
+        assert_eq!(numbers(&moved), expected);
     }
 }

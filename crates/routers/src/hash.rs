@@ -9,8 +9,10 @@
 //! experts (the paper's MultiHash splits one expert's layers instead). The table is the paper's
 //! random one, drawn for each layer; balanced, clustered and bigram tables need a corpus.
 //!
-//! The ids come from [`TokenIds`] in the pass. Where they do not match the units (whole sequences,
-//! whole batches, heads, or no ids at all) the unit's index in its group is hashed instead.
+//! The ids come from [`TokenIds`] in the pass: token ids in text. On images they are the positions of
+//! the patches, so that there the expert follows from the place in the image alone and not from what
+//! is there. Where they do not match the units (whole sequences, whole batches, heads, or no ids at
+//! all) the unit's index in its group is hashed instead.
 //!
 //! Not to be confused with: `random`, which draws anew in every pass; locality-sensitive hashing,
 //! which looks at x.
@@ -44,7 +46,8 @@ pub struct Hash {
 impl Router for Hash {
     type Config = HashConfig;
     const NAME: &'static str = "hash";
-    const ABOUT: &'static str = "a fixed random table from tokens to experts";
+    const ABOUT: &'static str =
+        "a fixed random table from token ids to experts; on images, from patch positions";
     const PAPER: &'static str = "https://arxiv.org/abs/2106.04426";
     /// The table holds the numbers of experts.
     const EXPERT_PERMUTATION_EQUIVARIANT: bool = false;

@@ -68,10 +68,7 @@ impl Router for HyperRouter {
             first if first > config.k => {
                 Err(format!("k_first = {first} is larger than k = {}", config.k))
             }
-            _ if config.k == 1 => Err("k = 1 has the constant weight 1 and gives the router no \
-                                       gradient; k is at least 2"
-                .into()),
-            _ => Ok(()),
+            _ => check::gate_learns(config.k, true, dims, "k is at least 2"),
         }
     }
 

@@ -20,6 +20,7 @@ mod normal_cdf;
 mod null;
 mod quantile;
 mod scores;
+mod shares;
 mod state;
 #[cfg(test)]
 mod testing;
@@ -68,6 +69,7 @@ mod x_moe;
 
 pub use faithful::Faithful;
 pub use losses::Balance;
+pub use noise::GivenNoise;
 
 pub use deepseek_v3::{DeepSeekV3, DeepSeekV3Config};
 pub use dense::Dense;

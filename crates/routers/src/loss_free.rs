@@ -21,7 +21,7 @@ use burn::{module::Module, prelude::*, tensor::activation::sigmoid};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 use serde::{Deserialize, Serialize};
 
-use crate::{balance_bias::BalanceBias, check, gate::Gate};
+use crate::{balance_bias::BalanceBias, check, gate::Gate, shares};
 
 /// What makes scores of the gate's outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,14 +65,7 @@ impl Router for LossFree {
     fn check(config: &LossFreeConfig, dims: Dims) -> Result<(), String> {
         check::k(config.k, dims)?;
         check::coefficient("bias_step", config.bias_step)?;
-        if config.k == 1 && config.renormalise {
-            return Err(
-                "k = 1 with renormalise = true has the constant weight 1 and gives the gate \
-                        no gradient; set renormalise = false"
-                    .into(),
-            );
-        }
-        Ok(())
+        check::gate_learns(config.k, config.renormalise, dims, "set renormalise = false")
     }
 
     fn init(config: &LossFreeConfig, dims: Dims, init: &Init) -> Self {
@@ -81,16 +74,19 @@ impl Router for LossFree {
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let scores = self.gate.forward(pass, units);
-        let n_experts = scores.dims()[2];
+        let logits = self.gate.forward(pass, units);
+        let n_experts = logits.dims()[2];
         let s = match self.config.score {
-            Score::Sigmoid => sigmoid(scores), // (1)
-            Score::Softmax => softmax(scores, 2),
+            Score::Sigmoid => sigmoid(logits.clone()), // (1)
+            Score::Softmax => softmax(logits.clone(), 2),
         };
         let biased = s.clone().detach().inner() + self.bias.value();
         let (experts, _) = top_k(biased, self.config.k); // (3)
-        let g = s.gather(2, experts.clone());
-        let weights = if self.config.renormalise { g.clone() / g.sum_dim(2) } else { g };
+        let weights = match (self.config.renormalise, self.config.score) {
+            (false, _) => s.gather(2, experts.clone()),
+            (true, Score::Sigmoid) => shares::of_sigmoids(logits.gather(2, experts.clone())),
+            (true, Score::Softmax) => softmax(logits.gather(2, experts.clone()), 2),
+        };
         self.bias.follow(pass, &experts, self.config.bias_step); // algorithm 1
         Plan::TokenChoice { experts, weights, n_experts }
     }

@@ -12,8 +12,10 @@
 //! with the expert kind `plus-plus`, whose constant, copy and zero experts they are. tau < 1 invites
 //! units to them.
 //!
-//! `faithful = "reference"` is the published inference code: the weight of the last expert, which
-//! gives zero, is set to 0, and the others are divided by their sum.
+//! `faithful = "reference"` takes the weights of the published inference code: that of the last
+//! expert, which gives zero, is set to 0, and the others are divided by their sum. The code has three
+//! options that are not here: a gate of two layers with a tanh between them, logits divided by their
+//! standard deviation over the experts, and inputs of the experts times k.
 //!
 //! Differs from the paper: capacity is the layer's and the same for all experts, where the paper
 //! gives zero-computation experts a smaller one.
@@ -26,7 +28,7 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 
-use crate::{Faithful, check, gate::Gate, load, losses, scores};
+use crate::{Faithful, check, gate::Gate, load, losses, scores, shares};
 
 config! {
     /// How many experts a unit visits, and which of them compute nothing.
@@ -67,12 +69,22 @@ impl Router for MoePlusPlus {
         check::k(config.k, dims)?;
         check::positive("tau", config.tau)?;
         check::coefficient("balance", config.balance)?;
-        match config.zero_computation < dims.n_experts {
-            true => Ok(()),
-            false => Err(format!(
-                "zero_computation = {} leaves none of experts = {} to compute",
-                config.zero_computation, dims.n_experts
+        let reference = config.faithful == Faithful::Reference;
+        check::gate_learns(
+            config.k,
+            reference,
+            dims,
+            "set faithful = \"paper\", or k to at least 2",
+        )?;
+        match config.zero_computation {
+            0 if reference => Err("zero_computation = 0: with faithful = \"reference\" the last \
+                                   expert is the zero expert; it is at least 1"
+                .into()),
+            zero if zero >= dims.n_experts => Err(format!(
+                "zero_computation = {zero} leaves none of experts = {} to compute",
+                dims.n_experts
             )),
+            _ => Ok(()),
         }
     }
 
@@ -92,7 +104,8 @@ impl Router for MoePlusPlus {
             s = s + residual.reshape([g, u, e]); // (6)
         }
         pass.put(Before(s.clone()));
-        let p = softmax(scores::settle(pass, s), 2);
+        let s = scores::settle(pass, s);
+        let p = softmax(s.clone(), 2);
         let (experts, weights) = scores::choose(pass, p.clone(), self.config.k); // (1)
         losses::add(pass, "balance", self.config.balance, || {
             let units = (g * u) as f64;
@@ -104,8 +117,7 @@ impl Router for MoePlusPlus {
             Faithful::Paper => weights,
             Faithful::Reference => {
                 let zero = experts.clone().equal_scalar(e as i64 - 1);
-                let g = weights.mask_fill(zero, 0.0);
-                g.clone() / g.sum_dim(2).clamp_min(1e-12)
+                shares::without(s.gather(2, experts.clone()), zero)
             }
         };
         Plan::TokenChoice { experts, weights, n_experts: e }
@@ -152,6 +164,20 @@ mod tests {
         let (experts, weights) = chosen(&router(7, config), &mut Pass::eval(), x);
         assert_eq!(experts[..4], [4, 0, 0, 1]);
         close(&weights[..4], &[0.736802, 0.263198, 0.626177, 0.373823]);
+    }
+
+    #[test]
+    fn without_a_zero_expert_there_is_no_reference() {
+        let dims = Dims { width: 4, n_experts: 4, units: 1 };
+        let config = MoePlusPlusConfig {
+            zero_computation: 0,
+            faithful: Faithful::Reference,
+            ..MoePlusPlusConfig::default()
+        };
+        let refused = MoePlusPlus::check(&config, dims).unwrap_err();
+        assert!(refused.contains("zero_computation = 0"), "{refused}");
+        let paper = MoePlusPlusConfig { faithful: Faithful::Paper, ..config };
+        assert_eq!(MoePlusPlus::check(&paper, dims), Ok(()));
     }
 
     #[test]

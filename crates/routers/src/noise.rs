@@ -1,9 +1,40 @@
-//! Random tensors from a generator of the pass, drawn on the host: the same on every device.
+//! Random tensors from a generator of the pass, drawn on the host: the same on every device. Given
+//! noise takes their place.
 
 use burn::prelude::*;
 use moe::Pass;
 use rand::RngExt;
 use rand_distr::StandardNormal;
+
+/// Noise that takes the place of the first draw of its shape in the pass, so that a router can be
+/// compared with another implementation on the same noise. Put it into a pass beforehand.
+#[derive(Clone, Debug)]
+pub struct GivenNoise {
+    /// Numbers as the router uses them: standard normal ones, or factors and lots in their range.
+    pub numbers: TensorData,
+    /// Has a router drawn them?
+    pub used: bool,
+    /// The shapes of all draws in the pass so far.
+    pub draws: Vec<Vec<usize>>,
+}
+
+impl GivenNoise {
+    /// Noise of these numbers, not yet used.
+    pub fn new(numbers: TensorData) -> Self {
+        Self { numbers, used: false, draws: Vec::new() }
+    }
+}
+
+/// The noise that is given for a draw of this shape, if there is any left.
+fn given<const D: usize>(pass: &mut Pass, shape: [usize; D], device: &Device) -> Option<Tensor<D>> {
+    let mut noise = pass.take::<GivenNoise>()?;
+    noise.draws.push(shape.to_vec());
+    let fits = !noise.used && noise.numbers.shape().as_slice() == shape;
+    noise.used |= fits;
+    let numbers = fits.then(|| noise.numbers.clone().convert::<f32>());
+    pass.put(noise);
+    Some(Tensor::from_data(numbers?, device))
+}
 
 /// `shape` numbers, uniform in `low..high`.
 pub(crate) fn uniform<const D: usize>(
@@ -12,6 +43,9 @@ pub(crate) fn uniform<const D: usize>(
     (low, high): (f64, f64),
     device: &Device,
 ) -> Tensor<D> {
+    if let Some(given) = given(pass, shape, device) {
+        return given;
+    }
     let mut rng = pass.rng();
     let draw = |_| (low + (high - low) * rng.random::<f64>()) as f32;
     let values: Vec<f32> = (0..shape.iter().product()).map(draw).collect();
@@ -24,6 +58,9 @@ pub(crate) fn normal<const D: usize>(
     shape: [usize; D],
     device: &Device,
 ) -> Tensor<D> {
+    if let Some(given) = given(pass, shape, device) {
+        return given;
+    }
     let mut rng = pass.rng();
     let draw = |_| rng.sample::<f32, _>(StandardNormal);
     let values: Vec<f32> = (0..shape.iter().product()).map(draw).collect();
@@ -33,6 +70,20 @@ pub(crate) fn normal<const D: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn given_noise_takes_the_place_of_the_first_draw_of_its_shape() {
+        let (mut pass, device) = (Pass::train(0, 0, 0.0), Device::flex());
+        pass.put(GivenNoise::new(TensorData::from([1.5_f32, -2.0])));
+        let draw = |pass: &mut Pass, n: usize| {
+            normal(pass, [n], &device).into_data().try_to_vec::<f32>().unwrap()
+        };
+        let (other, first, second) = (draw(&mut pass, 3), draw(&mut pass, 2), draw(&mut pass, 2));
+        assert_eq!(first, [1.5, -2.0]);
+        assert!(other.len() == 3 && second != first);
+        let noise = pass.take::<GivenNoise>().unwrap();
+        assert_eq!((noise.used, noise.draws), (true, vec![vec![3], vec![2], vec![2]]));
+    }
 
     #[test]
     fn uniform_noise_has_its_mean_and_range() {

@@ -23,6 +23,8 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
+use crate::check;
+
 config! {
     /// How many experts a unit visits, and by what keys.
     pub struct PeerConfig {
@@ -64,13 +66,9 @@ impl Router for Peer {
     const EXPERT_PERMUTATION_EQUIVARIANT: bool = false;
 
     fn check(config: &PeerConfig, dims: Dims) -> Result<(), String> {
-        crate::check::k(config.k, dims)?;
+        check::k(config.k, dims)?;
+        check::gate_learns(config.k, true, dims, "k is at least 2")?;
         match *config {
-            PeerConfig { k: 1, .. } => {
-                Err("k = 1 has the constant weight 1 and gives the keys no \
-                                            gradient; k is at least 2"
-                    .into())
-            }
             PeerConfig { heads: 0, .. } => Err("heads = 0: there is at least 1".into()),
             PeerConfig { query: 0, .. } => Err("query = 0: it is at least 1".into()),
             _ => Ok(()),

@@ -60,12 +60,7 @@ impl Router for PerturbedCosine {
         check::coefficient("theta", config.theta)?;
         check::coefficient("balance", config.balance)?;
         check::coefficient("z", config.z)?;
-        match config.k {
-            1 => Err("k = 1 has the constant weight 1 and gives the bias no gradient; \
-                      k is at least 2"
-                .into()),
-            _ => Ok(()),
-        }
+        check::gate_learns(config.k, true, dims, "k is at least 2")
     }
 
     fn init(config: &PerturbedCosineConfig, dims: Dims, init: &Init) -> Self {

@@ -57,13 +57,7 @@ impl Router for QuantileBalancing {
                 config.k
             ));
         }
-        match config.k {
-            1 => Err(
-                "k = 1 has the constant weight 1 and gives the gate no gradient; k is at least 2"
-                    .into(),
-            ),
-            _ => Ok(()),
-        }
+        check::gate_learns(config.k, true, dims, "k is at least 2")
     }
 
     fn init(config: &QuantileBalancingConfig, dims: Dims, init: &Init) -> Self {

@@ -67,6 +67,11 @@ pub(crate) fn without_best(pass: &mut Pass, weights: Tensor<3>) -> Tensor<3> {
     }
 }
 
+/// Are the best experts to be passed over in this pass?
+pub(crate) fn skips(pass: &Pass) -> bool {
+    pass.get::<SkipTopExperts>().is_some_and(|asked| asked.ranks > 0)
+}
+
 /// How many ranks are passed over; none if there is no room for so many.
 fn over(pass: &mut Pass, room: usize) -> usize {
     let Some(mut asked) = pass.take::<SkipTopExperts>() else { return 0 };

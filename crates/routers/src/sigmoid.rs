@@ -18,14 +18,10 @@
 //!
 //! Not to be confused with: `deepseek-v3`, which is renormalised, scaled, and chooses with a bias.
 
-use burn::{
-    module::{Module, Param},
-    prelude::*,
-    tensor::activation::sigmoid,
-};
+use burn::{module::Module, prelude::*, tensor::activation::sigmoid};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 
-use crate::{Balance, balance_loss::BalanceLoss, check, gate::Gate, losses, scores};
+use crate::{Balance, balance_loss::BalanceLoss, check, gate::Gate, losses, scores, shares};
 
 config! {
     /// How many experts a unit visits, and what keeps them balanced.
@@ -53,8 +49,6 @@ config! {
 #[derive(Module, Debug)]
 pub struct Sigmoid {
     gate: Gate,
-    /// `[E]`.
-    bias: Option<Param<Tensor<1>>>,
     balance: BalanceLoss,
     #[module(skip)]
     config: SigmoidConfig,
@@ -68,6 +62,9 @@ impl Router for Sigmoid {
 
     fn check(config: &SigmoidConfig, dims: Dims) -> Result<(), String> {
         check::k(config.k, dims)?;
+        let constant = config.renormalise || config.compete;
+        let instead = "set renormalise and compete to false, or k to at least 2";
+        check::gate_learns(config.k, constant, dims, instead)?;
         check::coefficient("entropy", config.entropy)?;
         check::coefficient("balance", config.balance)?;
         check::coefficient("z", config.z)
@@ -75,29 +72,26 @@ impl Router for Sigmoid {
 
     fn init(config: &SigmoidConfig, dims: Dims, init: &Init) -> Self {
         Self {
-            gate: Gate::new(dims, init),
-            bias: config.bias.then(|| init.constant("bias", [dims.n_experts], 0.0)),
+            gate: Gate::new(dims, init).with_bias(config.bias, dims, init),
             balance: BalanceLoss::new(config.balance_of, dims, init),
             config: config.clone(),
         }
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let scores = self.gate.products(units);
-        let scores = match &self.bias {
-            Some(bias) => scores + bias.val().unsqueeze::<3>(),
-            None => scores,
-        };
-        let scores = scores::settle(pass, scores);
+        let scores = self.gate.forward(pass, units);
         let n_experts = scores.dims()[2];
         let s = sigmoid(scores.clone()); // (1)
         // What experts compete with in the losses.
-        let logits = if self.config.compete { s.clone() } else { scores };
+        let logits = if self.config.compete { s.clone() } else { scores.clone() };
         let p = softmax(logits.clone(), 2);
         let by = if self.config.compete { p.clone() } else { s };
         let (experts, chosen) = scores::choose(pass, by, self.config.k);
-        let shares = self.config.compete || self.config.renormalise;
-        let weights = if shares { chosen.clone() / chosen.sum_dim(2) } else { chosen }; // (2)
+        let weights = match (self.config.compete, self.config.renormalise) {
+            (true, _) => chosen.clone() / chosen.sum_dim(2),
+            (false, true) => shares::of_sigmoids(scores.gather(2, experts.clone())),
+            (false, false) => chosen, // (2)
+        };
         losses::add(pass, "entropy", self.config.entropy, || {
             losses::negative_entropy(p.clone()) // (3)
         });

@@ -8,6 +8,8 @@
 //! f_i  = share of the units whose argmax is i  (5)
 //! P_i  = mean of p_i over the units            (6)
 //!
+//! `bias = true` adds a bias to x W, 0 at first, as implementations by a linear layer have it.
+//!
 //! Differs from the paper: capacity is the layer's (the paper's factor is 1 to 2); the gate's
 //! initial scale is that of all routers here, not a tenth of the usual.
 //!
@@ -25,6 +27,8 @@ config! {
         pub balance: f64 = 0.01,
         /// Over what the loss is taken: the paper's is that of all choices.
         pub balance_of: Balance = Balance::Choices,
+        /// Has the gate a bias, which is 0 at first?
+        pub bias: bool = false,
         /// Half the range of the factors that inputs are multiplied by in training, eps.
         pub jitter: f64 = 0.01,
     }
@@ -52,7 +56,7 @@ impl Router for Switch {
 
     fn init(config: &SwitchConfig, dims: Dims, init: &Init) -> Self {
         Self {
-            gate: Gate::new(dims, init),
+            gate: Gate::new(dims, init).with_bias(config.bias, dims, init),
             balance: BalanceLoss::new(config.balance_of, dims, init),
             config: config.clone(),
         }

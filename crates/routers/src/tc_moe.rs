@@ -21,7 +21,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 
-use crate::{check, gate::Gate, load, losses, null, scores};
+use crate::{check, gate::Gate, load, losses, null, scores, shares};
 
 config! {
     /// How many entries a unit chooses, and what keeps them balanced and few.
@@ -65,22 +65,25 @@ impl Router for TcMoe {
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
         let (e, k) = (self.n_experts, self.config.k);
-        let p = softmax(self.gate.forward(pass, units) + self.bias(), 2); // (1)
-        let (entries, chosen) = scores::choose(pass, p.clone(), k); // (2)
+        let s = self.gate.forward(pass, units) + self.bias();
+        let (entries, chosen) = scores::choose(pass, s.clone(), k); // (2)
         let negative = entries.clone().greater_equal_scalar(e as i64);
         let null = entries.clone().greater_equal_scalar(2 * e as i64);
         let experts = entries - negative.clone().int() * e as i64;
-        let kept = chosen.mask_fill(null.clone(), 0.0);
-        let mass = kept.clone().sum_dim(2) + p.clone().narrow(2, 2 * e, k).sum_dim(2);
+        // What is null counts once, among all that are.
+        let of_null = s.clone().narrow(2, 2 * e, k);
+        let left_out =
+            Tensor::cat(vec![null.clone(), null.clone().bool_and(null.clone().bool_not())], 2);
+        let shares = shares::without(Tensor::cat(vec![chosen, of_null], 2), left_out);
         let sign = negative.float() * -2.0 + 1.0;
-        let weights = kept * sign / mass; // (3)
+        let weights = shares.narrow(2, 0, k) * sign; // (3)
         let plan = null::without(null, experts, weights, e); // (4)
         let Plan::TokenChoice { experts, .. } = &plan else { unreachable!("units choose") };
         losses::add(pass, "balance", self.config.balance, || {
-            self.balance(p.clone(), experts.clone()) // (5)
+            self.balance(s.clone(), experts.clone()) // (5)
         });
         losses::add(pass, "reward", self.config.reward, || {
-            -p.narrow(2, 2 * e, k).sum_dim(2).mean() // (5)
+            -softmax(s, 2).narrow(2, 2 * e, k).sum_dim(2).mean() // (1), (5)
         });
         plan
     }
@@ -99,13 +102,14 @@ impl TcMoe {
         Tensor::cat(vec![of(e, 0.0), of(e, -1.0), of(k, -10.0)], 2)
     }
 
-    fn balance(&self, p: Tensor<3>, experts: Tensor<3, Int>) -> Tensor<1> {
+    /// Of scores `[G, U, 2 E + k]` and experts `[G, U, k]`.
+    fn balance(&self, s: Tensor<3>, experts: Tensor<3, Int>) -> Tensor<1> {
         let e = self.n_experts;
         let f = load::counts(experts, e);
         let f = f.clone() / f.sum().clamp_min(1.0);
+        // Shares in what is not null.
+        let p = softmax(s.narrow(2, 0, 2 * e), 2);
         let shares = p.clone().narrow(2, 0, e) + p.narrow(2, e, e);
-        // The floor is for units that are certain to do nothing.
-        let shares = shares.clone() / shares.sum_dim(2).clamp_min(1e-12);
         (f * shares.mean_dim(1).mean_dim(0).reshape([e])).sum() * e as f64
     }
 }

@@ -13,8 +13,11 @@
 //! g   = softmax(s over S)                      (5c) `top-k-softmax`: Shazeer, GPT-OSS, Granite
 //!
 //! (5b) and (5c) are the same function; both are here because checkpoints are described by either,
-//! and a test holds them together. With k = 1 both give the constant 1, so that the gate learns
-//! from the balance loss alone.
+//! and a test holds them together. With k = 1 both give the constant 1, so that the gate would learn
+//! nothing from the task: refused, unless there is one expert alone.
+//!
+//! `bias = true`: s = x W + b, as the gates of FastMoE, AutoMoE and MomentumSMoE have it; b is 0 at
+//! first.
 //!
 //! Differs from the papers: no noise (see the noisy routers), no capacity (the layer's).
 //!
@@ -45,6 +48,8 @@ config! {
         pub k: usize = 2,
         /// How the chosen experts are weighted.
         pub weights: Weights = Weights::Renormalised,
+        /// Has the gate a bias, which is 0 at first?
+        pub bias: bool = false,
         /// Coefficient of the balance loss.
         pub balance: f64 = 0.01,
         /// Which balance loss.
@@ -79,18 +84,18 @@ impl Router for TopK {
         check::coefficient("z", config.z)?;
         check::coefficient("orthogonal", config.orthogonal)?;
         check::positive("start", config.start)?;
-        let constant = config.k == 1 && config.weights != Weights::Softmax;
-        if constant && config.balance == 0.0 && config.z == 0.0 {
-            return Err("k = 1 has the constant weight 1 and gives the gate no gradient; \
-                        set weights = \"softmax\", or balance above 0"
-                .into());
-        }
-        Ok(())
+        let constant = config.weights != Weights::Softmax;
+        check::gate_learns(
+            config.k,
+            constant,
+            dims,
+            "set weights = \"softmax\", or k to at least 2",
+        )
     }
 
     fn init(config: &TopKConfig, dims: Dims, init: &Init) -> Self {
         Self {
-            gate: Gate::scaled(dims, init, config.start),
+            gate: Gate::scaled(dims, init, config.start).with_bias(config.bias, dims, init),
             balance: BalanceLoss::new(config.balance_of, dims, init),
             config: config.clone(),
         }
@@ -103,11 +108,12 @@ impl Router for TopK {
         let experts = scores::best(pass, s.clone(), self.config.k); // (3)
         let weights = match self.config.weights {
             Weights::Softmax => p.clone().gather(2, experts.clone()), // (5a)
-            Weights::Renormalised => {
+            // Without the best experts the sum of the others may underflow.
+            Weights::Renormalised if !scores::skips(pass) => {
                 let g = p.clone().gather(2, experts.clone());
                 g.clone() / g.sum_dim(2) // (5b)
             }
-            Weights::TopKSoftmax => softmax(s.clone().gather(2, experts.clone()), 2), // (5c)
+            _ => softmax(s.clone().gather(2, experts.clone()), 2), // (5c)
         };
         self.balance.add(pass, self.config.balance, p, experts.clone());
         losses::add(pass, "z", self.config.z, || losses::router_z(s));
@@ -204,6 +210,6 @@ mod tests {
         let config = TopKConfig::default();
         assert_eq!(check(TopKConfig { k: 9, ..config }), "k = 9 is larger than experts = 8");
         assert!(check(TopKConfig { balance: -1.0, ..config }).contains("balance = -1"));
-        assert!(check(TopKConfig { k: 1, balance: 0.0, ..config }).contains("no gradient"));
+        assert!(check(TopKConfig { k: 1, ..config }).contains("no gradient from the task"));
     }
 }

@@ -67,7 +67,7 @@ impl Router for TopTokens {
     fn init(config: &TopTokensConfig, dims: Dims, init: &Init) -> Self {
         let gate = match config.relevant {
             0 => Gate::new(dims, init),
-            relevant => Gate { weight: pretrained(relevant, dims, &init.at("gate")) },
+            relevant => Gate::with_weight(pretrained(relevant, dims, &init.at("gate"))),
         };
         Self { gate, tokens: config.tokens }
     }

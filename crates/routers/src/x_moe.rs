@@ -70,6 +70,9 @@ impl Router for XMoe {
 
     fn check(config: &XMoeConfig, dims: Dims) -> Result<(), String> {
         check::k(config.k, dims)?;
+        let constant = config.renormalise || config.faithful == Faithful::Reference;
+        let instead = "set renormalise = false and faithful = \"paper\", or k to at least 2";
+        check::gate_learns(config.k, constant, dims, instead)?;
         check::coefficient("balance", config.balance)?;
         check::coefficient("z", config.z)?;
         match config.temperature >= 0.01 && config.temperature.is_finite() {
@@ -95,11 +98,12 @@ impl Router for XMoe {
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
         let cosines = self.cosines(units);
         losses::add(pass, "z", self.config.z, || losses::router_z(cosines.clone()));
-        let p = softmax(scores::settle(pass, self.tempered(cosines)), 2); // (6)
+        let s = scores::settle(pass, self.tempered(cosines));
+        let p = softmax(s.clone(), 2); // (6)
         let n_experts = p.dims()[2];
         let (experts, weights) = scores::choose(pass, p.clone(), self.config.k);
         let weights = match self.config.faithful {
-            _ if self.config.renormalise => weights.clone() / weights.sum_dim(2),
+            _ if self.config.renormalise => softmax(s.gather(2, experts.clone()), 2),
             Faithful::Paper => weights, // (7)
             Faithful::Reference => softmax(weights, 2),
         };

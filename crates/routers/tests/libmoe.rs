@@ -163,7 +163,7 @@ fn perturbed_cosine() {
 fn sigmoid_of_the_first_version() {
     let router = balanced("sigmoid").with("compete", true).with("bias", true);
     let layer =
-        Layer::new(router, 3).with("gate.weight", gate(3)).with("bias", fill(231, &[3], 0.2));
+        Layer::new(router, 3).with("gate.weight", gate(3)).with("gate.bias", fill(231, &[3], 0.2));
     let (y, losses) = layer.run();
     close(&y, &[-0.393369, 0.167814, 0.061895, 0.162267]);
     loss(&losses, "balance", 1.023559);

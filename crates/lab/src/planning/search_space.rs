@@ -301,7 +301,7 @@ seeds = [0, 1]
 task = "digits"
 backbone = "vit"
 [[method]]
-moe.router = "top-k"
+moe.router = { kind = "top-k", weights = "softmax" }
 tune.moe.router.k = [1, 2]
 [[method]]
 moe.router = "switch"

@@ -7,7 +7,7 @@ use burn::{
     module::{Module, ModuleVisitor, Param},
     prelude::*,
 };
-use moe::{Dims, with_parameters};
+use moe::{Dims, Pass, with_parameters};
 
 use super::{
     permutation::rows,
@@ -28,8 +28,9 @@ pub(super) fn permute_the_plan(subject: &Subject) -> Result<(), String> {
     let dims = Dims { width, n_experts: EXPERTS, units };
     let router = subject.router(dims)?;
     let x = subject.noise("x", [groups, units, width]);
-    let plan =
-        |router: &moe::AnyRouter| rows(router.route(&mut subject.told([groups, units]), x.clone()));
+    let plan = |router: &moe::AnyRouter| {
+        rows(router.route(&mut subject.told(Pass::eval(), [groups, units]), x.clone()))
+    };
     // [G, U, 2 E]: the shares in, and the shares out.
     let straight = turn(plan(&router).reshape([groups, units, 2, EXPERTS]), 3);
     let numbers = turned(&router);

@@ -2,8 +2,9 @@
 //! the same.
 
 use burn::prelude::*;
+use moe::SkipTopExperts;
 
-use super::subject::{Setup, Subject, step_on, values};
+use super::subject::{Objective, Setup, Subject, step_on, values};
 
 /// In training and in evaluation.
 pub(super) fn stay_finite(subject: &Subject) -> Result<(), String> {
@@ -12,7 +13,8 @@ pub(super) fn stay_finite(subject: &Subject) -> Result<(), String> {
     for (what, x) in [
         ("zeros", x.zeros_like()),
         ("tiny", x.clone() * 1e-20),
-        ("huge", x * 1e4),
+        ("huge", x.clone() * 1e4),
+        ("enormous", x * 1e15),
         ("all the same", one),
     ] {
         finite(subject, x).map_err(|why| format!("inputs that are {what}: {why}"))?;
@@ -21,13 +23,16 @@ pub(super) fn stay_finite(subject: &Subject) -> Result<(), String> {
 }
 
 fn finite(subject: &Subject, x: Tensor<3>) -> Result<(), String> {
-    let (mut pass, _) = subject.input(Setup::PLAIN, false);
-    let y = values(subject.layer(Setup::PLAIN)?.forward(&mut pass, x.clone()));
-    if y.iter().any(|y| !y.is_finite()) {
-        return Err("the output in evaluation is not finite".into());
+    for ranks in [0, 1, 2] {
+        let (mut pass, _) = subject.input(Setup::PLAIN, false);
+        pass.put(SkipTopExperts { ranks, obeyed: false });
+        let y = values(subject.layer(Setup::PLAIN)?.forward(&mut pass, x.clone()));
+        if y.iter().any(|y| !y.is_finite()) {
+            return Err(format!("the output in evaluation without {ranks} experts is not finite"));
+        }
     }
     let (pass, _) = subject.input(Setup::PLAIN, true);
-    let step = step_on(subject, &subject.training_layer(Setup::PLAIN)?, pass, x);
+    let step = step_on(subject, &subject.training_layer(Setup::PLAIN)?, pass, x, Objective::Total);
     if step.output.iter().any(|y| !y.is_finite()) {
         return Err("the output in training is not finite".into());
     }

@@ -1,25 +1,39 @@
-//! The gradient reaches every parameter. What an update rule moves is a state, not a parameter.
+//! The gradient of the task's loss reaches every parameter. What an update rule moves is a state, not a
+//! parameter; what auxiliary losses alone move learns nothing of the task.
 
 use burn::module::Module;
 use moe::parameters;
 
-use super::subject::{Setup, Subject, step};
+use super::subject::{Objective, Setup, Subject, step_on};
 
-/// In one training pass, with the losses of the pass added, every parameter has a gradient that is
-/// finite and not zero everywhere.
+/// What rounding leaves of a gradient that is zero, that of a quotient x / x say.
+const ROUNDING: f32 = 1e-6;
+
+/// In one training pass, without the losses of the pass, every parameter has a gradient that is finite
+/// and not zero everywhere, rounding apart. So it is with a single choice too, where that is not refused.
 pub(super) fn reach_every_parameter(subject: &Subject) -> Result<(), String> {
+    reach(subject)?;
+    let Some(k) = subject.number_of_choices() else { return Ok(()) };
+    let single = subject.with(subject.router.clone().with(k, 1));
+    match single.layer(Setup::PLAIN) {
+        Ok(_) => reach(&single).map_err(|why| format!("with {k} = 1, {why}")),
+        Err(_) => Ok(()), // refused
+    }
+}
+
+fn reach(subject: &Subject) -> Result<(), String> {
     let layer = subject.training_layer(Setup::PLAIN)?;
-    for (path, gradient) in step(subject, &layer, Setup::PLAIN).gradients {
-        match gradient {
-            None => return Err(format!("{path} has no gradient: nothing depends on it")),
-            Some(gradient) if gradient.iter().any(|g| !g.is_finite()) => {
-                return Err(format!("the gradient of {path} is not finite"));
+    let (pass, x) = subject.input(Setup::PLAIN, true);
+    for (path, gradient) in step_on(subject, &layer, pass, x, Objective::Task).gradients {
+        let wrong = match gradient {
+            None => "there is none: the output does not depend on it",
+            Some(gradient) if gradient.iter().any(|g| !g.is_finite()) => "it is not finite",
+            Some(gradient) if gradient.iter().all(|g| g.abs() <= ROUNDING) => {
+                "it is zero everywhere"
             }
-            Some(gradient) if gradient.iter().all(|g| *g == 0.0) => {
-                return Err(format!("the gradient of {path} is zero everywhere"));
-            }
-            Some(_) => {}
-        }
+            Some(_) => continue,
+        };
+        return Err(format!("the gradient of the task's loss does not reach {path}: {wrong}"));
     }
     Ok(())
 }

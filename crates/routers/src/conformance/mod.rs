@@ -17,6 +17,7 @@ mod devices;
 mod engines;
 mod experts;
 mod extremes;
+mod far_scores;
 mod gradients;
 mod names;
 mod noise;
@@ -37,15 +38,16 @@ use subject::Subject;
 type Check = fn(&Subject) -> Result<(), String>;
 
 /// The checks by name, cheap ones first.
-const CHECKS: [(&str, Check); 15] = [
+const CHECKS: [(&str, Check); 16] = [
     ("parameters have names", names::are_words),
     ("shapes at every level", shapes::at_every_level),
     ("floating-point operations", shapes::flops),
     ("evaluation is deterministic", record::deterministic),
     ("save and load round trip", record::round_trip),
-    ("gradient reaches every parameter", gradients::reach_every_parameter),
+    ("the task's gradient reaches every parameter", gradients::reach_every_parameter),
     ("gradients are those of the plan", slopes::are_those_of_the_plan),
     ("extreme inputs", extremes::stay_finite),
+    ("scores far from zero", far_scores::keep_sums),
     ("sizes at the edge", sizes::at_the_edge),
     ("capacity is kept", capacity::is_kept),
     ("permuting the units permutes the plan", permutation::permutes_the_plan),

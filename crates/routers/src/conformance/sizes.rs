@@ -2,9 +2,9 @@
 //! refuses, with a reason.
 
 use burn::prelude::*;
-use moe::{Choice, Engine};
+use moe::{Choice, Engine, Pass};
 
-use super::subject::{EXPERTS, Setup, Subject, WIDTH, step_on, values};
+use super::subject::{EXPERTS, Objective, Setup, Subject, WIDTH, step_on, values};
 
 /// Each edge, in training and in evaluation.
 pub(super) fn at_the_edge(subject: &Subject) -> Result<(), String> {
@@ -25,7 +25,7 @@ fn one(subject: &Subject, what: &str, router: Choice, setup: Setup) -> Result<()
     let (mut pass, x) = subject.input(setup, false);
     let evaluated = values(layer.forward(&mut pass, x.clone()));
     let (pass, _) = subject.input(setup, true);
-    let step = step_on(&subject, &subject.training_layer(setup)?, pass, x);
+    let step = step_on(&subject, &subject.training_layer(setup)?, pass, x, Objective::Total);
     let gradients = step.gradients.values().flatten().flatten();
     let mut all = evaluated.iter().chain(&step.output).chain(gradients);
     match all.find(|value| !value.is_finite()) {
@@ -40,7 +40,8 @@ fn no_unit(subject: &Subject) -> Result<(), String> {
         for shape in [[0, 10], [3, 0]] {
             let setup = Setup { engine, ..Setup::PLAIN };
             let x = Tensor::<3>::zeros([shape[0], shape[1], WIDTH], &Device::flex());
-            let y = subject.layer(setup)?.forward(&mut subject.told(shape), x.clone());
+            let y =
+                subject.layer(setup)?.forward(&mut subject.told(Pass::eval(), shape), x.clone());
             if y.dims() != x.dims() {
                 return Err(format!("{:?} went in and {:?} came out", x.dims(), y.dims()));
             }

@@ -57,33 +57,33 @@ impl Directions {
 
 /// A number that depends on all that a plan weighs with and on all losses, and the choices.
 fn outcome(subject: &Subject, router: &AnyRouter) -> (Tensor<1>, Vec<i64>) {
-    let mut pass = subject.told(SHAPE);
+    let mut pass = subject.told(Pass::eval(), SHAPE);
     let x = subject.noise("x", [SHAPE[0], SHAPE[1], WIDTH]);
     let plan = router.route(&mut pass, x);
-    let goal = |shape| subject.noise::<3>("goal", shape);
-    let ints = |of: &Tensor<3, Int>| of.to_data().iter::<i64>().collect();
-    let (value, choices) = match plan {
-        Plan::TokenChoice { experts, weights, n_experts } => {
-            // What no one is given does not count.
-            let null = experts.clone().equal_scalar(n_experts as i64);
-            let weights = weights.mask_fill(null, 0.0);
-            ((weights.clone() * goal(weights.dims())).sum(), ints(&experts))
-        }
-        Plan::ExpertChoice { units, weights, .. } => {
-            ((weights.clone() * goal(weights.dims())).sum(), ints(&units))
-        }
-        Plan::Soft { dispatch, combine } => {
-            let goal = subject.noise::<4>("goal", dispatch.dims());
-            (((dispatch + combine) * goal).sum(), Vec::new())
-        }
-        Plan::Merged { weights, .. } | Plan::Dense { weights } => {
-            ((weights.clone() * goal(weights.dims())).sum(), Vec::new())
-        }
+    let choices = match &plan {
+        Plan::TokenChoice { experts, .. } => experts.to_data().iter::<i64>().collect(),
+        Plan::ExpertChoice { units, .. } => units.to_data().iter::<i64>().collect(),
+        Plan::Soft { .. } | Plan::Merged { .. } | Plan::Dense { .. } => Vec::new(),
     };
-    (total(value, &pass), choices)
+    (objective(subject, plan, &pass), choices)
 }
 
-fn total(value: Tensor<1>, pass: &Pass) -> Tensor<1> {
+/// The weights of a plan, each times a number of its own, and the losses of the pass.
+pub(super) fn objective(subject: &Subject, plan: Plan, pass: &Pass) -> Tensor<1> {
+    let weighed = |weights: Tensor<3>| (subject.noise("goal", weights.dims()) * weights).sum();
+    let value = match plan {
+        Plan::TokenChoice { experts, weights, n_experts } => {
+            // The weight of a dropped choice does not count.
+            weighed(weights.mask_fill(experts.equal_scalar(n_experts as i64), 0.0))
+        }
+        Plan::ExpertChoice { weights, .. }
+        | Plan::Merged { weights, .. }
+        | Plan::Dense { weights } => weighed(weights),
+        Plan::Soft { dispatch, combine } => {
+            let goal = subject.noise::<4>("goal", dispatch.dims());
+            ((dispatch + combine) * goal).sum()
+        }
+    };
     pass.total_loss().map_or(value.clone(), |losses| value + losses)
 }
 

@@ -6,7 +6,7 @@ use burn::{
     module::{Module, ModuleVisitor, Param},
     optim::GradientsParams,
     prelude::*,
-    tensor::activation::relu,
+    tensor::{Gradients, activation::relu},
 };
 use moe::{
     AnyRouter, BlockInput, BuildRouter, Capacity, Choice, Clusters, Condition, Dims, Engine,
@@ -102,11 +102,10 @@ impl Subject {
         build(&self.router, dims, &Init::new(0, device)).map_err(|err| err.to_string())
     }
 
-    /// An evaluation that knows ids and clusters, different ones for neighbours.
-    pub(super) fn told(&self, [b, t]: [usize; 2]) -> Pass {
+    /// A pass that knows ids and clusters, different ones for neighbours.
+    pub(super) fn told(&self, mut pass: Pass, [b, t]: [usize; 2]) -> Pass {
         let ids: Vec<i32> = (0..b * t).map(|at| (at * 7 % 20) as i32).collect();
         let ids = Tensor::from_data(TensorData::new(ids, [b, t]), &self.device);
-        let mut pass = Pass::eval();
         pass.put(Clusters(ids.clone()));
         pass.put(TokenIds(ids));
         pass
@@ -261,31 +260,56 @@ pub(super) struct Step {
     pub(super) gradients: BTreeMap<String, Option<Vec<f32>>>,
 }
 
-/// One training pass of a layer, on a loss in which every output counts differently, with the
-/// losses of the pass added.
-pub(super) fn step(subject: &Subject, layer: &MoeLayer, setup: Setup) -> Step {
-    let (pass, x) = subject.input(setup, true);
-    step_on(subject, layer, pass, x)
+/// What a training pass is trained by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Objective {
+    /// A loss of the output alone, in which every number counts differently.
+    Task,
+    /// The same, with the losses of the pass added.
+    Total,
 }
 
-/// The same on a given input.
-pub(super) fn step_on(subject: &Subject, layer: &MoeLayer, mut pass: Pass, x: Tensor<3>) -> Step {
+/// One training pass of a layer by the total loss.
+pub(super) fn step(subject: &Subject, layer: &MoeLayer, setup: Setup) -> Step {
+    let (pass, x) = subject.input(setup, true);
+    step_on(subject, layer, pass, x, Objective::Total)
+}
+
+/// The same on a given input, by an objective.
+pub(super) fn step_on(
+    subject: &Subject,
+    layer: &MoeLayer,
+    mut pass: Pass,
+    x: Tensor<3>,
+    objective: Objective,
+) -> Step {
     // A layer before it, since some routers remember the last one's scores.
     layer.forward(&mut pass, Tensor::from_inner(x.clone()).detach());
     let x = Tensor::<3>::from_inner(x).require_grad();
     let y = layer.forward(&mut pass, x.clone());
     let output = values(y.clone());
     let mut loss = (y.clone() * Tensor::from_inner(subject.noise("target", y.dims()))).sum();
-    if let Some(more) = pass.total_loss() {
+    if objective == Objective::Total
+        && let Some(more) = pass.total_loss()
+    {
         loss = loss + more;
     }
     let grads = loss.backward();
     let input = x.grad(&grads).map(values);
-    let grads = GradientsParams::from_grads(grads, layer);
+    let mut gradients = gradients(layer, grads);
+    gradients.insert("input".into(), input);
+    Step { output, gradients }
+}
+
+/// The gradient of each parameter of a module by path, none where there is none.
+pub(super) fn gradients(
+    module: &impl Module,
+    grads: Gradients,
+) -> BTreeMap<String, Option<Vec<f32>>> {
+    let grads = GradientsParams::from_grads(grads, module);
     let mut visitor = Gather { grads, path: Vec::new(), found: BTreeMap::new() };
-    layer.visit(&mut visitor);
-    visitor.found.insert("input".into(), input);
-    Step { output, gradients: visitor.found }
+    module.visit(&mut visitor);
+    visitor.found
 }
 
 /// Gathers gradients by path. State that is not trained does not ask for one, and is left out.

@@ -27,6 +27,73 @@ fn what_depends_on_hyperparameters_conforms_too() {
     }
 }
 
+/// Published code that does not do one of the things: LibMoE's x-moe stops the gradient through the
+/// length of its expert vectors, and to MoE++'s the last expert is the zero expert.
+#[test]
+fn published_code_conforms_but_for_what_is_known() {
+    for (kind, exempt) in [
+        ("x-moe", "gradients are those of the plan"),
+        ("moe-plus-plus", "permuting the experts permutes the plan"),
+    ] {
+        let choice = Choice::of(kind).with("faithful", "reference");
+        let found = report(&crate::all(), &choice, &Device::flex());
+        let failed: Vec<_> = found.into_iter().filter(|(_, found)| found.is_err()).collect();
+        assert!(failed.len() == 1 && failed[0].0 == exempt, "{kind}: {failed:?}");
+    }
+}
+
+/// Every form of weights that a router has beside that of its defaults.
+#[test]
+fn every_form_of_weights_conforms() {
+    let (routers, of) = (crate::all(), Choice::of);
+    for choice in [
+        of("top-k").with("weights", "softmax").with("bias", true),
+        of("top-k").with("weights", "top-k-softmax"),
+        of("switch").with("bias", true),
+        of("sigmoid").with("renormalise", true),
+        of("sigmoid").with("compete", true).with("bias", true),
+        of("loss-free").with("renormalise", true),
+        of("loss-free").with("renormalise", true).with("score", "softmax"),
+        of("deepseek-v3").with("groups", 4).with("groups_kept", 2).with("scale", 2.5),
+        of("x-moe").with("renormalise", true),
+        of("perturbed-cosine").with("faithful", "reference"),
+        of("ada-moe").with("faithful", "reference").with("nulls", 0),
+        of("hyper-router").with("faithful", "reference"),
+    ] {
+        check(&routers, &choice, &Device::flex()).unwrap();
+    }
+}
+
+#[test]
+fn one_choice_of_constant_weight_is_refused_by_every_router() {
+    let (routers, of) = (crate::all(), |kind: &str| Choice::of(kind).with("k", 1));
+    let dims = moe::Dims { width: 8, n_experts: 8, units: 10 };
+    for choice in [
+        of("top-k"),
+        of("top-k").with("weights", "top-k-softmax").with("balance", 0.1),
+        of("noisy-top-k"),
+        of("st-moe"),
+        of("deepseek-v3"),
+        of("sigmoid").with("renormalise", true),
+        of("sigmoid").with("compete", true),
+        of("x-moe").with("renormalise", true),
+        of("x-moe").with("faithful", "reference"),
+        of("loss-free").with("renormalise", true),
+        of("moe-plus-plus").with("faithful", "reference"),
+        of("ada-moe"),
+        of("quantile-balancing"),
+        of("perturbed-cosine"),
+        of("hyper-router").with("k_first", 1),
+        of("peer"),
+        of("dselect-k"),
+        Choice::of("warm-up").with("router", of("top-k")),
+    ] {
+        let refused = (routers.get(&choice.kind).unwrap().build.check)(&choice, dims);
+        let message = refused.expect_err(&format!("{choice:?} is accepted")).to_string();
+        assert!(message.contains("no gradient from the task"), "{choice:?}: {message}");
+    }
+}
+
 fn found(fault: Fault) -> String {
     let routers = Library::default().routers.with::<Broken>();
     let found = check(&routers, &Choice::of("broken").with("fault", fault), &Device::flex());
@@ -48,8 +115,14 @@ fn every_fault_is_found() {
         (Fault::Counter, "the second evaluation differs"),
         (Fault::Autodiff, "valid() changes the output"),
         (Fault::Forgetful, "loaded into one of another seed"),
-        (Fault::Idle, "router.idle has no gradient"),
-        (Fault::Cut, "router.weight has no gradient"),
+        (Fault::Idle, "does not reach router.idle"),
+        (Fault::Cut, "does not reach router.weight"),
+        (Fault::Auxiliary, "does not reach router.weight"),
+        (
+            Fault::Constant,
+            "with k = 1, the gradient of the task's loss does not reach router.weight",
+        ),
+        (Fault::Epsilon, "weights of a unit with all its choices sum to 0, and elsewhere to 1"),
         (Fault::Position, "UNIT_PERMUTATION_EQUIVARIANT = false"),
         (Fault::Future, "in evaluation, changes outputs before them"),
         (Fault::FutureInTraining, "in training, changes outputs before them"),
@@ -137,7 +210,7 @@ mod broken {
     use burn::{
         module::{Module, Param},
         prelude::*,
-        tensor::activation::softmax,
+        tensor::activation::{sigmoid, softmax},
     };
     use moe::{Dims, Init, NoConfig, Pass, Plan, Router, config, top_k};
     use rand::RngExt;
@@ -163,6 +236,12 @@ mod broken {
         Idle,
         /// Cuts the gradient off.
         Cut,
+        /// Trains its gate by a loss of its own alone.
+        Auxiliary,
+        /// Divides weights by their sum, for one choice too.
+        Constant,
+        /// Divides sigmoids by their sum and an epsilon.
+        Epsilon,
         /// Looks at the position.
         Position,
         /// Looks at the mean of all units.
@@ -218,7 +297,8 @@ mod broken {
         const ABOUT: &'static str = "top-2 with a fault";
 
         fn check(config: &BrokenConfig, dims: Dims) -> Result<(), String> {
-            crate::check::k(config.k, dims)
+            crate::check::k(config.k, dims)?;
+            crate::check::gate_learns(config.k, config.fault == Fault::Epsilon, dims, "")
         }
 
         fn init(config: &BrokenConfig, dims: Dims, init: &Init) -> Self {
@@ -242,13 +322,22 @@ mod broken {
             let [_, e] = self.weight.lazy_shape().dims();
             let s = units.clone().reshape([g * u, d]).matmul(self.weight.val()).reshape([g, u, e]);
             let s = s + self.disturbance(pass, units, e);
-            let (experts, weights) = top_k(softmax(s, 2), self.k);
+            let p = match self.fault {
+                Fault::Epsilon => sigmoid(s),
+                _ => softmax(s, 2),
+            };
+            if self.fault == Fault::Auxiliary {
+                pass.loss("auxiliary", p.clone().square().sum());
+            }
+            let (experts, weights) = top_k(p, self.k);
             let none = |left: usize| 0.0 / left as f64 + 1.0; // not a number at 0
             let (experts, weights) = match self.fault {
                 Fault::Index => (experts + 8, weights),
                 Fault::NotANumber => (experts, weights.clone() / (weights.clone() - weights)),
                 Fault::Shape => (experts, weights.narrow(2, 0, 1)),
-                Fault::Cut => (experts, weights.detach()),
+                Fault::Cut | Fault::Auxiliary => (experts, weights.detach()),
+                Fault::Constant => (experts, weights.clone() / weights.sum_dim(2)),
+                Fault::Epsilon => (experts, weights.clone() / (weights.sum_dim(2) + 1e-20)),
                 Fault::Slope => (experts, weights.clone() * 2.0 - weights.detach()),
                 Fault::OneExpert => (experts, weights * none(e - 1)),
                 Fault::Full if e > 1 => (experts, weights * none(e - self.k)),

@@ -8,9 +8,10 @@ use anyhow::{Context, ensure};
 use burn::{module::Module, prelude::*};
 use clap::Args;
 use moe::{
-    AnyRouter, Choice, Clusters, Dims, Init, LayerReport, Parameter, Pass, Plan, TokenIds,
-    parameters, with_parameters,
+    AnyRouter, Choice, Clusters, Dims, Init, LayerReport, Parameter, Pass, Plan, RouterLogits,
+    TokenIds, numbers_of, parameters, with_parameters,
 };
+use routers::GivenNoise;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -32,12 +33,15 @@ pub(crate) struct RouteArgs {
     /// The number of experts
     #[arg(long, default_value_t = 8)]
     experts: usize,
-    /// A safetensors file with `x`, [G, U, D]: G groups of U units of width D. Beside it, if wanted,
-    /// `ids` and `clusters`, [G, U], and parameters of the router by path
+    /// A safetensors file with `x`, [G, U, D]: G groups of U units of width D. Optional beside it:
+    /// `ids` and `clusters`, [G, U]; `noise`, which takes the place of the router's random numbers with
+    /// --train; parameters and states of the router by path
     #[arg(long, value_name = "FILE")]
     input: PathBuf,
     /// The safetensors file to write: `experts` and `weights`; `units` and `weights` if experts
-    /// choose; `dispatch` and `combine` if the plan is soft; `weights` if every expert works, or experts are merged for segments
+    /// choose; `dispatch` and `combine` if the plan is soft; `weights` if every expert works, or experts
+    /// are merged for segments. Beside them `scores`, [G, U, E], of routers that choose by scores, and
+    /// with --train the router's states by path, as they are after the pass
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Parameters that are not in the file, and noise, follow from it
@@ -81,13 +85,22 @@ fn route(call: &RouteArgs, plugins: &Plugins) -> anyhow::Result<String> {
     if let Some(clusters) = clusters {
         pass.put(Clusters(clusters));
     }
+    if let Some(noise) = tensors.remove("noise") {
+        ensure!(call.train, "{}: noise: a router draws it in training only; add --train", place());
+        pass.put(GivenNoise::new(noise));
+    }
     let from_file: Vec<String> = tensors.keys().cloned().collect();
+    let named = || format!("{}: router {:?}", place(), call.router);
     let router = call.build(&choice, &x, plugins)?;
     let router = with_parameters(router, tensors)
-        .map_err(|why| anyhow::anyhow!("{}: router {:?}: {why}", place(), call.router))?;
+        .map_err(|why| anyhow::anyhow!("{why}; {}", call.sizes(&x)))
+        .with_context(named)?;
+    finite_parameters(&router).with_context(named)?;
     let wanted = parameters(&router);
-    let plan = router.valid().route(&mut pass, x);
-    safetensors::write(&call.out, &numbers(&plan))?;
+    let evaluated = router.valid();
+    let plan = evaluated.route(&mut pass, x);
+    let out = call.results(&plan, &evaluated, &wanted, &mut pass).with_context(named)?;
+    safetensors::write(&call.out, &out)?;
     let report = json!({
         "router": choice,
         "experts": call.experts,
@@ -126,6 +139,75 @@ impl RouteArgs {
         let init = Init::new(self.seed, &x.device().autodiff());
         let build = plugins.library.routers.get(&choice.kind)?.build.init;
         Ok(build(choice, dims, &init)?)
+    }
+
+    /// What the shapes of parameters follow from.
+    fn sizes(&self, x: &Tensor<3>) -> String {
+        let width = x.dims()[2];
+        format!("shapes follow from the width of x, {width}, and from --experts {}", self.experts)
+    }
+
+    /// What is written: the plan, the scores, and with --train the states after the pass.
+    ///
+    /// # Errors
+    /// Numbers that are not finite, and given noise that was not drawn.
+    fn results(
+        &self,
+        plan: &Plan,
+        router: &AnyRouter,
+        known: &[Parameter],
+        pass: &mut Pass,
+    ) -> anyhow::Result<Tensors> {
+        noise_was_drawn(pass)?;
+        let mut out = Tensors::new();
+        if let Some(RouterLogits(scores)) = pass.take() {
+            out.insert("scores".into(), safetensors::of(scores));
+        }
+        finite(&out)?;
+        out.extend(numbers(plan));
+        if self.train {
+            // Without autodiff nothing asks for a gradient, so what is trained is known from before.
+            let is_state =
+                |path: &str| known.iter().any(|known| known.path == path && !known.trained);
+            let states = numbers_of(router, |parameter| is_state(&parameter.path));
+            out.extend(states.into_iter().map(|(known, data)| (known.path, data)));
+        }
+        finite(&out)?;
+        let wrong = pass.scalars().into_iter().find(|(_, value)| !value.is_finite());
+        match wrong {
+            Some((name, value)) => anyhow::bail!("{name} is {value}"),
+            None => Ok(out),
+        }
+    }
+}
+
+/// Are all parameters and states finite?
+fn finite_parameters(router: &AnyRouter) -> anyhow::Result<()> {
+    let all = numbers_of(router, |_| true).into_iter();
+    finite(&all.map(|(known, data)| (known.path, data)).collect())
+}
+
+/// Are all numbers of the tensors finite? If not, which are not, and how many of them.
+fn finite(tensors: &Tensors) -> anyhow::Result<()> {
+    let count = |data: &TensorData| data.iter::<f64>().filter(|number| !number.is_finite()).count();
+    let wrong: Vec<String> = tensors
+        .iter()
+        .map(|(name, data)| (name, count(data), data.num_elements()))
+        .filter(|(_, wrong, _)| *wrong > 0)
+        .map(|(name, wrong, all)| format!("{wrong} of the {all} numbers of {name}"))
+        .collect();
+    ensure!(wrong.is_empty(), "{} are not finite", wrong.join(", "));
+    Ok(())
+}
+
+/// Was the noise that was given drawn?
+fn noise_was_drawn(pass: &mut Pass) -> anyhow::Result<()> {
+    let Some(GivenNoise { numbers, used: false, draws }) = pass.take() else { return Ok(()) };
+    let shape = numbers.shape().as_slice().to_vec();
+    let draws: Vec<String> = draws.iter().map(|draw| format!("{draw:?}")).collect();
+    match draws.is_empty() {
+        true => anyhow::bail!("noise is {shape:?}; the router draws none"),
+        false => anyhow::bail!("noise is {shape:?}; the router draws {}", draws.join(", ")),
     }
 }
 
