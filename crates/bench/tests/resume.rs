@@ -49,8 +49,13 @@ fn killed_at_any_moment_it_ends_with_the_same_bits() {
     let expected = place.outcomes("whole");
 
     let mut kills = 0;
-    for part in 1..8 {
-        let runs = format!("killed-{part}");
+    // Seven moments; and some again, where the machine was faster than at first, and none was killed.
+    for round in 0..21 {
+        if round >= 7 && kills >= 7 {
+            break;
+        }
+        let part = round % 7 + 1;
+        let runs = format!("killed-{round}");
         let args = ["run", "tiny.toml", "--runs", &runs];
         // Killed again and again, each time a little later, until it gets through.
         for attempt in 1.. {

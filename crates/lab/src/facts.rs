@@ -1,4 +1,4 @@
-//! What a router turns out to be: built with its defaults for a small input, and looked at.
+//! Facts on a router, found by building it with its defaults for a small input.
 
 use burn::{module::Module, prelude::*};
 use moe::{Choice, Dims, Init, Parameter, Pass, Plan, Routers, parameters};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 pub struct Facts {
     /// `token-choice`, say.
     pub plan: &'static str,
-    /// May a decoder use it?
+    /// Whether a decoder may use it.
     pub causal: bool,
     /// Trained ones first come as they come.
     pub parameters: Vec<Parameter>,

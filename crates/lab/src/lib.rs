@@ -1,4 +1,4 @@
-//! What an experiment depends on: plug-ins, suites, and the command line.
+//! The framework of an experiment: plug-ins, suites, training of runs, results, and the command line.
 //!
 //! An experiment is a router in a file and one line:
 //!

@@ -1,4 +1,4 @@
-//! Everything that a suite can name.
+//! The plug-ins that a suite can name.
 
 use backbones::{Backbone, Backbones};
 use moe::{ExpertKinds, Experts, Library, ResidualRule, ResidualRules, Router, Routers};
@@ -58,7 +58,7 @@ impl Plugins {
         self
     }
 
-    /// Is there a plug-in of this name, of whatever kind?
+    /// Whether there is a plug-in of this name, of any kind.
     pub(crate) fn knows(&self, kind: &str) -> bool {
         let Library { routers, experts, residuals } = &self.library;
         routers.get(kind).is_ok()
@@ -68,7 +68,7 @@ impl Plugins {
             || self.tasks.get(kind).is_ok()
     }
 
-    /// Is there a router, a kind of experts or a residual rule in the file of this name?
+    /// Whether the file of this name is that of a router, a kind of experts or a residual rule.
     pub(crate) fn in_file(&self, stem: &str) -> bool {
         let kind = stem.replace('_', "-");
         let Library { routers, experts, residuals } = &self.library;

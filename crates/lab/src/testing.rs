@@ -1,4 +1,4 @@
-//! What the tests share: the runs of a suite that is given as text, and the network of one of them.
+//! Test scaffold: the runs of a suite that is given as text, and the untrained network of one of them.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Options that several verbs have, by what they are about. A verb takes the groups that it heeds, and
-//! no others, so that clap refuses the rest.
+//! Groups of options that several verbs share. A verb has the groups that it uses and no others, so clap
+//! refuses the rest.
 
 use std::{path::PathBuf, thread};
 
@@ -149,7 +149,7 @@ enum TextOrJson {
 }
 
 impl JsonArgs {
-    /// Is it for machines?
+    /// Whether JSON is printed.
     pub fn is_json(&self) -> bool {
         self.json || self.format == TextOrJson::Json
     }

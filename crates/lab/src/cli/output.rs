@@ -1,4 +1,4 @@
-//! What is printed, and where.
+//! Output: results to the standard output, messages to the standard error.
 
 /// What a verb ends with.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! What a verb has at hand beside its own arguments.
+//! The context of a verb beside its own arguments.
 
 use std::sync::{
     Arc,
@@ -50,7 +50,7 @@ impl Session<'_> {
         }
     }
 
-    /// Is `--quiet` given?
+    /// Whether `--quiet` is given.
     pub(crate) fn is_quiet(&self) -> bool {
         self.verbosity.quiet
     }
@@ -61,7 +61,7 @@ impl Session<'_> {
         name.or_else(first).ok_or_else(|| anyhow!("this program has no suite"))
     }
 
-    /// Has Ctrl-C been pressed?
+    /// Whether Ctrl-C has been pressed.
     pub(crate) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! What a verb of the command line is. A program has those of `lab` and may add its own.
+//! The interface of a verb. A program has the verbs of `lab` and may add its own.
 
 use clap::{ArgMatches, Args, Command};
 

@@ -1,4 +1,4 @@
-//! Where to compute: `flex`, `wgpu`, `vulkan`, `cuda:0`.
+//! Devices by name: `flex`, `wgpu`, `vulkan`, `cuda:0`.
 
 use anyhow::{anyhow, bail};
 use burn::prelude::*;

@@ -1,13 +1,13 @@
-//! Which settings are tried next, and which of them are trained: by what came of the trials before.
+//! Successive halving: which trials are run next, and which settings are chosen by their results.
 
 use anyhow::anyhow;
 
 use crate::{
-    spec::{Candidate, Group, RunSpec, Tuning},
+    spec::{Candidate, Group, RunSpec, TuningPlan},
     store::{Ended, Store},
 };
 
-impl Tuning {
+impl TuningPlan {
     /// The runs of a rung; none while some of the rung before are missing.
     pub(crate) fn rung(&self, rung: usize, store: &Store) -> anyhow::Result<Option<Vec<&RunSpec>>> {
         let mut specs = Vec::new();

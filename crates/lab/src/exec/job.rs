@@ -1,4 +1,4 @@
-//! One run, from its start to what is written down of its end.
+//! One run, from its start to its recorded result.
 
 use anyhow::bail;
 use burn::module::Module;
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Runner<'_> {
-    /// Trains one run to its end, or until it is told to stop.
+    /// Trains one run to its end, or until it is stopped.
     pub(super) fn run(&self, spec: &RunSpec, progress: &Progress) -> anyhow::Result<()> {
         let Some(_lock) = self.store.lock(&spec.id)? else { return Ok(()) };
         if self.store.ended(&spec.id)?.is_some() {
@@ -84,7 +84,7 @@ impl Runner<'_> {
 
     /// Why a run cannot start, if so: a run that comes before it has failed.
     fn lacks_its_start(&self, spec: &RunSpec) -> anyhow::Result<Option<String>> {
-        for before in spec.before() {
+        for before in spec.prerequisites() {
             if self.store.ended(&before.id)?.is_none() {
                 drop(self.store.wait_for(&before.id)?); // another process is at it
             }

@@ -1,4 +1,4 @@
-//! Training the runs: in which order, side by side, and with which networks.
+//! Training of runs: order, parallelism, networks, progress.
 
 mod dashboard;
 mod device;

@@ -1,4 +1,4 @@
-//! The networks of runs, and where they are built.
+//! Construction of the networks of runs.
 
 use backbones::{AnyBackbone, BackboneSpec};
 use burn::prelude::*;

@@ -1,5 +1,5 @@
-//! What a person sees while runs go on: one line a run in flight, and one for the whole, or a page.
-//! Nothing where there is no terminal.
+//! The display of progress: a line for each run that is being trained and one for all of them, or a
+//! page. Nothing where there is no terminal.
 
 use std::{
     path::PathBuf,

@@ -1,4 +1,4 @@
-//! Which experts of a trained network are left.
+//! Selection of the experts that a pruned network keeps.
 
 use anyhow::{anyhow, bail};
 use backbones::AnyBackbone;

@@ -1,4 +1,4 @@
-//! What runs are trained with.
+//! The context in which runs are trained.
 
 use std::sync::{Arc, atomic::AtomicBool};
 
@@ -19,13 +19,13 @@ pub(crate) struct Runner<'a> {
     pub(crate) environment: &'a Environment,
     /// How many runs go on side by side, at most; never more than there are threads.
     pub(crate) jobs: usize,
-    /// Is it written down how they route?
+    /// Whether their routing is recorded.
     pub(crate) trace: bool,
-    /// What a person sees meanwhile.
+    /// What is displayed meanwhile.
     pub(crate) shown: Shown,
     /// Is called with a line on each run that has ended.
     pub(crate) on_end: &'a (dyn Fn(&str) + Sync),
-    /// Who takes note of where the time goes, if anyone.
+    /// Measures the time of the parts of each step.
     pub(crate) tracer: Option<StepTracer>,
     /// Set by Ctrl-C: runs write a checkpoint and stop.
     pub(crate) stop: Arc<AtomicBool>,

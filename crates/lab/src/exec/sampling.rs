@@ -27,7 +27,7 @@ pub(crate) struct Sampling {
 }
 
 impl Sampling {
-    /// Can one draw like this?
+    /// Checks the ranges.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         let Self { temperature, top_k, top_p } = *self;
         let warm = temperature >= 0.0 && temperature.is_finite();

@@ -24,7 +24,7 @@ impl Runner<'_> {
         for spec in specs.iter().filter(|spec| spec.refused.is_none()) {
             self.wait_for(spec, &mut waiting)?;
         }
-        // A run that is asked for by itself goes by that name.
+        // A run that the suite has itself keeps the name of its method there.
         for waits in waiting.iter_mut().flatten() {
             *waits = specs.iter().find(|spec| spec.id == waits.id).unwrap_or(waits);
         }
@@ -42,7 +42,7 @@ impl Runner<'_> {
             return Ok(0);
         }
         let mut generation = 0;
-        for before in spec.before() {
+        for before in spec.prerequisites() {
             generation = generation.max(self.wait_for(before, waiting)? + 1);
         }
         if waiting.len() <= generation {

@@ -1,4 +1,4 @@
-//! Super-classes: a task's classes in as many groups as a run has experts, say.
+//! Super-classes: a task's classes in groups, for example as many as a run has experts.
 //!
 //! Daxberger et al. *Mobile V-MoEs*. 2023. <https://arxiv.org/abs/2309.04354>, section 3.2: classes
 //! that a dense network takes for each other are for the same expert. `groups.json` says which groups
@@ -34,8 +34,10 @@ impl ModelBuilder<'_> {
     pub(crate) fn task_for(&self, spec: &RunSpec) -> anyhow::Result<Arc<dyn Task>> {
         let Some(config) = &spec.config.groups else { return Ok(spec.data.clone()) };
         let lot = || by_lot(spec.data.outputs(), config.count, spec.seed);
-        let groups = match (config.by, &spec.confused) {
-            (By::Confusion, Some(confused)) => self.by_confusion(confused, config.count)?,
+        let groups = match (config.by, &spec.confusion_run) {
+            (By::Confusion, Some(confusion_run)) => {
+                self.by_confusion(confusion_run, config.count)?
+            }
             // A run that was found in its folder has no other run beside it, but what came of it.
             (By::Confusion, None) => {
                 self.known(spec)?.context("its groups are not known any more")?
@@ -61,9 +63,9 @@ impl ModelBuilder<'_> {
         Ok(None)
     }
 
-    fn by_confusion(&self, confused: &RunSpec, count: usize) -> anyhow::Result<Groups> {
-        let (model, _) = self.trained(confused)?;
-        let counts = confusion(&model, &*confused.data, Split::Valid, self.device);
+    fn by_confusion(&self, confusion_run: &RunSpec, count: usize) -> anyhow::Result<Groups> {
+        let (model, _) = self.trained(confusion_run)?;
+        let counts = confusion(&model, &*confusion_run.data, Split::Valid, self.device);
         let found = communities(&confusion_graph(&counts), count).map_err(|err| anyhow!(err))?;
         Ok(Groups { of: found.of, modularity: Some(found.modularity) })
     }

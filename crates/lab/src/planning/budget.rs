@@ -1,4 +1,4 @@
-//! What all methods of a task are given alike, and which sizes follow from it.
+//! The budget that all methods of a task share, and the sizes that follow from it.
 //!
 //! ```toml
 //! [budget]
@@ -49,9 +49,10 @@ fn two_percent() -> f64 {
 }
 
 impl Equal {
-    /// What a run of this config will take, as far as can be told beforehand.
+    /// What a run of this config will take, as far as it is known before training.
     fn ahead(self, spec: &RunSpec, config: &RunConfig, plugins: &Plugins) -> anyhow::Result<f64> {
-        /// Examples that tell the FLOPs: a router may choose more for one than for another.
+        /// Examples over which the FLOPs are averaged: a router may choose more experts for one than for
+        /// another.
         const PROBE: usize = 16;
         let (train, device) = (&config.train, Device::flex());
         let model = || {
@@ -106,7 +107,7 @@ impl Budget {
     }
 
     /// The budget of a task, from its methods as the suite has them.
-    pub(crate) fn purse(
+    pub(crate) fn target(
         &self,
         specs: &[RunSpec],
         plugins: &Plugins,
@@ -159,7 +160,7 @@ pub(crate) struct BudgetTarget<'a> {
 
 impl BudgetTarget<'_> {
     /// Gives a run the reference's budget; `method` is where its settings are.
-    pub(crate) fn give(
+    pub(crate) fn apply(
         &self,
         spec: &mut RunSpec,
         method: &SettingTree,

@@ -1,4 +1,4 @@
-//! A run that was found in its folder.
+//! Runs that are read back from their folders.
 
 use std::path::{Path, PathBuf};
 
@@ -65,7 +65,7 @@ pub(crate) fn trained_run(
         data,
         refused: None,
         from: None,
-        confused: None,
+        confusion_run: None,
         budget: None,
         trial: false,
         tuned: None,

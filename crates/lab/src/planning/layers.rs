@@ -1,11 +1,11 @@
-//! What is laid over one another to make the settings of a run.
+//! The layers of settings that make the settings of a run.
 
 use anyhow::anyhow;
 use serde_json::Value;
 
 use super::{
     budget::Budget,
-    search_space::{Setting, Tune},
+    search_space::{SearchSpace, Setting},
 };
 use crate::{
     settings::{SettingTree, known_keys},
@@ -30,7 +30,7 @@ pub(super) const OF_SUITE: [&str; 4] = ["name", "on", "free", "tune"];
 pub(super) const TASK_KEYS: [&str; 8] =
     ["task", "backbone", "moe", "train", "from", "prune", "groups", "few_shot"];
 
-/// What is laid over one another to make the config of a run.
+/// The layers of settings that make the config of a run.
 pub(super) struct Layers<'a> {
     pub(super) defaults: SettingTree,
     pub(super) base: SettingTree,
@@ -38,7 +38,7 @@ pub(super) struct Layers<'a> {
     pub(super) smoke: bool,
     pub(super) set: Vec<SettingTree>,
     pub(super) budget: Option<Budget>,
-    pub(super) tune: Option<Tune>,
+    pub(super) tune: Option<SearchSpace>,
 }
 
 impl Layers<'_> {
@@ -136,7 +136,7 @@ pub(super) fn layers<'a>(
         smoke: wanted.smoke,
         set: set.collect::<Result<_, _>>()?,
         budget: Budget::read(settings)?,
-        tune: Tune::read(settings, seeds)?,
+        tune: SearchSpace::read(settings, seeds)?,
     })
 }
 

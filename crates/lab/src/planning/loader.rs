@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Plugins,
     settings::{SettingTree, known_keys, tables},
-    spec::{Program, RunConfig, RunSpec, Selection, SuitePlan, Tuning},
+    spec::{Program, RunConfig, RunSpec, Selection, SuitePlan, TuningPlan},
     store::Origin,
 };
 
@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
             }
             Some(tune) => {
                 let with_seeds = |spec: &RunSpec, seeds: &[u64]| self.with_seeds([spec], seeds);
-                let tuning = Tuning::new(&tune, choices, &seeds, with_seeds);
+                let tuning = TuningPlan::new(&tune, choices, &seeds, with_seeds);
                 suite.tuning = Some(tuning.only(&wanted.only)?);
             }
         }
@@ -99,16 +99,16 @@ impl<'a> Reader<'a> {
         let own = layers.methods.iter();
         let own = own.map(|method| self.spec(layers.of(task, method, &[])?, method));
         let own: Vec<RunSpec> = own.collect::<Result<_, _>>()?;
-        let purse = layers.budget.as_ref().map(|budget| budget.purse(&own, self.plugins));
-        let purse = purse.transpose()?;
+        let target = layers.budget.as_ref().map(|budget| budget.target(&own, self.plugins));
+        let target = target.transpose()?;
         let mut choices = Vec::new();
         for method in layers.methods {
             let mut of_method = Vec::new();
             for setting in layers.settings(method)? {
                 let settings = layers.of(task, method, &setting.layer)?;
                 let mut spec = self.spec(settings, method)?;
-                if let Some(purse) = &purse {
-                    purse.give(&mut spec, method, self.plugins)?;
+                if let Some(target) = &target {
+                    target.apply(&mut spec, method, self.plugins)?;
                 }
                 of_method.push((setting.text, spec));
             }
@@ -162,7 +162,7 @@ impl<'a> Reader<'a> {
         config.check(settings, self.plugins, &*data)?;
         let refused = config.refusal(self.plugins, &*data)?.map(String::from);
         let from = settings_of_start(settings).map(|from| self.run(&from)).transpose()?;
-        let confused = settings_of_confused(settings).map(|of| self.run(&of)).transpose()?;
+        let confusion_run = settings_of_confused(settings).map(|of| self.run(&of)).transpose()?;
         Ok(RunSpec {
             method: config.moe.router.kind.clone(),
             seed: 0,
@@ -170,7 +170,7 @@ impl<'a> Reader<'a> {
             data,
             refused,
             from: from.map(Box::new),
-            confused: confused.map(Box::new),
+            confusion_run: confusion_run.map(Box::new),
             budget: None,
             trial: false,
             tuned: None,
@@ -211,8 +211,8 @@ impl<'a> Reader<'a> {
         let Self { plugins, program, device, .. } = self;
         let id = Origin { plugins, program, device }.run_id(&spec.config, seed, trial);
         let before = |run: Box<RunSpec>| Box::new(self.with_seed(RunSpec { trial, ..*run }, seed));
-        let (from, confused) = (spec.from.map(before), spec.confused.map(before));
-        RunSpec { seed, id, from, confused, ..spec }
+        let (from, confusion_run) = (spec.from.map(before), spec.confusion_run.map(before));
+        RunSpec { seed, id, from, confusion_run, ..spec }
     }
 }
 

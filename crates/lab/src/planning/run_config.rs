@@ -1,4 +1,4 @@
-//! From settings to the config of a run, and whether it fits together.
+//! Reading and checking the config of a run.
 
 use anyhow::anyhow;
 use moe::ConfigError;
@@ -27,9 +27,9 @@ pub(crate) fn settings_of_start(settings: &SettingTree) -> Option<SettingTree> {
 /// laid over them.
 pub(crate) fn settings_of_confused(settings: &SettingTree) -> Option<SettingTree> {
     let of = settings.table()?.get("groups")?.table()?.get("of")?;
-    let mut confused = settings.without(&["from", "after", "prune", "few_shot", "groups"]);
-    confused.lay(of);
-    Some(confused)
+    let mut confusion_run = settings.without(&["from", "after", "prune", "few_shot", "groups"]);
+    confusion_run.lay(of);
+    Some(confusion_run)
 }
 
 impl RunConfig {
@@ -39,8 +39,8 @@ impl RunConfig {
         if let Some(groups) = own.get_mut("groups").and_then(Value::as_object_mut) {
             groups.remove("of");
         }
-        let confused = settings_of_confused(settings).map(|of| Self::read(&of, plugins));
-        let confused = confused.transpose()?.map(Box::new);
+        let confusion_run = settings_of_confused(settings).map(|of| Self::read(&of, plugins));
+        let confusion_run = confusion_run.transpose()?.map(Box::new);
         let config: RunConfig = serde_path_to_error::deserialize(own)
             .map_err(|err| at(settings, &err.path().to_string(), err.inner()))?;
         let from = settings_of_start(settings).map(|from| Self::read(&from, plugins));
@@ -53,11 +53,11 @@ impl RunConfig {
             from: from.transpose()?.map(Box::new),
             prune: config.prune,
             few_shot: config.few_shot,
-            groups: config.groups.map(|groups| GroupsConfig { of: confused, ..groups }),
+            groups: config.groups.map(|groups| GroupsConfig { of: confusion_run, ..groups }),
         })
     }
 
-    /// Does everything fit together? Asked before anything is trained.
+    /// Checks that everything fits together, before anything is trained.
     pub(crate) fn check(
         &self,
         settings: &SettingTree,

@@ -50,7 +50,7 @@ use crate::{
 /// `[tune]` of a suite.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Tune {
+pub(crate) struct SearchSpace {
     trials: usize,
     #[serde(default)]
     search: Search,
@@ -126,7 +126,7 @@ pub(crate) struct Setting {
     pub(crate) layer: Vec<SettingTree>,
 }
 
-impl Tune {
+impl SearchSpace {
     /// The `[tune]` of a suite, if it has one. `seeds` are the suite's.
     pub(crate) fn read(settings: &SettingTree, seeds: &[u64]) -> anyhow::Result<Option<Self>> {
         let Some(table) = settings.table().and_then(|table| table.get("tune")) else {

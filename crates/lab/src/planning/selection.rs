@@ -1,4 +1,4 @@
-//! Which runs of a suite are meant.
+//! Selection of runs by `--only` and `--seeds`.
 
 use anyhow::{Context, anyhow, bail, ensure};
 

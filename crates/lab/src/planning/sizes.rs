@@ -1,4 +1,4 @@
-//! The sizes of a config, and the one that costs what is wanted.
+//! The sizes in a config, and the search for the size of a given cost.
 
 use std::collections::BTreeMap;
 

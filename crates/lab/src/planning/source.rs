@@ -18,7 +18,7 @@ use crate::{
 pub(crate) struct Source {
     /// The name under which results are kept.
     pub(crate) name: String,
-    /// How it is asked for.
+    /// The name or path as it was typed.
     pub(crate) asked: String,
     pub(crate) settings: SettingTree,
     pub(crate) program: Program,

@@ -3,15 +3,15 @@
 use report::{Better, direction};
 
 use super::{
-    search_space::Tune,
+    search_space::SearchSpace,
     selection::{distinct, only},
 };
-use crate::spec::{Candidate, Group, Halving, RunSpec, Tuning};
+use crate::spec::{Candidate, Group, Halving, RunSpec, TuningPlan};
 
-impl Tuning {
+impl TuningPlan {
     /// From the settings of each method and task. `with_seeds` makes runs of these seeds.
     pub(crate) fn new(
-        tune: &Tune,
+        tune: &SearchSpace,
         choices: Vec<Vec<(String, RunSpec)>>,
         seeds: &[u64],
         with_seeds: impl Fn(&RunSpec, &[u64]) -> Vec<RunSpec>,

@@ -1,4 +1,4 @@
-//! What the first choice of each unit is worth.
+//! The effect of dropping the first expert of each unit.
 
 use moe::RoutingProbe;
 use report::{Cell as Entry, Column, Kind, Table};
@@ -51,14 +51,14 @@ impl Subject<'_> {
     fn score(&self, without_first_of: Option<usize>) -> Vec<f64> {
         let mut score = Score::default();
         for batch in self.batches() {
-            let look = RoutingProbe {
+            let probe = RoutingProbe {
                 instead: Some(Box::new(move |layer, plan| match Some(layer) == without_first_of {
                     true => without_first(plan),
                     false => plan,
                 })),
                 ..RoutingProbe::default()
             };
-            let (output, _) = self.pass(&batch, look);
+            let (output, _) = self.pass(&batch, probe);
             self.task.measure(output, &batch, &mut score);
         }
         self.task.metrics().iter().map(|name| score.mean(name)).collect()

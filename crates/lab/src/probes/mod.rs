@@ -1,4 +1,4 @@
-//! What only the network itself can tell of its routing: questions that take another forward pass.
+//! Measurements of a network's routing that take further forward passes: one file per probe.
 
 mod causality;
 mod drop_first;
@@ -16,8 +16,8 @@ pub(crate) use trace::{Tracer, record};
 
 use report::Table;
 
-/// What can be asked of a network, and what it is.
-pub(crate) const QUESTIONS: [(&str, &str); 5] = [
+/// The probes by name, each with what it measures.
+pub(crate) const PROBES: [(&str, &str); 5] = [
     ("drop", "how much worse it is when each unit loses its first expert"),
     ("ranks", "how much worse it is when each unit goes to the experts next in rank"),
     ("regret", "what another expert would have given in the place of the first"),
@@ -26,7 +26,10 @@ pub(crate) const QUESTIONS: [(&str, &str); 5] = [
 ];
 
 impl Subject<'_> {
-    /// The answer to one question.
+    /// The table of one probe.
+    ///
+    /// # Errors
+    /// If it does not apply to the network or the task.
     pub(crate) fn answer(&self, what: &str) -> anyhow::Result<Table> {
         match what {
             "drop" => self.drop_first(),

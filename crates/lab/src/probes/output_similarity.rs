@@ -1,4 +1,4 @@
-//! How alike the outputs of one unit's experts are.
+//! The similarity of the outputs of one unit's experts.
 //!
 //! Nguyen et al. *LibMoE: A Library for Comprehensive Benchmarking Mixture of Experts in Large Language
 //! Models*. 2024. <https://arxiv.org/abs/2411.00918>
@@ -12,20 +12,20 @@ impl Subject<'_> {
     /// layer tells.
     pub(super) fn output_similarity(&self) -> Option<f64> {
         let batch = self.batches().next()?;
-        let (_, look) =
+        let (_, probe) =
             self.pass(&batch, RoutingProbe { with_outputs: true, ..RoutingProbe::default() });
         let found: Vec<f64> =
-            look.layers.iter().filter_map(|seen| Some(chosen_similarity(seen)?.0)).collect();
+            probe.layers.iter().filter_map(|capture| Some(chosen_similarity(capture)?.0)).collect();
         (!found.is_empty()).then(|| found.iter().sum::<f64>() / found.len() as f64)
     }
 }
 
 /// sum_{i != j} ReLU(cos(E_i(x), E_j(x))) / K^2 over the K experts of a unit: its mean, least and largest
 /// over the units. None where units are not what experts work on, row by row.
-pub(super) fn chosen_similarity(seen: &LayerCapture) -> Option<(f64, f64, f64)> {
-    let outputs = seen.outputs.as_ref()?;
+pub(super) fn chosen_similarity(capture: &LayerCapture) -> Option<(f64, f64, f64)> {
+    let outputs = capture.outputs.as_ref()?;
     let [_, s, d] = outputs.dims();
-    let choices = seen.plan.choices();
+    let choices = capture.plan.choices();
     if choices.len() != s || s == 0 {
         return None;
     }

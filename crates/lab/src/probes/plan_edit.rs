@@ -3,7 +3,7 @@
 use burn::{prelude::*, tensor::TensorData};
 use moe::{Plan, stable_hash};
 
-/// Can a plan be changed unit by unit? In mixtures units have no expert of their own.
+/// Fails for plans that mix units or experts, in which units have no expert of their own.
 pub(super) fn changeable(plan: &Plan) -> anyhow::Result<()> {
     match plan {
         Plan::Soft { .. } | Plan::Merged { .. } => {

@@ -1,4 +1,4 @@
-//! What another expert would have given in the place of the first.
+//! The regret of the first choice against every other expert.
 
 use moe::RoutingProbe;
 use report::{Cell as Entry, Table};
@@ -69,14 +69,14 @@ impl Subject<'_> {
     /// The loss of each example, if the first expert of one of its units is another one.
     fn losses(&self, batch: &Batch, layer: usize, expert: Option<usize>) -> Vec<f64> {
         let [b, t] = batch.labels.dims();
-        let look = RoutingProbe {
+        let probe = RoutingProbe {
             instead: Some(Box::new(move |at, plan| match expert {
                 Some(expert) if at == layer => with_first(plan, expert, b),
                 _ => plan,
             })),
             ..RoutingProbe::default()
         };
-        let (output, _) = self.pass(batch, look);
+        let (output, _) = self.pass(batch, probe);
         let losses = cross_entropy(output, batch.labels.clone()).reshape([b, t]).mean_dim(1);
         losses.into_data().iter::<f32>().map(f64::from).collect()
     }

@@ -1,4 +1,4 @@
-//! The routing of a traced run as one number for each analysis: `routing.json`.
+//! `routing.json`: each routing analysis of a traced run as one number.
 
 use anyhow::{Context, bail};
 use report::{analysis, trace::Trace};

@@ -1,4 +1,4 @@
-//! How alike experts are, in output and in weights.
+//! The similarity of experts, in output and in weights.
 
 use backbones::AnyBackbone;
 use burn::{
@@ -26,13 +26,13 @@ impl Subject<'_> {
         let examples: Vec<usize> =
             examples(self.task, self.model.tokens()).into_iter().take(BATCH).collect();
         let batch = self.task.batch(Split::Valid, &examples, self.device);
-        let (_, look) =
+        let (_, probe) =
             self.pass(&batch, RoutingProbe { with_outputs: true, ..RoutingProbe::default() });
         let mut rows = Vec::new();
-        for (at, seen) in look.layers.into_iter().enumerate() {
-            let e = seen.plan.n_experts();
-            let chosen = chosen_similarity(&seen);
-            let outputs = seen.outputs.map(|outputs| mean_cosines(outputs, e));
+        for (at, capture) in probe.layers.into_iter().enumerate() {
+            let e = capture.plan.n_experts();
+            let chosen = chosen_similarity(&capture);
+            let outputs = capture.outputs.map(|outputs| mean_cosines(outputs, e));
             let weights = weights.get(at).filter(|w| w.dims()[0] == e);
             let weights = weights.map(|w| mean_cosines(w.clone().unsqueeze_dim::<3>(1), e));
             for (name, found) in

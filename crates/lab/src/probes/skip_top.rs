@@ -1,4 +1,4 @@
-//! What the experts next in rank would have given.
+//! The effect of skipping the first experts in rank.
 //!
 //! Nguyen et al. *LibMoE: A Library for Comprehensive Benchmarking Mixture of Experts in Large Language
 //! Models*. 2024. <https://arxiv.org/abs/2411.00918>

@@ -1,4 +1,4 @@
-//! A trained network, and the examples that it is asked about.
+//! A trained network, and the examples on which it is probed.
 
 use backbones::AnyBackbone;
 use burn::prelude::*;
@@ -9,7 +9,7 @@ use training::tell_clusters;
 
 use super::trace::examples;
 
-/// A trained network, and the examples that it is asked about: those of a trace.
+/// A trained network, and the task on whose examples it is probed: those of a trace.
 pub(crate) struct Subject<'a> {
     pub(crate) model: &'a AnyBackbone,
     pub(crate) task: &'a dyn Task,
@@ -27,9 +27,9 @@ impl Subject<'_> {
     }
 
     /// The network's answer and what its layers did, with a plan changed if need be.
-    pub(crate) fn pass(&self, batch: &Batch, look: RoutingProbe) -> (Tensor<3>, RoutingProbe) {
+    pub(crate) fn pass(&self, batch: &Batch, probe: RoutingProbe) -> (Tensor<3>, RoutingProbe) {
         let mut pass = Pass::eval();
-        pass.put(look);
+        pass.put(probe);
         tell_clusters(&mut pass, self.task, batch);
         let output = self.model.forward(&mut pass, batch.input.clone());
         (output, pass.take::<RoutingProbe>().unwrap_or_default())
@@ -37,8 +37,8 @@ impl Subject<'_> {
 
     pub(crate) fn layers(&self) -> Vec<Plan> {
         let batch = self.task.batch(Split::Valid, &[0], self.device);
-        let (_, look) = self.pass(&batch, RoutingProbe::default());
-        look.layers.into_iter().map(|seen| seen.plan).collect()
+        let (_, probe) = self.pass(&batch, RoutingProbe::default());
+        probe.layers.into_iter().map(|capture| capture.plan).collect()
     }
 }
 

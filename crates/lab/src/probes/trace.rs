@@ -1,4 +1,4 @@
-//! Writes down how a run's network routes: `--trace`.
+//! `--trace`: records the routing of a run's network.
 //!
 //! At the start, with each evaluation and at the end, the validation split's examples are shown to
 //! the network and every choice is kept, see `report::trace` for the format. The size is bounded:
@@ -84,14 +84,14 @@ pub(crate) fn record(
     let mut choices: Vec<Vec<Vec<(usize, f32)>>> = Vec::new();
     for examples in examples(task, model.tokens()).chunks(BATCH) {
         let batch = task.batch(Split::Valid, examples, device);
-        let (look, ids) = looked(model, task, &batch);
-        let first = look.layers.first()?;
+        let (probe, ids) = probed(model, task, &batch);
+        let first = probe.layers.first()?;
         units(&mut trace, examples, &batch, &ids, (first.plan.n_units(), model.tokens()));
         pixels(&mut trace, &batch, model.tokens());
-        choices.resize_with(look.layers.len(), Vec::new);
-        trace.about.experts = look.layers.iter().map(|seen| seen.plan.n_experts()).collect();
-        for (all, seen) in choices.iter_mut().zip(&look.layers) {
-            all.extend(seen.plan.choices());
+        choices.resize_with(probe.layers.len(), Vec::new);
+        trace.about.experts = probe.layers.iter().map(|capture| capture.plan.n_experts()).collect();
+        for (all, capture) in choices.iter_mut().zip(&probe.layers) {
+            all.extend(capture.plan.choices());
         }
     }
     let layers = trace.about.experts.iter().zip(&choices);
@@ -138,7 +138,7 @@ pub(crate) fn examples(task: &dyn Task, tokens: usize) -> Vec<usize> {
 }
 
 /// Shows a batch to a network: what its layers did, and the ids of the tokens, `[B, T]` row by row.
-fn looked(model: &AnyBackbone, task: &dyn Task, batch: &Batch) -> (RoutingProbe, Vec<i32>) {
+fn probed(model: &AnyBackbone, task: &dyn Task, batch: &Batch) -> (RoutingProbe, Vec<i32>) {
     let mut pass = Pass::eval();
     pass.put(RoutingProbe::default());
     tell_clusters(&mut pass, task, batch);

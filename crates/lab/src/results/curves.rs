@@ -1,4 +1,4 @@
-//! The course of the runs behind some results, as far as their folders are there.
+//! The training curves of the runs behind some results, as far as their folders are there.
 
 use std::{collections::HashSet, path::Path};
 
@@ -6,37 +6,37 @@ use anyhow::Context;
 use report::{Curve, Load, Runs, trace::Trace};
 use training::{StepLog, StepRow};
 
-/// The courses of all runs.
+/// The training curves of all runs.
 #[derive(Default)]
-pub(crate) struct Course {
+pub(crate) struct TrainingCurves {
     pub(crate) curves: Vec<Curve>,
     pub(crate) loads: Vec<Load>,
     /// Those of the first seed of each task and method: experts of two seeds are not the same.
     pub(crate) traces: Vec<Trace>,
 }
 
-impl Course {
+impl TrainingCurves {
     /// Reads `metrics.csv` of each run; a run whose folder is not there is left out.
     pub(crate) fn read(runs: &Runs, folder: &Path) -> anyhow::Result<Self> {
-        let (mut course, mut seen, mut traced) = (Self::default(), HashSet::new(), HashSet::new());
+        let (mut curves, mut seen, mut traced) = (Self::default(), HashSet::new(), HashSet::new());
         for row in runs.rows.iter().filter(|row| !row.run.is_empty()) {
             if seen.insert((&row.run, &row.method)) {
                 let path = StepLog::path(&folder.join(&row.run));
                 let steps =
                     StepLog::read_intact(&path).with_context(|| path.display().to_string())?;
-                course.add(&row.method, &row.task, row.seed, &steps);
+                curves.add(&row.method, &row.task, row.seed, &steps);
                 let folder = folder.join(&row.run).join("trace");
                 if folder.exists() && traced.insert((&row.task, &row.backbone, &row.method)) {
-                    course.traces.extend(Trace::read_all(&folder)?);
+                    curves.traces.extend(Trace::read_all(&folder)?);
                 }
             }
         }
-        Ok(course)
+        Ok(curves)
     }
 
     fn add(&mut self, method: &str, task: &str, seed: u64, steps: &[StepRow]) {
         let first = self.curves.len();
-        // The test split is looked at once: one point is no course.
+        // The test split is evaluated once: one point is no curve.
         for step in steps.iter().filter(|step| step.split != "test") {
             match load_of(&step.metric) {
                 Some((layer, expert)) if step.split == "valid" => {
@@ -114,12 +114,12 @@ mod tests {
             row(2, "valid", "load/0/1", 0.75),
             row(2, "valid", "load/1/0", 1.0),
         ];
-        let mut course = Course::default();
-        course.add("a", "t", 0, &rows);
-        let names: Vec<&str> = course.curves.iter().map(|curve| curve.name.as_str()).collect();
+        let mut curves = TrainingCurves::default();
+        curves.add("a", "t", 0, &rows);
+        let names: Vec<&str> = curves.curves.iter().map(|curve| curve.name.as_str()).collect();
         assert_eq!(names, ["loss", "valid/accuracy"]);
-        assert_eq!(course.curves[0].points, [(1.0, 2.0), (2.0, 1.0)]);
-        let loads: Vec<&[f64]> = course.loads.iter().map(|load| &load.per_expert[..]).collect();
+        assert_eq!(curves.curves[0].points, [(1.0, 2.0), (2.0, 1.0)]);
+        let loads: Vec<&[f64]> = curves.loads.iter().map(|load| &load.per_expert[..]).collect();
         assert_eq!(loads, [&[0.25, 0.75][..], &[1.0]]);
     }
 }

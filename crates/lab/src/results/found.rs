@@ -1,4 +1,4 @@
-//! The results that a person asks for, in csv files.
+//! Looking up results: the csv files of suites and requests.
 
 use std::{
     fs,

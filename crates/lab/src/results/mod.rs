@@ -1,4 +1,4 @@
-//! From runs that have ended to rows, curves and pages.
+//! Rows, curves and pages of runs that have ended.
 
 mod curves;
 mod found;

@@ -1,10 +1,10 @@
-//! What the report of some results is made of.
+//! The content of a report.
 
 use std::{fs, path::Path};
 
 use report::{Page, Query};
 
-use super::{curves::Course, found::Results};
+use super::{curves::TrainingCurves, found::Results};
 use crate::spec::Suite;
 
 /// The report of some results, with the curves and traces of the runs that are in a folder.
@@ -15,15 +15,15 @@ pub(crate) fn page_of<'a>(
     runs: &Path,
     suites: &[Suite],
 ) -> anyhow::Result<Page<'a>> {
-    let course = Course::read(&results.runs, runs)?;
+    let curves = TrainingCurves::read(&results.runs, runs)?;
     let title = format!("Suite {}", results.name());
     let environment = environment(results);
     Ok(Page {
         ask: query,
         margin,
-        curves: course.curves,
-        loads: course.loads,
-        traces: course.traces,
+        curves: curves.curves,
+        loads: curves.loads,
+        traces: curves.traces,
         commands: command(results.name(), &environment, suites).into_iter().collect(),
         environment,
         ..Page::new(&title, &results.runs)

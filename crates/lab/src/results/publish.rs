@@ -1,4 +1,4 @@
-//! `--publish`: what is committed of a suite's runs.
+//! `--publish`: the files that are committed of a suite's runs.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use crate::{
     store::{Environment, Store, read_json},
 };
 
-/// Are results of this program, in this folder, results that others can make again?
+/// Checks that the results of this program, in this folder, can be reproduced by others.
 ///
 /// # Errors
 /// If the folder is no git repository, if it has changes that are not committed, or if the program is a
@@ -38,8 +38,8 @@ pub(crate) fn may_be_published(here: &Environment, allow_dev: bool) -> anyhow::R
     Ok(())
 }
 
-/// Were all runs trained by a release build? Their code is that of this program, since it is part of
-/// their names.
+/// Checks that all runs were trained by a release build. Their code is that of this program, since it is
+/// part of their ids.
 pub(crate) fn released(suite: &SuitePlan, store: &Store, allow_dev: bool) -> anyhow::Result<()> {
     for spec in suite.specs.iter().filter(|spec| spec.refused.is_none() && !allow_dev) {
         let folder = store.folder(&spec.id);

@@ -1,4 +1,4 @@
-//! From runs to the rows that tables are made of.
+//! The rows of tables, from runs.
 
 use std::collections::HashMap;
 

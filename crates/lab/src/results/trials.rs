@@ -4,11 +4,11 @@ use report::Row;
 
 use super::rows::of_ended;
 use crate::{
-    spec::{RunSpec, Tuning},
+    spec::{RunSpec, TuningPlan},
     store::Store,
 };
 
-impl Tuning {
+impl TuningPlan {
     /// All trials as rows: a method for each setting, and for each rung that it came to.
     pub(crate) fn rows(
         &self,

@@ -1,4 +1,4 @@
-//! Which keys a table may have, and errors that name the place of a setting.
+//! Checks of a table's keys, and errors with the place of a setting.
 
 use anyhow::{anyhow, bail};
 

@@ -1,4 +1,4 @@
-//! From TOML to settings that know where they were written.
+//! Reading settings from TOML, with their places.
 
 use std::{collections::BTreeMap, fmt, rc::Rc};
 

@@ -1,4 +1,4 @@
-//! What all methods of a task are given alike, and what a run was given.
+//! What is held equal between the methods of a task, and the budget of each run.
 
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +31,7 @@ impl Equal {
     }
 }
 
-/// What a run is given, and how it was brought there.
+/// The budget of a run, and the size that was solved for it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct BudgetOutcome {
     /// What is held equal.
@@ -44,7 +44,7 @@ pub(crate) struct BudgetOutcome {
     pub(crate) target: Option<f64>,
     /// The size that gave way: its path, what it was and what it is.
     pub(crate) solved: Option<(String, u64, u64)>,
-    /// How far it is off, as far as can be told beforehand.
+    /// How far it is off, as far as it is known before training.
     pub(crate) off: Option<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! What is to be done, as plain data: suites, runs, budgets, trials.
+//! Suites, runs, budgets and trials as plain data.
 
 mod budget;
 mod program;
@@ -18,4 +18,4 @@ pub(crate) use run_spec::RunSpec;
 pub(crate) use selection::Selection;
 pub use suite::Suite;
 pub(crate) use suite_plan::SuitePlan;
-pub(crate) use tuning_plan::{Candidate, Group, Halving, Tuning};
+pub(crate) use tuning_plan::{Candidate, Group, Halving, TuningPlan};

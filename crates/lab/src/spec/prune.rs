@@ -1,4 +1,4 @@
-//! Which experts a run drops from what it starts with.
+//! The pruning of the network that a run starts from.
 
 use moe::{Gone, config};
 use pruning::{Ratio, Rule};

@@ -1,4 +1,4 @@
-//! All that makes one run, written out in full.
+//! The config of a run, with every default written out.
 
 use backbones::BackboneSpec;
 use moe::{Choice, ConfigError, MoeConfig};
@@ -30,11 +30,11 @@ pub struct RunConfig {
     /// Which experts are dropped from what it starts with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prune: Option<PruneConfig>,
-    /// If given, the network is judged by a linear head of its own, fitted to a few examples of each
+    /// If given, the network is evaluated by a linear head of its own, fitted to a few examples of each
     /// class: a run of no steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub few_shot: Option<FewShot>,
-    /// Super-classes of the task's classes, which routers may be told.
+    /// Super-classes of the task's classes, which routers may use as clusters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<GroupsConfig>,
 }
@@ -93,7 +93,7 @@ pub struct GroupsConfig {
 }
 
 impl GroupsConfig {
-    /// Can the classes of a task be put into groups like this?
+    /// Checks that the classes of a task can be grouped like this.
     pub(crate) fn check(&self, task: &dyn Task) -> Result<(), String> {
         let (count, classes) = (self.count, task.outputs());
         if count == 0 || count > classes {

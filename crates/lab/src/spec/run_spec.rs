@@ -1,4 +1,4 @@
-//! One run: all that its numbers follow from, and what is told of it.
+//! One run: all that determines its numbers, and its labels in tables.
 
 use std::sync::Arc;
 
@@ -22,10 +22,10 @@ pub(crate) struct RunSpec {
     /// The run that it starts from.
     pub(crate) from: Option<Box<RunSpec>>,
     /// The run whose confusions make its groups.
-    pub(crate) confused: Option<Box<RunSpec>>,
-    /// What it is given, if the suite holds something equal.
+    pub(crate) confusion_run: Option<Box<RunSpec>>,
+    /// Its budget, if the suite holds something equal.
     pub(crate) budget: Option<BudgetOutcome>,
-    /// Is it there to choose a setting? Then it does not see the test split.
+    /// Whether it is a trial of a setting, which is not evaluated on the test split.
     pub(crate) trial: bool,
     /// The setting that was chosen for it, and among how many.
     pub(crate) tuned: Option<(String, usize)>,
@@ -43,12 +43,12 @@ impl RunSpec {
         }
     }
 
-    /// The runs that come before it.
-    pub(crate) fn before(&self) -> impl Iterator<Item = &RunSpec> {
-        self.from.iter().chain(&self.confused).map(|spec| &**spec)
+    /// The runs that have to be trained before it.
+    pub(crate) fn prerequisites(&self) -> impl Iterator<Item = &RunSpec> {
+        self.from.iter().chain(&self.confusion_run).map(|spec| &**spec)
     }
 
-    /// All that its folder should say about it.
+    /// The content of `config.json`.
     pub(crate) fn description(&self) -> Value {
         json!({ "method": self.method, "seed": self.seed, "config": self.config, "budget": self.budget })
     }

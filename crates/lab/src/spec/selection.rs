@@ -1,6 +1,6 @@
-//! Which runs of a suite a person wants.
+//! The selection of a suite's runs.
 
-/// What a person wants of a suite.
+/// The selected runs of a suite, and what is changed in them.
 #[derive(Clone, Debug)]
 pub(crate) struct Selection {
     /// Where to compute.

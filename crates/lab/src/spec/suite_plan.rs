@@ -1,21 +1,22 @@
 //! The runs of a suite.
 
-use super::{run_spec::RunSpec, tuning_plan::Tuning};
+use super::{run_spec::RunSpec, tuning_plan::TuningPlan};
 
-/// A suite that was read, with the runs that are asked for.
+/// A suite that was read, with the selected runs.
 pub(crate) struct SuitePlan {
     /// The name under which results are kept.
     pub(crate) name: String,
     /// What the table is headed with.
     pub(crate) title: String,
-    /// All runs asked for, seed by seed; none yet where settings are to be chosen first.
+    /// The selected runs, seed by seed; none yet where settings are to be chosen first.
     pub(crate) specs: Vec<RunSpec>,
     /// What is tried before, if the suite tunes its methods.
-    pub(crate) tuning: Option<Tuning>,
+    pub(crate) tuning: Option<TuningPlan>,
 }
 
 impl SuitePlan {
-    /// The runs that are certain already: those that try settings, or else those asked for.
+    /// The runs that are known before training: trials if settings are to be chosen, else the selected
+    /// runs.
     pub(crate) fn planned(&self) -> Vec<&RunSpec> {
         match &self.tuning {
             Some(tuning) => tuning.trials(),

@@ -1,12 +1,12 @@
-//! What is tried before the runs of a suite, and what may be chosen.
+//! The trials of a suite that tunes its methods.
 
 use report::Better;
 use serde::Deserialize;
 
 use super::run_spec::RunSpec;
 
-/// What is tried, and what may be chosen.
-pub(crate) struct Tuning {
+/// The trials of a suite, and the runs among which they choose.
+pub(crate) struct TuningPlan {
     pub(crate) groups: Vec<Group>,
     pub(crate) halving: Halving,
 }
@@ -26,7 +26,7 @@ pub(crate) struct Candidate {
     pub(crate) finals: Vec<RunSpec>,
 }
 
-impl Tuning {
+impl TuningPlan {
     /// The settings of each method and task, in words.
     #[cfg(test)]
     pub(crate) fn texts(&self) -> Vec<Vec<String>> {

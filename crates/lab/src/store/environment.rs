@@ -1,4 +1,4 @@
-//! On what a run was made: enough to make it again, or to know why it comes out differently.
+//! The environment of a run: enough to reproduce it, or to know why it differs.
 
 use std::{fs, process::Command, thread};
 
@@ -11,13 +11,13 @@ use super::identity;
 pub(crate) struct Environment {
     /// The git commit of the folder in which the program runs.
     pub(crate) git_revision: String,
-    /// Were there changes that are not committed?
+    /// Whether there were changes that are not committed.
     pub(crate) git_dirty: bool,
     /// Hash of the code that all runs share.
     pub(crate) code: String,
     /// SHA-256 of the lock file that pins all dependencies.
     pub(crate) lock_file: String,
-    /// Built with optimisations of a release?
+    /// `release` or `dev`.
     pub(crate) profile: String,
     /// The processor.
     pub(crate) cpu: String,
@@ -26,7 +26,7 @@ pub(crate) struct Environment {
     pub(crate) instruction_set: String,
     /// Processors that this program may use.
     pub(crate) cores: usize,
-    /// Processors that it was told to use.
+    /// Processors that were used.
     pub(crate) threads: usize,
     /// Operating system and architecture.
     pub(crate) system: String,

@@ -1,4 +1,4 @@
-//! Which code made a run: part of its identity.
+//! The identity of a run: a hash of its config, seed, code and device.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -35,7 +35,7 @@ fn version(config: &Value, plugins: &Plugins, library: &Plugins, program: &str) 
     hex(&hash.finalize())
 }
 
-/// What the numbers of runs follow from beside config, seed and data.
+/// What determines the numbers of runs beside config, seed and data.
 #[derive(Clone, Copy)]
 pub(crate) struct Origin<'a> {
     /// All plug-ins that a config can name.
@@ -47,7 +47,7 @@ pub(crate) struct Origin<'a> {
 }
 
 impl Origin<'_> {
-    /// The identity of a run: a hash of everything that its numbers follow from. A trial, which does
+    /// The identity of a run: a hash of everything that determines its numbers. A trial, which does
     /// not see the test split, is another run than one that does.
     pub(crate) fn run_id(&self, config: &RunConfig, seed: u64, trial: bool) -> String {
         // Plain data: strings as keys, no number that JSON cannot write (settings are finite).

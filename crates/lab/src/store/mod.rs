@@ -1,4 +1,4 @@
-//! What is kept on disk: the folders of runs, who they are, and where they were made.
+//! Files: the folders of runs, their identities, their environments, the results of requests.
 
 mod environment;
 mod identity;

@@ -1,9 +1,9 @@
-//! What is written down of a run that has ended, and of how it began.
+//! The records in a run's folder: its result, and the experts that it began with.
 
 use moe::Pruned;
 use serde::{Deserialize, Serialize};
 
-/// How a run ended. A run without this goes on when it is asked for again.
+/// How a run ended. A run without this is resumed by the next call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "kebab-case")]
 pub(crate) enum Ended {

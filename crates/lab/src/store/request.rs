@@ -19,12 +19,12 @@ use crate::{digest::hex, settings::SettingTree, spec::Selection};
 /// What of a suite makes no other runs.
 const PROSE: [&str; 5] = ["title", "about", "expect", "paper", "claim"];
 
-/// What was asked for.
+/// A request for results.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Request {
     /// The name of the suite.
     suite: String,
-    /// What was typed for it.
+    /// The name or path as it was typed.
     asked: String,
     /// The options that make other runs of it.
     options: Vec<String>,
@@ -61,7 +61,7 @@ impl Request {
         }
     }
 
-    /// Is it for the whole suite, as it stands?
+    /// Whether it is for the whole suite.
     pub(crate) fn is_whole(&self) -> bool {
         self.options.is_empty()
     }

@@ -8,7 +8,7 @@
 //!
 //! Differs from the paper: say what.
 //!
-//! Not to be confused with: say with what.
+//! Not to be confusion_run with: say with what.
 
 use burn::{module::Module, nn::Linear, prelude::*, tensor::activation::softmax};
 use moe::{Dims, Init, Pass, Plan, Router, config, top_k};

@@ -72,7 +72,7 @@ impl Verb for AnalyseArgs {
         }
         let ((model, _), task) = (builder.trained(&spec)?, builder.task_for(&spec)?);
         let subject = Subject { model: &model, task: &*task, device: &device };
-        for (what, _) in probes::QUESTIONS.iter().filter(|(what, _)| self.asks_for(what)) {
+        for (what, _) in probes::PROBES.iter().filter(|(what, _)| self.asks_for(what)) {
             match subject.answer(what) {
                 Ok(table) => tables.push(table),
                 Err(err) if self.what.is_empty() => session.say(&format!("{what}: {err}")),
@@ -98,7 +98,7 @@ impl AnalyseArgs {
 }
 
 fn known(what: &[String]) -> anyhow::Result<()> {
-    let all = analysis::QUESTIONS.iter().chain(&probes::QUESTIONS);
+    let all = analysis::QUESTIONS.iter().chain(&probes::PROBES);
     let known: Vec<&str> = all.map(|(name, _)| *name).collect();
     match what.iter().find(|what| !known.contains(&what.as_str())) {
         Some(what) => bail!("no analysis is named {what:?}; known: {}", known.join(", ")),

@@ -19,7 +19,7 @@ use crate::{
     planning::Source,
     probes::{Subject, routing_numbers, trace},
     results::{Publication, blank, may_be_published, released, rows, timing},
-    spec::{RunSpec, SuitePlan, Tuning},
+    spec::{RunSpec, SuitePlan, TuningPlan},
     store::{Ended, Environment, Request, Store},
 };
 
@@ -83,7 +83,7 @@ pub(crate) struct WatchArgs {
 }
 
 impl WatchArgs {
-    /// What a person sees meanwhile.
+    /// What is displayed meanwhile.
     pub(super) fn shown(self, session: &Session) -> Shown {
         match (self.tui, session.is_quiet()) {
             (true, _) => Shown::Page,
@@ -182,7 +182,7 @@ fn write_examples(request: &Request, folder: &Path, runs: &Runs) -> anyhow::Resu
 /// Tries the settings of all methods, writes down how they did, and gives the runs that are to be
 /// trained with the best of them.
 fn tune(
-    tuning: &Tuning,
+    tuning: &TuningPlan,
     suite: &SuitePlan,
     request: &Request,
     runner: &Runner,
@@ -209,7 +209,7 @@ fn tune(
 }
 
 /// Tries settings, rung by rung, as far as the trials of other parts allow.
-fn climb(tuning: &Tuning, runner: &Runner, part: Option<Shard>) -> anyhow::Result<()> {
+fn climb(tuning: &TuningPlan, runner: &Runner, part: Option<Shard>) -> anyhow::Result<()> {
     for rung in 0..tuning.rungs() {
         let Some(trials) = tuning.rung(rung, runner.store)? else { break };
         runner.train(&shard(trials.into_iter(), part))?;
@@ -240,7 +240,7 @@ fn shard<'a>(specs: impl Iterator<Item = &'a RunSpec>, part: Option<Shard>) -> V
     specs.enumerate().filter(|(index, _)| mine(*index)).map(|(_, spec)| spec).collect()
 }
 
-/// Writes the last trace of those runs that had ended before anyone asked for traces.
+/// Writes the last trace of runs that ended without traces.
 fn trace_the_others(suite: &SuitePlan, builder: &ModelBuilder) -> anyhow::Result<()> {
     for spec in &suite.specs {
         let (folder, step) = (builder.store.folder(&spec.id), spec.config.train.steps);

@@ -111,7 +111,7 @@ impl SampleArgs {
     }
 }
 
-/// Is it a language model, of the kind that can write?
+/// Checks that the run is a causal language model.
 fn writes(spec: &RunSpec, plugins: &Plugins) -> anyhow::Result<()> {
     let task = &spec.config.task.kind;
     if !matches!(spec.data.domain(), Domain::Text { .. }) {
@@ -175,7 +175,7 @@ const PROBE: usize = 48;
 /// How far the scores of the probe may be apart; they are of the size of 1.
 const GAP: f32 = 1e-3;
 
-/// Do the layers make the same of a token alone as among others? A full expert turns away tokens by
+/// Whether the layers compute the same for a token alone as among others. A full expert drops tokens by
 /// those before them, and there are routers that count tokens, or draw for each. Where there is a
 /// doubt, a part of the validation text is read both ways. Says why not.
 fn may_cache(
@@ -206,7 +206,7 @@ fn may_cache(
     Ok(gap <= GAP)
 }
 
-/// Would the network be one for a single token?
+/// Checks that the network can be built for a single token.
 fn alone(spec: &RunSpec, plugins: &Plugins) -> anyhow::Result<()> {
     let Domain::Text { vocab, .. } = spec.data.domain() else { return Ok(()) };
     let domain = Domain::Text { vocab, length: 1 };
