@@ -1,0 +1,31 @@
+//! Scores a submission without the rest of the workspace, and says how long it took:
+//! `cargo run -p soccernet --example score -- TASK TRUTH PREDICTION`.
+#![allow(clippy::print_stdout)]
+
+use std::{path::Path, process::ExitCode, time::Instant};
+
+use soccernet::{Options, Task, score_paths};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [task, truth, prediction] = &arguments[..] else {
+        println!("usage: score TASK TRUTH PREDICTION");
+        return ExitCode::from(2);
+    };
+    let Some(task) = Task::parse(task) else {
+        let names = Task::ALL.map(|(name, ..)| name).join(", ");
+        println!("{task} is no task; known are {names}");
+        return ExitCode::from(2);
+    };
+    let start = Instant::now();
+    match score_paths(task, Path::new(truth), Path::new(prediction), &Options::of(task)) {
+        Ok(score) => {
+            println!("{}took {:.3} s", score.text(), start.elapsed().as_secs_f64());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            println!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! `camera_00000.json`: the parameters of a camera.
+
+use serde_json::json;
+
+use crate::{
+    Judge, Result,
+    json::{self, Node},
+    pitch::camera::Camera,
+};
+
+/// Reads a file. Odd is a focal length that is not above 0.
+///
+/// # Errors
+///
+/// At a parameter that is missing or has another number of values, and at what the judge refuses.
+pub fn read(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Camera> {
+    let value = json::parse(bytes, file)?;
+    let root = Node::root(&value, file);
+    for key in ["x_focal_length", "y_focal_length"] {
+        let focal = root.number(key)?;
+        if focal <= 0.0 {
+            judge.odd(root.fault(key, format!("{focal}; more than 0 pixels were expected")))?;
+        }
+    }
+    Ok(Camera {
+        angles: [
+            root.number("pan_degrees")?,
+            root.number("tilt_degrees")?,
+            root.number("roll_degrees")?,
+        ],
+        position: root.numbers("position_meters")?,
+        focal: [root.number("x_focal_length")?, root.number("y_focal_length")?],
+        principal: root.numbers("principal_point")?,
+        radial: root.numbers("radial_distortion")?,
+        tangential: root.numbers("tangential_distortion")?,
+        prism: root.numbers("thin_prism_distortion")?,
+    })
+}
+
+/// The file's content.
+pub fn write(camera: &Camera) -> Vec<u8> {
+    let [pan, tilt, roll] = camera.angles;
+    json::render(&json!({
+        "pan_degrees": pan,
+        "tilt_degrees": tilt,
+        "roll_degrees": roll,
+        "position_meters": camera.position,
+        "x_focal_length": camera.focal[0],
+        "y_focal_length": camera.focal[1],
+        "principal_point": camera.principal,
+        "radial_distortion": camera.radial,
+        "tangential_distortion": camera.tangential,
+        "thin_prism_distortion": camera.prism,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pitch::camera::tests::example;
+
+    #[test]
+    fn what_is_written_is_read() {
+        assert_eq!(read(&write(&example()), "c", &mut Judge::strict()), Ok(example()));
+    }
+
+    #[test]
+    fn a_camera_without_a_focal_length_is_refused() {
+        let read = |from: &str, to: &str| {
+            let text = String::from_utf8(write(&example())).unwrap().replacen(from, to, 1);
+            read(text.as_bytes(), "c.json", &mut Judge::strict()).unwrap_err().to_string()
+        };
+        let expected = "c.json: x_focal_length: it is missing; a number was expected";
+        assert_eq!(read("x_focal", "z_focal"), expected);
+        assert!(
+            read("\"y_focal_length\": 1200.0", "\"y_focal_length\": 0").contains("0; more than 0")
+        );
+        let error = read("\"principal_point\": [", "\"principal_point\": [1.0,");
+        assert!(
+            error.contains("principal_point: [1.0,480.0,270.0]; a list of 2 numbers"),
+            "{error}"
+        );
+    }
+}

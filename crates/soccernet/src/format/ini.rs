@@ -1,0 +1,174 @@
+//! `video.ini` and `seqinfo.ini`: sections of names and values.
+
+use std::collections::BTreeMap;
+
+use crate::{Error, Result};
+
+/// Sections by name, each with its values by name in lower case.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ini {
+    file: String,
+    sections: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Ini {
+    /// Reads a file; lines that begin with `#` or `;` are comments.
+    ///
+    /// # Errors
+    ///
+    /// At a line that is neither a section nor a value.
+    pub fn read(bytes: &[u8], file: &str) -> Result<Self> {
+        let text = String::from_utf8_lossy(bytes);
+        let mut ini = Self { file: file.to_string(), sections: BTreeMap::new() };
+        let mut section = String::new();
+        for (number, line) in text.lines().map(str::trim).enumerate() {
+            if line.is_empty() || line.starts_with(['#', ';']) {
+                continue;
+            }
+            if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                section = name.to_string();
+                ini.sections.entry(section.clone()).or_default();
+                continue;
+            }
+            let expected = || {
+                let problem = format!("{line:?}; [section] or name = value was expected");
+                Error::entry(file, format!("line {}", number + 1), problem)
+            };
+            let (name, value) = line.split_once(['=', ':']).ok_or_else(expected)?;
+            let values = ini.sections.get_mut(&section).ok_or_else(expected)?;
+            values.insert(name.trim().to_lowercase(), value.trim().to_string());
+        }
+        Ok(ini)
+    }
+
+    /// A value.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there or of another type.
+    pub fn get<T: std::str::FromStr>(&self, section: &str, name: &str) -> Result<T> {
+        let entry = format!("[{section}] {name}");
+        let value = self.sections.get(section).and_then(|all| all.get(&name.to_lowercase()));
+        let value = value.ok_or_else(|| Error::entry(&self.file, &entry, "it is missing"))?;
+        let wrong = |_| Error::entry(&self.file, &entry, format!("{value:?} is no such value"));
+        value.parse().map_err(wrong)
+    }
+}
+
+/// What `seqinfo.ini` says of a sequence of pictures.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sequence {
+    /// Its name.
+    pub name: String,
+    /// The folder of its pictures.
+    pub folder: String,
+    /// Pictures in a second.
+    pub frame_rate: f64,
+    /// Number of pictures.
+    pub length: usize,
+    /// Width and height of a picture in pixels.
+    pub size: [usize; 2],
+    /// The end of the pictures' names.
+    pub extension: String,
+}
+
+impl Sequence {
+    /// Reads `seqinfo.ini`.
+    ///
+    /// # Errors
+    ///
+    /// If a value is missing or of another type.
+    pub fn read(bytes: &[u8], file: &str) -> Result<Self> {
+        let ini = Ini::read(bytes, file)?;
+        let get = |name: &str| ini.get::<String>("Sequence", name);
+        Ok(Self {
+            name: get("name")?,
+            folder: get("imDir")?,
+            frame_rate: ini.get("Sequence", "frameRate")?,
+            length: ini.get("Sequence", "seqLength")?,
+            size: [ini.get("Sequence", "imWidth")?, ini.get("Sequence", "imHeight")?],
+            extension: get("imExt")?,
+        })
+    }
+
+    /// The file's content.
+    pub fn write(&self) -> Vec<u8> {
+        let [width, height] = self.size;
+        format!(
+            "[Sequence]\nname={}\nimDir={}\nframeRate={}\nseqLength={}\nimWidth={width}\n\
+             imHeight={height}\nimExt={}\n",
+            self.name, self.folder, self.frame_rate, self.length, self.extension
+        )
+        .into_bytes()
+    }
+}
+
+/// What `video.ini` says of a half's video: begin and length in seconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Video {
+    /// The video's file name, for example `1_720p.mkv`.
+    pub name: String,
+    /// Second of the video at which the half begins.
+    pub start: f64,
+    /// Seconds that the half takes.
+    pub duration: f64,
+}
+
+impl Video {
+    /// Reads `video.ini`, one entry a video.
+    ///
+    /// # Errors
+    ///
+    /// If a value is missing or no number.
+    pub fn read(bytes: &[u8], file: &str) -> Result<Vec<Self>> {
+        let ini = Ini::read(bytes, file)?;
+        let video = |name: &String| {
+            let get = |field: &str| ini.get::<f64>(name, field);
+            let (start, duration) = (get("start_time_second")?, get("duration_second")?);
+            Ok(Self { name: name.clone(), start, duration })
+        };
+        ini.sections.keys().map(video).collect()
+    }
+
+    /// The file's content.
+    pub fn write(videos: &[Self]) -> Vec<u8> {
+        let section = |video: &Self| {
+            let (start, duration) = (video.start, video.duration);
+            format!(
+                "[{}]\nstart_time_second = {start}\nduration_second = {duration}\n\n",
+                video.name
+            )
+        };
+        videos.iter().map(section).collect::<String>().into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sequence_is_read_and_written() {
+        let text = b"[Sequence]\nname=SNMOT-116\nimDir=img1\nframeRate=25\nseqLength=750\n\
+                     imWidth=1920\nimHeight=1080\nimExt=.jpg\n";
+        let sequence = Sequence::read(text, "seqinfo.ini").unwrap();
+        assert_eq!((sequence.length, sequence.size), (750, [1920, 1080]));
+        assert_eq!(sequence.write(), text);
+        let error = Sequence::read(&text[..37], "seqinfo.ini").unwrap_err().to_string();
+        assert_eq!(error, "seqinfo.ini: [Sequence] frameRate: it is missing");
+        let text = String::from_utf8_lossy(text).replace("750", "many");
+        let error = Sequence::read(text.as_bytes(), "s").unwrap_err().to_string();
+        assert_eq!(error, "s: [Sequence] seqLength: \"many\" is no such value");
+    }
+
+    #[test]
+    fn videos_are_read_and_written() {
+        let videos = vec![
+            Video { name: "1_720p.mkv".into(), start: 12.0, duration: 2750.5 },
+            Video { name: "2_720p.mkv".into(), start: 0.0, duration: 2900.0 },
+        ];
+        assert_eq!(Video::read(&Video::write(&videos), "video.ini"), Ok(videos));
+        assert!(Video::read(b"start = 1", "v").unwrap_err().to_string().contains("v: line 1"));
+        assert!(Video::read(b"[1]\nrubbish", "v").unwrap_err().to_string().contains("line 2"));
+    }
+}

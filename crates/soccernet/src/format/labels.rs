@@ -1,0 +1,137 @@
+//! `Labels-v2.json` and `Labels.json`: the actions of a game.
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    Judge, Result,
+    clock::{GameTime, game_time},
+    json::{self, Node},
+};
+
+/// One action.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Label {
+    /// Half and second.
+    pub time: GameTime,
+    /// Milliseconds since the half began; files of version 1 may lack it.
+    pub position: Option<i64>,
+    /// Its class, as written.
+    pub label: String,
+    /// `home`, `away` or `not applicable`; empty in files of version 1.
+    pub team: String,
+    /// Was it on the screen?
+    pub visible: bool,
+}
+
+/// The actions of a game, in the file's order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Labels {
+    /// What the file says of the game: its names, date and score.
+    pub game: Map<String, Value>,
+    /// The actions.
+    pub annotations: Vec<Label>,
+}
+
+impl Labels {
+    /// Reads a file. Odd are: half 3, a negative position, a time that does not fit the position.
+    ///
+    /// # Errors
+    ///
+    /// At what the official evaluator cannot read, and at what the judge refuses.
+    pub fn read(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Self> {
+        let value = json::parse(bytes, file)?;
+        let root = Node::root(&value, file);
+        let items = root.items("annotations")?;
+        let annotations = items.iter().map(|entry| label(entry, judge)).collect::<Result<_>>()?;
+        let mut game = value.as_object().cloned().unwrap_or_default();
+        game.shift_remove("annotations");
+        Ok(Self { game, annotations })
+    }
+
+    /// The file's content.
+    pub fn write(&self) -> Vec<u8> {
+        let entry = |label: &Label| {
+            let mut entry = json!({"gameTime": label.time.to_string(), "label": label.label});
+            if let Some(position) = label.position {
+                entry["position"] = position.to_string().into();
+            }
+            if !label.team.is_empty() {
+                entry["team"] = label.team.clone().into();
+                entry["visibility"] = if label.visible { "visible" } else { "not shown" }.into();
+            }
+            entry
+        };
+        let mut object = self.game.clone();
+        object.insert("annotations".into(), self.annotations.iter().map(entry).collect());
+        json::render(&object.into())
+    }
+}
+
+fn label(entry: &Node<'_>, judge: &mut Judge) -> Result<Label> {
+    let time = game_time(entry)?;
+    let position = entry.get("position").map(|_| entry.int("position")).transpose()?;
+    if !(1..=2).contains(&time.half) {
+        judge.odd(entry.fault("gameTime", format!("half {}; it is 1 or 2", time.half)))?;
+    }
+    if let Some(position) = position.filter(|position| *position < 0) {
+        let problem = format!("{position}; 0 or more milliseconds were expected");
+        judge.odd(entry.fault("position", problem))?;
+    }
+    let visibility = entry.text_or("visibility", "visible");
+    if !["visible", "not shown"].contains(&visibility) {
+        let problem = format!("{visibility:?}; \"visible\" or \"not shown\" was expected");
+        judge.odd(entry.fault("visibility", problem))?;
+    }
+    Ok(Label {
+        time,
+        position,
+        label: entry.text("label")?.to_string(),
+        team: entry.text_or("team", "").to_string(),
+        visible: visibility != "not shown",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &[u8] = br#"{"UrlLocal": "l/s/g", "gameScore": "1 - 1", "annotations": [
+        {"gameTime": "1 - 00:29", "label": "Foul", "position": "29049", "team": "home",
+         "visibility": "not shown"},
+        {"gameTime": "2 - 00:39", "label": "soccer-ball"}]}"#;
+
+    #[test]
+    fn what_is_read_is_written() {
+        let labels = Labels::read(FILE, "Labels-v2.json", &mut Judge::strict()).unwrap();
+        assert_eq!(
+            (labels.annotations[0].position, labels.annotations[0].visible),
+            (Some(29049), false)
+        );
+        assert_eq!((labels.annotations[1].position, labels.annotations[1].visible), (None, true));
+        assert_eq!(Labels::read(&labels.write(), "again", &mut Judge::strict()), Ok(labels));
+    }
+
+    #[test]
+    fn wrong_entries_are_named() {
+        let read = |from: &str, to: &str| {
+            let text = String::from_utf8_lossy(FILE).replace(from, to);
+            Labels::read(text.as_bytes(), "f", &mut Judge::strict()).unwrap_err().to_string()
+        };
+        assert_eq!(read("1 - 00", "3 - 00"), "f: annotations[0].gameTime: half 3; it is 1 or 2");
+        assert_eq!(
+            read("\"29049\"", "-5"),
+            "f: annotations[0].position: -5; 0 or more milliseconds were expected"
+        );
+        assert!(read("00:39", "0:8").contains("annotations[1].gameTime: \"2 - 0:8\""));
+        assert!(read("29049", "29.5").contains("a whole number was expected"));
+        assert!(read("not shown", "hidden").contains("\"visible\" or \"not shown\""));
+    }
+
+    #[test]
+    fn official_reading_notes_what_strict_refuses() {
+        let text = String::from_utf8_lossy(FILE).replace("1 - 00", "3 - 00");
+        let mut judge = Judge::default();
+        Labels::read(text.as_bytes(), "f", &mut judge).unwrap();
+        assert_eq!(judge.notes().len(), 1);
+    }
+}

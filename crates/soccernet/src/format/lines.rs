@@ -1,0 +1,92 @@
+//! `00000.json` and `extremities_00000.json`: points on the lines of the pitch in one picture.
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    Judge, Result,
+    json::{self, Node},
+    pitch::{Point, class, view::PICTURE},
+};
+
+/// Points by class, in the file's order; x and y from 0 to 1 of the picture.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Lines {
+    /// Class and points.
+    pub lines: Vec<(String, Vec<Point>)>,
+}
+
+impl Lines {
+    /// Reads a file. Odd are classes that are none, and classes without points.
+    ///
+    /// # Errors
+    ///
+    /// At a point without x or y, and at what the judge refuses.
+    pub fn read(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Self> {
+        let value = json::parse(bytes, file)?;
+        let root = Node::root(&value, file);
+        let mut lines = Vec::new();
+        for (name, entry) in root.fields()? {
+            if !class::is_known(name) {
+                let problem = "it is no class; for example Side line top is one, spelled like this";
+                judge.odd(entry.error(problem))?;
+            }
+            let points = root.items(name)?;
+            if points.is_empty() {
+                judge.odd(entry.error("it has no points; leave the class out"))?;
+            }
+            let point = |point: &Node<'_>| Ok([point.number("x")?, point.number("y")?]);
+            lines.push((name.to_string(), points.iter().map(point).collect::<Result<_>>()?));
+        }
+        Ok(Self { lines })
+    }
+
+    /// The file's content.
+    pub fn write(&self) -> Vec<u8> {
+        let point = |[x, y]: &Point| json!({"x": x, "y": y});
+        let line = |(class, points): &(String, Vec<Point>)| {
+            (class.clone(), points.iter().map(point).collect::<Value>())
+        };
+        json::render(&Value::Object(self.lines.iter().map(line).collect::<Map<_, _>>()))
+    }
+
+    /// The lines that have points, in pixels: x times 959, y times 539.
+    pub fn in_pixels(&self) -> Vec<(&str, Vec<Point>)> {
+        let [width, height] = PICTURE.map(|size| size - 1.0);
+        let scale = |[x, y]: &Point| [x * width, y * height];
+        let with_points = self.lines.iter().filter(|(_, points)| !points.is_empty());
+        with_points
+            .map(|(class, points)| (class.as_str(), points.iter().map(scale).collect()))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &[u8] = br#"{"Side line top": [{"x": 0.125, "y": 0.3}, {"x": 0.9, "y": 0.28}],
+        "Goal left post left ": [{"x": 0.5, "y": 0.5}]}"#;
+
+    #[test]
+    fn what_is_read_is_written() {
+        let lines = Lines::read(FILE, "f", &mut Judge::strict()).unwrap();
+        assert_eq!(lines.in_pixels()[1], ("Goal left post left ", vec![[479.5, 269.5]]));
+        assert_eq!(Lines::read(&lines.write(), "again", &mut Judge::strict()), Ok(lines));
+    }
+
+    #[test]
+    fn wrong_entries_are_named() {
+        let read = |from: &str, to: &str| {
+            let text = String::from_utf8_lossy(FILE).replacen(from, to, 1);
+            Lines::read(text.as_bytes(), "f", &mut Judge::strict()).unwrap_err().to_string()
+        };
+        assert!(
+            read("post left ", "post left").starts_with("f: Goal left post left: it is no class")
+        );
+        assert!(
+            read(r#""x": 0.125"#, r#""x": "a""#).contains("Side line top[0].x: \"a\"; a number")
+        );
+        assert!(read(r#"{"x": 0.5, "y": 0.5}"#, "").contains("it has no points"));
+        assert!(read(r#"[{"x": 0.5, "y": 0.5}]"#, "3").contains("3; a list was expected"));
+    }
+}

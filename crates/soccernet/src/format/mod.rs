@@ -1,0 +1,13 @@
+//! The files of SoccerNet, one format a file: reader, writer, and what a strict reading refuses.
+
+pub mod bodies;
+pub mod cameras;
+pub mod games;
+pub mod ini;
+pub mod labels;
+pub mod lines;
+pub mod mot;
+pub mod ranking;
+pub mod replays;
+pub mod shots;
+pub mod spots;

@@ -1,0 +1,209 @@
+//! JSON with places: every fault says in which file and entry it is.
+
+use serde_json::Value;
+
+use crate::{Error, Result};
+
+/// A JSON value with the place it has in its file.
+#[derive(Clone, Debug)]
+pub(crate) struct Node<'a> {
+    file: &'a str,
+    at: String,
+    pub(crate) value: &'a Value,
+}
+
+/// Reads a file. `NaN` and `Infinity`, which Python writes, become texts of that name.
+pub(crate) fn parse(bytes: &[u8], file: &str) -> Result<Value> {
+    serde_json::from_slice(bytes).or_else(|err| {
+        let quoted = quote_not_numbers(bytes);
+        let fault = |_| Error::file(file, format!("it is no JSON: {err}"));
+        serde_json::from_slice(&quoted).map_err(fault)
+    })
+}
+
+/// Puts quotes around `NaN` and `Infinity` outside of texts.
+fn quote_not_numbers(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let (mut at, mut in_text) = (0, false);
+    while let Some(&byte) = bytes.get(at) {
+        let words: [&[u8]; 3] = [b"NaN", b"Infinity", b"-Infinity"];
+        let word = words.into_iter().find(|word| !in_text && bytes[at..].starts_with(word));
+        match word {
+            Some(word) => out.extend([b"\"", word, b"\""].concat()),
+            None if in_text && byte == b'\\' => out.extend(bytes[at..].iter().take(2)),
+            None => out.push(byte),
+        }
+        in_text ^= byte == b'"';
+        at += word.map_or(if in_text && byte == b'\\' { 2 } else { 1 }, <[u8]>::len);
+    }
+    out
+}
+
+/// A file as Python's `json.dump` with an indent of four would write it.
+pub(crate) fn render(value: &Value) -> Vec<u8> {
+    let mut text = serde_json::to_vec_pretty(value).unwrap_or_default();
+    text.push(b'\n');
+    text
+}
+
+/// A whole number as Python's `int(...)` takes it: a number, cut, or a text of digits.
+pub(crate) fn python_int(value: &Value) -> Option<i64> {
+    match value {
+        Value::Number(number) => number.as_i64().or_else(|| {
+            let cut = number.as_f64()?.trunc();
+            (cut.abs() < 9e15).then_some(cut as i64)
+        }),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+/// A number as Python's `float(...)` takes it: a number or a text, also `nan`.
+pub(crate) fn python_float(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+/// A value for a message, cut where it is long.
+fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(40) {
+        Some((cut, _)) => format!("{}...", &text[..cut]),
+        None => text,
+    }
+}
+
+impl<'a> Node<'a> {
+    pub(crate) fn root(value: &'a Value, file: &'a str) -> Self {
+        Self { file, at: String::new(), value }
+    }
+
+    fn place(&self, key: &str) -> String {
+        if self.at.is_empty() { key.to_string() } else { format!("{}.{key}", self.at) }
+    }
+
+    /// A fault of this entry.
+    pub(crate) fn error(&self, problem: impl Into<String>) -> Error {
+        Error::entry(self.file, &self.at, problem)
+    }
+
+    /// A fault of a field.
+    pub(crate) fn fault(&self, key: &str, problem: impl Into<String>) -> Error {
+        Error::entry(self.file, self.place(key), problem)
+    }
+
+    /// A field, if it is there.
+    pub(crate) fn get(&self, key: &str) -> Option<&'a Value> {
+        self.value.get(key)
+    }
+
+    fn need(&self, key: &str, what: &str) -> Result<&'a Value> {
+        if !self.value.is_object() {
+            let problem = format!("{}; an object with {key} was expected", shown(self.value));
+            return Err(self.error(problem));
+        }
+        self.get(key).ok_or_else(|| self.fault(key, format!("it is missing; {what} was expected")))
+    }
+
+    fn convert<T>(&self, key: &str, what: &str, f: impl Fn(&'a Value) -> Option<T>) -> Result<T> {
+        let value = self.need(key, what)?;
+        f(value).ok_or_else(|| self.fault(key, format!("{}; {what} was expected", shown(value))))
+    }
+
+    pub(crate) fn text(&self, key: &str) -> Result<&'a str> {
+        self.convert(key, "a text", Value::as_str)
+    }
+
+    /// A text, or another one where there is none.
+    pub(crate) fn text_or(&self, key: &str, other: &'a str) -> &'a str {
+        self.get(key).and_then(Value::as_str).unwrap_or(other)
+    }
+
+    pub(crate) fn int(&self, key: &str) -> Result<i64> {
+        self.convert(key, "a whole number", python_int)
+    }
+
+    pub(crate) fn float(&self, key: &str) -> Result<f64> {
+        self.convert(key, "a number", python_float)
+    }
+
+    /// A number that is no text.
+    pub(crate) fn number(&self, key: &str) -> Result<f64> {
+        self.convert(key, "a number", Value::as_f64)
+    }
+
+    pub(crate) fn numbers<const N: usize>(&self, key: &str) -> Result<[f64; N]> {
+        let all = |value: &Value| {
+            let numbers: Option<Vec<f64>> = value.as_array()?.iter().map(Value::as_f64).collect();
+            numbers?.try_into().ok()
+        };
+        self.convert(key, &format!("a list of {N} numbers"), all)
+    }
+
+    pub(crate) fn child(&self, key: &str) -> Result<Node<'a>> {
+        let value = self.need(key, "an object")?;
+        Ok(Node { file: self.file, at: self.place(key), value })
+    }
+
+    /// The entries of a list.
+    pub(crate) fn items(&self, key: &str) -> Result<Vec<Node<'a>>> {
+        let list = self.convert(key, "a list", Value::as_array)?;
+        let node =
+            |(i, value)| Node { file: self.file, at: self.place(&format!("{key}[{i}]")), value };
+        Ok(list.iter().enumerate().map(node).collect())
+    }
+
+    /// The fields of this object.
+    pub(crate) fn fields(&self) -> Result<Vec<(&'a str, Node<'a>)>> {
+        let Some(object) = self.value.as_object() else {
+            return Err(self.error(format!("{}; an object was expected", shown(self.value))));
+        };
+        let node = |(key, value): (&'a String, _)| {
+            (key.as_str(), Node { file: self.file, at: self.place(key), value })
+        };
+        Ok(object.iter().map(node).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_name_file_entry_and_expectation() {
+        let value = parse(br#"{"a":[{"n":"12"},{"n":true},7],"x":[1,2]}"#, "f.json").unwrap();
+        let root = Node::root(&value, "f.json");
+        let items = root.items("a").unwrap();
+        assert_eq!(items[0].int("n"), Ok(12));
+        let message = |error: Error| error.to_string();
+        let expected = "f.json: a[1].n: true; a whole number was expected";
+        assert_eq!(message(items[1].int("n").unwrap_err()), expected);
+        let expected = "f.json: a[2]: 7; an object with n was expected";
+        assert_eq!(message(items[2].int("n").unwrap_err()), expected);
+        let expected = "f.json: y: it is missing; a text was expected";
+        assert_eq!(message(root.text("y").unwrap_err()), expected);
+        assert_eq!(root.numbers::<2>("x"), Ok([1.0, 2.0]));
+        assert!(root.numbers::<3>("x").unwrap_err().problem.contains("3 numbers"));
+    }
+
+    #[test]
+    fn numbers_are_taken_as_python_takes_them() {
+        let value = parse(br#"["31500", 31500.7, -0.9, "x", " 7 ", "1.5", null]"#, "f").unwrap();
+        let ints: Vec<Option<i64>> = value.as_array().unwrap().iter().map(python_int).collect();
+        assert_eq!(ints, [Some(31500), Some(31500), Some(0), None, Some(7), None, None]);
+        assert_eq!(python_float(&value[5]), Some(1.5));
+    }
+
+    #[test]
+    fn python_writes_what_is_no_json() {
+        let text = br#"{"NaN \" NaN": NaN, "b": [Infinity, -Infinity, 1]}"#;
+        let value = parse(text, "f").unwrap();
+        assert!(python_float(&value["NaN \" NaN"]).unwrap().is_nan());
+        assert_eq!(python_float(&value["b"][1]), Some(f64::NEG_INFINITY));
+        let error = parse(b"{\"a\": NaN, ", "cut.json").unwrap_err().to_string();
+        assert!(error.starts_with("cut.json: it is no JSON: "), "{error}");
+    }
+}

@@ -1,0 +1,97 @@
+//! What happens to input that the official evaluators accept and treat in a surprising way.
+
+use crate::{Error, Result};
+
+/// How to treat input that the official evaluators accept and should not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Give the official number, and say what it rests on.
+    #[default]
+    Official,
+    /// Refuse the input.
+    Strict,
+}
+
+impl Mode {
+    /// Names on the command line.
+    pub const NAMES: [&str; 2] = ["official", "strict"];
+
+    /// A mode by its name.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "official" => Some(Self::Official),
+            "strict" => Some(Self::Strict),
+            _ => None,
+        }
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+/// Collects oddities (official) or stops at the first one (strict).
+#[derive(Clone, Debug, Default)]
+pub struct Judge {
+    /// What happens to an oddity.
+    pub mode: Mode,
+    notes: Vec<Error>,
+}
+
+impl Judge {
+    /// One that refuses.
+    pub fn strict() -> Self {
+        Self::new(Mode::Strict)
+    }
+
+    /// One of this mode, without notes.
+    pub fn new(mode: Mode) -> Self {
+        Self { mode, notes: Vec::new() }
+    }
+
+    /// Does it refuse?
+    pub fn is_strict(&self) -> bool {
+        self.mode == Mode::Strict
+    }
+
+    /// Notes an oddity, or returns it as the error of a strict reading.
+    ///
+    /// # Errors
+    ///
+    /// If strict.
+    pub fn odd(&mut self, oddity: Error) -> Result<()> {
+        if self.is_strict() {
+            return Err(oddity);
+        }
+        self.notes.push(oddity);
+        Ok(())
+    }
+
+    /// What was noted, in order.
+    pub fn notes(&self) -> &[Error] {
+        &self.notes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn official_notes_and_strict_refuses() {
+        let oddity = Error::entry("a.json", "predictions[3]", "half 3; it is 1 or 2");
+        let mut judge = Judge::default();
+        assert_eq!(judge.odd(oddity.clone()), Ok(()));
+        assert_eq!(judge.notes(), std::slice::from_ref(&oddity));
+        assert_eq!(Judge::strict().odd(oddity.clone()), Err(oddity));
+    }
+
+    #[test]
+    fn names_are_read_back() {
+        assert!(
+            Mode::NAMES.iter().all(|name| Mode::parse(name).is_some_and(|m| m.name() == *name))
+        );
+        assert_eq!(Mode::parse("lenient"), None);
+    }
+}

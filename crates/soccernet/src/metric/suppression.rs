@@ -1,0 +1,44 @@
+//! Non-maximum suppression over the detections of a half.
+
+use std::collections::BTreeMap;
+
+/// Keeps the best detection and drops those within `reach` frames before it and less than `reach`
+/// after it, then the best of the rest, and so on. A single score that is no number ends the
+/// official loop at once, so that nothing is kept.
+pub(crate) fn suppress(seen: &BTreeMap<i64, f64>, reach: i64) -> BTreeMap<i64, f64> {
+    if seen.values().any(|score| score.is_nan()) {
+        return BTreeMap::new();
+    }
+    let mut order: Vec<(i64, f64)> = seen.iter().map(|(frame, score)| (*frame, *score)).collect();
+    order.retain(|(_, score)| *score >= 0.0);
+    order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    let mut left: BTreeMap<i64, f64> = order.iter().copied().collect();
+    let mut kept = BTreeMap::new();
+    for (frame, score) in order {
+        if left.contains_key(&frame) {
+            kept.insert(frame, score);
+            let near: Vec<i64> =
+                left.range(frame - reach..frame + reach).map(|(f, _)| *f).collect();
+            left.retain(|frame, _| !near.contains(frame));
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_is_half_open() {
+        let seen = BTreeMap::from([(9, 0.5), (10, 0.9), (11, 0.5), (12, 0.4)]);
+        assert_eq!(suppress(&seen, 1), [(10, 0.9), (11, 0.5), (12, 0.4)].into(), "9 is gone");
+        assert_eq!(suppress(&seen, 2), [(10, 0.9), (12, 0.4)].into());
+    }
+
+    #[test]
+    fn negatives_vanish_and_a_missing_number_takes_all() {
+        assert_eq!(suppress(&[(1, -0.5), (2, 0.0)].into(), 1), [(2, 0.0)].into());
+        assert_eq!(suppress(&[(1, f64::NAN), (9, 0.5)].into(), 1), [].into());
+    }
+}

@@ -1,0 +1,63 @@
+//! How to score.
+
+use crate::{
+    Error, Mode, Result, Source, Task,
+    clock::LabelTime,
+    metric::{spotting::Version, tolerance::Tolerances},
+};
+
+/// How to score. The default is that of the task: [`Options::of`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    /// What happens to input that the official evaluator accepts and should not.
+    pub mode: Mode,
+    /// Of spotting and grounding.
+    pub tolerances: Tolerances,
+    /// Of spotting.
+    pub label_time: LabelTime,
+    /// Of spotting.
+    pub version: Version,
+    /// Of localisation and calibration, in pixels.
+    pub thresholds: Vec<f64>,
+    /// Only these games, `league/season/game`; all of the truth if not given.
+    pub games: Option<Vec<String>>,
+    /// Only the pictures or sequences in the folder of this name.
+    pub split: Option<String>,
+    /// The truth's file in each game's folder, if it is not the usual one.
+    pub label_file: Option<String>,
+    /// The submission's file in each game's folder, if it is not the usual one.
+    pub prediction_file: Option<String>,
+}
+
+impl Options {
+    /// Those of a task: tight tolerances and labels at whole seconds for the challenges of 2022.
+    pub fn of(task: Task) -> Self {
+        let is_tight = matches!(task, Task::Spotting2022 | Task::Grounding2022);
+        Self {
+            mode: Mode::Official,
+            tolerances: if is_tight { Tolerances::Tight } else { Tolerances::Loose },
+            label_time: match task {
+                Task::Spotting2022 => LabelTime::GameTime,
+                _ => LabelTime::PositionMs,
+            },
+            version: Version::V2,
+            thresholds: vec![5.0, 10.0, 20.0],
+            games: None,
+            split: None,
+            label_file: None,
+            prediction_file: None,
+        }
+    }
+
+    /// The games to score: those asked for, or those of the truth that have this file.
+    pub(crate) fn games(&self, truth: &Source, file: &str) -> Result<Vec<String>> {
+        if let Some(games) = &self.games {
+            return Ok(games.clone());
+        }
+        let games: Vec<String> = truth.folders_with(file).into_iter().map(str::to_string).collect();
+        match games.is_empty() {
+            true => Err(Error::file(truth.name(), format!("no folder of a game has a {file}"))),
+            false => Ok(games),
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Files by name, from a folder, a zip archive, a single file or memory.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Component, Path, PathBuf},
+};
+
+use crate::{Error, Result, zip};
+
+/// Where the files of a submission or of the truth come from. Names have `/` between folders.
+#[derive(Clone, Debug)]
+pub struct Source {
+    name: String,
+    content: Content,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    Folder(BTreeMap<String, PathBuf>),
+    Zip(Vec<u8>, BTreeMap<String, zip::Entry>),
+    Memory(BTreeMap<String, Vec<u8>>),
+}
+
+impl Source {
+    /// A folder with all that is in it, a zip archive, or one file.
+    ///
+    /// # Errors
+    ///
+    /// If there is nothing, or if an archive is damaged, has a file twice, or one outside of it.
+    pub fn open(path: &Path) -> Result<Self> {
+        let name = path.display().to_string();
+        if path.is_dir() {
+            let mut files = BTreeMap::new();
+            walk(path, "", &mut files)?;
+            return Ok(Self { name, content: Content::Folder(files) });
+        }
+        let bytes = fs::read(path).map_err(|err| Error::file(&name, err.to_string()))?;
+        if zip::is_zip(&bytes) {
+            return Self::zip(name, bytes);
+        }
+        let file = path.file_name().unwrap_or_default().to_string_lossy().to_string();
+        Ok(Self { name, content: Content::Memory([(file, bytes)].into()) })
+    }
+
+    /// An archive in memory; `name` is for messages.
+    ///
+    /// # Errors
+    ///
+    /// As `open`.
+    pub fn zip(name: impl Into<String>, archive: Vec<u8>) -> Result<Self> {
+        let name = name.into();
+        let mut files = BTreeMap::new();
+        for entry in zip::entries(&archive).map_err(|err| Error::file(&name, err))? {
+            if !is_inside(&entry.name) {
+                let problem = "the path leaves the folder; names are relative, without ..";
+                return Err(Error::entry(&name, &entry.name, problem));
+            }
+            if let Some(twice) = files.insert(entry.name.clone(), entry) {
+                return Err(Error::entry(&name, twice.name, "the archive has this file twice"));
+            }
+        }
+        Ok(Self { name, content: Content::Zip(archive, files) })
+    }
+
+    /// Files in memory; `name` is for messages.
+    pub fn memory(name: impl Into<String>, files: BTreeMap<String, Vec<u8>>) -> Self {
+        Self { name: name.into(), content: Content::Memory(files) }
+    }
+
+    /// Its own name, for messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The files' names, sorted.
+    pub fn names(&self) -> Vec<&str> {
+        match &self.content {
+            Content::Folder(files) => files.keys().map(String::as_str).collect(),
+            Content::Zip(_, files) => files.keys().map(String::as_str).collect(),
+            Content::Memory(files) => files.keys().map(String::as_str).collect(),
+        }
+    }
+
+    /// Is there such a file?
+    pub fn has(&self, file: &str) -> bool {
+        match &self.content {
+            Content::Folder(files) => files.contains_key(file),
+            Content::Zip(_, files) => files.contains_key(file),
+            Content::Memory(files) => files.contains_key(file),
+        }
+    }
+
+    /// A file's content.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there (with the nearest one that is) or damaged.
+    pub fn read(&self, file: &str) -> Result<Vec<u8>> {
+        let found = match &self.content {
+            Content::Folder(files) => files.get(file).map(|path| {
+                fs::read(path).map_err(|err| Error::entry(&self.name, file, err.to_string()))
+            }),
+            Content::Zip(archive, files) => files.get(file).map(|entry| {
+                let content = entry.content(archive);
+                content.map_err(|err| Error::entry(&self.name, file, err))
+            }),
+            Content::Memory(files) => files.get(file).map(|bytes| Ok(bytes.clone())),
+        };
+        found.unwrap_or_else(|| Err(self.missing(file)))
+    }
+
+    fn missing(&self, file: &str) -> Error {
+        let deeper = format!("/{file}");
+        let names = self.names();
+        let hint = match names.iter().find(|name| name.ends_with(&deeper)) {
+            Some(found) => {
+                format!("the file is missing; it was found as {found}, which is too deep")
+            }
+            None if names.is_empty() => "the file is missing; there are no files at all".into(),
+            None => format!("the file is missing; there is, for example, {}", names[0]),
+        };
+        Error::entry(&self.name, file, hint)
+    }
+
+    /// The only file whose name ends so.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or several.
+    pub fn only(&self, end: &str) -> Result<&str> {
+        let found: Vec<&str> = self.names().into_iter().filter(|n| n.ends_with(end)).collect();
+        match found[..] {
+            [one] => Ok(one),
+            [] => Err(Error::file(&self.name, format!("there is no file *{end}"))),
+            [one, two, ..] => {
+                let problem = format!("{one} and {two} are there; one file *{end} was expected");
+                Err(Error::file(&self.name, problem))
+            }
+        }
+    }
+
+    /// Folders that hold a file of this name, sorted; the folder itself is the empty name.
+    pub fn folders_with(&self, file: &str) -> Vec<&str> {
+        let length = |name: &str| name.rfind('/').unwrap_or(0);
+        let end = format!("/{file}");
+        let names = self.names().into_iter().filter(|name| *name == file || name.ends_with(&end));
+        names.map(|name| &name[..length(name)]).collect()
+    }
+}
+
+/// A file's path in a folder, which may be the empty name.
+pub(crate) fn join(folder: &str, file: &str) -> String {
+    if folder.is_empty() { file.to_string() } else { format!("{folder}/{file}") }
+}
+
+/// The last part of a name.
+pub(crate) fn base(name: &str) -> &str {
+    name.rsplit_once('/').map_or(name, |(_, base)| base)
+}
+
+fn is_inside(name: &str) -> bool {
+    let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    !name.contains('\\') && Path::new(name).components().all(inside)
+}
+
+fn walk(folder: &Path, prefix: &str, files: &mut BTreeMap<String, PathBuf>) -> Result<()> {
+    let fault = |err: std::io::Error| Error::file(folder.display().to_string(), err.to_string());
+    for entry in fs::read_dir(folder).map_err(fault)? {
+        let entry = entry.map_err(fault)?;
+        let name = join(prefix, &entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            walk(&entry.path(), &name, files)?;
+        } else {
+            files.insert(name, entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// Writes files as a zip archive if the path ends in `.zip`, else as a folder.
+///
+/// # Errors
+///
+/// If a name leaves the folder, or the system refuses.
+pub fn write_files(path: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
+    let shown = path.display().to_string();
+    let fault = |err: std::io::Error| Error::file(&shown, err.to_string());
+    if let Some((name, _)) = files.iter().find(|(name, _)| !is_inside(name)) {
+        return Err(Error::entry(&shown, name, "the path leaves the folder"));
+    }
+    if path.extension().is_some_and(|end| end == "zip") {
+        let archive = zip::write(files).map_err(|err| Error::file(&shown, err))?;
+        let beside = path.with_extension("zip.part");
+        fs::write(&beside, archive).map_err(fault)?;
+        return fs::rename(&beside, path).map_err(fault);
+    }
+    for (name, content) in files {
+        let file = path.join(name);
+        fs::create_dir_all(file.parent().unwrap_or(path)).map_err(fault)?;
+        fs::write(file, content).map_err(fault)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files() -> Vec<(String, Vec<u8>)> {
+        vec![("l/s/g/a.json".into(), b"{}".to_vec()), ("l/s/h/a.json".into(), b"[]".to_vec())]
+    }
+
+    #[test]
+    fn folder_archive_and_file_read_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in [folder.path().join("x"), folder.path().join("x.zip")] {
+            write_files(&path, &files()).unwrap();
+            let source = Source::open(&path).unwrap();
+            assert_eq!(source.names(), ["l/s/g/a.json", "l/s/h/a.json"]);
+            assert_eq!(source.folders_with("a.json"), ["l/s/g", "l/s/h"]);
+            assert_eq!(source.read("l/s/h/a.json").unwrap(), b"[]");
+            assert!(source.has("l/s/g/a.json") && !source.has("a.json"));
+        }
+        let one = Source::open(&folder.path().join("x/l/s/g/a.json")).unwrap();
+        assert_eq!((one.only(".json"), one.folders_with("a.json")), (Ok("a.json"), vec![""]));
+    }
+
+    #[test]
+    fn a_missing_file_is_named_with_what_is_there() {
+        let files: BTreeMap<String, Vec<u8>> = files().into_iter().collect();
+        let source = Source::memory("mine.zip", files);
+        let error = |file| source.read(file).unwrap_err().to_string();
+        let expected = "mine.zip: g/a.json: the file is missing; \
+                        it was found as l/s/g/a.json, which is too deep";
+        assert_eq!(error("g/a.json"), expected);
+        assert!(error("l/b.json").ends_with("there is, for example, l/s/g/a.json"));
+        assert!(source.only(".json").unwrap_err().to_string().contains("one file *.json"));
+        assert!(Source::open(Path::new("no/such")).is_err());
+    }
+
+    #[test]
+    fn paths_that_leave_the_folder_are_refused() {
+        for name in ["../a.json", "/a.json", "a/../../b", "..\\a"] {
+            let archive = zip::write(&[(name.to_string(), vec![])]).unwrap();
+            let error = Source::zip("evil.zip", archive).unwrap_err();
+            assert_eq!((error.file.as_str(), error.entry.as_str()), ("evil.zip", name));
+            let folder = tempfile::tempdir().unwrap();
+            assert!(write_files(folder.path(), &[(name.to_string(), vec![])]).is_err());
+        }
+        let twice = zip::write(&[("a".into(), vec![]), ("a".into(), vec![])]).unwrap();
+        assert!(Source::zip("z", twice).unwrap_err().problem.contains("twice"));
+    }
+}

@@ -1,0 +1,164 @@
+//! CLEAR MOT. A pair of the picture before stays as long as it overlaps enough.
+//!
+//! Bernardin and Stiefelhagen. *Evaluating Multiple Object Tracking Performance*.
+//! <https://doi.org/10.1155/2008/246309>
+
+use serde::Serialize;
+
+use super::{
+    assignment::highest,
+    sequence::{Frame, Tracks},
+};
+
+/// Intersection over union from which a pair counts.
+const THRESHOLD: f64 = 0.5;
+
+/// The measures and the counts that they are made of.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Clear {
+    /// Accuracy: hits less wrong ones less switches, of all boxes of the truth.
+    #[serde(rename = "MOTA")]
+    pub mota: f64,
+    /// Mean similarity of the pairs.
+    #[serde(rename = "MOTP")]
+    pub motp: f64,
+    /// Accuracy without switches.
+    #[serde(rename = "MODA")]
+    pub moda: f64,
+    /// Recall.
+    #[serde(rename = "CLR_Re")]
+    pub recall: f64,
+    /// Precision.
+    #[serde(rename = "CLR_Pr")]
+    pub precision: f64,
+    /// Switches of identity.
+    #[serde(rename = "IDSW")]
+    pub switches: u64,
+    /// Hits.
+    #[serde(rename = "CLR_TP")]
+    pub hits: u64,
+    /// Missed boxes.
+    #[serde(rename = "CLR_FN")]
+    pub missed: u64,
+    /// Wrong boxes.
+    #[serde(rename = "CLR_FP")]
+    pub wrong: u64,
+    /// Tracks that are followed in more than 80 % of their pictures.
+    #[serde(rename = "MT")]
+    pub mostly_tracked: u64,
+    /// Tracks that are followed in 20 to 80 %.
+    #[serde(rename = "PT")]
+    pub partly_tracked: u64,
+    /// Tracks that are followed in less than 20 %.
+    #[serde(rename = "ML")]
+    pub mostly_lost: u64,
+    /// How often a track is found again.
+    #[serde(rename = "Frag")]
+    pub fragments: u64,
+    #[serde(skip)]
+    similarity: f64,
+}
+
+/// What is known of the tracks of the truth.
+struct Memory {
+    /// Pictures with the track, and with a pair of it.
+    pictures: Vec<[u64; 2]>,
+    /// The last partner.
+    last: Vec<Option<usize>>,
+    /// The partner in the picture before that had boxes on both sides.
+    before: Vec<Option<usize>>,
+    /// How often the track was found.
+    found: Vec<u64>,
+}
+
+impl Clear {
+    /// Of a sequence.
+    pub fn new(tracks: &Tracks) -> Self {
+        let count = tracks.tracks[0];
+        let mut clear = Self::default();
+        if tracks.is_one_sided() {
+            clear.missed = tracks.boxes[0] as u64;
+            clear.wrong = tracks.boxes[1] as u64;
+            clear.mostly_lost = count as u64;
+            return clear.finish();
+        }
+        let none = vec![None; count];
+        let mut memory = Memory {
+            pictures: vec![[0; 2]; count],
+            last: none.clone(),
+            before: none,
+            found: vec![0; count],
+        };
+        tracks.frames.iter().for_each(|frame| clear.frame(frame, &mut memory));
+        for [there, followed] in &memory.pictures {
+            let share = *followed as f64 / *there as f64;
+            match share {
+                _ if share > 0.8 => clear.mostly_tracked += 1,
+                _ if share >= 0.2 => clear.partly_tracked += 1,
+                _ => clear.mostly_lost += 1,
+            }
+        }
+        clear.fragments = memory.found.iter().map(|found| found.saturating_sub(1)).sum();
+        clear.finish()
+    }
+
+    fn frame(&mut self, frame: &Frame, memory: &mut Memory) {
+        frame.truth.iter().for_each(|track| memory.pictures[*track][0] += 1);
+        let pairs = pairs(frame, &memory.before);
+        self.hits += pairs.len() as u64;
+        self.missed += (frame.truth.len() - pairs.len()) as u64;
+        self.wrong += (frame.seen.len() - pairs.len()) as u64;
+        if frame.truth.is_empty() || frame.seen.is_empty() {
+            return;
+        }
+        let before = std::mem::replace(&mut memory.before, vec![None; memory.last.len()]);
+        for (r, c) in pairs {
+            let (track, partner) = (frame.truth[r], frame.seen[c]);
+            self.similarity += frame.similarity[r * frame.seen.len() + c];
+            memory.pictures[track][1] += 1;
+            memory.found[track] += u64::from(before[track].is_none());
+            let last = memory.last[track].replace(partner);
+            self.switches += u64::from(last.is_some_and(|last| last != partner));
+            memory.before[track] = Some(partner);
+        }
+    }
+
+    /// Adds the counts of a sequence; `finish` takes the measures.
+    pub(crate) fn add(mut self, other: &Self) -> Self {
+        self.switches += other.switches;
+        self.hits += other.hits;
+        self.missed += other.missed;
+        self.wrong += other.wrong;
+        self.mostly_tracked += other.mostly_tracked;
+        self.partly_tracked += other.partly_tracked;
+        self.mostly_lost += other.mostly_lost;
+        self.fragments += other.fragments;
+        self.similarity += other.similarity;
+        self
+    }
+
+    pub(crate) fn finish(mut self) -> Self {
+        let [hits, missed, wrong, switches] =
+            [self.hits, self.missed, self.wrong, self.switches].map(|count| count as f64);
+        let truth = (hits + missed).max(1.0);
+        self.mota = (hits - wrong - switches) / truth;
+        self.moda = (hits - wrong) / truth;
+        self.motp = self.similarity / hits.max(1.0);
+        self.recall = hits / truth;
+        self.precision = hits / (hits + wrong).max(1.0);
+        self
+    }
+}
+
+/// Pairs that overlap enough, those of the picture before first.
+fn pairs(frame: &Frame, before: &[Option<usize>]) -> Vec<(usize, usize)> {
+    let seen = frame.seen.len();
+    let score = |(i, similarity): (usize, &f64)| {
+        let is_same = before[frame.truth[i / seen]] == Some(frame.seen[i % seen]);
+        let is_enough = *similarity >= THRESHOLD - f64::EPSILON;
+        if is_enough { 1000.0 * f64::from(u8::from(is_same)) + similarity } else { 0.0 }
+    };
+    let scores: Vec<f64> = frame.similarity.iter().enumerate().map(score).collect();
+    let found = highest(frame.truth.len(), seen, &scores).into_iter();
+    found.filter(|(r, c)| scores[r * seen + c] > f64::EPSILON).collect()
+}

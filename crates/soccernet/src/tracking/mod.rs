@@ -1,0 +1,139 @@
+//! Tracking of several objects: HOTA, CLEAR and identity measures over sequences.
+//!
+//! Luiten et al. *HOTA*. <https://arxiv.org/abs/2009.07736>; the package sn-trackeval 0.4.0, without
+//! preprocessing, as the challenge uses it.
+
+mod assignment;
+mod clear;
+mod hota;
+mod identity;
+mod sequence;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+pub use clear::Clear;
+pub use hota::Hota;
+pub use identity::Identity;
+pub use sequence::{Frame, Tracks};
+
+use crate::{
+    Error, Judge, Options, Result, Source,
+    format::{ini::Ini, mot},
+    source::base,
+};
+
+/// Pictures of a sequence; the challenge's have 750.
+const LONGEST: usize = 1_000_000;
+
+/// The measures of a sequence, or of all of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Measures {
+    /// Higher order tracking accuracy and its parts.
+    #[serde(flatten)]
+    pub hota: Hota,
+    /// CLEAR MOT.
+    #[serde(flatten)]
+    pub clear: Clear,
+    /// Measures of identity.
+    #[serde(flatten)]
+    pub identity: Identity,
+}
+
+/// The result.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Tracking {
+    /// Over all sequences: counts are added up, and the measures taken of the sums.
+    #[serde(flatten)]
+    pub combined: Measures,
+    /// Of each sequence.
+    pub per_sequence: BTreeMap<String, Measures>,
+}
+
+impl Measures {
+    /// The measures of a sequence.
+    pub fn new(tracks: &Tracks) -> Self {
+        Self { hota: Hota::new(tracks), clear: Clear::new(tracks), identity: Identity::new(tracks) }
+    }
+
+    /// The measures of several sequences together.
+    pub fn combine<'a>(all: impl Iterator<Item = &'a Self>) -> Self {
+        let (mut hota, mut clear, mut identity) = Default::default();
+        for one in all {
+            hota = Hota::add(hota, &one.hota);
+            clear = Clear::add(clear, &one.clear);
+            identity = Identity::add(identity, &one.identity);
+        }
+        Self { hota: hota.finish(), clear: clear.finish(), identity: identity.finish() }
+    }
+}
+
+/// Scores `SEQUENCE.txt` for each `SEQUENCE/gt/gt.txt` of the truth, which has a `seqinfo.ini`.
+///
+/// # Errors
+///
+/// If there is no sequence, one has no prediction, a file is wrong, or the judge refuses an entry.
+pub fn score(
+    truth: &Source,
+    prediction: &Source,
+    options: &Options,
+    judge: &mut Judge,
+) -> Result<Tracking> {
+    let sequences = sequences(truth, options.split.as_deref())?;
+    let mut files = BTreeMap::new();
+    for name in prediction.names().into_iter().filter(|name| name.ends_with(".txt")) {
+        if let Some(other) = files.insert(base(name), name) {
+            return Err(Error::entry(prediction.name(), name, format!("{other} is there too")));
+        }
+    }
+    for (file, name) in &files {
+        if !sequences.iter().any(|folder| base(folder) == file.trim_end_matches(".txt")) {
+            let problem = "the truth has no such sequence; it does not count";
+            judge.odd(Error::entry(prediction.name(), *name, problem))?;
+        }
+    }
+    let mut per_sequence = BTreeMap::new();
+    for folder in &sequences {
+        let name = base(folder);
+        let file = format!("{name}.txt");
+        let found = files.get(file.as_str()).copied().unwrap_or(&file);
+        let seen = prediction.read(found)?;
+        let tracks = tracks(truth, folder, &seen, found, judge)?;
+        if per_sequence.insert(name.to_string(), Measures::new(&tracks)).is_some() {
+            let problem = format!("two sequences {name}; give the folder of one split");
+            return Err(Error::file(truth.name(), problem));
+        }
+    }
+    Ok(Tracking { combined: Measures::combine(per_sequence.values()), per_sequence })
+}
+
+fn sequences(truth: &Source, split: Option<&str>) -> Result<Vec<String>> {
+    let folders = truth.folders_with("gt/gt.txt").into_iter();
+    let folders = folders.filter_map(|folder| folder.strip_suffix("/gt"));
+    let of_split = |folder: &&str| split.is_none_or(|split| folder.split('/').any(|f| f == split));
+    let sequences: Vec<String> = folders.filter(of_split).map(str::to_string).collect();
+    match sequences.is_empty() {
+        true => Err(Error::file(truth.name(), "there is no SEQUENCE/gt/gt.txt")),
+        false => Ok(sequences),
+    }
+}
+
+fn tracks(
+    truth: &Source,
+    folder: &str,
+    seen: &[u8],
+    seen_file: &str,
+    judge: &mut Judge,
+) -> Result<Tracks> {
+    let info = format!("{folder}/seqinfo.ini");
+    let length = Ini::read(&truth.read(&info)?, &info)?.get("Sequence", "seqLength")?;
+    if length > LONGEST {
+        let problem = format!("{length}; up to {LONGEST} pictures were expected");
+        return Err(Error::entry(info, "[Sequence] seqLength", problem));
+    }
+    let file = format!("{folder}/gt/gt.txt");
+    let truth = mot::read(&truth.read(&file)?, &file, length, true, judge)?;
+    let seen = mot::read(seen, seen_file, length, false, judge)?;
+    Ok(Tracks::new(&truth, &seen, length))
+}
