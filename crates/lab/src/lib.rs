@@ -52,7 +52,11 @@ pub fn main_with(plugins: Plugins, suites: &[Suite], verbs: &[VerbEntry]) -> Exi
     cli::main(&plugins, suites, verbs)
 }
 
-/// The tutorial's code is compiled and run with the tests.
+/// The code of the pages is compiled and run with the tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/add-a-router.md")]
-struct AddARouter;
+#[doc = include_str!("../../../docs/add-an-expert.md")]
+#[doc = include_str!("../../../docs/add-a-residual-rule.md")]
+#[doc = include_str!("../../../docs/add-a-task.md")]
+#[doc = include_str!("../../../docs/add-a-backbone.md")]
+struct Pages;

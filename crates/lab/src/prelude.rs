@@ -1,18 +1,24 @@
-//! Everything that the file of a router needs.
+//! Everything that the file of a plug-in needs: a router, experts, a residual rule, a task or a
+//! backbone.
 
 pub use std::process::ExitCode;
 
+pub use backbones::{Backbone, BackboneSpec, FeedForward};
 pub use burn::{
     self,
     module::{Module, Param, RunningState},
     nn::Linear,
     prelude::*,
-    tensor::activation::{sigmoid, softmax},
+    tensor::activation::{relu, sigmoid},
 };
 pub use moe::{
-    self, Choice, Dims, Experts, Init, NoConfig, Pass, Plan, ResidualRule, Router, TokenIds,
-    config, top_k,
+    self, Choice, ConfigError, Dims, Domain, Experts, Init, Input, MoeConfig, NoConfig, Pass, Plan,
+    ResidualRule, Router, TokenIds, config, softmax, top_k,
 };
-pub use routers::conformance;
+pub use routers::{
+    conformance,
+    kit::{self, Balance, BalanceLoss, Gate},
+};
+pub use tasks::{Batch, DataDir, DataError, LoadTask, Score, Split, Task, cross_entropy};
 
 pub use crate::Plugins;

@@ -21,7 +21,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k_indices};
 
-use crate::{Faithful, check, gate::Gate, load, losses, null, shares};
+use crate::kit::{Faithful, Gate, check, load, losses, null, shares};
 
 config! {
     /// How many experts a unit chooses, and among how many null ones.

@@ -18,7 +18,7 @@
 use burn::{module::Module, prelude::*, tensor::activation::sigmoid};
 use moe::{Dims, Init, NoConfig, Pass, Plan, Router, top_k};
 
-use crate::{assignment, gate::Gate};
+use crate::kit::{Gate, assignment};
 
 /// Optimal assignment in equal numbers.
 #[derive(Module, Debug)]

@@ -28,7 +28,7 @@
 use burn::{module::Module, prelude::*, tensor::activation::sigmoid};
 use moe::{Dims, Init, Pass, Plan, Router, config, one_hot, top_k};
 
-use crate::{Faithful, balance_bias::BalanceBias, check, gate::Gate, losses, scores, shares};
+use crate::kit::{Faithful, Gate, balance_bias::BalanceBias, check, losses, scores, shares};
 
 config! {
     /// How many experts a unit visits, from how many groups, and what keeps them balanced.
@@ -136,7 +136,7 @@ impl DeepSeekV3 {
 mod tests {
     use super::*;
     use crate::{
-        state,
+        kit::state,
         testing::{chosen, close, fill, scalar, values},
     };
 

@@ -14,7 +14,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, NoConfig, Pass, Plan, Router, softmax};
 
-use crate::gate::Gate;
+use crate::kit::Gate;
 
 /// Every unit visits every expert.
 #[derive(Module, Debug)]

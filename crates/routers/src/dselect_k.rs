@@ -23,7 +23,7 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 
-use crate::{check, losses, null};
+use crate::kit::{check, losses, null};
 
 config! {
     /// How many experts a unit visits in the end, and how fast selectors decide.

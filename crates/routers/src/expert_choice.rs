@@ -18,7 +18,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
-use crate::{check, gate::Gate};
+use crate::kit::{Gate, check};
 
 config! {
     /// How many units an expert takes.

@@ -27,7 +27,7 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config};
 
-use crate::{check, gate::Gate, null, quantile, state};
+use crate::kit::{Gate, check, null, quantile, state};
 
 config! {
     /// How many experts a unit visits on average, and how long a threshold remembers.

@@ -19,7 +19,7 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 
-use crate::{check, scores};
+use crate::kit::{check, scores};
 
 config! {
     /// How many experts a unit visits.

@@ -19,7 +19,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
-use crate::{check, gate::Gate, losses, noise, null};
+use crate::kit::{Gate, check, losses, noise, null};
 
 config! {
     /// What keeps the experts balanced.

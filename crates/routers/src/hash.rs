@@ -24,7 +24,7 @@ use burn::{
 use moe::{Dims, Init, Pass, Plan, Router, TokenIds, config};
 use rand::RngExt;
 
-use crate::check;
+use crate::kit::check;
 
 config! {
     /// How many experts a token has.

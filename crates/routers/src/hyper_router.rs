@@ -25,7 +25,7 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 
-use crate::{Faithful, check, scores};
+use crate::kit::{Faithful, check, scores};
 
 config! {
     /// How many experts a unit visits.

@@ -2,29 +2,13 @@
 //!
 //! A file reads like the paper's method section: citation, numbered equations, what differs; then
 //! the hyperparameters, the router, and its tests. Lines of code carry the numbers of equations.
-//! What routers share stands in files of its own: no router's file uses another's.
+//! What routers share is in [`kit`], for those of other crates too: no router's file uses another's.
 
 pub mod conformance;
+pub mod kit;
 
-// What routers share.
-mod assignment;
-mod balance_bias;
-mod balance_loss;
-mod check;
-mod faithful;
-mod gate;
-mod load;
-mod losses;
-mod noise;
-mod normal_cdf;
-mod null;
-mod quantile;
-mod scores;
-mod shares;
-mod state;
 #[cfg(test)]
 mod testing;
-mod unit_length;
 
 // Routers.
 mod ada_moe;
@@ -67,9 +51,7 @@ mod v_moe;
 mod warm_up;
 mod x_moe;
 
-pub use faithful::Faithful;
-pub use losses::Balance;
-pub use noise::GivenNoise;
+pub use kit::{Balance, Faithful};
 
 pub use deepseek_v3::{DeepSeekV3, DeepSeekV3Config};
 pub use dense::Dense;

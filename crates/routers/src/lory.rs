@@ -24,7 +24,7 @@ use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 use serde::{Deserialize, Serialize};
 
-use crate::gate::Gate;
+use crate::kit::Gate;
 
 /// By what the first segment of a sequence is routed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

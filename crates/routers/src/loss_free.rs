@@ -21,7 +21,7 @@ use burn::{module::Module, prelude::*, tensor::activation::sigmoid};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 use serde::{Deserialize, Serialize};
 
-use crate::{balance_bias::BalanceBias, check, gate::Gate, shares};
+use crate::kit::{Gate, balance_bias::BalanceBias, check, shares};
 
 /// What makes scores of the gate's outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

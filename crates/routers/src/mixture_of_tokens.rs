@@ -18,7 +18,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 
-use crate::gate::Gate;
+use crate::kit::Gate;
 
 config! {
     /// How many units are mixed.

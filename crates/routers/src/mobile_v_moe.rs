@@ -28,7 +28,7 @@ use burn::{
 use moe::{BlockInput, Clusters, Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 use serde::{Deserialize, Serialize};
 
-use crate::{check, gate::Gate, load, losses};
+use crate::kit::{Gate, check, load, losses};
 
 /// What stands for a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -28,7 +28,7 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 
-use crate::{Faithful, check, gate::Gate, load, losses, scores, shares};
+use crate::kit::{Faithful, Gate, check, load, losses, scores, shares};
 
 config! {
     /// How many experts a unit visits, and which of them compute nothing.

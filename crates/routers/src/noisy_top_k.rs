@@ -24,7 +24,7 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
-use crate::{check, gate::Gate, load, losses, noise, normal_cdf::phi};
+use crate::kit::{Gate, check, load, losses, noise, normal_cdf::phi};
 
 config! {
     /// How many experts a unit visits, and what keeps them balanced.
@@ -126,6 +126,7 @@ impl NoisyTopK {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kit::GivenNoise;
     use crate::testing::{chosen, close, fill, param, scalar, values};
 
     fn router(k: usize) -> NoisyTopK {
@@ -172,12 +173,21 @@ mod tests {
     fn noise_and_load_loss_are_for_training_only() {
         let (router, x) = (router(2), fill(200, [1, 3, 4], 2.0));
         let (mut calm, mut noisy) = (Pass::eval(), Pass::train(0, 0, 0.0));
-        assert_eq!(
-            chosen(&router, &mut calm, x.clone()),
-            chosen(&router, &mut Pass::eval(), x.clone())
-        );
-        assert_ne!(chosen(&router, &mut noisy, x.clone()), chosen(&router, &mut calm, x));
+        noisy.put(GivenNoise::new(fill(392, [1, 3, 4], 2.0).into_data()));
+        // In training as in the formulas above; in evaluation the clean scores decide.
+        close(&chosen(&router, &mut noisy, x.clone()).1[..2], &[0.844872, 0.155128]);
+        let clean = values(softmax(router.gate.products(x.clone()), 2));
+        let (experts, weights) = chosen(&router, &mut calm, x.clone());
+        let [first, second] = [experts[0] as usize, experts[1] as usize];
+        close(&weights[..1], &[clean[first] / (clean[first] + clean[second])]);
         assert!(calm.scalars().iter().all(|(name, _)| name != "load"));
-        assert!(scalar(&noisy, "load").is_finite());
+        // The squared coefficient of variation of the loads, by hand.
+        let sigma = softplus(x.clone().reshape([3, 4]).matmul(router.noise.val()), 1.0) + 0.01;
+        let (h, sigma) = (router.gate.products(x), sigma.reshape([1, 3, 4]));
+        let noise = sigma.clone() * fill(392, [1, 3, 4], 2.0);
+        let loads = values(router.loads(h.clone(), h + noise, sigma));
+        let mean = loads.iter().sum::<f32>() / 4.0;
+        let variance = loads.iter().map(|load| (load - mean).powi(2)).sum::<f32>() / 4.0;
+        close(&[scalar(&noisy, "load")], &[variance / mean.powi(2)]);
     }
 }

@@ -23,7 +23,7 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
-use crate::check;
+use crate::kit::check;
 
 config! {
     /// How many experts a unit visits, and by what keys.

@@ -21,7 +21,7 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 
-use crate::{Balance, Faithful, check, gate::Gate, losses, scores};
+use crate::kit::{Balance, Faithful, Gate, check, losses, scores};
 
 config! {
     /// How many experts a unit visits, and by how much lengths are perturbed.

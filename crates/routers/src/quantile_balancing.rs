@@ -22,7 +22,7 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
-use crate::{check, gate::Gate, state};
+use crate::kit::{Gate, check, state};
 
 config! {
     /// How many experts a unit visits.

@@ -15,7 +15,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
 
-use crate::{check, noise};
+use crate::kit::{check, noise};
 
 config! {
     /// How many experts a unit visits.

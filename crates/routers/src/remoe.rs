@@ -26,7 +26,7 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config};
 
-use crate::{check, gate::Gate, null, scores, state};
+use crate::kit::{Gate, check, null, scores, state};
 
 config! {
     /// How many experts a unit visits on average, and how that is reached.

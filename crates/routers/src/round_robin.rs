@@ -13,7 +13,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config};
 
-use crate::check;
+use crate::kit::check;
 
 config! {
     /// How many experts a unit visits.

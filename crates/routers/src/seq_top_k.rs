@@ -20,7 +20,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
-use crate::{check, gate::Gate, losses, null, quantile};
+use crate::kit::{Gate, check, losses, null, quantile};
 
 config! {
     /// How many experts a unit visits, on average and at most.

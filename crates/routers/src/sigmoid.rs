@@ -21,7 +21,7 @@
 use burn::{module::Module, prelude::*, tensor::activation::sigmoid};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 
-use crate::{Balance, balance_loss::BalanceLoss, check, gate::Gate, losses, scores, shares};
+use crate::kit::{Balance, BalanceLoss, Gate, check, losses, scores, shares};
 
 config! {
     /// How many experts a unit visits, and what keeps them balanced.

@@ -20,7 +20,7 @@
 use burn::{module::Module, prelude::*, tensor::activation::sigmoid};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
-use crate::{check, gate::Gate};
+use crate::kit::{Gate, check};
 
 config! {
     /// How many experts a unit visits.

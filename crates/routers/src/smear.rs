@@ -16,7 +16,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, NoConfig, Pass, Plan, Router, softmax};
 
-use crate::gate::Gate;
+use crate::kit::Gate;
 
 /// An expert for each example.
 #[derive(Module, Debug)]

@@ -21,7 +21,7 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 
-use crate::{check, unit_length::unit_length};
+use crate::kit::{check, unit_length::unit_length};
 
 config! {
     /// How many slots the experts have.

@@ -27,7 +27,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 
-use crate::{check, gate::Gate};
+use crate::kit::{Gate, check};
 
 config! {
     /// How many experts a unit visits, and how long prices are sought.

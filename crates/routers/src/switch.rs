@@ -18,7 +18,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
-use crate::{Balance, balance_loss::BalanceLoss, check, gate::Gate, noise};
+use crate::kit::{Balance, BalanceLoss, Gate, check, noise};
 
 config! {
     /// What keeps the experts balanced.

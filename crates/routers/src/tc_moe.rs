@@ -21,7 +21,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 
-use crate::{check, gate::Gate, load, losses, null, scores, shares};
+use crate::kit::{Gate, check, load, losses, null, scores, shares};
 
 config! {
     /// How many entries a unit chooses, and what keeps them balanced and few.

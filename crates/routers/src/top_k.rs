@@ -27,7 +27,7 @@ use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 use serde::{Deserialize, Serialize};
 
-use crate::{Balance, balance_loss::BalanceLoss, check, gate::Gate, losses, scores};
+use crate::kit::{Balance, BalanceLoss, Gate, check, losses, scores};
 
 /// How the chosen experts are weighted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,7 +19,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
-use crate::{check, gate::Gate, losses, null};
+use crate::kit::{Gate, check, losses, null};
 
 config! {
     /// How much probability a unit collects, and what keeps experts balanced and units decided.

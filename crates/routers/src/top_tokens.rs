@@ -24,7 +24,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 use rand::RngExt;
 use rand_distr::StandardNormal;
 
-use crate::gate::Gate;
+use crate::kit::Gate;
 
 config! {
     /// How many tokens an expert takes, and how its router begins.

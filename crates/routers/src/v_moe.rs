@@ -20,7 +20,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
-use crate::{check, gate::Gate, load, losses, noise, normal_cdf::phi};
+use crate::kit::{Gate, check, load, losses, noise, normal_cdf::phi};
 
 config! {
     /// How many experts a unit visits, and what keeps them balanced.

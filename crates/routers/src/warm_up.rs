@@ -28,7 +28,7 @@ use burn::{
 use moe::{AnyRouter, Choice, Dims, Init, Pass, Plan, Router, config};
 use serde::{Deserialize, Serialize};
 
-use crate::{check, scores::FadeIn, state};
+use crate::kit::{check, scores::FadeIn, state};
 
 /// The router inside, with every default written out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -24,9 +24,7 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 
-use crate::{
-    Balance, Faithful, balance_loss::BalanceLoss, check, losses, scores, unit_length::unit_length,
-};
+use crate::kit::{Balance, BalanceLoss, Faithful, check, losses, scores, unit_length::unit_length};
 
 config! {
     /// How many experts a unit visits, and what keeps them balanced.

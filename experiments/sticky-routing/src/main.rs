@@ -1,5 +1,5 @@
-//! Does it help a router to remember the layer before? `cargo run --release -p sticky-routing`
-//! answers it; see README.md. This file is the page to copy for a router of your own.
+//! Routing that remembers the layer before, compared with top-k: `cargo run --release -p
+//! sticky-routing`, see README.md. This file is the page to copy for a router of your own.
 
 use lab::prelude::*;
 
@@ -8,55 +8,61 @@ config! {
     pub struct StickyConfig {
         /// Experts for each unit.
         pub k: usize = 2,
-        /// The share of the layer before in a layer's probabilities.
+        /// The share of the layer before in a layer's probabilities; 0 is `top-k`.
         pub stick: f64 = 0.5,
+        /// Coefficient of the balance loss, as in `top-k`.
+        pub balance: f64 = 0.01,
     }
 }
 
 /// Top-k of p = (1 - stick) softmax(W x) + stick p', where p' is the p of the layer before.
 #[derive(Module, Debug)]
 struct Sticky {
-    gate: Linear,
-    k: usize,
-    stick: f64,
+    gate: Gate,
+    balance: BalanceLoss,
+    #[module(skip)]
+    config: StickyConfig,
 }
 
-/// What the layer before preferred, `[G, U, E]`.
+/// The probabilities of the layer before, `[G, U, E]`.
 struct Last(Tensor<3>);
 
 impl Router for Sticky {
     type Config = StickyConfig;
     const NAME: &'static str = "sticky";
-    const ABOUT: &'static str = "top-k that remembers what the layer before preferred";
+    const ABOUT: &'static str = "top-k of probabilities mixed with those of the layer before";
 
     fn check(config: &StickyConfig, dims: Dims) -> Result<(), String> {
-        match config.k {
-            k if k == 0 || k > dims.n_experts => {
-                Err(format!("k = {k}: it is from 1 to experts = {}", dims.n_experts))
-            }
-            _ => Ok(()),
+        kit::check::k(config.k, dims)?;
+        kit::check::gate_learns(config.k, true, dims, "k is at least 2")?;
+        kit::check::coefficient("balance", config.balance)?;
+        match (0.0..1.0).contains(&config.stick) {
+            true => Ok(()),
+            false => Err(format!("stick = {}: it is at least 0 and below 1", config.stick)),
         }
     }
 
     fn init(config: &StickyConfig, dims: Dims, init: &Init) -> Self {
-        let gate = init.linear("gate", dims.width, dims.n_experts, false);
-        Self { gate, k: config.k, stick: config.stick }
+        let balance = BalanceLoss::new(Balance::Choices, dims, init);
+        Self { gate: Gate::new(dims, init), balance, config: config.clone() }
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let mut p = softmax(self.gate.forward(units), 2);
+        let StickyConfig { k, stick, balance } = self.config;
+        let mut p = softmax(self.gate.forward(pass, units), 2);
         let n_experts = p.dims()[2];
         if let Some(Last(last)) = pass.take() {
-            p = p * (1.0 - self.stick) + last * self.stick;
+            p = p * (1.0 - stick) + last * stick;
         }
         pass.put(Last(p.clone()));
-        let (experts, weights) = top_k(p, self.k);
-        let weights = weights.clone() / weights.sum_dim(2);
+        let (experts, weights) = kit::scores::choose(pass, p.clone(), k);
+        let weights = kit::shares::of_weights(weights);
+        self.balance.add(pass, balance, p, experts.clone());
         Plan::TokenChoice { experts, weights, n_experts }
     }
 
     fn flops_per_unit(&self) -> f64 {
-        2.0 * self.gate.weight.lazy_shape().num_elements() as f64
+        self.gate.flops()
     }
 }
 
@@ -68,7 +74,36 @@ fn plugins() -> Plugins {
     Plugins::default().with_router::<Sticky>()
 }
 
-#[test]
-fn it_is_a_router() {
-    conformance::check(&plugins().library.routers, &Choice::of("sticky"), &Device::flex()).unwrap();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_a_router() {
+        let routers = plugins().library.routers;
+        conformance::check(&routers, &Choice::of("sticky"), &Device::flex()).unwrap();
+    }
+
+    /// The weights of two layers in one pass, and the losses.
+    fn two_layers(router: &Choice) -> (Vec<f32>, Vec<(String, f64)>) {
+        let (dims, init) =
+            (Dims { width: 8, n_experts: 4, units: 6 }, Init::new(3, &Device::flex()));
+        let build = plugins().library.routers.get(&router.kind).unwrap().build.init;
+        let mut pass = Pass::train(0, 0, 0.0);
+        let layer = |name: &str, pass: &mut Pass| {
+            let router = build(router, dims, &init.at(name)).unwrap();
+            let (_, combine) =
+                router.route(pass, init.normal(name, [2, 6, 8], 1.0).val()).to_soft();
+            combine.into_data().iter::<f32>().collect::<Vec<_>>()
+        };
+        let weights = [layer("first", &mut pass), layer("second", &mut pass)].concat();
+        (weights, pass.losses())
+    }
+
+    #[test]
+    fn without_stick_it_is_top_k() {
+        let sticky = Choice::of("sticky").with("stick", 0.0);
+        assert_eq!(two_layers(&sticky), two_layers(&Choice::of("top-k")));
+        assert_ne!(two_layers(&Choice::of("sticky")), two_layers(&Choice::of("top-k")));
+    }
 }

@@ -297,8 +297,8 @@ mod broken {
         const ABOUT: &'static str = "top-2 with a fault";
 
         fn check(config: &BrokenConfig, dims: Dims) -> Result<(), String> {
-            crate::check::k(config.k, dims)?;
-            crate::check::gate_learns(config.k, config.fault == Fault::Epsilon, dims, "")
+            crate::kit::check::k(config.k, dims)?;
+            crate::kit::check::gate_learns(config.k, config.fault == Fault::Epsilon, dims, "")
         }
 
         fn init(config: &BrokenConfig, dims: Dims, init: &Init) -> Self {
@@ -360,10 +360,11 @@ mod broken {
                 return order.equal_scalar(0.0).float();
             }
             if pass.training() && self.fault == Fault::OneDraw {
-                return crate::noise::normal(pass, [1, 1, e], &device.inner());
+                return crate::kit::noise::normal(pass, [1, 1, e], &device.inner());
             }
             if pass.training() && self.fault == Fault::NoisyEnd && u > 1 {
-                let noise = crate::noise::uniform(pass, [1, 1, e], (0.0, 9.0), &device.inner());
+                let noise =
+                    crate::kit::noise::uniform(pass, [1, 1, e], (0.0, 9.0), &device.inner());
                 let calm = noise.zeros_like().repeat_dim(1, u - 1);
                 return Tensor::cat(vec![calm, noise], 1);
             }

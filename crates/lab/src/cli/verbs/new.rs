@@ -1,11 +1,11 @@
-//! `new`: writes a router or an experiment that builds and runs as it is.
+//! `new`: writes a plug-in or an experiment that builds and runs as it is.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use training::write_atomic;
 
@@ -22,7 +22,7 @@ pub(crate) struct New {
 
 impl Verb for New {
     const NAME: &'static str = "new";
-    const ABOUT: &'static str = "Write a new router or experiment that builds and runs as it is";
+    const ABOUT: &'static str = "Write a new plug-in or experiment that builds and runs as it is";
 
     fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
         new(self.what, &self.name).map(Answer::from)
@@ -30,34 +30,59 @@ impl Verb for New {
 }
 
 /// What can be written.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum What {
-    /// A file in crates/routers, and its lines in the table of contents.
+    /// A router: in MoeLab's workspace a file in crates/routers with its lines in the table of
+    /// contents, elsewhere an experiment
     Router,
-    /// A crate of its own with a router and a suite.
+    /// A kind of experts, in an experiment
+    Expert,
+    /// A residual rule, in an experiment
+    Residual,
+    /// A task, in an experiment
+    Task,
+    /// A backbone, in an experiment
+    Backbone,
+    /// A crate of its own with a router, a suite and the whole command line
     Experiment,
 }
 
-const ROUTER: &str = include_str!("../../templates/router.rs");
-const EXPERIMENT: &str = include_str!("../../templates/experiment.rs");
-const SUITE: &str = include_str!("../../templates/suite.toml");
-const README: &str = include_str!("../../templates/readme.md");
-const MEMBER: &str = include_str!("../../templates/member.toml");
-const ALONE: &str = include_str!("../../templates/alone.toml");
+/// The program and the suite of an experiment.
+macro_rules! template {
+    ($kind:literal) => {
+        [
+            include_str!(concat!("../../../templates/", $kind, "/src/main.rs")),
+            include_str!(concat!("../../../templates/", $kind, "/suite.toml")),
+        ]
+    };
+}
+
+const LIBRARY_ROUTER: &str = include_str!("../../../templates/library_router.rs");
+const README: &str = include_str!("../../../templates/readme.md");
+const MEMBER: &str = include_str!("../../../templates/member.toml");
+const ALONE: &str = include_str!("../../../templates/alone.toml");
+
+impl What {
+    /// The program and the suite of an experiment with such a plug-in.
+    fn template(self) -> [&'static str; 2] {
+        match self {
+            What::Router | What::Experiment => template!("router"),
+            What::Expert => template!("expert"),
+            What::Residual => template!("residual"),
+            What::Task => template!("task"),
+            What::Backbone => template!("backbone"),
+        }
+    }
+}
 
 /// Writes it, and says what to do with it.
-fn new(what: What, name: &str) -> anyhow::Result<String> {
+pub(crate) fn new(what: What, name: &str) -> anyhow::Result<String> {
     check_name(name)?;
     let here = std::env::current_dir().context("the current folder")?;
     match (what, workspace(&here)) {
         (What::Router, Some(root)) => router(&root, name),
-        (What::Router, None) => bail!(
-            "{} is not inside MoeLab's workspace, which has crates/routers; \
-             elsewhere, write an experiment",
-            here.display()
-        ),
-        (What::Experiment, Some(root)) => experiment(&root.join("experiments"), name, true),
-        (What::Experiment, None) => experiment(&here, name, false),
+        (what, Some(root)) => experiment(what, &root.join("experiments"), name, true),
+        (what, None) => experiment(what, &here, name, false),
     }
 }
 
@@ -89,7 +114,7 @@ fn router(root: &Path, name: &str) -> anyhow::Result<String> {
         .and_then(|text| insert(&text, "pub use ", &format!("pub use {stem}::{title};")))
         .and_then(|text| append(&text, ".with::<", &format!("        .with::<{title}>()")))
         .with_context(|| format!("{}: it has another form than expected", contents.display()))?;
-    write_new(&source.join(format!("{stem}.rs")), &fill(ROUTER, name))?;
+    write_new(&source.join(format!("{stem}.rs")), &fill(LIBRARY_ROUTER, name))?;
     write_atomic(&contents, text.as_bytes()).with_context(|| contents.display().to_string())?;
     let suite = root.join("crates/bench/suites/routers.toml");
     if let Ok(old) = fs::read_to_string(&suite) {
@@ -125,7 +150,8 @@ fn append(text: &str, part: &str, line: &str) -> anyhow::Result<String> {
     Ok(lines.join("\n") + "\n")
 }
 
-fn experiment(parent: &Path, name: &str, member: bool) -> anyhow::Result<String> {
+fn experiment(what: What, parent: &Path, name: &str, member: bool) -> anyhow::Result<String> {
+    let [program, suite] = what.template();
     let folder = parent.join(name);
     ensure!(!folder.exists(), "{} is there already", folder.display());
     let source = folder.join("src");
@@ -136,9 +162,9 @@ fn experiment(parent: &Path, name: &str, member: bool) -> anyhow::Result<String>
         false => fill(ALONE, name).replace("{lab}", &lab.display().to_string()),
     };
     write_new(&folder.join("Cargo.toml"), &manifest)?;
-    write_new(&folder.join("suite.toml"), &fill(SUITE, name))?;
+    write_new(&folder.join("suite.toml"), &fill(suite, name))?;
     write_new(&folder.join("README.md"), &fill(README, name))?;
-    write_new(&source.join("main.rs"), &fill(EXPERIMENT, name))?;
+    write_new(&source.join("main.rs"), &fill(program, name))?;
     if !member {
         // The same versions of everything as in MoeLab itself.
         let lock = lab.join("../../Cargo.lock");
@@ -153,9 +179,9 @@ fn experiment(parent: &Path, name: &str, member: bool) -> anyhow::Result<String>
     Ok(format!("wrote {}; now:\n  {run}\n", folder.display()))
 }
 
-/// The template with the name in it.
+/// The template with the name in it, which is `Sample` and `sample` there.
 fn fill(template: &str, name: &str) -> String {
-    template.replace("{name}", name).replace("{Name}", &title(name))
+    template.replace("Sample", &title(name)).replace("sample", name)
 }
 
 /// `my-router` as a type, `MyRouter`.
@@ -193,8 +219,28 @@ mod tests {
         assert!(text.contains("pub use a::A;\npub use b_two::BTwo;\npub use c::C;"), "{text}");
         assert!(text.contains(".with::<C>()\n        .with::<BTwo>()\n}"), "{text}");
         let file = fs::read_to_string(source.join("b_two.rs")).unwrap();
-        assert!(file.contains("const NAME: &'static str = \"b-two\";") && !file.contains("{Name}"));
+        assert!(file.contains("const NAME: &'static str = \"b-two\";") && !file.contains("Sample"));
         assert!(router(folder.path(), "b-two").unwrap_err().to_string().contains("already"));
+    }
+
+    #[test]
+    fn an_experiment_has_its_plug_in_suite_and_manifest() {
+        for what in [What::Expert, What::Residual, What::Task, What::Backbone, What::Experiment] {
+            let folder = tempfile::tempdir().unwrap();
+            experiment(what, folder.path(), "b-two", false).unwrap();
+            let read =
+                |file: &str| fs::read_to_string(folder.path().join("b-two").join(file)).unwrap();
+            let program = read("src/main.rs");
+            assert!(program.contains("const NAME: &'static str = \"b-two\";"), "{what:?}");
+            assert!(program.contains("lab::suite!(\"b-two\", \"../suite.toml\")"), "{what:?}");
+            for file in ["src/main.rs", "suite.toml", "README.md", "Cargo.toml"] {
+                let text = read(file).to_lowercase();
+                assert!(text.contains("b-two") || text.contains("btwo"), "{what:?}: {file}");
+                assert!(!text.contains("sample"), "{what:?}: {file}");
+            }
+            let again = experiment(what, folder.path(), "b-two", false).unwrap_err().to_string();
+            assert!(again.contains("already"), "{again}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use moe::{
     AnyRouter, Choice, Clusters, Dims, Init, LayerReport, Parameter, Pass, Plan, RouterLogits,
     TokenIds, numbers_of, parameters, with_parameters,
 };
-use routers::GivenNoise;
+use routers::kit::GivenNoise;
 use serde_json::{Map, Value, json};
 
 use crate::{

@@ -9,7 +9,7 @@ use burn::{
 };
 use moe::{Init, Pass};
 
-use crate::{load, state};
+use crate::kit::{load, state};
 
 /// One bias for each expert, moved after each step.
 #[derive(Module, Debug)]

@@ -3,7 +3,7 @@
 use moe::Dims;
 
 /// Is `k` a number of experts to choose?
-pub(crate) fn k(k: usize, dims: Dims) -> Result<(), String> {
+pub fn k(k: usize, dims: Dims) -> Result<(), String> {
     match k {
         0 => Err("k = 0: a unit visits at least 1 expert".into()),
         _ if k > dims.n_experts => {
@@ -16,12 +16,7 @@ pub(crate) fn k(k: usize, dims: Dims) -> Result<(), String> {
 /// Does the gate learn from the task? A single choice whose weight is `constant`, 1 say after division
 /// by its own sum, gives it no gradient, and a balance loss does not tell it which expert is right.
 /// With one expert there is nothing to learn. `instead` says what to set.
-pub(crate) fn gate_learns(
-    k: usize,
-    constant: bool,
-    dims: Dims,
-    instead: &str,
-) -> Result<(), String> {
+pub fn gate_learns(k: usize, constant: bool, dims: Dims, instead: &str) -> Result<(), String> {
     match k == 1 && constant && dims.n_experts > 1 {
         true => Err(format!(
             "k = 1 has a constant weight, so that the gate gets no gradient from the task; {instead}"
@@ -31,7 +26,7 @@ pub(crate) fn gate_learns(
 }
 
 /// Is the value a coefficient: 0 or larger?
-pub(crate) fn coefficient(name: &str, value: f64) -> Result<(), String> {
+pub fn coefficient(name: &str, value: f64) -> Result<(), String> {
     if value >= 0.0 && value.is_finite() {
         Ok(())
     } else {
@@ -40,7 +35,7 @@ pub(crate) fn coefficient(name: &str, value: f64) -> Result<(), String> {
 }
 
 /// Is the value larger than 0?
-pub(crate) fn positive(name: &str, value: f64) -> Result<(), String> {
+pub fn positive(name: &str, value: f64) -> Result<(), String> {
     if value > 0.0 && value.is_finite() {
         Ok(())
     } else {
@@ -49,7 +44,7 @@ pub(crate) fn positive(name: &str, value: f64) -> Result<(), String> {
 }
 
 /// Is the value larger than 0 and at most 1?
-pub(crate) fn share(name: &str, value: f64) -> Result<(), String> {
+pub fn share(name: &str, value: f64) -> Result<(), String> {
     if value > 0.0 && value <= 1.0 {
         Ok(())
     } else {
@@ -59,7 +54,7 @@ pub(crate) fn share(name: &str, value: f64) -> Result<(), String> {
 
 /// Are the slots over the units a sensible factor: larger than 0, and no more than one slot for
 /// each unit and expert?
-pub(crate) fn factor(factor: f64, dims: Dims) -> Result<(), String> {
+pub fn factor(factor: f64, dims: Dims) -> Result<(), String> {
     if !(factor > 0.0 && factor.is_finite()) {
         Err(format!("factor = {factor}: it is larger than 0"))
     } else if factor > dims.n_experts as f64 {

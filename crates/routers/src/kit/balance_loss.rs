@@ -6,11 +6,11 @@ use burn::{
 };
 use moe::{Dims, Init, Pass};
 
-use crate::{Balance, load, losses, state};
+use crate::kit::{Balance, load, losses, state};
 
 /// The balance loss of a kind; [`Balance::Step`] remembers the choices of a step.
 #[derive(Module, Debug)]
-pub(crate) struct BalanceLoss {
+pub struct BalanceLoss {
     /// `[E]`: how many choices fell on each expert, in the passes of the step so far.
     seen: Option<RunningState<Tensor<1>>>,
     #[module(skip)]
@@ -19,7 +19,7 @@ pub(crate) struct BalanceLoss {
 
 impl BalanceLoss {
     /// A fresh one.
-    pub(crate) fn new(kind: Balance, dims: Dims, init: &Init) -> Self {
+    pub fn new(kind: Balance, dims: Dims, init: &Init) -> Self {
         let step = kind == Balance::Step;
         let seen = step.then(|| state::new(&init.at("balance"), "seen", [dims.n_experts], 0.0));
         Self { seen, kind }
@@ -27,13 +27,7 @@ impl BalanceLoss {
 
     /// Adds `coefficient` times the loss to the pass, for probabilities `[G, U, E]` and choices
     /// `[G, U, K]`; at 0 it is not even computed.
-    pub(crate) fn add(
-        &self,
-        pass: &mut Pass,
-        coefficient: f64,
-        p: Tensor<3>,
-        experts: Tensor<3, Int>,
-    ) {
+    pub fn add(&self, pass: &mut Pass, coefficient: f64, p: Tensor<3>, experts: Tensor<3, Int>) {
         if coefficient > 0.0 {
             let loss = match &self.seen {
                 Some(seen) if pass.training() => over_the_step(seen, pass, p, experts),

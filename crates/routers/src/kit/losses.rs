@@ -7,7 +7,7 @@ use burn::prelude::*;
 use moe::{Pass, one_hot};
 use serde::{Deserialize, Serialize};
 
-use crate::{load, unit_length::unit_length};
+use crate::kit::{load, unit_length::unit_length};
 
 /// Which balance loss: all are E sum_i f_i P_i, with P_i the mean probability of expert i, and differ
 /// in what f_i counts and in how far the means reach. K is the number of choices of a unit.
@@ -39,7 +39,7 @@ pub enum Balance {
 
 impl Balance {
     /// The loss for probabilities `[G, U, E]` and choices `[G, U, K]`.
-    pub(crate) fn loss(self, p: Tensor<3>, experts: Tensor<3, Int>) -> Tensor<1> {
+    pub fn loss(self, p: Tensor<3>, experts: Tensor<3, Int>) -> Tensor<1> {
         match self {
             // Over a single pass, a step is its choices.
             Balance::Choices | Balance::Step => balance(p, experts),
@@ -114,7 +114,7 @@ pub(crate) fn entropy(p: Tensor<3>) -> Tensor<1> {
 ///
 /// (ln E)^2 at scores of 0; it falls as scores become small or negative.
 /// Zoph et al. *ST-MoE*. 2022. <https://arxiv.org/abs/2202.08906>, (5).
-pub(crate) fn router_z(scores: Tensor<3>) -> Tensor<1> {
+pub fn router_z(scores: Tensor<3>) -> Tensor<1> {
     let max = scores.clone().detach().max_dim(2);
     let sum = (scores - max.clone()).exp().sum_dim(2);
     (sum.log() + max).square().mean()
@@ -135,7 +135,7 @@ pub(crate) fn orthogonality(gate: Tensor<2>) -> Tensor<1> {
 }
 
 /// Adds `coefficient` times the loss to the pass; at 0 the loss is not even computed.
-pub(crate) fn add(
+pub fn add(
     pass: &mut Pass,
     name: &'static str,
     coefficient: f64,

@@ -4,7 +4,7 @@
 use burn::prelude::*;
 use moe::{Pass, RouterLogits, SkipTopExperts, one_hot, top_k, top_k_indices};
 
-use crate::noise;
+use crate::kit::noise;
 
 /// Scores that fade in from noise: left in the pass by the router `warm-up` for the router in it.
 pub(crate) struct FadeIn {
@@ -22,7 +22,7 @@ pub(crate) struct FadeIn {
 ///
 /// In a warm-up, noise takes the place of a part of them. What comes out stays in the pass as
 /// [`RouterLogits`], where capacity looks for the next best expert.
-pub(crate) fn settle(pass: &mut Pass, scores: Tensor<3>) -> Tensor<3> {
+pub fn settle(pass: &mut Pass, scores: Tensor<3>) -> Tensor<3> {
     let scores = match pass.take::<FadeIn>() {
         Some(mut fade) => {
             let draws = noise::normal(pass, scores.dims(), &scores.device().inner());
@@ -39,13 +39,13 @@ pub(crate) fn settle(pass: &mut Pass, scores: Tensor<3>) -> Tensor<3> {
 
 /// The k best experts of each unit by `scores`, `[G, U, E]`, and their scores, both `[G, U, K]`; those
 /// that follow where [`SkipTopExperts`] says so, if there are enough.
-pub(crate) fn choose(pass: &mut Pass, scores: Tensor<3>, k: usize) -> (Tensor<3, Int>, Tensor<3>) {
+pub fn choose(pass: &mut Pass, scores: Tensor<3>, k: usize) -> (Tensor<3, Int>, Tensor<3>) {
     let experts = best(pass, scores.clone(), k);
     (experts.clone(), scores.gather(2, experts))
 }
 
 /// The experts of [`choose`] alone.
-pub(crate) fn best(pass: &mut Pass, scores: Tensor<3>, k: usize) -> Tensor<3, Int> {
+pub fn best(pass: &mut Pass, scores: Tensor<3>, k: usize) -> Tensor<3, Int> {
     let room = scores.dims()[2] - k;
     match over(pass, room) {
         0 => top_k_indices(scores, k),

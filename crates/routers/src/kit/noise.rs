@@ -37,7 +37,7 @@ fn given<const D: usize>(pass: &mut Pass, shape: [usize; D], device: &Device) ->
 }
 
 /// `shape` numbers, uniform in `low..high`.
-pub(crate) fn uniform<const D: usize>(
+pub fn uniform<const D: usize>(
     pass: &mut Pass,
     shape: [usize; D],
     (low, high): (f64, f64),
@@ -53,11 +53,7 @@ pub(crate) fn uniform<const D: usize>(
 }
 
 /// `shape` numbers, normal with mean 0 and standard deviation 1.
-pub(crate) fn normal<const D: usize>(
-    pass: &mut Pass,
-    shape: [usize; D],
-    device: &Device,
-) -> Tensor<D> {
+pub fn normal<const D: usize>(pass: &mut Pass, shape: [usize; D], device: &Device) -> Tensor<D> {
     if let Some(given) = given(pass, shape, device) {
         return given;
     }

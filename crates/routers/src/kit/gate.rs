@@ -6,11 +6,11 @@ use burn::{
 };
 use moe::{Dims, Init, Pass};
 
-use crate::scores;
+use crate::kit::scores;
 
 /// Scores units by a linear map, s = x W, or s = x W + b.
 #[derive(Module, Debug)]
-pub(crate) struct Gate {
+pub struct Gate {
     /// `[D, E]`.
     pub(crate) weight: Param<Tensor<2>>,
     /// `[E]`.
@@ -19,17 +19,17 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// A fresh gate.
-    pub(crate) fn new(dims: Dims, init: &Init) -> Self {
+    pub fn new(dims: Dims, init: &Init) -> Self {
         Self::with_weight(init.at("gate").matrix("weight", [dims.width, dims.n_experts]))
     }
 
     /// A gate of given weights, `[D, E]`.
-    pub(crate) fn with_weight(weight: Param<Tensor<2>>) -> Self {
+    pub fn with_weight(weight: Param<Tensor<2>>) -> Self {
         Self { weight, bias: None }
     }
 
     /// The same with a bias of zeros, if one is wanted.
-    pub(crate) fn with_bias(self, wanted: bool, dims: Dims, init: &Init) -> Self {
+    pub fn with_bias(self, wanted: bool, dims: Dims, init: &Init) -> Self {
         let zeros = || init.at("gate").constant("bias", [dims.n_experts], 0.0);
         Self { bias: wanted.then(zeros), ..self }
     }
@@ -46,12 +46,12 @@ impl Gate {
     }
 
     /// `[G, U, D] -> [G, U, E]`: the scores, by way of [`scores::settle`].
-    pub(crate) fn forward(&self, pass: &mut Pass, units: Tensor<3>) -> Tensor<3> {
+    pub fn forward(&self, pass: &mut Pass, units: Tensor<3>) -> Tensor<3> {
         scores::settle(pass, self.products(units))
     }
 
     /// `[G, U, D] -> [G, U, E]`: the linear map, for a router that makes its scores of it.
-    pub(crate) fn products(&self, units: Tensor<3>) -> Tensor<3> {
+    pub fn products(&self, units: Tensor<3>) -> Tensor<3> {
         let [g, u, d] = units.dims();
         let [_, e] = self.weight.lazy_shape().dims();
         let products = units.reshape([g * u, d]).matmul(self.weight.val()).reshape([g, u, e]);
@@ -62,7 +62,7 @@ impl Gate {
     }
 
     /// Floating-point operations for one unit, 2 D E.
-    pub(crate) fn flops(&self) -> f64 {
+    pub fn flops(&self) -> f64 {
         2.0 * self.weight.lazy_shape().num_elements() as f64
     }
 }

@@ -6,13 +6,21 @@ use moe::softmax;
 
 /// `sigmoid(s_i) / sum_j sigmoid(s_j)` along the last axis, for all finite scores: the softmax of the
 /// logarithms of the sigmoids. `[G, U, K] -> [G, U, K]`.
-pub(crate) fn of_sigmoids(scores: Tensor<3>) -> Tensor<3> {
+pub fn of_sigmoids(scores: Tensor<3>) -> Tensor<3> {
     softmax(log_sigmoid(scores), 2)
+}
+
+/// `w_i / sum_j w_j` along the last axis, for weights of 0 or more; equal shares where all are far below
+/// 1e-18. `[G, U, K] -> [G, U, K]`. For logits the softmax is exact where this one is not.
+pub fn of_weights(weights: Tensor<3>) -> Tensor<3> {
+    // Lost in rounding beside larger weights; its square, in the gradient, does not underflow.
+    let weights = weights + 1e-18;
+    weights.clone() / weights.sum_dim(2)
 }
 
 /// The softmax of the logits along the last axis without those that are left out, whose shares are 0;
 /// all shares are 0 where all are left out. All `[G, U, K]`.
-pub(crate) fn without(logits: Tensor<3>, left_out: Tensor<3, Bool>) -> Tensor<3> {
+pub fn without(logits: Tensor<3>, left_out: Tensor<3, Bool>) -> Tensor<3> {
     // Not minus infinity: a row of those would give 0/0, also in the gradient.
     softmax(logits.mask_fill(left_out.clone(), f32::MIN), 2).mask_fill(left_out, 0.0)
 }
@@ -27,6 +35,17 @@ mod tests {
         let s = Tensor::<3>::from_floats([[[3_f32.ln(), 0.0, -(3_f32.ln())]]], &Device::flex());
         // 3/4, 1/2, 1/4 over 3/2.
         close(&values(of_sigmoids(s)), &[0.5, 1.0 / 3.0, 1.0 / 6.0]);
+    }
+
+    #[test]
+    fn shares_of_weights_are_quotients_and_never_0_over_0() {
+        let device = Device::flex().autodiff();
+        let weights = [[[0.5, 0.25], [0.0, 0.0], [1e-12, 3e-12]]];
+        let weights = Tensor::<3>::from_floats(weights, &device).require_grad();
+        let shares = of_weights(weights.clone());
+        close(&values(shares.clone()), &[2.0 / 3.0, 1.0 / 3.0, 0.5, 0.5, 0.25, 0.75]);
+        let gradient = values(weights.grad(&shares.narrow(2, 0, 1).sum().backward()).unwrap());
+        assert!(gradient.iter().all(|g| g.is_finite()), "{gradient:?}");
     }
 
     #[test]
