@@ -5,6 +5,7 @@
 //! with the truth. Input that the official evaluators accept and should not is noted
 //! ([`Mode::Official`]) or refused ([`Mode::Strict`]).
 
+mod check;
 pub mod classes;
 pub mod clock;
 mod error;
@@ -21,6 +22,7 @@ mod task;
 pub mod tracking;
 mod zip;
 
+pub use check::{Checked, check};
 pub use error::{Error, Result};
 pub use judge::{Judge, Mode};
 pub use options::Options;

@@ -19,6 +19,17 @@ pub struct Row {
     pub class: i64,
 }
 
+/// Which file it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `gt.txt`: 8 values or more a line.
+    Truth,
+    /// A submission: 7 values or more a line.
+    Tracks,
+    /// `det.txt`: boxes that belong to no track, all with the identity -1.
+    Detections,
+}
+
 /// Reads a file for a sequence of so many pictures. Odd is a box without area.
 ///
 /// # Errors
@@ -30,7 +41,7 @@ pub fn read(
     bytes: &[u8],
     file: &str,
     length: usize,
-    is_truth: bool,
+    kind: Kind,
     judge: &mut Judge,
 ) -> Result<Vec<Row>> {
     let text = String::from_utf8_lossy(bytes);
@@ -38,11 +49,12 @@ pub fn read(
     let mut seen = std::collections::HashMap::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let fault = |problem: String| Error::entry(file, format!("line {}", number + 1), problem);
-        let row = row(line, is_truth).map_err(fault)?;
+        let row = row(line, kind).map_err(fault)?;
         if row.frame < 1 || row.frame > length {
             return Err(fault(format!("frame {}; 1 to {length} was expected", row.frame)));
         }
-        if let Some(first) = seen.insert((row.frame, row.id), number + 1) {
+        let first = seen.insert((row.frame, row.id), number + 1);
+        if let Some(first) = first.filter(|_| kind != Kind::Detections) {
             let (id, frame) = (row.id, row.frame);
             return Err(fault(format!(
                 "identity {id} is in frame {frame} already, in line {first}"
@@ -57,27 +69,29 @@ pub fn read(
     Ok(rows)
 }
 
-fn row(line: &str, is_truth: bool) -> std::result::Result<Row, String> {
-    let separator = if line.contains(',') { "," } else { " " };
+fn row(line: &str, kind: Kind) -> std::result::Result<Row, String> {
+    let separator = if line.contains(',') { ',' } else { ' ' };
     let cells = line.trim().trim_end_matches(',').split(separator).map(str::trim);
-    let cells: Vec<&str> = cells.filter(|cell| !cell.is_empty()).collect();
-    let fewest = if is_truth { 8 } else { 7 };
-    if cells.len() < fewest {
-        return Err(format!("{} values; {fewest} or more were expected", cells.len()));
-    }
-    let number = |cell: &&str| {
+    let (mut n, mut count) = ([0.0; 8], 0);
+    for cell in cells.filter(|cell| !cell.is_empty()) {
         let number = cell.parse::<f64>().ok().filter(|number| number.is_finite());
-        number.ok_or_else(|| format!("{cell:?} is no number"))
-    };
-    let n: Vec<f64> = cells.iter().map(number).collect::<std::result::Result<_, _>>()?;
-    if n[0].fract() != 0.0 || n[0] < 0.0 || n[1].fract() != 0.0 || n[1] < 0.0 {
+        let number = number.ok_or_else(|| format!("{cell:?} is no number"))?;
+        n.iter_mut().skip(count).take(1).for_each(|value| *value = number);
+        count += 1;
+    }
+    let fewest = if kind == Kind::Truth { 8 } else { 7 };
+    if count < fewest {
+        return Err(format!("{count} values; {fewest} or more were expected"));
+    }
+    let least_id = if kind == Kind::Detections { -1.0 } else { 0.0 };
+    if n[0].fract() != 0.0 || n[0] < 0.0 || n[1].fract() != 0.0 || n[1] < least_id {
         return Err(format!(
             "frame {} and identity {}; whole numbers from 0 were expected",
             n[0], n[1]
         ));
     }
-    let class = n.get(7).map_or(1, |class| *class as i64);
-    if !is_truth && class > 1 {
+    let class = if count > 7 { n[7] as i64 } else { 1 };
+    if kind != Kind::Truth && class > 1 {
         return Err(format!("class {class}; 1 or -1 was expected"));
     }
     let rect = [n[2], n[3], n[4], n[5]];
@@ -99,7 +113,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Vec<Row>> {
-        super::read(text.as_bytes(), "S.txt", 3, false, &mut Judge::strict())
+        super::read(text.as_bytes(), "S.txt", 3, Kind::Tracks, &mut Judge::strict())
     }
 
     #[test]
@@ -109,6 +123,14 @@ mod tests {
         assert_eq!((rows[0].rect[1], rows[1].confidence), (182.5, 0.5));
         assert_eq!(write(&rows), text.as_bytes());
         assert_eq!(read("1 7 1 2 3 4 1\n\n").unwrap()[0].class, 1);
+    }
+
+    #[test]
+    fn detections_have_no_identity() {
+        let text = b"1,-1,0,0,5,5,1\n1,-1,9,9,5,5,1\n";
+        let read = |kind| super::read(text, "det.txt", 3, kind, &mut Judge::strict());
+        assert_eq!(read(Kind::Detections).unwrap().len(), 2);
+        assert!(read(Kind::Tracks).is_err());
     }
 
     #[test]

@@ -71,19 +71,21 @@ impl Hota {
             let score = |i: usize| alignment[at(i / seen, i % seen)] * frame.similarity[i];
             let matrix = (0..truth * seen).map(score).collect();
             let found = highest(truth, seen, &matrix);
-            for (index, sums) in hota.sums.iter_mut().enumerate() {
-                let similar = |(r, c): &(usize, usize)| frame.similarity[r * seen + c];
-                let hit = |pair: &&(usize, usize)| similar(pair) >= alpha(index) - f64::EPSILON;
-                let mut hits = 0;
-                for pair in found.iter().filter(hit) {
-                    hits += 1;
-                    sums.similarity += similar(pair);
-                    pairs.entry(at(pair.0, pair.1)).or_default()[index] += 1.0;
+            for (r, c) in found {
+                let similarity = frame.similarity[r * seen + c];
+                let counts = pairs.entry(at(r, c)).or_default();
+                for (index, sums) in hota.sums.iter_mut().enumerate() {
+                    if similarity >= alpha(index) - f64::EPSILON {
+                        sums.hits += 1.0;
+                        sums.similarity += similarity;
+                        counts[index] += 1.0;
+                    }
                 }
-                sums.hits += f64::from(hits);
-                sums.missed += truth as f64 - f64::from(hits);
-                sums.wrong += seen as f64 - f64::from(hits);
             }
+        }
+        for sums in &mut hota.sums {
+            sums.missed = tracks.boxes[0] as f64 - sums.hits;
+            sums.wrong = tracks.boxes[1] as f64 - sums.hits;
         }
         let counts = counts(tracks);
         for (index, sums) in hota.sums.iter_mut().enumerate() {
@@ -164,7 +166,7 @@ fn association(
     columns: usize,
 ) -> [f64; 3] {
     let mut sums = [0.0; 3];
-    for (pair, count) in pairs {
+    for (pair, count) in pairs.filter(|(_, count)| *count > 0.0) {
         let (truth, seen) = (truth[pair / columns], seen[pair % columns]);
         for (sum, all) in sums.iter_mut().zip([truth + seen - count, truth, seen]) {
             *sum += count * count / f64::max(all, 1.0);

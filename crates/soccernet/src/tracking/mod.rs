@@ -133,7 +133,7 @@ fn tracks(
         return Err(Error::entry(info, "[Sequence] seqLength", problem));
     }
     let file = format!("{folder}/gt/gt.txt");
-    let truth = mot::read(&truth.read(&file)?, &file, length, true, judge)?;
-    let seen = mot::read(seen, seen_file, length, false, judge)?;
+    let truth = mot::read(&truth.read(&file)?, &file, length, mot::Kind::Truth, judge)?;
+    let seen = mot::read(seen, seen_file, length, mot::Kind::Tracks, judge)?;
     Ok(Tracks::new(&truth, &seen, length))
 }

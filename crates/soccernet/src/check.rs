@@ -1,0 +1,122 @@
+//! Whether the files of a folder or an archive are what their names say.
+
+use crate::{
+    Error, Judge, Result, Source,
+    format::{
+        bodies::{Bodies, Thumbnail},
+        cameras, games,
+        ini::{Ini, Sequence, Video},
+        labels::Labels,
+        lines::Lines,
+        mot,
+        replays::Replays,
+        shots::Shots,
+        spots::Spots,
+    },
+    npy,
+    source::base,
+};
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// Files that are what their names say.
+    pub right: Vec<String>,
+    /// The first fault of each file that is not.
+    pub wrong: Vec<Error>,
+    /// Files with names that say nothing, such as videos and pictures.
+    pub unknown: Vec<String>,
+}
+
+/// Reads each file strictly, by the format that its name stands for.
+pub fn check(source: &Source) -> Checked {
+    let mut checked = Checked::default();
+    for name in source.names() {
+        match source.read(name).map(|bytes| format(source, name, &bytes)) {
+            Ok(Some(Ok(()))) => checked.right.push(name.to_string()),
+            Ok(Some(Err(fault))) | Err(fault) => checked.wrong.push(fault),
+            Ok(None) => checked.unknown.push(name.to_string()),
+        }
+    }
+    checked
+}
+
+/// Whether the file has its format; `None` if its name stands for none.
+fn format(source: &Source, name: &str, bytes: &[u8]) -> Option<Result<()>> {
+    let judge = &mut Judge::strict();
+    let file = base(name);
+    Some(match file {
+        "Labels-v2.json" | "Labels.json" => Labels::read(bytes, name, judge).map(drop),
+        "Labels-cameras.json" | "Labels-replays.json" => Shots::read(bytes, name, judge).map(drop),
+        "results_spotting.json" => Spots::read(bytes, name, judge).map(drop),
+        "results_grounding.json" | "Detection-replays.json" => {
+            Replays::read(bytes, name, judge).map(drop)
+        }
+        "video.ini" => Video::read(bytes, name).map(drop),
+        "seqinfo.ini" => Sequence::read(bytes, name).map(drop),
+        "gameinfo.ini" => Ini::read(bytes, name).map(drop),
+        "gt.txt" => boxes(source, name, bytes, mot::Kind::Truth),
+        "det.txt" => boxes(source, name, bytes, mot::Kind::Detections),
+        _ if file.ends_with(".txt") => boxes(source, name, bytes, mot::Kind::Tracks),
+        _ if file.ends_with(".npy") => npy::read(bytes, name).map(drop),
+        _ if file.ends_with("bbox_info.json") => Bodies::read(bytes, name, judge).map(drop),
+        _ if file.ends_with(".png") => Thumbnail::parse(file).map(drop),
+        _ if is_picture(file, "camera_") => cameras::read(bytes, name, judge).map(drop),
+        _ if is_picture(file, "extremities_") || is_picture(file, "") => {
+            Lines::read(bytes, name, judge).map(drop)
+        }
+        _ if file.starts_with("SoccerNet") && file.ends_with(".json") => {
+            games::read(bytes, name).map(drop)
+        }
+        _ => return None,
+    })
+}
+
+/// A prefix, digits and `.json`.
+fn is_picture(file: &str, prefix: &str) -> bool {
+    let digits = file.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(".json"));
+    digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Boxes of a sequence, as long as `seqinfo.ini` two folders above says, if it is there.
+fn boxes(source: &Source, name: &str, bytes: &[u8], kind: mot::Kind) -> Result<()> {
+    let info = name.rsplitn(3, '/').nth(2).map(|folder| format!("{folder}/seqinfo.ini"));
+    let length = match info.filter(|info| source.has(info)) {
+        Some(info) => Ini::read(&source.read(&info)?, &info)?.get("Sequence", "seqLength")?,
+        None => usize::MAX,
+    };
+    mot::read(bytes, name, length, kind, &mut Judge::strict()).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_file_is_read_by_its_name() {
+        let file = |name: &str, text: &str| (name.to_string(), text.as_bytes().to_vec());
+        let files = [
+            file("l/s/g/Labels-v2.json", r#"{"annotations": []}"#),
+            file("l/s/g/results_spotting.json", r#"{"predictions": 3}"#),
+            file("l/s/g/1_720p.mkv", ""),
+            file("test/00001.json", "{}"),
+            file("test/camera_00001.json", "{}"),
+            file("S/gt/gt.txt", "3,1,0,0,5,5,1,-1,-1,-1\n"),
+            file("S/det/det.txt", "1,-1,0,0,5,5,1\n1,-1,0,0,5,5,1\n"),
+            file("S/seqinfo.ini", "[Sequence]\nseqLength = 2\n"),
+        ];
+        let checked = check(&Source::memory("mine", files.into()));
+        assert_eq!(checked.right, ["S/det/det.txt", "l/s/g/Labels-v2.json", "test/00001.json"]);
+        assert_eq!(checked.unknown, ["l/s/g/1_720p.mkv"]);
+        let wrong: Vec<String> = checked.wrong.iter().map(Error::to_string).collect();
+        assert_eq!(
+            wrong,
+            [
+                "S/gt/gt.txt: line 1: frame 3; 1 to 2 was expected",
+                "S/seqinfo.ini: [Sequence] name: it is missing",
+                "l/s/g/results_spotting.json: predictions: 3; a list was expected",
+                "test/camera_00001.json: x_focal_length: it is missing; a number was expected",
+            ]
+        );
+    }
+}
