@@ -4,7 +4,7 @@
 //! In a pass with a [`Cache`], tokens follow those that the cache has seen.
 
 use burn::{module::Module, nn::Linear, prelude::*};
-use kernels::{AttentionForm, attention, attention_after};
+use kernels::{AttentionForm, attention, attention_after, linear_layer};
 use moe::{Init, Pass};
 
 use crate::{
@@ -109,15 +109,15 @@ impl Attention {
         let mixed = match self.positions {
             Positions::Unordered => {
                 let form = self.form(kernels::Positions::Unordered);
-                attention(self.qkv.forward(x), form)
+                attention(linear_layer(&self.qkv, x), form)
             }
             Positions::Rotary { theta } => {
                 let form = self.form(kernels::Positions::CausalRotary { theta });
-                self.rotary(pass, self.qkv.forward(x), form)
+                self.rotary(pass, linear_layer(&self.qkv, x), form)
             }
             Positions::Relative { span } => self.relative(pass, x, span),
         };
-        self.output.forward(mixed)
+        linear_layer(&self.output, mixed)
     }
 
     fn form(&self, positions: kernels::Positions) -> AttentionForm {
@@ -143,11 +143,11 @@ impl Attention {
         let mut cache = pass.take::<Cache>();
         let before = cache.as_mut().map(|cache| cache.layer().follow(&x, span));
         let qkv = match before {
-            Some(before) => self.qkv.forward(Tensor::cat(vec![before, x], 1)),
+            Some(before) => linear_layer(&self.qkv, Tensor::cat(vec![before, x], 1)),
             // Without biases, the keys and values of zeros are zeros.
             None => {
                 let nothing = Tensor::zeros([b, span, 3 * d], &x.device().inner());
-                Tensor::cat(vec![nothing, self.qkv.forward(x)], 1)
+                Tensor::cat(vec![nothing, linear_layer(&self.qkv, x)], 1)
             }
         };
         if let Some(cache) = cache {

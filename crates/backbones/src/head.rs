@@ -22,8 +22,8 @@
 use burn::{
     module::{Module, Param},
     prelude::*,
-    tensor::module::linear,
 };
+use kernels::{linear, mean};
 use moe::{Init, Pass, config};
 use serde::{Deserialize, Serialize};
 
@@ -89,8 +89,8 @@ impl Head {
         };
         let y = linear(x, self.scaled(weight), self.bias.as_ref().map(Param::val)); // (1), (2)
         if !pass.training() {
-            pass.metric("logit_rms", y.clone().square().mean_dim(2).sqrt().mean());
-            pass.metric("logit_max", y.clone().abs().max_dim(2).mean());
+            pass.metric("logit_rms", mean(y.clone().square().mean_dim(2).sqrt()));
+            pass.metric("logit_max", mean(y.clone().abs().max_dim(2)));
         }
         y
     }

@@ -11,6 +11,7 @@
 //! them: they take part in the softmax. All layers and heads share the vectors p.
 
 use burn::{prelude::*, tensor::activation::softmax};
+use kernels::matmul;
 
 /// The vectors of the distances, `[d, A]`, that of distance A first; in the pass for all layers.
 #[derive(Clone)]
@@ -26,10 +27,10 @@ pub(crate) fn relative_attention(
 ) -> Tensor<4> {
     let [b, h, t, d] = q.dims();
     let [_, span] = distances.dims();
-    let by_distance = q.clone().reshape([b * h * t, d]).matmul(distances);
+    let by_distance = matmul(q.clone().reshape([b * h * t, d]), distances);
     let by_distance = aside(by_distance.reshape([b, h, t, span]));
-    let scores = (q.matmul(k.transpose()) + by_distance) / (d as f64).sqrt(); // (1)
-    softmax(scores + out_of_sight(t, span, &v.device()), 3).matmul(v) // (2)
+    let scores = (matmul(q, k.transpose()) + by_distance) / (d as f64).sqrt(); // (1)
+    matmul(softmax(scores + out_of_sight(t, span, &v.device()), 3), v) // (2)
 }
 
 /// `[B, heads, T, A] -> [B, heads, T, A + T]`: line t moves t places to the right, and zeros stand

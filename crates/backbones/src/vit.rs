@@ -21,6 +21,7 @@ use burn::{
     nn::Linear,
     prelude::*,
 };
+use kernels::linear_layer;
 use moe::{Choice, ConfigError, Domain, Init, Input, Pass, Scheme, TokenIds, config};
 use serde::{Deserialize, Serialize};
 
@@ -215,7 +216,7 @@ impl Backbone for Vit {
     }
 
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
-        self.head.forward(self.pooled(pass, input)) // (4)
+        linear_layer(&self.head, self.pooled(pass, input)) // (4)
     }
 
     fn features(&self, pass: &mut Pass, input: Input) -> Option<Tensor<2>> {
@@ -253,7 +254,7 @@ impl Vit {
     /// What the head sees, `[B, 1, D]`.
     fn pooled(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
         let Input::Image(pixels) = input else { panic!("{PICTURES}") };
-        let mut z = self.patches.forward(self.cut(pixels));
+        let mut z = linear_layer(&self.patches, self.cut(pixels));
         let [b, _, d] = z.dims();
         if let Some(class) = &self.class {
             z = Tensor::cat(vec![class.val().expand([b, 1, d]), z], 1);
@@ -268,7 +269,7 @@ impl Vit {
         let z = self.norm.forward(z);
         let z = if self.class.is_some() { z.narrow(1, 0, 1) } else { z.mean_dim(1) };
         match &self.pre_logits {
-            Some(map) => map.forward(z).tanh(),
+            Some(map) => linear_layer(map, z).tanh(),
             None => z,
         }
     }

@@ -152,7 +152,7 @@ impl Training {
     ) -> Tensor<1> {
         let output = model.forward(pass, input);
         let [b, t, v] = output.dims();
-        kernels::cross_entropy(output.reshape([b * t, v]), labels).mean()
+        kernels::mean(kernels::cross_entropy(output.reshape([b * t, v]), labels))
     }
 
     /// Milliseconds of a loss in evaluation.

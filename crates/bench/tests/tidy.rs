@@ -345,6 +345,30 @@ fn what_is_taken_is_found() {
     assert_eq!(found, ["a", "d", "e", "h", "j"]);
 }
 
+/// Burn's products have an order of sums that depends on the processor: docs/performance.md.
+#[test]
+fn products_are_those_of_kernels() {
+    let crates = names("crates").into_iter().filter(|name| name != "kernels");
+    for (path, text) in crates.flat_map(|name| sources(&name)) {
+        if path.ends_with("tests.rs") || path.ends_with("subject.rs") {
+            continue;
+        }
+        for burns in [".matmul(", "einsum!", "module::linear"] {
+            let at = path.display();
+            assert!(!code(&text).contains(burns), "{at}: {burns}: use kernels::matmul or linear");
+        }
+    }
+}
+
+/// With it sums are taken in as many lanes as the processor has: docs/performance.md.
+#[test]
+fn no_crate_turns_on_burns_simd() {
+    for manifest in files(&root(), "Cargo.toml") {
+        let text = read(&manifest);
+        assert!(!text.contains("\"simd\""), "{}: burn's feature simd", manifest.display());
+    }
+}
+
 #[test]
 fn a_file_is_one_idea() {
     for name in names("crates") {

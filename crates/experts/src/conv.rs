@@ -21,7 +21,7 @@ use burn::{
     module::{Module, Param},
     prelude::*,
 };
-use kernels::gelu;
+use kernels::{gelu, matmul};
 use moe::{Dims, Experts, Init, Pass, config};
 
 config! {
@@ -100,7 +100,7 @@ fn convolve(x: Tensor<4>, filters: Tensor<3>, kernel: usize) -> Tensor<4> {
     let padded = Tensor::cat(vec![margin.clone(), x, margin], 2);
     let around = (0..kernel).map(|offset| padded.clone().narrow(2, offset, l)).collect();
     let around: Tensor<4> = Tensor::cat(around, 3);
-    around.reshape([e, s * l, kernel * c]).matmul(filters).reshape([e, s, l, f])
+    matmul(around.reshape([e, s * l, kernel * c]), filters).reshape([e, s, l, f])
 }
 
 #[cfg(test)]

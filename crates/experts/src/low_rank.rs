@@ -16,7 +16,7 @@ use burn::{
     module::{Module, Param},
     prelude::*,
 };
-use kernels::gelu;
+use kernels::{gelu, matmul};
 use moe::{Dims, Experts, Init, Pass, config};
 
 config! {
@@ -80,10 +80,10 @@ impl Experts for LowRank {
         let shared = |x: Tensor<3>, w: &Param<Tensor<3>>| {
             let [_, _, width] = x.dims();
             let [_, _, out] = w.lazy_shape().dims();
-            x.reshape([1, e * s, width]).matmul(w.val()).reshape([e, s, out])
+            matmul(x.reshape([1, e * s, width]), w.val()).reshape([e, s, out])
         };
         let change = |x: Tensor<3>, down: &Param<Tensor<3>>, up: &Param<Tensor<3>>| {
-            x.matmul(down.val()).matmul(up.val())
+            matmul(matmul(x, down.val()), up.val())
         };
         let h = gelu(shared(slots.clone(), &self.w1) + change(slots, &self.a, &self.b));
         (shared(h.clone(), &self.w2) + change(h, &self.c, &self.d)).reshape([e, s, d])

@@ -14,6 +14,7 @@ use burn::{
     prelude::*,
     tensor::activation::relu,
 };
+use kernels::matmul;
 use moe::{Dims, Experts, Init, Pass, config};
 
 config! {
@@ -66,7 +67,7 @@ impl Experts for MixedWidth {
     fn forward(&self, _pass: &mut Pass, slots: Tensor<3>) -> Tensor<3> {
         let one = |(i, (w1, w2)): (usize, (&Param<Tensor<2>>, &Param<Tensor<2>>))| {
             let x = slots.clone().narrow(0, i, 1).squeeze_dim::<2>(0);
-            relu(x.matmul(w1.val())).matmul(w2.val())
+            matmul(relu(matmul(x, w1.val())), w2.val())
         };
         Tensor::stack(self.w1.iter().zip(&self.w2).enumerate().map(one).collect(), 0)
     }

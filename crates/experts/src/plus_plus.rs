@@ -18,7 +18,7 @@ use burn::{
     prelude::*,
     tensor::activation::softmax,
 };
-use kernels::gelu;
+use kernels::{gelu, matmul};
 use moe::{Dims, Experts, Init, Pass, config};
 
 config! {
@@ -92,11 +92,11 @@ impl Experts for PlusPlus {
         let PlusPlusConfig { constants, copies, zeros, .. } = self.config;
         let computing = self.n_experts - self.config.zero_computation();
         let of = |first: usize, n: usize| slots.clone().narrow(0, first, n);
-        let inner = gelu(of(0, computing).matmul(self.w1.val()));
-        let mut outputs = vec![inner.matmul(self.w2.val())];
+        let inner = gelu(matmul(of(0, computing), self.w1.val()));
+        let mut outputs = vec![matmul(inner, self.w2.val())];
         if let (Some(mixture), Some(constant)) = (&self.mixture, &self.constant) {
             let x = of(computing, constants);
-            let a = softmax(x.clone().matmul(mixture.val()), 2);
+            let a = softmax(matmul(x.clone(), mixture.val()), 2);
             let share = |i| a.clone().narrow(2, i, 1);
             outputs.push(x * share(0) + constant.val() * share(1)); // (5)
         }

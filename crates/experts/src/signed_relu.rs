@@ -12,6 +12,7 @@ use burn::{
     prelude::*,
     tensor::activation::relu,
 };
+use kernels::matmul;
 use moe::{Dims, Experts, Init, Pass, config};
 
 config! {
@@ -60,7 +61,7 @@ impl Experts for SignedRelu {
 
     fn forward(&self, _pass: &mut Pass, slots: Tensor<3>) -> Tensor<3> {
         let ([e, s, d], device) = (slots.dims(), slots.device());
-        let sums = relu(slots.matmul(self.w.val())).sum_dim(2); // [E, S, 1]
+        let sums = relu(matmul(slots, self.w.val())).sum_dim(2); // [E, S, 1]
         let sign = self.sign.value();
         let sign = match (device.is_autodiff(), sign.device().is_autodiff()) {
             (true, false) => Tensor::from_inner(sign),

@@ -1,11 +1,12 @@
-//! Loops compiled for the largest vectors that this processor has, chosen at run time by the rule that
-//! the matrix products go by.
+//! Loops compiled for each width of vector registers; the widest that this processor has is chosen at run
+//! time. The width changes the speed of a loop, never its result.
 
 /// Declares a function that is compiled once for each vector width. What it calls must be
 /// `#[inline(always)]`, or it is compiled for the narrowest.
 ///
-/// Vectors do not change results: the loops use additions, multiplications and fused multiply-adds,
-/// which are rounded alike at every width, and sums are kept in a fixed number of lanes.
+/// Results do not depend on the width: the loops use additions, multiplications, divisions, square
+/// roots and fused multiply-adds, which are rounded alike at every width, and sums are kept in a fixed
+/// number of lanes.
 macro_rules! vectorized {
     ($(#[$meta:meta])* fn $name:ident ($($arg:ident: $ty:ty),* $(,)?) $(-> $out:ty)? $(where $t:ident: $bound:ident)? $body:block) => {
         $(#[$meta])*
@@ -23,12 +24,12 @@ macro_rules! vectorized {
                 fn middle $(<$t: $bound>)? ($($arg: $ty),*) $(-> $out)? {
                     body$(::<$t>)?($($arg),*)
                 }
-                match pulp::Arch::new() {
-                    // Safety: V4 and V3 are made only where the processor was asked for these features.
-                    pulp::Arch::V4(_) => return unsafe { wide$(::<$t>)?($($arg),*) },
+                match $crate::width::width() {
+                    // Safety: the width is Wide only where the processor has these features.
+                    $crate::width::Width::Wide => return unsafe { wide$(::<$t>)?($($arg),*) },
                     // Safety: as above.
-                    pulp::Arch::V3(_) => return unsafe { middle$(::<$t>)?($($arg),*) },
-                    _ => {}
+                    $crate::width::Width::Middle => return unsafe { middle$(::<$t>)?($($arg),*) },
+                    $crate::width::Width::Narrow => {}
                 }
             }
             body$(::<$t>)?($($arg),*)

@@ -135,33 +135,55 @@ mod tests {
     use burn::tensor::{Device, TensorData};
     use proptest::prelude::*;
 
-    type Of = fn(Tensor<3>, usize) -> Tensor<3>;
+    fn weight(i: usize) -> f32 {
+        (i * 7919 % 1013) as f32 / 500.0
+    }
 
-    /// Output and gradient.
-    fn run(f: Of, x: &[f32], shape: [usize; 3], dim: usize) -> [Vec<f32>; 2] {
-        let device = Device::flex().autodiff();
-        let tensor =
-            |x: &[f32]| Tensor::<3>::from_data(TensorData::new(x.to_vec(), shape), &device);
-        let weights: Vec<f32> = (0..x.len()).map(|i| (i * 7919 % 1013) as f32 / 500.0).collect();
-        let x = tensor(x).require_grad();
-        let p = f(x.clone(), dim);
-        let grads = (p.clone() * tensor(&weights)).sum().backward();
+    /// Output, and the gradient of a weighted sum of it.
+    fn run(x: &[f32], width: usize) -> [Vec<f32>; 2] {
+        let shape = [1, x.len() / width, width];
+        let tensor = |values: Vec<f32>| {
+            Tensor::<3>::from_data(TensorData::new(values, shape), &Device::flex().autodiff())
+        };
+        let weights = (0..x.len()).map(weight).collect();
+        let x = tensor(x.to_vec()).require_grad();
+        let p = softmax(x.clone(), 2);
+        let grads = (p.clone() * tensor(weights)).sum().backward();
         [p, x.grad(&grads).unwrap()].map(|t| t.into_data().iter::<f32>().collect())
+    }
+
+    /// The same of one line from place `first` on, in double precision.
+    fn exact(x: &[f32], first: usize) -> Vec<[f64; 2]> {
+        let powers: Vec<f64> = x.iter().map(|x| f64::from(*x).exp()).collect();
+        let sum: f64 = powers.iter().sum();
+        let weight = |i: usize| f64::from(weight(first + i));
+        let mean: f64 = powers.iter().enumerate().map(|(i, p)| p / sum * weight(i)).sum();
+        let both = |(i, p): (usize, &f64)| [p / sum, p / sum * (weight(i) - mean)];
+        powers.iter().enumerate().map(both).collect()
     }
 
     proptest! {
         #[test]
-        fn it_is_burns_forward_and_backward(
+        fn it_is_right_to_the_last_digits_forward_and_backward(
             x in prop::collection::vec(-9.0_f32..9.0, 2 * 3 * 35),
             width in prop::sample::select(vec![1_usize, 5, 7, 35]),
-            dim in 1_usize..3,
         ) {
-            let shape = [2, x.len() / 2 / width, width];
-            let (fast, slow) = (run(softmax, &x, shape, dim), run(activation::softmax, &x, shape, dim));
-            for (a, b) in fast.iter().flatten().zip(slow.iter().flatten()) {
-                prop_assert!((a - b).abs() <= 1e-6, "{a} {b}");
+            let [p, dx] = run(&x, width);
+            for (line, x) in x.chunks(width).enumerate() {
+                for (i, [exact_p, exact_dx]) in exact(x, line * width).into_iter().enumerate() {
+                    let i = line * width + i;
+                    prop_assert!((f64::from(p[i]) - exact_p).abs() <= 5e-7);
+                    prop_assert!((f64::from(dx[i]) - exact_dx).abs() <= 1e-6);
+                }
             }
         }
+    }
+
+    #[test]
+    fn other_axes_are_burns() {
+        let x = Tensor::<2>::from_floats([[0.0, 1.0, 2.0], [2.0, -1.0, 0.5]], &Device::flex());
+        let (ours, burns) = (softmax(x.clone(), 0), activation::softmax(x, 0));
+        assert_eq!(ours.into_data(), burns.into_data());
     }
 
     #[test]
@@ -169,10 +191,9 @@ mod tests {
         let x = [0.5_f32, -1.0, 2.0, 0.25];
         let loss = |x: [f64; 4]| {
             let sum: f64 = x.iter().map(|x| x.exp()).sum();
-            let weight = |i: usize| (i * 7919 % 1013) as f64 / 500.0;
-            (0..4).map(|i| x[i].exp() / sum * weight(i)).sum::<f64>()
+            (0..4).map(|i| x[i].exp() / sum * f64::from(weight(i))).sum::<f64>()
         };
-        let [_, found] = run(softmax, &x, [1, 1, 4], 2);
+        let [_, found] = run(&x, 4);
         for (i, found) in found.iter().enumerate() {
             let at = |h: f64| {
                 let mut x = x.map(f64::from);

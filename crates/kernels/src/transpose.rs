@@ -2,21 +2,21 @@
 
 use crate::simd::{LANES, vectorized};
 
-/// `[rows, columns] -> [columns, rows]`.
+/// `[rows, columns] -> [columns, rows]`; the rows of `from` are `stride` numbers apart.
 ///
 /// # Panics
-/// If the slices are not of that size.
-pub(crate) fn transpose(to: &mut [f32], from: &[f32], rows: usize, columns: usize) {
-    assert!(from.len() == rows * columns && to.len() == rows * columns, "sizes of a transpose");
+/// If the slices are too short.
+pub(crate) fn transpose(to: &mut [f32], from: &[f32], [rows, columns]: [usize; 2], stride: usize) {
+    assert!(to.len() >= rows * columns, "size of a transpose");
     let (whole_rows, whole_columns) = (rows / LANES * LANES, columns / LANES * LANES);
     for row in (0..whole_rows).step_by(LANES) {
-        tiles(to, from, row, whole_columns, [rows, columns]);
+        tiles(to, from, row, whole_columns, [rows, stride]);
     }
     // What the tiles leave: the last columns of all rows, and the last rows of the other columns.
     for row in 0..rows {
         let first = if row < whole_rows { whole_columns } else { 0 };
         for column in first..columns {
-            to[column * rows + row] = from[row * columns + column];
+            to[column * rows + row] = from[row * stride + column];
         }
     }
 }
@@ -24,17 +24,24 @@ pub(crate) fn transpose(to: &mut [f32], from: &[f32], rows: usize, columns: usiz
 type Tile = [[f32; LANES]; LANES];
 
 vectorized! {
-    /// A strip of tiles, from `row` on.
-    fn tiles(to: &mut [f32], from: &[f32], row: usize, columns: usize, shape: [usize; 2]) {
+    /// A strip of tiles, from `row` on; `strides` are the lengths of a line of `to` and of `from`.
+    fn tiles(
+        to: &mut [f32],
+        from: &[f32],
+        row: usize,
+        columns: usize,
+        strides: [usize; 2],
+    ) {
+        let [rows, stride] = strides;
         for column in (0..columns).step_by(LANES) {
             let mut tile: Tile = [[0.0; LANES]; LANES];
             for (i, line) in tile.iter_mut().enumerate() {
-                let start = (row + i) * shape[1] + column;
+                let start = (row + i) * stride + column;
                 line.copy_from_slice(&from[start..start + LANES]);
             }
             let tile = shuffle(shuffle(shuffle(shuffle(tile))));
             for (i, line) in tile.iter().enumerate() {
-                let start = (column + i) * shape[0] + row;
+                let start = (column + i) * rows + row;
                 to[start..start + LANES].copy_from_slice(line);
             }
         }
@@ -65,11 +72,14 @@ mod tests {
     #[test]
     fn of_any_size() {
         for (rows, columns) in [(0, 3), (1, 1), (16, 16), (32, 48), (17, 33), (5, 40), (40, 5)] {
-            let from: Vec<f32> = (0..rows * columns).map(|i| i as f32).collect();
-            let mut to = vec![-1.0; from.len()];
-            transpose(&mut to, &from, rows, columns);
-            for (i, value) in from.iter().enumerate() {
-                assert_eq!(to[i % columns * rows + i / columns], *value, "{rows} x {columns}");
+            for stride in [columns, columns + 3] {
+                let from: Vec<f32> = (0..rows * stride).map(|i| i as f32).collect();
+                let mut to = vec![-1.0; rows * columns];
+                transpose(&mut to, &from, [rows, columns], stride);
+                for (i, value) in to.iter().enumerate() {
+                    let (column, row) = (i / rows, i % rows);
+                    assert_eq!(*value, from[row * stride + column], "{rows} x {columns}");
+                }
             }
         }
     }

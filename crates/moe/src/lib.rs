@@ -51,7 +51,7 @@ pub use init::{Init, Scheme, stable_hash};
 pub use input::{Domain, Input};
 /// What [`Experts::stack`] gives.
 pub use kernels;
-pub use kernels::{softmax, top_k_indices};
+pub use kernels::{linear, matmul, mean, softmax, sum, top_k_indices};
 pub use layer::{Library, MoeConfig, MoeLayer};
 pub use layer_report::LayerReport;
 pub use level::Level;

@@ -17,6 +17,7 @@ use burn::{
     prelude::*,
     tensor::activation::sigmoid,
 };
+use kernels::matmul;
 
 use crate::{AnyExperts, Choice, ConfigError, Dims, ExpertKinds, Init, Pass};
 
@@ -81,7 +82,7 @@ impl Shared {
         let rows = payload.reshape([-1, row as i64]);
         let output = self.expert.forward(pass, rows.clone().unsqueeze::<3>()).squeeze_dim::<2>(0);
         match &self.gate {
-            Some(gate) => output * sigmoid(rows.matmul(gate.val())),
+            Some(gate) => output * sigmoid(matmul(rows, gate.val())),
             None => output,
         }
         .reshape(shape)

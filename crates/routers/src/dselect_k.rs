@@ -21,7 +21,7 @@ use burn::{
     module::{Module, Param},
     prelude::*,
 };
-use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
+use moe::{Dims, Init, Pass, Plan, Router, config, matmul, mean, softmax};
 
 use crate::kit::{check, losses, null};
 
@@ -84,16 +84,16 @@ impl Router for DSelectK {
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
         let ([g, u, d], e, k) = (units.dims(), self.n_experts, self.config.k);
         let units = units.reshape([g * u, d]);
-        let z = units.clone().matmul(self.codes.val()); // (10)
+        let z = matmul(units.clone(), self.codes.val()); // (10)
         let r = self.selectors(z.reshape([g * u, k, bits(e)]));
-        let alpha = softmax(units.matmul(self.mixture.val()), 1);
+        let alpha = softmax(matmul(units, self.mixture.val()), 1);
         let gate = (r.clone() * alpha.unsqueeze_dim::<3>(2)).sum_dim(1).reshape([g, u, e]); // (4)
         losses::add(pass, "entropy", self.config.entropy, || {
-            -(r.clone() * (r.clone() + 1e-6).log()).sum_dim(2).sum_dim(1).mean() // (7)
+            -mean((r.clone() * (r.clone() + 1e-6).log()).sum_dim(2).sum_dim(1)) // (7)
         });
         if !e.is_power_of_two() {
             // The floor is for selectors that are certain of a code without an expert.
-            let reach = r.sum_dim(2).clamp_min(1e-6).recip().sum_dim(1).mean(); // (8)
+            let reach = mean(r.sum_dim(2).clamp_min(1e-6).recip().sum_dim(1)); // (8)
             pass.loss("reach", reach);
         }
         let experts = null::every_expert(&gate);

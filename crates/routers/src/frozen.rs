@@ -17,7 +17,7 @@ use burn::{
     module::{Module, RunningState},
     prelude::*,
 };
-use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
+use moe::{Dims, Init, Pass, Plan, Router, config, matmul, softmax};
 
 use crate::kit::{check, scores};
 
@@ -56,7 +56,7 @@ impl Router for Frozen {
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
         let ([g, u, d], gate) = (units.dims(), self.gate.value_sync().detach());
         let [_, n_experts] = gate.dims();
-        let s = units.reshape([g * u, d]).matmul(gate).reshape([g, u, n_experts]);
+        let s = matmul(units.reshape([g * u, d]), gate).reshape([g, u, n_experts]);
         let (experts, chosen) = scores::choose(pass, s, self.k);
         Plan::TokenChoice { experts, weights: softmax(chosen, 2), n_experts }
     }

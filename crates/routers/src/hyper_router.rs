@@ -23,7 +23,7 @@ use burn::{
     prelude::*,
     tensor::activation::relu,
 };
-use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
+use moe::{Dims, Init, Pass, Plan, Router, config, matmul, softmax};
 
 use crate::kit::{Faithful, check, scores};
 
@@ -98,7 +98,7 @@ impl Router for HyperRouter {
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
         let [g, u, d] = units.dims();
         let (weight, bias) = self.gate(d); // (4)
-        let s = (units.reshape([g * u, d]).matmul(weight) + bias).reshape([g, u, self.n_experts]); // (5)
+        let s = (matmul(units.reshape([g * u, d]), weight) + bias).reshape([g, u, self.n_experts]); // (5)
         let s = scores::settle(pass, s);
         let k = self.k(pass.progress());
         let (experts, chosen) = scores::choose(pass, s, k);
@@ -116,8 +116,8 @@ impl HyperRouter {
     /// `[D, E]` and `[1, E]`.
     fn gate(&self, d: usize) -> (Tensor<2>, Tensor<2>) {
         let value = |state: &RunningState<Tensor<2>>| state.value_sync().detach();
-        let hidden = self.embedding.val().matmul(value(&self.first)) + value(&self.first_bias);
-        let rows = relu(hidden).matmul(value(&self.second)) + value(&self.second_bias);
+        let hidden = matmul(self.embedding.val(), value(&self.first)) + value(&self.first_bias);
+        let rows = matmul(relu(hidden), value(&self.second)) + value(&self.second_bias);
         let rows = rows.reshape([self.n_experts, d + 1]);
         (rows.clone().narrow(1, 0, d).transpose(), rows.narrow(1, d, 1).transpose())
     }

@@ -25,7 +25,7 @@ use burn::{
     prelude::*,
     tensor::activation::log_softmax,
 };
-use moe::{BlockInput, Clusters, Dims, Init, Pass, Plan, Router, config, softmax, top_k};
+use moe::{BlockInput, Clusters, Dims, Init, Pass, Plan, Router, config, mean, softmax, top_k};
 use serde::{Deserialize, Serialize};
 
 use crate::kit::{Gate, check, load, losses};
@@ -155,7 +155,7 @@ impl MobileVMoe {
         pass.metric("router_accuracy", right);
         if pass.training() {
             losses::add(pass, "guide", self.config.guide, || {
-                log_softmax(scores, 1).gather(1, class).mean().neg() // (2)
+                mean(log_softmax(scores, 1).gather(1, class)).neg() // (2)
             });
         }
     }

@@ -26,7 +26,7 @@ use burn::{
     module::{Module, Param},
     prelude::*,
 };
-use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
+use moe::{Dims, Init, Pass, Plan, Router, config, matmul, softmax};
 
 use crate::kit::{Faithful, Gate, check, load, losses, scores, shares};
 
@@ -100,7 +100,7 @@ impl Router for MoePlusPlus {
         if let Some(Before(before)) = pass.take::<Before>()
             && before.dims() == s.dims()
         {
-            let residual = before.reshape([g * u, e]).matmul(self.residual.val());
+            let residual = matmul(before.reshape([g * u, e]), self.residual.val());
             s = s + residual.reshape([g, u, e]); // (6)
         }
         pass.put(Before(s.clone()));

@@ -22,7 +22,7 @@ use burn::{
     prelude::*,
     tensor::activation::softplus,
 };
-use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
+use moe::{Dims, Init, Pass, Plan, Router, config, matmul, softmax, top_k};
 
 use crate::kit::{Gate, check, load, losses, noise, normal_cdf::phi};
 
@@ -79,7 +79,7 @@ impl Router for NoisyTopK {
             return self.plan(pass, clean);
         }
         let ([g, u, d], e) = (units.dims(), clean.dims()[2]);
-        let sigma = units.reshape([g * u, d]).matmul(self.noise.val()).reshape([g, u, e]);
+        let sigma = matmul(units.reshape([g * u, d]), self.noise.val()).reshape([g, u, e]);
         let sigma = softplus(sigma, 1.0) + 0.01;
         let draw = noise::normal(pass, [g, u, e], &clean.device().inner());
         let h = clean.clone() + sigma.clone() * draw; // (4)

@@ -21,7 +21,7 @@ use burn::{
     module::{Module, Param},
     prelude::*,
 };
-use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
+use moe::{Dims, Init, Pass, Plan, Router, config, matmul, softmax, top_k};
 
 use crate::kit::check;
 
@@ -91,11 +91,11 @@ impl Router for Peer {
     fn route(&self, _pass: &mut Pass, units: Tensor<3>) -> Plan {
         let PeerConfig { heads, query, .. } = self.config;
         let [g, u, d] = units.dims();
-        let q = units.reshape([g * u, d]).matmul(self.query.val()); // (4)
+        let q = matmul(units.reshape([g * u, d]), self.query.val()); // (4)
         let q = q.reshape([g * u, heads, 2, query]).permute([2, 1, 0, 3]);
         let half = |i| q.clone().narrow(0, i, 1).squeeze_dim::<3>(0);
-        let first = half(0).matmul(self.first_keys.val()); // [heads, G U, N]
-        let second = half(1).matmul(self.second_keys.val());
+        let first = matmul(half(0), self.first_keys.val()); // [heads, G U, N]
+        let second = matmul(half(1), self.second_keys.val());
         let (experts, weights) = self.best(first, second);
         let shape = [g, u, heads * experts.dims()[2]];
         Plan::TokenChoice {

@@ -19,7 +19,7 @@ use burn::{
     module::{Module, Param},
     prelude::*,
 };
-use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
+use moe::{Dims, Init, Pass, Plan, Router, config, matmul, softmax};
 
 use crate::kit::{check, unit_length::unit_length};
 
@@ -65,7 +65,7 @@ impl Router for Soft {
     fn route(&self, _pass: &mut Pass, units: Tensor<3>) -> Plan {
         let ([g, u, _], e) = (units.dims(), self.n_experts);
         let phi = unit_length(self.phi.val(), 0) * self.scale.val().unsqueeze::<2>();
-        let l = unit_length(units, 2).matmul(phi.unsqueeze::<3>());
+        let l = matmul(unit_length(units, 2), phi.unsqueeze::<3>());
         let slots = l.dims()[2];
         let shape = [g, u, e, slots / e];
         Plan::Soft {

@@ -19,7 +19,7 @@
 //! Not to be confused with: `ada-moe`, which has null experts and no negative ones.
 
 use burn::{module::Module, prelude::*};
-use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
+use moe::{Dims, Init, Pass, Plan, Router, config, mean, softmax};
 
 use crate::kit::{Gate, check, load, losses, null, scores, shares};
 
@@ -83,7 +83,7 @@ impl Router for TcMoe {
             self.balance(s.clone(), experts.clone()) // (5)
         });
         losses::add(pass, "reward", self.config.reward, || {
-            -softmax(s, 2).narrow(2, 2 * e, k).sum_dim(2).mean() // (1), (5)
+            -mean(softmax(s, 2).narrow(2, 2 * e, k).sum_dim(2)) // (1), (5)
         });
         plan
     }

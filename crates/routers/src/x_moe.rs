@@ -22,7 +22,7 @@ use burn::{
     module::{Module, Param},
     prelude::*,
 };
-use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
+use moe::{Dims, Init, Pass, Plan, Router, config, matmul, softmax};
 
 use crate::kit::{Balance, BalanceLoss, Faithful, check, losses, scores, unit_length::unit_length};
 
@@ -119,8 +119,8 @@ impl XMoe {
     /// `[G, U, D] -> [G, U, E]`.
     fn cosines(&self, units: Tensor<3>) -> Tensor<3> {
         let [g, u, d] = units.dims();
-        let r = unit_length(units.reshape([g * u, d]).matmul(self.reduce.val()), 1);
-        let s = r.matmul(self.expert_vectors().transpose()); // (5)
+        let r = unit_length(matmul(units.reshape([g * u, d]), self.reduce.val()), 1);
+        let s = matmul(r, self.expert_vectors().transpose()); // (5)
         let [_, e] = s.dims();
         s.reshape([g, u, e])
     }

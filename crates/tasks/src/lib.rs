@@ -187,10 +187,10 @@ pub trait Task: Send + Sync {
 
     /// The mean loss of `[B, T, outputs]`, what training minimises.
     fn loss(&self, output: Tensor<3>, batch: &Batch) -> Tensor<1> {
-        let loss = cross_entropy(output.clone(), batch.labels.clone()).mean();
+        let loss = kernels::mean(cross_entropy(output.clone(), batch.labels.clone()));
         match &batch.mix {
             Some(Mix { labels, share }) => {
-                loss * (1.0 - share) + cross_entropy(output, labels.clone()).mean() * *share
+                loss * (1.0 - share) + kernels::mean(cross_entropy(output, labels.clone())) * *share
             }
             None => loss,
         }

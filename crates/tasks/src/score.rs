@@ -63,7 +63,7 @@ impl Score {
 pub(crate) fn classification(output: Tensor<3>, labels: &Tensor<2, Int>, score: &mut Score) -> f64 {
     let [b, t, _] = output.dims();
     let right = output.clone().argmax(2).reshape([b, t]).equal(labels.clone()).int().sum();
-    let nats = f64::from(cross_entropy(output, labels.clone()).sum().into_scalar::<f32>());
+    let nats = f64::from(kernels::sum(cross_entropy(output, labels.clone())).into_scalar::<f32>());
     score.add("accuracy", right.into_scalar::<i32>().into(), b * t);
     score.add("loss", nats, b * t);
     nats

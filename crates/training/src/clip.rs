@@ -44,7 +44,7 @@ struct Squares<'a> {
 impl ModuleVisitor for Squares<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(grad) = self.grads.get::<D>(param.id) {
-            let square = grad.square().sum();
+            let square = kernels::sum(grad.square());
             self.sum = Some(match self.sum.take() {
                 Some(sum) => sum + square,
                 None => square,

@@ -3,6 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData, activation::softmax};
 
 use super::{AttentionForm, Positions, angle};
+use crate::matmul;
 
 /// What attention keeps of the tokens that it has seen.
 #[derive(Clone, Debug)]
@@ -63,14 +64,14 @@ pub(super) fn attention_after(
     let [_, _, s, head] = all.keys.dims();
     // Heads that share keys stand one after the other, as if they were more queries.
     let q = q.reshape([b, kv_heads, heads / kv_heads * t, head]);
-    let scores = q.matmul(all.keys.clone().transpose()) / (head as f64).sqrt();
+    let scores = matmul(q, all.keys.clone().transpose()) / (head as f64).sqrt();
     let scores = scores.reshape([b, heads, t, s]);
     let scores = match positions {
         Positions::Unordered => scores,
         Positions::CausalRotary { .. } => scores + hidden([t, s], span, &all.values.device()),
     };
     let p = softmax(scores, 3).reshape([b, kv_heads, heads / kv_heads * t, s]);
-    let mixed = p.matmul(all.values.clone()).reshape([b, heads, t, head]); // (1)
+    let mixed = matmul(p, all.values.clone()).reshape([b, heads, t, head]); // (1)
     *memory = Some(all.last(span));
     mixed.swap_dims(1, 2).reshape([b, t, heads * head])
 }
@@ -110,7 +111,7 @@ fn rotate(x: Tensor<4>, start: usize, theta: f64) -> Tensor<4> {
     };
     // The quarter turn (x1, x2) -> (-x2, x1) as a product: its backward is one product too,
     // where slices and cat would write zeros over the whole tensor.
-    let turned = x.clone().reshape([b * h * t, head]).matmul(quarter_turn(head, &device));
+    let turned = matmul(x.clone().reshape([b * h * t, head]), quarter_turn(head, &device));
     x * table(f64::cos) + turned.reshape([b, h, t, head]) * table(f64::sin) // (34)
 }
 

@@ -104,7 +104,7 @@ fn transpose_all(problem: &Problem, to: &mut [f32], from: Matrices, [rows, colum
     to.par_chunks_mut(size.max(1)).enumerate().for_each(|(expert, to)| {
         if !problem.rows.of(expert).is_empty() {
             with_scratch([from.memory(size)], |[wide]| {
-                transpose(to, from.of(expert, size, wide), rows, columns);
+                transpose(to, from.of(expert, size, wide), [rows, columns], columns);
             });
         }
     });

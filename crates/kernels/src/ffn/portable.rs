@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::{FloatDType, IndexingUpdateOp, Int, Tensor, TensorData};
 
 use super::Ffn;
-use crate::Rows;
+use crate::{Rows, matmul};
 
 /// See [`super::grouped_ffn`]. Rows are padded to the largest load, so that each matrix is used in
 /// one batched product.
@@ -59,10 +59,10 @@ pub(super) fn slotwise(x: Tensor<3>, ffn: Ffn) -> Tensor<3> {
         Some(bias) => x + bias,
         None => x,
     };
-    let inner = ffn.activation.portable(plus(x.clone().matmul(ffn.w1), ffn.bias1));
+    let inner = ffn.activation.portable(plus(matmul(x.clone(), ffn.w1), ffn.bias1));
     let hidden = match ffn.gate {
-        Some(gate) => inner * x.matmul(gate),
+        Some(gate) => inner * matmul(x, gate),
         None => inner,
     };
-    plus(hidden.matmul(ffn.w2), ffn.bias2)
+    plus(matmul(hidden, ffn.w2), ffn.bias2)
 }

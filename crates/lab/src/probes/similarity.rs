@@ -72,7 +72,7 @@ fn mean_cosines(rows: Tensor<3>, e: usize) -> (f64, f64, f64) {
     let [_, s, d] = rows.dims();
     let length = rows.clone().square().sum_dim(2).sqrt().clamp_min(1e-12);
     let unit = (rows / length).reshape([e, s * d]);
-    let cosines = unit.clone().matmul(unit.transpose()) / s as f64;
+    let cosines = kernels::matmul(unit.clone(), unit.transpose()) / s as f64;
     let cosines: Vec<f64> = cosines.into_data().iter::<f32>().map(f64::from).collect();
     let pairs = || (0..e * e).filter(|at| at / e < at % e).map(|at| cosines[at]);
     let n = (e * e.saturating_sub(1) / 2).max(1) as f64;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use burn::prelude::*;
-use kernels::{Entry, Ffn, Rows, grouped_ffn};
+use kernels::{Entry, Ffn, Rows, grouped_ffn, matmul};
 
 use super::ExpertCall;
 
@@ -35,7 +35,7 @@ fn mixed(stack: Ffn, shares: &Tensor<2>) -> Ffn {
     let mix = |of: Tensor<3>| {
         let [e, a, b] = of.dims();
         let n = shares.dims()[0];
-        shares.clone().matmul(of.reshape([e, a * b])).reshape([n, a, b])
+        matmul(shares.clone(), of.reshape([e, a * b])).reshape([n, a, b])
     };
     Ffn {
         w1: mix(stack.w1),

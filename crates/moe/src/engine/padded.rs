@@ -4,7 +4,7 @@
 //! cumulative sum. Without one an expert could get every unit, so every expert works on every unit,
 //! and the weights of the plan decide what counts: give the layer a capacity where that is too much.
 
-use burn::{prelude::*, tensor::IndexingUpdateOp, tensor::einsum};
+use burn::{prelude::*, tensor::IndexingUpdateOp};
 
 use super::{ExpertCall, reference};
 use crate::{Pass, Plan, one_hot, queue::places};
@@ -99,5 +99,6 @@ fn dense(weights: Tensor<3>, work: &ExpertCall, pass: &mut Pass, payload: Tensor
     let ([g, u, p], [_, _, e]) = (payload.dims(), weights.dims());
     let everywhere = payload.reshape([1, g * u, p]).expand([e, g * u, p]);
     let outputs = work.forward(pass, everywhere).reshape([e, g, u, p]);
-    einsum!("GUE,EGUP->GUP", weights, outputs)
+    let weights = weights.permute([2, 0, 1]).unsqueeze_dim::<4>(3); // [E, G, U, 1]
+    (weights * outputs).sum_dim(0).squeeze_dim(0)
 }

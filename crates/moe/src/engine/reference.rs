@@ -1,6 +1,7 @@
 //! The slow engine: the definition of what a plan means.
 
-use burn::{prelude::*, tensor::einsum};
+use burn::prelude::*;
+use kernels::matmul;
 
 use super::ExpertCall;
 use crate::{Pass, Plan};
@@ -13,9 +14,12 @@ pub(crate) fn run(
     payload: Tensor<3>,
 ) -> Tensor<3> {
     let (dispatch, combine) = plan.to_soft();
-    let [g, _, e, c] = dispatch.dims();
+    let [g, u, e, c] = dispatch.dims();
     let [_, _, p] = payload.dims();
-    let slots = einsum!("GUEC,GUP->EGCP", dispatch, payload).reshape([e, g * c, p]);
+    let dispatch = dispatch.reshape([g, u, e * c]).swap_dims(1, 2);
+    let slots = matmul(dispatch, payload).reshape([g, e, c, p]); // sum over U
+    let slots = slots.swap_dims(0, 1).reshape([e, g * c, p]);
     let slots = work.forward(pass, slots).reshape([e, g, c, p]);
-    einsum!("GUEC,EGCP->GUP", combine, slots)
+    let slots = slots.swap_dims(0, 1).reshape([g, e * c, p]);
+    matmul(combine.reshape([g, u, e * c]), slots) // sum over E and C
 }

@@ -4,7 +4,7 @@ use burn::{
     module::{Module, Param},
     prelude::*,
 };
-use moe::{Dims, Init, Pass};
+use moe::{Dims, Init, Pass, matmul};
 
 use crate::kit::scores;
 
@@ -54,7 +54,7 @@ impl Gate {
     pub fn products(&self, units: Tensor<3>) -> Tensor<3> {
         let [g, u, d] = units.dims();
         let [_, e] = self.weight.lazy_shape().dims();
-        let products = units.reshape([g * u, d]).matmul(self.weight.val()).reshape([g, u, e]);
+        let products = matmul(units.reshape([g * u, d]), self.weight.val()).reshape([g, u, e]);
         match &self.bias {
             Some(bias) => products + bias.val().unsqueeze::<3>(),
             None => products,

@@ -4,7 +4,7 @@
 //! All are means over the units of the pass, in all groups.
 
 use burn::prelude::*;
-use moe::{Pass, one_hot};
+use moe::{Pass, matmul, mean, one_hot};
 use serde::{Deserialize, Serialize};
 
 use crate::kit::{load, unit_length::unit_length};
@@ -90,7 +90,7 @@ pub(crate) fn sequence_balance(p: Tensor<3>, experts: Tensor<3, Int>) -> Tensor<
     // [G, U, K, E] -> [G, 1, E]
     let counts = one_hot(experts, e).sum_dim(2).sum_dim(1).squeeze_dim::<3>(2);
     let f = counts / (u * k) as f64;
-    (f * p.mean_dim(1)).sum_dim(2).mean() * e as f64
+    mean((f * p.mean_dim(1)).sum_dim(2)) * e as f64
 }
 
 /// sum_i P_i ln P_i: the negative entropy of the mean probability, for `p` of `[G, U, E]`.
@@ -107,7 +107,7 @@ pub(crate) fn negative_entropy(p: Tensor<3>) -> Tensor<1> {
 ///
 /// ln E where all experts are equal, 0 where units are certain.
 pub(crate) fn entropy(p: Tensor<3>) -> Tensor<1> {
-    -(p.clone() * (p + 1e-12).log()).sum_dim(2).mean()
+    -mean((p.clone() * (p + 1e-12).log()).sum_dim(2))
 }
 
 /// The mean of logsumexp(s)^2: the router z-loss, for scores `[G, U, E]` before any noise.
@@ -117,7 +117,7 @@ pub(crate) fn entropy(p: Tensor<3>) -> Tensor<1> {
 pub fn router_z(scores: Tensor<3>) -> Tensor<1> {
     let max = scores.clone().detach().max_dim(2);
     let sum = (scores - max.clone()).exp().sum_dim(2);
-    (sum.log() + max).square().mean()
+    mean((sum.log() + max).square())
 }
 
 /// The mean over all pairs of experts of the squared cosine between their vectors, the columns of a gate
@@ -128,7 +128,7 @@ pub fn router_z(scores: Tensor<3>) -> Tensor<1> {
 /// <https://ernie.baidu.com/blog/publication/ERNIE_Technical_Report.pdf>, there a sum and not a mean.
 pub(crate) fn orthogonality(gate: Tensor<2>) -> Tensor<1> {
     let [_, e] = gate.dims();
-    let cosines = unit_length(gate.clone().transpose(), 1).matmul(unit_length(gate, 0));
+    let cosines = matmul(unit_length(gate.clone().transpose(), 1), unit_length(gate, 0));
     let pairs = (e * (e - 1)).max(1) as f64;
     let others = Tensor::<2>::ones([e, e], &cosines.device()) - Tensor::eye(e, &cosines.device());
     (cosines.square() * others).sum() / pairs

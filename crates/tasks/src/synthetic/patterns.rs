@@ -134,7 +134,7 @@ impl Task for Patterns {
     }
 
     fn loss(&self, output: Tensor<3>, batch: &Batch) -> Tensor<1> {
-        (margins(output, batch).neg() + 1.0).clamp_min(0.0).mean()
+        kernels::mean((margins(output, batch).neg() + 1.0).clamp_min(0.0))
     }
 
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
