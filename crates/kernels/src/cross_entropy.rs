@@ -5,13 +5,7 @@ use std::sync::Arc;
 use burn::{
     backend::{
         Autodiff, Backend, Dispatch, Flex, TensorMetadata,
-        autodiff::{
-            checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
-            grads::Gradients,
-            ops::{Backward, Ops, OpsKind, unary},
-        },
-        backend_extension,
-        flex::FlexTensor,
+        autodiff::checkpoint::strategy::CheckpointStrategy, backend_extension, flex::FlexTensor,
         tensor::FloatTensor,
     },
     tensor::{Int, Tensor, activation::log_softmax},
@@ -19,6 +13,7 @@ use burn::{
 use rayon::prelude::*;
 
 use crate::{
+    differentiable::{Kept, differentiable},
     flex::{slice, takes, zeros},
     math::exp_negative,
     simd::{largest, sum, sum_of, vectorized},
@@ -48,6 +43,10 @@ fn portable(scores: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
 pub(crate) trait CrossEntropy: Backend {
     /// See [`cross_entropy`].
     fn cross_entropy(scores: FloatTensor<Self>, labels: Arc<Vec<usize>>) -> FloatTensor<Self>;
+}
+
+/// Its backward pass.
+pub(crate) trait CrossEntropyBackward: CrossEntropy {
     /// The gradient of the scores, from the scores and the output's gradient.
     fn cross_entropy_backward(
         scores: FloatTensor<Self>,
@@ -72,7 +71,9 @@ impl CrossEntropy for Flex {
         });
         y
     }
+}
 
+impl CrossEntropyBackward for Flex {
     fn cross_entropy_backward(
         scores: FlexTensor,
         labels: Arc<Vec<usize>>,
@@ -113,40 +114,25 @@ vectorized! {
     }
 }
 
-impl<B: CrossEntropy, C: CheckpointStrategy> CrossEntropy for Autodiff<B, C> {
+impl<B: CrossEntropyBackward, C: CheckpointStrategy> CrossEntropy for Autodiff<B, C> {
     fn cross_entropy(scores: FloatTensor<Self>, labels: Arc<Vec<usize>>) -> FloatTensor<Self> {
-        match Step.prepare::<C>([scores.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => {
-                let scores = scores.into_primitive();
-                let y = B::cross_entropy(scores.clone(), labels.clone());
-                prep.finish((scores, labels), y)
-            }
-            OpsKind::UnTracked(prep) => {
-                prep.finish(B::cross_entropy(scores.into_primitive(), labels))
-            }
-        }
-    }
-
-    fn cross_entropy_backward(
-        _scores: FloatTensor<Self>,
-        _labels: Arc<Vec<usize>>,
-        _dy: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        panic!("gradients of gradients are not supported")
+        let tracked = |scores: FloatTensor<B>| {
+            let labels = labels.clone();
+            (B::cross_entropy(scores.clone(), labels.clone()), Inputs { scores, labels })
+        };
+        differentiable::<B, C, _>(scores, tracked, |x| B::cross_entropy(x, labels.clone()))
     }
 }
 
-#[derive(Debug)]
-struct Step;
+#[derive(Clone, Debug)]
+struct Inputs<T> {
+    scores: T,
+    labels: Arc<Vec<usize>>,
+}
 
-impl<B: CrossEntropy> Backward<B, 1> for Step {
-    type State = (FloatTensor<B>, Arc<Vec<usize>>);
-
-    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let (scores, labels) = ops.state;
-        unary::<B, _>(ops.parents, ops.node, grads, |dy| {
-            B::cross_entropy_backward(scores, labels, dy)
-        });
+impl<B: CrossEntropyBackward> Kept<B> for Inputs<FloatTensor<B>> {
+    fn gradient(self, dy: FloatTensor<B>) -> FloatTensor<B> {
+        B::cross_entropy_backward(self.scores, self.labels, dy)
     }
 }
 

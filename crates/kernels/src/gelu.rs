@@ -2,21 +2,15 @@
 
 use burn::{
     backend::{
-        Autodiff, Backend, Dispatch, Flex,
-        autodiff::{
-            checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
-            grads::Gradients,
-            ops::{Backward, Ops, OpsKind, unary},
-        },
-        backend_extension,
-        flex::FlexTensor,
-        tensor::FloatTensor,
+        Autodiff, Backend, Dispatch, Flex, autodiff::checkpoint::strategy::CheckpointStrategy,
+        backend_extension, flex::FlexTensor, tensor::FloatTensor,
     },
     tensor::Tensor,
 };
 
 use crate::{
-    activation::{Act, Gelu},
+    activation::{Act, Activation, Gelu},
+    differentiable::{Kept, differentiable},
     flex::{slice, takes},
     simd::vectorized,
 };
@@ -24,22 +18,19 @@ use crate::{
 /// The exact Gaussian error linear unit, as Burn's, a few times faster.
 pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     if !takes(&x) {
-        return portable(x);
+        return Activation::Gelu.portable(x);
     }
     Tensor::from_dispatch(<Dispatch as FastGelu>::fast_gelu(x.into_dispatch()))
 }
 
-/// The composition. Burn's own is exact forward, but backward on graphics cards it takes the slope of
-/// the approximation by tanh, which is off by up to 5e-4.
-pub(crate) fn portable<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    let below = ((x.clone() / std::f64::consts::SQRT_2).erf() + 1.0) / 2.0;
-    x * below
-}
-
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait FastGelu: Backend {
-    /// Value by value.
+    /// See [`gelu`].
     fn fast_gelu(x: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// Its backward pass.
+pub(crate) trait GeluBackward: FastGelu {
     /// The gradient of the input, from the input and the output's gradient.
     fn fast_gelu_backward(x: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self>;
 }
@@ -69,7 +60,9 @@ impl FastGelu for Flex {
         values(y.storage_mut());
         y
     }
+}
 
+impl GeluBackward for Flex {
     fn fast_gelu_backward(x: FlexTensor, dy: FlexTensor) -> FlexTensor {
         let (x, mut dx) = (x.to_contiguous(), dy.to_contiguous());
         drop(dy);
@@ -78,31 +71,19 @@ impl FastGelu for Flex {
     }
 }
 
-impl<B: FastGelu, C: CheckpointStrategy> FastGelu for Autodiff<B, C> {
+impl<B: GeluBackward, C: CheckpointStrategy> FastGelu for Autodiff<B, C> {
     fn fast_gelu(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        match Step.prepare::<C>([x.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => {
-                let x = x.into_primitive();
-                prep.finish(x.clone(), B::fast_gelu(x))
-            }
-            OpsKind::UnTracked(prep) => prep.finish(B::fast_gelu(x.into_primitive())),
-        }
-    }
-
-    fn fast_gelu_backward(_x: FloatTensor<Self>, _dy: FloatTensor<Self>) -> FloatTensor<Self> {
-        panic!("gradients of gradients are not supported")
+        let tracked = |x: FloatTensor<B>| (B::fast_gelu(x.clone()), Input(x));
+        differentiable::<B, C, _>(x, tracked, B::fast_gelu)
     }
 }
 
-#[derive(Debug)]
-struct Step;
+#[derive(Clone, Debug)]
+struct Input<T>(T);
 
-impl<B: FastGelu> Backward<B, 1> for Step {
-    type State = FloatTensor<B>;
-
-    fn backward(self, ops: Ops<FloatTensor<B>, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let x = ops.state;
-        unary::<B, _>(ops.parents, ops.node, grads, |dy| B::fast_gelu_backward(x, dy));
+impl<B: GeluBackward> Kept<B> for Input<FloatTensor<B>> {
+    fn gradient(self, dy: FloatTensor<B>) -> FloatTensor<B> {
+        B::fast_gelu_backward(self.0, dy)
     }
 }
 
@@ -125,7 +106,7 @@ mod tests {
             (y.into_data(), x.grad(&grads).unwrap().into_data())
         };
         let fast = run(gelu);
-        for slow in [run(activation::gelu), run(portable)] {
+        for slow in [run(activation::gelu), run(|x| Activation::Gelu.portable(x))] {
             near(fast.0.clone(), slow.0);
             near(fast.1.clone(), slow.1);
         }

@@ -67,7 +67,7 @@ fn norm<const D: usize>(
     if !(takes(&x) && takes(&gamma)) {
         return portable(x, gamma, beta, epsilon, centred);
     }
-    let job = Job { epsilon: epsilon as f32, centred, shifted: beta.is_some() };
+    let args = NormArgs { epsilon: epsilon as f32, centred, shifted: beta.is_some() };
     // An operation has a fixed number of inputs, so an empty tensor stands for one that is not there.
     let device = x.device().inner();
     let beta = beta.unwrap_or_else(|| Tensor::zeros([0], &device));
@@ -75,7 +75,7 @@ fn norm<const D: usize>(
         x.into_dispatch(),
         gamma.into_dispatch(),
         beta.into_dispatch(),
-        job,
+        args,
     ))
 }
 
@@ -92,9 +92,9 @@ fn portable<const D: usize>(
     beta.map_or(y.clone(), |beta| y + beta.unsqueeze())
 }
 
-/// What a norm must know beside its tensors.
+/// The arguments of a norm other than tensors.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Job {
+pub(crate) struct NormArgs {
     epsilon: f32,
     centred: bool,
     shifted: bool,
@@ -107,7 +107,7 @@ pub(crate) trait Norm: Backend {
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
-        job: Job,
+        args: NormArgs,
     ) -> FloatTensor<Self>;
 }
 
@@ -118,7 +118,7 @@ pub(crate) trait Kernel: Backend {
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         dy: FloatTensor<Self>,
-        job: Job,
+        args: NormArgs,
     ) -> [FloatTensor<Self>; 3];
 }
 
@@ -126,16 +126,16 @@ pub(crate) trait Kernel: Backend {
 const LINES: usize = 128;
 
 impl Norm for Flex {
-    fn norm(x: FlexTensor, gamma: FlexTensor, beta: FlexTensor, job: Job) -> FlexTensor {
+    fn norm(x: FlexTensor, gamma: FlexTensor, beta: FlexTensor, args: NormArgs) -> FlexTensor {
         let (x, gamma, beta) = (x.to_contiguous(), gamma.to_contiguous(), beta.to_contiguous());
         let mut y = zeros(x.shape());
         let (gamma, width) = (slice(&gamma), slice(&gamma).len());
-        let beta = job.shifted.then(|| slice(&beta));
+        let beta = args.shifted.then(|| slice(&beta));
         let piece = (LINES * width).max(1);
         let out: &mut [f32] = y.storage_mut();
         out.par_chunks_mut(piece).zip(slice(&x).par_chunks(piece)).for_each(|(y, x)| {
             for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-                line(y, x, gamma, beta, job);
+                line(y, x, gamma, beta, args);
             }
         });
         y
@@ -143,7 +143,12 @@ impl Norm for Flex {
 }
 
 impl Kernel for Flex {
-    fn backward(x: FlexTensor, gamma: FlexTensor, dy: FlexTensor, job: Job) -> [FlexTensor; 3] {
+    fn backward(
+        x: FlexTensor,
+        gamma: FlexTensor,
+        dy: FlexTensor,
+        args: NormArgs,
+    ) -> [FlexTensor; 3] {
         let (x, gamma, dy) = (x.to_contiguous(), gamma.to_contiguous(), dy.to_contiguous());
         let mut dx = zeros(x.shape());
         let (gamma, width) = (slice(&gamma), slice(&gamma).len());
@@ -158,12 +163,12 @@ impl Kernel for Flex {
                 let lines = dx.chunks_exact_mut(width).zip(x.chunks_exact(width));
                 for ((dx, x), dy) in lines.zip(dy.chunks_exact(width)) {
                     let [dgamma, dbeta] = &mut sums;
-                    line_back(dx, x, dy, gamma, dgamma, dbeta, job);
+                    line_back(dx, x, dy, gamma, dgamma, dbeta, args);
                 }
                 sums
             })
             .collect();
-        let mut grads = [zeros([width]), zeros([if job.shifted { width } else { 0 }])];
+        let mut grads = [zeros([width]), zeros([if args.shifted { width } else { 0 }])];
         for (i, grad) in grads.iter_mut().enumerate() {
             let grad: &mut [f32] = grad.storage_mut();
             for sum in &sums {
@@ -177,16 +182,16 @@ impl Kernel for Flex {
 
 /// m and r of a line.
 #[inline(always)]
-fn moments(x: &[f32], job: Job) -> (f32, f32) {
+fn moments(x: &[f32], args: NormArgs) -> (f32, f32) {
     let n = x.len() as f32;
-    let mean = if job.centred { sum(x) / n } else { 0.0 };
+    let mean = if args.centred { sum(x) / n } else { 0.0 };
     let square = sum_of(x, |x| (x - mean) * (x - mean));
-    (mean, 1.0 / (square / n + job.epsilon).sqrt())
+    (mean, 1.0 / (square / n + args.epsilon).sqrt())
 }
 
 vectorized! {
-    fn line(y: &mut [f32], x: &[f32], gamma: &[f32], beta: Option<&[f32]>, job: Job) {
-        let (mean, r) = moments(x, job);
+    fn line(y: &mut [f32], x: &[f32], gamma: &[f32], beta: Option<&[f32]>, args: NormArgs) {
+        let (mean, r) = moments(x, args);
         for ((y, x), gamma) in y.iter_mut().zip(x).zip(gamma) {
             *y = r * (*x - mean) * *gamma;
         }
@@ -206,16 +211,16 @@ vectorized! {
         gamma: &[f32],
         dgamma: &mut [f32],
         dbeta: &mut [f32],
-        job: Job,
+        args: NormArgs,
     ) {
-        let (mean, r) = moments(x, job);
+        let (mean, r) = moments(x, args);
         let n = x.len() as f32;
         // dx holds dn at first.
         for ((dx, dy), gamma) in dx.iter_mut().zip(dy).zip(gamma) {
             *dx = *dy * *gamma;
         }
         let along = r * (dot(dx, x) - mean * sum(dx)) / n;
-        let shift = if job.centred { sum(dx) / n } else { 0.0 };
+        let shift = if args.centred { sum(dx) / n } else { 0.0 };
         for (dx, x) in dx.iter_mut().zip(x) {
             *dx = r * (*dx - shift - r * (*x - mean) * along);
         }
@@ -233,19 +238,19 @@ impl<B: Norm + Kernel, C: CheckpointStrategy> Norm for Autodiff<B, C> {
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
-        job: Job,
+        args: NormArgs,
     ) -> FloatTensor<Self> {
         let nodes = [&x, &gamma, &beta].map(|t| t.node());
         let tensors = [x, gamma, beta].map(|t| t.into_primitive());
         match Step.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
                 let [x, gamma, beta] = tensors;
-                let y = B::norm(x.clone(), gamma.clone(), beta, job);
-                prep.finish((x, gamma, job), y)
+                let y = B::norm(x.clone(), gamma.clone(), beta, args);
+                prep.finish((x, gamma, args), y)
             }
             OpsKind::UnTracked(prep) => {
                 let [x, gamma, beta] = tensors;
-                prep.finish(B::norm(x, gamma, beta, job))
+                prep.finish(B::norm(x, gamma, beta, args))
             }
         }
     }
@@ -255,12 +260,12 @@ impl<B: Norm + Kernel, C: CheckpointStrategy> Norm for Autodiff<B, C> {
 struct Step;
 
 impl<B: Kernel> Backward<B, 3> for Step {
-    type State = (FloatTensor<B>, FloatTensor<B>, Job);
+    type State = (FloatTensor<B>, FloatTensor<B>, NormArgs);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
-        let (x, gamma, job) = ops.state;
-        for (node, grad) in ops.parents.into_iter().zip(B::backward(x, gamma, dy, job)) {
+        let (x, gamma, args) = ops.state;
+        for (node, grad) in ops.parents.into_iter().zip(B::backward(x, gamma, dy, args)) {
             if let Some(node) = node {
                 grads.register::<B>(node.id, grad);
             }

@@ -7,13 +7,7 @@ use std::sync::Arc;
 use burn::{
     backend::{
         Autodiff, Backend, Dispatch, Flex, TensorMetadata,
-        autodiff::{
-            checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
-            grads::Gradients,
-            ops::{Backward, Ops, OpsKind, unary},
-        },
-        backend_extension,
-        flex::FlexTensor,
+        autodiff::checkpoint::strategy::CheckpointStrategy, backend_extension, flex::FlexTensor,
         tensor::FloatTensor,
     },
     tensor::{IndexingUpdateOp, Int, Tensor, TensorData},
@@ -22,6 +16,7 @@ use rayon::prelude::*;
 
 use crate::{
     Rows,
+    differentiable::{Kept, differentiable},
     flex::{slice, takes, zeros},
 };
 
@@ -93,43 +88,31 @@ impl MoveRows for Flex {
 
 impl<B: MoveRows, C: CheckpointStrategy> MoveRows for Autodiff<B, C> {
     fn copy(x: FloatTensor<Self>, rows: Arc<Rows>) -> FloatTensor<Self> {
-        match Copy.prepare::<C>([x.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(rows.clone(), B::copy(x.into_primitive(), rows)),
-            OpsKind::UnTracked(prep) => prep.finish(B::copy(x.into_primitive(), rows)),
-        }
+        let tracked = |x| (B::copy(x, rows.clone()), Copied(rows.clone()));
+        differentiable::<B, C, _>(x, tracked, |x| B::copy(x, rows.clone()))
     }
 
     fn add_up(y: FloatTensor<Self>, rows: Arc<Rows>) -> FloatTensor<Self> {
-        match AddUp.prepare::<C>([y.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => {
-                prep.finish(rows.clone(), B::add_up(y.into_primitive(), rows))
-            }
-            OpsKind::UnTracked(prep) => prep.finish(B::add_up(y.into_primitive(), rows)),
-        }
+        let tracked = |y| (B::add_up(y, rows.clone()), AddedUp(rows.clone()));
+        differentiable::<B, C, _>(y, tracked, |y| B::add_up(y, rows.clone()))
     }
 }
 
-#[derive(Debug)]
-struct Copy;
+#[derive(Clone, Debug)]
+struct Copied(Arc<Rows>);
 
-impl<B: MoveRows> Backward<B, 1> for Copy {
-    type State = Arc<Rows>;
-
-    fn backward(self, ops: Ops<Arc<Rows>, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let rows = ops.state;
-        unary::<B, _>(ops.parents, ops.node, grads, |dy| B::add_up(dy, rows));
+impl<B: MoveRows> Kept<B> for Copied {
+    fn gradient(self, dy: FloatTensor<B>) -> FloatTensor<B> {
+        B::add_up(dy, self.0)
     }
 }
 
-#[derive(Debug)]
-struct AddUp;
+#[derive(Clone, Debug)]
+struct AddedUp(Arc<Rows>);
 
-impl<B: MoveRows> Backward<B, 1> for AddUp {
-    type State = Arc<Rows>;
-
-    fn backward(self, ops: Ops<Arc<Rows>, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let rows = ops.state;
-        unary::<B, _>(ops.parents, ops.node, grads, |dy| B::copy(dy, rows));
+impl<B: MoveRows> Kept<B> for AddedUp {
+    fn gradient(self, dx: FloatTensor<B>) -> FloatTensor<B> {
+        B::copy(dx, self.0)
     }
 }
 

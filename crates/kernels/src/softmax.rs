@@ -7,13 +7,7 @@
 use burn::{
     backend::{
         Autodiff, Backend, Dispatch, Flex, TensorMetadata,
-        autodiff::{
-            checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
-            grads::Gradients,
-            ops::{Backward, Ops, OpsKind, unary},
-        },
-        backend_extension,
-        flex::FlexTensor,
+        autodiff::checkpoint::strategy::CheckpointStrategy, backend_extension, flex::FlexTensor,
         tensor::FloatTensor,
     },
     tensor::{Tensor, activation},
@@ -21,6 +15,7 @@ use burn::{
 use rayon::prelude::*;
 
 use crate::{
+    differentiable::{Kept, differentiable},
     flex::{slice, takes},
     math::exp_negative,
     simd::{dot, largest, sum, vectorized},
@@ -38,6 +33,10 @@ pub fn softmax<const D: usize>(x: Tensor<D>, dim: usize) -> Tensor<D> {
 pub(crate) trait Softmax: Backend {
     /// See [`softmax`].
     fn last_softmax(x: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// Its backward pass.
+pub(crate) trait SoftmaxBackward: Softmax {
     /// The gradient of the input, from the output and its gradient.
     fn last_softmax_backward(p: FloatTensor<Self>, dp: FloatTensor<Self>) -> FloatTensor<Self>;
 }
@@ -61,7 +60,9 @@ impl Softmax for Flex {
         out.par_chunks_mut(piece).for_each(|p| lines(p, width));
         p
     }
+}
 
+impl SoftmaxBackward for Flex {
     fn last_softmax_backward(p: FlexTensor, dp: FlexTensor) -> FlexTensor {
         let (p, mut dx) = (p.to_contiguous(), dp.to_contiguous());
         drop(dp);
@@ -101,31 +102,22 @@ vectorized! {
     }
 }
 
-impl<B: Softmax, C: CheckpointStrategy> Softmax for Autodiff<B, C> {
+impl<B: SoftmaxBackward, C: CheckpointStrategy> Softmax for Autodiff<B, C> {
     fn last_softmax(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        match Step.prepare::<C>([x.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => {
-                let p = B::last_softmax(x.into_primitive());
-                prep.finish(p.clone(), p)
-            }
-            OpsKind::UnTracked(prep) => prep.finish(B::last_softmax(x.into_primitive())),
-        }
-    }
-
-    fn last_softmax_backward(_p: FloatTensor<Self>, _dp: FloatTensor<Self>) -> FloatTensor<Self> {
-        panic!("gradients of gradients are not supported")
+        let tracked = |x: FloatTensor<B>| {
+            let p = B::last_softmax(x);
+            (p.clone(), Output(p))
+        };
+        differentiable::<B, C, _>(x, tracked, B::last_softmax)
     }
 }
 
-#[derive(Debug)]
-struct Step;
+#[derive(Clone, Debug)]
+struct Output<T>(T);
 
-impl<B: Softmax> Backward<B, 1> for Step {
-    type State = FloatTensor<B>;
-
-    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let p = ops.state;
-        unary::<B, _>(ops.parents, ops.node, grads, |dp| B::last_softmax_backward(p, dp));
+impl<B: SoftmaxBackward> Kept<B> for Output<FloatTensor<B>> {
+    fn gradient(self, dp: FloatTensor<B>) -> FloatTensor<B> {
+        B::last_softmax_backward(self.0, dp)
     }
 }
 

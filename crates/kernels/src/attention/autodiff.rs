@@ -1,27 +1,27 @@
 //! The operation as Burn's back ends see it.
 
 use burn::backend::{
-    Autodiff, Backend, Flex, TensorMetadata,
-    autodiff::{
-        checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
-        grads::Gradients,
-        ops::{Backward, Ops, OpsKind, unary},
-    },
-    backend_extension,
-    flex::FlexTensor,
-    tensor::FloatTensor,
+    Autodiff, Backend, Flex, TensorMetadata, autodiff::checkpoint::strategy::CheckpointStrategy,
+    backend_extension, flex::FlexTensor, tensor::FloatTensor,
 };
 
 use super::{
     AttentionForm,
     kernel::{Heads, backward, forward},
 };
-use crate::flex::{slice, zeros};
+use crate::{
+    differentiable::{Kept, differentiable},
+    flex::{slice, zeros},
+};
 
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait FusedAttention: Backend {
     /// See [`super::attention`].
     fn fused_attention(qkv: FloatTensor<Self>, form: AttentionForm) -> FloatTensor<Self>;
+}
+
+/// Its backward pass.
+pub(crate) trait AttentionBackward: FusedAttention {
     /// The gradient of the input, from the input and the output's gradient.
     fn fused_attention_backward(
         qkv: FloatTensor<Self>,
@@ -38,7 +38,9 @@ impl FusedAttention for Flex {
         forward(&Heads::new(t, line, form), slice(&qkv), y.storage_mut());
         y
     }
+}
 
+impl AttentionBackward for Flex {
     fn fused_attention_backward(
         qkv: FlexTensor,
         dy: FlexTensor,
@@ -52,37 +54,22 @@ impl FusedAttention for Flex {
     }
 }
 
-impl<B: FusedAttention, C: CheckpointStrategy> FusedAttention for Autodiff<B, C> {
+impl<B: AttentionBackward, C: CheckpointStrategy> FusedAttention for Autodiff<B, C> {
     fn fused_attention(qkv: FloatTensor<Self>, form: AttentionForm) -> FloatTensor<Self> {
-        match Step.prepare::<C>([qkv.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => {
-                let qkv = qkv.into_primitive();
-                let y = B::fused_attention(qkv.clone(), form);
-                prep.finish((qkv, form), y)
-            }
-            OpsKind::UnTracked(prep) => prep.finish(B::fused_attention(qkv.into_primitive(), form)),
-        }
-    }
-
-    fn fused_attention_backward(
-        _qkv: FloatTensor<Self>,
-        _dy: FloatTensor<Self>,
-        _form: AttentionForm,
-    ) -> FloatTensor<Self> {
-        panic!("gradients of gradients are not supported")
+        let tracked =
+            |qkv: FloatTensor<B>| (B::fused_attention(qkv.clone(), form), Input { qkv, form });
+        differentiable::<B, C, _>(qkv, tracked, |qkv| B::fused_attention(qkv, form))
     }
 }
 
-#[derive(Debug)]
-struct Step;
+#[derive(Clone, Debug)]
+struct Input<T> {
+    qkv: T,
+    form: AttentionForm,
+}
 
-impl<B: FusedAttention> Backward<B, 1> for Step {
-    type State = (FloatTensor<B>, AttentionForm);
-
-    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let (qkv, form) = ops.state;
-        unary::<B, _>(ops.parents, ops.node, grads, |dy| {
-            B::fused_attention_backward(qkv, dy, form)
-        });
+impl<B: AttentionBackward> Kept<B> for Input<FloatTensor<B>> {
+    fn gradient(self, dy: FloatTensor<B>) -> FloatTensor<B> {
+        B::fused_attention_backward(self.qkv, dy, self.form)
     }
 }

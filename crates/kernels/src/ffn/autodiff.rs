@@ -13,18 +13,17 @@ use burn::backend::{
 };
 
 use super::{
-    Job,
     backward::{self, PerRow},
     forward::forward,
     params::{self, Params, Sums},
-    problem::{Inputs, Problem},
+    problem::{Inputs, KernelArgs, Problem},
 };
 use crate::flex::{slice, zeros};
 
 /// The fused feed-forward networks, see [`super::grouped_ffn`].
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait GroupedFfn: Backend {
-    /// Empty tensors stand for what the job does not have.
+    /// Empty tensors stand for what the args does not have.
     #[allow(clippy::too_many_arguments, reason = "one tensor each")]
     fn grouped_ffn(
         x: FloatTensor<Self>,
@@ -34,7 +33,7 @@ pub(crate) trait GroupedFfn: Backend {
         w2: FloatTensor<Self>,
         bias1: FloatTensor<Self>,
         bias2: FloatTensor<Self>,
-        job: Job,
+        args: KernelArgs,
     ) -> FloatTensor<Self>;
 }
 
@@ -42,13 +41,16 @@ pub(crate) trait GroupedFfn: Backend {
 pub(crate) trait Kernel: Backend {
     /// The output, and what backward needs: `[rows, H]` before the activation, and the other factor
     /// of a gated network.
-    fn train(inputs: Inputs<FloatTensor<Self>>, job: &Job) -> (FloatTensor<Self>, Kept<Self>);
+    fn train(
+        inputs: Inputs<FloatTensor<Self>>,
+        args: &KernelArgs,
+    ) -> (FloatTensor<Self>, Kept<Self>);
     /// The gradients of all inputs, from the output's.
     fn backward(
         inputs: Inputs<FloatTensor<Self>>,
         kept: Kept<Self>,
         dy: FloatTensor<Self>,
-        job: &Job,
+        args: &KernelArgs,
     ) -> Inputs<FloatTensor<Self>>;
 }
 
@@ -64,25 +66,25 @@ impl GroupedFfn for Flex {
         w2: FlexTensor,
         bias1: FlexTensor,
         bias2: FlexTensor,
-        job: Job,
+        args: KernelArgs,
     ) -> FlexTensor {
         let inputs = Inputs { x, weights, w1, gate, w2, bias1, bias2 }.contiguous();
         let mut out = zeros(inputs.x.shape());
-        forward(&Problem::new(&inputs, &job), out.storage_mut(), None);
+        forward(&Problem::new(&inputs, &args), out.storage_mut(), None);
         out
     }
 }
 
 impl Kernel for Flex {
-    fn train(inputs: Inputs<FlexTensor>, job: &Job) -> (FlexTensor, [FlexTensor; 2]) {
+    fn train(inputs: Inputs<FlexTensor>, args: &KernelArgs) -> (FlexTensor, [FlexTensor; 2]) {
         let inputs = inputs.contiguous();
-        let problem = Problem::new(&inputs, job);
-        let (h, n) = (problem.h, job.rows.len());
+        let problem = Problem::new(&inputs, args);
+        let (h, n) = (problem.h, args.rows.len());
         let mut out = zeros(inputs.x.shape());
         let mut inner = zeros([n, h]);
-        let mut other = zeros([if job.gated { n } else { 0 }, h]);
-        let pieces = job.rows.cut(inner.storage_mut(), h);
-        let others = job.gated.then(|| job.rows.cut(other.storage_mut(), h));
+        let mut other = zeros([if args.gated { n } else { 0 }, h]);
+        let pieces = args.rows.cut(inner.storage_mut(), h);
+        let others = args.gated.then(|| args.rows.cut(other.storage_mut(), h));
         forward(&problem, out.storage_mut(), Some((pieces, others)));
         (out, [inner, other])
     }
@@ -91,11 +93,11 @@ impl Kernel for Flex {
         inputs: Inputs<FlexTensor>,
         [mut inner, mut other]: [FlexTensor; 2],
         dy: FlexTensor,
-        job: &Job,
+        args: &KernelArgs,
     ) -> Inputs<FlexTensor> {
         let (inputs, dy) = (inputs.contiguous(), dy.to_contiguous());
-        let problem = Problem::new(&inputs, job);
-        let (h, rows) = (problem.h, &job.rows);
+        let problem = Problem::new(&inputs, args);
+        let (h, rows) = (problem.h, &args.rows);
         let like = |t: &FlexTensor| zeros(t.shape());
         let mut grads = Inputs {
             x: like(&inputs.x),
@@ -109,14 +111,14 @@ impl Kernel for Flex {
         let (mut hidden, mut weight) = (zeros([rows.len(), h]), zeros([rows.len()]));
         let per_row = PerRow {
             inner: rows.cut(inner.storage_mut(), h),
-            other: job.gated.then(|| rows.cut(other.storage_mut(), h)),
+            other: args.gated.then(|| rows.cut(other.storage_mut(), h)),
             hidden: rows.cut(hidden.storage_mut(), h),
             weight: rows.cut(weight.storage_mut(), 1),
         };
         backward::rows(&problem, slice(&dy), grads.x.storage_mut(), per_row);
         let sums = Sums {
             inner: slice(&inner),
-            other: job.gated.then(|| slice(&other)),
+            other: args.gated.then(|| slice(&other)),
             hidden: slice(&hidden),
         };
         let pieces = Params {
@@ -127,7 +129,7 @@ impl Kernel for Flex {
             bias2: grads.bias2.storage_mut(),
         };
         params::params(&problem, slice(&dy), &sums, pieces);
-        if job.weighted {
+        if args.weighted {
             // Several rows may share a weight; in order, so that the sum is always the same.
             let grad: &mut [f32] = grads.weights.storage_mut();
             for (choice, ds) in rows.choice.iter().zip(slice(&weight)) {
@@ -147,7 +149,7 @@ impl<B: GroupedFfn + Kernel, C: CheckpointStrategy> GroupedFfn for Autodiff<B, C
         w2: FloatTensor<Self>,
         bias1: FloatTensor<Self>,
         bias2: FloatTensor<Self>,
-        job: Job,
+        args: KernelArgs,
     ) -> FloatTensor<Self> {
         let nodes = [&x, &weights, &w1, &gate, &w2, &bias1, &bias2].map(|t| t.node());
         match Step.prepare::<C>(nodes).compute_bound().stateful() {
@@ -155,13 +157,13 @@ impl<B: GroupedFfn + Kernel, C: CheckpointStrategy> GroupedFfn for Autodiff<B, C
                 let [x, weights, w1, gate, w2, bias1, bias2] =
                     [x, weights, w1, gate, w2, bias1, bias2].map(|t| t.into_primitive());
                 let inputs = Inputs { x, weights, w1, gate, w2, bias1, bias2 };
-                let (out, kept) = B::train(inputs.clone(), &job);
-                prep.finish((inputs, kept, job), out)
+                let (out, kept) = B::train(inputs.clone(), &args);
+                prep.finish((inputs, kept, args), out)
             }
             OpsKind::UnTracked(prep) => {
                 let [x, weights, w1, gate, w2, bias1, bias2] =
                     [x, weights, w1, gate, w2, bias1, bias2].map(|t| t.into_primitive());
-                prep.finish(B::grouped_ffn(x, weights, w1, gate, w2, bias1, bias2, job))
+                prep.finish(B::grouped_ffn(x, weights, w1, gate, w2, bias1, bias2, args))
             }
         }
     }
@@ -172,7 +174,7 @@ impl<B: GroupedFfn + Kernel, C: CheckpointStrategy> GroupedFfn for Autodiff<B, C
 struct Step;
 
 impl<B: Kernel> Backward<B, 7> for Step {
-    type State = (Inputs<FloatTensor<B>>, Kept<B>, Job);
+    type State = (Inputs<FloatTensor<B>>, Kept<B>, KernelArgs);
 
     fn backward(
         self,
@@ -181,8 +183,8 @@ impl<B: Kernel> Backward<B, 7> for Step {
         _checkpointer: &mut Checkpointer,
     ) {
         let dy = grads.consume::<B>(&ops.node);
-        let (inputs, kept, job) = ops.state;
-        let d = B::backward(inputs, kept, dy, &job);
+        let (inputs, kept, args) = ops.state;
+        let d = B::backward(inputs, kept, dy, &args);
         let all = [d.x, d.weights, d.w1, d.gate, d.w2, d.bias1, d.bias2];
         for (node, grad) in ops.parents.into_iter().zip(all) {
             if let Some(node) = node {

@@ -19,8 +19,8 @@ use rayon::prelude::*;
 
 use super::{
     forward::Kept,
-    matrices::Matrices,
-    problem::{Problem, part},
+    matrices::{Matrices, part},
+    problem::Problem,
 };
 use crate::{
     activation::{Act, for_activation},

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::problem::{Problem, part};
+use super::{matrices::part, problem::Problem};
 use crate::{
     activation::{Act, for_activation},
     product::{Old, View, product},

@@ -5,7 +5,6 @@ use burn::{
     tensor::{DType, bf16, f16},
 };
 
-use super::problem::part;
 use crate::simd::vectorized;
 
 /// All matrices of one kind, one after the other.
@@ -78,6 +77,11 @@ vectorized! {
             *to = f32::from_bits(finite.to_bits() | beyond | (bits & 0x8000) << 16);
         }
     }
+}
+
+/// The `width` numbers of an expert.
+pub(super) fn part<T>(all: &[T], expert: usize, width: usize) -> &[T] {
+    &all[expert * width..(expert + 1) * width]
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ use crate::{
     flex::{on_flex, takes},
 };
 use autodiff::GroupedFfn;
+use problem::KernelArgs;
 
 /// A stack of E feed-forward networks, of width D and hidden width H. The matrices may be kept in half
 /// precision, see [`Ffn::stored`]; all is computed in `f32`.
@@ -65,16 +66,6 @@ fn takes_matrix(matrix: &Tensor<3>) -> bool {
     matches!(matrix.dtype(), DType::F32 | DType::BF16 | DType::F16) && on_flex(&matrix.device())
 }
 
-/// What a kernel must know beside its tensors.
-#[derive(Clone, Debug)]
-pub(crate) struct Job {
-    pub(crate) rows: Arc<Rows>,
-    pub(crate) activation: Activation,
-    pub(crate) gated: bool,
-    pub(crate) weighted: bool,
-    pub(crate) biased: [bool; 2],
-}
-
 /// `[N, D] -> [N, D]`: each row of `x` through the experts that `rows` sends it to, added up with
 /// `weights`, one for each choice, or with weight 1. A token without a row gets zeros.
 ///
@@ -93,7 +84,7 @@ pub fn grouped_ffn(
     if !here {
         return portable::grouped_ffn(x, rows, weights, ffn);
     }
-    let job = Job {
+    let args = KernelArgs {
         rows: rows.clone(),
         activation: ffn.activation,
         gated: ffn.gate.is_some(),
@@ -112,7 +103,7 @@ pub fn grouped_ffn(
         ffn.w2.into_dispatch(),
         or_none(ffn.bias1),
         or_none(ffn.bias2),
-        job,
+        args,
     ))
 }
 

@@ -1,9 +1,21 @@
 //! The inputs of the fused kernel as slices.
 
+use std::sync::Arc;
+
 use burn::backend::{TensorMetadata, flex::FlexTensor};
 
-use super::{Job, matrices::Matrices};
+use super::matrices::Matrices;
 use crate::{Activation, Rows, flex::slice};
+
+/// The arguments of the kernel other than tensors.
+#[derive(Clone, Debug)]
+pub(crate) struct KernelArgs {
+    pub(crate) rows: Arc<Rows>,
+    pub(crate) activation: Activation,
+    pub(crate) gated: bool,
+    pub(crate) weighted: bool,
+    pub(crate) biased: [bool; 2],
+}
 
 /// What goes into the operation, as the back end's tensors.
 #[derive(Clone, Debug)]
@@ -51,18 +63,18 @@ pub(super) struct Problem<'a> {
 }
 
 impl<'a> Problem<'a> {
-    pub(super) fn new(inputs: &'a Inputs<FlexTensor>, job: &'a Job) -> Self {
+    pub(super) fn new(inputs: &'a Inputs<FlexTensor>, args: &'a KernelArgs) -> Self {
         let [_, d, h] = inputs.w1.shape().dims();
         Self {
-            rows: &job.rows,
-            gated: job.gated,
-            activation: job.activation,
+            rows: &args.rows,
+            gated: args.gated,
+            activation: args.activation,
             d,
             h,
             x: slice(&inputs.x),
-            weights: job.weighted.then(|| slice(&inputs.weights)),
-            bias1: job.biased[0].then(|| slice(&inputs.bias1)),
-            bias2: job.biased[1].then(|| slice(&inputs.bias2)),
+            weights: args.weighted.then(|| slice(&inputs.weights)),
+            bias1: args.biased[0].then(|| slice(&inputs.bias1)),
+            bias2: args.biased[1].then(|| slice(&inputs.bias2)),
             w1: Matrices::new(&inputs.w1),
             gate: Matrices::new(&inputs.gate),
             w2: Matrices::new(&inputs.w2),
@@ -93,9 +105,4 @@ impl<'a> Problem<'a> {
             to.copy_from_slice(&from[start + columns.start..start + columns.end]);
         }
     }
-}
-
-/// The `width` numbers of an expert.
-pub(super) fn part<T>(all: &[T], expert: usize, width: usize) -> &[T] {
-    &all[expert * width..(expert + 1) * width]
 }
