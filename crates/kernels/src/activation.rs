@@ -1,10 +1,10 @@
-//! What stands between two matrices, with its derivative.
+//! Activation functions and their derivatives.
 
 use burn::tensor::{Tensor, activation};
 
 use crate::math::{normal, sigmoid};
 
-/// What stands between two matrices.
+/// The activation function of a feed-forward network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// Gaussian error linear unit, exact: `x P(X <= x)` for a standard normal X.
@@ -106,7 +106,7 @@ impl Act for Silu {
     }
 }
 
-/// `$body` with the type `$act` standing for the activation `$which`.
+/// Evaluates `$body` with `$act` as the type of the activation `$which`.
 macro_rules! for_activation {
     ($which:expr, $act:ident => $body:expr) => {
         match $which {

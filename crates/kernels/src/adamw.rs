@@ -1,4 +1,4 @@
-//! AdamW, a few passes over a parameter in place, where tensor operations make a dozen copies.
+//! AdamW, in place: three passes over a parameter instead of a dozen tensor operations.
 //!
 //! Loshchilov, Hutter. *Decoupled Weight Decay Regularization*. ICLR 2019.
 //! <https://arxiv.org/abs/1711.05101>
@@ -22,7 +22,7 @@ use crate::{
     simd::vectorized,
 };
 
-/// What a step of AdamW must know beside its tensors.
+/// The arguments of a step of AdamW other than tensors.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamW {
     /// b1, b2.
@@ -37,7 +37,8 @@ pub struct AdamW {
     pub time: i32,
 }
 
-/// A step of a parameter, of its gradient and of its moments m and v, all of one shape and not tracked.
+/// Updates a parameter from its gradient and its moments m and v, and gives the parameter and the moments. All
+/// have one shape and are not tracked by autodiff.
 pub fn adamw<const D: usize>(
     w: Tensor<D>,
     g: Tensor<D>,
@@ -68,7 +69,7 @@ fn portable<const D: usize>(
     (w * of.keep - step * of.lr, [m, v])
 }
 
-/// How a parameter moves once its moments are known.
+/// The constants of the parameter's update.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Move {
     keep: f32,
@@ -130,7 +131,8 @@ impl Moments for Flex {
     }
 }
 
-/// The tensor in order, with no other handle of ours on it, so that it is changed in place where it can.
+/// The tensor in row-major order. The original handle is dropped, so that storage that nobody shares is changed
+/// in place.
 fn owned(x: FlexTensor) -> FlexTensor {
     let contiguous = x.to_contiguous();
     drop(x);

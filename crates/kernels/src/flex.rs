@@ -5,12 +5,12 @@ use burn::{
     tensor::{DType, Device, Shape, Tensor, TensorData},
 };
 
-/// Does the device compute on the processor with Burn's Flex, where the kernels of this crate run?
+/// Whether the device is the processor with Burn's Flex, where the kernels of this crate run.
 pub fn on_flex(device: &Device) -> bool {
     matches!(device.clone().inner().as_dispatch(), DispatchDevice::Flex(_))
 }
 
-/// Can the kernels take this tensor?
+/// Whether the kernels support this tensor: `f32` on Flex.
 pub(crate) fn takes<const D: usize>(x: &Tensor<D>) -> bool {
     x.dtype() == DType::F32 && on_flex(&x.device())
 }

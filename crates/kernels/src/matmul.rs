@@ -137,7 +137,7 @@ struct Stack {
     numbers: FlexTensor,
     outer: Vec<usize>,
     shape: [usize; 2],
-    /// Are the matrices stored column by column?
+    /// Whether the matrices are stored column by column.
     turned: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Memory that is freed is kept for the next step.
+//! Keeps freed memory for the next step.
 
 /// Tells the C library's allocator to keep what is freed, where it can be told.
 ///

@@ -1,6 +1,6 @@
-//! Rows from tokens to experts and back, without a scatter in either direction.
+//! Copies tokens to the rows of experts, and adds the rows of a token up, without a scatter.
 //!
-//! The two are each other's backward: to copy a token to its rows, and to add a token's rows up.
+//! Each of the two operations is the backward pass of the other.
 
 use std::sync::Arc;
 

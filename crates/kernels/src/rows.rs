@@ -1,4 +1,4 @@
-//! Which rows go to which expert: a counting sort, cut into pieces that can be worked on side by side.
+//! Rows sorted by expert with a counting sort, and cut into chunks for parallel work.
 
 /// One row of work: a token at an expert, with the weight of a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct Rows {
 const SEGMENT: usize = 128;
 /// Fewer rows are not worth a second thread.
 const WORTH_TWO: usize = 256;
-/// More chunks than this serve no one.
+/// More chunks than this bring no speed.
 const MOST_CHUNKS: usize = 64;
 
 impl Rows {
@@ -89,7 +89,7 @@ impl Rows {
         self.token.len()
     }
 
-    /// Is there nothing to do?
+    /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.token.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Memory for what lives within a kernel.
+//! Temporary memory of kernels.
 
 use std::cell::RefCell;
 

@@ -1,4 +1,4 @@
-//! The places of the largest numbers.
+//! The indices of the largest numbers.
 
 use burn::tensor::{Int, IntDType, Tensor, TensorData};
 

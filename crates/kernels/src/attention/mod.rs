@@ -29,12 +29,12 @@ use crate::flex::takes;
 use autodiff::FusedAttention;
 pub use portable::KeyValues;
 
-/// How attention knows where a token stands.
+/// How positions enter attention.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Positions {
-    /// It does not: the network adds positions elsewhere. Every token sees every other.
+    /// Not at all: every token attends to every other. The network may add positions elsewhere.
     Unordered,
-    /// Rotary positions, and no token sees the ones after it.
+    /// Rotary positions with a causal mask: a token attends to itself and those before it.
     CausalRotary {
         /// The base of the angles.
         theta: f64,
@@ -46,14 +46,14 @@ impl Positions {
     pub const ROTARY: Self = Self::CausalRotary { theta: 10_000.0 };
 }
 
-/// The heads of attention.
+/// The heads and positions of attention.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AttentionForm {
     /// Heads of queries.
     pub heads: usize,
     /// Heads of keys and values; they divide the heads of queries.
     pub kv_heads: usize,
-    /// How it knows where a token stands.
+    /// The positions.
     pub positions: Positions,
 }
 

@@ -1,23 +1,23 @@
-//! The composition of Burn's operations.
+//! Attention composed of Burn's operations.
 
 use burn::tensor::{Device, Tensor, TensorData, activation::softmax};
 
 use super::{AttentionForm, Positions, angle};
 use crate::matmul;
 
-/// What attention keeps of the tokens that it has seen.
+/// Keys and values of the tokens before.
 #[derive(Clone, Debug)]
 pub struct KeyValues {
-    /// Turned, `[B, kv_heads, S, head]`.
+    /// Keys with rotary positions applied, `[B, kv_heads, S, head]`.
     keys: Tensor<4>,
-    /// The same.
+    /// Values, of the same shape.
     values: Tensor<4>,
-    /// How many there were, those included that are not kept.
+    /// The number of all tokens before, including those whose keys are not kept.
     seen: usize,
 }
 
 impl KeyValues {
-    /// With those of the tokens that follow.
+    /// Appends the keys and values of the tokens that follow.
     fn joined(before: Option<Self>, keys: Tensor<4>, values: Tensor<4>) -> Self {
         let [_, _, seen, _] = keys.dims();
         match before {

@@ -1,4 +1,4 @@
-//! The operation as Burn's back ends see it.
+//! The operation as an extension of Burn's back ends.
 
 use burn::backend::{
     Autodiff, Backend, Flex, TensorMetadata,
@@ -23,7 +23,7 @@ use crate::flex::{slice, zeros};
 /// The fused feed-forward networks, see [`super::grouped_ffn`].
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait GroupedFfn: Backend {
-    /// Empty tensors stand for what the args does not have.
+    /// An input that `args` says is absent is an empty tensor.
     #[allow(clippy::too_many_arguments, reason = "one tensor each")]
     fn grouped_ffn(
         x: FloatTensor<Self>,

@@ -10,8 +10,7 @@ use crate::{
     simd::{add_scaled, vectorized},
 };
 
-/// What training keeps of each row: what stands before the activation, and the gated network's other
-/// factor. `pieces[chunk][expert]`, H numbers a row.
+/// What training keeps of each row: the input of the activation, and the other factor of a gated network. `pieces[chunk][expert]`, H numbers a row.
 pub(super) type Kept<'a> = Vec<Vec<&'a mut [f32]>>;
 
 /// `out`, `[N, D]`, comes as zeros.

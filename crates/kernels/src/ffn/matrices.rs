@@ -1,4 +1,4 @@
-//! The matrices of a stack, in the numbers that they are kept in.
+//! The matrices of a stack of experts, in `f32`, `bf16` or `f16`.
 
 use burn::{
     backend::flex::FlexTensor,
@@ -66,8 +66,8 @@ vectorized! {
 }
 
 vectorized! {
-    /// By the exponent: a product with 2^112 moves it from one bias to the other, for the smallest numbers
-    /// too, which have none. Infinities and what is not a number come out as such.
+    /// A product with 2^112 moves the exponent from one bias to the other, for subnormal numbers too.
+    /// Infinities and NaN stay what they are.
     fn widen_f16(to: &mut [f32], from: &[f16]) {
         let scale = f32::from_bits((127 + 112) << 23);
         for (to, from) in to.iter_mut().zip(from) {

@@ -61,7 +61,7 @@ impl Ffn {
     }
 }
 
-/// Can the kernels take a matrix of this type? They widen it an expert at a time, and compute in `f32`.
+/// Whether the kernels support a matrix of this type. They widen it one expert at a time, and compute in `f32`.
 fn takes_matrix(matrix: &Tensor<3>) -> bool {
     matches!(matrix.dtype(), DType::F32 | DType::BF16 | DType::F16) && on_flex(&matrix.device())
 }

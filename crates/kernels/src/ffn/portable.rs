@@ -1,4 +1,4 @@
-//! The same as a composition of Burn's operations: what the kernel means, and what runs elsewhere.
+//! The same composed of Burn's operations: the definition of the kernel, used on other devices.
 
 use std::sync::Arc;
 

@@ -17,7 +17,7 @@ pub(crate) struct KernelArgs {
     pub(crate) biased: [bool; 2],
 }
 
-/// What goes into the operation, as the back end's tensors.
+/// The inputs of the operation, as the back end's tensors.
 #[derive(Clone, Debug)]
 pub(crate) struct Inputs<T> {
     pub(crate) x: T,
@@ -86,7 +86,7 @@ impl<'a> Problem<'a> {
         self.weights.map_or(1.0, |weights| weights[self.rows.choice[row] as usize])
     }
 
-    /// Rows of a block: what is alive of it stays within half a megabyte, a part of the second cache.
+    /// Rows of a block. Its buffers take at most half a megabyte, a part of the second-level cache.
     pub(super) fn block(&self) -> usize {
         let numbers = 128 * 1024;
         (numbers / (self.d + self.h).max(1)).clamp(32, 256) / 16 * 16

@@ -57,14 +57,14 @@ impl<'a> View<'a> {
         View::new(memory, rows, columns)
     }
 
-    /// Do all elements lie in the slice?
+    /// Whether all elements lie in the slice.
     fn fits(&self) -> bool {
         let last = |i: usize| (self.shape[i] - 1) * self.strides[i];
         self.shape.contains(&0) || last(0) + last(1) < self.data.len()
     }
 }
 
-/// What becomes of the numbers that a product is written over.
+/// What happens to the old content of the output.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Old {
     /// They are overwritten.

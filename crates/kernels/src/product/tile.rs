@@ -44,7 +44,7 @@ pub(super) struct Target {
     pub(super) out: *mut f32,
     /// Numbers between neighbouring rows.
     pub(super) stride: usize,
-    /// Add to what is there?
+    /// Whether the product is added to what is there.
     pub(super) add: bool,
 }
 
