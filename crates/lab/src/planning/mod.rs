@@ -7,6 +7,7 @@ mod loader;
 #[cfg(test)]
 mod numbers_test;
 mod run_config;
+mod search_key;
 mod search_space;
 mod selection;
 mod sizes;

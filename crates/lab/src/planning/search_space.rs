@@ -34,16 +34,17 @@
 //! That a comparison without equal tuning says little: Melis, Dyer, Blunsom. *On the State of the
 //! Art of Evaluation in Neural Language Models*. ICLR 2018. <https://arxiv.org/abs/1707.05589>
 
-use anyhow::{anyhow, bail, ensure};
+use anyhow::{bail, ensure};
 use moe::stable_hash;
-use rand::{RngExt, SeedableRng, seq::SliceRandom};
+use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use report::direction;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::search_key::{Key, Values, keys_of};
 use crate::{
-    settings::{Place, SettingTree, at},
+    settings::{SettingTree, at},
     spec::Halving,
 };
 
@@ -84,37 +85,6 @@ enum Search {
     #[default]
     Grid,
     Random,
-}
-
-/// A hyperparameter, and what is tried for it.
-#[derive(Clone, Debug)]
-struct Key {
-    path: String,
-    values: Values,
-    place: Place,
-}
-
-#[derive(Clone, Debug)]
-enum Values {
-    List(Vec<Value>),
-    Range(Range),
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Range {
-    from: f64,
-    to: f64,
-    #[serde(default)]
-    scale: Scale,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Scale {
-    #[default]
-    Linear,
-    Log,
 }
 
 /// One setting that is tried.
@@ -223,26 +193,6 @@ impl SearchSpace {
     }
 }
 
-impl Values {
-    fn draw(&self, rng: &mut ChaCha8Rng) -> Value {
-        let share = rng.random::<f64>();
-        match self {
-            Values::List(values) => values[(share * values.len() as f64) as usize].clone(),
-            Values::Range(Range { from, to, scale: Scale::Linear }) => {
-                digits(from + share * (to - from))
-            }
-            Values::Range(Range { from, to, scale: Scale::Log }) => {
-                digits((from.ln() + share * (to.ln() - from.ln())).exp())
-            }
-        }
-    }
-}
-
-/// Four digits are enough, and can be read.
-fn digits(x: f64) -> Value {
-    format!("{x:.3e}").parse().unwrap_or(x).into()
-}
-
 fn setting(keys: &[&Key], point: Vec<Value>) -> Setting {
     let mut setting = Setting::default();
     let mut said = Vec::new();
@@ -252,40 +202,6 @@ fn setting(keys: &[&Key], point: Vec<Value>) -> Setting {
     }
     setting.text = said.join(", ");
     setting
-}
-
-/// The hyperparameters below a table, with quoted or with bare dotted names.
-fn keys_of(table: &SettingTree, path: &str) -> anyhow::Result<Vec<Key>> {
-    let place = table.place();
-    let key = |values| vec![Key { path: path.into(), values, place: place.clone() }];
-    match table {
-        SettingTree::Table(inner, _) if inner.contains_key("from") || inner.contains_key("to") => {
-            let range: Range = serde_json::from_value(table.value())
-                .map_err(|err| anyhow!("{place}: tune: {path}: {err}"))?;
-            let least = if range.scale == Scale::Log { 0.0 } else { f64::NEG_INFINITY };
-            ensure!(
-                least < range.from && range.from < range.to && range.to.is_finite(),
-                "{place}: tune: {path}: from {} to {}: from is less than to, and on a log scale \
-                 more than 0",
-                range.from,
-                range.to
-            );
-            Ok(key(Values::Range(range)))
-        }
-        SettingTree::Table(inner, _) => {
-            let deeper = inner.iter().map(|(name, inner)| {
-                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                keys_of(inner, &path)
-            });
-            Ok(deeper.collect::<Result<Vec<_>, _>>()?.concat())
-        }
-        other => match other.value() {
-            Value::Array(values) if !values.is_empty() => Ok(key(Values::List(values))),
-            other => {
-                bail!("{place}: tune: {path} = {other}: it is a list of values, or from and to")
-            }
-        },
-    }
 }
 
 #[cfg(test)]

@@ -16,8 +16,8 @@
 //! moe.router = { kind = "top-k", k = 2 }
 //! ```
 //!
-//! A `[budget]` says what all methods of a task are given alike, see `budget.rs`; a `[tune]`
-//! tries settings for each of them, see `tune.rs`.
+//! A `[budget]` holds something equal between the methods of a task, see `planning/budget.rs`; a `[tune]`
+//! tries settings for each method, see `planning/search_space.rs`.
 //!
 //! A run's config is `base`, then its `[[task]]`, then its `[[method]]`, then `--set`, each laid
 //! over the one before. `from = { train.steps = 600 }` starts a run with the weights that another one

@@ -1,0 +1,94 @@
+//! The hyperparameters of a `[tune]`, and the values that are tried for them.
+
+use anyhow::{anyhow, bail, ensure};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::settings::{Place, SettingTree};
+
+/// A hyperparameter, and what is tried for it.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    pub(super) path: String,
+    pub(super) values: Values,
+    pub(super) place: Place,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Values {
+    List(Vec<Value>),
+    Range(Range),
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Range {
+    from: f64,
+    to: f64,
+    #[serde(default)]
+    scale: Scale,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Scale {
+    #[default]
+    Linear,
+    Log,
+}
+
+/// The hyperparameters below a table, with quoted or with bare dotted names.
+pub(super) fn keys_of(table: &SettingTree, path: &str) -> anyhow::Result<Vec<Key>> {
+    let place = table.place();
+    let key = |values| vec![Key { path: path.into(), values, place: place.clone() }];
+    match table {
+        SettingTree::Table(inner, _) if inner.contains_key("from") || inner.contains_key("to") => {
+            let range: Range = serde_json::from_value(table.value())
+                .map_err(|err| anyhow!("{place}: tune: {path}: {err}"))?;
+            let least = if range.scale == Scale::Log { 0.0 } else { f64::NEG_INFINITY };
+            ensure!(
+                least < range.from && range.from < range.to && range.to.is_finite(),
+                "{place}: tune: {path}: from {} to {}: from is less than to, and on a log scale \
+                 more than 0",
+                range.from,
+                range.to
+            );
+            Ok(key(Values::Range(range)))
+        }
+        SettingTree::Table(inner, _) => {
+            let deeper = inner.iter().map(|(name, inner)| {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                keys_of(inner, &path)
+            });
+            Ok(deeper.collect::<Result<Vec<_>, _>>()?.concat())
+        }
+        other => match other.value() {
+            Value::Array(values) if !values.is_empty() => Ok(key(Values::List(values))),
+            other => {
+                bail!("{place}: tune: {path} = {other}: it is a list of values, or from and to")
+            }
+        },
+    }
+}
+
+impl Values {
+    pub(super) fn draw(&self, rng: &mut ChaCha8Rng) -> Value {
+        let share = rng.random::<f64>();
+        match self {
+            Values::List(values) => values[(share * values.len() as f64) as usize].clone(),
+            Values::Range(Range { from, to, scale: Scale::Linear }) => {
+                digits(from + share * (to - from))
+            }
+            Values::Range(Range { from, to, scale: Scale::Log }) => {
+                digits((from.ln() + share * (to.ln() - from.ln())).exp())
+            }
+        }
+    }
+}
+
+/// Four digits are enough, and can be read.
+fn digits(x: f64) -> Value {
+    format!("{x:.3e}").parse().unwrap_or(x).into()
+}
