@@ -211,7 +211,7 @@ name = "tame"
 fn data_that_are_not_there_are_named() {
     let place = Place::new();
     let text = ["run", "tiny.toml", "--set", "task=text-lm", "--set", "backbone=transformer-lm"];
-    assert!(error(&place, &text).contains("say where it lies with --data-dir"));
+    assert!(error(&place, &text).contains("give the data folder with --data-dir"));
     let err = error(&place, &[&text[..], &["--data-dir", "nowhere"]].concat());
     assert!(err.contains("cannot read nowhere/tinyshakespeare/input.txt"), "{err}");
     let pictures = ["run", "tiny.toml", "--data-dir", "nowhere", "--set"];

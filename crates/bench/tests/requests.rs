@@ -65,6 +65,47 @@ fn options_do_not_write_over_the_results_of_the_whole_suite() {
     assert!(table(&[], 2).1.contains("is of another suite than one/suite.toml is now"));
 }
 
+const TEXT: &str = r#"
+[base]
+train = { steps = 40, batch = 4, log_every = 2, checkpoint_every = 2 }
+[[task]]
+task = { kind = "text-lm", file = "all.txt", length = 8 }
+backbone = { kind = "transformer-lm", width = 8, depth = 1, heads = 2 }
+[[method]]
+moe = { layers = "none" }
+"#;
+
+/// A run of other data is another run, also if one of the old data was interrupted.
+#[test]
+fn other_data_are_another_run() {
+    let place = Place::with_suite(TEXT);
+    fs::create_dir_all(place.path("data")).unwrap();
+    let write = |text: &str| fs::write(place.path("data/all.txt"), text.repeat(400)).unwrap();
+    let run = || ended(&place.run(&["run", "tiny.toml", "--data-dir", "data"]), 0).0;
+    write("one and two ");
+    run();
+    let first = place.runs("runs");
+    assert_eq!(first.len(), 1);
+    run();
+    assert_eq!(place.runs("runs"), first, "nothing is trained twice");
+    // As if it had been interrupted before its data changed.
+    fs::remove_file(first[0].join("result.json")).unwrap();
+    write("two and one ");
+    run();
+    let both = place.runs("runs");
+    assert!(both.len() == 2 && !first[0].join("result.json").exists());
+    let second = both.iter().find(|run| **run != first[0]).unwrap();
+    let metrics = |run: &std::path::Path| fs::read_to_string(run.join("metrics.csv")).unwrap();
+    assert_ne!(metrics(&first[0]), metrics(second));
+    // A run is not used with other data than its own.
+    let name = second.file_name().unwrap().to_string_lossy().to_string();
+    let sample = ["sample", &name, "--data-dir", "data", "--tokens", "2"];
+    ended(&place.run(&sample), 0);
+    write("one or two ");
+    let (_, err) = ended(&place.run(&sample), 2);
+    assert!(err.contains("have changed since it was trained: all.txt"), "{err}");
+}
+
 #[test]
 fn a_part_of_a_suite_is_not_published() {
     let place = two_suites();

@@ -103,7 +103,7 @@ mod tests {
     fn the_cluster_of_an_example_is_its_classs_group() {
         let tasks = crate::all();
         let digits = tasks.complete(&moe::Choice::of("digits")).unwrap();
-        let task = (tasks.get("digits").unwrap().build)(&digits, &DataDir::default()).unwrap();
+        let task = (tasks.get("digits").unwrap().build)(&digits, &DataDir::default()).unwrap().task;
         let grouped = Grouped::new(task.clone(), vec![0, 1, 2, 0, 1, 2, 0, 1, 2, 0]);
         let all: Vec<usize> = (0..task.len(Split::Test)).collect();
         let batch = grouped.batch(Split::Test, &all, &Device::flex());

@@ -7,7 +7,7 @@ pub mod synthetic;
 pub mod text;
 pub mod vision;
 
-pub use data::{DataDir, DataError, Origin};
+pub use data::{DataDigest, DataDir, DataError, Origin};
 pub use grouped::Grouped;
 pub use score::{Score, cross_entropy};
 pub use text::{CHOICE_METRICS, Candidate, Question, Tokenizer};
@@ -230,7 +230,7 @@ pub trait LoadTask: 'static {
     /// Where the data come from: a URL, and their licence.
     const SOURCE: &'static str;
 
-    /// Reads the data.
+    /// Reads the data. Files are read by `data` alone, so that a run's identity has their content.
     fn load(config: &Self::Config, data: &DataDir) -> Result<Arc<dyn Task>, DataError>;
 }
 
@@ -245,7 +245,16 @@ pub fn same_answers(a: &Choice, b: &Choice) -> bool {
 }
 
 /// How a registered task is loaded.
-pub type BuildTask = fn(&Choice, &DataDir) -> Result<Arc<dyn Task>, DataError>;
+pub type BuildTask = fn(&Choice, &DataDir) -> Result<LoadedTask, DataError>;
+
+/// A task, and what it was made from.
+#[derive(Clone)]
+pub struct LoadedTask {
+    /// The task.
+    pub task: Arc<dyn Task>,
+    /// The digests of all files and embedded sets that went into it.
+    pub data: DataDigest,
+}
 
 /// Tasks by name.
 #[derive(Clone)]
@@ -258,7 +267,11 @@ impl Tasks {
 
     /// Adds a task under its [`LoadTask::NAME`].
     pub fn with<T: LoadTask>(mut self) -> Self {
-        let build: BuildTask = |choice, data| T::load(&read("task", choice)?, data);
+        let build: BuildTask = |choice, data| {
+            let data = data.unread();
+            let task = T::load(&read("task", choice)?, &data)?;
+            Ok(LoadedTask { task, data: data.digest() })
+        };
         let facts = json!({ "source": T::SOURCE });
         self.0.add(T::NAME, Entry::new::<T::Config>(T::ABOUT, "", facts, build));
         self
@@ -278,6 +291,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn embedded_sets_have_a_digest_and_generated_data_have_none() {
+        let names = |task: &str| -> Vec<String> {
+            let loaded = (all().get(task).unwrap().build)(&Choice::of(task), &DataDir::default());
+            loaded.unwrap().data.iter().map(|(name, _)| name.to_string()).collect()
+        };
+        assert_eq!(names("digits"), ["digits/labels", "digits/pixels"]);
+        assert_eq!(names("tanaka-lm"), ["tanaka"]);
+        assert!(names("patterns").is_empty());
+    }
+
+    #[test]
     fn other_pictures_have_the_same_answers_and_other_classes_do_not() {
         let digits = |key: &str, value: serde_json::Value| Choice::of("digits").with(key, value);
         let plain = Choice::of("digits");
@@ -290,7 +314,30 @@ mod tests {
 
 #[cfg(test)]
 mod testing {
-    use std::{fmt::Display, io::Write};
+    use std::{fmt::Display, io::Write, path::Path};
+
+    use moe::Choice;
+
+    use crate::{DataDigest, DataDir};
+
+    /// What a task was made from, file by file.
+    pub(crate) fn digest(folder: &Path, task: &Choice) -> DataDigest {
+        let build = crate::all().get(&task.kind).unwrap().build;
+        build(task, &DataDir::new(Some(folder.into()))).unwrap().data
+    }
+
+    /// Checks that a task was made from the files of these names in the digest, the first of which is
+    /// at `path`, and that another content of that one is another digest.
+    pub(crate) fn check_digest(folder: &Path, task: &Choice, path: &str, names: &[&str]) {
+        let before = digest(folder, task);
+        assert_eq!(before.iter().map(|(name, _)| name).collect::<Vec<_>>(), names);
+        assert_eq!(digest(folder, task), before);
+        let path = folder.join(path);
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, [&bytes[..], &bytes].concat()).unwrap();
+        assert_eq!(digest(folder, task).differences(&before), names[..1]);
+        std::fs::write(&path, bytes).unwrap();
+    }
 
     /// Says that a test did not look at a data set, past the capture of the output.
     pub(crate) fn skipped(why: &impl Display) {

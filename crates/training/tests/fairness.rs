@@ -130,7 +130,7 @@ fn shared_parts_begin_alike_whatever_a_router_draws() {
 fn digits() -> Arc<dyn Task> {
     let choice = json!({ "kind": "digits", "augment": { "crop": 1 } });
     let choice: Choice = serde_json::from_value(choice).unwrap();
-    (tasks::all().get("digits").unwrap().build)(&choice, &DataDir::default()).unwrap()
+    (tasks::all().get("digits").unwrap().build)(&choice, &DataDir::default()).unwrap().task
 }
 
 #[test]

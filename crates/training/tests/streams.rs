@@ -25,7 +25,7 @@ impl Watch for Until {
 fn task(stream: &str) -> Arc<dyn Task> {
     let choice = Choice::of("tanaka-lm").with("length", 32).with("stream", stream);
     let load = tasks::all().get("tanaka-lm").unwrap().build;
-    load(&choice, &DataDir::default()).unwrap()
+    load(&choice, &DataDir::default()).unwrap().task
 }
 
 fn network(task: &dyn Task, positions: &str) -> AnyBackbone {

@@ -174,7 +174,7 @@ pub(crate) struct DataArgs {
 impl DataArgs {
     /// The folder.
     pub(crate) fn dir(&self) -> DataDir {
-        DataDir(self.data_dir.clone())
+        DataDir::new(self.data_dir.clone())
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use serde::Deserialize;
-use tasks::DataDir;
+use tasks::{DataDigest, DataDir, LoadedTask};
 
 use crate::{
     Plugins,
@@ -19,6 +19,8 @@ struct Description {
     method: String,
     seed: u64,
     config: RunConfig,
+    /// None of runs from before it was recorded.
+    data: Option<DataDigest>,
 }
 
 /// The folder of a run that a person named.
@@ -56,13 +58,19 @@ pub(crate) fn trained_run(
         None => bail!("the run {id} has not ended; train it first"),
     }
     let settings = SettingTree::empty(&folder.join("config.json").display().to_string());
-    let data = description.config.load_task(&settings, plugins, data)?;
-    description.config.check(&settings, plugins, &*data)?;
+    let LoadedTask { task, data: digest } =
+        description.config.load_task(&settings, plugins, data)?;
+    if let Some(then) = description.data.filter(|then| *then != digest) {
+        let changed = digest.differences(&then).join(", ");
+        bail!("the data of the run {id} have changed since it was trained: {changed}");
+    }
+    description.config.check(&settings, plugins, &*task)?;
     Ok(RunSpec {
         method: description.method,
         seed: description.seed,
         config: description.config,
-        data,
+        data: task,
+        digest,
         refused: None,
         from: None,
         confusion_run: None,

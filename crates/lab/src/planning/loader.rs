@@ -1,10 +1,10 @@
 //! From the text of a suite to its runs.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use serde_json::Value;
-use tasks::{DataDir, Task};
+use tasks::{DataDir, LoadedTask};
 
 use super::{
     layers::{Layers, OF_SUITE, TASK_KEYS, layers},
@@ -36,7 +36,7 @@ pub(crate) struct Reader<'a> {
     program: String,
     device: String,
     /// Data sets are loaded once.
-    loaded: HashMap<String, Arc<dyn Task>>,
+    loaded: HashMap<String, LoadedTask>,
 }
 
 impl<'a> Reader<'a> {
@@ -158,7 +158,7 @@ impl<'a> Reader<'a> {
     /// The run of these settings, named by its router, and the run that it starts from.
     fn run(&mut self, settings: &SettingTree) -> anyhow::Result<RunSpec> {
         let config = RunConfig::read(settings, self.plugins)?;
-        let data = self.task(&config, settings)?;
+        let LoadedTask { task: data, data: digest } = self.task(&config, settings)?;
         config.check(settings, self.plugins, &*data)?;
         let refused = config.refusal(self.plugins, &*data)?.map(String::from);
         let from = settings_of_start(settings).map(|from| self.run(&from)).transpose()?;
@@ -168,6 +168,7 @@ impl<'a> Reader<'a> {
             seed: 0,
             config,
             data,
+            digest,
             refused,
             from: from.map(Box::new),
             confusion_run: confusion_run.map(Box::new),
@@ -178,11 +179,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn task(
-        &mut self,
-        config: &RunConfig,
-        settings: &SettingTree,
-    ) -> anyhow::Result<Arc<dyn Task>> {
+    fn task(&mut self, config: &RunConfig, settings: &SettingTree) -> anyhow::Result<LoadedTask> {
         let key = serde_json::to_string(&config.task)?;
         if let Some(task) = self.loaded.get(&key) {
             return Ok(task.clone());
@@ -209,7 +206,8 @@ impl<'a> Reader<'a> {
     fn with_seed(&self, spec: RunSpec, seed: u64) -> RunSpec {
         let trial = spec.trial;
         let Self { plugins, program, device, .. } = self;
-        let id = Origin { plugins, program, device }.run_id(&spec.config, seed, trial);
+        let id =
+            Origin { plugins, program, device }.run_id(&spec.config, &spec.digest, seed, trial);
         let before = |run: Box<RunSpec>| Box::new(self.with_seed(RunSpec { trial, ..*run }, seed));
         let (from, confusion_run) = (spec.from.map(before), spec.confusion_run.map(before));
         RunSpec { seed, id, from, confusion_run, ..spec }

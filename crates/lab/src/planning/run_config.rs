@@ -3,7 +3,7 @@
 use anyhow::anyhow;
 use moe::ConfigError;
 use serde_json::Value;
-use tasks::{DataDir, DataError, Split, Task};
+use tasks::{DataDir, DataError, LoadedTask, Split, Task};
 
 use crate::{
     Plugins,
@@ -110,13 +110,13 @@ impl RunConfig {
         (backbone.build.check)(&self.backbone, &self.brief(plugins, task)).map_err(located)
     }
 
-    /// Loads the task's data.
+    /// Loads the task, with the digest of its data.
     pub(crate) fn load_task(
         &self,
         settings: &SettingTree,
         plugins: &Plugins,
         data: &DataDir,
-    ) -> anyhow::Result<std::sync::Arc<dyn Task>> {
+    ) -> anyhow::Result<LoadedTask> {
         let load = plugins.tasks.get(&self.task.kind)?.build;
         load(&self.task, data).map_err(|err| match err {
             DataError::Config(err) => at(settings, &path_of(&err), err),
@@ -154,7 +154,7 @@ mod tests {
         let read = || {
             let config = RunConfig::read(&settings, &plugins)?;
             let task = config.load_task(&settings, &plugins, &DataDir::default())?;
-            config.check(&settings, &plugins, &*task)
+            config.check(&settings, &plugins, &*task.task)
         };
         read().unwrap_err().to_string()
     }

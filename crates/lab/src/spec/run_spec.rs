@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use moe::Placement;
 use serde_json::{Value, json};
-use tasks::Task;
+use tasks::{DataDigest, Task};
 
 use super::{budget::BudgetOutcome, run_config::RunConfig};
 
@@ -17,6 +17,8 @@ pub(crate) struct RunSpec {
     pub(crate) config: RunConfig,
     /// The task as it is loaded; `ModelBuilder::task_for` makes the one that the run learns.
     pub(crate) data: Arc<dyn Task>,
+    /// The digest of the files and embedded sets that the task is made from.
+    pub(crate) digest: DataDigest,
     /// Why it is not trained, if so.
     pub(crate) refused: Option<String>,
     /// The run that it starts from.
@@ -50,6 +52,7 @@ impl RunSpec {
 
     /// The content of `config.json`.
     pub(crate) fn description(&self) -> Value {
-        json!({ "method": self.method, "seed": self.seed, "config": self.config, "budget": self.budget })
+        json!({ "method": self.method, "seed": self.seed, "config": self.config, "budget": self.budget,
+                "data": self.digest })
     }
 }

@@ -1,7 +1,8 @@
-//! The identity of a run: a hash of its config, seed, code and device.
+//! The identity of a run: a hash of its config, seed, data, code and device.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use tasks::DataDigest;
 
 use crate::{Plugins, digest::hex, spec::RunConfig};
 
@@ -49,7 +50,13 @@ pub(crate) struct Origin<'a> {
 impl Origin<'_> {
     /// The identity of a run: a hash of everything that determines its numbers. A trial, which does
     /// not see the test split, is another run than one that does.
-    pub(crate) fn run_id(&self, config: &RunConfig, seed: u64, trial: bool) -> String {
+    pub(crate) fn run_id(
+        &self,
+        config: &RunConfig,
+        data: &DataDigest,
+        seed: u64,
+        trial: bool,
+    ) -> String {
         // Plain data: strings as keys, no number that JSON cannot write (settings are finite).
         let config = serde_json::to_value(config).unwrap_or_default();
         let code = version(&config, self.plugins, &Plugins::default(), self.program);
@@ -58,7 +65,10 @@ impl Origin<'_> {
             "flex" => String::new(),
             other => format!("/{other}"),
         };
-        hex(&Sha256::digest(format!("{config}/{seed}/{code}{trial}{device}")))[..16].to_string()
+        // The programs that generate data are part of the code.
+        let data = if data.is_empty() { String::new() } else { format!("/{}", data.sha256()) };
+        let all = format!("{config}/{seed}/{code}{trial}{device}{data}");
+        hex(&Sha256::digest(all))[..16].to_string()
     }
 }
 
@@ -112,10 +122,26 @@ mod tests {
         let settings = crate::settings::SettingTree::parse("s.toml", settings).unwrap();
         let config = RunConfig::read(&settings, &plugins).unwrap();
         let id = |device, seed, trial| {
-            Origin { plugins: &plugins, program: "", device }.run_id(&config, seed, trial)
+            Origin { plugins: &plugins, program: "", device }.run_id(
+                &config,
+                &DataDigest::default(),
+                seed,
+                trial,
+            )
         };
-        let ids =
-            [id("flex", 0, false), id("wgpu", 0, false), id("flex", 1, false), id("flex", 0, true)];
+        let data = |digest: &str| {
+            let data = serde_json::from_value(json!({ "file": digest })).unwrap();
+            let origin = Origin { plugins: &plugins, program: "", device: "flex" };
+            origin.run_id(&config, &data, 0, false)
+        };
+        let ids = [
+            data("1"),
+            data("2"),
+            id("flex", 0, false),
+            id("wgpu", 0, false),
+            id("flex", 1, false),
+            id("flex", 0, true),
+        ];
         for (at, one) in ids.iter().enumerate() {
             assert!(!ids[..at].contains(one), "{ids:?}");
         }

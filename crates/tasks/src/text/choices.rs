@@ -141,7 +141,7 @@ mod tests {
     fn read(text: &str, tokenizer: &dyn Tokenizer) -> Result<Vec<Question>, String> {
         let place = tempfile::tempdir().unwrap();
         std::fs::write(place.path().join("q.jsonl"), text).unwrap();
-        let data = DataDir(Some(place.path().into()));
+        let data = DataDir::new(Some(place.path().into()));
         super::read(&data, "q.jsonl", tokenizer, 4).map_err(|err| err.to_string())
     }
 

@@ -1,9 +1,6 @@
 //! Plain text from the data folder: a file, or all files of a folder.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use crate::{DataDir, DataError};
 
@@ -17,10 +14,10 @@ pub(super) fn text(
     name: &str,
     utf8: bool,
 ) -> Result<(PathBuf, Vec<u8>), DataError> {
-    let folder = data.0.as_ref().map(|data| data.join(name)).filter(|path| path.is_dir());
-    let (path, text) = match folder {
-        Some(folder) => (folder.clone(), joined(&folder, utf8)?),
-        None => data.read(name)?,
+    let path = data.path(name)?;
+    let text = match path.is_dir() {
+        true => joined(data, &path, utf8)?,
+        false => data.read_path(&path)?,
     };
     let wrong = |message: String| Err(DataError::Content { path: path.clone(), message });
     match (text.is_empty(), utf8) {
@@ -44,17 +41,16 @@ pub(super) fn checked(path: &Path, text: &[u8]) -> Result<(), DataError> {
     }
 }
 
-fn joined(folder: &Path, utf8: bool) -> Result<Vec<u8>, DataError> {
+fn joined(data: &DataDir, folder: &Path, utf8: bool) -> Result<Vec<u8>, DataError> {
     let mut paths = Vec::new();
-    find(folder, &mut paths)?;
+    find(data, folder, &mut paths)?;
     if paths.is_empty() {
         let message = "it has no .txt file, and a folder of text has some".into();
         return Err(DataError::Content { path: folder.into(), message });
     }
     let mut all = Vec::new();
     for path in paths {
-        let text =
-            fs::read(&path).map_err(|source| DataError::File { path: path.clone(), source })?;
+        let text = data.read_path(&path)?;
         if utf8 {
             checked(&path, &text)?;
         }
@@ -73,14 +69,10 @@ pub(super) fn whole_letter(text: &[u8], at: usize) -> usize {
 }
 
 /// Adds the `.txt` files below a folder, by name.
-fn find(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<(), DataError> {
-    let list = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>();
-    let mut here: Vec<PathBuf> =
-        list().map_err(|source| DataError::File { path: folder.into(), source })?;
-    here.sort();
-    for path in here {
+fn find(data: &DataDir, folder: &Path, paths: &mut Vec<PathBuf>) -> Result<(), DataError> {
+    for path in data.list(folder)? {
         if path.is_dir() {
-            find(&path, paths)?;
+            find(data, &path, paths)?;
         } else if path.extension().is_some_and(|end| end == "txt") {
             paths.push(path);
         }
@@ -90,6 +82,8 @@ fn find(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<(), DataError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -100,7 +94,7 @@ mod tests {
     #[test]
     fn a_folder_is_read_by_name() {
         let place = tempfile::tempdir().unwrap();
-        let data = DataDir(Some(place.path().into()));
+        let data = DataDir::new(Some(place.path().into()));
         let write = |name: &str, text: &[u8]| fs::write(place.path().join(name), text).unwrap();
         let wrong = |name: &str| text(&data, name, true).err().unwrap().to_string();
         fs::create_dir_all(place.path().join("set/inner")).unwrap();

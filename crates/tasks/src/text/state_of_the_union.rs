@@ -5,7 +5,6 @@
 //! may stand for; the party is also the true cluster of each token.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -112,7 +111,7 @@ fn addresses(
 ) -> Result<(PathBuf, Vec<Address>), DataError> {
     let places = data.places(&ORIGIN);
     let here = |place: &PathBuf| {
-        let files = names(place);
+        let files = names(data, place);
         (!files.is_empty()).then(|| (place.clone(), files))
     };
     let (folder, files) = places
@@ -127,7 +126,7 @@ fn addresses(
     let addresses: Vec<Address> = named
         .iter()
         .filter(|(_, (year, ..))| (from..=to).contains(year))
-        .map(|(path, about)| read(path, about, !any_bytes(&config.tokens)))
+        .map(|(path, about)| read(data, path, about, !any_bytes(&config.tokens)))
         .collect::<Result<_, _>>()?;
     if addresses.is_empty() {
         let first = named.iter().map(|(_, about)| about.0).min().unwrap_or_default();
@@ -139,16 +138,13 @@ fn addresses(
 }
 
 /// The files of a folder that begin with a year, by name.
-fn names(folder: &Path) -> Vec<PathBuf> {
+fn names(data: &DataDir, folder: &Path) -> Vec<PathBuf> {
     let dated = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let (year, _) = name.split_once('_').unwrap_or_default();
         year.len() == 4 && year.parse::<u16>().is_ok() && name.ends_with(".txt")
     };
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(dated).collect();
-    paths.sort();
-    paths
+    data.list(folder).unwrap_or_default().into_iter().filter(dated).collect()
 }
 
 /// Year, president and party by a file's name.
@@ -173,11 +169,12 @@ fn named(path: &Path) -> Result<(u16, String, usize), DataError> {
 }
 
 fn read(
+    data: &DataDir,
     path: &Path,
     (year, president, party): &(u16, String, usize),
     utf8: bool,
 ) -> Result<Address, DataError> {
-    let text = fs::read(path).map_err(|source| DataError::File { path: path.into(), source })?;
+    let text = data.read_of(&ORIGIN, path)?;
     if utf8 {
         checked(path, &text)?;
     }
@@ -237,10 +234,15 @@ fn properties(addresses: &[Address]) -> Vec<Property> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use burn::prelude::*;
 
     use super::*;
-    use crate::{Split, testing::skipped};
+    use crate::{
+        Split,
+        testing::{check_digest, skipped},
+    };
 
     fn place(files: &[(&str, &str)]) -> tempfile::TempDir {
         let place = tempfile::tempdir().unwrap();
@@ -256,7 +258,7 @@ mod tests {
         place: &tempfile::TempDir,
         config: &StateOfTheUnionConfig,
     ) -> Result<Arc<dyn Task>, String> {
-        StateOfTheUnion::load(config, &DataDir(Some(place.path().into())))
+        StateOfTheUnion::load(config, &DataDir::new(Some(place.path().into())))
             .map_err(|err| err.to_string())
     }
 
@@ -296,6 +298,16 @@ mod tests {
     }
 
     #[test]
+    fn the_digest_has_the_addresses_that_are_read() {
+        let text = "0123456789".repeat(20);
+        let files = ["1801_a_b_dr.txt", "1862_c_d_r.txt", "1900_e_f_r.txt"];
+        let place = place(&files.map(|name| (name, &text[..])));
+        let task = Choice::of("state-of-the-union").with("years", [1801, 1862]).with("length", 4);
+        let names = files.map(|name| format!("state-of-the-union/{name}"));
+        check_digest(place.path(), &task, &names[0], &[&names[0], &names[1]]);
+    }
+
+    #[test]
     fn the_last_years_can_be_held_out() {
         let files: Vec<String> = (1900..1940).map(|year| format!("{year}_a_b_d.txt")).collect();
         let files: Vec<(&str, &str)> =
@@ -332,7 +344,7 @@ mod tests {
     #[test]
     fn all_addresses_are_read() {
         let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-        let data = DataDir(Some(shared));
+        let data = DataDir::new(Some(shared));
         match StateOfTheUnion::load(&StateOfTheUnionConfig::default(), &data) {
             Ok(task) => {
                 assert_eq!(task.properties()[2].values.len(), 233);

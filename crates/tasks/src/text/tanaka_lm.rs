@@ -50,6 +50,7 @@ impl LoadTask for TanakaLm {
 
     fn load(config: &TanakaLmConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
         let TanakaLmConfig { length, attack, ref tokens, stream, .. } = *config;
+        data.embedded("tanaka", EXAMPLES_SUBSET.as_bytes());
         let texts = split(&sentences());
         let texts = texts.each_ref().map(|text| text.as_bytes());
         let short = |message: String| {

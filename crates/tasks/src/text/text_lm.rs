@@ -102,7 +102,7 @@ fn texts(config: &TextLmConfig, data: &DataDir) -> Result<(PathBuf, [Vec<u8>; 3]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Split;
+    use crate::{Split, testing::check_digest};
 
     struct Place(tempfile::TempDir);
 
@@ -116,7 +116,7 @@ mod tests {
         }
 
         fn load(&self, config: &TextLmConfig) -> Result<Arc<dyn Task>, DataError> {
-            TextLm::load(config, &DataDir(Some(self.0.path().into())))
+            TextLm::load(config, &DataDir::new(Some(self.0.path().into())))
         }
 
         fn lengths(&self, config: &TextLmConfig) -> [usize; 3] {
@@ -155,6 +155,22 @@ mod tests {
         assert_eq!(place.lengths(&one), [8, 2, 3]);
         let missing = TextLmConfig { valid: name("d.txt"), ..both };
         assert!(place.load(&missing).err().unwrap().to_string().contains("d.txt"));
+    }
+
+    #[test]
+    fn every_file_that_is_read_is_in_the_digest() {
+        let text = "0123456789".repeat(20);
+        let question = r#"{"context": "01", "choices": ["2", "3"], "answer": 0}"#;
+        let files = [("b.txt", &text[..]), ("c.txt", &text), ("q.jsonl", question), ("x", "no")];
+        let place = Place::new(&files);
+        std::fs::create_dir(place.0.path().join("a")).unwrap();
+        for name in ["a/1.txt", "a/2.txt"] {
+            std::fs::write(place.0.path().join(name), &text).unwrap();
+        }
+        let task = Choice::of("text-lm").with("file", "a").with("valid", "b.txt");
+        let task = task.with("test", "c.txt").with("choices", "q.jsonl").with("length", 4);
+        let names = ["a/1.txt", "a/2.txt", "b.txt", "c.txt", "q.jsonl"];
+        check_digest(place.0.path(), &task, "a/1.txt", &names);
     }
 
     #[test]

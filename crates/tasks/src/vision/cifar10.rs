@@ -50,9 +50,10 @@ impl LoadTask for Cifar10 {
 
 /// The set, whose six files have `batch` pictures each.
 fn read(data: &DataDir, batch: usize) -> Result<Labelled, DataError> {
-    let (bytes, labels) = match data.find(&ORIGIN, &["data_batch_1.bin", "data_batch_1.png"])? {
-        (path, _) if path.extension().is_some_and(|end| end == "png") => sheets(data, batch)?,
-        _ => batches(data, batch)?,
+    let first = data.locate(&ORIGIN, &["data_batch_1.bin", "data_batch_1.png"])?;
+    let (bytes, labels) = match first.extension().is_some_and(|end| end == "png") {
+        true => sheets(data, batch)?,
+        false => batches(data, batch)?,
     };
     Ok(Labelled {
         set: ORIGIN.set,
@@ -185,7 +186,7 @@ mod tests {
     }
 
     fn load(folder: &Path) -> Result<Labelled, String> {
-        read(&DataDir(Some(folder.into())), 2).map_err(|err| err.to_string())
+        read(&DataDir::new(Some(folder.into())), 2).map_err(|err| err.to_string())
     }
 
     #[test]

@@ -33,8 +33,12 @@ impl LoadTask for Digits {
     const ABOUT: &'static str = "1,797 handwritten digits of 8 x 8 pixels";
     const SOURCE: &'static str = "https://archive.ics.uci.edu/dataset/80 (CC BY 4.0)";
 
-    fn load(config: &PicturesConfig, _data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
-        Pictures::load(read(), config)
+    fn load(config: &PicturesConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
+        let digits = read();
+        data.embedded("digits/pixels", &digits.bytes);
+        let labels: Vec<u8> = digits.labels.iter().map(|label| *label as u8).collect();
+        data.embedded("digits/labels", &labels);
+        Pictures::load(digits, config)
     }
 }
 

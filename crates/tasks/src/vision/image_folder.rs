@@ -4,12 +4,11 @@
 //! fifth for validation, the rest for training. Classes are numbered in the order of their names.
 
 use std::{
-    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use image::{DynamicImage, ImageReader};
+use image::DynamicImage;
 use moe::config;
 
 use super::{
@@ -62,16 +61,15 @@ impl LoadTask for ImageFolder {
 }
 
 fn read(config: &ImageFolderConfig, data: &DataDir) -> Result<Labelled, DataError> {
-    let root =
-        data.0.as_ref().ok_or_else(|| DataError::NoFolder { file: config.folder.clone() })?;
-    let root = root.join(&config.folder);
+    let root = data.path(&config.folder)?;
     let content = |path: &Path, message: &str| DataError::Content {
         path: path.into(),
         message: format!(
             "{message}; expected CLASS/*.png or CLASS/*.jpg, the folder comes from task.folder"
         ),
     };
-    let classes: Vec<PathBuf> = entries(&root)?.into_iter().filter(|path| path.is_dir()).collect();
+    let classes: Vec<PathBuf> =
+        data.list(&root)?.into_iter().filter(|path| path.is_dir()).collect();
     if classes.len() < 2 {
         return Err(content(
             &root,
@@ -80,7 +78,7 @@ fn read(config: &ImageFolderConfig, data: &DataDir) -> Result<Labelled, DataErro
     }
     let (mut bytes, mut labels) = (Vec::new(), Vec::new());
     for (class, folder) in classes.iter().enumerate() {
-        let files = entries(folder)?.into_iter().filter(|path| is_picture(path));
+        let files = data.list(folder)?.into_iter().filter(|path| is_picture(path));
         let files: Vec<PathBuf> = files.collect();
         if files.len() < 5 {
             return Err(content(
@@ -92,7 +90,7 @@ fn read(config: &ImageFolderConfig, data: &DataDir) -> Result<Labelled, DataErro
             ));
         }
         for file in files {
-            bytes.extend(picture(&file, config)?);
+            bytes.extend(picture(data, &file, config)?);
             labels.push(class as i32);
         }
     }
@@ -108,27 +106,15 @@ fn read(config: &ImageFolderConfig, data: &DataDir) -> Result<Labelled, DataErro
     })
 }
 
-/// What a folder has in it, by name.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let list = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>();
-    let mut paths: Vec<PathBuf> =
-        list().map_err(|source| DataError::File { path: folder.into(), source })?;
-    paths.sort();
-    Ok(paths)
-}
-
 fn is_picture(path: &Path) -> bool {
     let end = path.extension().unwrap_or_default().to_ascii_lowercase();
     ["png", "jpg", "jpeg"].iter().any(|known| end == *known)
 }
 
 /// `[channels, side, side]`.
-fn picture(path: &Path, config: &ImageFolderConfig) -> Result<Vec<u8>, DataError> {
-    let failed = |source| DataError::File { path: path.into(), source };
-    let reader = ImageReader::open(path).map_err(failed)?.with_guessed_format().map_err(failed)?;
-    let read = reader.decode().map_err(|err| DataError::Content {
-        path: path.into(),
-        message: format!("it is no whole picture ({err})"),
+fn picture(data: &DataDir, path: &Path, config: &ImageFolderConfig) -> Result<Vec<u8>, DataError> {
+    let read = image::load_from_memory(&data.read_path(path)?).map_err(|err| {
+        DataError::Content { path: path.into(), message: format!("it is no whole picture ({err})") }
     })?;
     let size = [read.height() as usize, read.width() as usize];
     let planes = planes(read, config.colour);
@@ -149,10 +135,12 @@ fn planes(picture: DynamicImage, colour: bool) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use image::RgbImage;
 
     use super::*;
-    use crate::Split;
+    use crate::{Split, testing::check_digest};
 
     fn folder() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -170,7 +158,7 @@ mod tests {
     }
 
     fn load(folder: &Path, config: &ImageFolderConfig) -> Result<Arc<dyn Task>, String> {
-        ImageFolder::load(config, &DataDir(Some(folder.into()))).map_err(|err| err.to_string())
+        ImageFolder::load(config, &DataDir::new(Some(folder.into()))).map_err(|err| err.to_string())
     }
 
     #[test]
@@ -189,6 +177,19 @@ mod tests {
     }
 
     #[test]
+    fn every_image_is_in_the_digest_and_other_files_are_not() {
+        let folder = folder();
+        let ends = ["0.png", "1.JPG", "2.png", "3.JPG", "4.png"];
+        let names: Vec<String> = ["cats", "dogs"]
+            .iter()
+            .flat_map(|class| ends.map(|end| format!("pictures/{class}/{end}")))
+            .collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let task = moe::Choice::of("image-folder").with("side", 4);
+        check_digest(folder.path(), &task, names[0], &names);
+    }
+
+    #[test]
     fn what_is_wrong_is_said_with_the_path() {
         let folder = folder();
         let default = ImageFolderConfig::default();
@@ -204,7 +205,7 @@ mod tests {
         assert!(err.contains("cats: 4 pictures") && err.contains("at least 5"), "{err}");
         fs::remove_dir_all(folder.path().join("pictures/cats")).unwrap();
         assert!(load(folder.path(), &default).err().unwrap().contains("1 class folders"));
-        let err = ImageFolder::load(&default, &DataDir(None)).err().unwrap().to_string();
+        let err = ImageFolder::load(&default, &DataDir::default()).err().unwrap().to_string();
         assert!(err.contains("--data-dir"), "{err}");
     }
 

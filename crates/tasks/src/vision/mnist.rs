@@ -70,7 +70,8 @@ fn read(origin: &Origin, data: &DataDir) -> Result<Labelled, DataError> {
     let train = labels.len();
     let (test_shape, test_bytes, test_labels) = part(origin, data, "t10k")?;
     if test_shape != shape {
-        let (path, _) = file(origin, data, "t10k-images-idx3-ubyte")?;
+        let name = "t10k-images-idx3-ubyte";
+        let path = data.locate(origin, &[name, &format!("{name}.gz")])?;
         let message = format!("pictures of {test_shape:?}; those for training are {shape:?}");
         return Err(origin.damaged(&path, message));
     }
@@ -145,7 +146,7 @@ mod tests {
     }
 
     fn load(folder: &tempfile::TempDir) -> Result<Arc<dyn Task>, String> {
-        let data = DataDir(Some(folder.path().into()));
+        let data = DataDir::new(Some(folder.path().into()));
         Mnist::load(&PicturesConfig::default(), &data).map_err(|err| err.to_string())
     }
 
@@ -182,7 +183,7 @@ mod tests {
     #[test]
     fn the_published_set_is_read_where_the_system_has_it() {
         let config = PicturesConfig { train: Some(2000), ..PicturesConfig::default() };
-        match FashionMnist::load(&config, &DataDir(None)) {
+        match FashionMnist::load(&config, &DataDir::default()) {
             Ok(task) => {
                 assert_eq!((task.len(Split::Train), task.len(Split::Valid)), (2000, 6000));
                 assert_eq!((task.len(Split::Test), task.outputs()), (10_000, 10));

@@ -174,7 +174,10 @@ mod tests {
     use image::{DynamicImage, GrayImage, ImageFormat};
 
     use super::{super::zip::testing::zip, *};
-    use crate::{Split, testing::skipped};
+    use crate::{
+        Split,
+        testing::{digest, skipped},
+    };
 
     fn png(paper: u8) -> Vec<u8> {
         let mut file = std::io::Cursor::new(Vec::new());
@@ -201,7 +204,7 @@ mod tests {
     }
 
     fn load(folder: &Path, config: &OmniglotConfig) -> Result<Arc<dyn Task>, String> {
-        Omniglot::load(config, &DataDir(Some(folder.into()))).map_err(|err| err.to_string())
+        Omniglot::load(config, &DataDir::new(Some(folder.into()))).map_err(|err| err.to_string())
     }
 
     #[test]
@@ -215,6 +218,19 @@ mod tests {
         let config = OmniglotConfig { labels: Labels::Alphabet, ..OmniglotConfig::default() };
         let task = load(folder.path(), &config).unwrap();
         assert_eq!((task.outputs(), task.super_classes()), (3, None));
+    }
+
+    #[test]
+    fn both_archives_are_in_the_digest() {
+        let folder = folder();
+        let digest = digest(folder.path(), &moe::Choice::of("omniglot"));
+        let names: Vec<&str> = digest.iter().map(|(name, _)| name).collect();
+        let archives = [1, 2].map(|part| format!("omniglot/images_background_small{part}.zip"));
+        assert_eq!(names, archives);
+        let first = fs::read(folder.path().join("images_background_small1.zip")).unwrap();
+        fs::write(folder.path().join("images_background_small2.zip"), first).unwrap();
+        let other = self::digest(folder.path(), &moe::Choice::of("omniglot"));
+        assert_eq!(other.differences(&digest), [&archives[1]]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ struct Setting {
 
 fn task(choice: &Choice) -> Arc<dyn Task> {
     let load = tasks::all().get(&choice.kind).unwrap().build;
-    load(choice, &DataDir::default()).unwrap()
+    load(choice, &DataDir::default()).unwrap().task
 }
 
 /// Digits, by a small transformer whose router has a state that a rule moves.

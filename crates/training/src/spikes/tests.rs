@@ -18,7 +18,7 @@ use crate::{
 fn digits() -> Arc<dyn Task> {
     let digits = Choice::of("digits").with("classes", [0, 1, 2, 3, 4, 5]);
     let load = tasks::all().get(&digits.kind).unwrap().build;
-    load(&digits, &DataDir::default()).unwrap()
+    load(&digits, &DataDir::default()).unwrap().task
 }
 
 /// A layer that shows what becomes of its inputs, whose router has a state that a rule moves in every

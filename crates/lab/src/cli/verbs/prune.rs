@@ -145,7 +145,7 @@ fn smaller(
     config.check(&settings, plugins, &*before.data)?;
     // The old run may be of other code than this program's, so its name counts.
     let origin = Origin { plugins, program, device: &args.device.device };
-    let id = after(&origin.run_id(&config, before.seed, false), &before.id);
+    let id = after(&origin.run_id(&config, &before.digest, before.seed, false), &before.id);
     let method = format!("{}, pruned", before.method);
     Ok(RunSpec { method, config, from: Some(Box::new(before.clone())), id, ..before.clone() })
 }

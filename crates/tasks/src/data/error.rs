@@ -1,0 +1,49 @@
+//! Why a task's data cannot be had.
+
+use std::{io, path::PathBuf};
+
+use moe::ConfigError;
+
+/// Why a task's data cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// The task's hyperparameters do not fit.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The task needs files, and no data folder was given.
+    #[error("{file} is needed; give the data folder with --data-dir DIR")]
+    NoFolder {
+        /// The file that is looked for.
+        file: String,
+    },
+    /// A file is in none of the places where it may be.
+    #[error(
+        "{set} needs {file}, which is not in {places} (--data-dir gives another folder); {get}"
+    )]
+    Missing {
+        /// The set.
+        set: &'static str,
+        /// The file that is looked for.
+        file: String,
+        /// Where it was looked for.
+        places: String,
+        /// How to get it.
+        get: &'static str,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {path}: {source}; the folder comes from --data-dir")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file is there, but is not what it should be.
+    #[error("{path}: {message}")]
+    Content {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+}
