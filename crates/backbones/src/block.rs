@@ -62,6 +62,14 @@ pub struct Norm {
 }
 
 impl Norm {
+    /// Can `epsilon` be added to a mean square in single precision?
+    pub(crate) fn check(epsilon: f64) -> Result<(), String> {
+        match (1e-30..=1.0).contains(&epsilon) {
+            true => Ok(()),
+            false => Err(format!("epsilon = {epsilon}: it is from 1e-30 to 1")),
+        }
+    }
+
     /// Mean 0 and variance 1, then scale, at first 1, and shift, at first 0.
     pub fn layer(init: &Init, name: &str, width: usize, epsilon: f64) -> Self {
         let beta = init.at(name).constant("beta", [width], 0.0);

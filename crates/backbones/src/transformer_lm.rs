@@ -153,9 +153,7 @@ impl Backbone for TransformerLm {
         let (vocab, length) = sizes(brief.domain)
             .ok_or_else(|| wrong("it takes text, and the task has pictures".into()))?;
         config.attention(length).check().map_err(wrong)?;
-        if !(config.epsilon > 0.0 && config.epsilon.is_finite()) {
-            return Err(wrong(format!("epsilon = {}: it is larger than 0", config.epsilon)));
-        }
+        Norm::check(config.epsilon).map_err(wrong)?;
         if config.span.is_some() && config.positions != Order::Relative {
             return Err(wrong("span is for positions = \"relative\"".into()));
         }
@@ -414,7 +412,15 @@ mod tests {
         let err = check(TransformerLmConfig { head, ..plain() });
         assert!(err.contains("head.tied: 3 outputs are not the 7 tokens"), "{err}");
         let err = check(TransformerLmConfig { epsilon: 0.0, ..plain() });
-        assert!(err.contains("epsilon = 0: it is larger than 0"), "{err}");
+        assert!(err.contains("epsilon = 0: it is from 1e-30 to 1"), "{err}");
+        for number in [f64::NAN, f64::INFINITY, -0.0, 1e300, 1e-300] {
+            let err = check(TransformerLmConfig { epsilon: number, ..plain() });
+            assert!(err.contains(&format!("epsilon = {number}: it is from")), "{err}");
+        }
+        for number in [f64::NAN, f64::INFINITY, -0.0, 1e-300] {
+            let err = check(TransformerLmConfig { theta: number, ..plain() });
+            assert!(err.contains(&format!("theta = {number}: it is at least 1")), "{err}");
+        }
     }
 
     /// What the network of the double residual answers with this residual rule.

@@ -181,9 +181,7 @@ impl Backbone for Vit {
             let chance = config.stochastic_depth;
             return Err(wrong(format!("stochastic_depth = {chance}: it is from 0 to below 1")));
         }
-        if !(config.epsilon > 0.0 && config.epsilon.is_finite()) {
-            return Err(wrong(format!("epsilon = {}: it is larger than 0", config.epsilon)));
-        }
+        Norm::check(config.epsilon).map_err(wrong)?;
         config.attention().check().map_err(wrong)?;
         let shape = [config.tokens(height, width), config.width];
         brief.check_blocks(Self::NAME, &config.dense, shape, config.depth)
@@ -398,6 +396,13 @@ mod tests {
         assert!(err.contains("variant = S says what depth is"), "{err}");
         let err = check(VitConfig { stochastic_depth: 1.0, ..default() }, DIGITS);
         assert!(err.contains("stochastic_depth = 1"), "{err}");
-        assert!(check(VitConfig { epsilon: 0.0, ..default() }, DIGITS).contains("epsilon = 0"));
+        for number in [f64::NAN, f64::INFINITY, -0.0, 1e300, 1e-300] {
+            let err = check(VitConfig { epsilon: number, ..default() }, DIGITS);
+            assert!(err.contains(&format!("epsilon = {number}: it is from 1e-30 to 1")), "{err}");
+        }
+        for number in [f64::NAN, f64::INFINITY, 1e300, -1e-300] {
+            let err = check(VitConfig { stochastic_depth: number, ..default() }, DIGITS);
+            assert!(err.contains(&format!("stochastic_depth = {number}")), "{err}");
+        }
     }
 }

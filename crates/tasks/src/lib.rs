@@ -270,11 +270,21 @@ impl Tasks {
         let build: BuildTask = |choice, data| {
             let data = data.unread();
             let task = T::load(&read("task", choice)?, &data)?;
+            check_splits(T::NAME, &*task)?;
             Ok(LoadedTask { task, data: data.digest() })
         };
         let facts = json!({ "source": T::SOURCE });
         self.0.add(T::NAME, Entry::new::<T::Config>(T::ABOUT, "", facts, build));
         self
+    }
+}
+
+/// Has each split an example?
+fn check_splits(name: &'static str, task: &dyn Task) -> Result<(), DataError> {
+    let counts = [Split::Train, Split::Valid, Split::Test].map(|split| task.len(split));
+    match counts.contains(&0) {
+        true => Err(DataError::EmptySplit { task: name, counts }),
+        false => Ok(()),
     }
 }
 
@@ -314,7 +324,7 @@ mod tests {
 
 #[cfg(test)]
 mod testing {
-    use std::{fmt::Display, io::Write, path::Path};
+    use std::path::{Path, PathBuf};
 
     use moe::Choice;
 
@@ -339,8 +349,9 @@ mod testing {
         std::fs::write(&path, bytes).unwrap();
     }
 
-    /// Says that a test did not look at a data set, past the capture of the output.
-    pub(crate) fn skipped(why: &impl Display) {
-        writeln!(std::io::stderr(), "skipped: {why}").unwrap();
+    /// The folder with the published sets, for tests that are ignored unless they are asked for.
+    pub(crate) fn published() -> DataDir {
+        let folder = std::env::var_os("MOELAB_DATA").expect("MOELAB_DATA is the data folder");
+        DataDir::new(Some(PathBuf::from(folder)))
     }
 }

@@ -38,6 +38,15 @@ pub enum DataError {
         /// Why not.
         source: io::Error,
     },
+    /// A split has no examples.
+    #[error("task {task:?}: {} examples for training, {} for validation, {} for test; \
+             each split has at least 1", counts[0], counts[1], counts[2])]
+    EmptySplit {
+        /// The name of the task.
+        task: &'static str,
+        /// How many examples the splits have: train, valid, test.
+        counts: [usize; 3],
+    },
     /// A file is there, but is not what it should be.
     #[error("{path}: {message}")]
     Content {

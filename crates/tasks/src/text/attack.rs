@@ -86,6 +86,9 @@ mod tests {
     fn impossible_rates_are_named() {
         let err = check("text-lm", 1.5).unwrap_err().to_string();
         assert!(err.contains("attack = 1.5"), "{err}");
-        assert!(check("text-lm", f64::NAN).is_err() && check("text-lm", 0.1).is_ok());
+        for rate in [f64::NAN, f64::INFINITY, -f64::INFINITY, 1e300, -0.1] {
+            assert!(check("text-lm", rate).is_err(), "{rate}");
+        }
+        assert!(check("text-lm", 0.1).is_ok() && check("text-lm", -0.0).is_ok());
     }
 }

@@ -92,6 +92,14 @@ impl Streams {
             let text = attack::attacked(texts[2], rate, ends.iter_mut().map(|end| &mut end.at));
             Part::new(tokenizer.encode(&text), ends)
         });
+        if let Some(tokens) = attacked.as_ref().map(|part| part.tokens.ids.len())
+            && tokens <= length
+        {
+            return Err(short(format!(
+                "with attack = {rate} its test part has {tokens} tokens, too few for one window of \
+                 length = {length}"
+            )));
+        }
         let questions = match choices {
             Some(file) => choices::read(data, file, &*tokenizer, length)?,
             None => Vec::new(),
@@ -376,5 +384,10 @@ mod tests {
             of(3).ends_with("its valid part has 3 tokens, too few for one window of length = 3")
         );
         assert!(of(0).ends_with("length = 0: it is at least 1"));
+        // Under attack, the word of four letters is one of three.
+        let attack = |rate| try_new(["abcd"; 3], ("ascii", 3, rate, Stream::Windows)).err();
+        assert_eq!(attack(0.0), None);
+        let err = attack(1.0).unwrap();
+        assert!(err.contains("with attack = 1 its test part has 3 tokens"), "{err}");
     }
 }

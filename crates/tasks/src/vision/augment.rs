@@ -55,14 +55,13 @@ impl Augment {
         let ranges = [
             ("magnitude", self.magnitude, 10.0),
             ("erase", self.erase, 1.0),
-            ("mixup", self.mixup, f64::MAX),
-            ("cutmix", self.cutmix, f64::MAX),
+            ("mixup", self.mixup, 1000.0),
+            ("cutmix", self.cutmix, 1000.0),
         ];
         match ranges.iter().find(|(_, value, most)| !(0.0..=*most).contains(value)) {
-            Some((name, value, most)) if *most < f64::MAX => {
+            Some((name, value, most)) => {
                 Err(format!("augment.{name} = {value}: it is from 0 to {most}"))
             }
-            Some((name, value, _)) => Err(format!("augment.{name} = {value}: it is at least 0")),
             None => Ok(()),
         }
     }
@@ -287,8 +286,39 @@ mod tests {
         assert_eq!(err, "augment.erase = 1.5: it is from 0 to 1");
         assert_eq!(
             check(Augment { mixup: -1.0, ..default() }),
-            "augment.mixup = -1: it is at least 0"
+            "augment.mixup = -1: it is from 0 to 1000"
         );
         assert!(check(Augment { magnitude: f64::NAN, ..default() }).contains("magnitude = NaN"));
+    }
+
+    #[test]
+    fn extreme_numbers_are_refused_or_give_values_in_range() {
+        let set: [fn(&mut Augment) -> &mut f64; 4] = [
+            |augment| &mut augment.magnitude,
+            |augment| &mut augment.erase,
+            |augment| &mut augment.mixup,
+            |augment| &mut augment.cutmix,
+        ];
+        let with = |set: fn(&mut Augment) -> &mut f64, value| {
+            let mut augment = Augment { operations: 2, ..Augment::default() };
+            *set(&mut augment) = value;
+            augment
+        };
+        for set in set {
+            for value in [f64::NAN, f64::INFINITY, -f64::INFINITY, 1e300, -1e-300] {
+                assert!(with(set, value).check([1, 4, 4]).is_err(), "{value}");
+            }
+            for value in [-0.0, 1e-300, 1e-6, 1.0] {
+                let augment = with(set, value);
+                assert_eq!(augment.check([1, 4, 4]), Ok(()));
+                for seed in 0..50 {
+                    let mut images = [augment.change(numbered(), &mut rng(seed)), numbered()];
+                    let mixture = augment.mix(&mut images, &mut rng(seed));
+                    assert!(mixture.is_none_or(|mixture| (0.0..=1.0).contains(&mixture.share)));
+                    let values = images.iter().flat_map(|image| &image.values);
+                    assert!(values.into_iter().all(|v| (0.0..=1.0).contains(v)), "{value}");
+                }
+            }
+        }
     }
 }
