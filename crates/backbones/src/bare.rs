@@ -5,7 +5,7 @@
 //!
 //! f(x) = sum over the tokens of MoE(x), its first coordinates                     (1)
 //!
-//! A picture's rows are the tokens. There are no other parameters, no norm and no residual.
+//! An image's rows are the tokens. There are no other parameters, no norm and no residual.
 
 use burn::{module::Module, prelude::*};
 use moe::{ConfigError, Domain, Init, Input, MoeLayer, NoConfig, Pass};
@@ -29,12 +29,12 @@ fn sizes(domain: Domain) -> Option<[usize; 2]> {
 }
 
 /// What was checked before.
-const ROWS: &str = "it takes pictures of one colour, whose rows are its tokens";
+const ROWS: &str = "it takes images of one colour, whose rows are its tokens";
 
 impl Backbone for Bare {
     type Config = NoConfig;
     const NAME: &'static str = "bare";
-    const ABOUT: &'static str = "one MoE layer on the rows of a picture, summed over them";
+    const ABOUT: &'static str = "one MoE layer on the rows of an image, summed over them";
     const PAPER: &'static str = "https://arxiv.org/abs/2208.02813";
     const CAUSAL: bool = false;
 

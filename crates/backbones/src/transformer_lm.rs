@@ -151,7 +151,7 @@ impl Backbone for TransformerLm {
     fn check(config: &TransformerLmConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
         let wrong = |message: String| wrong(Self::NAME, message);
         let (vocab, length) = sizes(brief.domain)
-            .ok_or_else(|| wrong("it takes text, and the task has pictures".into()))?;
+            .ok_or_else(|| wrong("it takes text, and the task has images".into()))?;
         config.attention(length).check().map_err(wrong)?;
         Norm::check(config.epsilon).map_err(wrong)?;
         if config.span.is_some() && config.positions != Order::Relative {

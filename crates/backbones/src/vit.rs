@@ -130,7 +130,7 @@ impl VitConfig {
         }
     }
 
-    /// The tokens of a picture: patches, and the class token.
+    /// The tokens of an image: patches, and the class token.
     fn tokens(&self, height: usize, width: usize) -> usize {
         let class = usize::from(self.pool == Pool::ClassToken);
         (height / self.patch) * (width / self.patch) + class
@@ -150,8 +150,8 @@ pub struct Vit {
     patch: usize,
 }
 
-/// What was checked before: a picture.
-const PICTURES: &str = "a vit is built for pictures";
+/// What was checked before: an image.
+const IMAGES: &str = "a vit is built for images";
 
 fn sizes(domain: Domain) -> Option<(usize, usize, usize)> {
     match domain {
@@ -172,7 +172,7 @@ impl Backbone for Vit {
         let wrong = |message: String| wrong(Self::NAME, message);
         let config = config.resolved().map_err(wrong)?;
         let (_, height, width) = sizes(brief.domain)
-            .ok_or_else(|| wrong("it takes pictures, and the task has text".into()))?;
+            .ok_or_else(|| wrong("it takes images, and the task has text".into()))?;
         let p = config.patch;
         if p == 0 || !height.is_multiple_of(p) || !width.is_multiple_of(p) {
             return Err(wrong(format!("patch = {p} does not divide {height} x {width} pixels")));
@@ -190,7 +190,7 @@ impl Backbone for Vit {
     fn init(config: &VitConfig, brief: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
         let config = config.resolved().map_err(|message| wrong(Self::NAME, message))?;
         let init = &init.by(config.init);
-        let (channels, height, width) = sizes(brief.domain).expect(PICTURES);
+        let (channels, height, width) = sizes(brief.domain).expect(IMAGES);
         let (d, p, n) = (config.width, config.patch, config.tokens(height, width));
         let attention = config.attention();
         let norm = |init: &Init, name: &str, width| Norm::layer(init, name, width, config.epsilon);
@@ -251,7 +251,7 @@ fn head(scheme: Scheme, [width, classes]: [usize; 2], init: &Init) -> Linear {
 impl Vit {
     /// What the head sees, `[B, 1, D]`.
     fn pooled(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
-        let Input::Image(pixels) = input else { panic!("{PICTURES}") };
+        let Input::Image(pixels) = input else { panic!("{IMAGES}") };
         let mut z = linear_layer(&self.patches, self.cut(pixels));
         let [b, _, d] = z.dims();
         if let Some(class) = &self.class {

@@ -140,7 +140,7 @@ fn leaves() -> BTreeMap<String, TensorData> {
     leaves
 }
 
-/// Logits, sum of squares of the layer's output, and pairs that are kept, of two pictures which share
+/// Logits, sum of squares of the layer's output, and pairs that are kept, of two images which share
 /// their buffers.
 fn run(capacity: serde_json::Value) -> (Vec<f32>, f32, f64, Pass) {
     look(published(capacity))

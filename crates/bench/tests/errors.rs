@@ -234,10 +234,10 @@ fn data_that_are_not_there_are_named() {
 fn settings_of_pictures_that_do_not_fit_are_named() {
     let place = Place::new();
     for (setting, expected) in [
-        ("task.train=5000", "train = 5000: class 0 has only 108 pictures there"),
+        ("task.train=5000", "train = 5000: class 0 has only 108 images there"),
         ("task.side=0", "side = 0: it is from 1 to"),
         ("task.classes=[3, 12]", "classes: 12; they are different and below 10"),
-        ("task.augment.crop=8", "augment.crop = 8: pictures have only 8 x 8 pixels"),
+        ("task.augment.crop=8", "augment.crop = 8: images have only 8 x 8 pixels"),
         ("task.augment.mixpu=1", "unknown field `mixpu`"),
         ("task.corrupt=contrast 6", "it is a name and 1 to 5"),
     ] {

@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn other_pictures_have_the_same_answers_and_other_classes_do_not() {
+    fn other_images_have_the_same_answers_and_other_classes_do_not() {
         let digits = |key: &str, value: serde_json::Value| Choice::of("digits").with(key, value);
         let plain = Choice::of("digits");
         assert!(same_answers(&plain, &digits("side", json!(12))));

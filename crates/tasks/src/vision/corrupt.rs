@@ -1,4 +1,4 @@
-//! Common corruptions, each at five severities: how a trained network bears bad pictures.
+//! Common corruptions, each at five severities: how a trained network bears bad images.
 //!
 //! Hendrycks, Dietterich. *Benchmarking Neural Network Robustness to Common Corruptions and
 //! Perturbations*. ICLR 2019. <https://arxiv.org/abs/1903.12261>; strengths as in CIFAR-10-C
@@ -12,9 +12,9 @@ use rand::{Rng, RngExt};
 use rand_distr::{Distribution, Poisson, StandardNormal};
 use serde::{Deserialize, Serialize};
 
-use super::{blur, jpeg, picture::Picture};
+use super::{blur, image::Image, jpeg};
 
-/// What is done to a picture.
+/// What is done to an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     GaussianNoise,
@@ -94,44 +94,44 @@ impl fmt::Display for Corruption {
 }
 
 impl Corruption {
-    /// The picture, corrupted. The same generator gives the same picture.
-    pub fn apply(self, picture: Picture, rng: &mut impl Rng) -> Picture {
+    /// The image, corrupted. The same generator gives the same image.
+    pub fn apply(self, image: Image, rng: &mut impl Rng) -> Image {
         let of = |strengths: [f32; 5]| strengths[usize::from(self.severity) - 1];
         let corrupted = match self.kind {
             Kind::GaussianNoise => {
                 let c = of([0.04, 0.06, 0.08, 0.09, 0.10]);
-                picture.map(|v| v + c * normal(rng))
+                image.map(|v| v + c * normal(rng))
             }
             Kind::ShotNoise => {
                 let c = of([500.0, 250.0, 100.0, 75.0, 50.0]);
-                picture.map(|v| poisson(v * c, rng) / c)
+                image.map(|v| poisson(v * c, rng) / c)
             }
             Kind::ImpulseNoise => {
                 let c = of([0.01, 0.02, 0.03, 0.05, 0.07]);
-                picture.map(|v| match rng.random::<f32>() < c {
+                image.map(|v| match rng.random::<f32>() < c {
                     true => f32::from(u8::from(rng.random::<bool>())),
                     false => v,
                 })
             }
             Kind::SpeckleNoise => {
                 let c = of([0.06, 0.10, 0.12, 0.16, 0.20]);
-                picture.map(|v| v + v * c * normal(rng))
+                image.map(|v| v + v * c * normal(rng))
             }
             Kind::DefocusBlur => {
                 let radius = of([0.3, 0.4, 0.5, 1.0, 1.5]);
-                blur::defocus(&picture, radius, of([0.4, 0.5, 0.6, 0.2, 0.1]))
+                blur::defocus(&image, radius, of([0.4, 0.5, 0.6, 0.2, 0.1]))
             }
-            Kind::GaussianBlur => blur::gaussian(&picture, of([0.4, 0.6, 0.7, 0.8, 1.0])),
+            Kind::GaussianBlur => blur::gaussian(&image, of([0.4, 0.6, 0.7, 0.8, 1.0])),
             Kind::MotionBlur => {
                 let angle = rng.random_range(-45.0..45.0_f32).to_radians();
                 let (radius, sigma) =
                     (of([6.0, 6.0, 6.0, 8.0, 9.0]), of([1.0, 1.5, 2.0, 2.0, 2.5]));
-                blur::motion(&picture, radius as usize, sigma, angle)
+                blur::motion(&image, radius as usize, sigma, angle)
             }
-            Kind::Brightness => brighten(picture, of([0.05, 0.10, 0.15, 0.20, 0.30])),
-            Kind::Contrast => flatten(picture, of([0.75, 0.50, 0.40, 0.30, 0.15])),
-            Kind::Pixelate => pixelate(&picture, of([0.95, 0.90, 0.85, 0.75, 0.65])),
-            Kind::Jpeg => jpeg::through(&picture, of([80.0, 65.0, 58.0, 50.0, 40.0]) as u8),
+            Kind::Brightness => brighten(image, of([0.05, 0.10, 0.15, 0.20, 0.30])),
+            Kind::Contrast => flatten(image, of([0.75, 0.50, 0.40, 0.30, 0.15])),
+            Kind::Pixelate => pixelate(&image, of([0.95, 0.90, 0.85, 0.75, 0.65])),
+            Kind::Jpeg => jpeg::through(&image, of([80.0, 65.0, 58.0, 50.0, 40.0]) as u8),
         };
         corrupted.map(|v| v.clamp(0.0, 1.0))
     }
@@ -147,41 +147,41 @@ fn poisson(mean: f32, rng: &mut impl Rng) -> f32 {
 }
 
 /// Raises the value of each pixel (the V of HSV: its largest channel), and keeps hue and saturation.
-fn brighten(mut picture: Picture, by: f32) -> Picture {
-    let area = picture.height * picture.width;
+fn brighten(mut image: Image, by: f32) -> Image {
+    let area = image.height * image.width;
     for pixel in 0..area {
-        let value = (0..picture.channels).map(|c| picture.values[c * area + pixel]);
+        let value = (0..image.channels).map(|c| image.values[c * area + pixel]);
         let value = value.fold(0.0, f32::max);
         let raised = (value + by).min(1.0);
-        for c in 0..picture.channels {
-            let channel = &mut picture.values[c * area + pixel];
+        for c in 0..image.channels {
+            let channel = &mut image.values[c * area + pixel];
             *channel = if value > 0.0 { *channel * raised / value } else { raised };
         }
     }
-    picture
+    image
 }
 
 /// Each channel comes nearer to its mean.
-fn flatten(mut picture: Picture, factor: f32) -> Picture {
-    for channel in picture.values.chunks_mut(picture.height * picture.width) {
+fn flatten(mut image: Image, factor: f32) -> Image {
+    for channel in image.values.chunks_mut(image.height * image.width) {
         let mean = channel.iter().sum::<f32>() / channel.len() as f32;
         channel.iter_mut().for_each(|value| *value = (*value - mean) * factor + mean);
     }
-    picture
+    image
 }
 
 /// Averaged into fewer pixels, then each of those repeated.
-fn pixelate(picture: &Picture, factor: f32) -> Picture {
-    let [channels, height, width] = picture.shape();
+fn pixelate(image: &Image, factor: f32) -> Image {
+    let [channels, height, width] = image.shape();
     let fewer = |n: usize| ((n as f32 * factor) as usize).max(1);
     let (rows, columns) = (fewer(height), fewer(width));
-    let small = Picture::from_fn([channels, rows, columns], |c, y, x| {
+    let small = Image::from_fn([channels, rows, columns], |c, y, x| {
         let (ys, xs) = (span(y, height, rows), span(x, width, columns));
         let places = ys.iter().flat_map(|y| xs.iter().map(move |x| (y, x)));
-        let weighted = places.map(|((y, wy), (x, wx))| picture.at(c, *y, *x) * wy * wx);
+        let weighted = places.map(|((y, wy), (x, wx))| image.at(c, *y, *x) * wy * wx);
         weighted.sum::<f32>()
     });
-    Picture::from_fn(picture.shape(), |c, y, x| {
+    Image::from_fn(image.shape(), |c, y, x| {
         small.at(c, (2 * y + 1) * rows / (2 * height), (2 * x + 1) * columns / (2 * width))
     })
 }
@@ -202,19 +202,19 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     /// A bright disc on a dark ground, in three colours.
-    fn disc() -> Picture {
-        Picture::from_fn([3, 16, 16], |c, y, x| {
+    fn disc() -> Image {
+        Image::from_fn([3, 16, 16], |c, y, x| {
             let distance = (y as f32 - 7.5).hypot(x as f32 - 7.5);
             if distance < 5.0 { 0.8 - 0.2 * c as f32 } else { 0.1 }
         })
     }
 
-    fn corrupted(text: &str) -> Picture {
+    fn corrupted(text: &str) -> Image {
         let corruption: Corruption = text.parse().unwrap();
         corruption.apply(disc(), &mut ChaCha8Rng::seed_from_u64(7))
     }
 
-    fn distance(a: &Picture, b: &Picture) -> f32 {
+    fn distance(a: &Image, b: &Image) -> f32 {
         let squares = a.values.iter().zip(&b.values).map(|(a, b)| (a - b).powi(2));
         (squares.sum::<f32>() / a.values.len() as f32).sqrt()
     }
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn noises_have_their_strength() {
-        let flat = || Picture::from_fn([1, 100, 100], |_, _, _| 0.5);
+        let flat = || Image::from_fn([1, 100, 100], |_, _, _| 0.5);
         let deviation = |text: &str| {
             let corruption: Corruption = text.parse().unwrap();
             distance(&corruption.apply(flat(), &mut ChaCha8Rng::seed_from_u64(1)), &flat())
@@ -259,12 +259,12 @@ mod tests {
     #[test]
     fn brightness_contrast_and_pixels_by_hand() {
         let pixel =
-            |values: [f32; 3]| Picture { channels: 3, height: 1, width: 1, values: values.into() };
+            |values: [f32; 3]| Image { channels: 3, height: 1, width: 1, values: values.into() };
         let bright = brighten(pixel([0.5, 0.25, 0.0]), 0.25);
         assert_eq!(bright.values, [0.75, 0.375, 0.0]);
         assert_eq!(brighten(pixel([0.0; 3]), 0.25).values, [0.25; 3]);
         let line =
-            |values: [f32; 4]| Picture { channels: 1, height: 1, width: 4, values: values.into() };
+            |values: [f32; 4]| Image { channels: 1, height: 1, width: 4, values: values.into() };
         assert_eq!(flatten(line([0.0, 0.0, 1.0, 1.0]), 0.5).values, [0.25, 0.25, 0.75, 0.75]);
         // Three parts of four places: 1 + a third of the next.
         let parts = pixelate(&line([0.0, 0.4, 0.8, 1.0]), 0.75);

@@ -1,4 +1,4 @@
-//! Pictures of your own: a folder with one folder for each class, PNG or JPEG.
+//! Images of your own: a folder with one folder for each class, PNG or JPEG.
 //!
 //! The split is as for the digits: of each class, in an order drawn once, a fifth is for test, a
 //! fifth for validation, the rest for training. Classes are numbered in the order of their names.
@@ -14,49 +14,49 @@ use moe::config;
 use super::{
     augment::Augment,
     corrupt::Corruption,
-    picture::resize,
-    pictures::{Labelled, Pictures, PicturesConfig},
+    image::resize,
+    images::{Images, ImagesConfig, Labelled},
     splits::fifths,
 };
 use crate::{DataDir, DataError, LoadTask, Task};
 
 config! {
-    /// Which folder, and how its pictures are shown.
+    /// Which folder, and how its images are shown.
     pub struct ImageFolderConfig {
         /// The folder of class folders, relative to the data folder.
         pub folder: String = "pictures".into(),
-        /// Are pictures read in colour, or grey?
+        /// Are images read in colour, or grey?
         pub colour: bool = true,
-        /// Rows and columns to which pictures are brought.
+        /// Rows and columns to which images are brought.
         pub side: usize = 32,
-        /// Pictures for training, as many of each class as can be; all if left out.
+        /// Images for training, as many of each class as can be; all if left out.
         pub train: Option<usize> = None,
-        /// Pictures for validation, likewise.
+        /// Images for validation, likewise.
         pub valid: Option<usize> = None,
-        /// Pictures for test, likewise.
+        /// Images for test, likewise.
         pub test: Option<usize> = None,
         /// Random changes in training.
         pub augment: Augment = Augment::default(),
-        /// What is done to the pictures for test: `"jpeg 3"`.
+        /// What is done to the images for test: `"jpeg 3"`.
         pub corrupt: Option<Corruption> = None,
     }
 }
 
-/// Pictures of your own.
+/// Images of your own.
 pub struct ImageFolder;
 
 impl LoadTask for ImageFolder {
     type Config = ImageFolderConfig;
     const NAME: &'static str = "image-folder";
-    const ABOUT: &'static str = "pictures of your own, a folder for each class (--data-dir)";
+    const ABOUT: &'static str = "images of your own, a folder for each class (--data-dir)";
     const SOURCE: &'static str = "a folder of PNG or JPEG files";
 
     fn load(config: &ImageFolderConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
         let ImageFolderConfig { side, train, valid, test, augment, corrupt, .. } = config.clone();
         let data = read(config, data)?;
         let side = Some(side);
-        let config = PicturesConfig { train, valid, test, classes: None, side, augment, corrupt };
-        Pictures::load(data, &config)
+        let config = ImagesConfig { train, valid, test, classes: None, side, augment, corrupt };
+        Images::load(data, &config)
     }
 }
 
@@ -78,19 +78,19 @@ fn read(config: &ImageFolderConfig, data: &DataDir) -> Result<Labelled, DataErro
     }
     let (mut bytes, mut labels) = (Vec::new(), Vec::new());
     for (class, folder) in classes.iter().enumerate() {
-        let files = data.list(folder)?.into_iter().filter(|path| is_picture(path));
+        let files = data.list(folder)?.into_iter().filter(|path| is_image(path));
         let files: Vec<PathBuf> = files.collect();
         if files.len() < 5 {
             return Err(content(
                 folder,
                 &format!(
-                    "{} pictures; a fifth each is for validation and test, so there are at least 5",
+                    "{} images; a fifth each is for validation and test, so there are at least 5",
                     files.len()
                 ),
             ));
         }
         for file in files {
-            bytes.extend(picture(data, &file, config)?);
+            bytes.extend(image(data, &file, config)?);
             labels.push(class as i32);
         }
     }
@@ -106,15 +106,15 @@ fn read(config: &ImageFolderConfig, data: &DataDir) -> Result<Labelled, DataErro
     })
 }
 
-fn is_picture(path: &Path) -> bool {
+fn is_image(path: &Path) -> bool {
     let end = path.extension().unwrap_or_default().to_ascii_lowercase();
     ["png", "jpg", "jpeg"].iter().any(|known| end == *known)
 }
 
 /// `[channels, side, side]`.
-fn picture(data: &DataDir, path: &Path, config: &ImageFolderConfig) -> Result<Vec<u8>, DataError> {
+fn image(data: &DataDir, path: &Path, config: &ImageFolderConfig) -> Result<Vec<u8>, DataError> {
     let read = image::load_from_memory(&data.read_path(path)?).map_err(|err| {
-        DataError::Content { path: path.into(), message: format!("it is no whole picture ({err})") }
+        DataError::Content { path: path.into(), message: format!("it is no whole image ({err})") }
     })?;
     let size = [read.height() as usize, read.width() as usize];
     let planes = planes(read, config.colour);
@@ -125,11 +125,11 @@ fn picture(data: &DataDir, path: &Path, config: &ImageFolderConfig) -> Result<Ve
     }
 }
 
-fn planes(picture: DynamicImage, colour: bool) -> Vec<u8> {
+fn planes(image: DynamicImage, colour: bool) -> Vec<u8> {
     if !colour {
-        return picture.into_luma8().into_raw();
+        return image.into_luma8().into_raw();
     }
-    let pixels = picture.into_rgb8().into_raw();
+    let pixels = image.into_rgb8().into_raw();
     (0..3).flat_map(|channel| pixels.iter().skip(channel).step_by(3)).copied().collect()
 }
 
@@ -149,10 +149,10 @@ mod tests {
             fs::create_dir_all(&class).unwrap();
             for i in 0..5 {
                 let end = if i % 2 == 0 { "png" } else { "JPG" };
-                let picture = RgbImage::from_pixel(5, 3 + i, colour.into());
-                picture.save(class.join(format!("{i}.{end}"))).unwrap();
+                let image = RgbImage::from_pixel(5, 3 + i, colour.into());
+                image.save(class.join(format!("{i}.{end}"))).unwrap();
             }
-            fs::write(class.join("notes.txt"), "not a picture").unwrap();
+            fs::write(class.join("notes.txt"), "not an image").unwrap();
         }
         folder
     }
@@ -169,7 +169,7 @@ mod tests {
         let sizes = [Split::Train, Split::Valid, Split::Test].map(|split| task.len(split));
         assert_eq!((task.outputs(), sizes), (2, [6, 2, 2]));
         let batch = task.batch(Split::Test, &[0, 1], &burn::prelude::Device::flex());
-        let moe::Input::Image(pixels) = batch.input else { unreachable!("they are pictures") };
+        let moe::Input::Image(pixels) = batch.input else { unreachable!("they are images") };
         assert_eq!(pixels.dims(), [2, 3, 4, 4]);
         let reds: Vec<f32> = pixels.narrow(1, 0, 1).into_data().iter::<f32>().collect();
         assert!(reds[..16].iter().all(|red| *red > 0.95), "cats are red: {reds:?}");
@@ -199,10 +199,10 @@ mod tests {
         let bytes = fs::read(&cat).unwrap();
         fs::write(&cat, &bytes[..bytes.len() / 2]).unwrap();
         let err = load(folder.path(), &default).err().unwrap();
-        assert!(err.contains("cats/2.png: it is no whole picture"), "{err}");
+        assert!(err.contains("cats/2.png: it is no whole image"), "{err}");
         fs::remove_file(&cat).unwrap();
         let err = load(folder.path(), &default).err().unwrap();
-        assert!(err.contains("cats: 4 pictures") && err.contains("at least 5"), "{err}");
+        assert!(err.contains("cats: 4 images") && err.contains("at least 5"), "{err}");
         fs::remove_dir_all(folder.path().join("pictures/cats")).unwrap();
         assert!(load(folder.path(), &default).err().unwrap().contains("1 class folders"));
         let err = ImageFolder::load(&default, &DataDir::default()).err().unwrap().to_string();

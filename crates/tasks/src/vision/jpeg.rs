@@ -2,15 +2,15 @@
 
 use image::{ExtendedColorType, ImageFormat, codecs::jpeg::JpegEncoder};
 
-use super::picture::Picture;
+use super::image::Image;
 
-/// The picture as a JPEG of this quality, 1 to 100, shows it. Three channels are colours, any
-/// other number of them is as many grey pictures.
-pub(crate) fn through(picture: &Picture, quality: u8) -> Picture {
-    let [channels, height, width] = picture.shape();
+/// The image as a JPEG of this quality, 1 to 100, shows it. Three channels are colours, any
+/// other number of them is as many grey images.
+pub(crate) fn through(image: &Image, quality: u8) -> Image {
+    let [channels, height, width] = image.shape();
     let together = if channels == 3 { 3 } else { 1 };
-    let mut values = Vec::with_capacity(picture.values.len());
-    for plane in picture.values.chunks(together * height * width) {
+    let mut values = Vec::with_capacity(image.values.len());
+    for plane in image.values.chunks(together * height * width) {
         let area = height * width;
         let byte = |i: usize| (plane[i % together * area + i / together] * 255.0).round() as u8;
         let bytes: Vec<u8> = (0..together * area).map(byte).collect();
@@ -18,7 +18,7 @@ pub(crate) fn through(picture: &Picture, quality: u8) -> Picture {
         let value = |i: usize| f32::from(bytes[i % area * together + i / area]) / 255.0;
         values.extend((0..together * area).map(value));
     }
-    Picture { values, ..*picture }
+    Image { values, ..*image }
 }
 
 /// Pixel by pixel, `channels` bytes each.
@@ -27,7 +27,7 @@ fn round_trip(bytes: &[u8], [height, width]: [usize; 2], channels: usize, qualit
     let mut file = Vec::new();
     JpegEncoder::new_with_quality(&mut file, quality)
         .encode(bytes, width as u32, height as u32, colour)
-        .expect("a vector takes every byte, and pictures are small");
+        .expect("a vector takes every byte, and images are small");
     let read = image::load_from_memory_with_format(&file, ImageFormat::Jpeg);
     let read = read.expect("what was just written can be read");
     if channels == 3 { read.into_rgb8().into_raw() } else { read.into_luma8().into_raw() }
@@ -38,9 +38,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flat_picture_stays_and_shape_is_kept() {
+    fn a_flat_image_stays_and_shape_is_kept() {
         for channels in [1, 2, 3] {
-            let flat = Picture::from_fn([channels, 9, 7], |c, _, _| 0.2 + 0.1 * c as f32);
+            let flat = Image::from_fn([channels, 9, 7], |c, _, _| 0.2 + 0.1 * c as f32);
             let read = through(&flat, 90);
             assert_eq!(read.shape(), flat.shape());
             let far = read.values.iter().zip(&flat.values).any(|(a, b)| (a - b).abs() > 0.02);

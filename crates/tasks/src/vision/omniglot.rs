@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     augment::Augment,
     corrupt::Corruption,
-    picture::resize,
-    pictures::{Labelled, Pictures, PicturesConfig},
+    image::resize,
+    images::{Images, ImagesConfig, Labelled},
     splits::fifths,
     zip,
 };
@@ -46,19 +46,19 @@ config! {
     pub struct OmniglotConfig {
         /// What the classes are: `"character"` or `"alphabet"`.
         pub labels: Labels = Labels::Character,
-        /// Rows and columns to which pictures are brought, from 105.
+        /// Rows and columns to which images are brought, from 105.
         pub side: usize = 28,
-        /// Pictures for training, as many of each class as can be; all if left out.
+        /// Images for training, as many of each class as can be; all if left out.
         pub train: Option<usize> = None,
-        /// Pictures for validation, likewise.
+        /// Images for validation, likewise.
         pub valid: Option<usize> = None,
-        /// Pictures for test, likewise.
+        /// Images for test, likewise.
         pub test: Option<usize> = None,
         /// Only these classes, numbered anew in this order; all if left out.
         pub classes: Option<Vec<usize>> = None,
         /// Random changes in training.
         pub augment: Augment = Augment::default(),
-        /// What is done to the pictures for test: `"contrast 3"`.
+        /// What is done to the images for test: `"contrast 3"`.
         pub corrupt: Option<Corruption> = None,
     }
 }
@@ -78,8 +78,8 @@ impl LoadTask for Omniglot {
             config.clone();
         let data = characters(data, side)?.labelled(labels, side);
         let config =
-            PicturesConfig { train, valid, test, classes, side: Some(side), augment, corrupt };
-        Pictures::load(data, &config)
+            ImagesConfig { train, valid, test, classes, side: Some(side), augment, corrupt };
+        Images::load(data, &config)
     }
 }
 

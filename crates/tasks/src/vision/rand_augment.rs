@@ -9,7 +9,7 @@
 
 use rand::{Rng, RngExt};
 
-use super::picture::Picture;
+use super::image::Image;
 
 /// The fourteen operations of the paper.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,55 +49,55 @@ const ALL: [Operation; 14] = [
 
 /// One operation, drawn from the list, of a magnitude from 0 to 10; those that have a direction
 /// draw it too.
-pub(crate) fn change(picture: Picture, magnitude: f64, rng: &mut impl Rng) -> Picture {
+pub(crate) fn change(image: Image, magnitude: f64, rng: &mut impl Rng) -> Image {
     let operation = ALL[rng.random_range(0..ALL.len())];
     let level = (magnitude / 10.0) as f32;
     let signed = if rng.random() { level } else { -level };
-    apply(operation, picture, level, signed)
+    apply(operation, image, level, signed)
 }
 
-fn apply(operation: Operation, picture: Picture, level: f32, signed: f32) -> Picture {
-    // Of blends 1 is the picture itself, 0 the other end.
+fn apply(operation: Operation, image: Image, level: f32, signed: f32) -> Image {
+    // Of blends 1 is the image itself, 0 the other end.
     let factor = 1.0 + 0.9 * signed;
     match operation {
-        Operation::Identity => picture,
-        Operation::AutoContrast => by_channel(picture, stretch),
-        Operation::Equalize => by_channel(picture, equalize),
+        Operation::Identity => image,
+        Operation::AutoContrast => by_channel(image, stretch),
+        Operation::Equalize => by_channel(image, equalize),
         Operation::Rotate => {
             let (sin, cos) = (signed * 30.0).to_radians().sin_cos();
-            affine(&picture, [cos, -sin, 0.0, sin, cos, 0.0])
+            affine(&image, [cos, -sin, 0.0, sin, cos, 0.0])
         }
         Operation::Solarize => {
             let threshold = 1.0 - level;
-            picture.map(|v| if v >= threshold && level > 0.0 { 1.0 - v } else { v })
+            image.map(|v| if v >= threshold && level > 0.0 { 1.0 - v } else { v })
         }
         Operation::Color => {
-            let grey = picture.grey();
-            blend(picture, factor, |i, area| grey[i % area])
+            let grey = image.grey();
+            blend(image, factor, |i, area| grey[i % area])
         }
         Operation::Posterize => {
             let mask = 255_u8 << (level * 4.0).round() as u32;
-            picture.map(|v| f32::from((v * 255.0).round() as u8 & mask) / 255.0)
+            image.map(|v| f32::from((v * 255.0).round() as u8 & mask) / 255.0)
         }
         Operation::Contrast => {
-            let grey = picture.grey();
+            let grey = image.grey();
             let mean = grey.iter().sum::<f32>() / grey.len() as f32;
-            blend(picture, factor, |_, _| mean)
+            blend(image, factor, |_, _| mean)
         }
-        Operation::Brightness => blend(picture, factor, |_, _| 0.0),
+        Operation::Brightness => blend(image, factor, |_, _| 0.0),
         Operation::Sharpness => {
-            let smooth = smooth(&picture);
-            blend(picture, factor, |i, _| smooth.values[i])
+            let smooth = smooth(&image);
+            blend(image, factor, |i, _| smooth.values[i])
         }
-        Operation::ShearX => affine(&picture, [1.0, 0.3 * signed, 0.0, 0.0, 1.0, 0.0]),
-        Operation::ShearY => affine(&picture, [1.0, 0.0, 0.0, 0.3 * signed, 1.0, 0.0]),
+        Operation::ShearX => affine(&image, [1.0, 0.3 * signed, 0.0, 0.0, 1.0, 0.0]),
+        Operation::ShearY => affine(&image, [1.0, 0.0, 0.0, 0.3 * signed, 1.0, 0.0]),
         Operation::TranslateX => {
-            let by = shift(picture.width) * signed;
-            affine(&picture, [1.0, 0.0, by, 0.0, 1.0, 0.0])
+            let by = shift(image.width) * signed;
+            affine(&image, [1.0, 0.0, by, 0.0, 1.0, 0.0])
         }
         Operation::TranslateY => {
-            let by = shift(picture.height) * signed;
-            affine(&picture, [1.0, 0.0, 0.0, 0.0, 1.0, by])
+            let by = shift(image.height) * signed;
+            affine(&image, [1.0, 0.0, 0.0, 0.0, 1.0, by])
         }
     }
 }
@@ -108,28 +108,28 @@ fn shift(n: usize) -> f32 {
 }
 
 /// Each place (x, y), counted from the centre, gets what was at (a x + b y + c, d x + e y + f).
-fn affine(picture: &Picture, [a, b, c, d, e, f]: [f32; 6]) -> Picture {
+fn affine(image: &Image, [a, b, c, d, e, f]: [f32; 6]) -> Image {
     let centre = |n: usize| (n as f32 - 1.0) / 2.0;
-    let (mid_y, mid_x) = (centre(picture.height), centre(picture.width));
-    Picture::from_fn(picture.shape(), |channel, y, x| {
+    let (mid_y, mid_x) = (centre(image.height), centre(image.width));
+    Image::from_fn(image.shape(), |channel, y, x| {
         let (y, x) = (y as f32 - mid_y, x as f32 - mid_x);
         let (from_x, from_y) = (a * x + b * y + c + mid_x, d * x + e * y + f + mid_y);
-        picture.between(Picture::at_or_black, channel, from_y, from_x)
+        image.between(Image::at_or_black, channel, from_y, from_x)
     })
 }
 
-/// `factor` of the picture and the rest of another one, which is given by index and channel size.
-fn blend(mut picture: Picture, factor: f32, other: impl Fn(usize, usize) -> f32) -> Picture {
-    let area = picture.height * picture.width;
-    for (i, value) in picture.values.iter_mut().enumerate() {
+/// `factor` of the image and the rest of another one, which is given by index and channel size.
+fn blend(mut image: Image, factor: f32, other: impl Fn(usize, usize) -> f32) -> Image {
+    let area = image.height * image.width;
+    for (i, value) in image.values.iter_mut().enumerate() {
         *value = (other(i, area) * (1.0 - factor) + *value * factor).clamp(0.0, 1.0);
     }
-    picture
+    image
 }
 
-fn by_channel(mut picture: Picture, change: fn(&mut [f32])) -> Picture {
-    picture.values.chunks_mut(picture.height * picture.width).for_each(change);
-    picture
+fn by_channel(mut image: Image, change: fn(&mut [f32])) -> Image {
+    image.values.chunks_mut(image.height * image.width).for_each(change);
+    image
 }
 
 /// From the darkest to the brightest becomes from 0 to 1.
@@ -161,14 +161,14 @@ fn equalize(channel: &mut [f32]) {
 }
 
 /// Each inner value mixed with its eight neighbours, itself counting five times.
-fn smooth(picture: &Picture) -> Picture {
-    let (last_y, last_x) = (picture.height - 1, picture.width - 1);
-    Picture::from_fn(picture.shape(), |c, y, x| {
+fn smooth(image: &Image) -> Image {
+    let (last_y, last_x) = (image.height - 1, image.width - 1);
+    Image::from_fn(image.shape(), |c, y, x| {
         if y == 0 || x == 0 || y == last_y || x == last_x {
-            return picture.at(c, y, x);
+            return image.at(c, y, x);
         }
-        let around = (0..9).map(|i| picture.at(c, y + i / 3 - 1, x + i % 3 - 1));
-        (around.sum::<f32>() + 4.0 * picture.at(c, y, x)) / 13.0
+        let around = (0..9).map(|i| image.at(c, y + i / 3 - 1, x + i % 3 - 1));
+        (around.sum::<f32>() + 4.0 * image.at(c, y, x)) / 13.0
     })
 }
 
@@ -176,11 +176,11 @@ fn smooth(picture: &Picture) -> Picture {
 mod tests {
     use super::*;
 
-    fn colours() -> Picture {
-        Picture::from_fn([3, 4, 4], |c, y, x| (c * 16 + y * 4 + x) as f32 / 47.0)
+    fn colours() -> Image {
+        Image::from_fn([3, 4, 4], |c, y, x| (c * 16 + y * 4 + x) as f32 / 47.0)
     }
 
-    fn close(a: &Picture, b: &Picture) {
+    fn close(a: &Image, b: &Image) {
         let far = a.values.iter().zip(&b.values).any(|(a, b)| (a - b).abs() > 1e-5);
         assert!(!far, "{a:?} {b:?}");
     }
@@ -213,16 +213,16 @@ mod tests {
     #[test]
     fn a_quarter_turn_of_the_map_by_hand() {
         // (x, y) gets what was at (-y, x): the first row becomes the first column, from below.
-        let picture = Picture::from_fn([1, 2, 2], |_, y, x| (2 * y + x) as f32);
-        let turned = affine(&picture, [0.0, -1.0, 0.0, 1.0, 0.0, 0.0]);
-        close(&turned, &Picture { values: vec![1.0, 3.0, 0.0, 2.0], ..picture });
+        let image = Image::from_fn([1, 2, 2], |_, y, x| (2 * y + x) as f32);
+        let turned = affine(&image, [0.0, -1.0, 0.0, 1.0, 0.0, 0.0]);
+        close(&turned, &Image { values: vec![1.0, 3.0, 0.0, 2.0], ..image });
     }
 
     #[test]
     fn shifts_are_a_share_of_the_side() {
         // Ten pixels by 150 / 331 of ten are 4.53.
-        let picture = Picture::from_fn([1, 1, 10], |_, _, x| x as f32);
-        let moved = apply(Operation::TranslateX, picture, 1.0, 1.0);
+        let image = Image::from_fn([1, 1, 10], |_, _, x| x as f32);
+        let moved = apply(Operation::TranslateX, image, 1.0, 1.0);
         assert!((moved.values[0] - 4.5317).abs() < 1e-3, "{moved:?}");
         assert_eq!(moved.values[9], 0.0);
     }
@@ -230,7 +230,7 @@ mod tests {
     #[test]
     fn values_by_hand() {
         let grey =
-            |values: [f32; 4]| Picture { channels: 1, height: 2, width: 2, values: values.into() };
+            |values: [f32; 4]| Image { channels: 1, height: 2, width: 2, values: values.into() };
         let solarized = apply(Operation::Solarize, grey([0.1, 0.4, 0.6, 0.9]), 0.5, 0.5);
         close(&solarized, &grey([0.1, 0.4, 0.4, 0.1]));
         let four_bits = apply(
@@ -251,10 +251,10 @@ mod tests {
     }
 
     #[test]
-    fn equalize_makes_a_dark_picture_even() {
+    fn equalize_makes_a_dark_image_even() {
         // 1,024 values on four dark bytes, 256 each: step (1024 - 256) / 255 = 3.
-        let picture = Picture::from_fn([1, 32, 32], |_, y, _| (y / 8) as f32 / 255.0);
-        let even = by_channel(picture, equalize);
+        let image = Image::from_fn([1, 32, 32], |_, y, _| (y / 8) as f32 / 255.0);
+        let even = by_channel(image, equalize);
         // (1 + 256 i) / 3 for i = 0 to 3: 0, 85, 171, 256 at most 255.
         for (row, byte) in [(0, 0.0), (8, 85.0), (16, 171.0), (24, 255.0)] {
             assert_eq!(even.at(0, row, 0), byte / 255.0);

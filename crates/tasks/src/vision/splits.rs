@@ -1,16 +1,16 @@
-//! Which pictures are for training, for choices, and for the end. Always the same, class by class.
+//! Which images are for training, for choices, and for the end. Always the same, class by class.
 
 use moe::stable_hash;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
-/// The numbers of the pictures of each split: train, valid, test.
+/// The numbers of the images of each split: train, valid, test.
 pub(crate) type Splits = [Vec<usize>; 3];
 
-/// The pictures of each class, in the order in which they come.
+/// The images of each class, in the order in which they come.
 fn by_class(labels: &[i32], classes: usize) -> Vec<Vec<usize>> {
     let mut members = vec![Vec::new(); classes];
-    labels.iter().enumerate().for_each(|(picture, label)| members[*label as usize].push(picture));
+    labels.iter().enumerate().for_each(|(image, label)| members[*label as usize].push(image));
     members
 }
 
@@ -29,7 +29,7 @@ pub(crate) fn fifths(set: &str, labels: &[i32], classes: usize) -> Splits {
     splits
 }
 
-/// For a set whose first `train` pictures are for training and the others for test: a tenth of
+/// For a set whose first `train` images are for training and the others for test: a tenth of
 /// each class, drawn once, is taken from training for validation. All keep their order.
 pub(crate) fn tenth(set: &str, labels: &[i32], classes: usize, train: usize) -> Splits {
     let mut rng = ChaCha8Rng::seed_from_u64(stable_hash(&format!("{set}/split")));
@@ -39,7 +39,7 @@ pub(crate) fn tenth(set: &str, labels: &[i32], classes: usize, train: usize) -> 
         valid.extend(&members[..members.len() / 10]);
     }
     valid.sort_unstable();
-    let train = (0..train).filter(|picture| valid.binary_search(picture).is_err());
+    let train = (0..train).filter(|image| valid.binary_search(image).is_err());
     let train: Vec<usize> = train.collect();
     let test = (train.len() + valid.len()..labels.len()).collect();
     [train, valid, test]
@@ -56,16 +56,16 @@ pub(crate) fn balanced(
     let mut left: Vec<usize> =
         (0..classes).map(|c| n / classes + (c < n % classes) as usize).collect();
     let mut chosen = Vec::with_capacity(n);
-    for &picture in members {
-        let left = &mut left[labels[picture] as usize];
+    for &image in members {
+        let left = &mut left[labels[image] as usize];
         if *left > 0 {
             *left -= 1;
-            chosen.push(picture);
+            chosen.push(image);
         }
     }
     match left.iter().position(|left| *left > 0) {
         Some(class) => {
-            let there = members.iter().filter(|picture| labels[**picture] == class as i32).count();
+            let there = members.iter().filter(|image| labels[**image] == class as i32).count();
             Err((class, there))
         }
         None => Ok(chosen),
@@ -83,9 +83,9 @@ mod tests {
         let [train, valid, test] = tenth("a", &labels, 3, 60);
         assert_eq!((train.len(), valid.len()), (54, 6));
         assert_eq!(test, (60..66).collect::<Vec<_>>());
-        let ones = valid.iter().filter(|picture| labels[**picture] == 1).count();
+        let ones = valid.iter().filter(|image| labels[**image] == 1).count();
         assert_eq!(ones, 2);
-        assert!(train.is_sorted() && valid.iter().all(|picture| !train.contains(picture)));
+        assert!(train.is_sorted() && valid.iter().all(|image| !train.contains(image)));
         assert_ne!(tenth("b", &labels, 3, 60)[1], valid);
     }
 

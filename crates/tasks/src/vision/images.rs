@@ -1,6 +1,6 @@
-//! Classification of labelled pictures: what all picture tasks have in common.
+//! Classification of labelled images: what all image tasks have in common.
 //!
-//! The true cluster of a picture is its super-class, or its label in a set without super-classes. A
+//! The true cluster of an image is its super-class, or its label in a set without super-classes. A
 //! router that looks at it cheats: it gives the answer away, in evaluation too. The router `oracle`
 //! does, as a bound that no honest router reaches.
 
@@ -14,27 +14,27 @@ use rand_chacha::ChaCha8Rng;
 use super::{
     augment::{Augment, Mixture},
     corrupt::Corruption,
-    picture::{Picture, resize},
+    image::{Image, resize},
     splits::{Splits, balanced},
 };
 use crate::{Batch, DataError, Mix, Place, Score, Split, Task, score::classification};
 
 config! {
-    /// Which pictures of a set are used, and how they are shown.
-    pub struct PicturesConfig {
-        /// Pictures for training, as many of each class as can be; all if left out.
+    /// Which images of a set are used, and how they are shown.
+    pub struct ImagesConfig {
+        /// Images for training, as many of each class as can be; all if left out.
         pub train: Option<usize> = None,
-        /// Pictures for validation, likewise.
+        /// Images for validation, likewise.
         pub valid: Option<usize> = None,
-        /// Pictures for test, likewise.
+        /// Images for test, likewise.
         pub test: Option<usize> = None,
         /// Only these classes, numbered anew in this order; all if left out.
         pub classes: Option<Vec<usize>> = None,
-        /// Rows and columns to which pictures are brought; as they are if left out.
+        /// Rows and columns to which images are brought; as they are if left out.
         pub side: Option<usize> = None,
         /// Random changes in training.
         pub augment: Augment = Augment::default(),
-        /// What is done to the pictures for test: `"gaussian-noise 3"`.
+        /// What is done to the images for test: `"gaussian-noise 3"`.
         pub corrupt: Option<Corruption> = None,
     }
 }
@@ -43,9 +43,9 @@ config! {
 pub(crate) struct Labelled {
     /// The name of the task.
     pub(crate) set: &'static str,
-    /// `[channels, height, width]` of each picture.
+    /// `[channels, height, width]` of each image.
     pub(crate) shape: [usize; 3],
-    /// Picture by picture.
+    /// Image by image.
     pub(crate) bytes: Vec<u8>,
     /// The byte that means 1.
     pub(crate) white: u8,
@@ -56,8 +56,8 @@ pub(crate) struct Labelled {
     pub(crate) splits: Splits,
 }
 
-/// Pictures with one label each.
-pub struct Pictures {
+/// Images with one label each.
+pub struct Images {
     data: Labelled,
     augment: Augment,
     corrupt: Option<Corruption>,
@@ -68,11 +68,11 @@ fn wrong(set: &str, message: String) -> DataError {
     ConfigError::Invalid { what: "task", name: set.into(), message }.into()
 }
 
-impl Pictures {
+impl Images {
     /// The part of a set that a config asks for.
     pub(crate) fn load(
         mut data: Labelled,
-        config: &PicturesConfig,
+        config: &ImagesConfig,
     ) -> Result<Arc<dyn Task>, DataError> {
         let set = data.set;
         if let Some(classes) = &config.classes {
@@ -85,7 +85,7 @@ impl Pictures {
                 return Err(wrong(set, format!("{name} = 0: it is at least 1")));
             }
             *split = balanced(split, &data.labels, data.classes, size).map_err(|(class, n)| {
-                wrong(set, format!("{name} = {size}: class {class} has only {n} pictures there"))
+                wrong(set, format!("{name} = {size}: class {class} has only {n} images there"))
             })?;
         }
         if let Some(side) = config.side {
@@ -95,30 +95,30 @@ impl Pictures {
         Ok(Arc::new(Self { data, augment: config.augment.clone(), corrupt: config.corrupt }))
     }
 
-    /// The picture `number` of the set.
-    fn picture(&self, number: usize) -> Picture {
+    /// The image `number` of the set.
+    fn image(&self, number: usize) -> Image {
         let [channels, height, width] = self.data.shape;
         let size = channels * height * width;
         let white = f32::from(self.data.white);
         let bytes = &self.data.bytes[number * size..][..size];
         let values = bytes.iter().map(|byte| f32::from(*byte) / white).collect();
-        Picture { channels, height, width, values }
+        Image { channels, height, width, values }
     }
 
-    /// The picture `number` as it is shown in `split`, without augmentation.
-    fn shown(&self, split: Split, number: usize) -> Picture {
+    /// The image `number` as it is shown in `split`, without augmentation.
+    fn shown(&self, split: Split, number: usize) -> Image {
         match self.corrupt {
             Some(corruption) if split == Split::Test => {
                 let seed = stable_hash(&format!("corrupt/{corruption}/{number}"));
-                corruption.apply(self.picture(number), &mut ChaCha8Rng::seed_from_u64(seed))
+                corruption.apply(self.image(number), &mut ChaCha8Rng::seed_from_u64(seed))
             }
-            _ => self.picture(number),
+            _ => self.image(number),
         }
     }
 
-    fn batch_of(&self, pictures: &[Picture], labels: Vec<i32>, device: &Device) -> Batch {
-        let ([c, h, w], n) = (self.data.shape, pictures.len());
-        let pixels: Vec<f32> = pictures.iter().flat_map(|p| &p.values).copied().collect();
+    fn batch_of(&self, images: &[Image], labels: Vec<i32>, device: &Device) -> Batch {
+        let ([c, h, w], n) = (self.data.shape, images.len());
+        let pixels: Vec<f32> = images.iter().flat_map(|p| &p.values).copied().collect();
         let pixels = TensorData::new(pixels, [n, c, h, w]);
         let labels = TensorData::new(labels, [n, 1]);
         Batch::new(
@@ -132,7 +132,7 @@ impl Pictures {
     }
 
     fn labels(&self, members: &[usize]) -> Vec<i32> {
-        members.iter().map(|picture| self.data.labels[*picture]).collect()
+        members.iter().map(|image| self.data.labels[*image]).collect()
     }
 }
 
@@ -150,9 +150,9 @@ impl Labelled {
         }
         let new = |label: i32| classes.iter().position(|class| *class == label as usize);
         for split in &mut self.splits {
-            split.retain(|picture| new(self.labels[*picture]).is_some());
+            split.retain(|image| new(self.labels[*image]).is_some());
         }
-        // Pictures of other classes keep a label that no split asks for.
+        // Images of other classes keep a label that no split asks for.
         let renumbered = self.labels.iter().map(|label| new(*label).unwrap_or(0) as i32);
         self.labels = renumbered.collect();
         let of = |all: &Vec<usize>| classes.iter().map(|class| all[*class]).collect();
@@ -161,7 +161,7 @@ impl Labelled {
         Ok(())
     }
 
-    /// Brings all pictures to this many rows and columns.
+    /// Brings all images to this many rows and columns.
     fn resize(&mut self, side: usize) -> Result<(), String> {
         const MOST: usize = 1024;
         if side == 0 || side > MOST {
@@ -169,8 +169,8 @@ impl Labelled {
         }
         let [channels, height, width] = self.shape;
         if [height, width] != [side, side] {
-            let pictures = self.bytes.chunks(channels * height * width);
-            let resized = pictures.flat_map(|bytes| resize(bytes, self.shape, [side, side]));
+            let images = self.bytes.chunks(channels * height * width);
+            let resized = images.flat_map(|bytes| resize(bytes, self.shape, [side, side]));
             self.bytes = resized.collect();
             self.shape = [channels, side, side];
         }
@@ -178,7 +178,7 @@ impl Labelled {
     }
 }
 
-impl Task for Pictures {
+impl Task for Images {
     fn domain(&self) -> Domain {
         let [channels, height, width] = self.data.shape;
         Domain::Image { channels, height, width }
@@ -202,19 +202,19 @@ impl Task for Pictures {
 
     fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch {
         let members = self.members(split, examples);
-        let pictures: Vec<Picture> = members.iter().map(|n| self.shown(split, *n)).collect();
-        self.batch_of(&pictures, self.labels(&members), device)
+        let images: Vec<Image> = members.iter().map(|n| self.shown(split, *n)).collect();
+        self.batch_of(&images, self.labels(&members), device)
     }
 
     fn training_batch(&self, examples: &[usize], place: Place, device: &Device) -> Batch {
         let members = self.members(Split::Train, examples);
         let changed = |(i, number): (usize, &usize)| {
-            self.augment.change(self.picture(*number), &mut place.rng("picture", i))
+            self.augment.change(self.image(*number), &mut place.rng("picture", i))
         };
-        let mut pictures: Vec<Picture> = members.iter().enumerate().map(changed).collect();
+        let mut images: Vec<Image> = members.iter().enumerate().map(changed).collect();
         let labels = self.labels(&members);
-        let mixture = self.augment.mix(&mut pictures, &mut place.rng("mixture", 0));
-        let batch = self.batch_of(&pictures, labels.clone(), device);
+        let mixture = self.augment.mix(&mut images, &mut place.rng("mixture", 0));
+        let batch = self.batch_of(&images, labels.clone(), device);
         let Some(Mixture { partners, share }) = mixture else { return batch };
         let others: Vec<i32> = partners.iter().map(|partner| labels[*partner]).collect();
         let others = Tensor::from_data(TensorData::new(others, [members.len(), 1]), device);
@@ -243,7 +243,7 @@ impl Task for Pictures {
 mod tests {
     use super::*;
 
-    /// Twelve pictures of one grey value each, four of each of three classes.
+    /// Twelve images of one grey value each, four of each of three classes.
     fn data() -> Labelled {
         let labels: Vec<i32> = (0..12).map(|i| i % 3).collect();
         Labelled {
@@ -258,8 +258,8 @@ mod tests {
         }
     }
 
-    fn load(config: PicturesConfig) -> Result<Arc<dyn Task>, String> {
-        Pictures::load(data(), &config).map_err(|err| err.to_string())
+    fn load(config: ImagesConfig) -> Result<Arc<dyn Task>, String> {
+        Images::load(data(), &config).map_err(|err| err.to_string())
     }
 
     fn shown(task: &dyn Task, split: Split) -> (Vec<f32>, Vec<i32>) {
@@ -268,30 +268,27 @@ mod tests {
     }
 
     fn numbers(batch: Batch) -> (Vec<f32>, Vec<i32>) {
-        let Input::Image(pixels) = batch.input else { unreachable!("they are pictures") };
+        let Input::Image(pixels) = batch.input else { unreachable!("they are images") };
         let pixels = pixels.into_data().try_to_vec().unwrap();
         (pixels, batch.labels.into_data().try_to_vec().unwrap())
     }
 
     #[test]
     fn subsets_are_balanced_and_classes_numbered_anew() {
-        let config = PicturesConfig {
-            train: Some(2),
-            classes: Some(vec![2, 0]),
-            ..PicturesConfig::default()
-        };
+        let config =
+            ImagesConfig { train: Some(2), classes: Some(vec![2, 0]), ..ImagesConfig::default() };
         let task = load(config).unwrap();
         assert_eq!((task.outputs(), task.len(Split::Train), task.len(Split::Test)), (2, 2, 2));
         assert_eq!(task.super_classes(), Some(&[1, 0][..]));
         let (pixels, labels) = shown(&*task, Split::Train);
-        assert_eq!(labels, [1, 0]); // pictures 0 and 2
+        assert_eq!(labels, [1, 0]); // images 0 and 2
         assert_eq!(pixels[..5], [0.0, 0.0, 0.0, 0.0, 40.0 / 220.0]);
     }
 
     #[test]
     fn clusters_are_super_classes_or_labels() {
         let clusters = |data: Labelled| {
-            let task = Pictures::load(data, &PicturesConfig::default()).ok().unwrap();
+            let task = Images::load(data, &ImagesConfig::default()).ok().unwrap();
             let batch = task.batch(Split::Train, &[0, 1, 2, 3], &Device::flex());
             task.clusters(&batch).unwrap().into_data().try_to_vec::<i32>().unwrap()
         };
@@ -301,29 +298,29 @@ mod tests {
 
     #[test]
     fn another_size_is_another_domain() {
-        let task = load(PicturesConfig { side: Some(3), ..PicturesConfig::default() }).unwrap();
+        let task = load(ImagesConfig { side: Some(3), ..ImagesConfig::default() }).unwrap();
         assert_eq!(task.domain(), Domain::Image { channels: 1, height: 3, width: 3 });
         assert_eq!(shown(&*task, Split::Test).0[9..18], [200.0 / 220.0; 9]);
     }
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        let default = PicturesConfig::default;
-        let err = load(PicturesConfig { train: Some(7), ..default() }).err().unwrap();
-        assert!(err.contains("train = 7: class 0 has only 2 pictures there"), "{err}");
-        let err = load(PicturesConfig { test: Some(0), ..default() }).err().unwrap();
+        let default = ImagesConfig::default;
+        let err = load(ImagesConfig { train: Some(7), ..default() }).err().unwrap();
+        assert!(err.contains("train = 7: class 0 has only 2 images there"), "{err}");
+        let err = load(ImagesConfig { test: Some(0), ..default() }).err().unwrap();
         assert!(err.contains("test = 0"), "{err}");
-        let err = load(PicturesConfig { classes: Some(vec![1, 3]), ..default() }).err().unwrap();
+        let err = load(ImagesConfig { classes: Some(vec![1, 3]), ..default() }).err().unwrap();
         assert!(err.contains("classes: 3; they are different and below 3"), "{err}");
-        let err = load(PicturesConfig { side: Some(0), ..default() }).err().unwrap();
+        let err = load(ImagesConfig { side: Some(0), ..default() }).err().unwrap();
         assert!(err.contains("side = 0"), "{err}");
     }
 
     #[test]
     fn corruption_is_for_test_only_and_always_the_same() {
         let corrupt = Some("gaussian-noise 5".parse().unwrap());
-        let task = load(PicturesConfig { corrupt, ..PicturesConfig::default() }).unwrap();
-        let plain = load(PicturesConfig::default()).unwrap();
+        let task = load(ImagesConfig { corrupt, ..ImagesConfig::default() }).unwrap();
+        let plain = load(ImagesConfig::default()).unwrap();
         assert_eq!(shown(&*task, Split::Train), shown(&*plain, Split::Train));
         assert_ne!(shown(&*task, Split::Test), shown(&*plain, Split::Test));
         assert_eq!(shown(&*task, Split::Test), shown(&*task, Split::Test));
@@ -332,7 +329,7 @@ mod tests {
     #[test]
     fn what_is_random_in_training_follows_from_the_place() {
         let augment = Augment { crop: 1, erase: 0.5, ..Augment::default() };
-        let task = load(PicturesConfig { augment, ..PicturesConfig::default() }).unwrap();
+        let task = load(ImagesConfig { augment, ..ImagesConfig::default() }).unwrap();
         let batch = |seed, position| {
             let place = Place { seed, position };
             numbers(task.training_batch(&[1, 2, 3, 4, 5], place, &Device::flex()))
@@ -346,8 +343,8 @@ mod tests {
     }
 
     #[test]
-    fn without_augmentation_training_shows_the_pictures_themselves() {
-        let task = load(PicturesConfig::default()).unwrap();
+    fn without_augmentation_training_shows_the_images_themselves() {
+        let task = load(ImagesConfig::default()).unwrap();
         let place = Place { seed: 0, position: 0 };
         let batch = task.training_batch(&[0, 1, 2, 3, 4, 5], place, &Device::flex());
         assert!(batch.mix.is_none());
@@ -357,13 +354,13 @@ mod tests {
     #[test]
     fn mixed_labels_are_those_of_the_partners() {
         let augment = Augment { mixup: 1.0, ..Augment::default() };
-        let task = load(PicturesConfig { augment, ..PicturesConfig::default() }).unwrap();
+        let task = load(ImagesConfig { augment, ..ImagesConfig::default() }).unwrap();
         let place = Place { seed: 0, position: 0 };
         let batch = task.training_batch(&[0, 1, 2], place, &Device::flex());
         let mix = batch.mix.clone().unwrap();
         assert_eq!(mix.labels.into_data().try_to_vec::<i32>().unwrap(), [2, 1, 0]);
         let (pixels, _) = numbers(batch);
-        let expected = mix.share as f32 * 40.0 / 220.0; // black with a share of picture 2
+        let expected = mix.share as f32 * 40.0 / 220.0; // black with a share of image 2
         assert!((pixels[0] - expected).abs() < 1e-6, "{pixels:?}");
     }
 }

@@ -1,10 +1,10 @@
-//! One picture, and the few ways to change its shape that the rest of the folder is made of.
+//! One image, and the few ways to change its shape that the rest of the folder is made of.
 
 use image::{GrayImage, imageops};
 
-/// One picture: values from 0 to 1, channel by channel, row by row.
+/// One image: values from 0 to 1, channel by channel, row by row.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Picture {
+pub struct Image {
     /// Colours.
     pub channels: usize,
     /// Rows.
@@ -15,8 +15,8 @@ pub struct Picture {
     pub values: Vec<f32>,
 }
 
-impl Picture {
-    /// A picture made value by value, from channel, row and column.
+impl Image {
+    /// An image made value by value, from channel, row and column.
     pub fn from_fn(
         [channels, height, width]: [usize; 3],
         mut value: impl FnMut(usize, usize, usize) -> f32,
@@ -107,22 +107,22 @@ pub(crate) fn resize(bytes: &[u8], [c, h, w]: [usize; 3], [height, width]: [usiz
 mod tests {
     use super::*;
 
-    fn ramp() -> Picture {
-        Picture::from_fn([1, 2, 2], |_, y, x| (2 * y + x) as f32)
+    fn ramp() -> Image {
+        Image::from_fn([1, 2, 2], |_, y, x| (2 * y + x) as f32)
     }
 
     #[test]
     fn between_four_places() {
-        let picture = ramp();
-        assert_eq!(picture.between(Picture::at_or_edge, 0, 0.5, 0.5), 1.5);
-        assert_eq!(picture.between(Picture::at_or_edge, 0, -1.0, 0.25), 0.25);
-        assert_eq!(picture.between(Picture::at_or_black, 0, 1.5, 1.0), 1.5); // half of 3
+        let image = ramp();
+        assert_eq!(image.between(Image::at_or_edge, 0, 0.5, 0.5), 1.5);
+        assert_eq!(image.between(Image::at_or_edge, 0, -1.0, 0.25), 0.25);
+        assert_eq!(image.between(Image::at_or_black, 0, 1.5, 1.0), 1.5); // half of 3
     }
 
     #[test]
     fn grey_weighs_colours() {
-        let picture = Picture { channels: 3, height: 1, width: 1, values: vec![1.0, 0.5, 0.0] };
-        assert!((picture.grey()[0] - (0.299 + 0.2935)).abs() < 1e-6);
+        let image = Image { channels: 3, height: 1, width: 1, values: vec![1.0, 0.5, 0.0] };
+        assert!((image.grey()[0] - (0.299 + 0.2935)).abs() < 1e-6);
         assert_eq!(ramp().grey(), [0.0, 1.0, 2.0, 3.0]);
     }
 
