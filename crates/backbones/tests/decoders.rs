@@ -9,15 +9,8 @@ mod common;
 use std::{collections::BTreeMap, fs, path::Path};
 
 use backbones::{AnyBackbone, BackboneSpec};
-use burn::{
-    module::{Module, Param},
-    prelude::*,
-    tensor::activation::{log_softmax, softmax},
-};
-use moe::{
-    Choice, Dims, Domain, Init, Input, Library, MoeConfig, NoConfig, Pass, Plan, Router,
-    parameters, top_k, with_parameters,
-};
+use burn::{prelude::*, tensor::activation::log_softmax};
+use moe::{Choice, Domain, Init, Input, Library, MoeConfig, Pass, parameters, with_parameters};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -115,37 +108,6 @@ fn every_setting_is_seen() {
     assert!(found.iter().zip(&fixture.logits).any(|(a, b)| (a - b).abs() > 0.1));
 }
 
-/// The gate of MomentumSMoE's language model: top-2 of scores with a bias, softmax over the two.
-#[derive(Module, Debug)]
-struct Biased {
-    weight: Param<Tensor<2>>,
-    bias: Param<Tensor<1>>,
-}
-
-impl Router for Biased {
-    type Config = NoConfig;
-    const NAME: &'static str = "biased";
-    const ABOUT: &'static str = "";
-
-    fn init(_config: &NoConfig, dims: Dims, init: &Init) -> Self {
-        Self {
-            weight: init.matrix("weight", [dims.width, dims.n_experts]),
-            bias: init.constant("bias", [dims.n_experts], 0.0),
-        }
-    }
-
-    fn route(&self, _pass: &mut Pass, units: Tensor<3>) -> Plan {
-        let scores = units.matmul(self.weight.val().unsqueeze()) + self.bias.val().unsqueeze();
-        let n_experts = scores.dims()[2];
-        let (experts, chosen) = top_k(scores, 2);
-        Plan::TokenChoice { experts, weights: softmax(chosen, 2), n_experts }
-    }
-
-    fn flops_per_unit(&self) -> f64 {
-        0.0
-    }
-}
-
 /// The width, and that of the experts.
 const D: usize = 16;
 const H: usize = 16;
@@ -200,9 +162,9 @@ impl Numbered {
         let at = |name: &str| format!("{path}.{name}");
         if moe {
             let weight = self.made([E, D]).transpose();
-            self.put(&at("feed_forward.Moe.router.weight"), weight);
+            self.put(&at("feed_forward.Moe.router.gate.weight"), weight);
             let bias = self.made([E]);
-            self.put(&at("feed_forward.Moe.router.bias"), bias);
+            self.put(&at("feed_forward.Moe.router.gate.bias"), bias);
             self.networks(&at("feed_forward.Moe.experts"), E);
             self.norm(Some(at("feed_forward_norm")));
         } else {
@@ -231,20 +193,19 @@ fn published(moe_in: &[bool], residual: Choice) -> (f32, Vec<f32>) {
     }
     let ffn = json!({ "kind": "ffn", "hidden": H, "activation": "relu" });
     let blocks: Vec<usize> = (0..moe_in.len()).filter(|block| moe_in[*block]).collect();
+    let router = json!({ "kind": "top-k", "weights": "top-k-softmax", "bias": true });
     let moe = json!({
-        "layers": blocks, "experts": E, "expert": ffn, "router": "biased", "residual": residual,
+        "layers": blocks, "experts": E, "expert": ffn, "router": router, "residual": residual,
     });
     let backbone = json!({
         "kind": "transformer-lm", "width": D, "depth": moe_in.len(), "heads": 2, "dense": ffn,
         "wiring": "double-residual", "positions": "relative", "span": A, "head": { "bias": true },
     });
-    let mut library = library();
-    library.routers = library.routers.with::<Biased>();
     let network = network(
         &serde_json::from_value(backbone).unwrap(),
         &serde_json::from_value(moe).unwrap(),
         Domain::Text { vocab: V, length: 4 },
-        &library,
+        &library(),
         numbers.ours,
     );
     let ids = [vec![1, 2, 3, 4], vec![5, 6, 7, 8]];
