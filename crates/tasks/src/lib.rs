@@ -76,8 +76,8 @@ pub struct TextFacts {
     /// How many answers of each example count, from its first one on; those after them are filling,
     /// where the text ends within a window.
     pub count: Vec<usize>,
-    /// The bytes of text that the answers that count stand for.
-    pub bytes: usize,
+    /// The bytes of text that the answers of each example that count stand for.
+    pub bytes: Vec<usize>,
     /// The whole text that each token is from, `[B * T]`; empty where that is not known.
     pub source: Vec<usize>,
 }

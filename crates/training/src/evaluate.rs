@@ -6,7 +6,8 @@ use moe::{LayerReport, Pass};
 use tasks::{Score, Split, Task};
 
 use crate::{
-    choices, order::all_in_rows, segment_memory::SegmentMemory, supervised::tell_clusters,
+    ExampleScore, choices, example_scores, order::all_in_rows, segment_memory::SegmentMemory,
+    supervised::tell_clusters,
 };
 
 /// Examples in a batch of evaluation. Fixed, so that routers whose units compete across a batch
@@ -22,6 +23,8 @@ pub struct Evaluation {
     pub told: Vec<(String, f64)>,
     /// How each MoE layer routed, over the whole split.
     pub layers: Vec<LayerReport>,
+    /// What it scored on each example, in their order; of the test split alone.
+    pub examples: Vec<ExampleScore>,
     /// Floating-point operations of one token, forward.
     pub flops_per_token: f64,
     /// Parameters of the network.
@@ -85,6 +88,7 @@ pub fn evaluate_some(
     let mut score = Score::default();
     let mut layers: Vec<LayerReport> = Vec::new();
     let mut told: Vec<(String, f64)> = Vec::new();
+    let mut scores = Vec::new();
     let all = count.min(task.len(split));
     let mut carried = SegmentMemory::over(task);
     for examples in batches(task, all) {
@@ -92,6 +96,9 @@ pub fn evaluate_some(
         let mut pass = Pass::eval().with_reports();
         tell_clusters(&mut pass, task, &batch);
         let output = carried.forward(0, model, &mut pass, batch.input.clone());
+        if split == Split::Test {
+            scores.extend(example_scores::of_batch(&examples, output.clone(), &batch));
+        }
         task.measure(output, &batch, &mut score);
         for (name, value) in pass.metrics() {
             let share = value * examples.len() as f64 / all as f64;
@@ -116,6 +123,7 @@ pub fn evaluate_some(
     if split == Split::Test {
         choices::judge(model, task.questions(), &mut score, device);
     }
+    scores.sort_unstable_by_key(|score: &ExampleScore| score.example);
     let tokens = (all * model.tokens()) as f64;
     let routed: f64 = layers.iter().map(|layer| layer.flops).sum();
     let idle: f64 = layers.iter().map(LayerReport::idle_params).sum();
@@ -130,6 +138,7 @@ pub fn evaluate_some(
             .collect(),
         told,
         layers,
+        examples: scores,
         flops_per_token: model.dense_flops() / model.tokens() as f64 + routed / tokens,
         params,
         active_params: params - idle,

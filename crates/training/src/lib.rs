@@ -10,6 +10,7 @@ mod config;
 mod confusion;
 mod edit;
 mod evaluate;
+mod example_scores;
 mod few_shot;
 mod file;
 mod learner;
@@ -33,6 +34,7 @@ pub use edit::{
     Detector, FaultConfig, FaultKind, Penalty, Rhythm, WorkersConfig, outer_step, pace, weights,
 };
 pub use evaluate::{Evaluation, evaluate, evaluate_some};
+pub use example_scores::ExampleScore;
 pub use few_shot::{FewShot, ridge};
 pub use file::write_atomic;
 pub use modularity::{Communities, communities};

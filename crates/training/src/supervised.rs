@@ -16,7 +16,7 @@ use moe::{Clusters, Pass};
 use tasks::{Batch, Split, Task};
 
 use crate::{
-    CheckpointError, Evaluation, Order, StepLog, StepRow, TrainConfig, evaluate,
+    CheckpointError, Evaluation, ExampleScore, Order, StepLog, StepRow, TrainConfig, evaluate,
     learner::{Now, begin},
     tracer::{Span, StepTracer, timed},
 };
@@ -96,7 +96,7 @@ pub enum TrainError {
     /// What was seen of the network cannot be written.
     #[error("{0}")]
     Look(io::Error),
-    /// The log cannot be read or written.
+    /// The log, or the scores of the test examples, cannot be read or written.
     #[error("{path}: {source}")]
     Log {
         /// Which file.
@@ -183,6 +183,11 @@ pub fn supervised(
     for (split, evaluation) in [(Split::Valid, Some(&valid)), (Split::Test, test.as_ref())] {
         let rows = evaluation.map(|found| rows_of_evaluation(config.steps, split, found));
         log.add(&rows.unwrap_or_default()).map_err(failed)?;
+    }
+    if let Some(test) = &test {
+        let path = ExampleScore::path(folder);
+        ExampleScore::write(folder, &test.examples)
+            .map_err(|source| TrainError::Log { path, source })?;
     }
     let tokens = (config.examples_before(config.steps) + learner.more()) * model.tokens();
     let load = (at.load.1 > 0).then(|| ("early_load".to_string(), at.load.0 / at.load.1 as f64));

@@ -8,7 +8,9 @@ use burn::{module::Module, prelude::*};
 use moe::{Choice, Init, Library, MoeConfig, Pass, Placement};
 use serde_json::json;
 use tasks::{DataDir, Score, Split, Task};
-use training::{Outcome, Run, TrainConfig, TrainError, Watch, all_in_rows, evaluate, supervised};
+use training::{
+    ExampleScore, Outcome, Run, TrainConfig, TrainError, Watch, all_in_rows, evaluate, supervised,
+};
 
 /// Stops after this many steps, if ever.
 struct Until(Option<usize>, usize);
@@ -96,6 +98,16 @@ fn what_went_before_is_seen_in_evaluation_with_relative_positions_alone() {
             cache = pass.take().unwrap();
         }
         assert_eq!(found.metrics[0].1, streams.mean("bits_per_byte"), "{positions}");
+        assert!(found.examples.is_empty()); // those of the test split alone are kept
+        let test = evaluate(&model, &*task, Split::Test, &device);
+        let numbers: Vec<usize> = test.examples.iter().map(|score| score.example).collect();
+        assert_eq!(numbers, (0..task.len(Split::Test)).collect::<Vec<_>>());
+        let sum = |of: fn(&ExampleScore) -> f64| test.examples.iter().map(of).sum::<f64>();
+        let bits = sum(|score| score.loss) / std::f64::consts::LN_2 / sum(|s| s.bytes as f64);
+        assert!((bits - test.metrics[0].1).abs() < 1e-6, "{bits} {:?}", test.metrics);
+        let (right, units) = (sum(|s| s.correct as f64), sum(|s| s.units as f64));
+        let accuracy = test.metrics.iter().find(|(name, _)| *name == "accuracy").unwrap().1;
+        assert_eq!(right / units, accuracy);
         let gap = (found.metrics[0].1 - alone.mean("bits_per_byte")).abs();
         assert_eq!(gap > 1e-4, sees, "{positions}: {gap}");
     }

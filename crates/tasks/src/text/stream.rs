@@ -138,7 +138,7 @@ impl Streams {
         let shown = windows.iter().flat_map(|window| window * length..(window + 1) * length);
         let text = TextFacts {
             count: windows.iter().map(answers).collect(),
-            bytes: windows.iter().map(bytes).sum(),
+            bytes: windows.iter().map(bytes).collect(),
             source: shown.map_while(|token| part.source(token)).collect(),
         };
         Batch { text: Some(text), ..Batch::new(Input::Tokens(cut(0)), cut(1)) }
@@ -157,7 +157,7 @@ impl Streams {
 
     /// Adds bits per byte and, of words, perplexity.
     fn add(&self, nats: f64, text: &TextFacts, names: [&'static str; 2], score: &mut Score) {
-        score.add(names[0], nats / std::f64::consts::LN_2, text.bytes);
+        score.add(names[0], nats / std::f64::consts::LN_2, text.bytes.iter().sum());
         if self.tokenizer.words() {
             score.add_exponent(names[1], nats, text.count.iter().sum());
         }
@@ -366,7 +366,7 @@ mod tests {
         assert!((again.mean("loss") - score.mean("loss")).abs() < 1e-6);
         assert_eq!(
             batch.text.unwrap(),
-            TextFacts { count: vec![3, 3, 1], bytes: 25, source: vec![] }
+            TextFacts { count: vec![3, 3, 1], bytes: vec![15, 9, 1], source: vec![] }
         );
 
         assert_eq!(streams.attacked_len(Split::Test), 3);
