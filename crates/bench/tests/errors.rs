@@ -191,7 +191,7 @@ train.lr = 1e30
 name = "tame"
 "#,
     );
-    let cause = "wild, digits, seed 1: failed at step 1, loss is NaN on the valid split";
+    let cause = "wild, digits, seed 1: failed at step 1, loss on the valid split is NaN";
     for _ in 0..2 {
         let (table, err) = ended(&place.run(&["run", "tiny.toml", "--format", "md"]), 0);
         assert!(err.contains(cause), "{err}");

@@ -113,11 +113,12 @@ impl Capacity {
         Self { factor, eval_factor: None, tile, ..self.clone() }
     }
 
-    /// The slots of each expert in a group of `units` with `choices` each; none if dropless.
+    /// The slots of each expert in a group of `units` with `choices` each, at least one and, before
+    /// they are rounded to a multiple, no more than there are choices; none if dropless.
     pub fn slots(&self, units: usize, choices: usize, experts: usize) -> Option<usize> {
         let wanted = self.factor? * (units * choices) as f64 / experts as f64;
-        let whole = if self.nearest { wanted.round_ties_even() } else { wanted.ceil() };
-        Some((whole as usize).max(1).next_multiple_of(self.multiple))
+        let whole = if self.nearest { wanted.round_ties_even() as usize } else { round_up(wanted) };
+        Some(whole.clamp(1, (units * choices).max(1)).next_multiple_of(self.multiple))
     }
 
     /// How many of `groups` share their slots.
@@ -129,7 +130,7 @@ impl Capacity {
     pub(crate) fn most_slots(&self, [g, u, k]: [usize; 3], experts: usize) -> Option<usize> {
         let together = self.together(g);
         let shared = self.slots(together * u, k, experts)?;
-        Some(if together == 1 { shared } else { shared.min(u * k) })
+        Some(shared.min((u * k).max(1)))
     }
 
     /// The plan with the choices that do not fit given to the null expert, or to the next best by the
@@ -207,6 +208,13 @@ impl Capacity {
             }
         }
     }
+}
+
+/// A number of slots, rounded up to a whole one. What a product of floating-point numbers has in excess
+/// of a whole number is no slot more: 1.1 * 200 / 4 is 55.00000000000001, and gives 55.
+pub fn round_up(slots: f64) -> usize {
+    const NOISE: f64 = 1e-12; // relative; some thousand units in the last place
+    (slots * (1.0 - NOISE)).ceil() as usize
 }
 
 /// The indices of each group, largest score first; among equals the first. Scores are `[G, N, 1]`.

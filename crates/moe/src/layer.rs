@@ -6,7 +6,7 @@ use crate::{
     AnyExperts, AnyResidual, AnyRouter, Capacity, Choice, ConfigError, Dims, Engine, ExpertDtype,
     ExpertKinds, Init, LayerReport, Level, Pass, Placement, Plan, Pruned, ResidualRules,
     RouterLogits, Routers, Shared, SharedConfig, diversity, engine::ExpertCall,
-    layer_report::by_input, pruned::Kept,
+    layer_report::by_input, padding::on_real_tokens, pruned::Kept,
 };
 
 crate::config! {
@@ -234,9 +234,14 @@ impl MoeLayer {
         })
     }
 
-    /// `[B, T, D] -> [B, T, D]`: what the experts make of `x`. It is not joined yet, see
-    /// [`MoeLayer::step`].
+    /// `[B, T, D] -> [B, T, D]`: what the experts make of `x`, 0 at padding ([`crate::RealTokens`]).
+    /// It is not joined yet, see [`MoeLayer::step`].
     pub fn forward(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
+        on_real_tokens(pass, x, |pass, x| self.forward_real(pass, x))
+    }
+
+    /// The same where every token is real.
+    fn forward_real(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
         let shape = x.dims();
         if shape.contains(&0) {
             // No unit, no decision: neither routers nor experts see it.

@@ -26,7 +26,7 @@ impl Level {
     /// `P` is a whole number of rows of [`Level::expert_width`].
     ///
     /// # Panics
-    /// At batch level without a [`Condition`] in the pass.
+    /// At batch level without a [`Condition`] in the pass; see [`Level::check_condition`].
     pub fn view(self, pass: &Pass, x: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
         let [b, t, d] = x.dims();
         match self {
@@ -68,6 +68,16 @@ impl Level {
         match self {
             Level::Heads(h) => width / h,
             _ => width,
+        }
+    }
+
+    /// Is there the condition that the level is scored by, of batches with a condition of `width`?
+    pub fn check_condition(self, width: Option<usize>) -> Result<(), String> {
+        match self {
+            Level::Batch(code) if width != Some(code) => {
+                Err(format!("level.batch = {code}: it takes a task with a condition of this width"))
+            }
+            _ => Ok(()),
         }
     }
 

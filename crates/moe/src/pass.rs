@@ -25,6 +25,8 @@ pub struct Pass {
     metrics: Vec<(String, Tensor<1>)>,
     reports: Option<Vec<LayerReport>>,
     layers: usize,
+    /// What the routers left for later layers in each part of a padded batch.
+    parts: Vec<HashMap<TypeId, Box<dyn Any>>>,
 }
 
 /// The token ids of the units, `[B, T]`, for routers that look at them. Text backbones put the
@@ -93,6 +95,7 @@ impl Pass {
             metrics: Vec::new(),
             reports: None,
             layers: 0,
+            parts: Vec::new(),
         }
     }
 
@@ -173,6 +176,13 @@ impl Pass {
         self.slots.insert(TypeId::of::<T>(), Box::new(value));
     }
 
+    /// Leaves a value that was taken, if there was one.
+    pub(crate) fn put_back<T: Any>(&mut self, value: Option<T>) {
+        if let Some(value) = value {
+            self.put(value);
+        }
+    }
+
     /// The value of a type, if someone left one.
     pub fn get<T: Any>(&self) -> Option<&T> {
         self.slots.get(&TypeId::of::<T>())?.downcast_ref()
@@ -181,6 +191,55 @@ impl Pass {
     /// Takes the value of a type away.
     pub fn take<T: Any>(&mut self) -> Option<T> {
         self.slots.remove(&TypeId::of::<T>())?.downcast().ok().map(|value| *value)
+    }
+
+    /// Lets one layer work on parts of a batch, one after the other, as if they were micro-batches.
+    /// Losses and metrics are averaged by the `sizes` of the parts, the reports become one. What one
+    /// layer leaves in the pass for the next stays with its part.
+    pub(crate) fn in_parts<P, T>(
+        &mut self,
+        parts: &[P],
+        size: impl Fn(&P) -> usize,
+        mut work: impl FnMut(&mut Self, &P) -> T,
+    ) -> Vec<T> {
+        let (layers, ends_step) = (self.layers, self.ends_step);
+        let [losses, metrics] = [self.losses.len(), self.metrics.len()];
+        let reports = self.reports().len();
+        let all: usize = parts.iter().map(&size).sum();
+        let mut done = Vec::new();
+        for (index, part) in parts.iter().enumerate() {
+            self.layers = layers;
+            self.ends_step = ends_step && index + 1 == parts.len();
+            let [first_loss, first_metric] = [self.losses.len(), self.metrics.len()];
+            done.push(self.with_own_slots(index, |pass| work(pass, part)));
+            if parts.len() > 1 {
+                let share = size(part) as f64 / all as f64;
+                let scale = |(_, value): &mut (String, Tensor<1>)| {
+                    *value = value.clone() * share;
+                };
+                self.losses[first_loss..].iter_mut().for_each(scale);
+                self.metrics[first_metric..].iter_mut().for_each(scale);
+            }
+        }
+        (self.layers, self.ends_step) = (layers + 1, ends_step);
+        add_by_name(&mut self.losses, losses);
+        add_by_name(&mut self.metrics, metrics);
+        if let Some(all) = &mut self.reports {
+            join(all, reports);
+        }
+        done
+    }
+
+    /// Does `work` among what was left for the part `index` before; what it leaves is kept for it.
+    fn with_own_slots<T>(&mut self, index: usize, work: impl FnOnce(&mut Self) -> T) -> T {
+        if self.parts.len() <= index {
+            self.parts.resize_with(index + 1, HashMap::new);
+        }
+        let common: Vec<TypeId> = self.slots.keys().copied().collect();
+        self.slots.extend(std::mem::take(&mut self.parts[index]));
+        let done = work(self);
+        self.parts[index] = self.slots.extract_if(|key, _| !common.contains(key)).collect();
+        done
     }
 
     /// Counts the MoE layers of the pass; each asks once and gets its index.
@@ -199,6 +258,25 @@ impl Pass {
     /// What the MoE layers reported, in order; empty unless asked for by [`Pass::with_reports`].
     pub fn reports(&self) -> &[LayerReport] {
         self.reports.as_deref().unwrap_or_default()
+    }
+}
+
+/// Adds up the values of one name among those from `first` on.
+fn add_by_name(values: &mut Vec<(String, Tensor<1>)>, first: usize) {
+    for (name, value) in values.split_off(first) {
+        match values[first..].iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => *sum = sum.clone() + value,
+            None => values.push((name, value)),
+        }
+    }
+}
+
+/// Makes one report of those from `first` on.
+fn join(reports: &mut Vec<LayerReport>, first: usize) {
+    let mut parts = reports.split_off(first).into_iter();
+    if let Some(mut all) = parts.next() {
+        parts.for_each(|part| all.add(&part));
+        reports.push(all);
     }
 }
 

@@ -16,7 +16,7 @@
 //! Not to be confused with: `top-k` with a capacity, where units choose and experts turn away.
 
 use burn::{module::Module, prelude::*};
-use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
+use moe::{Dims, Init, Pass, Plan, Router, config, round_up, softmax, top_k};
 
 use crate::kit::{Gate, check};
 
@@ -53,7 +53,7 @@ impl Router for ExpertChoice {
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
         let s = softmax(self.gate.forward(pass, units), 2); // (2)
         let [_, n_units, e] = s.dims();
-        let k = (n_units as f64 * self.factor / e as f64 - 1e-9).ceil() as usize; // (1), rounding apart
+        let k = round_up(n_units as f64 * self.factor / e as f64); // (1)
         let (units, weights) = top_k(s.swap_dims(1, 2), k.clamp(1, n_units)); // (2)
         Plan::ExpertChoice { units, weights, n_units }
     }

@@ -19,7 +19,7 @@ use burn::{
     module::{Module, Param},
     prelude::*,
 };
-use moe::{Dims, Init, Pass, Plan, Router, config, matmul, softmax};
+use moe::{Dims, Init, Pass, Plan, Router, config, matmul, round_up, softmax};
 
 use crate::kit::{check, unit_length::unit_length};
 
@@ -53,7 +53,7 @@ impl Router for Soft {
 
     fn init(config: &SoftConfig, dims: Dims, init: &Init) -> Self {
         let Dims { width, n_experts, units } = dims;
-        let slots = (config.factor * units as f64 / n_experts as f64).ceil().max(1.0) as usize;
+        let slots = round_up(config.factor * units as f64 / n_experts as f64).max(1);
         let std = 1.0 / (width as f64).sqrt();
         Self {
             phi: init.normal("phi", [width, n_experts * slots], std),

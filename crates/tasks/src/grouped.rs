@@ -46,6 +46,18 @@ impl Task for Grouped {
         self.task.len(split)
     }
 
+    fn len_without_padding(&self, split: Split) -> usize {
+        self.task.len_without_padding(split)
+    }
+
+    fn condition(&self, batch: &Batch) -> Option<Tensor<2>> {
+        self.task.condition(batch)
+    }
+
+    fn condition_width(&self) -> Option<usize> {
+        self.task.condition_width()
+    }
+
     fn tokenizer(&self) -> Option<&dyn Tokenizer> {
         self.task.tokenizer()
     }

@@ -158,12 +158,28 @@ pub trait Task: Send + Sync {
         false
     }
 
+    /// How many examples of a split have no padding: those from the first one on.
+    fn len_without_padding(&self, split: Split) -> usize {
+        self.len(split)
+    }
+
     /// The examples of these numbers, each in `0..len(split)`.
     fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch;
 
     /// The true cluster of each token, `[B, T]`, or of each example, `[B, 1]`; none if the task knows
     /// none. For the router `oracle` alone, as a bound.
     fn clusters(&self, _batch: &Batch) -> Option<Tensor<2, Int>> {
+        None
+    }
+
+    /// What the whole batch is conditioned on, `[1, condition_width]`, for routing at batch level; none
+    /// if the task has no condition.
+    fn condition(&self, _batch: &Batch) -> Option<Tensor<2>> {
+        None
+    }
+
+    /// The width of [`Task::condition`]; none if the task has no condition.
+    fn condition_width(&self) -> Option<usize> {
         None
     }
 
@@ -185,13 +201,14 @@ pub trait Task: Send + Sync {
         None
     }
 
-    /// The mean loss of `[B, T, outputs]`, what training minimises.
+    /// The mean loss of `[B, T, outputs]`, what training minimises; the answers at padding do not count.
     fn loss(&self, output: Tensor<3>, batch: &Batch) -> Tensor<1> {
-        let loss = kernels::mean(cross_entropy(output.clone(), batch.labels.clone()));
+        let mean = |labels: &Tensor<2, Int>| {
+            mean_of_real(cross_entropy(output.clone(), labels.clone()), batch)
+        };
+        let loss = mean(&batch.labels);
         match &batch.mix {
-            Some(Mix { labels, share }) => {
-                loss * (1.0 - share) + kernels::mean(cross_entropy(output, labels.clone())) * *share
-            }
+            Some(Mix { labels, share }) => loss * (1.0 - share) + mean(labels) * *share,
             None => loss,
         }
     }
@@ -217,6 +234,19 @@ pub trait Task: Send + Sync {
 
     /// The same as [`Task::measure`] for a batch under attack, by names of its own.
     fn measure_attacked(&self, _output: Tensor<3>, _batch: &Batch, _score: &mut Score) {}
+}
+
+/// The mean of losses `[B * T]` of a batch over the answers that count.
+fn mean_of_real(losses: Tensor<1>, batch: &Batch) -> Tensor<1> {
+    let [b, t] = batch.labels.dims();
+    let counts = match &batch.text {
+        Some(text) if text.count.iter().any(|count| *count < t) => &text.count,
+        _ => return kernels::mean(losses),
+    };
+    let real = counts.iter().flat_map(|count| (0..t).map(move |at| f32::from(at < *count)));
+    let real = TensorData::new(real.collect::<Vec<_>>(), [b * t]);
+    let real = Tensor::<1>::from_data(real, &losses.device().inner());
+    kernels::sum(losses * Tensor::from_inner(real)) / counts.iter().sum::<usize>().max(1) as f64
 }
 
 /// How a task is named and loaded.

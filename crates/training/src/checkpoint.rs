@@ -30,6 +30,9 @@ pub struct Checkpoint {
     /// The largest over the mean load of the first steps, where it is watched: the sum, and how many.
     #[serde(default)]
     pub load: (f64, usize),
+    /// Floating-point operations of the forward passes so far.
+    #[serde(default)]
+    pub flops: f64,
 }
 
 /// Why a checkpoint cannot be used.
@@ -254,7 +257,8 @@ mod tests {
     fn a_loaded_state_goes_on_to_the_same_bits() {
         let folder = tempfile::tempdir().unwrap();
         let (linear, optimizer) = step(step(fresh()));
-        let saved = Checkpoint { step: 2, losses: (0.1, 1), seconds: 1.5, load: (2.5, 2) };
+        let saved =
+            Checkpoint { step: 2, losses: (0.1, 1), seconds: 1.5, load: (2.5, 2), flops: 1e9 };
         saved.save(folder.path(), &linear, &optimizer).unwrap();
         let (model, fresh_optimizer) = fresh();
         let (checkpoint, loaded, loaded_optimizer) =

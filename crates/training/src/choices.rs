@@ -7,7 +7,7 @@
 
 use backbones::AnyBackbone;
 use burn::prelude::*;
-use moe::{Input, Pass};
+use moe::{Input, Pass, RealTokens};
 use tasks::{CHOICE_METRICS, Candidate, Question, Score, cross_entropy};
 
 /// Choices at once, as many as an evaluation shows examples.
@@ -56,7 +56,9 @@ fn nats(model: &AnyBackbone, candidates: &[&Candidate], device: &Device) -> Vec<
         let ids = ids.collect::<Vec<i32>>();
         Tensor::<2, Int>::from_data(TensorData::new(ids, [b, length]), device)
     };
-    let output = model.forward(&mut Pass::eval(), Input::Tokens(cut(0)));
+    let mut pass = Pass::eval();
+    pass.put(RealTokens(candidates.iter().map(|c| c.tokens.len().min(length)).collect()));
+    let output = model.forward(&mut pass, Input::Tokens(cut(0)));
     let nats: Vec<f32> = cross_entropy(output, cut(1)).into_data().iter::<f32>().collect();
     // The answer at a position is the token after it.
     let sum = |(candidate, nats): (&&Candidate, &[f32])| {

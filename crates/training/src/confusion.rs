@@ -5,7 +5,7 @@ use burn::prelude::*;
 use moe::Pass;
 use tasks::{Split, Task};
 
-use crate::supervised::tell_clusters;
+use crate::batch_facts::put_batch_facts;
 
 /// `[true class][answer]`: how many examples of a split. `model` is one that is not trained.
 pub fn confusion(
@@ -21,7 +21,7 @@ pub fn confusion(
     for examples in examples.chunks(AT_ONCE) {
         let batch = task.batch(split, examples, device);
         let mut pass = Pass::eval();
-        tell_clusters(&mut pass, task, &batch);
+        put_batch_facts(&mut pass, task, &batch);
         let answers = model.forward(&mut pass, batch.input.clone()).argmax(2);
         let truth = batch.labels.into_data();
         for (truth, answer) in truth.iter::<i64>().zip(answers.into_data().iter::<i64>()) {

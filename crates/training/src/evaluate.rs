@@ -3,11 +3,11 @@
 use backbones::AnyBackbone;
 use burn::{module::Module, prelude::*};
 use moe::{LayerReport, Pass};
-use tasks::{Score, Split, Task};
+use tasks::{Batch, Score, Split, Task};
 
 use crate::{
-    ExampleScore, choices, example_scores, order::all_in_rows, segment_memory::SegmentMemory,
-    supervised::tell_clusters,
+    ExampleScore, batch_facts::put_batch_facts, choices, example_scores, order::all_in_rows,
+    segment_memory::SegmentMemory,
 };
 
 /// Examples in a batch of evaluation. Fixed, so that routers whose units compete across a batch
@@ -88,25 +88,23 @@ pub fn evaluate_some(
     let mut score = Score::default();
     let mut layers: Vec<LayerReport> = Vec::new();
     let mut told: Vec<(String, f64)> = Vec::new();
+    let mut real = 0.0;
     let mut scores = Vec::new();
     let all = count.min(task.len(split));
     let mut carried = SegmentMemory::over(task);
     for examples in batches(task, all) {
         let batch = task.batch(split, &examples, device);
         let mut pass = Pass::eval().with_reports();
-        tell_clusters(&mut pass, task, &batch);
+        put_batch_facts(&mut pass, task, &batch);
         let output = carried.forward(0, model, &mut pass, batch.input.clone());
         if split == Split::Test {
             scores.extend(example_scores::of_batch(&examples, output.clone(), &batch));
         }
         task.measure(output, &batch, &mut score);
-        for (name, value) in pass.metrics() {
-            let share = value * examples.len() as f64 / all as f64;
-            match told.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, sum)) => *sum += share,
-                None => told.push((name, share)),
-            }
-        }
+        // Examples, an example with padding counting as the share of it that is real.
+        let size = real_tokens(&batch, model.tokens()) as f64 / model.tokens() as f64;
+        real += size;
+        told.extend(pass.metrics().into_iter().map(|(name, value)| (name, value * size)));
         match layers.is_empty() {
             true => layers = pass.reports().to_vec(),
             false => layers.iter_mut().zip(pass.reports()).for_each(|(sum, new)| sum.add(new)),
@@ -116,7 +114,7 @@ pub fn evaluate_some(
     for examples in batches(task, task.attacked_len(split)) {
         let batch = task.attacked(split, &examples, device);
         let mut pass = Pass::eval();
-        tell_clusters(&mut pass, task, &batch);
+        put_batch_facts(&mut pass, task, &batch);
         let output = carried.forward(0, model, &mut pass, batch.input.clone());
         task.measure_attacked(output, &batch, &mut score);
     }
@@ -124,7 +122,7 @@ pub fn evaluate_some(
         choices::judge(model, task.questions(), &mut score, device);
     }
     scores.sort_unstable_by_key(|score: &ExampleScore| score.example);
-    let tokens = (all * model.tokens()) as f64;
+    let tokens = real * model.tokens() as f64;
     let routed: f64 = layers.iter().map(|layer| layer.flops).sum();
     let idle: f64 = layers.iter().map(LayerReport::idle_params).sum();
     let params = model.num_params() as f64;
@@ -136,13 +134,31 @@ pub fn evaluate_some(
             .filter(|name| all == 0 || score.has(name))
             .map(|name| (*name, score.mean(name)))
             .collect(),
-        told,
+        told: sums(told, real),
         layers,
         examples: scores,
         flops_per_token: model.dense_flops() / model.tokens() as f64 + routed / tokens,
         params,
         active_params: params - idle,
     }
+}
+
+/// The sum of the values of each name, each over `size`.
+fn sums(values: Vec<(String, f64)>, size: f64) -> Vec<(String, f64)> {
+    let mut sums: Vec<(String, f64)> = Vec::new();
+    for (name, value) in values {
+        match sums.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => *sum += value / size,
+            None => sums.push((name, value / size)),
+        }
+    }
+    sums
+}
+
+/// The tokens of a batch that are no padding, for a network of so many tokens in an example.
+fn real_tokens(batch: &Batch, tokens: usize) -> usize {
+    let all = batch.labels.dims()[0] * tokens;
+    batch.text.as_ref().map_or(all, |text| text.count.iter().sum())
 }
 
 /// The first `n` examples, in the order in which they are shown.

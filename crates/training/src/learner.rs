@@ -14,6 +14,7 @@ use tasks::{Batch, Place};
 
 use crate::{
     Checkpoint, CheckpointError, Order, Run, TrainError,
+    batch_facts::put_batch_facts,
     checkpoint::State,
     clip_global_norm,
     edit::{LocalSgd, replica},
@@ -22,7 +23,6 @@ use crate::{
     pending_losses::PendingLosses,
     segment_memory::SegmentMemory,
     spikes::Guard,
-    supervised::tell_clusters,
     tracer::{Span, timed},
 };
 
@@ -34,6 +34,8 @@ pub(crate) struct StepMetrics {
     pub(crate) scalars: Vec<(String, f64)>,
     /// The largest over the mean load, mean over the layers, in the steps where it is watched.
     pub(crate) load: Option<f64>,
+    /// Floating-point operations of its forward passes.
+    pub(crate) flops: f64,
 }
 
 /// Which step it is, counted from 0, of which run.
@@ -201,7 +203,7 @@ impl Replica {
         let part = config.batch_at(step) / share.of;
         let (parts, last) = (share.parts.len() as f64, share.parts.end);
         let mut accumulated = GradientsAccumulator::new();
-        let (mut scalars, mut loads) = (Vec::new(), Vec::new());
+        let (mut scalars, mut loads, mut flops) = (Vec::new(), Vec::new(), 0.0);
         for micro in share.parts {
             let batch = timed(tracer, Span::Data, || {
                 let position = config.examples_before(step) + micro * part;
@@ -211,12 +213,10 @@ impl Replica {
                 corrupt(micro, run.task.training_batch(&examples, place, run.device))
             });
             let mut pass = Pass::train(run.seed, step, step as f64 / config.steps as f64)
-                .micro_batch(micro, last);
-            if step < config.watch_load {
-                pass = pass.with_reports();
-            }
+                .micro_batch(micro, last)
+                .with_reports();
             let (loss, objective) = timed(tracer, Span::Forward, || {
-                tell_clusters(&mut pass, run.task, &batch);
+                put_batch_facts(&mut pass, run.task, &batch);
                 let output = carried.forward(micro, model, &mut pass, batch.input.clone());
                 let loss = run.task.loss(output, &batch);
                 let own = pass.total_loss();
@@ -227,6 +227,9 @@ impl Replica {
                 let grads = (objective / parts).backward();
                 accumulated.accumulate(model, GradientsParams::from_grads(grads, model));
             });
+            let [examples, _] = batch.labels.dims();
+            flops += model.dense_flops() * examples as f64;
+            flops += pass.reports().iter().map(|layer| layer.flops).sum::<f64>();
             add_reports(&mut loads, pass.reports());
             if tells {
                 scalars = pass.scalars();
@@ -235,7 +238,9 @@ impl Replica {
         let mut grads = accumulated.grads();
         let norm = timed(tracer, Span::Clip, || clip_global_norm(model, &mut grads, config.clip));
         self.carried = carried;
-        (StepMetrics { norm, scalars, load: mean_over(&loads, LayerReport::max_over_mean) }, grads)
+        let watched = step < config.watch_load;
+        let load = mean_over(&loads, LayerReport::max_over_mean).filter(|_| watched);
+        (StepMetrics { norm, scalars, load, flops }, grads)
     }
 
     /// Moves the weights.

@@ -3,6 +3,7 @@
 //! [`supervised`] is the loop to read, and to fork.
 
 mod adamw;
+mod batch_facts;
 mod checkpoint;
 mod choices;
 mod clip;
@@ -13,6 +14,7 @@ mod evaluate;
 mod example_scores;
 mod few_shot;
 mod file;
+mod finite;
 mod learner;
 mod modularity;
 mod optimizer;
@@ -26,6 +28,7 @@ mod step_log;
 mod supervised;
 mod tracer;
 
+pub use batch_facts::put_batch_facts;
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use clip::clip_global_norm;
 pub use config::{Optimizer, TrainConfig};
@@ -44,5 +47,5 @@ pub use params::params_of;
 pub use schedule::{BatchWarmUp, Schedule, Shape};
 pub use spikes::{Damage, DamageKind, Detect, Persistent, SpikesConfig};
 pub use step_log::{StepLog, StepRow};
-pub use supervised::{Outcome, Run, TrainError, Watch, supervised, tell_clusters};
+pub use supervised::{Outcome, Run, TrainError, Watch, supervised};
 pub use tracer::{Span, SpanTimes, StepTracer};

@@ -74,7 +74,8 @@ struct Read {
 
 impl Read {
     fn diverged(&self) -> TrainError {
-        TrainError::Diverged { step: self.step, loss: self.objective }
+        let what = "the loss".to_string();
+        TrainError::Diverged { step: self.step, what, value: self.objective }
     }
 }
 

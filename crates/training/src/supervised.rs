@@ -12,11 +12,11 @@ use std::{
 
 use backbones::AnyBackbone;
 use burn::prelude::*;
-use moe::{Clusters, Pass};
-use tasks::{Batch, Split, Task};
+use tasks::{Split, Task};
 
 use crate::{
     CheckpointError, Evaluation, ExampleScore, Order, StepLog, StepRow, TrainConfig, evaluate,
+    finite::{check_evaluation, check_parameters},
     learner::{Now, begin},
     tracer::{Span, StepTracer, timed},
 };
@@ -69,6 +69,9 @@ pub struct Outcome {
     pub seconds: f64,
     /// Tokens seen in training, those of steps that were tried again among them.
     pub tokens: usize,
+    /// Floating-point operations of the forward passes of all steps, those that were tried again among
+    /// them: what the experts of each step worked on is counted step by step.
+    pub flops: f64,
     /// What the training tells of itself.
     pub told: Vec<(String, f64)>,
 }
@@ -76,13 +79,15 @@ pub struct Outcome {
 /// Why a run did not end.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// The loss, or what was computed from it, is no number any more.
-    #[error("the loss is {loss} at step {step}")]
+    /// A loss, a parameter, a routing weight or a measure is not finite.
+    #[error("{what} is {value} at step {step}")]
     Diverged {
-        /// The step, counted from 1.
+        /// The step, counted from 1; 0 before the first.
         step: usize,
-        /// Not a number, or infinity.
-        loss: f32,
+        /// Which number it is.
+        what: String,
+        /// NaN or infinity.
+        value: f32,
     },
     /// It was told to stop. A checkpoint is there.
     #[error("stopped after step {step}")]
@@ -138,12 +143,16 @@ pub fn supervised(
         if let Some(load) = told.load {
             at.load = (at.load.0 + load, at.load.1 + 1);
         }
+        at.flops += told.flops;
         at.step += 1;
         let due = |every| is_due(every, at.step);
         let stop = watch.stop();
         let saves = stop || due(config.checkpoint_every) || at.step == config.steps;
         if saves || due(config.log_every) || due(config.eval_every) {
             learner.read(&mut at.losses)?;
+        }
+        if saves || due(config.eval_every) {
+            check_parameters(&learner.network(), at.step)?;
         }
         at.seconds += started.elapsed().as_secs_f64();
 
@@ -161,6 +170,7 @@ pub fn supervised(
             let model = learner.network();
             let evaluation =
                 timed(*tracer, Span::Evaluation, || evaluate(&model, *task, Split::Valid, device));
+            check_evaluation(&evaluation, Split::Valid, at.step)?;
             log.add(&rows_of_evaluation(at.step, Split::Valid, &evaluation)).map_err(failed)?;
             watch.look(at.step, &model).map_err(TrainError::Look)?;
         }
@@ -180,9 +190,10 @@ pub fn supervised(
     watch.look(config.steps, &model).map_err(TrainError::Look)?;
     let of = |split| timed(*tracer, Span::Evaluation, || evaluate(&model, *task, split, device));
     let (valid, test) = (of(Split::Valid), test.then(|| of(Split::Test)));
-    for (split, evaluation) in [(Split::Valid, Some(&valid)), (Split::Test, test.as_ref())] {
-        let rows = evaluation.map(|found| rows_of_evaluation(config.steps, split, found));
-        log.add(&rows.unwrap_or_default()).map_err(failed)?;
+    for (split, found) in [(Split::Valid, Some(&valid)), (Split::Test, test.as_ref())] {
+        let Some(found) = found else { continue };
+        check_evaluation(found, split, config.steps)?;
+        log.add(&rows_of_evaluation(config.steps, split, found)).map_err(failed)?;
     }
     if let Some(test) = &test {
         let path = ExampleScore::path(folder);
@@ -192,19 +203,12 @@ pub fn supervised(
     let tokens = (config.examples_before(config.steps) + learner.more()) * model.tokens();
     let load = (at.load.1 > 0).then(|| ("early_load".to_string(), at.load.0 / at.load.1 as f64));
     let told = learner.tells(run).into_iter().chain(load).collect();
-    Ok(Outcome { model, valid, test, seconds: at.seconds, tokens, told })
+    Ok(Outcome { model, valid, test, seconds: at.seconds, tokens, flops: at.flops, told })
 }
 
 /// Is something that happens every so many steps, or never for 0, to happen after this one?
 fn is_due(every: usize, step: usize) -> bool {
     every > 0 && step.is_multiple_of(every)
-}
-
-/// Tells the pass the true clusters, if the task knows them.
-pub fn tell_clusters(pass: &mut Pass, task: &dyn Task, batch: &Batch) {
-    if let Some(clusters) = task.clusters(batch) {
-        pass.put(Clusters(clusters));
-    }
 }
 
 fn rows_of<'a>(

@@ -1,50 +1,29 @@
 //! Training on windows that follow one another: what went before is seen, and a run that stops goes on
 //! to the same bits.
 
+mod common;
+
 use std::{path::Path, sync::Arc};
 
-use backbones::{AnyBackbone, BackboneSpec, Cache};
+use backbones::{AnyBackbone, Cache};
 use burn::{module::Module, prelude::*};
-use moe::{Choice, Init, Library, MoeConfig, Pass, Placement};
+use common::{StopAfter, network, task};
+use moe::{Choice, MoeConfig, Pass, Placement};
 use serde_json::json;
-use tasks::{DataDir, Score, Split, Task};
+use tasks::{Score, Split, Task};
 use training::{
-    ExampleScore, Outcome, Run, TrainConfig, TrainError, Watch, all_in_rows, evaluate, supervised,
+    ExampleScore, Outcome, Run, TrainConfig, TrainError, all_in_rows, evaluate, supervised,
 };
 
-/// Stops after this many steps, if ever.
-struct Until(Option<usize>, usize);
-
-impl Watch for Until {
-    fn step(&mut self, done: usize) {
-        self.1 = done + 1;
-    }
-    fn stop(&self) -> bool {
-        self.0 == Some(self.1.max(1))
-    }
+fn texts(stream: &str) -> Arc<dyn Task> {
+    task(&Choice::of("tanaka-lm").with("length", 32).with("stream", stream))
 }
 
-fn task(stream: &str) -> Arc<dyn Task> {
-    let choice = Choice::of("tanaka-lm").with("length", 32).with("stream", stream);
-    let load = tasks::all().get("tanaka-lm").unwrap().build;
-    load(&choice, &DataDir::default()).unwrap().task
-}
-
-fn network(task: &dyn Task, positions: &str) -> AnyBackbone {
-    let library =
-        Library { routers: routers::all(), experts: experts::all(), residuals: residuals::all() };
+fn decoder(task: &dyn Task, positions: &str) -> AnyBackbone {
     let moe = MoeConfig { layers: Placement::Every(2), experts: 4, ..MoeConfig::default() };
-    let brief = BackboneSpec {
-        domain: task.domain(),
-        outputs: task.outputs(),
-        moe: &moe,
-        library: &library,
-    };
     let choice =
         json!({ "kind": "transformer-lm", "width": 8, "heads": 2, "positions": positions });
-    let choice: Choice = serde_json::from_value(choice).unwrap();
-    let build = backbones::all().get("transformer-lm").unwrap().build.init;
-    build(&choice, &brief, &Init::new(1, &Device::flex().autodiff())).unwrap()
+    network(task, &serde_json::from_value(choice).unwrap(), &moe)
 }
 
 fn train(
@@ -57,7 +36,7 @@ fn train(
         TrainConfig { steps: 12, batch: 8, accumulate: 2, lr: 1e-2, ..TrainConfig::default() };
     let device = &Device::flex();
     let run = Run { task, config: &config, seed: 1, device, folder, test: false, tracer: None };
-    supervised(&run, network(task, positions), &mut Until(stop, 0))
+    supervised(&run, decoder(task, positions), &mut StopAfter::new(stop))
 }
 
 fn bits(outcome: Outcome) -> Vec<u8> {
@@ -66,7 +45,7 @@ fn bits(outcome: Outcome) -> Vec<u8> {
 
 #[test]
 fn a_run_that_stops_goes_on_to_the_same_bits() {
-    let task = task("contiguous");
+    let task = texts("contiguous");
     let folders = [0; 2].map(|_| tempfile::tempdir().unwrap());
     let whole = bits(train(&*task, "relative", folders[0].path(), None).unwrap());
     for stop in [3, 8] {
@@ -78,7 +57,7 @@ fn a_run_that_stops_goes_on_to_the_same_bits() {
 
 #[test]
 fn what_went_before_is_seen_in_evaluation_with_relative_positions_alone() {
-    let task = task("contiguous");
+    let task = texts("contiguous");
     let (device, windows) = (Device::flex(), task.len(Split::Valid));
     for (positions, sees) in [("relative", true), ("rotary", false)] {
         let folder = tempfile::tempdir().unwrap();
@@ -108,6 +87,15 @@ fn what_went_before_is_seen_in_evaluation_with_relative_positions_alone() {
         let (right, units) = (sum(|s| s.correct as f64), sum(|s| s.units as f64));
         let accuracy = test.metrics.iter().find(|(name, _)| *name == "accuracy").unwrap().1;
         assert_eq!(right / units, accuracy);
+        // The last window is filled up; what fills it is no unit of any layer.
+        assert!((units as usize) < task.len(Split::Test) * 32, "there is padding");
+        for layer in &test.layers {
+            assert_eq!(layer.units, units as usize);
+            assert_eq!(layer.load.iter().sum::<f64>(), 2.0 * units);
+            let (of_test, of_valid) = (layer.flops / units, &found.layers[0]);
+            let of_valid = of_valid.flops / of_valid.units as f64;
+            assert!((of_test / of_valid - 1.0).abs() < 1e-9, "{of_test} {of_valid}");
+        }
         let gap = (found.metrics[0].1 - alone.mean("bits_per_byte")).abs();
         assert_eq!(gap > 1e-4, sees, "{positions}: {gap}");
     }

@@ -51,8 +51,8 @@ impl Runner<'_> {
         };
         match ended {
             Ok(outcome) => self.finish(spec, &run, outcome),
-            Err(TrainError::Diverged { step, loss }) => {
-                let cause = format!("the loss is {loss}");
+            Err(TrainError::Diverged { step, what, value }) => {
+                let cause = format!("{what} is {value}");
                 self.store.end(&spec.id, &Ended::Failed { step, cause })
             }
             Err(TrainError::Stopped { .. }) => Ok(()),
@@ -116,6 +116,7 @@ impl Runner<'_> {
             router_params,
             flops_per_token: of.flops_per_token,
             tokens: outcome.tokens as f64,
+            forward_flops: outcome.flops,
             seconds: outcome.seconds,
             peak_memory: memory::peak(),
             weights: hex(&Sha256::digest(&*weights)),

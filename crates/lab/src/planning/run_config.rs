@@ -106,6 +106,14 @@ impl RunConfig {
             };
             wrong.map_err(|message| at(settings, "few_shot", format!("few_shot: {message}")))?;
         }
+        self.moe.level.check_condition(task.condition_width()).map_err(|message| {
+            let kind = &self.task.kind;
+            at(
+                settings,
+                "moe.level",
+                format!("{message}, and task {kind:?} has {}", condition(task)),
+            )
+        })?;
         let backbone = plugins.backbones.get(&self.backbone.kind).map_err(located)?;
         (backbone.build.check)(&self.backbone, &self.brief(plugins, task)).map_err(located)
     }
@@ -123,6 +131,11 @@ impl RunConfig {
             other => anyhow!(other).context(format!("task {:?}", self.task.kind)),
         })
     }
+}
+
+/// The condition of a task's batches in words.
+fn condition(task: &dyn Task) -> String {
+    task.condition_width().map_or("none".into(), |width| format!("one of width {width}"))
 }
 
 /// Where in a config the cause of an error stands.
@@ -166,6 +179,10 @@ mod tests {
             err.starts_with("over.toml:3: unknown field `expert_count`, expected one of"),
             "{err}"
         );
+        let err = wrong("\n[moe.level]\nbatch = 4");
+        let expected = "level.batch = 4: it takes a task with a condition of this width, and task \
+                        \"digits\" has none";
+        assert!(err.starts_with("over.toml:") && err.ends_with(expected), "{err}");
         let err = wrong("moe.router = \"swich\"");
         assert!(
             err.starts_with("over.toml:1: no router is named \"swich\"; known: top-k"),

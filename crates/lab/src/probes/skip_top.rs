@@ -7,7 +7,7 @@ use anyhow::Context;
 use moe::{Pass, SkipTopExperts};
 use report::{Cell as Entry, Column, Kind, Table};
 use tasks::Score;
-use training::tell_clusters;
+use training::put_batch_facts;
 
 use super::subject::{Subject, numbers};
 
@@ -52,7 +52,7 @@ impl Subject<'_> {
         for batch in self.batches() {
             let mut pass = Pass::eval();
             pass.put(SkipTopExperts { ranks, obeyed: ranks == 0 });
-            tell_clusters(&mut pass, self.task, &batch);
+            put_batch_facts(&mut pass, self.task, &batch);
             let output = self.model.forward(&mut pass, batch.input.clone());
             pass.take::<SkipTopExperts>().filter(|asked| asked.obeyed)?;
             self.task.measure(output, &batch, &mut score);

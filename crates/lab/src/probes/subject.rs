@@ -5,7 +5,7 @@ use burn::prelude::*;
 use moe::{Pass, Plan, RoutingProbe};
 use report::{Column, Digits, Kind};
 use tasks::{Batch, Split, Task};
-use training::tell_clusters;
+use training::put_batch_facts;
 
 use super::trace::examples;
 
@@ -30,7 +30,7 @@ impl Subject<'_> {
     pub(crate) fn pass(&self, batch: &Batch, probe: RoutingProbe) -> (Tensor<3>, RoutingProbe) {
         let mut pass = Pass::eval();
         pass.put(probe);
-        tell_clusters(&mut pass, self.task, batch);
+        put_batch_facts(&mut pass, self.task, batch);
         let output = self.model.forward(&mut pass, batch.input.clone());
         (output, pass.take::<RoutingProbe>().unwrap_or_default())
     }

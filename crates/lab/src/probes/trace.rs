@@ -11,7 +11,7 @@ use burn::prelude::*;
 use moe::{Domain, Input, Pass, RoutingProbe, TokenIds};
 use report::trace::{About, Layer, Pixels, Property, Trace};
 use tasks::{Batch, Split, Task, Tokenizer};
-use training::{Watch, tell_clusters, write_atomic};
+use training::{Watch, put_batch_facts, write_atomic};
 
 use crate::spec::RunSpec;
 
@@ -125,10 +125,10 @@ fn property(property: &tasks::Property) -> Property {
     Property { name: name.into(), values, of }
 }
 
-/// Examples spread evenly over the validation split; the first of them, of which pictures are kept,
+/// Examples without padding spread evenly over the validation split; the first of them, of which pictures are kept,
 /// are so too.
 pub(crate) fn examples(task: &dyn Task, tokens: usize) -> Vec<usize> {
-    let all = task.len(Split::Valid);
+    let all = task.len_without_padding(Split::Valid);
     let n = (UNITS / tokens.max(1)).clamp(1, all.max(1)).min(all);
     let spread: Vec<usize> = (0..n).map(|at| at * all / n).collect();
     let few = PICTURES.min(n);
@@ -141,7 +141,7 @@ pub(crate) fn examples(task: &dyn Task, tokens: usize) -> Vec<usize> {
 fn probed(model: &AnyBackbone, task: &dyn Task, batch: &Batch) -> (RoutingProbe, Vec<i32>) {
     let mut pass = Pass::eval();
     pass.put(RoutingProbe::default());
-    tell_clusters(&mut pass, task, batch);
+    put_batch_facts(&mut pass, task, batch);
     model.forward(&mut pass, batch.input.clone());
     let ids = pass.get::<TokenIds>().map_or_else(Vec::new, |TokenIds(ids)| ints(ids));
     (pass.take::<RoutingProbe>().unwrap_or_default(), ids)

@@ -127,7 +127,7 @@ fn done(row: &Row, numbers: Numbers) -> impl Iterator<Item = Row> {
         seconds: Some(numbers.seconds),
         router_params: Some(numbers.router_params.round() as u64),
         tokens: Some(numbers.tokens.round() as u64),
-        train_flops: Some(TRAINING * numbers.flops_per_token * numbers.tokens),
+        train_flops: Some(TRAINING * numbers.forward_flops),
         peak_memory: numbers.peak_memory,
         device: numbers.device,
         ..row.clone()

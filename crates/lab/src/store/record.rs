@@ -35,6 +35,8 @@ pub(crate) struct Numbers {
     pub(crate) flops_per_token: f64,
     /// Tokens seen in training.
     pub(crate) tokens: f64,
+    /// Floating-point operations of the forward passes of training, as each step took them.
+    pub(crate) forward_flops: f64,
     /// Seconds spent in training steps.
     pub(crate) seconds: f64,
     /// The most memory that the program held meanwhile, in bytes; none where the system does not

@@ -41,6 +41,35 @@ fn slots_are_rounded_up() {
 }
 
 #[test]
+fn noise_of_floating_point_is_no_slot_more() {
+    // 1.1 * 50 * 4 / 4 is 55.00000000000001 in double precision.
+    let slots = |factor, units, k, e| capacity(factor, DropPolicy::InOrder).slots(units, k, e);
+    assert_eq!(slots(1.1, 50, 4, 4), Some(55));
+    assert_eq!(slots(1.1, 51, 4, 4), Some(57)); // 56.1
+    // All factors with two digits: 0.07 * 100 / 1 = 7.000000000000001, and others.
+    for hundredths in 1..=400_usize {
+        for (units, experts) in [(100, 1), (200, 4), (4096, 8), (96, 7)] {
+            let exact = (hundredths * units).div_ceil(100 * experts).clamp(1, units);
+            let found = slots(hundredths as f64 / 100.0, units, 1, experts);
+            assert_eq!(found, Some(exact), "{hundredths} {units} {experts}");
+        }
+    }
+}
+
+#[test]
+fn there_are_no_more_slots_than_choices() {
+    let all = |factor| capacity(factor, DropPolicy::InOrder).slots(16, 2, 8);
+    for factor in [16.0, 16384.0, 1e18, 1e300, f64::MAX] {
+        assert_eq!(all(factor), Some(32), "{factor}");
+    }
+    for factor in [0.25, 1e-9, 1e-300, f64::MIN_POSITIVE] {
+        assert_eq!(all(factor), Some(1), "{factor}");
+    }
+    let shared = Capacity { group: 2, ..capacity(1e300, DropPolicy::InOrder) };
+    assert_eq!(shared.most_slots([4, 16, 2], 8), Some(32));
+}
+
+#[test]
 fn v_moe_rounds_in_two_ways() {
     // Twelve units, two choices, four experts, C = 1.05 and 0.5: 6.3 and 3 slots.
     let slots = |nearest, multiple| {

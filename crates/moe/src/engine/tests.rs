@@ -4,7 +4,7 @@ use burn::{module::Param, prelude::*};
 use proptest::prelude::*;
 
 use super::{Engine, ExpertCall};
-use crate::{AnyExperts, Dims, ExpertDtype, Experts, Init, NoConfig, Pass, Plan};
+use crate::{AnyExperts, Capacity, Dims, ExpertDtype, Experts, Init, NoConfig, Pass, Plan};
 
 /// Two matrices with a GELU between them, shown to the engines or not.
 #[derive(Module, Debug)]
@@ -136,14 +136,32 @@ impl Case {
     }
 
     fn run(&self, engine: Engine, with_slots: bool) -> Vec<Vec<f32>> {
-        if self.shown {
-            self.run_with::<true>(engine, with_slots)
-        } else {
-            self.run_with::<false>(engine, with_slots)
+        self.run_with(engine, with_slots, None)
+    }
+
+    /// The same after a capacity; the padded engine has its slots.
+    fn run_at(&self, engine: Engine, capacity: &Capacity) -> Vec<Vec<f32>> {
+        self.run_with(engine, false, Some(capacity))
+    }
+
+    fn run_with(
+        &self,
+        engine: Engine,
+        with_slots: bool,
+        capacity: Option<&Capacity>,
+    ) -> Vec<Vec<f32>> {
+        match self.shown {
+            true => self.run_on::<true>(engine, with_slots, capacity),
+            false => self.run_on::<false>(engine, with_slots, capacity),
         }
     }
 
-    fn run_with<const SHOWN: bool>(&self, engine: Engine, with_slots: bool) -> Vec<Vec<f32>> {
+    fn run_on<const SHOWN: bool>(
+        &self,
+        engine: Engine,
+        with_slots: bool,
+        capacity: Option<&Capacity>,
+    ) -> Vec<Vec<f32>> {
         let init = Init::new(self.seed, &Device::flex().autodiff());
         let dims = Dims { width: WIDTH, n_experts: self.e, units: self.u };
         let net = Net::<SHOWN>::init(&NoConfig {}, dims, &init);
@@ -151,7 +169,15 @@ impl Case {
         let experts = AnyExperts::new(net);
         let (plan, leaves, most) = self.plan(&init.at("plan"));
         let token = matches!(self.form, Form::Token) && with_slots;
-        let (storage, slots) = (self.storage, token.then_some(most));
+        let mut slots = token.then_some(most);
+        let plan = match capacity {
+            Some(capacity) => {
+                slots = capacity.most_slots([self.g, self.u, self.k], self.e);
+                capacity.apply(&mut Pass::eval(), plan, None)
+            }
+            None => plan,
+        };
+        let storage = self.storage;
         let work = ExpertCall { experts: &experts, storage, row: WIDTH, slots };
         let shape = [self.g, self.u, self.m * WIDTH];
         let x = init.normal("x", shape, 1.0).val();
@@ -189,6 +215,26 @@ proptest! {
         check(&slow, &case.run(Engine::Padded, false))?;
         check(&slow, &case.run(Engine::Padded, true))?;
         check(&slow, &case.run(Engine::Auto, false))?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+    #[test]
+    fn padded_and_dropless_agree_for_every_factor(
+        case in cases(),
+        exponent in -300.0..300.0_f64,
+        near_one in any::<bool>(),
+    ) {
+        let factor = if near_one { 10_f64.powf(exponent / 300.0) } else { 10_f64.powf(exponent) };
+        let case = Case { form: Form::Token, ..case };
+        let capacity = Capacity { factor: Some(factor), ..Capacity::default() };
+        let slots = capacity.most_slots([case.g, case.u, case.k], case.e).unwrap();
+        prop_assert!((1..=case.u * case.k).contains(&slots), "{} slots", slots);
+        check(
+            &case.run_at(Engine::Dropless, &capacity),
+            &case.run_at(Engine::Padded, &capacity),
+        )?;
     }
 }
 

@@ -21,6 +21,7 @@ mod far_scores;
 mod gradients;
 mod names;
 mod noise;
+mod padding;
 mod permutation;
 mod record;
 mod shapes;
@@ -38,7 +39,7 @@ use subject::Subject;
 type Check = fn(&Subject) -> Result<(), String>;
 
 /// The checks by name, cheap ones first.
-const CHECKS: [(&str, Check); 16] = [
+const CHECKS: [(&str, Check); 17] = [
     ("parameters have names", names::are_words),
     ("shapes at every level", shapes::at_every_level),
     ("floating-point operations", shapes::flops),
@@ -50,6 +51,7 @@ const CHECKS: [(&str, Check); 16] = [
     ("scores far from zero", far_scores::keep_sums),
     ("sizes at the edge", sizes::at_the_edge),
     ("capacity is kept", capacity::is_kept),
+    ("padding takes no part", padding::takes_no_part),
     ("permuting the units permutes the plan", permutation::permutes_the_plan),
     ("noise treats units alike", noise::treats_units_alike),
     ("causality", causality::agrees),

@@ -239,6 +239,10 @@ impl Task for Streams {
         self.count(&self.texts[split as usize], self.whole(split))
     }
 
+    fn len_without_padding(&self, split: Split) -> usize {
+        self.count(&self.texts[split as usize], false)
+    }
+
     fn tokenizer(&self) -> Option<&dyn Tokenizer> {
         Some(&*self.tokenizer)
     }
@@ -368,6 +372,21 @@ mod tests {
             batch.text.unwrap(),
             TextFacts { count: vec![3, 3, 1], bytes: vec![15, 9, 1], source: vec![] }
         );
+
+        // Training, too, would learn from the seven words alone: the last two answers are padding.
+        assert_eq!(streams.len_without_padding(Split::Test), 2);
+        let batch = streams.batch(Split::Test, &[0, 1, 2], &device);
+        let wrong_at_padding = Tensor::<3>::from_data(
+            TensorData::new(
+                (0..72)
+                    .map(|at| if at / 8 > 6 { (at % 8) as f32 } else { 0.0 })
+                    .collect::<Vec<_>>(),
+                [3, 3, 8],
+            ),
+            &device,
+        );
+        let loss = streams.loss(wrong_at_padding, &batch).into_scalar::<f32>();
+        assert!((loss - 8_f32.ln()).abs() < 1e-6, "{loss}");
 
         assert_eq!(streams.attacked_len(Split::Test), 3);
         let batch = streams.attacked(Split::Test, &[2], &device);

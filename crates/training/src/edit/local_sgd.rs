@@ -79,7 +79,7 @@ impl LocalSgd {
     ) -> StepMetrics {
         let of = self.config.count;
         let mut squares: Option<Tensor<1>> = None;
-        let (mut scalars, mut load) = (Vec::new(), None);
+        let (mut scalars, mut load, mut flops) = (Vec::new(), None, 0.0);
         for (worker, one) in self.workers.iter_mut().enumerate() {
             let share = Share { parts: worker..worker + 1, of };
             let told = one.step_on(now, order, share, corrupt, &mut self.unread);
@@ -89,10 +89,11 @@ impl LocalSgd {
                 None => square,
             });
             (scalars, load) = (told.scalars, told.load);
+            flops += told.flops;
         }
         // The root mean square over the workers.
         let norm = squares.map(|sum| (sum / of as f64).sqrt()).expect("there is a worker");
-        StepMetrics { norm, scalars, load }
+        StepMetrics { norm, scalars, load, flops }
     }
 
     /// All meet: the anchor moves, and all go on from there.

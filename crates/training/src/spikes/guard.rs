@@ -26,6 +26,8 @@ pub(crate) struct Guard {
     kept: Kept,
     /// The losses of steps that were made since someone asked, and how many.
     losses: (f64, usize),
+    /// Floating-point operations of all tries of the step at hand.
+    flops: f64,
     /// Why the run cannot go on, where nothing guards it.
     failed: Option<TrainError>,
 }
@@ -76,7 +78,7 @@ impl Seen {
 
 impl Guard {
     pub(crate) fn new(one: Replica) -> Self {
-        Self { one, kept: Kept::default(), losses: (0.0, 0), failed: None }
+        Self { one, kept: Kept::default(), losses: (0.0, 0), flops: 0.0, failed: None }
     }
 
     /// The same as a checkpoint has it.
@@ -101,6 +103,7 @@ impl Guard {
         let show = Show { share: Share::all(run.config.accumulate), corrupt: &corrupt, more };
         let (mut unread, mut losses) = (PendingLosses::default(), (0.0, 0));
         let (told, grads) = self.one.gradients(now, order, show, &mut unread);
+        self.flops += told.flops;
         let failed = unread.read(&mut losses).err();
         let loss = if failed.is_some() { f64::NAN } else { losses.0 / losses.1 as f64 };
         let norm = f64::from(told.norm.clone().into_scalar::<f32>());
@@ -214,6 +217,7 @@ impl Learner for Guard {
             }
         };
         self.kept.more -= run.config.batch_at(step);
+        told.flops = std::mem::take(&mut self.flops);
         if tells && run.config.spikes.is_some() {
             told.scalars.extend(self.kept.counts());
         }

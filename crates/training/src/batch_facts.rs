@@ -1,0 +1,18 @@
+//! What a task knows of a batch, put into the pass for the layers and routers that use it.
+
+use moe::{Clusters, Condition, Pass, RealTokens};
+use tasks::{Batch, Task};
+
+/// Puts into the pass what the task knows of the batch: which tokens are real and which are padding,
+/// the true clusters, and what the whole batch is conditioned on.
+pub fn put_batch_facts(pass: &mut Pass, task: &dyn Task, batch: &Batch) {
+    if let Some(text) = &batch.text {
+        pass.put(RealTokens(text.count.clone()));
+    }
+    if let Some(clusters) = task.clusters(batch) {
+        pass.put(Clusters(clusters));
+    }
+    if let Some(condition) = task.condition(batch) {
+        pass.put(Condition(condition));
+    }
+}

@@ -1,0 +1,75 @@
+//! What is counted in each step, and what ends a run: floating-point operations, and numbers that are
+//! not finite.
+
+mod common;
+
+use std::path::Path;
+
+use burn::prelude::*;
+use common::{StopAfter, network, task};
+use moe::{Choice, MoeConfig, Placement};
+use tasks::Split;
+use training::{Outcome, Run, TrainConfig, TrainError, supervised};
+
+fn train(
+    router: Choice,
+    config: &TrainConfig,
+    folder: &Path,
+    stop: Option<usize>,
+) -> Result<Outcome, TrainError> {
+    let task = &*task(&Choice::of("digits"));
+    let moe = MoeConfig { layers: Placement::ALL, experts: 4, router, ..MoeConfig::default() };
+    let vit = Choice::of("vit").with("width", 8).with("depth", 1).with("heads", 2);
+    let device = &Device::flex();
+    let run = Run { task, config, seed: 1, device, folder, test: true, tracer: None };
+    supervised(&run, network(task, &vit, &moe), &mut StopAfter::new(stop))
+}
+
+fn config() -> TrainConfig {
+    TrainConfig { steps: 12, batch: 8, accumulate: 2, lr: 1e-2, ..TrainConfig::default() }
+}
+
+#[test]
+fn each_step_counts_the_operations_that_it_took() {
+    let folders = [0; 3].map(|_| tempfile::tempdir().unwrap());
+    let flops = |router: &Choice, folder: usize, stop| {
+        let outcome = train(router.clone(), &config(), folders[folder].path(), stop)?;
+        Ok::<_, TrainError>((outcome.flops, outcome.valid.flops_per_token * outcome.tokens as f64))
+    };
+    // Two of four experts work on each token, in every step.
+    let (counted, by_the_end) = flops(&Choice::of("top-k"), 0, None).unwrap();
+    assert!((counted / by_the_end - 1.0).abs() < 1e-9, "{counted} {by_the_end}");
+    // ReMoE begins with about half of its experts, and a penalty makes them fewer.
+    let remoe = Choice::of("remoe").with("k", 1);
+    let (counted, by_the_end) = flops(&remoe, 1, None).unwrap();
+    assert!((counted / by_the_end - 1.0).abs() > 1e-3, "{counted} {by_the_end}");
+    for stop in [3, 7] {
+        assert!(matches!(flops(&remoe, 2, Some(stop)), Err(TrainError::Stopped { .. })));
+    }
+    assert_eq!(flops(&remoe, 2, None).unwrap(), (counted, by_the_end));
+}
+
+#[test]
+fn a_parameter_that_is_no_number_ends_the_run_with_its_name() {
+    let config = TrainConfig { steps: 1, warmup: 0, lr: f64::INFINITY, ..config() };
+    let folder = tempfile::tempdir().unwrap();
+    let err = train(Choice::of("top-k"), &config, folder.path(), None).err().unwrap();
+    let text = err.to_string();
+    assert!(text.starts_with("a number of parameter ") && text.ends_with("at step 1"), "{text}");
+    assert!(
+        std::fs::read_dir(folder.path())
+            .unwrap()
+            .all(|file| { file.unwrap().file_name() != "checkpoint.bin" })
+    );
+}
+
+#[test]
+fn a_measure_that_is_no_number_ends_the_run_with_its_name() {
+    // Weights of 1e30 are finite, and what comes of them is not.
+    let config = TrainConfig { steps: 1, warmup: 0, lr: 1e30, ..config() };
+    let folder = tempfile::tempdir().unwrap();
+    let err = train(Choice::of("top-k"), &config, folder.path(), None).err().unwrap();
+    let TrainError::Diverged { step: 1, what, value } = &err else { panic!("{err}") };
+    assert!(what.ends_with(&format!(" on the {} split", Split::Valid.name())), "{what}");
+    assert!(!value.is_finite());
+}
