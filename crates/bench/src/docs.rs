@@ -16,6 +16,7 @@ use training::write_atomic;
 use crate::{
     blocks,
     router_speed::{self, EXPERTS, Row},
+    tour,
 };
 
 const PAGE: &str = "docs/routers.md";
@@ -33,7 +34,7 @@ pub(crate) struct Docs {
 
 impl Verb for Docs {
     const NAME: &'static str = "docs";
-    const ABOUT: &'static str = "Write docs/routers.md from the routers' files, and the tables of committed results into pages";
+    const ABOUT: &'static str = "Write docs/routers.md from the routers' files, the tables of committed results into pages, and the lines of docs/tour.md";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let here = std::env::current_dir().context("the current folder")?;
@@ -42,6 +43,7 @@ impl Verb for Docs {
         };
         let mut pages = blocks::pages(&root)?;
         pages.push((PAGE.into(), page(&root, &session.plugins.library.routers)?));
+        pages.extend(tour::page(&root)?);
         let old = |path: &PathBuf| fs::read_to_string(root.join(path)).unwrap_or_default();
         let stale: Vec<_> = pages.into_iter().filter(|(path, new)| old(path) != *new).collect();
         if self.check {

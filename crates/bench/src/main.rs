@@ -6,6 +6,7 @@ mod docs;
 mod router_speed;
 mod speed;
 mod step_speed;
+mod tour;
 
 use std::process::ExitCode;
 
