@@ -63,3 +63,32 @@ fn a_page_that_is_not_current_is_found() {
     let (_, err) = ended(&Place::new().run(&["docs"]), 2);
     assert!(err.contains("is not inside MoeLab's workspace"), "{err}");
 }
+
+#[test]
+fn the_readme_counts_what_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let fixtures = fs::read_dir(root.join("crates/routers/fixtures")).unwrap().flatten();
+    let texts: Vec<String> =
+        fixtures.map(|fixture| fs::read_to_string(fixture.path()).unwrap()).collect();
+    let kind = |text: &String| {
+        let fixture: serde_json::Value = serde_json::from_str(text).unwrap();
+        fixture["router"]["kind"].to_string()
+    };
+    let matched: BTreeSet<String> = texts.iter().map(kind).collect();
+    let claims = fs::read_to_string(root.join("docs/claims.md")).unwrap();
+    // The verdict is the last but one column of a table of claims, or the last.
+    let claims = claims.lines().filter(|line| {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let verdicts = ["reproduced", "not reproduced", "undecided"];
+        cells.iter().any(|cell| verdicts.iter().any(|verdict| cell == verdict))
+    });
+    for sentence in [
+        format!("**{} routers**", routers(&Place::new()).len()),
+        format!("{} of them are matched", matched.len()),
+        format!("({} fixtures)", texts.len()),
+        format!("**{} claims of papers**", claims.count()),
+    ] {
+        assert!(readme.contains(&sentence), "README.md does not say {sentence:?}");
+    }
+}
