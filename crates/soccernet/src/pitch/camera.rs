@@ -1,8 +1,9 @@
 //! A pinhole camera with the lens distortion of the calibration task.
 
-use nalgebra::{Matrix3, Vector3};
-
 use super::{Point, model::World};
+
+/// Three rows of three numbers.
+pub type Matrix = [[f64; 3]; 3];
 
 /// Where a camera stands, where it looks, and its lens, for a picture of 960 by 540 pixels.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,9 +26,10 @@ pub struct Camera {
 
 impl Camera {
     /// Rows are the camera's axes in the world: `R` of `R (P - C)`.
-    pub fn rotation(&self) -> Matrix3<f64> {
+    pub fn rotation(&self) -> Matrix {
         let [pan, tilt, roll] = self.angles.map(|degrees| degrees * std::f64::consts::PI / 180.0);
-        (about_z(pan) * (about_x(tilt) * about_z(roll))).transpose()
+        let orientation = product(about_z(pan), product(about_x(tilt), about_z(roll)));
+        [0, 1, 2].map(|r| [0, 1, 2].map(|c| orientation[c][r]))
     }
 
     /// A projection, with the rotation worked out.
@@ -36,32 +38,42 @@ impl Camera {
     }
 }
 
-fn about_z(angle: f64) -> Matrix3<f64> {
+fn about_z(angle: f64) -> Matrix {
     let (sin, cos) = angle.sin_cos();
-    Matrix3::new(cos, -sin, 0.0, sin, cos, 0.0, 0.0, 0.0, 1.0)
+    [[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]]
 }
 
-fn about_x(angle: f64) -> Matrix3<f64> {
+fn about_x(angle: f64) -> Matrix {
     let (sin, cos) = angle.sin_cos();
-    Matrix3::new(1.0, 0.0, 0.0, 0.0, cos, -sin, 0.0, sin, cos)
+    [[1.0, 0.0, 0.0], [0.0, cos, -sin], [0.0, sin, cos]]
+}
+
+fn dot(a: World, b: World) -> f64 {
+    a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+}
+
+fn product(a: Matrix, b: Matrix) -> Matrix {
+    let columns = [0, 1, 2].map(|c| b.map(|row| row[c]));
+    a.map(|row| columns.map(|column| dot(row, column)))
 }
 
 /// A camera that is ready to project points.
 #[derive(Clone, Debug)]
 pub struct Projection<'a> {
     camera: &'a Camera,
-    rotation: Matrix3<f64>,
+    rotation: Matrix,
 }
 
 impl Projection<'_> {
     /// Where a point of the world is in the picture, in pixels; `None` if it is behind the camera.
     pub fn project(&self, point: &World) -> Option<Point> {
         let camera = self.camera;
-        let seen = self.rotation * (point - Vector3::from(camera.position));
-        if seen.z <= 1e-3 {
+        let offset = [0, 1, 2].map(|axis| point[axis] - camera.position[axis]);
+        let [x, y, z] = self.rotation.map(|axis| dot(axis, offset));
+        if z <= 1e-3 {
             return None;
         }
-        let [x, y] = self.distort(seen.x / seen.z, seen.y / seen.z);
+        let [x, y] = self.distort(x / z, y / z);
         Some([x * camera.focal[0] + camera.principal[0], y * camera.focal[1] + camera.principal[1]])
     }
 
@@ -104,13 +116,13 @@ pub(crate) mod tests {
             [0.008429186, 0.965889047, 0.258819045],
         ];
         let camera = example();
-        let orientation = camera.rotation().transpose();
+        let rotation = camera.rotation();
         for (r, row) in expected.iter().enumerate() {
             for (c, value) in row.iter().enumerate() {
-                assert!((orientation[(r, c)] - value).abs() < 1e-9);
+                assert!((rotation[c][r] - value).abs() < 1e-9);
             }
         }
-        let project = |x, y| camera.projection().project(&World::new(x, y, 0.0));
+        let project = |x, y| camera.projection().project(&[x, y, 0.0]);
         let [x, y] = project(0.0, 0.0).unwrap();
         assert!((x - 377.995377).abs() < 1e-5 && (y - 251.781268).abs() < 1e-5, "{x} {y}");
         assert_eq!(project(0.0, 200.0), None);
@@ -123,7 +135,7 @@ pub(crate) mod tests {
             camera.focal = [1.0, 1.0];
             camera.principal = [0.0, 0.0];
             change(&mut camera);
-            camera.projection().project(&World::new(0.5, 0.25, 1.0)).unwrap()
+            camera.projection().project(&[0.5, 0.25, 1.0]).unwrap()
         };
         let near = |[a, b]: Point, c: f64, d: f64| (a - c).abs() < 1e-6 && (b - d).abs() < 1e-6;
         let (r2, r4) = (0.3125, 0.3125 * 0.3125);

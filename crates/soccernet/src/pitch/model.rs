@@ -2,10 +2,8 @@
 
 use std::f64::consts::TAU;
 
-use nalgebra::Vector3;
-
 /// A point of the world in metres.
-pub type World = Vector3<f64>;
+pub type World = [f64; 3];
 
 const HALF_LENGTH: f64 = 105.0 / 2.0;
 const HALF_WIDTH: f64 = 68.0 / 2.0;
@@ -45,18 +43,19 @@ impl Default for Model {
 
 /// A point of a line every so many metres, and its end.
 fn line(from: World, to: World, step: f64) -> Vec<World> {
-    let along = (to - from) / (to - from).norm();
-    let count = ((to - from).norm() / step - 1.0) as usize;
+    let across = [0, 1, 2].map(|axis| to[axis] - from[axis]);
+    let length = across.iter().map(|size| size * size).sum::<f64>().sqrt();
+    let count = (length / step - 1.0) as usize;
     let mut points = vec![from];
     for i in 0..count {
-        points.push(points[i] + along * step);
+        points.push([0, 1, 2].map(|axis| points[i][axis] + step * (across[axis] / length)));
     }
     points.push(to);
     points
 }
 
 fn on_circle(center: f64, angle: f64) -> World {
-    World::new(center + angle.cos() * RADIUS, angle.sin() * RADIUS, 0.0)
+    [center + angle.cos() * RADIUS, angle.sin() * RADIUS, 0.0]
 }
 
 /// The centre circle; its last point is not its first one.
@@ -115,7 +114,7 @@ fn straight() -> impl Iterator<Item = Line> {
 }
 
 fn flat(x: f64, y: f64) -> World {
-    World::new(x, y, 0.0)
+    [x, y, 0.0]
 }
 
 fn left_area([bottom, top, main]: [&'static str; 3], [depth, y]: [f64; 2]) -> [Line; 3] {
@@ -148,7 +147,7 @@ fn border() -> [Line; 5] {
 }
 
 fn left_goal() -> [Line; 3] {
-    let post = |y: f64, z: f64| World::new(-HALF_LENGTH, y, z);
+    let post = |y: f64, z: f64| [-HALF_LENGTH, y, z];
     let (left, right, top) = (HALF_GOAL, -HALF_GOAL, -GOAL_HEIGHT);
     [
         ("Goal left crossbar", post(right, top), post(left, top)),
@@ -158,7 +157,7 @@ fn left_goal() -> [Line; 3] {
 }
 
 fn right_goal() -> [Line; 3] {
-    let post = |y: f64, z: f64| World::new(HALF_LENGTH, y, z);
+    let post = |y: f64, z: f64| [HALF_LENGTH, y, z];
     let (left, right, top) = (-HALF_GOAL, HALF_GOAL, -GOAL_HEIGHT);
     [
         ("Goal right crossbar", post(left, top), post(right, top)),
@@ -186,10 +185,11 @@ mod tests {
         let points = |class: &str| &model.lines.iter().find(|(name, _)| *name == class).unwrap().1;
         assert_eq!(points("Circle central").len(), 287);
         assert_eq!(points("Side line top").len(), 117);
-        assert!((points("Side line top")[1] - flat(-51.6, -34.0)).norm() < 1e-12);
+        let near = |a: World, b: World| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12);
+        assert!(near(points("Side line top")[1], flat(-51.6, -34.0)));
         let arc = points("Circle left");
-        assert!((arc[0] - flat(-36.0, -arc_height())).norm() < 1e-12);
-        assert!((arc[arc.len() - 1] - flat(-36.0, arc_height())).norm() < 1e-12);
-        assert!(arc.iter().all(|point| point.x >= -36.0 - 1e-9));
+        assert!(near(arc[0], flat(-36.0, -arc_height())));
+        assert!(near(arc[arc.len() - 1], flat(-36.0, arc_height())));
+        assert!(arc.iter().all(|point| point[0] >= -36.0 - 1e-9));
     }
 }
