@@ -117,7 +117,7 @@ def spotting_case(seed, old=None, version=2):
         file = "Labels-v2.json" if version == 2 else "Labels.json"
         truth[f"{place}/{file}"] = json.dumps({"annotations": game_labels})
         prediction[f"{place}/results_spotting.json"] = json.dumps({"predictions": found})
-    metric = METRICS[int(rng.integers(3 if old else 7))] if seed % 4 else "loose"
+    metric = METRICS[int(rng.integers(2 if old else 7))] if seed % 4 else "loose"
     options = {"tolerances": metric, "version": version}
     if old:
         options["label_time"] = "game-time"

@@ -4,6 +4,7 @@ mod blocks;
 mod claims;
 mod docs;
 mod router_speed;
+mod score;
 mod speed;
 mod step_speed;
 mod tour;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         VerbEntry::of::<speed::Speed>(),
         VerbEntry::of::<docs::Docs>(),
         VerbEntry::of::<claims::Claims>(),
+        VerbEntry::of::<score::Score>(),
     ];
     lab::main_with(Plugins::default(), &suites, &verbs)
 }

@@ -1,0 +1,108 @@
+//! `score`: a submission to SoccerNet against the truth, by the official metrics.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::Context;
+use clap::{
+    Args,
+    builder::{PossibleValue, PossibleValuesParser},
+};
+use lab::{Answer, JsonArgs, Session, Verb};
+use soccernet::{
+    Mode, Options, Source, Task,
+    clock::LabelTime,
+    format::games,
+    metric::{spotting::Version, tolerance::Tolerances},
+    score,
+};
+
+/// Which task, which files, and what differs from the task's usual options.
+#[derive(Args)]
+pub(crate) struct Score {
+    /// The task; those of 2022 are the challenges with their tolerances
+    #[arg(value_parser = tasks())]
+    task: String,
+    /// The truth: a folder, a zip archive or a file
+    #[arg(long, value_name = "PATH")]
+    truth: PathBuf,
+    /// The submission: a folder, a zip archive or a file
+    #[arg(long, value_name = "PATH")]
+    prediction: PathBuf,
+    /// What happens to input that the official evaluator accepts and should not: official gives its
+    /// number with notes, strict refuses
+    #[arg(long, default_value = "official", value_parser = PossibleValuesParser::new(Mode::NAMES))]
+    mode: String,
+    /// Of spotting and grounding: loose (5 to 60 s), tight (1 to 5 s), or a single one
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Tolerances::NAMES))]
+    tolerances: Option<String>,
+    /// Of spotting: the labels' milliseconds, or the whole seconds that counted in 2022
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(LabelTime::NAMES))]
+    label_time: Option<String>,
+    /// Of spotting: labels of version 1 with three classes
+    #[arg(long)]
+    labels_v1: bool,
+    /// Of localisation and calibration: pixels, 5,10,20 if left out
+    #[arg(long, value_name = "PIXELS", value_delimiter = ',')]
+    threshold: Vec<f64>,
+    /// Only the games of this list, {league: {season: [game, ...]}}
+    #[arg(long, value_name = "FILE")]
+    games: Option<PathBuf>,
+    /// Only pictures or sequences in folders of this name
+    #[arg(long, value_name = "NAME")]
+    split: Option<String>,
+    /// The truth's file of a game, if it is not the usual one
+    #[arg(long, value_name = "NAME")]
+    label_file: Option<String>,
+    /// The submission's file of a game, if it is not the usual one
+    #[arg(long, value_name = "NAME")]
+    prediction_file: Option<String>,
+    #[command(flatten)]
+    json: JsonArgs,
+}
+
+/// The tasks with what each reads.
+fn tasks() -> PossibleValuesParser {
+    PossibleValuesParser::new(Task::ALL.map(|(name, _, help)| PossibleValue::new(name).help(help)))
+}
+
+impl Score {
+    fn options(&self, task: Task) -> anyhow::Result<Options> {
+        let mut options = Options::of(task);
+        options.mode = Mode::parse(&self.mode).unwrap_or_default();
+        if let Some(name) = self.tolerances.as_deref().and_then(Tolerances::parse) {
+            options.tolerances = name;
+        }
+        if let Some(name) = self.label_time.as_deref().and_then(LabelTime::parse) {
+            options.label_time = name;
+        }
+        if self.labels_v1 {
+            options.version = Version::V1;
+        }
+        if !self.threshold.is_empty() {
+            options.thresholds = self.threshold.clone();
+        }
+        if let Some(path) = &self.games {
+            let shown = path.display().to_string();
+            options.games = Some(games::read(&fs::read(path).context(shown.clone())?, &shown)?);
+        }
+        options.split = self.split.clone();
+        options.label_file = self.label_file.clone();
+        options.prediction_file = self.prediction_file.clone();
+        Ok(options)
+    }
+}
+
+impl Verb for Score {
+    const NAME: &'static str = "score";
+    const ABOUT: &'static str =
+        "Scores a submission to SoccerNet by the official metrics: numbers, and what is odd in it";
+
+    fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
+        let task = Task::parse(&self.task).context("no such task")?;
+        let options = self.options(task)?;
+        let [truth, prediction] = [Source::open(&self.truth)?, Source::open(&self.prediction)?];
+        let score = score(task, &truth, &prediction, &options)?;
+        let json = || serde_json::to_string_pretty(&score).map(|text| text + "\n");
+        Ok(if self.json.is_json() { json()? } else { score.text() }.into())
+    }
+}
