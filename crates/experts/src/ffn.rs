@@ -44,7 +44,7 @@ config! {
         pub hidden: usize = 64,
         /// What stands between the two matrices.
         pub activation: Activation = Activation::Gelu,
-        /// Are there biases?
+        /// Whether there are biases.
         pub bias: bool = true,
         /// How large the matrices are at first.
         pub start: Start = Start::Scheme,

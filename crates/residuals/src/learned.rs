@@ -19,25 +19,22 @@ use moe::{Init, Pass, ResidualRule, config};
 use crate::moment;
 
 config! {
-    /// Where the coefficients begin, and which of them are learned.
+    /// Where the coefficients begin.
     pub struct LearnedConfig {
         /// The share of the moment that goes on, at first.
         pub mu: f64 = 0.7,
         /// The step, at first.
         pub gamma: f64 = 1.0,
-        /// Is the share learned too, or the step alone?
-        pub learn_mu: bool = true,
     }
 }
 
 /// A heavy ball that learns its coefficients. They are named like those of norms, which do not decay.
 #[derive(Module, Debug)]
 pub struct Learned {
-    /// mu, `[1]`, if it is learned.
-    beta: Option<Param<Tensor<1>>>,
+    /// mu, `[1]`.
+    beta: Param<Tensor<1>>,
     /// `[1]`.
     gamma: Param<Tensor<1>>,
-    mu: f64,
 }
 
 /// m, `[B, T, D]`, as the layer before left it.
@@ -55,20 +52,18 @@ impl ResidualRule for Learned {
     }
 
     fn init(config: &LearnedConfig, _width: usize, init: &Init) -> Self {
-        let mu = || init.constant("beta", [1], config.mu as f32);
         Self {
-            beta: config.learn_mu.then(mu),
+            beta: init.constant("beta", [1], config.mu as f32),
             gamma: init.constant("gamma", [1], config.gamma as f32),
-            mu: config.mu,
         }
     }
 
     fn join(&self, pass: &mut Pass, x: Tensor<3>, output: Tensor<3>) -> Tensor<3> {
         let f = output * self.gamma.val().unsqueeze::<3>();
-        let m = match (pass.take(), &self.beta) {
-            (Some(Moment(m)), Some(mu)) => m * mu.val().unsqueeze::<3>() + f,
-            (before, _) => moment::mixed(before.map(|Moment(m)| m), self.mu, f),
-        }; // (1)
+        let m = match pass.take() {
+            Some(Moment(m)) => m * self.beta.val().unsqueeze::<3>() + f, // (1)
+            None => f,
+        };
         pass.put(Moment(m.clone()));
         x - m // (2)
     }
@@ -86,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn both_coefficients_get_gradients_and_mu_may_be_fixed() {
+    fn both_coefficients_get_gradients() {
         let device = Device::flex().autodiff();
         let rule = Learned::init(&LearnedConfig::default(), 1, &Init::new(0, &device));
         let (mut pass, one) = (Pass::eval(), || Tensor::<3>::ones([1, 1, 1], &device));
@@ -95,8 +90,6 @@ mod tests {
         // x = 1 - g - (u g + g): by g it is -2 - u, by u it is -g.
         let by = |param: &Param<Tensor<1>>| param.val().grad(&grads).unwrap().into_scalar::<f32>();
         assert!((by(&rule.gamma) + 2.7).abs() < 1e-6);
-        assert!((by(rule.beta.as_ref().unwrap()) + 1.0).abs() < 1e-6);
-        let fixed = LearnedConfig { learn_mu: false, ..LearnedConfig::default() };
-        assert_eq!(Learned::init(&fixed, 1, &Init::new(0, &device)).num_params(), 1);
+        assert!((by(&rule.beta) + 1.0).abs() < 1e-6);
     }
 }

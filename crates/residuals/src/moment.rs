@@ -32,7 +32,7 @@ pub(crate) fn mixed(m: Option<Tensor<3>>, mu: f64, f: Tensor<3>) -> Tensor<3> {
     }
 }
 
-/// Is a share of what was before at least 0 and less than 1?
+/// Checks that the share of the moment before is at least 0 and below 1.
 pub(crate) fn share(name: &str, value: f64) -> Result<(), String> {
     match (0.0..1.0).contains(&value) {
         true => Ok(()),
@@ -40,7 +40,7 @@ pub(crate) fn share(name: &str, value: f64) -> Result<(), String> {
     }
 }
 
-/// Is a factor a number?
+/// Checks that a factor is finite.
 pub(crate) fn finite(name: &str, value: f64) -> Result<(), String> {
     match value.is_finite() {
         true => Ok(()),
@@ -48,7 +48,7 @@ pub(crate) fn finite(name: &str, value: f64) -> Result<(), String> {
     }
 }
 
-/// Is what keeps a root from zero above it?
+/// Checks that the term that keeps a root from zero is above 0.
 pub(crate) fn positive(name: &str, value: f64) -> Result<(), String> {
     match value > 0.0 && value.is_finite() {
         true => Ok(()),

@@ -38,7 +38,7 @@ pub(crate) fn descend(name: &str, set: &[(&str, f64)], curvature: f64, depth: us
     (0..depth).map(step).collect()
 }
 
-/// Are they the same to 1e-5?
+/// Asserts that numbers agree to 1e-5.
 pub(crate) fn close(found: &[f32], expected: &[f32]) {
     let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-5 + 1e-5 * b.abs();
     let same = found.len() == expected.len() && found.iter().zip(expected).all(near);

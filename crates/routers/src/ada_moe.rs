@@ -28,7 +28,7 @@ config! {
     pub struct AdaMoeConfig {
         /// Choices of each unit, true and null.
         pub k: usize = 4,
-        /// Null experts, m. As many as true ones send half of the choices to no one.
+        /// Null experts, m. With as many as true experts half of the choices are null.
         pub nulls: usize = 8,
         /// Coefficient of the balance loss, alpha.
         pub balance: f64 = 0.001,

@@ -45,7 +45,7 @@ config! {
         pub bias_step: f64 = 0.001,
         /// Coefficient of the sequence-wise balance loss, alpha.
         pub sequence_balance: f64 = 0.0001,
-        /// By whose rule groups are compared.
+        /// Which rule compares groups: the paper's or the published code's.
         pub faithful: Faithful = Faithful::Paper,
     }
 }

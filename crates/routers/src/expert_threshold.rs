@@ -97,7 +97,7 @@ impl Router for ExpertThreshold {
 }
 
 impl ExpertThreshold {
-    /// Takes note of the scores of a pass; with the last pass of a step the thresholds move.
+    /// Adds the statistics of a pass to those of the step; with the last pass of a step the thresholds move.
     fn follow(&self, pass: &Pass, s: Tensor<3>) {
         let [g, u, e] = s.dims();
         let share = self.config.k as f64 / e as f64;

@@ -40,7 +40,7 @@ config! {
         pub k: usize = 2,
         /// What makes scores of the gate's outputs.
         pub score: Score = Score::Sigmoid,
-        /// Are the weights divided by their sum?
+        /// Whether the weights are divided by their sum.
         pub renormalise: bool = false,
         /// The step of the bias, u.
         pub bias_step: f64 = 0.001,

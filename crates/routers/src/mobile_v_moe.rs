@@ -1,4 +1,4 @@
-//! One router for all layers, that sends whole pictures to experts and is told their super-class.
+//! One routing decision for each image and all layers, trained with the image's super-class.
 //!
 //! Daxberger, Weers, Zhang, Gunter, Pang, Eichner, Emmersberger, Yang, Toshev, Du. *Mobile V-MoEs:
 //! Scaling Down Vision Transformers via Sparse Mixture-of-Experts*. 2023.
@@ -7,17 +7,17 @@
 //! g(x) = top_k(softmax(W x)), not renormalised              (1)
 //! loss = task + 0.3 CE(softmax(W x), super-class)           (2), in training
 //!
-//! x is the picture as it enters the block of the first MoE layer: the mean of its tokens, or the first
+//! x is the image as it enters the block of the first MoE layer: the mean of its tokens, or the first
 //! of them, the class token. The decision of the first layer is that of all later ones, whose own W
 //! stays unused. Experts have the numbers of the super-classes; there is no loss for balance unless
 //! asked for, and the router's own prediction routes in training too.
 //!
-//! Differs from the paper: which vector stands for the picture was not found there; the mean is what
-//! our classifiers read. Super-classes are [`Clusters`] in the pass, modulo E. Pictures move as a whole
-//! at level `sequence`; at level `token` each token has its picture's decision, with the same result.
-//! Where no block is around (no [`BlockInput`] that fits), each unit is its own picture.
+//! Differs from the paper: which vector stands for the image was not found there; the mean is what
+//! our classifiers read. Super-classes are [`Clusters`] in the pass, modulo E. Images move as a whole
+//! at level `sequence`; at level `token` each token has its image's decision, with the same result.
+//! Where no block is around (no [`BlockInput`] that fits), each unit is its own image.
 //!
-//! Not to be confused with: `oracle`, which is told the super-class when it routes, in test too.
+//! Not to be confused with: `oracle`, which routes by the super-class itself, in test too.
 
 use burn::{
     module::Module,
@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kit::{Gate, check, load, losses};
 
-/// What stands for a picture.
+/// What stands for an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stands {
@@ -41,22 +41,22 @@ pub enum Stands {
 }
 
 config! {
-    /// How many experts a picture visits, and what teaches the router.
+    /// How many experts an image visits, and what trains the router.
     pub struct MobileVMoeConfig {
-        /// Experts for each picture.
+        /// Experts for each image.
         pub k: usize = 1,
-        /// What stands for a picture.
+        /// What stands for an image.
         pub input: Stands = Stands::Mean,
-        /// Are tokens normalised before?
+        /// Whether a layer norm is applied to the tokens first.
         pub normalize: bool = true,
-        /// Coefficient of the loss (2), which tells the router the super-class; 0 tells it nothing.
+        /// Coefficient of the loss (2), the cross-entropy with the super-class; 0 leaves it out.
         pub guide: f64 = 0.3,
-        /// Coefficient of the importance loss, for routers that are told nothing.
+        /// Coefficient of the importance loss, for routers without super-classes.
         pub importance: f64 = 0.0,
     }
 }
 
-/// One decision for each picture and all layers.
+/// One decision for each image and all layers.
 #[derive(Module, Debug)]
 pub struct MobileVMoe {
     norm: Option<LayerNorm>,
@@ -74,7 +74,8 @@ struct Decision {
 impl Router for MobileVMoe {
     type Config = MobileVMoeConfig;
     const NAME: &'static str = "mobile-v-moe";
-    const ABOUT: &'static str = "one decision a picture for all layers, taught the super-class";
+    const ABOUT: &'static str =
+        "one decision for each image and all layers, trained with super-classes";
     const PAPER: &'static str = "https://arxiv.org/abs/2309.04354";
     const CAUSAL: bool = false;
 
@@ -91,13 +92,13 @@ impl Router for MobileVMoe {
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
         let ([g, u, _], [_, n_experts]) = (units.dims(), self.gate.weight.lazy_shape().dims());
-        let pictures = self.pictures(pass, &units);
+        let images = self.images(pass, &units);
         let decision = match pass.take::<Decision>() {
-            Some(known) if known.weights.dims()[0] == pictures.dims()[0] => known,
-            _ => self.decide(pass, pictures),
+            Some(known) if known.weights.dims()[0] == images.dims()[0] => known,
+            _ => self.decide(pass, images),
         };
         let k = self.config.k;
-        // A picture is a unit, or all the units of its group have its decision.
+        // A image is a unit, or all the units of its group have its decision.
         let units_of_each = g * u / decision.weights.dims()[0];
         let experts = decision.experts.clone().unsqueeze_dim::<3>(1).repeat_dim(1, units_of_each);
         let weights = decision.weights.clone().unsqueeze_dim::<3>(1).repeat_dim(1, units_of_each);
@@ -112,8 +113,8 @@ impl Router for MobileVMoe {
 }
 
 impl MobileVMoe {
-    /// `[B, D]`: what stands for each picture.
-    fn pictures(&self, pass: &Pass, units: &Tensor<3>) -> Tensor<2> {
+    /// `[B, D]`: what stands for each image.
+    fn images(&self, pass: &Pass, units: &Tensor<3>) -> Tensor<2> {
         let ([g, u, d], normalised) = (units.dims(), |x: Tensor<3>| match &self.norm {
             Some(norm) => norm.forward(x),
             None => x,
@@ -134,10 +135,10 @@ impl MobileVMoe {
         }
     }
 
-    fn decide(&self, pass: &mut Pass, pictures: Tensor<2>) -> Decision {
+    fn decide(&self, pass: &mut Pass, images: Tensor<2>) -> Decision {
         let [_, e] = self.gate.weight.lazy_shape().dims::<2>();
-        let b = pictures.dims()[0];
-        let scores = self.gate.forward(pass, pictures.unsqueeze_dim::<3>(0)); // [1, B, E]
+        let b = images.dims()[0];
+        let scores = self.gate.forward(pass, images.unsqueeze_dim::<3>(0)); // [1, B, E]
         losses::add(pass, "importance", self.config.importance, || {
             load::cv_squared(softmax(scores.clone(), 2).sum_dim(1).reshape([e]))
         });
@@ -169,11 +170,11 @@ fn layer_norm(width: usize, init: &Init) -> LayerNorm {
     norm
 }
 
-/// `[B, 1]`, if the pass knows the super-classes of the pictures.
-fn super_classes(pass: &Pass, pictures: usize, n_experts: usize) -> Option<Tensor<2, Int>> {
+/// `[B, 1]`, if the pass knows the super-classes of the images.
+fn super_classes(pass: &Pass, images: usize, n_experts: usize) -> Option<Tensor<2, Int>> {
     let Clusters(known) = pass.get::<Clusters>()?;
     let first = known.clone().narrow(1, 0, 1).remainder_scalar(n_experts as i64);
-    (first.dims()[0] == pictures).then_some(first)
+    (first.dims()[0] == images).then_some(first)
 }
 
 #[cfg(test)]
@@ -186,22 +187,22 @@ mod tests {
         MobileVMoe { norm: None, gate: Gate::of(Tensor::eye(3, &Device::flex())), config }
     }
 
-    /// Two pictures of two tokens, in a block, with their super-classes.
+    /// Two images of two tokens, in a block, with their super-classes.
     fn pass(mut pass: Pass) -> Pass {
         let ln = f32::ln;
         // Means (ln 2, 0, 0) and (0, 0, ln 6): the scores of a gate that is the identity.
-        let pictures = [
+        let images = [
             [[ln(2.0), 1.0, 0.0], [ln(2.0), -1.0, 0.0]],
             [[0.0, 0.0, 2.0 * ln(6.0)], [0.0, 0.0, 0.0]],
         ];
         let device = Device::flex();
-        pass.put(BlockInput(Tensor::from_floats(pictures, &device)));
+        pass.put(BlockInput(Tensor::from_floats(images, &device)));
         pass.put(Clusters(Tensor::from_ints([[0], [1]], &device)));
         pass
     }
 
     #[test]
-    fn a_picture_goes_as_a_whole_and_the_weight_is_not_renormalised() {
+    fn an_image_goes_as_a_whole_and_the_weight_is_not_renormalised() {
         let (experts, weights) =
             chosen(&router(0.3), &mut pass(Pass::eval()), fill(1, [1, 2, 3], 1.0));
         assert_eq!(experts, [0, 2]);
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn all_tokens_of_a_picture_have_its_decision() {
+    fn all_tokens_of_an_image_have_its_decision() {
         let (experts, weights) =
             chosen(&router(0.3), &mut pass(Pass::eval()), fill(1, [2, 2, 3], 1.0));
         assert_eq!(experts, [0, 0, 2, 2]);

@@ -90,7 +90,7 @@ impl Router for QuantileBalancing {
 }
 
 impl QuantileBalancing {
-    /// Takes note of the margins of a pass, `[T, E]`; with the last pass of a step the bias moves.
+    /// Adds the biases of a pass, of margins `[T, E]`, to those of the step; with the last pass of a step the bias moves.
     fn follow(&self, pass: &Pass, margins: Tensor<2>) {
         let [t, e] = margins.dims();
         let rank = (t * self.k / e).min(t - 1);

@@ -100,7 +100,7 @@ impl Router for ReMoe {
 }
 
 impl ReMoe {
-    /// Takes note of the sparsity of a pass; with the last pass of a step lambda moves.
+    /// Counts the active scores of a pass; with the last pass of a step lambda moves.
     fn follow(&self, pass: &Pass, active: Tensor<3>) {
         let all = active.dims().iter().product::<usize>() as f32;
         let positive = active.sum().inner();

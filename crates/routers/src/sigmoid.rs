@@ -28,11 +28,11 @@ config! {
     pub struct SigmoidConfig {
         /// Experts for each unit.
         pub k: usize = 2,
-        /// Are the weights divided by their sum?
+        /// Whether the weights are divided by their sum.
         pub renormalise: bool = false,
-        /// Does a softmax follow the sigmoid, for weights that sum to 1?
+        /// Whether a softmax follows the sigmoid, for weights that sum to 1.
         pub compete: bool = false,
-        /// Has the gate a bias, which is 0 at first?
+        /// Whether the gate has a bias, which is 0 at first.
         pub bias: bool = false,
         /// Coefficient of the entropy loss, gamma.
         pub entropy: f64 = 0.001,

@@ -13,7 +13,7 @@
 //! P_k is the projection onto the simplex with at most k numbers above 0: the k largest, shifted to
 //! sum to 1, negative ones set to 0 (Kyrillidis et al. 2013). a has one number for each expert, a price
 //! that goes down where too many units want to go; it starts at 0 and makes `steps` steps of Adam. The
-//! plan decides who goes where; gradients flow through the weights.
+//! plan decides which unit goes to which expert; gradients flow through the weights.
 //!
 //! Transport is between the units of a group and the experts, in training and in evaluation, so a
 //! unit's route depends on later units: not for decoders.
@@ -133,7 +133,7 @@ fn project(scores: &[f64], k: usize) -> Vec<f64> {
     shares
 }
 
-/// The experts with a share above 0, the largest first; then no one.
+/// The experts with a share above 0, the largest first; then the null expert.
 fn chosen(shares: &[f64], k: usize, e: usize) -> Vec<i32> {
     let expert = |expert: usize| if shares[expert] > 0.0 { expert } else { e };
     best(shares, k).into_iter().map(|best| expert(best) as i32).collect()

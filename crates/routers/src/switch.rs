@@ -27,7 +27,7 @@ config! {
         pub balance: f64 = 0.01,
         /// Over what the loss is taken: the paper's is that of all choices.
         pub balance_of: Balance = Balance::Choices,
-        /// Has the gate a bias, which is 0 at first?
+        /// Whether the gate has a bias, which is 0 at first.
         pub bias: bool = false,
         /// Half the range of the factors that inputs are multiplied by in training, eps.
         pub jitter: f64 = 0.01,

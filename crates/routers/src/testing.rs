@@ -33,7 +33,7 @@ pub(crate) fn ints<const D: usize>(tensor: Tensor<D, Int>) -> Vec<i32> {
     tensor.into_data().iter::<i32>().collect()
 }
 
-/// Do numbers agree to 1e-5?
+/// Asserts that numbers agree to 1e-5.
 #[track_caller]
 pub(crate) fn close(found: &[f32], expected: &[f32]) {
     let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-5 * b.abs().max(1.0);

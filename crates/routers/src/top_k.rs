@@ -48,7 +48,7 @@ config! {
         pub k: usize = 2,
         /// How the chosen experts are weighted.
         pub weights: Weights = Weights::Renormalised,
-        /// Has the gate a bias, which is 0 at first?
+        /// Whether the gate has a bias, which is 0 at first.
         pub bias: bool = false,
         /// Coefficient of the balance loss.
         pub balance: f64 = 0.01,
@@ -56,8 +56,6 @@ config! {
         pub balance_of: Balance = Balance::Choices,
         /// Coefficient of the router z-loss.
         pub z: f64 = 0.0,
-        /// Coefficient of the loss for experts whose vectors in the gate are alike (ERNIE 4.5).
-        pub orthogonal: f64 = 0.0,
         /// A factor on the gate's first weights: how large scores are before anything is learned.
         pub start: f64 = 1.0,
     }
@@ -82,7 +80,6 @@ impl Router for TopK {
         check::k(config.k, dims)?;
         check::coefficient("balance", config.balance)?;
         check::coefficient("z", config.z)?;
-        check::coefficient("orthogonal", config.orthogonal)?;
         check::positive("start", config.start)?;
         let constant = config.weights != Weights::Softmax;
         check::gate_learns(
@@ -117,9 +114,6 @@ impl Router for TopK {
         };
         self.balance.add(pass, self.config.balance, p, experts.clone());
         losses::add(pass, "z", self.config.z, || losses::router_z(s));
-        losses::add(pass, "orthogonal", self.config.orthogonal, || {
-            losses::orthogonality(self.gate.weight.val())
-        });
         Plan::TokenChoice { experts, weights, n_experts } // (4)
     }
 

@@ -123,7 +123,7 @@ impl Router for WarmUp {
 }
 
 impl WarmUp {
-    /// Takes note of the scores of a pass; with the last pass of a step the moments move.
+    /// Adds the statistics of a pass to those of the step; with the last pass of a step the moments move.
     fn follow(&self, pass: &Pass, sums: Tensor<1>) {
         let seen = state::get(&self.seen) + sums;
         if !pass.ends_step() {
@@ -142,7 +142,7 @@ fn inside(choice: &Choice, dims: Dims, init: &Init) -> AnyRouter {
     built.unwrap_or_else(|err| panic!("{err}"))
 }
 
-/// Does the router ask what to choose by, so that its scores can fade in? It is built and tried.
+/// Whether the router calls [`scores::settle`], so that its scores can fade in: it is built and tried.
 fn asks(choice: &Choice, dims: Dims) -> bool {
     let device = Device::flex();
     let router = inside(choice, dims, &Init::new(0, &device));

@@ -39,7 +39,7 @@ config! {
         pub balance_of: Balance = Balance::Choices,
         /// Coefficient of the router z-loss, of the cosines before the temperature.
         pub z: f64 = 0.0,
-        /// Are the weights divided by their sum?
+        /// Whether the weights are divided by their sum.
         pub renormalise: bool = false,
         /// Whose formulas.
         pub faithful: Faithful = Faithful::Paper,

@@ -24,7 +24,7 @@ pub(super) fn is_kept(subject: &Subject) -> Result<(), String> {
     Ok(())
 }
 
-/// Has every expert at most `slots` units in each group?
+/// Checks that every expert has at most `slots` units in each group.
 pub(super) fn within(plan: &Plan, slots: usize) -> Result<(), String> {
     let Plan::TokenChoice { experts, n_experts, .. } = plan else { return Ok(()) };
     let [_, u, k] = experts.dims();

@@ -1,5 +1,5 @@
-//! Does a unit's output depend on the units after it? A decoder trained with such a router cheats:
-//! it sees the tokens that it is to predict.
+//! Whether a unit's output depends on the units after it. A decoder with such a router would see the
+//! tokens that it is to predict.
 
 use burn::prelude::*;
 use moe::{BlockInput, TokenIds};

@@ -27,7 +27,7 @@ pub(super) fn agree(subject: &Subject) -> Result<(), String> {
     Ok(())
 }
 
-/// Do two training passes give the same?
+/// Compares two training passes.
 pub(super) fn same(slow: &Step, fast: &Step) -> Result<(), String> {
     let near = |what: &str, a: &[f32], b: &[f32]| match distance(a, b) {
         gap if gap <= 1e-5 => Ok(()),

@@ -37,7 +37,7 @@ fn one(subject: &Subject, setup: Setup, training: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// Does the plan fit G groups of U units, and are its indices and weights sane?
+/// Checks that a plan fits G groups of U units and that its indices and weights are in range.
 fn well_formed(plan: &Plan, [g, u]: [usize; 2]) -> Result<(), String> {
     let fits = |what: &str, found: &[usize], wanted: &[usize]| {
         let same = found.len() >= wanted.len() && found[..wanted.len()] == *wanted;

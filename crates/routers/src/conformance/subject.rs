@@ -71,7 +71,7 @@ impl Subject {
         Ok(entry.build)
     }
 
-    /// Does the router promise to look at no later unit?
+    /// Whether the router promises to look at no later unit.
     pub(super) fn causal(&self) -> Result<bool, String> {
         (self.promises()?.causal)(&self.router).map_err(|err| err.to_string())
     }

@@ -21,7 +21,7 @@ fn what_depends_on_hyperparameters_conforms_too() {
     for choice in [
         Choice::of("lory").with("first", "even").with("segment", 3),
         Choice::of("warm-up").with("router", Choice::of("expert-choice")),
-        Choice::of("top-k").with("balance_of", "step").with("orthogonal", 0.1),
+        Choice::of("top-k").with("balance_of", "step"),
     ] {
         check(&routers, &choice, &Device::flex()).unwrap();
     }

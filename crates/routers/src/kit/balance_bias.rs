@@ -32,7 +32,7 @@ impl BalanceBias {
         state::get(&self.bias).inner().unsqueeze::<3>()
     }
 
-    /// Takes note of the loads of a pass; with the last pass of a step the bias moves by `step`
+    /// Adds the loads of a pass to those of the step; with the last pass of a step the bias moves by `step`
     /// towards those that had less than the mean. Evaluation moves nothing.
     pub(crate) fn follow(&self, pass: &Pass, experts: &Tensor<3, Int>, step: f64) {
         if !pass.training() {

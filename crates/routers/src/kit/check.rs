@@ -2,7 +2,7 @@
 
 use moe::Dims;
 
-/// Is `k` a number of experts to choose?
+/// Checks that `k` is 1 to the number of experts.
 pub fn k(k: usize, dims: Dims) -> Result<(), String> {
     match k {
         0 => Err("k = 0: a unit visits at least 1 expert".into()),
@@ -13,9 +13,9 @@ pub fn k(k: usize, dims: Dims) -> Result<(), String> {
     }
 }
 
-/// Does the gate learn from the task? A single choice whose weight is `constant`, 1 say after division
-/// by its own sum, gives it no gradient, and a balance loss does not tell it which expert is right.
-/// With one expert there is nothing to learn. `instead` says what to set.
+/// Checks that the gate gets a gradient from the task. A single choice whose weight is `constant`, 1
+/// after division by its own sum, gives it none, and a balance loss says nothing of which expert is
+/// right. One expert alone is accepted: there is nothing to learn. `instead` is advice for the error.
 pub fn gate_learns(k: usize, constant: bool, dims: Dims, instead: &str) -> Result<(), String> {
     match k == 1 && constant && dims.n_experts > 1 {
         true => Err(format!(
@@ -25,7 +25,7 @@ pub fn gate_learns(k: usize, constant: bool, dims: Dims, instead: &str) -> Resul
     }
 }
 
-/// Is the value a coefficient: 0 or larger?
+/// Checks that a coefficient is 0 or larger.
 pub fn coefficient(name: &str, value: f64) -> Result<(), String> {
     if value >= 0.0 && value.is_finite() {
         Ok(())
@@ -34,7 +34,7 @@ pub fn coefficient(name: &str, value: f64) -> Result<(), String> {
     }
 }
 
-/// Is the value larger than 0?
+/// Checks that the value is larger than 0.
 pub fn positive(name: &str, value: f64) -> Result<(), String> {
     if value > 0.0 && value.is_finite() {
         Ok(())
@@ -43,7 +43,7 @@ pub fn positive(name: &str, value: f64) -> Result<(), String> {
     }
 }
 
-/// Is the value larger than 0 and at most 1?
+/// Checks that the value is larger than 0 and at most 1.
 pub fn share(name: &str, value: f64) -> Result<(), String> {
     if value > 0.0 && value <= 1.0 {
         Ok(())
@@ -52,8 +52,8 @@ pub fn share(name: &str, value: f64) -> Result<(), String> {
     }
 }
 
-/// Are the slots over the units a sensible factor: larger than 0, and no more than one slot for
-/// each unit and expert?
+/// Checks the factor slots over units: larger than 0, and at most one slot for each unit and expert,
+/// which is the number of experts.
 pub fn factor(factor: f64, dims: Dims) -> Result<(), String> {
     if !(factor > 0.0 && factor.is_finite()) {
         Err(format!("factor = {factor}: it is larger than 0"))

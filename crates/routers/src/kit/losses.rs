@@ -4,10 +4,10 @@
 //! All are means over the units of the pass, in all groups.
 
 use burn::prelude::*;
-use moe::{Pass, matmul, mean, one_hot};
+use moe::{Pass, mean, one_hot};
 use serde::{Deserialize, Serialize};
 
-use crate::kit::{load, unit_length::unit_length};
+use crate::kit::load;
 
 /// Which balance loss: all are E sum_i f_i P_i, with P_i the mean probability of expert i, and differ
 /// in what f_i counts and in how far the means reach. K is the number of choices of a unit.
@@ -53,7 +53,7 @@ impl Balance {
 
 /// E sum_i f_i P_i: the balance loss of Switch. f_i is the share of all choices that fell on expert
 /// i, P_i the mean of its probability. `p` is `[G, U, E]` and sums to 1 over the experts, `experts`
-/// is `[G, U, K]`. Choices of the null expert count for no one.
+/// is `[G, U, K]`. Choices of the null expert are not counted.
 ///
 /// It is 1 at perfect balance for every K, and E / K at collapse onto K experts. (The transformers
 /// library does not divide by K: its value at perfect balance is K.)
@@ -118,20 +118,6 @@ pub fn router_z(scores: Tensor<3>) -> Tensor<1> {
     let max = scores.clone().detach().max_dim(2);
     let sum = (scores - max.clone()).exp().sum_dim(2);
     mean((sum.log() + max).square())
-}
-
-/// The mean over all pairs of experts of the squared cosine between their vectors, the columns of a gate
-/// `[D, E]`: how alike experts are to the router.
-///
-/// 0 where all are orthogonal, 1 where all point one way.
-/// Baidu-ERNIE-Team. *ERNIE 4.5 Technical Report*. 2025, the router orthogonalization loss
-/// <https://ernie.baidu.com/blog/publication/ERNIE_Technical_Report.pdf>, there a sum and not a mean.
-pub(crate) fn orthogonality(gate: Tensor<2>) -> Tensor<1> {
-    let [_, e] = gate.dims();
-    let cosines = matmul(unit_length(gate.clone().transpose(), 1), unit_length(gate, 0));
-    let pairs = (e * (e - 1)).max(1) as f64;
-    let others = Tensor::<2>::ones([e, e], &cosines.device()) - Tensor::eye(e, &cosines.device());
-    (cosines.square() * others).sum() / pairs
 }
 
 /// Adds `coefficient` times the loss to the pass; at 0 the loss is not even computed.
@@ -242,18 +228,6 @@ mod tests {
         let (experts, _) = moe::top_k(p.clone(), 2);
         let found = Balance::FirstChoices.loss(p, experts).into_scalar::<f32>();
         assert!((found - 1.044_444_4).abs() < 1e-6, "{found}");
-    }
-
-    #[test]
-    fn vectors_that_are_orthogonal_and_vectors_that_are_alike() {
-        let value = |gate: [[f32; 3]; 3]| {
-            orthogonality(Tensor::from_floats(gate, &Device::flex())).into_scalar::<f32>()
-        };
-        assert!(value([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 5.0]]) < 1e-6);
-        assert!((value([[1.0, 2.0, -3.0]; 3]) - 1.0).abs() < 1e-6);
-        // Cosines 1/sqrt(2), 0, 1/sqrt(2): (1/2 + 0 + 1/2) / 3.
-        let found = value([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.0, 0.0]]);
-        assert!((found - 1.0 / 3.0).abs() < 1e-6, "{found}");
     }
 
     #[test]

@@ -10,9 +10,9 @@ use rand_distr::StandardNormal;
 /// compared with another implementation on the same noise. Put it into a pass beforehand.
 #[derive(Clone, Debug)]
 pub struct GivenNoise {
-    /// Numbers as the router uses them: standard normal ones, or factors and lots in their range.
+    /// Numbers as the router uses them: standard normal, or uniform in the router's range.
     pub numbers: TensorData,
-    /// Has a router drawn them?
+    /// Whether a router has drawn them.
     pub used: bool,
     /// The shapes of all draws in the pass so far.
     pub draws: Vec<Vec<usize>>,

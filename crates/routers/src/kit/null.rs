@@ -1,4 +1,4 @@
-//! Choices that are taken back: the null expert, "no one", has the index E.
+//! Dropped choices: they go to the null expert, which has the index E.
 
 use burn::prelude::*;
 use moe::Plan;

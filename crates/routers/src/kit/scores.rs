@@ -67,7 +67,7 @@ pub(crate) fn without_best(pass: &mut Pass, weights: Tensor<3>) -> Tensor<3> {
     }
 }
 
-/// Are the best experts to be passed over in this pass?
+/// Whether the best experts are skipped in this pass.
 pub(crate) fn skips(pass: &Pass) -> bool {
     pass.get::<SkipTopExperts>().is_some_and(|asked| asked.ranks > 0)
 }

@@ -181,13 +181,13 @@ impl RouteArgs {
     }
 }
 
-/// Are all parameters and states finite?
+/// Checks that all parameters and states are finite.
 fn finite_parameters(router: &AnyRouter) -> anyhow::Result<()> {
     let all = numbers_of(router, |_| true).into_iter();
     finite(&all.map(|(known, data)| (known.path, data)).collect())
 }
 
-/// Are all numbers of the tensors finite? If not, which are not, and how many of them.
+/// Checks that all numbers of the tensors are finite; the error names the tensors and the counts.
 fn finite(tensors: &Tensors) -> anyhow::Result<()> {
     let count = |data: &TensorData| data.iter::<f64>().filter(|number| !number.is_finite()).count();
     let wrong: Vec<String> = tensors
@@ -200,7 +200,7 @@ fn finite(tensors: &Tensors) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Was the noise that was given drawn?
+/// Checks that the given noise was drawn.
 fn noise_was_drawn(pass: &mut Pass) -> anyhow::Result<()> {
     let Some(GivenNoise { numbers, used: false, draws }) = pass.take() else { return Ok(()) };
     let shape = numbers.shape().as_slice().to_vec();
