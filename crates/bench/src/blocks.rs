@@ -2,7 +2,8 @@
 //!
 //! Between `<!-- BEGIN: SUITE OPTIONS -->` and `<!-- END: SUITE OPTIONS -->` stands what
 //! `table SUITE OPTIONS` prints of the newest results of the suite that are committed. Blocks that do not
-//! begin with such a suite are left as they are.
+//! begin with such a suite are left as they are. An `overview.svg` beside such results is what
+//! `plot --name overview` draws of them.
 
 use std::{
     fs,
@@ -12,7 +13,7 @@ use std::{
 use anyhow::Context;
 use clap::{Args, Command, FromArgMatches};
 use lab::{QueryArgs, committed};
-use report::{Format, Runs, comparison, render, splice};
+use report::{Format, Page, Runs, comparison, plots, render, splice};
 
 /// The pages of a workspace with their blocks as they should be: paths from its root, and texts.
 pub(crate) fn pages(root: &Path) -> anyhow::Result<Vec<(PathBuf, String)>> {
@@ -22,6 +23,8 @@ pub(crate) fn pages(root: &Path) -> anyhow::Result<Vec<(PathBuf, String)>> {
         .filter(|path| path.exists())
         .collect();
     paths.push(root.join("README.md"));
+    let newest = newest(root);
+    paths.extend(newest.iter().map(|folder| folder.join("README.md")));
     paths.sort();
     let mut pages = Vec::new();
     for path in paths.into_iter().filter(|path| path.exists()) {
@@ -30,7 +33,28 @@ pub(crate) fn pages(root: &Path) -> anyhow::Result<Vec<(PathBuf, String)>> {
         let text = renewed(text, root).with_context(place)?;
         pages.push((path.strip_prefix(root).unwrap_or(&path).to_path_buf(), text));
     }
+    for path in newest.iter().map(|folder| folder.join("overview.svg")).filter(|path| path.exists())
+    {
+        let svg = overview(&path.with_file_name("runs.csv"))?;
+        pages.push((path.strip_prefix(root).unwrap_or(&path).to_path_buf(), svg));
+    }
     Ok(pages)
+}
+
+/// The folders of the newest committed results of each suite.
+fn newest(root: &Path) -> Vec<PathBuf> {
+    let suites = fs::read_dir(root.join("results")).into_iter().flatten().flatten();
+    let csv = suites.filter_map(|suite| committed(root, suite.file_name().to_str()?));
+    csv.filter_map(|csv| Some(csv.parent()?.to_path_buf())).collect()
+}
+
+/// The picture of all methods against the first.
+fn overview(csv: &Path) -> anyhow::Result<String> {
+    let runs = Runs::read(csv)?;
+    let suite = runs.rows.first().map_or("results", |row| row.suite.as_str());
+    let pictures = plots(&Page::new(&format!("Suite {suite}"), &runs))?;
+    let picture = pictures.into_iter().find(|picture| picture.name == "overview");
+    Ok(picture.with_context(|| csv.display().to_string())?.svg)
 }
 
 /// A page with its blocks made anew.

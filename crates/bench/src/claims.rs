@@ -29,6 +29,7 @@ A claim names what must be seen if it is true: a mean over seeds, or the mean di
 *Reproduced*: the whole 95 % interval lies there.
 *Not reproduced*: the whole interval lies elsewhere.
 *Undecided*: it lies on both sides, there are fewer than 3 seeds, or a run failed.
+An interval covers the choice of seeds and of test examples where both are counted beside it, and that of seeds alone where only they are: those results keep no values of single examples.
 Each claim is tested by itself, without correction for their number.
 The paper's effect is quoted for its size; networks, data and scale are others here.
 ";

@@ -15,11 +15,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(&path, made_up().to_csv())?;
     let mut expect: Expect = serde_json::from_str(r#"{"metric": "accuracy", "between": [0, 1]}"#)?;
     expect.place.insert("method".into(), "method 3".into());
-    let ask = Query::default();
-    time("table", &path, |runs| Ok(render(&comparison(runs, &ask)?, Format::Text).len()))?;
-    time("cmp", &path, |runs| Ok(cmp(runs, &ask, "method 1", "method 2", Some(0.01))?.len()))?;
-    time("rank", &path, |runs| Ok(rank(runs, &ask)?.methods.len()))?;
-    time("power", &path, |runs| Ok(power(runs, &ask, None, Some(0.01))?.len()))?;
+    let query = Query::default();
+    time("table", &path, |runs| Ok(render(&comparison(runs, &query)?, Format::Text).len()))?;
+    time("cmp", &path, |runs| Ok(cmp(runs, &query, "method 1", "method 2", Some(0.01))?.len()))?;
+    time("rank", &path, |runs| Ok(rank(runs, &query)?.methods.len()))?;
+    time("power", &path, |runs| Ok(power(runs, &query, None, Some(0.01))?.len()))?;
     time("check", &path, |runs| Ok(check(runs, &[expect.clone()])?.len()))?;
     time("ledger", &path, |runs| Ok(ledger(runs, false)?.rows.len()))?;
     time("plot", &path, |runs| Ok(plots(&Page::new("time", runs))?.len()))?;

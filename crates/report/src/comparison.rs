@@ -12,28 +12,28 @@ use crate::{
 };
 
 /// One table for each suite, task and backbone; one row for each method.
-pub fn comparison(runs: &Runs, ask: &Query) -> Result<Vec<Table>, Error> {
-    Ok(ask.settings(runs)?.iter().map(|setting| comparison_of(setting, ask)).collect())
+pub fn comparison(runs: &Runs, query: &Query) -> Result<Vec<Table>, Error> {
+    Ok(query.settings(runs)?.iter().map(|setting| comparison_of(setting, query)).collect())
 }
 
 /// The table of one setting.
-pub(crate) fn comparison_of(setting: &Setting, ask: &Query) -> Table {
-    Builder::new(setting, ask).table()
+pub(crate) fn comparison_of(setting: &Setting, query: &Query) -> Table {
+    Builder::new(setting, query).table()
 }
 
 /// One table in the making.
 struct Builder<'a> {
     setting: &'a Setting<'a>,
-    ask: &'a Query,
+    query: &'a Query,
     split: &'a str,
     methods: Vec<&'a str>,
     metrics: Vec<&'a str>,
 }
 
 impl<'a> Builder<'a> {
-    fn new(setting: &'a Setting<'a>, ask: &'a Query) -> Self {
-        let (split, methods) = (ask.split(setting), ask.methods(setting));
-        Self { setting, ask, split, methods, metrics: ask.metrics(setting) }
+    fn new(setting: &'a Setting<'a>, query: &'a Query) -> Self {
+        let (split, methods) = (query.split(setting), query.methods(setting));
+        Self { setting, query, split, methods, metrics: query.metrics(setting) }
     }
 
     fn table(&self) -> Table {
@@ -69,7 +69,7 @@ impl<'a> Builder<'a> {
         let shown = |method: &str, bold| {
             self.estimate(method, metric, self.split, Show { bold, says_n: true })
         };
-        let Some(better) = self.ask.better(metric) else {
+        let Some(better) = self.query.better(metric) else {
             let cells = self.methods.iter().map(|method| shown(method, false)).collect();
             push(table, metric, metric, None, cells);
             let note = "which way is better is not known, so nothing is in bold";
@@ -77,7 +77,7 @@ impl<'a> Builder<'a> {
             return;
         };
         let what = (metric, self.split);
-        let standing = standing(self.setting, self.ask, &self.methods, what, better);
+        let standing = standing(self.setting, self.query, &self.methods, what, better);
         let cells = self.methods.iter().zip(&standing.bold).map(|(m, bold)| shown(m, *bold));
         push(table, metric, metric, None, cells.collect());
         let p = Column::new(&format!("{metric}_p"), "p", Kind::Numbers(Digits::P));
@@ -160,7 +160,7 @@ impl<'a> Builder<'a> {
     }
 
     fn crossed(&self, method: &str, metric: &str, split: &str) -> Option<Interval> {
-        let scores = self.setting.scores(method, metric, split).filter(|_| self.ask.examples)?;
+        let scores = self.setting.scores(method, metric, split).filter(|_| self.query.examples)?;
         let row = |seed: &u64| self.setting.examples(method, metric, split, *seed);
         let rows: Option<Vec<_>> = scores.keys().map(row).collect();
         Some(crossed_mean(&rows?)?.interval())
@@ -168,14 +168,14 @@ impl<'a> Builder<'a> {
 
     /// What the intervals cover, if test examples were asked for.
     fn examples_note(&self) -> Option<String> {
-        let metrics = self.metrics.iter().filter(|metric| self.ask.better(metric).is_some());
+        let metrics = self.metrics.iter().filter(|metric| self.query.better(metric).is_some());
         let missing = |metric: &&&str| {
             let with = |method: &&&str| self.setting.scores(method, metric, self.split).is_some();
             let covered = |method: &&str| self.crossed(method, metric, self.split).is_some();
             !self.methods.iter().filter(with).all(covered)
         };
         let alone: Vec<&str> = metrics.copied().filter(|metric| missing(&metric)).collect();
-        self.ask.examples.then(|| match alone.is_empty() {
+        self.query.examples.then(|| match alone.is_empty() {
             true => "Intervals and tests of quality cover seeds and test examples.".into(),
             false => format!(
                 "Intervals and tests of quality cover seeds and test examples, but for {}: of these the \
@@ -330,8 +330,8 @@ mod tests {
     #[test]
     fn a_method_without_runs_is_shown_as_missing() {
         let methods = vec!["dense".into(), "hash".into()];
-        let ask = Query { methods, ..Query::default() };
-        let table = comparison(&fixture::runs(), &ask).unwrap().remove(0);
+        let query = Query { methods, ..Query::default() };
+        let table = comparison(&fixture::runs(), &query).unwrap().remove(0);
         assert_eq!(table.rows.len(), 2);
         // The test column is empty: the column beside it says that there is nothing.
         let empty = |cell: &&Cell| !matches!(cell, Cell::Gap(why) if why.is_empty());

@@ -88,16 +88,16 @@ mod tests {
     #[test]
     fn the_default_is_what_a_suite_is_judged_by() {
         let runs = fixture::runs();
-        let ask = Query::default();
-        let settings = ask.settings(&runs).unwrap();
-        assert_eq!(ask.split(&settings[0]), "test");
-        assert_eq!(ask.metrics(&settings[0]), ["accuracy"]);
+        let query = Query::default();
+        let settings = query.settings(&runs).unwrap();
+        assert_eq!(query.split(&settings[0]), "test");
+        assert_eq!(query.metrics(&settings[0]), ["accuracy"]);
     }
 
     #[test]
     fn a_misspelt_metric_is_named() {
-        let ask = Query { metrics: vec!["acuracy".into()], ..Query::default() };
-        let err = ask.settings(&fixture::runs()).unwrap_err().to_string();
+        let query = Query { metrics: vec!["acuracy".into()], ..Query::default() };
+        let err = query.settings(&fixture::runs()).unwrap_err().to_string();
         assert_eq!(
             err,
             "no metric is named \"acuracy\"; known: accuracy, loss, tokens_per_second, \
@@ -108,9 +108,9 @@ mod tests {
     #[test]
     fn a_direction_can_be_given() {
         let better = [("surprise".to_string(), Better::Higher)].into();
-        let ask = Query { better, ..Query::default() };
-        assert_eq!(ask.better("surprise"), Some(Better::Higher));
-        assert_eq!(ask.better("loss"), Some(Better::Lower));
-        assert_eq!(ask.better("entropy"), None);
+        let query = Query { better, ..Query::default() };
+        assert_eq!(query.better("surprise"), Some(Better::Higher));
+        assert_eq!(query.better("loss"), Some(Better::Lower));
+        assert_eq!(query.better("entropy"), None);
     }
 }

@@ -1,6 +1,7 @@
 //! Rows, curves and pages of runs that have ended.
 
 mod curves;
+mod example_rows;
 mod found;
 mod page;
 mod publish;

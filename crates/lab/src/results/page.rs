@@ -19,7 +19,7 @@ pub(crate) fn page_of<'a>(
     let title = format!("Suite {}", results.name());
     let environment = environment(results);
     Ok(Page {
-        ask: query,
+        query,
         margin,
         curves: curves.curves,
         loads: curves.loads,

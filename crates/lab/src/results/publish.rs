@@ -7,10 +7,9 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use jiff::Timestamp;
-use report::{Format, Query, Runs, comparison, page, render};
+use report::{Format, Query, Runs, comparison, render};
 use training::write_atomic;
 
-use super::{found::Results, page::page_of};
 use crate::{
     spec::SuitePlan,
     store::{Environment, Store, read_json},
@@ -62,38 +61,36 @@ pub(crate) struct Publication<'a> {
     /// How they are made.
     pub(crate) command: &'a str,
     pub(crate) environment: &'a Environment,
-    /// The folder of runs, for curves.
-    pub(crate) store: &'a Store,
 }
 
 impl Publication<'_> {
-    /// Writes `runs.csv`, `env.txt`, the page `README.md` and the report into `folder/SUITE/DATE`.
+    /// Writes `runs.csv`, `env.txt` and the page `README.md` into `folder/SUITE/DATE`, with the values of
+    /// single test examples if the runs kept them. The page has marks, by which its tables are made anew.
     pub(crate) fn write(&self, folder: &Path) -> anyhow::Result<PathBuf> {
-        let Self { suite, runs, command, environment, store } = self;
+        let Self { suite, runs, command, environment } = self;
         let date = Timestamp::now().strftime("%Y-%m-%d").to_string();
         let folder = folder.join(&suite.name).join(date);
         fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         let write = |name: &str, text: String| {
             let path = folder.join(name);
             write_atomic(&path, text.as_bytes()).with_context(|| path.display().to_string())?;
-            anyhow::Ok(path)
+            anyhow::Ok(())
         };
         let tables = render(&comparison(runs, &Query::default())?, Format::Markdown);
         let text = format!(
             "<!-- Generated, do not edit. Made by: {command} --publish -->\n\n# {title}\n\n\
-             {tables}\nEvery number is in `runs.csv`; the machine is described in `env.txt`; \
-             `report.html` shows curves, loads and verdicts.\n",
+             <!-- BEGIN: {name} -->\n\n{tables}\n<!-- END: {name} -->\n\n\
+             Every number is in `runs.csv`; the machine is described in `env.txt`. The verb `report` \
+             makes a page of the csv file, with verdicts, plots and a ranking.\n",
             title = suite.title,
+            name = suite.name,
         );
-        let csv = write("runs.csv", runs.to_csv())?;
+        write("runs.csv", runs.to_csv())?;
         if !runs.examples.is_empty() {
             write("runs.examples.csv", runs.examples.to_csv())?;
         }
         write("env.txt", format!("{}command: {command}\n", environment.lines()))?;
         write("README.md", text)?;
-        let results = Results { runs: (*runs).clone(), files: vec![csv] };
-        let html = page(&page_of(&results, Query::default(), None, store.root(), &[])?)?;
-        write("report.html", html)?;
         Ok(folder)
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use report::{ExampleRow, Examples, Row, Runs};
+use report::{Row, Runs};
 
+use super::example_rows;
 use crate::{
     probes::routing_numbers,
     spec::{Equal, RunSpec, SuitePlan},
@@ -36,20 +37,7 @@ pub(crate) fn rows(suite: &SuitePlan, store: &Store) -> anyhow::Result<Runs> {
             (None, None) => {}
         }
     }
-    Ok(Runs { rows, examples: examples(suite, store)? })
-}
-
-/// What single test examples added to the results, of the runs that kept it in `examples.csv`.
-fn examples(suite: &SuitePlan, store: &Store) -> anyhow::Result<Examples> {
-    let mut all = Examples::default();
-    for spec in &suite.specs {
-        let path = store.folder(&spec.id).join("examples.csv");
-        if path.exists() {
-            let of_run = Examples::read(&path)?.into_rows();
-            of_run.for_each(|row| all.push(ExampleRow { run: spec.id.clone(), ..row }));
-        }
-    }
-    Ok(all)
+    Ok(Runs { rows, examples: example_rows::of_suite(suite, store)? })
 }
 
 /// What the runs of the reference methods took of what is held equal, by task and backbone.

@@ -4,6 +4,7 @@
 //! what it shows, and its numbers stand in a table. What there are no data for is left out.
 
 mod html;
+mod overview;
 mod pictures;
 mod ranking;
 mod setting;
@@ -26,7 +27,7 @@ pub struct Page<'a> {
     /// The results.
     pub runs: &'a Runs,
     /// Which of them.
-    pub ask: Query,
+    pub query: Query,
     /// The method against which the verdicts are; none is the first of each setting.
     pub baseline: Option<String>,
     /// The size below which a difference does not matter.
@@ -49,7 +50,7 @@ impl<'a> Page<'a> {
         Self {
             title: title.into(),
             runs,
-            ask: Query::default(),
+            query: Query::default(),
             baseline: None,
             margin: None,
             curves: Vec::new(),
@@ -68,14 +69,14 @@ impl<'a> Page<'a> {
 
 /// The report as one HTML file.
 pub fn page(page: &Page) -> Result<String, Error> {
-    let settings = page.ask.settings(page.runs)?;
+    let settings = page.query.settings(page.runs)?;
     let mut sections = Vec::new();
     for setting in &settings {
         let title = format!("{}, {}", setting.task, setting.backbone);
         sections.push((title, setting::section(page, setting)?));
     }
     // Without two methods that have results everywhere there is no ranking, and that is no error.
-    if let Ok(ranking) = rank_in(&settings, &page.ask) {
+    if let Ok(ranking) = rank_in(&settings, &page.query) {
         sections.push(("Over all tasks".into(), ranking::section(&ranking, &page.methods())));
     }
     sections.push(("Ledger".into(), ledger_of(&settings, false).to_html()));
@@ -101,10 +102,11 @@ pub fn trace_pictures(traces: &[Trace]) -> Vec<Picture> {
 
 /// The plots of the report, for files of their own: they can go into a paper as they are.
 pub fn plots(page: &Page) -> Result<Vec<Picture>, Error> {
-    let settings = page.ask.settings(page.runs)?;
+    let settings = page.query.settings(page.runs)?;
     let mut pictures: Vec<Picture> =
         settings.iter().flat_map(|setting| Pictures::new(page, setting).into_all()).collect();
-    if let Ok(ranking) = rank_in(&settings, &page.ask) {
+    pictures.extend(overview::picture(page, &settings)?);
+    if let Ok(ranking) = rank_in(&settings, &page.query) {
         pictures.extend(ranking::pictures(&ranking, &page.methods()));
     }
     Ok(pictures)
@@ -224,8 +226,8 @@ mod tests {
     fn every_plot_has_a_file_of_its_own() {
         let runs = fixture::runs();
         let methods = ["dense", "switch", "top-k"].map(String::from).into();
-        let ask = Query { methods, ..Query::default() };
-        let pictures = plots(&Page { ask, ..full(&runs) }).unwrap();
+        let query = Query { methods, ..Query::default() };
+        let pictures = plots(&Page { query, ..full(&runs) }).unwrap();
         let names: Vec<&str> = pictures.iter().map(|picture| picture.name.as_str()).collect();
         let wanted = [
             "digits-vit-accuracy",
@@ -234,6 +236,7 @@ mod tests {
             "digits-loss-curves",
             "digits-entropy-curves",
             "digits-switch-load",
+            "overview",
             "critical-differences",
             "performance-profiles",
         ];

@@ -52,7 +52,7 @@ impl Pictures {
             .filter(|curve| curve.task == setting.task)
             .partition(|curve| is_quality(&curve.name));
         Self {
-            quality: quality(&page.ask, setting, &order),
+            quality: quality(&page.query, setting, &order),
             learning: courses(&learning, setting.task, &order),
             routing: courses(&routing, setting.task, &order),
             loads: loads(page, setting.task),
@@ -69,10 +69,10 @@ impl Pictures {
 }
 
 /// For each metric: the seeds, and the quality against FLOPs and against time.
-fn quality(ask: &Query, setting: &Setting, order: &[&str]) -> Vec<Picture> {
+fn quality(query: &Query, setting: &Setting, order: &[&str]) -> Vec<Picture> {
     let mut pictures = Vec::new();
-    for metric in ask.metrics(setting) {
-        let rows = dots(ask, setting, metric, order);
+    for metric in query.metrics(setting) {
+        let rows = dots(query, setting, metric, order);
         pictures.push(Picture::new(
             &[setting.task, setting.backbone, metric],
             intervals(&format!("{}: {metric}", setting.task), metric, &rows),
@@ -81,7 +81,7 @@ fn quality(ask: &Query, setting: &Setting, order: &[&str]) -> Vec<Picture> {
                  as a faint dot."
             ),
         ));
-        let Some(better) = ask.better(metric) else { continue };
+        let Some(better) = query.better(metric) else { continue };
         let flops = Against {
             metric,
             better,
@@ -94,8 +94,8 @@ fn quality(ask: &Query, setting: &Setting, order: &[&str]) -> Vec<Picture> {
     pictures
 }
 
-fn dots(ask: &Query, setting: &Setting, metric: &str, order: &[&str]) -> Vec<Dots> {
-    let split = ask.split(setting);
+fn dots(query: &Query, setting: &Setting, metric: &str, order: &[&str]) -> Vec<Dots> {
+    let split = query.split(setting);
     let row = |method: &str| {
         let scores = setting.scores(method, metric, split)?;
         Some(Dots {
@@ -104,7 +104,7 @@ fn dots(ask: &Query, setting: &Setting, metric: &str, order: &[&str]) -> Vec<Dot
             values: scores.values().copied().collect(),
         })
     };
-    ask.methods(setting).into_iter().filter_map(row).collect()
+    query.methods(setting).into_iter().filter_map(row).collect()
 }
 
 /// Quality against a cost, with the words under it.

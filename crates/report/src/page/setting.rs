@@ -11,7 +11,7 @@ use crate::{Error, Setting, comparison::comparison_of, verbs::against_baseline};
 /// The tables and plots of a setting.
 pub(super) fn section(page: &Page, setting: &Setting) -> Result<String, Error> {
     let pictures = Pictures::new(page, setting);
-    let mut body = comparison_of(setting, &page.ask).to_html();
+    let mut body = comparison_of(setting, &page.query).to_html();
     body += &part("Verdicts", &verdicts(page, setting)?);
     body += &part("Quality and cost", &pair(&pictures.quality));
     body += &part("Learning curves", &pair(&pictures.learning));
@@ -24,6 +24,6 @@ pub(super) fn section(page: &Page, setting: &Setting) -> Result<String, Error> {
 fn verdicts(page: &Page, setting: &Setting) -> Result<String, Error> {
     // Each setting has its own methods; the baseline need not be among them.
     let baseline = page.baseline.as_deref().filter(|base| setting.methods.contains(base));
-    let found = against_baseline(setting, &page.ask, baseline, page.margin)?;
+    let found = against_baseline(setting, &page.query, baseline, page.margin)?;
     Ok(found.iter().map(|found| found.table(page.margin).to_html()).collect())
 }

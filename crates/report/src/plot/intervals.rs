@@ -6,7 +6,7 @@ use super::{
     frame::Frame,
     svg::{Anchor, text_width},
 };
-use crate::stats::mean;
+use crate::{metric::range, stats::mean};
 
 /// One row: a name and the value of each seed.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,11 +19,13 @@ pub struct Dots {
     pub values: Vec<f64>,
 }
 
-/// One row for each method, from above: its seeds, its mean and the 95 % t interval.
+/// One row for each method, from above: its seeds, its mean and the 95 % t interval, within the range of
+/// the metric that `x_label` names.
 pub fn intervals(title: &str, x_label: &str, rows: &[Dots]) -> String {
     let reach = rows.iter().flat_map(|row| {
-        let interval = mean(&row.values).and_then(|m| Some([m.mean - m.half?, m.mean + m.half?]));
-        row.values.iter().copied().chain(interval.into_iter().flatten())
+        let interval = mean(&row.values).and_then(|mean| mean.interval(range(x_label)));
+        let ends = interval.into_iter().flat_map(|interval| [interval.low, interval.high]);
+        row.values.iter().copied().chain(ends)
     });
     let count = rows.len() as f64;
     let left = 14.0 + rows.iter().map(|row| text_width(&row.name)).fold(40.0, f64::max);
@@ -37,8 +39,8 @@ pub fn intervals(title: &str, x_label: &str, rows: &[Dots]) -> String {
             canvas.disc(row.hue, frame.place(*value, level - 0.22), 2.0, 0.45);
         }
         let Some(mean) = mean(&row.values) else { continue };
-        if let Some(half) = mean.half {
-            let ends = [mean.mean - half, mean.mean + half].map(|x| frame.place(x, level));
+        if let Some(interval) = mean.interval(range(x_label)) {
+            let ends = [interval.low, interval.high].map(|x| frame.place(x, level));
             canvas.line(row.hue, &ends, 2.0);
         }
         canvas.disc(row.hue, frame.place(mean.mean, level), 4.0, 1.0);

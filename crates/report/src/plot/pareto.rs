@@ -5,7 +5,11 @@ use super::{
     frame::Frame,
     svg::{Anchor, path},
 };
-use crate::{Better, stats::Mean};
+use crate::{
+    Better,
+    metric::range,
+    stats::{Interval, Mean},
+};
 
 /// A method with its cost and its quality.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +40,7 @@ pub fn front(points: &[Cost], better: Better) -> Vec<usize> {
     order
 }
 
-/// Quality against cost: means with their 95 % t intervals, and the front as steps.
+/// Quality against cost: means with their 95 % t intervals within the range of the metric that `y_label` names, and the front as steps.
 pub fn pareto(
     title: &str,
     x_label: &str,
@@ -44,9 +48,13 @@ pub fn pareto(
     points: &[Cost],
     better: Better,
 ) -> String {
+    let interval = |quality: &Mean| {
+        let point = Interval { low: quality.mean, high: quality.mean };
+        quality.interval(range(y_label)).unwrap_or(point)
+    };
     let reach = points.iter().flat_map(|point| {
-        let half = point.quality.half.unwrap_or(0.0);
-        [point.quality.mean - half, point.quality.mean + half]
+        let Interval { low, high } = interval(&point.quality);
+        [low, high]
     });
     let names: Vec<_> = points.iter().map(|point| (point.name.as_str(), point.hue)).collect();
     let x = Axis::fitting(x_label, points.iter().map(|point| point.cost));
@@ -58,9 +66,9 @@ pub fn pareto(
         r##"<path class="axis" fill="none" stroke="#666" stroke-dasharray="3 3" d="{d}"/>"##
     ));
     for (at, Cost { name, hue, cost, quality }) in points.iter().enumerate() {
-        if let Some(half) = quality.half {
-            let ends = [quality.mean - half, quality.mean + half].map(|y| frame.place(*cost, y));
-            canvas.line(*hue, &ends, 1.5);
+        let Interval { low, high } = interval(quality);
+        if low < high {
+            canvas.line(*hue, &[low, high].map(|y| frame.place(*cost, y)), 1.5);
         }
         let place = frame.place(*cost, quality.mean);
         canvas.disc(*hue, place, 4.5, 1.0);

@@ -30,6 +30,17 @@ pub(super) enum Anchor {
     End,
 }
 
+impl Anchor {
+    /// As SVG writes it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Anchor::Start => "start",
+            Anchor::Middle => "middle",
+            Anchor::End => "end",
+        }
+    }
+}
+
 /// A drawing in the making. Lengths are pixels at its natural size.
 pub(super) struct Canvas {
     width: f64,
@@ -59,12 +70,7 @@ impl Canvas {
     }
 
     fn turned_text(&mut self, (x, y): (f64, f64), anchor: Anchor, text: &str, turn: &str) {
-        let anchor = match anchor {
-            Anchor::Start => "start",
-            Anchor::Middle => "middle",
-            Anchor::End => "end",
-        };
-        let text = escape(text);
+        let (anchor, text) = (anchor.name(), escape(text));
         self.add(format_args!(
             r##"<text class="ink" fill="#222" x="{x:.1}" y="{y:.1}" text-anchor="{anchor}"{turn}>{text}</text>"##
         ));

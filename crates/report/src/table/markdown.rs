@@ -1,9 +1,21 @@
 //! A Markdown table.
 
-use super::{Column, Table};
+use super::{Column, Table, footer::footers};
 
-/// The table with its title above and its notes below.
-pub(super) fn render(table: &Table) -> String {
+/// The tables with their titles above and their notes below.
+pub(super) fn render(tables: &[Table]) -> String {
+    let (own, shared) = footers(tables, "Bold");
+    let paragraphs = |notes: &[String]| notes.iter().map(|note| escape(note)).collect::<Vec<_>>();
+    let with_notes = |(table, notes): (&Table, &Vec<String>)| {
+        [vec![body(table)], paragraphs(notes)].concat().join("\n\n")
+    };
+    let mut texts: Vec<String> = tables.iter().zip(&own).map(with_notes).collect();
+    texts.extend(paragraphs(&shared));
+    texts.join("\n\n") + "\n"
+}
+
+/// A table without its notes.
+fn body(table: &Table) -> String {
     let names: Vec<String> = table.columns.iter().map(|column| escape(&column.name)).collect();
     let sides: Vec<&str> = table.columns.iter().map(side).collect();
     let mut lines = vec![format!("**{}**", escape(&table.title)), String::new()];
@@ -16,10 +28,7 @@ pub(super) fn render(table: &Table) -> String {
         };
         lines.push(line(&table.columns.iter().zip(row).map(cell).collect::<Vec<_>>()));
     }
-    for note in table.notes("Bold") {
-        lines.extend([String::new(), escape(&note)]);
-    }
-    lines.join("\n") + "\n"
+    lines.join("\n")
 }
 
 fn side(column: &Column) -> &'static str {

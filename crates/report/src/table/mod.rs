@@ -1,6 +1,7 @@
 //! One table, many forms: a `Table` is a value, and each form is a function of it.
 
 mod csv;
+mod footer;
 mod html;
 mod json;
 mod latex;
@@ -240,15 +241,14 @@ impl Table {
     }
 }
 
-/// Several tables in a form, as one text that ends with a line end.
+/// Several tables in a form, as one text that ends with a line end. In text and Markdown the notes that
+/// several tables share stand once, under the last one.
 pub fn render(tables: &[Table], format: Format) -> String {
-    let each = |form: fn(&Table) -> String| -> String {
-        tables.iter().map(form).collect::<Vec<_>>().join("\n")
-    };
     match format {
-        Format::Text => each(text::render),
-        Format::Markdown => each(markdown::render),
-        Format::Latex => each(latex::render),
+        Format::Text => text::render(tables),
+        Format::Markdown => markdown::render(tables),
+        // Each stands on a page of its own.
+        Format::Latex => tables.iter().map(latex::render).collect::<Vec<_>>().join("\n"),
         Format::Csv => csv::render(tables),
         Format::Json => json::render(tables),
     }

@@ -2,10 +2,30 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::Table;
+use super::{Table, footer::footers};
 
-/// The table with its title above and its notes below.
-pub(super) fn render(table: &Table) -> String {
+/// The tables with their titles above and their notes below.
+pub(super) fn render(tables: &[Table]) -> String {
+    let (own, shared) = footers(tables, "*");
+    let (mut texts, mut widest) = (Vec::new(), 60);
+    for (table, notes) in tables.iter().zip(&own) {
+        let (mut lines, rule) = body(table);
+        if !notes.is_empty() {
+            lines.push(String::new());
+            lines.extend(notes.iter().flat_map(|note| wrap(note, rule.max(60))));
+        }
+        texts.push(lines.join("\n") + "\n");
+        widest = widest.max(rule);
+    }
+    if !shared.is_empty() {
+        let lines: Vec<String> = shared.iter().flat_map(|note| wrap(note, widest)).collect();
+        texts.push(lines.join("\n") + "\n");
+    }
+    texts.join("\n")
+}
+
+/// The lines of a table without its notes, and its width.
+fn body(table: &Table) -> (Vec<String>, usize) {
     let columns: Vec<Vec<String>> = (0..table.columns.len()).map(|at| column(table, at)).collect();
     let rule = columns.iter().map(|column| width(&column[0])).sum::<usize>()
         + 2 * columns.len().saturating_sub(1);
@@ -17,12 +37,7 @@ pub(super) fn render(table: &Table) -> String {
             lines.push("─".repeat(rule));
         }
     }
-    let notes = table.notes("*");
-    if !notes.is_empty() {
-        lines.push(String::new());
-        lines.extend(notes.iter().flat_map(|note| wrap(note, rule.max(60))));
-    }
-    lines.join("\n") + "\n"
+    (lines, rule)
 }
 
 /// The words of a note in lines no wider than the table, the further ones indented.

@@ -5,7 +5,8 @@ use super::{
     comparison::{Comparison, judge},
 };
 use crate::{
-    Cell, Column, Digits, Error, Kind, Query, Setting, Table, budget::warning, number::decimals,
+    Better, Cell, Column, Digits, Error, Kind, Query, Setting, Table, budget::warning,
+    number::decimals,
 };
 
 /// All other methods against one of them, in one metric of a setting.
@@ -42,6 +43,11 @@ pub(crate) fn against_baseline<'a>(
 }
 
 impl Baseline<'_> {
+    /// Which way is better.
+    pub(crate) fn better(&self) -> Better {
+        self.rows.first().map_or(Better::Higher, |row| row.better)
+    }
+
     /// What all rows of a table share.
     pub(super) fn about(&self) -> Vec<(&'static str, String)> {
         let Self { setting, metric, base, .. } = self;

@@ -84,7 +84,7 @@ fn ours(measured: Option<Measured>, difference: bool) -> String {
     }
 }
 
-/// What the intervals cover.
+/// What the intervals cover, where they do not all cover the same: elsewhere their counts say it.
 fn covers(tested: &[Tested]) -> Option<String> {
     let measured =
         tested.iter().filter_map(|tested| tested.measured).filter(|m| m.interval.is_some());
@@ -92,9 +92,7 @@ fn covers(tested: &[Tested]) -> Option<String> {
     let seeds = "cover the choice of seeds, and not that of test examples, of which these results keep \
                  no values";
     match (with.len(), alone.len()) {
-        (0, 0) => None,
-        (0, _) => Some(format!("The intervals {seeds}.")),
-        (_, 0) => None,
+        (0, _) | (_, 0) => None,
         (_, some) => Some(format!("{some} intervals {seeds}: those that name no examples.")),
     }
 }

@@ -73,8 +73,8 @@ mod tests {
 
     #[test]
     fn lower_is_better_for_a_loss() {
-        let ask = Query { metrics: vec!["loss".into()], ..Query::default() };
-        let c = cmp(&fixture::runs(), &ask, "switch", "dense", None).unwrap().remove(0);
+        let query = Query { metrics: vec!["loss".into()], ..Query::default() };
+        let c = cmp(&fixture::runs(), &query, "switch", "dense", None).unwrap().remove(0);
         assert!(c.paired.unwrap().difference < 0.0);
         assert_eq!(c.verdict, Verdict::Better);
     }
@@ -117,16 +117,16 @@ mod tests {
 
     #[test]
     fn bad_questions_are_answered_with_the_alternatives() {
-        let ask = |ask: Query, a, margin| cmp(&fixture::runs(), &ask, a, "soft", margin);
-        let err = ask(Query::default(), "swich", None).unwrap_err().to_string();
+        let compared = |query: Query, a, margin| cmp(&fixture::runs(), &query, a, "soft", margin);
+        let err = compared(Query::default(), "swich", None).unwrap_err().to_string();
         assert!(
             err.starts_with("no method is named \"swich\"; known: dense, switch, top-k"),
             "{err}"
         );
-        let err = ask(Query::default(), "switch", Some(-1.0)).unwrap_err().to_string();
+        let err = compared(Query::default(), "switch", Some(-1.0)).unwrap_err().to_string();
         assert_eq!(err, "margin = -1: it is larger than 0");
         let speed = Query { metrics: vec!["tokens_per_second".into()], ..Query::default() };
-        let err = ask(speed, "switch", None).unwrap_err().to_string();
+        let err = compared(speed, "switch", None).unwrap_err().to_string();
         assert!(err.contains("say higher or lower"), "{err}");
     }
 }

@@ -50,14 +50,14 @@ pub struct Fit {
 /// # Errors
 /// If the metric asked for is one of which more is better, if runs do not say their learning rate,
 /// batch and FLOPs, or if there is no router of that name.
-pub fn fit(runs: &Runs, ask: &Query, dense: Option<&str>) -> Result<Vec<Fit>, Error> {
+pub fn fit(runs: &Runs, query: &Query, dense: Option<&str>) -> Result<Vec<Fit>, Error> {
     let mut fits = Vec::new();
-    for setting in ask.settings(runs)? {
-        let metric = loss_of(ask, &setting)?;
-        let split = ask.split(&setting);
+    for setting in query.settings(runs)? {
+        let metric = loss_of(query, &setting)?;
+        let split = query.split(&setting);
         let mut families: Vec<(&str, Vec<Best>)> = Vec::new();
-        for router in routers(&setting, ask) {
-            families.push((router, best(&setting, ask, router, metric, split)?));
+        for router in routers(&setting, query) {
+            families.push((router, best(&setting, query, router, metric, split)?));
         }
         let names: Vec<&str> = families.iter().map(|(name, _)| *name).collect();
         known("router", &dense.map(String::from).into_iter().collect::<Vec<_>>(), &names)?;
@@ -67,14 +67,14 @@ pub fn fit(runs: &Runs, ask: &Query, dense: Option<&str>) -> Result<Vec<Fit>, Er
 }
 
 /// The metric to fit: one of which less is better.
-fn loss_of<'a>(ask: &'a Query, setting: &Setting<'a>) -> Result<&'a str, Error> {
-    let split = ask.split(setting);
+fn loss_of<'a>(query: &'a Query, setting: &Setting<'a>) -> Result<&'a str, Error> {
+    let split = query.split(setting);
     let lower = |metric: &&&str| {
-        ask.better.get(**metric).copied().or(direction(metric)) == Some(Better::Lower)
+        query.better.get(**metric).copied().or(direction(metric)) == Some(Better::Lower)
     };
     let there: Vec<&str> =
         setting.metrics.iter().copied().filter(|metric| setting.has(metric, split)).collect();
-    let asked: Vec<&str> = ask.metrics.iter().map(String::as_str).collect();
+    let asked: Vec<&str> = query.metrics.iter().map(String::as_str).collect();
     let among = if asked.is_empty() { &there } else { &asked };
     among.iter().find(lower).copied().ok_or_else(|| {
         let (name, losses) = (setting.name(), there.iter().filter(lower).copied());
@@ -86,9 +86,9 @@ fn loss_of<'a>(ask: &'a Query, setting: &Setting<'a>) -> Result<&'a str, Error> 
     })
 }
 
-fn routers<'a>(setting: &Setting<'a>, ask: &Query) -> Vec<&'a str> {
+fn routers<'a>(setting: &Setting<'a>, query: &Query) -> Vec<&'a str> {
     let methods = setting.methods.iter().filter(|method| {
-        ask.methods.is_empty() || ask.methods.iter().any(|asked| asked == *method)
+        query.methods.is_empty() || query.methods.iter().any(|asked| asked == *method)
     });
     let routers = methods.filter_map(|method| Some(setting.rows(method).next()?.router.as_str()));
     distinct(routers)
@@ -97,13 +97,13 @@ fn routers<'a>(setting: &Setting<'a>, ask: &Query) -> Vec<&'a str> {
 /// The best of each size, by rising FLOPs.
 fn best(
     setting: &Setting,
-    ask: &Query,
+    query: &Query,
     router: &str,
     metric: &str,
     split: &str,
 ) -> Result<Vec<Best>, Error> {
     let methods = setting.methods.iter().filter(|method| {
-        ask.methods.is_empty() || ask.methods.iter().any(|asked| asked == *method)
+        query.methods.is_empty() || query.methods.iter().any(|asked| asked == *method)
     });
     let mut tried = Vec::new();
     for method in methods {
@@ -413,8 +413,8 @@ mod tests {
         let no_lr = Runs::of([Row { lr: None, ..row(0, 0.1, 0, 1.0) }]);
         let err = fit(&no_lr, &Query::default(), None).unwrap_err().to_string();
         assert!(err.contains("does not say its lr"), "{err}");
-        let ask = Query { metrics: vec!["accuracy".into()], ..Query::default() };
-        let err = fit(&fixture::runs(), &ask, None).unwrap_err().to_string();
+        let query = Query { metrics: vec!["accuracy".into()], ..Query::default() };
+        let err = fit(&fixture::runs(), &query, None).unwrap_err().to_string();
         assert!(err.contains("accuracy is no loss") && err.contains("there are: loss"), "{err}");
     }
 }

@@ -13,7 +13,7 @@ mod power;
 mod rank;
 mod rank_table;
 
-pub(crate) use baseline::against_baseline;
+pub(crate) use baseline::{Baseline, against_baseline};
 pub use check::{Expect, Outcome, check, check_table};
 pub use claim::{Claim, Finding, Measured, Tested, claims};
 pub use claim_table::claims_table;

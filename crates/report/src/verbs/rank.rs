@@ -51,14 +51,14 @@ pub struct Ranking {
 }
 
 /// Ranks the methods by the first quality metric of each setting, over the seeds that all have.
-pub fn rank(runs: &Runs, ask: &Query) -> Result<Ranking, Error> {
-    rank_in(&ask.settings(runs)?, ask)
+pub fn rank(runs: &Runs, query: &Query) -> Result<Ranking, Error> {
+    rank_in(&query.settings(runs)?, query)
 }
 
 /// The ranking over some settings.
-pub(crate) fn rank_in(settings: &[Setting], ask: &Query) -> Result<Ranking, Error> {
-    let judged: Vec<Judged> = settings.iter().filter_map(|s| Judged::new(s, ask)).collect();
-    let all = crate::setting::distinct(judged.iter().flat_map(|j| ask.methods(j.setting)));
+pub(crate) fn rank_in(settings: &[Setting], query: &Query) -> Result<Ranking, Error> {
+    let judged: Vec<Judged> = settings.iter().filter_map(|s| Judged::new(s, query)).collect();
+    let all = crate::setting::distinct(judged.iter().flat_map(|j| query.methods(j.setting)));
     let (methods, left_out): (Vec<&str>, Vec<&str>) =
         all.into_iter().partition(|method| judged.iter().all(|j| j.has(method)));
     if methods.len() < 2 {
@@ -89,10 +89,10 @@ struct Judged<'a> {
 }
 
 impl<'a> Judged<'a> {
-    fn new(setting: &'a Setting<'a>, ask: &'a Query) -> Option<Self> {
-        let split = ask.split(setting);
-        let metric = ask.metrics(setting).into_iter().find(|m| setting.has(m, split))?;
-        let sign = ask.better(metric)?.oriented(1.0);
+    fn new(setting: &'a Setting<'a>, query: &'a Query) -> Option<Self> {
+        let split = query.split(setting);
+        let metric = query.metrics(setting).into_iter().find(|m| setting.has(m, split))?;
+        let sign = query.better(metric)?.oriented(1.0);
         Some(Self { setting, metric, split, sign })
     }
 
@@ -275,8 +275,8 @@ mod tests {
     #[test]
     fn shown_as_text() {
         let methods = ["dense", "switch", "top-k", "naïve-路由", "expert-choice"];
-        let ask = Query { methods: methods.map(String::from).into(), ..Query::default() };
-        let ranking = rank(&fixture::runs(), &ask).unwrap();
+        let query = Query { methods: methods.map(String::from).into(), ..Query::default() };
+        let ranking = rank(&fixture::runs(), &query).unwrap();
         // The fifth seed has a failed run.
         assert_eq!((ranking.blocks, ranking.tasks), (5, 1));
         assert_eq!(ranking.failed, [("naïve-路由".to_string(), 1)]);
@@ -285,8 +285,8 @@ mod tests {
 
     #[test]
     fn one_method_is_no_ranking() {
-        let ask = Query { methods: vec!["dense".into()], ..Query::default() };
-        let err = rank(&fixture::runs(), &ask).unwrap_err().to_string();
+        let query = Query { methods: vec!["dense".into()], ..Query::default() };
+        let err = rank(&fixture::runs(), &query).unwrap_err().to_string();
         assert!(err.contains("at least 2 methods") && err.ends_with("there are 1"), "{err}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
 use report::plots;
 use training::write_atomic;
@@ -21,6 +21,9 @@ pub(crate) struct Plot {
     /// The folder to write into; RUNS/SUITE-plots if left out
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Only the plots of this name: overview, critical-differences, digits-vit-accuracy
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
     #[command(flatten)]
     query: QueryArgs,
     #[command(flatten)]
@@ -36,9 +39,17 @@ impl Verb for Plot {
         let runs = &self.source.of.store.runs;
         let default = || runs.join(format!("{}-plots", results.stem()));
         let folder = self.out.clone().unwrap_or_else(default);
+        let mut pictures =
+            plots(&page_of(&results, self.query.query(), None, runs, session.suites)?)?;
+        if let Some(name) = &self.name {
+            let known: Vec<String> = pictures.iter().map(|p| p.name.clone()).collect();
+            pictures.retain(|picture| picture.name == *name);
+            let known = known.join(", ");
+            ensure!(!pictures.is_empty(), "no plot is named {name:?}; known: {known}");
+        }
         fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         let mut text = String::new();
-        for picture in plots(&page_of(&results, self.query.query(), None, runs, session.suites)?)? {
+        for picture in pictures {
             let path = folder.join(format!("{}.svg", picture.name));
             write_atomic(&path, picture.svg.as_bytes())
                 .with_context(|| path.display().to_string())?;

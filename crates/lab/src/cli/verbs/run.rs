@@ -158,8 +158,8 @@ impl RunOptions {
         if let Some(folder) = &self.publish {
             released(&suite, &store, self.allow_dev)?;
             let command = &source.program.command(&source.asked);
-            let (suite, runs, environment, store) = (&suite, &runs, &environment, &store);
-            let folder = Publication { suite, runs, command, environment, store }.write(folder)?;
+            let (suite, runs, environment) = (&suite, &runs, &environment);
+            let folder = Publication { suite, runs, command, environment }.write(folder)?;
             session.say(&format!("wrote {}", folder.display()));
         }
         let tables = comparison(&runs, &Query::default())?;

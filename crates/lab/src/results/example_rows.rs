@@ -1,0 +1,77 @@
+//! From what a run scored on single test examples to the rows that `report` resamples.
+
+use report::{ExampleRow, Examples};
+use tasks::Split;
+use training::ExampleScore;
+
+use crate::{
+    spec::{RunSpec, SuitePlan},
+    store::{Ended, Store},
+};
+
+/// What single test examples added to the results of a suite, of the runs that kept it. A few-shot
+/// head is judged by other outputs than those that were kept, so such a run has none.
+pub(super) fn of_suite(suite: &SuitePlan, store: &Store) -> anyhow::Result<Examples> {
+    let mut all = Examples::default();
+    for spec in suite.specs.iter().filter(|spec| spec.config.few_shot.is_none()) {
+        of_run(spec, store)?.into_iter().for_each(|row| all.push(row));
+    }
+    Ok(all)
+}
+
+fn of_run(spec: &RunSpec, store: &Store) -> anyhow::Result<Vec<ExampleRow>> {
+    let folder = store.folder(&spec.id);
+    let Some(Ended::Done(numbers)) = store.ended(&spec.id)? else { return Ok(Vec::new()) };
+    if !ExampleScore::path(&folder).exists() {
+        return Ok(Vec::new());
+    }
+    let scores = ExampleScore::read(&folder)?;
+    let test = Split::Test.name();
+    let metrics = numbers.metrics.iter().filter(|(split, ..)| split == test);
+    let of_metric = |(_, metric, _): &(String, String, f64)| {
+        let (sums, counts) = terms(metric, &scores)?;
+        Some(ExampleRow {
+            run: spec.id.clone(),
+            split: test.into(),
+            metric: metric.clone(),
+            sums,
+            counts,
+        })
+    };
+    Ok(metrics.filter_map(of_metric).collect())
+}
+
+/// The numbers whose sums' quotient is the metric, example by example; none if it is no such quotient.
+fn terms(metric: &str, scores: &[ExampleScore]) -> Option<(Vec<f64>, Vec<f64>)> {
+    let each = |of: fn(&ExampleScore) -> f64| scores.iter().map(of).collect::<Vec<f64>>();
+    let units = || each(|score| score.units as f64);
+    match metric {
+        "accuracy" => Some((each(|score| score.correct as f64), units())),
+        "loss" => Some((each(|score| score.loss), units())),
+        "bits_per_byte" => Some((
+            each(|score| score.loss / std::f64::consts::LN_2),
+            each(|score| score.bytes as f64),
+        )),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotients_of_sums_are_the_metrics() {
+        let score =
+            |units, loss, correct, bytes| ExampleScore { example: 0, units, loss, correct, bytes };
+        let scores = [score(3, 1.5, 2, 6), score(2, 0.5, 1, 4)];
+        let quotient = |metric| {
+            let (sums, counts) = terms(metric, &scores)?;
+            Some(sums.iter().sum::<f64>() / counts.iter().sum::<f64>())
+        };
+        assert_eq!(quotient("accuracy"), Some(0.6));
+        assert_eq!(quotient("loss"), Some(0.4));
+        assert_eq!(quotient("bits_per_byte"), Some(0.2 / std::f64::consts::LN_2));
+        assert_eq!(quotient("tokens_per_second"), None);
+    }
+}
