@@ -68,10 +68,13 @@ impl Place {
         folders
     }
 
-    /// The only results under `runs`.
+    /// The only results under `runs`, without those of single examples.
     pub(crate) fn csv(&self) -> String {
         let entries = fs::read_dir(self.path("runs")).expect("something was trained").flatten();
-        let is_csv = |path: &PathBuf| path.extension().is_some_and(|end| end == "csv");
+        let is_csv = |path: &PathBuf| {
+            let name = path.to_string_lossy();
+            name.ends_with(".csv") && !name.ends_with(".examples.csv")
+        };
         let found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_csv).collect();
         assert_eq!(found.len(), 1, "{found:?}");
         fs::read_to_string(&found[0]).expect("the results are text")

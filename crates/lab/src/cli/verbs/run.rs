@@ -137,8 +137,8 @@ impl RunOptions {
         }
         let trained = runner.train(&shard(suite.specs.iter(), self.shard));
         let runs = rows(&suite, &store)?;
-        request.write(store.root(), &runs.to_csv())?;
-        write_examples(&request, store.root(), &runs)?;
+        let written = request.write(store.root(), &runs.to_csv());
+        let written = written.and_then(|()| write_examples(&request, store.root(), &runs));
         if session.is_stopped() {
             bail!("stopped");
         }
@@ -150,7 +150,7 @@ impl RunOptions {
             session.say(&timing::table(tracer).render(Format::Text));
         }
         // What one run could not do must not hide what the others did.
-        if let Err(err) = trained.and(traced) {
+        if let Err(err) = trained.and(written).and(traced) {
             let table = comparison(&runs, &Query::default());
             let text = table.map(|tables| render(&tables, self.format.get())).unwrap_or_default();
             return Ok(Answer { text, error: Some(err), code: 2 });
