@@ -136,6 +136,13 @@ pub trait Task: Send + Sync {
     /// Answers to choose from at each position: classes, or the vocabulary.
     fn outputs(&self) -> usize;
 
+    /// Is the loss the cross-entropy of `[B, T, outputs]` with the labels? Then each test example has a
+    /// loss and a number of right answers of its own, which a run keeps. Tasks with several outputs and
+    /// another loss say no.
+    fn is_classification(&self) -> bool {
+        self.outputs() > 1
+    }
+
     /// Would an answer be given away by the inputs after it? Then only causal networks count.
     fn causal(&self) -> bool;
 

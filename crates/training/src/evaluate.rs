@@ -23,7 +23,8 @@ pub struct Evaluation {
     pub told: Vec<(String, f64)>,
     /// How each MoE layer routed, over the whole split.
     pub layers: Vec<LayerReport>,
-    /// What it scored on each example, in their order; of the test split alone.
+    /// What it scored on each example, in their order; of the test split of a classification
+    /// alone.
     pub examples: Vec<ExampleScore>,
     /// Floating-point operations of one token, forward.
     pub flops_per_token: f64,
@@ -97,7 +98,7 @@ pub fn evaluate_some(
         let mut pass = Pass::eval().with_reports();
         put_batch_facts(&mut pass, task, &batch);
         let output = carried.forward(0, model, &mut pass, batch.input.clone());
-        if split == Split::Test {
+        if split == Split::Test && task.is_classification() {
             scores.extend(example_scores::of_batch(&examples, output.clone(), &batch));
         }
         task.measure(output, &batch, &mut score);

@@ -195,7 +195,7 @@ pub fn supervised(
         check_evaluation(found, split, config.steps)?;
         log.add(&rows_of_evaluation(config.steps, split, found)).map_err(failed)?;
     }
-    if let Some(test) = &test {
+    if let Some(test) = test.as_ref().filter(|test| !test.examples.is_empty()) {
         let path = ExampleScore::path(folder);
         ExampleScore::write(folder, &test.examples)
             .map_err(|source| TrainError::Log { path, source })?;

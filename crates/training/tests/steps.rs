@@ -9,7 +9,7 @@ use burn::prelude::*;
 use common::{StopAfter, network, task};
 use moe::{Choice, MoeConfig, Placement};
 use tasks::Split;
-use training::{Outcome, Run, TrainConfig, TrainError, supervised};
+use training::{ExampleScore, Outcome, Run, Schedule, TrainConfig, TrainError, supervised};
 
 fn train(
     router: Choice,
@@ -72,4 +72,30 @@ fn a_measure_that_is_no_number_ends_the_run_with_its_name() {
     let TrainError::Diverged { step: 1, what, value } = &err else { panic!("{err}") };
     assert!(what.ends_with(&format!(" on the {} split", Split::Valid.name())), "{what}");
     assert!(!value.is_finite());
+}
+
+#[test]
+fn examples_have_scores_where_classes_are_chosen_and_nowhere_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = TrainConfig { steps: 1, ..config() };
+    let outcome = train(Choice::of("top-k"), &config, folder.path(), None).unwrap();
+    let digits = task(&Choice::of("digits")).len(Split::Test);
+    assert_eq!(outcome.test.unwrap().examples.len(), digits);
+    assert_eq!(ExampleScore::read(folder.path()).unwrap().len(), digits);
+
+    // One output, whose sign is the answer.
+    let patterns = &*task(&Choice::of("patterns"));
+    let router = Choice::of("top-tokens").with("tokens", 3);
+    let expert = Choice::of("signed-relu").with("hidden", 4);
+    let layers = Placement::ALL;
+    let moe = MoeConfig { layers, experts: 4, router, expert, ..MoeConfig::default() };
+    let folder = tempfile::tempdir().unwrap();
+    let (device, folder) = (&Device::flex(), folder.path());
+    let config = TrainConfig { schedule: Schedule::Constant, clip: 0.0, ..config };
+    let run =
+        Run { task: patterns, config: &config, seed: 1, device, folder, test: true, tracer: None };
+    let model = network(patterns, &Choice::of("bare"), &moe);
+    let outcome = supervised(&run, model, &mut StopAfter::new(None)).unwrap();
+    assert!(outcome.test.unwrap().examples.is_empty());
+    assert!(!ExampleScore::path(folder).exists());
 }

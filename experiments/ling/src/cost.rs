@@ -16,7 +16,7 @@ pub(crate) struct CostArgs {
     /// Ling-Lite, Ling-Plus, or a TOML file with width, layers, heads, experts and so on
     #[arg(long, default_value = "Ling-Plus")]
     model: String,
-    /// A TOML file of [[device]] with name, tflops, memory (GB) and price (per hour); those that Ling
+    /// A TOML file of `[[device]]` with name, tflops, memory (GB) and price (per hour); those that Ling
     /// was trained on if left out
     #[arg(long, value_name = "FILE")]
     hardware: Option<PathBuf>,
