@@ -43,6 +43,9 @@ pub trait Router: Module + Sync + 'static {
     /// Does it mix the experts' parameters ([`Plan::Merged`])? Then they must be alike.
     const MERGES: bool = false;
 
+    /// What a table of results on images has to say of it, if anything.
+    const ON_IMAGES: &'static str = "";
+
     /// Is it causal with these hyperparameters, where that depends on them?
     fn causal(_config: &Self::Config) -> bool {
         Self::CAUSAL
@@ -104,6 +107,8 @@ pub type AnyRouter = Boxed<RouterSocket>;
 /// How a registered router is made, and what it promises.
 #[derive(Clone, Copy)]
 pub struct BuildRouter {
+    /// See [`Router::ON_IMAGES`].
+    pub on_images: &'static str,
     /// See [`Router::causal`].
     pub causal: fn(&Choice) -> Result<bool, ConfigError>,
     /// See [`Router::MERGES`].
@@ -126,6 +131,7 @@ impl Routers {
     pub fn with<R: Router>(mut self) -> Self {
         let build = BuildRouter {
             causal: |choice| Ok(R::causal(&read::<R::Config>("router", choice)?)),
+            on_images: R::ON_IMAGES,
             merges: R::MERGES,
             alike: R::EXPERT_PERMUTATION_EQUIVARIANT,
             equivariant: R::UNIT_PERMUTATION_EQUIVARIANT,

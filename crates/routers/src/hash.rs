@@ -49,6 +49,8 @@ impl Router for Hash {
     const ABOUT: &'static str =
         "a fixed random table from token ids to experts; on images, from patch positions";
     const PAPER: &'static str = "https://arxiv.org/abs/2106.04426";
+    const ON_IMAGES: &'static str =
+        "images have no token ids, so the table is over positions of patches";
     /// The table holds the numbers of experts.
     const EXPERT_PERMUTATION_EQUIVARIANT: bool = false;
     /// An index takes the place of ids that do not match, and an index does not move with its unit.

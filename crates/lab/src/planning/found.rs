@@ -71,6 +71,7 @@ pub(crate) fn trained_run(
         config: description.config,
         data: task,
         digest,
+        note: String::new(),
         refused: None,
         from: None,
         confusion_run: None,

@@ -161,6 +161,7 @@ impl<'a> Reader<'a> {
         let LoadedTask { task: data, data: digest } = self.task(&config, settings)?;
         config.check(settings, self.plugins, &*data)?;
         let refused = config.refusal(self.plugins, &*data)?.map(String::from);
+        let note = config.note(self.plugins, &*data)?.to_string();
         let from = settings_of_start(settings).map(|from| self.run(&from)).transpose()?;
         let confusion_run = settings_of_confused(settings).map(|of| self.run(&of)).transpose()?;
         Ok(RunSpec {
@@ -169,6 +170,7 @@ impl<'a> Reader<'a> {
             config,
             data,
             digest,
+            note,
             refused,
             from: from.map(Box::new),
             confusion_run: confusion_run.map(Box::new),

@@ -82,6 +82,7 @@ pub(crate) fn blank(suite: &SuitePlan, spec: &RunSpec) -> Row {
         // A run's folder is named by its code too, so whatever is found there is of this revision.
         revision: revision().into(),
         run: spec.id.clone(),
+        note: spec.note.clone(),
         budget: spec.budget.as_ref().map_or_else(String::new, |given| given.equal.words().into()),
         budget_limit: spec.budget.as_ref().map(|given| given.tolerance),
         budget_off: spec.budget.as_ref().and_then(|given| given.off),

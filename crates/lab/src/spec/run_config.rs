@@ -1,7 +1,7 @@
 //! The config of a run, with every default written out.
 
 use backbones::BackboneSpec;
-use moe::{Choice, ConfigError, MoeConfig};
+use moe::{Choice, ConfigError, Domain, MoeConfig, Placement};
 use serde::{Deserialize, Serialize};
 use tasks::Task;
 use training::{FewShot, TrainConfig};
@@ -52,6 +52,21 @@ impl RunConfig {
         let network = plugins.backbones.get(&self.backbone.kind)?.build.causal;
         let layers = plugins.library.causal(&self.moe)?;
         Ok((!network || !layers).then_some("sees later tokens"))
+    }
+
+    /// What a table has to say of the router on this task; often nothing.
+    pub(crate) fn note(
+        &self,
+        plugins: &Plugins,
+        task: &dyn Task,
+    ) -> Result<&'static str, ConfigError> {
+        let routed = self.moe.layers != Placement::NONE;
+        match task.domain() {
+            Domain::Image { .. } if routed => {
+                Ok(plugins.library.routers.get(&self.moe.router.kind)?.build.on_images)
+            }
+            _ => Ok(""),
+        }
     }
 
     /// What the network is built for.

@@ -19,6 +19,8 @@ pub(crate) struct RunSpec {
     pub(crate) data: Arc<dyn Task>,
     /// The digest of the files and embedded sets that the task is made from.
     pub(crate) digest: DataDigest,
+    /// What the table has to say of it; often nothing.
+    pub(crate) note: String,
     /// Why it is not trained, if so.
     pub(crate) refused: Option<String>,
     /// The run that it starts from.
