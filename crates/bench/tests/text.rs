@@ -190,7 +190,7 @@ fn bad_text_is_named_and_nothing_is_begun() {
             "no tokens are named \"letters\"; known: ascii, byte, character, word",
         ),
         ("task.tokens={kind='word', most=2}", "most = 2: it is at least 3"),
-        ("task.tokens=bpe", "build it with --features bpe"),
+        ("task.tokens={kind='bpe', vocab=3}", "it is at least 256"),
         ("task.tokens={kind='word', mots=9}", "unknown field `mots`"),
         ("task.stream=rows", "unknown variant `rows`, expected `windows` or `contiguous`"),
         ("task.parts=2", "parts = 2: it is at least 3"),

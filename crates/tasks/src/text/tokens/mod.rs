@@ -4,14 +4,12 @@
 //! config and its data.
 
 mod ascii;
-#[cfg(feature = "bpe")]
 mod bpe;
 mod byte;
 mod character;
 mod word;
 
 pub use ascii::Ascii;
-#[cfg(feature = "bpe")]
 pub use bpe::Bpe;
 pub use byte::Byte;
 pub use character::Character;
@@ -24,7 +22,7 @@ use moe::{Choice, ConfigError, NoConfig, config, read};
 use crate::{DataDir, DataError};
 
 config! {
-    /// Tokens of several bytes. They need the feature `bpe`.
+    /// Tokens of several bytes, by byte-pair encoding.
     pub struct BpeConfig {
         /// How many tokens are made from the text for training at most, the 256 bytes among them.
         pub vocab: usize = 1000,
@@ -124,7 +122,6 @@ pub(crate) fn learn(
     })
 }
 
-#[cfg(feature = "bpe")]
 fn pairs(
     config: &BpeConfig,
     train: &[u8],
@@ -140,16 +137,6 @@ fn pairs(
     }))
 }
 
-#[cfg(not(feature = "bpe"))]
-fn pairs(
-    _config: &BpeConfig,
-    _train: &[u8],
-    _data: &DataDir,
-    wrong: impl Fn(String) -> DataError,
-) -> Result<Arc<dyn Tokenizer>, DataError> {
-    Err(wrong("\"bpe\" is not in this program; build it with --features bpe".into()))
-}
-
 /// Do these tokens take any bytes, and not only text in UTF-8?
 pub(crate) fn any_bytes(tokens: &Choice) -> bool {
     ["ascii", "byte"].contains(&tokens.kind.as_str())
@@ -162,7 +149,7 @@ mod tests {
     #[test]
     fn tokens_are_chosen_by_name_and_what_is_wrong_is_named() {
         let data = DataDir::default();
-        for kind in KNOWN.split(", ").filter(|kind| *kind != "bpe" || cfg!(feature = "bpe")) {
+        for kind in KNOWN.split(", ") {
             let tokenizer = learn("text-lm", &Choice::of(kind), b"one two\n", &data).unwrap();
             let tokens = tokenizer.encode("two one\nthree".as_bytes());
             assert_eq!(tokens.bytes.iter().sum::<u32>(), 13, "{kind}");
@@ -178,12 +165,7 @@ mod tests {
         assert!(wrong(Choice::of("byte").with("most", 3)).contains("tokens.most"));
         assert!(wrong(Choice::of("bpe").with("vocap", 3)).contains("tokens.vocap"));
         let err = wrong(Choice::of("bpe").with("vocab", 3));
-        let expected = if cfg!(feature = "bpe") {
-            "it is at least 256"
-        } else {
-            "build it with --features bpe"
-        };
-        assert!(err.contains(expected), "{err}");
+        assert!(err.contains("it is at least 256"), "{err}");
         assert!(wrong(Choice::of("word").with("most", 1)).contains("most = 1: it is at least 3"));
     }
 }
