@@ -19,6 +19,9 @@ pub use routers::{
     conformance,
     kit::{self, Balance, BalanceLoss, Gate},
 };
-pub use tasks::{Batch, DataDir, DataError, LoadTask, Score, Split, Task, cross_entropy};
+pub use tasks::{
+    AttackedTask, Batch, ClusteredTask, ConditionedTask, DataDir, DataError, LoadTask, Score,
+    Split, StreamTask, Task, TextTask, cross_entropy,
+};
 
 pub use crate::Plugins;

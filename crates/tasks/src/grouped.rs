@@ -5,9 +5,12 @@ use std::sync::Arc;
 use burn::prelude::*;
 use moe::Domain;
 
-use crate::{Batch, Place, Score, Split, Task, Tokenizer};
+use crate::{
+    AttackedTask, Batch, ClusteredTask, ConditionedTask, Place, Score, Split, StreamTask, Task,
+    TextTask,
+};
 
-/// A task with groups of classes; all else is the task's.
+/// A task with groups of classes. Its clusters are the groups; all else is forwarded to the task.
 pub struct Grouped {
     task: Arc<dyn Task>,
     /// The group of each class.
@@ -46,70 +49,67 @@ impl Task for Grouped {
         self.task.len(split)
     }
 
-    fn len_without_padding(&self, split: Split) -> usize {
-        self.task.len_without_padding(split)
-    }
-
-    fn condition(&self, batch: &Batch) -> Option<Tensor<2>> {
-        self.task.condition(batch)
-    }
-
-    fn condition_width(&self) -> Option<usize> {
-        self.task.condition_width()
-    }
-
-    fn tokenizer(&self) -> Option<&dyn Tokenizer> {
-        self.task.tokenizer()
-    }
-
-    fn continues(&self) -> bool {
-        self.task.continues()
-    }
-
     fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch {
         self.task.batch(split, examples, device)
-    }
-
-    fn training_batch(&self, examples: &[usize], place: Place, device: &Device) -> Batch {
-        self.task.training_batch(examples, place, device)
-    }
-
-    fn clusters(&self, batch: &Batch) -> Option<Tensor<2, Int>> {
-        let shape = batch.labels.dims();
-        let group = |label: i64| self.groups[label as usize] as i32;
-        let groups: Vec<i32> = batch.labels.to_data().iter::<i64>().map(group).collect();
-        Some(Tensor::from_data(TensorData::new(groups, shape), &batch.labels.device()))
-    }
-
-    fn super_classes(&self) -> Option<&[usize]> {
-        Some(&self.groups)
-    }
-
-    fn loss(&self, output: Tensor<3>, batch: &Batch) -> Tensor<1> {
-        self.task.loss(output, batch)
     }
 
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
         self.task.measure(output, batch, score);
     }
 
-    fn attacked_len(&self, split: Split) -> usize {
-        self.task.attacked_len(split)
+    fn loss(&self, output: Tensor<3>, batch: &Batch) -> Tensor<1> {
+        self.task.loss(output, batch)
     }
 
-    fn attacked(&self, split: Split, examples: &[usize], device: &Device) -> Batch {
-        self.task.attacked(split, examples, device)
+    fn is_classification(&self) -> bool {
+        self.task.is_classification()
     }
 
-    fn measure_attacked(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
-        self.task.measure_attacked(output, batch, score);
+    fn training_batch(&self, examples: &[usize], place: Place, device: &Device) -> Batch {
+        self.task.training_batch(examples, place, device)
+    }
+
+    fn as_text(&self) -> Option<&dyn TextTask> {
+        self.task.as_text()
+    }
+
+    fn as_stream(&self) -> Option<&dyn StreamTask> {
+        self.task.as_stream()
+    }
+
+    fn as_attacked(&self) -> Option<&dyn AttackedTask> {
+        self.task.as_attacked()
+    }
+
+    fn as_clustered(&self) -> Option<&dyn ClusteredTask> {
+        Some(self)
+    }
+
+    fn as_conditioned(&self) -> Option<&dyn ConditionedTask> {
+        self.task.as_conditioned()
+    }
+}
+
+impl ClusteredTask for Grouped {
+    /// The group of each label, `[B, T]`.
+    fn clusters(&self, batch: &Batch) -> Tensor<2, Int> {
+        let shape = batch.labels.dims();
+        let group = |label: i64| self.groups[label as usize] as i32;
+        let groups: Vec<i32> = batch.labels.to_data().iter::<i64>().map(group).collect();
+        Tensor::from_data(TensorData::new(groups, shape), &batch.labels.device())
+    }
+
+    fn super_classes(&self) -> Option<&[usize]> {
+        Some(&self.groups)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use moe::Input;
+
     use super::*;
-    use crate::DataDir;
+    use crate::{Candidate, DataDir, Property, Question, Tokenizer, text::tokens::Ascii};
 
     #[test]
     fn the_cluster_of_an_example_is_its_classs_group() {
@@ -120,8 +120,162 @@ mod tests {
         let all: Vec<usize> = (0..task.len(Split::Test)).collect();
         let batch = grouped.batch(Split::Test, &all, &Device::flex());
         let labels = batch.labels.clone().into_data().try_to_vec::<i32>().unwrap();
-        let groups = grouped.clusters(&batch).unwrap().into_data().try_to_vec::<i32>().unwrap();
+        let groups = grouped.clusters(&batch).into_data().try_to_vec::<i32>().unwrap();
         assert!(labels.iter().zip(&groups).all(|(label, group)| label % 3 == *group));
         assert_eq!(labels.len(), 355);
+    }
+
+    /// A task with every extension, each method of which returns something that no default returns.
+    struct Everything {
+        properties: Vec<Property>,
+        questions: Vec<Question>,
+    }
+
+    fn everything() -> Everything {
+        let property = Property { name: "party", values: vec!["d".into()], of: vec![0] };
+        let candidate = Candidate { tokens: vec![1, 2], start: 1, characters: 1 };
+        let question = Question { candidates: vec![candidate], answer: 0 };
+        Everything { properties: vec![property], questions: vec![question] }
+    }
+
+    /// One example whose label is `label`.
+    fn labelled(label: i32, device: &Device) -> Batch {
+        let ids = Tensor::from_data([[label]], device);
+        Batch::new(Input::Tokens(Tensor::zeros([1, 1], device)), ids)
+    }
+
+    /// The label of a batch of one example.
+    fn label(batch: Batch) -> i64 {
+        batch.labels.into_scalar::<i64>()
+    }
+
+    impl Task for Everything {
+        fn domain(&self) -> Domain {
+            Domain::Text { vocab: 5, length: 3 }
+        }
+        fn outputs(&self) -> usize {
+            5
+        }
+        fn causal(&self) -> bool {
+            true
+        }
+        fn metrics(&self) -> &[&'static str] {
+            &["own"]
+        }
+        fn len(&self, _split: Split) -> usize {
+            7
+        }
+        fn batch(&self, _split: Split, _examples: &[usize], device: &Device) -> Batch {
+            labelled(1, device)
+        }
+        fn measure(&self, _output: Tensor<3>, _batch: &Batch, score: &mut Score) {
+            score.add("own", 3.0, 1);
+        }
+        fn loss(&self, _output: Tensor<3>, batch: &Batch) -> Tensor<1> {
+            Tensor::full([1], 11.0, &batch.labels.device())
+        }
+        fn is_classification(&self) -> bool {
+            false
+        }
+        fn training_batch(&self, _examples: &[usize], _place: Place, device: &Device) -> Batch {
+            labelled(2, device)
+        }
+        fn as_text(&self) -> Option<&dyn TextTask> {
+            Some(self)
+        }
+        fn as_stream(&self) -> Option<&dyn StreamTask> {
+            Some(self)
+        }
+        fn as_attacked(&self) -> Option<&dyn AttackedTask> {
+            Some(self)
+        }
+        fn as_conditioned(&self) -> Option<&dyn ConditionedTask> {
+            Some(self)
+        }
+    }
+
+    impl TextTask for Everything {
+        fn tokenizer(&self) -> &dyn Tokenizer {
+            &Ascii
+        }
+        fn properties(&self) -> &[Property] {
+            &self.properties
+        }
+        fn questions(&self) -> &[Question] {
+            &self.questions
+        }
+    }
+
+    impl StreamTask for Everything {
+        fn len_without_padding(&self, _split: Split) -> usize {
+            6
+        }
+    }
+
+    impl AttackedTask for Everything {
+        fn attacked_len(&self, _split: Split) -> usize {
+            4
+        }
+        fn attacked(&self, _split: Split, _examples: &[usize], device: &Device) -> Batch {
+            labelled(3, device)
+        }
+        fn measure_attacked(&self, _output: Tensor<3>, _batch: &Batch, score: &mut Score) {
+            score.add("attacked", 5.0, 1);
+        }
+    }
+
+    impl ConditionedTask for Everything {
+        fn condition_width(&self) -> usize {
+            2
+        }
+        fn condition(&self, batch: &Batch) -> Tensor<2> {
+            Tensor::full([1, 2], 9.0, &batch.labels.device())
+        }
+    }
+
+    #[test]
+    fn the_core_is_the_tasks() {
+        let (device, place) = (Device::flex(), Place { seed: 0, position: 0 });
+        let grouped = Grouped::new(Arc::new(everything()), vec![0; 5]);
+        assert_eq!(grouped.domain(), Domain::Text { vocab: 5, length: 3 });
+        assert_eq!((grouped.outputs(), grouped.len(Split::Test)), (5, 7));
+        assert_eq!((grouped.causal(), grouped.is_classification()), (true, false));
+        assert_eq!(grouped.metrics(), ["own"]);
+        let batch = grouped.batch(Split::Test, &[0], &device);
+        let output = || Tensor::zeros([1, 1, 5], &device);
+        assert_eq!(grouped.loss(output(), &batch).into_scalar::<f32>(), 11.0);
+        let mut score = Score::default();
+        grouped.measure(output(), &batch, &mut score);
+        assert_eq!(score.mean("own"), 3.0);
+        assert_eq!(label(batch), 1);
+        assert_eq!(label(grouped.training_batch(&[0], place, &device)), 2);
+    }
+
+    #[test]
+    fn the_extensions_are_the_tasks() {
+        let device = Device::flex();
+        let grouped = Grouped::new(Arc::new(everything()), vec![0; 5]);
+        let text = grouped.as_text().unwrap();
+        assert_eq!(text.tokenizer().vocab(), Ascii.vocab());
+        assert_eq!(text.properties(), everything().properties);
+        assert_eq!(text.questions(), everything().questions);
+        assert_eq!(grouped.as_stream().unwrap().len_without_padding(Split::Test), 6);
+        let attacked = grouped.as_attacked().unwrap();
+        assert_eq!(attacked.attacked_len(Split::Test), 4);
+        let batch = attacked.attacked(Split::Test, &[0], &device);
+        let mut score = Score::default();
+        attacked.measure_attacked(Tensor::zeros([1, 1, 5], &device), &batch, &mut score);
+        assert_eq!((score.mean("attacked"), label(batch.clone())), (5.0, 3));
+        let conditioned = grouped.as_conditioned().unwrap();
+        assert_eq!(conditioned.condition_width(), 2);
+        assert_eq!(conditioned.condition(&batch).into_data().iter::<f32>().sum::<f32>(), 18.0);
+
+        let digits = (crate::all().get("digits").unwrap().build)(
+            &moe::Choice::of("digits"),
+            &DataDir::default(),
+        );
+        let plain = Grouped::new(digits.unwrap().task, vec![0; 10]);
+        assert!(plain.as_text().is_none() && plain.as_stream().is_none());
+        assert!(plain.as_attacked().is_none() && plain.as_conditioned().is_none());
     }
 }

@@ -9,10 +9,10 @@ pub fn put_batch_facts(pass: &mut Pass, task: &dyn Task, batch: &Batch) {
     if let Some(text) = &batch.text {
         pass.put(RealTokens(text.count.clone()));
     }
-    if let Some(clusters) = task.clusters(batch) {
-        pass.put(Clusters(clusters));
+    if let Some(task) = task.as_clustered() {
+        pass.put(Clusters(task.clusters(batch)));
     }
-    if let Some(condition) = task.condition(batch) {
-        pass.put(Condition(condition));
+    if let Some(task) = task.as_conditioned() {
+        pass.put(Condition(task.condition(batch)));
     }
 }

@@ -112,15 +112,17 @@ pub fn evaluate_some(
         }
     }
     carried.forget();
-    for examples in batches(task, task.attacked_len(split)) {
-        let batch = task.attacked(split, &examples, device);
-        let mut pass = Pass::eval();
-        put_batch_facts(&mut pass, task, &batch);
-        let output = carried.forward(0, model, &mut pass, batch.input.clone());
-        task.measure_attacked(output, &batch, &mut score);
+    if let Some(attacked) = task.as_attacked() {
+        for examples in batches(task, attacked.attacked_len(split)) {
+            let batch = attacked.attacked(split, &examples, device);
+            let mut pass = Pass::eval();
+            put_batch_facts(&mut pass, task, &batch);
+            let output = carried.forward(0, model, &mut pass, batch.input.clone());
+            attacked.measure_attacked(output, &batch, &mut score);
+        }
     }
-    if split == Split::Test {
-        choices::judge(model, task.questions(), &mut score, device);
+    if let (Split::Test, Some(text)) = (split, task.as_text()) {
+        choices::judge(model, text.questions(), &mut score, device);
     }
     scores.sort_unstable_by_key(|score: &ExampleScore| score.example);
     let tokens = real * model.tokens() as f64;
@@ -164,7 +166,7 @@ fn real_tokens(batch: &Batch, tokens: usize) -> usize {
 
 /// The first `n` examples, in the order in which they are shown.
 fn batches(task: &dyn Task, n: usize) -> Vec<Vec<usize>> {
-    match task.continues() {
+    match task.as_stream().is_some() {
         true => all_in_rows(n, BATCH),
         false => (0..n).collect::<Vec<_>>().chunks(BATCH).map(<[usize]>::to_vec).collect(),
     }

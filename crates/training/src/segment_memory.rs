@@ -23,7 +23,7 @@ pub(crate) struct SegmentMemory {
 impl SegmentMemory {
     /// Nothing went before. Nothing is ever kept if the task's windows stand for themselves.
     pub(crate) fn over(task: &dyn Task) -> Self {
-        Self { on: task.continues(), parts: Vec::new() }
+        Self { on: task.as_stream().is_some(), parts: Vec::new() }
     }
 
     /// The streams begin anew.

@@ -127,7 +127,7 @@ pub fn supervised(
     let keep = |row: &StepRow| row.step <= at.step && !last(row);
     let mut log = StepLog::resume(&path, keep).map_err(failed)?;
     let n = task.len(Split::Train);
-    let mut order = match task.continues() {
+    let mut order = match task.as_stream().is_some() {
         true => Order::in_rows(n, config.batch),
         false => Order::new(*seed, n),
     };

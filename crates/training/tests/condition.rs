@@ -7,7 +7,7 @@ use std::sync::Arc;
 use burn::prelude::*;
 use common::{StopAfter, network, task};
 use moe::{Choice, Domain, Input, Level, MoeConfig, Placement};
-use tasks::{Batch, Score, Split, Task};
+use tasks::{Batch, ConditionedTask, Score, Split, Task};
 use training::{Run, TrainConfig, supervised};
 
 /// Digits in batches with a condition: the mean of their pixels, and of their squares.
@@ -35,13 +35,19 @@ impl Task for Conditioned {
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
         self.0.measure(output, batch, score);
     }
-    fn condition(&self, batch: &Batch) -> Option<Tensor<2>> {
-        let Input::Image(pixels) = batch.input.clone() else { return None };
-        let (mean, square) = (pixels.clone().mean(), pixels.square().mean());
-        Some(Tensor::cat(vec![mean, square], 0).unsqueeze::<2>())
+    fn as_conditioned(&self) -> Option<&dyn ConditionedTask> {
+        Some(self)
     }
-    fn condition_width(&self) -> Option<usize> {
-        Some(2)
+}
+
+impl ConditionedTask for Conditioned {
+    fn condition_width(&self) -> usize {
+        2
+    }
+    fn condition(&self, batch: &Batch) -> Tensor<2> {
+        let Input::Image(pixels) = batch.input.clone() else { unreachable!("digits are images") };
+        let (mean, square) = (pixels.clone().mean(), pixels.square().mean());
+        Tensor::cat(vec![mean, square], 0).unsqueeze::<2>()
     }
 }
 
@@ -55,7 +61,7 @@ fn a_task_with_a_condition_is_learnt_at_batch_level() {
         router: Choice::of("top-k").with("k", 2),
         ..MoeConfig::default()
     };
-    moe.level.check_condition(task.condition_width()).unwrap();
+    moe.level.check_condition(Some(task.condition_width())).unwrap();
     assert!(
         moe.level.check_condition(Some(3)).unwrap_err().starts_with("level.batch = 2: it takes")
     );

@@ -28,7 +28,7 @@ impl Runner<'_> {
         let (model, data) = (builder.begin(spec)?, builder.task_for(spec)?);
         self.store.write(&spec.id, "config.json", &spec.description())?;
         self.store.write(&spec.id, "environment.json", self.environment)?;
-        if let Some(tokenizer) = data.tokenizer().and_then(|tokenizer| tokenizer.file()) {
+        if let Some(tokenizer) = data.as_text().and_then(|text| text.tokenizer().file()) {
             let value: serde_json::Value = serde_json::from_str(&tokenizer)?;
             self.store.write(&spec.id, "tokenizer.json", &value)?;
         }

@@ -44,7 +44,8 @@ impl ModelBuilder<'_> {
             }
             (By::Random, _) => Groups { of: lot(), modularity: None },
             (By::Task, _) => {
-                let of = spec.data.super_classes().map_or_else(lot, <[usize]>::to_vec);
+                let of = spec.data.as_clustered().and_then(|task| task.super_classes());
+                let of = of.map_or_else(lot, <[usize]>::to_vec);
                 Groups { of, modularity: None }
             }
         };

@@ -79,14 +79,15 @@ impl RunConfig {
             return Err(at(settings, "task", message));
         }
         let (rows, windows) = (self.train.batch, sizes[0]);
-        if task.continues() && self.train.steps > 0 && rows > windows {
+        let is_stream = task.as_stream().is_some();
+        if is_stream && self.train.steps > 0 && rows > windows {
             let message = format!(
                 "batch = {rows}: each row goes on through a part of the text, which has only \
                  {windows} windows"
             );
             return Err(at(settings, "train.batch", message));
         }
-        if task.continues() && self.train.batch_warmup.is_some() {
+        if is_stream && self.train.batch_warmup.is_some() {
             let message = "batch_warmup: the rows of a text are as many from the first step on; \
                            use stream = \"windows\"";
             return Err(at(settings, "train.batch_warmup", message));
@@ -106,7 +107,7 @@ impl RunConfig {
             };
             wrong.map_err(|message| at(settings, "few_shot", format!("few_shot: {message}")))?;
         }
-        self.moe.level.check_condition(task.condition_width()).map_err(|message| {
+        self.moe.level.check_condition(condition_width(task)).map_err(|message| {
             let kind = &self.task.kind;
             at(
                 settings,
@@ -133,9 +134,13 @@ impl RunConfig {
     }
 }
 
+fn condition_width(task: &dyn Task) -> Option<usize> {
+    task.as_conditioned().map(|task| task.condition_width())
+}
+
 /// The condition of a task's batches in words.
 fn condition(task: &dyn Task) -> String {
-    task.condition_width().map_or("none".into(), |width| format!("one of width {width}"))
+    condition_width(task).map_or("none".into(), |width| format!("one of width {width}"))
 }
 
 /// Where in a config the cause of an error stands.

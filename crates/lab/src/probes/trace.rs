@@ -8,9 +8,9 @@ use std::{fs, io, path::Path};
 
 use backbones::AnyBackbone;
 use burn::prelude::*;
-use moe::{Domain, Input, Pass, RoutingProbe, TokenIds};
+use moe::{Input, Pass, RoutingProbe, TokenIds};
 use report::trace::{About, Layer, Pixels, Property, Trace};
-use tasks::{Batch, Split, Task, Tokenizer};
+use tasks::{Batch, Split, Task};
 use training::{Watch, put_batch_facts, write_atomic};
 
 use crate::spec::RunSpec;
@@ -100,13 +100,11 @@ pub(crate) fn record(
 }
 
 fn about(spec: &RunSpec, task: &dyn Task, step: usize) -> About {
-    let letters = match task.domain() {
-        Domain::Text { vocab, .. } => {
-            let show = |tokens: &dyn Tokenizer| (0..vocab).map(|id| tokens.show(id)).collect();
-            task.tokenizer().map_or_else(Vec::new, show)
-        }
-        Domain::Image { .. } => Vec::new(),
-    };
+    let (letters, properties) = task.as_text().map_or_else(Default::default, |text| {
+        let tokens = text.tokenizer();
+        let letters = (0..tokens.vocab()).map(|id| tokens.show(id)).collect();
+        (letters, text.properties().iter().map(property).collect())
+    });
     About {
         run: spec.id.clone(),
         method: spec.method.clone(),
@@ -115,7 +113,7 @@ fn about(spec: &RunSpec, task: &dyn Task, step: usize) -> About {
         split: Split::Valid.name().into(),
         step: step as u64,
         letters,
-        properties: task.properties().iter().map(property).collect(),
+        properties,
         ..About::default()
     }
 }
@@ -128,7 +126,10 @@ fn property(property: &tasks::Property) -> Property {
 /// Examples without padding spread evenly over the validation split; the first of them, of which pictures are kept,
 /// are so too.
 pub(crate) fn examples(task: &dyn Task, tokens: usize) -> Vec<usize> {
-    let all = task.len_without_padding(Split::Valid);
+    let all = match task.as_stream() {
+        Some(stream) => stream.len_without_padding(Split::Valid),
+        None => task.len(Split::Valid),
+    };
     let n = (UNITS / tokens.max(1)).clamp(1, all.max(1)).min(all);
     let spread: Vec<usize> = (0..n).map(|at| at * all / n).collect();
     let few = PICTURES.min(n);
@@ -210,7 +211,8 @@ mod tests {
         ));
         write(&spec, &*task, folder.path(), &model, 7, &Device::flex()).unwrap();
         let trace = Trace::read(&folder.path().join(Trace::file_name(7))).unwrap();
-        (trace, task.super_classes().map(<[usize]>::to_vec))
+        let groups = task.as_clustered().and_then(|task| task.super_classes());
+        (trace, groups.map(<[usize]>::to_vec))
     }
 
     #[test]

@@ -119,7 +119,7 @@ impl GroupsConfig {
                 Err("by = \"confusion\": `of` says which run's confusions count".into())
             }
             (By::Random | By::Task, Some(_)) => Err("of: it is for by = \"confusion\"".into()),
-            (By::Task, None) => match task.super_classes() {
+            (By::Task, None) => match task.as_clustered().and_then(|task| task.super_classes()) {
                 Some(groups) if groups.iter().all(|group| *group < count) => Ok(()),
                 Some(_) => Err(format!("count = {count}: the task has more super-classes")),
                 None => Err("by = \"task\": the task has no super-classes".into()),

@@ -275,9 +275,10 @@ mod tests {
             ("notes.txt", "not an address"),
         ]);
         let task = load(&place, &config()).unwrap();
-        let names: Vec<&str> = task.properties().iter().map(|property| property.name).collect();
+        let text = task.as_text().unwrap();
+        let names: Vec<&str> = text.properties().iter().map(|property| property.name).collect();
         assert_eq!(names, ["party", "decade", "address"]);
-        let [party, decade, address] = task.properties() else { unreachable!("there are three") };
+        let [party, decade, address] = text.properties() else { unreachable!("there are three") };
         assert_eq!((&party.of, &decade.of), (&vec![2, 6], &vec![0, 6]));
         assert_eq!(decade.values[6], "1860s");
         assert_eq!(address.values, ["1801 Thomas Jefferson", "1862 Abraham Lincoln"]);
@@ -286,14 +287,16 @@ mod tests {
         let batch = task.batch(Split::Valid, &[2, 3], &Device::flex());
         let source = [0, 0, 0, 1, 1, 1, 1, 1];
         assert_eq!(batch.text.as_ref().unwrap().source, source);
-        let clusters = task.clusters(&batch).unwrap().into_data().try_to_vec::<i32>().unwrap();
+        let clusters = task.as_clustered().unwrap().clusters(&batch);
+        let clusters = clusters.into_data().try_to_vec::<i32>().unwrap();
         assert_eq!(clusters, source.map(|text| party.of[text] as i32));
 
         // Under attack each address is one word.
         let attacked = StateOfTheUnionConfig { attack: 1.0, length: 3, ..config() };
         let task = load(&place, &attacked).unwrap();
-        assert_eq!(task.attacked_len(Split::Test), 2); // "AAA", "AAA" and two line breaks
-        let batch = task.attacked(Split::Test, &[0, 1], &Device::flex());
+        let attacked = task.as_attacked().unwrap();
+        assert_eq!(attacked.attacked_len(Split::Test), 2); // "AAA", "AAA" and two line breaks
+        let batch = attacked.attacked(Split::Test, &[0, 1], &Device::flex());
         assert_eq!(batch.text.unwrap().source, [0, 0, 0, 0, 1, 1]);
     }
 
@@ -321,7 +324,8 @@ mod tests {
         let batch = task.batch(Split::Test, &[0, 4], &Device::flex());
         assert_eq!(batch.text.unwrap().source, [38, 38, 38, 38, 39, 39, 39, 39]);
         let some = StateOfTheUnionConfig { years: [1901, 1920], ..years };
-        assert_eq!(load(&place, &some).unwrap().properties()[2].of.len(), 20);
+        let some_years = load(&place, &some).unwrap();
+        assert_eq!(some_years.as_text().unwrap().properties()[2].of.len(), 20);
         let none = StateOfTheUnionConfig { years: [1800, 1899], ..some };
         let err = load(&place, &none).err().unwrap();
         assert!(err.contains("years = [1800, 1899]: there are addresses of 1900 to 1939"), "{err}");
@@ -344,8 +348,9 @@ mod tests {
     #[ignore = "needs the addresses in MOELAB_DATA"]
     fn all_published_addresses_are_read() {
         let task = StateOfTheUnion::load(&StateOfTheUnionConfig::default(), &published()).unwrap();
-        assert_eq!(task.properties()[2].values.len(), 233);
-        let of = &task.properties()[0].of;
+        let properties = task.as_text().unwrap().properties();
+        assert_eq!(properties[2].values.len(), 233);
+        let of = &properties[0].of;
         let of_party = |party: usize| of.iter().filter(|of| **of == party).count();
         assert_eq!(std::array::from_fn(of_party), [7, 4, 28, 90, 4, 4, 92, 4]);
     }

@@ -12,7 +12,8 @@ use super::{
     tokens::{Tokenizer, learn},
 };
 use crate::{
-    Batch, DataDir, DataError, Property, Score, Split, Task, TextFacts,
+    AttackedTask, Batch, ClusteredTask, DataDir, DataError, Property, Score, Split, StreamTask,
+    Task, TextFacts, TextTask,
     score::{classification, cross_entropy},
 };
 
@@ -219,6 +220,43 @@ impl Task for Streams {
         &self.metrics
     }
 
+    fn len(&self, split: Split) -> usize {
+        self.count(&self.texts[split as usize], self.whole(split))
+    }
+
+    fn batch(&self, split: Split, windows: &[usize], device: &Device) -> Batch {
+        self.windows(&self.texts[split as usize], windows, device)
+    }
+
+    fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
+        let parts = counted(&output, &batch.labels, of(batch));
+        let nats: f64 =
+            parts.into_iter().map(|(output, labels)| classification(output, &labels, score)).sum();
+        self.add(nats, of(batch), ["bits_per_byte", "perplexity"], score);
+    }
+
+    fn as_text(&self) -> Option<&dyn TextTask> {
+        Some(self)
+    }
+
+    fn as_stream(&self) -> Option<&dyn StreamTask> {
+        (self.stream == Stream::Contiguous).then_some(self)
+    }
+
+    fn as_attacked(&self) -> Option<&dyn AttackedTask> {
+        self.attacked.is_some().then_some(self)
+    }
+
+    fn as_clustered(&self) -> Option<&dyn ClusteredTask> {
+        (!self.properties.is_empty()).then_some(self)
+    }
+}
+
+impl TextTask for Streams {
+    fn tokenizer(&self) -> &dyn Tokenizer {
+        &*self.tokenizer
+    }
+
     fn properties(&self) -> &[Property] {
         &self.properties
     }
@@ -226,35 +264,15 @@ impl Task for Streams {
     fn questions(&self) -> &[Question] {
         &self.questions
     }
+}
 
-    fn clusters(&self, batch: &Batch) -> Option<Tensor<2, Int>> {
-        let property = self.properties.first()?;
-        let value = |source: &usize| property.of[*source] as i32;
-        let values: Vec<i32> = of(batch).source.iter().map(value).collect();
-        let labels = &batch.labels;
-        Some(Tensor::from_data(TensorData::new(values, labels.dims()), &labels.device()))
-    }
-
-    fn len(&self, split: Split) -> usize {
-        self.count(&self.texts[split as usize], self.whole(split))
-    }
-
+impl StreamTask for Streams {
     fn len_without_padding(&self, split: Split) -> usize {
         self.count(&self.texts[split as usize], false)
     }
+}
 
-    fn tokenizer(&self) -> Option<&dyn Tokenizer> {
-        Some(&*self.tokenizer)
-    }
-
-    fn continues(&self) -> bool {
-        self.stream == Stream::Contiguous
-    }
-
-    fn batch(&self, split: Split, windows: &[usize], device: &Device) -> Batch {
-        self.windows(&self.texts[split as usize], windows, device)
-    }
-
+impl AttackedTask for Streams {
     /// Short words make the text under attack longer, long ones make it shorter.
     fn attacked_len(&self, split: Split) -> usize {
         let text = self.attacked.as_ref().filter(|_| split == Split::Test);
@@ -271,12 +289,15 @@ impl Task for Streams {
         let nats = counted(&output, &batch.labels, of(batch)).into_iter().map(nats).sum();
         self.add(nats, of(batch), ATTACKED, score);
     }
+}
 
-    fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
-        let parts = counted(&output, &batch.labels, of(batch));
-        let nats: f64 =
-            parts.into_iter().map(|(output, labels)| classification(output, &labels, score)).sum();
-        self.add(nats, of(batch), ["bits_per_byte", "perplexity"], score);
+impl ClusteredTask for Streams {
+    /// The value of the first property of the text that each token is from.
+    fn clusters(&self, batch: &Batch) -> Tensor<2, Int> {
+        let value = |source: &usize| self.properties[0].of[*source] as i32;
+        let values: Vec<i32> = of(batch).source.iter().map(value).collect();
+        let labels = &batch.labels;
+        Tensor::from_data(TensorData::new(values, labels.dims()), &labels.device())
     }
 }
 
@@ -332,6 +353,7 @@ mod tests {
         let streams = self::streams([text, text, text], 3, 1.0);
         assert_eq!(streams.metrics().last(), Some(&ATTACKED[0]));
         let device = Device::flex();
+        assert!(streams.as_attacked().is_some());
         // "AAA AAA, AAA AAA" has five windows of three tokens, the text itself six.
         assert_eq!(streams.attacked_len(Split::Valid), 0);
         assert_eq!((streams.len(Split::Test), streams.attacked_len(Split::Test)), (6, 5));
@@ -342,13 +364,14 @@ mod tests {
         assert!((score.mean(ATTACKED[0]) - 97_f64.log2()).abs() < 1e-5);
         let plain = self::streams([text, text, text], 3, 0.0);
         assert!(!plain.metrics().contains(&ATTACKED[0]));
+        assert!(plain.as_attacked().is_none() && plain.as_stream().is_none());
     }
 
     #[test]
     fn every_token_of_a_contiguous_text_is_predicted_once() {
         let text = "one two three four\nfive six\n"; // 8 tokens, the first of 3 bytes, 28 in all
         let streams = try_new([text; 3], ("word", 3, 1.0, Stream::Contiguous)).unwrap();
-        assert!(streams.continues());
+        assert!(streams.as_stream().is_some());
         assert_eq!((streams.len(Split::Train), streams.len(Split::Test)), (2, 3));
         let (device, mut score) = (Device::flex(), Score::default());
         let mut answers = Vec::new();

@@ -17,7 +17,9 @@ use super::{
     image::{Image, resize},
     splits::{Splits, balanced},
 };
-use crate::{Batch, DataError, Mix, Place, Score, Split, Task, score::classification};
+use crate::{
+    Batch, ClusteredTask, DataError, Mix, Place, Score, Split, Task, score::classification,
+};
 
 config! {
     /// Which images of a set are used, and how they are shown.
@@ -221,27 +223,35 @@ impl Task for Images {
         Batch { mix: Some(Mix { labels: others, share: f64::from(share) }), ..batch }
     }
 
-    fn clusters(&self, batch: &Batch) -> Option<Tensor<2, Int>> {
+    fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
+        classification(output, &batch.labels, score);
+    }
+
+    fn as_clustered(&self) -> Option<&dyn ClusteredTask> {
+        Some(self)
+    }
+}
+
+impl ClusteredTask for Images {
+    /// The super-class of each image, or its class where there are no super-classes.
+    fn clusters(&self, batch: &Batch) -> Tensor<2, Int> {
         let labels = batch.labels.clone();
-        let Some(above) = &self.data.super_classes else { return Some(labels) };
+        let Some(above) = &self.data.super_classes else { return labels };
         let [n, _] = labels.dims();
         let above: Vec<i32> = above.iter().map(|class| *class as i32).collect();
         let above = Tensor::<1, Int>::from_ints(above.as_slice(), &labels.device());
-        Some(above.select(0, labels.reshape([n])).reshape([n, 1]))
+        above.select(0, labels.reshape([n])).reshape([n, 1])
     }
 
     fn super_classes(&self) -> Option<&[usize]> {
         self.data.super_classes.as_deref()
-    }
-
-    fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
-        classification(output, &batch.labels, score);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::super_classes;
 
     /// Twelve images of one grey value each, four of each of three classes.
     fn data() -> Labelled {
@@ -279,7 +289,7 @@ mod tests {
             ImagesConfig { train: Some(2), classes: Some(vec![2, 0]), ..ImagesConfig::default() };
         let task = load(config).unwrap();
         assert_eq!((task.outputs(), task.len(Split::Train), task.len(Split::Test)), (2, 2, 2));
-        assert_eq!(task.super_classes(), Some(&[1, 0][..]));
+        assert_eq!(super_classes(&*task), Some(&[1, 0][..]));
         let (pixels, labels) = shown(&*task, Split::Train);
         assert_eq!(labels, [1, 0]); // images 0 and 2
         assert_eq!(pixels[..5], [0.0, 0.0, 0.0, 0.0, 40.0 / 220.0]);
@@ -290,7 +300,7 @@ mod tests {
         let clusters = |data: Labelled| {
             let task = Images::load(data, &ImagesConfig::default()).ok().unwrap();
             let batch = task.batch(Split::Train, &[0, 1, 2, 3], &Device::flex());
-            task.clusters(&batch).unwrap().into_data().try_to_vec::<i32>().unwrap()
+            task.as_clustered().unwrap().clusters(&batch).into_data().try_to_vec::<i32>().unwrap()
         };
         assert_eq!(clusters(data()), [0, 1, 1, 0]);
         assert_eq!(clusters(Labelled { super_classes: None, ..data() }), [0, 1, 2, 0]);

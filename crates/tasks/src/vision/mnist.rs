@@ -124,7 +124,10 @@ mod tests {
         super::idx::testing::{gzip, idx},
         *,
     };
-    use crate::{Split, testing::published};
+    use crate::{
+        Split,
+        testing::{published, super_classes},
+    };
 
     /// Two images of each class for training and one for test, of 2 x 2 pixels; what `change` makes
     /// of the files.
@@ -220,6 +223,6 @@ mod tests {
         let task = FashionMnist::load(&config, &published()).unwrap();
         assert_eq!((task.len(Split::Train), task.len(Split::Valid)), (2000, 6000));
         assert_eq!((task.len(Split::Test), task.outputs()), (10_000, 10));
-        assert_eq!(task.super_classes().unwrap()[9], 3);
+        assert_eq!(super_classes(&*task).unwrap()[9], 3);
     }
 }

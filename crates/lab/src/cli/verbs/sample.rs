@@ -145,7 +145,7 @@ fn causal_routers(plugins: &Plugins) -> impl Iterator<Item = &'static str> {
 
 /// The tokens of a text.
 fn encode(task: &dyn Task, text: &str) -> anyhow::Result<Vec<i32>> {
-    let tokenizer = task.tokenizer().expect(TEXT);
+    let tokenizer = task.as_text().expect(TEXT).tokenizer();
     let tokens = tokenizer.encode(text.as_bytes());
     let unknown = |id: &i32| tokenizer.unknown() == Some(*id as usize);
     if let Some(at) = tokens.ids.iter().position(unknown) {
@@ -160,7 +160,7 @@ fn encode(task: &dyn Task, text: &str) -> anyhow::Result<Vec<i32>> {
 
 /// What was written after a prompt.
 fn decode(task: &dyn Task, prompt: &[i32], written: &[i32]) -> String {
-    let tokenizer = task.tokenizer().expect(TEXT);
+    let tokenizer = task.as_text().expect(TEXT).tokenizer();
     let text =
         |ids: &[i32]| tokenizer.decode(&ids.iter().map(|id| *id as usize).collect::<Vec<_>>());
     let (before, all) = (text(prompt), text(&[prompt, written].concat()));

@@ -1,0 +1,45 @@
+//! Examples in the form that networks see.
+
+use burn::prelude::*;
+use moe::Input;
+
+/// Some examples of a task.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The network's input.
+    pub input: Input,
+    /// The right answers, `[B, T]`: the class at each position.
+    pub labels: Tensor<2, Int>,
+    /// The second labels, where examples are mixed with others.
+    pub mix: Option<Mix>,
+    /// Where examples are text: lengths, bytes and sources.
+    pub text: Option<TextFacts>,
+}
+
+impl Batch {
+    /// Examples with one answer each.
+    pub fn new(input: Input, labels: Tensor<2, Int>) -> Self {
+        Self { input, labels, mix: None, text: None }
+    }
+}
+
+/// Lengths, bytes and sources of the text in a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextFacts {
+    /// The number of answers of each example that count, from its first one on; those after them are
+    /// padding, where the text ends within a window.
+    pub count: Vec<usize>,
+    /// The bytes of text that the answers of each example that count stand for.
+    pub bytes: Vec<usize>,
+    /// The number of the whole text that each token is from, `[B * T]`; empty where that is not known.
+    pub source: Vec<usize>,
+}
+
+/// The second labels of examples that are mixtures of two (mixup, CutMix).
+#[derive(Clone, Debug)]
+pub struct Mix {
+    /// The labels of the images that were mixed in, `[B, T]`.
+    pub labels: Tensor<2, Int>,
+    /// The share of these labels, 0 to 1.
+    pub share: f64,
+}

@@ -1,0 +1,78 @@
+//! Extensions of [`Task`](crate::Task): what only some tasks have. A task implements the trait, and
+//! returns itself from the accessor of that extension (`as_text`, ...).
+
+use burn::prelude::*;
+
+use crate::{Batch, Question, Score, Split, Tokenizer};
+
+/// A task whose inputs are text: [`Task::as_text`](crate::Task::as_text).
+pub trait TextTask {
+    /// The tokeniser of the inputs.
+    fn tokenizer(&self) -> &dyn Tokenizer;
+
+    /// Known properties of the whole texts that examples are cut from. The first property is the true
+    /// cluster of a token.
+    fn properties(&self) -> &[Property] {
+        &[]
+    }
+
+    /// Multiple-choice questions that a language model answers by likelihood. They are asked with the
+    /// test split.
+    fn questions(&self) -> &[Question] {
+        &[]
+    }
+}
+
+/// A property of each of the whole texts that examples are cut from: the party of a speech, for example.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Property {
+    /// Its name.
+    pub name: &'static str,
+    /// Its possible values.
+    pub values: Vec<String>,
+    /// The value of each text: an index into `values`.
+    pub of: Vec<usize>,
+}
+
+/// A task whose example i + 1 continues example i: [`Task::as_stream`](crate::Task::as_stream). Batches
+/// follow each other such that row b of one continues row b of the one before, and a network may keep
+/// segment memory.
+pub trait StreamTask {
+    /// The number of examples of a split without padding, counted from the first one on.
+    fn len_without_padding(&self, split: Split) -> usize;
+}
+
+/// A task that is measured under attack beside the split itself:
+/// [`Task::as_attacked`](crate::Task::as_attacked).
+pub trait AttackedTask {
+    /// The number of examples of a split under attack; zero where the split is not attacked.
+    fn attacked_len(&self, split: Split) -> usize;
+
+    /// The examples of these numbers under attack, each in `0..attacked_len(split)`.
+    fn attacked(&self, split: Split, examples: &[usize], device: &Device) -> Batch;
+
+    /// Adds the measures of a batch under attack to a score, by names of their own.
+    fn measure_attacked(&self, output: Tensor<3>, batch: &Batch, score: &mut Score);
+}
+
+/// A task that knows true clusters: [`Task::as_clustered`](crate::Task::as_clustered). They are for the
+/// router `oracle` alone, as a bound.
+pub trait ClusteredTask {
+    /// The true cluster of each token, `[B, T]`, or of each example, `[B, 1]`.
+    fn clusters(&self, batch: &Batch) -> Tensor<2, Int>;
+
+    /// The true super-class of each class, in tasks whose classes have a hierarchy.
+    fn super_classes(&self) -> Option<&[usize]> {
+        None
+    }
+}
+
+/// A task whose batches have a condition, for routing at batch level:
+/// [`Task::as_conditioned`](crate::Task::as_conditioned).
+pub trait ConditionedTask {
+    /// The width of the condition.
+    fn condition_width(&self) -> usize;
+
+    /// The condition of the whole batch, `[1, condition_width]`.
+    fn condition(&self, batch: &Batch) -> Tensor<2>;
+}

@@ -1,0 +1,159 @@
+//! The core of a task: data, loss and measures. All else is an extension.
+
+use std::sync::Arc;
+
+use burn::prelude::*;
+use moe::{Domain, Hyper, stable_hash};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::{
+    AttackedTask, Batch, ClusteredTask, ConditionedTask, DataDir, DataError, Mix, Score,
+    StreamTask, TextTask, cross_entropy,
+};
+
+/// A part of a task's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// For fitting weights.
+    Train,
+    /// For choices between settings, and for stopping.
+    Valid,
+    /// For the reported measures, used once, when a run is over.
+    Test,
+}
+
+impl Split {
+    /// The name used in csv files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Split::Train => "train",
+            Split::Valid => "valid",
+            Split::Test => "test",
+        }
+    }
+}
+
+/// The position of a training batch in the endless stream of a run's examples. Everything random in the
+/// batch follows from it, so that a resumed run draws the same again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The run's seed.
+    pub seed: u64,
+    /// The number of the first example.
+    pub position: usize,
+}
+
+impl Place {
+    /// A generator for the purpose `what` of example `index` of the batch.
+    pub fn rng(self, what: &str, index: usize) -> ChaCha8Rng {
+        let (seed, position) = (self.seed, self.position + index);
+        ChaCha8Rng::seed_from_u64(stable_hash(&format!("{what}/{seed}/{position}")))
+    }
+}
+
+/// Data, a loss and measures. Seven methods are required; those after them have defaults, and the last
+/// ones, `as_...`, give access to the extensions that a task implements besides.
+pub trait Task: Send + Sync {
+    /// The form of the inputs.
+    fn domain(&self) -> Domain;
+
+    /// The number of outputs at each position: classes, or the size of the vocabulary.
+    fn outputs(&self) -> usize;
+
+    /// Whether an answer may only depend on the inputs before it. Then only causal networks are allowed.
+    fn causal(&self) -> bool;
+
+    /// The names of all measures, the most important one first: those of [`Task::measure`], then those
+    /// of [`AttackedTask::measure_attacked`] and of [`TextTask::questions`].
+    fn metrics(&self) -> &[&'static str];
+
+    /// The number of examples of a split.
+    fn len(&self, split: Split) -> usize;
+
+    /// The examples of these numbers, each in `0..len(split)`.
+    fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch;
+
+    /// Adds the measures of a batch to a score; `output` is `[B, T, outputs]`.
+    fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score);
+
+    /// The mean loss of `output` `[B, T, outputs]`, which training minimises: cross-entropy by default.
+    /// Padding does not count.
+    fn loss(&self, output: Tensor<3>, batch: &Batch) -> Tensor<1> {
+        let mean = |labels: &Tensor<2, Int>| {
+            mean_of_real(cross_entropy(output.clone(), labels.clone()), batch)
+        };
+        let loss = mean(&batch.labels);
+        match &batch.mix {
+            Some(Mix { labels, share }) => loss * (1.0 - share) + mean(labels) * *share,
+            None => loss,
+        }
+    }
+
+    /// Whether the loss is the cross-entropy of `[B, T, outputs]` with the labels. A run then keeps the
+    /// loss and the number of right answers of each test example. Tasks with several outputs and another
+    /// loss return false.
+    fn is_classification(&self) -> bool {
+        self.outputs() > 1
+    }
+
+    /// The training examples of these numbers as they are shown in training, where a task may change
+    /// them at random (augmentation).
+    fn training_batch(&self, examples: &[usize], place: Place, device: &Device) -> Batch {
+        let _ = place;
+        self.batch(Split::Train, examples, device)
+    }
+
+    /// The extension of tasks whose inputs are text.
+    fn as_text(&self) -> Option<&dyn TextTask> {
+        None
+    }
+
+    /// The extension of tasks whose examples follow one another; none if each stands by itself.
+    fn as_stream(&self) -> Option<&dyn StreamTask> {
+        None
+    }
+
+    /// The extension of tasks that are also measured under attack.
+    fn as_attacked(&self) -> Option<&dyn AttackedTask> {
+        None
+    }
+
+    /// The extension of tasks that know true clusters of their tokens or examples.
+    fn as_clustered(&self) -> Option<&dyn ClusteredTask> {
+        None
+    }
+
+    /// The extension of tasks whose batches have a condition.
+    fn as_conditioned(&self) -> Option<&dyn ConditionedTask> {
+        None
+    }
+}
+
+/// The mean of losses `[B * T]` of a batch over the answers that count.
+fn mean_of_real(losses: Tensor<1>, batch: &Batch) -> Tensor<1> {
+    let [b, t] = batch.labels.dims();
+    let counts = match &batch.text {
+        Some(text) if text.count.iter().any(|count| *count < t) => &text.count,
+        _ => return kernels::mean(losses),
+    };
+    let real = counts.iter().flat_map(|count| (0..t).map(move |at| f32::from(at < *count)));
+    let real = TensorData::new(real.collect::<Vec<_>>(), [b * t]);
+    let real = Tensor::<1>::from_data(real, &losses.device().inner());
+    kernels::sum(losses * Tensor::from_inner(real)) / counts.iter().sum::<usize>().max(1) as f64
+}
+
+/// The name of a task, and how it is loaded.
+pub trait LoadTask: 'static {
+    /// Hyperparameters, as written in a config file.
+    type Config: Hyper;
+    /// The name used in configs and tables.
+    const NAME: &'static str;
+    /// One line of description.
+    const ABOUT: &'static str;
+    /// The origin of the data: a URL, and their licence.
+    const SOURCE: &'static str;
+
+    /// Reads the data. Files are read by `data` alone, so that a run's identity has their content.
+    fn load(config: &Self::Config, data: &DataDir) -> Result<Arc<dyn Task>, DataError>;
+}
