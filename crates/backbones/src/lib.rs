@@ -4,11 +4,15 @@
 
 mod attention;
 mod bare;
+mod bca;
 mod block;
 mod cache;
+mod conv_net;
+mod convolution;
 mod feed_forward;
 mod generate;
 mod head;
+mod raw_resnet;
 mod relative_attention;
 mod transformer_lm;
 mod vit;
@@ -16,11 +20,15 @@ mod vit_positions;
 
 pub use attention::{Attention, AttentionConfig, Positions};
 pub use bare::Bare;
+pub use bca::Bca;
 pub use block::{Block, Norm, Wiring};
 pub use cache::Cache;
+pub use conv_net::{ConvNet, ConvNetConfig, ConvPool};
+pub use convolution::{BatchNorm, Conv, average_pool, channels_last, max_pool};
 pub use feed_forward::FeedForward;
 pub use generate::{Decoder, gap_of_cache};
 pub use head::{Head, HeadConfig, HeadNorm};
+pub use raw_resnet::{RawResnet, RawResnetConfig, ResnetForm};
 pub use transformer_lm::{Order, TransformerLm, TransformerLmConfig};
 pub use vit::{Pool, Variant, Vit, VitConfig};
 pub use vit_positions::{zoom, zoomed};
@@ -34,7 +42,13 @@ use serde_json::json;
 
 /// All backbones. The list is the table of contents.
 pub fn all() -> Backbones {
-    Backbones::new("backbone").with::<Vit>().with::<TransformerLm>().with::<Bare>()
+    Backbones::new("backbone")
+        .with::<Vit>()
+        .with::<TransformerLm>()
+        .with::<Bare>()
+        .with::<ConvNet>()
+        .with::<RawResnet>()
+        .with::<Bca>()
 }
 
 /// What a network is to be built for.

@@ -32,6 +32,7 @@ mod softmax;
 mod top_k;
 mod total;
 mod transpose;
+mod unfold;
 mod width;
 
 pub use activation::Activation;
@@ -49,4 +50,5 @@ pub use rows::{Entry, Rows};
 pub use softmax::softmax;
 pub use top_k::top_k_indices;
 pub use total::{mean, sum};
+pub use unfold::{Windows, unfold};
 pub use width::instruction_set;
