@@ -42,9 +42,9 @@ pub(crate) struct Speed {
     /// Kind of experts: ffn, swiglu
     #[arg(long, default_value = "ffn")]
     pub(crate) kind: String,
-    /// The numbers that the experts' matrices are kept in: f32, bf16, f16
-    #[arg(long, default_value = "f32", value_parser = storage)]
-    pub(crate) storage: ExpertDtype,
+    /// Number format of the experts' matrices: f32, bf16, f16
+    #[arg(long, alias = "storage", default_value = "f32", value_parser = expert_dtype)]
+    pub(crate) expert_dtype: ExpertDtype,
     /// Only these engines, beside the dense bound: reference, dropless, padded
     #[arg(long, value_delimiter = ',')]
     engines: Vec<String>,
@@ -89,7 +89,7 @@ impl Speed {
     }
 }
 
-fn storage(name: &str) -> Result<ExpertDtype, String> {
+fn expert_dtype(name: &str) -> Result<ExpertDtype, String> {
     serde_json::from_value(name.into()).map_err(|_| "known are f32, bf16, f16".to_string())
 }
 
@@ -128,7 +128,10 @@ fn speed(setting: &Speed, plugins: &Plugins) -> anyhow::Result<String> {
     }
     let (threads, device) = (setting.threads.count(), setting.device.open()?);
     if setting.routers {
-        ensure!(setting.storage == ExpertDtype::F32, "--storage: --routers measures no experts");
+        ensure!(
+            setting.expert_dtype == ExpertDtype::F32,
+            "--expert-dtype: --routers measures no experts"
+        );
         let sizes = [setting.tokens, setting.width];
         let routers = &plugins.library.routers;
         let measure = || router_speed::measure(routers, sizes, setting.repeat, &device);
@@ -252,14 +255,14 @@ fn variants(setting: &Speed, library: &Library, device: &Device) -> anyhow::Resu
             expert: kind(hidden),
             engine,
             level,
-            storage: setting.storage,
+            expert_dtype: setting.expert_dtype,
             ..MoeConfig::default()
         };
         library.check(&config, [tokens, width], 2)?;
         let mut layer = MoeLayer::new(&config, library, [tokens, width], init)?;
         // In training the parameters stay in f32, and each pass rounds them.
         if !init.device().is_autodiff() {
-            layer.experts = layer.experts.stored(setting.storage);
+            layer.experts = layer.experts.stored(setting.expert_dtype);
         }
         anyhow::Ok(Subject::Layer(layer))
     };
@@ -397,7 +400,7 @@ mod tests {
             experts: 4,
             k: 2,
             kind: "swiglu".into(),
-            storage: ExpertDtype::Bf16,
+            expert_dtype: ExpertDtype::Bf16,
             engines: Vec::new(),
             whole: true,
             repeat: 2,

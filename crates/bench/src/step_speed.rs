@@ -126,7 +126,7 @@ fn network(
         router: setting.router(),
         expert: expert(setting.hidden),
         engine,
-        storage: setting.storage,
+        expert_dtype: setting.expert_dtype,
         ..MoeConfig::default()
     };
     let dense = serde_json::to_value(expert(setting.hidden * setting.k))?;

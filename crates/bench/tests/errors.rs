@@ -42,14 +42,14 @@ fn unknown_names_list_the_known_ones() {
     let merging = ["--set", "moe.router=lory", "--set", "moe.expert={kind='low-rank', hidden=8}"];
     let err = error(&place, &[&run[..], &merging].concat());
     assert!(err.contains("expert \"low-rank\" has none to show"), "{err}");
-    let half = ["--set", "moe.storage=bf16", "--set"];
+    let half = ["--set", "moe.expert_dtype=bf16", "--set"];
     for (what, expected) in [
         (
             "moe.expert={kind='low-rank', hidden=8}",
-            "storage = bf16: it has no two or three matrices to keep so",
+            "expert_dtype = bf16: it has no two or three matrices to keep so",
         ),
         ("moe.router=lory", "it mixes the matrices of experts, in f32"),
-        ("moe.storage=f8", "unknown variant `f8`, expected one of `f32`, `bf16`, `f16`"),
+        ("moe.expert_dtype=f8", "unknown variant `f8`, expected one of `f32`, `bf16`, `f16`"),
     ] {
         let err = error(&place, &[&run[..], &half, &[what]].concat());
         assert!(err.contains(expected), "{what}: {err}");

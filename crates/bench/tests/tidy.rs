@@ -130,7 +130,8 @@ fn the_padded_engine_reads_nothing_back() {
         let code = code(&text);
         reads.into_iter().filter(|read| code.contains(read)).collect::<Vec<_>>()
     };
-    for file in ["engine/padded.rs", "engine/reference.rs", "engine/merged.rs", "queue.rs"] {
+    for file in ["engine/padded.rs", "engine/reference.rs", "engine/merged.rs", "capacity/queue.rs"]
+    {
         assert_eq!(reads(file), [""; 0], "{file}");
     }
     assert_eq!(reads("engine/dropless.rs"), ["to_host("], "the search finds what is there");
@@ -245,20 +246,24 @@ fn unsafe_stays_in_kernels() {
     }
 }
 
-/// The rooms of `lab`; each uses only those before it.
+/// The folders of `moe`; each uses only those before it.
+const MOE: [&str; 6] = ["plugin", "routing", "capacity", "experts", "engine", "layer"];
+
+/// The folders of `lab`; each uses only those before it.
 const LAB: [&str; 11] = [
     "digest", "plugins", "facts", "settings", "spec", "store", "planning", "probes", "exec",
     "results", "cli",
 ];
 
-/// The module that a path in the code of `lab` begins with, if it is one of ours: what the root gives
-/// out under a shorter name is where it comes from.
-fn room(name: &str) -> Option<&str> {
-    match name {
-        "Plugins" => Some("plugins"),
-        "RunConfig" | "Suite" | "Program" | "PruneConfig" | "GroupsConfig" | "By" => Some("spec"),
-        other => LAB.into_iter().find(|room| *room == other),
-    }
+/// The folder that a path in the code of a crate begins with, if it is one of `order`. Names that the
+/// root of `lab` re-exports belong to their folder.
+fn folder_of<'a>(name: &'a str, order: &[&'a str]) -> Option<&'a str> {
+    let folder = match name {
+        "Plugins" => "plugins",
+        "RunConfig" | "Suite" | "Program" | "PruneConfig" | "GroupsConfig" | "By" => "spec",
+        other => other,
+    };
+    order.iter().copied().find(|known| *known == folder)
 }
 
 /// What the code of a file takes from `crate::`, by the first part of each path.
@@ -289,30 +294,47 @@ fn taken(code: &str) -> BTreeSet<String> {
     found
 }
 
-#[test]
+/// Checks that each folder of a crate uses only those before it in `order`, and prints the graph.
 #[allow(clippy::print_stdout, reason = "the graph is for whoever asks, with --nocapture")]
-fn lab_has_no_circles() {
-    let root = root().join("crates/lab/src");
+fn check_order(of: &str, order: &[&str]) {
+    let root = root().join("crates").join(of).join("src");
     let mut graph = BTreeMap::<String, BTreeSet<String>>::new();
-    for (path, text) in sources("lab") {
-        let inside = path.strip_prefix(&root).expect("it is in lab").with_extension("");
+    for (path, text) in sources(of) {
+        let inside = path.strip_prefix(&root).expect("it is in the crate").with_extension("");
         let own = inside.components().next().expect("it has a name").as_os_str();
         let own = own.to_string_lossy().to_string();
-        if let Some(own) = room(&own) {
+        if let Some(own) = folder_of(&own, order) {
             let used = taken(&code(&text)).into_iter();
-            let used = used.filter_map(|name| room(&name).map(str::to_string));
+            let used = used.filter_map(|name| folder_of(&name, order).map(str::to_string));
             graph.entry(own.to_string()).or_default().extend(used.filter(|used| *used != own));
         }
     }
-    assert_eq!(graph.len(), LAB.len(), "{:?}", graph.keys());
-    println!("what each part of lab uses:");
-    for (at, name) in LAB.iter().enumerate() {
+    assert_eq!(graph.len(), order.len(), "{:?}", graph.keys());
+    println!("what each folder of {of} uses:");
+    for (at, name) in order.iter().enumerate() {
         let used: Vec<&str> = graph[*name].iter().map(String::as_str).collect();
         println!("  {name:<9} <- {}", used.join(", "));
         for used in used {
-            assert!(LAB[..at].contains(&used), "{name} uses {used}, which comes after it");
+            assert!(order[..at].contains(&used), "{name} uses {used}, which comes after it");
         }
     }
+}
+
+#[test]
+fn lab_has_no_circles() {
+    check_order("lab", &LAB);
+}
+
+/// A file of `moe` names the folder of what it takes from another one, so that the order can be seen.
+#[test]
+fn moe_has_no_circles() {
+    for (path, text) in sources("moe").into_iter().filter(|(path, _)| !path.ends_with("lib.rs")) {
+        let others = taken(&code(&text)).into_iter().filter(|name| !MOE.contains(&&name[..]));
+        let others: Vec<String> =
+            others.filter(|name| name != "config" && name != "serde").collect();
+        assert!(others.is_empty(), "{}: crate::{others:?}: name its folder", path.display());
+    }
+    check_order("moe", &MOE);
 }
 
 /// Inside a folder, files take from each other by `super::`.

@@ -14,61 +14,37 @@
 // `config!` names this crate by its name, so that it works from here and from everywhere else.
 extern crate self as moe;
 
-mod boxed;
 mod capacity;
-mod config;
-mod diversity;
 mod engine;
-mod expert_dtype;
 mod experts;
-mod init;
-mod input;
 mod layer;
-mod layer_report;
-mod level;
-mod padding;
-mod parameters;
-mod pass;
-mod placement;
-mod plan;
-mod pruned;
-mod queue;
-mod registry;
-mod residual;
-mod router;
-mod routing_probe;
-mod shared;
+mod plugin;
+mod routing;
 #[cfg(test)]
 mod testing;
-mod token_rounding;
 
-pub use boxed::{AnyMapper, AnyVisitor, Boxed, Erased, Plug, Socket};
 pub use capacity::{Capacity, DropPolicy, round_up};
-pub use config::{Choice, Hyper, NoConfig};
 pub use engine::Engine;
-pub use expert_dtype::ExpertDtype;
-pub use experts::{AnyExperts, BuildExperts, DynExperts, ExpertKinds, Experts, ExpertsSocket};
-pub use init::{Init, Scheme, stable_hash};
-pub use input::{Domain, Input};
+pub use experts::{
+    AnyExperts, BuildExperts, DynExperts, ExpertDtype, ExpertKinds, Experts, ExpertsSocket,
+};
 /// What [`Experts::stack`] gives.
 pub use kernels;
 pub use kernels::{linear, matmul, mean, softmax, sum, top_k_indices};
-pub use layer::{Library, MoeConfig, MoeLayer};
-pub use layer_report::LayerReport;
-pub use level::Level;
-pub use padding::RealTokens;
-pub use parameters::{Parameter, numbers_of, parameters, with_parameters};
-pub use pass::{BlockInput, Clusters, Condition, Pass, RouterLogits, SkipTopExperts, TokenIds};
-pub use placement::Placement;
-pub use plan::{Plan, counts, one_hot, top_k};
-pub use pruned::{Gone, Pruned};
-pub use registry::{ConfigError, Entry, Registry, read};
-pub use residual::{
-    AnyResidual, BuildResidual, DynResidual, ResidualRule, ResidualRules, ResidualSocket, Visit,
+pub use layer::{
+    AnyResidual, BuildResidual, DynResidual, Gone, LayerCapture, Library, MoeConfig, MoeLayer,
+    Placement, Pruned, RealTokens, ResidualRule, ResidualRules, ResidualSocket, RoutingProbe,
+    Shared, SharedConfig, Visit,
 };
-pub use router::{AnyRouter, BuildRouter, Dims, DynRouter, Router, RouterSocket, Routers};
-pub use routing_probe::{LayerCapture, RoutingProbe};
+pub use plugin::{
+    AnyMapper, AnyVisitor, Boxed, Choice, ConfigError, Entry, Erased, Hyper, Init, NoConfig,
+    Parameter, PathVisitor, Plug, Registry, Scheme, Socket, numbers_of, parameters, read,
+    stable_hash, visit_paths, with_parameters,
+};
+pub use routing::{
+    AnyRouter, BlockInput, BuildRouter, Clusters, Condition, Dims, Domain, DynRouter, Input,
+    LayerReport, Level, Pass, Plan, Router, RouterLogits, RouterSocket, Routers, SkipTopExperts,
+    TokenIds, counts, one_hot, top_k,
+};
 #[doc(hidden)]
 pub use serde;
-pub use shared::{Shared, SharedConfig};
-pub use token_rounding::Rounding;

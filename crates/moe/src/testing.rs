@@ -6,7 +6,11 @@ use burn::{
 };
 use kernels::{Activation, Ffn, slotwise};
 
-use crate::{Dims, Experts, Init, NoConfig, Pass};
+use crate::{
+    experts::Experts,
+    plugin::{Init, NoConfig},
+    routing::{Dims, Pass},
+};
 
 /// Two matrices, of hidden width 4, with a bias and a ReLU between them.
 #[derive(Module, Debug)]

@@ -156,7 +156,7 @@ mod tests {
         let noisy = router().gate.forward(&mut Pass::eval(), x.clone()) + fill(3, [1, 12, 4], 1.0);
         let capacity =
             Capacity { factor: Some(0.5), drop: DropPolicy::Position, ..Capacity::default() };
-        let plan = capacity.apply(&mut Pass::eval(), router().plan(noisy), None);
+        let plan = capacity.apply(&mut Pass::eval(), router().plan(noisy));
         let Plan::TokenChoice { experts, weights, .. } = plan else { panic!("units choose") };
         let (experts, weights, x) = (ints(experts), values(weights), values(x));
         // The published slots are [0, 1], [0, 3], [1, 2], [2, 3], [0, 2], [3, 4], ...: kept below 3.

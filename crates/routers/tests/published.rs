@@ -7,11 +7,10 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use burn::{
-    module::{Module, ModuleVisitor, Param},
-    prelude::*,
+use burn::{module::Param, prelude::*};
+use moe::{
+    AnyRouter, Choice, Dims, Init, Pass, PathVisitor, numbers_of, visit_paths, with_parameters,
 };
-use moe::{AnyRouter, Choice, Dims, Init, Pass, numbers_of, with_parameters};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -149,8 +148,8 @@ fn matched(fixture: &Fixture) -> Result<Gaps, String> {
     }
     let grads = loss.backward();
     let of_x = x.grad(&grads).ok_or("no gradient reaches x")?;
-    let mut gather = Gather { grads, path: Vec::new(), found: BTreeMap::new() };
-    router.visit(&mut gather);
+    let mut gather = Gather { grads, found: BTreeMap::new() };
+    visit_paths(&router, &mut gather);
     for (path, expected) in &fixture.gradients {
         let gap = match path.as_str() {
             "x" => near("the gradients of x", of_x.clone(), expected)?,
@@ -196,21 +195,14 @@ fn close(what: &str, found: &[f32], expected: &[f32]) -> Result<f32, String> {
 /// The gradients of the parameters by path.
 struct Gather {
     grads: burn::tensor::Gradients,
-    path: Vec<String>,
     found: BTreeMap<String, Vec<f32>>,
 }
 
-impl ModuleVisitor for Gather {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl PathVisitor for Gather {
+    fn visit<const D: usize>(&mut self, path: &[String], param: &Param<Tensor<D>>) {
         if let Some(gradient) = param.val().grad(&self.grads) {
             let gradient = gradient.into_data().iter::<f32>().collect();
-            self.found.insert(self.path.join("."), gradient);
+            self.found.insert(path.join("."), gradient);
         }
-    }
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_string());
-    }
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
     }
 }

@@ -33,9 +33,7 @@ pub use checkpoint::{Checkpoint, CheckpointError};
 pub use clip::clip_global_norm;
 pub use config::{Optimizer, TrainConfig};
 pub use confusion::{confusion, confusion_graph};
-pub use edit::{
-    Detector, FaultConfig, FaultKind, Penalty, Rhythm, WorkersConfig, outer_step, pace, weights,
-};
+pub use edit::{Detector, FaultConfig, FaultKind, Penalty, WorkersConfig, outer_step, weights};
 pub use evaluate::{Evaluation, evaluate, evaluate_some};
 pub use example_scores::ExampleScore;
 pub use few_shot::{FewShot, ridge};

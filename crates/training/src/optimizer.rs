@@ -1,10 +1,11 @@
 //! The optimizer, with two groups of parameters: those that decay, and those that do not.
 
 use burn::{
-    module::{Module, ModuleVisitor, Param, ParamGroup, ParamId},
+    module::{Module, Param, ParamGroup, ParamId},
     optim::{ModuleOptimizer, SgdConfig, decay::WeightDecayConfig, momentum::MomentumConfig},
     prelude::*,
 };
+use moe::{PathVisitor, visit_paths};
 
 use crate::{Optimizer, TrainConfig, adamw::AdamW};
 
@@ -49,27 +50,20 @@ pub fn adamw<M: Module>(config: &TrainConfig, model: &M) -> ModuleOptimizer {
 /// The parameters that do not decay.
 fn spared<M: Module>(model: &M) -> Vec<ParamId> {
     let mut visitor = Spared::default();
-    model.visit(&mut visitor);
+    visit_paths(model, &mut visitor);
     visitor.ids
 }
 
 #[derive(Default)]
 struct Spared {
-    path: Vec<String>,
     ids: Vec<ParamId>,
 }
 
-impl ModuleVisitor for Spared {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if !decays(&self.path.join(".")) {
+impl PathVisitor for Spared {
+    fn visit<const D: usize>(&mut self, path: &[String], param: &Param<Tensor<D>>) {
+        if !decays(&path.join(".")) {
             self.ids.push(param.id);
         }
-    }
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_string());
-    }
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
     }
 }
 

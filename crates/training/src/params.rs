@@ -1,34 +1,28 @@
 //! How many parameters a part of a network has.
 
 use burn::{
-    module::{Module, ModuleVisitor, Param},
+    module::{Module, Param},
     prelude::*,
 };
+use moe::{PathVisitor, visit_paths};
 
 /// The parameters below every part of this name, wherever it is: `router`, `experts`.
 pub fn params_of<M: Module>(model: &M, part: &str) -> usize {
-    let mut visitor = Below { part, path: Vec::new(), count: 0 };
-    model.visit(&mut visitor);
+    let mut visitor = Below { part, count: 0 };
+    visit_paths(model, &mut visitor);
     visitor.count
 }
 
 struct Below<'a> {
     part: &'a str,
-    path: Vec<String>,
     count: usize,
 }
 
-impl ModuleVisitor for Below<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if self.path.iter().any(|name| name == self.part) {
+impl PathVisitor for Below<'_> {
+    fn visit<const D: usize>(&mut self, path: &[String], param: &Param<Tensor<D>>) {
+        if path.iter().any(|name| name == self.part) {
             self.count += param.lazy_shape().num_elements();
         }
-    }
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_string());
-    }
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
     }
 }
 

@@ -128,7 +128,11 @@ pub(super) fn layers<'a>(
     let base = settings.table().and_then(|table| table.get("base")).cloned();
     let base = base.unwrap_or_else(|| SettingTree::empty(name));
     known_keys(&base, &TASK_KEYS)?;
-    let set = wanted.set.iter().map(|text| SettingTree::assignment(text));
+    let set = wanted.set.iter().map(|text| {
+        let mut setting = SettingTree::assignment(text)?;
+        setting.rename_old_keys();
+        anyhow::Ok(setting)
+    });
     Ok(Layers {
         defaults: SettingTree::parse("defaults", DEFAULTS)?,
         base,

@@ -22,6 +22,8 @@ pub(crate) struct Source {
     pub(crate) asked: String,
     pub(crate) settings: SettingTree,
     pub(crate) program: Program,
+    /// Warnings about the settings.
+    warnings: Vec<String>,
 }
 
 impl Source {
@@ -31,7 +33,7 @@ impl Source {
         if let Some(suite) = suites.iter().find(|suite| suite.name == name) {
             let file = Path::new(suite.file).file_name().unwrap_or_default();
             let settings = SettingTree::parse(&file.to_string_lossy(), suite.text)?;
-            return Ok(Self { name: name.into(), asked, settings, program: suite.program });
+            return Ok(Self::new(name.into(), asked, settings, suite.program));
         }
         let path = Path::new(name);
         if path.extension().is_some_and(|extension| extension == "toml")
@@ -40,11 +42,25 @@ impl Source {
             let text = std::fs::read_to_string(path).with_context(|| format!("suite {name}"))?;
             let settings = SettingTree::parse(name, &text)?;
             let program = suites.first().map_or(Program::NONE, |suite| suite.program);
-            return Ok(Self { name: name_of(path), asked, settings, program });
+            return Ok(Self::new(name_of(path), asked, settings, program));
         }
         let known: Vec<&str> = suites.iter().map(|suite| suite.name).collect();
         let known = known.join(", ");
         bail!("no suite is named {name:?}; known: {known}, or the path of a TOML file")
+    }
+
+    fn new(name: String, asked: String, mut settings: SettingTree, program: Program) -> Self {
+        let warnings = settings.rename_old_keys();
+        Self { name, asked, settings, program, warnings }
+    }
+
+    /// Warnings about the settings of the suite and about those of `--set`.
+    pub(crate) fn warnings(&self, wanted: &Selection) -> anyhow::Result<Vec<String>> {
+        let mut warnings = self.warnings.clone();
+        for text in &wanted.set {
+            warnings.extend(SettingTree::assignment(text)?.rename_old_keys());
+        }
+        Ok(warnings)
     }
 
     /// The request for these runs of it.

@@ -52,9 +52,11 @@ impl Subject<'_> {
         let mut score = Score::default();
         for batch in self.batches() {
             let probe = RoutingProbe {
-                instead: Some(Box::new(move |layer, plan| match Some(layer) == without_first_of {
-                    true => without_first(plan),
-                    false => plan,
+                plan_override: Some(Box::new(move |layer, plan| {
+                    match Some(layer) == without_first_of {
+                        true => without_first(plan),
+                        false => plan,
+                    }
                 })),
                 ..RoutingProbe::default()
             };

@@ -70,7 +70,7 @@ impl Subject<'_> {
     fn losses(&self, batch: &Batch, layer: usize, expert: Option<usize>) -> Vec<f64> {
         let [b, t] = batch.labels.dims();
         let probe = RoutingProbe {
-            instead: Some(Box::new(move |at, plan| match expert {
+            plan_override: Some(Box::new(move |at, plan| match expert {
                 Some(expert) if at == layer => with_first(plan, expert, b),
                 _ => plan,
             })),

@@ -1,11 +1,8 @@
 //! The similarity of experts, in output and in weights.
 
 use backbones::AnyBackbone;
-use burn::{
-    module::{Module, ModuleVisitor, Param},
-    prelude::*,
-};
-use moe::RoutingProbe;
+use burn::{module::Param, prelude::*};
+use moe::{PathVisitor, RoutingProbe, visit_paths};
 use report::{Cell as Entry, Column, Kind, Table};
 use tasks::Split;
 
@@ -82,20 +79,19 @@ fn mean_cosines(rows: Tensor<3>, e: usize) -> (f64, f64, f64) {
 /// The weights of each MoE layer's experts, `[E, all]`, where they are one stack.
 fn expert_weights(model: &AnyBackbone) -> Vec<Tensor<2>> {
     let mut stacks = Stacks::default();
-    model.visit(&mut stacks);
+    visit_paths(model, &mut stacks);
     stacks.layers.into_iter().map(|(_, parts)| Tensor::cat(parts, 1)).collect()
 }
 
 #[derive(Default)]
 struct Stacks {
-    path: Vec<String>,
     layers: Vec<(String, Vec<Tensor<2>>)>,
 }
 
-impl ModuleVisitor for Stacks {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let Some(at) = self.path.iter().position(|name| name == "experts") else { return };
-        let (layer, value) = (self.path[..at].join("."), param.val());
+impl PathVisitor for Stacks {
+    fn visit<const D: usize>(&mut self, path: &[String], param: &Param<Tensor<D>>) {
+        let Some(at) = path.iter().position(|name| name == "experts") else { return };
+        let (layer, value) = (path[..at].join("."), param.val());
         let e = value.dims()[0];
         let part = value.reshape([e as i64, -1]);
         match self.layers.last_mut().filter(|(known, _)| *known == layer) {
@@ -103,12 +99,6 @@ impl ModuleVisitor for Stacks {
             Some(_) => {}
             None => self.layers.push((layer, vec![part])),
         }
-    }
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_string());
-    }
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
     }
 }
 

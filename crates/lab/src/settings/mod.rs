@@ -2,6 +2,7 @@
 
 mod keys;
 mod reader;
+mod renamed;
 mod tree;
 
 pub(crate) use keys::at;

@@ -14,7 +14,7 @@ fn serve<const K: usize>(
         weights: Tensor::from_data(weights, &device),
         n_experts: 3,
     };
-    let plan = capacity.apply(pass, plan, None);
+    let plan = capacity.apply(pass, plan);
     let Plan::TokenChoice { experts, .. } = plan else { unreachable!("the form is kept") };
     to_host(&experts)
 }
@@ -70,15 +70,13 @@ fn there_are_no_more_slots_than_choices() {
 }
 
 #[test]
-fn v_moe_rounds_in_two_ways() {
-    // Twelve units, two choices, four experts, C = 1.05 and 0.5: 6.3 and 3 slots.
-    let slots = |nearest, multiple| {
-        [1.05, 0.5].map(|factor| {
-            let capacity = capacity(factor, DropPolicy::Position);
-            Capacity { nearest, multiple, ..capacity }.slots(12, 2, 4).unwrap()
-        })
+fn slots_of_v_moe() {
+    // Twelve units, two choices, four experts, C = 1.05 and 0.5: 6.3 and 3 slots, up to multiples of 4.
+    let slots = |factor| {
+        let capacity = capacity(factor, DropPolicy::Position);
+        Capacity { multiple: 4, ..capacity }.slots(12, 2, 4)
     };
-    assert_eq!((slots(false, 4), slots(true, 1)), ([8, 4], [6, 3]));
+    assert_eq!([1.05, 0.5].map(slots), [Some(8), Some(4)]);
 }
 
 #[test]
@@ -92,7 +90,7 @@ fn sequences_may_share_their_slots() {
             n_experts: 3,
         };
         let capacity = Capacity { group, ..capacity(0.75, DropPolicy::Priority) };
-        match capacity.apply(&mut Pass::eval(), plan, None) {
+        match capacity.apply(&mut Pass::eval(), plan) {
             Plan::TokenChoice { experts, .. } => to_host(&experts),
             _ => unreachable!("the form is kept"),
         }
@@ -108,7 +106,7 @@ fn sequences_may_share_their_slots() {
 #[test]
 fn units_of_least_priority_may_be_left_out() {
     // Half of four: units 2 and 1 by their largest weight. There are slots for all.
-    let half = Capacity { served: 0.5, ..capacity(3.0, DropPolicy::Priority) };
+    let half = Capacity { keep_fraction: 0.5, ..capacity(3.0, DropPolicy::Priority) };
     let experts = [[0, 1], [0, 2], [0, 1], [1, 0]];
     let weights = [[0.5, 0.3], [0.6, 0.35], [0.7, 0.2], [0.4, 0.35]];
     let found = serve(&half, &mut Pass::eval(), &experts, &weights);
@@ -116,7 +114,9 @@ fn units_of_least_priority_may_be_left_out() {
     let err = Capacity { drop: DropPolicy::Position, ..half }.check().unwrap_err();
     assert!(err.contains("it takes a factor, and drop = \"priority\""), "{err}");
     let check = |capacity: Capacity| capacity.check().unwrap_err();
-    assert!(check(Capacity { served: 0.0, ..Capacity::default() }).contains("served = 0"));
+    assert!(
+        check(Capacity { keep_fraction: 0.0, ..Capacity::default() }).contains("keep_fraction = 0")
+    );
     assert!(check(Capacity { group: 0, ..Capacity::default() }).contains("group = 0"));
 }
 
@@ -179,56 +179,12 @@ fn unit_by_unit_nothing_depends_on_later_units() {
     assert!(capacity(1.0, DropPolicy::Position).sees_later_units());
 }
 
-/// Four units want expert 0 of three, two slots each; their second best are 2, 1, 1, 2.
-fn rerouted(scores: bool) -> Vec<usize> {
-    let device = Device::flex();
-    let rows = [[3.0, 0.0, 1.0], [3.0, 1.0, 0.0], [3.0, 1.0, 0.0], [3.0, 0.0, 1.0]];
-    let plan = Plan::TokenChoice {
-        experts: Tensor::zeros([1, 4, 1], &device),
-        weights: Tensor::ones([1, 4, 1], &device),
-        n_experts: 3,
-    };
-    let scores = scores.then(|| Tensor::from_floats([rows], &device));
-    let capacity = Capacity { reroute: true, ..capacity(1.5, DropPolicy::InOrder) };
-    let plan = capacity.apply(&mut Pass::eval(), plan, scores);
-    let Plan::TokenChoice { experts, .. } = plan else { unreachable!("the form is kept") };
-    to_host(&experts)
-}
-
 #[test]
-fn the_turned_away_go_to_their_next_best() {
-    assert_eq!(rerouted(true), [0, 0, 1, 2]);
-    assert_eq!(rerouted(false), [0, 0, 1, 1]);
-}
-
-#[test]
-fn rerouting_visits_no_expert_twice_and_fills_no_slot_twice() {
-    // C = 1. Unit 1 finds 0 and 1 full: its first choice goes to 2, its second finds no room.
-    let capacity = Capacity { reroute: true, ..capacity(0.75, DropPolicy::InOrder) };
-    let found = serve(&capacity, &mut Pass::eval(), &[[0, 1], [0, 1]], &[[0.6, 0.4]; 2]);
-    assert_eq!(found, [0, 1, 2, 3]);
-    assert!(capacity.sees_later_units());
-}
-
-#[test]
-fn loads_are_rounded_in_training_only() {
-    let capacity = Capacity { tile: 2, tile_to: Rounding::Down, ..Capacity::default() };
-    let serve = |training| {
-        let capacity = capacity.at(training);
-        serve(&capacity, &mut Pass::eval(), &[[0], [0], [0], [1]], &[[0.9], [0.1], [0.5], [1.0]])
-    };
-    assert_eq!((serve(true), serve(false)), (vec![0, 3, 0, 3], vec![0, 0, 0, 1]));
-    assert!(capacity.sees_later_units());
-}
-
-#[test]
-fn policies_that_contradict_each_other_are_refused() {
-    let message = |capacity: Capacity| capacity.check().unwrap_err();
-    let base = Capacity::default();
-    assert!(message(Capacity { tile: 0, ..base }).contains("tile = 0"));
-    assert!(message(Capacity { reroute: true, ..base }).contains("without a factor"));
-    let both = Capacity { tile: 8, factor: Some(1.0), ..base };
-    assert!(message(both).contains("tile = 8: loads are rounded where there is no factor"));
+fn the_old_name_of_keep_fraction_is_still_read() {
+    let read = |text: &str| serde_json::from_str::<Capacity>(text).unwrap();
+    assert_eq!(read(r#"{"served": 0.5}"#), read(r#"{"keep_fraction": 0.5}"#));
+    let written = serde_json::to_string(&read(r#"{"served": 0.5}"#)).unwrap();
+    assert!(written.contains(r#""keep_fraction":0.5"#), "{written}");
 }
 
 #[test]

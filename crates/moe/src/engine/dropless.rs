@@ -10,7 +10,7 @@ use burn::prelude::*;
 use kernels::{Entry, Rows, grouped_ffn, permute, unpermute};
 
 use super::{ExpertCall, reference};
-use crate::{Pass, Plan, plan::to_host};
+use crate::routing::{Pass, Plan, to_host};
 
 /// `[G, U, P] -> [G, U, P]`.
 pub(crate) fn run(

@@ -50,7 +50,12 @@ fn mixed(stack: Ffn, shares: &Tensor<2>) -> Ffn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AnyExperts, Dims, ExpertDtype, Experts, Init, NoConfig, testing::Net};
+    use crate::{
+        experts::{AnyExperts, ExpertDtype, Experts},
+        plugin::{Init, NoConfig},
+        routing::Dims,
+        testing::Net,
+    };
     use burn::{module::Param, tensor::activation::relu};
 
     /// Two groups of three units, of two rows of width 3 each; segments of two units; two experts.
@@ -61,7 +66,7 @@ mod tests {
         let x = init.normal("x", [2, 3, 6], 1.0).val();
         let shares = init.normal("shares", [2, 2, 2], 1.0).val();
         let experts = AnyExperts::new(net.clone());
-        let work = ExpertCall { experts: &experts, storage: ExpertDtype::F32, row: 3, slots: None };
+        let work = ExpertCall { experts: &experts, dtype: ExpertDtype::F32, row: 3, slots: None };
         let found = run(&shares, 2, &work, x.clone());
         let unit = |g: usize, u: usize| {
             let share = |e| shares.clone().slice(s![g..g + 1, u / 2..u / 2 + 1, e..e + 1]);

@@ -10,7 +10,10 @@ use burn::prelude::*;
 use kernels::slotwise;
 use serde::{Deserialize, Serialize};
 
-use crate::{AnyExperts, ExpertDtype, Pass, Plan};
+use crate::{
+    experts::{AnyExperts, ExpertDtype},
+    routing::{Pass, Plan},
+};
 
 /// Which engine carries a plan out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +35,7 @@ pub enum Engine {
 /// they have.
 pub(crate) struct ExpertCall<'a> {
     pub(crate) experts: &'a AnyExperts,
-    pub(crate) storage: ExpertDtype,
+    pub(crate) dtype: ExpertDtype,
     pub(crate) row: usize,
     /// C, where units choose and the layer has a capacity.
     pub(crate) slots: Option<usize>,
@@ -43,7 +46,7 @@ impl ExpertCall<'_> {
     fn forward(&self, pass: &mut Pass, slots: Tensor<3>) -> Tensor<3> {
         let [e, s, p] = slots.dims();
         let rows = slots.reshape([e, s * p / self.row, self.row]);
-        let outputs = match self.storage {
+        let outputs = match self.dtype {
             ExpertDtype::F32 => self.experts.forward(pass, rows),
             _ => slotwise(rows, self.stack().expect("half precision without matrices is refused")),
         };
@@ -52,7 +55,7 @@ impl ExpertCall<'_> {
 
     /// The matrices, if the experts show any, in the numbers that they are kept in.
     fn stack(&self) -> Option<kernels::Ffn> {
-        self.experts.stack().map(|stack| self.storage.of(stack))
+        self.experts.stack().map(|stack| self.dtype.of(stack))
     }
 }
 

@@ -7,7 +7,10 @@
 use burn::{prelude::*, tensor::IndexingUpdateOp};
 
 use super::{ExpertCall, reference};
-use crate::{Pass, Plan, one_hot, queue::places};
+use crate::{
+    capacity::places,
+    routing::{Pass, Plan, one_hot},
+};
 
 /// `[G, U, P] -> [G, U, P]`.
 pub(crate) fn run(

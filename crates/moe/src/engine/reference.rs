@@ -4,7 +4,7 @@ use burn::prelude::*;
 use kernels::matmul;
 
 use super::ExpertCall;
-use crate::{Pass, Plan};
+use crate::routing::{Pass, Plan};
 
 /// `[G, U, P] -> [G, U, P]`.
 pub(crate) fn run(

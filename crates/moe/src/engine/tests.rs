@@ -4,7 +4,12 @@ use burn::{module::Param, prelude::*};
 use proptest::prelude::*;
 
 use super::{Engine, ExpertCall};
-use crate::{AnyExperts, Capacity, Dims, ExpertDtype, Experts, Init, NoConfig, Pass, Plan};
+use crate::{
+    capacity::Capacity,
+    experts::{AnyExperts, ExpertDtype, Experts},
+    plugin::{Init, NoConfig},
+    routing::{Dims, Pass, Plan},
+};
 
 /// Two matrices with a GELU between them, shown to the engines or not.
 #[derive(Module, Debug)]
@@ -65,7 +70,7 @@ struct Case {
     m: usize,
     shown: bool,
     /// Of experts that are shown.
-    storage: ExpertDtype,
+    dtype: ExpertDtype,
     /// Skewed picks in `0..=1`, one for each choice.
     picks: Vec<f64>,
     seed: u64,
@@ -74,13 +79,13 @@ struct Case {
 fn cases() -> impl Strategy<Value = Case> {
     let form =
         prop_oneof![Just(Form::Token), Just(Form::Expert), Just(Form::Soft), Just(Form::Dense)];
-    let storage =
+    let dtype =
         prop_oneof![Just(None), Just(Some(ExpertDtype::F32)), Just(Some(ExpertDtype::Bf16))];
-    (form, 1_usize..4, 1_usize..9, 1_usize..5, 1_usize..4, 1_usize..3, storage, any::<u64>())
-        .prop_flat_map(|(form, g, u, e, k, m, storage, seed)| {
+    (form, 1_usize..4, 1_usize..9, 1_usize..5, 1_usize..4, 1_usize..3, dtype, any::<u64>())
+        .prop_flat_map(|(form, g, u, e, k, m, dtype, seed)| {
             let picks = prop::collection::vec(0.0..1.0_f64, g * u.max(e) * k);
-            let (shown, storage) = (storage.is_some(), storage.unwrap_or_default());
-            picks.prop_map(move |picks| Case { form, g, u, e, k, m, shown, storage, picks, seed })
+            let (shown, dtype) = (dtype.is_some(), dtype.unwrap_or_default());
+            picks.prop_map(move |picks| Case { form, g, u, e, k, m, shown, dtype, picks, seed })
         })
 }
 
@@ -173,12 +178,12 @@ impl Case {
         let plan = match capacity {
             Some(capacity) => {
                 slots = capacity.most_slots([self.g, self.u, self.k], self.e);
-                capacity.apply(&mut Pass::eval(), plan, None)
+                capacity.apply(&mut Pass::eval(), plan)
             }
             None => plan,
         };
-        let storage = self.storage;
-        let work = ExpertCall { experts: &experts, storage, row: WIDTH, slots };
+        let dtype = self.dtype;
+        let work = ExpertCall { experts: &experts, dtype, row: WIDTH, slots };
         let shape = [self.g, self.u, self.m * WIDTH];
         let x = init.normal("x", shape, 1.0).val();
         let y = engine.run(&plan, &work, &mut Pass::eval(), x.clone());

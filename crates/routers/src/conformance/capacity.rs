@@ -1,25 +1,22 @@
 //! After the layer's capacity no expert has more units than slots, and no unit an expert twice that it
 //! did not choose twice.
 
-use moe::{Capacity, DropPolicy, Plan, RouterLogits};
+use moe::{Capacity, DropPolicy, Plan};
 
 use super::subject::{Setup, Subject};
 
-/// Every order of dropping, with and without rerouting.
+/// Every order of dropping.
 pub(super) fn is_kept(subject: &Subject) -> Result<(), String> {
     use DropPolicy::{ChoicePriority, InOrder, Position, Priority, Shuffled, SumPriority};
     for drop in [InOrder, Position, Priority, SumPriority, ChoicePriority, Shuffled] {
-        for reroute in [false, true] {
-            let capacity = Capacity { factor: Some(0.75), drop, reroute, ..Capacity::default() };
-            let (mut pass, x) = subject.input(Setup::PLAIN, true);
-            let plan = subject.layer(Setup::PLAIN)?.router.route(&mut pass, x);
-            let scores = pass.take::<RouterLogits>().map(|RouterLogits(scores)| scores);
-            let Plan::TokenChoice { experts, n_experts, .. } = &plan else { return Ok(()) };
-            let [_, u, k] = experts.dims();
-            let slots = capacity.slots(u, k, *n_experts).unwrap_or(usize::MAX);
-            within(&capacity.apply(&mut pass, plan, scores), slots)
-                .map_err(|why| format!("drop = {drop:?}, reroute = {reroute}: {why}"))?;
-        }
+        let capacity = Capacity { factor: Some(0.75), drop, ..Capacity::default() };
+        let (mut pass, x) = subject.input(Setup::PLAIN, true);
+        let plan = subject.layer(Setup::PLAIN)?.router.route(&mut pass, x);
+        let Plan::TokenChoice { experts, n_experts, .. } = &plan else { return Ok(()) };
+        let [_, u, k] = experts.dims();
+        let slots = capacity.slots(u, k, *n_experts).unwrap_or(usize::MAX);
+        within(&capacity.apply(&mut pass, plan), slots)
+            .map_err(|why| format!("drop = {drop:?}: {why}"))?;
     }
     Ok(())
 }

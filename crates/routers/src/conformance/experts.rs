@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use burn::{
-    module::{Module, ModuleVisitor, Param},
+    module::{Module, Param},
     prelude::*,
 };
-use moe::{Dims, Pass, with_parameters};
+use moe::{Dims, Pass, PathVisitor, visit_paths, with_parameters};
 
 use super::{
     permutation::rows,
@@ -56,30 +56,23 @@ fn turn<const D: usize>(tensor: Tensor<D>, axis: usize) -> Tensor<D> {
 /// All numbers of a router, turned along the axes that are as long as the experts, or as some slots of
 /// each.
 fn turned(router: &impl Module) -> BTreeMap<String, TensorData> {
-    let mut visitor = Turn { path: Vec::new(), found: BTreeMap::new() };
-    router.visit(&mut visitor);
+    let mut visitor = Turn { found: BTreeMap::new() };
+    visit_paths(router, &mut visitor);
     visitor.found
 }
 
 struct Turn {
-    path: Vec<String>,
     found: BTreeMap<String, TensorData>,
 }
 
-impl ModuleVisitor for Turn {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl PathVisitor for Turn {
+    fn visit<const D: usize>(&mut self, path: &[String], param: &Param<Tensor<D>>) {
         let mut value = param.val();
         for axis in 0..D {
             if value.dims()[axis].is_multiple_of(EXPERTS) {
                 value = turn(value, axis);
             }
         }
-        self.found.insert(self.path.join("."), value.into_data());
-    }
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_string());
-    }
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
+        self.found.insert(path.join("."), value.into_data());
     }
 }

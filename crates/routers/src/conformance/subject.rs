@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use burn::{
-    module::{Module, ModuleVisitor, Param},
+    module::{Module, Param},
     optim::GradientsParams,
     prelude::*,
     tensor::{Gradients, activation::relu},
 };
 use moe::{
     AnyRouter, BlockInput, BuildRouter, Capacity, Choice, Clusters, Condition, Dims, Engine,
-    ExpertKinds, Experts, Init, Level, Library, MoeConfig, MoeLayer, NoConfig, Pass, ResidualRule,
-    Routers, TokenIds,
+    ExpertKinds, Experts, Init, Level, Library, MoeConfig, MoeLayer, NoConfig, Pass, PathVisitor,
+    ResidualRule, Routers, TokenIds, visit_paths,
 };
 use rand::RngExt;
 
@@ -307,30 +307,23 @@ pub(super) fn gradients(
     grads: Gradients,
 ) -> BTreeMap<String, Option<Vec<f32>>> {
     let grads = GradientsParams::from_grads(grads, module);
-    let mut visitor = Gather { grads, path: Vec::new(), found: BTreeMap::new() };
-    module.visit(&mut visitor);
+    let mut visitor = Gather { grads, found: BTreeMap::new() };
+    visit_paths(module, &mut visitor);
     visitor.found
 }
 
 /// Gathers gradients by path. State that is not trained does not ask for one, and is left out.
 struct Gather {
     grads: GradientsParams,
-    path: Vec<String>,
     found: BTreeMap<String, Option<Vec<f32>>>,
 }
 
-impl ModuleVisitor for Gather {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl PathVisitor for Gather {
+    fn visit<const D: usize>(&mut self, path: &[String], param: &Param<Tensor<D>>) {
         if param.val().is_require_grad() {
             let gradient = self.grads.get::<D>(param.id).map(values);
-            self.found.insert(self.path.join("."), gradient);
+            self.found.insert(path.join("."), gradient);
         }
-    }
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_string());
-    }
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
     }
 }
 

@@ -20,8 +20,8 @@ pub(crate) struct FadeIn {
 /// What a router is to choose by, of the scores `[G, U, E]` that it has made. Every router with scores
 /// asks once.
 ///
-/// In a warm-up, noise takes the place of a part of them. What comes out stays in the pass as
-/// [`RouterLogits`], where capacity looks for the next best expert.
+/// In a warm-up, noise takes the place of a part of them. The result stays in the pass as
+/// [`RouterLogits`] until the layer has its plan: `bench route` writes it.
 pub fn settle(pass: &mut Pass, scores: Tensor<3>) -> Tensor<3> {
     let scores = match pass.take::<FadeIn>() {
         Some(mut fade) => {

@@ -33,7 +33,6 @@
 //!   so, which is `ewma_sees_outliers`. Without it a worker may be locked out for good, with it frequent
 //!   faults pass for ordinary; a test in `outer.rs` shows both.
 
-mod clock;
 mod config;
 mod fault;
 mod layers;
@@ -42,7 +41,6 @@ mod outer;
 #[cfg(test)]
 mod tests;
 
-pub use clock::{Rhythm, pace};
 pub use config::{FaultConfig, FaultKind, Penalty, WorkersConfig};
 pub(crate) use fault::spoilt;
 pub(crate) use layers::replica;

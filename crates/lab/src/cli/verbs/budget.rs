@@ -35,8 +35,9 @@ impl Verb for Budget {
         let name = session.suite_or_default(self.suite.as_deref())?;
         let wanted = self.selection.on(&DeviceArgs::default());
         let wanted = Selection { seeds: Some(vec![0]), ..wanted };
-        let plan = Source::find(name, session.suites)?;
-        let suite = plan.plan(session.plugins, &self.data.dir(), &wanted)?;
+        let source = Source::find(name, session.suites)?;
+        source.warnings(&wanted)?.iter().for_each(|warning| session.say(warning));
+        let suite = source.plan(session.plugins, &self.data.dir(), &wanted)?;
         let specs = suite.planned();
         let rows: Vec<_> = specs.iter().copied().filter_map(row).collect();
         let Some(given) = specs.iter().find_map(|spec| spec.budget.as_ref()) else {

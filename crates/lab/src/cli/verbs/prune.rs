@@ -136,7 +136,9 @@ fn smaller(
     config.train.steps = steps;
     let mut value = SettingTree::plain(serde_json::to_value(&config)?, "the run");
     for text in &args.set {
-        value.lay(&SettingTree::assignment(text)?);
+        let mut setting = SettingTree::assignment(text)?;
+        setting.rename_old_keys();
+        value.lay(&setting);
     }
     let settings = value.without(&["from"]);
     let config: RunConfig = serde_json::from_value(settings.value())

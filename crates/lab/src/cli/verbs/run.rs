@@ -109,6 +109,7 @@ impl RunOptions {
         let name = session.suite_or_default(name)?;
         let source = Source::find(name, session.suites)?;
         let wanted = self.selection.on(&self.device);
+        source.warnings(&wanted)?.iter().for_each(|warning| session.say(warning));
         let request = source.request(&wanted);
         let environment = Environment::now(&self.device.device, self.threads.count());
         if self.publish.is_some() {

@@ -10,7 +10,10 @@
 
 use burn::{prelude::*, tensor::Int};
 
-use crate::{BlockInput, Clusters, Pass, RoutingProbe, TokenIds};
+use crate::{
+    layer::RoutingProbe,
+    routing::{BlockInput, Clusters, Pass, TokenIds},
+};
 
 /// How many tokens of each sequence of the batch are real, from the first one on; those after them
 /// are padding. Without it in the pass, all are real.
@@ -135,7 +138,7 @@ fn ints(values: &[usize], device: &Device) -> Tensor<1, Int> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::LayerReport;
+    use crate::routing::LayerReport;
 
     /// What the `forward` of a layer saw: shape, ids, whether the step ends.
     type Seen = Vec<([usize; 3], Vec<i32>, bool)>;

@@ -3,7 +3,7 @@
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{Condition, Pass};
+use crate::routing::{Condition, Pass};
 
 /// What is routed as one piece, the *unit*.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

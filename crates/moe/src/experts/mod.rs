@@ -1,11 +1,16 @@
 //! The socket for expert networks.
 
+mod dtype;
+
 use burn::prelude::*;
+pub use dtype::ExpertDtype;
 use serde_json::Value;
 
 use crate::{
-    Boxed, Choice, ConfigError, Dims, Entry, Erased, Hyper, Init, Pass, Plug, Registry, Socket,
-    read,
+    plugin::{
+        Boxed, Choice, ConfigError, Entry, Erased, Hyper, Init, Plug, Registry, Socket, read,
+    },
+    routing::{Dims, Pass},
 };
 
 /// All experts of one layer. Equal experts are one stacked parameter: few large products, and few

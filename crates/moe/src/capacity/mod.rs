@@ -2,11 +2,15 @@
 //!
 //! Preferences are the router's, feasibility is the layer's: so every router has the same budget.
 
+mod queue;
+
 use burn::{prelude::*, tensor::Int};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use crate::{Pass, Plan, Rounding, plan::to_host, queue, token_rounding};
+pub(crate) use queue::places;
+
+use crate::routing::{Pass, Plan, to_host};
 
 /// Who is turned away when an expert is full: choices are served in this order, and those that come
 /// too late go to no one.
@@ -41,8 +45,6 @@ crate::config! {
         pub factor: Option<f64> = None,
         /// The same in evaluation; none means as in training.
         pub eval_factor: Option<f64> = None,
-        /// Is C rounded to the nearest whole number, not up? V-MoE's paper rounds, its code rounds up.
-        pub nearest: bool = false,
         /// After that, C is rounded up to a multiple of this.
         pub multiple: usize = 1,
         /// Groups of the plan, sequences or pictures, that share their slots. Where a batch has not a
@@ -50,17 +52,10 @@ crate::config! {
         pub group: usize = 1,
         /// Who is turned away.
         pub drop: DropPolicy = DropPolicy::InOrder,
-        /// The share of a group's units that are served at all, those of most priority: V-MoE's
-        /// skipping of patches, appendix C.
-        pub served: f64 = 1.0,
-        /// Do those who are turned away go to their next best expert with room? Then an expert's load
-        /// can only be too large for all of them together.
-        pub reroute: bool = false,
-        /// In training, loads are rounded to a multiple of this, the tile of a kernel; only where there
-        /// is no factor.
-        pub tile: usize = 1,
-        /// To which multiple.
-        pub tile_to: Rounding = Rounding::Nearest,
+        /// The share of a group's units that are routed at all, those of highest priority, above 0 and
+        /// at most 1; the others are dropped (V-MoE, appendix C).
+        #[serde(alias = "served")]
+        pub keep_fraction: f64 = 1.0,
     }
 }
 
@@ -79,22 +74,16 @@ impl Capacity {
         let by_unit = matches!(self.drop, DropPolicy::Priority | DropPolicy::SumPriority);
         match self {
             Capacity { group: 0, .. } => Err("capacity.group = 0: it is at least 1".into()),
-            Capacity { served, .. } if !(*served > 0.0 && *served <= 1.0) => {
-                Err(format!("capacity.served = {served}: it is above 0, and at most 1"))
+            Capacity { keep_fraction: kept, .. } if !(*kept > 0.0 && *kept <= 1.0) => {
+                Err(format!("capacity.keep_fraction = {kept}: it is above 0, and at most 1"))
             }
-            Capacity { served, .. } if *served < 1.0 && (!by_unit || unlimited) => Err(format!(
-                "capacity.served = {served}: it takes a factor, and drop = \"priority\" or \
-                 \"sum-priority\""
-            )),
+            Capacity { keep_fraction: kept, .. } if *kept < 1.0 && (!by_unit || unlimited) => {
+                Err(format!(
+                    "capacity.keep_fraction = {kept}: it takes a factor, and drop = \"priority\" \
+                     or \"sum-priority\""
+                ))
+            }
             Capacity { multiple: 0, .. } => Err("capacity.multiple = 0: it is at least 1".into()),
-            Capacity { tile: 0, .. } => Err("capacity.tile = 0: it is at least 1".into()),
-            Capacity { reroute: true, .. } if unlimited => {
-                Err("capacity.reroute = true: without a factor no one is turned away".into())
-            }
-            Capacity { tile, .. } if *tile > 1 && !unlimited => Err(format!(
-                "capacity.tile = {tile}: loads are rounded where there is no factor; \
-                 with one, use capacity.multiple"
-            )),
             _ => Ok(()),
         }
     }
@@ -102,23 +91,20 @@ impl Capacity {
     /// May a unit be turned away because of units after it?
     pub fn sees_later_units(&self) -> bool {
         let limited = self.factor.is_some() || self.eval_factor.is_some();
-        // Room is what all choices of the first sweep leave.
-        limited && (self.drop != DropPolicy::InOrder || self.reroute) || self.tile > 1
+        limited && self.drop != DropPolicy::InOrder
     }
 
     /// The policy as it is in training, or in evaluation.
     pub fn at(&self, training: bool) -> Self {
         let factor = if training { self.factor } else { self.eval_factor.or(self.factor) };
-        let tile = if training { self.tile } else { 1 };
-        Self { factor, eval_factor: None, tile, ..self.clone() }
+        Self { factor, eval_factor: None, ..self.clone() }
     }
 
     /// The slots of each expert in a group of `units` with `choices` each, at least one and, before
     /// they are rounded to a multiple, no more than there are choices; none if dropless.
     pub fn slots(&self, units: usize, choices: usize, experts: usize) -> Option<usize> {
         let wanted = self.factor? * (units * choices) as f64 / experts as f64;
-        let whole = if self.nearest { wanted.round_ties_even() as usize } else { round_up(wanted) };
-        Some(whole.clamp(1, (units * choices).max(1)).next_multiple_of(self.multiple))
+        Some(round_up(wanted).clamp(1, (units * choices).max(1)).next_multiple_of(self.multiple))
     }
 
     /// How many of `groups` share their slots.
@@ -133,12 +119,8 @@ impl Capacity {
         Some(shared.min((u * k).max(1)))
     }
 
-    /// The plan with the choices that do not fit given to the null expert, or to the next best by the
-    /// router's scores, `[G, U, E]`.
-    pub fn apply(&self, pass: &mut Pass, plan: Plan, scores: Option<Tensor<3>>) -> Plan {
-        if self.tile > 1 {
-            return token_rounding::round(plan, scores, self.tile, self.tile_to);
-        }
+    /// The plan with the choices that do not fit given to the null expert.
+    pub fn apply(&self, pass: &mut Pass, plan: Plan) -> Plan {
         let Plan::TokenChoice { experts, weights, n_experts } = plan else { return plan };
         let shape = experts.dims();
         let (together, k) = (self.together(shape[0]), shape[2]);
@@ -153,16 +135,8 @@ impl Capacity {
         }
         let mut chosen = to_host(&experts);
         let orders = self.orders(pass, &weights.clone().reshape([g, u, k]));
-        let preferred = match self.reroute {
-            true => preferences(scores, [shape[0], shape[1], n_experts]),
-            false => Vec::new(),
-        };
-        for (index, (group, order)) in chosen.chunks_mut(u * k).zip(&orders).enumerate() {
-            let turned_away = drop_overflow(group, order, n_experts, slots);
-            if self.reroute {
-                let preferred = &preferred[index * u * n_experts..][..u * n_experts];
-                reroute(group, &turned_away, preferred, [k, n_experts, slots]);
-            }
+        for (group, order) in chosen.chunks_mut(u * k).zip(&orders) {
+            drop_overflow(group, order, n_experts, slots);
         }
         let chosen: Vec<i32> = chosen.into_iter().map(|e| e as i32).collect();
         let experts =
@@ -170,12 +144,11 @@ impl Capacity {
         Plan::TokenChoice { experts, weights, n_experts }
     }
 
-    /// Where the order follows from places alone, and no one goes elsewhere: is it rank by rank?
+    /// Whether the order is rank by rank, where it follows from positions alone.
     fn by_rank(&self) -> Option<bool> {
         match self.drop {
-            DropPolicy::InOrder | DropPolicy::Position if !self.reroute => {
-                Some(self.drop == DropPolicy::Position)
-            }
+            DropPolicy::InOrder => Some(false),
+            DropPolicy::Position => Some(true),
             _ => None,
         }
     }
@@ -183,9 +156,9 @@ impl Capacity {
     /// For each group the choices that may be served, in that order: choice `unit * K + rank`.
     fn orders(&self, pass: &mut Pass, weights: &Tensor<3>) -> Vec<Vec<usize>> {
         let [g, u, k] = weights.dims();
-        let served = ((self.served * u as f64).round() as usize).clamp(1, u.max(1));
+        let kept = ((self.keep_fraction * u as f64).round() as usize).clamp(1, u.max(1));
         let rank_by_rank = |units: Vec<usize>| -> Vec<usize> {
-            let units = || units.iter().take(served);
+            let units = || units.iter().take(kept);
             (0..k).flat_map(|rank| units().map(move |unit| unit * k + rank)).collect()
         };
         let ranked = |scores: Tensor<3>| by_groups(scores).map(rank_by_rank).collect();
@@ -229,59 +202,17 @@ fn by_groups(scores: Tensor<3>) -> impl Iterator<Item = Vec<usize>> {
     })
 }
 
-/// Serves the choices of one group in the given order; gives those that it turned away. Choices that
-/// are not in the order are not served.
-fn drop_overflow(
-    chosen: &mut [usize],
-    order: &[usize],
-    n_experts: usize,
-    slots: usize,
-) -> Vec<usize> {
+/// Gives the choices of one group that find their expert full to the null expert, in the given order.
+/// Choices that are not in the order are dropped.
+fn drop_overflow(chosen: &mut [usize], order: &[usize], n_experts: usize, slots: usize) {
     let asked = chosen.to_vec();
     chosen.fill(n_experts);
-    let (mut taken, mut turned_away) = (vec![0; n_experts + 1], Vec::new());
+    let mut taken = vec![0; n_experts + 1];
     for &choice in order {
         let expert = asked[choice];
-        match expert < n_experts && taken[expert] == slots {
-            true => turned_away.push(choice),
-            false => {
-                chosen[choice] = expert;
-                taken[expert] += 1;
-            }
-        }
-    }
-    turned_away
-}
-
-/// For each unit all experts, the one with the highest score first: `G * U * E` numbers. Without
-/// scores, or with scores for others than the experts, in the order of the experts.
-fn preferences(scores: Option<Tensor<3>>, [g, u, e]: [usize; 3]) -> Vec<usize> {
-    match scores.filter(|scores| scores.dims() == [g, u, e]) {
-        Some(scores) => by_groups(scores.reshape([g * u, e, 1])).flatten().collect(),
-        None => (0..e).collect::<Vec<_>>().repeat(g * u),
-    }
-}
-
-/// Sends the choices that were turned away to the best expert of their unit that has room and that the
-/// unit does not visit yet, in the order in which they were turned away. A choice keeps its weight.
-///
-/// Fedus et al. *Switch Transformers*. 2021. <https://arxiv.org/abs/2101.03961>, appendix B, No Token
-/// Left Behind.
-fn reroute(
-    chosen: &mut [usize],
-    turned_away: &[usize],
-    preferred: &[usize],
-    [k, e, slots]: [usize; 3],
-) {
-    let mut taken = vec![0; e + 1];
-    chosen.iter().for_each(|expert| taken[*expert] += 1);
-    for choice in turned_away {
-        let unit = choice / k;
-        let visited = &chosen[unit * k..(unit + 1) * k];
-        let room = |expert: &&usize| taken[**expert] < slots && !visited.contains(*expert);
-        if let Some(expert) = preferred[unit * e..(unit + 1) * e].iter().find(room) {
-            chosen[*choice] = *expert;
-            taken[*expert] += 1;
+        if expert == n_experts || taken[expert] < slots {
+            chosen[choice] = expert;
+            taken[expert] += 1;
         }
     }
 }

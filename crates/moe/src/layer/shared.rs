@@ -19,7 +19,11 @@ use burn::{
 };
 use kernels::matmul;
 
-use crate::{AnyExperts, Choice, ConfigError, Dims, ExpertKinds, Init, Pass};
+use crate::{
+    experts::{AnyExperts, ExpertKinds},
+    plugin::{Choice, ConfigError, Init},
+    routing::{Dims, Pass},
+};
 
 crate::config! {
     /// The shared expert.
@@ -106,7 +110,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Experts, Library, NoConfig};
+    use crate::{experts::Experts, layer::Library, plugin::NoConfig};
 
     /// Every expert triples.
     #[derive(Module, Debug)]

@@ -3,7 +3,10 @@
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{Choice, Plan, plan::to_host};
+use crate::{
+    plugin::Choice,
+    routing::{Plan, to_host},
+};
 
 /// What becomes of a choice of an expert that is gone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use burn::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::{LayerReport, stable_hash};
+use crate::{plugin::stable_hash, routing::LayerReport};
 
 /// One forward pass. Born before the first layer, dropped after the backward pass; the only state
 /// that layers share.

@@ -16,7 +16,7 @@ use burn::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::AnyExperts;
+use crate::experts::AnyExperts;
 
 /// The numbers that the experts' matrices are kept in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,8 +64,8 @@ impl ExpertDtype {
 impl AnyExperts {
     /// The experts with their matrices kept in these numbers from now on, for evaluation: the memory that
     /// they took is given back. Biases stay, and experts that do not show their matrices stay as they are.
-    pub fn stored(self, storage: ExpertDtype) -> Self {
-        if self.stack().is_some() { self.map(&mut Store(storage)) } else { self }
+    pub fn stored(self, dtype: ExpertDtype) -> Self {
+        if self.stack().is_some() { self.map(&mut Store(dtype)) } else { self }
     }
 }
 
@@ -82,7 +82,12 @@ impl ModuleMapper for Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Dims, Experts, Init, NoConfig, Pass, testing::Net};
+    use crate::{
+        experts::Experts,
+        plugin::{Init, NoConfig},
+        routing::{Dims, Pass},
+        testing::Net,
+    };
     use burn::tensor::DType;
 
     fn net() -> Net {
@@ -96,10 +101,10 @@ mod tests {
             Tensor::<3>::from_floats([[[1.0, -2.0, 0.5]], [[0.3, 0.2, -1.0]]], &Device::flex());
         let exact = AnyExperts::new(net());
         let expected = exact.forward(&mut Pass::eval(), slots.clone());
-        for (storage, numbers, off) in
+        for (dtype, numbers, off) in
             [(ExpertDtype::Bf16, DType::BF16, 0.02), (ExpertDtype::F16, DType::F16, 0.002)]
         {
-            let kept = AnyExperts::new(net()).stored(storage);
+            let kept = AnyExperts::new(net()).stored(dtype);
             let stack = kept.stack().unwrap();
             assert_eq!([stack.w1.dtype(), stack.w2.dtype()], [numbers; 2]);
             assert_eq!(stack.bias1.unwrap().dtype(), DType::F32);

@@ -4,8 +4,10 @@ use burn::prelude::*;
 use serde_json::json;
 
 use crate::{
-    Boxed, Choice, ConfigError, Entry, Erased, Hyper, Init, Pass, Plan, Plug, Registry, Socket,
-    read,
+    plugin::{
+        Boxed, Choice, ConfigError, Entry, Erased, Hyper, Init, Plug, Registry, Socket, read,
+    },
+    routing::{Pass, Plan},
 };
 
 /// The sizes a router is built for.

@@ -2,7 +2,7 @@
 
 use burn::prelude::*;
 
-use crate::{Level, Plan, plan::to_host};
+use crate::routing::{Level, Plan, to_host};
 
 /// How a layer routed one batch.
 #[derive(Clone, Debug, Default, PartialEq)]

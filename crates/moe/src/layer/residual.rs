@@ -4,7 +4,10 @@ use burn::prelude::*;
 use serde_json::Value;
 
 use crate::{
-    Boxed, Choice, ConfigError, Entry, Erased, Hyper, Init, Pass, Plug, Registry, Socket, read,
+    plugin::{
+        Boxed, Choice, ConfigError, Entry, Erased, Hyper, Init, Plug, Registry, Socket, read,
+    },
+    routing::Pass,
 };
 
 /// A MoE layer as a rule sees it: `[B, T, D] -> [B, T, D]`. Each call is a visit of its own, with its

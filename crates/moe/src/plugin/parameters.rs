@@ -1,4 +1,4 @@
-//! The numbers of a module by path, `gate.weight`: to look at them, and to put others in their place.
+//! The parameters of a module with their paths, `gate.weight`: visited, listed, replaced.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +6,35 @@ use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
     prelude::*,
 };
+
+/// Visits parameters and states together with their paths.
+pub trait PathVisitor {
+    /// A parameter or state; `path` has the names of the modules that it is in, and its own.
+    fn visit<const D: usize>(&mut self, path: &[String], param: &Param<Tensor<D>>);
+}
+
+/// Shows all parameters and states of a module to a visitor, in the module's own order. Those whose
+/// values are made when they are first used stay so, unless the visitor asks for the value.
+pub fn visit_paths(module: &impl Module, visitor: &mut impl PathVisitor) {
+    module.visit(&mut WithPath { path: Vec::new(), visitor });
+}
+
+struct WithPath<'a, V> {
+    path: Vec<String>,
+    visitor: &'a mut V,
+}
+
+impl<V: PathVisitor> ModuleVisitor for WithPath<'_, V> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.visitor.visit(&self.path, param);
+    }
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+}
 
 /// A parameter or a state of a module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +64,8 @@ fn list(
     module: &impl Module,
     reads: &dyn Fn(&Parameter) -> bool,
 ) -> impl Iterator<Item = (Parameter, Option<TensorData>)> {
-    let mut list = List { reads, path: Vec::new(), found: Vec::new() };
-    module.visit(&mut list);
+    let mut list = List { reads, found: Vec::new() };
+    visit_paths(module, &mut list);
     list.found.into_iter()
 }
 
@@ -74,26 +103,19 @@ fn all(known: &[Parameter]) -> String {
 
 struct List<'a> {
     reads: &'a dyn Fn(&Parameter) -> bool,
-    path: Vec<String>,
     found: Vec<(Parameter, Option<TensorData>)>,
 }
 
-impl ModuleVisitor for List<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl PathVisitor for List<'_> {
+    fn visit<const D: usize>(&mut self, path: &[String], param: &Param<Tensor<D>>) {
         let value = param.val();
         let parameter = Parameter {
-            path: self.path.join("."),
+            path: path.join("."),
             shape: value.dims().to_vec(),
             trained: value.is_require_grad(),
         };
         let data = (self.reads)(&parameter).then(|| value.into_data());
         self.found.push((parameter, data));
-    }
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_string());
-    }
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
     }
 }
 
@@ -121,7 +143,7 @@ impl ModuleMapper for Replace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Init;
+    use crate::plugin::Init;
     use burn::module::RunningState;
 
     #[derive(Module, Debug)]

@@ -3,7 +3,10 @@
 
 use burn::prelude::*;
 
-use crate::{MoeLayer, Pass, Plan, plan::to_host};
+use crate::{
+    layer::MoeLayer,
+    routing::{Pass, Plan, to_host},
+};
 
 /// Put it into a pass beforehand, and take it out afterwards. It costs nothing where nobody looks.
 #[derive(Default)]
@@ -12,9 +15,9 @@ pub struct RoutingProbe {
     pub layers: Vec<LayerCapture>,
     /// Is every expert asked what it makes of every unit?
     pub with_outputs: bool,
-    /// What a layer does instead of its plan, by the number of the layer.
+    /// The plan that a layer carries out, from its number and the plan that it made.
     #[allow(clippy::type_complexity, reason = "it is a function of two arguments")]
-    pub instead: Option<Box<dyn Fn(usize, Plan) -> Plan>>,
+    pub plan_override: Option<Box<dyn Fn(usize, Plan) -> Plan>>,
 }
 
 /// What one layer did.
@@ -37,8 +40,8 @@ impl MoeLayer {
         row: usize,
     ) -> Plan {
         let Some(mut look) = pass.take::<RoutingProbe>() else { return plan };
-        let plan = match &look.instead {
-            Some(instead) => instead(look.layers.len(), plan),
+        let plan = match &look.plan_override {
+            Some(plan_override) => plan_override(look.layers.len(), plan),
             None => plan,
         };
         let outputs = look.with_outputs.then(|| {

@@ -2,7 +2,7 @@
 
 use burn::prelude::*;
 
-use crate::one_hot;
+use crate::routing::one_hot;
 
 /// `[G, N] -> [G, N]`: how many choices of the same group ask for the same expert before each; -1 for
 /// those that ask for no one.
@@ -35,7 +35,10 @@ pub(crate) fn drop_overflow(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Capacity, DropPolicy, Pass, Plan, plan::to_host};
+    use crate::{
+        capacity::{Capacity, DropPolicy},
+        routing::{Pass, Plan, to_host},
+    };
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
@@ -51,7 +54,7 @@ mod tests {
             let weights = Tensor::ones(shape, &device);
             let plan =
                 Plan::TokenChoice { experts: experts.clone(), weights, n_experts: e as usize };
-            let plan = capacity.apply(&mut Pass::eval(), plan, None);
+            let plan = capacity.apply(&mut Pass::eval(), plan);
             let Plan::TokenChoice { experts: served, .. } = plan else { unreachable!("kept") };
             let slots = capacity.slots(17, 2, e as usize).unwrap();
             let found = to_host(&drop_overflow(experts.clone(), e as usize, slots, by_rank));

@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
-use crate::{Choice, Hyper};
+use crate::plugin::{Choice, Hyper};
 
 /// What is wrong with a name or its hyperparameters, in words for the person who typed them.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -1,0 +1,120 @@
+//! The plug-ins that layers are built from, and checks of their settings.
+
+use burn::prelude::*;
+
+use super::{config::MoeConfig, placement::Placement, pruned::Kept, residual::ResidualRules};
+use crate::{
+    experts::ExpertKinds,
+    plugin::{ConfigError, Init},
+    routing::{Dims, Level, Routers},
+};
+
+/// Every router, expert and residual rule that a network can be built from.
+#[derive(Clone)]
+pub struct Library {
+    /// Routers by name.
+    pub routers: Routers,
+    /// Kinds of experts by name.
+    pub experts: ExpertKinds,
+    /// Residual rules by name.
+    pub residuals: ResidualRules,
+}
+
+impl Default for Library {
+    /// An empty library.
+    fn default() -> Self {
+        Self {
+            routers: Routers::new("router"),
+            experts: ExpertKinds::new("expert"),
+            residuals: ResidualRules::new("residual rule"),
+        }
+    }
+}
+
+impl Library {
+    /// The config with every default of its plug-ins written out.
+    pub fn complete(&self, config: &MoeConfig) -> Result<MoeConfig, ConfigError> {
+        let shared = config.shared.as_ref();
+        Ok(MoeConfig {
+            shared: shared.map(|shared| shared.complete(&self.experts)).transpose()?,
+            router: self.routers.complete(&config.router)?,
+            expert: self.experts.complete(&config.expert)?,
+            residual: self.residuals.complete(&config.residual)?,
+            ..config.clone()
+        })
+    }
+
+    /// Does the config fit a stream `[B, tokens, width]` through `depth` blocks? Everything that a
+    /// person can get wrong is found here, before anything is built.
+    pub fn check(
+        &self,
+        config: &MoeConfig,
+        [tokens, width]: [usize; 2],
+        depth: usize,
+    ) -> Result<(), ConfigError> {
+        let wrong = |message| ConfigError::Invalid { what: "moe", name: "config".into(), message };
+        config.layers.check(depth).map_err(wrong)?;
+        config.level.check(width).map_err(wrong)?;
+        config.capacity.check().map_err(wrong)?;
+        if config.experts == 0 {
+            return Err(wrong("experts = 0: there is at least one".into()));
+        }
+        let (router, experts) = dims(config, [tokens, width]);
+        (self.routers.get(&config.router.kind)?.build.check)(&config.router, router)?;
+        (self.experts.get(&config.expert.kind)?.build.check)(&config.expert, experts)?;
+        self.check_stack(config, experts)?;
+        if let Some(shared) = &config.shared {
+            shared.check(&self.experts, experts)?;
+        }
+        (self.residuals.get(&config.residual.kind)?.build.check)(&config.residual)
+    }
+
+    /// A router that mixes parameters, and half precision, need experts that are stacks of equal matrices.
+    fn check_stack(&self, config: &MoeConfig, dims: Dims) -> Result<(), ConfigError> {
+        let (router, expert) = (&config.router, &config.expert);
+        let merges = self.routers.get(&router.kind)?.build.merges;
+        if !merges && config.expert_dtype.is_f32() {
+            return Ok(());
+        }
+        let build = self.experts.get(&expert.kind)?.build.init;
+        let has_stack = build(expert, dims, &Init::new(0, &Device::flex()))?.stack().is_some();
+        let dtype = config.expert_dtype.name();
+        match (merges, has_stack) {
+            (true, true) if !config.expert_dtype.is_f32() => Err(self.routers.invalid(
+                &router.kind,
+                format!("expert_dtype = {dtype}: it mixes the matrices of experts, in f32"),
+            )),
+            (_, true) => Ok(()),
+            (true, false) => Err(self.routers.invalid(
+                &router.kind,
+                format!(
+                    "it mixes the matrices of experts, and expert {:?} has none to show",
+                    expert.kind
+                ),
+            )),
+            (false, false) => Err(self.experts.invalid(
+                &expert.kind,
+                format!("expert_dtype = {dtype}: it has no two or three matrices to keep so"),
+            )),
+        }
+    }
+
+    /// May the layers be used where a unit must not see the units after it?
+    pub fn causal(&self, config: &MoeConfig) -> Result<bool, ConfigError> {
+        let router = (self.routers.get(&config.router.kind)?.build.causal)(&config.router)?;
+        let level = matches!(config.level, Level::Token | Level::Heads(_));
+        let no_layers = config.layers == Placement::NONE;
+        Ok(no_layers || (router && level && !config.capacity.sees_later_units()))
+    }
+}
+
+/// The sizes that the router and the experts are built for.
+pub(super) fn dims(config: &MoeConfig, [tokens, width]: [usize; 2]) -> (Dims, Dims) {
+    let (level, kept) = (config.level, config.kept());
+    let units = level.units(tokens);
+    let of = |count: fn(&Kept) -> usize| kept.as_ref().map_or(config.experts, count);
+    let router = Dims { width: level.router_width(width), n_experts: of(Kept::columns), units };
+    let experts =
+        Dims { width: level.expert_width(width), n_experts: of(|kept| kept.experts.len()), units };
+    (router, experts)
+}

@@ -1,0 +1,179 @@
+//! The MoE layer: view, route, capacity, dispatch, experts, combine.
+
+mod config;
+mod library;
+mod padding;
+mod placement;
+mod pruned;
+mod residual;
+mod routing_probe;
+mod shared;
+
+use burn::prelude::*;
+use library::dims;
+use padding::on_real_tokens;
+use pruned::Kept;
+
+pub use config::MoeConfig;
+pub use library::Library;
+pub use padding::RealTokens;
+pub use placement::Placement;
+pub use pruned::{Gone, Pruned};
+pub use residual::{
+    AnyResidual, BuildResidual, DynResidual, ResidualRule, ResidualRules, ResidualSocket, Visit,
+};
+pub use routing_probe::{LayerCapture, RoutingProbe};
+pub use shared::{Shared, SharedConfig};
+
+use crate::{
+    capacity::Capacity,
+    engine::{Engine, ExpertCall},
+    experts::{AnyExperts, ExpertDtype},
+    plugin::{ConfigError, Init},
+    routing::{AnyRouter, LayerReport, Level, Pass, Plan, RouterLogits, by_input},
+};
+
+/// A layer of experts with a router before it.
+#[derive(Module, Debug)]
+pub struct MoeLayer {
+    /// Who decides.
+    pub router: AnyRouter,
+    /// Who works.
+    pub experts: AnyExperts,
+    /// Who works on every unit.
+    pub shared: Option<Shared>,
+    /// How the output joins the stream.
+    pub residual: AnyResidual,
+    width: usize,
+    #[module(skip)]
+    level: Level,
+    #[module(skip)]
+    capacity: Capacity,
+    #[module(skip)]
+    engine: Engine,
+    #[module(skip)]
+    expert_dtype: ExpertDtype,
+    #[module(skip)]
+    kept: Option<Kept>,
+}
+
+impl MoeLayer {
+    /// A fresh layer in a stream `[B, tokens, width]`; of a pruned network, see
+    /// [`MoeConfig::of_layer`].
+    pub fn new(
+        config: &MoeConfig,
+        library: &Library,
+        [tokens, width]: [usize; 2],
+        init: &Init,
+    ) -> Result<Self, ConfigError> {
+        let (router, experts) = dims(config, [tokens, width]);
+        let build_router = library.routers.get(&config.router.kind)?.build.init;
+        let build_experts = library.experts.get(&config.expert.kind)?.build.init;
+        let build_residual = library.residuals.get(&config.residual.kind)?.build.init;
+        let kept = config.kept();
+        let choice = library.routers.complete(&config.router)?;
+        let choice = kept.as_ref().map_or(choice.clone(), |kept| kept.router(&choice));
+        Ok(Self {
+            router: build_router(&choice, router, &init.at("router"))?,
+            experts: build_experts(&config.expert, experts, &init.at("experts"))?,
+            shared: match &config.shared {
+                Some(shared) => {
+                    Some(Shared::new(shared, &library.experts, experts, &init.at("shared"))?)
+                }
+                None => None,
+            },
+            residual: build_residual(&config.residual, width, &init.at("residual"))?,
+            width,
+            level: config.level,
+            capacity: config.capacity.clone(),
+            engine: config.engine,
+            expert_dtype: config.expert_dtype,
+            kept,
+        })
+    }
+
+    /// `[B, T, D] -> [B, T, D]`: what the experts make of `x`, 0 at padding ([`crate::RealTokens`]).
+    /// It is not joined yet, see [`MoeLayer::step`].
+    pub fn forward(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
+        on_real_tokens(pass, x, |pass, x| self.forward_real(pass, x))
+    }
+
+    /// The same where every token is real.
+    fn forward_real(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
+        let shape = x.dims();
+        if shape.contains(&0) {
+            // No unit, no decision: neither routers nor experts see it.
+            pass.next_layer();
+            return x;
+        }
+        let (units, payload) = self.level.view(pass, x);
+        let capacity = self.capacity.at(pass.training());
+        let plan = self.router.route(pass, units);
+        pass.take::<RouterLogits>();
+        let plan = capacity.apply(pass, plan);
+        let slots = match &plan {
+            Plan::TokenChoice { experts, n_experts, .. } => {
+                capacity.most_slots(experts.dims(), *n_experts)
+            }
+            _ => None,
+        };
+        // After the capacity: those that are left have as many slots as before.
+        let plan = match &self.kept {
+            Some(kept) => kept.apply(plan),
+            None => plan,
+        };
+        let row = self.level.expert_width(self.width);
+        let plan = self.show(pass, plan, &payload, row);
+        self.report(pass, &plan, payload.dims()[2]);
+        let work = ExpertCall { experts: &self.experts, dtype: self.expert_dtype, row, slots };
+        let output = self.engine.run(&plan, &work, pass, payload.clone());
+        match &self.shared {
+            Some(shared) => {
+                let visited = shared.forward(pass, payload, row);
+                shared.join(output, visited)
+            }
+            None => output,
+        }
+        .reshape(shape)
+    }
+
+    /// The stream `x` and what the layer is to see of it, its norm say, both `[B, T, D]`, to the new
+    /// stream: its residual rule has the layer go `forward`, and joins the outputs, which `branch` may
+    /// change before.
+    pub fn step(
+        &self,
+        pass: &mut Pass,
+        x: Tensor<3>,
+        input: Tensor<3>,
+        branch: impl Fn(&mut Pass, Tensor<3>) -> Tensor<3>,
+    ) -> Tensor<3> {
+        let visit = |pass: &mut Pass, input| {
+            let output = self.forward(pass, input);
+            branch(pass, output)
+        };
+        self.residual.step(pass, x, input, &visit)
+    }
+
+    fn report(&self, pass: &mut Pass, plan: &Plan, payload_width: usize) {
+        let layer = pass.next_layer();
+        pass.report(|| {
+            let found = LayerReport::of_plan(plan);
+            let (inputs, by_input) = by_input(plan, self.level, found.touched);
+            let rows = payload_width / self.level.expert_width(self.width);
+            let of = |(expert, load): (usize, &f64)| load * self.experts.flops_of(expert);
+            let expert = found.load.iter().enumerate().map(of).sum::<f64>() * rows as f64;
+            let shared = self.shared.as_ref().map_or(0.0, Shared::flops_per_row) * rows as f64;
+            let mixing = match plan {
+                Plan::Merged { weights, .. } => {
+                    let [g, s, _] = weights.dims();
+                    2.0 * (g * s * self.experts.num_params()) as f64
+                }
+                _ => 0.0,
+            };
+            let flops =
+                expert + mixing + found.units as f64 * (shared + self.router.flops_per_unit());
+            let expert_params = self.experts.num_params() as f64 / found.load.len() as f64;
+            LayerReport { layer, inputs, by_input, flops, expert_params, ..found }
+        });
+    }
+}

@@ -1,0 +1,17 @@
+//! Routing: the units of an input, the plan for them, the router that makes it, and the state of a pass.
+
+mod input;
+mod layer_report;
+mod level;
+mod pass;
+mod plan;
+mod router;
+
+pub use input::{Domain, Input};
+pub use layer_report::LayerReport;
+pub(crate) use layer_report::by_input;
+pub use level::Level;
+pub use pass::{BlockInput, Clusters, Condition, Pass, RouterLogits, SkipTopExperts, TokenIds};
+pub(crate) use plan::to_host;
+pub use plan::{Plan, counts, one_hot, top_k};
+pub use router::{AnyRouter, BuildRouter, Dims, DynRouter, Router, RouterSocket, Routers};
