@@ -7,7 +7,8 @@ use std::{
 };
 
 /// Which crates of ours a crate may depend on, tests not counted.
-const MAY_DEPEND_ON: [(&str, &[&str]); 13] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 14] = [
+    ("workspace-hack", &[]),
     ("kernels", &[]),
     ("moe", &["kernels"]),
     ("routers", &["moe", "experts"]),
@@ -88,6 +89,8 @@ fn dependencies_point_one_way() {
         let used = dependencies.into_iter().flat_map(toml::Table::keys);
         let rule = MAY_DEPEND_ON.iter().find(|(of, _)| *of == name);
         let (_, allowed) = rule.unwrap_or_else(|| panic!("say what {name} may depend on"));
+        // It has no code, only the features of other packages.
+        let used = used.filter(|used| *used != "workspace-hack");
         for dependency in used.filter(|used| ours.contains(*used)) {
             assert!(allowed.contains(&dependency.as_str()), "{name} depends on {dependency}");
         }
@@ -385,10 +388,37 @@ fn products_are_those_of_kernels() {
 /// With it sums are taken in as many lanes as the processor has: docs/performance.md.
 #[test]
 fn no_crate_turns_on_burns_simd() {
-    for manifest in files(&root(), "Cargo.toml") {
-        let text = read(&manifest);
-        assert!(!text.contains("\"simd\""), "{}: burn's feature simd", manifest.display());
+    for path in files(&root(), "Cargo.toml") {
+        let manifest: toml::Table = read(&path).parse().expect("a manifest is TOML");
+        assert!(!asks_for_simd(&manifest), "{}: burn's feature simd", path.display());
     }
+}
+
+/// Whether a manifest, or a table in it, asks for the feature `simd` of a package of Burn.
+fn asks_for_simd(table: &toml::Table) -> bool {
+    let text = |value: &toml::Value| value.as_str().unwrap_or_default().to_string();
+    table.iter().any(|(key, value)| match value {
+        toml::Value::Table(inner) => {
+            let package = inner.get("package").map_or(key.clone(), text);
+            let features = inner.get("features").and_then(toml::Value::as_array);
+            let simd = features.is_some_and(|names| names.iter().any(|name| text(name) == "simd"));
+            simd && package.starts_with("burn") || asks_for_simd(inner)
+        }
+        // `feature = ["burn/simd"]`
+        toml::Value::Array(names) => {
+            names.iter().map(text).any(|name| name.starts_with("burn") && name.ends_with("/simd"))
+        }
+        _ => false,
+    })
+}
+
+#[test]
+fn burns_simd_is_found_where_it_is() {
+    let asks = |text: &str| asks_for_simd(&text.parse().expect("it is TOML"));
+    assert!(asks("[dependencies]\nburn = { version = '1', features = ['std', 'simd'] }"));
+    assert!(asks("[workspace.dependencies.x]\npackage = 'burn-flex'\nfeatures = ['simd']"));
+    assert!(asks("[features]\nfast = ['burn/simd']"));
+    assert!(!asks("[dependencies]\nburn = '1'\nzerocopy = { features = ['simd'] }"));
 }
 
 #[test]
