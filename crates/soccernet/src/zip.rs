@@ -1,161 +1,106 @@
-//! Reads and writes zip archives: the list at the end, then file after file.
-//!
-//! PKWARE. *.ZIP File Format Specification*. <https://support.pkware.com/pkzip/appnote>
-//!
-//! Of our own because the crate for it changes dependencies far below. No encryption, no archives
-//! in parts, no more than 65,535 files; what is there is stored or deflated.
+//! Zip archives in memory, by the crate `zip`: stored or deflated files, not encrypted.
 
-use std::io::{Read, Write};
+use std::{
+    io::{Cursor, Read, Write},
+    sync::Arc,
+};
 
-use flate2::{Compression, Crc, read::DeflateDecoder, write::DeflateEncoder};
+use ::zip::{
+    CompressionMethod, ZipArchive, ZipWriter,
+    result::{ZipError, ZipResult},
+    write::SimpleFileOptions,
+};
 
-const END: &[u8] = b"PK\x05\x06";
-const ENTRY: &[u8] = b"PK\x01\x02";
-const FILE: &[u8] = b"PK\x03\x04";
-/// Names are UTF-8.
-const UTF8: u16 = 1 << 11;
-/// The first day that the format knows: 1 January 1980.
-const DATE: u16 = 1 << 5 | 1;
+/// The most bytes that the files of an archive may have in all, unpacked: 4 GiB.
+const MOST: u64 = 4 << 30;
+/// The most bytes that deflate makes of one byte. Files that promise more overlap or are wrong.
+const RATIO: u64 = 1032;
 
 type Problem<T> = std::result::Result<T, String>;
 
-/// Is this the beginning of an archive?
+/// Whether bytes begin as an archive does.
 pub(crate) fn is_zip(bytes: &[u8]) -> bool {
-    bytes.starts_with(FILE) || bytes.starts_with(END)
+    bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06")
 }
 
-/// One line of the list.
+/// An archive whose sizes are within the limits and whose files have names of their own.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    pub(crate) name: String,
-    method: usize,
-    checksum: usize,
-    packed: usize,
-    size: usize,
-    start: usize,
-    next: usize,
-}
+pub(crate) struct Archive(ZipArchive<Cursor<Arc<[u8]>>>);
 
-/// The list of an archive, folders left out.
-pub(crate) fn entries(archive: &[u8]) -> Problem<Vec<Entry>> {
-    let end = archive.windows(END.len()).rposition(|bytes| bytes == END);
-    let end = end.ok_or("it is no whole zip archive: it has no list of files at its end")?;
-    slice(archive, end, 22)?;
-    let count = short(archive, end + 10)?;
-    let mut at = long(archive, end + 16)?;
-    let mut entries = Vec::with_capacity(count);
-    for _ in 0..count {
-        let entry = Entry::read(archive, at)?;
-        at = entry.next;
-        if !entry.name.ends_with('/') {
-            entries.push(entry);
+impl Archive {
+    /// Reads the list of files.
+    pub(crate) fn open(bytes: Vec<u8>) -> Problem<Self> {
+        let packed = bytes.len() as u64;
+        let archive = ZipArchive::new(Cursor::new(bytes.into())).map_err(problem)?;
+        if archive.has_duplicate_names() {
+            return Err("the archive has two files of the same name".into());
         }
-    }
-    Ok(entries)
-}
-
-impl Entry {
-    fn read(archive: &[u8], at: usize) -> Problem<Self> {
-        if slice(archive, at, 4)? != ENTRY {
-            return Err("its list of files is damaged".into());
-        }
-        let [name, extra, comment] =
-            [short(archive, at + 28)?, short(archive, at + 30)?, short(archive, at + 32)?];
-        Ok(Self {
-            name: String::from_utf8_lossy(slice(archive, at + 46, name)?).to_string(),
-            method: short(archive, at + 10)?,
-            checksum: long(archive, at + 16)?,
-            packed: long(archive, at + 20)?,
-            size: long(archive, at + 24)?,
-            start: long(archive, at + 42)?,
-            next: at + 46 + name + extra + comment,
-        })
+        check_size(unpacked(&archive).map_err(problem)?, packed)?;
+        Ok(Self(archive))
     }
 
-    /// The file's content.
-    pub(crate) fn content(&self, archive: &[u8]) -> Problem<Vec<u8>> {
-        if slice(archive, self.start, 4)? != FILE {
-            return Err("it is not where the archive's list says".into());
+    /// The names of all files, without folders, each with its place in the list.
+    pub(crate) fn files(&self) -> Problem<Vec<(String, usize)>> {
+        let names = self.0.file_names().enumerate();
+        let names = names.map(|(at, name)| name.map(|name| (name.into_owned(), at)));
+        let names: Vec<_> = names.collect::<ZipResult<_>>().map_err(problem)?;
+        Ok(names.into_iter().filter(|(name, _)| !name.ends_with('/')).collect())
+    }
+
+    /// The content of the file at a place in the list.
+    pub(crate) fn read(&self, at: usize) -> Problem<Vec<u8>> {
+        let mut archive = self.0.clone(); // shares the bytes and the list
+        let mut file = archive.by_index(at).map_err(problem)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|err| format!("it is damaged: {err}"))?;
+        match bytes.len() as u64 == file.size() {
+            true => Ok(bytes),
+            false => Err(format!("it is damaged: {} of {} bytes", bytes.len(), file.size())),
         }
-        let names = short(archive, self.start + 26)? + short(archive, self.start + 28)?;
-        let packed = slice(archive, self.start + 30 + names, self.packed)?;
-        let bytes = match self.method {
-            0 => packed.to_vec(),
-            8 => {
-                let mut bytes = Vec::new();
-                let mut limited = DeflateDecoder::new(packed).take(self.size as u64 + 1);
-                limited.read_to_end(&mut bytes).map_err(|err| err.to_string())?;
-                bytes
-            }
-            other => return Err(format!("compression method {other}; known are 0 and 8")),
-        };
-        if bytes.len() != self.size || checksum(&bytes) as usize != self.checksum {
-            return Err("it is damaged: its checksum or size is wrong".into());
-        }
-        Ok(bytes)
     }
 }
 
-fn checksum(bytes: &[u8]) -> u32 {
-    let mut checksum = Crc::new();
-    checksum.update(bytes);
-    checksum.sum()
+/// The sum of the sizes that the list promises.
+fn unpacked<R: Read + std::io::Seek>(archive: &ZipArchive<R>) -> ZipResult<u64> {
+    let sizes = (0..archive.len()).map(|at| Ok(u128::from(archive.by_index_data(at)?.size())));
+    sizes.sum::<ZipResult<u128>>().map(|sum| u64::try_from(sum).unwrap_or(u64::MAX))
 }
 
-fn slice(archive: &[u8], at: usize, length: usize) -> Problem<&[u8]> {
-    let end = at.checked_add(length).ok_or("it is cut off")?;
-    archive.get(at..end).ok_or_else(|| "it is cut off".into())
+fn check_size(unpacked: u64, packed: u64) -> Problem<()> {
+    let most = MOST.min(packed.saturating_mul(RATIO));
+    match unpacked > most {
+        true => Err(format!(
+            "its files would have {unpacked} bytes unpacked; at most {most} are read from an \
+             archive of {packed} bytes"
+        )),
+        false => Ok(()),
+    }
 }
 
-fn short(archive: &[u8], at: usize) -> Problem<usize> {
-    let bytes = slice(archive, at, 2)?;
-    Ok(usize::from(bytes[0]) | usize::from(bytes[1]) << 8)
-}
-
-fn long(archive: &[u8], at: usize) -> Problem<usize> {
-    Ok(short(archive, at)? | short(archive, at + 2)? << 16)
+/// What is wrong with an archive or a file of it.
+fn problem(err: ZipError) -> String {
+    match err {
+        ZipError::InvalidArchive(why) => format!("damaged or incomplete zip archive: {why}"),
+        ZipError::Io(err) => format!("damaged or incomplete zip archive: {err}"),
+        ZipError::CompressionMethodNotSupported(id) => {
+            format!("compression method {id}; known are 0 (stored) and 8 (deflated)")
+        }
+        other => other.to_string(),
+    }
 }
 
 /// An archive of these files, deflated, the same bytes each time.
 pub(crate) fn write(files: &[(String, Vec<u8>)]) -> Problem<Vec<u8>> {
-    let count = u16::try_from(files.len()).map_err(|_| "more than 65,535 files")?;
-    let (mut archive, mut list) = (Vec::new(), Vec::new());
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, content) in files {
-        let start = u32::try_from(archive.len()).map_err(|_| "more than 4 GiB")?;
-        let head = head(name)?;
-        let packed = deflate(content).map_err(|err| err.to_string())?;
-        let mut sizes = checksum(content).to_le_bytes().to_vec();
-        for size in [packed.len(), content.len()] {
-            let size = u32::try_from(size).map_err(|_| "a file of more than 4 GiB")?;
-            sizes.extend(size.to_le_bytes());
-        }
-        let length = (name.len() as u16).to_le_bytes();
-        archive.extend([FILE, &head, &sizes, &length, &[0; 2], name.as_bytes(), &packed].concat());
-        list.extend([ENTRY, &[20, 0], &head, &sizes, &length, &[0; 12]].concat());
-        list.extend(start.to_le_bytes());
-        list.extend(name.as_bytes());
+        let written = writer.start_file(name, options);
+        written
+            .and_then(|()| Ok(writer.write_all(content)?))
+            .map_err(|e| format!("{name}: {e}"))?;
     }
-    let at = u32::try_from(archive.len()).map_err(|_| "more than 4 GiB")?;
-    archive.extend(&list);
-    archive.extend([END, &[0; 4], &count.to_le_bytes(), &count.to_le_bytes()].concat());
-    archive.extend((list.len() as u32).to_le_bytes());
-    archive.extend(at.to_le_bytes());
-    archive.extend([0; 2]);
-    Ok(archive)
-}
-
-/// Version, flags, method, time and date, which the file and its line in the list share.
-fn head(name: &str) -> Problem<Vec<u8>> {
-    if u16::try_from(name.len()).is_err() {
-        return Err("a name of more than 65,535 bytes".into());
-    }
-    Ok([20, UTF8, 8, 0, DATE].into_iter().flat_map(u16::to_le_bytes).collect())
-}
-
-fn deflate(content: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(content)?;
-    encoder.finish()
+    let archive = writer.finish().map_err(|err| err.to_string())?;
+    Ok(archive.into_inner())
 }
 
 #[cfg(test)]
@@ -166,32 +111,73 @@ mod tests {
         vec![("a/b.json".into(), b"{}".to_vec()), ("Atlético.txt".into(), vec![7; 5000])]
     }
 
+    fn contents(archive: Vec<u8>) -> Problem<Vec<(String, Vec<u8>)>> {
+        let archive = Archive::open(archive)?;
+        archive.files()?.into_iter().map(|(name, at)| Ok((name, archive.read(at)?))).collect()
+    }
+
+    /// Where these bytes stand for the n-th time.
+    fn find(archive: &[u8], bytes: &[u8], n: usize) -> usize {
+        let places = archive.windows(bytes.len()).enumerate().filter(|(_, there)| *there == bytes);
+        places.map(|(at, _)| at).nth(n).unwrap()
+    }
+
     #[test]
     fn what_is_written_is_read_back() {
         let archive = write(&files()).unwrap();
-        let read = entries(&archive).unwrap();
-        let read: Vec<(String, Vec<u8>)> =
-            read.iter().map(|e| (e.name.clone(), e.content(&archive).unwrap())).collect();
-        assert_eq!(read, files());
         assert!(archive.len() < 1000, "it is deflated");
+        assert_eq!(write(&files()).unwrap(), archive);
+        assert_eq!(contents(archive).unwrap(), files());
+        assert_eq!(contents(write(&[]).unwrap()).unwrap(), []);
     }
 
     #[test]
     fn every_cut_and_many_damages_are_refused_without_a_panic() {
         let archive = write(&files()).unwrap();
         for end in 0..archive.len() {
-            assert!(entries(&archive[..end]).is_err(), "cut at {end}");
+            let err = Archive::open(archive[..end].to_vec()).unwrap_err();
+            assert!(err.starts_with("damaged or incomplete zip archive: "), "cut at {end}: {err}");
         }
         for at in 0..archive.len() {
             let mut damaged = archive.clone();
             damaged[at] ^= 0x55;
-            if let Ok(entries) = entries(&damaged) {
-                let _ = entries.iter().map(|entry| entry.content(&damaged)).collect::<Vec<_>>();
-            }
+            let _ = contents(damaged);
         }
         let mut damaged = archive;
-        damaged[45] ^= 1;
-        let entries = entries(&damaged).unwrap();
-        assert!(entries.iter().any(|entry| entry.content(&damaged).is_err()));
+        let at = find(&damaged, b"a/b.json", 0) + "a/b.json".len();
+        damaged[at + 1] ^= 1;
+        assert!(contents(damaged).unwrap_err().starts_with("it is damaged: "));
+    }
+
+    #[test]
+    fn a_file_is_not_unpacked_beyond_the_size_in_the_list() {
+        let mut archive = write(&[("a".into(), vec![7; 5000])]).unwrap();
+        let entry = find(&archive, b"PK\x01\x02", 0);
+        archive[entry + 24..entry + 28].copy_from_slice(&100_u32.to_le_bytes());
+        let err = contents(archive).unwrap_err();
+        assert_eq!(err, "it is damaged: File is larger than its declared uncompressed size");
+    }
+
+    #[test]
+    fn too_large_archives_are_refused_before_anything_is_unpacked() {
+        let mut archive = write(&[("a".into(), vec![7; 5000])]).unwrap();
+        let entry = find(&archive, b"PK\x01\x02", 0);
+        archive[entry + 24..entry + 28].copy_from_slice(&(3_u32 << 30).to_le_bytes());
+        let (most, packed) = (1032 * archive.len(), archive.len());
+        let expected = format!(
+            "its files would have 3221225472 bytes unpacked; at most {most} are read from an \
+             archive of {packed} bytes"
+        );
+        assert_eq!(contents(archive).unwrap_err(), expected);
+        assert!(check_size(MOST, MOST).is_ok());
+        assert!(check_size(MOST + 1, MOST).is_err());
+    }
+
+    #[test]
+    fn a_name_that_is_there_twice_is_refused() {
+        let mut archive = write(&[("a".into(), vec![]), ("b".into(), vec![])]).unwrap();
+        let entry = find(&archive, b"PK\x01\x02", 1);
+        archive[entry + 46] = b'a';
+        assert_eq!(contents(archive).unwrap_err(), "the archive has two files of the same name");
     }
 }

@@ -59,7 +59,8 @@ pub(crate) fn main(plugins: &Plugins, suites: &[Suite], own: &[VerbEntry]) -> Ex
         },
         None => RunOptions::from_arg_matches(&matches)?.train(None, &session),
     };
-    match stop_on_ctrl_c(&stop).and_then(|()| run()) {
+    let page = given.try_get_one::<bool>("tui").ok().flatten().is_some_and(|tui| *tui);
+    match stop_on_ctrl_c(&stop, page).and_then(|()| run()) {
         Ok(answer) => {
             print(&answer.text);
             if let Some(err) = answer.error {

@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow};
 use clap::{ArgAction, Args, Command};
 
 use super::output::print_message;
-use crate::{Plugins, spec::Suite};
+use crate::{Plugins, exec::close_screen, spec::Suite};
 
 /// How much is printed beside results.
 #[derive(Args, Clone, Copy, Debug, Default)]
@@ -67,11 +67,15 @@ impl Session<'_> {
     }
 }
 
-/// The first Ctrl-C asks the runs to stop after their step, the second ends the program at once.
-pub(super) fn stop_on_ctrl_c(stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
+/// The first Ctrl-C asks the runs to stop after their step, the second ends the program at once and
+/// closes the page of `--tui`, if there is one.
+pub(super) fn stop_on_ctrl_c(stop: &Arc<AtomicBool>, page: bool) -> anyhow::Result<()> {
     let stop = stop.clone();
     ctrlc::set_handler(move || {
         if stop.swap(true, Ordering::Relaxed) {
+            if page {
+                close_screen();
+            }
             std::process::exit(130);
         }
     })

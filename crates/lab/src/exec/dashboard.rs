@@ -1,22 +1,37 @@
-//! `--tui`: the terminal as a page that follows the runs: how far each is, its loss as a line, and what
-//! it last measured. It reads the files that runs write, so it changes nothing in them.
+//! `--tui`: a full-screen page that follows the runs: the progress of each, its training loss as a
+//! sparkline, and its last numbers on the validation split. It reads the files that runs write and
+//! changes nothing in them.
 
 use std::{
-    io,
+    io::{self, IsTerminal},
+    panic,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread::JoinHandle,
     time::Duration,
 };
 
-use console::Term;
 use indicatif::{HumanDuration, ProgressBar};
+use ratatui::{
+    Frame, Terminal,
+    backend::CrosstermBackend,
+    crossterm::{
+        cursor::Show,
+        execute,
+        terminal::{EnterAlternateScreen, LeaveAlternateScreen},
+    },
+    layout::{Constraint, Layout, Rect},
+    symbols::line::THICK_HORIZONTAL,
+    widgets::{LineGauge, Paragraph, Sparkline},
+};
 use training::{StepLog, StepRow};
 
 /// How often the page is drawn.
 const PERIOD: Duration = Duration::from_millis(300);
-/// From the dark to the light end of a line of eight heights.
-const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// A page that is drawn until it is dropped.
 pub(crate) struct Dashboard {
@@ -39,10 +54,9 @@ struct Going {
 }
 
 impl Dashboard {
-    /// Opens the page; none where there is no terminal.
+    /// Opens the page; none where the standard error is no terminal.
     pub(crate) fn open(whole: ProgressBar) -> Option<Self> {
-        let term = Term::stderr();
-        if !term.is_term() {
+        if !io::stderr().is_terminal() {
             return None;
         }
         let runs = Arc::new(Mutex::new(Runs { whole, going: Vec::new(), over: Vec::new() }));
@@ -50,7 +64,7 @@ impl Dashboard {
         let shown = runs.clone();
         let drawing = std::thread::spawn(move || {
             // A terminal that cannot be written to shows nothing; the runs go on.
-            let _ = draw(&term, &shown, &closed);
+            let _ = draw(&shown, &closed);
         });
         Some(Self { runs, close: Some(close), drawing: Some(drawing) })
     }
@@ -83,62 +97,113 @@ fn lock(runs: &Mutex<Runs>) -> MutexGuard<'_, Runs> {
     runs.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Draws on the terminal's second screen, so that the first is as it was afterwards.
-fn draw(term: &Term, runs: &Mutex<Runs>, closed: &mpsc::Receiver<()>) -> io::Result<()> {
-    term.write_str("\x1b[?1049h\x1b[?25l")?;
-    while closed.recv_timeout(PERIOD) == Err(mpsc::RecvTimeoutError::Timeout) {
-        let (rows, columns) = term.size();
-        let lines = page(&lock(runs), rows.into(), columns.into());
-        let text: String = lines.iter().map(|line| format!("{line}\x1b[K\r\n")).collect();
-        term.write_str(&format!("\x1b[H{text}\x1b[J"))?;
-    }
-    term.write_str("\x1b[?25h\x1b[?1049l")
+/// The terminal's second screen. The first one is back when this is dropped, and at a panic of any
+/// thread, whose message would be lost otherwise; after that nothing more is drawn.
+struct Screen {
+    open: Arc<AtomicBool>,
 }
 
-/// The lines of the page, as many and as long as there is room.
-fn page(runs: &Runs, rows: usize, columns: usize) -> Vec<String> {
-    let mut lines = vec![head(&runs.whole), String::new()];
-    lines.extend(runs.going.iter().flat_map(|run| of_run(run, columns)));
-    let footer = "Ctrl-C: write checkpoints and stop; the same command goes on from there.";
-    let room = rows.saturating_sub(lines.len() + 3);
-    let old = runs.over.len().saturating_sub(room);
-    for (name, folder) in &runs.over[old..] {
-        lines.push(format!("{name:<42} {}", measured(&read(folder))));
+impl Screen {
+    fn open() -> io::Result<Self> {
+        execute!(io::stderr(), EnterAlternateScreen)?;
+        let open = Arc::new(AtomicBool::new(true));
+        let (seen, previous) = (open.clone(), panic::take_hook());
+        panic::set_hook(Box::new(move |info| {
+            if seen.swap(false, Ordering::Relaxed) {
+                close_screen();
+            }
+            previous(info);
+        }));
+        Ok(Self { open })
     }
-    lines.extend([String::new(), footer.into()]);
-    lines.truncate(rows.saturating_sub(1));
-    lines.iter().map(|line| line.chars().take(columns).collect()).collect()
+
+    fn is_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        if self.open.swap(false, Ordering::Relaxed) {
+            close_screen();
+        }
+    }
+}
+
+/// Gives the terminal back, if there is one: its first screen, with a cursor.
+pub(crate) fn close_screen() {
+    if io::stderr().is_terminal() {
+        let _ = execute!(io::stderr(), LeaveAlternateScreen, Show);
+    }
+}
+
+/// Draws until the page is closed, or the screen by a panic.
+fn draw(runs: &Mutex<Runs>, closed: &mpsc::Receiver<()>) -> io::Result<()> {
+    let screen = Screen::open()?;
+    let mut terminal = Terminal::new(CrosstermBackend::new(io::stderr()))?;
+    while closed.recv_timeout(PERIOD) == Err(mpsc::RecvTimeoutError::Timeout) && screen.is_open() {
+        terminal.draw(|frame| page(frame, &lock(runs)))?;
+    }
+    Ok(())
+}
+
+/// Draws what there is room for, from above: all runs, each that goes on, the last that are over.
+fn page(frame: &mut Frame, runs: &Runs) {
+    let [area, footer] =
+        Layout::vertical([Constraint::Min(0), Constraint::Max(1)]).areas(frame.area());
+    let mut rows = area.rows();
+    gauge(frame, rows.next(), &runs.whole, &head(&runs.whole));
+    rows.next();
+    for run in &runs.going {
+        of_run(frame, run, [(); 3].map(|()| rows.next()));
+        rows.next();
+    }
+    let rows: Vec<Rect> = rows.collect();
+    let old = runs.over.len().saturating_sub(rows.len());
+    for ((name, folder), row) in runs.over[old..].iter().zip(rows) {
+        frame.render_widget(format!("{name:<42} {}", measured(&read(folder))), row);
+    }
+    let help = "Ctrl-C: write checkpoints and stop; the same command goes on from there.";
+    frame.render_widget(Paragraph::new(help), footer);
 }
 
 fn head(whole: &ProgressBar) -> String {
     let (gone, left) = (HumanDuration(whole.elapsed()), HumanDuration(whole.eta()));
-    let share = share(whole);
-    let percent = 100.0 * share;
-    format!("{:<42} {} {percent:>3.0} %, {gone} gone, {left} left", whole.prefix(), bar(share))
+    format!("{:<42} {:>3.0} %, {gone} gone, {left} left", whole.prefix(), 100.0 * share(whole))
 }
 
 /// Name and progress, the loss as a line, and what was measured last.
-fn of_run(run: &Going, columns: usize) -> [String; 4] {
+fn of_run(frame: &mut Frame, run: &Going, [progress, loss, valid]: [Option<Rect>; 3]) {
     let (at, all) = (run.bar.position(), run.bar.length().unwrap_or_default());
-    let (name, left) = (run.bar.prefix(), HumanDuration(run.bar.eta()));
+    let left = HumanDuration(run.bar.eta());
+    let text = format!("{:<42} {at:>5} of {all} steps, {left} left", run.bar.prefix());
+    gauge(frame, progress, &run.bar, &text);
     let rows = read(&run.folder);
-    let losses: Vec<f64> = of(&rows, "train", "loss").map(|row| row.value).collect();
-    let last = losses.last().map_or("not yet".into(), |loss| format!("{loss:.4}"));
-    [
-        format!("{name:<42} {} {at:>5} of {all} steps, {left} left", bar(share(&run.bar))),
-        format!("  loss   {last:>8}  {}", line(&losses, columns.saturating_sub(22).max(1))),
-        format!("  valid  {}", measured(&rows)),
-        String::new(),
-    ]
+    if let Some(row) = loss {
+        let losses: Vec<f64> = of(&rows, "train", "loss").map(|row| row.value).collect();
+        let last = losses.last().map_or("not yet".into(), |loss| format!("{loss:.4}"));
+        let [text, line] =
+            Layout::horizontal([Constraint::Length(19), Constraint::Min(0)]).areas(row);
+        frame.render_widget(format!("  loss   {last:>8}"), text);
+        let heights = heights(&losses, line.width.into());
+        frame.render_widget(Sparkline::default().data(heights).max(8), line);
+    }
+    if let Some(row) = valid {
+        frame.render_widget(format!("  valid  {}", measured(&rows)), row);
+    }
 }
 
+/// A text, and how far a bar is in the rest of the row.
+fn gauge(frame: &mut Frame, row: Option<Rect>, bar: &ProgressBar, text: &str) {
+    if let Some(row) = row {
+        let line = LineGauge::default().filled_symbol(THICK_HORIZONTAL);
+        frame.render_widget(line.ratio(share(bar)).label(text), row);
+    }
+}
+
+/// From 0 to 1.
 fn share(bar: &ProgressBar) -> f64 {
-    bar.position() as f64 / bar.length().unwrap_or_default().max(1) as f64
-}
-
-fn bar(share: f64) -> String {
-    let done = (20.0 * share) as usize;
-    format!("[{:-<20}]", "=".repeat(done.min(20)))
+    (bar.position() as f64 / bar.length().unwrap_or_default().max(1) as f64).min(1.0)
 }
 
 /// What a run has written; nothing while there is no file.
@@ -167,8 +232,8 @@ fn measured(rows: &[StepRow]) -> String {
     }
 }
 
-/// Values as heights between their least and their largest, the mean of those that share a place.
-fn line(values: &[f64], width: usize) -> String {
+/// Values as heights from 1, their least, to 8, their largest; the mean of those that share a place.
+fn heights(values: &[f64], width: usize) -> Vec<u64> {
     let places = values.len().min(width);
     let place = |at: usize| {
         let (from, to) = (at * values.len() / places, (at + 1) * values.len() / places);
@@ -176,21 +241,34 @@ fn line(values: &[f64], width: usize) -> String {
     };
     let means: Vec<f64> = (0..places).map(place).collect();
     let (least, most) = means.iter().fold((f64::MAX, f64::MIN), |(a, b), x| (a.min(*x), b.max(*x)));
-    let height = |x: f64| (7.99 * (x - least) / (most - least).max(f64::MIN_POSITIVE)) as usize;
-    means.into_iter().map(|x| HEIGHTS[height(x).min(7)]).collect()
+    let height = |x: f64| 1 + (7.99 * (x - least) / (most - least).max(f64::MIN_POSITIVE)) as u64;
+    means.into_iter().map(|x| height(x).min(8)).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use ratatui::backend::TestBackend;
+
     use super::*;
 
+    /// What the page shows on a terminal of this size, row by row.
+    fn shown(runs: &Runs, columns: u16, rows: u16) -> Vec<String> {
+        let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
+        terminal.draw(|frame| page(frame, runs)).unwrap();
+        let cells = terminal.backend().buffer().content().chunks(columns.into());
+        let row =
+            |cells: &[ratatui::buffer::Cell]| cells.iter().map(|cell| cell.symbol()).collect();
+        cells.map(row).collect()
+    }
+
     #[test]
-    fn a_line_goes_from_the_least_to_the_largest() {
-        assert_eq!(line(&[8.0, 4.0, 2.0, 1.0], 4), "█▄▂▁");
-        assert_eq!(line(&[8.0, 6.0, 1.0, 1.0], 2), "█▁");
-        assert_eq!(line(&[1.0; 3], 9), "▁▁▁");
-        assert_eq!(line(&[], 9), "");
-        assert_eq!(line(&[f64::NAN, 1.0, 2.0], 3).chars().count(), 3);
+    fn heights_go_from_the_least_to_the_largest() {
+        assert_eq!(heights(&[8.0, 4.0, 2.0, 1.0], 4), [8, 4, 2, 1]);
+        assert_eq!(heights(&[8.0, 6.0, 1.0, 1.0], 2), [8, 1]);
+        assert_eq!(heights(&[1.0; 3], 9), [1, 1, 1]);
+        assert_eq!(heights(&[], 9), []);
+        assert_eq!(heights(&[1.0; 3], 0), []);
+        assert_eq!(heights(&[f64::NAN, 1.0, 2.0], 3).len(), 3);
     }
 
     #[test]
@@ -206,18 +284,24 @@ mod tests {
         let run = || Going { bar: bar.clone(), folder: folder.path().into() };
         let over = (0..9).map(|seed| (format!("dense, seed {seed}"), folder.path().into()));
         let mut runs = Runs { whole, going: vec![run()], over: over.collect() };
-        let text = page(&runs, 40, 120).join("\n");
-        assert!(text.contains("top-k, digits, seed 0"), "{text}");
-        assert!(text.contains("[==========----------]    20 of 40 steps"), "{text}");
+        let rows = shown(&runs, 120, 40);
+        assert!(rows[0].starts_with("1 of 2 runs"), "{rows:#?}");
+        let begin = "top-k, digits, seed 0                         20 of 40 steps, ";
+        assert!(rows[2].starts_with(begin), "{rows:#?}");
+        // Half of the line that is left is done.
+        let line = |cell: char| rows[2].chars().filter(|c| *c == cell).count();
+        assert!(line('━') + line('─') > 20, "{rows:#?}");
         // The row that is being written is left out.
-        assert!(text.contains("  loss     1.0000  █▁\n"), "{text}");
-        assert!(text.contains("  valid  accuracy 0.5000 at step 20\n"), "{text}");
-        assert!(text.contains("dense, seed 0"), "{text}");
-        let small = page(&runs, 12, 30);
-        assert!(small.len() < 12 && small.iter().all(|line| line.chars().count() <= 30));
-        assert!(small.iter().any(|line| line.contains("dense, seed 8")), "{small:?}");
+        assert_eq!(rows[3].trim_end(), "  loss     1.0000  █▁");
+        assert_eq!(rows[4].trim_end(), "  valid  accuracy 0.5000 at step 20");
+        assert!(rows[6].starts_with("dense, seed 0"), "{rows:#?}");
+        assert!(rows[39].starts_with("Ctrl-C: write checkpoints"), "{rows:#?}");
+        let small = shown(&runs, 30, 9);
+        assert!(small[7].starts_with("dense, seed 8"), "{small:#?}");
         runs.going.extend((0..9).map(|_| run()));
-        assert_eq!(page(&runs, 12, 30).len(), 11);
-        assert_eq!(page(&runs, 0, 0).len(), 0);
+        let small = shown(&runs, 30, 9);
+        assert!(small[6].starts_with("top-k, digits, seed 0"), "{small:#?}");
+        shown(&runs, 1, 1);
+        shown(&runs, 0, 0);
     }
 }

@@ -14,6 +14,7 @@ mod scheduler;
 mod start;
 mod super_classes;
 
+pub(crate) use dashboard::close_screen;
 pub use device::device;
 pub(crate) use model_builder::ModelBuilder;
 pub(crate) use progress::Shown;

@@ -69,7 +69,7 @@ pub(crate) fn write(
     let Some(trace) = record(spec, task, model, step, device) else { return Ok(()) };
     let path = folder.join(Trace::file_name(step as u64));
     fs::create_dir_all(path.parent().unwrap_or(folder))?;
-    write_atomic(&path, &trace.to_bytes())
+    write_atomic(&path, &trace.to_bytes().map_err(io::Error::other)?)
 }
 
 /// How a network routes examples of the validation split; none if it has no MoE layers.

@@ -1,72 +1,61 @@
-//! The bytes of a trace.
+//! The bytes of a trace, in the safetensors format.
 
-use serde_json::{Map, Value, json};
+use safetensors::{Dtype, SafeTensorError, SafeTensors, serialize, tensor::TensorView};
 
 use super::{About, Layer, Pixels, Property, Trace};
 
+/// A tensor's name, kind, shape and numbers.
+type Column = (String, Dtype, Vec<usize>, Vec<u8>);
+
 /// The file of a trace.
-pub(super) fn encode(trace: &Trace) -> Vec<u8> {
-    let mut writer = Writer::default();
+pub(super) fn encode(trace: &Trace) -> Result<Vec<u8>, String> {
     let n = trace.len();
-    for (name, values) in [
-        ("example", &trace.example),
-        ("position", &trace.position),
-        ("token", &trace.token),
-        ("label", &trace.label),
-    ] {
-        writer.ints(name, &[n], values);
-    }
+    let Trace { about, example, position, token, label, text, .. } = trace;
+    let columns =
+        [("example", example), ("position", position), ("token", token), ("label", label)];
+    let mut columns: Vec<Column> =
+        columns.map(|(name, values)| ints(name.into(), [n], values)).into();
     for (at, layer) in trace.layers.iter().enumerate() {
-        writer.ints(&format!("layer.{at}.experts"), &[n, layer.k], &layer.experts);
-        writer.floats(&format!("layer.{at}.weights"), &[n, layer.k], &layer.weights);
+        columns.push(ints(format!("layer.{at}.experts"), [n, layer.k], &layer.experts));
+        columns.push(floats(format!("layer.{at}.weights"), [n, layer.k], &layer.weights));
     }
-    if !trace.text.is_empty() {
-        writer.ints("text", &[n], &trace.text);
+    if !text.is_empty() {
+        columns.push(ints("text".into(), [n], text));
     }
     if let Some(Pixels { shape, grey }) = &trace.pixels {
-        writer.floats("pixels", shape, grey);
+        columns.push(floats("pixels".into(), *shape, grey));
     }
-    let about = json!({ "trace": json!(trace.about).to_string() });
-    writer.header.insert("__metadata__".into(), about);
-    let mut header = Value::Object(writer.header).to_string().into_bytes();
-    header.resize(header.len().next_multiple_of(8), b' '); // the format wants numbers aligned
-    [&(header.len() as u64).to_le_bytes()[..], &header, &writer.numbers].concat()
+    let about = serde_json::to_string(about).map_err(|err| err.to_string())?;
+    let views = columns.iter().map(|(name, dtype, shape, bytes)| {
+        TensorView::new(*dtype, shape.clone(), bytes).map(|view| (name, view))
+    });
+    let views: Result<Vec<_>, SafeTensorError> = views.collect();
+    let file = views.and_then(|views| serialize(views, Some([("trace".into(), about)].into())));
+    file.map_err(|err| err.to_string())
 }
 
-#[derive(Default)]
-struct Writer {
-    header: Map<String, Value>,
-    numbers: Vec<u8>,
+fn ints<const D: usize>(name: String, shape: [usize; D], values: &[i32]) -> Column {
+    (name, Dtype::I32, shape.into(), values.iter().flat_map(|x| x.to_le_bytes()).collect())
 }
 
-impl Writer {
-    fn ints(&mut self, name: &str, shape: &[usize], values: &[i32]) {
-        self.add(name, "I32", shape, values.iter().flat_map(|x| x.to_le_bytes()));
-    }
-
-    fn floats(&mut self, name: &str, shape: &[usize], values: &[f32]) {
-        self.add(name, "F32", shape, values.iter().flat_map(|x| x.to_le_bytes()));
-    }
-
-    fn add(&mut self, name: &str, kind: &str, shape: &[usize], bytes: impl Iterator<Item = u8>) {
-        let start = self.numbers.len();
-        self.numbers.extend(bytes);
-        let place = [start, self.numbers.len()];
-        let entry = json!({ "dtype": kind, "shape": shape, "data_offsets": place });
-        self.header.insert(name.into(), entry);
-    }
+fn floats<const D: usize>(name: String, shape: [usize; D], values: &[f32]) -> Column {
+    (name, Dtype::F32, shape.into(), values.iter().flat_map(|x| x.to_le_bytes()).collect())
 }
 
 /// The trace of a file, or what is wrong with it.
 pub(super) fn decode(bytes: &[u8]) -> Result<Trace, String> {
-    let reader = Reader::new(bytes)?;
-    let about = reader.header["__metadata__"]["trace"].as_str().unwrap_or_default();
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|err| err.to_string())?;
+    let file = SafeTensors::deserialize(bytes).map_err(|err| err.to_string())?;
+    let about = header.metadata().as_ref().and_then(|entries| entries.get("trace"));
+    let about = about.ok_or("its header has no entry \"trace\"")?;
     let about: About = serde_json::from_str(about).map_err(|err| format!("its header: {err}"))?;
-    let column = |name| Ok::<_, String>(reader.ints(name)?.1);
+    let ints = |name: &str| values(&file, name, Dtype::I32, i32::from_le_bytes);
+    let floats = |name: &str| values(&file, name, Dtype::F32, f32::from_le_bytes);
+    let column = |name| Ok::<_, String>(ints(name)?.1);
     let (example, position) = (column("example")?, column("position")?);
     let (token, label) = (column("token")?, column("label")?);
     let n = example.len();
-    let text = match reader.header.get("text") {
+    let text = match header.info("text") {
         Some(_) => column("text")?,
         None => Vec::new(),
     };
@@ -86,8 +75,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Trace, String> {
     }
     let mut layers = Vec::new();
     for (at, n_experts) in about.experts.iter().enumerate() {
-        let (shape, experts) = reader.ints(&format!("layer.{at}.experts"))?;
-        let (_, weights) = reader.floats(&format!("layer.{at}.weights"))?;
+        let (shape, experts) = ints(&format!("layer.{at}.experts"))?;
+        let (_, weights) = floats(&format!("layer.{at}.weights"))?;
         let &[units, k] = &shape[..] else { return Err(format!("layer {at} is {shape:?}")) };
         let known = |expert: &i32| (-1..*n_experts as i32).contains(expert);
         if units != n || k == 0 || weights.len() != experts.len() || !experts.iter().all(known) {
@@ -95,8 +84,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Trace, String> {
         }
         layers.push(Layer { n_experts: *n_experts, k, experts, weights });
     }
-    let pixels = match reader.header.get("pixels") {
-        Some(_) => Some(pixels(reader.floats("pixels")?)?),
+    let pixels = match header.info("pixels") {
+        Some(_) => Some(pixels(floats("pixels")?)?),
         None => None,
     };
     Ok(Trace { about, layers, example, position, token, label, text, pixels })
@@ -107,50 +96,19 @@ fn pixels((shape, grey): (Vec<usize>, Vec<f32>)) -> Result<Pixels, String> {
     Ok(Pixels { shape, grey })
 }
 
-struct Reader<'a> {
-    header: Value,
-    numbers: &'a [u8],
-}
-
-impl<'a> Reader<'a> {
-    fn new(bytes: &'a [u8]) -> Result<Self, String> {
-        let short = || "it is too short".to_string();
-        let (length, rest) = bytes.split_first_chunk::<8>().ok_or_else(short)?;
-        let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| short())?;
-        let (header, numbers) = rest.split_at_checked(length).ok_or_else(short)?;
-        let header = serde_json::from_slice(header).map_err(|err| err.to_string())?;
-        Ok(Self { header, numbers })
+/// The shape and the numbers of a tensor of this kind.
+fn values<T>(
+    file: &SafeTensors,
+    name: &str,
+    dtype: Dtype,
+    from: fn([u8; 4]) -> T,
+) -> Result<(Vec<usize>, Vec<T>), String> {
+    let view = file.tensor(name).map_err(|err| err.to_string())?;
+    if view.dtype() != dtype {
+        return Err(format!("the numbers of {name:?} are {}; expected {dtype}", view.dtype()));
     }
-
-    fn ints(&self, name: &str) -> Result<(Vec<usize>, Vec<i32>), String> {
-        self.get(name, "I32", i32::from_le_bytes)
-    }
-
-    fn floats(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>), String> {
-        self.get(name, "F32", f32::from_le_bytes)
-    }
-
-    fn get<T>(
-        &self,
-        name: &str,
-        kind: &str,
-        from: fn([u8; 4]) -> T,
-    ) -> Result<(Vec<usize>, Vec<T>), String> {
-        let entry = self.header.get(name).ok_or_else(|| format!("there is no {name:?}"))?;
-        let wrong = || format!("{name:?} is not what it should be");
-        let list = |key: &str| serde_json::from_value::<Vec<usize>>(entry[key].clone()).ok();
-        let (shape, place) = (list("shape"), list("data_offsets"));
-        let (Some(shape), Some([start, end])) = (shape, place.as_deref()) else {
-            return Err(wrong());
-        };
-        let bytes = self.numbers.get(*start..*end).ok_or_else(wrong)?;
-        let (numbers, rest) = bytes.as_chunks::<4>();
-        let count = shape.iter().try_fold(1_usize, |n, side| n.checked_mul(*side));
-        if entry["dtype"] != kind || !rest.is_empty() || count != Some(numbers.len()) {
-            return Err(wrong());
-        }
-        Ok((shape, numbers.iter().map(|number| from(*number)).collect()))
-    }
+    let (numbers, _) = view.data().as_chunks::<4>();
+    Ok((view.shape().into(), numbers.iter().map(|number| from(*number)).collect()))
 }
 
 #[cfg(test)]
@@ -170,11 +128,11 @@ mod tests {
         };
         trace.text = vec![0, 0, 1, 1];
         trace.about.properties = vec![of(vec![1, 0])];
-        let bytes = trace.to_bytes();
+        let bytes = trace.to_bytes().unwrap();
         assert_eq!(decode(&bytes).unwrap(), trace);
         for wrong in [vec![1], vec![1, 2]] {
             trace.about.properties = vec![of(wrong)];
-            let err = decode(&trace.to_bytes()).unwrap_err();
+            let err = decode(&trace.to_bytes().unwrap()).unwrap_err();
             assert_eq!(err, "its properties do not fit its texts");
         }
         let length = u64::from_le_bytes(*bytes.first_chunk().unwrap());
@@ -183,13 +141,13 @@ mod tests {
 
     #[test]
     fn damage_is_no_panic() {
-        let bytes = trace().to_bytes();
+        let bytes = trace().to_bytes().unwrap();
         for length in [0, 7, 20, bytes.len() - 1] {
             assert!(decode(&bytes[..length]).is_err());
         }
         let mut wrong = trace();
         wrong.layers[0].experts[0] = 9;
-        let err = decode(&wrong.to_bytes()).unwrap_err();
+        let err = decode(&wrong.to_bytes().unwrap()).unwrap_err();
         assert_eq!(err, "layer 0 does not fit 4 units and 3 experts");
     }
 }

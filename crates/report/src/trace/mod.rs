@@ -150,8 +150,12 @@ impl Trace {
     }
 
     /// The bytes of its file.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        file::encode(self)
+    ///
+    /// # Errors
+    ///
+    /// If the fields do not have the lengths that belong to each other.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
+        file::encode(self).map_err(|why| Error::Question(format!("this is no whole trace: {why}")))
     }
 
     /// Reads a file.

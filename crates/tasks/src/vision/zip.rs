@@ -1,141 +1,85 @@
-//! Reads a zip archive: the list at its end, then file after file.
-//!
-//! PKWARE. *.ZIP File Format Specification*. <https://support.pkware.com/pkzip/appnote>
-//!
-//! Of our own because the crate for it changes dependencies far below. No encryption, no archives
-//! in parts, no more than 65,535 files; what is there is stored or deflated.
+//! Reads a zip archive, by the crate `zip`: stored or deflated files, not encrypted.
 
-use std::io::Read;
+use std::io::{Cursor, Read};
 
-use flate2::{Crc, read::DeflateDecoder};
+use ::zip::{ZipArchive, result::ZipError};
 
-const END: &[u8] = b"PK\x05\x06";
-const ENTRY: &[u8] = b"PK\x01\x02";
-const FILE: &[u8] = b"PK\x03\x04";
+/// The most bytes that the files of an archive may have in all, unpacked: 4 GiB.
+const MOST: u64 = 4 << 30;
+/// The most bytes that deflate makes of one byte. Files that promise more overlap or are wrong.
+const RATIO: u64 = 1032;
 
 /// The files of an archive by name, folders left out.
-pub(crate) fn read(archive: &[u8]) -> Result<Vec<(String, Vec<u8>)>, String> {
-    let end = archive.windows(END.len()).rposition(|bytes| bytes == END);
-    let end = end.ok_or("it is no whole zip archive: it has no list of files at its end")?;
-    let count = short(archive, end + 10)?;
-    let mut at = long(archive, end + 16)?;
-    let mut files = Vec::with_capacity(count);
-    for _ in 0..count {
-        let entry = Entry::read(archive, at)?;
-        at = entry.next;
-        if !entry.name.ends_with('/') {
-            let bytes = entry.file(archive).map_err(|err| format!("{}: {err}", entry.name))?;
-            files.push((entry.name, bytes));
+pub(crate) fn read(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, String> {
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(problem)?;
+    if archive.has_duplicate_names() {
+        return Err("the archive has two files of the same name".into());
+    }
+    check_size(&archive, bytes.len() as u64)?;
+    let mut files = Vec::with_capacity(archive.len());
+    for at in 0..archive.len() {
+        let name = archive.by_index_data(at).and_then(|file| Ok(file.name()?.into_owned()));
+        let name = name.map_err(problem)?;
+        if !name.ends_with('/') {
+            let bytes = content(&mut archive, at).map_err(|err| format!("{name}: {err}"))?;
+            files.push((name, bytes));
         }
     }
     Ok(files)
 }
 
-/// One line of the list.
-struct Entry {
-    name: String,
-    method: usize,
-    checksum: usize,
-    packed: usize,
-    size: usize,
-    start: usize,
-    next: usize,
-}
-
-impl Entry {
-    fn read(archive: &[u8], at: usize) -> Result<Self, String> {
-        if slice(archive, at, 4)? != ENTRY {
-            return Err("its list of files is damaged".into());
-        }
-        let [name, extra, comment] =
-            [short(archive, at + 28)?, short(archive, at + 30)?, short(archive, at + 32)?];
-        Ok(Self {
-            name: String::from_utf8_lossy(slice(archive, at + 46, name)?).to_string(),
-            method: short(archive, at + 10)?,
-            checksum: long(archive, at + 16)?,
-            packed: long(archive, at + 20)?,
-            size: long(archive, at + 24)?,
-            start: long(archive, at + 42)?,
-            next: at + 46 + name + extra + comment,
-        })
-    }
-
-    fn file(&self, archive: &[u8]) -> Result<Vec<u8>, String> {
-        if slice(archive, self.start, 4)? != FILE {
-            return Err("it is not where the list says".into());
-        }
-        let names = short(archive, self.start + 26)? + short(archive, self.start + 28)?;
-        let packed = slice(archive, self.start + 30 + names, self.packed)?;
-        let bytes = match self.method {
-            0 => packed.to_vec(),
-            8 => {
-                let mut bytes = Vec::new();
-                let mut limited = DeflateDecoder::new(packed).take(self.size as u64 + 1);
-                limited.read_to_end(&mut bytes).map_err(|err| err.to_string())?;
-                bytes
-            }
-            other => return Err(format!("compression method {other}; known are 0 and 8")),
-        };
-        let mut checksum = Crc::new();
-        checksum.update(&bytes);
-        if bytes.len() != self.size || checksum.sum() as usize != self.checksum {
-            return Err("its checksum is wrong".into());
-        }
-        Ok(bytes)
+/// Refuses an archive whose list promises too much, before anything is unpacked.
+fn check_size(archive: &ZipArchive<Cursor<&[u8]>>, packed: u64) -> Result<(), String> {
+    let size = |at| archive.by_index_data(at).map(|file| u128::from(file.size()));
+    let sizes: Result<u128, ZipError> = (0..archive.len()).map(size).sum();
+    let (unpacked, most) = (sizes.map_err(problem)?, MOST.min(packed.saturating_mul(RATIO)));
+    match unpacked > u128::from(most) {
+        true => Err(format!(
+            "its files would have {unpacked} bytes unpacked; at most {most} are read from an \
+             archive of {packed} bytes"
+        )),
+        false => Ok(()),
     }
 }
 
-fn slice(bytes: &[u8], at: usize, length: usize) -> Result<&[u8], String> {
-    let end = at.checked_add(length);
-    end.and_then(|end| bytes.get(at..end)).ok_or_else(|| "the archive is cut off".into())
+fn content(archive: &mut ZipArchive<Cursor<&[u8]>>, at: usize) -> Result<Vec<u8>, String> {
+    let mut file = archive.by_index(at).map_err(problem)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(|err| format!("it is damaged: {err}"))?;
+    match bytes.len() as u64 == file.size() {
+        true => Ok(bytes),
+        false => Err(format!("it is damaged: {} of {} bytes", bytes.len(), file.size())),
+    }
 }
 
-fn short(bytes: &[u8], at: usize) -> Result<usize, String> {
-    slice(bytes, at, 2).map(|b| usize::from(u16::from_le_bytes([b[0], b[1]])))
-}
-
-fn long(bytes: &[u8], at: usize) -> Result<usize, String> {
-    slice(bytes, at, 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize)
+/// What is wrong with an archive or a file of it.
+fn problem(err: ZipError) -> String {
+    match err {
+        ZipError::InvalidArchive(why) => format!("damaged or incomplete zip archive: {why}"),
+        ZipError::Io(err) => format!("damaged or incomplete zip archive: {err}"),
+        ZipError::CompressionMethodNotSupported(id) => {
+            format!("compression method {id}; known are 0 (stored) and 8 (deflated)")
+        }
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]
 pub(crate) mod testing {
-    use std::io::Write;
+    use std::io::{Cursor, Write};
 
-    use flate2::{Compression, Crc, write::DeflateEncoder};
+    use ::zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
     /// An archive of these files; every second one is stored as it is.
     pub(crate) fn zip(files: &[(String, Vec<u8>)]) -> Vec<u8> {
-        let (mut archive, mut list) = (Vec::new(), Vec::new());
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
         for (i, (name, bytes)) in files.iter().enumerate() {
-            let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
-            encoder.write_all(bytes).unwrap();
-            let packed = encoder.finish().unwrap();
-            let (method, packed) = if i % 2 == 0 { (8_u16, packed) } else { (0, bytes.clone()) };
-            let mut checksum = Crc::new();
-            checksum.update(bytes);
-            let mut facts = Vec::new();
-            facts.extend([20, 0, 0, 0]); // version, flags
-            facts.extend(method.to_le_bytes());
-            facts.extend([0; 4]); // time, date
-            for number in [checksum.sum(), packed.len() as u32, bytes.len() as u32] {
-                facts.extend(number.to_le_bytes());
-            }
-            facts.extend((name.len() as u16).to_le_bytes());
-            facts.extend([0; 2]); // no extra field
-            let start = archive.len() as u32;
-            archive.extend([super::FILE, &facts, name.as_bytes(), &packed].concat());
-            list.extend([super::ENTRY, &[20, 0], &facts, &[0; 10]].concat());
-            list.extend(start.to_le_bytes());
-            list.extend(name.as_bytes());
+            let method = [CompressionMethod::Deflated, CompressionMethod::Stored][i % 2];
+            let options = SimpleFileOptions::default().compression_method(method);
+            writer.start_file(name, options).unwrap();
+            writer.write_all(bytes).unwrap();
         }
-        let count = (files.len() as u16).to_le_bytes();
-        let (start, length) = (archive.len() as u32, list.len() as u32);
-        archive.extend(list);
-        archive.extend([super::END, &[0; 4], &count, &count].concat());
-        archive.extend([length.to_le_bytes(), start.to_le_bytes()].concat());
-        archive.extend([0; 2]);
-        archive
+        writer.finish().unwrap().into_inner()
     }
 }
 
@@ -160,11 +104,27 @@ mod tests {
     fn damage_is_noticed() {
         let whole = zip(&files());
         let error = |bytes: &[u8]| read(bytes).unwrap_err();
-        assert!(error(&whole[..whole.len() / 2]).contains("no list of files at its end"));
-        assert!(error(&whole[20..]).contains("damaged"));
+        assert!(error(&whole[..whole.len() / 2]).starts_with("damaged or incomplete zip archive"));
+        assert!(error(&whole[40..]).starts_with("damaged or incomplete zip archive"));
         let mut changed = whole;
         let at = changed.windows(3).position(|bytes| bytes == [7; 3]).unwrap();
         changed[at] = 8;
-        assert_eq!(error(&changed), "a/one: its checksum is wrong");
+        assert_eq!(error(&changed), "a/one: it is damaged: Invalid checksum");
+    }
+
+    #[test]
+    fn what_a_list_promises_is_limited() {
+        let mut archive = zip(&files());
+        let entry = archive.windows(4).rposition(|bytes| bytes == b"PK\x01\x02").unwrap();
+        archive[entry + 24..entry + 28].copy_from_slice(&u32::MAX.to_le_bytes());
+        let most = 1032 * archive.len();
+        let err = read(&archive).unwrap_err();
+        let expected =
+            format!("its files would have 4294967595 bytes unpacked; at most {most} are read");
+        assert!(err.starts_with(&expected), "{err}");
+        // A smaller size than the true one is no way around it.
+        archive[entry + 24..entry + 28].copy_from_slice(&98_u32.to_le_bytes());
+        let err = read(&archive).unwrap_err();
+        assert!(err.contains("larger than its declared uncompressed size"), "{err}");
     }
 }
