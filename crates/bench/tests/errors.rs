@@ -199,6 +199,11 @@ name = "tame"
         assert!(row("wild").unwrap().contains("failed"), "{table}");
         assert!(row("tame").unwrap().contains("0."), "{table}");
     }
+    // In the ranking it is the last, and not one that is missing.
+    let (ranking, _) = ended(&place.run(&["rank", "tiny.toml", "--format", "csv"]), 0);
+    let rows: Vec<Vec<&str>> =
+        ranking.lines().skip(1).map(|line| line.split(',').take(2).collect()).collect();
+    assert_eq!(rows, [["tame", "1"], ["wild", "2"]], "{ranking}");
     // A setting that fails is the worst, and not one that is missing.
     let tuned = "[tune]\ntrials = 2\nmetric = \"loss\"\n[tune.keys]\ntrain.lr = [1e30, 1e-3]\n";
     let suite = fs::read_to_string(place.path("tiny.toml")).unwrap().replace("train.lr = 1e30", "");

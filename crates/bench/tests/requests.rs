@@ -106,6 +106,25 @@ fn other_data_are_another_run() {
     assert!(err.contains("have changed since it was trained: all.txt"), "{err}");
 }
 
+/// A run is another run if the data of the run that it starts from change.
+#[test]
+fn other_data_of_the_run_before_are_another_run() {
+    let from = "from = { task.file = \"first.txt\" }\nmoe = { layers";
+    let place = Place::with_suite(&TEXT.replace("moe = { layers", from));
+    fs::create_dir_all(place.path("data")).unwrap();
+    let write = |file: &str, text: &str| {
+        fs::write(place.path("data").join(file), text.repeat(400)).unwrap();
+    };
+    let run = || ended(&place.run(&["run", "tiny.toml", "--data-dir", "data"]), 0).0;
+    write("all.txt", "one and two ");
+    write("first.txt", "two or one ");
+    run();
+    assert_eq!(place.runs("runs").len(), 2);
+    write("first.txt", "two and one");
+    run();
+    assert_eq!(place.runs("runs").len(), 4);
+}
+
 #[test]
 fn a_part_of_a_suite_is_not_published() {
     let place = two_suites();

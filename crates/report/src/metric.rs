@@ -90,7 +90,8 @@ pub(crate) fn range(metric: &str) -> [f64; 2] {
     let share = ["accuracy", "_share", "_rate", "_saturation"];
     let share = share.iter().any(|end| metric.ends_with(end));
     match metric {
-        "f1" | "auc" | "exact_match" | "weight_entropy" | "load_entropy" => [0.0, 1.0],
+        "f1" | "auc" | "exact_match" | "weight_entropy" | "load_entropy" | "choice_entropy"
+        | "saturation" => [0.0, 1.0],
         "r2" => [f64::NEG_INFINITY, 1.0],
         "max_over_mean_load" | "early_load" => [1.0, f64::INFINITY],
         "tokens_per_second" | "bytes_per_input" => [0.0, f64::INFINITY],
@@ -98,6 +99,16 @@ pub(crate) fn range(metric: &str) -> [f64; 2] {
         _ if direction(metric) == Some(Better::Lower) => [0.0, f64::INFINITY],
         _ => [f64::NEG_INFINITY, f64::INFINITY],
     }
+}
+
+/// The metric of a training curve: its name without split and layer, so `accuracy` of
+/// `valid/accuracy`, `loss` of `train_loss` and `load_entropy` of `load entropy, layer 1`.
+pub(crate) fn metric_of_curve(name: &str) -> String {
+    let name = name.split(", layer ").next().unwrap_or(name);
+    let bare = name.rsplit('/').next().unwrap_or(name);
+    let splits = ["train_", "valid_", "test_"];
+    let bare = splits.iter().find_map(|split| bare.strip_prefix(split)).unwrap_or(bare);
+    bare.replace(' ', "_")
 }
 
 /// Between which numbers the difference of two values of a metric lies.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::stats::{Mean, mean};
+use crate::{
+    metric::{metric_of_curve, range},
+    stats::{Mean, mean},
+};
 
 /// One number over the steps of one run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -45,18 +48,22 @@ pub struct Line {
     pub hue: usize,
     /// Step, and mean over seeds.
     pub points: Vec<(f64, Mean)>,
+    /// Between which numbers the values lie: the band of the interval is cut there.
+    pub range: [f64; 2],
 }
 
 /// How many points a line has at most: more cannot be seen, and noise is averaged.
 const POINTS: usize = 80;
 
 /// One line for each method, in order of appearance, from the curves of one name and task; its
-/// colour is that of its place in `order`.
+/// colour is that of its place in `order`, its range that of the metric.
 /// Steps are put into equal bins; each seed counts once in a bin.
 pub(crate) fn lines(curves: &[&Curve], order: &[&str]) -> Vec<Line> {
     let steps = || curves.iter().flat_map(|curve| &curve.points).map(|point| point.0);
     let (first, last) = (steps().fold(f64::MAX, f64::min), steps().fold(f64::MIN, f64::max));
     let width = ((last - first) / POINTS as f64).max(f64::MIN_POSITIVE);
+    let name = curves.first().map_or("", |curve| &curve.name);
+    let range = range(&metric_of_curve(name));
     let methods = crate::setting::distinct(curves.iter().map(|curve| curve.method.as_str()));
     let line = |method: &str| {
         let mut bins: BTreeMap<usize, Vec<(f64, f64)>> = BTreeMap::new();
@@ -66,7 +73,7 @@ pub(crate) fn lines(curves: &[&Curve], order: &[&str]) -> Vec<Line> {
             }
         }
         let points = bins.into_values().filter_map(joined).collect();
-        Line { name: method.into(), hue: hue(method, order), points }
+        Line { name: method.into(), hue: hue(method, order), points, range }
     };
     methods.into_iter().map(line).filter(|line| !line.points.is_empty()).collect()
 }

@@ -43,7 +43,7 @@ impl Tasks {
 }
 
 /// Checks that no split is empty.
-fn check_splits(name: &'static str, task: &dyn Task) -> Result<(), DataError> {
+pub(crate) fn check_splits(name: &'static str, task: &dyn Task) -> Result<(), DataError> {
     let counts = [Split::Train, Split::Valid, Split::Test].map(|split| task.len(split));
     match counts.contains(&0) {
         true => Err(DataError::EmptySplit { task: name, counts }),

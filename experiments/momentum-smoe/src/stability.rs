@@ -54,7 +54,7 @@ fn lines() -> Vec<Line> {
         let growth = residuals::growth(&rule(kind, *mu), &curvatures, &Device::flex());
         let point = |(s, growth): (&f64, f64)| Some((*s, mean(&[growth])?));
         let points = curvatures.iter().zip(growth).filter_map(point).collect();
-        Line { name: name.to_string(), hue, points }
+        Line { name: name.to_string(), hue, points, range: [0.0, f64::INFINITY] }
     };
     RULES.iter().enumerate().map(line).collect()
 }

@@ -10,7 +10,7 @@ use crate::{
     digest::hex,
     probes::{Subject, Tracer, routing_numbers},
     spec::RunSpec,
-    store::{Ended, Numbers},
+    store::{Ended, NotFinite, Numbers},
 };
 
 impl Runner<'_> {
@@ -25,7 +25,14 @@ impl Runner<'_> {
         }
         let builder =
             ModelBuilder { plugins: self.plugins, store: self.store, device: self.device };
-        let (model, data) = (builder.begin(spec)?, builder.task_for(spec)?);
+        let model = match builder.begin(spec).map_err(anyhow::Error::downcast::<NotFinite>) {
+            Ok(model) => model,
+            Err(Ok(NotFinite(cause))) => {
+                return self.store.end(&spec.id, &Ended::Failed { step: 0, cause });
+            }
+            Err(Err(other)) => return Err(other),
+        };
+        let data = builder.task_for(spec)?;
         self.store.write(&spec.id, "config.json", &spec.description())?;
         self.store.write(&spec.id, "environment.json", self.environment)?;
         if let Some(tokenizer) = data.as_text().and_then(|text| text.tokenizer().file()) {

@@ -11,7 +11,7 @@ use super::model_builder::ModelBuilder;
 use crate::{
     facts::Facts,
     spec::{PruneConfig, RunSpec},
-    store::{Selected, read_json},
+    store::{NotFinite, Selected, read_json},
 };
 
 impl ModelBuilder<'_> {
@@ -38,6 +38,7 @@ impl ModelBuilder<'_> {
                 0 => vec![0.0; layer.load.len()],
                 _ => prune.rule.scores(layer).map_err(|err| anyhow!("prune: {err}"))?,
             };
+            check_finite(number, &scores)?;
             let left = keep(&scores, count).into_iter();
             let number_before = |expert: usize| had.map_or(expert, |had| had.kept[number][expert]);
             selected.pruned.kept.push(left.map(number_before).collect());
@@ -106,6 +107,16 @@ impl ModelBuilder<'_> {
     }
 }
 
+/// Refuses to order experts by scores that are not finite.
+fn check_finite(layer: usize, scores: &[f64]) -> Result<(), NotFinite> {
+    match scores.iter().enumerate().find(|(_, score)| !score.is_finite()) {
+        Some((expert, score)) => Err(NotFinite(format!(
+            "prune: the score of expert {expert} of MoE layer {layer} is {score}"
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// The lengths of the router's vectors for those experts that are left, where it has kept them all.
 fn of_those(norms: LayerNorms, kept: Option<&[usize]>) -> LayerNorms {
     let router = match (norms.router, kept) {
@@ -120,6 +131,14 @@ fn of_those(norms: LayerNorms, kept: Option<&[usize]>) -> LayerNorms {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scores_that_are_not_finite_are_named() {
+        let err = check_finite(2, &[0.5, f64::NAN]).unwrap_err().to_string();
+        assert_eq!(err, "prune: the score of expert 1 of MoE layer 2 is NaN");
+        assert!(check_finite(0, &[f64::NEG_INFINITY]).is_err());
+        assert!(check_finite(0, &[-1.0, 0.0]).is_ok());
+    }
 
     #[test]
     fn lengths_are_those_of_the_experts_that_are_left() {

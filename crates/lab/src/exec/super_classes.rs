@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The groups of a run: `groups.json`.
-#[derive(Serialize, Deserialize)]
+#[derive(PartialEq, Serialize, Deserialize)]
 struct Groups {
     /// The group of each class.
     of: Vec<usize>,

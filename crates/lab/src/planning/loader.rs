@@ -15,7 +15,7 @@ use crate::{
     Plugins,
     settings::{SettingTree, known_keys, tables},
     spec::{Program, RunConfig, RunSpec, Selection, SuitePlan, TuningPlan},
-    store::Origin,
+    store::{Origin, after},
 };
 
 /// The keys of a suite file, and of a method.
@@ -212,7 +212,10 @@ impl<'a> Reader<'a> {
             Origin { plugins, program, device }.run_id(&spec.config, &spec.digest, seed, trial);
         let before = |run: Box<RunSpec>| Box::new(self.with_seed(RunSpec { trial, ..*run }, seed));
         let (from, confusion_run) = (spec.from.map(before), spec.confusion_run.map(before));
-        RunSpec { seed, id, from, confusion_run, ..spec }
+        let spec = RunSpec { seed, id, from, confusion_run, ..spec };
+        // The config has their settings; their data are in their identity alone.
+        let id = spec.prerequisites().fold(spec.id.clone(), |id, before| after(&id, &before.id));
+        RunSpec { id, ..spec }
     }
 }
 

@@ -10,6 +10,9 @@ use crate::{spec::RunSpec, store::Store};
 /// The file of a run with its routing in numbers, by name.
 const FILE: &str = "routing.json";
 
+/// Name and value; none where the value is not finite.
+type RoutingNumbers = Vec<(String, Option<f64>)>;
+
 /// Writes down a traced run's routing in numbers; nothing if it has no MoE layers.
 pub(crate) fn write(spec: &RunSpec, store: &Store, subject: &Subject) -> anyhow::Result<()> {
     let traces = Trace::read_all(&store.folder(&spec.id).join("trace"))?;
@@ -22,10 +25,17 @@ pub(crate) fn write(spec: &RunSpec, store: &Store, subject: &Subject) -> anyhow:
         found.extend([("drop_top_1", one - whole), ("drop_top_2", two - whole)]);
     }
     found.extend(subject.output_similarity().map(|alike| ("output_similarity", alike)));
-    store.write(&spec.id, FILE, &found)
+    let found = found.into_iter().map(|(name, value)| (name.to_string(), finite(value)));
+    store.write(&spec.id, FILE, &found.collect::<RoutingNumbers>())
 }
 
-/// What [`write`] has written: split, metric, value; nothing of a run without traces.
+/// A number that JSON can hold: NaN and infinity are none.
+fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
+}
+
+/// The finite numbers that [`write`] has written: split, metric, value; nothing of a run without
+/// traces.
 pub(crate) fn read(id: &str, store: &Store) -> anyhow::Result<Vec<(String, String, f64)>> {
     let path = store.folder(id).join(FILE);
     if !path.exists() {
@@ -33,9 +43,31 @@ pub(crate) fn read(id: &str, store: &Store) -> anyhow::Result<Vec<(String, Strin
     }
     let place = || path.display().to_string();
     let bytes = std::fs::read(&path).with_context(place)?;
-    let Ok(found) = serde_json::from_slice::<Vec<(String, f64)>>(&bytes) else {
+    let Ok(found) = serde_json::from_slice::<RoutingNumbers>(&bytes) else {
         bail!("{} is damaged; remove it", place());
     };
-    let split = Split::Valid.name();
-    Ok(found.into_iter().map(|(name, value)| (split.into(), name, value)).collect())
+    let row =
+        |(name, value): (String, Option<f64>)| Some((Split::Valid.name().into(), name, value?));
+    Ok(found.into_iter().filter_map(row).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_finite_is_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        store.lock("a").unwrap();
+        assert_eq!(read("a", &store).unwrap(), []);
+        let found = [("margin", f64::NAN), ("load_entropy", 0.5), ("early_load", f64::INFINITY)];
+        let found = found.map(|(name, value)| (name.to_string(), finite(value)));
+        store.write("a", FILE, &RoutingNumbers::from(found)).unwrap();
+        let expected = [("valid".to_string(), "load_entropy".to_string(), 0.5)];
+        assert_eq!(read("a", &store).unwrap(), expected);
+        // As it was written before: numbers alone.
+        std::fs::write(folder.path().join("a").join(FILE), r#"[["margin", 0.25]]"#).unwrap();
+        assert_eq!(read("a", &store).unwrap()[0].2, 0.25);
+    }
 }

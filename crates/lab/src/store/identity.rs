@@ -72,7 +72,7 @@ impl Origin<'_> {
     }
 }
 
-/// The identity of a run that starts from another one, which was found by its name.
+/// The identity of a run that another one is trained before.
 pub(crate) fn after(id: &str, before: &str) -> String {
     hex(&Sha256::digest(format!("{id}/{before}")))[..16].to_string()
 }

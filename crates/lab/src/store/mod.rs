@@ -12,5 +12,5 @@ pub use identity::revision;
 pub(crate) use identity::{Origin, after};
 pub(crate) use record::{Ended, Numbers, Selected};
 pub(crate) use request::Request;
-pub(crate) use runs::{Store, read_json};
+pub(crate) use runs::{NotFinite, Store, read_json};
 pub(crate) use safetensors::Tensors;

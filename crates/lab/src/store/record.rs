@@ -49,7 +49,7 @@ pub(crate) struct Numbers {
 }
 
 /// Which experts a run has, and why: `pruned.json`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Selected {
     /// As it is built.
     pub(crate) pruned: Pruned,

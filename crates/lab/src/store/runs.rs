@@ -1,6 +1,7 @@
 //! The folder of runs: one folder a run, named by what the run follows from.
 
 use std::{
+    fmt,
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
@@ -11,6 +12,19 @@ use serde::{Serialize, de::DeserializeOwned};
 use training::write_atomic;
 
 use super::record::Ended;
+
+/// What is not finite where JSON, which has no NaN and no infinity, is to be written: the cause for
+/// which a run fails.
+#[derive(Debug)]
+pub(crate) struct NotFinite(pub(crate) String);
+
+impl fmt::Display for NotFinite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotFinite {}
 
 /// All runs under one folder.
 #[derive(Clone, Debug)]
@@ -53,10 +67,17 @@ impl Store {
         self.write(id, "result.json", ended)
     }
 
-    /// Writes a file of a run as JSON.
-    pub(crate) fn write(&self, id: &str, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
+    /// Writes a file of a run as JSON. A value that cannot be read back is [`NotFinite`].
+    pub(crate) fn write<T>(&self, id: &str, name: &str, value: &T) -> anyhow::Result<()>
+    where
+        T: Serialize + DeserializeOwned + PartialEq,
+    {
         let path = self.folder(id).join(name);
         let bytes = serde_json::to_vec_pretty(value)?;
+        // NaN and infinity are written as null.
+        if serde_json::from_slice::<T>(&bytes).ok().as_ref() != Some(value) {
+            return Err(NotFinite(format!("{name}: a number in it is NaN or infinite")).into());
+        }
         write_atomic(&path, &bytes).with_context(|| path.display().to_string())
     }
 
@@ -112,6 +133,25 @@ mod tests {
         let ended = Ended::Failed { step: 3, cause: "the loss is NaN".into() };
         store.end("a", &ended).unwrap();
         assert_eq!(store.ended("a").unwrap(), Some(ended));
+    }
+
+    #[test]
+    fn what_is_not_finite_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        store.lock("a").unwrap();
+        let write = |norm| {
+            let norms = pruning::LayerNorms { router: Some(vec![1.0, norm]), experts: None };
+            store.write("a", "start.json", &vec![norms])
+        };
+        for norm in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let err = write(norm).unwrap_err().downcast::<NotFinite>().unwrap();
+            assert_eq!(err.to_string(), "start.json: a number in it is NaN or infinite");
+        }
+        assert!(store.write("a", "groups.json", &Some(f64::NAN)).is_err(), "it would be none");
+        for norm in [-0.0, 5e-324, f64::MAX] {
+            write(norm).unwrap();
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{Page, traces};
 use crate::{
     Better, Curve, Load, Query, Row, Setting, direction,
+    metric::metric_of_curve,
     plot::{Cost, Dots, curves, heat, intervals, pareto},
     series::{hue, lines},
     setting::distinct,
@@ -135,14 +136,9 @@ impl Against<'_> {
     }
 }
 
-/// Is it a curve of quality? A name may have a split before it: `valid/accuracy`, `train_loss`.
+/// Whether a curve is of a metric of quality.
 fn is_quality(name: &str) -> bool {
-    let bare = name.rsplit('/').next().unwrap_or(name);
-    let bare = ["train_", "valid_", "test_"]
-        .iter()
-        .find_map(|split| bare.strip_prefix(split))
-        .unwrap_or(bare);
-    direction(bare).is_some()
+    direction(&metric_of_curve(name)).is_some()
 }
 
 /// One plot for each name of a curve.

@@ -46,7 +46,8 @@ fn profiles(ranking: &Ranking, order: &[&str]) -> Vec<Line> {
             Some((threshold, Mean { mean, half: None, n }))
         };
         let points = (0..=STEPS).filter_map(point).collect();
-        Line { name: method.method.clone(), hue: hue(&method.method, order), points }
+        let range = [0.0, 1.0];
+        Line { name: method.method.clone(), hue: hue(&method.method, order), points, range }
     };
     ranking.methods.iter().map(line).collect()
 }

@@ -102,7 +102,10 @@ fn texts(config: &TextLmConfig, data: &DataDir) -> Result<(PathBuf, [Vec<u8>; 3]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Split, testing::check_digest};
+    use crate::{
+        Split,
+        testing::{check_digest, digest},
+    };
 
     struct Place(tempfile::TempDir);
 
@@ -171,6 +174,31 @@ mod tests {
         let task = task.with("test", "c.txt").with("choices", "q.jsonl").with("length", 4);
         let names = ["a/1.txt", "a/2.txt", "b.txt", "c.txt", "q.jsonl"];
         check_digest(place.0.path(), &task, "a/1.txt", &names);
+    }
+
+    #[test]
+    fn the_file_of_the_tokeniser_is_in_the_digest() {
+        // Words of a fixed list, which two vocabularies number differently.
+        let json = |vocab: &str| {
+            format!(
+                r#"{{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+                "normalizer": null, "pre_tokenizer": {{"type": "Whitespace"}}, "decoder": null,
+                "post_processor": null, "model": {{"type": "WordLevel", "unk_token": "[UNK]",
+                "vocab": {{{vocab}}}}}}}"#
+            )
+        };
+        let text = "one two three ".repeat(60);
+        let first = json(r#""[UNK]": 0, "one": 1, "two": 2"#);
+        let place = Place::new(&[("a.txt", &text), ("tokenizer.json", &first)]);
+        let tokens = serde_json::json!({ "kind": "bpe", "file": "tokenizer.json" });
+        let task = Choice::of("text-lm").with("file", "a.txt").with("length", 4);
+        let task = task.with("tokens", tokens);
+        let before = digest(place.0.path(), &task);
+        let names: Vec<&str> = before.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["a.txt", "tokenizer.json"]);
+        let second = json(r#""[UNK]": 0, "one": 2, "two": 1"#);
+        std::fs::write(place.0.path().join("tokenizer.json"), second).unwrap();
+        assert_eq!(digest(place.0.path(), &task).differences(&before), ["tokenizer.json"]);
     }
 
     #[test]

@@ -202,6 +202,39 @@ mod tests {
     }
 
     #[test]
+    fn all_files_are_in_the_digest() {
+        let folder = tempfile::tempdir().unwrap();
+        let digest = || {
+            let data = DataDir::new(Some(folder.path().into()));
+            read(&data, 2).unwrap();
+            data.digest()
+        };
+        binary(folder.path());
+        let six = |end: &str| {
+            let train = (1..=5).map(|batch| format!("cifar-10/data_batch_{batch}.{end}"));
+            train.chain([format!("cifar-10/test_batch.{end}")]).collect::<Vec<_>>()
+        };
+        let before = digest();
+        assert_eq!(before.iter().map(|(name, _)| name).collect::<Vec<_>>(), six("bin"));
+        let path = folder.path().join("test_batch.bin");
+        let mut bytes = fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(digest().differences(&before), ["cifar-10/test_batch.bin"]);
+
+        (1..=5).for_each(|batch| {
+            fs::remove_file(folder.path().join(format!("data_batch_{batch}.bin"))).unwrap();
+        });
+        sheet(folder.path());
+        let names =
+            [six("png"), ["test", "train"].map(|p| format!("cifar-10/{p}_lables.json")).into()];
+        let before = digest();
+        assert_eq!(before.iter().map(|(name, _)| name).collect::<Vec<_>>(), names.concat());
+        fs::write(folder.path().join("test_lables.json"), "[6,5]").unwrap();
+        assert_eq!(digest().differences(&before), ["cifar-10/test_lables.json"]);
+    }
+
+    #[test]
     fn what_is_wrong_is_said_with_the_path() {
         let folder = tempfile::tempdir().unwrap();
         let err = load(folder.path()).err().unwrap();

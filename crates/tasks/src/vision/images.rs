@@ -18,7 +18,8 @@ use super::{
     splits::{Splits, balanced},
 };
 use crate::{
-    Batch, ClusteredTask, DataError, Mix, Place, Score, Split, Task, score::classification,
+    Batch, ClusteredTask, DataError, Mix, Place, Score, Split, Task, registry::check_splits,
+    score::classification,
 };
 
 config! {
@@ -71,7 +72,7 @@ fn wrong(set: &str, message: String) -> DataError {
 }
 
 impl Images {
-    /// The part of a set that a config asks for.
+    /// The part of a set that a config asks for. Each split has an image.
     pub(crate) fn load(
         mut data: Labelled,
         config: &ImagesConfig,
@@ -94,7 +95,9 @@ impl Images {
             data.resize(side).map_err(|message| wrong(set, message))?;
         }
         config.augment.check(data.shape).map_err(|message| wrong(set, message))?;
-        Ok(Arc::new(Self { data, augment: config.augment.clone(), corrupt: config.corrupt }))
+        let images = Self { data, augment: config.augment.clone(), corrupt: config.corrupt };
+        check_splits(set, &images)?;
+        Ok(Arc::new(images))
     }
 
     /// The image `number` of the set.
@@ -293,6 +296,15 @@ mod tests {
         let (pixels, labels) = shown(&*task, Split::Train);
         assert_eq!(labels, [1, 0]); // images 0 and 2
         assert_eq!(pixels[..5], [0.0, 0.0, 0.0, 0.0, 40.0 / 220.0]);
+    }
+
+    #[test]
+    fn a_set_without_images_for_a_split_is_refused() {
+        let splits = [(0..6).collect(), vec![], (9..12).collect()];
+        let err = Images::load(Labelled { splits, ..data() }, &ImagesConfig::default());
+        let expected = "task \"greys\": 6 examples for training, 0 for validation, 3 for test; each split \
+                        has at least 1";
+        assert_eq!(err.err().unwrap().to_string(), expected);
     }
 
     #[test]
