@@ -1,25 +1,14 @@
-//! A run that was killed, at whatever moment, ends with the same bits as one that never stopped.
+//! A run that was interrupted ends with the same bits as one that never stopped; see also `killed.rs`.
 
 mod common;
 
 use std::{
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     thread::sleep,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use common::{Place, ended};
-
-/// Waits for the child, and kills it after some time.
-fn kill_after(child: &mut Child, time: Duration) -> bool {
-    sleep(time);
-    let running = child.try_wait().expect("the child can be asked").is_none();
-    if running {
-        child.kill().expect("SIGKILL"); // on Unix that is SIGKILL: nothing can be cleaned up
-    }
-    child.wait().expect("the child ends");
-    running
-}
 
 #[test]
 fn the_same_config_and_seed_give_the_same_bits_on_any_number_of_threads() {
@@ -37,39 +26,6 @@ fn the_same_config_and_seed_give_the_same_bits_on_any_number_of_threads() {
     ended(&place.run(&only), 0);
     let wide = place.outcomes("wide");
     assert!(expected.contains(&wide[0]), "{wide:?}");
-}
-
-#[test]
-fn killed_at_any_moment_it_ends_with_the_same_bits() {
-    let place = Place::new();
-    let whole = ["run", "tiny.toml", "--runs", "whole"];
-    let started = Instant::now();
-    ended(&place.run(&whole), 0);
-    let time = started.elapsed();
-    let expected = place.outcomes("whole");
-
-    let mut kills = 0;
-    // Seven moments; and some again, where the machine was faster than at first, and none was killed.
-    for round in 0..21 {
-        if round >= 7 && kills >= 7 {
-            break;
-        }
-        let part = round % 7 + 1;
-        let runs = format!("killed-{round}");
-        let args = ["run", "tiny.toml", "--runs", &runs];
-        // Killed again and again, each time a little later, until it gets through.
-        for attempt in 1.. {
-            let mut child =
-                place.bench(&args).stdout(Stdio::null()).spawn().expect("the program starts");
-            let patience = time * part / 8 + time * (attempt - 1) / 4;
-            match kill_after(&mut child, patience) {
-                true => kills += 1,
-                false => break,
-            }
-        }
-        assert_eq!(place.outcomes(&runs), expected, "{runs}");
-    }
-    assert!(kills >= 7, "only {kills} kills: the test has lost its point");
 }
 
 #[test]

@@ -7,6 +7,9 @@ mod batch_facts;
 mod checkpoint;
 mod choices;
 mod clip;
+#[cfg(test)]
+#[path = "../tests/common/mod.rs"]
+mod common;
 mod config;
 mod confusion;
 mod edit;
@@ -27,6 +30,9 @@ mod spikes;
 mod step_log;
 mod supervised;
 mod tracer;
+
+#[cfg(test)]
+extern crate self as training;
 
 pub use batch_facts::put_batch_facts;
 pub use checkpoint::{Checkpoint, CheckpointError};

@@ -1,21 +1,24 @@
 //! What methods share is the same for all of them: initial weights of the shared parts, data, and
 //! everything random that is not the router's own.
 
+mod common;
+
 use std::{collections::BTreeMap, sync::Arc};
 
-use backbones::{AnyBackbone, BackboneSpec};
+use backbones::AnyBackbone;
 use burn::{
     module::{Module, Param},
     prelude::*,
     tensor::TensorData,
 };
+use common::{StopAfter, library, network_of, task};
 use moe::{
     Choice, Dims, Init, Library, MoeConfig, NoConfig, Pass, Placement, Plan, Router, numbers_of,
 };
 use rand::RngExt;
 use serde_json::json;
-use tasks::{DataDir, Task};
-use training::{Run, StepLog, StepRow, TrainConfig, Watch, supervised};
+use tasks::Task;
+use training::{Run, StepLog, StepRow, TrainConfig, supervised};
 
 /// Every unit visits no one, so that the network is what is left without the experts.
 fn nobody(units: &Tensor<3>, n_experts: usize) -> Plan {
@@ -74,30 +77,14 @@ impl Router for Greedy {
     }
 }
 
-struct Nobody;
-
-impl Watch for Nobody {
-    fn step(&mut self, _done: usize) {}
-    fn stop(&self) -> bool {
-        false
-    }
-}
-
 fn network(task: &dyn Task, router: &str) -> AnyBackbone {
     let routers = routers::all().with::<Modest>().with::<Greedy>();
-    let library = Library { routers, experts: experts::all(), residuals: residuals::all() };
+    let library = Library { routers, ..library() };
     let router = Choice::of(router);
     let moe = MoeConfig { layers: Placement::ALL, experts: 4, router, ..MoeConfig::default() };
-    let brief = BackboneSpec {
-        domain: task.domain(),
-        outputs: task.outputs(),
-        moe: &moe,
-        library: &library,
-    };
-    let choice = json!({ "kind": "vit", "patch": 4, "width": 8, "depth": 2, "heads": 2, "stochastic_depth": 0.5 });
-    let choice: Choice = serde_json::from_value(choice).unwrap();
-    let build = backbones::all().get("vit").unwrap().build.init;
-    build(&choice, &brief, &Init::new(1, &Device::flex().autodiff())).unwrap()
+    let vit = Choice::of("vit").with("patch", 4).with("width", 8).with("depth", 2);
+    let vit = vit.with("heads", 2).with("stochastic_depth", 0.5);
+    network_of(&library, 1, task, &vit, &moe)
 }
 
 fn weights(network: &AnyBackbone) -> BTreeMap<String, TensorData> {
@@ -128,9 +115,7 @@ fn shared_parts_begin_alike_whatever_a_router_draws() {
 
 /// An augmented task: the pictures of a step are drawn too.
 fn digits() -> Arc<dyn Task> {
-    let choice = json!({ "kind": "digits", "augment": { "crop": 1 } });
-    let choice: Choice = serde_json::from_value(choice).unwrap();
-    (tasks::all().get("digits").unwrap().build)(&choice, &DataDir::default()).unwrap().task
+    task(&Choice::of("digits").with("augment", json!({ "crop": 1 })))
 }
 
 #[test]
@@ -150,7 +135,7 @@ fn training_shows_the_same_pictures_and_skips_the_same_branches_whatever_a_route
             test: false,
             tracer: None,
         };
-        let model = supervised(&run, network, &mut Nobody).unwrap().model;
+        let model = supervised(&run, network, &mut StopAfter::default()).unwrap().model;
         let rows = StepLog::read_intact(&StepLog::path(folder)).unwrap();
         let losses = |row: &StepRow| row.split == "train" && row.metric == "loss";
         let losses: Vec<u64> =

@@ -2,14 +2,16 @@
 
 use std::{path::Path, sync::Arc};
 
-use backbones::{AnyBackbone, BackboneSpec};
+use backbones::AnyBackbone;
 use burn::{module::Module, prelude::*};
-use moe::{Choice, Domain, Init, Library, MoeConfig, Placement};
-use tasks::{Batch, DataDir, Score, Split, Task};
+use moe::{Choice, Domain, MoeConfig, Placement};
+use tasks::{Batch, Score, Split, Task};
 
 use super::{FaultConfig, FaultKind, Penalty, WorkersConfig};
 use crate::{
-    Optimizer, Outcome, Run, Schedule, StepLog, TrainConfig, TrainError, Watch, supervised,
+    Optimizer, Outcome, Run, Schedule, StepLog, TrainConfig, TrainError, Watch,
+    common::{StopAfter, library, network_of, task},
+    supervised,
 };
 
 /// A network and a task for it.
@@ -17,11 +19,6 @@ struct Setting {
     task: Arc<dyn Task>,
     backbone: Choice,
     moe: MoeConfig,
-}
-
-fn task(choice: &Choice) -> Arc<dyn Task> {
-    let load = tasks::all().get(&choice.kind).unwrap().build;
-    load(choice, &DataDir::default()).unwrap().task
 }
 
 /// Digits, by a small transformer whose router has a state that a rule moves.
@@ -40,40 +37,9 @@ fn digits() -> Setting {
     }
 }
 
-/// Stops a run after some step.
-struct StopAfter(usize);
-
-impl Watch for StopAfter {
-    fn step(&mut self, done: usize) {
-        self.0 = self.0.saturating_sub(usize::from(done > 0));
-    }
-    fn stop(&self) -> bool {
-        self.0 == 1
-    }
-}
-
-/// Never stops a run.
-struct Nobody;
-
-impl Watch for Nobody {
-    fn step(&mut self, _done: usize) {}
-    fn stop(&self) -> bool {
-        false
-    }
-}
-
 impl Setting {
     fn network(&self) -> AnyBackbone {
-        let library = Library {
-            routers: routers::all(),
-            experts: experts::all(),
-            residuals: residuals::all(),
-        };
-        let (domain, outputs) = (self.task.domain(), self.task.outputs());
-        let brief = BackboneSpec { domain, outputs, moe: &self.moe, library: &library };
-        let init = Init::new(3, &Device::flex().autodiff());
-        let all = backbones::all();
-        (all.get(&self.backbone.kind).unwrap().build.init)(&self.backbone, &brief, &init).unwrap()
+        network_of(&library(), 3, &*self.task, &self.backbone, &self.moe)
     }
 
     fn train_in(
@@ -89,7 +55,7 @@ impl Setting {
 
     fn train(&self, config: &TrainConfig) -> Result<Outcome, TrainError> {
         assert_eq!(config.check(), Ok(()));
-        self.train_in(tempfile::tempdir().unwrap().path(), config, &mut Nobody)
+        self.train_in(tempfile::tempdir().unwrap().path(), config, &mut StopAfter::default())
     }
 }
 
@@ -175,13 +141,17 @@ fn stopped_at_any_step_it_ends_with_the_same_bits() {
     let workers = WorkersConfig { ewma: 0.5, ewma_warmup: 2, faults: Some(faults), ..few() };
     let config = TrainConfig { checkpoint_every: 100, ..config(Some(workers)) };
     let [whole, cut] = [0, 1].map(|_| tempfile::tempdir().unwrap());
-    let expected = bits(digits().train_in(whole.path(), &config, &mut Nobody).unwrap());
+    let expected =
+        bits(digits().train_in(whole.path(), &config, &mut StopAfter::default()).unwrap());
     // Before they part, when they do, amid a round, at its end, and twice in a row.
-    for stop in [3, 1, 2, 1, 2, 3] {
-        let stopped = digits().train_in(cut.path(), &config, &mut StopAfter(stop));
+    for stop in [3, 4, 6, 7, 9, 12] {
+        let stopped = digits().train_in(cut.path(), &config, &mut StopAfter::new(Some(stop)));
         assert!(matches!(stopped, Err(TrainError::Stopped { .. })));
     }
-    assert_eq!(bits(digits().train_in(cut.path(), &config, &mut Nobody).unwrap()), expected);
+    assert_eq!(
+        bits(digits().train_in(cut.path(), &config, &mut StopAfter::default()).unwrap()),
+        expected
+    );
     let [a, b] = [whole, cut].map(|f| StepLog::read_intact(&StepLog::path(f.path())).unwrap());
     assert_eq!(a, b);
     assert!(a.iter().any(|row| row.metric == "anomalous_share"));

@@ -2,30 +2,28 @@
 
 use std::{path::Path, sync::Arc};
 
-use backbones::{AnyBackbone, BackboneSpec};
+use backbones::AnyBackbone;
 use burn::{module::Module, prelude::*};
-use moe::{Choice, Init, Library, MoeConfig, Placement};
-use tasks::{DataDir, Split, Task};
+use moe::{Choice, MoeConfig, Placement};
+use tasks::{Split, Task};
 
 use super::{Damage, DamageKind, Detect, Guard, Persistent, SpikesConfig};
 use crate::{
     BatchWarmUp, Checkpoint, Optimizer, Order, Outcome, Run, Schedule, StepLog, StepTracer,
-    TrainConfig, TrainError, Watch,
+    TrainConfig, TrainError,
+    common::{StopAfter, library, network_of, task},
     learner::{Learner, Now, Replica},
     supervised,
 };
 
 fn digits() -> Arc<dyn Task> {
     let digits = Choice::of("digits").with("classes", [0, 1, 2, 3, 4, 5]);
-    let load = tasks::all().get(&digits.kind).unwrap().build;
-    load(&digits, &DataDir::default()).unwrap().task
+    task(&digits)
 }
 
 /// A layer that shows what becomes of its inputs, whose router has a state that a rule moves in every
 /// pass.
 fn network(task: &dyn Task) -> AnyBackbone {
-    let library =
-        Library { routers: routers::all(), experts: experts::all(), residuals: residuals::all() };
     let moe = MoeConfig {
         router: Choice::of("loss-free"),
         expert: Choice::of("ffn").with("hidden", 8),
@@ -33,29 +31,7 @@ fn network(task: &dyn Task) -> AnyBackbone {
         layers: Placement::ALL,
         ..MoeConfig::default()
     };
-    let brief = BackboneSpec {
-        domain: task.domain(),
-        outputs: task.outputs(),
-        moe: &moe,
-        library: &library,
-    };
-    let init = Init::new(3, &Device::flex().autodiff());
-    (backbones::all().get("bare").unwrap().build.init)(&Choice::of("bare"), &brief, &init).unwrap()
-}
-
-/// Stops a run after some steps, or never.
-struct Stop {
-    after: Option<usize>,
-    done: usize,
-}
-
-impl Watch for Stop {
-    fn step(&mut self, done: usize) {
-        self.done = done;
-    }
-    fn stop(&self) -> bool {
-        self.after.is_some_and(|after| self.done + 1 == after)
-    }
+    network_of(&library(), 3, task, &Choice::of("bare"), &moe)
 }
 
 fn run_in(
@@ -67,7 +43,7 @@ fn run_in(
     assert_eq!(config.check(), Ok(()));
     let (task, device) = (&*digits(), &Device::flex());
     let run = Run { task, config, seed: 3, device, folder, test: false, tracer };
-    supervised(&run, network(task), &mut Stop { after, done: 0 })
+    supervised(&run, network(task), &mut StopAfter::new(after))
 }
 
 fn run(config: &TrainConfig) -> Result<Outcome, TrainError> {

@@ -1,4 +1,4 @@
-//! What the tests of whole trainings have in common: networks of the standard plug-ins, and watches.
+//! What the tests of whole trainings have in common, in `src` too: tasks, networks, and watches.
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
@@ -16,14 +16,27 @@ pub(crate) fn task(choice: &Choice) -> Arc<dyn Task> {
     load(choice, &DataDir::default()).unwrap().task
 }
 
-/// A fresh network for a task, on an autodiff device.
+/// The standard plug-ins.
+pub(crate) fn library() -> Library {
+    Library { routers: routers::all(), experts: experts::all(), residuals: residuals::all() }
+}
+
+/// A fresh network of the standard plug-ins for a task, on an autodiff device.
 pub(crate) fn network(task: &dyn Task, backbone: &Choice, moe: &MoeConfig) -> AnyBackbone {
-    let library =
-        Library { routers: routers::all(), experts: experts::all(), residuals: residuals::all() };
-    let spec =
-        BackboneSpec { domain: task.domain(), outputs: task.outputs(), moe, library: &library };
+    network_of(&library(), 1, task, backbone, moe)
+}
+
+/// A fresh network of these plug-ins, with the initial weights of a seed.
+pub(crate) fn network_of(
+    library: &Library,
+    seed: u64,
+    task: &dyn Task,
+    backbone: &Choice,
+    moe: &MoeConfig,
+) -> AnyBackbone {
+    let spec = BackboneSpec { domain: task.domain(), outputs: task.outputs(), moe, library };
     let build = backbones::all().get(&backbone.kind).unwrap().build.init;
-    build(backbone, &spec, &Init::new(1, &Device::flex().autodiff())).unwrap()
+    build(backbone, &spec, &Init::new(seed, &Device::flex().autodiff())).unwrap()
 }
 
 /// Stops after this many steps, if ever.
