@@ -233,7 +233,7 @@ fn what_a_person_can_get_wrong_is_named_and_nothing_is_written() {
             vec!["--router", "hash"],
             "in.safetensors: ids is [1, 2]; it is [G, U] = [1, 1]",
         ),
-        (b"no tensors".to_vec(), vec!["--router", "top-k"], "this is no safetensors file"),
+        (b"no tensors".to_vec(), vec!["--router", "top-k"], "not a safetensors file, or damaged"),
     ] {
         let place = place(&input);
         let (out, err) = ended(&place.run(&[&ARGS[..], &args].concat()), 2);
