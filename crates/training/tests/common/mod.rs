@@ -39,7 +39,7 @@ pub(crate) fn network_of(
     build(backbone, &spec, &Init::new(seed, &Device::flex().autodiff())).unwrap()
 }
 
-/// Stops after this many steps, if ever.
+/// Stops a run in its n-th step since it began or went on, if ever.
 #[derive(Default)]
 pub(crate) struct StopAfter {
     steps: Option<usize>,
@@ -47,17 +47,17 @@ pub(crate) struct StopAfter {
 }
 
 impl StopAfter {
-    /// A watch that stops the run after so many steps of the whole.
+    /// A watch that stops the run in this step, counted from 1.
     pub(crate) fn new(steps: Option<usize>) -> Self {
         Self { steps, done: 0 }
     }
 }
 
 impl Watch for StopAfter {
-    fn step(&mut self, done: usize) {
-        self.done = done + 1;
+    fn step(&mut self, _done: usize) {
+        self.done += 1;
     }
     fn stop(&self) -> bool {
-        self.steps == Some(self.done.max(1))
+        self.steps == Some(self.done + 1)
     }
 }
