@@ -12,7 +12,7 @@ use crate::{
     relative_attention::{Distances, relative_attention},
 };
 
-/// How attention knows where a token stands, and what a token sees.
+/// Positional encodings, and the span of attention.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Positions {
     /// It does not: the network adds positions elsewhere. Every token sees every other.
@@ -25,7 +25,7 @@ pub enum Positions {
     /// By a learned vector for each distance, which all layers share. A token sees those before it, as
     /// many as this, and itself not.
     Relative {
-        /// How far it sees.
+        /// The number of tokens that it attends to.
         span: usize,
     },
 }
@@ -39,14 +39,14 @@ pub struct AttentionConfig {
     pub heads: usize,
     /// Heads of keys and values; they divide the heads of queries.
     pub kv_heads: usize,
-    /// How it knows where a token stands.
+    /// The positional encoding.
     pub positions: Positions,
-    /// Do the linear maps have biases?
+    /// Whether the linear maps have biases.
     pub bias: bool,
 }
 
 impl AttentionConfig {
-    /// Do the sizes fit each other?
+    /// Checks that the sizes fit each other.
     pub fn check(&self) -> Result<(), String> {
         let Self { width, heads, kv_heads, positions, bias } = *self;
         if heads == 0 || width == 0 || !width.is_multiple_of(heads) {

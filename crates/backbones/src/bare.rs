@@ -28,7 +28,7 @@ fn sizes(domain: Domain) -> Option<[usize; 2]> {
     }
 }
 
-/// What was checked before.
+/// The message of an error that `check` excludes.
 const ROWS: &str = "it takes images of one colour, whose rows are its tokens";
 
 impl Backbone for Bare {

@@ -38,7 +38,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Attention, AttentionConfig, BackboneSpec, FeedForward};
 
-/// Where norms and residuals stand.
+/// The order of norms and residual connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wiring {
@@ -62,7 +62,7 @@ pub struct Norm {
 }
 
 impl Norm {
-    /// Can `epsilon` be added to a mean square in single precision?
+    /// Checks that `epsilon` can be added to a mean square in single precision.
     pub(crate) fn check(epsilon: f64) -> Result<(), String> {
         match (1e-30..=1.0).contains(&epsilon) {
             true => Ok(()),

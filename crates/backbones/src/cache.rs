@@ -1,19 +1,19 @@
-//! What the attention layers of a decoder keep of the tokens that went before.
+//! The key-value cache of a decoder.
 
 use burn::prelude::*;
 use kernels::KeyValues;
 
-/// What the attention layers of a decoder keep of the tokens that went before, layer by layer. Put
-/// into a pass, the tokens of the pass follow those; then it has them too, for the next pass.
+/// The keys and values, or the inputs, of the tokens before, by attention layer. A pass that holds a
+/// cache continues those tokens, and adds its own for the next pass.
 #[derive(Clone, Debug)]
 pub struct Cache {
-    /// How many tokens a token sees with rotary positions; none if windows stand for themselves.
+    /// The attention span with rotary positions; none if windows are independent.
     span: Option<usize>,
     layers: Vec<Memory>,
     next: usize,
 }
 
-/// What one layer keeps; which of both is the layer's.
+/// The cache of one layer; its kind of positions decides which variant it is.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
     /// Rotary positions.
@@ -34,15 +34,15 @@ impl Cache {
         Self { span: Some(span), ..Self::of_stream() }
     }
 
-    /// For windows each row of which goes on where that row of the window before ended; nothing went
-    /// before. With relative positions tokens see what went before their window; with rotary positions
-    /// windows stand for themselves.
+    /// An empty cache for contiguous windows, where each row continues that row of the window before.
+    /// With relative positions tokens attend to the windows before; with rotary positions windows are
+    /// independent.
     pub fn of_stream() -> Self {
         Self { span: None, layers: Vec::new(), next: 0 }
     }
 
-    /// What the layers with relative positions were given last, `[B, A, D]` each. With
-    /// [`Cache::restored`] a stream goes on from there.
+    /// The last inputs of the layers with relative positions, `[B, A, D]` each, from which
+    /// [`Cache::restored`] continues a stream.
     pub fn inputs(&self) -> Vec<Tensor<3>> {
         self.layers.iter().filter_map(|memory| memory.inputs.clone()).collect()
     }

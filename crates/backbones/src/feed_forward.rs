@@ -16,8 +16,8 @@ pub enum FeedForward {
 }
 
 impl FeedForward {
-    /// What block number `block` of `depth` has: a MoE layer where the brief places one, the
-    /// `dense` network elsewhere. The stream is `[B, tokens, width]`.
+    /// The feed-forward part of block number `block` of `depth`: a MoE layer where the brief places
+    /// one, the `dense` network elsewhere. The stream is `[B, tokens, width]`.
     pub fn new(
         brief: &BackboneSpec,
         dense: &Choice,

@@ -1,4 +1,4 @@
-//! A decoder that goes on with a text, token by token.
+//! Autoregressive generation with a decoder, token by token.
 //!
 //! With a cache, the layers see each token once, and attention has kept the keys and values, or the
 //! inputs, of those before. Without one, the whole window is computed again for each token. Both are
@@ -57,8 +57,8 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// How far apart the scores with and without a cache are at most, over a text of at most a window's
-/// length that is read in two halves, the second token by token. Infinite if they are no numbers.
+/// The largest difference between the scores with and without a cache, over a text of at most a
+/// window's length that is read in two halves, the second token by token. Infinite if one is NaN.
 pub fn gap_of_cache(network: &AnyBackbone, device: &Device, ids: &[i32]) -> f32 {
     let ways = [true, false].map(|cached| {
         let mut decoder = Decoder::new(network, device, cached);

@@ -12,9 +12,9 @@
 //! is of length 1, so that each number of the stream has the same say; in that of Baichuan 2 each row,
 //! so that each token has. In both no gradient goes through the norm.
 //!
-//! In evaluation the head tells how large the scores are, since they are what NormHead is to hold down:
-//! `logit_rms`, the root of the mean square of a token's scores, and `logit_max`, the largest without
-//! its sign, both as means over the tokens.
+//! In evaluation the head reports the size of the scores, which NormHead is to limit: `logit_rms`, the
+//! root of the mean square of a token's scores, and `logit_max`, the largest absolute score, both as
+//! means over the tokens.
 //!
 //! Differs from the codes: they put the normal matrix in the place of W once, for evaluation; here it
 //! is made again in each pass, and is the same.
@@ -27,7 +27,7 @@ use kernels::{linear, mean};
 use moe::{Init, Pass, config};
 use serde::{Deserialize, Serialize};
 
-/// What is of length 1 in the matrix of a head, `[V, D]`.
+/// The axis along which the matrix of a head, `[V, D]`, is normalised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HeadNorm {
@@ -42,13 +42,13 @@ pub enum HeadNorm {
 config! {
     /// The last linear map of a decoder.
     pub struct HeadConfig {
-        /// What is of length 1 in its matrix: nothing, each `column` (Ling), or each `row`.
+        /// The normalised axis of its matrix: none, each `column` (Ling), or each `row`.
         pub norm: HeadNorm = HeadNorm::None,
-        /// Is the length a constant for the gradient?
+        /// Whether the norm is a constant for the gradient.
         pub detach: bool = true,
-        /// Is its matrix that of the embedding?
+        /// Whether its matrix is that of the embedding (tied weights).
         pub tied: bool = false,
-        /// Is there a bias?
+        /// Whether it has a bias.
         pub bias: bool = false,
     }
 }
@@ -100,7 +100,7 @@ impl Head {
         2.0 * self.weight.as_ref().unwrap_or(embedding).lazy_shape().num_elements() as f64
     }
 
-    /// The matrix as it is used, `[D, V]`.
+    /// The normalised, transposed matrix, `[D, V]`.
     fn scaled(&self, weight: Tensor<2>) -> Tensor<2> {
         // It stands on its side, so a column of W is a line here.
         let axis = match self.norm {

@@ -51,7 +51,7 @@ pub fn all() -> Backbones {
         .with::<Bca>()
 }
 
-/// What a network is to be built for.
+/// The inputs, outputs and plug-ins that a network is built for.
 #[derive(Clone, Copy)]
 pub struct BackboneSpec<'a> {
     /// The form of the inputs.
@@ -60,12 +60,12 @@ pub struct BackboneSpec<'a> {
     pub outputs: usize,
     /// The MoE layers.
     pub moe: &'a MoeConfig,
-    /// Where routers, experts and residual rules come from.
+    /// The registries of routers, experts and residual rules.
     pub library: &'a Library,
 }
 
 impl BackboneSpec<'_> {
-    /// Do the blocks of backbone `name` fit: their number, the `dense` networks, the MoE layers?
+    /// Checks the blocks of backbone `name`: their number, the `dense` networks, the MoE layers.
     /// The stream is `[B, tokens, width]`.
     fn check_blocks(
         &self,
@@ -96,10 +96,11 @@ pub trait Backbone: Module + Sync + 'static {
     const ABOUT: &'static str;
     /// URL of the paper.
     const PAPER: &'static str;
-    /// Is an output free of the inputs after it, provided that the MoE layers are?
+    /// Whether an output is independent of the inputs after it, provided that the MoE layers are
+    /// causal.
     const CAUSAL: bool;
 
-    /// Does the config fit the brief? Everything that a person can get wrong is found here.
+    /// Checks the config against the brief. All errors of the user are found here.
     fn check(config: &Self::Config, brief: &BackboneSpec) -> Result<(), ConfigError>;
 
     /// A fresh network.
@@ -108,8 +109,8 @@ pub trait Backbone: Module + Sync + 'static {
     /// A batch of B inputs to `[B, T, outputs]`, with T = 1 for one answer an input.
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3>;
 
-    /// What the head sees of a batch of B inputs, `[B, width]`: features for another, linear head.
-    /// None in networks with an answer at each position.
+    /// The inputs of the head for a batch of B inputs, `[B, width]`: features for a linear probe.
+    /// None in networks with an output at each position.
     fn features(&self, _pass: &mut Pass, _input: Input) -> Option<Tensor<2>> {
         None
     }
@@ -149,7 +150,7 @@ impl<N: Backbone> DynBackbone for N {
     }
 }
 
-/// Where backbones plug in.
+/// The socket of backbones.
 pub enum BackboneSocket {}
 
 impl Socket for BackboneSocket {
@@ -165,7 +166,7 @@ impl<N: Backbone> Plug<N> for BackboneSocket {
 /// Any backbone.
 pub type AnyBackbone = Boxed<BackboneSocket>;
 
-/// How a registered backbone is made.
+/// The functions of a registered backbone.
 #[derive(Clone, Copy)]
 pub struct BuildBackbone {
     /// See [`Backbone::CAUSAL`].

@@ -35,7 +35,7 @@ use crate::{
     Wiring, relative_attention::Distances, wrong,
 };
 
-/// How a decoder knows the order of the tokens.
+/// The positional encoding of a decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Order {
@@ -57,21 +57,21 @@ config! {
         /// Heads of keys and values, which neighbouring heads share; as many as `heads` unless given.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub kv_heads: Option<usize> = None,
-        /// How it knows the order of the tokens.
+        /// The positional encoding.
         pub positions: Order = Order::Rotary,
         /// The base of rotary positions.
         pub theta: f64 = 10_000.0,
-        /// How many tokens before it a token sees with relative positions; as many as a window has
-        /// unless given.
+        /// The number of tokens before it that a token attends to with relative positions; the length of
+        /// a window if left out.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub span: Option<usize> = None,
-        /// Have the maps of attention biases?
+        /// Whether the linear maps of attention have biases.
         pub bias: bool = false,
         /// The feed-forward network of blocks without a MoE layer.
         pub dense: Choice = Choice::of("ffn").with("hidden", 128),
-        /// Where norms and residuals stand.
+        /// The order of norms and residual connections.
         pub wiring: Wiring = Wiring::PreNorm,
-        /// What norms add to a square before they divide.
+        /// The epsilon of the norms, added to the mean square.
         pub epsilon: f64 = 1e-5,
         /// The map to the vocabulary.
         pub head: HeadConfig = HeadConfig::default(),
@@ -130,7 +130,7 @@ pub struct TransformerLm {
     length: usize,
 }
 
-/// What was checked before: text.
+/// The message of an error that `check` excludes.
 const TEXT: &str = "a transformer-lm is built for text";
 
 fn sizes(domain: Domain) -> Option<(usize, usize)> {
@@ -143,8 +143,7 @@ fn sizes(domain: Domain) -> Option<(usize, usize)> {
 impl Backbone for TransformerLm {
     type Config = TransformerLmConfig;
     const NAME: &'static str = "transformer-lm";
-    const ABOUT: &'static str =
-        "decoder: pre-norm, RMSNorm, rotary positions unless told otherwise";
+    const ABOUT: &'static str = "decoder: pre-norm, RMSNorm, rotary positions by default";
     const PAPER: &'static str = "https://arxiv.org/abs/2302.13971";
     const CAUSAL: bool = true;
 

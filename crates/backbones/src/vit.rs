@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AttentionConfig, Backbone, BackboneSpec, Block, Norm, Positions, Wiring, wrong};
 
-/// What the head sees.
+/// The pooling before the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pool {
@@ -85,17 +85,17 @@ config! {
         pub heads: usize = 4,
         /// The feed-forward network of blocks without a MoE layer.
         pub dense: Choice = Choice::of("ffn").with("hidden", 128),
-        /// What the head sees: `"mean"` or `"class-token"`.
+        /// The pooling before the head: `"mean"` or `"class-token"`.
         pub pool: Pool = Pool::Mean,
-        /// Is there a linear map with tanh before the head, as in training from scratch?
+        /// Whether a linear map with tanh precedes the head, as in training from scratch.
         pub pre_logits: bool = false,
         /// The chance that the branches of the last block are skipped for an example in training.
         pub stochastic_depth: f64 = 0.0,
-        /// How weights are drawn: `"torch"`, or `"flax"` as in V-MoE.
+        /// The initialisation: `"torch"`, or `"flax"` as in V-MoE.
         pub init: Scheme = Scheme::Torch,
-        /// What norms add to the variance.
+        /// The epsilon of the norms, added to the variance.
         pub epsilon: f64 = 1e-5,
-        /// Where norms and residuals stand.
+        /// The order of norms and residual connections.
         pub wiring: Wiring = Wiring::PreNorm,
     }
 }
@@ -150,7 +150,7 @@ pub struct Vit {
     patch: usize,
 }
 
-/// What was checked before: an image.
+/// The message of an error that `check` excludes.
 const IMAGES: &str = "a vit is built for images";
 
 fn sizes(domain: Domain) -> Option<(usize, usize, usize)> {
@@ -249,7 +249,7 @@ fn head(scheme: Scheme, [width, classes]: [usize; 2], init: &Init) -> Linear {
 }
 
 impl Vit {
-    /// What the head sees, `[B, 1, D]`.
+    /// The pooled tokens, `[B, 1, D]`.
     fn pooled(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
         let Input::Image(pixels) = input else { panic!("{IMAGES}") };
         let mut z = linear_layer(&self.patches, self.cut(pixels));

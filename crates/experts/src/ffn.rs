@@ -14,7 +14,7 @@ use kernels::slotwise;
 use moe::{Dims, Experts, Init, Pass, config};
 use serde::{Deserialize, Serialize};
 
-/// What stands between the two matrices.
+/// The activation between the two matrices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Activation {
@@ -26,7 +26,7 @@ pub enum Activation {
     Relu,
 }
 
-/// How large the matrices are at first.
+/// The initialisation of the matrices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Start {
@@ -42,11 +42,11 @@ config! {
     pub struct FfnConfig {
         /// The hidden width of one expert, H.
         pub hidden: usize = 64,
-        /// What stands between the two matrices.
+        /// The activation between the two matrices.
         pub activation: Activation = Activation::Gelu,
         /// Whether there are biases.
         pub bias: bool = true,
-        /// How large the matrices are at first.
+        /// The initialisation of the matrices.
         pub start: Start = Start::Scheme,
     }
 }

@@ -26,11 +26,11 @@ config! {
     pub struct PlusPlusConfig {
         /// The hidden width of one feed-forward expert, H.
         pub hidden: usize = 64,
-        /// How many of the experts mix the unit with a constant.
+        /// The number of experts that mix the unit with a constant.
         pub constants: usize = 1,
-        /// How many give the unit back.
+        /// The number of experts that return the unit.
         pub copies: usize = 1,
-        /// How many give zero.
+        /// The number of experts that return zero.
         pub zeros: usize = 1,
     }
 }

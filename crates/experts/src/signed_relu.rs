@@ -18,7 +18,7 @@ use moe::{Dims, Experts, Init, Pass, config};
 config! {
     /// Neurons of an expert.
     pub struct SignedReluConfig {
-        /// How many, m.
+        /// The number of hidden units, m.
         pub hidden: usize = 10,
         /// The standard deviation of their initial weights.
         pub std: f64 = 0.02,

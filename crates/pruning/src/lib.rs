@@ -1,4 +1,4 @@
-//! Which experts of a trained network to drop, and how the smaller network gets its weights.
+//! Expert pruning: scores of the experts of a trained network, and the weights of the smaller one.
 //!
 //! Chowdhury, Wang, El Maghraoui, Wang, Chen, Carothers. *A Provably Effective Method for Pruning
 //! Experts in Fine-tuned Sparse Mixture-of-Experts*. ICML 2024. <https://arxiv.org/abs/2405.16646>

@@ -1,4 +1,4 @@
-//! How long the router's vectors are, and how large the experts' weights.
+//! Norms of the router's vectors and of the experts' weights.
 
 use burn::{
     module::{Module, ModuleVisitor, Param},

@@ -1,4 +1,4 @@
-//! How many experts each layer loses.
+//! The number of experts that are pruned from each layer.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ pub enum Ratio {
 }
 
 impl Ratio {
-    /// How many experts each layer loses, of `experts[layer]`: the nearest whole number.
+    /// The number of experts pruned from each layer of `experts[layer]`: the nearest whole number.
     ///
     /// # Errors
     /// If a share is not at least 0 and below 1, if a layer would lose all its experts, or if there is

@@ -25,7 +25,7 @@ pub enum Rule {
     ExpertNormChange,
     /// The length of the expert's weights after fine-tuning.
     ExpertNorm,
-    /// How often it works, on the validation split.
+    /// The load of the expert on the validation split.
     Load,
     /// The sum of its weights in the plan times the share of units that it works on (Chen et al.,
     /// *Task-Specific Expert Pruning*, 2022, <https://arxiv.org/abs/2206.00277>), on the validation
@@ -35,18 +35,18 @@ pub enum Rule {
     Random,
 }
 
-/// What is known of one layer's experts.
+/// The statistics of one layer's experts that rules score by.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
     /// Lengths before fine-tuning, if the network was fine-tuned.
     pub before: Option<LayerNorms>,
     /// Lengths now.
     pub now: LayerNorms,
-    /// How many units each expert worked on.
+    /// The number of units routed to each expert.
     pub load: Vec<f64>,
     /// The sum of the weights with which it did.
     pub weight: Vec<f64>,
-    /// How many units there were.
+    /// The number of units.
     pub units: usize,
     /// Seeds [`Rule::Random`].
     pub seed: u64,
@@ -58,7 +58,7 @@ const BEFORE: &str = "the network was not fine-tuned: its run began with random 
                       compares with what a run began with, `from`";
 
 impl Rule {
-    /// Does the rule look at how the network works on data?
+    /// Whether the rule needs an evaluation on data.
     pub fn needs_data(self) -> bool {
         matches!(self, Rule::Load | Rule::Importance)
     }

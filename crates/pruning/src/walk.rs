@@ -1,4 +1,4 @@
-//! Where in a network a walk over its parameters is: in which MoE layer, and in which part of it.
+//! The position of a walk over a network's parameters: the MoE layer, and the part of it.
 
 /// A part of a MoE layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(crate) struct Walk {
     inside: Option<(Part, usize)>,
 }
 
-/// What Burn calls the fields of a MoE layer.
+/// Burn's names of a MoE layer and its fields.
 const LAYER: &str = "Struct:MoeLayer";
 
 impl Walk {

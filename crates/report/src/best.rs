@@ -1,5 +1,4 @@
-//! Who is printed in bold: everyone from the best mean down of whom no test says that another method
-//! is better.
+//! Methods in bold: all, from the best mean down, that no test shows to be worse than another method.
 
 use crate::{
     Better, Query, Setting,
@@ -15,7 +14,7 @@ pub(crate) const RULE: &str = "no method of the table is shown to be better, by 
      that bold never contradicts `cmp`; no bold is no proof of being worse. Methods with fewer than 3 \
      seeds, with a failed run or off the budget take no part.";
 
-/// How a method stands among the others.
+/// The standing of a method among the others.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Place {
     /// The best mean of those in bold.
@@ -34,9 +33,9 @@ pub(crate) enum Place {
 /// The places of some methods in one metric.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Standing {
-    /// Of each method: is it in bold?
+    /// Whether each method is in bold.
     pub(crate) bold: Vec<bool>,
-    /// Of each method: how does it stand to the best?
+    /// The standing of each method relative to the best.
     pub(crate) places: Vec<Place>,
 }
 
@@ -49,7 +48,7 @@ struct Field<'a> {
     better: Better,
 }
 
-/// Who is in bold, and how the others stand to the best of them.
+/// The methods in bold, and the standing of the others relative to the best of them.
 pub(crate) fn standing(
     setting: &Setting,
     query: &Query,
@@ -84,7 +83,7 @@ pub(crate) fn standing(
 }
 
 impl Field<'_> {
-    /// Why a method takes no part; empty if it has no results at all, none if it does.
+    /// The reason why a method is excluded; empty if it has no results, none if it is included.
     fn why_not(&self, at: usize) -> Option<String> {
         let (method, (metric, split)) = (self.methods[at], self.what);
         let seeds = self.setting.scores(method, metric, split).map_or(0, |scores| scores.len());
@@ -119,9 +118,8 @@ impl Field<'_> {
         }
     }
 
-    /// Who is worse than another one, or has a lower mean than one who is, over the seeds that the
-    /// two share. Methods that take no part themselves can still be better, unless they are off the
-    /// budget.
+    /// Whether each method is worse than another one, or has a lower mean than one that is, over shared
+    /// seeds. Excluded methods can still be better, unless they are off the budget.
     fn beaten(&self, entrants: &[usize]) -> Vec<bool> {
         let rivals =
             || (0..self.methods.len()).filter(|at| !is_off(self.setting, self.methods[*at]));

@@ -1,22 +1,22 @@
-//! What a suite holds equal, and how far each method is off it.
+//! The quantity that a suite holds equal, and the deviation of each method from it.
 
 use std::fmt;
 
 use crate::{Row, Setting};
 
-/// What a method spent, relative to the reference method of its suite.
+/// The budget of a method, relative to the reference method of its suite.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Spent<'a> {
-    /// What is held equal, in words.
+    /// The quantity that is held equal.
     pub(crate) equal: &'a str,
-    /// How far the runs are off: the least and the most, as shares.
+    /// The smallest and the largest deviation of the runs, as shares.
     pub(crate) off: (f64, f64),
-    /// How far they may be off.
+    /// The tolerance, as a share.
     pub(crate) limit: f64,
 }
 
 impl<'a> Spent<'a> {
-    /// What a method of a setting spent; none where nothing is held equal.
+    /// The budget of a method of a setting; none where nothing is held equal.
     pub(crate) fn of(setting: &Setting<'a>, method: &str) -> Option<Self> {
         Self::of_rows(setting.rows(method))
     }
@@ -34,12 +34,12 @@ impl<'a> Spent<'a> {
         })
     }
 
-    /// Is any run further off than it may be?
+    /// Whether any run exceeds the tolerance.
     pub(crate) fn is_off(&self) -> bool {
         self.off.0 < -self.limit || self.off.1 > self.limit
     }
 
-    /// What is held equal, in one sentence.
+    /// The quantity that is held equal, in one sentence.
     pub(crate) fn rule(&self) -> String {
         let limit = 100.0 * self.limit;
         format!(
@@ -50,7 +50,7 @@ impl<'a> Spent<'a> {
     }
 }
 
-/// Is a method off the budget of its suite?
+/// Whether a method is off the budget of its suite.
 pub(crate) fn is_off(setting: &Setting, method: &str) -> bool {
     Spent::of(setting, method).is_some_and(|spent| spent.is_off())
 }

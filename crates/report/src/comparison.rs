@@ -102,7 +102,7 @@ impl<'a> Builder<'a> {
         fact("flops_per_token", "FLOPs/token", |row| row.flops_per_token, table);
     }
 
-    /// How far each method is off what is held equal, if anything is.
+    /// Adds the deviation of each method from the quantity held equal, if there is one.
     fn budget(&self, table: &mut Table) {
         let spent: Vec<Option<Spent>> =
             self.methods.iter().map(|method| Spent::of(self.setting, method)).collect();
@@ -166,7 +166,7 @@ impl<'a> Builder<'a> {
         Some(crossed_mean(&rows?)?.interval())
     }
 
-    /// What the intervals cover, if test examples were asked for.
+    /// The note on the sources of variation that intervals cover, if test examples were asked for.
     fn examples_note(&self) -> Option<String> {
         let metrics = self.metrics.iter().filter(|metric| self.query.better(metric).is_some());
         let missing = |metric: &&&str| {
@@ -186,7 +186,7 @@ impl<'a> Builder<'a> {
         })
     }
 
-    /// Which seeds there are, if the methods differ in them: means are over a method's own.
+    /// The note on seeds, if the methods differ in them: means are over a method's own seeds.
     fn seeds_note(&self) -> Option<String> {
         let metric = self.metrics.first()?;
         let seeds = |method: &str| {
@@ -228,7 +228,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// How a method stands to the best.
+/// The cell of a method's standing relative to the best.
 fn cell(place: Place) -> Cell {
     match place {
         Place::Best => Cell::Words("best".into()),
@@ -239,13 +239,13 @@ fn cell(place: Place) -> Cell {
     }
 }
 
-/// What the results say of a method beside its numbers.
+/// The remarks of the results on a method.
 fn remark(setting: &Setting, method: &str) -> Option<String> {
     let row = setting.rows(method).find(|row| !row.is_gap() && !row.note.is_empty())?;
     Some(format!("{method}: {}.", row.note.trim_end_matches('.')))
 }
 
-/// How many settings each method was tried with, and which was chosen; none if nothing was tuned.
+/// The number of settings tried for each method, and the chosen one; none if nothing was tuned.
 fn tuning(setting: &Setting, methods: &[&str]) -> Option<String> {
     let of = |method: &&str| {
         let row = setting.rows(method).find(|row| row.trials.is_some())?;
@@ -256,7 +256,7 @@ fn tuning(setting: &Setting, methods: &[&str]) -> Option<String> {
     (!chosen.is_empty()).then(|| format!("{text}: {}.", chosen.join("; ")))
 }
 
-/// How an estimate is shown.
+/// The display form of an estimate.
 struct Show {
     bold: bool,
     says_n: bool,

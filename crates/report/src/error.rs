@@ -1,8 +1,8 @@
-//! What can be wrong with what a person gave, in words for that person.
+//! Errors in the input of a user.
 
 use std::{io, path::PathBuf};
 
-/// What went wrong: always with the value, the place and the alternatives.
+/// An error in the input: with the value, the place and the known alternatives.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file could not be read or written.
@@ -10,7 +10,7 @@ pub enum Error {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
     /// The text is no csv: a row with too few fields, a quote that is never closed.
@@ -18,7 +18,7 @@ pub enum Error {
     Csv {
         /// File and line.
         place: String,
-        /// What is wrong.
+        /// The fault.
         message: String,
     },
     /// A documented column is not there.
@@ -36,17 +36,17 @@ pub enum Error {
         place: String,
         /// The column.
         column: &'static str,
-        /// What is written there.
+        /// The value in the file.
         value: String,
-        /// What it should be.
+        /// The expected kind of value.
         wanted: &'static str,
     },
     /// Nothing of that name.
     #[error("no {what} is named {name:?}; known: {known}")]
     Unknown {
-        /// What was looked for, "metric" say.
+        /// The kind of name, for example "metric".
         what: &'static str,
-        /// What was typed.
+        /// The name that was given.
         name: String,
         /// The alternatives, comma separated.
         known: String,

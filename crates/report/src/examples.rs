@@ -1,4 +1,4 @@
-//! What single test examples add to a result, so that intervals can cover the choice of examples.
+//! Contributions of single test examples to results, so that intervals can cover the choice of examples.
 //!
 //! `NAME.examples.csv` lies beside `NAME.csv` and has the columns run, split, metric, sums and
 //! counts. `sums` and `counts` are lists of numbers separated by spaces, one number for each example
@@ -15,7 +15,7 @@ use crate::{Error, Row, file::read_text};
 /// The columns of the file.
 const COLUMNS: [&str; 5] = ["run", "split", "metric", "sums", "counts"];
 
-/// How far the ratio of the sums may be off the value in the results, relative to it: the numbers of
+/// The relative tolerance between the ratio of the sums and the value in the results: the numbers of
 /// single examples are kept in single precision.
 const NEAR: f64 = 1e-4;
 
@@ -28,9 +28,9 @@ pub struct ExampleRow {
     pub split: String,
     /// The metric.
     pub metric: String,
-    /// What each example adds to the metric's sum.
+    /// The contribution of each example to the metric's sum.
     pub sums: Vec<f64>,
-    /// What each example adds to what the sum is divided by.
+    /// The contribution of each example to the divisor.
     pub counts: Vec<f64>,
 }
 
@@ -80,7 +80,7 @@ impl Examples {
         self.runs.into_values().flatten()
     }
 
-    /// Are there none?
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
@@ -112,7 +112,7 @@ impl Examples {
         }
     }
 
-    /// Do the examples add up to the results?
+    /// Checks that the examples add up to the results.
     pub(crate) fn check(&self, name: &str, rows: &[Row]) -> Result<(), Error> {
         for row in rows {
             let Some(examples) = self.of(&row.run, &row.split, &row.metric) else { continue };

@@ -1,4 +1,4 @@
-//! Which metrics there are, and which way is better.
+//! The known metrics and their directions.
 
 use std::{fmt, str::FromStr};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// Which way is better.
+/// The direction in which a metric improves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Better {
@@ -73,14 +73,14 @@ const KNOWN: [(&str, Better, bool); 21] = [
     ("loss", Better::Lower, true),
 ];
 
-/// How fast training was.
+/// The throughput of training.
 pub(crate) const SPEED: &str = "tokens_per_second";
 /// The busiest expert's load over the mean load.
 pub(crate) const LOAD: &str = "max_over_mean_load";
 /// The share of units that no expert worked on.
 pub(crate) const DROPPED: &str = "dropped_share";
 
-/// Which way is better, by the name of the metric.
+/// The direction in which a metric improves, by its name; none if it is not known.
 pub fn direction(metric: &str) -> Option<Better> {
     KNOWN.iter().find(|(name, ..)| *name == metric).map(|(_, better, _)| *better)
 }

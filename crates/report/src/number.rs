@@ -1,4 +1,4 @@
-//! Numbers for people.
+//! Display of numbers.
 
 /// The decimals that show two digits of a typical half-width; 3 where there is none.
 pub(crate) fn decimals(halves: impl IntoIterator<Item = f64>) -> usize {

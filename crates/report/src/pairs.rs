@@ -56,8 +56,8 @@ impl Pairs {
         })
     }
 
-    /// What the seeds say about the first method. A failed run is worse than any other, so it stands
-    /// against every verdict that the other seeds would give in favour of its method.
+    /// The verdict on the first method. A failed run is worse than any other, so it rules out every verdict
+    /// that the other seeds would give in favour of its method.
     pub(crate) fn verdict(&self, better: Better, evidence: Evidence) -> Verdict {
         let Some(paired) = self.oriented(better) else {
             return Verdict::Untested { shared: self.differences.len() };

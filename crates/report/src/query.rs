@@ -1,4 +1,4 @@
-//! What a person asks for: which metrics, which split, which methods.
+//! The selection of results: metrics, split, methods.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::{
     setting::distinct,
 };
 
-/// Which numbers are wanted. The default is what a suite is judged by.
+/// The selection of results. The default is the primary metrics on the test split.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
     /// The metrics; empty means the quality metrics that the runs have.
@@ -17,12 +17,12 @@ pub struct Query {
     pub split: Option<String>,
     /// The methods in the order of the rows; empty means all, in order of appearance.
     pub methods: Vec<String>,
-    /// Which way is better, for metrics of which it is not known.
+    /// Directions of metrics that are not known.
     pub better: BTreeMap<String, Better>,
-    /// May runs of several code revisions be compared with each other?
+    /// Whether runs of several code revisions may be compared with each other.
     pub mix_revisions: bool,
-    /// Do intervals and tests cover the choice of test examples beside the seeds, where the results
-    /// have the values of single examples?
+    /// Whether intervals and tests cover the choice of test examples beside the seeds, where the results
+    /// have the values of single examples.
     pub examples: bool,
 }
 
@@ -66,13 +66,13 @@ impl Query {
         }
     }
 
-    /// Which way is better, if it is known.
+    /// The direction of a metric, if it is known.
     pub fn better(&self, metric: &str) -> Option<Better> {
         self.better.get(metric).copied().or_else(|| direction(metric))
     }
 }
 
-/// Are all the names among the known ones?
+/// Checks that all names are known.
 pub(crate) fn known(what: &'static str, names: &[String], known: &[&str]) -> Result<(), Error> {
     match names.iter().find(|name| !known.contains(&name.as_str())) {
         Some(name) => Err(Error::unknown(what, name, known.iter().copied())),

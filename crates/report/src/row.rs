@@ -61,7 +61,7 @@ pub struct Row {
     pub seed: u64,
     /// `train`, `valid` or `test`.
     pub split: String,
-    /// What was measured; or `failed` or `refused`, with an empty value and the reason in `note`.
+    /// The metric; or `failed` or `refused`, with an empty value and the reason in `note`.
     pub metric: String,
     /// The number.
     pub value: Option<f64>,
@@ -81,7 +81,7 @@ pub struct Row {
     pub revision: String,
     /// The id of the run.
     pub run: String,
-    /// Why a run failed or was refused; otherwise empty.
+    /// The reason why a run failed or was refused; otherwise empty.
     #[serde(default)]
     pub note: String,
     /// The parameters of the routers, among all.
@@ -93,13 +93,13 @@ pub struct Row {
     /// The most memory that the program held while the run went on, in bytes; runs side by side in
     /// one program share it.
     pub peak_memory: Option<u64>,
-    /// What the suite holds equal, "active FLOPs per token" say; empty if nothing.
+    /// The quantity that the suite holds equal, for example "active FLOPs per token"; empty if none.
     pub budget: String,
-    /// How far the run is off the budget of the reference method, as a share: 0.1 is 10 % more.
+    /// The deviation from the budget of the reference method, as a share: 0.1 is 10 % more.
     pub budget_off: Option<f64>,
-    /// How far it may be off.
+    /// The tolerance of the deviation, as a share.
     pub budget_limit: Option<f64>,
-    /// How many settings were tried for the method on the validation split; empty if none.
+    /// The number of settings tried for the method on the validation split; empty if none.
     pub trials: Option<u64>,
     /// The setting that was chosen.
     pub tuned: String,
@@ -110,7 +110,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// Is this the mark of a run that has no result, and not a measurement?
+    /// Whether this row marks a run without a result.
     pub fn is_gap(&self) -> bool {
         matches!(self.metric.as_str(), "failed" | "refused")
     }
@@ -155,7 +155,7 @@ impl Row {
     }
 }
 
-/// Where the documented columns are in one file.
+/// The positions of the documented columns in a file.
 pub(crate) struct Header {
     file: String,
     at: [Option<usize>; COLUMNS.len()],

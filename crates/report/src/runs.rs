@@ -18,7 +18,7 @@ use crate::{
 pub struct Runs {
     /// One number each.
     pub rows: Vec<Row>,
-    /// What single test examples added to them, as far as it is known.
+    /// Contributions of single test examples, where they are known.
     pub examples: Examples,
 }
 
@@ -90,12 +90,12 @@ impl Runs {
     }
 }
 
-/// Where the examples of a file of results lie: `NAME.examples.csv` beside `NAME.csv`.
+/// The path of the examples of a file of results: `NAME.examples.csv` beside `NAME.csv`.
 fn examples_of(csv: &Path) -> PathBuf {
     csv.with_extension("examples.csv")
 }
 
-/// What makes a row the same row in another file.
+/// The key by which rows of several files are the same.
 fn identity(row: &Row) -> impl Hash + Eq + '_ {
     let value = row.value.map(f64::to_bits);
     let cell = (&row.suite, &row.task, &row.backbone, &row.method, row.seed);

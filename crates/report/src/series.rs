@@ -1,4 +1,4 @@
-//! What a run tells of its course, and how the seeds of a method become one line.
+//! Training curves of runs, and their mean over the seeds of a method.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub struct Curve {
     pub task: String,
     /// The seed.
     pub seed: u64,
-    /// What it is: `loss`, `valid/accuracy`, `entropy`.
+    /// The metric: `loss`, `valid/accuracy`, `entropy`.
     pub name: String,
     /// Step and value.
     pub points: Vec<(f64, f64)>,
@@ -35,7 +35,7 @@ pub struct Load {
     pub layer: usize,
     /// The step.
     pub step: u64,
-    /// What each expert got, in any unit.
+    /// The load of each expert, in any unit.
     pub per_expert: Vec<f64>,
 }
 
@@ -44,7 +44,7 @@ pub struct Load {
 pub struct Line {
     /// Its name in the legend.
     pub name: String,
-    /// Which colour: the same method has the same in every plot.
+    /// The colour index: the same method has the same one in every plot.
     pub hue: usize,
     /// Step, and mean over seeds.
     pub points: Vec<(f64, Mean)>,
@@ -52,7 +52,7 @@ pub struct Line {
     pub range: [f64; 2],
 }
 
-/// How many points a line has at most: more cannot be seen, and noise is averaged.
+/// The largest number of points of a line; points within a bin are averaged.
 const POINTS: usize = 80;
 
 /// One line for each method, in order of appearance, from the curves of one name and task; its

@@ -1,4 +1,4 @@
-//! What is compared with what: the runs of one suite, task and backbone.
+//! A setting: the runs of one suite, task and backbone, which are compared with each other.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -34,7 +34,7 @@ pub struct Setting<'a> {
 struct Gap {
     /// It was never trained, because it must not be: no failure.
     refused: bool,
-    /// Why there is no value, in words.
+    /// The reason why there is no value.
     why: String,
 }
 
@@ -138,7 +138,7 @@ impl<'a> Setting<'a> {
         self.scores.get(method)?.get(metric)?.get(split)
     }
 
-    /// What single examples added to a value; none where the results do not say.
+    /// Contributions of single examples to a value; none where they were not recorded.
     pub fn examples(
         &self,
         method: &str,
@@ -150,7 +150,7 @@ impl<'a> Setting<'a> {
         self.examples.of(run, split, metric)
     }
 
-    /// Is the metric measured on this split for any method?
+    /// Whether the metric is measured on this split for any method.
     pub fn has(&self, metric: &str, split: &str) -> bool {
         self.methods.iter().any(|method| self.scores(method, metric, split).is_some())
     }
@@ -193,7 +193,7 @@ impl<'a> Setting<'a> {
 /// Method, metric and split, and the seed.
 type Slot<'a> = ((&'a str, &'a str, &'a str), u64);
 
-/// Why there is no number, in words: `failed at step 120`, `refused: sees later tokens`.
+/// The reason of a missing number: `failed at step 120`, `refused: sees later tokens`.
 fn reason(row: &Row) -> String {
     match (row.is_gap(), row.value, row.note.as_str()) {
         (true, _, "") => row.metric.clone(),

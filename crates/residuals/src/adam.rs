@@ -31,17 +31,17 @@ use crate::moment;
 config! {
     /// The coefficients of both parts.
     pub struct AdamConfig {
-        /// The share of the mean that goes on, in the first layer.
+        /// The decay of the mean, in the first layer.
         pub beta1: f64 = 0.9,
-        /// The share of the mean square that goes on, in the first layer.
+        /// The decay of the mean square, in the first layer.
         pub beta2: f64 = 0.999,
         /// The step of the first layer.
         pub gamma1: f64 = 1.0,
         /// Keeps the root from zero.
         pub epsilon: f64 = 1e-8,
-        /// How much of the stream the first layer takes off.
+        /// The weight decay of the stream in the first layer.
         pub kappa: f64 = 1.0,
-        /// The share of the moment that goes on, in the later layers.
+        /// The decay of the moment, in the later layers.
         pub mu: f64 = 0.7,
         /// The step of the later layers.
         pub gamma: f64 = 1.0,

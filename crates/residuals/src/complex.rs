@@ -15,9 +15,9 @@ use moe::{Init, Pass, ResidualRule, config};
 use crate::moment;
 
 config! {
-    /// How much goes on, and how it turns.
+    /// The modulus and the phase of the coefficient.
     pub struct ComplexConfig {
-        /// The share of the moment that goes on: the length of the complex coefficient.
+        /// The decay of the moment: the modulus of the complex coefficient.
         pub mu: f64 = 0.7,
         /// Its angle in radians; an eighth of a half turn in the paper.
         pub angle: f64 = std::f64::consts::FRAC_PI_8,
@@ -40,7 +40,7 @@ struct Moment(Tensor<3>, Tensor<3>);
 impl ResidualRule for Complex {
     type Config = ComplexConfig;
     const NAME: &'static str = "complex";
-    const ABOUT: &'static str = "momentum with a complex coefficient: it turns";
+    const ABOUT: &'static str = "momentum with a complex coefficient";
     const PAPER: &'static str = "https://arxiv.org/abs/2102.08431";
 
     fn check(config: &ComplexConfig) -> Result<(), String> {

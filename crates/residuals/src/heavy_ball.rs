@@ -24,9 +24,9 @@ use moe::{Init, Pass, ResidualRule, config};
 use crate::moment;
 
 config! {
-    /// How heavy the ball is.
+    /// Coefficients of the momentum.
     pub struct HeavyBallConfig {
-        /// The share of the moment that goes on.
+        /// The decay of the moment, mu.
         pub mu: f64 = 0.7,
         /// The step.
         pub gamma: f64 = 1.0,

@@ -19,9 +19,9 @@ use moe::{Init, Pass, ResidualRule, config};
 use crate::moment;
 
 config! {
-    /// Where the coefficients begin.
+    /// Initial values of the coefficients.
     pub struct LearnedConfig {
-        /// The share of the moment that goes on, at first.
+        /// The initial decay of the moment, mu.
         pub mu: f64 = 0.7,
         /// The step, at first.
         pub gamma: f64 = 1.0,

@@ -1,4 +1,4 @@
-//! What the rules with momentum share: the moment, and limits of hyperparameters.
+//! Parts of the rules with momentum: the moment, and limits of hyperparameters.
 //!
 //! Teo, Nguyen. *MomentumSMoE*. NeurIPS 2024. <https://arxiv.org/abs/2410.14574>
 //!

@@ -15,7 +15,7 @@ use moe::{Init, Pass, ResidualRule, config};
 use crate::moment;
 
 config! {
-    /// How much is taken back.
+    /// The coefficient of the negative momentum.
     pub struct NegativeConfig {
         /// The share of the moment that is taken back.
         pub mu: f64 = 0.3,
@@ -34,7 +34,7 @@ pub struct Negative {
 impl ResidualRule for Negative {
     type Config = NegativeConfig;
     const NAME: &'static str = "negative";
-    const ABOUT: &'static str = "momentum that takes some of the step before back";
+    const ABOUT: &'static str = "momentum with a negative coefficient";
     const PAPER: &'static str = "https://arxiv.org/abs/1807.04740";
 
     fn check(config: &NegativeConfig) -> Result<(), String> {

@@ -16,9 +16,9 @@ use moe::{Init, Pass, ResidualRule, config};
 use crate::moment;
 
 config! {
-    /// How heavy the ball is, and for how long.
+    /// The momentum, and the interval of restarts.
     pub struct RestartConfig {
-        /// The share of the moment that goes on.
+        /// The decay of the moment, mu.
         pub mu: f64 = 0.7,
         /// The step.
         pub gamma: f64 = 1.0,
@@ -35,13 +35,13 @@ pub struct Restart {
     every: usize,
 }
 
-/// How many MoE layers came before, t.
+/// The number of MoE layers before this one, t.
 struct Layers(usize);
 
 impl ResidualRule for Restart {
     type Config = RestartConfig;
     const NAME: &'static str = "restart";
-    const ABOUT: &'static str = "momentum that is forgotten every few layers";
+    const ABOUT: &'static str = "momentum that restarts every few layers";
     const PAPER: &'static str = "https://arxiv.org/abs/1204.3982";
 
     fn check(config: &RestartConfig) -> Result<(), String> {

@@ -20,7 +20,7 @@ use crate::moment;
 config! {
     /// The coefficients.
     pub struct RmsPropConfig {
-        /// The share of the mean square that goes on.
+        /// The decay of the mean square.
         pub beta: f64 = 0.9,
         /// The step.
         pub gamma: f64 = 1.0,

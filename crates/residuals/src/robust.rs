@@ -1,4 +1,4 @@
-//! Robust momentum: the layer sees its input a little further on.
+//! Robust momentum: the layer is evaluated at an extrapolated input.
 //!
 //! Teo, Nguyen. *MomentumSMoE: Integrating Momentum into Sparse Mixture of Experts*. NeurIPS 2024.
 //! <https://arxiv.org/abs/2410.14574>
@@ -6,7 +6,7 @@
 //! Functions*. ACC 2018. <https://arxiv.org/abs/1710.04753>
 //!
 //! beta = k (1 - p)^2 (1 + p) / L               (1), the step
-//! alpha = k p^3 / (k - 1)                      (2), the share of the moment that goes on
+//! alpha = k p^3 / (k - 1)                      (2), the decay of the moment
 //! epsilon = p^3 / ((k - 1) (1 - p)^2 (1 + p))  (3), how far it looks ahead
 //! f_t = f(z_t + epsilon beta m_{t-1})          (4), z = x, or its norm
 //! m_t = -f_t + alpha m_{t-1}                   (5)
@@ -21,7 +21,7 @@ use moe::{Init, Pass, ResidualRule, Visit, config};
 use crate::moment;
 
 config! {
-    /// What the three coefficients follow from.
+    /// The constants that determine the three coefficients.
     pub struct RobustConfig {
         /// The rate of convergence that is aimed at, p: small is fast, large is robust.
         pub rate: f64 = 0.2,
@@ -43,7 +43,7 @@ pub struct Robust {
 impl ResidualRule for Robust {
     type Config = RobustConfig;
     const NAME: &'static str = "robust";
-    const ABOUT: &'static str = "robust momentum: the layer looks ahead (Robust MomentumSMoE)";
+    const ABOUT: &'static str = "robust momentum at an extrapolated input (Robust MomentumSMoE)";
     const PAPER: &'static str = "https://arxiv.org/abs/2410.14574";
 
     fn check(config: &RobustConfig) -> Result<(), String> {

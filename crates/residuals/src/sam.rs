@@ -20,9 +20,9 @@ use moe::{Init, Pass, ResidualRule, Visit, config};
 use crate::moment;
 
 config! {
-    /// How far it climbs, and how far it steps.
+    /// The ascent radius and the step size.
     pub struct SamConfig {
-        /// How far from its input the layer is asked again.
+        /// The radius rho: the distance from the input at which the layer is evaluated again.
         pub rho: f64 = 0.05,
         /// The step.
         pub gamma: f64 = 1.0,
@@ -39,7 +39,8 @@ pub struct Sam {
 impl ResidualRule for Sam {
     type Config = SamConfig;
     const NAME: &'static str = "sam";
-    const ABOUT: &'static str = "the layer is asked again a little uphill; it works twice";
+    const ABOUT: &'static str =
+        "sharpness-aware: the layer is evaluated twice, the second time at an ascent point";
     const PAPER: &'static str = "https://arxiv.org/abs/2010.01412";
 
     fn check(config: &SamConfig) -> Result<(), String> {

@@ -16,9 +16,9 @@ use moe::{Init, Pass, ResidualRule, config};
 use crate::moment;
 
 config! {
-    /// How heavy the ball is, and how far it goes.
+    /// The momentum and the step size.
     pub struct SignConfig {
-        /// The share of the moment that goes on.
+        /// The decay of the moment, mu.
         pub mu: f64 = 0.7,
         /// The step.
         pub gamma: f64 = 1.0,

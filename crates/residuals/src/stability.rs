@@ -1,4 +1,4 @@
-//! How fast a disturbance grows from layer to layer.
+//! The growth of a perturbation from layer to layer.
 //!
 //! Teo, Nguyen. *MomentumSMoE*. NeurIPS 2024. <https://arxiv.org/abs/2410.14574>, section on stability.
 //!

@@ -24,7 +24,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k_indices};
 use crate::kit::{Faithful, Gate, check, load, losses, null, shares};
 
 config! {
-    /// How many experts a unit chooses, and among how many null ones.
+    /// Choices of a unit, null experts, and balance.
     pub struct AdaMoeConfig {
         /// Choices of each unit, true and null.
         pub k: usize = 4,

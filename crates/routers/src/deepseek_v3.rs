@@ -31,7 +31,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config, one_hot, top_k};
 use crate::kit::{Faithful, Gate, balance_bias::BalanceBias, check, losses, scores, shares};
 
 config! {
-    /// How many experts a unit visits, from how many groups, and what keeps them balanced.
+    /// Experts and groups of a unit, and balance.
     pub struct DeepSeekV3Config {
         /// Experts for each unit.
         pub k: usize = 2,
@@ -39,13 +39,13 @@ config! {
         pub groups: usize = 1,
         /// Groups that a unit may choose from.
         pub groups_kept: usize = 1,
-        /// What the weights sum to.
+        /// The sum of a unit's weights.
         pub scale: f64 = 1.0,
         /// The step of the bias, gamma.
         pub bias_step: f64 = 0.001,
         /// Coefficient of the sequence-wise balance loss, alpha.
         pub sequence_balance: f64 = 0.0001,
-        /// Which rule compares groups: the paper's or the published code's.
+        /// The score of a group: the paper's or the published code's.
         pub faithful: Faithful = Faithful::Paper,
     }
 }

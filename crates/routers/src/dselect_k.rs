@@ -26,7 +26,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config, matmul, mean, softmax};
 use crate::kit::{check, losses, null};
 
 config! {
-    /// How many experts a unit visits in the end, and how fast selectors decide.
+    /// Selectors of a unit, and the sharpness of their choice.
     pub struct DSelectKConfig {
         /// Experts for each unit in the end; selectors.
         pub k: usize = 2,

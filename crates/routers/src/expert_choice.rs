@@ -21,7 +21,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config, round_up, softmax, top_k};
 use crate::kit::{Gate, check};
 
 config! {
-    /// How many units an expert takes.
+    /// The capacity of an expert.
     pub struct ExpertChoiceConfig {
         /// Experts for each unit on average, c.
         pub factor: f64 = 2.0,

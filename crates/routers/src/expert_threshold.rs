@@ -30,11 +30,11 @@ use moe::{Dims, Init, Pass, Plan, Router, config};
 use crate::kit::{Gate, check, null, quantile, state};
 
 config! {
-    /// How many experts a unit visits on average, and how long a threshold remembers.
+    /// The mean number of experts per unit, and the moving average of thresholds.
     pub struct ExpertThresholdConfig {
         /// Experts for each unit on average.
         pub k: usize = 2,
-        /// How much of the threshold stays in each step.
+        /// The decay of the moving average of thresholds, per step.
         pub decay: f64 = 0.99,
     }
 }

@@ -22,7 +22,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config, matmul, softmax};
 use crate::kit::{check, scores};
 
 config! {
-    /// How many experts a unit visits.
+    /// The number of experts per unit.
     pub struct FrozenConfig {
         /// Experts for each unit.
         pub k: usize = 2,

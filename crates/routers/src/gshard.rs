@@ -22,7 +22,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 use crate::kit::{Gate, check, losses, noise, null};
 
 config! {
-    /// What keeps the experts balanced.
+    /// Load balancing.
     pub struct GShardConfig {
         /// Coefficient of the balance loss.
         pub balance: f64 = 0.01,

@@ -27,7 +27,7 @@ use rand::RngExt;
 use crate::kit::check;
 
 config! {
-    /// How many experts a token has.
+    /// The number of experts per token.
     pub struct HashConfig {
         /// Experts for each token.
         pub k: usize = 1,

@@ -28,7 +28,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config, matmul, softmax};
 use crate::kit::{Faithful, check, scores};
 
 config! {
-    /// How many experts a unit visits.
+    /// The number of experts per unit.
     pub struct HyperRouterConfig {
         /// Experts for each unit at the end of training.
         pub k: usize = 2,

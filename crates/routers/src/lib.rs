@@ -2,7 +2,7 @@
 //!
 //! A file reads like the paper's method section: citation, numbered equations, what differs; then
 //! the hyperparameters, the router, and its tests. Lines of code carry the numbers of equations.
-//! What routers share is in [`kit`], for those of other crates too: no router's file uses another's.
+//! Shared parts are in [`kit`], which other crates may use too: no router's file uses another's.
 
 pub mod conformance;
 pub mod kit;

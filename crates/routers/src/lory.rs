@@ -37,7 +37,7 @@ pub enum First {
 }
 
 config! {
-    /// How long segments are.
+    /// The length of segments.
     pub struct LoryConfig {
         /// Units of a segment.
         pub segment: usize = 16,

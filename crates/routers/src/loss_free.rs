@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kit::{Gate, balance_bias::BalanceBias, check, shares};
 
-/// What makes scores of the gate's outputs.
+/// The function from the gate's outputs to scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Score {
@@ -34,11 +34,11 @@ pub enum Score {
 }
 
 config! {
-    /// How many experts a unit visits, and how fast the bias follows.
+    /// The number of experts per unit, and the update rate of the bias.
     pub struct LossFreeConfig {
         /// Experts for each unit.
         pub k: usize = 2,
-        /// What makes scores of the gate's outputs.
+        /// The function from the gate's outputs to scores.
         pub score: Score = Score::Sigmoid,
         /// Whether the weights are divided by their sum.
         pub renormalise: bool = false,
@@ -59,7 +59,7 @@ pub struct LossFree {
 impl Router for LossFree {
     type Config = LossFreeConfig;
     const NAME: &'static str = "loss-free";
-    const ABOUT: &'static str = "top-k with a bias that follows the loads instead of a loss";
+    const ABOUT: &'static str = "top-k with a balancing bias in the place of a loss";
     const PAPER: &'static str = "https://arxiv.org/abs/2408.15664";
 
     fn check(config: &LossFreeConfig, dims: Dims) -> Result<(), String> {

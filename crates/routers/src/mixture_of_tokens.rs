@@ -21,7 +21,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 use crate::kit::Gate;
 
 config! {
-    /// How many units are mixed.
+    /// The size of a group of mixed units.
     pub struct MixtureOfTokensConfig {
         /// Units of a set.
         pub set: usize = 4,

@@ -15,7 +15,7 @@
 //! Differs from the paper: which vector stands for the image was not found there; the mean is what
 //! our classifiers read. Super-classes are [`Clusters`] in the pass, modulo E. Images move as a whole
 //! at level `sequence`; at level `token` each token has its image's decision, with the same result.
-//! Where no block is around (no [`BlockInput`] that fits), each unit is its own image.
+//! Outside of a block (without a [`BlockInput`] that fits), each unit is its own image.
 //!
 //! Not to be confused with: `oracle`, which routes by the super-class itself, in test too.
 
@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kit::{Gate, check, load, losses};
 
-/// What stands for an image.
+/// The vector that represents an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stands {
@@ -41,11 +41,11 @@ pub enum Stands {
 }
 
 config! {
-    /// How many experts an image visits, and what trains the router.
+    /// The number of experts per image, and the router's losses.
     pub struct MobileVMoeConfig {
         /// Experts for each image.
         pub k: usize = 1,
-        /// What stands for an image.
+        /// The vector that represents an image.
         pub input: Stands = Stands::Mean,
         /// Whether a layer norm is applied to the tokens first.
         pub normalize: bool = true,

@@ -31,13 +31,13 @@ use moe::{Dims, Init, Pass, Plan, Router, config, matmul, softmax};
 use crate::kit::{Faithful, Gate, check, load, losses, scores, shares};
 
 config! {
-    /// How many experts a unit visits, and which of them compute nothing.
+    /// The number of experts per unit, zero-computation experts, and load balancing.
     pub struct MoePlusPlusConfig {
         /// Experts for each unit.
         pub k: usize = 2,
-        /// How many of the experts compute nothing; the last ones.
+        /// The number of zero-computation experts; the last ones.
         pub zero_computation: usize = 3,
-        /// What these count in the balance loss, tau.
+        /// Their weight in the balance loss, tau.
         pub tau: f64 = 0.75,
         /// Coefficient of the balance loss, beta.
         pub balance: f64 = 0.01,
@@ -62,7 +62,7 @@ struct Before(Tensor<3>);
 impl Router for MoePlusPlus {
     type Config = MoePlusPlusConfig;
     const NAME: &'static str = "moe-plus-plus";
-    const ABOUT: &'static str = "top-k that remembers the scores of the layer before (MoE++)";
+    const ABOUT: &'static str = "top-k with the scores of the layer before added (MoE++)";
     const PAPER: &'static str = "https://arxiv.org/abs/2410.07348";
 
     fn check(config: &MoePlusPlusConfig, dims: Dims) -> Result<(), String> {

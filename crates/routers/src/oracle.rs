@@ -1,4 +1,4 @@
-//! The oracle: the task tells the true cluster of each unit, and each cluster has an expert.
+//! The oracle: each unit goes to the expert of its true cluster, which the task supplies.
 //!
 //! Not from a paper. The bound that a router can reach where data has clusters, as in the theory of
 //! Chen, Deng, Wu, Gu, Li. *Towards Understanding the Mixture-of-Experts Layer in Deep Learning*.
@@ -8,11 +8,10 @@
 //!
 //! Differs from the paper, which has no oracle: clusters come from [`Clusters`] in the pass, `[B, T]`,
 //! or `[B, 1]` for all units of an example. Whole sequences have the cluster of their first token.
-//! Where there are no clusters, or none that match the units (whole batches, a task that knows none),
-//! all units are one cluster.
+//! Without clusters, or without any that match the units (whole batches), all units are one cluster.
 //!
-//! Where the clusters are the labels, as with the task `digits`, this is a bound that cheats: the
-//! route gives the answer away.
+//! Where the clusters are the labels, as with the task `digits`, the route reveals the answer, and the
+//! bound is not attainable.
 //!
 //! Not to be confused with: `hash`, which knows the token and not the cluster.
 

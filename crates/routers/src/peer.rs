@@ -26,7 +26,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config, matmul, softmax, top_k};
 use crate::kit::check;
 
 config! {
-    /// How many experts a unit visits, and by what keys.
+    /// Heads, experts per head, and the keys.
     pub struct PeerConfig {
         /// Experts for each unit and head.
         pub k: usize = 2,

@@ -24,11 +24,11 @@ use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 use crate::kit::{Balance, Faithful, Gate, check, losses, scores};
 
 config! {
-    /// How many experts a unit visits, and by how much lengths are perturbed.
+    /// The number of experts per unit, and the perturbation of norms.
     pub struct PerturbedCosineConfig {
         /// Experts for each unit.
         pub k: usize = 2,
-        /// What is added to the lengths, theta; 0 is the plain cosine router.
+        /// The constant added to the norms, theta; 0 is the plain cosine router.
         pub theta: f64 = 0.1,
         /// Coefficient of the balance loss, of first choices within each sequence.
         pub balance: f64 = 0.01,

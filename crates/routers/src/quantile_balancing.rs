@@ -25,7 +25,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 use crate::kit::{Gate, check, state};
 
 config! {
-    /// How many experts a unit visits.
+    /// The number of experts per unit.
     pub struct QuantileBalancingConfig {
         /// Experts for each unit.
         pub k: usize = 2,
@@ -46,7 +46,7 @@ pub struct QuantileBalancing {
 impl Router for QuantileBalancing {
     type Config = QuantileBalancingConfig;
     const NAME: &'static str = "quantile-balancing";
-    const ABOUT: &'static str = "top-k with a bias that jumps to where loads are even";
+    const ABOUT: &'static str = "top-k with a bias at the quantile that balances loads";
     const PAPER: &'static str = "https://github.com/NVIDIA/Megatron-LM";
 
     fn check(config: &QuantileBalancingConfig, dims: Dims) -> Result<(), String> {

@@ -18,7 +18,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config, top_k};
 use crate::kit::{check, noise};
 
 config! {
-    /// How many experts a unit visits.
+    /// The number of experts per unit.
     pub struct RandomConfig {
         /// Experts for each unit.
         pub k: usize = 2,

@@ -29,7 +29,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config};
 use crate::kit::{Gate, check, null, scores, state};
 
 config! {
-    /// How many experts a unit visits on average, and how that is reached.
+    /// The mean number of experts per unit, and the control of sparsity.
     pub struct ReMoeConfig {
         /// Experts for each unit on average, in the end.
         pub k: usize = 2,

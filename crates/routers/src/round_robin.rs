@@ -16,7 +16,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config};
 use crate::kit::check;
 
 config! {
-    /// How many experts a unit visits.
+    /// The number of experts per unit.
     pub struct RoundRobinConfig {
         /// Experts for each unit.
         pub k: usize = 2,

@@ -23,7 +23,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 use crate::kit::{Gate, check, losses, null, quantile};
 
 config! {
-    /// How many experts a unit visits, on average and at most.
+    /// The number of experts per unit, on average and at most.
     pub struct SeqTopKConfig {
         /// Experts for each unit on average.
         pub k: usize = 2,
@@ -45,7 +45,7 @@ pub struct SeqTopK {
 impl Router for SeqTopK {
     type Config = SeqTopKConfig;
     const NAME: &'static str = "seq-top-k";
-    const ABOUT: &'static str = "a sequence spends its experts on the units that need them";
+    const ABOUT: &'static str = "top scores over a whole sequence, in the place of each unit";
     const PAPER: &'static str = "https://arxiv.org/abs/2511.06494";
     const CAUSAL: bool = false;
 

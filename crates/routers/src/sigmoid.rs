@@ -24,7 +24,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 use crate::kit::{Balance, BalanceLoss, Gate, check, losses, scores, shares};
 
 config! {
-    /// How many experts a unit visits, and what keeps them balanced.
+    /// The number of experts per unit, and load balancing.
     pub struct SigmoidConfig {
         /// Experts for each unit.
         pub k: usize = 2,
@@ -38,7 +38,7 @@ config! {
         pub entropy: f64 = 0.001,
         /// Coefficient of the balance loss.
         pub balance: f64 = 0.0,
-        /// Which balance loss.
+        /// The balance loss.
         pub balance_of: Balance = Balance::Choices,
         /// Coefficient of the router z-loss.
         pub z: f64 = 0.0,

@@ -23,7 +23,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 use crate::kit::{Gate, check};
 
 config! {
-    /// How many experts a unit visits.
+    /// The number of experts per unit.
     pub struct SinkhornConfig {
         /// Experts for each unit.
         pub k: usize = 2,

@@ -24,7 +24,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config, matmul, round_up, softmax};
 use crate::kit::{check, unit_length::unit_length};
 
 config! {
-    /// How many slots the experts have.
+    /// The number of slots.
     pub struct SoftConfig {
         /// Slots over units: the k of a top-k router with the same work.
         pub factor: f64 = 2.0,

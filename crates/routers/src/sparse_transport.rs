@@ -30,7 +30,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 use crate::kit::{Gate, check};
 
 config! {
-    /// How many experts a unit visits, and how long prices are sought.
+    /// The number of experts per unit, and the iterations of the dual prices.
     pub struct SparseTransportConfig {
         /// Experts for each unit, at most.
         pub k: usize = 2,

@@ -20,7 +20,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 use crate::kit::{Gate, check, losses, noise, null};
 
 config! {
-    /// How many experts a unit visits at most, and what keeps them balanced.
+    /// The largest number of experts per unit, and load balancing.
     pub struct StMoeConfig {
         /// Experts for each unit at most, n.
         pub k: usize = 2,

@@ -21,7 +21,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 use crate::kit::{Balance, BalanceLoss, Gate, check, noise};
 
 config! {
-    /// What keeps the experts balanced.
+    /// Load balancing and noise.
     pub struct SwitchConfig {
         /// Coefficient of the balance loss, alpha.
         pub balance: f64 = 0.01,

@@ -24,7 +24,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config, mean, softmax};
 use crate::kit::{Gate, check, load, losses, null, scores, shares};
 
 config! {
-    /// How many entries a unit chooses, and what keeps them balanced and few.
+    /// The number of choices per unit, and the losses for balance and sparsity.
     pub struct TcMoeConfig {
         /// Choices of each unit; also the number of null entries.
         pub k: usize = 2,

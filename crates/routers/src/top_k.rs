@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kit::{Balance, BalanceLoss, Gate, check, losses, scores};
 
-/// How the chosen experts are weighted.
+/// The weights of the chosen experts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Weights {
@@ -42,17 +42,17 @@ pub enum Weights {
 }
 
 config! {
-    /// How many experts a unit visits, and what keeps them balanced.
+    /// The number of experts per unit, and load balancing.
     pub struct TopKConfig {
         /// Experts for each unit.
         pub k: usize = 2,
-        /// How the chosen experts are weighted.
+        /// The weights of the chosen experts.
         pub weights: Weights = Weights::Renormalised,
         /// Whether the gate has a bias, which is 0 at first.
         pub bias: bool = false,
         /// Coefficient of the balance loss.
         pub balance: f64 = 0.01,
-        /// Which balance loss.
+        /// The balance loss.
         pub balance_of: Balance = Balance::Choices,
         /// Coefficient of the router z-loss.
         pub z: f64 = 0.0,

@@ -22,7 +22,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 use crate::kit::{Gate, check, losses, null};
 
 config! {
-    /// How much probability a unit collects, and what keeps experts balanced and units decided.
+    /// The probability mass per unit, and the losses for balance and low entropy.
     pub struct TopPConfig {
         /// The probability to reach, p.
         pub p: f64 = 0.4,

@@ -27,7 +27,7 @@ use rand_distr::StandardNormal;
 use crate::kit::Gate;
 
 config! {
-    /// How many tokens an expert takes, and how its router begins.
+    /// The number of tokens per expert, and the initialisation of the router.
     pub struct TopTokensConfig {
         /// Tokens of each expert, l; no more than there are.
         pub tokens: usize = 3,

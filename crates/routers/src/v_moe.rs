@@ -23,7 +23,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 use crate::kit::{Gate, check, load, losses, noise, normal_cdf::phi};
 
 config! {
-    /// How many experts a unit visits, and what keeps them balanced.
+    /// The number of experts per unit, and load balancing.
     pub struct VMoeConfig {
         /// Experts for each unit.
         pub k: usize = 2,

@@ -50,7 +50,7 @@ impl From<Inside> for Choice {
 }
 
 config! {
-    /// Which router, and how long the noise lasts.
+    /// The router, and the duration of the noise.
     pub struct WarmUpConfig {
         /// The router whose scores fade in.
         pub router: Inside = Inside(Choice::of("top-k").with("balance", 0.015)),

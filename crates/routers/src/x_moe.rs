@@ -27,7 +27,7 @@ use moe::{Dims, Init, Pass, Plan, Router, config, matmul, softmax};
 use crate::kit::{Balance, BalanceLoss, Faithful, check, losses, scores, unit_length::unit_length};
 
 config! {
-    /// How many experts a unit visits, and what keeps them balanced.
+    /// The number of experts per unit, and load balancing.
     pub struct XMoeConfig {
         /// Experts for each unit.
         pub k: usize = 2,
@@ -35,7 +35,7 @@ config! {
         pub temperature: f64 = 0.07,
         /// Coefficient of the balance loss, which is 1 at perfect balance.
         pub balance: f64 = 0.01,
-        /// Which balance loss.
+        /// The balance loss.
         pub balance_of: Balance = Balance::Choices,
         /// Coefficient of the router z-loss, of the cosines before the temperature.
         pub z: f64 = 0.0,

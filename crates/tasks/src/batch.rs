@@ -12,7 +12,7 @@ pub struct Batch {
     pub labels: Tensor<2, Int>,
     /// The second labels, where examples are mixed with others.
     pub mix: Option<Mix>,
-    /// Where examples are text: lengths, bytes and sources.
+    /// For examples of text: lengths, bytes and sources.
     pub text: Option<TextFacts>,
 }
 

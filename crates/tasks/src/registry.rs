@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{DataDigest, DataDir, DataError, LoadTask, Split, Task};
 
-/// How a registered task is loaded.
+/// The loader of a registered task.
 pub type BuildTask = fn(&Choice, &DataDir) -> Result<LoadedTask, DataError>;
 
 /// A task, and what it was made from.

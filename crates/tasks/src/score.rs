@@ -1,4 +1,4 @@
-//! What outputs are worth: cross-entropy, and means over a whole split.
+//! Scores of outputs: cross-entropy, and means over a whole split.
 
 use burn::prelude::*;
 
@@ -19,7 +19,7 @@ struct Sum {
     name: &'static str,
     total: f64,
     count: f64,
-    /// Is the measure e to the power of the mean?
+    /// Whether the measure is e to the power of the mean.
     exponent: bool,
 }
 
@@ -44,7 +44,7 @@ impl Score {
         }
     }
 
-    /// Was anything of this measure added?
+    /// Whether any value of this measure was added.
     pub fn has(&self, name: &str) -> bool {
         self.sums.iter().any(|known| known.name == name)
     }

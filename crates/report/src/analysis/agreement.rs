@@ -1,5 +1,5 @@
-//! Do two runs route alike? Experts have no names, so those of one run are matched to those of the
-//! other first.
+//! Agreement of the routing of two runs. The order of experts is arbitrary, so those of one run are
+//! first matched to those of the other.
 //!
 //! overlap   = mean_u |A_u ∩ B_u| / |A_u ∪ B_u|       over the experts of a unit, after matching
 //! agreement = share of units with the same first expert, after matching
@@ -11,7 +11,7 @@
 use super::matching;
 use crate::trace::Layer;
 
-/// How alike two layers route.
+/// Agreement of the routing of two layers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Agreement {
     /// For each expert of the one its match in the other.
@@ -20,7 +20,7 @@ pub struct Agreement {
     pub overlap: f64,
     /// The share of units with the same first expert.
     pub agreement: f64,
-    /// What it would be if the two had nothing to do with each other.
+    /// The agreement expected by chance.
     pub by_chance: f64,
 }
 

@@ -10,7 +10,7 @@
 
 use crate::trace::Layer;
 
-/// The expert change rate between two states of a layer; 0 if nobody works on anything.
+/// The expert change rate between two states of a layer; 0 if no unit has an expert.
 pub fn changes(before: &Layer, after: &Layer) -> f64 {
     let (mut kept, mut all) = (0.0, 0.0);
     for (before, after) in before.units().zip(after.units()) {

@@ -1,4 +1,4 @@
-//! Which experts work on the same units.
+//! Co-activation: the share of units that two experts have in common.
 //!
 //! coactivation(i, j) = N_ij / N_i                        (Muennighoff et al., section 5.2)
 //!

@@ -1,5 +1,4 @@
-//! How undecided a router is, and how evenly it spreads its units, both as a share of the most that
-//! there can be: 0 is one expert, 1 is all alike.
+//! Entropies of routing, normalised to at most 1: 0 is one expert, 1 is a uniform distribution.
 //!
 //! choice  H_c = mean_u ( - sum_i w_ui log w_ui ) / log E,  w the weights of a unit, made to sum to 1
 //! weights H_w = the same over log K, K the choices of the unit: 1 if they count alike

@@ -1,4 +1,4 @@
-//! Who works how much.
+//! Load of the experts.
 //!
 //! MaxVio = (max_i load_i - mean load) / mean load        (Wang et al., section 4.1)
 //!
@@ -13,13 +13,13 @@ use crate::trace::Layer;
 /// The load of one layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadFacts {
-    /// How many units chose each expert.
+    /// The number of units that chose each expert.
     pub per_expert: Vec<f64>,
     /// The largest load over the mean, minus 1.
     pub max_violation: f64,
     /// Experts that no unit chose.
     pub dead: usize,
-    /// The share of units that nobody works on.
+    /// The share of units without an expert.
     pub unserved: f64,
 }
 

@@ -1,5 +1,5 @@
-//! How far a unit's first choice is ahead of its second, as a share of both weights: 0 is a draw, 1 is a single
-//! expert. Units at the border are those that change their expert when the router moves a little.
+//! The margin between a unit's first and second choice, as a share of both weights: 0 is a tie, 1 is a single
+//! expert. Units with a small margin change their expert when the router changes slightly.
 //!
 //! margin = mean_u (|w_1| - |w_2|) / (|w_1| + |w_2|)
 //!

@@ -1,4 +1,4 @@
-//! Which expert of one network is which of another: the one-to-one assignment with the largest sum.
+//! Matching of the experts of two networks: the one-to-one assignment with the largest sum.
 //!
 //! Kuhn. *The Hungarian Method for the Assignment Problem*. 1955.
 //! <https://doi.org/10.1002/nav.3800020109>, in the form with potentials, of cubic time.

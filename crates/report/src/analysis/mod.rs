@@ -1,4 +1,4 @@
-//! What traces tell of a router, one question a file, each with the paper that asked it.
+//! Analyses of traces, one per file, each with the paper that introduced it.
 
 mod agreement;
 mod changes;

@@ -1,4 +1,4 @@
-//! How much of the final routing is there already at a step.
+//! Saturation: the share of the final routing that is reached at a step.
 //!
 //! saturation(t) = 1/N sum_u |E_u(t) ∩ E_u(T)| / |E_u(T)|,  E_u the experts of unit u, T the last step
 //!
@@ -7,8 +7,8 @@
 
 use crate::trace::Layer;
 
-/// The saturation of a layer against its last state; units that nobody works on at last are left
-/// out.
+/// The saturation of a layer relative to its last state; units without an expert in the last state
+/// are left out.
 pub fn saturation(then: &Layer, last: &Layer) -> f64 {
     let (mut sum, mut n) = (0.0, 0.0);
     for (then, last) in then.units().zip(last.units()).filter(|(_, last)| !last.is_empty()) {

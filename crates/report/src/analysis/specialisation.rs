@@ -1,4 +1,4 @@
-//! Do experts stand for something: a class, a domain, a token?
+//! Specialisation of experts on classes, domains or tokens.
 //!
 //! usage(c, i) = share of the choices of units of class c that fall on expert i
 //!               (Muennighoff et al., section 5.3: domain and vocabulary specialisation)
@@ -16,12 +16,12 @@ use std::collections::BTreeMap;
 
 use crate::{stats::Rng, trace::Layer};
 
-/// How much the experts tell about the labels.
+/// The mutual information between experts and labels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Specialisation {
     /// Mutual information in bits.
     pub bits: f64,
-    /// What it is by chance, the mean over the permutations.
+    /// Its expectation by chance: the mean over the permutations.
     pub by_chance: f64,
     /// The share of permutations that reach it.
     pub p_value: f64,

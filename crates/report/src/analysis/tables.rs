@@ -9,7 +9,7 @@ use crate::{
     trace::{Layer, Property, Trace},
 };
 
-/// What can be asked about traces, and what it is.
+/// The analyses of traces: name and description.
 pub const QUESTIONS: [(&str, &str); 9] = [
     ("load", "largest load over the mean, dead experts, units without an expert"),
     ("entropy", "entropy of choices, of their weights and of load, over the steps"),
@@ -177,7 +177,7 @@ fn expert_table(
     }
 }
 
-/// What labels and tokens are called, and whether a label is that of a whole example.
+/// The name of labels, and whether a label belongs to a whole example.
 pub(crate) fn label_name(trace: &Trace) -> (&'static str, bool) {
     if trace.about.letters.is_empty() { ("class", true) } else { ("next token", false) }
 }
@@ -249,7 +249,7 @@ fn specialisations(last: &Trace) -> Vec<Table> {
     tables
 }
 
-/// What is permuted where something is known of whole texts.
+/// The note on permutations, if properties of documents are known.
 fn of_texts(trace: &Trace) -> Option<String> {
     let of_several = trace.about.properties.iter().filter(|property| !singles(property));
     let names: Vec<&str> = of_several.map(|property| property.name.as_str()).collect();
@@ -257,8 +257,8 @@ fn of_texts(trace: &Trace) -> Option<String> {
     (!names.is_empty()).then(|| format!("{list}: whole texts exchange theirs in a permutation."))
 }
 
-/// Has each text a value of its own? Then nothing would change if texts exchanged theirs, and whole
-/// examples do.
+/// Whether each document has a value of its own. Permuting documents would then change nothing, so
+/// examples are permuted.
 fn singles(property: &Property) -> bool {
     let mut values = property.of.clone();
     values.sort_unstable();
@@ -269,7 +269,7 @@ fn singles(property: &Property) -> bool {
 /// A property with more values than this has no table of them.
 const MANY: usize = 40;
 
-/// What a property is of each unit.
+/// The value of a property for each unit.
 fn values(trace: &Trace, property: &Property) -> Vec<i32> {
     trace.text.iter().map(|text| property.of[*text as usize] as i32).collect()
 }

@@ -20,13 +20,13 @@ use html::{escape, id};
 pub use pictures::Picture;
 use pictures::Pictures;
 
-/// What a report is made of.
+/// The contents of a report.
 pub struct Page<'a> {
     /// Its title.
     pub title: String,
     /// The results.
     pub runs: &'a Runs,
-    /// Which of them.
+    /// The selection of them.
     pub query: Query,
     /// The method against which the verdicts are; none is the first of each setting.
     pub baseline: Option<String>,
@@ -36,7 +36,7 @@ pub struct Page<'a> {
     pub curves: Vec<Curve>,
     /// The loads of the experts.
     pub loads: Vec<Load>,
-    /// How runs route single units.
+    /// Routing traces of runs.
     pub traces: Vec<Trace>,
     /// The machine and the software, by name.
     pub environment: Vec<(String, String)>,

@@ -60,7 +60,7 @@ fn difference(c: &Comparison) -> Option<Difference> {
     Some(Difference { mean: paired.difference, interval, finding })
 }
 
-/// Why there is no difference: what the first run says, or else the verdict.
+/// The reason why there is no difference: that of the first run, or else the verdict.
 fn why_not(found: &Baseline, c: &Comparison) -> String {
     let gaps = found.setting.gaps(&c.a, found.metric, &c.split);
     match gaps.first() {

@@ -19,7 +19,7 @@ pub struct Picture {
     pub name: String,
     /// The picture.
     pub svg: String,
-    /// What it shows, for the line under it.
+    /// The caption.
     pub caption: String,
 }
 

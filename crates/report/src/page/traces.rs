@@ -1,4 +1,4 @@
-//! What single runs do with single units: experts that work together, classes, pictures, text.
+//! Routing of single units in single runs: co-activation, classes, images, text.
 
 use super::{
     Picture,

@@ -41,7 +41,7 @@ impl Axis {
         }
     }
 
-    /// Where a number is, from 0 to 1.
+    /// The position of a number, from 0 to 1.
     pub(super) fn place(&self, x: f64) -> f64 {
         let (low, high, x) = match self.log {
             true => (self.low.ln(), self.high.ln(), x.ln()),

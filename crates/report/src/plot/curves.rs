@@ -39,7 +39,7 @@ fn band(line: &Line) -> impl Iterator<Item = (f64, Interval)> {
     line.points.iter().filter_map(|(x, mean)| Some((*x, mean.interval(line.range)?)))
 }
 
-/// Where each line begins and ends.
+/// The first and the last value of each line.
 fn describe(lines: &[Line]) -> String {
     let ends = lines.iter().filter_map(|line| {
         let ((_, first), (step, last)) = (line.points.first()?, line.points.last()?);

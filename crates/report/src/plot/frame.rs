@@ -9,7 +9,7 @@ const LEFT: f64 = 64.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 46.0;
 
-/// Where the data go.
+/// The plotting area.
 pub(super) struct Frame {
     x: Axis,
     y: Axis,
@@ -47,7 +47,7 @@ impl Frame {
         (frame, canvas)
     }
 
-    /// Where a point is.
+    /// The position of a point.
     pub(super) fn place(&self, x: f64, y: f64) -> (f64, f64) {
         let (x, y) = (self.x.place(x), self.y.place(y));
         (self.left + self.width * x, TOP + self.height * (1.0 - y))

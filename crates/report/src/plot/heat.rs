@@ -10,7 +10,7 @@ const SHADES: [&str; 7] =
     ["#8c2d04", "#d95f0e", "#fdae6b", "#ececec", "#9ecae1", "#3182bd", "#08306b"];
 /// A shade is taken below this load over the mean.
 const BELOW: [f64; 6] = [0.125, 0.5, 0.8, 1.25, 2.0, 4.0];
-/// What the shades mean.
+/// The legend of the shades.
 const MEANING: [&str; 7] = ["idle", "< 1/2", "< 0.8", "even", "> 1.25", "> 2", "> 4"];
 
 const COLUMNS: usize = 60;

@@ -13,7 +13,7 @@ use crate::{metric::range, stats::mean};
 pub struct Dots {
     /// The method.
     pub name: String,
-    /// Which colour: the same method has the same in every plot.
+    /// The colour index: the same method has the same one in every plot.
     pub hue: usize,
     /// The value of each seed.
     pub values: Vec<f64>,

@@ -12,7 +12,7 @@ use crate::stats::PowerLaw;
 pub struct Law {
     /// Its name in the legend.
     pub name: String,
-    /// Which colour.
+    /// The colour index.
     pub hue: usize,
     /// x and y, above 0.
     pub points: Vec<(f64, f64)>,

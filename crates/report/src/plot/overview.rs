@@ -14,9 +14,9 @@ use crate::stats::Interval;
 /// One task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Panel {
-    /// What stands above it.
+    /// The title.
     pub title: String,
-    /// What stands under its axis: the metric, and which way is better.
+    /// The label of the axis: the metric and its direction.
     pub label: String,
     /// A row for each method, in an order that all panels share.
     pub rows: Vec<Against>,
@@ -38,11 +38,11 @@ pub struct Difference {
     pub mean: f64,
     /// Its 95 % interval.
     pub interval: Interval,
-    /// What the test says.
+    /// The result of the test.
     pub finding: Found,
 }
 
-/// What a test says of a difference.
+/// The result of a test of a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// Better than the baseline.

@@ -1,4 +1,4 @@
-//! Quality against cost, with the front of those that nobody beats in both.
+//! Quality against cost, with the Pareto front.
 
 use super::{
     axis::Axis,
@@ -16,7 +16,7 @@ use crate::{
 pub struct Cost {
     /// The method.
     pub name: String,
-    /// Which colour: the same method has the same in every plot.
+    /// The colour index: the same method has the same one in every plot.
     pub hue: usize,
     /// The cost: less is better.
     pub cost: f64,

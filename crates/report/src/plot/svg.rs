@@ -22,7 +22,7 @@ pub(super) fn dash(at: usize) -> &'static str {
     [r#""#, r#" stroke-dasharray="6 3""#, r#" stroke-dasharray="2 3""#][at / COLOURS.len() % 3]
 }
 
-/// Where a text is held.
+/// The anchor of a text.
 #[derive(Clone, Copy)]
 pub(super) enum Anchor {
     Start,

@@ -31,7 +31,7 @@ impl Interval {
     }
 }
 
-/// How often the bootstrap draws. The width is good to about two hundredths.
+/// The number of bootstrap resamples. The width has a relative error of about two hundredths.
 pub const RESAMPLES: usize = 2_000;
 
 /// The 95 % interval of a statistic of the strata. None where a stratum has fewer than 3 values,

@@ -24,9 +24,9 @@ pub struct Crossed {
     pub error: f64,
     /// The degrees of freedom of the error; not a whole number.
     pub df: f64,
-    /// How many seeds.
+    /// The number of seeds.
     pub seeds: usize,
-    /// How many examples.
+    /// The number of examples.
     pub examples: usize,
 }
 

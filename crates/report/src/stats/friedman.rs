@@ -1,4 +1,4 @@
-//! Friedman's test: do some methods rank higher than others, block by block?
+//! Friedman's test of equal ranks of methods over blocks.
 //! Demšar. *Statistical comparisons of classifiers over multiple data sets*. JMLR 2006.
 //! <https://jmlr.org/papers/v7/demsar06a.html>
 
@@ -14,7 +14,7 @@ pub struct Friedman {
     pub statistic: f64,
     /// Its p value.
     pub p_value: f64,
-    /// How many blocks.
+    /// The number of blocks.
     pub blocks: usize,
 }
 

@@ -10,10 +10,10 @@ use super::Interval;
 pub struct Mean {
     /// The mean.
     pub mean: f64,
-    /// Half the width of the interval; none where there are fewer than 3 values. With 2 the
-    /// interval exists on paper, 12.7 standard errors to each side, and helps nobody.
+    /// Half the width of the interval; none of fewer than 3 values: with 2 values it is 12.7 standard
+    /// errors, too wide to be useful.
     pub half: Option<f64>,
-    /// How many values.
+    /// The number of values.
     pub n: usize,
 }
 

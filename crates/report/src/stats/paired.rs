@@ -30,9 +30,9 @@ pub struct Paired {
     pub df: f64,
     /// The standard deviation of the differences over seeds.
     pub deviation: f64,
-    /// How many pairs.
+    /// The number of pairs.
     pub n: usize,
-    /// How many test examples the interval covers too; none if it covers the seeds alone.
+    /// The number of test examples that the interval covers; none if it covers the seeds alone.
     pub examples: Option<usize>,
 }
 

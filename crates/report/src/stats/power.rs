@@ -1,4 +1,4 @@
-//! How many seeds it takes to see a difference, or to show that there is none.
+//! The number of seeds needed to detect a difference, or to show equivalence.
 
 use statrs::{
     distribution::{ContinuousCDF, Normal},

@@ -37,7 +37,7 @@ impl PowerLaw {
         self.line.slope
     }
 
-    /// How many points.
+    /// The number of points.
     pub fn n(&self) -> usize {
         self.line.n
     }

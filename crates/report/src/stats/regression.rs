@@ -7,9 +7,9 @@ use super::mean::{average, t_quantile};
 pub struct Straight {
     /// y at x = 0.
     pub intercept: f64,
-    /// What one more x adds.
+    /// The slope of the line.
     pub slope: f64,
-    /// How many points.
+    /// The number of points.
     pub n: usize,
     mean_x: f64,
     /// The sum of the squares of x - mean x.
@@ -41,8 +41,8 @@ impl Straight {
         self.intercept + self.slope * x
     }
 
-    /// Half the width of the 95 % t interval of the slope; none of fewer than 4 points. With 3 the
-    /// interval exists on paper, 12.7 standard errors to each side, and helps nobody.
+    /// Half the width of the 95 % t interval of the slope; none of fewer than 4 points: with 3 points it
+    /// is 12.7 standard errors, too wide to be useful.
     pub fn slope_half(&self) -> Option<f64> {
         Some(self.t()? * self.deviation / self.spread.sqrt())
     }

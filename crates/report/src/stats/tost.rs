@@ -1,4 +1,4 @@
-//! Equivalence: is the difference shown to be smaller than a margin?
+//! Equivalence within a margin, by two one-sided tests.
 //!
 //! Schuirmann. *A comparison of the two one-sided tests procedure and the power approach*. 1987.
 //! <https://doi.org/10.1007/BF01068419>

@@ -1,11 +1,11 @@
-//! What the seeds say about two methods, in words with a fixed meaning.
+//! Verdicts on two methods, in words with a fixed meaning.
 
 use std::fmt;
 
 use super::{Paired, least_effect, seeds_for_equivalence};
 use crate::number::two_digits;
 
-/// What the seeds say about two methods.
+/// The verdict on two methods.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Verdict {
     /// Different at 5 %, and on the better side.
@@ -22,15 +22,15 @@ pub enum Verdict {
     Failed,
     /// Fewer than 3 seeds are shared.
     Untested {
-        /// How many are.
+        /// The number of shared seeds.
         shared: usize,
     },
     /// None of these.
     Undecided(Sight),
 }
 
-/// What the seeds can show, whatever the difference looks like: planning by the observed difference
-/// is looking twice.
+/// The power of the seeds, independent of the observed difference: planning by the observed difference
+/// would use the data twice.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Sight {
     /// Without a margin: the least difference that the present seeds show four times in five.

@@ -39,7 +39,7 @@ fn line(cells: &[String]) -> String {
     format!("| {} |", cells.join(" | "))
 }
 
-/// What a method is called is no markup.
+/// Escapes markup in names.
 fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for letter in text.chars() {

@@ -32,7 +32,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The names by which a person asks for a form.
+    /// The names of the formats on the command line.
     pub const NAMES: [&str; 5] = ["text", "md", "tex", "csv", "json"];
 }
 
@@ -54,17 +54,17 @@ impl FromStr for Format {
 /// A table with its title and the notes under it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
-    /// What it shows, in one line.
+    /// The title, in one line.
     pub title: String,
-    /// What all rows share, by name: suite, task, backbone. Csv has them as columns.
+    /// Values that all rows share, by name: suite, task, backbone. Csv has them as columns.
     pub about: Vec<(&'static str, String)>,
     /// The columns.
     pub columns: Vec<Column>,
     /// The rows: one cell for each column.
     pub rows: Vec<Vec<Cell>>,
-    /// What it takes to be printed in bold; a table without it has nothing in bold.
+    /// The rule for bold; none if nothing is in bold.
     pub bold: Option<String>,
-    /// What else a reader must know. Sentences.
+    /// Notes below the table, in sentences.
     pub notes: Vec<String>,
 }
 
@@ -73,13 +73,13 @@ pub struct Table {
 pub struct Column {
     /// Its name for machines.
     pub key: String,
-    /// Its name for people.
+    /// The displayed name.
     pub name: String,
-    /// What its cells are.
+    /// The kind of its cells.
     pub kind: Kind,
 }
 
-/// What the cells of a column are.
+/// The kind of the cells of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Words.
@@ -90,7 +90,7 @@ pub enum Kind {
     Estimates(Digits),
 }
 
-/// How numbers look to people. Machines always get all digits.
+/// The displayed digits of numbers. Csv and JSON always have all digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Digits {
     /// So many decimals.
@@ -114,7 +114,7 @@ pub enum Cell {
     Estimate(Estimate),
     /// No number, and why.
     Gap(String),
-    /// No number, and nobody says why.
+    /// No number, without a known reason.
     Missing,
 }
 
@@ -125,11 +125,11 @@ pub struct Estimate {
     pub mean: Mean,
     /// Its 95 % interval, within the range of the metric; none with fewer than 3 values.
     pub interval: Option<Interval>,
-    /// Is it printed in bold?
+    /// Whether it is printed in bold.
     pub bold: bool,
-    /// Is the number of values printed? If not, another column of the row has it.
+    /// Whether the number of values is printed. If not, another column of the row has it.
     pub says_n: bool,
-    /// How many runs failed, and have no value.
+    /// The number of failed runs, which have no value.
     pub failed: usize,
 }
 
@@ -146,12 +146,12 @@ impl Column {
         Self { key: key.into(), name: name.into(), kind }
     }
 
-    /// Does it hold words?
+    /// Whether it holds words.
     fn is_words(&self) -> bool {
         self.kind == Kind::Words
     }
 
-    /// A cell of this column for people.
+    /// The displayed text of a cell of this column.
     fn show(&self, cell: &Cell) -> String {
         match cell {
             Cell::Words(text) | Cell::Gap(text) => text.clone(),
@@ -217,7 +217,7 @@ impl Cell {
         }
     }
 
-    /// Is it printed in bold?
+    /// Whether it is printed in bold.
     fn is_bold(&self) -> bool {
         matches!(self, Cell::Estimate(estimate) if estimate.bold)
     }
@@ -234,7 +234,7 @@ impl Table {
         html::render(self)
     }
 
-    /// The notes for people, the rule for bold first; `mark` is what bold looks like there.
+    /// The displayed notes, the rule for bold first; `mark` is the name of bold in the format.
     fn notes(&self, mark: &str) -> Vec<String> {
         let rule = self.bold.iter().map(|rule| format!("{mark}: {rule}"));
         rule.chain(self.notes.iter().cloned()).collect()

@@ -1,19 +1,18 @@
-//! How a network routed some units at one step: what a run writes down so that it can be looked at
-//! later, and elsewhere.
+//! Traces: the routing of some units of a network at one step, as recorded by a run.
 //!
 //! A file is in the safetensors format (<https://github.com/huggingface/safetensors>). With N units
 //! and K choices:
 //!
 //! | tensor | kind | shape | what |
 //! | --- | --- | --- | --- |
-//! | `layer.L.experts` | I32 | `[N, K]` | the experts of each unit, the heaviest first; -1 is "no one" |
-//! | `layer.L.weights` | F32 | `[N, K]` | their weights, 0 for no one |
-//! | `example` | I32 | `[N]` | which example of the split |
-//! | `position` | I32 | `[N]` | which token of the example; -1 where units are no tokens |
-//! | `token` | I32 | `[N]` | the token's id; for pictures the patch's place; -1 if none |
+//! | `layer.L.experts` | I32 | `[N, K]` | the experts of each unit by descending weight; -1 is the null expert |
+//! | `layer.L.weights` | F32 | `[N, K]` | their weights, 0 for the null expert |
+//! | `example` | I32 | `[N]` | the index of the example in the split |
+//! | `position` | I32 | `[N]` | the position of the token in the example; -1 if units are no tokens |
+//! | `token` | I32 | `[N]` | the token's id; for images the patch's position; -1 if none |
 //! | `label` | I32 | `[N]` | the class of the example, or the token that follows |
-//! | `text` | I32 | `[N]` | where texts are known by what they are: which text the unit is from |
-//! | `pixels` | F32 | `[P, H, W]` | for pictures: the first P examples, grey from 0 to 1 |
+//! | `text` | I32 | `[N]` | the document of the unit, if documents are known |
+//! | `pixels` | F32 | `[P, H, W]` | for images: the first P examples, grey from 0 to 1 |
 //!
 //! The metadata of the header have one entry `trace`, JSON: run, method, task, seed, split, step,
 //! the number of experts of each layer, rows and columns of patches, what each token id stands for, and
@@ -27,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// How a network routed some units at one step.
+/// The routing of some units of a network at one step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trace {
     /// Of which run, and when.
@@ -40,7 +39,7 @@ pub struct Trace {
     pub position: Vec<i32>,
     /// The token of each unit, -1 if none.
     pub token: Vec<i32>,
-    /// What each unit's output should be: its example's class, or the next token.
+    /// The target of each unit: its example's class, or the next token.
     pub label: Vec<i32>,
     /// The whole text that each unit is from; empty where that is not known.
     pub text: Vec<i32>,
@@ -48,7 +47,7 @@ pub struct Trace {
     pub pixels: Option<Pixels>,
 }
 
-/// What the header of a trace says.
+/// The metadata of a trace.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct About {
     /// The id of the run.
@@ -67,9 +66,9 @@ pub struct About {
     pub experts: Vec<usize>,
     /// Rows and columns of patches, for pictures.
     pub patches: Option<[usize; 2]>,
-    /// What each token id stands for, for text.
+    /// The text of each token id, for text.
     pub letters: Vec<String>,
-    /// What is known of the whole texts.
+    /// Properties of the documents.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub properties: Vec<Property>,
 }
@@ -77,11 +76,11 @@ pub struct About {
 /// Something that is known of each whole text, as the party of a speech.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Property {
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// What it can be.
+    /// Its possible values.
     pub values: Vec<String>,
-    /// What it is of each text: a number below that of the values.
+    /// The index of its value for each document.
     pub of: Vec<usize>,
 }
 
@@ -92,7 +91,7 @@ pub struct Layer {
     pub n_experts: usize,
     /// K.
     pub k: usize,
-    /// `[N, K]`, -1 is no one.
+    /// `[N, K]`; -1 is the null expert.
     pub experts: Vec<i32>,
     /// `[N, K]`.
     pub weights: Vec<f32>,
@@ -101,7 +100,7 @@ pub struct Layer {
 /// Grey pictures.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pixels {
-    /// How many, rows, columns.
+    /// Number of images, rows, columns.
     pub shape: [usize; 3],
     /// From 0 to 1, row by row.
     pub grey: Vec<f32>,
@@ -132,19 +131,19 @@ impl Layer {
         units.map(move |(experts, weights)| experts.iter().zip(weights).filter_map(pair).collect())
     }
 
-    /// The heaviest expert of each unit; none where there is no one.
+    /// The expert of each unit with the largest weight; none for units without an expert.
     pub fn first(&self) -> Vec<Option<usize>> {
         self.experts.chunks(self.k).map(|unit| usize::try_from(unit[0]).ok()).collect()
     }
 }
 
 impl Trace {
-    /// How many units there are.
+    /// The number of units.
     pub fn len(&self) -> usize {
         self.example.len()
     }
 
-    /// Is there no unit?
+    /// Whether there is no unit.
     pub fn is_empty(&self) -> bool {
         self.example.is_empty()
     }
@@ -184,7 +183,7 @@ impl Trace {
         format!("trace/step-{step:08}.safetensors")
     }
 
-    /// Do two traces have the same units in the same order, and as many layers?
+    /// Whether two traces have the same units in the same order, and as many layers.
     pub fn same_units(&self, other: &Self) -> bool {
         self.about.task == other.about.task
             && (&self.example, &self.position, &self.token)

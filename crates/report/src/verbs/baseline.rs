@@ -43,12 +43,12 @@ pub(crate) fn against_baseline<'a>(
 }
 
 impl Baseline<'_> {
-    /// Which way is better.
+    /// The direction in which the metric improves.
     pub(crate) fn better(&self) -> Better {
         self.rows.first().map_or(Better::Higher, |row| row.better)
     }
 
-    /// What all rows of a table share.
+    /// Values that all rows of a table share.
     pub(super) fn about(&self) -> Vec<(&'static str, String)> {
         let Self { setting, metric, base, .. } = self;
         vec![

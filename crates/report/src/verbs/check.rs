@@ -31,16 +31,16 @@ fn test() -> String {
     "test".into()
 }
 
-/// What became of an expectation.
+/// The outcome of an expectation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// What was expected.
+    /// The expectation.
     pub expect: Expect,
     /// The mean of the runs that fit; none where there are none.
     pub mean: Option<Mean>,
     /// Runs that fit and failed or were refused. They break an expectation.
     pub lost: usize,
-    /// Does it hold?
+    /// Whether it holds.
     pub holds: bool,
 }
 
@@ -68,7 +68,7 @@ fn outcome(runs: &Runs, expect: &Expect) -> Result<Outcome, Error> {
     Ok(Outcome { expect: expect.clone(), mean, lost, holds })
 }
 
-/// Has the row these values in these columns?
+/// Whether the row has these values in these columns.
 pub(super) fn fits(row: &Row, place: &BTreeMap<String, Value>) -> Result<bool, Error> {
     for (column, value) in place {
         if row.field(column)? != text(value) {

@@ -1,4 +1,4 @@
-//! What a paper says, tested on results that are there: `[[claim]]` of a suite.
+//! Claims of papers, tested on results: `[[claim]]` of a suite.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,9 +20,9 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
-    /// What the paper says.
+    /// The claim of the paper.
     pub claim: String,
-    /// How large the effect is there.
+    /// The size of the effect in the paper.
     pub effect: String,
     /// Column and value of the runs that it is about; empty is all of them.
     #[serde(rename = "where", default)]
@@ -47,7 +47,7 @@ pub struct Claim {
     /// side.
     #[serde(default)]
     pub within: Option<f64>,
-    /// What a reader should know of the outcome: why it is not as in the paper, say.
+    /// A remark on the outcome, for example why it differs from the paper.
     #[serde(default)]
     pub note: String,
 }
@@ -56,7 +56,7 @@ fn test() -> String {
     "test".into()
 }
 
-/// What became of a claim. Every kind of claim is judged by the same 95 % interval: each of its ends
+/// The outcome of a claim. Every kind of claim is judged by the same 95 % interval: each of its ends
 /// is wrong in 2.5 % of cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
@@ -92,7 +92,7 @@ pub struct Tested {
     pub finding: Finding,
 }
 
-/// What the runs say of a claim.
+/// The evidence of the runs on a claim.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measured {
     /// The mean over seeds of the metric, or of the difference on shared seeds.
@@ -101,9 +101,9 @@ pub struct Measured {
     pub interval: Option<Interval>,
     /// The seeds, or those that both methods have.
     pub seeds: usize,
-    /// How many test examples the interval covers too; none if it covers the seeds alone.
+    /// The number of test examples that the interval covers; none if it covers the seeds alone.
     pub examples: Option<usize>,
-    /// How many runs failed. With any nothing is decided: a failed run is worse than any other.
+    /// The number of failed runs. With any the claim is undecided: a failed run is worse than any other.
     pub failed: usize,
 }
 
@@ -138,7 +138,7 @@ fn tested(runs: &Runs, claim: &Claim) -> Result<Tested, Error> {
     Ok(judged(claim, measured, Some(-margin), Some(margin), Some(whole)))
 }
 
-/// The verdict: does the whole interval lie between the bounds, or wholly elsewhere?
+/// The verdict: whether the interval lies between the bounds, outside of them, or across one.
 fn judged(
     claim: &Claim,
     measured: Option<Measured>,
@@ -158,7 +158,7 @@ fn judged(
     Tested { claim: claim.clone(), measured, least, finding }
 }
 
-/// Does a claim say what has to be seen?
+/// Checks that a claim has exactly one criterion.
 fn sensible(claim: &Claim) -> Result<(), Error> {
     let wrong = |what: &str| Err(Error::Question(format!("claim {:?}: {what}", claim.claim)));
     let bounded = claim.above.is_some() || claim.below.is_some();
@@ -243,7 +243,7 @@ impl<'a> Results<'a> {
         })
     }
 
-    /// What single examples added on these seeds; none where a run does not say.
+    /// Contributions of single examples on these seeds; none where a run has none recorded.
     fn examples<'s>(&self, seeds: impl Iterator<Item = &'s u64>) -> Option<Vec<&'a ExampleRow>> {
         let examples = |seed: &u64| {
             let row = self.rows[seed];

@@ -3,7 +3,7 @@
 use super::{Measured, Tested};
 use crate::{Cell, Column, Kind, Table, number::decimals, stats::Interval};
 
-/// What became of the claims of a paper, one row each.
+/// The outcomes of the claims of a paper, one row each.
 pub fn claims_table(paper: &str, tested: &[Tested]) -> Table {
     let words = |key: &str, name: &str| Column::new(key, name, Kind::Words);
     let notes = tested.iter().map(|tested| &tested.claim).filter(|claim| !claim.note.is_empty());
@@ -84,7 +84,7 @@ fn ours(measured: Option<Measured>, difference: bool) -> String {
     }
 }
 
-/// What the intervals cover, where they do not all cover the same: elsewhere their counts say it.
+/// The note on intervals that cover different sources of variation; none if all cover the same.
 fn covers(tested: &[Tested]) -> Option<String> {
     let measured =
         tested.iter().filter_map(|tested| tested.measured).filter(|m| m.interval.is_some());

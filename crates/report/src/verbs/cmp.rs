@@ -1,4 +1,4 @@
-//! Two methods on the same seeds: how large is the difference, and how sure is it?
+//! Comparison of two methods on shared seeds: the difference and its uncertainty.
 
 use serde_json::Value;
 

@@ -95,7 +95,7 @@ fn notes(comparisons: &[Comparison]) -> Vec<String> {
     notes
 }
 
-/// What the numbers in undecided verdicts are.
+/// The note on the numbers in undecided verdicts.
 pub(super) fn undecided(margin: Option<f64>) -> String {
     match margin {
         Some(margin) => format!(
@@ -110,7 +110,7 @@ pub(super) fn undecided(margin: Option<f64>) -> String {
     }
 }
 
-/// What the tests cover, if test examples were asked for.
+/// The note on the sources of variation that the tests cover, if test examples were asked for.
 pub(super) fn covers(comparisons: &[Comparison]) -> Option<String> {
     let of = |c: &Comparison| Some(c.paired?.examples);
     let (with, alone): (Vec<_>, Vec<_>) =

@@ -23,7 +23,7 @@ pub struct Comparison {
     pub split: String,
     /// The metric.
     pub metric: String,
-    /// Which way is better.
+    /// The direction in which the metric improves.
     pub better: Better,
     /// The one method; the verdict is about it.
     pub a: String,
@@ -37,7 +37,7 @@ pub struct Comparison {
     pub differences: Vec<f64>,
     /// On how many seeds `a` failed and `b` did not, and the other way round.
     pub failed: [usize; 2],
-    /// Were test examples asked to be covered? `paired` says whether they are.
+    /// Whether test examples were asked to be covered; `paired` has the number that are.
     pub examples: bool,
     /// The paired t test on them; none with fewer than 3.
     pub paired: Option<Paired>,
@@ -48,9 +48,9 @@ pub struct Comparison {
     pub p_equivalence: Option<f64>,
     /// The size below which a difference does not matter.
     pub margin: Option<f64>,
-    /// Which of the two is off the budget of the suite, and by how much; none if neither is.
+    /// The method of the two that is off the budget of the suite, with its deviation; none if neither is.
     pub off_budget: Option<String>,
-    /// What the seeds say about `a`.
+    /// The verdict on `a`.
     #[serde(serialize_with = "as_words")]
     pub verdict: Verdict,
 }

@@ -1,5 +1,5 @@
-//! How the best learning rate and batch, and the loss that they come to, follow from the FLOPs of
-//! training.
+//! Scaling laws: the best learning rate and batch, and their loss, as power laws of the training
+//! FLOPs.
 //!
 //! Runs of equal training FLOPs make a size. Of each size the learning rate and batch with the least
 //! mean loss count; where the rates beside it were tried as well, the rate is the vertex of the
@@ -31,11 +31,11 @@ pub struct Best {
     pub batch: f64,
     /// The least mean loss.
     pub loss: f64,
-    /// Is the rate the smallest or the largest that was tried? Then a better one may lie beyond.
+    /// Whether the rate is the smallest or the largest that was tried, so that a better one may lie beyond.
     pub at_the_edge: bool,
 }
 
-/// What was fitted for one setting.
+/// The fit of one setting.
 #[derive(Clone, Debug)]
 pub struct Fit {
     /// The laws and what is known of them.
@@ -176,7 +176,7 @@ fn best_of_size(tried: &[Tried]) -> Option<Best> {
     Some(Best { flops, lr, batch, loss, at_the_edge })
 }
 
-/// Where the parabola through three losses over ln x is least; the middle one is the least of them.
+/// The minimum of the parabola through three losses over ln x, of which the middle one is the least.
 fn vertex(points: [(f64, f64); 3]) -> f64 {
     let [(a, fa), (b, fb), (c, fc)] = points.map(|(x, loss)| (x.ln(), loss));
     let (left, right) = ((b - a) * (fb - fc), (b - c) * (fb - fa));

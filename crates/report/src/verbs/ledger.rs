@@ -1,4 +1,4 @@
-//! What every method was given and what it took.
+//! The ledger: the budget and the cost of every method.
 
 use std::{collections::BTreeMap, slice};
 

@@ -1,4 +1,4 @@
-//! How many seeds does it take?
+//! The number of seeds needed for a difference.
 
 use std::collections::HashMap;
 

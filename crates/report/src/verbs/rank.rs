@@ -1,4 +1,4 @@
-//! Who is ahead over all tasks and seeds.
+//! The ranking of methods over all tasks and seeds.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub struct Ranked {
     pub iqm: f64,
     /// The 95 % stratified bootstrap interval of the interquartile mean.
     pub interval: Option<Interval>,
-    /// How often a run of it beats one of another method on the same task.
+    /// The probability that a run of it beats one of another method on the same task.
     pub improvement: f64,
     /// Its normalised scores, `[task][seed]`: 0 is the worst run of a task, 1 the best.
     pub scores: Vec<Vec<f64>>,
@@ -39,9 +39,9 @@ pub struct Ranking {
     /// Pairs of `methods` (the better first) with the p value of Wilcoxon's signed-rank test after
     /// Holm's correction over all pairs.
     pub pairs: Vec<(usize, usize, f64)>,
-    /// How many blocks, each a task and a seed that all methods have.
+    /// The number of blocks, each a task and a seed that all methods have.
     pub blocks: usize,
-    /// How many tasks.
+    /// The number of tasks.
     pub tasks: usize,
     /// Methods that cannot be ranked, because they lack a task.
     pub left_out: Vec<String>,
@@ -125,7 +125,7 @@ impl<'a> Judged<'a> {
         normalise(self.shared(methods))
     }
 
-    /// How many runs of the method at a place failed on the seeds that all have.
+    /// The number of failed runs of a method on the seeds that all methods have.
     fn failures(&self, methods: &[&str], at: usize) -> usize {
         self.shared(methods).iter().filter(|block| block[at].is_infinite()).count()
     }

@@ -1,4 +1,4 @@
-//! Where experts are alike to a router, permuting them permutes the plan and nothing else: no expert is
+//! For routers without an order of experts, permuting experts permutes the plan and nothing else: no expert is
 //! better off for its place.
 
 use std::collections::BTreeMap;

@@ -13,7 +13,7 @@ use super::{
 };
 
 const SHAPE: [usize; 2] = [3, 10];
-/// Where the scores are, and a factor on their differences.
+/// The offset of the scores, and a factor on their differences.
 const PLACES: [(f32, f32); 10] = [
     (-1e4, 1.0),
     (-110.0, 1.0),
@@ -26,7 +26,7 @@ const PLACES: [(f32, f32); 10] = [
     (0.0, 100.0),
     (0.0, 1e4),
 ];
-/// How far a sum may be from what is promised.
+/// The tolerance of sums of weights.
 const NEAR: f32 = 1e-4;
 /// Sums that are equal are a promise from this number on.
 const ENOUGH: usize = 4;
@@ -68,7 +68,7 @@ fn check(plan: &Plan, gradients: &Gradients, promised: &BTreeMap<&str, f32>) -> 
     }
 }
 
-/// What the weights sum to, where that is one number for all: a router that normalises.
+/// The sum of the weights, if it is the same for all units: for routers that normalise.
 fn promised(sums: &[(&'static str, Vec<f32>)]) -> BTreeMap<&'static str, f32> {
     let constant = |sums: &[f32]| {
         let first = *sums.first()?;

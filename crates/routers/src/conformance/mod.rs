@@ -1,4 +1,4 @@
-//! What every router must do, checked on any router of any registry.
+//! Checks of the properties that every router must have, for any router of any registry.
 //!
 //! ```
 //! use burn::prelude::Device;

@@ -1,5 +1,5 @@
-//! Are outputs, losses, metrics, loads and states of the real tokens the same, however many tokens of
-//! padding follow them?
+//! Outputs, losses, metrics, loads and states of the real tokens are the same for every number of padding
+//! tokens after them.
 
 use burn::prelude::*;
 use moe::{BlockInput, Clusters, LayerReport, Pass, RealTokens, TokenIds};

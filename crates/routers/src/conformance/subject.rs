@@ -65,7 +65,7 @@ impl Subject {
         Self { library, router: router.clone(), device: device.clone().inner() }
     }
 
-    /// What the router promises.
+    /// The declared properties of the router.
     pub(super) fn promises(&self) -> Result<BuildRouter, String> {
         let entry = self.library.routers.get(&self.router.kind).map_err(|err| err.to_string())?;
         Ok(entry.build)

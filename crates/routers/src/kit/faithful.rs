@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Where they disagree, which of them a router follows. Its file says how they differ.
+/// The variant that a router implements where paper and published code disagree. The router's file
+/// says how they differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Faithful {

@@ -1,8 +1,8 @@
-//! How often each expert was chosen, and how uneven that is.
+//! The load of each expert, and its imbalance.
 
 use burn::prelude::*;
 
-/// How many choices fell on each expert. `[G, U, K] -> [E]`; the null expert is not counted.
+/// The number of choices of each expert. `[G, U, K] -> [E]`; the null expert is not counted.
 pub(crate) fn counts(experts: Tensor<3, Int>, n_experts: usize) -> Tensor<1> {
     moe::counts(experts, n_experts)
 }

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::kit::load;
 
-/// Which balance loss: all are E sum_i f_i P_i, with P_i the mean probability of expert i, and differ
-/// in what f_i counts and in how far the means reach. K is the number of choices of a unit.
+/// The kind of balance loss: all are E sum_i f_i P_i, with P_i the mean probability of expert i, and
+/// differ in what f_i counts and in the units that means are taken over. K is the number of choices
+/// of a unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Balance {

@@ -1,6 +1,6 @@
-//! What routers are made of: the linear gate, balance and z losses, noise, scores on their way to the
-//! choice, shares that sum to 1, and checks of hyperparameters. The routers of this crate use it, and
-//! so can those of others.
+//! Building blocks of routers: the linear gate, balance and z losses, noise, settling of scores before
+//! the choice, normalisation of weights, and checks of hyperparameters. Routers of this crate and of
+//! others use it.
 //!
 //! ```
 //! use burn::prelude::*;

@@ -17,11 +17,11 @@ pub(crate) struct FadeIn {
     pub(crate) seen: Option<Tensor<1>>,
 }
 
-/// What a router is to choose by, of the scores `[G, U, E]` that it has made. Every router with scores
-/// asks once.
+/// The scores that a router chooses by, `[G, U, E]`, from those that it has computed. Every router with
+/// scores calls it once per pass.
 ///
-/// In a warm-up, noise takes the place of a part of them. The result stays in the pass as
-/// [`RouterLogits`] until the layer has its plan: `bench route` writes it.
+/// In a warm-up, noise replaces a part of them. The result is kept in the pass as [`RouterLogits`] until
+/// the layer has its plan: `bench route` writes it.
 pub fn settle(pass: &mut Pass, scores: Tensor<3>) -> Tensor<3> {
     let scores = match pass.take::<FadeIn>() {
         Some(mut fade) => {
@@ -72,7 +72,7 @@ pub(crate) fn skips(pass: &Pass) -> bool {
     pass.get::<SkipTopExperts>().is_some_and(|asked| asked.ranks > 0)
 }
 
-/// How many ranks are passed over; none if there is no room for so many.
+/// The number of top experts to skip; 0 if too few experts would be left.
 fn over(pass: &mut Pass, room: usize) -> usize {
     let Some(mut asked) = pass.take::<SkipTopExperts>() else { return 0 };
     let over = if asked.ranks <= room { asked.ranks } else { 0 };

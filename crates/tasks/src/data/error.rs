@@ -1,10 +1,10 @@
-//! Why a task's data cannot be had.
+//! Errors of loading a task's data.
 
 use std::{io, path::PathBuf};
 
 use moe::ConfigError;
 
-/// Why a task's data cannot be had.
+/// Errors of loading a task's data.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// The task's hyperparameters do not fit.
@@ -25,17 +25,17 @@ pub enum DataError {
         set: &'static str,
         /// The file that is looked for.
         file: String,
-        /// Where it was looked for.
+        /// The folders that were searched.
         places: String,
-        /// How to get it.
+        /// Instructions to get it.
         get: &'static str,
     },
     /// A file cannot be read.
     #[error("cannot read {path}: {source}; the folder comes from --data-dir")]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The error of the system.
         source: io::Error,
     },
     /// A split has no examples.
@@ -44,15 +44,15 @@ pub enum DataError {
     EmptySplit {
         /// The name of the task.
         task: &'static str,
-        /// How many examples the splits have: train, valid, test.
+        /// The number of examples of each split: train, valid, test.
         counts: [usize; 3],
     },
     /// A file is there, but is not what it should be.
     #[error("{path}: {message}")]
     Content {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         message: String,
     },
 }

@@ -32,7 +32,7 @@ impl DataDir {
         Self::new(self.folder.clone())
     }
 
-    /// What was read until now.
+    /// The digest of the files read so far.
     pub fn digest(&self) -> DataDigest {
         self.digest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

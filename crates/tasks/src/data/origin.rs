@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::DataError;
 
-/// Where the files of a published set may be, and how to get them.
+/// The places of the files of a published set, and instructions to get them.
 pub struct Origin {
     /// The name of the set.
     pub set: &'static str,
@@ -12,7 +12,7 @@ pub struct Origin {
     pub folders: &'static [&'static str],
     /// Folders into which a package of the operating system puts them.
     pub system: &'static [&'static str],
-    /// How to get them, in one line.
+    /// Instructions to get them, in one line.
     pub get: &'static str,
 }
 

@@ -44,8 +44,8 @@ impl LoadTask for Patterns {
     type Config = PatternsConfig;
     const NAME: &'static str = "patterns";
     const ABOUT: &'static str =
-        "made-up sequences of orthonormal patterns, one of which tells the class";
-    const SOURCE: &'static str = "made up; https://arxiv.org/abs/2405.16646";
+        "generated sequences of orthonormal patterns, one of which determines the class";
+    const SOURCE: &'static str = "generated; https://arxiv.org/abs/2405.16646";
 
     fn load(config: &PatternsConfig, _data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
         let sizes = [

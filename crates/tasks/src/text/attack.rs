@@ -12,7 +12,7 @@ use moe::{ConfigError, stable_hash};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// What stands for a replaced word.
+/// The text that replaces a word.
 const GENERIC: &[u8] = b"AAA";
 
 /// The text with a share `rate` of its words replaced, always the same ones. Places between words
@@ -39,7 +39,7 @@ pub(crate) fn attacked<'a>(
     after
 }
 
-/// Is the rate one?
+/// Checks that the rate is a share.
 pub(crate) fn check(task: &str, rate: f64) -> Result<(), ConfigError> {
     match (0.0..=1.0).contains(&rate) {
         true => Ok(()),

@@ -1,4 +1,4 @@
-//! Questions with several answers, of which a language model says which one it finds likeliest.
+//! Multiple-choice questions, answered by the likelihoods of a language model.
 //!
 //! Gao et al. *A Framework for Few-shot Language Model Evaluation*. 2021.
 //! <https://github.com/EleutherAI/lm-evaluation-harness>: the answer is the choice with the least
@@ -12,7 +12,7 @@
 //! {"context": "The cat sat on the", "choices": [" mat.", " moon."], "answer": 0}
 //! ```
 //!
-//! A choice goes on where the context ends, so it begins with a space if there is one.
+//! A choice continues the context, so it begins with a space if there is one.
 
 use std::path::Path;
 
@@ -31,7 +31,7 @@ pub const CHOICE_METRICS: [&str; 3] =
 pub struct Question {
     /// The texts to choose from.
     pub candidates: Vec<Candidate>,
-    /// Which of them is right.
+    /// The index of the right one.
     pub answer: usize,
 }
 
@@ -41,9 +41,9 @@ pub struct Candidate {
     /// The tokens of the context and the choice: as many of the last ones as a window shows or asks
     /// for, T + 1 at most.
     pub tokens: Vec<i32>,
-    /// Where the choice begins among them, 1 at least.
+    /// The index of the first token of the choice, at least 1.
     pub start: usize,
-    /// How many characters the choice has.
+    /// The number of characters of the choice.
     pub characters: usize,
 }
 

@@ -27,7 +27,7 @@ pub(super) fn text(
     }
 }
 
-/// Is the text of this file in UTF-8?
+/// Checks that the text of a file is UTF-8.
 pub(super) fn checked(path: &Path, text: &[u8]) -> Result<(), DataError> {
     match std::str::from_utf8(text) {
         Ok(_) => Ok(()),

@@ -1,9 +1,9 @@
-//! Which whole texts a split is made of, one after the other, and what is known of them.
+//! The documents a split consists of, in order, and their properties.
 
 use super::tokens::Tokens;
 use crate::Property;
 
-/// Where a whole text ends within a split, and which one it is.
+/// The end of a document within a split, and the document's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct End {
     pub(super) at: usize,

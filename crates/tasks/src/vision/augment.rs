@@ -19,7 +19,7 @@ config! {
     pub struct Augment {
         /// Black pixels put around an image, out of which one of the old size is cut.
         pub crop: usize = 0,
-        /// Is an image mirrored, left to right, in half of the cases?
+        /// Whether images are flipped left to right with probability one half.
         pub flip: bool = false,
         /// Operations of RandAugment, its N; 0 is none.
         pub operations: usize = 0,
@@ -34,7 +34,7 @@ config! {
     }
 }
 
-/// How a batch was mixed with itself.
+/// The mixing of a batch with itself.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Mixture {
     /// The other example in each.
@@ -44,7 +44,7 @@ pub(crate) struct Mixture {
 }
 
 impl Augment {
-    /// Does it fit images of `[channels, height, width]`?
+    /// Checks the settings against images of `[channels, height, width]`.
     pub(crate) fn check(&self, [_, height, width]: [usize; 3]) -> Result<(), String> {
         if self.crop >= height.min(width) {
             return Err(format!(

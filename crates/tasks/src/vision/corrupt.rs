@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{blur, image::Image, jpeg};
 
-/// What is done to an image.
+/// The kind of corruption of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     GaussianNoise,
@@ -186,7 +186,7 @@ fn pixelate(image: &Image, factor: f32) -> Image {
     })
 }
 
-/// What part `i` of `parts` equal ones of `n` places covers: places, and their shares of it.
+/// The pixels that part `i` of `parts` equal parts of `n` pixels covers, with their weights.
 fn span(i: usize, n: usize, parts: usize) -> Vec<(usize, f32)> {
     let size = n as f32 / parts as f32;
     let (from, to) = (i as f32 * size, (i + 1) as f32 * size);

@@ -77,7 +77,7 @@ impl Image {
         self
     }
 
-    /// Brightness as people see it, row by row: ITU-R 601 for three colours, the mean otherwise.
+    /// Luma, row by row: ITU-R 601 for three channels, the mean otherwise.
     pub fn grey(&self) -> Vec<f32> {
         let area = self.height * self.width;
         let weights = match self.channels {

@@ -21,11 +21,11 @@ use super::{
 use crate::{DataDir, DataError, LoadTask, Task};
 
 config! {
-    /// Which folder, and how its images are shown.
+    /// Settings of the folder and its images.
     pub struct ImageFolderConfig {
         /// The folder of class folders, relative to the data folder.
         pub folder: String = "pictures".into(),
-        /// Are images read in colour, or grey?
+        /// Whether images are read in colour; otherwise in grey.
         pub colour: bool = true,
         /// Rows and columns to which images are brought.
         pub side: usize = 32,
@@ -37,7 +37,7 @@ config! {
         pub test: Option<usize> = None,
         /// Random changes in training.
         pub augment: Augment = Augment::default(),
-        /// What is done to the images for test: `"jpeg 3"`.
+        /// The corruption of the test images, with its severity: `"jpeg 3"`.
         pub corrupt: Option<Corruption> = None,
     }
 }

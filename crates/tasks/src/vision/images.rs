@@ -23,7 +23,7 @@ use crate::{
 };
 
 config! {
-    /// Which images of a set are used, and how they are shown.
+    /// Settings of an image set: subsets, size, augmentation.
     pub struct ImagesConfig {
         /// Images for training, as many of each class as can be; all if left out.
         pub train: Option<usize> = None,
@@ -37,7 +37,7 @@ config! {
         pub side: Option<usize> = None,
         /// Random changes in training.
         pub augment: Augment = Augment::default(),
-        /// What is done to the images for test: `"gaussian-noise 3"`.
+        /// The corruption of the test images, with its severity: `"gaussian-noise 3"`.
         pub corrupt: Option<Corruption> = None,
     }
 }
@@ -110,7 +110,7 @@ impl Images {
         Image { channels, height, width, values }
     }
 
-    /// The image `number` as it is shown in `split`, without augmentation.
+    /// The image `number` in `split`, corrupted in the test split, without augmentation.
     fn shown(&self, split: Split, number: usize) -> Image {
         match self.corrupt {
             Some(corruption) if split == Split::Test => {

@@ -31,7 +31,7 @@ const ORIGIN: Origin = Origin {
           https://github.com/brendenlake/omniglot",
 };
 
-/// What the classes are.
+/// The kind of classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Labels {
@@ -42,9 +42,9 @@ pub enum Labels {
 }
 
 config! {
-    /// Which characters are used, and how they are shown.
+    /// Settings of the characters: classes, subsets, size, augmentation.
     pub struct OmniglotConfig {
-        /// What the classes are: `"character"` or `"alphabet"`.
+        /// The kind of classes: `"character"` or `"alphabet"`.
         pub labels: Labels = Labels::Character,
         /// Rows and columns to which images are brought, from 105.
         pub side: usize = 28,
@@ -58,7 +58,7 @@ config! {
         pub classes: Option<Vec<usize>> = None,
         /// Random changes in training.
         pub augment: Augment = Augment::default(),
-        /// What is done to the images for test: `"contrast 3"`.
+        /// The corruption of the test images, with its severity: `"contrast 3"`.
         pub corrupt: Option<Corruption> = None,
     }
 }

@@ -1,4 +1,4 @@
-//! Which images are for training, for choices, and for the end. Always the same, class by class.
+//! Fixed splits of image sets into training, validation and test, stratified by class.
 
 use moe::stable_hash;
 use rand::{SeedableRng, seq::SliceRandom};

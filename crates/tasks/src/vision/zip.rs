@@ -52,7 +52,7 @@ fn content(archive: &mut ZipArchive<Cursor<&[u8]>>, at: usize) -> Result<Vec<u8>
     }
 }
 
-/// What is wrong with an archive or a file of it.
+/// The message of an error in an archive or in a file of it.
 fn problem(err: ZipError) -> String {
     match err {
         ZipError::InvalidArchive(why) => format!("damaged or incomplete zip archive: {why}"),

@@ -5,7 +5,7 @@
 
 use super::{Tokenizer, Tokens};
 
-/// How many tokens there are.
+/// The size of the vocabulary.
 const VOCAB: usize = 97;
 
 /// Bytes, those that are no printable ASCII as one.
@@ -38,7 +38,7 @@ fn token(byte: u8) -> i32 {
     }
 }
 
-/// What a token stands for; the one for all else is shown as a replacement character.
+/// The character of a token; the token for all other characters is a replacement character.
 fn letter(token: usize) -> char {
     match token {
         0..=94 => char::from(b' ' + token as u8),

@@ -1,7 +1,7 @@
 //! Tokenisers: text to numbers and back, one file each.
 //!
-//! What a tokeniser knows it has from the training split alone, so a run's tokeniser follows from its
-//! config and its data.
+//! A tokeniser is fitted on the training split alone, so a run's tokeniser follows from its config and
+//! its data.
 
 mod ascii;
 mod bpe;
@@ -24,7 +24,7 @@ use crate::{DataDir, DataError};
 config! {
     /// Tokens of several bytes, by byte-pair encoding.
     pub struct BpeConfig {
-        /// How many tokens are made from the text for training at most, the 256 bytes among them.
+        /// The largest size of a vocabulary trained on the training text, the 256 bytes included.
         pub vocab: usize = 1000,
         /// A `tokenizer.json` in the data folder that says what the tokens are instead. It may be of
         /// any kind that the crate tokenizers knows.
@@ -34,13 +34,13 @@ config! {
 
 /// Text to numbers and back.
 pub trait Tokenizer: Send + Sync {
-    /// How many tokens there are.
+    /// The size of the vocabulary.
     fn vocab(&self) -> usize;
 
     /// The tokens of a text.
     fn encode(&self, text: &[u8]) -> Tokens;
 
-    /// A token as people read it.
+    /// The displayed form of a token.
     fn show(&self, id: usize) -> String;
 
     /// The text of some tokens.
@@ -58,7 +58,7 @@ pub trait Tokenizer: Send + Sync {
         None
     }
 
-    /// Is a token a word? Then perplexity is a measure that people know.
+    /// Whether tokens are words, so that perplexity is measured per word.
     fn words(&self) -> bool {
         false
     }
@@ -137,7 +137,7 @@ fn pairs(
     }))
 }
 
-/// Do these tokens take any bytes, and not only text in UTF-8?
+/// Whether these tokens take any bytes, and not only text in UTF-8.
 pub(crate) fn any_bytes(tokens: &Choice) -> bool {
     ["ascii", "byte"].contains(&tokens.kind.as_str())
 }

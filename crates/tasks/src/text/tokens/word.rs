@@ -14,11 +14,10 @@ use moe::config;
 use super::{Tokenizer, Tokens};
 
 config! {
-    /// Which words have a token.
+    /// Settings of the vocabulary of words.
     pub struct WordConfig {
-        /// How many tokens there are at most, `<unk>` and `<eos>` among them: the words that are most
-        /// frequent in the training text have one, of equally frequent ones the first in the alphabet.
-        /// All words if left out.
+        /// The largest size of the vocabulary, `<unk>` and `<eos>` included: the most frequent words of
+        /// the training text, ties broken alphabetically. All words if left out.
         pub most: Option<usize> = None,
     }
 }
