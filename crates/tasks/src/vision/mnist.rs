@@ -171,6 +171,7 @@ mod tests {
         let expected = "task \"mnist\": 20 examples for training, 0 for validation, 10 for test; \
                         each split has at least 1";
         assert_eq!(err, expected);
+        assert_eq!(load(&folder).err().unwrap(), expected);
     }
 
     #[test]
@@ -188,9 +189,9 @@ mod tests {
 
     #[test]
     fn four_files_make_a_task() {
-        let task = load(&folder(|_, bytes| Some(bytes))).unwrap();
+        let task = load(&folder_of(10, |_, bytes| Some(bytes))).unwrap();
         let sizes = [Split::Train, Split::Valid, Split::Test].map(|split| task.len(split));
-        assert_eq!(sizes, [20, 0, 10]); // a tenth of two is none
+        assert_eq!(sizes, [90, 10, 10]);
         assert_eq!(task.outputs(), 10);
     }
 
