@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// The form of its plans, and its parameters and states.
 pub struct Facts {
-    /// `token-choice`, say.
+    /// `token-choice`, for example.
     pub plan: &'static str,
     /// Whether a decoder may use it.
     pub causal: bool,

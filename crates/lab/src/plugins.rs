@@ -11,7 +11,7 @@ pub struct Plugins {
     pub library: Library,
     /// Networks.
     pub backbones: Backbones,
-    /// What can be learnt.
+    /// The tasks.
     pub tasks: Tasks,
 }
 

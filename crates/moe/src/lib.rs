@@ -1,9 +1,9 @@
-//! The vocabulary of Mixture-of-Experts: who decides, who works, and how the two meet.
+//! The interfaces of Mixture-of-Experts: routers, plans, capacity, experts, engines and the layer.
 //!
-//! A [`Router`] looks at units and returns a [`Plan`]: who goes where, and with what weight. It
-//! never moves data. A [`MoeLayer`] asks its router, applies its [`Capacity`], and has an
-//! [`Engine`] carry the plan out with its [`Experts`]. What layers share during one forward pass
-//! travels in the [`Pass`]; there is no other state, and nothing global.
+//! A [`Router`] scores units and returns a [`Plan`]: the experts of each unit, with weights. It
+//! never moves data. A [`MoeLayer`] calls its router, applies its [`Capacity`], and executes the plan
+//! with its [`Experts`] by an [`Engine`]. State that layers share during one forward pass
+//! is in the [`Pass`]; there is no other state, and nothing global.
 //!
 //! Letters in shapes: G groups, U units per group, D width, E experts, K choices per unit, C slots
 //! per expert and group, S slots per expert over all groups, P payload moved for one unit;
@@ -28,7 +28,7 @@ pub use engine::Engine;
 pub use experts::{
     AnyExperts, BuildExperts, DynExperts, ExpertDtype, ExpertKinds, Experts, ExpertsSocket,
 };
-/// What [`Experts::stack`] gives.
+/// The crate of [`Experts::stack`]'s type.
 pub use kernels;
 pub use kernels::{linear, matmul, mean, softmax, sum, top_k_indices};
 pub use layer::{

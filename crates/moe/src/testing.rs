@@ -18,7 +18,7 @@ pub(crate) struct Net {
     pub(crate) w1: Param<Tensor<3>>,
     pub(crate) w2: Param<Tensor<3>>,
     pub(crate) bias: Param<Tensor<3>>,
-    /// Are the matrices shown to the engines?
+    /// Whether the matrices are exposed to the engines.
     pub(crate) shown: bool,
 }
 

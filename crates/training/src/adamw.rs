@@ -10,7 +10,7 @@ use kernels::adamw;
 /// AdamW, by [`kernels::adamw`].
 #[derive(Clone)]
 pub(crate) struct AdamW {
-    /// How much of the moments stays in a step.
+    /// The decay of the moments in a step.
     pub(crate) betas: [f32; 2],
     /// Keeps the divisor above 0.
     pub(crate) epsilon: f32,

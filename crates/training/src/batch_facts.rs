@@ -1,10 +1,10 @@
-//! What a task knows of a batch, put into the pass for the layers and routers that use it.
+//! Facts of a task about a batch, put into the pass for the layers and routers that use them.
 
 use moe::{Clusters, Condition, Pass, RealTokens};
 use tasks::{Batch, Task};
 
-/// Puts into the pass what the task knows of the batch: which tokens are real and which are padding,
-/// the true clusters, and what the whole batch is conditioned on.
+/// Puts the task's facts about the batch into the pass: which tokens are real and which are padding,
+/// the true clusters, and the condition of the whole batch.
 pub fn put_batch_facts(pass: &mut Pass, task: &dyn Task, batch: &Batch) {
     if let Some(text) = &batch.text {
         pass.put(RealTokens(text.count.clone()));

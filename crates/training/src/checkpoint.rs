@@ -18,7 +18,7 @@ use crate::write_atomic;
 const MAGIC: &[u8] = b"MOELAB01";
 const CHECKSUM: usize = 32;
 
-/// Where a run stands.
+/// The position of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// Steps done.
@@ -35,23 +35,23 @@ pub struct Checkpoint {
     pub flops: f64,
 }
 
-/// Why a checkpoint cannot be used.
+/// The reason for which a checkpoint cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// It cannot be read or written.
     #[error("{path}: {source}")]
     Io {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
     /// It is there, but is not a checkpoint of this network.
     #[error("{path} is damaged: {message}; remove it to train the run from the start")]
     Damaged {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         message: String,
     },
 }
@@ -73,7 +73,7 @@ pub(crate) struct State {
     pub(crate) checkpoint: Checkpoint,
     model: Vec<u8>,
     optimizer: Vec<u8>,
-    /// What else the learner wrote.
+    /// Further files of the learner.
     pub(crate) rest: Vec<Vec<u8>>,
 }
 
@@ -190,7 +190,7 @@ impl Checkpoint {
     }
 }
 
-/// Why something cannot be written down.
+/// The reason for which something cannot be written.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The record of a network.

@@ -1,4 +1,4 @@
-//! How long and how fast: budget and optimizer. `schedule.rs` says how rate and batch change meanwhile.
+//! Settings of training: budget and optimizer. Schedules of rate and batch are in `schedule.rs`.
 
 use moe::config;
 use serde::{Deserialize, Serialize};
@@ -34,21 +34,21 @@ config! {
         pub accumulate: usize = 1,
         /// The largest learning rate.
         pub lr: f64 = 1e-3,
-        /// Its course after the warm-up.
+        /// The schedule of the rate after the warm-up.
         pub schedule: Schedule = Schedule::Cosine,
         /// Steps in which the rate rises from 0.
         pub warmup: usize = 50,
         /// The share of the steps in which `wsd` decays.
         pub decay: f64 = 0.2,
-        /// How `wsd` decays.
+        /// The shape of the decay of `wsd`.
         pub shape: Shape = Shape::Linear,
         /// The shares of the steps at which `halving` halves the rate.
         pub halve_at: Vec<f64> = vec![0.6],
         /// The last rate, as a share of the largest.
         pub final_lr: f64 = 0.1,
-        /// What moves the weights.
+        /// The optimizer.
         pub optimizer: Optimizer = Optimizer::Adamw,
-        /// The share of its last move that SGD goes on with.
+        /// The momentum of SGD.
         pub momentum: f64 = 0.9,
         /// Weight decay, on matrices and embeddings only.
         pub weight_decay: f64 = 0.05,
@@ -69,10 +69,10 @@ config! {
         /// Steps at the start whose load is measured: `early_load`, the largest over the mean load of
         /// a step, mean over the layers and these steps.
         pub watch_load: usize = 0,
-        /// What is done about steps whose loss jumps; nothing unless given.
+        /// The handling of loss spikes; none unless given.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub spikes: Option<SpikesConfig> = None,
-        /// Damage done on purpose.
+        /// Injected damage.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         pub faults: Vec<Damage> = Vec::new(),
         /// Workers that train apart from one another for some steps at a time; none means that all
@@ -83,7 +83,7 @@ config! {
 }
 
 impl TrainConfig {
-    /// Can one train like this? Everything that a person can get wrong is found here.
+    /// Checks the settings. The message begins with the key.
     pub fn check(&self) -> Result<(), String> {
         let at_least_one = [
             ("batch", self.batch),

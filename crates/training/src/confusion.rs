@@ -1,4 +1,4 @@
-//! Which classes a network takes for which.
+//! Confusions between classes.
 
 use backbones::AnyBackbone;
 use burn::prelude::*;

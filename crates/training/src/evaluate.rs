@@ -1,4 +1,4 @@
-//! How good a network is on a split, how it routes, and what it costs.
+//! Evaluation of a network on a split: measures, routing and cost.
 
 use backbones::AnyBackbone;
 use burn::{module::Module, prelude::*};
@@ -14,14 +14,14 @@ use crate::{
 /// are all measured alike.
 const BATCH: usize = 64;
 
-/// What an evaluation found.
+/// The results of an evaluation.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
     /// The task's measures.
     pub metrics: Vec<(&'static str, f64)>,
-    /// What the layers tell about themselves, mean over the examples and the layers.
+    /// Metrics of the layers by name, mean over the examples and the layers.
     pub told: Vec<(String, f64)>,
-    /// How each MoE layer routed, over the whole split.
+    /// The report of each MoE layer over the whole split.
     pub layers: Vec<LayerReport>,
     /// What it scored on each example, in their order; of the test split of a classification
     /// alone.
@@ -30,7 +30,7 @@ pub struct Evaluation {
     pub flops_per_token: f64,
     /// Parameters of the network.
     pub params: f64,
-    /// Parameters that have a hand in one token's output, on average.
+    /// Parameters that contribute to one token's output, on average.
     pub active_params: f64,
 }
 
@@ -49,8 +49,8 @@ impl Evaluation {
         mean_over(&self.layers, of)
     }
 
-    /// Parameters that have to be at hand for one whole input, in bytes: those of experts that none of
-    /// its units visits are left out.
+    /// The parameters that one whole input needs in memory, in bytes: those of experts that none of its
+    /// units visits are not counted.
     pub fn bytes_per_input(&self) -> f64 {
         const BYTES: f64 = 4.0;
         BYTES * (self.params - self.layers.iter().map(LayerReport::params_unneeded).sum::<f64>())

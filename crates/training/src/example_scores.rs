@@ -1,4 +1,4 @@
-//! What a network scored on each example of the test split, for statistics that resample examples.
+//! The scores of each example of the test split, for statistics that resample examples.
 //!
 //! A run keeps it in `test-examples.csv`, one row per example in the order of the examples:
 //!
@@ -24,7 +24,7 @@ use tasks::{Batch, cross_entropy};
 
 use crate::write_atomic;
 
-/// What a network scored on one example: a row of `test-examples.csv`.
+/// The score of one example: a row of `test-examples.csv`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExampleScore {
     /// The example's number in the split.
@@ -33,7 +33,7 @@ pub struct ExampleScore {
     pub units: usize,
     /// The sum of their negative log-likelihoods, in nats.
     pub loss: f64,
-    /// How many of them are right.
+    /// The number of right answers among them.
     pub correct: usize,
     /// The bytes of text that they stand for; 0 where examples are no text.
     pub bytes: usize,

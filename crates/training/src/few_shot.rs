@@ -1,4 +1,4 @@
-//! How good a network's features are: a linear head fitted to a few examples of each class.
+//! Few-shot evaluation of features: a linear head fitted to a few examples of each class.
 //!
 //! Riquelme et al. *Scaling Vision with Sparse Mixture of Experts*. NeurIPS 2021.
 //! <https://arxiv.org/abs/2106.05974>, section 3.3, as in the published code.
@@ -38,7 +38,7 @@ const BATCH: usize = 64;
 const CONSTANT: f64 = 100.0;
 
 impl FewShot {
-    /// Does it make sense?
+    /// Checks that there is at least one example of each class.
     pub fn check(&self) -> Result<(), String> {
         if self.shots == 0 { Err("shots = 0: it is at least 1".into()) } else { Ok(()) }
     }
@@ -100,7 +100,7 @@ struct Rows {
     labels: Vec<usize>,
 }
 
-/// What the head sees of some examples.
+/// The features of some examples, with their labels.
 fn features(
     model: &AnyBackbone,
     run: &Run,

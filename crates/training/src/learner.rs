@@ -1,5 +1,5 @@
-//! What learns: the networks of a run with their optimizers, one step at a time. The loop around it
-//! (`supervised.rs`) does not know how many there are.
+//! The learner: the networks of a run with their optimizers, one step at a time. The loop in
+//! `supervised.rs` does not depend on their number.
 
 use std::{ops::Range, path::Path};
 
@@ -26,11 +26,11 @@ use crate::{
     tracer::{Span, timed},
 };
 
-/// What a step tells about itself, if it is asked to.
+/// The metrics of a step.
 pub(crate) struct StepMetrics {
     /// The global norm of its gradient, before clipping.
     pub(crate) norm: Tensor<1>,
-    /// What the layers and the learner tell of themselves.
+    /// The metrics of the layers and of the learner, by name.
     pub(crate) scalars: Vec<(String, f64)>,
     /// The largest over the mean load, mean over the layers, in the steps where it is watched.
     pub(crate) load: Option<f64>,
@@ -38,18 +38,18 @@ pub(crate) struct StepMetrics {
     pub(crate) flops: f64,
 }
 
-/// Which step it is, counted from 0, of which run.
+/// The current step, counted from 0, and its run.
 #[derive(Clone, Copy)]
 pub(crate) struct Now<'a> {
     pub(crate) run: &'a Run<'a>,
     pub(crate) step: usize,
-    /// Is it told what the layers say of themselves?
+    /// Whether the metrics of the layers are read.
     pub(crate) tells: bool,
 }
 
 /// A run's networks and their optimizers.
 pub(crate) trait Learner {
-    /// Does a step.
+    /// Makes a step.
     fn step(&mut self, now: Now, order: &mut Order) -> StepMetrics;
     /// Adds the losses since the last look, and their number, to `sums`. Fails if they are no
     /// numbers any more.
@@ -58,7 +58,7 @@ pub(crate) trait Learner {
     fn network(&self) -> AnyBackbone;
     /// Writes the checkpoint.
     fn save(&self, at: &Checkpoint, folder: &Path) -> Result<(), CheckpointError>;
-    /// What it has to tell of the whole training.
+    /// The metrics of the whole training, by name.
     fn tells(&self, _run: &Run) -> Vec<(String, f64)> {
         Vec::new()
     }
@@ -92,7 +92,7 @@ pub(crate) fn begin(
     })
 }
 
-/// Which parts of a step's examples a learner computes, of how many.
+/// The parts of a step's examples that a learner computes, and their number in all.
 #[derive(Clone)]
 pub(crate) struct Share {
     pub(crate) parts: Range<usize>,
@@ -106,16 +106,16 @@ impl Share {
     }
 }
 
-/// What a learner is shown in a step.
+/// The examples of a learner in a step.
 pub(crate) struct Show<'a> {
     pub(crate) share: Share,
-    /// What happens to each part before it is seen.
+    /// The change of each part before the forward pass.
     pub(crate) corrupt: &'a dyn Fn(usize, Batch) -> Batch,
     /// An example more, in the last part.
     pub(crate) more: Option<usize>,
 }
 
-/// Why the network is there.
+/// The message if the network is not in its place.
 const BETWEEN: &str = "it is away within a step only";
 
 /// One network with its optimizer.

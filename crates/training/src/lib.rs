@@ -1,4 +1,4 @@
-//! How a network is trained: one file per objective, and what they share.
+//! Training of networks: one file per objective, and the parts that they share.
 //!
 //! [`supervised`] is the loop to read, and to fork.
 

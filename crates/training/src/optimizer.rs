@@ -9,9 +9,8 @@ use moe::{PathVisitor, visit_paths};
 
 use crate::{Optimizer, TrainConfig, adamw::AdamW};
 
-/// Does weight decay apply to the parameter of this dotted path? It does to matrices and
-/// embeddings; it does not to biases and to the scales and shifts of norms, which have no business
-/// being small.
+/// Whether weight decay applies to the parameter of this dotted path. It applies to matrices and
+/// embeddings, and not to biases and to the scales and shifts of norms.
 pub fn decays(path: &str) -> bool {
     let name = path.rsplit('.').next().unwrap_or(path);
     !(name.starts_with("bias") || name == "gamma" || name == "beta")

@@ -1,5 +1,5 @@
-//! In which order the examples are shown: a fresh permutation each epoch, from the seed alone; or,
-//! where examples go on from each other, in rows side by side.
+//! The order of the examples: a new permutation each epoch, from the seed alone; or, where examples
+//! continue each other, rows side by side.
 //!
 //! Two runs with one seed see the same examples at the same step, whatever their network. There is
 //! no state to save: where a run stands in its data follows from the step.
@@ -42,7 +42,7 @@ impl Order {
         (start..start + count).map(|position| self.example(position)).collect()
     }
 
-    /// Does the example at this position of the stream go on from that of the step before?
+    /// Whether the example at this position of the stream continues that of the step before.
     pub fn goes_on(&self, position: usize) -> bool {
         match &self.0 {
             Kind::Drawn { .. } => false,

@@ -1,4 +1,4 @@
-//! How many parameters a part of a network has.
+//! The number of parameters of a part of a network.
 
 use burn::{
     module::{Module, Param},

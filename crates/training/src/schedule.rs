@@ -1,4 +1,4 @@
-//! What changes in the course of a training: the learning rate, and how many examples a step has.
+//! Schedules: the learning rate, and the number of examples in a step.
 //!
 //! All of it follows from the step alone, so that a run that goes on from a checkpoint takes it up
 //! where it was.
@@ -27,7 +27,7 @@ pub enum Schedule {
     Halving,
 }
 
-/// How `wsd` falls. t goes from 0 to 1, f is the final rate as a share of the largest.
+/// The decay of `wsd`. t goes from 0 to 1, f is the final rate as a share of the largest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shape {
@@ -91,7 +91,7 @@ impl TrainConfig {
         left.min(1.0)
     }
 
-    /// How often the rate was halved before this step.
+    /// The number of halvings of the rate before this step.
     fn halved(&self, step: usize) -> i32 {
         let share = step as f64 / self.steps.max(1) as f64;
         self.halve_at.iter().filter(|at| share >= **at).count() as i32
@@ -115,7 +115,7 @@ impl TrainConfig {
         grown + (step - growing) * self.batch
     }
 
-    /// Is there a schedule like this? The message begins with the key.
+    /// Checks the settings of the schedule. The message begins with the key.
     pub(crate) fn check_schedule(&self) -> Result<(), String> {
         if let Some(at) = self.halve_at.iter().find(|at| !(0.0..=1.0).contains(*at)) {
             return Err(format!("halve_at = {at}: it is from 0 to 1"));

@@ -1,7 +1,7 @@
-//! What layers keep of the windows before, where a task's windows follow one another: row b of a batch
-//! goes on where row b of the batch before ended.
+//! Segment memory: hidden states of earlier windows, where a task's windows continue one another. Row b
+//! of a batch continues row b of the batch before.
 //!
-//! No gradient goes into the windows before, and what is kept of them is of the weights that there were.
+//! No gradient goes into earlier windows. Their states were computed with the weights of their steps.
 //!
 //! Dai et al. *Transformer-XL: Attentive Language Models beyond a Fixed-Length Context*. ACL 2019.
 //! <https://arxiv.org/abs/1901.02860>
@@ -13,7 +13,7 @@ use burn::prelude::*;
 use moe::{Input, Pass};
 use tasks::Task;
 
-/// What layers keep of the windows before, for each part of a step's examples.
+/// The hidden states of earlier windows, for each part of a step's examples.
 #[derive(Clone, Default)]
 pub(crate) struct SegmentMemory {
     on: bool,
@@ -21,7 +21,7 @@ pub(crate) struct SegmentMemory {
 }
 
 impl SegmentMemory {
-    /// Nothing went before. Nothing is ever kept if the task's windows stand for themselves.
+    /// An empty memory. Nothing is kept if the task is no stream.
     pub(crate) fn over(task: &dyn Task) -> Self {
         Self { on: task.as_stream().is_some(), parts: Vec::new() }
     }

@@ -1,4 +1,4 @@
-//! What is measured while a run goes on, as csv: one row per step and metric.
+//! The log of a run as csv: one row per step and metric.
 
 use std::{
     fs::{File, OpenOptions},
@@ -17,7 +17,7 @@ pub struct StepRow {
     pub step: usize,
     /// On which part of the data.
     pub split: String,
-    /// Which metric.
+    /// The name of the metric.
     pub metric: String,
     /// Its value.
     pub value: f64,

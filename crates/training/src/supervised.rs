@@ -21,49 +21,49 @@ use crate::{
     tracer::{Span, StepTracer, timed},
 };
 
-/// What a run is to do, and where it keeps its files.
+/// The task, settings and folder of a run.
 pub struct Run<'a> {
-    /// What to learn.
+    /// The task to learn.
     pub task: &'a dyn Task,
-    /// For how long, and how fast.
+    /// Budget, optimizer and schedule.
     pub config: &'a TrainConfig,
     /// Seeds data order and everything random in the passes.
     pub seed: u64,
-    /// Where to compute, without autodiff.
+    /// The device, without autodiff.
     pub device: &'a Device,
     /// The run's own folder; it exists.
     pub folder: &'a Path,
-    /// Is the test split looked at, once, at the end? A run that is there to choose a setting
-    /// must not see it.
+    /// Whether the test split is evaluated, once, at the end. A run that serves to choose a setting
+    /// must not use it.
     pub test: bool,
-    /// Who takes note of where the time goes, if anyone; it changes nothing in the run.
+    /// A tracer of the time that each part of a step takes; it changes nothing in the run.
     pub tracer: Option<&'a StepTracer>,
 }
 
-/// Who looks on while a run goes.
+/// An observer of a run.
 pub trait Watch {
     /// `done` steps are done.
     fn step(&mut self, done: usize);
-    /// Should the run stop, to go on another time?
+    /// Whether the run should stop with a checkpoint.
     fn stop(&self) -> bool;
-    /// Does it want to see the network?
+    /// Whether [`Watch::look`] is to be called.
     fn looks(&self) -> bool {
         false
     }
     /// The network after `done` steps, not for training: at the start, with each evaluation, and at
-    /// the end. What is done here changes nothing in the run.
+    /// the end. It must not change the run.
     fn look(&mut self, _done: usize, _model: &AnyBackbone) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// What a run ends with.
+/// The result of a run.
 pub struct Outcome {
     /// The trained network, not for training any more.
     pub model: AnyBackbone,
-    /// How it does on the validation split.
+    /// The evaluation on the validation split.
     pub valid: Evaluation,
-    /// How it does on the test split, looked at this once, if at all.
+    /// The evaluation on the test split, if [`Run::test`] is true.
     pub test: Option<Evaluation>,
     /// Seconds spent in training steps, evaluations not counted.
     pub seconds: f64,
@@ -72,11 +72,11 @@ pub struct Outcome {
     /// Floating-point operations of the forward passes of all steps, those that were tried again among
     /// them: what the experts of each step worked on is counted step by step.
     pub flops: f64,
-    /// What the training tells of itself.
+    /// Further metrics of the training, by name.
     pub told: Vec<(String, f64)>,
 }
 
-/// Why a run did not end.
+/// The reason for which a run did not end.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// A loss, a parameter, a routing weight or a measure is not finite.
@@ -84,12 +84,12 @@ pub enum TrainError {
     Diverged {
         /// The step, counted from 1; 0 before the first.
         step: usize,
-        /// Which number it is.
+        /// The name of the number.
         what: String,
         /// NaN or infinity.
         value: f32,
     },
-    /// It was told to stop. A checkpoint is there.
+    /// It was stopped. A checkpoint exists.
     #[error("stopped after step {step}")]
     Stopped {
         /// Steps done.
@@ -98,15 +98,15 @@ pub enum TrainError {
     /// The checkpoint cannot be read or written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// What was seen of the network cannot be written.
+    /// The observer of the network cannot write its file.
     #[error("{0}")]
     Look(io::Error),
     /// The log, or the scores of the test examples, cannot be read or written.
     #[error("{path}: {source}")]
     Log {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
 }
@@ -206,7 +206,7 @@ pub fn supervised(
     Ok(Outcome { model, valid, test, seconds: at.seconds, tokens, flops: at.flops, told })
 }
 
-/// Is something that happens every so many steps, or never for 0, to happen after this one?
+/// Whether an action that is due every `every` steps, or never for 0, is due after this step.
 fn is_due(every: usize, step: usize) -> bool {
     every > 0 && step.is_multiple_of(every)
 }

@@ -73,12 +73,12 @@ struct Ring {
     total: f64,
 }
 
-/// What a tracer found of one span.
+/// The times of one span.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpanTimes {
-    /// Which.
+    /// The span.
     pub span: Span,
-    /// How often it was visited.
+    /// The number of its visits.
     pub visits: usize,
     /// Seconds that half, nine in ten and 99 in 100 of its last visits stay within.
     pub percentiles: [f64; 3],
@@ -118,7 +118,7 @@ impl StepTracer {
         ring.total += seconds;
     }
 
-    /// What was found of each span that was visited.
+    /// The times of each span that was visited.
     pub fn times(&self) -> Vec<SpanTimes> {
         let rings = self.rings.each_ref().map(|ring| {
             let ring = ring.lock().unwrap_or_else(PoisonError::into_inner);
@@ -156,7 +156,7 @@ impl StepTracer {
     }
 }
 
-/// Does something, and lets the tracer know how long it took, if there is one.
+/// Calls a function, and records the time it took if there is a tracer.
 pub(crate) fn timed<T>(tracer: Option<&StepTracer>, span: Span, what: impl FnOnce() -> T) -> T {
     let Some(tracer) = tracer else { return what() };
     let started = Instant::now();

@@ -16,7 +16,7 @@ use crate::{
     spec::Selection,
 };
 
-/// Which runs of a suite.
+/// Arguments that select runs of a suite.
 #[derive(Args, Clone, Default)]
 pub(crate) struct SelectionArgs {
     /// Other seeds than the suite's: 0..5, or 0,2,4
@@ -49,7 +49,7 @@ impl SelectionArgs {
     }
 }
 
-/// Where to compute.
+/// Arguments for the device.
 #[derive(Args, Clone, Debug)]
 pub struct DeviceArgs {
     /// Where to compute: flex (the processor), wgpu, vulkan, cuda:0
@@ -74,7 +74,7 @@ impl DeviceArgs {
     }
 }
 
-/// How many processors are used.
+/// Arguments for the number of threads.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct ThreadsArgs {
     /// Processors to use; all if left out
@@ -99,7 +99,7 @@ impl ThreadsArgs {
     }
 }
 
-/// How tables are printed.
+/// Arguments for the format of tables.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct FormatArgs {
     /// How tables are printed
@@ -155,7 +155,7 @@ impl JsonArgs {
     }
 }
 
-/// Where runs are kept.
+/// Arguments for the folder of runs.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct StoreArgs {
     /// Where runs are kept
@@ -163,7 +163,7 @@ pub(crate) struct StoreArgs {
     pub(crate) runs: PathBuf,
 }
 
-/// Where data sets are.
+/// Arguments for the folder of data sets.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DataArgs {
     /// The folder with data sets that are not built in
@@ -178,7 +178,7 @@ impl DataArgs {
     }
 }
 
-/// Which results.
+/// Arguments that select results.
 #[derive(Args, Clone)]
 pub(crate) struct SourceArgs {
     /// A suite's name, the path of its file, or csv files; the default suite if left out
@@ -214,7 +214,7 @@ impl SourceArgs {
     }
 }
 
-/// Which numbers of the results.
+/// Arguments that select numbers of the results.
 #[derive(Args, Clone, Default)]
 pub struct QueryArgs {
     /// The metrics to judge by; those of quality if left out
@@ -244,7 +244,7 @@ impl QueryArgs {
     }
 }
 
-/// What intervals and tests cover.
+/// Arguments for the statistics of intervals and tests.
 #[derive(Args, Clone, Copy, Default)]
 pub(crate) struct ExamplesArgs {
     /// Let intervals and tests cover the choice of test examples beside the seeds, where the results

@@ -1,11 +1,11 @@
 //! Output: results to the standard output, messages to the standard error.
 
-/// What a verb ends with.
+/// The result of a verb.
 #[derive(Debug)]
 pub struct Answer {
-    /// What goes to the standard output.
+    /// The text for the standard output.
     pub text: String,
-    /// What went wrong beside it, for the standard error.
+    /// An error besides the text, for the standard error.
     pub error: Option<anyhow::Error>,
     /// The exit code.
     pub code: u8,

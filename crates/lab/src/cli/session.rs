@@ -11,7 +11,7 @@ use clap::{ArgAction, Args, Command};
 use super::output::print_message;
 use crate::{Plugins, exec::close_screen, spec::Suite};
 
-/// How much is printed beside results.
+/// The amount of messages besides results.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub(crate) struct Verbosity {
     /// Print results and errors only

@@ -11,7 +11,7 @@ pub trait Verb: Args {
     /// One line of help, without a full stop.
     const ABOUT: &'static str;
 
-    /// Does it, and gives what is printed.
+    /// Runs the verb, and returns the output.
     ///
     /// # Errors
     /// Whatever a person can get wrong; the program prints it and exits with 2.

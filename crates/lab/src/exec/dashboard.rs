@@ -30,7 +30,7 @@ use ratatui::{
 };
 use training::{StepLog, StepRow};
 
-/// How often the page is drawn.
+/// The interval between two frames.
 const PERIOD: Duration = Duration::from_millis(300);
 
 /// A page that is drawn until it is dropped.
@@ -40,7 +40,7 @@ pub(crate) struct Dashboard {
     drawing: Option<JoinHandle<()>>,
 }
 
-/// What the page shows.
+/// The content of the page.
 struct Runs {
     whole: ProgressBar,
     going: Vec<Going>,
@@ -206,7 +206,7 @@ fn share(bar: &ProgressBar) -> f64 {
     (bar.position() as f64 / bar.length().unwrap_or_default().max(1) as f64).min(1.0)
 }
 
-/// What a run has written; nothing while there is no file.
+/// The log of a run; empty while there is no file.
 fn read(folder: &Path) -> Vec<StepRow> {
     StepLog::read_intact(&folder.join("metrics.csv")).unwrap_or_default()
 }

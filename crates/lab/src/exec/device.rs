@@ -25,7 +25,7 @@ pub fn device(name: &str) -> anyhow::Result<Device> {
     }
 }
 
-/// Which of the cards.
+/// The graphics card.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Card {
     Number(usize),

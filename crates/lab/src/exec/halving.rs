@@ -32,7 +32,7 @@ impl TuningPlan {
         Ok(Some(chosen))
     }
 
-    /// What was chosen for each method, in words.
+    /// A line of text on the chosen setting of each method.
     pub(crate) fn said(&self, store: &Store) -> anyhow::Result<Vec<String>> {
         let mut lines = Vec::new();
         for group in &self.groups {

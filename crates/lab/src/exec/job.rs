@@ -89,7 +89,7 @@ impl Runner<'_> {
         self.store.end(&spec.id, &Ended::Done(self.numbers(spec, metrics, outcome)?))
     }
 
-    /// Why a run cannot start, if so: a run that comes before it has failed.
+    /// The reason for which a run cannot start, if any: a run that it depends on has failed.
     fn lacks_its_start(&self, spec: &RunSpec) -> anyhow::Result<Option<String>> {
         for before in spec.prerequisites() {
             if self.store.ended(&before.id)?.is_none() {

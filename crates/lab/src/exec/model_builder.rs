@@ -11,7 +11,7 @@ use crate::{
     store::{Selected, Store, read_json},
 };
 
-/// How networks are built: with which plug-ins, and where.
+/// Builds the networks and tasks of runs.
 #[derive(Clone, Copy)]
 pub(crate) struct ModelBuilder<'a> {
     pub(crate) plugins: &'a Plugins,

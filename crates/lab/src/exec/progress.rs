@@ -15,7 +15,7 @@ use training::Watch;
 use super::dashboard::Dashboard;
 use crate::spec::RunSpec;
 
-/// What is shown of runs that go on.
+/// The display of runs in progress.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shown {
     Nothing,

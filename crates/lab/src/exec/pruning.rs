@@ -74,7 +74,7 @@ impl ModelBuilder<'_> {
         }
     }
 
-    /// What is known of the experts of each MoE layer of a run's network.
+    /// Statistics of the experts of each MoE layer of a run's network.
     fn evidence(
         &self,
         rule: Rule,

@@ -1,4 +1,4 @@
-//! How the next token is drawn from the scores of a network.
+//! Sampling of the next token from the scores of a network.
 //!
 //! p = softmax(s / temperature)                 (1), 0 stands for the largest score alone
 //!
@@ -12,7 +12,7 @@ use clap::Args;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// How the next token is drawn.
+/// The settings of sampling.
 #[derive(Args, Clone)]
 pub(crate) struct Sampling {
     /// Below 1 likely tokens become likelier; 0 takes the likeliest each time

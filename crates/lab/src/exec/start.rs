@@ -40,7 +40,7 @@ impl ModelBuilder<'_> {
     }
 }
 
-/// Where the experts that are left stand among those that there were.
+/// The indices of the remaining experts among the original ones.
 fn places(now: Option<&Pruned>, had: Option<&Pruned>) -> Vec<Vec<usize>> {
     let place = |layer: usize, expert: &usize| match had {
         Some(had) => had.kept[layer].iter().position(|known| known == expert).unwrap_or(*expert),

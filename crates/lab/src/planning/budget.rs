@@ -39,7 +39,7 @@ pub(crate) struct Budget {
     tolerance: f64,
     reference: Option<String>,
     free: Option<String>,
-    /// Where the reference is named, for messages.
+    /// The place where the reference is named, for messages.
     #[serde(skip)]
     place: String,
 }
@@ -49,7 +49,7 @@ fn two_percent() -> f64 {
 }
 
 impl Equal {
-    /// What a run of this config will take, as far as it is known before training.
+    /// The cost of a run of this config, as far as it is known before training.
     fn ahead(self, spec: &RunSpec, config: &RunConfig, plugins: &Plugins) -> anyhow::Result<f64> {
         /// Examples over which the FLOPs are averaged: a router may choose more experts for one than for
         /// another.

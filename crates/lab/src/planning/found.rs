@@ -13,7 +13,7 @@ use crate::{
     store::{Ended, Store, read_json},
 };
 
-/// What a folder says of its run.
+/// The description of a run in its folder.
 #[derive(Deserialize)]
 struct Description {
     method: String,

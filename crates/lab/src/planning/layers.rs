@@ -23,7 +23,7 @@ const SMOKE_GROWTH: &str = "train.batch_warmup = { from = 2, over = 3 }";
 /// Named here so that a suite can tune them without naming them.
 const DEFAULTS: &str = "moe = { router = 'top-k', expert = 'ffn', residual = 'add' }";
 
-/// What only a suite reads of a method.
+/// Keys of a method that only the suite reads.
 pub(super) const OF_SUITE: [&str; 4] = ["name", "on", "free", "tune"];
 
 /// The keys of a task, and of `base`.

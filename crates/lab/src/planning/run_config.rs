@@ -143,7 +143,7 @@ fn condition(task: &dyn Task) -> String {
     condition_width(task).map_or("none".into(), |width| format!("one of width {width}"))
 }
 
-/// Where in a config the cause of an error stands.
+/// The path of the setting that caused an error.
 fn path_of(err: &ConfigError) -> String {
     let (what, key) = match err {
         ConfigError::Key { what, key, .. } => (what, key.as_str()),

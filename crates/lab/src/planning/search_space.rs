@@ -60,14 +60,14 @@ pub(crate) struct SearchSpace {
     #[serde(default = "a_hundred")]
     /// The seeds of the trials.
     pub(crate) seeds: Vec<u64>,
-    /// What is chosen by; the task's first if none.
+    /// The metric by which settings are chosen; the task's first if none.
     pub(crate) metric: Option<String>,
-    /// How settings that do badly are given up early.
+    /// Early stopping of bad settings.
     #[serde(default)]
     pub(crate) halving: Halving,
     #[serde(default, rename = "keys")]
     _keys: Value,
-    /// What is tried for every method.
+    /// The hyperparameters that are searched for every method.
     #[serde(skip)]
     shared: Vec<Key>,
     #[serde(skip)]
@@ -78,7 +78,7 @@ fn a_hundred() -> Vec<u64> {
     vec![100]
 }
 
-/// How settings are found.
+/// The search strategy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Search {
@@ -92,7 +92,7 @@ enum Search {
 pub(crate) struct Setting {
     /// `train.lr=0.003, moe.router.k=2`.
     pub(crate) text: String,
-    /// What is laid over the method's own settings.
+    /// The settings that override the method's own.
     pub(crate) layer: Vec<SettingTree>,
 }
 

@@ -68,7 +68,7 @@ impl Source {
         Request::new([&self.name, &self.asked], &self.settings, wanted)
     }
 
-    /// Where the suite expects its results to lie, `[[expect]]`.
+    /// The intervals in which the suite expects its results, `[[expect]]`.
     pub(crate) fn expects(&self) -> anyhow::Result<Vec<Expect>> {
         let settings = &self.settings;
         let read = |expect: &SettingTree| {

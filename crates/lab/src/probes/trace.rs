@@ -19,7 +19,7 @@ use crate::spec::RunSpec;
 pub(crate) const UNITS: usize = 4096;
 /// The most files of a run, about.
 const FILES: usize = 32;
-/// Pictures that are kept to be looked at.
+/// Images that are kept to be looked at.
 const PICTURES: usize = 24;
 /// Examples at once, as in an evaluation.
 const BATCH: usize = 64;
@@ -72,7 +72,7 @@ pub(crate) fn write(
     write_atomic(&path, &trace.to_bytes().map_err(io::Error::other)?)
 }
 
-/// How a network routes examples of the validation split; none if it has no MoE layers.
+/// The trace of a network's routing on the validation split; none if it has no MoE layers.
 pub(crate) fn record(
     spec: &RunSpec,
     task: &dyn Task,
@@ -123,7 +123,7 @@ fn property(property: &tasks::Property) -> Property {
     Property { name: name.into(), values, of }
 }
 
-/// Examples without padding spread evenly over the validation split; the first of them, of which pictures are kept,
+/// Examples without padding spread evenly over the validation split; the first of them, of which images are kept,
 /// are so too.
 pub(crate) fn examples(task: &dyn Task, tokens: usize) -> Vec<usize> {
     let all = match task.as_stream() {
@@ -179,7 +179,7 @@ fn units(
     }
 }
 
-/// Keeps the first pictures in grey, scaled from 0 to 1, with the number of patches.
+/// Keeps the first images in grey, scaled from 0 to 1, with the number of patches.
 fn pixels(trace: &mut Trace, batch: &Batch, tokens: usize) {
     let (Input::Image(pixels), None) = (&batch.input, &trace.pixels) else { return };
     let [b, _, h, w] = pixels.dims();

@@ -13,7 +13,7 @@ use crate::{
     spec::{Selection, Suite},
 };
 
-/// Where results are looked for, and for which runs of a suite.
+/// The places to search for results, and the selected runs of a suite.
 pub(crate) struct Search<'a> {
     /// The suites of the program; the first one is the default.
     pub(crate) suites: &'a [Suite],

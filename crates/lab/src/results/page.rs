@@ -30,7 +30,7 @@ pub(crate) fn page_of<'a>(
     })
 }
 
-/// How results were made: as `env.txt` says, or with this program if it has the suite.
+/// The command that made results: from `env.txt`, or of this program if it has the suite.
 fn command(name: &str, environment: &[(String, String)], suites: &[Suite]) -> Option<String> {
     let known = environment.iter().find(|(key, _)| key == "command");
     let own = || suites.iter().find(|suite| suite.name == name);

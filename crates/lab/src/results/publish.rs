@@ -58,7 +58,7 @@ pub(crate) fn released(suite: &SuitePlan, store: &Store, allow_dev: bool) -> any
 pub(crate) struct Publication<'a> {
     pub(crate) suite: &'a SuitePlan,
     pub(crate) runs: &'a Runs,
-    /// How they are made.
+    /// The command that makes them.
     pub(crate) command: &'a str,
     pub(crate) environment: &'a Environment,
 }

@@ -40,7 +40,7 @@ pub(crate) fn rows(suite: &SuitePlan, store: &Store) -> anyhow::Result<Runs> {
     Ok(Runs { rows, examples: example_rows::of_suite(suite, store)? })
 }
 
-/// What the runs of the reference methods took of what is held equal, by task and backbone.
+/// The cost of the reference methods' runs in the budget's quantity, by task and backbone.
 struct Spent(HashMap<(String, String), Vec<f64>>);
 
 impl Spent {
@@ -62,7 +62,7 @@ fn place(spec: &RunSpec) -> (String, String) {
     (spec.config.task.kind.clone(), spec.config.backbone.kind.clone())
 }
 
-/// How far a run is off the mean of its reference's runs; none if there is no such run yet.
+/// The relative deviation of a run from the mean of its reference's runs; none without such a run.
 fn off_budget(spec: &RunSpec, ended: &Ended, Spent(spent): &Spent) -> Option<f64> {
     let Ended::Done(numbers) = ended else { return None };
     let reference = spent.get(&place(spec))?;
@@ -129,7 +129,7 @@ fn done(row: &Row, numbers: Numbers) -> impl Iterator<Item = Row> {
     })
 }
 
-/// What a run took of what is held equal.
+/// The cost of a run in the budget's quantity.
 fn taken(equal: Equal, numbers: &Numbers) -> f64 {
     match equal {
         Equal::ActiveFlops => numbers.flops_per_token,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, rc::Rc};
 
 use serde_json::Value;
 
-/// Where a setting was written.
+/// The place of a setting: source and line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Place {
     pub(super) source: Rc<str>,
@@ -27,7 +27,7 @@ pub enum SettingTree {
     Leaf(Value, Place),
     /// A table.
     Table(BTreeMap<String, SettingTree>, Place),
-    /// A list of tables, `[[method]]` say.
+    /// A list of tables, `[[method]]` for example.
     Tables(Vec<SettingTree>, Place),
 }
 
@@ -123,7 +123,7 @@ impl SettingTree {
         }
     }
 
-    /// Where this was written.
+    /// The place of this setting.
     pub fn place(&self) -> &Place {
         match self {
             SettingTree::Leaf(_, place)
@@ -132,7 +132,7 @@ impl SettingTree {
         }
     }
 
-    /// Where the setting of a dotted path was written, or the nearest table around it.
+    /// The place of the setting of a dotted path, or of the nearest table around it.
     pub fn place_of(&self, path: &str) -> &Place {
         let mut at = self;
         for key in path.split('.') {

@@ -1,8 +1,8 @@
-//! What is held equal between the methods of a task, and the budget of each run.
+//! Budgets: the quantity that is equal for the methods of a task, and its value for each run.
 
 use serde::{Deserialize, Serialize};
 
-/// What is held equal.
+/// The quantity that is equal for all methods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Equal {
@@ -34,9 +34,9 @@ impl Equal {
 /// The budget of a run, and the size that was solved for it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct BudgetOutcome {
-    /// What is held equal.
+    /// The quantity that is equal for all methods.
     pub(crate) equal: Equal,
-    /// How far it may be off.
+    /// The allowed relative deviation.
     pub(crate) tolerance: f64,
     /// Whose budget it is.
     pub(crate) reference: String,
@@ -44,12 +44,12 @@ pub(crate) struct BudgetOutcome {
     pub(crate) target: Option<f64>,
     /// The size that gave way: its path, what it was and what it is.
     pub(crate) solved: Option<(String, u64, u64)>,
-    /// How far it is off, as far as it is known before training.
+    /// The relative deviation, as far as it is known before training.
     pub(crate) off: Option<f64>,
 }
 
 impl BudgetOutcome {
-    /// What is held equal, in one line.
+    /// The budget in one line.
     pub(crate) fn title(&self) -> String {
         let Self { equal, tolerance, reference, .. } = self;
         let percent = 100.0 * tolerance;

@@ -36,7 +36,7 @@ impl Program {
         hex(&hash.finalize())
     }
 
-    /// How a suite of this program is trained.
+    /// The command that trains a suite of this program.
     pub(crate) fn command(&self, suite: &str) -> String {
         format!("cargo run --release -p {} -- run {suite}", self.package)
     }

@@ -4,11 +4,11 @@ use moe::{Gone, config};
 use pruning::{Ratio, Rule};
 
 config! {
-    /// Which experts a run drops from the network that it begins with.
+    /// The experts that a run prunes from the network that it starts from.
     pub struct PruneConfig {
         /// The share of each layer's experts that goes: one number, or one for each MoE layer.
         pub ratio: Ratio = Ratio::All(0.5),
-        /// Which ones go.
+        /// The rule that ranks the experts.
         pub rule: Rule = Rule::RouterNormChange,
         /// What becomes of their choices. None is as in the paper: they give 0 where units choose, and
         /// the router loses them too where experts choose.

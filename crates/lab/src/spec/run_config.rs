@@ -13,7 +13,7 @@ use crate::Plugins;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
-    /// What to learn.
+    /// The task.
     pub task: Choice,
     /// The network.
     pub backbone: Choice,
@@ -27,7 +27,7 @@ pub struct RunConfig {
     /// `from` changes of the run's own settings. None means random weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Box<RunConfig>>,
-    /// Which experts are dropped from what it starts with.
+    /// The experts that are pruned from the network it starts from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prune: Option<PruneConfig>,
     /// If given, the network is evaluated by a linear head of its own, fitted to a few examples of each
@@ -40,7 +40,7 @@ pub struct RunConfig {
 }
 
 impl RunConfig {
-    /// Why the network may not be used for the task, if so: an answer must not be given away.
+    /// The reason for which the network may not be used for the task, if any: it is not causal.
     pub(crate) fn refusal(
         &self,
         plugins: &Plugins,
@@ -54,7 +54,7 @@ impl RunConfig {
         Ok((!network || !layers).then_some("sees later tokens"))
     }
 
-    /// What a table has to say of the router on this task; often nothing.
+    /// The note of tables on the router on this task; often empty.
     pub(crate) fn note(
         &self,
         plugins: &Plugins,
@@ -69,7 +69,7 @@ impl RunConfig {
         }
     }
 
-    /// What the network is built for.
+    /// The inputs, outputs and MoE layers of the network.
     pub(crate) fn brief<'a>(&'a self, plugins: &'a Plugins, task: &dyn Task) -> BackboneSpec<'a> {
         BackboneSpec {
             domain: task.domain(),
@@ -80,26 +80,26 @@ impl RunConfig {
     }
 }
 
-/// What makes the groups.
+/// The origin of the groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum By {
-    /// Which classes another run takes for which, on the validation split.
+    /// The confusions of another run on the validation split.
     #[default]
     Confusion,
-    /// Lot: groups of equal sizes, by the run's seed. A control.
+    /// Random groups of equal sizes, drawn by the run's seed. A control.
     Random,
     /// The task's own super-classes.
     Task,
 }
 
-/// How many groups, and what makes them.
+/// The number of groups, and their origin.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GroupsConfig {
-    /// How many groups.
+    /// The number of groups.
     pub count: usize,
-    /// What makes them.
+    /// The origin of the groups.
     #[serde(default)]
     pub by: By,
     /// The run whose confusions count. In a suite it is what `of` changes of the run's own settings.

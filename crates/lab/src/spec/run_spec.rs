@@ -19,9 +19,9 @@ pub(crate) struct RunSpec {
     pub(crate) data: Arc<dyn Task>,
     /// The digest of the files and embedded sets that the task is made from.
     pub(crate) digest: DataDigest,
-    /// What the table has to say of it; often nothing.
+    /// The note of tables on it; often empty.
     pub(crate) note: String,
-    /// Why it is not trained, if so.
+    /// The reason for which it is not trained, if any.
     pub(crate) refused: Option<String>,
     /// The run that it starts from.
     pub(crate) from: Option<Box<RunSpec>>,

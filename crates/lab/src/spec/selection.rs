@@ -3,7 +3,7 @@
 /// The selected runs of a suite, and what is changed in them.
 #[derive(Clone, Debug)]
 pub(crate) struct Selection {
-    /// Where to compute.
+    /// The device.
     pub(crate) device: String,
     /// Other seeds than the suite's.
     pub(crate) seeds: Option<Vec<u64>>,

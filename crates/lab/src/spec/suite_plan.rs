@@ -6,11 +6,11 @@ use super::{run_spec::RunSpec, tuning_plan::TuningPlan};
 pub(crate) struct SuitePlan {
     /// The name under which results are kept.
     pub(crate) name: String,
-    /// What the table is headed with.
+    /// The title of the table.
     pub(crate) title: String,
     /// The selected runs, seed by seed; none yet where settings are to be chosen first.
     pub(crate) specs: Vec<RunSpec>,
-    /// What is tried before, if the suite tunes its methods.
+    /// The tuning plan, if the suite tunes its methods.
     pub(crate) tuning: Option<TuningPlan>,
 }
 

@@ -40,7 +40,7 @@ impl TuningPlan {
         options.flat_map(|option| option.rungs.first()).flatten().collect()
     }
 
-    /// How often settings are looked at.
+    /// The number of rungs.
     pub(crate) fn rungs(&self) -> usize {
         self.halving.rungs as usize
     }
@@ -50,7 +50,7 @@ impl TuningPlan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Halving {
-    /// How often; 1 means that all settings are tried in full.
+    /// The number of rungs; 1 means that all settings are trained in full.
     pub(crate) rungs: u32,
     #[serde(default = "two")]
     pub(crate) factor: usize,
@@ -67,12 +67,12 @@ impl Default for Halving {
 }
 
 impl Halving {
-    /// How many of `n` settings go on to the next rung.
+    /// The number of settings, of `n`, that advance to the next rung.
     pub(crate) fn left(self, n: usize) -> usize {
         n.div_ceil(self.factor)
     }
 
-    /// What is left of so many steps on a rung; at least one.
+    /// The number of steps on a rung, of so many in all; at least one.
     pub(crate) fn steps(self, all: usize, rung: u32) -> usize {
         (all / self.share(rung)).max(1)
     }

@@ -21,7 +21,7 @@ pub(crate) struct Environment {
     pub(crate) profile: String,
     /// The processor.
     pub(crate) cpu: String,
-    /// What the processor can compute with at once, the widest last: last digits may follow from it.
+    /// The vector instruction sets of the processor, the widest last.
     #[serde(default)]
     pub(crate) instruction_set: String,
     /// Processors that this program may use.
@@ -30,12 +30,12 @@ pub(crate) struct Environment {
     pub(crate) threads: usize,
     /// Operating system and architecture.
     pub(crate) system: String,
-    /// Where the tensors were.
+    /// The device of the tensors.
     pub(crate) device: String,
 }
 
 impl Environment {
-    /// What is here now.
+    /// The current environment.
     pub(crate) fn now(device: &str, threads: usize) -> Self {
         let git = |args: &[&str]| {
             let output = Command::new("git").args(args).output().ok()?;
@@ -92,7 +92,7 @@ fn instruction_set() -> Vec<&'static str> {
     known.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect()
 }
 
-/// What every processor of the architecture has.
+/// The instruction sets that every processor of the architecture has.
 #[cfg(not(target_arch = "x86_64"))]
 fn instruction_set() -> Vec<&'static str> {
     vec![std::env::consts::ARCH]

@@ -36,14 +36,14 @@ fn version(config: &Value, plugins: &Plugins, library: &Plugins, program: &str) 
     hex(&hash.finalize())
 }
 
-/// What determines the numbers of runs beside config, seed and data.
+/// The determinants of a run's numbers besides config, seed and data.
 #[derive(Clone, Copy)]
 pub(crate) struct Origin<'a> {
     /// All plug-ins that a config can name.
     pub(crate) plugins: &'a Plugins,
     /// The digest of the program's source.
     pub(crate) program: &'a str,
-    /// Where the tensors are: another device computes other last digits.
+    /// The device: another one computes other last digits.
     pub(crate) device: &'a str,
 }
 

@@ -3,7 +3,7 @@
 use moe::Pruned;
 use serde::{Deserialize, Serialize};
 
-/// How a run ended. A run without this is resumed by the next call.
+/// The end of a run. A run without it is resumed by the next call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "kebab-case")]
 pub(crate) enum Ended {
@@ -13,12 +13,12 @@ pub(crate) enum Ended {
     Failed {
         /// At which step, counted from 1.
         step: usize,
-        /// Why.
+        /// The cause.
         cause: String,
     },
 }
 
-/// What a run ended with.
+/// The results of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Numbers {
     /// Split, metric, value.
@@ -44,11 +44,11 @@ pub(crate) struct Numbers {
     pub(crate) peak_memory: Option<u64>,
     /// SHA-256 of the weights.
     pub(crate) weights: String,
-    /// Where it was trained.
+    /// The device of the training.
     pub(crate) device: String,
 }
 
-/// Which experts a run has, and why: `pruned.json`.
+/// The remaining experts of a pruned run, and the reason: `pruned.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Selected {
     /// As it is built.

@@ -16,7 +16,7 @@ use training::write_atomic;
 
 use crate::{digest::hex, settings::SettingTree, spec::Selection};
 
-/// What of a suite makes no other runs.
+/// Keys of a suite that do not change its runs.
 const PROSE: [&str; 5] = ["title", "about", "expect", "paper", "claim"];
 
 /// A request for results.

@@ -49,7 +49,7 @@ impl Store {
         self.root.join(id)
     }
 
-    /// How a run ended, if it did.
+    /// The end of a run, if it has ended.
     pub(crate) fn ended(&self, id: &str) -> anyhow::Result<Option<Ended>> {
         let path = self.folder(id).join("result.json");
         match fs::read(&path) {

@@ -1,6 +1,6 @@
-//! How many units an expert may take, and who is turned away.
+//! The capacity of experts, and the policy for overflow.
 //!
-//! Preferences are the router's, feasibility is the layer's: so every router has the same budget.
+//! Routers express preferences, the layer enforces the limit: so every router has the same budget.
 
 mod queue;
 
@@ -12,8 +12,7 @@ pub(crate) use queue::places;
 
 use crate::routing::{Pass, Plan, to_host};
 
-/// Who is turned away when an expert is full: choices are served in this order, and those that come
-/// too late go to no one.
+/// The order in which choices are assigned to slots. Choices that find their expert full are dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DropPolicy {
@@ -47,10 +46,10 @@ crate::config! {
         pub eval_factor: Option<f64> = None,
         /// After that, C is rounded up to a multiple of this.
         pub multiple: usize = 1,
-        /// Groups of the plan, sequences or pictures, that share their slots. Where a batch has not a
-        /// whole number of so many, the largest number that divides it.
+        /// The number of groups of the plan (sequences or images) that share their slots. If it does not
+        /// divide the batch, the largest smaller number that does.
         pub group: usize = 1,
-        /// Who is turned away.
+        /// The order in which choices are assigned to slots.
         pub drop: DropPolicy = DropPolicy::InOrder,
         /// The share of a group's units that are routed at all, those of highest priority, above 0 and
         /// at most 1; the others are dropped (V-MoE, appendix C).
@@ -60,7 +59,7 @@ crate::config! {
 }
 
 impl Capacity {
-    /// Is the policy sensible?
+    /// Checks that the settings are in range and fit each other.
     pub fn check(&self) -> Result<(), String> {
         let factors = [("factor", self.factor), ("eval_factor", self.eval_factor)];
         for (name, factor) in factors {
@@ -88,7 +87,7 @@ impl Capacity {
         }
     }
 
-    /// May a unit be turned away because of units after it?
+    /// Whether a unit may be dropped because of units after it.
     pub fn sees_later_units(&self) -> bool {
         let limited = self.factor.is_some() || self.eval_factor.is_some();
         limited && self.drop != DropPolicy::InOrder
@@ -107,7 +106,7 @@ impl Capacity {
         Some(round_up(wanted).clamp(1, (units * choices).max(1)).next_multiple_of(self.multiple))
     }
 
-    /// How many of `groups` share their slots.
+    /// The number of groups that share their slots, of `groups` in all.
     fn together(&self, groups: usize) -> usize {
         (1..=self.group.min(groups)).rev().find(|n| groups.is_multiple_of(*n)).unwrap_or(1)
     }
@@ -153,7 +152,7 @@ impl Capacity {
         }
     }
 
-    /// For each group the choices that may be served, in that order: choice `unit * K + rank`.
+    /// For each group the choices that may get a slot, in that order: choice `unit * K + rank`.
     fn orders(&self, pass: &mut Pass, weights: &Tensor<3>) -> Vec<Vec<usize>> {
         let [g, u, k] = weights.dims();
         let kept = ((self.keep_fraction * u as f64).round() as usize).clamp(1, u.max(1));
@@ -183,8 +182,8 @@ impl Capacity {
     }
 }
 
-/// A number of slots, rounded up to a whole one. What a product of floating-point numbers has in excess
-/// of a whole number is no slot more: 1.1 * 200 / 4 is 55.00000000000001, and gives 55.
+/// A number of slots, rounded up to a whole one. Rounding errors do not count: 1.1 * 200 / 4 is
+/// 55.00000000000001 in floating point, and gives 55.
 pub fn round_up(slots: f64) -> usize {
     const NOISE: f64 = 1e-12; // relative; some thousand units in the last place
     (slots * (1.0 - NOISE)).ceil() as usize

@@ -1,11 +1,11 @@
-//! Queues before experts, by cumulative sums: where each choice stands, without a look from the host.
+//! Queues before experts, by cumulative sums: the position of each choice, without a read-back.
 
 use burn::prelude::*;
 
 use crate::routing::one_hot;
 
-/// `[G, N] -> [G, N]`: how many choices of the same group ask for the same expert before each; -1 for
-/// those that ask for no one.
+/// `[G, N] -> [G, N]`: the number of earlier choices of the same group for the same expert; -1 for the
+/// null expert.
 pub(crate) fn places(asked: Tensor<2, Int>, n_experts: usize) -> Tensor<2, Int> {
     let [g, n] = asked.dims();
     let ints = asked.dtype();

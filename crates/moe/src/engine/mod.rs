@@ -1,5 +1,5 @@
-//! Engines carry a plan out: dispatch, experts, combine. All give the same result; a faster one is
-//! one more file here.
+//! Engines execute a plan: dispatch, experts, combine. All compute the same result; each is a file
+//! here.
 
 mod dropless;
 mod merged;
@@ -15,7 +15,7 @@ use crate::{
     routing::{Pass, Plan},
 };
 
-/// Which engine carries a plan out.
+/// The engine that executes a plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Engine {
@@ -31,8 +31,7 @@ pub enum Engine {
     Auto,
 }
 
-/// What an engine needs beside the plan: the experts, how wide their rows are, and how many slots
-/// they have.
+/// The inputs of an engine besides the plan: the experts, the width of their rows, their slots.
 pub(crate) struct ExpertCall<'a> {
     pub(crate) experts: &'a AnyExperts,
     pub(crate) dtype: ExpertDtype,
@@ -42,7 +41,7 @@ pub(crate) struct ExpertCall<'a> {
 }
 
 impl ExpertCall<'_> {
-    /// Lets the experts work on slots `[E, S, P]`, each a whole number of rows.
+    /// Applies the experts to slots `[E, S, P]`, each a whole number of rows.
     fn forward(&self, pass: &mut Pass, slots: Tensor<3>) -> Tensor<3> {
         let [e, s, p] = slots.dims();
         let rows = slots.reshape([e, s * p / self.row, self.row]);
@@ -53,7 +52,7 @@ impl ExpertCall<'_> {
         outputs.reshape([e, s, p])
     }
 
-    /// The matrices, if the experts show any, in the numbers that they are kept in.
+    /// The matrices of the experts in their number format, if they expose any.
     fn stack(&self) -> Option<kernels::Ffn> {
         self.experts.stack().map(|stack| self.dtype.of(stack))
     }

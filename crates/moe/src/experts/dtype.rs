@@ -1,4 +1,4 @@
-//! How the numbers of the experts' matrices are kept.
+//! The number format of the experts' matrices.
 //!
 //! Experts hold nearly all parameters of a network, and in evaluation their matrices are what fills the
 //! memory and, with many experts, what takes the time. In half precision they are half as large. Sums are
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::experts::AnyExperts;
 
-/// The numbers that the experts' matrices are kept in.
+/// The number format of the experts' matrices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ExpertDtype {
@@ -33,7 +33,7 @@ pub enum ExpertDtype {
 }
 
 impl ExpertDtype {
-    /// Is it the default?
+    /// Whether it is the default.
     pub(crate) fn is_f32(&self) -> bool {
         *self == Self::F32
     }
@@ -62,8 +62,8 @@ impl ExpertDtype {
 }
 
 impl AnyExperts {
-    /// The experts with their matrices kept in these numbers from now on, for evaluation: the memory that
-    /// they took is given back. Biases stay, and experts that do not show their matrices stay as they are.
+    /// The experts with their matrices converted to this format, for evaluation: the memory of the
+    /// originals is freed. Biases stay, and experts that do not show their matrices stay as they are.
     pub fn stored(self, dtype: ExpertDtype) -> Self {
         if self.stack().is_some() { self.map(&mut Store(dtype)) } else { self }
     }

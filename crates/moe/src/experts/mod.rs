@@ -25,7 +25,7 @@ pub trait Experts: Module + Sync + 'static {
     /// URL of the paper.
     const PAPER: &'static str = "";
 
-    /// Do the hyperparameters fit the sizes? Asked before anything is built.
+    /// Checks that the hyperparameters fit the sizes, before anything is built.
     fn check(_config: &Self::Config, _dims: Dims) -> Result<(), String> {
         Ok(())
     }

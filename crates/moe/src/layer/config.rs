@@ -12,29 +12,29 @@ use crate::{
 crate::config! {
     /// The MoE layers of a network.
     pub struct MoeConfig {
-        /// Which blocks have one.
+        /// The blocks that have one.
         pub layers: Placement = Placement::Every(2),
         /// The number of experts, E.
         pub experts: usize = 8,
-        /// What is routed as one piece.
+        /// The unit of routing: token, sequence, batch, or slice of a token.
         pub level: Level = Level::Token,
-        /// Who decides.
+        /// The routing algorithm.
         pub router: Choice = Choice::of("top-k"),
-        /// Who works.
+        /// The kind of the routed experts.
         pub expert: Choice = Choice::of("ffn"),
-        /// Who works on every unit, beside those that the router chooses; none unless given.
+        /// An expert that processes every unit besides the routed ones; none unless given.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub shared: Option<SharedConfig> = None,
-        /// How the output joins the stream.
+        /// The rule by which the output is added to the stream.
         pub residual: Choice = Choice::of("add"),
-        /// How many units an expert may take.
+        /// The capacity of the experts, and the policy for overflow.
         pub capacity: Capacity = Capacity::default(),
-        /// Who carries the plan out.
+        /// The engine that executes plans.
         pub engine: Engine = Engine::Auto,
         /// The number format of the matrices of routed experts.
         #[serde(skip_serializing_if = "ExpertDtype::is_f32", alias = "storage")]
         pub expert_dtype: ExpertDtype = ExpertDtype::F32,
-        /// The experts that are left after pruning; not a setting, it follows from a trained network.
+        /// The experts left after pruning. Not a setting: it follows from a trained network.
         #[serde(skip)]
         pub pruned: Option<Pruned> = None,
     }
@@ -50,7 +50,7 @@ impl MoeConfig {
         Self { pruned: self.pruned.as_ref().map(one), ..self.clone() }
     }
 
-    /// What is left of the first layer.
+    /// The experts left in the first layer, if the network is pruned.
     pub(super) fn kept(&self) -> Option<Kept> {
         let pruned = self.pruned.as_ref()?;
         let experts = pruned.kept.first()?.clone();

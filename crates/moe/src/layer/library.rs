@@ -44,8 +44,8 @@ impl Library {
         })
     }
 
-    /// Does the config fit a stream `[B, tokens, width]` through `depth` blocks? Everything that a
-    /// person can get wrong is found here, before anything is built.
+    /// Checks that the config fits a stream `[B, tokens, width]` through `depth` blocks. All errors of
+    /// a user's settings are found here, before anything is built.
     pub fn check(
         &self,
         config: &MoeConfig,
@@ -69,7 +69,8 @@ impl Library {
         (self.residuals.get(&config.residual.kind)?.build.check)(&config.residual)
     }
 
-    /// A router that mixes parameters, and half precision, need experts that are stacks of equal matrices.
+    /// Checks that the experts are stacks of equal matrices, where the router mixes parameters or the
+    /// experts are in half precision.
     fn check_stack(&self, config: &MoeConfig, dims: Dims) -> Result<(), ConfigError> {
         let (router, expert) = (&config.router, &config.expert);
         let merges = self.routers.get(&router.kind)?.build.merges;
@@ -99,7 +100,7 @@ impl Library {
         }
     }
 
-    /// May the layers be used where a unit must not see the units after it?
+    /// Whether the layers are causal: no unit depends on the units after it.
     pub fn causal(&self, config: &MoeConfig) -> Result<bool, ConfigError> {
         let router = (self.routers.get(&config.router.kind)?.build.causal)(&config.router)?;
         let level = matches!(config.level, Level::Token | Level::Heads(_));

@@ -36,13 +36,13 @@ use crate::{
 /// A layer of experts with a router before it.
 #[derive(Module, Debug)]
 pub struct MoeLayer {
-    /// Who decides.
+    /// The router.
     pub router: AnyRouter,
-    /// Who works.
+    /// The routed experts.
     pub experts: AnyExperts,
-    /// Who works on every unit.
+    /// The shared expert, which processes every unit.
     pub shared: Option<Shared>,
-    /// How the output joins the stream.
+    /// The rule by which the output is added to the stream.
     pub residual: AnyResidual,
     width: usize,
     #[module(skip)]
@@ -92,8 +92,8 @@ impl MoeLayer {
         })
     }
 
-    /// `[B, T, D] -> [B, T, D]`: what the experts make of `x`, 0 at padding ([`crate::RealTokens`]).
-    /// It is not joined yet, see [`MoeLayer::step`].
+    /// `[B, T, D] -> [B, T, D]`: the output of the experts for `x`, 0 at padding
+    /// ([`crate::RealTokens`]), before the residual rule of [`MoeLayer::step`].
     pub fn forward(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
         on_real_tokens(pass, x, |pass, x| self.forward_real(pass, x))
     }
@@ -102,7 +102,7 @@ impl MoeLayer {
     fn forward_real(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
         let shape = x.dims();
         if shape.contains(&0) {
-            // No unit, no decision: neither routers nor experts see it.
+            // Without units, neither router nor experts are called.
             pass.next_layer();
             return x;
         }
@@ -117,7 +117,7 @@ impl MoeLayer {
             }
             _ => None,
         };
-        // After the capacity: those that are left have as many slots as before.
+        // After the capacity, so that the experts left after pruning have as many slots as before.
         let plan = match &self.kept {
             Some(kept) => kept.apply(plan),
             None => plan,
@@ -137,9 +137,9 @@ impl MoeLayer {
         .reshape(shape)
     }
 
-    /// The stream `x` and what the layer is to see of it, its norm say, both `[B, T, D]`, to the new
-    /// stream: its residual rule has the layer go `forward`, and joins the outputs, which `branch` may
-    /// change before.
+    /// One residual step of the stream `x` `[B, T, D]`. The residual rule calls the layer on `input`
+    /// `[B, T, D]` (`x` after a norm, for example), passes its output through `branch`, and returns the
+    /// new stream.
     pub fn step(
         &self,
         pass: &mut Pass,

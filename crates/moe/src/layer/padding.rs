@@ -1,12 +1,11 @@
 //! Padding: tokens behind the last real one of a sequence, which fill a batch up to one length.
 //!
-//! Padding is not routed. A layer takes the sequences of each length by themselves, without their
-//! padding, one after the other, as if they were the micro-batches of a step: so padding takes no
-//! slot, is in no loss, no metric, no state of a router and no report, whatever the router and the
-//! level are. The output at padding is 0.
+//! Padding is not routed. A layer processes the sequences of each length separately and without their
+//! padding, like the micro-batches of a step. So padding takes no slot and contributes to no loss,
+//! metric, router state or report, whatever the router and the level. The output at padding is 0.
 //!
-//! Losses and metrics of the parts are averaged by their numbers of tokens. What competes over a whole
-//! batch (the sequences of `level = "sequence"`, `capacity.group`) competes within a part.
+//! Losses and metrics of the parts are averaged by their numbers of tokens. Competition over a whole
+//! batch (sequences at `level = "sequence"`, `capacity.group`) is within a part.
 
 use burn::{prelude::*, tensor::Int};
 
@@ -15,8 +14,8 @@ use crate::{
     routing::{BlockInput, Clusters, Pass, TokenIds},
 };
 
-/// How many tokens of each sequence of the batch are real, from the first one on; those after them
-/// are padding. Without it in the pass, all are real.
+/// The number of real tokens of each sequence of the batch, counted from the first one; those after
+/// them are padding. Without it in the pass, all tokens are real.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RealTokens(pub Vec<usize>);
 
@@ -105,10 +104,10 @@ pub(crate) fn on_real_tokens(
     Tensor::cat(outputs, 0).select(0, ints(&place, &x.device().inner()))
 }
 
-/// What the pass says of every token, for the whole batch.
+/// The facts in the pass about every token of the whole batch.
 struct SharedFacts(Option<TokenIds>, Option<Clusters>, Option<BlockInput>);
 
-/// Leaves in the pass what it says of the tokens of a part; gives what it says of all.
+/// Replaces the facts in the pass by those of a part; returns those of the whole batch.
 fn narrow_shared(pass: &mut Pass, part: &Part) -> SharedFacts {
     let shared = SharedFacts(pass.take(), pass.take(), pass.take());
     let SharedFacts(ids, clusters, input) = &shared;

@@ -1,11 +1,11 @@
-//! Which blocks of a network carry a MoE layer.
+//! The blocks of a network that have a MoE layer.
 
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Which blocks carry a MoE layer; the others keep their dense feed-forward network.
+/// The blocks that have a MoE layer; the others keep their dense feed-forward network.
 /// In a config: `"every 2"`, `"last 2"`, `"last odd 2"`, `"all"`, `"none"`, or a list of block numbers
 /// from 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ impl Placement {
     /// No block: a dense network.
     pub const NONE: Placement = Placement::Blocks(Vec::new());
 
-    /// Does block number `block` of `depth` carry a MoE layer?
+    /// Whether block number `block` of `depth` has a MoE layer.
     pub fn has(&self, block: usize, depth: usize) -> bool {
         match self {
             Placement::Every(n) => (block + 1).is_multiple_of(*n),
@@ -37,7 +37,7 @@ impl Placement {
         }
     }
 
-    /// Are all blocks named there, in a network of `depth` blocks?
+    /// Checks that all named blocks exist in a network of `depth` blocks.
     pub fn check(&self, depth: usize) -> Result<(), String> {
         match self {
             Placement::Blocks(blocks) => match blocks.iter().find(|block| **block >= depth) {

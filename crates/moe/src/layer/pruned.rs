@@ -1,4 +1,4 @@
-//! Layers that have lost some of their experts, and what becomes of those who ask for them.
+//! Layers without some of their experts, and the treatment of choices of removed experts.
 
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use crate::{
     routing::{Plan, to_host},
 };
 
-/// What becomes of a choice of an expert that is gone.
+/// The treatment of a choice of a removed expert.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Gone {
@@ -18,14 +18,14 @@ pub enum Gone {
     Zero,
     /// As `zero`, but the weights of a unit's other choices grow, so that their sum stays.
     Renormalize,
-    /// The router loses the expert too: all is decided among those that are left.
+    /// The router loses the expert too, and chooses among those that are left.
     Remove,
 }
 
-/// Which experts the MoE layers of a network still have.
+/// The experts that the MoE layers of a network still have.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Pruned {
-    /// What becomes of a choice of an expert that is gone.
+    /// The treatment of a choice of a removed expert.
     pub gone: Gone,
     /// The numbers, before pruning, of the experts that are left: a list for each layer.
     pub kept: Vec<Vec<usize>>,
@@ -36,7 +36,7 @@ pub struct Pruned {
 pub(crate) struct Kept {
     pub(crate) gone: Gone,
     pub(crate) experts: Vec<usize>,
-    /// How many experts there were.
+    /// The number of experts before pruning.
     pub(crate) of: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The socket for the rule by which a layer's output joins the stream.
+//! The socket for residual rules: how a layer's output is added to the stream.
 
 use burn::prelude::*;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use crate::{
 /// losses and its report.
 pub type Visit<'a> = &'a dyn Fn(&mut Pass, Tensor<3>) -> Tensor<3>;
 
-/// How a layer's output joins the stream. State that travels from layer to layer (a momentum)
+/// A rule by which a layer's output is added to the stream. State that travels from layer to layer (a momentum)
 /// goes through the pass as a private type.
 pub trait ResidualRule: Module + Sync + 'static {
     /// Hyperparameters, as written in a config file.
@@ -26,7 +26,7 @@ pub trait ResidualRule: Module + Sync + 'static {
     /// URL of the paper.
     const PAPER: &'static str = "";
 
-    /// Are the hyperparameters possible? Says which are not, and what they may be.
+    /// Checks the hyperparameters. The message names the wrong one and the allowed values.
     fn check(_config: &Self::Config) -> Result<(), String> {
         Ok(())
     }
@@ -34,11 +34,11 @@ pub trait ResidualRule: Module + Sync + 'static {
     /// A fresh rule for a stream of `width`.
     fn init(config: &Self::Config, width: usize, init: &Init) -> Self;
 
-    /// The stream `x` and the layer's output, both `[B, T, D]`, give the new stream.
+    /// The stream `x` and the layer's output, both `[B, T, D]`, to the new stream.
     fn join(&self, pass: &mut Pass, x: Tensor<3>, output: Tensor<3>) -> Tensor<3>;
 
-    /// The stream `x` and what the layer is to see of it, both `[B, T, D]`, give the new stream. A
-    /// rule that shows the layer something else, or asks it twice, has its own.
+    /// The stream `x` and the input of the layer, both `[B, T, D]`, to the new stream. A rule that
+    /// changes the input, or calls the layer more than once, has its own implementation.
     fn step(&self, pass: &mut Pass, x: Tensor<3>, input: Tensor<3>, layer: Visit) -> Tensor<3> {
         let output = layer(pass, input);
         self.join(pass, x, output)

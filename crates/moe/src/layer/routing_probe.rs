@@ -1,5 +1,5 @@
-//! Looking into the layers of a pass: what they planned, what each expert would have given, and
-//! what comes out if they had planned otherwise.
+//! Probing the layers of a pass: their plans, the output of every expert on every unit, and the
+//! effect of other plans.
 
 use burn::prelude::*;
 
@@ -8,29 +8,30 @@ use crate::{
     routing::{Pass, Plan, to_host},
 };
 
-/// Put it into a pass beforehand, and take it out afterwards. It costs nothing where nobody looks.
+/// A probe of the MoE layers: put into a pass before the forward pass, taken out after it. A pass
+/// without one has no extra cost.
 #[derive(Default)]
 pub struct RoutingProbe {
-    /// What each MoE layer did, in order.
+    /// The captures of the MoE layers, in order.
     pub layers: Vec<LayerCapture>,
-    /// Is every expert asked what it makes of every unit?
+    /// Whether every expert is applied to every unit.
     pub with_outputs: bool,
     /// The plan that a layer carries out, from its number and the plan that it made.
     #[allow(clippy::type_complexity, reason = "it is a function of two arguments")]
     pub plan_override: Option<Box<dyn Fn(usize, Plan) -> Plan>>,
 }
 
-/// What one layer did.
+/// The capture of one layer.
 #[derive(Clone, Debug)]
 pub struct LayerCapture {
-    /// What it did with its units, after capacity.
+    /// The plan that was executed, after capacity.
     pub plan: Plan,
-    /// What every expert makes of every row, `[E, S, row]`, if that was asked for.
+    /// The output of every expert for every row, `[E, S, row]`, with [`RoutingProbe::with_outputs`].
     pub outputs: Option<Tensor<3>>,
 }
 
 impl MoeLayer {
-    /// Shows the plan to whoever looks, and gives the plan that is carried out. The payload is
+    /// Records the plan if the pass has a probe, and returns the plan to execute. The payload is
     /// `[G, U, P]`, in rows of width `row`.
     pub(crate) fn show(
         &self,

@@ -1,4 +1,4 @@
-//! The shared expert: a network that every unit visits, beside those that the router chooses.
+//! The shared expert: a network that processes every unit, besides the routed experts.
 //!
 //! Dai et al. *DeepSeekMoE*. ACL 2024. <https://arxiv.org/abs/2401.06066>, section 3.2.
 //! With a gate: Qwen2-MoE, <https://arxiv.org/abs/2407.10671>.
@@ -28,9 +28,9 @@ use crate::{
 crate::config! {
     /// The shared expert.
     pub struct SharedConfig {
-        /// What it is.
+        /// The kind of the expert.
         pub expert: Choice = Choice::of("ffn"),
-        /// Is its output weighted by a learned gate?
+        /// Whether its output is weighted by a learned gate.
         pub gate: bool = false,
         /// Its part in the output, of which the others have the rest; if left out, it is added.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,7 +44,7 @@ impl SharedConfig {
         Ok(Self { expert: kinds.complete(&self.expert)?, ..self.clone() })
     }
 
-    /// Does the expert fit the sizes of the others?
+    /// Checks that the expert fits the sizes of the layer.
     pub(crate) fn check(&self, kinds: &ExpertKinds, dims: Dims) -> Result<(), ConfigError> {
         if let Some(share) = self.share.filter(|share| !(0.0..=1.0).contains(share)) {
             let message = format!("share = {share}: it is from 0 to 1");
@@ -92,7 +92,7 @@ impl Shared {
         .reshape(shape)
     }
 
-    /// What the router's choice made, and what this made, `[G, U, P]`, as one output.
+    /// The outputs of the routed experts and of this one, both `[G, U, P]`, as one output.
     pub(crate) fn join(&self, chosen: Tensor<3>, shared: Tensor<3>) -> Tensor<3> {
         match self.share {
             Some(share) => chosen * (1.0 - share) + shared * share,

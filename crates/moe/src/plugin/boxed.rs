@@ -29,7 +29,7 @@ use burn::{
 
 /// A place where modules plug in. A marker: it exists in the types only.
 pub trait Socket: Sized + 'static {
-    /// The trait object in the box, `dyn DynRouter` say.
+    /// The trait object in the box: `dyn DynRouter`, for example.
     type Object: ?Sized + Erased<Self>;
 }
 
@@ -61,7 +61,7 @@ impl<S: Socket> Deref for Boxed<S> {
 }
 
 /// The object-safe half of `Module`, for a socket `S`. Implemented for every module that plugs
-/// into `S`; nobody writes it by hand.
+/// into `S`; it is not implemented by hand.
 pub trait Erased<S: Socket>: Send + Sync {
     #[doc(hidden)]
     fn boxed_clone(&self) -> Box<S::Object>;

@@ -33,7 +33,7 @@ macro_rules! config {
     };
 }
 
-/// What a set of hyperparameters must be: readable, writable, with defaults. `config!` makes one.
+/// Hyperparameters: readable, writable, with defaults. `config!` declares them.
 pub trait Hyper: Serialize + DeserializeOwned + Default + Clone {}
 impl<T: Serialize + DeserializeOwned + Default + Clone> Hyper for T {}
 

@@ -39,11 +39,11 @@ impl<V: PathVisitor> ModuleVisitor for WithPath<'_, V> {
 /// A parameter or a state of a module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
-    /// Where it is in the module, `gate.weight`.
+    /// The path in the module, `gate.weight`.
     pub path: String,
-    /// Its sides.
+    /// The shape.
     pub shape: Vec<usize>,
-    /// Is it trained by gradients? If not it is a state, which a rule moves, or nobody.
+    /// Whether it is trained by gradients. If not, it is a state, moved by a rule or constant.
     pub trained: bool,
 }
 
@@ -52,7 +52,8 @@ pub fn parameters(module: &impl Module) -> Vec<Parameter> {
     list(module, &|_| false).map(|(parameter, _)| parameter).collect()
 }
 
-/// Those that are wanted, with their numbers, in the module's own order; the others are not read.
+/// The parameters for which `wanted` is true, with their values, in the module's own order; the others
+/// are not read.
 pub fn numbers_of(
     module: &impl Module,
     wanted: impl Fn(&Parameter) -> bool,

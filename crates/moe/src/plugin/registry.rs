@@ -1,19 +1,19 @@
-//! Plug-ins by name. A registry is a value: a binary makes one, adds its own, and hands it on.
+//! Plug-ins by name. A registry is a value, which a program can extend.
 
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use crate::plugin::{Choice, Hyper};
 
-/// What is wrong with a name or its hyperparameters, in words for the person who typed them.
+/// An error in a name or its hyperparameters, with a message for the user.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ConfigError {
-    /// Nothing of that name.
+    /// No plug-in has that name.
     #[error("no {what} is named {name:?}; known: {known}")]
     Unknown {
-        /// What was looked for, "router" say.
+        /// The kind of plug-in: "router", for example.
         what: &'static str,
-        /// What was typed.
+        /// The given name.
         name: String,
         /// The alternatives, comma separated.
         known: String,
@@ -21,28 +21,28 @@ pub enum ConfigError {
     /// A hyperparameter is misspelt, or of the wrong type.
     #[error("{what} {name:?}: {key}: {message}")]
     Key {
-        /// What was configured, "router" say.
+        /// The kind of plug-in: "router", for example.
         what: &'static str,
         /// Its name.
         name: String,
         /// The hyperparameter.
         key: String,
-        /// What is wrong, and what would be right.
+        /// The problem, and the allowed values.
         message: String,
     },
     /// The hyperparameters do not fit: a value out of range, sizes that do not match.
     #[error("{what} {name:?}: {message}")]
     Invalid {
-        /// What was configured, "router" say.
+        /// The kind of plug-in: "router", for example.
         what: &'static str,
         /// Its name.
         name: String,
-        /// What is wrong.
+        /// The problem.
         message: String,
     },
 }
 
-/// One registered plug-in: what it says of itself, and how it is built.
+/// One registered plug-in: its description and its constructor.
 #[derive(Clone)]
 pub struct Entry<B> {
     /// One line on what it is.

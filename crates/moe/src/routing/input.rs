@@ -1,11 +1,11 @@
-//! What enters a backbone, and what a backbone must know of it beforehand.
+//! The input of a backbone, and its form.
 
 use burn::prelude::*;
 
 /// One batch of examples as a network takes it.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// Pictures, `[B, channels, height, width]`.
+    /// Images, `[B, channels, height, width]`.
     Image(Tensor<4>),
     /// Token ids, `[B, T]`.
     Tokens(Tensor<2, Int>),
@@ -14,9 +14,9 @@ pub enum Input {
 /// The form of a task's inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Domain {
-    /// Pictures of one size.
+    /// Images of one size.
     Image {
-        /// Colours.
+        /// Channels, one or three.
         channels: usize,
         /// Rows of pixels.
         height: usize,
@@ -25,7 +25,7 @@ pub enum Domain {
     },
     /// Sequences of token ids.
     Text {
-        /// How many different tokens there are.
+        /// The size of the vocabulary.
         vocab: usize,
         /// Tokens in a sequence.
         length: usize,

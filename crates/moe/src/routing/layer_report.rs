@@ -1,4 +1,4 @@
-//! What a MoE layer tells about one pass, taken from the plan: so every router is measured alike.
+//! The report of a MoE layer about one pass. It is computed from the plan, equally for every router.
 
 use burn::prelude::*;
 
@@ -11,17 +11,17 @@ pub struct LayerReport {
     pub layer: usize,
     /// Units routed.
     pub units: usize,
-    /// For each expert, how many slots it worked on.
+    /// For each expert, the number of slots that it processed.
     pub load: Vec<f64>,
-    /// For each expert, the sum of the weights with which it worked.
+    /// For each expert, the sum of the weights of its choices.
     pub weight: Vec<f64>,
-    /// Units on which no expert worked: turned away by a full expert, or chosen by none.
+    /// Dropped units: those that no expert processed, because of overflow or because none was chosen.
     pub dropped: usize,
-    /// Experts that had a hand in a unit's output, on average.
+    /// Experts that contribute to a unit's output, on average.
     pub touched: f64,
-    /// Inputs: whole sequences or pictures.
+    /// Inputs: whole sequences or images.
     pub inputs: usize,
-    /// Experts that had a hand in one whole input, on average: what has to be at hand for it.
+    /// Experts that contribute to one whole input, on average: those that it needs in memory.
     pub by_input: f64,
     /// Floating-point operations of router and experts, padding not counted.
     pub flops: f64,
@@ -30,8 +30,8 @@ pub struct LayerReport {
 }
 
 impl LayerReport {
-    /// What follows from the plan alone: units, load, weight, dropped, touched. The layer, its inputs,
-    /// its work and its parameters are left at 0.
+    /// The numbers that follow from the plan alone: units, load, weight, dropped, touched. The others
+    /// are left at 0.
     pub fn of_plan(plan: &Plan) -> Self {
         let (load, dropped, touched) = of_plan(plan);
         let (units, weight) = (plan.n_units(), weights_of(plan));
@@ -45,12 +45,12 @@ impl LayerReport {
         if mean > 0.0 { max / mean } else { 1.0 }
     }
 
-    /// Parameters that had no hand in a unit's output, on average.
+    /// Parameters that do not contribute to a unit's output, on average.
     pub fn idle_params(&self) -> f64 {
         (self.load.len() as f64 - self.touched) * self.expert_params
     }
 
-    /// Parameters of which one whole input has no need, on average.
+    /// Parameters that one whole input does not need, on average.
     pub fn params_unneeded(&self) -> f64 {
         (self.load.len() as f64 - self.by_input) * self.expert_params
     }
@@ -107,7 +107,7 @@ fn host(values: Tensor<1>) -> Vec<f64> {
     values.detach().into_data().iter::<f32>().map(f64::from).collect()
 }
 
-/// How many inputs a plan is about, and how many experts had a hand in one of them, on average.
+/// The number of inputs of a plan, and of the experts that contribute to one of them, on average.
 pub(crate) fn by_input(plan: &Plan, level: Level, touched: f64) -> (usize, f64) {
     let whole = level == Level::Sequence;
     match plan {

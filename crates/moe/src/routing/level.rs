@@ -1,18 +1,18 @@
-//! What is routed as one piece.
+//! The unit of routing.
 
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::routing::{Condition, Pass};
 
-/// What is routed as one piece, the *unit*.
+/// The unit of routing: what is routed as one piece.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Level {
     /// Each token by itself; the tokens of one sequence are a group.
     #[default]
     Token,
-    /// A whole sequence or picture, scored by the mean of its tokens (Mobile V-MoE).
+    /// A whole sequence or image, scored by the mean of its tokens (Mobile V-MoE).
     Sequence,
     /// The whole batch, scored by a [`Condition`] of this width in the pass
     /// (Mixture-of-Supernets).
@@ -22,7 +22,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// What the router scores, `[G, U, S]`, and what is moved, `[G, U, P]`, for `x` of `[B, T, D]`.
+    /// The router's input `[G, U, S]` and the experts' input `[G, U, P]` for `x` of `[B, T, D]`.
     /// `P` is a whole number of rows of [`Level::expert_width`].
     ///
     /// # Panics
@@ -71,7 +71,7 @@ impl Level {
         }
     }
 
-    /// Is there the condition that the level is scored by, of batches with a condition of `width`?
+    /// Checks that batches have the condition that the level scores; `width` is that of the task.
     pub fn check_condition(self, width: Option<usize>) -> Result<(), String> {
         match self {
             Level::Batch(code) if width != Some(code) => {
@@ -81,7 +81,7 @@ impl Level {
         }
     }
 
-    /// Does the level fit tokens of `width`?
+    /// Checks that the level fits tokens of `width`.
     pub fn check(self, width: usize) -> Result<(), String> {
         match self {
             Level::Heads(h) if h == 0 || !width.is_multiple_of(h) => {

@@ -1,4 +1,4 @@
-//! One forward pass: what the layers are told, and what they report.
+//! One forward pass: the inputs, losses, metrics and reports that layers share.
 
 use std::{
     any::{Any, TypeId},
@@ -11,8 +11,8 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::{plugin::stable_hash, routing::LayerReport};
 
-/// One forward pass. Born before the first layer, dropped after the backward pass; the only state
-/// that layers share.
+/// One forward pass: the only state that layers share. It is made before the first layer and dropped
+/// after the backward pass.
 pub struct Pass {
     training: bool,
     progress: f64,
@@ -25,12 +25,12 @@ pub struct Pass {
     metrics: Vec<(String, Tensor<1>)>,
     reports: Option<Vec<LayerReport>>,
     layers: usize,
-    /// What the routers left for later layers in each part of a padded batch.
+    /// Router state for later layers, for each part of a padded batch.
     parts: Vec<HashMap<TypeId, Box<dyn Any>>>,
 }
 
 /// The token ids of the units, `[B, T]`, for routers that look at them. Text backbones put the
-/// ids; picture backbones put the patch's position.
+/// ids; image backbones put the patch's position.
 #[derive(Clone, Debug)]
 pub struct TokenIds(pub Tensor<2, Int>);
 
@@ -38,27 +38,27 @@ pub struct TokenIds(pub Tensor<2, Int>);
 #[derive(Clone, Debug)]
 pub struct Clusters(pub Tensor<2, Int>);
 
-/// A router's scores of the units, `[G, U, E]`, larger is better: what it chose by. Its layer takes
-/// them away.
+/// The scores by which a router chose, `[G, U, E]`, larger is better. The layer removes them from the
+/// pass.
 #[derive(Clone, Debug)]
 pub struct RouterLogits(pub Tensor<3>);
 
-/// How many of its best experts each unit is to pass over, for those that follow them in rank: a
-/// question to a trained network. Put it into a pass beforehand; routers that choose by rank obey.
+/// A request to skip the highest-ranked experts of each unit in favour of the next ones: an ablation of
+/// a trained network. It is put into a pass beforehand; routers that choose by rank follow it.
 #[derive(Clone, Copy, Debug)]
 pub struct SkipTopExperts {
-    /// How many.
+    /// The number of ranks to skip.
     pub ranks: usize,
-    /// Has a router obeyed?
+    /// Whether a router followed it.
     pub obeyed: bool,
 }
 
-/// The stream as it enters the block that is at work, `[B, T, D]`: for routers that look at whole
-/// inputs before the block's attention.
+/// The stream at the entry of the current block, `[B, T, D]`: for routers that use whole inputs
+/// before the block's attention.
 #[derive(Clone, Debug)]
 pub struct BlockInput(pub Tensor<3>);
 
-/// What the whole batch is conditioned on, `[1, width]`: an architecture code, a task vector.
+/// The condition of the whole batch, `[1, width]`: an architecture code, a task vector.
 #[derive(Clone, Debug)]
 pub struct Condition(pub Tensor<2>);
 
@@ -105,7 +105,7 @@ impl Pass {
         self
     }
 
-    /// Is this a training pass? Noise belongs into those only.
+    /// Whether this is a training pass. Only those have noise.
     pub fn training(&self) -> bool {
         self.training
     }
@@ -115,21 +115,21 @@ impl Pass {
         self.progress
     }
 
-    /// Is this the last pass before the weights move? Router state that an update rule moves (a
-    /// bias, a threshold) moves now, in training only, so that accumulation changes nothing.
+    /// Whether this is the last pass before an optimizer step. Router state with an update rule (a
+    /// bias, a threshold) is updated in this pass only, in training, so that accumulation changes nothing.
     pub fn ends_step(&self) -> bool {
         self.ends_step
     }
 
-    /// A generator of its own for whoever asks. In training it differs from step to step, in
+    /// A new random generator for each call. In training it differs from step to step, in
     /// evaluation it is always the same.
     pub fn rng(&mut self) -> ChaCha8Rng {
         self.streams += 1;
         self.stream(self.streams)
     }
 
-    /// The same for what all methods have in common, skipped branches say. It counts by itself, so that
-    /// it draws alike however often the routers of a method ask for [`Pass::rng`].
+    /// The same for draws that all methods share, skipped branches for example. It has a counter of its
+    /// own, so that its draws do not depend on how often a router calls [`Pass::rng`].
     pub fn common_rng(&mut self) -> ChaCha8Rng {
         self.common_streams += 1;
         self.stream(u64::MAX - self.common_streams)

@@ -11,7 +11,7 @@ use kernels::top_k_indices;
 pub enum Plan {
     /// Each unit names its experts. Top-k, Switch, hash, random, sigmoid, DeepSeek, ...
     TokenChoice {
-        /// `[G, U, K]`, each in `0..=n_experts`; `n_experts` itself is the null expert, "no one".
+        /// `[G, U, K]`, each in `0..=n_experts`; `n_experts` itself is the null expert: the choice is dropped.
         /// So a variable number of choices, dropped choices and null experts are all one case.
         experts: Tensor<3, Int>,
         /// `[G, U, K]`; the weight of a null choice does not count.

@@ -33,27 +33,27 @@ pub trait Router: Module + Sync + 'static {
     const ABOUT: &'static str;
     /// URL of the paper.
     const PAPER: &'static str = "";
-    /// Is a unit's plan free of the units after it? Only then may the router be used in a decoder.
+    /// Whether a unit's plan is independent of the units after it, as a decoder requires.
     /// The conformance suite probes it.
     const CAUSAL: bool = true;
-    /// Does permuting the units permute the plan? The conformance suite probes it where promised.
+    /// Whether a permutation of the units permutes the plan. The conformance suite probes it if true.
     const UNIT_PERMUTATION_EQUIVARIANT: bool = true;
 
-    /// Does permuting the experts, with all that the router has of each, permute the plan? The
-    /// conformance suite probes it where promised.
+    /// Whether a permutation of the experts, with all parameters that the router has of each, permutes
+    /// the plan. The conformance suite probes it if true.
     const EXPERT_PERMUTATION_EQUIVARIANT: bool = true;
-    /// Does it mix the experts' parameters ([`Plan::Merged`])? Then they must be alike.
+    /// Whether it mixes the experts' parameters ([`Plan::Merged`]), which must then have equal shapes.
     const MERGES: bool = false;
 
-    /// What a table of results on images has to say of it, if anything.
+    /// A note under tables of results on images; often empty.
     const ON_IMAGES: &'static str = "";
 
-    /// Is it causal with these hyperparameters, where that depends on them?
+    /// Whether it is causal with these hyperparameters.
     fn causal(_config: &Self::Config) -> bool {
         Self::CAUSAL
     }
 
-    /// Do the hyperparameters fit the sizes? Asked before anything is built.
+    /// Checks that the hyperparameters fit the sizes, before anything is built.
     fn check(_config: &Self::Config, _dims: Dims) -> Result<(), String> {
         Ok(())
     }

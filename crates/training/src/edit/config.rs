@@ -1,21 +1,21 @@
-//! What a team of workers is told.
+//! Settings of training with local updates.
 
 use moe::config;
 use serde::{Deserialize, Serialize};
 
-/// How the pseudo-gradients of the workers become one.
+/// The weighting of the workers' pseudo-gradients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Penalty {
-    /// All count alike.
+    /// All have equal weight.
     Mean,
-    /// The longer one is, the less it counts.
+    /// Longer ones have less weight, by a softmax of negative lengths.
     Softmax,
-    /// The same, and those that are unusually long for their worker do not count.
+    /// The same, with weight 0 for those that are unusually long for their worker.
     Edit,
 }
 
-/// What is wrong with the examples that a faulty worker sees.
+/// The kind of corruption of a faulty worker's examples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
@@ -30,13 +30,13 @@ pub enum FaultKind {
 config! {
     /// Workers that are faulty at times: from round to round, each by itself.
     pub struct FaultConfig {
-        /// How likely a worker is faulty in a round of `local_steps` steps.
+        /// The probability that a worker is faulty in a round of `local_steps` steps.
         pub rate: f64 = 0.15,
-        /// What is wrong then.
+        /// The kind of corruption.
         pub kind: FaultKind = FaultKind::Both,
-        /// What numbers are multiplied by.
+        /// The factor on the inputs' numbers.
         pub factor: f64 = 3.0,
-        /// Steps before which nobody is faulty.
+        /// The first step at which workers can be faulty.
         pub after: usize = 0,
     }
 }
@@ -44,7 +44,7 @@ config! {
 config! {
     /// Workers that train apart from one another for some steps at a time.
     pub struct WorkersConfig {
-        /// How many; it divides `batch`, of which each has its part.
+        /// The number of workers; it divides `batch`, of which each gets an equal part.
         pub count: usize = 4,
         /// Steps from one meeting to the next.
         pub local_steps: usize = 8,
@@ -54,29 +54,29 @@ config! {
         pub outer_lr: f64 = 0.7,
         /// The Nesterov momentum of the outer steps.
         pub outer_momentum: f64 = 0.8,
-        /// How their pseudo-gradients become one.
+        /// The weighting of their pseudo-gradients.
         pub penalty: Penalty = Penalty::Edit,
-        /// By what lengths are divided before the softmax.
+        /// The temperature of the softmax over lengths.
         pub temperature: f64 = 1.0,
         /// The largest length of a layer's pseudo-gradient; 0 means no limit.
         pub clip: f64 = 10.0,
-        /// How much a new length moves the mean that outliers are judged by.
+        /// The weight of a new length in the exponential mean of the detector.
         pub ewma: f64 = 0.02,
         /// Rounds before a worker is judged; at least 2 / `ewma`, or its first lengths look too large.
         pub ewma_warmup: usize = 120,
-        /// From how many standard deviations above the mean on a length is an outlier.
+        /// The threshold for outliers, in standard deviations above the mean.
         pub threshold: f64 = 3.0,
-        /// Do outliers move that mean too? Otherwise, as published for data parallelism, lengths that
-        /// grow for good may stay outliers for good; if so, frequent faults pass for ordinary.
+        /// Whether outliers are included in that mean. If not, as published for data parallelism, lengths
+        /// that grow permanently may remain outliers; if so, frequent faults count as normal.
         pub ewma_sees_outliers: bool = false,
-        /// Workers that are faulty at times, to see what becomes of the training.
+        /// Faults of workers, injected to measure their effect on the training.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub faults: Option<FaultConfig> = None,
     }
 }
 
 impl WorkersConfig {
-    /// Can a team with a step of `batch` examples train like this? The message begins with the key.
+    /// Checks the settings for steps of `batch` examples. The message begins with the key.
     pub(crate) fn check(&self, batch: usize) -> Result<(), String> {
         let least = [
             ("count", self.count, 1),

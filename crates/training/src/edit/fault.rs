@@ -1,7 +1,7 @@
-//! Workers that are faulty at times, so that one can see what becomes of a team's training.
+//! Faults injected into workers, to measure their effect on training with local updates.
 //!
-//! Who is faulty when follows from the run's seed, the worker and the round alone, so that all
-//! methods of a comparison meet the same faults.
+//! The faults follow from the run's seed, the worker and the round alone, so that all methods of a
+//! comparison have the same faults.
 
 use burn::prelude::*;
 use moe::{Domain, Input, stable_hash};
@@ -21,7 +21,7 @@ pub(crate) struct Faults<'a> {
 }
 
 impl Faults<'_> {
-    /// Is the worker faulty in the round of this step, counted from 0?
+    /// Whether the worker is faulty in the round of this step, counted from 0.
     pub(crate) fn hits(&self, worker: usize, step: usize) -> bool {
         let Some(since) = step.checked_sub(self.config.after) else { return false };
         let round = since / self.local_steps;
@@ -29,7 +29,7 @@ impl Faults<'_> {
         rng.random::<f64>() < self.config.rate
     }
 
-    /// What the worker sees of a batch in this step.
+    /// The batch of the worker in this step, corrupted if the worker is faulty.
     pub(crate) fn corrupt(&self, worker: usize, step: usize, batch: Batch) -> Batch {
         if !self.hits(worker, step) {
             return batch;
@@ -39,7 +39,7 @@ impl Faults<'_> {
     }
 }
 
-/// A batch with the fault of a config. What is random in it follows from the purpose.
+/// A batch with the fault of a config. All random numbers follow from the purpose.
 pub(crate) fn spoilt(config: &FaultConfig, task: &dyn Task, purpose: &str, batch: Batch) -> Batch {
     let mut rng = generator(purpose);
     let input = match config.kind {

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use burn::prelude::*;
 use moe::{numbers_of, with_parameters};
 
-/// What is synchronised at once.
+/// The parameters that are synchronised together.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Layer {
     /// `blocks.0`, `embedding`.
     pub(crate) name: String,
-    /// Are its numbers moved by gradients, or by a rule?
+    /// Whether its numbers are trained by gradients, and not moved by a rule.
     pub(crate) trained: bool,
     /// Path, sides and count of each parameter.
     parameters: Vec<(String, Vec<usize>, usize)>,

@@ -31,17 +31,17 @@ pub(crate) struct LocalSgd {
     apart: Option<Apart>,
 }
 
-/// What they have in common while they are apart.
+/// The state that the workers share between meetings.
 struct Apart {
-    /// Where they last met.
+    /// The network after the last meeting.
     anchor: Vec<Layer>,
-    /// What is remembered of each trained layer.
+    /// The outer state of each trained layer.
     memories: Vec<Memory>,
     /// The share of workers and layers that were anomalous when they last met.
     anomalous: f64,
 }
 
-/// What a checkpoint keeps of a team as text; numbers that may be no numbers are kept as bytes.
+/// The text part of a team's checkpoint; numbers that may be NaN are kept as bytes.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     detectors: Vec<Vec<Detector>>,
@@ -151,7 +151,7 @@ impl LocalSgd {
         Ok(())
     }
 
-    /// What a checkpoint has besides the anchor's network and the first optimizer.
+    /// The parts of a checkpoint besides the anchor's network and the first optimizer.
     fn rest(&self) -> Result<Vec<Vec<u8>>, Failure> {
         let Some(apart) = &self.apart else { return Ok(Vec::new()) };
         let detectors = apart.memories.iter().map(|memory| memory.detectors.clone()).collect();

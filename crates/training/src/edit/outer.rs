@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Penalty, WorkersConfig};
 
-/// What is added to the length of an anomalous pseudo-gradient, so that its weight is 0.
+/// Added to the length of an anomalous pseudo-gradient, so that its weight is 0.
 const ANOMALOUS: f64 = 1e6;
 
 /// Tells unusually large numbers of a sequence by its moving mean and deviation.
@@ -31,7 +31,7 @@ impl Detector {
         Self { share, warmup, threshold, seen: 0, mean: 0.0, square: 0.0, window }
     }
 
-    /// Is the number unusually large? Small ones never are.
+    /// Whether the number is unusually large. Small numbers never are outliers.
     pub fn is_outlier(&self, x: f64) -> bool {
         self.seen >= self.warmup && self.score(x) > self.threshold * self.spread().max(1.0)
     }
@@ -49,7 +49,7 @@ impl Detector {
         self.window.push_back(self.score(x));
     }
 
-    /// How many deviations above the mean.
+    /// The number of deviations above the mean.
     fn score(&self, x: f64) -> f64 {
         match self.seen < self.warmup || self.square == 0.0 {
             true => 0.0,
@@ -87,7 +87,7 @@ fn length(numbers: &[f64]) -> f64 {
     numbers.iter().map(|x| x * x).sum::<f64>().sqrt()
 }
 
-/// What the team remembers of one layer from round to round.
+/// The outer state of one layer, kept from round to round.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Memory {
     /// One for each worker.
@@ -96,12 +96,12 @@ pub(crate) struct Memory {
     pub(crate) moved: Vec<f64>,
 }
 
-/// What became of a layer in a round.
+/// The outcome of a round for a layer.
 #[derive(Debug)]
 pub(crate) struct Met {
-    /// How much each worker counts; 0 for all where the anchor stays.
+    /// The weight of each worker; 0 for all where the anchor stays.
     pub(crate) weights: Vec<f64>,
-    /// Who is anomalous.
+    /// Whether each worker is anomalous.
     pub(crate) anomalous: Vec<bool>,
 }
 
@@ -145,7 +145,8 @@ impl Memory {
         Met { weights, anomalous }
     }
 
-    /// Who is anomalous; the lengths of the others are remembered, or of all that are numbers.
+    /// Whether each worker is anomalous. The detectors are updated with the lengths of the others, or with
+    /// all finite lengths.
     fn judge(&mut self, norms: &[f64], sees_outliers: bool) -> Vec<bool> {
         let judge = |(detector, norm): (&mut Detector, &f64)| {
             let bad = !norm.is_finite() || detector.is_outlier(*norm);

@@ -1,11 +1,11 @@
-//! What is done about steps whose loss jumps, and which damage is done on purpose.
+//! Settings for the handling of loss spikes, and for injected damage.
 
 use moe::config;
 use serde::{Deserialize, Serialize};
 
 use crate::{FaultConfig, FaultKind};
 
-/// What a step is judged by.
+/// The number by which spikes are detected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Detect {
@@ -17,7 +17,7 @@ pub enum Detect {
     Both,
 }
 
-/// What becomes of a spike that is still there when the step is tried for the last time.
+/// The treatment of a step that is still a spike at its last try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Persistent {
@@ -31,15 +31,15 @@ config! {
     /// Steps that are left out or made again because their loss jumps. Each step is then read back
     /// from the device, which the processor waits for.
     pub struct SpikesConfig {
-        /// What a step is judged by.
+        /// The number by which spikes are detected.
         pub detect: Detect = Detect::Loss,
-        /// From how many standard deviations above the mean on it is a spike.
+        /// The threshold for spikes, in standard deviations above the mean.
         pub sigma: f64 = 4.0,
-        /// Over how many accepted steps mean and deviation reach; as many come before any judgement.
+        /// The window of mean and deviation in accepted steps; no spikes are detected before it is full.
         pub window: usize = 64,
-        /// What the learning rate is multiplied by when a step is tried for the third time.
+        /// The factor on the learning rate at the third try of a step.
         pub lower: f64 = 0.1,
-        /// What becomes of a spike that stays.
+        /// The treatment of a step that is still a spike at its last try.
         pub persistent: Persistent = Persistent::Skip,
         /// Steps from one example that comes out of quarantine to the next; 0 means that none does.
         pub return_every: usize = 8,
@@ -47,23 +47,23 @@ config! {
 }
 
 config! {
-    /// Damage that is done to a training on purpose, to see what becomes of it.
+    /// Corrupted steps, injected to measure their effect on the training.
     pub struct Damage {
         /// The first step that is damaged, counted from 0.
         pub step: usize = 0,
         /// Steps in a row.
         pub length: usize = 1,
-        /// What is wrong with their examples.
+        /// The kind of corruption of their examples.
         pub kind: DamageKind = DamageKind::Both,
-        /// What numbers are multiplied by.
+        /// The factor on the inputs' numbers.
         pub factor: f64 = 50.0,
-        /// How often a step has to be read until it is whole; none means that it stays damaged.
+        /// The number of damaged reads of a step; none means that all its reads are damaged.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub reads: Option<usize> = None,
     }
 }
 
-/// What is wrong with examples.
+/// The kind of corruption of examples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DamageKind {
@@ -73,18 +73,18 @@ pub enum DamageKind {
     Labels,
     /// Both.
     Both,
-    /// Their loss is no number.
+    /// The loss is NaN.
     Nan,
 }
 
 impl Damage {
-    /// Is a step damaged when it is read for the time number `read`, both counted from 0?
+    /// Whether a step is damaged at its read number `read`, both counted from 0.
     pub(crate) fn hits(&self, step: usize, read: usize) -> bool {
         let steps = self.step..self.step + self.length;
         steps.contains(&step) && self.reads.is_none_or(|reads| read < reads)
     }
 
-    /// The fault that spoils its examples; none where the loss is to be no number.
+    /// The fault of its examples; none where the loss is set to NaN.
     pub(crate) fn fault(&self) -> Option<FaultConfig> {
         let kind = match self.kind {
             DamageKind::Inputs => FaultKind::Inputs,
@@ -97,7 +97,7 @@ impl Damage {
 }
 
 impl SpikesConfig {
-    /// Can one train like this? The message begins with the key.
+    /// Checks the settings. The message begins with the key.
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.window < 2 {
             return Err(format!("spikes.window = {}: it is at least 2", self.window));

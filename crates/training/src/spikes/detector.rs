@@ -1,4 +1,4 @@
-//! Is a number far above those before it?
+//! Detection of spikes: numbers far above those before them.
 //!
 //! With a = 2 / (window + 1), for each accepted number x, and after the first one (m = x, v = 0):
 //!
@@ -6,8 +6,8 @@
 //! x is a spike  iff  x > m + sigma sqrt(v)               (2)
 //!
 //! (1) are the exponentially weighted mean and variance: Finch. *Incremental calculation of weighted
-//! mean and variance*. 2009. There are no spikes before `window` numbers were accepted, but what is no
-//! number always is one.
+//! mean and variance*. 2009. There are no spikes before `window` numbers were accepted, except numbers that
+//! are not finite.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,13 +20,13 @@ pub(crate) struct Course {
 }
 
 impl Course {
-    /// Is `x` a spike, `sigma` deviations above the mean? (2)
+    /// Whether `x` is a spike, more than `sigma` deviations above the mean. (2)
     pub(crate) fn is_spike(&self, x: f64, sigma: f64, window: usize) -> bool {
         let judges = self.accepted >= window;
         !x.is_finite() || judges && x > self.mean + sigma * self.variance.sqrt()
     }
 
-    /// Takes note of a number that is none. (1)
+    /// Updates mean and variance with a number that is no spike. (1)
     pub(crate) fn accept(&mut self, x: f64, window: usize) {
         let a = 2.0 / (window as f64 + 1.0);
         let d = if self.accepted == 0 { 0.0 } else { x - self.mean };

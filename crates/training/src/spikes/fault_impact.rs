@@ -1,4 +1,4 @@
-//! What damage does to the loss: the mean over some steps after it, over the mean before it.
+//! The impact of damage on the loss: the mean over some steps after it, over the mean before it.
 
 use serde::{Deserialize, Serialize};
 

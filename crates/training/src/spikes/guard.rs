@@ -28,11 +28,11 @@ pub(crate) struct Guard {
     losses: (f64, usize),
     /// Floating-point operations of all tries of the step at hand.
     flops: f64,
-    /// Why the run cannot go on, where nothing guards it.
+    /// The error with which the run ends, where there is no guard.
     failed: Option<TrainError>,
 }
 
-/// What a checkpoint keeps.
+/// The state in a checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Kept {
     loss: Course,
@@ -44,7 +44,7 @@ struct Kept {
     fault_impact: Aftermath,
 }
 
-/// What happened so far.
+/// The counts so far.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Counts {
     /// Steps that were spikes when they were tried first.
@@ -184,7 +184,7 @@ impl Kept {
         self.gradient.accept(seen.norm, config.window);
     }
 
-    /// What happened so far, by name.
+    /// The counts so far, by name.
     fn counts(&self) -> Vec<(String, f64)> {
         let Counts { spikes, retried, lowered, skipped, reinjected } = self.counts;
         let quarantined = self.quarantine.len();

@@ -33,7 +33,7 @@ impl Quarantine {
         Some(self.examples.swap_remove(rng.random_range(0..self.examples.len())))
     }
 
-    /// How many there are.
+    /// Their number.
     pub(crate) fn len(&self) -> usize {
         self.examples.len()
     }

@@ -1,4 +1,4 @@
-//! What a pass changes in a network without any gradient, and how that is taken back.
+//! States that a pass changes without a gradient, and their restoration.
 
 use std::collections::BTreeMap;
 

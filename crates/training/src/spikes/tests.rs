@@ -93,7 +93,7 @@ fn damage_that_goes_away_leaves_no_trace() {
             let counts = ["spikes", "retried", "skipped", "quarantined"];
             assert_eq!(counts.map(|name| told(&found, name)), [2.0, 2.0, 0.0, 0.0], "{kind:?}");
             assert!(bits(&found) == bits(&clean), "{kind:?} {detect:?}");
-            // Two steps of 8 pictures with 8 rows each were computed twice.
+            // Two steps of 8 images with 8 rows each were computed twice.
             assert_eq!(found.tokens, clean.tokens + 2 * 8 * 8);
         }
     }

@@ -19,7 +19,7 @@ use crate::{
     store::Store,
 };
 
-/// What to ask, and of which run.
+/// Arguments of `analyse`.
 #[derive(Args, Clone)]
 pub(crate) struct AnalyseArgs {
     /// A run: its folder, or its name in the folder of runs

@@ -13,7 +13,7 @@ use crate::{
     spec::{RunSpec, Selection},
 };
 
-/// Which suite.
+/// Arguments of `budget`.
 #[derive(Args)]
 pub(crate) struct Budget {
     /// A suite's name, or the path of a TOML file; the default suite if left out

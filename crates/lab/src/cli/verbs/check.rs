@@ -8,7 +8,7 @@ use crate::{
     planning::Source,
 };
 
-/// Which results, and what is expected of them.
+/// Arguments of `check`.
 #[derive(Args)]
 pub(crate) struct Check {
     /// The suite with the expectations, [[expect]]; the default suite if left out

@@ -8,7 +8,7 @@ use crate::cli::{
     args::{ExamplesArgs, MarginArgs, QueryArgs, SourceArgs},
 };
 
-/// Which methods.
+/// Arguments of `cmp`.
 #[derive(Args)]
 pub(crate) struct Cmp {
     /// The method that the verdict is about

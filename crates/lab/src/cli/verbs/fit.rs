@@ -15,7 +15,7 @@ use crate::cli::{
     args::{QueryArgs, SourceArgs},
 };
 
-/// What is fitted.
+/// Arguments of `fit`.
 #[derive(Args)]
 pub(crate) struct FitArgs {
     /// The router against which the efficiency lever of the others is taken; none is the dense baseline

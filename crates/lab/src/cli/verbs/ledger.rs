@@ -5,7 +5,7 @@ use report::ledger;
 
 use crate::cli::{Answer, FormatArgs, Session, Verb, args::SourceArgs};
 
-/// Which runs.
+/// Arguments of `ledger`.
 #[derive(Args)]
 pub(crate) struct Ledger {
     /// A row for each run, not for each method

@@ -11,7 +11,7 @@ use crate::{
     spec::Suite,
 };
 
-/// What to list.
+/// Arguments of `list`.
 #[derive(Args)]
 pub(crate) struct List {
     /// What to list; all if left out
@@ -20,7 +20,7 @@ pub(crate) struct List {
     json: JsonArgs,
 }
 
-/// What can be listed.
+/// The kinds of things to list.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Kind {
     Routers,

@@ -11,7 +11,7 @@ use training::write_atomic;
 
 use crate::cli::{Answer, Session, Verb};
 
-/// What to write, and its name.
+/// Arguments of `new`.
 #[derive(Args)]
 pub(crate) struct New {
     /// What to write
@@ -29,7 +29,7 @@ impl Verb for New {
     }
 }
 
-/// What can be written.
+/// The kinds of plug-ins and programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum What {
     /// A router: in MoeLab's workspace a file in crates/routers with its lines in the table of

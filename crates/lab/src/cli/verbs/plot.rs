@@ -15,7 +15,7 @@ use crate::{
     results::page_of,
 };
 
-/// Which plots, and where to write them.
+/// Arguments of `plot`.
 #[derive(Args)]
 pub(crate) struct Plot {
     /// The folder to write into; RUNS/SUITE-plots if left out

@@ -8,7 +8,7 @@ use crate::cli::{
     args::{QueryArgs, SourceArgs, size},
 };
 
-/// Which difference.
+/// Arguments of `power`.
 #[derive(Args)]
 pub(crate) struct Power {
     /// The method that the others are compared with; the first if left out

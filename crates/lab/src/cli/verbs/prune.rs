@@ -27,7 +27,7 @@ use crate::{
     store::{Ended, Environment, Origin, Selected, Store, after, read_json},
 };
 
-/// What to drop, and from what.
+/// Arguments of `prune`.
 #[derive(Args, Clone)]
 pub(crate) struct Prune {
     /// A run: its folder, or its name in the folder of runs

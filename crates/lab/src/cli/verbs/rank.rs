@@ -8,7 +8,7 @@ use crate::cli::{
     args::{QueryArgs, SourceArgs},
 };
 
-/// Which methods.
+/// Arguments of `rank`.
 #[derive(Args)]
 pub(crate) struct Rank {
     #[command(flatten)]

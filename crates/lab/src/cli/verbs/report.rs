@@ -18,7 +18,7 @@ use crate::{
     results::page_of,
 };
 
-/// Which report, and where to write it.
+/// Arguments of `report`.
 #[derive(Args)]
 pub(crate) struct Report {
     /// The file to write; RUNS/SUITE.html if left out

@@ -21,7 +21,7 @@ use crate::{
     store::{Tensors, safetensors},
 };
 
-/// What to route.
+/// Arguments of `route`.
 #[derive(Args, Clone)]
 pub(crate) struct RouteArgs {
     /// The router's name
@@ -141,13 +141,13 @@ impl RouteArgs {
         Ok(build(choice, dims, &init)?)
     }
 
-    /// What the shapes of parameters follow from.
+    /// A sentence on the origin of the parameters' shapes.
     fn sizes(&self, x: &Tensor<3>) -> String {
         let width = x.dims()[2];
         format!("shapes follow from the width of x, {width}, and from --experts {}", self.experts)
     }
 
-    /// What is written: the plan, the scores, and with --train the states after the pass.
+    /// The output: the plan, the scores, and with --train the states after the pass.
     ///
     /// # Errors
     /// Numbers that are not finite, and given noise that was not drawn.
@@ -265,7 +265,7 @@ fn numbers(plan: &Plan) -> Tensors {
     }
 }
 
-/// What the router wants, and where it came from.
+/// The noise that the router draws, and its origin.
 fn list(wanted: &[Parameter], from_file: &[String]) -> Value {
     let one = |known: &Parameter| {
         let from = if from_file.contains(&known.path) { "file" } else { "seed" };

@@ -23,11 +23,11 @@ use crate::{
     store::{Ended, Environment, Request, Store},
 };
 
-/// Why a part of a suite is not published.
+/// The error if a part of a suite is to be published.
 const PART: &str = "--publish is for a whole suite: not with --seeds, --only, --set, --smoke, --shard or \
                     --device; write another suite instead";
 
-/// Which suite.
+/// Arguments of `run`.
 #[derive(Args)]
 pub(crate) struct Run {
     /// A suite's name, or the path of a TOML file; the default suite if left out
@@ -36,7 +36,7 @@ pub(crate) struct Run {
     options: RunOptions,
 }
 
-/// How its runs are trained, and what is made of them.
+/// Options of training and of the output.
 #[derive(Args)]
 pub(crate) struct RunOptions {
     #[command(flatten)]
@@ -71,7 +71,7 @@ pub(crate) struct RunOptions {
     allow_dev: bool,
 }
 
-/// What is recorded and shown of runs while they are trained.
+/// Options for traces and for the display during training.
 #[derive(Args, Clone, Copy)]
 pub(crate) struct WatchArgs {
     /// Record how each run routes, at the start, with each evaluation and at the end
@@ -83,7 +83,7 @@ pub(crate) struct WatchArgs {
 }
 
 impl WatchArgs {
-    /// What is displayed meanwhile.
+    /// The display during the runs.
     pub(super) fn shown(self, session: &Session) -> Shown {
         match (self.tui, session.is_quiet()) {
             (true, _) => Shown::Page,

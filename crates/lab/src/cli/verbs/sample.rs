@@ -24,7 +24,7 @@ use crate::{
     store::Store,
 };
 
-/// What to go on with, and how.
+/// Arguments of `sample`.
 #[derive(Args, Clone)]
 pub(crate) struct SampleArgs {
     /// A run on text: its folder, or its name in the folder of runs
@@ -158,7 +158,7 @@ fn encode(task: &dyn Task, text: &str) -> anyhow::Result<Vec<i32>> {
     Ok(tokens.ids)
 }
 
-/// What was written after a prompt.
+/// The text that was generated after a prompt.
 fn decode(task: &dyn Task, prompt: &[i32], written: &[i32]) -> String {
     let tokenizer = task.as_text().expect(TEXT).tokenizer();
     let text =
@@ -167,12 +167,12 @@ fn decode(task: &dyn Task, prompt: &[i32], written: &[i32]) -> String {
     all.strip_prefix(&before).map_or_else(|| text(written), str::to_string)
 }
 
-/// What was looked at before.
+/// The message if a task is no text, which `writes` has excluded.
 const TEXT: &str = "tasks of text have a tokeniser";
 
 /// Tokens of the probe, at most.
 const PROBE: usize = 48;
-/// How far the scores of the probe may be apart; they are of the size of 1.
+/// The largest difference between the scores of the probe, which are of the order of 1.
 const GAP: f32 = 1e-3;
 
 /// Whether the layers compute the same for a token alone as among others. A full expert drops tokens by

@@ -8,7 +8,7 @@ use crate::cli::{
     args::{ExamplesArgs, QueryArgs, SourceArgs},
 };
 
-/// Which table.
+/// Arguments of `table`.
 #[derive(Args)]
 pub(crate) struct Table {
     #[command(flatten)]

@@ -9,7 +9,7 @@ use training::{StepLog, write_atomic};
 
 use crate::cli::{Answer, Session, Verb, args::SourceArgs};
 
-/// Which runs, and where to write.
+/// Arguments of `tensorboard`.
 #[derive(Args)]
 pub(crate) struct Tensorboard {
     /// The folder to write into; RUNS/SUITE-tensorboard if left out
