@@ -46,6 +46,7 @@ pub use matmul::{linear, linear_layer, matmul};
 pub use memory::keep_freed_memory;
 pub use norm::{layer_norm, rms_norm};
 pub use permute::{permute, unpermute};
+pub use product::use_library_products;
 pub use rows::{Entry, Rows};
 pub use softmax::softmax;
 pub use top_k::top_k_indices;

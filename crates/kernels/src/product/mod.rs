@@ -3,14 +3,17 @@
 //! Every number of a product is the sum over blocks of 256 of the inner dimension, in order; the sum of a
 //! block is a chain of fused multiply-adds, in order. That is all that rounding depends on: not the width of
 //! the processor's registers, not the size of its caches, not the other numbers of the product. Libraries of
-//! matrix products choose both by the processor, so that results differ from one to the next.
+//! matrix products choose both by the processor, so that results differ from one to the next; who wants their
+//! speed all the same has it by [`use_library_products`].
 
 mod blocks;
 mod lanes;
+mod library;
 mod tile;
 
 use crate::{scratch::with_scratch, transpose::transpose};
 use blocks::{MEMORY, Sizes, blocks};
+pub use library::use_library_products;
 use tile::{Factors, Target};
 
 /// A matrix in a slice.
@@ -80,6 +83,9 @@ pub(crate) enum Old {
 pub(crate) fn product(out: &mut [f32], old: Old, a: View, b: View) {
     let ([m, k], [k2, n]) = (a.shape, b.shape);
     assert!(k == k2 && out.len() == m * n && a.fits() && b.fits(), "shapes of a product");
+    if library::wanted() {
+        return library::product(out, old, a, b);
+    }
     if k == 0 && old == Old::Forget {
         out.fill(0.0);
     }

@@ -52,7 +52,9 @@ impl SelectionArgs {
 /// Arguments for the device.
 #[derive(Args, Clone, Debug)]
 pub struct DeviceArgs {
-    /// Where to compute: flex (the processor), wgpu, vulkan, cuda:0
+    /// Where to compute: flex (the processor, with the same bits on every one), flex:fast (the
+    /// processor, with products that are faster for small experts and depend on it), wgpu, vulkan,
+    /// cuda:0
     #[arg(long, default_value = "flex")]
     pub(crate) device: String,
 }

@@ -1,11 +1,13 @@
-//! Devices by name: `flex`, `wgpu`, `vulkan`, `cuda:0`.
+//! Devices by name: `flex`, `flex:fast`, `wgpu`, `vulkan`, `cuda:0`.
 
 use anyhow::{anyhow, bail};
 use burn::prelude::*;
 
-const KNOWN: &str = "flex, wgpu, vulkan, cuda:0";
+const KNOWN: &str = "flex, flex:fast, wgpu, vulkan, cuda:0";
 
-/// The device of that name, without autodiff: `flex` is the processor. `wgpu:1` and `vulkan:1` are the
+/// The device of that name, without autodiff. `flex` is the processor, with the same bits on every one;
+/// `flex:fast` takes its matrix products from a library, for the whole process, see
+/// [`kernels::use_library_products`]. `wgpu:1` and `vulkan:1` are the
 /// second graphics card; `wgpu:cpu` and `vulkan:cpu` a driver that draws in software.
 ///
 /// # Errors
@@ -18,6 +20,10 @@ pub fn device(name: &str) -> anyhow::Result<Device> {
     };
     match kind {
         "flex" if index.is_none() => Ok(Device::flex()),
+        "flex" if index == Some("fast") => {
+            kernels::use_library_products();
+            Ok(Device::flex())
+        }
         "wgpu" => wgpu(name, card(name, index, true)?),
         "vulkan" => vulkan(name, card(name, index, true)?),
         "cuda" => cuda(name, card(name, index, false)?),
@@ -113,7 +119,7 @@ mod tests {
         assert!(device("flex").is_ok());
         for name in ["gpu", "flex:1"] {
             let err = device(name).unwrap_err().to_string();
-            let known = "known: flex, wgpu, vulkan, cuda:0";
+            let known = "known: flex, flex:fast, wgpu, vulkan, cuda:0";
             assert_eq!(err, format!("no device is named {name:?}; {known}"));
         }
         assert!(device("cuda:x").unwrap_err().to_string().contains("\"x\" is no number"));
