@@ -29,7 +29,10 @@ fn unknown_names_list_the_known_ones() {
         (["--set", "train.schedule=cos"], "unknown variant `cos`, expected one of `constant`"),
         (["--set", "moe.layers=evry 2"], "it is \"every N\", \"last N\""),
         (["--set", "backbone.heads=3"], "heads = 3 does not divide width = 8"),
-        (["--device", "tpu"], "no device is named \"tpu\"; known: flex, flex:fast, wgpu, vulkan, cuda:0"),
+        (
+            ["--device", "tpu"],
+            "no device is named \"tpu\"; known: flex, flex:fast, wgpu, vulkan, cuda:0",
+        ),
         (["--only", "router=soft"], "there is none; known: switch, random, loss-free"),
         (["--shard", "3/2"], "it is K/N"),
         (["--threads", "0"], "'--threads <N>': it is at least 1"),
