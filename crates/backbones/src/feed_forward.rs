@@ -39,15 +39,24 @@ impl FeedForward {
     /// The stream `x` and its norm `input`, both `[B, T, D]`, to the new stream. In training the branch
     /// is skipped for an example with the chance `skip`.
     pub fn forward(&self, pass: &mut Pass, x: Tensor<3>, input: Tensor<3>, skip: f64) -> Tensor<3> {
+        self.forward_with(pass, x, input, |pass, output| thinned(pass, output, skip))
+    }
+
+    /// The same; `branch` changes what joins the stream, as dropout does.
+    pub fn forward_with(
+        &self,
+        pass: &mut Pass,
+        x: Tensor<3>,
+        input: Tensor<3>,
+        branch: impl Fn(&mut Pass, Tensor<3>) -> Tensor<3>,
+    ) -> Tensor<3> {
         match self {
             Self::Dense(network) => {
                 let [b, t, d] = input.dims();
                 let output = network.forward(pass, input.reshape([1, b * t, d]));
-                x + thinned(pass, output.reshape([b, t, d]), skip)
+                x + branch(pass, output.reshape([b, t, d]))
             }
-            Self::Moe(layer) => {
-                layer.step(pass, x, input, |pass, output| thinned(pass, output, skip))
-            }
+            Self::Moe(layer) => layer.step(pass, x, input, branch),
         }
     }
 

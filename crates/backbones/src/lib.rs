@@ -14,6 +14,8 @@ mod generate;
 mod head;
 mod raw_resnet;
 mod relative_attention;
+pub mod seq2seq;
+mod transformer_encoder;
 mod transformer_lm;
 mod vit;
 mod vit_positions;
@@ -29,6 +31,8 @@ pub use feed_forward::FeedForward;
 pub use generate::{Decoder, gap_of_cache};
 pub use head::{Head, HeadConfig, HeadNorm};
 pub use raw_resnet::{RawResnet, RawResnetConfig, ResnetForm};
+pub use seq2seq::{SequenceToSequence, TransformerSeq2Seq, TransformerSeq2SeqConfig};
+pub use transformer_encoder::{TransformerEncoder, TransformerEncoderConfig};
 pub use transformer_lm::{Order, TransformerLm, TransformerLmConfig};
 pub use vit::{Pool, Variant, Vit, VitConfig};
 pub use vit_positions::{zoom, zoomed};
@@ -45,6 +49,8 @@ pub fn all() -> Backbones {
     Backbones::new("backbone")
         .with::<Vit>()
         .with::<TransformerLm>()
+        .with::<TransformerSeq2Seq>()
+        .with::<TransformerEncoder>()
         .with::<Bare>()
         .with::<ConvNet>()
         .with::<RawResnet>()
@@ -115,6 +121,11 @@ pub trait Backbone: Module + Sync + 'static {
         None
     }
 
+    /// The same network as one that translates; none if it does not.
+    fn sequence_to_sequence(&self) -> Option<&dyn SequenceToSequence> {
+        None
+    }
+
     /// Tokens the blocks see in one input: characters, patches.
     fn tokens(&self) -> usize;
 
@@ -129,6 +140,8 @@ pub trait DynBackbone: Erased<BackboneSocket> {
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3>;
     /// See [`Backbone::features`].
     fn features(&self, pass: &mut Pass, input: Input) -> Option<Tensor<2>>;
+    /// See [`Backbone::sequence_to_sequence`].
+    fn sequence_to_sequence(&self) -> Option<&dyn SequenceToSequence>;
     /// See [`Backbone::tokens`].
     fn tokens(&self) -> usize;
     /// See [`Backbone::dense_flops`].
@@ -141,6 +154,9 @@ impl<N: Backbone> DynBackbone for N {
     }
     fn features(&self, pass: &mut Pass, input: Input) -> Option<Tensor<2>> {
         Backbone::features(self, pass, input)
+    }
+    fn sequence_to_sequence(&self) -> Option<&dyn SequenceToSequence> {
+        Backbone::sequence_to_sequence(self)
     }
     fn tokens(&self) -> usize {
         Backbone::tokens(self)

@@ -256,7 +256,7 @@ impl Backbone for RawResnet {
     fn check(config: &RawResnetConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
         match brief.domain {
             Domain::Image { .. } => config.check(Self::NAME, brief),
-            Domain::Text { .. } => Err(wrong(Self::NAME, "it takes images, and the task has text")),
+            _ => Err(wrong(Self::NAME, "it takes images, and the task has text")),
         }
     }
 

@@ -136,7 +136,7 @@ const TEXT: &str = "a transformer-lm is built for text";
 fn sizes(domain: Domain) -> Option<(usize, usize)> {
     match domain {
         Domain::Text { vocab, length } => Some((vocab, length)),
-        Domain::Image { .. } => None,
+        Domain::Image { .. } | Domain::Pair { .. } => None,
     }
 }
 

@@ -156,7 +156,7 @@ const IMAGES: &str = "a vit is built for images";
 fn sizes(domain: Domain) -> Option<(usize, usize, usize)> {
     match domain {
         Domain::Image { channels, height, width } => Some((channels, height, width)),
-        Domain::Text { .. } => None,
+        _ => None,
     }
 }
 

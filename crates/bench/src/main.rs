@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         suite!("smoke", "../suites/smoke.toml"),
         suite!("routers", "../suites/routers.toml"),
         suite!("storage", "../suites/storage.toml"),
+        suite!("translation", "../suites/translation.toml"),
     ];
     let verbs = [
         VerbEntry::of::<speed::Speed>(),

@@ -43,8 +43,8 @@ pub use plugin::{
 };
 pub use routing::{
     AnyRouter, BlockInput, BuildRouter, Clusters, Condition, Dims, Domain, DynRouter, Input,
-    LayerReport, Level, Pass, Plan, Router, RouterLogits, RouterSocket, Routers, SkipTopExperts,
-    TokenIds, counts, one_hot, top_k,
+    LayerReport, Level, Pass, Plan, Router, RouterLogits, RouterSocket, Routers, SequencePair,
+    SkipTopExperts, TokenIds, counts, one_hot, top_k,
 };
 #[doc(hidden)]
 pub use serde;

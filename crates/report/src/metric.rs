@@ -94,7 +94,10 @@ pub(crate) fn range(metric: &str) -> [f64; 2] {
         | "saturation" => [0.0, 1.0],
         "r2" => [f64::NEG_INFINITY, 1.0],
         "max_over_mean_load" | "early_load" => [1.0, f64::INFINITY],
-        "tokens_per_second" | "bytes_per_input" => [0.0, f64::INFINITY],
+        "tokens_per_second" | "decoding_tokens_per_second" | "bytes_per_input" => {
+            [0.0, f64::INFINITY]
+        }
+        "bleu" | "chrf" => [0.0, 100.0],
         _ if share || metric.contains("accuracy_per_") => [0.0, 1.0],
         _ if direction(metric) == Some(Better::Lower) => [0.0, f64::INFINITY],
         _ => [f64::NEG_INFINITY, f64::INFINITY],
@@ -117,13 +120,19 @@ pub(crate) fn range_of_difference(metric: &str) -> [f64; 2] {
     [low - high, high - low]
 }
 
-/// The quality metrics among these: first-rate ones if there are any, in their order.
+/// The quality metrics among these: first-rate ones if there are any, in their order. Beside BLEU there is
+/// the loss, which says something else of a translation than the words that were written.
 pub(crate) fn quality<'a>(metrics: &[&'a str]) -> Vec<&'a str> {
     let of_rank = |second: bool| {
         let known = move |metric: &&&str| KNOWN.iter().any(|k| k.0 == **metric && k.2 == second);
         metrics.iter().filter(known).copied().collect::<Vec<_>>()
     };
-    let first = of_rank(false);
+    let mut first = of_rank(false);
+    if first.contains(&"bleu") && metrics.contains(&"loss") {
+        // It says the same of each word as the loss.
+        first.retain(|metric| *metric != "perplexity");
+        first.push("loss");
+    }
     if first.is_empty() { of_rank(true).into_iter().take(1).collect() } else { first }
 }
 
@@ -135,6 +144,8 @@ mod tests {
     fn second_rate_metrics_step_back() {
         assert_eq!(quality(&["loss", "accuracy", "seconds"]), ["accuracy"]);
         assert_eq!(quality(&["perplexity", "loss"]), ["perplexity"]);
+        let translation = ["bleu", "chrf", "loss", "perplexity"];
+        assert_eq!(quality(&translation), ["bleu", "chrf", "loss"]);
         assert_eq!(quality(&["entropy"]), [] as [&str; 0]);
     }
 

@@ -7,7 +7,7 @@ use moe::Domain;
 
 use crate::{
     AttackedTask, Batch, ClusteredTask, ConditionedTask, Place, Score, Split, StreamTask, Task,
-    TextTask,
+    TextTask, TranslationTask,
 };
 
 /// A task with groups of classes. Its clusters are the groups; all else is forwarded to the task.
@@ -87,6 +87,10 @@ impl Task for Grouped {
 
     fn as_conditioned(&self) -> Option<&dyn ConditionedTask> {
         self.task.as_conditioned()
+    }
+
+    fn as_translation(&self) -> Option<&dyn TranslationTask> {
+        self.task.as_translation()
     }
 }
 
@@ -277,5 +281,10 @@ mod tests {
         let plain = Grouped::new(digits.unwrap().task, vec![0; 10]);
         assert!(plain.as_text().is_none() && plain.as_stream().is_none());
         assert!(plain.as_attacked().is_none() && plain.as_conditioned().is_none());
+        assert!(plain.as_translation().is_none());
+        let bytes = moe::Choice::of("translation").with("tokens", "byte").with("pairs", 9);
+        let build = crate::all().get("translation").unwrap().build;
+        let task = build(&bytes, &DataDir::default()).unwrap().task;
+        assert!(Grouped::new(task, vec![0; 258]).as_translation().is_some());
     }
 }

@@ -1,7 +1,7 @@
 //! Tasks: data, loss and measures, one file each. A task knows no network.
 //!
 //! [`Task`] is the small core that every task implements. Text, streams, attacks, clusters and conditions
-//! are extensions, traits of their own in `extensions.rs`.
+//! are extensions, traits of their own in `extensions.rs`; translation is one in `translation_task.rs`.
 
 mod batch;
 mod data;
@@ -14,6 +14,7 @@ mod task;
 #[cfg(test)]
 mod testing;
 pub mod text;
+mod translation_task;
 pub mod vision;
 
 pub use batch::{Batch, Mix, TextFacts};
@@ -26,6 +27,7 @@ pub use registry::{BuildTask, LoadedTask, Tasks, same_answers};
 pub use score::{Score, cross_entropy};
 pub use task::{LoadTask, Place, Split, Task};
 pub use text::{CHOICE_METRICS, Candidate, Question, Tokenizer};
+pub use translation_task::{TranslationTask, Writing};
 
 /// All tasks. The list is the table of contents.
 pub fn all() -> Tasks {
@@ -34,6 +36,8 @@ pub fn all() -> Tasks {
         .with::<text::TanakaLm>()
         .with::<text::TextLm>()
         .with::<text::StateOfTheUnion>()
+        .with::<text::MaskedLm>()
+        .with::<text::Translation>()
         .with::<vision::Mnist>()
         .with::<vision::FashionMnist>()
         .with::<vision::Cifar10>()

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::{
     AttackedTask, Batch, ClusteredTask, ConditionedTask, DataDir, DataError, Mix, Score,
-    StreamTask, TextTask, cross_entropy,
+    StreamTask, TextTask, TranslationTask, cross_entropy,
 };
 
 /// A part of a task's data.
@@ -128,10 +128,15 @@ pub trait Task: Send + Sync {
     fn as_conditioned(&self) -> Option<&dyn ConditionedTask> {
         None
     }
+
+    /// The extension of tasks whose answers are sentences that a network writes.
+    fn as_translation(&self) -> Option<&dyn TranslationTask> {
+        None
+    }
 }
 
 /// The mean of losses `[B * T]` of a batch over the answers that count.
-fn mean_of_real(losses: Tensor<1>, batch: &Batch) -> Tensor<1> {
+pub(crate) fn mean_of_real(losses: Tensor<1>, batch: &Batch) -> Tensor<1> {
     let [b, t] = batch.labels.dims();
     let counts = match &batch.text {
         Some(text) if text.count.iter().any(|count| *count < t) => &text.count,

@@ -1,6 +1,6 @@
 //! Facts of a task about a batch, put into the pass for the layers and routers that use them.
 
-use moe::{Clusters, Condition, Pass, RealTokens};
+use moe::{Clusters, Condition, Input, Pass, RealTokens};
 use tasks::{Batch, Task};
 
 /// Puts the task's facts about the batch into the pass: which tokens are real and which are padding,
@@ -15,4 +15,17 @@ pub fn put_batch_facts(pass: &mut Pass, task: &dyn Task, batch: &Batch) {
     if let Some(task) = task.as_conditioned() {
         pass.put(Condition(task.condition(batch)));
     }
+}
+
+/// The examples of a batch for a network of so many tokens in an example; one with padding counts as the
+/// share of it that is real.
+pub(crate) fn real_examples(batch: &Batch, tokens: usize) -> f64 {
+    let real = match (&batch.input, &batch.text) {
+        (Input::Pair(pair), _) => {
+            pair.source_counts.iter().chain(&pair.target_counts).sum::<usize>()
+        }
+        (_, Some(text)) => text.count.iter().sum(),
+        (_, None) => batch.labels.dims()[0] * tokens,
+    };
+    real as f64 / tokens as f64
 }

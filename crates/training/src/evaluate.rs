@@ -3,11 +3,15 @@
 use backbones::AnyBackbone;
 use burn::{module::Module, prelude::*};
 use moe::{LayerReport, Pass};
-use tasks::{Batch, Score, Split, Task};
+use tasks::{Score, Split, Task};
 
 use crate::{
-    ExampleScore, batch_facts::put_batch_facts, choices, example_scores, order::all_in_rows,
+    ExampleScore,
+    batch_facts::{put_batch_facts, real_examples},
+    choices, example_scores,
+    order::all_in_rows,
     segment_memory::SegmentMemory,
+    translations::{self, WritingSpeed},
 };
 
 /// Examples in a batch of evaluation. Fixed, so that routers whose units compete across a batch
@@ -26,6 +30,8 @@ pub struct Evaluation {
     /// What it scored on each example, in their order; of the test split of a classification
     /// alone.
     pub examples: Vec<ExampleScore>,
+    /// How fast it wrote translations, if it did.
+    pub writing: Option<WritingSpeed>,
     /// Floating-point operations of one token, forward.
     pub flops_per_token: f64,
     /// Parameters of the network.
@@ -102,8 +108,7 @@ pub fn evaluate_some(
             scores.extend(example_scores::of_batch(&examples, output.clone(), &batch));
         }
         task.measure(output, &batch, &mut score);
-        // Examples, an example with padding counting as the share of it that is real.
-        let size = real_tokens(&batch, model.tokens()) as f64 / model.tokens() as f64;
+        let size = real_examples(&batch, model.tokens());
         real += size;
         told.extend(pass.metrics().into_iter().map(|(name, value)| (name, value * size)));
         match layers.is_empty() {
@@ -124,6 +129,9 @@ pub fn evaluate_some(
     if let (Split::Test, Some(text)) = (split, task.as_text()) {
         choices::judge(model, text.questions(), &mut score, device);
     }
+    let writing = task.as_translation().and_then(|translation| {
+        translations::judge(model, translation, (split, all), &mut score, device)
+    });
     scores.sort_unstable_by_key(|score: &ExampleScore| score.example);
     let tokens = real * model.tokens() as f64;
     let routed: f64 = layers.iter().map(|layer| layer.flops).sum();
@@ -140,6 +148,7 @@ pub fn evaluate_some(
         told: sums(told, real),
         layers,
         examples: scores,
+        writing,
         flops_per_token: model.dense_flops() / model.tokens() as f64 + routed / tokens,
         params,
         active_params: params - idle,
@@ -156,12 +165,6 @@ fn sums(values: Vec<(String, f64)>, size: f64) -> Vec<(String, f64)> {
         }
     }
     sums
-}
-
-/// The tokens of a batch that are no padding, for a network of so many tokens in an example.
-fn real_tokens(batch: &Batch, tokens: usize) -> usize {
-    let all = batch.labels.dims()[0] * tokens;
-    batch.text.as_ref().map_or(all, |text| text.count.iter().sum())
 }
 
 /// The first `n` examples, in the order in which they are shown.

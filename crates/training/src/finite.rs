@@ -58,6 +58,7 @@ mod tests {
             ..LayerReport::default()
         };
         let found = |weight| Evaluation {
+            writing: None,
             metrics: vec![("loss", 0.5)],
             told: Vec::new(),
             layers: vec![layer(0, 1.0), layer(1, weight)],

@@ -14,7 +14,7 @@ use tasks::{Batch, Place};
 
 use crate::{
     Checkpoint, CheckpointError, Order, Run, TrainError,
-    batch_facts::put_batch_facts,
+    batch_facts::{put_batch_facts, real_examples},
     checkpoint::State,
     clip_global_norm,
     edit::{LocalSgd, replica},
@@ -227,8 +227,7 @@ impl Replica {
                 let grads = (objective / parts).backward();
                 accumulated.accumulate(model, GradientsParams::from_grads(grads, model));
             });
-            let [examples, _] = batch.labels.dims();
-            flops += model.dense_flops() * examples as f64;
+            flops += model.dense_flops() * real_examples(&batch, model.tokens());
             flops += pass.reports().iter().map(|layer| layer.flops).sum::<f64>();
             add_reports(&mut loads, pass.reports());
             if tells {

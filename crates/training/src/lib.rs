@@ -30,6 +30,7 @@ mod spikes;
 mod step_log;
 mod supervised;
 mod tracer;
+mod translations;
 
 #[cfg(test)]
 extern crate self as training;
@@ -53,3 +54,4 @@ pub use spikes::{Damage, DamageKind, Detect, Persistent, SpikesConfig};
 pub use step_log::{StepLog, StepRow};
 pub use supervised::{Outcome, Run, TrainError, Watch, supervised};
 pub use tracer::{Span, SpanTimes, StepTracer};
+pub use translations::{WritingSpeed, translations};

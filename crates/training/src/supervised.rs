@@ -200,10 +200,22 @@ pub fn supervised(
         ExampleScore::write(folder, &test.examples)
             .map_err(|source| TrainError::Log { path, source })?;
     }
-    let tokens = (config.examples_before(config.steps) + learner.more()) * model.tokens();
+    let tokens_of_example = match task.as_translation() {
+        Some(translation) => translation.tokens_of_example(),
+        None => model.tokens() as f64,
+    };
+    let tokens = (config.examples_before(config.steps) + learner.more()) as f64 * tokens_of_example;
     let load = (at.load.1 > 0).then(|| ("early_load".to_string(), at.load.0 / at.load.1 as f64));
     let told = learner.tells(run).into_iter().chain(load).collect();
-    Ok(Outcome { model, valid, test, seconds: at.seconds, tokens, flops: at.flops, told })
+    Ok(Outcome {
+        model,
+        valid,
+        test,
+        seconds: at.seconds,
+        tokens: tokens as usize,
+        flops: at.flops,
+        told,
+    })
 }
 
 /// Whether an action that is due every `every` steps, or never for 0, is due after this step.

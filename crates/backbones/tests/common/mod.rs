@@ -4,6 +4,7 @@ use burn::prelude::*;
 use moe::Library;
 
 /// Reproducible numbers, as the published code was given.
+#[allow(dead_code, reason = "not every test fills parameters")]
 pub(crate) fn fill(salt: u64, shape: &[usize], scale: f64) -> TensorData {
     let mix = |x: u64| {
         let z = x.wrapping_add(0x9E37_79B9_7F4A_7C15);

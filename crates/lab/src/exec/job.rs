@@ -140,6 +140,13 @@ fn metrics(outcome: &Outcome) -> Vec<(String, String, f64)> {
     };
     let mut metrics = named("valid", &outcome.valid);
     metrics.extend(outcome.test.iter().flat_map(|test| named("test", test)));
+    let (valid, test) = (Some(&outcome.valid), outcome.test.as_ref());
+    for (split, evaluation) in [("valid", valid), ("test", test)] {
+        let writing = evaluation.and_then(|evaluation| evaluation.writing);
+        let speed = writing.and_then(|writing| writing.tokens_per_second());
+        metrics
+            .extend(speed.map(|speed| (split.into(), "decoding_tokens_per_second".into(), speed)));
+    }
     let told = outcome.told.iter().cloned();
     metrics.extend(told.map(|(metric, value)| ("train".into(), metric, value)));
     // A run of no steps has no speed.

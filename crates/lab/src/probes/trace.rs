@@ -8,7 +8,7 @@ use std::{fs, io, path::Path};
 
 use backbones::AnyBackbone;
 use burn::prelude::*;
-use moe::{Input, Pass, RoutingProbe, TokenIds};
+use moe::{Domain, Input, Pass, RoutingProbe, TokenIds};
 use report::trace::{About, Layer, Pixels, Property, Trace};
 use tasks::{Batch, Split, Task};
 use training::{Watch, put_batch_facts, write_atomic};
@@ -72,7 +72,8 @@ pub(crate) fn write(
     write_atomic(&path, &trace.to_bytes().map_err(io::Error::other)?)
 }
 
-/// The trace of a network's routing on the validation split; none if it has no MoE layers.
+/// The trace of a network's routing on the validation split; none if it has no MoE layers, or reads pairs,
+/// whose sources and targets are not the same units.
 pub(crate) fn record(
     spec: &RunSpec,
     task: &dyn Task,
@@ -80,6 +81,9 @@ pub(crate) fn record(
     step: usize,
     device: &Device,
 ) -> Option<Trace> {
+    if matches!(task.domain(), Domain::Pair { .. }) {
+        return None;
+    }
     let mut trace = Trace { about: about(spec, task, step), ..Trace::default() };
     let mut choices: Vec<Vec<Vec<(usize, f32)>>> = Vec::new();
     for examples in examples(task, model.tokens()).chunks(BATCH) {

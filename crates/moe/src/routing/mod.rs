@@ -7,7 +7,7 @@ mod pass;
 mod plan;
 mod router;
 
-pub use input::{Domain, Input};
+pub use input::{Domain, Input, SequencePair};
 pub use layer_report::LayerReport;
 pub(crate) use layer_report::by_input;
 pub use level::Level;

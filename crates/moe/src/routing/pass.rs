@@ -230,6 +230,18 @@ impl Pass {
         done
     }
 
+    /// Does the work of layers that stand apart from all others: what they leave in the pass for each other
+    /// is dropped at the end, as those of an encoder do not go on in its decoder. What was there before
+    /// stays, as `work` leaves it.
+    pub fn apart<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let parts = std::mem::take(&mut self.parts);
+        let common: Vec<TypeId> = self.slots.keys().copied().collect();
+        let done = work(self);
+        self.slots.retain(|key, _| common.contains(key));
+        self.parts = parts;
+        done
+    }
+
     /// Does `work` among what was left for the part `index` before; what it leaves is kept for it.
     fn with_own_slots<T>(&mut self, index: usize, work: impl FnOnce(&mut Self) -> T) -> T {
         if self.parts.len() <= index {
@@ -306,6 +318,20 @@ mod tests {
         assert_eq!(pass.get::<u8>(), Some(&3));
         assert_eq!(pass.take::<&str>(), Some("text"));
         assert_eq!(pass.take::<&str>(), None);
+    }
+
+    #[test]
+    fn layers_apart_leave_nothing_for_others() {
+        let mut pass = Pass::eval();
+        pass.put(3_u8);
+        let seen = pass.apart(|pass| {
+            pass.put(4_u8);
+            pass.put("for the next layer");
+            pass.with_own_slots(0, |pass| pass.put(1.5_f32));
+            pass.get::<&str>().is_some() && pass.parts.len() == 1
+        });
+        assert!(seen && pass.get::<&str>().is_none() && pass.parts.is_empty());
+        assert_eq!(pass.get::<u8>(), Some(&4));
     }
 
     #[test]

@@ -3,16 +3,22 @@
 mod attack;
 mod choices;
 mod files;
+mod masked_lm;
+mod measures;
 mod sources;
 mod state_of_the_union;
 mod stream;
 mod tanaka_lm;
 mod text_lm;
 pub mod tokens;
+mod translation;
 
 pub use choices::{CHOICE_METRICS, Candidate, Question};
+pub use masked_lm::{MaskedLm, MaskedLmConfig};
+pub use measures::{Bleu, BleuScore, Chrf, Separation, Smoothing};
 pub use state_of_the_union::{HoldOut, StateOfTheUnion};
 pub use stream::Stream;
 pub use tanaka_lm::TanakaLm;
 pub use text_lm::TextLm;
 pub use tokens::Tokenizer;
+pub use translation::{Translation, TranslationConfig};

@@ -63,27 +63,36 @@ impl LoadTask for TanakaLm {
     }
 }
 
-/// The English sentences, in the corpus's order. A line reads `A: japanese<TAB>english#ID=1_2`.
+/// The English sentences, in the corpus's order.
 fn sentences() -> Vec<&'static str> {
+    pairs().into_iter().map(|(_japanese, english)| english).collect()
+}
+
+/// Japanese and English sentences, in the corpus's order. A line reads
+/// `A: japanese<TAB>english#ID=1_2`.
+pub(super) fn pairs() -> Vec<(&'static str, &'static str)> {
     EXAMPLES_SUBSET
         .lines()
         .filter_map(|line| line.strip_prefix("A: "))
         .filter_map(|line| line.rsplit_once("#ID="))
         .filter_map(|(text, _id)| text.split_once('\t'))
-        .map(|(_japanese, english)| english)
         .collect()
+}
+
+/// The split that a block of 100 neighbours goes to.
+pub(super) fn split_of(block: usize) -> Split {
+    match stable_hash(&format!("tanaka/{block}")) % 20 {
+        0 => Split::Test,
+        1 => Split::Valid,
+        _ => Split::Train,
+    }
 }
 
 /// Train, valid and test text, one sentence a line.
 fn split(sentences: &[&str]) -> [String; 3] {
     let mut parts: [Vec<&str>; 3] = Default::default();
     for (block, members) in sentences.chunks(100).enumerate() {
-        let part = match stable_hash(&format!("tanaka/{block}")) % 20 {
-            0 => Split::Test,
-            1 => Split::Valid,
-            _ => Split::Train,
-        };
-        parts[part as usize].extend(members);
+        parts[split_of(block) as usize].extend(members);
     }
     let known: HashSet<&str> = parts[0].iter().copied().collect();
     for part in &mut parts[1..] {

@@ -4,7 +4,7 @@
 //! comparison have the same faults.
 
 use burn::prelude::*;
-use moe::{Domain, Input, stable_hash};
+use moe::{Domain, Input, SequencePair, stable_hash};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tasks::{Batch, Task};
@@ -48,8 +48,12 @@ pub(crate) fn spoilt(config: &FaultConfig, task: &dyn Task, purpose: &str, batch
             (Input::Tokens(tokens), Domain::Text { vocab, .. }) => {
                 Input::Tokens(drawn(&tokens, vocab, &mut rng))
             }
-            (Input::Tokens(tokens), Domain::Image { .. }) => Input::Tokens(tokens),
+            (Input::Pair(pair), Domain::Pair { vocab, .. }) => {
+                let source = drawn(&pair.source, vocab, &mut rng);
+                Input::Pair(SequencePair { source, ..pair })
+            }
             (Input::Image(pixels), _) => Input::Image(pixels * config.factor),
+            (other, _) => other,
         },
     };
     match config.kind {

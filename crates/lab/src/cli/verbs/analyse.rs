@@ -4,6 +4,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use moe::Domain;
 use report::{Table, analysis, render, trace::Trace, trace_pictures};
 use training::write_atomic;
 
@@ -51,6 +52,14 @@ impl Verb for AnalyseArgs {
         let folder = find(&self.run, &self.store.runs)?;
         let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
         let spec = trained_run(&folder, &store, &self.data.dir(), plugins)?;
+        if matches!(spec.data.domain(), Domain::Pair { .. }) {
+            bail!(
+                "the run {} has learned {}, whose sources and targets are not the same units; analyses take \
+                 one sequence or picture an example",
+                spec.id,
+                spec.config.task.kind
+            );
+        }
         let device = self.device.open()?;
         let builder = ModelBuilder { plugins, store: &store, device: &device };
         let traces = traces_of(&folder, &spec, &builder)?;

@@ -1,4 +1,4 @@
-//! `sample`: a trained language model goes on with a text.
+//! `sample`: a trained language model goes on with a text, or a trained translator translates it.
 
 use std::path::Path;
 
@@ -10,7 +10,8 @@ use moe::{Choice, Domain, Input, Placement};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
-use tasks::{Split, Task};
+use tasks::{Split, Task, TranslationTask};
+use training::translations;
 
 use crate::{
     Plugins,
@@ -29,7 +30,7 @@ use crate::{
 pub(crate) struct SampleArgs {
     /// A run on text: its folder, or its name in the folder of runs
     run: String,
-    /// The text to go on with
+    /// The text to go on with, or the sentence to translate
     #[arg(long, value_name = "TEXT", default_value = "\n", hide_default_value = true)]
     prompt: String,
     /// How many tokens to write
@@ -57,7 +58,8 @@ pub(crate) struct SampleArgs {
 
 impl Verb for SampleArgs {
     const NAME: &'static str = "sample";
-    const ABOUT: &'static str = "Let a trained language model go on with a text";
+    const ABOUT: &'static str =
+        "Let a trained language model go on with a text, or a trained translator translate it";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         self.sampling.check()?;
@@ -67,6 +69,11 @@ impl Verb for SampleArgs {
         let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
         let spec = trained_run(&folder, &store, &self.data.dir(), session.plugins)?;
         let plugins = session.plugins;
+        if let Some(task) = spec.data.as_translation() {
+            let device = self.device.open()?;
+            let builder = ModelBuilder { plugins, store: &store, device: &device };
+            return self.translated(&spec, task, &builder);
+        }
         writes(&spec, plugins)?;
         let prompt = encode(&*spec.data, &self.prompt)?;
         let device = self.device.open()?;
@@ -93,6 +100,37 @@ impl Verb for SampleArgs {
 }
 
 impl SampleArgs {
+    /// The translation of the prompt.
+    fn translated(
+        &self,
+        spec: &RunSpec,
+        task: &dyn TranslationTask,
+        builder: &ModelBuilder,
+    ) -> anyhow::Result<Answer> {
+        let prompt = self.prompt.trim();
+        let source =
+            task.read(prompt).map_err(|err| anyhow::anyhow!("--prompt {prompt:?}: {err}"))?;
+        let writing = task.writing();
+        let answers = self.threads.install(|| -> anyhow::Result<_> {
+            let (model, _) = builder.trained(spec)?;
+            let Some(network) = model.sequence_to_sequence() else {
+                bail!("the run {} has no network that translates", spec.id)
+            };
+            Ok(translations(network, writing, &[source], builder.device))
+        })??;
+        let text: String = answers.iter().map(|answer| task.text(answer)).collect();
+        let text = match self.json.is_json() {
+            false => format!("{text}\n"),
+            true => {
+                let all = json!({
+                    "run": spec.id, "prompt": prompt, "text": text, "beam": writing.beam,
+                });
+                format!("{all:#}\n")
+            }
+        };
+        Ok(text.into())
+    }
+
     /// The tokens that come after the prompt.
     fn go_on(&self, decoder: &mut Decoder, prompt: &[i32]) -> Vec<i32> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);

@@ -1,0 +1,191 @@
+//! Sizes of the encoder-decoder, and whether they fit.
+
+use moe::{Choice, ConfigError, MoeConfig, config};
+
+use super::{
+    dropout::check_dropout,
+    layer::Joining,
+    multi_head::MultiHeadConfig,
+    per_layer::{Hidden, PerLayer, SideExperts},
+    positions::PositionKind,
+};
+use crate::{BackboneSpec, HeadConfig, Norm, Wiring};
+
+config! {
+    /// Sizes of an encoder-decoder. Where a setting may differ from layer to layer, it is one number or a
+    /// list.
+    pub struct TransformerSeq2SeqConfig {
+        /// The width of the stream, D.
+        pub width: usize = 64,
+        /// The width of queries, keys and values together; D unless given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub inner: Option<usize> = None,
+        /// Layers of the encoder. In `moe.layers` they are the blocks from 0 on.
+        pub encoder_layers: usize = 2,
+        /// Layers of the decoder. In `moe.layers` they are the blocks after those of the encoder.
+        pub decoder_layers: usize = 2,
+        /// Attention heads of the encoder.
+        pub encoder_heads: PerLayer<usize> = PerLayer::All(4),
+        /// Heads of the decoder's attention to itself.
+        pub decoder_heads: PerLayer<usize> = PerLayer::All(4),
+        /// Heads of the decoder's attention to the source.
+        pub cross_heads: PerLayer<usize> = PerLayer::All(4),
+        /// To the outputs of how many of the encoder's last layers each layer of the decoder attends, side
+        /// by side along the tokens (AutoMoE's arbitrary encoder-decoder attention).
+        pub encoder_outputs: PerLayer<usize> = PerLayer::All(1),
+        /// Experts of the encoder's layers that `moe.layers` names, 1 for a dense network; as
+        /// `moe.experts` unless given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub encoder_experts: Option<PerLayer<usize>> = None,
+        /// The same of the decoder's layers.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub decoder_experts: Option<PerLayer<usize>> = None,
+        /// The hidden width of the encoder's experts and dense networks, as theirs unless given. A list of
+        /// lists has a width for each expert, for experts that take such a list.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub encoder_hidden: Option<PerLayer<Hidden>> = None,
+        /// The same of the decoder.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub decoder_hidden: Option<PerLayer<Hidden>> = None,
+        /// The feed-forward network of layers without experts.
+        pub dense: Choice = Choice::of("ffn").with("hidden", 128).with("activation", "relu"),
+        /// Where norms stand: `post-norm` or `pre-norm`.
+        pub wiring: Wiring = Wiring::PostNorm,
+        /// How it knows the order of the tokens.
+        pub positions: PositionKind = PositionKind::Sinusoidal,
+        /// Are the vectors of tokens multiplied by the root of D?
+        pub scale_embedding: bool = true,
+        /// Is there a norm after tokens and positions have been added?
+        pub embedding_norm: bool = false,
+        /// Have encoder and decoder one table of tokens?
+        pub shared_embedding: bool = true,
+        /// Have the maps of attention biases?
+        pub bias: bool = true,
+        /// The chance that a number of a branch, or of the embedded tokens, is dropped in training.
+        pub dropout: f64 = 0.1,
+        /// What norms add to a square before they divide.
+        pub epsilon: f64 = 1e-5,
+        /// The map to the vocabulary; tied, its matrix is the decoder's table of tokens.
+        pub head: HeadConfig = HeadConfig { tied: true, ..HeadConfig::default() },
+    }
+}
+
+/// Encoder or decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// What reads the source.
+    Encoder,
+    /// What writes the target.
+    Decoder,
+}
+
+impl TransformerSeq2SeqConfig {
+    /// Layers of one side.
+    pub fn layers(&self, side: Side) -> usize {
+        match side {
+            Side::Encoder => self.encoder_layers,
+            Side::Decoder => self.decoder_layers,
+        }
+    }
+
+    fn experts(&self, side: Side) -> SideExperts<'_> {
+        let (experts, hidden) = match side {
+            Side::Encoder => (&self.encoder_experts, &self.encoder_hidden),
+            Side::Decoder => (&self.decoder_experts, &self.decoder_hidden),
+        };
+        SideExperts { experts: experts.as_ref(), hidden: hidden.as_ref() }
+    }
+
+    /// All layers, in the order of their blocks.
+    fn places(&self) -> Vec<(Side, usize)> {
+        let of = |side| (0..self.layers(side)).map(move |layer| (side, layer));
+        of(Side::Encoder).chain(of(Side::Decoder)).collect()
+    }
+
+    /// The MoE layer and the dense network of one layer; the placement of the MoE layer is all or none.
+    pub fn of_layer(&self, place: (Side, usize), moe: &MoeConfig) -> (MoeConfig, Choice) {
+        let places = self.places();
+        let routed = |block: usize| {
+            let (side, layer) = places[block];
+            moe.layers.has(block, places.len()) && self.experts(side).has_experts(layer)
+        };
+        let block = places.iter().position(|known| *known == place).expect("there is such a layer");
+        let before = (0..block).filter(|block| routed(*block)).count();
+        let (side, layer) = place;
+        self.experts(side).of_layer(layer, routed(block), moe.of_layer(before), &self.dense)
+    }
+
+    /// Attention with so many heads.
+    pub fn attention(&self, heads: usize) -> MultiHeadConfig {
+        let (width, bias) = (self.width, self.bias);
+        let inner = self.inner.unwrap_or(width);
+        MultiHeadConfig { width, source_width: width, inner, heads, bias }
+    }
+
+    /// How branches join.
+    pub fn joining(&self) -> Joining {
+        Joining { pre_norm: self.wiring == Wiring::PreNorm, dropout: self.dropout }
+    }
+
+    /// Do the sizes fit each other?
+    pub fn check(&self) -> Result<(), String> {
+        if self.encoder_layers == 0 || self.decoder_layers == 0 {
+            return Err("encoder_layers and decoder_layers are at least 1".into());
+        }
+        self.check_encoder(["encoder_heads", "encoder_experts", "encoder_hidden"])?;
+        let (n, divides) = (self.decoder_layers, |heads: &usize| self.divides(*heads));
+        self.decoder_heads.check("decoder_heads", n, divides)?;
+        self.cross_heads.check("cross_heads", n, divides)?;
+        self.experts(Side::Decoder).check(["decoder_experts", "decoder_hidden"], n)?;
+        let most = self.encoder_layers;
+        self.encoder_outputs.check("encoder_outputs", n, |n| match (1..=most).contains(n) {
+            true => Ok(()),
+            false => Err(format!("{n}: it is from 1 to encoder_layers = {most}")),
+        })
+    }
+
+    /// The same of what both sides share and of the encoder; heads, experts and widths have these names.
+    pub(crate) fn check_encoder(&self, [heads, experts, hidden]: [&str; 3]) -> Result<(), String> {
+        if self.width == 0 || self.inner == Some(0) {
+            return Err("width and inner are at least 1".into());
+        }
+        if !matches!(self.wiring, Wiring::PreNorm | Wiring::PostNorm) {
+            return Err("wiring: it is \"post-norm\" or \"pre-norm\"".into());
+        }
+        check_dropout("dropout", self.dropout)?;
+        Norm::check(self.epsilon)?;
+        let n = self.encoder_layers;
+        self.encoder_heads.check(heads, n, |heads| self.divides(*heads))?;
+        self.experts(Side::Encoder).check([experts, hidden], n)
+    }
+
+    fn divides(&self, heads: usize) -> Result<(), String> {
+        let inner = self.inner.unwrap_or(self.width);
+        match heads > 0 && inner.is_multiple_of(heads) {
+            true => Ok(()),
+            false => Err(format!("{heads} does not divide the width of queries, {inner}")),
+        }
+    }
+
+    /// Does each layer fit the brief, with sources and targets of these lengths?
+    pub fn check_layers(
+        &self,
+        name: &str,
+        brief: &BackboneSpec,
+        [source, target]: [usize; 2],
+    ) -> Result<(), ConfigError> {
+        let places = self.places();
+        let wrong = |message| ConfigError::Invalid { what: "moe", name: "config".into(), message };
+        brief.moe.layers.check(places.len()).map_err(wrong)?;
+        for (side, layer) in places {
+            let (moe, dense) = self.of_layer((side, layer), brief.moe);
+            let tokens = match side {
+                Side::Encoder => source,
+                Side::Decoder => target,
+            };
+            let brief = BackboneSpec { moe: &moe, ..*brief };
+            brief.check_blocks(name, &dense, [tokens, self.width], 1)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! The decoder: tokens with their positions through layers that see what went before, and the source.
+
+use burn::{module::Module, prelude::*};
+use moe::{ConfigError, Init, Pass, TokenIds};
+
+use super::{
+    config::{Side, TransformerSeq2SeqConfig},
+    encoder::{Entrance, feed_forward},
+    layer::DecoderLayer,
+    memory::{Encoded, Memory},
+    multi_head::MultiHead,
+};
+use crate::{BackboneSpec, Norm};
+
+/// The decoder.
+#[derive(Module, Debug)]
+pub struct Decoder {
+    /// Tokens and positions.
+    pub entrance: Entrance,
+    /// The layers.
+    pub layers: Vec<DecoderLayer>,
+    /// Of pre-norm, the norm after the last layer.
+    pub norm: Option<Norm>,
+}
+
+impl Decoder {
+    /// A fresh decoder of targets of at most `longest` tokens.
+    pub fn new(
+        config: &TransformerSeq2SeqConfig,
+        brief: &BackboneSpec,
+        longest: usize,
+        init: &Init,
+    ) -> Result<Self, ConfigError> {
+        let layers = init.at("layers");
+        let layer = |i| decoder_layer(config, brief, i, longest, &layers.at(i));
+        let norm = || Norm::layer(init, "norm", config.width, config.epsilon);
+        Ok(Self {
+            entrance: Entrance::new(config, longest, init),
+            layers: (0..config.decoder_layers).map(layer).collect::<Result<_, _>>()?,
+            norm: config.joining().pre_norm.then(norm),
+        })
+    }
+
+    /// What it attends to before the first token of a target.
+    pub fn begin(&self, encoded: &Encoded) -> Memory {
+        Memory { layers: self.layers.iter().map(|layer| layer.begin(encoded)).collect() }
+    }
+
+    /// Token ids `[B, T]` that come after those of the memory, to `[B, T, D]`; the memory then has these
+    /// too. What its layers leave for each other in the pass ends with it.
+    pub fn forward(
+        &self,
+        pass: &mut Pass,
+        table: Tensor<2>,
+        ids: Tensor<2, Int>,
+        memory: &mut Memory,
+    ) -> Tensor<3> {
+        let first = memory.tokens();
+        pass.apart(|pass| {
+            pass.put(TokenIds(ids.clone()));
+            let mut x = self.entrance.forward(pass, table, ids, first);
+            for (layer, memory) in self.layers.iter().zip(&mut memory.layers) {
+                x = layer.forward(pass, x, memory);
+            }
+            match &self.norm {
+                Some(norm) => norm.forward(x),
+                None => x,
+            }
+        })
+    }
+
+    /// Floating-point operations for a target of so many tokens after a source of so many, without those
+    /// of MoE layers.
+    pub fn dense_flops(&self, tokens: usize, source: usize) -> f64 {
+        self.layers.iter().map(|layer| layer.dense_flops(tokens, source)).sum()
+    }
+}
+
+fn decoder_layer(
+    config: &TransformerSeq2SeqConfig,
+    brief: &BackboneSpec,
+    i: usize,
+    longest: usize,
+    init: &Init,
+) -> Result<DecoderLayer, ConfigError> {
+    let norm = |name: &str| Norm::layer(init, name, config.width, config.epsilon);
+    let attention =
+        |name: &str, heads: usize| MultiHead::new(&config.attention(heads), &init.at(name));
+    Ok(DecoderLayer {
+        attention: attention("attention", *config.decoder_heads.at(i)),
+        attention_norm: norm("attention_norm"),
+        cross: attention("cross", *config.cross_heads.at(i)),
+        cross_norm: norm("cross_norm"),
+        feed_forward: feed_forward(config, brief, (Side::Decoder, i), longest, init)?,
+        feed_forward_norm: norm("feed_forward_norm"),
+        encoder_outputs: *config.encoder_outputs.at(i),
+        joining: config.joining(),
+    })
+}

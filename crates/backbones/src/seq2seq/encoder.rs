@@ -1,0 +1,177 @@
+//! The encoder: tokens with their positions through layers that see everything.
+
+use burn::{module::Module, prelude::*};
+use moe::{ConfigError, Init, Pass, RealTokens, TokenIds};
+
+use super::{
+    config::{Side, TransformerSeq2SeqConfig},
+    dropout::dropout,
+    layer::EncoderLayer,
+    mask::padding_mask,
+    memory::Encoded,
+    multi_head::MultiHead,
+    positions::PositionTable,
+};
+use crate::{BackboneSpec, FeedForward, Norm};
+
+/// What both encoder and decoder begin with: tokens, scaled, with positions, a norm, dropout.
+#[derive(Module, Debug)]
+pub struct Entrance {
+    /// The positions.
+    pub positions: PositionTable,
+    /// The norm, if there is one.
+    pub norm: Option<Norm>,
+    /// What the vectors of tokens are multiplied by.
+    pub scale: f64,
+    /// The chance that a number is dropped in training.
+    pub dropout: f64,
+}
+
+impl Entrance {
+    /// For at most `longest` tokens.
+    pub fn new(config: &TransformerSeq2SeqConfig, longest: usize, init: &Init) -> Self {
+        let (width, epsilon) = (config.width, config.epsilon);
+        let norm = || Norm::layer(init, "embedding_norm", width, epsilon);
+        Self {
+            positions: PositionTable::new(config.positions, longest, width, init),
+            norm: config.embedding_norm.then(norm),
+            scale: if config.scale_embedding { (width as f64).sqrt() } else { 1.0 },
+            dropout: config.dropout,
+        }
+    }
+
+    /// Token ids `[B, T]`, the first of which stands at position `first`, to `[B, T, D]`. The table is
+    /// `[V, D]`.
+    pub fn forward(
+        &self,
+        pass: &mut Pass,
+        table: Tensor<2>,
+        ids: Tensor<2, Int>,
+        first: usize,
+    ) -> Tensor<3> {
+        let [b, t] = ids.dims();
+        let [_, d] = table.dims();
+        let tokens = table.select(0, ids.reshape([b * t])).reshape([b, t, d]) * self.scale;
+        let x = self.positions.add_to(tokens, first);
+        let x = match &self.norm {
+            Some(norm) => norm.forward(x),
+            None => x,
+        };
+        dropout(pass, x, self.dropout)
+    }
+}
+
+/// The encoder.
+#[derive(Module, Debug)]
+pub struct Encoder {
+    /// Tokens and positions.
+    pub entrance: Entrance,
+    /// The layers.
+    pub layers: Vec<EncoderLayer>,
+    /// Of pre-norm, the norm of what leaves: of the output of each layer that is attended to.
+    pub norm: Option<Norm>,
+    /// How many of the last layers' outputs leave.
+    pub outputs: usize,
+}
+
+impl Encoder {
+    /// A fresh encoder of sources of at most `longest` tokens; the outputs of the last `outputs` layers
+    /// leave.
+    pub fn new(
+        config: &TransformerSeq2SeqConfig,
+        brief: &BackboneSpec,
+        longest: usize,
+        outputs: usize,
+        init: &Init,
+    ) -> Result<Self, ConfigError> {
+        let layers = init.at("layers");
+        let layer = |i| encoder_layer(config, brief, i, longest, &layers.at(i));
+        let norm = || Norm::layer(init, "norm", config.width, config.epsilon);
+        Ok(Self {
+            entrance: Entrance::new(config, longest, init),
+            layers: (0..config.encoder_layers).map(layer).collect::<Result<_, _>>()?,
+            norm: config.joining().pre_norm.then(norm),
+            outputs,
+        })
+    }
+
+    /// Token ids `[B, S]`, of which `counts` are real in each source, at least 1. What its layers leave for
+    /// each other in the pass ends with it.
+    pub fn forward(
+        &self,
+        pass: &mut Pass,
+        table: Tensor<2>,
+        ids: Tensor<2, Int>,
+        counts: Vec<usize>,
+    ) -> Encoded {
+        let before = pass.take::<RealTokens>();
+        let encoded = pass.apart(|pass| {
+            pass.put(RealTokens(counts.clone()));
+            pass.put(TokenIds(ids.clone()));
+            self.encode(pass, table, ids, counts)
+        });
+        if let Some(before) = before {
+            pass.put(before);
+        }
+        encoded
+    }
+
+    fn encode(
+        &self,
+        pass: &mut Pass,
+        table: Tensor<2>,
+        ids: Tensor<2, Int>,
+        counts: Vec<usize>,
+    ) -> Encoded {
+        let mask = padding_mask(&counts, ids.dims()[1], 1, &table.device());
+        let mut x = self.entrance.forward(pass, table, ids, 0);
+        let mut outputs = Vec::new();
+        for (i, layer) in self.layers.iter().enumerate() {
+            x = layer.forward(pass, x, mask.clone());
+            if i + self.outputs >= self.layers.len() {
+                outputs.push(match &self.norm {
+                    Some(norm) => norm.forward(x.clone()),
+                    None => x.clone(),
+                });
+            }
+        }
+        Encoded { outputs, counts }
+    }
+
+    /// Floating-point operations for a source of so many tokens, without those of MoE layers.
+    pub fn dense_flops(&self, tokens: usize) -> f64 {
+        self.layers.iter().map(|layer| layer.dense_flops(tokens)).sum()
+    }
+}
+
+fn encoder_layer(
+    config: &TransformerSeq2SeqConfig,
+    brief: &BackboneSpec,
+    i: usize,
+    longest: usize,
+    init: &Init,
+) -> Result<EncoderLayer, ConfigError> {
+    let norm = |name: &str| Norm::layer(init, name, config.width, config.epsilon);
+    let attention = config.attention(*config.encoder_heads.at(i));
+    Ok(EncoderLayer {
+        attention: MultiHead::new(&attention, &init.at("attention")),
+        attention_norm: norm("attention_norm"),
+        feed_forward: feed_forward(config, brief, (Side::Encoder, i), longest, init)?,
+        feed_forward_norm: norm("feed_forward_norm"),
+        joining: config.joining(),
+    })
+}
+
+/// The feed-forward network or the MoE layer of one layer, on sequences of at most `longest` tokens.
+pub(super) fn feed_forward(
+    config: &TransformerSeq2SeqConfig,
+    brief: &BackboneSpec,
+    place: (Side, usize),
+    longest: usize,
+    init: &Init,
+) -> Result<FeedForward, ConfigError> {
+    let (moe, dense) = config.of_layer(place, brief.moe);
+    let brief = BackboneSpec { moe: &moe, ..*brief };
+    let size = [longest, config.width];
+    FeedForward::new(&brief, &dense, (0, 1), size, &init.at("feed_forward"))
+}

@@ -1,0 +1,161 @@
+//! Layers of an encoder and of a decoder.
+//!
+//! Vaswani et al. *Attention Is All You Need*. NeurIPS 2017. <https://arxiv.org/abs/1706.03762>
+//!
+//! post-norm: x' = N(x + dropout(branch(x)))                 (1), as there and in fairseq
+//! pre-norm:  x' = x + dropout(branch(N(x)))                 (2)
+//!
+//! The branches of an encoder's layer are attention to itself and a feed-forward network or MoE layer;
+//! a decoder's has attention to the source between them.
+
+use burn::{module::Module, prelude::*};
+use moe::{BlockInput, Pass};
+
+use super::{
+    dropout::dropout,
+    mask::causal_mask,
+    memory::{Encoded, LayerMemory},
+    multi_head::MultiHead,
+};
+use crate::{FeedForward, Norm};
+
+/// How a branch joins the stream.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Joining {
+    /// (2) instead of (1).
+    pub pre_norm: bool,
+    /// The chance that a number of a branch is dropped in training.
+    pub dropout: f64,
+}
+
+impl Joining {
+    /// (1) or (2): `[B, T, D] -> [B, T, D]`.
+    pub fn join(
+        self,
+        pass: &mut Pass,
+        norm: &Norm,
+        x: Tensor<3>,
+        branch: impl FnOnce(Tensor<3>) -> Tensor<3>,
+    ) -> Tensor<3> {
+        match self.pre_norm {
+            true => {
+                let output = branch(norm.forward(x.clone()));
+                x + dropout(pass, output, self.dropout)
+            }
+            false => {
+                let output = branch(x.clone());
+                norm.forward(x + dropout(pass, output, self.dropout))
+            }
+        }
+    }
+
+    /// The same for a feed-forward network; a MoE layer joins by its own residual rule.
+    pub fn feed_forward(
+        self,
+        pass: &mut Pass,
+        norm: &Norm,
+        x: Tensor<3>,
+        network: &FeedForward,
+    ) -> Tensor<3> {
+        let drop = |pass: &mut Pass, output| dropout(pass, output, self.dropout);
+        match self.pre_norm {
+            true => {
+                let input = norm.forward(x.clone());
+                network.forward_with(pass, x, input, drop)
+            }
+            false => norm.forward(network.forward_with(pass, x.clone(), x, drop)),
+        }
+    }
+}
+
+/// A layer of an encoder: every token sees every other.
+#[derive(Module, Debug)]
+pub struct EncoderLayer {
+    /// Attention to itself.
+    pub attention: MultiHead,
+    /// Its norm.
+    pub attention_norm: Norm,
+    /// The feed-forward network, or a MoE layer.
+    pub feed_forward: FeedForward,
+    /// Its norm.
+    pub feed_forward_norm: Norm,
+    /// How both join.
+    #[module(skip)]
+    pub joining: Joining,
+}
+
+impl EncoderLayer {
+    /// `[B, S, D] -> [B, S, D]`; `mask` hides padding.
+    pub fn forward(&self, pass: &mut Pass, x: Tensor<3>, mask: Option<Tensor<4>>) -> Tensor<3> {
+        pass.put(BlockInput(x.clone()));
+        let x = self.joining.join(pass, &self.attention_norm, x, |x| {
+            self.attention.forward(x.clone(), &self.attention.keys_values(x), mask)
+        });
+        self.joining.feed_forward(pass, &self.feed_forward_norm, x, &self.feed_forward)
+    }
+
+    /// Floating-point operations for an input of so many tokens, without a MoE layer's.
+    pub fn dense_flops(&self, tokens: usize) -> f64 {
+        self.attention.flops(tokens, tokens) + tokens as f64 * self.feed_forward.dense_flops()
+    }
+}
+
+/// A layer of a decoder: a token sees itself, those before it, and the source.
+#[derive(Module, Debug)]
+pub struct DecoderLayer {
+    /// Attention to itself.
+    pub attention: MultiHead,
+    /// Its norm.
+    pub attention_norm: Norm,
+    /// Attention to the source.
+    pub cross: MultiHead,
+    /// Its norm.
+    pub cross_norm: Norm,
+    /// The feed-forward network, or a MoE layer.
+    pub feed_forward: FeedForward,
+    /// Its norm.
+    pub feed_forward_norm: Norm,
+    /// To the outputs of how many of the last encoder layers it attends.
+    pub encoder_outputs: usize,
+    /// How all three join.
+    #[module(skip)]
+    pub joining: Joining,
+}
+
+impl DecoderLayer {
+    /// What it attends to before the first token.
+    pub fn begin(&self, encoded: &Encoded) -> LayerMemory {
+        let (source, mask) = encoded.last(self.encoder_outputs);
+        LayerMemory { own: None, source: self.cross.keys_values(source), mask }
+    }
+
+    /// `[B, T, D] -> [B, T, D]` of the tokens after those of the memory, which then has these too.
+    pub fn forward(&self, pass: &mut Pass, x: Tensor<3>, memory: &mut LayerMemory) -> Tensor<3> {
+        pass.put(BlockInput(x.clone()));
+        let own = memory.own.take();
+        let x = self.joining.join(pass, &self.attention_norm, x, |x| {
+            let before = own.as_ref().map_or(0, |own| own.tokens());
+            let mask = causal_mask(before, x.dims()[1], &x.device());
+            let new = self.attention.keys_values(x.clone());
+            let seen = match own {
+                Some(own) => own.then(new),
+                None => new,
+            };
+            let output = self.attention.forward(x, &seen, mask);
+            memory.own = Some(seen);
+            output
+        });
+        let x = self.joining.join(pass, &self.cross_norm, x, |x| {
+            self.cross.forward(x, &memory.source, memory.mask.clone())
+        });
+        self.joining.feed_forward(pass, &self.feed_forward_norm, x, &self.feed_forward)
+    }
+
+    /// Floating-point operations for a target of so many tokens after a source of so many, without a MoE
+    /// layer's.
+    pub fn dense_flops(&self, tokens: usize, source: usize) -> f64 {
+        self.attention.flops(tokens, tokens)
+            + self.cross.flops(tokens, source * self.encoder_outputs)
+            + tokens as f64 * self.feed_forward.dense_flops()
+    }
+}

@@ -1,0 +1,177 @@
+//! An encoder-decoder for translation and other pairs of sequences, with places for MoE layers.
+//!
+//! Vaswani et al. *Attention Is All You Need*. NeurIPS 2017. <https://arxiv.org/abs/1706.03762>
+//!
+//! x_0 = dropout(sqrt(D) Embed(ids) + positions)             (1)
+//! h_l = EncoderLayer_l(h_{l-1})                             (2)
+//! y_l = DecoderLayer_l(y_{l-1}, [h_L; ...; h_{L-n+1}])      (3), causal; n = 1 there
+//! logits = Head(y_L)                                        (4)
+//!
+//! Post-norm, sinusoidal positions, ReLU and one table for source, target and head are the paper's and
+//! fairseq's; `wiring = "pre-norm"`, `positions = "learned"`, `embedding_norm` and GELU in `dense` make
+//! it a BART (Lewis et al. 2019, <https://arxiv.org/abs/1910.13461>). Layers may differ: in heads, in
+//! the number of experts (1 is a dense network) and their widths, and in the encoder outputs that they
+//! attend to, n in (3): Jawahar et al. *AutoMoE*. 2022. <https://arxiv.org/abs/2210.07535>; Wang et al.
+//! *HAT*. ACL 2020. <https://arxiv.org/abs/2005.14187>, where n is called arbitrary encoder-decoder
+//! attention.
+//!
+//! With pre-norm each output in (3) goes through the norm at the encoder's end, as the last one does.
+//!
+//! Routers see the two sides one after the other, and what they leave for later layers ends with a side.
+//!
+//! Differs from fairseq: see `positions.rs`; the table of tokens begins with deviation D^-1/2, as there,
+//! the other maps as everywhere here.
+
+mod config;
+mod decoder;
+mod dropout;
+mod encoder;
+mod layer;
+mod mask;
+mod memory;
+mod multi_head;
+mod per_layer;
+mod positions;
+mod search;
+
+pub use config::{Side, TransformerSeq2SeqConfig};
+pub use decoder::Decoder;
+pub use dropout::{check_dropout, dropout};
+pub use encoder::{Encoder, Entrance};
+pub use layer::{DecoderLayer, EncoderLayer, Joining};
+pub use mask::{causal_mask, padding_mask};
+pub use memory::{Encoded, LayerMemory, Memory};
+pub use multi_head::{KeysValues, MultiHead, MultiHeadConfig, multi_head};
+pub use per_layer::{Hidden, PerLayer};
+pub use positions::{PositionKind, PositionTable, sinusoids};
+pub use search::{Search, beam_search, greedy, translate};
+
+use burn::{module::Module, nn::Embedding, prelude::*};
+use moe::{ConfigError, Domain, Init, Input, Pass, RealTokens};
+
+use crate::{Backbone, BackboneSpec, Head, wrong};
+
+/// What translates: reads a source whole, and answers to a target token by token.
+pub trait SequenceToSequence {
+    /// Reads sources, `[B, S]`, of which `counts` tokens are real, at least 1 each.
+    fn read(&self, pass: &mut Pass, source: Tensor<2, Int>, counts: Vec<usize>) -> Memory;
+
+    /// The scores `[B, T, V]` of what comes after each of the tokens `[B, T]` that follow those of the
+    /// memory; the memory then has these too.
+    fn answer(&self, pass: &mut Pass, target: Tensor<2, Int>, memory: &mut Memory) -> Tensor<3>;
+
+    /// The most tokens of a source and of a target.
+    fn longest(&self) -> [usize; 2];
+}
+
+/// An encoder-decoder.
+#[derive(Module, Debug)]
+pub struct TransformerSeq2Seq {
+    /// The decoder's table of tokens, and the encoder's unless that has its own.
+    pub embedding: Embedding,
+    /// The encoder's.
+    pub source_embedding: Option<Embedding>,
+    /// What reads.
+    pub encoder: Encoder,
+    /// What writes.
+    pub decoder: Decoder,
+    /// The map to the vocabulary.
+    pub head: Head,
+    source: usize,
+    target: usize,
+}
+
+/// What was checked before: pairs.
+const PAIRS: &str = "a transformer-seq2seq is built for pairs of sequences";
+
+/// Vocabulary, and the lengths of source and target.
+fn sizes(domain: Domain) -> Option<(usize, [usize; 2])> {
+    match domain {
+        Domain::Pair { vocab, source, target } => Some((vocab, [source, target])),
+        _ => None,
+    }
+}
+
+impl Backbone for TransformerSeq2Seq {
+    type Config = TransformerSeq2SeqConfig;
+    const NAME: &'static str = "transformer-seq2seq";
+    const ABOUT: &'static str =
+        "encoder-decoder: post-norm, sinusoidal positions unless told otherwise";
+    const PAPER: &'static str = "https://arxiv.org/abs/1706.03762";
+    const CAUSAL: bool = true;
+
+    fn check(config: &TransformerSeq2SeqConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
+        let wrong = |message: String| wrong(Self::NAME, message);
+        let (vocab, lengths) = sizes(brief.domain).ok_or_else(|| {
+            wrong("it takes pairs of sequences, such as those of the task translation".into())
+        })?;
+        config.check().map_err(wrong)?;
+        if config.head.tied && brief.outputs != vocab {
+            let outputs = brief.outputs;
+            return Err(wrong(format!("head.tied: {outputs} outputs are not the {vocab} tokens")));
+        }
+        config.check_layers(Self::NAME, brief, lengths)
+    }
+
+    fn init(
+        config: &TransformerSeq2SeqConfig,
+        brief: &BackboneSpec,
+        init: &Init,
+    ) -> Result<Self, ConfigError> {
+        let (vocab, [source, target]) = sizes(brief.domain).expect(PAIRS);
+        let d = config.width;
+        let table = |name| init.embedding(name, vocab, d, (d as f64).powf(-0.5));
+        let outputs = (0..config.decoder_layers).map(|i| *config.encoder_outputs.at(i)).max();
+        let outputs = outputs.unwrap_or(1);
+        Ok(Self {
+            embedding: table("embedding"),
+            source_embedding: (!config.shared_embedding).then(|| table("source_embedding")),
+            encoder: Encoder::new(config, brief, source, outputs, &init.at("encoder"))?,
+            decoder: Decoder::new(config, brief, target, &init.at("decoder"))?,
+            head: Head::new(&config.head, [d, brief.outputs], init),
+            source,
+            target,
+        })
+    }
+
+    fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
+        let Input::Pair(pair) = input else { panic!("{PAIRS}") };
+        let mut memory = self.read(pass, pair.source, pair.source_counts);
+        pass.put(RealTokens(pair.target_counts));
+        self.answer(pass, pair.target, &mut memory)
+    }
+
+    fn sequence_to_sequence(&self) -> Option<&dyn SequenceToSequence> {
+        Some(self)
+    }
+
+    fn tokens(&self) -> usize {
+        self.source + self.target
+    }
+
+    fn dense_flops(&self) -> f64 {
+        let head = self.target as f64 * self.head.flops(&self.embedding.weight);
+        let encoder = self.encoder.dense_flops(self.source);
+        encoder + self.decoder.dense_flops(self.target, self.source) + head
+    }
+}
+
+impl SequenceToSequence for TransformerSeq2Seq {
+    fn read(&self, pass: &mut Pass, source: Tensor<2, Int>, counts: Vec<usize>) -> Memory {
+        let table = self.source_embedding.as_ref().unwrap_or(&self.embedding).weight.val();
+        let encoded = self.encoder.forward(pass, table, source, counts); // (1), (2)
+        self.decoder.begin(&encoded)
+    }
+
+    fn answer(&self, pass: &mut Pass, target: Tensor<2, Int>, memory: &mut Memory) -> Tensor<3> {
+        let y = self.decoder.forward(pass, self.embedding.weight.val(), target, memory); // (3)
+        self.head.forward(pass, y, &self.embedding.weight) // (4)
+    }
+
+    fn longest(&self) -> [usize; 2] {
+        [self.source, self.target]
+    }
+}
+
+#[cfg(test)]
+mod tests;

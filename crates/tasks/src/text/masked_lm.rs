@@ -1,0 +1,327 @@
+//! Masked language modelling: to guess the tokens of a text that are hidden.
+//!
+//! Devlin, Chang, Lee, Toutanova. *BERT: Pre-training of Deep Bidirectional Transformers for Language
+//! Understanding*. NAACL 2019. <https://arxiv.org/abs/1810.04805>, section 3.1:
+//!
+//! max(1, round(0.15 T)) tokens of a window of T are chosen at random; of these 80 % are shown as the token
+//! for what is hidden, 10 % as another token at random, 10 % as they are. The loss is over the chosen ones.
+//!
+//! As in RoBERTa (Liu et al. 2019, <https://arxiv.org/abs/1907.11692>) they are chosen anew each time that a
+//! window is shown in training. In validation and test they follow from the window alone.
+//!
+//! The windows are those of another text task. A label is -1 where a token is not asked for. Differs from
+//! BERT: there are no pairs of sentences, and no token that begins a window.
+
+use std::sync::Arc;
+
+use burn::prelude::*;
+use moe::{Choice, ConfigError, Domain, Input, config, read, stable_hash};
+use rand::{Rng, RngExt, SeedableRng, seq::index::sample};
+use rand_chacha::ChaCha8Rng;
+
+use super::{StateOfTheUnion, TanakaLm, TextLm, Tokenizer};
+use crate::{
+    Batch, DataDir, DataError, LoadTask, Mix, Place, Score, Split, Task, TextTask, cross_entropy,
+};
+
+config! {
+    /// What is hidden of which text.
+    pub struct MaskedLmConfig {
+        /// The text task whose windows are shown: `{ kind = "tanaka-lm", length = 64, tokens = "bpe" }`.
+        pub text: Choice = Choice::of("tanaka-lm"),
+        /// The share of tokens that are asked for.
+        pub rate: f64 = 0.15,
+        /// The share of these that are shown as the token for what is hidden.
+        pub hidden: f64 = 0.8,
+        /// The share of these that are shown as a token at random; the rest are shown as they are.
+        pub random: f64 = 0.1,
+    }
+}
+
+/// Masked language modelling.
+pub struct MaskedLm;
+
+impl LoadTask for MaskedLm {
+    type Config = MaskedLmConfig;
+    const NAME: &'static str = "masked-lm";
+    const ABOUT: &'static str = "guessing hidden tokens of a text, as BERT does";
+    const SOURCE: &'static str = "the text task that it names";
+
+    fn load(config: &MaskedLmConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
+        check(config)?;
+        let inner = load_text(&config.text, data)?;
+        let (Domain::Text { vocab, length }, true) = (inner.domain(), inner.as_stream().is_none())
+        else {
+            return Err(wrong("text.stream: windows stand for themselves".into()).into());
+        };
+        Ok(Arc::new(Masked { inner, config: config.clone(), vocab, length }))
+    }
+}
+
+fn wrong(message: String) -> ConfigError {
+    ConfigError::Invalid { what: "task", name: MaskedLm::NAME.into(), message }
+}
+
+fn check(config: &MaskedLmConfig) -> Result<(), ConfigError> {
+    let MaskedLmConfig { rate, hidden, random, .. } = *config;
+    if !(rate > 0.0 && rate <= 1.0) {
+        return Err(wrong(format!("rate = {rate}: it is above 0 and at most 1")));
+    }
+    let share = |x: f64| (0.0..=1.0).contains(&x);
+    if !(share(hidden) && share(random) && hidden + random <= 1.0 + 1e-9) {
+        return Err(wrong(format!(
+            "hidden = {hidden}, random = {random}: they are shares, and at most 1 together"
+        )));
+    }
+    Ok(())
+}
+
+/// The text task of this choice.
+fn load_text(choice: &Choice, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
+    fn load<T: LoadTask>(choice: &Choice, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
+        T::load(&read("task", choice)?, data)
+    }
+    match choice.kind.as_str() {
+        TanakaLm::NAME => load::<TanakaLm>(choice, data),
+        TextLm::NAME => load::<TextLm>(choice, data),
+        StateOfTheUnion::NAME => load::<StateOfTheUnion>(choice, data),
+        other => Err(wrong(format!(
+            "text: no text task is named {other:?}; known: {}, {}, {}",
+            TanakaLm::NAME,
+            TextLm::NAME,
+            StateOfTheUnion::NAME
+        ))
+        .into()),
+    }
+}
+
+/// The windows of a text task, of which some tokens are hidden.
+struct Masked {
+    inner: Arc<dyn Task>,
+    config: MaskedLmConfig,
+    /// Tokens of the text; the token for what is hidden comes after them.
+    vocab: usize,
+    length: usize,
+}
+
+impl Masked {
+    /// Hides tokens of a batch; `rng` is the generator of a row.
+    fn mask(&self, batch: Batch, device: &Device, rng: impl Fn(usize) -> ChaCha8Rng) -> Batch {
+        let Input::Tokens(ids) = &batch.input else { unreachable!("text is tokens") };
+        let [b, t] = ids.dims();
+        let mut ids: Vec<i32> = ids.to_data().iter().collect();
+        let mut labels = vec![-1; b * t];
+        for (row, (ids, labels)) in ids.chunks_mut(t).zip(labels.chunks_mut(t)).enumerate() {
+            let real = batch.text.as_ref().map_or(t, |text| text.count[row]);
+            self.mask_row(&mut ids[..real], &mut labels[..real], &mut rng(row));
+        }
+        let tensor = |values| Tensor::from_data(TensorData::new(values, [b, t]), device);
+        Batch { text: batch.text, ..Batch::new(Input::Tokens(tensor(ids)), tensor(labels)) }
+    }
+
+    fn mask_row(&self, ids: &mut [i32], labels: &mut [i32], rng: &mut impl Rng) {
+        if ids.is_empty() {
+            return;
+        }
+        let asked = ((self.config.rate * ids.len() as f64).round() as usize).max(1);
+        for place in sample(rng, ids.len(), asked) {
+            labels[place] = ids[place];
+            let draw: f64 = rng.random();
+            if draw < self.config.hidden {
+                ids[place] = self.vocab as i32;
+            } else if draw < self.config.hidden + self.config.random {
+                ids[place] = rng.random_range(0..self.vocab as i32);
+            }
+        }
+    }
+}
+
+/// Losses `[B * T]`, 0 where a token is not asked for, and 1 where it is.
+fn losses(output: Tensor<3>, labels: &Tensor<2, Int>) -> (Tensor<1>, Tensor<1>) {
+    let asked = labels.clone().greater_equal_scalar(0).float().reshape([-1]);
+    let asked = if output.is_autodiff() { Tensor::from_inner(asked) } else { asked };
+    let losses = cross_entropy(output, labels.clone().clamp_min(0));
+    (losses * asked.clone(), asked)
+}
+
+impl Task for Masked {
+    fn domain(&self) -> Domain {
+        Domain::Text { vocab: self.vocab + 1, length: self.length }
+    }
+
+    fn outputs(&self) -> usize {
+        self.vocab + 1
+    }
+
+    /// Not every position has an answer.
+    fn is_classification(&self) -> bool {
+        false
+    }
+
+    fn causal(&self) -> bool {
+        false
+    }
+
+    fn metrics(&self) -> &[&'static str] {
+        &["accuracy", "perplexity", "loss"]
+    }
+
+    fn len(&self, split: Split) -> usize {
+        self.inner.len(split)
+    }
+
+    fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch {
+        self.mask(self.inner.batch(split, examples, device), device, |row| {
+            let place = format!("masked-lm/{}/{}", split.name(), examples[row]);
+            ChaCha8Rng::seed_from_u64(stable_hash(&place))
+        })
+    }
+
+    fn training_batch(&self, examples: &[usize], place: Place, device: &Device) -> Batch {
+        let batch = self.inner.training_batch(examples, place, device);
+        self.mask(batch, device, |row| place.rng("masked-lm", row))
+    }
+
+    fn loss(&self, output: Tensor<3>, batch: &Batch) -> Tensor<1> {
+        let mean = |labels: &Tensor<2, Int>| {
+            let (losses, asked) = losses(output.clone(), labels);
+            kernels::sum(losses) / kernels::sum(asked).clamp_min(1.0)
+        };
+        let loss = mean(&batch.labels);
+        match &batch.mix {
+            Some(Mix { labels, share }) => loss * (1.0 - share) + mean(labels) * *share,
+            None => loss,
+        }
+    }
+
+    fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
+        let [b, t] = batch.labels.dims();
+        // No answer is -1.
+        let right = output.clone().argmax(2).reshape([b, t]).equal(batch.labels.clone());
+        let (losses, asked) = losses(output, &batch.labels);
+        let [nats, asked] =
+            [losses, asked].map(|x| f64::from(kernels::sum(x).into_scalar::<f32>()));
+        score.add("accuracy", right.int().sum().into_scalar::<i32>().into(), asked as usize);
+        score.add("loss", nats, asked as usize);
+        score.add_exponent("perplexity", nats, asked as usize);
+    }
+
+    fn as_text(&self) -> Option<&dyn TextTask> {
+        Some(self)
+    }
+}
+
+impl TextTask for Masked {
+    fn tokenizer(&self) -> &dyn Tokenizer {
+        self.inner.as_text().expect("the inner task is text").tokenizer()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(config: MaskedLmConfig) -> Result<Arc<dyn Task>, String> {
+        MaskedLm::load(&config, &DataDir::default()).map_err(|err| err.to_string())
+    }
+
+    fn ints(tensor: &Tensor<2, Int>) -> Vec<i32> {
+        tensor.clone().into_data().iter().collect()
+    }
+
+    fn shown(batch: &Batch) -> Vec<i32> {
+        let Input::Tokens(ids) = &batch.input else { panic!("text is tokens") };
+        ints(ids)
+    }
+
+    #[test]
+    fn a_share_is_asked_for_and_hidden_as_in_bert() {
+        let device = Device::flex();
+        let task = load(MaskedLmConfig::default()).unwrap();
+        let text = load_text(&Choice::of("tanaka-lm"), &DataDir::default()).unwrap();
+        let examples: Vec<usize> = (0..400).collect();
+        let (masked, whole) = (
+            task.batch(Split::Train, &examples, &device),
+            shown(&text.batch(Split::Train, &examples, &device)),
+        );
+        let (ids, labels) = (shown(&masked), ints(&masked.labels));
+        let mut counts = [0.0; 3];
+        for at in 0..ids.len() {
+            match labels[at] {
+                -1 => assert_eq!(ids[at], whole[at], "what is not asked for is shown"),
+                label => {
+                    assert_eq!(label, whole[at]);
+                    let kind = if ids[at] == 97 { 0 } else { usize::from(ids[at] == label) + 1 };
+                    counts[kind] += 1.0;
+                }
+            }
+        }
+        // Ten of 64 in each window; some tokens at random are the right ones.
+        let asked: f64 = counts.iter().sum();
+        assert_eq!(asked, 4000.0);
+        let shares = counts.map(|count| count / asked);
+        for (share, expected) in shares.iter().zip([0.8, 0.1, 0.1]) {
+            assert!((share - expected).abs() < 0.02, "{shares:?}");
+        }
+    }
+
+    #[test]
+    fn masks_are_fixed_outside_of_training_and_follow_from_the_place_in_it() {
+        let device = Device::flex();
+        let task = load(MaskedLmConfig::default()).unwrap();
+        let of = |examples: &[usize]| shown(&task.batch(Split::Valid, examples, &device));
+        assert_eq!(of(&[3, 5])[64..], of(&[5])[..]);
+        let train = |position| {
+            let place = Place { seed: 1, position };
+            shown(&task.training_batch(&[7], place, &device))
+        };
+        assert_eq!(train(4), train(4));
+        assert_ne!(train(4), train(5));
+    }
+
+    #[test]
+    fn the_loss_is_over_what_is_asked_for() {
+        let device = Device::flex();
+        let task = load(MaskedLmConfig::default()).unwrap();
+        let batch = task.batch(Split::Valid, &[0], &device);
+        let labels = ints(&batch.labels);
+        let output = |elsewhere: f32| {
+            let number = |i: usize| {
+                let (at, v) = (i / 98, i % 98);
+                if labels[at] >= 0 { (v * 7 % 5) as f32 } else { elsewhere * v as f32 }
+            };
+            let values: Vec<f32> = (0..64 * 98).map(number).collect();
+            Tensor::<3>::from_data(TensorData::new(values, [1, 64, 98]), &device)
+        };
+        let loss = task.loss(output(0.0), &batch).into_scalar::<f32>();
+        assert_eq!(task.loss(output(3.0), &batch).into_scalar::<f32>(), loss);
+        let sum: f32 = (0..98).map(|v| ((v * 7 % 5) as f32).exp()).sum();
+        let nats = |label: &i32| sum.ln() - (*label as usize * 7 % 5) as f32;
+        let asked: Vec<f32> = labels.iter().filter(|label| **label >= 0).map(nats).collect();
+        let expected = asked.iter().sum::<f32>() / asked.len() as f32;
+        assert!((loss - expected).abs() < 1e-5, "{loss}, not {expected}");
+        let mut score = Score::default();
+        task.measure(output(3.0), &batch, &mut score);
+        assert!((score.mean("loss") - f64::from(expected)).abs() < 1e-5);
+        assert!((score.mean("perplexity") - f64::from(expected).exp()).abs() < 1e-3);
+        assert!((0.0..=1.0).contains(&score.mean("accuracy")));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let wrong = |config| load(config).err().unwrap();
+        let plain = MaskedLmConfig::default;
+        let err = wrong(MaskedLmConfig { rate: 0.0, ..plain() });
+        assert!(err.contains("rate = 0: it is above 0 and at most 1"), "{err}");
+        let err = wrong(MaskedLmConfig { random: 0.3, ..plain() });
+        assert!(err.contains("hidden = 0.8, random = 0.3: they are shares"), "{err}");
+        let err = wrong(MaskedLmConfig { text: Choice::of("digits"), ..plain() });
+        assert!(
+            err.contains("no text task is named \"digits\"; known: tanaka-lm, text-lm"),
+            "{err}"
+        );
+        let text = Choice::of("tanaka-lm").with("stream", "contiguous");
+        let err = wrong(MaskedLmConfig { text, ..plain() });
+        assert!(err.contains("text.stream: windows stand for themselves"), "{err}");
+    }
+}

@@ -1,0 +1,136 @@
+//! Translation of sentences.
+//!
+//! The pairs are those of the Tanaka Corpus, maintained by EDRDG,
+//! <https://www.edrdg.org/wiki/index.php/Tanaka_Corpus> (CC BY 2.0 FR), as shipped by the crate tanaka;
+//! or two parallel files a split, Multi30k say: Elliott et al. *Multi30K: Multilingual English-German
+//! Image Descriptions*. 2016. <https://arxiv.org/abs/1605.00459>
+//!
+//! A source is its tokens and one that ends it. A target is shown from a token that begins it on, and each
+//! token is answered by the next one, the last by the one that ends it.
+//!
+//! Batches are made by tokens: a training example is a pack, sentences of like lengths with
+//! `batch_tokens` tokens together, and `train.batch` counts packs. What fills a shorter sentence up to the
+//! longest counts nowhere. Pairs longer than `length` are left out of training; in validation and test they
+//! are cut for the network, while references stay whole.
+
+mod packs;
+mod pairs;
+mod sentences;
+mod smoothing;
+mod vocabulary;
+
+use std::sync::Arc;
+
+use moe::{Choice, ConfigError, config};
+
+use self::{pairs::Pair, sentences::Sentences, vocabulary::Vocabulary};
+use super::measures::{Bleu, Separation, Smoothing};
+use crate::{DataDir, DataError, LoadTask, Task};
+
+/// The task's name.
+const NAME: &str = "translation";
+
+config! {
+    /// Which sentences, and how they are shown and measured.
+    pub struct TranslationConfig {
+        /// The language of the sources: how the names of files end.
+        pub source: String = "en".into(),
+        /// The language of the targets.
+        pub target: String = "ja".into(),
+        /// The files of training pairs in the data folder, without `.LANGUAGE` or `.LANGUAGE.gz`:
+        /// `"multi30k/train"`. Without it, the built-in pairs of English (`en`) and Japanese (`ja`).
+        pub train: Option<String> = None,
+        /// The files of the validation split.
+        pub valid: Option<String> = None,
+        /// The files of the test split.
+        pub test: Option<String> = None,
+        /// How many training pairs, from the first on; all unless given.
+        pub pairs: Option<usize> = None,
+        /// What a token is, in both languages: `{ kind = "bpe", vocab = 4000 }`, `"byte"`,
+        /// `"character"`, `{ kind = "word", most = 5000 }`.
+        pub tokens: Choice = Choice::of("bpe").with("vocab", 4000),
+        /// The most tokens of a source and of a target, with those that begin and end it.
+        pub length: usize = 64,
+        /// Tokens of a training example, sources and targets with what fills them up.
+        pub batch_tokens: usize = 512,
+        /// The share of the label that is spread over all other tokens in training.
+        pub label_smoothing: f64 = 0.1,
+        /// Sentences of the validation split that an evaluation translates; 0 for no BLEU.
+        pub valid_sentences: usize = 100,
+        /// The same of the test split.
+        pub test_sentences: usize = 1000,
+        /// Translations that are followed at once; 1 takes the likeliest token at each step.
+        pub beam: usize = 1,
+        /// The power of a translation's length by which its log-likelihood is divided in beam search.
+        pub length_penalty: f64 = 0.6,
+        /// How text is cut into words for BLEU: `"13a"`, `"none"`, `"char"` or `"intl"`.
+        pub bleu_tokens: Separation = Separation::V13a,
+        /// What becomes of an n of which no n-gram matches: `"exp"`, `"floor"`, `"add-k"` or `"none"`.
+        pub bleu_smoothing: Smoothing = Smoothing::Exp,
+    }
+}
+
+/// Translation of sentences.
+pub struct Translation;
+
+impl LoadTask for Translation {
+    type Config = TranslationConfig;
+    const NAME: &'static str = NAME;
+    const ABOUT: &'static str =
+        "translation of sentences: built-in English and Japanese, or parallel files";
+    const SOURCE: &'static str = "Tanaka Corpus, EDRDG, https://www.edrdg.org (CC BY 2.0 FR), or parallel files such as \
+         Multi30k, https://arxiv.org/abs/1605.00459";
+
+    fn load(config: &TranslationConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
+        check(config)?;
+        let [mut train, valid, test] = splits(config, data)?;
+        train.truncate(config.pairs.unwrap_or(train.len()));
+        let vocabulary = Vocabulary::new(&config.tokens, &train, data)?;
+        Ok(Arc::new(Sentences::new(config, vocabulary, [train, valid, test])))
+    }
+}
+
+fn wrong(message: String) -> ConfigError {
+    ConfigError::Invalid { what: "task", name: NAME.into(), message }
+}
+
+fn check(config: &TranslationConfig) -> Result<(), ConfigError> {
+    let TranslationConfig { length, batch_tokens, label_smoothing, beam, length_penalty, .. } =
+        *config;
+    if length < 2 {
+        return Err(wrong(format!("length = {length}: it is at least 2, a token and the end")));
+    }
+    if batch_tokens == 0 || config.pairs == Some(0) || beam == 0 {
+        return Err(wrong("batch_tokens, pairs and beam are at least 1".into()));
+    }
+    if !(0.0..1.0).contains(&label_smoothing) {
+        return Err(wrong(format!("label_smoothing = {label_smoothing}: it is from 0 to below 1")));
+    }
+    if !length_penalty.is_finite() {
+        return Err(wrong(format!("length_penalty = {length_penalty}: it is a number")));
+    }
+    if config.source == config.target {
+        return Err(wrong(format!("source and target are both {:?}", config.source)));
+    }
+    Ok(())
+}
+
+/// The pairs for training, validation and test.
+fn splits(config: &TranslationConfig, data: &DataDir) -> Result<[Vec<Pair>; 3], DataError> {
+    let languages = [config.source.as_str(), &config.target];
+    let stems = [&config.train, &config.valid, &config.test];
+    match stems.map(Option::as_deref) {
+        [None, None, None] => pairs::built_in(data, languages),
+        [Some(train), Some(valid), Some(test)] => {
+            let [train, valid, test] =
+                [train, valid, test].map(|stem| pairs::read(data, stem, languages));
+            Ok([train?, valid?, test?])
+        }
+        _ => Err(wrong("train, valid and test are given all three, or none of them".into()).into()),
+    }
+}
+
+/// BLEU as the config wants it.
+fn bleu(config: &TranslationConfig) -> Bleu {
+    Bleu { separation: config.bleu_tokens, smoothing: config.bleu_smoothing }
+}

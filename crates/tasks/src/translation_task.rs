@@ -1,0 +1,49 @@
+//! The extension of tasks whose answers are sentences that a network writes, token by token.
+
+use crate::{Score, Split};
+
+/// How an answer is searched for, token by token.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Writing {
+    /// Answers that are followed at once; 1 takes the likeliest token at each step.
+    pub beam: usize,
+    /// The power of an answer's length by which its log-likelihood is divided.
+    pub length_penalty: f64,
+    /// The most tokens of an answer.
+    pub most: usize,
+    /// The token before the first.
+    pub begin: i32,
+    /// The token after the last.
+    pub end: i32,
+}
+
+/// A task whose answers are sentences that a network writes, token by token:
+/// [`Task::as_translation`](crate::Task::as_translation).
+pub trait TranslationTask {
+    /// How many sentences of a split an evaluation translates, from the first one on.
+    fn sentences(&self, split: Split) -> usize;
+
+    /// A source of a split, as tokens.
+    fn source(&self, split: Split, sentence: usize) -> Vec<i32>;
+
+    /// A source that is no part of the data, as tokens.
+    ///
+    /// # Errors
+    /// If it is empty, longer than a source may be, or has what no token stands for.
+    fn read(&self, sentence: &str) -> Result<Vec<i32>, String>;
+
+    /// How answers are searched for.
+    fn writing(&self) -> Writing;
+
+    /// The text of an answer.
+    fn text(&self, answer: &[i32]) -> String;
+
+    /// Adds what translations of the first sentences of a split are worth to a score.
+    fn score(&self, split: Split, translations: &[String], score: &mut Score);
+
+    /// What the scores are of.
+    fn signatures(&self) -> Vec<String>;
+
+    /// Real tokens of a training example, sources and targets, on average.
+    fn tokens_of_example(&self) -> f64;
+}
