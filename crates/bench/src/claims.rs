@@ -8,11 +8,13 @@ use std::{
 
 use anyhow::{Context, anyhow, ensure};
 use clap::Args;
-use report::{Claim, Format, Runs, Tested, claims as test, claims_table, splice};
+use jiff::civil::Date;
+use report::{Claim, Format, Gate, Runs, Tested, claims as test, claims_table, gates, splice};
 use serde::Deserialize;
 use training::write_atomic;
 
-use lab::{Answer, Session, SettingTree, Suite, Verb, committed, known_keys, tables};
+use crate::register::registration;
+use lab::{Answer, Session, SettingTree, Suite, Verb, committed, known_keys, typed_tables};
 
 /// Where experiments lie, one folder each, with a `suite.toml` and perhaps other suites: the one of
 /// `NAME/more.toml` is called `NAME-more`.
@@ -30,7 +32,10 @@ A claim names what must be seen if it is true: a mean over seeds, or the mean di
 *Not reproduced*: the whole interval lies elsewhere.
 *Undecided*: it lies on both sides, there are fewer than 3 seeds, or a run failed.
 An interval covers the choice of seeds and of test examples where both are counted beside it, and that of seeds alone where only they are: those results keep no values of single examples.
-Each claim is tested by itself, without correction for their number.
+*Smaller than the paper's*: not refuted, and the whole interval lies short of the paper's effect in the same unit.
+*By construction*: it follows from how the runs are set up, and is no evidence.
+*Not testable here*: a condition of the suite's `[[gate]]` does not hold: the reference beats a trivial baseline on the same split, training has settled, rates are tuned, and a margin of equality tells a network without routing from the reference.
+Each claim is tested by itself; the last column says what is left with Holm's correction for the number of a paper's claims.
 The paper's effect is quoted for its size; networks, data and scale are others here.
 ";
 
@@ -160,10 +165,11 @@ struct Section {
 
 /// What became of a suite's claims.
 fn section(source: &Source) -> anyhow::Result<Section> {
-    let (paper, claims) = read(&source.settings)?;
+    let (paper, claims, wanted) = read(&source.settings)?;
     let csv = committed(Path::new(""), &source.name);
     let runs = csv.as_ref().map_or(Ok(Runs::default()), |csv| Runs::read(csv))?;
-    let tested: Vec<Tested> = test(&runs, &claims)?;
+    let gates = gates(&runs, &wanted)?;
+    let tested: Vec<Tested> = test(&runs, &claims, &gates)?;
     let program = source.folder.as_deref().map_or("bench".into(), stem);
     let command = match (&paper.command, program == source.name) {
         (Some(command), _) => command.clone(),
@@ -177,24 +183,25 @@ fn section(source: &Source) -> anyhow::Result<Section> {
         }
         None => "There are no committed results yet.".into(),
     };
-    let head =
-        format!("\n## [{}]({})\n\nCommand: `{command}`. {results}\n\n", paper.name, paper.url);
+    let day = csv.as_deref().and_then(Path::parent).and_then(|day| stem(day).parse::<Date>().ok());
+    let registered = match registration(&source.settings)? {
+        Some(registration) => registration.words(&source.settings, day),
+        None => "Not registered before its results were made.".into(),
+    };
+    let Paper { name, url, .. } = &paper;
+    let head = format!("\n## [{name}]({url})\n\nCommand: `{command}`. {results} {registered}\n\n");
     Ok(Section { head, table: claims_table(&paper.name, &tested).render(Format::Markdown) })
 }
 
 /// `[paper]` and `[[claim]]` of a suite.
-fn read(settings: &SettingTree) -> anyhow::Result<(Paper, Vec<Claim>)> {
+fn read(settings: &SettingTree) -> anyhow::Result<(Paper, Vec<Claim>, Vec<Gate>)> {
     let paper = settings.table().and_then(|table| table.get("paper"));
     let paper = paper
         .ok_or_else(|| anyhow!("{}: claims need a [paper] with name and url", settings.place()))?;
     known_keys(paper, &["name", "url", "command"])?;
     let place = paper.place().to_string();
     let paper = serde_json::from_value(paper.value()).with_context(|| format!("{place}: paper"))?;
-    let claim = |claim: &SettingTree| {
-        serde_json::from_value(claim.value())
-            .map_err(|err| anyhow!("{}: claim: {err}", claim.place()))
-    };
-    Ok((paper, tables(settings, "claim")?.iter().map(claim).collect::<Result<_, _>>()?))
+    Ok((paper, typed_tables(settings, "claim")?, typed_tables(settings, "gate")?))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod blocks;
 mod claims;
 mod docs;
+mod register;
 mod router_speed;
 mod score;
 mod speed;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         VerbEntry::of::<speed::Speed>(),
         VerbEntry::of::<docs::Docs>(),
         VerbEntry::of::<claims::Claims>(),
+        VerbEntry::of::<register::Register>(),
         VerbEntry::of::<score::Score>(),
     ];
     lab::main_with(Plugins::default(), &suites, &verbs)

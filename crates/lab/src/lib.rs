@@ -35,7 +35,7 @@ pub use facts::Facts;
 pub use include_dir;
 pub use plugins::Plugins;
 pub use results::committed;
-pub use settings::{Place, SettingTree, known_keys, tables};
+pub use settings::{Place, SettingTree, known_keys, tables, typed_tables};
 pub use spec::{By, GroupsConfig, Program, PruneConfig, RunConfig, Suite};
 pub use store::revision;
 

@@ -74,6 +74,7 @@ pub use setting::{Scores, Setting};
 pub use splice::splice;
 pub use table::{Cell, Column, Digits, Estimate, Format, Kind, Table, render};
 pub use verbs::{
-    Best, Claim, Comparison, Expect, Finding, Fit, Measured, Outcome, Ranked, Ranking, Tested,
-    check, check_table, claims, claims_table, cmp, cmp_table, fit, ledger, power, rank, render_cmp,
+    Best, Claim, Comparison, Condition, Expect, Finding, Fit, Gate, Gated, LATE_CHANGE, Measured,
+    Outcome, RATE_AT_EDGE, RATES_TRIED, Ranked, Ranking, TRIVIAL, Tested, check, check_table,
+    claims, claims_table, cmp, cmp_table, fit, gates, gates_table, ledger, power, rank, render_cmp,
 };

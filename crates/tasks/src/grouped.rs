@@ -69,6 +69,10 @@ impl Task for Grouped {
         self.task.training_batch(examples, place, device)
     }
 
+    fn trivial(&self) -> Vec<(&'static str, f64)> {
+        self.task.trivial()
+    }
+
     fn as_text(&self) -> Option<&dyn TextTask> {
         self.task.as_text()
     }

@@ -15,6 +15,7 @@ mod task;
 mod testing;
 pub mod text;
 mod translation_task;
+mod trivial;
 pub mod vision;
 
 pub use batch::{Batch, Mix, TextFacts};

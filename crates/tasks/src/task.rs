@@ -104,6 +104,12 @@ pub trait Task: Send + Sync {
         self.batch(Split::Train, examples, device)
     }
 
+    /// Measures on the test split of a baseline without a network, by the names of the task's own
+    /// measures: an n-gram model, the nearest neighbour. None by default.
+    fn trivial(&self) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
+
     /// The extension of tasks whose inputs are text.
     fn as_text(&self) -> Option<&dyn TextTask> {
         None

@@ -166,7 +166,7 @@ mod tests {
         let all = tuning.groups[0].options[0].finals[0].config.train.steps;
         assert_eq!(steps, [(8, all / 4), (4, all / 2), (2, all)]);
         let chosen = tuning.choose(&store).unwrap().unwrap();
-        let text = |spec: &RunSpec| spec.tuned.clone().unwrap().0;
+        let text = |spec: &RunSpec| spec.tuned.clone().unwrap().text;
         assert_eq!(text(&chosen[0]), "train.lr=0.003, moe.router.k=2");
         assert!(chosen.iter().all(|spec| !spec.trial && spec.config.train.steps == all));
         let rows = tuning.rows(|_| Row::default(), &store).unwrap();
@@ -189,12 +189,17 @@ mod tests {
             end(&store, spec, (at != 2).then_some(loss));
         }
         let chosen = tuning.choose(&store).unwrap().unwrap();
-        let tuned: Vec<_> =
-            chosen.iter().map(|spec| (spec.seed, spec.tuned.clone().unwrap())).collect();
+        let tuned: Vec<_> = chosen
+            .iter()
+            .map(|spec| (spec.seed, spec.tuned.as_ref().unwrap().text.as_str()))
+            .collect();
         let (first, second) =
             ("train.lr=0.001, moe.router.k=2", "train.lr=0.001, moe.router.balance=0.01");
         let expected = [(0, first), (0, second), (1, first), (1, second)];
-        assert_eq!(tuned, expected.map(|(seed, text)| (seed, (text.to_string(), 4))));
+        assert_eq!(tuned, expected);
+        let settings = chosen.iter().map(|spec| spec.tuned.clone().unwrap());
+        let counted = settings.map(|tuned| (tuned.settings, tuned.rates, tuned.rate_at_edge));
+        assert_eq!(counted.collect::<Vec<_>>(), [(4, 2, true); 4]);
         assert_eq!(chosen[0].config.moe.router.options["k"], 2);
         assert!(chosen.iter().all(|spec| !spec.trial));
         let said = tuning.said(&store).unwrap();

@@ -19,9 +19,20 @@ use crate::{
 };
 
 /// The keys of a suite file, and of a method.
-const KEYS: [&str; 11] = [
-    "title", "about", "seeds", "base", "budget", "tune", "task", "method", "expect", "paper",
+const KEYS: [&str; 13] = [
+    "title",
+    "about",
+    "seeds",
+    "base",
+    "budget",
+    "tune",
+    "task",
+    "method",
+    "expect",
+    "paper",
     "claim",
+    "gate",
+    "registration",
 ];
 const METHOD_KEYS: [&str; 13] = [
     "name", "free", "tune", "on", "task", "backbone", "moe", "train", "from", "prune", "groups",
@@ -74,7 +85,8 @@ impl<'a> Reader<'a> {
         unknown_task_in_on(methods, &specs)?;
         distinct_methods(&specs)?;
         let title = settings.value()["title"].as_str().unwrap_or(&name).to_string();
-        let mut suite = SuitePlan { name, title, specs: Vec::new(), tuning: None };
+        let gated = settings.table().is_some_and(|table| table.contains_key("gate"));
+        let mut suite = SuitePlan { name, title, gated, specs: Vec::new(), tuning: None };
         match layers.tune {
             None => {
                 let chosen = choices.iter().filter_map(|of_method| Some(&of_method.first()?.1));

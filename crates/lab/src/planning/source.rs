@@ -2,14 +2,14 @@
 
 use std::path::{Component, Path};
 
-use anyhow::{Context, anyhow, bail};
-use report::Expect;
+use anyhow::{Context, bail};
+use report::{Expect, Gate};
 use tasks::DataDir;
 
 use super::loader::Reader;
 use crate::{
     Plugins,
-    settings::{SettingTree, tables},
+    settings::{SettingTree, typed_tables},
     spec::{Program, Selection, Suite, SuitePlan},
     store::Request,
 };
@@ -70,15 +70,15 @@ impl Source {
 
     /// The intervals in which the suite expects its results, `[[expect]]`.
     pub(crate) fn expects(&self) -> anyhow::Result<Vec<Expect>> {
-        let settings = &self.settings;
-        let read = |expect: &SettingTree| {
-            serde_json::from_value(expect.value())
-                .map_err(|err| anyhow!("{}: expect: {err}", expect.place()))
-        };
-        match settings.table().and_then(|table| table.get("expect")) {
-            Some(_) => tables(settings, "expect")?.iter().map(read).collect(),
+        match self.settings.table().and_then(|table| table.get("expect")) {
+            Some(_) => typed_tables(&self.settings, "expect"),
             None => bail!("{} expects nothing: it has no [[expect]]", self.asked),
         }
+    }
+
+    /// The conditions of its claims, `[[gate]]`; none if it has none.
+    pub(crate) fn gates(&self) -> anyhow::Result<Vec<Gate>> {
+        typed_tables(&self.settings, "gate")
     }
 
     /// Every run of the suite that is wanted, checked, so that nothing that a person typed fails later.

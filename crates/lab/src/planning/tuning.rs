@@ -6,7 +6,7 @@ use super::{
     search_space::SearchSpace,
     selection::{distinct, only},
 };
-use crate::spec::{Candidate, Group, Halving, RunSpec, TuningPlan};
+use crate::spec::{Candidate, Group, Halving, RunSpec, Tuned, TuningPlan};
 
 impl TuningPlan {
     /// From the settings of each method and task. `with_seeds` makes runs of these seeds.
@@ -20,8 +20,16 @@ impl TuningPlan {
             let first = of_method.first().map_or("loss", |(_, spec)| spec.data.metrics()[0]);
             let metric = tune.metric.clone().unwrap_or_else(|| first.into());
             let n = of_method.len();
+            let rates = rates(&of_method);
             let candidate = |(text, spec): (String, RunSpec)| {
-                let spec = RunSpec { tuned: Some((text.clone(), n)), ..spec };
+                let lr = spec.config.train.lr;
+                let tuned = Tuned {
+                    text: text.clone(),
+                    settings: n,
+                    rates: rates.len(),
+                    rate_at_edge: rates.first() == Some(&lr) || rates.last() == Some(&lr),
+                };
+                let spec = RunSpec { tuned: Some(tuned), ..spec };
                 let rung = |rung| with_seeds(&on_rung(&spec, tune.halving, rung), &tune.seeds);
                 Candidate {
                     rungs: (0..tune.halving.rungs).map(rung).collect(),
@@ -50,6 +58,14 @@ impl TuningPlan {
         self.groups.retain(|group| group.options.iter().any(|option| !option.finals.is_empty()));
         Ok(self)
     }
+}
+
+/// The different learning rates of settings, in order.
+fn rates(settings: &[(String, RunSpec)]) -> Vec<f64> {
+    let mut rates: Vec<f64> = settings.iter().map(|(_, spec)| spec.config.train.lr).collect();
+    rates.sort_by(f64::total_cmp);
+    rates.dedup();
+    rates
 }
 
 /// A run as it is tried on a rung.

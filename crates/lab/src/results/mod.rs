@@ -1,5 +1,6 @@
 //! Rows, curves and pages of runs that have ended.
 
+mod conditions;
 mod curves;
 mod example_rows;
 mod found;

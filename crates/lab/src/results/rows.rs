@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use report::{Row, Runs};
 
-use super::example_rows;
+use super::{conditions::Conditions, example_rows};
 use crate::{
     probes::routing_numbers,
     spec::{Equal, RunSpec, SuitePlan},
@@ -21,6 +21,7 @@ const TRAINING: f64 = 3.0;
 pub(crate) fn rows(suite: &SuitePlan, store: &Store) -> anyhow::Result<Runs> {
     let mut rows = Vec::new();
     let spent = Spent::of(suite, store)?;
+    let mut conditions = Conditions::default();
     for spec in &suite.specs {
         let row = blank(suite, spec);
         match (&spec.refused, store.ended(&spec.id)?) {
@@ -30,6 +31,9 @@ pub(crate) fn rows(suite: &SuitePlan, store: &Store) -> anyhow::Result<Runs> {
             (None, Some(mut ended)) => {
                 if let Ended::Done(numbers) = &mut ended {
                     numbers.metrics.extend(routing_numbers::read(&spec.id, store)?);
+                    if suite.gated {
+                        numbers.metrics.extend(conditions.of(spec, store)?);
+                    }
                 }
                 let off = off_budget(spec, &ended, &spent).or(row.budget_off);
                 rows.extend(of_ended(&Row { budget_off: off, ..row }, ended));
@@ -86,8 +90,8 @@ pub(crate) fn blank(suite: &SuitePlan, spec: &RunSpec) -> Row {
         budget: spec.budget.as_ref().map_or_else(String::new, |given| given.equal.words().into()),
         budget_limit: spec.budget.as_ref().map(|given| given.tolerance),
         budget_off: spec.budget.as_ref().and_then(|given| given.off),
-        trials: spec.tuned.as_ref().map(|(_, trials)| *trials as u64),
-        tuned: spec.tuned.as_ref().map_or_else(String::new, |(text, _)| text.clone()),
+        trials: spec.tuned.as_ref().map(|tuned| tuned.settings as u64),
+        tuned: spec.tuned.as_ref().map_or_else(String::new, |tuned| tuned.text.clone()),
         lr: Some(spec.config.train.lr),
         batch: Some(spec.config.train.batch as u64),
         ..Row::default()

@@ -1,6 +1,7 @@
 //! Checks of a table's keys, and errors with the place of a setting.
 
 use anyhow::{anyhow, bail};
+use serde::de::DeserializeOwned;
 
 use super::tree::SettingTree;
 
@@ -22,6 +23,24 @@ pub fn tables<'a>(settings: &'a SettingTree, key: &str) -> anyhow::Result<&'a [S
         Some(other) => bail!("{}: {key} is a list of tables, [[{key}]]", other.place()),
         None => bail!("{}: there is no [[{key}]]", settings.place()),
     }
+}
+
+/// The tables of `[[key]]` as values of a type; none if there is no such key.
+///
+/// # Errors
+/// With the place of a table that does not fit.
+pub fn typed_tables<T: DeserializeOwned>(
+    settings: &SettingTree,
+    key: &str,
+) -> anyhow::Result<Vec<T>> {
+    if !settings.table().is_some_and(|table| table.contains_key(key)) {
+        return Ok(Vec::new());
+    }
+    let read = |table: &SettingTree| {
+        serde_json::from_value(table.value())
+            .map_err(|err| anyhow!("{}: {key}: {err}", table.place()))
+    };
+    tables(settings, key)?.iter().map(read).collect()
 }
 
 /// An error with the place of the setting that caused it.

@@ -18,4 +18,4 @@ pub(crate) use run_spec::RunSpec;
 pub(crate) use selection::Selection;
 pub use suite::Suite;
 pub(crate) use suite_plan::SuitePlan;
-pub(crate) use tuning_plan::{Candidate, Group, Halving, TuningPlan};
+pub(crate) use tuning_plan::{Candidate, Group, Halving, Tuned, TuningPlan};

@@ -6,7 +6,7 @@ use moe::Placement;
 use serde_json::{Value, json};
 use tasks::{DataDigest, Task};
 
-use super::{budget::BudgetOutcome, run_config::RunConfig};
+use super::{budget::BudgetOutcome, run_config::RunConfig, tuning_plan::Tuned};
 
 /// One run of a suite: a method, a task, a seed.
 #[derive(Clone)]
@@ -31,8 +31,8 @@ pub(crate) struct RunSpec {
     pub(crate) budget: Option<BudgetOutcome>,
     /// Whether it is a trial of a setting, which is not evaluated on the test split.
     pub(crate) trial: bool,
-    /// The setting that was chosen for it, and among how many.
-    pub(crate) tuned: Option<(String, usize)>,
+    /// The setting that was chosen for it.
+    pub(crate) tuned: Option<Tuned>,
     /// Hash of config, seed and code: the name of its folder.
     pub(crate) id: String,
 }

@@ -8,6 +8,8 @@ pub(crate) struct SuitePlan {
     pub(crate) name: String,
     /// The title of the table.
     pub(crate) title: String,
+    /// Whether its claims have conditions, `[[gate]]`, which want more numbers of each run.
+    pub(crate) gated: bool,
     /// The selected runs, seed by seed; none yet where settings are to be chosen first.
     pub(crate) specs: Vec<RunSpec>,
     /// The tuning plan, if the suite tunes its methods.

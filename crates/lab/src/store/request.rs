@@ -17,7 +17,7 @@ use training::write_atomic;
 use crate::{digest::hex, settings::SettingTree, spec::Selection};
 
 /// Keys of a suite that do not change its runs.
-const PROSE: [&str; 5] = ["title", "about", "expect", "paper", "claim"];
+const PROSE: [&str; 7] = ["title", "about", "expect", "paper", "claim", "gate", "registration"];
 
 /// A request for results.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

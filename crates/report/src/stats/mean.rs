@@ -24,6 +24,12 @@ impl Mean {
         let half = self.half?;
         Some(Interval { low: self.mean - half, high: self.mean + half }.within(range))
     }
+
+    /// Its standard error and degrees of freedom; none with fewer than 3 values.
+    pub(crate) fn error(&self) -> Option<[f64; 2]> {
+        let df = self.n as f64 - 1.0;
+        self.half.map(|half| [half / t_quantile(0.975, df), df])
+    }
 }
 
 /// The mean of the values with its 95 % t interval; none of no values.

@@ -26,6 +26,7 @@ pub use friedman::{Friedman, friedman, ranks};
 pub use holm::holm;
 pub use improvement::probability_of_improvement;
 pub use iqm::iqm;
+pub(crate) use mean::student;
 pub use mean::{Mean, mean, t_quantile};
 pub use nemenyi::critical_difference;
 pub use paired::{Paired, paired_t};

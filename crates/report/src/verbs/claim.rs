@@ -7,13 +7,17 @@ use std::{
 
 use serde::Deserialize;
 use serde_json::Value;
+use statrs::distribution::ContinuousCDF;
 
-use super::check::fits;
+use super::{
+    check::fits,
+    gate::{Gated, gate_of},
+};
 use crate::{
     Error, ExampleRow, Row, Runs,
     metric::{range, range_of_difference},
     pairs::{crossed_difference, crossed_mean},
-    stats::{Interval, Paired, mean, paired_t},
+    stats::{Interval, Paired, holm, mean, paired_t, student},
 };
 
 /// A sentence of a paper, and what has to be seen here if it is true.
@@ -47,6 +51,13 @@ pub struct Claim {
     /// side.
     #[serde(default)]
     pub within: Option<f64>,
+    /// The paper's effect in the unit and direction of the metric here, where it can be converted. An
+    /// effect that is smaller than this with its whole interval is called so.
+    #[serde(default)]
+    pub paper: Option<f64>,
+    /// Whether the claim follows from how the runs are set up. Then it is no evidence.
+    #[serde(default)]
+    pub by_construction: bool,
     /// A remark on the outcome, for example why it differs from the paper.
     #[serde(default)]
     pub note: String,
@@ -66,6 +77,12 @@ pub enum Finding {
     NotReproduced,
     /// The interval lies on both sides, or there is none, or a run failed.
     Undecided,
+    /// The claim is not refuted, and the whole interval lies short of the paper's effect.
+    Smaller,
+    /// It follows from how the runs are set up.
+    ByConstruction,
+    /// A condition of its gate does not hold.
+    NotTestable,
 }
 
 impl fmt::Display for Finding {
@@ -74,6 +91,9 @@ impl fmt::Display for Finding {
             Finding::Reproduced => "reproduced",
             Finding::NotReproduced => "not reproduced",
             Finding::Undecided => "undecided",
+            Finding::Smaller => "smaller than the paper's",
+            Finding::ByConstruction => "by construction",
+            Finding::NotTestable => "not testable here",
         })
     }
 }
@@ -90,7 +110,28 @@ pub struct Tested {
     pub least: Option<f64>,
     /// The verdict.
     pub finding: Finding,
+    /// The p value of the claim's opposite, one-sided, corrected for the number of claims tested
+    /// together (Holm); none where there is no interval or no variance.
+    pub corrected: Option<f64>,
+    /// The condition of its gate that does not hold.
+    pub gate: Option<String>,
 }
+
+impl Tested {
+    fn new(claim: &Claim, measured: Option<Measured>, finding: Finding) -> Self {
+        let claim = claim.clone();
+        Self { claim, measured, least: None, finding, corrected: None, gate: None }
+    }
+
+    /// Whether the claim is still reproduced when all claims tested together have one chance of 2.5 %
+    /// of a false "reproduced".
+    pub fn survives_correction(&self) -> bool {
+        self.corrected.is_some_and(|p| p <= LEVEL)
+    }
+}
+
+/// The chance on each side of an interval of 95 %.
+const LEVEL: f64 = 0.025;
 
 /// The evidence of the runs on a claim.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -103,59 +144,113 @@ pub struct Measured {
     pub seeds: usize,
     /// The number of test examples that the interval covers; none if it covers the seeds alone.
     pub examples: Option<usize>,
+    /// Standard error and degrees of freedom of the mean; none where there is no interval.
+    pub error: Option<[f64; 2]>,
     /// The number of failed runs. With any the claim is undecided: a failed run is worse than any other.
     pub failed: usize,
 }
 
-/// Tests claims, each by itself, without correction for how many there are. Intervals cover the
-/// choice of test examples too, where the results have the values of single examples.
+/// Tests claims, each by itself, and again with Holm's correction for their number. Intervals cover the
+/// choice of test examples too, where the results have the values of single examples. A claim whose gate
+/// has a condition that does not hold is not testable.
 ///
 /// # Errors
 /// If a claim says nothing that can be tested, or names runs of which several have one seed.
-pub fn claims(runs: &Runs, claims: &[Claim]) -> Result<Vec<Tested>, Error> {
-    claims.iter().map(|claim| tested(runs, claim)).collect()
+pub fn claims(runs: &Runs, claims: &[Claim], gates: &[Gated]) -> Result<Vec<Tested>, Error> {
+    let mut tested: Vec<Tested> =
+        claims.iter().map(|claim| tested(runs, claim, gates)).collect::<Result<_, _>>()?;
+    let with_p: Vec<usize> = (0..tested.len()).filter(|i| tested[*i].corrected.is_some()).collect();
+    let p_values: Vec<f64> = with_p.iter().filter_map(|i| tested[*i].corrected).collect();
+    for (i, p) in with_p.into_iter().zip(holm(&p_values)) {
+        tested[i].corrected = Some(p);
+    }
+    Ok(tested)
 }
 
-fn tested(runs: &Runs, claim: &Claim) -> Result<Tested, Error> {
+fn tested(runs: &Runs, claim: &Claim, gates: &[Gated]) -> Result<Tested, Error> {
     sensible(claim)?;
     let one = Results::of(runs, claim, &claim.method)?;
+    let gate = gate_of(gates, &claim.metric, &claim.place);
     let Some(other) = &claim.against else {
-        let measured = one.measured(claim);
-        return Ok(judged(claim, measured, claim.above, claim.below, None));
+        let bounds = Bounds { above: claim.above, below: claim.below };
+        return Ok(behind(gate, None, judged(claim, one.measured(claim), bounds)));
     };
     let other = Results::of(runs, claim, other)?;
     let measured = one.minus(&other, claim);
     let Some(within) = claim.within else {
-        return Ok(judged(claim, measured, claim.above, claim.below, None));
+        let bounds = Bounds { above: claim.above, below: claim.below };
+        return Ok(behind(gate, None, judged(claim, measured, bounds)));
     };
     let shared = other.rows.iter().filter(|(seed, _)| one.rows.contains_key(seed));
     let whole = mean(&shared.map(|(_, row)| value(row)).collect::<Vec<_>>());
     let Some(whole) = whole.map(|whole| whole.mean.abs()).filter(|whole| *whole > 0.0) else {
-        let finding = Finding::Undecided;
-        return Ok(Tested { claim: claim.clone(), measured, least: None, finding });
+        return Ok(behind(gate, None, Tested::new(claim, measured, Finding::Undecided)));
     };
     let margin = within * whole;
-    Ok(judged(claim, measured, Some(-margin), Some(margin), Some(whole)))
+    let bounds = Bounds { above: Some(-margin), below: Some(margin) };
+    let mut tested = judged(claim, measured, bounds);
+    let interval = tested.measured.filter(|m| m.failed == 0).and_then(|m| m.interval);
+    tested.least = interval.map(|i| i.low.abs().max(i.high.abs()) / whole);
+    Ok(behind(gate, Some(margin), tested))
 }
 
-/// The verdict: whether the interval lies between the bounds, outside of them, or across one.
-fn judged(
-    claim: &Claim,
-    measured: Option<Measured>,
+/// Between which numbers a claim holds.
+#[derive(Clone, Copy)]
+struct Bounds {
     above: Option<f64>,
     below: Option<f64>,
-    whole: Option<f64>,
-) -> Tested {
-    let interval = measured.filter(|measured| measured.failed == 0).and_then(|m| m.interval);
-    let above = above.unwrap_or(f64::NEG_INFINITY);
-    let below = below.unwrap_or(f64::INFINITY);
-    let finding = match interval {
-        Some(Interval { low, high }) if low > above && high < below => Finding::Reproduced,
+}
+
+impl Bounds {
+    /// The p value of the hypothesis that the true value lies outside, the larger of one for each side.
+    fn p_value(&self, measured: &Measured) -> Option<f64> {
+        let [error, df] = measured.error.filter(|[error, _]| *error > 0.0)?;
+        let beyond = |room: f64| student(df).cdf(-room / error);
+        let sides = [
+            self.above.map(|bound| beyond(measured.mean - bound)),
+            self.below.map(|bound| beyond(bound - measured.mean)),
+        ];
+        sides.into_iter().flatten().max_by(f64::total_cmp)
+    }
+}
+
+/// The verdict: does the whole interval lie between the bounds, or wholly elsewhere, or short of the
+/// paper's effect?
+fn judged(claim: &Claim, measured: Option<Measured>, bounds: Bounds) -> Tested {
+    let whole = measured.filter(|measured| measured.failed == 0);
+    let above = bounds.above.unwrap_or(f64::NEG_INFINITY);
+    let below = bounds.below.unwrap_or(f64::INFINITY);
+    let finding = match whole.and_then(|measured| measured.interval) {
+        _ if claim.by_construction => Finding::ByConstruction,
         Some(Interval { low, high }) if high < above || low > below => Finding::NotReproduced,
+        Some(interval) if falls_short(interval, claim.paper) => Finding::Smaller,
+        Some(Interval { low, high }) if low > above && high < below => Finding::Reproduced,
         _ => Finding::Undecided,
     };
-    let least = interval.zip(whole).map(|(i, whole)| i.low.abs().max(i.high.abs()) / whole);
-    Tested { claim: claim.clone(), measured, least, finding }
+    let corrected = whole.filter(|_| !claim.by_construction).and_then(|m| bounds.p_value(&m));
+    Tested { corrected, ..Tested::new(claim, measured, finding) }
+}
+
+/// Whether a whole interval lies short of the paper's effect, seen from no effect.
+fn falls_short(interval: Interval, paper: Option<f64>) -> bool {
+    match paper {
+        Some(effect) if effect > 0.0 => interval.high < effect,
+        Some(effect) if effect < 0.0 => interval.low > effect,
+        _ => false,
+    }
+}
+
+/// The same, not testable if a condition of the gate does not hold or the margin cannot tell a network
+/// without routing from the reference.
+fn behind(gate: Option<&Gated>, margin: Option<f64>, tested: Tested) -> Tested {
+    let Some(gate) = gate.filter(|_| tested.finding != Finding::ByConstruction) else {
+        return tested;
+    };
+    let broken = gate.broken().map(ToString::to_string);
+    match broken.or_else(|| gate.too_wide(margin?)) {
+        None => tested,
+        why => Tested { finding: Finding::NotTestable, corrected: None, gate: why, ..tested },
+    }
 }
 
 /// Checks that a claim has exactly one criterion.
@@ -215,6 +310,10 @@ impl<'a> Results<'a> {
             },
             seeds: mean.n,
             examples: crossed.map(|crossed| crossed.examples),
+            error: match crossed {
+                Some(crossed) => Some([crossed.error, crossed.df]),
+                None => mean.error(),
+            },
             failed: self.failed.len(),
         })
     }
@@ -239,6 +338,7 @@ impl<'a> Results<'a> {
             interval: paired.map(|p| interval(p).within(range_of_difference(&claim.metric))),
             seeds: differences.len(),
             examples: paired.and_then(|paired| paired.examples),
+            error: paired.map(|paired| [paired.error, paired.df]),
             failed: self.failed.symmetric_difference(&other.failed).count(),
         })
     }
@@ -269,7 +369,7 @@ mod tests {
     }
 
     fn test(json: &str) -> Tested {
-        claims(&fixture::runs(), &[claim(json)]).unwrap().remove(0)
+        claims(&fixture::runs(), &[claim(json)], &[]).unwrap().remove(0)
     }
 
     #[test]
@@ -340,7 +440,8 @@ mod tests {
         let values = [0.6, 1.0, 1.0, 1.0];
         let row = |(seed, value): (u64, &f64)| fixture::row("a", seed, "accuracy", *value);
         let runs = Runs::of((0..).zip(&values).map(row));
-        let tested = claims(&runs, &[claim(r#""method": "a", "above": 0.99"#)]).unwrap().remove(0);
+        let tested =
+            claims(&runs, &[claim(r#""method": "a", "above": 0.99"#)], &[]).unwrap().remove(0);
         let interval = tested.measured.unwrap().interval.unwrap();
         assert_eq!((interval.high, tested.finding), (1.0, Finding::Undecided));
     }
@@ -348,7 +449,7 @@ mod tests {
     #[test]
     fn a_failed_run_decides_nothing() {
         let mut runs = fixture::runs();
-        let of = |runs: &Runs, json: &str| claims(runs, &[claim(json)]).unwrap().remove(0);
+        let of = |runs: &Runs, json: &str| claims(runs, &[claim(json)], &[]).unwrap().remove(0);
         let better = r#""method": "switch", "against": "dense", "above": 0"#;
         let alone = r#""method": "switch", "above": 0.9"#;
         assert_eq!(of(&runs, better).finding, Finding::Reproduced);
@@ -365,7 +466,7 @@ mod tests {
     #[test]
     fn test_examples_are_covered_where_they_are_kept() {
         let runs = fixture::runs_with_examples();
-        let of = |runs: &Runs, json: &str| claims(runs, &[claim(json)]).unwrap().remove(0);
+        let of = |runs: &Runs, json: &str| claims(runs, &[claim(json)], &[]).unwrap().remove(0);
         for json in [r#""method": "a", "above": 0"#, r#""method": "a", "against": "b", "above": 0"#]
         {
             let with = of(&runs, json).measured.unwrap();
@@ -381,7 +482,8 @@ mod tests {
 
     #[test]
     fn bad_claims_are_named() {
-        let err = |runs: &Runs, json: &str| claims(runs, &[claim(json)]).unwrap_err().to_string();
+        let err =
+            |runs: &Runs, json: &str| claims(runs, &[claim(json)], &[]).unwrap_err().to_string();
         let runs = fixture::runs();
         assert!(err(&runs, r#""method": "switch""#).contains("\"It is so\": say above or below"));
         assert!(err(&runs, r#""method": "switch", "within": 0.1"#).contains("needs a method"));
@@ -393,5 +495,60 @@ mod tests {
         assert!(err.contains("several runs of \"switch\" have seed 0; say which"), "{err}");
         let bad = r#"{"claim": "", "effect": "", "metric": "", "method": "", "abve": 0.0}"#;
         assert!(serde_json::from_str::<Claim>(bad).unwrap_err().to_string().contains("abve"));
+    }
+
+    #[test]
+    fn an_effect_short_of_the_papers_is_called_smaller() {
+        // switch minus dense is 0.022, with an interval of about 0.008 to each side.
+        let of = |more: &str| {
+            test(&format!(r#""method": "switch", "against": "dense", {more}"#)).finding
+        };
+        assert_eq!(of(r#""above": 0.0, "paper": 0.02"#), Finding::Reproduced);
+        assert_eq!(of(r#""above": 0.0, "paper": 0.1"#), Finding::Smaller);
+        // Undecided in itself, and the paper's effect is excluded all the same.
+        assert_eq!(of(r#""above": 0.02, "paper": 0.1"#), Finding::Smaller);
+        assert_eq!(of(r#""above": 0.05, "paper": 0.1"#), Finding::NotReproduced);
+        let lower = r#""method": "dense", "against": "switch", "below": 0.0, "paper": -0.1"#;
+        assert_eq!(test(lower).finding, Finding::Smaller);
+    }
+
+    #[test]
+    fn what_follows_from_the_set_up_is_no_evidence() {
+        let json = r#""method": "switch", "above": 0.9, "by_construction": true"#;
+        let tested = test(json);
+        assert_eq!((tested.finding, tested.corrected), (Finding::ByConstruction, None));
+    }
+
+    /// The interval ends at a bound exactly if the p value is 2.5 %.
+    #[test]
+    fn p_values_go_with_intervals_and_are_corrected_for_their_number() {
+        let against = r#""method": "switch", "against": "dense""#;
+        let Interval { low, .. } =
+            test(&format!(r#"{against}, "above": 0.0"#)).measured.unwrap().interval.unwrap();
+        let at = claim(&format!(r#"{against}, "above": {low}"#));
+        let alone = claims(&fixture::runs(), std::slice::from_ref(&at), &[]).unwrap().remove(0);
+        assert!((alone.corrected.unwrap() - 0.025).abs() < 1e-9);
+        let clear = claim(&format!(r#"{against}, "above": -1.0"#));
+        let both = claims(&fixture::runs(), &[at, clear], &[]).unwrap();
+        // The second largest of two p values counts once, the smallest twice.
+        assert!((both[0].corrected.unwrap() - 0.025).abs() < 1e-9);
+        assert!(both[1].survives_correction());
+    }
+
+    #[test]
+    fn a_claim_behind_a_closed_gate_is_not_testable() {
+        let gate = r#"{"metric": "accuracy", "reference": "switch", "control": "dense"}"#;
+        let gate = serde_json::from_str(gate).unwrap();
+        let gates = crate::gates(&fixture::runs(), &[gate]).unwrap();
+        let all = [
+            claim(r#""method": "switch", "against": "dense", "above": 0.0"#),
+            claim(r#""method": "switch", "above": 0.9, "by_construction": true"#),
+        ];
+        let tested = claims(&fixture::runs(), &all, &gates).unwrap();
+        assert_eq!(tested[0].finding, Finding::NotTestable);
+        assert!(
+            tested[0].gate.as_ref().unwrap().starts_with("beats a trivial baseline: not measured")
+        );
+        assert_eq!(tested[1].finding, Finding::ByConstruction);
     }
 }

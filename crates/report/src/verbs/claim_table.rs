@@ -1,6 +1,6 @@
 //! Claims with what became of them, as a table.
 
-use super::{Measured, Tested};
+use super::{Finding, Measured, Tested};
 use crate::{Cell, Column, Kind, Table, number::decimals, stats::Interval};
 
 /// The outcomes of the claims of a paper, one row each.
@@ -8,6 +8,13 @@ pub fn claims_table(paper: &str, tested: &[Tested]) -> Table {
     let words = |key: &str, name: &str| Column::new(key, name, Kind::Words);
     let notes = tested.iter().map(|tested| &tested.claim).filter(|claim| !claim.note.is_empty());
     let notes = notes.map(|claim| format!("{}: {}", claim.claim, claim.note));
+    let gates = tested.iter().filter_map(|tested| {
+        let why = tested.gate.as_ref()?;
+        Some(format!(
+            "{}: not testable here, since a condition does not hold: {why}",
+            tested.claim.claim
+        ))
+    });
     Table {
         title: paper.into(),
         columns: vec![
@@ -17,9 +24,10 @@ pub fn claims_table(paper: &str, tested: &[Tested]) -> Table {
             words("holds", "holds if"),
             words("ours", "ours, 95 % interval"),
             words("verdict", "verdict"),
+            words("corrected", "corrected"),
         ],
         rows: tested.iter().map(row).collect(),
-        notes: notes.chain(covers(tested)).collect(),
+        notes: notes.chain(gates).chain(covers(tested)).collect(),
         ..Table::default()
     }
 }
@@ -53,12 +61,22 @@ fn row(tested: &Tested) -> Vec<Cell> {
         bounds,
         ours,
         tested.finding.to_string(),
+        corrected(tested),
     ];
     cells.map(Cell::Words).into()
 }
 
+/// The verdict when all claims of the paper are tested together.
+fn corrected(tested: &Tested) -> String {
+    match (tested.finding, tested.corrected) {
+        (_, None) => String::new(),
+        (Finding::Reproduced, Some(_)) if !tested.survives_correction() => "undecided".into(),
+        (_, Some(_)) => "the same".into(),
+    }
+}
+
 fn ours(measured: Option<Measured>, difference: bool) -> String {
-    let Some(Measured { mean, interval, seeds, examples, failed }) = measured else {
+    let Some(Measured { mean, interval, seeds, examples, failed, .. }) = measured else {
         return "no runs yet".into();
     };
     let digits = decimals(interval.map(|Interval { low, high }| (high - low) / 2.0));
@@ -116,11 +134,11 @@ mod tests {
             claim(r#""method": "naïve-路由", "above": 0.9"#),
             claim(r#""method": "switch", "against": "switch", "above": -0.1"#),
         ];
-        let tested = claims(&fixture::runs(), &all).unwrap();
+        let tested = claims(&fixture::runs(), &all, &[]).unwrap();
         insta::assert_snapshot!(claims_table("A paper", &tested).render(Format::Markdown));
         let both =
             [claim(r#""method": "a", "above": 0.1"#), claim(r#""method": "a", "above": 0.9"#)];
-        let tested = claims(&fixture::runs_with_examples(), &both).unwrap();
+        let tested = claims(&fixture::runs_with_examples(), &both, &[]).unwrap();
         insta::assert_snapshot!(claims_table("Another", &tested).render(Format::Markdown));
     }
 }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Batch, ClusteredTask, DataError, Mix, Place, Score, Split, Task, registry::check_splits,
-    score::classification,
+    score::classification, trivial::nearest_neighbour,
 };
 
 config! {
@@ -195,6 +195,21 @@ impl Task for Images {
 
     fn causal(&self) -> bool {
         false
+    }
+
+    /// The nearest neighbour of raw pixels.
+    fn trivial(&self) -> Vec<(&'static str, f64)> {
+        let pixels = |split| {
+            let members: Vec<usize> = (0..self.len(split)).collect();
+            let members = self.members(split, &members);
+            let images = members.iter().flat_map(|image| self.shown(split, *image).values);
+            let size = [members.len(), self.data.shape.iter().product()];
+            let data = TensorData::new(images.collect::<Vec<f32>>(), size);
+            (Tensor::<2>::from_data(data, &Device::flex()), self.labels(&members))
+        };
+        let ((train, of_train), (test, of_test)) = (pixels(Split::Train), pixels(Split::Test));
+        let accuracy = nearest_neighbour((train, &of_train), (test, &of_test));
+        vec![("accuracy", accuracy)]
     }
 
     fn metrics(&self) -> &'static [&'static str] {

@@ -73,7 +73,7 @@ fn row(spec: &RunSpec) -> Option<Vec<Cell>> {
         words(&spec.config.task.kind),
         words(&spec.config.backbone.kind),
         words(&match &spec.tuned {
-            Some((setting, _)) => format!("{} [{setting}]", spec.method),
+            Some(tuned) => format!("{} [{}]", spec.method, tuned.text),
             None => spec.method.clone(),
         }),
         words(solved.map_or("", |(path, ..)| path)),

@@ -1,7 +1,7 @@
 //! `check`: whether results lie where their suite expects them.
 
 use clap::Args;
-use report::{check, check_table};
+use report::{check, check_table, gates, gates_table};
 
 use crate::{
     cli::{Answer, FormatArgs, Session, Verb, args::RequestArgs},
@@ -28,14 +28,19 @@ impl Verb for Check {
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let name = session.suite_or_default(self.suite.as_deref())?;
-        let expects = Source::find(name, session.suites)?.expects()?;
+        let source = Source::find(name, session.suites)?;
+        let expects = source.expects()?;
         let results = match &self.sources[..] {
             [] => self.of.read(&[name.to_string()], session)?,
             csv => self.of.read(csv, session)?,
         };
         let outcomes = check(&results.runs, &expects)?;
         let holds = outcomes.iter().all(|outcome| outcome.holds);
-        let text = check_table(&outcomes).render(self.format.get());
+        let mut text = check_table(&outcomes).render(self.format.get());
+        let gates = gates(&results.runs, &source.gates()?)?;
+        if !gates.is_empty() {
+            text = text + "\n" + &gates_table(&gates).render(self.format.get());
+        }
         Ok(Answer::with_code(text, if holds { 0 } else { 1 }))
     }
 }

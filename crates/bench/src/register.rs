@@ -1,0 +1,194 @@
+//! `register`: what a suite claims, and on which runs, is written down before its first full run.
+//!
+//! ```toml
+//! [registration]
+//! date = "2026-11-28"
+//! digest = "0123456789abcdef"     # of all that the suite says but for title, notes and expectations
+//! amended = ["2026-12-01"]        # when it was changed afterwards
+//! ```
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context, anyhow, bail};
+use clap::Args;
+use jiff::{Zoned, civil::Date};
+use lab::{Answer, Session, SettingTree, Verb};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use training::write_atomic;
+
+/// Which suite.
+#[derive(Args)]
+pub(crate) struct Register {
+    /// The file of a suite with claims
+    file: PathBuf,
+}
+
+impl Verb for Register {
+    const NAME: &'static str = "register";
+    const ABOUT: &'static str =
+        "Write into a suite what it claims and from when on, before its first full run";
+
+    fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
+        let place = || self.file.display().to_string();
+        let text = fs::read_to_string(&self.file).with_context(place)?;
+        let (text, said) = registered(&place(), &text, Zoned::now().date())?;
+        write_atomic(&self.file, text.as_bytes()).with_context(place)?;
+        Ok(Answer::from(said))
+    }
+}
+
+/// When claims were registered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Registration {
+    /// The first time.
+    date: Date,
+    /// Of what the suite said the last time.
+    digest: String,
+    /// When that was not what it had said before.
+    #[serde(default)]
+    amended: Vec<Date>,
+}
+
+/// The registration of a suite; none if it has none.
+pub(crate) fn registration(settings: &SettingTree) -> anyhow::Result<Option<Registration>> {
+    let Some(table) = settings.table().and_then(|table| table.get("registration")) else {
+        return Ok(None);
+    };
+    let read = serde_json::from_value(table.value());
+    read.map(Some).map_err(|err| anyhow!("{}: registration: {err}", table.place()))
+}
+
+impl Registration {
+    /// In words, for results of a day.
+    pub(crate) fn words(&self, settings: &SettingTree, results: Option<Date>) -> String {
+        let mut words = format!("Registered {}", self.date);
+        if !self.amended.is_empty() {
+            let days: Vec<String> = self.amended.iter().map(Date::to_string).collect();
+            words += &format!(", amended {}", days.join(", "));
+        }
+        if self.digest != digest(settings) {
+            words += ", and changed since";
+        }
+        let last = self.amended.last().unwrap_or(&self.date);
+        match results {
+            Some(day) if day < *last => words += &format!("; these results, of {day}, are older"),
+            _ => {}
+        }
+        words + "."
+    }
+}
+
+/// The text of a suite with its registration, and what was done.
+fn registered(place: &str, text: &str, today: Date) -> anyhow::Result<(String, String)> {
+    let settings = SettingTree::parse(place, text)?;
+    if !settings.table().is_some_and(|table| table.contains_key("claim")) {
+        bail!("{place}: there is nothing to register: it has no [[claim]]");
+    }
+    let digest = digest(&settings);
+    let (registration, said) = match registration(&settings)? {
+        Some(old) if old.digest == digest => {
+            return Ok((text.into(), format!("{place} is registered, and says the same\n")));
+        }
+        Some(mut old) => {
+            old.amended.push(today);
+            (Registration { digest, ..old }, format!("amended {place}\n"))
+        }
+        None => {
+            let amended = Vec::new();
+            (Registration { date: today, digest, amended }, format!("registered {place}\n"))
+        }
+    };
+    Ok((with_registration(text, &registration), said))
+}
+
+/// The text with the table at its end, in place of an old one.
+fn with_registration(text: &str, registration: &Registration) -> String {
+    let mut inside = false;
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with('[') {
+            inside = line.trim() == "[registration]";
+        }
+        if !inside {
+            lines.push(line);
+        }
+    }
+    let Registration { date, digest, amended } = registration;
+    let mut text = lines.join("\n").trim_end().to_string();
+    text += &format!("\n\n[registration]\ndate = \"{date}\"\ndigest = \"{digest}\"\n");
+    if !amended.is_empty() {
+        let days: Vec<String> = amended.iter().map(|day| format!("\"{day}\"")).collect();
+        text += &format!("amended = [{}]\n", days.join(", "));
+    }
+    text
+}
+
+/// A digest of what a suite says of its runs and claims. Title, expectations and the notes of claims,
+/// which are written after results, are left out.
+fn digest(settings: &SettingTree) -> String {
+    let mut value = settings.without(&["title", "about", "expect", "registration"]).value();
+    if let Some(claims) = value.get_mut("claim").and_then(Value::as_array_mut) {
+        for claim in claims.iter_mut().filter_map(Value::as_object_mut) {
+            claim.remove("note");
+        }
+    }
+    let bytes = Sha256::digest(value.to_string());
+    bytes.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SUITE: &str = "title = 'A'\nseeds = [0]\n\n[[claim]]\nclaim = 'so'\nabove = 0.0\n\n\
+                         [[expect]]\nmetric = 'x'\n";
+
+    fn day(day: i8) -> Date {
+        Date::new(2026, 12, day).unwrap()
+    }
+
+    fn read(text: &str) -> (SettingTree, Registration) {
+        let settings = SettingTree::parse("s.toml", text).unwrap();
+        let registration = registration(&settings).unwrap().unwrap();
+        (settings, registration)
+    }
+
+    #[test]
+    fn a_change_after_the_registration_shows() {
+        let (text, said) = registered("s.toml", SUITE, day(1)).unwrap();
+        assert!(text.starts_with(SUITE.trim_end()) && said.starts_with("registered"));
+        let (settings, first) = read(&text);
+        assert_eq!(first.words(&settings, Some(day(1))), "Registered 2026-12-01.");
+        let older = first.words(&settings, Some(Date::new(2026, 11, 2).unwrap()));
+        assert_eq!(older, "Registered 2026-12-01; these results, of 2026-11-02, are older.");
+        // The same again changes nothing.
+        assert_eq!(registered("s.toml", &text, day(2)).unwrap().0, text);
+        // A note and a title are no claim; a bound and a seed are.
+        for (more, same) in [
+            (text.replace("claim = 'so'", "claim = 'so'\nnote = 'seen'"), true),
+            (text.replace("title = 'A'", "title = 'B'"), true),
+            (text.replace("above = 0.0", "above = 0.1"), false),
+            (text.replace("seeds = [0]", "seeds = [0, 1]"), false),
+        ] {
+            let (settings, kept) = read(&more);
+            assert_eq!(!kept.words(&settings, None).contains("changed since"), same, "{more}");
+            let (again, said) = registered("s.toml", &more, day(3)).unwrap();
+            assert_eq!(said.starts_with("amended"), !same);
+            let (settings, last) = read(&again);
+            assert!(!last.words(&settings, None).contains("changed since"));
+            assert_eq!(last.amended, if same { vec![] } else { vec![day(3)] });
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_registered_is_named() {
+        let err = registered("s.toml", "seeds = [0]\n", day(1)).unwrap_err().to_string();
+        assert_eq!(err, "s.toml: there is nothing to register: it has no [[claim]]");
+        let damaged = format!("{SUITE}\n[registration]\ndate = 'today'\ndigest = ''\n");
+        let err = registered("s.toml", &damaged, day(1)).unwrap_err().to_string();
+        assert!(err.starts_with("s.toml:11: registration: "), "{err}");
+    }
+}

@@ -1,0 +1,360 @@
+//! What has to hold before a claim tested on results means something: `[[gate]]` of a suite.
+//!
+//! A network that loses to counting, that has not finished learning, or on which routing changes nothing,
+//! can neither confirm nor refute what a paper says of routing. A claim behind a gate that does not hold
+//! is not testable on these results.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::check::fits;
+use crate::{
+    Error, Row, Runs,
+    metric::{Better, direction},
+    stats::{mean, paired_t},
+};
+
+/// The prefix of a metric's value for a baseline without a network, on the same split.
+pub const TRIVIAL: &str = "trivial_";
+/// By which share the last tenth of training changed the loss on the validation split.
+pub const LATE_CHANGE: &str = "late_change";
+/// How many learning rates were tried for the method of a run.
+pub const RATES_TRIED: &str = "learning_rates_tried";
+/// 1 if the best learning rate was the smallest or the largest that was tried, else 0.
+pub const RATE_AT_EDGE: &str = "learning_rate_at_edge";
+
+/// What has to hold for claims on one metric.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gate {
+    /// The metric that it and its claims look at.
+    pub metric: String,
+    /// The split.
+    #[serde(default = "test")]
+    pub split: String,
+    /// Column and value of the runs that it is about; empty is all of them.
+    #[serde(rename = "where", default)]
+    pub place: BTreeMap<String, Value>,
+    /// The method that the claims are measured against, a plain MoE say.
+    pub reference: String,
+    /// The method without learned routing, a dense network or a frozen gate: a claim that two methods
+    /// are equal can only be tested if this one is shown to differ from the reference.
+    pub control: String,
+    /// The largest share by which the last tenth of training may change the validation loss.
+    #[serde(default = "one_percent")]
+    pub late_change: f64,
+    /// The least number of learning rates that were tried for each method.
+    #[serde(default = "three")]
+    pub rates: usize,
+}
+
+fn test() -> String {
+    "test".into()
+}
+
+fn one_percent() -> f64 {
+    0.01
+}
+
+fn three() -> usize {
+    3
+}
+
+/// One condition of a gate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it holds; a condition that was not measured does not.
+    pub holds: bool,
+    /// What was measured.
+    pub text: String,
+}
+
+/// A gate with what was measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gated {
+    /// The gate.
+    pub gate: Gate,
+    /// Its conditions.
+    pub conditions: Vec<Condition>,
+    /// The mean of the reference minus the control on shared seeds, with its 95 % interval.
+    pub gap: Option<[f64; 3]>,
+}
+
+impl Gated {
+    /// The first condition that does not hold.
+    pub fn broken(&self) -> Option<&Condition> {
+        self.conditions.iter().find(|condition| !condition.holds)
+    }
+
+    /// Why a difference of `margin` cannot be told from none, if so: the margin is at most a third of
+    /// the distance between reference and control, and the control is shown to lie outside of it.
+    pub fn too_wide(&self, margin: f64) -> Option<String> {
+        let control = &self.gate.control;
+        let Some([mean, low, high]) = self.gap else {
+            return Some(format!("{control:?} has no runs that share 3 seeds with the reference"));
+        };
+        let third = mean.abs() / 3.0;
+        if margin > third {
+            return Some(format!(
+                "the margin, {margin:.4}, is more than a third of the distance to {control:?}, {third:.4}"
+            ));
+        }
+        let outside = low > margin || high < -margin;
+        (!outside).then(|| format!("{control:?} is not shown to lie outside of the margin"))
+    }
+}
+
+/// Judges gates on results.
+///
+/// # Errors
+/// If a gate's metric has no known direction, or a column is unknown.
+pub fn gates(runs: &Runs, gates: &[Gate]) -> Result<Vec<Gated>, Error> {
+    gates.iter().map(|gate| judged(runs, gate)).collect()
+}
+
+/// The gate of a claim on this metric and these runs, the most particular one; none if no gate is.
+pub(super) fn gate_of<'a>(
+    gates: &'a [Gated],
+    metric: &str,
+    place: &BTreeMap<String, Value>,
+) -> Option<&'a Gated> {
+    let covers = |gate: &Gate| {
+        gate.metric == metric && gate.place.iter().all(|(key, value)| place.get(key) == Some(value))
+    };
+    gates.iter().filter(|gated| covers(&gated.gate)).max_by_key(|gated| gated.gate.place.len())
+}
+
+fn judged(runs: &Runs, gate: &Gate) -> Result<Gated, Error> {
+    let better = direction(&gate.metric).ok_or_else(|| {
+        Error::Question(format!("gate: it is not known which way {:?} is better", gate.metric))
+    })?;
+    let mut rows = Vec::new();
+    for row in &runs.rows {
+        if fits(row, &gate.place)? {
+            rows.push(row);
+        }
+    }
+    let values = Values { rows, gate };
+    let gap = values.difference(&gate.reference, &gate.metric, &gate.control, &gate.metric);
+    let conditions = vec![values.beats_counting(better), values.is_trained(), values.is_tuned()];
+    Ok(Gated { gate: gate.clone(), conditions, gap })
+}
+
+/// The rows that a gate is about.
+struct Values<'a> {
+    rows: Vec<&'a Row>,
+    gate: &'a Gate,
+}
+
+impl Values<'_> {
+    /// The values of a metric of a method by seed, on a split.
+    fn of(&self, method: &str, split: &str, metric: &str) -> BTreeMap<u64, f64> {
+        let fits = |row: &&&Row| row.method == method && row.split == split && row.metric == metric;
+        let value = |row: &&Row| Some((row.seed, row.value.filter(|value| value.is_finite())?));
+        self.rows.iter().filter(fits).filter_map(value).collect()
+    }
+
+    /// Mean and 95 % interval of the differences on shared seeds; none with fewer than 3.
+    fn difference(&self, a: &str, metric: &str, b: &str, other: &str) -> Option<[f64; 3]> {
+        let [a, b] = [(a, metric), (b, other)]
+            .map(|(method, metric)| self.of(method, &self.gate.split, metric));
+        let shared = a.iter().filter_map(|(seed, a)| Some(a - b.get(seed)?));
+        let paired = paired_t(&shared.collect::<Vec<_>>())?;
+        Some([paired.difference, paired.low, paired.high])
+    }
+
+    /// The methods that have the metric.
+    fn methods(&self) -> Vec<&str> {
+        let mut methods: Vec<&str> = Vec::new();
+        for row in self.rows.iter().filter(|row| row.metric == self.gate.metric) {
+            if !methods.contains(&row.method.as_str()) {
+                methods.push(&row.method);
+            }
+        }
+        methods
+    }
+
+    /// The reference is better than a baseline without a network, interval and all.
+    fn beats_counting(&self, better: Better) -> Condition {
+        let Gate { reference, metric, .. } = self.gate;
+        let name = "beats a trivial baseline";
+        let trivial = format!("{TRIVIAL}{metric}");
+        match self.difference(reference, metric, reference, &trivial) {
+            Some([mean, low, high]) => Condition {
+                name,
+                holds: better.oriented(low).min(better.oriented(high)) > 0.0,
+                text: format!(
+                    "{reference:?} minus the baseline: {mean:+.4}, {low:+.4} to {high:+.4}"
+                ),
+            },
+            None => Condition::not_measured(name, &trivial),
+        }
+    }
+
+    /// The largest mean change over the methods.
+    fn is_trained(&self) -> Condition {
+        let name = "is trained";
+        let change = |method: &&str| {
+            let changes = self.of(method, "valid", LATE_CHANGE);
+            Some((mean(&changes.into_values().collect::<Vec<_>>())?.mean.abs(), method.to_string()))
+        };
+        let changes: Option<Vec<_>> = self.methods().iter().map(change).collect();
+        match changes.and_then(|all| all.into_iter().max_by(|a, b| a.0.total_cmp(&b.0))) {
+            Some((change, method)) => Condition {
+                name,
+                holds: change < self.gate.late_change,
+                text: format!(
+                    "the last tenth of training changes the validation loss of {method:?} by {:.2} %",
+                    100.0 * change
+                ),
+            },
+            None => Condition::not_measured(name, LATE_CHANGE),
+        }
+    }
+
+    /// Enough rates for each method, and the best between two others.
+    fn is_tuned(&self) -> Condition {
+        let name = "is tuned";
+        let mut fewest = (usize::MAX, String::new());
+        for method in self.methods() {
+            let tried = self.of(method, "valid", RATES_TRIED);
+            let Some(least) = tried.into_values().min_by(f64::total_cmp) else {
+                return Condition::not_measured(name, RATES_TRIED);
+            };
+            if (least as usize) < fewest.0 {
+                fewest = (least as usize, method.to_string());
+            }
+            let edge = self.of(method, "valid", RATE_AT_EDGE);
+            if edge.into_values().any(|edge| edge > 0.0) {
+                let text =
+                    format!("the best learning rate of {method:?} is the last that was tried");
+                return Condition { name, holds: false, text };
+            }
+        }
+        match fewest {
+            (usize::MAX, _) => Condition::not_measured(name, RATES_TRIED),
+            (count, method) => Condition {
+                name,
+                holds: count >= self.gate.rates,
+                text: format!("{count} learning rates were tried for {method:?}, the fewest"),
+            },
+        }
+    }
+}
+
+impl Condition {
+    fn not_measured(name: &'static str, metric: &str) -> Self {
+        Self { name, holds: false, text: format!("not measured: these results have no {metric}") }
+    }
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    fn gate() -> Gate {
+        let json = r#"{"metric": "accuracy", "reference": "moe", "control": "dense"}"#;
+        serde_json::from_str(json).unwrap()
+    }
+
+    /// Results of two methods that pass every condition.
+    fn good() -> Runs {
+        let mut rows = Vec::new();
+        for seed in 0..4 {
+            let noise = 0.001 * seed as f64;
+            for (method, accuracy) in [("moe", 0.90 + noise), ("dense", 0.80 - noise)] {
+                rows.push(fixture::row(method, seed, "accuracy", accuracy));
+                rows.push(fixture::row(method, seed, "trivial_accuracy", 0.7));
+                for (metric, value) in
+                    [(LATE_CHANGE, 0.002 + noise), (RATES_TRIED, 3.0), (RATE_AT_EDGE, 0.0)]
+                {
+                    let row = fixture::row(method, seed, metric, value);
+                    rows.push(Row { split: "valid".into(), ..row });
+                }
+            }
+        }
+        Runs::of(rows)
+    }
+
+    fn judge(runs: &Runs) -> Gated {
+        gates(runs, &[gate()]).unwrap().remove(0)
+    }
+
+    fn set(runs: &mut Runs, metric: &str, value: f64) {
+        let rows = runs.rows.iter_mut().filter(|row| row.metric == metric);
+        rows.for_each(|row| row.value = Some(value));
+    }
+
+    fn broken(metric: &str, value: f64) -> String {
+        let mut runs = good();
+        set(&mut runs, metric, value);
+        judge(&runs).broken().map(ToString::to_string).unwrap_or_default()
+    }
+
+    #[test]
+    fn every_condition_can_hold_and_can_fail() {
+        assert_eq!(judge(&good()).broken(), None);
+        assert!(broken("trivial_accuracy", 0.95).starts_with("beats a trivial baseline: \"moe\""));
+        assert!(broken(LATE_CHANGE, 0.03).contains("by 3.00 %"));
+        // A loss that rises at the end is as little settled as one that falls.
+        assert!(broken(LATE_CHANGE, -0.03).contains("by 3.00 %"));
+        assert!(broken(RATES_TRIED, 2.0).contains("2 learning rates were tried"));
+        assert!(broken(RATE_AT_EDGE, 1.0).contains("is the last that was tried"));
+    }
+
+    #[test]
+    fn what_was_not_measured_does_not_hold() {
+        for metric in ["trivial_accuracy", LATE_CHANGE, RATES_TRIED] {
+            let mut runs = good();
+            runs.rows.retain(|row| row.metric != metric);
+            let broken = judge(&runs).broken().unwrap().text.clone();
+            assert_eq!(broken, format!("not measured: these results have no {metric}"));
+        }
+    }
+
+    #[test]
+    fn a_margin_has_to_tell_the_control_from_the_reference() {
+        // The reference is 0.103 above the control.
+        let gated = judge(&good());
+        assert_eq!(gated.too_wide(0.03), None);
+        assert!(
+            gated.too_wide(0.04).unwrap().starts_with("the margin, 0.0400, is more than a third")
+        );
+        let mut noisy = good();
+        let control = |row: &&mut Row| row.method == "dense" && row.metric == "accuracy";
+        let values = [1.2, 0.4, 1.2, 0.4];
+        for (row, value) in noisy.rows.iter_mut().filter(control).zip(values) {
+            row.value = Some(value);
+        }
+        assert!(judge(&noisy).too_wide(0.03).unwrap().contains("not shown to lie outside"));
+    }
+
+    #[test]
+    fn the_most_particular_gate_is_a_claims() {
+        let mut on_digits = gate();
+        on_digits.place.insert("task".into(), "digits".into());
+        let all = gates(&good(), &[gate(), on_digits]).unwrap();
+        let place = |task: &str| BTreeMap::from([("task".to_string(), Value::from(task))]);
+        assert_eq!(gate_of(&all, "accuracy", &place("digits")).unwrap().gate.place.len(), 1);
+        assert_eq!(gate_of(&all, "accuracy", &place("text")).unwrap().gate.place.len(), 0);
+        assert_eq!(gate_of(&all, "loss", &place("digits")), None);
+    }
+
+    #[test]
+    fn a_metric_without_a_direction_is_refused() {
+        let gate = Gate { metric: "colour".into(), ..gate() };
+        let err = gates(&good(), &[gate]).unwrap_err().to_string();
+        assert!(err.contains("which way \"colour\" is better"), "{err}");
+    }
+}

@@ -1,0 +1,8 @@
+//! Baselines without a network. A network that does not beat them has learned nothing that counting or
+//! looking up would not give.
+
+mod nearest;
+mod ngram;
+
+pub(crate) use nearest::nearest_neighbour;
+pub(crate) use ngram::{Ngram, best_order};

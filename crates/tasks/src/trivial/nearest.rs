@@ -1,0 +1,41 @@
+//! The label of the nearest example for training, by the distance of raw values.
+
+use burn::prelude::*;
+
+/// Examples compared at once.
+const ROWS: usize = 256;
+
+/// The share of `test` `[N, D]` whose nearest row of `train` `[M, D]` has the right label. Of rows that
+/// are equally near the first counts.
+pub(crate) fn nearest_neighbour(
+    (train, train_labels): (Tensor<2>, &[i32]),
+    (test, labels): (Tensor<2>, &[i32]),
+) -> f64 {
+    let lengths = train.clone().square().sum_dim(1).transpose();
+    let train = train.transpose();
+    let mut right = 0;
+    for (at, labels) in labels.chunks(ROWS).enumerate() {
+        let rows = test.clone().narrow(0, at * ROWS, labels.len());
+        // The length of the test row itself is the same for all.
+        let distances = lengths.clone() - kernels::matmul(rows, train.clone()) * 2.0;
+        let nearest = distances.argmin(1).into_data();
+        let found = nearest.iter::<i64>().map(|row| train_labels[row as usize]);
+        right += found.zip(labels).filter(|(found, label)| found == *label).count();
+    }
+    right as f64 / labels.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_hand() {
+        let device = Device::flex();
+        let rows = |values: [[f32; 2]; 3]| Tensor::<2>::from_data(values, &device);
+        let train = rows([[0.0, 0.0], [1.0, 0.0], [0.0, 3.0]]);
+        let test = rows([[0.1, 0.1], [0.9, -0.2], [0.0, 1.6]]);
+        let share = nearest_neighbour((train, &[5, 6, 7]), (test, &[5, 6, 5]));
+        assert!((share - 2.0 / 3.0).abs() < 1e-12);
+    }
+}
