@@ -11,7 +11,7 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use jiff::{Zoned, civil::Date};
+use jiff::{Timestamp, civil::Date};
 use lab::{Answer, Session, SettingTree, Verb};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -33,7 +33,8 @@ impl Verb for Register {
     fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
         let place = || self.file.display().to_string();
         let text = fs::read_to_string(&self.file).with_context(place)?;
-        let (text, said) = registered(&place(), &text, Zoned::now().date())?;
+        let today = Timestamp::now().strftime("%Y-%m-%d").to_string().parse()?;
+        let (text, said) = registered(&place(), &text, today)?;
         write_atomic(&self.file, text.as_bytes()).with_context(place)?;
         Ok(Answer::from(said))
     }

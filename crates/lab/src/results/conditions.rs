@@ -43,7 +43,7 @@ fn trivial(task: &dyn Task) -> Vec<Number> {
 /// minus 1. None without such an evaluation in the second half of them: `train.eval_every` makes it.
 fn late_change(rows: &[StepRow], steps: usize) -> Option<f64> {
     let losses = || rows.iter().filter(|row| row.split == "valid" && row.metric == "loss");
-    let last = losses().filter(|row| row.step == steps).last()?;
+    let last = losses().rfind(|row| row.step == steps)?;
     let early = |row: &&StepRow| row.step * 10 <= steps * 9 && row.step * 2 >= steps;
     let before = losses().filter(early).max_by_key(|row| row.step)?;
     Some(last.value / before.value - 1.0)

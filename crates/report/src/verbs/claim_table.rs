@@ -24,7 +24,7 @@ pub fn claims_table(paper: &str, tested: &[Tested]) -> Table {
             words("holds", "holds if"),
             words("ours", "ours, 95 % interval"),
             words("verdict", "verdict"),
-            words("corrected", "corrected"),
+            words("corrected", "with Holm's correction"),
         ],
         rows: tested.iter().map(row).collect(),
         notes: notes.chain(gates).chain(covers(tested)).collect(),
@@ -69,9 +69,9 @@ fn row(tested: &Tested) -> Vec<Cell> {
 /// The verdict when all claims of the paper are tested together.
 fn corrected(tested: &Tested) -> String {
     match (tested.finding, tested.corrected) {
-        (_, None) => String::new(),
-        (Finding::Reproduced, Some(_)) if !tested.survives_correction() => "undecided".into(),
-        (_, Some(_)) => "the same".into(),
+        (Finding::Reproduced, Some(_)) if tested.survives_correction() => "reproduced".into(),
+        (Finding::Reproduced, Some(_)) => "undecided".into(),
+        _ => String::new(),
     }
 }
 

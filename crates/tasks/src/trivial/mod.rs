@@ -5,4 +5,4 @@ mod nearest;
 mod ngram;
 
 pub(crate) use nearest::nearest_neighbour;
-pub(crate) use ngram::{Ngram, best_order};
+pub(crate) use ngram::best_order;

@@ -1,0 +1,185 @@
+use super::*;
+use crate::fixture;
+
+fn claim(json: &str) -> Claim {
+    let head = r#"{"claim": "It is so", "effect": "a lot", "metric": "accuracy", "#;
+    serde_json::from_str(&format!("{head}{json}}}")).unwrap()
+}
+
+fn test(json: &str) -> Tested {
+    claims(&fixture::runs(), &[claim(json)], &[]).unwrap().remove(0)
+}
+
+#[test]
+fn the_three_findings() {
+    // switch minus dense is 0.022, with an interval of about 0.008 to each side.
+    let against = r#""method": "switch", "against": "dense""#;
+    let finding = |bounds: &str| test(&format!("{against}, {bounds}")).finding;
+    assert_eq!(finding(r#""above": 0.0"#), Finding::Reproduced);
+    assert_eq!(finding(r#""above": 0.02"#), Finding::Undecided);
+    assert_eq!(finding(r#""above": 0.05"#), Finding::NotReproduced);
+    assert_eq!(finding(r#""above": -0.01, "below": 0.01"#), Finding::NotReproduced);
+    assert_eq!(finding(r#""above": 0.0, "below": 0.05"#), Finding::Reproduced);
+    // The other way round.
+    let turned = test(r#""method": "dense", "against": "switch", "above": 0.0"#);
+    assert_eq!(turned.finding, Finding::NotReproduced);
+    assert!((turned.measured.unwrap().mean + 0.022).abs() < 1e-12);
+}
+
+#[test]
+fn equality_has_to_be_shown() {
+    // The difference is 0.022, with an interval of about 0.008; dense has about 0.9.
+    let of = |within: f64| {
+        let claim = r#""method": "switch", "against": "dense", "within""#;
+        test(&format!("{claim}: {within}"))
+    };
+    assert_eq!(of(0.05).finding, Finding::Reproduced);
+    assert_eq!(of(0.025).finding, Finding::Undecided);
+    assert_eq!(of(0.01).finding, Finding::NotReproduced);
+    let least = of(0.05).least.unwrap();
+    assert!(0.025 < least && least < 0.05, "{least}");
+    assert_eq!(of(least * 1.001).finding, Finding::Reproduced);
+    assert_eq!(of(least * 0.999).finding, Finding::Undecided);
+    // The other way round it is the same.
+    let turned = test(r#""method": "dense", "against": "switch", "within": 0.05"#);
+    assert_eq!(turned.finding, Finding::Reproduced);
+}
+
+#[test]
+fn no_difference_at_all_is_no_improvement() {
+    let same = test(r#""method": "switch", "against": "switch", "above": 0.0"#);
+    assert_eq!((same.measured.unwrap().mean, same.finding), (0.0, Finding::Undecided));
+}
+
+#[test]
+fn too_few_runs_decide_nothing() {
+    let two = test(r#""method": "soft", "against": "dense", "above": 0.0"#);
+    assert_eq!((two.measured.unwrap().seeds, two.finding), (2, Finding::Undecided));
+    let none = test(r#""method": "nobody", "above": 0.0"#);
+    assert_eq!((none.measured, none.finding), (None, Finding::Undecided));
+}
+
+/// `within` is judged as two bounds are: by the 95 % interval, 2.5 % to each side.
+#[test]
+fn one_level_for_every_kind_of_claim() {
+    let against = r#""method": "switch", "against": "dense""#;
+    let share = test(&format!(r#"{against}, "within": 0.05"#)).least.unwrap();
+    let whole = 0.9512; // dense
+    for factor in [0.999, 1.001] {
+        let margin = share * whole * factor;
+        let bounds = test(&format!(r#"{against}, "above": -{margin}, "below": {margin}"#));
+        let within = test(&format!(r#"{against}, "within": {}"#, share * factor));
+        assert_eq!(bounds.finding, within.finding, "{factor}");
+    }
+}
+
+#[test]
+fn an_interval_stays_in_the_range_of_its_metric() {
+    let values = [0.6, 1.0, 1.0, 1.0];
+    let row = |(seed, value): (u64, &f64)| fixture::row("a", seed, "accuracy", *value);
+    let runs = Runs::of((0..).zip(&values).map(row));
+    let tested = claims(&runs, &[claim(r#""method": "a", "above": 0.99"#)], &[]).unwrap().remove(0);
+    let interval = tested.measured.unwrap().interval.unwrap();
+    assert_eq!((interval.high, tested.finding), (1.0, Finding::Undecided));
+}
+
+#[test]
+fn a_failed_run_decides_nothing() {
+    let mut runs = fixture::runs();
+    let of = |runs: &Runs, json: &str| claims(runs, &[claim(json)], &[]).unwrap().remove(0);
+    let better = r#""method": "switch", "against": "dense", "above": 0"#;
+    let alone = r#""method": "switch", "above": 0.9"#;
+    assert_eq!(of(&runs, better).finding, Finding::Reproduced);
+    runs.rows.push(fixture::gap("switch", 5, "failed", "at step 3, the loss is NaN"));
+    for json in [better, alone] {
+        let tested = of(&runs, json);
+        assert_eq!((tested.finding, tested.measured.unwrap().failed), (Finding::Undecided, 1));
+    }
+    // Both failed on that seed: that tells them apart in no way.
+    runs.rows.push(fixture::gap("dense", 5, "failed", "at step 3, the loss is NaN"));
+    assert_eq!(of(&runs, better).finding, Finding::Reproduced);
+}
+
+#[test]
+fn test_examples_are_covered_where_they_are_kept() {
+    let runs = fixture::runs_with_examples();
+    let of = |runs: &Runs, json: &str| claims(runs, &[claim(json)], &[]).unwrap().remove(0);
+    for json in [r#""method": "a", "above": 0"#, r#""method": "a", "against": "b", "above": 0"#] {
+        let with = of(&runs, json).measured.unwrap();
+        let alone = of(&Runs::of(runs.rows.clone()), json).measured.unwrap();
+        assert_eq!((with.examples, alone.examples), (Some(40), None));
+        let width = |m: crate::verbs::claim::Measured| {
+            let interval = m.interval.unwrap();
+            interval.high - interval.low
+        };
+        assert!(width(with) > 1.2 * width(alone), "{json}");
+    }
+}
+
+#[test]
+fn bad_claims_are_named() {
+    let err = |runs: &Runs, json: &str| claims(runs, &[claim(json)], &[]).unwrap_err().to_string();
+    let runs = fixture::runs();
+    assert!(err(&runs, r#""method": "switch""#).contains("\"It is so\": say above or below"));
+    assert!(err(&runs, r#""method": "switch", "within": 0.1"#).contains("needs a method"));
+    let both = r#""method": "switch", "against": "dense", "within": 0.1, "below": 0.1"#;
+    assert!(err(&runs, both).contains("stands alone"));
+    let mut twice = runs.clone();
+    twice.rows.extend(runs.rows.into_iter().map(|row| crate::Row { task: "b".into(), ..row }));
+    let err = err(&twice, r#""method": "switch", "above": 0.0"#);
+    assert!(err.contains("several runs of \"switch\" have seed 0; say which"), "{err}");
+    let bad = r#"{"claim": "", "effect": "", "metric": "", "method": "", "abve": 0.0}"#;
+    assert!(serde_json::from_str::<Claim>(bad).unwrap_err().to_string().contains("abve"));
+}
+
+#[test]
+fn an_effect_short_of_the_papers_is_called_smaller() {
+    // switch minus dense is 0.022, with an interval of about 0.008 to each side.
+    let of =
+        |more: &str| test(&format!(r#""method": "switch", "against": "dense", {more}"#)).finding;
+    assert_eq!(of(r#""above": 0.0, "paper": 0.02"#), Finding::Reproduced);
+    assert_eq!(of(r#""above": 0.0, "paper": 0.1"#), Finding::Smaller);
+    // Undecided in itself, and the paper's effect is excluded all the same.
+    assert_eq!(of(r#""above": 0.02, "paper": 0.1"#), Finding::Smaller);
+    assert_eq!(of(r#""above": 0.05, "paper": 0.1"#), Finding::NotReproduced);
+    let lower = r#""method": "dense", "against": "switch", "below": 0.0, "paper": -0.1"#;
+    assert_eq!(test(lower).finding, Finding::Smaller);
+}
+
+#[test]
+fn what_follows_from_the_set_up_is_no_evidence() {
+    let json = r#""method": "switch", "above": 0.9, "by_construction": true"#;
+    let tested = test(json);
+    assert_eq!((tested.finding, tested.corrected), (Finding::ByConstruction, None));
+}
+
+/// The interval ends at a bound exactly if the p value is 2.5 %.
+#[test]
+fn p_values_go_with_intervals_and_are_corrected_for_their_number() {
+    let against = r#""method": "switch", "against": "dense""#;
+    let Interval { low, .. } =
+        test(&format!(r#"{against}, "above": 0.0"#)).measured.unwrap().interval.unwrap();
+    let at = claim(&format!(r#"{against}, "above": {low}"#));
+    let alone = claims(&fixture::runs(), std::slice::from_ref(&at), &[]).unwrap().remove(0);
+    assert!((alone.corrected.unwrap() - 0.025).abs() < 1e-9);
+    let clear = claim(&format!(r#"{against}, "above": -1.0"#));
+    let both = claims(&fixture::runs(), &[at, clear], &[]).unwrap();
+    // The second largest of two p values counts once, the smallest twice.
+    assert!((both[0].corrected.unwrap() - 0.025).abs() < 1e-9);
+    assert!(both[1].survives_correction());
+}
+
+#[test]
+fn a_claim_behind_a_closed_gate_is_not_testable() {
+    let gate = r#"{"metric": "accuracy", "reference": "switch", "control": "dense"}"#;
+    let gate = serde_json::from_str(gate).unwrap();
+    let gates = crate::gates(&fixture::runs(), &[gate]).unwrap();
+    let all = [
+        claim(r#""method": "switch", "against": "dense", "above": 0.0"#),
+        claim(r#""method": "switch", "above": 0.9, "by_construction": true"#),
+    ];
+    let tested = claims(&fixture::runs(), &all, &gates).unwrap();
+    assert_eq!(tested[0].finding, Finding::NotTestable);
+    assert!(tested[0].gate.as_ref().unwrap().starts_with("beats a trivial baseline: not measured"));
+    assert_eq!(tested[1].finding, Finding::ByConstruction);
+}
