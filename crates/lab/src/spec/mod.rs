@@ -8,6 +8,7 @@ mod run_spec;
 mod selection;
 mod suite;
 mod suite_plan;
+mod tuned;
 mod tuning_plan;
 
 pub(crate) use budget::{BudgetOutcome, Equal};
@@ -18,4 +19,5 @@ pub(crate) use run_spec::RunSpec;
 pub(crate) use selection::Selection;
 pub use suite::Suite;
 pub(crate) use suite_plan::SuitePlan;
-pub(crate) use tuning_plan::{Candidate, Group, Halving, Tuned, TuningPlan};
+pub(crate) use tuned::Tuned;
+pub(crate) use tuning_plan::{Candidate, Group, Halving, TuningPlan};

@@ -6,7 +6,7 @@ use moe::Placement;
 use serde_json::{Value, json};
 use tasks::{DataDigest, Task};
 
-use super::{budget::BudgetOutcome, run_config::RunConfig, tuning_plan::Tuned};
+use super::{budget::BudgetOutcome, run_config::RunConfig, tuned::Tuned};
 
 /// One run of a suite: a method, a task, a seed.
 #[derive(Clone)]

@@ -46,19 +46,6 @@ impl TuningPlan {
     }
 }
 
-/// The setting that was chosen for a run.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Tuned {
-    /// In words.
-    pub(crate) text: String,
-    /// Among how many.
-    pub(crate) settings: usize,
-    /// How many learning rates are among them.
-    pub(crate) rates: usize,
-    /// Whether its own is the smallest or the largest.
-    pub(crate) rate_at_edge: bool,
-}
-
 /// Successive halving: how often settings are looked at, and what share of them goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,0 +1,14 @@
+//! The setting that trials chose for a run.
+
+/// The setting that was chosen for a run.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Tuned {
+    /// In words.
+    pub(crate) text: String,
+    /// Among how many.
+    pub(crate) settings: usize,
+    /// How many learning rates are among them.
+    pub(crate) rates: usize,
+    /// Whether its own is the smallest or the largest.
+    pub(crate) rate_at_edge: bool,
+}
