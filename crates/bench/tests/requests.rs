@@ -138,3 +138,23 @@ fn a_part_of_a_suite_is_not_published() {
     assert!(err.contains("no git revision"), "{err}");
     assert!(place.runs("runs").is_empty() && !place.path("results").exists());
 }
+
+#[test]
+fn products_of_the_library_make_another_run() {
+    let place = two_suites();
+    let run = |device: &str| {
+        let command = ["run", "one/suite.toml", "--seeds", "0", "--device", device];
+        ended(&place.run(&command), 0);
+    };
+    run("flex");
+    run("flex:fast");
+    let runs = fs::read_dir(place.path("runs")).unwrap().flatten().map(|entry| entry.path());
+    let environments = runs.filter_map(|run| fs::read_to_string(run.join("environment.json")).ok());
+    let devices = environments.map(|text| {
+        let environment: serde_json::Value = serde_json::from_str(&text).unwrap();
+        environment["device"].as_str().unwrap().to_string()
+    });
+    let mut devices: Vec<String> = devices.collect();
+    devices.sort();
+    assert_eq!(devices, ["flex", "flex:fast"]);
+}
