@@ -15,9 +15,10 @@ use burn::prelude::*;
 use tasks::{Split, Task};
 
 use crate::{
-    CheckpointError, Evaluation, ExampleScore, Order, StepLog, StepRow, TrainConfig, evaluate,
+    Checkpoint, CheckpointError, Evaluation, ExampleScore, Order, StepLog, StepRow, TrainConfig,
+    evaluate,
     finite::{check_evaluation, check_parameters},
-    learner::{Now, begin},
+    learner::{Learner, Now, StepMetrics, begin},
     tracer::{Span, StepTracer, timed},
 };
 
@@ -118,104 +119,171 @@ pub fn supervised(
     model: AnyBackbone,
     watch: &mut dyn Watch,
 ) -> Result<Outcome, TrainError> {
-    let Run { task, config, seed, device, folder, test, tracer } = run;
-    let (mut at, mut learner) = begin(run, model)?;
-    let path = StepLog::path(folder);
-    let failed = |source| TrainError::Log { path: path.clone(), source };
-    // The last evaluation is made after the last checkpoint, so it is always made again.
-    let last = |row: &StepRow| row.step == config.steps && row.split != Split::Train.name();
-    let keep = |row: &StepRow| row.step <= at.step && !last(row);
-    let mut log = StepLog::resume(&path, keep).map_err(failed)?;
-    let n = task.len(Split::Train);
-    let mut order = match task.as_stream().is_some() {
-        true => Order::in_rows(n, config.batch),
-        false => Order::new(*seed, n),
-    };
-    if at.step == 0 && watch.looks() {
-        watch.look(0, &learner.network()).map_err(TrainError::Look)?;
+    let mut training = Training::begin(run, model)?;
+    if training.at.step == 0 && watch.looks() {
+        watch.look(0, &training.learner.network()).map_err(TrainError::Look)?;
+    }
+    while training.at.step < run.config.steps {
+        training.step(watch)?;
+    }
+    training.end(watch)
+}
+
+/// The state of a run in training.
+struct Training<'a> {
+    run: &'a Run<'a>,
+    at: Checkpoint,
+    learner: Box<dyn Learner>,
+    order: Order,
+    log: StepLog,
+}
+
+impl<'a> Training<'a> {
+    fn begin(run: &'a Run<'a>, model: AnyBackbone) -> Result<Self, TrainError> {
+        let (config, (at, learner)) = (run.config, begin(run, model)?);
+        // The last evaluation is made after the last checkpoint, so it is always made again.
+        let last = |row: &StepRow| row.step == config.steps && row.split != Split::Train.name();
+        let keep = |row: &StepRow| row.step <= at.step && !last(row);
+        let path = StepLog::path(run.folder);
+        let log = StepLog::resume(&path, keep)
+            .map_err(|source| TrainError::Log { path: path.clone(), source })?;
+        let n = run.task.len(Split::Train);
+        let order = match run.task.as_stream().is_some() {
+            true => Order::in_rows(n, config.batch),
+            false => Order::new(run.seed, n),
+        };
+        Ok(Self { run, at, learner, order, log })
     }
 
-    while at.step < config.steps {
-        let started = Instant::now();
-        let tells = is_due(config.log_every, at.step + 1);
-        let told = learner.step(Now { run, step: at.step, tells }, &mut order);
-        let lr = config.lr_at(at.step);
-        if let Some(load) = told.load {
-            at.load = (at.load.0 + load, at.load.1 + 1);
-        }
-        at.flops += told.flops;
-        at.step += 1;
-        let due = |every| is_due(every, at.step);
+    /// Makes a step; logs, evaluates and writes a checkpoint where that is due.
+    fn step(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
+        let (run, config, started) = (self.run, self.run.config, Instant::now());
+        let tells = is_due(config.log_every, self.at.step + 1);
+        let now = Now { run, step: self.at.step, tells };
+        let metrics = self.learner.step(now, &mut self.order);
+        self.count(&metrics);
         let stop = watch.stop();
-        let saves = stop || due(config.checkpoint_every) || at.step == config.steps;
-        if saves || due(config.log_every) || due(config.eval_every) {
-            learner.read(&mut at.losses)?;
+        let saves = stop || self.is_due(config.checkpoint_every) || self.at.step == config.steps;
+        self.check(saves)?;
+        self.at.seconds += started.elapsed().as_secs_f64();
+        if self.is_due(config.log_every) {
+            self.log_step(metrics)?;
         }
-        if saves || due(config.eval_every) {
-            check_parameters(&learner.network(), at.step)?;
-        }
-        at.seconds += started.elapsed().as_secs_f64();
-
-        if due(config.log_every) {
-            let norm = f64::from(told.norm.into_scalar::<f32>());
-            let rows =
-                [("loss", at.losses.0 / at.losses.1 as f64), ("grad_norm", norm), ("lr", lr)];
-            let own = told.scalars.iter().map(|(name, value)| (name.as_str(), *value));
-            // A step that was left out has no number to tell.
-            let rows = rows.into_iter().chain(own).filter(|(_, value)| value.is_finite());
-            log.add(&rows_of(at.step, Split::Train, rows)).map_err(failed)?;
-            at.losses = (0.0, 0);
-        }
-        if due(config.eval_every) && at.step < config.steps {
-            let model = learner.network();
-            let evaluation =
-                timed(*tracer, Span::Evaluation, || evaluate(&model, *task, Split::Valid, device));
-            check_evaluation(&evaluation, Split::Valid, at.step)?;
-            log.add(&rows_of_evaluation(at.step, Split::Valid, &evaluation)).map_err(failed)?;
-            watch.look(at.step, &model).map_err(TrainError::Look)?;
+        if self.is_due(config.eval_every) && self.at.step < config.steps {
+            self.validate(watch)?;
         }
         if saves {
-            timed(*tracer, Span::Checkpoint, || learner.save(&at, folder))?;
+            timed(run.tracer, Span::Checkpoint, || self.learner.save(&self.at, run.folder))?;
         }
-        watch.step(at.step);
-        if stop {
-            return Err(TrainError::Stopped { step: at.step });
+        watch.step(self.at.step);
+        match stop {
+            true => Err(TrainError::Stopped { step: self.at.step }),
+            false => Ok(()),
         }
     }
 
-    if config.steps == 0 {
-        learner.save(&at, folder)?;
+    fn is_due(&self, every: usize) -> bool {
+        is_due(every, self.at.step)
     }
-    let model = learner.network();
-    watch.look(config.steps, &model).map_err(TrainError::Look)?;
-    let of = |split| timed(*tracer, Span::Evaluation, || evaluate(&model, *task, split, device));
-    let (valid, test) = (of(Split::Valid), test.then(|| of(Split::Test)));
-    for (split, found) in [(Split::Valid, Some(&valid)), (Split::Test, test.as_ref())] {
-        let Some(found) = found else { continue };
-        check_evaluation(found, split, config.steps)?;
-        log.add(&rows_of_evaluation(config.steps, split, found)).map_err(failed)?;
+
+    /// Adds a step to the sums of the run.
+    fn count(&mut self, metrics: &StepMetrics) {
+        if let Some(load) = metrics.load {
+            self.at.load = (self.at.load.0 + load, self.at.load.1 + 1);
+        }
+        self.at.flops += metrics.flops;
+        self.at.step += 1;
     }
-    if let Some(test) = test.as_ref().filter(|test| !test.examples.is_empty()) {
-        let path = ExampleScore::path(folder);
-        ExampleScore::write(folder, &test.examples)
-            .map_err(|source| TrainError::Log { path, source })?;
+
+    /// Reads the losses, and checks that losses and parameters are finite, where they are needed.
+    fn check(&mut self, saves: bool) -> Result<(), TrainError> {
+        let config = self.run.config;
+        let evaluates = self.is_due(config.eval_every);
+        if saves || self.is_due(config.log_every) || evaluates {
+            self.learner.read(&mut self.at.losses)?;
+        }
+        if saves || evaluates {
+            check_parameters(&self.learner.network(), self.at.step)?;
+        }
+        Ok(())
     }
-    let tokens_of_example = match task.as_translation() {
+
+    /// Logs the mean loss since the last row, and the metrics of the step.
+    fn log_step(&mut self, metrics: StepMetrics) -> Result<(), TrainError> {
+        let norm = f64::from(metrics.norm.into_scalar::<f32>());
+        let (sum, count) = std::mem::take(&mut self.at.losses);
+        let lr = self.run.config.lr_at(self.at.step - 1);
+        let rows = [("loss", sum / count as f64), ("grad_norm", norm), ("lr", lr)];
+        let own = metrics.scalars.iter().map(|(name, value)| (name.as_str(), *value));
+        // A step that was left out has no numbers.
+        let rows = rows.into_iter().chain(own).filter(|(_, value)| value.is_finite());
+        self.write(&rows_of(self.at.step, Split::Train, rows))
+    }
+
+    fn write(&mut self, rows: &[StepRow]) -> Result<(), TrainError> {
+        let failed = |source| TrainError::Log { path: StepLog::path(self.run.folder), source };
+        self.log.add(rows).map_err(failed)
+    }
+
+    /// Evaluates the network on the validation split.
+    fn validate(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
+        let model = self.learner.network();
+        let evaluation = self.evaluate(&model, Split::Valid);
+        self.log_evaluation(Split::Valid, &evaluation)?;
+        watch.look(self.at.step, &model).map_err(TrainError::Look)
+    }
+
+    fn evaluate(&self, model: &AnyBackbone, split: Split) -> Evaluation {
+        let Run { task, device, tracer, .. } = *self.run;
+        timed(tracer, Span::Evaluation, || evaluate(model, task, split, device))
+    }
+
+    fn log_evaluation(&mut self, split: Split, found: &Evaluation) -> Result<(), TrainError> {
+        check_evaluation(found, split, self.at.step)?;
+        self.write(&rows_of_evaluation(self.at.step, split, found))
+    }
+
+    /// Evaluates the trained network.
+    fn end(mut self, watch: &mut dyn Watch) -> Result<Outcome, TrainError> {
+        let (run, steps) = (self.run, self.run.config.steps);
+        if steps == 0 {
+            self.learner.save(&self.at, run.folder)?;
+        }
+        let model = self.learner.network();
+        watch.look(steps, &model).map_err(TrainError::Look)?;
+        let valid = self.evaluate(&model, Split::Valid);
+        let test = run.test.then(|| self.evaluate(&model, Split::Test));
+        self.log_evaluation(Split::Valid, &valid)?;
+        if let Some(test) = &test {
+            self.log_evaluation(Split::Test, test)?;
+            write_examples(run, test)?;
+        }
+        let examples = run.config.examples_before(steps) + self.learner.more();
+        let tokens = (examples as f64 * tokens_of_example(run.task, &model)) as usize;
+        let (load, n) = self.at.load;
+        let load = (n > 0).then(|| ("early_load".to_string(), load / n as f64));
+        let told = self.learner.tells(run).into_iter().chain(load).collect();
+        let (seconds, flops) = (self.at.seconds, self.at.flops);
+        Ok(Outcome { model, valid, test, seconds, tokens, flops, told })
+    }
+}
+
+/// The tokens of one example in training, on average.
+fn tokens_of_example(task: &dyn Task, model: &AnyBackbone) -> f64 {
+    match task.as_translation() {
         Some(translation) => translation.tokens_of_example(),
         None => model.tokens() as f64,
-    };
-    let tokens = (config.examples_before(config.steps) + learner.more()) as f64 * tokens_of_example;
-    let load = (at.load.1 > 0).then(|| ("early_load".to_string(), at.load.0 / at.load.1 as f64));
-    let told = learner.tells(run).into_iter().chain(load).collect();
-    Ok(Outcome {
-        model,
-        valid,
-        test,
-        seconds: at.seconds,
-        tokens: tokens as usize,
-        flops: at.flops,
-        told,
-    })
+    }
+}
+
+/// Writes the scores of the test examples, if there are any.
+fn write_examples(run: &Run, test: &Evaluation) -> Result<(), TrainError> {
+    if test.examples.is_empty() {
+        return Ok(());
+    }
+    let path = ExampleScore::path(run.folder);
+    ExampleScore::write(run.folder, &test.examples)
+        .map_err(|source| TrainError::Log { path, source })
 }
 
 /// Whether an action that is due every `every` steps, or never for 0, is due after this step.

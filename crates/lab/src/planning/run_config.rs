@@ -69,54 +69,78 @@ impl RunConfig {
             let key = message.split(' ').next().unwrap_or_default();
             at(settings, &format!("train.{key}"), &message)
         })?;
+        let place = |(key, message): (&str, String)| at(settings, key, message);
+        self.check_sizes(task).map_err(place)?;
+        self.check_stream(task).map_err(place)?;
+        self.check_start(task).map_err(place)?;
+        self.check_condition(task).map_err(place)?;
+        let backbone = plugins.backbones.get(&self.backbone.kind).map_err(located)?;
+        (backbone.build.check)(&self.backbone, &self.brief(plugins, task)).map_err(located)
+    }
+
+    /// Checks that no split is empty. An error is a key with a message, as in the checks below.
+    fn check_sizes(&self, task: &dyn Task) -> Result<(), (&'static str, String)> {
         let sizes = [Split::Train, Split::Valid, Split::Test].map(|split| task.len(split));
-        if sizes.contains(&0) {
-            let ([train, valid, test], kind) = (sizes, &self.task.kind);
-            let message = format!(
-                "task {kind:?}: {train} examples to train, {valid} to validate and {test} to test: \
-                 none of them may be 0"
-            );
-            return Err(at(settings, "task", message));
+        if !sizes.contains(&0) {
+            return Ok(());
         }
-        let (rows, windows) = (self.train.batch, sizes[0]);
-        let is_stream = task.as_stream().is_some();
-        if is_stream && self.train.steps > 0 && rows > windows {
+        let ([train, valid, test], kind) = (sizes, &self.task.kind);
+        let message = format!(
+            "task {kind:?}: {train} examples to train, {valid} to validate and {test} to test: none \
+             of them may be 0"
+        );
+        Err(("task", message))
+    }
+
+    /// Checks that the rows of a stream fit the text.
+    fn check_stream(&self, task: &dyn Task) -> Result<(), (&'static str, String)> {
+        let (rows, windows) = (self.train.batch, task.len(Split::Train));
+        if task.as_stream().is_none() {
+            return Ok(());
+        }
+        if self.train.steps > 0 && rows > windows {
             let message = format!(
                 "batch = {rows}: each row goes on through a part of the text, which has only \
                  {windows} windows"
             );
-            return Err(at(settings, "train.batch", message));
+            return Err(("train.batch", message));
         }
-        if is_stream && self.train.batch_warmup.is_some() {
+        if self.train.batch_warmup.is_some() {
             let message = "batch_warmup: the rows of a text are as many from the first step on; \
                            use stream = \"windows\"";
-            return Err(at(settings, "train.batch_warmup", message));
+            return Err(("train.batch_warmup", message.into()));
         }
+        Ok(())
+    }
+
+    /// Checks what a run starts from: pruning, groups of classes, few-shot evaluation.
+    fn check_start(&self, task: &dyn Task) -> Result<(), (&'static str, String)> {
         if self.prune.is_some() && self.from.is_none() {
             let message = "there is nothing to prune: `from` says which run to start from";
-            return Err(at(settings, "prune", message));
+            return Err(("prune", message.into()));
         }
         if let Some(groups) = &self.groups {
-            groups.check(task).map_err(|message| at(settings, "groups", message))?;
+            groups.check(task).map_err(|message| ("groups", message))?;
         }
         if let Some(few_shot) = &self.few_shot {
             let steps = self.train.steps;
-            let wrong = match few_shot.check() {
+            let checked = match few_shot.check() {
                 Ok(()) if steps > 0 => Err(format!("it takes train.steps = 0, not {steps}")),
                 checked => checked,
             };
-            wrong.map_err(|message| at(settings, "few_shot", format!("few_shot: {message}")))?;
+            checked.map_err(|message| ("few_shot", format!("few_shot: {message}")))?;
         }
-        self.moe.level.check_condition(condition_width(task)).map_err(|message| {
-            let kind = &self.task.kind;
-            at(
-                settings,
-                "moe.level",
-                format!("{message}, and task {kind:?} has {}", condition(task)),
-            )
-        })?;
-        let backbone = plugins.backbones.get(&self.backbone.kind).map_err(located)?;
-        (backbone.build.check)(&self.backbone, &self.brief(plugins, task)).map_err(located)
+        Ok(())
+    }
+
+    /// Checks that the task has the condition that routing at batch level needs.
+    fn check_condition(&self, task: &dyn Task) -> Result<(), (&'static str, String)> {
+        let width = task.as_conditioned().map(|task| task.condition_width());
+        let found = width.map_or("none".into(), |width| format!("one of width {width}"));
+        let kind = &self.task.kind;
+        let message = |message| format!("{message}, and task {kind:?} has {found}");
+        let checked = self.moe.level.check_condition(width);
+        checked.map_err(|wrong| ("moe.level", message(wrong)))
     }
 
     /// Loads the task, with the digest of its data.
@@ -132,15 +156,6 @@ impl RunConfig {
             other => anyhow!(other).context(format!("task {:?}", self.task.kind)),
         })
     }
-}
-
-fn condition_width(task: &dyn Task) -> Option<usize> {
-    task.as_conditioned().map(|task| task.condition_width())
-}
-
-/// The condition of a task's batches in words.
-fn condition(task: &dyn Task) -> String {
-    condition_width(task).map_or("none".into(), |width| format!("one of width {width}"))
 }
 
 /// The path of the setting that caused an error.

@@ -117,9 +117,7 @@ impl RunOptions {
             may_be_published(&environment, self.allow_dev)?;
         }
         let mut suite = source.plan(session.plugins, &self.data.dir(), &wanted)?;
-        if let Some(given) = suite.planned().iter().find_map(|spec| spec.budget.as_ref()) {
-            session.say(&format!("{}; the sizes: budget {name}", given.title()));
-        }
+        say_budget(&suite, name, session);
         let (device, store) = (self.device.open()?, Store::open(&self.store.runs)?);
         let runner = Runner {
             plugins: session.plugins,
@@ -158,13 +156,20 @@ impl RunOptions {
         }
         if let Some(folder) = &self.publish {
             released(&suite, &store, self.allow_dev)?;
-            let command = &source.program.command(&source.asked);
             let (suite, runs, environment) = (&suite, &runs, &environment);
+            let command = &source.program.command(&source.asked);
             let folder = Publication { suite, runs, command, environment }.write(folder)?;
             session.say(&format!("wrote {}", folder.display()));
         }
         let tables = comparison(&runs, &Query::default())?;
         Ok(render(&tables, self.format.get()).into())
+    }
+}
+
+/// Prints the budget of a suite, if it has one.
+fn say_budget(suite: &SuitePlan, name: &str, session: &Session) {
+    if let Some(given) = suite.planned().iter().find_map(|spec| spec.budget.as_ref()) {
+        session.say(&format!("{}; the sizes: budget {name}", given.title()));
     }
 }
 
