@@ -92,6 +92,10 @@ impl BackboneSpec<'_> {
     }
 }
 
+/// Which of the passes of a step it is, from 0, where a network wants several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PassOfStep(pub usize);
+
 /// A network with places for MoE layers.
 pub trait Backbone: Module + Sync + 'static {
     /// Hyperparameters, as written in a config file.
@@ -126,6 +130,21 @@ pub trait Backbone: Module + Sync + 'static {
         None
     }
 
+    /// Forward passes over the same examples whose gradients make up one step of training; each finds its
+    /// number in the pass, as [`PassOfStep`].
+    fn passes(&self) -> usize {
+        1
+    }
+
+    /// The weights that a network of another config takes over, where they are not those of the same names:
+    /// a part of this network, say. None if they are.
+    ///
+    /// # Errors
+    /// If the config cannot be read, or is of nothing that this network has.
+    fn resized(&self, _config: &Choice) -> Result<Option<AnyBackbone>, ConfigError> {
+        Ok(None)
+    }
+
     /// Tokens the blocks see in one input: characters, patches.
     fn tokens(&self) -> usize;
 
@@ -142,6 +161,10 @@ pub trait DynBackbone: Erased<BackboneSocket> {
     fn features(&self, pass: &mut Pass, input: Input) -> Option<Tensor<2>>;
     /// See [`Backbone::sequence_to_sequence`].
     fn sequence_to_sequence(&self) -> Option<&dyn SequenceToSequence>;
+    /// See [`Backbone::passes`].
+    fn passes(&self) -> usize;
+    /// See [`Backbone::resized`].
+    fn resized(&self, config: &Choice) -> Result<Option<AnyBackbone>, ConfigError>;
     /// See [`Backbone::tokens`].
     fn tokens(&self) -> usize;
     /// See [`Backbone::dense_flops`].
@@ -157,6 +180,12 @@ impl<N: Backbone> DynBackbone for N {
     }
     fn sequence_to_sequence(&self) -> Option<&dyn SequenceToSequence> {
         Backbone::sequence_to_sequence(self)
+    }
+    fn passes(&self) -> usize {
+        Backbone::passes(self)
+    }
+    fn resized(&self, config: &Choice) -> Result<Option<AnyBackbone>, ConfigError> {
+        Backbone::resized(self, config)
     }
     fn tokens(&self) -> usize {
         Backbone::tokens(self)

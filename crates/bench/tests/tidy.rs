@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Which crates of ours a crate may depend on, tests not counted.
-const MAY_DEPEND_ON: [(&str, &[&str]); 14] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 15] = [
     ("workspace-hack", &[]),
     ("kernels", &[]),
     ("moe", &["kernels"]),
@@ -19,6 +19,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 14] = [
     ("pruning", &["moe"]),
     ("training", &["moe", "backbones", "tasks", "kernels"]),
     ("report", &[]),
+    ("search", &[]),
     ("soccernet", &[]),
     (
         "lab",
@@ -32,6 +33,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 14] = [
             "pruning",
             "training",
             "report",
+            "search",
             "kernels",
         ],
     ),

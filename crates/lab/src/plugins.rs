@@ -3,6 +3,7 @@
 use backbones::{Backbone, Backbones};
 use moe::{ExpertKinds, Experts, Library, ResidualRule, ResidualRules, Router, Routers};
 use tasks::{LoadTask, Tasks};
+use training::supernet::Supernet;
 
 /// All plug-ins by name. A value: a program starts from the standard ones and adds its own.
 #[derive(Clone)]
@@ -23,7 +24,7 @@ impl Default for Plugins {
             experts: experts::all(),
             residuals: residuals::all(),
         };
-        Self { library, backbones: backbones::all(), tasks: tasks::all() }
+        Self { library, backbones: backbones::all().with::<Supernet>(), tasks: tasks::all() }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{ops::Range, path::Path};
 
-use backbones::AnyBackbone;
+use backbones::{AnyBackbone, PassOfStep};
 use burn::{
     module::Module,
     optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer},
@@ -212,26 +212,30 @@ impl Replica {
                 let place = Place { seed: run.seed, position };
                 corrupt(micro, run.task.training_batch(&examples, place, run.device))
             });
-            let mut pass = Pass::train(run.seed, step, step as f64 / config.steps as f64)
-                .micro_batch(micro, last)
-                .with_reports();
-            let (loss, objective) = timed(tracer, Span::Forward, || {
-                put_batch_facts(&mut pass, run.task, &batch);
-                let output = carried.forward(micro, model, &mut pass, batch.input.clone());
-                let loss = run.task.loss(output, &batch);
-                let own = pass.total_loss();
-                (loss.clone(), own.map_or(loss.clone(), |own| loss + own))
-            });
-            unread.add(step + 1, loss, objective.clone());
-            timed(tracer, Span::Backward, || {
-                let grads = (objective / parts).backward();
-                accumulated.accumulate(model, GradientsParams::from_grads(grads, model));
-            });
-            flops += model.dense_flops() * real_examples(&batch, model.tokens());
-            flops += pass.reports().iter().map(|layer| layer.flops).sum::<f64>();
-            add_reports(&mut loads, pass.reports());
-            if tells {
-                scalars = pass.scalars();
+            // Several passes over the same examples add up to one gradient.
+            for number in 0..model.passes() {
+                let mut pass = Pass::train(run.seed, step, step as f64 / config.steps as f64)
+                    .micro_batch(micro, last)
+                    .with_reports();
+                pass.put(PassOfStep(number));
+                let (loss, objective) = timed(tracer, Span::Forward, || {
+                    put_batch_facts(&mut pass, run.task, &batch);
+                    let output = carried.forward(micro, model, &mut pass, batch.input.clone());
+                    let loss = run.task.loss(output, &batch);
+                    let own = pass.total_loss();
+                    (loss.clone(), own.map_or(loss.clone(), |own| loss + own))
+                });
+                unread.add(step + 1, loss, objective.clone());
+                timed(tracer, Span::Backward, || {
+                    let grads = (objective / parts).backward();
+                    accumulated.accumulate(model, GradientsParams::from_grads(grads, model));
+                });
+                flops += model.dense_flops() * real_examples(&batch, model.tokens());
+                flops += pass.reports().iter().map(|layer| layer.flops).sum::<f64>();
+                add_reports(&mut loads, pass.reports());
+                if tells {
+                    scalars = pass.scalars();
+                }
             }
         }
         let mut grads = accumulated.grads();

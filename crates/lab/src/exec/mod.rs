@@ -1,5 +1,6 @@
 //! Training of runs: order, parallelism, networks, progress.
 
+mod architecture_search;
 mod dashboard;
 mod device;
 mod halving;
@@ -14,6 +15,7 @@ mod scheduler;
 mod start;
 mod super_classes;
 
+pub(crate) use architecture_search::{SearchResult, Searched};
 pub(crate) use dashboard::close_screen;
 pub use device::device;
 pub(crate) use model_builder::ModelBuilder;

@@ -25,6 +25,8 @@ impl ModelBuilder<'_> {
         };
         let pruned = selected.as_ref().map(|selected| selected.pruned.clone());
         let places = places(pruned.as_ref(), had.as_ref());
+        let resized = there.resized(&spec.config.backbone)?;
+        let there = resized.unwrap_or(there);
         let here = self.build(spec, &MoeConfig { pruned, ..spec.config.moe.clone() }, true)?;
         // What an answer means is another thing in another task.
         let other_answers = !same_answers(&spec.config.task, &from.config.task);

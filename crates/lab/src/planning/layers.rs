@@ -4,6 +4,7 @@ use anyhow::anyhow;
 use serde_json::Value;
 
 use super::{
+    architecture_search::{ArchitectureSearch, LAYER_KEYS},
     budget::Budget,
     search_space::{SearchSpace, Setting},
 };
@@ -24,11 +25,10 @@ const SMOKE_GROWTH: &str = "train.batch_warmup = { from = 2, over = 3 }";
 const DEFAULTS: &str = "moe = { router = 'top-k', expert = 'ffn', residual = 'add' }";
 
 /// Keys of a method that only the suite reads.
-pub(super) const OF_SUITE: [&str; 4] = ["name", "on", "free", "tune"];
+pub(super) const OF_SUITE: [&str; 5] = ["name", "on", "free", "tune", "candidate"];
 
 /// The keys of a task, and of `base`.
-pub(super) const TASK_KEYS: [&str; 8] =
-    ["task", "backbone", "moe", "train", "from", "prune", "groups", "few_shot"];
+pub(super) const TASK_KEYS: [&str; 8] = LAYER_KEYS;
 
 /// The layers of settings that make the config of a run.
 pub(super) struct Layers<'a> {
@@ -39,6 +39,7 @@ pub(super) struct Layers<'a> {
     pub(super) set: Vec<SettingTree>,
     pub(super) budget: Option<Budget>,
     pub(super) tune: Option<SearchSpace>,
+    pub(super) search: Option<ArchitectureSearch>,
 }
 
 impl Layers<'_> {
@@ -95,7 +96,7 @@ impl Layers<'_> {
 }
 
 /// Makes a run tiny, and those that come before it. One of no steps stays as it is.
-fn smoke(settings: &mut SettingTree) -> anyhow::Result<()> {
+pub(super) fn smoke(settings: &mut SettingTree) -> anyhow::Result<()> {
     let evaluates = settings.value()["train"]["steps"] == 0;
     let given = |key: &str| settings.value()["train"][key].is_object();
     let parts = [("workers", SMOKE_WORKERS), ("batch_warmup", SMOKE_GROWTH)];
@@ -141,6 +142,7 @@ pub(super) fn layers<'a>(
         set: set.collect::<Result<_, _>>()?,
         budget: Budget::read(settings)?,
         tune: SearchSpace::read(settings, seeds)?,
+        search: ArchitectureSearch::read(settings, wanted.smoke)?,
     })
 }
 

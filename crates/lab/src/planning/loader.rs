@@ -19,13 +19,14 @@ use crate::{
 };
 
 /// The keys of a suite file, and of a method.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "title",
     "about",
     "seeds",
     "base",
     "budget",
     "tune",
+    "search",
     "task",
     "method",
     "expect",
@@ -34,9 +35,21 @@ const KEYS: [&str; 13] = [
     "gate",
     "registration",
 ];
-const METHOD_KEYS: [&str; 13] = [
-    "name", "free", "tune", "on", "task", "backbone", "moe", "train", "from", "prune", "groups",
-    "few_shot", "after",
+const METHOD_KEYS: [&str; 14] = [
+    "name",
+    "free",
+    "tune",
+    "candidate",
+    "on",
+    "task",
+    "backbone",
+    "moe",
+    "train",
+    "from",
+    "prune",
+    "groups",
+    "few_shot",
+    "after",
 ];
 
 /// Reads suites.
@@ -91,6 +104,10 @@ impl<'a> Reader<'a> {
             None => {
                 let chosen = choices.iter().filter_map(|of_method| Some(&of_method.first()?.1));
                 suite.specs = only(self.with_seeds(chosen, &seeds), &wanted.only)?;
+                if let Some(search) = &layers.search {
+                    search.check(&specs)?;
+                    suite.specs.retain(|spec| !search.has(&spec.method));
+                }
             }
             Some(tune) => {
                 let with_seeds = |spec: &RunSpec, seeds: &[u64]| self.with_seeds([spec], seeds);
@@ -129,7 +146,11 @@ impl<'a> Reader<'a> {
         Ok((own, choices))
     }
 
-    fn seeds(&self, settings: &SettingTree, wanted: &Selection) -> anyhow::Result<Vec<u64>> {
+    pub(super) fn seeds(
+        &self,
+        settings: &SettingTree,
+        wanted: &Selection,
+    ) -> anyhow::Result<Vec<u64>> {
         let place = settings.place_of("seeds");
         let own = match &settings.value()["seeds"] {
             Value::Null => vec![0],
@@ -150,7 +171,11 @@ impl<'a> Reader<'a> {
     }
 
     /// The run of a method with these settings, with seed 0.
-    fn spec(&mut self, mut settings: SettingTree, method: &SettingTree) -> anyhow::Result<RunSpec> {
+    pub(super) fn spec(
+        &mut self,
+        mut settings: SettingTree,
+        method: &SettingTree,
+    ) -> anyhow::Result<RunSpec> {
         let name = match &mut settings {
             SettingTree::Table(table, _) => {
                 let name = table.remove("name").map(|name| name.value());
@@ -204,7 +229,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The runs with each seed, seed by seed.
-    fn with_seeds<'c>(
+    pub(super) fn with_seeds<'c>(
         &self,
         specs: impl IntoIterator<Item = &'c RunSpec> + Clone,
         seeds: &[u64],

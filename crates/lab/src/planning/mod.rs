@@ -1,5 +1,6 @@
 //! From the text of a suite to its runs, checked and with their sizes.
 
+mod architecture_search;
 mod budget;
 mod found;
 mod layers;
@@ -9,6 +10,7 @@ mod numbers_test;
 mod run_config;
 mod search_key;
 mod search_space;
+mod searcher;
 mod selection;
 mod sizes;
 mod source;
@@ -17,6 +19,8 @@ mod tuning;
 #[cfg(test)]
 pub(crate) use search_space::tests as search_space_tests;
 
+pub(crate) use architecture_search::{Costs, How};
 pub(crate) use found::{find, trained_run};
+pub(crate) use searcher::{Base, Searcher};
 pub(crate) use selection::seeds;
 pub(crate) use source::Source;

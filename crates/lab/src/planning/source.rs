@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use report::{Expect, Gate};
 use tasks::DataDir;
 
-use super::loader::Reader;
+use super::{loader::Reader, searcher::Searcher};
 use crate::{
     Plugins,
     settings::{SettingTree, typed_tables},
@@ -90,6 +90,17 @@ impl Source {
     ) -> anyhow::Result<SuitePlan> {
         let reader = Reader::new(plugins, data, self.program, &wanted.device);
         reader.read(self.name.clone(), &self.settings, wanted)
+    }
+
+    /// What makes the runs that are searched; none in a suite that does not search.
+    pub(crate) fn searcher<'a>(
+        &'a self,
+        plugins: &'a Plugins,
+        data: &'a DataDir,
+        wanted: &Selection,
+    ) -> anyhow::Result<Option<Searcher<'a>>> {
+        let reader = Reader::new(plugins, data, self.program, &wanted.device);
+        Searcher::read(reader, &self.name, &self.settings, wanted)
     }
 }
 

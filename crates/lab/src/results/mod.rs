@@ -7,6 +7,7 @@ mod found;
 mod page;
 mod publish;
 mod rows;
+mod search_rows;
 pub(crate) mod timing;
 mod trials;
 
@@ -15,3 +16,4 @@ pub(crate) use found::{Results, Search};
 pub(crate) use page::page_of;
 pub(crate) use publish::{Publication, may_be_published, released};
 pub(crate) use rows::{blank, rows};
+pub(crate) use search_rows::search_rows;

@@ -255,13 +255,13 @@ impl Pass {
     }
 
     /// Counts the MoE layers of the pass; each asks once and gets its index.
-    pub(crate) fn next_layer(&mut self) -> usize {
+    pub fn next_layer(&mut self) -> usize {
         self.layers += 1;
         self.layers - 1
     }
 
     /// Keeps a report if anyone wants it; making one is the caller's cost, hence the closure.
-    pub(crate) fn report(&mut self, make: impl FnOnce() -> LayerReport) {
+    pub fn report(&mut self, make: impl FnOnce() -> LayerReport) {
         if let Some(reports) = &mut self.reports {
             reports.push(make());
         }

@@ -15,10 +15,10 @@ use crate::{
         Answer, DeviceArgs, FormatArgs, Session, ThreadsArgs, Verb,
         args::{DataArgs, SelectionArgs, StoreArgs, at_least_one},
     },
-    exec::{ModelBuilder, Runner, Shown},
+    exec::{ModelBuilder, Runner, Searched, Shown},
     planning::Source,
     probes::{Subject, routing_numbers, trace},
-    results::{Publication, blank, may_be_published, released, rows, timing},
+    results::{Publication, blank, may_be_published, released, rows, search_rows, timing},
     spec::{RunSpec, SuitePlan, TuningPlan},
     store::{Ended, Environment, Request, Store},
 };
@@ -26,6 +26,10 @@ use crate::{
 /// The error if a part of a suite is to be published.
 const PART: &str = "--publish is for a whole suite: not with --seeds, --only, --set, --smoke, --shard or \
                     --device; write another suite instead";
+
+/// Why a suite that searches is trained as a whole.
+const SEARCHES: &str = "--shard: a suite with [search] is trained as a whole, since what is tried next \
+                        depends on what was tried before";
 
 /// Arguments of `run`.
 #[derive(Args)]
@@ -116,7 +120,10 @@ impl RunOptions {
             ensure!(self.shard.is_none() && request.is_whole(), PART);
             may_be_published(&environment, self.allow_dev)?;
         }
-        let mut suite = source.plan(session.plugins, &self.data.dir(), &wanted)?;
+        let data = self.data.dir();
+        let mut suite = source.plan(session.plugins, &data, &wanted)?;
+        let mut searcher = source.searcher(session.plugins, &data, &wanted)?;
+        ensure!(searcher.is_none() || self.shard.is_none(), SEARCHES);
         say_budget(&suite, name, session);
         let (device, store) = (self.device.open()?, Store::open(&self.store.runs)?);
         let runner = Runner {
@@ -134,8 +141,13 @@ impl RunOptions {
         if let Some(tuning) = &suite.tuning {
             suite.specs = tune(tuning, &suite, &request, &runner, (self.shard, session))?;
         }
+        let searched = searcher.as_mut().map(|searcher| runner.search(searcher)).transpose()?;
+        let Searched { specs, results } = searched.unwrap_or_default();
+        results.iter().for_each(|result| session.say(&result.said));
+        suite.specs.extend(specs);
         let trained = runner.train(&shard(suite.specs.iter(), self.shard));
-        let runs = rows(&suite, &store)?;
+        let mut runs = rows(&suite, &store)?;
+        runs.rows.extend(search_rows(&suite, &results));
         let written = request.write(store.root(), &runs.to_csv());
         let written = written.and_then(|()| write_examples(&request, store.root(), &runs));
         if session.is_stopped() {

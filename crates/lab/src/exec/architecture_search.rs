@@ -1,0 +1,266 @@
+//! Searches the space of a suite: candidates are runs of the store, so none is trained twice, and what is
+//! known of them is in a history file besides, so a search that was killed goes on as it would have.
+
+use std::fs;
+
+use anyhow::{Context, anyhow, bail};
+use burn::module::Module;
+use moe::Pass;
+use report::{Better, stats::spearman};
+use search::{BoxError, Found, History, Limit, Member, Search};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tasks::Split;
+use training::{Timing, evaluate_some};
+
+use super::{model_builder::ModelBuilder, runner::Runner};
+use crate::{
+    digest::hex,
+    planning::{Base, Costs, How, Searcher},
+    spec::{RunSpec, Tuned},
+    store::Ended,
+};
+
+/// What a search found, for the table.
+pub(crate) struct SearchResult {
+    /// The run that stands for it: the method's own, under the name of the search.
+    pub(crate) spec: RunSpec,
+    /// Names and numbers, of the validation split.
+    pub(crate) numbers: Vec<(String, f64)>,
+    /// In words.
+    pub(crate) said: String,
+}
+
+/// What all searches of a suite found.
+#[derive(Default)]
+pub(crate) struct Searched {
+    /// The runs of the best members, to be trained.
+    pub(crate) specs: Vec<RunSpec>,
+    /// What there is to tell.
+    pub(crate) results: Vec<SearchResult>,
+}
+
+/// One method of a task with one seed.
+struct Subject<'r, 's, 'a> {
+    runner: &'r Runner<'r>,
+    searcher: &'s mut Searcher<'a>,
+    base: Base,
+    spec: RunSpec,
+    metric: String,
+    better: Better,
+}
+
+impl Runner<'_> {
+    /// Searches for all methods of a suite that are to be searched.
+    pub(crate) fn search(&self, searcher: &mut Searcher) -> anyhow::Result<Searched> {
+        let mut searched = Searched::default();
+        for (base, spec) in searcher.bases()? {
+            let (metric, better) = searcher.search().metric(&spec);
+            let mut subject = Subject { runner: self, searcher, base, spec, metric, better };
+            subject.search(&mut searched)?;
+            subject.rank(&mut searched)?;
+        }
+        Ok(searched)
+    }
+
+    /// The number of this name on the validation split with which a run ended; none if it failed.
+    fn valid(&self, spec: &RunSpec, metric: &str) -> anyhow::Result<Option<f64>> {
+        match self.store.ended(&spec.id)? {
+            Some(Ended::Done(numbers)) => {
+                let mut rows = numbers.metrics.iter();
+                let row = rows.find(|(split, name, _)| split == "valid" && name == metric);
+                let known = || anyhow!("no metric is named {metric:?}, in [search]");
+                Ok(Some(row.map(|(.., value)| *value).ok_or_else(known)?))
+            }
+            Some(Ended::Failed { .. }) => Ok(None),
+            None => bail!("stopped"),
+        }
+    }
+}
+
+impl Subject<'_, '_, '_> {
+    /// By all means that the suite names.
+    fn search(&mut self, searched: &mut Searched) -> anyhow::Result<()> {
+        let mut evaluations = self.searcher.search().evolution.evaluations();
+        for how in self.searcher.search().by.clone() {
+            let found = self.found(how, evaluations)?;
+            if how == How::Evolution {
+                evaluations = found.candidates.len();
+            }
+            let name = format!("{}, {}", self.spec.method, how.word());
+            let best = found.best();
+            let tuned = Some(tuned(&found, self.spec.config.train.lr));
+            let seed = self.spec.seed;
+            let run = self.searcher.retrained(self.base, &best.member, (seed, false))?;
+            searched.specs.push(RunSpec { method: name.clone(), tuned: tuned.clone(), ..run });
+            searched.results.push(self.result(name, &found, tuned));
+        }
+        Ok(())
+    }
+
+    fn result(&self, name: String, found: &Found, tuned: Option<Tuned>) -> SearchResult {
+        let (best, n) = (found.best(), found.candidates.len());
+        let value = best.value.map(|value| self.better.oriented(-value));
+        let limit = self.searcher.search().limit;
+        let cost = best.cost.zip(limit).map(|(cost, limit)| (limit.what.word(), cost));
+        let mut numbers = vec![("evaluations".to_string(), n as f64)];
+        numbers.extend(value.map(|value| (format!("best_{}", self.metric), value)));
+        numbers.extend(cost.map(|(what, cost)| (format!("best_{what}"), cost)));
+        let shown = value.map_or_else(|| "failed".into(), |value| format!("{value:.4}"));
+        let cost = cost.map_or_else(String::new, |(what, cost)| format!(", {what} {cost:.4}"));
+        let (seed, metric, member) = (self.spec.seed, &self.metric, &best.member);
+        let said = format!(
+            "{name}, seed {seed}: {member} of {n} candidates, {metric} {shown} (valid){cost}"
+        );
+        SearchResult { spec: RunSpec { method: name, tuned, ..self.spec.clone() }, numbers, said }
+    }
+
+    /// Trains random members as candidates and again, and tells how alike their ranks are.
+    fn rank(&mut self, searched: &mut Searched) -> anyhow::Result<()> {
+        let count = self.searcher.search().rank;
+        if count == 0 {
+            return Ok(());
+        }
+        let found = self.found_at_random(count, false)?;
+        let mut runs = Vec::new();
+        for candidate in &found.candidates {
+            let seed = self.spec.seed;
+            runs.push(self.searcher.retrained(self.base, &candidate.member, (seed, true))?);
+        }
+        self.runner.train(&runs.iter().collect::<Vec<_>>())?;
+        let mut pairs = Vec::new();
+        for (candidate, run) in found.candidates.iter().zip(&runs) {
+            let alone = self.runner.valid(run, &self.metric)?;
+            let shared = candidate.value.map(|value| self.better.oriented(-value));
+            pairs.extend(shared.zip(alone));
+        }
+        let mean = |of: fn(&(f64, f64)) -> f64| {
+            pairs.iter().map(of).sum::<f64>() / pairs.len().max(1) as f64
+        };
+        let mut numbers = vec![
+            ("rank_gap".to_string(), mean(|(shared, alone)| shared - alone)),
+            ("rank_mae".to_string(), mean(|(shared, alone)| (shared - alone).abs())),
+        ];
+        numbers.extend(spearman(&pairs).map(|rho| ("rank_spearman".to_string(), rho)));
+        let (method, seed, n) = (&self.spec.method, self.spec.seed, pairs.len());
+        let words: Vec<String> =
+            numbers.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+        let said = format!("{method}, seed {seed}, {n} random members: {}", words.join(", "));
+        let spec = RunSpec { tuned: None, ..self.spec.clone() };
+        searched.results.push(SearchResult { spec, numbers, said });
+        Ok(())
+    }
+
+    fn found(&mut self, how: How, evaluations: usize) -> anyhow::Result<Found> {
+        match how {
+            How::Random => self.found_at_random(evaluations, true),
+            How::Evolution => {
+                let numbers = self.searcher.search().evolution;
+                self.by(json!(numbers), true, |search| search.evolution(&numbers))
+            }
+        }
+    }
+
+    fn found_at_random(&mut self, evaluations: usize, limited: bool) -> anyhow::Result<Found> {
+        self.by(json!({ "random": evaluations }), limited, |search| search.random(evaluations))
+    }
+
+    fn by(
+        &mut self,
+        settings: Value,
+        limited: bool,
+        run: impl FnOnce(&mut Search) -> Result<Found, search::SearchError>,
+    ) -> anyhow::Result<Found> {
+        let Self { runner, base, spec, metric, better, .. } = self;
+        let (runner, base, better) = (*runner, *base, *better);
+        let space = self.searcher.search().space().clone();
+        let limit = self.searcher.search().limit.filter(|_| limited);
+        let of = json!({ "run": spec.id, "on": self.searcher.on(base) });
+        let words = limit.map(|limit| (limit.what.word(), limit.at_most));
+        let about = Search::about(&space, spec.seed, words, settings, of);
+        let history = history(runner, &about)?;
+        // Both closures make runs.
+        let searcher = std::cell::RefCell::new(&mut *self.searcher);
+        let run_of = |member: &Member| {
+            searcher.borrow_mut().candidate(base, member, spec.seed).map_err(boxed)
+        };
+        let mut evaluate = |members: &[Member]| -> Result<Vec<Option<f64>>, BoxError> {
+            let runs = members.iter().map(run_of).collect::<Result<Vec<_>, _>>()?;
+            runner.train(&runs.iter().collect::<Vec<_>>()).map_err(boxed)?;
+            let value = |run: &RunSpec| {
+                let value = runner.valid(run, metric).map_err(boxed)?;
+                Ok(value.map(|value| -better.oriented(value)))
+            };
+            runs.iter().map(value).collect()
+        };
+        let mut cost = |member: &Member| {
+            let what = limit.map_or(Costs::Params, |limit| limit.what);
+            runner.cost(&run_of(member)?, what).map_err(boxed)
+        };
+        let limit = limit.map(|limit| Limit {
+            what: limit.what.word().into(),
+            at_most: limit.at_most,
+            cost: &mut cost,
+        });
+        let (seed, at_once) = (spec.seed, usize::MAX);
+        let evaluate = &mut evaluate;
+        let mut search = Search { space: &space, seed, limit, evaluate, at_once, history };
+        run(&mut search).with_context(|| format!("search: {}", spec.method))
+    }
+}
+
+/// The setting that was found, among how many. `own` is the learning rate of members that have none.
+fn tuned(found: &Found, own: f64) -> Tuned {
+    let rate = |member: &Member| member.get("train.lr").and_then(Value::as_f64).unwrap_or(own);
+    let best = found.best();
+    let mut rates: Vec<f64> =
+        found.candidates.iter().map(|candidate| rate(&candidate.member)).collect();
+    rates.sort_by(f64::total_cmp);
+    rates.dedup();
+    let lr = rate(&best.member);
+    Tuned {
+        text: best.member.to_string(),
+        settings: found.candidates.len(),
+        rates: rates.len(),
+        rate_at_edge: rates.first() == Some(&lr) || rates.last() == Some(&lr),
+    }
+}
+
+fn boxed(err: anyhow::Error) -> BoxError {
+    err.into()
+}
+
+/// The history file of a search, named by what it is of.
+fn history(runner: &Runner, about: &Value) -> anyhow::Result<History> {
+    let folder = runner.store.root().join("searches");
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let digest = hex(&Sha256::digest(about.to_string()));
+    Ok(History::open(&folder.join(format!("{}.jsonl", &digest[..16])), about)?)
+}
+
+impl Runner<'_> {
+    /// What a run costs, before it is trained.
+    fn cost(&self, spec: &RunSpec, what: Costs) -> anyhow::Result<f64> {
+        /// Examples over which FLOPs are averaged: a router may choose more experts for one than for another.
+        const PROBE: usize = 16;
+        let Self { plugins, store, device, .. } = self;
+        let builder = ModelBuilder { plugins, store, device };
+        let model = builder.build(spec, &spec.config.moe, false)?;
+        let probe = || evaluate_some(&model, &*spec.data, Split::Train, PROBE, device);
+        Ok(match what {
+            Costs::FlopsPerToken => probe().flops_per_token,
+            Costs::ActiveParams => probe().active_params,
+            Costs::Params => model.num_params() as f64,
+            Costs::Latency => {
+                let input = spec.data.batch(Split::Train, &[0], device).input;
+                Timing::SEARCH.milliseconds(|| {
+                    let answer = model.forward(&mut Pass::eval(), input.clone());
+                    drop(answer.into_data());
+                })
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+use std::sync::{Arc, atomic::AtomicBool};
+
+use burn::prelude::*;
+use tasks::DataDir;
+
+use super::*;
+use crate::{
+    Plugins,
+    exec::Shown,
+    planning::Source,
+    spec::{Program, Selection, Suite},
+    store::{Environment, Store},
+};
+
+/// Widths of experts on small pictures.
+const SUITE: &str = r#"
+seeds = [0]
+[[task]]
+task = { kind = "digits", train = 60, valid = 40, test = 40 }
+backbone = { kind = "vit", width = 8, depth = 1, heads = 2 }
+train = { steps = 3, batch = 8, log_every = 3 }
+[[method]]
+name = "MoE"
+moe = { router = "switch", experts = 2, layers = "all" }
+[search]
+rank = 3
+metric = "loss"
+evolution = { population = 3, parents = 2, mutations = 1, crossovers = 1, iterations = 2 }
+limit = { what = "params", at_most = 3000 }
+[search.keys]
+"moe.expert.hidden" = [4, 8, 12, 16, 20, 24, 28, 32, 2000]
+"moe.experts" = [2, 3]
+[search.candidate]
+train.steps = 1
+"#;
+
+fn search(suite: &str, runs: &std::path::Path) -> anyhow::Result<Searched> {
+    let text: &'static str = suite.to_string().leak();
+    let suite = Suite { name: "s", file: "../s.toml", text, program: Program::NONE };
+    let source = Source::find("s", &[suite])?;
+    let (plugins, data, wanted) = (Plugins::default(), DataDir::default(), Selection::default());
+    let mut searcher = source.searcher(&plugins, &data, &wanted)?.unwrap();
+    let store = Store::open(runs)?;
+    let runner = Runner {
+        plugins: &plugins,
+        store: &store,
+        device: &Device::flex(),
+        environment: &Environment::now("flex", 1),
+        jobs: 1,
+        trace: false,
+        shown: Shown::Nothing,
+        on_end: &|_| {},
+        tracer: None,
+        stop: Arc::new(AtomicBool::new(false)),
+    };
+    runner.search(&mut searcher)
+}
+
+fn number(searched: &Searched, method: &str, name: &str) -> f64 {
+    let result = searched.results.iter().find(|result| {
+        result.spec.method == method && result.numbers.iter().any(|(known, _)| known == name)
+    });
+    let numbers = &result.unwrap().numbers;
+    numbers.iter().find(|(known, _)| known == name).unwrap().1
+}
+
+#[test]
+fn widths_of_experts_are_searched_and_a_second_search_trains_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let searched = search(SUITE, folder.path()).unwrap();
+    let methods: Vec<&str> = searched.specs.iter().map(|spec| spec.method.as_str()).collect();
+    assert_eq!(methods, ["MoE, evolution", "MoE, random"]);
+    // Two parents have few different children, so there may be fewer than 3 + 2 * 2.
+    let evaluations = number(&searched, "MoE, evolution", "evaluations");
+    assert!((5.0..=7.0).contains(&evaluations), "{evaluations}");
+    for (method, spec) in methods.iter().zip(&searched.specs) {
+        assert_eq!(number(&searched, method, "evaluations"), evaluations);
+        assert!(number(&searched, method, "best_params") <= 3000.0);
+        let steps = spec.config.train.steps;
+        let tried = spec.tuned.as_ref().unwrap().settings as f64;
+        assert_eq!((spec.trial, steps, tried), (false, 3, evaluations));
+        assert_ne!(spec.config.moe.expert.options["hidden"], 2000);
+    }
+    assert!(number(&searched, "MoE", "rank_mae") > 0.0);
+    assert!(number(&searched, "MoE", "rank_spearman").abs() <= 1.0);
+
+    let list = |folder: &std::path::Path| {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            (entry.file_name(), entry.metadata().unwrap().modified().unwrap())
+        });
+        let mut entries: Vec<_> = entries.collect();
+        entries.sort();
+        entries
+    };
+    let before = list(folder.path());
+    let again = search(SUITE, folder.path()).unwrap();
+    assert_eq!(list(folder.path()), before);
+    let ids = |searched: &Searched| searched.specs.iter().map(|s| s.id.clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&again), ids(&searched));
+}
+
+#[test]
+fn a_limit_that_nothing_keeps_is_named_before_anything_is_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let suite = SUITE.replace("at_most = 3000", "at_most = 10");
+    let err = format!("{:#}", search(&suite, folder.path()).err().unwrap());
+    let expected =
+        "search: MoE: the space has no member with params of at most 10: the least of 1000";
+    assert!(err.starts_with(expected), "{err}");
+    let runs = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(runs, 1, "the folder of histories alone");
+}

@@ -1,0 +1,247 @@
+//! `[search]` of a suite: methods whose settings are searched for, on the validation split.
+//!
+//! ```toml
+//! [search]
+//! methods = ["supernet"]            # which of the suite's are searched; all if left out
+//! by = ["evolution", "random"]      # random search makes as many evaluations as evolution did
+//! evolution = { population = 8, parents = 3, mutations = 3, crossovers = 3, iterations = 4 }
+//! metric = "loss"                   # on the validation split; the task's first if left out
+//! limit = { what = "flops_per_token", at_most = 2e5 }   # or params, active_params, latency
+//! rank = 8                          # so many random members are trained again, to see whether their
+//!                                   # ranks as candidates are those of their training
+//! [search.keys]                     # the space: lists of values by the paths of settings
+//! "moe.expert.hidden" = [16, 32, 64]
+//! "backbone.encoder_experts" = { each = [1, 2, 3], length = 4 }
+//! "backbone.encoder_hidden" = { each = [32, 64], length = "backbone.encoder_experts" }
+//! [search.candidate]                # settings for the time of the search: a short training, or
+//! from.train.steps = 2000           # none at all, with the weights of a supernet
+//! train.steps = 0
+//! [search.retrained]                # settings for what is trained with what was found
+//!
+//! [[method]]
+//! candidate.from.train.steps = 500  # as [search.candidate], for this one only
+//! ```
+//!
+//! A suite that searches trains its other methods as always. For each method that is searched, and each
+//! seed, the best member is then trained as a method of the same name with `, evolution` or `, random`
+//! behind it, and looked at on the test split. Candidates are trained with the seed of the search.
+//!
+//! Paper and algorithm: crate `search`.
+
+use anyhow::ensure;
+use report::{Better, direction};
+use search::{Evolution, Member, Space};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    settings::{Place, SettingTree, at, known_keys},
+    spec::RunSpec,
+};
+
+/// The keys of a layer of settings: those of a task.
+pub(super) const LAYER_KEYS: [&str; 8] =
+    ["task", "backbone", "moe", "train", "from", "prune", "groups", "few_shot"];
+
+/// How members are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum How {
+    /// Evolution.
+    Evolution,
+    /// Random search with as many evaluations.
+    Random,
+}
+
+impl How {
+    /// The word for it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Evolution => "evolution",
+            Self::Random => "random",
+        }
+    }
+}
+
+/// What is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Costs {
+    /// Floating-point operations of a token, forward.
+    FlopsPerToken,
+    /// Parameters.
+    Params,
+    /// Parameters that have a hand in one token's output.
+    ActiveParams,
+    /// Milliseconds for the answer to one example, measured on this machine.
+    Latency,
+}
+
+impl Costs {
+    /// The word for it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::FlopsPerToken => "flops_per_token",
+            Self::Params => "params",
+            Self::ActiveParams => "active_params",
+            Self::Latency => "latency",
+        }
+    }
+}
+
+/// What a member may cost.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MostCost {
+    pub(crate) what: Costs,
+    pub(crate) at_most: f64,
+}
+
+/// `[search]` of a suite.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ArchitectureSearch {
+    methods: Option<Vec<String>>,
+    #[serde(default = "both")]
+    pub(crate) by: Vec<How>,
+    #[serde(default)]
+    pub(crate) evolution: Evolution,
+    metric: Option<String>,
+    pub(crate) limit: Option<MostCost>,
+    #[serde(default)]
+    pub(crate) rank: usize,
+    #[serde(default, rename = "keys")]
+    _keys: Value,
+    #[serde(default, rename = "candidate")]
+    _candidate: Value,
+    #[serde(default, rename = "retrained")]
+    _retrained: Value,
+    #[serde(skip)]
+    space: Option<Space>,
+    #[serde(skip)]
+    places: Vec<(String, Place)>,
+    #[serde(skip)]
+    pub(super) candidate: Option<SettingTree>,
+    #[serde(skip)]
+    pub(super) retrained: Option<SettingTree>,
+}
+
+fn both() -> Vec<How> {
+    vec![How::Evolution, How::Random]
+}
+
+impl ArchitectureSearch {
+    /// The `[search]` of a suite, if it has one; `smoke` makes it tiny.
+    pub(super) fn read(settings: &SettingTree, smoke: bool) -> anyhow::Result<Option<Self>> {
+        let Some(table) = settings.table().and_then(|table| table.get("search")) else {
+            return Ok(None);
+        };
+        let wrong = |key: &str, message: String| {
+            at(settings, &format!("search.{key}"), format!("search: {message}"))
+        };
+        let mut read: Self = serde_path_to_error::deserialize(table.value())
+            .map_err(|err| wrong(&err.path().to_string(), err.inner().to_string()))?;
+        read.evolution.check().map_err(|err| wrong("evolution", err.to_string()))?;
+        if read.by.is_empty() && read.rank == 0 {
+            return Err(wrong("by", "by = []: it searches by evolution or random".into()));
+        }
+        if let Some(metric) = read.metric.as_deref().filter(|metric| direction(metric).is_none()) {
+            let message = format!("metric = {metric:?}: which way is better is not known");
+            return Err(wrong("metric", message));
+        }
+        if settings.table().is_some_and(|table| table.contains_key("tune")) {
+            return Err(wrong("", "a suite has [tune] or [search], not both".into()));
+        }
+        let mut genes = Map::new();
+        if let Some(keys) = table.table().and_then(|table| table.get("keys")) {
+            genes_of(keys, "", &mut genes, &mut read.places);
+        }
+        let space = Space::try_from(genes).map_err(|err| wrong("keys", err.to_string()))?;
+        read.space = Some(space);
+        for (name, layer) in
+            [("candidate", &mut read.candidate), ("retrained", &mut read.retrained)]
+        {
+            *layer = table.table().and_then(|table| table.get(name)).cloned();
+            layer.as_ref().map_or(Ok(()), |layer| known_keys(layer, &LAYER_KEYS))?;
+        }
+        if smoke {
+            read.evolution = Evolution {
+                population: 2,
+                parents: 1,
+                mutations: 1,
+                crossovers: 0,
+                iterations: 1,
+                ..read.evolution
+            };
+            read.rank = read.rank.min(3);
+        }
+        Ok(Some(read))
+    }
+
+    /// Is the method of this name searched?
+    pub(super) fn has(&self, method: &str) -> bool {
+        self.methods.as_ref().is_none_or(|methods| methods.iter().any(|known| known == method))
+    }
+
+    /// Are all methods that it names there?
+    pub(super) fn check(&self, specs: &[RunSpec]) -> anyhow::Result<()> {
+        for name in self.methods.iter().flatten() {
+            let known: Vec<&str> = specs.iter().map(|spec| spec.method.as_str()).collect();
+            ensure!(
+                known.contains(&name.as_str()),
+                "search: methods: no method is named {name:?}; known: {}",
+                known.join(", ")
+            );
+        }
+        Ok(())
+    }
+
+    /// The space.
+    pub(crate) fn space(&self) -> &Space {
+        self.space.as_ref().expect("it is read with the suite")
+    }
+
+    /// What candidates are judged by, and which way is better.
+    pub(crate) fn metric(&self, spec: &RunSpec) -> (String, Better) {
+        let metric = self.metric.clone().unwrap_or_else(|| spec.data.metrics()[0].into());
+        let better = direction(&metric).unwrap_or(Better::Lower);
+        (metric, better)
+    }
+
+    /// What it says of candidates beside the space.
+    pub(super) fn of_candidates(&self) -> Value {
+        json!({ "candidate": self._candidate, "metric": self.metric })
+    }
+
+    /// The settings of a member.
+    pub(super) fn layers(&self, member: &Member) -> Vec<SettingTree> {
+        let place = |path: &str| {
+            let known = self.places.iter().find(|(known, _)| known == path);
+            &known.expect("each name has a place").1
+        };
+        let setting =
+            |(path, value): (&str, &Value)| SettingTree::nested(path, value.clone(), place(path));
+        member.iter().map(setting).collect()
+    }
+}
+
+/// The genes below a table, with quoted or with bare dotted names.
+fn genes_of(
+    table: &SettingTree,
+    path: &str,
+    genes: &mut Map<String, Value>,
+    places: &mut Vec<(String, Place)>,
+) {
+    match table {
+        SettingTree::Table(inner, _) if path.is_empty() || !inner.contains_key("each") => {
+            for (name, inner) in inner {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                genes_of(inner, &path, genes, places);
+            }
+        }
+        gene => {
+            genes.insert(path.into(), gene.value());
+            places.push((path.into(), gene.place().clone()));
+        }
+    }
+}

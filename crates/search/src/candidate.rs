@@ -1,0 +1,53 @@
+//! What a search has looked at.
+
+use std::cmp::Ordering;
+
+use serde::Serialize;
+
+use crate::Member;
+
+/// A member whose value is known.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Candidate {
+    /// What it is.
+    pub member: Member,
+    /// What it is worth, lower is better; none if it could not be found out (a training that diverged).
+    pub value: Option<f64>,
+    /// What it costs, if something is limited.
+    pub cost: Option<f64>,
+}
+
+impl Candidate {
+    /// The better one first; one without a value is last.
+    pub fn compare(&self, other: &Self) -> Ordering {
+        let value = |candidate: &Self| candidate.value.unwrap_or(f64::INFINITY);
+        value(self).total_cmp(&value(other))
+    }
+}
+
+/// What a search found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Found {
+    /// All candidates, in the order in which they were evaluated; at least one.
+    pub candidates: Vec<Candidate>,
+    /// The populations of an evolution, the first before its first iteration: places in `candidates`.
+    pub populations: Vec<Vec<usize>>,
+}
+
+impl Found {
+    /// The best candidate, the first among equals.
+    pub fn best(&self) -> &Candidate {
+        let best = self.candidates.iter().min_by(|a, b| a.compare(b));
+        best.expect("a search has looked at one candidate at least")
+    }
+
+    /// The best value after each evaluation; infinite as long as there is none.
+    pub fn progress(&self) -> Vec<f64> {
+        let mut best = f64::INFINITY;
+        let mut after = |candidate: &Candidate| {
+            best = best.min(candidate.value.unwrap_or(f64::INFINITY));
+            best
+        };
+        self.candidates.iter().map(&mut after).collect()
+    }
+}

@@ -1,0 +1,53 @@
+//! What may be chosen under one name.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What may be chosen under one name: one of several values, or a list of such choices.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Gene {
+    /// One of these values.
+    One(Vec<Value>),
+    /// A list, each element of which is chosen by itself.
+    List(ListGene),
+}
+
+/// A list, each element of which is chosen by itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListGene {
+    /// What each element may be.
+    pub each: Vec<Value>,
+    /// How many there are.
+    pub length: Length,
+}
+
+/// How many elements a list has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Length {
+    /// So many.
+    Fixed(usize),
+    /// As many as the gene of this name says. If that is a list itself, this one is a list of lists: the
+    /// widths of all experts of each layer, say.
+    Gene(String),
+}
+
+impl Gene {
+    /// The values that one choice may take.
+    pub fn values(&self) -> &[Value] {
+        match self {
+            Self::One(values) => values,
+            Self::List(list) => &list.each,
+        }
+    }
+
+    /// The gene that says how long this one is, if another one does.
+    pub(crate) fn length_gene(&self) -> Option<&str> {
+        match self {
+            Self::List(ListGene { length: Length::Gene(name), .. }) => Some(name),
+            _ => None,
+        }
+    }
+}

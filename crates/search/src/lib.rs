@@ -1,0 +1,93 @@
+//! Search over a space of architectures or settings: a space maps names to lists of values, what a member
+//! is worth is a closure, and so is what it costs.
+//!
+//! [`Search::evolution`] is the search of AutoMoE: Jawahar et al. *AutoMoE: Heterogeneous
+//! Mixture-of-Experts with Adaptive Computation for Efficient Neural Machine Translation*. 2022.
+//! <https://arxiv.org/abs/2210.07535>, section 3.3. [`Search::random`] is its baseline with as many
+//! evaluations.
+//!
+//! All that is random follows from a seed. Each cost and each value is written to a history file as soon
+//! as it is known, so a search that was killed at any time goes on with the same members and ends with the
+//! same populations.
+
+mod candidate;
+mod evolution;
+mod gene;
+mod history;
+mod member;
+mod random;
+mod space;
+mod trials;
+
+pub use candidate::{Candidate, Found};
+pub use evolution::Evolution;
+pub use gene::{Gene, Length, ListGene};
+pub use history::History;
+pub use member::Member;
+pub use space::Space;
+pub use trials::{Limit, Search};
+
+use std::{io, path::PathBuf};
+
+/// Why a closure gave no number.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a search did not end.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// The space makes no sense.
+    #[error("{0}")]
+    Space(String),
+    /// The numbers of an evolution do not fit each other.
+    #[error("{0}")]
+    Settings(String),
+    /// A member is not of the space.
+    #[error("an architecture of another space: {0}")]
+    Foreign(String),
+    /// Nothing that was drawn keeps the limit.
+    #[error(
+        "the space has no member with {what} of at most {at_most}: the least of {drawn} that were drawn \
+         is {least}, of {member}"
+    )]
+    NoMember {
+        /// What is limited.
+        what: String,
+        /// The limit.
+        at_most: f64,
+        /// Members that were drawn.
+        drawn: usize,
+        /// The least cost among them.
+        least: f64,
+        /// The member of that cost.
+        member: Member,
+    },
+    /// The history is of another search.
+    #[error("{path} is the history of another search: {what} differs")]
+    OtherHistory {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
+    /// A line of the history cannot be read.
+    #[error("{path}:{line}: {why}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: usize,
+        /// Why.
+        why: String,
+    },
+    /// The history cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A member has no cost or no value.
+    #[error(transparent)]
+    Evaluation(BoxError),
+}

@@ -1,0 +1,150 @@
+//! What both searches share: members that keep the limit, and their values.
+
+use std::collections::HashSet;
+
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+
+use crate::{BoxError, Candidate, Found, History, Member, SearchError, Space};
+
+/// How often something is drawn until it is new and keeps the limit.
+pub(crate) const TRIES: usize = 1000;
+
+/// What a member may cost.
+pub struct Limit<'a> {
+    /// What is limited: `flops_per_token`, `latency`.
+    pub what: String,
+    /// The most that it may be.
+    pub at_most: f64,
+    /// What a member costs.
+    pub cost: &'a mut dyn FnMut(&Member) -> Result<f64, BoxError>,
+}
+
+/// A search over a space.
+pub struct Search<'a> {
+    /// The space.
+    pub space: &'a Space,
+    /// Of what is drawn.
+    pub seed: u64,
+    /// What a member may cost, if something is limited.
+    pub limit: Option<Limit<'a>>,
+    /// What members are worth, lower is better; none for one of which it cannot be found out.
+    #[expect(clippy::type_complexity, reason = "it is what is said above")]
+    pub evaluate: &'a mut dyn FnMut(&[Member]) -> Result<Vec<Option<f64>>, BoxError>,
+    /// How many members are evaluated in one call, at most; it changes no result.
+    pub at_once: usize,
+    /// What is known already.
+    pub history: History,
+}
+
+impl Search<'_> {
+    /// What the history of a search is headed with. `settings` are those of its evolution, or how many it
+    /// draws; `of` is whatever else its values depend on.
+    pub fn about(
+        space: &Space,
+        seed: u64,
+        limit: Option<(&str, f64)>,
+        settings: Value,
+        of: Value,
+    ) -> Value {
+        let limit = limit.map(|(what, at_most)| json!({ "what": what, "at_most": at_most }));
+        json!({ "space": space.to_value(), "seed": seed, "limit": limit, "settings": settings, "of": of })
+    }
+
+    /// The cost of a member, from the history or measured; none if nothing is limited.
+    fn cost(&mut self, member: &Member) -> Result<Option<f64>, SearchError> {
+        let Some(limit) = &mut self.limit else { return Ok(None) };
+        if let Some(known) = self.history.cost(member) {
+            return Ok(Some(known));
+        }
+        let cost = (limit.cost)(member).map_err(SearchError::Evaluation)?;
+        self.history.note_cost(member, cost)?;
+        Ok(Some(cost))
+    }
+
+    /// A member that `draw` gives and that is not in `seen`, which then has it, and that keeps the limit;
+    /// none if that many tries give none.
+    ///
+    /// # Errors
+    /// If there is no member yet and none that was drawn keeps the limit.
+    pub(crate) fn propose(
+        &mut self,
+        seen: &mut Seen,
+        rng: &mut ChaCha8Rng,
+        mut draw: impl FnMut(&Space, &mut ChaCha8Rng) -> Member,
+    ) -> Result<Option<Candidate>, SearchError> {
+        let mut least: Option<(f64, Member)> = None;
+        for _ in 0..TRIES {
+            let member = draw(self.space, rng);
+            if seen.has(&member) {
+                continue;
+            }
+            let cost = self.cost(&member)?;
+            let most = self.limit.as_ref().map_or(f64::INFINITY, |limit| limit.at_most);
+            match cost {
+                // What is no number keeps no limit.
+                Some(cost) if cost > most || cost.is_nan() => {
+                    if least.as_ref().is_none_or(|(known, _)| cost < *known) {
+                        least = Some((cost, member));
+                    }
+                }
+                _ => {
+                    seen.add(&member);
+                    return Ok(Some(Candidate { member, value: None, cost }));
+                }
+            }
+        }
+        match (least, &self.limit) {
+            (Some((least, member)), Some(limit)) if seen.is_empty() => Err(SearchError::NoMember {
+                what: limit.what.clone(),
+                at_most: limit.at_most,
+                drawn: TRIES,
+                least,
+                member,
+            }),
+            _ => Ok(None),
+        }
+    }
+
+    /// Finds the values of new candidates and adds them to `found`; gives their places.
+    pub(crate) fn evaluate_all(
+        &mut self,
+        new: Vec<Candidate>,
+        found: &mut Found,
+    ) -> Result<Vec<usize>, SearchError> {
+        let first = found.candidates.len();
+        let missing: Vec<Member> = new.iter().map(|candidate| candidate.member.clone()).collect();
+        let missing = missing.into_iter().filter(|member| self.history.value(member).is_none());
+        let missing: Vec<Member> = missing.collect();
+        for members in missing.chunks(self.at_once.max(1)) {
+            let values = (self.evaluate)(members).map_err(SearchError::Evaluation)?;
+            assert_eq!(values.len(), members.len(), "one value for each member");
+            for (member, value) in members.iter().zip(values) {
+                self.history.note_value(member, value.filter(|value| value.is_finite()))?;
+            }
+        }
+        for candidate in new {
+            let value = self.history.value(&candidate.member).flatten();
+            found.candidates.push(Candidate { value, ..candidate });
+        }
+        Ok((first..found.candidates.len()).collect())
+    }
+}
+
+/// Members that were proposed already.
+#[derive(Default)]
+pub(crate) struct Seen(HashSet<String>);
+
+impl Seen {
+    fn has(&self, member: &Member) -> bool {
+        self.0.contains(&member.key())
+    }
+
+    fn add(&mut self, member: &Member) {
+        self.0.insert(member.key());
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

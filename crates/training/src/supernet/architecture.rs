@@ -1,0 +1,452 @@
+//! Architectures of a supernet: the space, drawing from it, and what a config says of one.
+
+use moe::config;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+config! {
+    /// What an architecture may be (AutoMoE, table 2). Layers of text are those of the decoder.
+    pub struct SupernetSpace {
+        /// Widths of the encoder.
+        pub encoder_width: Vec<usize> = vec![32, 48],
+        /// Widths of the decoder.
+        pub decoder_width: Vec<usize> = vec![32, 48],
+        /// Layers of the encoder; all architectures have as many.
+        pub encoder_layers: usize = 2,
+        /// Numbers of layers of the decoder.
+        pub decoder_layers: Vec<usize> = vec![1, 2, 3],
+        /// Numbers of heads of each attention.
+        pub heads: Vec<usize> = vec![2, 4],
+        /// To the outputs of how many of the last layers of the encoder a layer of the decoder may attend.
+        pub encoder_outputs: Vec<usize> = vec![1, 2],
+        /// Numbers of experts of each layer; 1 is a dense network.
+        pub experts: Vec<usize> = vec![1, 2, 3],
+        /// Hidden widths of each expert.
+        pub hidden: Vec<usize> = vec![32, 64, 96],
+    }
+}
+
+/// One architecture. Genes of layers that the decoder does not have are there and are ignored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Architecture {
+    /// The width of the encoder; 0 if there is none.
+    pub encoder_width: usize,
+    /// The width of the decoder.
+    pub decoder_width: usize,
+    /// Layers of the decoder.
+    pub decoder_layers: usize,
+    /// Heads, by layer of the encoder.
+    pub encoder_heads: Vec<usize>,
+    /// The hidden width of each expert, by layer of the encoder.
+    pub encoder_hidden: Vec<Vec<usize>>,
+    /// Heads of the attention of the decoder to itself, by layer.
+    pub decoder_heads: Vec<usize>,
+    /// Heads of the attention to the source, by layer.
+    pub cross_heads: Vec<usize>,
+    /// To how many outputs of the encoder, by layer of the decoder.
+    pub encoder_outputs: Vec<usize>,
+    /// The hidden width of each expert, by layer of the decoder.
+    pub decoder_hidden: Vec<Vec<usize>>,
+}
+
+/// What a config says of an architecture; what is left out is the largest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Genes {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The width of the encoder.
+    pub encoder_width: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The width of the decoder.
+    pub decoder_width: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Layers of the decoder.
+    pub decoder_layers: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Heads, by layer of the encoder.
+    pub encoder_heads: Option<Vec<usize>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Experts, by layer of the encoder.
+    pub encoder_experts: Option<Vec<usize>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The hidden width of each expert, by layer of the encoder.
+    pub encoder_hidden: Option<Vec<Vec<usize>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Heads of the attention of the decoder to itself, by layer.
+    pub decoder_heads: Option<Vec<usize>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Heads of the attention to the source, by layer.
+    pub cross_heads: Option<Vec<usize>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    /// To how many outputs of the encoder, by layer of the decoder.
+    pub encoder_outputs: Option<Vec<usize>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Experts, by layer of the decoder.
+    pub decoder_experts: Option<Vec<usize>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The hidden width of each expert, by layer of the decoder.
+    pub decoder_hidden: Option<Vec<Vec<usize>>>,
+}
+
+/// Which architecture a network has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, try_from = "Value")]
+pub enum ArchitectureChoice {
+    /// One that has a name.
+    Named(Named),
+    /// One by its genes.
+    Genes(Genes),
+}
+
+/// Architectures with names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Named {
+    /// Another one in each step of training; the largest otherwise.
+    Sampled,
+    /// That of the largest sizes.
+    Largest,
+    /// That of the smallest sizes.
+    Smallest,
+}
+
+impl Default for ArchitectureChoice {
+    fn default() -> Self {
+        Self::Named(Named::Sampled)
+    }
+}
+
+impl TryFrom<Value> for ArchitectureChoice {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        match &value {
+            Value::String(_) => serde_json::from_value(value).map(Self::Named),
+            _ => serde_json::from_value(value).map(Self::Genes),
+        }
+        .map_err(|err| err.to_string())
+    }
+}
+
+/// How a value is chosen among those of a gene.
+enum By<'a> {
+    Chance(&'a mut ChaCha8Rng),
+    Most,
+    Least,
+}
+
+impl By<'_> {
+    fn of(&mut self, values: &[usize]) -> usize {
+        let values_of = values.iter().copied();
+        match self {
+            Self::Chance(rng) => values[rng.random_range(0..values.len())],
+            Self::Most => values_of.max().unwrap_or(0),
+            Self::Least => values_of.min().unwrap_or(0),
+        }
+    }
+}
+
+impl SupernetSpace {
+    /// Has each gene values, none of them 0?
+    pub(super) fn check(&self) -> Result<(), String> {
+        let lists = [
+            ("encoder_width", &self.encoder_width),
+            ("decoder_width", &self.decoder_width),
+            ("decoder_layers", &self.decoder_layers),
+            ("heads", &self.heads),
+            ("encoder_outputs", &self.encoder_outputs),
+            ("experts", &self.experts),
+            ("hidden", &self.hidden),
+        ];
+        if let Some((key, values)) =
+            lists.iter().find(|(_, values)| values.is_empty() || values.contains(&0))
+        {
+            return Err(format!(
+                "space.{key} = {values:?}: there is at least one value, and none is 0"
+            ));
+        }
+        if self.encoder_layers == 0 {
+            return Err("space.encoder_layers = 0: it is at least 1".into());
+        }
+        match self.encoder_outputs.iter().find(|n| **n > self.encoder_layers) {
+            Some(n) => Err(format!(
+                "space.encoder_outputs: {n} is more than encoder_layers = {}",
+                self.encoder_layers
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Layers of the decoder, at most.
+    pub(super) fn most_decoder_layers(&self) -> usize {
+        self.decoder_layers.iter().copied().max().unwrap_or(0)
+    }
+
+    /// A random one: each gene uniformly and by itself.
+    pub fn draw(&self, rng: &mut ChaCha8Rng, with_encoder: bool) -> Architecture {
+        self.by(By::Chance(rng), with_encoder)
+    }
+
+    /// The one with the largest sizes.
+    pub fn largest(&self, with_encoder: bool) -> Architecture {
+        self.by(By::Most, with_encoder)
+    }
+
+    /// The one with the smallest sizes.
+    pub fn smallest(&self, with_encoder: bool) -> Architecture {
+        self.by(By::Least, with_encoder)
+    }
+
+    fn by(&self, mut by: By, with_encoder: bool) -> Architecture {
+        let encoder = if with_encoder { self.encoder_layers } else { 0 };
+        let (decoder, cross) =
+            (self.most_decoder_layers(), if with_encoder { self.most_decoder_layers() } else { 0 });
+        let encoder_width = if with_encoder { by.of(&self.encoder_width) } else { 0 };
+        let (decoder_width, decoder_layers) =
+            (by.of(&self.decoder_width), by.of(&self.decoder_layers));
+        let mut list =
+            |n: usize, values: &[usize]| (0..n).map(|_| by.of(values)).collect::<Vec<_>>();
+        let encoder_heads = list(encoder, &self.heads);
+        let decoder_heads = list(decoder, &self.heads);
+        let cross_heads = list(cross, &self.heads);
+        let encoder_outputs = list(cross, &self.encoder_outputs);
+        let (of_encoder, of_decoder) = (list(encoder, &self.experts), list(decoder, &self.experts));
+        let mut hidden = |experts: &[usize]| -> Vec<Vec<usize>> {
+            experts.iter().map(|n| list(*n, &self.hidden)).collect()
+        };
+        Architecture {
+            encoder_hidden: hidden(&of_encoder),
+            decoder_hidden: hidden(&of_decoder),
+            encoder_width,
+            decoder_width,
+            decoder_layers,
+            encoder_heads,
+            decoder_heads,
+            cross_heads,
+            encoder_outputs,
+        }
+    }
+
+    /// The architecture that a config names, for evaluation; a sampled one is the largest.
+    ///
+    /// # Errors
+    /// If it is none of this space: the gene, and what is known.
+    pub fn architecture(
+        &self,
+        choice: &ArchitectureChoice,
+        with_encoder: bool,
+    ) -> Result<Architecture, String> {
+        match choice {
+            ArchitectureChoice::Named(Named::Smallest) => Ok(self.smallest(with_encoder)),
+            ArchitectureChoice::Named(_) => Ok(self.largest(with_encoder)),
+            ArchitectureChoice::Genes(genes) => self.of_genes(genes, with_encoder),
+        }
+    }
+
+    fn of_genes(&self, genes: &Genes, with_encoder: bool) -> Result<Architecture, String> {
+        let most = self.largest(with_encoder);
+        let encoder = most.encoder_heads.len();
+        let decoder = self.most_decoder_layers();
+        if !with_encoder && (genes.encoder_width.is_some() || genes.cross_heads.is_some()) {
+            return Err(
+                "architecture: encoder_width and cross_heads are for pairs of sequences".into()
+            );
+        }
+        let one = |name: &str, value: Option<usize>, most: usize, known: &[usize]| match value {
+            Some(value) if !known.contains(&value) => Err(foreign(name, value, known)),
+            value => Ok(value.unwrap_or(most)),
+        };
+        let list = |name: &str, values: &Option<Vec<usize>>, n: usize, known: &[usize]| match values
+        {
+            Some(values) => checked(name, values, n, known).map(|()| values.clone()),
+            None => Ok(vec![known.iter().copied().max().unwrap_or(0); n]),
+        };
+        let experts = |side: &str,
+                       n: &Option<Vec<usize>>,
+                       hidden: &Option<Vec<Vec<usize>>>,
+                       layers| {
+            let name = format!("{side}_experts");
+            match (n, hidden) {
+                (Some(n), None) => {
+                    let n = list(&name, &Some(n.clone()), layers, &self.experts)?;
+                    let widest = self.hidden.iter().copied().max().unwrap_or(0);
+                    Ok(n.iter().map(|n| vec![widest; *n]).collect())
+                }
+                (n, Some(hidden)) => {
+                    let counts: Vec<usize> = hidden.iter().map(Vec::len).collect();
+                    checked(&format!("{side}_hidden"), &counts, layers, &self.experts)?;
+                    if n.as_ref().is_some_and(|n| *n != counts) {
+                        return Err(format!(
+                            "architecture: {name} = {:?}, but {side}_hidden has {counts:?} widths",
+                            n.as_ref().unwrap_or(&counts)
+                        ));
+                    }
+                    for widths in hidden {
+                        let name = format!("{side}_hidden");
+                        checked(&name, widths, widths.len(), &self.hidden)?;
+                    }
+                    Ok(hidden.clone())
+                }
+                (None, None) => Ok(vec![
+                    vec![
+                        self.hidden.iter().copied().max().unwrap_or(0);
+                        self.experts.iter().copied().max().unwrap_or(1)
+                    ];
+                    layers
+                ]),
+            }
+        };
+        let cross = if with_encoder { decoder } else { 0 };
+        let encoder_width =
+            one("encoder_width", genes.encoder_width, most.encoder_width, &self.encoder_width)?;
+        Ok(Architecture {
+            encoder_width: if with_encoder { encoder_width } else { 0 },
+            decoder_width: one(
+                "decoder_width",
+                genes.decoder_width,
+                most.decoder_width,
+                &self.decoder_width,
+            )?,
+            decoder_layers: one(
+                "decoder_layers",
+                genes.decoder_layers,
+                most.decoder_layers,
+                &self.decoder_layers,
+            )?,
+            encoder_heads: list("encoder_heads", &genes.encoder_heads, encoder, &self.heads)?,
+            encoder_hidden: experts(
+                "encoder",
+                &genes.encoder_experts,
+                &genes.encoder_hidden,
+                encoder,
+            )?,
+            decoder_heads: list("decoder_heads", &genes.decoder_heads, decoder, &self.heads)?,
+            cross_heads: list("cross_heads", &genes.cross_heads, cross, &self.heads)?,
+            encoder_outputs: list(
+                "encoder_outputs",
+                &genes.encoder_outputs,
+                cross,
+                &self.encoder_outputs,
+            )?,
+            decoder_hidden: experts(
+                "decoder",
+                &genes.decoder_experts,
+                &genes.decoder_hidden,
+                decoder,
+            )?,
+        })
+    }
+}
+
+fn foreign(name: &str, value: impl std::fmt::Debug, known: &[usize]) -> String {
+    format!("architecture of another space: {name} = {value:?}; known: {known:?}")
+}
+
+fn checked(name: &str, values: &[usize], n: usize, known: &[usize]) -> Result<(), String> {
+    if values.len() != n {
+        let found = values.len();
+        return Err(format!(
+            "architecture of another space: {name} has {found} values for {n} layers"
+        ));
+    }
+    match values.iter().find(|value| !known.contains(value)) {
+        Some(value) => Err(foreign(name, value, known)),
+        None => Ok(()),
+    }
+}
+
+impl Architecture {
+    /// The hidden widths of the layers that the decoder has.
+    pub fn used_decoder_hidden(&self) -> &[Vec<usize>] {
+        &self.decoder_hidden[..self.decoder_layers]
+    }
+
+    /// The share of all experts, of layers with more than one, that are the encoder's; none without any.
+    pub fn encoder_share(&self) -> Option<f64> {
+        let count = |layers: &[Vec<usize>]| {
+            layers.iter().map(Vec::len).filter(|n| *n > 1).sum::<usize>() as f64
+        };
+        let (encoder, decoder) = (count(&self.encoder_hidden), count(self.used_decoder_hidden()));
+        (encoder + decoder > 0.0).then(|| encoder / (encoder + decoder))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    fn choice(json: &str) -> ArchitectureChoice {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn what_is_drawn_is_of_the_space() {
+        let space = SupernetSpace::default();
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut layers = Vec::new();
+        for _ in 0..50 {
+            let drawn = space.draw(&mut rng, true);
+            let genes = Genes {
+                encoder_width: Some(drawn.encoder_width),
+                decoder_width: Some(drawn.decoder_width),
+                decoder_layers: Some(drawn.decoder_layers),
+                encoder_heads: Some(drawn.encoder_heads.clone()),
+                encoder_experts: None,
+                encoder_hidden: Some(drawn.encoder_hidden.clone()),
+                decoder_heads: Some(drawn.decoder_heads.clone()),
+                cross_heads: Some(drawn.cross_heads.clone()),
+                encoder_outputs: Some(drawn.encoder_outputs.clone()),
+                decoder_experts: None,
+                decoder_hidden: Some(drawn.decoder_hidden.clone()),
+            };
+            let read = space.architecture(&ArchitectureChoice::Genes(genes), true).unwrap();
+            assert_eq!(read, drawn);
+            layers.push(drawn.decoder_layers);
+        }
+        assert!([1, 2, 3].iter().all(|n| layers.contains(n)));
+        let text = space.draw(&mut rng, false);
+        assert!(text.encoder_heads.is_empty() && text.cross_heads.is_empty());
+    }
+
+    #[test]
+    fn what_is_left_out_is_the_largest() {
+        let space = SupernetSpace::default();
+        let of = |json: &str| space.architecture(&choice(json), true);
+        assert_eq!(of("{}").unwrap(), space.largest(true));
+        assert_eq!(of("\"sampled\"").unwrap(), space.largest(true));
+        assert_eq!(of("\"smallest\"").unwrap().decoder_width, 32);
+        let some = of("{\"decoder_layers\": 1, \"encoder_experts\": [1, 2]}").unwrap();
+        assert_eq!(some.encoder_hidden, [vec![96], vec![96, 96]]);
+        assert_eq!(some.used_decoder_hidden(), [vec![96, 96, 96]]);
+        assert_eq!(some.encoder_share(), Some(0.4));
+    }
+
+    #[test]
+    fn an_architecture_of_another_space_is_named() {
+        let space = SupernetSpace::default();
+        let err = |json: &str| space.architecture(&choice(json), true).unwrap_err();
+        let expected = "architecture of another space: decoder_width = 40; known: [32, 48]";
+        assert_eq!(err("{\"decoder_width\": 40}"), expected);
+        assert!(
+            err("{\"encoder_heads\": [2]}").contains("encoder_heads has 1 values for 2 layers")
+        );
+        assert!(
+            err("{\"encoder_hidden\": [[32], [33]]}").contains("encoder_hidden = 33; known: [32")
+        );
+        let err = err("{\"encoder_experts\": [2, 1], \"encoder_hidden\": [[32], [32]]}");
+        assert!(err.contains("encoder_experts = [2, 1], but encoder_hidden has [1, 1]"), "{err}");
+        let unread = |json: &str| serde_json::from_str::<ArchitectureChoice>(json).unwrap_err();
+        let text = unread("\"large\"").to_string();
+        assert!(text.contains("unknown variant `large`, expected one of `sampled`"), "{text}");
+        let text = unread("{\"decoder_with\": 3}").to_string();
+        assert!(text.contains("unknown field `decoder_with`"), "{text}");
+        let wrong = SupernetSpace { encoder_outputs: vec![3], ..SupernetSpace::default() };
+        assert!(wrong.check().unwrap_err().contains("3 is more than encoder_layers = 2"));
+        let wrong = SupernetSpace { heads: vec![], ..SupernetSpace::default() };
+        assert!(wrong.check().unwrap_err().starts_with("space.heads = []"));
+    }
+}

@@ -1,0 +1,59 @@
+//! Attention, the front of which is used: the maps of queries, keys and values keep all their outputs, and
+//! heads cut them.
+
+use backbones::seq2seq::{KeysValues, MultiHead, multi_head};
+use burn::prelude::*;
+
+use super::slices::{cut_linear, front_linear};
+
+/// The width of queries, keys and values.
+fn inner(attention: &MultiHead) -> usize {
+    let [_, inner] = attention.query.weight.lazy_shape().dims();
+    inner
+}
+
+/// Keys and values of a stream `[B, S, d_source]`.
+pub(super) fn keys_values(attention: &MultiHead, source: Tensor<3>) -> KeysValues {
+    let inner = inner(attention);
+    let keys = front_linear(&attention.key, source.clone(), inner);
+    KeysValues { keys, values: front_linear(&attention.value, source, inner) }
+}
+
+/// What a stream `[B, T, d]` takes from what it sees.
+pub(super) fn attend(
+    attention: &MultiHead,
+    x: Tensor<3>,
+    seen: &KeysValues,
+    heads: usize,
+    mask: Option<Tensor<4>>,
+) -> Tensor<3> {
+    let [.., d] = x.dims();
+    let queries = front_linear(&attention.query, x, inner(attention));
+    front_linear(&attention.output, multi_head(queries, seen, heads, mask), d)
+}
+
+/// The same for these widths of the stream and of its source alone.
+pub(super) fn cut_attention(attention: &MultiHead, [width, source]: [usize; 2]) -> MultiHead {
+    let inner = inner(attention);
+    MultiHead {
+        query: cut_linear(&attention.query, [width, inner]),
+        key: cut_linear(&attention.key, [source, inner]),
+        value: cut_linear(&attention.value, [source, inner]),
+        output: cut_linear(&attention.output, [inner, width]),
+        heads: attention.heads,
+    }
+}
+
+/// Floating-point operations for `tokens` of width `d` that attend to `source` tokens of width `d_source`.
+pub(super) fn attention_flops(
+    [tokens, d]: [usize; 2],
+    [source, d_source]: [usize; 2],
+    inner: usize,
+) -> f64 {
+    (4 * tokens * d * inner + 4 * source * d_source * inner + 4 * tokens * source * inner) as f64
+}
+
+/// Parameters of attention, with biases.
+pub(super) fn attention_params(d: usize, d_source: usize, inner: usize) -> f64 {
+    (2 * d * inner + 2 * d_source * inner + 3 * inner + d) as f64
+}

@@ -1,0 +1,163 @@
+//! A supernet as a backbone.
+
+use backbones::{
+    AnyBackbone, Backbone, BackboneSpec,
+    seq2seq::{Memory, SequenceToSequence},
+};
+use burn::prelude::*;
+use moe::{Choice, ConfigError, Domain, Init, Input, Pass, Placement, RealTokens, read};
+
+use super::{config::SupernetConfig, cost::Cost, network::Supernet};
+
+/// What was checked before.
+const TEXT: &str = "a supernet is built for text or pairs of sequences";
+
+fn wrong(message: String) -> ConfigError {
+    ConfigError::Invalid { what: "backbone", name: Supernet::NAME.into(), message }
+}
+
+/// Vocabulary, and the lengths of source, if there is one, and target.
+fn sizes(domain: Domain) -> Option<(usize, (Option<usize>, usize))> {
+    match domain {
+        Domain::Pair { vocab, source, target } => Some((vocab, (Some(source), target))),
+        Domain::Text { vocab, length } => Some((vocab, (None, length))),
+        Domain::Image { .. } => None,
+    }
+}
+
+impl Backbone for Supernet {
+    type Config = SupernetConfig;
+    const NAME: &'static str = "supernet";
+    const ABOUT: &'static str = "supernet of encoder-decoders, of decoders or of encoders, whose architectures share weights";
+    const PAPER: &'static str = "https://arxiv.org/abs/2210.07535";
+    const CAUSAL: bool = true;
+
+    fn check(config: &SupernetConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
+        let (vocab, (source, _)) = sizes(brief.domain).ok_or_else(|| {
+            wrong("it takes text or pairs of sequences, and the task has images".into())
+        })?;
+        config.check().map_err(wrong)?;
+        if brief.outputs != vocab {
+            let outputs = brief.outputs;
+            return Err(wrong(format!("{outputs} outputs are not the {vocab} tokens")));
+        }
+        if brief.moe.layers != Placement::NONE {
+            return Err(wrong(
+                "moe.layers: a supernet has experts of its own; it takes \"none\"".into(),
+            ));
+        }
+        let pair = source.is_some();
+        config.space.architecture(&config.architecture, pair).map(drop).map_err(wrong)
+    }
+
+    fn init(
+        config: &SupernetConfig,
+        brief: &BackboneSpec,
+        init: &Init,
+    ) -> Result<Self, ConfigError> {
+        let (vocab, lengths) = sizes(brief.domain).expect(TEXT);
+        let pair = lengths.0.is_some();
+        let architecture = config.space.architecture(&config.architecture, pair).map_err(wrong)?;
+        Ok(Self::new(config, architecture, vocab, lengths, init))
+    }
+
+    fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
+        let architecture = self.now(pass);
+        if !pass.training() {
+            self.tell(pass, &architecture);
+        }
+        match input {
+            Input::Tokens(ids) => self.decode(pass, &architecture, ids, None),
+            Input::Pair(pair) => {
+                let encoded = self.encode(pass, &architecture, pair.source, pair.source_counts);
+                let mut memory = self.begin(&architecture, &encoded);
+                pass.put(RealTokens(pair.target_counts));
+                self.decode(pass, &architecture, pair.target, Some(&mut memory))
+            }
+            Input::Image(_) => panic!("{TEXT}"),
+        }
+    }
+
+    fn sequence_to_sequence(&self) -> Option<&dyn SequenceToSequence> {
+        self.is_pair().then_some(self)
+    }
+
+    fn passes(&self) -> usize {
+        self.passes_of_step()
+    }
+
+    fn resized(&self, choice: &Choice) -> Result<Option<AnyBackbone>, ConfigError> {
+        let config: SupernetConfig = read("backbone", choice)?;
+        if !config.alone || self.config.alone {
+            return Ok(None);
+        }
+        let architecture = config.space.architecture(&config.architecture, self.is_pair());
+        let network = self.extract(&architecture.map_err(wrong)?, &config);
+        Ok(Some(AnyBackbone::new(network)))
+    }
+
+    fn tokens(&self) -> usize {
+        self.source + self.target
+    }
+
+    fn dense_flops(&self) -> f64 {
+        self.cost().dense_flops()
+    }
+}
+
+impl SequenceToSequence for Supernet {
+    fn read(&self, pass: &mut Pass, source: Tensor<2, Int>, counts: Vec<usize>) -> Memory {
+        let architecture = &self.architecture;
+        let encoded = self.encode(pass, architecture, source, counts);
+        self.begin(architecture, &encoded)
+    }
+
+    fn answer(&self, pass: &mut Pass, target: Tensor<2, Int>, memory: &mut Memory) -> Tensor<3> {
+        self.decode(pass, &self.architecture, target, Some(memory))
+    }
+
+    fn longest(&self) -> [usize; 2] {
+        [self.source, self.target]
+    }
+}
+
+impl Supernet {
+    /// What the evaluated architecture costs.
+    pub fn cost(&self) -> Cost {
+        let [vocab, _] = self.embedding.weight.lazy_shape().dims();
+        Cost::of(&self.config, &self.architecture, [self.source, self.target], vocab)
+    }
+
+    /// Tells where experts are, how sparse the network is, and how far mixtures move between the smallest
+    /// and the largest architecture.
+    fn tell(&self, pass: &mut Pass, architecture: &super::Architecture) {
+        let device = self.embedding.weight.val().device();
+        let mut tell = |name: &str, value: f64| {
+            pass.metric(name, Tensor::from_floats([value as f32], &device));
+        };
+        if let Some(share) = architecture.encoder_share() {
+            tell("encoder_expert_share", share);
+        }
+        tell("sparsity", self.cost().sparsity());
+        if self.config.mixed().is_some() {
+            tell("mixture_shift", self.mixture_shift(&device));
+        }
+    }
+
+    /// The mean difference of alpha between the smallest and the largest architecture, over the layers.
+    fn mixture_shift(&self, device: &Device) -> f64 {
+        let pair = self.is_pair();
+        let [small, large] = [self.space().smallest(pair), self.space().largest(pair)];
+        let (few, all) = (self.condition(&small, device), self.condition(&large, device));
+        let (Some(few), Some(all)) = (few, all) else { return 0.0 };
+        let shifts = self.encoder.iter().chain(&self.decoder).filter_map(|layer| {
+            let mixture = layer.mixture.as_ref()?;
+            let [d, h] = [1, 1];
+            let [a, _] = mixture.alphas(few.clone(), [d, h]);
+            let [b, _] = mixture.alphas(all.clone(), [d, h]);
+            Some(f64::from(kernels::mean((a - b).abs()).into_scalar::<f32>()))
+        });
+        let shifts: Vec<f64> = shifts.collect();
+        shifts.iter().sum::<f64>() / shifts.len().max(1) as f64
+    }
+}

@@ -1,0 +1,131 @@
+//! Sizes of a supernet, and whether they fit.
+
+use moe::config;
+use serde::{Deserialize, Serialize};
+
+use super::architecture::{ArchitectureChoice, SupernetSpace};
+
+/// Which architectures a step of training takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Paths {
+    /// A random one (AutoMoE, HAT).
+    Single,
+    /// A random one, the largest and the smallest, on the same examples (Mixture-of-Supernets).
+    Sandwich,
+}
+
+/// How feed-forward weights are mixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MixtureKind {
+    /// Not at all: one set of weights.
+    None,
+    /// One weight for each set in a layer.
+    Layer,
+    /// One weight for each set and each output of a map.
+    Neuron,
+}
+
+/// What the router of a mixture sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MixtureEmbedding {
+    /// The sizes of the architecture.
+    Architecture,
+    /// Always the same: the control of the paper's code.
+    Constant,
+}
+
+config! {
+    /// A mixture of supernets.
+    pub struct MixtureConfig {
+        /// How weights are mixed.
+        pub kind: MixtureKind = MixtureKind::None,
+        /// Sets of feed-forward weights, m.
+        pub sets: usize = 2,
+        /// The hidden width of the routers.
+        pub hidden: usize = 128,
+        /// What the routers see.
+        pub embedding: MixtureEmbedding = MixtureEmbedding::Architecture,
+    }
+}
+
+config! {
+    /// Sizes of a supernet.
+    pub struct SupernetConfig {
+        /// What an architecture may be.
+        pub space: SupernetSpace = SupernetSpace::default(),
+        /// Which one it is: `sampled` in training, `largest`, `smallest`, or its genes; those that are left
+        /// out are the largest.
+        pub architecture: ArchitectureChoice = ArchitectureChoice::default(),
+        /// Which ones a step of training takes if they are sampled.
+        pub paths: Paths = Paths::Single,
+        /// Has the network the weights of its one architecture alone?
+        pub alone: bool = false,
+        /// Sets of feed-forward weights that are mixed by the architecture.
+        pub mixture: MixtureConfig = MixtureConfig::default(),
+        /// The width of queries, keys and values together, which heads cut.
+        pub inner: usize = 32,
+        /// The chance that a number of a branch, or of the embedded tokens, is dropped in training, at the
+        /// largest width.
+        pub dropout: f64 = 0.1,
+        /// What the chance is multiplied by after a layer of several experts; it is 1 at most then.
+        pub expert_dropout_ratio: f64 = 1.0,
+        /// Is the output of an expert multiplied by its probability? Otherwise by one with its gradient.
+        pub scale_by_probability: bool = true,
+        /// The coefficient of the balance loss.
+        pub balance: f64 = 0.0,
+        /// The initial deviation of feed-forward weights over the usual one.
+        pub feed_forward_scale: f64 = 1.0,
+        /// Does a token of text see only those before it?
+        pub causal: bool = true,
+        /// What norms add to a square before they divide.
+        pub epsilon: f64 = 1e-5,
+    }
+}
+
+impl SupernetConfig {
+    /// Its mixture, if it has one.
+    pub(super) fn mixed(&self) -> Option<&MixtureConfig> {
+        (self.mixture.kind != MixtureKind::None).then_some(&self.mixture)
+    }
+
+    /// Do the sizes fit each other?
+    pub(super) fn check(&self) -> Result<(), String> {
+        self.space.check()?;
+        for heads in &self.space.heads {
+            if !self.inner.is_multiple_of(*heads) {
+                return Err(format!("space.heads: {heads} does not divide inner = {}", self.inner));
+            }
+        }
+        backbones::seq2seq::check_dropout("dropout", self.dropout)?;
+        let ranges = [
+            ("expert_dropout_ratio", self.expert_dropout_ratio),
+            ("balance", self.balance),
+            ("feed_forward_scale", self.feed_forward_scale),
+        ];
+        if let Some((key, value)) = ranges.iter().find(|(_, x)| !(x.is_finite() && *x >= 0.0)) {
+            return Err(format!("{key} = {value}: it is at least 0"));
+        }
+        if !(1e-30..=1.0).contains(&self.epsilon) {
+            return Err(format!("epsilon = {}: it is from 1e-30 to 1", self.epsilon));
+        }
+        if self.alone && self.architecture == ArchitectureChoice::default() {
+            return Err("alone: architecture = \"sampled\" is no single one".into());
+        }
+        let Some(mixture) = self.mixed() else { return Ok(()) };
+        if mixture.sets == 0 || mixture.hidden == 0 {
+            return Err("mixture: sets and hidden are at least 1".into());
+        }
+        if self.alone {
+            return Err("mixture: a network that is alone has one set of weights".into());
+        }
+        match self.space.experts.iter().all(|n| *n == 1) {
+            true => Ok(()),
+            false => {
+                Err(format!("mixture: it is for space.experts = [1], not {:?}", self.space.experts))
+            }
+        }
+    }
+}

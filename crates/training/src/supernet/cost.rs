@@ -1,0 +1,90 @@
+//! What an architecture costs, by counting.
+//!
+//! Jawahar et al. *AutoMoE*. 2022. <https://arxiv.org/abs/2210.07535>: a multiplication and an addition are two
+//! operations; the projection to the vocabulary and the table of tokens are left out; active parameters are
+//! those with one expert in each layer; sparsity is what is left of 1.
+//!
+//! Experts count with their mean width, as if all were chosen alike.
+
+use super::{
+    architecture::Architecture,
+    attention::{attention_flops, attention_params},
+    config::SupernetConfig,
+    network::LayerSizes,
+    switch::{expert_flops, expert_params},
+};
+
+/// What an architecture costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// Operations of an input in all but layers of several experts, without the vocabulary.
+    pub plain_flops: f64,
+    /// Operations of an input in layers of several experts.
+    pub expert_flops: f64,
+    /// Operations of the projection to the vocabulary.
+    pub vocabulary_flops: f64,
+    /// Parameters without the table of tokens.
+    pub params: f64,
+    /// Those of them that a token needs.
+    pub active_params: f64,
+}
+
+impl Cost {
+    /// Of an architecture, for an input of a source, 0 for none, and a target of so many tokens.
+    pub fn of(
+        config: &SupernetConfig,
+        architecture: &Architecture,
+        [source, target]: [usize; 2],
+        vocab: usize,
+    ) -> Self {
+        let mut cost = Self {
+            vocabulary_flops: (2 * target * architecture.decoder_width * vocab) as f64,
+            ..Self::default()
+        };
+        for i in 0..architecture.encoder_heads.len() {
+            cost.add(config.inner, architecture.encoder_layer(i), [source, source]);
+        }
+        for i in 0..architecture.decoder_layers {
+            cost.add(config.inner, architecture.decoder_layer(i), [target, source]);
+        }
+        cost
+    }
+
+    fn add(&mut self, inner: usize, layer: LayerSizes, [tokens, source]: [usize; 2]) {
+        let LayerSizes { width: d, cross, hidden, .. } = layer;
+        self.plain_flops += attention_flops([tokens, d], [tokens, d], inner);
+        let mut shared = attention_params(d, d, inner) + (4 * d) as f64;
+        if let Some([d_source, _, outputs]) = cross {
+            self.plain_flops += attention_flops([tokens, d], [source * outputs, d_source], inner);
+            shared += attention_params(d, d_source, inner) + (2 * d) as f64;
+        }
+        let n = hidden.len();
+        let mean =
+            |of: fn([usize; 2]) -> f64| hidden.iter().map(|h| of([d, *h])).sum::<f64>() / n as f64;
+        let tokens = tokens as f64;
+        match n {
+            1 => self.plain_flops += tokens * mean(expert_flops),
+            _ => {
+                self.expert_flops += tokens * (mean(expert_flops) + (2 * d * n) as f64);
+                shared += (d * n + n) as f64;
+            }
+        }
+        self.params += shared + n as f64 * mean(expert_params);
+        self.active_params += shared + mean(expert_params);
+    }
+
+    /// Operations of an input, without the vocabulary.
+    pub fn flops(&self) -> f64 {
+        self.plain_flops + self.expert_flops
+    }
+
+    /// Operations of an input in all but layers of several experts.
+    pub fn dense_flops(&self) -> f64 {
+        self.plain_flops + self.vocabulary_flops
+    }
+
+    /// The share of parameters that a token does not need.
+    pub fn sparsity(&self) -> f64 {
+        1.0 - self.active_params / self.params
+    }
+}

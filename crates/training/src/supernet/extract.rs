@@ -1,0 +1,71 @@
+//! An architecture's own weights, cut from those of a supernet; mixtures become plain weights.
+
+use burn::{nn::Embedding, prelude::*};
+
+use super::{
+    architecture::Architecture,
+    attention::cut_attention,
+    config::SupernetConfig,
+    network::{Layer, LayerSizes, Supernet},
+    slices::{cut, front},
+    switch::Expert,
+};
+
+impl Supernet {
+    /// The network of one architecture with its weights alone: it gives the same scores.
+    ///
+    /// `config` is what the new network has as its own, `alone` and without mixture.
+    pub fn extract(&self, architecture: &Architecture, config: &SupernetConfig) -> Self {
+        let width = architecture.encoder_width.max(architecture.decoder_width);
+        let table = &self.embedding.weight;
+        let device = table.val().device();
+        let condition = self.condition(architecture, &device);
+        let encoder = self.encoder.iter().enumerate();
+        let encoder =
+            encoder.map(|(i, layer)| layer.cut(architecture.encoder_layer(i), &condition));
+        let decoder = self.decoder.iter().enumerate().take(architecture.decoder_layers);
+        let decoder =
+            decoder.map(|(i, layer)| layer.cut(architecture.decoder_layer(i), &condition));
+        Self {
+            embedding: Embedding { weight: cut(table, front(table.val(), 1, width)) },
+            encoder: encoder.collect(),
+            decoder: decoder.collect(),
+            source: self.source,
+            target: self.target,
+            config: config.clone(),
+            architecture: architecture.clone(),
+        }
+    }
+}
+
+impl Layer {
+    fn cut(&self, sizes: LayerSizes, condition: &Option<Tensor<2>>) -> Self {
+        let LayerSizes { width, cross, hidden, .. } = sizes;
+        let source = cross.map_or(width, |[source, ..]| source);
+        let mut experts = self.experts.cut(width, hidden);
+        if let (Some(mixture), Some(condition)) = (&self.mixture, condition) {
+            let own = &self.experts.experts[0];
+            let mixed = mixture.weights(own, condition.clone(), [width, hidden[0]]);
+            experts.experts[0] = plain(&experts.experts[0], mixed);
+        }
+        Self {
+            attention: cut_attention(&self.attention, [width, width]),
+            attention_norm: self.attention_norm.cut(width),
+            cross: self.cross.as_ref().map(|cross| cut_attention(cross, [width, source])),
+            cross_norm: self.cross_norm.as_ref().map(|norm| norm.cut(width)),
+            experts,
+            mixture: None,
+            norm: self.norm.cut(width),
+        }
+    }
+}
+
+/// An expert of the same names with these weights.
+fn plain(expert: &Expert, [(w1, b1), (w2, b2)]: [(Tensor<2>, Tensor<1>); 2]) -> Expert {
+    let mut new = expert.clone();
+    for (map, weight, bias) in [(&mut new.first, w1, b1), (&mut new.second, w2, b2)] {
+        map.weight = cut(&map.weight, weight);
+        map.bias = map.bias.as_ref().map(|old| cut(old, bias));
+    }
+    new
+}

@@ -1,0 +1,50 @@
+//! Supernets: one set of weights from which the networks of a whole space take theirs.
+//!
+//! Jawahar et al. *AutoMoE: Heterogeneous Mixture-of-Experts with Adaptive Computation for Efficient Neural
+//! Machine Translation*. 2022. <https://arxiv.org/abs/2210.07535>
+//! Jawahar et al. *Mixture-of-Supernets: Improving Weight-Sharing Supernet Training with
+//! Architecture-Routed Mixture-of-Experts*. Findings of ACL 2024. <https://arxiv.org/abs/2306.04845>
+//! Wang et al. *HAT: Hardware-Aware Transformers for Efficient Natural Language Processing*. ACL 2020.
+//! <https://arxiv.org/abs/2005.14187>
+//!
+//! What is sliced, from the front: the rows and columns of linear maps and their biases, norms, the numbers
+//! of a token's vector and of its position (times the root of what is left of the width), the router's
+//! experts. The number of heads only says how the inner width is cut, and slices nothing. Layers beyond
+//! those of an architecture are skipped. Dropout is scaled by the width over the largest width.
+//!
+//! A supernet is a backbone, `supernet`: the loop of `supervised.rs` trains it, each step on an
+//! architecture that follows from seed and step (single path), or on a random one, the largest and the
+//! smallest (sandwich). `architecture` names one of the space; with `alone` the network has the weights of
+//! that one only.
+//!
+//! Of text it is a decoder without a source, or an encoder (`causal = false`).
+//!
+//! Differs from the published code: experts and layers of which a step takes nothing stand still in it;
+//! there the moments of Adam move them on. Rows of a tensor that a step takes in part move on here too.
+
+mod architecture;
+mod attention;
+mod backbone;
+mod config;
+mod cost;
+mod embedding;
+mod extract;
+mod mixture;
+mod network;
+mod predictor;
+mod slices;
+mod switch;
+
+pub use architecture::{Architecture, ArchitectureChoice, Genes, SupernetSpace};
+pub use config::{MixtureConfig, MixtureEmbedding, MixtureKind, Paths, SupernetConfig};
+pub use cost::Cost;
+pub use embedding::features;
+pub use mixture::Mixture;
+pub use network::Supernet;
+pub use predictor::{LatencyPredictor, PredictorConfig};
+pub use switch::{Expert, Switch};
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

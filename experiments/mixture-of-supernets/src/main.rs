@@ -1,0 +1,12 @@
+//! Do weights that the architecture mixes bring a supernet nearer to networks that are trained alone?
+//! `cargo run --release -p mixture-of-supernets` answers it; see README.md. The algorithms are in the
+//! library; the suites say what is compared.
+
+use lab::prelude::*;
+
+fn main() -> ExitCode {
+    let language = lab::suite!("mixture-of-supernets", "../suite.toml");
+    let masked = lab::suite!("mixture-of-supernets-masked", "../masked.toml");
+    let translation = lab::suite!("mixture-of-supernets-translation", "../translation.toml");
+    lab::main(Plugins::default(), &[language, masked, translation])
+}
