@@ -4,8 +4,6 @@
 
 use crate::{Error, Result};
 
-const MAGIC: &[u8] = b"\x93NUMPY";
-
 /// An array of numbers in C order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
@@ -61,68 +59,23 @@ fn from_half(bits: u16) -> f64 {
 ///
 /// If it is no such file, of another type, in Fortran order, or shorter or longer than it says.
 pub fn read(bytes: &[u8], file: &str) -> Result<Array> {
-    let (header, start) = header(bytes).map_err(|problem| Error::file(file, problem))?;
-    parse(&header, &bytes[start..]).map_err(|problem| Error::file(file, problem))
+    parse(bytes).map_err(|problem| Error::file(file, problem))
 }
 
-/// The header's text, and where the numbers begin.
-fn header(bytes: &[u8]) -> std::result::Result<(String, usize), String> {
-    if !bytes.starts_with(MAGIC) {
-        return Err("it is no .npy file: it does not begin with \\x93NUMPY".into());
-    }
-    let cut = || "it is cut off in its header".to_string();
-    let byte = |at: usize| bytes.get(at).copied().map(usize::from).ok_or_else(cut);
-    let (start, length) = match byte(6)? {
-        1 => (10, byte(8)? | byte(9)? << 8),
-        2 | 3 => (12, byte(8)? | byte(9)? << 8 | byte(10)? << 16 | byte(11)? << 24),
-        other => return Err(format!("format version {other}; known are 1, 2 and 3")),
-    };
-    let header = bytes.get(start..start + length).ok_or_else(cut)?;
-    Ok((String::from_utf8_lossy(header).to_string(), start + length))
-}
-
-fn parse(header: &str, numbers: &[u8]) -> std::result::Result<Array, String> {
-    let damaged = || format!("its header {:?} is no description of an array", header.trim());
-    let after =
-        |key: &str| header.split_once(key).map(|(_, rest)| rest.trim_start_matches([':', ' ']));
-    let order = after("'fortran_order'").ok_or_else(damaged)?;
-    if !order.starts_with("False") {
-        return Err("it is in Fortran order; C order was expected".into());
-    }
-    let kind = after("'descr'").and_then(|rest| rest.split('\'').nth(1)).ok_or_else(damaged)?;
-    let known = Kind::ALL.iter().find(|(name, _)| *name == kind);
-    let expected = || format!("its numbers are {kind}; <f2, <f4 or <f8 was expected");
+fn parse(bytes: &[u8]) -> std::result::Result<Array, String> {
+    let raw = npy::open(bytes)?;
+    let known = Kind::ALL.iter().find(|(name, _)| *name == raw.kind);
+    let expected = || format!("its numbers are {}; <f2, <f4 or <f8 was expected", raw.kind);
     let (_, kind) = known.ok_or_else(expected)?;
-    let shape = after("'shape'").and_then(|rest| rest.strip_prefix('(')?.split(')').next());
-    let sizes =
-        shape.ok_or_else(damaged)?.split(',').map(str::trim).filter(|size| !size.is_empty());
-    let shape: Option<Vec<usize>> = sizes.map(|size| size.parse().ok()).collect();
-    let shape = shape.ok_or_else(damaged)?;
-    let size = shape.iter().try_fold(kind.bytes(), |size, n| size.checked_mul(*n));
-    if size != Some(numbers.len()) {
-        let expected = size.map_or("more than memory holds".into(), |size| size.to_string());
-        let there = numbers.len();
-        return Err(format!("{there} bytes of numbers; shape {shape:?} needs {expected}"));
-    }
-    let data = numbers.chunks_exact(kind.bytes()).map(|bytes| kind.read(bytes)).collect();
-    Ok(Array { shape, data })
+    raw.check(kind.bytes())?;
+    let data = raw.numbers.chunks_exact(kind.bytes()).map(|bytes| kind.read(bytes)).collect();
+    Ok(Array { shape: raw.shape, data })
 }
 
 /// An array as a file of version 1, in single or double precision.
 pub fn write(array: &Array, double: bool) -> Vec<u8> {
-    let sizes: Vec<String> = array.shape.iter().map(|size| format!("{size},")).collect();
-    let shape = match &sizes[..] {
-        [one] => one.clone(),
-        all => all.join(" ").trim_end_matches(',').to_string(),
-    };
     let kind = if double { "<f8" } else { "<f4" };
-    let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
-    // The numbers begin at a multiple of 64 bytes; the header ends in a line feed.
-    let length = (10 + header.len() + 1).next_multiple_of(64) - 11;
-    let mut bytes = MAGIC.to_vec();
-    bytes.extend([1, 0]);
-    bytes.extend((length as u16 + 1).to_le_bytes());
-    bytes.extend(format!("{header:length$}\n").bytes());
+    let mut bytes = npy::start(kind, &array.shape);
     for number in &array.data {
         match double {
             true => bytes.extend(number.to_le_bytes()),
@@ -157,7 +110,7 @@ mod tests {
     /// What `numpy.save` writes for `numpy.array([[1.5, -2.0]], "<f2")`.
     fn half() -> Vec<u8> {
         let header = "{'descr': '<f2', 'fortran_order': False, 'shape': (1, 2), }";
-        let start = [MAGIC, &[1, 0, 0x76, 0]].concat();
+        let start = [b"\x93NUMPY", &[1, 0, 0x76, 0][..]].concat();
         let text = format!("{header:117}\n");
         [&start, text.as_bytes(), &[0, 0x3e, 0, 0xc0]].concat()
     }

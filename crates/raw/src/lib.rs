@@ -1,0 +1,24 @@
+//! RAW images: mosaics of one colour a pixel, as sensors give them, without any network.
+//!
+//! - [`Mosaic`] with its [`Cfa`] pattern and levels; crops keep the pattern.
+//! - [`dng`]: uncompressed DNG files, read and written; [`npy_crop`]: crops as NumPy files.
+//! - [`Form`]: the inputs that networks take from a mosaic.
+//! - [`Isp`]: the conversion to RGB, equal to LibRaw's within one code of 255.
+//! - [`Motion`]: shifts and mirrorings that keep the colour of each pixel.
+
+mod cfa;
+mod demosaicing;
+pub mod dng;
+mod error;
+mod form;
+mod isp;
+mod mosaic;
+mod motion;
+
+pub use cfa::{Cfa, Colour};
+pub use demosaicing::{Method, interpolate};
+pub use error::{Error, Result};
+pub use form::{Curve, Form, Planes};
+pub use isp::{Developer, Gamma, Isp, quantise};
+pub use mosaic::{Mosaic, npy_crop};
+pub use motion::Motion;
