@@ -20,8 +20,8 @@ pub use routers::{
     kit::{self, Balance, BalanceLoss, Gate},
 };
 pub use tasks::{
-    AttackedTask, Batch, ClusteredTask, ConditionedTask, DataDir, DataError, LoadTask, Score,
-    Split, StreamTask, Task, TextTask, cross_entropy,
+    AttackedTask, Batch, ClusteredTask, ConditionedTask, DataDir, DataError, FoldedTask, LoadTask,
+    Score, Split, StreamTask, Task, TextTask, cross_entropy,
 };
 
 pub use crate::Plugins;

@@ -7,6 +7,7 @@ mod batch;
 mod data;
 mod extensions;
 mod grouped;
+pub mod raw;
 mod registry;
 mod score;
 pub mod synthetic;
@@ -21,7 +22,7 @@ pub mod vision;
 pub use batch::{Batch, Mix, TextFacts};
 pub use data::{DataDigest, DataDir, DataError, Origin};
 pub use extensions::{
-    AttackedTask, ClusteredTask, ConditionedTask, Property, StreamTask, TextTask,
+    AttackedTask, ClusteredTask, ConditionedTask, FoldedTask, Property, StreamTask, TextTask,
 };
 pub use grouped::Grouped;
 pub use registry::{BuildTask, LoadedTask, Tasks, same_answers};
@@ -45,4 +46,5 @@ pub fn all() -> Tasks {
         .with::<vision::Omniglot>()
         .with::<vision::ImageFolder>()
         .with::<synthetic::Patterns>()
+        .with::<raw::Rice>()
 }

@@ -8,7 +8,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
-    AttackedTask, Batch, ClusteredTask, ConditionedTask, DataDir, DataError, Mix, Score,
+    AttackedTask, Batch, ClusteredTask, ConditionedTask, DataDir, DataError, FoldedTask, Mix, Score,
     StreamTask, TextTask, TranslationTask, cross_entropy,
 };
 
@@ -137,6 +137,11 @@ pub trait Task: Send + Sync {
 
     /// The extension of tasks whose answers are sentences that a network writes.
     fn as_translation(&self) -> Option<&dyn TranslationTask> {
+        None
+    }
+
+    /// The extension of tasks whose splits follow from the run's seed.
+    fn as_folded(&self) -> Option<&dyn FoldedTask> {
         None
     }
 }

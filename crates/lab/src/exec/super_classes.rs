@@ -30,9 +30,14 @@ struct Groups {
 }
 
 impl ModelBuilder<'_> {
-    /// The task that a run learns: its data, with its groups if it has some.
+    /// The task that a run learns: its data, with the splits of its seed where those follow from it, and
+    /// with its groups if it has some.
     pub(crate) fn task_for(&self, spec: &RunSpec) -> anyhow::Result<Arc<dyn Task>> {
-        let Some(config) = &spec.config.groups else { return Ok(spec.data.clone()) };
+        let data = match spec.data.as_folded() {
+            Some(folded) => folded.of_seed(spec.seed),
+            None => spec.data.clone(),
+        };
+        let Some(config) = &spec.config.groups else { return Ok(data) };
         let lot = || by_lot(spec.data.outputs(), config.count, spec.seed);
         let groups = match (config.by, &spec.confusion_run) {
             (By::Confusion, Some(confusion_run)) => {
@@ -50,7 +55,7 @@ impl ModelBuilder<'_> {
             }
         };
         self.store.write(&spec.id, "groups.json", &groups)?;
-        Ok(Arc::new(Grouped::new(spec.data.clone(), groups.of)))
+        Ok(Arc::new(Grouped::new(data, groups.of)))
     }
 
     /// The groups that a run has had, or the run that it starts from.
@@ -66,7 +71,8 @@ impl ModelBuilder<'_> {
 
     fn by_confusion(&self, confusion_run: &RunSpec, count: usize) -> anyhow::Result<Groups> {
         let (model, _) = self.trained(confusion_run)?;
-        let counts = confusion(&model, &*confusion_run.data, Split::Valid, self.device);
+        let data = self.task_for(confusion_run)?;
+        let counts = confusion(&model, &*data, Split::Valid, self.device);
         let found = communities(&confusion_graph(&counts), count).map_err(|err| anyhow!(err))?;
         Ok(Groups { of: found.of, modularity: Some(found.modularity) })
     }

@@ -118,6 +118,42 @@ impl DataDir {
         Ok(paths)
     }
 
+    /// All files below a folder of a set, by their names within it, with `/` between their parts. In the
+    /// digest they are one, `SET/FOLDER`, made of all names and contents.
+    ///
+    /// # Errors
+    /// If the folder, or a file of it, cannot be read.
+    pub fn read_tree(
+        &self,
+        origin: &Origin,
+        folder: &Path,
+    ) -> Result<Vec<(String, Vec<u8>)>, DataError> {
+        let (mut files, mut left) = (Vec::new(), vec![folder.to_path_buf()]);
+        while let Some(place) = left.pop() {
+            for path in self.list(&place)? {
+                if path.is_dir() {
+                    left.push(path);
+                    continue;
+                }
+                let bytes = fs::read(&path)
+                    .map_err(|source| DataError::File { path: path.clone(), source })?;
+                files.push((slashes(path.strip_prefix(folder).unwrap_or(&path)), bytes));
+            }
+        }
+        files.sort();
+        let mut all = Vec::new();
+        for (name, bytes) in &files {
+            // Lengths before names and contents: no two lists give the same bytes.
+            for part in [name.as_bytes(), bytes] {
+                all.extend((part.len() as u64).to_le_bytes());
+                all.extend(part);
+            }
+        }
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        self.embedded(&format!("{}/{name}", origin.set), &all);
+        Ok(files)
+    }
+
     /// Adds data that come with the program to the digest.
     pub fn embedded(&self, name: &str, bytes: &[u8]) {
         self.digest.lock().unwrap_or_else(PoisonError::into_inner).add(name, bytes);

@@ -1,0 +1,57 @@
+//! Pairs of a mosaic and the RGB image of the same crop.
+
+use ::raw::{Cfa, Mosaic};
+
+/// The pattern of all mosaics of the set. The plane means of its files show it: both greens are alike
+/// (682.1 and 682.4 at (0, 0) and (1, 1)), red is at (0, 1) and blue at (1, 0). The authors' packing
+/// calls (0, 0) red; that changes the names of planes and nothing else.
+pub(super) const CFA: Cfa = Cfa::GRBG;
+
+/// Row r of an RGB image shows what row r - 1 of its mosaic does.
+pub(super) const RGB_ROWS_AHEAD: usize = 1;
+
+/// Pairs of the same size. Sample i has the class `labels[i]` and was cut out of the picture
+/// `captures[i]`; captures are numbered over all classes.
+pub(super) struct Pairs {
+    pub(super) classes: Vec<String>,
+    pub(super) labels: Vec<i32>,
+    pub(super) captures: Vec<usize>,
+    /// Rows and columns.
+    pub(super) size: [usize; 2],
+    /// Mosaic after mosaic.
+    pub(super) mosaics: Vec<u16>,
+    /// Image after image, of each the red, green and blue plane.
+    pub(super) rgb: Vec<u8>,
+    /// How many rows of each mosaic there are before the first one of its RGB image.
+    pub(super) rows_ahead: usize,
+}
+
+impl Pairs {
+    pub(super) fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    fn pixels(&self) -> usize {
+        self.size[0] * self.size[1]
+    }
+
+    /// The mosaic of a sample, with the numbers that mean black and white.
+    pub(super) fn mosaic(&self, sample: usize, levels: [f32; 2]) -> Mosaic {
+        let values = self.mosaics[sample * self.pixels()..][..self.pixels()].to_vec();
+        let [height, width] = self.size;
+        Mosaic::new([width, height], CFA, levels, values).expect("checked when it was read")
+    }
+
+    /// The red, green and blue plane of a sample.
+    pub(super) fn rgb(&self, sample: usize) -> &[u8] {
+        &self.rgb[3 * sample * self.pixels()..][..3 * self.pixels()]
+    }
+
+    /// The rows that both show: rows and columns, where they begin in the mosaic and in the RGB image.
+    /// The number of rows is even, so that mosaics have whole squares.
+    pub(super) fn aligned(&self) -> ([usize; 2], [usize; 2]) {
+        let [height, width] = self.size;
+        let rows = (height - self.rows_ahead) / 2 * 2;
+        ([rows, width], [0, self.rows_ahead])
+    }
+}
