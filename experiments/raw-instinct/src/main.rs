@@ -1,0 +1,17 @@
+//! Can the conversion to RGB be left out before a classifier? `cargo run --release -p raw-instinct --
+//! --data-dir DIR` answers it for accuracy, `timing` for speed; see README.md. Task, networks and conversion
+//! are in the library; the suites say what is compared.
+
+mod chain;
+mod networks;
+mod sweep;
+mod timing;
+
+use lab::{VerbEntry, prelude::*};
+
+fn main() -> ExitCode {
+    let suite = lab::suite!("raw-instinct", "../suite.toml");
+    let networks = lab::suite!("raw-instinct-networks", "../networks.toml");
+    let verbs = [VerbEntry::of::<timing::Timing>()];
+    lab::main_with(Plugins::default(), &[suite, networks], &verbs)
+}

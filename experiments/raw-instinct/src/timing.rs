@@ -1,0 +1,254 @@
+//! `timing`: how much sooner there are class labels if the conversion to RGB is left out.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, anyhow, ensure};
+use clap::Args;
+use lab::{Answer, Session, Verb};
+use report::{Line, Row, Runs, plot::curves};
+use training::write_atomic;
+
+use crate::{
+    networks::NAMES,
+    sweep::{BLOCKS, Measured, Plan, SpeedUp, measure},
+};
+
+/// What is measured, and where it is written.
+#[derive(Args)]
+pub(crate) struct Timing {
+    /// The folder for stages.csv, speed-up.csv, runs.csv, crops.svg and cost.svg
+    #[arg(default_value = "runs/raw-instinct-timing")]
+    folder: PathBuf,
+    /// Sizes of frames, in million pixels
+    #[arg(long, value_delimiter = ',', default_value = "1,4,16,64,151")]
+    frames: Vec<f64>,
+    /// Numbers of crops of a frame
+    #[arg(long, value_delimiter = ',', default_value = "1,4,16,64,256,1024")]
+    crops: Vec<usize>,
+    /// How often each stage is timed, a multiple of 5
+    #[arg(long, default_value_t = 20)]
+    repeats: usize,
+    /// Classifiers: small, medium, MoE, large, ViT, ResNet; all if left out
+    #[arg(long, value_delimiter = ',')]
+    networks: Vec<String>,
+}
+
+impl Verb for Timing {
+    const NAME: &'static str = "timing";
+    const ABOUT: &'static str =
+        "Measure the time from a RAW file to class labels, with and without the conversion to RGB";
+
+    fn run(&self, session: &Session) -> anyhow::Result<Answer> {
+        let plan = self.plan()?;
+        // One thread: sums of times of stages mean nothing otherwise.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+        let say = |text: String| session.say(&format!("{text}\n"));
+        let measured = pool.install(|| measure(&plan, say))?;
+        let folder = &self.folder;
+        write(folder, &measured).with_context(|| folder.display().to_string())?;
+        Ok(format!("wrote {}\n", folder.display()).into())
+    }
+}
+
+/// The most million pixels of a frame: eleven bytes are kept of each.
+const MOST: f64 = 400.0;
+
+impl Timing {
+    fn plan(&self) -> anyhow::Result<Plan> {
+        for frame in &self.frames {
+            let fits = *frame >= 0.01 && *frame <= MOST;
+            ensure!(fits, "--frames {frame}: from 0.01 to {MOST} million pixels");
+        }
+        for crops in &self.crops {
+            let fits = (1..=1_000_000).contains(crops);
+            ensure!(fits, "--crops {crops}: from 1 to 1000000");
+        }
+        let repeats = self.repeats;
+        let fits = repeats > 0 && repeats.is_multiple_of(BLOCKS) && repeats <= 10_000;
+        ensure!(fits, "--repeats {repeats}: a multiple of {BLOCKS}, up to 10000");
+        let known = |name: &String| {
+            let known = NAMES.into_iter().find(|known| known == name);
+            known.ok_or_else(|| anyhow!("--networks {name}: known are {}", NAMES.join(", ")))
+        };
+        let networks = match self.networks.is_empty() {
+            true => NAMES.to_vec(),
+            false => self.networks.iter().map(known).collect::<anyhow::Result<_>>()?,
+        };
+        let (frames, crops) = (self.frames.clone(), self.crops.clone());
+        Ok(Plan { frames, crops, repeats, networks })
+    }
+}
+
+fn write(folder: &Path, measured: &Measured) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let put = |name: &str, text: &str| write_atomic(&folder.join(name), text.as_bytes());
+    put("stages.csv", &stages(measured))?;
+    put("speed-up.csv", &speed_ups(measured))?;
+    put("runs.csv", &runs(measured).to_csv())?;
+    let frames = measured.speed_ups.iter().filter(|one| one.frame.is_some());
+    let title = "Speed-up by leaving out the conversion: classifier \"small\"";
+    let of_small = frames.clone().filter(|one| one.network == first(measured));
+    let lines = lines(
+        of_small,
+        |one| one.frame.map_or("".into(), |f| format!("{f} Mpx")),
+        |one| (one.crops as f64).log2(),
+    );
+    let title = title.replace("small", first(measured));
+    put("crops.svg", &curves(&title, "crops of a frame, log2", "speed-up", &lines))?;
+    // At the number of crops in the middle.
+    let mut counts: Vec<usize> = frames.clone().map(|one| one.crops).collect();
+    counts.sort_unstable();
+    let middle = counts.get(counts.len() / 2).copied().unwrap_or(0);
+    let mut of_middle: Vec<&SpeedUp> =
+        frames.filter(|one| one.crops == middle && one.network != "MoE").collect();
+    of_middle.sort_by(|a, b| a.flops.total_cmp(&b.flops));
+    let lines = self::lines(
+        of_middle.into_iter(),
+        |one| one.frame.map_or("".into(), |f| format!("{f} Mpx")),
+        |one| one.flops.log10(),
+    );
+    let title = format!("Speed-up by leaving out the conversion: {middle} crops of a frame");
+    put(
+        "cost.svg",
+        &curves(&title, "FLOPs of the classifier for a crop, log10", "speed-up", &lines),
+    )
+}
+
+/// The cheapest classifier that was measured.
+fn first(measured: &Measured) -> &str {
+    measured.speed_ups.first().map_or("", |one| one.network)
+}
+
+/// One line for each name, in order of appearance.
+fn lines<'a>(
+    of: impl Iterator<Item = &'a SpeedUp>,
+    name: impl Fn(&SpeedUp) -> String,
+    x: impl Fn(&SpeedUp) -> f64,
+) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    for one in of {
+        let (name, Some(mean)) = (name(one), one.mean()) else { continue };
+        let hue = lines.len();
+        if !lines.iter().any(|line| line.name == name) {
+            lines.push(Line { name: name.clone(), hue, points: Vec::new() });
+        }
+        let line = lines.iter_mut().find(|line| line.name == name);
+        line.into_iter().for_each(|line| line.points.push((x(one), mean)));
+    }
+    lines
+}
+
+fn stages(measured: &Measured) -> String {
+    let mut csv = "frame_mpx,stage,crops,network,input,seconds,ns_per_pixel_or_crop\n".to_string();
+    for s in &measured.stages {
+        let frame = s.frame.map_or(String::new(), |frame| frame.to_string());
+        let crops = s.crops.map_or(String::new(), |crops| crops.to_string());
+        let each = s.seconds * 1e9 / s.units as f64;
+        csv += &format!(
+            "{frame},{},{crops},{},{},{:.6e},{each:.3}\n",
+            s.stage, s.network, s.input, s.seconds
+        );
+    }
+    csv
+}
+
+fn speed_ups(measured: &Measured) -> String {
+    let mut csv =
+        "frame_mpx,crops,network,flops_per_crop,seconds_rgb,seconds_raw,speed_up\n".to_string();
+    for s in &measured.speed_ups {
+        let frame = s.frame.map_or("crop alone".to_string(), |frame| frame.to_string());
+        csv += &format!(
+            "{frame},{},{},{:.0},{:.6e},{:.6e},{:.4}\n",
+            s.crops,
+            s.network,
+            s.flops,
+            s.rgb,
+            s.raw,
+            s.ratio()
+        );
+    }
+    csv
+}
+
+/// The rows that the claims of `timing.toml` are about. The largest speed-up of all frames, numbers of
+/// crops and classifiers is the method "best".
+fn runs(measured: &Measured) -> Runs {
+    let row = |name: String, block: usize, value: f64| Row {
+        suite: "raw-instinct-timing".into(),
+        task: "frames".into(),
+        backbone: "all".into(),
+        run: format!("{name} {block}"),
+        method: name,
+        router: "none".into(),
+        seed: block as u64,
+        split: "test".into(),
+        metric: "speed_up".into(),
+        value: Some(value),
+        device: "flex".into(),
+        revision: lab::revision().into(),
+        ..Row::default()
+    };
+    let frames = measured.speed_ups.iter().filter(|one| one.frame.is_some());
+    let best = frames.max_by(|a, b| a.ratio().total_cmp(&b.ratio()));
+    let named = measured.speed_ups.iter().map(|one| (one.name(), one));
+    let all = named.chain(best.map(|one| ("best".to_string(), one)));
+    let rows = all.flat_map(|(name, one)| {
+        let of_block = move |(block, value): (usize, &f64)| row(name.clone(), block, *value);
+        one.blocks.iter().enumerate().map(of_block)
+    });
+    Runs::of(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call() -> Timing {
+        Timing {
+            folder: PathBuf::new(),
+            frames: vec![0.05, 0.2],
+            crops: vec![1, 8],
+            repeats: 5,
+            networks: vec!["small".into()],
+        }
+    }
+
+    #[test]
+    fn all_files_are_written_and_a_larger_frame_gains_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let measured = measure(&call().plan().unwrap(), |_| ()).unwrap();
+        write(folder.path(), &measured).unwrap();
+        let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+        let of = |line: &str| -> f64 {
+            let csv = read("speed-up.csv");
+            let line = csv.lines().find(|found| found.starts_with(line)).unwrap().to_string();
+            line.rsplit(',').next().unwrap().parse().unwrap()
+        };
+        assert!(of("0.2,1,small") > of("0.05,1,small"));
+        assert!(of("0.2,1,small") > of("0.2,8,small") && of("0.2,8,small") > 1.0);
+        assert!(of("crop alone,1,small") > 0.0);
+        // Two frames with decode, balance, convert and four cuts; four classifications.
+        assert_eq!(read("stages.csv").lines().count(), 1 + 2 * 7 + 4);
+        assert!(read("crops.svg").contains("0.2 Mpx") && read("cost.svg").contains("8 crops"));
+        // Five blocks of two frames with two numbers of crops, of the crop alone, and of the best.
+        assert_eq!(read("runs.csv").lines().count(), 1 + 5 * 6);
+    }
+
+    #[test]
+    fn bad_input_is_named() {
+        let wrong = |change: fn(&mut Timing)| {
+            let mut call = call();
+            change(&mut call);
+            call.plan().err().unwrap().to_string()
+        };
+        assert!(wrong(|c| c.frames = vec![0.0]).contains("--frames 0: from 0.01 to 400"));
+        assert!(wrong(|c| c.frames = vec![f64::NAN]).contains("--frames NaN"));
+        assert!(wrong(|c| c.crops = vec![0]).contains("--crops 0: from 1 to 1000000"));
+        assert!(wrong(|c| c.repeats = 7).contains("--repeats 7: a multiple of 5"));
+        let err = wrong(|c| c.networks = vec!["big".into()]);
+        assert!(err.contains("--networks big: known are small, medium, MoE"), "{err}");
+    }
+}
