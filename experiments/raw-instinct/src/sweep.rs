@@ -19,6 +19,8 @@ pub(crate) struct Plan {
     pub(crate) repeats: usize,
     /// Classifiers, of [`NAMES`].
     pub(crate) networks: Vec<&'static str>,
+    /// Nanoseconds a pixel of another decoder.
+    pub(crate) decode: Option<f64>,
 }
 
 /// A line of `stages.csv`.
@@ -146,7 +148,10 @@ pub(crate) fn measure(plan: &Plan, say: impl Fn(String)) -> anyhow::Result<Measu
     for millions in &plan.frames {
         let [width, height] = size(*millions);
         say(format!("frame of {width} x {height} pixels"));
-        let frame = frame([width, height], &plan.crops, plan.repeats)?;
+        let mut frame = frame([width, height], &plan.crops, plan.repeats)?;
+        if let Some(nanoseconds) = plan.decode {
+            frame.decode = vec![nanoseconds * 1e-9 * (width * height) as f64; plan.repeats];
+        }
         measured.stages.extend(stages(*millions, &frame, &plan.crops));
         for (i, crops) in plan.crops.iter().enumerate() {
             let [cut_rgb, cut_raw] = &frame.cut[i];
