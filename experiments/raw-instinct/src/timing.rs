@@ -140,7 +140,8 @@ fn lines<'a>(
         let (name, Some(mean)) = (name(one), one.mean()) else { continue };
         let hue = lines.len();
         if !lines.iter().any(|line| line.name == name) {
-            lines.push(Line { name: name.clone(), hue, points: Vec::new() });
+            let range = [0.0, f64::INFINITY];
+            lines.push(Line { name: name.clone(), hue, points: Vec::new(), range });
         }
         let line = lines.iter_mut().find(|line| line.name == name);
         line.into_iter().for_each(|line| line.points.push((x(one), mean)));
