@@ -8,8 +8,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
-    AttackedTask, Batch, ClusteredTask, ConditionedTask, DataDir, DataError, FoldedTask, Mix, Score,
-    StreamTask, TextTask, TranslationTask, cross_entropy,
+    AttackedTask, Batch, ClusteredTask, ConditionedTask, DataDir, DataError, FoldedTask, Mix,
+    Score, StreamTask, TextTask, TranslationTask, cross_entropy,
 };
 
 /// A part of a task's data.
