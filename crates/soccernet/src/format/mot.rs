@@ -45,37 +45,44 @@ pub fn read(
     judge: &mut Judge,
 ) -> Result<Vec<Row>> {
     let text = String::from_utf8_lossy(bytes);
-    let mut rows: Vec<Row> = Vec::new();
-    let mut seen = std::collections::HashMap::new();
+    let (mut rows, mut places): (Vec<Row>, Vec<(usize, i64, usize)>) = (Vec::new(), Vec::new());
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let fault = |problem: String| Error::entry(file, format!("line {}", number + 1), problem);
         let row = row(line, kind).map_err(fault)?;
         if row.frame < 1 || row.frame > length {
             return Err(fault(format!("frame {}; 1 to {length} was expected", row.frame)));
         }
-        let first = seen.insert((row.frame, row.id), number + 1);
-        if let Some(first) = first.filter(|_| kind != Kind::Detections) {
-            let (id, frame) = (row.id, row.frame);
-            return Err(fault(format!(
-                "identity {id} is in frame {frame} already, in line {first}"
-            )));
-        }
         if row.rect[2] <= 0.0 || row.rect[3] <= 0.0 {
             let size = format!("{} by {}", row.rect[2], row.rect[3]);
             judge.odd(fault(format!("a box of {size}; more than 0 pixels were expected")))?;
         }
+        places.push((row.frame, row.id, number + 1));
         rows.push(row);
+    }
+    if kind != Kind::Detections {
+        once(places, file)?;
     }
     Ok(rows)
 }
 
+/// Is each identity in a frame once? Given are frame, identity and line.
+fn once(mut places: Vec<(usize, i64, usize)>, file: &str) -> Result<()> {
+    places.sort_unstable();
+    let pairs = places.windows(2).filter(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1));
+    let Some(pair) = pairs.min_by_key(|pair| pair[1].2) else { return Ok(()) };
+    let ((frame, id, first), line) = (pair[0], pair[1].2);
+    let problem = format!("identity {id} is in frame {frame} already, in line {first}");
+    Err(Error::entry(file, format!("line {line}"), problem))
+}
+
 fn row(line: &str, kind: Kind) -> std::result::Result<Row, String> {
-    let separator = if line.contains(',') { ',' } else { ' ' };
-    let cells = line.trim().trim_end_matches(',').split(separator).map(str::trim);
+    let line = line.trim_ascii().as_bytes();
+    let separator = if line.contains(&b',') { b',' } else { b' ' };
+    let cells = line.split(|byte| *byte == separator).map(<[u8]>::trim_ascii);
     let (mut n, mut count) = ([0.0; 8], 0);
     for cell in cells.filter(|cell| !cell.is_empty()) {
-        let number = cell.parse::<f64>().ok().filter(|number| number.is_finite());
-        let number = number.ok_or_else(|| format!("{cell:?} is no number"))?;
+        let no_number = || format!("{:?} is no number", String::from_utf8_lossy(cell));
+        let number = number(cell).ok_or_else(no_number)?;
         n.iter_mut().skip(count).take(1).for_each(|value| *value = number);
         count += 1;
     }
@@ -96,6 +103,36 @@ fn row(line: &str, kind: Kind) -> std::result::Result<Row, String> {
     }
     let rect = [n[2], n[3], n[4], n[5]];
     Ok(Row { frame: n[0] as usize, id: n[1] as i64, rect, confidence: n[6], class })
+}
+
+/// A finite number.
+fn number(cell: &[u8]) -> Option<f64> {
+    let general = || std::str::from_utf8(cell).ok()?.parse::<f64>().ok();
+    short(cell).or_else(general).filter(|number| number.is_finite())
+}
+
+/// A number of up to 15 digits without exponent: a whole number over a power of ten, both of which
+/// are exact in double precision, so that their quotient is the nearest number.
+fn short(cell: &[u8]) -> Option<f64> {
+    let (negative, digits) = match cell {
+        [b'-', rest @ ..] => (true, rest),
+        all => (false, all),
+    };
+    let (mut whole, mut power, mut point) = (0_u64, 1_u64, false);
+    for byte in digits.iter().take(17) {
+        match byte {
+            b'0'..=b'9' => whole = 10 * whole + u64::from(byte - b'0'),
+            b'.' if !point => {
+                point = true;
+                continue;
+            }
+            _ => return None,
+        }
+        power *= if point { 10 } else { 1 };
+    }
+    let is_short = (1..=15).contains(&(digits.len() - usize::from(point)));
+    let number = whole as f64 / power as f64;
+    is_short.then_some(if negative { -number } else { number })
 }
 
 /// The file's content.
@@ -123,6 +160,28 @@ mod tests {
         assert_eq!((rows[0].rect[1], rows[1].confidence), (182.5, 0.5));
         assert_eq!(write(&rows), text.as_bytes());
         assert_eq!(read("1 7 1 2 3 4 1\n\n").unwrap()[0].class, 1);
+    }
+
+    #[test]
+    fn short_numbers_are_those_of_the_standard_library() {
+        for text in ["0", "-0", "7", "399.25", "-0.1", "123456789.012345", ".5", "5.", "0.30000"] {
+            let parsed: f64 = text.parse().unwrap();
+            assert_eq!(short(text.as_bytes()).unwrap().to_bits(), parsed.to_bits(), "{text}");
+        }
+        for text in [
+            "",
+            "-",
+            ".",
+            "1e3",
+            "1.2.3",
+            "0x1",
+            "1234567890.123456",
+            "99999999999999999999999",
+            "+1",
+        ] {
+            assert_eq!(short(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!((number(b"1e3"), number(b"+1"), number(b"inf")), (Some(1e3), Some(1.0), None));
     }
 
     #[test]

@@ -103,7 +103,7 @@ fn classes(array: &Array, file: &str) -> Result<Vec<usize>> {
 
 /// The class of each frame: a shot goes back to the end of the one before; what follows the last
 /// one is of class 0.
-pub(crate) fn segments(
+pub fn segments(
     shots: &Shots,
     half: i64,
     frames: usize,

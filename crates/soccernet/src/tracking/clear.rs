@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     assignment::highest,
-    sequence::{Frame, Tracks},
+    sequence::{Frame, Near, Tracks},
 };
 
 /// Intersection over union from which a pair counts.
@@ -112,9 +112,9 @@ impl Clear {
             return;
         }
         let before = std::mem::replace(&mut memory.before, vec![None; memory.last.len()]);
-        for (r, c) in pairs {
-            let (track, partner) = (frame.truth[r], frame.seen[c]);
-            self.similarity += frame.similarity[r * frame.seen.len() + c];
+        for near in pairs {
+            let (track, partner) = (frame.truth[near.row], frame.seen[near.column]);
+            self.similarity += near.similarity;
             memory.pictures[track][1] += 1;
             memory.found[track] += u64::from(before[track].is_none());
             let last = memory.last[track].replace(partner);
@@ -151,14 +151,16 @@ impl Clear {
 }
 
 /// Pairs that overlap enough, those of the picture before first.
-fn pairs(frame: &Frame, before: &[Option<usize>]) -> Vec<(usize, usize)> {
-    let seen = frame.seen.len();
-    let score = |(i, similarity): (usize, &f64)| {
-        let is_same = before[frame.truth[i / seen]] == Some(frame.seen[i % seen]);
-        let is_enough = *similarity >= THRESHOLD - f64::EPSILON;
-        if is_enough { 1000.0 * f64::from(u8::from(is_same)) + similarity } else { 0.0 }
+fn pairs<'a>(frame: &'a Frame, before: &[Option<usize>]) -> Vec<&'a Near> {
+    let near: Vec<&Near> =
+        frame.near.iter().filter(|near| near.similarity >= THRESHOLD - f64::EPSILON).collect();
+    let worth = |near: &&Near| {
+        let is_same = before[frame.truth[near.row]] == Some(frame.seen[near.column]);
+        let more = if is_same { 1000.0 } else { 0.0 };
+        (near.row, near.column, more + near.similarity)
     };
-    let scores: Vec<f64> = frame.similarity.iter().enumerate().map(score).collect();
-    let found = highest(frame.truth.len(), seen, &scores).into_iter();
-    found.filter(|(r, c)| scores[r * seen + c] > f64::EPSILON).collect()
+    let found = highest(&near.iter().map(worth).collect::<Vec<_>>());
+    let mut partner = vec![None; frame.truth.len()];
+    found.into_iter().for_each(|(row, column)| partner[row] = Some(column));
+    near.into_iter().filter(|near| partner[near.row] == Some(near.column)).collect()
 }

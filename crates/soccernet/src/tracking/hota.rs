@@ -1,11 +1,12 @@
 //! Higher order tracking accuracy. One assignment a picture, by similarity times the overlap of the
 //! whole tracks; then 19 thresholds of similarity.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
-use super::{assignment::highest, sequence::Tracks};
+use super::{
+    assignment::highest,
+    sequence::{Frame, Near, Tracks},
+};
 
 const ALPHAS: usize = 19;
 
@@ -61,36 +62,25 @@ fn alpha(index: usize) -> f64 {
 impl Hota {
     /// Of a sequence.
     pub fn new(tracks: &Tracks) -> Self {
-        let columns = tracks.tracks[1];
         let mut hota = Self::default();
-        let mut pairs: BTreeMap<usize, [f64; ALPHAS]> = BTreeMap::new();
-        let alignment = if tracks.is_one_sided() { vec![] } else { alignment(tracks) };
+        let lengths = tracks.lengths();
+        let alignment = alignment(tracks, &lengths);
+        let mut counts = vec![[0.0; ALPHAS]; tracks.pairs.len()];
         for frame in &tracks.frames {
-            let (truth, seen) = (frame.truth.len(), frame.seen.len());
-            let at = |r: usize, c: usize| frame.truth[r] * columns + frame.seen[c];
-            let score = |i: usize| alignment[at(i / seen, i % seen)] * frame.similarity[i];
-            let matrix = (0..truth * seen).map(score).collect();
-            let found = highest(truth, seen, &matrix);
-            for (r, c) in found {
-                let similarity = frame.similarity[r * seen + c];
-                let counts = pairs.entry(at(r, c)).or_default();
-                for (index, sums) in hota.sums.iter_mut().enumerate() {
-                    if similarity >= alpha(index) - f64::EPSILON {
-                        sums.hits += 1.0;
-                        sums.similarity += similarity;
-                        counts[index] += 1.0;
-                    }
+            for near in pairs(frame, &alignment) {
+                let passed = |alpha: &f64| near.similarity >= alpha - f64::EPSILON;
+                for index in (0..ALPHAS).take_while(|index| passed(&alpha(*index))) {
+                    hota.sums[index].hits += 1.0;
+                    hota.sums[index].similarity += near.similarity;
+                    counts[near.pair][index] += 1.0;
                 }
             }
         }
-        for sums in &mut hota.sums {
+        for (index, sums) in hota.sums.iter_mut().enumerate() {
             sums.missed = tracks.boxes[0] as f64 - sums.hits;
             sums.wrong = tracks.boxes[1] as f64 - sums.hits;
-        }
-        let counts = counts(tracks);
-        for (index, sums) in hota.sums.iter_mut().enumerate() {
-            let pairs = pairs.iter().map(|(pair, counts)| (*pair, counts[index]));
-            sums.association = association(pairs, &counts, columns);
+            let pairs = tracks.pairs.iter().zip(&counts).map(|(pair, all)| (*pair, all[index]));
+            sums.association = association(pairs, &lengths);
         }
         hota.finish()
     }
@@ -124,50 +114,44 @@ impl Hota {
     }
 }
 
-/// Numbers of pictures with each track, in truth and prediction.
-fn counts(tracks: &Tracks) -> [Vec<f64>; 2] {
-    let mut counts = tracks.tracks.map(|count| vec![0.0; count]);
-    for frame in &tracks.frames {
-        frame.truth.iter().for_each(|track| counts[0][*track] += 1.0);
-        frame.seen.iter().for_each(|track| counts[1][*track] += 1.0);
-    }
-    counts
+/// The pairs of a picture, by similarity times the overlap of the whole tracks.
+fn pairs<'a>(frame: &'a Frame, alignment: &[f64]) -> Vec<&'a Near> {
+    let worth = |near: &Near| (near.row, near.column, alignment[near.pair] * near.similarity);
+    let worths: Vec<_> = frame.near.iter().map(worth).filter(|worth| worth.2 > 0.0).collect();
+    let mut partner = vec![None; frame.truth.len()];
+    highest(&worths).into_iter().for_each(|(row, column)| partner[row] = Some(column));
+    frame.near.iter().filter(|near| partner[near.row] == Some(near.column)).collect()
 }
 
-/// How much two whole tracks overlap.
-fn alignment(tracks: &Tracks) -> Vec<f64> {
-    let columns = tracks.tracks[1];
-    let mut overlaps = vec![0.0; tracks.tracks[0] * columns];
+/// How much the two whole tracks of each pair overlap.
+fn alignment(tracks: &Tracks, [truth, seen]: &[Vec<f64>; 2]) -> Vec<f64> {
+    let mut overlaps = vec![0.0; tracks.pairs.len()];
     for frame in &tracks.frames {
-        let seen = frame.seen.len();
-        let similarity = |r: usize, c: usize| frame.similarity[r * seen + c];
-        let of_rows: Vec<f64> =
-            (0..frame.truth.len()).map(|r| (0..seen).map(|c| similarity(r, c)).sum()).collect();
-        for c in 0..seen {
-            let of_column: f64 = (0..frame.truth.len()).map(|r| similarity(r, c)).sum();
-            for (r, of_row) in of_rows.iter().enumerate() {
-                let union = of_column + of_row - similarity(r, c);
-                if union > f64::EPSILON {
-                    overlaps[frame.truth[r] * columns + frame.seen[c]] += similarity(r, c) / union;
-                }
+        let (mut rows, mut columns) = (vec![0.0; frame.truth.len()], vec![0.0; frame.seen.len()]);
+        for near in &frame.near {
+            rows[near.row] += near.similarity;
+            columns[near.column] += near.similarity;
+        }
+        for near in &frame.near {
+            let union = columns[near.column] + rows[near.row] - near.similarity;
+            if union > f64::EPSILON {
+                overlaps[near.pair] += near.similarity / union;
             }
         }
     }
-    let [truth, seen] = counts(tracks);
     let share =
-        |(i, overlap): (usize, &f64)| overlap / (truth[i / columns] + seen[i % columns] - overlap);
-    overlaps.iter().enumerate().map(share).collect()
+        |(pair, overlap): (&[usize; 2], &f64)| overlap / (truth[pair[0]] + seen[pair[1]] - overlap);
+    tracks.pairs.iter().zip(&overlaps).map(share).collect()
 }
 
 /// Sums over pairs of tracks of accuracy, recall and precision, each times the number of pairs.
 fn association(
-    pairs: impl Iterator<Item = (usize, f64)>,
+    pairs: impl Iterator<Item = ([usize; 2], f64)>,
     [truth, seen]: &[Vec<f64>; 2],
-    columns: usize,
 ) -> [f64; 3] {
     let mut sums = [0.0; 3];
     for (pair, count) in pairs.filter(|(_, count)| *count > 0.0) {
-        let (truth, seen) = (truth[pair / columns], seen[pair % columns]);
+        let (truth, seen) = (truth[pair[0]], seen[pair[1]]);
         for (sum, all) in sums.iter_mut().zip([truth + seen - count, truth, seen]) {
             *sum += count * count / f64::max(all, 1.0);
         }

@@ -4,14 +4,14 @@
 //! Ristani et al. *Performance Measures and a Data Set for Multi-Target, Multi-Camera Tracking*.
 //! <https://arxiv.org/abs/1609.01775>
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
-use super::{assignment::lowest, sequence::Tracks};
+use super::{assignment::highest, sequence::Tracks};
 
 /// Intersection over union from which a pair counts.
 const THRESHOLD: f64 = 0.5;
-/// The cost of what must not be.
-const NEVER: f64 = 1e10;
 
 /// The measures and the counts that they are made of.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -61,30 +61,15 @@ impl Identity {
     }
 }
 
-/// Boxes that pair up when tracks are assigned to tracks, or to none, with the fewest errors.
+/// Boxes that pair up when tracks are assigned to tracks, or to none, with the fewest errors. A pair
+/// of tracks saves two errors with each of its boxes, so that the fewest errors are the most boxes.
 fn hits(tracks: &Tracks) -> u64 {
-    let [rows, columns] = tracks.tracks;
-    let mut pairs = vec![0.0; rows * columns];
-    let (mut truth, mut seen) = (vec![0.0; rows], vec![0.0; columns]);
-    for frame in &tracks.frames {
-        frame.truth.iter().for_each(|track| truth[*track] += 1.0);
-        frame.seen.iter().for_each(|track| seen[*track] += 1.0);
-        let near = frame.similarity.iter().enumerate().filter(|(_, s)| **s >= THRESHOLD);
-        for (i, _) in near {
-            let (r, c) = (i / frame.seen.len(), i % frame.seen.len());
-            pairs[frame.truth[r] * columns + frame.seen[c]] += 1.0;
-        }
-    }
-    let size = rows + columns;
-    let errors = |r: usize, c: usize| match (r < rows, c < columns) {
-        (true, true) => truth[r] + seen[c] - 2.0 * pairs[r * columns + c],
-        (true, false) if c - columns == r => truth[r],
-        (false, true) if r - rows == c => seen[c],
-        (false, false) => 0.0,
-        _ => NEVER,
-    };
-    let costs = (0..size * size).map(|i| errors(i / size, i % size)).collect();
-    let is_pair = |(r, c): &(usize, usize)| *r < rows && *c < columns;
-    let found = lowest(size, size, &costs).into_iter().filter(is_pair);
-    found.map(|(r, c)| pairs[r * columns + c]).sum::<f64>() as u64
+    let mut boxes = vec![0.0; tracks.pairs.len()];
+    let near = tracks.frames.iter().flat_map(|frame| &frame.near);
+    near.filter(|near| near.similarity >= THRESHOLD).for_each(|near| boxes[near.pair] += 1.0);
+    let worth = |(pair, boxes): (&[usize; 2], &f64)| (pair[0], pair[1], *boxes);
+    let worths = tracks.pairs.iter().zip(&boxes).map(worth).filter(|worth| worth.2 > 0.0);
+    let worths: Vec<(usize, usize, f64)> = worths.collect();
+    let of: HashMap<(usize, usize), f64> = worths.iter().map(|w| ((w.0, w.1), w.2)).collect();
+    highest(&worths).iter().map(|pair| of[pair]).sum::<f64>() as u64
 }

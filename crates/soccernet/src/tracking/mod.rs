@@ -16,7 +16,7 @@ use serde::Serialize;
 pub use clear::Clear;
 pub use hota::Hota;
 pub use identity::Identity;
-pub use sequence::{Frame, Tracks};
+pub use sequence::{Frame, Near, Tracks};
 
 use crate::{
     Error, Judge, Options, Result, Source,

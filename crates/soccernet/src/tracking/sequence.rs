@@ -11,8 +11,21 @@ pub struct Frame {
     pub truth: Vec<usize>,
     /// Tracks of the prediction, from 0.
     pub seen: Vec<usize>,
-    /// Intersection over union of each of the first with each of the second, row by row.
-    pub similarity: Vec<f64>,
+    /// Boxes that overlap, row by row.
+    pub near: Vec<Near>,
+}
+
+/// A box of the truth and one of the prediction that overlap.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Near {
+    /// Place in [`Frame::truth`].
+    pub row: usize,
+    /// Place in [`Frame::seen`].
+    pub column: usize,
+    /// Place in [`Tracks::pairs`].
+    pub pair: usize,
+    /// Intersection over union, more than 0.
+    pub similarity: f64,
 }
 
 /// A sequence, its tracks numbered from 0.
@@ -20,6 +33,8 @@ pub struct Frame {
 pub struct Tracks {
     /// The pictures.
     pub frames: Vec<Frame>,
+    /// A track of the truth and one of the prediction, for all that overlap in some picture.
+    pub pairs: Vec<[usize; 2]>,
     /// Number of tracks in truth and prediction.
     pub tracks: [usize; 2],
     /// Number of boxes in truth and prediction.
@@ -39,25 +54,66 @@ impl Tracks {
             }
         }
         let numbers = [numbered(&truth), numbered(&seen)];
-        let frame = |[truth, seen]: &[Vec<&Row>; 2]| Frame {
-            truth: truth.iter().map(|row| numbers[0][&row.id]).collect(),
-            seen: seen.iter().map(|row| numbers[1][&row.id]).collect(),
-            similarity: truth
-                .iter()
-                .flat_map(|a| seen.iter().map(|b| overlap(a.rect, b.rect)))
-                .collect(),
-        };
+        let mut pairs = Pairs::default();
         Self {
-            frames: rows.iter().map(frame).collect(),
+            frames: rows.iter().map(|sides| frame(sides, &numbers, &mut pairs)).collect(),
+            pairs: pairs.all,
             tracks: [numbers[0].len(), numbers[1].len()],
             boxes: [truth.len(), seen.len()],
         }
+    }
+
+    /// Numbers of pictures with each track, in truth and prediction.
+    pub(crate) fn lengths(&self) -> [Vec<f64>; 2] {
+        let mut lengths = self.tracks.map(|count| vec![0.0; count]);
+        for frame in &self.frames {
+            frame.truth.iter().for_each(|track| lengths[0][*track] += 1.0);
+            frame.seen.iter().for_each(|track| lengths[1][*track] += 1.0);
+        }
+        lengths
     }
 
     /// Has one of the sides no box at all?
     pub(crate) fn is_one_sided(&self) -> bool {
         self.boxes.contains(&0)
     }
+}
+
+/// Pairs of tracks with their numbers.
+#[derive(Default)]
+struct Pairs {
+    all: Vec<[usize; 2]>,
+    numbers: HashMap<[usize; 2], usize>,
+}
+
+impl Pairs {
+    fn number(&mut self, pair: [usize; 2]) -> usize {
+        *self.numbers.entry(pair).or_insert_with(|| {
+            self.all.push(pair);
+            self.all.len() - 1
+        })
+    }
+}
+
+fn frame(
+    [truth, seen]: &[Vec<&Row>; 2],
+    numbers: &[HashMap<i64, usize>; 2],
+    pairs: &mut Pairs,
+) -> Frame {
+    let track = |side: usize, rows: &[&Row]| -> Vec<usize> {
+        rows.iter().map(|row| numbers[side][&row.id]).collect()
+    };
+    let mut frame = Frame { truth: track(0, truth), seen: track(1, seen), near: Vec::new() };
+    for (row, a) in truth.iter().enumerate() {
+        for (column, b) in seen.iter().enumerate() {
+            let similarity = overlap(a.rect, b.rect);
+            if similarity > 0.0 {
+                let pair = pairs.number([frame.truth[row], frame.seen[column]]);
+                frame.near.push(Near { row, column, pair, similarity });
+            }
+        }
+    }
+    frame
 }
 
 fn numbered(rows: &[&Row]) -> HashMap<i64, usize> {
@@ -68,6 +124,9 @@ fn numbered(rows: &[&Row]) -> HashMap<i64, usize> {
 /// Intersection over union of two boxes, given by left, top, width and height.
 pub(crate) fn overlap(a: [f64; 4], b: [f64; 4]) -> f64 {
     let corners = |[x, y, w, h]: [f64; 4]| [x, y, x + w, y + h];
+    if a[0] + a[2] <= b[0] || b[0] + b[2] <= a[0] {
+        return 0.0;
+    }
     let (a, b) = (corners(a), corners(b));
     let area = |[x0, y0, x1, y1]: [f64; 4]| (x1 - x0) * (y1 - y0);
     let side = |i: usize| (a[i + 2].min(b[i + 2]) - a[i].max(b[i])).max(0.0);
@@ -103,5 +162,6 @@ mod tests {
         let tracks = Tracks::new(&[row(1, 5, 1.0), row(2, 9, 0.0)], &[row(2, 7, 0.0)], 3);
         assert_eq!((tracks.tracks, tracks.boxes, tracks.frames.len()), ([1, 1], [1, 1], 3));
         assert_eq!(tracks.frames[1].seen, [0]);
+        assert_eq!(tracks.pairs, [[0; 2]; 0], "no picture has boxes on both sides");
     }
 }
