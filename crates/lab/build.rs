@@ -10,13 +10,14 @@ use std::{
 use sha2::{Digest, Sha256};
 
 /// Crates whose code makes the numbers of a run.
-const CRATES: [&str; 9] = [
+const CRATES: [&str; 10] = [
     "kernels",
     "moe",
     "routers",
     "experts",
     "residuals",
     "backbones",
+    "soccernet",
     "tasks",
     "pruning",
     "training",

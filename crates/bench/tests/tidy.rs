@@ -15,7 +15,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 17] = [
     ("experts", &["moe", "kernels"]),
     ("residuals", &["moe"]),
     ("backbones", &["moe", "kernels"]),
-    ("tasks", &["moe", "kernels", "raw"]),
+    ("tasks", &["moe", "kernels", "raw", "soccernet"]),
     ("pruning", &["moe"]),
     ("training", &["moe", "backbones", "tasks", "kernels"]),
     ("report", &[]),

@@ -14,12 +14,14 @@ pub struct Batch {
     pub mix: Option<Mix>,
     /// For examples of text: lengths, bytes and sources.
     pub text: Option<TextFacts>,
+    /// Where right answers are no classes: the numbers that the task's own loss compares outputs with.
+    pub targets: Option<Tensor<3>>,
 }
 
 impl Batch {
     /// Examples with one answer each.
     pub fn new(input: Input, labels: Tensor<2, Int>) -> Self {
-        Self { input, labels, mix: None, text: None }
+        Self { input, labels, mix: None, text: None, targets: None }
     }
 }
 

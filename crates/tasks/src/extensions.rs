@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use burn::prelude::*;
+use moe::Input;
 
 use crate::{Batch, Question, Score, Split, Task, Tokenizer};
 
@@ -85,4 +86,25 @@ pub trait ConditionedTask {
 pub trait FoldedTask {
     /// The task with the splits of a seed. It is not folded.
     fn of_seed(&self, seed: u64) -> Arc<dyn Task>;
+}
+
+/// A task with measures that are no means over examples, such as average precisions:
+/// [`Task::as_whole_split`](crate::Task::as_whole_split).
+pub trait WholeSplitTask {
+    /// Adds the measures of a whole split to a score. `outputs` has for each example of the split, in
+    /// order, the network's output `[T, outputs]`, row by row.
+    fn measure_whole(&self, split: Split, outputs: &[Vec<f32>], score: &mut Score);
+}
+
+/// A task that is measured by using the network step by step, where each input depends on the answers
+/// before: [`Task::as_sequential`](crate::Task::as_sequential).
+pub trait SequentialTask {
+    /// Adds the measures of a split to a score. `network` gives the output of an input.
+    fn measure_sequence(
+        &self,
+        split: Split,
+        network: &mut dyn FnMut(Input) -> Tensor<3>,
+        device: &Device,
+        score: &mut Score,
+    );
 }

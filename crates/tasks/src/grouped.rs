@@ -6,8 +6,8 @@ use burn::prelude::*;
 use moe::Domain;
 
 use crate::{
-    AttackedTask, Batch, ClusteredTask, ConditionedTask, Place, Score, Split, StreamTask, Task,
-    TextTask, TranslationTask,
+    AttackedTask, Batch, ClusteredTask, ConditionedTask, Place, Score, SequentialTask, Split,
+    StreamTask, Task, TextTask, TranslationTask, WholeSplitTask,
 };
 
 /// A task with groups of classes. Its clusters are the groups; all else is forwarded to the task.
@@ -95,6 +95,14 @@ impl Task for Grouped {
 
     fn as_translation(&self) -> Option<&dyn TranslationTask> {
         self.task.as_translation()
+    }
+
+    fn as_whole_split(&self) -> Option<&dyn WholeSplitTask> {
+        self.task.as_whole_split()
+    }
+
+    fn as_sequential(&self) -> Option<&dyn SequentialTask> {
+        self.task.as_sequential()
     }
 }
 
@@ -200,6 +208,31 @@ mod tests {
         fn as_conditioned(&self) -> Option<&dyn ConditionedTask> {
             Some(self)
         }
+        fn as_whole_split(&self) -> Option<&dyn WholeSplitTask> {
+            Some(self)
+        }
+        fn as_sequential(&self) -> Option<&dyn SequentialTask> {
+            Some(self)
+        }
+    }
+
+    impl SequentialTask for Everything {
+        fn measure_sequence(
+            &self,
+            _split: Split,
+            network: &mut dyn FnMut(Input) -> Tensor<3>,
+            device: &Device,
+            score: &mut Score,
+        ) {
+            let output = network(labelled(1, device).input).into_scalar::<f32>();
+            score.add("sequence", f64::from(output), 1);
+        }
+    }
+
+    impl WholeSplitTask for Everything {
+        fn measure_whole(&self, _split: Split, outputs: &[Vec<f32>], score: &mut Score) {
+            score.add("whole", f64::from(outputs[0][0]), 1);
+        }
     }
 
     impl TextTask for Everything {
@@ -278,6 +311,15 @@ mod tests {
         assert_eq!(conditioned.condition_width(), 2);
         assert_eq!(conditioned.condition(&batch).into_data().iter::<f32>().sum::<f32>(), 18.0);
 
+        let mut score = Score::default();
+        let whole = grouped.as_whole_split().unwrap();
+        whole.measure_whole(Split::Test, &[vec![6.0]], &mut score);
+        assert_eq!(score.mean("whole"), 6.0);
+        let sequential = grouped.as_sequential().unwrap();
+        let mut network = |_| Tensor::full([1, 1, 1], 8.0, &Device::flex());
+        sequential.measure_sequence(Split::Test, &mut network, &device, &mut score);
+        assert_eq!(score.mean("sequence"), 8.0);
+
         let digits = (crate::all().get("digits").unwrap().build)(
             &moe::Choice::of("digits"),
             &DataDir::default(),
@@ -290,5 +332,6 @@ mod tests {
         let build = crate::all().get("translation").unwrap().build;
         let task = build(&bytes, &DataDir::default()).unwrap().task;
         assert!(Grouped::new(task, vec![0; 258]).as_translation().is_some());
+        assert!(plain.as_whole_split().is_none() && plain.as_sequential().is_none());
     }
 }

@@ -10,6 +10,7 @@ mod grouped;
 pub mod raw;
 mod registry;
 mod score;
+pub mod soccer;
 pub mod synthetic;
 mod task;
 #[cfg(test)]
@@ -17,12 +18,14 @@ mod testing;
 pub mod text;
 mod translation_task;
 mod trivial;
+pub mod video;
 pub mod vision;
 
 pub use batch::{Batch, Mix, TextFacts};
 pub use data::{DataDigest, DataDir, DataError, Origin};
 pub use extensions::{
-    AttackedTask, ClusteredTask, ConditionedTask, FoldedTask, Property, StreamTask, TextTask,
+    AttackedTask, ClusteredTask, ConditionedTask, FoldedTask, Property, SequentialTask, StreamTask,
+    TextTask, WholeSplitTask,
 };
 pub use grouped::Grouped;
 pub use registry::{BuildTask, LoadedTask, Tasks, same_answers};
@@ -47,4 +50,12 @@ pub fn all() -> Tasks {
         .with::<vision::ImageFolder>()
         .with::<synthetic::Patterns>()
         .with::<raw::Rice>()
+        .with::<video::Spotting>()
+        .with::<video::Segmentation>()
+        .with::<video::Boundary>()
+        .with::<video::Grounding>()
+        .with::<soccer::PitchLocalization>()
+        .with::<soccer::CameraCalibration>()
+        .with::<soccer::Reidentification>()
+        .with::<soccer::PlayerTracking>()
 }

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::{
     AttackedTask, Batch, ClusteredTask, ConditionedTask, DataDir, DataError, FoldedTask, Mix,
-    Score, StreamTask, TextTask, TranslationTask, cross_entropy,
+    Score, SequentialTask, StreamTask, TextTask, TranslationTask, WholeSplitTask, cross_entropy,
 };
 
 /// A part of a task's data.
@@ -142,6 +142,16 @@ pub trait Task: Send + Sync {
 
     /// The extension of tasks whose splits follow from the run's seed.
     fn as_folded(&self) -> Option<&dyn FoldedTask> {
+        None
+    }
+
+    /// The extension of tasks with measures of a whole split.
+    fn as_whole_split(&self) -> Option<&dyn WholeSplitTask> {
+        None
+    }
+
+    /// The extension of tasks that use the network step by step when they are measured.
+    fn as_sequential(&self) -> Option<&dyn SequentialTask> {
         None
     }
 }

@@ -97,6 +97,8 @@ pub fn evaluate_some(
     let mut told: Vec<(String, f64)> = Vec::new();
     let mut real = 0.0;
     let mut scores = Vec::new();
+    let whole = task.as_whole_split().filter(|_| count >= task.len(split));
+    let mut outputs = vec![Vec::new(); if whole.is_some() { task.len(split) } else { 0 }];
     let all = count.min(task.len(split));
     let mut carried = SegmentMemory::over(task);
     for examples in batches(task, all) {
@@ -107,6 +109,9 @@ pub fn evaluate_some(
         if split == Split::Test && task.is_classification() {
             scores.extend(example_scores::of_batch(&examples, output.clone(), &batch));
         }
+        if whole.is_some() {
+            keep(&mut outputs, &examples, &output);
+        }
         task.measure(output, &batch, &mut score);
         let size = real_examples(&batch, model.tokens());
         real += size;
@@ -115,6 +120,13 @@ pub fn evaluate_some(
             true => layers = pass.reports().to_vec(),
             false => layers.iter_mut().zip(pass.reports()).for_each(|(sum, new)| sum.add(new)),
         }
+    }
+    if let Some(whole) = whole {
+        whole.measure_whole(split, &outputs, &mut score);
+    }
+    if let Some(sequential) = task.as_sequential().filter(|_| count >= task.len(split)) {
+        let mut network = |input| model.forward(&mut Pass::eval(), input);
+        sequential.measure_sequence(split, &mut network, device, &mut score);
     }
     carried.forget();
     if let Some(attacked) = task.as_attacked() {
@@ -152,6 +164,16 @@ pub fn evaluate_some(
         flops_per_token: model.dense_flops() / model.tokens() as f64 + routed / tokens,
         params,
         active_params: params - idle,
+    }
+}
+
+/// Keeps the output `[T, outputs]` of each example, row by row.
+fn keep(outputs: &mut [Vec<f32>], examples: &[usize], output: &Tensor<3>) {
+    let [_, t, v] = output.dims();
+    let values = output.to_data();
+    let values: Vec<f32> = values.iter::<f32>().collect();
+    for (example, own) in examples.iter().zip(values.chunks(t * v)) {
+        outputs[*example] = own.to_vec();
     }
 }
 

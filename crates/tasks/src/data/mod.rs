@@ -2,6 +2,7 @@
 
 mod digest;
 mod error;
+pub(crate) mod files;
 mod origin;
 
 pub use digest::DataDigest;

@@ -1,0 +1,22 @@
+//! Pictures and tracks of football: the challenges of SoccerNet 2022 on pitch, players and tracks, with
+//! their files and their official measures.
+//!
+//! Giancola, Cioppa et al. *SoccerNet 2022 Challenges Results*. <https://arxiv.org/abs/2210.02365>
+//!
+//! Without a folder of real files, generated ones are used, in the same layout.
+
+mod fit;
+mod motion;
+mod pictures;
+mod pitch;
+mod players;
+mod reidentification;
+mod sequences;
+mod tracker;
+
+pub use motion::{PlayerTracking, PlayerTrackingConfig};
+pub use pictures::{PicturesConfig, write_pictures};
+pub use pitch::{CameraCalibration, PitchConfig, PitchLocalization};
+pub use players::{PlayersConfig, write_players};
+pub use reidentification::{Reidentification, ReidentificationConfig};
+pub use sequences::{SequencesConfig, write_sequences};

@@ -1,0 +1,322 @@
+//! Thumbnails of players: `SPLIT/query/*.png` and `SPLIT/gallery/*.png` with the names of the challenge, real
+//! or generated.
+//!
+//! Generated players of a team share shirt and shorts; number, hair, skin, boots and build are their own. Each
+//! thumbnail is another view: shifted, scaled, darker or brighter, noisy.
+
+use std::{collections::BTreeMap, path::Path};
+
+use image::{ImageFormat, RgbImage, imageops::FilterType};
+use moe::{config, stable_hash};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
+use soccernet::format::bodies::{Bodies, Body, Thumbnail};
+
+use crate::{
+    DataDir, DataError,
+    data::files::{Files, content, fault, wrong},
+};
+
+config! {
+    /// Which thumbnails.
+    pub struct PlayersConfig {
+        /// The folder with `train`, `valid` and `test` in the data folder. Players are generated if none is
+        /// given.
+        pub folder: Option<String> = None,
+        /// Generated actions to train on.
+        pub train: usize = 60,
+        /// Generated actions of the validation split.
+        pub valid: usize = 10,
+        /// Generated actions of the test split.
+        pub test: usize = 20,
+        /// Generated players of an action.
+        pub players: usize = 12,
+        /// Generated views of a player: one query, the rest in the gallery.
+        pub views: usize = 4,
+        /// Rows of pixels that a network sees, even; half as many columns.
+        pub height: usize = 32,
+    }
+}
+
+impl PlayersConfig {
+    fn check(&self) -> Result<(), String> {
+        let sizes = [
+            ("train", self.train, 1),
+            ("valid", self.valid, 1),
+            ("test", self.test, 1),
+            ("players", self.players, 2),
+            ("views", self.views, 2),
+        ];
+        if let Some((key, value, least)) = sizes.iter().find(|(_, value, least)| value < least) {
+            return Err(format!("players.{key} = {value}: it is at least {least}"));
+        }
+        match self.height.is_multiple_of(8) && (16..=512).contains(&self.height) {
+            true => Ok(()),
+            false => Err(format!("players.height = {}: a multiple of 8, 16 to 512", self.height)),
+        }
+    }
+
+    /// Rows and columns.
+    pub(super) fn shape(&self) -> [usize; 2] {
+        [self.height, self.height / 2]
+    }
+}
+
+/// A thumbnail.
+pub(super) struct Player {
+    /// Red, green and blue from 0 to 1, channel by channel.
+    pub(super) pixels: Vec<f32>,
+    pub(super) action: String,
+    pub(super) person: String,
+    pub(super) is_query: bool,
+}
+
+/// Writes generated players as a folder or, if the name ends in `.zip`, as an archive.
+///
+/// # Errors
+/// If the config does not fit, or the system refuses.
+pub fn write_players(config: &PlayersConfig, path: &Path) -> Result<(), DataError> {
+    config.check().map_err(|message| wrong("players", message))?;
+    let files: Vec<(String, Vec<u8>)> = generated(config).into_iter().collect();
+    soccernet::write_files(path, &files).map_err(fault)
+}
+
+/// The thumbnails of the three splits, queries first.
+pub(super) fn load(
+    task: &str,
+    config: &PlayersConfig,
+    data: &DataDir,
+) -> Result<[Vec<Player>; 3], DataError> {
+    config.check().map_err(|message| wrong(task, message))?;
+    let files = Files::new(data, config.folder.as_deref(), || generated(config));
+    let read = |split: &str| -> Result<Vec<Player>, DataError> {
+        let mut players = Vec::new();
+        for side in ["query", "gallery"] {
+            for name in files.entries(&format!("{split}/{side}"))? {
+                let file = format!("{split}/{side}/{name}");
+                players.push(player(&files, &file, &name, side == "query", config.shape())?);
+            }
+        }
+        Ok(players)
+    };
+    Ok([read("train")?, read("valid")?, read("test")?])
+}
+
+fn player(
+    files: &Files<'_>,
+    file: &str,
+    name: &str,
+    is_query: bool,
+    [height, width]: [usize; 2],
+) -> Result<Player, DataError> {
+    let about = Thumbnail::parse(name).map_err(fault)?;
+    let known = about.known.ok_or_else(|| content(file, "its name does not say who it is"))?;
+    let image = image::load_from_memory(&files.read(file)?).map_err(|err| content(file, err))?;
+    let image = image.into_rgb8();
+    let image = match image.dimensions() == (width as u32, height as u32) {
+        true => image,
+        false => image::imageops::resize(&image, width as u32, height as u32, FilterType::Triangle),
+    };
+    let raw = image.into_raw();
+    let plane =
+        |channel: usize| raw.iter().skip(channel).step_by(3).map(|byte| f32::from(*byte) / 255.0);
+    let pixels = (0..3).flat_map(plane).collect();
+    let [person, ..] = known;
+    Ok(Player { pixels, action: about.action.to_string(), person, is_query })
+}
+
+/// The official file of who is who; queries and gallery are numbered apart.
+pub(super) fn bodies(players: &[Player]) -> Bodies {
+    let side = |is_query: bool| {
+        let here = players.iter().filter(|player| player.is_query == is_query).enumerate();
+        let body = |(at, player): (usize, &Player)| {
+            let (action, person) = (player.action.clone(), player.person.clone());
+            (at.to_string(), Body { index: at as i64, action, person })
+        };
+        here.map(body).collect()
+    };
+    Bodies { query: side(true), gallery: side(false) }
+}
+
+/// How someone looks.
+#[derive(Clone)]
+struct Look {
+    shirt: [f32; 3],
+    shorts: [f32; 3],
+    skin: [f32; 3],
+    hair: [f32; 3],
+    boots: [f32; 3],
+    number: usize,
+    build: f32,
+}
+
+fn colour(rng: &mut ChaCha8Rng) -> [f32; 3] {
+    [(); 3].map(|()| rng.random_range(0.1..0.95))
+}
+
+/// The files of generated players.
+fn generated(config: &PlayersConfig) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for (split, count) in [("train", config.train), ("valid", config.valid), ("test", config.test)]
+    {
+        let seed = stable_hash(&format!("generated players {split}"));
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let (mut queries, mut gallery) = (0, 0);
+        for action in 0..count {
+            let teams = [(); 2].map(|()| (colour(&mut rng), colour(&mut rng)));
+            for person in 0..config.players {
+                let (shirt, shorts) = teams[person % 2];
+                let tone = rng.random_range(0.35..0.9);
+                let look = Look {
+                    shirt,
+                    shorts,
+                    skin: [tone, 0.75 * tone, 0.6 * tone],
+                    hair: [rng.random_range(0.05..0.7), rng.random_range(0.05..0.5), 0.1],
+                    boots: colour(&mut rng),
+                    number: rng.random_range(1..100),
+                    build: rng.random_range(0.85..1.1),
+                };
+                for view in 0..config.views {
+                    let (side, index) = match view {
+                        0 => ("query", &mut queries),
+                        _ => ("gallery", &mut gallery),
+                    };
+                    let uid = action * config.players + person;
+                    let [height, width] = config.shape();
+                    let name = format!(
+                        "{index}-{action}-{uid}-{view}-Player_team_left-{person}-generated-{height}x{width}.png"
+                    );
+                    *index += 1;
+                    let image = draw(&look, config.shape(), &mut rng);
+                    files.insert(format!("{split}/{side}/{name}"), image);
+                }
+            }
+        }
+    }
+    files
+}
+
+/// The seven bars of each digit: top, upper left and right, middle, lower left and right, bottom.
+const BARS: [[bool; 7]; 10] = {
+    const X: bool = true;
+    const O: bool = false;
+    [
+        [X, X, X, O, X, X, X],
+        [O, O, X, O, O, X, O],
+        [X, O, X, X, X, O, X],
+        [X, O, X, X, O, X, X],
+        [O, X, X, X, O, X, O],
+        [X, X, O, X, O, X, X],
+        [X, X, O, X, X, X, X],
+        [X, O, X, O, O, X, O],
+        [X, X, X, X, X, X, X],
+        [X, X, X, X, O, X, X],
+    ]
+};
+
+/// Whether a digit is drawn at a place of its box, both from 0 to 1.
+fn on_digit(digit: usize, x: f32, y: f32) -> bool {
+    let bars = BARS[digit];
+    let (left, right) = (x < 0.35, x > 0.65);
+    (bars[0] && y < 0.2)
+        || (bars[3] && (0.4..0.6).contains(&y))
+        || (bars[6] && y > 0.8)
+        || (y < 0.5 && ((bars[1] && left) || (bars[2] && right)))
+        || (y > 0.5 && ((bars[4] && left) || (bars[5] && right)))
+}
+
+/// The colour at a place of the figure, across from -1 to 1 and down from 0 to 1; none is grass.
+fn part(look: &Look, x: f32, y: f32, stride: f32) -> Option<[f32; 3]> {
+    let across = x.abs();
+    match y {
+        _ if y < 0.05 => None,
+        _ if y < 0.11 => (across < 0.18).then_some(look.hair),
+        _ if y < 0.2 => (across < 0.17).then_some(look.skin),
+        _ if y < 0.52 => {
+            let digit = |of: usize, from: f32| {
+                let (dx, dy) = ((x - from) / 0.24, (y - 0.26) / 0.2);
+                (0.0..1.0).contains(&dx) && (0.0..1.0).contains(&dy) && on_digit(of, dx, dy)
+            };
+            let bright = look.shirt.iter().sum::<f32>() > 1.5;
+            let ink = if bright { [0.05; 3] } else { [0.95; 3] };
+            match () {
+                () if digit(look.number / 10, -0.28) || digit(look.number % 10, 0.04) => Some(ink),
+                () if across < 0.42 * look.build => Some(look.shirt),
+                () if across < 0.58 * look.build && y < 0.45 => Some(look.skin),
+                () => None,
+            }
+        }
+        _ if y < 0.68 => (across < 0.36 * look.build).then_some(look.shorts),
+        _ => {
+            let leg = (across - 0.18 - stride * (y - 0.68)).abs() < 0.12;
+            let colour = if y < 0.88 { look.skin } else { look.boots };
+            (leg && y < 0.97).then_some(colour)
+        }
+    }
+}
+
+/// One view as PNG.
+fn draw(look: &Look, [height, width]: [usize; 2], rng: &mut ChaCha8Rng) -> Vec<u8> {
+    let (dx, dy) = (rng.random_range(-0.25..0.25), rng.random_range(-0.08..0.08));
+    let (zoom, light) = (rng.random_range(0.85..1.15_f32), rng.random_range(0.7..1.15_f32));
+    let stride = rng.random_range(0.0..0.5);
+    let grass = [0.2, rng.random_range(0.35..0.5), 0.15];
+    let mut image = RgbImage::new(width as u32, height as u32);
+    for (column, row, pixel) in image.enumerate_pixels_mut() {
+        let x = ((column as f32 + 0.5) / width as f32 * 2.0 - 1.0 - dx) / zoom;
+        let y = ((row as f32 + 0.5) / height as f32 - 0.5 - dy) / zoom + 0.5;
+        let colour = part(look, x, y, stride).unwrap_or(grass);
+        pixel.0 = colour.map(|value| {
+            let noise: f32 = rng.sample(StandardNormal);
+            ((value * light + 0.05 * noise).clamp(0.0, 1.0) * 255.0).round() as u8
+        });
+    }
+    let mut file = std::io::Cursor::new(Vec::new());
+    // A vector takes every byte.
+    let _ = image.write_to(&mut file, ImageFormat::Png);
+    file.into_inner()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(crate) fn small() -> PlayersConfig {
+        PlayersConfig {
+            train: 2,
+            valid: 1,
+            test: 3,
+            players: 4,
+            views: 3,
+            height: 16,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_folder_is_read_as_what_is_generated() {
+        let folder = tempfile::tempdir().unwrap();
+        write_players(&small(), &folder.path().join("reid")).unwrap();
+        let data = DataDir::new(Some(folder.path().into()));
+        let real = PlayersConfig { folder: Some("reid".into()), ..small() };
+        let read = load("t", &real, &data).unwrap();
+        let made = load("t", &small(), &DataDir::default()).unwrap();
+        assert_eq!(made.iter().map(Vec::len).collect::<Vec<_>>(), [24, 12, 36]);
+        for (a, b) in made.iter().flatten().zip(read.iter().flatten()) {
+            assert_eq!((&a.pixels, &a.person, a.is_query), (&b.pixels, &b.person, b.is_query));
+        }
+        let bodies = bodies(&made[2]);
+        assert_eq!((bodies.query.len(), bodies.gallery.len()), (12, 24));
+        assert!(bodies.gallery_by_action().values().all(|all| all.len() == 8));
+        let name = folder.path().join("reid/test/query/1_2_3.png");
+        std::fs::write(name, b"").unwrap();
+        let error = load("t", &real, &data).err().unwrap().to_string();
+        assert!(error.contains("INDEX-ACTION-PERSON-FRAME"), "{error}");
+    }
+
+    #[test]
+    fn digits_have_their_bars() {
+        assert!(on_digit(8, 0.5, 0.5) && !on_digit(0, 0.5, 0.5) && !on_digit(1, 0.1, 0.3));
+    }
+}

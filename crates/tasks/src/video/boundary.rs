@@ -1,0 +1,233 @@
+//! Shot boundaries: where one shot ends and the next one begins.
+//!
+//! Deliège et al. *SoccerNet-v2*. <https://arxiv.org/abs/2011.13367>. The measures are those of the official
+//! development kit, over all boundaries and for each kind of change; beside them stands what the change of
+//! features from one frame to the next comes to as a confidence, the baseline without learning.
+
+use std::sync::Arc;
+
+use burn::prelude::*;
+use moe::{Domain, config};
+use soccernet::{
+    Judge, Measured, Options, Task as Official, classes::CHANGES, format::shots::Shots,
+};
+
+use super::{
+    chunks::{Chunk, Chunks},
+    games::{Game, Games, GamesConfig, Half, List},
+    segmentation::{arrays, cameras},
+    spotting::bce,
+};
+use crate::{
+    Batch, DataDir, DataError, LoadTask, Score, Split, Task, WholeSplitTask,
+    data::files::{fault, wrong},
+};
+
+const FILE: &str = "Labels-cameras.json";
+/// Names of the measures of each kind of change, in the order of `CHANGES`.
+const BY_CHANGE: [&str; 3] = ["mAP_abrupt", "mAP_smooth", "mAP_logo"];
+
+config! {
+    /// Which games, and how they are shown.
+    pub struct BoundaryConfig {
+        /// The games.
+        pub games: GamesConfig = GamesConfig::default(),
+        /// Frames of an example that count, two a second.
+        pub chunk: usize = 120,
+        /// Frames before and after them that are shown and do not count.
+        pub margin: usize = 10,
+    }
+}
+
+/// Shot boundaries.
+pub struct Boundary {
+    config: BoundaryConfig,
+    games: Games,
+    chunks: Chunks,
+    /// Whether a shot ends, by split, game, half and frame.
+    ends: [Vec<[Vec<bool>; 2]>; 3],
+    /// Kinds of camera by split, game, half and frame.
+    cameras: [Vec<[Vec<usize>; 2]>; 3],
+}
+
+impl LoadTask for Boundary {
+    type Config = BoundaryConfig;
+    const NAME: &'static str = "shot-boundary";
+    const ABOUT: &'static str = "where shots of a football game end, from features of frames";
+    const SOURCE: &'static str =
+        "generated, or https://www.soccer-net.org (non-disclosure agreement)";
+
+    fn load(config: &BoundaryConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
+        Chunks::check(config.chunk, config.margin).map_err(|message| wrong(Self::NAME, message))?;
+        let games = Games::load(Self::NAME, &config.games, List::Cameras, &[FILE], data)?;
+        Ok(Arc::new(Self::new(config, games)?))
+    }
+}
+
+/// Where shots end by one of the three kinds of change: the last frame of each.
+fn ends(game: &Game) -> soccernet::Result<[Vec<bool>; 2]> {
+    let file = format!("{}/{FILE}", game.name);
+    let shots = Shots::read(&game.labels[0], &file, &mut Judge::default())?;
+    Ok([0, 1].map(|half: usize| {
+        let mut ends = vec![false; game.halves[half].frames];
+        let here = shots.annotations.iter().filter(|shot| shot.time.half == half as i64 + 1);
+        for shot in here.filter(|shot| CHANGES.contains(&&*shot.change)) {
+            let frame = (shot.time.frame() - 1).clamp(0, ends.len() as i64 - 1);
+            ends[frame as usize] = true;
+        }
+        ends
+    }))
+}
+
+impl Boundary {
+    fn new(config: &BoundaryConfig, games: Games) -> Result<Self, DataError> {
+        let mut all = [vec![], vec![], vec![]];
+        for (ends_of, games) in all.iter_mut().zip(&games.splits) {
+            for game in games {
+                ends_of.push(ends(game).map_err(fault)?);
+            }
+        }
+        let chunks = Chunks::new(&games, config.chunk, config.margin);
+        Ok(Self { config: config.clone(), ends: all, cameras: cameras(&games)?, games, chunks })
+    }
+
+    /// The result of the official evaluator for confidences by game, half and frame.
+    fn official(
+        &self,
+        split: Split,
+        confidences: &[[Vec<f64>; 2]],
+    ) -> Option<soccernet::metric::boundary::Boundary> {
+        let seen = arrays(&self.games.splits[split as usize], confidences, "boundary");
+        let truth = self.games.truth(split as usize, FILE);
+        let official = Official::Boundary;
+        let measured = soccernet::score(official, &truth, &seen, &Options::of(official)).ok()?;
+        match measured.result {
+            Measured::Boundary(found) => Some(found),
+            _ => None,
+        }
+    }
+}
+
+/// How much the features change after each frame, between 0 and 1 over the half.
+fn changes(half: &Half, width: usize) -> Vec<f64> {
+    let rows: Vec<&[f32]> = half.features.chunks(width).collect();
+    let distance = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt()
+    };
+    let mut changes: Vec<f64> = rows.windows(2).map(|pair| distance(pair[0], pair[1])).collect();
+    changes.push(0.0);
+    let most = changes.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+    changes.iter().map(|change| change / most).collect()
+}
+
+impl Task for Boundary {
+    fn domain(&self) -> Domain {
+        self.chunks.domain(self.games.width)
+    }
+
+    fn outputs(&self) -> usize {
+        1
+    }
+
+    fn causal(&self) -> bool {
+        false
+    }
+
+    fn metrics(&self) -> &[&'static str] {
+        &["mAP", "mAP_abrupt", "mAP_smooth", "mAP_logo", "mAP_change_of_features", "loss"]
+    }
+
+    fn len(&self, split: Split) -> usize {
+        self.chunks.splits[split as usize].len()
+    }
+
+    fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch {
+        let all = &self.chunks.splits[split as usize];
+        let chunks: Vec<Chunk> = examples.iter().map(|example| all[*example]).collect();
+        let input = self.chunks.input(&self.games, split, &chunks, device);
+        let labels = self.chunks.labels(&self.cameras[split as usize], &chunks, device);
+        let mut targets = vec![0.0_f32; chunks.len() * self.config.chunk];
+        for (target, chunk) in targets.chunks_mut(self.config.chunk).zip(&chunks) {
+            let ends = &self.ends[split as usize][chunk.game][chunk.half];
+            let here = ends.iter().skip(chunk.start);
+            target.iter_mut().zip(here).for_each(|(target, end)| *target = f32::from(*end));
+        }
+        let targets = TensorData::new(targets, [chunks.len(), self.config.chunk, 1]);
+        Batch { targets: Some(Tensor::from_data(targets, device)), ..Batch::new(input, labels) }
+    }
+
+    fn loss(&self, output: Tensor<3>, batch: &Batch) -> Tensor<1> {
+        let targets = batch.targets.clone().expect("a batch of this task has targets");
+        bce(output.narrow(1, self.chunks.margin, self.config.chunk), targets)
+    }
+
+    fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
+        let n = batch.labels.dims()[0];
+        let loss = f64::from(self.loss(output, batch).into_scalar::<f32>());
+        score.add("loss", loss * n as f64, n);
+    }
+
+    fn as_whole_split(&self) -> Option<&dyn WholeSplitTask> {
+        Some(self)
+    }
+}
+
+impl WholeSplitTask for Boundary {
+    fn measure_whole(&self, split: Split, outputs: &[Vec<f32>], score: &mut Score) {
+        let (games, chunks) =
+            (&self.games.splits[split as usize], &self.chunks.splits[split as usize]);
+        let probability = |x: f32| 1.0 / (1.0 + f64::from(-x).exp());
+        let joined = self.chunks.join(games, chunks, outputs, 1).into_iter();
+        let confidences: Vec<[Vec<f64>; 2]> = joined
+            .map(|halves| halves.map(|half| half.into_iter().map(probability).collect()))
+            .collect();
+        if let Some(found) = self.official(split, &confidences) {
+            score.add("mAP", found.average, 1);
+            for (name, change) in BY_CHANGE.into_iter().zip(CHANGES) {
+                let value = found.per_change.get(change).and_then(serde_json::Value::as_f64);
+                score.add(name, value.unwrap_or_default(), 1);
+            }
+        }
+        let of =
+            |game: &Game| [0, 1].map(|half: usize| changes(&game.halves[half], self.games.width));
+        let simple: Vec<[Vec<f64>; 2]> = games.iter().map(of).collect();
+        if let Some(found) = self.official(split, &simple) {
+            score.add("mAP_change_of_features", found.average, 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_boundaries_themselves_are_perfect_and_a_sharp_change_is_seen_without_learning() {
+        let games = GamesConfig {
+            train: 3,
+            valid: 1,
+            test: 1,
+            minutes: 4,
+            width: 16,
+            noise: 0.2,
+            ..Default::default()
+        };
+        let config = BoundaryConfig { games, chunk: 50, margin: 5 };
+        let games =
+            Games::load("t", &config.games, List::Cameras, &[FILE], &DataDir::default()).unwrap();
+        let task = Boundary::new(&config, games).unwrap();
+        let all: Vec<usize> = (0..task.len(Split::Test)).collect();
+        let batch = task.batch(Split::Test, &all, &Device::flex());
+        let inner = batch.targets.clone().unwrap() * 40.0 - 20.0;
+        let edge = Tensor::<3>::ones([all.len(), 5, 1], &Device::flex());
+        let output = Tensor::cat(vec![edge.clone(), inner, edge], 1);
+        assert!(task.loss(output.clone(), &batch).into_scalar::<f32>() < 1e-6);
+        let values: Vec<f32> = output.into_data().iter::<f32>().collect();
+        let outputs: Vec<Vec<f32>> = values.chunks(60).map(<[f32]>::to_vec).collect();
+        let mut score = Score::default();
+        task.measure_whole(Split::Test, &outputs, &mut score);
+        assert_eq!(["mAP", "mAP_abrupt"].map(|name| score.mean(name)), [1.0, 1.0]);
+        let simple = score.mean("mAP_change_of_features");
+        assert!(simple > 0.5 && simple < 1.0, "{simple}");
+    }
+}

@@ -1,0 +1,312 @@
+//! Games: features of both halves with one file of labels, by the official lists of games.
+
+use std::{collections::BTreeSet, path::Path};
+
+use moe::config;
+use serde::{Deserialize, Serialize};
+use soccernet::{Source, format::games, npy};
+
+use super::generator;
+use crate::{
+    DataDir, DataError,
+    data::files::{Files, content, fault, wrong},
+};
+
+/// What happens to games that are trained on here and tested in another task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Overlap {
+    /// The task is not loaded.
+    Refuse,
+    /// They are left out of training.
+    Exclude,
+}
+
+config! {
+    /// Which games.
+    pub struct GamesConfig {
+        /// The folder of real games in the data folder: lists of games, and `LEAGUE/SEASON/GAME`. Games
+        /// are generated if none is given.
+        pub folder: Option<String> = None,
+        /// Features of real games: `1_NAME.npy` and `2_NAME.npy` in the folder of each game.
+        pub features: String = "ResNET_TF2_PCA512".to_string(),
+        /// Games to train on that are tested in another task: `"refuse"` or `"exclude"`. The official
+        /// splits of spotting and of camera shots overlap.
+        pub overlap: Overlap = Overlap::Refuse,
+        /// Generated games to train on.
+        pub train: usize = 20,
+        /// Generated games of the validation split.
+        pub valid: usize = 5,
+        /// Generated games of the test split.
+        pub test: usize = 5,
+        /// Minutes of a generated half.
+        pub minutes: usize = 10,
+        /// Features of a generated frame.
+        pub width: usize = 64,
+        /// The length of the noise in a generated frame; that of an action is about 1.
+        pub noise: f64 = 1.0,
+    }
+}
+
+impl GamesConfig {
+    fn check(&self) -> Result<(), String> {
+        let sizes = [
+            ("train", self.train),
+            ("valid", self.valid),
+            ("test", self.test),
+            ("width", self.width),
+        ];
+        if let Some((key, _)) = sizes.iter().find(|(_, value)| *value == 0) {
+            return Err(format!("games.{key} = 0: it is at least 1"));
+        }
+        if !(2..=58).contains(&self.minutes) {
+            return Err(format!("games.minutes = {}: it is 2 to 58", self.minutes));
+        }
+        match self.noise.is_finite() && self.noise >= 0.0 {
+            true => Ok(()),
+            false => Err(format!("games.noise = {}: it is at least 0", self.noise)),
+        }
+    }
+}
+
+/// Which official lists of games.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum List {
+    /// Those of spotting and grounding.
+    Actions,
+    /// Those of camera shots.
+    Cameras,
+}
+
+impl List {
+    pub(crate) const ALL: [Self; 2] = [Self::Actions, Self::Cameras];
+
+    pub(crate) fn file(self, split: &str) -> String {
+        match self {
+            Self::Actions => format!("SoccerNetGames{split}.json"),
+            Self::Cameras => format!("SoccerNetCameraChanges{split}.json"),
+        }
+    }
+}
+
+/// One half: features, row by row.
+pub(crate) struct Half {
+    pub(crate) frames: usize,
+    pub(crate) features: Vec<f32>,
+}
+
+/// One game.
+pub(crate) struct Game {
+    /// `LEAGUE/SEASON/GAME`.
+    pub(crate) name: String,
+    pub(crate) halves: [Half; 2],
+    /// The files of labels that the task asked for, in its order; empty if the game has none.
+    pub(crate) labels: Vec<Vec<u8>>,
+}
+
+/// The games of a task by split.
+pub(crate) struct Games {
+    pub(crate) splits: [Vec<Game>; 3],
+    /// Features of a frame.
+    pub(crate) width: usize,
+}
+
+/// Writes the generated games as a folder or, if the name ends in `.zip`, as an archive.
+///
+/// # Errors
+/// If the config does not fit, or the system refuses.
+pub fn write_games(config: &GamesConfig, path: &Path) -> Result<(), DataError> {
+    config.check().map_err(|message| wrong("games", message))?;
+    let files: Vec<(String, Vec<u8>)> = generator::files(config).into_iter().collect();
+    soccernet::write_files(path, &files).map_err(fault)
+}
+
+impl Games {
+    /// Loads the games of the lists with files of labels of these names, the first of which every game
+    /// must have.
+    pub(crate) fn load(
+        task: &str,
+        config: &GamesConfig,
+        list: List,
+        labels: &[&str],
+        data: &DataDir,
+    ) -> Result<Self, DataError> {
+        config.check().map_err(|message| wrong(task, message))?;
+        let files = Files::new(data, config.folder.as_deref(), || generator::files(config));
+        let features = match config.folder {
+            Some(_) => config.features.as_str(),
+            None => generator::FEATURES,
+        };
+        let mut width = None;
+        let mut splits = [vec![], vec![], vec![]];
+        for (split, names) in splits.iter_mut().zip(names(&files, list, config.overlap)?) {
+            for name in names {
+                split.push(game(&files, name, features, labels, &mut width)?);
+            }
+        }
+        Ok(Self { splits, width: width.unwrap_or(1) })
+    }
+
+    /// The files of labels of a split by name, as the official evaluators read them.
+    pub(crate) fn truth(&self, split: usize, file: &str) -> Source {
+        let entry = |game: &Game| (format!("{}/{file}", game.name), game.labels[0].clone());
+        Source::memory("truth", self.splits[split].iter().map(entry).collect())
+    }
+}
+
+/// The games of the three splits. None that is tested, here or in another task, is trained on.
+fn names(files: &Files<'_>, list: List, overlap: Overlap) -> Result<[Vec<String>; 3], DataError> {
+    let read = |list: List, split: &str| {
+        let file = list.file(split);
+        games::read(&files.read(&file)?, &file).map_err(fault)
+    };
+    let mut train = read(list, "Train")?;
+    let (valid, test) = (read(list, "Valid")?, read(list, "Test")?);
+    let train_file = list.file("Train");
+    for (own, file) in [(&valid, list.file("Valid")), (&test, list.file("Test"))] {
+        games::disjoint((&train_file, &train), (&file, own)).map_err(fault)?;
+    }
+    games::disjoint((&list.file("Valid"), &valid), (&list.file("Test"), &test)).map_err(fault)?;
+    for other in List::ALL.into_iter().filter(|other| *other != list) {
+        let file = other.file("Test");
+        if !files.has(&file) {
+            continue;
+        }
+        let tested = read(other, "Test")?;
+        match overlap {
+            Overlap::Refuse => {
+                let refused = games::disjoint((&train_file, &train), (&file, &tested));
+                refused.map_err(|mut error| {
+                    error.problem += "; games.overlap = \"exclude\" leaves them out of training";
+                    fault(error)
+                })?;
+            }
+            Overlap::Exclude => {
+                let tested: BTreeSet<String> = tested.into_iter().collect();
+                train.retain(|game| !tested.contains(game));
+            }
+        }
+    }
+    Ok([train, valid, test])
+}
+
+fn game(
+    files: &Files<'_>,
+    name: String,
+    features: &str,
+    labels: &[&str],
+    width: &mut Option<usize>,
+) -> Result<Game, DataError> {
+    let mut half = |number: usize| {
+        let file = format!("{name}/{number}_{features}.npy");
+        let (frames, columns, features) =
+            npy::features(&files.read(&file)?, &file).map_err(fault)?;
+        let expected = *width.get_or_insert(columns);
+        if columns != expected || frames == 0 {
+            let message =
+                format!("{frames} frames of {columns}; frames of {expected} were expected");
+            return Err(content(&file, message));
+        }
+        if features.iter().any(|value| !value.is_finite()) {
+            return Err(content(&file, "a feature is no finite number"));
+        }
+        Ok(Half { frames, features })
+    };
+    let halves = [half(1)?, half(2)?];
+    let mut read = Vec::new();
+    for (at, label) in labels.iter().enumerate() {
+        let file = format!("{name}/{label}");
+        read.push(if at == 0 || files.has(&file) { files.read(&file)? } else { vec![] });
+    }
+    Ok(Game { name, halves, labels: read })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) fn small() -> GamesConfig {
+        GamesConfig { train: 3, valid: 1, test: 2, minutes: 2, width: 4, ..GamesConfig::default() }
+    }
+
+    const LABELS: &str = "Labels-v2.json";
+
+    fn load(config: &GamesConfig, list: List, data: &DataDir) -> Result<Games, DataError> {
+        Games::load("t", config, list, &[LABELS], data)
+    }
+
+    fn named(games: &Games) -> Vec<Vec<&str>> {
+        games.splits.iter().map(|all| all.iter().map(|game| &*game.name).collect()).collect()
+    }
+
+    #[test]
+    fn a_folder_with_the_real_files_is_the_same_as_what_is_generated() {
+        let folder = tempfile::tempdir().unwrap();
+        write_games(&small(), &folder.path().join("games")).unwrap();
+        let data = DataDir::new(Some(folder.path().into()));
+        let real = GamesConfig {
+            folder: Some("games".into()),
+            features: generator::FEATURES.into(),
+            ..small()
+        };
+        let [made, read] = [(&small(), &DataDir::default()), (&real, &data)]
+            .map(|(config, data)| load(config, List::Actions, data).unwrap());
+        assert_eq!(named(&made), named(&read));
+        assert_eq!((made.width, read.width), (4, 4));
+        for (a, b) in made.splits.iter().flatten().zip(read.splits.iter().flatten()) {
+            assert_eq!((&a.labels, a.halves[1].frames), (&b.labels, 240));
+            assert_eq!(a.halves[0].features, b.halves[0].features);
+        }
+        let files = data.digest();
+        assert!(files.iter().any(|(name, _)| name == "games/SoccerNetGamesTrain.json"));
+    }
+
+    #[test]
+    fn games_that_are_tested_elsewhere_are_not_trained_on() {
+        let folder = tempfile::tempdir().unwrap();
+        write_games(&small(), &folder.path().join("games")).unwrap();
+        let file = |name: &str| folder.path().join("games").join(name);
+        // A game that is trained on for spotting is tested for camera shots.
+        let mine = load(&small(), List::Actions, &DataDir::default()).unwrap();
+        let leak = mine.splits[0][1].name.clone();
+        std::fs::write(
+            file("SoccerNetCameraChangesTest.json"),
+            games::write(std::slice::from_ref(&leak)).unwrap(),
+        )
+        .unwrap();
+        let data = DataDir::new(Some(folder.path().into()));
+        let real = |overlap| GamesConfig {
+            folder: Some("games".into()),
+            features: generator::FEATURES.into(),
+            overlap,
+            ..small()
+        };
+        let refused = load(&real(Overlap::Refuse), List::Actions, &data).err().unwrap().to_string();
+        let expected = format!(
+            "SoccerNetGamesTrain.json: {leak}: 1 games of SoccerNetCameraChangesTest.json are among \
+             them; games.overlap = \"exclude\" leaves them out of training"
+        );
+        assert_eq!(refused, expected);
+        let left = load(&real(Overlap::Exclude), List::Actions, &data).unwrap();
+        assert_eq!(named(&left)[0].len(), 2);
+        assert!(!named(&left)[0].contains(&&*leak));
+        // Within one task there is nothing to leave out.
+        let train = std::fs::read(file("SoccerNetGamesTrain.json")).unwrap();
+        std::fs::write(file("SoccerNetGamesTest.json"), train).unwrap();
+        let refused =
+            load(&real(Overlap::Exclude), List::Actions, &data).err().unwrap().to_string();
+        assert!(refused.contains("3 games of SoccerNetGamesTest.json are among them"), "{refused}");
+    }
+
+    #[test]
+    fn sizes_that_do_not_fit_are_refused() {
+        let error = |config: &GamesConfig| {
+            load(config, List::Actions, &DataDir::default()).err().unwrap().to_string()
+        };
+        assert!(error(&GamesConfig { minutes: 90, ..small() }).contains("games.minutes = 90"));
+        assert!(error(&GamesConfig { valid: 0, ..small() }).contains("games.valid = 0"));
+        assert!(error(&GamesConfig { noise: -1.0, ..small() }).contains("games.noise = -1"));
+        let missing = GamesConfig { folder: Some("none".into()), ..small() };
+        assert!(error(&missing).contains("--data-dir"));
+    }
+}

@@ -1,0 +1,382 @@
+//! Replay grounding: which moment of the game a replay shows.
+//!
+//! Deliège et al. *SoccerNet-v2*. <https://arxiv.org/abs/2011.13367>
+//!
+//! An example has two channels: a piece of the half, and the replay, repeated to the same length. A
+//! network says for each frame of the piece whether the replay shows it. Half of the pieces in training hold
+//! the moment. The measures are those of the official package; beside them stands the last action that was
+//! labelled before the replay, the heuristic without learning.
+//!
+//! Differs from the paper: an answer at each frame in the place of one confidence and one place for a piece.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use burn::prelude::*;
+use moe::{Domain, Input, config};
+use rand::RngExt;
+use soccernet::{
+    Judge, Measured, Options, Source, Task as Official,
+    classes::action,
+    format::{
+        labels::Labels,
+        replays::{Candidate, Replay, Replays},
+        shots::Shots,
+    },
+    metric::tolerance::Tolerances,
+};
+
+use super::{
+    games::{Game, Games, GamesConfig, List},
+    spotting::{bce, peaks},
+};
+use crate::{
+    Batch, DataDir, DataError, LoadTask, Place, Score, Split, Task, WholeSplitTask,
+    data::files::{fault, wrong},
+};
+
+const CAMERAS: &str = "Labels-cameras.json";
+const ACTIONS: &str = "Labels-v2.json";
+/// Candidates of a replay, at most.
+const CANDIDATES: usize = 30;
+
+config! {
+    /// Which games, and how they are shown.
+    pub struct GroundingConfig {
+        /// The games.
+        pub games: GamesConfig = GamesConfig::default(),
+        /// Frames of a piece, two a second.
+        pub chunk: usize = 120,
+        /// Seconds around the moment in which frames count as it.
+        pub window: f64 = 3.0,
+    }
+}
+
+/// A replay of an action.
+#[derive(Clone, Debug)]
+struct Shown {
+    game: usize,
+    /// The half in which it is shown, from 0, and its frames.
+    half: usize,
+    begin: usize,
+    end: usize,
+    /// The half, from 0, and the frame of what it shows.
+    of_half: usize,
+    moment: usize,
+    /// The frame of the last labelled action before it, in its half.
+    last_action: Option<usize>,
+}
+
+/// A replay, and the first frame of a piece of the half that it is of.
+type Pair = (usize, usize);
+
+/// Replay grounding.
+pub struct Grounding {
+    config: GroundingConfig,
+    games: Games,
+    replays: [Vec<Shown>; 3],
+    /// Pieces by split: the one with the moment in training, all of the half otherwise.
+    pairs: [Vec<Pair>; 3],
+}
+
+impl LoadTask for Grounding {
+    type Config = GroundingConfig;
+    const NAME: &'static str = "replay-grounding";
+    const ABOUT: &'static str = "which moment of a football game a replay shows";
+    const SOURCE: &'static str =
+        "generated, or https://www.soccer-net.org (non-disclosure agreement)";
+
+    fn load(config: &GroundingConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
+        if !(8..=100_000).contains(&config.chunk) || !(0.0..=60.0).contains(&config.window) {
+            let GroundingConfig { chunk, window, .. } = config;
+            let message =
+                format!("chunk = {chunk}, window = {window}: 8 frames or more, 0 to 60 s");
+            return Err(wrong(Self::NAME, message));
+        }
+        let games =
+            Games::load(Self::NAME, &config.games, List::Actions, &[CAMERAS, ACTIONS], data)?;
+        Ok(Arc::new(Self::new(config, games)?))
+    }
+}
+
+/// The replays of a game with a known moment.
+fn shown(number: usize, game: &Game) -> soccernet::Result<Vec<Shown>> {
+    let judge = &mut Judge::default();
+    let file = |name: &str| format!("{}/{name}", game.name);
+    let shots = Shots::read(&game.labels[0], &file(CAMERAS), judge)?;
+    let labels = match game.labels[1].is_empty() {
+        true => Labels::default(),
+        false => Labels::read(&game.labels[1], &file(ACTIONS), judge)?,
+    };
+    let mut all = Vec::new();
+    let mut before = (0, 0);
+    for shot in &shots.annotations {
+        let begin = if before.0 == shot.time.half { before.1 } else { 0 };
+        let end = shot.time.frame();
+        before = (shot.time.half, end);
+        let Some(link) = shot.link.as_ref().filter(|link| action(&link.label).is_some()) else {
+            continue;
+        };
+        let (Some(half), Some(of_half)) = (half(shot.time.half), half(link.half)) else { continue };
+        let frames = [half, of_half].map(|half| game.halves[half].frames as i64);
+        if begin >= end || begin >= frames[0] || 2 * link.seconds >= frames[1] {
+            continue;
+        }
+        let earlier = labels
+            .annotations
+            .iter()
+            .filter(|label| label.time.half == shot.time.half && label.time.frame() < begin);
+        let last = earlier.map(|label| label.time.frame()).max();
+        all.push(Shown {
+            game: number,
+            half,
+            begin: begin as usize,
+            end: end.min(frames[0]) as usize,
+            of_half,
+            moment: 2 * link.seconds as usize,
+            last_action: last.map(|frame| frame as usize),
+        });
+    }
+    Ok(all)
+}
+
+fn half(number: i64) -> Option<usize> {
+    (1..=2).contains(&number).then(|| number as usize - 1)
+}
+
+impl Grounding {
+    fn new(config: &GroundingConfig, games: Games) -> Result<Self, DataError> {
+        let mut replays = [vec![], vec![], vec![]];
+        for (replays, games) in replays.iter_mut().zip(&games.splits) {
+            for (number, game) in games.iter().enumerate() {
+                replays.extend(shown(number, game).map_err(fault)?);
+            }
+        }
+        let chunk = config.chunk;
+        let piece =
+            |(number, replay): (usize, &Shown)| (number, replay.moment.saturating_sub(chunk / 2));
+        let train = replays[0].iter().enumerate().map(piece).collect();
+        let all = |split: usize| -> Vec<Pair> {
+            let pieces = replays[split].iter().enumerate().flat_map(|(number, replay)| {
+                let frames = games.splits[split][replay.game].halves[replay.of_half].frames;
+                (0..frames).step_by(chunk).map(move |start| (number, start))
+            });
+            pieces.collect()
+        };
+        let pairs = [train, all(1), all(2)];
+        Ok(Self { config: config.clone(), games, replays, pairs })
+    }
+
+    /// Pieces and replays side by side, `[B, 2, chunk, width]`, and whether a frame is the moment.
+    fn show(&self, split: Split, pairs: &[Pair], device: &Device) -> Batch {
+        let (chunk, width) = (self.config.chunk, self.games.width);
+        let mut features = Vec::with_capacity(pairs.len() * 2 * chunk * width);
+        let mut targets = Vec::with_capacity(pairs.len() * chunk);
+        for (number, start) in pairs {
+            let replay = &self.replays[split as usize][*number];
+            let game = &self.games.splits[split as usize][replay.game];
+            let half = &game.halves[replay.of_half];
+            for row in 0..chunk {
+                let frame = (start + row).min(half.frames - 1);
+                features.extend_from_slice(&half.features[frame * width..(frame + 1) * width]);
+                let away = frame.abs_diff(replay.moment) as f64;
+                targets.push(f32::from(away <= self.config.window));
+            }
+            let half = &game.halves[replay.half];
+            for row in 0..chunk {
+                let frame = replay.begin + row % (replay.end - replay.begin);
+                features.extend_from_slice(&half.features[frame * width..(frame + 1) * width]);
+            }
+        }
+        let features = TensorData::new(features, [pairs.len(), 2, chunk, width]);
+        let labels = targets.iter().map(|target| *target as i32).collect::<Vec<_>>();
+        let labels = TensorData::new(labels, [pairs.len(), chunk]);
+        let targets = TensorData::new(targets, [pairs.len(), chunk, 1]);
+        let batch = Batch::new(
+            Input::Image(Tensor::from_data(features, device)),
+            Tensor::from_data(labels, device),
+        );
+        Batch { targets: Some(Tensor::from_data(targets, device)), ..batch }
+    }
+
+    /// A piece of a training replay: in every second one is the moment, anywhere.
+    fn drawn(&self, number: usize, place: Place, index: usize) -> Pair {
+        let replay = &self.replays[0][number];
+        let frames = self.games.splits[0][replay.game].halves[replay.of_half].frames;
+        let last = frames.saturating_sub(self.config.chunk);
+        let mut rng = place.rng("grounding", index);
+        let start = match rng.random_bool(0.5) {
+            true => {
+                let back = rng.random_range(0..self.config.chunk);
+                replay.moment.saturating_sub(back).min(last)
+            }
+            false => rng.random_range(0..=last),
+        };
+        (number, start)
+    }
+
+    /// The files of a submission with these candidates, as frame and confidence, of each replay.
+    fn submission(&self, split: Split, candidates: &[Vec<(usize, f64)>]) -> Source {
+        let games = &self.games.splits[split as usize];
+        let mut files: Vec<Replays> = games.iter().map(|_| Replays::default()).collect();
+        for (replay, candidates) in self.replays[split as usize].iter().zip(candidates) {
+            let candidate = |(frame, score): &(usize, f64)| Candidate {
+                time: *frame as f64 / 2.0,
+                score: *score,
+            };
+            files[replay.game].replays.push(Replay {
+                half: replay.of_half as i64 + 1,
+                start: replay.begin as i64 / 2,
+                end: replay.end as i64 / 2,
+                detection: candidates.iter().map(candidate).collect(),
+                entry: String::new(),
+            });
+        }
+        let file = |(game, file): (&Game, &Replays)| {
+            (format!("{}/results_grounding.json", game.name), file.write())
+        };
+        let files: BTreeMap<String, Vec<u8>> = games.iter().zip(&files).map(file).collect();
+        Source::memory("replays", files)
+    }
+
+    fn average_precision(
+        &self,
+        split: Split,
+        candidates: &[Vec<(usize, f64)>],
+        tolerances: Tolerances,
+    ) -> Option<f64> {
+        let options = Options { tolerances, ..Options::of(Official::Grounding) };
+        let truth = self.games.truth(split as usize, CAMERAS);
+        let seen = self.submission(split, candidates);
+        match soccernet::score(Official::Grounding, &truth, &seen, &options).ok()?.result {
+            Measured::Grounding(found) => Some(found.average),
+            _ => None,
+        }
+    }
+}
+
+impl Task for Grounding {
+    fn domain(&self) -> Domain {
+        Domain::Image { channels: 2, height: self.config.chunk, width: self.games.width }
+    }
+
+    fn outputs(&self) -> usize {
+        1
+    }
+
+    fn causal(&self) -> bool {
+        false
+    }
+
+    fn metrics(&self) -> &[&'static str] {
+        &["a_AP", "a_AP_tight", "a_AP_last_action", "a_AP_over_last_action", "loss"]
+    }
+
+    fn len(&self, split: Split) -> usize {
+        self.pairs[split as usize].len()
+    }
+
+    fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch {
+        let all = &self.pairs[split as usize];
+        let pairs: Vec<Pair> = examples.iter().map(|example| all[*example]).collect();
+        self.show(split, &pairs, device)
+    }
+
+    fn training_batch(&self, examples: &[usize], place: Place, device: &Device) -> Batch {
+        let drawn = |(index, example): (usize, &usize)| self.drawn(*example, place, index);
+        let pairs: Vec<Pair> = examples.iter().enumerate().map(drawn).collect();
+        self.show(Split::Train, &pairs, device)
+    }
+
+    fn loss(&self, output: Tensor<3>, batch: &Batch) -> Tensor<1> {
+        bce(output, batch.targets.clone().expect("a batch of this task has targets"))
+    }
+
+    fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
+        let n = batch.labels.dims()[0];
+        let loss = f64::from(self.loss(output, batch).into_scalar::<f32>());
+        score.add("loss", loss * n as f64, n);
+    }
+
+    fn as_whole_split(&self) -> Option<&dyn WholeSplitTask> {
+        Some(self)
+    }
+}
+
+impl WholeSplitTask for Grounding {
+    fn measure_whole(&self, split: Split, outputs: &[Vec<f32>], score: &mut Score) {
+        let replays = &self.replays[split as usize];
+        let frames = |replay: &Shown| {
+            self.games.splits[split as usize][replay.game].halves[replay.of_half].frames
+        };
+        let mut scores: Vec<Vec<f32>> =
+            replays.iter().map(|replay| vec![0.0; frames(replay)]).collect();
+        for ((number, start), output) in self.pairs[split as usize].iter().zip(outputs) {
+            let here = scores[*number].iter_mut().skip(*start);
+            here.zip(output).for_each(|(score, x)| *score = 1.0 / (1.0 + (-x).exp()));
+        }
+        let candidates = |scores: &Vec<f32>| -> Vec<(usize, f64)> {
+            let best = peaks(scores.len(), 2, |frame| scores[frame]).into_iter().take(CANDIDATES);
+            best.map(|frame| (frame, f64::from(scores[frame]))).collect()
+        };
+        let learned: Vec<Vec<(usize, f64)>> = scores.iter().map(candidates).collect();
+        let last =
+            |replay: &Shown| replay.last_action.map(|frame| (frame, 1.0)).into_iter().collect();
+        let last: Vec<Vec<(usize, f64)>> = replays.iter().map(last).collect();
+        let of = |candidates, tolerances| self.average_precision(split, candidates, tolerances);
+        let loose = of(&learned, Tolerances::Loose).unwrap_or_default();
+        let heuristic = of(&last, Tolerances::Loose).unwrap_or_default();
+        score.add("a_AP", loose, 1);
+        score.add("a_AP_tight", of(&learned, Tolerances::Tight).unwrap_or_default(), 1);
+        score.add("a_AP_last_action", heuristic, 1);
+        score.add("a_AP_over_last_action", loose - heuristic, 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task() -> Grounding {
+        let games =
+            GamesConfig { train: 1, valid: 1, test: 2, minutes: 5, width: 4, ..Default::default() };
+        let config = GroundingConfig { games, chunk: 50, window: 1.0 };
+        let files = [CAMERAS, ACTIONS];
+        let games =
+            Games::load("t", &config.games, List::Actions, &files, &DataDir::default()).unwrap();
+        Grounding::new(&config, games).unwrap()
+    }
+
+    #[test]
+    fn who_knows_the_moment_is_perfect_and_the_last_action_is_not() {
+        let task = task();
+        assert!(task.replays[2].len() > 5);
+        let outputs: Vec<Vec<f32>> = task.pairs[2]
+            .iter()
+            .map(|(number, start)| {
+                let moment = task.replays[2][*number].moment;
+                (0..50).map(|row| if start + row == moment { 20.0 } else { -20.0 }).collect()
+            })
+            .collect();
+        let mut score = Score::default();
+        task.measure_whole(Split::Test, &outputs, &mut score);
+        assert_eq!(["a_AP", "a_AP_tight"].map(|name| score.mean(name)), [1.0, 1.0]);
+        let last = score.mean("a_AP_last_action");
+        assert!(last > 0.0 && last < 0.9, "{last}");
+        assert_eq!(score.mean("a_AP_over_last_action"), 1.0 - last);
+    }
+
+    #[test]
+    fn half_of_the_pieces_in_training_hold_the_moment() {
+        let task = task();
+        let examples: Vec<usize> = (0..400).map(|at| at % task.len(Split::Train)).collect();
+        let place = Place { seed: 0, position: 0 };
+        let batch = task.training_batch(&examples, place, &Device::flex());
+        let held: Vec<f32> = batch.targets.unwrap().max_dim(1).into_data().iter::<f32>().collect();
+        let share = held.iter().sum::<f32>() / 400.0;
+        // 0.5 and a piece drawn at random: 50 of 600 frames.
+        assert!((share - 0.54).abs() < 0.1, "{share}");
+        let batch = task.batch(Split::Train, &[0], &Device::flex());
+        let Input::Image(rows) = batch.input else { panic!() };
+        assert_eq!(rows.dims(), [1, 2, 50, 4]);
+    }
+}

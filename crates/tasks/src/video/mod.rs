@@ -1,0 +1,23 @@
+//! Videos of football games as features over time: the tasks of SoccerNet-v2 with its files and its
+//! official measures.
+//!
+//! Deliège et al. *SoccerNet-v2*. CVPR Workshops 2021. <https://arxiv.org/abs/2011.13367>
+//!
+//! An example is a piece of a half: its rows are frames, two a second, its columns features. Without a
+//! folder of real games, games are generated in the same files.
+
+mod boundary;
+mod calf_loss;
+mod chunks;
+mod games;
+mod generator;
+mod grounding;
+mod segmentation;
+mod spotting;
+mod templates;
+
+pub use boundary::{Boundary, BoundaryConfig};
+pub use games::{GamesConfig, Overlap, write_games};
+pub use grounding::{Grounding, GroundingConfig};
+pub use segmentation::{Segmentation, SegmentationConfig, SegmentationLoss};
+pub use spotting::{Spotting, SpottingConfig, SpottingLoss};
