@@ -16,6 +16,7 @@ mod raw_resnet;
 mod relative_attention;
 pub mod seq2seq;
 mod transformer_encoder;
+pub mod temporal;
 mod transformer_lm;
 mod vit;
 mod vit_positions;
@@ -55,6 +56,12 @@ pub fn all() -> Backbones {
         .with::<ConvNet>()
         .with::<RawResnet>()
         .with::<Bca>()
+        .with::<temporal::MaxPool>()
+        .with::<temporal::NetVlad>()
+        .with::<temporal::Calf>()
+        .with::<temporal::TemporalTransformer>()
+        .with::<temporal::TemporalConvolution>()
+        .with::<temporal::Siamese>()
 }
 
 /// The inputs, outputs and plug-ins that a network is built for.

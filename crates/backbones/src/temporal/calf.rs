@@ -1,0 +1,187 @@
+//! CALF: a pyramid of convolutions, a segmentation of frames into capsules, and spots.
+//!
+//! Cioppa et al. *A Context-Aware Loss Function for Action Spotting in Soccer Videos*. CVPR 2020.
+//! <https://arxiv.org/abs/1912.01326>
+//!
+//! e   = ReLU of two linear maps of each frame                                        (1)
+//! f   = convolutions of e with kernels R / 7, R / 3, R / 2 and R, ReLU, side by side; then layers (2)
+//! v   = sigmoid of a convolution of f: for each class a capsule of 16 numbers         (3)
+//! p   = sqrt(4 / 16 sum (v - 0.5)²), the score of a class at a frame                  (4)
+//! h   = [v, 1 - p], three times the maximum over three frames at every second one, with convolutions
+//!       between                                                                      (5)
+//! N spots from all of h: confidence and place by sigmoid, classes by softmax           (6)
+//!
+//! The output has for each frame two unused columns and p, and then N rows of confidence, place and
+//! classes. The loss is the task's.
+//!
+//! Differs from the paper: no batch norm over the positions of a chunk in (3); layers in (2), none with
+//! `depth = 0`; the sizes of the config.
+
+use burn::{
+    module::Module,
+    nn::Linear,
+    prelude::*,
+    tensor::activation::{relu, sigmoid},
+};
+use kernels::{linear_layer, softmax};
+use moe::{Choice, ConfigError, Init, Input, Pass, config};
+
+use super::frames::{Convolution, FRAMES, Layers, at_least_one, flops, frames, sizes, window_max};
+use crate::{Backbone, BackboneSpec, wrong};
+
+/// Numbers of a capsule.
+const CAPSULE: usize = 16;
+/// Confidence and place.
+const BEFORE: usize = 2;
+
+config! {
+    /// Sizes of the network; the published ones are 128, 32, 80, [8, 16, 32, 64], 32 and 16, and 5.
+    pub struct CalfConfig {
+        /// Features of a frame after the first and after the second map.
+        pub features: [usize; 2] = [64, 32],
+        /// Frames that the largest kernel sees, R.
+        pub receptive_field: usize = 40,
+        /// Signals of the four kernels.
+        pub maps: [usize; 4] = [8, 8, 16, 32],
+        /// Signals of the convolutions between the maxima.
+        pub head: [usize; 2] = [32, 16],
+        /// Spots of a chunk, N.
+        pub spots: usize = 5,
+        /// Layers after the pyramid.
+        pub depth: usize = 1,
+        /// The feed-forward network of layers without experts.
+        pub dense: Choice = Choice::of("ffn").with("hidden", 128),
+    }
+}
+
+/// CALF.
+#[derive(Module, Debug)]
+pub struct Calf {
+    first: Linear,
+    second: Linear,
+    pyramid: Vec<Convolution>,
+    layers: Layers,
+    capsules: Convolution,
+    head: Vec<Convolution>,
+    output: Linear,
+    spots: usize,
+    tokens: usize,
+}
+
+impl CalfConfig {
+    /// Frames that each kernel sees.
+    fn kernels(&self) -> [usize; 4] {
+        let r = self.receptive_field;
+        [r.div_ceil(7), r.div_ceil(3), r.div_ceil(2), r]
+    }
+
+    fn width(&self) -> usize {
+        self.maps.iter().sum()
+    }
+}
+
+/// Rows that are left of so many by three maxima at every second row.
+fn left(rows: usize) -> usize {
+    (0..3).fold(rows, |rows, _| rows.div_ceil(2))
+}
+
+/// The maximum over three rows at every second one.
+fn halved(x: Tensor<3>) -> Tensor<3> {
+    let [b, t, d] = x.dims();
+    let most = window_max(x, 3);
+    let even = t.div_ceil(2) * 2;
+    let most = match even > t {
+        true => Tensor::cat(vec![most.clone(), most.narrow(1, t - 1, 1)], 1),
+        false => most,
+    };
+    most.reshape([b, even / 2, 2, d]).narrow(2, 0, 1).reshape([b, even / 2, d])
+}
+
+impl Backbone for Calf {
+    type Config = CalfConfig;
+    const NAME: &'static str = "calf";
+    const ABOUT: &'static str = "a pyramid of convolutions, a segmentation of frames, and spots";
+    const PAPER: &'static str = "https://arxiv.org/abs/1912.01326";
+    const CAUSAL: bool = false;
+
+    fn check(config: &CalfConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
+        let [tokens, _] = sizes(Self::NAME, brief.domain)?;
+        let ([a, b], [c, d]) = (config.features, config.head);
+        let mut least =
+            vec![("features[0]", a), ("features[1]", b), ("head[0]", c), ("head[1]", d)];
+        least.extend(config.maps.map(|map| ("maps", map)));
+        least.extend([("receptive_field", config.receptive_field), ("spots", config.spots)]);
+        at_least_one(Self::NAME, &least)?;
+        if brief.outputs <= BEFORE {
+            let message = "the task has no confidence, place and classes: action-spotting with loss = \"calf\" has";
+            return Err(wrong(Self::NAME, message));
+        }
+        Layers::check(Self::NAME, brief, &config.dense, [tokens, config.width()], config.depth)
+    }
+
+    fn init(config: &CalfConfig, brief: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
+        let [tokens, features] = sizes(Self::NAME, brief.domain).expect(FRAMES);
+        let ([a, b], [c, d], width) = (config.features, config.head, config.width());
+        let classes = brief.outputs - BEFORE;
+        let kernel = |(at, (kernel, maps)): (usize, (usize, usize))| {
+            Convolution::new(&init.at("pyramid"), &at.to_string(), [b, maps], kernel)
+        };
+        let seen = classes * (CAPSULE + 1);
+        Ok(Self {
+            first: init.linear("first", features, a, true),
+            second: init.linear("second", a, b, true),
+            pyramid: config
+                .kernels()
+                .into_iter()
+                .zip(config.maps)
+                .enumerate()
+                .map(kernel)
+                .collect(),
+            layers: Layers::new(brief, &config.dense, [tokens, width], config.depth, init)?,
+            capsules: Convolution::new(init, "capsules", [width, classes * CAPSULE], 3),
+            head: vec![
+                Convolution::new(init, "head_0", [seen, c], 3),
+                Convolution::new(init, "head_1", [c, d], 3),
+            ],
+            output: init.linear("output", left(tokens) * d, config.spots * brief.outputs, true),
+            spots: config.spots,
+            tokens,
+        })
+    }
+
+    /// `[B, 1, T, features]` to `[B, T + N, outputs]`.
+    fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
+        let x = relu(linear_layer(&self.first, frames(input)));
+        let x = relu(linear_layer(&self.second, x)); // (1)
+        let x = self.pyramid.iter().map(|kernel| relu(kernel.forward(x.clone()))).collect();
+        let x = self.layers.forward(pass, Tensor::cat(x, 2)); // (2)
+        let v = sigmoid(self.capsules.forward(x)); // (3)
+        let [b, t, all] = v.dims();
+        let classes = all / CAPSULE;
+        let squares = (v.clone() - 0.5).square().reshape([b, t, classes, CAPSULE]).sum_dim(3);
+        let p = (squares.reshape([b, t, classes]) * (4.0 / CAPSULE as f64) + 1e-9).sqrt(); // (4)
+        let seen = Tensor::cat(vec![v, p.clone().neg() + 1.0], 2);
+        let h = self.head.iter().fold(halved(seen), |h, map| halved(relu(map.forward(h)))); // (5)
+        let [_, rows, d] = h.dims();
+        let spots = linear_layer(&self.output, h.reshape([b, 1, rows * d]));
+        let spots = spots.reshape([b, self.spots, BEFORE + classes]);
+        let places = sigmoid(spots.clone().narrow(2, 0, BEFORE));
+        let shares = softmax(spots.narrow(2, BEFORE, classes), 2); // (6)
+        let unused = Tensor::zeros([b, t, BEFORE], &p.device());
+        let frames = Tensor::cat(vec![unused, p], 2);
+        Tensor::cat(vec![frames, Tensor::cat(vec![places, shares], 2)], 1)
+    }
+
+    fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    fn dense_flops(&self) -> f64 {
+        let pyramid: f64 = self.pyramid.iter().map(Convolution::flops).sum();
+        let frame = flops(&self.first) + flops(&self.second) + pyramid + self.capsules.flops();
+        let half = self.tokens.div_ceil(2);
+        let head =
+            half as f64 * self.head[0].flops() + half.div_ceil(2) as f64 * self.head[1].flops();
+        self.tokens as f64 * (frame + self.layers.dense_flops()) + head + flops(&self.output)
+    }
+}

@@ -1,0 +1,90 @@
+//! Convolutions over time: the basic model of camera-shot segmentation.
+//!
+//! Deliège et al. *SoccerNet-v2*. CVPR Workshops 2021. <https://arxiv.org/abs/2011.13367>; its development kit:
+//! three convolutions with kernels of 21 frames, ReLU after each, the last one too.
+//!
+//! Differs from it where the config says so: layers before the last convolution, none by default, which may
+//! be MoE layers.
+
+use burn::{module::Module, prelude::*, tensor::activation::relu};
+use moe::{Choice, ConfigError, Init, Input, Pass, config};
+
+use super::frames::{Convolution, FRAMES, Layers, at_least_one, frames, sizes};
+use crate::{Backbone, BackboneSpec};
+
+config! {
+    /// Sizes of the network.
+    pub struct TemporalConvolutionConfig {
+        /// Signals after the first and after the second convolution.
+        pub channels: [usize; 2] = [128, 32],
+        /// Frames that a filter sees.
+        pub kernel: usize = 21,
+        /// Is there a ReLU after the last convolution, as published?
+        pub last_relu: bool = true,
+        /// Layers before the last convolution.
+        pub depth: usize = 0,
+        /// The feed-forward network of layers without experts.
+        pub dense: Choice = Choice::of("ffn").with("hidden", 128),
+    }
+}
+
+/// Three convolutions over time.
+#[derive(Module, Debug)]
+pub struct TemporalConvolution {
+    first: Convolution,
+    second: Convolution,
+    layers: Layers,
+    last: Convolution,
+    last_relu: bool,
+    tokens: usize,
+}
+
+impl Backbone for TemporalConvolution {
+    type Config = TemporalConvolutionConfig;
+    const NAME: &'static str = "temporal-convolution";
+    const ABOUT: &'static str = "three convolutions over time, an answer at each frame";
+    const PAPER: &'static str = "https://arxiv.org/abs/2011.13367";
+    const CAUSAL: bool = false;
+
+    fn check(config: &TemporalConvolutionConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
+        let [tokens, _] = sizes(Self::NAME, brief.domain)?;
+        let [first, second] = config.channels;
+        let least = [("channels[0]", first), ("channels[1]", second), ("kernel", config.kernel)];
+        at_least_one(Self::NAME, &least)?;
+        Layers::check(Self::NAME, brief, &config.dense, [tokens, second], config.depth)
+    }
+
+    fn init(
+        config: &TemporalConvolutionConfig,
+        brief: &BackboneSpec,
+        init: &Init,
+    ) -> Result<Self, ConfigError> {
+        let [tokens, features] = sizes(Self::NAME, brief.domain).expect(FRAMES);
+        let ([a, b], kernel) = (config.channels, config.kernel);
+        Ok(Self {
+            first: Convolution::new(init, "first", [features, a], kernel),
+            second: Convolution::new(init, "second", [a, b], kernel),
+            layers: Layers::new(brief, &config.dense, [tokens, b], config.depth, init)?,
+            last: Convolution::new(init, "last", [b, brief.outputs], kernel),
+            last_relu: config.last_relu,
+            tokens,
+        })
+    }
+
+    /// `[B, 1, T, features]` to `[B, T, outputs]`.
+    fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
+        let x = relu(self.first.forward(frames(input)));
+        let x = self.layers.forward(pass, relu(self.second.forward(x)));
+        let y = self.last.forward(x);
+        if self.last_relu { relu(y) } else { y }
+    }
+
+    fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    fn dense_flops(&self) -> f64 {
+        let convolutions = self.first.flops() + self.second.flops() + self.last.flops();
+        self.tokens as f64 * (convolutions + self.layers.dense_flops())
+    }
+}

@@ -1,0 +1,20 @@
+//! Networks on features over time: the rows of an image of one channel are frames, and each frame has an
+//! answer. One file each; what they share is here.
+
+mod calf;
+mod convolution;
+mod frames;
+mod max_pool;
+mod net_vlad;
+mod siamese;
+mod transformer;
+
+pub use calf::{Calf, CalfConfig};
+pub use convolution::{TemporalConvolution, TemporalConvolutionConfig};
+pub use max_pool::{MaxPool, MaxPoolConfig};
+pub use net_vlad::{NetVlad, NetVladConfig};
+pub use siamese::{Siamese, SiameseConfig};
+pub use transformer::{TemporalTransformer, TemporalTransformerConfig};
+
+#[cfg(test)]
+mod tests;

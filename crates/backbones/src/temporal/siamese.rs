@@ -1,0 +1,119 @@
+//! A piece of a game and a replay through one encoder: does the replay show this frame?
+//!
+//! Deliège et al. *SoccerNet-v2*. CVPR Workshops 2021. <https://arxiv.org/abs/2011.13367>, section 5.3: replay and
+//! piece pass one network, and a second one compares them.
+//!
+//! e(x) = x E, and a convolution over time of GELU(x E)                               (1)
+//! r    = mean over the frames of e(replay)                                           (2)
+//! s_t  = four times the cosine of e_t and r                                          (3)
+//! y_t  = [e_t, e_t r, r, s_t] to `width`, layers, a linear map to one number         (4)
+//!
+//! Differs from the paper: one convolution in the place of the pyramid of CALF, an answer at each frame.
+
+use burn::{module::Module, nn::Linear, prelude::*};
+use kernels::{gelu, linear_layer};
+use moe::{Choice, ConfigError, Domain, Init, Input, Pass, config};
+
+use super::frames::{Convolution, Layers, at_least_one, flops, unit};
+use crate::{Backbone, BackboneSpec, wrong};
+
+config! {
+    /// Sizes of the network.
+    pub struct SiameseConfig {
+        /// Features of a frame in the encoder.
+        pub features: usize = 64,
+        /// Frames that a filter of the encoder sees.
+        pub kernel: usize = 5,
+        /// The width of the stream that compares.
+        pub width: usize = 64,
+        /// Layers that compare.
+        pub depth: usize = 1,
+        /// The feed-forward network of layers without experts.
+        pub dense: Choice = Choice::of("ffn").with("hidden", 128),
+    }
+}
+
+/// One encoder for both, and what compares.
+#[derive(Module, Debug)]
+pub struct Siamese {
+    embedding: Linear,
+    encoder: Convolution,
+    comparison: Linear,
+    layers: Layers,
+    head: Linear,
+    tokens: usize,
+}
+
+/// What was checked before.
+const PAIRS: &str = "it takes images of two channels: the rows of a piece, and those of a replay";
+
+fn sizes(domain: Domain) -> Result<[usize; 2], ConfigError> {
+    match domain {
+        Domain::Image { channels: 2, height, width } => Ok([height, width]),
+        other => Err(wrong(Siamese::NAME, format!("{PAIRS}, not {other:?}"))),
+    }
+}
+
+impl Siamese {
+    fn encode(&self, x: Tensor<3>) -> Tensor<3> {
+        let x = linear_layer(&self.embedding, x);
+        x.clone() + self.encoder.forward(gelu(x)) // (1)
+    }
+}
+
+impl Backbone for Siamese {
+    type Config = SiameseConfig;
+    const NAME: &'static str = "siamese";
+    const ABOUT: &'static str = "one encoder for a piece of a game and a replay, then a comparison";
+    const PAPER: &'static str = "https://arxiv.org/abs/2011.13367";
+    const CAUSAL: bool = false;
+
+    fn check(config: &SiameseConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
+        let [tokens, _] = sizes(brief.domain)?;
+        let SiameseConfig { features, kernel, width, .. } = *config;
+        let least = [("features", features), ("kernel", kernel), ("width", width)];
+        at_least_one(Self::NAME, &least)?;
+        Layers::check(Self::NAME, brief, &config.dense, [tokens, width], config.depth)
+    }
+
+    fn init(
+        config: &SiameseConfig,
+        brief: &BackboneSpec,
+        init: &Init,
+    ) -> Result<Self, ConfigError> {
+        let [tokens, numbers] = sizes(brief.domain).expect(PAIRS);
+        let SiameseConfig { features, kernel, width, depth, .. } = *config;
+        Ok(Self {
+            embedding: init.linear("embedding", numbers, features, true),
+            encoder: Convolution::new(init, "encoder", [features, features], kernel),
+            comparison: init.linear("comparison", 3 * features + 1, width, true),
+            layers: Layers::new(brief, &config.dense, [tokens, width], depth, init)?,
+            head: init.linear("head", width, brief.outputs, true),
+            tokens,
+        })
+    }
+
+    /// `[B, 2, T, features]` to `[B, T, outputs]`.
+    fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
+        let Input::Image(rows) = input else { panic!("{PAIRS}") };
+        let channel = |at: usize| rows.clone().narrow(1, at, 1).squeeze_dim::<3>(1);
+        let piece = self.encode(channel(0));
+        let replay = self.encode(channel(1)).mean_dim(1); // (2)
+        let [_, t, _] = piece.dims();
+        let both = piece.clone() * replay.clone();
+        let cosine = (unit(piece.clone()) * unit(replay.clone())).sum_dim(2); // (3)
+        let compared = Tensor::cat(vec![piece, both, replay.repeat_dim(1, t), cosine * 4.0], 2);
+        let x = linear_layer(&self.comparison, compared);
+        linear_layer(&self.head, self.layers.forward(pass, x)) // (4)
+    }
+
+    fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    fn dense_flops(&self) -> f64 {
+        let encoder = 2.0 * (flops(&self.embedding) + self.encoder.flops());
+        let rest = flops(&self.comparison) + self.layers.dense_flops() + flops(&self.head);
+        self.tokens as f64 * (encoder + rest)
+    }
+}

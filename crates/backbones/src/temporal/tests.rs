@@ -1,0 +1,173 @@
+//! Each network on frames: shapes, learning, what it sees, what is refused.
+
+use burn::prelude::*;
+use moe::{Domain, Init, Input, Library, MoeConfig, Pass, Placement};
+
+use super::{
+    frames::{around, shifted, window_max, window_sum},
+    *,
+};
+use crate::{
+    Backbone, BackboneSpec,
+    testing::{brief, library, loss_falls},
+};
+
+const FRAMES: Domain = Domain::Image { channels: 1, height: 12, width: 5 };
+
+fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
+    x.into_data().iter::<f32>().collect()
+}
+
+fn column(values: &[f32]) -> Tensor<3> {
+    let data = TensorData::new(values.to_vec(), [1, values.len(), 1]);
+    Tensor::from_data(data, &Device::flex())
+}
+
+#[test]
+fn windows_by_hand() {
+    let x = || column(&[1.0, 5.0, 2.0, 0.0, 3.0]);
+    assert_eq!(values(shifted(x(), 2)), [2.0, 0.0, 3.0, 3.0, 3.0]);
+    assert_eq!(values(shifted(x(), -1)), [1.0, 1.0, 5.0, 2.0, 0.0]);
+    assert_eq!(values(shifted(x(), 9)), [3.0; 5]);
+    assert_eq!(values(window_max(x(), 3)), [5.0, 5.0, 5.0, 3.0, 3.0]);
+    assert_eq!(values(window_max(x(), 1)), [1.0, 5.0, 2.0, 0.0, 3.0]);
+    assert_eq!(values(window_sum(x(), -1, 2)), [6.0, 8.0, 7.0, 5.0, 3.0]);
+    assert_eq!(values(window_sum(x(), -2, 0)), [0.0, 1.0, 6.0, 7.0, 2.0]);
+    let two = values(around(column(&[1.0, 2.0, 3.0]), 3));
+    assert_eq!(two, [0.0, 1.0, 2.0, 1.0, 2.0, 3.0, 2.0, 3.0, 0.0]);
+    assert_eq!(values(around(column(&[1.0, 2.0]), 2)), [0.0, 1.0, 1.0, 2.0]);
+}
+
+/// With and without MoE layers it has the right shape and learns.
+fn works<N: Backbone>(config: N::Config, domain: Domain, outputs: usize, rows: usize) {
+    let (library, moe) = library();
+    let Domain::Image { channels, height, width } = domain else { panic!("they are images") };
+    for layers in [Placement::NONE, Placement::ALL] {
+        let moe = MoeConfig { layers, ..moe.clone() };
+        let spec = BackboneSpec { outputs, ..brief(domain, &moe, &library) };
+        N::check(&config, &spec).unwrap();
+        let init = Init::new(0, &Device::flex().autodiff());
+        let network = N::init(&config, &spec, &init).unwrap();
+        let x = init.normal("x", [3, channels, height, width], 1.0).val().detach();
+        let y = network.forward(&mut Pass::eval(), Input::Image(x.clone()));
+        assert_eq!(y.dims(), [3, rows, outputs]);
+        assert!(network.dense_flops() > 0.0 && network.tokens() == height);
+        loss_falls(network, Input::Image(x), rows);
+    }
+}
+
+#[test]
+fn every_network_learns_dense_and_with_experts() {
+    let pair = Domain::Image { channels: 2, height: 12, width: 5 };
+    works::<MaxPool>(MaxPoolConfig { width: 6, window: 4, ..Default::default() }, FRAMES, 3, 12);
+    let vlad =
+        NetVladConfig { features: 4, clusters: 3, window: 4, width: 6, ..Default::default() };
+    works::<NetVlad>(vlad.clone(), FRAMES, 3, 12);
+    works::<NetVlad>(NetVladConfig { halves: true, ..vlad }, FRAMES, 3, 12);
+    let transformer =
+        TemporalTransformerConfig { width: 8, heads: 2, depth: 1, ..Default::default() };
+    works::<TemporalTransformer>(transformer, FRAMES, 3, 12);
+    let convolution = TemporalConvolutionConfig {
+        channels: [6, 6],
+        kernel: 3,
+        depth: 1,
+        last_relu: false,
+        ..Default::default()
+    };
+    works::<TemporalConvolution>(convolution, FRAMES, 3, 12);
+    works::<Siamese>(SiameseConfig { features: 6, width: 6, ..Default::default() }, pair, 1, 12);
+}
+
+#[test]
+fn calf_has_scores_of_frames_and_spots() {
+    let config = CalfConfig {
+        features: [6, 4],
+        receptive_field: 6,
+        maps: [2; 4],
+        spots: 2,
+        ..Default::default()
+    };
+    let (library, moe) = library();
+    let moe = MoeConfig { layers: Placement::ALL, ..moe };
+    let spec = BackboneSpec { outputs: 2 + 3, ..brief(FRAMES, &moe, &library) };
+    Calf::check(&config, &spec).unwrap();
+    let init = Init::new(0, &Device::flex());
+    let network = Calf::init(&config, &spec, &init).unwrap();
+    let x = init.normal("x", [2, 1, 12, 5], 1.0).val();
+    let y = Backbone::forward(&network, &mut Pass::eval(), Input::Image(x));
+    assert_eq!(y.dims(), [2, 12 + 2, 5]);
+    let (frames, spots) = (values(y.clone().narrow(1, 0, 12)), values(y.narrow(1, 12, 2)));
+    assert!(frames.chunks(5).all(|row| row[..2] == [0.0; 2]));
+    assert!(frames.iter().chain(&spots).all(|value| (0.0..=1.0).contains(value)));
+    let sums = spots.chunks(5).map(|row| row[2..].iter().sum::<f32>());
+    assert!(sums.into_iter().all(|sum| (sum - 1.0).abs() < 1e-5));
+    let classes = BackboneSpec { outputs: 2, ..spec };
+    assert!(Calf::check(&config, &classes).unwrap_err().to_string().contains("loss = \"calf\""));
+}
+
+/// Which frames the answer at frame 6 depends on.
+fn sees(config: NetVladConfig) -> Vec<usize> {
+    let (library, moe) = library();
+    let moe = MoeConfig { layers: Placement::NONE, ..moe };
+    let spec = brief(FRAMES, &moe, &library);
+    let init = Init::new(0, &Device::flex());
+    let network = NetVlad::init(&config, &spec, &init).unwrap();
+    let answer = |changed: Option<usize>| {
+        let mut x: Vec<f32> = (0..60).map(|at| (at as f32 * 0.7).sin()).collect();
+        changed.iter().for_each(|frame| x[frame * 5] += 1.0);
+        let x = Tensor::from_data(TensorData::new(x, [1, 1, 12, 5]), &Device::flex());
+        let y = Backbone::forward(&network, &mut Pass::eval(), Input::Image(x));
+        values(y.narrow(1, 6, 1))
+    };
+    let still = answer(None);
+    (0..12).filter(|frame| answer(Some(*frame)) != still).collect()
+}
+
+#[test]
+fn a_window_is_what_its_name_says_and_halves_tell_order() {
+    let config = NetVladConfig { window: 4, ..Default::default() };
+    assert_eq!(sees(config.clone()), [4, 5, 6, 7]);
+    assert_eq!(sees(NetVladConfig { halves: true, depth: 0, ..config.clone() }), [4, 5, 6, 7]);
+
+    // The same frames in another order within the window are the same to NetVLAD, not to NetVLAD++.
+    let (library, moe) = library();
+    let moe = MoeConfig { layers: Placement::NONE, ..moe };
+    let differs = |halves: bool| {
+        let config = NetVladConfig { halves, ..config.clone() };
+        let network =
+            NetVlad::init(&config, &brief(FRAMES, &moe, &library), &Init::new(0, &Device::flex()))
+                .unwrap();
+        let answer = |order: [usize; 4]| {
+            let mut x = vec![0.1_f32; 60];
+            for (at, own) in order.into_iter().enumerate() {
+                x[(4 + at) * 5 + own] = 1.0;
+            }
+            let x = Tensor::from_data(TensorData::new(x, [1, 1, 12, 5]), &Device::flex());
+            let y = Backbone::forward(&network, &mut Pass::eval(), Input::Image(x));
+            values(y.narrow(1, 6, 1))
+        };
+        let (a, b) = (answer([0, 1, 2, 3]), answer([2, 3, 0, 1]));
+        a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    };
+    assert!(differs(false) < 1e-5 && differs(true) > 1e-3, "{} {}", differs(false), differs(true));
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let (library, moe): (Library, MoeConfig) = library();
+    let all = MoeConfig { layers: Placement::ALL, ..moe };
+    let text = Domain::Text { vocab: 9, length: 4 };
+    let error = |domain, config: &MaxPoolConfig| {
+        MaxPool::check(config, &brief(domain, &all, &library)).unwrap_err().to_string()
+    };
+    let config = MaxPoolConfig::default();
+    assert!(error(text, &config).contains("whose rows are frames"));
+    assert!(error(FRAMES, &MaxPoolConfig { window: 0, ..config.clone() }).contains("window = 0"));
+    let none = error(FRAMES, &MaxPoolConfig { depth: 0, ..config });
+    assert!(none.contains("depth = 0 has no place for MoE layers"), "{none}");
+    let spec = brief(FRAMES, &all, &library);
+    let vlad = NetVladConfig { window: 1, ..Default::default() };
+    assert!(NetVlad::check(&vlad, &spec).unwrap_err().to_string().contains("window = 1"));
+    let siamese = Siamese::check(&SiameseConfig::default(), &spec).unwrap_err().to_string();
+    assert!(siamese.contains("images of two channels"), "{siamese}");
+}
