@@ -49,7 +49,7 @@ impl FromStr for Better {
 
 /// The metrics whose direction is known. The second word says whether a table shows the metric
 /// only where there is none of the others, because it says the same again or less.
-const KNOWN: [(&str, Better, bool); 21] = [
+const KNOWN: [(&str, Better, bool); 33] = [
     ("accuracy", Better::Higher, false),
     ("choice_accuracy", Better::Higher, false),
     ("choice_accuracy_per_token", Better::Higher, false),
@@ -62,6 +62,18 @@ const KNOWN: [(&str, Better, bool); 21] = [
     ("chrf", Better::Higher, false),
     ("exact_match", Better::Higher, false),
     ("r2", Better::Higher, false),
+    ("a_mAP", Better::Higher, false),
+    ("a_mAP_tight", Better::Higher, false),
+    ("a_AP", Better::Higher, false),
+    ("a_AP_tight", Better::Higher, false),
+    ("mAP", Better::Higher, false),
+    ("mIoU", Better::Higher, false),
+    ("rank_1", Better::Higher, false),
+    ("AC_5", Better::Higher, false),
+    ("AC_20", Better::Higher, false),
+    ("final", Better::Higher, false),
+    ("completeness", Better::Higher, false),
+    ("HOTA", Better::Higher, false),
     ("bits_per_byte", Better::Lower, false),
     ("perplexity", Better::Lower, false),
     ("attacked_bits_per_byte", Better::Lower, false),

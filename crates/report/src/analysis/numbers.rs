@@ -1,10 +1,12 @@
 //! The analyses of a run's traces as one number each, so that suites can compare methods by them.
 
-use super::{changes, load, load_entropy, margin, saturation, weight_entropy};
+use super::{
+    changes, label_name, load, load_entropy, margin, saturation, specialisation, weight_entropy,
+};
 use crate::trace::{Layer, Trace};
 
-/// Name and value, the mean over the layers: `load_entropy`, `weight_entropy` and `margin` of the last
-/// trace; `early_load`, the largest load over the mean in the first trace after the start, and
+/// Name and value, the mean over the layers: `load_entropy`, `weight_entropy`, `margin` and `label_bits`,
+/// what experts tell about labels beyond chance, in bits, of the last trace; `early_load`, the largest load over the mean in the first trace after the start, and
 /// `early_saturation`, how much of the last one's choices that one has; `expert_change_rate`, the mean
 /// over neighbours among the traces after the start. The last three need two such traces.
 pub fn numbers(traces: &[Trace]) -> Vec<(&'static str, f64)> {
@@ -13,6 +15,7 @@ pub fn numbers(traces: &[Trace]) -> Vec<(&'static str, f64)> {
         ("load_entropy", over_layers(last, load_entropy)),
         ("weight_entropy", over_layers(last, weight_entropy)),
         ("margin", over_layers(last, margin)),
+        ("label_bits", over_layers(last, |layer| label_bits(last, layer))),
     ];
     let trained: Vec<&Trace> = traces.iter().filter(|trace| trace.about.step > 0).collect();
     if let [first, .., last] = trained[..] {
@@ -24,6 +27,13 @@ pub fn numbers(traces: &[Trace]) -> Vec<(&'static str, f64)> {
         found.push(("early_load", over_layers(first, |layer| load(layer).max_violation + 1.0)));
     }
     found
+}
+
+/// The mutual information of labels and experts less that by chance.
+fn label_bits(trace: &Trace, layer: &Layer) -> f64 {
+    let (_, whole) = label_name(trace);
+    let found = specialisation(layer, &trace.label, whole.then_some(&trace.example[..]));
+    found.bits - found.by_chance
 }
 
 fn over_layers(trace: &Trace, of: impl Fn(&Layer) -> f64) -> f64 {
@@ -64,8 +74,23 @@ mod tests {
     }
 
     #[test]
+    fn what_experts_tell_of_labels_is_measured_beyond_chance() {
+        let trace = at(0, false);
+        let (_, whole) = label_name(&trace);
+        let blocks = whole.then_some(&trace.example[..]);
+        let of = |layer: &Layer| {
+            let found = specialisation(layer, &trace.label, blocks);
+            found.bits - found.by_chance
+        };
+        let expected = (of(&trace.layers[0]) + of(&trace.layers[1])) / 2.0;
+        let found = numbers(std::slice::from_ref(&trace));
+        let bits = found.iter().find(|(name, _)| *name == "label_bits").unwrap().1;
+        assert!((bits - expected).abs() < 1e-12 && bits.is_finite());
+    }
+
+    #[test]
     fn the_start_is_no_checkpoint() {
         let names = |traces: &[Trace]| numbers(traces).len();
-        assert_eq!((names(&[]), names(&[at(0, true), at(10, false)])), (0, 3));
+        assert_eq!((names(&[]), names(&[at(0, true), at(10, false)])), (0, 4));
     }
 }

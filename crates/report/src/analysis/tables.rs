@@ -179,7 +179,15 @@ fn expert_table(
 
 /// The name of labels, and whether a label belongs to a whole example.
 pub(crate) fn label_name(trace: &Trace) -> (&'static str, bool) {
-    if trace.about.letters.is_empty() { ("class", true) } else { ("next token", false) }
+    if !trace.about.letters.is_empty() {
+        return ("next token", false);
+    }
+    // Frames of a video have a class each; of other images the class is that of the whole.
+    let pairs = trace.example.windows(2).zip(trace.label.windows(2));
+    (
+        "class",
+        pairs.into_iter().all(|(example, label)| example[0] != example[1] || label[0] == label[1]),
+    )
 }
 
 fn specialisations(last: &Trace) -> Vec<Table> {

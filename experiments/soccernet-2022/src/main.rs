@@ -1,0 +1,16 @@
+//! Do findings of the challenges of SoccerNet 2022 hold on generated data, and what do experts add?
+//! `cargo run --release -p soccernet-2022` answers it; see README.md. Tasks, measures and networks are in the
+//! library; the suites say what is compared.
+
+use lab::prelude::*;
+
+fn main() -> ExitCode {
+    lab::main(
+        Plugins::default(),
+        &[
+            lab::suite!("soccernet-2022", "../suite.toml"),
+            lab::suite!("soccernet-2022-players", "../players.toml"),
+            lab::suite!("soccernet-2022-video", "../video.toml"),
+        ],
+    )
+}

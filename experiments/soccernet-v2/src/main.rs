@@ -1,0 +1,16 @@
+//! Do the findings of SoccerNet-v2 hold on generated games, and what do experts add?
+//! `cargo run --release -p soccernet-v2` answers it; see README.md. Tasks, measures and networks are in the
+//! library; the suites say what is compared.
+
+use lab::prelude::*;
+
+fn main() -> ExitCode {
+    lab::main(
+        Plugins::default(),
+        &[
+            lab::suite!("soccernet-v2", "../suite.toml"),
+            lab::suite!("soccernet-v2-cameras", "../cameras.toml"),
+            lab::suite!("soccernet-v2-grounding", "../grounding.toml"),
+        ],
+    )
+}
