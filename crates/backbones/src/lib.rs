@@ -12,6 +12,8 @@ mod convolution;
 mod feed_forward;
 mod generate;
 mod head;
+mod hybrid;
+mod nac;
 mod raw_resnet;
 mod relative_attention;
 pub mod seq2seq;
@@ -19,6 +21,7 @@ pub mod temporal;
 mod transformer_encoder;
 mod transformer_lm;
 mod vit;
+mod vit_module;
 mod vit_positions;
 
 pub use attention::{Attention, AttentionConfig, Positions};
@@ -31,11 +34,14 @@ pub use convolution::{BatchNorm, Conv, average_pool, channels_last, max_pool};
 pub use feed_forward::FeedForward;
 pub use generate::{Decoder, gap_of_cache};
 pub use head::{Head, HeadConfig, HeadNorm};
+pub use hybrid::{Hybrid, HybridConfig, Stitch};
+pub use nac::{Graph, Nac, NacConfig, Pooling, Tokens, TruncationGradient};
 pub use raw_resnet::{RawResnet, RawResnetConfig, ResnetForm};
 pub use seq2seq::{SequenceToSequence, TransformerSeq2Seq, TransformerSeq2SeqConfig};
 pub use transformer_encoder::{TransformerEncoder, TransformerEncoderConfig};
 pub use transformer_lm::{Order, TransformerLm, TransformerLmConfig};
 pub use vit::{Pool, Variant, Vit, VitConfig};
+pub use vit_module::VitModule;
 pub use vit_positions::{zoom, zoomed};
 
 use burn::prelude::*;
@@ -62,6 +68,8 @@ pub fn all() -> Backbones {
         .with::<temporal::TemporalTransformer>()
         .with::<temporal::TemporalConvolution>()
         .with::<temporal::Siamese>()
+        .with::<Hybrid>()
+        .with::<Nac>()
 }
 
 /// The inputs, outputs and plug-ins that a network is built for.

@@ -102,7 +102,7 @@ config! {
 
 impl VitConfig {
     /// With a variant's sizes in their places.
-    fn resolved(&self) -> Result<Self, String> {
+    pub(crate) fn resolved(&self) -> Result<Self, String> {
         let Some(variant) = self.variant else { return Ok(self.clone()) };
         let default = Self::default();
         let given = [
@@ -131,7 +131,7 @@ impl VitConfig {
     }
 
     /// The tokens of an image: patches, and the class token.
-    fn tokens(&self, height: usize, width: usize) -> usize {
+    pub(crate) fn tokens(&self, height: usize, width: usize) -> usize {
         let class = usize::from(self.pool == Pool::ClassToken);
         (height / self.patch) * (width / self.patch) + class
     }
@@ -140,20 +140,21 @@ impl VitConfig {
 /// A vision transformer.
 #[derive(Module, Debug)]
 pub struct Vit {
-    patches: Linear,
-    class: Option<Param<Tensor<3>>>,
-    positions: Param<Tensor<3>>,
-    blocks: Vec<Block>,
-    norm: Norm,
-    pre_logits: Option<Linear>,
-    head: Linear,
-    patch: usize,
+    pub(crate) patches: Linear,
+    pub(crate) class: Option<Param<Tensor<3>>>,
+    pub(crate) positions: Param<Tensor<3>>,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) norm: Norm,
+    pub(crate) pre_logits: Option<Linear>,
+    pub(crate) head: Linear,
+    pub(crate) patch: usize,
 }
 
 /// The message of an error that `check` excludes.
-const IMAGES: &str = "a vit is built for images";
+pub(crate) const IMAGES: &str = "a vit is built for images";
 
-fn sizes(domain: Domain) -> Option<(usize, usize, usize)> {
+/// Channels, height and width of images.
+pub(crate) fn sizes(domain: Domain) -> Option<(usize, usize, usize)> {
     match domain {
         Domain::Image { channels, height, width } => Some((channels, height, width)),
         _ => None,
@@ -251,36 +252,56 @@ fn head(scheme: Scheme, [width, classes]: [usize; 2], init: &Init) -> Linear {
 impl Vit {
     /// The pooled tokens, `[B, 1, D]`.
     fn pooled(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
-        let Input::Image(pixels) = input else { panic!("{IMAGES}") };
-        let mut z = linear_layer(&self.patches, self.cut(pixels));
-        let [b, _, d] = z.dims();
-        if let Some(class) = &self.class {
-            z = Tensor::cat(vec![class.val().expand([b, 1, d]), z], 1);
-        }
-        let (n, device) = (Backbone::tokens(self), z.device().inner());
-        let ids = Tensor::<1, Int>::arange(0..n as i64, &device).reshape([1, n]).repeat_dim(0, b);
-        pass.put(TokenIds(ids));
-        z = z + self.positions.val(); // (1)
+        let class = self.class.as_ref();
+        let mut z = embedded(pass, input, &self.patches, class, &self.positions, self.patch);
         for block in &self.blocks {
             z = block.forward(pass, z); // (2), (3)
         }
-        let z = self.norm.forward(z);
-        let z = if self.class.is_some() { z.narrow(1, 0, 1) } else { z.mean_dim(1) };
-        match &self.pre_logits {
-            Some(map) => linear_layer(map, z).tanh(),
-            None => z,
-        }
+        pooled(z, &self.norm, class.is_some(), self.pre_logits.as_ref())
     }
+}
 
-    /// `[B, channels, height, width] -> [B, N, channels * patch * patch]`, row by row.
-    fn cut(&self, pixels: Tensor<4>) -> Tensor<3> {
-        let ([b, c, h, w], p) = (pixels.dims(), self.patch);
-        pixels.reshape([b, c, h / p, p, w / p, p]).permute([0, 2, 4, 1, 3, 5]).reshape([
-            b,
-            (h / p) * (w / p),
-            c * p * p,
-        ])
+/// z_0, `[B, N, D]`, of images; (1). Leaves the number of each token in the pass.
+pub(crate) fn embedded(
+    pass: &mut Pass,
+    input: Input,
+    patches: &Linear,
+    class: Option<&Param<Tensor<3>>>,
+    positions: &Param<Tensor<3>>,
+    patch: usize,
+) -> Tensor<3> {
+    let Input::Image(pixels) = input else { panic!("{IMAGES}") };
+    let mut z = linear_layer(patches, cut(pixels, patch));
+    let [b, _, d] = z.dims();
+    if let Some(class) = class {
+        z = Tensor::cat(vec![class.val().expand([b, 1, d]), z], 1);
     }
+    let (n, device) = (z.dims()[1], z.device().inner());
+    let ids = Tensor::<1, Int>::arange(0..n as i64, &device).reshape([1, n]).repeat_dim(0, b);
+    pass.put(TokenIds(ids));
+    z + positions.val()
+}
+
+/// What the head sees of z_L, `[B, N, D]` to `[B, 1, D]`.
+pub(crate) fn pooled(
+    z: Tensor<3>,
+    norm: &Norm,
+    class: bool,
+    pre_logits: Option<&Linear>,
+) -> Tensor<3> {
+    let z = norm.forward(z);
+    let z = if class { z.narrow(1, 0, 1) } else { z.mean_dim(1) };
+    match pre_logits {
+        Some(map) => linear_layer(map, z).tanh(),
+        None => z,
+    }
+}
+
+/// `[B, channels, height, width] -> [B, N, channels * patch * patch]`, row by row.
+pub(crate) fn cut(pixels: Tensor<4>, p: usize) -> Tensor<3> {
+    let [b, c, h, w] = pixels.dims();
+    let tiles = pixels.reshape([b, c, h / p, p, w / p, p]).permute([0, 2, 4, 1, 3, 5]);
+    tiles.reshape([b, (h / p) * (w / p), c * p * p])
 }
 
 #[cfg(test)]
@@ -304,7 +325,7 @@ mod tests {
     fn patches_are_cut_row_by_row() {
         let vit = vit(&VitConfig::default(), &Device::flex());
         let pixels = Tensor::<1, Int>::arange(0..16, &Device::flex()).float().reshape([1, 1, 4, 4]);
-        let second = vit.cut(pixels).narrow(1, 1, 1).into_data().try_to_vec::<f32>().unwrap();
+        let second = cut(pixels, 2).narrow(1, 1, 1).into_data().try_to_vec::<f32>().unwrap();
         assert_eq!(second, [2.0, 3.0, 6.0, 7.0]);
         assert_eq!(Backbone::tokens(&vit), 4);
     }

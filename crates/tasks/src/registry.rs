@@ -62,8 +62,18 @@ impl std::ops::Deref for Tasks {
 /// Whether the labels of two tasks mean the same: the tasks differ at most in which examples there are
 /// and in how those are shown.
 pub fn same_answers(a: &Choice, b: &Choice) -> bool {
-    const SHOWN: [&str; 9] =
-        ["train", "valid", "test", "side", "augment", "corrupt", "attack", "stream", "choices"];
+    const SHOWN: [&str; 10] = [
+        "train",
+        "valid",
+        "test",
+        "side",
+        "augment",
+        "corrupt",
+        "attack",
+        "stream",
+        "choices",
+        "label_noise",
+    ];
     let keys = a.options.keys().chain(b.options.keys());
     let mut telling = keys.filter(|key| !SHOWN.contains(&key.as_str()));
     a.kind == b.kind && telling.all(|key| a.options.get(key) == b.options.get(key))

@@ -19,6 +19,7 @@ use crate::{
     clip_global_norm,
     edit::{LocalSgd, replica},
     evaluate::mean_over,
+    objective::{Answered, Value},
     optimizer,
     pending_losses::PendingLosses,
     segment_memory::SegmentMemory,
@@ -221,9 +222,17 @@ impl Replica {
                 let (loss, objective) = timed(tracer, Span::Forward, || {
                     put_batch_facts(&mut pass, run.task, &batch);
                     let output = carried.forward(micro, model, &mut pass, batch.input.clone());
-                    let loss = run.task.loss(output, &batch);
+                    let loss = run.task.loss(output.clone(), &batch);
+                    let aim = match run.objective {
+                        Some(objective) => {
+                            let (task, batch, loss) = (run.task, &batch, loss.clone());
+                            objective.value(Answered { task, batch, output, loss, pass: &mut pass })
+                        }
+                        None => Value { loss: loss.clone(), flops: 0.0 },
+                    };
+                    flops += aim.flops;
                     let own = pass.total_loss();
-                    (loss.clone(), own.map_or(loss.clone(), |own| loss + own))
+                    (loss, own.map_or(aim.loss.clone(), |own| aim.loss + own))
                 });
                 unread.add(step + 1, loss, objective.clone());
                 timed(tracer, Span::Backward, || {

@@ -10,10 +10,10 @@ use moe::{PathVisitor, visit_paths};
 use crate::{Optimizer, TrainConfig, adamw::AdamW};
 
 /// Whether weight decay applies to the parameter of this dotted path. It applies to matrices and
-/// embeddings, and not to biases and to the scales and shifts of norms.
+/// embeddings, and not to biases, to the scales and shifts of norms and to the bandwidths of kernels.
 pub fn decays(path: &str) -> bool {
     let name = path.rsplit('.').next().unwrap_or(path);
-    !(name.starts_with("bias") || name == "gamma" || name == "beta")
+    !(name.starts_with("bias") || ["gamma", "beta", "bandwidth"].contains(&name))
 }
 
 /// A fresh optimizer for a network.

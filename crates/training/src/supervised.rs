@@ -15,8 +15,8 @@ use burn::prelude::*;
 use tasks::{Split, Task};
 
 use crate::{
-    Checkpoint, CheckpointError, Evaluation, ExampleScore, Order, StepLog, StepRow, TrainConfig,
-    evaluate,
+    Checkpoint, CheckpointError, Evaluation, ExampleScore, Objective, Order, StepLog, StepRow,
+    TrainConfig, evaluate,
     finite::{check_evaluation, check_parameters},
     learner::{Learner, Now, StepMetrics, begin},
     tracer::{Span, StepTracer, timed},
@@ -37,6 +37,8 @@ pub struct Run<'a> {
     /// Whether the test split is evaluated, once, at the end. A run that serves to choose a setting
     /// must not use it.
     pub test: bool,
+    /// What is minimised in the place of the task's loss, if it is another value.
+    pub objective: Option<&'a dyn Objective>,
     /// A tracer of the time that each part of a step takes; it changes nothing in the run.
     pub tracer: Option<&'a StepTracer>,
 }

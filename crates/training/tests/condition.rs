@@ -71,7 +71,16 @@ fn a_task_with_a_condition_is_learnt_at_batch_level() {
     let config = TrainConfig { steps: 3, batch: 8, ..TrainConfig::default() };
     let folder = tempfile::tempdir().unwrap();
     let (task, folder): (&dyn Task, _) = (&task, folder.path());
-    let run = Run { task, config: &config, seed: 1, device, folder, test: true, tracer: None };
+    let run = Run {
+        task,
+        config: &config,
+        seed: 1,
+        device,
+        folder,
+        test: true,
+        tracer: None,
+        objective: None,
+    };
     let outcome = supervised(&run, model, &mut StopAfter::default()).unwrap();
     // Each batch is one unit, which two experts work on.
     let [layer, ..] = &outcome.valid.layers[..] else { panic!("there are MoE layers") };

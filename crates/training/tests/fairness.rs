@@ -134,6 +134,7 @@ fn training_shows_the_same_pictures_and_skips_the_same_branches_whatever_a_route
             folder,
             test: false,
             tracer: None,
+            objective: None,
         };
         let model = supervised(&run, network, &mut StopAfter::default()).unwrap().model;
         let rows = StepLog::read_intact(&StepLog::path(folder)).unwrap();

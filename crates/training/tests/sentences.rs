@@ -26,7 +26,16 @@ fn trained(task: &dyn Task, backbone: &Choice, steps: usize, batch: usize) -> Ou
     let config = TrainConfig { steps, batch, lr: 5e-3, warmup: 2, ..TrainConfig::default() };
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let run = Run { task, config: &config, seed: 1, device, folder, test: true, tracer: None };
+    let run = Run {
+        task,
+        config: &config,
+        seed: 1,
+        device,
+        folder,
+        test: true,
+        tracer: None,
+        objective: None,
+    };
     supervised(&run, model, &mut StopAfter::default()).unwrap()
 }
 

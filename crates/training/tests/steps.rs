@@ -21,7 +21,8 @@ fn train(
     let moe = MoeConfig { layers: Placement::ALL, experts: 4, router, ..MoeConfig::default() };
     let vit = Choice::of("vit").with("width", 8).with("depth", 1).with("heads", 2);
     let device = &Device::flex();
-    let run = Run { task, config, seed: 1, device, folder, test: true, tracer: None };
+    let run =
+        Run { task, config, seed: 1, device, folder, test: true, tracer: None, objective: None };
     supervised(&run, network(task, &vit, &moe), &mut StopAfter::new(stop))
 }
 
@@ -92,8 +93,16 @@ fn examples_have_scores_where_classes_are_chosen_and_nowhere_else() {
     let folder = tempfile::tempdir().unwrap();
     let (device, folder) = (&Device::flex(), folder.path());
     let config = TrainConfig { schedule: Schedule::Constant, clip: 0.0, ..config };
-    let run =
-        Run { task: patterns, config: &config, seed: 1, device, folder, test: true, tracer: None };
+    let run = Run {
+        task: patterns,
+        config: &config,
+        seed: 1,
+        device,
+        folder,
+        test: true,
+        tracer: None,
+        objective: None,
+    };
     let model = network(patterns, &Choice::of("bare"), &moe);
     let outcome = supervised(&run, model, &mut StopAfter::new(None)).unwrap();
     assert!(outcome.test.unwrap().examples.is_empty());

@@ -35,7 +35,16 @@ fn train(
     let config =
         TrainConfig { steps: 12, batch: 8, accumulate: 2, lr: 1e-2, ..TrainConfig::default() };
     let device = &Device::flex();
-    let run = Run { task, config: &config, seed: 1, device, folder, test: false, tracer: None };
+    let run = Run {
+        task,
+        config: &config,
+        seed: 1,
+        device,
+        folder,
+        test: false,
+        tracer: None,
+        objective: None,
+    };
     supervised(&run, decoder(task, positions), &mut StopAfter::new(stop))
 }
 

@@ -3,7 +3,7 @@
 use anyhow::bail;
 use burn::module::Module;
 use sha2::{Digest, Sha256};
-use training::{Evaluation, Outcome, Run, TrainError, params_of, supervised};
+use training::{Evaluation, Objective, Outcome, Run, TrainError, params_of, supervised};
 
 use super::{memory, model_builder::ModelBuilder, progress::Progress, runner::Runner};
 use crate::{
@@ -33,6 +33,7 @@ impl Runner<'_> {
             Err(Err(other)) => return Err(other),
         };
         let data = builder.task_for(spec)?;
+        let distill = builder.teaching(spec)?;
         self.store.write(&spec.id, "config.json", &spec.description())?;
         self.store.write(&spec.id, "environment.json", self.environment)?;
         if let Some(tokenizer) = data.as_text().and_then(|text| text.tokenizer().file()) {
@@ -46,6 +47,7 @@ impl Runner<'_> {
             device: self.device,
             folder: &self.store.folder(&spec.id),
             test: !spec.trial,
+            objective: distill.as_ref().map(|distill| distill as &dyn Objective),
             tracer: self.tracer.as_ref(),
         };
         let mut line = progress.line(spec, self.store.folder(&spec.id));

@@ -7,6 +7,7 @@ mod halving;
 mod job;
 mod memory;
 mod model_builder;
+mod parts;
 mod progress;
 mod pruning;
 mod runner;

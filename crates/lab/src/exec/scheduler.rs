@@ -8,8 +8,8 @@ use std::{
 
 use anyhow::{Context, anyhow};
 
-use super::{memory, progress::Progress, runner::Runner};
-use crate::spec::RunSpec;
+use super::{memory, model_builder::ModelBuilder, progress::Progress, runner::Runner};
+use crate::spec::{RunConfig, RunSpec};
 
 impl Runner<'_> {
     /// Trains those runs that have not ended yet. The first error is given back; a run that
@@ -20,6 +20,7 @@ impl Runner<'_> {
     ///
     /// Runs that others need come before those.
     pub(crate) fn train(&self, specs: &[&RunSpec]) -> anyhow::Result<()> {
+        self.check_starts(specs)?;
         let mut waiting = Vec::new();
         for spec in specs.iter().filter(|spec| spec.refused.is_none()) {
             self.wait_for(spec, &mut waiting)?;
@@ -29,6 +30,20 @@ impl Runner<'_> {
             *waits = specs.iter().find(|spec| spec.id == waits.id).unwrap_or(waits);
         }
         waiting.into_iter().try_for_each(|generation| self.train_generation(generation))
+    }
+
+    /// Checks what runs that have not ended take over from others, once for all seeds.
+    fn check_starts(&self, specs: &[&RunSpec]) -> anyhow::Result<()> {
+        let builder =
+            ModelBuilder { plugins: self.plugins, store: self.store, device: self.device };
+        let mut checked: Vec<&RunConfig> = Vec::new();
+        for spec in specs.iter().filter(|spec| spec.refused.is_none()) {
+            if !checked.contains(&&spec.config) && self.store.ended(&spec.id)?.is_none() {
+                builder.check_parts(spec)?;
+                checked.push(&spec.config);
+            }
+        }
+        Ok(())
     }
 
     /// Puts a run that has not ended where it belongs: in a later generation than the runs that come

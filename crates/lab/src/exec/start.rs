@@ -17,7 +17,9 @@ use crate::{spec::RunSpec, store::Selected};
 impl ModelBuilder<'_> {
     /// The network as a run begins, on an autodiff device.
     pub(crate) fn begin(&self, spec: &RunSpec) -> anyhow::Result<AnyBackbone> {
-        let Some(from) = &spec.from else { return self.build(spec, &spec.config.moe, true) };
+        let Some(from) = &spec.from else {
+            return self.assemble(spec, self.build(spec, &spec.config.moe, true)?);
+        };
         let (there, had) = self.trained(from).context("the run that it starts from")?;
         let selected = match &spec.config.prune {
             Some(prune) => Some(self.select(prune, spec.seed, from, &there, had.as_ref())?),

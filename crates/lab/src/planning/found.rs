@@ -74,6 +74,8 @@ pub(crate) fn trained_run(
         note: String::new(),
         refused: None,
         from: None,
+        parts: Vec::new(),
+        teacher: None,
         confusion_run: None,
         budget: None,
         trial: false,

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{
     architecture_search::{ArchitectureSearch, LAYER_KEYS},
     budget::Budget,
+    run_config::OF_ITSELF,
     search_space::{SearchSpace, Setting},
 };
 use crate::{
@@ -54,14 +55,15 @@ impl Layers<'_> {
         let on = method.table().and_then(|table| table.get("on")?.table()?.get(&kind));
         let own = std::iter::once(method).chain(on);
         if let Some(after) = method.table().and_then(|table| table.get("after")) {
-            let start = self.of(task, self.named(after, method)?, &[])?.without(&OF_SUITE);
-            let mut settings = start.without(&["after", "from", "prune", "few_shot"]);
+            let start = self.whole(task, ("after", after), method)?;
+            let mut settings = start.without(&OF_ITSELF);
             settings.lay(&SettingTree::parse("after", "train.steps = 0")?);
             own.for_each(|layer| settings.lay(&layer.without(&["after"])));
             if self.smoke {
                 smoke(&mut settings)?;
             }
             tried.iter().for_each(|layer| settings.lay(layer));
+            self.names_to_settings(task, method, &mut settings)?;
             settings.put("after", start);
             return Ok(settings);
         }
@@ -72,17 +74,52 @@ impl Layers<'_> {
             smoke(&mut settings)?;
         }
         self.set.iter().chain(tried).for_each(|layer| settings.lay(layer));
+        self.names_to_settings(task, method, &mut settings)?;
         Ok(settings)
     }
 
-    /// The method before `method` that `after` names.
-    fn named(&self, after: &SettingTree, method: &SettingTree) -> anyhow::Result<&SettingTree> {
+    /// Puts the whole settings of methods in the place of their names: in `parts` and in `teacher`.
+    fn names_to_settings(
+        &self,
+        task: &SettingTree,
+        method: &SettingTree,
+        settings: &mut SettingTree,
+    ) -> anyhow::Result<()> {
+        let SettingTree::Table(table, _) = settings else { return Ok(()) };
+        if let Some(name) = table.get("teacher").cloned() {
+            table.insert("teacher".into(), self.whole(task, ("teacher", &name), method)?);
+        }
+        let Some(SettingTree::Tables(parts, _)) = table.get_mut("parts") else { return Ok(()) };
+        for part in parts {
+            if let Some(name) = part.table().and_then(|table| table.get("of")).cloned() {
+                part.put("of", self.whole(task, ("of", &name), method)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The settings of the method that is named at a key of `method`.
+    fn whole(
+        &self,
+        task: &SettingTree,
+        named: (&str, &SettingTree),
+        method: &SettingTree,
+    ) -> anyhow::Result<SettingTree> {
+        Ok(self.of(task, self.named(named, method)?, &[])?.without(&OF_SUITE))
+    }
+
+    /// The method before `method` that the key `after`, say, names.
+    fn named(
+        &self,
+        (key, after): (&str, &SettingTree),
+        method: &SettingTree,
+    ) -> anyhow::Result<&SettingTree> {
         let before = self.methods.iter().take_while(|other| !std::ptr::eq(*other, method));
         let name = |other: &&SettingTree| other.value().get("name").cloned().unwrap_or_default();
         let known: Vec<String> = before.clone().map(|other| name(&other).to_string()).collect();
         before.clone().find(|other| name(other) == after.value()).ok_or_else(|| {
             let (place, wanted, known) = (after.place(), after.value(), known.join(", "));
-            anyhow!("{place}: after = {wanted}: no method before it is named so; known: {known}")
+            anyhow!("{place}: {key} = {wanted}: no method before it is named so; known: {known}")
         })
     }
 

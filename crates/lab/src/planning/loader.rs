@@ -4,16 +4,16 @@ use std::collections::HashMap;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use serde_json::Value;
-use tasks::{DataDir, LoadedTask};
+use tasks::{DataDir, LoadedTask, Task};
 
 use super::{
     layers::{Layers, OF_SUITE, TASK_KEYS, layers},
-    run_config::{settings_of_confused, settings_of_start},
+    run_config::{settings_of_confused, settings_of_parts, settings_of_start, settings_of_teacher},
     selection::{distinct, distinct_methods, only, seeds},
 };
 use crate::{
     Plugins,
-    settings::{SettingTree, known_keys, tables},
+    settings::{SettingTree, at, known_keys, tables},
     spec::{Program, RunConfig, RunSpec, Selection, SuitePlan, TuningPlan},
     store::{Origin, after},
 };
@@ -35,7 +35,7 @@ const KEYS: [&str; 14] = [
     "gate",
     "registration",
 ];
-const METHOD_KEYS: [&str; 14] = [
+const METHOD_KEYS: [&str; 17] = [
     "name",
     "free",
     "tune",
@@ -50,6 +50,9 @@ const METHOD_KEYS: [&str; 14] = [
     "groups",
     "few_shot",
     "after",
+    "parts",
+    "teacher",
+    "distill",
 ];
 
 /// Reads suites.
@@ -201,6 +204,12 @@ impl<'a> Reader<'a> {
         let note = config.note(self.plugins, &*data)?.to_string();
         let from = settings_of_start(settings).map(|from| self.run(&from)).transpose()?;
         let confusion_run = settings_of_confused(settings).map(|of| self.run(&of)).transpose()?;
+        let parts = settings_of_parts(settings)?;
+        let parts = parts.into_iter().map(|of| self.run(of)).collect::<Result<_, _>>()?;
+        let teacher = settings_of_teacher(settings).map(|of| self.run(of)).transpose()?;
+        if let Some(teacher) = &teacher {
+            teaches(&*teacher.data, &*data).map_err(|why| at(settings, "teacher", why))?;
+        }
         Ok(RunSpec {
             method: config.moe.router.kind.clone(),
             seed: 0,
@@ -210,6 +219,8 @@ impl<'a> Reader<'a> {
             note,
             refused,
             from: from.map(Box::new),
+            parts,
+            teacher: teacher.map(Box::new),
             confusion_run: confusion_run.map(Box::new),
             budget: None,
             trial: false,
@@ -248,11 +259,30 @@ impl<'a> Reader<'a> {
         let id =
             Origin { plugins, program, device }.run_id(&spec.config, &spec.digest, seed, trial);
         let before = |run: Box<RunSpec>| Box::new(self.with_seed(RunSpec { trial, ..*run }, seed));
-        let (from, confusion_run) = (spec.from.map(before), spec.confusion_run.map(before));
-        let spec = RunSpec { seed, id, from, confusion_run, ..spec };
+        let (from, teacher) = (spec.from.map(before), spec.teacher.map(before));
+        let confusion_run = spec.confusion_run.map(before);
+        let parts = spec.parts.into_iter();
+        let parts = parts.map(|part| self.with_seed(RunSpec { trial, ..part }, seed)).collect();
+        let spec = RunSpec { seed, id, from, parts, teacher, confusion_run, ..spec };
         // The config has their settings; their data are in their identity alone.
         let id = spec.prerequisites().fold(spec.id.clone(), |id, before| after(&id, &before.id));
         RunSpec { id, ..spec }
+    }
+}
+
+/// Checks that a network that was trained for one task can teach a network for another one.
+fn teaches(one: &dyn Task, other: &dyn Task) -> Result<(), String> {
+    let ((seen, asked), answers) =
+        ((one.domain(), other.domain()), (one.outputs(), other.outputs()));
+    if seen != asked {
+        return Err(format!("teacher: it sees {seen:?}, and this run {asked:?}"));
+    }
+    if answers.0 != answers.1 {
+        return Err(format!("teacher: it has {} answers, and this run {}", answers.0, answers.1));
+    }
+    match other.is_classification() {
+        true => Ok(()),
+        false => Err("teacher: it is for tasks whose answers are classes".into()),
     }
 }
 

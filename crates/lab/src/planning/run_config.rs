@@ -1,15 +1,19 @@
 //! Reading and checking the config of a run.
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use moe::ConfigError;
 use serde_json::Value;
 use tasks::{DataDir, DataError, LoadedTask, Split, Task};
 
 use crate::{
     Plugins,
-    settings::{SettingTree, at},
-    spec::{GroupsConfig, RunConfig},
+    settings::{SettingTree, at, known_keys},
+    spec::{GroupsConfig, PartConfig, RunConfig},
 };
+
+/// What is of a run alone, and not of the runs of the same settings that come before it.
+pub(super) const OF_ITSELF: [&str; 7] =
+    ["from", "after", "prune", "few_shot", "parts", "teacher", "distill"];
 
 /// The settings of the run that a run starts from: those of `after`, which are whole, or its own with
 /// those of `from` laid over them.
@@ -18,16 +22,37 @@ pub(crate) fn settings_of_start(settings: &SettingTree) -> Option<SettingTree> {
         return Some(whole.clone());
     }
     let from = settings.table()?.get("from")?;
-    let mut start = settings.without(&["from", "prune", "few_shot"]);
+    let mut start = settings.without(&OF_ITSELF);
     start.lay(from);
     Some(start)
+}
+
+/// The settings of the runs whose parts a run takes over, with their places; whole, since their names
+/// were replaced by them.
+pub(crate) fn settings_of_parts(settings: &SettingTree) -> anyhow::Result<Vec<&SettingTree>> {
+    let parts = match settings.table().and_then(|table| table.get("parts")) {
+        None => return Ok(Vec::new()),
+        Some(SettingTree::Tables(parts, _)) => parts,
+        Some(other) => bail!("{}: parts is a list of tables", other.place()),
+    };
+    let of = |part: &SettingTree| match part.table().and_then(|table| table.get("of")) {
+        Some(_) => Ok(()),
+        None => Err(anyhow!("{}: parts: `of` is missing: the name of a method", part.place())),
+    };
+    parts.iter().try_for_each(of)?;
+    Ok(parts.iter().filter_map(|part| part.table()?.get("of")).collect())
+}
+
+/// The settings of the run that a run learns from.
+pub(crate) fn settings_of_teacher(settings: &SettingTree) -> Option<&SettingTree> {
+    settings.table()?.get("teacher")
 }
 
 /// The settings of the run whose confusions make a run's groups: its own, with those of `groups.of`
 /// laid over them.
 pub(crate) fn settings_of_confused(settings: &SettingTree) -> Option<SettingTree> {
     let of = settings.table()?.get("groups")?.table()?.get("of")?;
-    let mut confusion_run = settings.without(&["from", "after", "prune", "few_shot", "groups"]);
+    let mut confusion_run = settings.without(&OF_ITSELF).without(&["groups"]);
     confusion_run.lay(of);
     Some(confusion_run)
 }
@@ -35,7 +60,7 @@ pub(crate) fn settings_of_confused(settings: &SettingTree) -> Option<SettingTree
 impl RunConfig {
     /// Reads a config, and writes out the defaults of its plug-ins. Errors name the place.
     pub(crate) fn read(settings: &SettingTree, plugins: &Plugins) -> anyhow::Result<Self> {
-        let mut own = settings.without(&["from", "after"]).value();
+        let mut own = settings.without(&["from", "after", "parts", "teacher"]).value();
         if let Some(groups) = own.get_mut("groups").and_then(Value::as_object_mut) {
             groups.remove("of");
         }
@@ -44,6 +69,7 @@ impl RunConfig {
         let config: RunConfig = serde_path_to_error::deserialize(own)
             .map_err(|err| at(settings, &err.path().to_string(), err.inner()))?;
         let from = settings_of_start(settings).map(|from| Self::read(&from, plugins));
+        let read = |settings: &SettingTree| Self::read(settings, plugins).map(Box::new);
         let located = |err: ConfigError| at(settings, &path_of(&err), err);
         Ok(Self {
             task: plugins.tasks.complete(&config.task).map_err(located)?,
@@ -53,8 +79,50 @@ impl RunConfig {
             from: from.transpose()?.map(Box::new),
             prune: config.prune,
             few_shot: config.few_shot,
+            parts: Self::read_parts(settings, plugins)?,
+            teacher: settings_of_teacher(settings).map(read).transpose()?,
+            distill: config.distill,
             groups: config.groups.map(|groups| GroupsConfig { of: confusion_run, ..groups }),
         })
+    }
+
+    fn read_parts(settings: &SettingTree, plugins: &Plugins) -> anyhow::Result<Vec<PartConfig>> {
+        let whole = settings_of_parts(settings)?;
+        let tables = match settings.table().and_then(|table| table.get("parts")) {
+            Some(SettingTree::Tables(tables, _)) => tables.as_slice(),
+            _ => &[],
+        };
+        let part = |(table, of): (&SettingTree, &SettingTree)| {
+            known_keys(table, &["of", "take", "into"])?;
+            let path = |key: &str| match &table.value()[key] {
+                Value::Null => Ok(String::new()),
+                Value::String(path) => Ok(path.clone()),
+                other => {
+                    Err(at(table, key, format!("{key} = {other}: it is a path, \"module\" say")))
+                }
+            };
+            let of = Box::new(Self::read(of, plugins)?);
+            Ok(PartConfig { of, take: path("take")?, into: path("into")? })
+        };
+        tables.iter().zip(whole).map(part).collect()
+    }
+
+    /// Checks that a run starts from one run or from parts, and that `distill` has a teacher.
+    fn check_parts(&self) -> Result<(), (&'static str, String)> {
+        if !self.parts.is_empty() && self.from.is_some() {
+            let message = "parts: a run starts from one run (`from`, `after`) or from parts of \
+                           several, not from both";
+            return Err(("parts", message.into()));
+        }
+        match (&self.distill, &self.teacher) {
+            (Some(_), None) => {
+                Err(("distill", "distill: `teacher` says which run it learns from".into()))
+            }
+            (Some(distill), Some(_)) => {
+                distill.check().map_err(|why| ("distill", format!("distill: {why}")))
+            }
+            (None, _) => Ok(()),
+        }
     }
 
     /// Checks that everything fits together, before anything is trained.
@@ -119,6 +187,7 @@ impl RunConfig {
             let message = "there is nothing to prune: `from` says which run to start from";
             return Err(("prune", message.into()));
         }
+        self.check_parts()?;
         if let Some(groups) = &self.groups {
             groups.check(task).map_err(|message| ("groups", message))?;
         }

@@ -4,7 +4,7 @@ use backbones::BackboneSpec;
 use moe::{Choice, ConfigError, Domain, MoeConfig, Placement};
 use serde::{Deserialize, Serialize};
 use tasks::Task;
-use training::{FewShot, TrainConfig};
+use training::{DistillConfig, FewShot, TrainConfig};
 
 use super::prune::PruneConfig;
 use crate::Plugins;
@@ -34,6 +34,15 @@ pub struct RunConfig {
     /// class: a run of no steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub few_shot: Option<FewShot>,
+    /// The runs that it takes weights over from, part by part. In a suite they are methods named before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartConfig>,
+    /// The run whose network it learns from beside the task. In a suite it is a method named before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<Box<RunConfig>>,
+    /// How it learns from the teacher.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distill: Option<DistillConfig>,
     /// Super-classes of the task's classes, which routers may use as clusters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<GroupsConfig>,
@@ -78,6 +87,20 @@ impl RunConfig {
             library: &plugins.library,
         }
     }
+}
+
+/// A part of another run's network, and where it goes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartConfig {
+    /// The run that it is taken from.
+    pub of: Box<RunConfig>,
+    /// Its path there, `module`; empty for the whole network.
+    #[serde(default)]
+    pub take: String,
+    /// Its path here, `meta`; empty for the whole network.
+    #[serde(default)]
+    pub into: String,
 }
 
 /// The origin of the groups.

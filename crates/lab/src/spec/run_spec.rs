@@ -25,6 +25,10 @@ pub(crate) struct RunSpec {
     pub(crate) refused: Option<String>,
     /// The run that it starts from.
     pub(crate) from: Option<Box<RunSpec>>,
+    /// The runs that it takes weights over from, in the order of the parts of its config.
+    pub(crate) parts: Vec<RunSpec>,
+    /// The run whose network it learns from.
+    pub(crate) teacher: Option<Box<RunSpec>>,
     /// The run whose confusions make its groups.
     pub(crate) confusion_run: Option<Box<RunSpec>>,
     /// Its budget, if the suite holds something equal.
@@ -49,7 +53,8 @@ impl RunSpec {
 
     /// The runs that have to be trained before it.
     pub(crate) fn prerequisites(&self) -> impl Iterator<Item = &RunSpec> {
-        self.from.iter().chain(&self.confusion_run).map(|spec| &**spec)
+        let one = self.from.iter().chain(&self.teacher).chain(&self.confusion_run);
+        one.map(|spec| &**spec).chain(&self.parts)
     }
 
     /// The content of `config.json`.

@@ -26,6 +26,9 @@
 //! it says so. So a trained network is looked at again: with another capacity, on other images,
 //! fine-tuned, or by a linear head for a few examples (`few_shot = { shots = 5 }`). A method may say what it
 //! does differently for one task in a table `on`: `on.digits.moe.experts = 4`.
+//! `parts = [{ of = "NAME", take = "module", into = "meta" }]` starts it with parts of the networks of
+//! methods named before, by their paths; `teacher = "NAME"` has it learn from such a network beside the
+//! task, by `distill = { alpha = 0.5, tau = 1.0, reduction = "batch" }`.
 
 use super::program::Program;
 

@@ -108,7 +108,7 @@ impl Init {
         shape: [usize; D],
         values: Vec<f32>,
     ) -> Param<Tensor<D>> {
-        self.filled(name, shape, move |_| values.clone())
+        self.drawn(name, shape, move |_| values.clone())
     }
 
     /// The matrix of a linear map.
@@ -207,12 +207,16 @@ impl Init {
         draw: impl Fn(&mut ChaCha8Rng) -> f32 + Send + Sync + 'static,
     ) -> Param<Tensor<D>> {
         let n = shape.iter().product::<usize>() / copies;
-        self.filled(name, shape, move |rng| {
+        self.drawn(name, shape, move |rng| {
             (0..n).map(|_| draw(rng)).collect::<Vec<f32>>().repeat(copies)
         })
     }
 
-    fn filled<const D: usize>(
+    /// Values that are drawn together, row by row, when the parameter is first asked for.
+    ///
+    /// # Panics
+    /// If they are not as many as the shape has.
+    pub fn drawn<const D: usize>(
         &self,
         name: &str,
         shape: [usize; D],

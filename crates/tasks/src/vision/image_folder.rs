@@ -55,7 +55,8 @@ impl LoadTask for ImageFolder {
         let ImageFolderConfig { side, train, valid, test, augment, corrupt, .. } = config.clone();
         let data = read(config, data)?;
         let side = Some(side);
-        let config = ImagesConfig { train, valid, test, classes: None, side, augment, corrupt };
+        let config =
+            ImagesConfig { train, valid, test, side, augment, corrupt, ..ImagesConfig::default() };
         Images::load(data, &config)
     }
 }

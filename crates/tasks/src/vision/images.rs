@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use burn::prelude::*;
 use moe::{ConfigError, Domain, Input, config, stable_hash};
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{
@@ -39,7 +39,15 @@ config! {
         pub augment: Augment = Augment::default(),
         /// The corruption of the test images, with its severity: `"gaussian-noise 3"`.
         pub corrupt: Option<Corruption> = None,
+        /// The share of the training images whose label is drawn anew, from all classes.
+        #[serde(skip_serializing_if = "is_zero")]
+        pub label_noise: f64 = 0.0,
     }
+}
+
+/// Whether a share is 0, for serde.
+pub(crate) fn is_zero(share: &f64) -> bool {
+    *share == 0.0
 }
 
 /// A set as it was read.
@@ -91,6 +99,11 @@ impl Images {
                 wrong(set, format!("{name} = {size}: class {class} has only {n} images there"))
             })?;
         }
+        let noise = config.label_noise;
+        if !(0.0..=1.0).contains(&noise) {
+            return Err(wrong(set, format!("label_noise = {noise}: it is from 0 to 1")));
+        }
+        data.blur_labels(noise);
         if let Some(side) = config.side {
             data.resize(side).map_err(|message| wrong(set, message))?;
         }
@@ -164,6 +177,18 @@ impl Labelled {
         self.super_classes = self.super_classes.as_ref().map(of);
         self.classes = classes.len();
         Ok(())
+    }
+
+    /// Draws the labels of a share of the training images anew, from all classes: which ones, and which
+    /// labels, follows from the image's number, so that a smaller share is a part of a larger one.
+    fn blur_labels(&mut self, share: f64) {
+        for image in &self.splits[Split::Train as usize] {
+            let seed = stable_hash(&format!("label-noise/{}/{image}", self.set));
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            if rng.random::<f64>() < share {
+                self.labels[*image] = rng.random_range(0..self.classes) as i32;
+            }
+        }
     }
 
     /// Brings all images to this many rows and columns.
@@ -361,6 +386,28 @@ mod tests {
         assert_eq!(shown(&*task, Split::Train), shown(&*plain, Split::Train));
         assert_ne!(shown(&*task, Split::Test), shown(&*plain, Split::Test));
         assert_eq!(shown(&*task, Split::Test), shown(&*task, Split::Test));
+    }
+
+    #[test]
+    fn a_share_of_the_training_labels_is_drawn_anew() {
+        let labels = |noise| {
+            let mut many = data();
+            many.labels = (0..12_000).map(|i| i % 3).collect();
+            many.splits =
+                [(0..9000).collect(), (9000..10_500).collect(), (10_500..12_000).collect()];
+            many.blur_labels(noise);
+            many.labels
+        };
+        let (plain, noisy, less) = (labels(0.0), labels(0.4), labels(0.1));
+        assert_eq!(plain[9000..], noisy[9000..], "validation and test stay");
+        let wrong =
+            |labels: &[i32]| (0..9000).filter(|i| labels[*i] != plain[*i]).collect::<Vec<_>>();
+        // Of three classes, a third of what is drawn anew is right.
+        let share = wrong(&noisy).len() as f64 / 9000.0;
+        assert!((share - 0.4 * 2.0 / 3.0).abs() < 0.02, "{share}");
+        assert!(wrong(&less).iter().all(|i| less[*i] == noisy[*i]));
+        let err = load(ImagesConfig { label_noise: 1.5, ..ImagesConfig::default() }).err().unwrap();
+        assert!(err.contains("label_noise = 1.5: it is from 0 to 1"), "{err}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::{
     augment::Augment,
     corrupt::Corruption,
     image::resize,
-    images::{Images, ImagesConfig, Labelled},
+    images::{Images, ImagesConfig, Labelled, is_zero},
     splits::fifths,
     zip,
 };
@@ -60,6 +60,9 @@ config! {
         pub augment: Augment = Augment::default(),
         /// The corruption of the test images, with its severity: `"contrast 3"`.
         pub corrupt: Option<Corruption> = None,
+        /// The share of the training images whose label is drawn anew, from all classes.
+        #[serde(skip_serializing_if = "is_zero")]
+        pub label_noise: f64 = 0.0,
     }
 }
 
@@ -74,11 +77,21 @@ impl LoadTask for Omniglot {
     const SOURCE: &'static str = "https://github.com/brendenlake/omniglot (MIT)";
 
     fn load(config: &OmniglotConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
-        let OmniglotConfig { labels, side, train, valid, test, classes, augment, corrupt } =
-            config.clone();
+        let OmniglotConfig {
+            labels,
+            side,
+            train,
+            valid,
+            test,
+            classes,
+            augment,
+            corrupt,
+            label_noise,
+        } = config.clone();
         let data = characters(data, side)?.labelled(labels, side);
+        let side = Some(side);
         let config =
-            ImagesConfig { train, valid, test, classes, side: Some(side), augment, corrupt };
+            ImagesConfig { train, valid, test, classes, side, augment, corrupt, label_noise };
         Images::load(data, &config)
     }
 }

@@ -49,7 +49,16 @@ impl Setting {
         watch: &mut dyn Watch,
     ) -> Result<Outcome, TrainError> {
         let (task, device) = (&*self.task, &Device::flex());
-        let run = Run { task, config, seed: 3, device, folder, test: false, tracer: None };
+        let run = Run {
+            task,
+            config,
+            seed: 3,
+            device,
+            folder,
+            test: false,
+            tracer: None,
+            objective: None,
+        };
         supervised(&run, self.network(), watch)
     }
 

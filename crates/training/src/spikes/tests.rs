@@ -42,7 +42,7 @@ fn run_in(
 ) -> Result<Outcome, TrainError> {
     assert_eq!(config.check(), Ok(()));
     let (task, device) = (&*digits(), &Device::flex());
-    let run = Run { task, config, seed: 3, device, folder, test: false, tracer };
+    let run = Run { task, config, seed: 3, device, folder, test: false, tracer, objective: None };
     supervised(&run, network(task), &mut StopAfter::new(after))
 }
 
@@ -146,7 +146,16 @@ fn a_step_that_is_left_out_moves_nothing() {
     let config = TrainConfig { spikes: guarded(), faults: damage(1, None), ..config() };
     let (task, device, folder) = (digits(), Device::flex(), tempfile::tempdir().unwrap());
     let (task, device, folder) = (&*task, &device, folder.path());
-    let run = Run { task, config: &config, seed: 3, device, folder, test: false, tracer: None };
+    let run = Run {
+        task,
+        config: &config,
+        seed: 3,
+        device,
+        folder,
+        test: false,
+        tracer: None,
+        objective: None,
+    };
     let mut guard = Guard::new(Replica::new(&run, network(task)));
     let fresh_order = || Order::new(3, task.len(Split::Train));
     let weights = |guard: &Guard| guard.network().into_record().into_bytes().unwrap().to_vec();

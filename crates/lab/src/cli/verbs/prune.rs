@@ -131,6 +131,9 @@ fn smaller(
 ) -> anyhow::Result<RunSpec> {
     let Prune { ratio, rule, gone, steps, .. } = args.clone();
     let mut config = before.config.clone();
+    // What the old run began with and learnt from is its own.
+    config.parts.clear();
+    (config.teacher, config.distill) = (None, None);
     config.from = Some(Box::new(before.config.clone()));
     config.prune = Some(PruneConfig { ratio, rule, gone });
     config.train.steps = steps;

@@ -1,0 +1,484 @@
+//! Neural attentive circuits: modules that find one another by signatures and compute by codes.
+//!
+//! Rahaman et al. *Neural Attentive Circuits*. NeurIPS 2022. <https://arxiv.org/abs/2210.08031>
+//!
+//! There are three sets of latents: inputs, mediators, outputs. Each latent has a signature, which says where
+//! in the graph it is (`kernel.rs`), and a code, which says what it computes (`mod_fc.rs`); all layers share
+//! them. Its first state follows from its code (`latents.rs`).
+//!
+//! 1. Inputs read the tokens of the image (`tokenizer.rs`, `attention.rs`).
+//! 2. In each propagator, mediators read from inputs and mediators:
+//!    z <- z + Attention(z; inputs, mediators),  z <- ModFFN(z)                           (1)
+//! 3. Outputs read from inputs and mediators, without a residual, by a kernel without truncation.
+//! 4. y = W sum_u pi_u z_u,  pi = softmax_u(w z_u + b + Gumbel noise)                     (2)
+//!
+//! Mediators' signatures are fitted to a random graph (`graph.rs`, `signatures.rs`); the others are normal.
+//! In training, latents that are nearer than 0.4 repel each other:
+//!
+//! R = -sum_{u > v, d_uv < 0.4} d_uv                                                      (3)
+//!
+//! Noise of first states and of (2) is there in evaluation too, as in the published code, and always the
+//! same; `noise_in_evaluation = false` turns it off.
+//!
+//! `drop` leaves mediators out in evaluation, those with the weakest connections first: by the sum of
+//! exp(-d) over the latents within the truncation. Which ones the paper leaves out is not known to us.
+//!
+//! Differs from the published code: the planted partition has no regulariser of its own; codes and states
+//! are of one width or not, as the config says; an image of few pixels may be cut into patches.
+
+mod attention;
+mod graph;
+mod kernel;
+mod latents;
+mod mod_fc;
+mod module;
+mod signatures;
+#[cfg(test)]
+mod testing;
+mod tokenizer;
+
+pub use graph::Graph;
+pub use kernel::TruncationGradient;
+pub(crate) use module::NacModule;
+pub use tokenizer::Tokens;
+
+use burn::{module::Module, nn::Linear, prelude::*};
+use kernels::{linear_layer, matmul, softmax, sum};
+use moe::{ConfigError, Domain, Init, Input, Pass, Placement, config};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::{Backbone, BackboneSpec, block::thinned, wrong};
+use attention::{LatentAttention, ReadIn, Widths};
+use kernel::{Form, Kernel, distances};
+use latents::{Latents, Seeder, Set, noisy};
+use mod_fc::ModFfn;
+use tokenizer::{STRIDE, Sizes, Tokenizer};
+
+/// How the outputs are weighed, (2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pooling {
+    /// With Gumbel noise.
+    Gumbel,
+    /// Without noise.
+    Vanilla,
+}
+
+config! {
+    /// Sizes of a neural attentive circuit, and its graph.
+    pub struct NacConfig {
+        /// Latents that read the image.
+        pub inputs: usize = 16,
+        /// Latents that read from one another.
+        pub mediators: usize = 32,
+        /// Latents that the answer is of.
+        pub outputs: usize = 8,
+        /// Numbers of a state, D.
+        pub width: usize = 32,
+        /// Numbers of a code.
+        pub code: usize = 32,
+        /// Numbers of a signature.
+        pub signature: usize = 64,
+        /// Attention heads.
+        pub heads: usize = 2,
+        /// Numbers of a head.
+        pub head: usize = 16,
+        /// The hidden width of feed-forward networks over D.
+        pub cap: f64 = 2.0,
+        /// Propagators.
+        pub layers: usize = 2,
+        /// What makes tokens: `"patches"` or `"conv-next"`.
+        pub tokens: Tokens = Tokens::Patches,
+        /// Rows and columns of pixels in a patch.
+        pub patch: usize = 2,
+        /// Numbers of the place of a token.
+        pub grid: usize = 64,
+        /// The graph that the mediators' signatures are fitted to; none if left out.
+        pub graph: Option<Graph> = Some(Graph::ScaleFree),
+        /// Connections of a new node of a scale-free graph.
+        pub degree: usize = 2,
+        /// The largest distance of latents that are connected; any if left out.
+        pub truncation: Option<f64> = Some(0.9),
+        /// Whether connections are drawn in training, for each example.
+        pub stochastic: bool = true,
+        /// The gradient of truncated connections: `"reference"`, none, or `"straight-through"`.
+        pub truncation_gradient: TruncationGradient = TruncationGradient::Reference,
+        /// The largest change of a code's number in training, as a share of it.
+        pub code_noise: f64 = 0.05,
+        /// Whether first states and pooling have noise in evaluation too.
+        pub noise_in_evaluation: bool = true,
+        /// How outputs are weighed: `"gumbel"` or `"vanilla"`.
+        pub pooling: Pooling = Pooling::Gumbel,
+        /// The weight of (3).
+        pub repulsion: f64 = 0.1,
+        /// The chance that a propagator's branch is skipped for an example in training.
+        pub stochastic_depth: f64 = 0.0,
+        /// The share of the mediators that are left out in evaluation.
+        pub drop: f64 = 0.0,
+    }
+}
+
+impl NacConfig {
+    fn check(&self, height: usize, width: usize) -> Result<(), String> {
+        let counts = [
+            ("inputs", self.inputs),
+            ("mediators", self.mediators),
+            ("outputs", self.outputs),
+            ("code", self.code),
+            ("signature", self.signature),
+            ("heads", self.heads),
+            ("head", self.head),
+            ("grid", self.grid),
+        ];
+        if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
+            return Err(format!("{name} = 0: it is at least 1"));
+        }
+        if self.width < 4 || !self.width.is_multiple_of(4) {
+            return Err(format!("width = {}: a multiple of 4", self.width));
+        }
+        let shares = [
+            ("code_noise", self.code_noise),
+            ("drop", self.drop),
+            ("stochastic_depth", self.stochastic_depth),
+        ];
+        if let Some((name, share)) = shares.iter().find(|(_, x)| !(0.0..1.0).contains(x)) {
+            return Err(format!("{name} = {share}: it is from 0 to below 1"));
+        }
+        if !(0.0..=1e6).contains(&self.repulsion) {
+            return Err(format!("repulsion = {}: it is from 0 to 1000000", self.repulsion));
+        }
+        if let Some(most) = self.truncation.filter(|most| !(0.0..=2.0).contains(most)) {
+            return Err(format!("truncation = {most}: a distance is from 0 to 2"));
+        }
+        let hidden = self.cap * self.width as f64;
+        if !(1.0..=1e6).contains(&hidden) {
+            return Err(format!("cap = {}: it leaves {hidden} hidden units", self.cap));
+        }
+        let side = self.side();
+        if side == 0 || !height.is_multiple_of(side) || !width.is_multiple_of(side) {
+            return Err(format!("tokens of {side} pixels do not divide {height} x {width}"));
+        }
+        self.graph.map_or(Ok(()), |graph| graph.check(self.mediators, self.degree))
+    }
+
+    /// Rows and columns of pixels of a token.
+    fn side(&self) -> usize {
+        match self.tokens {
+            Tokens::Patches => self.patch,
+            Tokens::ConvNext => STRIDE,
+        }
+    }
+
+    fn widths(&self, senders: usize) -> Widths {
+        let Self { width, code, heads, head, .. } = *self;
+        Widths { senders, width, code, heads, head }
+    }
+
+    fn hidden(&self) -> usize {
+        (self.cap * self.width as f64).round() as usize
+    }
+
+    fn form(&self) -> Form {
+        let Self { truncation, stochastic, truncation_gradient: gradient, .. } = *self;
+        Form { truncation, stochastic, gradient }
+    }
+
+    fn set(&self, name: &str, count: usize, init: &Init) -> Set {
+        Set::new(count, self.code, self.signature, &init.at(name))
+    }
+
+    /// The mediators, with signatures that are fitted to the graph when they are first asked for.
+    fn mediators(&self, init: &Init) -> Set {
+        let set = self.set("mediators", self.mediators, init);
+        let Some(graph) = self.graph else { return set };
+        let (count, width, degree) = (self.mediators, self.signature, self.degree);
+        let fitted = move |rng: &mut ChaCha8Rng| {
+            signatures::fitted(count, width, &graph.edges(count, degree, rng), rng)
+        };
+        let signatures = init.at("mediators").drawn("signatures", [count, width], fitted);
+        Set { signatures, ..set }
+    }
+}
+
+/// A layer in which mediators read, (1).
+#[derive(Module, Debug)]
+struct Propagator {
+    kernel: Kernel,
+    attention: LatentAttention,
+    feed_forward: ModFfn,
+    skip: f64,
+    code_noise: f64,
+}
+
+impl Propagator {
+    fn new(config: &NacConfig, form: Form, init: &Init) -> Self {
+        Self {
+            kernel: Kernel::new(form, init),
+            attention: LatentAttention::new(config.widths(config.width), &init.at("attention")),
+            feed_forward: {
+                let init = init.at("feed_forward");
+                ModFfn::new(config.width, config.hidden(), config.code, &init)
+            },
+            skip: config.stochastic_depth,
+            code_noise: config.code_noise,
+        }
+    }
+
+    /// What the receivers read from the senders, `[B, U, D]`, and the codes that they read with.
+    fn read(
+        &self,
+        pass: &mut Pass,
+        receivers: &Latents,
+        senders: &Latents,
+    ) -> (Tensor<3>, Tensor<2>) {
+        let codes = noisy(pass, receivers.codes.clone(), self.code_noise);
+        let sent = noisy(pass, senders.codes.clone(), self.code_noise);
+        let b = receivers.states.dims()[0];
+        let (to, from) = (receivers.signatures.clone(), senders.signatures.clone());
+        let log = self.kernel.forward(pass, b, to, from);
+        let receivers = (receivers.states.clone(), codes.clone());
+        (self.attention.forward(receivers, (senders.states.clone(), sent), log), codes)
+    }
+
+    /// The states of the receivers after (1), `[B, U, D]`.
+    fn forward(&self, pass: &mut Pass, receivers: &Latents, senders: &Latents) -> Tensor<3> {
+        let (branch, codes) = self.read(pass, receivers, senders);
+        let z = receivers.states.clone() + thinned(pass, branch, self.skip);
+        self.feed_forward.forward(pass, z, codes, self.skip)
+    }
+
+    /// The answer of the outputs: no residual around the attention, and no branch is skipped.
+    fn read_out(&self, pass: &mut Pass, outputs: &Latents, senders: &Latents) -> Tensor<3> {
+        let (z, codes) = self.read(pass, outputs, senders);
+        self.feed_forward.forward(pass, z, codes, 0.0)
+    }
+
+    fn flops(&self, receivers: usize, senders: usize) -> f64 {
+        self.attention.flops(receivers, senders) + receivers as f64 * self.feed_forward.flops()
+    }
+}
+
+/// A neural attentive circuit.
+#[derive(Module, Debug)]
+pub struct Nac {
+    tokenizer: Tokenizer,
+    inputs: Set,
+    mediators: Set,
+    outputs: Set,
+    seeder: Seeder,
+    read_in: ReadIn,
+    read_in_feed_forward: ModFfn,
+    propagators: Vec<Propagator>,
+    read_out: Propagator,
+    confidence: Linear,
+    head: Linear,
+    /// Tokens of an image.
+    count: usize,
+    #[module(skip)]
+    config: NacConfig,
+}
+
+/// The message of an error that `check` excludes.
+const IMAGES: &str = "a nac is built for images";
+
+fn sizes(domain: Domain) -> Option<[usize; 3]> {
+    match domain {
+        Domain::Image { channels, height, width } => Some([channels, height, width]),
+        _ => None,
+    }
+}
+
+impl Backbone for Nac {
+    type Config = NacConfig;
+    const NAME: &'static str = "nac";
+    const ABOUT: &'static str =
+        "neural attentive circuit: modules that find one another by signatures";
+    const PAPER: &'static str = "https://arxiv.org/abs/2210.08031";
+    const CAUSAL: bool = false;
+
+    fn check(config: &NacConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
+        let wrong = |message: String| wrong(Self::NAME, message);
+        let [_, height, width] = sizes(brief.domain)
+            .ok_or_else(|| wrong("it takes images, and the task has text".into()))?;
+        if brief.moe.layers != Placement::NONE {
+            return Err(wrong("it has no places for MoE layers: moe.layers = \"none\"".into()));
+        }
+        config.check(height, width).map_err(wrong)
+    }
+
+    fn init(config: &NacConfig, brief: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
+        let [channels, height, width] = sizes(brief.domain).expect(IMAGES);
+        let NacConfig { tokens, patch, grid, width: d, code, .. } = *config;
+        let count = (height / config.side()) * (width / config.side());
+        let sizes = Sizes { tokens, channels, patch, width: d, grid, count };
+        let propagator = |i| Propagator::new(config, config.form(), &init.at("propagators").at(i));
+        Ok(Self {
+            tokenizer: Tokenizer::new(sizes, &init.at("tokenizer")),
+            inputs: config.set("inputs", config.inputs, init),
+            mediators: config.mediators(init),
+            outputs: config.set("outputs", config.outputs, init),
+            seeder: Seeder::new(code, d, &init.at("seeder")),
+            read_in: ReadIn::new(config.widths(d / 2 + grid), &init.at("read_in")),
+            read_in_feed_forward: {
+                ModFfn::new(d, config.hidden(), code, &init.at("read_in_feed_forward"))
+            },
+            propagators: (0..config.layers).map(propagator).collect(),
+            read_out: Propagator::new(config, Form::DENSE, &init.at("read_out")),
+            confidence: init.linear("confidence", d, 1, true),
+            head: init.linear("head", d, brief.outputs, true),
+            count,
+            config: config.clone(),
+        })
+    }
+
+    fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
+        linear_layer(&self.head, self.pooled(pass, input)) // (2)
+    }
+
+    fn features(&self, pass: &mut Pass, input: Input) -> Option<Tensor<2>> {
+        Some(self.pooled(pass, input).squeeze_dim::<2>(1))
+    }
+
+    fn tokens(&self) -> usize {
+        self.config.inputs + self.config.mediators
+    }
+
+    fn dense_flops(&self) -> f64 {
+        let NacConfig { inputs, mediators, outputs, .. } = self.config;
+        let senders = inputs + mediators;
+        let map = |map: &Linear| 2.0 * map.weight.lazy_shape().num_elements() as f64;
+        let layers = self.propagators.iter().map(|layer| layer.flops(mediators, senders));
+        self.tokenizer.flops(self.count)
+            + self.read_in.flops(inputs, self.count)
+            + inputs as f64 * self.read_in_feed_forward.flops()
+            + layers.sum::<f64>()
+            + self.read_out.flops(outputs, senders)
+            + outputs as f64 * map(&self.confidence)
+            + map(&self.head)
+    }
+}
+
+impl Nac {
+    /// The weighed outputs, `[B, 1, D]`.
+    fn pooled(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
+        let Input::Image(pixels) = input else { panic!("{IMAGES}") };
+        self.repel(pass);
+        let tokens = self.tokenizer.forward(pixels);
+        let inputs = self.inputs_of(pass, tokens);
+        let b = inputs.states.dims()[0];
+        let mediators = self.seeded(pass, b, &self.mediators);
+        let mut mediators = self.kept(pass, mediators);
+        self.tell_density(pass, &mediators);
+        for propagator in &self.propagators {
+            let senders = inputs.and(&mediators);
+            mediators = mediators.with(propagator.forward(pass, &mediators, &senders)); // (1)
+        }
+        let outputs = self.seeded(pass, b, &self.outputs);
+        let z = self.read_out.read_out(pass, &outputs, &inputs.and(&mediators));
+        self.pool(pass, z)
+    }
+
+    /// The latents of a set with their first states.
+    fn seeded(&self, pass: &mut Pass, examples: usize, set: &Set) -> Latents {
+        let random = pass.training() || self.config.noise_in_evaluation;
+        let codes = noisy(pass, set.codes.val(), self.config.code_noise);
+        Latents {
+            states: self.seeder.forward(pass, examples, codes, random),
+            codes: set.codes.val(),
+            signatures: set.signatures.val(),
+        }
+    }
+
+    /// The input latents after they have read the tokens.
+    fn inputs_of(&self, pass: &mut Pass, tokens: Tensor<3>) -> Latents {
+        let inputs = self.seeded(pass, tokens.dims()[0], &self.inputs);
+        let codes = noisy(pass, inputs.codes.clone(), self.config.code_noise);
+        let z = self.read_in.forward(tokens, inputs.states.clone(), codes.clone());
+        inputs.with(self.read_in_feed_forward.forward(pass, z, codes, 0.0))
+    }
+
+    /// The mediators that are not left out.
+    fn kept(&self, pass: &Pass, mediators: Latents) -> Latents {
+        if pass.training() || self.config.drop == 0.0 {
+            return mediators;
+        }
+        let kept = self.strongest(mediators.signatures.clone());
+        let kept = TensorData::new(kept, [self.left()]);
+        let kept = Tensor::<1, Int>::from_data(kept, &mediators.states.device().inner());
+        Latents {
+            states: mediators.states.select(1, kept.clone()),
+            codes: mediators.codes.select(0, kept.clone()),
+            signatures: mediators.signatures.select(0, kept),
+        }
+    }
+
+    /// How many mediators are left in evaluation; at least one.
+    fn left(&self) -> usize {
+        let all = self.config.mediators;
+        (all - (self.config.drop * all as f64).round() as usize).max(1)
+    }
+
+    /// Those with the strongest connections, in their order.
+    fn strongest(&self, signatures: Tensor<2>) -> Vec<i32> {
+        let all = vec![self.inputs.signatures.val(), signatures.clone()];
+        let d = distances(signatures, Tensor::cat(all, 0));
+        let most = self.config.truncation.unwrap_or(2.0);
+        let near = d.clone().lower_equal_scalar(most).float();
+        let strength = (d.neg().exp() * near).sum_dim(1);
+        let strength: Vec<f32> = strength.into_data().iter().collect();
+        let mut order: Vec<usize> = (0..strength.len()).collect();
+        order.sort_by(|a, b| strength[*b].total_cmp(&strength[*a]).then(a.cmp(b)));
+        order.truncate(self.left());
+        order.sort_unstable();
+        order.into_iter().map(|mediator| mediator as i32).collect()
+    }
+
+    /// (2) without the last map.
+    fn pool(&self, pass: &mut Pass, z: Tensor<3>) -> Tensor<3> {
+        let mut confidence = linear_layer(&self.confidence, z.clone()).swap_dims(1, 2);
+        let random = pass.training() || self.config.noise_in_evaluation;
+        if self.config.pooling == Pooling::Gumbel && random {
+            let (shape, mut rng) = (confidence.dims(), pass.rng());
+            let gumbel = |_| {
+                let u = rng.random::<f64>().max(f64::MIN_POSITIVE);
+                -(-u.ln()).max(f64::MIN_POSITIVE).ln() as f32
+            };
+            let noise: Vec<f32> = (0..shape[0] * shape[2]).map(gumbel).collect();
+            let noise = TensorData::new(noise, shape);
+            let noise = Tensor::<3>::from_data(noise, &confidence.device().inner());
+            confidence = confidence + noise;
+        }
+        matmul(softmax(confidence, 2), z)
+    }
+
+    /// (3), as a loss.
+    fn repel(&self, pass: &mut Pass) {
+        if !pass.training() || self.config.repulsion == 0.0 {
+            return;
+        }
+        const NEAR: f64 = 0.4;
+        let sets = [&self.inputs, &self.mediators, &self.outputs];
+        let all = Tensor::cat(sets.map(|set| set.signatures.val()).to_vec(), 0);
+        let d = distances(all.clone(), all);
+        let [n, _] = d.dims();
+        // Pairs once: u > v.
+        let below = Tensor::<2>::ones([n, n], &d.device().inner()).tril(-1);
+        let near = d.clone().lower_scalar(NEAR).float() * below;
+        pass.loss("repulsion", sum(d * near) * -self.config.repulsion);
+    }
+
+    /// Tells, in evaluation, the share of the pairs of mediators that are connected.
+    fn tell_density(&self, pass: &mut Pass, mediators: &Latents) {
+        let (false, Some(most)) = (pass.training(), self.config.truncation) else { return };
+        let (one, other) = (mediators.signatures.clone(), mediators.signatures.clone());
+        let near = distances(one, other).lower_equal_scalar(most).float();
+        let [n, _] = near.dims();
+        let pairs = (n * n - n).max(1) as f64;
+        pass.metric("graph_density", (sum(near) - n as f64) / pairs);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! The modules of a neural attentive circuit, each by itself, as students in the slots of a transformer.
+//!
+//! Lo et al. *m2mKD*. 2024. <https://arxiv.org/abs/2402.16918>, as in its published code. There are as many
+//! slots as propagators, and two more:
+//!
+//! first:  tokenizer and read-in by one latent of a fixed code and a fixed state: a single token comes out.
+//! middle: z <- z + Attention(z; z), z <- ModFFN(z), of a propagator, without a kernel. All tokens are
+//!         receivers and senders, and have the same fixed code.
+//! last:   one latent reads the tokens by the read-out, and answers; of one output there is nothing to weigh.
+//!
+//! The paths of a module's weights are those of the whole network. Signatures, codes, seeder and kernels
+//! are the whole network's alone.
+
+use burn::{
+    module::{Module, Param},
+    nn::Linear,
+    prelude::*,
+};
+use kernels::linear_layer;
+use moe::{Init, Input, Pass};
+
+use super::{
+    IMAGES, Nac, Propagator, attention::LatentAttention, attention::ReadIn, mod_fc::ModFfn,
+    tokenizer::Tokenizer,
+};
+
+/// A propagator, or the read-out, without its kernel.
+#[derive(Module, Debug)]
+struct Mediation {
+    attention: LatentAttention,
+    feed_forward: ModFfn,
+}
+
+impl Mediation {
+    fn of(propagator: Propagator) -> Self {
+        let Propagator { attention, feed_forward, .. } = propagator;
+        Self { attention, feed_forward }
+    }
+
+    /// What receivers `[B, U, D]` read from senders `[B, V, D]`, all of them of one code `[1, code]`, with
+    /// the receivers added or not.
+    fn forward(
+        &self,
+        pass: &mut Pass,
+        receivers: Tensor<3>,
+        senders: Tensor<3>,
+        code: &Tensor<2>,
+        adds: bool,
+    ) -> Tensor<3> {
+        let ([_, u, _], [_, v, _]) = (receivers.dims(), senders.dims());
+        let [to, from] = [u, v].map(|count| code.clone().repeat_dim(0, count));
+        let everyone = Tensor::zeros([1, u, v], &senders.device().inner());
+        let read =
+            self.attention.forward((receivers.clone(), to.clone()), (senders, from), everyone);
+        let z = if adds { receivers + read } else { read };
+        self.feed_forward.forward(pass, z, to, 0.0)
+    }
+
+    fn flops(&self, receivers: usize, senders: usize) -> f64 {
+        self.attention.flops(receivers, senders) + receivers as f64 * self.feed_forward.flops()
+    }
+}
+
+/// A module of a neural attentive circuit.
+#[derive(Module, Debug)]
+pub(crate) struct NacModule {
+    tokenizer: Option<Tokenizer>,
+    read_in: Option<ReadIn>,
+    read_in_feed_forward: Option<ModFfn>,
+    propagators: Vec<Option<Mediation>>,
+    read_out: Option<Mediation>,
+    head: Option<Linear>,
+    /// `[1, code]`, not trained.
+    fixed_code: Param<Tensor<2>>,
+    /// `[1, 1, D]`, not trained.
+    fixed_state: Param<Tensor<3>>,
+    /// Tokens of an image.
+    count: usize,
+}
+
+/// The message of an error that the slot excludes.
+const MISSING: &str = "the module has no such end";
+
+impl NacModule {
+    /// The module of slot `slot`; `init` draws its fixed code and state.
+    pub(crate) fn of(nac: Nac, slot: usize, init: &Init) -> Self {
+        let (first, last) = (slot == 0, slot == nac.propagators.len() + 1);
+        let (code, width) = (nac.config.code, nac.config.width);
+        let propagators = nac.propagators.into_iter().enumerate();
+        Self {
+            tokenizer: first.then_some(nac.tokenizer),
+            read_in: first.then_some(nac.read_in),
+            read_in_feed_forward: first.then_some(nac.read_in_feed_forward),
+            propagators: propagators
+                .map(|(i, propagator)| (i + 1 == slot).then(|| Mediation::of(propagator)))
+                .collect(),
+            read_out: last.then(|| Mediation::of(nac.read_out)),
+            head: last.then_some(nac.head),
+            fixed_code: init.normal("fixed_code", [1, code], 1.0).no_grad(),
+            fixed_state: init.normal("fixed_state", [1, 1, width], 1.0).no_grad(),
+            count: nac.count,
+        }
+    }
+
+    /// Images to one token, `[B, 1, D]`.
+    ///
+    /// # Panics
+    /// If it is not the first module.
+    pub(crate) fn read(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
+        let Input::Image(pixels) = input else { panic!("{IMAGES}") };
+        let tokens = self.tokenizer.as_ref().expect(MISSING).forward(pixels);
+        let (code, state) = (self.fixed_code.val(), self.state(tokens.dims()[0]));
+        let z = self.read_in.as_ref().expect(MISSING).forward(tokens, state, code.clone());
+        let network = self.read_in_feed_forward.as_ref().expect(MISSING);
+        network.forward(pass, z, code, 0.0)
+    }
+
+    /// Tokens `[B, N, D]` to the same, by the propagator that the module has.
+    pub(crate) fn mediate(&self, pass: &mut Pass, z: Tensor<3>) -> Tensor<3> {
+        let code = self.fixed_code.val();
+        let all = self.propagators.iter().flatten();
+        all.fold(z, |z, mediation| mediation.forward(pass, z.clone(), z, &code, true))
+    }
+
+    /// Tokens `[B, N, D]` to scores, `[B, 1, outputs]`.
+    ///
+    /// # Panics
+    /// If it is not the last module.
+    pub(crate) fn answer(&self, pass: &mut Pass, z: Tensor<3>) -> Tensor<3> {
+        let (read_out, state) = (self.read_out.as_ref().expect(MISSING), self.state(z.dims()[0]));
+        let z = read_out.forward(pass, state, z, &self.fixed_code.val(), false);
+        linear_layer(self.head.as_ref().expect(MISSING), z)
+    }
+
+    fn state(&self, examples: usize) -> Tensor<3> {
+        self.fixed_state.val().repeat_dim(0, examples)
+    }
+
+    /// Floating-point operations for one image that is `tokens` tokens in the frozen network.
+    pub(crate) fn dense_flops(&self, tokens: usize) -> f64 {
+        let read_in = self.read_in.as_ref().map_or(0.0, |read_in| read_in.flops(1, self.count));
+        let mediations = self.propagators.iter().flatten().map(|part| part.flops(tokens, tokens));
+        let map = |map: &Linear| 2.0 * map.weight.lazy_shape().num_elements() as f64;
+        self.tokenizer.as_ref().map_or(0.0, |tokenizer| tokenizer.flops(self.count))
+            + read_in
+            + self.read_in_feed_forward.as_ref().map_or(0.0, ModFfn::flops)
+            + mediations.sum::<f64>()
+            + self.read_out.as_ref().map_or(0.0, |part| part.flops(1, tokens))
+            + self.head.as_ref().map_or(0.0, map)
+    }
+}

@@ -1,0 +1,34 @@
+//! What the tests of this network share: parts with the numbers of the references.
+
+use burn::{module::Module, prelude::*};
+use moe::{parameters, with_parameters};
+
+use crate::testing::fill;
+
+/// F(salt; shape), the numbers that references were given.
+pub(super) fn values<const D: usize>(salt: u64, shape: [usize; D]) -> Tensor<D> {
+    let data = TensorData::new(fill(salt, shape.iter().product(), 1.0), shape);
+    Tensor::from_data(data, &Device::flex())
+}
+
+/// The module with F(salt) in these parameters. Matrices are given as in the references, `[out, in]`.
+pub(super) fn given<M: Module>(module: M, salts: &[(&str, u64)]) -> M {
+    let known = parameters(&module);
+    let numbers = salts.iter().map(|(path, salt)| {
+        let shape = &known.iter().find(|known| known.path == *path).expect(path).shape;
+        let data = match shape[..] {
+            [before, after] => values::<2>(*salt, [after, before]).transpose().into_data(),
+            _ => TensorData::new(fill(*salt, shape.iter().product(), 1.0), shape.clone()),
+        };
+        (path.to_string(), data)
+    });
+    with_parameters(module, numbers.collect()).expect("the paths are known")
+}
+
+/// Checks a tensor to 2e-5.
+pub(super) fn near<const D: usize>(found: Tensor<D>, expected: &[f32]) {
+    let found: Vec<f32> = found.into_data().iter().collect();
+    assert_eq!(found.len(), expected.len());
+    let fits = |(a, b): (&f32, &f32)| a == b || (a - b).abs() < 2e-5;
+    assert!(found.iter().zip(expected).all(fits), "{found:?}, not {expected:?}");
+}

@@ -1,0 +1,145 @@
+//! A part of a vision transformer: the blocks of some of its slots, the patches with the first, the head
+//! with the last.
+//!
+//! The parameters of a part have the paths that they have in the whole network, `blocks.2.attention`, so
+//! that they can be taken from a whole network, and a whole network can be put together from parts.
+
+use std::ops::Range;
+
+use burn::{
+    module::{Module, Param},
+    nn::Linear,
+    prelude::*,
+};
+use kernels::linear_layer;
+use moe::{Input, Pass};
+
+use crate::{
+    Block, Norm, Vit,
+    vit::{embedded, pooled},
+};
+
+/// A part of a vision transformer.
+#[derive(Module, Debug)]
+pub struct VitModule {
+    patches: Option<Linear>,
+    class: Option<Param<Tensor<3>>>,
+    positions: Option<Param<Tensor<3>>>,
+    blocks: Vec<Option<Block>>,
+    norm: Option<Norm>,
+    pre_logits: Option<Linear>,
+    head: Option<Linear>,
+    patch: usize,
+    has_class: bool,
+}
+
+/// The message of an error that the slot excludes.
+const MISSING: &str = "the part has no such end";
+
+impl VitModule {
+    /// The part of a network that has block i if `has(i)`, the patches with the first block, and the head
+    /// with the last.
+    pub fn of(vit: Vit, has: impl Fn(usize) -> bool) -> Self {
+        let (first, last) = (has(0), has(vit.blocks.len() - 1));
+        let has_class = vit.class.is_some();
+        let blocks = vit.blocks.into_iter().enumerate();
+        Self {
+            patches: first.then_some(vit.patches),
+            class: vit.class.filter(|_| first),
+            positions: first.then_some(vit.positions),
+            blocks: blocks.map(|(i, block)| has(i).then_some(block)).collect(),
+            norm: last.then_some(vit.norm),
+            pre_logits: vit.pre_logits.filter(|_| last),
+            head: last.then_some(vit.head),
+            patch: vit.patch,
+            has_class,
+        }
+    }
+
+    /// Images to the stream before the first block, `[B, N, D]`.
+    ///
+    /// # Panics
+    /// If the part has no patches.
+    pub fn embed(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
+        let (patches, positions) = (self.patches.as_ref(), self.positions.as_ref());
+        let (patches, positions) = (patches.expect(MISSING), positions.expect(MISSING));
+        embedded(pass, input, patches, self.class.as_ref(), positions, self.patch)
+    }
+
+    /// The stream `[B, N, D]` through those of the blocks that the part has.
+    pub fn run(&self, pass: &mut Pass, blocks: Range<usize>, z: Tensor<3>) -> Tensor<3> {
+        self.blocks[blocks].iter().flatten().fold(z, |z, block| block.forward(pass, z))
+    }
+
+    /// The stream after the last block to scores, `[B, 1, outputs]`.
+    ///
+    /// # Panics
+    /// If the part has no head.
+    pub fn answer(&self, z: Tensor<3>) -> Tensor<3> {
+        let (norm, head) = (self.norm.as_ref().expect(MISSING), self.head.as_ref());
+        let seen = pooled(z, norm, self.has_class, self.pre_logits.as_ref());
+        linear_layer(head.expect(MISSING), seen)
+    }
+
+    /// Blocks of the whole network.
+    pub fn depth(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Floating-point operations for one image of `tokens` tokens, without the MoE layers.
+    pub fn dense_flops(&self, tokens: usize) -> f64 {
+        let map = |linear: &Linear| 2.0 * linear.weight.lazy_shape().num_elements() as f64;
+        let once: f64 = [&self.head, &self.pre_logits].into_iter().flatten().map(map).sum();
+        let patches = tokens - usize::from(self.has_class);
+        let cut = self.patches.as_ref().map_or(0.0, map) * patches as f64;
+        let blocks = self.blocks.iter().flatten().map(|block| block.dense_flops(tokens));
+        cut + tokens as f64 * blocks.sum::<f64>() + once
+    }
+}
+
+/// The blocks of each slot, one slot after the other.
+///
+/// # Errors
+/// If `counts` are not as many as there are slots, or do not add up to the depth; without counts, if the
+/// slots do not divide the depth.
+pub(crate) fn slots(
+    name: &str,
+    depth: usize,
+    slots: usize,
+    counts: &[usize],
+) -> Result<Vec<Range<usize>>, String> {
+    let counts = match counts {
+        [] if slots > 0 && depth > 0 && depth.is_multiple_of(slots) => vec![depth / slots; slots],
+        [] => return Err(format!("slots = {slots} does not divide depth = {depth} of {name}")),
+        counts => counts.to_vec(),
+    };
+    if counts.len() != slots || counts.iter().sum::<usize>() != depth || counts.contains(&0) {
+        return Err(format!(
+            "{name}_blocks = {counts:?}: {slots} numbers from 1 on that add up to depth = {depth}"
+        ));
+    }
+    let mut end = 0;
+    let next = |count| {
+        let start = end;
+        end += count;
+        start..end
+    };
+    Ok(counts.into_iter().map(next).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_equal_unless_they_are_counted() {
+        assert_eq!(slots("meta", 6, 3, &[]), Ok(vec![0..2, 2..4, 4..6]));
+        assert_eq!(slots("module", 6, 3, &[1, 3, 2]), Ok(vec![0..1, 1..4, 4..6]));
+        let err = slots("meta", 6, 4, &[]).unwrap_err();
+        assert_eq!(err, "slots = 4 does not divide depth = 6 of meta");
+        for counts in [&[2, 4][..], &[1, 3, 3], &[0, 3, 3]] {
+            let err = slots("module", 6, 3, counts).unwrap_err();
+            assert!(err.starts_with(&format!("module_blocks = {counts:?}")), "{err}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Knowledge distillation: a network learns from the answers of a trained one, the teacher.
+//!
+//! Hinton, Vinyals, Dean. *Distilling the Knowledge in a Neural Network*. 2015.
+//! <https://arxiv.org/abs/1503.02531>
+//! Lo et al. *m2mKD*. 2024. <https://arxiv.org/abs/2402.16918>: module by module. There are three phases,
+//! each of them runs of their own:
+//!
+//! 1. A teacher's module is trained in a slot of a frozen network (`backbones::Hybrid`), without a teacher of
+//!    its own: incubation. The teacher is put together from its modules (`parts.rs`) and trained on.
+//! 2. A student's module is trained in the same slot. Its teacher is the same frozen network with the
+//!    teacher's module in the slot. The modules do not know of each other, and each may have another teacher.
+//! 3. The student is put together from its modules, without the stitches, and trained on.
+
+mod divergence;
+mod objective;
+mod parts;
+
+pub use divergence::{Reduction, divergence};
+pub use objective::{Distill, DistillConfig};
+pub use parts::{Part, take_over};

@@ -1,0 +1,166 @@
+//! The objective of a student.
+//!
+//! L = (1 - alpha) CE(z_S, y) + alpha KD(z_T, z_S)                         (1)
+//!
+//! With `hard`, KD is the cross-entropy with the class that the teacher gives the largest score. The
+//! teacher sees the images that the student sees, changed and mixed as they are, and is as in evaluation.
+
+use backbones::AnyBackbone;
+use burn::prelude::*;
+use kernels::{cross_entropy, mean};
+use moe::{LayerReport, Pass, config};
+use tasks::Batch;
+
+use super::divergence::{Reduction, divergence};
+use crate::{
+    batch_facts::put_batch_facts,
+    objective::{Answered, Objective, Value},
+};
+
+config! {
+    /// How a student learns from a teacher.
+    pub struct DistillConfig {
+        /// The weight of the teacher's answers, alpha; those of the task have the rest.
+        pub alpha: f64 = 0.5,
+        /// The temperature, tau.
+        pub tau: f64 = 1.0,
+        /// What the sum over the scores is divided by: `"elements"`, all scores, as in the published code, or
+        /// `"batch"`, the answers.
+        pub reduction: Reduction = Reduction::Elements,
+        /// Whether only the teacher's first choice counts.
+        pub hard: bool = false,
+    }
+}
+
+impl DistillConfig {
+    /// Checks the ranges of the values.
+    ///
+    /// # Errors
+    /// Names the value that is out of its range.
+    pub fn check(&self) -> Result<(), String> {
+        let Self { alpha, tau, .. } = *self;
+        if !(0.0..=1.0).contains(&alpha) {
+            return Err(format!("alpha = {alpha}: it is from 0 to 1"));
+        }
+        match (1e-3..=1e3).contains(&tau) {
+            true => Ok(()),
+            false => Err(format!("tau = {tau}: it is from 0.001 to 1000")),
+        }
+    }
+
+    /// KD of scores `[N, C]`.
+    fn distance(&self, student: Tensor<2>, teacher: Tensor<2>) -> Tensor<1> {
+        match self.hard {
+            true => mean(cross_entropy(student, teacher.argmax(1).squeeze_dim(1))),
+            false => divergence(student, teacher, self.tau, self.reduction),
+        }
+    }
+}
+
+/// A teacher, and how one learns from it.
+pub struct Distill {
+    config: DistillConfig,
+    /// Not for training.
+    teacher: AnyBackbone,
+}
+
+impl Distill {
+    /// A teacher without autodiff.
+    pub fn new(config: DistillConfig, teacher: AnyBackbone) -> Self {
+        Self { config, teacher }
+    }
+}
+
+impl Objective for Distill {
+    fn value(&self, Answered { task, batch, output, loss, pass }: Answered) -> Value {
+        let mut watching = Pass::eval().with_reports();
+        put_batch_facts(&mut watching, task, batch);
+        let taught = self.teacher.forward(&mut watching, batch.input.clone());
+        let ([b, t, c], rows) = (output.dims(), real_rows(batch));
+        let scores = |output: Tensor<3>| match &rows {
+            Some(rows) => {
+                let rows = Tensor::<1, Int>::from_data(rows.as_slice(), &output.device().inner());
+                output.reshape([b * t, c]).select(0, rows)
+            }
+            None => output.reshape([b * t, c]),
+        };
+        let distance = self.config.distance(scores(output), scores(taught));
+        pass.metric("kd", distance.clone());
+        let routed: f64 = watching.reports().iter().map(|layer: &LayerReport| layer.flops).sum();
+        let alpha = self.config.alpha;
+        Value {
+            loss: loss * (1.0 - alpha) + distance * alpha, // (1)
+            flops: self.teacher.dense_flops() * b as f64 + routed,
+        }
+    }
+}
+
+/// The answers of `[B * T]` that count, where there is padding.
+fn real_rows(batch: &Batch) -> Option<Vec<i32>> {
+    let ([_, t], count) = (batch.labels.dims(), &batch.text.as_ref()?.count);
+    let of =
+        |(example, count): (usize, &usize)| (0..*count).map(move |at| (example * t + at) as i32);
+    let padded = count.iter().any(|count| *count < t);
+    padded.then(|| count.iter().enumerate().flat_map(of).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use moe::Input;
+    use tasks::TextFacts;
+
+    #[test]
+    fn padding_does_not_count() {
+        let ids = Tensor::<2, Int>::zeros([2, 3], &Device::flex());
+        let batch = |count: [usize; 2]| {
+            let text = TextFacts { count: count.to_vec(), bytes: Vec::new(), source: Vec::new() };
+            Batch { text: Some(text), ..Batch::new(Input::Tokens(ids.clone()), ids.clone()) }
+        };
+        assert_eq!(real_rows(&batch([3, 3])), None);
+        assert_eq!(real_rows(&batch([1, 2])), Some(vec![0, 3, 4]));
+        assert_eq!(real_rows(&Batch::new(Input::Tokens(ids.clone()), ids.clone())), None);
+    }
+    use crate::testing::fill;
+
+    fn scores(salt: u64) -> Tensor<2> {
+        Tensor::from_data(TensorData::new(fill(salt, 10, 4.0), [2, 5]), &Device::flex())
+    }
+
+    #[test]
+    fn the_published_objective() {
+        // Labels are softmax(F(142; 2, 5)): CE is the sum of p times the negative log of the student's.
+        let labels: Tensor<2> =
+            Tensor::from_data(TensorData::new(fill(142, 10, 1.0), [2, 5]), &Device::flex());
+        let labels = kernels::softmax(labels, 1);
+        let logs = burn::tensor::activation::log_softmax(scores(140), 1);
+        let loss = kernels::sum(labels * logs).neg() / 2.0;
+        assert!((loss.clone().into_scalar::<f32>() - 1.971_405_7).abs() < 2e-5);
+        let distance = DistillConfig::default().distance(scores(140), scores(141));
+        let whole = (loss * 0.5 + distance * 0.5).into_scalar::<f32>();
+        assert!((whole - 1.029_172_5).abs() < 2e-5, "{whole}");
+    }
+
+    #[test]
+    fn hard_answers_are_classes() {
+        let hard = DistillConfig { hard: true, ..DistillConfig::default() };
+        let found = hard.distance(scores(140), scores(141)).into_scalar::<f32>();
+        let classes = scores(141).argmax(1).squeeze_dim(1);
+        let expected = mean(cross_entropy(scores(140), classes)).into_scalar::<f32>();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_named() {
+        let wrong = |config: DistillConfig| config.check().unwrap_err();
+        let default = DistillConfig::default;
+        assert_eq!(
+            wrong(DistillConfig { alpha: 1.5, ..default() }),
+            "alpha = 1.5: it is from 0 to 1"
+        );
+        let err = wrong(DistillConfig { tau: 0.0, ..default() });
+        assert_eq!(err, "tau = 0: it is from 0.001 to 1000");
+        assert!(wrong(DistillConfig { alpha: f64::NAN, ..default() }).contains("NaN"));
+        assert_eq!(default().check(), Ok(()));
+    }
+}
