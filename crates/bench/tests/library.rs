@@ -80,8 +80,16 @@ fn the_readme_counts_what_is_there() {
     // The verdict is the last but one column of a table of claims, or the last.
     let claims = claims.lines().filter(|line| {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        let verdicts = ["reproduced", "not reproduced", "undecided"];
-        cells.iter().any(|cell| verdicts.iter().any(|verdict| cell == verdict))
+        let verdicts = [
+            "reproduced",
+            "not reproduced",
+            "undecided",
+            "smaller than the paper's",
+            "by construction",
+            "not testable here",
+        ];
+        !line.contains("no runs yet")
+            && cells.iter().any(|cell| verdicts.iter().any(|verdict| cell == verdict))
     });
     for sentence in [
         format!("**{} routers**", routers(&Place::new()).len()),

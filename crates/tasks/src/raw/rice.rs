@@ -84,9 +84,9 @@ config! {
         /// Is the square root of a mosaic's numbers taken?
         pub sqrt: bool = false,
         /// The number of a mosaic that means no light.
-        pub black: f32 = 64.0,
+        pub black: f64 = 64.0,
         /// The number of a mosaic that means 1; larger ones are cut off.
-        pub white: f32 = 8000.0,
+        pub white: f64 = 8000.0,
         /// What a fold keeps together: `"capture"`, or `"random"` for nothing.
         pub deal: Deal = Deal::Capture,
         /// Folds.
@@ -134,9 +134,11 @@ impl LoadTask for Rice {
 
     fn load(config: &RiceConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
         let c = config;
-        if !(c.white > c.black && c.black >= 0.0 && c.white.is_finite()) {
+        if !(c.white > c.black && c.black >= 0.0 && c.white <= 65_535.0) {
             let (black, white) = (c.black, c.white);
-            return Err(wrong(format!("black = {black}, white = {white}: 0 <= black < white")));
+            return Err(wrong(format!(
+                "black = {black}, white = {white}: 0 <= black < white <= 65535"
+            )));
         }
         if !(3..=1000).contains(&c.folds) {
             let folds = c.folds;
@@ -149,7 +151,7 @@ impl LoadTask for Rice {
             let many = c.per_capture;
             return Err(wrong(format!("per_capture = {many}: it is from 1 to 1000")));
         }
-        let levels = [c.black, c.white];
+        let levels = [c.black, c.white].map(|level| level as f32);
         let pairs = match c.source {
             RiceSource::Files => files::read(data, levels, c.input == RiceInput::Rgb)?,
             RiceSource::Generated => grains::draw(c.per_capture, SIDE, levels),
@@ -200,7 +202,7 @@ impl Rice {
             let rows = planes.flat_map(|plane| &plane[in_rgb * size[1]..][..rows[0] * rows[1]]);
             return rows.map(|code| f32::from(*code) / 255.0).collect();
         };
-        let mosaic = pairs.mosaic(sample, [config.black, config.white]);
+        let mosaic = pairs.mosaic(sample, [config.black, config.white].map(|level| level as f32));
         let moved = Mosaic { values: motion.apply(&mosaic.values, size), ..mosaic };
         let shown = moved.crop([in_mosaic, 0], rows).expect("both have these rows");
         form.of(&shown, if config.sqrt { Curve::Sqrt } else { Curve::Linear }).values
@@ -387,7 +389,7 @@ mod tests {
             (json!({ "folds": 2 }), "folds = 2: it is from 3 to 1000"),
             (json!({ "folds": 11 }), "folds = 11: class arborio has only 10 captures"),
             (json!({ "fold": 5 }), "fold = 5: it is below folds = 5"),
-            (json!({ "white": 64.0 }), "black = 64, white = 64: 0 <= black < white"),
+            (json!({ "white": 64.0 }), "black = 64, white = 64: 0 <= black < white <= 65535"),
             (json!({ "shift": 20 }), "shift = 20: samples have only 40 x 40 pixels"),
             (json!({ "train": 4 }), "train = 4: it is at least 5, one a class"),
         ] {

@@ -93,6 +93,7 @@ pub struct Genes {
 /// Which architecture a network has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, try_from = "Value")]
+#[expect(clippy::large_enum_variant, reason = "there is one of them in a config")]
 pub enum ArchitectureChoice {
     /// One that has a name.
     Named(Named),
