@@ -125,7 +125,7 @@ fn one_expert_everywhere_is_the_dense_network_to_the_bit() {
             .all(|layer| { layer.experts.router.is_none() && layer.experts.experts.len() == 1 })
     );
     let mut pass = Pass::eval().with_reports();
-    let found = numbers(sparse.clone().with(architecture).forward(&mut pass, pairs(0)));
+    let found = numbers(sparse.with(architecture).forward(&mut pass, pairs(0)));
     assert_eq!(found, logits(&plain, pairs(0)));
     assert!(pass.reports().is_empty(), "nothing is routed");
 }
