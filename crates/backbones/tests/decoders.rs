@@ -6,7 +6,7 @@
 
 mod common;
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::collections::BTreeMap;
 
 use backbones::{AnyBackbone, BackboneSpec};
 use burn::{prelude::*, tensor::activation::log_softmax};
@@ -14,7 +14,7 @@ use moe::{Choice, Domain, Init, Input, Library, MoeConfig, Pass, parameters, wit
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use common::{close_to, fill, library};
+use common::{Filled, close_to, fill, fixture, library};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,30 +26,6 @@ struct Fixture {
     parameters: Vec<Filled>,
     ids: Vec<Vec<i32>>,
     logits: Vec<f32>,
-}
-
-/// `plus` + numbers of the salt.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Filled {
-    path: String,
-    shape: Vec<usize>,
-    salt: u64,
-    scale: f64,
-    plus: f32,
-}
-
-impl Filled {
-    fn data(&self) -> TensorData {
-        let filled = fill(self.salt, &self.shape, self.scale);
-        let values: Vec<f32> = filled.iter::<f32>().map(|x| x + self.plus).collect();
-        TensorData::new(values, self.shape.clone())
-    }
-}
-
-fn fixture(name: &str) -> Fixture {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);
-    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
 /// The decoder with these parameters, which are all that it has.
@@ -84,7 +60,7 @@ fn logits(fixture: &Fixture) -> Vec<f32> {
 #[test]
 fn decoders_of_transformers_give_the_same_logits() {
     for name in ["mixtral.json", "llama.json"] {
-        let fixture = fixture(name);
+        let fixture: Fixture = fixture(name);
         assert!(fixture.source.contains("transformers"), "{}", fixture.source);
         close_to(&logits(&fixture), &fixture.logits, 1e-4);
     }
@@ -93,7 +69,7 @@ fn decoders_of_transformers_give_the_same_logits() {
 #[test]
 fn every_setting_is_seen() {
     let far = |option: &str, value: Value, name: &str| {
-        let mut fixture = self::fixture(name);
+        let mut fixture: Fixture = fixture(name);
         fixture.backbone.options.insert(option.into(), value);
         let (found, expected) = (logits(&fixture), fixture.logits);
         let gaps = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
@@ -102,7 +78,7 @@ fn every_setting_is_seen() {
     far("theta", json!(500.0), "mixtral.json");
     far("epsilon", json!(0.01), "llama.json");
     far("head", json!({ "tied": true, "norm": "row" }), "llama.json");
-    let mut fixture = fixture("mixtral.json");
+    let mut fixture: Fixture = fixture("mixtral.json");
     fixture.moe.router = Choice::of("top-k").with("weights", "softmax");
     let found = logits(&fixture);
     assert!(found.iter().zip(&fixture.logits).any(|(a, b)| (a - b).abs() > 0.1));

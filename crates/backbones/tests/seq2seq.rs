@@ -6,7 +6,7 @@
 
 mod common;
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::collections::BTreeMap;
 
 use backbones::{AnyBackbone, BackboneSpec};
 use burn::prelude::*;
@@ -17,7 +17,7 @@ use moe::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use common::{close_to, fill, library};
+use common::{Filled, close_to, fixture, library};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,30 +31,6 @@ struct Fixture {
     counts: Vec<usize>,
     targets: Vec<Vec<i32>>,
     logits: Vec<f32>,
-}
-
-/// `plus` + numbers of the salt.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Filled {
-    path: String,
-    shape: Vec<usize>,
-    salt: u64,
-    scale: f64,
-    plus: f32,
-}
-
-impl Filled {
-    fn data(&self) -> TensorData {
-        let filled = fill(self.salt, &self.shape, self.scale);
-        let values: Vec<f32> = filled.iter::<f32>().map(|x| x + self.plus).collect();
-        TensorData::new(values, self.shape.clone())
-    }
-}
-
-fn fixture(name: &str) -> Fixture {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);
-    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
 fn tokens(ids: &[Vec<i32>]) -> Tensor<2, Int> {
@@ -101,7 +77,7 @@ fn answers(network: &AnyBackbone, fixture: &Fixture) -> Vec<f32> {
 #[test]
 fn marian_bart_and_bert_give_the_same_logits() {
     for name in ["marian.json", "bart.json", "bert.json"] {
-        let fixture = fixture(name);
+        let fixture: Fixture = fixture(name);
         assert!(fixture.source.contains("transformers"), "{}", fixture.source);
         let (found, [filled, all]) = logits(&fixture);
         assert_eq!(filled, all, "all parameters are filled");
@@ -112,7 +88,7 @@ fn marian_bart_and_bert_give_the_same_logits() {
 #[test]
 fn every_setting_is_seen() {
     let far = |name: &str, option: &str, value: Value| {
-        let mut fixture = self::fixture(name);
+        let mut fixture: Fixture = fixture(name);
         fixture.backbone.options.insert(option.into(), value);
         let (found, _) = logits(&fixture);
         let gaps = found.iter().zip(&fixture.logits).map(|(a, b)| (a - b).abs());
@@ -125,7 +101,7 @@ fn every_setting_is_seen() {
     far("bert.json", "heads", json!([4, 2]));
     far("bert.json", "scale_embedding", json!(true));
     far("bart.json", "dense", json!({ "kind": "ffn", "hidden": 12, "activation": "relu" }));
-    let mut fixture = fixture("marian.json");
+    let mut fixture: Fixture = fixture("marian.json");
     fixture.counts = vec![7, 7];
     let (found, _) = logits(&fixture);
     let apart = found.iter().zip(&fixture.logits).any(|(a, b)| (a - b).abs() > 1e-2);

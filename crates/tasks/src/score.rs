@@ -2,10 +2,20 @@
 
 use burn::prelude::*;
 
+use crate::Batch;
+
 /// The negative log-likelihood of each label, `[B, T, V]` and `[B, T]` to `[B * T]`, in nats.
 pub fn cross_entropy(output: Tensor<3>, labels: Tensor<2, Int>) -> Tensor<1> {
     let [b, t, v] = output.dims();
     kernels::cross_entropy(output.reshape([b * t, v]), labels.reshape([b * t]))
+}
+
+/// Numbers from outside of the network, on the device of its outputs: with autodiff where they have it.
+pub(crate) fn constant<const L: usize, const D: usize>(
+    like: &Tensor<L>,
+    values: Tensor<D>,
+) -> Tensor<D> {
+    if like.device().is_autodiff() { Tensor::from_inner(values) } else { values }
 }
 
 /// Means of measures over many batches, every answer counting alike.
@@ -32,6 +42,12 @@ impl Score {
     /// The same for a measure that is e to the power of the mean, as perplexity is of nats.
     pub fn add_exponent(&mut self, name: &'static str, sum: f64, count: usize) {
         self.add_to(name, sum, count, true);
+    }
+
+    /// Adds the mean loss of a batch, weighted by its examples.
+    pub(crate) fn add_loss(&mut self, mean: Tensor<1>, batch: &Batch) {
+        let n = batch.labels.dims()[0];
+        self.add("loss", f64::from(mean.into_scalar::<f32>()) * n as f64, n);
     }
 
     fn add_to(&mut self, name: &'static str, sum: f64, count: usize, exponent: bool) {

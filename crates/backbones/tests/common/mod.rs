@@ -1,10 +1,39 @@
 //! What the tests against published code share.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::{fs, path::Path};
+
 use burn::prelude::*;
 use moe::Library;
+use serde::{Deserialize, de::DeserializeOwned};
+
+/// The fixture of this name.
+pub(crate) fn fixture<T: DeserializeOwned>(name: &str) -> T {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// How a parameter is filled: `plus` + numbers of the salt.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Filled {
+    pub(crate) path: String,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) salt: u64,
+    pub(crate) scale: f64,
+    pub(crate) plus: f32,
+}
+
+impl Filled {
+    pub(crate) fn data(&self) -> TensorData {
+        let filled = fill(self.salt, &self.shape, self.scale);
+        let values: Vec<f32> = filled.iter::<f32>().map(|x| x + self.plus).collect();
+        TensorData::new(values, self.shape.clone())
+    }
+}
 
 /// Reproducible numbers, as the published code was given.
-#[allow(dead_code, reason = "not every test fills parameters")]
 pub(crate) fn fill(salt: u64, shape: &[usize], scale: f64) -> TensorData {
     let mix = |x: u64| {
         let z = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -35,7 +64,6 @@ pub(crate) fn close_to(found: &[f32], expected: &[f32], tolerance: f32) {
 
 /// To 1e-5.
 #[track_caller]
-#[allow(dead_code, reason = "not every test is so exact")]
 pub(crate) fn close(found: &[f32], expected: &[f32]) {
     close_to(found, expected, 1e-5);
 }

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     Batch, DataDir, DataError, LoadTask, Score, SequentialTask, Split, Task, data::files::wrong,
+    score::constant,
 };
 
 /// Numbers of a step.
@@ -198,15 +199,12 @@ impl Task for PlayerTracking {
         let targets = batch.targets.clone().expect("a batch of this task has targets");
         let [_, rows, _] = output.dims();
         let last = output.narrow(1, rows - 1, 1);
-        let targets =
-            if last.device().is_autodiff() { Tensor::from_inner(targets) } else { targets };
+        let targets = constant(&last, targets);
         kernels::mean((last - targets).abs()) * 10.0
     }
 
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
-        let n = batch.labels.dims()[0];
-        let loss = f64::from(self.loss(output, batch).into_scalar::<f32>());
-        score.add("loss", loss * n as f64, n);
+        score.add_loss(self.loss(output, batch), batch);
     }
 
     fn as_sequential(&self) -> Option<&dyn SequentialTask> {

@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     Batch, DataDir, DataError, LoadTask, Score, Split, Task, WholeSplitTask, data::files::wrong,
+    score::constant,
 };
 
 /// Whether a class is there, and its ends.
@@ -117,8 +118,7 @@ impl Pitch {
         });
         let middles = TensorData::new(middles.collect::<Vec<f32>>(), [1, places, 1, COLUMNS]);
         let middles = Tensor::<4>::from_data(middles, &output.device().inner());
-        let middles =
-            if output.device().is_autodiff() { Tensor::from_inner(middles) } else { middles };
+        let middles = constant(&output, middles);
         let votes = output.reshape([b, places, outputs() / COLUMNS, COLUMNS]) + middles;
         let shares = kernels::softmax(votes.clone().narrow(3, 0, 1), 1);
         (votes * shares).sum_dim(1).reshape([b, 1, outputs()])
@@ -138,8 +138,7 @@ impl Pitch {
     /// picture.
     fn loss(&self, output: Tensor<3>, batch: &Batch) -> Tensor<1> {
         let targets = batch.targets.clone().expect("a batch of this task has targets");
-        let targets =
-            if output.device().is_autodiff() { Tensor::from_inner(targets) } else { targets };
+        let targets = constant(&output, targets);
         let output = self.joined(output);
         let [b, ..] = output.dims();
         let shape = [b, outputs() / COLUMNS, COLUMNS];
@@ -154,9 +153,7 @@ impl Pitch {
     }
 
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
-        let n = batch.labels.dims()[0];
-        let loss = f64::from(self.loss(output, batch).into_scalar::<f32>());
-        score.add("loss", loss * n as f64, n);
+        score.add_loss(self.loss(output, batch), batch);
     }
 
     fn truth(&self, split: Split) -> Source {

@@ -20,7 +20,7 @@ use soccernet::{Measured, Options, Source, Task as Official, format::ranking::Ra
 use super::players::{Player, PlayersConfig, bodies, load};
 use crate::{
     Batch, DataDir, DataError, LoadTask, Place, Score, Split, Task, WholeSplitTask,
-    data::files::wrong,
+    data::files::wrong, score::constant,
 };
 
 /// Bins of a channel of the histogram of colours.
@@ -223,7 +223,7 @@ impl Task for Reidentification {
                 (0..b * b).map(|at| if keep(at / b, at % b) { 0.0 } else { value }).collect();
             let mask =
                 Tensor::<2>::from_data(TensorData::new(values, [b, b]), &batch.labels.device());
-            if distances.device().is_autodiff() { Tensor::from_inner(mask) } else { mask }
+            constant(&distances, mask)
         };
         // What is not of the kind is moved out of the way.
         let far = (distances.clone() + mask(&|i, j| labels[i] == labels[j], -9.0)).max_dim(1);
@@ -232,9 +232,7 @@ impl Task for Reidentification {
     }
 
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
-        let n = batch.labels.dims()[0];
-        let loss = f64::from(self.loss(output, batch).into_scalar::<f32>());
-        score.add("loss", loss * n as f64, n);
+        score.add_loss(self.loss(output, batch), batch);
     }
 
     fn as_whole_split(&self) -> Option<&dyn WholeSplitTask> {

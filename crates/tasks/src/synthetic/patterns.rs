@@ -17,7 +17,7 @@ use moe::{ConfigError, Domain, Input, config, stable_hash};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::{Batch, DataDir, DataError, LoadTask, Score, Split, Task};
+use crate::{Batch, DataDir, DataError, LoadTask, Score, Split, Task, score::constant};
 
 config! {
     /// Sizes of the data model.
@@ -91,7 +91,7 @@ fn draw(config: &PatternsConfig, n: usize, split: &str) -> (Vec<usize>, Vec<i32>
 /// `[B]`: y f(x), for outputs `[B, 1, 1]`.
 fn margins(output: Tensor<3>, batch: &Batch) -> Tensor<1> {
     let y = batch.labels.clone().float() * 2.0 - 1.0;
-    let y = if output.device().is_autodiff() { Tensor::from_inner(y) } else { y };
+    let y = constant(&output, y);
     (output.squeeze_dim::<2>(2) * y).squeeze_dim::<1>(1)
 }
 

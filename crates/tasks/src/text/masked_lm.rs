@@ -22,6 +22,7 @@ use rand_chacha::ChaCha8Rng;
 use super::{StateOfTheUnion, TanakaLm, TextLm, Tokenizer};
 use crate::{
     Batch, DataDir, DataError, LoadTask, Mix, Place, Score, Split, Task, TextTask, cross_entropy,
+    score::constant,
 };
 
 config! {
@@ -139,7 +140,7 @@ impl Masked {
 /// Losses `[B * T]`, 0 where a token is not asked for, and 1 where it is.
 fn losses(output: Tensor<3>, labels: &Tensor<2, Int>) -> (Tensor<1>, Tensor<1>) {
     let asked = labels.clone().greater_equal_scalar(0).float().reshape([-1]);
-    let asked = if output.is_autodiff() { Tensor::from_inner(asked) } else { asked };
+    let asked = constant(&output, asked);
     let losses = cross_entropy(output, labels.clone().clamp_min(0));
     (losses * asked.clone(), asked)
 }

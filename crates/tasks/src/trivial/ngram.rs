@@ -69,10 +69,14 @@ impl Ngram {
 
 /// The model of the order, up to `most`, that predicts `valid` best.
 pub(crate) fn best_order(most: usize, vocab: usize, train: &[i32], valid: &[i32]) -> Ngram {
-    let nats = |order: usize| Ngram::train(order, vocab, train).nats(valid);
-    let costs: Vec<f64> = (1..=most).map(nats).collect();
-    let best = (1..=most).min_by(|a, b| costs[a - 1].total_cmp(&costs[b - 1]));
-    Ngram::train(best.unwrap_or(1), vocab, train)
+    let costed = |order| {
+        let model = Ngram::train(order, vocab, train);
+        (model.nats(valid), model)
+    };
+    let best = (2..=most)
+        .map(costed)
+        .fold(costed(1), |best, next| if next.0 < best.0 { next } else { best });
+    best.1
 }
 
 /// A number for each sequence of tokens, FNV-1a with 64 bits: among millions of sequences two share one

@@ -13,7 +13,7 @@ use soccernet::{
 };
 
 use super::{
-    chunks::{Chunk, Chunks},
+    chunks::Chunks,
     games::{Game, Games, GamesConfig, Half, List},
     segmentation::{arrays, cameras},
     spotting::bce,
@@ -142,10 +142,9 @@ impl Task for Boundary {
     }
 
     fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch {
-        let all = &self.chunks.splits[split as usize];
-        let chunks: Vec<Chunk> = examples.iter().map(|example| all[*example]).collect();
-        let input = self.chunks.input(&self.games, split, &chunks, device);
-        let labels = self.chunks.labels(&self.cameras[split as usize], &chunks, device);
+        let chunks = self.chunks.of(split, examples);
+        let batch =
+            self.chunks.batch(&self.games, split, &self.cameras[split as usize], &chunks, device);
         let mut targets = vec![0.0_f32; chunks.len() * self.config.chunk];
         for (target, chunk) in targets.chunks_mut(self.config.chunk).zip(&chunks) {
             let ends = &self.ends[split as usize][chunk.game][chunk.half];
@@ -153,7 +152,7 @@ impl Task for Boundary {
             target.iter_mut().zip(here).for_each(|(target, end)| *target = f32::from(*end));
         }
         let targets = TensorData::new(targets, [chunks.len(), self.config.chunk, 1]);
-        Batch { targets: Some(Tensor::from_data(targets, device)), ..Batch::new(input, labels) }
+        Batch { targets: Some(Tensor::from_data(targets, device)), ..batch }
     }
 
     fn loss(&self, output: Tensor<3>, batch: &Batch) -> Tensor<1> {
@@ -162,9 +161,7 @@ impl Task for Boundary {
     }
 
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
-        let n = batch.labels.dims()[0];
-        let loss = f64::from(self.loss(output, batch).into_scalar::<f32>());
-        score.add("loss", loss * n as f64, n);
+        score.add_loss(self.loss(output, batch), batch);
     }
 
     fn as_whole_split(&self) -> Option<&dyn WholeSplitTask> {

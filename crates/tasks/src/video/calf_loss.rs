@@ -26,9 +26,10 @@ use burn::prelude::*;
 use soccernet::classes::ACTIONS;
 
 use super::{
-    chunks::{Chunk, Chunks, constant},
+    chunks::{Chunk, Chunks},
     games::Game,
 };
+use crate::score::constant;
 
 /// Confidence, place and the classes.
 pub(super) const COLUMNS: usize = 2 + ACTIONS.len();

@@ -4,7 +4,7 @@ use burn::prelude::*;
 use moe::{Domain, Input};
 
 use super::games::{Game, Games};
-use crate::Split;
+use crate::{Batch, Split};
 
 /// A piece of a half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,14 +73,25 @@ impl Chunks {
         Domain::Image { channels: 1, height: self.rows(), width }
     }
 
-    /// The features of some chunks, `[B, 1, rows, width]`.
-    pub(crate) fn input(
+    /// The chunks of these numbers of a split.
+    pub(crate) fn of(&self, split: Split, examples: &[usize]) -> Vec<Chunk> {
+        examples.iter().map(|example| self.splits[split as usize][*example]).collect()
+    }
+
+    /// Features and labels of some chunks; the labels are from a table by game, half and frame.
+    pub(crate) fn batch(
         &self,
         games: &Games,
         split: Split,
+        table: &[[Vec<usize>; 2]],
         chunks: &[Chunk],
         device: &Device,
-    ) -> Input {
+    ) -> Batch {
+        Batch::new(self.input(games, split, chunks, device), self.labels(table, chunks, device))
+    }
+
+    /// The features of some chunks, `[B, 1, rows, width]`.
+    fn input(&self, games: &Games, split: Split, chunks: &[Chunk], device: &Device) -> Input {
         let (rows, width) = (self.rows(), games.width);
         let mut features = Vec::with_capacity(chunks.len() * rows * width);
         for chunk in chunks {
@@ -95,7 +106,7 @@ impl Chunks {
     }
 
     /// One number for each row of some chunks, from a table by game, half and frame: `[B, rows]`.
-    pub(crate) fn labels(
+    fn labels(
         &self,
         table: &[[Vec<usize>; 2]],
         chunks: &[Chunk],
@@ -129,11 +140,6 @@ impl Chunks {
         }
         joined
     }
-}
-
-/// Numbers from outside of the network beside its outputs.
-pub(crate) fn constant<const D: usize>(like: &Tensor<3>, values: Tensor<D>) -> Tensor<D> {
-    if like.device().is_autodiff() { Tensor::from_inner(values) } else { values }
 }
 
 #[cfg(test)]

@@ -292,9 +292,7 @@ impl Task for Grounding {
     }
 
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
-        let n = batch.labels.dims()[0];
-        let loss = f64::from(self.loss(output, batch).into_scalar::<f32>());
-        score.add("loss", loss * n as f64, n);
+        score.add_loss(self.loss(output, batch), batch);
     }
 
     fn as_whole_split(&self) -> Option<&dyn WholeSplitTask> {

@@ -15,14 +15,14 @@ use soccernet::{
 };
 
 use super::{
-    chunks::{Chunk, Chunks, constant},
+    chunks::Chunks,
     games::{Game, Games, GamesConfig, List},
     spotting::kinds,
 };
 use crate::{
     Batch, DataDir, DataError, LoadTask, Score, Split, Task, WholeSplitTask,
     data::files::{fault, wrong},
-    score::classification,
+    score::{classification, constant},
 };
 
 const FILE: &str = "Labels-cameras.json";
@@ -141,10 +141,8 @@ impl Task for Segmentation {
     }
 
     fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch {
-        let all = &self.chunks.splits[split as usize];
-        let chunks: Vec<Chunk> = examples.iter().map(|example| all[*example]).collect();
-        let input = self.chunks.input(&self.games, split, &chunks, device);
-        Batch::new(input, self.chunks.labels(&self.cameras[split as usize], &chunks, device))
+        let chunks = self.chunks.of(split, examples);
+        self.chunks.batch(&self.games, split, &self.cameras[split as usize], &chunks, device)
     }
 
     fn loss(&self, output: Tensor<3>, batch: &Batch) -> Tensor<1> {

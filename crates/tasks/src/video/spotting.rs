@@ -31,12 +31,13 @@ use soccernet::{
 
 use super::{
     calf_loss::{self, CalfLoss},
-    chunks::{Chunk, Chunks, constant},
+    chunks::{Chunk, Chunks},
     games::{Games, GamesConfig, List},
 };
 use crate::{
     Batch, DataDir, DataError, LoadTask, Score, Split, Task, WholeSplitTask,
     data::files::{fault, wrong},
+    score::constant,
 };
 
 const FILE: &str = "Labels-v2.json";
@@ -287,10 +288,9 @@ impl Task for Spotting {
     }
 
     fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch {
-        let all = &self.chunks.splits[split as usize];
-        let chunks: Vec<Chunk> = examples.iter().map(|example| all[*example]).collect();
-        let input = self.chunks.input(&self.games, split, &chunks, device);
-        let labels = self.chunks.labels(&self.cameras[split as usize], &chunks, device);
+        let chunks = self.chunks.of(split, examples);
+        let batch =
+            self.chunks.batch(&self.games, split, &self.cameras[split as usize], &chunks, device);
         let (targets, columns) = match self.config.loss {
             SpottingLoss::Bce => self.windows(split, &chunks),
             SpottingLoss::Calf => {
@@ -301,7 +301,7 @@ impl Task for Spotting {
         };
         let shape = [chunks.len(), self.config.chunk, columns];
         let targets = Tensor::from_data(TensorData::new(targets, shape), device);
-        Batch { targets: Some(targets), ..Batch::new(input, labels) }
+        Batch { targets: Some(targets), ..batch }
     }
 
     fn loss(&self, output: Tensor<3>, batch: &Batch) -> Tensor<1> {
@@ -319,9 +319,7 @@ impl Task for Spotting {
     }
 
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
-        let n = batch.labels.dims()[0];
-        let loss = f64::from(self.loss(output, batch).into_scalar::<f32>());
-        score.add("loss", loss * n as f64, n);
+        score.add_loss(self.loss(output, batch), batch);
     }
 
     fn as_whole_split(&self) -> Option<&dyn WholeSplitTask> {
