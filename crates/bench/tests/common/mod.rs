@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Two tasks and three methods, with noise, state and dropped choices among them.
-const SUITE: &str = r#"
+pub(crate) const SUITE: &str = r#"
 seeds = [0]
 [base]
 moe = { layers = "last 1", experts = 4, expert = { kind = "ffn", hidden = 8 }, capacity = { factor = 1.0 } }
