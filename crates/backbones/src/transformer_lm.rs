@@ -69,6 +69,9 @@ config! {
         pub bias: bool = false,
         /// The feed-forward network of blocks without a MoE layer.
         pub dense: Choice = Choice::of("ffn").with("hidden", 128),
+        /// The standard deviation of the table of tokens at first; 0.02 unless given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub embedding_deviation: Option<f64> = None,
         /// The order of norms and residual connections.
         pub wiring: Wiring = Wiring::PreNorm,
         /// The epsilon of the norms, added to the mean square.
@@ -91,6 +94,11 @@ impl TransformerLmConfig {
             },
             bias: self.bias,
         }
+    }
+
+    /// The standard deviation of the table of tokens at first.
+    fn table_deviation(&self) -> f64 {
+        self.embedding_deviation.unwrap_or(0.02)
     }
 
     fn norm(&self, init: &Init, name: &str, width: usize) -> Norm {
@@ -156,6 +164,10 @@ impl Backbone for TransformerLm {
         if config.span.is_some() && config.positions != Order::Relative {
             return Err(wrong("span is for positions = \"relative\"".into()));
         }
+        let deviation = config.table_deviation();
+        if !(deviation.is_finite() && deviation > 0.0) {
+            return Err(wrong(format!("embedding_deviation = {deviation}: it is above 0")));
+        }
         if config.head.tied && brief.outputs != vocab {
             let outputs = brief.outputs;
             let message = format!("head.tied: {outputs} outputs are not the {vocab} tokens");
@@ -180,7 +192,7 @@ impl Backbone for TransformerLm {
         };
         let pre_norm = config.wiring == Wiring::PreNorm;
         Ok(Self {
-            embedding: init.embedding("embedding", vocab, d, 0.02),
+            embedding: init.embedding("embedding", vocab, d, config.table_deviation()),
             distances,
             blocks: (0..config.depth).map(block).collect::<Result<_, _>>()?,
             norm: pre_norm.then(|| config.norm(init, "norm", d)),

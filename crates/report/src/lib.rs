@@ -75,6 +75,7 @@ pub use splice::splice;
 pub use table::{Cell, Column, Digits, Estimate, Format, Kind, Table, render};
 pub use verbs::{
     Best, Claim, Comparison, Condition, Expect, Finding, Fit, Gate, Gated, LATE_CHANGE, Measured,
-    Outcome, RATE_AT_EDGE, RATES_TRIED, Ranked, Ranking, TRIVIAL, Tested, check, check_table,
-    claims, claims_table, cmp, cmp_table, fit, gates, gates_table, ledger, power, rank, render_cmp,
+    Outcome, RATE_AT_EDGE, RATES_TRIED, Ranked, Ranking, TRIVIAL, Tested, against, check,
+    check_table, claims, claims_table, cmp, cmp_table, fit, gates, gates_table, ledger, power,
+    rank, render_cmp,
 };

@@ -49,6 +49,7 @@ pub fn all() -> Tasks {
         .with::<vision::Omniglot>()
         .with::<vision::ImageFolder>()
         .with::<synthetic::Patterns>()
+        .with::<synthetic::PlantedClusters>()
         .with::<raw::Rice>()
         .with::<video::Spotting>()
         .with::<video::Segmentation>()

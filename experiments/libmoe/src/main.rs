@@ -5,6 +5,9 @@
 use lab::prelude::*;
 
 fn main() -> ExitCode {
-    let suite = lab::suite!("libmoe", "../suite.toml");
-    lab::main(Plugins::default(), &[suite])
+    let suites = [
+        lab::suite!("libmoe", "../suite.toml"),
+        lab::suite!("libmoe-shakespeare", "../shakespeare.toml"),
+    ];
+    lab::main(Plugins::default(), &suites)
 }

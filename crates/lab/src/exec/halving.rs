@@ -8,11 +8,15 @@ use crate::{
 };
 
 impl TuningPlan {
-    /// The runs of a rung; none while some of the rung before are missing.
+    /// The runs of a rung; none while some of the rung before are missing. A setting that is left alone
+    /// is chosen already, and not tried again.
     pub(crate) fn rung(&self, rung: usize, store: &Store) -> anyhow::Result<Option<Vec<&RunSpec>>> {
         let mut specs = Vec::new();
         for group in &self.groups {
             let Some(left) = group.left(rung, store)? else { return Ok(None) };
+            if rung > 0 && left.len() == 1 {
+                continue;
+            }
             specs.extend(left.into_iter().flat_map(|at| &group.options[at].rungs[rung]));
         }
         Ok(Some(specs))
@@ -43,8 +47,7 @@ impl TuningPlan {
                 continue;
             };
             let (text, n) = (&group.options[best].text, group.options.len());
-            let last = self.rungs() - 1;
-            let value = group.options[best].value(last, group, store)?.flatten();
+            let value = group.last_value(best, store)?;
             let value = value.map_or_else(|| "failed".into(), |value| format!("{value:.4}"));
             let (task, method, metric) = (&spec.config.task.kind, &spec.method, &group.metric);
             lines.push(format!(
@@ -62,6 +65,16 @@ impl Group {
         let last = self.halving.rungs as usize - 1;
         let Some(left) = self.left(last, store)? else { return Ok(None) };
         Ok(self.best_first(last, left, store)?.and_then(|order| order.first().copied()))
+    }
+
+    /// What a setting did on the highest rung that it was tried on; none if it failed there.
+    fn last_value(&self, option: usize, store: &Store) -> anyhow::Result<Option<f64>> {
+        for rung in (0..self.halving.rungs as usize).rev() {
+            if let Some(value) = self.options[option].value(rung, self, store)? {
+                return Ok(value);
+            }
+        }
+        Ok(None)
     }
 
     /// The places of the settings that come to a rung; none while trials before it are missing.
@@ -84,6 +97,9 @@ impl Group {
         places: Vec<usize>,
         store: &Store,
     ) -> anyhow::Result<Option<Vec<usize>>> {
+        if rung > 0 && places.len() == 1 {
+            return Ok(Some(places));
+        }
         let mut valued = Vec::new();
         for at in places {
             let Some(value) = self.options[at].value(rung, self, store)? else { return Ok(None) };
@@ -150,7 +166,7 @@ mod tests {
         let halving = GRID.replace("seeds", "halving = { rungs = 3 }\nseeds");
         let tuning = loaded(&halving).unwrap().tuning.unwrap();
         let mut steps = Vec::new();
-        for rung in 0..tuning.rungs() {
+        for rung in 0..2 {
             assert!(tuning.choose(&store).unwrap().is_none(), "trials are missing");
             let specs = tuning.rung(rung, &store).unwrap().unwrap();
             steps.push((specs.len(), specs[0].config.train.steps));
@@ -163,8 +179,9 @@ mod tests {
                 assert!(tuning.rung(2, &store).unwrap().is_none(), "rung 1 is missing");
             }
         }
+        assert_eq!(tuning.rung(2, &store).unwrap().unwrap().len(), 0, "one is left");
         let all = tuning.groups[0].options[0].finals[0].config.train.steps;
-        assert_eq!(steps, [(8, all / 4), (4, all / 2), (2, all)]);
+        assert_eq!(steps, [(8, all / 4), (4, all / 2)]);
         let chosen = tuning.choose(&store).unwrap().unwrap();
         let text = |spec: &RunSpec| spec.tuned.clone().unwrap().text;
         assert_eq!(text(&chosen[0]), "train.lr=0.003, moe.router.k=2");

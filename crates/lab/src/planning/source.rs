@@ -72,8 +72,13 @@ impl Source {
     pub(crate) fn expects(&self) -> anyhow::Result<Vec<Expect>> {
         match self.settings.table().and_then(|table| table.get("expect")) {
             Some(_) => typed_tables(&self.settings, "expect"),
-            None => bail!("{} expects nothing: it has no [[expect]]", self.asked),
+            None if self.has("gate") => Ok(Vec::new()),
+            None => bail!("{} expects nothing: it has no [[expect]] and no [[gate]]", self.asked),
         }
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.settings.table().is_some_and(|table| table.contains_key(key))
     }
 
     /// The conditions of its claims, `[[gate]]`; none if it has none.

@@ -1,5 +1,6 @@
 //! One question a file: each reads runs and answers with a value that can be rendered.
 
+mod against;
 mod baseline;
 mod check;
 mod claim;
@@ -15,6 +16,7 @@ mod power;
 mod rank;
 mod rank_table;
 
+pub use against::against;
 pub(crate) use baseline::{Baseline, against_baseline};
 pub use check::{Expect, Outcome, check, check_table};
 pub use claim::{Claim, Finding, Measured, Tested, claims};

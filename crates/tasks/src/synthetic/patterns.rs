@@ -17,7 +17,8 @@ use moe::{ConfigError, Domain, Input, config, stable_hash};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::{Batch, DataDir, DataError, LoadTask, Score, Split, Task, score::constant};
+use super::margin;
+use crate::{Batch, DataDir, DataError, LoadTask, Score, Split, Task};
 
 config! {
     /// Sizes of the data model.
@@ -88,13 +89,6 @@ fn draw(config: &PatternsConfig, n: usize, split: &str) -> (Vec<usize>, Vec<i32>
     (patterns, classes)
 }
 
-/// `[B]`: y f(x), for outputs `[B, 1, 1]`.
-fn margins(output: Tensor<3>, batch: &Batch) -> Tensor<1> {
-    let y = batch.labels.clone().float() * 2.0 - 1.0;
-    let y = constant(&output, y);
-    (output.squeeze_dim::<2>(2) * y).squeeze_dim::<1>(1)
-}
-
 impl Task for Patterns {
     fn domain(&self) -> Domain {
         Domain::Image { channels: 1, height: self.config.tokens, width: self.config.patterns }
@@ -134,15 +128,11 @@ impl Task for Patterns {
     }
 
     fn loss(&self, output: Tensor<3>, batch: &Batch) -> Tensor<1> {
-        kernels::mean((margins(output, batch).neg() + 1.0).clamp_min(0.0))
+        margin::hinge(output, batch)
     }
 
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
-        let margins: Vec<f32> = margins(output, batch).into_data().iter::<f32>().collect();
-        let right = margins.iter().filter(|margin| **margin > 0.0).count();
-        let loss: f64 = margins.iter().map(|margin| f64::from(1.0 - margin).max(0.0)).sum();
-        score.add("accuracy", right as f64, margins.len());
-        score.add("loss", loss, margins.len());
+        margin::measure(output, batch, score);
     }
 }
 

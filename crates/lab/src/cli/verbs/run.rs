@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::Args;
-use report::{Format, Query, Runs, comparison, render, trace::Trace};
+use report::{Format, Query, Runs, against, comparison, render, trace::Trace};
 use training::{StepTracer, write_atomic};
 
 use crate::{
@@ -174,7 +174,19 @@ impl RunOptions {
             session.say(&format!("wrote {}", folder.display()));
         }
         let tables = comparison(&runs, &Query::default())?;
-        Ok(render(&tables, self.format.get()).into())
+        let text = render(&tables, self.format.get());
+        Ok(format!("{text}{}", self.found(&suite, &runs)?).into())
+    }
+
+    /// What was found against the method whose budget all have, below a table of text.
+    fn found(&self, suite: &SuitePlan, runs: &Runs) -> anyhow::Result<String> {
+        let planned = suite.planned();
+        let budget = planned.iter().find_map(|spec| spec.budget.as_ref());
+        let (Some(budget), Format::Text) = (budget, self.format.get()) else {
+            return Ok(String::new());
+        };
+        let said = against(runs, &Query::default(), &budget.reference)?;
+        Ok(said.iter().map(|sentence| format!("\n{sentence}\n")).collect())
     }
 }
 

@@ -1,0 +1,18 @@
+//! When does learned routing pay: `cargo run --release -p hash-routing`, see README.md.
+
+mod token_vector;
+
+use lab::prelude::*;
+
+fn main() -> ExitCode {
+    let suites = [
+        lab::suite!("hash-routing", "../suite.toml"),
+        lab::suite!("hash-routing-wide", "../wide.toml"),
+        lab::suite!("planted-clusters", "../planted.toml"),
+    ];
+    lab::main(plugins(), &suites)
+}
+
+fn plugins() -> Plugins {
+    Plugins::default().with_experts::<token_vector::TokenVector>()
+}
