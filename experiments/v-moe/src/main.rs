@@ -4,5 +4,7 @@
 use lab::prelude::*;
 
 fn main() -> ExitCode {
-    lab::main(Plugins::default(), &[lab::suite!("v-moe", "../suite.toml")])
+    let suites =
+        [lab::suite!("v-moe", "../suite.toml"), lab::suite!("v-moe-cifar10", "../cifar10.toml")];
+    lab::main(Plugins::default(), &suites)
 }

@@ -167,10 +167,12 @@ impl Values<'_> {
         Some([paired.difference, paired.low, paired.high])
     }
 
-    /// The methods that have the metric.
+    /// The methods that have the metric and were trained: not those that only evaluate the network of
+    /// another one.
     fn methods(&self) -> Vec<&str> {
         let mut methods: Vec<&str> = Vec::new();
-        for row in self.rows.iter().filter(|row| row.metric == self.gate.metric) {
+        let trained = |row: &&&Row| row.metric == self.gate.metric && row.step != Some(0);
+        for row in self.rows.iter().filter(trained) {
             if !methods.contains(&row.method.as_str()) {
                 methods.push(&row.method);
             }
@@ -311,6 +313,16 @@ mod tests {
         assert!(broken(LATE_CHANGE, -0.03).contains("by 3.00 %"));
         assert!(broken(RATES_TRIED, 2.0).contains("2 learning rates were tried"));
         assert!(broken(RATE_AT_EDGE, 1.0).contains("is the last that was tried"));
+    }
+
+    #[test]
+    fn who_only_evaluates_another_network_is_neither_trained_nor_tuned() {
+        let mut runs = good();
+        let evaluated = fixture::row("moe, half the capacity", 0, "accuracy", 0.85);
+        runs.rows.push(Row { step: Some(0), ..evaluated.clone() });
+        assert_eq!(judge(&runs).broken(), None);
+        runs.rows.push(evaluated);
+        assert!(judge(&runs).broken().is_some(), "it was trained");
     }
 
     #[test]
