@@ -9,6 +9,8 @@ fn main() -> ExitCode {
         lab::suite!("hash-routing", "../suite.toml"),
         lab::suite!("hash-routing-wide", "../wide.toml"),
         lab::suite!("planted-clusters", "../planted.toml"),
+        lab::suite!("hash-routing-scaling", "../scaling.toml"),
+        lab::suite!("hash-routing-scaling-fine", "../scaling-fine.toml"),
     ];
     lab::main(plugins(), &suites)
 }

@@ -241,11 +241,10 @@ fn falls_short(interval: Interval, paper: Option<f64>) -> bool {
 }
 
 /// The same, not testable if a condition of the gate does not hold or the margin cannot tell a network
-/// without routing from the reference.
+/// without routing from the reference; a claim without runs is undecided.
 fn behind(gate: Option<&Gated>, margin: Option<f64>, tested: Tested) -> Tested {
-    let Some(gate) = gate.filter(|_| tested.finding != Finding::ByConstruction) else {
-        return tested;
-    };
+    let judged = tested.measured.is_some() && tested.finding != Finding::ByConstruction;
+    let Some(gate) = gate.filter(|_| judged) else { return tested };
     let broken = gate.broken().map(ToString::to_string);
     match broken.or_else(|| gate.too_wide(margin?)) {
         None => tested,

@@ -177,8 +177,10 @@ fn a_claim_behind_a_closed_gate_is_not_testable() {
     let all = [
         claim(r#""method": "switch", "against": "dense", "above": 0.0"#),
         claim(r#""method": "switch", "above": 0.9, "by_construction": true"#),
+        claim(r#""method": "nobody", "above": 0.9"#),
     ];
     let tested = claims(&fixture::runs(), &all, &gates).unwrap();
+    assert_eq!(tested[2].finding, Finding::Undecided, "it has no runs");
     assert_eq!(tested[0].finding, Finding::NotTestable);
     assert!(tested[0].gate.as_ref().unwrap().starts_with("beats a trivial baseline: not measured"));
     assert_eq!(tested[1].finding, Finding::ByConstruction);
