@@ -4,6 +4,7 @@
 //! what it shows, and its numbers stand in a table. What there are no data for is left out.
 
 mod html;
+mod lengths;
 mod overview;
 mod pictures;
 mod ranking;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Page, traces};
+use super::{Page, lengths, traces};
 use crate::{
     Better, Curve, Load, Query, Row, Setting, direction,
     metric::metric_of_curve,
@@ -82,6 +82,7 @@ fn quality(query: &Query, setting: &Setting, order: &[&str]) -> Vec<Picture> {
                  as a faint dot."
             ),
         ));
+        pictures.extend(lengths::picture(query, setting, metric));
         let Some(better) = query.better(metric) else { continue };
         let flops = Against {
             metric,
