@@ -9,7 +9,9 @@ use std::{
 use anyhow::{Context, anyhow, ensure};
 use clap::Args;
 use jiff::civil::Date;
-use report::{Claim, Format, Gate, Runs, Tested, claims as test, claims_table, gates, splice};
+use report::{
+    Claim, Finding, Format, Gate, Runs, Tested, claims as test, claims_table, gates, splice,
+};
 use serde::Deserialize;
 use training::write_atomic;
 
@@ -83,13 +85,14 @@ fn claims(out: &Path, suites: &[Suite]) -> anyhow::Result<String> {
         !sources.is_empty(),
         "no suite has a [[claim]], neither the program's nor {EXPERIMENTS}/*/suite.toml"
     );
-    let mut page = HEAD.to_string();
+    let (mut sections, mut all) = (String::new(), Vec::new());
     let mut written = vec![out.to_path_buf()];
     let mut of_folders = BTreeMap::<PathBuf, String>::new();
     for source in &sources {
         let section = section(source)?;
-        page.push_str(&section.head);
-        page.push_str(&section.table);
+        sections.push_str(&section.head);
+        sections.push_str(&section.table);
+        all.extend(section.tested);
         if let Some(folder) = &source.folder {
             let tables = of_folders.entry(folder.clone()).or_default();
             if !tables.is_empty() {
@@ -108,6 +111,7 @@ fn claims(out: &Path, suites: &[Suite]) -> anyhow::Result<String> {
             written.push(readme);
         }
     }
+    let page = format!("{HEAD}\n{}\n{sections}", summary(&all));
     pages.insert(0, (out.to_path_buf(), page));
     for (path, text) in pages {
         write_atomic(&path, text.as_bytes()).with_context(|| path.display().to_string())?;
@@ -161,6 +165,30 @@ fn stem(path: &Path) -> String {
 struct Section {
     head: String,
     table: String,
+    tested: Vec<Tested>,
+}
+
+/// How many claims have which verdict, in a sentence.
+fn summary(tested: &[Tested]) -> String {
+    let measured: Vec<&Tested> = tested.iter().filter(|one| one.measured.is_some()).collect();
+    let count = |finding| measured.iter().filter(|one| one.finding == finding).count();
+    let survive = measured.iter().filter(|one| one.survives_correction()).count();
+    let verdicts = [
+        Finding::Reproduced,
+        Finding::Smaller,
+        Finding::NotReproduced,
+        Finding::Undecided,
+        Finding::NotTestable,
+        Finding::ByConstruction,
+    ];
+    let counted = verdicts.map(|finding| match finding {
+        Finding::Reproduced => {
+            format!("{} {finding} ({survive} with Holm's correction)", count(finding))
+        }
+        _ => format!("{} {finding}", count(finding)),
+    });
+    let (all, results) = (tested.len(), measured.len());
+    format!("Of {all} claims {results} have results: {}.\n", counted.join(", "))
 }
 
 /// What became of a suite's claims.
@@ -190,7 +218,8 @@ fn section(source: &Source) -> anyhow::Result<Section> {
     };
     let Paper { name, url, .. } = &paper;
     let head = format!("\n## [{name}]({url})\n\nCommand: `{command}`. {results} {registered}\n\n");
-    Ok(Section { head, table: claims_table(&paper.name, &tested).render(Format::Markdown) })
+    let table = claims_table(&paper.name, &tested).render(Format::Markdown);
+    Ok(Section { head, table, tested })
 }
 
 /// `[paper]` and `[[claim]]` of a suite.
