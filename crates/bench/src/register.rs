@@ -130,7 +130,7 @@ fn with_registration(text: &str, registration: &Registration) -> String {
 /// A digest of what a suite says of its runs and claims. Title, expectations and the notes of claims,
 /// which are written after results, are left out.
 fn digest(settings: &SettingTree) -> String {
-    let mut value = settings.without(&["title", "about", "expect", "registration"]).value();
+    let mut value = settings.without(&["title", "about", "expect", "registration", "tier"]).value();
     if let Some(claims) = value.get_mut("claim").and_then(Value::as_array_mut) {
         for claim in claims.iter_mut().filter_map(Value::as_object_mut) {
             claim.remove("note");

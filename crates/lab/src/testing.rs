@@ -24,7 +24,8 @@ pub(crate) fn plan(text: &str) -> anyhow::Result<SuitePlan> {
 pub(crate) fn plan_some(text: &str, wanted: &Selection) -> anyhow::Result<SuitePlan> {
     let text: &'static str = text.to_string().leak();
     let suite = Suite { name: "s", file: "../s.toml", text, program: Program::NONE };
-    Source::find("s", &[suite])?.plan(&Plugins::default(), &DataDir::default(), wanted)
+    let source = Source::find("s", &[suite])?.at_tier(&wanted.tier)?;
+    source.plan(&Plugins::default(), &DataDir::default(), wanted)
 }
 
 /// The first run of a suite as it begins.

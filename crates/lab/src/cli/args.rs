@@ -19,6 +19,9 @@ use crate::{
 /// Arguments that select runs of a suite.
 #[derive(Args, Clone, Default)]
 pub(crate) struct SelectionArgs {
+    /// The sizes of the suite: laptop, as it stands, or another [tier] that it has
+    #[arg(long, value_name = "TIER")]
+    tier: Option<String>,
     /// Other seeds than the suite's: 0..5, or 0,2,4
     #[arg(long, value_name = "SEEDS", value_parser = parse_seeds)]
     seeds: Option<Seeds>,
@@ -40,6 +43,7 @@ impl SelectionArgs {
     /// The runs on a device.
     pub(crate) fn on(&self, device: &DeviceArgs) -> Selection {
         Selection {
+            tier: self.tier.clone().unwrap_or_else(|| Selection::default().tier),
             device: device.device.clone(),
             seeds: self.seeds.clone().map(|Seeds(seeds)| seeds),
             only: self.only.clone(),

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The keys of a suite file, and of a method.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "title",
     "about",
     "seeds",
@@ -28,6 +28,7 @@ const KEYS: [&str; 14] = [
     "tune",
     "search",
     "task",
+    "tier",
     "method",
     "expect",
     "paper",

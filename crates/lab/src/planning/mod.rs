@@ -14,6 +14,7 @@ mod searcher;
 mod selection;
 mod sizes;
 mod source;
+mod tier;
 mod tuning;
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ impl Search<'_> {
     /// The results of a suite: of its last run, or else committed ones.
     fn of_suite(&self, name: &str) -> anyhow::Result<PathBuf> {
         let source = match Source::find(name, self.suites) {
-            Ok(source) => source,
+            Ok(source) => source.at_tier(&self.wanted.tier)?,
             // Not a suite of this program: results may go by that name all the same.
             Err(err) => {
                 let csv = self.runs.join(format!("{name}.csv"));

@@ -1,8 +1,13 @@
 //! The selection of a suite's runs.
 
+/// The tier of a suite as it stands.
+pub(crate) const LAPTOP: &str = "laptop";
+
 /// The selected runs of a suite, and what is changed in them.
 #[derive(Clone, Debug)]
 pub(crate) struct Selection {
+    /// The sizes of the suite; they are part of its name, not of the options.
+    pub(crate) tier: String,
     /// The device.
     pub(crate) device: String,
     /// Other seeds than the suite's.
@@ -19,7 +24,8 @@ impl Default for Selection {
     /// The whole suite, on the processor.
     fn default() -> Self {
         let (only, set) = (Vec::new(), Vec::new());
-        Self { device: "flex".into(), seeds: None, only, set, smoke: false }
+        let (tier, device) = (LAPTOP.into(), "flex".into());
+        Self { tier, device, seeds: None, only, set, smoke: false }
     }
 }
 

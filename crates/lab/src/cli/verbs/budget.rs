@@ -35,7 +35,7 @@ impl Verb for Budget {
         let name = session.suite_or_default(self.suite.as_deref())?;
         let wanted = self.selection.on(&DeviceArgs::default());
         let wanted = Selection { seeds: Some(vec![0]), ..wanted };
-        let source = Source::find(name, session.suites)?;
+        let source = Source::find(name, session.suites)?.at_tier(&wanted.tier)?;
         source.warnings(&wanted)?.iter().for_each(|warning| session.say(warning));
         let suite = source.plan(session.plugins, &self.data.dir(), &wanted)?;
         let specs = suite.planned();

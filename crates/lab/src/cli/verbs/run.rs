@@ -111,8 +111,8 @@ impl RunOptions {
     /// Trains the runs of a suite, the default one if none is named, and gives its table.
     pub(crate) fn train(&self, name: Option<&str>, session: &Session) -> anyhow::Result<Answer> {
         let name = session.suite_or_default(name)?;
-        let source = Source::find(name, session.suites)?;
         let wanted = self.selection.on(&self.device);
+        let source = Source::find(name, session.suites)?.at_tier(&wanted.tier)?;
         source.warnings(&wanted)?.iter().for_each(|warning| session.say(warning));
         let request = source.request(&wanted);
         let environment = Environment::now(&self.device.device, self.threads.count());

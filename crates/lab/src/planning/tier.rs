@@ -1,0 +1,113 @@
+//! The sizes of a suite by tier: `--tier gpu` runs the suite with the settings of its `[tier.gpu]`.
+//!
+//! ```toml
+//! [tier.gpu]
+//! seeds = "0..10"                            # in the place of the suite's
+//! backbone = { width = 512, depth = 12 }     # laid over the base and each task, below the methods
+//! train = { steps = 50_000, batch = 64 }
+//! ```
+//!
+//! The suite as it stands is the tier `laptop`. The runs and results of another tier have names of their
+//! own, `SUITE-gpu`, so that no table mixes tiers.
+
+use std::collections::BTreeMap;
+
+use anyhow::bail;
+
+use super::{layers::TASK_KEYS, source::Source};
+use crate::{
+    settings::{SettingTree, known_keys},
+    spec::LAPTOP,
+};
+
+impl Source {
+    /// The suite with the sizes of a tier.
+    ///
+    /// # Errors
+    /// If it has no tier of that name, with those that it has, or a tier has an unknown key.
+    pub(crate) fn at_tier(mut self, tier: &str) -> anyhow::Result<Self> {
+        let tiers = tiers(&self.settings)?;
+        let whole = self.settings.without(&["tier"]);
+        if tier == LAPTOP {
+            self.settings = whole;
+            return Ok(self);
+        }
+        let Some(sizes) = tiers.get(tier) else {
+            let known: Vec<&str> =
+                std::iter::once(LAPTOP).chain(tiers.keys().map(String::as_str)).collect();
+            bail!("--tier {tier}: {} has no such tier; known: {}", self.asked, known.join(", "))
+        };
+        self.settings = laid(whole, sizes);
+        self.name = format!("{}-{tier}", self.name);
+        self.asked = format!("{} --tier {tier}", self.asked);
+        Ok(self)
+    }
+}
+
+/// `[tier.NAME]` of a suite, by name.
+fn tiers(settings: &SettingTree) -> anyhow::Result<BTreeMap<String, SettingTree>> {
+    let tiers = settings.table().and_then(|table| table.get("tier")?.table());
+    let tiers = tiers.cloned().unwrap_or_default();
+    for tier in tiers.values() {
+        known_keys(tier, &[&["seeds"], &TASK_KEYS[..]].concat())?;
+    }
+    Ok(tiers)
+}
+
+/// The settings of a suite with those of a tier laid over each task, and its seeds.
+fn laid(mut settings: SettingTree, sizes: &SettingTree) -> SettingTree {
+    let own = sizes.without(&["seeds"]);
+    if let SettingTree::Table(table, _) = &mut settings {
+        if let Some(seeds) = sizes.table().and_then(|sizes| sizes.get("seeds")) {
+            table.insert("seeds".into(), seeds.clone());
+        }
+        if let Some(SettingTree::Tables(tasks, _)) = table.get_mut("task") {
+            tasks.iter_mut().for_each(|task| task.lay(&own));
+        }
+    }
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        spec::{RunSpec, Selection, SuitePlan},
+        testing::plan_some,
+    };
+
+    const SUITE: &str = "seeds = '0..2'\n\
+        [base]\ntrain = { steps = 10, lr = 1e-3 }\n\
+        [tier.gpu]\nseeds = '0..3'\ntrain.steps = 500\nbackbone.width = 96\n\
+        [[task]]\ntask = 'digits'\nbackbone = { kind = 'vit', width = 32 }\n\
+        [[method]]\nmoe.router = 'top-k'\n\
+        [[method]]\nmoe.router = 'switch'\ntrain.steps = 20\n";
+
+    fn at(tier: &str, text: &str) -> anyhow::Result<SuitePlan> {
+        plan_some(text, &Selection { tier: tier.into(), ..Selection::default() })
+    }
+
+    /// Name of the suite, number of runs, steps and widths of the first and the last.
+    fn sizes(plan: &SuitePlan) -> (&str, usize, [(usize, u64); 2]) {
+        let of = |spec: &RunSpec| {
+            let width = spec.config.backbone.options["width"].as_u64().unwrap();
+            (spec.config.train.steps, width)
+        };
+        let specs = &plan.specs;
+        (&plan.name, specs.len(), [of(&specs[0]), of(&specs[specs.len() - 1])])
+    }
+
+    #[test]
+    fn a_tier_is_laid_over_the_tasks_and_under_the_methods() {
+        assert_eq!(sizes(&at("laptop", SUITE).unwrap()), ("s", 4, [(10, 32), (20, 32)]));
+        assert_eq!(sizes(&at("gpu", SUITE).unwrap()), ("s-gpu", 6, [(500, 96), (20, 96)]));
+    }
+
+    #[test]
+    fn a_tier_that_is_not_there_is_refused_with_those_that_are() {
+        let err = at("tpu", SUITE).err().unwrap().to_string();
+        assert_eq!(err, "--tier tpu: s has no such tier; known: laptop, gpu");
+        let wrong = SUITE.replace("train.steps = 500", "trian.steps = 500");
+        let err = at("laptop", &wrong).err().unwrap().to_string();
+        assert!(err.contains("unknown key \"trian\""), "{err}");
+    }
+}
