@@ -3,6 +3,7 @@
 pub(crate) mod args;
 mod output;
 mod session;
+pub(crate) mod together;
 mod verb;
 pub(crate) mod verbs;
 
@@ -21,7 +22,7 @@ use clap::{Args, Command, FromArgMatches};
 use crate::{Plugins, spec::Suite};
 use output::{error_text, print, print_message};
 use session::{Verbosity, stop_on_ctrl_c};
-use verbs::run::RunOptions;
+use verbs::run::{Run, RunOptions};
 
 const ABOUT: &str =
     "Compares Mixture-of-Experts methods fairly: the same budget, several seeds, intervals";
@@ -48,11 +49,21 @@ pub(crate) fn main(plugins: &Plugins, suites: &[Suite], own: &[VerbEntry]) -> Ex
     let all = [&verbs::all()[..], own].concat();
     let command = command(suites, &all);
     let matches = command.clone().get_matches();
+    let world = match cluster::join() {
+        Ok(world) => world,
+        Err(err) => {
+            print_message(&format!("error: {err}"));
+            return ExitCode::from(2);
+        }
+    };
     let stop = Arc::new(AtomicBool::new(false));
     let given = matches.subcommand().map_or(&matches, |(_, matches)| matches);
     let verbosity = Verbosity::from_arg_matches(given).unwrap_or_else(|err| err.exit());
-    let session = Session { plugins, suites, command, verbosity, stop: stop.clone() };
+    let stopped = stop.clone();
+    let session = Session { plugins, suites, command, verbosity, stop: stopped, world };
     let run = || match matches.subcommand() {
+        // What is not trained is done by one process.
+        Some((name, _)) if name != Run::NAME && !session.leads() => Ok(String::new().into()),
         Some((name, matches)) => match all.iter().find(|verb| verb.name == name) {
             Some(verb) => (verb.run)(matches, &session),
             None => anyhow::bail!("no verb is named {name:?}"),
@@ -68,6 +79,7 @@ pub(crate) fn main(plugins: &Plugins, suites: &[Suite], own: &[VerbEntry]) -> Ex
             }
             ExitCode::from(answer.code)
         }
+        Err(_) if !session.leads() => ExitCode::from(2),
         Err(_) if session.is_stopped() => {
             print_message("stopped; the same command goes on from here");
             ExitCode::from(130)

@@ -3,6 +3,7 @@
 mod architecture_search;
 mod dashboard;
 mod device;
+mod follower;
 mod halving;
 mod job;
 mod memory;
