@@ -8,8 +8,6 @@ use std::{
 use anyhow::{Context, anyhow, bail, ensure};
 use burn::prelude::*;
 use clap::Args;
-use burn::prelude::*;
-use clap::Args;
 use report::{Format, Query, Runs, against, comparison, render, trace::Trace};
 use training::{StepTracer, Team, write_atomic};
 
