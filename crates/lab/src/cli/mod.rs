@@ -22,7 +22,7 @@ use clap::{Args, Command, FromArgMatches};
 use crate::{Plugins, spec::Suite};
 use output::{error_text, print, print_message};
 use session::{Verbosity, stop_on_ctrl_c};
-use verbs::run::{Run, RunOptions};
+use verbs::run::RunOptions;
 
 const ABOUT: &str =
     "Compares Mixture-of-Experts methods fairly: the same budget, several seeds, intervals";
@@ -62,9 +62,8 @@ pub(crate) fn main(plugins: &Plugins, suites: &[Suite], own: &[VerbEntry]) -> Ex
     let stopped = stop.clone();
     let session = Session { plugins, suites, command, verbosity, stop: stopped, world };
     let run = || match matches.subcommand() {
-        // What is not trained is done by one process.
-        Some((name, _)) if name != Run::NAME && !session.leads() => Ok(String::new().into()),
         Some((name, matches)) => match all.iter().find(|verb| verb.name == name) {
+            Some(verb) if !verb.together && !session.leads() => Ok(String::new().into()),
             Some(verb) => (verb.run)(matches, &session),
             None => anyhow::bail!("no verb is named {name:?}"),
         },

@@ -53,6 +53,11 @@ impl Session<'_> {
         }
     }
 
+    /// The processes that were started together with this one.
+    pub fn world(&self) -> &Arc<dyn Communicator> {
+        &self.world
+    }
+
     /// Whether `--quiet` is given, or another process prints.
     pub(crate) fn is_quiet(&self) -> bool {
         self.verbosity.quiet || !self.leads()

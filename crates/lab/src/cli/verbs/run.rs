@@ -106,6 +106,7 @@ impl Verb for Run {
     const NAME: &'static str = "run";
     const ABOUT: &'static str =
         "Train the runs of a suite that are not there yet, then print its table";
+    const TOGETHER: bool = true;
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         self.options.train(self.suite.as_deref(), session)
