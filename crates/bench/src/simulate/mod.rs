@@ -50,8 +50,8 @@ pub(crate) struct Simulate {
     /// Hidden width of an expert of two matrices
     #[arg(long, default_value_t = 512)]
     hidden: usize,
-    /// The share of the steps that the router saves at equal quality, against one that is balanced: says
-    /// from how many ranks its skew costs more than that
+    /// The share of the steps that the router saves at equal quality, against one that is balanced: says on
+    /// how many ranks its skew costs more than that
     #[arg(long, value_name = "SHARE")]
     gain: Option<f64>,
     /// How often each part is measured, where processes are there
@@ -187,24 +187,24 @@ impl Simulate {
         })
     }
 
-    /// From how many ranks on the skew costs more than it gains: in the best placement, at all larger numbers
-    /// too.
+    /// On how many ranks the skew costs more than it gains, in the best placement.
     fn verdict(&self, gain: f64, rows: &[Row]) -> anyhow::Result<String> {
         ensure!((0.0..1.0).contains(&gain), "--gain {gain}: it is from 0 to below 1");
-        let limit = 1.0 / (1.0 - gain);
-        let best = |ranks: &usize| {
-            let of = rows.iter().filter(|row| row.ranks == *ranks);
+        let best = |ranks: usize| {
+            let of = rows.iter().filter(|row| row.ranks == ranks);
             of.map(|row| row.over_balanced).fold(f64::INFINITY, f64::min)
         };
-        let mut ranks = self.ranks.clone();
-        ranks.sort_unstable();
-        let dear = ranks.iter().rev().take_while(|ranks| best(ranks) > limit).last();
-        Ok(match dear {
-            Some(ranks) => {
-                format!("from {ranks} ranks on its skew costs more than the steps that it saves")
+        let dear = self.ranks.iter().filter(|ranks| best(**ranks) > 1.0 / (1.0 - gain));
+        let dear: Vec<String> = dear.map(usize::to_string).collect();
+        Ok(match dear.is_empty() {
+            true => {
+                "its skew costs less than the steps that it saves, on all of these ranks".into()
             }
-            None => {
-                "its skew costs less than the steps that it saves, at these numbers of ranks".into()
+            false => {
+                format!(
+                    "its skew costs more than the steps that it saves on {} ranks",
+                    dear.join(", ")
+                )
             }
         })
     }

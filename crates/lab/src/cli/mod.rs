@@ -3,7 +3,6 @@
 pub(crate) mod args;
 mod output;
 mod session;
-pub(crate) mod together;
 mod verb;
 pub(crate) mod verbs;
 

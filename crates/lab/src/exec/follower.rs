@@ -3,8 +3,8 @@
 use anyhow::{Context, anyhow};
 use training::{Objective, Run, TrainError, follow};
 
-use super::{model_builder::ModelBuilder, runner::Runner};
-use crate::{cli::together::agree, spec::RunSpec};
+use super::{model_builder::ModelBuilder, runner::Runner, together::agree};
+use crate::spec::RunSpec;
 
 impl Runner<'_> {
     /// Tells the others which run is next, and waits until they are ready for it.

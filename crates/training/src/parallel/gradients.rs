@@ -20,6 +20,8 @@ pub(crate) enum GradientSum {
     /// Of several: this process has the sums of its chunk of all numbers.
     Shared {
         world: Arc<dyn Communicator>,
+        /// The part of this process that the others have not seen.
+        own: Flat,
         sum: Vec<f32>,
         /// For each parameter whether any part has had a gradient for it.
         there: Vec<bool>,
@@ -30,27 +32,31 @@ impl GradientSum {
     pub(crate) fn new(world: &Arc<dyn Communicator>) -> Self {
         match world.size() {
             1 => Self::Alone(GradientsAccumulator::new()),
-            _ => Self::Shared { world: world.clone(), sum: Vec::new(), there: Vec::new() },
+            _ => {
+                let (own, sum, there) = (Flat::default(), Vec::new(), Vec::new());
+                Self::Shared { world: world.clone(), own, sum, there }
+            }
         }
     }
 
-    /// Adds the gradients of a part, and those of the parts that the other processes have at the time,
-    /// in the order of ranks.
+    /// Adds the gradients of a part.
     pub(crate) fn add(&mut self, model: &AnyBackbone, grads: GradientsParams) {
         match self {
             Self::Alone(sum) => sum.accumulate(model, grads),
-            Self::Shared { world, sum, there } => {
-                let own = Flat::of(model, &grads);
-                sum.resize(
-                    Chunks::new(own.numbers.len(), world.size()).of(world.rank()).len(),
-                    NOTHING,
-                );
-                there.resize(own.there.len(), false);
-                for theirs in world.all_gather("gradients that there are", &own.there) {
-                    there.iter_mut().zip(theirs).for_each(|(there, one)| *there |= one == 1);
-                }
-                add_in_order(&**world, "gradients", sum, &own.numbers);
+            Self::Shared { own, .. } => *own = Flat::of(model, &grads),
+        }
+    }
+
+    /// Adds those of the parts that the other processes have at the time, all in the order of ranks.
+    pub(crate) fn exchange(&mut self) {
+        if let Self::Shared { world, own, sum, there } = self {
+            let chunk = Chunks::new(own.numbers.len(), world.size()).of(world.rank());
+            sum.resize(chunk.len(), NOTHING);
+            there.resize(own.there.len(), false);
+            for theirs in world.all_gather("gradients that there are", &own.there) {
+                there.iter_mut().zip(theirs).for_each(|(there, one)| *there |= one == 1);
             }
+            add_in_order(&**world, "gradients", sum, &own.numbers);
         }
     }
 
@@ -58,7 +64,7 @@ impl GradientSum {
     pub(crate) fn total(self, model: &AnyBackbone) -> GradientsParams {
         match self {
             Self::Alone(mut sum) => sum.grads(),
-            Self::Shared { world, sum, there } => {
+            Self::Shared { world, sum, there, .. } => {
                 let numbers = gathered_numbers(&*world, "sums of gradients", &sum).concat();
                 let grads = GradientsParams::new();
                 let mut cut = Cut { numbers: &numbers, there: &there, grads };
@@ -71,7 +77,7 @@ impl GradientSum {
 
 /// The gradients of a network in the order of its parameters, [`NOTHING`] where there are none.
 #[derive(Default)]
-struct Flat {
+pub(crate) struct Flat {
     numbers: Vec<f32>,
     /// 1 for each parameter that has a gradient.
     there: Vec<u8>,

@@ -15,9 +15,11 @@ use crate::{
     cli::{
         Answer, DeviceArgs, FormatArgs, Session, ThreadsArgs, Verb,
         args::{DataArgs, SelectionArgs, StoreArgs, at_least_one},
+    },
+    exec::{
+        ModelBuilder, Runner, Searched, Shown,
         together::{self, Dismissal},
     },
-    exec::{ModelBuilder, Runner, Searched, Shown},
     planning::Source,
     probes::{Subject, routing_numbers, trace},
     results::{Publication, blank, may_be_published, released, rows, search_rows, timing},
