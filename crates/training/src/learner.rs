@@ -248,6 +248,8 @@ impl Replica {
         }
         let part = config.batch_at(step) / share.of;
         let parts = share.in_step() as f64;
+        // There is something to wait for.
+        let waits = tracer.filter(|_| share.world.size() > 1);
         let mut sum = GradientSum::new(&share.world);
         let (mut told, mut loads) = (Told::default(), Vec::new());
         for &micro in &share.parts {
@@ -279,12 +281,13 @@ impl Replica {
                     (loss, own.map_or(aim.loss.clone(), |own| aim.loss + own))
                 });
                 unread.add(step + 1, micro, loss, objective.clone());
-                let grads = timed(tracer, Span::Backward, || {
-                    GradientsParams::from_grads((objective / parts).backward(), model)
+                timed(tracer, Span::Backward, || {
+                    let grads = (objective / parts).backward();
+                    sum.add(model, GradientsParams::from_grads(grads, model));
                 });
-                timed(tracer, Span::Exchange, || {
+                timed(waits, Span::Exchange, || {
                     pass.settle();
-                    sum.add(model, grads);
+                    sum.exchange();
                 });
                 told.flops(model.dense_flops() * real_examples(&batch, model.tokens()));
                 told.flops(pass.reports().iter().map(|layer| layer.flops).sum());
@@ -297,7 +300,7 @@ impl Replica {
         let watched = step < config.watch_load;
         told.loads(if watched { &loads } else { &[] });
         let (mut grads, (flops, loads, scalars)) =
-            timed(tracer, Span::Exchange, || (sum.total(model), told.joined(&*share.world)));
+            timed(waits, Span::Exchange, || (sum.total(model), told.joined(&*share.world)));
         let norm = timed(tracer, Span::Clip, || clip_global_norm(model, &mut grads, config.clip));
         self.carried = carried;
         let load = mean_over(&loads, LayerReport::max_over_mean).filter(|_| watched);
