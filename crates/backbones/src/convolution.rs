@@ -110,8 +110,8 @@ impl BatchNorm {
             let mean = mean_of_rows(x.clone());
             let centred = x - mean.clone();
             let variance = mean_of_rows(centred.clone().square());
-            self.follow(&self.mean, mean);
-            self.follow(&self.variance, variance.clone());
+            self.follow(pass, &self.mean, mean);
+            self.follow(pass, &self.variance, variance.clone());
             (centred, variance)
         } else {
             let [mean, variance] = [&self.mean, &self.variance]
@@ -123,11 +123,14 @@ impl BatchNorm {
     }
 
     /// Moves a running value towards that of a batch, `[1, C]`.
-    fn follow(&self, running: &RunningState<Tensor<1>>, batch: Tensor<2>) {
+    fn follow(&self, pass: &Pass, running: &RunningState<Tensor<1>>, batch: Tensor<2>) {
         let batch = batch.detach().inner().squeeze_dim::<1>(0);
-        let kept = running.value_sync().inner() * self.momentum;
-        running.update(kept + batch * (1.0 - self.momentum));
-        running.value_sync(); // an update shows with the next reading
+        let (running, momentum) = (running.clone(), self.momentum);
+        pass.follow(&running.clone(), batch, move |batch, _| {
+            let kept = running.value_sync().inner() * momentum;
+            running.update(kept + batch * (1.0 - momentum));
+            running.value_sync(); // an update shows with the next reading
+        });
     }
 }
 

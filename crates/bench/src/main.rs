@@ -6,6 +6,7 @@ mod docs;
 mod register;
 mod router_speed;
 mod score;
+mod simulate;
 mod speed;
 mod step_speed;
 mod tour;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         VerbEntry::of::<claims::Claims>(),
         VerbEntry::of::<register::Register>(),
         VerbEntry::of::<score::Score>(),
+        VerbEntry::of::<simulate::Simulate>(),
     ];
     lab::main_with(Plugins::default(), &suites, &verbs)
 }

@@ -7,17 +7,19 @@ use std::{
 };
 
 /// Which crates of ours a crate may depend on, tests not counted.
-const MAY_DEPEND_ON: [(&str, &[&str]); 17] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 19] = [
     ("workspace-hack", &[]),
     ("kernels", &[]),
-    ("moe", &["kernels"]),
+    ("distributed", &[]),
+    ("cluster", &["distributed"]),
+    ("moe", &["distributed", "kernels"]),
     ("routers", &["moe", "experts"]),
     ("experts", &["moe", "kernels"]),
     ("residuals", &["moe"]),
     ("backbones", &["moe", "kernels"]),
     ("tasks", &["moe", "kernels", "raw", "soccernet"]),
     ("pruning", &["moe"]),
-    ("training", &["moe", "backbones", "tasks", "kernels"]),
+    ("training", &["moe", "backbones", "tasks", "kernels", "distributed"]),
     ("report", &[]),
     ("search", &[]),
     ("npy", &[]),
@@ -37,9 +39,14 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 17] = [
             "report",
             "search",
             "kernels",
+            "cluster",
+            "distributed",
         ],
     ),
-    ("bench", &["lab", "report", "soccernet", "training", "backbones", "moe", "kernels"]),
+    (
+        "bench",
+        &["lab", "report", "soccernet", "training", "backbones", "moe", "kernels", "distributed"],
+    ),
 ];
 
 fn root() -> PathBuf {

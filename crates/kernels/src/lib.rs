@@ -12,6 +12,7 @@
 mod activation;
 mod adamw;
 mod attention;
+mod carry;
 mod cross_entropy;
 mod differentiable;
 mod ffn;
@@ -38,6 +39,7 @@ mod width;
 pub use activation::Activation;
 pub use adamw::{AdamW, adamw};
 pub use attention::{AttentionForm, KeyValues, Positions, attention, attention_after};
+pub use carry::{Carry, carry, carry_back};
 pub use cross_entropy::cross_entropy;
 pub use ffn::{Ffn, grouped_ffn, slotwise};
 pub use flex::on_flex;

@@ -24,7 +24,7 @@ mod routing;
 mod testing;
 
 pub use capacity::{Capacity, DropPolicy, round_up};
-pub use engine::Engine;
+pub use engine::{Engine, ExpertShard, expert_parallel};
 pub use experts::{
     AnyExperts, BuildExperts, DynExperts, ExpertDtype, ExpertKinds, Experts, ExpertsSocket,
 };

@@ -103,8 +103,16 @@ impl ExpertThreshold {
         let share = self.config.k as f64 / e as f64;
         let quantiles = quantile::upper(s.reshape([g * u, e]), share);
         let one = Tensor::<1>::ones([1], &quantiles.device());
-        let seen = state::get(&self.seen) + Tensor::cat(vec![quantiles, one], 0);
-        if !pass.ends_step() {
+        let own = self.clone();
+        pass.follow(&self.seen, Tensor::cat(vec![quantiles, one], 0), move |found, ends_step| {
+            own.add(found, ends_step);
+        });
+    }
+
+    fn add(&self, found: Tensor<1>, ends_step: bool) {
+        let [e] = state::get(&self.threshold).dims();
+        let seen = state::get(&self.seen) + found;
+        if !ends_step {
             return state::set(&self.seen, seen);
         }
         let mean = seen.clone().narrow(0, 0, e) / seen.clone().narrow(0, e, 1);

@@ -96,14 +96,16 @@ impl QuantileBalancing {
         let rank = (t * self.k / e).min(t - 1);
         let bias = margins.sort_descending(0).narrow(0, rank, 1).reshape([e]); // (4)
         let one = Tensor::<1>::ones([1], &bias.device());
-        let seen = state::get(&self.seen) + Tensor::cat(vec![bias, one], 0);
-        if pass.ends_step() {
+        let (kept, moved) = (self.seen.clone(), self.bias.clone());
+        pass.follow(&self.seen, Tensor::cat(vec![bias, one], 0), move |found, ends_step| {
+            let seen = state::get(&kept) + found;
+            if !ends_step {
+                return state::set(&kept, seen);
+            }
             let mean = seen.clone().narrow(0, 0, e) / seen.clone().narrow(0, e, 1);
-            state::set(&self.bias, mean);
-            state::set(&self.seen, seen.zeros_like());
-        } else {
-            state::set(&self.seen, seen);
-        }
+            state::set(&moved, mean);
+            state::set(&kept, seen.zeros_like());
+        });
     }
 }
 

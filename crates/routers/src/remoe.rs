@@ -105,8 +105,15 @@ impl ReMoe {
         let all = active.dims().iter().product::<usize>() as f32;
         let positive = active.sum().inner();
         let all = Tensor::<1>::full([1], all, &positive.device());
-        let seen = state::get(&self.seen) + Tensor::cat(vec![positive, all], 0);
-        if !pass.ends_step() {
+        let own = self.clone();
+        pass.follow(&self.seen, Tensor::cat(vec![positive, all], 0), move |counts, ends_step| {
+            own.add(counts, ends_step);
+        });
+    }
+
+    fn add(&self, counts: Tensor<1>, ends_step: bool) {
+        let seen = state::get(&self.seen) + counts;
+        if !ends_step {
             return state::set(&self.seen, seen);
         }
         let [_, e] = self.gate.weight.lazy_shape().dims();

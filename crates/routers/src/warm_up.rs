@@ -125,13 +125,16 @@ impl Router for WarmUp {
 impl WarmUp {
     /// Adds the statistics of a pass to those of the step; with the last pass of a step the moments move.
     fn follow(&self, pass: &Pass, sums: Tensor<1>) {
-        let seen = state::get(&self.seen) + sums;
-        if !pass.ends_step() {
-            return state::set(&self.seen, seen);
-        }
-        let means = seen.clone().narrow(0, 0, 2) / seen.clone().narrow(0, 2, 1);
-        state::set(&self.moments, state::get(&self.moments) * 0.9 + means * 0.1);
-        state::set(&self.seen, seen.zeros_like());
+        let (kept, moments) = (self.seen.clone(), self.moments.clone());
+        pass.follow(&self.seen, sums, move |sums, ends_step| {
+            let seen = state::get(&kept) + sums;
+            if !ends_step {
+                return state::set(&kept, seen);
+            }
+            let means = seen.clone().narrow(0, 0, 2) / seen.clone().narrow(0, 2, 1);
+            state::set(&moments, state::get(&moments) * 0.9 + means * 0.1);
+            state::set(&kept, seen.zeros_like());
+        });
     }
 }
 

@@ -13,7 +13,7 @@ use burn::{module::Module, optim::ModuleOptimizer, store::ModuleRecord, tensor::
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::write_atomic;
+use crate::{Team, write_atomic};
 
 const MAGIC: &[u8] = b"MOELAB01";
 const CHECKSUM: usize = 32;
@@ -119,10 +119,30 @@ impl Checkpoint {
         optimizer: &ModuleOptimizer,
         rest: &[Vec<u8>],
     ) -> Result<(), CheckpointError> {
-        let path = Self::path(folder);
-        let encoded = self.encode(model, optimizer, rest).map_err(io::Error::other);
-        let written = encoded.and_then(|bytes| write_atomic(&path, &bytes));
-        written.map_err(|source| CheckpointError::Io { path, source })
+        self.save_by(&Team::alone(), folder, model, optimizer, rest)
+    }
+
+    /// The same by the process that leads a team. The others have a part in it where each has a part of
+    /// the optimizer.
+    pub(crate) fn save_by<M: Module>(
+        &self,
+        team: &Team,
+        folder: &Path,
+        model: &M,
+        optimizer: &ModuleOptimizer,
+        rest: &[Vec<u8>],
+    ) -> Result<(), CheckpointError> {
+        if let Some(shelf) = team.shelf() {
+            optimizer.to_record();
+            shelf.exchange(&*team.world);
+        }
+        if team.leads() {
+            let path = Self::path(folder);
+            let encoded = self.encode(model, optimizer, rest).map_err(io::Error::other);
+            let written = encoded.and_then(|bytes| write_atomic(&path, &bytes));
+            written.map_err(|source| CheckpointError::Io { path, source })?;
+        }
+        Ok(())
     }
 
     fn encode<M: Module>(
@@ -175,8 +195,15 @@ impl Checkpoint {
             Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(CheckpointError::Io { path, source }),
         };
-        let damaged = |message| CheckpointError::Damaged { path: path.clone(), message };
-        let (header, [model, optimizer, mut left]) = parts(&bytes).map_err(damaged)?;
+        State::of(&path, &bytes).map(Some)
+    }
+}
+
+impl State {
+    /// The bytes of a checkpoint's file.
+    pub(crate) fn of(path: &Path, bytes: &[u8]) -> Result<Self, CheckpointError> {
+        let damaged = |message| CheckpointError::Damaged { path: path.into(), message };
+        let (header, [model, optimizer, mut left]) = parts(bytes).map_err(damaged)?;
         let mut rest = Vec::new();
         for length in header.rest {
             let cut = left.split_at_checked(length);
@@ -186,7 +213,7 @@ impl Checkpoint {
         }
         let (checkpoint, model, optimizer) =
             (header.checkpoint, model.to_vec(), optimizer.to_vec());
-        Ok(Some(State { path, checkpoint, model, optimizer, rest }))
+        Ok(Self { path: path.into(), checkpoint, model, optimizer, rest })
     }
 }
 

@@ -1,26 +1,28 @@
 //! The learner: the networks of a run with their optimizers, one step at a time. The loop in
 //! `supervised.rs` does not depend on their number.
 
-use std::{ops::Range, path::Path};
+use std::{path::Path, sync::Arc};
 
 use backbones::{AnyBackbone, PassOfStep};
 use burn::{
     module::Module,
-    optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer},
+    optim::{GradientsParams, ModuleOptimizer},
     prelude::*,
 };
+use distributed::Communicator;
 use moe::{LayerReport, Pass};
 use tasks::{Batch, Place};
 
 use crate::{
-    Checkpoint, CheckpointError, Order, Run, TrainError,
+    Checkpoint, CheckpointError, Order, Run, Team, TrainError,
     batch_facts::{put_batch_facts, real_examples},
     checkpoint::State,
     clip_global_norm,
     edit::{LocalSgd, replica},
     evaluate::mean_over,
     objective::{Answered, Value},
-    optimizer,
+    optimizer::optimizer_of,
+    parallel::{GradientSum, Leader, Told, agree},
     pending_losses::PendingLosses,
     segment_memory::SegmentMemory,
     spikes::Guard,
@@ -71,12 +73,27 @@ pub(crate) trait Learner {
 
 /// The learner of a run, as its checkpoint has it, or as it begins.
 pub(crate) fn begin(
+    team: &Team,
     run: &Run,
     model: AnyBackbone,
 ) -> Result<(Checkpoint, Box<dyn Learner>), TrainError> {
-    let state = Checkpoint::load_state(run.folder)?;
+    let (at, own) = agree(team, begin_here(team, run, model))?;
+    let leads = !team.is_alone() && team.leads();
+    Ok((at, if leads { Box::new(Leader::new(team.world.clone(), own)) } else { own }))
+}
+
+/// The learner of this process.
+fn begin_here(
+    team: &Team,
+    run: &Run,
+    model: AnyBackbone,
+) -> Result<(Checkpoint, Box<dyn Learner>), TrainError> {
+    let state = State::shared(team, run.folder)?;
     let at = state.as_ref().map_or_else(Checkpoint::default, |state| state.checkpoint.clone());
-    let fresh = Replica::new(run, model);
+    // Workers have optimizers of their own.
+    let whole = Team::of(team.world.clone());
+    let team = if run.config.workers.is_some() { &whole } else { team };
+    let fresh = Replica::new(team, run, model);
     let guarded = run.config.spikes.is_some() || !run.config.faults.is_empty();
     Ok(match (&run.config.workers, state) {
         (None, None) if guarded => (at, Box::new(Guard::new(fresh))),
@@ -93,17 +110,40 @@ pub(crate) fn begin(
     })
 }
 
-/// The parts of a step's examples that a learner computes, and their number in all.
+/// The parts of a step's examples that a network is moved by, and their number in all.
 #[derive(Clone)]
 pub(crate) struct Share {
-    pub(crate) parts: Range<usize>,
-    pub(crate) of: usize,
+    /// The parts that this process computes.
+    parts: Vec<usize>,
+    of: usize,
+    /// The processes that compute the other parts at the same time.
+    world: Arc<dyn Communicator>,
 }
 
 impl Share {
-    /// All of `of` parts.
-    pub(crate) fn all(of: usize) -> Self {
-        Self { parts: 0..of, of }
+    /// All of `of` parts, shared among the processes of a team.
+    pub(crate) fn all(of: usize, team: &Team) -> Self {
+        let world = team.world.clone();
+        Self { parts: (world.rank()..of).step_by(world.size()).collect(), of, world }
+    }
+
+    /// One of `of` parts, alone.
+    pub(crate) fn one(part: usize, of: usize) -> Self {
+        Self { parts: vec![part], of, world: Team::alone().world }
+    }
+
+    /// The number of parts whose gradients make up the step.
+    fn in_step(&self) -> usize {
+        self.parts.len() * self.world.size()
+    }
+
+    /// The pass of a part. The last parts of all processes end the step.
+    fn pass(&self, run: &Run, step: usize, part: usize) -> Pass {
+        let ends = self.parts.last() == Some(&part);
+        Pass::train(run.seed, step, step as f64 / run.config.steps as f64)
+            .micro_batch(part, if ends { part + 1 } else { usize::MAX })
+            .beside(&self.world)
+            .with_reports()
     }
 }
 
@@ -125,20 +165,21 @@ pub(crate) struct Replica {
     model: Option<AnyBackbone>,
     pub(crate) optimizer: ModuleOptimizer,
     unread: PendingLosses,
+    team: Team,
     /// What its layers keep of the windows before. Workers keep nothing, nor does a network whose
     /// steps are looked at before they are made.
     carried: SegmentMemory,
 }
 
 impl Replica {
-    pub(crate) fn new(run: &Run, model: AnyBackbone) -> Self {
-        let optimizer = optimizer(run.config, &model);
-        Self::of(model, optimizer)
+    pub(crate) fn new(team: &Team, run: &Run, model: AnyBackbone) -> Self {
+        let optimizer = optimizer_of(team, run.config, &model);
+        Self::of(team, model, optimizer)
     }
 
-    fn of(model: AnyBackbone, optimizer: ModuleOptimizer) -> Self {
+    fn of(team: &Team, model: AnyBackbone, optimizer: ModuleOptimizer) -> Self {
         let (unread, carried) = (PendingLosses::default(), SegmentMemory::default());
-        Self { model: Some(model), optimizer, unread, carried }
+        Self { model: Some(model), optimizer, unread, team: team.clone(), carried }
     }
 
     /// The same, whose layers see what went before a window if the task's windows follow one another.
@@ -152,6 +193,10 @@ impl Replica {
         Ok(Self { carried: carried.map_err(|message| state.damaged(message))?, ..self })
     }
 
+    pub(crate) fn team(&self) -> &Team {
+        &self.team
+    }
+
     pub(crate) fn model(&self) -> &AnyBackbone {
         self.model.as_ref().expect(BETWEEN)
     }
@@ -163,7 +208,7 @@ impl Replica {
 
     /// Another one that is as this one is, and shares nothing with it.
     pub(crate) fn replica(&self) -> Self {
-        Self::of(replica(self.model()), self.optimizer.clone())
+        Self::of(&self.team, replica(self.model()), self.optimizer.clone())
     }
 
     /// The same with weights and optimizer of a checkpoint.
@@ -202,22 +247,23 @@ impl Replica {
             carried.forget();
         }
         let part = config.batch_at(step) / share.of;
-        let (parts, last) = (share.parts.len() as f64, share.parts.end);
-        let mut accumulated = GradientsAccumulator::new();
-        let (mut scalars, mut loads, mut flops) = (Vec::new(), Vec::new(), 0.0);
-        for micro in share.parts {
+        let parts = share.in_step() as f64;
+        // There is something to wait for.
+        let waits = tracer.filter(|_| share.world.size() > 1);
+        let mut sum = GradientSum::new(&share.world);
+        let (mut told, mut loads) = (Told::default(), Vec::new());
+        for &micro in &share.parts {
+            told.part();
             let batch = timed(tracer, Span::Data, || {
                 let position = config.examples_before(step) + micro * part;
                 let mut examples = order.examples(position, part);
-                examples.extend(more.filter(|_| micro + 1 == last));
+                examples.extend(more.filter(|_| micro + 1 == share.of));
                 let place = Place { seed: run.seed, position };
                 corrupt(micro, run.task.training_batch(&examples, place, run.device))
             });
             // Several passes over the same examples add up to one gradient.
             for number in 0..model.passes() {
-                let mut pass = Pass::train(run.seed, step, step as f64 / config.steps as f64)
-                    .micro_batch(micro, last)
-                    .with_reports();
+                let mut pass = share.pass(run, step, micro);
                 pass.put(PassOfStep(number));
                 let (loss, objective) = timed(tracer, Span::Forward, || {
                     put_batch_facts(&mut pass, run.task, &batch);
@@ -230,27 +276,33 @@ impl Replica {
                         }
                         None => Value { loss: loss.clone(), flops: 0.0 },
                     };
-                    flops += aim.flops;
+                    told.flops(aim.flops);
                     let own = pass.total_loss();
                     (loss, own.map_or(aim.loss.clone(), |own| aim.loss + own))
                 });
-                unread.add(step + 1, loss, objective.clone());
+                unread.add(step + 1, micro, loss, objective.clone());
                 timed(tracer, Span::Backward, || {
                     let grads = (objective / parts).backward();
-                    accumulated.accumulate(model, GradientsParams::from_grads(grads, model));
+                    sum.add(model, GradientsParams::from_grads(grads, model));
                 });
-                flops += model.dense_flops() * real_examples(&batch, model.tokens());
-                flops += pass.reports().iter().map(|layer| layer.flops).sum::<f64>();
+                timed(waits, Span::Exchange, || {
+                    pass.settle();
+                    sum.exchange();
+                });
+                told.flops(model.dense_flops() * real_examples(&batch, model.tokens()));
+                told.flops(pass.reports().iter().map(|layer| layer.flops).sum());
                 add_reports(&mut loads, pass.reports());
                 if tells {
-                    scalars = pass.scalars();
+                    told.scalars(&pass.scalars());
                 }
             }
         }
-        let mut grads = accumulated.grads();
+        let watched = step < config.watch_load;
+        told.loads(if watched { &loads } else { &[] });
+        let (mut grads, (flops, loads, scalars)) =
+            timed(waits, Span::Exchange, || (sum.total(model), told.joined(&*share.world)));
         let norm = timed(tracer, Span::Clip, || clip_global_norm(model, &mut grads, config.clip));
         self.carried = carried;
-        let watched = step < config.watch_load;
         let load = mean_over(&loads, LayerReport::max_over_mean).filter(|_| watched);
         (StepMetrics { norm, scalars, load, flops }, grads)
     }
@@ -273,16 +325,15 @@ fn add_reports(sums: &mut Vec<LayerReport>, reports: &[LayerReport]) {
 
 impl Learner for Replica {
     fn step(&mut self, now: Now, order: &mut Order) -> StepMetrics {
-        let of = now.run.config.accumulate;
         let mut unread = std::mem::take(&mut self.unread);
-        let share = Share::all(of);
+        let share = Share::all(now.run.config.accumulate, &self.team);
         let told = self.step_on(now, order, share, &|_, batch| batch, &mut unread);
         self.unread = unread;
         told
     }
 
     fn read(&mut self, sums: &mut (f64, usize)) -> Result<(), TrainError> {
-        self.unread.read(sums)
+        self.unread.read(&*self.team.world, sums)
     }
 
     fn network(&self) -> AnyBackbone {
@@ -290,6 +341,7 @@ impl Learner for Replica {
     }
 
     fn save(&self, at: &Checkpoint, folder: &Path) -> Result<(), CheckpointError> {
-        at.save_with(folder, self.model(), &self.optimizer, &self.carried.bytes())
+        let carried = self.carried.bytes_of_all(&*self.team.world);
+        at.save_by(&self.team, folder, self.model(), &self.optimizer, &carried)
     }
 }

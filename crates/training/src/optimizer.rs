@@ -7,7 +7,7 @@ use burn::{
 };
 use moe::{PathVisitor, visit_paths};
 
-use crate::{Optimizer, TrainConfig, adamw::AdamW};
+use crate::{Optimizer, Team, TrainConfig, adamw::AdamW, parallel::SplitAdamW};
 
 /// Whether weight decay applies to the parameter of this dotted path. It applies to matrices and
 /// embeddings, and not to biases, to the scales and shifts of norms and to the bandwidths of kernels.
@@ -24,6 +24,22 @@ pub fn optimizer<M: Module>(config: &TrainConfig, model: &M) -> ModuleOptimizer 
     }
 }
 
+/// A fresh optimizer for a network that several processes move alike.
+pub(crate) fn optimizer_of<M: Module>(
+    team: &Team,
+    config: &TrainConfig,
+    model: &M,
+) -> ModuleOptimizer {
+    match (config.optimizer, team.shelf()) {
+        (Optimizer::Adamw, Some(shelf)) => {
+            let split = |decay| SplitAdamW::new(rule(config, decay), &team.world, shelf);
+            let spared = ParamGroup::from_ids(spared(model));
+            ModuleOptimizer::from(split(config.weight_decay)).with_group(spared, split(0.0), None)
+        }
+        _ => optimizer(config, model),
+    }
+}
+
 /// v = momentum v + (g + decay w); w = w - lr v.
 fn sgd<M: Module>(config: &TrainConfig, model: &M) -> ModuleOptimizer {
     let momentum = MomentumConfig::new().with_momentum(config.momentum).with_dampening(0.0);
@@ -37,13 +53,17 @@ fn sgd<M: Module>(config: &TrainConfig, model: &M) -> ModuleOptimizer {
 
 /// AdamW.
 pub fn adamw<M: Module>(config: &TrainConfig, model: &M) -> ModuleOptimizer {
-    let adamw = |weight_decay: f64| AdamW {
+    let spared = ParamGroup::from_ids(spared(model));
+    let all = ModuleOptimizer::from(rule(config, config.weight_decay));
+    all.with_group(spared, rule(config, 0.0), None)
+}
+
+fn rule(config: &TrainConfig, weight_decay: f64) -> AdamW {
+    AdamW {
         betas: [config.beta1, config.beta2].map(|beta| beta as f32),
         epsilon: config.epsilon as f32,
         decay: weight_decay as f32,
-    };
-    let spared = ParamGroup::from_ids(spared(model));
-    ModuleOptimizer::from(adamw(config.weight_decay)).with_group(spared, adamw(0.0), None)
+    }
 }
 
 /// The parameters that do not decay.

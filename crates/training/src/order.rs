@@ -7,6 +7,9 @@
 use moe::stable_hash;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
+use tasks::Split;
+
+use crate::Run;
 
 /// The endless stream of a split's examples.
 pub struct Order(Kind);
@@ -17,6 +20,15 @@ enum Kind {
 }
 
 impl Order {
+    /// The order of a run.
+    pub(crate) fn of(run: &Run) -> Self {
+        let n = run.task.len(Split::Train);
+        match run.task.as_stream().is_some() {
+            true => Self::in_rows(n, run.config.batch),
+            false => Self::new(run.seed, n),
+        }
+    }
+
     /// The order of `n` examples, drawn at random.
     ///
     /// # Panics

@@ -3,6 +3,8 @@
 
 use burn::prelude::*;
 
+use distributed::Communicator;
+
 use crate::TrainError;
 
 /// The losses of micro-batches since the last look.
@@ -14,21 +16,27 @@ pub(crate) struct PendingLosses {
 struct Loss {
     /// Counted from 1.
     step: usize,
+    /// The part of the step.
+    part: usize,
     /// The task's, and the objective: the task's and the layers' own.
     values: [Tensor<1>; 2],
 }
 
 impl PendingLosses {
-    /// Keeps the task's loss and the objective of a step, counted from 1.
-    pub(crate) fn add(&mut self, step: usize, task: Tensor<1>, objective: Tensor<1>) {
-        self.losses
-            .push(Loss { step, values: [task.detach().inner(), objective.detach().inner()] });
+    /// Keeps the task's loss and the objective of a part of a step, which is counted from 1.
+    pub(crate) fn add(&mut self, step: usize, part: usize, task: Tensor<1>, objective: Tensor<1>) {
+        let values = [task.detach().inner(), objective.detach().inner()];
+        self.losses.push(Loss { step, part, values });
     }
 
-    /// Reads all, and adds the task's losses and their number to `sums`. Fails with the first
-    /// objective that is no number.
-    pub(crate) fn read(&mut self, sums: &mut (f64, usize)) -> Result<(), TrainError> {
-        let read = self.values();
+    /// Reads all, those of the other processes too, and adds the task's losses and their number to `sums`.
+    /// Fails with the first objective that is no number.
+    pub(crate) fn read(
+        &mut self,
+        world: &dyn Communicator,
+        sums: &mut (f64, usize),
+    ) -> Result<(), TrainError> {
+        let read = self.values(world);
         match read.iter().find(|read| !read.objective.is_finite()) {
             Some(bad) => Err(bad.diverged()),
             None => {
@@ -40,8 +48,12 @@ impl PendingLosses {
 
     /// The same where the losses of a step are of many networks: those that are no numbers are left
     /// out, and it fails where all of a step are none.
-    pub(crate) fn read_of_many(&mut self, sums: &mut (f64, usize)) -> Result<(), TrainError> {
-        for step in self.values().chunk_by(|a, b| a.step == b.step) {
+    pub(crate) fn read_of_many(
+        &mut self,
+        world: &dyn Communicator,
+        sums: &mut (f64, usize),
+    ) -> Result<(), TrainError> {
+        for step in self.values(world).chunk_by(|a, b| a.step == b.step) {
             let well: Vec<Read> =
                 step.iter().filter(|r| r.objective.is_finite()).copied().collect();
             if well.is_empty() {
@@ -52,7 +64,20 @@ impl PendingLosses {
         Ok(())
     }
 
-    fn values(&mut self) -> Vec<Read> {
+    /// In the order of steps and parts.
+    fn values(&mut self, world: &dyn Communicator) -> Vec<Read> {
+        let own = self.own();
+        if world.size() == 1 {
+            return own;
+        }
+        let own: Vec<u8> = own.iter().flat_map(Read::bytes).collect();
+        let all = world.all_gather("losses", &own).concat();
+        let mut all: Vec<Read> = all.chunks_exact(Read::BYTES).map(Read::of).collect();
+        all.sort_by_key(|read| (read.step, read.part));
+        all
+    }
+
+    fn own(&mut self) -> Vec<Read> {
         let losses = std::mem::take(&mut self.losses);
         if losses.is_empty() {
             return Vec::new();
@@ -60,7 +85,9 @@ impl PendingLosses {
         let values = losses.iter().flat_map(|loss| loss.values.clone()).collect();
         let values: Vec<f32> = Tensor::cat(values, 0).into_data().iter::<f32>().collect();
         let pairs = losses.iter().zip(values.chunks_exact(2));
-        pairs.map(|(loss, v)| Read { step: loss.step, task: v[0], objective: v[1] }).collect()
+        pairs
+            .map(|(loss, v)| Read { step: loss.step, part: loss.part, task: v[0], objective: v[1] })
+            .collect()
     }
 }
 
@@ -68,11 +95,30 @@ impl PendingLosses {
 #[derive(Clone, Copy)]
 struct Read {
     step: usize,
+    part: usize,
     task: f32,
     objective: f32,
 }
 
 impl Read {
+    const BYTES: usize = 24;
+
+    fn bytes(&self) -> Vec<u8> {
+        let places = [self.step, self.part].into_iter().flat_map(|n| (n as u64).to_le_bytes());
+        places.chain([self.task, self.objective].into_iter().flat_map(f32::to_le_bytes)).collect()
+    }
+
+    fn of(bytes: &[u8]) -> Self {
+        let place = |at: usize| bytes[at..].first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
+        let loss = |at: usize| bytes[at..].first_chunk().map_or(0.0, |b| f32::from_le_bytes(*b));
+        Self {
+            step: place(0) as usize,
+            part: place(8) as usize,
+            task: loss(16),
+            objective: loss(20),
+        }
+    }
+
     fn diverged(&self) -> TrainError {
         let what = "the loss".to_string();
         TrainError::Diverged { step: self.step, what, value: self.objective }
@@ -88,6 +134,7 @@ fn add(read: &[Read], sums: &mut (f64, usize)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use distributed::Alone;
 
     #[test]
     fn sums_are_read_once_and_the_first_bad_step_is_named() {
@@ -95,14 +142,14 @@ mod tests {
         let one = |x: f32| Tensor::<1>::from_floats([x], &device);
         let mut unread = PendingLosses::default();
         let mut sums = (1.0, 1);
-        unread.add(1, one(2.0), one(2.5));
-        unread.read(&mut sums).unwrap();
-        unread.read(&mut sums).unwrap();
+        unread.add(1, 0, one(2.0), one(2.5));
+        unread.read(&Alone, &mut sums).unwrap();
+        unread.read(&Alone, &mut sums).unwrap();
         assert_eq!(sums, (3.0, 2));
         for (step, objective) in [(2, 1.0), (3, f32::NAN), (4, f32::INFINITY)] {
-            unread.add(step, one(1.0), one(objective));
+            unread.add(step, 0, one(1.0), one(objective));
         }
-        let err = unread.read(&mut sums).unwrap_err();
+        let err = unread.read(&Alone, &mut sums).unwrap_err();
         assert!(matches!(err, TrainError::Diverged { step: 3, .. }), "{err}");
     }
 
@@ -112,14 +159,14 @@ mod tests {
         let one = |x: f32| Tensor::<1>::from_floats([x], &device);
         let (mut unread, mut sums) = (PendingLosses::default(), (0.0, 0));
         for (step, loss) in [(1, 1.0), (1, f32::NAN), (2, 3.0), (2, 4.0)] {
-            unread.add(step, one(loss), one(loss));
+            unread.add(step, 0, one(loss), one(loss));
         }
-        unread.read_of_many(&mut sums).unwrap();
+        unread.read_of_many(&Alone, &mut sums).unwrap();
         assert_eq!(sums, (8.0, 3));
         for (step, loss) in [(3, 1.0), (3, f32::NAN), (4, f32::NAN), (4, f32::INFINITY)] {
-            unread.add(step, one(loss), one(loss));
+            unread.add(step, 0, one(loss), one(loss));
         }
-        let err = unread.read_of_many(&mut sums).unwrap_err();
+        let err = unread.read_of_many(&Alone, &mut sums).unwrap_err();
         assert!(matches!(err, TrainError::Diverged { step: 4, .. }), "{err}");
     }
 }

@@ -10,8 +10,11 @@ use std::mem;
 
 use backbones::{AnyBackbone, Cache};
 use burn::prelude::*;
+use distributed::Communicator;
 use moe::{Input, Pass};
 use tasks::Task;
+
+use crate::parallel::{pack, unpack};
 
 /// The hidden states of earlier windows, for each part of a step's examples.
 #[derive(Clone, Default)]
@@ -64,6 +67,19 @@ impl SegmentMemory {
             head.concat().into_iter().chain(numbers).collect()
         };
         self.parts.iter().map(part).collect()
+    }
+
+    /// The same where each process has the windows of its own parts: rank r of N those of the parts r,
+    /// N + r and so on.
+    pub(crate) fn bytes_of_all(&self, world: &dyn Communicator) -> Vec<Vec<u8>> {
+        let own = self.bytes();
+        if world.size() == 1 || !self.on {
+            return own;
+        }
+        let all = world.all_gather("windows before", &pack(&own));
+        let all: Vec<Vec<Vec<u8>>> = all.iter().map(|bytes| unpack(bytes)).collect();
+        let parts = all.iter().map(Vec::len).max().unwrap_or(0);
+        (0..parts).map(|part| all[part % all.len()][part].clone()).collect()
     }
 
     /// The streams go on where a checkpoint was written.

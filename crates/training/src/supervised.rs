@@ -16,7 +16,7 @@ use tasks::{Split, Task};
 
 use crate::{
     Checkpoint, CheckpointError, Evaluation, ExampleScore, Objective, Order, StepLog, StepRow,
-    TrainConfig, evaluate,
+    Team, TrainConfig, evaluate,
     finite::{check_evaluation, check_parameters},
     learner::{Learner, Now, StepMetrics, begin},
     tracer::{Span, StepTracer, timed},
@@ -92,6 +92,14 @@ pub enum TrainError {
         /// NaN or infinity.
         value: f32,
     },
+    /// Another process of the run cannot begin.
+    #[error("process {rank}: {message}")]
+    Elsewhere {
+        /// Its rank.
+        rank: usize,
+        /// Its error.
+        message: String,
+    },
     /// It was stopped. A checkpoint exists.
     #[error("stopped after step {step}")]
     Stopped {
@@ -121,7 +129,18 @@ pub fn supervised(
     model: AnyBackbone,
     watch: &mut dyn Watch,
 ) -> Result<Outcome, TrainError> {
-    let mut training = Training::begin(run, model)?;
+    supervised_by(&Team::alone(), run, model, watch)
+}
+
+/// The same as the first of several processes. The others call [`crate::follow`] with a run of the same
+/// task, config and seed, and a network of the same weights.
+pub fn supervised_by(
+    team: &Team,
+    run: &Run,
+    model: AnyBackbone,
+    watch: &mut dyn Watch,
+) -> Result<Outcome, TrainError> {
+    let mut training = Training::begin(team, run, model)?;
     if training.at.step == 0 && watch.looks() {
         watch.look(0, &training.learner.network()).map_err(TrainError::Look)?;
     }
@@ -141,20 +160,15 @@ struct Training<'a> {
 }
 
 impl<'a> Training<'a> {
-    fn begin(run: &'a Run<'a>, model: AnyBackbone) -> Result<Self, TrainError> {
-        let (config, (at, learner)) = (run.config, begin(run, model)?);
+    fn begin(team: &Team, run: &'a Run<'a>, model: AnyBackbone) -> Result<Self, TrainError> {
+        let (config, (at, learner)) = (run.config, begin(team, run, model)?);
         // The last evaluation is made after the last checkpoint, so it is always made again.
         let last = |row: &StepRow| row.step == config.steps && row.split != Split::Train.name();
         let keep = |row: &StepRow| row.step <= at.step && !last(row);
         let path = StepLog::path(run.folder);
         let log = StepLog::resume(&path, keep)
             .map_err(|source| TrainError::Log { path: path.clone(), source })?;
-        let n = run.task.len(Split::Train);
-        let order = match run.task.as_stream().is_some() {
-            true => Order::in_rows(n, config.batch),
-            false => Order::new(run.seed, n),
-        };
-        Ok(Self { run, at, learner, order, log })
+        Ok(Self { run, at, learner, order: Order::of(run), log })
     }
 
     /// Makes a step; logs, evaluates and writes a checkpoint where that is due.

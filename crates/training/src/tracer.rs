@@ -23,6 +23,8 @@ pub enum Span {
     Forward,
     /// The gradient.
     Backward,
+    /// Messages between the processes of a run, and waiting for the others.
+    Exchange,
     /// The norm of the gradient, and clipping.
     Clip,
     /// The step of the optimizer.
@@ -35,10 +37,11 @@ pub enum Span {
 
 impl Span {
     /// All of them, in the order in which they come.
-    pub const ALL: [Span; 7] = [
+    pub const ALL: [Span; 8] = [
         Span::Data,
         Span::Forward,
         Span::Backward,
+        Span::Exchange,
         Span::Clip,
         Span::Optimizer,
         Span::Evaluation,
@@ -51,6 +54,7 @@ impl Span {
             Span::Data => "data",
             Span::Forward => "forward",
             Span::Backward => "backward",
+            Span::Exchange => "exchange",
             Span::Clip => "clip",
             Span::Optimizer => "optimizer",
             Span::Evaluation => "evaluation",
@@ -87,7 +91,7 @@ pub struct SpanTimes {
 }
 
 impl Default for StepTracer {
-    /// One that keeps the last 4096 times of each span: 112 KiB.
+    /// One that keeps the last 4096 times of each span: 128 KiB.
     fn default() -> Self {
         Self::new(4096)
     }

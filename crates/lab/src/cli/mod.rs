@@ -48,12 +48,21 @@ pub(crate) fn main(plugins: &Plugins, suites: &[Suite], own: &[VerbEntry]) -> Ex
     let all = [&verbs::all()[..], own].concat();
     let command = command(suites, &all);
     let matches = command.clone().get_matches();
+    let world = match cluster::join() {
+        Ok(world) => world,
+        Err(err) => {
+            print_message(&format!("error: {err}"));
+            return ExitCode::from(2);
+        }
+    };
     let stop = Arc::new(AtomicBool::new(false));
     let given = matches.subcommand().map_or(&matches, |(_, matches)| matches);
     let verbosity = Verbosity::from_arg_matches(given).unwrap_or_else(|err| err.exit());
-    let session = Session { plugins, suites, command, verbosity, stop: stop.clone() };
+    let stopped = stop.clone();
+    let session = Session { plugins, suites, command, verbosity, stop: stopped, world };
     let run = || match matches.subcommand() {
         Some((name, matches)) => match all.iter().find(|verb| verb.name == name) {
+            Some(verb) if !verb.together && !session.leads() => Ok(String::new().into()),
             Some(verb) => (verb.run)(matches, &session),
             None => anyhow::bail!("no verb is named {name:?}"),
         },
@@ -68,6 +77,7 @@ pub(crate) fn main(plugins: &Plugins, suites: &[Suite], own: &[VerbEntry]) -> Ex
             }
             ExitCode::from(answer.code)
         }
+        Err(_) if !session.leads() => ExitCode::from(2),
         Err(_) if session.is_stopped() => {
             print_message("stopped; the same command goes on from here");
             ExitCode::from(130)

@@ -7,6 +7,7 @@ use std::sync::{
 
 use anyhow::{Context, anyhow};
 use clap::{ArgAction, Args, Command};
+use distributed::Communicator;
 
 use super::output::print_message;
 use crate::{Plugins, exec::close_screen, spec::Suite};
@@ -33,26 +34,38 @@ pub struct Session<'a> {
     pub(crate) verbosity: Verbosity,
     /// Set by Ctrl-C: runs write a checkpoint and stop.
     pub(crate) stop: Arc<AtomicBool>,
+    /// The processes that were started together with this one.
+    pub(crate) world: Arc<dyn Communicator>,
 }
 
 impl Session<'_> {
     /// Prints a message to the standard error, unless `--quiet` is given.
     pub fn say(&self, text: &str) {
-        if !self.verbosity.quiet {
+        if !self.is_quiet() {
             print_message(text);
         }
     }
 
     /// Prints a detail to the standard error if `--verbose` is given.
     pub(crate) fn say_more(&self, text: &str) {
-        if self.verbosity.verbose {
+        if self.verbosity.verbose && self.leads() {
             print_message(text);
         }
     }
 
-    /// Whether `--quiet` is given.
+    /// The processes that were started together with this one.
+    pub fn world(&self) -> &Arc<dyn Communicator> {
+        &self.world
+    }
+
+    /// Whether `--quiet` is given, or another process prints.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.verbosity.quiet
+        self.verbosity.quiet || !self.leads()
+    }
+
+    /// Whether this is the process that prints and writes.
+    pub(crate) fn leads(&self) -> bool {
+        self.world.rank() == 0
     }
 
     /// The name that was given, or that of the default suite.

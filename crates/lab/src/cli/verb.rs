@@ -10,6 +10,8 @@ pub trait Verb: Args {
     const NAME: &'static str;
     /// One line of help, without a full stop.
     const ABOUT: &'static str;
+    /// Whether all processes of MPI run it, and not the first one alone.
+    const TOGETHER: bool = false;
 
     /// Runs the verb, and returns the output.
     ///
@@ -22,6 +24,7 @@ pub trait Verb: Args {
 #[derive(Clone, Copy)]
 pub struct VerbEntry {
     pub(super) name: &'static str,
+    pub(super) together: bool,
     pub(super) command: fn() -> Command,
     pub(super) run: fn(&ArgMatches, &Session) -> anyhow::Result<Answer>,
 }
@@ -31,6 +34,7 @@ impl VerbEntry {
     pub fn of<V: Verb>() -> Self {
         Self {
             name: V::NAME,
+            together: V::TOGETHER,
             // The arguments bring texts of their own, which come before these.
             command: || V::augment_args(Command::new(V::NAME)).about(V::ABOUT).long_about(None),
             run: |matches, session| V::from_arg_matches(matches)?.run(session),

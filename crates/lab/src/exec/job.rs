@@ -1,9 +1,9 @@
 //! One run, from its start to its recorded result.
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use burn::module::Module;
 use sha2::{Digest, Sha256};
-use training::{Evaluation, Objective, Outcome, Run, TrainError, params_of, supervised};
+use training::{Evaluation, Objective, Outcome, Run, TrainError, params_of, supervised_by};
 
 use super::{memory, model_builder::ModelBuilder, progress::Progress, runner::Runner};
 use crate::{
@@ -12,6 +12,10 @@ use crate::{
     spec::RunSpec,
     store::{Ended, NotFinite, Numbers},
 };
+
+/// The error of a network whose step several processes do not share.
+const PASSES: &str = "this network has several passes over the examples of a step, one after the other: \
+                      it is trained by one process";
 
 impl Runner<'_> {
     /// Trains one run to its end, or until it is stopped.
@@ -32,6 +36,7 @@ impl Runner<'_> {
             }
             Err(Err(other)) => return Err(other),
         };
+        ensure!(model.passes() == 1 || self.team.is_alone(), PASSES);
         let data = builder.task_for(spec)?;
         let distill = builder.teaching(spec)?;
         self.store.write(&spec.id, "config.json", &spec.description())?;
@@ -40,6 +45,7 @@ impl Runner<'_> {
             let value: serde_json::Value = serde_json::from_str(&tokenizer)?;
             self.store.write(&spec.id, "tokenizer.json", &value)?;
         }
+        self.announce(spec)?;
         let run = Run {
             task: &*data,
             config: &spec.config.train,
@@ -54,9 +60,10 @@ impl Runner<'_> {
         let ended = match self.trace {
             true => {
                 let (task, folder, device) = (run.task, run.folder, self.device);
-                supervised(&run, model, &mut Tracer { watch: line, spec, task, folder, device })
+                let mut watch = Tracer { watch: line, spec, task, folder, device };
+                supervised_by(&self.team, &run, model, &mut watch)
             }
-            false => supervised(&run, model, &mut line),
+            false => supervised_by(&self.team, &run, model, &mut line),
         };
         match ended {
             Ok(outcome) => self.finish(spec, &run, outcome),

@@ -3,6 +3,7 @@
 mod architecture_search;
 mod dashboard;
 mod device;
+mod follower;
 mod halving;
 mod job;
 mod memory;
@@ -15,6 +16,7 @@ mod sampling;
 mod scheduler;
 mod start;
 mod super_classes;
+pub(crate) mod together;
 
 pub(crate) use architecture_search::{SearchResult, Searched};
 pub(crate) use dashboard::close_screen;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use burn::prelude::*;
-use training::StepTracer;
+use training::{StepTracer, Team};
 
 use super::progress::Shown;
 use crate::{
@@ -27,6 +27,8 @@ pub(crate) struct Runner<'a> {
     pub(crate) on_end: &'a (dyn Fn(&str) + Sync),
     /// Measures the time of the parts of each step.
     pub(crate) tracer: Option<StepTracer>,
+    /// The processes that train a run together.
+    pub(crate) team: Team,
     /// Set by Ctrl-C: runs write a checkpoint and stop.
     pub(crate) stop: Arc<AtomicBool>,
 }

@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{Mutex, atomic::Ordering},
 };
 
@@ -114,6 +114,10 @@ impl Runner<'_> {
             let what = || format!("{}, {}, seed {}", spec.method, spec.config.task.kind, spec.seed);
             let run = || pool.install(|| self.run(spec, progress));
             let ended = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+                // The other processes may be anywhere: this one has to end, and they with it.
+                if !self.team.is_alone() {
+                    resume_unwind(panic);
+                }
                 Err(anyhow!("the program has a bug: {}", message(&*panic)))
             });
             let folder = self.store.folder(&spec.id);

@@ -30,13 +30,20 @@ impl std::error::Error for NotFinite {}
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     root: PathBuf,
+    /// Whether this process writes the files of runs, or another one beside it.
+    writes: bool,
 }
 
 impl Store {
     /// Opens the folder, and makes it if need be.
     pub(crate) fn open(root: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(root).with_context(|| format!("runs folder {}", root.display()))?;
-        Ok(Self { root: root.into() })
+        Ok(Self { root: root.into(), writes: true })
+    }
+
+    /// The folder as it is, for a process that leaves the writing to another one.
+    pub(crate) fn for_reading(root: &Path) -> Self {
+        Self { root: root.into(), writes: false }
     }
 
     /// The folder itself.
@@ -77,6 +84,9 @@ impl Store {
         // NaN and infinity are written as null.
         if serde_json::from_slice::<T>(&bytes).ok().as_ref() != Some(value) {
             return Err(NotFinite(format!("{name}: a number in it is NaN or infinite")).into());
+        }
+        if !self.writes {
+            return Ok(());
         }
         write_atomic(&path, &bytes).with_context(|| path.display().to_string())
     }

@@ -19,19 +19,10 @@ pub(crate) fn run(
     pass: &mut Pass,
     payload: Tensor<3>,
 ) -> Tensor<3> {
-    let ([g, u, p], e) = (payload.dims(), plan.n_experts());
+    let [g, u, p] = payload.dims();
     let m = p / work.row;
-    let (rows, weights) = match plan {
-        Plan::TokenChoice { experts, weights, .. } => {
-            (token_choice(experts, e, m), weights.clone().reshape([-1]))
-        }
-        Plan::ExpertChoice { units, weights, .. } => {
-            (expert_choice(units, u, m), weights.clone().reshape([-1]))
-        }
-        Plan::Dense { weights } => (everywhere(g * u, e, m), weights.clone().reshape([-1])),
-        Plan::Soft { .. } | Plan::Merged { .. } => {
-            return reference::run(plan, work, pass, payload);
-        }
+    let Some((rows, weights)) = rows_of(plan, m) else {
+        return reference::run(plan, work, pass, payload);
     };
     let (rows, x) = (Arc::new(rows), payload.reshape([g * u * m, work.row]));
     let y = match work.stack() {
@@ -39,6 +30,21 @@ pub(crate) fn run(
         None => batched(&rows, weights, work, pass, x),
     };
     y.reshape([g, u, p])
+}
+
+/// The rows of work of a plan, with units of `m` rows, and the weights of its choices; none where outputs
+/// or parameters are mixed.
+pub(super) fn rows_of(plan: &Plan, m: usize) -> Option<(Rows, Tensor<1>)> {
+    let e = plan.n_experts();
+    let (rows, weights) = match plan {
+        Plan::TokenChoice { experts, weights, .. } => (token_choice(experts, e, m), weights),
+        Plan::ExpertChoice { units, weights, n_units } => {
+            (expert_choice(units, *n_units, m), weights)
+        }
+        Plan::Dense { weights } => (everywhere(plan.n_units(), e, m), weights),
+        Plan::Soft { .. } | Plan::Merged { .. } => return None,
+    };
+    Some((rows, weights.clone().reshape([-1])))
 }
 
 /// A choice of `[G, U, K]` is `m` rows of its unit; the null expert has none.

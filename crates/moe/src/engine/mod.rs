@@ -2,11 +2,13 @@
 //! here.
 
 mod dropless;
+mod expert_parallel;
 mod merged;
 mod padded;
 mod reference;
 
 use burn::prelude::*;
+pub use expert_parallel::{ExpertShard, expert_parallel};
 use kernels::slotwise;
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,6 @@
 //! Routing: the units of an input, the plan for them, the router that makes it, and the state of a pass.
 
+mod beside;
 mod input;
 mod layer_report;
 mod level;

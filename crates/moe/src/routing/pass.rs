@@ -9,6 +9,7 @@ use burn::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use super::beside::Beside;
 use crate::{plugin::stable_hash, routing::LayerReport};
 
 /// One forward pass: the only state that layers share. It is made before the first layer and dropped
@@ -25,6 +26,8 @@ pub struct Pass {
     metrics: Vec<(String, Tensor<1>)>,
     reports: Option<Vec<LayerReport>>,
     layers: usize,
+    /// The other processes, where the parts of a step are computed at once.
+    pub(super) beside: Option<Beside>,
     /// Router state for later layers, for each part of a padded batch.
     parts: Vec<HashMap<TypeId, Box<dyn Any>>>,
 }
@@ -95,6 +98,7 @@ impl Pass {
             metrics: Vec::new(),
             reports: None,
             layers: 0,
+            beside: None,
             parts: Vec::new(),
         }
     }

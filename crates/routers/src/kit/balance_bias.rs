@@ -38,12 +38,18 @@ impl BalanceBias {
         if !pass.training() {
             return;
         }
-        let bias = state::get(&self.bias);
-        let [e] = bias.dims();
-        let loads = state::get(&self.loads) + load::counts(experts.clone(), e);
-        if pass.ends_step() {
+        let [e] = state::get(&self.bias).dims();
+        let own = self.clone();
+        pass.follow(&self.loads, load::counts(experts.clone(), e), move |counts, ends_step| {
+            own.add(counts, ends_step, step);
+        });
+    }
+
+    fn add(&self, counts: Tensor<1>, ends_step: bool, step: f64) {
+        let loads = state::get(&self.loads) + counts;
+        if ends_step {
             let below = (loads.clone().mean() - loads.clone()).sign();
-            state::set(&self.bias, bias + below * step);
+            state::set(&self.bias, state::get(&self.bias) + below * step);
             state::set(&self.loads, loads.zeros_like());
         } else {
             state::set(&self.loads, loads);

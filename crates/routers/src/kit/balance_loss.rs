@@ -47,9 +47,13 @@ fn over_the_step(
     experts: Tensor<3, Int>,
 ) -> Tensor<1> {
     let e = p.dims()[2];
-    let counts = state::get(seen) + load::counts(experts, e);
-    let next = if pass.ends_step() { counts.zeros_like() } else { counts.clone() };
-    state::set(seen, next);
+    let own = load::counts(experts, e);
+    let counts = pass.up_to_here(own.clone()).into_iter().fold(state::get(seen), |sum, c| sum + c);
+    let kept = seen.clone();
+    pass.follow(seen, own, move |own, ends_step| {
+        let counts = state::get(&kept) + own;
+        state::set(&kept, if ends_step { counts.zeros_like() } else { counts });
+    });
     losses::balance_of_shares(p, counts.clone() / counts.sum().clamp_min(1.0))
 }
 

@@ -1,9 +1,11 @@
-//! The workers of a run, one after the other in one process.
+//! The workers of a run: one after the other in one process, or shared out among several, where each
+//! process has as many and meets the others with the rest. Bits are the same.
 
 use std::path::Path;
 
 use backbones::AnyBackbone;
 use burn::{module::Module, optim::ModuleOptimizer, prelude::*};
+use distributed::{Communicator, gathered_numbers};
 use serde::{Deserialize, Serialize};
 use tasks::Batch;
 
@@ -14,10 +16,11 @@ use super::{
     outer::{Memory, Met, merged},
 };
 use crate::{
-    Checkpoint, CheckpointError, Order, Run, TrainError,
+    Checkpoint, CheckpointError, Order, Run, Team, TrainError,
     checkpoint::{Failure, State, model_bytes, read_model, read_optimizer},
     learner::{Learner, Now, Replica, Share, StepMetrics},
-    optimizer,
+    optimizer::optimizer_of,
+    parallel::{Told, pack, unpack},
     pending_losses::PendingLosses,
 };
 
@@ -25,6 +28,7 @@ use crate::{
 pub(crate) struct LocalSgd {
     config: WorkersConfig,
     seed: u64,
+    /// The workers of this process.
     workers: Vec<Replica>,
     unread: PendingLosses,
     /// Since they parted.
@@ -63,11 +67,21 @@ impl LocalSgd {
     /// Gives each worker a network and an optimizer of its own, all alike.
     fn part(&mut self) {
         let first = &self.workers[0];
-        self.workers.extend((1..self.config.count).map(|_| first.replica()).collect::<Vec<_>>());
+        let own = self.config.count / first.team().world.size();
+        self.workers.extend((1..own).map(|_| first.replica()).collect::<Vec<_>>());
         let anchor = layers(self.workers[0].model());
         let trained = anchor.iter().filter(|layer| layer.trained);
         let memories = trained.map(|l| Memory::new(&self.config, l.numbers.len())).collect();
         self.apart = Some(Apart { anchor, memories, anomalous: 0.0 });
+    }
+
+    fn team(&self) -> &Team {
+        self.workers[0].team()
+    }
+
+    /// The number of the first worker of this process.
+    fn first(&self) -> usize {
+        self.team().world.rank() * self.workers.len()
     }
 
     /// All take a step by themselves.
@@ -77,21 +91,19 @@ impl LocalSgd {
         order: &mut Order,
         corrupt: &dyn Fn(usize, Batch) -> Batch,
     ) -> StepMetrics {
-        let of = self.config.count;
-        let mut squares: Option<Tensor<1>> = None;
-        let (mut scalars, mut load, mut flops) = (Vec::new(), None, 0.0);
-        for (worker, one) in self.workers.iter_mut().enumerate() {
-            let share = Share { parts: worker..worker + 1, of };
+        let (of, first, world) = (self.config.count, self.first(), self.team().world.clone());
+        let (mut squares, mut load, mut all) = (Vec::new(), None, Told::default());
+        for (index, one) in self.workers.iter_mut().enumerate() {
+            let share = Share::one(first + index, of);
             let told = one.step_on(now, order, share, corrupt, &mut self.unread);
-            let square = told.norm.square();
-            squares = Some(match squares {
-                Some(sum) => sum + square,
-                None => square,
-            });
-            (scalars, load) = (told.scalars, told.load);
-            flops += told.flops;
+            squares.push(told.norm.square());
+            all.worker(told.flops, &told.scalars);
+            load = told.load;
         }
-        // The root mean square over the workers.
+        let (flops, load, scalars) = all.with_load(load).joined_by_rank(&*world);
+        // The root mean square over the workers; it is read where it is logged alone.
+        let squares = if now.tells { of_all(&*world, squares) } else { squares };
+        let squares = squares.into_iter().reduce(|sum, square| sum + square);
         let norm = squares.map(|sum| (sum / of as f64).sqrt()).expect("there is a worker");
         StepMetrics { norm, scalars, load, flops }
     }
@@ -101,13 +113,13 @@ impl LocalSgd {
         let Some(apart) = &mut self.apart else { return };
         // Updates of running states are brought in.
         self.workers.iter_mut().for_each(|one| one.change(|model| replica(&model)));
-        let theirs: Vec<Vec<Layer>> = self.workers.iter().map(|one| layers(one.model())).collect();
-        let lost: Vec<bool> = theirs.iter().map(|theirs| !finite(theirs)).collect();
-        apart.meet(&self.config, &theirs);
+        let own: Vec<Vec<Layer>> = self.workers.iter().map(|one| layers(one.model())).collect();
+        let lost: Vec<bool> = own.iter().map(|own| !finite(own)).collect();
+        apart.meet(&self.config, &everyones(self.workers[0].team(), own));
         for (one, lost) in self.workers.iter_mut().zip(lost) {
             one.change(|model| with_layers(model, &apart.anchor));
             if lost {
-                one.optimizer = optimizer(run.config, one.model());
+                one.optimizer = optimizer_of(&Team::alone(), run.config, one.model());
             }
         }
     }
@@ -130,11 +142,12 @@ impl LocalSgd {
     /// Reads what the workers had, after they have parted again.
     fn read(&mut self, rest: &[Vec<u8>]) -> Result<(), String> {
         let missing = || "a worker is missing".to_string();
-        let apart = self.apart.as_mut().ok_or_else(missing)?;
         let [kept, moved, records @ ..] = rest else { return Err(missing()) };
-        if records.len() != 2 * self.workers.len() {
+        if records.len() != 2 * self.config.count {
             return Err(missing());
         }
+        let own = &records[2 * self.first()..];
+        let apart = self.apart.as_mut().ok_or_else(missing)?;
         let kept: Kept = serde_json::from_slice(kept).map_err(|err| err.to_string())?;
         let mut moved =
             moved.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap_or_default()));
@@ -143,7 +156,7 @@ impl LocalSgd {
             memory.moved.iter_mut().zip(&mut moved).for_each(|(m, known)| *m = known);
         }
         apart.anomalous = kept.anomalous;
-        for (one, records) in self.workers.iter_mut().zip(records.chunks_exact(2)) {
+        for (one, records) in self.workers.iter_mut().zip(own.chunks_exact(2)) {
             let model = read_model(&records[0], one.model().clone())?;
             one.change(|_| model);
             one.optimizer = read_optimizer(&records[1], one.optimizer.clone())?;
@@ -158,10 +171,13 @@ impl LocalSgd {
         let kept = serde_json::to_vec(&Kept { detectors, anomalous: apart.anomalous })?;
         let moved = apart.memories.iter().flat_map(|memory| &memory.moved);
         let mut rest = vec![kept, moved.flat_map(|m| m.to_le_bytes()).collect()];
+        let mut own = Vec::new();
         for one in &self.workers {
-            rest.push(model_bytes(one.model())?.to_vec());
-            rest.push(one.optimizer.into_bytes()?.to_vec());
+            own.push(model_bytes(one.model())?.to_vec());
+            own.push(one.optimizer.into_bytes()?.to_vec());
         }
+        let all = self.team().world.all_gather("workers", &pack(&own));
+        rest.extend(all.iter().flat_map(|bytes| unpack(bytes)));
         Ok(rest)
     }
 }
@@ -181,7 +197,7 @@ impl Learner for LocalSgd {
             None => batch,
         };
         let Some(since) = step.checked_sub(config.warmup) else {
-            let share = Share { parts: 0..config.count, of: config.count };
+            let share = Share::all(config.count, self.team());
             return self.workers[0].step_on(now, order, share, &corrupt, &mut self.unread);
         };
         if self.apart.is_none() {
@@ -198,9 +214,10 @@ impl Learner for LocalSgd {
 
     /// A worker may go astray; the run has failed when all of them have.
     fn read(&mut self, sums: &mut (f64, usize)) -> Result<(), TrainError> {
+        let world = self.team().world.clone();
         match self.apart {
-            Some(_) => self.unread.read_of_many(sums),
-            None => self.unread.read(sums),
+            Some(_) => self.unread.read_of_many(&*world, sums),
+            None => self.unread.read(&*world, sums),
         }
     }
 
@@ -216,10 +233,11 @@ impl Learner for LocalSgd {
             path: Checkpoint::path(folder),
             source: std::io::Error::other(err),
         };
-        let first: &ModuleOptimizer = &self.workers[0].optimizer;
+        let (team, first): (_, &ModuleOptimizer) = (self.team(), &self.workers[0].optimizer);
+        let rest = self.rest().map_err(failed)?;
         match &self.apart {
-            Some(_) => at.save_with(folder, &self.network(), first, &self.rest().map_err(failed)?),
-            None => at.save(folder, self.workers[0].model(), first),
+            Some(_) => at.save_by(team, folder, &self.network(), first, &rest),
+            None => at.save_by(team, folder, self.workers[0].model(), first, &[]),
         }
     }
 }
@@ -256,6 +274,37 @@ impl Apart {
             layer.numbers.iter_mut().for_each(|x| *x = f64::from(*x as f32));
         }
     }
+}
+
+/// The layers of all workers, from those of this process.
+fn everyones(team: &Team, own: Vec<Vec<Layer>>) -> Vec<Vec<Layer>> {
+    if team.is_alone() {
+        return own;
+    }
+    // They are numbers of 32 bits.
+    let numbers = |layers: &Vec<Layer>| {
+        layers.iter().flat_map(|layer| &layer.numbers).map(|x| *x as f32).collect::<Vec<f32>>()
+    };
+    let flat: Vec<f32> = own.iter().flat_map(numbers).collect();
+    let all = gathered_numbers(&*team.world, "workers meet", &flat).concat();
+    let worker = |numbers: &[f32]| {
+        let (mut layers, mut numbers) = (own[0].clone(), numbers.iter());
+        let all = layers.iter_mut().flat_map(|layer| &mut layer.numbers);
+        all.zip(&mut numbers).for_each(|(x, known)| *x = f64::from(*known));
+        layers
+    };
+    all.chunks_exact(flat.len() / own.len()).map(worker).collect()
+}
+
+/// The numbers of all workers, from those of this process.
+fn of_all(world: &dyn Communicator, own: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
+    if world.size() == 1 {
+        return own;
+    }
+    let device = own[0].device();
+    let own: Vec<f32> = own.into_iter().map(|x| x.into_scalar::<f32>()).collect();
+    let all = gathered_numbers(world, "norms", &own).concat();
+    all.into_iter().map(|x| Tensor::from_floats([x], &device)).collect()
 }
 
 fn finite(layers: &[Layer]) -> bool {

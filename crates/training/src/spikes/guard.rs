@@ -100,11 +100,15 @@ impl Guard {
                 spoilt(&fault, run.task, &purpose, batch)
             }
         };
-        let show = Show { share: Share::all(run.config.accumulate), corrupt: &corrupt, more };
+        let show = Show {
+            share: Share::all(run.config.accumulate, self.one.team()),
+            corrupt: &corrupt,
+            more,
+        };
         let (mut unread, mut losses) = (PendingLosses::default(), (0.0, 0));
         let (told, grads) = self.one.gradients(now, order, show, &mut unread);
         self.flops += told.flops;
-        let failed = unread.read(&mut losses).err();
+        let failed = unread.read(&*self.one.team().world, &mut losses).err();
         let loss = if failed.is_some() { f64::NAN } else { losses.0 / losses.1 as f64 };
         let norm = f64::from(told.norm.clone().into_scalar::<f32>());
         self.kept.more += run.config.batch_at(step) + usize::from(more.is_some());
@@ -242,7 +246,8 @@ impl Learner for Guard {
             path: Checkpoint::path(folder),
             source: err.into(),
         })?;
-        at.save_with(folder, self.one.model(), &self.one.optimizer, &[kept])
+        let (team, model) = (self.one.team(), self.one.model());
+        at.save_by(team, folder, model, &self.one.optimizer, &[kept])
     }
 
     fn tells(&self, run: &Run) -> Vec<(String, f64)> {

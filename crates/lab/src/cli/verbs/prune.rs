@@ -100,6 +100,7 @@ impl Verb for Prune {
             shown: self.watch.shown(session),
             on_end: &|text| session.say_more(text),
             tracer: None,
+            team: training::Team::alone(),
             stop: session.stop.clone(),
         };
         runner.train(&[&after])?;

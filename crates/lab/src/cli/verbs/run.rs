@@ -6,20 +6,24 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail, ensure};
+use burn::prelude::*;
 use clap::Args;
 use report::{Format, Query, Runs, against, comparison, render, trace::Trace};
-use training::{StepTracer, write_atomic};
+use training::{StepTracer, Team, write_atomic};
 
 use crate::{
     cli::{
         Answer, DeviceArgs, FormatArgs, Session, ThreadsArgs, Verb,
         args::{DataArgs, SelectionArgs, StoreArgs, at_least_one},
     },
-    exec::{ModelBuilder, Runner, Searched, Shown},
+    exec::{
+        ModelBuilder, Runner, Searched, Shown,
+        together::{self, Dismissal},
+    },
     planning::Source,
     probes::{Subject, routing_numbers, trace},
     results::{Publication, blank, may_be_published, released, rows, search_rows, timing},
-    spec::{RunSpec, SuitePlan, TuningPlan},
+    spec::{RunSpec, Selection, SuitePlan, TuningPlan},
     store::{Ended, Environment, Request, Store},
 };
 
@@ -28,7 +32,7 @@ const PART: &str = "--publish is for a whole suite: not with --seeds, --only, --
                     --device; write another suite instead";
 
 /// Why a suite that searches is trained as a whole.
-const SEARCHES: &str = "--shard: a suite with [search] is trained as a whole, since what is tried next \
+const SEARCHES: &str = "a suite with [search] is trained as a whole and by one process, since what is tried next \
                         depends on what was tried before";
 
 /// Arguments of `run`.
@@ -56,6 +60,9 @@ pub(crate) struct RunOptions {
     /// Train part K of N of the runs, to share a suite among machines; K counts from 1
     #[arg(long, value_name = "K/N", value_parser = parse_shard)]
     shard: Option<Shard>,
+    /// Split the optimizer's moments among the processes of MPI, for less memory; the numbers stay the same
+    #[arg(long)]
+    split_moments: bool,
     #[command(flatten)]
     watch: WatchArgs,
     /// Print where the time of the training steps went
@@ -101,6 +108,7 @@ impl Verb for Run {
     const NAME: &'static str = "run";
     const ABOUT: &'static str =
         "Train the runs of a suite that are not there yet, then print its table";
+    const TOGETHER: bool = true;
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         self.options.train(self.suite.as_deref(), session)
@@ -110,34 +118,43 @@ impl Verb for Run {
 impl RunOptions {
     /// Trains the runs of a suite, the default one if none is named, and gives its table.
     pub(crate) fn train(&self, name: Option<&str>, session: &Session) -> anyhow::Result<Answer> {
+        let world = &session.world;
         let name = session.suite_or_default(name)?;
-        let wanted = self.selection.on(&self.device);
-        let source = Source::find(name, session.suites)?.at_tier(&wanted.tier)?;
-        source.warnings(&wanted)?.iter().for_each(|warning| session.say(warning));
-        let request = source.request(&wanted);
-        let environment = Environment::now(&self.device.device, self.threads.count());
-        if self.publish.is_some() {
-            ensure!(self.shard.is_none() && request.is_whole(), PART);
-            may_be_published(&environment, self.allow_dev)?;
+        let planned = together::agree(&**world, self.plan(name, session))?;
+        let Planned { source, wanted, request, environment, mut suite } = planned;
+        if world.size() > 1 {
+            let facts = together::facts(&suite.planned(), &environment);
+            together::same(&**world, &together::agree(&**world, facts)?)?;
         }
         let data = self.data.dir();
-        let mut suite = source.plan(session.plugins, &data, &wanted)?;
-        let mut searcher = source.searcher(session.plugins, &data, &wanted)?;
-        ensure!(searcher.is_none() || self.shard.is_none(), SEARCHES);
+        let searcher = source.searcher(session.plugins, &data, &wanted);
+        let mut searcher = together::agree(&**world, searcher)?;
+        ensure!(searcher.is_none() || (self.shard.is_none() && world.size() == 1), SEARCHES);
         say_budget(&suite, name, session);
-        let (device, store) = (self.device.open()?, Store::open(&self.store.runs)?);
+        let (device, store) = together::agree(&**world, self.open(session))?;
+        together::all_see(&**world, &self.store.runs)?;
+        let team = Team::of(world.clone());
         let runner = Runner {
             plugins: session.plugins,
             store: &store,
             device: &device,
             environment: &environment,
-            jobs: self.jobs.unwrap_or_else(|| self.threads.count()),
+            jobs: match world.size() {
+                1 => self.jobs.unwrap_or_else(|| self.threads.count()),
+                _ => 1, // the processes are at one run together
+            },
+            team: if self.split_moments { team.splits_moments() } else { team },
             trace: self.watch.trace,
             shown: self.watch.shown(session),
             on_end: &|text| session.say_more(text),
             tracer: self.timing.then(StepTracer::default),
             stop: session.stop.clone(),
         };
+        if !session.leads() {
+            runner.follow(&suite.planned())?;
+            return Ok(String::new().into());
+        }
+        let _dismissal = Dismissal(world.clone());
         if let Some(tuning) = &suite.tuning {
             suite.specs = tune(tuning, &suite, &request, &runner, (self.shard, session))?;
         }
@@ -187,6 +204,47 @@ impl RunOptions {
         };
         let said = against(runs, &Query::default(), &budget.reference)?;
         Ok(said.iter().map(|sentence| format!("\n{sentence}\n")).collect())
+    }
+}
+
+/// What the options ask for.
+struct Planned {
+    source: Source,
+    wanted: Selection,
+    request: Request,
+    environment: Environment,
+    suite: SuitePlan,
+}
+
+impl RunOptions {
+    /// Plans the runs, and checks them for the number of processes.
+    fn plan(&self, name: &str, session: &Session) -> anyhow::Result<Planned> {
+        let (world, data) = (&*session.world, self.data.dir());
+        let mut wanted = self.selection.on(&self.device);
+        let source = Source::find(name, session.suites)?.at_tier(&wanted.tier)?;
+        source.warnings(&wanted)?.iter().for_each(|warning| session.say(warning));
+        let mut suite = source.plan(session.plugins, &data, &wanted)?;
+        if let Some(set) = together::parts_for(&suite, world.size(), &mut wanted) {
+            suite = source.plan(session.plugins, &data, &wanted)?;
+            session.say(&format!("{} processes: the runs are those of --set {set}", world.size()));
+        }
+        together::can_share(&suite, world.size())?;
+        let request = source.request(&wanted);
+        let environment = Environment::now(&self.device.device, self.threads.count());
+        if self.publish.is_some() {
+            ensure!(self.shard.is_none() && request.is_whole(), PART);
+            may_be_published(&environment, self.allow_dev)?;
+        }
+        Ok(Planned { source, wanted, request, environment, suite })
+    }
+
+    /// The device, and the folder of runs.
+    fn open(&self, session: &Session) -> anyhow::Result<(Device, Store)> {
+        let store = match session.leads() {
+            true => Store::open(&self.store.runs)?,
+            false => Store::for_reading(&self.store.runs),
+        };
+        Ok((self.device.open()?, store))
     }
 }
 

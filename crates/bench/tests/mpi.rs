@@ -1,0 +1,229 @@
+//! The program as several processes of MPI, on this machine.
+//!
+//! This test is its own program, as `killed` is: with arguments of a suite it is `bench` with a task that
+//! ends a process at a chosen access to its data. It needs OpenMPI, and the feature `mpi`.
+
+mod common;
+#[path = "common/fatal.rs"]
+mod fatal;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Output},
+    time::{Duration, Instant},
+};
+
+use common::{Place, SUITE, ended};
+use fatal::{COUNT, KILL_AT, KILL_RANK, program};
+
+/// OpenMPI over the loopback device, with more processes than processors.
+const MPIRUN: [&str; 10] = [
+    "--allow-run-as-root",
+    "--oversubscribe",
+    "--bind-to",
+    "none",
+    "--mca",
+    "btl",
+    "self,tcp",
+    "--mca",
+    "btl_tcp_if_include",
+    "lo",
+];
+
+/// How soon the others have to end when one process has died.
+const SOON: Duration = Duration::from_secs(20);
+
+fn this() -> PathBuf {
+    std::env::current_exe().expect("this program has a path")
+}
+
+/// `mpirun` in the folder of a suite, before what it is to start.
+fn mpirun(place: &Place) -> Command {
+    let mut command = Command::new("mpirun");
+    command.args(MPIRUN).current_dir(place.path(""));
+    command
+}
+
+/// The arguments of a run, with results in a folder.
+fn run(runs: &str) -> Vec<String> {
+    let args = ["run", "tiny.toml", "--threads", "1", "--runs", runs];
+    args.iter().map(ToString::to_string).collect()
+}
+
+/// So many processes on the suite.
+fn ranks(place: &Place, count: usize, args: &[String]) -> Command {
+    let mut command = mpirun(place);
+    command.args(["-np", &count.to_string()]).arg(this()).args(args);
+    command
+}
+
+fn output(mut command: Command) -> Output {
+    command.output().expect("mpirun starts")
+}
+
+/// One process on the suite.
+fn alone(place: &Place, args: &[String]) -> Output {
+    let mut command = Command::new(this());
+    output({
+        command.args(args).current_dir(place.path(""));
+        command
+    })
+}
+
+/// A suite of one method, with shorter runs.
+fn short(router: &str) -> String {
+    let (head, _) = SUITE.split_once("[[method]]").expect("it has methods");
+    let head = head.replace("\"digits\"", "\"fatal\"").replace("steps = 40", "steps = 16");
+    let head = head.replace("eval_every = 20", "eval_every = 8");
+    format!("{head}[[method]]\nmoe.router = \"{router}\"\n")
+}
+
+fn processes_have_the_bits_of_one() {
+    let place = Place::with_suite(
+        &SUITE.replace("\"digits\"", "\"fatal\"").replace("steps = 40", "steps = 20"),
+    );
+    ended(&alone(&place, &run("one")), 0);
+    let (out, err) = ended(&output(ranks(&place, 2, &run("two"))), 0);
+    assert_eq!(place.outcomes("two"), place.outcomes("one"));
+    assert_eq!(out.matches("loss-free").count(), 1, "only one process prints: {out}");
+    assert!(!err.contains("--set"), "two parts are there: {err}");
+    let split = [&run("split")[..], &["--split-moments".to_string()]].concat();
+    ended(&output(ranks(&place, 2, &split)), 0);
+    assert_eq!(place.outcomes("split"), place.outcomes("one"));
+}
+
+fn without_a_flag_each_process_has_a_part() {
+    let place = Place::with_suite(&short("loss-free").replace("accumulate = 2, ", ""));
+    let (_, err) = ended(&output(ranks(&place, 4, &run("four"))), 0);
+    assert!(err.contains("4 processes: the runs are those of --set train.accumulate=4"), "{err}");
+    let parts = [&run("one")[..], &["--set".into(), "train.accumulate=4".into()]].concat();
+    ended(&alone(&place, &parts), 0);
+    assert_eq!(place.outcomes("four"), place.outcomes("one"));
+}
+
+fn workers_are_shared_out() {
+    let workers = "workers = { count = 4, local_steps = 3, warmup = 4, ewma_warmup = 2 }, ";
+    let suite = short("loss-free").replace("accumulate = 2, ", workers);
+    let place = Place::with_suite(&suite);
+    ended(&alone(&place, &run("one")), 0);
+    for (count, runs) in [(2, "two"), (4, "four")] {
+        ended(&output(ranks(&place, count, &run(runs))), 0);
+        assert_eq!(place.outcomes(runs), place.outcomes("one"), "{count}");
+    }
+}
+
+fn a_process_that_dies_ends_the_others_and_the_run_goes_on() {
+    let place = Place::with_suite(&short("deepseek-v3"));
+    let count = place.path("count");
+    let mut whole = ranks(&place, 2, &run("whole"));
+    whole.env(COUNT, &count);
+    ended(&output(whole), 0);
+    let accesses: usize = fs::read_to_string(&count).unwrap().parse().expect("a count");
+    assert!(accesses >= 16, "{accesses}");
+    for (rank, at) in [(1, 3), (1, 11), (0, 9), (0, 15)] {
+        let runs = format!("killed-{rank}-{at}");
+        let mut killed = ranks(&place, 2, &run(&runs));
+        killed.env(KILL_AT, at.to_string()).env(KILL_RANK, rank.to_string());
+        let started = Instant::now();
+        let output = output(killed);
+        let text = String::from_utf8_lossy(&output.stderr).to_string();
+        assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+        assert!(!output.status.success() && text.contains("signal 9"), "{text}");
+        assert!(place.runs(&runs).iter().all(|run| !run.join("result.json").exists()));
+        ended(&self::output(ranks(&place, 2, &run(&runs))), 0);
+        assert_eq!(place.outcomes(&runs), place.outcomes("whole"), "{runs}");
+    }
+}
+
+/// Two processes with different arguments, programs or folders.
+fn two(place: &Place, first: (&Path, &[String]), second: (&Path, &[String], &str)) -> String {
+    let mut command = mpirun(place);
+    command.args(["-np", "1"]).arg(first.0).args(first.1);
+    command.args([":", "-np", "1", "-wdir", second.2]).arg(second.0).args(second.1);
+    let (out, err) = ended(&output(command), 2);
+    assert!(out.is_empty(), "{out}");
+    assert_eq!(err.matches("error: ").count(), 1, "one process speaks: {err}");
+    err
+}
+
+fn processes_that_differ_are_refused() {
+    let place = Place::with_suite(&short("loss-free"));
+    let (here, this) = (place.path(""), this());
+    let here = here.to_string_lossy();
+    let args = run("runs");
+    let other = [&args[..], &["--set".into(), "train.lr=0.01".into()]].concat();
+    let err = two(&place, (&this, &args), (&this, &other, &here));
+    assert!(
+        err.contains("settings (SHA-256): process 0 has") && err.contains("process 1 has"),
+        "{err}"
+    );
+
+    let mut program = fs::read(&this).expect("this program can be read");
+    program.push(0);
+    let copy = place.path("copy");
+    fs::write(&copy, program).expect("a program can be written");
+    ended(
+        &output({
+            let mut command = Command::new("chmod");
+            command.arg("+x").arg(&copy);
+            command
+        }),
+        0,
+    );
+    let err = two(&place, (&this, &args), (&copy, &args, &here));
+    assert!(err.contains("program (SHA-256): process 0 has"), "{err}");
+
+    let elsewhere = place.path("elsewhere");
+    fs::create_dir(&elsewhere).expect("a folder");
+    fs::copy(place.path("tiny.toml"), elsewhere.join("tiny.toml")).expect("a copy");
+    let err = two(&place, (&this, &args), (&this, &args, &elsewhere.to_string_lossy()));
+    assert!(err.contains("the runs folder runs of process 0 is not here"), "{err}");
+
+    fs::remove_file(elsewhere.join("tiny.toml")).expect("it is there");
+    let err = two(&place, (&this, &args), (&this, &args, &elsewhere.to_string_lossy()));
+    assert!(err.contains("process 1: suite tiny.toml"), "{err}");
+    assert_eq!(place.runs("runs").len(), 0, "nothing was trained");
+}
+
+fn what_cannot_be_shared_out_is_refused() {
+    let place = Place::with_suite(&short("loss-free"));
+    for (set, expected) in [
+        ("train.batch=2", "train.batch = 2: 4 processes are more than the examples of a step"),
+        ("train.batch=6", "train.accumulate = 2: 4 processes cannot share the parts equally"),
+        ("train.accumulate=1", "accumulate = 4 does not divide batch = 6"),
+    ] {
+        let mut args = [&run("runs")[..], &["--set".into(), set.into()]].concat();
+        if set == "train.accumulate=1" {
+            args.extend(["--set".into(), "train.batch=6".into()]);
+        }
+        let (_, err) = ended(&output(ranks(&place, 4, &args)), 2);
+        assert!(err.contains(expected), "{set}: {err}");
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "there is no harness that says what was tested")]
+fn main() -> ExitCode {
+    match std::env::args().nth(1).as_deref() {
+        Some("run") => return program(),
+        Some("--list") => return ExitCode::SUCCESS,
+        _ => {}
+    }
+    let tests: [(&str, fn()); 6] = [
+        ("processes_have_the_bits_of_one", processes_have_the_bits_of_one),
+        ("without_a_flag_each_process_has_a_part", without_a_flag_each_process_has_a_part),
+        ("workers_are_shared_out", workers_are_shared_out),
+        (
+            "a_process_that_dies_ends_the_others_and_the_run_goes_on",
+            a_process_that_dies_ends_the_others_and_the_run_goes_on,
+        ),
+        ("processes_that_differ_are_refused", processes_that_differ_are_refused),
+        ("what_cannot_be_shared_out_is_refused", what_cannot_be_shared_out_is_refused),
+    ];
+    for (name, test) in tests {
+        let started = Instant::now();
+        test();
+        println!("test {name} ... ok, {:.1} s", started.elapsed().as_secs_f64());
+    }
+    ExitCode::SUCCESS
+}

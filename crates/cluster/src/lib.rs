@@ -1,0 +1,67 @@
+//! The processes of one run, started by `mpirun` or `srun`.
+//!
+//! [`join`] gives the communicator between them; a process that was started by itself is alone. Only with
+//! the feature `mpi` is MPI linked, so that others need none.
+
+#[cfg(feature = "mpi")]
+mod calls;
+#[cfg(feature = "mpi")]
+mod thread;
+
+use std::sync::Arc;
+
+use distributed::{Alone, Communicator};
+
+/// The reason for which the processes cannot work together.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// It was started as one of several, and knows no MPI.
+    #[error(
+        "{count} processes were started by {by}, but this program has no MPI: build it with \
+         --features mpi (Debian: libopenmpi-dev, libclang-dev)"
+    )]
+    NoMpi {
+        /// The number of processes.
+        count: usize,
+        /// The variable that says so.
+        by: &'static str,
+    },
+    /// MPI does not start.
+    #[error("MPI does not start: {0}")]
+    Start(String),
+}
+
+/// The variables in which launchers tell a process the number of all.
+const COUNTS: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"];
+/// The variables that are there if MPI's processes can find each other.
+const LAUNCHED: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK"];
+
+/// Joins the other processes, if there are any. To be called once, before other threads are started.
+///
+/// # Errors
+/// [`JoinError`].
+pub fn join() -> Result<Arc<dyn Communicator>, JoinError> {
+    let set = |name: &&str| std::env::var_os(name).is_some();
+    if !LAUNCHED.iter().any(|name| set(name)) {
+        return Ok(Arc::new(Alone));
+    }
+    launched()
+}
+
+#[cfg(feature = "mpi")]
+fn launched() -> Result<Arc<dyn Communicator>, JoinError> {
+    Ok(Arc::new(thread::World::start()?))
+}
+
+#[cfg(not(feature = "mpi"))]
+fn launched() -> Result<Arc<dyn Communicator>, JoinError> {
+    match processes() {
+        Some((count, by)) if count > 1 => Err(JoinError::NoMpi { count, by }),
+        _ => Ok(Arc::new(Alone)),
+    }
+}
+
+/// The number of processes that a launcher has started, and the variable that says so.
+pub fn processes() -> Option<(usize, &'static str)> {
+    COUNTS.into_iter().find_map(|name| Some((std::env::var(name).ok()?.parse().ok()?, name)))
+}

@@ -1,0 +1,99 @@
+//! Processes that compute one thing together: a [`Communicator`] between them, and sums whose bits do not
+//! depend on the network.
+//!
+//! A *rank* is the number of a process, from 0. All ranks make the same calls in the same order; each
+//! call has a label, and ranks whose labels differ are told so instead of reading each other's messages
+//! wrongly. [`threads`] are ranks in one process, for tests; the crate `cluster` has those of MPI.
+//!
+//! MPI's own sums are not used: with four ranks the order of its additions depends on the sizes and on
+//! the network, and the last bits with it.
+
+mod sum;
+mod threads;
+
+use std::fmt::Debug;
+
+pub use sum::{Chunks, add_in_order, gathered_numbers};
+pub use threads::{Threads, threads};
+
+/// Messages between the ranks of one computation.
+///
+/// # Panics
+/// All methods panic if a rank has ended, or if the ranks' calls are not the same.
+pub trait Communicator: Debug + Send + Sync {
+    /// The number of this process, from 0.
+    fn rank(&self) -> usize;
+    /// The number of processes.
+    fn size(&self) -> usize;
+    /// Sends `to[r]` to rank r, and gives what each rank had for this one, in the order of ranks.
+    fn all_to_all(&self, label: &str, to: Vec<Vec<u8>>) -> Vec<Vec<u8>>;
+    /// The bytes of every rank, in the order of ranks.
+    fn all_gather(&self, label: &str, own: &[u8]) -> Vec<Vec<u8>>;
+    /// The bytes of rank 0; those of the others do not count.
+    fn broadcast(&self, own: &[u8]) -> Vec<u8>;
+}
+
+/// The mark of a label at the beginning of a message.
+pub const MARK: usize = 8;
+
+/// A message with its mark before it.
+pub fn marked(label: &str, bytes: &[u8]) -> Vec<u8> {
+    [&mark(label), bytes].concat()
+}
+
+/// FNV-1a of the label.
+fn mark(label: &str) -> [u8; MARK] {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    label.bytes().fold(0xcbf2_9ce4_8422_2325, step).to_le_bytes()
+}
+
+/// The message without its mark.
+///
+/// # Panics
+/// If it is of another call than this one.
+pub fn unmarked(label: &str, rank: usize, message: Vec<u8>) -> Vec<u8> {
+    let same = message.starts_with(&mark(label));
+    assert!(same, "the ranks are not at the same step: here {label:?}, rank {rank} is elsewhere");
+    message[MARK..].to_vec()
+}
+
+/// One process by itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Alone;
+
+impl Communicator for Alone {
+    fn rank(&self) -> usize {
+        0
+    }
+    fn size(&self) -> usize {
+        1
+    }
+    fn all_to_all(&self, _label: &str, to: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+        to
+    }
+    fn all_gather(&self, _label: &str, own: &[u8]) -> Vec<Vec<u8>> {
+        vec![own.to_vec()]
+    }
+    fn broadcast(&self, own: &[u8]) -> Vec<u8> {
+        own.to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alone_each_message_comes_back() {
+        let alone = Alone;
+        assert_eq!(alone.all_to_all("a", vec![vec![1, 2]]), [[1, 2]]);
+        assert_eq!((alone.all_gather("a", &[3]), alone.broadcast(&[4])), (vec![vec![3]], vec![4]));
+    }
+
+    #[test]
+    #[should_panic(expected = "here \"gradients\", rank 3 is elsewhere")]
+    fn a_message_of_another_call_is_noticed() {
+        assert_eq!(unmarked("a", 0, marked("a", &[1])), [1]);
+        unmarked("gradients", 3, marked("losses", &[]));
+    }
+}

@@ -1,0 +1,99 @@
+//! Sums over the ranks in the order of ranks.
+
+use std::ops::Range;
+
+use crate::Communicator;
+
+/// The part of `n` numbers that each rank is responsible for: equal lengths but for the last ones.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunks {
+    n: usize,
+    ranks: usize,
+}
+
+impl Chunks {
+    /// `n` numbers over so many ranks.
+    pub fn new(n: usize, ranks: usize) -> Self {
+        Self { n, ranks }
+    }
+
+    /// The numbers of a rank; none if there are fewer numbers than ranks before it.
+    pub fn of(&self, rank: usize) -> Range<usize> {
+        let length = self.n.div_ceil(self.ranks);
+        (rank * length).min(self.n)..((rank + 1) * length).min(self.n)
+    }
+}
+
+/// Adds the numbers of all ranks to `sum`, one rank after the other: `((sum + x_0) + x_1) + ...`. Each rank
+/// holds and gets the sums of its chunk alone.
+///
+/// # Panics
+/// If `sum` is not as long as this rank's chunk of `own`.
+pub fn add_in_order(world: &dyn Communicator, label: &str, sum: &mut [f32], own: &[f32]) {
+    let chunks = Chunks::new(own.len(), world.size());
+    assert_eq!(sum.len(), chunks.of(world.rank()).len(), "the chunk of this rank");
+    let to = (0..world.size()).map(|rank| bytes_of(&own[chunks.of(rank)])).collect();
+    for theirs in world.all_to_all(label, to) {
+        sum.iter_mut().zip(theirs.chunks_exact(4)).for_each(|(sum, x)| *sum += number(x));
+    }
+}
+
+/// The numbers of all ranks, in the order of ranks.
+pub fn gathered_numbers(world: &dyn Communicator, label: &str, own: &[f32]) -> Vec<Vec<f32>> {
+    let theirs = world.all_gather(label, &bytes_of(own));
+    theirs.iter().map(|bytes| bytes.chunks_exact(4).map(number).collect()).collect()
+}
+
+fn bytes_of(numbers: &[f32]) -> Vec<u8> {
+    numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
+}
+
+fn number(bytes: &[u8]) -> f32 {
+    f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::threads;
+    use std::thread;
+
+    #[test]
+    fn chunks_hold_each_number_once() {
+        for (n, ranks) in [(0, 3), (2, 4), (7, 3), (8, 4), (9, 2), (5, 4)] {
+            let chunks = Chunks::new(n, ranks);
+            let all: Vec<usize> = (0..ranks).flat_map(|rank| chunks.of(rank)).collect();
+            assert_eq!(all, (0..n).collect::<Vec<_>>(), "{n} over {ranks}");
+        }
+    }
+
+    /// Numbers of very different sizes: another order of additions gives other bits.
+    fn numbers(rank: usize) -> Vec<f32> {
+        (0..1001)
+            .map(|i| ((i * 7919 + rank * 104_729) % 1013) as f32 * 1.7_f32.powi(rank as i32))
+            .collect()
+    }
+
+    #[test]
+    fn sums_are_those_of_one_process_to_the_bit() {
+        let expected: Vec<f32> = (0..1001)
+            .map(|i| [0, 1, 2, 3].iter().fold(0.1_f32, |sum, rank| sum + numbers(*rank)[i]))
+            .collect();
+        let got: Vec<Vec<f32>> = thread::scope(|scope| {
+            let ranks: Vec<_> = threads(4)
+                .into_iter()
+                .map(|world| {
+                    scope.spawn(move || {
+                        let own = numbers(world.rank());
+                        let mut sum = vec![0.1; Chunks::new(1001, 4).of(world.rank()).len()];
+                        add_in_order(&world, "sum", &mut sum, &own);
+                        gathered_numbers(&world, "all", &sum).concat()
+                    })
+                })
+                .collect();
+            ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+        });
+        let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        assert!(got.iter().all(|got| bits(got) == bits(&expected)));
+    }
+}

@@ -1,0 +1,66 @@
+//! The part in a run of a process that does not lead.
+
+use anyhow::{Context, anyhow};
+use training::{Objective, Run, TrainError, follow};
+
+use super::{model_builder::ModelBuilder, runner::Runner, together::agree};
+use crate::spec::RunSpec;
+
+impl Runner<'_> {
+    /// Tells the others which run is next, and waits until they are ready for it.
+    pub(super) fn announce(&self, spec: &RunSpec) -> anyhow::Result<()> {
+        if self.team.is_alone() {
+            return Ok(());
+        }
+        self.team.world.broadcast(spec.id.as_bytes());
+        agree(&*self.team.world, Ok(()))
+    }
+
+    /// Has a part in the runs that the first process trains, until it sends the others away.
+    pub(crate) fn follow(&self, known: &[&RunSpec]) -> anyhow::Result<()> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.environment.threads).build()?;
+        loop {
+            let id = self.team.world.broadcast(&[]);
+            match String::from_utf8_lossy(&id) {
+                id if id.is_empty() => return Ok(()),
+                id => pool.install(|| self.follow_run(&id, known))?,
+            }
+        }
+    }
+
+    fn follow_run(&self, id: &str, known: &[&RunSpec]) -> anyhow::Result<()> {
+        let builder =
+            ModelBuilder { plugins: self.plugins, store: self.store, device: self.device };
+        let spec = known.iter().find_map(|spec| find(spec, id));
+        let ready = spec.with_context(|| format!("there is no run {id} here")).and_then(|spec| {
+            let distill = builder.teaching(spec)?;
+            Ok((spec, builder.begin(spec)?, builder.task_for(spec)?, distill))
+        });
+        let Ok((spec, model, task, distill)) = agree(&*self.team.world, ready) else {
+            return Ok(()); // the first process says so
+        };
+        let run = Run {
+            task: &*task,
+            config: &spec.config.train,
+            seed: spec.seed,
+            device: self.device,
+            folder: &self.store.folder(id),
+            test: false,
+            objective: distill.as_ref().map(|distill| distill as &dyn Objective),
+            tracer: None,
+        };
+        match follow(&self.team, &run, model) {
+            // The first process cannot begin either, and says so.
+            Ok(()) | Err(TrainError::Elsewhere { .. } | TrainError::Checkpoint(_)) => Ok(()),
+            Err(other) => Err(anyhow!(other)),
+        }
+    }
+}
+
+/// The run of this id among a run and those that come before it.
+fn find<'a>(spec: &'a RunSpec, id: &str) -> Option<&'a RunSpec> {
+    match spec.id == id {
+        true => Some(spec),
+        false => spec.prerequisites().find_map(|before| find(before, id)),
+    }
+}

@@ -1,0 +1,187 @@
+//! Several processes that train the runs of one command together. Each plans the same runs; the first
+//! one trains them, writes and prints, and the others have a part in each run's steps.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::Path,
+    sync::Arc,
+};
+
+use anyhow::{Context, anyhow, bail};
+use distributed::Communicator;
+use sha2::{Digest, Sha256};
+use training::Team;
+
+use crate::{
+    digest::hex,
+    spec::{RunSpec, Selection, SuitePlan},
+    store::Environment,
+};
+
+/// The result of what all processes have tried, if all have succeeded. Of one that has not, all get the
+/// error.
+pub(crate) fn agree<T>(world: &dyn Communicator, tried: anyhow::Result<T>) -> anyhow::Result<T> {
+    if world.size() == 1 {
+        return tried;
+    }
+    let own = tried.as_ref().err().map_or(String::new(), |err| format!("{err:#}"));
+    let all = world.all_gather("agreement", own.as_bytes());
+    match (tried, all.iter().position(|message| !message.is_empty())) {
+        (Ok(_), Some(rank)) => bail!("process {rank}: {}", String::from_utf8_lossy(&all[rank])),
+        (tried, _) => tried,
+    }
+}
+
+/// What has to be the same in all processes, by name.
+pub(crate) fn facts(
+    specs: &[&RunSpec],
+    environment: &Environment,
+) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let program = std::env::current_exe().and_then(fs::read).context("the file of this program")?;
+    let of = |texts: Vec<String>| format!("{} of {} runs", short(&texts.join("\n")), texts.len());
+    let settings = specs.iter().map(|spec| {
+        let ids = [&spec.method, &spec.id].map(String::as_str).join("/");
+        format!("{ids}/{}/{}", spec.seed, serde_json::to_value(&spec.config).unwrap_or_default())
+    });
+    let data = specs.iter().map(|spec| spec.digest.sha256().to_string());
+    Ok(vec![
+        ("program (SHA-256)", hex(&Sha256::digest(program))[..16].to_string()),
+        ("revision", environment.git_revision.clone()),
+        ("data (SHA-256)", of(data.collect())),
+        ("settings (SHA-256)", of(settings.collect())),
+    ])
+}
+
+fn short(text: &str) -> String {
+    hex(&Sha256::digest(text))[..16].to_string()
+}
+
+/// Checks that all processes have the same facts.
+///
+/// # Errors
+/// Names the first fact that two processes differ in, and both of its values.
+pub(crate) fn same(world: &dyn Communicator, facts: &[(&str, String)]) -> anyhow::Result<()> {
+    let text: Vec<String> = facts.iter().map(|(_, value)| value.clone()).collect();
+    let all = world.all_gather("facts", text.join("\n").as_bytes());
+    let all: Vec<String> = all.iter().map(|text| String::from_utf8_lossy(text).into()).collect();
+    for (rank, theirs) in all.iter().enumerate() {
+        let pairs = all[0].lines().zip(theirs.lines()).zip(facts);
+        if let Some(((first, other), (name, _))) = pairs.into_iter().find(|((a, b), _)| a != b) {
+            bail!("{name}: process 0 has {first}, process {rank} has {other}; all need the same");
+        }
+    }
+    Ok(())
+}
+
+/// Checks that all processes see the runs folder of the first one.
+pub(crate) fn all_see(world: &dyn Communicator, runs: &Path) -> anyhow::Result<()> {
+    if world.size() == 1 {
+        return Ok(());
+    }
+    let mark = runs.join(format!(".seen-by-{}", std::process::id()));
+    let made = if world.rank() == 0 { File::create_new(&mark).map(drop) } else { Ok(()) };
+    let name = world.broadcast(mark.to_string_lossy().as_bytes());
+    let sees = agree(world, made.and_then(|()| seen(&name)).map_err(|err| not_seen(runs, &err)));
+    if world.rank() == 0 {
+        let _ = fs::remove_file(&mark);
+    }
+    sees
+}
+
+fn seen(name: &[u8]) -> io::Result<()> {
+    fs::metadata(Path::new(&*String::from_utf8_lossy(name))).map(drop)
+}
+
+fn not_seen(runs: &Path, err: &io::Error) -> anyhow::Error {
+    anyhow!(
+        "the runs folder {} of process 0 is not here: {err}; all processes share one",
+        runs.display()
+    )
+}
+
+/// Adds to the selection what a suite needs for so many processes: each step has as many parts as there are
+/// processes, where it has one. Gives that setting, if it is needed.
+pub(crate) fn parts_for(suite: &SuitePlan, ranks: usize, wanted: &mut Selection) -> Option<String> {
+    let one_part = |spec: &&RunSpec| {
+        let train = &spec.config.train;
+        train.workers.is_none() && train.accumulate == 1 && train.batch >= ranks
+    };
+    suite.planned().into_iter().find(one_part).filter(|_| ranks > 1)?;
+    let set = format!("train.accumulate={ranks}");
+    wanted.set.push(set.clone());
+    Some(set)
+}
+
+/// Checks that each run can be trained by so many processes.
+pub(crate) fn can_share(suite: &SuitePlan, ranks: usize) -> anyhow::Result<()> {
+    if ranks == 1 {
+        return Ok(());
+    }
+    if suite.tuning.is_some() {
+        bail!("a suite with [tune] is trained by one process; --shard shares its runs");
+    }
+    suite.specs.iter().try_for_each(|spec| {
+        let fits = Team::check(&spec.config.train, ranks);
+        fits.map_err(|message| anyhow!("method {:?}: train.{message}", spec.method))
+    })
+}
+
+/// Sends the other processes away at the end, whatever happened; in a panic the process has to end.
+pub(crate) struct Dismissal(pub(crate) Arc<dyn Communicator>);
+
+impl Drop for Dismissal {
+    fn drop(&mut self) {
+        if self.0.size() > 1 && !std::thread::panicking() {
+            self.0.broadcast(&[]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use distributed::{Threads, threads};
+    use std::thread;
+
+    fn each<T: Send>(
+        work: impl Fn(&Threads) -> anyhow::Result<T> + Sync,
+    ) -> Vec<Result<T, String>> {
+        thread::scope(|scope| {
+            let work = &work;
+            let start = |world| scope.spawn(move || work(&world).map_err(|err| format!("{err:#}")));
+            let ranks: Vec<_> = threads(3).into_iter().map(start).collect();
+            ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+        })
+    }
+
+    #[test]
+    fn all_fail_where_one_does() {
+        let tried = |rank| if rank == 1 { Err(anyhow!("no data")) } else { Ok(rank) };
+        let found = each(|world| agree(world, tried(world.rank())));
+        let elsewhere = Err("process 1: no data".to_string());
+        assert_eq!(found, [elsewhere.clone(), Err("no data".into()), elsewhere]);
+        assert_eq!(each(|world| agree(world, Ok(world.rank()))), [Ok(0), Ok(1), Ok(2)]);
+    }
+
+    #[test]
+    fn facts_that_differ_are_named_with_both_values() {
+        let found = each(|world| {
+            let revision = if world.rank() == 2 { "b" } else { "a" };
+            same(world, &[("program", "x".into()), ("revision", revision.into())])
+        });
+        let err = "revision: process 0 has a, process 2 has b; all need the same".to_string();
+        assert_eq!(found, [Err(err.clone()), Err(err.clone()), Err(err)]);
+        assert_eq!(each(|world| same(world, &[("a", "x".into())])), [Ok(()), Ok(()), Ok(())]);
+    }
+
+    #[test]
+    fn a_folder_that_one_process_does_not_see_is_named() {
+        let folders = [0; 3].map(|_| tempfile::tempdir().unwrap());
+        assert_eq!(each(|world| all_see(world, folders[0].path())), [Ok(()), Ok(()), Ok(())]);
+        let gone = folders[0].path().join("gone");
+        let found = each(|world| all_see(world, &gone));
+        assert!(found.iter().all(|found| found.as_ref().unwrap_err().contains("is not here")));
+        assert_eq!(fs::read_dir(folders[0].path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,202 @@
+//! Passes beside one another: a step whose parts are computed by several processes at once, each with the
+//! same network.
+//!
+//! What a rule makes of a state must then follow from the parts of all processes, in the order in which
+//! one process would have computed them. So rules are not applied at once, but by [`Pass::settle`],
+//! when the parts of the others are known: the processes' states stay alike, and are to the bit those of
+//! one process that computes the parts one after the other.
+
+use std::{cell::RefCell, sync::Arc};
+
+use burn::{
+    module::{Module, ModuleVisitor, Param, RunningState},
+    prelude::*,
+};
+use distributed::{Communicator, gathered_numbers};
+
+use crate::routing::Pass;
+
+/// The other processes of a pass, and the rules that wait for them.
+pub(crate) struct Beside {
+    world: Arc<dyn Communicator>,
+    waiting: RefCell<Vec<Waiting>>,
+}
+
+/// A rule, and what this pass has for it.
+struct Waiting {
+    state: u64,
+    seen: Tensor<1>,
+    ends_step: bool,
+    rule: Box<dyn Fn(Tensor<1>, bool)>,
+}
+
+impl Beside {
+    pub(crate) fn new(world: Arc<dyn Communicator>) -> Self {
+        Self { world, waiting: RefCell::default() }
+    }
+}
+
+impl Pass {
+    /// The same pass as one of several at a time, each on a process of its own: they are the parts of a
+    /// step that follow one another in the order of ranks. It has to be settled.
+    pub fn beside(mut self, world: &Arc<dyn Communicator>) -> Self {
+        self.beside = (world.size() > 1).then(|| Beside::new(world.clone()));
+        self
+    }
+
+    /// Lets a rule move a state by what this pass has seen, `[N]`. The rule is told whether the step ends
+    /// with it ([`Pass::ends_step`]). Of a pass among others the rule is called later, once for each of
+    /// them, in their order.
+    ///
+    /// What a state is by then must not matter to the rest of the pass.
+    pub fn follow<const D: usize>(
+        &self,
+        state: &RunningState<Tensor<D>>,
+        seen: Tensor<1>,
+        rule: impl Fn(Tensor<1>, bool) + 'static,
+    ) {
+        let Some(beside) = &self.beside else { return rule(seen, self.ends_step()) };
+        let last = beside.world.rank() + 1 == beside.world.size();
+        let ends_step = self.ends_step() && last;
+        let rule = Box::new(rule);
+        beside.waiting.borrow_mut().push(Waiting { state: id(state), seen, ends_step, rule });
+    }
+
+    /// What the passes before this one and this one itself have for the same layer, in their order; what
+    /// they have is `[N]` each. All passes have to call it equally often.
+    pub fn up_to_here(&self, own: Tensor<1>) -> Vec<Tensor<1>> {
+        let Some(beside) = &self.beside else { return vec![own] };
+        let all = gathered_numbers(&*beside.world, "up to here", &numbers(&own));
+        let before = all.into_iter().take(beside.world.rank());
+        let before = before.map(|numbers| tensor(&numbers, &own.device()));
+        before.chain([own.clone()]).collect()
+    }
+
+    /// Calls the rules that wait, with what all passes have seen. To be called by all of them after the
+    /// forward pass.
+    ///
+    /// # Panics
+    /// If another pass moves a state that this one has not met.
+    pub fn settle(&self) {
+        let Some(beside) = &self.beside else { return };
+        let waiting = beside.waiting.take();
+        let own: Vec<u8> = waiting.iter().flat_map(bytes).collect();
+        for theirs in beside.world.all_gather("states", &own) {
+            let mut left = &theirs[..];
+            while let Some((state, ends_step, numbers)) = next(&mut left) {
+                let known = waiting.iter().find(|waiting| waiting.state == state);
+                let known = known.expect("each part of a step meets the same states");
+                (known.rule)(tensor(&numbers, &known.seen.device()), ends_step);
+            }
+        }
+    }
+}
+
+fn numbers(tensor: &Tensor<1>) -> Vec<f32> {
+    tensor.clone().detach().into_data().iter::<f32>().collect()
+}
+
+fn tensor(numbers: &[f32], device: &Device) -> Tensor<1> {
+    Tensor::from_data(TensorData::from(numbers), device)
+}
+
+/// The id of a state, the same in all processes.
+fn id<const D: usize>(state: &RunningState<Tensor<D>>) -> u64 {
+    let mut id = Id(0);
+    state.visit(&mut id);
+    id.0
+}
+
+struct Id(u64);
+
+impl ModuleVisitor for Id {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0 = param.id.val();
+    }
+}
+
+/// State, whether the step ends, how many numbers, and those.
+fn bytes(waiting: &Waiting) -> Vec<u8> {
+    let numbers = numbers(&waiting.seen);
+    let head = [waiting.state, u64::from(waiting.ends_step), numbers.len() as u64];
+    let head = head.into_iter().flat_map(u64::to_le_bytes);
+    head.chain(numbers.into_iter().flat_map(f32::to_le_bytes)).collect()
+}
+
+/// Takes the next entry of [`bytes`].
+fn next(left: &mut &[u8]) -> Option<(u64, bool, Vec<f32>)> {
+    let (head, rest) = left.split_at_checked(24)?;
+    let word = |at: usize| Some(u64::from_le_bytes(*head[8 * at..].first_chunk()?));
+    let (numbers, rest) = rest.split_at_checked(4 * word(2)? as usize)?;
+    *left = rest;
+    let number = |x: &[u8]| f32::from_le_bytes([x[0], x[1], x[2], x[3]]);
+    Some((word(0)?, word(1)? == 1, numbers.chunks_exact(4).map(number).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use distributed::threads;
+    use std::thread;
+
+    /// A state that becomes 10 times itself plus what a pass has seen; and twice that at a step's end.
+    fn follow(pass: &Pass, state: &RunningState<Tensor<1>>, seen: f32) {
+        let moved = state.clone();
+        let seen = Tensor::<1>::from_floats([seen], &Device::flex());
+        pass.follow(state, seen, move |seen, ends| {
+            let next = moved.value_sync() * 10.0 + seen;
+            moved.update(if ends { next * 2.0 } else { next });
+            moved.value_sync();
+        });
+    }
+
+    fn state() -> RunningState<Tensor<1>> {
+        let zero = Tensor::<1>::zeros([1], &Device::flex());
+        RunningState::with_id(burn::module::ParamId::from(7), zero)
+    }
+
+    fn value(state: &RunningState<Tensor<1>>) -> f32 {
+        state.value_sync().into_scalar::<f32>()
+    }
+
+    #[test]
+    fn a_rule_is_applied_at_once_where_there_is_one_process() {
+        let state = state();
+        for part in 0..3 {
+            let pass = Pass::train(0, 0, 0.0).micro_batch(part, 3);
+            follow(&pass, &state, part as f32 + 1.0);
+        }
+        assert_eq!(value(&state), 246.0);
+    }
+
+    #[test]
+    fn processes_move_their_states_alike_and_as_one_would() {
+        // Rank 1 meets the state twice, as a layer does that works on a batch in parts.
+        let seen: [&[f32]; 3] = [&[1.0], &[2.0, 3.0], &[4.0]];
+        let found: Vec<(f32, f32, Vec<f32>)> = thread::scope(|scope| {
+            let ranks: Vec<_> = threads(3)
+                .into_iter()
+                .map(|world| {
+                    scope.spawn(move || {
+                        let (rank, state) = (world.rank(), state());
+                        let world: Arc<dyn Communicator> = Arc::new(world);
+                        let pass =
+                            Pass::train(0, 0, 0.0).micro_batch(rank, rank + 1).beside(&world);
+                        seen[rank].iter().for_each(|seen| follow(&pass, &state, *seen));
+                        let before = value(&state);
+                        pass.settle();
+                        let own = Tensor::from_floats([rank as f32], &Device::flex());
+                        let here = pass.up_to_here(own);
+                        let here = here.iter().flat_map(numbers).collect();
+                        (before, value(&state), here)
+                    })
+                })
+                .collect();
+            ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+        });
+        for (rank, (before, after, here)) in found.into_iter().enumerate() {
+            let all: Vec<f32> = (0..=rank).map(|rank| rank as f32).collect();
+            assert_eq!((before, after, here), (0.0, 2468.0, all));
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The sum of the gradients of a step's parts.
+
+use std::sync::Arc;
+
+use backbones::AnyBackbone;
+use burn::{
+    module::{Module, ModuleVisitor, Param},
+    optim::{GradientsAccumulator, GradientsParams},
+    prelude::*,
+};
+use distributed::{Chunks, Communicator, add_in_order, gathered_numbers};
+
+/// Adds to a number without a change of any bit, of -0 and of 0 too.
+const NOTHING: f32 = -0.0;
+
+/// The sum so far.
+pub(crate) enum GradientSum {
+    /// Of one process.
+    Alone(GradientsAccumulator<AnyBackbone>),
+    /// Of several: this process has the sums of its chunk of all numbers.
+    Shared {
+        world: Arc<dyn Communicator>,
+        /// The part of this process that the others have not seen.
+        own: Flat,
+        sum: Vec<f32>,
+        /// For each parameter whether any part has had a gradient for it.
+        there: Vec<bool>,
+    },
+}
+
+impl GradientSum {
+    pub(crate) fn new(world: &Arc<dyn Communicator>) -> Self {
+        match world.size() {
+            1 => Self::Alone(GradientsAccumulator::new()),
+            _ => {
+                let (own, sum, there) = (Flat::default(), Vec::new(), Vec::new());
+                Self::Shared { world: world.clone(), own, sum, there }
+            }
+        }
+    }
+
+    /// Adds the gradients of a part.
+    pub(crate) fn add(&mut self, model: &AnyBackbone, grads: GradientsParams) {
+        match self {
+            Self::Alone(sum) => sum.accumulate(model, grads),
+            Self::Shared { own, .. } => *own = Flat::of(model, &grads),
+        }
+    }
+
+    /// Adds those of the parts that the other processes have at the time, all in the order of ranks.
+    pub(crate) fn exchange(&mut self) {
+        if let Self::Shared { world, own, sum, there } = self {
+            let chunk = Chunks::new(own.numbers.len(), world.size()).of(world.rank());
+            sum.resize(chunk.len(), NOTHING);
+            there.resize(own.there.len(), false);
+            for theirs in world.all_gather("gradients that there are", &own.there) {
+                there.iter_mut().zip(theirs).for_each(|(there, one)| *there |= one == 1);
+            }
+            add_in_order(&**world, "gradients", sum, &own.numbers);
+        }
+    }
+
+    /// The sum of all parts.
+    pub(crate) fn total(self, model: &AnyBackbone) -> GradientsParams {
+        match self {
+            Self::Alone(mut sum) => sum.grads(),
+            Self::Shared { world, sum, there, .. } => {
+                let numbers = gathered_numbers(&*world, "sums of gradients", &sum).concat();
+                let grads = GradientsParams::new();
+                let mut cut = Cut { numbers: &numbers, there: &there, grads };
+                model.visit(&mut cut);
+                cut.grads
+            }
+        }
+    }
+}
+
+/// The gradients of a network in the order of its parameters, [`NOTHING`] where there are none.
+#[derive(Default)]
+pub(crate) struct Flat {
+    numbers: Vec<f32>,
+    /// 1 for each parameter that has a gradient.
+    there: Vec<u8>,
+}
+
+impl Flat {
+    fn of(model: &AnyBackbone, grads: &GradientsParams) -> Self {
+        let mut visitor = Flatten { grads, flat: Self::default() };
+        model.visit(&mut visitor);
+        visitor.flat
+    }
+}
+
+struct Flatten<'a> {
+    grads: &'a GradientsParams,
+    flat: Flat,
+}
+
+impl ModuleVisitor for Flatten<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = param.val();
+        if !value.is_require_grad() {
+            return;
+        }
+        let grad = self.grads.get::<D>(param.id);
+        self.flat.there.push(u8::from(grad.is_some()));
+        match grad {
+            Some(grad) => self.flat.numbers.extend(grad.into_data().iter::<f32>()),
+            None => {
+                let end = self.flat.numbers.len() + value.shape().num_elements();
+                self.flat.numbers.resize(end, NOTHING);
+            }
+        }
+    }
+}
+
+struct Cut<'a> {
+    numbers: &'a [f32],
+    there: &'a [bool],
+    grads: GradientsParams,
+}
+
+impl ModuleVisitor for Cut<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = param.val();
+        if !value.is_require_grad() {
+            return;
+        }
+        let (own, rest) = self.numbers.split_at(value.shape().num_elements());
+        let (there, others) = self.there.split_first().expect("one for each parameter");
+        if *there {
+            let data = TensorData::new(own.to_vec(), value.dims());
+            let grad = Tensor::from_data(data, &value.device().inner());
+            self.grads.register::<D>(param.id, grad);
+        }
+        (self.numbers, self.there) = (rest, others);
+    }
+}

@@ -1,0 +1,161 @@
+//! The process that leads, and those that follow it.
+
+use std::{fs, io, path::Path, sync::Arc};
+
+use backbones::AnyBackbone;
+use distributed::Communicator;
+
+use super::{Team, pack, unpack};
+use crate::{
+    Checkpoint, CheckpointError, Order, Run, TrainError,
+    checkpoint::State,
+    learner::{Learner, Now, StepMetrics, begin},
+};
+
+/// What the others are to do.
+#[derive(Clone, Copy)]
+enum Command {
+    Step { step: u64, tells: bool },
+    Read,
+    Save,
+    End,
+}
+
+impl Command {
+    fn bytes(self) -> Vec<u8> {
+        match self {
+            Self::Step { step, tells } => [&[0, u8::from(tells)], &step.to_le_bytes()[..]].concat(),
+            Self::Read => vec![1],
+            Self::Save => vec![2],
+            Self::End => vec![3],
+        }
+    }
+
+    fn of(bytes: &[u8]) -> Self {
+        match bytes {
+            [0, tells, step @ ..] => {
+                let step = step.first_chunk().copied().unwrap_or_default();
+                Self::Step { step: u64::from_le_bytes(step), tells: *tells == 1 }
+            }
+            [1] => Self::Read,
+            [2] => Self::Save,
+            _ => Self::End,
+        }
+    }
+}
+
+/// The learner of the process that leads: the others do what it does.
+pub(crate) struct Leader {
+    world: Arc<dyn Communicator>,
+    own: Box<dyn Learner>,
+}
+
+impl Leader {
+    pub(crate) fn new(world: Arc<dyn Communicator>, own: Box<dyn Learner>) -> Self {
+        Self { world, own }
+    }
+
+    fn say(&self, command: Command) {
+        self.world.broadcast(&command.bytes());
+    }
+}
+
+impl Drop for Leader {
+    /// Lets the others go, but in a panic: then they may be anywhere, and the process has to end.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.say(Command::End);
+        }
+    }
+}
+
+impl Learner for Leader {
+    fn step(&mut self, now: Now, order: &mut Order) -> StepMetrics {
+        self.say(Command::Step { step: now.step as u64, tells: now.tells });
+        self.own.step(now, order)
+    }
+
+    fn read(&mut self, sums: &mut (f64, usize)) -> Result<(), TrainError> {
+        self.say(Command::Read);
+        self.own.read(sums)
+    }
+
+    fn network(&self) -> AnyBackbone {
+        self.own.network()
+    }
+
+    fn save(&self, at: &Checkpoint, folder: &Path) -> Result<(), CheckpointError> {
+        self.say(Command::Save);
+        self.own.save(at, folder)
+    }
+
+    fn tells(&self, run: &Run) -> Vec<(String, f64)> {
+        self.own.tells(run)
+    }
+
+    fn more(&self) -> usize {
+        self.own.more()
+    }
+}
+
+/// Trains `model` as the process that leads does, until that one has come to an end: the part in
+/// [`crate::supervised_by`] of all processes but the first. Writes nothing.
+///
+/// # Errors
+/// If the run cannot begin.
+pub fn follow(team: &Team, run: &Run, model: AnyBackbone) -> Result<(), TrainError> {
+    let (_, mut learner) = begin(team, run, model)?;
+    let mut order = Order::of(run);
+    loop {
+        match Command::of(&team.world.broadcast(&[])) {
+            Command::Step { step, tells } => {
+                learner.step(Now { run, step: step as usize, tells }, &mut order);
+            }
+            // Rank 0 has the same error, and ends the run.
+            Command::Read => drop(learner.read(&mut (0.0, 0))),
+            Command::Save => learner.save(&Checkpoint::default(), run.folder)?,
+            Command::End => return Ok(()),
+        }
+    }
+}
+
+/// The result of something that all processes have tried; that another one has failed, if this one has not.
+pub(crate) fn agree<T>(team: &Team, tried: Result<T, TrainError>) -> Result<T, TrainError> {
+    if team.is_alone() {
+        return tried;
+    }
+    let own = tried.as_ref().err().map_or(String::new(), ToString::to_string);
+    let all = team.world.all_gather("begin", own.as_bytes());
+    let failed = all.iter().position(|message| !message.is_empty());
+    match (tried, failed) {
+        (Ok(_), Some(rank)) => {
+            let message = String::from_utf8_lossy(&all[rank]).to_string();
+            Err(TrainError::Elsewhere { rank, message })
+        }
+        (tried, _) => tried,
+    }
+}
+
+impl State {
+    /// The checkpoint of the process that leads, for all: the others need not see its files.
+    pub(crate) fn shared(team: &Team, folder: &Path) -> Result<Option<Self>, CheckpointError> {
+        if team.is_alone() {
+            return Checkpoint::load_state(folder);
+        }
+        let path = Checkpoint::path(folder);
+        let own = match team.leads().then(|| fs::read(&path)) {
+            None => Vec::new(),
+            Some(Ok(bytes)) => pack(&[bytes]),
+            Some(Err(err)) if err.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Some(Err(err)) => pack(&[Vec::new(), err.to_string().into_bytes()]),
+        };
+        match &unpack(&team.world.broadcast(&own))[..] {
+            [] => Ok(None),
+            [bytes] => Self::of(&path, bytes).map(Some),
+            [_, err, ..] => {
+                let source = io::Error::other(String::from_utf8_lossy(err).to_string());
+                Err(CheckpointError::Io { path, source })
+            }
+        }
+    }
+}

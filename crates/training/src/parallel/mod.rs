@@ -1,0 +1,99 @@
+//! Data parallelism: one network on several processes, each with a part of the examples of a step.
+//!
+//! A step has `accumulate` parts, of which rank r of N has the parts r, N + r, 2N + r and so on. What
+//! one process adds up part by part, processes add up in the same order: gradients (`gradients.rs`), the
+//! states of rules ([`moe::Pass::settle`]), losses, and what is told of a step (`told.rs`). So **the
+//! number of processes changes no bit**: a run of `accumulate = 4` is the same on one, two and four, and
+//! goes on from its checkpoint on another number of them.
+//!
+//! Every process has the whole network and makes the same step with it. Rank 0 has the run: it decides,
+//! evaluates, and alone writes files. The others do as it does ([`follow`], `lead.rs`). With
+//! [`Team::splits_moments`] each process has a part of the optimizer's moments (`moments.rs`).
+//!
+//! Rajbhandari, Rasley, Ruwase, He. *ZeRO: Memory Optimizations Toward Training Trillion Parameter
+//! Models*. SC 2020. <https://arxiv.org/abs/1910.02054>, section 5.1 (the moments; "P_os").
+//!
+//! What differs: gradients are gathered as a whole after their sum, since the bits of their norm are those
+//! of one process.
+
+mod gradients;
+mod lead;
+mod moments;
+mod pack;
+mod told;
+
+use std::sync::Arc;
+
+use distributed::{Alone, Communicator};
+
+pub(crate) use gradients::GradientSum;
+pub use lead::follow;
+pub(crate) use lead::{Leader, agree};
+pub(crate) use moments::{Shelf, SplitAdamW};
+pub(crate) use pack::{pack, unpack};
+pub(crate) use told::Told;
+
+use crate::TrainConfig;
+
+/// The processes of a run.
+#[derive(Clone, Debug)]
+pub struct Team {
+    /// The messages between them.
+    pub world: Arc<dyn Communicator>,
+    /// Where each has a part of AdamW's moments only, and not all of them.
+    moments: Option<Arc<Shelf>>,
+}
+
+impl Team {
+    /// One process.
+    pub fn alone() -> Self {
+        Self::of(Arc::new(Alone))
+    }
+
+    /// All processes, each with the whole network and all of the optimizer's moments.
+    pub fn of(world: Arc<dyn Communicator>) -> Self {
+        Self { world, moments: None }
+    }
+
+    /// The same with a part of AdamW's moments at each process.
+    pub fn splits_moments(self) -> Self {
+        let moments = (!self.is_alone()).then(Arc::default);
+        Self { moments, ..self }
+    }
+
+    /// Where the moments become whole, if they are split.
+    pub(crate) fn shelf(&self) -> Option<&Arc<Shelf>> {
+        self.moments.as_ref()
+    }
+
+    /// Whether there is only one process.
+    pub fn is_alone(&self) -> bool {
+        self.world.size() == 1
+    }
+
+    /// Whether this is the process that writes.
+    pub(crate) fn leads(&self) -> bool {
+        self.world.rank() == 0
+    }
+
+    /// Checks that a run can be trained by so many processes. The message begins with the key.
+    ///
+    /// # Errors
+    /// If its parts, or its workers, cannot be shared out equally.
+    pub fn check(config: &TrainConfig, ranks: usize) -> Result<(), String> {
+        let (parts, batch) = (config.accumulate, config.batch);
+        match &config.workers {
+            Some(workers) if !workers.count.is_multiple_of(ranks) => {
+                let count = workers.count;
+                Err(format!("workers.count = {count}: {ranks} processes cannot share them equally"))
+            }
+            None if batch < ranks => Err(format!(
+                "batch = {batch}: {ranks} processes are more than the examples of a step"
+            )),
+            None if !parts.is_multiple_of(ranks) => Err(format!(
+                "accumulate = {parts}: {ranks} processes cannot share the parts equally"
+            )),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! AdamW with its moments split among the processes (ZeRO, stage 1): each keeps those of its chunk of a
+//! parameter, moves that chunk, and gets the others from the others. AdamW works number by number, so the
+//! bits are those of one process.
+//!
+//! A checkpoint has the moments as a whole: it is that of one process, and any number of them goes on
+//! from it. Burn writes an optimizer's record in an order of its own, different in each process, so chunks
+//! are put on a [`Shelf`] by name first, and exchanged there.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use burn::{
+    optim::{
+        AdamWState, AdaptiveMomentumState, LearningRate, Optimizer, RecordState, StateSink,
+        StateSource,
+    },
+    prelude::*,
+};
+use distributed::{Chunks, Communicator, gathered_numbers};
+
+use super::{pack, unpack};
+use crate::adamw::AdamW;
+
+/// Where the chunks of moments lie while a checkpoint is written: by the name of the parameter, the
+/// first and the second moment one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    chunks: Mutex<BTreeMap<String, Vec<Vec<f32>>>>,
+}
+
+impl Shelf {
+    fn chunks(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Vec<f32>>>> {
+        self.chunks.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Sends the chunks to rank 0, which then has those of all processes, in their order.
+    pub(crate) fn exchange(&self, world: &dyn Communicator) {
+        let own = std::mem::take(&mut *self.chunks());
+        let mut messages: Vec<Vec<u8>> = Vec::new();
+        for (name, chunks) in &own {
+            messages.push(name.clone().into_bytes());
+            messages.push(chunks.iter().flatten().flat_map(|x| x.to_le_bytes()).collect());
+        }
+        let mut to = vec![Vec::new(); world.size()];
+        to[0] = pack(&messages);
+        for theirs in world.all_to_all("moments", to) {
+            for entry in unpack(&theirs).chunks_exact(2) {
+                let name = String::from_utf8_lossy(&entry[0]).to_string();
+                let numbers = entry[1].chunks_exact(4);
+                let numbers = numbers.map(|x| f32::from_le_bytes([x[0], x[1], x[2], x[3]]));
+                self.chunks().entry(name).or_default().push(numbers.collect());
+            }
+        }
+    }
+
+    /// Both moments of a parameter as a whole.
+    fn whole(&self, name: &str) -> Option<[Vec<f32>; 2]> {
+        let chunks = self.chunks().remove(name)?;
+        let half = |at: usize| {
+            let part = |chunk: &Vec<f32>| {
+                chunk.chunks(chunk.len().div_ceil(2).max(1)).nth(at).map(<[f32]>::to_vec)
+            };
+            chunks.iter().filter_map(part).flatten().collect()
+        };
+        Some([half(0), half(1)])
+    }
+}
+
+/// Parameters with fewer numbers have their moments everywhere: they are not worth a message.
+const SMALL: usize = 1024;
+
+/// AdamW on the chunk of this process.
+#[derive(Clone)]
+pub(crate) struct SplitAdamW {
+    rule: AdamW,
+    world: Arc<dyn Communicator>,
+    shelf: Arc<Shelf>,
+}
+
+impl SplitAdamW {
+    pub(crate) fn new(rule: AdamW, world: &Arc<dyn Communicator>, shelf: &Arc<Shelf>) -> Self {
+        Self { rule, world: world.clone(), shelf: shelf.clone() }
+    }
+
+    /// The moments of this process's chunk of a parameter of shape `shape`.
+    fn own<const D: usize>(&self, state: SplitState<D>, shape: [usize; D]) -> AdamWState<1> {
+        let n: usize = shape.iter().product();
+        let chunk = Chunks::new(n, self.world.size()).of(self.world.rank());
+        let AdaptiveMomentumState { time, moment_1, moment_2, .. } = state.whole.momentum;
+        let cut = |moment: Tensor<D>| match state.split {
+            true => moment.reshape([-1]),
+            false => copy(&moment.reshape([n]).slice([chunk.clone()])),
+        };
+        AdamWState::new(AdaptiveMomentumState::new(time, cut(moment_1), cut(moment_2)))
+    }
+}
+
+/// Numbers in a memory of their own: a view would keep the whole tensor.
+fn copy(view: &Tensor<1>) -> Tensor<1> {
+    Tensor::from_data(view.to_data(), &view.device())
+}
+
+/// The moments of a parameter.
+#[derive(Clone)]
+pub(crate) struct SplitState<const D: usize> {
+    /// All of them; or the chunk, as `[n, 1, 1, ...]`.
+    whole: AdamWState<D>,
+    /// Whether it is a chunk.
+    split: bool,
+    /// The shape of the parameter.
+    shape: [usize; D],
+    /// Where chunks become whole.
+    shelf: Option<Arc<Shelf>>,
+}
+
+impl<const D: usize> SplitState<D> {
+    fn of_chunk(chunk: AdamWState<1>, shape: [usize; D], shelf: &Arc<Shelf>) -> Self {
+        let AdaptiveMomentumState { time, moment_1, moment_2, .. } = chunk.momentum;
+        let shaped = |moment: Tensor<1>| {
+            let mut sides = [1; D];
+            sides[0] = moment.dims()[0];
+            moment.reshape(sides)
+        };
+        let momentum = AdaptiveMomentumState::new(time, shaped(moment_1), shaped(moment_2));
+        Self { whole: AdamWState::new(momentum), split: true, shape, shelf: Some(shelf.clone()) }
+    }
+}
+
+impl<const D: usize> RecordState for SplitState<D> {
+    /// The first time the chunk goes on the shelf, the second time the whole is taken from there.
+    fn state_flatten(&self, prefix: &str, out: &mut StateSink) {
+        let Some(shelf) = self.shelf.as_ref().filter(|_| self.split) else {
+            return self.whole.state_flatten(prefix, out);
+        };
+        let momentum = &self.whole.momentum;
+        let Some(whole) = shelf.whole(prefix) else {
+            let moments = [&momentum.moment_1, &momentum.moment_2];
+            let chunk =
+                moments.into_iter().flat_map(|m| m.to_data().iter::<f32>().collect::<Vec<_>>());
+            shelf.chunks().insert(prefix.into(), vec![chunk.collect()]);
+            return;
+        };
+        let device = momentum.moment_1.device();
+        let [first, second] =
+            whole.map(|m| Tensor::<D>::from_data(TensorData::new(m, self.shape), &device));
+        let whole = AdaptiveMomentumState::new(momentum.time, first, second);
+        AdamWState::new(whole).state_flatten(prefix, out);
+    }
+
+    fn state_unflatten(prefix: &str, source: &mut StateSource, device: &Device) -> Option<Self> {
+        let whole = AdamWState::<D>::state_unflatten(prefix, source, device)?;
+        let shape = whole.momentum.moment_1.dims();
+        Some(Self { whole, split: false, shape, shelf: None })
+    }
+}
+
+impl Optimizer for SplitAdamW {
+    type State<const D: usize> = SplitState<D>;
+
+    fn step<const D: usize>(
+        &self,
+        lr: LearningRate,
+        tensor: Tensor<D>,
+        grad: Tensor<D>,
+        state: Option<SplitState<D>>,
+    ) -> (Tensor<D>, Option<SplitState<D>>) {
+        let (shape, n) = (tensor.dims(), tensor.shape().num_elements());
+        if n < SMALL || D == 0 {
+            let (tensor, state) = self.rule.step(lr, tensor, grad, state.map(|state| state.whole));
+            return (
+                tensor,
+                state.map(|whole| SplitState { whole, split: false, shape, shelf: None }),
+            );
+        }
+        let (world, device) = (&*self.world, tensor.device());
+        let chunk = Chunks::new(n, world.size()).of(world.rank());
+        let own = |all: Tensor<D>| copy(&all.reshape([n]).slice([chunk.clone()]));
+        let state = state.map(|state| self.own(state, shape));
+        let (moved, state) = self.rule.step(lr, own(tensor), own(grad), state);
+        let moved: Vec<f32> = moved.into_data().iter::<f32>().collect();
+        let all = gathered_numbers(world, "chunks of a parameter", &moved).concat();
+        let state = state.map(|chunk| SplitState::of_chunk(chunk, shape, &self.shelf));
+        (Tensor::from_data(TensorData::new(all, shape), &device), state)
+    }
+
+    fn to_device<const D: usize>(mut state: SplitState<D>, device: &Device) -> SplitState<D> {
+        state.whole.momentum = state.whole.momentum.to_device(device);
+        state
+    }
+}

@@ -1,0 +1,107 @@
+//! What is told of a step whose parts are computed by several processes.
+
+use distributed::Communicator;
+use moe::LayerReport;
+use serde::{Deserialize, Serialize};
+
+/// What a process has to tell of its parts of a step. Numbers are their bits, since JSON has no NaN.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct Told {
+    /// For each part the terms of the sum of floating-point operations.
+    flops: Vec<Vec<u64>>,
+    /// For each layer the loads of its experts.
+    loads: Vec<Vec<f64>>,
+    /// The metrics of the last part.
+    scalars: Vec<(String, u64)>,
+    /// The load of the last worker.
+    load: Option<u64>,
+}
+
+impl Told {
+    /// A part more.
+    pub(crate) fn part(&mut self) {
+        self.flops.push(Vec::new());
+    }
+
+    /// Floating-point operations of the part.
+    pub(crate) fn flops(&mut self, more: f64) {
+        self.flops.last_mut().expect("a part has begun").push(more.to_bits());
+    }
+
+    /// The metrics of the last part so far.
+    pub(crate) fn scalars(&mut self, scalars: &[(String, f64)]) {
+        self.scalars = scalars.iter().map(|(name, x)| (name.clone(), x.to_bits())).collect();
+    }
+
+    /// The loads of all parts.
+    pub(crate) fn loads(&mut self, layers: &[LayerReport]) {
+        self.loads = layers.iter().map(|layer| layer.load.clone()).collect();
+    }
+
+    /// A worker more, which has taken a step by itself.
+    pub(crate) fn worker(&mut self, flops: f64, scalars: &[(String, f64)]) {
+        self.part();
+        self.flops(flops);
+        self.scalars(scalars);
+    }
+
+    /// With the load of the last worker.
+    pub(crate) fn with_load(self, load: Option<f64>) -> Self {
+        Self { load: load.map(f64::to_bits), ..self }
+    }
+
+    /// The same of all workers: the sum of the operations in their order, where each process has workers
+    /// that follow one another; load and metrics of the last one.
+    pub(crate) fn joined_by_rank(
+        self,
+        world: &dyn Communicator,
+    ) -> (f64, Option<f64>, Vec<(String, f64)>) {
+        let all = self.all(world);
+        let terms = all.iter().flat_map(|told| told.flops.iter().flatten());
+        let flops = terms.fold(0.0, |sum, term| sum + f64::from_bits(*term));
+        let load = all.last().and_then(|told| told.load).map(f64::from_bits);
+        (flops, load, last_scalars(&all))
+    }
+
+    /// What all processes have to tell, in the order of ranks.
+    fn all(self, world: &dyn Communicator) -> Vec<Self> {
+        if world.size() == 1 {
+            return vec![self];
+        }
+        let own = serde_json::to_vec(&self).expect("numbers and names");
+        let all = world.all_gather("metrics of a step", &own);
+        let read = |bytes: Vec<u8>| serde_json::from_slice(&bytes);
+        all.into_iter().map(read).collect::<Result<_, _>>().expect("as they were written")
+    }
+
+    /// The same of all processes: the sum of the operations in the order of parts, the sums of the
+    /// loads, and the metrics of the last part of all.
+    pub(crate) fn joined(
+        self,
+        world: &dyn Communicator,
+    ) -> (f64, Vec<LayerReport>, Vec<(String, f64)>) {
+        let all = self.all(world);
+        let mut loads: Vec<LayerReport> = Vec::new();
+        for told in &all {
+            loads.resize_with(told.loads.len(), LayerReport::default);
+            for (sum, load) in loads.iter_mut().zip(&told.loads) {
+                sum.load.resize(load.len(), 0.0);
+                sum.load.iter_mut().zip(load).for_each(|(sum, more)| *sum += more);
+            }
+        }
+        (flops(&all), loads, last_scalars(&all))
+    }
+}
+
+/// The metrics of the last process.
+fn last_scalars(all: &[Told]) -> Vec<(String, f64)> {
+    let scalars = all.last().into_iter().flat_map(|told| &told.scalars);
+    scalars.map(|(name, x)| (name.clone(), f64::from_bits(*x))).collect()
+}
+
+/// Part by part: each process has the same number of parts, and they take turns.
+fn flops(all: &[Told]) -> f64 {
+    let parts = all.first().map_or(0, |told| told.flops.len());
+    let terms = (0..parts).flat_map(|part| all.iter().flat_map(move |told| &told.flops[part]));
+    terms.fold(0.0, |sum, term| sum + f64::from_bits(*term))
+}

@@ -1,0 +1,227 @@
+//! A run on several processes, here threads, has the bits of a run on one.
+
+mod common;
+
+use std::{fs, path::Path, sync::Arc, thread};
+
+use burn::prelude::*;
+use common::{StopAfter, network, task};
+use distributed::{Communicator, threads};
+use moe::{Choice, MoeConfig, Placement};
+use training::{
+    BatchWarmUp, FaultConfig, Outcome, Penalty, Run, SpikesConfig, Team, TrainConfig, TrainError,
+    WorkersConfig, follow, supervised_by,
+};
+
+/// What is trained.
+struct Setting {
+    task: Choice,
+    backbone: Choice,
+    router: Choice,
+    config: TrainConfig,
+    splits_moments: bool,
+}
+
+fn vit() -> Choice {
+    Choice::of("vit").with("width", 8).with("depth", 2).with("heads", 2)
+}
+
+impl Setting {
+    fn of(router: Choice) -> Self {
+        let config = TrainConfig {
+            steps: 7,
+            batch: 8,
+            accumulate: 4,
+            lr: 1e-2,
+            warmup: 2,
+            log_every: 3,
+            eval_every: 4,
+            checkpoint_every: 2,
+            watch_load: 3,
+            ..TrainConfig::default()
+        };
+        let splits_moments = false;
+        Self { task: Choice::of("digits"), backbone: vit(), router, config, splits_moments }
+    }
+
+    /// The part of one process. Only rank 0 has an outcome, or an error that matters.
+    fn part(
+        &self,
+        world: Arc<dyn Communicator>,
+        folder: &Path,
+        stop: Option<usize>,
+    ) -> Option<Result<Outcome, TrainError>> {
+        let (task, device, config) = (&*task(&self.task), &Device::flex(), &self.config);
+        let moe = MoeConfig {
+            layers: Placement::ALL,
+            experts: 4,
+            router: self.router.clone(),
+            expert: Choice::of("ffn").with("hidden", 8),
+            ..MoeConfig::default()
+        };
+        assert_eq!(config.check(), Ok(()));
+        assert_eq!(Team::check(config, world.size()), Ok(()));
+        let run = Run {
+            task,
+            config,
+            seed: 1,
+            device,
+            folder,
+            test: true,
+            tracer: None,
+            objective: None,
+        };
+        let model = network(task, &self.backbone, &moe);
+        let (leads, team) = (world.rank() == 0, Team::of(world));
+        let team = if self.splits_moments { team.splits_moments() } else { team };
+        if leads {
+            return Some(supervised_by(&team, &run, model, &mut StopAfter::new(stop)));
+        }
+        follow(&team, &run, model).unwrap();
+        None
+    }
+
+    /// The run on so many processes.
+    fn on(&self, ranks: usize, folder: &Path, stop: Option<usize>) -> Result<Outcome, TrainError> {
+        thread::scope(|scope| {
+            let part = |world| scope.spawn(move || self.part(Arc::new(world), folder, stop));
+            let parts: Vec<_> = threads(ranks).into_iter().map(part).collect();
+            let ended: Vec<_> = parts.into_iter().map(|part| part.join().unwrap()).collect();
+            ended.into_iter().flatten().next().unwrap()
+        })
+    }
+
+    /// Network, operations, logs without speeds, measures: all that a run has to show.
+    fn shows(&self, ranks: usize, stops: &[(usize, usize)]) -> (Vec<u8>, u64, String) {
+        let folder = tempfile::tempdir().unwrap();
+        for (ranks, stop) in stops {
+            let err = self.on(*ranks, folder.path(), Some(*stop)).err().unwrap();
+            assert!(matches!(err, TrainError::Stopped { .. }), "{err}");
+        }
+        let outcome = self.on(ranks, folder.path(), None).unwrap();
+        let log = fs::read_to_string(folder.path().join("metrics.csv")).unwrap();
+        assert!(log.lines().count() > 20, "{log}");
+        let flops = outcome.flops.to_bits();
+        (outcome.model.into_record().into_bytes().unwrap().to_vec(), flops, log)
+    }
+
+    /// Checks two and four processes against one.
+    fn check(&self) {
+        let alone = self.shows(1, &[]);
+        for ranks in [2, 4] {
+            let together = self.shows(ranks, &[]);
+            assert_eq!(together.2, alone.2, "{ranks} ranks, {:?}", self.router);
+            assert_eq!(together.1, alone.1);
+            assert!(together.0 == alone.0, "{ranks} ranks, {:?}: the weights differ", self.router);
+        }
+    }
+}
+
+#[test]
+fn routers_with_states_have_the_bits_of_one_process() {
+    for router in [
+        Choice::of("deepseek-v3"),
+        Choice::of("loss-free"),
+        Choice::of("expert-threshold"),
+        Choice::of("quantile-balancing"),
+        Choice::of("remoe").with("k", 1),
+        Choice::of("warm-up"),
+        Choice::of("top-k").with("balance", 0.1).with("balance_of", "step"),
+    ] {
+        Setting::of(router).check();
+    }
+}
+
+#[test]
+fn a_batch_norm_follows_all_parts() {
+    let backbone = serde_json::json!({
+        "kind": "conv-net", "widths": [4, 6], "strides": [2, 2], "norm": true, "blocks": 1
+    });
+    let backbone = serde_json::from_value(backbone).unwrap();
+    Setting { backbone, ..Setting::of(Choice::of("top-k")) }.check();
+}
+
+#[test]
+fn a_run_goes_on_on_another_number_of_processes() {
+    let setting = Setting::of(Choice::of("deepseek-v3"));
+    let alone = setting.shows(1, &[]);
+    for (ranks, stops) in [(1, [(2, 3), (4, 2)]), (4, [(1, 3), (2, 2)]), (2, [(2, 1), (2, 4)])] {
+        assert!(setting.shows(ranks, &stops) == alone, "{ranks} {stops:?}");
+    }
+}
+
+#[test]
+fn split_moments_change_no_bit() {
+    let backbone = vit().with("width", 24);
+    let whole = Setting { backbone, ..Setting::of(Choice::of("loss-free")) };
+    let alone = whole.shows(1, &[]);
+    let split = Setting { splits_moments: true, ..whole };
+    for (ranks, stops) in [(2, &[][..]), (4, &[(2, 3)]), (1, &[(4, 3)]), (3 - 1, &[(1, 2), (4, 3)])]
+    {
+        assert!(split.shows(ranks, stops) == alone, "{ranks} {stops:?}");
+    }
+}
+
+#[test]
+fn streams_go_on_on_all_processes() {
+    let task = Choice::of("tanaka-lm").with("length", 32).with("stream", "contiguous");
+    let backbone = serde_json::json!({
+        "kind": "transformer-lm", "width": 8, "heads": 2, "positions": "relative"
+    });
+    let backbone = serde_json::from_value(backbone).unwrap();
+    let mut setting = Setting { task, backbone, ..Setting::of(Choice::of("top-k")) };
+    setting.config.steps = 4;
+    let alone = setting.shows(1, &[]);
+    for (ranks, stops) in [(2, &[][..]), (4, &[(2, 1), (1, 1)])] {
+        assert!(setting.shows(ranks, stops) == alone, "{ranks} {stops:?}");
+    }
+}
+
+#[test]
+fn spikes_are_guarded_alike() {
+    let mut setting = Setting::of(Choice::of("loss-free"));
+    setting.config.spikes = Some(SpikesConfig { sigma: 0.5, window: 2, ..SpikesConfig::default() });
+    setting.check();
+}
+
+#[test]
+fn a_batch_may_grow() {
+    let mut setting = Setting::of(Choice::of("top-k"));
+    setting.config.batch_warmup = Some(BatchWarmUp { from: 4, over: 4 });
+    setting.check();
+}
+
+#[test]
+fn workers_meet_over_processes_as_they_do_in_one() {
+    for penalty in [Penalty::Mean, Penalty::Edit] {
+        let mut setting = Setting::of(Choice::of("loss-free"));
+        let faults = Some(FaultConfig { rate: 0.5, ..FaultConfig::default() });
+        let workers = WorkersConfig {
+            count: 4,
+            local_steps: 2,
+            warmup: 2,
+            ewma_warmup: 2,
+            penalty,
+            faults,
+            ..WorkersConfig::default()
+        };
+        setting.config.accumulate = 1;
+        setting.config.workers = Some(workers);
+        setting.check();
+        let alone = setting.shows(1, &[]);
+        assert!(setting.shows(2, &[(4, 1), (1, 2), (2, 1)]) == alone);
+    }
+}
+
+#[test]
+fn what_cannot_be_shared_out_is_refused() {
+    let config = |batch, accumulate| TrainConfig { batch, accumulate, ..TrainConfig::default() };
+    let err = Team::check(&config(2, 1), 4).unwrap_err();
+    assert_eq!(err, "batch = 2: 4 processes are more than the examples of a step");
+    let err = Team::check(&config(6, 3), 2).unwrap_err();
+    assert_eq!(err, "accumulate = 3: 2 processes cannot share the parts equally");
+    let workers = Some(WorkersConfig { count: 3, ..WorkersConfig::default() });
+    let err = Team::check(&TrainConfig { workers, ..config(6, 1) }, 2).unwrap_err();
+    assert_eq!(err, "workers.count = 3: 2 processes cannot share them equally");
+    assert_eq!(Team::check(&config(6, 1), 1), Ok(()));
+}
