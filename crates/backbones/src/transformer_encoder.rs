@@ -276,7 +276,10 @@ mod tests {
         let images = Domain::Image { channels: 1, height: 4, width: 4 };
         assert!(check(plain(), images).contains("it takes one text an example"));
         let cases = [
-            (TransformerEncoderConfig { depth: 0, ..plain() }, "depth = 0: at least one layer is needed"),
+            (
+                TransformerEncoderConfig { depth: 0, ..plain() },
+                "depth = 0: at least one layer is needed",
+            ),
             (
                 TransformerEncoderConfig { heads: PerLayer::Each(vec![4, 5]), ..plain() },
                 "heads of layer 1: 5 does not divide the width of queries, 64",

@@ -27,7 +27,10 @@ fn decode(_bytes: &[u8], _file: &str, Error { file, entry, problem }: Error) -> 
 fn decode(bytes: &[u8], file: &str, err: Error) -> Result<Dng> {
     let fault = |problem: String| Error::file(file, problem);
     let decoded = rawloader::decode(&mut std::io::Cursor::new(bytes)).map_err(|other| {
-        fault(format!("neither an uncompressed DNG file ({}) nor known to rawloader: {other}", err.problem))
+        fault(format!(
+            "neither an uncompressed DNG file ({}) nor known to rawloader: {other}",
+            err.problem
+        ))
     })?;
     of_image(&decoded).map_err(fault)
 }
@@ -50,14 +53,18 @@ fn of_image(image: &rawloader::RawImage) -> std::result::Result<Dng, String> {
         return Err(format!("borders of {:?} pixels leave nothing of {size:?}", image.crops));
     };
     let levels = [level("black", &image.blacklevels)?, level("white", &image.whitelevels)?];
-    let whole = Mosaic::new([image.width, image.height], pattern(&image.cfa)?, levels, values.clone())?;
+    let whole =
+        Mosaic::new([image.width, image.height], pattern(&image.cfa)?, levels, values.clone())?;
     let [red, green, blue, _] = image.wb_coeffs;
     let neutral = [green / red, 1.0, green / blue];
     if !neutral.iter().all(|x| x.is_finite() && *x > 0.0) {
         return Err(format!("no white balance: the factors are {:?}", image.wb_coeffs));
     }
     let mut matrix = [0.0; 9];
-    matrix.iter_mut().zip(image.xyz_to_cam[..3].iter().flatten()).for_each(|(to, from)| *to = *from);
+    matrix
+        .iter_mut()
+        .zip(image.xyz_to_cam[..3].iter().flatten())
+        .for_each(|(to, from)| *to = *from);
     let mosaic = whole.crop([top, left], [height, width])?;
     Ok(Dng { mosaic, make: image.make.clone(), model: image.model.clone(), neutral, matrix })
 }

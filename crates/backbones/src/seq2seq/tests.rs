@@ -119,7 +119,8 @@ fn one_expert_everywhere_is_the_dense_network_to_the_bit() {
             dense,
             ..TransformerSeq2SeqConfig::default()
         };
-        let (experts, dense) = (network(&config, Placement::ALL), network(&config, Placement::NONE));
+        let (experts, dense) =
+            (network(&config, Placement::ALL), network(&config, Placement::NONE));
         let paths = |network| moe::parameters(network).into_iter().map(|found| found.path);
         assert!(paths(&experts).any(|path| path.contains(".Moe.experts.")));
         assert!(paths(&dense).all(|path| !path.contains(".Moe.")));

@@ -294,7 +294,9 @@ fn fits(one: &dyn Task, other: &dyn Task) -> Result<(), String> {
             }
         }
         (None, None) => Ok(()),
-        _ => Err(format!("from: the checkpoint's inputs are {there:?}, and those of this run {here:?}")),
+        _ => Err(format!(
+            "from: the checkpoint's inputs are {there:?}, and those of this run {here:?}"
+        )),
     }
 }
 

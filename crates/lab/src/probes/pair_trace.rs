@@ -22,8 +22,7 @@ pub(crate) fn sides(
     step: usize,
     device: &Device,
 ) -> Vec<(&'static str, Trace)> {
-    let (Some(network), Some(translation)) =
-        (model.sequence_to_sequence(), task.as_translation())
+    let (Some(network), Some(translation)) = (model.sequence_to_sequence(), task.as_translation())
     else {
         return Vec::new();
     };
@@ -40,8 +39,9 @@ pub(crate) fn sides(
         // A routing probe takes sequences of one length, so pairs are shown one by one.
         let batch = task.batch(Split::Valid, &[example], device);
         let Input::Pair(pair) = batch.input else { return Vec::new() };
-        let [source, target] = [(&pair.source, &pair.source_counts), (&pair.target, &pair.target_counts)]
-            .map(|(ids, counts)| real(ids, counts[0]));
+        let [source, target] =
+            [(&pair.source, &pair.source_counts), (&pair.target, &pair.target_counts)]
+                .map(|(ids, counts)| real(ids, counts[0]));
         let (mut memory, probe) =
             probed(|pass| network.read(pass, pair.source, pair.source_counts));
         sides[0].add(example, &source, probe);
@@ -141,7 +141,8 @@ mod tests {
             assert!(trace.to_bytes().is_ok());
         }
         // What a layer chooses here is what it chooses in a batch with padding.
-        let batch = task.batch(Split::Valid, &[example as usize, example as usize + 1], &Device::flex());
+        let batch =
+            task.batch(Split::Valid, &[example as usize, example as usize + 1], &Device::flex());
         let mut pass = Pass::eval().with_reports();
         model.forward(&mut pass, batch.input);
         let units: usize = pass.reports()[0].units;

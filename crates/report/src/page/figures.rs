@@ -82,7 +82,7 @@ fn quality(query: &Query, setting: &Setting, order: &[&str]) -> Vec<Figure> {
                  as a faint dot."
             ),
         ));
-        pictures.extend(lengths::picture(query, setting, metric));
+        figures.extend(lengths::figure(query, setting, metric));
         let Some(better) = query.better(metric) else { continue };
         let flops = Against {
             metric,

@@ -287,7 +287,9 @@ fn trace_the_others(suite: &SuitePlan, runner: &Runner) -> anyhow::Result<()> {
     let builder = &ModelBuilder { plugins, store, device };
     for spec in &suite.specs {
         let (folder, step) = (builder.store.folder(&spec.id), spec.config.train.steps);
-        if !trace::is_written(&folder, step) && matches!(builder.store.ended(&spec.id)?, Some(Ended::Done(_))) {
+        if !trace::is_written(&folder, step)
+            && matches!(builder.store.ended(&spec.id)?, Some(Ended::Done(_)))
+        {
             let ((model, _), task) = (builder.trained(spec)?, builder.task_for(spec)?);
             trace::write(spec, &*task, &folder, &model, step, builder.device)
                 .with_context(|| folder.display().to_string())?;
