@@ -13,7 +13,7 @@ writes all cases to the folder ALL, one file a metric; with `--sample N --fixtur
 small ones of each, which are the fixtures of crates/soccernet/tests/golden.
 
 What is run: the packages' own functions. Where an evaluation is part of a training script and not a
-function (segmentation, and the loop over pictures of localisation) the loop is written anew here.
+function (segmentation, and the loop over images of localisation) the loop is written anew here.
 """
 
 import argparse

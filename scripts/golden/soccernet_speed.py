@@ -66,7 +66,7 @@ def spotting(folder, metric):
 
 
 def calibration(folder):
-    """200 pictures."""
+    """200 images."""
     rng = np.random.default_rng(1)
     (folder / "gt/test").mkdir(parents=True, exist_ok=True)
     (folder / "pr").mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def calibration(folder):
 
 
 def tracking(folder):
-    """Five clips of 750 pictures with 23 people."""
+    """Five clips of 750 images with 23 people."""
     rng = np.random.default_rng(2)
     sequences = {}
     for index in range(5):

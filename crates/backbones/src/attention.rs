@@ -61,9 +61,9 @@ impl AttentionConfig {
                 Err(format!("width / heads = {head} is odd; rotary positions need it even"))
             }
             Positions::Rotary { theta } if !(theta >= 1.0 && theta.is_finite()) => {
-                Err(format!("theta = {theta}: it is at least 1"))
+                Err(format!("theta = {theta}: must be at least 1"))
             }
-            Positions::Relative { span: 0 } => Err("span = 0: it is at least 1".into()),
+            Positions::Relative { span: 0 } => Err("span = 0: must be at least 1".into()),
             Positions::Relative { .. } if bias || kv_heads != heads => {
                 Err("relative positions go with no bias, and with as many kv_heads as heads".into())
             }
@@ -204,8 +204,8 @@ mod tests {
         let of = |positions| AttentionConfig { positions, ..PLAIN };
         assert!(wrong(of(Positions::Rotary { theta: 1e4 })).contains("odd"));
         let even = AttentionConfig { width: 16, ..of(Positions::Rotary { theta: -1.0 }) };
-        assert_eq!(wrong(even), "theta = -1: it is at least 1");
-        assert_eq!(wrong(of(Positions::Relative { span: 0 })), "span = 0: it is at least 1");
+        assert_eq!(wrong(even), "theta = -1: must be at least 1");
+        assert_eq!(wrong(of(Positions::Relative { span: 0 })), "span = 0: must be at least 1");
         let relative = of(Positions::Relative { span: 5 });
         assert_eq!(relative.check(), Ok(()));
         assert!(wrong(AttentionConfig { bias: true, ..relative }).contains("no bias"));

@@ -66,7 +66,7 @@ impl Norm {
     pub(crate) fn check(epsilon: f64) -> Result<(), String> {
         match (1e-30..=1.0).contains(&epsilon) {
             true => Ok(()),
-            false => Err(format!("epsilon = {epsilon}: it is from 1e-30 to 1")),
+            false => Err(format!("epsilon = {epsilon}: must be from 1e-30 to 1")),
         }
     }
 

@@ -42,7 +42,7 @@ config! {
         pub strides: Vec<usize> = vec![2, 2, 2],
         /// Rows and columns of a window.
         pub side: usize = 3,
-        /// Is there batch norm after each convolution?
+        /// Whether batch norm follows each convolution.
         pub norm: bool = false,
         /// How much of the running mean and variance of batch norm stays with each step.
         pub momentum: f64 = 0.9,
@@ -89,7 +89,7 @@ impl ConvNetConfig {
             return Some("widths, strides and side are at least 1".into());
         }
         if !(0.0..1.0).contains(&self.momentum) {
-            return Some(format!("momentum = {}: it is from 0 to below 1", self.momentum));
+            return Some(format!("momentum = {}: must be from 0 to below 1", self.momentum));
         }
         if self.blocks == 0 && brief.moe.layers != Placement::NONE {
             return Some(

@@ -96,7 +96,7 @@ impl BackboneSpec<'_> {
         depth: usize,
     ) -> Result<(), ConfigError> {
         if depth == 0 {
-            return Err(wrong(name, "depth = 0: there is at least one block"));
+            return Err(wrong(name, "depth = 0: at least one block is needed"));
         }
         let dims = Dims { width, n_experts: 1, units: tokens };
         let entry = self.library.experts.get(&dense.kind);

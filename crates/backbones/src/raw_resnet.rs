@@ -63,7 +63,7 @@ impl RawResnetConfig {
         }
         if !(0.0..1.0).contains(&self.momentum) {
             let momentum = self.momentum;
-            return Err(wrong(name, format!("momentum = {momentum}: it is from 0 to below 1")));
+            return Err(wrong(name, format!("momentum = {momentum}: must be from 0 to below 1")));
         }
         match brief.moe.layers == Placement::NONE {
             true => Ok(()),
@@ -363,6 +363,8 @@ mod tests {
         let empty = RawResnetConfig { stages: [2, 0, 1, 1], ..default() };
         assert!(check(empty, Placement::NONE).contains("at least 1"));
         let momentum = RawResnetConfig { momentum: 1.0, ..default() };
-        assert!(check(momentum, Placement::NONE).contains("momentum = 1: it is from 0 to below 1"));
+        assert!(
+            check(momentum, Placement::NONE).contains("momentum = 1: must be from 0 to below 1")
+        );
     }
 }

@@ -49,17 +49,17 @@ config! {
         pub wiring: Wiring = Wiring::PostNorm,
         /// How it knows the order of the tokens.
         pub positions: PositionKind = PositionKind::Learned,
-        /// Are the vectors of tokens multiplied by the root of D?
+        /// Whether the vectors of tokens are multiplied by the root of D.
         pub scale_embedding: bool = false,
-        /// Is there a norm after tokens and positions have been added?
+        /// Whether a norm follows the sum of tokens and positions.
         pub embedding_norm: bool = true,
-        /// Have the maps of attention biases?
+        /// Whether the maps of attention have biases.
         pub bias: bool = true,
         /// The chance that a number of a branch, or of the embedded tokens, is dropped in training.
         pub dropout: f64 = 0.1,
         /// What norms add to a square before they divide.
         pub epsilon: f64 = 1e-12,
-        /// Are there a map, GELU and a norm before the head?
+        /// Whether a map, GELU and a norm come before the head.
         pub transform: bool = true,
         /// The map to the vocabulary; tied, its matrix is the table of tokens.
         pub head: HeadConfig = HeadConfig { tied: true, bias: true, ..HeadConfig::default() },
@@ -91,7 +91,7 @@ impl TransformerEncoderConfig {
 
     fn check(&self) -> Result<(), String> {
         if self.depth == 0 {
-            return Err("depth = 0: there is at least one layer".into());
+            return Err("depth = 0: at least one layer is needed".into());
         }
         self.side().check_encoder(["heads", "experts", "hidden"])
     }
@@ -139,7 +139,7 @@ fn sizes(domain: Domain) -> Option<(usize, usize)> {
 impl Backbone for TransformerEncoder {
     type Config = TransformerEncoderConfig;
     const NAME: &'static str = "transformer-encoder";
-    const ABOUT: &'static str = "encoder that sees the whole text: BERT unless told otherwise";
+    const ABOUT: &'static str = "encoder that sees the whole text: BERT by default";
     const PAPER: &'static str = "https://arxiv.org/abs/1810.04805";
     const CAUSAL: bool = false;
 
@@ -276,7 +276,10 @@ mod tests {
         let images = Domain::Image { channels: 1, height: 4, width: 4 };
         assert!(check(plain(), images).contains("it takes one text an example"));
         let cases = [
-            (TransformerEncoderConfig { depth: 0, ..plain() }, "depth = 0: there is"),
+            (
+                TransformerEncoderConfig { depth: 0, ..plain() },
+                "depth = 0: at least one layer is needed",
+            ),
             (
                 TransformerEncoderConfig { heads: PerLayer::Each(vec![4, 5]), ..plain() },
                 "heads of layer 1: 5 does not divide the width of queries, 64",

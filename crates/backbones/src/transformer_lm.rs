@@ -423,14 +423,14 @@ mod tests {
         let err = check(TransformerLmConfig { head, ..plain() });
         assert!(err.contains("head.tied: 3 outputs are not the 7 tokens"), "{err}");
         let err = check(TransformerLmConfig { epsilon: 0.0, ..plain() });
-        assert!(err.contains("epsilon = 0: it is from 1e-30 to 1"), "{err}");
+        assert!(err.contains("epsilon = 0: must be from 1e-30 to 1"), "{err}");
         for number in [f64::NAN, f64::INFINITY, -0.0, 1e300, 1e-300] {
             let err = check(TransformerLmConfig { epsilon: number, ..plain() });
-            assert!(err.contains(&format!("epsilon = {number}: it is from")), "{err}");
+            assert!(err.contains(&format!("epsilon = {number}: must be from")), "{err}");
         }
         for number in [f64::NAN, f64::INFINITY, -0.0, 1e-300] {
             let err = check(TransformerLmConfig { theta: number, ..plain() });
-            assert!(err.contains(&format!("theta = {number}: it is at least 1")), "{err}");
+            assert!(err.contains(&format!("theta = {number}: must be at least 1")), "{err}");
         }
     }
 

@@ -180,7 +180,7 @@ impl Backbone for Vit {
         }
         if !(0.0..1.0).contains(&config.stochastic_depth) {
             let chance = config.stochastic_depth;
-            return Err(wrong(format!("stochastic_depth = {chance}: it is from 0 to below 1")));
+            return Err(wrong(format!("stochastic_depth = {chance}: must be from 0 to below 1")));
         }
         Norm::check(config.epsilon).map_err(wrong)?;
         config.attention().check().map_err(wrong)?;
@@ -419,7 +419,7 @@ mod tests {
         assert!(err.contains("stochastic_depth = 1"), "{err}");
         for number in [f64::NAN, f64::INFINITY, -0.0, 1e300, 1e-300] {
             let err = check(VitConfig { epsilon: number, ..default() }, DIGITS);
-            assert!(err.contains(&format!("epsilon = {number}: it is from 1e-30 to 1")), "{err}");
+            assert!(err.contains(&format!("epsilon = {number}: must be from 1e-30 to 1")), "{err}");
         }
         for number in [f64::NAN, f64::INFINITY, 1e300, -1e-300] {
             let err = check(VitConfig { stochastic_depth: number, ..default() }, DIGITS);

@@ -48,13 +48,13 @@ fn newest(root: &Path) -> Vec<PathBuf> {
     csv.filter_map(|csv| Some(csv.parent()?.to_path_buf())).collect()
 }
 
-/// The picture of all methods against the first.
+/// The figure of all methods against the first.
 fn overview(csv: &Path) -> anyhow::Result<String> {
     let runs = Runs::read(csv)?;
     let suite = runs.rows.first().map_or("results", |row| row.suite.as_str());
-    let pictures = plots(&Page::new(&format!("Suite {suite}"), &runs))?;
-    let picture = pictures.into_iter().find(|picture| picture.name == "overview");
-    Ok(picture.with_context(|| csv.display().to_string())?.svg)
+    let figures = plots(&Page::new(&format!("Suite {suite}"), &runs))?;
+    let figure = figures.into_iter().find(|figure| figure.name == "overview");
+    Ok(figure.with_context(|| csv.display().to_string())?.svg)
 }
 
 /// A page with its blocks made anew.

@@ -52,7 +52,7 @@ pub(crate) struct Claims {
 impl Verb for Claims {
     const NAME: &'static str = "claims";
     const ABOUT: &'static str =
-        "Test what papers claim on the committed results of the experiments, and write the page";
+        "Test the claims of papers on committed results, and write the page";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         claims(&self.out, session.suites).map(Answer::from)

@@ -15,7 +15,7 @@ use training::write_atomic;
 
 use crate::{
     blocks,
-    router_speed::{self, EXPERTS, Row},
+    router_speed::{self, EXPERTS, RouterCost},
     tour,
 };
 
@@ -108,8 +108,8 @@ fn held_to(name: &str, fixtures: &BTreeSet<(String, String)>) -> String {
     }
 }
 
-fn introduction(costs: &[Row]) -> String {
-    let of = |get: fn(&Row) -> String| costs.first().map_or("?".into(), get);
+fn introduction(costs: &[RouterCost]) -> String {
+    let of = |get: fn(&RouterCost) -> String| costs.first().map_or("?".into(), get);
     format!(
         "# Routers\n\nWritten by `bench docs` from the heads of the files in `{SOURCES}`; a test \
          holds it current.\n\nCost is the time of the router alone over that of `{}`: its decision \
@@ -125,7 +125,7 @@ fn introduction(costs: &[Row]) -> String {
 }
 
 /// In which builds the costs were measured, with a warning where one is not a release.
-fn profiles(costs: &[Row]) -> String {
+fn profiles(costs: &[RouterCost]) -> String {
     let profiles: BTreeSet<&str> = costs.iter().map(|row| row.profile.as_str()).collect();
     let names: Vec<String> = profiles.iter().map(|name| format!("`{name}`")).collect();
     let unlike = profiles.iter().any(|name| *name != "release");
@@ -137,7 +137,7 @@ fn profiles(costs: &[Row]) -> String {
 const HEADER: &str = "| router | plan | causal | state | trained | cost, 8 experts | cost, 64 experts |\n\
                       | --- | --- | --- | --- | --- | --- | --- |\n";
 
-fn line(name: &str, routers: &Routers, costs: &[Row]) -> String {
+fn line(name: &str, routers: &Routers, costs: &[RouterCost]) -> String {
     let list = |paths: Vec<&str>| match paths.is_empty() {
         true => "none".to_string(),
         false => paths.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(" "),
@@ -156,10 +156,10 @@ fn line(name: &str, routers: &Routers, costs: &[Row]) -> String {
     format!("| [{name}](#{name}) | {facts} | {costs} |\n")
 }
 
-fn cost(name: &str, experts: usize, costs: &[Row]) -> String {
+fn cost(name: &str, experts: usize, costs: &[RouterCost]) -> String {
     let known = costs.iter().find(|row| row.router == name && row.experts == experts);
     match known {
-        Some(Row { forward_ratio, forward_backward_ratio: Some(both), .. }) => {
+        Some(RouterCost { forward_ratio, forward_backward_ratio: Some(both), .. }) => {
             format!("{forward_ratio:.1} ({both:.1})")
         }
         Some(row) => format!("{:.1}", row.forward_ratio),
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn costs_that_were_not_measured_say_so() {
         assert_eq!(cost("top-k", 8, &[]), "not measured");
-        let row = Row {
+        let row = RouterCost {
             router: "hash".into(),
             experts: 8,
             tokens: 1,
@@ -226,11 +226,11 @@ mod tests {
             profile: String::new(),
         };
         assert_eq!(cost("hash", 8, std::slice::from_ref(&row)), "0.2");
-        let of = |profile: &str| Row { profile: profile.into(), ..row.clone() };
+        let of = |profile: &str| RouterCost { profile: profile.into(), ..row.clone() };
         assert_eq!(profiles(&[of("release"), of("release")]), "build profile `release`");
         let mixed = profiles(&[of("release"), of("dev")]);
         assert!(mixed.starts_with("build profile `dev`, `release` (**not a release"), "{mixed}");
-        let trained = Row { forward_backward_ratio: Some(2.0), ..row };
+        let trained = RouterCost { forward_backward_ratio: Some(2.0), ..row };
         assert_eq!(cost("hash", 8, &[trained]), "0.2 (2.0)");
     }
 }

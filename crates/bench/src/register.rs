@@ -27,8 +27,7 @@ pub(crate) struct Register {
 
 impl Verb for Register {
     const NAME: &'static str = "register";
-    const ABOUT: &'static str =
-        "Write into a suite what it claims and from when on, before its first full run";
+    const ABOUT: &'static str = "Register the claims of a suite, before its first full run";
 
     fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
         let place = || self.file.display().to_string();

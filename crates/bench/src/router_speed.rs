@@ -19,7 +19,7 @@ const GROUPS: usize = 8;
 
 /// One router at one number of experts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Row {
+pub(crate) struct RouterCost {
     pub(crate) router: String,
     pub(crate) experts: usize,
     pub(crate) tokens: usize,
@@ -48,7 +48,7 @@ pub(crate) fn measure(
     [tokens, width]: [usize; 2],
     repeat: usize,
     device: &Device,
-) -> anyhow::Result<Vec<Row>> {
+) -> anyhow::Result<Vec<RouterCost>> {
     ensure!(tokens.is_multiple_of(GROUPS), "--tokens {tokens}: they stand in {GROUPS} groups");
     let mut rows = Vec::new();
     for experts in EXPERTS {
@@ -91,10 +91,10 @@ fn take_turns(
     // The first round warms up, and its times are beaten.
     for _ in 0..=repeat {
         for turn in &mut turns {
-            let pass = told(Pass::eval(), &ids);
+            let pass = with_ids(Pass::eval(), &ids);
             turn.forward = turn.forward.min(forward(&turn.eval, pass, &x)?);
             if let Some(router) = &turn.train {
-                let pass = told(Pass::train(0, 0, 0.5), &ids);
+                let pass = with_ids(Pass::train(0, 0, 0.5), &ids);
                 turn.both = turn.both.min(both(router, pass, &x)?);
             }
         }
@@ -103,7 +103,7 @@ fn take_turns(
 }
 
 /// A pass that knows ids and clusters.
-fn told(mut pass: Pass, ids: &Tensor<2, Int>) -> Pass {
+fn with_ids(mut pass: Pass, ids: &Tensor<2, Int>) -> Pass {
     pass.put(TokenIds(ids.clone()));
     pass.put(Clusters(ids.clone()));
     pass
@@ -147,13 +147,13 @@ fn total(plan: &Plan) -> Tensor<1> {
     }
 }
 
-fn compared(turns: &[Turn], [experts, tokens, width]: [usize; 3]) -> Vec<Row> {
+fn compared(turns: &[Turn], [experts, tokens, width]: [usize; 3]) -> Vec<RouterCost> {
     let baseline = turns.iter().find(|turn| turn.name == BASELINE);
     let (forward, both) = baseline.map_or((f64::NAN, f64::NAN), |turn| (turn.forward, turn.both));
     let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
     let row = |turn: &Turn| {
         let trained = turn.both.is_finite();
-        Row {
+        RouterCost {
             router: turn.name.to_string(),
             experts,
             tokens,
@@ -169,7 +169,7 @@ fn compared(turns: &[Turn], [experts, tokens, width]: [usize; 3]) -> Vec<Row> {
 }
 
 /// For people.
-pub(crate) fn table(rows: &[Row]) -> String {
+pub(crate) fn table(rows: &[RouterCost]) -> String {
     let mut text = format!(
         "{:<20} {:>7} {:>11} {:>8} {:>11} {:>8}\n",
         "router", "experts", "forward ms", "ratio", "fwd+bwd ms", "ratio"
@@ -190,7 +190,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
 }
 
 /// For files: what `docs` reads.
-pub(crate) fn csv(rows: &[Row]) -> String {
+pub(crate) fn csv(rows: &[RouterCost]) -> String {
     let number = |value: f64| format!("{value:.3}");
     let or_none = |value: Option<f64>| value.map_or(String::new(), number);
     let mut text = format!("{}\n", COLUMNS.join(","));
@@ -224,13 +224,13 @@ const COLUMNS: [&str; 9] = [
 ];
 
 /// What [`csv`] wrote.
-pub(crate) fn parse(text: &str) -> anyhow::Result<Vec<Row>> {
+pub(crate) fn parse(text: &str) -> anyhow::Result<Vec<RouterCost>> {
     let mut lines = text.lines();
     ensure!(lines.next() == Some(&COLUMNS.join(",")), "its columns are {}", COLUMNS.join(", "));
     lines.map(parse_line).collect()
 }
 
-fn parse_line(line: &str) -> anyhow::Result<Row> {
+fn parse_line(line: &str) -> anyhow::Result<RouterCost> {
     let cells: Vec<&str> = line.split(',').collect();
     let [router, experts, tokens, width, forward_ms, forward_ratio, both_ms, both_ratio, profile] =
         cells[..]
@@ -238,7 +238,7 @@ fn parse_line(line: &str) -> anyhow::Result<Row> {
         anyhow::bail!("{line:?}: it has {} columns", COLUMNS.len())
     };
     let or_none = |cell: &str| (!cell.is_empty()).then(|| cell.parse()).transpose();
-    Ok(Row {
+    Ok(RouterCost {
         router: router.into(),
         experts: experts.parse()?,
         tokens: tokens.parse()?,

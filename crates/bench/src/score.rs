@@ -28,7 +28,7 @@ pub(crate) struct Score {
     /// The submission: a folder, a zip archive or a file
     #[arg(long, value_name = "PATH")]
     prediction: PathBuf,
-    /// What happens to input that the official evaluator accepts and should not: official gives its
+    /// Treatment of faulty input that the official evaluator accepts: official gives its
     /// number with notes, strict refuses
     #[arg(long, default_value = "official", value_parser = PossibleValuesParser::new(Mode::NAMES))]
     mode: String,
@@ -47,7 +47,7 @@ pub(crate) struct Score {
     /// Only the games of this list, {league: {season: [game, ...]}}
     #[arg(long, value_name = "FILE")]
     games: Option<PathBuf>,
-    /// Only pictures or sequences in folders of this name
+    /// Only images or sequences in folders of this name
     #[arg(long, value_name = "NAME")]
     split: Option<String>,
     /// The truth's file of a game, if it is not the usual one
@@ -94,8 +94,7 @@ impl Score {
 
 impl Verb for Score {
     const NAME: &'static str = "score";
-    const ABOUT: &'static str =
-        "Scores a submission to SoccerNet by the official metrics: numbers, and what is odd in it";
+    const ABOUT: &'static str = "Score a submission to SoccerNet by the official metrics";
 
     fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
         let task = Task::parse(&self.task).context("no such task")?;

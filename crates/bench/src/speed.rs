@@ -48,10 +48,10 @@ pub(crate) struct Speed {
     /// Only these engines, beside the dense bound: reference, dropless, padded
     #[arg(long, value_delimiter = ',')]
     engines: Vec<String>,
-    /// Also route the tokens as a whole, as one picture: they all go to the same experts
+    /// Also route all tokens as one unit, to the same experts
     #[arg(long)]
     whole: bool,
-    /// How often each variant is measured
+    /// Measurements of each variant
     #[arg(long, default_value_t = 7)]
     pub(crate) repeat: usize,
     /// Measure a whole training step instead, of a small network with such layers
@@ -74,7 +74,7 @@ pub(crate) struct Speed {
 impl Verb for Speed {
     const NAME: &'static str = "speed";
     const ABOUT: &'static str =
-        "Measure how fast a layer of experts is, engine by engine; or what routers cost";
+        "Measure the speed of an MoE layer by engine, of a training step, or of routers";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         speed(self, session.plugins).map(Answer::from)
@@ -95,7 +95,7 @@ fn expert_dtype(name: &str) -> Result<ExpertDtype, String> {
 
 /// One row.
 #[derive(Serialize)]
-pub(crate) struct Row {
+pub(crate) struct EngineSpeed {
     pub(crate) engine: &'static str,
     kind: String,
     tokens: usize,
@@ -115,9 +115,9 @@ pub(crate) struct Row {
 /// Measures, and gives a table or JSON.
 fn speed(setting: &Speed, plugins: &Plugins) -> anyhow::Result<String> {
     let format = if setting.json { Format::Json } else { setting.format.get() };
-    ensure!(setting.repeat > 0, "--repeat 0: it is at least 1");
+    ensure!(setting.repeat > 0, "--repeat 0: must be at least 1");
     ensure!(setting.k <= setting.experts, "--k {} of --experts {}", setting.k, setting.experts);
-    ensure!(setting.tokens > 0, "--tokens 0: it is at least 1");
+    ensure!(setting.tokens > 0, "--tokens 0: must be at least 1");
     for engine in &setting.engines {
         let known = ENGINES.map(|(name, _)| name);
         ensure!(
@@ -146,7 +146,7 @@ fn speed(setting: &Speed, plugins: &Plugins) -> anyhow::Result<String> {
         let engines: Vec<_> = wanted(setting, false).collect();
         let measure = || step_speed::measure(step, setting, &engines, plugins, &device);
         let rows = setting.threads.install(measure)??;
-        let rows: Vec<Row> = rows.into_iter().map(|of| row(setting, threads, of)).collect();
+        let rows: Vec<EngineSpeed> = rows.into_iter().map(|of| row(setting, threads, of)).collect();
         return Ok(match format {
             Format::Json => serde_json::to_string_pretty(&rows)? + "\n",
             _ => step_speed::table(step, &rows),
@@ -215,7 +215,7 @@ fn measure(
     threads: usize,
     plugins: &Plugins,
     device: &Device,
-) -> anyhow::Result<(Vec<Row>, f64)> {
+) -> anyhow::Result<(Vec<EngineSpeed>, f64)> {
     let variants = variants(setting, &plugins.library, device)?;
     let x = Tensor::<3>::random(
         [1, setting.tokens, setting.width],
@@ -325,12 +325,12 @@ fn product_rate(device: &Device) -> anyhow::Result<f64> {
     Ok(rate)
 }
 
-fn row(setting: &Speed, threads: usize, (engine, times): (&'static str, Times)) -> Row {
+fn row(setting: &Speed, threads: usize, (engine, times): (&'static str, Times)) -> EngineSpeed {
     let Times { mut forward, mut both } = times;
     forward.sort_by(f64::total_cmp);
     both.sort_by(f64::total_cmp);
     let Speed { tokens, width, hidden, experts, k, .. } = *setting;
-    Row {
+    EngineSpeed {
         engine,
         kind: setting.kind.clone(),
         tokens,
@@ -359,7 +359,7 @@ fn flops(setting: &Speed) -> f64 {
     (2 * matrices * setting.tokens * setting.k * setting.width * setting.hidden) as f64
 }
 
-fn table(setting: &Speed, rows: &[Row], peak: f64) -> String {
+fn table(setting: &Speed, rows: &[EngineSpeed], peak: f64) -> String {
     let Speed { tokens, width, hidden, experts, k, kind, repeat, .. } = setting;
     let threads = rows[0].threads;
     let mut text = format!(

@@ -18,12 +18,12 @@ use lab::Plugins;
 use moe::{Choice, Domain, Engine, Init, Input, MoeConfig, Pass, Placement};
 use training::{TrainConfig, clip_global_norm, optimizer};
 
-use crate::speed::{Row, Speed, Times};
+use crate::speed::{EngineSpeed, Speed, Times};
 
 /// Which network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Step {
-    /// Pictures of 8 x 8 pixels in patches of 2 x 2: 16 tokens each
+    /// Images of 8 x 8 pixels in patches of 2 x 2: 16 tokens each
     Vit,
     /// Text of 64 tokens from 97
     Decoder,
@@ -193,7 +193,7 @@ impl Training {
     }
 }
 
-pub(crate) fn table(step: Step, rows: &[Row]) -> String {
+pub(crate) fn table(step: Step, rows: &[EngineSpeed]) -> String {
     let mut text = format!(
         "A training step of the {step:?}\n\n{:<10} {:>11} {:>9} {:>11} {:>9}\n",
         "engine", "forward ms", "min", "step ms", "min"

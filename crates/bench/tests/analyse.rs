@@ -39,7 +39,7 @@ fn a_trace_changes_nothing_and_can_be_analysed() {
     ] {
         assert!(out.contains(expected), "{expected}: {out}");
     }
-    assert!(err.contains("causality is a question about text"), "{err}");
+    assert!(err.contains("causality is measured on text only"), "{err}");
     assert!(fs::read_dir(run.join("analysis")).unwrap().count() >= 3);
     let with_itself = ["analyse", &name, &name, "--runs", "traced", "--what", "agreement"];
     let (out, _) = ended(&place.run(&with_itself), 0);

@@ -35,7 +35,7 @@ fn unknown_names_list_the_known_ones() {
         ),
         (["--only", "router=soft"], "there is none; known: switch, random, loss-free"),
         (["--shard", "3/2"], "it is K/N"),
-        (["--threads", "0"], "'--threads <N>': it is at least 1"),
+        (["--threads", "0"], "'--threads <N>': must be at least 1"),
         (["--seeds", "0,3,0"], "--seeds: seed 0 is there twice"),
         (["--seeds", "5..5"], "\"5..5\" is empty"),
     ] {
@@ -222,7 +222,7 @@ fn data_that_are_not_there_are_named() {
     assert!(error(&place, &text).contains("give the data folder with --data-dir"));
     let err = error(&place, &[&text[..], &["--data-dir", "nowhere"]].concat());
     assert!(err.contains("cannot read nowhere/tinyshakespeare/input.txt"), "{err}");
-    let pictures = ["run", "tiny.toml", "--data-dir", "nowhere", "--set"];
+    let images = ["run", "tiny.toml", "--data-dir", "nowhere", "--set"];
     for (task, expected) in [
         (
             "task=mnist",
@@ -232,18 +232,18 @@ fn data_that_are_not_there_are_named() {
         ("task=omniglot", "get python/images_background_small1.zip and small2.zip from"),
         ("task=image-folder", "cannot read nowhere/pictures"),
     ] {
-        let err = error(&place, &[&pictures[..], &[task]].concat());
+        let err = error(&place, &[&images[..], &[task]].concat());
         assert!(err.contains(expected), "{task}: {err}");
     }
     assert!(place.runs("runs").is_empty(), "nothing was begun");
 }
 
 #[test]
-fn settings_of_pictures_that_do_not_fit_are_named() {
+fn settings_of_images_that_do_not_fit_are_named() {
     let place = Place::new();
     for (setting, expected) in [
         ("task.train=5000", "train = 5000: class 0 has only 108 images there"),
-        ("task.side=0", "side = 0: it is from 1 to"),
+        ("task.side=0", "side = 0: must be from 1 to"),
         ("task.classes=[3, 12]", "classes: 12; they are different and below 10"),
         ("task.augment.crop=8", "augment.crop = 8: images have only 8 x 8 pixels"),
         ("task.augment.mixpu=1", "unknown field `mixpu`"),

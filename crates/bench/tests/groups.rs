@@ -60,7 +60,7 @@ fn groups_come_from_confusions_and_are_told() {
             serde_json::from_value(json(&run.join("groups.json"))["of"].clone()).unwrap();
         assert_eq!((groups.len(), groups.iter().max()), (10, Some(&2)));
         assert_eq!(metric("router_accuracy").is_some(), method != "bound");
-        // Two of three experts are not at hand for a picture: each of 8 -> 8 -> 8 with biases.
+        // Two of three experts are not at hand for a image: each of 8 -> 8 -> 8 with biases.
         assert_eq!(bytes, 4.0 * (result["params"].as_f64().unwrap() - 2.0 * 144.0));
     }
     // Nothing is trained again, and what is pruned keeps its groups.
@@ -81,7 +81,7 @@ fn groups_come_from_confusions_and_are_told() {
 fn what_does_not_fit_is_said() {
     let place = Place::with_suite(SUITE);
     for (set, expected) in [
-        ("groups.count=11", "count = 11: it is from 1 to 10"),
+        ("groups.count=11", "count = 11: must be from 1 to 10"),
         ("groups={count=3}", "`of` says which run's confusions count"),
         ("groups={count=3, by='lot'}", "unknown variant `lot`, expected one of `confusion`"),
         ("groups={count=3, by='task'}", "of: it is for by = \"confusion\""),

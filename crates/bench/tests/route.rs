@@ -153,7 +153,7 @@ fn what_a_person_can_get_wrong_is_named_and_nothing_is_written() {
     for (input, args, expected) in [
         (two_units(), vec!["--router", "topk"], "no router is named \"topk\"; known: top-k"),
         (two_units(), vec!["--router", "top-k", "--config", "{k: 2}"], "--config {k: 2}: key must"),
-        (two_units(), vec!["--router", "top-k", "--config", "3"], "--config 3: it is a table"),
+        (two_units(), vec!["--router", "top-k", "--config", "3"], "--config 3: expected a table"),
         (
             two_units(),
             vec!["--router", "top-k", "--config", r#"{"kk": 2}"#],
@@ -177,7 +177,7 @@ fn what_a_person_can_get_wrong_is_named_and_nothing_is_written() {
         (
             file(&[("x", &[1, 0, 2], &[])]),
             vec!["--router", "top-k"],
-            "in.safetensors: x is [1, 0, 2]; there is at least one",
+            "in.safetensors: x is [1, 0, 2]; at least one is needed",
         ),
         (
             file(&[("x", &[1, 1, 1], &[f32::NAN])]),

@@ -27,7 +27,7 @@ moe.router = "round-robin"
 name = "full"
 moe = { router = "top-k", capacity = { factor = 1.0 } }
 [[method]]
-name = "pictures"
+name = "images"
 task = "digits"
 backbone = { kind = "vit", patch = 4, width = 8, depth = 2, heads = 2 }
 moe.router = "top-k"
@@ -84,15 +84,15 @@ fn trained_runs_write() {
 }
 
 fn wrong_calls(place: &Place, named: &dyn Fn(&str) -> String) {
-    let (text, pictures) = (named("top-k"), named("pictures"));
+    let (text, images) = (named("top-k"), named("images"));
     for (call, expected) in [
         (vec!["nobody"], "no run is named \"nobody\" in runs; there are"),
-        (vec![&pictures], "has learned digits, which is no text; tanaka-lm, text-lm"),
-        (vec![&text, "--prompt", "caf\u{e9}"], "\"\u{e9}\" is no token of the run; it has 97"),
+        (vec![&images], "has learned digits, which is no text; tanaka-lm, text-lm"),
+        (vec![&text, "--prompt", "caf\u{e9}"], "\"\u{e9}\" is not a token of the run; it has 97"),
         (vec![&text, "--prompt", ""], "--prompt is empty"),
-        (vec![&text, "--tokens", "0"], "--tokens 0: it is at least 1"),
-        (vec![&text, "--top-p", "0"], "--top-p 0: it is above 0"),
-        (vec![&text, "--temperature=-1"], "--temperature -1: it is 0 or larger"),
+        (vec![&text, "--tokens", "0"], "--tokens 0: must be at least 1"),
+        (vec![&text, "--top-p", "0"], "--top-p 0: must be above 0"),
+        (vec![&text, "--temperature=-1"], "--temperature -1: must be 0 or larger"),
     ] {
         let (out, err) = ended(&place.run(&[&["sample"], &call[..]].concat()), 2);
         assert!(err.contains(expected) && out.is_empty(), "{call:?}: {err}");

@@ -299,7 +299,7 @@ fn what_the_official_evaluators_accept_is_noted_and_refused_if_strict() {
             true,
             "1 - 01:40",
             "3 - 01:40",
-            "annotations[0].gameTime: half 3; it is 1 or 2",
+            "annotations[0].gameTime: half 3; must be 1 or 2",
         ),
         (
             Task::Calibration2022,

@@ -180,7 +180,7 @@ fn crates_mention_no_experiment() {
     }
 }
 
-/// Is the name there as a word of its own?
+/// Whether the name is there as a word of its own.
 fn mentions(text: &str, name: &str) -> bool {
     let part_of_a_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     text.match_indices(name).any(|(at, _)| {

@@ -57,7 +57,7 @@ impl Experts for Conv {
     fn check(config: &ConvConfig, dims: Dims) -> Result<(), String> {
         let ConvConfig { channels, kernel, filters } = *config;
         match dims.width.checked_rem(channels) {
-            _ if filters == 0 => Err("filters = 0: it is at least 1".into()),
+            _ if filters == 0 => Err("filters = 0: must be at least 1".into()),
             _ if kernel % 2 == 0 => Err(format!("kernel = {kernel}: it is odd")),
             Some(0) => Ok(()),
             _ => Err(format!("channels = {channels} does not divide width = {}", dims.width)),

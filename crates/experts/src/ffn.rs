@@ -69,7 +69,7 @@ impl Experts for Ffn {
     const PAPER: &'static str = "https://arxiv.org/abs/1706.03762";
 
     fn check(config: &FfnConfig, _dims: Dims) -> Result<(), String> {
-        if config.hidden == 0 { Err("hidden = 0: it is at least 1".into()) } else { Ok(()) }
+        if config.hidden == 0 { Err("hidden = 0: must be at least 1".into()) } else { Ok(()) }
     }
 
     fn init(config: &FfnConfig, dims: Dims, init: &Init) -> Self {

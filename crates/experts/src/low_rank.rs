@@ -53,8 +53,8 @@ impl Experts for LowRank {
         let LowRankConfig { hidden, rank } = *config;
         let least = hidden.min(dims.width);
         match rank {
-            _ if hidden == 0 => Err("hidden = 0: it is at least 1".into()),
-            0 => Err("rank = 0: it is at least 1".into()),
+            _ if hidden == 0 => Err("hidden = 0: must be at least 1".into()),
+            0 => Err("rank = 0: must be at least 1".into()),
             _ if rank > least => Err(format!(
                 "rank = {rank} is larger than {least}, the smaller side of the matrices"
             )),

@@ -43,7 +43,7 @@ impl Experts for MixedWidth {
     fn check(config: &MixedWidthConfig, dims: Dims) -> Result<(), String> {
         let (widths, e) = (&config.hidden, dims.n_experts);
         match widths.len() {
-            0 => Err("hidden = []: there is at least one width".into()),
+            0 => Err("hidden = []: at least one width is needed".into()),
             n if n > e => Err(format!("hidden has {n} widths for experts = {e}")),
             _ if widths.contains(&0) => Err(format!("hidden = {widths:?}: each is at least 1")),
             _ => Ok(()),

@@ -66,7 +66,7 @@ impl Experts for PlusPlus {
     fn check(config: &PlusPlusConfig, dims: Dims) -> Result<(), String> {
         let (idle, e) = (config.zero_computation(), dims.n_experts);
         match config.hidden {
-            0 => Err("hidden = 0: it is at least 1".into()),
+            0 => Err("hidden = 0: must be at least 1".into()),
             _ if idle >= e => {
                 Err(format!("constants + copies + zeros = {idle} leaves none of experts = {e}"))
             }

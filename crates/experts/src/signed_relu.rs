@@ -42,9 +42,9 @@ impl Experts for SignedRelu {
 
     fn check(config: &SignedReluConfig, _dims: Dims) -> Result<(), String> {
         match config.hidden {
-            0 => Err("hidden = 0: it is at least 1".into()),
+            0 => Err("hidden = 0: must be at least 1".into()),
             _ if config.std.is_finite() && config.std >= 0.0 => Ok(()),
-            _ => Err(format!("std = {}: it is 0 or larger", config.std)),
+            _ => Err(format!("std = {}: must be 0 or larger", config.std)),
         }
     }
 

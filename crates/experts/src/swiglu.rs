@@ -36,7 +36,7 @@ impl Experts for SwiGlu {
     const PAPER: &'static str = "https://arxiv.org/abs/2002.05202";
 
     fn check(config: &SwiGluConfig, _dims: Dims) -> Result<(), String> {
-        if config.hidden == 0 { Err("hidden = 0: it is at least 1".into()) } else { Ok(()) }
+        if config.hidden == 0 { Err("hidden = 0: must be at least 1".into()) } else { Ok(()) }
     }
 
     fn init(config: &SwiGluConfig, dims: Dims, init: &Init) -> Self {

@@ -13,7 +13,7 @@ use burn::{
 use rayon::prelude::*;
 
 use crate::{
-    differentiable::{Kept, differentiable},
+    differentiable::{SavedForBackward, differentiable},
     flex::{slice, takes, zeros},
     math::exp_negative,
     simd::{largest, sum, sum_of, vectorized},
@@ -130,7 +130,7 @@ struct Inputs<T> {
     labels: Arc<Vec<usize>>,
 }
 
-impl<B: CrossEntropyBackward> Kept<B> for Inputs<FloatTensor<B>> {
+impl<B: CrossEntropyBackward> SavedForBackward<B> for Inputs<FloatTensor<B>> {
     fn gradient(self, dy: FloatTensor<B>) -> FloatTensor<B> {
         B::cross_entropy_backward(self.scores, self.labels, dy)
     }

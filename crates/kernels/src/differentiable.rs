@@ -14,14 +14,14 @@ use burn::backend::{
 };
 
 /// What an operation keeps of its forward pass.
-pub(crate) trait Kept<B: Backend>: Clone + Debug + Send + 'static {
+pub(crate) trait SavedForBackward<B: Backend>: Clone + Debug + Send + 'static {
     /// The gradient of the input, from that of the output.
     fn gradient(self, dy: FloatTensor<B>) -> FloatTensor<B>;
 }
 
 /// An operation of `x`: `tracked` gives the output and what is kept for the gradient; `untracked`, where
 /// no gradient is asked for, the output alone.
-pub(crate) fn differentiable<B: Backend, C: CheckpointStrategy, K: Kept<B>>(
+pub(crate) fn differentiable<B: Backend, C: CheckpointStrategy, K: SavedForBackward<B>>(
     x: FloatTensor<Autodiff<B, C>>,
     tracked: impl FnOnce(FloatTensor<B>) -> (FloatTensor<B>, K),
     untracked: impl FnOnce(FloatTensor<B>) -> FloatTensor<B>,
@@ -38,7 +38,7 @@ pub(crate) fn differentiable<B: Backend, C: CheckpointStrategy, K: Kept<B>>(
 #[derive(Debug)]
 struct Step<K>(PhantomData<K>);
 
-impl<B: Backend, K: Kept<B>> Backward<B, 1> for Step<K> {
+impl<B: Backend, K: SavedForBackward<B>> Backward<B, 1> for Step<K> {
     type State = K;
 
     fn backward(self, ops: Ops<K, 1>, grads: &mut Gradients, _: &mut Checkpointer) {

@@ -10,7 +10,7 @@ use burn::{
 
 use crate::{
     activation::{Act, Activation, Gelu},
-    differentiable::{Kept, differentiable},
+    differentiable::{SavedForBackward, differentiable},
     flex::{slice, takes},
     simd::vectorized,
 };
@@ -81,7 +81,7 @@ impl<B: GeluBackward, C: CheckpointStrategy> FastGelu for Autodiff<B, C> {
 #[derive(Clone, Debug)]
 struct Input<T>(T);
 
-impl<B: GeluBackward> Kept<B> for Input<FloatTensor<B>> {
+impl<B: GeluBackward> SavedForBackward<B> for Input<FloatTensor<B>> {
     fn gradient(self, dy: FloatTensor<B>) -> FloatTensor<B> {
         B::fast_gelu_backward(self.0, dy)
     }

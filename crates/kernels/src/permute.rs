@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use crate::{
     Rows,
-    differentiable::{Kept, differentiable},
+    differentiable::{SavedForBackward, differentiable},
     flex::{slice, takes, zeros},
 };
 
@@ -101,7 +101,7 @@ impl<B: MoveRows, C: CheckpointStrategy> MoveRows for Autodiff<B, C> {
 #[derive(Clone, Debug)]
 struct Copied(Arc<Rows>);
 
-impl<B: MoveRows> Kept<B> for Copied {
+impl<B: MoveRows> SavedForBackward<B> for Copied {
     fn gradient(self, dy: FloatTensor<B>) -> FloatTensor<B> {
         B::add_up(dy, self.0)
     }
@@ -110,7 +110,7 @@ impl<B: MoveRows> Kept<B> for Copied {
 #[derive(Clone, Debug)]
 struct AddedUp(Arc<Rows>);
 
-impl<B: MoveRows> Kept<B> for AddedUp {
+impl<B: MoveRows> SavedForBackward<B> for AddedUp {
     fn gradient(self, dx: FloatTensor<B>) -> FloatTensor<B> {
         B::copy(dx, self.0)
     }

@@ -15,7 +15,7 @@ use burn::{
 use rayon::prelude::*;
 
 use crate::{
-    differentiable::{Kept, differentiable},
+    differentiable::{SavedForBackward, differentiable},
     flex::{slice, takes},
     math::exp_negative,
     simd::{dot, largest, sum, vectorized},
@@ -115,7 +115,7 @@ impl<B: SoftmaxBackward, C: CheckpointStrategy> Softmax for Autodiff<B, C> {
 #[derive(Clone, Debug)]
 struct Output<T>(T);
 
-impl<B: SoftmaxBackward> Kept<B> for Output<FloatTensor<B>> {
+impl<B: SoftmaxBackward> SavedForBackward<B> for Output<FloatTensor<B>> {
     fn gradient(self, dp: FloatTensor<B>) -> FloatTensor<B> {
         B::last_softmax_backward(self.0, dp)
     }

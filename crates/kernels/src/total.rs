@@ -14,7 +14,7 @@ use burn::{
 use rayon::prelude::*;
 
 use crate::{
-    differentiable::{Kept, differentiable},
+    differentiable::{SavedForBackward, differentiable},
     flex::{slice, takes, zeros},
     simd::{self, vectorized},
 };
@@ -80,7 +80,7 @@ impl<B: Total, C: CheckpointStrategy> Total for Autodiff<B, C> {
 #[derive(Clone, Debug)]
 struct Summed(Shape);
 
-impl<B: Backend> Kept<B> for Summed {
+impl<B: Backend> SavedForBackward<B> for Summed {
     fn gradient(self, dy: FloatTensor<B>) -> FloatTensor<B> {
         let ones = vec![1; self.0.num_dims()];
         B::float_expand(B::float_reshape(dy, Shape::from(ones)), self.0)

@@ -21,7 +21,7 @@ use burn::{
 use rayon::prelude::*;
 
 use crate::{
-    differentiable::{Kept, differentiable},
+    differentiable::{SavedForBackward, differentiable},
     flex::{slice, takes, zeros},
 };
 
@@ -181,7 +181,7 @@ impl<B: Unfold, C: CheckpointStrategy> Unfold for Autodiff<B, C> {
 #[derive(Clone, Debug)]
 struct Unfolded(Windows);
 
-impl<B: Unfold> Kept<B> for Unfolded {
+impl<B: Unfold> SavedForBackward<B> for Unfolded {
     fn gradient(self, dy: FloatTensor<B>) -> FloatTensor<B> {
         B::fold(dy, self.0)
     }
@@ -190,7 +190,7 @@ impl<B: Unfold> Kept<B> for Unfolded {
 #[derive(Clone, Debug)]
 struct Folded(Windows);
 
-impl<B: Unfold> Kept<B> for Folded {
+impl<B: Unfold> SavedForBackward<B> for Folded {
     fn gradient(self, dx: FloatTensor<B>) -> FloatTensor<B> {
         B::unfold(dx, self.0)
     }

@@ -29,7 +29,7 @@ impl Ratio {
         }
         let count = |(share, n): (&f64, &usize)| {
             if !(0.0..1.0).contains(share) {
-                return Err(format!("ratio = {share}: it is at least 0 and below 1"));
+                return Err(format!("ratio = {share}: must be at least 0 and below 1"));
             }
             match (share * *n as f64).round() as usize {
                 all if all == *n => Err(format!("ratio = {share}: no expert of {n} would be left")),
@@ -66,7 +66,7 @@ mod tests {
         assert_eq!(Ratio::All(0.25).counts(&[8, 8, 4]), Ok(vec![2, 2, 1]));
         assert_eq!(Ratio::Layers(vec![0.5, 0.0]).counts(&[8, 8]), Ok(vec![4, 0]));
         let err = |ratio: Ratio| ratio.counts(&[8, 8]).unwrap_err();
-        assert!(err(Ratio::All(1.0)).contains("ratio = 1: it is at least 0 and below 1"));
+        assert!(err(Ratio::All(1.0)).contains("ratio = 1: must be at least 0 and below 1"));
         assert!(err(Ratio::All(-0.5)).contains("ratio = -0.5"));
         assert!(err(Ratio::All(0.97)).contains("no expert of 8 would be left"));
         assert!(err(Ratio::Layers(vec![0.5])).contains("1 shares, and the network has 2"));

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flat_picture_stays_flat_up_to_its_border() {
+    fn a_flat_image_stays_flat_up_to_its_border() {
         for cfa in Cfa::ALL {
             let light = [0.8, 0.5, 0.3];
             let mosaic: Vec<f32> =

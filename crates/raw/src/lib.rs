@@ -2,10 +2,12 @@
 //!
 //! - [`Mosaic`] with its [`Cfa`] pattern and levels; crops keep the pattern.
 //! - [`dng`]: uncompressed DNG files, read and written; [`npy_crop`]: crops as NumPy files.
+//! - [`camera`]: files of cameras, with the feature `camera-files`.
 //! - [`Form`]: the inputs that networks take from a mosaic.
 //! - [`Isp`]: the conversion to RGB, equal to LibRaw's within one code of 255.
 //! - [`Motion`]: shifts and mirrorings that keep the colour of each pixel.
 
+pub mod camera;
 mod cfa;
 mod demosaicing;
 pub mod dng;

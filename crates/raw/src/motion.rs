@@ -1,6 +1,6 @@
 //! Shifts and mirrorings of images that keep the colour filter array of a mosaic.
 //!
-//! A mosaic that is mirrored as pictures are has another pattern: GRBG becomes RGGB. Here it is mirrored
+//! A mosaic that is mirrored as images are has another pattern: GRBG becomes RGGB. Here it is mirrored
 //! about a pixel, so that each pixel goes to one of the same row and column modulo 2; with an even number
 //! of columns one is then missing at the border. Shifts are even. What is missing at the border is the
 //! mirror image beyond the last pixel, which is not repeated ("reflect 101"): it keeps the colours too.
@@ -10,7 +10,7 @@
 /// A mirroring, then a shift.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Motion {
-    /// Is it mirrored: upside down, left to right?
+    /// Whether it is mirrored: upside down, left to right.
     pub mirrored: [bool; 2],
     /// How many squares of 2 x 2 it moves: down, to the right.
     pub squares: [isize; 2],

@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     with("max_over_mean_load", load),
                     with("dropped_share", 0.0),
                 ]);
-                curves.push(course(
+                curves.push(training_curve(
                     task,
                     method,
                     seed,
@@ -54,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     |t| 2.3 * (-4.0 * t).exp() + 1.0 - quality,
                     &mut noise,
                 ));
-                curves.push(course(
+                curves.push(training_curve(
                     task,
                     method,
                     seed,
@@ -101,7 +101,7 @@ fn made_up(task: &str, method: &str, seed: u64, flops: f64) -> Row {
     }
 }
 
-fn course(
+fn training_curve(
     task: &str,
     method: &str,
     seed: u64,

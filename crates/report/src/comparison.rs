@@ -4,7 +4,7 @@ use crate::{
     Cell, Column, Digits, Error, Estimate, Kind, Query, Row, Runs, Setting, Table,
     best::{Place, RULE, standing},
     budget::Spent,
-    metric::{DROPPED, LOAD, SPEED, range},
+    metric::{DROPPED, LATENCY, LOAD, SPEED, range},
     number::decimals,
     pairs::crossed_mean,
     stats::{Interval, Mean, mean},
@@ -59,6 +59,9 @@ impl<'a> Builder<'a> {
             (DROPPED, "dropped", None),
         ] {
             self.cost(&mut table, metric, name, digits);
+        }
+        if self.setting.has(LATENCY, self.split) {
+            self.cost(&mut table, LATENCY, "ms/sentence", Some(Digits::Short));
         }
         self.notes(&mut table);
         table
@@ -207,7 +210,7 @@ impl<'a> Builder<'a> {
             "mean ± half-width of the 95 % t interval (number of seeds); with fewer than 3 seeds \
              there is no interval. Where no number of seeds is given, it is that of the first \
              metric. active: parameters at work on one token; FLOPs/token: those of one forward \
-             pass; dropped: share of units that no expert worked on."
+             pass; dropped: share of units assigned to no expert."
                 .into(),
         );
         table.notes.extend(self.examples_note());

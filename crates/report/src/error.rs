@@ -51,7 +51,7 @@ pub enum Error {
         /// The alternatives, comma separated.
         known: String,
     },
-    /// Two runs claim the same cell.
+    /// Two runs have the same metric, split, method and seed.
     #[error(
         "{at}: {what} is there twice, from runs {first:?} and {second:?}; a comparison takes one \
          value per seed"
@@ -77,9 +77,9 @@ pub enum Error {
         /// The revisions, in order of appearance.
         revisions: Vec<String>,
     },
-    /// The question cannot be answered with these data.
+    /// The query cannot be answered with these data.
     #[error("{0}")]
-    Question(String),
+    Query(String),
 }
 
 impl Error {

@@ -63,7 +63,7 @@ impl Examples {
             let place = format!("{name}:{}", at + 2);
             let record = record.map_err(|err| {
                 let columns = COLUMNS.join(",");
-                Error::Question(format!("{place}: {err}; the columns are {columns}"))
+                Error::Query(format!("{place}: {err}; the columns are {columns}"))
             })?;
             examples.push(record.row(&place)?);
         }
@@ -118,7 +118,7 @@ impl Examples {
             let Some(examples) = self.of(&row.run, &row.split, &row.metric) else { continue };
             let (Some(value), ratio) = (row.value, examples.ratio()) else { continue };
             if (value - ratio).abs() > NEAR * value.abs().max(NEAR) {
-                return Err(Error::Question(format!(
+                return Err(Error::Query(format!(
                     "{name}: the examples of run {:?} add up to {} = {ratio} on {}, and the result \
                      is {value}: the file belongs to other results",
                     row.run, row.metric, row.split
@@ -157,7 +157,7 @@ impl Record {
             let number = |word: &str| {
                 let number = word.parse::<f64>().ok().filter(|number| number.is_finite());
                 number.ok_or_else(|| {
-                    Error::Question(format!("{place}: {column} has {word:?}, which is no number"))
+                    Error::Query(format!("{place}: {column} has {word:?}, which is not a number"))
                 })
             };
             text.split_whitespace().map(number).collect()
@@ -169,7 +169,7 @@ impl Record {
         };
         if counts.len() != sums.len() {
             let (sums, counts) = (sums.len(), counts.len());
-            return Err(Error::Question(format!("{place}: {sums} sums and {counts} counts")));
+            return Err(Error::Query(format!("{place}: {sums} sums and {counts} counts")));
         }
         let Self { run, split, metric, .. } = self;
         Ok(ExampleRow { run, split, metric, sums, counts })
@@ -214,7 +214,7 @@ mod tests {
         let head = "run,split,metric,sums,counts\n";
         assert_eq!(
             err(&format!("{head}a,test,accuracy,1 o 1,\n")),
-            "e.csv:2: sums has \"o\", which is no number"
+            "e.csv:2: sums has \"o\", which is not a number"
         );
         assert!(err(&format!("{head}a,test,accuracy,NaN,\n")).contains("\"NaN\""));
         assert_eq!(err(&format!("{head}a,test,accuracy,1 0,1\n")), "e.csv:2: 2 sums and 1 counts");

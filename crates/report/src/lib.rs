@@ -15,25 +15,25 @@
 //! # Ok::<(), report::Error>(())
 //! ```
 //!
-//! | question | function | answer |
+//! | topic | function | result |
 //! | --- | --- | --- |
-//! | how good is each method, and what did it cost? | [`comparison`] | a [`Table`] for each setting |
-//! | how large is the difference of two methods? | [`cmp`] | [`Comparison`]s; [`render_cmp`] |
-//! | who is ahead over all tasks? | [`rank`] | a [`Ranking`] |
-//! | how many seeds does it take? | [`power`] | a [`Table`] for each setting and metric |
-//! | are the results as expected? | [`check`] | [`Outcome`]s; [`check_table`] |
-//! | does what a paper says show here? | [`claims`] | a [`Tested`] each; [`claims_table`] |
-//! | how do the best rate and batch follow from the FLOPs? | [`fit`] | a [`Fit`] for each setting |
-//! | what was each method given? | [`ledger`] | a [`Table`] |
-//! | all of it at once? | [`page`] | one HTML file; more data in a [`Page`] |
-//! | and its plots? | [`plots`] | a [`Picture`] each, SVG |
+//! | quality and cost of each method | [`comparison`] | a [`Table`] for each setting |
+//! | the difference of two methods | [`cmp`] | [`Comparison`]s; [`render_cmp`] |
+//! | ranks over all tasks | [`rank`] | a [`Ranking`] |
+//! | the number of seeds that a difference takes | [`power`] | a [`Table`] for each setting and metric |
+//! | results against expectations | [`check`] | [`Outcome`]s; [`check_table`] |
+//! | claims of papers | [`claims`] | a [`Tested`] each; [`claims_table`] |
+//! | the best rate and batch by FLOPs | [`fit`] | a [`Fit`] for each setting |
+//! | the budget of each method | [`ledger`] | a [`Table`] |
+//! | all of it | [`page`] | one HTML file; more data in a [`Page`] |
+//! | its plots | [`plots`] | a [`Figure`] each, SVG |
 //!
 //! How networks route single units is in [`trace`]s, and what can be learnt from them in
 //! [`analysis`].
 //!
 //! What is asked about is an [`Query`]: metrics, split, methods. Runs of two code revisions are not
 //! compared unless it says so. A [`Table`] has five [`Format`]s ([`render`]); [`splice`] puts one
-//! into a README. The statistics are in [`stats`], the pictures in [`plot`].
+//! into a README. The statistics are in [`stats`], the figures in [`plot`].
 
 pub mod analysis;
 mod best;
@@ -65,7 +65,7 @@ pub use comparison::comparison;
 pub use error::Error;
 pub use examples::{ExampleRow, Examples};
 pub use metric::{Better, direction};
-pub use page::{Page, Picture, page, plots, trace_pictures};
+pub use page::{Figure, Page, page, plots, trace_figures};
 pub use query::Query;
 pub use row::{COLUMNS, Row};
 pub use runs::Runs;

@@ -87,9 +87,11 @@ const KNOWN: [(&str, Better, bool); 33] = [
 
 /// The throughput of training.
 pub(crate) const SPEED: &str = "tokens_per_second";
+/// The time of one translation in milliseconds.
+pub(crate) const LATENCY: &str = "latency_ms";
 /// The busiest expert's load over the mean load.
 pub(crate) const LOAD: &str = "max_over_mean_load";
-/// The share of units that no expert worked on.
+/// The share of units assigned to no expert.
 pub(crate) const DROPPED: &str = "dropped_share";
 
 /// The direction in which a metric improves, by its name; none if it is not known.
@@ -106,7 +108,7 @@ pub(crate) fn range(metric: &str) -> [f64; 2] {
         | "saturation" => [0.0, 1.0],
         "r2" => [f64::NEG_INFINITY, 1.0],
         "max_over_mean_load" | "early_load" => [1.0, f64::INFINITY],
-        "tokens_per_second" | "decoding_tokens_per_second" | "bytes_per_input" => {
+        "tokens_per_second" | "decoding_tokens_per_second" | "latency_ms" | "bytes_per_input" => {
             [0.0, f64::INFINITY]
         }
         "bleu" | "chrf" => [0.0, 100.0],

@@ -36,7 +36,7 @@ pub(crate) fn mixed(m: Option<Tensor<3>>, mu: f64, f: Tensor<3>) -> Tensor<3> {
 pub(crate) fn share(name: &str, value: f64) -> Result<(), String> {
     match (0.0..1.0).contains(&value) {
         true => Ok(()),
-        false => Err(format!("{name} = {value}: it is at least 0 and less than 1")),
+        false => Err(format!("{name} = {value}: must be at least 0 and less than 1")),
     }
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn share(name: &str, value: f64) -> Result<(), String> {
 pub(crate) fn finite(name: &str, value: f64) -> Result<(), String> {
     match value.is_finite() {
         true => Ok(()),
-        false => Err(format!("{name} = {value}: it is a finite number")),
+        false => Err(format!("{name} = {value}: expected a finite number")),
     }
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn finite(name: &str, value: f64) -> Result<(), String> {
 pub(crate) fn positive(name: &str, value: f64) -> Result<(), String> {
     match value > 0.0 && value.is_finite() {
         true => Ok(()),
-        false => Err(format!("{name} = {value}: it is above 0")),
+        false => Err(format!("{name} = {value}: must be above 0")),
     }
 }
 

@@ -46,7 +46,7 @@ impl ResidualRule for Restart {
 
     fn check(config: &RestartConfig) -> Result<(), String> {
         if config.every == 0 {
-            return Err("every = 0: it is at least 1".into());
+            return Err("every = 0: must be at least 1".into());
         }
         moment::share("mu", config.mu)?;
         moment::finite("gamma", config.gamma)

@@ -48,10 +48,10 @@ impl ResidualRule for Robust {
 
     fn check(config: &RobustConfig) -> Result<(), String> {
         if !(config.rate > 0.0 && config.rate < 1.0) {
-            return Err(format!("rate = {}: it is above 0 and below 1", config.rate));
+            return Err(format!("rate = {}: must be above 0 and below 1", config.rate));
         }
         if !(config.condition > 1.0 && config.condition.is_finite()) {
-            return Err(format!("condition = {}: it is above 1", config.condition));
+            return Err(format!("condition = {}: must be above 1", config.condition));
         }
         moment::positive("curvature", config.curvature)
     }

@@ -64,7 +64,7 @@ impl Router for ExpertThreshold {
         check::k(config.k, dims)?;
         match (0.0..1.0).contains(&config.decay) {
             true => Ok(()),
-            false => Err(format!("decay = {}: it is at least 0 and below 1", config.decay)),
+            false => Err(format!("decay = {}: must be at least 0 and below 1", config.decay)),
         }
     }
 

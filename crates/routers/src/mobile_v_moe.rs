@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_class_token_may_stand_for_the_picture() {
+    fn the_class_token_may_stand_for_the_image() {
         let config = MobileVMoeConfig { input: Stands::ClassToken, ..router(0.3).config };
         let router = MobileVMoe { config, ..router(0.3) };
         let (experts, _) = chosen(&router, &mut pass(Pass::eval()), fill(1, [1, 2, 3], 1.0));

@@ -78,7 +78,7 @@ impl Router for MoePlusPlus {
         )?;
         match config.zero_computation {
             0 if reference => Err("zero_computation = 0: with faithful = \"reference\" the last \
-                                   expert is the zero expert; it is at least 1"
+                                   expert is the zero expert; must be at least 1"
                 .into()),
             zero if zero >= dims.n_experts => Err(format!(
                 "zero_computation = {zero} leaves none of experts = {} to compute",

@@ -69,8 +69,8 @@ impl Router for Peer {
         check::k(config.k, dims)?;
         check::gate_learns(config.k, true, dims, "k is at least 2")?;
         match *config {
-            PeerConfig { heads: 0, .. } => Err("heads = 0: there is at least 1".into()),
-            PeerConfig { query: 0, .. } => Err("query = 0: it is at least 1".into()),
+            PeerConfig { heads: 0, .. } => Err("heads = 0: must be at least 1".into()),
+            PeerConfig { query: 0, .. } => Err("query = 0: must be at least 1".into()),
             _ => Ok(()),
         }
     }

@@ -63,7 +63,7 @@ impl Router for ReMoe {
         check::positive("lambda", config.lambda)?;
         match config.rate > 1.0 && config.rate.is_finite() {
             true => Ok(()),
-            false => Err(format!("rate = {}: it is larger than 1", config.rate)),
+            false => Err(format!("rate = {}: must be larger than 1", config.rate)),
         }
     }
 

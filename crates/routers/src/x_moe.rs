@@ -75,7 +75,7 @@ impl Router for XMoe {
         check::coefficient("z", config.z)?;
         match config.temperature >= 0.01 && config.temperature.is_finite() {
             true => Ok(()),
-            false => Err(format!("temperature = {}: it is at least 0.01", config.temperature)),
+            false => Err(format!("temperature = {}: must be at least 0.01", config.temperature)),
         }
     }
 

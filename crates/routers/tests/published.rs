@@ -110,7 +110,7 @@ struct Gaps {
     gradients: f32,
 }
 
-/// Does the router make the same of the fixture?
+/// Checks that the router gives the outputs of the fixture.
 fn matched(fixture: &Fixture) -> Result<Gaps, String> {
     let mut gaps = Gaps::default();
     let device = Device::flex().autodiff();

@@ -53,7 +53,7 @@ impl Default for Evolution {
 }
 
 impl Evolution {
-    /// Do the numbers fit each other?
+    /// Checks that the numbers fit each other.
     ///
     /// # Errors
     /// Names the one that does not.
@@ -61,15 +61,15 @@ impl Evolution {
         let wrong = |message: String| Err(SearchError::Settings(message));
         let Self { population, parents, mutation_chance, .. } = self;
         if *population == 0 {
-            return wrong("population = 0: it is at least 1".into());
+            return wrong("population = 0: must be at least 1".into());
         }
         if !(1..=*population).contains(parents) {
             return wrong(format!(
-                "parents = {parents}: it is from 1 to population = {population}"
+                "parents = {parents}: must be from 1 to population = {population}"
             ));
         }
         if !(0.0..=1.0).contains(mutation_chance) {
-            return wrong(format!("mutation_chance = {mutation_chance}: it is from 0 to 1"));
+            return wrong(format!("mutation_chance = {mutation_chance}: must be from 0 to 1"));
         }
         Ok(())
     }
@@ -320,9 +320,12 @@ mod tests {
     #[test]
     fn numbers_that_do_not_fit() {
         let err = |numbers: Evolution| numbers.check().unwrap_err().to_string();
-        assert_eq!(err(Evolution { population: 0, ..NUMBERS }), "population = 0: it is at least 1");
+        assert_eq!(
+            err(Evolution { population: 0, ..NUMBERS }),
+            "population = 0: must be at least 1"
+        );
         let text = err(Evolution { parents: 13, ..NUMBERS });
-        assert_eq!(text, "parents = 13: it is from 1 to population = 12");
+        assert_eq!(text, "parents = 13: must be from 1 to population = 12");
         assert!(
             err(Evolution { mutation_chance: 1.5, ..NUMBERS }).starts_with("mutation_chance = 1.5")
         );

@@ -140,7 +140,7 @@ impl History {
     }
 }
 
-/// Is the first line of the file what it should be? None within is a line that is damaged.
+/// Whether the first line of the file is the expected one; none if it is damaged.
 fn same(path: &Path, about: &Value, line: &str) -> Result<(), Result<SearchError, String>> {
     let found: Value = serde_json::from_str(line).map_err(|err| Err(err.to_string()))?;
     if found == *about {

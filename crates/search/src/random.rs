@@ -12,7 +12,7 @@ impl Search<'_> {
     /// If none keeps the limit, or one cannot be evaluated.
     pub fn random(&mut self, evaluations: usize) -> Result<Found, SearchError> {
         if evaluations == 0 {
-            return Err(SearchError::Settings("evaluations = 0: there is at least one".into()));
+            return Err(SearchError::Settings("evaluations = 0: at least one is needed".into()));
         }
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(1);

@@ -32,7 +32,7 @@ impl Space {
             let values = gene.values();
             let mut seen = HashSet::new();
             if values.is_empty() {
-                return wrong(format!("{name} = []: there is at least one value"));
+                return wrong(format!("{name} = []: at least one value is needed"));
             }
             if let Some(twice) = values.iter().find(|value| !seen.insert(value.to_string())) {
                 return wrong(format!("{name}: the value {twice} is there twice"));
@@ -41,7 +41,7 @@ impl Space {
                 Gene::List(ListGene { length: Length::Fixed(n), .. })
                     if !(1..=LONGEST).contains(n) =>
                 {
-                    return wrong(format!("{name}: length = {n}: it is from 1 to {LONGEST}"));
+                    return wrong(format!("{name}: length = {n}: must be from 1 to {LONGEST}"));
                 }
                 Gene::List(ListGene { length: Length::Gene(of), .. }) => {
                     check_length(name, of, &genes)?;
@@ -122,7 +122,7 @@ impl Space {
         }
     }
 
-    /// Is it a member?
+    /// Checks that it is a member.
     ///
     /// # Errors
     /// Names the choice, and what is known.
@@ -166,13 +166,13 @@ impl Space {
     }
 }
 
-/// Is the length of `name`, which the gene `of` says, one or more in every case?
+/// Checks that the length of `name`, which the gene `of` sets, is at least 1 in every case.
 fn check_length(name: &str, of: &str, genes: &[(String, Gene)]) -> Result<(), SearchError> {
     let Some((_, gene)) = genes.iter().find(|(known, _)| known == of) else {
         let known: Vec<&str> = genes.iter().map(|(name, _)| name.as_str()).collect();
         let known = known.join(", ");
         return Err(SearchError::Space(format!(
-            "{name}: length = {of:?} is no name; known: {known}"
+            "{name}: length = {of:?} is not a name; known: {known}"
         )));
     };
     let counts = |value: &Value| value.as_u64().is_some_and(|n| (1..=LONGEST as u64).contains(&n));
@@ -261,7 +261,7 @@ impl TryFrom<Map<String, Value>> for Space {
         let gene = |(name, value): (String, Value)| match serde_json::from_value(value.clone()) {
             Ok(gene) => Ok((name, gene)),
             Err(_) => Err(SearchError::Space(format!(
-                "{name} = {value}: it is a list of values, or each = [values] and length = a number or \
+                "{name} = {value}: expected a list of values, or each = [values] and length = a number or \
                  a name"
             ))),
         };
@@ -361,15 +361,16 @@ pub(crate) mod tests {
     fn spaces_that_make_no_sense() {
         let err = |value| space(value).unwrap_err().to_string();
         assert!(err(json!({})).contains("has no names"));
-        assert!(err(json!({ "a": [] })).contains("a = []: there is at least one value"));
+        assert!(err(json!({ "a": [] })).contains("a = []: at least one value is needed"));
         assert!(err(json!({ "a": [1, 1] })).contains("the value 1 is there twice"));
-        assert!(err(json!({ "a": 3 })).contains("a = 3: it is a list of values"));
+        assert!(err(json!({ "a": 3 })).contains("a = 3: expected a list of values"));
         assert!(
-            err(json!({ "a": { "each": [1], "length": 0 } })).contains("length = 0: it is from 1")
+            err(json!({ "a": { "each": [1], "length": 0 } }))
+                .contains("length = 0: must be from 1")
         );
         assert!(
             err(json!({ "a": { "each": [1], "length": "b" } }))
-                .contains("\"b\" is no name; known: a")
+                .contains("\"b\" is not a name; known: a")
         );
         let text = json!({ "a": { "each": [1], "length": "b" }, "b": ["x"] });
         assert!(err(text).contains("its values are numbers from 1"));

@@ -24,7 +24,7 @@ pub struct Checked {
     pub right: Vec<String>,
     /// The first fault of each file that is not.
     pub wrong: Vec<Error>,
-    /// Files with names that say nothing, such as videos and pictures.
+    /// Files with names that say nothing, such as videos and images.
     pub unknown: Vec<String>,
 }
 
@@ -61,8 +61,8 @@ fn format(source: &Source, name: &str, bytes: &[u8]) -> Option<Result<()>> {
         _ if file.ends_with(".npy") => npy::read(bytes, name).map(drop),
         _ if file.ends_with("bbox_info.json") => Bodies::read(bytes, name, judge).map(drop),
         _ if file.ends_with(".png") => Thumbnail::parse(file).map(drop),
-        _ if is_picture(file, "camera_") => cameras::read(bytes, name, judge).map(drop),
-        _ if is_picture(file, "extremities_") || is_picture(file, "") => {
+        _ if is_image(file, "camera_") => cameras::read(bytes, name, judge).map(drop),
+        _ if is_image(file, "extremities_") || is_image(file, "") => {
             Lines::read(bytes, name, judge).map(drop)
         }
         _ if file.starts_with("SoccerNet") && file.ends_with(".json") => {
@@ -73,7 +73,7 @@ fn format(source: &Source, name: &str, bytes: &[u8]) -> Option<Result<()>> {
 }
 
 /// A prefix, digits and `.json`.
-fn is_picture(file: &str, prefix: &str) -> bool {
+fn is_image(file: &str, prefix: &str) -> bool {
     let digits = file.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(".json"));
     digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
 }

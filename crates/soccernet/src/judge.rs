@@ -50,7 +50,7 @@ impl Judge {
         Self { mode, notes: Vec::new() }
     }
 
-    /// Does it refuse?
+    /// Whether it refuses.
     pub fn is_strict(&self) -> bool {
         self.mode == Mode::Strict
     }
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn official_notes_and_strict_refuses() {
-        let oddity = Error::entry("a.json", "predictions[3]", "half 3; it is 1 or 2");
+        let oddity = Error::entry("a.json", "predictions[3]", "half 3; must be 1 or 2");
         let mut judge = Judge::default();
         assert_eq!(judge.odd(oddity.clone()), Ok(()));
         assert_eq!(judge.notes(), std::slice::from_ref(&oddity));

@@ -21,7 +21,7 @@ pub struct Options {
     pub thresholds: Vec<f64>,
     /// Only these games, `league/season/game`; all of the truth if not given.
     pub games: Option<Vec<String>>,
-    /// Only the pictures or sequences in the folder of this name.
+    /// Only the images or sequences in the folder of this name.
     pub split: Option<String>,
     /// The truth's file in each game's folder, if it is not the usual one.
     pub label_file: Option<String>,

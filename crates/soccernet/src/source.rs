@@ -84,7 +84,7 @@ impl Source {
         }
     }
 
-    /// Is there such a file?
+    /// Whether there is such a file.
     pub fn has(&self, file: &str) -> bool {
         match &self.content {
             Content::Folder(files) => files.contains_key(file),

@@ -117,7 +117,7 @@ fn damaged_arrays() {
 }
 
 #[test]
-fn pictures_that_are_there_twice_or_that_the_truth_lacks() {
+fn images_that_are_there_twice_or_that_the_truth_lacks() {
     let truth = texts(&[("test/00000.json", "{}"), ("valid/00000.json", "{}")]);
     let error = |truth: &Files, prediction: &Files, mode| {
         let change = |options: &mut Options| options.mode = mode;
@@ -129,7 +129,7 @@ fn pictures_that_are_there_twice_or_that_the_truth_lacks() {
     let twice = texts(&[("a/extremities_00000.json", "{}"), ("extremities_00000.json", "{}")]);
     assert!(error(&truth[..1].to_vec(), &twice, Mode::Official).contains("is there too"));
     let foreign = texts(&[("extremities_00007.json", "{}")]);
-    assert!(error(&truth[..1].to_vec(), &foreign, Mode::Strict).contains("has no such picture"));
+    assert!(error(&truth[..1].to_vec(), &foreign, Mode::Strict).contains("has no such image"));
     let unknown = texts(&[("test/00000.json", r#"{"Flag": [{"x": 0, "y": 0}]}"#)]);
     assert!(
         error(&unknown, &vec![], Mode::Official).contains("Flag: it is no class; the official")
@@ -158,7 +158,7 @@ fn sequences_without_a_submission_or_with_a_wrong_one() {
     let mut endless = truth.clone();
     endless[0].1 = b"[Sequence]\nseqLength=999999999999\n".to_vec();
     let result = measure(Task::Tracking2022, &endless, &texts(&[("S-1.txt", line)]), |_| ());
-    assert!(result.unwrap_err().to_string().contains("up to 1000000 pictures"));
+    assert!(result.unwrap_err().to_string().contains("up to 1000000 frames"));
 }
 
 /// A sequence of numbers that looks random.

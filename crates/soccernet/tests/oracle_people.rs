@@ -56,20 +56,20 @@ fn rankings_that_the_official_package_refuses() {
     }
 }
 
-fn rows(tracks: &[(f64, std::ops::RangeInclusive<usize>, i64)]) -> Vec<mot::Row> {
+fn rows(tracks: &[(f64, std::ops::RangeInclusive<usize>, i64)]) -> Vec<mot::TrackedBox> {
     let row = |(x, frames, id): &(f64, std::ops::RangeInclusive<usize>, i64)| {
         let rect = [*x, 100.0, 20.0, 40.0];
-        let row = |frame| mot::Row { frame, id: *id, rect, confidence: 1.0, class: -1 };
+        let row = |frame| mot::TrackedBox { frame, id: *id, rect, confidence: 1.0, class: -1 };
         frames.clone().map(row).collect::<Vec<_>>()
     };
     tracks.iter().flat_map(row).collect()
 }
 
-fn two() -> Vec<mot::Row> {
+fn two() -> Vec<mot::TrackedBox> {
     rows(&[(100.0, 1..=10, 1), (300.0, 1..=10, 2)])
 }
 
-fn tracking(sequences: &[(Vec<mot::Row>, Vec<mot::Row>)]) -> Value {
+fn tracking(sequences: &[(Vec<mot::TrackedBox>, Vec<mot::TrackedBox>)]) -> Value {
     let (mut truth, mut prediction): (Files, Files) = Default::default();
     for (i, (real, seen)) in sequences.iter().enumerate() {
         let info = b"[Sequence]\nname=S\nseqLength=10\n".to_vec();

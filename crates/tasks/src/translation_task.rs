@@ -23,6 +23,11 @@ pub trait TranslationTask {
     /// How many sentences of a split an evaluation translates, from the first one on.
     fn sentences(&self, split: Split) -> usize;
 
+    /// How many translations are timed for the latency on a split; 0 if it is not measured.
+    fn latency_runs(&self, _split: Split) -> usize {
+        0
+    }
+
     /// A source of a split, as tokens.
     fn source(&self, split: Split, sentence: usize) -> Vec<i32>;
 

@@ -92,7 +92,7 @@ impl TrainConfig {
             ("checkpoint_every", self.checkpoint_every),
         ];
         if let Some((key, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
-            return Err(format!("{key} = 0: it is at least 1"));
+            return Err(format!("{key} = 0: must be at least 1"));
         }
         if !self.batch.is_multiple_of(self.accumulate) {
             let (parts, batch) = (self.accumulate, self.batch);
@@ -112,7 +112,7 @@ impl TrainConfig {
         if let Some((key, value, most)) =
             ranges.iter().find(|(_, x, most)| !(0.0..=*most).contains(x))
         {
-            return Err(format!("{key} = {value}: it is from 0 to {most}"));
+            return Err(format!("{key} = {value}: must be from 0 to {most}"));
         }
         self.check_schedule()?;
         if let Some(spikes) = &self.spikes {
@@ -142,7 +142,7 @@ mod tests {
     fn what_does_not_fit_is_named() {
         let wrong = |config: TrainConfig| config.check().unwrap_err();
         let default = TrainConfig::default;
-        assert_eq!(wrong(TrainConfig { batch: 0, ..default() }), "batch = 0: it is at least 1");
+        assert_eq!(wrong(TrainConfig { batch: 0, ..default() }), "batch = 0: must be at least 1");
         let err = wrong(TrainConfig { batch: 32, accumulate: 5, ..default() });
         assert_eq!(err, "accumulate = 5 does not divide batch = 32");
         assert!(wrong(TrainConfig { beta2: 1.5, ..default() }).contains("beta2 = 1.5"));

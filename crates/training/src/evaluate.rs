@@ -3,12 +3,13 @@
 use backbones::AnyBackbone;
 use burn::{module::Module, prelude::*};
 use moe::{LayerReport, Pass};
-use tasks::{Score, Split, Task};
+use tasks::{Batch, Score, Split, Task};
 
 use crate::{
     ExampleScore,
     batch_facts::{put_batch_facts, real_examples},
     choices, example_scores,
+    learner::add_reports,
     order::all_in_rows,
     segment_memory::SegmentMemory,
     translations::{self, WritingSpeed},
@@ -24,7 +25,7 @@ pub struct Evaluation {
     /// The task's measures.
     pub metrics: Vec<(&'static str, f64)>,
     /// Metrics of the layers by name, mean over the examples and the layers.
-    pub told: Vec<(String, f64)>,
+    pub layer_metrics: Vec<(String, f64)>,
     /// The report of each MoE layer over the whole split.
     pub layers: Vec<LayerReport>,
     /// What it scored on each example, in their order; of the test split of a classification
@@ -46,7 +47,7 @@ impl Evaluation {
         self.mean(LayerReport::max_over_mean)
     }
 
-    /// The share of units that no expert worked on, mean over the layers; none without MoE layers.
+    /// The share of units assigned to no expert, mean over the layers; none without MoE layers.
     pub fn dropped_share(&self) -> Option<f64> {
         self.mean(|layer| layer.dropped as f64 / layer.units as f64)
     }
@@ -69,7 +70,7 @@ impl Evaluation {
         let bytes = [("bytes_per_input", self.bytes_per_input())];
         let named = self.metrics.iter().copied().chain(load).chain(dropped).chain(bytes);
         let named = named.map(|(name, value)| (name.to_string(), value));
-        named.chain(self.told.iter().cloned()).collect()
+        named.chain(self.layer_metrics.iter().cloned()).collect()
     }
 }
 
@@ -92,78 +93,128 @@ pub fn evaluate_some(
     count: usize,
     device: &Device,
 ) -> Evaluation {
-    let mut score = Score::default();
-    let mut layers: Vec<LayerReport> = Vec::new();
-    let mut told: Vec<(String, f64)> = Vec::new();
-    let mut real = 0.0;
-    let mut scores = Vec::new();
-    let whole = task.as_whole_split().filter(|_| count >= task.len(split));
-    let mut outputs = vec![Vec::new(); if whole.is_some() { task.len(split) } else { 0 }];
     let all = count.min(task.len(split));
-    let mut carried = SegmentMemory::over(task);
+    let mut sums = Sums::new(model, task, split, device);
+    let whole = task.as_whole_split().filter(|_| all == task.len(split));
+    let mut outputs = vec![Vec::new(); if whole.is_some() { all } else { 0 }];
     for examples in batches(task, all) {
-        let batch = task.batch(split, &examples, device);
-        let mut pass = Pass::eval().with_reports();
-        put_batch_facts(&mut pass, task, &batch);
-        let output = carried.forward(0, model, &mut pass, batch.input.clone());
-        if split == Split::Test && task.is_classification() {
-            scores.extend(example_scores::of_batch(&examples, output.clone(), &batch));
-        }
+        let output = sums.add(&examples);
         if whole.is_some() {
             keep(&mut outputs, &examples, &output);
         }
-        task.measure(output, &batch, &mut score);
-        let size = real_examples(&batch, model.tokens());
-        real += size;
-        told.extend(pass.metrics().into_iter().map(|(name, value)| (name, value * size)));
-        match layers.is_empty() {
-            true => layers = pass.reports().to_vec(),
-            false => layers.iter_mut().zip(pass.reports()).for_each(|(sum, new)| sum.add(new)),
-        }
     }
     if let Some(whole) = whole {
-        whole.measure_whole(split, &outputs, &mut score);
+        whole.measure_whole(split, &outputs, &mut sums.score);
     }
-    if let Some(sequential) = task.as_sequential().filter(|_| count >= task.len(split)) {
-        let mut network = |input| model.forward(&mut Pass::eval(), input);
-        sequential.measure_sequence(split, &mut network, device, &mut score);
+    if all == task.len(split) {
+        sums.measure_sequence();
     }
-    carried.forget();
-    if let Some(attacked) = task.as_attacked() {
-        for examples in batches(task, attacked.attacked_len(split)) {
-            let batch = attacked.attacked(split, &examples, device);
-            let mut pass = Pass::eval();
-            put_batch_facts(&mut pass, task, &batch);
-            let output = carried.forward(0, model, &mut pass, batch.input.clone());
-            attacked.measure_attacked(output, &batch, &mut score);
-        }
-    }
+    sums.measure_attacked();
     if let (Split::Test, Some(text)) = (split, task.as_text()) {
-        choices::judge(model, text.questions(), &mut score, device);
+        choices::judge(model, text.questions(), &mut sums.score, device);
     }
     let writing = task.as_translation().and_then(|translation| {
-        translations::judge(model, translation, (split, all), &mut score, device)
+        translations::judge(model, translation, (split, all), &mut sums.score, device)
     });
-    scores.sort_unstable_by_key(|score: &ExampleScore| score.example);
-    let tokens = real * model.tokens() as f64;
-    let routed: f64 = layers.iter().map(|layer| layer.flops).sum();
-    let idle: f64 = layers.iter().map(LayerReport::idle_params).sum();
-    let params = model.num_params() as f64;
-    Evaluation {
-        metrics: task
-            .metrics()
-            .iter()
-            // Not every split is attacked.
-            .filter(|name| all == 0 || score.has(name))
-            .map(|name| (*name, score.mean(name)))
-            .collect(),
-        told: sums(told, real),
-        layers,
-        examples: scores,
-        writing,
-        flops_per_token: model.dense_flops() / model.tokens() as f64 + routed / tokens,
-        params,
-        active_params: params - idle,
+    sums.evaluation(all, writing)
+}
+
+/// The sums of an evaluation over the batches so far.
+struct Sums<'a> {
+    model: &'a AnyBackbone,
+    task: &'a dyn Task,
+    split: Split,
+    device: &'a Device,
+    memory: SegmentMemory,
+    score: Score,
+    layers: Vec<LayerReport>,
+    /// Each times the number of examples of its batch.
+    layer_metrics: Vec<(String, f64)>,
+    /// The number of examples, those of padding in parts.
+    real: f64,
+    examples: Vec<ExampleScore>,
+}
+
+impl<'a> Sums<'a> {
+    fn new(model: &'a AnyBackbone, task: &'a dyn Task, split: Split, device: &'a Device) -> Self {
+        let memory = SegmentMemory::over(task);
+        let (layers, layer_metrics, examples) = (Vec::new(), Vec::new(), Vec::new());
+        let score = Score::default();
+        Self {
+            model,
+            task,
+            split,
+            device,
+            memory,
+            score,
+            layers,
+            layer_metrics,
+            real: 0.0,
+            examples,
+        }
+    }
+
+    /// Adds a batch, and returns its output.
+    fn add(&mut self, examples: &[usize]) -> Tensor<3> {
+        let batch = self.task.batch(self.split, examples, self.device);
+        let mut pass = Pass::eval().with_reports();
+        let output = self.forward(&mut pass, &batch);
+        if self.split == Split::Test && self.task.is_classification() {
+            self.examples.extend(example_scores::of_batch(examples, output.clone(), &batch));
+        }
+        self.task.measure(output.clone(), &batch, &mut self.score);
+        let size = real_examples(&batch, self.model.tokens());
+        self.real += size;
+        let metrics = pass.metrics().into_iter();
+        self.layer_metrics.extend(metrics.map(|(name, value)| (name, value * size)));
+        add_reports(&mut self.layers, pass.reports());
+        output
+    }
+
+    fn forward(&mut self, pass: &mut Pass, batch: &Batch) -> Tensor<3> {
+        put_batch_facts(pass, self.task, batch);
+        self.memory.forward(0, self.model, pass, batch.input.clone())
+    }
+
+    /// Measures a task whose inputs follow from the network's own outputs.
+    fn measure_sequence(&mut self) {
+        if let Some(sequential) = self.task.as_sequential() {
+            let mut network = |input| self.model.forward(&mut Pass::eval(), input);
+            sequential.measure_sequence(self.split, &mut network, self.device, &mut self.score);
+        }
+    }
+
+    /// Measures the attacked examples of a task that has some.
+    fn measure_attacked(&mut self) {
+        self.memory.forget();
+        let Some(attacked) = self.task.as_attacked() else { return };
+        for examples in batches(self.task, attacked.attacked_len(self.split)) {
+            let batch = attacked.attacked(self.split, &examples, self.device);
+            let output = self.forward(&mut Pass::eval(), &batch);
+            attacked.measure_attacked(output, &batch, &mut self.score);
+        }
+    }
+
+    /// The evaluation on `all` examples.
+    fn evaluation(mut self, all: usize, writing: Option<WritingSpeed>) -> Evaluation {
+        self.examples.sort_unstable_by_key(|score: &ExampleScore| score.example);
+        let tokens = self.real * self.model.tokens() as f64;
+        let routed: f64 = self.layers.iter().map(|layer| layer.flops).sum();
+        let idle: f64 = self.layers.iter().map(LayerReport::idle_params).sum();
+        let params = self.model.num_params() as f64;
+        let dense = self.model.dense_flops() / self.model.tokens() as f64;
+        // Not every split is attacked.
+        let names = self.task.metrics().iter().filter(|name| all == 0 || self.score.has(name));
+        Evaluation {
+            metrics: names.map(|name| (*name, self.score.mean(name))).collect(),
+            layer_metrics: sums(self.layer_metrics, self.real),
+            layers: self.layers,
+            examples: self.examples,
+            writing,
+            flops_per_token: dense + routed / tokens,
+            params,
+            active_params: params - idle,
+        }
     }
 }
 

@@ -40,7 +40,7 @@ const CONSTANT: f64 = 100.0;
 impl FewShot {
     /// Checks that there is at least one example of each class.
     pub fn check(&self) -> Result<(), String> {
-        if self.shots == 0 { Err("shots = 0: it is at least 1".into()) } else { Ok(()) }
+        if self.shots == 0 { Err("shots = 0: must be at least 1".into()) } else { Ok(()) }
     }
 
     /// Puts the accuracy of the head in the place of the network's own measures.

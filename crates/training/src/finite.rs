@@ -60,7 +60,7 @@ mod tests {
         let found = |weight| Evaluation {
             writing: None,
             metrics: vec![("loss", 0.5)],
-            told: Vec::new(),
+            layer_metrics: Vec::new(),
             layers: vec![layer(0, 1.0), layer(1, weight)],
             examples: Vec::new(),
             flops_per_token: 1.0,

@@ -47,14 +47,14 @@ pub(crate) struct Now<'a> {
     pub(crate) run: &'a Run<'a>,
     pub(crate) step: usize,
     /// Whether the metrics of the layers are read.
-    pub(crate) tells: bool,
+    pub(crate) logs: bool,
 }
 
 /// A run's networks and their optimizers.
 pub(crate) trait Learner {
     /// Makes a step.
     fn step(&mut self, now: Now, order: &mut Order) -> StepMetrics;
-    /// Adds the losses since the last look, and their number, to `sums`. Fails if they are no
+    /// Adds the losses since the last call, and their number, to `sums`. Fails if they are no
     /// numbers any more.
     fn read(&mut self, sums: &mut (f64, usize)) -> Result<(), TrainError>;
     /// The network as it is now, not for training.
@@ -62,7 +62,7 @@ pub(crate) trait Learner {
     /// Writes the checkpoint.
     fn save(&self, at: &Checkpoint, folder: &Path) -> Result<(), CheckpointError>;
     /// The metrics of the whole training, by name.
-    fn tells(&self, _run: &Run) -> Vec<(String, f64)> {
+    fn metrics(&self, _run: &Run) -> Vec<(String, f64)> {
         Vec::new()
     }
     /// Examples that were computed besides those of the order.
@@ -98,9 +98,9 @@ fn begin_here(
     Ok(match (&run.config.workers, state) {
         (None, None) if guarded => (at, Box::new(Guard::new(fresh))),
         (None, Some(state)) if guarded => (at, Box::new(Guard::new(fresh).restored(&state)?)),
-        (None, None) => (at, Box::new(fresh.carrying(run))),
+        (None, None) => (at, Box::new(fresh.with_memory(run))),
         (None, Some(state)) => {
-            let streams = fresh.carrying(run).going_on(&state, run.device)?;
+            let streams = fresh.with_memory(run).resumed(&state, run.device)?;
             (at, Box::new(streams.restored(&state)?))
         }
         (Some(workers), None) => (at, Box::new(LocalSgd::new(workers, run.seed, fresh))),
@@ -164,11 +164,11 @@ pub(crate) struct Replica {
     /// None only while a step moves it.
     model: Option<AnyBackbone>,
     pub(crate) optimizer: ModuleOptimizer,
-    unread: PendingLosses,
+    pending: PendingLosses,
     team: Team,
     /// What its layers keep of the windows before. Workers keep nothing, nor does a network whose
     /// steps are looked at before they are made.
-    carried: SegmentMemory,
+    memory: SegmentMemory,
 }
 
 impl Replica {
@@ -178,19 +178,19 @@ impl Replica {
     }
 
     fn of(team: &Team, model: AnyBackbone, optimizer: ModuleOptimizer) -> Self {
-        let (unread, carried) = (PendingLosses::default(), SegmentMemory::default());
-        Self { model: Some(model), optimizer, unread, team: team.clone(), carried }
+        let (pending, memory) = (PendingLosses::default(), SegmentMemory::default());
+        Self { model: Some(model), optimizer, pending, team: team.clone(), memory }
     }
 
     /// The same, whose layers see what went before a window if the task's windows follow one another.
-    fn carrying(self, run: &Run) -> Self {
-        Self { carried: SegmentMemory::over(run.task), ..self }
+    fn with_memory(self, run: &Run) -> Self {
+        Self { memory: SegmentMemory::over(run.task), ..self }
     }
 
     /// The same, with the windows before those to come.
-    fn going_on(self, state: &State, device: &Device) -> Result<Self, CheckpointError> {
-        let carried = self.carried.read(&state.rest, device);
-        Ok(Self { carried: carried.map_err(|message| state.damaged(message))?, ..self })
+    fn resumed(self, state: &State, device: &Device) -> Result<Self, CheckpointError> {
+        let memory = self.memory.read(&state.rest, device);
+        Ok(Self { memory: memory.map_err(|message| state.damaged(message))?, ..self })
     }
 
     pub(crate) fn team(&self) -> &Team {
@@ -224,27 +224,28 @@ impl Replica {
         order: &mut Order,
         share: Share,
         corrupt: &dyn Fn(usize, Batch) -> Batch,
-        unread: &mut PendingLosses,
+        pending: &mut PendingLosses,
     ) -> StepMetrics {
         let show = Show { share, corrupt, more: None };
-        let (told, grads) = self.gradients(now, order, show, unread);
+        let (metrics, grads) = self.gradients(now, order, show, pending);
         self.apply(now.run, now.run.config.lr_at(now.step), grads);
-        told
+        metrics
     }
 
-    /// The gradient of a step, clipped, and what there is to tell. Weights stay; states that a rule
+    /// The gradient of a step, clipped, and the metrics of the step. Weights stay; states that a rule
     /// moves do not.
     pub(crate) fn gradients(
         &mut self,
-        Now { run, step, tells }: Now,
+        now: Now,
         order: &mut Order,
-        Show { share, corrupt, more }: Show,
-        unread: &mut PendingLosses,
+        show: Show,
+        pending: &mut PendingLosses,
     ) -> (StepMetrics, GradientsParams) {
-        let mut carried = std::mem::take(&mut self.carried);
-        let (config, model, tracer) = (run.config, self.model(), run.tracer);
+        let Now { run, step, .. } = now;
+        let mut memory = std::mem::take(&mut self.memory);
+        let (config, model) = (run.config, self.model());
         if !order.goes_on(config.examples_before(step)) {
-            carried.forget();
+            memory.forget();
         }
         let part = config.batch_at(step) / share.of;
         let parts = share.in_step() as f64;
@@ -267,7 +268,7 @@ impl Replica {
                 pass.put(PassOfStep(number));
                 let (loss, objective) = timed(tracer, Span::Forward, || {
                     put_batch_facts(&mut pass, run.task, &batch);
-                    let output = carried.forward(micro, model, &mut pass, batch.input.clone());
+                    let output = memory.forward(micro, model, &mut pass, batch.input.clone());
                     let loss = run.task.loss(output.clone(), &batch);
                     let aim = match run.objective {
                         Some(objective) => {
@@ -280,7 +281,7 @@ impl Replica {
                     let own = pass.total_loss();
                     (loss, own.map_or(aim.loss.clone(), |own| aim.loss + own))
                 });
-                unread.add(step + 1, micro, loss, objective.clone());
+                pending.add(step + 1, micro, loss, objective.clone());
                 timed(tracer, Span::Backward, || {
                     let grads = (objective / parts).backward();
                     sum.add(model, GradientsParams::from_grads(grads, model));
@@ -302,7 +303,7 @@ impl Replica {
         let (mut grads, (flops, loads, scalars)) =
             timed(waits, Span::Exchange, || (sum.total(model), told.joined(&*share.world)));
         let norm = timed(tracer, Span::Clip, || clip_global_norm(model, &mut grads, config.clip));
-        self.carried = carried;
+        self.memory = memory;
         let load = mean_over(&loads, LayerReport::max_over_mean).filter(|_| watched);
         (StepMetrics { norm, scalars, load, flops }, grads)
     }
@@ -315,8 +316,82 @@ impl Replica {
     }
 }
 
-/// Joins what the layers report of one more part of a step.
-fn add_reports(sums: &mut Vec<LayerReport>, reports: &[LayerReport]) {
+impl Show<'_> {
+    /// The examples of a part of a step.
+    fn batch(&self, Now { run, step, .. }: Now, order: &mut Order, micro: usize) -> Batch {
+        let part = run.config.batch_at(step) / self.share.of;
+        let position = run.config.examples_before(step) + micro * part;
+        let mut examples = order.examples(position, part);
+        examples.extend(self.more.filter(|_| micro + 1 == self.share.parts.end));
+        let place = Place { seed: run.seed, position };
+        (self.corrupt)(micro, run.task.training_batch(&examples, place, run.device))
+    }
+}
+
+/// One pass over a part of a step.
+struct Part<'a> {
+    micro: usize,
+    /// The end of the parts.
+    last: usize,
+    /// The number of the pass.
+    number: usize,
+    batch: &'a Batch,
+}
+
+/// The sums over the parts of a step.
+#[derive(Default)]
+struct StepSums {
+    gradients: GradientsAccumulator<AnyBackbone>,
+    scalars: Vec<(String, f64)>,
+    loads: Vec<LayerReport>,
+    flops: f64,
+}
+
+impl StepSums {
+    /// The task's loss, and the objective with the losses of the layers.
+    fn forward(
+        &mut self,
+        Now { run, step, logs }: Now,
+        model: &AnyBackbone,
+        memory: &mut SegmentMemory,
+        &Part { micro, last, number, batch }: &Part,
+    ) -> (Tensor<1>, Tensor<1>) {
+        let mut pass = Pass::train(run.seed, step, step as f64 / run.config.steps as f64)
+            .micro_batch(micro, last)
+            .with_reports();
+        pass.put(PassOfStep(number));
+        let found = timed(run.tracer, Span::Forward, || {
+            put_batch_facts(&mut pass, run.task, batch);
+            let output = memory.forward(micro, model, &mut pass, batch.input.clone());
+            let loss = run.task.loss(output.clone(), batch);
+            let aim = match run.objective {
+                Some(objective) => {
+                    let (task, loss) = (run.task, loss.clone());
+                    objective.value(Answered { task, batch, output, loss, pass: &mut pass })
+                }
+                None => Value { loss: loss.clone(), flops: 0.0 },
+            };
+            self.flops += aim.flops;
+            let own = pass.total_loss();
+            (loss, own.map_or(aim.loss.clone(), |own| aim.loss + own))
+        });
+        self.flops += model.dense_flops() * real_examples(batch, model.tokens());
+        self.flops += pass.reports().iter().map(|layer| layer.flops).sum::<f64>();
+        add_reports(&mut self.loads, pass.reports());
+        if logs {
+            self.scalars = pass.scalars();
+        }
+        found
+    }
+
+    fn backward(&mut self, model: &AnyBackbone, objective: Tensor<1>) {
+        let grads = objective.backward();
+        self.gradients.accumulate(model, GradientsParams::from_grads(grads, model));
+    }
+}
+
+/// Joins the reports of the layers on one more batch.
+pub(crate) fn add_reports(sums: &mut Vec<LayerReport>, reports: &[LayerReport]) {
     match sums.is_empty() {
         true => sums.extend_from_slice(reports),
         false => sums.iter_mut().zip(reports).for_each(|(sum, report)| sum.add(report)),
@@ -325,15 +400,15 @@ fn add_reports(sums: &mut Vec<LayerReport>, reports: &[LayerReport]) {
 
 impl Learner for Replica {
     fn step(&mut self, now: Now, order: &mut Order) -> StepMetrics {
-        let mut unread = std::mem::take(&mut self.unread);
+        let mut pending = std::mem::take(&mut self.pending);
         let share = Share::all(now.run.config.accumulate, &self.team);
-        let told = self.step_on(now, order, share, &|_, batch| batch, &mut unread);
-        self.unread = unread;
+        let told = self.step_on(now, order, share, &|_, batch| batch, &mut pending);
+        self.pending = pending;
         told
     }
 
     fn read(&mut self, sums: &mut (f64, usize)) -> Result<(), TrainError> {
-        self.unread.read(&*self.team.world, sums)
+        self.pending.read(&*self.team.world, sums)
     }
 
     fn network(&self) -> AnyBackbone {
@@ -341,7 +416,7 @@ impl Learner for Replica {
     }
 
     fn save(&self, at: &Checkpoint, folder: &Path) -> Result<(), CheckpointError> {
-        let carried = self.carried.bytes_of_all(&*self.team.world);
-        at.save_by(&self.team, folder, self.model(), &self.optimizer, &carried)
+        let memory = self.memory.bytes_of_all(&*self.team.world);
+        at.save_by(&self.team, folder, self.model(), &self.optimizer, &memory)
     }
 }

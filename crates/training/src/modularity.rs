@@ -14,7 +14,7 @@
 
 /// A partition of the nodes of a graph.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Communities {
+pub struct ModularityClusters {
     /// The community of each node; the largest is 0, and among equals the one with the first node.
     pub of: Vec<usize>,
     /// Its modularity (1); 0 in a graph without edges.
@@ -26,10 +26,13 @@ pub struct Communities {
 ///
 /// # Errors
 /// If there are fewer nodes than communities, or none are asked for.
-pub fn communities(weights: &[Vec<f64>], count: usize) -> Result<Communities, String> {
+pub fn modularity_clusters(
+    weights: &[Vec<f64>],
+    count: usize,
+) -> Result<ModularityClusters, String> {
     let n = weights.len();
     if count == 0 || count > n {
-        return Err(format!("{count} groups of {n} classes: it is from 1 to {n}"));
+        return Err(format!("{count} groups of {n} classes: must be from 1 to {n}"));
     }
     let mut members: Vec<Vec<usize>> = (0..n).map(|node| vec![node]).collect();
     while members.len() > count {
@@ -43,7 +46,7 @@ pub fn communities(weights: &[Vec<f64>], count: usize) -> Result<Communities, St
     for (community, nodes) in members.iter().enumerate() {
         nodes.iter().for_each(|node| of[*node] = community);
     }
-    Ok(Communities { of, modularity: modularity(weights, &members) })
+    Ok(ModularityClusters { of, modularity: modularity(weights, &members) })
 }
 
 /// The two communities, by their place in the list, whose joining makes Q largest.
@@ -111,7 +114,7 @@ mod tests {
     #[test]
     fn two_triangles_with_a_bridge() {
         let edges = [(0, 1), (1, 2), (0, 2), (3, 4), (4, 5), (3, 5), (2, 3)];
-        let found = communities(&graph(6, &edges), 2).unwrap();
+        let found = modularity_clusters(&graph(6, &edges), 2).unwrap();
         assert_eq!(found.of, [0, 0, 0, 1, 1, 1]);
         // Each has 3 of 7 edges and degrees 7 of 14: 2 (3/7 - 1/4).
         assert!((found.modularity - 5.0 / 14.0).abs() < 1e-12, "{}", found.modularity);
@@ -130,10 +133,10 @@ mod tests {
         ];
         let graph = confusion_graph(&counts.map(Vec::from));
         assert!((graph[0][1] - 0.4).abs() < 1e-12 && graph[0][0] == 0.0);
-        let three = communities(&graph, 3).unwrap();
+        let three = modularity_clusters(&graph, 3).unwrap();
         assert_eq!(three.of, [0, 0, 1, 1, 2, 2]);
         assert!((three.modularity - 0.4914286).abs() < 1e-6, "{}", three.modularity);
-        let two = communities(&graph, 2).unwrap();
+        let two = modularity_clusters(&graph, 2).unwrap();
         assert_eq!(two.of, [0, 0, 0, 0, 1, 1]);
         assert!((two.modularity - 0.3526531).abs() < 1e-6, "{}", two.modularity);
     }
@@ -142,17 +145,17 @@ mod tests {
     fn there_are_as_many_as_were_asked_for() {
         let empty = graph(5, &[]);
         for count in 1..=5 {
-            let found = communities(&empty, count).unwrap();
+            let found = modularity_clusters(&empty, count).unwrap();
             assert_eq!(found.of.iter().max(), Some(&(count - 1)));
         }
-        assert!(communities(&empty, 6).unwrap_err().contains("6 groups of 5 classes"));
-        assert!(communities(&empty, 0).is_err());
+        assert!(modularity_clusters(&empty, 6).unwrap_err().contains("6 groups of 5 classes"));
+        assert!(modularity_clusters(&empty, 0).is_err());
     }
 
     #[test]
     fn the_order_of_the_nodes_changes_names_only() {
         let edges = [(5, 3), (3, 1), (5, 1), (4, 2), (2, 0), (4, 0), (1, 2)];
-        let found = communities(&graph(6, &edges), 2).unwrap();
+        let found = modularity_clusters(&graph(6, &edges), 2).unwrap();
         assert_eq!(found.of, [0, 1, 0, 1, 0, 1]);
     }
 }

@@ -140,16 +140,16 @@ mod tests {
     fn sums_are_read_once_and_the_first_bad_step_is_named() {
         let device = Device::flex().autodiff();
         let one = |x: f32| Tensor::<1>::from_floats([x], &device);
-        let mut unread = PendingLosses::default();
+        let mut pending = PendingLosses::default();
         let mut sums = (1.0, 1);
-        unread.add(1, 0, one(2.0), one(2.5));
-        unread.read(&Alone, &mut sums).unwrap();
-        unread.read(&Alone, &mut sums).unwrap();
+        pending.add(1, 0, one(2.0), one(2.5));
+        pending.read(&Alone, &mut sums).unwrap();
+        pending.read(&Alone, &mut sums).unwrap();
         assert_eq!(sums, (3.0, 2));
         for (step, objective) in [(2, 1.0), (3, f32::NAN), (4, f32::INFINITY)] {
-            unread.add(step, 0, one(1.0), one(objective));
+            pending.add(step, 0, one(1.0), one(objective));
         }
-        let err = unread.read(&Alone, &mut sums).unwrap_err();
+        let err = pending.read(&Alone, &mut sums).unwrap_err();
         assert!(matches!(err, TrainError::Diverged { step: 3, .. }), "{err}");
     }
 
@@ -157,16 +157,16 @@ mod tests {
     fn of_many_networks_some_may_be_astray() {
         let device = Device::flex().autodiff();
         let one = |x: f32| Tensor::<1>::from_floats([x], &device);
-        let (mut unread, mut sums) = (PendingLosses::default(), (0.0, 0));
+        let (mut pending, mut sums) = (PendingLosses::default(), (0.0, 0));
         for (step, loss) in [(1, 1.0), (1, f32::NAN), (2, 3.0), (2, 4.0)] {
-            unread.add(step, 0, one(loss), one(loss));
+            pending.add(step, 0, one(loss), one(loss));
         }
-        unread.read_of_many(&Alone, &mut sums).unwrap();
+        pending.read_of_many(&Alone, &mut sums).unwrap();
         assert_eq!(sums, (8.0, 3));
         for (step, loss) in [(3, 1.0), (3, f32::NAN), (4, f32::NAN), (4, f32::INFINITY)] {
-            unread.add(step, 0, one(loss), one(loss));
+            pending.add(step, 0, one(loss), one(loss));
         }
-        let err = unread.read_of_many(&Alone, &mut sums).unwrap_err();
+        let err = pending.read_of_many(&Alone, &mut sums).unwrap_err();
         assert!(matches!(err, TrainError::Diverged { step: 4, .. }), "{err}");
     }
 }

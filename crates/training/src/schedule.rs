@@ -118,7 +118,7 @@ impl TrainConfig {
     /// Checks the settings of the schedule. The message begins with the key.
     pub(crate) fn check_schedule(&self) -> Result<(), String> {
         if let Some(at) = self.halve_at.iter().find(|at| !(0.0..=1.0).contains(*at)) {
-            return Err(format!("halve_at = {at}: it is from 0 to 1"));
+            return Err(format!("halve_at = {at}: must be from 0 to 1"));
         }
         if self.shape == Shape::InverseSqrt && self.final_lr == 0.0 {
             return Err("shape = \"inverse-sqrt\" never ends at final_lr = 0".into());
@@ -215,7 +215,7 @@ mod tests {
         let err = wrong(TrainConfig { batch_warmup, ..default() });
         assert_eq!(err, "batch_warmup.from = 64: it is from accumulate = 1 to batch = 32");
         let err = wrong(TrainConfig { halve_at: vec![0.5, 1.5], ..default() });
-        assert_eq!(err, "halve_at = 1.5: it is from 0 to 1");
+        assert_eq!(err, "halve_at = 1.5: must be from 0 to 1");
         let shape = Shape::InverseSqrt;
         let err = wrong(TrainConfig { shape, final_lr: 0.0, ..default() });
         assert!(err.starts_with("shape = \"inverse-sqrt\""), "{err}");

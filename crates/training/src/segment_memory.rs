@@ -121,12 +121,12 @@ mod tests {
             Cache::of_stream(),
             Cache::restored(vec![layer(7.0)]),
         ];
-        let carried = SegmentMemory { on: true, parts };
-        let bytes = carried.bytes();
+        let memory = SegmentMemory { on: true, parts };
+        let bytes = memory.bytes();
         let again = SegmentMemory::default().read(&bytes, &device).unwrap();
         assert_eq!(again.bytes(), bytes);
-        let data = |carried: &SegmentMemory| carried.parts[0].inputs()[1].to_data();
-        assert_eq!(data(&again), data(&carried));
+        let data = |memory: &SegmentMemory| memory.parts[0].inputs()[1].to_data();
+        assert_eq!(data(&again), data(&memory));
         let cut = vec![bytes[0][..40].to_vec()];
         assert!(SegmentMemory::default().read(&cut, &device).is_err());
         assert!(SegmentMemory::default().read(&[vec![1, 2]], &device).is_err());

@@ -50,12 +50,12 @@ pub trait Watch {
     /// Whether the run should stop with a checkpoint.
     fn stop(&self) -> bool;
     /// Whether [`Watch::look`] is to be called.
-    fn looks(&self) -> bool {
+    fn observes(&self) -> bool {
         false
     }
     /// The network after `done` steps, not for training: at the start, with each evaluation, and at
     /// the end. It must not change the run.
-    fn look(&mut self, _done: usize, _model: &AnyBackbone) -> io::Result<()> {
+    fn observe(&mut self, _done: usize, _model: &AnyBackbone) -> io::Result<()> {
         Ok(())
     }
 }
@@ -76,7 +76,7 @@ pub struct Outcome {
     /// them: what the experts of each step worked on is counted step by step.
     pub flops: f64,
     /// Further metrics of the training, by name.
-    pub told: Vec<(String, f64)>,
+    pub metrics: Vec<(String, f64)>,
 }
 
 /// The reason for which a run did not end.
@@ -111,7 +111,7 @@ pub enum TrainError {
     Checkpoint(#[from] CheckpointError),
     /// The observer of the network cannot write its file.
     #[error("{0}")]
-    Look(io::Error),
+    Observer(io::Error),
     /// The log, or the scores of the test examples, cannot be read or written.
     #[error("{path}: {source}")]
     Log {
@@ -141,8 +141,8 @@ pub fn supervised_by(
     watch: &mut dyn Watch,
 ) -> Result<Outcome, TrainError> {
     let mut training = Training::begin(team, run, model)?;
-    if training.at.step == 0 && watch.looks() {
-        watch.look(0, &training.learner.network()).map_err(TrainError::Look)?;
+    if training.at.step == 0 && watch.observes() {
+        watch.observe(0, &training.learner.network()).map_err(TrainError::Observer)?;
     }
     while training.at.step < run.config.steps {
         training.step(watch)?;
@@ -174,8 +174,8 @@ impl<'a> Training<'a> {
     /// Makes a step; logs, evaluates and writes a checkpoint where that is due.
     fn step(&mut self, watch: &mut dyn Watch) -> Result<(), TrainError> {
         let (run, config, started) = (self.run, self.run.config, Instant::now());
-        let tells = is_due(config.log_every, self.at.step + 1);
-        let now = Now { run, step: self.at.step, tells };
+        let logs = is_due(config.log_every, self.at.step + 1);
+        let now = Now { run, step: self.at.step, logs };
         let metrics = self.learner.step(now, &mut self.order);
         self.count(&metrics);
         let stop = watch.stop();
@@ -246,7 +246,7 @@ impl<'a> Training<'a> {
         let model = self.learner.network();
         let evaluation = self.evaluate(&model, Split::Valid);
         self.log_evaluation(Split::Valid, &evaluation)?;
-        watch.look(self.at.step, &model).map_err(TrainError::Look)
+        watch.observe(self.at.step, &model).map_err(TrainError::Observer)
     }
 
     fn evaluate(&self, model: &AnyBackbone, split: Split) -> Evaluation {
@@ -266,7 +266,7 @@ impl<'a> Training<'a> {
             self.learner.save(&self.at, run.folder)?;
         }
         let model = self.learner.network();
-        watch.look(steps, &model).map_err(TrainError::Look)?;
+        watch.observe(steps, &model).map_err(TrainError::Observer)?;
         let valid = self.evaluate(&model, Split::Valid);
         let test = run.test.then(|| self.evaluate(&model, Split::Test));
         self.log_evaluation(Split::Valid, &valid)?;
@@ -278,9 +278,9 @@ impl<'a> Training<'a> {
         let tokens = (examples as f64 * tokens_of_example(run.task, &model)) as usize;
         let (load, n) = self.at.load;
         let load = (n > 0).then(|| ("early_load".to_string(), load / n as f64));
-        let told = self.learner.tells(run).into_iter().chain(load).collect();
+        let metrics = self.learner.metrics(run).into_iter().chain(load).collect();
         let (seconds, flops) = (self.at.seconds, self.at.flops);
-        Ok(Outcome { model, valid, test, seconds, tokens, flops, told })
+        Ok(Outcome { model, valid, test, seconds, tokens, flops, metrics })
     }
 }
 

@@ -7,7 +7,10 @@ use backbones::{
     seq2seq::{Search, translate},
 };
 use burn::prelude::*;
+use moe::Pass;
 use tasks::{Score, Split, TranslationTask, Writing};
+
+use crate::Timing;
 
 /// Sentences at once, as many as an evaluation shows examples.
 const BATCH: usize = 64;
@@ -19,6 +22,8 @@ pub struct WritingSpeed {
     pub tokens: usize,
     /// How long that took.
     pub seconds: f64,
+    /// The time of one translation in milliseconds, if the task has it measured, by [`latency`].
+    pub latency: Option<f64>,
 }
 
 impl WritingSpeed {
@@ -61,5 +66,37 @@ pub(crate) fn judge(
     let texts: Vec<String> = answers.iter().map(|answer| task.text(answer)).collect();
     task.score(split, &texts, score);
     let tokens = answers.iter().map(|answer| answer.len() + 1).sum();
-    Some(WritingSpeed { tokens, seconds })
+    let timed = task.latency_runs(split);
+    let latency = (timed > 0).then(|| latency(network, &sources.concat(), timed, device));
+    Some(WritingSpeed { tokens, seconds, latency })
+}
+
+/// Tokens of the source and of the target of which the latency is measured, at most.
+const LATENCY_TOKENS: usize = 24;
+
+/// The latency of a translation in milliseconds: one source of up to 24 tokens is read, and as many tokens are
+/// written one after the other, with the cache of keys and values. All networks do the same work, whatever
+/// they would write: `tokens` are those of sources, in both places. Five dry runs, then the trimmed mean of
+/// `timed` runs, as in AutoMoE.
+///
+/// # Panics
+/// If there are no tokens, or nothing is timed.
+pub fn latency(
+    network: &dyn SequenceToSequence,
+    tokens: &[i32],
+    timed: usize,
+    device: &Device,
+) -> f64 {
+    let [source, target] = network.longest().map(|longest| longest.min(LATENCY_TOKENS));
+    let ids = |from: usize, n: usize| {
+        let ids: Vec<i32> = tokens.iter().cycle().skip(from).take(n).copied().collect();
+        Tensor::<2, Int>::from_data(TensorData::new(ids, [1, n]), device)
+    };
+    Timing { timed, ..Timing::REPORT }.milliseconds(|| {
+        let mut memory = network.read(&mut Pass::eval(), ids(0, source), vec![source]);
+        for at in 0..target {
+            let scores = network.answer(&mut Pass::eval(), ids(at, 1), &mut memory);
+            drop(scores.into_data()); // a device may compute later
+        }
+    })
 }

@@ -113,13 +113,13 @@ fn shared_parts_begin_alike_whatever_a_router_draws() {
     }
 }
 
-/// An augmented task: the pictures of a step are drawn too.
+/// An augmented task: the images of a step are drawn too.
 fn digits() -> Arc<dyn Task> {
     task(&Choice::of("digits").with("augment", json!({ "crop": 1 })))
 }
 
 #[test]
-fn training_shows_the_same_pictures_and_skips_the_same_branches_whatever_a_router_draws() {
+fn training_shows_the_same_images_and_skips_the_same_branches_whatever_a_router_draws() {
     let task = digits();
     let config =
         TrainConfig { steps: 8, batch: 8, accumulate: 2, log_every: 1, ..TrainConfig::default() };

@@ -48,7 +48,7 @@ fn value(outcome: &Outcome, name: &str) -> f64 {
 fn a_translator_is_trained_and_its_translations_are_measured() {
     let task = task(&choice(json!({
         "kind": "translation", "pairs": 60, "tokens": "byte", "length": 40, "batch_tokens": 300,
-        "valid_sentences": 5, "test_sentences": 7,
+        "valid_sentences": 5, "test_sentences": 7, "latency_runs": 3,
     })));
     let backbone = choice(json!({
         "kind": "transformer-seq2seq", "width": 16, "encoder_layers": 1, "decoder_layers": 1,
@@ -64,6 +64,9 @@ fn a_translator_is_trained_and_its_translations_are_measured() {
     let writing = after.valid.writing.expect("five sentences were written");
     assert!(writing.tokens >= 5 && writing.tokens_per_second().unwrap() > 0.0);
     assert_eq!(after.test.as_ref().unwrap().examples.len(), task.len(Split::Test));
+    // The latency is measured on the test split alone.
+    let latency = after.test.as_ref().and_then(|test| test.writing?.latency).unwrap();
+    assert!(latency > 0.0 && latency < 60_000.0 && writing.latency.is_none(), "{latency} ms");
     // One layer in the encoder, one in the decoder: each counts its own real tokens.
     let units: Vec<usize> = after.valid.layers.iter().map(|layer| layer.units).collect();
     let translation = task.as_translation().unwrap();

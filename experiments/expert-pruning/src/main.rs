@@ -1,6 +1,5 @@
-//! Which experts of a fine-tuned network can be dropped? `cargo run --release -p expert-pruning`
-//! answers it on digits and on the data model of the theory, and with
-//! `run expert-pruning-fashion` on clothes; see README.md.
+//! Compares rules that drop experts of a fine-tuned network: `cargo run --release -p expert-pruning`
+//! on digits and on the data model of the theory, `run expert-pruning-fashion` on clothes; see README.md.
 
 use lab::prelude::*;
 

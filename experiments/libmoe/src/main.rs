@@ -1,5 +1,5 @@
-//! Do the algorithms of LibMoE differ, in quality and in how they route?
-//! `cargo run --release -p libmoe -- --trace` answers it; see README.md.
+//! Compares the algorithms of LibMoE, in quality and in how they route.
+//! `cargo run --release -p libmoe -- --trace`; see README.md.
 //! The algorithms are in the library; the suite says what is compared.
 
 use lab::prelude::*;

@@ -29,7 +29,7 @@ pub(crate) struct CostArgs {
     /// Devices side by side
     #[arg(long, default_value_t = 1024, value_name = "N")]
     devices: usize,
-    /// A price: which share of the peak would it take on each device?
+    /// A price: prints the share of the peak that it takes on each device.
     #[arg(long, value_name = "PRICE")]
     price: Option<f64>,
     /// Shares of the FLOPs on several devices, A=0.5,B=0.5
@@ -51,12 +51,12 @@ impl Verb for CostArgs {
 
 fn cost(call: &CostArgs, format: Format) -> anyhow::Result<String> {
     let (tokens, utilisation) = (call.tokens, call.utilisation);
-    ensure!(tokens > 0.0 && tokens.is_finite(), "--tokens {tokens}: it is above 0");
+    ensure!(tokens > 0.0 && tokens.is_finite(), "--tokens {tokens}: must be above 0");
     let share = utilisation > 0.0 && utilisation <= 1.0;
-    ensure!(share, "--utilisation {utilisation}: it is above 0, and at most 1");
-    ensure!(call.devices > 0, "--devices 0: it is at least 1");
+    ensure!(share, "--utilisation {utilisation}: must be above 0, and at most 1");
+    ensure!(call.devices > 0, "--devices 0: must be at least 1");
     if let Some(price) = call.price {
-        ensure!(price > 0.0 && price.is_finite(), "--price {price}: it is above 0");
+        ensure!(price > 0.0 && price.is_finite(), "--price {price}: must be above 0");
     }
     let sizes = ModelSizes::read(&call.model)?;
     let devices = call.hardware.as_deref().map_or_else(|| Ok(published()), hardware)?;
@@ -103,7 +103,7 @@ fn mix<'a>(text: &str, devices: &'a [Accelerator]) -> anyhow::Result<Vec<(&'a Ac
     let known = || devices.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(", ");
     let mut found = Vec::new();
     for part in text.split(',') {
-        let wrong = || anyhow!("--mix {text}: {part:?} is no NAME=SHARE, A=0.5 say");
+        let wrong = || anyhow!("--mix {text}: {part:?} is not NAME=SHARE, for example A=0.5");
         let (name, share) = part.split_once('=').ok_or_else(wrong)?;
         let share: f64 = share.trim().parse().map_err(|_| wrong())?;
         ensure!(share > 0.0 && share <= 1.0, "--mix {text}: the share {share} is from 0 to 1");
@@ -202,7 +202,7 @@ mod tests {
     fn bad_input_is_named() {
         let wrong =
             |change: fn(&mut CostArgs)| cost(&call(change), Format::Text).unwrap_err().to_string();
-        assert!(wrong(|c| c.utilisation = 0.0).contains("--utilisation 0: it is above 0"));
+        assert!(wrong(|c| c.utilisation = 0.0).contains("--utilisation 0: must be above 0"));
         assert!(wrong(|c| c.mix = Some("A=0.5,Z=0.5".into())).contains("known: A, B, C, D, E"));
         assert!(wrong(|c| c.mix = Some("A=0.5".into())).contains("the shares make 0.5, not 1"));
         assert!(wrong(|c| c.mix = Some("A".into())).contains("no NAME=SHARE"));

@@ -1,4 +1,4 @@
-//! Which parts of Ling's recipe show at a small scale? `cargo run --release -p ling` answers it; see
+//! Tests parts of Ling's recipe at a small scale: `cargo run --release -p ling`; see
 //! README.md. The algorithms are in the library; the suites say what is compared.
 
 mod cost;

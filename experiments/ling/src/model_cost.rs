@@ -86,7 +86,7 @@ impl ModelSizes {
             ("matrices", self.matrices),
         ];
         for (key, value) in needed {
-            ensure!(value > 0, "{key} = 0: it is at least 1");
+            ensure!(value > 0, "{key} = 0: must be at least 1");
         }
         let (k, experts, heads) = (self.top_k, self.experts, self.heads);
         ensure!(k <= experts, "top_k = {k}: there are {experts} experts");

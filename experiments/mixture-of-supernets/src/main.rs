@@ -1,5 +1,5 @@
-//! Do weights that the architecture mixes bring a supernet nearer to networks that are trained alone?
-//! `cargo run --release -p mixture-of-supernets` answers it; see README.md. The algorithms are in the
+//! Compares a supernet, whose weights the architecture mixes, with networks that are trained alone.
+//! `cargo run --release -p mixture-of-supernets`; see README.md. The algorithms are in the
 //! library; the suites say what is compared.
 
 use lab::prelude::*;

@@ -1,5 +1,5 @@
-//! Do small networks gain by sending whole pictures to experts of their super-class?
-//! `cargo run --release -p mobile-v-moe` answers it; see README.md.
+//! Tests whether small networks gain by sending whole images to experts of their super-class.
+//! `cargo run --release -p mobile-v-moe`; see README.md.
 
 use lab::prelude::*;
 

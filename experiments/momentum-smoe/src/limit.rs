@@ -74,7 +74,7 @@ fn limit(rule: &AnyResidual, layer: &Tensor<2>) -> f64 {
     0.5 * (stable + unstable)
 }
 
-/// Is a disturbance smaller in the last third of the layers than in the one before?
+/// Whether a disturbance is smaller in the last third of the layers than in the one before.
 fn dies_out(rule: &AnyResidual, layer: Tensor<2>) -> bool {
     let layer = layer.unsqueeze::<3>();
     let mut x = Tensor::<3>::ones([1, 1, WIDTH], &Device::flex());

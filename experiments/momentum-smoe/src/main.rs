@@ -1,5 +1,5 @@
-//! Does momentum from layer to layer help a sparse network? `cargo run --release -p momentum-smoe`
-//! answers it on text; `stability` shows which rules keep disturbances small. See README.md. The rules
+//! Tests momentum from layer to layer in sparse networks: `cargo run --release -p momentum-smoe`
+//! on text; `stability` shows which rules keep disturbances small. See README.md. The rules
 //! are in the library; the suites say what is compared.
 
 mod limit;

@@ -1,5 +1,5 @@
-//! Can the conversion to RGB be left out before a classifier? `cargo run --release -p raw-instinct --
-//! --data-dir DIR` answers it for accuracy, `timing` for speed; see README.md. Task, networks and conversion
+//! Compares classifiers on RAW with those on RGB: `cargo run --release -p raw-instinct --
+//! --data-dir DIR` for accuracy, `timing` for speed; see README.md. Task, networks and conversion
 //! are in the library; the suites say what is compared.
 
 mod chain;

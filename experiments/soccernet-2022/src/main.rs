@@ -1,4 +1,4 @@
-//! Do findings of the challenges of SoccerNet 2022 hold on generated data, and what do experts add?
+//! Tests findings of the challenges of SoccerNet 2022 on generated data, with and without experts.
 //! `cargo run --release -p soccernet-2022` answers it; see README.md. Tasks, measures and networks are in the
 //! library; the suites say what is compared.
 

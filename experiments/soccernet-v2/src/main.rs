@@ -1,4 +1,4 @@
-//! Do the findings of SoccerNet-v2 hold on generated games, and what do experts add?
+//! Tests the findings of SoccerNet-v2 on generated games, with and without experts.
 //! `cargo run --release -p soccernet-v2` answers it; see README.md. Tasks, measures and networks are in the
 //! library; the suites say what is compared.
 

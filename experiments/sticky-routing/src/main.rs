@@ -38,7 +38,7 @@ impl Router for Sticky {
         kit::check::coefficient("balance", config.balance)?;
         match (0.0..1.0).contains(&config.stick) {
             true => Ok(()),
-            false => Err(format!("stick = {}: it is at least 0 and below 1", config.stick)),
+            false => Err(format!("stick = {}: must be at least 0 and below 1", config.stick)),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Do the claims of V-MoE hold on small pictures? `cargo run --release -p v-moe` answers it; see
+//! Tests the claims of V-MoE on small images: `cargo run --release -p v-moe`; see
 //! README.md. The algorithms are in the library; the suite says what is compared.
 
 use lab::prelude::*;

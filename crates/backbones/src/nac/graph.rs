@@ -31,7 +31,7 @@ impl Graph {
     pub(super) fn check(self, nodes: usize, degree: usize) -> Result<(), String> {
         match self {
             Graph::ScaleFree if degree == 0 || degree >= nodes => {
-                Err(format!("degree = {degree}: it is from 1 to below mediators = {nodes}"))
+                Err(format!("degree = {degree}: must be from 1 to below mediators = {nodes}"))
             }
             Graph::PlantedPartition | Graph::RingOfCliques
                 if nodes < 2 * GROUPS || !nodes.is_multiple_of(GROUPS) =>
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn what_cannot_be_made_is_named() {
         let err = Graph::ScaleFree.check(8, 8).unwrap_err();
-        assert_eq!(err, "degree = 8: it is from 1 to below mediators = 8");
+        assert_eq!(err, "degree = 8: must be from 1 to below mediators = 8");
         let err = Graph::RingOfCliques.check(20, 0).unwrap_err();
         assert_eq!(err, "mediators = 20: a multiple of 8, from 16");
         assert_eq!(Graph::ErdosRenyi.check(3, 0), Ok(()));

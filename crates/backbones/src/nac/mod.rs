@@ -133,7 +133,7 @@ impl NacConfig {
             ("grid", self.grid),
         ];
         if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
-            return Err(format!("{name} = 0: it is at least 1"));
+            return Err(format!("{name} = 0: must be at least 1"));
         }
         if self.width < 4 || !self.width.is_multiple_of(4) {
             return Err(format!("width = {}: a multiple of 4", self.width));
@@ -144,10 +144,10 @@ impl NacConfig {
             ("stochastic_depth", self.stochastic_depth),
         ];
         if let Some((name, share)) = shares.iter().find(|(_, x)| !(0.0..1.0).contains(x)) {
-            return Err(format!("{name} = {share}: it is from 0 to below 1"));
+            return Err(format!("{name} = {share}: must be from 0 to below 1"));
         }
         if !(0.0..=1e6).contains(&self.repulsion) {
-            return Err(format!("repulsion = {}: it is from 0 to 1000000", self.repulsion));
+            return Err(format!("repulsion = {}: must be from 0 to 1000000", self.repulsion));
         }
         if let Some(most) = self.truncation.filter(|most| !(0.0..=2.0).contains(most)) {
             return Err(format!("truncation = {most}: a distance is from 0 to 2"));

@@ -159,7 +159,7 @@ fn flops_by_hand() {
 fn what_does_not_fit_is_refused() {
     let check = |config: NacConfig| built(&config, &Device::flex()).unwrap_err().to_string();
     let err = check(NacConfig { mediators: 0, ..small() });
-    assert!(err.contains("mediators = 0: it is at least 1"), "{err}");
+    assert!(err.contains("mediators = 0: must be at least 1"), "{err}");
     assert!(check(NacConfig { drop: 1.0, ..small() }).contains("drop = 1"));
     assert!(check(NacConfig { truncation: Some(2.5), ..small() }).contains("truncation = 2.5"));
     assert!(check(NacConfig { cap: f64::NAN, ..small() }).contains("cap = NaN"));
@@ -167,7 +167,7 @@ fn what_does_not_fit_is_refused() {
     let err = check(NacConfig { tokens: Tokens::ConvNext, ..small() });
     assert!(err.contains("tokens of 8 pixels do not divide 4 x 4"), "{err}");
     let err = check(NacConfig { degree: 16, ..small() });
-    assert!(err.contains("degree = 16: it is from 1 to below mediators = 16"), "{err}");
+    assert!(err.contains("degree = 16: must be from 1 to below mediators = 16"), "{err}");
     let (library, moe) = library();
     let moe = MoeConfig { layers: Placement::ALL, ..moe };
     let err = Nac::check(&small(), &brief(IMAGE, &moe, &library)).unwrap_err().to_string();

@@ -53,13 +53,13 @@ config! {
         pub wiring: Wiring = Wiring::PostNorm,
         /// How it knows the order of the tokens.
         pub positions: PositionKind = PositionKind::Sinusoidal,
-        /// Are the vectors of tokens multiplied by the root of D?
+        /// Whether the vectors of tokens are multiplied by the root of D.
         pub scale_embedding: bool = true,
-        /// Is there a norm after tokens and positions have been added?
+        /// Whether a norm follows the sum of tokens and positions.
         pub embedding_norm: bool = false,
-        /// Have encoder and decoder one table of tokens?
+        /// Whether encoder and decoder share one table of tokens.
         pub shared_embedding: bool = true,
-        /// Have the maps of attention biases?
+        /// Whether the maps of attention have biases.
         pub bias: bool = true,
         /// The chance that a number of a branch, or of the embedded tokens, is dropped in training.
         pub dropout: f64 = 0.1,
@@ -127,7 +127,7 @@ impl TransformerSeq2SeqConfig {
         Joining { pre_norm: self.wiring == Wiring::PreNorm, dropout: self.dropout }
     }
 
-    /// Do the sizes fit each other?
+    /// Checks that the sizes fit each other.
     pub fn check(&self) -> Result<(), String> {
         if self.encoder_layers == 0 || self.decoder_layers == 0 {
             return Err("encoder_layers and decoder_layers are at least 1".into());
@@ -140,7 +140,7 @@ impl TransformerSeq2SeqConfig {
         let most = self.encoder_layers;
         self.encoder_outputs.check("encoder_outputs", n, |n| match (1..=most).contains(n) {
             true => Ok(()),
-            false => Err(format!("{n}: it is from 1 to encoder_layers = {most}")),
+            false => Err(format!("{n}: must be from 1 to encoder_layers = {most}")),
         })
     }
 
@@ -167,7 +167,7 @@ impl TransformerSeq2SeqConfig {
         }
     }
 
-    /// Does each layer fit the brief, with sources and targets of these lengths?
+    /// Checks that each layer fits the specification, with sources and targets of these lengths.
     pub fn check_layers(
         &self,
         name: &str,

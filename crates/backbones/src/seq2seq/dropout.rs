@@ -29,11 +29,11 @@ pub fn dropout(pass: &mut Pass, x: Tensor<3>, rate: f64) -> Tensor<3> {
     x * Tensor::<3>::from_data(TensorData::new(factors, [b, t, d]), &device)
 }
 
-/// Is it a chance below 1?
+/// Checks that it is a probability below 1.
 pub fn check_dropout(name: &str, rate: f64) -> Result<(), String> {
     match (0.0..1.0).contains(&rate) && !rate.is_sign_negative() {
         true => Ok(()),
-        false => Err(format!("{name} = {rate}: it is from 0 to below 1")),
+        false => Err(format!("{name} = {rate}: must be from 0 to below 1")),
     }
 }
 
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(check_dropout("dropout", 0.0), Ok(()));
         for rate in [1.0, -0.1, -0.0, f64::NAN] {
             let err = check_dropout("dropout", rate).unwrap_err();
-            assert_eq!(err, format!("dropout = {rate}: it is from 0 to below 1"));
+            assert_eq!(err, format!("dropout = {rate}: must be from 0 to below 1"));
         }
     }
 }

@@ -95,8 +95,7 @@ fn sizes(domain: Domain) -> Option<(usize, [usize; 2])> {
 impl Backbone for TransformerSeq2Seq {
     type Config = TransformerSeq2SeqConfig;
     const NAME: &'static str = "transformer-seq2seq";
-    const ABOUT: &'static str =
-        "encoder-decoder: post-norm, sinusoidal positions unless told otherwise";
+    const ABOUT: &'static str = "encoder-decoder: post-norm, sinusoidal positions by default";
     const PAPER: &'static str = "https://arxiv.org/abs/1706.03762";
     const CAUSAL: bool = true;
 

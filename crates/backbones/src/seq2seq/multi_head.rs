@@ -78,7 +78,7 @@ pub struct MultiHeadConfig {
     pub inner: usize,
     /// Heads.
     pub heads: usize,
-    /// Have the maps biases?
+    /// Whether the maps have biases.
     pub bias: bool,
 }
 

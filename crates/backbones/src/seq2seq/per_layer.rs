@@ -25,7 +25,7 @@ impl<T> PerLayer<T> {
         }
     }
 
-    /// Is there one for each of so many layers, and is each right?
+    /// Checks that there is one value for each of so many layers, and each value.
     pub fn check(
         &self,
         name: &str,
@@ -55,12 +55,12 @@ pub enum Hidden {
 }
 
 impl Hidden {
-    /// Is there a width, and is none 0?
+    /// Checks that there is a width, and that none is 0.
     pub fn check(&self) -> Result<(), String> {
         match self {
-            Self::All(0) => Err("0: it is at least 1".into()),
+            Self::All(0) => Err("0: must be at least 1".into()),
             Self::Each(widths) if widths.is_empty() || widths.contains(&0) => {
-                Err(format!("{widths:?}: there is at least one width, and none is 0"))
+                Err(format!("{widths:?}: at least one width is needed, and none is 0"))
             }
             _ => Ok(()),
         }
@@ -93,11 +93,11 @@ pub(super) struct SideExperts<'a> {
 }
 
 impl SideExperts<'_> {
-    /// Do the lists, of experts and of widths by these names, fit so many layers?
+    /// Checks that the lists of experts and of widths, by these names, fit so many layers.
     pub(super) fn check(&self, names: [&str; 2], layers: usize) -> Result<(), String> {
         if let Some(experts) = self.experts {
             let right = |n: &usize| match n {
-                0 => Err("0: there is at least one".to_string()),
+                0 => Err("0: at least one is needed".to_string()),
                 _ => Ok(()),
             };
             experts.check(names[0], layers, right)?;
@@ -108,7 +108,7 @@ impl SideExperts<'_> {
         }
     }
 
-    /// Does layer number `layer` of this side, where `moe` would place experts, have some?
+    /// Whether layer number `layer` of this side has experts, where `moe` would place them.
     pub(super) fn has_experts(&self, layer: usize) -> bool {
         self.experts.is_none_or(|experts| *experts.at(layer) > 1)
     }
@@ -156,11 +156,11 @@ mod tests {
             "experts has 2 values for 3 layers"
         );
         let err = side.check(["experts", ""], 2).unwrap_err();
-        assert_eq!(err, "experts of layer 1: 0: there is at least one");
+        assert_eq!(err, "experts of layer 1: 0: at least one is needed");
         let hidden = PerLayer::All(Hidden::Each(vec![]));
         let side = SideExperts { experts: None, hidden: Some(&hidden) };
         let err = side.check(["", "hidden"], 1).unwrap_err();
-        assert!(err.starts_with("hidden of layer 0: []: there is"), "{err}");
+        assert!(err.starts_with("hidden of layer 0: []: at least one width is needed"), "{err}");
     }
 
     #[test]

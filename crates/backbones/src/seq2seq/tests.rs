@@ -79,6 +79,62 @@ fn an_answer_depends_on_the_whole_source_and_on_no_later_token() {
     }
 }
 
+/// Numbers by the path of a parameter, in which a dense network and a stack of one expert have one name.
+fn filled(network: TransformerSeq2Seq) -> TransformerSeq2Seq {
+    let numbers = moe::parameters(&network).into_iter().map(|parameter| {
+        let name = parameter.path.replace(".Dense.", ".").replace(".Moe.experts.", ".");
+        let mut state = moe::stable_hash(&name);
+        let mut draw = || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
+        };
+        let values: Vec<f32> = (0..parameter.shape.iter().product()).map(|_| draw()).collect();
+        (parameter.path, TensorData::new(values, parameter.shape))
+    });
+    let numbers = numbers.collect();
+    moe::with_parameters(network, numbers).unwrap()
+}
+
+#[test]
+fn one_expert_everywhere_is_the_dense_network_to_the_bit() {
+    let (library, moe) = library();
+    let network = |config: &TransformerSeq2SeqConfig, layers: Placement| {
+        let expert = config.dense.clone();
+        let moe = MoeConfig { layers, experts: 1, expert, ..moe.clone() };
+        let brief = BackboneSpec { outputs: 11, ..brief(PAIR, &moe, &library) };
+        <TransformerSeq2Seq as Backbone>::check(config, &brief).unwrap();
+        let init = Init::new(0, &Device::flex());
+        filled(<TransformerSeq2Seq as Backbone>::init(config, &brief, &init).unwrap())
+    };
+    let input = || {
+        let source: [&[i32]; 2] = [&[3, 4, 5, 9, 9], &[6, 7, 8, 9, 10]];
+        pair(&source, &[3, 5], &[&[1, 7, 2, 2], &[1, 2, 3, 4]], &[2, 4])
+    };
+    for wiring in [crate::Wiring::PostNorm, crate::Wiring::PreNorm] {
+        let dense = moe::Choice::of("ffn").with("hidden", 40).with("activation", "gelu");
+        let config = TransformerSeq2SeqConfig {
+            wiring,
+            width: 16,
+            dropout: 0.0,
+            dense,
+            ..TransformerSeq2SeqConfig::default()
+        };
+        let (experts, dense) =
+            (network(&config, Placement::ALL), network(&config, Placement::NONE));
+        let paths = |network| moe::parameters(network).into_iter().map(|found| found.path);
+        assert!(paths(&experts).any(|path| path.contains(".Moe.experts.")));
+        assert!(paths(&dense).all(|path| !path.contains(".Moe.")));
+        // The real tokens: experts see no padding.
+        let values = |y: Tensor<3>| {
+            let rows = [y.clone().narrow(0, 0, 1).narrow(1, 0, 2), y.narrow(0, 1, 1)];
+            rows.map(|row| row.into_data().iter::<f32>().collect::<Vec<_>>()).concat()
+        };
+        let (a, b) = (values(answers(&experts, input())), values(answers(&dense, input())));
+        assert!(a.iter().all(|x| x.is_finite()) && a != vec![a[0]; a.len()]);
+        assert_eq!(a, b, "{wiring:?}");
+    }
+}
+
 #[test]
 fn padding_changes_nothing() {
     for config in kinds() {
@@ -173,7 +229,7 @@ fn what_does_not_fit_is_refused() {
         ),
         (
             TransformerSeq2SeqConfig { encoder_outputs: PerLayer::All(3), ..plain() },
-            "encoder_outputs of layer 0: 3: it is from 1 to encoder_layers = 2",
+            "encoder_outputs of layer 0: 3: must be from 1 to encoder_layers = 2",
         ),
         (
             TransformerSeq2SeqConfig { decoder_experts: Some(PerLayer::Each(vec![2])), ..plain() },
@@ -183,7 +239,7 @@ fn what_does_not_fit_is_refused() {
             TransformerSeq2SeqConfig { wiring: crate::Wiring::OutputNorm, ..plain() },
             "wiring: it is \"post-norm\" or \"pre-norm\"",
         ),
-        (TransformerSeq2SeqConfig { dropout: 1.0, ..plain() }, "dropout = 1: it is from 0"),
+        (TransformerSeq2SeqConfig { dropout: 1.0, ..plain() }, "dropout = 1: must be from 0"),
         (TransformerSeq2SeqConfig { encoder_layers: 0, ..plain() }, "are at least 1"),
     ];
     for (config, expected) in cases {

@@ -19,7 +19,7 @@ config! {
         pub channels: [usize; 2] = [128, 32],
         /// Frames that a filter sees.
         pub kernel: usize = 21,
-        /// Is there a ReLU after the last convolution, as published?
+        /// Whether a ReLU follows the last convolution, as published.
         pub last_relu: bool = true,
         /// Layers before the last convolution.
         pub depth: usize = 0,

@@ -23,10 +23,10 @@ pub(super) fn frames(input: Input) -> Tensor<3> {
     rows.squeeze_dim::<3>(1)
 }
 
-/// Is each of these sizes at least 1?
+/// Checks that each of these sizes is at least 1.
 pub(super) fn at_least_one(name: &str, sizes: &[(&str, usize)]) -> Result<(), ConfigError> {
     match sizes.iter().find(|(_, size)| *size == 0) {
-        Some((key, _)) => Err(wrong(name, format!("{key} = 0: it is at least 1"))),
+        Some((key, _)) => Err(wrong(name, format!("{key} = 0: must be at least 1"))),
         None => Ok(()),
     }
 }

@@ -38,7 +38,7 @@ config! {
         pub clusters: usize = 8,
         /// Frames of a window.
         pub window: usize = 40,
-        /// Are the frames before and after pooled apart, as in NetVLAD++?
+        /// Whether the frames before and after are pooled apart, as in NetVLAD++.
         pub halves: bool = false,
         /// The width of the stream after the pooling.
         pub width: usize = 64,
@@ -126,7 +126,7 @@ impl Backbone for NetVlad {
         let least = [("features", features), ("clusters", clusters), ("width", width)];
         at_least_one(Self::NAME, &least)?;
         if window < 2 {
-            return Err(crate::wrong(Self::NAME, format!("window = {window}: it is at least 2")));
+            return Err(crate::wrong(Self::NAME, format!("window = {window}: must be at least 2")));
         }
         Layers::check(Self::NAME, brief, &config.dense, [tokens, width], config.depth)
     }

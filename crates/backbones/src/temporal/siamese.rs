@@ -1,4 +1,5 @@
-//! A piece of a game and a replay through one encoder: does the replay show this frame?
+//! A siamese network for replay grounding: one encoder for a piece of a game and a replay, and the score
+//! that the replay shows the frame.
 //!
 //! Deliège et al. *SoccerNet-v2*. CVPR Workshops 2021. <https://arxiv.org/abs/2011.13367>, section 5.3: replay and
 //! piece pass one network, and a second one compares them.

@@ -54,7 +54,7 @@ pub(crate) fn library() -> Library {
     Library { routers: routers::all(), experts: experts::all(), residuals: residuals::all() }
 }
 
-/// Are these the numbers, to this share of theirs, or of 1?
+/// Checks that these are the numbers, to this share of their size or of 1.
 #[track_caller]
 pub(crate) fn close_to(found: &[f32], expected: &[f32], tolerance: f32) {
     let near = |(a, b): (&f32, &f32)| (a - b).abs() <= tolerance * b.abs().max(1.0);

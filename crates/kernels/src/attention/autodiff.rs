@@ -10,7 +10,7 @@ use super::{
     kernel::{Heads, backward, forward},
 };
 use crate::{
-    differentiable::{Kept, differentiable},
+    differentiable::{SavedForBackward, differentiable},
     flex::{slice, zeros},
 };
 
@@ -68,7 +68,7 @@ struct Input<T> {
     form: AttentionForm,
 }
 
-impl<B: AttentionBackward> Kept<B> for Input<FloatTensor<B>> {
+impl<B: AttentionBackward> SavedForBackward<B> for Input<FloatTensor<B>> {
     fn gradient(self, dy: FloatTensor<B>) -> FloatTensor<B> {
         B::fused_attention_backward(self.qkv, dy, self.form)
     }

@@ -44,18 +44,18 @@ pub(crate) trait Kernel: Backend {
     fn train(
         inputs: Inputs<FloatTensor<Self>>,
         args: &KernelArgs,
-    ) -> (FloatTensor<Self>, Kept<Self>);
+    ) -> (FloatTensor<Self>, SavedTensors<Self>);
     /// The gradients of all inputs, from the output's.
     fn backward(
         inputs: Inputs<FloatTensor<Self>>,
-        kept: Kept<Self>,
+        kept: SavedTensors<Self>,
         dy: FloatTensor<Self>,
         args: &KernelArgs,
     ) -> Inputs<FloatTensor<Self>>;
 }
 
 /// Before the activation, and the gate's other factor; empty without a gate.
-type Kept<B> = [FloatTensor<B>; 2];
+type SavedTensors<B> = [FloatTensor<B>; 2];
 
 impl GroupedFfn for Flex {
     fn grouped_ffn(
@@ -174,7 +174,7 @@ impl<B: GroupedFfn + Kernel, C: CheckpointStrategy> GroupedFfn for Autodiff<B, C
 struct Step;
 
 impl<B: Kernel> Backward<B, 7> for Step {
-    type State = (Inputs<FloatTensor<B>>, Kept<B>, KernelArgs);
+    type State = (Inputs<FloatTensor<B>>, SavedTensors<B>, KernelArgs);
 
     fn backward(
         self,

@@ -18,7 +18,7 @@
 use rayon::prelude::*;
 
 use super::{
-    forward::Kept,
+    forward::RowSlices,
     matrices::{Matrices, part},
     problem::Problem,
 };
@@ -33,13 +33,13 @@ use crate::{
 /// What the first sweep writes for each row, beside dz and du in the place of what forward kept.
 pub(super) struct PerRow<'a> {
     /// z, then dz.
-    pub(super) inner: Kept<'a>,
+    pub(super) inner: RowSlices<'a>,
     /// u, then du.
-    pub(super) other: Option<Kept<'a>>,
+    pub(super) other: Option<RowSlices<'a>>,
     /// s hidden.
-    pub(super) hidden: Kept<'a>,
+    pub(super) hidden: RowSlices<'a>,
     /// ds.
-    pub(super) weight: Kept<'a>,
+    pub(super) weight: RowSlices<'a>,
 }
 
 /// The first sweep. `dx`, `[N, D]`, comes as zeros.

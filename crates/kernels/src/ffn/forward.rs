@@ -11,10 +11,14 @@ use crate::{
 };
 
 /// What training keeps of each row: the input of the activation, and the other factor of a gated network. `pieces[chunk][expert]`, H numbers a row.
-pub(super) type Kept<'a> = Vec<Vec<&'a mut [f32]>>;
+pub(super) type RowSlices<'a> = Vec<Vec<&'a mut [f32]>>;
 
 /// `out`, `[N, D]`, comes as zeros.
-pub(super) fn forward(problem: &Problem, out: &mut [f32], kept: Option<(Kept, Option<Kept>)>) {
+pub(super) fn forward(
+    problem: &Problem,
+    out: &mut [f32],
+    kept: Option<(RowSlices, Option<RowSlices>)>,
+) {
     let chunks = out.par_chunks_mut((problem.rows.chunk * problem.d).max(1)).enumerate();
     match kept {
         None => chunks.for_each(|(chunk, out)| one_chunk(problem, chunk, out, None)),

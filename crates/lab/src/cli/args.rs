@@ -19,19 +19,19 @@ use crate::{
 /// Arguments that select runs of a suite.
 #[derive(Args, Clone, Default)]
 pub(crate) struct SelectionArgs {
-    /// The sizes of the suite: laptop, as it stands, or another [tier] that it has
+    /// Sizes of the suite: laptop for the suite as it is, or the name of one of its [tier] tables
     #[arg(long, value_name = "TIER")]
     tier: Option<String>,
-    /// Other seeds than the suite's: 0..5, or 0,2,4
+    /// Seeds in place of the suite's, for example 0..5 or 0,2,4
     #[arg(long, value_name = "SEEDS", value_parser = parse_seeds)]
     seeds: Option<Seeds>,
     /// Only runs with this method, router, task, backbone or seed; can be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     only: Vec<String>,
-    /// A setting for all runs, train.steps=100; can be given several times
+    /// Set a value in all runs, for example train.steps=100; can be given several times
     #[arg(long, value_name = "A.B=C")]
     pub(crate) set: Vec<String>,
-    /// A tiny budget, to see whether everything works
+    /// Train a few steps only, as a smoke test
     #[arg(long)]
     smoke: bool,
 }
@@ -56,9 +56,8 @@ impl SelectionArgs {
 /// Arguments for the device.
 #[derive(Args, Clone, Debug)]
 pub struct DeviceArgs {
-    /// Where to compute: flex (the processor, with the same bits on every one), flex:fast (the
-    /// processor, with products that are faster for small experts and depend on it), wgpu, vulkan,
-    /// cuda:0
+    /// Device: flex (CPU, with the same bits on every CPU), flex:fast (CPU, with products that are
+    /// faster for small experts and depend on the CPU), wgpu, vulkan, cuda:0
     #[arg(long, default_value = "flex")]
     pub(crate) device: String,
 }
@@ -83,7 +82,7 @@ impl DeviceArgs {
 /// Arguments for the number of threads.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct ThreadsArgs {
-    /// Processors to use; all if left out
+    /// Number of threads; default: all processors
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     threads: Option<usize>,
 }
@@ -108,7 +107,7 @@ impl ThreadsArgs {
 /// Arguments for the format of tables.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct FormatArgs {
-    /// How tables are printed
+    /// Format of tables
     #[arg(long, value_enum, default_value = "text")]
     format: Shown,
 }
@@ -164,7 +163,7 @@ impl JsonArgs {
 /// Arguments for the folder of runs.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct StoreArgs {
-    /// Where runs are kept
+    /// Folder of runs
     #[arg(long, value_name = "DIR", default_value = "runs")]
     pub(crate) runs: PathBuf,
 }
@@ -172,7 +171,7 @@ pub(crate) struct StoreArgs {
 /// Arguments for the folder of data sets.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DataArgs {
-    /// The folder with data sets that are not built in
+    /// Folder of the data sets that are not built in
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }
@@ -193,9 +192,9 @@ pub(crate) struct SourceArgs {
     pub(crate) of: RequestArgs,
 }
 
-/// With which options the suite was run whose results are read.
+/// The options of the run whose results are read.
 #[derive(Args, Clone)]
-#[command(next_help_heading = "With which options the suite was run")]
+#[command(next_help_heading = "Options of the run whose results are read")]
 pub(crate) struct RequestArgs {
     #[command(flatten)]
     selection: SelectionArgs,
@@ -223,10 +222,10 @@ impl SourceArgs {
 /// Arguments that select numbers of the results.
 #[derive(Args, Clone, Default)]
 pub struct QueryArgs {
-    /// The metrics to judge by; those of quality if left out
+    /// Metrics to compare by; default: the quality metrics of the task
     #[arg(long, value_name = "METRIC")]
     metric: Vec<String>,
-    /// The split to judge by: test, valid or train
+    /// Split to compare on: test, valid or train
     #[arg(long)]
     split: Option<String>,
     /// Only these methods, in this order; can be given several times
@@ -253,8 +252,8 @@ impl QueryArgs {
 /// Arguments for the statistics of intervals and tests.
 #[derive(Args, Clone, Copy, Default)]
 pub(crate) struct ExamplesArgs {
-    /// Let intervals and tests cover the choice of test examples beside the seeds, where the results
-    /// have NAME.examples.csv
+    /// Include the sampling of test examples in intervals and tests, beside the seeds, where the
+    /// results have NAME.examples.csv
     #[arg(long)]
     examples: bool,
 }
@@ -276,15 +275,15 @@ pub(crate) struct MarginArgs {
 
 /// A finite number above 0.
 pub(crate) fn size(text: &str) -> Result<f64, String> {
-    let number: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+    let number: f64 = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
     let fits = number > 0.0 && number.is_finite();
-    fits.then_some(number).ok_or_else(|| "it is above 0, and finite".into())
+    fits.then_some(number).ok_or_else(|| "must be above 0, and finite".into())
 }
 
 /// A whole number from 1 on.
 pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
-    let number: usize = text.parse().map_err(|_| format!("{text:?} is no whole number"))?;
-    (number > 0).then_some(number).ok_or_else(|| "it is at least 1".into())
+    let number: usize = text.parse().map_err(|_| format!("{text:?} is not a whole number"))?;
+    (number > 0).then_some(number).ok_or_else(|| "must be at least 1".into())
 }
 
 fn parse_seeds(text: &str) -> Result<Seeds, String> {

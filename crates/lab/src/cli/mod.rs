@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 mod output;
+mod renamed;
 mod session;
 mod verb;
 pub(crate) mod verbs;
@@ -46,6 +47,13 @@ fn command(suites: &[Suite], verbs: &[VerbEntry]) -> Command {
 pub(crate) fn main(plugins: &Plugins, suites: &[Suite], own: &[VerbEntry]) -> ExitCode {
     kernels::keep_freed_memory();
     let all = [&verbs::all()[..], own].concat();
+    let names: Vec<&str> = all.iter().map(|verb| verb.name).collect();
+    let args: Vec<String> =
+        std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into()).collect();
+    if let Some(error) = renamed::error_of_old_name(&args, &names) {
+        print_message(&format!("error: {error}"));
+        return ExitCode::from(2);
+    }
     let command = command(suites, &all);
     let matches = command.clone().get_matches();
     let world = match cluster::join() {

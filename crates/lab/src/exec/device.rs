@@ -39,7 +39,7 @@ enum Card {
 }
 
 fn card(name: &str, index: Option<&str>, software: bool) -> anyhow::Result<Card> {
-    let wrong = |index| anyhow!("--device {name}: {index:?} is no number; known: {KNOWN}");
+    let wrong = |index| anyhow!("--device {name}: {index:?} is not a number; known: {KNOWN}");
     match index {
         None => Ok(Card::Number(0)),
         Some("cpu") if software => Ok(Card::Software),
@@ -122,8 +122,8 @@ mod tests {
             let known = "known: flex, flex:fast, wgpu, vulkan, cuda:0";
             assert_eq!(err, format!("no device is named {name:?}; {known}"));
         }
-        assert!(device("cuda:x").unwrap_err().to_string().contains("\"x\" is no number"));
-        assert!(device("cuda:cpu").unwrap_err().to_string().contains("\"cpu\" is no number"));
+        assert!(device("cuda:x").unwrap_err().to_string().contains("\"x\" is not a number"));
+        assert!(device("cuda:cpu").unwrap_err().to_string().contains("\"cpu\" is not a number"));
     }
 
     #[test]

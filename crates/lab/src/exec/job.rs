@@ -155,9 +155,11 @@ fn metrics(outcome: &Outcome) -> Vec<(String, String, f64)> {
         let speed = writing.and_then(|writing| writing.tokens_per_second());
         metrics
             .extend(speed.map(|speed| (split.into(), "decoding_tokens_per_second".into(), speed)));
+        let latency = writing.and_then(|writing| writing.latency);
+        metrics.extend(latency.map(|time| (split.into(), "latency_ms".into(), time)));
     }
-    let told = outcome.told.iter().cloned();
-    metrics.extend(told.map(|(metric, value)| ("train".into(), metric, value)));
+    let own = outcome.metrics.iter().cloned();
+    metrics.extend(own.map(|(metric, value)| ("train".into(), metric, value)));
     // A run of no steps has no speed.
     if outcome.seconds > 0.0 {
         let speed = outcome.tokens as f64 / outcome.seconds;

@@ -31,9 +31,9 @@ impl Sampling {
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         let Self { temperature, top_k, top_p } = *self;
         let warm = temperature >= 0.0 && temperature.is_finite();
-        ensure!(warm, "--temperature {temperature}: it is 0 or larger");
-        ensure!(top_k != Some(0), "--top-k 0: it is at least 1");
-        ensure!(top_p > 0.0 && top_p <= 1.0, "--top-p {top_p}: it is above 0, and at most 1");
+        ensure!(warm, "--temperature {temperature}: must be 0 or larger");
+        ensure!(top_k != Some(0), "--top-k 0: must be at least 1");
+        ensure!(top_p > 0.0 && top_p <= 1.0, "--top-p {top_p}: must be above 0, and at most 1");
         Ok(())
     }
 

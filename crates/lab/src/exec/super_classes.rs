@@ -12,7 +12,7 @@ use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use tasks::{Grouped, Split, Task};
-use training::{communities, confusion, confusion_graph};
+use training::{confusion, confusion_graph, modularity_clusters};
 
 use super::model_builder::ModelBuilder;
 use crate::{
@@ -73,7 +73,8 @@ impl ModelBuilder<'_> {
         let (model, _) = self.trained(confusion_run)?;
         let data = self.task_for(confusion_run)?;
         let counts = confusion(&model, &*data, Split::Valid, self.device);
-        let found = communities(&confusion_graph(&counts), count).map_err(|err| anyhow!(err))?;
+        let found =
+            modularity_clusters(&confusion_graph(&counts), count).map_err(|err| anyhow!(err))?;
         Ok(Groups { of: found.of, modularity: Some(found.modularity) })
     }
 }

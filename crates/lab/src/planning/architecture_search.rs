@@ -178,12 +178,12 @@ impl ArchitectureSearch {
         Ok(Some(read))
     }
 
-    /// Is the method of this name searched?
+    /// Whether the method of this name is searched.
     pub(super) fn has(&self, method: &str) -> bool {
         self.methods.as_ref().is_none_or(|methods| methods.iter().any(|known| known == method))
     }
 
-    /// Are all methods that it names there?
+    /// Checks that all methods that it names are there.
     pub(super) fn check(&self, specs: &[RunSpec]) -> anyhow::Result<()> {
         for name in self.methods.iter().flatten() {
             let known: Vec<&str> = specs.iter().map(|spec| spec.method.as_str()).collect();

@@ -199,7 +199,7 @@ impl BudgetTarget<'_> {
                 let was = size(&spec.config, &path).ok_or_else(|| {
                     let known = sizes(&spec.config).into_keys().collect::<Vec<_>>().join(", ");
                     let name = &spec.method;
-                    anyhow!("{place}: {name}: free = {path:?} is no size; known: {known}, none")
+                    anyhow!("{place}: {name}: free = {path:?} is not a size; known: {known}, none")
                 })?;
                 let (is, cost) = nearest(was, target, |size| {
                     let config = with_size(&spec.config, &path, size)?;
@@ -323,7 +323,7 @@ moe.router = "dense"
         );
         let err = error("[budget]\nequal = \"params\"\nfree = \"moe.expert.hiden\"\n");
         assert!(
-            err.contains("\"moe.expert.hiden\" is no size; known: ")
+            err.contains("\"moe.expert.hiden\" is not a size; known: ")
                 && err.contains("moe.expert.hidden"),
             "{err}"
         );

@@ -7,7 +7,7 @@ use super::{
     architecture_search::{ArchitectureSearch, LAYER_KEYS},
     budget::Budget,
     run_config::OF_ITSELF,
-    search_space::{SearchSpace, Setting},
+    search_space::{SearchSpace, TunedSetting},
 };
 use crate::{
     settings::{SettingTree, known_keys},
@@ -124,10 +124,10 @@ impl Layers<'_> {
     }
 
     /// The settings that are tried for a method; one, as it is, if nothing is tuned.
-    pub(super) fn settings(&self, method: &SettingTree) -> anyhow::Result<Vec<Setting>> {
+    pub(super) fn settings(&self, method: &SettingTree) -> anyhow::Result<Vec<TunedSetting>> {
         match &self.tune {
             Some(tune) => tune.settings(method),
-            None => Ok(vec![Setting::default()]),
+            None => Ok(vec![TunedSetting::default()]),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, anyhow, bail, ensure};
+use moe::Domain;
 use serde_json::Value;
 use tasks::{DataDir, LoadedTask, Task};
 
@@ -162,7 +163,7 @@ impl<'a> Reader<'a> {
             list => serde_json::from_value(list.clone())
                 .map_err(|err| anyhow!("{place}: seeds: {err}; they are [0, 1, 2], or \"0..3\""))?,
         };
-        ensure!(!own.is_empty(), "{place}: seeds = []: there is at least one");
+        ensure!(!own.is_empty(), "{place}: seeds = []: at least one is needed");
         let (place, seeds) = match &wanted.seeds {
             Some(seeds) => ("--seeds".to_string(), seeds.clone()),
             None if wanted.smoke => (place.to_string(), own[..1].to_vec()),
@@ -191,7 +192,7 @@ impl<'a> Reader<'a> {
         let spec = self.run(&settings)?;
         match name {
             Some(Value::String(method)) => Ok(RunSpec { method, ..spec }),
-            Some(other) => bail!("{}: name = {other}: it is a text", method.place_of("name")),
+            Some(other) => bail!("{}: name = {other}: expected a string", method.place_of("name")),
             None => Ok(spec),
         }
     }
@@ -204,6 +205,9 @@ impl<'a> Reader<'a> {
         let refused = config.refusal(self.plugins, &*data)?.map(String::from);
         let note = config.note(self.plugins, &*data)?.to_string();
         let from = settings_of_start(settings).map(|from| self.run(&from)).transpose()?;
+        if let Some(from) = &from {
+            fits(&*from.data, &*data).map_err(|why| at(settings, "from", why))?;
+        }
         let confusion_run = settings_of_confused(settings).map(|of| self.run(&of)).transpose()?;
         let parts = settings_of_parts(settings)?;
         let parts = parts.into_iter().map(|of| self.run(of)).collect::<Result<_, _>>()?;
@@ -269,6 +273,44 @@ impl<'a> Reader<'a> {
         let id = spec.prerequisites().fold(spec.id.clone(), |id, before| after(&id, &before.id));
         RunSpec { id, ..spec }
     }
+}
+
+/// Checks that a network that was trained for one task can go on with another one: inputs of the same kind,
+/// tokens of the same vocabulary.
+fn fits(one: &dyn Task, other: &dyn Task) -> Result<(), String> {
+    let (there, here) = (one.domain(), other.domain());
+    match (vocabulary(one), vocabulary(other)) {
+        (Some(there), Some(here)) if there.len() != here.len() => Err(format!(
+            "from: the checkpoint has a vocabulary of {} tokens, and this run one of {}",
+            there.len(),
+            here.len()
+        )),
+        (Some(there), Some(here)) => {
+            match there.iter().zip(&here).position(|(there, here)| there != here) {
+                Some(id) => Err(format!(
+                    "from: token {id} is {:?} in the checkpoint's vocabulary and {:?} in that of this run",
+                    there[id], here[id]
+                )),
+                None => Ok(()),
+            }
+        }
+        (None, None) => Ok(()),
+        _ => Err(format!(
+            "from: the checkpoint's inputs are {there:?}, and those of this run {here:?}"
+        )),
+    }
+}
+
+/// The text of each token of a task on text; none of other tasks.
+fn vocabulary(task: &dyn Task) -> Option<Vec<String>> {
+    let vocab = match task.domain() {
+        Domain::Image { .. } => return None,
+        Domain::Text { vocab, .. } | Domain::Pair { vocab, .. } => vocab,
+    };
+    let tokens = task.as_text().map(|text| text.tokenizer());
+    let known = |id: &usize| tokens.filter(|tokens| *id < tokens.vocab());
+    let show = |id: usize| known(&id).map_or_else(String::new, |tokens| tokens.show(id));
+    Some((0..vocab).map(show).collect())
 }
 
 /// Checks that a network that was trained for one task can teach a network for another one.

@@ -97,9 +97,11 @@ impl RunConfig {
             let path = |key: &str| match &table.value()[key] {
                 Value::Null => Ok(String::new()),
                 Value::String(path) => Ok(path.clone()),
-                other => {
-                    Err(at(table, key, format!("{key} = {other}: it is a path, \"module\" say")))
-                }
+                other => Err(at(
+                    table,
+                    key,
+                    format!("{key} = {other}: expected a path, for example \"module\""),
+                )),
             };
             let of = Box::new(Self::read(of, plugins)?);
             Ok(PartConfig { of, take: path("take")?, into: path("into")? })

@@ -67,7 +67,7 @@ pub(super) fn keys_of(table: &SettingTree, path: &str) -> anyhow::Result<Vec<Key
         other => match other.value() {
             Value::Array(values) if !values.is_empty() => Ok(key(Values::List(values))),
             other => {
-                bail!("{place}: tune: {path} = {other}: it is a list of values, or from and to")
+                bail!("{place}: tune: {path} = {other}: expected a list of values, or from and to")
             }
         },
     }

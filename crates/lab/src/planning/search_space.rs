@@ -90,7 +90,7 @@ enum Search {
 
 /// One setting that is tried.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Setting {
+pub(crate) struct TunedSetting {
     /// `train.lr=0.003, moe.router.k=2`.
     pub(crate) text: String,
     /// The settings that override the method's own.
@@ -109,11 +109,11 @@ impl SearchSpace {
         let mut tune: Self = serde_path_to_error::deserialize(table.value())
             .map_err(|err| wrong(&err.path().to_string(), err.inner().to_string()))?;
         if tune.trials == 0 {
-            return Err(wrong("trials", "trials = 0: it is at least 1".into()));
+            return Err(wrong("trials", "trials = 0: must be at least 1".into()));
         }
         if tune.seeds.is_empty() || tune.seeds.iter().any(|seed| seeds.contains(seed)) {
             let message = format!(
-                "seeds = {:?}: there is at least one, and none is among those of the suite, {seeds:?}: \
+                "seeds = {:?}: at least one is needed, and none is among those of the suite, {seeds:?}: \
                  a setting is not chosen on the runs that it is judged by",
                 tune.seeds
             );
@@ -136,7 +136,7 @@ impl SearchSpace {
     }
 
     /// The settings that are tried for a method. What all methods share is drawn alike for all.
-    pub(crate) fn settings(&self, method: &SettingTree) -> anyhow::Result<Vec<Setting>> {
+    pub(crate) fn settings(&self, method: &SettingTree) -> anyhow::Result<Vec<TunedSetting>> {
         let own = match method.table().and_then(|table| table.get("tune")) {
             Some(own) => keys_of(own, "")?,
             None => Vec::new(),
@@ -194,8 +194,8 @@ impl SearchSpace {
     }
 }
 
-fn setting(keys: &[&Key], point: Vec<Value>) -> Setting {
-    let mut setting = Setting::default();
+fn setting(keys: &[&Key], point: Vec<Value>) -> TunedSetting {
+    let mut setting = TunedSetting::default();
     let mut said = Vec::new();
     for (key, value) in keys.iter().zip(point) {
         said.push(format!("{}={value}", key.path));
@@ -275,7 +275,7 @@ tune."moe.router.balance" = [0.01, 0.1]
         assert!(err.starts_with("s.toml:6: tune: the grid has 4 points and trials = 5"), "{err}");
         let err = error(&GRID.replace("[7]", "[1]"));
         assert!(
-            err.contains("tune: seeds = [1]: there is at least one, and none is among"),
+            err.contains("tune: seeds = [1]: at least one is needed, and none is among"),
             "{err}"
         );
         let err = error(&GRID.replace("metric = \"loss\"", "metric = \"joy\""));
@@ -285,7 +285,7 @@ tune."moe.router.balance" = [0.01, 0.1]
         let err = error(&GRID.replace("train.lr", "train.lrr"));
         assert!(err.contains("unknown field `lrr`"), "{err}");
         let err = error(&GRID.replace("[1e-3, 3e-3]", "3"));
-        assert!(err.contains("train.lr = 3: it is a list of values"), "{err}");
+        assert!(err.contains("train.lr = 3: expected a list of values"), "{err}");
         let err = error(&GRID.replace("seeds = [7]", "halving = { rungs = 3, factor = 1 }"));
         assert!(
             err.starts_with("s.toml:15: tune: rungs = 3, factor = 1: at least 1 and 2"),

@@ -209,7 +209,7 @@ train.steps = 5
         assert!(err.contains("no method is named \"serched\"; known: switch, searched"), "{err}");
         let err = error("[16, 32]", "[]");
         assert!(
-            err.contains("search: moe.expert.hidden = []: there is at least one value"),
+            err.contains("search: moe.expert.hidden = []: at least one value is needed"),
             "{err}"
         );
         let err = error("[search]\n", "[search]\nby = [\"luck\"]\n");
@@ -217,7 +217,7 @@ train.steps = 5
         let err = error("[search]\n", "[search]\nmetric = \"joy\"\n");
         assert!(err.contains("metric = \"joy\": which way is better is not known"), "{err}");
         let err = error("[search]\n", "[search]\nevolution.parents = 200\n");
-        assert!(err.contains("parents = 200: it is from 1 to population = 125"), "{err}");
+        assert!(err.contains("parents = 200: must be from 1 to population = 125"), "{err}");
         let err = error("[search]\n", "[search]\nlimit = { what = \"flop\", at_most = 1 }\n");
         assert!(err.contains("unknown variant `flop`, expected one of `flops_per_token`"), "{err}");
         let err = error("train.steps = 5", "trian.steps = 5");

@@ -211,6 +211,30 @@ moe.router = "expert-choice"
     }
 
     #[test]
+    fn a_vocabulary_that_does_not_fit_the_checkpoint_is_refused_before_anything_is_trained() {
+        let wrong = |text: &str| load(text, &Selection::default()).err().unwrap().to_string();
+        let translation = |start: &str| {
+            format!(
+                "[[task]]\ntask = {{ kind = \"translation\", pairs = 40, length = 64, \
+                 tokens = {{ kind = \"bpe\", vocab = 300 }} }}\nbackbone = \"transformer-seq2seq\"\n\
+                 [[method]]\nname = \"dense\"\nmoe.layers = \"none\"\nfrom = {{ {start} }}\n"
+            )
+        };
+        let err = wrong(&translation("task.tokens = { kind = \"bpe\", vocab = 280 }"));
+        assert!(err.starts_with("s.toml:"), "{err}");
+        assert!(err.contains("from: the checkpoint has a vocabulary of 28"), "{err}");
+        assert!(err.contains(" tokens, and this run one of 30"), "{err}");
+        // Of one size, but made from other sentences.
+        let err = wrong(&translation("task.pairs = 30"));
+        assert!(err.contains("from: token 2") && err.contains("in that of this run"), "{err}");
+        let err = wrong(
+            "[[task]]\ntask = \"tanaka-lm\"\nbackbone = \"transformer-lm\"\n[[method]]\n\
+             moe.router = \"top-k\"\nfrom = { task = \"digits\", backbone = \"vit\" }\n",
+        );
+        assert!(err.contains("from: the checkpoint's inputs are Image"), "{err}");
+    }
+
+    #[test]
     fn what_would_share_a_row_is_refused_before_it_is_trained() {
         const TWICE: &str = "[[task]]\ntask = \"digits\"\nbackbone = \"vit\"\n[[task]]\n\
                              task = { kind = \"digits\", augment = { crop = 1 } }\nbackbone = \"vit\"\n\

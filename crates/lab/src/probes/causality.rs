@@ -15,7 +15,7 @@ impl Subject<'_> {
     /// <https://arxiv.org/abs/2404.02258>
     pub(super) fn causality(&self) -> anyhow::Result<Table> {
         let Domain::Text { vocab, length } = self.task.domain() else {
-            anyhow::bail!("causality is a question about text; {:?} is none", self.task.domain());
+            anyhow::bail!("causality is measured on text only; {:?} has none", self.task.domain());
         };
         let half = length / 2;
         let mut moved: Vec<(f64, f64)> = Vec::new();

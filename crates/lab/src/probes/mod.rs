@@ -3,6 +3,7 @@
 mod causality;
 mod drop_first;
 mod output_similarity;
+pub(crate) mod pair_trace;
 mod plan_edit;
 mod regret;
 pub(crate) mod routing_numbers;
@@ -14,6 +15,8 @@ pub(crate) mod trace;
 pub(crate) use subject::Subject;
 pub(crate) use trace::{Tracer, record};
 
+use anyhow::bail;
+use moe::Domain;
 use report::Table;
 
 /// The probes by name, each with what it measures.
@@ -30,7 +33,10 @@ impl Subject<'_> {
     ///
     /// # Errors
     /// If it does not apply to the network or the task.
-    pub(crate) fn answer(&self, what: &str) -> anyhow::Result<Table> {
+    pub(crate) fn probe(&self, what: &str) -> anyhow::Result<Table> {
+        if matches!(self.task.domain(), Domain::Pair { .. }) {
+            bail!("{what} is for networks of one sequence; {:?} has pairs", self.task.domain());
+        }
         match what {
             "drop" => self.drop_first(),
             "ranks" => self.ranks(),

@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use report::{analysis, trace::Trace};
 use tasks::Split;
 
-use super::subject::Subject;
+use super::{pair_trace::SIDES, subject::Subject};
 use crate::{spec::RunSpec, store::Store};
 
 /// The file of a run with its routing in numbers, by name.
@@ -15,18 +15,28 @@ type RoutingNumbers = Vec<(String, Option<f64>)>;
 
 /// Writes down a traced run's routing in numbers; nothing if it has no MoE layers.
 pub(crate) fn write(spec: &RunSpec, store: &Store, subject: &Subject) -> anyhow::Result<()> {
-    let traces = Trace::read_all(&store.folder(&spec.id).join("trace"))?;
-    let mut found = analysis::numbers(&traces);
+    let folder = store.folder(&spec.id).join("trace");
+    let mut found = named("", &Trace::read_all(&folder)?);
     if found.is_empty() {
-        return Ok(());
+        for side in SIDES {
+            found.extend(named(&format!("{side}_"), &Trace::read_all(&folder.join(side))?));
+        }
+        return if found.is_empty() { Ok(()) } else { store.write(&spec.id, FILE, &found) };
     }
     let first = |ranks| subject.passed_over(ranks).and_then(|values| values.first().copied());
     if let (Some(whole), Some(one), Some(two)) = (first(0), first(1), first(2)) {
-        found.extend([("drop_top_1", one - whole), ("drop_top_2", two - whole)]);
+        found.push(("drop_top_1".into(), finite(one - whole)));
+        found.push(("drop_top_2".into(), finite(two - whole)));
     }
-    found.extend(subject.output_similarity().map(|alike| ("output_similarity", alike)));
-    let found = found.into_iter().map(|(name, value)| (name.to_string(), finite(value)));
-    store.write(&spec.id, FILE, &found.collect::<RoutingNumbers>())
+    let alike = subject.output_similarity();
+    found.extend(alike.map(|alike| ("output_similarity".to_string(), finite(alike))));
+    store.write(&spec.id, FILE, &found)
+}
+
+/// The numbers of traces, with a word before each name.
+fn named(before: &str, traces: &[Trace]) -> RoutingNumbers {
+    let numbers = analysis::numbers(traces).into_iter();
+    numbers.map(|(name, value)| (format!("{before}{name}"), finite(value))).collect()
 }
 
 /// A number that JSON can hold: NaN and infinity are none.

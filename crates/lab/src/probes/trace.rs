@@ -4,7 +4,10 @@
 //! the network and every choice is kept, see `report::trace` for the format. The size is bounded:
 //! at most [`UNITS`] units a file and [`FILES`] files a run. It changes nothing in the run.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use backbones::AnyBackbone;
 use burn::prelude::*;
@@ -13,6 +16,7 @@ use report::trace::{About, Layer, Pixels, Property, Trace};
 use tasks::{Batch, Split, Task};
 use training::{Watch, put_batch_facts, write_atomic};
 
+use super::pair_trace::{SIDES, sides};
 use crate::spec::RunSpec;
 
 /// The most units in a file.
@@ -20,7 +24,7 @@ pub(crate) const UNITS: usize = 4096;
 /// The most files of a run, about.
 const FILES: usize = 32;
 /// Images that are kept to be looked at.
-const PICTURES: usize = 24;
+const IMAGES: usize = 24;
 /// Examples at once, as in an evaluation.
 const BATCH: usize = 64;
 
@@ -42,11 +46,11 @@ impl<W: Watch> Watch for Tracer<'_, W> {
         self.watch.stop()
     }
 
-    fn looks(&self) -> bool {
+    fn observes(&self) -> bool {
         true
     }
 
-    fn look(&mut self, done: usize, model: &AnyBackbone) -> io::Result<()> {
+    fn observe(&mut self, done: usize, model: &AnyBackbone) -> io::Result<()> {
         let train = &self.spec.config.train;
         let nth = done.checked_div(train.eval_every).unwrap_or(0);
         let every = (train.steps.checked_div(train.eval_every).unwrap_or(0)).div_ceil(FILES).max(1);
@@ -66,14 +70,29 @@ pub(crate) fn write(
     step: usize,
     device: &Device,
 ) -> io::Result<()> {
-    let Some(trace) = record(spec, task, model, step, device) else { return Ok(()) };
-    let path = folder.join(Trace::file_name(step as u64));
-    fs::create_dir_all(path.parent().unwrap_or(folder))?;
-    write_atomic(&path, &trace.to_bytes().map_err(io::Error::other)?)
+    let whole = record(spec, task, model, step, device).map(|trace| ("", trace));
+    for (side, trace) in whole.into_iter().chain(sides(spec, task, model, step, device)) {
+        let path = path(folder, side, step);
+        fs::create_dir_all(path.parent().unwrap_or(folder))?;
+        write_atomic(&path, &trace.to_bytes().map_err(io::Error::other)?)?;
+    }
+    Ok(())
 }
 
-/// The trace of a network's routing on the validation split; none if it has no MoE layers, or reads pairs,
-/// whose sources and targets are not the same units.
+/// Whether there is a trace of a run after so many steps.
+pub(crate) fn is_written(folder: &Path, step: usize) -> bool {
+    ["", SIDES[0], SIDES[1]].iter().any(|side| path(folder, side, step).exists())
+}
+
+/// The file of a trace, of an encoder-decoder in a folder for each side.
+fn path(folder: &Path, side: &str, step: usize) -> PathBuf {
+    let file = folder.join(Trace::file_name(step as u64));
+    let name = file.file_name().map(PathBuf::from).unwrap_or_default();
+    folder.join("trace").join(side).join(name)
+}
+
+/// The trace of a network's routing on the validation split; none if it has no MoE layers, or reads pairs, of
+/// which there are two (`pair_trace.rs`).
 pub(crate) fn record(
     spec: &RunSpec,
     task: &dyn Task,
@@ -103,7 +122,7 @@ pub(crate) fn record(
     Some(trace)
 }
 
-fn about(spec: &RunSpec, task: &dyn Task, step: usize) -> About {
+pub(super) fn about(spec: &RunSpec, task: &dyn Task, step: usize) -> About {
     let (letters, properties) = task.as_text().map_or_else(Default::default, |text| {
         let tokens = text.tokenizer();
         let letters = (0..tokens.vocab()).map(|id| tokens.show(id)).collect();
@@ -136,7 +155,7 @@ pub(crate) fn examples(task: &dyn Task, tokens: usize) -> Vec<usize> {
     };
     let n = (UNITS / tokens.max(1)).clamp(1, all.max(1)).min(all);
     let spread: Vec<usize> = (0..n).map(|at| at * all / n).collect();
-    let few = PICTURES.min(n);
+    let few = IMAGES.min(n);
     let first: Vec<usize> = (0..few).map(|at| spread[at * n / few]).collect();
     let rest = spread.into_iter().filter(|example| !first.contains(example));
     first.iter().copied().chain(rest).collect()
@@ -187,7 +206,7 @@ fn units(
 fn pixels(trace: &mut Trace, batch: &Batch, tokens: usize) {
     let (Input::Image(pixels), None) = (&batch.input, &trace.pixels) else { return };
     let [b, _, h, w] = pixels.dims();
-    let n = b.min(PICTURES);
+    let n = b.min(IMAGES);
     let grey = pixels.clone().narrow(0, 0, n).mean_dim(1).into_data();
     let grey: Vec<f32> = grey.iter::<f32>().collect();
     let ends = grey.iter().fold((f32::MAX, f32::MIN), |(a, b), x| (a.min(*x), b.max(*x)));
@@ -235,14 +254,14 @@ mod tests {
     const TEXT: &str = "[[task]]\ntask = { kind = \"tanaka-lm\", length = 32 }\nbackbone = { kind = \"transformer-lm\", width = 8, depth = 2, heads = 2 }";
 
     #[test]
-    fn pictures_have_patches_classes_and_pixels() {
+    fn images_have_patches_classes_and_pixels() {
         let trace = traced("moe.router = { kind = \"top-k\", k = 2 }", DIGITS);
         assert_eq!((trace.len(), trace.about.patches), (355 * 4, Some([2, 2])));
         assert_eq!(trace.layers[0].k, 2);
-        assert_eq!(trace.pixels.as_ref().unwrap().shape, [PICTURES, 8, 8]);
+        assert_eq!(trace.pixels.as_ref().unwrap().shape, [IMAGES, 8, 8]);
         let classes: std::collections::HashSet<i32> =
-            trace.label[..PICTURES * 4].iter().copied().collect();
-        assert!(classes.len() >= 9, "pictures of all classes: {classes:?}");
+            trace.label[..IMAGES * 4].iter().copied().collect();
+        assert!(classes.len() >= 9, "images of all classes: {classes:?}");
         assert_eq!(trace.position[..5], [0, 1, 2, 3, 0]);
         assert_eq!(trace.about.step, 7);
     }
@@ -257,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn experts_that_choose_and_whole_pictures() {
+    fn experts_that_choose_and_whole_images() {
         let trace = traced("moe.router = \"expert-choice\"", DIGITS);
         let chosen: usize = trace.layers[0].units().map(|unit| unit.len()).sum();
         assert!(chosen >= trace.len(), "{chosen}");

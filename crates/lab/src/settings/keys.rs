@@ -7,7 +7,8 @@ use super::tree::SettingTree;
 
 /// Refuses keys that are none.
 pub fn known_keys(settings: &SettingTree, known: &[&str]) -> anyhow::Result<()> {
-    let table = settings.table().ok_or_else(|| anyhow!("{}: it is a table", settings.place()))?;
+    let table =
+        settings.table().ok_or_else(|| anyhow!("{}: expected a table", settings.place()))?;
     match table.iter().find(|(key, _)| !known.contains(&key.as_str())) {
         Some((key, value)) => {
             bail!("{}: unknown key {key:?}; known: {}", value.place(), known.join(", "))

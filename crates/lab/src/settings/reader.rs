@@ -22,7 +22,7 @@ impl SettingTree {
     /// The setting `a.b.c = value` as nested tables.
     pub fn assignment(text: &str) -> anyhow::Result<Self> {
         let (path, value) = text.split_once('=').ok_or_else(|| {
-            anyhow!("{text:?} is no setting; it is key=value, train.lr=0.001 say")
+            anyhow!("{text:?} is not a setting; expected key=value, for example train.lr=0.001")
         })?;
         let place = Place { source: format!("--set {text}").as_str().into(), line: None };
         let toml = format!("value = {value}");
@@ -81,11 +81,13 @@ impl Reader<'_> {
     }
 
     fn leaf(&self, value: &DeValue, place: &Place) -> anyhow::Result<Value> {
-        let bad = |text: &dyn fmt::Display| anyhow!("{place}: {text} is no number");
+        let bad = |text: &dyn fmt::Display| anyhow!("{place}: {text} is not a number");
         // Configs are kept as JSON, which has no infinity: it would be read as "left out".
         let finite = |text: &str| match text.parse::<f64>() {
             Ok(number) if number.is_finite() => Ok(number.into()),
-            Ok(_) => bail!("{place}: {text} is no finite number; what is left out has its default"),
+            Ok(_) => {
+                bail!("{place}: {text} is not a finite number; what is left out has its default")
+            }
             Err(_) => Err(bad(&text)),
         };
         Ok(match value {

@@ -3,8 +3,12 @@
 use super::tree::SettingTree;
 
 /// The table, the old key in it, and the new one.
-const RENAMED: [[&str; 3]; 2] =
-    [["moe", "storage", "expert_dtype"], ["capacity", "served", "keep_fraction"]];
+const RENAMED: [[&str; 3]; 4] = [
+    ["moe", "storage", "expert_dtype"],
+    ["capacity", "served", "keep_fraction"],
+    ["task", "pictures", "images"],
+    ["sequences", "pictures", "frames"],
+];
 
 impl SettingTree {
     /// Gives keys their new names, wherever they are, and returns a warning for each.

@@ -135,7 +135,9 @@ impl GroupsConfig {
     pub(crate) fn check(&self, task: &dyn Task) -> Result<(), String> {
         let (count, classes) = (self.count, task.outputs());
         if count == 0 || count > classes {
-            return Err(format!("count = {count}: it is from 1 to {classes}, the task's classes"));
+            return Err(format!(
+                "count = {count}: must be from 1 to {classes}, the task's classes"
+            ));
         }
         match (self.by, &self.of) {
             (By::Confusion, None) => {

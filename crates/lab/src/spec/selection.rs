@@ -16,7 +16,7 @@ pub(crate) struct Selection {
     pub(crate) only: Vec<String>,
     /// Settings laid over all others, `a.b=c`.
     pub(crate) set: Vec<String>,
-    /// A tiny budget, to see whether everything works.
+    /// Train a few steps only, as a smoke test.
     pub(crate) smoke: bool,
 }
 

@@ -65,16 +65,16 @@ impl Capacity {
         for (name, factor) in factors {
             if let Some(factor) = factor.filter(|factor| !(*factor > 0.0 && factor.is_finite())) {
                 return Err(format!(
-                    "capacity.{name} = {factor}: it is larger than 0, or left out"
+                    "capacity.{name} = {factor}: must be larger than 0, or left out"
                 ));
             }
         }
         let unlimited = self.factor.is_none() && self.eval_factor.is_none();
         let by_unit = matches!(self.drop, DropPolicy::Priority | DropPolicy::SumPriority);
         match self {
-            Capacity { group: 0, .. } => Err("capacity.group = 0: it is at least 1".into()),
+            Capacity { group: 0, .. } => Err("capacity.group = 0: must be at least 1".into()),
             Capacity { keep_fraction: kept, .. } if !(*kept > 0.0 && *kept <= 1.0) => {
-                Err(format!("capacity.keep_fraction = {kept}: it is above 0, and at most 1"))
+                Err(format!("capacity.keep_fraction = {kept}: must be above 0, and at most 1"))
             }
             Capacity { keep_fraction: kept, .. } if *kept < 1.0 && (!by_unit || unlimited) => {
                 Err(format!(
@@ -82,7 +82,7 @@ impl Capacity {
                      or \"sum-priority\""
                 ))
             }
-            Capacity { multiple: 0, .. } => Err("capacity.multiple = 0: it is at least 1".into()),
+            Capacity { multiple: 0, .. } => Err("capacity.multiple = 0: must be at least 1".into()),
             _ => Ok(()),
         }
     }

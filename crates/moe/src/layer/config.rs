@@ -2,7 +2,7 @@
 
 use super::{
     placement::Placement,
-    pruned::{Kept, Pruned},
+    pruned::{KeptExperts, Pruned},
     shared::SharedConfig,
 };
 use crate::{
@@ -51,9 +51,9 @@ impl MoeConfig {
     }
 
     /// The experts left in the first layer, if the network is pruned.
-    pub(super) fn kept(&self) -> Option<Kept> {
+    pub(super) fn kept(&self) -> Option<KeptExperts> {
         let pruned = self.pruned.as_ref()?;
         let experts = pruned.kept.first()?.clone();
-        Some(Kept { gone: pruned.gone, experts, of: self.experts })
+        Some(KeptExperts { gone: pruned.gone, experts, of: self.experts })
     }
 }

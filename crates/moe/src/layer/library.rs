@@ -2,7 +2,9 @@
 
 use burn::prelude::*;
 
-use super::{config::MoeConfig, placement::Placement, pruned::Kept, residual::ResidualRules};
+use super::{
+    config::MoeConfig, placement::Placement, pruned::KeptExperts, residual::ResidualRules,
+};
 use crate::{
     experts::ExpertKinds,
     plugin::{ConfigError, Init},
@@ -57,7 +59,7 @@ impl Library {
         config.level.check(width).map_err(wrong)?;
         config.capacity.check().map_err(wrong)?;
         if config.experts == 0 {
-            return Err(wrong("experts = 0: there is at least one".into()));
+            return Err(wrong("experts = 0: at least one is needed".into()));
         }
         let (router, experts) = dims(config, [tokens, width]);
         (self.routers.get(&config.router.kind)?.build.check)(&config.router, router)?;
@@ -113,8 +115,9 @@ impl Library {
 pub(super) fn dims(config: &MoeConfig, [tokens, width]: [usize; 2]) -> (Dims, Dims) {
     let (level, kept) = (config.level, config.kept());
     let units = level.units(tokens);
-    let of = |count: fn(&Kept) -> usize| kept.as_ref().map_or(config.experts, count);
-    let router = Dims { width: level.router_width(width), n_experts: of(Kept::columns), units };
+    let of = |count: fn(&KeptExperts) -> usize| kept.as_ref().map_or(config.experts, count);
+    let router =
+        Dims { width: level.router_width(width), n_experts: of(KeptExperts::columns), units };
     let experts =
         Dims { width: level.expert_width(width), n_experts: of(|kept| kept.experts.len()), units };
     (router, experts)

@@ -12,7 +12,7 @@ mod shared;
 use burn::prelude::*;
 use library::dims;
 use padding::on_real_tokens;
-use pruned::Kept;
+use pruned::KeptExperts;
 
 pub use config::MoeConfig;
 pub use library::Library;
@@ -54,7 +54,7 @@ pub struct MoeLayer {
     #[module(skip)]
     expert_dtype: ExpertDtype,
     #[module(skip)]
-    kept: Option<Kept>,
+    kept: Option<KeptExperts>,
 }
 
 impl MoeLayer {

@@ -33,14 +33,14 @@ pub struct Pruned {
 
 /// The same for one layer.
 #[derive(Clone, Debug)]
-pub(crate) struct Kept {
+pub(crate) struct KeptExperts {
     pub(crate) gone: Gone,
     pub(crate) experts: Vec<usize>,
     /// The number of experts before pruning.
     pub(crate) of: usize,
 }
 
-impl Kept {
+impl KeptExperts {
     /// Columns of the router: all of them, unless they go with their experts.
     pub(crate) fn columns(&self) -> usize {
         if self.gone == Gone::Remove { self.experts.len() } else { self.of }
@@ -122,8 +122,8 @@ fn weighed(experts: &Tensor<3, Int>, weights: &Tensor<3>, n_experts: usize) -> T
 mod tests {
     use super::*;
 
-    fn kept(gone: Gone) -> Kept {
-        Kept { gone, experts: vec![0, 2], of: 4 }
+    fn kept(gone: Gone) -> KeptExperts {
+        KeptExperts { gone, experts: vec![0, 2], of: 4 }
     }
 
     fn token_choice(gone: Gone) -> (Vec<usize>, Vec<f32>) {

@@ -47,7 +47,7 @@ impl SharedConfig {
     /// Checks that the expert fits the sizes of the layer.
     pub(crate) fn check(&self, kinds: &ExpertKinds, dims: Dims) -> Result<(), ConfigError> {
         if let Some(share) = self.share.filter(|share| !(0.0..=1.0).contains(share)) {
-            let message = format!("share = {share}: it is from 0 to 1");
+            let message = format!("share = {share}: must be from 0 to 1");
             return Err(ConfigError::Invalid { what: "shared", name: "expert".into(), message });
         }
         (kinds.get(&self.expert.kind)?.build.check)(&self.expert, Dims { n_experts: 1, ..dims })

@@ -62,10 +62,12 @@ impl TryFrom<Value> for Choice {
             Value::String(kind) => Ok(Self { kind, options: Map::new() }),
             Value::Object(mut options) => match options.shift_remove("kind") {
                 Some(Value::String(kind)) => Ok(Self { kind, options }),
-                Some(other) => Err(format!("kind = {other}: it is a name")),
+                Some(other) => Err(format!("kind = {other}: expected a name")),
                 None => Err("`kind` is missing: the name of a plug-in".into()),
             },
-            other => Err(format!("{other} is no plug-in: it is a name, or a table with `kind`")),
+            other => {
+                Err(format!("{other} is not a plug-in: expected a name, or a table with `kind`"))
+            }
         }
     }
 }

@@ -105,7 +105,7 @@ fn rationals(tag: u16, kind: u16, numbers: &[f32]) -> Result<Entry, String> {
         let least = if kind == tag::RATIONAL { 0.0 } else { f64::from(i32::MIN) };
         if !(least..=f64::from(i32::MAX)).contains(&millionths) {
             let name = super::tag::name(tag);
-            return Err(format!("{name}: {number} is no fraction of millionths"));
+            return Err(format!("{name}: {number} is not a fraction of millionths"));
         }
         bytes.extend((millionths as i32).to_le_bytes());
         bytes.extend(MILLION.to_le_bytes());
@@ -133,7 +133,9 @@ mod tests {
         assert_eq!(write(&broken).unwrap_err(), "black level 0.5: a DNG file has whole numbers");
         let mut negative = dng();
         negative.neutral[1] = -1.0;
-        assert!(write(&negative).unwrap_err().contains("AsShotNeutral (50728): -1 is no fraction"));
+        assert!(
+            write(&negative).unwrap_err().contains("AsShotNeutral (50728): -1 is not a fraction")
+        );
         let mut endless = dng();
         endless.matrix[0] = f32::NAN;
         assert!(write(&endless).is_err());

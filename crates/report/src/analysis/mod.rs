@@ -25,4 +25,4 @@ pub use saturation::saturation;
 pub use specialisation::{Specialisation, specialisation, usage};
 pub use switches::switches;
 pub(crate) use tables::label_name;
-pub use tables::{QUESTIONS, answer};
+pub use tables::{ANALYSES, tables_of};

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The analyses of traces: name and description.
-pub const QUESTIONS: [(&str, &str); 9] = [
+pub const ANALYSES: [(&str, &str); 9] = [
     ("load", "largest load over the mean, dead experts, units without an expert"),
     ("entropy", "entropy of choices, of their weights and of load, over the steps"),
     ("margin", "how far first choices are ahead, over the steps"),
@@ -22,11 +22,11 @@ pub const QUESTIONS: [(&str, &str); 9] = [
     ("agreement", "whether another run routes alike, after matching its experts"),
 ];
 
-/// The answer to one question. `traces` are those of one run, by step; `other` is the last of
-/// another run on the same units.
-pub fn answer(what: &str, traces: &[Trace], other: Option<&Trace>) -> Result<Vec<Table>, Error> {
+/// The tables of one analysis. `traces` are those of one run, by step; `other` is the last of another
+/// run on the same units.
+pub fn tables_of(what: &str, traces: &[Trace], other: Option<&Trace>) -> Result<Vec<Table>, Error> {
     let Some(last) = traces.last() else {
-        return Err(Error::Question("there are no traces".into()));
+        return Err(Error::Query("there are no traces".into()));
     };
     Ok(match what {
         "load" => vec![loads(last)],
@@ -74,7 +74,7 @@ pub fn answer(what: &str, traces: &[Trace], other: Option<&Trace>) -> Result<Vec
         "specialisation" => specialisations(last),
         "agreement" => vec![agreements(last, other)?],
         other => {
-            let known = QUESTIONS.iter().map(|(name, _)| *name);
+            let known = ANALYSES.iter().map(|(name, _)| *name);
             return Err(Error::unknown("analysis", other, known));
         }
     })
@@ -191,29 +191,36 @@ pub(crate) fn label_name(trace: &Trace) -> (&'static str, bool) {
 }
 
 fn specialisations(last: &Trace) -> Vec<Table> {
-    let (name, whole) = label_name(last);
-    let token = if last.about.letters.is_empty() { "place of the patch" } else { "token" };
-    let mut rows = Vec::new();
-    for (at, layer) in last.layers.iter().enumerate() {
-        let blocks = whole.then_some(&last.example[..]);
-        let mut asked = vec![(name, last.label.clone(), blocks), (token, last.token.clone(), None)];
-        for property in &last.about.properties {
-            let blocks = if singles(property) { &last.example } else { &last.text };
-            asked.push((&property.name, values(last, property), Some(blocks)));
-        }
-        for (name, labels, blocks) in asked {
+    let (_, whole) = label_name(last);
+    let mut tables = vec![mutual_information(last)];
+    if whole {
+        tables.extend(usage_tables(last, "class", &last.label, |class| class.to_string()));
+    }
+    for property in last.about.properties.iter().filter(|property| property.values.len() <= MANY) {
+        let name = |value: i32| property.values[value as usize].clone();
+        tables.extend(usage_tables(last, &property.name, &values(last, property), name));
+    }
+    tables
+}
+
+/// The mutual information between experts and each label, layer by layer.
+fn mutual_information(last: &Trace) -> Table {
+    let rows = last.layers.iter().enumerate().flat_map(|(at, layer)| {
+        labels(last).into_iter().map(move |(name, labels, blocks)| {
             let found = specialisation(layer, &labels, blocks);
-            rows.push(vec![
+            vec![
                 Cell::Number(at as f64),
                 Cell::Words(name.into()),
                 Cell::Number(found.bits),
                 Cell::Number(found.by_chance),
                 Cell::Number(found.p_value),
-            ]);
-        }
-    }
-    let mut tables = vec![Table {
-        title: format!("What experts tell at step {}: mutual information", last.about.step),
+            ]
+        })
+    });
+    let note = "by chance, p: from 200 permutations of the labels, of whole examples where a label is \
+                that of the example.";
+    Table {
+        title: format!("Specialisation at step {}: mutual information", last.about.step),
         columns: vec![
             layer_column(),
             Column::new("about", "about", Kind::Words),
@@ -221,40 +228,38 @@ fn specialisations(last: &Trace) -> Vec<Table> {
             Column::new("by_chance", "by chance", number(3)),
             Column::new("p_value", "p", Kind::Numbers(Digits::P)),
         ],
-        rows,
-        notes: vec![
-            "by chance, p: from 200 permutations of the labels, of whole examples where a label is \
-             that of the example."
-                .to_string(),
-        ]
-        .into_iter()
-        .chain(of_texts(last))
-        .collect(),
+        rows: rows.collect(),
+        notes: std::iter::once(note.to_string()).chain(of_texts(last)).collect(),
         ..Table::default()
-    }];
-    if whole {
-        tables.extend(last.layers.iter().enumerate().map(|(at, layer)| {
-            expert_table(
-                format!("Layer {at}: share of each expert in the choices of a class"),
-                "class",
-                layer.n_experts,
-                usage(layer, &last.label).into_iter().map(|(class, row)| (class.to_string(), row)),
-            )
-        }));
     }
-    for property in last.about.properties.iter().filter(|property| property.values.len() <= MANY) {
-        let labels = values(last, property);
-        tables.extend(last.layers.iter().enumerate().map(|(at, layer)| {
-            let name = |value: i32| property.values[value as usize].clone();
-            expert_table(
-                format!("Layer {at}: share of each expert in the choices of a {}", property.name),
-                &property.name,
-                layer.n_experts,
-                usage(layer, &labels).into_iter().map(|(value, row)| (name(value), row)),
-            )
-        }));
+}
+
+/// The labels of the units by name, with the blocks that permutations keep together, if any.
+fn labels(last: &Trace) -> Vec<(&str, Vec<i32>, Option<&[i32]>)> {
+    let (name, whole) = label_name(last);
+    let token = if last.about.letters.is_empty() { "place of the patch" } else { "token" };
+    let blocks = whole.then_some(&last.example[..]);
+    let mut all = vec![(name, last.label.clone(), blocks), (token, last.token.clone(), None)];
+    for property in &last.about.properties {
+        let blocks = if singles(property) { &last.example } else { &last.text };
+        all.push((&property.name, values(last, property), Some(&blocks[..])));
     }
-    tables
+    all
+}
+
+/// For each layer the share of each expert in the choices of the units of each label.
+fn usage_tables(
+    last: &Trace,
+    of: &str,
+    labels: &[i32],
+    name: impl Fn(i32) -> String,
+) -> Vec<Table> {
+    let table = |(at, layer): (usize, &Layer)| {
+        let rows = usage(layer, labels).into_iter().map(|(label, row)| (name(label), row));
+        let title = format!("Layer {at}: share of each expert in the choices of a {of}");
+        expert_table(title, of, layer.n_experts, rows)
+    };
+    last.layers.iter().enumerate().map(table).collect()
 }
 
 /// The note on permutations, if properties of documents are known.
@@ -283,15 +288,15 @@ fn values(trace: &Trace, property: &Property) -> Vec<i32> {
 }
 
 fn agreements(last: &Trace, other: Option<&Trace>) -> Result<Table, Error> {
-    let question = |text: &str| Error::Question(text.into());
-    let other = other.ok_or_else(|| question("agreement is between two runs: name another one"))?;
+    let refused = |text: &str| Error::Query(text.into());
+    let other = other.ok_or_else(|| refused("agreement is between two runs: name another one"))?;
     if !last.same_units(other) {
-        return Err(question("the two runs were not traced on the same units"));
+        return Err(refused("the two runs were not traced on the same units"));
     }
     let mut rows = Vec::new();
     for (at, (a, b)) in last.layers.iter().zip(&other.layers).enumerate() {
-        let found = agreement(a, b)
-            .ok_or_else(|| question("the two runs have other numbers of experts"))?;
+        let found =
+            agreement(a, b).ok_or_else(|| refused("the two runs have other numbers of experts"))?;
         let matched: Vec<String> =
             found.matched.iter().enumerate().map(|(i, j)| format!("{i}={j}")).collect();
         rows.push(vec![
@@ -303,7 +308,7 @@ fn agreements(last: &Trace, other: Option<&Trace>) -> Result<Table, Error> {
         ]);
     }
     Ok(Table {
-        title: format!("Does {} route like {}?", last.about.run, other.about.run),
+        title: format!("Agreement of the routing of {} and {}", last.about.run, other.about.run),
         columns: vec![
             layer_column(),
             Column::new("agreement", "agreement", number(3)),
@@ -327,14 +332,14 @@ mod tests {
     use crate::{Format, fixture::trace, render};
 
     #[test]
-    fn every_question_has_an_answer() {
+    fn every_analysis_has_tables() {
         let (mut first, last) = (trace(), trace());
         first.about.step = 0;
         first.layers.swap(0, 1);
         let traces = [first, last.clone()];
         let mut text = String::new();
-        for (what, _) in QUESTIONS {
-            text += &render(&answer(what, &traces, Some(&last)).unwrap(), Format::Markdown);
+        for (what, _) in ANALYSES {
+            text += &render(&tables_of(what, &traces, Some(&last)).unwrap(), Format::Markdown);
         }
         insta::assert_snapshot!(text);
     }
@@ -350,7 +355,7 @@ mod tests {
             of: of.to_vec(),
         };
         trace.about.properties = vec![property("party", &[1, 0, 0]), property("text", &[0, 1])];
-        let tables = answer("specialisation", &[trace], None).unwrap();
+        let tables = tables_of("specialisation", &[trace], None).unwrap();
         let text = render(&tables, Format::Markdown);
         assert!(text.contains("| 0 | party | "), "{text}");
         assert!(text.contains("party: whole texts exchange theirs"), "{text}");
@@ -362,7 +367,7 @@ mod tests {
     #[test]
     fn what_cannot_be_answered_is_said() {
         let error =
-            |what: &str, traces: &[Trace]| answer(what, traces, None).unwrap_err().to_string();
+            |what: &str, traces: &[Trace]| tables_of(what, traces, None).unwrap_err().to_string();
         assert!(
             error("lode", &[trace()]).starts_with("no analysis is named \"lode\"; known: load,")
         );

@@ -1,6 +1,6 @@
 //! Small parts of a page.
 
-use super::Picture;
+use super::Figure;
 pub(super) use crate::plot::escape;
 
 /// The place of the n-th section in the page.
@@ -8,8 +8,8 @@ pub(super) fn id(at: usize) -> String {
     format!("section-{}", at + 1)
 }
 
-/// A picture with the words under it.
-fn figure(Picture { svg, caption, .. }: &Picture) -> String {
+/// A figure with the words under it.
+fn figure(Figure { svg, caption, .. }: &Figure) -> String {
     format!("<figure>\n{svg}<figcaption>{}</figcaption>\n</figure>\n", escape(caption))
 }
 
@@ -21,12 +21,12 @@ pub(super) fn part(title: &str, body: &str) -> String {
     }
 }
 
-/// Pictures side by side where there is room.
-pub(super) fn pair(pictures: &[Picture]) -> String {
-    match pictures.is_empty() {
+/// Figures side by side where there is room.
+pub(super) fn pair(figures: &[Figure]) -> String {
+    match figures.is_empty() {
         true => String::new(),
         false => {
-            let figures: String = pictures.iter().map(figure).collect();
+            let figures: String = figures.iter().map(figure).collect();
             format!("<div class=\"pair\">\n{figures}</div>\n")
         }
     }

@@ -1,11 +1,11 @@
 //! Quality by the length of training, where a suite has the same method at several lengths.
 
-use super::pictures::Picture;
+use super::figures::Figure;
 use crate::{Line, Query, Setting, metric::range, plot::curves, setting::distinct, stats::mean};
 
 /// The lines of methods that are named `NAME, N steps` and were trained for N steps: NAME against N. None
 /// if no name has two lengths.
-pub(super) fn picture(query: &Query, setting: &Setting, metric: &str) -> Option<Picture> {
+pub(super) fn figure(query: &Query, setting: &Setting, metric: &str) -> Option<Figure> {
     let of_length: Vec<(&str, f64, &str)> =
         query.methods(setting).into_iter().filter_map(|method| length(setting, method)).collect();
     let names = distinct(of_length.iter().map(|(name, ..)| *name));
@@ -22,7 +22,7 @@ pub(super) fn picture(query: &Query, setting: &Setting, metric: &str) -> Option<
     let grows = |line: &Line| line.points.len() > 1;
     lines.iter().any(grows).then(|| {
         let title = format!("{}: {metric} by the length of training", setting.task);
-        Picture::new(
+        Figure::new(
             &[setting.task, setting.backbone, metric, "by-steps"],
             curves(&title, "steps", metric, &lines),
             format!(
@@ -68,18 +68,18 @@ mod tests {
         Runs::of(rows.collect::<Vec<_>>())
     }
 
-    fn of(runs: &Runs) -> Option<Picture> {
+    fn of(runs: &Runs) -> Option<Figure> {
         let query = Query::default();
         let setting = query.settings(runs).unwrap().remove(0);
-        picture(&query, &setting, "accuracy")
+        figure(&query, &setting, "accuracy")
     }
 
     #[test]
     fn a_line_goes_through_the_lengths_of_a_name() {
-        let picture = of(&runs([("hash, 400 steps", 400), ("hash, 100 steps", 100), ("x", 9)]));
-        let picture = picture.unwrap();
-        assert!(picture.name.ends_with("accuracy-by-steps"), "{}", picture.name);
-        assert!(picture.svg.contains(">hash<") && !picture.svg.contains(">x<"), "{}", picture.svg);
+        let figure = of(&runs([("hash, 400 steps", 400), ("hash, 100 steps", 100), ("x", 9)]));
+        let figure = figure.unwrap();
+        assert!(figure.name.ends_with("accuracy-by-steps"), "{}", figure.name);
+        assert!(figure.svg.contains(">hash<") && !figure.svg.contains(">x<"), "{}", figure.svg);
     }
 
     #[test]

@@ -3,10 +3,10 @@
 //! It can be read in light and dark, on paper, and by a screen reader: every plot says in words
 //! what it shows, and its numbers stand in a table. What there are no data for is left out.
 
+mod figures;
 mod html;
 mod lengths;
 mod overview;
-mod pictures;
 mod ranking;
 mod setting;
 mod traces;
@@ -17,9 +17,9 @@ use crate::{
     trace::Trace,
     verbs::{ledger_of, rank_in},
 };
+pub use figures::Figure;
+use figures::Figures;
 use html::{escape, id};
-pub use pictures::Picture;
-use pictures::Pictures;
 
 /// The contents of a report.
 pub struct Page<'a> {
@@ -33,7 +33,7 @@ pub struct Page<'a> {
     pub baseline: Option<String>,
     /// The size below which a difference does not matter.
     pub margin: Option<f64>,
-    /// The courses of the runs.
+    /// The training_curves of the runs.
     pub curves: Vec<Curve>,
     /// The loads of the experts.
     pub loads: Vec<Load>,
@@ -92,25 +92,25 @@ pub fn page(page: &Page) -> Result<String, Error> {
 }
 
 /// The plots of the traces of one run: its entropy and saturation, and what it does at last.
-pub fn trace_pictures(traces: &[Trace]) -> Vec<Picture> {
+pub fn trace_figures(traces: &[Trace]) -> Vec<Figure> {
     let Some(last) = traces.last() else { return Vec::new() };
     let curves = traces::curves(traces);
     let curves: Vec<&Curve> = curves.iter().collect();
-    let mut pictures = pictures::courses(&curves, &last.about.task, &[&last.about.method]);
-    pictures.extend(traces::pictures(last));
-    pictures
+    let mut figures = figures::training_curves(&curves, &last.about.task, &[&last.about.method]);
+    figures.extend(traces::figures(last));
+    figures
 }
 
 /// The plots of the report, for files of their own: they can go into a paper as they are.
-pub fn plots(page: &Page) -> Result<Vec<Picture>, Error> {
+pub fn plots(page: &Page) -> Result<Vec<Figure>, Error> {
     let settings = page.query.settings(page.runs)?;
-    let mut pictures: Vec<Picture> =
-        settings.iter().flat_map(|setting| Pictures::new(page, setting).into_all()).collect();
-    pictures.extend(overview::picture(page, &settings)?);
+    let mut figures: Vec<Figure> =
+        settings.iter().flat_map(|setting| Figures::new(page, setting).into_all()).collect();
+    figures.extend(overview::figure(page, &settings)?);
     if let Ok(ranking) = rank_in(&settings, &page.query) {
-        pictures.extend(ranking::pictures(&ranking, &page.methods()));
+        figures.extend(ranking::figures(&ranking, &page.methods()));
     }
-    Ok(pictures)
+    Ok(figures)
 }
 
 fn environment(facts: &[(String, String)]) -> String {
@@ -214,11 +214,11 @@ mod tests {
     }
 
     #[test]
-    fn every_picture_says_what_it_shows() {
+    fn every_image_says_what_it_shows() {
         let html = page(&full(&fixture::runs())).unwrap();
-        let pictures = html.matches("<svg ").count();
-        assert!(pictures >= 6, "{pictures}");
-        assert_eq!(html.matches("role=\"img\" aria-label=\"").count(), pictures);
+        let figures = html.matches("<svg ").count();
+        assert!(figures >= 6, "{figures}");
+        assert_eq!(html.matches("role=\"img\" aria-label=\"").count(), figures);
         assert!(!html.contains("aria-label=\"\""));
         assert!(!html.contains("NaN"));
     }
@@ -228,8 +228,8 @@ mod tests {
         let runs = fixture::runs();
         let methods = ["dense", "switch", "top-k"].map(String::from).into();
         let query = Query { methods, ..Query::default() };
-        let pictures = plots(&Page { query, ..full(&runs) }).unwrap();
-        let names: Vec<&str> = pictures.iter().map(|picture| picture.name.as_str()).collect();
+        let figures = plots(&Page { query, ..full(&runs) }).unwrap();
+        let names: Vec<&str> = figures.iter().map(|figure| figure.name.as_str()).collect();
         let wanted = [
             "digits-vit-accuracy",
             "digits-vit-accuracy-against-active-flops-per-token",
@@ -242,6 +242,6 @@ mod tests {
             "performance-profiles",
         ];
         assert_eq!(names, wanted);
-        assert!(pictures.iter().all(|picture| picture.svg.starts_with("<svg xmlns")));
+        assert!(figures.iter().all(|figure| figure.svg.starts_with("<svg xmlns")));
     }
 }

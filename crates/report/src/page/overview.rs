@@ -1,6 +1,6 @@
-//! The picture for the head of a page: all methods against the first, in each setting.
+//! The figure for the head of a page: all methods against the first, in each setting.
 
-use super::{Page, Picture};
+use super::{Figure, Page};
 use crate::{
     Better, Comparison, Error, Setting,
     plot::{Against, Difference, Found, Panel, overview},
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// One panel for each setting, by its first metric; none where no setting has two methods.
-pub(super) fn picture(page: &Page, settings: &[Setting]) -> Result<Option<Picture>, Error> {
+pub(super) fn figure(page: &Page, settings: &[Setting]) -> Result<Option<Figure>, Error> {
     let mut found = Vec::new();
     for setting in settings {
         let of_setting =
@@ -25,7 +25,7 @@ pub(super) fn picture(page: &Page, settings: &[Setting]) -> Result<Option<Pictur
     let title = format!("{}: every method against {base}", page.title);
     let svg = overview(&title, base, &panels);
     let caption = format!("Differences to {base} on shared seeds with 95 % intervals.");
-    Ok(Some(Picture::new(&["overview"], svg, caption)))
+    Ok(Some(Figure::new(&["overview"], svg, caption)))
 }
 
 fn panel(found: &Baseline, names: &[&str]) -> Panel {

@@ -1,6 +1,6 @@
 //! The section over all tasks.
 
-use super::{Picture, html::pair};
+use super::{Figure, html::pair};
 use crate::{
     Line, Ranking,
     plot::{critical_differences, curves},
@@ -10,14 +10,14 @@ use crate::{
 
 /// The ranking, its critical-difference diagram, and performance profiles.
 pub(super) fn section(ranking: &Ranking, order: &[&str]) -> String {
-    ranking.table().to_html() + &pair(&pictures(ranking, order))
+    ranking.table().to_html() + &pair(&figures(ranking, order))
 }
 
 /// The plots of the ranking.
-pub(super) fn pictures(ranking: &Ranking, order: &[&str]) -> Vec<Picture> {
-    let mut pictures = Vec::new();
+pub(super) fn figures(ranking: &Ranking, order: &[&str]) -> Vec<Figure> {
+    let mut figures = Vec::new();
     if ranking.friedman.is_some() {
-        pictures.push(Picture::new(
+        figures.push(Figure::new(
             &["critical-differences"],
             critical_differences("Critical differences", ranking),
             "Mean ranks, the best on the left. Bars join methods that Nemenyi's test cannot tell \
@@ -26,14 +26,14 @@ pub(super) fn pictures(ranking: &Ranking, order: &[&str]) -> Vec<Picture> {
         ));
     }
     let lines = profiles(ranking, order);
-    pictures.push(Picture::new(
+    figures.push(Figure::new(
         &["performance-profiles"],
         curves("Performance profiles", "normalised score", "share of runs above", &lines),
         "Share of runs above each score; 0 is the worst run of a task, 1 the best. A line that is \
          above another everywhere is the better method."
             .into(),
     ));
-    pictures
+    figures
 }
 
 fn profiles(ranking: &Ranking, order: &[&str]) -> Vec<Line> {

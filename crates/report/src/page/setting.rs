@@ -2,21 +2,21 @@
 
 use super::{
     Page,
+    figures::Figures,
     html::{pair, part},
-    pictures::Pictures,
     traces,
 };
 use crate::{Error, Setting, comparison::comparison_of, verbs::against_baseline};
 
 /// The tables and plots of a setting.
 pub(super) fn section(page: &Page, setting: &Setting) -> Result<String, Error> {
-    let pictures = Pictures::new(page, setting);
+    let figures = Figures::new(page, setting);
     let mut body = comparison_of(setting, &page.query).to_html();
     body += &part("Verdicts", &verdicts(page, setting)?);
-    body += &part("Quality and cost", &pair(&pictures.quality));
-    body += &part("Learning curves", &pair(&pictures.learning));
-    body += &part("Routing over time", &pair(&pictures.routing));
-    body += &part("Load of the experts", &pair(&pictures.loads));
+    body += &part("Quality and cost", &pair(&figures.quality));
+    body += &part("Learning curves", &pair(&figures.learning));
+    body += &part("Routing over time", &pair(&figures.routing));
+    body += &part("Load of the experts", &pair(&figures.loads));
     body += &traces::section(&page.traces, setting.task);
     Ok(body)
 }

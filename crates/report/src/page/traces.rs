@@ -1,7 +1,7 @@
 //! Routing of single units in single runs: co-activation, classes, images, text.
 
 use super::{
-    Picture,
+    Figure,
     html::{escape, pair, part},
 };
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     trace::Trace,
 };
 
-/// More classes than that make no picture.
+/// More classes than that make no figure.
 const CLASSES: usize = 64;
 /// Characters of text that are shown.
 const LETTERS: usize = 640;
@@ -69,18 +69,18 @@ pub(super) fn curves(traces: &[Trace]) -> Vec<Curve> {
     curves
 }
 
-/// Co-activation, use by class and pictures of a trace.
-pub(super) fn pictures(trace: &Trace) -> Vec<Picture> {
+/// Co-activation, use by class and figures of a trace.
+pub(super) fn figures(trace: &Trace) -> Vec<Figure> {
     let about = &trace.about;
     let (task, method) = (about.task.as_str(), about.method.as_str());
     let of = format!("{method}, seed {}, {} split, step {}", about.seed, about.split, about.step);
-    let mut pictures = Vec::new();
+    let mut figures = Vec::new();
     for (number, layer) in trace.layers.iter().enumerate() {
         let at = number.to_string();
         let experts: Vec<String> = (0..layer.n_experts).map(|expert| expert.to_string()).collect();
         if layer.k > 1 {
             let title = format!("{method}: experts that work together, layer {number}");
-            pictures.push(Picture::new(
+            figures.push(Figure::new(
                 &[task, method, "coactivation", &at],
                 matrix(&title, "expert", &experts, &coactivation(layer)),
                 format!(
@@ -94,7 +94,7 @@ pub(super) fn pictures(trace: &Trace) -> Vec<Picture> {
             let title = format!("{method}: experts by class, layer {number}");
             let names: Vec<String> = use_of.keys().map(i32::to_string).collect();
             let rows: Vec<Vec<f64>> = use_of.into_values().collect();
-            pictures.push(Picture::new(
+            figures.push(Figure::new(
                 &[task, method, "classes", &at],
                 matrix(&title, "class", &names, &rows),
                 format!(
@@ -103,15 +103,15 @@ pub(super) fn pictures(trace: &Trace) -> Vec<Picture> {
             ));
         }
         let title = format!("{method}: patches by expert, layer {number}");
-        pictures.extend(patches(&title, trace, number).map(|svg| {
+        figures.extend(patches(&title, trace, number).map(|svg| {
             let caption = format!(
                 "{of}, layer {number}: each patch has the colour of the expert with the largest \
                  weight; patches without colour have none. Below: the class."
             );
-            Picture::new(&[task, method, "patches", &at], svg, caption)
+            Figure::new(&[task, method, "patches", &at], svg, caption)
         }));
     }
-    pictures
+    figures
 }
 
 /// The section of all traces of a task; empty if there are none.
@@ -119,8 +119,7 @@ pub(super) fn section(traces: &[Trace], task: &str) -> String {
     let mut body = String::new();
     for trace in last_of(traces, task) {
         let texts: String = (0..trace.layers.len()).map(|layer| text(trace, layer)).collect();
-        body +=
-            &part(&format!("Inside {}", trace.about.method), &(pair(&pictures(trace)) + &texts));
+        body += &part(&format!("Inside {}", trace.about.method), &(pair(&figures(trace)) + &texts));
     }
     body
 }
@@ -190,7 +189,7 @@ mod tests {
         let traces = [of(1, 9), of(0, 3), of(0, 6)];
         let last = last_of(&traces, "digits");
         assert_eq!((last.len(), last[0].about.seed, last[0].about.step), (1, 0, 6));
-        let names: Vec<String> = pictures(last[0]).into_iter().map(|p| p.name).collect();
+        let names: Vec<String> = figures(last[0]).into_iter().map(|p| p.name).collect();
         assert_eq!(names, ["digits--coactivation-0", "digits--classes-0", "digits--classes-1"]);
         let curves = curves(&traces);
         let saturation = curves.iter().find(|c| c.name == "saturation, layer 0" && c.seed == 0);

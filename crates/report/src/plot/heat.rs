@@ -17,10 +17,10 @@ const COLUMNS: usize = 60;
 const WIDTH: f64 = 520.0;
 const LEFT: f64 = 64.0;
 
-/// A heat map in words and picture.
+/// A heat map in words and figure.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Heat {
-    /// The picture.
+    /// The figure.
     pub svg: String,
     /// The largest load over the mean at the last step, for each layer: (layer, ratio).
     pub last: Vec<(usize, f64)>,

@@ -1,6 +1,6 @@
 //! All methods against one, task by task: differences with their intervals, better to the right.
 //!
-//! The picture is for a page in light or dark: its colours are in a style sheet of its own that heeds
+//! The figure is for a page in light or dark: its colours are in a style sheet of its own that heeds
 //! `prefers-color-scheme`, also where the page only embeds the file.
 
 use std::cmp::Ordering;

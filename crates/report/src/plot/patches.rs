@@ -1,4 +1,4 @@
-//! Pictures whose patches are tinted by the expert that works on them.
+//! Figures whose patches are tinted by the expert that works on them.
 
 use super::svg::{Anchor, Canvas};
 use crate::trace::Trace;
@@ -9,7 +9,7 @@ const TINTS: [&str; 12] = [
     "#9a6324", "#808000", "#469990", "#a9a9a9",
 ];
 
-/// The colour of an expert, the same in pictures and in text.
+/// The colour of an expert, the same in figures and in text.
 pub(crate) fn tint(expert: usize) -> &'static str {
     TINTS[expert % TINTS.len()]
 }
@@ -17,7 +17,7 @@ pub(crate) fn tint(expert: usize) -> &'static str {
 const SIDE: f64 = 64.0;
 const ACROSS: usize = 8;
 
-/// The pictures of a trace, for one layer; none where there are no pictures or no patches.
+/// The figures of a trace, for one layer; none where there are no figures or no patches.
 pub fn patches(title: &str, trace: &Trace, layer: usize) -> Option<String> {
     let (pixels, [rows, columns]) = (trace.pixels.as_ref()?, trace.about.patches?);
     let [n, height, width] = pixels.shape;
@@ -36,7 +36,7 @@ pub fn patches(title: &str, trace: &Trace, layer: usize) -> Option<String> {
         let (left, top) = corner(at);
         if at == shown.len() {
             shown.push(*example);
-            picture(&mut canvas, (left, top), &pixels.grey[at * height * width..], (height, width));
+            figure(&mut canvas, (left, top), &pixels.grey[at * height * width..], (height, width));
             let label = trace.label[unit].to_string();
             canvas.text((left + SIDE / 2.0, top + SIDE + 14.0), Anchor::Middle, &label);
             said.push(label);
@@ -52,7 +52,7 @@ pub fn patches(title: &str, trace: &Trace, layer: usize) -> Option<String> {
         ));
     }
     key(&mut canvas, ACROSS as f64 * (SIDE + 8.0) + 10.0, layer.n_experts);
-    let description = format!("Pictures of the classes {}", said.join(", "));
+    let description = format!("Figures of the classes {}", said.join(", "));
     (!said.is_empty()).then(|| canvas.finish(title, &description))
 }
 
@@ -60,8 +60,8 @@ fn corner(at: usize) -> (f64, f64) {
     ((at % ACROSS) as f64 * (SIDE + 8.0) + 4.0, (at / ACROSS) as f64 * (SIDE + 22.0) + 4.0)
 }
 
-/// A grey picture, pixels of one grey and one line joined.
-fn picture(
+/// A grey figure, pixels of one grey and one line joined.
+fn figure(
     canvas: &mut Canvas,
     (left, top): (f64, f64),
     grey: &[f32],
@@ -109,7 +109,7 @@ mod tests {
         trace.pixels =
             Some(Pixels { shape: [2, 2, 2], grey: vec![0.0, 1.0, 0.5, 0.5, 1.0, 1.0, 1.0, 1.0] });
         let svg = patches("t", &trace, 0).unwrap();
-        assert!(svg.contains("Pictures of the classes 5, 7"), "{svg}");
+        assert!(svg.contains("Figures of the classes 5, 7"), "{svg}");
         let tinted = |expert| {
             let fill = format!("fill=\"{}\" opacity=\"0.45\"", tint(expert));
             svg.matches(&fill).count()

@@ -43,7 +43,7 @@ pub struct Trace {
     pub label: Vec<i32>,
     /// The whole text that each unit is from; empty where that is not known.
     pub text: Vec<i32>,
-    /// The first examples, if they are pictures.
+    /// The first examples, if they are images.
     pub pixels: Option<Pixels>,
 }
 
@@ -64,7 +64,7 @@ pub struct About {
     pub step: u64,
     /// Experts of each layer.
     pub experts: Vec<usize>,
-    /// Rows and columns of patches, for pictures.
+    /// Rows and columns of patches, for images.
     pub patches: Option<[usize; 2]>,
     /// The text of each token id, for text.
     pub letters: Vec<String>,
@@ -97,7 +97,7 @@ pub struct Layer {
     pub weights: Vec<f32>,
 }
 
-/// Grey pictures.
+/// Grey images.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pixels {
     /// Number of images, rows, columns.
@@ -154,7 +154,7 @@ impl Trace {
     ///
     /// If the fields do not have the lengths that belong to each other.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
-        file::encode(self).map_err(|why| Error::Question(format!("this is no whole trace: {why}")))
+        file::encode(self).map_err(|why| Error::Query(format!("this is no whole trace: {why}")))
     }
 
     /// Reads a file.
@@ -162,7 +162,7 @@ impl Trace {
         let bytes =
             std::fs::read(path).map_err(|source| Error::File { path: path.into(), source })?;
         file::decode(&bytes)
-            .map_err(|why| Error::Question(format!("{} is no trace: {why}", path.display())))
+            .map_err(|why| Error::Query(format!("{} is not a trace: {why}", path.display())))
     }
 
     /// All traces of a folder, by step; none if the folder is not there.

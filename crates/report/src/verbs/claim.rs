@@ -214,8 +214,8 @@ impl Bounds {
     }
 }
 
-/// The verdict: does the whole interval lie between the bounds, or wholly elsewhere, or short of the
-/// paper's effect?
+/// The verdict: from whether the whole interval lies between the bounds, wholly elsewhere, or short of
+/// the paper's effect.
 fn judged(claim: &Claim, measured: Option<Measured>, bounds: Bounds) -> Tested {
     let whole = measured.filter(|measured| measured.failed == 0);
     let above = bounds.above.unwrap_or(f64::NEG_INFINITY);
@@ -254,7 +254,7 @@ fn behind(gate: Option<&Gated>, margin: Option<f64>, tested: Tested) -> Tested {
 
 /// Checks that a claim has exactly one criterion.
 fn sensible(claim: &Claim) -> Result<(), Error> {
-    let wrong = |what: &str| Err(Error::Question(format!("claim {:?}: {what}", claim.claim)));
+    let wrong = |what: &str| Err(Error::Query(format!("claim {:?}: {what}", claim.claim)));
     let bounded = claim.above.is_some() || claim.below.is_some();
     match claim.within {
         None if bounded => Ok(()),
@@ -262,7 +262,7 @@ fn sensible(claim: &Claim) -> Result<(), Error> {
         Some(_) if bounded => wrong("`within` stands alone, without above and below"),
         Some(_) if claim.against.is_none() => wrong("`within` needs a method to be `against`"),
         Some(share) if share > 0.0 && share.is_finite() => Ok(()),
-        Some(share) => wrong(&format!("within = {share}: it is larger than 0")),
+        Some(share) => wrong(&format!("within = {share}: must be larger than 0")),
     }
 }
 
@@ -286,7 +286,7 @@ impl<'a> Results<'a> {
             if !(measured && row.value.is_some_and(f64::is_finite)) {
                 failed.insert(row.seed);
             } else if rows.insert(row.seed, row).is_some() {
-                return Err(Error::Question(format!(
+                return Err(Error::Query(format!(
                     "claim {:?}: several runs of {method:?} have seed {}; say which in `where`",
                     claim.claim, row.seed
                 )));

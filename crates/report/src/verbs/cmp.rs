@@ -36,7 +36,7 @@ pub fn cmp(
     }
     judge(&mut comparisons, margin)?;
     match comparisons.is_empty() {
-        true => Err(Error::Question(format!("{a:?} and {b:?} share no task with a known metric"))),
+        true => Err(Error::Query(format!("{a:?} and {b:?} share no task with a known metric"))),
         false => Ok(comparisons),
     }
 }
@@ -124,7 +124,7 @@ mod tests {
             "{err}"
         );
         let err = compared(Query::default(), "switch", Some(-1.0)).unwrap_err().to_string();
-        assert_eq!(err, "margin = -1: it is larger than 0");
+        assert_eq!(err, "margin = -1: must be larger than 0");
         let speed = Query { metrics: vec!["tokens_per_second".into()], ..Query::default() };
         let err = compared(speed, "switch", None).unwrap_err().to_string();
         assert!(err.contains("say higher or lower"), "{err}");

@@ -68,7 +68,7 @@ impl Comparison {
         [a, b]: [&str; 2],
     ) -> Result<Self, Error> {
         let better = query.better(metric).ok_or_else(|| {
-            Error::Question(format!(
+            Error::Query(format!(
                 "which way {metric:?} is better is not known: say higher or lower"
             ))
         })?;
@@ -133,7 +133,7 @@ impl Comparison {
 /// If the margin is not above 0.
 pub(super) fn judge(comparisons: &mut [Comparison], margin: Option<f64>) -> Result<(), Error> {
     if let Some(bad) = margin.filter(|margin| !(*margin > 0.0 && margin.is_finite())) {
-        return Err(Error::Question(format!("margin = {bad}: it is larger than 0")));
+        return Err(Error::Query(format!("margin = {bad}: must be larger than 0")));
     }
     let differences = corrected(comparisons, |paired| paired.p_value);
     let equivalences = corrected(comparisons, |paired| tost(paired, margin?));

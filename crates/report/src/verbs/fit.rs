@@ -8,8 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Better, Cell, Column, Digits, Error, Kind, Picture, Query, Row, Runs, Setting, Table,
-    direction,
+    Better, Cell, Column, Digits, Error, Figure, Kind, Query, Row, Runs, Setting, Table, direction,
     plot::{Law, laws},
     query::known,
     series::hue,
@@ -41,7 +40,7 @@ pub struct Fit {
     /// The laws and what is known of them.
     pub table: Table,
     /// One plot for each quantity that varies.
-    pub pictures: Vec<Picture>,
+    pub figures: Vec<Figure>,
 }
 
 /// The laws of each setting, for each kind of router by itself. `dense` names the router against
@@ -79,7 +78,7 @@ fn loss_of<'a>(query: &'a Query, setting: &Setting<'a>) -> Result<&'a str, Error
     among.iter().find(lower).copied().ok_or_else(|| {
         let (name, losses) = (setting.name(), there.iter().filter(lower).copied());
         let losses = losses.collect::<Vec<_>>().join(", ");
-        Error::Question(format!(
+        Error::Query(format!(
             "{name}: {} is no loss, of which less is better; there are: {losses}",
             among.join(", ")
         ))
@@ -133,7 +132,7 @@ struct Tried {
 impl Tried {
     fn of(row: &Row, flops: Option<f64>) -> Result<Self, Error> {
         let no = |column: &'static str| {
-            Error::Question(format!(
+            Error::Query(format!(
                 "run {:?} of {:?} does not say its {column}: a fit takes the columns train_flops, lr \
                  and batch, which `run` writes",
                 row.run, row.method
@@ -198,7 +197,7 @@ fn fit_of(
     dense: Option<&str>,
 ) -> Fit {
     let order: Vec<&str> = families.iter().map(|(name, _)| *name).collect();
-    let (mut rows, mut pictures, mut notes) = (Vec::new(), Vec::new(), notes(metric));
+    let (mut rows, mut figures, mut notes) = (Vec::new(), Vec::new(), notes(metric));
     for (quantity, of) in QUANTITIES {
         let values = || families.iter().flat_map(|(_, best)| best.iter().map(of));
         let first = values().next();
@@ -218,7 +217,7 @@ fn fit_of(
         let title = format!("{}, {}: best {label}", setting.task, setting.backbone);
         let name = format!("fit-{}-{}-{quantity}", setting.task, setting.backbone);
         let svg = laws(&title, "training FLOPs", label, &drawn);
-        pictures.push(Picture { name, svg, caption: title });
+        figures.push(Figure { name, svg, caption: title });
     }
     for (name, best) in families {
         notes.extend(best.iter().filter(|best| best.at_the_edge).map(|best| {
@@ -242,7 +241,7 @@ fn fit_of(
         bold: None,
         notes,
     };
-    Fit { table, pictures }
+    Fit { table, figures }
 }
 
 fn columns() -> Vec<Column> {
@@ -347,15 +346,15 @@ mod tests {
         assert!((number(0, 3) - 1.5552).abs() < 1e-6 && (number(0, 4) + 0.1579).abs() < 1e-9);
         let text = fits[0].table.render(Format::Text);
         assert!(text.contains("batch: no law, 16 everywhere"), "{text}");
-        assert_eq!(fits[0].pictures.len(), 2);
-        assert!(fits[0].pictures[0].svg.contains("opacity=\"0.18\""), "a band");
+        assert_eq!(fits[0].figures.len(), 2);
+        assert!(fits[0].figures[0].svg.contains("opacity=\"0.18\""), "a band");
     }
 
     #[test]
     fn few_sizes_have_no_interval_and_say_so() {
         let fits = fit(&law(3, 0.1), &Query::default(), None).unwrap();
         assert!(matches!(&fits[0].table.rows[0][5], Cell::Gap(why) if why == "fewer than 4 sizes"));
-        assert!(!fits[0].pictures[0].svg.contains("opacity=\"0.18\""), "no band");
+        assert!(!fits[0].figures[0].svg.contains("opacity=\"0.18\""), "no band");
         let one = fit(&law(1, 0.0), &Query::default(), None).unwrap();
         let text = one[0].table.render(Format::Text);
         assert!(text.contains("lr: no law"), "{text}");

@@ -130,7 +130,7 @@ pub(super) fn gate_of<'a>(
 
 fn judged(runs: &Runs, gate: &Gate) -> Result<Gated, Error> {
     let better = direction(&gate.metric).ok_or_else(|| {
-        Error::Question(format!("gate: it is not known which way {:?} is better", gate.metric))
+        Error::Query(format!("gate: it is not known which way {:?} is better", gate.metric))
     })?;
     let mut rows = Vec::new();
     for row in &runs.rows {

@@ -62,7 +62,7 @@ pub(crate) fn rank_in(settings: &[Setting], query: &Query) -> Result<Ranking, Er
     let (methods, left_out): (Vec<&str>, Vec<&str>) =
         all.into_iter().partition(|method| judged.iter().all(|j| j.has(method)));
     if methods.len() < 2 {
-        return Err(Error::Question(format!(
+        return Err(Error::Query(format!(
             "a ranking takes at least 2 methods with results in every task; there are {}",
             methods.len()
         )));
@@ -70,7 +70,7 @@ pub(crate) fn rank_in(settings: &[Setting], query: &Query) -> Result<Ranking, Er
     let tasks: Vec<Vec<Vec<f64>>> = judged.iter().map(|j| j.blocks(&methods)).collect();
     if let Some((j, _)) = judged.iter().zip(&tasks).find(|(_, blocks)| blocks.is_empty()) {
         let at = j.setting.name();
-        return Err(Error::Question(format!("{at}: there is no seed that all methods have")));
+        return Err(Error::Query(format!("{at}: there is no seed that all methods have")));
     }
     let failures = |(at, method): (usize, &&str)| {
         let failed = judged.iter().map(|j| j.failures(&methods, at)).sum();

@@ -29,7 +29,7 @@ pub(super) fn permute_the_plan(subject: &Subject) -> Result<(), String> {
     let router = subject.router(dims)?;
     let x = subject.noise("x", [groups, units, width]);
     let plan = |router: &moe::AnyRouter| {
-        rows(router.route(&mut subject.told(Pass::eval(), [groups, units]), x.clone()))
+        rows(router.route(&mut subject.with_facts(Pass::eval(), [groups, units]), x.clone()))
     };
     // [G, U, 2 E]: the shares in, and the shares out.
     let straight = turn(plan(&router).reshape([groups, units, 2, EXPERTS]), 3);

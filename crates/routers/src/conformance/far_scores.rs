@@ -116,7 +116,7 @@ fn run(
     let dims = Dims { width: WIDTH, n_experts: EXPERTS, units: SHAPE[1] };
     let router = moved(subject.training_router(dims)?, place)?;
     let pass = if training { Pass::train(0, 3, 0.3) } else { Pass::eval() };
-    let mut pass = subject.told(pass, SHAPE);
+    let mut pass = subject.with_facts(pass, SHAPE);
     // The first number of each unit is 1: what is added to the first row is added to the scores.
     let rest: Tensor<3> = subject.noise("x", [SHAPE[0], SHAPE[1], WIDTH - 1]);
     let x =

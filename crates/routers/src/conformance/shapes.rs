@@ -79,7 +79,7 @@ fn well_formed(plan: &Plan, [g, u]: [usize; 2]) -> Result<(), String> {
 
 fn within(what: &str, indices: &Tensor<3, Int>, end: usize) -> Result<(), String> {
     match indices.to_data().iter::<i64>().find(|index| !(0..end as i64).contains(index)) {
-        Some(index) => Err(format!("{what} {index} is chosen; it is below {end}")),
+        Some(index) => Err(format!("{what} {index} is chosen; must be below {end}")),
         None => Ok(()),
     }
 }

@@ -40,8 +40,9 @@ fn no_unit(subject: &Subject) -> Result<(), String> {
         for shape in [[0, 10], [3, 0]] {
             let setup = Setup { engine, ..Setup::PLAIN };
             let x = Tensor::<3>::zeros([shape[0], shape[1], WIDTH], &Device::flex());
-            let y =
-                subject.layer(setup)?.forward(&mut subject.told(Pass::eval(), shape), x.clone());
+            let y = subject
+                .layer(setup)?
+                .forward(&mut subject.with_facts(Pass::eval(), shape), x.clone());
             if y.dims() != x.dims() {
                 return Err(format!("{:?} went in and {:?} came out", x.dims(), y.dims()));
             }

@@ -57,7 +57,7 @@ impl Directions {
 
 /// A number that depends on all that a plan weighs with and on all losses, and the choices.
 fn outcome(subject: &Subject, router: &AnyRouter) -> (Tensor<1>, Vec<i64>) {
-    let mut pass = subject.told(Pass::eval(), SHAPE);
+    let mut pass = subject.with_facts(Pass::eval(), SHAPE);
     let x = subject.noise("x", [SHAPE[0], SHAPE[1], WIDTH]);
     let plan = router.route(&mut pass, x);
     let choices = match &plan {

@@ -103,7 +103,7 @@ impl Subject {
     }
 
     /// A pass that knows ids and clusters, different ones for neighbours.
-    pub(super) fn told(&self, mut pass: Pass, [b, t]: [usize; 2]) -> Pass {
+    pub(super) fn with_facts(&self, mut pass: Pass, [b, t]: [usize; 2]) -> Pass {
         let ids: Vec<i32> = (0..b * t).map(|at| (at * 7 % 20) as i32).collect();
         let ids = Tensor::from_data(TensorData::new(ids, [b, t]), &self.device);
         pass.put(Clusters(ids.clone()));

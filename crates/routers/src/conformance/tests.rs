@@ -109,7 +109,7 @@ fn without_a_fault_the_router_passes() {
 #[test]
 fn every_fault_is_found() {
     for (fault, words) in [
-        (Fault::Index, "is chosen; it is below 9"),
+        (Fault::Index, "is chosen; must be below 9"),
         (Fault::NotANumber, "among the values"),
         (Fault::Shape, "weights are [3, 10, 1], not [3, 10, 2]"),
         (Fault::Counter, "the second evaluation differs"),
@@ -128,7 +128,7 @@ fn every_fault_is_found() {
         (Fault::FutureInTraining, "in training, changes outputs before them"),
         (Fault::Length, "inputs that are zeros"),
         (Fault::Free, "flops_per_unit is 0"),
-        (Fault::Name, "\"x\" is no name"),
+        (Fault::Name, "\"x\" is not a name"),
         (Fault::Slope, "what is computed is not what is differentiated"),
         (Fault::OneExpert, "with one expert and one choice, NaN"),
         (Fault::Full, "with as many choices as experts, NaN"),

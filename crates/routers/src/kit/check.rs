@@ -30,7 +30,7 @@ pub fn coefficient(name: &str, value: f64) -> Result<(), String> {
     if value >= 0.0 && value.is_finite() {
         Ok(())
     } else {
-        Err(format!("{name} = {value}: it is 0 or larger"))
+        Err(format!("{name} = {value}: must be 0 or larger"))
     }
 }
 
@@ -39,7 +39,7 @@ pub fn positive(name: &str, value: f64) -> Result<(), String> {
     if value > 0.0 && value.is_finite() {
         Ok(())
     } else {
-        Err(format!("{name} = {value}: it is larger than 0"))
+        Err(format!("{name} = {value}: must be larger than 0"))
     }
 }
 
@@ -48,7 +48,7 @@ pub fn share(name: &str, value: f64) -> Result<(), String> {
     if value > 0.0 && value <= 1.0 {
         Ok(())
     } else {
-        Err(format!("{name} = {value}: it is larger than 0 and at most 1"))
+        Err(format!("{name} = {value}: must be larger than 0 and at most 1"))
     }
 }
 
@@ -56,7 +56,7 @@ pub fn share(name: &str, value: f64) -> Result<(), String> {
 /// which is the number of experts.
 pub fn factor(factor: f64, dims: Dims) -> Result<(), String> {
     if !(factor > 0.0 && factor.is_finite()) {
-        Err(format!("factor = {factor}: it is larger than 0"))
+        Err(format!("factor = {factor}: must be larger than 0"))
     } else if factor > dims.n_experts as f64 {
         Err(format!("factor = {factor} is larger than experts = {}", dims.n_experts))
     } else {
@@ -74,7 +74,7 @@ mod tests {
     fn complaints_name_the_value() {
         assert_eq!(k(9, DIMS).unwrap_err(), "k = 9 is larger than experts = 8");
         assert!(k(0, DIMS).unwrap_err().starts_with("k = 0"));
-        assert_eq!(coefficient("z", -1.0).unwrap_err(), "z = -1: it is 0 or larger");
+        assert_eq!(coefficient("z", -1.0).unwrap_err(), "z = -1: must be 0 or larger");
         assert!(coefficient("z", f64::NAN).is_err());
         assert!(share("threshold", 1.5).unwrap_err().contains("threshold = 1.5"));
         assert!(share("threshold", 0.0).is_err() && share("threshold", 1.0).is_ok());

@@ -1,4 +1,4 @@
-//! `test_bbox_info.json` and the names of thumbnails: who is on which picture.
+//! `test_bbox_info.json` and the names of thumbnails: who is on which image.
 
 use std::collections::BTreeMap;
 

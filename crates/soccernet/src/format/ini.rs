@@ -55,20 +55,20 @@ impl Ini {
     }
 }
 
-/// What `seqinfo.ini` says of a sequence of pictures.
+/// What `seqinfo.ini` says of a sequence of frames.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sequence {
     /// Its name.
     pub name: String,
-    /// The folder of its pictures.
+    /// The folder of its frames.
     pub folder: String,
-    /// Pictures in a second.
+    /// Frames in a second.
     pub frame_rate: f64,
-    /// Number of pictures.
+    /// Number of frames.
     pub length: usize,
-    /// Width and height of a picture in pixels.
+    /// Width and height of a frame in pixels.
     pub size: [usize; 2],
-    /// The end of the pictures' names.
+    /// The end of the frames' names.
     pub extension: String,
 }
 

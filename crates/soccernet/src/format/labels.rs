@@ -19,7 +19,7 @@ pub struct Label {
     pub label: String,
     /// `home`, `away` or `not applicable`; empty in files of version 1.
     pub team: String,
-    /// Was it on the screen?
+    /// Whether it was on the screen.
     pub visible: bool,
 }
 
@@ -71,7 +71,7 @@ fn label(entry: &Node<'_>, judge: &mut Judge) -> Result<Label> {
     let time = game_time(entry)?;
     let position = entry.get("position").map(|_| entry.int("position")).transpose()?;
     if !(1..=2).contains(&time.half) {
-        judge.odd(entry.fault("gameTime", format!("half {}; it is 1 or 2", time.half)))?;
+        judge.odd(entry.fault("gameTime", format!("half {}; must be 1 or 2", time.half)))?;
     }
     if let Some(position) = position.filter(|position| *position < 0) {
         let problem = format!("{position}; 0 or more milliseconds were expected");
@@ -117,7 +117,7 @@ mod tests {
             let text = String::from_utf8_lossy(FILE).replace(from, to);
             Labels::read(text.as_bytes(), "f", &mut Judge::strict()).unwrap_err().to_string()
         };
-        assert_eq!(read("1 - 00", "3 - 00"), "f: annotations[0].gameTime: half 3; it is 1 or 2");
+        assert_eq!(read("1 - 00", "3 - 00"), "f: annotations[0].gameTime: half 3; must be 1 or 2");
         assert_eq!(
             read("\"29049\"", "-5"),
             "f: annotations[0].position: -5; 0 or more milliseconds were expected"

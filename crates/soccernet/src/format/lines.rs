@@ -1,14 +1,14 @@
-//! `00000.json` and `extremities_00000.json`: points on the lines of the pitch in one picture.
+//! `00000.json` and `extremities_00000.json`: points on the lines of the pitch in one image.
 
 use serde_json::{Map, Value, json};
 
 use crate::{
     Judge, Result,
     json::{self, Node},
-    pitch::{Point, class, view::PICTURE},
+    pitch::{Point, class, view::IMAGE},
 };
 
-/// Points by class, in the file's order; x and y from 0 to 1 of the picture.
+/// Points by class, in the file's order; x and y from 0 to 1 of the image.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Lines {
     /// Class and points.
@@ -51,7 +51,7 @@ impl Lines {
 
     /// The lines that have points, in pixels: x times 959, y times 539.
     pub fn in_pixels(&self) -> Vec<(&str, Vec<Point>)> {
-        let [width, height] = PICTURE.map(|size| size - 1.0);
+        let [width, height] = IMAGE.map(|size| size - 1.0);
         let scale = |[x, y]: &Point| [x * width, y * height];
         let with_points = self.lines.iter().filter(|(_, points)| !points.is_empty());
         with_points

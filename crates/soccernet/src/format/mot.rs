@@ -6,8 +6,8 @@ use crate::{Error, Judge, Result};
 
 /// One box of a track.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Row {
-    /// The picture, from 1.
+pub struct TrackedBox {
+    /// The frame, from 1.
     pub frame: usize,
     /// Which track; -1 for detections that belong to none.
     pub id: i64,
@@ -30,7 +30,7 @@ pub enum Kind {
     Detections,
 }
 
-/// Reads a file for a sequence of so many pictures. Odd is a box without area.
+/// Reads a file for a sequence of so many frames. Odd is a box without area.
 ///
 /// # Errors
 ///
@@ -43,9 +43,10 @@ pub fn read(
     length: usize,
     kind: Kind,
     judge: &mut Judge,
-) -> Result<Vec<Row>> {
+) -> Result<Vec<TrackedBox>> {
     let text = String::from_utf8_lossy(bytes);
-    let (mut rows, mut places): (Vec<Row>, Vec<(usize, i64, usize)>) = (Vec::new(), Vec::new());
+    let (mut rows, mut places): (Vec<TrackedBox>, Vec<(usize, i64, usize)>) =
+        (Vec::new(), Vec::new());
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let fault = |problem: String| Error::entry(file, format!("line {}", number + 1), problem);
         let row = row(line, kind).map_err(fault)?;
@@ -65,7 +66,7 @@ pub fn read(
     Ok(rows)
 }
 
-/// Is each identity in a frame once? Given are frame, identity and line.
+/// Checks that each identity is in a frame once, from frame, identity and line.
 fn once(mut places: Vec<(usize, i64, usize)>, file: &str) -> Result<()> {
     places.sort_unstable();
     let pairs = places.windows(2).filter(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1));
@@ -75,13 +76,13 @@ fn once(mut places: Vec<(usize, i64, usize)>, file: &str) -> Result<()> {
     Err(Error::entry(file, format!("line {line}"), problem))
 }
 
-fn row(line: &str, kind: Kind) -> std::result::Result<Row, String> {
+fn row(line: &str, kind: Kind) -> std::result::Result<TrackedBox, String> {
     let line = line.trim_ascii().as_bytes();
     let separator = if line.contains(&b',') { b',' } else { b' ' };
     let cells = line.split(|byte| *byte == separator).map(<[u8]>::trim_ascii);
     let (mut n, mut count) = ([0.0; 8], 0);
     for cell in cells.filter(|cell| !cell.is_empty()) {
-        let no_number = || format!("{:?} is no number", String::from_utf8_lossy(cell));
+        let no_number = || format!("{:?} is not a number", String::from_utf8_lossy(cell));
         let number = number(cell).ok_or_else(no_number)?;
         n.iter_mut().skip(count).take(1).for_each(|value| *value = number);
         count += 1;
@@ -102,7 +103,7 @@ fn row(line: &str, kind: Kind) -> std::result::Result<Row, String> {
         return Err(format!("class {class}; 1 or -1 was expected"));
     }
     let rect = [n[2], n[3], n[4], n[5]];
-    Ok(Row { frame: n[0] as usize, id: n[1] as i64, rect, confidence: n[6], class })
+    Ok(TrackedBox { frame: n[0] as usize, id: n[1] as i64, rect, confidence: n[6], class })
 }
 
 /// A finite number.
@@ -136,8 +137,8 @@ fn short(cell: &[u8]) -> Option<f64> {
 }
 
 /// The file's content.
-pub fn write(rows: &[Row]) -> Vec<u8> {
-    let line = |row: &Row| {
+pub fn write(rows: &[TrackedBox]) -> Vec<u8> {
+    let line = |row: &TrackedBox| {
         let [left, top, width, height] = row.rect;
         let (frame, id, confidence, class) = (row.frame, row.id, row.confidence, row.class);
         format!("{frame},{id},{left},{top},{width},{height},{confidence},{class},-1,-1\n")
@@ -149,7 +150,7 @@ pub fn write(rows: &[Row]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Vec<Row>> {
+    fn read(text: &str) -> Result<Vec<TrackedBox>> {
         super::read(text.as_bytes(), "S.txt", 3, Kind::Tracks, &mut Judge::strict())
     }
 
@@ -201,8 +202,8 @@ mod tests {
         assert_eq!(error("1,1,9,9,5,5,1"), expected);
         assert!(error("0,1,0,0,5,5,1").contains("frame 0; 1 to 3"));
         assert!(error("2,1,0,0,5,5").contains("6 values; 7 or more were expected"));
-        assert!(error("2,1,0,x,5,5,1").contains("\"x\" is no number"));
-        assert!(error("2,1,0,nan,5,5,1").contains("\"nan\" is no number"));
+        assert!(error("2,1,0,x,5,5,1").contains("\"x\" is not a number"));
+        assert!(error("2,1,0,nan,5,5,1").contains("\"nan\" is not a number"));
         assert!(error("2,-1,0,0,5,5,1").contains("whole numbers from 0"));
         assert!(error("2,1,0,0,0,5,1").contains("a box of 0 by 5"));
         assert!(error("2,1,0,0,5,5,1,2").contains("class 2; 1 or -1"));

@@ -88,7 +88,7 @@ impl Shots {
 fn shot(entry: &Node<'_>, judge: &mut Judge) -> Result<Shot> {
     let time = game_time(entry)?;
     if !(1..=2).contains(&time.half) {
-        judge.odd(entry.fault("gameTime", format!("half {}; it is 1 or 2", time.half)))?;
+        judge.odd(entry.fault("gameTime", format!("half {}; must be 1 or 2", time.half)))?;
     }
     Ok(Shot {
         time,
@@ -167,7 +167,7 @@ mod tests {
             let text = String::from_utf8_lossy(FILE).replacen(from, to, 1);
             Shots::read(text.as_bytes(), "f", &mut Judge::strict()).unwrap_err().to_string()
         };
-        assert_eq!(read("2 - 00", "3 - 00"), "f: annotations[2].gameTime: half 3; it is 1 or 2");
+        assert_eq!(read("2 - 00", "3 - 00"), "f: annotations[2].gameTime: half 3; must be 1 or 2");
         assert!(read("00:50", "0:50").contains("annotations[1].link.time: \"0:50\""));
         assert!(read("1 - 01:20", "1 - 00:20").contains("annotations[1].gameTime: it is before"));
         assert!(

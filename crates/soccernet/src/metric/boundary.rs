@@ -55,7 +55,7 @@ pub fn score(
                 return Err(Error::file(file, problem));
             }
             if let Some(frame) = array.data.iter().position(|score| score.is_nan()) {
-                let problem = format!("frame {frame} is no number; the half has no boundary");
+                let problem = format!("frame {frame} is not a number; the half has no boundary");
                 judge.odd(Error::file(&file, problem))?;
             }
             let seen = (0..).zip(array.data.iter().copied()).collect();

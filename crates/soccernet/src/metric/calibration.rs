@@ -24,11 +24,11 @@ use crate::{
 pub struct Calibration {
     /// Pixels within which a point is right.
     pub threshold: f64,
-    /// Number of pictures.
+    /// Number of views.
     pub images: usize,
-    /// Share of the pictures that have a camera.
+    /// Share of the images that have a camera.
     pub completeness: f64,
-    /// The mean accuracy over the pictures that have a camera; 0 if none has, where the official
+    /// The mean accuracy over the images that have a camera; 0 if none has, where the official
     /// evaluator has NaN.
     #[serde(rename = "meanAccuracies")]
     pub accuracy: f64,
@@ -41,7 +41,7 @@ pub struct Calibration {
     /// Completeness times accuracy, by which the challenge ranks.
     #[serde(rename = "final")]
     pub ranking: f64,
-    /// Over all pictures, by class and points.
+    /// Over all views, by class and points.
     pub per_class: BTreeMap<String, ClassScore>,
 }
 
@@ -71,15 +71,15 @@ pub fn score(
 ) -> Result<Vec<Calibration>> {
     let images = images(truth, prediction, "camera_", options, judge)?;
     let model = Model::default();
-    let mut pictures = Vec::new();
+    let mut views = Vec::new();
     for image in images.iter().filter(|image| image.prediction.is_some()) {
-        pictures.push(Picture::new(image, prediction, &model, judge)?);
+        views.push(View::new(image, prediction, &model, judge)?);
     }
-    let at = |threshold: &f64| result(&pictures, images.len(), *threshold);
+    let at = |threshold: &f64| result(&views, images.len(), *threshold);
     Ok(options.thresholds.iter().map(at).collect())
 }
 
-/// Accuracy of one camera against one picture's annotations, in pixels by class.
+/// Accuracy of one camera against one image's annotations, in pixels by class.
 pub fn accuracy(camera: &Camera, truth: &[Line<'_>], threshold: f64) -> f64 {
     let distances = distances(truth, &polylines(camera, &Model::default()));
     counts(&distances, threshold).0.accuracy()
@@ -96,11 +96,11 @@ struct ClassDistances {
 }
 
 #[derive(Debug)]
-struct Picture {
+struct View {
     sides: [Vec<ClassDistances>; 2],
 }
 
-impl Picture {
+impl View {
     fn new(image: &Image, prediction: &Source, model: &Model, judge: &mut Judge) -> Result<Self> {
         let file = image.prediction.as_deref().unwrap_or_default();
         let camera = cameras::read(&prediction.read(file)?, file, judge)?;
@@ -158,18 +158,18 @@ fn counts(all: &[ClassDistances], threshold: f64) -> (Counts, Vec<(String, Count
     (classes, points)
 }
 
-fn result(pictures: &[Picture], images: usize, threshold: f64) -> Calibration {
+fn result(views: &[View], images: usize, threshold: f64) -> Calibration {
     let (mut accuracies, mut precisions, mut recalls) = (vec![], vec![], vec![]);
     let mut per_class: BTreeMap<String, Counts> = BTreeMap::new();
-    for picture in pictures {
-        let ways = [0, 1].map(|side| counts(&picture.sides[side], threshold));
+    for view in views {
+        let ways = [0, 1].map(|side| counts(&view.sides[side], threshold));
         let (counts, by_class) = better(ways);
         accuracies.push(counts.accuracy());
         precisions.extend(counts.precision());
         recalls.extend(counts.recall());
         by_class.into_iter().for_each(|(class, of)| per_class.entry(class).or_default().add(of));
     }
-    let completeness = pictures.len() as f64 / images as f64;
+    let completeness = views.len() as f64 / images as f64;
     let accuracy = mean(&accuracies).unwrap_or_default();
     let score = |counts: Counts| ClassScore {
         accuracy: counts.accuracy(),

@@ -1,4 +1,4 @@
-//! Pictures of pitch localisation and calibration: annotations with the predictions for them.
+//! Images of pitch localisation and calibration: annotations with the predictions for them.
 
 use crate::{
     Error, Judge, Options, Result, Source,
@@ -47,14 +47,14 @@ pub(crate) fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// Annotations of a picture, and the name of the prediction for it, if there is one.
+/// Annotations of a image, and the name of the prediction for it, if there is one.
 pub(crate) struct Image {
     pub(crate) truth: Lines,
     pub(crate) file: String,
     pub(crate) prediction: Option<String>,
 }
 
-/// The pictures of the truth: files of digits, `00000.json`. Predictions are `PREFIX_00000.json`,
+/// The images of the truth: files of digits, `00000.json`. Predictions are `PREFIX_00000.json`,
 /// in any folder.
 pub(crate) fn images(
     truth: &Source,
@@ -71,13 +71,13 @@ pub(crate) fn images(
             continue;
         };
         if let Some(other) = found.insert(digits, name) {
-            let problem = format!("{other} is there too; one file for a picture was expected");
+            let problem = format!("{other} is there too; one file for a image was expected");
             return Err(Error::entry(prediction.name(), name, problem));
         }
     }
     for (digits, name) in &found {
         if !names.iter().any(|known| base(known) == *digits) {
-            let problem = "the truth has no such picture; it does not count";
+            let problem = "the truth has no such image; it does not count";
             judge.odd(Error::entry(prediction.name(), *name, problem))?;
         }
     }
@@ -90,7 +90,7 @@ pub(crate) fn images(
 }
 
 fn truth_names(truth: &Source, split: Option<&str>) -> Result<Vec<String>> {
-    let is_picture = |name: &&str| {
+    let is_image = |name: &&str| {
         let digits = base(name).strip_suffix(".json").unwrap_or_default();
         !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
     };
@@ -98,7 +98,7 @@ fn truth_names(truth: &Source, split: Option<&str>) -> Result<Vec<String>> {
         let folder = name.rsplit_once('/').map_or("", |(folder, _)| base(folder));
         split.is_none_or(|split| split == folder)
     };
-    let names = truth.names().into_iter().filter(is_picture).filter(of_split);
+    let names = truth.names().into_iter().filter(is_image).filter(of_split);
     let names: Vec<String> = names.map(str::to_string).collect();
     let mut bases: Vec<(&str, &String)> = names.iter().map(|name| (base(name), name)).collect();
     bases.sort_unstable();
@@ -133,7 +133,7 @@ pub(crate) fn sides<'a>(truth: &'a Lines, file: &str) -> Result<Sides<'a>> {
     Ok([direct, other])
 }
 
-/// The better of two ways to see the picture; with a tie the second one.
+/// The better of two ways to see the image; with a tie the second one.
 pub(crate) fn better<T>(ways: [(Counts, T); 2]) -> (Counts, T) {
     let [direct, mirrored] = ways;
     if direct.0.accuracy() > mirrored.0.accuracy() { direct } else { mirrored }

@@ -20,17 +20,17 @@ const IGNORED: &str = "Circle central";
 pub struct Localization {
     /// Pixels within which a point is right.
     pub threshold: f64,
-    /// Number of pictures.
+    /// Number of images.
     pub images: usize,
-    /// Pictures without a prediction, which count 0.
+    /// Images without a prediction, which count 0.
     pub missing: usize,
-    /// The mean accuracy over pictures.
+    /// The mean accuracy over images.
     pub accuracy: f64,
-    /// The mean precision over pictures.
+    /// The mean precision over images.
     pub precision: f64,
-    /// The mean recall over pictures.
+    /// The mean recall over images.
     pub recall: f64,
-    /// Accuracy by class over all pictures, null for a class without points.
+    /// Accuracy by class over all images, null for a class without points.
     pub per_class: Map<String, Value>,
 }
 

@@ -81,7 +81,7 @@ fn compare(
     })
 }
 
-/// Is it the person, rank by rank?
+/// Whether it is the person, rank by rank.
 fn hits(
     query: &Body,
     ranked: &[i64],

@@ -8,7 +8,7 @@ use crate::{Error, Result};
 /// Frames with what happens there, each frame once, in order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Track {
-    /// Is the action on the screen?
+    /// Whether the action is on the screen.
     pub(crate) truth: BTreeMap<i64, bool>,
     /// Scores; those below 0, and those that are no number, count as none.
     pub(crate) seen: BTreeMap<i64, f64>,
@@ -34,7 +34,7 @@ pub(crate) fn place_or(frame: i64, frames: i64, file: &str, entry: &str) -> Resu
 pub(crate) struct Detection {
     pub(crate) score: f64,
     pub(crate) is_hit: bool,
-    /// Is the nearest action on the screen? Not so where the half has no such action.
+    /// Whether the nearest action is on the screen; false if the half has no such action.
     pub(crate) is_visible: bool,
 }
 

@@ -33,12 +33,12 @@ pub const LINES: [&str; 26] = [
 /// Two classes of annotations that belong to no known line.
 pub const UNKNOWN: [&str; 2] = ["Goal unknown", "Line unknown"];
 
-/// Is this a class of annotations?
+/// Whether this is a class of annotations.
 pub fn is_known(class: &str) -> bool {
     LINES.contains(&class) || UNKNOWN.contains(&class)
 }
 
-/// The class on the other side of the centre, which a picture cannot tell from it.
+/// The class on the other side of the centre, which a image cannot tell from it.
 /// `None` for a class that is none.
 pub fn mirrored(class: &str) -> Option<&'static str> {
     if let Some(fixed) = UNKNOWN.into_iter().find(|name| *name == class) {

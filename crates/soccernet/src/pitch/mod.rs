@@ -8,7 +8,7 @@ pub mod class;
 pub mod model;
 pub mod view;
 
-/// A point of the picture in pixels.
+/// A point of the image in pixels.
 pub type Point = [f64; 2];
 
 /// The distance of two points.

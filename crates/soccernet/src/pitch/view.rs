@@ -1,11 +1,11 @@
-//! What a camera sees of the pitch: a polyline for each line that is in the picture.
+//! What a camera sees of the pitch: a polyline for each line that is in the image.
 
 use super::{Point, camera::Camera, distance, model::Model};
 
-/// Width and height of the evaluated picture in pixels.
-pub const PICTURE: [f64; 2] = [960.0, 540.0];
+/// Width and height of the evaluated image in pixels.
+pub const IMAGE: [f64; 2] = [960.0, 540.0];
 
-/// The lines in the picture by class, each cut at the picture's border.
+/// The lines in the image by class, each cut at the image's border.
 pub fn polylines(camera: &Camera, model: &Model) -> Vec<(&'static str, Vec<Point>)> {
     let projection = camera.projection();
     let seen = model.lines.iter().map(|(class, points)| {
@@ -16,10 +16,10 @@ pub fn polylines(camera: &Camera, model: &Model) -> Vec<(&'static str, Vec<Point
 }
 
 fn is_inside([x, y]: Point) -> bool {
-    (0.0..PICTURE[0]).contains(&x) && (0.0..PICTURE[1]).contains(&y)
+    (0.0..IMAGE[0]).contains(&x) && (0.0..IMAGE[1]).contains(&y)
 }
 
-/// The points in the picture, and a point of its border where the line enters or leaves.
+/// The points in the image, and a point of its border where the line enters or leaves.
 /// Points behind the camera are passed over.
 fn clip(points: impl Iterator<Item = Option<Point>>) -> Vec<Point> {
     let (mut clipped, mut last, mut was_inside) = (Vec::new(), None, false);
@@ -40,7 +40,7 @@ fn clip(points: impl Iterator<Item = Option<Point>>) -> Vec<Point> {
 /// Where the line through two points meets the border, as near as possible to the first.
 fn crossing(point: Point, last: Point) -> Option<Point> {
     let line = cross([point[0], point[1], 1.0], [last[0], last[1], 1.0]);
-    let [right, bottom] = PICTURE.map(|size| size - 1.0);
+    let [right, bottom] = IMAGE.map(|size| size - 1.0);
     let sides = [[1.0, 0.0, 0.0], [1.0, 0.0, -right], [0.0, 1.0, 0.0], [0.0, 1.0, -bottom]];
     let meets = sides.map(|side| {
         let [x, y, w] = cross(line, side);

@@ -6,7 +6,7 @@ pub(crate) type Worth = (usize, usize, f64);
 /// Pairs of row and column with the highest sum of worths; each row and each column is in at most
 /// one of them. Pairs that are not given are worth 0 and never chosen.
 ///
-/// Most rows of a picture overlap one column that overlaps nothing else: those are pairs at once,
+/// Most rows of a frame overlap one column that overlaps nothing else: those are pairs at once,
 /// and only the rest is solved, so that the cost is that of the crowded places alone.
 pub(crate) fn highest(worths: &[Worth]) -> Vec<(usize, usize)> {
     let rows = degrees(worths.iter().map(|worth| worth.0));

@@ -1,4 +1,4 @@
-//! CLEAR MOT. A pair of the picture before stays as long as it overlaps enough.
+//! CLEAR MOT. A pair of the frame before stays as long as it overlaps enough.
 //!
 //! Bernardin and Stiefelhagen. *Evaluating Multiple Object Tracking Performance*.
 //! <https://doi.org/10.1155/2008/246309>
@@ -43,7 +43,7 @@ pub struct Clear {
     /// Wrong boxes.
     #[serde(rename = "CLR_FP")]
     pub wrong: u64,
-    /// Tracks that are followed in more than 80 % of their pictures.
+    /// Tracks that are followed in more than 80 % of their frames.
     #[serde(rename = "MT")]
     pub mostly_tracked: u64,
     /// Tracks that are followed in 20 to 80 %.
@@ -61,11 +61,11 @@ pub struct Clear {
 
 /// What is known of the tracks of the truth.
 struct Memory {
-    /// Pictures with the track, and with a pair of it.
-    pictures: Vec<[u64; 2]>,
+    /// Frames with the track, and with a pair of it.
+    frames: Vec<[u64; 2]>,
     /// The last partner.
     last: Vec<Option<usize>>,
-    /// The partner in the picture before that had boxes on both sides.
+    /// The partner in the frame before that had boxes on both sides.
     before: Vec<Option<usize>>,
     /// How often the track was found.
     found: Vec<u64>,
@@ -84,13 +84,13 @@ impl Clear {
         }
         let none = vec![None; count];
         let mut memory = Memory {
-            pictures: vec![[0; 2]; count],
+            frames: vec![[0; 2]; count],
             last: none.clone(),
             before: none,
             found: vec![0; count],
         };
         tracks.frames.iter().for_each(|frame| clear.frame(frame, &mut memory));
-        for [there, followed] in &memory.pictures {
+        for [there, followed] in &memory.frames {
             let share = *followed as f64 / *there as f64;
             match share {
                 _ if share > 0.8 => clear.mostly_tracked += 1,
@@ -103,7 +103,7 @@ impl Clear {
     }
 
     fn frame(&mut self, frame: &Frame, memory: &mut Memory) {
-        frame.truth.iter().for_each(|track| memory.pictures[*track][0] += 1);
+        frame.truth.iter().for_each(|track| memory.frames[*track][0] += 1);
         let pairs = pairs(frame, &memory.before);
         self.hits += pairs.len() as u64;
         self.missed += (frame.truth.len() - pairs.len()) as u64;
@@ -115,7 +115,7 @@ impl Clear {
         for near in pairs {
             let (track, partner) = (frame.truth[near.row], frame.seen[near.column]);
             self.similarity += near.similarity;
-            memory.pictures[track][1] += 1;
+            memory.frames[track][1] += 1;
             memory.found[track] += u64::from(before[track].is_none());
             let last = memory.last[track].replace(partner);
             self.switches += u64::from(last.is_some_and(|last| last != partner));
@@ -150,7 +150,7 @@ impl Clear {
     }
 }
 
-/// Pairs that overlap enough, those of the picture before first.
+/// Pairs that overlap enough, those of the frame before first.
 fn pairs<'a>(frame: &'a Frame, before: &[Option<usize>]) -> Vec<&'a Near> {
     let near: Vec<&Near> =
         frame.near.iter().filter(|near| near.similarity >= THRESHOLD - f64::EPSILON).collect();

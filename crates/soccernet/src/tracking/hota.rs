@@ -1,4 +1,4 @@
-//! Higher order tracking accuracy. One assignment a picture, by similarity times the overlap of the
+//! Higher order tracking accuracy. One assignment a frame, by similarity times the overlap of the
 //! whole tracks; then 19 thresholds of similarity.
 
 use serde::Serialize;
@@ -114,7 +114,7 @@ impl Hota {
     }
 }
 
-/// The pairs of a picture, by similarity times the overlap of the whole tracks.
+/// The pairs of a frame, by similarity times the overlap of the whole tracks.
 fn pairs<'a>(frame: &'a Frame, alignment: &[f64]) -> Vec<&'a Near> {
     let worth = |near: &Near| (near.row, near.column, alignment[near.pair] * near.similarity);
     let worths: Vec<_> = frame.near.iter().map(worth).filter(|worth| worth.2 > 0.0).collect();

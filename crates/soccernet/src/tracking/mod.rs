@@ -24,7 +24,7 @@ use crate::{
     source::base,
 };
 
-/// Pictures of a sequence; the challenge's have 750.
+/// Frames of a sequence; the challenge's have 750.
 const LONGEST: usize = 1_000_000;
 
 /// The measures of a sequence, or of all of them.
@@ -129,7 +129,7 @@ fn tracks(
     let info = format!("{folder}/seqinfo.ini");
     let length = Ini::read(&truth.read(&info)?, &info)?.get("Sequence", "seqLength")?;
     if length > LONGEST {
-        let problem = format!("{length}; up to {LONGEST} pictures were expected");
+        let problem = format!("{length}; up to {LONGEST} frames were expected");
         return Err(Error::entry(info, "[Sequence] seqLength", problem));
     }
     let file = format!("{folder}/gt/gt.txt");

@@ -1,10 +1,10 @@
-//! One sequence: who is where in each picture, in truth and prediction.
+//! One sequence: who is where in each frame, in truth and prediction.
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::format::mot::Row;
+use crate::format::mot::TrackedBox;
 
-/// One picture.
+/// One frame.
 #[derive(Clone, Debug, Default)]
 pub struct Frame {
     /// Tracks of the truth, from 0.
@@ -31,9 +31,9 @@ pub struct Near {
 /// A sequence, its tracks numbered from 0.
 #[derive(Clone, Debug, Default)]
 pub struct Tracks {
-    /// The pictures.
+    /// The frames.
     pub frames: Vec<Frame>,
-    /// A track of the truth and one of the prediction, for all that overlap in some picture.
+    /// A track of the truth and one of the prediction, for all that overlap in some frame.
     pub pairs: Vec<[usize; 2]>,
     /// Number of tracks in truth and prediction.
     pub tracks: [usize; 2],
@@ -42,11 +42,12 @@ pub struct Tracks {
 }
 
 impl Tracks {
-    /// A sequence of so many pictures. Boxes of the truth with a confidence that is cut to 0 are
+    /// A sequence of so many frames. Boxes of the truth with a confidence that is cut to 0 are
     /// left out.
-    pub fn new(truth: &[Row], seen: &[Row], length: usize) -> Self {
-        let truth: Vec<&Row> = truth.iter().filter(|row| row.confidence.trunc() != 0.0).collect();
-        let seen: Vec<&Row> = seen.iter().collect();
+    pub fn new(truth: &[TrackedBox], seen: &[TrackedBox], length: usize) -> Self {
+        let truth: Vec<&TrackedBox> =
+            truth.iter().filter(|row| row.confidence.trunc() != 0.0).collect();
+        let seen: Vec<&TrackedBox> = seen.iter().collect();
         let mut rows = vec![[Vec::new(), Vec::new()]; length];
         for (side, all) in [&truth, &seen].into_iter().enumerate() {
             for row in all.iter().filter(|row| (1..=length).contains(&row.frame)) {
@@ -63,7 +64,7 @@ impl Tracks {
         }
     }
 
-    /// Numbers of pictures with each track, in truth and prediction.
+    /// Numbers of frames with each track, in truth and prediction.
     pub(crate) fn lengths(&self) -> [Vec<f64>; 2] {
         let mut lengths = self.tracks.map(|count| vec![0.0; count]);
         for frame in &self.frames {
@@ -73,7 +74,7 @@ impl Tracks {
         lengths
     }
 
-    /// Has one of the sides no box at all?
+    /// Whether one of the sides has no box at all.
     pub(crate) fn is_one_sided(&self) -> bool {
         self.boxes.contains(&0)
     }
@@ -96,11 +97,11 @@ impl Pairs {
 }
 
 fn frame(
-    [truth, seen]: &[Vec<&Row>; 2],
+    [truth, seen]: &[Vec<&TrackedBox>; 2],
     numbers: &[HashMap<i64, usize>; 2],
     pairs: &mut Pairs,
 ) -> Frame {
-    let track = |side: usize, rows: &[&Row]| -> Vec<usize> {
+    let track = |side: usize, rows: &[&TrackedBox]| -> Vec<usize> {
         rows.iter().map(|row| numbers[side][&row.id]).collect()
     };
     let mut frame = Frame { truth: track(0, truth), seen: track(1, seen), near: Vec::new() };
@@ -116,7 +117,7 @@ fn frame(
     frame
 }
 
-fn numbered(rows: &[&Row]) -> HashMap<i64, usize> {
+fn numbered(rows: &[&TrackedBox]) -> HashMap<i64, usize> {
     let ids: BTreeSet<i64> = rows.iter().map(|row| row.id).collect();
     ids.into_iter().zip(0..).collect()
 }
@@ -152,7 +153,7 @@ mod tests {
 
     #[test]
     fn rows_marked_zero_are_left_out() {
-        let row = |frame, id, confidence| Row {
+        let row = |frame, id, confidence| TrackedBox {
             frame,
             id,
             rect: [0.0, 0.0, 1.0, 1.0],
@@ -162,6 +163,6 @@ mod tests {
         let tracks = Tracks::new(&[row(1, 5, 1.0), row(2, 9, 0.0)], &[row(2, 7, 0.0)], 3);
         assert_eq!((tracks.tracks, tracks.boxes, tracks.frames.len()), ([1, 1], [1, 1], 3));
         assert_eq!(tracks.frames[1].seen, [0]);
-        assert_eq!(tracks.pairs, [[0; 2]; 0], "no picture has boxes on both sides");
+        assert_eq!(tracks.pairs, [[0; 2]; 0], "no frame has boxes on both sides");
     }
 }

@@ -1,8 +1,8 @@
-//! Five kinds of rice, as RAW crops and as RGB crops of the same pictures.
+//! Five kinds of rice, as RAW crops and as RGB crops of the same images.
 //!
 //! Kantas et al. *Raw Instinct: Trust Your Classifiers and Skip the Conversion*. 2024.
 //! <https://arxiv.org/abs/2403.14439>. The pairs: <https://github.com/viborgen/p7_final>, crops of 40 x 40
-//! pixels from pictures of a Phase One IQ4 150, 10 captures of each class.
+//! pixels from images of a Phase One IQ4 150, 10 captures of each class.
 //!
 //! Numbers of a mosaic are normal, from 0 at `black` to 1 at `white`, before they are packed; those of RGB
 //! are codes over 255. Fold f is for test, fold f + 1 for validation, the others for training. Without
@@ -81,7 +81,7 @@ config! {
         pub source: RiceSource = RiceSource::Files,
         /// `"rgb"`, or of the mosaic `"raw1"`, `"raw3"`, `"pack4"`, `"pack3"`, `"bca"`.
         pub input: RiceInput = RiceInput::Pack4,
-        /// Is the square root of a mosaic's numbers taken?
+        /// Whether the square root of a mosaic's numbers is taken.
         pub sqrt: bool = false,
         /// The number of a mosaic that means no light.
         pub black: f64 = 64.0,
@@ -95,9 +95,9 @@ config! {
         pub fold: Option<usize> = None,
         /// Samples for training, as many of each class; all if left out.
         pub train: Option<usize> = None,
-        /// Are only those rows shown that RAW and RGB have in common?
+        /// Whether only those rows are shown that RAW and RGB have in common.
         pub aligned: bool = false,
-        /// Are samples mirrored, upside down and left to right, each in half of the cases?
+        /// Whether samples are mirrored, upside down and left to right, each in half of the cases.
         pub flip: bool = false,
         /// By how many squares of 2 x 2 samples are moved at most, along each side.
         pub shift: usize = 0,
@@ -113,7 +113,7 @@ pub struct Rice {
     fold_of: Arc<Vec<usize>>,
     splits: [Vec<usize>; 3],
     shape: [usize; 3],
-    /// Does the seed choose the fold?
+    /// Whether the seed chooses the fold.
     folded: bool,
 }
 
@@ -142,14 +142,14 @@ impl LoadTask for Rice {
         }
         if !(3..=1000).contains(&c.folds) {
             let folds = c.folds;
-            return Err(wrong(format!("folds = {folds}: it is from 3 to 1000")));
+            return Err(wrong(format!("folds = {folds}: must be from 3 to 1000")));
         }
         if let Some(fold) = c.fold.filter(|fold| *fold >= c.folds) {
             return Err(wrong(format!("fold = {fold}: it is below folds = {}", c.folds)));
         }
         if c.per_capture == 0 || c.per_capture > 1000 {
             let many = c.per_capture;
-            return Err(wrong(format!("per_capture = {many}: it is from 1 to 1000")));
+            return Err(wrong(format!("per_capture = {many}: must be from 1 to 1000")));
         }
         let levels = [c.black, c.white].map(|level| level as f32);
         let pairs = match c.source {
@@ -162,7 +162,7 @@ impl LoadTask for Rice {
         }
         if let Some(train) = c.train.filter(|train| *train < pairs.classes.len()) {
             let classes = pairs.classes.len();
-            return Err(wrong(format!("train = {train}: it is at least {classes}, one a class")));
+            return Err(wrong(format!("train = {train}: must be at least {classes}, one a class")));
         }
         let fold_of = deal(&pairs, c.deal, c.folds).map_err(wrong)?;
         Ok(Arc::new(Self::of_fold(Arc::new(pairs), Arc::new(fold_of), c, c.fold.unwrap_or(0))))
@@ -386,12 +386,12 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_named() {
         for (settings, expected) in [
-            (json!({ "folds": 2 }), "folds = 2: it is from 3 to 1000"),
+            (json!({ "folds": 2 }), "folds = 2: must be from 3 to 1000"),
             (json!({ "folds": 11 }), "folds = 11: class arborio has only 10 captures"),
             (json!({ "fold": 5 }), "fold = 5: it is below folds = 5"),
             (json!({ "white": 64.0 }), "black = 64, white = 64: 0 <= black < white <= 65535"),
             (json!({ "shift": 20 }), "shift = 20: samples have only 40 x 40 pixels"),
-            (json!({ "train": 4 }), "train = 4: it is at least 5, one a class"),
+            (json!({ "train": 4 }), "train = 4: must be at least 5, one a class"),
         ] {
             let err = load(settings).err().unwrap();
             assert!(err.contains(expected), "{err}");

@@ -10,7 +10,7 @@ pub(super) const CFA: Cfa = Cfa::GRBG;
 /// Row r of an RGB image shows what row r - 1 of its mosaic does.
 pub(super) const RGB_ROWS_AHEAD: usize = 1;
 
-/// Pairs of the same size. Sample i has the class `labels[i]` and was cut out of the picture
+/// Pairs of the same size. Sample i has the class `labels[i]` and was cut out of the image
 /// `captures[i]`; captures are numbered over all classes.
 pub(super) struct Pairs {
     pub(super) classes: Vec<String>,

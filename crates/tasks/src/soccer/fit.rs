@@ -16,7 +16,7 @@ use soccernet::{
         Point,
         camera::Camera,
         model::{Model, World},
-        view::PICTURE,
+        view::IMAGE,
     },
 };
 
@@ -29,7 +29,7 @@ pub(super) struct Fitted {
 /// A line: a x + b y + c = 0.
 type Line = [f64; 3];
 
-/// A straight line on the grass, by two points of it, and the ends in the picture.
+/// A straight line on the grass, by two points of it, and the ends in the image.
 struct Pair {
     world: [World; 2],
     image: [Point; 2],
@@ -42,7 +42,7 @@ const MIDDLE: Point = [480.0, 270.0];
 /// Numbers of a camera.
 const NUMBERS: usize = 7;
 
-/// The camera of the lines of a picture; none if they do not determine one.
+/// The camera of the lines of a image; none if they do not determine one.
 pub(super) fn fit(lines: &Lines) -> Option<Fitted> {
     let pairs = pairs(lines);
     if pairs.len() < 4 {
@@ -57,7 +57,7 @@ pub(super) fn fit(lines: &Lines) -> Option<Fitted> {
 /// Straight lines on the grass with two ends apart from each other.
 fn pairs(lines: &Lines) -> Vec<Pair> {
     let model = Model::default();
-    let [width, height] = PICTURE.map(|size| size - 1.0);
+    let [width, height] = IMAGE.map(|size| size - 1.0);
     let mut pairs = Vec::new();
     for (class, points) in &lines.lines {
         let known = model.lines.iter().find(|(name, _)| name == class);
@@ -279,7 +279,7 @@ mod tests {
     use soccernet::pitch::view::polylines;
 
     fn seen(camera: &Camera) -> Lines {
-        let [width, height] = PICTURE.map(|size| size - 1.0);
+        let [width, height] = IMAGE.map(|size| size - 1.0);
         let line = |(class, points): (&'static str, Vec<Point>)| {
             let ends = [points[0], points[points.len() - 1]];
             (class.to_string(), ends.map(|[x, y]| [x / width, y / height]).to_vec())

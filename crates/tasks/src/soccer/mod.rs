@@ -1,4 +1,4 @@
-//! Pictures and tracks of football: the challenges of SoccerNet 2022 on pitch, players and tracks, with
+//! Images and tracks of football: the challenges of SoccerNet 2022 on pitch, players and tracks, with
 //! their files and their official measures.
 //!
 //! Giancola, Cioppa et al. *SoccerNet 2022 Challenges Results*. <https://arxiv.org/abs/2210.02365>
@@ -6,16 +6,16 @@
 //! Without a folder of real files, generated ones are used, in the same layout.
 
 mod fit;
+mod images;
 mod motion;
-mod pictures;
 mod pitch;
 mod players;
 mod reidentification;
 mod sequences;
 mod tracker;
 
+pub use images::{ImagesConfig, write_images};
 pub use motion::{PlayerTracking, PlayerTrackingConfig};
-pub use pictures::{PicturesConfig, write_pictures};
 pub use pitch::{CameraCalibration, PitchConfig, PitchLocalization};
 pub use players::{PlayersConfig, write_players};
 pub use reidentification::{Reidentification, ReidentificationConfig};

@@ -3,7 +3,7 @@
 //! Cioppa et al. *SoccerNet-Tracking*. CVPR Workshops 2022. <https://arxiv.org/abs/2204.06918>: boxes of the truth
 //! without identities are to be joined to tracks.
 //!
-//! An example is the course of a player: the last steps of its box, one a row, with the newest last:
+//! An example is the trajectory of a player: the last steps of its box, one a row, with the newest last:
 //! across and down in box heights, and the change of width and height. The answer, at the last row, is
 //! how much the next step differs from the last one. In the test the network runs inside of the tracker
 //! (`tracker.rs`). Beside its measures stand those of the tracker with boxes that stay where they are, and with
@@ -15,7 +15,7 @@ use burn::prelude::*;
 use moe::{Domain, Input, config};
 use soccernet::{
     Measured, Options, Source, Task as Official,
-    format::mot::{self, Row},
+    format::mot::{self, TrackedBox},
     tracking::Measures,
 };
 
@@ -32,11 +32,11 @@ use crate::{
 const STEP: usize = 4;
 
 config! {
-    /// Which sequences, and how much of a course is shown.
+    /// Which sequences, and how much of a trajectory is shown.
     pub struct PlayerTrackingConfig {
         /// The sequences.
         pub sequences: SequencesConfig = SequencesConfig::default(),
-        /// Steps of a course that are shown.
+        /// Steps of a trajectory that are shown.
         pub steps: usize = 8,
     }
 }
@@ -45,7 +45,7 @@ config! {
 pub struct PlayerTracking {
     config: PlayerTrackingConfig,
     clips: [Vec<Clip>; 3],
-    /// Steps before, and the step after, of all courses by split.
+    /// Steps before, and the step after, of all trajectories by split.
     examples: [Vec<(Vec<f32>, [f32; 2])>; 3],
 }
 
@@ -66,7 +66,7 @@ impl LoadTask for PlayerTracking {
     }
 }
 
-/// How a box came from one picture to the next, over the height of the box.
+/// How a box came from one frame to the next, over the height of the box.
 fn step(from: Rect, to: Rect) -> [f32; STEP] {
     let scale = from[3].max(1.0);
     let center = |rect: Rect| [rect[0] + rect[2] / 2.0, rect[1] + rect[3] / 2.0];
@@ -78,11 +78,11 @@ impl PlayerTracking {
     fn new(config: &PlayerTrackingConfig, clips: [Vec<Clip>; 3]) -> Self {
         let examples = |clips: &Vec<Clip>| {
             let mut examples = Vec::new();
-            for course in clips.iter().flat_map(Clip::courses) {
-                for next in 2..course.len() {
+            for trajectory in clips.iter().flat_map(Clip::trajectories) {
+                for next in 2..trajectory.len() {
                     examples.push((
-                        rows(&course[..next], config.steps),
-                        change(course[next - 2], course[next - 1], course[next]),
+                        rows(&trajectory[..next], config.steps),
+                        change(trajectory[next - 2], trajectory[next - 1], trajectory[next]),
                     ));
                 }
             }
@@ -93,9 +93,9 @@ impl PlayerTracking {
         Self { config: config.clone(), clips, examples }
     }
 
-    fn input(&self, courses: Vec<Vec<f32>>, device: &Device) -> Input {
-        let shape = [courses.len(), 1, self.config.steps, STEP];
-        Input::Image(Tensor::from_data(TensorData::new(courses.concat(), shape), device))
+    fn input(&self, trajectories: Vec<Vec<f32>>, device: &Device) -> Input {
+        let shape = [trajectories.len(), 1, self.config.steps, STEP];
+        Input::Image(Tensor::from_data(TensorData::new(trajectories.concat(), shape), device))
     }
 
     /// Names and files of a submission: identities of the boxes of each clip.
@@ -104,12 +104,12 @@ impl PlayerTracking {
         for clip in &self.clips[split as usize] {
             let boxes = clip.boxes();
             let identities = track(&boxes, motion);
-            let rows: Vec<Row> = boxes
+            let rows: Vec<TrackedBox> = boxes
                 .iter()
                 .zip(&identities)
                 .enumerate()
                 .flat_map(|(at, (boxes, ids))| {
-                    boxes.iter().zip(ids).map(move |(rect, id)| Row {
+                    boxes.iter().zip(ids).map(move |(rect, id)| TrackedBox {
                         frame: at + 1,
                         id: *id,
                         rect: *rect,
@@ -131,9 +131,9 @@ impl PlayerTracking {
     }
 }
 
-/// The last steps of a course, those before its begin 0.
-fn rows(course: &[Rect], steps: usize) -> Vec<f32> {
-    let all: Vec<f32> = course.windows(2).flat_map(|pair| step(pair[0], pair[1])).collect();
+/// The last steps of a trajectory, those before its begin 0.
+fn rows(trajectory: &[Rect], steps: usize) -> Vec<f32> {
+    let all: Vec<f32> = trajectory.windows(2).flat_map(|pair| step(pair[0], pair[1])).collect();
     let kept = all.len().min(steps * STEP);
     let mut rows = vec![0.0; steps * STEP - kept];
     rows.extend_from_slice(&all[all.len() - kept..]);
@@ -186,11 +186,11 @@ impl Task for PlayerTracking {
 
     fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch {
         let all = &self.examples[split as usize];
-        let courses = examples.iter().map(|example| all[*example].0.clone()).collect();
+        let trajectories = examples.iter().map(|example| all[*example].0.clone()).collect();
         let targets: Vec<f32> = examples.iter().flat_map(|example| all[*example].1).collect();
         let targets = TensorData::new(targets, [examples.len(), 1, 2]);
         let labels = Tensor::zeros([examples.len(), self.config.steps], device);
-        let batch = Batch::new(self.input(courses, device), labels);
+        let batch = Batch::new(self.input(trajectories, device), labels);
         Batch { targets: Some(Tensor::from_data(targets, device)), ..batch }
     }
 
@@ -221,15 +221,20 @@ impl SequentialTask for PlayerTracking {
         score: &mut Score,
     ) {
         let mut learned = |tracks: &[&[Rect]]| -> Vec<Rect> {
-            let courses = tracks.iter().map(|course| rows(course, self.config.steps)).collect();
-            let output = network(self.input(courses, device));
+            let trajectories =
+                tracks.iter().map(|trajectory| rows(trajectory, self.config.steps)).collect();
+            let output = network(self.input(trajectories, device));
             let [_, n, _] = output.dims();
             let last: Vec<f32> = output.narrow(1, n - 1, 1).into_data().iter::<f32>().collect();
             let moved = straight(tracks).into_iter().zip(tracks).zip(last.chunks(2));
             moved
-                .map(|((rect, course), by)| {
-                    // A course of one box has no step to go on from.
-                    let scale = if course.len() > 1 { course[course.len() - 1][3] } else { 0.0 };
+                .map(|((rect, trajectory), by)| {
+                    // A trajectory of one box has no step to go on from.
+                    let scale = if trajectory.len() > 1 {
+                        trajectory[trajectory.len() - 1][3]
+                    } else {
+                        0.0
+                    };
                     let [dx, dy] = [f64::from(by[0]) * scale, f64::from(by[1]) * scale];
                     [rect[0] + dx, rect[1] + dy, rect[2], rect[3]]
                 })
@@ -265,7 +270,7 @@ mod tests {
             train: 1,
             valid: 1,
             test: 2,
-            pictures: 30,
+            frames: 30,
             players: 12,
             ..Default::default()
         };
@@ -291,12 +296,12 @@ mod tests {
 
     #[test]
     fn an_example_is_the_steps_of_a_course_and_the_change_to_the_next_one() {
-        let course = [[0.0, 0.0, 10.0, 20.0], [2.0, 0.0, 10.0, 20.0], [6.0, 1.0, 10.0, 20.0]];
-        assert_eq!(rows(&course[..2], 2), [0.0, 0.0, 0.0, 0.0, 0.1, 0.0, 0.0, 0.0]);
-        let all = rows(&course, 1);
+        let trajectory = [[0.0, 0.0, 10.0, 20.0], [2.0, 0.0, 10.0, 20.0], [6.0, 1.0, 10.0, 20.0]];
+        assert_eq!(rows(&trajectory[..2], 2), [0.0, 0.0, 0.0, 0.0, 0.1, 0.0, 0.0, 0.0]);
+        let all = rows(&trajectory, 1);
         assert_eq!(all.len(), 4);
         assert!((all[0] - 0.2).abs() < 1e-6 && (all[1] - 0.05).abs() < 1e-6);
-        let [dx, dy] = change(course[0], course[1], course[2]);
+        let [dx, dy] = change(trajectory[0], trajectory[1], trajectory[2]);
         assert!((dx - 0.1).abs() < 1e-6 && (dy - 0.05).abs() < 1e-6);
         let task = task();
         assert_eq!(task.len(Split::Train), 13 * 28);

@@ -1,11 +1,11 @@
-//! Pitch localisation and camera calibration: where the ends of the pitch's lines are in a picture, and which
+//! Pitch localisation and camera calibration: where the ends of the pitch's lines are in a image, and which
 //! camera sees them there.
 //!
 //! Magera et al. *A Universal Protocol to Benchmark Camera Calibration for Sports*.
 //! <https://arxiv.org/abs/2404.09807>; the challenges 3 and 4 of SoccerNet 2022.
 //!
-//! A network answers with one row, or with one for each of many places: for each class of lines whether it is in the picture, and its two ends.
-//! Localisation is measured on the ends. For calibration a camera is fitted to them (`fit.rs`); a picture whose
+//! A network answers with one row, or with one for each of many places: for each class of lines whether it is in the image, and its two ends.
+//! Localisation is measured on the ends. For calibration a camera is fitted to them (`fit.rs`); a image whose
 //! lines the camera misses by more than some pixels gets none, so that it costs completeness and not
 //! accuracy.
 //!
@@ -23,7 +23,7 @@ use soccernet::{
 
 use super::{
     fit::{Fitted, fit},
-    pictures::{Picture, PicturesConfig, load},
+    images::{Image, ImagesConfig, load},
 };
 use crate::{
     Batch, DataDir, DataError, LoadTask, Score, Split, Task, WholeSplitTask, data::files::wrong,
@@ -44,10 +44,11 @@ const REJECTIONS: [(f64, &str); 5] = [
 ];
 
 config! {
-    /// Which pictures, and what is done with what is found in them.
+    /// Which images, and what is done with what is found in them.
     pub struct PitchConfig {
-        /// The pictures.
-        pub pictures: PicturesConfig = PicturesConfig::default(),
+        /// The images.
+        #[serde(alias = "pictures")]
+        pub images: ImagesConfig = ImagesConfig::default(),
         /// Pixels by which a camera may miss the lines that it was fitted to.
         pub reject: f64 = 10.0,
     }
@@ -62,7 +63,7 @@ pub struct CameraCalibration(Pitch);
 /// What both learn.
 struct Pitch {
     config: PitchConfig,
-    pictures: [Vec<Picture>; 3],
+    images: [Vec<Image>; 3],
 }
 
 /// Classes with ends.
@@ -77,19 +78,19 @@ fn outputs() -> usize {
 impl Pitch {
     fn load(task: &str, config: &PitchConfig, data: &DataDir) -> Result<Self, DataError> {
         if config.reject.is_nan() || config.reject <= 0.0 {
-            return Err(wrong(task, format!("reject = {}: it is above 0 pixels", config.reject)));
+            return Err(wrong(task, format!("reject = {}: must be above 0 pixels", config.reject)));
         }
-        Ok(Self { config: config.clone(), pictures: load(task, &config.pictures, data)? })
+        Ok(Self { config: config.clone(), images: load(task, &config.images, data)? })
     }
 
     fn domain(&self) -> Domain {
-        let [height, width] = self.config.pictures.shape();
+        let [height, width] = self.config.images.shape();
         Domain::Image { channels: 1, height, width }
     }
 
     fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch {
-        let (b, [height, width]) = (examples.len(), self.config.pictures.shape());
-        let all = &self.pictures[split as usize];
+        let (b, [height, width]) = (examples.len(), self.config.images.shape());
+        let all = &self.images[split as usize];
         let pixels: Vec<f32> =
             examples.iter().flat_map(|example| all[*example].pixels.iter().copied()).collect();
         let targets: Vec<f32> =
@@ -100,11 +101,11 @@ impl Pitch {
         Batch { targets: Some(targets), ..batch }
     }
 
-    /// What an output of one row, or of a row for each of many places, says of the picture, `[B, 1, outputs]`.
+    /// What an output of one row, or of a row for each of many places, says of the image, `[B, 1, outputs]`.
     /// Each place votes: its ends are away from its own middle, and what it says counts by softmax over the
     /// places of how sure it is that the class is there.
     fn joined(&self, output: Tensor<3>) -> Tensor<3> {
-        let ([b, places, _], [height, width]) = (output.dims(), self.config.pictures.shape());
+        let ([b, places, _], [height, width]) = (output.dims(), self.config.images.shape());
         if places == 1 {
             return output;
         }
@@ -135,7 +136,7 @@ impl Pitch {
     }
 
     /// Binary cross-entropy of what is there, and the mean absolute error of the ends, in tenths of the
-    /// picture.
+    /// image.
     fn loss(&self, output: Tensor<3>, batch: &Batch) -> Tensor<1> {
         let targets = batch.targets.clone().expect("a batch of this task has targets");
         let targets = constant(&output, targets);
@@ -157,9 +158,8 @@ impl Pitch {
     }
 
     fn truth(&self, split: Split) -> Source {
-        let file =
-            |picture: &Picture| (format!("test/{}.json", picture.name), picture.truth.clone());
-        Source::memory("truth", self.pictures[split as usize].iter().map(file).collect())
+        let file = |image: &Image| (format!("test/{}.json", image.name), image.truth.clone());
+        Source::memory("truth", self.images[split as usize].iter().map(file).collect())
     }
 
     /// Accuracies at 5, 10 and 20 pixels of a submission of files with this prefix.
@@ -170,12 +170,12 @@ impl Pitch {
         prefix: &str,
         files: &[(usize, Vec<u8>)],
     ) -> Vec<[f64; 3]> {
-        let all = &self.pictures[split as usize];
+        let all = &self.images[split as usize];
         let file = |(at, bytes): &(usize, Vec<u8>)| {
             (format!("test/{prefix}_{}.json", all[*at].name), bytes.clone())
         };
         let files: BTreeMap<String, Vec<u8>> = files.iter().map(file).collect();
-        let (truth, seen) = (self.truth(split), Source::memory("pictures", files));
+        let (truth, seen) = (self.truth(split), Source::memory("images", files));
         let Ok(score) = soccernet::score(official, &truth, &seen, &Options::of(official)) else {
             return vec![[0.0; 3]; 3];
         };
@@ -191,7 +191,7 @@ impl Pitch {
     }
 }
 
-/// For each class whether it is in the picture, and its ends.
+/// For each class whether it is in the image, and its ends.
 fn targets(lines: &Lines) -> Vec<f32> {
     let of = |class: &str| {
         let points = lines.lines.iter().find(|(name, _)| name == class).map(|(_, points)| points);
@@ -236,7 +236,7 @@ macro_rules! pitch_task {
                 $metrics
             }
             fn len(&self, split: Split) -> usize {
-                self.0.pictures[split as usize].len()
+                self.0.images[split as usize].len()
             }
             fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch {
                 self.0.batch(split, examples, device)
@@ -279,7 +279,7 @@ pitch_task!(
 impl LoadTask for PitchLocalization {
     type Config = PitchConfig;
     const NAME: &'static str = "pitch-localization";
-    const ABOUT: &'static str = "the ends of the lines of a football pitch in a picture";
+    const ABOUT: &'static str = "the ends of the lines of a football pitch in a image";
     const SOURCE: &'static str =
         "generated, or https://www.soccer-net.org (non-disclosure agreement)";
 
@@ -348,21 +348,21 @@ impl WholeSplitTask for CameraCalibration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::soccer::pictures::tests::small;
+    use crate::soccer::images::tests::small;
 
     fn pitch() -> Pitch {
-        let config = PitchConfig { pictures: small(), ..Default::default() };
+        let config = PitchConfig { images: small(), ..Default::default() };
         Pitch::load("t", &config, &DataDir::default()).unwrap()
     }
 
     /// What a network says that knows the lines.
     fn known(pitch: &Pitch) -> Vec<Vec<f32>> {
-        let output = |picture: &Picture| {
-            let mut row = targets(&picture.lines);
+        let output = |image: &Image| {
+            let mut row = targets(&image.lines);
             row.chunks_mut(COLUMNS).for_each(|class| class[0] = 20.0 * class[0] - 10.0);
             row
         };
-        pitch.pictures[2].iter().map(output).collect()
+        pitch.images[2].iter().map(output).collect()
     }
 
     #[test]
@@ -406,7 +406,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         let error = |reject: f64| {
-            let config = PitchConfig { pictures: small(), reject };
+            let config = PitchConfig { images: small(), reject };
             Pitch::load("t", &config, &DataDir::default()).err().unwrap().to_string()
         };
         assert!(error(0.0).contains("reject = 0") && error(f64::NAN).contains("reject = NaN"));

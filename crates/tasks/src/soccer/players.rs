@@ -49,7 +49,7 @@ impl PlayersConfig {
             ("views", self.views, 2),
         ];
         if let Some((key, value, least)) = sizes.iter().find(|(_, value, least)| value < least) {
-            return Err(format!("players.{key} = {value}: it is at least {least}"));
+            return Err(format!("players.{key} = {value}: must be at least {least}"));
         }
         match self.height.is_multiple_of(8) && (16..=512).contains(&self.height) {
             true => Ok(()),
@@ -141,7 +141,7 @@ pub(super) fn bodies(players: &[Player]) -> Bodies {
 
 /// How someone looks.
 #[derive(Clone)]
-struct Look {
+struct Appearance {
     shirt: [f32; 3],
     shorts: [f32; 3],
     skin: [f32; 3],
@@ -168,7 +168,7 @@ fn generated(config: &PlayersConfig) -> BTreeMap<String, Vec<u8>> {
             for person in 0..config.players {
                 let (shirt, shorts) = teams[person % 2];
                 let tone = rng.random_range(0.35..0.9);
-                let look = Look {
+                let appearance = Appearance {
                     shirt,
                     shorts,
                     skin: [tone, 0.75 * tone, 0.6 * tone],
@@ -188,7 +188,7 @@ fn generated(config: &PlayersConfig) -> BTreeMap<String, Vec<u8>> {
                         "{index}-{action}-{uid}-{view}-Player_team_left-{person}-generated-{height}x{width}.png"
                     );
                     *index += 1;
-                    let image = draw(&look, config.shape(), &mut rng);
+                    let image = draw(&appearance, config.shape(), &mut rng);
                     files.insert(format!("{split}/{side}/{name}"), image);
                 }
             }
@@ -227,37 +227,41 @@ fn on_digit(digit: usize, x: f32, y: f32) -> bool {
 }
 
 /// The colour at a place of the figure, across from -1 to 1 and down from 0 to 1; none is grass.
-fn part(look: &Look, x: f32, y: f32, stride: f32) -> Option<[f32; 3]> {
+fn part(appearance: &Appearance, x: f32, y: f32, stride: f32) -> Option<[f32; 3]> {
     let across = x.abs();
     match y {
         _ if y < 0.05 => None,
-        _ if y < 0.11 => (across < 0.18).then_some(look.hair),
-        _ if y < 0.2 => (across < 0.17).then_some(look.skin),
+        _ if y < 0.11 => (across < 0.18).then_some(appearance.hair),
+        _ if y < 0.2 => (across < 0.17).then_some(appearance.skin),
         _ if y < 0.52 => {
             let digit = |of: usize, from: f32| {
                 let (dx, dy) = ((x - from) / 0.24, (y - 0.26) / 0.2);
                 (0.0..1.0).contains(&dx) && (0.0..1.0).contains(&dy) && on_digit(of, dx, dy)
             };
-            let bright = look.shirt.iter().sum::<f32>() > 1.5;
+            let bright = appearance.shirt.iter().sum::<f32>() > 1.5;
             let ink = if bright { [0.05; 3] } else { [0.95; 3] };
             match () {
-                () if digit(look.number / 10, -0.28) || digit(look.number % 10, 0.04) => Some(ink),
-                () if across < 0.42 * look.build => Some(look.shirt),
-                () if across < 0.58 * look.build && y < 0.45 => Some(look.skin),
+                () if digit(appearance.number / 10, -0.28)
+                    || digit(appearance.number % 10, 0.04) =>
+                {
+                    Some(ink)
+                }
+                () if across < 0.42 * appearance.build => Some(appearance.shirt),
+                () if across < 0.58 * appearance.build && y < 0.45 => Some(appearance.skin),
                 () => None,
             }
         }
-        _ if y < 0.68 => (across < 0.36 * look.build).then_some(look.shorts),
+        _ if y < 0.68 => (across < 0.36 * appearance.build).then_some(appearance.shorts),
         _ => {
             let leg = (across - 0.18 - stride * (y - 0.68)).abs() < 0.12;
-            let colour = if y < 0.88 { look.skin } else { look.boots };
+            let colour = if y < 0.88 { appearance.skin } else { appearance.boots };
             (leg && y < 0.97).then_some(colour)
         }
     }
 }
 
 /// One view as PNG.
-fn draw(look: &Look, [height, width]: [usize; 2], rng: &mut ChaCha8Rng) -> Vec<u8> {
+fn draw(appearance: &Appearance, [height, width]: [usize; 2], rng: &mut ChaCha8Rng) -> Vec<u8> {
     let (dx, dy) = (rng.random_range(-0.25..0.25), rng.random_range(-0.08..0.08));
     let (zoom, light) = (rng.random_range(0.85..1.15_f32), rng.random_range(0.7..1.15_f32));
     let stride = rng.random_range(0.0..0.5);
@@ -266,7 +270,7 @@ fn draw(look: &Look, [height, width]: [usize; 2], rng: &mut ChaCha8Rng) -> Vec<u
     for (column, row, pixel) in image.enumerate_pixels_mut() {
         let x = ((column as f32 + 0.5) / width as f32 * 2.0 - 1.0 - dx) / zoom;
         let y = ((row as f32 + 0.5) / height as f32 - 0.5 - dy) / zoom + 0.5;
-        let colour = part(look, x, y, stride).unwrap_or(grass);
+        let colour = part(appearance, x, y, stride).unwrap_or(grass);
         pixel.0 = colour.map(|value| {
             let noise: f32 = rng.sample(StandardNormal);
             ((value * light + 0.05 * noise).clamp(0.0, 1.0) * 255.0).round() as u8

@@ -125,7 +125,7 @@ impl Reidentification {
     }
 }
 
-/// Shares of bins of each channel, of the middle of the picture.
+/// Shares of bins of each channel, of the middle of the image.
 fn histogram(player: &Player, [height, width]: [usize; 2]) -> Vec<f64> {
     let mut counts = vec![0.0; 3 * BINS];
     for (at, value) in player.pixels.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! Sequences of boxes: `SEQUENCE/gt/gt.txt`, `det/det.txt`, `seqinfo.ini`, real or generated.
 //!
 //! Generated players walk, run and turn: speed and direction drift, and now and then a player takes another
-//! course. The ball is faster. Pictures are a third of a second apart, so that a runner leaves his box.
+//! trajectory. The ball is faster. Frames are a third of a second apart, so that a runner leaves his box.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -13,7 +13,7 @@ use soccernet::{
     Judge,
     format::{
         ini::Sequence,
-        mot::{self, Kind, Row},
+        mot::{self, Kind, TrackedBox},
     },
 };
 
@@ -35,8 +35,9 @@ config! {
         pub valid: usize = 2,
         /// Generated sequences of the test split.
         pub test: usize = 4,
-        /// Pictures of a generated sequence.
-        pub pictures: usize = 80,
+        /// Frames of a generated sequence.
+        #[serde(alias = "pictures")]
+        pub frames: usize = 80,
         /// Players of a generated sequence, the ball apart.
         pub players: usize = 22,
     }
@@ -48,12 +49,12 @@ impl SequencesConfig {
             ("train", self.train, 1),
             ("valid", self.valid, 1),
             ("test", self.test, 1),
-            ("pictures", self.pictures, 4),
+            ("frames", self.frames, 4),
             ("players", self.players, 1),
         ];
         match sizes.iter().find(|(_, value, least)| value < least) {
             Some((key, value, least)) => {
-                Err(format!("sequences.{key} = {value}: it is at least {least}"))
+                Err(format!("sequences.{key} = {value}: must be at least {least}"))
             }
             None => Ok(()),
         }
@@ -65,29 +66,29 @@ pub(super) struct Clip {
     pub(super) name: String,
     /// `gt.txt` and `seqinfo.ini`.
     pub(super) files: [Vec<u8>; 2],
-    pub(super) rows: Vec<Row>,
-    pub(super) pictures: usize,
+    pub(super) rows: Vec<TrackedBox>,
+    pub(super) frames: usize,
 }
 
 impl Clip {
-    /// The boxes of each track, picture by picture, without gaps.
-    pub(super) fn courses(&self) -> Vec<Vec<Rect>> {
+    /// The boxes of each track, frame by frame, without gaps.
+    pub(super) fn trajectories(&self) -> Vec<Vec<Rect>> {
         let mut tracks: BTreeMap<i64, Vec<(usize, Rect)>> = BTreeMap::new();
         for row in &self.rows {
             tracks.entry(row.id).or_default().push((row.frame, row.rect));
         }
-        let mut courses = Vec::new();
+        let mut trajectories = Vec::new();
         for mut track in tracks.into_values() {
             track.sort_by_key(|(frame, _)| *frame);
             let pieces = track.chunk_by(|a, b| a.0 + 1 == b.0);
-            courses.extend(pieces.map(|piece| piece.iter().map(|(_, rect)| *rect).collect()));
+            trajectories.extend(pieces.map(|piece| piece.iter().map(|(_, rect)| *rect).collect()));
         }
-        courses
+        trajectories
     }
 
-    /// The boxes of each picture, as `det.txt` has them in the challenge: those of the truth.
+    /// The boxes of each frame, as `det.txt` has them in the challenge: those of the truth.
     pub(super) fn boxes(&self) -> Vec<Vec<Rect>> {
-        let mut boxes = vec![Vec::new(); self.pictures];
+        let mut boxes = vec![Vec::new(); self.frames];
         self.rows.iter().for_each(|row| boxes[row.frame - 1].push(row.rect));
         boxes
     }
@@ -128,7 +129,7 @@ fn clip(files: &Files<'_>, split: &str, name: &str) -> Result<Clip, DataError> {
     let judge = &mut Judge::default();
     let rows = mot::read(&bytes[0], &path("gt/gt.txt"), info.length, Kind::Truth, judge);
     let rows = rows.map_err(fault)?.into_iter().filter(|row| row.confidence != 0.0).collect();
-    Ok(Clip { name: name.to_string(), files: bytes, rows, pictures: info.length })
+    Ok(Clip { name: name.to_string(), files: bytes, rows, frames: info.length })
 }
 
 /// The files of generated sequences.
@@ -140,12 +141,12 @@ fn generated(config: &SequencesConfig) -> BTreeMap<String, Vec<u8>> {
             let name = format!("SNMOT-{number:03}");
             let seed = stable_hash(&format!("generated sequence {split} {number}"));
             let rows = rows(config, &mut ChaCha8Rng::seed_from_u64(seed));
-            let found = rows.iter().map(|row| Row { id: -1, ..*row }).collect::<Vec<_>>();
+            let found = rows.iter().map(|row| TrackedBox { id: -1, ..*row }).collect::<Vec<_>>();
             let info = Sequence {
                 name: name.clone(),
                 folder: "img1".into(),
                 frame_rate: 3.0,
-                length: config.pictures,
+                length: config.frames,
                 size: [1920, 1080],
                 extension: ".jpg".into(),
             };
@@ -167,7 +168,7 @@ struct Body {
     size: [f64; 2],
 }
 
-fn rows(config: &SequencesConfig, rng: &mut ChaCha8Rng) -> Vec<Row> {
+fn rows(config: &SequencesConfig, rng: &mut ChaCha8Rng) -> Vec<TrackedBox> {
     let ball = config.players;
     let mut bodies: Vec<Body> = (0..=ball)
         .map(|number| Body {
@@ -180,7 +181,7 @@ fn rows(config: &SequencesConfig, rng: &mut ChaCha8Rng) -> Vec<Row> {
         })
         .collect();
     let mut rows = Vec::new();
-    for frame in 1..=config.pictures {
+    for frame in 1..=config.frames {
         for (number, body) in bodies.iter_mut().enumerate() {
             body.step(number == ball, rng);
             let jitter = |rng: &mut ChaCha8Rng| rng.sample::<f64, _>(StandardNormal);
@@ -192,7 +193,13 @@ fn rows(config: &SequencesConfig, rng: &mut ChaCha8Rng) -> Vec<Row> {
                 height + jitter(rng),
             ];
             let rect = rect.map(|value| (100.0 * value).round() / 100.0);
-            rows.push(Row { frame, id: number as i64 + 1, rect, confidence: 1.0, class: -1 });
+            rows.push(TrackedBox {
+                frame,
+                id: number as i64 + 1,
+                rect,
+                confidence: 1.0,
+                class: -1,
+            });
         }
     }
     rows
@@ -210,7 +217,7 @@ impl Body {
         self.angle += self.turn;
         self.x += self.speed * self.angle.cos();
         self.y += 0.6 * self.speed * self.angle.sin();
-        // At the edge of the picture a player turns to its middle.
+        // At the edge of the frame a player turns to its middle.
         if !(60.0..1860.0).contains(&self.x) || !(100.0..980.0).contains(&self.y) {
             self.angle = (540.0 - self.y).atan2(960.0 - self.x);
             self.turn = 0.0;
@@ -230,7 +237,7 @@ mod tests {
             train: 2,
             valid: 1,
             test: 1,
-            pictures: 6,
+            frames: 6,
             players: 3,
             ..Default::default()
         };
@@ -245,7 +252,7 @@ mod tests {
         for (a, b) in made.iter().flatten().zip(read.iter().flatten()) {
             assert_eq!((&a.name, &a.rows), (&b.name, &b.rows));
         }
-        assert_eq!(made[2][0].courses().len(), 4);
+        assert_eq!(made[2][0].trajectories().len(), 4);
         assert_eq!(made[2][0].boxes()[5].len(), 4);
         std::fs::remove_dir_all(folder.path().join("tracking/valid")).unwrap();
         let read = load("t", &real, &DataDir::new(Some(folder.path().into()))).unwrap();
@@ -254,9 +261,15 @@ mod tests {
 
     #[test]
     fn gaps_end_a_course() {
-        let row = |frame| Row { frame, id: 1, rect: [frame as f64; 4], confidence: 1.0, class: -1 };
+        let row = |frame| TrackedBox {
+            frame,
+            id: 1,
+            rect: [frame as f64; 4],
+            confidence: 1.0,
+            class: -1,
+        };
         let rows = vec![row(1), row(2), row(4)];
-        let clip = Clip { name: String::new(), files: Default::default(), rows, pictures: 4 };
-        assert_eq!(clip.courses(), [vec![[1.0; 4], [2.0; 4]], vec![[4.0; 4]]]);
+        let clip = Clip { name: String::new(), files: Default::default(), rows, frames: 4 };
+        assert_eq!(clip.trajectories(), [vec![[1.0; 4], [2.0; 4]], vec![[4.0; 4]]]);
     }
 }

@@ -1,7 +1,7 @@
-//! A tracker: boxes of the next picture are given to tracks by overlap with where the tracks should be.
+//! A tracker: boxes of the next frame are given to tracks by overlap with where the tracks should be.
 //!
 //! Bewley et al. *Simple Online and Realtime Tracking*. ICIP 2016. <https://arxiv.org/abs/1602.00763>: predict,
-//! assign by intersection over union, end tracks that found nothing for some pictures.
+//! assign by intersection over union, end tracks that found nothing for some frames.
 //!
 //! Differs from the paper: where a track should be comes from any model of motion, not from a Kalman
 //! filter; pairs are chosen greedily, the largest overlap first; boxes that do not overlap are paired
@@ -10,12 +10,12 @@
 /// Left, top, width and height in pixels.
 pub(super) type Rect = [f64; 4];
 
-/// Pictures without a box after which a track ends.
+/// Frames without a box after which a track ends.
 const PATIENCE: usize = 3;
 /// Heights of a box within which the centre of the next one may lie.
 const REACH: f64 = 1.5;
 
-/// A track: its boxes, one a picture, those it did not find as they were expected.
+/// A track: its boxes, one a frame, those it did not find as they were expected.
 pub(super) struct Track {
     pub(super) id: i64,
     pub(super) boxes: Vec<Rect>,
@@ -25,11 +25,11 @@ pub(super) struct Track {
 /// The next box of each track.
 pub(super) type Motion<'a> = dyn FnMut(&[&[Rect]]) -> Vec<Rect> + 'a;
 
-/// Identities of the boxes of each picture, from 1.
-pub(super) fn track(pictures: &[Vec<Rect>], motion: &mut Motion<'_>) -> Vec<Vec<i64>> {
+/// Identities of the boxes of each frame, from 1.
+pub(super) fn track(frames: &[Vec<Rect>], motion: &mut Motion<'_>) -> Vec<Vec<i64>> {
     let (mut tracks, mut born) = (Vec::<Track>::new(), 0);
     let mut identities = Vec::new();
-    for boxes in pictures {
+    for boxes in frames {
         let before: Vec<&[Rect]> = tracks.iter().map(|track| &*track.boxes).collect();
         let expected = if tracks.is_empty() { vec![] } else { motion(&before) };
         let found = assign(&expected, boxes);
@@ -111,22 +111,22 @@ mod tests {
 
     #[test]
     fn crossing_players_keep_their_identities_if_motion_is_known() {
-        // One goes from 0 to 80, the other back from 76, 8 pixels a picture.
-        let pictures: Vec<Vec<Rect>> =
+        // One goes from 0 to 80, the other back from 76, 8 pixels a frame.
+        let frames: Vec<Vec<Rect>> =
             (0..11).map(|t| vec![at(8.0 * f64::from(t)), at(76.0 - 8.0 * f64::from(t))]).collect();
-        let moving = track(&pictures, &mut straight);
+        let moving = track(&frames, &mut straight);
         assert!(moving.iter().all(|ids| *ids == [1, 2]), "{moving:?}");
-        let still = track(&pictures, &mut standing);
+        let still = track(&frames, &mut standing);
         assert_ne!(still[10], [1, 2], "they are swapped where they meet");
     }
 
     #[test]
     fn a_track_waits_for_a_box_and_ends() {
         let gap = |missing: usize| {
-            let mut pictures = vec![vec![at(0.0)]; 2];
-            pictures.extend(vec![vec![]; missing]);
-            pictures.push(vec![at(0.0)]);
-            track(&pictures, &mut standing).pop().unwrap()
+            let mut frames = vec![vec![at(0.0)]; 2];
+            frames.extend(vec![vec![]; missing]);
+            frames.push(vec![at(0.0)]);
+            track(&frames, &mut standing).pop().unwrap()
         };
         assert_eq!((gap(PATIENCE), gap(PATIENCE + 1)), (vec![1], vec![2]));
         let far = track(&[vec![at(0.0)], vec![at(500.0)]], &mut standing);

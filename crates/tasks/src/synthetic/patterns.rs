@@ -56,7 +56,7 @@ impl LoadTask for Patterns {
             ("test", config.test, 1),
         ];
         if let Some((key, value, least)) = sizes.iter().find(|(_, value, least)| value < least) {
-            let message = format!("{key} = {value}: it is at least {least}");
+            let message = format!("{key} = {value}: must be at least {least}");
             let (what, name) = ("task", Self::NAME.to_string());
             return Err(ConfigError::Invalid { what, name, message }.into());
         }

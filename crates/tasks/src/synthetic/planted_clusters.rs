@@ -71,11 +71,12 @@ impl LoadTask for PlantedClusters {
         };
         let PlantedClustersConfig { clusters, width, code, train, test } = *config;
         if clusters < 2 || clusters > width / 2 {
-            let message = format!("clusters = {clusters}: it is from 2 to half of width = {width}");
+            let message =
+                format!("clusters = {clusters}: must be from 2 to half of width = {width}");
             return Err(wrong(message));
         }
         if !(code.is_finite() && code > 0.0) {
-            return Err(wrong(format!("code = {code}: it is above 0")));
+            return Err(wrong(format!("code = {code}: must be above 0")));
         }
         if train == 0 || test == 0 {
             return Err(wrong(format!("train = {train}, test = {test}: both are at least 1")));

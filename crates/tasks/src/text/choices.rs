@@ -88,7 +88,7 @@ fn wrong(path: &Path, line: usize, message: String) -> DataError {
 fn question(line: &Line, tokenizer: &dyn Tokenizer, length: usize) -> Result<Question, String> {
     let n = line.choices.len();
     if n < 2 {
-        return Err(format!("{n} choices; there are at least 2"));
+        return Err(format!("{n} choices; at least 2 are needed"));
     }
     if line.answer >= n {
         return Err(format!(
@@ -180,7 +180,7 @@ mod tests {
         assert!(wrong(&GOOD.replace("context", "contxt")).contains("unknown field `contxt`"));
         assert!(wrong(&GOOD.replace("1}", "-1}")).contains("line 2: invalid value"));
         assert!(wrong("not json").contains("line 2: expected ident"));
-        assert!(wrong(&GOOD.replace(", \"hij\"", "")).contains("1 choices; there are at least 2"));
+        assert!(wrong(&GOOD.replace(", \"hij\"", "")).contains("1 choices; at least 2 are needed"));
         assert!(wrong(&GOOD.replace("abcdef", "")).contains("choice 0: there is no token of the"));
         assert!(wrong(&GOOD.replace("hij", "")).contains("choice 1: it has no token"));
         assert!(wrong(&GOOD.replace("hij", "hijkl")).contains("choice 1: it has 5 tokens, more"));

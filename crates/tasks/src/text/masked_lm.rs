@@ -66,7 +66,7 @@ fn wrong(message: String) -> ConfigError {
 fn check(config: &MaskedLmConfig) -> Result<(), ConfigError> {
     let MaskedLmConfig { rate, hidden, random, .. } = *config;
     if !(rate > 0.0 && rate <= 1.0) {
-        return Err(wrong(format!("rate = {rate}: it is above 0 and at most 1")));
+        return Err(wrong(format!("rate = {rate}: must be above 0 and at most 1")));
     }
     let share = |x: f64| (0.0..=1.0).contains(&x);
     if !(share(hidden) && share(random) && hidden + random <= 1.0 + 1e-9) {
@@ -313,7 +313,7 @@ mod tests {
         let wrong = |config| load(config).err().unwrap();
         let plain = MaskedLmConfig::default;
         let err = wrong(MaskedLmConfig { rate: 0.0, ..plain() });
-        assert!(err.contains("rate = 0: it is above 0 and at most 1"), "{err}");
+        assert!(err.contains("rate = 0: must be above 0 and at most 1"), "{err}");
         let err = wrong(MaskedLmConfig { random: 0.3, ..plain() });
         assert!(err.contains("hidden = 0.8, random = 0.3: they are shares"), "{err}");
         let err = wrong(MaskedLmConfig { text: Choice::of("digits"), ..plain() });

@@ -72,7 +72,7 @@ impl Streams {
         let Shown { task, length, attack: rate, tokens, stream, choices, data } = *shown;
         attack::check(task, rate)?;
         if length == 0 {
-            let message = "length = 0: it is at least 1".into();
+            let message = "length = 0: must be at least 1".into();
             Err(ConfigError::Invalid { what: "task", name: task.into(), message })?;
         }
         let tokenizer = learn(task, tokens, texts[0], data)?;
@@ -436,7 +436,7 @@ mod tests {
         assert!(
             of(3).ends_with("its valid part has 3 tokens, too few for one window of length = 3")
         );
-        assert!(of(0).ends_with("length = 0: it is at least 1"));
+        assert!(of(0).ends_with("length = 0: must be at least 1"));
         // Under attack, the word of four letters is one of three.
         let attack = |rate| try_new(["abcd"; 3], ("ascii", 3, rate, Stream::Windows)).err();
         assert_eq!(attack(0.0), None);

@@ -80,7 +80,7 @@ fn texts(config: &TextLmConfig, data: &DataDir) -> Result<(PathBuf, [Vec<u8>; 3]
     let held_out = usize::from(valid.is_none()) + usize::from(test.is_none());
     if parts <= held_out {
         let name = TextLm::NAME.into();
-        let message = format!("parts = {parts}: it is at least {}", held_out + 1);
+        let message = format!("parts = {parts}: must be at least {}", held_out + 1);
         Err(ConfigError::Invalid { what: "task", name, message })?;
     }
     let cut = |from_end: usize| files::whole_letter(&text, text.len() / parts * (parts - from_end));
@@ -142,7 +142,7 @@ mod tests {
         let err = place.load(&config("a.txt", 10)).err().unwrap().to_string();
         assert!(err.contains("its valid part has 10 tokens, too few for one window of"), "{err}");
         let err = place.load(&TextLmConfig { parts: 2, ..thirds }).err().unwrap().to_string();
-        assert!(err.contains("parts = 2: it is at least 3"), "{err}");
+        assert!(err.contains("parts = 2: must be at least 3"), "{err}");
     }
 
     #[test]

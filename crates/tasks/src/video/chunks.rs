@@ -39,7 +39,7 @@ impl Chunks {
         Self { splits: [chunks(a), chunks(b), chunks(c)], length, margin }
     }
 
-    /// Do the sizes make sense?
+    /// Checks the sizes.
     pub(crate) fn check(length: usize, margin: usize) -> Result<(), String> {
         match (8..=100_000).contains(&length) && margin <= 100_000 {
             true => Ok(()),

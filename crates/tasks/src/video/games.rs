@@ -57,14 +57,14 @@ impl GamesConfig {
             ("width", self.width),
         ];
         if let Some((key, _)) = sizes.iter().find(|(_, value)| *value == 0) {
-            return Err(format!("games.{key} = 0: it is at least 1"));
+            return Err(format!("games.{key} = 0: must be at least 1"));
         }
         if !(2..=58).contains(&self.minutes) {
             return Err(format!("games.minutes = {}: it is 2 to 58", self.minutes));
         }
         match self.noise.is_finite() && self.noise >= 0.0 {
             true => Ok(()),
-            false => Err(format!("games.noise = {}: it is at least 0", self.noise)),
+            false => Err(format!("games.noise = {}: must be at least 0", self.noise)),
         }
     }
 }
@@ -208,7 +208,7 @@ fn game(
             return Err(content(&file, message));
         }
         if features.iter().any(|value| !value.is_finite()) {
-            return Err(content(&file, "a feature is no finite number"));
+            return Err(content(&file, "a feature is not a finite number"));
         }
         Ok(Half { frames, features })
     };

@@ -112,16 +112,16 @@ impl LoadTask for Spotting {
 fn check(config: &SpottingConfig) -> Result<(), String> {
     Chunks::check(config.chunk, config.margin)?;
     if !(config.window > 0.0 && config.window <= 600.0) {
-        return Err(format!("window = {}: it is above 0 and at most 600 seconds", config.window));
+        return Err(format!("window = {}: must be above 0 and at most 600 seconds", config.window));
     }
     if !(config.suppression >= 0.0 && config.suppression <= 600.0) {
         return Err(format!("suppression = {}: it is 0 to 600 seconds", config.suppression));
     }
     if !(0.0..1.0).contains(&config.threshold) {
-        return Err(format!("threshold = {}: it is from 0 to below 1", config.threshold));
+        return Err(format!("threshold = {}: must be from 0 to below 1", config.threshold));
     }
     if !(config.context_weight.is_finite() && config.context_weight >= 0.0) {
-        return Err(format!("context_weight = {}: it is at least 0", config.context_weight));
+        return Err(format!("context_weight = {}: must be at least 0", config.context_weight));
     }
     let ordered = |k: [f64; 4]| k[0] < k[1] && k[1] < 0.0 && 0.0 < k[2] && k[2] < k[3];
     match config.context {
@@ -154,7 +154,8 @@ impl Spotting {
         actions.iter().map(move |(class, ms)| (*class, frame_of(*ms) - chunk.start as i64))
     }
 
-    /// `[B, chunk, 18]`: is there an action of the class in the window around the frame, or none at all?
+    /// `[B, chunk, 18]`: 1 if the window around the frame has an action of the class, and for the class of
+    /// no action if it has none.
     fn windows(&self, split: Split, chunks: &[Chunk]) -> (Vec<f32>, usize) {
         let reach = self.config.window; // Half of it on either side, and two frames a second.
         let length = self.config.chunk;

@@ -60,7 +60,7 @@ impl Augment {
         ];
         match ranges.iter().find(|(_, value, most)| !(0.0..=*most).contains(value)) {
             Some((name, value, most)) => {
-                Err(format!("augment.{name} = {value}: it is from 0 to {most}"))
+                Err(format!("augment.{name} = {value}: must be from 0 to {most}"))
             }
             None => Ok(()),
         }
@@ -283,10 +283,10 @@ mod tests {
         let err = check(Augment { crop: 6, ..default() });
         assert_eq!(err, "augment.crop = 6: images have only 8 x 6 pixels");
         let err = check(Augment { erase: 1.5, ..default() });
-        assert_eq!(err, "augment.erase = 1.5: it is from 0 to 1");
+        assert_eq!(err, "augment.erase = 1.5: must be from 0 to 1");
         assert_eq!(
             check(Augment { mixup: -1.0, ..default() }),
-            "augment.mixup = -1: it is from 0 to 1000"
+            "augment.mixup = -1: must be from 0 to 1000"
         );
         assert!(check(Augment { magnitude: f64::NAN, ..default() }).contains("magnitude = NaN"));
     }

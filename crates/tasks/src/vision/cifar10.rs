@@ -118,7 +118,7 @@ fn label_list(data: &DataDir, part: &str, count: usize) -> Result<Vec<i32>, Data
     let names = [format!("{part}_lables.json"), format!("{part}_labels.json")];
     let (path, file) = data.find(&ORIGIN, &[&names[0], &names[1]])?;
     let labels: Vec<i32> = serde_json::from_slice(&file)
-        .map_err(|err| ORIGIN.damaged(&path, format!("it is no list of labels ({err})")))?;
+        .map_err(|err| ORIGIN.damaged(&path, format!("it is not a list of labels ({err})")))?;
     if labels.len() != count {
         let message = format!("{} labels; there are {count} images", labels.len());
         return Err(ORIGIN.damaged(&path, message));
@@ -272,6 +272,6 @@ mod tests {
         let err = break_it("test_lables.json", b"[0, -1]");
         assert!(err.contains("there is a label -1; labels are 0 to 9"), "{err}");
         let err = break_it("test_lables.json", b"{}");
-        assert!(err.contains("it is no list of labels"), "{err}");
+        assert!(err.contains("it is not a list of labels"), "{err}");
     }
 }

@@ -59,7 +59,7 @@ impl FromStr for Corruption {
         let known: Vec<&str> = KINDS.iter().map(|(name, _)| *name).collect();
         let wrong = || {
             format!(
-                "corrupt = {text:?}; it is a name and 1 to 5, \"contrast 3\" say; names: {}",
+                "corrupt = {text:?}; expected a name and 1 to 5, \"contrast 3\" say; names: {}",
                 known.join(", ")
             )
         };

@@ -74,7 +74,7 @@ fn read(config: &ImageFolderConfig, data: &DataDir) -> Result<Labelled, DataErro
     if classes.len() < 2 {
         return Err(content(
             &root,
-            &format!("{} class folders; there are at least 2", classes.len()),
+            &format!("{} class folders; at least 2 are needed", classes.len()),
         ));
     }
     let (mut bytes, mut labels) = (Vec::new(), Vec::new());

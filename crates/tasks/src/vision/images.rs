@@ -93,7 +93,7 @@ impl Images {
         for (split, (name, size)) in data.splits.iter_mut().zip(sizes) {
             let Some(size) = size else { continue };
             if size == 0 {
-                return Err(wrong(set, format!("{name} = 0: it is at least 1")));
+                return Err(wrong(set, format!("{name} = 0: must be at least 1")));
             }
             *split = balanced(split, &data.labels, data.classes, size).map_err(|(class, n)| {
                 wrong(set, format!("{name} = {size}: class {class} has only {n} images there"))
@@ -101,7 +101,7 @@ impl Images {
         }
         let noise = config.label_noise;
         if !(0.0..=1.0).contains(&noise) {
-            return Err(wrong(set, format!("label_noise = {noise}: it is from 0 to 1")));
+            return Err(wrong(set, format!("label_noise = {noise}: must be from 0 to 1")));
         }
         data.blur_labels(noise);
         if let Some(side) = config.side {
@@ -164,7 +164,7 @@ impl Labelled {
             }
         }
         if classes.is_empty() {
-            return Err("classes = []: there is at least one".into());
+            return Err("classes = []: at least one is needed".into());
         }
         let new = |label: i32| classes.iter().position(|class| *class == label as usize);
         for split in &mut self.splits {
@@ -195,7 +195,7 @@ impl Labelled {
     fn resize(&mut self, side: usize) -> Result<(), String> {
         const MOST: usize = 1024;
         if side == 0 || side > MOST {
-            return Err(format!("side = {side}: it is from 1 to {MOST}"));
+            return Err(format!("side = {side}: must be from 1 to {MOST}"));
         }
         let [channels, height, width] = self.shape;
         if [height, width] != [side, side] {
@@ -407,7 +407,7 @@ mod tests {
         assert!((share - 0.4 * 2.0 / 3.0).abs() < 0.02, "{share}");
         assert!(wrong(&less).iter().all(|i| less[*i] == noisy[*i]));
         let err = load(ImagesConfig { label_noise: 1.5, ..ImagesConfig::default() }).err().unwrap();
-        assert!(err.contains("label_noise = 1.5: it is from 0 to 1"), "{err}");
+        assert!(err.contains("label_noise = 1.5: must be from 0 to 1"), "{err}");
     }
 
     #[test]

@@ -40,11 +40,11 @@ impl DistillConfig {
     pub fn check(&self) -> Result<(), String> {
         let Self { alpha, tau, .. } = *self;
         if !(0.0..=1.0).contains(&alpha) {
-            return Err(format!("alpha = {alpha}: it is from 0 to 1"));
+            return Err(format!("alpha = {alpha}: must be from 0 to 1"));
         }
         match (1e-3..=1e3).contains(&tau) {
             true => Ok(()),
-            false => Err(format!("tau = {tau}: it is from 0.001 to 1000")),
+            false => Err(format!("tau = {tau}: must be from 0.001 to 1000")),
         }
     }
 
@@ -156,10 +156,10 @@ mod tests {
         let default = DistillConfig::default;
         assert_eq!(
             wrong(DistillConfig { alpha: 1.5, ..default() }),
-            "alpha = 1.5: it is from 0 to 1"
+            "alpha = 1.5: must be from 0 to 1"
         );
         let err = wrong(DistillConfig { tau: 0.0, ..default() });
-        assert_eq!(err, "tau = 0: it is from 0.001 to 1000");
+        assert_eq!(err, "tau = 0: must be from 0.001 to 1000");
         assert!(wrong(DistillConfig { alpha: f64::NAN, ..default() }).contains("NaN"));
         assert_eq!(default().check(), Ok(()));
     }

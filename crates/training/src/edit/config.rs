@@ -84,7 +84,7 @@ impl WorkersConfig {
             ("ewma_warmup", self.ewma_warmup, 2),
         ];
         if let Some((key, value, least)) = least.iter().find(|(_, value, least)| value < least) {
-            return Err(format!("workers.{key} = {value}: it is at least {least}"));
+            return Err(format!("workers.{key} = {value}: must be at least {least}"));
         }
         if !batch.is_multiple_of(self.count) {
             let count = self.count;
@@ -103,10 +103,10 @@ impl WorkersConfig {
         ];
         if let Some((key, x, most)) = ranges.iter().find(|(_, x, most)| !(0.0..=*most).contains(x))
         {
-            return Err(format!("workers.{key} = {x}: it is from 0 to {most}"));
+            return Err(format!("workers.{key} = {x}: must be from 0 to {most}"));
         }
         match [("temperature", self.temperature), ("ewma", self.ewma)].iter().find(|k| k.1 == 0.0) {
-            Some((key, _)) => Err(format!("workers.{key} = 0: it is larger than 0")),
+            Some((key, _)) => Err(format!("workers.{key} = 0: must be larger than 0")),
             None => Ok(()),
         }
     }
@@ -123,14 +123,14 @@ mod tests {
         let err = wrong(WorkersConfig { count: 5, ..default() });
         assert_eq!(err, "workers.count = 5 does not divide batch = 32");
         let err = wrong(WorkersConfig { local_steps: 0, ..default() });
-        assert_eq!(err, "workers.local_steps = 0: it is at least 1");
+        assert_eq!(err, "workers.local_steps = 0: must be at least 1");
         let err = wrong(WorkersConfig { outer_momentum: f64::NAN, ..default() });
-        assert_eq!(err, "workers.outer_momentum = NaN: it is from 0 to 1");
+        assert_eq!(err, "workers.outer_momentum = NaN: must be from 0 to 1");
         let err = wrong(WorkersConfig { temperature: 0.0, ..default() });
-        assert_eq!(err, "workers.temperature = 0: it is larger than 0");
+        assert_eq!(err, "workers.temperature = 0: must be larger than 0");
         let faults = Some(FaultConfig { rate: 1.5, ..FaultConfig::default() });
         let err = wrong(WorkersConfig { faults, ..default() });
-        assert_eq!(err, "workers.faults.rate = 1.5: it is from 0 to 1");
+        assert_eq!(err, "workers.faults.rate = 1.5: must be from 0 to 1");
         assert_eq!(default().check(32), Ok(()));
     }
 }

@@ -35,12 +35,17 @@ impl Faults<'_> {
             return batch;
         }
         let purpose = format!("spoilt/{}/{step}/{worker}", self.seed);
-        spoilt(self.config, self.task, &purpose, batch)
+        corrupted(self.config, self.task, &purpose, batch)
     }
 }
 
 /// A batch with the fault of a config. All random numbers follow from the purpose.
-pub(crate) fn spoilt(config: &FaultConfig, task: &dyn Task, purpose: &str, batch: Batch) -> Batch {
+pub(crate) fn corrupted(
+    config: &FaultConfig,
+    task: &dyn Task,
+    purpose: &str,
+    batch: Batch,
+) -> Batch {
     let mut rng = generator(purpose);
     let input = match config.kind {
         FaultKind::Labels => batch.input,

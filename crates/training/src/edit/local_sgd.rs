@@ -30,7 +30,7 @@ pub(crate) struct LocalSgd {
     seed: u64,
     /// The workers of this process.
     workers: Vec<Replica>,
-    unread: PendingLosses,
+    pending: PendingLosses,
     /// Since they parted.
     apart: Option<Apart>,
 }
@@ -45,9 +45,9 @@ struct Apart {
     anomalous: f64,
 }
 
-/// The text part of a team's checkpoint; numbers that may be NaN are kept as bytes.
+/// The text part of a team's checkpoint; numbers that may be NaN are state as bytes.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct WorkersState {
     detectors: Vec<Vec<Detector>>,
     anomalous: f64,
 }
@@ -59,7 +59,7 @@ impl LocalSgd {
             config: config.clone(),
             seed,
             workers: vec![first],
-            unread: PendingLosses::default(),
+            pending: PendingLosses::default(),
             apart: None,
         }
     }
@@ -95,7 +95,7 @@ impl LocalSgd {
         let (mut squares, mut load, mut all) = (Vec::new(), None, Told::default());
         for (index, one) in self.workers.iter_mut().enumerate() {
             let share = Share::one(first + index, of);
-            let told = one.step_on(now, order, share, corrupt, &mut self.unread);
+            let told = one.step_on(now, order, share, corrupt, &mut self.pending);
             squares.push(told.norm.square());
             all.worker(told.flops, &told.scalars);
             load = told.load;
@@ -142,20 +142,20 @@ impl LocalSgd {
     /// Reads what the workers had, after they have parted again.
     fn read(&mut self, rest: &[Vec<u8>]) -> Result<(), String> {
         let missing = || "a worker is missing".to_string();
-        let [kept, moved, records @ ..] = rest else { return Err(missing()) };
+        let [state, moved, records @ ..] = rest else { return Err(missing()) };
         if records.len() != 2 * self.config.count {
             return Err(missing());
         }
         let own = &records[2 * self.first()..];
         let apart = self.apart.as_mut().ok_or_else(missing)?;
-        let kept: Kept = serde_json::from_slice(kept).map_err(|err| err.to_string())?;
+        let state: WorkersState = serde_json::from_slice(state).map_err(|err| err.to_string())?;
         let mut moved =
             moved.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap_or_default()));
-        for (memory, detectors) in apart.memories.iter_mut().zip(kept.detectors) {
+        for (memory, detectors) in apart.memories.iter_mut().zip(state.detectors) {
             memory.detectors = detectors;
             memory.moved.iter_mut().zip(&mut moved).for_each(|(m, known)| *m = known);
         }
-        apart.anomalous = kept.anomalous;
+        apart.anomalous = state.anomalous;
         for (one, records) in self.workers.iter_mut().zip(own.chunks_exact(2)) {
             let model = read_model(&records[0], one.model().clone())?;
             one.change(|_| model);
@@ -168,9 +168,9 @@ impl LocalSgd {
     fn rest(&self) -> Result<Vec<Vec<u8>>, Failure> {
         let Some(apart) = &self.apart else { return Ok(Vec::new()) };
         let detectors = apart.memories.iter().map(|memory| memory.detectors.clone()).collect();
-        let kept = serde_json::to_vec(&Kept { detectors, anomalous: apart.anomalous })?;
+        let state = serde_json::to_vec(&WorkersState { detectors, anomalous: apart.anomalous })?;
         let moved = apart.memories.iter().flat_map(|memory| &memory.moved);
-        let mut rest = vec![kept, moved.flat_map(|m| m.to_le_bytes()).collect()];
+        let mut rest = vec![state, moved.flat_map(|m| m.to_le_bytes()).collect()];
         let mut own = Vec::new();
         for one in &self.workers {
             own.push(model_bytes(one.model())?.to_vec());
@@ -198,26 +198,26 @@ impl Learner for LocalSgd {
         };
         let Some(since) = step.checked_sub(config.warmup) else {
             let share = Share::all(config.count, self.team());
-            return self.workers[0].step_on(now, order, share, &corrupt, &mut self.unread);
+            return self.workers[0].step_on(now, order, share, &corrupt, &mut self.pending);
         };
         if self.apart.is_none() {
             self.part();
         }
-        let mut told = self.steps_apart(now, order, &corrupt);
+        let mut metrics = self.steps_apart(now, order, &corrupt);
         if (since + 1).is_multiple_of(config.local_steps) || step + 1 == run.config.steps {
             self.meet(run);
         }
         let anomalous = self.apart.as_ref().map(|apart| apart.anomalous);
-        told.scalars.extend(anomalous.map(|share| ("anomalous_share".to_string(), share)));
-        told
+        metrics.scalars.extend(anomalous.map(|share| ("anomalous_share".to_string(), share)));
+        metrics
     }
 
     /// A worker may go astray; the run has failed when all of them have.
     fn read(&mut self, sums: &mut (f64, usize)) -> Result<(), TrainError> {
         let world = self.team().world.clone();
         match self.apart {
-            Some(_) => self.unread.read_of_many(&*world, sums),
-            None => self.unread.read(&*world, sums),
+            Some(_) => self.pending.read_of_many(&*world, sums),
+            None => self.pending.read(&*world, sums),
         }
     }
 

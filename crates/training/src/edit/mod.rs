@@ -42,7 +42,7 @@ mod outer;
 mod tests;
 
 pub use config::{FaultConfig, FaultKind, Penalty, WorkersConfig};
-pub(crate) use fault::spoilt;
+pub(crate) use fault::corrupted;
 pub(crate) use layers::replica;
 pub(crate) use local_sgd::LocalSgd;
 pub use outer::{Detector, outer_step, weights};

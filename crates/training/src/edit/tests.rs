@@ -15,16 +15,16 @@ use crate::{
 };
 
 /// A network and a task for it.
-struct Setting {
+struct Fixture {
     task: Arc<dyn Task>,
     backbone: Choice,
     moe: MoeConfig,
 }
 
 /// Digits, by a small transformer whose router has a state that a rule moves.
-fn digits() -> Setting {
+fn digits() -> Fixture {
     let sizes = [("patch", 4), ("width", 8), ("depth", 2), ("heads", 2)];
-    Setting {
+    Fixture {
         task: task(&Choice::of("digits")),
         backbone: sizes.iter().fold(Choice::of("vit"), |vit, (key, n)| vit.with(key, n)),
         moe: MoeConfig {
@@ -37,7 +37,7 @@ fn digits() -> Setting {
     }
 }
 
-impl Setting {
+impl Fixture {
     fn network(&self) -> AnyBackbone {
         network_of(&library(), 3, &*self.task, &self.backbone, &self.moe)
     }
@@ -133,7 +133,7 @@ impl Task for OneExample {
 
 #[test]
 fn workers_that_see_the_same_are_one_worker() {
-    let setting = Setting { task: Arc::new(OneExample(digits().task)), ..digits() };
+    let setting = Fixture { task: Arc::new(OneExample(digits().task)), ..digits() };
     for penalty in [Penalty::Mean, Penalty::Softmax, Penalty::Edit] {
         let of = |count, warmup| {
             let workers = WorkersConfig { count, warmup, penalty, ..few() };
@@ -167,10 +167,10 @@ fn stopped_at_any_step_it_ends_with_the_same_bits() {
 }
 
 /// A network without norms, which large inputs carry away.
-fn patterns() -> Setting {
+fn patterns() -> Fixture {
     let sizes = [("patterns", 16), ("tokens", 4), ("train", 1024), ("test", 256)];
     let choice = sizes.iter().fold(Choice::of("patterns"), |task, (key, n)| task.with(key, n));
-    Setting {
+    Fixture {
         task: task(&choice),
         backbone: Choice::of("bare"),
         moe: MoeConfig {

@@ -100,11 +100,13 @@ impl SpikesConfig {
     /// Checks the settings. The message begins with the key.
     pub(crate) fn check(&self) -> Result<(), String> {
         if self.window < 2 {
-            return Err(format!("spikes.window = {}: it is at least 2", self.window));
+            return Err(format!("spikes.window = {}: must be at least 2", self.window));
         }
         let ranges = [("sigma", self.sigma, f64::INFINITY), ("lower", self.lower, 1.0)];
         match ranges.iter().find(|(_, x, most)| !(*x > 0.0 && x <= most)) {
-            Some((key, x, most)) => Err(format!("spikes.{key} = {x}: it is above 0, up to {most}")),
+            Some((key, x, most)) => {
+                Err(format!("spikes.{key} = {x}: must be above 0, up to {most}"))
+            }
             None => Ok(()),
         }
     }
@@ -129,10 +131,10 @@ mod tests {
         let default = SpikesConfig::default;
         assert_eq!(
             wrong(SpikesConfig { window: 1, ..default() }),
-            "spikes.window = 1: it is at least 2"
+            "spikes.window = 1: must be at least 2"
         );
         let err = wrong(SpikesConfig { sigma: 0.0, ..default() });
-        assert_eq!(err, "spikes.sigma = 0: it is above 0, up to inf");
+        assert_eq!(err, "spikes.sigma = 0: must be above 0, up to inf");
         assert!(wrong(SpikesConfig { lower: 1.5, ..default() }).contains("lower = 1.5"));
         assert_eq!(default().check(), Ok(()));
     }

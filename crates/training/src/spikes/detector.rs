@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 
 /// Mean and variance of the numbers that were accepted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Course {
+pub(crate) struct RunningStats {
     accepted: usize,
     mean: f64,
     variance: f64,
 }
 
-impl Course {
+impl RunningStats {
     /// Whether `x` is a spike, more than `sigma` deviations above the mean. (2)
     pub(crate) fn is_spike(&self, x: f64, sigma: f64, window: usize) -> bool {
         let judges = self.accepted >= window;
@@ -43,25 +43,25 @@ mod tests {
     #[test]
     fn mean_and_variance_by_hand() {
         // a = 1/2: m = 1, then 1 + 1 = 2, then 2 - 1 = 1; v = 0, 1/2 (0 + 2) = 1, 1/2 (1 + 2) = 1.5.
-        let mut course = Course::default();
+        let mut stats = RunningStats::default();
         for x in [1.0, 3.0, 0.0] {
-            course.accept(x, 3);
+            stats.accept(x, 3);
         }
-        assert_eq!((course.mean, course.variance), (1.0, 1.5));
+        assert_eq!((stats.mean, stats.variance), (1.0, 1.5));
         let edge = 1.0 + 2.0 * 1.5_f64.sqrt();
-        assert!(course.is_spike(edge + 1e-9, 2.0, 3) && !course.is_spike(edge - 1e-9, 2.0, 3));
-        assert!(!course.is_spike(-100.0, 2.0, 3)); // a fall is none
+        assert!(stats.is_spike(edge + 1e-9, 2.0, 3) && !stats.is_spike(edge - 1e-9, 2.0, 3));
+        assert!(!stats.is_spike(-100.0, 2.0, 3)); // a fall is none
     }
 
     #[test]
     fn the_first_numbers_are_not_judged_but_have_to_be_numbers() {
-        let mut course = Course::default();
+        let mut stats = RunningStats::default();
         for x in [1.0, 1.1] {
-            course.accept(x, 3);
+            stats.accept(x, 3);
         }
-        assert!(!course.is_spike(1e6, 4.0, 3));
-        assert!(course.is_spike(f64::NAN, 4.0, 3) && course.is_spike(f64::INFINITY, 4.0, 3));
-        course.accept(0.9, 3);
-        assert!(course.is_spike(1e6, 4.0, 3));
+        assert!(!stats.is_spike(1e6, 4.0, 3));
+        assert!(stats.is_spike(f64::NAN, 4.0, 3) && stats.is_spike(f64::INFINITY, 4.0, 3));
+        stats.accept(0.9, 3);
+        assert!(stats.is_spike(1e6, 4.0, 3));
     }
 }

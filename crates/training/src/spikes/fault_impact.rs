@@ -9,12 +9,12 @@ const STEPS: usize = 20;
 
 /// Sums of losses, and how many.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Aftermath {
+pub(crate) struct FaultImpact {
     before: (f64, usize),
     after: (f64, usize),
 }
 
-impl Aftermath {
+impl FaultImpact {
     /// Takes note of a step's loss, if it stands close before the first damage or after the last.
     pub(crate) fn see(&mut self, faults: &[Damage], step: usize, loss: f64) {
         let first = faults.iter().map(|damage| damage.step).min();
@@ -41,7 +41,7 @@ impl Aftermath {
 fn the_loss_after_all_damage_over_that_before_any() {
     let damage = |step, length| Damage { step, length, ..Damage::default() };
     let faults = [damage(50, 5), damage(30, 1)];
-    let mut fault_impact = Aftermath::default();
+    let mut fault_impact = FaultImpact::default();
     assert_eq!(fault_impact.rise(), None);
     for step in 0..100 {
         let loss = match step {

@@ -9,21 +9,21 @@ use serde::{Deserialize, Serialize};
 use tasks::{Batch, Mix};
 
 use super::{
-    Damage, Detect, Persistent, SpikesConfig, detector::Course, fault_impact::Aftermath,
+    Damage, Detect, Persistent, SpikesConfig, detector::RunningStats, fault_impact::FaultImpact,
     quarantine::Quarantine, states::states,
 };
 use crate::{
     Checkpoint, CheckpointError, Order, Run, TrainError,
     checkpoint::State,
-    edit::spoilt,
+    edit::corrupted,
     learner::{Learner, Now, Replica, Share, Show, StepMetrics},
     pending_losses::PendingLosses,
 };
 
 /// A network, and what is known of its steps.
 pub(crate) struct Guard {
-    one: Replica,
-    kept: Kept,
+    replica: Replica,
+    state: GuardState,
     /// The losses of steps that were made since someone asked, and how many.
     losses: (f64, usize),
     /// Floating-point operations of all tries of the step at hand.
@@ -34,14 +34,14 @@ pub(crate) struct Guard {
 
 /// The state in a checkpoint.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Kept {
-    loss: Course,
-    gradient: Course,
+struct GuardState {
+    loss: RunningStats,
+    gradient: RunningStats,
     quarantine: Quarantine,
     counts: Counts,
     /// Examples that were computed besides those of the order.
     more: usize,
-    fault_impact: Aftermath,
+    fault_impact: FaultImpact,
 }
 
 /// The counts so far.
@@ -60,8 +60,8 @@ struct Counts {
 }
 
 /// A step that is not made yet.
-struct Seen {
-    told: StepMetrics,
+struct Attempt {
+    metrics: StepMetrics,
     grads: GradientsParams,
     /// The mean loss of the task, no number if the objective is none.
     loss: f64,
@@ -70,26 +70,32 @@ struct Seen {
     failed: Option<TrainError>,
 }
 
-impl Seen {
+impl Attempt {
     fn is_number(&self) -> bool {
         self.loss.is_finite() && self.norm.is_finite()
     }
 }
 
 impl Guard {
-    pub(crate) fn new(one: Replica) -> Self {
-        Self { one, kept: Kept::default(), losses: (0.0, 0), flops: 0.0, failed: None }
+    pub(crate) fn new(replica: Replica) -> Self {
+        Self { replica, state: GuardState::default(), losses: (0.0, 0), flops: 0.0, failed: None }
     }
 
     /// The same as a checkpoint has it.
     pub(crate) fn restored(self, state: &State) -> Result<Self, CheckpointError> {
         let bytes = state.rest.first().map_or(&[][..], Vec::as_slice);
-        let kept = serde_json::from_slice(bytes).map_err(|err| state.damaged(err.to_string()))?;
-        Ok(Self { one: self.one.restored(state)?, kept, ..self })
+        let own = serde_json::from_slice(bytes).map_err(|err| state.damaged(err.to_string()))?;
+        Ok(Self { replica: self.replica.restored(state)?, state: own, ..self })
     }
 
     /// Forward and backward, with what damage there is when the step is read for this time.
-    fn look(&mut self, now: Now, order: &mut Order, more: Option<usize>, read: usize) -> Seen {
+    fn attempt(
+        &mut self,
+        now: Now,
+        order: &mut Order,
+        more: Option<usize>,
+        read: usize,
+    ) -> Attempt {
         let Now { run, step, .. } = now;
         let damage = run.config.faults.iter().find(|damage| damage.hits(step, read));
         let corrupt = |micro: usize, batch: Batch| match damage.map(Damage::fault) {
@@ -97,30 +103,30 @@ impl Guard {
             Some(None) => no_number(batch),
             Some(Some(fault)) => {
                 let purpose = format!("damage/{}/{step}/{micro}", run.seed);
-                spoilt(&fault, run.task, &purpose, batch)
+                corrupted(&fault, run.task, &purpose, batch)
             }
         };
         let show = Show {
-            share: Share::all(run.config.accumulate, self.one.team()),
+            share: Share::all(run.config.accumulate, self.replica.team()),
             corrupt: &corrupt,
             more,
         };
-        let (mut unread, mut losses) = (PendingLosses::default(), (0.0, 0));
-        let (told, grads) = self.one.gradients(now, order, show, &mut unread);
-        self.flops += told.flops;
-        let failed = unread.read(&*self.one.team().world, &mut losses).err();
+        let (mut pending, mut losses) = (PendingLosses::default(), (0.0, 0));
+        let (metrics, grads) = self.replica.gradients(now, order, show, &mut pending);
+        self.flops += metrics.flops;
+        let failed = pending.read(&*self.replica.team().world, &mut losses).err();
         let loss = if failed.is_some() { f64::NAN } else { losses.0 / losses.1 as f64 };
-        let norm = f64::from(told.norm.clone().into_scalar::<f32>());
-        self.kept.more += run.config.batch_at(step) + usize::from(more.is_some());
-        Seen { told, grads, loss, losses, norm, failed }
+        let norm = f64::from(metrics.norm.clone().into_scalar::<f32>());
+        self.state.more += run.config.batch_at(step) + usize::from(more.is_some());
+        Attempt { metrics, grads, loss, losses, norm, failed }
     }
 
     /// Makes a step.
-    fn make(&mut self, seen: Seen, lr: f64, now: Now) -> StepMetrics {
-        self.failed = self.failed.take().or(seen.failed);
-        self.losses = (self.losses.0 + seen.losses.0, self.losses.1 + seen.losses.1);
-        self.one.apply(now.run, lr, seen.grads);
-        seen.told
+    fn make(&mut self, attempt: Attempt, lr: f64, now: Now) -> StepMetrics {
+        self.failed = self.failed.take().or(attempt.failed);
+        self.losses = (self.losses.0 + attempt.losses.0, self.losses.1 + attempt.losses.1);
+        self.replica.apply(now.run, lr, attempt.grads);
+        attempt.metrics
     }
 
     /// Tries a step until it is no spike: twice as it is, then at the lower rate.
@@ -135,27 +141,27 @@ impl Guard {
         let lr = train.lr_at(now.step);
         let rates = [lr, lr, lr * config.lower];
         loop {
-            let before = states(self.one.model());
-            let seen = self.look(now, order, more, read);
-            let (spike, last) = (self.kept.is_spike(config, &seen), read + 1 == rates.len());
-            self.kept.counts.spikes += usize::from(spike && read == 0);
-            self.kept.counts.retried += usize::from(read > 0);
-            let anyway = last && config.persistent == Persistent::Lower && seen.is_number();
+            let before = states(self.replica.model());
+            let attempt = self.attempt(now, order, more, read);
+            let (spike, last) = (self.state.is_spike(config, &attempt), read + 1 == rates.len());
+            self.state.counts.spikes += usize::from(spike && read == 0);
+            self.state.counts.retried += usize::from(read > 0);
+            let anyway = last && config.persistent == Persistent::Lower && attempt.is_number();
             if !spike {
-                self.kept.accept(config, &seen);
+                self.state.accept(config, &attempt);
             }
             if !spike || last {
-                self.kept.fault_impact.see(&train.faults, now.step, seen.loss);
+                self.state.fault_impact.see(&train.faults, now.step, attempt.loss);
             }
             if !spike || anyway {
-                self.kept.counts.lowered += usize::from(last);
-                return self.make(seen, rates[read], now);
+                self.state.counts.lowered += usize::from(last);
+                return self.make(attempt, rates[read], now);
             }
-            self.one
+            self.replica
                 .change(|model| with_parameters(model, before).expect("states of this network"));
             if last {
                 self.skip(now, order, more);
-                return seen.told;
+                return attempt.metrics;
             }
             read += 1;
         }
@@ -165,27 +171,27 @@ impl Guard {
     fn skip(&mut self, Now { run, step, .. }: Now, order: &mut Order, more: Option<usize>) {
         let config = run.config;
         let examples = order.examples(config.examples_before(step), config.batch_at(step));
-        self.kept.quarantine.enter(examples.into_iter().chain(more));
-        self.kept.counts.skipped += 1;
+        self.state.quarantine.enter(examples.into_iter().chain(more));
+        self.state.counts.skipped += 1;
     }
 }
 
-impl Kept {
-    fn is_spike(&self, config: &SpikesConfig, seen: &Seen) -> bool {
-        let spike = |course: &Course, x| course.is_spike(x, config.sigma, config.window);
+impl GuardState {
+    fn is_spike(&self, config: &SpikesConfig, attempt: &Attempt) -> bool {
+        let spike = |stats: &RunningStats, x| stats.is_spike(x, config.sigma, config.window);
         let (loss, gradient) = match config.detect {
             Detect::Loss => (true, false),
             Detect::Gradient => (false, true),
             Detect::Both => (true, true),
         };
-        !seen.is_number()
-            || loss && spike(&self.loss, seen.loss)
-            || gradient && spike(&self.gradient, seen.norm)
+        !attempt.is_number()
+            || loss && spike(&self.loss, attempt.loss)
+            || gradient && spike(&self.gradient, attempt.norm)
     }
 
-    fn accept(&mut self, config: &SpikesConfig, seen: &Seen) {
-        self.loss.accept(seen.loss, config.window);
-        self.gradient.accept(seen.norm, config.window);
+    fn accept(&mut self, config: &SpikesConfig, attempt: &Attempt) {
+        self.loss.accept(attempt.loss, config.window);
+        self.gradient.accept(attempt.norm, config.window);
     }
 
     /// The counts so far, by name.
@@ -207,25 +213,25 @@ impl Kept {
 
 impl Learner for Guard {
     fn step(&mut self, now: Now, order: &mut Order) -> StepMetrics {
-        let Now { run, step, tells } = now;
-        let mut told = match &run.config.spikes {
+        let Now { run, step, logs } = now;
+        let mut metrics = match &run.config.spikes {
             Some(config) => {
-                let back = self.kept.quarantine.leave(run.seed, step, config.return_every);
-                self.kept.counts.reinjected += usize::from(back.is_some());
+                let back = self.state.quarantine.leave(run.seed, step, config.return_every);
+                self.state.counts.reinjected += usize::from(back.is_some());
                 self.tries(config, now, order, back)
             }
             None => {
-                let seen = self.look(now, order, None, 0);
-                self.kept.fault_impact.see(&run.config.faults, step, seen.loss);
-                self.make(seen, run.config.lr_at(step), now)
+                let attempt = self.attempt(now, order, None, 0);
+                self.state.fault_impact.see(&run.config.faults, step, attempt.loss);
+                self.make(attempt, run.config.lr_at(step), now)
             }
         };
-        self.kept.more -= run.config.batch_at(step);
-        told.flops = std::mem::take(&mut self.flops);
-        if tells && run.config.spikes.is_some() {
-            told.scalars.extend(self.kept.counts());
+        self.state.more -= run.config.batch_at(step);
+        metrics.flops = std::mem::take(&mut self.flops);
+        if logs && run.config.spikes.is_some() {
+            metrics.scalars.extend(self.state.counts());
         }
-        told
+        metrics
     }
 
     fn read(&mut self, sums: &mut (f64, usize)) -> Result<(), TrainError> {
@@ -238,26 +244,26 @@ impl Learner for Guard {
     }
 
     fn network(&self) -> AnyBackbone {
-        self.one.network()
+        self.replica.network()
     }
 
     fn save(&self, at: &Checkpoint, folder: &Path) -> Result<(), CheckpointError> {
-        let kept = serde_json::to_vec(&self.kept).map_err(|err| CheckpointError::Io {
+        let state = serde_json::to_vec(&self.state).map_err(|err| CheckpointError::Io {
             path: Checkpoint::path(folder),
             source: err.into(),
         })?;
-        let (team, model) = (self.one.team(), self.one.model());
-        at.save_by(team, folder, model, &self.one.optimizer, &[kept])
+        let (team, model) = (self.replica.team(), self.replica.model());
+        at.save_by(team, folder, model, &self.replica.optimizer, &[state])
     }
 
-    fn tells(&self, run: &Run) -> Vec<(String, f64)> {
-        let counts = run.config.spikes.as_ref().map(|_| self.kept.counts());
-        let rise = self.kept.fault_impact.rise().map(|rise| ("loss_rise".to_string(), rise));
+    fn metrics(&self, run: &Run) -> Vec<(String, f64)> {
+        let counts = run.config.spikes.as_ref().map(|_| self.state.counts());
+        let rise = self.state.fault_impact.rise().map(|rise| ("loss_rise".to_string(), rise));
         counts.into_iter().flatten().chain(rise).collect()
     }
 
     fn more(&self) -> usize {
-        self.kept.more
+        self.state.more
     }
 }
 

@@ -54,9 +54,9 @@ fn bits(outcome: &Outcome) -> Vec<u8> {
     outcome.model.clone().into_record().into_bytes().unwrap().to_vec()
 }
 
-fn told(outcome: &Outcome, name: &str) -> f64 {
-    let found = outcome.told.iter().find(|(known, _)| known == name);
-    found.unwrap_or_else(|| panic!("{name} is not in {:?}", outcome.told)).1
+fn metric(outcome: &Outcome, name: &str) -> f64 {
+    let found = outcome.metrics.iter().find(|(known, _)| known == name);
+    found.unwrap_or_else(|| panic!("{name} is not in {:?}", outcome.metrics)).1
 }
 
 fn config() -> TrainConfig {
@@ -78,7 +78,7 @@ fn damage(length: usize, reads: Option<usize>) -> Vec<Damage> {
 fn without_damage_a_guard_changes_nothing() {
     let plain = run(&config()).unwrap();
     let watched = run(&TrainConfig { spikes: guarded(), ..config() }).unwrap();
-    assert_eq!(told(&watched, "spikes"), 0.0);
+    assert_eq!(metric(&watched, "spikes"), 0.0);
     assert!(bits(&watched) == bits(&plain) && watched.tokens == plain.tokens);
 }
 
@@ -91,7 +91,7 @@ fn damage_that_goes_away_leaves_no_trace() {
             let spikes = guarded().map(|spikes| SpikesConfig { detect, ..spikes });
             let found = run(&TrainConfig { spikes, faults, ..config() }).unwrap();
             let counts = ["spikes", "retried", "skipped", "quarantined"];
-            assert_eq!(counts.map(|name| told(&found, name)), [2.0, 2.0, 0.0, 0.0], "{kind:?}");
+            assert_eq!(counts.map(|name| metric(&found, name)), [2.0, 2.0, 0.0, 0.0], "{kind:?}");
             assert!(bits(&found) == bits(&clean), "{kind:?} {detect:?}");
             // Two steps of 8 images with 8 rows each were computed twice.
             assert_eq!(found.tokens, clean.tokens + 2 * 8 * 8);
@@ -106,7 +106,7 @@ fn damage_that_stays_makes_the_loss_jump_unless_it_is_skipped() {
         let config = TrainConfig { spikes, faults, ..config() };
         let (steps, schedule, optimizer) = (40, Schedule::Constant, Optimizer::Sgd);
         let config = TrainConfig { steps, schedule, optimizer, lr: 0.02, clip: 0.0, ..config };
-        told(&run(&config).unwrap(), "loss_rise")
+        metric(&run(&config).unwrap(), "loss_rise")
     };
     let (plain, skipped) = (rise(None), rise(guarded()));
     assert!(plain > 2.0 && skipped < 1.0, "{plain} {skipped}");
@@ -116,8 +116,9 @@ fn damage_that_stays_makes_the_loss_jump_unless_it_is_skipped() {
 fn the_third_try_has_the_lower_rate() {
     let twice = TrainConfig { spikes: guarded(), faults: damage(1, Some(2)), ..config() };
     let found = run(&twice).unwrap();
-    let counts =
-        |found: &Outcome| ["spikes", "retried", "lowered", "skipped"].map(|name| told(found, name));
+    let counts = |found: &Outcome| {
+        ["spikes", "retried", "lowered", "skipped"].map(|name| metric(found, name))
+    };
     assert_eq!(counts(&found), [1.0, 2.0, 1.0, 0.0]);
     assert!(bits(&found) != bits(&run(&config()).unwrap()));
     // At the same rate it is the step itself.
@@ -137,7 +138,7 @@ fn what_is_no_number_ends_a_run_that_nothing_guards() {
     let err = run(&TrainConfig { faults: faults.clone(), ..config() }).err().unwrap();
     assert!(matches!(err, TrainError::Diverged { step: 16, .. }), "{err}");
     let found = run(&TrainConfig { faults, spikes: guarded(), ..config() }).unwrap();
-    assert_eq!(told(&found, "skipped"), 1.0);
+    assert_eq!(metric(&found, "skipped"), 1.0);
     assert!(found.valid.metrics.iter().all(|(_, value)| value.is_finite()));
 }
 
@@ -168,17 +169,17 @@ fn a_step_that_is_left_out_moves_nothing() {
             .restored(&state)
             .unwrap();
         let before = weights(&again);
-        again.step(Now { run: &run, step: 20, tells: false }, &mut fresh_order());
+        again.step(Now { run: &run, step: 20, logs: false }, &mut fresh_order());
         (before, weights(&again))
     };
     let mut order = fresh_order();
     let mut step = |guard: &mut Guard, step| {
-        guard.step(Now { run: &run, step, tells: false }, &mut order);
+        guard.step(Now { run: &run, step, logs: false }, &mut order);
     };
     (0..15).for_each(|at| step(&mut guard, at));
     let before = record(&guard);
     step(&mut guard, 15);
-    assert_eq!(guard.tells(&run)[3], ("skipped".to_string(), 1.0));
+    assert_eq!(guard.metrics(&run)[3], ("skipped".to_string(), 1.0));
     assert!(record(&guard) == before, "something moved");
     step(&mut guard, 16);
     let after = record(&guard);
@@ -194,10 +195,10 @@ fn examples_come_back_and_a_stopped_run_goes_on_to_the_same_bits() {
         TrainConfig { spikes, faults, batch_warmup, watch_load: 20, steps: 40, ..config() };
     let whole = tempfile::tempdir().unwrap();
     let expected = run_in(whole.path(), &config, None, None).unwrap();
-    assert_eq!(told(&expected, "skipped"), 2.0);
+    assert_eq!(metric(&expected, "skipped"), 2.0);
     // Steps of 6 examples are left out; 1 in 4 of the 22 steps that follow shows one again.
-    assert_eq!((told(&expected, "reinjected"), told(&expected, "quarantined")), (6.0, 6.0));
-    assert!(told(&expected, "early_load") >= 1.0);
+    assert_eq!((metric(&expected, "reinjected"), metric(&expected, "quarantined")), (6.0, 6.0));
+    assert!(metric(&expected, "early_load") >= 1.0);
     let computed = config.examples_before(40) + 2 * 2 * 6 + 6;
     assert_eq!(expected.tokens, 8 * computed);
     for after in [5, 17, 25] {
@@ -206,7 +207,7 @@ fn examples_come_back_and_a_stopped_run_goes_on_to_the_same_bits() {
         assert!(matches!(stopped, Err(TrainError::Stopped { step }) if step == after));
         let found = run_in(folder.path(), &config, None, None).unwrap();
         assert!(bits(&found) == bits(&expected), "{after}");
-        assert_eq!((found.told, found.tokens), (expected.told.clone(), expected.tokens));
+        assert_eq!((found.metrics, found.tokens), (expected.metrics.clone(), expected.tokens));
         let log = |folder: &Path| std::fs::read(StepLog::path(folder)).unwrap();
         assert_eq!(log(folder.path()), log(whole.path()), "{after}");
     }

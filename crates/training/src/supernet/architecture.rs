@@ -150,7 +150,7 @@ impl By<'_> {
 }
 
 impl SupernetSpace {
-    /// Has each gene values, none of them 0?
+    /// Checks that each gene has values, none of them 0.
     pub(super) fn check(&self) -> Result<(), String> {
         let lists = [
             ("encoder_width", &self.encoder_width),
@@ -165,11 +165,11 @@ impl SupernetSpace {
             lists.iter().find(|(_, values)| values.is_empty() || values.contains(&0))
         {
             return Err(format!(
-                "space.{key} = {values:?}: there is at least one value, and none is 0"
+                "space.{key} = {values:?}: at least one value is needed, and none is 0"
             ));
         }
         if self.encoder_layers == 0 {
-            return Err("space.encoder_layers = 0: it is at least 1".into());
+            return Err("space.encoder_layers = 0: must be at least 1".into());
         }
         match self.encoder_outputs.iter().find(|n| **n > self.encoder_layers) {
             Some(n) => Err(format!(
@@ -255,53 +255,11 @@ impl SupernetSpace {
                 "architecture: encoder_width and cross_heads are for pairs of sequences".into()
             );
         }
-        let one = |name: &str, value: Option<usize>, most: usize, known: &[usize]| match value {
-            Some(value) if !known.contains(&value) => Err(foreign(name, value, known)),
-            value => Ok(value.unwrap_or(most)),
-        };
-        let list = |name: &str, values: &Option<Vec<usize>>, n: usize, known: &[usize]| match values
-        {
-            Some(values) => checked(name, values, n, known).map(|()| values.clone()),
-            None => Ok(vec![known.iter().copied().max().unwrap_or(0); n]),
-        };
-        let experts = |side: &str,
-                       n: &Option<Vec<usize>>,
-                       hidden: &Option<Vec<Vec<usize>>>,
-                       layers| {
-            let name = format!("{side}_experts");
-            match (n, hidden) {
-                (Some(n), None) => {
-                    let n = list(&name, &Some(n.clone()), layers, &self.experts)?;
-                    let widest = self.hidden.iter().copied().max().unwrap_or(0);
-                    Ok(n.iter().map(|n| vec![widest; *n]).collect())
-                }
-                (n, Some(hidden)) => {
-                    let counts: Vec<usize> = hidden.iter().map(Vec::len).collect();
-                    checked(&format!("{side}_hidden"), &counts, layers, &self.experts)?;
-                    if n.as_ref().is_some_and(|n| *n != counts) {
-                        return Err(format!(
-                            "architecture: {name} = {:?}, but {side}_hidden has {counts:?} widths",
-                            n.as_ref().unwrap_or(&counts)
-                        ));
-                    }
-                    for widths in hidden {
-                        let name = format!("{side}_hidden");
-                        checked(&name, widths, widths.len(), &self.hidden)?;
-                    }
-                    Ok(hidden.clone())
-                }
-                (None, None) => Ok(vec![
-                    vec![
-                        self.hidden.iter().copied().max().unwrap_or(0);
-                        self.experts.iter().copied().max().unwrap_or(1)
-                    ];
-                    layers
-                ]),
-            }
-        };
         let cross = if with_encoder { decoder } else { 0 };
         let encoder_width =
             one("encoder_width", genes.encoder_width, most.encoder_width, &self.encoder_width)?;
+        let heads = |name, values, n| list(name, values, n, &self.heads);
+        let outputs = &self.encoder_outputs;
         Ok(Architecture {
             encoder_width: if with_encoder { encoder_width } else { 0 },
             decoder_width: one(
@@ -316,28 +274,71 @@ impl SupernetSpace {
                 most.decoder_layers,
                 &self.decoder_layers,
             )?,
-            encoder_heads: list("encoder_heads", &genes.encoder_heads, encoder, &self.heads)?,
-            encoder_hidden: experts(
+            encoder_heads: heads("encoder_heads", &genes.encoder_heads, encoder)?,
+            encoder_hidden: self.hidden_of(
                 "encoder",
                 &genes.encoder_experts,
                 &genes.encoder_hidden,
                 encoder,
             )?,
-            decoder_heads: list("decoder_heads", &genes.decoder_heads, decoder, &self.heads)?,
-            cross_heads: list("cross_heads", &genes.cross_heads, cross, &self.heads)?,
-            encoder_outputs: list(
-                "encoder_outputs",
-                &genes.encoder_outputs,
-                cross,
-                &self.encoder_outputs,
-            )?,
-            decoder_hidden: experts(
+            decoder_heads: heads("decoder_heads", &genes.decoder_heads, decoder)?,
+            cross_heads: heads("cross_heads", &genes.cross_heads, cross)?,
+            encoder_outputs: list("encoder_outputs", &genes.encoder_outputs, cross, outputs)?,
+            decoder_hidden: self.hidden_of(
                 "decoder",
                 &genes.decoder_experts,
                 &genes.decoder_hidden,
                 decoder,
             )?,
         })
+    }
+
+    /// The widths of the experts of each layer of a side, from their numbers `n` or from the widths.
+    fn hidden_of(
+        &self,
+        side: &str,
+        n: &Option<Vec<usize>>,
+        hidden: &Option<Vec<Vec<usize>>>,
+        layers: usize,
+    ) -> Result<Vec<Vec<usize>>, String> {
+        let widest = self.hidden.iter().copied().max().unwrap_or(0);
+        let (experts, widths) = (format!("{side}_experts"), format!("{side}_hidden"));
+        let Some(hidden) = hidden else {
+            let n = list(&experts, n, layers, &self.experts)?;
+            return Ok(n.iter().map(|n| vec![widest; *n]).collect());
+        };
+        let counts: Vec<usize> = hidden.iter().map(Vec::len).collect();
+        checked(&widths, &counts, layers, &self.experts)?;
+        if let Some(n) = n.as_ref().filter(|n| **n != counts) {
+            return Err(format!(
+                "architecture: {experts} = {n:?}, but {widths} has {counts:?} widths"
+            ));
+        }
+        for layer in hidden {
+            checked(&widths, layer, layer.len(), &self.hidden)?;
+        }
+        Ok(hidden.clone())
+    }
+}
+
+/// A gene, or the largest value.
+fn one(name: &str, value: Option<usize>, most: usize, known: &[usize]) -> Result<usize, String> {
+    match value {
+        Some(value) if !known.contains(&value) => Err(foreign(name, value, known)),
+        value => Ok(value.unwrap_or(most)),
+    }
+}
+
+/// The genes of `n` layers, or the largest value in each.
+fn list(
+    name: &str,
+    values: &Option<Vec<usize>>,
+    n: usize,
+    known: &[usize],
+) -> Result<Vec<usize>, String> {
+    match values {
+        Some(values) => checked(name, values, n, known).map(|()| values.clone()),
+        None => Ok(vec![known.iter().copied().max().unwrap_or(0); n]),
     }
 }
 

@@ -61,7 +61,7 @@ config! {
         pub architecture: ArchitectureChoice = ArchitectureChoice::default(),
         /// Which ones a step of training takes if they are sampled.
         pub paths: Paths = Paths::Single,
-        /// Has the network the weights of its one architecture alone?
+        /// Whether the network has the weights of its one architecture alone.
         pub alone: bool = false,
         /// Sets of feed-forward weights that are mixed by the architecture.
         pub mixture: MixtureConfig = MixtureConfig::default(),
@@ -72,13 +72,13 @@ config! {
         pub dropout: f64 = 0.1,
         /// What the chance is multiplied by after a layer of several experts; it is 1 at most then.
         pub expert_dropout_ratio: f64 = 1.0,
-        /// Is the output of an expert multiplied by its probability? Otherwise by one with its gradient.
+        /// Whether the output of an expert is multiplied by its probability; otherwise by 1, with its gradient.
         pub scale_by_probability: bool = true,
         /// The coefficient of the balance loss.
         pub balance: f64 = 0.0,
         /// The initial deviation of feed-forward weights over the usual one.
         pub feed_forward_scale: f64 = 1.0,
-        /// Does a token of text see only those before it?
+        /// Whether a token of text sees only those before it.
         pub causal: bool = true,
         /// What norms add to a square before they divide.
         pub epsilon: f64 = 1e-5,
@@ -91,7 +91,7 @@ impl SupernetConfig {
         (self.mixture.kind != MixtureKind::None).then_some(&self.mixture)
     }
 
-    /// Do the sizes fit each other?
+    /// Checks that the sizes fit each other.
     pub(super) fn check(&self) -> Result<(), String> {
         self.space.check()?;
         for heads in &self.space.heads {
@@ -106,10 +106,10 @@ impl SupernetConfig {
             ("feed_forward_scale", self.feed_forward_scale),
         ];
         if let Some((key, value)) = ranges.iter().find(|(_, x)| !(x.is_finite() && *x >= 0.0)) {
-            return Err(format!("{key} = {value}: it is at least 0"));
+            return Err(format!("{key} = {value}: must be at least 0"));
         }
         if !(1e-30..=1.0).contains(&self.epsilon) {
-            return Err(format!("epsilon = {}: it is from 1e-30 to 1", self.epsilon));
+            return Err(format!("epsilon = {}: must be from 1e-30 to 1", self.epsilon));
         }
         if self.alone && self.architecture == ArchitectureChoice::default() {
             return Err("alone: architecture = \"sampled\" is no single one".into());

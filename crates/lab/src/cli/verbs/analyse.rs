@@ -4,8 +4,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use moe::Domain;
-use report::{Table, analysis, render, trace::Trace, trace_pictures};
+use report::{Table, analysis, render, trace::Trace, trace_figures};
 use training::write_atomic;
 
 use crate::{
@@ -15,7 +14,11 @@ use crate::{
     },
     exec::ModelBuilder,
     planning::{find, trained_run},
-    probes::{self, Subject, record},
+    probes::{
+        self, Subject,
+        pair_trace::{self, SIDES},
+        record,
+    },
     spec::RunSpec,
     store::Store,
 };
@@ -25,11 +28,11 @@ use crate::{
 pub(crate) struct AnalyseArgs {
     /// A run: its folder, or its name in the folder of runs
     run: String,
-    /// Another run on the same task, to see whether both route alike
+    /// Another run on the same task, for the agreement of both routings
     other: Option<String>,
-    /// load, entropy, margin, saturation, switches, changes, coactivation, specialisation, agreement;
-    /// of the network itself: drop, ranks, regret, similarity, causality. All that can be answered if
-    /// left out
+    /// Analyses of traces: load, entropy, margin, saturation, switches, changes, coactivation,
+    /// specialisation, agreement; of the network: drop, ranks, regret, similarity, causality.
+    /// Default: all that apply
     #[arg(long, value_delimiter = ',', value_name = "WHAT")]
     what: Vec<String>,
     #[command(flatten)]
@@ -44,7 +47,8 @@ pub(crate) struct AnalyseArgs {
 
 impl Verb for AnalyseArgs {
     const NAME: &'static str = "analyse";
-    const ABOUT: &'static str = "Print what a trained run's routing is like: load, entropy, classes, what choices are worth";
+    const ABOUT: &'static str =
+        "Analyse the routing of a trained run: load, entropy, specialisation, regret";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         known(&self.what)?;
@@ -52,37 +56,31 @@ impl Verb for AnalyseArgs {
         let folder = find(&self.run, &self.store.runs)?;
         let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
         let spec = trained_run(&folder, &store, &self.data.dir(), plugins)?;
-        if matches!(spec.data.domain(), Domain::Pair { .. }) {
-            bail!(
-                "the run {} has learned {}, whose sources and targets are not the same units; analyses take \
-                 one sequence or picture an example",
-                spec.id,
-                spec.config.task.kind
-            );
-        }
         let device = self.device.open()?;
         let builder = ModelBuilder { plugins, store: &store, device: &device };
-        let traces = traces_of(&folder, &spec, &builder)?;
-        let other = match &self.other {
+        let sides = traces_of(&folder, &spec, &builder)?;
+        let others = match &self.other {
             Some(other) => {
                 let folder = find(other, &self.store.runs)?;
                 let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
                 let spec = trained_run(&folder, &store, &self.data.dir(), plugins)?;
                 let builder = ModelBuilder { plugins, store: &store, device: &device };
-                traces_of(&folder, &spec, &builder)?.pop()
+                traces_of(&folder, &spec, &builder)?
             }
-            None => None,
+            None => Vec::new(),
         };
         let mut tables: Vec<Table> = Vec::new();
-        for (what, _) in analysis::QUESTIONS.iter().filter(|(what, _)| self.asks_for(what)) {
-            if *what != "agreement" || other.is_some() || !self.what.is_empty() {
-                tables.extend(analysis::answer(what, &traces, other.as_ref())?);
-            }
+        for Side { name, traces } in &sides {
+            let other = others.iter().find(|other| other.name == *name);
+            let found = self.of_traces(traces, other.and_then(|other| other.traces.last()))?;
+            let of_side = |table: Table| Table { title: titled(name, &table.title), ..table };
+            tables.extend(found.into_iter().map(of_side));
         }
         let ((model, _), task) = (builder.trained(&spec)?, builder.task_for(&spec)?);
         let subject = Subject { model: &model, task: &*task, device: &device };
-        for (what, _) in probes::PROBES.iter().filter(|(what, _)| self.asks_for(what)) {
-            match subject.answer(what) {
+        let probes = probes::PROBES.iter().filter(|(what, _)| self.asks_for(what));
+        for (what, _) in probes {
+            match subject.probe(what) {
                 Ok(table) => tables.push(table),
                 Err(err) if self.what.is_empty() => session.say(&format!("{what}: {err}")),
                 Err(err) => return Err(err),
@@ -90,9 +88,9 @@ impl Verb for AnalyseArgs {
         }
         let plots = folder.join("analysis");
         fs::create_dir_all(&plots).with_context(|| plots.display().to_string())?;
-        for picture in trace_pictures(&traces) {
-            let path = plots.join(format!("{}.svg", picture.name));
-            write_atomic(&path, picture.svg.as_bytes())
+        for figure in sides.iter().flat_map(|side| trace_figures(&side.traces)) {
+            let path = plots.join(format!("{}.svg", figure.name));
+            write_atomic(&path, figure.svg.as_bytes())
                 .with_context(|| path.display().to_string())?;
         }
         session.say(&format!("plots are in {}", plots.display()));
@@ -101,13 +99,24 @@ impl Verb for AnalyseArgs {
 }
 
 impl AnalyseArgs {
+    /// The tables of the analyses of traces; `other` is the last trace of the other run.
+    fn of_traces(&self, traces: &[Trace], other: Option<&Trace>) -> anyhow::Result<Vec<Table>> {
+        let mut tables = Vec::new();
+        for (what, _) in analysis::ANALYSES.iter().filter(|(what, _)| self.asks_for(what)) {
+            if *what != "agreement" || other.is_some() || !self.what.is_empty() {
+                tables.extend(analysis::tables_of(what, traces, other)?);
+            }
+        }
+        Ok(tables)
+    }
+
     fn asks_for(&self, what: &str) -> bool {
         self.what.is_empty() || self.what.iter().any(|asked| asked == what)
     }
 }
 
 fn known(what: &[String]) -> anyhow::Result<()> {
-    let all = analysis::QUESTIONS.iter().chain(&probes::PROBES);
+    let all = analysis::ANALYSES.iter().chain(&probes::PROBES);
     let known: Vec<&str> = all.map(|(name, _)| *name).collect();
     match what.iter().find(|what| !known.contains(&what.as_str())) {
         Some(what) => bail!("no analysis is named {what:?}; known: {}", known.join(", ")),
@@ -115,16 +124,34 @@ fn known(what: &[String]) -> anyhow::Result<()> {
     }
 }
 
-/// The traces that a run has written, or that of its end.
-fn traces_of(folder: &Path, spec: &RunSpec, builder: &ModelBuilder) -> anyhow::Result<Vec<Trace>> {
-    let traces = Trace::read_all(&folder.join("trace"))?;
-    if !traces.is_empty() {
-        return Ok(traces);
+/// The traces of a network, or of one side of an encoder-decoder.
+struct Side {
+    /// `encoder`, `decoder`, or nothing.
+    name: &'static str,
+    traces: Vec<Trace>,
+}
+
+/// A title with the side before it.
+fn titled(side: &str, title: &str) -> String {
+    if side.is_empty() { title.into() } else { format!("{side}: {title}") }
+}
+
+/// The traces that a run has written, or that of its end; of an encoder-decoder those of each side.
+fn traces_of(folder: &Path, spec: &RunSpec, builder: &ModelBuilder) -> anyhow::Result<Vec<Side>> {
+    let mut sides = Vec::new();
+    for name in ["", SIDES[0], SIDES[1]] {
+        let traces = Trace::read_all(&folder.join("trace").join(name))?;
+        sides.extend((!traces.is_empty()).then_some(Side { name, traces }));
     }
-    let ((model, _), task) = (builder.trained(spec)?, builder.task_for(spec)?);
-    let trace = record(spec, &*task, &model, spec.config.train.steps, builder.device);
-    match trace {
-        Some(trace) => Ok(vec![trace]),
-        None => bail!("the run {} has no MoE layers, so nothing is routed", spec.id),
+    if sides.is_empty() {
+        let ((model, _), task) = (builder.trained(spec)?, builder.task_for(spec)?);
+        let (step, device) = (spec.config.train.steps, builder.device);
+        let whole = record(spec, &*task, &model, step, device).map(|trace| ("", trace));
+        let found = whole.into_iter().chain(pair_trace::sides(spec, &*task, &model, step, device));
+        sides = found.map(|(name, trace)| Side { name, traces: vec![trace] }).collect();
     }
+    if sides.is_empty() {
+        bail!("the run {} has no MoE layers, so nothing is routed", spec.id);
+    }
+    Ok(sides)
 }

@@ -29,7 +29,7 @@ pub(crate) struct Budget {
 impl Verb for Budget {
     const NAME: &'static str = "budget";
     const ABOUT: &'static str =
-        "Print what a suite holds equal and which sizes follow; nothing is trained";
+        "Print the budget of a suite and the sizes solved for it; nothing is trained";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let name = session.suite_or_default(self.suite.as_deref())?;

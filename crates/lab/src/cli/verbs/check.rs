@@ -24,7 +24,7 @@ pub(crate) struct Check {
 impl Verb for Check {
     const NAME: &'static str = "check";
     const ABOUT: &'static str =
-        "Check whether results lie where the suite expects them; exits with 1 if not";
+        "Check results against the expectations of the suite; exits with 1 if one fails";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let name = session.suite_or_default(self.suite.as_deref())?;

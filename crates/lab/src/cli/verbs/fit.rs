@@ -18,7 +18,7 @@ use crate::cli::{
 /// Arguments of `fit`.
 #[derive(Args)]
 pub(crate) struct FitArgs {
-    /// The router against which the efficiency lever of the others is taken; none is the dense baseline
+    /// Router that the efficiency lever of the others refers to; none is the dense baseline
     #[arg(long, value_name = "ROUTER")]
     dense: Option<String>,
     /// Write the plots into this folder, as SVG files
@@ -50,9 +50,9 @@ impl Verb for FitArgs {
 
 fn draw(folder: &Path, fits: &[Fit]) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    for picture in fits.iter().flat_map(|fit| &fit.pictures) {
-        let path = folder.join(format!("{}.svg", picture.name));
-        write_atomic(&path, picture.svg.as_bytes()).with_context(|| path.display().to_string())?;
+    for figure in fits.iter().flat_map(|fit| &fit.figures) {
+        let path = folder.join(format!("{}.svg", figure.name));
+        write_atomic(&path, figure.svg.as_bytes()).with_context(|| path.display().to_string())?;
     }
     Ok(())
 }

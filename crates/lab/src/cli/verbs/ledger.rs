@@ -19,7 +19,8 @@ pub(crate) struct Ledger {
 
 impl Verb for Ledger {
     const NAME: &'static str = "ledger";
-    const ABOUT: &'static str = "Print what each method was given and what it took: parameters, FLOPs, tokens, time, memory";
+    const ABOUT: &'static str =
+        "Print the resources of each method: parameters, FLOPs, tokens, time, memory";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let results = self.source.read(session)?;

@@ -92,7 +92,7 @@ fn check_name(name: &str) -> anyhow::Result<()> {
         word.starts_with(|c: char| c.is_ascii_lowercase())
             && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
     };
-    ensure!(name.split('-').all(word), "{name:?} is no name; it is like my-router");
+    ensure!(name.split('-').all(word), "{name:?} is not a name; an example: my-router");
     // As a file it is a module, which a word of the language cannot be.
     let taken = ["crate", "dyn", "enum", "fn", "impl", "lab", "lib", "loop", "match", "mod", "moe"];
     ensure!(!taken.contains(&name), "{name:?} is taken by the language or by MoeLab");

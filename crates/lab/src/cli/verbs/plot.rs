@@ -39,19 +39,19 @@ impl Verb for Plot {
         let runs = &self.source.of.store.runs;
         let default = || runs.join(format!("{}-plots", results.stem()));
         let folder = self.out.clone().unwrap_or_else(default);
-        let mut pictures =
+        let mut figures =
             plots(&page_of(&results, self.query.query(), None, runs, session.suites)?)?;
         if let Some(name) = &self.name {
-            let known: Vec<String> = pictures.iter().map(|p| p.name.clone()).collect();
-            pictures.retain(|picture| picture.name == *name);
+            let known: Vec<String> = figures.iter().map(|p| p.name.clone()).collect();
+            figures.retain(|figure| figure.name == *name);
             let known = known.join(", ");
-            ensure!(!pictures.is_empty(), "no plot is named {name:?}; known: {known}");
+            ensure!(!figures.is_empty(), "no plot is named {name:?}; known: {known}");
         }
         fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         let mut text = String::new();
-        for picture in pictures {
-            let path = folder.join(format!("{}.svg", picture.name));
-            write_atomic(&path, picture.svg.as_bytes())
+        for figure in figures {
+            let path = folder.join(format!("{}.svg", figure.name));
+            write_atomic(&path, figure.svg.as_bytes())
                 .with_context(|| path.display().to_string())?;
             text.push_str(&format!("wrote {}\n", path.display()));
         }

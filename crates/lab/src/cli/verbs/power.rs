@@ -27,7 +27,7 @@ pub(crate) struct Power {
 
 impl Verb for Power {
     const NAME: &'static str = "power";
-    const ABOUT: &'static str = "Print how many seeds it takes to show a difference";
+    const ABOUT: &'static str = "Print the number of seeds needed to show a difference";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let results = self.source.read(session)?;

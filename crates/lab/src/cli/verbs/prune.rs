@@ -32,20 +32,20 @@ use crate::{
 pub(crate) struct Prune {
     /// A run: its folder, or its name in the folder of runs
     run: String,
-    /// The share of each layer's experts that goes; or one for each MoE layer, 0.5,0,0.25
+    /// Share of experts to drop: one for all MoE layers, or one for each, for example 0.5,0,0.25
     #[arg(long, value_name = "SHARE", value_parser = parse_ratio)]
     ratio: Ratio,
-    /// Which ones go: router-norm-change (the paper's), reversed-router-norm-change,
+    /// Rule of pruning: router-norm-change (the paper's), reversed-router-norm-change,
     /// abs-router-norm-change, router-norm, expert-norm-change, expert-norm, load, importance, random
     #[arg(long, default_value = "router-norm-change", value_parser = parse_name::<Rule>)]
     rule: Rule,
-    /// What becomes of their choices: zero, renormalize, remove; as in the paper if left out
+    /// Treatment of their choices: zero, renormalize, remove; default: as in the paper
     #[arg(long, value_parser = parse_name::<Gone>)]
     gone: Option<Gone>,
     /// Steps of training afterwards, with the run's own settings; --set train.lr=... changes them
     #[arg(long, default_value_t = 0)]
     steps: usize,
-    /// A setting of the smaller run, train.lr=0.001; can be given several times
+    /// Set a value of the smaller run, for example train.lr=0.001; can be given several times
     #[arg(long, value_name = "A.B=C")]
     set: Vec<String>,
     #[command(flatten)]
@@ -79,7 +79,7 @@ struct Facts {
 impl Verb for Prune {
     const NAME: &'static str = "prune";
     const ABOUT: &'static str =
-        "Drop experts of a trained run, and print what that saves and costs";
+        "Prune experts of a trained run, and print size, speed and quality before and after";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let plugins = session.plugins;
@@ -237,7 +237,7 @@ fn closing(selected: &Selected, folder: &Path) -> String {
 
 fn parse_ratio(text: &str) -> Result<Ratio, String> {
     let share =
-        |text: &str| text.trim().parse::<f64>().map_err(|_| format!("{text:?} is no number"));
+        |text: &str| text.trim().parse::<f64>().map_err(|_| format!("{text:?} is not a number"));
     match text.contains(',') {
         true => text.split(',').map(share).collect::<Result<_, _>>().map(Ratio::Layers),
         false => share(text).map(Ratio::All),

@@ -44,10 +44,10 @@ pub(crate) struct RouteArgs {
     /// with --train the router's states by path, as they are after the pass
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Parameters that are not in the file, and noise, follow from it
+    /// Seed of the noise and of parameters that are not in the file
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// As in a training pass: with noise, and state moves
+    /// Run a training pass: with noise and updates of states
     #[arg(long)]
     train: bool,
     /// The share of training done, 0 to 1, for routers that warm up
@@ -59,7 +59,7 @@ pub(crate) struct RouteArgs {
 
 impl Verb for RouteArgs {
     const NAME: &'static str = "route";
-    const ABOUT: &'static str = "Let a router decide on an input from a file, and write its plan";
+    const ABOUT: &'static str = "Run a router on an input file, and write its plan";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         route(self, session.plugins).map(Answer::from)
@@ -69,7 +69,11 @@ impl Verb for RouteArgs {
 /// Routes, writes the plan, and gives losses, metrics and loads as JSON.
 fn route(call: &RouteArgs, plugins: &Plugins) -> anyhow::Result<String> {
     let (device, choice) = (call.device.open()?, call.choice(plugins)?);
-    ensure!((0.0..=1.0).contains(&call.progress), "--progress {}: it is 0 to 1", call.progress);
+    ensure!(
+        (0.0..=1.0).contains(&call.progress),
+        "--progress {}: must be from 0 to 1",
+        call.progress
+    );
     let place = || call.input.display().to_string();
     let mut tensors = safetensors::read(&call.input)?;
     let x = units(&mut tensors, &device).with_context(place)?;
@@ -121,7 +125,7 @@ impl RouteArgs {
         let place = || format!("--config {}", self.config);
         let config: Value = serde_json::from_str(&self.config).with_context(place)?;
         let Value::Object(options) = config else {
-            anyhow::bail!("--config {}: it is a table, {{\"k\": 3}} say", self.config)
+            anyhow::bail!("--config {}: expected a table, for example {{\"k\": 3}}", self.config)
         };
         Ok(plugins.library.routers.complete(&Choice { kind: self.router.clone(), options })?)
     }
@@ -133,7 +137,7 @@ impl RouteArgs {
         x: &Tensor<3>,
         plugins: &Plugins,
     ) -> anyhow::Result<AnyRouter> {
-        ensure!(self.experts > 0, "--experts 0: it is at least 1");
+        ensure!(self.experts > 0, "--experts 0: must be at least 1");
         let [_, units, width] = x.dims();
         let dims = Dims { width, n_experts: self.experts, units };
         let init = Init::new(self.seed, &x.device().autodiff());
@@ -218,7 +222,7 @@ fn units(tensors: &mut Tensors, device: &Device) -> anyhow::Result<Tensor<3>> {
     let x = tensors.remove("x").with_context(missing)?;
     let shape = x.shape().as_slice().to_vec();
     ensure!(shape.len() == 3, "x is {shape:?}; it has three sides, [G, U, D]");
-    ensure!(!shape.contains(&0), "x is {shape:?}; there is at least one group, unit and number");
+    ensure!(!shape.contains(&0), "x is {shape:?}; at least one group, unit and number are needed");
     let x = x.convert::<f32>();
     ensure!(x.iter::<f32>().all(f32::is_finite), "x has numbers that are not finite");
     Ok(Tensor::from_data(x, device))
@@ -237,7 +241,7 @@ fn whole_numbers(
     ensure!(!data.dtype().is_float(), "{name} is of {:?}; it is of whole numbers", data.dtype());
     let fits = |id: i64| (0..=i64::from(i32::MAX)).contains(&id);
     let wrong = data.iter::<i64>().find(|id| !fits(*id));
-    ensure!(wrong.is_none(), "{name} has {}; it is 0 or larger", wrong.unwrap_or_default());
+    ensure!(wrong.is_none(), "{name} has {}; must be 0 or larger", wrong.unwrap_or_default());
     Ok(Some(Tensor::from_data(data.convert::<i32>(), device)))
 }
 

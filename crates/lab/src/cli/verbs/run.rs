@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, anyhow, bail, ensure};
 use burn::prelude::*;
 use clap::Args;
-use report::{Format, Query, Runs, against, comparison, render, trace::Trace};
+use report::{Format, Query, Runs, against, comparison, render};
 use training::{StepTracer, Team, write_atomic};
 
 use crate::{
@@ -17,10 +17,10 @@ use crate::{
         args::{DataArgs, SelectionArgs, StoreArgs, at_least_one},
     },
     exec::{
-        ModelBuilder, Runner, Searched, Shown,
+        ModelBuilder, Runner, SearchResult, Searched, Shown,
         together::{self, Dismissal},
     },
-    planning::Source,
+    planning::{Searcher, Source},
     probes::{Subject, routing_numbers, trace},
     results::{Publication, blank, may_be_published, released, rows, search_rows, timing},
     spec::{RunSpec, Selection, SuitePlan, TuningPlan},
@@ -53,8 +53,8 @@ pub(crate) struct RunOptions {
     device: DeviceArgs,
     #[command(flatten)]
     threads: ThreadsArgs,
-    /// Runs side by side, each on its share of the processors; as many as there are processors if
-    /// left out. With 1, the peak memory is that of each run
+    /// Number of concurrent runs, which share the threads; default: the number of threads. With 1,
+    /// peak memory is measured for each run
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     jobs: Option<usize>,
     /// Train part K of N of the runs, to share a suite among machines; K counts from 1
@@ -65,7 +65,7 @@ pub(crate) struct RunOptions {
     split_moments: bool,
     #[command(flatten)]
     watch: WatchArgs,
-    /// Print where the time of the training steps went
+    /// Print a profile of the training steps
     #[arg(long)]
     timing: bool,
     #[command(flatten)]
@@ -85,10 +85,10 @@ pub(crate) struct RunOptions {
 /// Options for traces and for the display during training.
 #[derive(Args, Clone, Copy)]
 pub(crate) struct WatchArgs {
-    /// Record how each run routes, at the start, with each evaluation and at the end
+    /// Write routing traces of each run: at the start, at each evaluation and at the end
     #[arg(long)]
     pub(super) trace: bool,
-    /// Follow the runs on a page in the terminal: losses as lines, and the latest measures
+    /// Show a dashboard in the terminal: training curves and the latest metrics
     #[arg(long)]
     pub(super) tui: bool,
 }
@@ -106,8 +106,7 @@ impl WatchArgs {
 
 impl Verb for Run {
     const NAME: &'static str = "run";
-    const ABOUT: &'static str =
-        "Train the runs of a suite that are not there yet, then print its table";
+    const ABOUT: &'static str = "Train the missing runs of a suite, then print its table";
     const TOGETHER: bool = true;
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
@@ -155,14 +154,8 @@ impl RunOptions {
             return Ok(String::new().into());
         }
         let _dismissal = Dismissal(world.clone());
-        if let Some(tuning) = &suite.tuning {
-            suite.specs = tune(tuning, &suite, &request, &runner, (self.shard, session))?;
-        }
-        let searched = searcher.as_mut().map(|searcher| runner.search(searcher)).transpose()?;
-        let Searched { specs, results } = searched.unwrap_or_default();
-        results.iter().for_each(|result| session.say(&result.said));
-        suite.specs.extend(specs);
-        let trained = runner.train(&shard(suite.specs.iter(), self.shard));
+        let (trained, results) =
+            self.train_all(&mut suite, searcher.as_mut(), (&request, &runner), session)?;
         let mut runs = rows(&suite, &store)?;
         runs.rows.extend(search_rows(&suite, &results));
         let written = request.write(store.root(), &runs.to_csv());
@@ -172,12 +165,11 @@ impl RunOptions {
         }
         report_failures(&suite, &store, session)?;
         report_missing(&suite, &store, session)?;
-        let builder = ModelBuilder { plugins: session.plugins, store: &store, device: &device };
-        let traced = if self.watch.trace { trace_the_others(&suite, &builder) } else { Ok(()) };
+        let traced = if self.watch.trace { trace_the_others(&suite, &runner) } else { Ok(()) };
         if let Some(tracer) = &runner.tracer {
             session.say(&timing::table(tracer).render(Format::Text));
         }
-        // What one run could not do must not hide what the others did.
+        // The error of one run leaves the table of the others.
         if let Err(err) = trained.and(written).and(traced) {
             let table = comparison(&runs, &Query::default());
             let text = table.map(|tables| render(&tables, self.format.get())).unwrap_or_default();
@@ -204,6 +196,25 @@ impl RunOptions {
         };
         let said = against(runs, &Query::default(), &budget.reference)?;
         Ok(said.iter().map(|sentence| format!("\n{sentence}\n")).collect())
+    }
+
+    /// Tunes and searches where the suite says so, then trains the runs of this part. Returns whether
+    /// all of them could be trained, and the results of the searches, whose runs join the suite.
+    fn train_all(
+        &self,
+        suite: &mut SuitePlan,
+        searcher: Option<&mut Searcher>,
+        (request, runner): (&Request, &Runner),
+        session: &Session,
+    ) -> anyhow::Result<(anyhow::Result<()>, Vec<SearchResult>)> {
+        if let Some(tuning) = &suite.tuning {
+            suite.specs = tune(tuning, suite, request, runner, (self.shard, session))?;
+        }
+        let searched = searcher.map(|searcher| runner.search(searcher)).transpose()?;
+        let Searched { specs, results } = searched.unwrap_or_default();
+        results.iter().for_each(|result| session.say(&result.said));
+        suite.specs.extend(specs);
+        Ok((runner.train(&shard(suite.specs.iter(), self.shard)), results))
     }
 }
 
@@ -318,7 +329,7 @@ fn parse_shard(text: &str) -> Result<Shard, String> {
     match parts {
         // Job arrays often count from 0: part 0 of n is part n.
         Some((k, n)) if n > 0 && k <= n => Ok(Shard { index: k % n, count: n }),
-        _ => Err("it is K/N with K from 1 to N, 1/3 say".into()),
+        _ => Err("expected K/N with K from 1 to N, for example 1/3".into()),
     }
 }
 
@@ -329,11 +340,14 @@ fn shard<'a>(specs: impl Iterator<Item = &'a RunSpec>, part: Option<Shard>) -> V
 }
 
 /// Writes the last trace of runs that ended without traces.
-fn trace_the_others(suite: &SuitePlan, builder: &ModelBuilder) -> anyhow::Result<()> {
+fn trace_the_others(suite: &SuitePlan, runner: &Runner) -> anyhow::Result<()> {
+    let Runner { plugins, store, device, .. } = *runner;
+    let builder = &ModelBuilder { plugins, store, device };
     for spec in &suite.specs {
         let (folder, step) = (builder.store.folder(&spec.id), spec.config.train.steps);
-        let there = folder.join(Trace::file_name(step as u64)).exists();
-        if !there && matches!(builder.store.ended(&spec.id)?, Some(Ended::Done(_))) {
+        if !trace::is_written(&folder, step)
+            && matches!(builder.store.ended(&spec.id)?, Some(Ended::Done(_)))
+        {
             let ((model, _), task) = (builder.trained(spec)?, builder.task_for(spec)?);
             trace::write(spec, &*task, &folder, &model, step, builder.device)
                 .with_context(|| folder.display().to_string())?;

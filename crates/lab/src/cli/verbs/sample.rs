@@ -30,18 +30,18 @@ use crate::{
 pub(crate) struct SampleArgs {
     /// A run on text: its folder, or its name in the folder of runs
     run: String,
-    /// The text to go on with, or the sentence to translate
+    /// Text to continue, or sentence to translate
     #[arg(long, value_name = "TEXT", default_value = "\n", hide_default_value = true)]
     prompt: String,
-    /// How many tokens to write
+    /// Number of tokens to generate
     #[arg(long, value_name = "N", default_value_t = 200)]
     tokens: usize,
     #[command(flatten)]
     sampling: Sampling,
-    /// The same seed draws the same text
+    /// Seed of the sampling
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Compute the whole window again for each token
+    /// Recompute the whole window for each token, without the key-value cache
     #[arg(long)]
     no_cache: bool,
     #[command(flatten)]
@@ -59,12 +59,12 @@ pub(crate) struct SampleArgs {
 impl Verb for SampleArgs {
     const NAME: &'static str = "sample";
     const ABOUT: &'static str =
-        "Let a trained language model go on with a text, or a trained translator translate it";
+        "Generate text with a trained language model, or translate with a trained translator";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         self.sampling.check()?;
-        ensure!(self.tokens > 0, "--tokens 0: it is at least 1");
-        ensure!(!self.prompt.is_empty(), "--prompt is empty; there is at least one character");
+        ensure!(self.tokens > 0, "--tokens 0: must be at least 1");
+        ensure!(!self.prompt.is_empty(), "--prompt is empty; at least one character is needed");
         let folder = find(&self.run, &self.store.runs)?;
         let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
         let spec = trained_run(&folder, &store, &self.data.dir(), session.plugins)?;
@@ -191,7 +191,7 @@ fn encode(task: &dyn Task, text: &str) -> anyhow::Result<Vec<i32>> {
         let (start, end) = (start as usize, (start + tokens.bytes[at]) as usize);
         let piece = &text[text.floor_char_boundary(start)..text.ceil_char_boundary(end)];
         let (piece, vocab) = (piece.trim(), tokenizer.vocab());
-        bail!("--prompt {text:?}: {piece:?} is no token of the run; it has {vocab} others");
+        bail!("--prompt {text:?}: {piece:?} is not a token of the run; it has {vocab} others");
     }
     Ok(tokens.ids)
 }

@@ -12,7 +12,7 @@ use crate::{
     store::{Environment, Store},
 };
 
-/// Widths of experts on small pictures.
+/// Widths of experts on small images.
 const SUITE: &str = r#"
 seeds = [0]
 [[task]]

@@ -1,4 +1,4 @@
-//! Sample: say in one sentence what is asked. `cargo run --release -p sample` answers it.
+//! Sample: one sentence on what is tested. `cargo run --release -p sample` runs it.
 
 use lab::prelude::*;
 
@@ -26,7 +26,7 @@ impl Experts for Sample {
 
     fn check(config: &SampleConfig, _dims: Dims) -> Result<(), String> {
         match config.hidden {
-            0 => Err("hidden = 0: it is at least 1".into()),
+            0 => Err("hidden = 0: must be at least 1".into()),
             _ => Ok(()),
         }
     }

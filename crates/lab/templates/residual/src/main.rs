@@ -1,4 +1,4 @@
-//! Sample: say in one sentence what is asked. `cargo run --release -p sample` answers it.
+//! Sample: one sentence on what is tested. `cargo run --release -p sample` runs it.
 
 use lab::prelude::*;
 
@@ -25,7 +25,7 @@ impl ResidualRule for Sample {
     fn check(config: &SampleConfig) -> Result<(), String> {
         match config.scale.is_finite() {
             true => Ok(()),
-            false => Err(format!("scale = {}: it is a finite number", config.scale)),
+            false => Err(format!("scale = {}: expected a finite number", config.scale)),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Sample: say in one sentence what is asked. `cargo run --release -p sample` answers it.
+//! Sample: one sentence on what is tested. `cargo run --release -p sample` runs it.
 
 use lab::prelude::*;
 

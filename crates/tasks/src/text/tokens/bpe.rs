@@ -32,7 +32,7 @@ impl Bpe {
     /// If there is no token for each byte.
     pub fn train(vocab: usize, text: &str) -> Result<Self, String> {
         if vocab < BYTES {
-            return Err(format!("vocab = {vocab}: it is at least {BYTES}, one for each byte"));
+            return Err(format!("vocab = {vocab}: must be at least {BYTES}, one for each byte"));
         }
         let bytes = ByteLevel::new(false, false, true);
         let mut tokenizer: TokenizerImpl<
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!((one.encode(b"we").ids, one.encode(b"lo").ids.len()), (vec![256], 2));
         assert_eq!(
             Bpe::train(255, TEXT).err().unwrap(),
-            "vocab = 255: it is at least 256, one for each byte"
+            "vocab = 255: must be at least 256, one for each byte"
         );
     }
 

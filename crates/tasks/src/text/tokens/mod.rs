@@ -165,7 +165,7 @@ mod tests {
         assert!(wrong(Choice::of("byte").with("most", 3)).contains("tokens.most"));
         assert!(wrong(Choice::of("bpe").with("vocap", 3)).contains("tokens.vocap"));
         let err = wrong(Choice::of("bpe").with("vocab", 3));
-        assert!(err.contains("it is at least 256"), "{err}");
-        assert!(wrong(Choice::of("word").with("most", 1)).contains("most = 1: it is at least 3"));
+        assert!(err.contains("must be at least 256"), "{err}");
+        assert!(wrong(Choice::of("word").with("most", 1)).contains("most = 1: must be at least 3"));
     }
 }

@@ -40,7 +40,7 @@ impl Word {
     pub fn new(config: &WordConfig, train: &[u8]) -> Result<Self, String> {
         let most = config.most.unwrap_or(usize::MAX);
         if most <= MARKS.len() {
-            return Err(format!("most = {most}: it is at least {}", MARKS.len() + 1));
+            return Err(format!("most = {most}: must be at least {}", MARKS.len() + 1));
         }
         let text = String::from_utf8_lossy(train);
         let mut counts: HashMap<&str, usize> = HashMap::new();
@@ -143,6 +143,6 @@ mod tests {
         assert_eq!(word.words, ["<unk>", "<eos>", "a", "b"]);
         assert_eq!(word.encode(b"a b c d\n").ids, [2, 3, 0, 0, 1]);
         let wrong = Word::new(&WordConfig { most: Some(2) }, b"a").err().unwrap();
-        assert_eq!(wrong, "most = 2: it is at least 3");
+        assert_eq!(wrong, "most = 2: must be at least 3");
     }
 }

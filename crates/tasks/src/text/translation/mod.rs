@@ -59,6 +59,8 @@ config! {
         pub valid_sentences: usize = 100,
         /// The same of the test split.
         pub test_sentences: usize = 1000,
+        /// Translations that are timed for the latency, `latency_ms`, on the test split; 0 for no latency.
+        pub latency_runs: usize = 0,
         /// Translations that are followed at once; 1 takes the likeliest token at each step.
         pub beam: usize = 1,
         /// The power of a translation's length by which its log-likelihood is divided in beam search.
@@ -98,13 +100,15 @@ fn check(config: &TranslationConfig) -> Result<(), ConfigError> {
     let TranslationConfig { length, batch_tokens, label_smoothing, beam, length_penalty, .. } =
         *config;
     if length < 2 {
-        return Err(wrong(format!("length = {length}: it is at least 2, a token and the end")));
+        return Err(wrong(format!("length = {length}: must be at least 2, a token and the end")));
     }
     if batch_tokens == 0 || config.pairs == Some(0) || beam == 0 {
         return Err(wrong("batch_tokens, pairs and beam are at least 1".into()));
     }
     if !(0.0..1.0).contains(&label_smoothing) {
-        return Err(wrong(format!("label_smoothing = {label_smoothing}: it is from 0 to below 1")));
+        return Err(wrong(format!(
+            "label_smoothing = {label_smoothing}: must be from 0 to below 1"
+        )));
     }
     if !length_penalty.is_finite() {
         return Err(wrong(format!("length_penalty = {length_penalty}: it is a number")));

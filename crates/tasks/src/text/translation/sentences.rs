@@ -179,6 +179,10 @@ impl TextTask for Sentences {
 }
 
 impl TranslationTask for Sentences {
+    fn latency_runs(&self, split: Split) -> usize {
+        if split == Split::Test { self.config.latency_runs } else { 0 }
+    }
+
     fn sentences(&self, split: Split) -> usize {
         let wanted = match split {
             Split::Train => 0,
@@ -194,7 +198,7 @@ impl TranslationTask for Sentences {
 
     fn read(&self, sentence: &str) -> Result<Vec<i32>, String> {
         if sentence.trim().is_empty() {
-            return Err("it is empty; there is at least one word".into());
+            return Err("it is empty; at least one word is needed".into());
         }
         let (ids, most) = (self.vocabulary.source(sentence.trim()), self.config.length);
         let unknown = self.vocabulary.tokenizer.unknown().map(|id| id as i32);

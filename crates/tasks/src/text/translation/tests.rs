@@ -168,12 +168,12 @@ fn parallel_files_of_all_three_splits() {
     let err = wrong(TranslationConfig { valid: None, ..config.clone() });
     assert!(err.contains("train, valid and test are given all three, or none"), "{err}");
     let err = wrong(TranslationConfig { length: 1, ..config.clone() });
-    assert!(err.contains("length = 1: it is at least 2"), "{err}");
+    assert!(err.contains("length = 1: must be at least 2"), "{err}");
     let err = wrong(TranslationConfig { label_smoothing: 1.0, ..config.clone() });
-    assert!(err.contains("label_smoothing = 1: it is from 0 to below 1"), "{err}");
+    assert!(err.contains("label_smoothing = 1: must be from 0 to below 1"), "{err}");
     let err =
         wrong(TranslationConfig { tokens: Choice::of("bpe").with("vocab", 3), ..config.clone() });
-    assert!(err.contains("it is at least 256"), "{err}");
+    assert!(err.contains("must be at least 256"), "{err}");
     let err = wrong(TranslationConfig { source: "de".into(), ..config });
     assert!(err.contains("source and target are both \"de\""), "{err}");
 }

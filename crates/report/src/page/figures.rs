@@ -14,16 +14,16 @@ use crate::{
 
 /// One plot.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Picture {
+pub struct Figure {
     /// A name for its file, without an ending.
     pub name: String,
-    /// The picture.
+    /// The figure.
     pub svg: String,
     /// The caption.
     pub caption: String,
 }
 
-impl Picture {
+impl Figure {
     /// A plot; the words of its name are joined to what every file system takes.
     pub(super) fn new(name: &[&str], svg: String, caption: String) -> Self {
         let name = name.join("-").to_lowercase();
@@ -33,16 +33,16 @@ impl Picture {
 }
 
 /// The plots of one setting.
-pub(super) struct Pictures {
-    pub(super) quality: Vec<Picture>,
-    pub(super) learning: Vec<Picture>,
-    pub(super) routing: Vec<Picture>,
-    pub(super) loads: Vec<Picture>,
+pub(super) struct Figures {
+    pub(super) quality: Vec<Figure>,
+    pub(super) learning: Vec<Figure>,
+    pub(super) routing: Vec<Figure>,
+    pub(super) loads: Vec<Figure>,
     /// Of single runs.
-    pub(super) inside: Vec<Picture>,
+    pub(super) inside: Vec<Figure>,
 }
 
-impl Pictures {
+impl Figures {
     pub(super) fn new(page: &Page, setting: &Setting) -> Self {
         let order = page.methods();
         let of_traces = traces::curves(&page.traces);
@@ -54,27 +54,27 @@ impl Pictures {
             .partition(|curve| is_quality(&curve.name));
         Self {
             quality: quality(&page.query, setting, &order),
-            learning: courses(&learning, setting.task, &order),
-            routing: courses(&routing, setting.task, &order),
+            learning: training_curves(&learning, setting.task, &order),
+            routing: training_curves(&routing, setting.task, &order),
             loads: loads(page, setting.task),
             inside: traces::last_of(&page.traces, setting.task)
                 .into_iter()
-                .flat_map(traces::pictures)
+                .flat_map(traces::figures)
                 .collect(),
         }
     }
 
-    pub(super) fn into_all(self) -> Vec<Picture> {
+    pub(super) fn into_all(self) -> Vec<Figure> {
         [self.quality, self.learning, self.routing, self.loads, self.inside].concat()
     }
 }
 
 /// For each metric: the seeds, and the quality against FLOPs and against time.
-fn quality(query: &Query, setting: &Setting, order: &[&str]) -> Vec<Picture> {
-    let mut pictures = Vec::new();
+fn quality(query: &Query, setting: &Setting, order: &[&str]) -> Vec<Figure> {
+    let mut figures = Vec::new();
     for metric in query.metrics(setting) {
         let rows = dots(query, setting, metric, order);
-        pictures.push(Picture::new(
+        figures.push(Figure::new(
             &[setting.task, setting.backbone, metric],
             intervals(&format!("{}: {metric}", setting.task), metric, &rows),
             format!(
@@ -82,7 +82,7 @@ fn quality(query: &Query, setting: &Setting, order: &[&str]) -> Vec<Picture> {
                  as a faint dot."
             ),
         ));
-        pictures.extend(lengths::picture(query, setting, metric));
+        figures.extend(lengths::figure(query, setting, metric));
         let Some(better) = query.better(metric) else { continue };
         let flops = Against {
             metric,
@@ -91,9 +91,9 @@ fn quality(query: &Query, setting: &Setting, order: &[&str]) -> Vec<Picture> {
             cost: |row| row.flops_per_token,
         };
         let seconds = Against { label: "seconds per run", cost: |row| row.seconds, ..flops };
-        pictures.extend([flops, seconds].iter().filter_map(|plot| plot.picture(setting, &rows)));
+        figures.extend([flops, seconds].iter().filter_map(|plot| plot.figure(setting, &rows)));
     }
-    pictures
+    figures
 }
 
 fn dots(query: &Query, setting: &Setting, metric: &str, order: &[&str]) -> Vec<Dots> {
@@ -118,7 +118,7 @@ struct Against<'a> {
 }
 
 impl Against<'_> {
-    fn picture(&self, setting: &Setting, rows: &[Dots]) -> Option<Picture> {
+    fn figure(&self, setting: &Setting, rows: &[Dots]) -> Option<Figure> {
         let Self { metric, better, label, cost } = self;
         let point = |dots: &Dots| {
             let costs: Vec<f64> = setting.rows(&dots.name).filter_map(cost).collect();
@@ -133,7 +133,7 @@ impl Against<'_> {
         );
         let svg = pareto(&title, label, metric, &points, *better);
         let name = [setting.task, setting.backbone, metric, "against", label];
-        (!points.is_empty()).then(|| Picture::new(&name, svg, caption))
+        (!points.is_empty()).then(|| Figure::new(&name, svg, caption))
     }
 }
 
@@ -143,7 +143,7 @@ fn is_quality(name: &str) -> bool {
 }
 
 /// One plot for each name of a curve.
-pub(super) fn courses(all: &[&Curve], task: &str, order: &[&str]) -> Vec<Picture> {
+pub(super) fn training_curves(all: &[&Curve], task: &str, order: &[&str]) -> Vec<Figure> {
     let names = distinct(all.iter().map(|curve| curve.name.as_str()));
     let plot = |name: &&str| {
         let of_name: Vec<&Curve> = all.iter().copied().filter(|c| c.name == **name).collect();
@@ -155,13 +155,13 @@ pub(super) fn courses(all: &[&Curve], task: &str, order: &[&str]) -> Vec<Picture
                 "{name}: mean over seeds; the band is the 95 % t interval of 3 seeds or more."
             ),
         };
-        Picture::new(&[task, name, "curves"], svg, caption)
+        Figure::new(&[task, name, "curves"], svg, caption)
     };
     names.iter().map(plot).collect()
 }
 
 /// One heat map for each method: experts of two seeds are not the same experts, so it is of one.
-fn loads(page: &Page, task: &str) -> Vec<Picture> {
+fn loads(page: &Page, task: &str) -> Vec<Figure> {
     let here: Vec<&Load> = page.loads.iter().filter(|load| load.task == task).collect();
     let methods = distinct(here.iter().map(|load| load.method.as_str()));
     let plot = |method: &&str| {
@@ -175,7 +175,7 @@ fn loads(page: &Page, task: &str) -> Vec<Picture> {
              over the mean at the end: {}.",
             busiest.collect::<Vec<_>>().join(", ")
         );
-        Some(Picture::new(&[task, method, "load"], map.svg, caption))
+        Some(Figure::new(&[task, method, "load"], map.svg, caption))
     };
     methods.iter().filter_map(plot).collect()
 }
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn names_are_for_files() {
-        let picture = Picture::new(&["digits", "valid/loss"], String::new(), String::new());
-        assert_eq!(picture.name, "digits-valid-loss");
+        let figure = Figure::new(&["digits", "valid/loss"], String::new(), String::new());
+        assert_eq!(figure.name, "digits-valid-loss");
     }
 }

@@ -1,4 +1,4 @@
-//! Routing whole pictures, Mobile V-MoE: the same as routing their tokens alike, and with one expert
+//! Routing whole images, Mobile V-MoE: the same as routing their tokens alike, and with one expert
 //! the same as no routing at all.
 
 use burn::{module::Module, prelude::*};
@@ -29,12 +29,12 @@ fn values(tensor: Tensor<3>) -> Vec<f32> {
 }
 
 #[test]
-fn a_picture_as_a_whole_is_its_tokens_alike() {
+fn a_image_as_a_whole_is_its_tokens_alike() {
     let device = Device::flex();
     for seed in 0..20 {
         let init = Init::new(seed, &device);
-        let pictures = [1, 2, 5][seed as usize % 3];
-        let shape = [pictures, TOKENS, WIDTH];
+        let images = [1, 2, 5][seed as usize % 3];
+        let shape = [images, TOKENS, WIDTH];
         let (x, stream) = (init.normal("x", shape, 1.0).val(), init.normal("z", shape, 2.0).val());
         let run = |level| {
             let mut pass = Pass::eval().with_reports();
@@ -46,7 +46,7 @@ fn a_picture_as_a_whole_is_its_tokens_alike() {
         let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-6 * b.abs().max(1.0);
         assert!(whole.0.iter().zip(&token.0).all(close), "seed {seed}");
         assert!(whole.0.iter().any(|y| y.abs() > 1e-3));
-        // Either way a picture needs k experts.
+        // Either way a image needs k experts.
         assert_eq!([whole.1, token.1], [1.0 + (seed % 2) as f64; 2]);
     }
 }

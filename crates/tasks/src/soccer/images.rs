@@ -1,6 +1,6 @@
-//! Pictures of the pitch with its lines: `SPLIT/00000.json` with `00000.png` or `.jpg`, real or generated.
+//! Images of the pitch with its lines: `SPLIT/00000.json` with `00000.png` or `.jpg`, real or generated.
 //!
-//! Generated pictures are the lines that a camera beside the pitch sees, with players before them, uneven
+//! Generated images are the lines that a camera beside the pitch sees, with players before them, uneven
 //! grass and noise. Cameras are drawn as in the specification of the challenge's cameras: pan up to 35 degrees to
 //! either side, tilt 65 to 85, focal length 900 to 3000, 50 to 90 metres off the pitch, 10 to 25 above it.
 
@@ -18,7 +18,7 @@ use soccernet::{
         Point,
         camera::Camera,
         model::Model,
-        view::{PICTURE, polylines},
+        view::{IMAGE, polylines},
     },
 };
 
@@ -28,31 +28,31 @@ use crate::{
 };
 
 config! {
-    /// Which pictures.
-    pub struct PicturesConfig {
-        /// The folder with `train`, `valid` and `test` in the data folder. Pictures are generated if none is
+    /// Which images.
+    pub struct ImagesConfig {
+        /// The folder with `train`, `valid` and `test` in the data folder. Images are generated if none is
         /// given.
         pub folder: Option<String> = None,
-        /// Generated pictures to train on.
+        /// Generated images to train on.
         pub train: usize = 1500,
-        /// Generated pictures of the validation split.
+        /// Generated images of the validation split.
         pub valid: usize = 100,
-        /// Generated pictures of the test split.
+        /// Generated images of the test split.
         pub test: usize = 150,
         /// Columns of pixels that a network sees, a multiple of 16; nine sixteenths as many rows.
         pub width: usize = 96,
     }
 }
 
-impl PicturesConfig {
+impl ImagesConfig {
     fn check(&self) -> Result<(), String> {
         let sizes = [("train", self.train), ("valid", self.valid), ("test", self.test)];
         if let Some((key, _)) = sizes.iter().find(|(_, count)| *count == 0) {
-            return Err(format!("pictures.{key} = 0: it is at least 1"));
+            return Err(format!("images.{key} = 0: must be at least 1"));
         }
         match self.width.is_multiple_of(16) && (16..=960).contains(&self.width) {
             true => Ok(()),
-            false => Err(format!("pictures.width = {}: a multiple of 16 up to 960", self.width)),
+            false => Err(format!("images.width = {}: a multiple of 16 up to 960", self.width)),
         }
     }
 
@@ -62,8 +62,8 @@ impl PicturesConfig {
     }
 }
 
-/// A picture with the lines on it.
-pub(super) struct Picture {
+/// A image with the lines on it.
+pub(super) struct Image {
     /// `00000`.
     pub(super) name: String,
     /// The file of annotations.
@@ -73,41 +73,41 @@ pub(super) struct Picture {
     pub(super) pixels: Vec<f32>,
 }
 
-/// Writes generated pictures as a folder or, if the name ends in `.zip`, as an archive.
+/// Writes generated images as a folder or, if the name ends in `.zip`, as an archive.
 ///
 /// # Errors
 /// If the config does not fit, or the system refuses.
-pub fn write_pictures(config: &PicturesConfig, path: &Path) -> Result<(), DataError> {
-    config.check().map_err(|message| wrong("pictures", message))?;
+pub fn write_images(config: &ImagesConfig, path: &Path) -> Result<(), DataError> {
+    config.check().map_err(|message| wrong("images", message))?;
     let files: Vec<(String, Vec<u8>)> = generated(config).into_iter().collect();
     soccernet::write_files(path, &files).map_err(fault)
 }
 
-/// The pictures of the three splits.
+/// The images of the three splits.
 pub(super) fn load(
     task: &str,
-    config: &PicturesConfig,
+    config: &ImagesConfig,
     data: &DataDir,
-) -> Result<[Vec<Picture>; 3], DataError> {
+) -> Result<[Vec<Image>; 3], DataError> {
     config.check().map_err(|message| wrong(task, message))?;
     let files = Files::new(data, config.folder.as_deref(), || generated(config));
-    let read = |split: &str| -> Result<Vec<Picture>, DataError> {
+    let read = |split: &str| -> Result<Vec<Image>, DataError> {
         let is_truth = |name: &String| {
             let digits = name.strip_suffix(".json").unwrap_or_default();
             !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
         };
         let names = files.entries(split)?.into_iter().filter(is_truth);
-        names.map(|name| picture(&files, split, &name, config.shape())).collect()
+        names.map(|name| image(&files, split, &name, config.shape())).collect()
     };
     Ok([read("train")?, read("valid")?, read("test")?])
 }
 
-fn picture(
+fn image(
     files: &Files<'_>,
     split: &str,
     truth: &str,
     [height, width]: [usize; 2],
-) -> Result<Picture, DataError> {
+) -> Result<Image, DataError> {
     let name = truth.trim_end_matches(".json").to_string();
     let file = format!("{split}/{truth}");
     let truth = files.read(&file)?;
@@ -115,7 +115,7 @@ fn picture(
     let kinds = ["png", "jpg"].map(|kind| format!("{split}/{name}.{kind}"));
     let found = kinds.iter().find(|file| files.has(file));
     let file =
-        found.ok_or_else(|| content(&kinds[1], "the picture is missing, as .png and as .jpg"))?;
+        found.ok_or_else(|| content(&kinds[1], "the image is missing, as .png and as .jpg"))?;
     let image = image::load_from_memory(&files.read(file)?).map_err(|err| content(file, err))?;
     let image = image.into_luma8();
     let image = match image.dimensions() == (width as u32, height as u32) {
@@ -123,11 +123,11 @@ fn picture(
         false => image::imageops::resize(&image, width as u32, height as u32, FilterType::Triangle),
     };
     let pixels = image.into_raw().into_iter().map(|byte| f32::from(byte) / 255.0).collect();
-    Ok(Picture { name, truth, lines, pixels })
+    Ok(Image { name, truth, lines, pixels })
 }
 
-/// The files of generated pictures.
-fn generated(config: &PicturesConfig) -> BTreeMap<String, Vec<u8>> {
+/// The files of generated images.
+fn generated(config: &ImagesConfig) -> BTreeMap<String, Vec<u8>> {
     let model = Model::default();
     let mut files = BTreeMap::new();
     for (split, count) in [("train", config.train), ("valid", config.valid), ("test", config.test)]
@@ -180,7 +180,7 @@ fn lines(model: &Model, rng: &mut ChaCha8Rng) -> Seen {
 
 /// The ends of lines, nine points of circles, as annotators set them.
 fn annotations(seen: &Seen) -> Lines {
-    let [width, height] = PICTURE.map(|size| size - 1.0);
+    let [width, height] = IMAGE.map(|size| size - 1.0);
     let line = |(class, points): &(&'static str, Vec<Point>)| {
         let places: Vec<usize> = match class.contains("Circle") && points.len() >= 9 {
             true => (0..9).map(|at| at * (points.len() - 1) / 8).collect(),
@@ -192,9 +192,9 @@ fn annotations(seen: &Seen) -> Lines {
     Lines { lines: seen.iter().filter(|(_, points)| points.len() > 1).map(line).collect() }
 }
 
-/// A picture as PNG.
+/// A image as PNG.
 fn render(seen: &Seen, [height, width]: [usize; 2], rng: &mut ChaCha8Rng) -> Vec<u8> {
-    let scale = width as f64 / PICTURE[0];
+    let scale = width as f64 / IMAGE[0];
     let mut pixels = vec![0.0_f32; width * height];
     let mut mark = |x: f64, y: f64, value: f32| {
         // A line is a pixel wide: its value is shared by the four pixels around.
@@ -247,16 +247,16 @@ fn render(seen: &Seen, [height, width]: [usize; 2], rng: &mut ChaCha8Rng) -> Vec
 pub(super) mod tests {
     use super::*;
 
-    pub(crate) fn small() -> PicturesConfig {
-        PicturesConfig { train: 2, valid: 1, test: 4, width: 48, ..Default::default() }
+    pub(crate) fn small() -> ImagesConfig {
+        ImagesConfig { train: 2, valid: 1, test: 4, width: 48, ..Default::default() }
     }
 
     #[test]
     fn a_folder_is_read_as_what_is_generated_and_real_sizes_are_scaled() {
         let folder = tempfile::tempdir().unwrap();
-        write_pictures(&small(), &folder.path().join("pitch")).unwrap();
+        write_images(&small(), &folder.path().join("pitch")).unwrap();
         let data = DataDir::new(Some(folder.path().into()));
-        let real = PicturesConfig { folder: Some("pitch".into()), ..small() };
+        let real = ImagesConfig { folder: Some("pitch".into()), ..small() };
         let read = load("t", &real, &data).unwrap();
         let made = load("t", &small(), &DataDir::default()).unwrap();
         assert_eq!(made.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 4]);
@@ -264,10 +264,10 @@ pub(super) mod tests {
             assert_eq!((&a.name, &a.truth, &a.pixels), (&b.name, &b.truth, &b.pixels));
             assert!(a.lines.lines.len() >= 5 && a.pixels.len() == 48 * 27);
         }
-        let half = PicturesConfig { width: 32, ..real.clone() };
+        let half = ImagesConfig { width: 32, ..real.clone() };
         assert_eq!(load("t", &half, &data).unwrap()[0][0].pixels.len(), 32 * 18);
         std::fs::remove_file(folder.path().join("pitch/test/00001.png")).unwrap();
         let error = load("t", &real, &data).err().unwrap().to_string();
-        assert!(error.contains("test/00001.jpg: the picture is missing"), "{error}");
+        assert!(error.contains("test/00001.jpg: the image is missing"), "{error}");
     }
 }
