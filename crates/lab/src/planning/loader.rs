@@ -174,6 +174,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The run of these settings alone, with seed 0 and this name.
+    pub(crate) fn one(mut self, settings: &SettingTree, method: String) -> anyhow::Result<RunSpec> {
+        let spec = self.run(settings)?;
+        Ok(self.with_seed(RunSpec { method, ..spec }, 0))
+    }
+
     /// The run of a method with these settings, with seed 0.
     pub(super) fn spec(
         &mut self,

@@ -11,6 +11,8 @@ use crate::{
     spec::{GroupsConfig, PartConfig, RunConfig},
 };
 
+use super::checkpoint::settings_of_checkpoint;
+
 /// What is of a run alone, and not of the runs of the same settings that come before it.
 pub(super) const OF_ITSELF: [&str; 7] =
     ["from", "after", "prune", "few_shot", "parts", "teacher", "distill"];
@@ -22,6 +24,9 @@ pub(crate) fn settings_of_start(settings: &SettingTree) -> Option<SettingTree> {
         return Some(whole.clone());
     }
     let from = settings.table()?.get("from")?;
+    if let Some(start) = settings_of_checkpoint(&settings.without(&OF_ITSELF), from) {
+        return Some(start);
+    }
     let mut start = settings.without(&OF_ITSELF);
     start.lay(from);
     Some(start)
@@ -76,6 +81,7 @@ impl RunConfig {
             backbone: plugins.backbones.complete(&config.backbone).map_err(located)?,
             moe: plugins.library.complete(&config.moe).map_err(located)?,
             train: config.train,
+            checkpoint: config.checkpoint,
             from: from.transpose()?.map(Box::new),
             prune: config.prune,
             few_shot: config.few_shot,

@@ -27,6 +27,9 @@ pub struct RunConfig {
     /// `from` changes of the run's own settings. None means random weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Box<RunConfig>>,
+    /// The checkpoint of another framework whose weights it has. In a suite it is `from.checkpoint`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckpointConfig>,
     /// The experts that are pruned from the network it starts from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prune: Option<PruneConfig>,
@@ -87,6 +90,16 @@ impl RunConfig {
             library: &plugins.library,
         }
     }
+}
+
+/// A checkpoint of another framework.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointConfig {
+    /// Its folder.
+    pub folder: String,
+    /// The digest of its config and tensors.
+    pub sha256: String,
 }
 
 /// A part of another run's network, and where it goes.
