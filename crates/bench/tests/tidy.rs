@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Which crates of ours a crate may depend on, tests not counted.
-const MAY_DEPEND_ON: [(&str, &[&str]); 17] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 18] = [
     ("workspace-hack", &[]),
     ("kernels", &[]),
     ("moe", &["kernels"]),
@@ -18,6 +18,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 17] = [
     ("tasks", &["moe", "kernels", "raw", "soccernet"]),
     ("pruning", &["moe"]),
     ("training", &["moe", "backbones", "tasks", "kernels"]),
+    ("interop", &["moe", "backbones"]),
     ("report", &[]),
     ("search", &[]),
     ("npy", &[]),
@@ -37,6 +38,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 17] = [
             "report",
             "search",
             "kernels",
+            "interop",
         ],
     ),
     ("bench", &["lab", "report", "soccernet", "training", "backbones", "moe", "kernels"]),
