@@ -82,7 +82,7 @@ fn a_checkpoint_becomes_a_run_and_goes_back_out() {
     assert!(out.contains("family: mixtral\n") && out.contains("count: 41\n"), "{out}");
     // What runs on text and with experts can do.
     let (out, _) = ended(&place.run(&["analyse", &run, "--what", "load,entropy,causality"]), 0);
-    assert!(out.contains("causality"), "{out}");
+    assert!(out.contains("Do later tokens change"), "{out}");
     let sample = ["sample", &run, "--prompt", "the", "--tokens", "5", "--temperature", "0"];
     assert!(ended(&place.run(&sample), 0).0.starts_with("the"));
     let prune = ["prune", &run, "--ratio", "0.5", "--rule", "expert-norm", "--format", "json"];
@@ -138,7 +138,7 @@ fn what_does_not_fit_is_said_and_nothing_is_written() {
     assert!(err.contains("the network is that of the checkpoint"), "{err}");
     let err = said(&["import", "model", "--set", "task.tokens=\"ascii\""]);
     assert!(
-        err.contains("it knows 48 tokens or classes, and the task \"tanaka-lm\" has 128"),
+        err.contains("it knows 48 tokens or classes, and the task \"tanaka-lm\" has 97"),
         "{err}"
     );
     fs::write(place.path("model/tokenizer.json"), tokenizer(50)).unwrap();
@@ -150,4 +150,67 @@ fn what_does_not_fit_is_said_and_nothing_is_written() {
     assert!(!place.path("out").exists() && !place.path("out.part").exists());
     let ended = place.runs("runs").iter().filter(|run| run.join("result.json").exists()).count();
     assert_eq!(ended, 0);
+}
+
+const UPCYCLED: &str = r#"
+seeds = [0]
+[base]
+from = { checkpoint = "model" }
+train = { steps = 0, batch = 4 }
+[[task]]
+task = { kind = "tanaka-lm", length = 16, tokens = { kind = "bpe", file = "model/tokenizer.json", size = 48 } }
+[[method]]
+name = "dense"
+[[method]]
+name = "copies"
+moe = { layers = "all", experts = 4, expert = { kind = "swiglu", hidden = 24 }, router = "top-k" }
+upcycle = {}
+[[method]]
+name = "small gates"
+moe = { layers = "all", experts = 4, expert = { kind = "swiglu", hidden = 24 }, router = { kind = "top-k", weights = "softmax", start = 1e-7 } }
+upcycle = {}
+[[method]]
+name = "virtual groups"
+moe = { layers = "last 1", experts = 8, expert = { kind = "swiglu", hidden = 12 }, router = { kind = "top-k", k = 4 } }
+upcycle = { groups = 2 }
+[[method]]
+name = "sigmoids"
+moe = { layers = "all", experts = 4, expert = { kind = "swiglu", hidden = 24 }, router = { kind = "deepseek-v3", scale = 2.5 } }
+upcycle = {}
+[[method]]
+name = "dropped"
+moe = { layers = "all", experts = 4, expert = { kind = "swiglu", hidden = 24 }, router = "top-k" }
+upcycle = { reinitialise = 0.5 }
+"#;
+
+#[test]
+fn an_upcycled_network_begins_as_the_dense_one() {
+    let place = place("llama", UPCYCLED);
+    let data = place.path(".");
+    let data = ["--data-dir", data.to_str().unwrap()];
+    ended(&place.run(&[&["run", "tiny.toml"][..], &data].concat()), 0);
+    let mut losses = std::collections::BTreeMap::new();
+    for folder in place.runs("runs") {
+        let read = |name: &str| -> Value {
+            serde_json::from_slice(&fs::read(folder.join(name)).unwrap()).unwrap()
+        };
+        let loss = read("result.json")["metrics"].as_array().unwrap().iter().find_map(|row| {
+            (row[0] == "test" && row[1] == "loss").then(|| row[2].as_f64().unwrap())
+        });
+        losses.insert(read("config.json")["method"].as_str().unwrap().to_string(), loss.unwrap());
+    }
+    let dense = losses["dense"];
+    for method in ["copies", "small gates", "virtual groups", "sigmoids"] {
+        let gap = (losses[method] - dense).abs();
+        assert!(gap < 1e-5, "{method}: {gap}, {losses:?}");
+    }
+    assert!((losses["dropped"] - dense).abs() > 1e-3, "{losses:?}");
+    // Weights that do not sum to one number cannot give what the dense network gave.
+    let wrong = "moe.router={ kind = \"top-k\", weights = \"softmax\" }";
+    let args = ["run", "tiny.toml", "--only", "method=copies", "--set", wrong];
+    let err = ended(&place.run(&[&args[..], &data].concat()), 2).1;
+    assert!(
+        err.contains("upcycle: layer 0: the weights of the experts of a unit sum to between"),
+        "{err}"
+    );
 }

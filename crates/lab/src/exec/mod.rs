@@ -16,6 +16,7 @@ mod sampling;
 mod scheduler;
 mod start;
 mod super_classes;
+mod upcycling;
 
 pub(crate) use architecture_search::{SearchResult, Searched};
 pub(crate) use dashboard::close_screen;

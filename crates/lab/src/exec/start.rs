@@ -39,7 +39,10 @@ impl ModelBuilder<'_> {
         let fresh = |path: &str| other_answers && path.starts_with("head.");
         let other = |err| anyhow!("the run that it starts from has another network: {err}");
         let there = zoomed(there, here.tokens()).map_err(other)?;
-        let model = carry(&there, here, &places, fresh).map_err(other)?;
+        let model = match &spec.config.upcycle {
+            Some(upcycle) => self.upcycled(spec, upcycle, &there, here)?,
+            None => carry(&there, here, &places, fresh).map_err(other)?,
+        };
         self.keep_source(spec, from)?;
         self.store.write(&spec.id, "start.json", &norms(&model))?;
         if let Some(selected) = selected {

@@ -80,7 +80,7 @@ impl CheckpointSettings {
 
 /// What is of the network alone, and of training: the run that starts from a checkpoint changes them, and the
 /// checkpoint does not.
-const OF_NETWORK: [&str; 4] = ["backbone", "moe", "train", "upcycle"];
+const OF_NETWORK: [&str; 3] = ["backbone", "moe", "train"];
 
 /// The settings of the run whose weights are those of a checkpoint, if that is what `from` says.
 pub(super) fn settings_of_checkpoint(

@@ -36,7 +36,7 @@ const KEYS: [&str; 15] = [
     "gate",
     "registration",
 ];
-const METHOD_KEYS: [&str; 17] = [
+const METHOD_KEYS: [&str; 18] = [
     "name",
     "free",
     "tune",
@@ -48,6 +48,7 @@ const METHOD_KEYS: [&str; 17] = [
     "train",
     "from",
     "prune",
+    "upcycle",
     "groups",
     "few_shot",
     "after",

@@ -2,6 +2,7 @@
 
 use backbones::BackboneSpec;
 use moe::{Choice, ConfigError, Domain, MoeConfig, Placement};
+use pruning::UpcycleConfig;
 use serde::{Deserialize, Serialize};
 use tasks::Task;
 use training::{DistillConfig, FewShot, TrainConfig};
@@ -33,6 +34,9 @@ pub struct RunConfig {
     /// The experts that are pruned from the network it starts from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prune: Option<PruneConfig>,
+    /// How experts begin that are made of the dense networks of the run that it starts from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upcycle: Option<UpcycleConfig>,
     /// If given, the network is evaluated by a linear head of its own, fitted to a few examples of each
     /// class: a run of no steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
