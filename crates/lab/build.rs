@@ -51,17 +51,26 @@ fn main() {
             }
         }
     }
+    let interop = fingerprint(&crates.join("interop/src"));
     let lock = crates.join("../Cargo.lock");
     println!("cargo::rerun-if-changed={}", lock.display());
     let lock = fs::read_to_string(lock).unwrap_or_default();
     common.update(dependencies(&lock, &CRATES).join("\n"));
     let lock = hex(&Sha256::digest(lock));
     let code = format!(
-        "pub(crate) const COMMON: &str = {:?};\npub(crate) const LOCK: &str = {lock:?};\n\
+        "pub(crate) const INTEROP: &str = {interop:?};\npub(crate) const COMMON: &str = {:?};\npub(crate) const LOCK: &str = {lock:?};\n\
          pub(crate) const PLUGINS: &[(&str, &str)] = &[\n{plugins}];\n",
         hex(&common.finalize()),
     );
     fs::write(PathBuf::from(env::var("OUT_DIR").unwrap()).join("code.rs"), code).unwrap();
+}
+
+/// A digest of all Rust files under a folder.
+fn fingerprint(folder: &Path) -> String {
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let mut all = Sha256::new();
+    files(folder).iter().for_each(|file| all.update(fs::read(file).unwrap()));
+    hex(&all.finalize())
 }
 
 /// The packages that these packages need, directly or not, each as name, version and checksum: another

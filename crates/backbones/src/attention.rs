@@ -3,12 +3,17 @@
 //!
 //! In a pass with a [`Cache`], tokens follow those that the cache has seen.
 
-use burn::{module::Module, nn::Linear, prelude::*};
+use burn::{
+    module::{Module, Param},
+    nn::Linear,
+    prelude::*,
+};
 use kernels::{AttentionForm, attention, attention_after, linear_layer};
 use moe::{Init, Pass};
 
 use crate::{
     Cache,
+    parts::{AttentionParts, Form, Latent, Past, QueryKeyNorm, Turns, attend},
     relative_attention::{Distances, relative_attention},
 };
 
@@ -31,33 +36,61 @@ pub enum Positions {
 }
 
 /// The sizes of an attention layer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct AttentionConfig {
     /// D.
     pub width: usize,
-    /// Heads of queries; they divide the width, and with rotary positions into an even width each.
+    /// Heads of queries; they divide the width unless heads have a width of their own.
     pub heads: usize,
+    /// The width of a head, even with rotary positions; the width over the heads unless given.
+    pub head: Option<usize>,
     /// Heads of keys and values; they divide the heads of queries.
     pub kv_heads: usize,
     /// The positional encoding.
     pub positions: Positions,
     /// Whether the linear maps have biases.
     pub bias: bool,
+    /// What it has besides.
+    pub parts: AttentionParts,
+    /// The epsilon of the norms within.
+    pub epsilon: f64,
 }
 
 impl AttentionConfig {
+    /// Heads without positions, with biases.
+    pub fn unordered(width: usize, heads: usize) -> Self {
+        Self {
+            width,
+            heads,
+            head: None,
+            kv_heads: heads,
+            positions: Positions::Unordered,
+            bias: true,
+            parts: AttentionParts::default(),
+            epsilon: 1e-5,
+        }
+    }
+
     /// Checks that the sizes fit each other.
     pub fn check(&self) -> Result<(), String> {
-        let Self { width, heads, kv_heads, positions, bias } = *self;
-        if heads == 0 || width == 0 || !width.is_multiple_of(heads) {
+        let Self { width, heads, kv_heads, positions, bias, head, .. } = *self;
+        if heads == 0 || width == 0 || head.is_none() && !width.is_multiple_of(heads) {
             return Err(format!("heads = {heads} does not divide width = {width}"));
+        }
+        if head == Some(0) {
+            return Err("head_width = 0: it is at least 1".into());
         }
         if kv_heads == 0 || !heads.is_multiple_of(kv_heads) {
             return Err(format!("kv_heads = {kv_heads} does not divide heads = {heads}"));
         }
-        let head = width / heads;
+        self.parts.check([heads, kv_heads])?;
+        let rotary = matches!(positions, Positions::Rotary { .. });
+        if !rotary && (head.is_some() || !self.parts.are_default()) {
+            return Err("head_width and attention are for rotary positions".into());
+        }
+        let head = self.head();
         match positions {
-            Positions::Rotary { .. } if !head.is_multiple_of(2) => {
+            Positions::Rotary { .. } if !head.is_multiple_of(2) && self.parts.latent.is_none() => {
                 Err(format!("width / heads = {head} is odd; rotary positions need it even"))
             }
             Positions::Rotary { theta } if !(theta >= 1.0 && theta.is_finite()) => {
@@ -71,36 +104,84 @@ impl AttentionConfig {
         }
     }
 
+    /// The width of a head.
+    fn head(&self) -> usize {
+        self.head.unwrap_or(self.width / self.heads.max(1))
+    }
+
+    /// The numbers of a token's queries, and of its keys.
+    fn widths(&self) -> [usize; 2] {
+        [self.heads * self.head(), self.kv_heads * self.head()]
+    }
+
     /// A layer `[width, out]` for queries, keys and values side by side.
     fn projection(&self, init: &Init) -> Linear {
-        let Self { width, heads, kv_heads, bias, .. } = *self;
-        match kv_heads == heads {
+        let (width, [query, key]) = (self.width, self.widths());
+        let bias = self.bias || self.parts.qkv_bias;
+        match query == width && key == width {
             true => init.projection("qkv", [width, width, 3], bias),
-            false => init.linear("qkv", width, width + 2 * width / heads * kv_heads, bias),
+            false => init.linear("qkv", width, query + 2 * key, bias),
         }
+    }
+
+    /// The maps of latent attention.
+    fn latent(&self, init: &Init) -> Option<Latent> {
+        let (latent, Positions::Rotary { theta }) = (self.parts.latent.as_ref()?, self.positions)
+        else {
+            return None;
+        };
+        let turns = Turns::new(latent.rotary, theta, self.parts.yarn.as_ref(), true);
+        let sizes = [self.width, self.heads];
+        let init = init.at("latent");
+        Some(Latent::new(latent, sizes, self.bias, turns, &init))
+    }
+
+    /// The numbers of a token that the last map mixes.
+    fn mixed(&self) -> usize {
+        let value = self.parts.latent.as_ref().map(|latent| latent.value);
+        self.heads * value.unwrap_or(self.head())
     }
 }
 
 /// Multi-head self-attention.
 #[derive(Module, Debug)]
 pub struct Attention {
-    qkv: Linear,
+    /// None with latent attention.
+    qkv: Option<Linear>,
+    latent: Option<Latent>,
     output: Linear,
+    qk_norm: Option<QueryKeyNorm>,
+    /// `[heads]`.
+    sinks: Option<Param<Tensor<1>>>,
     heads: usize,
     kv_heads: usize,
+    head: usize,
     #[module(skip)]
     positions: Positions,
+    #[module(skip)]
+    parts: AttentionParts,
 }
+
+/// The message of an error that is excluded when the layer is made.
+const MAPS: &str = "attention without latent vectors has maps to queries, keys and values";
 
 impl Attention {
     /// A fresh layer.
     pub fn new(config: &AttentionConfig, init: &Init) -> Self {
+        let latent = config.latent(init);
+        let (head, widths) = (config.head(), config.widths());
+        let sinks = || init.constant("sinks", [config.heads], 0.0);
         Self {
-            qkv: config.projection(init),
-            output: init.projection("output", [config.width, config.width, 1], config.bias),
+            qkv: latent.is_none().then(|| config.projection(init)),
+            latent,
+            output: init.projection("output", [config.mixed(), config.width, 1], config.bias),
+            qk_norm: QueryKeyNorm::new(config.parts.norm, head, widths, config.epsilon, init),
+            sinks: config.parts.sinks.then(sinks),
             heads: config.heads,
             kv_heads: config.kv_heads,
+            head,
             positions: config.positions,
+            parts: config.parts.clone(),
         }
     }
 
@@ -109,12 +190,14 @@ impl Attention {
         let mixed = match self.positions {
             Positions::Unordered => {
                 let form = self.form(kernels::Positions::Unordered);
-                attention(linear_layer(&self.qkv, x), form)
+                attention(self.project(x), form)
             }
-            Positions::Rotary { theta } => {
+            Positions::Rotary { theta } if self.is_fused() => {
                 let form = self.form(kernels::Positions::CausalRotary { theta });
-                self.rotary(pass, linear_layer(&self.qkv, x), form)
+                let qkv = self.scaled(self.prepared(self.project(x)));
+                self.rotary(pass, qkv, form)
             }
+            Positions::Rotary { theta } => self.composed(pass, x, theta),
             Positions::Relative { span } => self.relative(pass, x, span),
         };
         linear_layer(&self.output, mixed)
@@ -124,10 +207,89 @@ impl Attention {
         AttentionForm { heads: self.heads, kv_heads: self.kv_heads, positions }
     }
 
-    fn rotary(&self, pass: &mut Pass, qkv: Tensor<3>, form: AttentionForm) -> Tensor<3> {
-        let Some(span) = pass.get::<Cache>().and_then(Cache::span) else {
-            return attention(qkv, form);
+    /// Queries, keys and values beside each other.
+    fn project(&self, x: Tensor<3>) -> Tensor<3> {
+        linear_layer(self.qkv.as_ref().expect(MAPS), x)
+    }
+
+    /// The same, normalised and clipped.
+    fn prepared(&self, qkv: Tensor<3>) -> Tensor<3> {
+        let widths = [self.heads * self.head, self.kv_heads * self.head];
+        let qkv = match &self.qk_norm {
+            Some(norm) => norm.forward(qkv, widths),
+            None => qkv,
         };
+        match self.parts.clip {
+            Some(clip) => qkv.clamp(-clip, clip),
+            None => qkv,
+        }
+    }
+
+    /// With queries that are larger where another scale is asked for than the kernel's.
+    fn scaled(&self, qkv: Tensor<3>) -> Tensor<3> {
+        let Some(scale) = self.parts.scale else { return qkv };
+        let (query, [.., line]) = (self.heads * self.head, qkv.dims());
+        let q = qkv.clone().narrow(2, 0, query) * (scale * (self.head as f64).sqrt());
+        Tensor::cat(vec![q, qkv.narrow(2, query, line - query)], 2)
+    }
+
+    /// Whether the fused kernel computes it.
+    fn is_fused(&self) -> bool {
+        self.latent.is_none() && self.sinks.is_none() && self.parts.yarn.is_none()
+    }
+
+    /// Attention step by step, see `parts`.
+    fn composed(&self, pass: &mut Pass, x: Tensor<3>, theta: f64) -> Tensor<3> {
+        let ([_, t, _], mut cache) = (x.dims(), pass.take::<Cache>());
+        let streams = cache.as_ref().is_some_and(|cache| cache.span().is_some());
+        let past = match (&mut cache, streams) {
+            (Some(cache), true) => cache.layer().past.take(),
+            _ => None,
+        };
+        let start = Past::seen(past.as_ref());
+        let [q, k, v] = match &self.latent {
+            Some(latent) => latent.forward(x, start),
+            None => self.turned(self.prepared(self.project(x)), theta, start),
+        };
+        let [.., d] = q.dims();
+        let past = Past::joined(past, k, v);
+        let own = cache.as_ref().and_then(Cache::span).unwrap_or(t);
+        let window = own.min(self.parts.window.unwrap_or(usize::MAX));
+        let scale = self.parts.scale.unwrap_or(1.0 / (d as f64).sqrt());
+        let sinks = self.sinks.as_ref().map(Param::val);
+        let mixed = attend(q, &past, &Form { scale, window, sinks });
+        if let Some(mut cache) = cache {
+            if streams {
+                cache.again().past = Some(past.last(window));
+            }
+            pass.put(cache);
+        }
+        mixed
+    }
+
+    /// Queries `[B, heads, T, head]`, keys and values, with rotary positions from `start`.
+    fn turned(&self, qkv: Tensor<3>, theta: f64, start: usize) -> [Tensor<4>; 3] {
+        let ([b, t, _], head) = (qkv.dims(), self.head);
+        let turns = Turns::new(head, theta, self.parts.yarn.as_ref(), false);
+        let part = |first: usize, n: usize| {
+            let part = qkv.clone().narrow(2, first * head, n * head);
+            part.reshape([b, t, n, head]).swap_dims(1, 2)
+        };
+        let (heads, kv_heads) = (self.heads, self.kv_heads);
+        let (q, k) = (part(0, heads), part(heads, kv_heads));
+        let v = part(heads + kv_heads, kv_heads);
+        [turns.turn(q, start), turns.turn(k, start), v]
+    }
+
+    fn rotary(&self, pass: &mut Pass, qkv: Tensor<3>, form: AttentionForm) -> Tensor<3> {
+        let [_, t, _] = qkv.dims();
+        let Some(span) = pass.get::<Cache>().and_then(Cache::span) else {
+            return match self.parts.window {
+                Some(window) if window < t => attention_after(qkv, form, window, &mut None),
+                _ => attention(qkv, form),
+            };
+        };
+        let span = span.min(self.parts.window.unwrap_or(span));
         let mut cache = pass.take::<Cache>().expect("it was there just now");
         let mixed = attention_after(qkv, form, span, &mut cache.layer().keys_values);
         pass.put(cache);
@@ -143,11 +305,11 @@ impl Attention {
         let mut cache = pass.take::<Cache>();
         let before = cache.as_mut().map(|cache| cache.layer().follow(&x, span));
         let qkv = match before {
-            Some(before) => linear_layer(&self.qkv, Tensor::cat(vec![before, x], 1)),
+            Some(before) => self.project(Tensor::cat(vec![before, x], 1)),
             // Without biases, the keys and values of zeros are zeros.
             None => {
                 let nothing = Tensor::zeros([b, span, 3 * d], &x.device().inner());
-                Tensor::cat(vec![nothing, linear_layer(&self.qkv, x)], 1)
+                Tensor::cat(vec![nothing, self.project(x)], 1)
             }
         };
         if let Some(cache) = cache {
@@ -167,10 +329,19 @@ impl Attention {
         let [d, _] = self.output.weight.lazy_shape().dims();
         // Scores and mixture with every token; relative positions have scores of their own.
         let seen = match self.positions {
-            Positions::Unordered | Positions::Rotary { .. } => 2 * tokens,
+            Positions::Unordered | Positions::Rotary { .. } => {
+                2 * tokens.min(self.parts.window.unwrap_or(tokens))
+            }
             Positions::Relative { span } => 3 * span,
         };
-        (2 * (elements(&self.qkv) + elements(&self.output)) + 2 * seen * d) as f64
+        let qkv = self.qkv.as_ref().map_or(0, elements);
+        let latent = self.latent.as_ref().map_or(0, Latent::elements);
+        // A head's scores take the width of its queries, its mixture that of its values.
+        let both = match &self.parts.latent {
+            Some(latent) => self.heads * latent.head() + d,
+            None => 2 * d,
+        };
+        (2 * (qkv + latent + elements(&self.output)) + seen * both) as f64
     }
 }
 
@@ -178,13 +349,9 @@ impl Attention {
 mod tests {
     use super::*;
 
-    const PLAIN: AttentionConfig = AttentionConfig {
-        width: 12,
-        heads: 4,
-        kv_heads: 4,
-        positions: Positions::Unordered,
-        bias: false,
-    };
+    fn plain() -> AttentionConfig {
+        AttentionConfig { bias: false, ..AttentionConfig::unordered(12, 4) }
+    }
 
     fn wrong(config: AttentionConfig) -> String {
         config.check().unwrap_err()
@@ -192,30 +359,30 @@ mod tests {
 
     #[test]
     fn heads_must_divide() {
-        assert_eq!(PLAIN.check(), Ok(()));
-        let err = wrong(AttentionConfig { width: 10, ..PLAIN });
+        assert_eq!(plain().check(), Ok(()));
+        let err = wrong(AttentionConfig { width: 10, ..plain() });
         assert_eq!(err, "heads = 4 does not divide width = 10");
-        let err = wrong(AttentionConfig { kv_heads: 3, ..PLAIN });
+        let err = wrong(AttentionConfig { kv_heads: 3, ..plain() });
         assert_eq!(err, "kv_heads = 3 does not divide heads = 4");
     }
 
     #[test]
     fn positions_have_conditions() {
-        let of = |positions| AttentionConfig { positions, ..PLAIN };
+        let of = |positions| AttentionConfig { positions, ..plain() };
         assert!(wrong(of(Positions::Rotary { theta: 1e4 })).contains("odd"));
         let even = AttentionConfig { width: 16, ..of(Positions::Rotary { theta: -1.0 }) };
         assert_eq!(wrong(even), "theta = -1: must be at least 1");
         assert_eq!(wrong(of(Positions::Relative { span: 0 })), "span = 0: must be at least 1");
-        let relative = of(Positions::Relative { span: 5 });
-        assert_eq!(relative.check(), Ok(()));
-        assert!(wrong(AttentionConfig { bias: true, ..relative }).contains("no bias"));
-        assert!(wrong(AttentionConfig { kv_heads: 2, ..relative }).contains("as many kv_heads"));
+        let relative = || of(Positions::Relative { span: 5 });
+        assert_eq!(relative().check(), Ok(()));
+        assert!(wrong(AttentionConfig { bias: true, ..relative() }).contains("no bias"));
+        assert!(wrong(AttentionConfig { kv_heads: 2, ..relative() }).contains("as many kv_heads"));
     }
 
     #[test]
     fn fewer_heads_of_keys_are_fewer_operations() {
         let layer = |kv_heads| {
-            let config = AttentionConfig { kv_heads, ..PLAIN };
+            let config = AttentionConfig { kv_heads, ..plain() };
             Attention::new(&config, &Init::new(0, &Device::flex()))
         };
         // Maps of 12 x 36 and 12 x 12, and a token among five; then 12 x 18.

@@ -36,7 +36,7 @@ use moe::{BlockInput, Choice, ConfigError, Init, Pass};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use crate::{Attention, AttentionConfig, BackboneSpec, FeedForward};
+use crate::{Attention, AttentionConfig, BackboneSpec, FeedForward, multipliers::times};
 
 /// The order of norms and residual connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +101,8 @@ pub struct Block {
     /// N3 of the double residual, and of the output norm.
     output_norm: Option<Norm>,
     skip: f64,
+    /// A factor on what each branch adds, see `multipliers.rs`.
+    factor: f64,
     #[module(skip)]
     wiring: Wiring,
 }
@@ -129,8 +131,14 @@ impl Block {
             feed_forward: FeedForward::new(brief, dense, place, [tokens, width], &feed_forward)?,
             output_norm: None,
             skip: skip * place.0 as f64 / (place.1.max(2) - 1) as f64,
+            factor: 1.0,
             wiring: Wiring::PreNorm,
         })
+    }
+
+    /// The same pre-norm block with a factor on what each branch adds to the stream.
+    pub(crate) fn times(self, factor: f64) -> Self {
+        Self { factor, ..self }
     }
 
     /// The same block with another wiring; `norm` makes N3, if there is one.
@@ -155,9 +163,11 @@ impl Block {
 
     fn pre_norm(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
         let branch = self.attention.forward(pass, self.attention_norm.forward(x.clone()));
-        let x = x + thinned(pass, branch, self.skip); // (1)
+        let (skip, factor) = (self.skip, self.factor);
+        let x = x + times(thinned(pass, branch, skip), factor); // (1)
         let input = self.feed_forward_norm.forward(x.clone());
-        let x = self.feed_forward.forward(pass, x, input, self.skip); // (2)
+        let branch = |pass: &mut Pass, y| times(thinned(pass, y, skip), factor);
+        let x = self.feed_forward.forward_with(pass, x, input, branch); // (2)
         match &self.output_norm {
             Some(norm) => norm.forward(x), // (7)
             None => x,

@@ -3,6 +3,8 @@
 use burn::prelude::*;
 use kernels::KeyValues;
 
+use crate::parts::Past;
+
 /// The keys and values, or the inputs, of the tokens before, by attention layer. A pass that holds a
 /// cache continues those tokens, and adds its own for the next pass.
 #[derive(Clone, Debug)]
@@ -18,6 +20,8 @@ pub struct Cache {
 pub(crate) struct Memory {
     /// Rotary positions.
     pub(crate) keys_values: Option<KeyValues>,
+    /// Rotary positions step by step, see `parts`.
+    pub(crate) past: Option<Past>,
     /// Relative positions: what the layer was given, `[B, A, D]`.
     inputs: Option<Tensor<3>>,
 }
@@ -60,6 +64,11 @@ impl Cache {
     /// The pass begins: the first layer comes next.
     pub(crate) fn begin(&mut self) {
         self.next = 0;
+    }
+
+    /// The memory that [`Cache::layer`] gave last.
+    pub(crate) fn again(&mut self) -> &mut Memory {
+        &mut self.layers[self.next - 1]
     }
 
     /// The memory of the layer that is at work. Each layer asks once in a pass.

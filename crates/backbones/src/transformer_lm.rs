@@ -20,6 +20,8 @@
 //! head with a bias. Mixtral is `kv_heads`, `moe.layers = "all"`, SwiGLU experts and `top-k`; Ling has
 //! shared experts and `head = { norm = "column" }` besides.
 //!
+//! What other published models have beyond that, is in `parts` and `multipliers.rs`.
+//!
 //! Differs from LLaMA: the dense network is GELU by default (`dense = { kind = "swiglu" }` is theirs).
 
 use burn::{
@@ -31,8 +33,8 @@ use moe::{Choice, ConfigError, Domain, Init, Input, Pass, TokenIds, config};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AttentionConfig, Backbone, BackboneSpec, Block, Cache, Head, HeadConfig, Norm, Positions,
-    Wiring, relative_attention::Distances, wrong,
+    AttentionConfig, AttentionParts, Backbone, BackboneSpec, Block, Cache, Head, HeadConfig,
+    Multipliers, Norm, Positions, Wiring, multipliers::times, relative_attention::Distances, wrong,
 };
 
 /// The positional encoding of a decoder.
@@ -54,6 +56,9 @@ config! {
         pub depth: usize = 2,
         /// Attention heads.
         pub heads: usize = 4,
+        /// The width of a head; that of the stream over the heads unless given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub head_width: Option<usize> = None,
         /// Heads of keys and values, which neighbouring heads share; as many as `heads` unless given.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub kv_heads: Option<usize> = None,
@@ -67,6 +72,12 @@ config! {
         pub span: Option<usize> = None,
         /// Whether the linear maps of attention have biases.
         pub bias: bool = false,
+        /// What attention has besides, as published models have it.
+        #[serde(skip_serializing_if = "AttentionParts::are_default")]
+        pub attention: AttentionParts = AttentionParts::default(),
+        /// Constant factors on embedding, branches and scores.
+        #[serde(skip_serializing_if = "Multipliers::are_default")]
+        pub multipliers: Multipliers = Multipliers::default(),
         /// The feed-forward network of blocks without a MoE layer.
         pub dense: Choice = Choice::of("ffn").with("hidden", 128),
         /// The standard deviation of the table of tokens at first; 0.02 unless given.
@@ -87,12 +98,15 @@ impl TransformerLmConfig {
         AttentionConfig {
             width: self.width,
             heads: self.heads,
+            head: self.head_width,
             kv_heads: self.kv_heads.unwrap_or(self.heads),
             positions: match self.positions {
                 Order::Rotary => Positions::Rotary { theta: self.theta },
                 Order::Relative => Positions::Relative { span: self.span.unwrap_or(length) },
             },
             bias: self.bias,
+            parts: self.attention.clone(),
+            epsilon: self.epsilon,
         }
     }
 
@@ -118,10 +132,12 @@ impl TransformerLmConfig {
         brief: &BackboneSpec,
         init: &Init,
     ) -> Result<Block, ConfigError> {
-        let (attention, place) = (self.attention(length), (i, self.depth));
+        let (whole, place) = (self.attention(length), (i, self.depth));
+        let attention = AttentionConfig { parts: whole.parts.of_block(i, self.depth), ..whole };
         let norm = |init: &Init, name: &str, width| self.norm(init, name, width);
         let block = Block::new(brief, &attention, &self.dense, place, length, &norm, 0.0, init)?;
-        Ok(block.wired(self.wiring, |name| norm(init, name, self.width)))
+        let block = block.wired(self.wiring, |name| norm(init, name, self.width));
+        Ok(block.times(self.multipliers.residual))
     }
 }
 
@@ -136,6 +152,8 @@ pub struct TransformerLm {
     norm: Option<Norm>,
     head: Head,
     length: usize,
+    #[module(skip)]
+    multipliers: Multipliers,
 }
 
 /// The message of an error that `check` excludes.
@@ -168,6 +186,11 @@ impl Backbone for TransformerLm {
         if !(deviation.is_finite() && deviation > 0.0) {
             return Err(wrong(format!("embedding_deviation = {deviation}: it is above 0")));
         }
+        config.multipliers.check().map_err(wrong)?;
+        config.attention.window_layers.check(config.depth).map_err(wrong)?;
+        if config.wiring != Wiring::PreNorm && config.multipliers.residual != 1.0 {
+            return Err(wrong("multipliers.residual is for wiring = \"pre-norm\"".into()));
+        }
         if config.head.tied && brief.outputs != vocab {
             let outputs = brief.outputs;
             let message = format!("head.tied: {outputs} outputs are not the {vocab} tokens");
@@ -198,13 +221,14 @@ impl Backbone for TransformerLm {
             norm: pre_norm.then(|| config.norm(init, "norm", d)),
             head: Head::new(&config.head, [d, brief.outputs], init),
             length,
+            multipliers: config.multipliers.clone(),
         })
     }
 
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
         let Input::Tokens(ids) = input else { panic!("{TEXT}") };
         self.prepare(pass, &ids);
-        let mut x = self.embedding.forward(ids); // (1)
+        let mut x = times(self.embedding.forward(ids), self.multipliers.embedding); // (1)
         for block in &self.blocks {
             x = block.forward(pass, x); // (2), (3)
         }
@@ -212,7 +236,8 @@ impl Backbone for TransformerLm {
             Some(norm) => norm.forward(x),
             None => x,
         };
-        self.head.forward(pass, x, &self.embedding.weight) // (4)
+        let y = self.head.forward(pass, x, &self.embedding.weight); // (4)
+        times(y, 1.0 / self.multipliers.logits)
     }
 
     fn tokens(&self) -> usize {

@@ -25,7 +25,7 @@ use kernels::linear_layer;
 use moe::{Choice, ConfigError, Domain, Init, Input, Pass, Scheme, TokenIds, config};
 use serde::{Deserialize, Serialize};
 
-use crate::{AttentionConfig, Backbone, BackboneSpec, Block, Norm, Positions, Wiring, wrong};
+use crate::{AttentionConfig, Backbone, BackboneSpec, Block, Norm, Wiring, wrong};
 
 /// The pooling before the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,13 +121,7 @@ impl VitConfig {
     }
 
     fn attention(&self) -> AttentionConfig {
-        AttentionConfig {
-            width: self.width,
-            heads: self.heads,
-            kv_heads: self.heads,
-            positions: Positions::Unordered,
-            bias: true,
-        }
+        AttentionConfig::unordered(self.width, self.heads)
     }
 
     /// The tokens of an image: patches, and the class token.

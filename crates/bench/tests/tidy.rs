@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Which crates of ours a crate may depend on, tests not counted.
-const MAY_DEPEND_ON: [(&str, &[&str]); 19] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 20] = [
     ("workspace-hack", &[]),
     ("kernels", &[]),
     ("distributed", &[]),
@@ -20,6 +20,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 19] = [
     ("tasks", &["moe", "kernels", "raw", "soccernet"]),
     ("pruning", &["moe"]),
     ("training", &["moe", "backbones", "tasks", "kernels", "distributed"]),
+    ("interop", &["moe", "backbones"]),
     ("report", &[]),
     ("search", &[]),
     ("npy", &[]),
@@ -41,6 +42,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 19] = [
             "kernels",
             "cluster",
             "distributed",
+            "interop",
         ],
     ),
     (

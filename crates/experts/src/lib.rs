@@ -3,6 +3,7 @@
 //! Equal experts are one stacked parameter `[E, ...]`. An idle expert therefore gets a gradient of
 //! zeros rather than none: weight decay and the decay of the optimizer's moments apply to it.
 
+mod clamped_glu;
 mod conv;
 mod ffn;
 mod low_rank;
@@ -11,6 +12,7 @@ mod plus_plus;
 mod signed_relu;
 mod swiglu;
 
+pub use clamped_glu::{ClampedGlu, ClampedGluConfig};
 pub use conv::{Conv, ConvConfig};
 pub use ffn::{Activation, Ffn, FfnConfig};
 pub use low_rank::{LowRank, LowRankConfig};
@@ -27,6 +29,7 @@ pub fn all() -> ExpertKinds {
         .experts
         .with::<Ffn>()
         .with::<SwiGlu>()
+        .with::<ClampedGlu>()
         .with::<LowRank>()
         .with::<Conv>()
         // Experts that differ.

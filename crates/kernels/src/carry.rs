@@ -13,7 +13,7 @@ use burn::{
 };
 
 use crate::{
-    differentiable::{Kept, differentiable},
+    differentiable::{SavedForBackward, differentiable},
     flex::{slice, takes},
 };
 
@@ -78,7 +78,7 @@ impl<B: CarryRows, C: CheckpointStrategy> CarryRows for Autodiff<B, C> {
 #[derive(Clone, Debug)]
 struct Carried(By);
 
-impl<B: CarryRows> Kept<B> for Carried {
+impl<B: CarryRows> SavedForBackward<B> for Carried {
     fn gradient(self, dy: FloatTensor<B>) -> FloatTensor<B> {
         B::carried(dy, self.0)
     }

@@ -36,7 +36,9 @@ pub use include_dir;
 pub use plugins::Plugins;
 pub use results::committed;
 pub use settings::{Place, SettingTree, known_keys, tables, typed_tables};
-pub use spec::{By, GroupsConfig, PartConfig, Program, PruneConfig, RunConfig, Suite};
+pub use spec::{
+    By, CheckpointConfig, GroupsConfig, PartConfig, Program, PruneConfig, RunConfig, Suite,
+};
 pub use store::revision;
 
 use std::process::ExitCode;

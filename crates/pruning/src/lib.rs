@@ -14,9 +14,11 @@ mod carry;
 mod norms;
 mod ratio;
 mod rule;
+mod upcycle;
 mod walk;
 
 pub use carry::carry;
 pub use norms::{LayerNorms, norms};
 pub use ratio::{Ratio, keep};
 pub use rule::{Evidence, Rule};
+pub use upcycle::{UpcycleConfig, divided, factor, upcycle};

@@ -13,6 +13,7 @@ mod testing;
 // Routers.
 mod ada_moe;
 mod base;
+mod deepseek_v2;
 mod deepseek_v3;
 mod dense;
 mod dselect_k;
@@ -53,6 +54,7 @@ mod x_moe;
 
 pub use kit::{Balance, Faithful};
 
+pub use deepseek_v2::{DeepSeekV2, DeepSeekV2Config};
 pub use deepseek_v3::{DeepSeekV3, DeepSeekV3Config};
 pub use dense::Dense;
 pub use expert_choice::{ExpertChoice, ExpertChoiceConfig};
@@ -105,6 +107,7 @@ pub fn all() -> Routers {
         .with::<NoisyTopK>()
         .with::<VMoe>()
         .with::<MobileVMoe>()
+        .with::<DeepSeekV2>()
         .with::<Sigmoid>()
         .with::<XMoe>()
         .with::<PerturbedCosine>()

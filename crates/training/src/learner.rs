@@ -22,7 +22,7 @@ use crate::{
     evaluate::mean_over,
     objective::{Answered, Value},
     optimizer::optimizer_of,
-    parallel::{GradientSum, Leader, Told, agree},
+    parallel::{GradientSum, Leader, PartMetrics, agree},
     pending_losses::PendingLosses,
     segment_memory::SegmentMemory,
     spikes::Guard,
@@ -247,62 +247,31 @@ impl Replica {
         if !order.goes_on(config.examples_before(step)) {
             memory.forget();
         }
-        let part = config.batch_at(step) / share.of;
-        let parts = share.in_step() as f64;
+        let parts = show.share.in_step() as f64;
         // There is something to wait for.
-        let waits = tracer.filter(|_| share.world.size() > 1);
-        let mut sum = GradientSum::new(&share.world);
-        let (mut told, mut loads) = (Told::default(), Vec::new());
-        for &micro in &share.parts {
-            told.part();
-            let batch = timed(tracer, Span::Data, || {
-                let position = config.examples_before(step) + micro * part;
-                let mut examples = order.examples(position, part);
-                examples.extend(more.filter(|_| micro + 1 == share.of));
-                let place = Place { seed: run.seed, position };
-                corrupt(micro, run.task.training_batch(&examples, place, run.device))
-            });
+        let waits = run.tracer.filter(|_| show.share.world.size() > 1);
+        let mut sums = StepSums::new(&show.share);
+        for &micro in &show.share.parts {
+            sums.metrics.part();
+            let batch = timed(run.tracer, Span::Data, || show.batch(now, order, micro));
             // Several passes over the same examples add up to one gradient.
             for number in 0..model.passes() {
-                let mut pass = share.pass(run, step, micro);
-                pass.put(PassOfStep(number));
-                let (loss, objective) = timed(tracer, Span::Forward, || {
-                    put_batch_facts(&mut pass, run.task, &batch);
-                    let output = memory.forward(micro, model, &mut pass, batch.input.clone());
-                    let loss = run.task.loss(output.clone(), &batch);
-                    let aim = match run.objective {
-                        Some(objective) => {
-                            let (task, batch, loss) = (run.task, &batch, loss.clone());
-                            objective.value(Answered { task, batch, output, loss, pass: &mut pass })
-                        }
-                        None => Value { loss: loss.clone(), flops: 0.0 },
-                    };
-                    told.flops(aim.flops);
-                    let own = pass.total_loss();
-                    (loss, own.map_or(aim.loss.clone(), |own| aim.loss + own))
-                });
+                let part = Part { micro, number, batch: &batch };
+                let (pass, [loss, objective]) = sums.forward(now, model, &mut memory, &part);
                 pending.add(step + 1, micro, loss, objective.clone());
-                timed(tracer, Span::Backward, || {
-                    let grads = (objective / parts).backward();
-                    sum.add(model, GradientsParams::from_grads(grads, model));
-                });
+                timed(run.tracer, Span::Backward, || sums.backward(model, objective / parts));
                 timed(waits, Span::Exchange, || {
                     pass.settle();
-                    sum.exchange();
+                    sums.gradient.exchange();
                 });
-                told.flops(model.dense_flops() * real_examples(&batch, model.tokens()));
-                told.flops(pass.reports().iter().map(|layer| layer.flops).sum());
-                add_reports(&mut loads, pass.reports());
-                if tells {
-                    told.scalars(&pass.scalars());
-                }
+                sums.count(now, model, &pass, &batch);
             }
         }
         let watched = step < config.watch_load;
-        told.loads(if watched { &loads } else { &[] });
         let (mut grads, (flops, loads, scalars)) =
-            timed(waits, Span::Exchange, || (sum.total(model), told.joined(&*share.world)));
-        let norm = timed(tracer, Span::Clip, || clip_global_norm(model, &mut grads, config.clip));
+            timed(waits, Span::Exchange, || sums.joined(model, watched));
+        let clip = || clip_global_norm(model, &mut grads, config.clip);
+        let norm = timed(run.tracer, Span::Clip, clip);
         self.memory = memory;
         let load = mean_over(&loads, LayerReport::max_over_mean).filter(|_| watched);
         (StepMetrics { norm, scalars, load, flops }, grads)
@@ -322,7 +291,7 @@ impl Show<'_> {
         let part = run.config.batch_at(step) / self.share.of;
         let position = run.config.examples_before(step) + micro * part;
         let mut examples = order.examples(position, part);
-        examples.extend(self.more.filter(|_| micro + 1 == self.share.parts.end));
+        examples.extend(self.more.filter(|_| micro + 1 == self.share.of));
         let place = Place { seed: run.seed, position };
         (self.corrupt)(micro, run.task.training_batch(&examples, place, run.device))
     }
@@ -331,36 +300,36 @@ impl Show<'_> {
 /// One pass over a part of a step.
 struct Part<'a> {
     micro: usize,
-    /// The end of the parts.
-    last: usize,
     /// The number of the pass.
     number: usize,
     batch: &'a Batch,
 }
 
 /// The sums over the parts of a step.
-#[derive(Default)]
-struct StepSums {
-    gradients: GradientsAccumulator<AnyBackbone>,
-    scalars: Vec<(String, f64)>,
+struct StepSums<'a> {
+    share: &'a Share,
+    gradient: GradientSum,
+    metrics: PartMetrics,
     loads: Vec<LayerReport>,
-    flops: f64,
 }
 
-impl StepSums {
-    /// The task's loss, and the objective with the losses of the layers.
+impl<'a> StepSums<'a> {
+    fn new(share: &'a Share) -> Self {
+        let (metrics, loads) = (PartMetrics::default(), Vec::new());
+        Self { share, gradient: GradientSum::new(&share.world), metrics, loads }
+    }
+
+    /// The pass, the task's loss, and the objective with the losses of the layers.
     fn forward(
         &mut self,
-        Now { run, step, logs }: Now,
+        Now { run, step, .. }: Now,
         model: &AnyBackbone,
         memory: &mut SegmentMemory,
-        &Part { micro, last, number, batch }: &Part,
-    ) -> (Tensor<1>, Tensor<1>) {
-        let mut pass = Pass::train(run.seed, step, step as f64 / run.config.steps as f64)
-            .micro_batch(micro, last)
-            .with_reports();
+        &Part { micro, number, batch }: &Part,
+    ) -> (Pass, [Tensor<1>; 2]) {
+        let mut pass = self.share.pass(run, step, micro);
         pass.put(PassOfStep(number));
-        let found = timed(run.tracer, Span::Forward, || {
+        let losses = timed(run.tracer, Span::Forward, || {
             put_batch_facts(&mut pass, run.task, batch);
             let output = memory.forward(micro, model, &mut pass, batch.input.clone());
             let loss = run.task.loss(output.clone(), batch);
@@ -371,22 +340,37 @@ impl StepSums {
                 }
                 None => Value { loss: loss.clone(), flops: 0.0 },
             };
-            self.flops += aim.flops;
+            self.metrics.flops(aim.flops);
             let own = pass.total_loss();
-            (loss, own.map_or(aim.loss.clone(), |own| aim.loss + own))
+            [loss, own.map_or(aim.loss.clone(), |own| aim.loss + own)]
         });
-        self.flops += model.dense_flops() * real_examples(batch, model.tokens());
-        self.flops += pass.reports().iter().map(|layer| layer.flops).sum::<f64>();
-        add_reports(&mut self.loads, pass.reports());
-        if logs {
-            self.scalars = pass.scalars();
-        }
-        found
+        (pass, losses)
     }
 
     fn backward(&mut self, model: &AnyBackbone, objective: Tensor<1>) {
         let grads = objective.backward();
-        self.gradients.accumulate(model, GradientsParams::from_grads(grads, model));
+        self.gradient.add(model, GradientsParams::from_grads(grads, model));
+    }
+
+    /// Counts the work of a pass, and what its layers report.
+    fn count(&mut self, now: Now, model: &AnyBackbone, pass: &Pass, batch: &Batch) {
+        self.metrics.flops(model.dense_flops() * real_examples(batch, model.tokens()));
+        self.metrics.flops(pass.reports().iter().map(|layer| layer.flops).sum());
+        add_reports(&mut self.loads, pass.reports());
+        if now.logs {
+            self.metrics.scalars(&pass.scalars());
+        }
+    }
+
+    /// The gradient and the metrics of all processes; loads only where they are `watched`.
+    #[expect(clippy::type_complexity, reason = "it is what is said above")]
+    fn joined(
+        mut self,
+        model: &AnyBackbone,
+        watched: bool,
+    ) -> (GradientsParams, (f64, Vec<LayerReport>, Vec<(String, f64)>)) {
+        self.metrics.loads(if watched { &self.loads } else { &[] });
+        (self.gradient.total(model), self.metrics.joined(&*self.share.world))
     }
 }
 
@@ -402,9 +386,9 @@ impl Learner for Replica {
     fn step(&mut self, now: Now, order: &mut Order) -> StepMetrics {
         let mut pending = std::mem::take(&mut self.pending);
         let share = Share::all(now.run.config.accumulate, &self.team);
-        let told = self.step_on(now, order, share, &|_, batch| batch, &mut pending);
+        let metrics = self.step_on(now, order, share, &|_, batch| batch, &mut pending);
         self.pending = pending;
-        told
+        metrics
     }
 
     fn read(&mut self, sums: &mut (f64, usize)) -> Result<(), TrainError> {

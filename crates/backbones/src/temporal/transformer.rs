@@ -12,7 +12,7 @@ use kernels::linear_layer;
 use moe::{Choice, ConfigError, Init, Input, Pass, config};
 
 use super::frames::{FRAMES, flops, frames, sizes};
-use crate::{AttentionConfig, Backbone, BackboneSpec, Block, Norm, Positions, wrong};
+use crate::{AttentionConfig, Backbone, BackboneSpec, Block, Norm, wrong};
 
 config! {
     /// Sizes of the network.
@@ -30,13 +30,7 @@ config! {
 
 impl TemporalTransformerConfig {
     fn attention(&self) -> AttentionConfig {
-        AttentionConfig {
-            width: self.width,
-            heads: self.heads,
-            kv_heads: self.heads,
-            positions: Positions::Unordered,
-            bias: true,
-        }
+        AttentionConfig::unordered(self.width, self.heads)
     }
 }
 

@@ -18,7 +18,11 @@ impl ModelBuilder<'_> {
     /// The network as a run begins, on an autodiff device.
     pub(crate) fn begin(&self, spec: &RunSpec) -> anyhow::Result<AnyBackbone> {
         let Some(from) = &spec.from else {
-            return self.assemble(spec, self.build(spec, &spec.config.moe, true)?);
+            let fresh = self.build(spec, &spec.config.moe, true)?;
+            return match &spec.config.checkpoint {
+                Some(checkpoint) => self.imported(spec, checkpoint, fresh),
+                None => self.assemble(spec, fresh),
+            };
         };
         let (there, had) = self.trained(from).context("the run that it starts from")?;
         let selected = match &spec.config.prune {
@@ -35,7 +39,11 @@ impl ModelBuilder<'_> {
         let fresh = |path: &str| other_answers && path.starts_with("head.");
         let other = |err| anyhow!("the run that it starts from has another network: {err}");
         let there = zoomed(there, here.tokens()).map_err(other)?;
-        let model = carry(&there, here, &places, fresh).map_err(other)?;
+        let model = match &spec.config.upcycle {
+            Some(upcycle) => self.upcycled(spec, upcycle, &there, here)?,
+            None => carry(&there, here, &places, fresh).map_err(other)?,
+        };
+        self.keep_source(spec, from)?;
         self.store.write(&spec.id, "start.json", &norms(&model))?;
         if let Some(selected) = selected {
             self.store.write(&spec.id, "pruned.json", &selected)?;

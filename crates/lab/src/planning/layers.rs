@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{
     architecture_search::{ArchitectureSearch, LAYER_KEYS},
     budget::Budget,
+    checkpoint::CheckpointSettings,
     run_config::OF_ITSELF,
     search_space::{SearchSpace, TunedSetting},
 };
@@ -69,7 +70,15 @@ impl Layers<'_> {
         }
         let mut settings = self.defaults.clone();
         let own = [&self.base, task].into_iter().chain(own);
-        own.for_each(|layer| settings.lay(layer));
+        let own: Vec<&SettingTree> = own.collect();
+        let checkpoint = CheckpointSettings::of(own.iter().copied().chain(&self.set))?;
+        if let Some(checkpoint) = &checkpoint {
+            checkpoint.lay_network(&mut settings);
+        }
+        own.into_iter().for_each(|layer| settings.lay(layer));
+        if let Some(checkpoint) = &checkpoint {
+            checkpoint.complete(&mut settings);
+        }
         if self.smoke {
             smoke(&mut settings)?;
         }

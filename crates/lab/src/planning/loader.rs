@@ -37,7 +37,7 @@ const KEYS: [&str; 15] = [
     "gate",
     "registration",
 ];
-const METHOD_KEYS: [&str; 17] = [
+const METHOD_KEYS: [&str; 18] = [
     "name",
     "free",
     "tune",
@@ -49,6 +49,7 @@ const METHOD_KEYS: [&str; 17] = [
     "train",
     "from",
     "prune",
+    "upcycle",
     "groups",
     "few_shot",
     "after",
@@ -173,6 +174,12 @@ impl<'a> Reader<'a> {
             Some((_, seed)) => bail!("{place}: seed {seed} is there twice; it is one run"),
             None => Ok(seeds),
         }
+    }
+
+    /// The run of these settings alone, with seed 0 and this name.
+    pub(crate) fn one(mut self, settings: &SettingTree, method: String) -> anyhow::Result<RunSpec> {
+        let spec = self.run(settings)?;
+        Ok(self.with_seed(RunSpec { method, ..spec }, 0))
     }
 
     /// The run of a method with these settings, with seed 0.

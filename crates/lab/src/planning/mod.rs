@@ -2,6 +2,7 @@
 
 mod architecture_search;
 mod budget;
+mod checkpoint;
 mod found;
 mod layers;
 mod loader;
@@ -21,7 +22,9 @@ mod tuning;
 pub(crate) use search_space::tests as search_space_tests;
 
 pub(crate) use architecture_search::{Costs, How};
+pub(crate) use checkpoint::{CheckpointSettings, tokens_of};
 pub(crate) use found::{find, trained_run};
+pub(crate) use loader::Reader;
 pub(crate) use searcher::{Base, Searcher};
 pub(crate) use selection::seeds;
 pub(crate) use source::Source;

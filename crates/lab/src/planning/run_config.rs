@@ -11,9 +11,11 @@ use crate::{
     spec::{GroupsConfig, PartConfig, RunConfig},
 };
 
+use super::checkpoint::settings_of_checkpoint;
+
 /// What is of a run alone, and not of the runs of the same settings that come before it.
-pub(super) const OF_ITSELF: [&str; 7] =
-    ["from", "after", "prune", "few_shot", "parts", "teacher", "distill"];
+pub(super) const OF_ITSELF: [&str; 8] =
+    ["from", "after", "prune", "upcycle", "few_shot", "parts", "teacher", "distill"];
 
 /// The settings of the run that a run starts from: those of `after`, which are whole, or its own with
 /// those of `from` laid over them.
@@ -22,6 +24,9 @@ pub(crate) fn settings_of_start(settings: &SettingTree) -> Option<SettingTree> {
         return Some(whole.clone());
     }
     let from = settings.table()?.get("from")?;
+    if let Some(start) = settings_of_checkpoint(&settings.without(&OF_ITSELF), from) {
+        return Some(start);
+    }
     let mut start = settings.without(&OF_ITSELF);
     start.lay(from);
     Some(start)
@@ -76,8 +81,10 @@ impl RunConfig {
             backbone: plugins.backbones.complete(&config.backbone).map_err(located)?,
             moe: plugins.library.complete(&config.moe).map_err(located)?,
             train: config.train,
+            checkpoint: config.checkpoint,
             from: from.transpose()?.map(Box::new),
             prune: config.prune,
+            upcycle: config.upcycle,
             few_shot: config.few_shot,
             parts: Self::read_parts(settings, plugins)?,
             teacher: settings_of_teacher(settings).map(read).transpose()?,
@@ -189,6 +196,7 @@ impl RunConfig {
             let message = "there is nothing to prune: `from` says which run to start from";
             return Err(("prune", message.into()));
         }
+        self.check_upcycle()?;
         self.check_parts()?;
         if let Some(groups) = &self.groups {
             groups.check(task).map_err(|message| ("groups", message))?;
@@ -202,6 +210,17 @@ impl RunConfig {
             checked.map_err(|message| ("few_shot", format!("few_shot: {message}")))?;
         }
         Ok(())
+    }
+
+    /// Checks that there is a dense network that experts can be made of.
+    fn check_upcycle(&self) -> Result<(), (&'static str, String)> {
+        let Some(upcycle) = &self.upcycle else { return Ok(()) };
+        let checked = match (&self.from, &self.prune) {
+            (None, _) => Err("`from` says which dense run experts are made of".to_string()),
+            (_, Some(_)) => Err("it goes with no `prune`".into()),
+            _ => upcycle.check(self.moe.experts),
+        };
+        checked.map_err(|why| ("upcycle", format!("upcycle: {why}")))
     }
 
     /// Checks that the task has the condition that routing at batch level needs.

@@ -14,7 +14,7 @@ mod tuning_plan;
 pub(crate) use budget::{BudgetOutcome, Equal};
 pub use program::Program;
 pub use prune::PruneConfig;
-pub use run_config::{By, GroupsConfig, PartConfig, RunConfig};
+pub use run_config::{By, CheckpointConfig, GroupsConfig, PartConfig, RunConfig};
 pub(crate) use run_spec::RunSpec;
 pub(crate) use selection::{LAPTOP, Selection};
 pub use suite::Suite;

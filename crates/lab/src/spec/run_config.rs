@@ -2,6 +2,7 @@
 
 use backbones::BackboneSpec;
 use moe::{Choice, ConfigError, Domain, MoeConfig, Placement};
+use pruning::UpcycleConfig;
 use serde::{Deserialize, Serialize};
 use tasks::Task;
 use training::{DistillConfig, FewShot, TrainConfig};
@@ -27,9 +28,15 @@ pub struct RunConfig {
     /// `from` changes of the run's own settings. None means random weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Box<RunConfig>>,
+    /// The checkpoint of another framework whose weights it has. In a suite it is `from.checkpoint`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<CheckpointConfig>,
     /// The experts that are pruned from the network it starts from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prune: Option<PruneConfig>,
+    /// How experts begin that are made of the dense networks of the run that it starts from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upcycle: Option<UpcycleConfig>,
     /// If given, the network is evaluated by a linear head of its own, fitted to a few examples of each
     /// class: a run of no steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,6 +94,16 @@ impl RunConfig {
             library: &plugins.library,
         }
     }
+}
+
+/// A checkpoint of another framework.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointConfig {
+    /// Its folder.
+    pub folder: String,
+    /// The digest of its config and tensors.
+    pub sha256: String,
 }
 
 /// A part of another run's network, and where it goes.

@@ -14,7 +14,8 @@ pub fn revision() -> &'static str {
     &COMMON[..12]
 }
 
-/// The version of the code that a run of this config depends on: what all runs share, the files of the
+/// The version of the code that a run of this config depends on: what all runs share, the readers of
+/// checkpoints if it has the weights of one, the files of the
 /// plug-ins that it names, and the whole source of the program if one of them is not of the library.
 /// Editing one router changes the version of its own runs only.
 fn version(config: &Value, plugins: &Plugins, library: &Plugins, program: &str) -> String {
@@ -23,6 +24,9 @@ fn version(config: &Value, plugins: &Plugins, library: &Plugins, program: &str) 
     let stems: Vec<String> = kinds.iter().map(|kind| kind.replace('-', "_")).collect();
     let mut hash = Sha256::new();
     hash.update(COMMON);
+    if config.get("checkpoint").is_some() {
+        hash.update(INTEROP);
+    }
     if kinds.iter().any(|kind| plugins.knows(kind) && !library.knows(kind)) {
         hash.update(program);
     }

@@ -55,6 +55,7 @@ fn every_form_of_weights_conforms() {
         of("loss-free").with("renormalise", true),
         of("loss-free").with("renormalise", true).with("score", "softmax"),
         of("deepseek-v3").with("groups", 4).with("groups_kept", 2).with("scale", 2.5),
+        of("deepseek-v2").with("groups", 4).with("groups_kept", 2).with("scale", 2.5),
         of("x-moe").with("renormalise", true),
         of("perturbed-cosine").with("faithful", "reference"),
         of("ada-moe").with("faithful", "reference").with("nulls", 0),

@@ -38,12 +38,13 @@ impl DataDir {
         self.digest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The full path of a file or folder in the data folder. It need not exist.
+    /// The full path of a file or folder in the data folder. It need not exist. A full path stays.
     ///
     /// # Errors
     /// If there is no data folder.
     pub fn path(&self, name: &str) -> Result<PathBuf, DataError> {
         match &self.folder {
+            _ if Path::new(name).is_absolute() => Ok(name.into()),
             Some(folder) => Ok(folder.join(name)),
             None => Err(DataError::NoFolder { file: name.into() }),
         }

@@ -20,7 +20,7 @@ use crate::{
     checkpoint::{Failure, State, model_bytes, read_model, read_optimizer},
     learner::{Learner, Now, Replica, Share, StepMetrics},
     optimizer::optimizer_of,
-    parallel::{Told, pack, unpack},
+    parallel::{PartMetrics, pack, unpack},
     pending_losses::PendingLosses,
 };
 
@@ -92,17 +92,17 @@ impl LocalSgd {
         corrupt: &dyn Fn(usize, Batch) -> Batch,
     ) -> StepMetrics {
         let (of, first, world) = (self.config.count, self.first(), self.team().world.clone());
-        let (mut squares, mut load, mut all) = (Vec::new(), None, Told::default());
+        let (mut squares, mut load, mut all) = (Vec::new(), None, PartMetrics::default());
         for (index, one) in self.workers.iter_mut().enumerate() {
             let share = Share::one(first + index, of);
-            let told = one.step_on(now, order, share, corrupt, &mut self.pending);
-            squares.push(told.norm.square());
-            all.worker(told.flops, &told.scalars);
-            load = told.load;
+            let metrics = one.step_on(now, order, share, corrupt, &mut self.pending);
+            squares.push(metrics.norm.square());
+            all.worker(metrics.flops, &metrics.scalars);
+            load = metrics.load;
         }
         let (flops, load, scalars) = all.with_load(load).joined_by_rank(&*world);
         // The root mean square over the workers; it is read where it is logged alone.
-        let squares = if now.tells { of_all(&*world, squares) } else { squares };
+        let squares = if now.logs { of_all(&*world, squares) } else { squares };
         let squares = squares.into_iter().reduce(|sum, square| sum + square);
         let norm = squares.map(|sum| (sum / of as f64).sqrt()).expect("there is a worker");
         StepMetrics { norm, scalars, load, flops }

@@ -15,7 +15,7 @@ use crate::{
 /// What the others are to do.
 #[derive(Clone, Copy)]
 enum Command {
-    Step { step: u64, tells: bool },
+    Step { step: u64, logs: bool },
     Read,
     Save,
     End,
@@ -24,7 +24,7 @@ enum Command {
 impl Command {
     fn bytes(self) -> Vec<u8> {
         match self {
-            Self::Step { step, tells } => [&[0, u8::from(tells)], &step.to_le_bytes()[..]].concat(),
+            Self::Step { step, logs } => [&[0, u8::from(logs)], &step.to_le_bytes()[..]].concat(),
             Self::Read => vec![1],
             Self::Save => vec![2],
             Self::End => vec![3],
@@ -33,9 +33,9 @@ impl Command {
 
     fn of(bytes: &[u8]) -> Self {
         match bytes {
-            [0, tells, step @ ..] => {
+            [0, logs, step @ ..] => {
                 let step = step.first_chunk().copied().unwrap_or_default();
-                Self::Step { step: u64::from_le_bytes(step), tells: *tells == 1 }
+                Self::Step { step: u64::from_le_bytes(step), logs: *logs == 1 }
             }
             [1] => Self::Read,
             [2] => Self::Save,
@@ -71,7 +71,7 @@ impl Drop for Leader {
 
 impl Learner for Leader {
     fn step(&mut self, now: Now, order: &mut Order) -> StepMetrics {
-        self.say(Command::Step { step: now.step as u64, tells: now.tells });
+        self.say(Command::Step { step: now.step as u64, logs: now.logs });
         self.own.step(now, order)
     }
 
@@ -89,8 +89,8 @@ impl Learner for Leader {
         self.own.save(at, folder)
     }
 
-    fn tells(&self, run: &Run) -> Vec<(String, f64)> {
-        self.own.tells(run)
+    fn metrics(&self, run: &Run) -> Vec<(String, f64)> {
+        self.own.metrics(run)
     }
 
     fn more(&self) -> usize {
@@ -108,8 +108,8 @@ pub fn follow(team: &Team, run: &Run, model: AnyBackbone) -> Result<(), TrainErr
     let mut order = Order::of(run);
     loop {
         match Command::of(&team.world.broadcast(&[])) {
-            Command::Step { step, tells } => {
-                learner.step(Now { run, step: step as usize, tells }, &mut order);
+            Command::Step { step, logs } => {
+                learner.step(Now { run, step: step as usize, logs }, &mut order);
             }
             // Rank 0 has the same error, and ends the run.
             Command::Read => drop(learner.read(&mut (0.0, 0))),

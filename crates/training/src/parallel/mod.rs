@@ -2,7 +2,7 @@
 //!
 //! A step has `accumulate` parts, of which rank r of N has the parts r, N + r, 2N + r and so on. What
 //! one process adds up part by part, processes add up in the same order: gradients (`gradients.rs`), the
-//! states of rules ([`moe::Pass::settle`]), losses, and what is told of a step (`told.rs`). So **the
+//! states of rules ([`moe::Pass::settle`]), losses, and the metrics of a step (`part_metrics.rs`). So **the
 //! number of processes changes no bit**: a run of `accumulate = 4` is the same on one, two and four, and
 //! goes on from its checkpoint on another number of them.
 //!
@@ -20,7 +20,7 @@ mod gradients;
 mod lead;
 mod moments;
 mod pack;
-mod told;
+mod part_metrics;
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub use lead::follow;
 pub(crate) use lead::{Leader, agree};
 pub(crate) use moments::{Shelf, SplitAdamW};
 pub(crate) use pack::{pack, unpack};
-pub(crate) use told::Told;
+pub(crate) use part_metrics::PartMetrics;
 
 use crate::TrainConfig;
 

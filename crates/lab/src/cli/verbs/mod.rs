@@ -1,11 +1,14 @@
-//! The verbs of every program, one file each. Only `run` and `prune` train.
+//! The verbs of every program, one file each. Only `run`, `prune` and `import` make runs.
 
 mod analyse;
 mod budget;
 mod check;
 mod cmp;
 mod completions;
+mod export;
 mod fit;
+mod import;
+mod inspect;
 mod ledger;
 mod list;
 pub(crate) mod new;
@@ -42,6 +45,9 @@ pub(super) fn all() -> Vec<VerbEntry> {
         VerbEntry::of::<prune::Prune>(),
         VerbEntry::of::<analyse::AnalyseArgs>(),
         VerbEntry::of::<sample::SampleArgs>(),
+        VerbEntry::of::<import::Import>(),
+        VerbEntry::of::<export::Export>(),
+        VerbEntry::of::<inspect::Inspect>(),
         VerbEntry::of::<new::New>(),
         VerbEntry::of::<completions::Completions>(),
     ]

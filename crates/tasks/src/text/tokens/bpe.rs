@@ -73,6 +73,19 @@ impl Bpe {
             vocab => Ok(Self { inner, vocab }),
         }
     }
+
+    /// With a vocabulary of this size, of which the last tokens never come up.
+    ///
+    /// # Errors
+    /// If there are more tokens already.
+    pub(super) fn sized(self, size: Option<usize>) -> Result<Self, String> {
+        match size {
+            Some(size) if size < self.vocab => {
+                Err(format!("it has {} tokens, more than tokens.size = {size}", self.vocab))
+            }
+            size => Ok(Self { vocab: size.unwrap_or(self.vocab), ..self }),
+        }
+    }
 }
 
 impl Tokenizer for Bpe {

@@ -29,6 +29,9 @@ config! {
         /// A `tokenizer.json` in the data folder that says what the tokens are instead. It may be of
         /// any kind that the crate tokenizers knows.
         pub file: Option<String> = None,
+        /// The size of the vocabulary where a network knows more tokens than the file has.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub size: Option<usize> = None,
     }
 }
 
@@ -128,11 +131,17 @@ fn pairs(
     data: &DataDir,
     wrong: impl Fn(String) -> DataError,
 ) -> Result<Arc<dyn Tokenizer>, DataError> {
+    if let (Some(size), None) = (config.size, &config.file) {
+        return Err(wrong(format!(
+            "tokens.size = {size}: it is for a file; vocab is for the text"
+        )));
+    }
     Ok(Arc::new(match &config.file {
         None => Bpe::train(config.vocab, &String::from_utf8_lossy(train)).map_err(wrong)?,
         Some(file) => {
             let (path, json) = data.read(file)?;
-            Bpe::read(&json).map_err(|message| DataError::Content { path, message })?
+            let read = Bpe::read(&json).and_then(|bpe| bpe.sized(config.size));
+            read.map_err(|message| DataError::Content { path, message })?
         }
     }))
 }

@@ -1,4 +1,4 @@
-//! What is told of a step whose parts are computed by several processes.
+//! Metrics of a step whose parts are computed by several processes.
 
 use distributed::Communicator;
 use moe::LayerReport;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a process has to tell of its parts of a step. Numbers are their bits, since JSON has no NaN.
 #[derive(Default, Serialize, Deserialize)]
-pub(crate) struct Told {
+pub(crate) struct PartMetrics {
     /// For each part the terms of the sum of floating-point operations.
     flops: Vec<Vec<u64>>,
     /// For each layer the loads of its experts.
@@ -17,7 +17,7 @@ pub(crate) struct Told {
     load: Option<u64>,
 }
 
-impl Told {
+impl PartMetrics {
     /// A part more.
     pub(crate) fn part(&mut self) {
         self.flops.push(Vec::new());
@@ -94,13 +94,13 @@ impl Told {
 }
 
 /// The metrics of the last process.
-fn last_scalars(all: &[Told]) -> Vec<(String, f64)> {
+fn last_scalars(all: &[PartMetrics]) -> Vec<(String, f64)> {
     let scalars = all.last().into_iter().flat_map(|told| &told.scalars);
     scalars.map(|(name, x)| (name.clone(), f64::from_bits(*x))).collect()
 }
 
 /// Part by part: each process has the same number of parts, and they take turns.
-fn flops(all: &[Told]) -> f64 {
+fn flops(all: &[PartMetrics]) -> f64 {
     let parts = all.first().map_or(0, |told| told.flops.len());
     let terms = (0..parts).flat_map(|part| all.iter().flat_map(move |told| &told.flops[part]));
     terms.fold(0.0, |sum, term| sum + f64::from_bits(*term))

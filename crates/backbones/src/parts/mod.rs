@@ -1,0 +1,97 @@
+//! Parts of a decoder's attention that published models have beyond Llama's, one file each.
+//!
+//! | part | models |
+//! | --- | --- |
+//! | `qkv_bias` | Qwen2 |
+//! | `norm`, see `qk_norm.rs` | OLMoE, Qwen3 |
+//! | `clip` | OLMoE, DBRX |
+//! | `scale` | Granite |
+//! | `sinks`, see `attend.rs` | GPT-OSS |
+//! | `window` | Mistral, GPT-OSS |
+//! | `yarn`, see `rotary.rs` | GPT-OSS, DeepSeek |
+//! | `latent`, see `latent.rs` | DeepSeek-V2, V3 |
+
+mod attend;
+mod latent;
+mod qk_norm;
+mod rotary;
+
+use moe::{Placement, config};
+
+pub(crate) use attend::{Form, Past, attend};
+pub(crate) use latent::Latent;
+pub use latent::LatentConfig;
+pub use qk_norm::QkNorm;
+pub(crate) use qk_norm::QueryKeyNorm;
+pub(crate) use rotary::Turns;
+pub use rotary::YarnConfig;
+
+config! {
+    /// What attention has beyond heads, rotary positions and biases; nothing by default.
+    pub struct AttentionParts {
+        /// Whether the maps to queries, keys and values alone have biases.
+        pub qkv_bias: bool = false,
+        /// A norm of queries and keys before rotary positions: `"none"`, over each `"head"`, or over the
+        /// whole `"width"`.
+        pub norm: QkNorm = QkNorm::None,
+        /// The largest absolute value of queries, keys and values; larger ones are cut off to it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub clip: Option<f64> = None,
+        /// The factor on the products of queries and keys; one over the root of a head's width unless given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub scale: Option<f64> = None,
+        /// Whether each head has a learned score that stands for attending to nothing.
+        pub sinks: bool = false,
+        /// The number of tokens that a token attends to, itself the last; all before it unless given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub window: Option<usize> = None,
+        /// The blocks in which `window` holds.
+        pub window_layers: Placement = Placement::ALL,
+        /// Rotary positions stretched for longer texts.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub yarn: Option<YarnConfig> = None,
+        /// Keys and values by way of a narrow latent vector.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub latent: Option<LatentConfig> = None,
+    }
+}
+
+impl AttentionParts {
+    /// Whether there are none.
+    pub(crate) fn are_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The parts of block number `block` of `depth`: without the window where it does not hold.
+    pub(crate) fn of_block(&self, block: usize, depth: usize) -> Self {
+        let window = self.window.filter(|_| self.window_layers.has(block, depth));
+        Self { window, ..self.clone() }
+    }
+
+    /// Checks the ranges, for heads of queries and of keys.
+    pub(crate) fn check(&self, [heads, kv_heads]: [usize; 2]) -> Result<(), String> {
+        let positive = |name: &str, value: Option<f64>| match value {
+            Some(value) if !(value > 0.0 && value.is_finite()) => {
+                Err(format!("attention.{name} = {value}: it is above 0"))
+            }
+            _ => Ok(()),
+        };
+        positive("clip", self.clip)?;
+        positive("scale", self.scale)?;
+        if self.window == Some(0) {
+            return Err("attention.window = 0: it is at least 1, the token itself".into());
+        }
+        if let Some(yarn) = &self.yarn {
+            yarn.check()?;
+        }
+        let Some(latent) = &self.latent else { return Ok(()) };
+        if self.norm != QkNorm::None || self.clip.is_some() || self.qkv_bias {
+            let message = "attention.latent: it goes with no norm, clip or qkv_bias";
+            return Err(message.into());
+        }
+        if kv_heads != heads {
+            return Err("attention.latent: it has as many kv_heads as heads".into());
+        }
+        latent.check()
+    }
+}

@@ -1,0 +1,216 @@
+//! Checkpoints of another framework become runs, are analysed, tuned, and go back out, end to end.
+
+mod common;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use common::{Place, ended};
+use serde_json::{Value, json};
+
+/// A folder of its own with a copy of a fixture of `interop`, and a tokeniser of as many words as it knows.
+fn place(fixture: &str, suite: &str) -> Place {
+    let place = Place::with_suite(suite);
+    let to = place.path("model");
+    fs::create_dir(&to).unwrap();
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../interop/fixtures").join(fixture);
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+    fs::write(to.join("tokenizer.json"), tokenizer(40)).unwrap();
+    place
+}
+
+/// Letters as words, and one token for all others.
+fn tokenizer(n: usize) -> String {
+    let words = ["[UNK]", "the", "I", "you", "to", "is", "a", "of", "in", "it"];
+    let word = |i: usize| words.get(i).map_or_else(|| format!("w{i}"), |word| word.to_string());
+    let vocab: serde_json::Map<String, Value> = (0..n).map(|i| (word(i), json!(i))).collect();
+    json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+        "normalizer": null, "pre_tokenizer": { "type": "Whitespace" }, "post_processor": null,
+        "decoder": null,
+        "model": { "type": "WordLevel", "unk_token": "[UNK]", "vocab": vocab },
+    })
+    .to_string()
+}
+
+const IMPORT: [&str; 6] = ["import", "model", "--set", "task.length=16", "--format", "json"];
+
+/// The run of the imported checkpoint.
+fn imported(place: &Place) -> (String, Value) {
+    let (out, _) = ended(&place.run(&IMPORT), 0);
+    let answer: Value = serde_json::from_str(&out).unwrap();
+    (answer["run"].as_str().unwrap().to_string(), answer)
+}
+
+fn tensors(folder: PathBuf) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().to_string();
+    let model = |path: &PathBuf| name(path).starts_with("model");
+    let mut found: Vec<(String, Vec<u8>)> =
+        entries.filter(model).map(|path| (name(&path), fs::read(&path).unwrap())).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn a_checkpoint_becomes_a_run_and_goes_back_out() {
+    let place = place("mixtral", "");
+    let (run, answer) = imported(&place);
+    assert!(answer["params"].as_f64().unwrap() > 7000.0, "{answer}");
+    assert_eq!(imported(&place).0, run, "the same run again");
+    let (out, _) = ended(&place.run(&["export", &run, "out"]), 0);
+    assert_eq!(out, "41 tensors in out\n");
+    let both = |folder: &str| {
+        let mut files = tensors(place.path(folder));
+        // The index is JSON, whose spaces are free.
+        files.iter_mut().filter(|(name, _)| name.ends_with(".json")).for_each(|(_, bytes)| {
+            let value: Value = serde_json::from_slice(bytes).unwrap();
+            *bytes = value.to_string().into_bytes();
+        });
+        files
+    };
+    assert!(both("model") == both("out"));
+    assert!(place.path("out/tokenizer.json").is_file());
+    let err = ended(&place.run(&["export", &run, "out"]), 2).1;
+    assert!(err.contains("out: it is there already"), "{err}");
+    let (out, _) = ended(&place.run(&["inspect", "model"]), 0);
+    assert!(out.contains("family: mixtral\n") && out.contains("count: 41\n"), "{out}");
+    // What runs on text and with experts can do.
+    let (out, _) = ended(&place.run(&["analyse", &run, "--what", "load,entropy,causality"]), 0);
+    assert!(out.contains("Do later tokens change"), "{out}");
+    let sample = ["sample", &run, "--prompt", "the", "--tokens", "5", "--temperature", "0"];
+    assert!(ended(&place.run(&sample), 0).0.starts_with("the"));
+    let prune = ["prune", &run, "--ratio", "0.5", "--rule", "expert-norm", "--format", "json"];
+    let pruned: Value = serde_json::from_str(&ended(&place.run(&prune), 0).0).unwrap();
+    assert_eq!(pruned["after"]["experts"], json!([2, 2]));
+}
+
+const TUNED: &str = r#"
+seeds = [0]
+[base]
+from = { checkpoint = "model" }
+train = { steps = 3, batch = 4, lr = 1e-3, warmup = 1 }
+[[task]]
+task = { kind = "tanaka-lm", length = 16, tokens = { kind = "bpe", file = "model/tokenizer.json", size = 48 } }
+[[method]]
+name = "tuned"
+[[method]]
+name = "more slots"
+moe.router.balance = 0.1
+"#;
+
+#[test]
+fn a_suite_starts_from_a_checkpoint() {
+    let place = place("olmoe", TUNED);
+    let data = place.path(".");
+    let run = ["run", "tiny.toml", "--data-dir", data.to_str().unwrap()];
+    ended(&place.run(&run), 0);
+    // One run for the checkpoint, and one for each method.
+    let folders = place.runs("runs");
+    assert_eq!(folders.len(), 3, "{folders:?}");
+    let config = |folder: &PathBuf| -> Value {
+        serde_json::from_slice(&fs::read(folder.join("config.json")).unwrap()).unwrap()
+    };
+    let tuned = folders.iter().find(|folder| config(folder)["method"] == "tuned").unwrap();
+    let described = config(tuned);
+    assert_eq!(described["config"]["moe"]["router"]["k"], 3);
+    assert_eq!(described["config"]["from"]["train"]["steps"], 0);
+    let name = tuned.file_name().unwrap().to_string_lossy().to_string();
+    let export = ["export", &name, "out", "--data-dir", data.to_str().unwrap()];
+    ended(&place.run(&export), 0);
+    let (before, after) = (tensors(place.path("model")), tensors(place.path("out")));
+    assert_eq!(before[0].1.len(), after[0].1.len());
+    assert!(before[0].1 != after[0].1, "it was trained");
+}
+
+#[test]
+fn what_does_not_fit_is_said_and_nothing_is_written() {
+    let place = place("llama", "");
+    let said = |args: &[&str]| ended(&place.run(args), 2).1;
+    assert!(said(&["import", "nowhere"]).contains("nowhere"));
+    assert!(said(&["inspect", "."]).contains("config.json"));
+    let err = said(&["import", "model", "--set", "moe.experts=3"]);
+    assert!(err.contains("the network is that of the checkpoint"), "{err}");
+    let err = said(&["import", "model", "--set", "task.tokens=\"ascii\""]);
+    assert!(
+        err.contains("it knows 48 tokens or classes, and the task \"tanaka-lm\" has 97"),
+        "{err}"
+    );
+    fs::write(place.path("model/tokenizer.json"), tokenizer(50)).unwrap();
+    let err = said(&IMPORT);
+    assert!(err.contains("it has 50 tokens, more than tokens.size = 48"), "{err}");
+    fs::write(place.path("model/tokenizer.json"), "{}").unwrap();
+    assert!(said(&IMPORT).contains("it is no tokenizer.json"));
+    assert!(said(&["export", "nothing", "out"]).contains("no run is named \"nothing\""));
+    assert!(!place.path("out").exists() && !place.path("out.part").exists());
+    let ended = place.runs("runs").iter().filter(|run| run.join("result.json").exists()).count();
+    assert_eq!(ended, 0);
+}
+
+const UPCYCLED: &str = r#"
+seeds = [0]
+[base]
+from = { checkpoint = "model" }
+train = { steps = 0, batch = 4 }
+[[task]]
+task = { kind = "tanaka-lm", length = 16, tokens = { kind = "bpe", file = "model/tokenizer.json", size = 48 } }
+[[method]]
+name = "dense"
+[[method]]
+name = "copies"
+moe = { layers = "all", experts = 4, expert = { kind = "swiglu", hidden = 24 }, router = "top-k" }
+upcycle = {}
+[[method]]
+name = "small gates"
+moe = { layers = "all", experts = 4, expert = { kind = "swiglu", hidden = 24 }, router = { kind = "top-k", weights = "softmax", start = 1e-7 } }
+upcycle = {}
+[[method]]
+name = "virtual groups"
+moe = { layers = "last 1", experts = 8, expert = { kind = "swiglu", hidden = 12 }, router = { kind = "top-k", k = 4 } }
+upcycle = { groups = 2 }
+[[method]]
+name = "sigmoids"
+moe = { layers = "all", experts = 4, expert = { kind = "swiglu", hidden = 24 }, router = { kind = "deepseek-v3", scale = 2.5 } }
+upcycle = {}
+[[method]]
+name = "dropped"
+moe = { layers = "all", experts = 4, expert = { kind = "swiglu", hidden = 24 }, router = "top-k" }
+upcycle = { reinitialise = 0.5 }
+"#;
+
+#[test]
+fn an_upcycled_network_begins_as_the_dense_one() {
+    let place = place("llama", UPCYCLED);
+    let data = place.path(".");
+    let data = ["--data-dir", data.to_str().unwrap()];
+    ended(&place.run(&[&["run", "tiny.toml"][..], &data].concat()), 0);
+    let mut losses = std::collections::BTreeMap::new();
+    for folder in place.runs("runs") {
+        let read = |name: &str| -> Value {
+            serde_json::from_slice(&fs::read(folder.join(name)).unwrap()).unwrap()
+        };
+        let loss = read("result.json")["metrics"].as_array().unwrap().iter().find_map(|row| {
+            (row[0] == "test" && row[1] == "loss").then(|| row[2].as_f64().unwrap())
+        });
+        losses.insert(read("config.json")["method"].as_str().unwrap().to_string(), loss.unwrap());
+    }
+    let dense = losses["dense"];
+    for method in ["copies", "small gates", "virtual groups", "sigmoids"] {
+        let gap = (losses[method] - dense).abs();
+        assert!(gap < 1e-5, "{method}: {gap}, {losses:?}");
+    }
+    assert!((losses["dropped"] - dense).abs() > 1e-3, "{losses:?}");
+    // Weights that do not sum to one number cannot give what the dense network gave.
+    let wrong = "moe.router={ kind = \"top-k\", weights = \"softmax\" }";
+    let args = ["run", "tiny.toml", "--only", "method=copies", "--set", wrong];
+    let err = ended(&place.run(&[&args[..], &data].concat()), 2).1;
+    assert!(
+        err.contains("upcycle: layer 0: the weights of the experts of a unit sum to between"),
+        "{err}"
+    );
+}

@@ -1,0 +1,192 @@
+//! The tensors of a network, in a folder of the form in which it came.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{BufWriter, Write},
+    path::Path,
+};
+
+use anyhow::{Context, anyhow, ensure};
+use burn::module::Module;
+use moe::numbers_of;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    checkpoint::Checkpoint,
+    dtype::Dtype,
+    rules::{Rule, Rules},
+    view::copy,
+};
+
+/// What a checkpoint was like besides its numbers: enough to write one of the same form.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// `config.json`.
+    pub config: Map<String, Value>,
+    /// Its tensors.
+    pub tensors: BTreeMap<String, SourceTensor>,
+}
+
+/// A tensor without its numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceTensor {
+    /// The name of the number format.
+    pub dtype: String,
+    /// The shape.
+    pub shape: Vec<usize>,
+    /// The file that it is in.
+    pub file: String,
+}
+
+impl Source {
+    /// The form of a checkpoint.
+    pub fn of(checkpoint: &Checkpoint) -> Self {
+        let tensor = |(name, stored): (&str, &crate::Stored)| {
+            let file = checkpoint.file_of(name).unwrap_or_default();
+            let dtype = stored.dtype.name().to_string();
+            (name.to_string(), SourceTensor { dtype, shape: stored.shape.clone(), file })
+        };
+        Self {
+            config: checkpoint.config.clone(),
+            tensors: checkpoint.tensors().map(tensor).collect(),
+        }
+    }
+}
+
+/// Writes the tensors of a network into a folder that does not exist yet: names, shapes, number formats
+/// and files as the source has them.
+///
+/// # Errors
+/// If the folder is there, cannot be written, or the network does not fit the source. Nothing is left then.
+pub fn export(
+    network: &impl Module,
+    rules: &Rules,
+    source: &Source,
+    folder: &Path,
+) -> anyhow::Result<()> {
+    ensure!(!folder.exists(), "{}: it is there already", folder.display());
+    let mut name = folder.file_name().unwrap_or_default().to_os_string();
+    name.push(".part");
+    let part = folder.with_file_name(name);
+    let written = write(network, rules, source, &part);
+    let moved = written
+        .and_then(|()| fs::rename(&part, folder).with_context(|| folder.display().to_string()));
+    if moved.is_err() {
+        let _ = fs::remove_dir_all(&part);
+    }
+    moved
+}
+
+fn write(
+    network: &impl Module,
+    rules: &Rules,
+    source: &Source,
+    folder: &Path,
+) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let parameters: BTreeMap<String, (Vec<usize>, Vec<f32>)> = numbers_of(network, |_| true)
+        .into_iter()
+        .map(|(known, data)| (known.path, (known.shape, data.iter::<f32>().collect())))
+        .collect();
+    let mut by_tensor: BTreeMap<&str, Vec<&Rule>> = BTreeMap::new();
+    for rule in &rules.all {
+        by_tensor.entry(&rule.tensor).or_default().push(rule);
+    }
+    let mut files: BTreeMap<&str, Vec<(&str, &SourceTensor)>> = BTreeMap::new();
+    for (name, tensor) in &source.tensors {
+        files.entry(&tensor.file).or_default().push((name, tensor));
+    }
+    for (file, tensors) in &files {
+        let numbers = |name: &str, tensor: &SourceTensor| {
+            let rules = by_tensor.get(name).map_or(&[][..], Vec::as_slice);
+            gather(name, &tensor.shape, rules, &parameters)
+        };
+        let path = folder.join(file);
+        write_file(&path, tensors, numbers).with_context(|| path.display().to_string())?;
+    }
+    if files.len() > 1 {
+        fs::write(folder.join("model.safetensors.index.json"), index(source)?)?;
+    }
+    Ok(fs::write(folder.join("config.json"), pretty(&source.config)?)?)
+}
+
+/// The numbers of a tensor from the parameters that have them.
+fn gather(
+    name: &str,
+    shape: &[usize],
+    rules: &[&Rule],
+    parameters: &BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+) -> anyhow::Result<Vec<f32>> {
+    let mut numbers = vec![0.0; shape.iter().product()];
+    let mut done = 0;
+    for rule in rules {
+        let path = &rule.path;
+        let (own, values) =
+            parameters.get(path).ok_or_else(|| anyhow!("the network has no parameter {path}"))?;
+        let (there, here) = rule.views(shape, own)?;
+        copy(values, &here, &mut numbers, &there);
+        done += there.len();
+    }
+    let all = numbers.len();
+    ensure!(done == all, "tensor {name}: the network has {done} of its {all} numbers");
+    Ok(numbers)
+}
+
+/// Larger numbers first, then by name, as the library that defines the format writes them.
+fn write_file(
+    path: &Path,
+    tensors: &[(&str, &SourceTensor)],
+    numbers: impl Fn(&str, &SourceTensor) -> anyhow::Result<Vec<f32>>,
+) -> anyhow::Result<()> {
+    let dtype = |tensor: &SourceTensor| Dtype::of(&tensor.dtype).map_err(|err| anyhow!(err));
+    let mut order = tensors
+        .iter()
+        .map(|(name, tensor)| Ok((dtype(tensor)?, *name, *tensor)))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    order.sort_by_key(|(dtype, name, _)| (std::cmp::Reverse(dtype.size()), *name));
+    let mut header = Map::from_iter([("__metadata__".to_string(), json!({ "format": "pt" }))]);
+    let mut start = 0;
+    for (dtype, name, tensor) in &order {
+        let end = start + dtype.size() * tensor.shape.iter().product::<usize>();
+        let entry =
+            json!({ "dtype": dtype.name(), "shape": tensor.shape, "data_offsets": [start, end] });
+        header.insert(name.to_string(), entry);
+        start = end;
+    }
+    let mut header = serde_json::to_vec(&header)?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut file = BufWriter::new(File::create(path)?);
+    file.write_all(&(header.len() as u64).to_le_bytes())?;
+    file.write_all(&header)?;
+    for (dtype, name, tensor) in order {
+        file.write_all(&dtype.encode(&numbers(name, tensor)?))?;
+    }
+    Ok(file.flush()?)
+}
+
+/// The index of shards.
+fn index(source: &Source) -> anyhow::Result<Vec<u8>> {
+    let (mut parameters, mut bytes) = (0, 0);
+    for tensor in source.tensors.values() {
+        let n = tensor.shape.iter().product::<usize>();
+        parameters += n;
+        bytes += n * Dtype::of(&tensor.dtype).map_err(|err| anyhow!(err))?.size();
+    }
+    let file = |(name, tensor): (&String, &SourceTensor)| (name.clone(), json!(tensor.file));
+    let map: Map<String, Value> = source.tensors.iter().map(file).collect();
+    let index = json!({
+        "metadata": { "total_parameters": parameters, "total_size": bytes },
+        "weight_map": map,
+    });
+    pretty(index.as_object().unwrap_or(&Map::new()))
+}
+
+fn pretty(table: &Map<String, Value>) -> anyhow::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(table)?;
+    text.push(b'\n');
+    Ok(text)
+}

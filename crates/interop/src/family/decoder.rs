@@ -1,0 +1,200 @@
+//! What the decoders have in common: the names and layouts of Llama's tensors.
+//!
+//! ```text
+//! model.embed_tokens.weight [V, D], model.norm.weight [D], lm_head.weight [V, D] unless tied
+//! model.layers.N.{input,post_attention}_layernorm.weight [D]
+//! model.layers.N.self_attn.{q,k,v,o}_proj.{weight [out, in], bias [out]}
+//! ```
+//!
+//! Maps are transposed here, and those to queries, keys and values stand side by side.
+
+use anyhow::ensure;
+use backbones::{AttentionParts, QkNorm, TransformerLmConfig};
+use moe::{Choice, Domain, MoeConfig, Placement};
+use serde_json::json;
+
+use super::Model;
+use crate::{keys, keys::Keys, rules::Rules};
+
+/// A decoder that is being described.
+pub(super) struct Decoder {
+    pub(super) config: TransformerLmConfig,
+    pub(super) moe: MoeConfig,
+    pub(super) rules: Rules,
+    vocab: usize,
+    length: usize,
+}
+
+/// The values of keys that a config may leave out.
+pub(super) struct Defaults {
+    pub(super) theta: f64,
+    pub(super) epsilon: f64,
+}
+
+impl Decoder {
+    /// Reads the sizes, positions, norms and the head.
+    pub(super) fn read(keys: &mut Keys, defaults: Defaults) -> anyhow::Result<Self> {
+        keys.only("hidden_act", &[json!("silu")])?;
+        keys.only("attention_dropout", &[json!(0.0)])?;
+        let (theta, stretch) = keys.rotary(defaults.theta)?;
+        let heads = keys.size("num_attention_heads")?;
+        let mut config = TransformerLmConfig {
+            width: keys.size("hidden_size")?,
+            depth: keys.size("num_hidden_layers")?,
+            heads,
+            kv_heads: keys.maybe_size("num_key_value_heads")?.filter(|kv| *kv != heads),
+            theta,
+            epsilon: keys.number("rms_norm_eps", defaults.epsilon)?,
+            ..TransformerLmConfig::default()
+        };
+        config.head.tied = keys.flag("tie_word_embeddings", false)?;
+        if let Some(table) = stretch {
+            let (yarn, _) = keys::yarn(&table)?;
+            config.attention.yarn = Some(yarn);
+        }
+        ensure!(
+            heads > 0 && config.depth > 0,
+            "config.json: there is at least one head and one layer"
+        );
+        Ok(Self {
+            config,
+            moe: MoeConfig { layers: Placement::NONE, ..MoeConfig::default() },
+            rules: Rules::default(),
+            vocab: keys.size("vocab_size")?,
+            length: keys.size("max_position_embeddings")?,
+        })
+    }
+
+    /// Reads `head_dim`, the width of a head where it is not that of the stream over the heads.
+    pub(super) fn head_width(&mut self, keys: &mut Keys) -> anyhow::Result<()> {
+        let head = keys.maybe_size("head_dim")?;
+        let usual = self.config.width / self.config.heads;
+        self.config.head_width = head.filter(|head| *head != usual);
+        Ok(())
+    }
+
+    /// The parts of attention besides.
+    pub(super) fn parts(&mut self) -> &mut AttentionParts {
+        &mut self.config.attention
+    }
+
+    /// The blocks with numbers, and the path of each.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = (usize, String, String)> + use<> {
+        (0..self.config.depth).map(|i| (i, format!("blocks.{i}"), format!("model.layers.{i}")))
+    }
+
+    /// The rules of embedding, norms and head.
+    pub(super) fn frame(&mut self) {
+        self.rules.same("embedding.weight", "model.embed_tokens.weight");
+        self.rules.same("norm.gamma", "model.norm.weight");
+        if !self.config.head.tied {
+            self.rules.map("head.weight", "lm_head.weight");
+        }
+        for (_, here, there) in self.blocks() {
+            let norm = |name: &str| format!("{there}.{name}layernorm.weight");
+            self.rules.same(format!("{here}.attention_norm.gamma"), norm("input_"));
+            self.rules.same(format!("{here}.feed_forward_norm.gamma"), norm("post_attention_"));
+        }
+    }
+
+    /// The rules of attention with four maps, with biases where the settings have them.
+    pub(super) fn attention(&mut self) {
+        let TransformerLmConfig { width, heads, kv_heads, head_width, bias, .. } = self.config;
+        let head = head_width.unwrap_or(width / heads);
+        let widths = [heads, kv_heads.unwrap_or(heads), kv_heads.unwrap_or(heads)];
+        let parts = self.config.attention.clone();
+        for (_, here, there) in self.blocks() {
+            let (here, there) = (format!("{here}.attention"), format!("{there}.self_attn"));
+            let maps = |kind: &str| {
+                let one =
+                    |(name, n): (&str, usize)| (format!("{there}.{name}_proj.{kind}"), n * head);
+                ["q", "k", "v"].into_iter().zip(widths).map(one).collect::<Vec<_>>()
+            };
+            self.rules.beside(&format!("{here}.qkv.weight"), &maps("weight"));
+            self.rules.map(format!("{here}.output.weight"), format!("{there}.o_proj.weight"));
+            if bias || parts.qkv_bias {
+                self.rules.joined(&format!("{here}.qkv.bias"), &maps("bias"));
+            }
+            if bias {
+                self.rules.same(format!("{here}.output.bias"), format!("{there}.o_proj.bias"));
+            }
+            if parts.norm != QkNorm::None {
+                for (name, short) in [("query", "q"), ("key", "k")] {
+                    let path = format!("{here}.qk_norm.{name}");
+                    self.rules.same(path, format!("{there}.{short}_norm.weight"));
+                }
+            }
+        }
+    }
+
+    /// The rules of a stack of `n` gated networks, each with maps `gate`, `up` and `down`.
+    pub(super) fn gated(
+        &mut self,
+        here: &str,
+        n: usize,
+        [gate, up, down]: [&str; 3],
+        there: impl Fn(usize) -> String,
+    ) {
+        for (path, map) in [("w", gate), ("v", up), ("w2", down)] {
+            self.rules
+                .stack(&format!("{here}.{path}"), n, |e| format!("{}.{map}.weight", there(e)));
+        }
+    }
+
+    /// The rules of a dense gated network, and its settings.
+    pub(super) fn dense(&mut self, block: usize, hidden: usize) {
+        self.config.dense = swiglu(hidden);
+        let here = format!("blocks.{block}.feed_forward.Dense");
+        self.gated(&here, 1, PROJECTIONS, |_| format!("model.layers.{block}.mlp"));
+    }
+
+    /// The path of the MoE layer of a block.
+    pub(super) fn moe_path(block: usize) -> String {
+        format!("blocks.{block}.feed_forward.Moe")
+    }
+
+    /// The rule of a router's linear gate.
+    pub(super) fn gate(&mut self, block: usize, tensor: String) {
+        self.rules.map(format!("{}.router.gate.weight", Self::moe_path(block)), tensor);
+    }
+
+    /// Places MoE layers in these blocks.
+    pub(super) fn place(&mut self, blocks: Vec<usize>) {
+        let all = blocks.len() == self.config.depth;
+        self.moe.layers = if all { Placement::ALL } else { Placement::Blocks(blocks) };
+    }
+
+    /// What is described.
+    pub(super) fn done(self) -> Model {
+        let Self { config, moe, rules, vocab, length } = self;
+        let options = serde_json::to_value(&config).ok();
+        let options = options.and_then(|value| value.as_object().cloned()).unwrap_or_default();
+        Model {
+            backbone: Choice { kind: "transformer-lm".into(), options },
+            moe,
+            domain: Domain::Text { vocab, length },
+            outputs: vocab,
+            rules,
+        }
+    }
+}
+
+/// The usual names of the maps of a gated network.
+pub(super) const PROJECTIONS: [&str; 3] = ["gate_proj", "up_proj", "down_proj"];
+
+/// A gated network of this hidden width.
+pub(super) fn swiglu(hidden: usize) -> Choice {
+    Choice::of("swiglu").with("hidden", hidden)
+}
+
+/// A top-k router.
+pub(super) fn top_k(keys: &mut Keys, weights: &str) -> anyhow::Result<Choice> {
+    let k = keys.size("num_experts_per_tok")?;
+    let balance = keys.number("router_aux_loss_coef", 0.0)?;
+    Ok(Choice::of("top-k").with("k", k).with("weights", weights).with("balance", balance))
+}
+
+/// The weights of the chosen experts: of all experts' probabilities, or those over their sum.
+pub(super) fn weights(keys: &mut Keys) -> anyhow::Result<&'static str> {
+    Ok(if keys.flag("norm_topk_prob", false)? { "renormalised" } else { "softmax" })
+}

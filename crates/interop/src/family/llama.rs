@@ -1,0 +1,29 @@
+//! Llama, dense: Touvron et al. *LLaMA*. 2023. <https://arxiv.org/abs/2302.13971>; SmolLM2 is of its form.
+//!
+//! Keys: `hidden_size`, `num_hidden_layers`, `num_attention_heads`, `num_key_value_heads`, `head_dim`,
+//! `intermediate_size`, `rms_norm_eps`, `rope_parameters` (or `rope_theta`, `rope_scaling`),
+//! `attention_bias`, `tie_word_embeddings`, `vocab_size`, `max_position_embeddings`.
+//!
+//! Tensors: those of `decoder.rs`, and `mlp.{gate,up,down}_proj.weight` `[out, in]`.
+
+use serde_json::json;
+
+use super::{
+    Model,
+    decoder::{Decoder, Defaults},
+};
+use crate::keys::Keys;
+
+pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
+    let mut decoder = Decoder::read(keys, Defaults { theta: 1e4, epsilon: 1e-6 })?;
+    decoder.head_width(keys)?;
+    decoder.config.bias = keys.flag("attention_bias", false)?;
+    keys.only("mlp_bias", &[json!(false)])?;
+    let hidden = keys.size("intermediate_size")?;
+    decoder.frame();
+    decoder.attention();
+    for (block, ..) in decoder.blocks() {
+        decoder.dense(block, hidden);
+    }
+    Ok(decoder.done())
+}

@@ -1,0 +1,98 @@
+//! Families of published models, one file each: the keys of the config that are read, the names of the
+//! tensors, their layout, and what differs.
+//!
+//! A family makes of a config the settings of a network and the rules from tensors to its parameters.
+
+mod decoder;
+mod deepseek_v2;
+mod deepseek_v3;
+mod gpt_oss;
+mod granite_moe;
+mod llama;
+mod mixtral;
+mod olmoe;
+mod qwen2_moe;
+mod qwen3_moe;
+
+use anyhow::{Context, anyhow, bail};
+use backbones::BackboneSpec;
+use moe::{Choice, Domain, MoeConfig};
+use serde_json::{Map, Value};
+
+use crate::{keys::Keys, rules::Rules};
+
+/// The network of a checkpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// The backbone with its settings.
+    pub backbone: Choice,
+    /// Its MoE layers.
+    pub moe: MoeConfig,
+    /// The form of its inputs; of a text the longest.
+    pub domain: Domain,
+    /// Outputs at each position.
+    pub outputs: usize,
+    /// What tensor is what parameter.
+    pub rules: Rules,
+}
+
+impl Model {
+    /// What the backbone is built for.
+    pub fn brief<'a>(&'a self, library: &'a moe::Library) -> BackboneSpec<'a> {
+        BackboneSpec { domain: self.domain, outputs: self.outputs, moe: &self.moe, library }
+    }
+}
+
+/// A family: the `model_type` of its configs, its architecture, and how a config is read.
+struct Family {
+    kind: &'static str,
+    architecture: &'static str,
+    read: fn(&mut Keys) -> anyhow::Result<Model>,
+}
+
+macro_rules! families {
+    ($($kind:literal, $architecture:literal, $file:ident;)*) => {
+        [$(Family { kind: $kind, architecture: $architecture, read: $file::read },)*]
+    };
+}
+
+/// All families. The list is the table of contents.
+const FAMILIES: &[Family] = &families![
+    "mixtral", "MixtralForCausalLM", mixtral;
+    "olmoe", "OlmoeForCausalLM", olmoe;
+    "qwen2_moe", "Qwen2MoeForCausalLM", qwen2_moe;
+    "qwen3_moe", "Qwen3MoeForCausalLM", qwen3_moe;
+    "granitemoe", "GraniteMoeForCausalLM", granite_moe;
+    "gpt_oss", "GptOssForCausalLM", gpt_oss;
+    "deepseek_v2", "DeepseekV2ForCausalLM", deepseek_v2;
+    "deepseek_v3", "DeepseekV3ForCausalLM", deepseek_v3;
+    "llama", "LlamaForCausalLM", llama;
+];
+
+/// The names of the families, as configs have them.
+pub fn known() -> impl Iterator<Item = &'static str> {
+    FAMILIES.iter().map(|family| family.kind)
+}
+
+/// The network that a `config.json` describes.
+///
+/// # Errors
+/// If the family is unknown, naming those that are known; if a key is missing or has a value that the
+/// network does not have; if there are keys that the network does not honour.
+pub fn describe(config: &Map<String, Value>) -> anyhow::Result<Model> {
+    let kind = config.get("model_type").and_then(Value::as_str);
+    let kind = kind.ok_or_else(|| anyhow!("config.json: model_type is missing"))?;
+    let Some(family) = FAMILIES.iter().find(|family| family.kind == kind) else {
+        let known = known().collect::<Vec<_>>().join(", ");
+        bail!("config.json: no family is named {kind:?}; known: {known}")
+    };
+    if let Some(Value::Array(names)) = config.get("architectures")
+        && let Some(other) = names.iter().find(|name| **name != family.architecture)
+    {
+        bail!("config.json: architectures: {other} is not {:?}", family.architecture)
+    }
+    let mut keys = Keys::new(config);
+    let model = (family.read)(&mut keys).with_context(|| format!("family {kind:?}"))?;
+    keys.finish().with_context(|| format!("family {kind:?}"))?;
+    Ok(model)
+}

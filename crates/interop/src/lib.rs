@@ -1,0 +1,34 @@
+//! Checkpoints of other frameworks: readers, writers and name maps. Nothing is trained here.
+//!
+//! A checkpoint is a folder as `save_pretrained` of the transformers library writes it: `config.json`,
+//! `model.safetensors` or shards with `model.safetensors.index.json`, perhaps `tokenizer.json`.
+//!
+//! Conversion is loud: every tensor of the checkpoint is used exactly once, every parameter of the network
+//! is set exactly once, and every key of the config is either honoured or refused by its name.
+//!
+//! ```text
+//! Checkpoint::open(folder)      the files, checked; tensors are read one by one
+//! describe(&checkpoint.config)  the network of the family, and the rules from tensors to parameters
+//! load(network, ..)             a network with the tensors of the checkpoint
+//! export(&network, ..)          the tensors of a network, in a folder of the same form
+//! ```
+
+mod checkpoint;
+mod dtype;
+mod export;
+mod family;
+mod keys;
+mod load;
+mod names;
+mod rules;
+mod shard;
+mod view;
+
+pub use checkpoint::Checkpoint;
+pub use dtype::Dtype;
+pub use export::{Source, SourceTensor, export};
+pub use family::{Model, describe, known};
+pub use keys::Keys;
+pub use load::{Loaded, check, load};
+pub use rules::{Rule, Rules};
+pub use shard::Stored;

@@ -1,0 +1,204 @@
+//! A network with the tensors of a checkpoint: each tensor is used, and each parameter is set, exactly once.
+//!
+//! Tensors are read one by one, and parameters are made one by one, so that no more memory is taken than the
+//! network and the largest tensor need.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{bail, ensure};
+use burn::{
+    module::{Module, ModuleMapper, Param},
+    prelude::*,
+};
+use moe::{PathVisitor, visit_paths};
+
+use crate::{
+    checkpoint::Checkpoint,
+    names::nearest,
+    rules::{Rule, Rules},
+    view::{View, copy},
+};
+
+/// A network with the tensors of a checkpoint.
+#[derive(Debug)]
+pub struct Loaded<M> {
+    /// The network.
+    pub network: M,
+    /// The tensors that have NaN or infinite numbers, with how many.
+    pub warnings: Vec<String>,
+}
+
+/// Sets the parameters of a fresh network to the tensors of a checkpoint.
+///
+/// # Errors
+/// Lists the tensors that are left, the parameters that are missing, and the nearest names; or the shapes
+/// that do not fit.
+pub fn load<M: Module>(
+    network: M,
+    rules: &Rules,
+    checkpoint: &Checkpoint,
+) -> anyhow::Result<Loaded<M>> {
+    check(&network, rules, checkpoint)?;
+    let mut fill = Fill {
+        rules: by_path(rules),
+        checkpoint,
+        path: Vec::new(),
+        seen: BTreeSet::new(),
+        warnings: Vec::new(),
+        failed: None,
+    };
+    let network = network.map(&mut fill);
+    match fill.failed {
+        Some(err) => Err(err),
+        None => Ok(Loaded { network, warnings: fill.warnings }),
+    }
+}
+
+/// The shapes of all parameters, none of which is made.
+fn shapes(network: &impl Module) -> BTreeMap<String, Vec<usize>> {
+    struct Shapes(BTreeMap<String, Vec<usize>>);
+    impl PathVisitor for Shapes {
+        fn visit<const D: usize>(&mut self, path: &[String], param: &Param<Tensor<D>>) {
+            self.0.insert(path.join("."), param.lazy_shape().dims::<D>().to_vec());
+        }
+    }
+    let mut shapes = Shapes(BTreeMap::new());
+    visit_paths(network, &mut shapes);
+    shapes.0
+}
+
+fn by_path(rules: &Rules) -> BTreeMap<&str, Vec<&Rule>> {
+    let mut by_path: BTreeMap<&str, Vec<&Rule>> = BTreeMap::new();
+    for rule in &rules.all {
+        by_path.entry(&rule.path).or_default().push(rule);
+    }
+    by_path
+}
+
+/// Checks that tensors and parameters are covered exactly once; no parameter is made.
+///
+/// # Errors
+/// As [`load`].
+pub fn check(network: &impl Module, rules: &Rules, checkpoint: &Checkpoint) -> anyhow::Result<()> {
+    let shapes = shapes(network);
+    names(rules, checkpoint, &shapes)?;
+    let (mut read, mut set) = (BTreeMap::<&str, usize>::new(), BTreeMap::<&str, usize>::new());
+    for rule in &rules.all {
+        let Some(stored) = checkpoint.tensor(&rule.tensor) else { continue };
+        let (from, _) = rule.views(&stored.shape, &shapes[&rule.path])?;
+        *read.entry(&rule.tensor).or_default() += from.len();
+        *set.entry(&rule.path).or_default() += from.len();
+    }
+    for (name, n) in read {
+        let all = checkpoint.tensor(name).map_or(0, |stored| stored.len());
+        ensure!(n == all, "tensor {name}: {n} of its {all} numbers are used");
+    }
+    for (path, n) in set {
+        let all: usize = shapes[path].iter().product();
+        ensure!(n == all, "parameter {path} {:?}: {n} of its {all} numbers are set", shapes[path]);
+    }
+    Ok(())
+}
+
+/// Checks that each tensor and each parameter has a rule.
+fn names(
+    rules: &Rules,
+    checkpoint: &Checkpoint,
+    shapes: &BTreeMap<String, Vec<usize>>,
+) -> anyhow::Result<()> {
+    let wanted: BTreeSet<&str> = rules.all.iter().map(|rule| rule.tensor.as_str()).collect();
+    let there: BTreeSet<&str> = checkpoint.tensors().map(|(name, _)| name).collect();
+    let set: BTreeSet<&str> = rules.all.iter().map(|rule| rule.path.as_str()).collect();
+    let mut wrong = Vec::new();
+    wrong.extend(there.difference(&wanted).map(|name| {
+        let near = near(name, wanted.difference(&there).copied());
+        format!("tensor {name} is left: the network has no place for it{near}")
+    }));
+    wrong.extend(wanted.difference(&there).map(|name| {
+        let near = near(name, there.difference(&wanted).copied());
+        format!("tensor {name} is missing{near}")
+    }));
+    let own = |path: &str| rules.own.iter().any(|own| own == path);
+    let unset = shapes.keys().filter(|path| !set.contains(path.as_str()) && !own(path));
+    wrong.extend(unset.map(|path| format!("parameter {path} is not set by any tensor")));
+    let strange = set.iter().filter(|path| !shapes.contains_key(**path));
+    wrong.extend(strange.map(|path| format!("the network has no parameter {path}")));
+    const SHOWN: usize = 20;
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let more = wrong.len().saturating_sub(SHOWN);
+    wrong.truncate(SHOWN);
+    let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
+    bail!("tensors and parameters do not fit:\n  {}{more}", wrong.join("\n  "))
+}
+
+fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    match nearest(name, known, 2).as_slice() {
+        [] => String::new(),
+        near => format!("; nearest: {}", near.join(", ")),
+    }
+}
+
+struct Fill<'a> {
+    rules: BTreeMap<&'a str, Vec<&'a Rule>>,
+    checkpoint: &'a Checkpoint,
+    path: Vec<String>,
+    /// Tensors whose numbers were looked at.
+    seen: BTreeSet<String>,
+    warnings: Vec<String>,
+    failed: Option<anyhow::Error>,
+}
+
+impl ModuleMapper for Fill<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(rules) = self.rules.remove(self.path.join(".").as_str()) else { return param };
+        if self.failed.is_some() {
+            return param;
+        }
+        let shape: [usize; D] = param.lazy_shape().dims();
+        match self.numbers(&rules, &shape) {
+            Ok(numbers) => {
+                let (id, device) = (param.id, param.lazy_device());
+                let tensor = Tensor::from_data(TensorData::new(numbers, shape), &device);
+                param.transform_for_load(tensor, id)
+            }
+            Err(err) => {
+                self.failed = Some(err);
+                param
+            }
+        }
+    }
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+}
+
+impl Fill<'_> {
+    fn numbers(&mut self, rules: &[&Rule], shape: &[usize]) -> anyhow::Result<Vec<f32>> {
+        let mut numbers = vec![0.0; shape.iter().product()];
+        for rule in rules {
+            let Some(stored) = self.checkpoint.tensor(&rule.tensor) else { continue };
+            let (from, to): (View, View) = rule.views(&stored.shape, shape)?;
+            let tensor = self.checkpoint.numbers(&rule.tensor)?;
+            self.look_at(&rule.tensor, &tensor);
+            copy(&tensor, &from, &mut numbers, &to);
+        }
+        Ok(numbers)
+    }
+
+    fn look_at(&mut self, name: &str, numbers: &[f32]) {
+        if !self.seen.insert(name.to_string()) {
+            return;
+        }
+        let wrong = numbers.iter().filter(|number| !number.is_finite()).count();
+        if wrong > 0 {
+            let all = numbers.len();
+            self.warnings
+                .push(format!("tensor {name}: {wrong} of {all} numbers are NaN or infinite"));
+        }
+    }
+}

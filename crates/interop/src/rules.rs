@@ -1,0 +1,142 @@
+//! Rules: which part of a tensor is which part of a parameter.
+//!
+//! A rule works both ways, so a checkpoint is written by the rules by which it is read.
+
+use anyhow::anyhow;
+
+use crate::view::View;
+
+/// Some entries of an axis.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Part {
+    axis: usize,
+    start: usize,
+    len: usize,
+    step: usize,
+}
+
+/// A part of a tensor of a checkpoint is a part of a parameter of the network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// The path of the parameter.
+    pub path: String,
+    /// The name of the tensor.
+    pub tensor: String,
+    /// The axes of the tensor in the order of the parameter's.
+    axes: Option<Vec<usize>>,
+    turned: bool,
+    take: Vec<Part>,
+    put: Vec<Part>,
+    /// The parameter with its first axis cut into these.
+    shaped: Option<Vec<usize>>,
+}
+
+impl Rule {
+    /// The whole tensor is the whole parameter.
+    pub fn new(path: impl Into<String>, tensor: impl Into<String>) -> Self {
+        let (path, tensor) = (path.into(), tensor.into());
+        Self { path, tensor, axes: None, turned: false, take: vec![], put: vec![], shaped: None }
+    }
+
+    /// The tensor's last two axes are exchanged: a map of PyTorch is `[out, in]`, here `[in, out]`.
+    pub fn turned(self) -> Self {
+        Self { turned: true, ..self }
+    }
+
+    /// The tensor's axes in this order, and the parameter as if it were of this shape.
+    pub fn shaped(self, axes: &[usize], shape: &[usize]) -> Self {
+        Self { axes: Some(axes.to_vec()), shaped: Some(shape.to_vec()), ..self }
+    }
+
+    /// Of the tensor's axis, every `step`-th of the entries from `start`, `len` of them.
+    pub fn take(mut self, axis: usize, start: usize, len: usize, step: usize) -> Self {
+        self.take.push(Part { axis, start, len, step });
+        self
+    }
+
+    /// Of the parameter's axis, `len` entries from `start`.
+    pub fn put(mut self, axis: usize, start: usize, len: usize) -> Self {
+        self.put.push(Part { axis, start, len, step: 1 });
+        self
+    }
+
+    /// The two parts, of a tensor and a parameter of these shapes.
+    ///
+    /// # Errors
+    /// If they do not fit, with names and shapes.
+    pub(crate) fn views(
+        &self,
+        tensor: &[usize],
+        parameter: &[usize],
+    ) -> anyhow::Result<(View, View)> {
+        let wrong = || {
+            let Self { path, tensor: name, .. } = self;
+            anyhow!("tensor {name} is {tensor:?} and does not fit parameter {path} {parameter:?}")
+        };
+        let parts = |view: View, parts: &[Part]| {
+            let part =
+                |view: View, part: &Part| view.part(part.axis, part.start, part.len, part.step);
+            parts.iter().try_fold(view, part)
+        };
+        let from = parts(View::whole(tensor), &self.take);
+        let from = match &self.axes {
+            Some(axes) => from.and_then(|from| from.permuted(axes)),
+            None => from,
+        };
+        let from = from.map(|from| if self.turned { from.turned() } else { from });
+        let shape = self.shaped.as_deref().unwrap_or(parameter);
+        let same = shape.iter().product::<usize>() == parameter.iter().product::<usize>();
+        let to = parts(View::whole(shape), &self.put).filter(|_| same);
+        let (from, to) = (from.ok_or_else(wrong)?.squeezed(), to.ok_or_else(wrong)?.squeezed());
+        if from.dims() != to.dims() {
+            return Err(wrong());
+        }
+        Ok((from, to))
+    }
+}
+
+/// The rules of a network.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rules {
+    /// All of them.
+    pub all: Vec<Rule>,
+    /// Parameters that are no part of the checkpoint and stay as they begin: states of routers.
+    pub own: Vec<String>,
+}
+
+impl Rules {
+    /// The whole tensor as it is.
+    pub fn same(&mut self, path: impl Into<String>, tensor: impl Into<String>) {
+        self.all.push(Rule::new(path, tensor));
+    }
+
+    /// A linear map, `[out, in]` there and `[in, out]` here.
+    pub fn map(&mut self, path: impl Into<String>, tensor: impl Into<String>) {
+        self.all.push(Rule::new(path, tensor).turned());
+    }
+
+    /// Linear maps that stand side by side here, with the widths of their outputs.
+    pub fn beside(&mut self, path: &str, maps: &[(String, usize)]) {
+        let mut start = 0;
+        for (tensor, width) in maps {
+            self.all.push(Rule::new(path, tensor).turned().put(1, start, *width));
+            start += width;
+        }
+    }
+
+    /// Vectors that stand one after the other here, with their widths.
+    pub fn joined(&mut self, path: &str, vectors: &[(String, usize)]) {
+        let mut start = 0;
+        for (tensor, width) in vectors {
+            self.all.push(Rule::new(path, tensor).put(0, start, *width));
+            start += width;
+        }
+    }
+
+    /// Linear maps of `n` experts, one on top of the other here.
+    pub fn stack(&mut self, path: &str, n: usize, tensor: impl Fn(usize) -> String) {
+        for expert in 0..n {
+            self.all.push(Rule::new(path, tensor(expert)).turned().put(0, expert, 1));
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! One safetensors file: <https://github.com/huggingface/safetensors>. The header is checked when it is
+//! opened; tensors are read one by one.
+//!
+//! Layout: the length of the header as 8 bytes (little endian), the header as JSON, the numbers. The tensors
+//! cover the numbers without gap or overlap.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, anyhow, bail, ensure};
+use serde::{
+    Deserialize,
+    de::{Deserializer, MapAccess, Visitor},
+};
+use serde_json::Value;
+
+use crate::dtype::Dtype;
+
+/// The longest header: that of the library that defines the format.
+const LONGEST: u64 = 100_000_000;
+
+/// A tensor of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    /// The format of its numbers.
+    pub dtype: Dtype,
+    /// The shape.
+    pub shape: Vec<usize>,
+    /// Its bytes behind the header.
+    pub(crate) range: Range<u64>,
+}
+
+impl Stored {
+    /// The number of its elements.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// An open file.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) path: PathBuf,
+    file: File,
+    /// The numbers begin here.
+    start: u64,
+    pub(crate) tensors: BTreeMap<String, Stored>,
+}
+
+impl Shard {
+    /// Opens a file and checks its header.
+    ///
+    /// # Errors
+    /// Names the file and what is wrong with it.
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        Self::read(path).with_context(|| path.display().to_string())
+    }
+
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let mut file = File::open(path)?;
+        let size = file.metadata()?.len();
+        ensure!(
+            size >= 8,
+            "not a safetensors file: it has {size} bytes, and its first 8 are a length"
+        );
+        let mut length = [0; 8];
+        file.read_exact(&mut length)?;
+        let length = u64::from_le_bytes(length);
+        ensure!(
+            length <= LONGEST,
+            "not a safetensors file: its header would be {length} bytes long; at most {LONGEST}"
+        );
+        ensure!(
+            length <= size - 8,
+            "it is cut off: its header has {length} bytes, the file {size}"
+        );
+        let mut header = vec![0; length as usize];
+        file.read_exact(&mut header)?;
+        let header: Header = serde_json::from_slice(&header)
+            .map_err(|err| anyhow!("its header is damaged: {err}"))?;
+        let tensors = header.0.into_iter().map(|(name, entry)| {
+            let stored = stored(entry).with_context(|| format!("tensor {name}"))?;
+            Ok((name, stored))
+        });
+        let tensors = tensors.collect::<anyhow::Result<Vec<_>>>()?;
+        covered(&tensors, size - 8 - length)?;
+        let tensors = tensors.into_iter().collect();
+        Ok(Self { path: path.into(), file, start: 8 + length, tensors })
+    }
+
+    /// The bytes of a tensor of it.
+    pub(crate) fn bytes(&self, stored: &Stored) -> anyhow::Result<Vec<u8>> {
+        let read = || {
+            let mut file = &self.file;
+            file.seek(SeekFrom::Start(self.start + stored.range.start))?;
+            let mut bytes = vec![0; (stored.range.end - stored.range.start) as usize];
+            file.read_exact(&mut bytes)?;
+            Ok(bytes)
+        };
+        read().map_err(|err: std::io::Error| anyhow!(err).context(self.path.display().to_string()))
+    }
+}
+
+/// The entries of a header, all of different names.
+struct Header(Vec<(String, Entry)>);
+
+#[derive(Deserialize)]
+struct Entry {
+    dtype: String,
+    shape: Vec<usize>,
+    data_offsets: [u64; 2],
+}
+
+impl<'de> Deserialize<'de> for Header {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Header;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table of tensors")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
+                let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    if name == "__metadata__" {
+                        map.next_value::<Value>()?;
+                    } else if entries.insert(name.clone(), map.next_value()?).is_some() {
+                        let twice = format!("tensor {name} is there twice");
+                        return Err(serde::de::Error::custom(twice));
+                    }
+                }
+                Ok(Header(entries.into_iter().collect()))
+            }
+        }
+        from.deserialize_map(Entries)
+    }
+}
+
+fn stored(entry: Entry) -> anyhow::Result<Stored> {
+    let Entry { dtype, shape, data_offsets: [start, end] } = entry;
+    let dtype = Dtype::of(&dtype).map_err(|err| anyhow!(err))?;
+    let bytes = shape.iter().try_fold(dtype.size() as u64, |n, d| n.checked_mul(*d as u64));
+    let bytes = bytes.ok_or_else(|| anyhow!("its shape {shape:?} is absurd"))?;
+    let of = end.checked_sub(start);
+    ensure!(
+        of == Some(bytes),
+        "its shape {shape:?} of {} takes {bytes} bytes, and it has those from {start} to {end}",
+        dtype.name()
+    );
+    Ok(Stored { dtype, shape, range: start..end })
+}
+
+/// Checks that the tensors cover all bytes, each once.
+fn covered(tensors: &[(String, Stored)], size: u64) -> anyhow::Result<()> {
+    let mut order: Vec<&(String, Stored)> = tensors.iter().collect();
+    order.sort_by_key(|(_, stored)| (stored.range.start, stored.range.end));
+    let mut done = 0;
+    for (name, stored) in order {
+        let Range { start, end } = stored.range;
+        if end > size {
+            bail!(
+                "it is cut off: tensor {name} ends at byte {end} of the numbers, which are {size}"
+            );
+        }
+        ensure!(
+            start >= done,
+            "tensor {name} overlaps the one before it: {start} is before {done}"
+        );
+        ensure!(
+            start == done,
+            "no tensor has the bytes from {done} to {start}, before tensor {name}"
+        );
+        done = end;
+    }
+    ensure!(done == size, "no tensor has its last {} bytes", size - done);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said about a file with this header and as many bytes of numbers.
+    fn said(header: &str, numbers: usize) -> String {
+        let length = (header.len() as u64).to_le_bytes();
+        of(&[&length[..], header.as_bytes(), &vec![0; numbers]].concat())
+    }
+
+    fn of(bytes: &[u8]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        std::fs::write(&path, bytes).unwrap();
+        match Shard::open(&path) {
+            Ok(shard) => format!("{} tensors", shard.tensors.len()),
+            Err(err) => {
+                let text = format!("{err:#}");
+                let place = format!("{}: ", path.display());
+                text.strip_prefix(&place).unwrap_or_else(|| panic!("{text}")).to_string()
+            }
+        }
+    }
+
+    const TWO: &str = r#"{"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"BF16","shape":[],"data_offsets":[8,10]}}"#;
+
+    #[test]
+    fn all_damage_is_named() {
+        assert_eq!(said(TWO, 10), "2 tensors");
+        assert_eq!(
+            said(TWO, 9),
+            "it is cut off: tensor b ends at byte 10 of the numbers, which are 9"
+        );
+        assert_eq!(said(TWO, 13), "no tensor has its last 3 bytes");
+        let change = |old: &str, new: &str| said(&TWO.replace(old, new), 10);
+        assert_eq!(change("[8,10]", "[6,8]"), "tensor b overlaps the one before it: 6 is before 8");
+        let hole = said(&TWO.replace("[8,10]", "[9,11]"), 11);
+        assert_eq!(hole, "no tensor has the bytes from 8 to 9, before tensor b");
+        assert_eq!(
+            change("[2]", "[3]"),
+            "tensor a: its shape [3] of F32 takes 12 bytes, and it has those from 0 to 8"
+        );
+        assert!(change("[0,8]", "[8,0]").contains("from 8 to 0"));
+        let most = usize::MAX;
+        assert!(change("[2]", &format!("[{most},{most}]")).contains("is absurd"));
+        assert_eq!(change("BF16", "I64"), "tensor b: its numbers are I64; known: F32, BF16, F16");
+        assert!(change("\"b\"", "\"a\"").contains("tensor a is there twice"));
+        assert!(change("\"shape\":[2]", "\"shape\":2").starts_with("its header is damaged: "));
+    }
+
+    #[test]
+    fn lengths_are_checked_before_memory_is_taken() {
+        assert!(of(b"short").contains("it has 5 bytes"));
+        assert!(of(&[255; 20]).contains("its header would be 18446744073709551615 bytes long"));
+        let long = [&90_000_000_u64.to_le_bytes()[..], b"{}"].concat();
+        assert_eq!(of(&long), "it is cut off: its header has 90000000 bytes, the file 10");
+        assert_eq!(said("{}", 0), "0 tensors");
+        assert_eq!(said("{}", 1), "no tensor has its last 1 bytes");
+    }
+}

@@ -1,0 +1,180 @@
+//! Damaged folders and configs: what is wrong is named, and nothing is loaded.
+
+use std::{fs, path::PathBuf};
+
+use burn::prelude::*;
+use interop::{Checkpoint, describe, load};
+use moe::{Init, Library};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+}
+
+/// A copy of a fixture that may be damaged.
+fn copy(name: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(fixture(name)).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+    }
+    folder
+}
+
+fn opened(folder: &TempDir) -> String {
+    match Checkpoint::open(folder.path()) {
+        Ok(checkpoint) => format!("{} tensors", checkpoint.tensors().count()),
+        Err(err) => format!("{err:#}"),
+    }
+}
+
+/// What is said when it is loaded, or its warnings.
+fn loaded(folder: &TempDir) -> String {
+    let read = || {
+        let checkpoint = Checkpoint::open(folder.path())?;
+        let model = describe(&checkpoint.config)?;
+        let (routers, experts) = (routers::all(), experts::all());
+        let library = Library { routers, experts, residuals: residuals::all() };
+        let backbones = backbones::all();
+        let build = backbones.get(&model.backbone.kind)?.build;
+        let init = Init::new(0, &Device::flex());
+        let network = (build.init)(&model.backbone, &model.brief(&library), &init)?;
+        anyhow::Ok(load(network, &model.rules, &checkpoint)?.warnings)
+    };
+    match read() {
+        Ok(warnings) => warnings.join("\n"),
+        Err(err) => format!("{err:#}"),
+    }
+}
+
+fn change(folder: &TempDir, file: &str, change: impl Fn(&mut Value)) {
+    let path = folder.path().join(file);
+    let mut value: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    change(&mut value);
+    fs::write(path, value.to_string()).unwrap();
+}
+
+const INDEX: &str = "model.safetensors.index.json";
+const FIRST: &str = "model-00001-of-00002.safetensors";
+const SECOND: &str = "model-00002-of-00002.safetensors";
+
+/// The header and the numbers of a file.
+fn parts(folder: &TempDir, file: &str) -> (Value, Vec<u8>) {
+    let bytes = fs::read(folder.path().join(file)).unwrap();
+    let n = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    (serde_json::from_slice(&bytes[8..8 + n]).unwrap(), bytes[8 + n..].to_vec())
+}
+
+fn write(folder: &TempDir, file: &str, header: &Value, numbers: &[u8]) {
+    let header = header.to_string();
+    let length = (header.len() as u64).to_le_bytes();
+    let bytes = [&length[..], header.as_bytes(), numbers].concat();
+    fs::write(folder.path().join(file), bytes).unwrap();
+}
+
+#[test]
+fn damaged_folders() {
+    assert_eq!(opened(&copy("mixtral")), "41 tensors");
+    let folder = copy("mixtral");
+    fs::remove_file(folder.path().join(SECOND)).unwrap();
+    assert_eq!(opened(&folder), format!("{INDEX}: it names {SECOND}, which is not there"));
+    let folder = copy("mixtral");
+    fs::remove_file(folder.path().join(INDEX)).unwrap();
+    assert!(opened(&folder).ends_with(&format!("there is neither model.safetensors nor {INDEX}")));
+    let folder = copy("mixtral");
+    fs::remove_file(folder.path().join("config.json")).unwrap();
+    assert!(opened(&folder).contains("config.json: "));
+    let folder = copy("mixtral");
+    let bytes = fs::read(folder.path().join(FIRST)).unwrap();
+    fs::write(folder.path().join(FIRST), &bytes[..bytes.len() - 10]).unwrap();
+    let said = opened(&folder);
+    assert!(said.contains(FIRST) && said.contains("it is cut off"), "{said}");
+    let folder = copy("mixtral");
+    change(&folder, INDEX, |index| index["weight_map"]["lm_head.weight"] = json!(SECOND));
+    assert!(
+        opened(&folder).contains(&format!("tensor lm_head.weight is in {FIRST}, not in {SECOND}"))
+    );
+    let folder = copy("mixtral");
+    change(&folder, INDEX, |index| index["weight_map"]["lm_haed.weight"] = json!(SECOND));
+    assert!(opened(&folder).ends_with(&format!("{SECOND} has no tensor lm_haed.weight")));
+    let folder = copy("mixtral");
+    change(&folder, INDEX, |index| index["weight_map"]["lm_head.weight"] = json!("../x"));
+    assert!(opened(&folder).contains("is no name of a file in the folder"));
+    // A tensor that two shards have.
+    let folder = copy("mixtral");
+    let (mut header, mut numbers) = parts(&folder, SECOND);
+    let (start, n) = (numbers.len(), 48 * 16 * 2);
+    header["lm_head.weight"] =
+        json!({ "dtype": "BF16", "shape": [48, 16], "data_offsets": [start, start + n] });
+    numbers.extend(vec![0; n]);
+    write(&folder, SECOND, &header, &numbers);
+    let both = format!("tensor lm_head.weight is in {FIRST} and in {SECOND}");
+    assert!(opened(&folder).ends_with(&both), "{}", opened(&folder));
+}
+
+#[test]
+fn tensors_that_are_left_or_missing() {
+    let folder = copy("llama");
+    let (header, numbers) = parts(&folder, "model.safetensors");
+    let text = header.to_string().replace("model.norm.weight", "model.norms.weight");
+    write(&folder, "model.safetensors", &serde_json::from_str(&text).unwrap(), &numbers);
+    let said = loaded(&folder);
+    let left = "tensor model.norms.weight is left: the network has no place for it; nearest: model.norm.weight";
+    assert!(said.contains(left), "{said}");
+    let missing = "tensor model.norm.weight is missing; nearest: model.norms.weight";
+    assert!(said.contains(missing), "{said}");
+    // Fewer blocks than the file has: all that is left is named.
+    let folder = copy("llama");
+    change(&folder, "config.json", |config| config["num_hidden_layers"] = json!(1));
+    let said = loaded(&folder);
+    assert!(said.contains("tensor model.layers.1.self_attn.q_proj.weight is left"), "{said}");
+    // Another width.
+    let folder = copy("llama");
+    change(&folder, "config.json", |config| config["intermediate_size"] = json!(20));
+    let said = loaded(&folder);
+    assert!(said.contains("mlp.gate_proj.weight is [24, 16] and does not fit parameter"), "{said}");
+    let folder = copy("llama");
+    change(&folder, "config.json", |config| config["vocab_size"] = json!(49));
+    assert!(loaded(&folder).contains("is [48, 16] and does not fit"), "{}", loaded(&folder));
+}
+
+#[test]
+fn configs_that_are_not_honoured() {
+    let with = |name: &str, key: &str, value: Value| {
+        let folder = copy(name);
+        change(&folder, "config.json", |config| config[key] = value.clone());
+        loaded(&folder)
+    };
+    let said = with("llama", "model_type", json!("lama"));
+    assert!(said.contains("no family is named \"lama\"; known: mixtral, olmoe"), "{said}");
+    let said = with("llama", "partial_rotary_factor", json!(0.5));
+    assert!(said.ends_with("this network does not honour partial_rotary_factor = 0.5"), "{said}");
+    let said = with("mixtral", "hidden_act", json!("gelu"));
+    assert!(said.contains("hidden_act = \"gelu\"") && said.ends_with("it has \"silu\""), "{said}");
+    let said = with("qwen2-moe", "use_sliding_window", json!(true));
+    assert!(said.contains("use_sliding_window = true"), "{said}");
+    let said = with("deepseek-v3", "norm_topk_prob", json!(false));
+    assert!(said.contains("norm_topk_prob = false"), "{said}");
+    let said = with("llama", "hidden_size", json!("wide"));
+    assert!(said.contains("hidden_size = \"wide\": it is a whole number"), "{said}");
+    let said = with("llama", "num_attention_heads", json!(0));
+    assert!(said.contains("at least one head"), "{said}");
+    let said = with("llama", "architectures", json!(["LlamaForSequenceClassification"]));
+    assert!(said.contains("is not \"LlamaForCausalLM\""), "{said}");
+    let said = with("mixtral", "num_experts_per_tok", json!(9));
+    assert!(said.contains("k = 9 is larger than experts = 4"), "{said}");
+}
+
+#[test]
+fn numbers_that_are_nan_are_counted() {
+    let folder = copy("llama");
+    let (header, mut numbers) = parts(&folder, "model.safetensors");
+    let range: Vec<usize> =
+        serde_json::from_value(header["model.norm.weight"]["data_offsets"].clone()).unwrap();
+    numbers[range[0]..][..4].copy_from_slice(&f32::NAN.to_le_bytes());
+    numbers[range[0] + 8..][..4].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    write(&folder, "model.safetensors", &header, &numbers);
+    let said = "tensor model.norm.weight: 2 of 16 numbers are NaN or infinite";
+    assert_eq!(loaded(&folder), said);
+}

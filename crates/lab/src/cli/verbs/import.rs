@@ -1,0 +1,125 @@
+//! `import`: a checkpoint of another framework as a run.
+
+use std::path::Path;
+
+use anyhow::{anyhow, bail};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::run::WatchArgs;
+use crate::{
+    cli::{
+        Answer, DeviceArgs, JsonArgs, Session, ThreadsArgs, Verb,
+        args::{DataArgs, StoreArgs},
+    },
+    exec::{Imported, Runner},
+    planning::{CheckpointSettings, Reader, tokens_of},
+    settings::SettingTree,
+    spec::Program,
+    store::{Ended, Environment, Store},
+};
+
+/// Arguments of `import`.
+#[derive(Args, Clone)]
+pub(crate) struct Import {
+    /// A folder with config.json and model.safetensors, or shards and their index
+    checkpoint: String,
+    /// The task on which the network is evaluated; its tokens are those of the checkpoint's
+    /// tokenizer.json, if there is one
+    #[arg(long, default_value = "tanaka-lm")]
+    task: String,
+    /// The name of the run in tables; that of the folder if left out
+    #[arg(long)]
+    name: Option<String>,
+    /// A setting of the run, task.length=32; can be given several times
+    #[arg(long, value_name = "A.B=C")]
+    set: Vec<String>,
+    #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
+    threads: ThreadsArgs,
+    #[command(flatten)]
+    watch: WatchArgs,
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    json: JsonArgs,
+}
+
+impl Verb for Import {
+    const NAME: &'static str = "import";
+    const ABOUT: &'static str =
+        "Make a run of a checkpoint of Hugging Face's format, and evaluate it";
+
+    fn run(&self, session: &Session) -> anyhow::Result<Answer> {
+        let (plugins, data) = (session.plugins, self.data.dir());
+        let settings = self.settings(session)?;
+        let program = session.suites.first().map_or(Program::NONE, |suite| suite.program);
+        let reader = Reader::new(plugins, &data, program, &self.device.device);
+        let folder = Path::new(&self.checkpoint).canonicalize()?;
+        let folder = folder.file_name().unwrap_or_default().to_string_lossy().to_string();
+        let spec = reader.one(&settings, self.name.clone().unwrap_or(folder))?;
+        let store = Store::open(&self.store.runs)?;
+        let device = self.device.open()?;
+        let environment = Environment::now(&self.device.device, self.threads.count());
+        let runner = Runner {
+            plugins,
+            store: &store,
+            device: &device,
+            environment: &environment,
+            jobs: 1,
+            team: training::Team::alone(),
+            trace: self.watch.trace,
+            shown: self.watch.shown(session),
+            on_end: &|text| session.say_more(text),
+            tracer: None,
+            stop: session.stop.clone(),
+        };
+        runner.train(&[&spec])?;
+        let numbers = match store.ended(&spec.id)? {
+            Some(Ended::Done(numbers)) => numbers,
+            Some(Ended::Failed { cause, .. }) => bail!("the run {} failed: {cause}", spec.id),
+            None => bail!("the run {} has been stopped", spec.id),
+        };
+        let imported = Imported::of(&store.folder(&spec.id))?;
+        let warnings = imported.map_or_else(Vec::new, |imported| imported.warnings);
+        warnings.iter().for_each(|warning| session.say(&format!("warning: {warning}")));
+        if self.json.is_json() {
+            let all = json!({
+                "run": spec.id, "params": numbers.params, "metrics": numbers.metrics,
+                "warnings": warnings,
+            });
+            return Ok(format!("{all:#}\n").into());
+        }
+        let mut text = format!("run {} of {} parameters\n", spec.id, numbers.params);
+        for (split, metric, value) in &numbers.metrics {
+            text += &format!("{split} {metric}: {value:.6}\n");
+        }
+        Ok(text.into())
+    }
+}
+
+impl Import {
+    /// The settings of the run.
+    fn settings(&self, session: &Session) -> anyhow::Result<SettingTree> {
+        let checkpoint = CheckpointSettings::read(&self.checkpoint)?;
+        let tokens = tokens_of(&self.checkpoint, &self.task, session.plugins)
+            .map_err(|err| anyhow!("--task {}: {err}", self.task))?;
+        let mut task = json!({ "kind": self.task });
+        if let Some(tokens) = tokens {
+            task["tokens"] = tokens;
+        }
+        let mut settings = checkpoint.on(task, "--task");
+        for text in &self.set {
+            let setting = SettingTree::assignment(text)?;
+            let own = |key: &str| matches!(setting.value().get(key), Some(Value::Object(_)));
+            if ["backbone", "moe", "checkpoint"].iter().any(|key| own(key)) {
+                bail!("--set {text}: the network is that of the checkpoint");
+            }
+            settings.lay(&setting);
+        }
+        Ok(settings)
+    }
+}

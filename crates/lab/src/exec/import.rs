@@ -1,0 +1,69 @@
+//! The network of a run whose weights are those of a checkpoint.
+
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use backbones::AnyBackbone;
+use interop::{Checkpoint, Source, describe, load};
+use serde::{Deserialize, Serialize};
+
+use super::model_builder::ModelBuilder;
+use crate::{
+    spec::{CheckpointConfig, RunSpec},
+    store::read_json,
+};
+
+/// The file of a run that says what checkpoint its network came from.
+const FILE: &str = "source.json";
+
+/// The checkpoint that a run's network came from, without its numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Imported {
+    /// Names, shapes and number formats.
+    pub(crate) source: Source,
+    /// Tensors with NaN or infinite numbers.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Imported {
+    /// That of a run's folder, if there is one.
+    pub(crate) fn of(folder: &Path) -> anyhow::Result<Option<Self>> {
+        read_json(folder, FILE)
+    }
+}
+
+impl ModelBuilder<'_> {
+    /// A fresh network with the weights of a checkpoint; `source.json` keeps what it was like.
+    pub(super) fn imported(
+        &self,
+        spec: &RunSpec,
+        config: &CheckpointConfig,
+        network: AnyBackbone,
+    ) -> anyhow::Result<AnyBackbone> {
+        let folder = &config.folder;
+        let place = || format!("checkpoint {folder}");
+        let checkpoint = Checkpoint::open(Path::new(folder))?;
+        let model = describe(&checkpoint.config).with_context(place)?;
+        let (outputs, known) = (spec.data.outputs(), model.outputs);
+        ensure!(
+            outputs == known,
+            "checkpoint {folder}: it knows {known} tokens or classes, and the task {:?} has {outputs}; \
+             task.tokens = {{ kind = \"bpe\", file = \"{folder}/tokenizer.json\", size = {known} }} has \
+             as many",
+            spec.config.task.kind
+        );
+        let loaded = load(network, &model.rules, &checkpoint).with_context(place)?;
+        let imported = Imported { source: Source::of(&checkpoint), warnings: loaded.warnings };
+        self.store.write(&spec.id, FILE, &imported)?;
+        Ok(loaded.network)
+    }
+
+    /// Keeps what the checkpoint was like from which the run before came.
+    pub(super) fn keep_source(&self, spec: &RunSpec, from: &RunSpec) -> anyhow::Result<()> {
+        match Imported::of(&self.store.folder(&from.id))? {
+            Some(imported) => self.store.write(&spec.id, FILE, &imported),
+            None => Ok(()),
+        }
+    }
+}

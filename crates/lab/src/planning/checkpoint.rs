@@ -1,0 +1,125 @@
+//! Runs that start from a checkpoint of another framework: `from = { checkpoint = "DIR" }`.
+//!
+//! The network of such a run is that of the checkpoint, unless the suite changes it; the run that it starts
+//! from has the weights of the checkpoint and no steps.
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow, bail};
+use interop::{Checkpoint, describe};
+use moe::Domain;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::{Plugins, digest::hex, settings::SettingTree};
+
+/// The key of the folder.
+const KEY: &str = "checkpoint";
+
+/// The settings that a checkpoint has: its network, the folder with a digest, and no steps.
+pub(crate) struct CheckpointSettings {
+    network: SettingTree,
+    start: SettingTree,
+}
+
+impl CheckpointSettings {
+    /// Those of a folder.
+    ///
+    /// # Errors
+    /// If it is no checkpoint of a known family.
+    pub(crate) fn read(folder: &str) -> anyhow::Result<Self> {
+        let path = Path::new(folder);
+        let whole = path.canonicalize().with_context(|| format!("checkpoint {folder}"))?;
+        let checkpoint = Checkpoint::open(&whole)?;
+        let model = describe(&checkpoint.config).with_context(|| format!("checkpoint {folder}"))?;
+        let place = format!("checkpoint {folder}");
+        let network = json!({ "backbone": model.backbone, "moe": model.moe });
+        let mut start = network.clone();
+        let whole = whole.display().to_string();
+        start[KEY] = json!({ "folder": whole, "sha256": sha256(&checkpoint)? });
+        start["train"] = json!({ "steps": 0 });
+        let tree = |value: Value| SettingTree::plain(value, &place);
+        Ok(Self { network: tree(network), start: tree(start) })
+    }
+
+    /// Those that the layers of settings of a run name, the last one first.
+    pub(super) fn of<'a>(
+        layers: impl DoubleEndedIterator<Item = &'a SettingTree>,
+    ) -> anyhow::Result<Option<Self>> {
+        let folder = |layer: &'a SettingTree| layer.table()?.get("from")?.table()?.get(KEY);
+        match layers.rev().find_map(folder) {
+            None => Ok(None),
+            Some(SettingTree::Leaf(Value::String(folder), place)) => {
+                Self::read(folder).map(Some).with_context(|| place.to_string())
+            }
+            Some(other) => bail!("{}: checkpoint is a folder", other.place()),
+        }
+    }
+
+    /// The network, over the defaults of a suite.
+    pub(super) fn lay_network(&self, settings: &mut SettingTree) {
+        settings.lay(&self.network);
+    }
+
+    /// Makes `from` the settings of the run with the weights of the checkpoint.
+    pub(super) fn complete(&self, settings: &mut SettingTree) {
+        let mut from = self.start.clone();
+        if let Some(own) = settings.table().and_then(|table| table.get("from")) {
+            from.lay(&own.without(&[KEY]));
+        }
+        settings.put("from", from);
+    }
+
+    /// The settings of a run with the weights of the checkpoint on a task.
+    pub(crate) fn on(&self, task: Value, place: &str) -> SettingTree {
+        let mut settings = self.start.clone();
+        settings.put("task", SettingTree::plain(task, place));
+        settings
+    }
+}
+
+/// What is of the network alone, and of training: the run that starts from a checkpoint changes them, and the
+/// checkpoint does not.
+const OF_NETWORK: [&str; 3] = ["backbone", "moe", "train"];
+
+/// The settings of the run whose weights are those of a checkpoint, if that is what `from` says.
+pub(super) fn settings_of_checkpoint(
+    settings: &SettingTree,
+    from: &SettingTree,
+) -> Option<SettingTree> {
+    from.table()?.get(KEY)?;
+    let mut start = settings.without(&OF_NETWORK);
+    start.lay(from);
+    Some(start)
+}
+
+/// A digest of the config and of all tensors with their names.
+fn sha256(checkpoint: &Checkpoint) -> anyhow::Result<String> {
+    let mut hash = Sha256::new();
+    hash.update(serde_json::to_vec(&checkpoint.config)?);
+    for (name, stored) in checkpoint.tensors() {
+        hash.update(format!("{name} {} {:?}", stored.dtype.name(), stored.shape));
+        hash.update(checkpoint.bytes(name)?);
+    }
+    Ok(hex(&hash.finalize()))
+}
+
+/// The tokens that a checkpoint's `tokenizer.json` makes, as a task's option, if the task has that option and
+/// the checkpoint such a file. Networks may know more tokens than the file.
+///
+/// # Errors
+/// If the folder is no checkpoint of a known family.
+pub(crate) fn tokens_of(
+    folder: &str,
+    kind: &str,
+    plugins: &Plugins,
+) -> anyhow::Result<Option<Value>> {
+    let checkpoint = Checkpoint::open(Path::new(folder))?;
+    let known = plugins.tasks.complete(&moe::Choice::of(kind))?;
+    let (Some(file), true) = (checkpoint.tokenizer(), known.options.contains_key("tokens")) else {
+        return Ok(None);
+    };
+    let Domain::Text { vocab, .. } = describe(&checkpoint.config)?.domain else { return Ok(None) };
+    let file = file.canonicalize().map_err(|err| anyhow!("{}: {err}", file.display()))?;
+    Ok(Some(json!({ "kind": "bpe", "file": file.display().to_string(), "size": vocab })))
+}
