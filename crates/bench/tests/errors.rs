@@ -34,7 +34,7 @@ fn unknown_names_list_the_known_ones() {
             "no device is named \"tpu\"; known: flex, flex:fast, wgpu, vulkan, cuda:0",
         ),
         (["--only", "router=soft"], "there is none; known: switch, random, loss-free"),
-        (["--shard", "3/2"], "it is K/N"),
+        (["--shard", "3/2"], "expected K/N"),
         (["--threads", "0"], "'--threads <N>': must be at least 1"),
         (["--seeds", "0,3,0"], "--seeds: seed 0 is there twice"),
         (["--seeds", "5..5"], "\"5..5\" is empty"),
@@ -247,7 +247,7 @@ fn settings_of_images_that_do_not_fit_are_named() {
         ("task.classes=[3, 12]", "classes: 12; they are different and below 10"),
         ("task.augment.crop=8", "augment.crop = 8: images have only 8 x 8 pixels"),
         ("task.augment.mixpu=1", "unknown field `mixpu`"),
-        ("task.corrupt=contrast 6", "it is a name and 1 to 5"),
+        ("task.corrupt=contrast 6", "expected a name and 1 to 5"),
     ] {
         let err = error(&place, &["run", "tiny.toml", "--set", setting]);
         assert!(err.contains(expected), "{setting}: {err}");

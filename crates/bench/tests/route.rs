@@ -177,7 +177,7 @@ fn what_a_person_can_get_wrong_is_named_and_nothing_is_written() {
         (
             file(&[("x", &[1, 0, 2], &[])]),
             vec!["--router", "top-k"],
-            "in.safetensors: x is [1, 0, 2]; at least one is needed",
+            "in.safetensors: x is [1, 0, 2]; at least one group, unit and number are needed",
         ),
         (
             file(&[("x", &[1, 1, 1], &[f32::NAN])]),

@@ -159,13 +159,13 @@ mod tests {
         for number in ["inf", "-inf", "nan", "+nan", "1e999"] {
             let err = SettingTree::parse("s.toml", &format!("a = 1\nb = {number}")).unwrap_err();
             let err = err.to_string();
-            assert!(err.starts_with("s.toml:2: ") && err.contains("is no finite"), "{err}");
+            assert!(err.starts_with("s.toml:2: ") && err.contains("is not a finite"), "{err}");
             for text in
                 [format!("b={number}"), format!("b=[1, {number}]"), format!("b={{c={number}}}")]
             {
                 let err = SettingTree::assignment(&text).unwrap_err().to_string();
                 let place = format!("--set {text}: ");
-                assert!(err.starts_with(&place) && err.contains("is no finite"), "{err}");
+                assert!(err.starts_with(&place) && err.contains("is not a finite"), "{err}");
             }
         }
         for number in ["-0.0", "1e300", "5e-324"] {
