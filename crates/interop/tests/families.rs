@@ -4,6 +4,8 @@
 //! A folder in `fixtures/` has a tiny random checkpoint and what the library computes with it;
 //! `scripts/golden/transformers_checkpoints.py` wrote them.
 
+#![allow(clippy::print_stdout, reason = "docs/checkpoints.md has what is printed")]
+
 use std::{fs, path::PathBuf};
 
 use backbones::{AnyBackbone, Decoder};
