@@ -42,7 +42,7 @@ const LAUNCHED: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK"];
 /// [`JoinError`].
 pub fn join() -> Result<Arc<dyn Communicator>, JoinError> {
     let set = |name: &&str| std::env::var_os(name).is_some();
-    if !LAUNCHED.iter().any(|name| set(name)) {
+    if !LAUNCHED.iter().any(set) {
         return Ok(Arc::new(Alone));
     }
     launched()

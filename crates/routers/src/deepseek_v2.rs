@@ -138,8 +138,7 @@ mod tests {
         assert_eq!(experts, [4, 2, 3]);
         close(&weights, &[10.0 / 16.0, 8.0 / 16.0, 6.0 / 16.0]);
         // Groups of two have bests 1, 4, 5, 2.
-        let (experts, weights) =
-            run(DeepSeekV2Config { k: 2, groups: 4, groups_kept: 1, ..plain });
+        let (experts, weights) = run(DeepSeekV2Config { k: 2, groups: 4, groups_kept: 1, ..plain });
         assert_eq!(experts, [4, 5]);
         close(&weights, &[10.0 / 16.0, 0.0]);
         let (experts, _) = run(DeepSeekV2Config { groups: 4, groups_kept: 2, ..plain });
