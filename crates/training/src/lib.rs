@@ -52,7 +52,7 @@ pub use edit::{Detector, FaultConfig, FaultKind, Penalty, WorkersConfig, outer_s
 pub use evaluate::{Evaluation, evaluate, evaluate_some};
 pub use example_scores::ExampleScore;
 pub use few_shot::{FewShot, ridge};
-pub use file::write_atomic;
+pub use file::{remove_parts, write_atomic};
 pub use latency::{Timing, trimmed_mean};
 pub use modularity::{ModularityClusters, modularity_clusters};
 pub use objective::{Answered, Objective, Value};

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use serde::{Serialize, de::DeserializeOwned};
-use training::write_atomic;
+use training::{remove_parts, write_atomic};
 
 use super::record::Ended;
 
@@ -107,7 +107,11 @@ impl Store {
         let path = folder.join("lock");
         let file = File::create(&path).with_context(|| path.display().to_string())?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
+            Ok(()) => {
+                // What killed processes were writing.
+                remove_parts(&folder, None).with_context(|| folder.display().to_string())?;
+                Ok(Some(file))
+            }
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(err)) => Err(err).with_context(|| path.display().to_string()),
         }
