@@ -44,7 +44,7 @@ pub(crate) fn facts(
         let ids = [&spec.method, &spec.id].map(String::as_str).join("/");
         format!("{ids}/{}/{}", spec.seed, serde_json::to_value(&spec.config).unwrap_or_default())
     });
-    let data = specs.iter().map(|spec| spec.digest.sha256().to_string());
+    let data = specs.iter().map(|spec| spec.digest.sha256());
     Ok(vec![
         ("program (SHA-256)", hex(&Sha256::digest(program))[..16].to_string()),
         ("revision", environment.git_revision.clone()),
