@@ -10,10 +10,12 @@ pub(crate) mod routing_numbers;
 mod similarity;
 mod skip_top;
 mod subject;
-pub(crate) mod trace;
+mod trace;
+pub(crate) mod trace_files;
 
 pub(crate) use subject::Subject;
-pub(crate) use trace::{Tracer, record};
+pub(crate) use trace::record;
+pub(crate) use trace_files::Tracer;
 
 use anyhow::bail;
 use moe::Domain;

@@ -105,6 +105,6 @@ mod tests {
         let choice = |json: &str| serde_json::from_str::<Choice>(json);
         assert_eq!(choice(r#""top-k""#).unwrap(), Choice::of("top-k"));
         assert!(choice(r#"{"k": 2}"#).unwrap_err().to_string().contains("`kind` is missing"));
-        assert!(choice("3").unwrap_err().to_string().contains("3 is no plug-in"));
+        assert!(choice("3").unwrap_err().to_string().contains("3 is not a plug-in"));
     }
 }

@@ -21,7 +21,7 @@ use crate::{
         together::{self, Dismissal},
     },
     planning::{Searcher, Source},
-    probes::{Subject, routing_numbers, trace},
+    probes::{Subject, routing_numbers, trace_files},
     results::{Publication, blank, may_be_published, released, rows, search_rows, timing},
     spec::{RunSpec, Selection, SuitePlan, TuningPlan},
     store::{Ended, Environment, Request, Store},
@@ -345,11 +345,11 @@ fn trace_the_others(suite: &SuitePlan, runner: &Runner) -> anyhow::Result<()> {
     let builder = &ModelBuilder { plugins, store, device };
     for spec in &suite.specs {
         let (folder, step) = (builder.store.folder(&spec.id), spec.config.train.steps);
-        if !trace::is_written(&folder, step)
+        if !trace_files::is_written(&folder, step)
             && matches!(builder.store.ended(&spec.id)?, Some(Ended::Done(_)))
         {
             let ((model, _), task) = (builder.trained(spec)?, builder.task_for(spec)?);
-            trace::write(spec, &*task, &folder, &model, step, builder.device)
+            trace_files::write(spec, &*task, &folder, &model, step, builder.device)
                 .with_context(|| folder.display().to_string())?;
             let subject = Subject { model: &model, task: &*task, device: builder.device };
             routing_numbers::write(spec, builder.store, &subject)?;
