@@ -7,7 +7,6 @@ use std::process::{Child, Stdio};
 use common::{Place, SUITE, ended};
 
 #[test]
-#[ignore = "two processes that end at once may take each other's temporary file of the results"]
 fn eight_processes_at_once_on_one_folder_are_one_suite() {
     let suite =
         SUITE.replace("seeds = [0]", "seeds = [0, 1, 2]").replace("steps = 40", "steps = 12");
