@@ -187,22 +187,22 @@ impl Header {
             step: fields.whole(9)?,
             params: fields.whole(10)?,
             active_params: fields.whole(11)?,
-            flops_per_token: fields.from_zero(12)?,
-            seconds: fields.from_zero(13)?,
+            flops_per_token: fields.not_negative(12)?,
+            seconds: fields.not_negative(13)?,
             device: fields.text(14),
             revision: fields.text(15),
             run: fields.text(16),
             note: fields.text(17),
             router_params: fields.whole(18)?,
             tokens: fields.whole(19)?,
-            train_flops: fields.from_zero(20)?,
+            train_flops: fields.not_negative(20)?,
             peak_memory: fields.whole(21)?,
             budget: fields.text(22),
             budget_off: fields.number(23)?,
-            budget_limit: fields.from_zero(24)?,
+            budget_limit: fields.not_negative(24)?,
             trials: fields.whole(25)?,
             tuned: fields.text(26),
-            lr: fields.from_zero(27)?,
+            lr: fields.not_negative(27)?,
             batch: fields.whole(28)?,
         })
     }
@@ -235,7 +235,7 @@ impl Fields<'_> {
         }
     }
 
-    fn from_zero(&self, column: usize) -> Result<Option<f64>, Error> {
+    fn not_negative(&self, column: usize) -> Result<Option<f64>, Error> {
         match self.number(column)? {
             Some(number) if number < 0.0 => Err(self.bad(column, "a number from 0 on")),
             number => Ok(number),

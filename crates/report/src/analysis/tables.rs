@@ -234,8 +234,11 @@ fn mutual_information(last: &Trace) -> Table {
     }
 }
 
-/// The labels of the units by name, with the blocks that permutations keep together, if any.
-fn labels(last: &Trace) -> Vec<(&str, Vec<i32>, Option<&[i32]>)> {
+/// A name, the labels of the units, and the blocks that permutations keep together, if any.
+type Labels<'a> = (&'a str, Vec<i32>, Option<&'a [i32]>);
+
+/// The labels of the units.
+fn labels(last: &Trace) -> Vec<Labels<'_>> {
     let (name, whole) = label_name(last);
     let token = if last.about.letters.is_empty() { "place of the patch" } else { "token" };
     let blocks = whole.then_some(&last.example[..]);
