@@ -1,4 +1,4 @@
-//! Files of cameras: uncompressed DNG by [`dng`](crate::dng), and with the feature `camera-files` all formats that
+//! Files of cameras: uncompressed DNG by [`dng`], and with the feature `camera-files` all formats that
 //! the crate rawloader knows (NEF, CR2, ARW, RAF, compressed DNG and others).
 //!
 //! The feature is off by default: rawloader's licence is LGPL-2.1.

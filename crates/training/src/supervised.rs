@@ -49,7 +49,7 @@ pub trait Watch {
     fn step(&mut self, done: usize);
     /// Whether the run should stop with a checkpoint.
     fn stop(&self) -> bool;
-    /// Whether [`Watch::look`] is to be called.
+    /// Whether [`Watch::observe`] is to be called.
     fn observes(&self) -> bool {
         false
     }
