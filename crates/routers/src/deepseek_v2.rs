@@ -19,9 +19,9 @@
 //! several experts.
 
 use burn::{module::Module, prelude::*};
-use moe::{Dims, Init, Pass, Plan, Router, config, one_hot, softmax, top_k};
+use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 
-use crate::kit::{Gate, check, losses, scores};
+use crate::kit::{Gate, check, expert_groups, losses, scores};
 
 config! {
     /// Experts and groups of a unit, and balance.
@@ -58,18 +58,7 @@ impl Router for DeepSeekV2 {
         check::k(k, dims)?;
         check::coefficient("sequence_balance", config.sequence_balance)?;
         check::positive("scale", config.scale)?;
-        if groups == 0 || !dims.n_experts.is_multiple_of(groups) {
-            return Err(format!("groups = {groups} does not divide experts = {}", dims.n_experts));
-        }
-        if groups_kept == 0 || groups_kept > groups {
-            return Err(format!("groups_kept = {groups_kept}: it is 1 to groups = {groups}"));
-        }
-        match groups_kept * dims.n_experts / groups {
-            reach if k > reach => {
-                Err(format!("k = {k} is larger than the {reach} experts of the groups kept"))
-            }
-            _ => Ok(()),
-        }
+        expert_groups::check(k, [groups, groups_kept], dims.n_experts)
     }
 
     fn init(config: &DeepSeekV2Config, dims: Dims, init: &Init) -> Self {
@@ -80,8 +69,10 @@ impl Router for DeepSeekV2 {
         let logits = self.gate.forward(pass, units);
         let n_experts = logits.dims()[2];
         // Softmax keeps the order, so groups and experts are chosen by the scores before it.
-        let within = self.best_groups(logits.clone().detach().inner());
-        let experts = scores::best(pass, within, self.config.k);
+        let DeepSeekV2Config { k, groups, groups_kept, .. } = self.config;
+        let scores = logits.clone().detach().inner();
+        let within = expert_groups::within_best(scores, [groups, groups_kept], 1);
+        let experts = scores::best(pass, within, k);
         let p = softmax(logits, 2); // (22)
         let weights = p.clone().gather(2, experts.clone()) * self.config.scale; // (21)
         losses::add(pass, "sequence balance", self.config.sequence_balance, || {
@@ -92,23 +83,6 @@ impl Router for DeepSeekV2 {
 
     fn flops_per_unit(&self) -> f64 {
         self.gate.flops()
-    }
-}
-
-impl DeepSeekV2 {
-    /// `[G, U, E]`, with minus infinity outside the groups that have the best experts.
-    fn best_groups(&self, scores: Tensor<3>) -> Tensor<3> {
-        let DeepSeekV2Config { groups, groups_kept, .. } = self.config;
-        if groups_kept == groups {
-            return scores;
-        }
-        let [g, u, e] = scores.dims();
-        let size = e / groups;
-        let best = scores.clone().reshape([g * u, groups, size]).max_dim(2);
-        let (kept, _) = top_k(best.reshape([g, u, groups]), groups_kept);
-        let kept = one_hot(kept, groups).sum_dim(2).reshape([g, u, groups, 1]);
-        let kept = kept.expand([g, u, groups, size]).reshape([g, u, e]);
-        scores.mask_fill(kept.equal_scalar(0.0), f32::NEG_INFINITY)
     }
 }
 

@@ -26,9 +26,11 @@
 //! group by its best expert, and has no bias.
 
 use burn::{module::Module, prelude::*, tensor::activation::sigmoid};
-use moe::{Dims, Init, Pass, Plan, Router, config, one_hot, top_k};
+use moe::{Dims, Init, Pass, Plan, Router, config};
 
-use crate::kit::{Faithful, Gate, balance_bias::BalanceBias, check, losses, scores, shares};
+use crate::kit::{
+    Faithful, Gate, balance_bias::BalanceBias, check, expert_groups, losses, scores, shares,
+};
 
 config! {
     /// Experts and groups of a unit, and balance.
@@ -72,19 +74,7 @@ impl Router for DeepSeekV3 {
         check::coefficient("bias_step", config.bias_step)?;
         check::coefficient("sequence_balance", config.sequence_balance)?;
         check::positive("scale", config.scale)?;
-        if groups == 0 || !dims.n_experts.is_multiple_of(groups) {
-            return Err(format!("groups = {groups} does not divide experts = {}", dims.n_experts));
-        }
-        if groups_kept == 0 || groups_kept > groups {
-            return Err(format!("groups_kept = {groups_kept}: it is 1 to groups = {groups}"));
-        }
-        let within_reach = groups_kept * dims.n_experts / groups;
-        if k > within_reach {
-            return Err(format!(
-                "k = {k} is larger than the {within_reach} experts of the groups kept"
-            ));
-        }
-        Ok(())
+        expert_groups::check(k, [groups, groups_kept], dims.n_experts)
     }
 
     fn init(config: &DeepSeekV3Config, dims: Dims, init: &Init) -> Self {
@@ -114,21 +104,12 @@ impl Router for DeepSeekV3 {
 impl DeepSeekV3 {
     /// `[G, U, E]`, with minus infinity outside the best groups.
     fn best_groups(&self, biased: Tensor<3>) -> Tensor<3> {
-        let DeepSeekV3Config { groups, groups_kept, .. } = self.config;
-        if groups_kept == groups {
-            return biased;
-        }
-        let [g, u, e] = biased.dims();
-        let size = e / groups;
+        let DeepSeekV3Config { k, groups, groups_kept, .. } = self.config;
         let best = match self.config.faithful {
-            Faithful::Paper => (self.config.k / groups_kept).max(1),
+            Faithful::Paper => (k / groups_kept).max(1),
             Faithful::Reference => 2,
         };
-        let (_, best) = top_k(biased.clone().reshape([g * u, groups, size]), best.min(size));
-        let (kept, _) = top_k(best.sum_dim(2).reshape([g, u, groups]), groups_kept);
-        let kept = one_hot(kept, groups).sum_dim(2).reshape([g, u, groups, 1]);
-        let kept = kept.expand([g, u, groups, size]).reshape([g, u, e]);
-        biased.mask_fill(kept.equal_scalar(0.0), f32::NEG_INFINITY)
+        expert_groups::within_best(biased, [groups, groups_kept], best)
     }
 }
 

@@ -42,6 +42,7 @@ pub use noise::GivenNoise;
 
 pub(crate) mod assignment;
 pub(crate) mod balance_bias;
+pub(crate) mod expert_groups;
 pub(crate) mod load;
 pub(crate) mod normal_cdf;
 pub(crate) mod null;
