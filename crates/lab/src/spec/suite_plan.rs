@@ -1,6 +1,6 @@
 //! The runs of a suite.
 
-use super::{run_spec::RunSpec, tuning_plan::TuningPlan};
+use super::{budget::BudgetOutcome, run_spec::RunSpec, tuning_plan::TuningPlan};
 
 /// A suite that was read, with the selected runs.
 pub(crate) struct SuitePlan {
@@ -24,5 +24,10 @@ impl SuitePlan {
             Some(tuning) => tuning.trials(),
             None => self.specs.iter().collect(),
         }
+    }
+
+    /// The budget that its methods share, if there is one.
+    pub(crate) fn budget(&self) -> Option<&BudgetOutcome> {
+        self.planned().into_iter().find_map(|spec| spec.budget.as_ref())
     }
 }

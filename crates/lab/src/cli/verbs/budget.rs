@@ -40,7 +40,7 @@ impl Verb for Budget {
         let suite = source.plan(session.plugins, &self.data.dir(), &wanted)?;
         let specs = suite.planned();
         let rows: Vec<_> = specs.iter().copied().filter_map(row).collect();
-        let Some(given) = specs.iter().find_map(|spec| spec.budget.as_ref()) else {
+        let Some(given) = suite.budget() else {
             bail!("suite {name} holds nothing equal: it has no [budget]")
         };
         let (words, number) = (Kind::Words, Kind::Numbers(Digits::Fixed(0)));

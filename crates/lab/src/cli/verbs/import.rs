@@ -12,7 +12,7 @@ use crate::{
         Answer, DeviceArgs, JsonArgs, Session, ThreadsArgs, Verb,
         args::{DataArgs, StoreArgs},
     },
-    exec::{Imported, Runner},
+    exec::Imported,
     planning::{CheckpointSettings, Reader, tokens_of},
     settings::SettingTree,
     spec::Program,
@@ -64,20 +64,7 @@ impl Verb for Import {
         let store = Store::open(&self.store.runs)?;
         let device = self.device.open()?;
         let environment = Environment::now(&self.device.device, self.threads.count());
-        let runner = Runner {
-            plugins,
-            store: &store,
-            device: &device,
-            environment: &environment,
-            jobs: 1,
-            team: training::Team::alone(),
-            trace: self.watch.trace,
-            shown: self.watch.shown(session),
-            on_end: &|text| session.say_more(text),
-            tracer: None,
-            stop: session.stop.clone(),
-        };
-        runner.train(&[&spec])?;
+        self.watch.train(&spec, (&store, &device, &environment), session)?;
         let numbers = match store.ended(&spec.id)? {
             Some(Ended::Done(numbers)) => numbers,
             Some(Ended::Failed { cause, .. }) => bail!("the run {} failed: {cause}", spec.id),

@@ -20,7 +20,7 @@ use crate::{
         Answer, DeviceArgs, JsonArgs, Session, ThreadsArgs, Verb,
         args::{DataArgs, StoreArgs},
     },
-    exec::{ModelBuilder, Runner},
+    exec::ModelBuilder,
     planning::{find, trained_run},
     settings::SettingTree,
     spec::{Program, PruneConfig, RunConfig, RunSpec},
@@ -90,20 +90,7 @@ impl Verb for Prune {
         let after = smaller(self, &before, plugins, &program.digest())?;
         let device = self.device.open()?;
         let environment = Environment::now(&self.device.device, self.threads.count());
-        let runner = Runner {
-            plugins,
-            store: &store,
-            device: &device,
-            environment: &environment,
-            jobs: 1,
-            trace: self.watch.trace,
-            shown: self.watch.shown(session),
-            on_end: &|text| session.say_more(text),
-            tracer: None,
-            team: training::Team::alone(),
-            stop: session.stop.clone(),
-        };
-        runner.train(&[&after])?;
+        self.watch.train(&after, (&store, &device, &environment), session)?;
         if let Some(Ended::Failed { step, cause }) = store.ended(&after.id)? {
             bail!("training failed at step {step}: {cause}");
         }

@@ -102,6 +102,29 @@ impl WatchArgs {
             (false, true) => Shown::Nothing,
         }
     }
+
+    /// Trains one run, in this process alone.
+    pub(super) fn train(
+        self,
+        spec: &RunSpec,
+        (store, device, environment): (&Store, &Device, &Environment),
+        session: &Session,
+    ) -> anyhow::Result<()> {
+        let runner = Runner {
+            plugins: session.plugins,
+            store,
+            device,
+            environment,
+            jobs: 1,
+            trace: self.trace,
+            shown: self.shown(session),
+            on_end: &|text| session.say_more(text),
+            tracer: None,
+            team: Team::alone(),
+            stop: session.stop.clone(),
+        };
+        runner.train(&[spec])
+    }
 }
 
 impl Verb for Run {
@@ -189,9 +212,7 @@ impl RunOptions {
 
     /// What was found against the method whose budget all have, below a table of text.
     fn found(&self, suite: &SuitePlan, runs: &Runs) -> anyhow::Result<String> {
-        let planned = suite.planned();
-        let budget = planned.iter().find_map(|spec| spec.budget.as_ref());
-        let (Some(budget), Format::Text) = (budget, self.format.get()) else {
+        let (Some(budget), Format::Text) = (suite.budget(), self.format.get()) else {
             return Ok(String::new());
         };
         let said = against(runs, &Query::default(), &budget.reference)?;
@@ -261,7 +282,7 @@ impl RunOptions {
 
 /// Prints the budget of a suite, if it has one.
 fn say_budget(suite: &SuitePlan, name: &str, session: &Session) {
-    if let Some(given) = suite.planned().iter().find_map(|spec| spec.budget.as_ref()) {
+    if let Some(given) = suite.budget() {
         session.say(&format!("{}; the sizes: budget {name}", given.title()));
     }
 }
