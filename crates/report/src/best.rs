@@ -4,7 +4,7 @@ use crate::{
     Better, Query, Setting,
     budget::is_off,
     pairs::Pairs,
-    stats::{Verdict, mean},
+    stats::{Verdict, average, paired_p},
 };
 
 /// The rule, in the words that stand under a table.
@@ -46,6 +46,8 @@ struct Field<'a> {
     methods: &'a [&'a str],
     what: (&'a str, &'a str),
     better: Better,
+    /// The values of each method by seed, more being better.
+    values: Vec<Vec<(u64, f64)>>,
 }
 
 /// The methods in bold, and the standing of the others relative to the best of them.
@@ -56,7 +58,12 @@ pub(crate) fn standing(
     what: (&str, &str),
     better: Better,
 ) -> Standing {
-    let field = Field { setting, query, methods, what, better };
+    let values = |method: &&str| {
+        let scores = setting.scores(method, what.0, what.1);
+        scores.into_iter().flatten().map(|(seed, x)| (*seed, better.oriented(*x))).collect()
+    };
+    let values = methods.iter().map(values).collect();
+    let field = Field { setting, query, methods, what, better, values };
     let why: Vec<Option<String>> = (0..methods.len()).map(|at| field.why_not(at)).collect();
     let entrants: Vec<usize> = (0..methods.len()).filter(|at| why[*at].is_none()).collect();
     let beaten = field.beaten(&entrants);
@@ -99,10 +106,8 @@ impl Field<'_> {
     }
 
     fn value(&self, at: usize) -> f64 {
-        let (metric, split) = self.what;
-        let scores = self.setting.scores(self.methods[at], metric, split);
-        let values: Vec<f64> = scores.into_iter().flatten().map(|(_, value)| *value).collect();
-        mean(&values).map_or(f64::NEG_INFINITY, |mean| self.better.oriented(mean.mean))
+        let values: Vec<f64> = self.values[at].iter().map(|(_, value)| *value).collect();
+        average(&values).unwrap_or(f64::NEG_INFINITY)
     }
 
     fn pairs(&self, a: usize, b: usize) -> Pairs {
@@ -121,38 +126,72 @@ impl Field<'_> {
     /// Whether each method is worse than another one, or has a lower mean than one that is, over shared
     /// seeds. Excluded methods can still be better, unless they are off the budget.
     fn beaten(&self, entrants: &[usize]) -> Vec<bool> {
-        let rivals =
-            || (0..self.methods.len()).filter(|at| !is_off(self.setting, self.methods[*at]));
-        let mut beaten = vec![false; self.methods.len()];
-        for at in entrants {
-            beaten[*at] = rivals().any(|rival| rival != *at && self.loses(*at, rival));
-        }
+        let all = 0..self.methods.len();
+        let mut rivals: Vec<usize> =
+            all.clone().filter(|at| !is_off(self.setting, self.methods[*at])).collect();
+        // The best first: they are the likeliest to beat one.
+        let means: Vec<f64> = all.map(|at| self.value(at)).collect();
+        rivals.sort_by(|a, b| means[*b].total_cmp(&means[*a]));
+        let loses = |at: &usize| rivals.iter().any(|rival| rival != at && self.loses(*at, *rival));
+        let (mut taking, mut left): (Vec<usize>, Vec<usize>) =
+            entrants.iter().copied().partition(loses);
         // One that is beaten takes along those below it, until nothing changes.
-        loop {
-            let below = entrants.iter().copied().find(|at| {
-                !beaten[*at]
-                    && entrants.iter().any(|rival| beaten[*rival] && self.is_below(*at, *rival))
-            });
-            match below {
-                Some(at) => beaten[at] = true,
-                None => return beaten,
+        while let Some(rival) = taking.pop() {
+            let (below, above): (Vec<usize>, Vec<usize>) =
+                left.into_iter().partition(|at| self.is_below(*at, rival));
+            left = above;
+            taking.extend(below);
+        }
+        let mut beaten = vec![false; self.methods.len()];
+        entrants.iter().for_each(|at| beaten[*at] = true);
+        left.iter().for_each(|at| beaten[*at] = false);
+        beaten
+    }
+
+    /// The first minus the second over the seeds that both have, more being better.
+    fn differences(&self, at: usize, rival: usize) -> Vec<f64> {
+        let (mut mine, mut theirs) = (self.values[at].iter(), self.values[rival].iter());
+        let (mut a, mut b) = (mine.next(), theirs.next());
+        let mut differences = Vec::new();
+        while let (Some((seed, x)), Some((other, y))) = (a, b) {
+            if seed == other {
+                differences.push(x - y);
+            }
+            if seed <= other {
+                a = mine.next();
+            }
+            if other <= seed {
+                b = theirs.next();
             }
         }
+        differences
     }
 
     fn loses(&self, at: usize, rival: usize) -> bool {
-        let pairs = self.pairs(at, rival);
-        match pairs.alone(self.better) {
-            Verdict::Worse => true,
-            Verdict::NoVariance => pairs.oriented(self.better).is_some_and(|p| p.difference < 0.0),
-            _ => false,
+        let differences = self.differences(at, rival);
+        if !is_negative(&differences) {
+            return false;
         }
+        if self.query.examples {
+            let pairs = self.pairs(at, rival);
+            return matches!(pairs.alone(self.better), Verdict::Worse | Verdict::NoVariance);
+        }
+        // As `Pairs::alone` has it: a seed on which the rival alone failed rules the verdict out.
+        let worse = paired_p(&differences).is_some_and(|p| p.is_none_or(|p| p < 0.05));
+        let failed = || self.setting.failed(self.methods[rival], self.what.0, self.what.1);
+        let has =
+            |seed: u64| self.values[at].binary_search_by_key(&seed, |(seed, _)| *seed).is_ok();
+        worse && !failed().into_iter().any(has)
     }
 
     fn is_below(&self, at: usize, rival: usize) -> bool {
-        let paired = self.pairs(at, rival).oriented(self.better);
-        paired.is_some_and(|paired| paired.difference < 0.0)
+        is_negative(&self.differences(at, rival))
     }
+}
+
+/// Whether the mean of at least 3 differences is below 0.
+fn is_negative(differences: &[f64]) -> bool {
+    differences.len() >= 3 && average(differences).is_some_and(|mean| mean < 0.0)
 }
 
 #[cfg(test)]

@@ -60,6 +60,7 @@ mod table;
 pub mod tensorboard;
 pub mod trace;
 mod verbs;
+mod visible;
 
 pub use comparison::comparison;
 pub use error::Error;
@@ -72,10 +73,11 @@ pub use runs::Runs;
 pub use series::{Curve, Line, Load};
 pub use setting::{Scores, Setting};
 pub use splice::splice;
-pub use table::{Cell, Column, Digits, Estimate, Format, Kind, Table, render};
+pub use table::{Cell, Column, Digits, Estimate, Format, Kind, Table, markdown_text, render};
 pub use verbs::{
     Best, Claim, Comparison, Condition, Expect, Finding, Fit, Gate, Gated, LATE_CHANGE, Measured,
     Outcome, RATE_AT_EDGE, RATES_TRIED, Ranked, Ranking, TRIVIAL, Tested, against, check,
     check_table, claims, claims_table, cmp, cmp_table, fit, gates, gates_table, ledger, power,
     rank, render_cmp,
 };
+pub use visible::visible;

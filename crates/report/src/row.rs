@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use csv::StringRecord;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Error, metric::range};
 
 /// The documented columns, in the order in which they are written. A file may have them in any
 /// order, and others beside them; those from `note` on may be left out.
@@ -183,26 +183,26 @@ impl Header {
             seed: fields.whole(5)?.ok_or_else(|| fields.bad(5, "a whole number"))?,
             split: fields.text(6),
             metric: fields.text(7),
-            value: fields.number(8)?,
+            value: fields.value()?,
             step: fields.whole(9)?,
             params: fields.whole(10)?,
             active_params: fields.whole(11)?,
-            flops_per_token: fields.number(12)?,
-            seconds: fields.number(13)?,
+            flops_per_token: fields.from_zero(12)?,
+            seconds: fields.from_zero(13)?,
             device: fields.text(14),
             revision: fields.text(15),
             run: fields.text(16),
             note: fields.text(17),
             router_params: fields.whole(18)?,
             tokens: fields.whole(19)?,
-            train_flops: fields.number(20)?,
+            train_flops: fields.from_zero(20)?,
             peak_memory: fields.whole(21)?,
             budget: fields.text(22),
             budget_off: fields.number(23)?,
-            budget_limit: fields.number(24)?,
+            budget_limit: fields.from_zero(24)?,
             trials: fields.whole(25)?,
             tuned: fields.text(26),
-            lr: fields.number(27)?,
+            lr: fields.from_zero(27)?,
             batch: fields.whole(28)?,
         })
     }
@@ -227,7 +227,30 @@ impl Fields<'_> {
     fn number(&self, column: usize) -> Result<Option<f64>, Error> {
         match self.str(column) {
             "" => Ok(None),
-            text => text.parse().map(Some).map_err(|_| self.bad(column, "a number")),
+            text => match text.parse::<f64>() {
+                Ok(number) if number.is_finite() => Ok(Some(number)),
+                Ok(_) => Err(self.bad(column, "a finite number")),
+                Err(_) => Err(self.bad(column, "a number")),
+            },
+        }
+    }
+
+    fn from_zero(&self, column: usize) -> Result<Option<f64>, Error> {
+        match self.number(column)? {
+            Some(number) if number < 0.0 => Err(self.bad(column, "a number from 0 on")),
+            number => Ok(number),
+        }
+    }
+
+    /// The value of the metric; a share is from 0 to 1, but for rounding.
+    fn value(&self) -> Result<Option<f64>, Error> {
+        const ROUNDING: f64 = 1e-6;
+        let is_share = range(self.str(7)) == [0.0, 1.0];
+        match self.number(8)? {
+            Some(x) if is_share && !(-ROUNDING..=1.0 + ROUNDING).contains(&x) => {
+                Err(self.bad(8, "a number from 0 to 1"))
+            }
+            value => Ok(value),
         }
     }
 

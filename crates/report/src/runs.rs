@@ -185,6 +185,26 @@ mod tests {
     }
 
     #[test]
+    fn numbers_out_of_range_are_refused() {
+        let csv = |change: fn(&mut Row)| {
+            let mut row = row();
+            change(&mut row);
+            error(&Runs::of([row]).to_csv())
+        };
+        for (err, column, wanted) in [
+            (csv(|row| row.value = Some(f64::NAN)), "value", "a finite number"),
+            (csv(|row| row.budget_off = Some(f64::INFINITY)), "budget_off", "a finite number"),
+            (csv(|row| row.value = Some(1.01)), "value", "a number from 0 to 1"),
+            (csv(|row| row.value = Some(-0.01)), "value", "a number from 0 to 1"),
+            (csv(|row| row.seconds = Some(-1.0)), "seconds", "a number from 0 on"),
+            (csv(|row| row.lr = Some(-1.0)), "lr", "a number from 0 on"),
+        ] {
+            assert!(err.starts_with(&format!("a.csv:2: {column} = ")), "{err}");
+            assert!(err.contains(&format!("is not {wanted};")), "{err}");
+        }
+    }
+
+    #[test]
     fn a_short_row_is_shown_with_its_place() {
         let err = error(&format!("{}\na,b\n", COLUMNS.join(",")));
         assert!(err.starts_with("a.csv:2: 2 fields under 29 columns"), "{err}");

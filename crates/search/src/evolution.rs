@@ -312,9 +312,29 @@ mod tests {
         fs::write(&path, text.replacen("{\"value\"", "{\"valu\"", 1)).unwrap();
         let damaged = evolve(Some(&path), 0).unwrap_err().to_string();
         assert!(
-            damaged.contains("history:") && damaged.contains("unknown field `valu`"),
+            damaged.contains("history:") && damaged.contains("its check is wrong"),
             "{damaged}"
         );
+    }
+
+    #[test]
+    fn a_flipped_bit_in_a_history_is_an_error_or_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history");
+        let (expected, _) = evolve(Some(&path), usize::MAX).unwrap();
+        let whole = fs::read(&path).unwrap();
+        let mut refused = 0;
+        let bits = (0..whole.len() * 8).step_by(103);
+        for bit in bits.clone() {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            fs::write(&path, bytes).unwrap();
+            match evolve(Some(&path), usize::MAX) {
+                Ok((found, _)) => assert_eq!(found, expected, "bit {bit}"),
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(refused + 2 > bits.len(), "{refused} of {}: all but the last newline", bits.len());
     }
 
     #[test]

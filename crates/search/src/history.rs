@@ -1,17 +1,20 @@
 //! The history of a search, in a file: one line of JSON for each cost and for each value, added as soon
-//! as it is known. The first line says of which search.
+//! as it is known. The first line says of which search. The last member of each line, `check`, is the
+//! beginning of the SHA-256 of the bytes of the line before it.
 //!
-//! What a kill cuts off in the middle of a line is dropped when the file is opened again.
+//! What a kill or a power cut takes away at the end is dropped when the file is opened again, and found out
+//! again. One process at a time has a history; others wait for it.
 
 use std::{
     collections::HashMap,
     fs::{File, OpenOptions},
-    io::{self, Write},
+    io::Write,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::{Member, SearchError};
 
@@ -66,22 +69,22 @@ impl History {
     /// If the file is of another search, or cannot be read or written.
     pub fn open(path: &Path, about: &Value) -> Result<Self, SearchError> {
         let failed = |source| SearchError::File { path: path.into(), source };
-        let text = match std::fs::read_to_string(path) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => String::new(),
-            read => read.map_err(failed)?,
-        };
+        let file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
+        file.lock().map_err(failed)?;
+        let text = std::fs::read_to_string(path).map_err(failed)?;
         let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
         let mut history = Self::default();
         for (at, line) in whole.lines().enumerate() {
             let damaged =
                 |why: String| SearchError::Damaged { path: path.into(), line: at + 1, why };
+            let line = checked(line).map_err(damaged)?;
+            let line = line.as_str();
             match at {
                 0 => same(path, about, line).map_err(|err| err.unwrap_or_else(damaged))?,
                 _ => history
                     .learn(serde_json::from_str(line).map_err(|err| damaged(err.to_string()))?),
             }
         }
-        let file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
         file.set_len(whole.len() as u64).map_err(failed)?;
         history.file = Some((path.into(), file));
         if whole.is_empty() {
@@ -135,9 +138,31 @@ impl History {
     fn write(&mut self, line: &str) -> Result<(), SearchError> {
         let Some((path, file)) = &mut self.file else { return Ok(()) };
         // One call, so that a kill leaves at most one line in part.
-        let written = file.write_all(format!("{line}\n").as_bytes());
+        let written = file.write_all(with_check(line).as_bytes());
         written.map_err(|source| SearchError::File { path: path.clone(), source })
     }
+}
+
+/// What is before and after the digits at the end of a line.
+const CHECK: [&str; 2] = [",\"check\":\"", "\"}"];
+
+/// A line of the file: an object, which is not empty, with its check.
+fn with_check(object: &str) -> String {
+    let object = object.strip_suffix('}').unwrap_or(object);
+    format!("{object}{}{}{}\n", CHECK[0], digits(object), CHECK[1])
+}
+
+/// The object of a line, without its check.
+fn checked(line: &str) -> Result<String, String> {
+    let parts = || line.strip_suffix(CHECK[1])?.rsplit_once(CHECK[0]);
+    match parts() {
+        Some((object, found)) if found == digits(object) => Ok(format!("{object}}}")),
+        _ => Err("its check is wrong; remove the file to search again".into()),
+    }
+}
+
+fn digits(text: &str) -> String {
+    Sha256::digest(text)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Is the first line of the file what it should be? None within is a line that is damaged.

@@ -1,18 +1,27 @@
-//! Files that are there as a whole, or not at all.
+//! Files that are there as a whole, or not at all: after a kill, a full disk, or a power cut.
 
 use std::{
     ffi::OsString,
     fs::{self, File},
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
+    process,
+    sync::atomic::{AtomicU64, Ordering},
 };
 
-/// Writes a file beside its place and moves it there: whoever reads it, at whatever moment the
-/// writer is killed, finds the old content or the new.
+/// Writes a file beside its place and moves it there: whoever reads it, at whatever moment the writer is
+/// killed or the power is cut, finds the old content or the new. Once it returns, the new content is on
+/// the disk. A file that is replaced keeps its permissions.
+///
+/// # Errors
+/// If what is at its place is no regular file, a link say, or if it cannot be written.
 pub fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut part = OsString::from(path);
-    part.push(".part");
-    let written = File::create(&part).and_then(|mut file| {
+    let permissions = permissions_of(path)?;
+    let part = part_of(path);
+    let written = File::create_new(&part).and_then(|mut file| {
+        if let Some(permissions) = permissions {
+            file.set_permissions(permissions)?;
+        }
         file.write_all(content)?;
         file.sync_all()
     });
@@ -20,7 +29,93 @@ pub fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
     if moved.is_err() {
         let _ = fs::remove_file(&part); // nothing half-written; the error above is the one to tell
     }
-    moved
+    moved.and_then(|()| sync_folder(folder_of(path)))
+}
+
+/// The permissions of the file that is replaced, if there is one.
+fn permissions_of(path: &Path) -> io::Result<Option<fs::Permissions>> {
+    match fs::symlink_metadata(path) {
+        Ok(facts) if facts.is_file() => Ok(Some(facts.permissions())),
+        Ok(_) => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is there and is no regular file, so it is not replaced",
+        )),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(err) => Err(err),
+    }
+}
+
+/// A name beside the file that no other thread or process takes: two that write one file at once do not
+/// meet.
+fn part_of(path: &Path) -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut name = OsString::from(path);
+    name.push(format!(".{}-{}.part", process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+    name.into()
+}
+
+/// Removes what killed writers of a file, or of all files of a folder if none is named, have left beside
+/// it. For those alone who know that nobody writes there now: holders of a lock.
+pub fn remove_parts(folder: &Path, of: Option<&str>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if is_part(&entry.file_name().to_string_lossy(), of) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether this is the name of a file that was being written, in the place of a certain one or of any.
+fn is_part(name: &str, of: Option<&str>) -> bool {
+    let Some(name) = name.strip_suffix(".part") else { return false };
+    let number = |of| name.strip_prefix(of)?.strip_prefix('.');
+    of.is_none_or(|of| name == of || number(of).is_some_and(|number| !number.contains('.')))
+}
+
+/// Makes a folder and those above it, and sees to it that their names are on the disk.
+pub fn create_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = folder_of(path);
+    create_folder(above)?;
+    match fs::create_dir(path) {
+        Err(err) if err.kind() != io::ErrorKind::AlreadyExists || !path.is_dir() => Err(err),
+        _ => sync_folder(above),
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Writes the names of a folder to the disk; without it a file that was moved can be lost with the power.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        // Some file systems cannot, and some folders may be written but not read.
+        Err(err)
+            if matches!(
+                err.kind(),
+                io::ErrorKind::InvalidInput
+                    | io::ErrorKind::Unsupported
+                    | io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            Ok(())
+        }
+        synced => synced,
+    }
+}
+
+/// Elsewhere folders cannot be opened.
+#[cfg(not(unix))]
+fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(test)]
@@ -36,5 +131,69 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(write_atomic(&folder.path().join("no/b.txt"), b"x").is_err());
+    }
+
+    #[test]
+    fn many_writers_of_one_file_do_not_meet() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = &folder.path().join("a.txt");
+        std::thread::scope(|scope| {
+            for writer in 0..8_u8 {
+                scope.spawn(move || {
+                    (0..20).for_each(|_| write_atomic(path, &[writer; 999]).unwrap());
+                });
+            }
+        });
+        let last = fs::read(path).unwrap();
+        assert!(last.len() == 999 && last.iter().all(|byte| *byte == last[0]), "one of them");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn links_are_not_followed_and_permissions_stay() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let [path, link] = ["a.txt", "link"].map(|name| folder.path().join(name));
+        write_atomic(&path, b"old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        write_atomic(&path, b"new").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        symlink(&path, &link).unwrap();
+        for other in [link.as_path(), folder.path(), Path::new("/dev/null")] {
+            let err = write_atomic(other, b"x").unwrap_err();
+            assert!(err.to_string().contains("no regular file"), "{err}");
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+    }
+
+    #[test]
+    fn parts_of_one_file_or_of_all_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = ["s.csv.1-2.part", "s.csv.part", "s.csv.x.csv.1-2.part", "t.1-0.part", "s.csv"];
+        names.iter().for_each(|name| fs::write(folder.path().join(name), "").unwrap());
+        let left = || {
+            let entries = fs::read_dir(folder.path()).unwrap().flatten();
+            let mut names: Vec<_> =
+                entries.map(|entry| entry.file_name().to_string_lossy().to_string()).collect();
+            names.sort();
+            names
+        };
+        remove_parts(folder.path(), Some("s.csv")).unwrap();
+        assert_eq!(left(), ["s.csv", "s.csv.x.csv.1-2.part", "t.1-0.part"]);
+        remove_parts(folder.path(), None).unwrap();
+        assert_eq!(left(), ["s.csv"]);
+    }
+
+    #[test]
+    fn folders_are_made_with_those_above() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/c");
+        create_folder(&path).unwrap();
+        create_folder(&path).unwrap();
+        assert!(path.is_dir());
+        fs::write(folder.path().join("file"), "").unwrap();
+        assert!(create_folder(&folder.path().join("file/x")).is_err());
+        assert!(create_folder(&folder.path().join("file")).is_err());
     }
 }

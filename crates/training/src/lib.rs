@@ -51,7 +51,7 @@ pub use edit::{Detector, FaultConfig, FaultKind, Penalty, WorkersConfig, outer_s
 pub use evaluate::{Evaluation, evaluate, evaluate_some};
 pub use example_scores::ExampleScore;
 pub use few_shot::{FewShot, ridge};
-pub use file::write_atomic;
+pub use file::{create_folder, remove_parts, write_atomic};
 pub use latency::{Timing, trimmed_mean};
 pub use modularity::{Communities, communities};
 pub use objective::{Answered, Objective, Value};
@@ -60,7 +60,7 @@ pub use order::{Order, all_in_rows};
 pub use params::params_of;
 pub use schedule::{BatchWarmUp, Schedule, Shape};
 pub use spikes::{Damage, DamageKind, Detect, Persistent, SpikesConfig};
-pub use step_log::{StepLog, StepRow};
+pub use step_log::{LogMark, StepLog, StepRow};
 pub use supervised::{Outcome, Run, TrainError, Watch, supervised};
 pub use tracer::{Span, SpanTimes, StepTracer};
 pub use translations::{WritingSpeed, translations};

@@ -3,6 +3,7 @@
 pub(crate) mod args;
 mod output;
 mod session;
+mod signals;
 mod verb;
 pub(crate) mod verbs;
 
@@ -20,7 +21,7 @@ use clap::{Args, Command, FromArgMatches};
 
 use crate::{Plugins, spec::Suite};
 use output::{error_text, print, print_message};
-use session::{Verbosity, stop_on_ctrl_c};
+use session::Verbosity;
 use verbs::run::RunOptions;
 
 const ABOUT: &str =
@@ -48,10 +49,10 @@ pub(crate) fn main(plugins: &Plugins, suites: &[Suite], own: &[VerbEntry]) -> Ex
     let all = [&verbs::all()[..], own].concat();
     let command = command(suites, &all);
     let matches = command.clone().get_matches();
-    let stop = Arc::new(AtomicBool::new(false));
     let given = matches.subcommand().map_or(&matches, |(_, matches)| matches);
     let verbosity = Verbosity::from_arg_matches(given).unwrap_or_else(|err| err.exit());
-    let session = Session { plugins, suites, command, verbosity, stop: stop.clone() };
+    let stop = Arc::new(AtomicBool::new(false));
+    let session = Session { plugins, suites, command, verbosity, stop };
     let run = || match matches.subcommand() {
         Some((name, matches)) => match all.iter().find(|verb| verb.name == name) {
             Some(verb) => (verb.run)(matches, &session),
@@ -59,14 +60,13 @@ pub(crate) fn main(plugins: &Plugins, suites: &[Suite], own: &[VerbEntry]) -> Ex
         },
         None => RunOptions::from_arg_matches(&matches)?.train(None, &session),
     };
-    let page = given.try_get_one::<bool>("tui").ok().flatten().is_some_and(|tui| *tui);
-    match stop_on_ctrl_c(&stop, page).and_then(|()| run()) {
+    match run() {
         Ok(answer) => {
-            print(&answer.text);
-            if let Some(err) = answer.error {
-                print_message(&format!("error: {}", error_text(&err)));
+            let printed = print(&answer.text);
+            for err in answer.error.iter().chain(printed.as_ref().err()) {
+                print_message(&format!("error: {}", error_text(err)));
             }
-            ExitCode::from(answer.code)
+            ExitCode::from(if printed.is_ok() { answer.code } else { 2 })
         }
         Err(_) if session.is_stopped() => {
             print_message("stopped; the same command goes on from here");

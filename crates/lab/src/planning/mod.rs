@@ -4,7 +4,9 @@ mod architecture_search;
 mod budget;
 mod found;
 mod layers;
+mod limits;
 mod loader;
+pub(crate) mod memory;
 #[cfg(test)]
 mod numbers_test;
 mod run_config;

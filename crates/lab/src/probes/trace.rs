@@ -4,14 +4,14 @@
 //! the network and every choice is kept, see `report::trace` for the format. The size is bounded:
 //! at most [`UNITS`] units a file and [`FILES`] files a run. It changes nothing in the run.
 
-use std::{fs, io, path::Path};
+use std::{io, path::Path};
 
 use backbones::AnyBackbone;
 use burn::prelude::*;
 use moe::{Domain, Input, Pass, RoutingProbe, TokenIds};
 use report::trace::{About, Layer, Pixels, Property, Trace};
 use tasks::{Batch, Split, Task};
-use training::{Watch, put_batch_facts, write_atomic};
+use training::{Watch, create_folder, put_batch_facts, write_atomic};
 
 use crate::spec::RunSpec;
 
@@ -57,7 +57,7 @@ impl<W: Watch> Watch for Tracer<'_, W> {
     }
 }
 
-/// Writes the trace of a network after so many steps; nothing if it has no MoE layers.
+/// Writes the trace of a network after so many steps; nothing, which is told, if it has no MoE layers.
 pub(crate) fn write(
     spec: &RunSpec,
     task: &dyn Task,
@@ -65,11 +65,12 @@ pub(crate) fn write(
     model: &AnyBackbone,
     step: usize,
     device: &Device,
-) -> io::Result<()> {
-    let Some(trace) = record(spec, task, model, step, device) else { return Ok(()) };
+) -> io::Result<bool> {
+    let Some(trace) = record(spec, task, model, step, device) else { return Ok(false) };
     let path = folder.join(Trace::file_name(step as u64));
-    fs::create_dir_all(path.parent().unwrap_or(folder))?;
-    write_atomic(&path, &trace.to_bytes().map_err(io::Error::other)?)
+    create_folder(path.parent().unwrap_or(folder))?;
+    write_atomic(&path, &trace.to_bytes().map_err(io::Error::other)?)?;
+    Ok(true)
 }
 
 /// The trace of a network's routing on the validation split; none if it has no MoE layers, or reads pairs,
@@ -214,7 +215,8 @@ mod tests {
             "[base]\nmoe = {{ layers = \"last 1\", experts = 4 }}\n{task}\n[[method]]\n{method}\n"
         ));
         write(&spec, &*task, folder.path(), &model, 7, &Device::flex()).unwrap();
-        let trace = Trace::read(&folder.path().join(Trace::file_name(7))).unwrap();
+        let bytes = std::fs::read(folder.path().join(Trace::file_name(7))).unwrap();
+        let trace = Trace::parse("trace", &bytes).unwrap();
         let groups = task.as_clustered().and_then(|task| task.super_classes());
         (trace, groups.map(<[usize]>::to_vec))
     }

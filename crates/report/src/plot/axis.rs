@@ -27,8 +27,10 @@ impl Axis {
         if low <= 0.0 || high <= 4.0 * low {
             return Self::linear(label, values);
         }
-        let room = (high / low).powf(0.05);
-        Self { label: label.into(), low: low / room, high: high * room, log: true }
+        // The quotient of the ends may be no number.
+        let room = (0.05 * (high.ln() - low.ln())).exp();
+        let (low, high) = ((low / room).max(f64::MIN_POSITIVE), (high * room).min(f64::MAX));
+        Self { label: label.into(), low, high, log: true }
     }
 
     /// An axis from end to end, without room.
@@ -79,7 +81,11 @@ impl Axis {
 }
 
 fn ends(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
-    let mut values = values.into_iter().filter(|x| x.is_finite());
+    // So that spans and room are numbers too.
+    const MOST: f64 = 1e300;
+    let least = |x: f64| if x > 0.0 { x.max(1.0 / MOST) } else { x };
+    let values = values.into_iter().filter(|x| x.is_finite());
+    let mut values = values.map(|x| least(x.clamp(-MOST, MOST)));
     let Some(first) = values.next() else { return (0.0, 1.0) };
     values.fold((first, first), |(low, high), x| (low.min(x), high.max(x)))
 }
@@ -113,6 +119,20 @@ mod tests {
         assert_eq!(texts(&axis), ["10 k", "100 k", "1 M"]);
         assert!((axis.place(1e4) + axis.place(1e6) - 1.0).abs() < 1e-12);
         assert!(!Axis::fitting("x", [0.0, 1e6]).log);
+    }
+
+    #[test]
+    fn the_widest_spans_have_few_ticks() {
+        let ends = [-f64::MAX, -1e-5, 0.0, 5e-324, 1e-5, 1.0, 1e16, f64::MAX];
+        for low in ends {
+            for high in ends.into_iter().filter(|high| *high >= low) {
+                for axis in [Axis::fitting("x", [low, high]), Axis::linear("x", [low, high])] {
+                    let (ticks, text) = (axis.ticks(5), format!("{axis:?}"));
+                    assert!(ticks.len() < 700, "{text}: {} ticks", ticks.len());
+                    assert!(axis.place(low.clamp(-1e300, 1e300)).is_finite(), "{text}");
+                }
+            }
+        }
     }
 
     #[test]

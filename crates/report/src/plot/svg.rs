@@ -7,6 +7,8 @@ use std::fmt::Write;
 
 use unicode_width::UnicodeWidthStr;
 
+use crate::visible;
+
 /// Colours that most kinds of eyes can tell apart (Okabe and Ito,
 /// <https://jfly.uni-koeln.de/color/>), none too faint on white or on black.
 const COLOURS: [&str; 8] =
@@ -135,12 +137,13 @@ pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
+            '\n' | '\t' => escaped.push(letter),
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            _ => escaped.push(letter),
+            _ => escaped.push(visible(letter)),
         }
     }
     escaped

@@ -4,19 +4,28 @@
 /// The chance that a run of `a` is higher than one of `b`, ties as half, every task alike.
 /// Both have one list of runs for each task. None where a list is empty.
 pub fn probability_of_improvement(a: &[Vec<f64>], b: &[Vec<f64>]) -> Option<f64> {
-    let tasks: Option<Vec<f64>> = a.iter().zip(b).map(|(a, b)| chance(a, b)).collect();
-    super::mean::average(&tasks?)
+    let sorted = |task: &Vec<f64>| {
+        let mut sorted = task.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted
+    };
+    improvement_of_sorted(a, &b.iter().map(sorted).collect::<Vec<_>>())
 }
 
-fn chance(a: &[f64], b: &[f64]) -> Option<f64> {
-    let mut sorted = b.to_vec();
-    sorted.sort_by(f64::total_cmp);
+/// The same where the runs of `b` are in order.
+pub(crate) fn improvement_of_sorted(a: &[Vec<f64>], b: &[Vec<f64>]) -> Option<f64> {
+    let tasks = a.iter().zip(b).map(|(a, b)| chance(a, b));
+    let (sum, n) = tasks.into_iter().try_fold((0.0, 0), |(sum, n), x| Some((sum + x?, n + 1)))?;
+    (n > 0).then(|| sum / f64::from(n))
+}
+
+fn chance(a: &[f64], sorted: &[f64]) -> Option<f64> {
     let won = |a: &f64| {
         let below = sorted.partition_point(|b| b < a);
         let up_to = sorted.partition_point(|b| b <= a);
         (below + up_to) as f64 / 2.0
     };
-    let duels = a.len() * b.len();
+    let duels = a.len() * sorted.len();
     (duels > 0).then(|| a.iter().map(won).sum::<f64>() / duels as f64)
 }
 

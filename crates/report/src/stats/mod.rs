@@ -25,11 +25,13 @@ pub use bootstrap::{Interval, RESAMPLES, stratified_bootstrap};
 pub use crossed::{Crossed, crossed};
 pub use friedman::{Friedman, friedman, ranks};
 pub use holm::holm;
+pub(crate) use improvement::improvement_of_sorted;
 pub use improvement::probability_of_improvement;
 pub use iqm::iqm;
-pub(crate) use mean::student;
 pub use mean::{Mean, mean, t_quantile};
+pub(crate) use mean::{average, student};
 pub use nemenyi::critical_difference;
+pub(crate) use paired::paired_p;
 pub use paired::{Paired, paired_t};
 pub use power::{
     MOST_SEEDS, least_effect, power, power_of_equivalence, seeds_for_equivalence, seeds_needed,
@@ -42,6 +44,7 @@ pub use spearman::spearman;
 pub use strata::stratified_mean;
 pub use tost::tost;
 pub use verdict::{Evidence, Sight, Verdict, verdict};
+pub(crate) use wilcoxon::SignedRanks;
 pub use wilcoxon::wilcoxon;
 
 /// Simpson's rule. The integrands here are smooth and vanish at the ends, or begin at 0.

@@ -39,19 +39,38 @@ pub struct Paired {
 /// The paired t test on the differences; none where there are fewer than 3.
 pub fn paired_t(differences: &[f64]) -> Option<Paired> {
     let n = differences.len();
-    let difference = average(differences).filter(|_| n >= 3)?;
-    let deviation = match variance(differences).sqrt() {
-        noise if noise <= ROUNDING * difference.abs() => 0.0,
-        deviation => deviation,
-    };
+    let [difference, deviation] = moments(differences)?;
     let (error, df) = (deviation / (n as f64).sqrt(), (n - 1) as f64);
     Some(Paired::new(difference, error, df, n).with_deviation(deviation))
+}
+
+/// The p value of the paired t test alone, which takes a tenth of the time: none where there are fewer than
+/// 3 differences, and none within where all are equal.
+#[expect(clippy::option_option, reason = "no test for two reasons")]
+pub(crate) fn paired_p(differences: &[f64]) -> Option<Option<f64>> {
+    let [difference, deviation] = moments(differences)?;
+    let n = differences.len() as f64;
+    Some(p_value(difference, deviation / n.sqrt(), n - 1.0))
+}
+
+/// Mean and standard deviation of at least 3 differences.
+fn moments(differences: &[f64]) -> Option<[f64; 2]> {
+    let difference = average(differences).filter(|_| differences.len() >= 3)?;
+    Some(match variance(differences).sqrt() {
+        noise if noise <= ROUNDING * difference.abs() => [difference, 0.0],
+        deviation => [difference, deviation],
+    })
+}
+
+/// Two-sided; none without an error.
+fn p_value(difference: f64, error: f64, df: f64) -> Option<f64> {
+    (error > 0.0).then(|| 2.0 * student(df).cdf(-(difference / error).abs()))
 }
 
 impl Paired {
     fn new(difference: f64, error: f64, df: f64, n: usize) -> Self {
         let half = t_quantile(0.975, df) * error;
-        let p_value = (error > 0.0).then(|| 2.0 * student(df).cdf(-(difference / error).abs()));
+        let p_value = p_value(difference, error, df);
         let (low, high) = (difference - half, difference + half);
         let (deviation, examples) = (0.0, None);
         Self { difference, low, high, p_value, error, df, deviation, n, examples }
@@ -111,6 +130,9 @@ mod tests {
         let test = paired_t(&rounded).unwrap();
         assert_eq!((test.p_value, test.deviation, test.low == test.high), (None, 0.0, true));
         assert_eq!(paired_t(&[0.5; 2]), None);
+        for some in [&[0.0; 4][..], &[0.5; 2], &rounded, &[1.0, 2.0, 4.0], &[]] {
+            assert_eq!(paired_p(some), paired_t(some).map(|test| test.p_value));
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //! to the ranks; beyond that by the normal distribution.
 //! Wilcoxon. *Individual comparisons by ranking methods*. 1945. <https://doi.org/10.2307/3001968>
 
+use std::collections::HashMap;
+
 use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::friedman::ranks;
@@ -9,20 +11,42 @@ use super::friedman::ranks;
 /// The two-sided p value that differences are as often above as below 0. Zeros are left out, ties
 /// share their ranks; 1 where nothing is left.
 pub fn wilcoxon(differences: &[f64]) -> f64 {
-    let moved: Vec<f64> = differences.iter().copied().filter(|d| *d != 0.0).collect();
-    let ranks = ranks(&moved.iter().map(|d| d.abs()).collect::<Vec<_>>());
-    let positive = moved.iter().zip(&ranks).filter(|(d, _)| **d > 0.0);
-    let sum: f64 = positive.map(|(_, rank)| rank).sum();
-    if moved.len() <= 100 { exact(&ranks, sum) } else { normal(&ranks, sum) }
+    SignedRanks::default().wilcoxon(differences)
 }
 
-fn exact(ranks: &[f64], sum: f64) -> f64 {
-    // Twice the ranks are whole also with ties.
-    let twice: Vec<usize> = ranks.iter().map(|rank| (2.0 * rank) as usize).collect();
-    let (chances, observed) = (sum_chances(&twice), (2.0 * sum) as usize);
-    let below: f64 = chances[..=observed].iter().sum();
-    let above: f64 = chances[observed..].iter().sum();
-    (2.0 * below.min(above)).min(1.0)
+/// Many of these tests: as long as there are no other ties, the chances of sums are counted once.
+#[derive(Default)]
+pub(crate) struct SignedRanks {
+    /// Of sorted ranks, twice each.
+    chances: HashMap<Vec<usize>, Vec<f64>>,
+}
+
+impl SignedRanks {
+    /// Tables that are kept; there are as many as there are kinds of ties.
+    const MOST: usize = 1000;
+
+    /// As [`wilcoxon`].
+    pub(crate) fn wilcoxon(&mut self, differences: &[f64]) -> f64 {
+        let moved: Vec<f64> = differences.iter().copied().filter(|d| *d != 0.0).collect();
+        let ranks = ranks(&moved.iter().map(|d| d.abs()).collect::<Vec<_>>());
+        let positive = moved.iter().zip(&ranks).filter(|(d, _)| **d > 0.0);
+        let sum: f64 = positive.map(|(_, rank)| rank).sum();
+        if moved.len() <= 100 { self.exact(&ranks, sum) } else { normal(&ranks, sum) }
+    }
+
+    fn exact(&mut self, ranks: &[f64], sum: f64) -> f64 {
+        // Twice the ranks are whole also with ties.
+        let mut twice: Vec<usize> = ranks.iter().map(|rank| (2.0 * rank) as usize).collect();
+        twice.sort_unstable();
+        if self.chances.len() > Self::MOST {
+            self.chances.clear();
+        }
+        let chances = self.chances.entry(twice).or_insert_with_key(|twice| sum_chances(twice));
+        let observed = (2.0 * sum) as usize;
+        let below: f64 = chances[..=observed].iter().sum();
+        let above: f64 = chances[observed..].iter().sum();
+        (2.0 * below.min(above)).min(1.0)
+    }
 }
 
 /// Each rank is in the sum or not, so the variance is a quarter of their squares, ties or not.
@@ -83,6 +107,8 @@ mod tests {
     fn both_ways_meet() {
         let ranks: Vec<f64> = (1..=100).map(f64::from).collect();
         // The exact chance counts the observed sum on both sides: half a step is the difference.
-        assert!((exact(&ranks, 3000.0) - normal(&ranks, 2999.5)).abs() < 1e-3);
+        assert!(
+            (SignedRanks::default().exact(&ranks, 3000.0) - normal(&ranks, 2999.5)).abs() < 1e-3
+        );
     }
 }

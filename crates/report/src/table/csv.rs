@@ -1,4 +1,5 @@
-//! Csv for machines: full precision, and an interval in columns of its own.
+//! Csv for machines: full precision, and an interval in columns of its own. Words that a spreadsheet would
+//! take for a formula have a quote before them.
 
 use super::{Cell, Kind, Table};
 use crate::setting::distinct;
@@ -9,7 +10,7 @@ pub(super) fn render(tables: &[Table]) -> String {
     let names = rows.iter().flatten().map(|(name, _)| name.as_str());
     let names: Vec<&str> = distinct(names);
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(&names).expect("a vector takes every byte");
+    writer.write_record(names.iter().map(|name| words(name))).expect("a vector takes every byte");
     for row in &rows {
         let field = |name: &&str| row.iter().find(|(key, _)| key == name).map_or("", |f| &f.1);
         writer.write_record(names.iter().map(field)).expect("a vector takes every byte");
@@ -22,7 +23,7 @@ pub(super) fn render(tables: &[Table]) -> String {
 fn rows(table: &Table) -> impl Iterator<Item = Vec<(String, String)>> {
     table.rows.iter().map(|row| {
         let mut fields: Vec<_> =
-            table.about.iter().map(|(key, value)| (key.to_string(), value.clone())).collect();
+            table.about.iter().map(|(key, value)| (key.to_string(), words(value))).collect();
         for (column, cell) in table.columns.iter().zip(row) {
             match column.kind {
                 Kind::Estimates(_) => fields.extend(estimate(&column.key, cell)),
@@ -59,12 +60,35 @@ fn estimate(key: &str, cell: &Cell) -> [(String, String); 6] {
     ]
 }
 
+/// Words that are no formula.
+fn words(text: &str) -> String {
+    match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        true => format!("'{text}"),
+        false => text.into(),
+    }
+}
+
 fn plain(cell: &Cell) -> String {
     match cell {
-        Cell::Words(text) | Cell::Gap(text) => text.clone(),
+        Cell::Words(text) | Cell::Gap(text) => words(text),
         Cell::Number(x) => x.to_string(),
         Cell::Range(low, high) => format!("{low} to {high}"),
         Cell::Estimate(e) => e.mean.mean.to_string(),
         Cell::Missing => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Column;
+
+    #[test]
+    fn names_are_no_formulas() {
+        let cells = ["=1+1", "+1", "-a", "@a", "\tb", "a=b"].map(|text| Cell::Words(text.into()));
+        let column = Column::new("name", "name", Kind::Words);
+        let rows = cells.map(|cell| vec![cell]).into();
+        let table = Table { columns: vec![column], rows, ..Table::default() };
+        assert_eq!(render(&[table]), "name\n'=1+1\n'+1\n'-a\n'@a\n'\tb\na=b\n");
     }
 }

@@ -1,6 +1,7 @@
 //! LaTeX with booktabs: `\usepackage{booktabs}`.
 
 use super::{Cell, Column, Table};
+use crate::visible;
 
 /// A `table` with caption and notes.
 pub(super) fn render(table: &Table) -> String {
@@ -39,13 +40,14 @@ fn escape(text: &str) -> String {
     for letter in text.chars() {
         match letter {
             '&' | '%' | '$' | '#' | '_' | '{' | '}' => escaped.extend(['\\', letter]),
+            '\n' | '\t' => escaped.push(' '),
             '\\' => escaped.push_str("\\textbackslash{}"),
             '~' => escaped.push_str("\\textasciitilde{}"),
             '^' => escaped.push_str("\\textasciicircum{}"),
             '<' => escaped.push_str("$<$"),
             '>' => escaped.push_str("$>$"),
             '±' => escaped.push_str("$\\pm$"),
-            _ => escaped.push(letter),
+            _ => escaped.push(visible(letter)),
         }
     }
     escaped

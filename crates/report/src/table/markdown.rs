@@ -1,6 +1,7 @@
 //! A Markdown table.
 
 use super::{Column, Table, footer::footers};
+use crate::visible;
 
 /// The tables with their titles above and their notes below.
 pub(super) fn render(tables: &[Table]) -> String {
@@ -39,15 +40,15 @@ fn line(cells: &[String]) -> String {
     format!("| {} |", cells.join(" | "))
 }
 
-/// Escapes markup in names.
-fn escape(text: &str) -> String {
+/// Text in which nothing is markup of Markdown, in one line.
+pub fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for letter in text.chars() {
         match letter {
             '|' | '*' | '_' | '`' | '\\' | '[' | ']' => escaped.extend(['\\', letter]),
             '<' => escaped.push_str("&lt;"),
-            '\n' => escaped.push(' '),
-            _ => escaped.push(letter),
+            '\n' | '\t' => escaped.push(' '),
+            _ => escaped.push(visible(letter)),
         }
     }
     escaped
@@ -58,5 +59,6 @@ mod tests {
     #[test]
     fn names_are_no_markup() {
         assert_eq!(super::escape("a|b_c < *"), "a\\|b\\_c &lt; \\*");
+        assert_eq!(super::escape("a\n# b\u{1b}[2J"), "a # b\u{fffd}\\[2J");
     }
 }

@@ -8,6 +8,8 @@ mod latex;
 mod markdown;
 mod text;
 
+pub use markdown::escape as markdown_text;
+
 use std::str::FromStr;
 
 use crate::{

@@ -2,7 +2,8 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::{Table, footer::footers};
+use super::{Cell, Table, footer::footers};
+use crate::visible::in_one_line;
 
 /// The tables with their titles above and their notes below.
 pub(super) fn render(tables: &[Table]) -> String {
@@ -12,13 +13,14 @@ pub(super) fn render(tables: &[Table]) -> String {
         let (mut lines, rule) = body(table);
         if !notes.is_empty() {
             lines.push(String::new());
-            lines.extend(notes.iter().flat_map(|note| wrap(note, rule.max(60))));
+            lines.extend(notes.iter().flat_map(|note| wrap(&in_one_line(note), rule.max(60))));
         }
         texts.push(lines.join("\n") + "\n");
         widest = widest.max(rule);
     }
     if !shared.is_empty() {
-        let lines: Vec<String> = shared.iter().flat_map(|note| wrap(note, widest)).collect();
+        let lines: Vec<String> =
+            shared.iter().flat_map(|note| wrap(&in_one_line(note), widest)).collect();
         texts.push(lines.join("\n") + "\n");
     }
     texts.join("\n")
@@ -29,7 +31,7 @@ fn body(table: &Table) -> (Vec<String>, usize) {
     let columns: Vec<Vec<String>> = (0..table.columns.len()).map(|at| column(table, at)).collect();
     let rule = columns.iter().map(|column| width(&column[0])).sum::<usize>()
         + 2 * columns.len().saturating_sub(1);
-    let mut lines = vec![table.title.clone(), String::new()];
+    let mut lines = vec![in_one_line(&table.title), String::new()];
     for row in 0..=table.rows.len() {
         let cells: Vec<&str> = columns.iter().map(|column| column[row].as_str()).collect();
         lines.push(cells.join("  ").trim_end().to_string());
@@ -62,8 +64,9 @@ fn column(table: &Table, at: usize) -> Vec<String> {
         (true, false) => "  ",
         (true, true) => " *",
     };
-    let mut cells = vec![column.name.clone() + star(false)];
-    cells.extend(table.rows.iter().map(|row| column.show(&row[at]) + star(row[at].is_bold())));
+    let mut cells = vec![in_one_line(&column.name) + star(false)];
+    let cell = |cell: &Cell| in_one_line(&column.show(cell)) + star(cell.is_bold());
+    cells.extend(table.rows.iter().map(|row| cell(&row[at])));
     let widest = cells.iter().map(|cell| width(cell)).max().unwrap_or(0);
     cells.iter().map(|cell| pad(cell, widest, column.is_words())).collect()
 }

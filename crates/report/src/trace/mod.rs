@@ -20,8 +20,6 @@
 
 mod file;
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -157,25 +155,9 @@ impl Trace {
         file::encode(self).map_err(|why| Error::Question(format!("this is no whole trace: {why}")))
     }
 
-    /// Reads a file.
-    pub fn read(path: &Path) -> Result<Self, Error> {
-        let bytes =
-            std::fs::read(path).map_err(|source| Error::File { path: path.into(), source })?;
-        file::decode(&bytes)
-            .map_err(|why| Error::Question(format!("{} is no trace: {why}", path.display())))
-    }
-
-    /// All traces of a folder, by step; none if the folder is not there.
-    pub fn read_all(folder: &Path) -> Result<Vec<Self>, Error> {
-        let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let mut traces = Vec::new();
-        for path in files.map(|entry| entry.path()) {
-            if path.extension().is_some_and(|end| end == "safetensors") {
-                traces.push(Self::read(&path)?);
-            }
-        }
-        traces.sort_by_key(|trace| trace.about.step);
-        Ok(traces)
+    /// Reads the content of a file; `name` stands for it in messages.
+    pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, Error> {
+        file::decode(bytes).map_err(|why| Error::Question(format!("{name} is no trace: {why}")))
     }
 
     /// The name of its file in a run's folder.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::{
     Error, Query, Runs, Setting,
     stats::{
-        Friedman, Interval, RESAMPLES, critical_difference, friedman, holm, iqm,
-        probability_of_improvement, stratified_bootstrap, wilcoxon,
+        Friedman, Interval, RESAMPLES, SignedRanks, critical_difference, friedman, holm,
+        improvement_of_sorted, iqm, stratified_bootstrap,
     },
 };
 
@@ -67,16 +67,18 @@ pub(crate) fn rank_in(settings: &[Setting], query: &Query) -> Result<Ranking, Er
             methods.len()
         )));
     }
-    let tasks: Vec<Vec<Vec<f64>>> = judged.iter().map(|j| j.blocks(&methods)).collect();
+    let shared: Vec<Vec<Vec<f64>>> = judged.iter().map(|j| j.shared(&methods)).collect();
+    let failures = |(at, method): (usize, &&str)| {
+        let blocks = shared.iter().flatten();
+        let failed = blocks.filter(|block| block[at].is_infinite()).count();
+        (failed > 0).then(|| (method.to_string(), failed))
+    };
+    let failed = methods.iter().enumerate().filter_map(failures).collect();
+    let tasks: Vec<Vec<Vec<f64>>> = shared.into_iter().map(normalise).collect();
     if let Some((j, _)) = judged.iter().zip(&tasks).find(|(_, blocks)| blocks.is_empty()) {
         let at = j.setting.name();
         return Err(Error::Question(format!("{at}: there is no seed that all methods have")));
     }
-    let failures = |(at, method): (usize, &&str)| {
-        let failed = judged.iter().map(|j| j.failures(&methods, at)).sum();
-        (failed > 0).then(|| (method.to_string(), failed))
-    };
-    let failed = methods.iter().enumerate().filter_map(failures).collect();
     Ok(Ranking { failed, ..ranking(&methods, left_out, &tasks) })
 }
 
@@ -119,16 +121,6 @@ impl<'a> Judged<'a> {
         let blocks = first.keys().filter_map(block);
         blocks.filter(|block| block.iter().any(|x| x.is_finite())).collect()
     }
-
-    /// The same, normalised.
-    fn blocks(&self, methods: &[&str]) -> Vec<Vec<f64>> {
-        normalise(self.shared(methods))
-    }
-
-    /// The number of failed runs of a method on the seeds that all methods have.
-    fn failures(&self, methods: &[&str], at: usize) -> usize {
-        self.shared(methods).iter().filter(|block| block[at].is_infinite()).count()
-    }
 }
 
 /// To 0 for the lowest and 1 for the highest. Failed runs lie below all others by a millionth of the
@@ -151,10 +143,10 @@ fn normalise(mut blocks: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
 fn ranking(methods: &[&str], left_out: Vec<&str>, tasks: &[Vec<Vec<f64>>]) -> Ranking {
     let blocks: Vec<Vec<f64>> = tasks.concat();
     let scores: Vec<Vec<Vec<f64>>> = (0..methods.len()).map(|m| of_method(tasks, m)).collect();
-    let mean_ranks = mean_ranks(&blocks);
+    let (mean_ranks, sorted) = (mean_ranks(&blocks), scores.iter().map(sorted).collect::<Vec<_>>());
     let mut ranked: Vec<(usize, Ranked)> = (0..methods.len())
         .map(|at| {
-            let improvement = improvement(&scores, at);
+            let improvement = improvement(&sorted, at);
             let (iqm, interval) = middle(&scores[at]);
             let (method, rank, scores) = (methods[at].into(), mean_ranks[at], scores[at].clone());
             (at, Ranked { method, rank, iqm, interval, improvement, scores })
@@ -194,10 +186,17 @@ fn middle(scores: &[Vec<f64>]) -> (f64, Option<Interval>) {
     (statistic(scores), interval.map(|interval| interval.within([0.0, 1.0])))
 }
 
-/// The mean over the other methods of the chance to beat them.
+/// The scores of each task in order.
+fn sorted(scores: &Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+    let mut tasks = scores.clone();
+    tasks.iter_mut().for_each(|seeds| seeds.sort_by(f64::total_cmp));
+    tasks
+}
+
+/// The mean over the other methods of the chance to beat them, from sorted scores.
 fn improvement(scores: &[Vec<Vec<f64>>], at: usize) -> f64 {
     let others = (0..scores.len()).filter(|other| *other != at);
-    let chances = others.filter_map(|o| probability_of_improvement(&scores[at], &scores[o]));
+    let chances = others.filter_map(|o| improvement_of_sorted(&scores[at], &scores[o]));
     chances.sum::<f64>() / (scores.len() - 1) as f64
 }
 
@@ -205,9 +204,10 @@ fn improvement(scores: &[Vec<Vec<f64>>], at: usize) -> f64 {
 fn pairs(blocks: &[Vec<f64>], order: &[usize]) -> Vec<(usize, usize, f64)> {
     let k = order.len();
     let pairs: Vec<_> = (0..k).flat_map(|a| (a + 1..k).map(move |b| (a, b))).collect();
+    let mut signed_ranks = SignedRanks::default();
     let test = |(a, b): &(usize, usize)| {
         let difference = |block: &Vec<f64>| block[order[*a]] - block[order[*b]];
-        wilcoxon(&blocks.iter().map(difference).collect::<Vec<_>>())
+        signed_ranks.wilcoxon(&blocks.iter().map(difference).collect::<Vec<_>>())
     };
     let p_values: Vec<f64> = pairs.iter().map(test).collect();
     pairs.into_iter().zip(holm(&p_values)).map(|((a, b), p)| (a, b, p)).collect()

@@ -17,7 +17,7 @@ use crate::{
     planning::{find, trained_run},
     probes::{self, Subject, record},
     spec::RunSpec,
-    store::Store,
+    store::{Store, read_traces},
 };
 
 /// Arguments of `analyse`.
@@ -117,7 +117,7 @@ fn known(what: &[String]) -> anyhow::Result<()> {
 
 /// The traces that a run has written, or that of its end.
 fn traces_of(folder: &Path, spec: &RunSpec, builder: &ModelBuilder) -> anyhow::Result<Vec<Trace>> {
-    let traces = Trace::read_all(&folder.join("trace"))?;
+    let traces = read_traces(folder)?;
     if !traces.is_empty() {
         return Ok(traces);
     }

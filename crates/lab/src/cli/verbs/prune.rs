@@ -102,6 +102,7 @@ impl Verb for Prune {
             tracer: None,
             stop: session.stop.clone(),
         };
+        session.catch_signals()?;
         runner.train(&[&after])?;
         if let Some(Ended::Failed { step, cause }) = store.ended(&after.id)? {
             bail!("training failed at step {step}: {cause}");

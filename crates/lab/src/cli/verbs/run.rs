@@ -1,9 +1,6 @@
 //! `run`: trains what is missing, then prints the table.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::Args;
@@ -13,14 +10,14 @@ use training::{StepTracer, write_atomic};
 use crate::{
     cli::{
         Answer, DeviceArgs, FormatArgs, Session, ThreadsArgs, Verb,
-        args::{DataArgs, SelectionArgs, StoreArgs, at_least_one},
+        args::{DataArgs, SelectionArgs, StoreArgs, at_least_one, size},
     },
     exec::{ModelBuilder, Runner, Searched, Shown},
-    planning::Source,
+    planning::{Source, memory},
     probes::{Subject, routing_numbers, trace},
     results::{Publication, blank, may_be_published, released, rows, search_rows, timing},
-    spec::{RunSpec, SuitePlan, TuningPlan},
-    store::{Ended, Environment, Request, Store},
+    spec::{RunConfig, RunSpec, SuitePlan, TuningPlan},
+    store::{Ended, Environment, Request, Store, has_file},
 };
 
 /// The error if a part of a suite is to be published.
@@ -56,6 +53,9 @@ pub(crate) struct RunOptions {
     /// Train part K of N of the runs, to share a suite among machines; K counts from 1
     #[arg(long, value_name = "K/N", value_parser = parse_shard)]
     shard: Option<Shard>,
+    /// The most memory that a run may need, in GB; what the machine has if left out
+    #[arg(long, value_name = "GB", value_parser = size)]
+    memory: Option<f64>,
     #[command(flatten)]
     watch: WatchArgs,
     /// Print where the time of the training steps went
@@ -125,7 +125,9 @@ impl RunOptions {
         let mut searcher = source.searcher(session.plugins, &data, &wanted)?;
         ensure!(searcher.is_none() || self.shard.is_none(), SEARCHES);
         say_budget(&suite, name, session);
+        self.check_memory(&suite, session)?;
         let (device, store) = (self.device.open()?, Store::open(&self.store.runs)?);
+        session.catch_signals()?;
         let runner = Runner {
             plugins: session.plugins,
             store: &store,
@@ -146,10 +148,13 @@ impl RunOptions {
         results.iter().for_each(|result| session.say(&result.said));
         suite.specs.extend(specs);
         let trained = runner.train(&shard(suite.specs.iter(), self.shard));
+        // Whoever is the last to write the results has counted all runs that the others have trained.
+        let locked = request.lock(store.root())?;
         let mut runs = rows(&suite, &store)?;
         runs.rows.extend(search_rows(&suite, &results));
-        let written = request.write(store.root(), &runs.to_csv());
-        let written = written.and_then(|()| write_examples(&request, store.root(), &runs));
+        let examples = (!runs.examples.is_empty()).then(|| runs.examples.to_csv());
+        let written = request.write(&locked, store.root(), &runs.to_csv(), examples.as_deref());
+        drop(locked);
         if session.is_stopped() {
             bail!("stopped");
         }
@@ -190,23 +195,27 @@ impl RunOptions {
     }
 }
 
+impl RunOptions {
+    /// Refuses a suite with a run that needs more memory than there is.
+    fn check_memory(&self, suite: &SuitePlan, session: &Session) -> anyhow::Result<()> {
+        let given = self.memory.map(|gigabytes| 1e9 * gigabytes);
+        let Some(most) = given.or_else(memory::of_machine) else { return Ok(()) };
+        let mut checked: Vec<&RunConfig> = Vec::new();
+        for spec in suite.planned().into_iter().filter(|spec| spec.refused.is_none()) {
+            if !checked.contains(&&spec.config) {
+                memory::check(spec, memory::needed(spec, session.plugins)?, most)?;
+                checked.push(&spec.config);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Prints the budget of a suite, if it has one.
 fn say_budget(suite: &SuitePlan, name: &str, session: &Session) {
     if let Some(given) = suite.planned().iter().find_map(|spec| spec.budget.as_ref()) {
         session.say(&format!("{}; the sizes: budget {name}", given.title()));
     }
-}
-
-/// Writes what single test examples added to the results beside them, if the runs kept it.
-fn write_examples(request: &Request, folder: &Path, runs: &Runs) -> anyhow::Result<()> {
-    let path = folder.join(format!("{}.examples.csv", request.stem()));
-    let written = match runs.examples.is_empty() {
-        false => write_atomic(&path, runs.examples.to_csv().as_bytes()),
-        // What lies there is of other results.
-        true if path.exists() => fs::remove_file(&path),
-        true => Ok(()),
-    };
-    written.with_context(|| path.display().to_string())
 }
 
 /// Tries the settings of all methods, writes down how they did, and gives the runs that are to be
@@ -220,10 +229,12 @@ fn tune(
 ) -> anyhow::Result<Vec<RunSpec>> {
     let store = runner.store;
     let trained = climb(tuning, runner, part);
+    let locked = request.lock(store.root())?;
     let rows = tuning.rows(|spec| blank(suite, spec), store)?;
-    let csv = store.root().join(format!("{}-trials.csv", request.stem()));
+    let csv = request.trials(store.root());
     write_atomic(&csv, Runs::of(rows).to_csv().as_bytes())
         .with_context(|| csv.display().to_string())?;
+    drop(locked);
     trained?;
     if session.is_stopped() {
         bail!("stopped");
@@ -272,15 +283,22 @@ fn shard<'a>(specs: impl Iterator<Item = &'a RunSpec>, part: Option<Shard>) -> V
 
 /// Writes the last trace of runs that ended without traces.
 fn trace_the_others(suite: &SuitePlan, builder: &ModelBuilder) -> anyhow::Result<()> {
+    let store = builder.store;
     for spec in &suite.specs {
-        let (folder, step) = (builder.store.folder(&spec.id), spec.config.train.steps);
-        let there = folder.join(Trace::file_name(step as u64)).exists();
-        if !there && matches!(builder.store.ended(&spec.id)?, Some(Ended::Done(_))) {
-            let ((model, _), task) = (builder.trained(spec)?, builder.task_for(spec)?);
-            trace::write(spec, &*task, &folder, &model, step, builder.device)
-                .with_context(|| folder.display().to_string())?;
+        let (folder, step) = (store.folder(&spec.id), spec.config.train.steps);
+        let name = Trace::file_name(step as u64);
+        if has_file(&folder, &name)? || !matches!(store.ended(&spec.id)?, Some(Ended::Done(_))) {
+            continue;
+        }
+        let Some(_lock) = store.lock(&spec.id)? else { continue }; // another process traces it
+        let ((model, _), task) = (builder.trained(spec)?, builder.task_for(spec)?);
+        if trace::write(spec, &*task, &folder, &model, step, builder.device)
+            .with_context(|| folder.display().to_string())?
+        {
+            store.add(&spec.id, &[name])?;
             let subject = Subject { model: &model, task: &*task, device: builder.device };
-            routing_numbers::write(spec, builder.store, &subject)?;
+            routing_numbers::write(spec, store, &subject)?;
+            store.add(&spec.id, &[routing_numbers::FILE.into()])?;
         }
     }
     Ok(())
