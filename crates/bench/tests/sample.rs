@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 
-use common::{Place, ended};
+use common::{Place, ended, vouch};
 use serde_json::Value;
 
 const SUITE: &str = r#"
@@ -98,13 +98,13 @@ fn wrong_calls(place: &Place, named: &dyn Fn(&str) -> String) {
         assert!(err.contains(expected) && out.is_empty(), "{call:?}: {err}");
     }
     // As if someone had trained it elsewhere, with a router that looks ahead.
-    let config = place.path("runs").join(&text).join("config.json");
-    let before = fs::read_to_string(&config).unwrap();
+    let run = place.path("runs").join(&text);
+    let before = fs::read_to_string(run.join("config.json")).unwrap();
     let mut changed: Value = serde_json::from_str(&before).unwrap();
     changed["config"]["moe"]["router"] = serde_json::json!({ "kind": "expert-choice" });
-    fs::write(&config, changed.to_string()).unwrap();
+    vouch(&run, "config.json", &changed.to_string());
     let (_, err) = ended(&place.run(&["sample", &text]), 2);
     assert!(err.contains("look at later tokens (router \"expert-choice\""), "{err}");
     assert!(err.contains("routers that do not: top-k, switch"), "{err}");
-    fs::write(&config, before).unwrap();
+    vouch(&run, "config.json", &before);
 }

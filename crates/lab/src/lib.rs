@@ -14,6 +14,8 @@ mod cli;
 mod digest;
 mod exec;
 mod facts;
+#[cfg(test)]
+mod fuzz;
 mod planning;
 mod plugins;
 pub mod prelude;

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs, io,
     path::{Component, Path, PathBuf},
 };
 
@@ -36,7 +36,7 @@ impl Source {
             walk(path, "", &mut files)?;
             return Ok(Self { name, content: Content::Folder(files) });
         }
-        let bytes = fs::read(path).map_err(|err| Error::file(&name, err.to_string()))?;
+        let bytes = read_file(path).map_err(|err| Error::file(&name, err.to_string()))?;
         if zip::is_zip(&bytes) {
             return Self::zip(name, bytes);
         }
@@ -101,7 +101,7 @@ impl Source {
     pub fn read(&self, file: &str) -> Result<Vec<u8>> {
         let found = match &self.content {
             Content::Folder(files) => files.get(file).map(|path| {
-                fs::read(path).map_err(|err| Error::entry(&self.name, file, err.to_string()))
+                read_file(path).map_err(|err| Error::entry(&self.name, file, err.to_string()))
             }),
             Content::Zip(archive, files) => files
                 .get(file)
@@ -147,6 +147,14 @@ impl Source {
         let end = format!("/{file}");
         let names = self.names().into_iter().filter(|name| *name == file || name.ends_with(&end));
         names.map(|name| &name[..length(name)]).collect()
+    }
+}
+
+/// The bytes of a regular file: reading a pipe would wait for whoever writes to it.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    match fs::metadata(path)?.is_file() {
+        true => fs::read(path),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")),
     }
 }
 

@@ -15,6 +15,8 @@ use ::zip::{
 const MOST: u64 = 4 << 30;
 /// The most bytes that deflate makes of one byte. Files that promise more overlap or are wrong.
 const RATIO: u64 = 1032;
+/// What is more than this, and more than so many times what is packed, is no data but an attack.
+const LARGE: [u64; 2] = [64 << 20, 100];
 
 type Problem<T> = std::result::Result<T, String>;
 
@@ -67,7 +69,8 @@ fn unpacked<R: Read + std::io::Seek>(archive: &ZipArchive<R>) -> ZipResult<u64> 
 }
 
 fn check_size(unpacked: u64, packed: u64) -> Problem<()> {
-    let most = MOST.min(packed.saturating_mul(RATIO));
+    let [large, times] = LARGE;
+    let most = packed.saturating_mul(RATIO).min(large.max(packed.saturating_mul(times))).min(MOST);
     match unpacked > most {
         true => Err(format!(
             "its files would have {unpacked} bytes unpacked; at most {most} are read from an \

@@ -13,7 +13,7 @@ use burn::{module::Module, optim::ModuleOptimizer, store::ModuleRecord, tensor::
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Team, write_atomic};
+use crate::{LogMark, Team, write_atomic};
 
 const MAGIC: &[u8] = b"MOELAB01";
 const CHECKSUM: usize = 32;
@@ -33,6 +33,9 @@ pub struct Checkpoint {
     /// Floating-point operations of the forward passes so far.
     #[serde(default)]
     pub flops: f64,
+    /// The log as it was then. None of a checkpoint that no run wrote, or that an older version did.
+    #[serde(default)]
+    pub log: Option<LogMark>,
 }
 
 /// The reason for which a checkpoint cannot be used.
@@ -166,13 +169,15 @@ impl Checkpoint {
         Ok(bytes)
     }
 
-    /// The network of the file alone, read into a fresh one.
-    pub fn load_model<M: Module>(folder: &Path, model: M) -> Result<M, CheckpointError> {
+    /// The network alone of the content of the file in a folder, read into a fresh one.
+    pub fn parse_model<M: Module>(
+        folder: &Path,
+        bytes: &[u8],
+        model: M,
+    ) -> Result<M, CheckpointError> {
         let path = Self::path(folder);
-        let bytes =
-            fs::read(&path).map_err(|source| CheckpointError::Io { path: path.clone(), source })?;
         let damaged = |message: String| CheckpointError::Damaged { path, message };
-        let (_, [model_bytes, ..]) = parts(&bytes).map_err(damaged.clone())?;
+        let (_, [model_bytes, ..]) = parts(bytes).map_err(damaged.clone())?;
         read_model(model_bytes, model).map_err(damaged)
     }
 
@@ -284,14 +289,21 @@ mod tests {
     fn a_loaded_state_goes_on_to_the_same_bits() {
         let folder = tempfile::tempdir().unwrap();
         let (linear, optimizer) = step(step(fresh()));
-        let saved =
-            Checkpoint { step: 2, losses: (0.1, 1), seconds: 1.5, load: (2.5, 2), flops: 1e9 };
+        let saved = Checkpoint {
+            step: 2,
+            losses: (0.1, 1),
+            seconds: 1.5,
+            load: (2.5, 2),
+            flops: 1e9,
+            log: Some(LogMark { rows: 3, bytes: 90, sha256: "a".into() }),
+        };
         saved.save(folder.path(), &linear, &optimizer).unwrap();
         let (model, fresh_optimizer) = fresh();
         let (checkpoint, loaded, loaded_optimizer) =
             Checkpoint::load(folder.path(), model, fresh_optimizer).unwrap().unwrap();
         assert_eq!(checkpoint, saved);
-        let alone = Checkpoint::load_model(folder.path(), fresh().0).unwrap();
+        let bytes = fs::read(Checkpoint::path(folder.path())).unwrap();
+        let alone = Checkpoint::parse_model(folder.path(), &bytes, fresh().0).unwrap();
         assert_eq!(alone.weight.val().into_data(), loaded.weight.val().into_data());
         let bits = |state: (Linear, ModuleOptimizer)| step(state).0.weight.val().into_data();
         assert_eq!(bits((loaded, loaded_optimizer)), bits((linear, optimizer)));

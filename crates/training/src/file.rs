@@ -73,6 +73,19 @@ fn is_part(name: &str, of: Option<&str>) -> bool {
     of.is_none_or(|of| name == of || number(of).is_some_and(|number| !number.contains('.')))
 }
 
+/// Makes a folder and those above it, and sees to it that their names are on the disk.
+pub fn create_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = folder_of(path);
+    create_folder(above)?;
+    match fs::create_dir(path) {
+        Err(err) if err.kind() != io::ErrorKind::AlreadyExists || !path.is_dir() => Err(err),
+        _ => sync_folder(above),
+    }
+}
+
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -170,5 +183,17 @@ mod tests {
         assert_eq!(left(), ["s.csv", "s.csv.x.csv.1-2.part", "t.1-0.part"]);
         remove_parts(folder.path(), None).unwrap();
         assert_eq!(left(), ["s.csv"]);
+    }
+
+    #[test]
+    fn folders_are_made_with_those_above() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/c");
+        create_folder(&path).unwrap();
+        create_folder(&path).unwrap();
+        assert!(path.is_dir());
+        fs::write(folder.path().join("file"), "").unwrap();
+        assert!(create_folder(&folder.path().join("file/x")).is_err());
+        assert!(create_folder(&folder.path().join("file")).is_err());
     }
 }

@@ -52,7 +52,7 @@ pub use edit::{Detector, FaultConfig, FaultKind, Penalty, WorkersConfig, outer_s
 pub use evaluate::{Evaluation, evaluate, evaluate_some};
 pub use example_scores::ExampleScore;
 pub use few_shot::{FewShot, ridge};
-pub use file::{remove_parts, write_atomic};
+pub use file::{create_folder, remove_parts, write_atomic};
 pub use latency::{Timing, trimmed_mean};
 pub use modularity::{ModularityClusters, modularity_clusters};
 pub use objective::{Answered, Objective, Value};
@@ -62,7 +62,7 @@ pub use parallel::{Team, follow};
 pub use params::params_of;
 pub use schedule::{BatchWarmUp, Schedule, Shape};
 pub use spikes::{Damage, DamageKind, Detect, Persistent, SpikesConfig};
-pub use step_log::{StepLog, StepRow};
+pub use step_log::{LogMark, StepLog, StepRow};
 pub use supervised::{Outcome, Run, TrainError, Watch, supervised, supervised_by};
 pub use tracer::{Span, SpanTimes, StepTracer};
 pub use translations::{WritingSpeed, latency, translations};

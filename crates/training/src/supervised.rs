@@ -15,8 +15,8 @@ use burn::prelude::*;
 use tasks::{Split, Task};
 
 use crate::{
-    Checkpoint, CheckpointError, Evaluation, ExampleScore, Objective, Order, StepLog, StepRow,
-    Team, TrainConfig, evaluate,
+    Checkpoint, CheckpointError, Evaluation, ExampleScore, LogMark, Objective, Order, StepLog,
+    StepRow, Team, TrainConfig, evaluate,
     finite::{check_evaluation, check_parameters},
     learner::{Learner, Now, StepMetrics, begin},
     tracer::{Span, StepTracer, timed},
@@ -161,13 +161,15 @@ struct Training<'a> {
 
 impl<'a> Training<'a> {
     fn begin(team: &Team, run: &'a Run<'a>, model: AnyBackbone) -> Result<Self, TrainError> {
-        let (config, (at, learner)) = (run.config, begin(team, run, model)?);
-        // The last evaluation is made after the last checkpoint, so it is always made again.
-        let last = |row: &StepRow| row.step == config.steps && row.split != Split::Train.name();
-        let keep = |row: &StepRow| row.step <= at.step && !last(row);
+        let (at, learner) = begin(team, run, model)?;
         let path = StepLog::path(run.folder);
-        let log = StepLog::resume(&path, keep)
-            .map_err(|source| TrainError::Log { path: path.clone(), source })?;
+        let old =
+            || io::Error::other("its checkpoint.bin is of an older version; remove the folder");
+        let log = match (at.step, &at.log) {
+            (1.., None) => Err(old()),
+            (_, mark) => StepLog::resume(&path, mark.as_ref()),
+        };
+        let log = log.map_err(|source| TrainError::Log { path, source })?;
         Ok(Self { run, at, learner, order: Order::of(run), log })
     }
 
@@ -189,7 +191,7 @@ impl<'a> Training<'a> {
             self.validate(watch)?;
         }
         if saves {
-            timed(run.tracer, Span::Checkpoint, || self.learner.save(&self.at, run.folder))?;
+            timed(run.tracer, Span::Checkpoint, || self.save())?;
         }
         watch.step(self.at.step);
         match stop {
@@ -237,8 +239,17 @@ impl<'a> Training<'a> {
     }
 
     fn write(&mut self, rows: &[StepRow]) -> Result<(), TrainError> {
-        let failed = |source| TrainError::Log { path: StepLog::path(self.run.folder), source };
-        self.log.add(rows).map_err(failed)
+        self.log.add(rows).map_err(|source| log_failed(self.run, source))
+    }
+
+    /// Writes the checkpoint, after the rows of the log that it vouches for are on the disk.
+    fn save(&mut self) -> Result<(), TrainError> {
+        self.at.log = Some(self.sync_log()?);
+        Ok(self.learner.save(&self.at, self.run.folder)?)
+    }
+
+    fn sync_log(&mut self) -> Result<LogMark, TrainError> {
+        self.log.mark().map_err(|source| log_failed(self.run, source))
     }
 
     /// Evaluates the network on the validation split.
@@ -263,7 +274,7 @@ impl<'a> Training<'a> {
     fn end(mut self, watch: &mut dyn Watch) -> Result<Outcome, TrainError> {
         let (run, steps) = (self.run, self.run.config.steps);
         if steps == 0 {
-            self.learner.save(&self.at, run.folder)?;
+            self.save()?;
         }
         let model = self.learner.network();
         watch.observe(steps, &model).map_err(TrainError::Observer)?;
@@ -274,6 +285,7 @@ impl<'a> Training<'a> {
             self.log_evaluation(Split::Test, test)?;
             write_examples(run, test)?;
         }
+        self.sync_log()?;
         let examples = run.config.examples_before(steps) + self.learner.more();
         let tokens = (examples as f64 * tokens_of_example(run.task, &model)) as usize;
         let (load, n) = self.at.load;
@@ -290,6 +302,10 @@ fn tokens_of_example(task: &dyn Task, model: &AnyBackbone) -> f64 {
         Some(translation) => translation.tokens_of_example(),
         None => model.tokens() as f64,
     }
+}
+
+fn log_failed(run: &Run, source: io::Error) -> TrainError {
+    TrainError::Log { path: StepLog::path(run.folder), source }
 }
 
 /// Writes the scores of the test examples, if there are any.

@@ -82,7 +82,12 @@ fn examples_have_scores_where_classes_are_chosen_and_nowhere_else() {
     let outcome = train(Choice::of("top-k"), &config, folder.path(), None).unwrap();
     let digits = task(&Choice::of("digits")).len(Split::Test);
     assert_eq!(outcome.test.unwrap().examples.len(), digits);
-    assert_eq!(ExampleScore::read(folder.path()).unwrap().len(), digits);
+    assert_eq!(
+        ExampleScore::parse(&std::fs::read(ExampleScore::path(folder.path())).unwrap())
+            .unwrap()
+            .len(),
+        digits
+    );
 
     // One output, whose sign is the answer.
     let patterns = &*task(&Choice::of("patterns"));

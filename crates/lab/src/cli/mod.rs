@@ -4,6 +4,7 @@ pub(crate) mod args;
 mod output;
 mod renamed;
 mod session;
+mod signals;
 mod verb;
 pub(crate) mod verbs;
 
@@ -21,7 +22,7 @@ use clap::{Args, Command, FromArgMatches};
 
 use crate::{Plugins, spec::Suite};
 use output::{error_text, print, print_message};
-use session::{Verbosity, stop_on_ctrl_c};
+use session::Verbosity;
 use verbs::run::RunOptions;
 
 const ABOUT: &str =
@@ -63,11 +64,10 @@ pub(crate) fn main(plugins: &Plugins, suites: &[Suite], own: &[VerbEntry]) -> Ex
             return ExitCode::from(2);
         }
     };
-    let stop = Arc::new(AtomicBool::new(false));
     let given = matches.subcommand().map_or(&matches, |(_, matches)| matches);
     let verbosity = Verbosity::from_arg_matches(given).unwrap_or_else(|err| err.exit());
-    let stopped = stop.clone();
-    let session = Session { plugins, suites, command, verbosity, stop: stopped, world };
+    let stop = Arc::new(AtomicBool::new(false));
+    let session = Session { plugins, suites, command, verbosity, stop, world };
     let run = || match matches.subcommand() {
         Some((name, matches)) => match all.iter().find(|verb| verb.name == name) {
             Some(verb) if !verb.together && !session.leads() => Ok(String::new().into()),
@@ -76,14 +76,13 @@ pub(crate) fn main(plugins: &Plugins, suites: &[Suite], own: &[VerbEntry]) -> Ex
         },
         None => RunOptions::from_arg_matches(&matches)?.train(None, &session),
     };
-    let page = given.try_get_one::<bool>("tui").ok().flatten().is_some_and(|tui| *tui);
-    match stop_on_ctrl_c(&stop, page).and_then(|()| run()) {
+    match run() {
         Ok(answer) => {
-            print(&answer.text);
-            if let Some(err) = answer.error {
-                print_message(&format!("error: {}", error_text(&err)));
+            let printed = print(&answer.text);
+            for err in answer.error.iter().chain(printed.as_ref().err()) {
+                print_message(&format!("error: {}", error_text(err)));
             }
-            ExitCode::from(answer.code)
+            ExitCode::from(if printed.is_ok() { answer.code } else { 2 })
         }
         Err(_) if !session.leads() => ExitCode::from(2),
         Err(_) if session.is_stopped() => {

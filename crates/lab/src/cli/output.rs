@@ -1,5 +1,9 @@
 //! Output: results to the standard output, messages to the standard error.
 
+use std::io::{self, Write};
+
+use anyhow::Context;
+
 /// The result of a verb.
 #[derive(Debug)]
 pub struct Answer {
@@ -36,21 +40,38 @@ pub(super) fn error_text(err: &anyhow::Error) -> String {
     })
 }
 
-/// Results go to the standard output.
-#[allow(clippy::print_stdout, reason = "this is the one place that prints results")]
-pub(super) fn print(text: &str) {
-    print!("{text}");
+/// Results go to the standard output, without characters that a terminal obeys. A reader that has seen
+/// enough, `head` say, is no error.
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(visible(text).as_bytes()).and_then(|()| out.flush());
+    match written {
+        Err(err) if err.kind() != io::ErrorKind::BrokenPipe => Err(err).context("standard output"),
+        _ => Ok(()),
+    }
 }
 
-/// Messages go to the standard error.
-#[allow(clippy::print_stderr, reason = "this is the one place that prints messages")]
+/// Messages go to the standard error, without characters that a terminal obeys.
 pub(super) fn print_message(text: &str) {
-    eprintln!("{text}");
+    // Nowhere is left to say that it cannot be written.
+    let _ = writeln!(io::stderr(), "{}", visible(text));
+}
+
+/// The text with the breaks and tabs that it has, and no other control character.
+fn visible(text: &str) -> String {
+    let letter =
+        |letter| if matches!(letter, '\n' | '\t') { letter } else { report::visible(letter) };
+    text.chars().map(letter).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_do_not_command_the_terminal() {
+        assert_eq!(visible("a\tb\n\u{1b}[2Jc\r"), "a\tb\n\u{fffd}[2Jc\u{fffd}");
+    }
 
     #[test]
     fn a_cause_is_named_once() {

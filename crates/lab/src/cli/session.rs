@@ -5,12 +5,12 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::{ArgAction, Args, Command};
 use distributed::Communicator;
 
-use super::output::print_message;
-use crate::{Plugins, exec::close_screen, spec::Suite};
+use super::{output::print_message, signals::catch_signals};
+use crate::{Plugins, spec::Suite};
 
 /// The amount of messages besides results.
 #[derive(Args, Clone, Copy, Debug, Default)]
@@ -74,23 +74,13 @@ impl Session<'_> {
         name.or_else(first).ok_or_else(|| anyhow!("this program has no suite"))
     }
 
-    /// Whether Ctrl-C has been pressed.
+    /// From now on runs are trained: the first signal to end asks them to stop after their step.
+    pub(crate) fn catch_signals(&self) -> anyhow::Result<()> {
+        catch_signals(&self.stop)
+    }
+
+    /// Whether Ctrl-C has been pressed while runs were trained.
     pub(crate) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
-}
-
-/// The first Ctrl-C asks the runs to stop after their step, the second ends the program at once and
-/// closes the page of `--tui`, if there is one.
-pub(super) fn stop_on_ctrl_c(stop: &Arc<AtomicBool>, page: bool) -> anyhow::Result<()> {
-    let stop = stop.clone();
-    ctrlc::set_handler(move || {
-        if stop.swap(true, Ordering::Relaxed) {
-            if page {
-                close_screen();
-            }
-            std::process::exit(130);
-        }
-    })
-    .context("Ctrl-C cannot be caught")
 }

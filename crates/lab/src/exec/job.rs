@@ -16,11 +16,24 @@ use crate::{
 /// The error of a network whose step several processes do not share.
 const PASSES: &str = "this network has several passes over the examples of a step, one after the other: \
                       it is trained by one process";
+/// What came of a turn of a run.
+pub(super) enum Turn {
+    /// It has ended, here or elsewhere, or was stopped.
+    Over,
+    /// Another process is at it.
+    Elsewhere,
+}
 
 impl Runner<'_> {
-    /// Trains one run to its end, or until it is stopped.
-    pub(super) fn run(&self, spec: &RunSpec, progress: &Progress) -> anyhow::Result<()> {
-        let Some(_lock) = self.store.lock(&spec.id)? else { return Ok(()) };
+    /// Trains one run to its end, or until it is stopped, if no other process is at it.
+    pub(super) fn run(&self, spec: &RunSpec, progress: &Progress) -> anyhow::Result<Turn> {
+        match self.store.lock(&spec.id)? {
+            Some(_lock) => self.run_locked(spec, progress).map(|()| Turn::Over),
+            None => Ok(Turn::Elsewhere),
+        }
+    }
+
+    fn run_locked(&self, spec: &RunSpec, progress: &Progress) -> anyhow::Result<()> {
         if self.store.ended(&spec.id)?.is_some() {
             return Ok(()); // another process was faster
         }
@@ -101,9 +114,6 @@ impl Runner<'_> {
     /// The reason for which a run cannot start, if any: a run that it depends on has failed.
     fn lacks_its_start(&self, spec: &RunSpec) -> anyhow::Result<Option<String>> {
         for before in spec.prerequisites() {
-            if self.store.ended(&before.id)?.is_none() {
-                drop(self.store.wait_for(&before.id)?); // another process is at it
-            }
             match self.store.ended(&before.id)? {
                 Some(Ended::Done(_)) => {}
                 Some(Ended::Failed { cause, .. }) => {

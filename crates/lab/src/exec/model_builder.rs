@@ -1,5 +1,6 @@
 //! Construction of the networks of runs.
 
+use anyhow::Context;
 use backbones::{AnyBackbone, BackboneSpec};
 use burn::prelude::*;
 use moe::{Init, MoeConfig, Pruned};
@@ -8,7 +9,7 @@ use training::Checkpoint;
 use crate::{
     Plugins,
     spec::RunSpec,
-    store::{Selected, Store, read_json},
+    store::{Selected, Store, read_file, read_json},
 };
 
 /// Builds the networks and tasks of runs.
@@ -28,7 +29,10 @@ impl ModelBuilder<'_> {
         let pruned = selected.map(|selected| selected.pruned);
         let moe = MoeConfig { pruned: pruned.clone(), ..spec.config.moe.clone() };
         let model = self.build(spec, &moe, false)?;
-        Ok((Checkpoint::load_model(&folder, model)?, pruned))
+        let place = || Checkpoint::path(&folder).display().to_string();
+        let bytes = read_file(&folder, "checkpoint.bin")?;
+        let bytes = bytes.with_context(|| format!("{} is not there", place()))?;
+        Ok((Checkpoint::parse_model(&folder, &bytes, model)?, pruned))
     }
 
     pub(super) fn build(

@@ -2,14 +2,20 @@
 
 use std::{
     any::Any,
+    collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{Mutex, atomic::Ordering},
+    thread,
+    time::Duration,
 };
 
 use anyhow::{Context, anyhow};
 
-use super::{memory, model_builder::ModelBuilder, progress::Progress, runner::Runner};
+use super::{job::Turn, memory, model_builder::ModelBuilder, progress::Progress, runner::Runner};
 use crate::spec::{RunConfig, RunSpec};
+
+/// How long it takes until this program looks again whether another process is still at a run.
+const WAIT: Duration = Duration::from_millis(50);
 
 impl Runner<'_> {
     /// Trains those runs that have not ended yet. The first error is given back; a run that
@@ -18,7 +24,7 @@ impl Runner<'_> {
     /// Runs share nothing, so it does not matter for their numbers which are side by side: with T
     /// threads and at least T runs, each run has one thread, which wastes least.
     ///
-    /// Runs that others need come before those.
+    /// Runs that others need come before those. A run that another process is at is waited for.
     pub(crate) fn train(&self, specs: &[&RunSpec]) -> anyhow::Result<()> {
         self.check_starts(specs)?;
         let mut waiting = Vec::new();
@@ -102,9 +108,12 @@ impl Runner<'_> {
     ) -> anyhow::Result<()> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
         let mut first_error = Ok(());
+        // Runs that another process is at. If it is killed, they are left to this one.
+        let mut elsewhere: VecDeque<&RunSpec> = VecDeque::new();
         loop {
             let next = queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next();
-            let Some(spec) = next else { return first_error };
+            let waits = next.is_none();
+            let Some(spec) = next.or_else(|| elsewhere.pop_front()) else { return first_error };
             if self.stop.load(Ordering::Relaxed) {
                 return first_error;
             }
@@ -120,9 +129,16 @@ impl Runner<'_> {
                 }
                 Err(anyhow!("the program has a bug: {}", message(&*panic)))
             });
+            if matches!(ended, Ok(Turn::Elsewhere)) {
+                elsewhere.push_back(spec);
+                if waits {
+                    thread::sleep(WAIT);
+                }
+                continue;
+            }
             let folder = self.store.folder(&spec.id);
             let line = format!("{} is over: {}", what(), folder.display());
-            first_error = first_error.and(ended.with_context(what));
+            first_error = first_error.and(ended.map(drop).with_context(what));
             progress.run_is_over(|| (self.on_end)(&line));
         }
     }

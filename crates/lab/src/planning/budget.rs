@@ -23,7 +23,10 @@ use serde_json::Value;
 use tasks::Split;
 use training::evaluate_some;
 
-use super::sizes::{nearest, size, sizes, with_size};
+use super::{
+    memory,
+    sizes::{nearest, size, sizes, with_size},
+};
 use crate::{
     Plugins,
     settings::{SettingTree, at},
@@ -62,7 +65,9 @@ impl Equal {
         };
         Ok(match self {
             Equal::ActiveFlops => {
-                evaluate_some(&model()?, &*spec.data, Split::Train, PROBE, &device).flops_per_token
+                let model = model()?;
+                memory::check_weights(&model)?;
+                evaluate_some(&model, &*spec.data, Split::Train, PROBE, &device).flops_per_token
             }
             Equal::Params => model()?.num_params() as f64,
             Equal::Steps => train.steps as f64,

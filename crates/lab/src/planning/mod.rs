@@ -5,7 +5,9 @@ mod budget;
 mod checkpoint;
 mod found;
 mod layers;
+mod limits;
 mod loader;
+pub(crate) mod memory;
 #[cfg(test)]
 mod numbers_test;
 mod run_config;

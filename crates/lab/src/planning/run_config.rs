@@ -5,6 +5,7 @@ use moe::ConfigError;
 use serde_json::Value;
 use tasks::{DataDir, DataError, LoadedTask, Split, Task};
 
+use super::limits::check_sizes;
 use crate::{
     Plugins,
     settings::{SettingTree, at, known_keys},
@@ -74,9 +75,10 @@ impl RunConfig {
         let config: RunConfig = serde_path_to_error::deserialize(own)
             .map_err(|err| at(settings, &err.path().to_string(), err.inner()))?;
         let from = settings_of_start(settings).map(|from| Self::read(&from, plugins));
+        let sized = |(path, message): (String, String)| at(settings, &path, &message);
         let read = |settings: &SettingTree| Self::read(settings, plugins).map(Box::new);
         let located = |err: ConfigError| at(settings, &path_of(&err), err);
-        Ok(Self {
+        let config = Self {
             task: plugins.tasks.complete(&config.task).map_err(located)?,
             backbone: plugins.backbones.complete(&config.backbone).map_err(located)?,
             moe: plugins.library.complete(&config.moe).map_err(located)?,
@@ -90,7 +92,9 @@ impl RunConfig {
             teacher: settings_of_teacher(settings).map(read).transpose()?,
             distill: config.distill,
             groups: config.groups.map(|groups| GroupsConfig { of: confusion_run, ..groups }),
-        })
+        };
+        check_sizes(&config).map_err(sized)?;
+        Ok(config)
     }
 
     fn read_parts(settings: &SettingTree, plugins: &Plugins) -> anyhow::Result<Vec<PartConfig>> {

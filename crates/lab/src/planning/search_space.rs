@@ -49,6 +49,9 @@ use crate::{
     spec::Halving,
 };
 
+/// The most settings that are tried for a method.
+const MOST_TRIALS: usize = 100_000;
+
 /// `[tune]` of a suite.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -108,8 +111,9 @@ impl SearchSpace {
         };
         let mut tune: Self = serde_path_to_error::deserialize(table.value())
             .map_err(|err| wrong(&err.path().to_string(), err.inner().to_string()))?;
-        if tune.trials == 0 {
-            return Err(wrong("trials", "trials = 0: must be at least 1".into()));
+        if !(1..=MOST_TRIALS).contains(&tune.trials) {
+            let message = format!("trials = {}: must be from 1 to {MOST_TRIALS}", tune.trials);
+            return Err(wrong("trials", message));
         }
         if tune.seeds.is_empty() || tune.seeds.iter().any(|seed| seeds.contains(seed)) {
             let message = format!(

@@ -54,12 +54,19 @@ pub(crate) fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> 
     seen
 }
 
+/// The most seeds of a call.
+const MOST_SEEDS: u64 = 100_000;
+
 /// Reads a range of seeds: `0..5`, `3`, or `0,2,4`.
 pub(crate) fn seeds(text: &str) -> anyhow::Result<Vec<u64>> {
     let wrong = || format!("{text:?} are no seeds; they are 0..5, or 0,2,4");
     let seeds: Vec<u64> = match text.split_once("..") {
         Some((from, to)) => {
-            (from.parse().with_context(wrong)?..to.parse().with_context(wrong)?).collect()
+            let (from, to): (u64, u64) =
+                (from.parse().with_context(wrong)?, to.parse().with_context(wrong)?);
+            let count = to.saturating_sub(from);
+            ensure!(count <= MOST_SEEDS, "{text:?} are {count} seeds; at most {MOST_SEEDS}");
+            (from..to).collect()
         }
         None => text.split(',').map(str::parse).collect::<Result<_, _>>().with_context(wrong)?,
     };
@@ -80,5 +87,7 @@ mod tests {
         assert_eq!(seeds("4,2").unwrap(), [4, 2]);
         assert!(seeds("a..b").unwrap_err().to_string().contains("0..5"));
         assert!(seeds("3..3").unwrap_err().to_string().contains("is empty"));
+        let err = seeds("0..18446744073709551615").unwrap_err().to_string();
+        assert!(err.ends_with("are 18446744073709551615 seeds; at most 100000"), "{err}");
     }
 }

@@ -1,25 +1,27 @@
 //! `routing.json`: each routing analysis of a traced run as one number.
 
-use anyhow::{Context, bail};
 use report::{analysis, trace::Trace};
 use tasks::Split;
 
 use super::{pair_trace::SIDES, subject::Subject};
-use crate::{spec::RunSpec, store::Store};
+use crate::{
+    spec::RunSpec,
+    store::{Store, read_json, read_traces},
+};
 
 /// The file of a run with its routing in numbers, by name.
-const FILE: &str = "routing.json";
+pub(crate) const FILE: &str = "routing.json";
 
 /// Name and value; none where the value is not finite.
 type RoutingNumbers = Vec<(String, Option<f64>)>;
 
 /// Writes down a traced run's routing in numbers; nothing if it has no MoE layers.
 pub(crate) fn write(spec: &RunSpec, store: &Store, subject: &Subject) -> anyhow::Result<()> {
-    let folder = store.folder(&spec.id).join("trace");
-    let mut found = named("", &Trace::read_all(&folder)?);
+    let folder = store.folder(&spec.id);
+    let mut found = named("", &read_traces(&folder, "")?);
     if found.is_empty() {
         for side in SIDES {
-            found.extend(named(&format!("{side}_"), &Trace::read_all(&folder.join(side))?));
+            found.extend(named(&format!("{side}_"), &read_traces(&folder, side)?));
         }
         return if found.is_empty() { Ok(()) } else { store.write(&spec.id, FILE, &found) };
     }
@@ -47,18 +49,10 @@ fn finite(value: f64) -> Option<f64> {
 /// The finite numbers that [`write`] has written: split, metric, value; nothing of a run without
 /// traces.
 pub(crate) fn read(id: &str, store: &Store) -> anyhow::Result<Vec<(String, String, f64)>> {
-    let path = store.folder(id).join(FILE);
-    if !path.exists() {
-        return Ok(Vec::new());
-    }
-    let place = || path.display().to_string();
-    let bytes = std::fs::read(&path).with_context(place)?;
-    let Ok(found) = serde_json::from_slice::<RoutingNumbers>(&bytes) else {
-        bail!("{} is damaged; remove it", place());
-    };
+    let found: Option<RoutingNumbers> = read_json(&store.folder(id), FILE)?;
     let row =
         |(name, value): (String, Option<f64>)| Some((Split::Valid.name().into(), name, value?));
-    Ok(found.into_iter().filter_map(row).collect())
+    Ok(found.into_iter().flatten().filter_map(row).collect())
 }
 
 #[cfg(test)]

@@ -165,7 +165,8 @@ mod tests {
             "[base]\nmoe = {{ layers = \"last 1\", experts = 4 }}\n{task}\n[[method]]\n{method}\n"
         ));
         write(&spec, &*task, folder.path(), &model, 7, &Device::flex()).unwrap();
-        let trace = Trace::read(&folder.path().join(Trace::file_name(7))).unwrap();
+        let bytes = std::fs::read(folder.path().join(Trace::file_name(7))).unwrap();
+        let trace = Trace::parse("trace", &bytes).unwrap();
         let groups = task.as_clustered().and_then(|task| task.super_classes());
         (trace, groups.map(<[usize]>::to_vec))
     }

@@ -2,22 +2,19 @@
 //!
 //! At most about [`FILES`] files a run. Traces change nothing in the run.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
 use backbones::AnyBackbone;
 use burn::prelude::*;
 use report::trace::Trace;
 use tasks::Task;
-use training::{Watch, write_atomic};
+use training::{Watch, create_folder, write_atomic};
 
 use super::{
     pair_trace::{SIDES, sides},
     trace::record,
 };
-use crate::spec::RunSpec;
+use crate::{spec::RunSpec, store::has_file};
 
 /// The most files of a run, about.
 const FILES: usize = 32;
@@ -55,7 +52,8 @@ impl<W: Watch> Watch for Tracer<'_, W> {
     }
 }
 
-/// Writes the trace of a network after so many steps; nothing if it has no MoE layers.
+/// Writes the trace of a network after so many steps, and gives the names of its files; nothing if it has
+/// no MoE layers.
 pub(crate) fn write(
     spec: &RunSpec,
     task: &dyn Task,
@@ -63,24 +61,37 @@ pub(crate) fn write(
     model: &AnyBackbone,
     step: usize,
     device: &Device,
-) -> io::Result<()> {
+) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
     let whole = record(spec, task, model, step, device).map(|trace| ("", trace));
     for (side, trace) in whole.into_iter().chain(sides(spec, task, model, step, device)) {
-        let path = path(folder, side, step);
-        fs::create_dir_all(path.parent().unwrap_or(folder))?;
+        let name = name(side, step);
+        let path = folder.join(&name);
+        create_folder(path.parent().unwrap_or(folder))?;
         write_atomic(&path, &trace.to_bytes().map_err(io::Error::other)?)?;
+        names.push(name);
     }
-    Ok(())
+    Ok(names)
 }
 
 /// Whether there is a trace of a run after so many steps.
-pub(crate) fn is_written(folder: &Path, step: usize) -> bool {
-    ["", SIDES[0], SIDES[1]].iter().any(|side| path(folder, side, step).exists())
+///
+/// # Errors
+/// If the run's `result.json` is damaged, or of another run.
+pub(crate) fn is_written(folder: &Path, step: usize) -> anyhow::Result<bool> {
+    for side in ["", SIDES[0], SIDES[1]] {
+        if has_file(folder, &name(side, step))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
-/// The file of a trace, of an encoder-decoder in a folder for each side.
-fn path(folder: &Path, side: &str, step: usize) -> PathBuf {
-    let file = folder.join(Trace::file_name(step as u64));
-    let name = file.file_name().map(PathBuf::from).unwrap_or_default();
-    folder.join("trace").join(side).join(name)
+/// The file of a trace in the folder of its run; of an encoder-decoder in a folder for each side.
+fn name(side: &str, step: usize) -> String {
+    let name = Trace::file_name(step as u64);
+    match side {
+        "" => name,
+        side => name.replacen("trace/", &format!("trace/{side}/"), 1),
+    }
 }

@@ -4,9 +4,12 @@ use std::{collections::HashMap, sync::Arc};
 
 use report::{LATE_CHANGE, RATE_AT_EDGE, RATES_TRIED, TRIVIAL};
 use tasks::Task;
-use training::{StepLog, StepRow};
+use training::StepRow;
 
-use crate::{spec::RunSpec, store::Store};
+use crate::{
+    spec::RunSpec,
+    store::{Store, read_log},
+};
 
 /// Split, metric, value.
 type Number = (String, String, f64);
@@ -22,7 +25,7 @@ impl Conditions {
     pub(super) fn of(&mut self, spec: &RunSpec, store: &Store) -> anyhow::Result<Vec<Number>> {
         let task: *const () = Arc::as_ptr(&spec.data).cast();
         let mut numbers = self.trivial.entry(task).or_insert_with(|| trivial(&*spec.data)).clone();
-        let rows = StepLog::read_intact(&StepLog::path(&store.folder(&spec.id)))?;
+        let rows = read_log(&store.folder(&spec.id))?;
         let change = late_change(&rows, spec.config.train.steps);
         numbers.extend(change.map(|change| ("valid".into(), LATE_CHANGE.into(), change)));
         if let Some(tuned) = &spec.tuned {

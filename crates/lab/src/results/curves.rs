@@ -2,9 +2,10 @@
 
 use std::{collections::HashSet, path::Path};
 
-use anyhow::Context;
 use report::{Curve, Load, Runs, trace::Trace};
-use training::{StepLog, StepRow};
+use training::StepRow;
+
+use crate::store::{folder_named, read_log, read_traces};
 
 /// The training curves of all runs.
 #[derive(Default)]
@@ -21,13 +22,14 @@ impl TrainingCurves {
         let (mut curves, mut seen, mut traced) = (Self::default(), HashSet::new(), HashSet::new());
         for row in runs.rows.iter().filter(|row| !row.run.is_empty()) {
             if seen.insert((&row.run, &row.method)) {
-                let path = StepLog::path(&folder.join(&row.run));
-                let steps =
-                    StepLog::read_intact(&path).with_context(|| path.display().to_string())?;
+                let Some(folder) = folder_named(folder, &row.run) else { continue };
+                let steps = read_log(&folder)?;
                 curves.add(&row.method, &row.task, row.seed, &steps);
-                let folder = folder.join(&row.run).join("trace");
-                if folder.exists() && traced.insert((&row.task, &row.backbone, &row.method)) {
-                    curves.traces.extend(Trace::read_all(&folder)?);
+                let place = (&row.task, &row.backbone, &row.method);
+                if !traced.contains(&place) {
+                    let traces = read_traces(&folder, "")?;
+                    traced.extend((!traces.is_empty()).then_some(place));
+                    curves.traces.extend(traces);
                 }
             }
         }

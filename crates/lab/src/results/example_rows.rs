@@ -1,12 +1,13 @@
 //! From what a run scored on single test examples to the rows that `report` resamples.
 
+use anyhow::Context;
 use report::{ExampleRow, Examples};
 use tasks::Split;
 use training::ExampleScore;
 
 use crate::{
     spec::{RunSpec, SuitePlan},
-    store::{Ended, Store},
+    store::{Ended, Store, read_file},
 };
 
 /// What single test examples added to the results of a suite, of the runs that kept it. A few-shot
@@ -22,10 +23,9 @@ pub(super) fn of_suite(suite: &SuitePlan, store: &Store) -> anyhow::Result<Examp
 fn of_run(spec: &RunSpec, store: &Store) -> anyhow::Result<Vec<ExampleRow>> {
     let folder = store.folder(&spec.id);
     let Some(Ended::Done(numbers)) = store.ended(&spec.id)? else { return Ok(Vec::new()) };
-    if !ExampleScore::path(&folder).exists() {
-        return Ok(Vec::new());
-    }
-    let scores = ExampleScore::read(&folder)?;
+    let Some(bytes) = read_file(&folder, "test-examples.csv")? else { return Ok(Vec::new()) };
+    let path = ExampleScore::path(&folder);
+    let scores = ExampleScore::parse(&bytes).with_context(|| path.display().to_string())?;
     let test = Split::Test.name();
     let metrics = numbers.metrics.iter().filter(|(split, ..)| split == test);
     let of_metric = |(_, metric, _): &(String, String, f64)| {

@@ -65,6 +65,11 @@ impl Search<'_> {
     }
 }
 
+/// Letters of the names of files.
+fn is_plain(letter: char) -> bool {
+    letter.is_alphanumeric() || matches!(letter, '-' | '_' | '@')
+}
+
 /// The newest committed rows of a suite, `results/SUITE/DATE/runs.csv`
 /// below a folder.
 pub fn committed(root: &Path, suite: &str) -> Option<PathBuf> {
@@ -88,8 +93,11 @@ impl Results {
     pub(crate) fn stem(&self) -> String {
         let stem = self.files.first().and_then(|file| file.file_stem());
         let stem = stem.map_or_else(String::new, |stem| stem.to_string_lossy().to_string());
-        // Committed results all have the same name.
-        if stem.is_empty() || stem == "runs" { self.name().to_string() } else { stem }
+        // Committed results all have the same name. That of the suite is in them, and is no path.
+        match stem.is_empty() || stem == "runs" {
+            true => self.name().replace(|letter: char| !is_plain(letter), "-"),
+            false => stem,
+        }
     }
 
     /// The folder of the first file.

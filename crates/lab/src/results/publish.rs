@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use jiff::Timestamp;
-use report::{Format, Query, Runs, comparison, render};
+use report::{Format, Query, Runs, comparison, markdown_text, render};
 use training::write_atomic;
 
 use crate::{
@@ -82,7 +82,7 @@ impl Publication<'_> {
              <!-- BEGIN: {name} -->\n\n{tables}\n<!-- END: {name} -->\n\n\
              Every number is in `runs.csv`; the machine is described in `env.txt`. The verb `report` \
              makes a page of the csv file, with verdicts, plots and a ranking.\n",
-            title = suite.title,
+            title = markdown_text(&suite.title),
             name = suite.name,
         );
         write("runs.csv", runs.to_csv())?;

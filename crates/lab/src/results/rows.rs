@@ -29,6 +29,7 @@ pub(crate) fn rows(suite: &SuitePlan, store: &Store) -> anyhow::Result<Runs> {
                 rows.push(Row { metric: "refused".into(), note: why.clone(), ..row });
             }
             (None, Some(mut ended)) => {
+                store.check(&spec.id)?;
                 if let Ended::Done(numbers) = &mut ended {
                     numbers.metrics.extend(routing_numbers::read(&spec.id, store)?);
                     if suite.gated {

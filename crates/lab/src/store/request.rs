@@ -2,18 +2,26 @@
 //! request has a file of its own, so that no table shows other results than those that were asked for.
 //!
 //! `runs/SUITE.csv` has the results of a whole suite, `runs/SUITE@DIGEST.csv` those with options. The
-//! JSON file of the same name says what was asked for, and has a digest of the suite as it was then.
+//! JSON file of the same name says what was asked for, and has a digest of the suite as it was then, of the
+//! files of results and of itself.
 
 use std::{
-    fs, io,
+    collections::BTreeMap,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use training::write_atomic;
+use training::{remove_parts, write_atomic};
 
+use super::{
+    checksum::{is_intact, is_older, with_checksum},
+    files,
+    runs::lock_file,
+};
 use crate::{digest::hex, settings::SettingTree, spec::Selection};
 
 /// Keys of a suite that do not change its runs.
@@ -30,7 +38,12 @@ pub(crate) struct Request {
     options: Vec<String>,
     /// SHA-256 of what the suite says of its runs.
     digest: String,
+    /// SHA-256 of each file of results, by name; none where an older version wrote them.
+    files: Option<BTreeMap<String, String>>,
 }
+
+/// The files of a request that are locked for one process to write.
+pub(crate) struct Locked(#[expect(dead_code, reason = "closing it gives the lock back")] File);
 
 impl Request {
     /// The request for these runs of a suite.
@@ -47,6 +60,7 @@ impl Request {
             asked: asked.into(),
             options: wanted.options(),
             digest: hex(&Sha256::digest(runs.to_string())),
+            files: None,
         }
     }
 
@@ -73,55 +87,114 @@ impl Request {
     }
 
     fn csv(&self, runs: &Path) -> PathBuf {
-        runs.join(format!("{}.csv", self.stem()))
+        runs.join(self.names()[0].as_str())
     }
 
-    /// Writes the results, and what they are results of.
-    pub(crate) fn write(&self, runs: &Path, csv: &str) -> anyhow::Result<()> {
-        let (path, about) = (self.csv(runs), runs.join(format!("{}.json", self.stem())));
-        // What stands there may be of the suite as it was before.
-        match fs::remove_file(&about) {
-            Err(err) if err.kind() != io::ErrorKind::NotFound => {
-                return Err(err).with_context(|| about.display().to_string());
-            }
-            _ => {}
+    /// The names of its files: results, examples, trials, and what they are of.
+    fn names(&self) -> [String; 4] {
+        let ends = [".csv", ".examples.csv", "-trials.csv", ".json"];
+        ends.map(|end| format!("{}{end}", self.stem()))
+    }
+
+    /// Waits until no other process writes the files of this request, and takes them. What is counted
+    /// while they are taken is never older than what another process has written.
+    pub(crate) fn lock(&self, runs: &Path) -> anyhow::Result<Locked> {
+        let path = runs.join(format!("{}.lock", self.stem()));
+        let file = lock_file(&path)?;
+        file.lock().with_context(|| path.display().to_string())?;
+        for name in self.names() {
+            remove_parts(runs, Some(&name)).with_context(|| runs.display().to_string())?;
         }
-        write_atomic(&path, csv.as_bytes()).with_context(|| path.display().to_string())?;
-        let text = serde_json::to_vec_pretty(self)?;
-        write_atomic(&about, &text).with_context(|| about.display().to_string())
+        Ok(Locked(file))
+    }
+
+    /// Writes the results, what single examples added to them if that is known, and what they are
+    /// results of.
+    pub(crate) fn write(
+        &self,
+        _locked: &Locked,
+        runs: &Path,
+        csv: &str,
+        examples: Option<&str>,
+    ) -> anyhow::Result<()> {
+        let [results, of_examples, _, about] = self.names();
+        // What stands there may be of the suite as it was before.
+        remove(&runs.join(&about))?;
+        remove(&runs.join(&of_examples))?;
+        let mut files = BTreeMap::new();
+        for (name, text) in [(of_examples, examples), (results, Some(csv))] {
+            let (Some(text), path) = (text, runs.join(&name)) else { continue };
+            write_atomic(&path, text.as_bytes()).with_context(|| path.display().to_string())?;
+            files.insert(name, hex(&Sha256::digest(text)));
+        }
+        let whole = Self { files: Some(files), ..self.clone() };
+        let (text, path) = (serde_json::to_string_pretty(&whole)?, runs.join(about));
+        write_atomic(&path, &with_checksum(text)).with_context(|| path.display().to_string())
+    }
+
+    /// The file of the trials of settings.
+    pub(crate) fn trials(&self, runs: &Path) -> PathBuf {
+        runs.join(self.names()[2].as_str())
     }
 
     /// The file with its results; none if they are not there.
     ///
     /// # Errors
-    /// If what is there is of another version of the suite.
+    /// If what is there is of another version of the suite, or has changed since it was written.
     pub(crate) fn find(&self, runs: &Path) -> anyhow::Result<Option<PathBuf>> {
         let csv = self.csv(runs);
-        if !csv.exists() {
+        if !files::is_file(&csv)? {
             return Ok(None);
         }
-        match Self::read(&csv.with_extension("json")) {
+        // Another process may be writing them; where nobody may write, nobody does.
+        let lock = File::open(runs.join(format!("{}.lock", self.stem()))).ok();
+        let _lock = lock.filter(|lock| lock.lock_shared().is_ok());
+        let again = format!("make it anew with run {}, or name the file itself", self.words());
+        match Self::read(&csv.with_extension("json"))? {
             Some(there) if there.digest == self.digest && there.options == self.options => {
+                there.check(runs, &again)?;
                 Ok(Some(csv))
             }
-            _ => bail!(
-                "{} is of another suite than {} is now; make it anew with run {}, or name the file \
-                 itself",
-                csv.display(),
-                self.asked,
-                self.words()
-            ),
+            _ => {
+                bail!("{} is of another suite than {} is now; {again}", csv.display(), self.asked,)
+            }
         }
     }
 
-    fn read(path: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(path).ok()?).ok()
+    /// Checks the files of results against what they were when they were written.
+    fn check(&self, runs: &Path, again: &str) -> anyhow::Result<()> {
+        let [_, of_examples, ..] = self.names();
+        let known = self.files.iter().flatten();
+        for (name, digest) in known {
+            let bytes = files::read(&runs.join(name))?;
+            if bytes.is_none_or(|bytes| hex(&Sha256::digest(&bytes)) != *digest) {
+                bail!("{} is damaged or was changed by hand; {again}", runs.join(name).display());
+            }
+        }
+        if self.files.as_ref().is_some_and(|files| !files.contains_key(&of_examples)) {
+            let path = runs.join(of_examples);
+            ensure!(!path.exists(), "{} is of other results; remove it", path.display());
+        }
+        Ok(())
+    }
+
+    /// What results are of; none if nothing says so.
+    fn read(path: &Path) -> anyhow::Result<Option<Self>> {
+        let Some(bytes) = files::read(path)? else { return Ok(None) };
+        let request: Option<Self> = serde_json::from_slice(&bytes).ok();
+        let whole = |request: &Self| request.files.is_some() && is_intact(&bytes);
+        match request.filter(|request| whole(request) || is_older(&bytes)) {
+            Some(request) => Ok(Some(request)),
+            None => bail!("{} is damaged; remove it, and make it anew with run", path.display()),
+        }
     }
 
     /// That nothing is there, how to get it, and what of the same suite is there.
     pub(crate) fn missing(&self, runs: &Path) -> anyhow::Error {
         let entries = fs::read_dir(runs).into_iter().flatten().flatten();
-        let known = entries.filter_map(|entry| Self::read(&entry.path()));
+        let is_json = |path: &PathBuf| path.extension().is_some_and(|end| end == "json");
+        let paths = entries.map(|entry| entry.path()).filter(is_json);
+        let known = paths.filter_map(|path| Self::read(&path).ok().flatten());
         let mut known: Vec<String> =
             known.filter(|known| known.suite == self.suite).map(|known| known.words()).collect();
         known.sort();
@@ -137,6 +210,15 @@ impl Request {
     }
 }
 
+fn remove(path: &Path) -> anyhow::Result<()> {
+    match fs::remove_file(path) {
+        Err(err) if err.kind() != io::ErrorKind::NotFound => {
+            Err(err).with_context(|| path.display().to_string())
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,13 +229,41 @@ mod tests {
         Request::new(["s", "s"], &SettingTree::parse("s.toml", text).unwrap(), wanted)
     }
 
+    fn write(request: &Request, folder: &Path, csv: &str) {
+        let locked = request.lock(folder).unwrap();
+        request.write(&locked, folder, csv, Some("examples")).unwrap();
+    }
+
+    #[test]
+    fn results_that_have_changed_since_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let request = request(TEXT, &Selection::default());
+        let find = || request.find(folder.path()).map_err(|err| err.to_string());
+        write(&request, folder.path(), "a");
+        for name in ["s.csv", "s.examples.csv", "s.json"] {
+            let path = folder.path().join(name);
+            let whole = fs::read(&path).unwrap();
+            for bit in 0..whole.len() * 8 {
+                let mut bytes = whole.clone();
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                fs::write(&path, bytes).unwrap();
+                let err = find().unwrap_err();
+                assert!(err.contains(name) && err.contains("make it anew"), "{err}");
+            }
+            fs::write(&path, &whole[1..]).unwrap();
+            assert!(find().is_err());
+            fs::write(&path, &whole).unwrap();
+            assert!(find().unwrap().is_some());
+        }
+    }
+
     #[test]
     fn each_request_has_a_file_of_its_own() {
         let folder = tempfile::tempdir().unwrap();
         let smoke = Selection { smoke: true, ..Selection::default() };
         let seeds = Selection { seeds: Some(vec![3]), ..Selection::default() };
         for (wanted, csv) in [(Selection::default(), "a"), (smoke, "b"), (seeds.clone(), "c")] {
-            request(TEXT, &wanted).write(folder.path(), csv).unwrap();
+            write(&request(TEXT, &wanted), folder.path(), csv);
         }
         let read = |wanted: &Selection| {
             let path = request(TEXT, wanted).find(folder.path()).unwrap();
@@ -172,7 +282,7 @@ mod tests {
     fn results_of_the_suite_as_it_was_are_not_shown() {
         let folder = tempfile::tempdir().unwrap();
         let find = |text| request(text, &Selection::default()).find(folder.path());
-        request(TEXT, &Selection::default()).write(folder.path(), "a").unwrap();
+        write(&request(TEXT, &Selection::default()), folder.path(), "a");
         assert!(find("title = 'b'\nseeds = [0]\n[[task]]\ntask = 'digits'\n").unwrap().is_some());
         let err = find("seeds = [0, 1]\n[[task]]\ntask = 'digits'\n").unwrap_err().to_string();
         assert!(err.contains("s.csv is of another suite than s is now"), "{err}");

@@ -2,16 +2,20 @@
 
 use std::{
     fmt,
-    fs::{self, File, TryLockError},
-    io,
-    path::{Path, PathBuf},
+    fs::{File, TryLockError},
+    path::{Component, Path, PathBuf},
 };
 
 use anyhow::{Context, anyhow};
+use report::trace::Trace;
 use serde::{Serialize, de::DeserializeOwned};
-use training::{remove_parts, write_atomic};
+use training::{StepLog, StepRow, create_folder, remove_parts, write_atomic};
 
-use super::record::Ended;
+use super::{
+    files,
+    record::Ended,
+    seal::{RESULT, Seal},
+};
 
 /// What is not finite where JSON, which has no NaN and no infinity, is to be written: the cause for
 /// which a run fails.
@@ -37,7 +41,7 @@ pub(crate) struct Store {
 impl Store {
     /// Opens the folder, and makes it if need be.
     pub(crate) fn open(root: &Path) -> anyhow::Result<Self> {
-        fs::create_dir_all(root).with_context(|| format!("runs folder {}", root.display()))?;
+        create_folder(root).with_context(|| format!("runs folder {}", root.display()))?;
         Ok(Self { root: root.into(), writes: true })
     }
 
@@ -58,20 +62,35 @@ impl Store {
 
     /// The end of a run, if it has ended.
     pub(crate) fn ended(&self, id: &str) -> anyhow::Result<Option<Ended>> {
-        let path = self.folder(id).join("result.json");
-        match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|err| {
-                let path = path.display();
-                anyhow!("{path} is damaged: {err}; remove it to train the run again")
-            }),
-            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(err) => Err(err).with_context(|| path.display().to_string()),
-        }
+        Ok(Seal::read(&self.folder(id))?.map(|seal| seal.ended))
     }
 
-    /// Writes how a run ended.
+    /// Writes how a run ended, and what its files are: nothing of it changes after this. For the holder
+    /// of its lock, after all other files are written.
     pub(crate) fn end(&self, id: &str, ended: &Ended) -> anyhow::Result<()> {
-        self.write(id, "result.json", ended)
+        self.seal(id, &Seal::of(id, ended, &self.folder(id))?)
+    }
+
+    /// Takes files that were written after its end into what a run vouches for.
+    pub(crate) fn add(&self, id: &str, names: &[String]) -> anyhow::Result<()> {
+        let folder = self.folder(id);
+        let Some(mut seal) = Seal::read(&folder)? else { return Ok(()) };
+        seal.add(&folder, names)?;
+        self.seal(id, &seal)
+    }
+
+    fn seal(&self, id: &str, seal: &Seal) -> anyhow::Result<()> {
+        let (path, bytes) = (self.folder(id).join(RESULT), seal.to_bytes()?);
+        if Seal::parse(&bytes).ok().as_ref() != Some(seal) {
+            return Err(not_finite(RESULT));
+        }
+        write_atomic(&path, &bytes).with_context(|| path.display().to_string())
+    }
+
+    /// Checks all files of a run that has ended, but its checkpoint, against what they were then.
+    pub(crate) fn check(&self, id: &str) -> anyhow::Result<()> {
+        let folder = self.folder(id);
+        Seal::read(&folder)?.map_or(Ok(()), |seal| seal.check_all(&folder))
     }
 
     /// Writes a file of a run as JSON. A value that cannot be read back is [`NotFinite`].
@@ -83,7 +102,10 @@ impl Store {
         let bytes = serde_json::to_vec_pretty(value)?;
         // NaN and infinity are written as null.
         if serde_json::from_slice::<T>(&bytes).ok().as_ref() != Some(value) {
-            return Err(NotFinite(format!("{name}: a number in it is NaN or infinite")).into());
+            return Err(not_finite(name));
+        }
+        if files::read(&path)?.as_ref() == Some(&bytes) {
+            return Ok(());
         }
         if !self.writes {
             return Ok(());
@@ -91,51 +113,120 @@ impl Store {
         write_atomic(&path, &bytes).with_context(|| path.display().to_string())
     }
 
-    /// Waits until no other process is at a run, and takes it.
-    pub(crate) fn wait_for(&self, id: &str) -> anyhow::Result<File> {
-        let path = self.folder(id).join("lock");
-        let file = File::create(&path).with_context(|| path.display().to_string())?;
-        file.lock().with_context(|| path.display().to_string())?;
-        Ok(file)
-    }
-
     /// Takes a run for this process; none if another one is at it. The system gives the lock back
     /// when the process ends, however it ends.
     pub(crate) fn lock(&self, id: &str) -> anyhow::Result<Option<File>> {
         let folder = self.folder(id);
-        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        files::is_folder(&folder)?;
+        create_folder(&folder).with_context(|| folder.display().to_string())?;
         let path = folder.join("lock");
-        let file = File::create(&path).with_context(|| path.display().to_string())?;
+        let file = lock_file(&path)?;
         match file.try_lock() {
-            Ok(()) => {
-                // What killed processes were writing.
-                remove_parts(&folder, None).with_context(|| folder.display().to_string())?;
-                Ok(Some(file))
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(err)) => {
+                return Err(err).with_context(|| path.display().to_string());
             }
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(err)) => Err(err).with_context(|| path.display().to_string()),
         }
+        for name in files::names(&folder)? {
+            let path = folder.join(name);
+            remove_parts(path.parent().unwrap_or(&folder), None)
+                .with_context(|| path.display().to_string())?;
+        }
+        Ok(Some(file))
     }
 }
 
+/// Opens a file whose lock is taken; it has no content.
+pub(super) fn lock_file(path: &Path) -> anyhow::Result<File> {
+    files::is_file(path)?;
+    let opened = File::options().create(true).append(true).open(path);
+    opened.with_context(|| path.display().to_string())
+}
+
+fn not_finite(name: &str) -> anyhow::Error {
+    NotFinite(format!("{name}: a number in it is NaN or infinite")).into()
+}
+
+/// The folder of the run of this name; none if the name, from results of whatever origin, is none of a
+/// folder.
+pub(crate) fn folder_named(runs: &Path, id: &str) -> Option<PathBuf> {
+    let mut parts = Path::new(id).components();
+    let one =
+        matches!((parts.next(), parts.next()), (Some(Component::Normal(name)), None) if name == id);
+    (one && !id.contains('\\')).then(|| runs.join(id))
+}
+
+/// The log of a run; no rows if it has none yet.
+///
+/// # Errors
+/// As [`read_file`], or if a row is no row.
+pub(crate) fn read_log(folder: &Path) -> anyhow::Result<Vec<StepRow>> {
+    let path = StepLog::path(folder);
+    let bytes = read_file(folder, "metrics.csv")?.unwrap_or_default();
+    StepLog::parse(&bytes).with_context(|| path.display().to_string())
+}
+
+/// The content of a file of a run, if it has it.
+///
+/// # Errors
+/// If the run has ended and the file is not what it was then, or if it is a link.
+pub(crate) fn read_file(folder: &Path, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
+    match Seal::read(folder)? {
+        Some(seal) => seal.read_file(folder, name),
+        None => files::read(&folder.join(name)),
+    }
+}
+
+/// Whether a run has a file that counts.
+pub(crate) fn has_file(folder: &Path, name: &str) -> anyhow::Result<bool> {
+    match Seal::read(folder)? {
+        Some(seal) => seal.knows(folder, name),
+        None => files::is_file(&folder.join(name)),
+    }
+}
+
+/// The traces of a run, by step, or those of one side of an encoder-decoder; none if it was not traced.
+///
+/// # Errors
+/// As [`read_file`], or if one is no trace.
+pub(crate) fn read_traces(folder: &Path, side: &str) -> anyhow::Result<Vec<Trace>> {
+    let names = match Seal::read(folder)? {
+        Some(seal) => seal.names(folder)?,
+        None if files::is_folder(folder)? => files::names(folder)?,
+        None => Vec::new(),
+    };
+    let is_trace = |name: &&String| {
+        let path = Path::new(name);
+        path.parent() == Some(&Path::new("trace").join(side))
+            && path.extension().is_some_and(|end| end == "safetensors")
+    };
+    let mut traces = Vec::new();
+    for name in names.iter().filter(is_trace) {
+        let Some(bytes) = read_file(folder, name)? else { continue };
+        traces.push(Trace::parse(&folder.join(name).display().to_string(), &bytes)?);
+    }
+    traces.sort_by_key(|trace| trace.about.step);
+    Ok(traces)
+}
+
 /// A JSON file of a run, if it has one.
+///
+/// # Errors
+/// As [`read_file`], or if it has other fields than expected.
 pub(crate) fn read_json<T: DeserializeOwned>(
     folder: &Path,
     name: &str,
 ) -> anyhow::Result<Option<T>> {
-    let path = folder.join(name);
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(err) => return Err(err).with_context(|| path.display().to_string()),
-    };
-    let damaged = |err| anyhow!("{} is damaged: {err}", path.display());
+    let Some(bytes) = read_file(folder, name)? else { return Ok(None) };
+    let damaged = |err| anyhow!("{} is damaged: {err}", folder.join(name).display());
     serde_json::from_slice(&bytes).map(Some).map_err(damaged)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_run_is_done_once_its_result_is_there() {
@@ -147,6 +238,55 @@ mod tests {
         let ended = Ended::Failed { step: 3, cause: "the loss is NaN".into() };
         store.end("a", &ended).unwrap();
         assert_eq!(store.ended("a").unwrap(), Some(ended));
+    }
+
+    #[test]
+    fn a_file_that_has_changed_since_the_end_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let lock = store.lock("a").unwrap();
+        store.write("a", "groups.json", &vec![1, 2]).unwrap();
+        fs::write(folder.path().join("a/config.json.1-2.part"), "{").unwrap();
+        drop(lock);
+        let _lock = store.lock("a").unwrap().unwrap();
+        store.end("a", &Ended::Failed { step: 0, cause: String::new() }).unwrap();
+        let (place, groups) = (store.folder("a"), store.folder("a").join("groups.json"));
+        let read = || read_json::<Vec<i32>>(&place, "groups.json");
+        assert_eq!(read().unwrap().unwrap(), [1, 2]);
+        fs::write(place.join("routing.json"), "[]").unwrap();
+        assert!(!has_file(&place, "routing.json").unwrap());
+        store.add("a", &["routing.json".into()]).unwrap();
+        assert!(has_file(&place, "routing.json").unwrap() && store.check("a").is_ok());
+        fs::write(&groups, "[1, 3]").unwrap();
+        let err = read().unwrap_err().to_string();
+        assert_eq!(err, store.check("a").unwrap_err().to_string());
+        assert!(err.contains("groups.json is damaged") && err.contains("to train"), "{err}");
+        fs::remove_file(&groups).unwrap();
+        assert!(read().unwrap_err().to_string().contains("is missing"), "no other network");
+    }
+
+    #[test]
+    fn names_of_runs_are_no_paths() {
+        let runs = Path::new("runs");
+        assert_eq!(folder_named(runs, "0a1b"), Some(runs.join("0a1b")));
+        for name in ["", ".", "..", "/etc", "a/b", "a/", "../a", "./a", "a\\b"] {
+            assert_eq!(folder_named(runs, name), None, "{name}");
+        }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_folder_of_a_run_is_no_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("runs")).unwrap();
+        std::os::unix::fs::symlink(folder.path(), store.folder("a")).unwrap();
+        let err = store.lock("a").unwrap_err().to_string();
+        assert!(err.contains("is a link, no folder"), "{err}");
+        assert!(store.ended("a").is_err() && read_file(&store.folder("a"), "x").is_err());
+        store.lock("b").unwrap();
+        std::os::unix::fs::symlink("/etc/hostname", store.folder("b").join("config.json")).unwrap();
+        assert!(read_file(&store.folder("b"), "config.json").is_err());
+        assert!(store.lock("b").is_err(), "nothing is read or written through it");
     }
 
     #[test]

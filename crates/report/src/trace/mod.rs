@@ -157,12 +157,16 @@ impl Trace {
         file::encode(self).map_err(|why| Error::Query(format!("this is no whole trace: {why}")))
     }
 
+    /// Reads the content of a file; `name` stands for it in messages.
+    pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, Error> {
+        file::decode(bytes).map_err(|why| Error::Query(format!("{name} is not a trace: {why}")))
+    }
+
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let bytes =
             std::fs::read(path).map_err(|source| Error::File { path: path.into(), source })?;
-        file::decode(&bytes)
-            .map_err(|why| Error::Query(format!("{} is not a trace: {why}", path.display())))
+        Self::parse(&path.display().to_string(), &bytes)
     }
 
     /// All traces of a folder, by step; none if the folder is not there.

@@ -4,10 +4,14 @@ mod digest;
 mod error;
 pub(crate) mod files;
 mod origin;
+mod picture;
+mod unpacked;
 
 pub use digest::DataDigest;
 pub use error::DataError;
 pub use origin::Origin;
+pub(crate) use picture::decode_picture;
+pub(crate) use unpacked::most_unpacked;
 
 use std::{
     fs, io,
@@ -137,8 +141,7 @@ impl DataDir {
                     left.push(path);
                     continue;
                 }
-                let bytes = fs::read(&path)
-                    .map_err(|source| DataError::File { path: path.clone(), source })?;
+                let bytes = read_file(&path)?;
                 files.push((slashes(path.strip_prefix(folder).unwrap_or(&path)), bytes));
             }
         }
@@ -162,11 +165,19 @@ impl DataDir {
     }
 
     fn read_as(&self, name: &str, path: &Path) -> Result<Vec<u8>, DataError> {
-        let bytes =
-            fs::read(path).map_err(|source| DataError::File { path: path.into(), source })?;
+        let bytes = read_file(path)?;
         self.embedded(name, &bytes);
         Ok(bytes)
     }
+}
+
+/// The bytes of a regular file: reading a pipe would wait for whoever writes to it.
+fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {
+    let read = || match fs::metadata(path)?.is_file() {
+        true => fs::read(path),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")),
+    };
+    read().map_err(|source| DataError::File { path: path.into(), source })
 }
 
 /// A path as text with `/` between its parts, on every system.

@@ -11,7 +11,10 @@ use std::{
 use flate2::read::GzDecoder;
 
 use super::set::{CFA, Pairs, RGB_ROWS_AHEAD};
-use crate::{DataDir, DataError, Origin};
+use crate::{
+    DataDir, DataError, Origin,
+    data::{decode_picture, most_unpacked},
+};
 
 const ORIGIN: Origin = Origin {
     set: "rice-raw",
@@ -52,7 +55,9 @@ fn of_archive(data: &DataDir, path: &Path) -> Result<Files, DataError> {
         ORIGIN.damaged(path, format!("it is no whole .tar.gz archive: {err}"))
     };
     let mut files = Files::new();
-    let mut archive = tar::Archive::new(GzDecoder::new(&bytes[..]));
+    // Whatever is behind that is not read, so the archive is cut off.
+    let most = most_unpacked(bytes.len() as u64);
+    let mut archive = tar::Archive::new(GzDecoder::new(&bytes[..]).take(most));
     for entry in archive.entries().map_err(wrong)? {
         let mut entry = entry.map_err(wrong)?;
         let name = entry.path().map_err(wrong)?.to_string_lossy().to_string();
@@ -151,7 +156,7 @@ fn pairs(root: &Path, files: Files, levels: [f32; 2], rgb: bool) -> Result<Pairs
 
 /// The red, green and blue plane of a PNG file.
 fn planes(png: &[u8], [height, width]: [usize; 2]) -> Result<Vec<u8>, String> {
-    let image = image::load_from_memory_with_format(png, image::ImageFormat::Png);
+    let image = decode_picture(png, Some(image::ImageFormat::Png));
     let image = image.map_err(|err| err.to_string())?;
     let found = [image.height() as usize, image.width() as usize];
     if found != [height, width] {

@@ -15,7 +15,10 @@ use soccernet::format::bodies::{Bodies, Body, Thumbnail};
 
 use crate::{
     DataDir, DataError,
-    data::files::{Files, content, fault, wrong},
+    data::{
+        decode_picture,
+        files::{Files, content, fault, wrong},
+    },
 };
 
 config! {
@@ -112,7 +115,7 @@ fn player(
 ) -> Result<Player, DataError> {
     let about = Thumbnail::parse(name).map_err(fault)?;
     let known = about.known.ok_or_else(|| content(file, "its name does not say who it is"))?;
-    let image = image::load_from_memory(&files.read(file)?).map_err(|err| content(file, err))?;
+    let image = decode_picture(&files.read(file)?, None).map_err(|err| content(file, err))?;
     let image = image.into_rgb8();
     let image = match image.dimensions() == (width as u32, height as u32) {
         true => image,

@@ -7,8 +7,7 @@ use std::io::Read;
 
 use flate2::read::GzDecoder;
 
-/// The most bytes that gzip makes of one byte.
-const RATIO: u64 = 1032;
+use crate::data::most_unpacked;
 
 /// The bytes of an IDX file with these magic number and dimensions, and the size of each. No more is
 /// unpacked than the header announces.
@@ -17,7 +16,7 @@ pub(crate) fn read<const D: usize>(
     magic: u32,
 ) -> Result<([usize; D], Vec<u8>), String> {
     match file.starts_with(&[0x1f, 0x8b]) {
-        true => parse(GzDecoder::new(file), file.len() as u64 * RATIO, magic),
+        true => parse(GzDecoder::new(file), most_unpacked(file.len() as u64), magic),
         false => parse(file, file.len() as u64, magic),
     }
 }

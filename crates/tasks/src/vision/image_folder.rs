@@ -18,7 +18,7 @@ use super::{
     images::{Images, ImagesConfig, Labelled},
     splits::fifths,
 };
-use crate::{DataDir, DataError, LoadTask, Task};
+use crate::{DataDir, DataError, LoadTask, Task, data::decode_picture};
 
 config! {
     /// Settings of the folder and its images.
@@ -114,8 +114,9 @@ fn is_image(path: &Path) -> bool {
 
 /// `[channels, side, side]`.
 fn image(data: &DataDir, path: &Path, config: &ImageFolderConfig) -> Result<Vec<u8>, DataError> {
-    let read = image::load_from_memory(&data.read_path(path)?).map_err(|err| {
-        DataError::Content { path: path.into(), message: format!("it is no whole image ({err})") }
+    let read = decode_picture(&data.read_path(path)?, None).map_err(|err| DataError::Content {
+        path: path.into(),
+        message: format!("it is no whole image ({err})"),
     })?;
     let size = [read.height() as usize, read.width() as usize];
     let planes = planes(read, config.colour);

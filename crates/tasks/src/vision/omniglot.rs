@@ -21,7 +21,7 @@ use super::{
     splits::fifths,
     zip,
 };
-use crate::{DataDir, DataError, LoadTask, Origin, Task};
+use crate::{DataDir, DataError, LoadTask, Origin, Task, data::decode_picture};
 
 const ORIGIN: Origin = Origin {
     set: "omniglot",
@@ -134,7 +134,7 @@ fn drawing(name: &str) -> Option<[String; 3]> {
 
 /// A drawing of `side x side` bytes, 255 for ink.
 fn ink(path: &Path, name: &str, png: &[u8], side: usize) -> Result<Vec<u8>, DataError> {
-    let drawing = image::load_from_memory_with_format(png, image::ImageFormat::Png);
+    let drawing = decode_picture(png, Some(image::ImageFormat::Png));
     let drawing = drawing.map_err(|err| ORIGIN.damaged(path, format!("{name}: {err}")))?;
     let drawing = drawing.into_luma8();
     let (width, height) = drawing.dimensions();

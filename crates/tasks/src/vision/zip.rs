@@ -4,10 +4,7 @@ use std::io::{Cursor, Read};
 
 use ::zip::{ZipArchive, result::ZipError};
 
-/// The most bytes that the files of an archive may have in all, unpacked: 4 GiB.
-const MOST: u64 = 4 << 30;
-/// The most bytes that deflate makes of one byte. Files that promise more overlap or are wrong.
-const RATIO: u64 = 1032;
+use crate::data::most_unpacked;
 
 /// The files of an archive by name, folders left out.
 pub(crate) fn read(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, String> {
@@ -32,7 +29,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, String> {
 fn check_size(archive: &ZipArchive<Cursor<&[u8]>>, packed: u64) -> Result<(), String> {
     let size = |at| archive.by_index_data(at).map(|file| u128::from(file.size()));
     let sizes: Result<u128, ZipError> = (0..archive.len()).map(size).sum();
-    let (unpacked, most) = (sizes.map_err(problem)?, MOST.min(packed.saturating_mul(RATIO)));
+    let (unpacked, most) = (sizes.map_err(problem)?, most_unpacked(packed));
     match unpacked > u128::from(most) {
         true => Err(format!(
             "its files would have {unpacked} bytes unpacked; at most {most} are read from an \

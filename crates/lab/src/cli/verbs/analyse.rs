@@ -20,7 +20,7 @@ use crate::{
         record,
     },
     spec::RunSpec,
-    store::Store,
+    store::{Store, read_traces},
 };
 
 /// Arguments of `analyse`.
@@ -140,7 +140,7 @@ fn titled(side: &str, title: &str) -> String {
 fn traces_of(folder: &Path, spec: &RunSpec, builder: &ModelBuilder) -> anyhow::Result<Vec<Side>> {
     let mut sides = Vec::new();
     for name in ["", SIDES[0], SIDES[1]] {
-        let traces = Trace::read_all(&folder.join("trace").join(name))?;
+        let traces = read_traces(folder, name)?;
         sides.extend((!traces.is_empty()).then_some(Side { name, traces }));
     }
     if sides.is_empty() {

@@ -9,7 +9,7 @@ use crate::{
         Answer, DeviceArgs, FormatArgs, Session, Verb,
         args::{DataArgs, SelectionArgs},
     },
-    planning::Source,
+    planning::{Source, memory},
     spec::{RunSpec, Selection},
 };
 
@@ -39,7 +39,13 @@ impl Verb for Budget {
         source.warnings(&wanted)?.iter().for_each(|warning| session.say(warning));
         let suite = source.plan(session.plugins, &self.data.dir(), &wanted)?;
         let specs = suite.planned();
-        let rows: Vec<_> = specs.iter().copied().filter_map(row).collect();
+        let with_memory = |spec: &RunSpec| {
+            let needed = memory::needed(spec, session.plugins);
+            let mut row = row(spec)?;
+            row.push(needed.map_or(Cell::Missing, |bytes| Cell::Words(memory::shown(bytes))));
+            Some(row)
+        };
+        let rows: Vec<_> = specs.iter().copied().filter_map(with_memory).collect();
         let Some(given) = suite.budget() else {
             bail!("suite {name} holds nothing equal: it has no [budget]")
         };
@@ -56,6 +62,7 @@ impl Verb for Budget {
                 Column::new("budget", "budget", number),
                 Column::new("off_percent", "off in %", Kind::Numbers(Digits::Fixed(2))),
                 Column::new("refused", "refused", words),
+                Column::new("needs", "needs", words),
             ],
             rows,
             ..Table::default()

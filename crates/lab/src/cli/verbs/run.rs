@@ -1,9 +1,6 @@
 //! `run`: trains what is missing, then prints the table.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use burn::prelude::*;
@@ -14,16 +11,16 @@ use training::{StepTracer, Team, write_atomic};
 use crate::{
     cli::{
         Answer, DeviceArgs, FormatArgs, Session, ThreadsArgs, Verb,
-        args::{DataArgs, SelectionArgs, StoreArgs, at_least_one},
+        args::{DataArgs, SelectionArgs, StoreArgs, at_least_one, size},
     },
     exec::{
         ModelBuilder, Runner, SearchResult, Searched, Shown,
         together::{self, Dismissal},
     },
-    planning::{Searcher, Source},
+    planning::{Searcher, Source, memory},
     probes::{Subject, routing_numbers, trace_files},
     results::{Publication, blank, may_be_published, released, rows, search_rows, timing},
-    spec::{RunSpec, Selection, SuitePlan, TuningPlan},
+    spec::{RunConfig, RunSpec, Selection, SuitePlan, TuningPlan},
     store::{Ended, Environment, Request, Store},
 };
 
@@ -63,6 +60,9 @@ pub(crate) struct RunOptions {
     /// Split the optimizer's moments among the processes of MPI, for less memory; the numbers stay the same
     #[arg(long)]
     split_moments: bool,
+    /// The most memory that a run may need, in GB; what the machine has if left out
+    #[arg(long, value_name = "GB", value_parser = size)]
+    memory: Option<f64>,
     #[command(flatten)]
     watch: WatchArgs,
     /// Print a profile of the training steps
@@ -153,8 +153,10 @@ impl RunOptions {
         let mut searcher = together::agree(&**world, searcher)?;
         ensure!(searcher.is_none() || (self.shard.is_none() && world.size() == 1), SEARCHES);
         say_budget(&suite, name, session);
+        together::agree(&**world, self.check_memory(&suite, session))?;
         let (device, store) = together::agree(&**world, self.open(session))?;
         together::all_see(&**world, &self.store.runs)?;
+        session.catch_signals()?;
         let team = Team::of(world.clone());
         let runner = Runner {
             plugins: session.plugins,
@@ -179,10 +181,13 @@ impl RunOptions {
         let _dismissal = Dismissal(world.clone());
         let (trained, results) =
             self.train_all(&mut suite, searcher.as_mut(), (&request, &runner), session)?;
+        // Whoever is the last to write the results has counted all runs that the others have trained.
+        let locked = request.lock(store.root())?;
         let mut runs = rows(&suite, &store)?;
         runs.rows.extend(search_rows(&suite, &results));
-        let written = request.write(store.root(), &runs.to_csv());
-        let written = written.and_then(|()| write_examples(&request, store.root(), &runs));
+        let examples = (!runs.examples.is_empty()).then(|| runs.examples.to_csv());
+        let written = request.write(&locked, store.root(), &runs.to_csv(), examples.as_deref());
+        drop(locked);
         if session.is_stopped() {
             bail!("stopped");
         }
@@ -280,23 +285,27 @@ impl RunOptions {
     }
 }
 
+impl RunOptions {
+    /// Refuses a suite with a run that needs more memory than there is.
+    fn check_memory(&self, suite: &SuitePlan, session: &Session) -> anyhow::Result<()> {
+        let given = self.memory.map(|gigabytes| 1e9 * gigabytes);
+        let Some(most) = given.or_else(memory::of_machine) else { return Ok(()) };
+        let mut checked: Vec<&RunConfig> = Vec::new();
+        for spec in suite.planned().into_iter().filter(|spec| spec.refused.is_none()) {
+            if !checked.contains(&&spec.config) {
+                memory::check(spec, memory::needed(spec, session.plugins)?, most)?;
+                checked.push(&spec.config);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Prints the budget of a suite, if it has one.
 fn say_budget(suite: &SuitePlan, name: &str, session: &Session) {
     if let Some(given) = suite.budget() {
         session.say(&format!("{}; the sizes: budget {name}", given.title()));
     }
-}
-
-/// Writes what single test examples added to the results beside them, if the runs kept it.
-fn write_examples(request: &Request, folder: &Path, runs: &Runs) -> anyhow::Result<()> {
-    let path = folder.join(format!("{}.examples.csv", request.stem()));
-    let written = match runs.examples.is_empty() {
-        false => write_atomic(&path, runs.examples.to_csv().as_bytes()),
-        // What lies there is of other results.
-        true if path.exists() => fs::remove_file(&path),
-        true => Ok(()),
-    };
-    written.with_context(|| path.display().to_string())
 }
 
 /// Tries the settings of all methods, writes down how they did, and gives the runs that are to be
@@ -310,10 +319,12 @@ fn tune(
 ) -> anyhow::Result<Vec<RunSpec>> {
     let store = runner.store;
     let trained = climb(tuning, runner, part);
+    let locked = request.lock(store.root())?;
     let rows = tuning.rows(|spec| blank(suite, spec), store)?;
-    let csv = store.root().join(format!("{}-trials.csv", request.stem()));
+    let csv = request.trials(store.root());
     write_atomic(&csv, Runs::of(rows).to_csv().as_bytes())
         .with_context(|| csv.display().to_string())?;
+    drop(locked);
     trained?;
     if session.is_stopped() {
         bail!("stopped");
@@ -365,15 +376,21 @@ fn trace_the_others(suite: &SuitePlan, runner: &Runner) -> anyhow::Result<()> {
     let Runner { plugins, store, device, .. } = *runner;
     let builder = &ModelBuilder { plugins, store, device };
     for spec in &suite.specs {
-        let (folder, step) = (builder.store.folder(&spec.id), spec.config.train.steps);
-        if !trace_files::is_written(&folder, step)
-            && matches!(builder.store.ended(&spec.id)?, Some(Ended::Done(_)))
+        let (folder, step) = (store.folder(&spec.id), spec.config.train.steps);
+        if trace_files::is_written(&folder, step)?
+            || !matches!(store.ended(&spec.id)?, Some(Ended::Done(_)))
         {
-            let ((model, _), task) = (builder.trained(spec)?, builder.task_for(spec)?);
-            trace_files::write(spec, &*task, &folder, &model, step, builder.device)
-                .with_context(|| folder.display().to_string())?;
+            continue;
+        }
+        let Some(_lock) = store.lock(&spec.id)? else { continue }; // another process traces it
+        let ((model, _), task) = (builder.trained(spec)?, builder.task_for(spec)?);
+        let names = trace_files::write(spec, &*task, &folder, &model, step, builder.device)
+            .with_context(|| folder.display().to_string())?;
+        if !names.is_empty() {
+            store.add(&spec.id, &names)?;
             let subject = Subject { model: &model, task: &*task, device: builder.device };
-            routing_numbers::write(spec, builder.store, &subject)?;
+            routing_numbers::write(spec, store, &subject)?;
+            store.add(&spec.id, &[routing_numbers::FILE.into()])?;
         }
     }
     Ok(())

@@ -1,13 +1,16 @@
 //! `tensorboard`: the training curves of the runs behind some results as event files.
 
-use std::{collections::HashSet, fs, path::PathBuf};
+use std::{collections::HashSet, path::PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
 use report::tensorboard::{Scalar, events};
-use training::{StepLog, write_atomic};
+use training::{create_folder, write_atomic};
 
-use crate::cli::{Answer, Session, Verb, args::SourceArgs};
+use crate::{
+    cli::{Answer, Session, Verb, args::SourceArgs},
+    store::{folder_named, read_log},
+};
 
 /// Arguments of `tensorboard`.
 #[derive(Args)]
@@ -33,8 +36,8 @@ impl Verb for Tensorboard {
             if !seen.insert((&row.run, &row.method)) {
                 continue;
             }
-            let path = StepLog::path(&runs.join(&row.run));
-            let steps = StepLog::read_intact(&path).with_context(|| path.display().to_string())?;
+            let Some(folder) = folder_named(runs, &row.run) else { continue };
+            let steps = read_log(&folder)?;
             let scalars = steps.into_iter().map(|step| Scalar {
                 step: step.step as u64,
                 tag: format!("{}/{}", step.split, step.metric),
@@ -44,10 +47,11 @@ impl Verb for Tensorboard {
             if scalars.is_empty() {
                 continue; // refused, or its folder is elsewhere
             }
+            // Names from results are never paths.
             let plain = |letter: char| if letter.is_alphanumeric() { letter } else { '-' };
-            let method: String = row.method.chars().map(plain).collect();
-            let folder = out.join(format!("{}-{method}-{}-{}", row.task, row.seed, row.run));
-            fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+            let name = format!("{}-{}-{}-{}", row.task, row.method, row.seed, row.run);
+            let folder = out.join(name.chars().map(plain).collect::<String>());
+            create_folder(&folder).with_context(|| folder.display().to_string())?;
             let file = folder.join("events.out.tfevents.0.moelab");
             write_atomic(&file, &events(&scalars)).with_context(|| file.display().to_string())?;
             written += 1;

@@ -7,7 +7,7 @@ use moe::ConfigError;
 use tanaka::data::EXAMPLES_SUBSET;
 
 use super::super::{files, tanaka_lm};
-use crate::{DataDir, DataError, Split};
+use crate::{DataDir, DataError, Split, data::most_unpacked};
 
 /// A sentence and what it is in another language.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,9 +64,12 @@ fn lines(data: &DataDir, name: &str) -> Result<(PathBuf, Vec<String>), DataError
 }
 
 fn unpacked(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    MultiGzDecoder::new(bytes).read_to_end(&mut text)?;
-    Ok(text)
+    let (mut text, most) = (Vec::new(), most_unpacked(bytes.len() as u64));
+    MultiGzDecoder::new(bytes).take(most + 1).read_to_end(&mut text)?;
+    match text.len() as u64 > most {
+        true => Err(std::io::Error::other(format!("it has more than {most} bytes unpacked"))),
+        false => Ok(text),
+    }
 }
 
 /// The built-in pairs of the Tanaka Corpus of a split, from one of `en` and `ja` to the other. Blocks of

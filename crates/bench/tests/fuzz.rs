@@ -1,0 +1,157 @@
+//! No reader panics, hangs or takes much memory for a small input, whatever it is.
+//!
+//! Each reader gets its valid files with small changes, the same each time, in a process of its own with little
+//! memory. `cargo test -p bench --test fuzz` makes 100,000 inputs; `cargo test -p bench --test fuzz -- 1000000`
+//! so many, and `-- 1000000 dng` so many for one reader. Inputs that were found to be wrong once are in
+//! `fuzz/regressions`, `READER_WHAT`, and are read first. `fuzz/` at the root of the repository has the same
+//! readers for `cargo fuzz`.
+
+#[path = "fuzz/mutate.rs"]
+mod mutate;
+#[path = "fuzz/targets.rs"]
+mod targets;
+
+use std::{
+    fs,
+    io::Write,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    process::{Command, ExitCode, Stdio},
+    time::{Duration, Instant},
+};
+
+use mutate::{Random, mutated};
+use targets::Target;
+
+/// Inputs of all readers.
+const INPUTS: usize = 100_000;
+/// The most time that a reader may take for an input.
+const MOST_TIME: Duration = Duration::from_secs(5);
+/// The most memory that it may take beyond what it has, in KiB.
+const MOST_MEMORY: u64 = 200 << 10;
+/// The most memory of the process with all that it begins with, in KiB.
+const LIMIT: u64 = 4 << 20;
+
+/// The reader of this process reads so many inputs.
+fn read(name: &str, count: usize) -> ExitCode {
+    let all = targets::all();
+    let target = all.iter().find(|target| target.name == name).expect("a known reader");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut random = Random(17);
+    let mut slowest = Duration::ZERO;
+    std::panic::set_hook(Box::new(|_| {}));
+    let before = regressions(name).into_iter().chain(target.files.iter().cloned());
+    let made = (0..count).map(|_| mutated(&mut random, &target.files));
+    for (at, bytes) in before.chain(made).enumerate() {
+        match one(target, folder.path(), &bytes) {
+            Ok(time) => slowest = slowest.max(time),
+            Err(why) => {
+                say(&format!("{name}: input {at}: {why}"));
+                let path = std::env::temp_dir().join(format!("fuzz-{name}-{at}"));
+                if fs::write(&path, &bytes).is_ok() {
+                    say(&format!("{name}: it is in {}", path.display()));
+                }
+                return ExitCode::FAILURE;
+            }
+        }
+        if at % 64 == 0 {
+            say(&format!("at {at}"));
+        }
+    }
+    say(&format!("slowest {:.1} ms, memory {} MiB", 1e3 * slowest.as_secs_f64(), peak() >> 10));
+    ExitCode::SUCCESS
+}
+
+/// Reads one input.
+fn one(target: &Target, folder: &Path, bytes: &[u8]) -> Result<Duration, String> {
+    let (memory, started) = (peak(), Instant::now());
+    catch_unwind(AssertUnwindSafe(|| (target.read)(folder, bytes))).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string()));
+        format!("it panics: {}", text.unwrap_or_default())
+    })?;
+    let (time, taken) = (started.elapsed(), peak() - memory);
+    match (time > MOST_TIME, taken > MOST_MEMORY) {
+        (true, _) => Err(format!("it takes {:.1} s", time.as_secs_f64())),
+        (_, true) => Err(format!("it takes {} MiB", taken >> 10)),
+        _ => Ok(time),
+    }
+}
+
+/// The most memory that this process has asked for so far, in KiB; 0 where the system does not tell.
+fn peak() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmPeak:"));
+    line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok()).unwrap_or(0)
+}
+
+/// Inputs that were found to be wrong once.
+fn regressions(name: &str) -> Vec<Vec<u8>> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/regressions");
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let ours = |entry: &fs::DirEntry| {
+        let file = entry.file_name().to_string_lossy().to_string();
+        file.split_once('_').is_some_and(|(of, _)| of == name)
+    };
+    let mut paths: Vec<_> = entries.filter(ours).map(|entry| entry.path()).collect();
+    paths.sort();
+    paths.iter().map(|path| fs::read(path).expect("the file can be read")).collect()
+}
+
+/// A line for whoever started the process.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).expect("somebody listens");
+}
+
+/// Has a reader read so many inputs in a process of its own, and tells how it ended.
+fn in_a_process(target: &Target, count: usize) -> Result<String, String> {
+    let program = std::env::current_exe().expect("this program has a path");
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("ulimit -v {LIMIT}; exec \"$0\" \"$@\"")]).arg(program);
+    command.args(["read", target.name, &count.to_string()]);
+    let output = command.stderr(Stdio::piped()).output().expect("it starts");
+    let text = String::from_utf8_lossy(&output.stdout).to_string();
+    let last = text.lines().filter(|line| !line.starts_with("at ")).next_back().unwrap_or_default();
+    match output.status.success() {
+        true => Ok(last.to_string()),
+        false => {
+            let at = text.lines().next_back().unwrap_or_default();
+            let err = String::from_utf8_lossy(&output.stderr).to_string();
+            Err(format!("{}: {last} {at}\n{err}", output.status))
+        }
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "there is no harness that says what was tested")]
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let number = |text: &&str| text.parse::<usize>().ok();
+    match args[..] {
+        ["read", name, count] => return read(name, number(&count).expect("a number")),
+        ["--list", ..] => return ExitCode::SUCCESS,
+        _ => {}
+    }
+    let inputs = args.iter().find_map(number).unwrap_or(INPUTS);
+    let all = targets::all();
+    let chosen = |target: &&Target| {
+        let named = args.iter().any(|arg| *arg == target.name);
+        named || !all.iter().any(|target| args.contains(&target.name))
+    };
+    let chosen: Vec<&Target> = all.iter().filter(chosen).collect();
+    let shares: usize = chosen.iter().map(|target| target.share).sum();
+    let mut code = ExitCode::SUCCESS;
+    for target in chosen {
+        let count = (inputs * target.share).div_ceil(shares);
+        let name = target.name;
+        match in_a_process(target, count) {
+            Ok(said) => println!("test {name} ... ok, {count} inputs, {said}"),
+            Err(why) => {
+                println!("test {name} ... FAILED, {count} inputs, {why}");
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    code
+}

@@ -1,0 +1,63 @@
+//! Sizes in configs are checked before anything of that size is made.
+
+use crate::spec::RunConfig;
+
+use super::sizes::sizes;
+
+/// The largest value of settings with a name that makes many of something, and of all others.
+const MOST: [(&str, u64); 8] = [
+    ("experts", 100_000),
+    ("depth", 10_000),
+    ("heads", 100_000),
+    ("side", 100_000),
+    ("classes", 10_000_000),
+    ("workers", 10_000),
+    ("batch", 10_000_000),
+    ("steps", 1_000_000_000_000),
+];
+const MOST_OF_OTHERS: u64 = 1_000_000_000;
+/// Numbers that are no sizes.
+const NO_SIZE: &str = "seed";
+
+/// Refuses sizes that no network or training has; the error is the path of the setting and the message.
+pub(super) fn check_sizes(config: &RunConfig) -> Result<(), (String, String)> {
+    for (path, size) in sizes(config) {
+        let name = path.rsplit('.').next().unwrap_or(&path);
+        let most = MOST.iter().find(|(known, _)| *known == name).map_or(MOST_OF_OTHERS, |m| m.1);
+        if size > most && name != NO_SIZE {
+            let message = format!("{name} = {size}: it is at most {most}");
+            return Err((path, message));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::plan;
+
+    fn error(setting: &str) -> String {
+        let suite = format!(
+            "[[task]]\ntask = \"digits\"\nbackbone = {{ kind = \"vit\", width = 8 }}\n[[method]]\n\
+             moe.router = \"top-k\"\n{setting}\n"
+        );
+        plan(&suite).map(drop).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_size_that_nothing_has_is_refused_at_its_place() {
+        let err = error("moe.experts = 4_000_000_000");
+        assert!(err.ends_with(":6: experts = 4000000000: it is at most 100000"), "{err}");
+        for (setting, expected) in [
+            ("backbone.depth = 1_000_000_000", "depth = 1000000000: it is at most 10000"),
+            ("backbone.width = 9_000_000_000_000", "width = 9000000000000: it is at most 10"),
+            ("moe.expert = { kind = \"ffn\", hidden = 9_000_000_000 }", "hidden = 9000000000: "),
+            ("train.steps = 9_000_000_000_000", "steps = 9000000000000: it is at most"),
+            ("train.batch = 999_999_999", "batch = 999999999: it is at most 10000000"),
+            ("task.side = 999_999_999", "side = 999999999: it is at most 100000"),
+        ] {
+            let err = error(setting);
+            assert!(err.contains(expected), "{setting}: {err}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! About how much memory a run needs, known before anything is trained.
+//!
+//! Parameters count ten times, 4 bytes each: weights, gradients and two moments of the optimizer; while a
+//! checkpoint is written, the weights and moments again and, put together, once more. What backward passes keep
+//! of the layers is estimated from the sizes of a transformer: 30 numbers for each token, layer and unit of
+//! width, and 3 attention scores for each pair of tokens, layer and head. To this comes what the program holds
+//! already, the data among it. For the runs of `results/` the estimate lies between half and three times what
+//! was measured.
+
+use std::fs;
+
+use anyhow::ensure;
+use burn::{
+    module::{Module, Param},
+    prelude::*,
+};
+use moe::{Init, PathVisitor, visit_paths};
+use serde_json::Value;
+
+use crate::{Plugins, spec::RunSpec};
+
+const BYTES: f64 = 4.0;
+const COPIES: f64 = 10.0;
+const KEPT_OF_A_TOKEN: f64 = 30.0;
+const KEPT_OF_A_PAIR: f64 = 3.0;
+
+/// What a run needs, in bytes. The network is built, but its weights are not made.
+pub(crate) fn needed(spec: &RunSpec, plugins: &Plugins) -> anyhow::Result<f64> {
+    let backbone = plugins.backbones.get(&spec.config.backbone.kind)?;
+    let brief = spec.config.brief(plugins, &*spec.data);
+    let init = Init::new(0, &Device::flex());
+    let model = (backbone.build.init)(&spec.config.backbone, &brief, &init)?;
+    let at_once = spec.config.train.batch as f64 / spec.config.train.accumulate.max(1) as f64;
+    let settings = serde_json::to_value(&spec.config.backbone)?;
+    let size = |key: &str| settings.get(key).and_then(Value::as_f64).unwrap_or(1.0);
+    let (tokens, depth) = (model.tokens() as f64, size("depth"));
+    let of_tokens = KEPT_OF_A_TOKEN * tokens * depth * size("width");
+    let of_pairs = KEPT_OF_A_PAIR * tokens * tokens * depth * size("heads");
+    let kept = at_once * (of_tokens + of_pairs);
+    Ok(BYTES * (COPIES * params(&model) + kept) + held().unwrap_or(0.0))
+}
+
+/// Refuses to evaluate a network whose weights alone are more than the machine has room for.
+pub(super) fn check_weights<M: Module>(model: &M) -> anyhow::Result<()> {
+    let (weights, most) = (BYTES * params(model), of_machine().unwrap_or(f64::INFINITY));
+    let there = || format!("its weights take {}, and there are {}", shown(weights), shown(most));
+    ensure!(weights <= most, there());
+    Ok(())
+}
+
+fn params<M: Module>(model: &M) -> f64 {
+    let mut params = Params(0.0);
+    visit_paths(model, &mut params);
+    params.0
+}
+
+/// The number of parameters, as a number that no size overflows.
+struct Params(f64);
+
+impl PathVisitor for Params {
+    fn visit<const D: usize>(&mut self, _path: &[String], param: &Param<Tensor<D>>) {
+        self.0 += param.lazy_shape().iter().map(|n| *n as f64).product::<f64>();
+    }
+}
+
+/// Refuses a run that needs more than there is.
+///
+/// # Errors
+/// Names the run, what it needs, what there is, and the option that overrules this.
+pub(crate) fn check(spec: &RunSpec, needed: f64, most: f64) -> anyhow::Result<()> {
+    let (method, task) = (&spec.method, &spec.config.task.kind);
+    ensure!(
+        needed <= most,
+        "{method}, {task}: it needs {}, and there are {}; make it smaller, or say how much it may need \
+         with --memory GB",
+        shown(needed),
+        shown(most)
+    );
+    Ok(())
+}
+
+/// As people write it: `about 3.1 GB`.
+pub(crate) fn shown(bytes: f64) -> String {
+    match bytes {
+        few if few < 1e9 => format!("about {:.0} MB", few / 1e6),
+        many => format!("about {:.1} GB", many / 1e9),
+    }
+}
+
+/// The memory of this machine, or of the part of it that this program may use, in bytes; none where the
+/// system does not tell.
+pub(crate) fn of_machine() -> Option<f64> {
+    let whole = in_kilobytes(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")?;
+    let limit = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let limit = limit.and_then(|text| text.trim().parse::<f64>().ok());
+    Some(limit.map_or(whole, |limit| limit.min(whole)))
+}
+
+/// What this program holds now.
+fn held() -> Option<f64> {
+    in_kilobytes(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
+}
+
+fn in_kilobytes(text: &str, name: &str) -> Option<f64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(1024.0 * line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::plan;
+
+    fn spec(sizes: &str) -> RunSpec {
+        let suite = format!(
+            "[[task]]\ntask = \"digits\"\nbackbone = {{ kind = \"vit\", patch = 4, heads = 2, {sizes} }}\n\
+             [[method]]\nmoe.router = \"top-k\"\n"
+        );
+        plan(&suite).unwrap().specs.remove(0)
+    }
+
+    #[test]
+    fn a_network_that_fits_no_machine_is_refused_before_it_is_made() {
+        let plugins = Plugins::default();
+        let small = needed(&spec("width = 8, depth = 2"), &plugins).unwrap();
+        assert!(small < 2e9, "{small}");
+        let large = spec("width = 1_000_000, depth = 100");
+        let needed = needed(&large, &plugins).unwrap();
+        assert!(needed > 1e16, "{needed}");
+        let err = check(&large, needed, 8e9).unwrap_err().to_string();
+        assert!(
+            err.starts_with("top-k, digits: it needs about ") && err.contains("--memory GB"),
+            "{err}"
+        );
+        assert!(err.contains("there are about 8.0 GB"), "{err}");
+        assert!(check(&large, needed, f64::INFINITY).is_ok());
+    }
+
+    #[test]
+    fn the_memory_of_the_machine_is_told() {
+        assert_eq!(in_kilobytes("MemTotal:       24 kB\n", "MemTotal:"), Some(24.0 * 1024.0));
+        assert_eq!(in_kilobytes("", "VmRSS:"), None);
+        assert_eq!([shown(3.06e9), shown(4.2e7)], ["about 3.1 GB", "about 42 MB"]);
+    }
+}

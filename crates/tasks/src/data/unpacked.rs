@@ -1,0 +1,28 @@
+//! How much is read from compressed files.
+
+/// The most bytes that are read from any of them: 4 GiB.
+const MOST: u64 = 4 << 30;
+/// The most bytes that deflate makes of one byte. Files that promise more overlap or are wrong.
+const RATIO: u64 = 1032;
+/// What is more than this, and more than so many times what is packed, is no data but an attack.
+const LARGE: [u64; 2] = [64 << 20, 100];
+
+/// The most bytes that are read from a compressed file of so many.
+pub(crate) fn most_unpacked(packed: u64) -> u64 {
+    let [large, times] = LARGE;
+    let most = packed.saturating_mul(RATIO).min(large.max(packed.saturating_mul(times)));
+    most.min(MOST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_files_may_be_dense_and_large_ones_may_not() {
+        assert_eq!(most_unpacked(1000), 1_032_000);
+        assert_eq!(most_unpacked(500_000), 64 << 20);
+        assert_eq!(most_unpacked(1_000_000), 100_000_000);
+        assert_eq!(most_unpacked(u64::MAX), MOST);
+    }
+}
