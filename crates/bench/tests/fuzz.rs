@@ -112,7 +112,7 @@ fn in_a_process(target: &Target, count: usize) -> Result<String, String> {
     command.args(["read", target.name, &count.to_string()]);
     let output = command.stderr(Stdio::piped()).output().expect("it starts");
     let text = String::from_utf8_lossy(&output.stdout).to_string();
-    let last = text.lines().filter(|line| !line.starts_with("at ")).next_back().unwrap_or_default();
+    let last = text.lines().rfind(|line| !line.starts_with("at ")).unwrap_or_default();
     match output.status.success() {
         true => Ok(last.to_string()),
         false => {
@@ -136,7 +136,7 @@ fn main() -> ExitCode {
     let inputs = args.iter().find_map(number).unwrap_or(INPUTS);
     let all = targets::all();
     let chosen = |target: &&Target| {
-        let named = args.iter().any(|arg| *arg == target.name);
+        let named = args.contains(&target.name);
         named || !all.iter().any(|target| args.contains(&target.name))
     };
     let chosen: Vec<&Target> = all.iter().filter(chosen).collect();
