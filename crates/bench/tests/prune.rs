@@ -114,7 +114,10 @@ fn a_checkpoint_that_is_damaged_is_named() {
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
     let (_, err) = ended(&place.run(&["prune", &run, "--ratio", "0.5"]), 2);
-    assert!(err.contains("checkpoint.bin is damaged: its SHA-256 is not that in result.json"), "{err}");
+    assert!(
+        err.contains("checkpoint.bin is damaged: its SHA-256 is not that in result.json"),
+        "{err}"
+    );
 }
 
 #[test]

@@ -232,8 +232,9 @@ impl Values<'_> {
             }
             let edge = self.of(method, "valid", RATE_AT_EDGE);
             if edge.into_values().any(|edge| edge > 0.0) {
-                let text =
-                    format!("the best learning rate of {method:?} is the last that was tried");
+                let text = format!(
+                    "the best learning rate of {method:?} is the smallest or the largest that was tried"
+                );
                 return Condition { name, holds: false, text };
             }
         }
@@ -312,7 +313,9 @@ mod tests {
         // A loss that rises at the end is as little settled as one that falls.
         assert!(broken(LATE_CHANGE, -0.03).contains("by 3.00 %"));
         assert!(broken(RATES_TRIED, 2.0).contains("2 learning rates were tried"));
-        assert!(broken(RATE_AT_EDGE, 1.0).contains("is the last that was tried"));
+        assert!(
+            broken(RATE_AT_EDGE, 1.0).contains("is the smallest or the largest that was tried")
+        );
     }
 
     #[test]
