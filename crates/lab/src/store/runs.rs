@@ -163,7 +163,7 @@ pub(crate) fn folder_named(runs: &Path, id: &str) -> Option<PathBuf> {
 /// As [`read_file`], or if a row is no row.
 pub(crate) fn read_log(folder: &Path) -> anyhow::Result<Vec<StepRow>> {
     let path = StepLog::path(folder);
-    let bytes = read_file(folder, "metrics.csv")?.unwrap_or_default();
+    let Some(bytes) = read_file(folder, "metrics.csv")? else { return Ok(Vec::new()) };
     StepLog::parse(&bytes).with_context(|| path.display().to_string())
 }
 

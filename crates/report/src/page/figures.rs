@@ -43,8 +43,8 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    pub(super) fn new(page: &Page, setting: &Setting) -> Self {
-        let order = page.methods();
+    /// Those of a setting; methods have their colours by `order`.
+    pub(super) fn new(page: &Page, order: &[&str], setting: &Setting) -> Self {
         let of_traces = traces::curves(&page.traces);
         let (learning, routing): (Vec<&Curve>, Vec<&Curve>) = page
             .curves
@@ -53,9 +53,9 @@ impl Figures {
             .filter(|curve| curve.task == setting.task)
             .partition(|curve| is_quality(&curve.name));
         Self {
-            quality: quality(&page.query, setting, &order),
-            learning: training_curves(&learning, setting.task, &order),
-            routing: training_curves(&routing, setting.task, &order),
+            quality: quality(&page.query, setting, order),
+            learning: training_curves(&learning, setting.task, order),
+            routing: training_curves(&routing, setting.task, order),
             loads: loads(page, setting.task),
             inside: traces::last_of(&page.traces, setting.task)
                 .into_iter()

@@ -70,15 +70,15 @@ impl<'a> Page<'a> {
 
 /// The report as one HTML file.
 pub fn page(page: &Page) -> Result<String, Error> {
-    let settings = page.query.settings(page.runs)?;
+    let (settings, order) = (page.query.settings(page.runs)?, page.methods());
     let mut sections = Vec::new();
     for setting in &settings {
         let title = format!("{}, {}", setting.task, setting.backbone);
-        sections.push((title, setting::section(page, setting)?));
+        sections.push((title, setting::section(page, &order, setting)?));
     }
     // Without two methods that have results everywhere there is no ranking, and that is no error.
     if let Ok(ranking) = rank_in(&settings, &page.query) {
-        sections.push(("Over all tasks".into(), ranking::section(&ranking, &page.methods())));
+        sections.push(("Over all tasks".into(), ranking::section(&ranking, &order)));
     }
     sections.push(("Ledger".into(), ledger_of(&settings, false).to_html()));
     if !page.environment.is_empty() {
@@ -103,12 +103,14 @@ pub fn trace_figures(traces: &[Trace]) -> Vec<Figure> {
 
 /// The plots of the report, for files of their own: they can go into a paper as they are.
 pub fn plots(page: &Page) -> Result<Vec<Figure>, Error> {
-    let settings = page.query.settings(page.runs)?;
-    let mut figures: Vec<Figure> =
-        settings.iter().flat_map(|setting| Figures::new(page, setting).into_all()).collect();
+    let (settings, order) = (page.query.settings(page.runs)?, page.methods());
+    let mut figures: Vec<Figure> = settings
+        .iter()
+        .flat_map(|setting| Figures::new(page, &order, setting).into_all())
+        .collect();
     figures.extend(overview::figure(page, &settings)?);
     if let Ok(ranking) = rank_in(&settings, &page.query) {
-        figures.extend(ranking::figures(&ranking, &page.methods()));
+        figures.extend(ranking::figures(&ranking, &order));
     }
     Ok(figures)
 }

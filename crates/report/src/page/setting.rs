@@ -9,8 +9,8 @@ use super::{
 use crate::{Error, Setting, comparison::comparison_of, verbs::against_baseline};
 
 /// The tables and plots of a setting.
-pub(super) fn section(page: &Page, setting: &Setting) -> Result<String, Error> {
-    let figures = Figures::new(page, setting);
+pub(super) fn section(page: &Page, order: &[&str], setting: &Setting) -> Result<String, Error> {
+    let figures = Figures::new(page, order, setting);
     let mut body = comparison_of(setting, &page.query).to_html();
     body += &part("Verdicts", &verdicts(page, setting)?);
     body += &part("Quality and cost", &pair(&figures.quality));

@@ -17,8 +17,8 @@ pub fn wilcoxon(differences: &[f64]) -> f64 {
 /// Many of these tests: as long as there are no other ties, the chances of sums are counted once.
 #[derive(Default)]
 pub(crate) struct SignedRanks {
-    /// Of sorted ranks, twice each.
-    chances: HashMap<Vec<usize>, Vec<f64>>,
+    /// Of sorted ranks, twice each: the chances of each sum or less, and of each sum or more.
+    chances: HashMap<Vec<usize>, [Vec<f64>; 2]>,
 }
 
 impl SignedRanks {
@@ -41,11 +41,9 @@ impl SignedRanks {
         if self.chances.len() > Self::MOST {
             self.chances.clear();
         }
-        let chances = self.chances.entry(twice).or_insert_with_key(|twice| sum_chances(twice));
+        let [below, above] = self.chances.entry(twice).or_insert_with_key(|twice| tails(twice));
         let observed = (2.0 * sum) as usize;
-        let below: f64 = chances[..=observed].iter().sum();
-        let above: f64 = chances[observed..].iter().sum();
-        (2.0 * below.min(above)).min(1.0)
+        (2.0 * below[observed].min(above[observed])).min(1.0)
     }
 }
 
@@ -55,6 +53,23 @@ fn normal(ranks: &[f64], sum: f64) -> f64 {
         (mean + rank / 2.0, variance + rank * rank / 4.0)
     });
     2.0 * Normal::standard().cdf(-((sum - mean) / variance.sqrt()).abs())
+}
+
+/// The chances of each sum or less, and of each sum or more.
+fn tails(twice: &[usize]) -> [Vec<f64>; 2] {
+    let chances = sum_chances(twice);
+    let mut above = running_sums(chances.iter().rev());
+    above.reverse();
+    [running_sums(chances.iter()), above]
+}
+
+fn running_sums<'a>(chances: impl Iterator<Item = &'a f64>) -> Vec<f64> {
+    let mut sum = 0.0;
+    let add = |chance: &f64| {
+        sum += chance;
+        sum
+    };
+    chances.map(add).collect()
 }
 
 /// The chance of each sum, where each rank is in it or not, like the toss of a coin.

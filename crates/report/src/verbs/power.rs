@@ -1,7 +1,5 @@
 //! The number of seeds needed for a difference.
 
-use std::collections::HashMap;
-
 use super::{
     baseline::{Baseline, against_baseline},
     comparison::Comparison,
@@ -90,8 +88,6 @@ fn notes(margin: Option<f64>) -> Vec<String> {
 }
 
 fn rows(comparisons: &[Comparison], margin: Option<f64>) -> Vec<Vec<Cell>> {
-    // Most methods have equally many seeds, and the least effect takes a while.
-    let mut least = HashMap::new();
     let row = |c: &Comparison| {
         let n = c.differences.len();
         let mut row = vec![Cell::Words(c.a.clone()), Cell::Number(n as f64)];
@@ -101,7 +97,7 @@ fn rows(comparisons: &[Comparison], margin: Option<f64>) -> Vec<Vec<Cell>> {
             return row;
         };
         let deviation = paired.deviation;
-        let least = *least.entry(n).or_insert_with(|| least_effect(n)) * deviation;
+        let least = least_effect(n) * deviation;
         row.extend([paired.difference, deviation, least].map(Cell::Number));
         if let Some(margin) = margin {
             let seeds = [seeds_needed, seeds_for_equivalence];

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
+
 use crate::{
     Error, Query, Runs, Setting,
     stats::{
@@ -146,6 +148,7 @@ fn ranking(methods: &[&str], left_out: Vec<&str>, tasks: &[Vec<Vec<f64>>]) -> Ra
     let (mean_ranks, sorted) =
         (mean_ranks(&blocks), scores.iter().map(|scores| sorted(scores)).collect::<Vec<_>>());
     let mut ranked: Vec<(usize, Ranked)> = (0..methods.len())
+        .into_par_iter()
         .map(|at| {
             let improvement = improvement(&sorted, at);
             let (iqm, interval) = middle(&scores[at]);
@@ -205,12 +208,11 @@ fn improvement(scores: &[Vec<Vec<f64>>], at: usize) -> f64 {
 fn pairs(blocks: &[Vec<f64>], order: &[usize]) -> Vec<(usize, usize, f64)> {
     let k = order.len();
     let pairs: Vec<_> = (0..k).flat_map(|a| (a + 1..k).map(move |b| (a, b))).collect();
-    let mut signed_ranks = SignedRanks::default();
-    let test = |(a, b): &(usize, usize)| {
+    let test = |known: &mut SignedRanks, (a, b): &(usize, usize)| {
         let difference = |block: &Vec<f64>| block[order[*a]] - block[order[*b]];
-        signed_ranks.wilcoxon(&blocks.iter().map(difference).collect::<Vec<_>>())
+        known.wilcoxon(&blocks.iter().map(difference).collect::<Vec<_>>())
     };
-    let p_values: Vec<f64> = pairs.iter().map(test).collect();
+    let p_values: Vec<f64> = pairs.par_iter().map_init(SignedRanks::default, test).collect();
     pairs.into_iter().zip(holm(&p_values)).map(|((a, b), p)| (a, b, p)).collect()
 }
 
