@@ -130,7 +130,7 @@ impl AttentionConfig {
         else {
             return None;
         };
-        let turns = Turns::new(latent.rotary, theta, self.parts.yarn.as_ref(), true);
+        let turns = Turns::new(latent.rotary, theta, &self.parts, true);
         let sizes = [self.width, self.heads];
         let init = init.at("latent");
         Some(Latent::new(latent, sizes, self.bias, turns, &init))
@@ -235,7 +235,7 @@ impl Attention {
 
     /// Whether the fused kernel computes it.
     fn is_fused(&self) -> bool {
-        self.latent.is_none() && self.sinks.is_none() && self.parts.yarn.is_none()
+        self.latent.is_none() && self.sinks.is_none() && !self.parts.stretch()
     }
 
     /// Attention step by step, see `parts`.
@@ -270,7 +270,7 @@ impl Attention {
     /// Queries `[B, heads, T, head]`, keys and values, with rotary positions from `start`.
     fn turned(&self, qkv: Tensor<3>, theta: f64, start: usize) -> [Tensor<4>; 3] {
         let ([b, t, _], head) = (qkv.dims(), self.head);
-        let turns = Turns::new(head, theta, self.parts.yarn.as_ref(), false);
+        let turns = Turns::new(head, theta, &self.parts, false);
         let part = |first: usize, n: usize| {
             let part = qkv.clone().narrow(2, first * head, n * head);
             part.reshape([b, t, n, head]).swap_dims(1, 2)

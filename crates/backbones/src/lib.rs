@@ -39,7 +39,7 @@ pub use head::{Head, HeadConfig, HeadNorm};
 pub use hybrid::{Hybrid, HybridConfig, Stitch};
 pub use multipliers::Multipliers;
 pub use nac::{Graph, Nac, NacConfig, Pooling, Tokens, TruncationGradient};
-pub use parts::{AttentionParts, LatentConfig, QkNorm, YarnConfig};
+pub use parts::{AttentionParts, LatentConfig, Llama3Config, QkNorm, YarnConfig};
 pub use raw_resnet::{RawResnet, RawResnetConfig, ResnetForm};
 pub use seq2seq::{SequenceToSequence, TransformerSeq2Seq, TransformerSeq2SeqConfig};
 pub use transformer_encoder::{TransformerEncoder, TransformerEncoderConfig};

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{anyhow, bail};
-use backbones::YarnConfig;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// Keys that change nothing that a network computes from its weights: names and versions, numbers of special
 /// tokens, the random start of training, and what other programs shall return or keep.
@@ -48,7 +47,7 @@ impl<'a> Keys<'a> {
     }
 
     /// The value of a key, unless it is null.
-    fn value(&mut self, key: &str) -> Option<&'a Value> {
+    pub(crate) fn value(&mut self, key: &str) -> Option<&'a Value> {
         self.used.insert(key.to_string());
         self.config.get(key).filter(|value| !value.is_null())
     }
@@ -138,30 +137,6 @@ impl<'a> Keys<'a> {
         bail!("config.json: {key} = {value}: this network does not do that; it has {known}")
     }
 
-    /// The base of rotary positions, and how they are stretched: `rope_parameters`, or as older versions
-    /// have it `rope_theta` and `rope_scaling`.
-    pub fn rotary(&mut self, default: f64) -> anyhow::Result<(f64, Option<Map<String, Value>>)> {
-        let theta = self.number("rope_theta", default)?;
-        let scaling = self.value("rope_scaling").and_then(Value::as_object);
-        let table = self.value("rope_parameters").and_then(Value::as_object).or(scaling);
-        let Some(table) = table else { return Ok((theta, None)) };
-        let theta = table.get("rope_theta").and_then(Value::as_f64).unwrap_or(theta);
-        let kind = table.get("rope_type").or(table.get("type"));
-        match kind.and_then(Value::as_str).unwrap_or("default") {
-            "default" => {
-                known(table, &["rope_theta", "rope_type", "type"])?;
-                Ok((theta, None))
-            }
-            "yarn" => Ok((theta, Some(table.clone()))),
-            other => {
-                bail!(
-                    "config.json: rope_type = {other:?}: this network does not do that; it has \
-                       \"default\", \"yarn\""
-                )
-            }
-        }
-    }
-
     /// Checks that the family has read all keys.
     ///
     /// # Errors
@@ -177,59 +152,10 @@ impl<'a> Keys<'a> {
     }
 }
 
-fn known(table: &Map<String, Value>, known: &[&str]) -> anyhow::Result<()> {
-    match table.iter().find(|(key, value)| !value.is_null() && !known.contains(&key.as_str())) {
-        Some((key, value)) => {
-            bail!("config.json: rope_parameters: this network does not honour {key} = {value}")
-        }
-        None => Ok(()),
-    }
-}
-
-/// The stretch of rotary positions that a table describes. The factor on attention of DeepSeek's
-/// `mscale_all_dim` is the second of the two.
-pub(crate) fn yarn(table: &Map<String, Value>) -> anyhow::Result<(YarnConfig, f64)> {
-    known(
-        table,
-        &[
-            "rope_theta",
-            "rope_type",
-            "type",
-            "factor",
-            "attention_factor",
-            "mscale",
-            "mscale_all_dim",
-            "beta_fast",
-            "beta_slow",
-            "truncate",
-            "original_max_position_embeddings",
-        ],
-    )?;
-    let number = |key: &str| table.get(key).and_then(Value::as_f64);
-    let needed = |key: &str| {
-        number(key).ok_or_else(|| anyhow!("config.json: rope_parameters.{key} is missing"))
-    };
-    let factor = needed("factor")?;
-    let grown = |m: f64| if factor <= 1.0 { 1.0 } else { 0.1 * m * factor.ln() + 1.0 };
-    let (m, all) = (number("mscale").unwrap_or(0.0), number("mscale_all_dim").unwrap_or(0.0));
-    let magnitude = match number("attention_factor") {
-        Some(given) => given,
-        None if m != 0.0 && all != 0.0 => grown(m) / grown(all),
-        None => grown(1.0),
-    };
-    let config = YarnConfig {
-        factor,
-        original_length: needed("original_max_position_embeddings")? as usize,
-        beta_fast: number("beta_fast").unwrap_or(32.0),
-        beta_slow: number("beta_slow").unwrap_or(1.0),
-        truncate: table.get("truncate").unwrap_or(&json!(true)) != &json!(false),
-        magnitude: Some(magnitude),
-    };
-    Ok((config, if all != 0.0 { grown(all).powi(2) } else { 1.0 }))
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn config(value: Value) -> Map<String, Value> {
@@ -254,20 +180,5 @@ mod tests {
         keys.only("width", &[json!(3.0)]).unwrap();
         let err = said(keys.finish().unwrap_err());
         assert_eq!(err, "config.json: this network does not honour other = [1]");
-    }
-
-    #[test]
-    fn rotary_positions_of_old_and_new_configs() {
-        let read = |value: Value| {
-            Keys::new(&config(value)).rotary(1e4).map(|(theta, yarn)| (theta, yarn.is_some()))
-        };
-        assert_eq!(read(json!({})).unwrap(), (1e4, false));
-        assert_eq!(read(json!({ "rope_theta": 5e5, "rope_scaling": null })).unwrap(), (5e5, false));
-        let new = json!({ "rope_parameters": { "rope_theta": 7.0, "rope_type": "yarn" } });
-        assert_eq!(read(new).unwrap(), (7.0, true));
-        let err = read(json!({ "rope_scaling": { "rope_type": "llama3" } })).unwrap_err();
-        assert!(err.to_string().contains("rope_type = \"llama3\""), "{err}");
-        let err = read(json!({ "rope_parameters": { "partial_rotary_factor": 0.5 } })).unwrap_err();
-        assert!(err.to_string().contains("does not honour partial_rotary_factor = 0.5"), "{err}");
     }
 }

@@ -9,10 +9,13 @@
 //! | `sinks`, see `attend.rs` | GPT-OSS |
 //! | `window` | Mistral, GPT-OSS |
 //! | `yarn`, see `rotary.rs` | GPT-OSS, DeepSeek |
+//! | `interpolation`, see `rotary.rs` | long variants of Llama 2 |
+//! | `llama3`, see `llama3.rs` | Llama 3.1 and later |
 //! | `latent`, see `latent.rs` | DeepSeek-V2, V3 |
 
 mod attend;
 mod latent;
+mod llama3;
 mod qk_norm;
 mod rotary;
 
@@ -21,6 +24,7 @@ use moe::{Placement, config};
 pub(crate) use attend::{Form, Past, attend};
 pub(crate) use latent::Latent;
 pub use latent::LatentConfig;
+pub use llama3::Llama3Config;
 pub use qk_norm::QkNorm;
 pub(crate) use qk_norm::QueryKeyNorm;
 pub(crate) use rotary::Turns;
@@ -50,6 +54,12 @@ config! {
         /// Rotary positions stretched for longer texts.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub yarn: Option<YarnConfig> = None,
+        /// A factor by which rotary positions are closer together, for longer texts.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub interpolation: Option<f64> = None,
+        /// Rotary positions stretched by the rule of Llama 3.1.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub llama3: Option<Llama3Config> = None,
         /// Keys and values by way of a narrow latent vector.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub latent: Option<LatentConfig> = None,
@@ -57,6 +67,11 @@ config! {
 }
 
 impl AttentionParts {
+    /// Whether rotary positions are stretched in some way.
+    pub(crate) fn stretch(&self) -> bool {
+        self.yarn.is_some() || self.interpolation.is_some() || self.llama3.is_some()
+    }
+
     /// Whether there are none.
     pub(crate) fn are_default(&self) -> bool {
         *self == Self::default()
@@ -78,11 +93,19 @@ impl AttentionParts {
         };
         positive("clip", self.clip)?;
         positive("scale", self.scale)?;
+        positive("interpolation", self.interpolation)?;
         if self.window == Some(0) {
             return Err("attention.window = 0: it is at least 1, the token itself".into());
         }
         if let Some(yarn) = &self.yarn {
             yarn.check()?;
+        }
+        if let Some(llama3) = &self.llama3 {
+            llama3.check()?;
+        }
+        let stretches = [self.yarn.is_some(), self.interpolation.is_some(), self.llama3.is_some()];
+        if stretches.iter().filter(|there| **there).count() > 1 {
+            return Err("attention: one of yarn, interpolation and llama3 at most".into());
         }
         let Some(latent) = &self.latent else { return Ok(()) };
         if self.norm != QkNorm::None || self.clip.is_some() || self.qkv_bias {

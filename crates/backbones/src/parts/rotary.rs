@@ -1,20 +1,26 @@
-//! Rotary positions with any angles, on halves or on neighbours.
+//! Rotary positions with any angles, on halves or on neighbours; stretched by one factor or by YaRN. Those of
+//! Llama 3.1 are in `llama3.rs`.
 //!
 //! Su et al. *RoFormer*. 2021. <https://arxiv.org/abs/2104.09864>
 //! Peng et al. *YaRN: Efficient Context Window Extension of Large Language Models*. ICLR 2024.
 //! <https://arxiv.org/abs/2309.00071>
+//! Chen et al. *Extending Context Window of Large Language Models via Positional Interpolation*. 2023.
+//! <https://arxiv.org/abs/2306.15595>
 //!
 //! t_i   = theta^(-2i / d)                                                (15)
 //! r(x)  = d ln(L / (2 pi x)) / (2 ln theta): the pair that turns x times within L tokens
 //! g_i   = 1 - clamp((i - r(beta_fast)) / (r(beta_slow) - r(beta_fast)))  (18), by pairs
 //! t'_i  = (1 - g_i) t_i / s + g_i t_i                                    (19)
 //! m     = 0.1 ln(s) + 1, a factor on the turned queries and keys         (22)
+//! t'_i  = t_i / s, positions that are interpolated                       (4) of Chen et al.
 //!
 //! Differs from the paper: as in the published code of the models, the ramp is linear in the number of the
 //! pair rather than in the number of turns; without `truncate` its ends are no whole numbers.
 
 use burn::prelude::*;
 use moe::config;
+
+use super::AttentionParts;
 
 config! {
     /// Rotary positions for texts `factor` times as long as those of training.
@@ -70,7 +76,8 @@ impl YarnConfig {
     }
 }
 
-fn plain(d: usize, theta: f64) -> Vec<f64> {
+/// t_i of all pairs of `d` numbers.
+pub(super) fn plain(d: usize, theta: f64) -> Vec<f64> {
     (0..d / 2).map(|i| theta.powf(-2.0 * i as f64 / d as f64)).collect() // (15)
 }
 
@@ -84,10 +91,18 @@ pub(crate) struct Turns {
 }
 
 impl Turns {
-    /// For `d` numbers.
-    pub(crate) fn new(d: usize, theta: f64, yarn: Option<&YarnConfig>, neighbours: bool) -> Self {
-        let angles = yarn.map_or_else(|| plain(d, theta), |yarn| yarn.angles(d, theta));
-        Self { angles, magnitude: yarn.map_or(1.0, YarnConfig::magnitude), neighbours }
+    /// For `d` numbers, stretched as the parts say.
+    pub(crate) fn new(d: usize, theta: f64, parts: &AttentionParts, neighbours: bool) -> Self {
+        let angles = match parts {
+            AttentionParts { yarn: Some(yarn), .. } => yarn.angles(d, theta),
+            AttentionParts { llama3: Some(llama3), .. } => llama3.angles(d, theta),
+            _ => {
+                let s = parts.interpolation.unwrap_or(1.0);
+                plain(d, theta).into_iter().map(|t| t / s).collect() // (4)
+            }
+        };
+        let magnitude = parts.yarn.as_ref().map_or(1.0, YarnConfig::magnitude);
+        Self { angles, magnitude, neighbours }
     }
 
     /// Turns `[B, heads, T, d]` by the positions from `start`.
@@ -127,7 +142,7 @@ mod tests {
     fn neighbours_and_halves_are_a_permutation_apart() {
         let x = Tensor::<4>::from_floats([[[[1.0, 2.0, 3.0, 4.0]]]], &Device::flex());
         let y = |neighbours| {
-            let turns = Turns::new(4, 100.0, None, neighbours);
+            let turns = Turns::new(4, 100.0, &AttentionParts::default(), neighbours);
             let y: Vec<f32> = turns.turn(x.clone(), 3).into_data().iter().collect();
             y
         };
@@ -152,5 +167,16 @@ mod tests {
         assert!((stretched[31] * 4.0 - plain[31]).abs() < 1e-15);
         assert!((yarn.magnitude() - 1.138_629_436).abs() < 1e-9);
         assert!(YarnConfig { factor: 0.5, ..yarn }.check().unwrap_err().contains("factor = 0.5"));
+    }
+
+    #[test]
+    fn interpolated_positions_are_those_of_a_shorter_text() {
+        let x = Tensor::<4>::from_floats([[[[1.0, 2.0, 3.0, 4.0]]]], &Device::flex());
+        let parts = |interpolation| AttentionParts { interpolation, ..AttentionParts::default() };
+        let turn = |factor, start| {
+            Turns::new(4, 100.0, &parts(factor), false).turn(x.clone(), start).into_data()
+        };
+        assert_eq!(turn(Some(4.0), 12), turn(None, 3));
+        assert_ne!(turn(Some(4.0), 12), turn(None, 12));
     }
 }

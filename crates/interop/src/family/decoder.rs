@@ -14,7 +14,7 @@ use moe::{Choice, Domain, MoeConfig, Placement};
 use serde_json::json;
 
 use super::Model;
-use crate::{keys, keys::Keys, rules::Rules};
+use crate::{keys::Keys, rules::Rules, stretch::Stretch};
 
 /// A decoder that is being described.
 pub(super) struct Decoder {
@@ -36,7 +36,7 @@ impl Decoder {
     pub(super) fn read(keys: &mut Keys, defaults: Defaults) -> anyhow::Result<Self> {
         keys.only("hidden_act", &[json!("silu")])?;
         keys.only("attention_dropout", &[json!(0.0)])?;
-        let (theta, stretch) = keys.rotary(defaults.theta)?;
+        let (theta, stretch) = Stretch::read(keys, defaults.theta)?;
         let heads = keys.size("num_attention_heads")?;
         let mut config = TransformerLmConfig {
             width: keys.size("hidden_size")?,
@@ -48,10 +48,7 @@ impl Decoder {
             ..TransformerLmConfig::default()
         };
         config.head.tied = keys.flag("tie_word_embeddings", false)?;
-        if let Some(table) = stretch {
-            let (yarn, _) = keys::yarn(&table)?;
-            config.attention.yarn = Some(yarn);
-        }
+        stretch.put(&mut config.attention);
         ensure!(
             heads > 0 && config.depth > 0,
             "config.json: there is at least one head and one layer"
@@ -85,7 +82,12 @@ impl Decoder {
 
     /// The rules of embedding, norms and head.
     pub(super) fn frame(&mut self) {
-        self.rules.same("embedding.weight", "model.embed_tokens.weight");
+        self.frame_with("model.embed_tokens.weight");
+    }
+
+    /// The same with an embedding of this name.
+    pub(super) fn frame_with(&mut self, embedding: &str) {
+        self.rules.same("embedding.weight", embedding);
         self.rules.same("norm.gamma", "model.norm.weight");
         if !self.config.head.tied {
             self.rules.map("head.weight", "lm_head.weight");

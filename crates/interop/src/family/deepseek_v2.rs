@@ -21,7 +21,7 @@ use super::{
     Model,
     decoder::{Decoder, Defaults, PROJECTIONS, swiglu},
 };
-use crate::{keys, keys::Keys};
+use crate::{keys::Keys, stretch::Stretch};
 
 pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
     let mut decoder = Decoder::read(keys, Defaults { theta: 1e4, epsilon: 1e-6 })?;
@@ -42,7 +42,7 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
     let router = Choice::of("deepseek-v2").with("k", keys.size("num_experts_per_tok")?);
     let router = router.with("groups", groups).with("groups_kept", kept);
     decoder.moe.router = router.with("scale", keys.number("routed_scaling_factor", 1.0)?);
-    layers(keys, &mut decoder)?;
+    layers(keys, &mut decoder, EXPERTS)?;
     decoder.frame();
     Ok(decoder.done())
 }
@@ -60,9 +60,7 @@ pub(super) fn latent(keys: &mut Keys, decoder: &mut Decoder) -> anyhow::Result<(
     keys.only("qk_head_dim", &[json!(latent.head())])?;
     keys.only("head_dim", &[json!(latent.rotary)])?;
     decoder.config.bias = keys.flag("attention_bias", false)?;
-    let (_, stretch) = keys.rotary(1e4)?;
-    if let Some(table) = stretch {
-        let (_, factor) = keys::yarn(&table)?;
+    if let (_, Stretch::Yarn(_, factor)) = Stretch::read(keys, 1e4)? {
         decoder.parts().scale = Some(factor / (latent.head() as f64).sqrt());
     }
     let bias = decoder.config.bias;
@@ -94,10 +92,17 @@ pub(super) fn latent(keys: &mut Keys, decoder: &mut Decoder) -> anyhow::Result<(
     Ok(())
 }
 
-/// The experts, the shared ones, and the dense blocks at the start, as DeepSeek-V3 has them too.
-pub(super) fn layers(keys: &mut Keys, decoder: &mut Decoder) -> anyhow::Result<()> {
-    let (experts, hidden) = (keys.size("n_routed_experts")?, keys.size("moe_intermediate_size")?);
-    let shared = keys.maybe_size("n_shared_experts")?.unwrap_or(0) * hidden;
+/// The keys of the numbers of experts and of shared ones.
+pub(super) const EXPERTS: [&str; 2] = ["n_routed_experts", "n_shared_experts"];
+
+/// The experts, the shared ones, and the dense blocks at the start, as DeepSeek-V3 and Ling have them too.
+pub(super) fn layers(
+    keys: &mut Keys,
+    decoder: &mut Decoder,
+    [experts, shared]: [&str; 2],
+) -> anyhow::Result<()> {
+    let (experts, hidden) = (keys.size(experts)?, keys.size("moe_intermediate_size")?);
+    let shared = keys.maybe_size(shared)?.unwrap_or(0) * hidden;
     let dense = keys.maybe_size("first_k_dense_replace")?.unwrap_or(0);
     let width = keys.size("intermediate_size")?;
     keys.only("moe_layer_freq", &[json!(1)])?;
