@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{
     Model,
     decoder::{Decoder, Defaults},
-    deepseek_v2::{latent, layers},
+    deepseek_v2::{EXPERTS, latent, layers},
 };
 use crate::keys::Keys;
 
@@ -31,7 +31,7 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
     let router = router.with("groups_kept", keys.maybe_size("topk_group")?.unwrap_or(1));
     let router = router.with("scale", keys.number("routed_scaling_factor", 2.5)?);
     decoder.moe.router = router.with("faithful", "reference");
-    layers(keys, &mut decoder)?;
+    layers(keys, &mut decoder, EXPERTS)?;
     decoder.frame();
     for (block, _, there) in decoder.blocks() {
         if decoder.moe.layers.has(block, decoder.config.depth) {

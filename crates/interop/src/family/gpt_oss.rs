@@ -10,7 +10,7 @@
 //! Differs from Llama: a learned sink in each head, windows in every other block, clamped gated experts with
 //! biases, a router with a bias and softmax over the chosen experts, rotary positions stretched by YaRN.
 //!
-//! Published weights have the experts as blocks of MXFP4, which are refused: `quantization_config` is not honoured.
+//! Published weights have the experts as blocks of MXFP4, which `packed.rs` makes such tensors.
 
 use anyhow::bail;
 use moe::{Choice, Placement};
@@ -31,6 +31,9 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
     let (alpha, limit) = (keys.number("swiglu_alpha", 1.702)?, keys.number("swiglu_limit", 7.0)?);
     decoder.moe.experts = keys.size("num_local_experts")?;
     decoder.moe.router = top_k(keys, "top-k-softmax")?.with("bias", true);
+    // The published config says these twice.
+    keys.only("experts_per_token", &[decoder.moe.router.options["k"].clone()])?;
+    keys.maybe_size("initial_context_length")?;
     let expert = Choice::of("clamped-glu").with("hidden", hidden);
     decoder.moe.expert = expert.with("alpha", alpha).with("limit", limit);
     decoder.frame();

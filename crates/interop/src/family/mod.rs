@@ -3,6 +3,7 @@
 //!
 //! A family makes of a config the settings of a network and the rules from tensors to its parameters.
 
+mod bailing_moe;
 mod decoder;
 mod deepseek_v2;
 mod deepseek_v3;
@@ -13,6 +14,7 @@ mod mixtral;
 mod olmoe;
 mod qwen2_moe;
 mod qwen3_moe;
+mod vit;
 
 use anyhow::{Context, anyhow, bail};
 use backbones::BackboneSpec;
@@ -66,8 +68,19 @@ const FAMILIES: &[Family] = &families![
     "gpt_oss", "GptOssForCausalLM", gpt_oss;
     "deepseek_v2", "DeepseekV2ForCausalLM", deepseek_v2;
     "deepseek_v3", "DeepseekV3ForCausalLM", deepseek_v3;
+    "bailing_moe", "BailingMoeForCausalLM", bailing_moe;
     "llama", "LlamaForCausalLM", llama;
+    "vit", "ViTForImageClassification", vit;
 ];
+
+/// Families that are not read, and why.
+const NOT_READ: [(&str, &str); 4] = [
+    ("deit", "it has a second token for distillation; DeiT without it is published as \"vit\""),
+    ("switch_transformers", T5),
+    ("t5", T5),
+    ("bailing_moe_v2", "its attention and router are others than those of \"bailing_moe\""),
+];
+const T5: &str = "encoder-decoders with relative position biases are not read";
 
 /// The names of the families, as configs have them.
 pub fn known() -> impl Iterator<Item = &'static str> {
@@ -84,6 +97,9 @@ pub fn describe(config: &Map<String, Value>) -> anyhow::Result<Model> {
     let kind = kind.ok_or_else(|| anyhow!("config.json: model_type is missing"))?;
     let Some(family) = FAMILIES.iter().find(|family| family.kind == kind) else {
         let known = known().collect::<Vec<_>>().join(", ");
+        if let Some((_, why)) = NOT_READ.iter().find(|(other, _)| *other == kind) {
+            bail!("config.json: family {kind:?} is not read: {why}; known: {known}")
+        }
         bail!("config.json: no family is named {kind:?}; known: {known}")
     };
     if let Some(Value::Array(names)) = config.get("architectures")
