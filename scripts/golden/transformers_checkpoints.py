@@ -18,6 +18,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
+from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
 VOCAB, WIDTH, LENGTH, GREEDY = 48, 16, 10, 32
 SIZES = {
@@ -53,11 +54,21 @@ MODELS = {
                           residual_multiplier=0.4, attention_multiplier=0.3, tie_word_embeddings=True),
     "llama": causal("llama", "Llama", intermediate_size=24, head_dim=6, attention_bias=True,
                     rms_norm_eps=1e-6),
+    "llama3": causal("llama3", "Llama", intermediate_size=24, num_hidden_layers=1, max_position_embeddings=64,
+                     tie_word_embeddings=True,
+                     rope_parameters={"rope_type": "llama3", "rope_theta": 100.0, "factor": 8.0,
+                                      "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                                      "original_max_position_embeddings": 16}),
+    "llama-linear": causal("llama-linear", "Llama", intermediate_size=24, num_hidden_layers=1,
+                           tie_word_embeddings=True,
+                           rope_parameters={"rope_type": "linear", "rope_theta": 100.0, "factor": 4.0}),
     "gpt-oss": causal("gpt-oss", "GptOss", intermediate_size=8, num_local_experts=4, num_experts_per_tok=2,
                       head_dim=6, sliding_window=6, swiglu_limit=1.5,
                       rope_parameters={"rope_type": "yarn", "rope_theta": 150000.0, "factor": 4.0,
                                        "beta_fast": 32.0, "beta_slow": 1.0, "truncate": False,
                                        "original_max_position_embeddings": 16}),
+    "gpt-oss-mxfp4": causal("gpt-oss-mxfp4", "GptOss", hidden_size=32, intermediate_size=32, num_local_experts=4,
+                            num_experts_per_tok=2, head_dim=8, sliding_window=6, num_hidden_layers=2),
     "deepseek-v2": causal("deepseek-v2", "DeepseekV2", intermediate_size=20, moe_intermediate_size=8,
                           num_key_value_heads=4, n_routed_experts=8, num_experts_per_tok=3,
                           n_shared_experts=2, first_k_dense_replace=1, q_lora_rank=None, kv_lora_rank=10,
@@ -70,6 +81,25 @@ MODELS = {
                           qk_nope_head_dim=6, qk_rope_head_dim=4, v_head_dim=5, n_group=4, topk_group=2,
                           routed_scaling_factor=2.5, num_mtp_layers=0),
 }
+
+
+def mxfp4(model, path):
+    """The experts as blocks of four bits, drawn at random, as the published checkpoints have them."""
+    generator = torch.Generator().manual_seed(4)
+    tensors = load_file(path / "model.safetensors")
+    for name in [name for name in tensors if name.endswith(("gate_up_proj", "down_proj"))]:
+        e, width, out = tensors.pop(name).shape
+        blocks = torch.randint(0, 256, (e, out, width // 32, 16), generator=generator, dtype=torch.uint8)
+        scales = torch.randint(122, 126, (e, out, width // 32), generator=generator, dtype=torch.uint8)
+        tensors |= {f"{name}_blocks": blocks, f"{name}_scales": scales}
+        experts, parameter = name.rsplit(".", 1)
+        numbers = convert_moe_packed_tensors(blocks, scales, dtype=torch.float32)
+        getattr(model.get_submodule(experts), parameter).data.copy_(numbers)
+    save_file(tensors, path / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((path / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]}
+    config |= {"experts_per_token": config["num_experts_per_tok"], "initial_context_length": 16}
+    (path / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 @torch.no_grad()
@@ -106,8 +136,8 @@ class Choices:
 
 
 @torch.no_grad()
-def expected(model):
-    ids = torch.tensor([[(7 * i + 3 * i * i + 11 * row) % VOCAB for i in range(LENGTH)] for row in range(2)])
+def expected(model, vocab=VOCAB):
+    ids = torch.tensor([[(7 * i + 3 * i * i + 11 * row) % vocab for i in range(LENGTH)] for row in range(2)])
     choices = Choices(model)
     logits = model(ids).logits
     tensors = {"ids": ids, "logits": logits}
@@ -140,6 +170,11 @@ def write(folder, name):
     else:
         model.save_pretrained(path)
     (path / "generation_config.json").unlink(missing_ok=True)
+    if name == "gpt-oss-mxfp4":
+        model.set_attn_implementation("eager")
+        mxfp4(model, path)
+        save_file(expected(model), path / "expected.safetensors")
+        return
     loaded = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, attn_implementation="eager").eval()
     save_file(expected(loaded), path / "expected.safetensors")
     names = [key for file in path.glob("model*.safetensors") for key in load_file(file)]

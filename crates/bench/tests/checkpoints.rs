@@ -214,3 +214,56 @@ fn an_upcycled_network_begins_as_the_dense_one() {
         "{err}"
     );
 }
+
+const VISION: &str = r#"
+seeds = [0]
+[base]
+from = { checkpoint = "model" }
+train = { steps = 0 }
+[[task]]
+task = "digits"
+[[method]]
+name = "dense"
+[[method]]
+name = "v-moe"
+moe = { layers = "last 1", experts = 4, expert = { kind = "ffn", hidden = 24 }, router = { kind = "top-k", k = 2 } }
+upcycle = {}
+"#;
+
+#[test]
+fn a_vision_transformer_is_upcycled_to_one_with_experts() {
+    let place = place("vit-digits", VISION);
+    ended(&place.run(&["run", "tiny.toml"]), 0);
+    let losses: Vec<f64> =
+        place.runs("runs").iter().filter_map(|folder| test_loss(folder)).collect();
+    assert_eq!(losses.len(), 3, "the checkpoint, and two methods: {losses:?}");
+    assert!(losses.iter().all(|loss| (loss - losses[0]).abs() < 1e-5), "{losses:?}");
+}
+
+fn test_loss(folder: &Path) -> Option<f64> {
+    let bytes = fs::read(folder.join("result.json")).ok()?;
+    let result: Value = serde_json::from_slice(&bytes).ok()?;
+    let loss = |row: &Value| (row[0] == "test" && row[1] == "loss").then(|| row[2].as_f64())?;
+    result["metrics"].as_array()?.iter().find_map(loss)
+}
+
+#[test]
+fn a_gguf_file_becomes_a_run_and_goes_out_as_a_folder() {
+    let place = place("gguf-llama", "");
+    fs::remove_file(place.path("model/tokenizer.json")).unwrap();
+    let file = "model/model.gguf";
+    let import = ["import", file, "--set", "task.length=16", "--format", "json"];
+    let (out, err) = ended(&place.run(&import), 0);
+    assert!(err.contains("its tokeniser is in model/model.tokenizer.json"), "{err}");
+    let answer: Value = serde_json::from_str(&out).unwrap();
+    let run = answer["run"].as_str().unwrap();
+    let (out, _) = ended(&place.run(&["inspect", file]), 0);
+    assert!(out.contains("family: llama\n") && out.contains("tokenizer: true\n"), "{out}");
+    let (out, _) = ended(&place.run(&["export", run, "out"]), 0);
+    assert_eq!(out, "21 tensors in out\n");
+    assert!(place.path("out/tokenizer.json").is_file());
+    ended(&place.run(&["inspect", "out"]), 0);
+    fs::write(place.path("cut.gguf"), &fs::read(place.path(file)).unwrap()[..5000]).unwrap();
+    let err = ended(&place.run(&["import", "cut.gguf"]), 2).1;
+    assert!(err.contains("cut.gguf: it is cut off"), "{err}");
+}

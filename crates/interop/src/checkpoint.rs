@@ -1,4 +1,4 @@
-//! The folder of a checkpoint.
+//! A checkpoint: a folder, or a GGUF file.
 
 use std::{
     collections::BTreeMap,
@@ -9,61 +9,102 @@ use std::{
 use anyhow::{Context, anyhow, bail, ensure};
 use serde_json::{Map, Value};
 
-use crate::shard::{Shard, Stored};
+use crate::{
+    dtype::Dtype,
+    gguf::{self, Gguf},
+    packed::pack,
+    shard::{Shard, Stored},
+};
 
 const CONFIG: &str = "config.json";
-const WHOLE: &str = "model.safetensors";
+pub(crate) const WHOLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
 /// The files of a checkpoint, checked. Tensors are read one by one.
 #[derive(Debug)]
 pub struct Checkpoint {
-    /// The folder.
+    /// The folder, or the file.
     pub folder: PathBuf,
-    /// `config.json`.
+    /// `config.json`, or what stands for it in a file.
     pub config: Map<String, Value>,
+    /// The tokeniser of a GGUF file, or why it cannot be read.
+    within: Option<Result<Value, String>>,
     shards: Vec<Shard>,
-    /// The shard of each tensor.
-    places: BTreeMap<String, usize>,
+    places: BTreeMap<String, Place>,
+}
+
+/// Where a tensor is: the number of its shard; of blocks whose scales are apart, these too.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) shard: usize,
+    pub(crate) stored: Stored,
+    pub(crate) scales: Option<(usize, Stored)>,
+}
+
+impl Place {
+    fn new(shard: usize, stored: &Stored) -> Self {
+        Self { shard, stored: stored.clone(), scales: None }
+    }
 }
 
 impl Checkpoint {
-    /// Opens a folder with `config.json` and `model.safetensors`, or shards and their index.
+    /// Opens a folder with `config.json` and `model.safetensors`, or shards and their index; or a GGUF file.
     ///
     /// # Errors
     /// Names the file and what is wrong with it.
-    pub fn open(folder: &Path) -> anyhow::Result<Self> {
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        if path.is_file() {
+            let Gguf { config, tokenizer, shard } = gguf::open(path)?;
+            let place = |(name, stored): (&String, &Stored)| (name.clone(), Place::new(0, stored));
+            let places = shard.tensors.iter().map(place).collect();
+            let within = Some(tokenizer);
+            return Ok(Self { folder: path.into(), config, within, shards: vec![shard], places });
+        }
+        Self::of_folder(path)
+    }
+
+    fn of_folder(folder: &Path) -> anyhow::Result<Self> {
         let config = table(&folder.join(CONFIG))?;
         let names = shard_names(folder)?;
         let shards = names.iter().map(|name| Shard::open(&folder.join(name)));
         let shards = shards.collect::<anyhow::Result<Vec<_>>>()?;
         let mut places = BTreeMap::new();
         for (number, shard) in shards.iter().enumerate() {
-            for name in shard.tensors.keys() {
-                if let Some(before) = places.insert(name.clone(), number) {
-                    let [a, b] = [before, number].map(|shard| &names[shard]);
+            for (name, stored) in &shard.tensors {
+                let place = Place::new(number, stored);
+                if let Some(before) = places.insert(name.clone(), place) {
+                    let [a, b] = [before.shard, number].map(|shard| &names[shard]);
                     bail!("{}: tensor {name} is in {a} and in {b}", folder.display());
                 }
             }
         }
-        let found = Self { folder: folder.into(), config, shards, places };
+        let mut found = Self { folder: folder.into(), config, within: None, shards, places };
         found.agrees_with_index()?;
+        let packed = pack(&mut found.places).with_context(|| folder.display().to_string())?;
+        if packed {
+            found.config.remove("quantization_config");
+        }
         Ok(found)
+    }
+
+    /// Whether it is a folder, and no file.
+    pub(crate) fn is_folder(&self) -> bool {
+        self.within.is_none()
     }
 
     /// The tensors by name, in alphabetical order.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, &Stored)> {
-        self.places.iter().map(|(name, place)| (name.as_str(), &self.shards[*place].tensors[name]))
+        self.places.iter().map(|(name, place)| (name.as_str(), &place.stored))
     }
 
     /// A tensor of it.
     pub fn tensor(&self, name: &str) -> Option<&Stored> {
-        self.shards[*self.places.get(name)?].tensors.get(name)
+        Some(&self.places.get(name)?.stored)
     }
 
     /// The file of a tensor.
     pub fn file_of(&self, name: &str) -> Option<String> {
-        let path = &self.shards[*self.places.get(name)?].path;
+        let path = &self.shards[self.places.get(name)?.shard].path;
         Some(path.file_name()?.to_string_lossy().to_string())
     }
 
@@ -79,22 +120,40 @@ impl Checkpoint {
     /// If there is none of that name, or the file cannot be read.
     pub fn bytes(&self, name: &str) -> anyhow::Result<Vec<u8>> {
         let place = self.places.get(name).ok_or_else(|| anyhow!("there is no tensor {name}"))?;
-        let shard = &self.shards[*place];
-        shard.bytes(&shard.tensors[name])
+        let mut bytes = self.shards[place.shard].bytes(&place.stored)?;
+        if let Some((shard, scales)) = &place.scales {
+            bytes.extend(self.shards[*shard].bytes(scales)?);
+        }
+        Ok(bytes)
     }
 
     /// The numbers of a tensor.
     ///
     /// # Errors
-    /// As [`Checkpoint::bytes`].
+    /// As [`Checkpoint::bytes`]; if it has bytes that are no numbers.
     pub fn numbers(&self, name: &str) -> anyhow::Result<Vec<f32>> {
         let stored = self.tensor(name).ok_or_else(|| anyhow!("there is no tensor {name}"))?;
-        Ok(stored.dtype.decode(&self.bytes(name)?))
+        ensure!(stored.dtype != Dtype::U8, "tensor {name}: its numbers are U8, no weights");
+        Ok(stored.numbers(&self.bytes(name)?))
     }
 
-    /// `tokenizer.json`, if there is one.
+    /// The file of its tokeniser, if it is there: `tokenizer.json`.
     pub fn tokenizer(&self) -> Option<PathBuf> {
-        Some(self.folder.join("tokenizer.json")).filter(|path| path.is_file())
+        Some(self.tokenizer_place()).filter(|path| path.is_file())
+    }
+
+    /// Where that file is looked for: `tokenizer.json` in the folder, `NAME.tokenizer.json` beside the file
+    /// `NAME.gguf`.
+    pub fn tokenizer_place(&self) -> PathBuf {
+        match self.is_folder() {
+            true => self.folder.join("tokenizer.json"),
+            false => self.folder.with_extension("tokenizer.json"),
+        }
+    }
+
+    /// The tokeniser within a GGUF file, as a `tokenizer.json`, or why it cannot be read.
+    pub fn tokenizer_within(&self) -> Option<Result<&Value, &str>> {
+        Some(self.within.as_ref()?.as_ref().map_err(String::as_str))
     }
 
     /// Checks that the shards have the tensors that the index names, each where it says.

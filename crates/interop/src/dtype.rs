@@ -2,7 +2,9 @@
 
 use burn::tensor::{bf16, f16};
 
-/// The format of a stored number, little-endian.
+use crate::blocks::{self, BLOCK};
+
+/// The format of stored numbers, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dtype {
     /// IEEE single precision.
@@ -11,14 +13,24 @@ pub enum Dtype {
     Bf16,
     /// IEEE half precision.
     F16,
+    /// Blocks of 32 signed bytes with a scale, of GGUF files.
+    Q8_0,
+    /// Blocks of 32 half bytes with a scale, of GGUF files.
+    Q4_0,
+    /// Blocks of 32 half bytes with a scale and a smallest number, of GGUF files.
+    Q4_1,
+    /// Bytes that are no numbers of a network by themselves.
+    U8,
+    /// Blocks of 32 numbers of four bits, then the scales of all blocks; of GPT-OSS.
+    Mxfp4,
 }
 
 impl Dtype {
-    /// The name in files.
-    pub const ALL: [(&str, Dtype); 3] =
-        [("F32", Dtype::F32), ("BF16", Dtype::Bf16), ("F16", Dtype::F16)];
+    /// The formats of safetensors files, by their names there.
+    pub const ALL: [(&str, Dtype); 4] =
+        [("F32", Dtype::F32), ("BF16", Dtype::Bf16), ("F16", Dtype::F16), ("U8", Dtype::U8)];
 
-    /// The format of this name.
+    /// The format of this name in safetensors files.
     ///
     /// # Errors
     /// Names the known ones.
@@ -30,14 +42,37 @@ impl Dtype {
 
     /// The name in files.
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, dtype)| *dtype == self).map_or("", |(name, _)| name)
+        match self {
+            Dtype::F32 => "F32",
+            Dtype::Bf16 => "BF16",
+            Dtype::F16 => "F16",
+            Dtype::Q8_0 => "Q8_0",
+            Dtype::Q4_0 => "Q4_0",
+            Dtype::Q4_1 => "Q4_1",
+            Dtype::U8 => "U8",
+            Dtype::Mxfp4 => "MXFP4",
+        }
     }
 
-    /// Bytes of a number.
-    pub fn size(self) -> usize {
+    /// The numbers of a block, and its bytes.
+    pub fn block(self) -> (usize, usize) {
         match self {
-            Dtype::F32 => 4,
-            Dtype::Bf16 | Dtype::F16 => 2,
+            Dtype::F32 => (1, 4),
+            Dtype::Bf16 | Dtype::F16 => (1, 2),
+            Dtype::Q8_0 => (BLOCK, 34),
+            Dtype::Q4_0 => (BLOCK, 18),
+            Dtype::Q4_1 => (BLOCK, 20),
+            Dtype::U8 => (1, 1),
+            Dtype::Mxfp4 => (BLOCK, 17),
+        }
+    }
+
+    /// The format in which such numbers are written; of blocks, the shorter one that has all of their numbers.
+    pub fn written(self) -> Self {
+        match self {
+            Dtype::Q8_0 | Dtype::Q4_0 | Dtype::Q4_1 => Dtype::F32,
+            Dtype::Mxfp4 => Dtype::Bf16,
+            plain => plain,
         }
     }
 
@@ -52,15 +87,24 @@ impl Dtype {
             }
             Dtype::Bf16 => half(bytes, |pair| bf16::from_le_bytes(pair).to_f32()),
             Dtype::F16 => half(bytes, |pair| f16::from_le_bytes(pair).to_f32()),
+            Dtype::Q8_0 => blocks::q8_0(bytes),
+            Dtype::Q4_0 => blocks::q4_0(bytes),
+            Dtype::Q4_1 => blocks::q4_1(bytes),
+            Dtype::U8 => bytes.iter().map(|byte| f32::from(*byte)).collect(),
+            Dtype::Mxfp4 => {
+                let (blocks, scales) = bytes.split_at(bytes.len() / 17 * 16);
+                blocks::mxfp4(blocks, scales)
+            }
         }
     }
 
-    /// The bytes of these numbers, each rounded to the nearest one of the format.
+    /// The bytes of these numbers in the format that is [`Dtype::written`], each rounded to the nearest one.
     pub fn encode(self, numbers: &[f32]) -> Vec<u8> {
-        match self {
-            Dtype::F32 => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        match self.written() {
             Dtype::Bf16 => numbers.iter().flat_map(|x| bf16::from_f32(*x).to_le_bytes()).collect(),
             Dtype::F16 => numbers.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes()).collect(),
+            Dtype::U8 => numbers.iter().map(|x| *x as u8).collect(),
+            _ => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
         }
     }
 }
@@ -89,7 +133,7 @@ mod tests {
     fn known_values_and_names() {
         assert_eq!(Dtype::Bf16.decode(&[0xc0, 0x3f]), [1.5]);
         assert_eq!(Dtype::F16.decode(&[0x00, 0x3e]), [1.5]);
-        assert_eq!(Dtype::of("BF16").map(Dtype::size), Ok(2));
-        assert_eq!(Dtype::of("I64").unwrap_err(), "its numbers are I64; known: F32, BF16, F16");
+        assert_eq!(Dtype::of("BF16").map(Dtype::block), Ok((1, 2)));
+        assert_eq!(Dtype::of("I64").unwrap_err(), "its numbers are I64; known: F32, BF16, F16, U8");
     }
 }

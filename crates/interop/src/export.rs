@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, WHOLE},
     dtype::Dtype,
     rules::{Rule, Rules},
     view::copy,
@@ -43,11 +43,12 @@ pub struct SourceTensor {
 }
 
 impl Source {
-    /// The form of a checkpoint.
+    /// The form of a checkpoint; of a GGUF file, that of a folder with its numbers.
     pub fn of(checkpoint: &Checkpoint) -> Self {
         let tensor = |(name, stored): (&str, &crate::Stored)| {
-            let file = checkpoint.file_of(name).unwrap_or_default();
-            let dtype = stored.dtype.name().to_string();
+            let file = checkpoint.file_of(name).filter(|_| checkpoint.is_folder());
+            let file = file.unwrap_or_else(|| WHOLE.to_string());
+            let dtype = stored.dtype.written().name().to_string();
             (name.to_string(), SourceTensor { dtype, shape: stored.shape.clone(), file })
         };
         Self {
@@ -147,11 +148,11 @@ fn write_file(
         .iter()
         .map(|(name, tensor)| Ok((dtype(tensor)?, *name, *tensor)))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    order.sort_by_key(|(dtype, name, _)| (std::cmp::Reverse(dtype.size()), *name));
+    order.sort_by_key(|(dtype, name, _)| (std::cmp::Reverse(dtype.block().1), *name));
     let mut header = Map::from_iter([("__metadata__".to_string(), json!({ "format": "pt" }))]);
     let mut start = 0;
     for (dtype, name, tensor) in &order {
-        let end = start + dtype.size() * tensor.shape.iter().product::<usize>();
+        let end = start + dtype.block().1 * tensor.shape.iter().product::<usize>();
         let entry =
             json!({ "dtype": dtype.name(), "shape": tensor.shape, "data_offsets": [start, end] });
         header.insert(name.to_string(), entry);
@@ -174,7 +175,7 @@ fn index(source: &Source) -> anyhow::Result<Vec<u8>> {
     for tensor in source.tensors.values() {
         let n = tensor.shape.iter().product::<usize>();
         parameters += n;
-        bytes += n * Dtype::of(&tensor.dtype).map_err(|err| anyhow!(err))?.size();
+        bytes += n * Dtype::of(&tensor.dtype).map_err(|err| anyhow!(err))?.block().1;
     }
     let file = |(name, tensor): (&String, &SourceTensor)| (name.clone(), json!(tensor.file));
     let map: Map<String, Value> = source.tensors.iter().map(file).collect();

@@ -1,27 +1,31 @@
 //! Checkpoints of other frameworks: readers, writers and name maps. Nothing is trained here.
 //!
 //! A checkpoint is a folder as `save_pretrained` of the transformers library writes it: `config.json`,
-//! `model.safetensors` or shards with `model.safetensors.index.json`, perhaps `tokenizer.json`.
+//! `model.safetensors` or shards with `model.safetensors.index.json`, perhaps `tokenizer.json`; or a GGUF file.
 //!
 //! Conversion is loud: every tensor of the checkpoint is used exactly once, every parameter of the network
 //! is set exactly once, and every key of the config is either honoured or refused by its name.
 //!
 //! ```text
-//! Checkpoint::open(folder)      the files, checked; tensors are read one by one
+//! Checkpoint::open(path)        the files, checked; tensors are read one by one
 //! describe(&checkpoint.config)  the network of the family, and the rules from tensors to parameters
 //! load(network, ..)             a network with the tensors of the checkpoint
 //! export(&network, ..)          the tensors of a network, in a folder of the same form
 //! ```
 
+mod blocks;
 mod checkpoint;
 mod dtype;
 mod export;
 mod family;
+mod gguf;
 mod keys;
 mod load;
 mod names;
+mod packed;
 mod rules;
 mod shard;
+mod stretch;
 mod view;
 
 pub use checkpoint::Checkpoint;

@@ -20,7 +20,10 @@ use serde::{
 };
 use serde_json::Value;
 
-use crate::dtype::Dtype;
+use crate::{
+    dtype::Dtype,
+    view::{View, copy},
+};
 
 /// The longest header: that of the library that defines the format.
 const LONGEST: u64 = 100_000_000;
@@ -34,6 +37,18 @@ pub struct Stored {
     pub shape: Vec<usize>,
     /// Its bytes behind the header.
     pub(crate) range: Range<u64>,
+    /// The order of its rows, if it is not that of the shape.
+    pub(crate) order: Option<Order>,
+}
+
+/// An order of numbers other than that of the shape.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Order {
+    /// The rows of each of so many heads have the two of a rotary pair beside each other: (2i, 2i + 1) rather
+    /// than (i, i + d / 2).
+    Pairs(usize),
+    /// The last two axes of three are exchanged.
+    Turned,
 }
 
 impl Stored {
@@ -46,15 +61,60 @@ impl Stored {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// One tensor for each entry of the first axis of a stack of matrices; none if it is no such stack.
+    pub(crate) fn experts(&self) -> Option<Vec<Self>> {
+        const MOST: usize = 1 << 16;
+        let (n, matrix) = self.shape.split_first()?;
+        let Range { start, end } = self.range;
+        let size = (end - start) / (*n as u64).max(1);
+        if matrix.len() != 2 || size == 0 || *n > MOST {
+            return None;
+        }
+        let one = |e: u64| {
+            let range = start + e * size..start + (e + 1) * size;
+            Self { dtype: self.dtype, shape: matrix.to_vec(), range, order: None }
+        };
+        Some((0..*n as u64).map(one).collect())
+    }
+
+    /// The numbers that its bytes stand for.
+    pub(crate) fn numbers(&self, bytes: &[u8]) -> Vec<f32> {
+        let numbers = self.dtype.decode(bytes);
+        match self.order {
+            None => numbers,
+            Some(Order::Pairs(heads)) => by_halves(&numbers, self.shape[0], heads),
+            Some(Order::Turned) => {
+                let mut turned = vec![0.0; numbers.len()];
+                let shape = View::whole(&self.shape);
+                let [n, a, b] = [0, 2, 1].map(|axis| self.shape[axis]);
+                copy(&numbers, &View::whole(&[n, a, b]).turned(), &mut turned, &shape);
+                turned
+            }
+        }
+    }
+}
+
+/// The rows with the first numbers of all pairs of a head before the second ones.
+fn by_halves(numbers: &[f32], rows: usize, heads: usize) -> Vec<f32> {
+    let (width, pairs) = (numbers.len() / rows.max(1), rows / heads / 2);
+    let mut ordered = Vec::with_capacity(numbers.len());
+    for head in 0..heads {
+        for (half, pair) in [0, 1].into_iter().flat_map(|half| (0..pairs).map(move |i| (half, i))) {
+            let row = 2 * (head * pairs + pair) + half;
+            ordered.extend(&numbers[row * width..][..width]);
+        }
+    }
+    ordered
 }
 
 /// An open file.
 #[derive(Debug)]
 pub(crate) struct Shard {
     pub(crate) path: PathBuf,
-    file: File,
+    pub(crate) file: File,
     /// The numbers begin here.
-    start: u64,
+    pub(crate) start: u64,
     pub(crate) tensors: BTreeMap<String, Stored>,
 }
 
@@ -94,7 +154,7 @@ impl Shard {
             Ok((name, stored))
         });
         let tensors = tensors.collect::<anyhow::Result<Vec<_>>>()?;
-        covered(&tensors, size - 8 - length)?;
+        covered(&tensors, size - 8 - length, 1)?;
         let tensors = tensors.into_iter().collect();
         Ok(Self { path: path.into(), file, start: 8 + length, tensors })
     }
@@ -152,19 +212,31 @@ impl<'de> Deserialize<'de> for Header {
 fn stored(entry: Entry) -> anyhow::Result<Stored> {
     let Entry { dtype, shape, data_offsets: [start, end] } = entry;
     let dtype = Dtype::of(&dtype).map_err(|err| anyhow!(err))?;
-    let bytes = shape.iter().try_fold(dtype.size() as u64, |n, d| n.checked_mul(*d as u64));
-    let bytes = bytes.ok_or_else(|| anyhow!("its shape {shape:?} is absurd"))?;
+    let bytes = size_of(dtype, &shape)?;
     let of = end.checked_sub(start);
     ensure!(
         of == Some(bytes),
         "its shape {shape:?} of {} takes {bytes} bytes, and it has those from {start} to {end}",
         dtype.name()
     );
-    Ok(Stored { dtype, shape, range: start..end })
+    Ok(Stored { dtype, shape, range: start..end, order: None })
 }
 
-/// Checks that the tensors cover all bytes, each once.
-fn covered(tensors: &[(String, Stored)], size: u64) -> anyhow::Result<()> {
+/// The bytes of a tensor.
+pub(crate) fn size_of(dtype: Dtype, shape: &[usize]) -> anyhow::Result<u64> {
+    let (numbers, bytes) = dtype.block();
+    let n = shape.iter().try_fold(1_u64, |n, d| n.checked_mul(*d as u64));
+    let size = n.and_then(|n| (n / numbers as u64).checked_mul(bytes as u64));
+    size.ok_or_else(|| anyhow!("its shape {shape:?} is absurd"))
+}
+
+/// Checks that the tensors cover all bytes, each once; each begins at the first multiple of `alignment` after
+/// the one before.
+pub(crate) fn covered(
+    tensors: &[(String, Stored)],
+    size: u64,
+    alignment: u64,
+) -> anyhow::Result<()> {
     let mut order: Vec<&(String, Stored)> = tensors.iter().collect();
     order.sort_by_key(|(_, stored)| (stored.range.start, stored.range.end));
     let mut done = 0;
@@ -180,12 +252,13 @@ fn covered(tensors: &[(String, Stored)], size: u64) -> anyhow::Result<()> {
             "tensor {name} overlaps the one before it: {start} is before {done}"
         );
         ensure!(
-            start == done,
+            start == done.next_multiple_of(alignment),
             "no tensor has the bytes from {done} to {start}, before tensor {name}"
         );
         done = end;
     }
-    ensure!(done == size, "no tensor has its last {} bytes", size - done);
+    let last = size - done;
+    ensure!(size <= done.next_multiple_of(alignment), "no tensor has its last {last} bytes");
     Ok(())
 }
 
@@ -234,7 +307,10 @@ mod tests {
         assert!(change("[0,8]", "[8,0]").contains("from 8 to 0"));
         let most = usize::MAX;
         assert!(change("[2]", &format!("[{most},{most}]")).contains("is absurd"));
-        assert_eq!(change("BF16", "I64"), "tensor b: its numbers are I64; known: F32, BF16, F16");
+        assert_eq!(
+            change("BF16", "I64"),
+            "tensor b: its numbers are I64; known: F32, BF16, F16, U8"
+        );
         assert!(change("\"b\"", "\"a\"").contains("tensor a is there twice"));
         assert!(change("\"shape\":[2]", "\"shape\":2").starts_with("its header is damaged: "));
     }

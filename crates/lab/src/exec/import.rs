@@ -46,12 +46,13 @@ impl ModelBuilder<'_> {
         let checkpoint = Checkpoint::open(Path::new(folder))?;
         let model = describe(&checkpoint.config).with_context(place)?;
         let (outputs, known) = (spec.data.outputs(), model.outputs);
+        let tokenizer = checkpoint.tokenizer_place();
         ensure!(
             outputs == known,
             "checkpoint {folder}: it knows {known} tokens or classes, and the task {:?} has {outputs}; \
-             task.tokens = {{ kind = \"bpe\", file = \"{folder}/tokenizer.json\", size = {known} }} has \
-             as many",
-            spec.config.task.kind
+             task.tokens = {{ kind = \"bpe\", file = \"{}\", size = {known} }} has as many",
+            spec.config.task.kind,
+            tokenizer.display()
         );
         let loaded = load(network, &model.rules, &checkpoint).with_context(place)?;
         let imported = Imported { source: Source::of(&checkpoint), warnings: loaded.warnings };

@@ -23,7 +23,7 @@ pub(crate) struct CheckpointSettings {
 }
 
 impl CheckpointSettings {
-    /// Those of a folder.
+    /// Those of a folder, or of a GGUF file.
     ///
     /// # Errors
     /// If it is no checkpoint of a known family.

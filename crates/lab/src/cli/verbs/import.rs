@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
+use interop::Checkpoint;
 use serde_json::{Value, json};
+use training::write_atomic;
 
 use super::run::WatchArgs;
 use crate::{
@@ -22,10 +24,10 @@ use crate::{
 /// Arguments of `import`.
 #[derive(Args, Clone)]
 pub(crate) struct Import {
-    /// A folder with config.json and model.safetensors, or shards and their index
+    /// A folder with config.json and model.safetensors, or shards and their index; or a GGUF file
     checkpoint: String,
     /// The task on which the network is evaluated; its tokens are those of the checkpoint's
-    /// tokenizer.json, if there is one
+    /// tokenizer.json, if there is one. That of NAME.gguf is written to NAME.tokenizer.json beside it
     #[arg(long, default_value = "tanaka-lm")]
     task: String,
     /// The name of the run in tables; that of the folder if left out
@@ -51,7 +53,7 @@ pub(crate) struct Import {
 impl Verb for Import {
     const NAME: &'static str = "import";
     const ABOUT: &'static str =
-        "Make a run of a checkpoint of Hugging Face's format, and evaluate it";
+        "Make a run of a checkpoint of Hugging Face's format or of a GGUF file, and evaluate it";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let (plugins, data) = (session.plugins, self.data.dir());
@@ -89,9 +91,29 @@ impl Verb for Import {
 }
 
 impl Import {
+    /// Writes the tokeniser of a GGUF file beside it, unless it is there.
+    fn unpack_tokenizer(&self, session: &Session) -> anyhow::Result<()> {
+        let checkpoint = Checkpoint::open(Path::new(&self.checkpoint))?;
+        let place = checkpoint.tokenizer_place();
+        match checkpoint.tokenizer_within() {
+            Some(Ok(json)) if !place.exists() => {
+                write_atomic(&place, json.to_string().as_bytes())
+                    .with_context(|| place.display().to_string())?;
+                session.say(&format!("its tokeniser is in {}", place.display()));
+            }
+            Some(Err(why)) => {
+                let file = &self.checkpoint;
+                session.say(&format!("warning: {file}: its tokeniser is not read: {why}"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// The settings of the run.
     fn settings(&self, session: &Session) -> anyhow::Result<SettingTree> {
         let checkpoint = CheckpointSettings::read(&self.checkpoint)?;
+        self.unpack_tokenizer(session)?;
         let tokens = tokens_of(&self.checkpoint, &self.task, session.plugins)
             .map_err(|err| anyhow!("--task {}: {err}", self.task))?;
         let mut task = json!({ "kind": self.task });

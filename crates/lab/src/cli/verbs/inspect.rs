@@ -18,7 +18,7 @@ use crate::{
 /// Arguments of `inspect`.
 #[derive(Args, Clone)]
 pub(crate) struct Inspect {
-    /// A folder with config.json and model.safetensors, or shards and their index
+    /// A folder with config.json and model.safetensors, or shards and their index; or a GGUF file
     checkpoint: PathBuf,
     /// List all tensors
     #[arg(long)]
@@ -85,7 +85,11 @@ fn about(checkpoint: &Checkpoint, model: &Model, warnings: Vec<String>) -> Value
         .collect();
     let numbers: usize = checkpoint.tensors().map(|(_, stored)| stored.len()).sum();
     let files = checkpoint.files();
-    let tokenizer = checkpoint.tokenizer().is_some();
+    let tokenizer = match checkpoint.tokenizer_within() {
+        Some(Err(why)) => json!(why),
+        Some(Ok(_)) => json!(true),
+        None => json!(checkpoint.tokenizer().is_some()),
+    };
     json!({
         "family": checkpoint.config.get("model_type"), "files": files, "count": tensors.len(),
         "numbers": numbers, "tokenizer": tokenizer, "backbone": model.backbone, "moe": model.moe,

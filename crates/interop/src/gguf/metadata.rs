@@ -1,0 +1,124 @@
+//! The front of a GGUF file: numbers, texts and lists, of which nothing is taken that the file cannot have.
+
+use std::io::Read;
+
+use anyhow::{Context, anyhow, bail, ensure};
+use serde_json::{Map, Number, Value};
+
+/// The longest text, in bytes.
+const TEXT: u64 = 1 << 24;
+/// The longest list.
+const LIST: u64 = 1 << 22;
+
+/// What has not been read of a file of known size.
+pub(super) struct Front<R> {
+    from: R,
+    at: u64,
+    size: u64,
+}
+
+impl<R: Read> Front<R> {
+    pub(super) fn new(from: R, size: u64) -> Self {
+        Self { from, at: 0, size }
+    }
+
+    /// Bytes read so far.
+    pub(super) fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// Checks that so many bytes follow.
+    fn has(&self, bytes: u64) -> anyhow::Result<()> {
+        let (at, left) = (self.at, self.size - self.at);
+        ensure!(bytes <= left, "it is cut off: {bytes} bytes from {at} on, and there are {left}");
+        Ok(())
+    }
+
+    /// The next bytes.
+    pub(super) fn array<const N: usize>(&mut self) -> anyhow::Result<[u8; N]> {
+        self.has(N as u64)?;
+        let mut bytes = [0; N];
+        self.from.read_exact(&mut bytes)?;
+        self.at += N as u64;
+        Ok(bytes)
+    }
+
+    /// The next four bytes.
+    pub(super) fn small(&mut self) -> anyhow::Result<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    /// The next eight bytes.
+    pub(super) fn number(&mut self) -> anyhow::Result<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    /// A text behind its length.
+    pub(super) fn text(&mut self) -> anyhow::Result<String> {
+        let n = self.number()?;
+        ensure!(n <= TEXT, "a text would be {n} bytes long; at most {TEXT} are read");
+        self.has(n)?;
+        let mut bytes = vec![0; n as usize];
+        self.from.read_exact(&mut bytes)?;
+        self.at += n;
+        String::from_utf8(bytes).map_err(|err| anyhow!("a text is no UTF-8: {err}"))
+    }
+}
+
+/// The entries of metadata, all of different names.
+pub(super) fn read(
+    front: &mut Front<impl Read>,
+    entries: u64,
+) -> anyhow::Result<Map<String, Value>> {
+    let mut metadata = Map::new();
+    for _ in 0..entries {
+        let name = front.text().context("a name of metadata")?;
+        let kind = front.small()?;
+        let value = value(front, kind, false).with_context(|| name.clone())?;
+        ensure!(!metadata.contains_key(&name), "{name} is there twice");
+        metadata.insert(name, value);
+    }
+    Ok(metadata)
+}
+
+/// A value of a kind of the format's table `gguf_metadata_value_type`.
+fn value(front: &mut Front<impl Read>, kind: u32, listed: bool) -> anyhow::Result<Value> {
+    Ok(match kind {
+        0 => u8::from_le_bytes(front.array()?).into(),
+        1 => i8::from_le_bytes(front.array()?).into(),
+        2 => u16::from_le_bytes(front.array()?).into(),
+        3 => i16::from_le_bytes(front.array()?).into(),
+        4 => front.small()?.into(),
+        5 => i32::from_le_bytes(front.array()?).into(),
+        6 => single(f32::from_le_bytes(front.array()?))?,
+        7 => match front.array()? {
+            [0] => false.into(),
+            [1] => true.into(),
+            [other] => bail!("{other} is neither true nor false"),
+        },
+        8 => front.text()?.into(),
+        9 if listed => bail!("lists of lists are not read"),
+        9 => list(front)?,
+        10 => front.number()?.into(),
+        11 => i64::from_le_bytes(front.array()?).into(),
+        12 => finite(f64::from_le_bytes(front.array()?))?,
+        other => bail!("kind {other} of values is not known; 0 to 12 are"),
+    })
+}
+
+fn list(front: &mut Front<impl Read>) -> anyhow::Result<Value> {
+    let (kind, n) = (front.small()?, front.number()?);
+    ensure!(n <= LIST, "a list would have {n} entries; at most {LIST} are read");
+    front.has(n)?; // each entry has a byte at least
+    (0..n).map(|_| value(front, kind, true)).collect()
+}
+
+/// The number that was written: the shortest one that is this one in single precision.
+fn single(x: f32) -> anyhow::Result<Value> {
+    finite(x.to_string().parse()?)
+}
+
+fn finite(x: f64) -> anyhow::Result<Value> {
+    let number = Number::from_f64(x).ok_or_else(|| anyhow!("{x} is no finite number"))?;
+    Ok(Value::Number(number))
+}

@@ -1,0 +1,95 @@
+//! GGUF files: weights, config and tokeniser in one.
+//!
+//! The format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>, versions 2 and 3, little-endian.
+//!
+//! ```text
+//! "GGUF", version u32, tensors u64, entries u64
+//! entries   name, kind u32, value                                       metadata.rs
+//! tensors   name, axes u32, sizes u64, kind u32, offset u64             tensors.rs
+//! the numbers, each tensor at a multiple of `general.alignment`
+//! ```
+//!
+//! The tensors appear by the names of the transformers library, so that the families of checkpoints read them
+//! (`llama.rs`). Numbers: F32, F16, BF16, Q8_0, Q4_0, Q4_1. One file; parts of a split model are refused.
+
+mod llama;
+mod metadata;
+mod tensors;
+mod tokenizer;
+
+use std::{fs::File, io::BufReader, path::Path};
+
+use anyhow::{Context, bail, ensure};
+use serde_json::{Map, Value};
+
+use self::metadata::Front;
+use crate::shard::{Shard, covered};
+
+/// An open file.
+pub(crate) struct Gguf {
+    /// What a `config.json` of the transformers library would say.
+    pub(crate) config: Map<String, Value>,
+    /// A `tokenizer.json`, or why there is none.
+    pub(crate) tokenizer: Result<Value, String>,
+    /// The tensors by the names of the transformers library.
+    pub(crate) shard: Shard,
+}
+
+/// Opens a file and checks its header.
+///
+/// # Errors
+/// Names the file and what is wrong with it.
+pub(crate) fn open(path: &Path) -> anyhow::Result<Gguf> {
+    read(path).with_context(|| path.display().to_string())
+}
+
+/// The most tensors, and the most entries of metadata.
+const MOST: u64 = 1 << 16;
+
+fn read(path: &Path) -> anyhow::Result<Gguf> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    let mut front = Front::new(BufReader::new(&file), size);
+    begin(&mut front)?;
+    let (tensors, entries) = (front.number()?, front.number()?);
+    for (what, count) in [("tensors", tensors), ("entries of metadata", entries)] {
+        ensure!(count <= MOST, "it would have {count} {what}; at most {MOST} are read");
+    }
+    let metadata = metadata::read(&mut front, entries)?;
+    let alignment = alignment(&metadata)?;
+    let mut tensors = tensors::read(&mut front, tensors, alignment)?;
+    // Without tensors nothing need follow.
+    let start = front.at().next_multiple_of(alignment).min(size);
+    covered(&tensors, size - start, alignment)?;
+    let config = llama::config(&metadata, &tensors)?;
+    tensors = llama::renamed(tensors, &config)?;
+    let tensors = tensors.into_iter().collect();
+    let shard = Shard { path: path.into(), file, start, tensors };
+    Ok(Gguf { config, tokenizer: tokenizer::read(&metadata), shard })
+}
+
+fn begin(front: &mut Front<impl std::io::Read>) -> anyhow::Result<()> {
+    let magic: [u8; 4] = front.array().context("not a GGUF file")?;
+    ensure!(
+        &magic == b"GGUF",
+        "not a GGUF file: it begins with {:?}; a checkpoint is a GGUF file or a folder",
+        String::from_utf8_lossy(&magic)
+    );
+    match u32::from_le_bytes(front.array()?) {
+        2 | 3 => Ok(()),
+        other if [2, 3].contains(&other.swap_bytes()) => bail!("it is big-endian"),
+        other => bail!("version {other} of GGUF is not read; known: 2, 3"),
+    }
+}
+
+fn alignment(metadata: &Map<String, Value>) -> anyhow::Result<u64> {
+    let value = metadata.get("general.alignment").map_or(Some(32), Value::as_u64);
+    let fits = |alignment: &u64| (8..=1 << 20).contains(alignment) && alignment.is_power_of_two();
+    match value.filter(fits) {
+        Some(alignment) => Ok(alignment),
+        None => bail!(
+            "general.alignment = {}: it is a power of two from 8 to 1048576",
+            metadata["general.alignment"]
+        ),
+    }
+}

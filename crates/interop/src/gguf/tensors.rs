@@ -1,0 +1,86 @@
+//! The tensors of a GGUF file: names, shapes, formats and places.
+
+use std::io::Read;
+
+use anyhow::{Context, anyhow, ensure};
+
+use super::metadata::Front;
+use crate::{
+    dtype::Dtype,
+    shard::{Stored, size_of},
+};
+
+/// The formats that are read, by their numbers in the table `ggml_type`.
+const FORMATS: [(u32, Dtype); 6] = [
+    (0, Dtype::F32),
+    (1, Dtype::F16),
+    (2, Dtype::Q4_0),
+    (3, Dtype::Q4_1),
+    (8, Dtype::Q8_0),
+    (30, Dtype::Bf16),
+];
+
+/// The names of formats that are not read, for messages.
+const OTHERS: [(u32, &str); 9] = [
+    (6, "Q5_0"),
+    (7, "Q5_1"),
+    (10, "Q2_K"),
+    (11, "Q3_K"),
+    (12, "Q4_K"),
+    (13, "Q5_K"),
+    (14, "Q6_K"),
+    (28, "F64"),
+    (39, "MXFP4"),
+];
+
+/// The tensors in the order of the file, all of different names. The first axis of a shape is the slowest one;
+/// in the file it is the last.
+pub(super) fn read(
+    front: &mut Front<impl Read>,
+    count: u64,
+    alignment: u64,
+) -> anyhow::Result<Vec<(String, Stored)>> {
+    let mut tensors: Vec<(String, Stored)> = Vec::new();
+    let mut names = std::collections::BTreeSet::new();
+    for _ in 0..count {
+        let name = front.text().context("a name of a tensor")?;
+        let stored = one(front, alignment).with_context(|| format!("tensor {name}"))?;
+        ensure!(names.insert(name.clone()), "tensor {name} is there twice");
+        tensors.push((name, stored));
+    }
+    Ok(tensors)
+}
+
+fn one(front: &mut Front<impl Read>, alignment: u64) -> anyhow::Result<Stored> {
+    let axes = front.small()?;
+    ensure!(axes <= 4, "it has {axes} axes; there are at most 4");
+    let mut shape = Vec::new();
+    for _ in 0..axes {
+        shape.push(usize::try_from(front.number()?)?);
+    }
+    shape.reverse();
+    let (dtype, start) = (format(front.small()?)?, front.number()?);
+    let (block, row) = (dtype.block().0, shape.last().copied().unwrap_or(1));
+    ensure!(
+        row.is_multiple_of(block),
+        "its rows of {row} numbers are not cut into blocks of {block}, as {} has them",
+        dtype.name()
+    );
+    ensure!(
+        start.is_multiple_of(alignment),
+        "it begins at byte {start} of the numbers, which is no multiple of {alignment}"
+    );
+    let end = start.checked_add(size_of(dtype, &shape)?);
+    let end = end.ok_or_else(|| anyhow!("it begins at byte {start}, which is absurd"))?;
+    Ok(Stored { dtype, shape, range: start..end, order: None })
+}
+
+fn format(number: u32) -> anyhow::Result<Dtype> {
+    let found = FORMATS.iter().find(|(known, _)| *known == number);
+    found.map(|(_, dtype)| *dtype).ok_or_else(|| {
+        let other = OTHERS.iter().find(|(known, _)| *known == number);
+        let name = other.map_or_else(|| format!("format {number}"), |(_, name)| name.to_string());
+        let known = FORMATS.map(|(_, dtype)| dtype.name()).join(", ");
+        anyhow!("its numbers are {name}; known: {known}")
+    })
+}

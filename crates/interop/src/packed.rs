@@ -1,0 +1,59 @@
+//! Experts of GPT-OSS as they are published: blocks of MXFP4 and their scales, two tensors that become one.
+//!
+//! ```text
+//! NAME_blocks [E, out, G, 16] and NAME_scales [E, out, G], U8     NAME [E, in, out], in = 32 G
+//! ```
+//!
+//! As one tensor they have the shape of the same experts in other formats (`family/gpt_oss.rs`). Export writes
+//! that shape, in BF16, which has all of their numbers.
+
+use std::collections::BTreeMap;
+
+use anyhow::ensure;
+
+use crate::{
+    blocks::BLOCK,
+    checkpoint::Place,
+    dtype::Dtype,
+    shard::{Order, Stored},
+};
+
+/// Makes one of each pair of tensors, and says whether there are any.
+///
+/// # Errors
+/// If the shapes of a pair do not fit each other, or there is a tensor of its name too.
+pub(crate) fn pack(places: &mut BTreeMap<String, Place>) -> anyhow::Result<bool> {
+    let named = |name: &String| name.strip_suffix("_blocks").map(str::to_string);
+    let names: Vec<String> = places.keys().filter_map(named).collect();
+    let mut packed = false;
+    for name in names {
+        let parts = [format!("{name}_blocks"), format!("{name}_scales")];
+        let [Some(blocks), Some(scales)] = parts.each_ref().map(|part| places.get(part)) else {
+            continue; // one alone is left, and the error says so
+        };
+        let place = one(&name, blocks, scales)?;
+        ensure!(!places.contains_key(&name), "tensor {name} is there, and as {parts:?} too");
+        parts.iter().for_each(|part| drop(places.remove(part)));
+        places.insert(name, place);
+        packed = true;
+    }
+    Ok(packed)
+}
+
+fn one(name: &str, blocks: &Place, scales: &Place) -> anyhow::Result<Place> {
+    let (shape, of) = (&blocks.stored.shape, &scales.stored.shape);
+    let bytes = blocks.stored.dtype == Dtype::U8 && scales.stored.dtype == Dtype::U8;
+    let fits = shape.len() == 4 && shape[3] == BLOCK / 2 && shape[..3] == of[..];
+    ensure!(
+        bytes && fits,
+        "tensors {name}_blocks {shape:?} and {name}_scales {of:?}: they are U8 of [E, out, G, 16] and [E, out, G]"
+    );
+    let stored = Stored {
+        dtype: Dtype::Mxfp4,
+        shape: vec![shape[0], shape[2] * BLOCK, shape[1]],
+        order: Some(Order::Turned),
+        ..blocks.stored.clone()
+    };
+    let scales = Some((scales.shard, scales.stored.clone()));
+    Ok(Place { shard: blocks.shard, stored, scales })
+}

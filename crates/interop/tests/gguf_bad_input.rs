@@ -1,0 +1,158 @@
+//! GGUF files that are damaged, or that the network does not honour: each is refused with what is wrong.
+
+use std::fs;
+
+use interop::{Checkpoint, describe};
+
+/// An entry of metadata, or a list of them.
+fn entry(name: &str, kind: u32, value: &[u8]) -> Vec<u8> {
+    [&text(name), &kind.to_le_bytes()[..], value].concat()
+}
+
+fn text(text: &str) -> Vec<u8> {
+    [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat()
+}
+
+/// The entry of a tensor.
+fn tensor(name: &str, shape: &[u64], format: u32, offset: u64) -> Vec<u8> {
+    let mut bytes = text(name);
+    bytes.extend((shape.len() as u32).to_le_bytes());
+    shape.iter().rev().for_each(|size| bytes.extend(size.to_le_bytes()));
+    bytes.extend(format.to_le_bytes());
+    bytes.extend(offset.to_le_bytes());
+    bytes
+}
+
+fn architecture(name: &str) -> Vec<u8> {
+    entry("general.architecture", 8, &text(name))
+}
+
+/// A file of version 3 with these entries, tensors and bytes of numbers.
+fn file(entries: &[Vec<u8>], tensors: &[Vec<u8>], numbers: usize) -> Vec<u8> {
+    let mut bytes = b"GGUF\x03\0\0\0".to_vec();
+    bytes.extend((tensors.len() as u64).to_le_bytes());
+    bytes.extend((entries.len() as u64).to_le_bytes());
+    bytes.extend(entries.concat());
+    bytes.extend(tensors.concat());
+    bytes.resize(bytes.len().next_multiple_of(32) + numbers, 0);
+    bytes
+}
+
+/// What is said about a file.
+fn said(bytes: &[u8]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.gguf");
+    fs::write(&path, bytes).unwrap();
+    let read = || {
+        let checkpoint = Checkpoint::open(&path)?;
+        describe(&checkpoint.config)?;
+        anyhow::Ok(())
+    };
+    match read() {
+        Ok(()) => "read".into(),
+        Err(err) => format!("{err:#}").replace(&format!("{}: ", path.display()), ""),
+    }
+}
+
+fn with(entries: &[Vec<u8>], tensors: &[Vec<u8>], numbers: usize) -> String {
+    said(&file(&[&[architecture("llama")], entries].concat(), tensors, numbers))
+}
+
+#[test]
+fn damaged_fronts() {
+    assert!(said(b"GG").contains("not a GGUF file: it is cut off"), "{}", said(b"GG"));
+    assert!(said(b"GARBAGE.").contains("it begins with \"GARB\""));
+    assert!(said(b"GGUF\0\0\0\x03").contains("it is big-endian"));
+    assert!(said(b"GGUF\x01\0\0\0").contains("version 1 of GGUF is not read; known: 2, 3"));
+    let counts = |tensors: u64, entries: u64| {
+        let counts = [tensors.to_le_bytes(), entries.to_le_bytes()].concat();
+        said(&[&b"GGUF\x03\0\0\0"[..], &counts].concat())
+    };
+    assert!(counts(u64::MAX, 0).contains("18446744073709551615 tensors; at most 65536 are read"));
+    assert!(counts(0, 1 << 40).contains("1099511627776 entries of metadata; at most"));
+    assert!(counts(0, 1).contains("it is cut off: 8 bytes from 24 on, and there are 0"));
+    let whole = file(&[architecture("llama")], &[tensor("a", &[2], 0, 0)], 8);
+    for n in 0..whole.len() {
+        let said = said(&whole[..n]);
+        assert!(said.contains("it is cut off"), "{n} bytes: {said}");
+    }
+}
+
+#[test]
+fn damaged_entries() {
+    let one = |kind: u32, value: &[u8]| with(&[entry("x", kind, value)], &[], 0);
+    let list = |kind: u32, n: u64| [&kind.to_le_bytes()[..], &n.to_le_bytes()].concat();
+    assert!(one(13, &[]).contains("x: kind 13 of values is not known"));
+    assert!(one(7, &[2]).contains("x: 2 is neither true nor false"));
+    assert!(one(6, &f32::NAN.to_le_bytes()).contains("x: NaN is no finite number"));
+    assert!(
+        one(8, &(1_u64 << 50).to_le_bytes()).contains("x: a text would be 1125899906842624 bytes")
+    );
+    assert!(one(8, &(1_u64 << 20).to_le_bytes()).contains("x: it is cut off: 1048576 bytes"));
+    assert!(one(8, &[&text("ab")[..8], b"\xff\xff"].concat()).contains("a text is no UTF-8"));
+    assert!(one(9, &list(4, 1 << 40)).contains("x: a list would have 1099511627776 entries"));
+    assert!(one(9, &list(4, 1 << 20)).contains("x: it is cut off"));
+    assert!(one(9, &[list(9, 1), vec![0; 99]].concat()).contains("x: lists of lists are not read"));
+    let twice = with(&[entry("x", 0, &[1]), entry("x", 0, &[1])], &[], 0);
+    assert!(twice.contains("x is there twice"), "{twice}");
+    let alignment = |n: u32| with(&[entry("general.alignment", 4, &n.to_le_bytes())], &[], 0);
+    for wrong in [0, 7, 48, u32::MAX] {
+        assert!(alignment(wrong).contains(&format!("general.alignment = {wrong}: it is a power")));
+    }
+}
+
+#[test]
+fn damaged_tensors() {
+    let one = |tensor: Vec<u8>, numbers: usize| with(&[], &[tensor], numbers);
+    let most = u64::MAX;
+    assert!(one(tensor("a", &[1; 5], 0, 0), 4).contains("tensor a: it has 5 axes"));
+    assert!(one(tensor("a", &[most, most], 0, 0), 4).contains("is absurd"));
+    assert!(one(tensor("a", &[most / 4], 0, 32), 4).contains("absurd"));
+    assert!(
+        one(tensor("a", &[1], 12, 0), 4).contains("its numbers are Q4_K; known: F32, F16, Q4_0")
+    );
+    assert!(one(tensor("a", &[1], 99, 0), 4).contains("its numbers are format 99"));
+    assert!(
+        one(tensor("a", &[33], 8, 0), 68)
+            .contains("rows of 33 numbers are not cut into blocks of 32")
+    );
+    assert!(one(tensor("a", &[1], 0, 4), 8).contains("it begins at byte 4 of the numbers"));
+    assert!(one(tensor("a", &[2], 0, 0), 4).contains("it is cut off: tensor a ends at byte 8"));
+    assert!(one(tensor("a", &[2], 0, 32), 40).contains("no tensor has the bytes from 0 to 32"));
+    assert!(one(tensor("a", &[2], 0, 0), 41).contains("no tensor has its last 33 bytes"));
+    let two = |b: Vec<u8>, numbers: usize| with(&[], &[tensor("a", &[12], 0, 0), b], numbers);
+    assert!(two(tensor("b", &[2], 0, 32), 72).contains("tensor b overlaps the one before it"));
+    assert!(two(tensor("b", &[2], 0, 96), 104).contains("no tensor has the bytes from 48 to 96"));
+    assert!(two(tensor("a", &[2], 0, 64), 72).contains("tensor a is there twice"));
+    let stack = |shape: &[u64]| one(tensor("blk.0.ffn_up_exps.weight", shape, 0, 0), 0);
+    assert!(stack(&[1 << 40, 0, 0]).contains("it is no stack of experts"));
+    let query = |rows: u64| {
+        let heads = entry("llama.attention.head_count", 4, &4_u32.to_le_bytes());
+        with(&[heads], &[tensor("blk.0.attn_q.weight", &[rows, 1], 0, 0)], rows as usize * 4)
+    };
+    assert!(query(12).contains("its 12 rows are not those of 4 heads of an even width"));
+}
+
+#[test]
+fn what_the_network_does_not_honour() {
+    assert!(said(&file(&[], &[], 0)).contains("no general.architecture"));
+    let other = said(&file(&[architecture("gemma3")], &[], 0));
+    assert!(
+        other.contains("general.architecture = \"gemma3\" is not read; known: \"llama\""),
+        "{other}"
+    );
+    let with_entry =
+        |name: &str, kind: u32, value: &[u8]| with(&[entry(name, kind, value)], &[], 0);
+    let said = with_entry("llama.attention.sliding_window", 4, &[1, 0, 0, 0]);
+    assert!(
+        said.contains("this network does not honour llama.attention.sliding_window = 1"),
+        "{said}"
+    );
+    assert!(
+        with_entry("split.count", 2, &[3, 0]).contains("split.count = 3 is not read; known: 1")
+    );
+    assert!(with_entry("general.quantization_version", 4, &[1, 0, 0, 0]).contains("known: 2"));
+    let said = with_entry("llama.rope.scaling.type", 8, &text("yarn"));
+    assert!(said.contains("scaling.type = \"yarn\": this network does not do that"), "{said}");
+    assert!(with(&[], &[], 0).contains("num_attention_heads is missing"), "{}", with(&[], &[], 0));
+}
