@@ -27,6 +27,7 @@ pub(crate) fn all() -> Vec<Target> {
     all.extend(arrays());
     all.extend(soccer());
     all.extend(data());
+    all.extend(models());
     all
 }
 
@@ -407,4 +408,59 @@ fn zip_of_pictures() -> Vec<u8> {
     let path = folder.path().join("a.zip");
     soccernet::write_files(&path, &files).expect("it can be written");
     fs::read(path).expect("it was written")
+}
+
+/// The committed files of a small Mixtral.
+macro_rules! mixtral {
+    ($file:literal) => {
+        include_bytes!(concat!("../../../interop/fixtures/mixtral/", $file))
+    };
+}
+
+const SHARDS: [(&str, &[u8]); 2] = [
+    ("model-00001-of-00002.safetensors", mixtral!("model-00001-of-00002.safetensors")),
+    ("model-00002-of-00002.safetensors", mixtral!("model-00002-of-00002.safetensors")),
+];
+
+/// Checkpoints of the Hugging Face format: configs of all families, tensors, indices.
+fn models() -> Vec<Target> {
+    vec![
+        target("model-config", 4, configs(), |_, bytes| {
+            let config = serde_json::from_slice::<serde_json::Map<_, _>>(bytes);
+            drop(config.map(|config| interop::describe(&config).is_ok()));
+        }),
+        target("model-tensors", 2, vec![SHARDS[0].1.to_vec()], |folder, bytes| {
+            fs::write(folder.join("model.safetensors"), bytes).expect("the folder can be written");
+            read_model(folder);
+        }),
+        target(
+            "model-index",
+            1,
+            vec![mixtral!("model.safetensors.index.json").to_vec()],
+            |folder, bytes| {
+                let write = |name: &str, bytes: &[u8]| {
+                    fs::write(folder.join(name), bytes).expect("the folder can be written");
+                };
+                SHARDS.iter().for_each(|(name, bytes)| write(name, bytes));
+                write("model.safetensors.index.json", bytes);
+                read_model(folder);
+            },
+        ),
+    ]
+}
+
+fn configs() -> Vec<Vec<u8>> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../interop/fixtures");
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<_> = entries.map(|entry| entry.path().join("config.json")).collect();
+    paths.sort();
+    paths.iter().filter_map(|path| fs::read(path).ok()).collect()
+}
+
+fn read_model(folder: &Path) {
+    fs::write(folder.join("config.json"), mixtral!("config.json"))
+        .expect("the folder can be written");
+    let Ok(checkpoint) = interop::Checkpoint::open(folder) else { return };
+    let names: Vec<String> = checkpoint.tensors().map(|(name, _)| name.to_string()).collect();
+    names.iter().for_each(|name| drop(checkpoint.numbers(name)));
 }
