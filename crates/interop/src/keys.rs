@@ -33,6 +33,9 @@ const NO_MATTER: [&str; 23] = [
     "use_cache",
 ];
 
+/// The largest number of things: there are contexts of ten million tokens.
+const MOST: usize = 1 << 24;
+
 /// The keys of a config, of which a family reads those that it knows.
 #[derive(Debug)]
 pub struct Keys<'a> {
@@ -68,8 +71,10 @@ impl<'a> Keys<'a> {
     /// A number of things, if it is there.
     pub fn maybe_size(&mut self, key: &str) -> anyhow::Result<Option<usize>> {
         let read = |value: &Value| {
-            let size = value.as_u64().map(|size| size as usize);
-            size.ok_or_else(|| anyhow!("config.json: {key} = {value}: it is a whole number"))
+            let size = value.as_u64().map(|size| size as usize).filter(|size| *size <= MOST);
+            let wrong =
+                || anyhow!("config.json: {key} = {value}: expected a whole number up to {MOST}");
+            size.ok_or_else(wrong)
         };
         self.value(key).map(read).transpose()
     }
@@ -174,7 +179,9 @@ mod tests {
         assert!(keys.flag("deep", false).unwrap() && !keys.flag("none", false).unwrap());
         let said = |err: anyhow::Error| err.to_string();
         assert_eq!(said(keys.size("depth").unwrap_err()), "config.json: depth is missing");
-        assert!(said(keys.size("half").unwrap_err()).contains("half = 1.5: it is a whole number"));
+        assert!(
+            said(keys.size("half").unwrap_err()).contains("half = 1.5: expected a whole number")
+        );
         let err = said(keys.only("hidden_act", &[json!("silu")]).unwrap_err());
         assert!(err.contains("hidden_act = \"gelu\"") && err.ends_with("it has \"silu\""), "{err}");
         keys.only("width", &[json!(3.0)]).unwrap();

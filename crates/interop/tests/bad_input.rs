@@ -157,7 +157,13 @@ fn configs_that_are_not_honoured() {
     let said = with("deepseek-v3", "norm_topk_prob", json!(false));
     assert!(said.contains("norm_topk_prob = false"), "{said}");
     let said = with("llama", "hidden_size", json!("wide"));
-    assert!(said.contains("hidden_size = \"wide\": it is a whole number"), "{said}");
+    assert!(said.contains("hidden_size = \"wide\": expected a whole number"), "{said}");
+    let said = with("llama", "hidden_size", json!(1_u64 << 40));
+    assert!(said.contains("hidden_size = 1099511627776: expected a whole number up to"), "{said}");
+    let said = with("llama", "num_hidden_layers", json!(1_000_000));
+    assert!(said.contains("num_hidden_layers = 1000000: must be at most 1000"), "{said}");
+    let said = with("mixtral", "num_local_experts", json!(10_000_000));
+    assert!(said.contains("num_local_experts = 10000000: must be at most"), "{said}");
     let said = with("llama", "num_attention_heads", json!(0));
     assert!(said.contains("at least one head"), "{said}");
     let said = with("llama", "architectures", json!(["LlamaForSequenceClassification"]));

@@ -422,7 +422,9 @@ const SHARDS: [(&str, &[u8]); 2] = [
     ("model-00002-of-00002.safetensors", mixtral!("model-00002-of-00002.safetensors")),
 ];
 
-/// Checkpoints of the Hugging Face format: configs of all families, tensors, indices.
+const GGUF: &[u8] = include_bytes!("../../../interop/fixtures/gguf-llama/model.gguf");
+
+/// Checkpoints of published models: configs of all families, tensors, indices, GGUF.
 fn models() -> Vec<Target> {
     vec![
         target("model-config", 4, configs(), |_, bytes| {
@@ -446,6 +448,11 @@ fn models() -> Vec<Target> {
                 read_model(folder);
             },
         ),
+        target("model-gguf", 2, vec![GGUF.to_vec()], |folder, bytes| {
+            let path = folder.join("model.gguf");
+            fs::write(&path, bytes).expect("the folder can be written");
+            read_tensors(&path);
+        }),
     ]
 }
 
@@ -460,7 +467,11 @@ fn configs() -> Vec<Vec<u8>> {
 fn read_model(folder: &Path) {
     fs::write(folder.join("config.json"), mixtral!("config.json"))
         .expect("the folder can be written");
-    let Ok(checkpoint) = interop::Checkpoint::open(folder) else { return };
+    read_tensors(folder);
+}
+
+fn read_tensors(path: &Path) {
+    let Ok(checkpoint) = interop::Checkpoint::open(path) else { return };
     let names: Vec<String> = checkpoint.tensors().map(|(name, _)| name.to_string()).collect();
     names.iter().for_each(|name| drop(checkpoint.numbers(name)));
 }

@@ -16,7 +16,7 @@ mod qwen2_moe;
 mod qwen3_moe;
 mod vit;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use backbones::BackboneSpec;
 use moe::{Choice, Domain, MoeConfig};
 use serde_json::{Map, Value};
@@ -87,6 +87,27 @@ pub fn known() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().map(|family| family.kind)
 }
 
+/// The most layers.
+const LAYERS: usize = 1000;
+/// The most experts of all layers; there is a rule for each tensor of each of them.
+const EXPERTS: usize = 200_000;
+
+/// Refuses more layers and experts than there can be, before there are rules for them.
+fn check_layers(config: &Map<String, Value>) -> anyhow::Result<()> {
+    let size = |key: &str| config.get(key).and_then(Value::as_u64).unwrap_or(0) as usize;
+    let (key, layers) = ("num_hidden_layers", size("num_hidden_layers"));
+    ensure!(layers <= LAYERS, "config.json: {key} = {layers}: must be at most {LAYERS}");
+    for key in config.keys().filter(|key| key.contains("experts")) {
+        let most = EXPERTS / layers.max(1);
+        ensure!(
+            size(key) <= most,
+            "config.json: {key} = {}: must be at most {most} with {layers} layers",
+            size(key)
+        );
+    }
+    Ok(())
+}
+
 /// The network that a `config.json` describes.
 ///
 /// # Errors
@@ -107,6 +128,7 @@ pub fn describe(config: &Map<String, Value>) -> anyhow::Result<Model> {
     {
         bail!("config.json: architectures: {other} is not {:?}", family.architecture)
     }
+    check_layers(config)?;
     let mut keys = Keys::new(config);
     let model = (family.read)(&mut keys).with_context(|| format!("family {kind:?}"))?;
     keys.finish().with_context(|| format!("family {kind:?}"))?;
