@@ -1,4 +1,4 @@
-//! Time and peak memory of importing a checkpoint: `cargo run --release -p interop --example import-cost -- DIR`.
+//! Time and peak memory of importing a checkpoint: `cargo run -p interop --example import-cost -- DIR`.
 
 #![allow(clippy::print_stdout, reason = "it prints what it measures")]
 
