@@ -78,7 +78,7 @@ impl AttentionConfig {
             return Err(format!("heads = {heads} does not divide width = {width}"));
         }
         if head == Some(0) {
-            return Err("head_width = 0: it is at least 1".into());
+            return Err("head_width = 0: must be at least 1".into());
         }
         if kv_heads == 0 || !heads.is_multiple_of(kv_heads) {
             return Err(format!("kv_heads = {kv_heads} does not divide heads = {heads}"));
@@ -98,7 +98,7 @@ impl AttentionConfig {
             }
             Positions::Relative { span: 0 } => Err("span = 0: must be at least 1".into()),
             Positions::Relative { .. } if bias || kv_heads != heads => {
-                Err("relative positions go with no bias, and with as many kv_heads as heads".into())
+                Err("relative positions need bias = false and kv_heads = heads".into())
             }
             _ => Ok(()),
         }

@@ -29,33 +29,35 @@ fn sizes(domain: Domain) -> Option<[usize; 2]> {
 }
 
 /// The message of an error that `check` excludes.
-const ROWS: &str = "it takes images of one colour, whose rows are its tokens";
+const ROWS: &str = "expected images of one colour, whose rows are its tokens";
 
 impl Backbone for Bare {
     type Config = NoConfig;
     const NAME: &'static str = "bare";
-    const ABOUT: &'static str = "one MoE layer on the rows of an image, summed over them";
+    const ABOUT: &'static str = "a single MoE layer on the rows of an image, summed over the rows";
     const PAPER: &'static str = "https://arxiv.org/abs/2208.02813";
     const CAUSAL: bool = false;
 
-    fn check(_config: &NoConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
+    fn check(_config: &NoConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
         let wrong = |message: String| wrong(Self::NAME, message);
-        let [tokens, width] = sizes(brief.domain).ok_or_else(|| wrong(ROWS.into()))?;
-        if !brief.moe.layers.has(0, 1) {
-            return Err(wrong("its one block is a MoE layer: moe.layers is \"all\"".into()));
+        let [tokens, width] = sizes(spec.domain).ok_or_else(|| wrong(ROWS.into()))?;
+        if !spec.moe.layers.has(0, 1) {
+            return Err(wrong(
+                "moe.layers: must be \"all\", since its only block is a MoE layer".into(),
+            ));
         }
-        if brief.outputs > width {
-            let outputs = brief.outputs;
+        if spec.outputs > width {
+            let outputs = spec.outputs;
             return Err(wrong(format!("{outputs} outputs do not fit in rows of {width}")));
         }
-        brief.library.check(brief.moe, [tokens, width], 1)
+        spec.library.check(spec.moe, [tokens, width], 1)
     }
 
-    fn init(_config: &NoConfig, brief: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
-        let [tokens, width] = sizes(brief.domain).expect(ROWS);
-        let config = brief.moe.of_layer(0);
-        let layer = MoeLayer::new(&config, brief.library, [tokens, width], &init.at("moe"))?;
-        Ok(Self { layer, tokens, outputs: brief.outputs })
+    fn init(_config: &NoConfig, spec: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
+        let [tokens, width] = sizes(spec.domain).expect(ROWS);
+        let config = spec.moe.of_layer(0);
+        let layer = MoeLayer::new(&config, spec.library, [tokens, width], &init.at("moe"))?;
+        Ok(Self { layer, tokens, outputs: spec.outputs })
     }
 
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
@@ -76,7 +78,7 @@ impl Backbone for Bare {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{brief, library, loss_falls};
+    use crate::testing::{library, loss_falls, spec};
     use moe::{MoeConfig, Placement};
 
     const ROWS_OF_6: Domain = Domain::Image { channels: 1, height: 4, width: 6 };
@@ -87,7 +89,7 @@ mod tests {
         let moe = MoeConfig { layers: Placement::ALL, ..moe };
         let init = Init::new(0, &Device::flex());
         let config = NoConfig::default();
-        let bare = <Bare as Backbone>::init(&config, &brief(ROWS_OF_6, &moe, &library), &init);
+        let bare = <Bare as Backbone>::init(&config, &spec(ROWS_OF_6, &moe, &library), &init);
         let bare = bare.unwrap();
         let rows = init.normal("rows", [2, 1, 4, 6], 1.0).val();
         let y = Backbone::forward(&bare, &mut Pass::eval(), Input::Image(rows.clone()));
@@ -102,8 +104,8 @@ mod tests {
         let (library, moe) = library();
         let moe = MoeConfig { layers: Placement::ALL, ..moe };
         let init = Init::new(0, &Device::flex().autodiff());
-        let brief = brief(ROWS_OF_6, &moe, &library);
-        let bare = <Bare as Backbone>::init(&NoConfig::default(), &brief, &init).unwrap();
+        let spec = spec(ROWS_OF_6, &moe, &library);
+        let bare = <Bare as Backbone>::init(&NoConfig::default(), &spec, &init).unwrap();
         let rows = init.normal("rows", [3, 1, 4, 6], 1.0).val().detach();
         loss_falls(bare, Input::Image(rows), 1);
     }
@@ -112,8 +114,8 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let (library, moe) = library();
         let check = |moe: &MoeConfig, domain| {
-            let brief = brief(domain, moe, &library);
-            <Bare as Backbone>::check(&NoConfig::default(), &brief).unwrap_err().to_string()
+            let spec = spec(domain, moe, &library);
+            <Bare as Backbone>::check(&NoConfig::default(), &spec).unwrap_err().to_string()
         };
         let all = MoeConfig { layers: Placement::ALL, ..moe.clone() };
         assert!(check(&all, Domain::Text { vocab: 9, length: 4 }).contains("rows are its tokens"));

@@ -63,7 +63,7 @@ pub struct Bca {
 
 /// What was checked before.
 const MOSAICS: &str =
-    "it takes mosaics: images of one channel with an even number of rows and columns";
+    "expected mosaics: images of one channel with an even number of rows and columns";
 
 fn mosaic(domain: Domain) -> Option<[usize; 2]> {
     match domain {
@@ -80,23 +80,23 @@ impl Backbone for Bca {
     type Config = RawResnetConfig;
     const NAME: &'static str = "bca";
     const ABOUT: &'static str =
-        "the two-branch network of Raw Instinct: a mosaic and its planes weight each other";
+        "the two-branch network of Raw Instinct, for a mosaic and its planes";
     const PAPER: &'static str = "https://arxiv.org/abs/2403.14439";
     const CAUSAL: bool = false;
 
-    fn check(config: &RawResnetConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
-        match mosaic(brief.domain) {
-            Some(_) => config.check(Self::NAME, brief),
-            None => Err(wrong(Self::NAME, format!("{MOSAICS}, not {:?}", brief.domain))),
+    fn check(config: &RawResnetConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
+        match mosaic(spec.domain) {
+            Some(_) => config.check(Self::NAME, spec),
+            None => Err(wrong(Self::NAME, format!("{MOSAICS}, not {:?}", spec.domain))),
         }
     }
 
     fn init(
         config: &RawResnetConfig,
-        brief: &BackboneSpec,
+        spec: &BackboneSpec,
         init: &Init,
     ) -> Result<Self, ConfigError> {
-        let size = mosaic(brief.domain).expect(MOSAICS);
+        let size = mosaic(spec.domain).expect(MOSAICS);
         let (w, half) = (config.width, size.map(|n| n / 2));
         let branch = |name: &str, first: [usize; 2], windows: [[usize; 2]; 2]| {
             let part = |i: usize, channels, window| {
@@ -117,7 +117,7 @@ impl Backbone for Bca {
             ],
             joined: BatchNorm::new(init, "joined", 8 * w, config.momentum),
             trunk: Trunk::new(config, 8 * w, half, &init.at("trunk")),
-            head: init.linear("head", config.hidden, brief.outputs, true),
+            head: init.linear("head", config.hidden, spec.outputs, true),
             size,
         })
     }
@@ -159,7 +159,7 @@ impl Backbone for Bca {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{brief, library, loss_falls};
+    use crate::testing::{library, loss_falls, spec};
     use moe::{MoeConfig, Placement};
 
     fn domain(channels: usize, height: usize) -> Domain {
@@ -176,9 +176,9 @@ mod tests {
         let (library, moe) = library();
         let moe = MoeConfig { layers: Placement::NONE, ..moe };
         let init = Init::new(0, &Device::flex().autodiff());
-        let brief = brief(domain(1, 16), &moe, &library);
-        <Bca as Backbone>::check(&small(), &brief).unwrap();
-        let bca = <Bca as Backbone>::init(&small(), &brief, &init).unwrap();
+        let spec = spec(domain(1, 16), &moe, &library);
+        <Bca as Backbone>::check(&small(), &spec).unwrap();
+        let bca = <Bca as Backbone>::init(&small(), &spec, &init).unwrap();
         let pixels = init.normal("pixels", [3, 1, 16, 12], 1.0).val().detach();
         loss_falls(bca, Input::Image(pixels), 1);
     }
@@ -202,9 +202,9 @@ mod tests {
         let (library, moe) = library();
         let moe = MoeConfig { layers: Placement::NONE, ..moe };
         for (channels, height) in [(3, 16), (1, 15)] {
-            let brief = brief(domain(channels, height), &moe, &library);
-            let err = <Bca as Backbone>::check(&small(), &brief).unwrap_err().to_string();
-            assert!(err.contains("it takes mosaics"), "{err}");
+            let spec = spec(domain(channels, height), &moe, &library);
+            let err = <Bca as Backbone>::check(&small(), &spec).unwrap_err().to_string();
+            assert!(err.contains("expected mosaics"), "{err}");
         }
     }
 }

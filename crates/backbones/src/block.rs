@@ -113,7 +113,7 @@ impl Block {
     /// training; that of the others grows up to it, from 0 at the first.
     #[expect(clippy::too_many_arguments, reason = "the parts of a block")]
     pub fn new(
-        brief: &BackboneSpec,
+        spec: &BackboneSpec,
         attention: &AttentionConfig,
         dense: &Choice,
         place: (usize, usize),
@@ -128,7 +128,7 @@ impl Block {
             attention_norm: norm(init, "attention_norm", width),
             attention: Attention::new(attention, &init.at("attention")),
             feed_forward_norm: norm(init, "feed_forward_norm", width),
-            feed_forward: FeedForward::new(brief, dense, place, [tokens, width], &feed_forward)?,
+            feed_forward: FeedForward::new(spec, dense, place, [tokens, width], &feed_forward)?,
             output_norm: None,
             skip: skip * place.0 as f64 / (place.1.max(2) - 1) as f64,
             factor: 1.0,

@@ -77,21 +77,21 @@ impl ConvNetConfig {
         self.strides.iter().fold(image, |size, stride| size.map(|n| n.div_ceil(*stride)))
     }
 
-    fn fault(&self, brief: &BackboneSpec) -> Option<String> {
+    fn fault(&self, spec: &BackboneSpec) -> Option<String> {
         let (widths, strides) = (&self.widths, &self.strides);
         if widths.is_empty() || widths.len() != strides.len() {
             return Some(format!(
-                "widths = {widths:?}, strides = {strides:?}: there is one of both for each \
+                "widths = {widths:?}, strides = {strides:?}: expected one of both for each \
                  convolution, and at least one convolution"
             ));
         }
         if widths.contains(&0) || strides.contains(&0) || self.side == 0 {
-            return Some("widths, strides and side are at least 1".into());
+            return Some("widths, strides and side must be at least 1".into());
         }
         if !(0.0..1.0).contains(&self.momentum) {
             return Some(format!("momentum = {}: must be from 0 to below 1", self.momentum));
         }
-        if self.blocks == 0 && brief.moe.layers != Placement::NONE {
+        if self.blocks == 0 && spec.moe.layers != Placement::NONE {
             return Some(
                 "blocks = 0: MoE layers are in blocks; give some, or moe.layers = \"none\"".into(),
             );
@@ -108,11 +108,11 @@ impl Backbone for ConvNet {
     const PAPER: &'static str = "https://doi.org/10.1109/5.726791";
     const CAUSAL: bool = false;
 
-    fn check(config: &ConvNetConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
-        let Domain::Image { height, width, .. } = brief.domain else {
-            return Err(wrong(Self::NAME, "it takes images, and the task has text"));
+    fn check(config: &ConvNetConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
+        let Domain::Image { height, width, .. } = spec.domain else {
+            return Err(wrong(Self::NAME, "expected images, but the task has text"));
         };
-        if let Some(fault) = config.fault(brief) {
+        if let Some(fault) = config.fault(spec) {
             return Err(wrong(Self::NAME, fault));
         }
         if config.blocks == 0 {
@@ -120,15 +120,11 @@ impl Backbone for ConvNet {
         }
         let [rows, columns] = config.last_size([height, width]);
         let stream = [rows * columns, config.widths[config.widths.len() - 1]];
-        brief.check_blocks(Self::NAME, &config.dense, stream, config.blocks)
+        spec.check_blocks(Self::NAME, &config.dense, stream, config.blocks)
     }
 
-    fn init(
-        config: &ConvNetConfig,
-        brief: &BackboneSpec,
-        init: &Init,
-    ) -> Result<Self, ConfigError> {
-        let Domain::Image { channels, height, width } = brief.domain else { panic!("{IMAGES}") };
+    fn init(config: &ConvNetConfig, spec: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
+        let Domain::Image { channels, height, width } = spec.domain else { panic!("{IMAGES}") };
         let (side, sizes) = (config.side, config.last_size([height, width]));
         let (mut from, mut convolutions, mut norms) = (channels, Vec::new(), Vec::new());
         for (i, (to, stride)) in config.widths.iter().zip(&config.strides).enumerate() {
@@ -142,7 +138,7 @@ impl Backbone for ConvNet {
         let block = |i: usize| {
             let init = init.at("blocks").at(i);
             let stream = [sizes[0] * sizes[1], from];
-            FeedForward::new(brief, &config.dense, (i, config.blocks), stream, &init)
+            FeedForward::new(spec, &config.dense, (i, config.blocks), stream, &init)
         };
         let norm = |i: usize| Norm::layer(&init.at("blocks").at(i), "norm", from, 1e-5);
         Ok(Self {
@@ -150,7 +146,7 @@ impl Backbone for ConvNet {
             norms,
             block_norms: (0..config.blocks).map(norm).collect(),
             blocks: (0..config.blocks).map(block).collect::<Result<_, _>>()?,
-            head: init.linear("head", from, brief.outputs, true),
+            head: init.linear("head", from, spec.outputs, true),
             image: [height, width],
             pool: config.pool,
         })
@@ -213,7 +209,7 @@ impl ConvNet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{brief, library, loss_falls};
+    use crate::testing::{library, loss_falls, spec};
     use moe::MoeConfig;
 
     const COLOURS: Domain = Domain::Image { channels: 3, height: 8, width: 6 };
@@ -230,9 +226,9 @@ mod tests {
     fn net(config: &ConvNetConfig, layers: Placement, device: &Device) -> ConvNet {
         let (library, moe) = library();
         let moe = MoeConfig { layers, ..moe };
-        let brief = brief(COLOURS, &moe, &library);
-        <ConvNet as Backbone>::check(config, &brief).unwrap();
-        <ConvNet as Backbone>::init(config, &brief, &Init::new(0, device)).unwrap()
+        let spec = spec(COLOURS, &moe, &library);
+        <ConvNet as Backbone>::check(config, &spec).unwrap();
+        <ConvNet as Backbone>::init(config, &spec, &Init::new(0, device)).unwrap()
     }
 
     fn images(device: &Device) -> Tensor<4> {
@@ -283,13 +279,13 @@ mod tests {
     fn what_does_not_fit_is_named() {
         let (library, moe) = library();
         let check = |config: ConvNetConfig, moe: &MoeConfig, domain| {
-            let brief = brief(domain, moe, &library);
-            <ConvNet as Backbone>::check(&config, &brief).unwrap_err().to_string()
+            let spec = spec(domain, moe, &library);
+            <ConvNet as Backbone>::check(&config, &spec).unwrap_err().to_string()
         };
         let text = Domain::Text { vocab: 9, length: 4 };
-        assert!(check(small(), &moe, text).contains("it takes images"));
+        assert!(check(small(), &moe, text).contains("expected images"));
         let uneven = ConvNetConfig { strides: vec![2], ..small() };
-        assert!(check(uneven, &moe, COLOURS).contains("strides = [2]: there is one of both"));
+        assert!(check(uneven, &moe, COLOURS).contains("strides = [2]: expected one of both"));
         let none = ConvNetConfig { blocks: 0, ..small() };
         let all = MoeConfig { layers: Placement::ALL, ..moe.clone() };
         assert!(check(none, &all, COLOURS).contains("blocks = 0: MoE layers are in blocks"));

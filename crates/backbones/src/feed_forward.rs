@@ -16,22 +16,22 @@ pub enum FeedForward {
 }
 
 impl FeedForward {
-    /// The feed-forward part of block number `block` of `depth`: a MoE layer where the brief places
+    /// The feed-forward part of block number `block` of `depth`: a MoE layer where the spec places
     /// one, the `dense` network elsewhere. The stream is `[B, tokens, width]`.
     pub fn new(
-        brief: &BackboneSpec,
+        spec: &BackboneSpec,
         dense: &Choice,
         (block, depth): (usize, usize),
         [tokens, width]: [usize; 2],
         init: &Init,
     ) -> Result<Self, ConfigError> {
-        if brief.moe.layers.has(block, depth) {
-            let before = (0..block).filter(|block| brief.moe.layers.has(*block, depth)).count();
-            let config = brief.moe.of_layer(before);
-            let layer = MoeLayer::new(&config, brief.library, [tokens, width], &init.at("moe"))?;
+        if spec.moe.layers.has(block, depth) {
+            let before = (0..block).filter(|block| spec.moe.layers.has(*block, depth)).count();
+            let config = spec.moe.of_layer(before);
+            let layer = MoeLayer::new(&config, spec.library, [tokens, width], &init.at("moe"))?;
             return Ok(Self::Moe(layer));
         }
-        let build = brief.library.experts.get(&dense.kind)?.build.init;
+        let build = spec.library.experts.get(&dense.kind)?.build.init;
         let dims = Dims { width, n_experts: 1, units: tokens };
         Ok(Self::Dense(build(dense, dims, &init.at("dense"))?))
     }

@@ -78,16 +78,16 @@ pub fn gap_of_cache(network: &AnyBackbone, device: &Device, ids: &[i32]) -> f32 
 mod tests {
     use super::*;
     use crate::{
-        Backbone, Order, TransformerLm, TransformerLmConfig,
-        testing::{brief, library},
+        Backbone, PositionEncoding, TransformerLm, TransformerLmConfig,
+        testing::{library, spec},
     };
     use moe::{Domain, Init};
 
     fn network(config: TransformerLmConfig) -> AnyBackbone {
         let (library, moe) = library();
-        let brief = brief(Domain::Text { vocab: 3, length: 8 }, &moe, &library);
+        let spec = spec(Domain::Text { vocab: 3, length: 8 }, &moe, &library);
         let init = Init::new(0, &Device::flex());
-        AnyBackbone::new(<TransformerLm as Backbone>::init(&config, &brief, &init).unwrap())
+        AnyBackbone::new(<TransformerLm as Backbone>::init(&config, &spec, &init).unwrap())
     }
 
     fn kinds() -> [TransformerLmConfig; 3] {
@@ -95,7 +95,7 @@ mod tests {
         [
             plain(),
             TransformerLmConfig { kv_heads: Some(2), ..plain() },
-            TransformerLmConfig { positions: Order::Relative, span: Some(5), ..plain() },
+            TransformerLmConfig { positions: PositionEncoding::Relative, span: Some(5), ..plain() },
         ]
     }
 

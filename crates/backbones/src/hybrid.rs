@@ -53,12 +53,8 @@ config! {
         pub slots: usize = 4,
         /// The frozen network; its blocks are dense.
         pub meta: VitConfig = VitConfig::default(),
-        /// The blocks of it in each slot; equal numbers if left out.
-        pub meta_blocks: Vec<usize> = Vec::new(),
         /// The network that the module is a part of; its MoE layers are those of the run.
         pub module: VitConfig = VitConfig::default(),
-        /// The blocks of it in each slot; equal numbers if left out.
-        pub module_blocks: Vec<usize> = Vec::new(),
         /// The neural attentive circuit that the module is a part of, in the place of `module`; it has two
         /// layers less than there are slots.
         pub nac: Option<NacConfig> = None,
@@ -70,25 +66,23 @@ config! {
 impl HybridConfig {
     /// The blocks of the slot in the meta network and in the module's.
     fn places(&self) -> Result<[Range<usize>; 2], String> {
-        let of = |name, config: &VitConfig, counts: &[usize]| {
-            slots(name, config.resolved()?.depth, self.slots, counts)
-        };
-        let meta = of("meta", &self.meta, &self.meta_blocks)?;
+        let of = |name, config: &VitConfig| slots(name, config.resolved()?.depth, self.slots);
+        let meta = of("meta", &self.meta)?;
         let module = match &self.nac {
-            None => of("module", &self.module, &self.module_blocks)?,
+            None => of("module", &self.module)?,
             Some(nac) if nac.layers + 2 == self.slots => {
                 (0..self.slots).map(|i| i..i + 1).collect()
             }
             Some(nac) => {
                 let (slots, layers) = (self.slots, nac.layers);
                 return Err(format!(
-                    "slots = {slots}: they are two more than nac.layers = {layers}"
+                    "slots = {slots}: must be two more than nac.layers = {layers}"
                 ));
             }
         };
         match (meta.get(self.slot), module.get(self.slot)) {
             (Some(meta), Some(module)) => Ok([meta.clone(), module.clone()]),
-            _ => Err(format!("slot = {}: it is below slots = {}", self.slot, self.slots)),
+            _ => Err(format!("slot = {}: must be below slots = {}", self.slot, self.slots)),
         }
     }
 
@@ -106,7 +100,7 @@ impl HybridConfig {
         let [meta, module] = self.widths()?;
         if self.stitch == Stitch::None && meta != module {
             return Err(format!(
-                "stitch = \"none\": the widths are the same, and meta has {meta}, module {module}"
+                "stitch = \"none\": the widths must be equal, but meta has {meta} and module {module}"
             ));
         }
         let tokens = [&self.meta, &self.module].map(|config| config.tokens(height, width));
@@ -176,31 +170,31 @@ impl Backbone for Hybrid {
     const PAPER: &'static str = "https://arxiv.org/abs/2402.16918";
     const CAUSAL: bool = false;
 
-    fn check(config: &HybridConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
-        let dense = dense(brief.moe);
+    fn check(config: &HybridConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
+        let dense = dense(spec.moe);
         let of = |name: &str, err: ConfigError| wrong(Self::NAME, format!("{name}: {err}"));
-        let meta = BackboneSpec { moe: &dense, ..*brief };
+        let meta = BackboneSpec { moe: &dense, ..*spec };
         Vit::check(&config.meta, &meta).map_err(|err| of("meta", err))?;
         match &config.nac {
-            None => Vit::check(&config.module, brief).map_err(|err| of("module", err))?,
-            Some(nac) => Nac::check(nac, brief).map_err(|err| of("nac", err))?,
+            None => Vit::check(&config.module, spec).map_err(|err| of("module", err))?,
+            Some(nac) => Nac::check(nac, spec).map_err(|err| of("nac", err))?,
         }
-        let (_, height, width) = sizes(brief.domain).expect(IMAGES);
+        let (_, height, width) = sizes(spec.domain).expect(IMAGES);
         config.check(height, width).map_err(|message| wrong(Self::NAME, message))
     }
 
-    fn init(config: &HybridConfig, brief: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
+    fn init(config: &HybridConfig, spec: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
         let fits = |message: String| wrong(Self::NAME, message);
-        let (dense, places) = (dense(brief.moe), config.places().map_err(fits)?);
+        let (dense, places) = (dense(spec.moe), config.places().map_err(fits)?);
         let [meta_width, width] = config.widths().map_err(fits)?;
-        let frozen = BackboneSpec { moe: &dense, ..*brief };
+        let frozen = BackboneSpec { moe: &dense, ..*spec };
         let meta = <Vit as Backbone>::init(&config.meta, &frozen, &init.at("meta"))?;
         let module = || {
-            let whole = <Vit as Backbone>::init(&config.module, brief, init)?;
+            let whole = <Vit as Backbone>::init(&config.module, spec, init)?;
             Ok::<_, ConfigError>(VitModule::of(whole, |i| places[1].contains(&i)))
         };
         let circuit = |nac: &NacConfig| {
-            let whole = <Nac as Backbone>::init(nac, brief, init)?;
+            let whole = <Nac as Backbone>::init(nac, spec, init)?;
             Ok::<_, ConfigError>(NacModule::of(whole, config.slot, init))
         };
         let (first, last) = (config.slot == 0, config.slot + 1 == config.slots);
@@ -292,7 +286,7 @@ fn through(bridge: Option<&Bridge>, x: Tensor<3>) -> Tensor<3> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{brief, library, loss_falls};
+    use crate::testing::{library, loss_falls, spec};
     use burn::{
         module::{ModuleVisitor, Param},
         optim::GradientsParams,
@@ -315,15 +309,15 @@ mod tests {
     fn hybrid(config: &HybridConfig, device: &Device) -> Result<Hybrid, ConfigError> {
         let (library, moe) = library();
         let moe = dense(&moe);
-        let brief = brief(SMALL, &moe, &library);
-        Hybrid::check(config, &brief)?;
-        <Hybrid as Backbone>::init(config, &brief, &Init::new(0, device))
+        let spec = spec(SMALL, &moe, &library);
+        Hybrid::check(config, &spec)?;
+        <Hybrid as Backbone>::init(config, &spec, &Init::new(0, device))
     }
 
     fn whole(config: &VitConfig, seed: u64) -> Vit {
         let (library, moe) = library();
         let (moe, init) = (dense(&moe), Init::new(seed, &Device::flex()));
-        <Vit as Backbone>::init(config, &brief(SMALL, &moe, &library), &init).unwrap()
+        <Vit as Backbone>::init(config, &spec(SMALL, &moe, &library), &init).unwrap()
     }
 
     fn pixels(device: &Device) -> Input {
@@ -397,9 +391,9 @@ mod tests {
         let device = Device::flex().autodiff();
         let (library, moe) = library();
         let moe = dense(&moe);
-        let brief = brief(SMALL, &moe, &library);
+        let spec = spec(SMALL, &moe, &library);
         let nac = circuit(0).nac.unwrap();
-        let whole = <Nac as Backbone>::init(&nac, &brief, &Init::new(3, &device)).unwrap();
+        let whole = <Nac as Backbone>::init(&nac, &spec, &Init::new(3, &device)).unwrap();
         let whole: Vec<String> = parameters(&whole).into_iter().map(|p| p.path).collect();
         let mut taught = Vec::new();
         for slot in 0..3 {
@@ -426,11 +420,11 @@ mod tests {
         let check =
             |config: HybridConfig| hybrid(&config, &Device::flex()).unwrap_err().to_string();
         let err = check(HybridConfig { slot: 3, ..config(0) });
-        assert!(err.contains("slot = 3: it is below slots = 3"), "{err}");
+        assert!(err.contains("slot = 3: must be below slots = 3"), "{err}");
         let err = check(HybridConfig { slots: 4, ..config(0) });
         assert!(err.contains("slots = 4 does not divide depth = 3 of meta"), "{err}");
         let err = check(HybridConfig { stitch: Stitch::None, ..config(0) });
-        assert!(err.contains("meta has 8, module 6"), "{err}");
+        assert!(err.contains("meta has 8 and module 6"), "{err}");
         let module = VitConfig { patch: 4, ..vit(6, 6) };
         let err = check(HybridConfig { module, ..config(0) });
         assert!(err.contains("meta has 4 tokens, and module has 1"), "{err}");
@@ -438,8 +432,6 @@ mod tests {
         let err = check(HybridConfig { meta, ..config(0) });
         assert!(err.contains("meta: ") && err.contains("heads = 3"), "{err}");
         let err = check(HybridConfig { slots: 4, meta: vit(8, 4), ..circuit(0) });
-        assert!(err.contains("slots = 4: they are two more than nac.layers = 1"), "{err}");
-        let counted = HybridConfig { module_blocks: vec![1, 4, 1], ..config(1) };
-        assert_eq!(hybrid(&counted, &Device::flex()).unwrap().places, [1..2, 1..5]);
+        assert!(err.contains("slots = 4: must be two more than nac.layers = 1"), "{err}");
     }
 }

@@ -1,4 +1,4 @@
-//! Networks, one file each; each says where its MoE layers may go.
+//! Networks, one file each, with places for MoE layers.
 //!
 //! A backbone knows no task and no router by name: it is built from a [`BackboneSpec`].
 
@@ -38,12 +38,12 @@ pub use generate::{Decoder, gap_of_cache};
 pub use head::{Head, HeadConfig, HeadNorm};
 pub use hybrid::{Hybrid, HybridConfig, Stitch};
 pub use multipliers::Multipliers;
-pub use nac::{Graph, Nac, NacConfig, Pooling, Tokens, TruncationGradient};
+pub use nac::{Graph, ImageTokens, Nac, NacConfig, Pooling, TruncationGradient};
 pub use parts::{AttentionParts, LatentConfig, Llama3Config, QkNorm, YarnConfig};
 pub use raw_resnet::{RawResnet, RawResnetConfig, ResnetForm};
 pub use seq2seq::{SequenceToSequence, TransformerSeq2Seq, TransformerSeq2SeqConfig};
 pub use transformer_encoder::{TransformerEncoder, TransformerEncoderConfig};
-pub use transformer_lm::{Order, TransformerLm, TransformerLmConfig};
+pub use transformer_lm::{PositionEncoding, TransformerLm, TransformerLmConfig};
 pub use vit::{Pool, Variant, Vit, VitConfig};
 pub use vit_module::VitModule;
 pub use vit_positions::{zoom, zoomed};
@@ -129,11 +129,11 @@ pub trait Backbone: Module + Sync + 'static {
     /// causal.
     const CAUSAL: bool;
 
-    /// Checks the config against the brief. All errors of the user are found here.
-    fn check(config: &Self::Config, brief: &BackboneSpec) -> Result<(), ConfigError>;
+    /// Checks the config against the spec. All errors of the user are found here.
+    fn check(config: &Self::Config, spec: &BackboneSpec) -> Result<(), ConfigError>;
 
     /// A fresh network.
-    fn init(config: &Self::Config, brief: &BackboneSpec, init: &Init) -> Result<Self, ConfigError>;
+    fn init(config: &Self::Config, spec: &BackboneSpec, init: &Init) -> Result<Self, ConfigError>;
 
     /// A batch of B inputs to `[B, T, outputs]`, with T = 1 for one answer an input.
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3>;
@@ -254,9 +254,9 @@ impl Backbones {
     pub fn with<N: Backbone>(mut self) -> Self {
         let build = BuildBackbone {
             causal: N::CAUSAL,
-            check: |choice, brief| checked::<N>(choice, brief).map(drop),
-            init: |choice, brief, init| {
-                Ok(AnyBackbone::new(N::init(&checked::<N>(choice, brief)?, brief, init)?))
+            check: |choice, spec| checked::<N>(choice, spec).map(drop),
+            init: |choice, spec, init| {
+                Ok(AnyBackbone::new(N::init(&checked::<N>(choice, spec)?, spec, init)?))
             },
         };
         let facts = json!({ "causal": N::CAUSAL });
@@ -273,9 +273,9 @@ impl std::ops::Deref for Backbones {
     }
 }
 
-fn checked<N: Backbone>(choice: &Choice, brief: &BackboneSpec) -> Result<N::Config, ConfigError> {
+fn checked<N: Backbone>(choice: &Choice, spec: &BackboneSpec) -> Result<N::Config, ConfigError> {
     let config: N::Config = read("backbone", choice)?;
-    N::check(&config, brief)?;
+    N::check(&config, spec)?;
     Ok(config)
 }
 

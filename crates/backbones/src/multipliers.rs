@@ -33,7 +33,7 @@ impl Multipliers {
         for (name, factor) in [("embedding", embedding), ("residual", residual), ("logits", logits)]
         {
             if !(factor > 0.0 && factor.is_finite()) {
-                return Err(format!("multipliers.{name} = {factor}: it is above 0"));
+                return Err(format!("multipliers.{name} = {factor}: must be above 0"));
             }
         }
         Ok(())

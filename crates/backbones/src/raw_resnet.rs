@@ -57,17 +57,20 @@ config! {
 
 impl RawResnetConfig {
     /// What does not fit a network of this name.
-    pub(crate) fn check(&self, name: &str, brief: &BackboneSpec) -> Result<(), ConfigError> {
+    pub(crate) fn check(&self, name: &str, spec: &BackboneSpec) -> Result<(), ConfigError> {
         if self.width == 0 || self.hidden == 0 || self.stages.contains(&0) {
-            return Err(wrong(name, "width, hidden and the blocks of each stage are at least 1"));
+            return Err(wrong(
+                name,
+                "width, hidden and the blocks of each stage must be at least 1",
+            ));
         }
         if !(0.0..1.0).contains(&self.momentum) {
             let momentum = self.momentum;
             return Err(wrong(name, format!("momentum = {momentum}: must be from 0 to below 1")));
         }
-        match brief.moe.layers == Placement::NONE {
+        match spec.moe.layers == Placement::NONE {
             true => Ok(()),
-            false => Err(wrong(name, "it has no place for MoE layers: moe.layers is \"none\"")),
+            false => Err(wrong(name, "no place for MoE layers: moe.layers must be \"none\"")),
         }
     }
 }
@@ -253,22 +256,22 @@ impl Backbone for RawResnet {
     const PAPER: &'static str = "https://arxiv.org/abs/2403.14439";
     const CAUSAL: bool = false;
 
-    fn check(config: &RawResnetConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
-        match brief.domain {
-            Domain::Image { .. } => config.check(Self::NAME, brief),
-            _ => Err(wrong(Self::NAME, "it takes images, and the task has text")),
+    fn check(config: &RawResnetConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
+        match spec.domain {
+            Domain::Image { .. } => config.check(Self::NAME, spec),
+            _ => Err(wrong(Self::NAME, "expected images, but the task has text")),
         }
     }
 
     fn init(
         config: &RawResnetConfig,
-        brief: &BackboneSpec,
+        spec: &BackboneSpec,
         init: &Init,
     ) -> Result<Self, ConfigError> {
-        let Domain::Image { channels, height, width } = brief.domain else { panic!("{IMAGES}") };
+        let Domain::Image { channels, height, width } = spec.domain else { panic!("{IMAGES}") };
         Ok(Self {
             trunk: Trunk::new(config, channels, [height, width], init),
-            head: init.linear("head", config.hidden, brief.outputs, true),
+            head: init.linear("head", config.hidden, spec.outputs, true),
             size: [height, width],
         })
     }
@@ -296,7 +299,7 @@ impl Backbone for RawResnet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{brief, library, loss_falls};
+    use crate::testing::{library, loss_falls, spec};
     use moe::MoeConfig;
 
     fn domain(channels: usize, side: usize) -> Domain {
@@ -306,9 +309,9 @@ mod tests {
     fn net(config: &RawResnetConfig, domain: Domain, device: &Device) -> RawResnet {
         let (library, moe) = library();
         let moe = MoeConfig { layers: Placement::NONE, ..moe };
-        let brief = brief(domain, &moe, &library);
-        <RawResnet as Backbone>::check(config, &brief).unwrap();
-        <RawResnet as Backbone>::init(config, &brief, &Init::new(0, device)).unwrap()
+        let spec = spec(domain, &moe, &library);
+        <RawResnet as Backbone>::check(config, &spec).unwrap();
+        <RawResnet as Backbone>::init(config, &spec, &Init::new(0, device)).unwrap()
     }
 
     /// Counted from the published code: 64 million multiplications for a mosaic of 40 x 40, 46 million for
@@ -355,11 +358,11 @@ mod tests {
         let (library, moe) = library();
         let check = |config: RawResnetConfig, layers| {
             let moe = MoeConfig { layers, ..moe.clone() };
-            let brief = brief(domain(3, 40), &moe, &library);
-            <RawResnet as Backbone>::check(&config, &brief).unwrap_err().to_string()
+            let spec = spec(domain(3, 40), &moe, &library);
+            <RawResnet as Backbone>::check(&config, &spec).unwrap_err().to_string()
         };
         let default = RawResnetConfig::default;
-        assert!(check(default(), Placement::ALL).contains("it has no place for MoE layers"));
+        assert!(check(default(), Placement::ALL).contains("no place for MoE layers"));
         let empty = RawResnetConfig { stages: [2, 0, 1, 1], ..default() };
         assert!(check(empty, Placement::NONE).contains("at least 1"));
         let momentum = RawResnetConfig { momentum: 1.0, ..default() };

@@ -1,4 +1,4 @@
-//! What the tests of the backbones share.
+//! Test scaffold of the backbones.
 
 use burn::{
     module::Module,
@@ -50,8 +50,8 @@ pub(crate) fn library() -> (Library, MoeConfig) {
     (library, MoeConfig { router: Choice::of("first"), experts: 2, ..MoeConfig::default() })
 }
 
-/// A brief for three classes.
-pub(crate) fn brief<'a>(
+/// A spec with three classes.
+pub(crate) fn spec<'a>(
     domain: Domain,
     moe: &'a MoeConfig,
     library: &'a Library,

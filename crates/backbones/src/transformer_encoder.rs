@@ -1,4 +1,4 @@
-//! An encoder that answers at each token of a text and sees all of it: for masked language modelling.
+//! A bidirectional encoder with one output per token, for masked language modelling.
 //!
 //! Devlin, Chang, Lee, Toutanova. *BERT: Pre-training of Deep Bidirectional Transformers for Language
 //! Understanding*. NAACL 2019. <https://arxiv.org/abs/1810.04805>
@@ -139,35 +139,35 @@ fn sizes(domain: Domain) -> Option<(usize, usize)> {
 impl Backbone for TransformerEncoder {
     type Config = TransformerEncoderConfig;
     const NAME: &'static str = "transformer-encoder";
-    const ABOUT: &'static str = "encoder that sees the whole text: BERT by default";
+    const ABOUT: &'static str = "bidirectional encoder: BERT by default";
     const PAPER: &'static str = "https://arxiv.org/abs/1810.04805";
     const CAUSAL: bool = false;
 
-    fn check(config: &TransformerEncoderConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
+    fn check(config: &TransformerEncoderConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
         let wrong = |message: String| wrong(Self::NAME, message);
-        let (vocab, length) = sizes(brief.domain)
-            .ok_or_else(|| wrong("it takes one text an example, such as masked-lm has".into()))?;
+        let (vocab, length) = sizes(spec.domain)
+            .ok_or_else(|| wrong("expected one text an example, such as masked-lm has".into()))?;
         config.check().map_err(wrong)?;
-        if config.head.tied && brief.outputs != vocab {
-            let outputs = brief.outputs;
+        if config.head.tied && spec.outputs != vocab {
+            let outputs = spec.outputs;
             return Err(wrong(format!("head.tied: {outputs} outputs are not the {vocab} tokens")));
         }
-        config.side().check_layers(Self::NAME, brief, [length, length])
+        config.side().check_layers(Self::NAME, spec, [length, length])
     }
 
     fn init(
         config: &TransformerEncoderConfig,
-        brief: &BackboneSpec,
+        spec: &BackboneSpec,
         init: &Init,
     ) -> Result<Self, ConfigError> {
-        let (vocab, length) = sizes(brief.domain).expect(TEXT);
+        let (vocab, length) = sizes(spec.domain).expect(TEXT);
         let d = config.width;
         let transform = || Transform::new(d, config.epsilon, &init.at("transform"));
         Ok(Self {
             embedding: init.embedding("embedding", vocab, d, 0.02),
-            encoder: Encoder::new(&config.side(), brief, length, 1, &init.at("encoder"))?,
+            encoder: Encoder::new(&config.side(), spec, length, 1, &init.at("encoder"))?,
             transform: config.transform.then(transform),
-            head: Head::new(&config.head, [d, brief.outputs], init),
+            head: Head::new(&config.head, [d, spec.outputs], init),
             width: d,
             length,
         })
@@ -203,7 +203,7 @@ impl Backbone for TransformerEncoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{brief, library, loss_falls};
+    use crate::testing::{library, loss_falls, spec};
     use moe::{MoeConfig, Placement};
 
     const SEVEN: Domain = Domain::Text { vocab: 7, length: 6 };
@@ -230,9 +230,9 @@ mod tests {
     fn of(device: &Device, config: &TransformerEncoderConfig) -> TransformerEncoder {
         let (library, moe) = library();
         let moe = MoeConfig { layers: Placement::Every(2), ..moe };
-        let brief = BackboneSpec { outputs: 7, ..brief(SEVEN, &moe, &library) };
-        <TransformerEncoder as Backbone>::check(config, &brief).unwrap();
-        <TransformerEncoder as Backbone>::init(config, &brief, &Init::new(0, device)).unwrap()
+        let spec = BackboneSpec { outputs: 7, ..spec(SEVEN, &moe, &library) };
+        <TransformerEncoder as Backbone>::check(config, &spec).unwrap();
+        <TransformerEncoder as Backbone>::init(config, &spec, &Init::new(0, device)).unwrap()
     }
 
     fn tokens(ids: [i32; 6]) -> Input {
@@ -269,12 +269,12 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let (library, moe) = library();
         let check = |config: TransformerEncoderConfig, domain| {
-            let brief = BackboneSpec { outputs: 7, ..brief(domain, &moe, &library) };
-            <TransformerEncoder as Backbone>::check(&config, &brief).unwrap_err().to_string()
+            let spec = BackboneSpec { outputs: 7, ..spec(domain, &moe, &library) };
+            <TransformerEncoder as Backbone>::check(&config, &spec).unwrap_err().to_string()
         };
         let plain = TransformerEncoderConfig::default;
         let images = Domain::Image { channels: 1, height: 4, width: 4 };
-        assert!(check(plain(), images).contains("it takes one text an example"));
+        assert!(check(plain(), images).contains("expected one text an example"));
         let cases = [
             (
                 TransformerEncoderConfig { depth: 0, ..plain() },

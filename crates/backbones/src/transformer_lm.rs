@@ -40,7 +40,7 @@ use crate::{
 /// The positional encoding of a decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Order {
+pub enum PositionEncoding {
     /// Rotary positions.
     Rotary,
     /// A learned vector for each distance, up to a span.
@@ -63,7 +63,7 @@ config! {
         #[serde(skip_serializing_if = "Option::is_none")]
         pub kv_heads: Option<usize> = None,
         /// The positional encoding.
-        pub positions: Order = Order::Rotary,
+        pub positions: PositionEncoding = PositionEncoding::Rotary,
         /// The base of rotary positions.
         pub theta: f64 = 10_000.0,
         /// The number of tokens before it that a token attends to with relative positions; the length of
@@ -101,8 +101,10 @@ impl TransformerLmConfig {
             head: self.head_width,
             kv_heads: self.kv_heads.unwrap_or(self.heads),
             positions: match self.positions {
-                Order::Rotary => Positions::Rotary { theta: self.theta },
-                Order::Relative => Positions::Relative { span: self.span.unwrap_or(length) },
+                PositionEncoding::Rotary => Positions::Rotary { theta: self.theta },
+                PositionEncoding::Relative => {
+                    Positions::Relative { span: self.span.unwrap_or(length) }
+                }
             },
             bias: self.bias,
             parts: self.attention.clone(),
@@ -129,13 +131,13 @@ impl TransformerLmConfig {
         &self,
         i: usize,
         length: usize,
-        brief: &BackboneSpec,
+        spec: &BackboneSpec,
         init: &Init,
     ) -> Result<Block, ConfigError> {
         let (whole, place) = (self.attention(length), (i, self.depth));
         let attention = AttentionConfig { parts: whole.parts.of_block(i, self.depth), ..whole };
         let norm = |init: &Init, name: &str, width| self.norm(init, name, width);
-        let block = Block::new(brief, &attention, &self.dense, place, length, &norm, 0.0, init)?;
+        let block = Block::new(spec, &attention, &self.dense, place, length, &norm, 0.0, init)?;
         let block = block.wired(self.wiring, |name| norm(init, name, self.width));
         Ok(block.times(self.multipliers.residual))
     }
@@ -173,40 +175,40 @@ impl Backbone for TransformerLm {
     const PAPER: &'static str = "https://arxiv.org/abs/2302.13971";
     const CAUSAL: bool = true;
 
-    fn check(config: &TransformerLmConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
+    fn check(config: &TransformerLmConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
         let wrong = |message: String| wrong(Self::NAME, message);
-        let (vocab, length) = sizes(brief.domain)
-            .ok_or_else(|| wrong("it takes text, and the task has images".into()))?;
+        let (vocab, length) = sizes(spec.domain)
+            .ok_or_else(|| wrong("expected text, but the task has images".into()))?;
         config.attention(length).check().map_err(wrong)?;
         Norm::check(config.epsilon).map_err(wrong)?;
-        if config.span.is_some() && config.positions != Order::Relative {
+        if config.span.is_some() && config.positions != PositionEncoding::Relative {
             return Err(wrong("span is for positions = \"relative\"".into()));
         }
         let deviation = config.table_deviation();
         if !(deviation.is_finite() && deviation > 0.0) {
-            return Err(wrong(format!("embedding_deviation = {deviation}: it is above 0")));
+            return Err(wrong(format!("embedding_deviation = {deviation}: must be above 0")));
         }
         config.multipliers.check().map_err(wrong)?;
         config.attention.window_layers.check(config.depth).map_err(wrong)?;
         if config.wiring != Wiring::PreNorm && config.multipliers.residual != 1.0 {
             return Err(wrong("multipliers.residual is for wiring = \"pre-norm\"".into()));
         }
-        if config.head.tied && brief.outputs != vocab {
-            let outputs = brief.outputs;
+        if config.head.tied && spec.outputs != vocab {
+            let outputs = spec.outputs;
             let message = format!("head.tied: {outputs} outputs are not the {vocab} tokens");
             return Err(wrong(message));
         }
-        brief.check_blocks(Self::NAME, &config.dense, [length, config.width], config.depth)
+        spec.check_blocks(Self::NAME, &config.dense, [length, config.width], config.depth)
     }
 
     fn init(
         config: &TransformerLmConfig,
-        brief: &BackboneSpec,
+        spec: &BackboneSpec,
         init: &Init,
     ) -> Result<Self, ConfigError> {
-        let (vocab, length) = sizes(brief.domain).expect(TEXT);
+        let (vocab, length) = sizes(spec.domain).expect(TEXT);
         let d = config.width;
-        let block = |i| config.block(i, length, brief, &init.at("blocks").at(i));
+        let block = |i| config.block(i, length, spec, &init.at("blocks").at(i));
         let distances = match config.attention(length).positions {
             Positions::Relative { span } => {
                 Some(init.normal("distances", [d / config.heads, span], 1.0))
@@ -219,7 +221,7 @@ impl Backbone for TransformerLm {
             distances,
             blocks: (0..config.depth).map(block).collect::<Result<_, _>>()?,
             norm: pre_norm.then(|| config.norm(init, "norm", d)),
-            head: Head::new(&config.head, [d, brief.outputs], init),
+            head: Head::new(&config.head, [d, spec.outputs], init),
             length,
             multipliers: config.multipliers.clone(),
         })
@@ -270,7 +272,7 @@ mod tests {
     use super::*;
     use crate::{
         HeadNorm,
-        testing::{brief, library, loss_falls},
+        testing::{library, loss_falls, spec},
     };
     use moe::{MoeConfig, Placement};
 
@@ -293,9 +295,9 @@ mod tests {
         library: &moe::Library,
     ) -> TransformerLm {
         let config = TransformerLmConfig { width: 16, heads: 2, ..config };
-        let brief = BackboneSpec { outputs: 7, ..brief(TEXT, moe, library) };
-        <TransformerLm as Backbone>::check(&config, &brief).unwrap();
-        <TransformerLm as Backbone>::init(&config, &brief, &Init::new(0, device)).unwrap()
+        let spec = BackboneSpec { outputs: 7, ..spec(TEXT, moe, library) };
+        <TransformerLm as Backbone>::check(&config, &spec).unwrap();
+        <TransformerLm as Backbone>::init(&config, &spec, &Init::new(0, device)).unwrap()
     }
 
     /// Decoders that differ in attention, wiring or head.
@@ -308,8 +310,13 @@ mod tests {
             TransformerLmConfig { wiring: Wiring::OutputNorm, ..plain() },
             TransformerLmConfig { wiring: Wiring::DoubleResidual, ..plain() },
             TransformerLmConfig { kv_heads: Some(1), theta: 6e5, bias: true, ..plain() },
-            TransformerLmConfig { positions: Order::Relative, ..plain() },
-            TransformerLmConfig { positions: Order::Relative, span: Some(3), head, ..plain() },
+            TransformerLmConfig { positions: PositionEncoding::Relative, ..plain() },
+            TransformerLmConfig {
+                positions: PositionEncoding::Relative,
+                span: Some(3),
+                head,
+                ..plain()
+            },
         ]
     }
 
@@ -436,8 +443,8 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let (library, moe) = library();
         let check = |config| {
-            let brief = brief(TEXT, &moe, &library);
-            <TransformerLm as Backbone>::check(&config, &brief).unwrap_err().to_string()
+            let spec = spec(TEXT, &moe, &library);
+            <TransformerLm as Backbone>::check(&config, &spec).unwrap_err().to_string()
         };
         let plain = TransformerLmConfig::default;
         let err = check(TransformerLmConfig { kv_heads: Some(3), ..plain() });

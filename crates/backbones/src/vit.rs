@@ -111,9 +111,7 @@ impl VitConfig {
             ("heads", self.heads != default.heads),
         ];
         if let Some((name, _)) = given.iter().find(|(_, given)| *given) {
-            return Err(format!(
-                "variant = {variant:?} says what {name} is; leave one of them out"
-            ));
+            return Err(format!("variant = {variant:?} sets {name}; leave one of them out"));
         }
         let [depth, width, heads] = variant.sizes();
         let dense = self.dense.clone().with("hidden", 4 * width);
@@ -163,11 +161,11 @@ impl Backbone for Vit {
     const PAPER: &'static str = "https://arxiv.org/abs/2010.11929";
     const CAUSAL: bool = false;
 
-    fn check(config: &VitConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
+    fn check(config: &VitConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
         let wrong = |message: String| wrong(Self::NAME, message);
         let config = config.resolved().map_err(wrong)?;
-        let (_, height, width) = sizes(brief.domain)
-            .ok_or_else(|| wrong("it takes images, and the task has text".into()))?;
+        let (_, height, width) = sizes(spec.domain)
+            .ok_or_else(|| wrong("expected images, but the task has text".into()))?;
         let p = config.patch;
         if p == 0 || !height.is_multiple_of(p) || !width.is_multiple_of(p) {
             return Err(wrong(format!("patch = {p} does not divide {height} x {width} pixels")));
@@ -179,20 +177,20 @@ impl Backbone for Vit {
         Norm::check(config.epsilon).map_err(wrong)?;
         config.attention().check().map_err(wrong)?;
         let shape = [config.tokens(height, width), config.width];
-        brief.check_blocks(Self::NAME, &config.dense, shape, config.depth)
+        spec.check_blocks(Self::NAME, &config.dense, shape, config.depth)
     }
 
-    fn init(config: &VitConfig, brief: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
+    fn init(config: &VitConfig, spec: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
         let config = config.resolved().map_err(|message| wrong(Self::NAME, message))?;
         let init = &init.by(config.init);
-        let (channels, height, width) = sizes(brief.domain).expect(IMAGES);
+        let (channels, height, width) = sizes(spec.domain).expect(IMAGES);
         let (d, p, n) = (config.width, config.patch, config.tokens(height, width));
         let attention = config.attention();
         let norm = |init: &Init, name: &str, width| Norm::layer(init, name, width, config.epsilon);
         let block = |i| {
             let (place, skip) = ((i, config.depth), config.stochastic_depth);
             let init = init.at("blocks").at(i);
-            let block = Block::new(brief, &attention, &config.dense, place, n, &norm, skip, &init)?;
+            let block = Block::new(spec, &attention, &config.dense, place, n, &norm, skip, &init)?;
             Ok::<_, ConfigError>(block.wired(config.wiring, |name| norm(&init, name, d)))
         };
         let class = || init.constant("class", [1, 1, d], 0.0);
@@ -203,7 +201,7 @@ impl Backbone for Vit {
             blocks: (0..config.depth).map(block).collect::<Result<_, _>>()?,
             norm: norm(init, "norm", d),
             pre_logits: config.pre_logits.then(|| init.linear("pre_logits", d, d, true)),
-            head: head(config.init, [d, brief.outputs], init),
+            head: head(config.init, [d, spec.outputs], init),
             patch: p,
         })
     }
@@ -301,7 +299,7 @@ pub(crate) fn cut(pixels: Tensor<4>, p: usize) -> Tensor<3> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{brief, library, loss_falls};
+    use crate::testing::{library, loss_falls, spec};
 
     const DIGITS: Domain = Domain::Image { channels: 1, height: 4, width: 4 };
 
@@ -312,7 +310,7 @@ mod tests {
     fn vit(config: &VitConfig, device: &Device) -> Vit {
         let (library, moe) = library();
         let init = Init::new(0, device);
-        <Vit as Backbone>::init(config, &brief(DIGITS, &moe, &library), &init).unwrap()
+        <Vit as Backbone>::init(config, &spec(DIGITS, &moe, &library), &init).unwrap()
     }
 
     #[test]
@@ -331,8 +329,8 @@ mod tests {
         let dense = moe::MoeConfig { layers: moe::Placement::NONE, ..moe };
         let flops = |config: &VitConfig| {
             let init = Init::new(0, &Device::flex());
-            let brief = brief(DIGITS, &dense, &library);
-            Backbone::dense_flops(&<Vit as Backbone>::init(config, &brief, &init).unwrap())
+            let spec = spec(DIGITS, &dense, &library);
+            Backbone::dense_flops(&<Vit as Backbone>::init(config, &spec, &init).unwrap())
         };
         // 4 patches of 4 pixels: embed 2*4*8 = 64; attention 8*64 + 4*4*8 = 640; ffn 4*8*128 = 4096.
         // head 2*8*3 = 48.
@@ -398,7 +396,7 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let (library, moe) = library();
         let check = |config: VitConfig, domain| {
-            <Vit as Backbone>::check(&config, &brief(domain, &moe, &library))
+            <Vit as Backbone>::check(&config, &spec(domain, &moe, &library))
                 .unwrap_err()
                 .to_string()
         };

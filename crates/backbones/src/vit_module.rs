@@ -97,34 +97,16 @@ impl VitModule {
     }
 }
 
-/// The blocks of each slot, one slot after the other.
+/// The blocks of each slot, which has as many as any other.
 ///
 /// # Errors
-/// If `counts` are not as many as there are slots, or do not add up to the depth; without counts, if the
-/// slots do not divide the depth.
-pub(crate) fn slots(
-    name: &str,
-    depth: usize,
-    slots: usize,
-    counts: &[usize],
-) -> Result<Vec<Range<usize>>, String> {
-    let counts = match counts {
-        [] if slots > 0 && depth > 0 && depth.is_multiple_of(slots) => vec![depth / slots; slots],
-        [] => return Err(format!("slots = {slots} does not divide depth = {depth} of {name}")),
-        counts => counts.to_vec(),
-    };
-    if counts.len() != slots || counts.iter().sum::<usize>() != depth || counts.contains(&0) {
-        return Err(format!(
-            "{name}_blocks = {counts:?}: {slots} numbers from 1 on that add up to depth = {depth}"
-        ));
+/// If the slots do not divide the depth.
+pub(crate) fn slots(name: &str, depth: usize, slots: usize) -> Result<Vec<Range<usize>>, String> {
+    if slots == 0 || depth == 0 || !depth.is_multiple_of(slots) {
+        return Err(format!("slots = {slots} does not divide depth = {depth} of {name}"));
     }
-    let mut end = 0;
-    let next = |count| {
-        let start = end;
-        end += count;
-        start..end
-    };
-    Ok(counts.into_iter().map(next).collect())
+    let each = depth / slots;
+    Ok((0..slots).map(|slot| slot * each..(slot + 1) * each).collect())
 }
 
 #[cfg(test)]
@@ -132,14 +114,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_are_equal_unless_they_are_counted() {
-        assert_eq!(slots("meta", 6, 3, &[]), Ok(vec![0..2, 2..4, 4..6]));
-        assert_eq!(slots("module", 6, 3, &[1, 3, 2]), Ok(vec![0..1, 1..4, 4..6]));
-        let err = slots("meta", 6, 4, &[]).unwrap_err();
-        assert_eq!(err, "slots = 4 does not divide depth = 6 of meta");
-        for counts in [&[2, 4][..], &[1, 3, 3], &[0, 3, 3]] {
-            let err = slots("module", 6, 3, counts).unwrap_err();
-            assert!(err.starts_with(&format!("module_blocks = {counts:?}")), "{err}");
+    fn slots_have_equal_numbers_of_blocks() {
+        assert_eq!(slots("meta", 6, 3), Ok(vec![0..2, 2..4, 4..6]));
+        for (depth, count) in [(6, 4), (6, 0), (0, 3)] {
+            let err = slots("meta", depth, count).unwrap_err();
+            assert_eq!(err, format!("slots = {count} does not divide depth = {depth} of meta"));
         }
     }
 }

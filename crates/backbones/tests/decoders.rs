@@ -37,9 +37,9 @@ fn network(
     numbers: BTreeMap<String, TensorData>,
 ) -> AnyBackbone {
     let Domain::Text { vocab, .. } = domain else { panic!("decoders take text") };
-    let brief = BackboneSpec { domain, outputs: vocab, moe, library };
+    let spec = BackboneSpec { domain, outputs: vocab, moe, library };
     let build = backbones::all().get(&backbone.kind).unwrap().build.init;
-    let network = build(backbone, &brief, &Init::new(0, &Device::flex())).unwrap();
+    let network = build(backbone, &spec, &Init::new(0, &Device::flex())).unwrap();
     assert_eq!(parameters(&network).len(), numbers.len());
     with_parameters(network, numbers).unwrap()
 }

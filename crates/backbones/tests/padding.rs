@@ -45,11 +45,11 @@ fn network(router: &str) -> Result<AnyBackbone, String> {
         ..MoeConfig::default()
     };
     let domain = Domain::Pair { vocab: VOCAB, source: REAL, target: REAL };
-    let brief = BackboneSpec { domain, outputs: VOCAB, moe: &moe, library: &library };
+    let spec = BackboneSpec { domain, outputs: VOCAB, moe: &moe, library: &library };
     let choice = Choice::of("transformer-seq2seq").with("width", 16).with("dropout", 0.2);
     let build = backbones::all().get("transformer-seq2seq").unwrap().build;
     let init = Init::new(0, &Device::flex());
-    (build.init)(&choice, &brief, &init).map_err(|err| err.to_string())
+    (build.init)(&choice, &spec, &init).map_err(|err| err.to_string())
 }
 
 /// What a pass gave: outputs of real tokens, losses, the loads of all layers, one after the other.

@@ -46,9 +46,9 @@ fn logits(fixture: &Fixture) -> (Vec<f32>, [usize; 2]) {
         true => Domain::Text { vocab, length: source },
         false => Domain::Pair { vocab, source, target },
     };
-    let brief = BackboneSpec { domain, outputs: vocab, moe: &moe, library: &library };
+    let spec = BackboneSpec { domain, outputs: vocab, moe: &moe, library: &library };
     let build = backbones::all().get(&fixture.backbone.kind).unwrap().build.init;
-    let network = build(&fixture.backbone, &brief, &Init::new(0, &Device::flex())).unwrap();
+    let network = build(&fixture.backbone, &spec, &Init::new(0, &Device::flex())).unwrap();
     let numbers: BTreeMap<_, _> =
         fixture.parameters.iter().map(|filled| (filled.path.clone(), filled.data())).collect();
     let counts = [numbers.len(), parameters(&network).len()];

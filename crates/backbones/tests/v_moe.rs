@@ -55,10 +55,10 @@ fn network(vit: serde_json::Value, moe: serde_json::Value, side: usize) -> AnyBa
 fn network_of(vit: serde_json::Value, moe: &MoeConfig, side: usize) -> AnyBackbone {
     let domain = Domain::Image { channels: 1, height: side, width: side };
     let library = library();
-    let brief = BackboneSpec { domain, outputs: 10, moe, library: &library };
+    let spec = BackboneSpec { domain, outputs: 10, moe, library: &library };
     let choice: Choice = serde_json::from_value(vit).unwrap();
     let build = backbones::all().get("vit").unwrap().build.init;
-    build(&choice, &brief, &Init::new(0, &Device::flex())).unwrap()
+    build(&choice, &spec, &Init::new(0, &Device::flex())).unwrap()
 }
 
 /// The published network: two blocks of width 16, four experts in the second one.

@@ -2,17 +2,19 @@
 //!
 //! Between `<!-- BEGIN: SUITE OPTIONS -->` and `<!-- END: SUITE OPTIONS -->` stands what
 //! `table SUITE OPTIONS` prints of the newest results of the suite that are committed. Blocks that do not
-//! begin with such a suite are left as they are. An `overview.svg` beside such results is what
-//! `plot --name overview` draws of them.
+//! begin with such a suite are left as they are. A note that an earlier block of the page has is not
+//! repeated. The heading of a page of results is the title of the suite. An `overview.svg` beside such
+//! results is what `plot --name overview` draws of them.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context;
 use clap::{Args, Command, FromArgMatches};
-use lab::{QueryArgs, committed};
+use lab::{QueryArgs, SettingTree, committed};
 use report::{Format, Page, Runs, comparison, plots, render, splice};
 
 /// The pages of a workspace with their blocks as they should be: paths from its root, and texts.
@@ -31,6 +33,10 @@ pub(crate) fn pages(root: &Path) -> anyhow::Result<Vec<(PathBuf, String)>> {
         let place = || path.display().to_string();
         let text = fs::read_to_string(&path).with_context(place)?;
         let text = renewed(text, root).with_context(place)?;
+        let text = match title(root, &path)? {
+            Some(title) => with_heading(&text, &title),
+            None => text,
+        };
         pages.push((path.strip_prefix(root).unwrap_or(&path).to_path_buf(), text));
     }
     for path in newest.iter().map(|folder| folder.join("overview.svg")).filter(|path| path.exists())
@@ -57,6 +63,39 @@ fn overview(csv: &Path) -> anyhow::Result<String> {
     Ok(figure.with_context(|| csv.display().to_string())?.svg)
 }
 
+/// The title of the suite whose page of results is at `path`; none for other pages, and for suites without
+/// a file named after them.
+fn title(root: &Path, path: &Path) -> anyhow::Result<Option<String>> {
+    let Ok(path) = path.strip_prefix(root.join("results")) else { return Ok(None) };
+    let suite = path.iter().next().unwrap_or_default().to_string_lossy();
+    let experiments = root.join("experiments");
+    let mut files = vec![
+        root.join(format!("crates/bench/suites/{suite}.toml")),
+        experiments.join(&*suite).join("suite.toml"),
+    ];
+    files.extend(
+        suite.match_indices('-').map(|(at, _)| {
+            experiments.join(&suite[..at]).join(format!("{}.toml", &suite[at + 1..]))
+        }),
+    );
+    let Some(file) = files.into_iter().find(|file| file.exists()) else { return Ok(None) };
+    let place = file.display().to_string();
+    let text = fs::read_to_string(&file).with_context(|| place.clone())?;
+    let settings = SettingTree::parse(&place, &text)?;
+    let title = settings.table().and_then(|table| table.get("title")).map(SettingTree::value);
+    Ok(title.and_then(|title| Some(title.as_str()?.to_string())))
+}
+
+/// A page with another first heading.
+fn with_heading(page: &str, title: &str) -> String {
+    let mut found = false;
+    let line = |line: &str| match line.starts_with("# ") && !std::mem::replace(&mut found, true) {
+        true => format!("# {title}\n"),
+        false => format!("{line}\n"),
+    };
+    page.lines().map(line).collect()
+}
+
 /// A page with its blocks made anew.
 fn renewed(mut page: String, root: &Path) -> anyhow::Result<String> {
     let blocks: Vec<String> = page
@@ -64,13 +103,22 @@ fn renewed(mut page: String, root: &Path) -> anyhow::Result<String> {
         .filter_map(|line| line.strip_prefix("<!-- BEGIN: ")?.strip_suffix(" -->"))
         .map(str::to_string)
         .collect();
+    let mut notes = BTreeSet::new();
     for block in blocks {
         let mut words = block.split_whitespace();
         let Some(csv) = words.next().and_then(|suite| committed(root, suite)) else { continue };
         let tables = tables(&csv, words).with_context(|| format!("the block {block:?}"))?;
-        page = splice(&page, &block, &tables)?;
+        page = splice(&page, &block, &without_repeated(&tables, &mut notes))?;
     }
     Ok(page)
+}
+
+/// Tables without the notes below them that are in `notes`, to which the others are added.
+fn without_repeated(tables: &str, notes: &mut BTreeSet<String>) -> String {
+    let is_table = |text: &str| text.starts_with('|') || text.starts_with("**");
+    let kept = tables.trim_end().split("\n\n");
+    let kept = kept.filter(|text| is_table(text) || notes.insert(text.to_string()));
+    format!("{}\n", kept.collect::<Vec<_>>().join("\n\n"))
 }
 
 /// The tables of a csv file as Markdown, with options as those of `table`.
@@ -104,8 +152,29 @@ mod tests {
         assert!(test.contains("kept") && test.contains("| a | 0.500"), "{test}");
         assert!(valid.contains("| a | 0.250") && !test.contains("0.250"), "{valid}");
         assert_eq!(renewed(new.clone(), root.path()).unwrap(), new);
+        let note = "mean ± half-width of the 95 % t interval";
+        assert!(test.contains(note) && !valid.contains(note), "{new}");
         let wrong = page.replace("--metric", "--metrc");
         let err = format!("{:#}", renewed(wrong, root.path()).unwrap_err());
         assert!(err.contains("s --split valid --metrc loss") && err.contains("--metrc"), "{err}");
+    }
+
+    #[test]
+    fn a_page_of_results_has_the_title_of_its_suite() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write("experiments/a-b/suite.toml", "title = \"Whole\"\n");
+        write("experiments/a-b/c-d.toml", "title = \"Part\"\n");
+        let of = |path: &str| title(root.path(), &root.path().join(path)).unwrap();
+        assert_eq!(of("results/a-b/2026-01-01/README.md").as_deref(), Some("Whole"));
+        assert_eq!(of("results/a-b-c-d/2026-01-01/README.md").as_deref(), Some("Part"));
+        assert_eq!(of("results/other/2026-01-01/README.md"), None);
+        assert_eq!(of("experiments/a-b/README.md"), None);
+        let page = with_heading("<!-- made -->\n\n# Old?\n\n# Kept\n", "New");
+        assert_eq!(page, "<!-- made -->\n\n# New\n\n# Kept\n");
     }
 }

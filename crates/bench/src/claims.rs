@@ -1,4 +1,4 @@
-//! `claims`: what papers say, tested on the committed results of the experiments, as one page.
+//! `claims`: the claims of papers, tested on the committed results of the experiments, as one page.
 
 use std::{
     collections::BTreeMap,
@@ -52,7 +52,7 @@ pub(crate) struct Claims {
 impl Verb for Claims {
     const NAME: &'static str = "claims";
     const ABOUT: &'static str =
-        "Test the claims of papers on committed results, and write the page";
+        "Test the claims of papers on committed results, and write docs/claims.md";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         claims(&self.out, session.suites).map(Answer::from)

@@ -1,4 +1,4 @@
-//! `docs`: writes the pages that are made of sources and results.
+//! `docs`: regenerates the pages that are made of sources and results.
 
 use std::{
     collections::BTreeSet,
@@ -27,14 +27,14 @@ const FIXTURES: &str = "crates/routers/fixtures";
 /// Write the pages, or only compare them.
 #[derive(Args)]
 pub(crate) struct Docs {
-    /// Only say whether they are current; exits with 1 if not
+    /// Only check that the pages are up to date; exits with 1 if not
     #[arg(long)]
     check: bool,
 }
 
 impl Verb for Docs {
     const NAME: &'static str = "docs";
-    const ABOUT: &'static str = "Write docs/routers.md from the routers' files, the tables of committed results into pages, and the lines of docs/tour.md";
+    const ABOUT: &'static str = "Regenerate docs/routers.md, the tables of committed results in pages, and the line numbers of docs/tour.md";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let here = std::env::current_dir().context("the current folder")?;
@@ -48,7 +48,7 @@ impl Verb for Docs {
         let stale: Vec<_> = pages.into_iter().filter(|(path, new)| old(path) != *new).collect();
         if self.check {
             let line = |(path, _): &(PathBuf, String)| {
-                format!("{} is not current; `bench docs` writes it anew\n", path.display())
+                format!("{} is out of date; `bench docs` updates it\n", path.display())
             };
             let text: String = stale.iter().map(line).collect();
             return Ok(Answer::with_code(text, u8::from(!stale.is_empty())));

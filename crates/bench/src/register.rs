@@ -1,4 +1,4 @@
-//! `register`: what a suite claims, and on which runs, is written down before its first full run.
+//! `register`: records the claims and runs of a suite before its first full run.
 //!
 //! ```toml
 //! [registration]
@@ -85,7 +85,7 @@ impl Registration {
 fn registered(place: &str, text: &str, today: Date) -> anyhow::Result<(String, String)> {
     let settings = SettingTree::parse(place, text)?;
     if !settings.table().is_some_and(|table| table.contains_key("claim")) {
-        bail!("{place}: there is nothing to register: it has no [[claim]]");
+        bail!("{place}: expected at least one [[claim]] to register");
     }
     let digest = digest(&settings);
     let (registration, said) = match registration(&settings)? {
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn what_cannot_be_registered_is_named() {
         let err = registered("s.toml", "seeds = [0]\n", day(1)).unwrap_err().to_string();
-        assert_eq!(err, "s.toml: there is nothing to register: it has no [[claim]]");
+        assert_eq!(err, "s.toml: expected at least one [[claim]] to register");
         let damaged = format!("{SUITE}\n[registration]\ndate = 'today'\ndigest = ''\n");
         let err = registered("s.toml", &damaged, day(1)).unwrap_err().to_string();
         assert!(err.starts_with("s.toml:11: registration: "), "{err}");

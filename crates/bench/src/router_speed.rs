@@ -1,4 +1,4 @@
-//! `speed --routers`: what deciding costs, router by router, relative to `top-k`.
+//! `speed --routers`: the time of each router, relative to `top-k`.
 //!
 //! Times are of the router alone: scores, choice, losses, and what it reads back. All routers take
 //! turns, so that what disturbs the machine disturbs all of them; the minimum of the rounds counts.
@@ -49,7 +49,7 @@ pub(crate) fn measure(
     repeat: usize,
     device: &Device,
 ) -> anyhow::Result<Vec<RouterCost>> {
-    ensure!(tokens.is_multiple_of(GROUPS), "--tokens {tokens}: they stand in {GROUPS} groups");
+    ensure!(tokens.is_multiple_of(GROUPS), "--tokens {tokens}: must be a multiple of {GROUPS}");
     let mut rows = Vec::new();
     for experts in EXPERTS {
         let dims = Dims { width, n_experts: experts, units: tokens / GROUPS };

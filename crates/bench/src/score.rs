@@ -1,4 +1,4 @@
-//! `score`: a submission to SoccerNet against the truth, by the official metrics.
+//! `score`: evaluates a submission to SoccerNet with the official metrics.
 
 use std::{fs, path::PathBuf};
 
@@ -19,10 +19,10 @@ use soccernet::{
 /// Which task, which files, and what differs from the task's usual options.
 #[derive(Args)]
 pub(crate) struct Score {
-    /// The task; those of 2022 are the challenges with their tolerances
+    /// The task; names with 2022 are the challenges of 2022 with their tolerances
     #[arg(value_parser = tasks())]
     task: String,
-    /// The truth: a folder, a zip archive or a file
+    /// The ground truth: a folder, a zip archive or a file
     #[arg(long, value_name = "PATH")]
     truth: PathBuf,
     /// The submission: a folder, a zip archive or a file
@@ -32,16 +32,16 @@ pub(crate) struct Score {
     /// number with notes, strict refuses
     #[arg(long, default_value = "official", value_parser = PossibleValuesParser::new(Mode::NAMES))]
     mode: String,
-    /// Of spotting and grounding: loose (5 to 60 s), tight (1 to 5 s), or a single one
+    /// Tolerances of spotting and grounding: loose (5 to 60 s), tight (1 to 5 s), or a single one
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Tolerances::NAMES))]
     tolerances: Option<String>,
-    /// Of spotting: the labels' milliseconds, or the whole seconds that counted in 2022
+    /// Times of spotting: the labels' milliseconds, or whole seconds as in 2022
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(LabelTime::NAMES))]
     label_time: Option<String>,
-    /// Of spotting: labels of version 1 with three classes
+    /// Spotting with the labels of version 1, with three classes
     #[arg(long)]
     labels_v1: bool,
-    /// Of localisation and calibration: pixels, 5,10,20 if left out
+    /// Tolerances of localisation and calibration in pixels; default: 5,10,20
     #[arg(long, value_name = "PIXELS", value_delimiter = ',')]
     threshold: Vec<f64>,
     /// Only the games of this list, {league: {season: [game, ...]}}
@@ -50,10 +50,10 @@ pub(crate) struct Score {
     /// Only images or sequences in folders of this name
     #[arg(long, value_name = "NAME")]
     split: Option<String>,
-    /// The truth's file of a game, if it is not the usual one
+    /// File name of the ground truth of a game; default: that of the data set
     #[arg(long, value_name = "NAME")]
     label_file: Option<String>,
-    /// The submission's file of a game, if it is not the usual one
+    /// File name of the submission for a game; default: that of the challenge
     #[arg(long, value_name = "NAME")]
     prediction_file: Option<String>,
     #[command(flatten)]
@@ -94,7 +94,7 @@ impl Score {
 
 impl Verb for Score {
     const NAME: &'static str = "score";
-    const ABOUT: &'static str = "Score a submission to SoccerNet by the official metrics";
+    const ABOUT: &'static str = "Evaluate a submission to SoccerNet with the official metrics";
 
     fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
         let task = Task::parse(&self.task).context("no such task")?;

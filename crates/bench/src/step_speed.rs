@@ -137,10 +137,10 @@ fn network(
     let config = config.with("width", setting.width).with("heads", 4).with("depth", 2);
     let config = config.with("dense", dense);
     let config = if step == Step::Vit { config.with("patch", 2) } else { config };
-    let brief =
+    let spec =
         BackboneSpec { domain: step.domain(), outputs, moe: &moe, library: &plugins.library };
     let build = plugins.backbones.get(&config.kind)?.build.init;
-    Ok(build(&config, &brief, &Init::new(0, &device.clone().autodiff()))?)
+    Ok(build(&config, &spec, &Init::new(0, &device.clone().autodiff()))?)
 }
 
 impl Training {

@@ -145,7 +145,7 @@ fn what_does_not_fit_is_said_and_nothing_is_written() {
     let err = said(&IMPORT);
     assert!(err.contains("it has 50 tokens, more than tokens.size = 48"), "{err}");
     fs::write(place.path("model/tokenizer.json"), "{}").unwrap();
-    assert!(said(&IMPORT).contains("it is no tokenizer.json"));
+    assert!(said(&IMPORT).contains("not a tokenizer.json"));
     assert!(said(&["export", "nothing", "out"]).contains("no run is named \"nothing\""));
     assert!(!place.path("out").exists() && !place.path("out.part").exists());
     let ended = place.runs("runs").iter().filter(|run| run.join("result.json").exists()).count();

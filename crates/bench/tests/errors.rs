@@ -49,9 +49,9 @@ fn unknown_names_list_the_known_ones() {
     for (what, expected) in [
         (
             "moe.expert={kind='low-rank', hidden=8}",
-            "expert_dtype = bf16: it has no two or three matrices to keep so",
+            "expert_dtype = bf16: only for experts of two or three matrices",
         ),
-        ("moe.router=lory", "it mixes the matrices of experts, in f32"),
+        ("moe.router=lory", "the router mixes the matrices of experts, in f32"),
         ("moe.expert_dtype=f8", "unknown variant `f8`, expected one of `f32`, `bf16`, `f16`"),
     ] {
         let err = error(&place, &[&run[..], &half, &[what]].concat());
@@ -95,7 +95,7 @@ fn a_misspelt_key_is_named_with_file_and_line() {
     let twice = "seeds = [1, 1]\n[[task]]\ntask = \"digits\"\nbackbone = \"vit\"\n[[method]]\nname = \"a\"\n";
     fs::write(place.path("tiny.toml"), twice).unwrap();
     let err = error(&place, &["run", "tiny.toml"]);
-    assert!(err.contains("tiny.toml:1: seed 1 is there twice"), "{err}");
+    assert!(err.contains("tiny.toml:1: seed 1 is listed twice"), "{err}");
     fs::write(place.path("tiny.toml"), "seeds = [0\n").unwrap();
     assert!(error(&place, &["run", "tiny.toml"]).starts_with("error: tiny.toml:1: "));
 }

@@ -172,7 +172,7 @@ fn what_a_person_can_get_wrong_is_named_and_nothing_is_written() {
         (
             file(&[("x", &[2, 2], &[1.0; 4])]),
             vec!["--router", "top-k"],
-            "in.safetensors: x is [2, 2]; it has three sides, [G, U, D]",
+            "in.safetensors: x is [2, 2]; expected three dimensions, [G, U, D]",
         ),
         (
             file(&[("x", &[1, 0, 2], &[])]),
@@ -226,7 +226,7 @@ fn what_a_person_can_get_wrong_is_named_and_nothing_is_written() {
         (
             file(&[("x", &[1, 1, 3], &[1.0; 3]), ("gate.wieght", &[3, 4], gate)]),
             vec!["--router", "top-k"],
-            "there is no parameter gate.wieght; there are gate.weight [3, 4]",
+            "no parameter is named gate.wieght; known: gate.weight [3, 4]",
         ),
         (
             file(&[("x", &[1, 1, 1], &[1.0]), ("ids", &[1, 2], &[1.0; 2])]),

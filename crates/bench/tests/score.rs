@@ -228,7 +228,7 @@ fn what_is_wrong_in_both_modes_names_file_and_entry() {
             Task::Reidentification2022,
             "[0, 1]",
             "[0, 0]",
-            "ranking.json: 0: gallery box 0 is there twice",
+            "ranking.json: 0: gallery box 0 is listed twice",
         ),
         (
             Task::Calibration2022,
@@ -258,7 +258,7 @@ fn arrays_that_are_cut_off_or_of_another_type_are_refused() {
     integers[at..at + 3].copy_from_slice(b"<i4");
     for (bytes, expected) in [
         (whole[..whole.len() - 4].to_vec(), "156 bytes of numbers; shape [40] needs 160"),
-        (whole[..40].to_vec(), "it is cut off in its header"),
+        (whole[..40].to_vec(), "cut off within its header"),
         (integers, "its numbers are <i4; <f2, <f4 or <f8 was expected"),
     ] {
         let mut files = perfect(Task::Boundary);
@@ -277,7 +277,7 @@ fn what_the_official_evaluators_accept_is_noted_and_refused_if_strict() {
             false,
             "\"Goal\"",
             "\"Gaol\"",
-            "predictions[0].label: \"Gaol\" is no class; known are Penalty",
+            "predictions[0].label: \"Gaol\" is not a class; known: Penalty",
         ),
         (
             Task::Spotting,

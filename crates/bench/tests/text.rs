@@ -179,11 +179,8 @@ fn bad_text_is_named_and_nothing_is_begun() {
             "task.file=short.txt",
             "its train part has 0 tokens, too few for one window of length = 8",
         ),
-        ("task.file=folder", "data/folder: it has no .txt file"),
-        (
-            "task={kind='text-lm', file='latin.txt', tokens='word'}",
-            "it is no UTF-8 text, from byte 3",
-        ),
+        ("task.file=folder", "data/folder: no .txt file"),
+        ("task={kind='text-lm', file='latin.txt', tokens='word'}", "not UTF-8 text, from byte 3"),
         ("task.valid=none.txt", "cannot read data/none.txt"),
         (
             "task.tokens=letters",

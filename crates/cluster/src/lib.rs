@@ -31,7 +31,7 @@ pub enum JoinError {
     Start(String),
 }
 
-/// The variables in which launchers tell a process the number of all.
+/// The environment variables in which launchers pass the number of processes.
 const COUNTS: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"];
 /// The variables that are there if MPI's processes can find each other.
 const LAUNCHED: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK"];

@@ -1,4 +1,4 @@
-//! Processes that compute one thing together: a [`Communicator`] between them, and sums whose bits do not
+//! Several processes of one run: a [`Communicator`] between them, and sums whose bits do not
 //! depend on the network.
 //!
 //! A *rank* is the number of a process, from 0. All ranks make the same calls in the same order; each

@@ -50,10 +50,10 @@ impl Experts for ClampedGlu {
     fn check(config: &ClampedGluConfig, _dims: Dims) -> Result<(), String> {
         let ClampedGluConfig { hidden, alpha, limit } = *config;
         match hidden {
-            0 => Err("hidden = 0: it is at least 1".into()),
-            _ if !alpha.is_finite() => Err(format!("alpha = {alpha}: it is finite")),
+            0 => Err("hidden = 0: must be at least 1".into()),
+            _ if !alpha.is_finite() => Err(format!("alpha = {alpha}: must be finite")),
             _ if limit > 0.0 && limit.is_finite() => Ok(()),
-            _ => Err(format!("limit = {limit}: it is above 0")),
+            _ => Err(format!("limit = {limit}: must be above 0")),
         }
     }
 

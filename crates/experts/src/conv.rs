@@ -1,4 +1,4 @@
-//! Convolution experts: each slides its filters along the row.
+//! Convolution experts: one-dimensional convolutions along the row.
 //!
 //! Chen, Deng, Wu, Gu, Li. *Towards Understanding the Mixture-of-Experts Layer in Deep Learning*.
 //! NeurIPS 2022. <https://arxiv.org/abs/2208.02813>, (3.2): experts are two-layer convolutional networks
@@ -58,7 +58,7 @@ impl Experts for Conv {
         let ConvConfig { channels, kernel, filters } = *config;
         match dims.width.checked_rem(channels) {
             _ if filters == 0 => Err("filters = 0: must be at least 1".into()),
-            _ if kernel % 2 == 0 => Err(format!("kernel = {kernel}: it is odd")),
+            _ if kernel % 2 == 0 => Err(format!("kernel = {kernel}: must be odd")),
             Some(0) => Ok(()),
             _ => Err(format!("channels = {channels} does not divide width = {}", dims.width)),
         }

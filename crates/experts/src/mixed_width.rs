@@ -45,7 +45,9 @@ impl Experts for MixedWidth {
         match widths.len() {
             0 => Err("hidden = []: at least one width is needed".into()),
             n if n > e => Err(format!("hidden has {n} widths for experts = {e}")),
-            _ if widths.contains(&0) => Err(format!("hidden = {widths:?}: each is at least 1")),
+            _ if widths.contains(&0) => {
+                Err(format!("hidden = {widths:?}: each must be at least 1"))
+            }
             _ => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! Experts of one output with a fixed sign: those of the analysis of pruning.
+//! Experts with one output of a fixed sign, from the theory of expert pruning.
 //!
 //! Chowdhury et al. *A Provably Effective Method for Pruning Experts in Fine-tuned Sparse
 //! Mixture-of-Experts*. ICML 2024. <https://arxiv.org/abs/2405.16646>, section 4.

@@ -1,4 +1,4 @@
-//! Rows that leave this process and come back as others: a differentiable operation whose work is done by
+//! A differentiable exchange of rows with other processes, whose work is done by
 //! its caller, on the host.
 
 use std::{fmt::Debug, sync::Arc};

@@ -1,6 +1,6 @@
 //! Keeps freed memory for the next step.
 
-/// Tells the C library's allocator to keep what is freed, where it can be told.
+/// Configures the C library's allocator to keep freed memory, where it supports this.
 ///
 /// A training step allocates the same large tensors again and again. By default glibc gives them back
 /// to the system and fetches them anew, and each fresh page costs a fault: of a layer with 64 experts a

@@ -1,4 +1,4 @@
-//! Every kernel gives the same bits at each width of registers, forward and backward.
+//! Tests that every kernel gives the same bits at each width of registers, forward and backward.
 
 use std::sync::Arc;
 

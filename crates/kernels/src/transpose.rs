@@ -1,4 +1,4 @@
-//! Transposes, so that a product finds the lines that it reads one after the other.
+//! Transposes, so that a product reads contiguous rows.
 
 use crate::simd::{LANES, vectorized};
 

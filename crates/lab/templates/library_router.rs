@@ -42,7 +42,7 @@ impl Router for Sample {
 
     fn check(config: &SampleConfig, dims: Dims) -> Result<(), String> {
         check::k(config.k, dims)?;
-        check::gate_learns(config.k, true, dims, "k is at least 2")?;
+        check::gate_learns(config.k, true, dims, "k must be at least 2")?;
         check::coefficient("balance", config.balance)
     }
 

@@ -24,7 +24,7 @@ pub struct Raw<'a> {
 /// If it is no such file, is in Fortran order, or is cut off in its header.
 pub fn open(bytes: &[u8]) -> Result<Raw<'_>, String> {
     let (header, start) = header(bytes)?;
-    let damaged = || format!("its header {:?} is no description of an array", header.trim());
+    let damaged = || format!("its header {:?} does not describe an array", header.trim());
     let after =
         |key: &str| header.split_once(key).map(|(_, rest)| rest.trim_start_matches([':', ' ']));
     let order = after("'fortran_order'").ok_or_else(damaged)?;
@@ -43,9 +43,9 @@ pub fn open(bytes: &[u8]) -> Result<Raw<'_>, String> {
 /// The header's text, and where the numbers begin.
 fn header(bytes: &[u8]) -> Result<(String, usize), String> {
     if !bytes.starts_with(MAGIC) {
-        return Err("it is no .npy file: it does not begin with \\x93NUMPY".into());
+        return Err("not a .npy file: it does not begin with \\x93NUMPY".into());
     }
-    let cut = || "it is cut off in its header".to_string();
+    let cut = || "cut off within its header".to_string();
     let byte = |at: usize| bytes.get(at).copied().map(usize::from).ok_or_else(cut);
     let (start, length) = match byte(6)? {
         1 => (10, byte(8)? | byte(9)? << 8),
@@ -81,7 +81,7 @@ impl Raw<'_> {
 pub fn read_u16(bytes: &[u8]) -> Result<(Vec<usize>, Vec<u16>), String> {
     let raw = open(bytes)?;
     if raw.kind != "<u2" {
-        return Err(format!("its numbers are {}; <u2 was expected", raw.kind));
+        return Err(format!("type {}; <u2 was expected", raw.kind));
     }
     raw.check(2)?;
     let numbers = raw.numbers.as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair));

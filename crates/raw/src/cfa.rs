@@ -1,4 +1,4 @@
-//! Which colour each pixel of a mosaic has: the colour filter array.
+//! The colour filter array: the colour of each pixel of a mosaic.
 
 use std::fmt;
 

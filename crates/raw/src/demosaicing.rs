@@ -1,4 +1,4 @@
-//! From one colour a pixel to three.
+//! Interpolation of the two missing colours of each pixel.
 //!
 //! Bilinear: what a pixel lacks is the mean of the nearest pixels that have it, two or four; at the border
 //! the mean of those that there are, as LibRaw does. Inside it is the convolution of the sparse planes with

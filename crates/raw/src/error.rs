@@ -1,4 +1,4 @@
-//! What is wrong with a file, and where.
+//! Errors in a file, with their place.
 
 /// A fault of an input: the file, the place in it, what is there and what was expected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! What networks are given of a mosaic.
+//! Forms of a mosaic as input of a network.
 //!
 //! | form | planes | of what |
 //! | --- | --- | --- |

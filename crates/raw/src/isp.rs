@@ -82,7 +82,7 @@ impl Isp {
     /// If a number of `neutral` is not above 0.
     pub fn multipliers(&self) -> Result<[f32; 3], String> {
         if self.neutral.iter().any(|n| !(*n > 0.0 && n.is_finite())) {
-            return Err(format!("neutral {:?}: its numbers are above 0", self.neutral));
+            return Err(format!("neutral {:?}: all numbers must be above 0", self.neutral));
         }
         let multipliers = self.neutral.map(|n| 1.0 / n);
         let least = multipliers.iter().fold(f32::MAX, |a, b| a.min(*b));
@@ -110,7 +110,7 @@ impl Isp {
         let inverse = inverse(a);
         match inverse.iter().flatten().all(|number| number.is_finite()) {
             true => Ok(inverse.map(|row| row.map(|number| number as f32))),
-            false => Err(format!("colour matrix {matrix:?}: it has no inverse")),
+            false => Err(format!("colour matrix {matrix:?}: must have an inverse")),
         }
     }
 
@@ -159,7 +159,7 @@ impl Developer {
     pub fn new(isp: Isp, mosaic: &Mosaic) -> Result<Self, String> {
         let (height, width) = (mosaic.height, mosaic.width);
         if height < 3 || width < 3 {
-            return Err(format!("{height} x {width} pixels: at least 3 x 3 are interpolated"));
+            return Err(format!("{height} x {width} pixels: must be at least 3 x 3"));
         }
         let step = |i: u32| quantise(isp.gamma.of(i as f32 / 65535.0));
         Ok(Self {
@@ -291,6 +291,6 @@ mod tests {
         let dark = Isp { neutral: [1.0, 0.0, 1.0], ..Isp::PLAIN };
         assert_eq!(err(dark, 4), "neutral [1.0, 0.0, 1.0]: its numbers are above 0");
         let flat = Isp { matrix: Some([1.0; 9]), ..Isp::PLAIN };
-        assert!(err(flat, 4).contains("it has no inverse"));
+        assert!(err(flat, 4).contains("must have an inverse"));
     }
 }

@@ -13,7 +13,7 @@ pub struct Mosaic {
     pub cfa: Cfa,
     /// The number that means no light.
     pub black: f32,
-    /// The number that means as much light as can be told.
+    /// The white level: the value of a saturated pixel.
     pub white: f32,
     /// Row by row.
     pub values: Vec<u16>,
@@ -37,7 +37,7 @@ impl Mosaic {
         }
         if !(white > black && black >= 0.0 && white.is_finite()) {
             return Err(format!(
-                "black level {black}, white level {white}: white is above black, which is not below 0"
+                "black level {black}, white level {white}: white must be above black, and black at least 0"
             ));
         }
         Ok(Self { width, height, cfa, black, white, values })

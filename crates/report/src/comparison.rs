@@ -75,7 +75,7 @@ impl<'a> Builder<'a> {
         let Some(better) = self.query.better(metric) else {
             let cells = self.methods.iter().map(|method| shown(method, false)).collect();
             push(table, metric, metric, None, cells);
-            let note = "which way is better is not known, so nothing is in bold";
+            let note = "higher and lower values are not ranked, so nothing is in bold";
             table.notes.push(format!("{metric}: {note}."));
             return;
         };

@@ -22,7 +22,7 @@ pub enum Error {
         message: String,
     },
     /// A documented column is not there.
-    #[error("{file}:1: there is no column {column:?}; the columns are {}", crate::row::NEEDED.join(","))]
+    #[error("{file}:1: column {column:?} is missing; the columns are {}", crate::row::NEEDED.join(","))]
     NoColumn {
         /// The file.
         file: String,
@@ -53,7 +53,7 @@ pub enum Error {
     },
     /// Two runs have the same metric, split, method and seed.
     #[error(
-        "{at}: {what} is there twice, from runs {first:?} and {second:?}; a comparison takes one \
+        "{at}: {what} appears twice, from runs {first:?} and {second:?}; a comparison takes one \
          value per seed"
     )]
     Twice {

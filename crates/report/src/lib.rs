@@ -21,7 +21,7 @@
 //! | the difference of two methods | [`cmp`] | [`Comparison`]s; [`render_cmp`] |
 //! | ranks over all tasks | [`rank`] | a [`Ranking`] |
 //! | the number of seeds that a difference takes | [`power`] | a [`Table`] for each setting and metric |
-//! | results against expectations | [`check`] | [`Outcome`]s; [`check_table`] |
+//! | results against expectations | [`check`] | [`CheckOutcome`]s; [`check_table`] |
 //! | claims of papers | [`claims`] | a [`Tested`] each; [`claims_table`] |
 //! | the best rate and batch by FLOPs | [`fit`] | a [`Fit`] for each setting |
 //! | the budget of each method | [`ledger`] | a [`Table`] |
@@ -75,9 +75,9 @@ pub use setting::{Scores, Setting};
 pub use splice::splice;
 pub use table::{Cell, Column, Digits, Estimate, Format, Kind, Table, markdown_text, render};
 pub use verbs::{
-    Best, Claim, Comparison, Condition, Expect, Finding, Fit, Gate, Gated, LATE_CHANGE, Measured,
-    Outcome, RATE_AT_EDGE, RATES_TRIED, Ranked, Ranking, TRIVIAL, Tested, against, check,
-    check_table, claims, claims_table, cmp, cmp_table, fit, gates, gates_table, ledger, power,
-    rank, render_cmp,
+    Best, CheckOutcome, Claim, Comparison, Expect, Finding, Fit, Gate, GateCondition, Gated,
+    LATE_CHANGE, Measured, RATE_AT_EDGE, RATES_TRIED, Ranked, Ranking, TRIVIAL, Tested, against,
+    check, check_table, claims, claims_table, cmp, cmp_table, fit, gates, gates_table, ledger,
+    power, rank, render_cmp,
 };
 pub use visible::visible;

@@ -1,9 +1,9 @@
-//! Two methods on the seeds that both have: the only thing that comparisons are made of.
+//! Two methods on their shared seeds, the basis of every comparison.
 
 use crate::{
     Better, ExampleRow, Setting,
     setting::Scores,
-    stats::{Crossed, Evidence, Paired, Verdict, crossed, paired_t, verdict},
+    stats::{Crossed, Paired, TestEvidence, Verdict, crossed, paired_t, verdict},
 };
 
 /// Two methods in one metric and split, over their shared seeds.
@@ -58,7 +58,7 @@ impl Pairs {
 
     /// The verdict on the first method. A failed run is worse than any other, so it rules out every verdict
     /// that the other seeds would give in favour of its method.
-    pub(crate) fn verdict(&self, better: Better, evidence: Evidence) -> Verdict {
+    pub(crate) fn verdict(&self, better: Better, evidence: TestEvidence) -> Verdict {
         let Some(paired) = self.oriented(better) else {
             return Verdict::Untested { shared: self.differences.len() };
         };
@@ -74,7 +74,7 @@ impl Pairs {
     /// The verdict of this test alone, without a margin and without correction.
     pub(crate) fn alone(&self, better: Better) -> Verdict {
         let difference = self.paired.and_then(|paired| paired.p_value);
-        self.verdict(better, Evidence { difference, ..Evidence::default() })
+        self.verdict(better, TestEvidence { difference, ..TestEvidence::default() })
     }
 }
 

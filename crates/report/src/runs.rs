@@ -1,4 +1,4 @@
-//! `runs.csv`, read from anywhere.
+//! Reading of `runs.csv`, from any program.
 
 use std::{
     collections::HashSet,
@@ -167,8 +167,8 @@ mod tests {
 
     #[test]
     fn a_missing_column_is_named() {
-        insta::assert_snapshot!(error("suite,task,seed\n"), @r#"a.csv:1: there is no column "backbone"; the columns are suite,task,backbone,method,router,seed,split,metric,value,step,params,active_params,flops_per_token,seconds,device,revision,run"#);
-        assert!(error("").contains("no column \"suite\""));
+        insta::assert_snapshot!(error("suite,task,seed\n"), @r#"a.csv:1: column "backbone" is missing; the columns are suite,task,backbone,method,router,seed,split,metric,value,step,params,active_params,flops_per_token,seconds,device,revision,run"#);
+        assert!(error("").contains("column \"suite\" is missing"));
     }
 
     #[test]

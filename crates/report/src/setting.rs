@@ -259,7 +259,7 @@ mod tests {
         let mut runs = Runs::of([row("a", 0, "loss", 1.0), row("a", 0, "loss", 2.0)]);
         runs.rows[1].run = "other".into();
         let err = Setting::all(&runs, false).unwrap_err().to_string();
-        assert!(err.contains("loss (test) of \"a\", seed 0, is there twice, from runs"), "{err}");
+        assert!(err.contains("loss (test) of \"a\", seed 0, appears twice, from runs"), "{err}");
     }
 
     #[test]

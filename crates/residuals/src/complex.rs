@@ -1,4 +1,4 @@
-//! Complex momentum: the moment turns from layer to layer.
+//! Complex momentum: the moment rotates from layer to layer.
 //!
 //! Lorraine, Acuna, Vicol, Duvenaud. *Complex Momentum for Optimization in Games*. AISTATS 2022.
 //! <https://arxiv.org/abs/2102.08431> (for weights).

@@ -1,4 +1,4 @@
-//! Rules by which a layer's output joins the stream, one file each.
+//! Rules that add a layer's output to the residual stream, one file each.
 
 mod adam;
 mod add;

@@ -1,4 +1,4 @@
-//! Nesterov's momentum: the layer sees where the moment alone would lead.
+//! Nesterov's momentum: the layer is evaluated at the point to which the moment alone leads.
 //!
 //! Teo, Nguyen. *MomentumSMoE: Integrating Momentum into Sparse Mixture of Experts*. NeurIPS 2024.
 //! <https://arxiv.org/abs/2410.14574>

@@ -1,4 +1,4 @@
-//! Negative momentum: each layer takes some of the step before it back.
+//! Negative momentum: each layer undoes a part of the previous step.
 //!
 //! Gidel et al. *Negative Momentum for Improved Game Dynamics*. AISTATS 2019.
 //! <https://arxiv.org/abs/1807.04740> (for weights).

@@ -1,4 +1,4 @@
-//! Momentum that is forgotten every few layers.
+//! Momentum that is reset every few layers.
 //!
 //! O'Donoghue, Candès. *Adaptive Restart for Accelerated Gradient Schemes*. 2015.
 //! <https://arxiv.org/abs/1204.3982> (for weights; fixed restart is its section 3.1).

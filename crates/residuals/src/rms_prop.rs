@@ -1,4 +1,4 @@
-//! RMSProp from layer to layer: each channel's step is divided by how large its outputs are.
+//! RMSProp from layer to layer: each channel's step is divided by the root mean square of its outputs.
 //!
 //! Teo, Nguyen. *MomentumSMoE: Integrating Momentum into Sparse Mixture of Experts*. NeurIPS 2024.
 //! <https://arxiv.org/abs/2410.14574>

@@ -1,4 +1,4 @@
-//! Sharpness-aware: the layer is asked where its output looks worst nearby.
+//! Sharpness-aware: the layer is evaluated a second time at an ascent point.
 //!
 //! Foret, Kleiner, Mobahi, Neyshabur. *Sharpness-Aware Minimization*. ICLR 2021.
 //! <https://arxiv.org/abs/2010.01412> (for weights).

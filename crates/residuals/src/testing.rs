@@ -1,4 +1,4 @@
-//! What the tests of the rules share.
+//! Test scaffold of the rules.
 
 use burn::prelude::*;
 use moe::{AnyResidual, Choice, Init, Pass};

@@ -1,4 +1,4 @@
-//! What a search has looked at.
+//! The evaluated candidates of a search.
 
 use std::cmp::Ordering;
 

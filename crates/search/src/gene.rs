@@ -1,4 +1,4 @@
-//! What may be chosen under one name.
+//! The possible values of one name of a space.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

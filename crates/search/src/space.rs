@@ -1,4 +1,4 @@
-//! A space: names, and what may be chosen under each; drawing members, mutation, crossover and repair.
+//! A space: names with their possible values; drawing of members, mutation, crossover and repair.
 
 use std::collections::HashSet;
 
@@ -26,7 +26,7 @@ impl Space {
     pub fn new(genes: Vec<(String, Gene)>) -> Result<Self, SearchError> {
         let wrong = |message: String| Err(SearchError::Space(message));
         if genes.is_empty() {
-            return wrong("there is nothing to search: the space has no names".into());
+            return wrong("the space is empty: at least one name is needed".into());
         }
         for (name, gene) in &genes {
             let values = gene.values();
@@ -35,7 +35,7 @@ impl Space {
                 return wrong(format!("{name} = []: at least one value is needed"));
             }
             if let Some(twice) = values.iter().find(|value| !seen.insert(value.to_string())) {
-                return wrong(format!("{name}: the value {twice} is there twice"));
+                return wrong(format!("{name}: the value {twice} is listed twice"));
             }
             match gene {
                 Gene::List(ListGene { length: Length::Fixed(n), .. })
@@ -362,7 +362,7 @@ pub(crate) mod tests {
         let err = |value| space(value).unwrap_err().to_string();
         assert!(err(json!({})).contains("has no names"));
         assert!(err(json!({ "a": [] })).contains("a = []: at least one value is needed"));
-        assert!(err(json!({ "a": [1, 1] })).contains("the value 1 is there twice"));
+        assert!(err(json!({ "a": [1, 1] })).contains("the value 1 is listed twice"));
         assert!(err(json!({ "a": 3 })).contains("a = 3: expected a list of values"));
         assert!(
             err(json!({ "a": { "each": [1], "length": 0 } }))

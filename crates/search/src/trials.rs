@@ -1,4 +1,4 @@
-//! What both searches share: members that keep the limit, and their values.
+//! Shared parts of both searches: members within the limit, and their values.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! Whether the files of a folder or an archive are what their names say.
+//! Checks of the files in a folder or an archive.
 
 use crate::{
     Error, Judge, Result, Source,

@@ -16,7 +16,7 @@ pub(crate) struct Node<'a> {
 pub(crate) fn parse(bytes: &[u8], file: &str) -> Result<Value> {
     serde_json::from_slice(bytes).or_else(|err| {
         let quoted = quote_not_numbers(bytes);
-        let fault = |_| Error::file(file, format!("it is no JSON: {err}"));
+        let fault = |_| Error::file(file, format!("not JSON: {err}"));
         serde_json::from_slice(&quoted).map_err(fault)
     })
 }
@@ -105,7 +105,7 @@ impl<'a> Node<'a> {
             let problem = format!("{}; an object with {key} was expected", shown(self.value));
             return Err(self.error(problem));
         }
-        self.get(key).ok_or_else(|| self.fault(key, format!("it is missing; {what} was expected")))
+        self.get(key).ok_or_else(|| self.fault(key, format!("missing; {what} was expected")))
     }
 
     fn convert<T>(&self, key: &str, what: &str, f: impl Fn(&'a Value) -> Option<T>) -> Result<T> {
@@ -204,6 +204,6 @@ mod tests {
         assert!(python_float(&value["NaN \" NaN"]).unwrap().is_nan());
         assert_eq!(python_float(&value["b"][1]), Some(f64::NEG_INFINITY));
         let error = parse(b"{\"a\": NaN, ", "cut.json").unwrap_err().to_string();
-        assert!(error.starts_with("cut.json: it is no JSON: "), "{error}");
+        assert!(error.starts_with("cut.json: not JSON: "), "{error}");
     }
 }

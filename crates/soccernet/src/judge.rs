@@ -1,4 +1,4 @@
-//! What happens to input that the official evaluators accept and treat in a surprising way.
+//! Treatment of invalid input that the official evaluators accept.
 
 use crate::{Error, Result};
 

@@ -15,7 +15,7 @@ pub struct Array {
 
 /// How a number stands in the file, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FloatKind {
     /// `<f2`, half precision.
     F2,
     /// `<f4`, single precision.
@@ -24,7 +24,7 @@ pub enum Kind {
     F8,
 }
 
-impl Kind {
+impl FloatKind {
     const ALL: [(&str, Self); 3] = [("<f2", Self::F2), ("<f4", Self::F4), ("<f8", Self::F8)];
 
     fn bytes(self) -> usize {
@@ -64,7 +64,7 @@ pub fn read(bytes: &[u8], file: &str) -> Result<Array> {
 
 fn parse(bytes: &[u8]) -> std::result::Result<Array, String> {
     let raw = npy::open(bytes)?;
-    let known = Kind::ALL.iter().find(|(name, _)| *name == raw.kind);
+    let known = FloatKind::ALL.iter().find(|(name, _)| *name == raw.kind);
     let expected = || format!("its numbers are {}; <f2, <f4 or <f8 was expected", raw.kind);
     let (_, kind) = known.ok_or_else(expected)?;
     raw.check(kind.bytes())?;

@@ -1,4 +1,4 @@
-//! How to score.
+//! Options of the metrics.
 
 use crate::{
     Error, Mode, Result, Source, Task,

@@ -46,7 +46,7 @@ fn a_missing_or_foreign_game() {
 fn official_gives_its_number_with_notes_and_strict_refuses() {
     let truth = texts(&[("l/s/a/Labels-v2.json", LABELS)]);
     let odd = [
-        ("\"Goal\"", "\"goal\"", "predictions[0].label: \"goal\" is no class; known are Penalty, "),
+        ("\"Goal\"", "\"goal\"", "predictions[0].label: \"goal\" is not a class; known: Penalty, "),
         ("\"half\": \"1\"", "\"half\": \"3\"", "predictions[0].half: 3; 1 or 2 was expected"),
         ("\"100000\"", "\"-500\"", "predictions[0].position: -500; 0 to 7200000 milliseconds"),
         ("\"0.5\"", "NaN", "predictions[0].confidence: NaN; 0 to 1 was expected"),
@@ -81,7 +81,7 @@ fn official_fails_where_the_package_fails() {
         ),
         ("\"0.5\"", "\"high\"", "predictions[0].confidence: \"high\"; a number was expected"),
         ("\"100000\"", "-9000000000", "predictions[0]: frame -18000000 is more than a half"),
-        ("]}", "", "it is no JSON: "),
+        ("]}", "", "not JSON: "),
     ];
     for (from, to, expected) in fatal {
         let prediction = texts(&[("l/s/a/results_spotting.json", &SPOTS.replace(from, to))]);
@@ -102,8 +102,8 @@ fn damaged_arrays() {
         (half[..half.len() - 3].to_vec(), "237 bytes of numbers; shape [60] needs 240"),
         (whole, "its numbers are <i4; <f2, <f4 or <f8 was expected"),
         (wide, "shape [30, 2]; (frames,) was expected"),
-        (b"rubbish".to_vec(), "it is no .npy file"),
-        (npy::write(&Array { shape: vec![0], data: vec![] }, false), "it has no frames"),
+        (b"rubbish".to_vec(), "not a .npy file"),
+        (npy::write(&Array { shape: vec![0], data: vec![] }, false), "no frames"),
     ];
     for (bytes, expected) in cases {
         let prediction = vec![
@@ -131,9 +131,7 @@ fn images_that_are_there_twice_or_that_the_truth_lacks() {
     let foreign = texts(&[("extremities_00007.json", "{}")]);
     assert!(error(&truth[..1].to_vec(), &foreign, Mode::Strict).contains("has no such image"));
     let unknown = texts(&[("test/00000.json", r#"{"Flag": [{"x": 0, "y": 0}]}"#)]);
-    assert!(
-        error(&unknown, &vec![], Mode::Official).contains("Flag: it is no class; the official")
-    );
+    assert!(error(&unknown, &vec![], Mode::Official).contains("Flag: unknown class; the official"));
 }
 
 #[test]

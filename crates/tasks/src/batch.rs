@@ -1,4 +1,4 @@
-//! Examples in the form that networks see.
+//! Batches of examples.
 
 use burn::prelude::*;
 use moe::Input;

@@ -6,8 +6,8 @@ use burn::prelude::*;
 use moe::Domain;
 
 use crate::{
-    AttackedTask, Batch, ClusteredTask, ConditionedTask, Place, Score, SequentialTask, Split,
-    StreamTask, Task, TextTask, TranslationTask, WholeSplitTask,
+    AttackedTask, Batch, BatchPosition, ClusteredTask, ConditionedTask, Score, SequentialTask,
+    Split, StreamTask, Task, TextTask, TranslationTask, WholeSplitTask,
 };
 
 /// A task with groups of classes. Its clusters are the groups; all else is forwarded to the task.
@@ -65,7 +65,7 @@ impl Task for Grouped {
         self.task.is_classification()
     }
 
-    fn training_batch(&self, examples: &[usize], place: Place, device: &Device) -> Batch {
+    fn training_batch(&self, examples: &[usize], place: BatchPosition, device: &Device) -> Batch {
         self.task.training_batch(examples, place, device)
     }
 
@@ -193,7 +193,12 @@ mod tests {
         fn is_classification(&self) -> bool {
             false
         }
-        fn training_batch(&self, _examples: &[usize], _place: Place, device: &Device) -> Batch {
+        fn training_batch(
+            &self,
+            _examples: &[usize],
+            _place: BatchPosition,
+            device: &Device,
+        ) -> Batch {
             labelled(2, device)
         }
         fn as_text(&self) -> Option<&dyn TextTask> {
@@ -276,7 +281,7 @@ mod tests {
 
     #[test]
     fn the_core_is_the_tasks() {
-        let (device, place) = (Device::flex(), Place { seed: 0, position: 0 });
+        let (device, place) = (Device::flex(), BatchPosition { seed: 0, position: 0 });
         let grouped = Grouped::new(Arc::new(everything()), vec![0; 5]);
         assert_eq!(grouped.domain(), Domain::Text { vocab: 5, length: 3 });
         assert_eq!((grouped.outputs(), grouped.len(Split::Test)), (5, 7));

@@ -1,4 +1,4 @@
-//! Tasks: data, loss and measures, one file each. A task knows no network.
+//! Tasks: data, loss and metrics, one file each. A task is independent of the network.
 //!
 //! [`Task`] is the small core that every task implements. Text, streams, attacks, clusters and conditions
 //! are extensions, traits of their own in `extensions.rs`; translation is one in `translation_task.rs`.
@@ -30,7 +30,7 @@ pub use extensions::{
 pub use grouped::Grouped;
 pub use registry::{BuildTask, LoadedTask, Tasks, same_answers};
 pub use score::{Score, cross_entropy};
-pub use task::{LoadTask, Place, Split, Task};
+pub use task::{BatchPosition, LoadTask, Split, Task};
 pub use text::{CHOICE_METRICS, Candidate, Question, Tokenizer};
 pub use translation_task::{TranslationTask, Writing};
 

@@ -1,4 +1,4 @@
-//! The core of a task: data, loss and measures. All else is an extension.
+//! The core of a task: data, loss and metrics. Other features are extensions.
 
 use std::sync::Arc;
 
@@ -37,14 +37,14 @@ impl Split {
 /// The position of a training batch in the endless stream of a run's examples. Everything random in the
 /// batch follows from it, so that a resumed run draws the same again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct BatchPosition {
     /// The run's seed.
     pub seed: u64,
     /// The number of the first example.
     pub position: usize,
 }
 
-impl Place {
+impl BatchPosition {
     /// A generator for the purpose `what` of example `index` of the batch.
     pub fn rng(self, what: &str, index: usize) -> ChaCha8Rng {
         let (seed, position) = (self.seed, self.position + index);
@@ -99,7 +99,7 @@ pub trait Task: Send + Sync {
 
     /// The training examples of these numbers as they are shown in training, where a task may change
     /// them at random (augmentation).
-    fn training_batch(&self, examples: &[usize], place: Place, device: &Device) -> Batch {
+    fn training_batch(&self, examples: &[usize], place: BatchPosition, device: &Device) -> Batch {
         let _ = place;
         self.batch(Split::Train, examples, device)
     }

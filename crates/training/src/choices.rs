@@ -1,4 +1,4 @@
-//! How many questions a language model answers right, if it takes the choice that it finds likeliest.
+//! Accuracy of a language model on multiple-choice questions, by the likelihoods of the choices.
 //!
 //! nll(c)  = - sum over the tokens t of choice c of  log p(t | context, tokens before t)
 //! answer  = argmin nll(c), argmin nll(c) / tokens, argmin nll(c) / characters

@@ -1,4 +1,4 @@
-//! Clipping by the global norm: all gradients shrink by one factor, so that their direction stays.
+//! Gradient clipping by the global norm.
 //!
 //! Pascanu, Mikolov, Bengio. *On the difficulty of training recurrent neural networks*. ICML 2013.
 //! <https://arxiv.org/abs/1211.5063>

@@ -120,7 +120,7 @@ impl TrainConfig {
         }
         match &self.workers {
             Some(_) if self.accumulate > 1 => {
-                Err(format!("accumulate = {}: it is 1 where there are workers", self.accumulate))
+                Err(format!("accumulate = {}: must be 1 with workers", self.accumulate))
             }
             Some(_) if self.spikes.is_some() || !self.faults.is_empty() => {
                 let key = if self.spikes.is_some() { "spikes" } else { "faults" };

@@ -1,4 +1,4 @@
-//! How long something takes, measured as AutoMoE does.
+//! Measurement of latency, as in AutoMoE.
 //!
 //! Jawahar et al. *AutoMoE*. 2022. <https://arxiv.org/abs/2210.07535>, after the code of HAT: some dry runs,
 //! then timed ones, of which the fastest and the slowest tenth are left out of the mean.

@@ -11,7 +11,7 @@ use burn::{
 };
 use distributed::Communicator;
 use moe::{LayerReport, Pass};
-use tasks::{Batch, Place};
+use tasks::{Batch, BatchPosition};
 
 use crate::{
     Checkpoint, CheckpointError, Order, Run, Team, TrainError,
@@ -292,7 +292,7 @@ impl Show<'_> {
         let position = run.config.examples_before(step) + micro * part;
         let mut examples = order.examples(position, part);
         examples.extend(self.more.filter(|_| micro + 1 == self.share.of));
-        let place = Place { seed: run.seed, position };
+        let place = BatchPosition { seed: run.seed, position };
         (self.corrupt)(micro, run.task.training_batch(&examples, place, run.device))
     }
 }

@@ -1,4 +1,4 @@
-//! Communities of a graph, found by greedy agglomeration of modularity: which classes are confused
+//! Clusters of a graph, found by greedy agglomeration of modularity: which classes are confused
 //! with each other.
 //!
 //! Clauset, Newman, Moore. *Finding community structure in very large networks*. 2004.

@@ -1,4 +1,4 @@
-//! What training minimises, where it is more than the task's loss and the layers' own.
+//! Training objectives beyond the task's loss and the layers' losses.
 
 use burn::prelude::*;
 use moe::Pass;

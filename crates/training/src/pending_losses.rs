@@ -1,4 +1,4 @@
-//! Losses that the device may still be computing: read together, and only when someone looks, since
+//! Losses that the device may still be computing: read together, and only when needed, since
 //! each look makes the processor wait for the device.
 
 use burn::prelude::*;

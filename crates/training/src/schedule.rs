@@ -127,7 +127,7 @@ impl TrainConfig {
         if from < self.accumulate || from > self.batch {
             let (least, most) = (self.accumulate, self.batch);
             return Err(format!(
-                "batch_warmup.from = {from}: it is from accumulate = {least} to batch = {most}"
+                "batch_warmup.from = {from}: must be from accumulate = {least} to batch = {most}"
             ));
         }
         match &self.workers {
@@ -213,7 +213,7 @@ mod tests {
         let default = TrainConfig::default;
         let batch_warmup = Some(BatchWarmUp { from: 64, over: 10 });
         let err = wrong(TrainConfig { batch_warmup, ..default() });
-        assert_eq!(err, "batch_warmup.from = 64: it is from accumulate = 1 to batch = 32");
+        assert_eq!(err, "batch_warmup.from = 64: must be from accumulate = 1 to batch = 32");
         let err = wrong(TrainConfig { halve_at: vec![0.5, 1.5], ..default() });
         assert_eq!(err, "halve_at = 1.5: must be from 0 to 1");
         let shape = Shape::InverseSqrt;

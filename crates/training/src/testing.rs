@@ -1,4 +1,4 @@
-//! What tests of this crate share.
+//! Test scaffold of this crate.
 
 /// Numbers that follow from the salt and their places alone, between `-scale / 2` and `scale / 2`, as
 /// references were given.

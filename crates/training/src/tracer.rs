@@ -1,4 +1,4 @@
-//! Where the time of a training step goes, with bounded memory: for each part of a step the times of
+//! The times of the parts of a training step, in bounded memory: for each part the times of
 //! its last few thousand visits are kept.
 //!
 //! The idea is that of XPUTimer, which follows the steps of a training on many machines with little

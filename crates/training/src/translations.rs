@@ -1,10 +1,10 @@
-//! What the translations of a network are worth, and how fast it writes them.
+//! Metrics of a network's translations, and its decoding speed.
 
 use std::time::Instant;
 
 use backbones::{
     AnyBackbone, SequenceToSequence,
-    seq2seq::{Search, translate},
+    seq2seq::{BeamSearch, translate},
 };
 use burn::prelude::*;
 use moe::Pass;
@@ -41,7 +41,7 @@ pub fn translations(
     device: &Device,
 ) -> Vec<Vec<i32>> {
     let Writing { beam, length_penalty, most, begin, end } = writing;
-    let search = Search { beam, length_penalty, most, begin, end };
+    let search = BeamSearch { beam, length_penalty, most, begin, end };
     sources.chunks(BATCH).flat_map(|batch| translate(network, batch, &search, device)).collect()
 }
 

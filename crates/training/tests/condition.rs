@@ -62,9 +62,7 @@ fn a_task_with_a_condition_is_learnt_at_batch_level() {
         ..MoeConfig::default()
     };
     moe.level.check_condition(Some(task.condition_width())).unwrap();
-    assert!(
-        moe.level.check_condition(Some(3)).unwrap_err().starts_with("level.batch = 2: it takes")
-    );
+    assert!(moe.level.check_condition(Some(3)).unwrap_err().starts_with("level.batch = 2: needs"));
     assert!(moe.level.check_condition(None).is_err());
     let vit = Choice::of("vit").with("width", 8).with("depth", 2).with("heads", 2);
     let (device, model) = (&Device::flex(), network(&task, &vit, &moe));

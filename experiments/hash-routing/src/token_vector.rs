@@ -38,10 +38,10 @@ impl Experts for TokenVector {
 
     fn check(config: &TokenVectorConfig, dims: Dims) -> Result<(), String> {
         match (config.hidden, config.vocab, dims.n_experts) {
-            (0, ..) => Err("hidden = 0: it is at least 1".into()),
-            (_, 0, _) => Err("vocab = 0: it is at least 1".into()),
+            (0, ..) => Err("hidden = 0: must be at least 1".into()),
+            (_, 0, _) => Err("vocab = 0: must be at least 1".into()),
             (_, _, 1) => Ok(()),
-            (.., n) => Err(format!("{n} experts: it is one network, for blocks without experts")),
+            (.., n) => Err(format!("{n} experts: must be 1, for blocks without experts")),
         }
     }
 

@@ -106,13 +106,16 @@ fn mix<'a>(text: &str, devices: &'a [Accelerator]) -> anyhow::Result<Vec<(&'a Ac
         let wrong = || anyhow!("--mix {text}: {part:?} is not NAME=SHARE, for example A=0.5");
         let (name, share) = part.split_once('=').ok_or_else(wrong)?;
         let share: f64 = share.trim().parse().map_err(|_| wrong())?;
-        ensure!(share > 0.0 && share <= 1.0, "--mix {text}: the share {share} is from 0 to 1");
+        ensure!(
+            share > 0.0 && share <= 1.0,
+            "--mix {text}: share {share}: must be above 0 and at most 1"
+        );
         let device = devices.iter().find(|device| device.name == name.trim());
         let unknown = || anyhow!("--mix {text}: no device is named {name:?}; known: {}", known());
         found.push((device.ok_or_else(unknown)?, share));
     }
     let sum: f64 = found.iter().map(|(_, share)| share).sum();
-    ensure!((sum - 1.0).abs() < 1e-6, "--mix {text}: the shares make {sum}, not 1");
+    ensure!((sum - 1.0).abs() < 1e-6, "--mix {text}: the shares must sum to 1, not {sum}");
     Ok(found)
 }
 

@@ -89,9 +89,9 @@ impl ModelSizes {
             ensure!(value > 0, "{key} = 0: must be at least 1");
         }
         let (k, experts, heads) = (self.top_k, self.experts, self.heads);
-        ensure!(k <= experts, "top_k = {k}: there are {experts} experts");
+        ensure!(k <= experts, "top_k = {k}: must be at most experts = {experts}");
         let divides = self.head_width > 0 || self.width.is_multiple_of(heads);
-        ensure!(divides, "heads = {heads} does not divide width = {}: say head_width", self.width);
+        ensure!(divides, "heads = {heads} does not divide width = {}; set head_width", self.width);
         Ok(())
     }
 
@@ -174,12 +174,12 @@ struct Hardware {
 /// The devices of a file.
 pub(crate) fn hardware(path: &Path) -> anyhow::Result<Vec<Accelerator>> {
     let Hardware { device } = from_file(path)?;
-    ensure!(!device.is_empty(), "{}: there is no [[device]]", path.display());
+    ensure!(!device.is_empty(), "{}: expected at least one [[device]]", path.display());
     for Accelerator { name, tflops, price, .. } in &device {
         let valid = *tflops > 0.0 && tflops.is_finite() && *price >= 0.0 && price.is_finite();
         ensure!(
             valid,
-            "{}: device {name:?}: tflops = {tflops} is above 0, and price = {price} at least 0",
+            "{}: device {name:?}: tflops = {tflops} must be above 0, and price = {price} at least 0",
             path.display()
         );
     }

@@ -75,7 +75,7 @@ impl Timing {
         ensure!(fits, "--repeats {repeats}: a multiple of {BLOCKS}, up to 10000");
         let known = |name: &String| {
             let known = NAMES.into_iter().find(|known| known == name);
-            known.ok_or_else(|| anyhow!("--networks {name}: known are {}", NAMES.join(", ")))
+            known.ok_or_else(|| anyhow!("--networks {name}: expected one of {}", NAMES.join(", ")))
         };
         let networks = match self.networks.is_empty() {
             true => NAMES.to_vec(),

@@ -34,7 +34,7 @@ impl Router for Sticky {
 
     fn check(config: &StickyConfig, dims: Dims) -> Result<(), String> {
         kit::check::k(config.k, dims)?;
-        kit::check::gate_learns(config.k, true, dims, "k is at least 2")?;
+        kit::check::gate_learns(config.k, true, dims, "k must be at least 2")?;
         kit::check::coefficient("balance", config.balance)?;
         match (0.0..1.0).contains(&config.stick) {
             true => Ok(()),

@@ -1,4 +1,4 @@
-//! How latents read tokens and one another.
+//! Attention of latents to tokens and to each other.
 //!
 //! Read-in: each latent u has keys and values of its own, by its code.
 //!

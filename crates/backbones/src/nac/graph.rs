@@ -1,4 +1,4 @@
-//! Random graphs, the priors of who is connected to whom.
+//! Random graphs: priors of the connections between latents.
 //!
 //! Barabasi, Albert. *Emergence of Scaling in Random Networks*. Science, 1999, as networkx has it: each new
 //! node is connected to `degree` others, drawn by how many connections they have; the first is connected to
@@ -36,7 +36,10 @@ impl Graph {
             Graph::PlantedPartition | Graph::RingOfCliques
                 if nodes < 2 * GROUPS || !nodes.is_multiple_of(GROUPS) =>
             {
-                Err(format!("mediators = {nodes}: a multiple of {GROUPS}, from {}", 2 * GROUPS))
+                Err(format!(
+                    "mediators = {nodes}: must be a multiple of {GROUPS}, at least {}",
+                    2 * GROUPS
+                ))
             }
             _ => Ok(()),
         }

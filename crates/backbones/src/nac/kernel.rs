@@ -1,4 +1,4 @@
-//! How strongly latents are connected: a kernel of the distance of their signatures.
+//! The strength of connections between latents: a kernel of the distance of their signatures.
 //!
 //! d_uv = 1 - cos(s_u, s_v),  D = d / epsilon,  D = infinity where d > truncation          (1)
 //! log K = -D                                       in evaluation, or without sampling     (2)

@@ -1,4 +1,4 @@
-//! Latents: what states they have, what they compute (codes), where they are in the graph (signatures).
+//! Latents: states, codes, which condition their computation, and signatures, their positions in the graph.
 //!
 //! noise(c) = c (1 + U(-0.05, 0.05)), for each number by itself, in training            (1)
 //! z = mu(LN noise(c)) + exp(logvar(LN noise(c)) / 2) * epsilon,  epsilon ~ N(0, 1)      (2)

@@ -1,4 +1,4 @@
-//! Neural attentive circuits: modules that find one another by signatures and compute by codes.
+//! Neural attentive circuits: modules that attend to each other by signatures and are conditioned on codes.
 //!
 //! Rahaman et al. *Neural Attentive Circuits*. NeurIPS 2022. <https://arxiv.org/abs/2210.08031>
 //!
@@ -40,7 +40,7 @@ mod tokenizer;
 pub use graph::Graph;
 pub use kernel::TruncationGradient;
 pub(crate) use module::NacModule;
-pub use tokenizer::Tokens;
+pub use tokenizer::ImageTokens;
 
 use burn::{module::Module, nn::Linear, prelude::*};
 use kernels::{linear_layer, matmul, softmax, sum};
@@ -90,7 +90,7 @@ config! {
         /// Propagators.
         pub layers: usize = 2,
         /// What makes tokens: `"patches"` or `"conv-next"`.
-        pub tokens: Tokens = Tokens::Patches,
+        pub tokens: ImageTokens = ImageTokens::Patches,
         /// Rows and columns of pixels in a patch.
         pub patch: usize = 2,
         /// Numbers of the place of a token.
@@ -136,7 +136,7 @@ impl NacConfig {
             return Err(format!("{name} = 0: must be at least 1"));
         }
         if self.width < 4 || !self.width.is_multiple_of(4) {
-            return Err(format!("width = {}: a multiple of 4", self.width));
+            return Err(format!("width = {}: must be a multiple of 4", self.width));
         }
         let shares = [
             ("code_noise", self.code_noise),
@@ -150,7 +150,7 @@ impl NacConfig {
             return Err(format!("repulsion = {}: must be from 0 to 1000000", self.repulsion));
         }
         if let Some(most) = self.truncation.filter(|most| !(0.0..=2.0).contains(most)) {
-            return Err(format!("truncation = {most}: a distance is from 0 to 2"));
+            return Err(format!("truncation = {most}: must be from 0 to 2, as distances are"));
         }
         let hidden = self.cap * self.width as f64;
         if !(1.0..=1e6).contains(&hidden) {
@@ -166,8 +166,8 @@ impl NacConfig {
     /// Rows and columns of pixels of a token.
     fn side(&self) -> usize {
         match self.tokens {
-            Tokens::Patches => self.patch,
-            Tokens::ConvNext => STRIDE,
+            ImageTokens::Patches => self.patch,
+            ImageTokens::ConvNext => STRIDE,
         }
     }
 
@@ -294,22 +294,22 @@ impl Backbone for Nac {
     type Config = NacConfig;
     const NAME: &'static str = "nac";
     const ABOUT: &'static str =
-        "neural attentive circuit: modules that find one another by signatures";
+        "neural attentive circuit: modules that attend to each other by signatures";
     const PAPER: &'static str = "https://arxiv.org/abs/2210.08031";
     const CAUSAL: bool = false;
 
-    fn check(config: &NacConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
+    fn check(config: &NacConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
         let wrong = |message: String| wrong(Self::NAME, message);
-        let [_, height, width] = sizes(brief.domain)
-            .ok_or_else(|| wrong("it takes images, and the task has text".into()))?;
-        if brief.moe.layers != Placement::NONE {
-            return Err(wrong("it has no places for MoE layers: moe.layers = \"none\"".into()));
+        let [_, height, width] = sizes(spec.domain)
+            .ok_or_else(|| wrong("expected images, but the task has text".into()))?;
+        if spec.moe.layers != Placement::NONE {
+            return Err(wrong("no place for MoE layers: moe.layers must be \"none\"".into()));
         }
         config.check(height, width).map_err(wrong)
     }
 
-    fn init(config: &NacConfig, brief: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
-        let [channels, height, width] = sizes(brief.domain).expect(IMAGES);
+    fn init(config: &NacConfig, spec: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
+        let [channels, height, width] = sizes(spec.domain).expect(IMAGES);
         let NacConfig { tokens, patch, grid, width: d, code, .. } = *config;
         let count = (height / config.side()) * (width / config.side());
         let sizes = Sizes { tokens, channels, patch, width: d, grid, count };
@@ -327,7 +327,7 @@ impl Backbone for Nac {
             propagators: (0..config.layers).map(propagator).collect(),
             read_out: Propagator::new(config, Form::DENSE, &init.at("read_out")),
             confidence: init.linear("confidence", d, 1, true),
-            head: init.linear("head", d, brief.outputs, true),
+            head: init.linear("head", d, spec.outputs, true),
             count,
             config: config.clone(),
         })

@@ -1,4 +1,4 @@
-//! Linear maps whose inputs are scaled by what a code says, and the feed-forward network made of them.
+//! Linear maps whose inputs are scaled by a function of a code, and the feed-forward network made of them.
 //!
 //! g(c) = 1 + gamma LN(W_c c),  LN without scale and shift, gamma at first 0.1          (1)
 //! ModFC(x; c) = W (x * g(c)) + b                                                       (2)

@@ -1,4 +1,4 @@
-//! What the tests of this network share: parts with the numbers of the references.
+//! Test scaffold: parts of the network with the values of the reference fixtures.
 
 use burn::{module::Module, prelude::*};
 use moe::{parameters, with_parameters};

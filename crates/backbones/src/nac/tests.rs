@@ -1,7 +1,7 @@
 //! Tests of the whole network.
 
 use super::*;
-use crate::testing::{brief, library, loss_falls};
+use crate::testing::{library, loss_falls, spec};
 use burn::module::Param;
 use moe::MoeConfig;
 
@@ -29,9 +29,9 @@ fn calm() -> NacConfig {
 fn built(config: &NacConfig, device: &Device) -> Result<Nac, ConfigError> {
     let (library, moe) = library();
     let moe = MoeConfig { layers: Placement::NONE, ..moe };
-    let brief = brief(IMAGE, &moe, &library);
-    Nac::check(config, &brief)?;
-    <Nac as Backbone>::init(config, &brief, &Init::new(0, device))
+    let spec = spec(IMAGE, &moe, &library);
+    Nac::check(config, &spec)?;
+    <Nac as Backbone>::init(config, &spec, &Init::new(0, device))
 }
 
 fn pixels(device: &Device) -> Input {
@@ -164,16 +164,16 @@ fn what_does_not_fit_is_refused() {
     assert!(check(NacConfig { truncation: Some(2.5), ..small() }).contains("truncation = 2.5"));
     assert!(check(NacConfig { cap: f64::NAN, ..small() }).contains("cap = NaN"));
     assert!(check(NacConfig { width: 6, ..small() }).contains("width = 6: a multiple of 4"));
-    let err = check(NacConfig { tokens: Tokens::ConvNext, ..small() });
+    let err = check(NacConfig { tokens: ImageTokens::ConvNext, ..small() });
     assert!(err.contains("tokens of 8 pixels do not divide 4 x 4"), "{err}");
     let err = check(NacConfig { degree: 16, ..small() });
     assert!(err.contains("degree = 16: must be from 1 to below mediators = 16"), "{err}");
     let (library, moe) = library();
     let moe = MoeConfig { layers: Placement::ALL, ..moe };
-    let err = Nac::check(&small(), &brief(IMAGE, &moe, &library)).unwrap_err().to_string();
+    let err = Nac::check(&small(), &spec(IMAGE, &moe, &library)).unwrap_err().to_string();
     assert!(err.contains("no places for MoE layers"), "{err}");
     let text = Domain::Text { vocab: 9, length: 4 };
     let moe = MoeConfig { layers: Placement::NONE, ..moe };
-    let err = Nac::check(&small(), &brief(text, &moe, &library)).unwrap_err().to_string();
+    let err = Nac::check(&small(), &spec(text, &moe, &library)).unwrap_err().to_string();
     assert!(err.contains("the task has text"), "{err}");
 }

@@ -1,4 +1,4 @@
-//! Images to tokens with places.
+//! Tokens of an image, with positions.
 //!
 //! Liu et al. *A ConvNet for the 2020s*. CVPR 2022. <https://arxiv.org/abs/2201.03545>, two stages of it, of
 //! three blocks each:
@@ -24,7 +24,7 @@ use crate::{Norm, vit::cut};
 /// What makes tokens of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Tokens {
+pub enum ImageTokens {
     /// A linear map of each patch.
     Patches,
     /// Two stages of ConvNeXt: a token for 8 x 8 pixels.
@@ -48,7 +48,7 @@ pub(super) struct Tokenizer {
 /// Sizes of a tokenizer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
-    pub(super) tokens: Tokens,
+    pub(super) tokens: ImageTokens,
     pub(super) channels: usize,
     pub(super) patch: usize,
     /// D of the latents.
@@ -64,8 +64,8 @@ impl Tokenizer {
         let linear = || init.linear("patches", channels * patch * patch, width / 2, true);
         let network = || Network::new(channels, width, &init.at("network"));
         Self {
-            patches: (tokens == Tokens::Patches).then(linear),
-            network: (tokens == Tokens::ConvNext).then(network),
+            patches: (tokens == ImageTokens::Patches).then(linear),
+            network: (tokens == ImageTokens::ConvNext).then(network),
             places: init.normal("places", [1, count, grid], 1.0),
             patch,
         }
@@ -222,8 +222,14 @@ mod tests {
 
     #[test]
     fn a_token_sees_eight_by_eight_pixels_and_those_around() {
-        let sizes =
-            Sizes { tokens: Tokens::ConvNext, channels: 1, patch: 1, width: 8, grid: 3, count: 4 };
+        let sizes = Sizes {
+            tokens: ImageTokens::ConvNext,
+            channels: 1,
+            patch: 1,
+            width: 8,
+            grid: 3,
+            count: 4,
+        };
         let tokenizer = Tokenizer::new(sizes, &Init::new(0, &Device::flex()));
         let tokens = tokenizer.forward(values(1, [2, 1, 16, 16]));
         assert_eq!(tokens.dims(), [2, 4, 4 + 3]);

@@ -1,4 +1,4 @@
-//! Multi-head latent attention: keys and values by way of a narrow vector.
+//! Multi-head latent attention: keys and values from a low-dimensional latent vector.
 //!
 //! DeepSeek-AI. *DeepSeek-V2*. 2024. <https://arxiv.org/abs/2405.04434>, section 2.1.
 //!
@@ -46,12 +46,12 @@ impl LatentConfig {
     pub(super) fn check(&self) -> Result<(), String> {
         let Self { rank, query_rank, plain, rotary, value, .. } = *self;
         if [rank, query_rank.unwrap_or(1), plain, rotary, value].contains(&0) {
-            return Err("attention.latent: all its widths are at least 1".into());
+            return Err("attention.latent: all widths must be at least 1".into());
         }
         crate::Norm::check(self.epsilon).map_err(|err| format!("attention.latent: {err}"))?;
         match rotary.is_multiple_of(2) {
             true => Ok(()),
-            false => Err(format!("attention.latent.rotary = {rotary}: it is even")),
+            false => Err(format!("attention.latent.rotary = {rotary}: must be even")),
         }
     }
 

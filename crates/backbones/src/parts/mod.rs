@@ -87,7 +87,7 @@ impl AttentionParts {
     pub(crate) fn check(&self, [heads, kv_heads]: [usize; 2]) -> Result<(), String> {
         let positive = |name: &str, value: Option<f64>| match value {
             Some(value) if !(value > 0.0 && value.is_finite()) => {
-                Err(format!("attention.{name} = {value}: it is above 0"))
+                Err(format!("attention.{name} = {value}: must be above 0"))
             }
             _ => Ok(()),
         };
@@ -95,7 +95,7 @@ impl AttentionParts {
         positive("scale", self.scale)?;
         positive("interpolation", self.interpolation)?;
         if self.window == Some(0) {
-            return Err("attention.window = 0: it is at least 1, the token itself".into());
+            return Err("attention.window = 0: must be at least 1, the token itself".into());
         }
         if let Some(yarn) = &self.yarn {
             yarn.check()?;
@@ -109,11 +109,11 @@ impl AttentionParts {
         }
         let Some(latent) = &self.latent else { return Ok(()) };
         if self.norm != QkNorm::None || self.clip.is_some() || self.qkv_bias {
-            let message = "attention.latent: it goes with no norm, clip or qkv_bias";
+            let message = "attention.latent: cannot be combined with norm, clip or qkv_bias";
             return Err(message.into());
         }
         if kv_heads != heads {
-            return Err("attention.latent: it has as many kv_heads as heads".into());
+            return Err("attention.latent: kv_heads must equal heads".into());
         }
         latent.check()
     }

@@ -48,7 +48,7 @@ impl YarnConfig {
         match finite && factor >= 1.0 && beta_fast >= beta_slow && original_length > 0 {
             true => Ok(()),
             false => Err(format!(
-                "attention.yarn: factor = {factor} is at least 1, beta_fast = {beta_fast} at least \
+                "attention.yarn: factor = {factor} must be at least 1, beta_fast = {beta_fast} at least \
                  beta_slow = {beta_slow}, and original_length = {original_length} at least 1"
             )),
         }

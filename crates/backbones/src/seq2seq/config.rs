@@ -1,4 +1,4 @@
-//! Sizes of the encoder-decoder, and whether they fit.
+//! Sizes of the encoder-decoder, and their checks.
 
 use moe::{Choice, ConfigError, MoeConfig, config};
 
@@ -130,7 +130,7 @@ impl TransformerSeq2SeqConfig {
     /// Checks that the sizes fit each other.
     pub fn check(&self) -> Result<(), String> {
         if self.encoder_layers == 0 || self.decoder_layers == 0 {
-            return Err("encoder_layers and decoder_layers are at least 1".into());
+            return Err("encoder_layers and decoder_layers must be at least 1".into());
         }
         self.check_encoder(["encoder_heads", "encoder_experts", "encoder_hidden"])?;
         let (n, divides) = (self.decoder_layers, |heads: &usize| self.divides(*heads));
@@ -147,10 +147,10 @@ impl TransformerSeq2SeqConfig {
     /// The same of what both sides share and of the encoder; heads, experts and widths have these names.
     pub(crate) fn check_encoder(&self, [heads, experts, hidden]: [&str; 3]) -> Result<(), String> {
         if self.width == 0 || self.inner == Some(0) {
-            return Err("width and inner are at least 1".into());
+            return Err("width and inner must be at least 1".into());
         }
         if !matches!(self.wiring, Wiring::PreNorm | Wiring::PostNorm) {
-            return Err("wiring: it is \"post-norm\" or \"pre-norm\"".into());
+            return Err("wiring: expected \"post-norm\" or \"pre-norm\"".into());
         }
         check_dropout("dropout", self.dropout)?;
         Norm::check(self.epsilon)?;
@@ -171,20 +171,20 @@ impl TransformerSeq2SeqConfig {
     pub fn check_layers(
         &self,
         name: &str,
-        brief: &BackboneSpec,
+        spec: &BackboneSpec,
         [source, target]: [usize; 2],
     ) -> Result<(), ConfigError> {
         let places = self.places();
         let wrong = |message| ConfigError::Invalid { what: "moe", name: "config".into(), message };
-        brief.moe.layers.check(places.len()).map_err(wrong)?;
+        spec.moe.layers.check(places.len()).map_err(wrong)?;
         for (side, layer) in places {
-            let (moe, dense) = self.of_layer((side, layer), brief.moe);
+            let (moe, dense) = self.of_layer((side, layer), spec.moe);
             let tokens = match side {
                 Side::Encoder => source,
                 Side::Decoder => target,
             };
-            let brief = BackboneSpec { moe: &moe, ..*brief };
-            brief.check_blocks(name, &dense, [tokens, self.width], 1)?;
+            let spec = BackboneSpec { moe: &moe, ..*spec };
+            spec.check_blocks(name, &dense, [tokens, self.width], 1)?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The decoder: tokens with their positions through layers that see what went before, and the source.
+//! The decoder: token and position embeddings, causal self-attention, and attention to the source.
 
 use burn::{module::Module, prelude::*};
 use moe::{ConfigError, Init, Pass, TokenIds};
@@ -27,12 +27,12 @@ impl Decoder {
     /// A fresh decoder of targets of at most `longest` tokens.
     pub fn new(
         config: &TransformerSeq2SeqConfig,
-        brief: &BackboneSpec,
+        spec: &BackboneSpec,
         longest: usize,
         init: &Init,
     ) -> Result<Self, ConfigError> {
         let layers = init.at("layers");
-        let layer = |i| decoder_layer(config, brief, i, longest, &layers.at(i));
+        let layer = |i| decoder_layer(config, spec, i, longest, &layers.at(i));
         let norm = || Norm::layer(init, "norm", config.width, config.epsilon);
         Ok(Self {
             entrance: Entrance::new(config, longest, init),
@@ -78,7 +78,7 @@ impl Decoder {
 
 fn decoder_layer(
     config: &TransformerSeq2SeqConfig,
-    brief: &BackboneSpec,
+    spec: &BackboneSpec,
     i: usize,
     longest: usize,
     init: &Init,
@@ -91,7 +91,7 @@ fn decoder_layer(
         attention_norm: norm("attention_norm"),
         cross: attention("cross", *config.cross_heads.at(i)),
         cross_norm: norm("cross_norm"),
-        feed_forward: feed_forward(config, brief, (Side::Decoder, i), longest, init)?,
+        feed_forward: feed_forward(config, spec, (Side::Decoder, i), longest, init)?,
         feed_forward_norm: norm("feed_forward_norm"),
         encoder_outputs: *config.encoder_outputs.at(i),
         joining: config.joining(),

@@ -1,4 +1,4 @@
-//! The encoder: tokens with their positions through layers that see everything.
+//! The encoder: token and position embeddings, and bidirectional self-attention.
 
 use burn::{module::Module, prelude::*};
 use moe::{ConfigError, Init, Pass, RealTokens, TokenIds};
@@ -79,13 +79,13 @@ impl Encoder {
     /// leave.
     pub fn new(
         config: &TransformerSeq2SeqConfig,
-        brief: &BackboneSpec,
+        spec: &BackboneSpec,
         longest: usize,
         outputs: usize,
         init: &Init,
     ) -> Result<Self, ConfigError> {
         let layers = init.at("layers");
-        let layer = |i| encoder_layer(config, brief, i, longest, &layers.at(i));
+        let layer = |i| encoder_layer(config, spec, i, longest, &layers.at(i));
         let norm = || Norm::layer(init, "norm", config.width, config.epsilon);
         Ok(Self {
             entrance: Entrance::new(config, longest, init),
@@ -146,7 +146,7 @@ impl Encoder {
 
 fn encoder_layer(
     config: &TransformerSeq2SeqConfig,
-    brief: &BackboneSpec,
+    spec: &BackboneSpec,
     i: usize,
     longest: usize,
     init: &Init,
@@ -156,7 +156,7 @@ fn encoder_layer(
     Ok(EncoderLayer {
         attention: MultiHead::new(&attention, &init.at("attention")),
         attention_norm: norm("attention_norm"),
-        feed_forward: feed_forward(config, brief, (Side::Encoder, i), longest, init)?,
+        feed_forward: feed_forward(config, spec, (Side::Encoder, i), longest, init)?,
         feed_forward_norm: norm("feed_forward_norm"),
         joining: config.joining(),
     })
@@ -165,13 +165,13 @@ fn encoder_layer(
 /// The feed-forward network or the MoE layer of one layer, on sequences of at most `longest` tokens.
 pub(super) fn feed_forward(
     config: &TransformerSeq2SeqConfig,
-    brief: &BackboneSpec,
+    spec: &BackboneSpec,
     place: (Side, usize),
     longest: usize,
     init: &Init,
 ) -> Result<FeedForward, ConfigError> {
-    let (moe, dense) = config.of_layer(place, brief.moe);
-    let brief = BackboneSpec { moe: &moe, ..*brief };
+    let (moe, dense) = config.of_layer(place, spec.moe);
+    let spec = BackboneSpec { moe: &moe, ..*spec };
     let size = [longest, config.width];
-    FeedForward::new(&brief, &dense, (0, 1), size, &init.at("feed_forward"))
+    FeedForward::new(&spec, &dense, (0, 1), size, &init.at("feed_forward"))
 }

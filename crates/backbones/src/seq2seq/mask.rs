@@ -1,4 +1,4 @@
-//! What attention may not see, as numbers that are added to its scores: 0 or minus infinity.
+//! Attention masks, which are added to scores: 0 or minus infinity.
 
 use burn::prelude::*;
 

@@ -1,4 +1,4 @@
-//! What a decoder knows of the source and of the tokens before.
+//! The memory of a decoder: keys and values of the source and of earlier tokens.
 
 use burn::prelude::*;
 

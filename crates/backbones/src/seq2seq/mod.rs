@@ -44,7 +44,7 @@ pub use memory::{Encoded, LayerMemory, Memory};
 pub use multi_head::{KeysValues, MultiHead, MultiHeadConfig, multi_head};
 pub use per_layer::{Hidden, PerLayer};
 pub use positions::{PositionKind, PositionTable, sinusoids};
-pub use search::{Search, beam_search, greedy, translate};
+pub use search::{BeamSearch, beam_search, greedy, translate};
 
 use burn::{module::Module, nn::Embedding, prelude::*};
 use moe::{ConfigError, Domain, Init, Input, Pass, RealTokens};
@@ -99,25 +99,25 @@ impl Backbone for TransformerSeq2Seq {
     const PAPER: &'static str = "https://arxiv.org/abs/1706.03762";
     const CAUSAL: bool = true;
 
-    fn check(config: &TransformerSeq2SeqConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
+    fn check(config: &TransformerSeq2SeqConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
         let wrong = |message: String| wrong(Self::NAME, message);
-        let (vocab, lengths) = sizes(brief.domain).ok_or_else(|| {
-            wrong("it takes pairs of sequences, such as those of the task translation".into())
+        let (vocab, lengths) = sizes(spec.domain).ok_or_else(|| {
+            wrong("expected pairs of sequences, such as those of the task translation".into())
         })?;
         config.check().map_err(wrong)?;
-        if config.head.tied && brief.outputs != vocab {
-            let outputs = brief.outputs;
+        if config.head.tied && spec.outputs != vocab {
+            let outputs = spec.outputs;
             return Err(wrong(format!("head.tied: {outputs} outputs are not the {vocab} tokens")));
         }
-        config.check_layers(Self::NAME, brief, lengths)
+        config.check_layers(Self::NAME, spec, lengths)
     }
 
     fn init(
         config: &TransformerSeq2SeqConfig,
-        brief: &BackboneSpec,
+        spec: &BackboneSpec,
         init: &Init,
     ) -> Result<Self, ConfigError> {
-        let (vocab, [source, target]) = sizes(brief.domain).expect(PAIRS);
+        let (vocab, [source, target]) = sizes(spec.domain).expect(PAIRS);
         let d = config.width;
         let table = |name| init.embedding(name, vocab, d, (d as f64).powf(-0.5));
         let outputs = (0..config.decoder_layers).map(|i| *config.encoder_outputs.at(i)).max();
@@ -125,9 +125,9 @@ impl Backbone for TransformerSeq2Seq {
         Ok(Self {
             embedding: table("embedding"),
             source_embedding: (!config.shared_embedding).then(|| table("source_embedding")),
-            encoder: Encoder::new(config, brief, source, outputs, &init.at("encoder"))?,
-            decoder: Decoder::new(config, brief, target, &init.at("decoder"))?,
-            head: Head::new(&config.head, [d, brief.outputs], init),
+            encoder: Encoder::new(config, spec, source, outputs, &init.at("encoder"))?,
+            decoder: Decoder::new(config, spec, target, &init.at("decoder"))?,
+            head: Head::new(&config.head, [d, spec.outputs], init),
             source,
             target,
         })

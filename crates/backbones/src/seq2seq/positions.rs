@@ -1,4 +1,4 @@
-//! Where a token stands, as a vector that is added to its own.
+//! Position embeddings, which are added to token embeddings.
 //!
 //! Vaswani et al. *Attention Is All You Need*. NeurIPS 2017. <https://arxiv.org/abs/1706.03762>
 //!

@@ -1,4 +1,4 @@
-//! The likeliest target of a source: greedy, or by beam search.
+//! Decoding of a target: greedy, or by beam search.
 //!
 //! Beam search as in fairseq: Ott et al. *fairseq: A Fast, Extensible Toolkit for Sequence Modeling*.
 //! NAACL 2019. <https://arxiv.org/abs/1904.01038>
@@ -20,7 +20,7 @@ use super::{Memory, SequenceToSequence};
 
 /// How targets are searched for.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Search {
+pub struct BeamSearch {
     /// Targets that are followed at once, b; 1 is greedy.
     pub beam: usize,
     /// Alpha: 0 favours short targets, 1 takes the mean for each token.
@@ -38,7 +38,7 @@ pub struct Search {
 pub fn translate(
     network: &dyn SequenceToSequence,
     sources: &[Vec<i32>],
-    search: &Search,
+    search: &BeamSearch,
     device: &Device,
 ) -> Vec<Vec<i32>> {
     match search.beam {
@@ -48,7 +48,7 @@ pub fn translate(
 }
 
 /// The most tokens of an answer of this network.
-fn most(network: &dyn SequenceToSequence, search: &Search) -> usize {
+fn most(network: &dyn SequenceToSequence, search: &BeamSearch) -> usize {
     search.most.min(network.longest()[1].saturating_sub(1))
 }
 
@@ -84,7 +84,7 @@ fn scores(
 pub fn greedy(
     network: &dyn SequenceToSequence,
     sources: &[Vec<i32>],
-    search: &Search,
+    search: &BeamSearch,
     device: &Device,
 ) -> Vec<Vec<i32>> {
     let mut answers = vec![Vec::new(); sources.len()];
@@ -147,7 +147,7 @@ struct Continuation {
 pub fn beam_search(
     network: &dyn SequenceToSequence,
     sources: &[Vec<i32>],
-    search: &Search,
+    search: &BeamSearch,
     device: &Device,
 ) -> Vec<Vec<i32>> {
     assert!(search.beam > 0, "at least one target is followed");
@@ -190,7 +190,7 @@ pub fn beam_search(
 impl Beam {
     /// One step; gives from which of the live targets each of the new ones goes on. None live when the
     /// source is done.
-    fn advance(&mut self, log_p: &[Vec<f64>], search: &Search, at_end: bool) -> Vec<usize> {
+    fn advance(&mut self, log_p: &[Vec<f64>], search: &BeamSearch, at_end: bool) -> Vec<usize> {
         let end = search.end as usize;
         let best = match at_end {
             true => self.continuations(log_p, self.live.len(), |token| token == end),
@@ -298,7 +298,8 @@ mod tests {
         }
     }
 
-    const SEARCH: Search = Search { beam: 1, length_penalty: 0.0, most: 4, begin: 0, end: 1 };
+    const SEARCH: BeamSearch =
+        BeamSearch { beam: 1, length_penalty: 0.0, most: 4, begin: 0, end: 1 };
 
     /// Tokens: 0 begins, 1 ends. Greedy goes by 2 (0.6) and is then undecided; by 3 (0.4) all is sure.
     fn chain() -> Chain {
@@ -311,7 +312,7 @@ mod tests {
         let (chain, device) = (chain(), Device::flex());
         let sources = [vec![5], vec![5, 6]];
         assert_eq!(greedy(&chain, &sources, &SEARCH, &device), [[2], [2]]);
-        let two = Search { beam: 2, ..SEARCH };
+        let two = BeamSearch { beam: 2, ..SEARCH };
         assert_eq!(translate(&chain, &sources, &two, &device), [[3], [3]]);
         assert_eq!(translate(&chain, &[], &two, &device), [[0; 0]; 0]);
     }
@@ -320,7 +321,7 @@ mod tests {
     fn a_beam_of_one_is_greedy_whatever_the_penalty() {
         let (chain, device) = (chain(), Device::flex());
         for length_penalty in [0.0, 0.6, 2.0] {
-            let search = Search { length_penalty, ..SEARCH };
+            let search = BeamSearch { length_penalty, ..SEARCH };
             let answers = beam_search(&chain, &[vec![5]], &search, &device);
             assert_eq!(answers, greedy(&chain, &[vec![5]], &search, &device));
         }
@@ -334,7 +335,7 @@ mod tests {
         let rows = rows.map(|row: [f32; 3]| row.map(|p| p.max(1e-30).ln()).to_vec()).to_vec();
         let answer = |length_penalty: f64| {
             // So wide that nothing is done before the longest target.
-            let search = Search { beam: 20, length_penalty, ..SEARCH };
+            let search = BeamSearch { beam: 20, length_penalty, ..SEARCH };
             beam_search(&Chain(rows.clone()), &[vec![5]], &search, &Device::flex()).remove(0)
         };
         assert_eq!(answer(0.0), [2]);
@@ -344,11 +345,11 @@ mod tests {
     #[test]
     fn an_answer_has_at_most_so_many_tokens() {
         let rows = vec![vec![0.0, -9.0, 5.0]; 3];
-        let search = Search { most: 3, ..SEARCH };
+        let search = BeamSearch { most: 3, ..SEARCH };
         let sources = [vec![5]];
         let network = Chain(rows);
         assert_eq!(greedy(&network, &sources, &search, &Device::flex()), [[2, 2, 2]]);
-        let two = Search { beam: 2, ..search };
+        let two = BeamSearch { beam: 2, ..search };
         assert_eq!(beam_search(&network, &sources, &two, &Device::flex()), [[2, 2, 2]]);
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{brief, library, loss_falls};
+use crate::testing::{library, loss_falls, spec};
 use moe::{MoeConfig, Placement, SequencePair};
 
 const PAIR: Domain = Domain::Pair { vocab: 11, source: 6, target: 5 };
@@ -36,9 +36,9 @@ fn kinds() -> Vec<TransformerSeq2SeqConfig> {
 fn of(device: &Device, config: &TransformerSeq2SeqConfig) -> TransformerSeq2Seq {
     let (library, moe) = library();
     let moe = MoeConfig { layers: Placement::ALL, ..moe };
-    let brief = BackboneSpec { outputs: 11, ..brief(PAIR, &moe, &library) };
-    <TransformerSeq2Seq as Backbone>::check(config, &brief).unwrap();
-    <TransformerSeq2Seq as Backbone>::init(config, &brief, &Init::new(0, device)).unwrap()
+    let spec = BackboneSpec { outputs: 11, ..spec(PAIR, &moe, &library) };
+    <TransformerSeq2Seq as Backbone>::check(config, &spec).unwrap();
+    <TransformerSeq2Seq as Backbone>::init(config, &spec, &Init::new(0, device)).unwrap()
 }
 
 fn ids(rows: &[&[i32]]) -> Tensor<2, Int> {
@@ -101,10 +101,10 @@ fn one_expert_everywhere_is_the_dense_network_to_the_bit() {
     let network = |config: &TransformerSeq2SeqConfig, layers: Placement| {
         let expert = config.dense.clone();
         let moe = MoeConfig { layers, experts: 1, expert, ..moe.clone() };
-        let brief = BackboneSpec { outputs: 11, ..brief(PAIR, &moe, &library) };
-        <TransformerSeq2Seq as Backbone>::check(config, &brief).unwrap();
+        let spec = BackboneSpec { outputs: 11, ..spec(PAIR, &moe, &library) };
+        <TransformerSeq2Seq as Backbone>::check(config, &spec).unwrap();
         let init = Init::new(0, &Device::flex());
-        filled(<TransformerSeq2Seq as Backbone>::init(config, &brief, &init).unwrap())
+        filled(<TransformerSeq2Seq as Backbone>::init(config, &spec, &init).unwrap())
     };
     let input = || {
         let source: [&[i32]; 2] = [&[3, 4, 5, 9, 9], &[6, 7, 8, 9, 10]];
@@ -171,14 +171,14 @@ fn sources_in_a_batch_are_translated_as_alone_and_a_beam_of_one_is_greedy() {
     let device = Device::flex();
     for (config, beam) in kinds().iter().zip([1, 3, 4]) {
         let network = of(&device, config);
-        let search = Search { beam, length_penalty: 0.6, most: 5, begin: 0, end: 1 };
+        let search = BeamSearch { beam, length_penalty: 0.6, most: 5, begin: 0, end: 1 };
         let sources = [vec![3, 4, 5], vec![6], vec![7, 2, 2, 9]];
         let together = translate(&network, &sources, &search, &device);
         for (source, answer) in sources.iter().zip(&together) {
             let alone = translate(&network, std::slice::from_ref(source), &search, &device);
             assert_eq!(&alone[0], answer);
         }
-        let one = Search { beam: 1, ..search };
+        let one = BeamSearch { beam: 1, ..search };
         let greedy = greedy(&network, &sources, &one, &device);
         assert_eq!(beam_search(&network, &sources, &one, &device), greedy);
         assert!(greedy.iter().any(|answer| !answer.is_empty()));
@@ -216,12 +216,12 @@ fn experts_are_where_the_lists_say() {
 fn what_does_not_fit_is_refused() {
     let (library, moe) = library();
     let check = |config: TransformerSeq2SeqConfig, domain| {
-        let brief = BackboneSpec { outputs: 11, ..brief(domain, &moe, &library) };
-        <TransformerSeq2Seq as Backbone>::check(&config, &brief).unwrap_err().to_string()
+        let spec = BackboneSpec { outputs: 11, ..spec(domain, &moe, &library) };
+        <TransformerSeq2Seq as Backbone>::check(&config, &spec).unwrap_err().to_string()
     };
     let plain = TransformerSeq2SeqConfig::default;
     let err = check(plain(), Domain::Text { vocab: 11, length: 4 });
-    assert!(err.contains("it takes pairs of sequences"), "{err}");
+    assert!(err.contains("expected pairs of sequences"), "{err}");
     let cases = [
         (
             TransformerSeq2SeqConfig { cross_heads: PerLayer::Each(vec![4, 3]), ..plain() },
@@ -237,10 +237,10 @@ fn what_does_not_fit_is_refused() {
         ),
         (
             TransformerSeq2SeqConfig { wiring: crate::Wiring::OutputNorm, ..plain() },
-            "wiring: it is \"post-norm\" or \"pre-norm\"",
+            "wiring: expected \"post-norm\" or \"pre-norm\"",
         ),
         (TransformerSeq2SeqConfig { dropout: 1.0, ..plain() }, "dropout = 1: must be from 0"),
-        (TransformerSeq2SeqConfig { encoder_layers: 0, ..plain() }, "are at least 1"),
+        (TransformerSeq2SeqConfig { encoder_layers: 0, ..plain() }, "must be at least 1"),
     ];
     for (config, expected) in cases {
         let err = check(config, PAIR);

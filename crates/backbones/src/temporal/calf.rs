@@ -100,29 +100,29 @@ fn halved(x: Tensor<3>) -> Tensor<3> {
 impl Backbone for Calf {
     type Config = CalfConfig;
     const NAME: &'static str = "calf";
-    const ABOUT: &'static str = "a pyramid of convolutions, a segmentation of frames, and spots";
+    const ABOUT: &'static str = "CALF: temporal convolutions, segmentation of frames, and spotting";
     const PAPER: &'static str = "https://arxiv.org/abs/1912.01326";
     const CAUSAL: bool = false;
 
-    fn check(config: &CalfConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
-        let [tokens, _] = sizes(Self::NAME, brief.domain)?;
+    fn check(config: &CalfConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
+        let [tokens, _] = sizes(Self::NAME, spec.domain)?;
         let ([a, b], [c, d]) = (config.features, config.head);
         let mut least =
             vec![("features[0]", a), ("features[1]", b), ("head[0]", c), ("head[1]", d)];
         least.extend(config.maps.map(|map| ("maps", map)));
         least.extend([("receptive_field", config.receptive_field), ("spots", config.spots)]);
         at_least_one(Self::NAME, &least)?;
-        if brief.outputs <= BEFORE {
-            let message = "the task has no confidence, place and classes: action-spotting with loss = \"calf\" has";
+        if spec.outputs <= BEFORE {
+            let message = "expected a task with confidence, place and classes: action-spotting with loss = \"calf\"";
             return Err(wrong(Self::NAME, message));
         }
-        Layers::check(Self::NAME, brief, &config.dense, [tokens, config.width()], config.depth)
+        Layers::check(Self::NAME, spec, &config.dense, [tokens, config.width()], config.depth)
     }
 
-    fn init(config: &CalfConfig, brief: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
-        let [tokens, features] = sizes(Self::NAME, brief.domain).expect(FRAMES);
+    fn init(config: &CalfConfig, spec: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
+        let [tokens, features] = sizes(Self::NAME, spec.domain).expect(FRAMES);
         let ([a, b], [c, d], width) = (config.features, config.head, config.width());
-        let classes = brief.outputs - BEFORE;
+        let classes = spec.outputs - BEFORE;
         let kernel = |(at, (kernel, maps)): (usize, (usize, usize))| {
             Convolution::new(&init.at("pyramid"), &at.to_string(), [b, maps], kernel)
         };
@@ -137,13 +137,13 @@ impl Backbone for Calf {
                 .enumerate()
                 .map(kernel)
                 .collect(),
-            layers: Layers::new(brief, &config.dense, [tokens, width], config.depth, init)?,
+            layers: Layers::new(spec, &config.dense, [tokens, width], config.depth, init)?,
             capsules: Convolution::new(init, "capsules", [width, classes * CAPSULE], 3),
             head: vec![
                 Convolution::new(init, "head_0", [seen, c], 3),
                 Convolution::new(init, "head_1", [c, d], 3),
             ],
-            output: init.linear("output", left(tokens) * d, config.spots * brief.outputs, true),
+            output: init.linear("output", left(tokens) * d, config.spots * spec.outputs, true),
             spots: config.spots,
             tokens,
         })

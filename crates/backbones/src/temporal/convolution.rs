@@ -42,30 +42,30 @@ pub struct TemporalConvolution {
 impl Backbone for TemporalConvolution {
     type Config = TemporalConvolutionConfig;
     const NAME: &'static str = "temporal-convolution";
-    const ABOUT: &'static str = "three convolutions over time, an answer at each frame";
+    const ABOUT: &'static str = "three temporal convolutions, one output per frame";
     const PAPER: &'static str = "https://arxiv.org/abs/2011.13367";
     const CAUSAL: bool = false;
 
-    fn check(config: &TemporalConvolutionConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
-        let [tokens, _] = sizes(Self::NAME, brief.domain)?;
+    fn check(config: &TemporalConvolutionConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
+        let [tokens, _] = sizes(Self::NAME, spec.domain)?;
         let [first, second] = config.channels;
         let least = [("channels[0]", first), ("channels[1]", second), ("kernel", config.kernel)];
         at_least_one(Self::NAME, &least)?;
-        Layers::check(Self::NAME, brief, &config.dense, [tokens, second], config.depth)
+        Layers::check(Self::NAME, spec, &config.dense, [tokens, second], config.depth)
     }
 
     fn init(
         config: &TemporalConvolutionConfig,
-        brief: &BackboneSpec,
+        spec: &BackboneSpec,
         init: &Init,
     ) -> Result<Self, ConfigError> {
-        let [tokens, features] = sizes(Self::NAME, brief.domain).expect(FRAMES);
+        let [tokens, features] = sizes(Self::NAME, spec.domain).expect(FRAMES);
         let ([a, b], kernel) = (config.channels, config.kernel);
         Ok(Self {
             first: Convolution::new(init, "first", [features, a], kernel),
             second: Convolution::new(init, "second", [a, b], kernel),
-            layers: Layers::new(brief, &config.dense, [tokens, b], config.depth, init)?,
-            last: Convolution::new(init, "last", [b, brief.outputs], kernel),
+            layers: Layers::new(spec, &config.dense, [tokens, b], config.depth, init)?,
+            last: Convolution::new(init, "last", [b, spec.outputs], kernel),
             last_relu: config.last_relu,
             tokens,
         })

@@ -1,4 +1,4 @@
-//! What networks on frames share: sizes, shifts in time, windows, convolutions, and the MoE layers.
+//! Shared parts of networks on frames: sizes, shifts in time, windows, convolutions, and MoE layers.
 
 use burn::{module::Module, nn::Linear, prelude::*};
 use kernels::linear_layer;
@@ -7,7 +7,7 @@ use moe::{Choice, ConfigError, Domain, Init, Input, Pass, Placement};
 use crate::{BackboneSpec, FeedForward, Norm, wrong};
 
 /// What was checked before.
-pub(super) const FRAMES: &str = "it takes images of one channel, whose rows are frames";
+pub(super) const FRAMES: &str = "expected images of one channel, whose rows are frames";
 
 /// Frames and features of a frame.
 pub(super) fn sizes(name: &str, domain: Domain) -> Result<[usize; 2], ConfigError> {
@@ -39,24 +39,27 @@ pub(super) struct Layers {
 }
 
 impl Layers {
-    /// Do `depth` of them fit, the stream being `[B, tokens, width]`? There may be none, without MoE
+    /// Checks that `depth` layers fit, for a stream of `[B, tokens, width]`. The depth may be 0 without MoE
     /// layers.
     pub(super) fn check(
         name: &str,
-        brief: &BackboneSpec,
+        spec: &BackboneSpec,
         dense: &Choice,
         shape: [usize; 2],
         depth: usize,
     ) -> Result<(), ConfigError> {
         match depth {
-            0 if brief.moe.layers == Placement::NONE => Ok(()),
-            0 => Err(wrong(name, "depth = 0 has no place for MoE layers: moe.layers is \"none\"")),
-            _ => brief.check_blocks(name, dense, shape, depth),
+            0 if spec.moe.layers == Placement::NONE => Ok(()),
+            0 => Err(wrong(
+                name,
+                "depth = 0 has no place for MoE layers: moe.layers must be \"none\"",
+            )),
+            _ => spec.check_blocks(name, dense, shape, depth),
         }
     }
 
     pub(super) fn new(
-        brief: &BackboneSpec,
+        spec: &BackboneSpec,
         dense: &Choice,
         [tokens, width]: [usize; 2],
         depth: usize,
@@ -64,7 +67,7 @@ impl Layers {
     ) -> Result<Self, ConfigError> {
         let layer = |at: usize| {
             let init = init.at("layers").at(at);
-            FeedForward::new(brief, dense, (at, depth), [tokens, width], &init)
+            FeedForward::new(spec, dense, (at, depth), [tokens, width], &init)
         };
         let norm = |at: usize| Norm::layer(&init.at("norms"), &at.to_string(), width, 1e-5);
         let layers = (0..depth).map(layer).collect::<Result<_, _>>()?;

@@ -1,4 +1,4 @@
-//! The maximum of the features of a window around each frame.
+//! Max pooling of features over a window around each frame.
 //!
 //! Giancola et al. *SoccerNet*. CVPR Workshops 2018. <https://arxiv.org/abs/1804.04527>, section 5: features of a
 //! window, pooled, then a linear map to the classes.
@@ -44,28 +44,24 @@ pub struct MaxPool {
 impl Backbone for MaxPool {
     type Config = MaxPoolConfig;
     const NAME: &'static str = "max-pool";
-    const ABOUT: &'static str = "the maximum of the features in a window around each frame";
+    const ABOUT: &'static str = "max pooling of features over a window around each frame";
     const PAPER: &'static str = "https://arxiv.org/abs/1804.04527";
     const CAUSAL: bool = false;
 
-    fn check(config: &MaxPoolConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
+    fn check(config: &MaxPoolConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
         let MaxPoolConfig { width, window, depth, dense } = config;
-        let [tokens, _] = sizes(Self::NAME, brief.domain)?;
+        let [tokens, _] = sizes(Self::NAME, spec.domain)?;
         at_least_one(Self::NAME, &[("width", *width), ("window", *window)])?;
-        Layers::check(Self::NAME, brief, dense, [tokens, *width], *depth)
+        Layers::check(Self::NAME, spec, dense, [tokens, *width], *depth)
     }
 
-    fn init(
-        config: &MaxPoolConfig,
-        brief: &BackboneSpec,
-        init: &Init,
-    ) -> Result<Self, ConfigError> {
-        let [tokens, features] = sizes(Self::NAME, brief.domain).expect(FRAMES);
+    fn init(config: &MaxPoolConfig, spec: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
+        let [tokens, features] = sizes(Self::NAME, spec.domain).expect(FRAMES);
         let MaxPoolConfig { width, window, depth, dense } = config;
         Ok(Self {
             embedding: init.linear("embedding", features, *width, true),
-            layers: Layers::new(brief, dense, [tokens, *width], *depth, init)?,
-            head: init.linear("head", *width, brief.outputs, true),
+            layers: Layers::new(spec, dense, [tokens, *width], *depth, init)?,
+            head: init.linear("head", *width, spec.outputs, true),
             window: *window,
             tokens,
         })

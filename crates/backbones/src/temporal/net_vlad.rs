@@ -116,27 +116,24 @@ impl NetVladConfig {
 impl Backbone for NetVlad {
     type Config = NetVladConfig;
     const NAME: &'static str = "net-vlad";
-    const ABOUT: &'static str = "residuals to clusters, summed over a window around each frame";
+    const ABOUT: &'static str =
+        "NetVLAD: residuals to clusters, summed over a window around each frame";
     const PAPER: &'static str = "https://arxiv.org/abs/2104.06779";
     const CAUSAL: bool = false;
 
-    fn check(config: &NetVladConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
+    fn check(config: &NetVladConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
         let NetVladConfig { features, clusters, width, window, .. } = *config;
-        let [tokens, _] = sizes(Self::NAME, brief.domain)?;
+        let [tokens, _] = sizes(Self::NAME, spec.domain)?;
         let least = [("features", features), ("clusters", clusters), ("width", width)];
         at_least_one(Self::NAME, &least)?;
         if window < 2 {
             return Err(crate::wrong(Self::NAME, format!("window = {window}: must be at least 2")));
         }
-        Layers::check(Self::NAME, brief, &config.dense, [tokens, width], config.depth)
+        Layers::check(Self::NAME, spec, &config.dense, [tokens, width], config.depth)
     }
 
-    fn init(
-        config: &NetVladConfig,
-        brief: &BackboneSpec,
-        init: &Init,
-    ) -> Result<Self, ConfigError> {
-        let [tokens, numbers] = sizes(Self::NAME, brief.domain).expect(FRAMES);
+    fn init(config: &NetVladConfig, spec: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
+        let [tokens, numbers] = sizes(Self::NAME, spec.domain).expect(FRAMES);
         let NetVladConfig { features, clusters, width, depth, .. } = *config;
         let windows = config.pools();
         let pooled = windows.len() * clusters * features;
@@ -148,8 +145,8 @@ impl Backbone for NetVlad {
             embedding: init.linear("embedding", numbers, features, true),
             pools: windows.into_iter().enumerate().map(pool).collect(),
             projection: projects.then(|| init.linear("projection", pooled, width, true)),
-            layers: Layers::new(brief, &config.dense, [tokens, width], depth, init)?,
-            head: init.linear("head", last, brief.outputs, true),
+            layers: Layers::new(spec, &config.dense, [tokens, width], depth, init)?,
+            head: init.linear("head", last, spec.outputs, true),
             tokens,
         })
     }

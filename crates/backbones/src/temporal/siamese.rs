@@ -46,7 +46,7 @@ pub struct Siamese {
 }
 
 /// What was checked before.
-const PAIRS: &str = "it takes images of two channels: the rows of a piece, and those of a replay";
+const PAIRS: &str = "expected images of two channels: the rows of a piece, and those of a replay";
 
 fn sizes(domain: Domain) -> Result<[usize; 2], ConfigError> {
     match domain {
@@ -65,31 +65,28 @@ impl Siamese {
 impl Backbone for Siamese {
     type Config = SiameseConfig;
     const NAME: &'static str = "siamese";
-    const ABOUT: &'static str = "one encoder for a piece of a game and a replay, then a comparison";
+    const ABOUT: &'static str =
+        "siamese network: one encoder for game clips and replays, then a comparison";
     const PAPER: &'static str = "https://arxiv.org/abs/2011.13367";
     const CAUSAL: bool = false;
 
-    fn check(config: &SiameseConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
-        let [tokens, _] = sizes(brief.domain)?;
+    fn check(config: &SiameseConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
+        let [tokens, _] = sizes(spec.domain)?;
         let SiameseConfig { features, kernel, width, .. } = *config;
         let least = [("features", features), ("kernel", kernel), ("width", width)];
         at_least_one(Self::NAME, &least)?;
-        Layers::check(Self::NAME, brief, &config.dense, [tokens, width], config.depth)
+        Layers::check(Self::NAME, spec, &config.dense, [tokens, width], config.depth)
     }
 
-    fn init(
-        config: &SiameseConfig,
-        brief: &BackboneSpec,
-        init: &Init,
-    ) -> Result<Self, ConfigError> {
-        let [tokens, numbers] = sizes(brief.domain).expect(PAIRS);
+    fn init(config: &SiameseConfig, spec: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
+        let [tokens, numbers] = sizes(spec.domain).expect(PAIRS);
         let SiameseConfig { features, kernel, width, depth, .. } = *config;
         Ok(Self {
             embedding: init.linear("embedding", numbers, features, true),
             encoder: Convolution::new(init, "encoder", [features, features], kernel),
             comparison: init.linear("comparison", 3 * features + 1, width, true),
-            layers: Layers::new(brief, &config.dense, [tokens, width], depth, init)?,
-            head: init.linear("head", width, brief.outputs, true),
+            layers: Layers::new(spec, &config.dense, [tokens, width], depth, init)?,
+            head: init.linear("head", width, spec.outputs, true),
             tokens,
         })
     }

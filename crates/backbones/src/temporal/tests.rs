@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Backbone, BackboneSpec,
-    testing::{brief, library, loss_falls},
+    testing::{library, loss_falls, spec},
 };
 
 const FRAMES: Domain = Domain::Image { channels: 1, height: 12, width: 5 };
@@ -44,7 +44,7 @@ fn works<N: Backbone>(config: N::Config, domain: Domain, outputs: usize, rows: u
     let Domain::Image { channels, height, width } = domain else { panic!("they are images") };
     for layers in [Placement::NONE, Placement::ALL] {
         let moe = MoeConfig { layers, ..moe.clone() };
-        let spec = BackboneSpec { outputs, ..brief(domain, &moe, &library) };
+        let spec = BackboneSpec { outputs, ..spec(domain, &moe, &library) };
         N::check(&config, &spec).unwrap();
         let init = Init::new(0, &Device::flex().autodiff());
         let network = N::init(&config, &spec, &init).unwrap();
@@ -89,7 +89,7 @@ fn calf_has_scores_of_frames_and_spots() {
     };
     let (library, moe) = library();
     let moe = MoeConfig { layers: Placement::ALL, ..moe };
-    let spec = BackboneSpec { outputs: 2 + 3, ..brief(FRAMES, &moe, &library) };
+    let spec = BackboneSpec { outputs: 2 + 3, ..spec(FRAMES, &moe, &library) };
     Calf::check(&config, &spec).unwrap();
     let init = Init::new(0, &Device::flex());
     let network = Calf::init(&config, &spec, &init).unwrap();
@@ -109,7 +109,7 @@ fn calf_has_scores_of_frames_and_spots() {
 fn sees(config: NetVladConfig) -> Vec<usize> {
     let (library, moe) = library();
     let moe = MoeConfig { layers: Placement::NONE, ..moe };
-    let spec = brief(FRAMES, &moe, &library);
+    let spec = spec(FRAMES, &moe, &library);
     let init = Init::new(0, &Device::flex());
     let network = NetVlad::init(&config, &spec, &init).unwrap();
     let answer = |changed: Option<usize>| {
@@ -135,7 +135,7 @@ fn a_window_is_what_its_name_says_and_halves_tell_order() {
     let differs = |halves: bool| {
         let config = NetVladConfig { halves, ..config.clone() };
         let network =
-            NetVlad::init(&config, &brief(FRAMES, &moe, &library), &Init::new(0, &Device::flex()))
+            NetVlad::init(&config, &spec(FRAMES, &moe, &library), &Init::new(0, &Device::flex()))
                 .unwrap();
         let answer = |order: [usize; 4]| {
             let mut x = vec![0.1_f32; 60];
@@ -158,14 +158,14 @@ fn what_does_not_fit_is_refused() {
     let all = MoeConfig { layers: Placement::ALL, ..moe };
     let text = Domain::Text { vocab: 9, length: 4 };
     let error = |domain, config: &MaxPoolConfig| {
-        MaxPool::check(config, &brief(domain, &all, &library)).unwrap_err().to_string()
+        MaxPool::check(config, &spec(domain, &all, &library)).unwrap_err().to_string()
     };
     let config = MaxPoolConfig::default();
     assert!(error(text, &config).contains("whose rows are frames"));
     assert!(error(FRAMES, &MaxPoolConfig { window: 0, ..config.clone() }).contains("window = 0"));
     let none = error(FRAMES, &MaxPoolConfig { depth: 0, ..config });
     assert!(none.contains("depth = 0 has no place for MoE layers"), "{none}");
-    let spec = brief(FRAMES, &all, &library);
+    let spec = spec(FRAMES, &all, &library);
     let vlad = NetVladConfig { window: 1, ..Default::default() };
     assert!(NetVlad::check(&vlad, &spec).unwrap_err().to_string().contains("window = 1"));
     let siamese = Siamese::check(&SiameseConfig::default(), &spec).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! A transformer on frames, with an answer at each.
+//! A transformer over frames, with one output per frame.
 //!
 //! Vaswani et al. *Attention Is All You Need*. NeurIPS 2017. <https://arxiv.org/abs/1706.03762>, as an encoder
 //! with pre-norm blocks (`block.rs`) and learned positions; the rows of the input are its tokens.
@@ -47,35 +47,35 @@ pub struct TemporalTransformer {
 impl Backbone for TemporalTransformer {
     type Config = TemporalTransformerConfig;
     const NAME: &'static str = "temporal-transformer";
-    const ABOUT: &'static str = "transformer on frames with an answer at each";
+    const ABOUT: &'static str = "transformer over frames, one output per frame";
     const PAPER: &'static str = "https://arxiv.org/abs/1706.03762";
     const CAUSAL: bool = false;
 
-    fn check(config: &TemporalTransformerConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
-        let [tokens, _] = sizes(Self::NAME, brief.domain)?;
+    fn check(config: &TemporalTransformerConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
+        let [tokens, _] = sizes(Self::NAME, spec.domain)?;
         config.attention().check().map_err(|message| wrong(Self::NAME, message))?;
-        brief.check_blocks(Self::NAME, &config.dense, [tokens, config.width], config.depth)
+        spec.check_blocks(Self::NAME, &config.dense, [tokens, config.width], config.depth)
     }
 
     fn init(
         config: &TemporalTransformerConfig,
-        brief: &BackboneSpec,
+        spec: &BackboneSpec,
         init: &Init,
     ) -> Result<Self, ConfigError> {
-        let [tokens, features] = sizes(Self::NAME, brief.domain).expect(FRAMES);
+        let [tokens, features] = sizes(Self::NAME, spec.domain).expect(FRAMES);
         let (width, depth) = (config.width, config.depth);
         let norm = |init: &Init, name: &str, width| Norm::layer(init, name, width, 1e-5);
         let block = |at| {
             let init = init.at("blocks").at(at);
             let attention = config.attention();
-            Block::new(brief, &attention, &config.dense, (at, depth), tokens, &norm, 0.0, &init)
+            Block::new(spec, &attention, &config.dense, (at, depth), tokens, &norm, 0.0, &init)
         };
         Ok(Self {
             embedding: init.linear("embedding", features, width, true),
             positions: init.normal("positions", [1, tokens, width], 0.02),
             blocks: (0..depth).map(block).collect::<Result<_, _>>()?,
             norm: norm(init, "norm", width),
-            head: init.linear("head", width, brief.outputs, true),
+            head: init.linear("head", width, spec.outputs, true),
         })
     }
 

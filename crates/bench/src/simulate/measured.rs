@@ -1,4 +1,4 @@
-//! What the processes of this machine take for the same layers: the real engine, and the constants of the
+//! Measurements on the processes of this machine for the same layers: the real engine, and the constants of the
 //! model as these processes have them.
 
 use std::{hint::black_box, sync::Arc, time::Instant};

@@ -29,7 +29,7 @@ pub(crate) struct Simulate {
     /// The folder of a run that was trained with --trace
     #[arg(long, value_name = "RUN")]
     trace: PathBuf,
-    /// Numbers of ranks, 8,64,512
+    /// Numbers of ranks, for example 8,64,512
     #[arg(long, value_delimiter = ',', value_name = "N")]
     ranks: Vec<usize>,
     /// A TOML file with the speed of a rank and of the levels of the network
@@ -50,11 +50,11 @@ pub(crate) struct Simulate {
     /// Hidden width of an expert of two matrices
     #[arg(long, default_value_t = 512)]
     hidden: usize,
-    /// The share of the steps that the router saves at equal quality, against one that is balanced: says on
-    /// how many ranks its skew costs more than that
+    /// Share of the steps that the router saves at equal quality, relative to balanced routing; prints the
+    /// numbers of ranks on which its skew costs more
     #[arg(long, value_name = "SHARE")]
     gain: Option<f64>,
-    /// How often each part is measured, where processes are there
+    /// Repetitions of each measurement, with several processes
     #[arg(long, default_value_t = 7)]
     repeat: usize,
     #[command(flatten)]
@@ -104,7 +104,7 @@ impl Verb for Simulate {
         let rows = match &self.topology {
             Some(path) => self.rows(&trace, &Topology::read(path)?)?,
             None if check.is_some() => Vec::new(),
-            None => bail!("--topology FILE is needed where no processes are measured"),
+            None => bail!("--topology FILE is required without several processes to measure"),
         };
         let needed = self.gain.map(|gain| self.verdict(gain, &rows)).transpose()?;
         Ok(self.text(&rows, check.as_ref(), needed.as_deref())?.into())
@@ -126,7 +126,7 @@ impl Simulate {
             ("repeat", self.repeat),
         ];
         if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
-            bail!("--{name} 0: it is at least 1");
+            bail!("--{name} 0: must be at least 1");
         }
         Ok(trace)
     }
@@ -149,7 +149,10 @@ impl Simulate {
     }
 
     fn rows(&self, trace: &Trace, topology: &Topology) -> anyhow::Result<Vec<Row>> {
-        ensure!(!self.ranks.is_empty(), "--ranks: give some, 8,64,512 say");
+        ensure!(
+            !self.ranks.is_empty(),
+            "--ranks: expected a list of numbers, for example 8,64,512"
+        );
         let rules = self.placement.map_or(Rule::ALL.to_vec(), |rule| vec![rule]);
         let mut rows = Vec::new();
         for &ranks in &self.ranks {
@@ -189,7 +192,7 @@ impl Simulate {
 
     /// On how many ranks the skew costs more than it gains, in the best placement.
     fn verdict(&self, gain: f64, rows: &[Row]) -> anyhow::Result<String> {
-        ensure!((0.0..1.0).contains(&gain), "--gain {gain}: it is from 0 to below 1");
+        ensure!((0.0..1.0).contains(&gain), "--gain {gain}: must be from 0 to below 1");
         let best = |ranks: usize| {
             let of = rows.iter().filter(|row| row.ranks == ranks);
             of.map(|row| row.over_balanced).fold(f64::INFINITY, f64::min)
@@ -198,13 +201,10 @@ impl Simulate {
         let dear: Vec<String> = dear.map(usize::to_string).collect();
         Ok(match dear.is_empty() {
             true => {
-                "its skew costs less than the steps that it saves, on all of these ranks".into()
+                "the skew costs less than the saved steps on all of these numbers of ranks".into()
             }
             false => {
-                format!(
-                    "its skew costs more than the steps that it saves on {} ranks",
-                    dear.join(", ")
-                )
+                format!("the skew costs more than the saved steps on {} ranks", dear.join(", "))
             }
         })
     }

@@ -1,4 +1,4 @@
-//! The time of a layer of experts over many ranks, from who chose whom.
+//! The time of a MoE layer over many ranks, from the choices of a trace.
 
 use report::trace::{Layer, Trace};
 

@@ -1,4 +1,4 @@
-//! Which ranks have which experts.
+//! Placements of experts on ranks.
 
 use clap::ValueEnum;
 

@@ -1,4 +1,4 @@
-//! What connects the ranks, and how fast each computes: the alpha-beta model.
+//! The network between ranks and the speed of a rank: the alpha-beta model.
 //!
 //! A message of n bytes takes alpha + n / beta seconds on the level of the network that both ranks share.
 //! Hockney. *The communication challenge for MPP*. Parallel Computing 20, 1994.
@@ -49,21 +49,21 @@ impl Topology {
         let levels: Vec<Level> = typed_tables(&tree, "level")?;
         let ranks: Vec<Rank> = typed_tables(&tree, "rank")?;
         let [rank] = &ranks[..] else {
-            bail!("{path}: there is one [[rank]], not {}", ranks.len())
+            bail!("{path}: expected one [[rank]], found {}", ranks.len())
         };
-        ensure!(!levels.is_empty(), "{path}: there is no [[level]]");
-        ensure!(rank.flops > 0.0, "{path}: rank.flops = {}: it is above 0", rank.flops);
+        ensure!(!levels.is_empty(), "{path}: expected at least one [[level]]");
+        ensure!(rank.flops > 0.0, "{path}: rank.flops = {}: must be above 0", rank.flops);
         for level in &levels {
             let Level { name, ranks, alpha, beta } = level;
-            ensure!(*ranks > 0, "{path}: level {name:?}: ranks = 0: it is at least 1");
-            ensure!(*alpha >= 0.0, "{path}: level {name:?}: alpha = {alpha}: it is at least 0");
-            ensure!(*beta > 0.0, "{path}: level {name:?}: beta = {beta}: it is above 0");
+            ensure!(*ranks > 0, "{path}: level {name:?}: ranks = 0: must be at least 1");
+            ensure!(*alpha >= 0.0, "{path}: level {name:?}: alpha = {alpha}: must be at least 0");
+            ensure!(*beta > 0.0, "{path}: level {name:?}: beta = {beta}: must be above 0");
         }
         for pair in levels.windows(2) {
             let fits = pair[1].ranks > pair[0].ranks && pair[1].ranks.is_multiple_of(pair[0].ranks);
             ensure!(
                 fits,
-                "{path}: level {:?}: ranks = {} is no larger multiple of {}",
+                "{path}: level {:?}: ranks = {}: must be a larger multiple of {}",
                 pair[1].name,
                 pair[1].ranks,
                 pair[0].ranks
@@ -122,8 +122,12 @@ beta = 1e8
         let wrong = |from: &str, to: &str| {
             Topology::parse("t.toml", &TEXT.replace(from, to)).unwrap_err().to_string()
         };
-        assert!(wrong("ranks = 16", "ranks = 6").contains("ranks = 6 is no larger multiple of 4"));
-        assert!(wrong("beta = 1e8", "beta = 0.0").contains("\"network\": beta = 0: it is above 0"));
+        assert!(
+            wrong("ranks = 16", "ranks = 6").contains("ranks = 6: must be a larger multiple of 4")
+        );
+        assert!(
+            wrong("beta = 1e8", "beta = 0.0").contains("\"network\": beta = 0: must be above 0")
+        );
         assert!(wrong("alpha = 1e-6", "alpha = -1.0").contains("alpha = -1"));
         let err = wrong("beta = 1e9", "gamma = 1");
         assert!(err.contains("t.toml") && err.contains("gamma"), "{err}");

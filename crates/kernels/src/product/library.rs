@@ -1,4 +1,4 @@
-//! Products by the library `gemm`, for who wants its speed and not equal bits.
+//! Products by the library `gemm`: faster for small experts, with bits that depend on the processor.
 //!
 //! It chooses blocks and lanes by the processor, so the last digits of its sums differ from one to the next.
 

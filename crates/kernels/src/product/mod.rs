@@ -1,4 +1,4 @@
-//! Matrix products on slices, one thread each: who calls them is parallel already.
+//! Matrix products on slices, single-threaded: their callers are parallel.
 //!
 //! Every number of a product is the sum over blocks of 256 of the inner dimension, in order; the sum of a
 //! block is a chain of fused multiply-adds, in order. That is all that rounding depends on: not the width of

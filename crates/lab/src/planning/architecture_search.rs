@@ -143,14 +143,14 @@ impl ArchitectureSearch {
             .map_err(|err| wrong(&err.path().to_string(), err.inner().to_string()))?;
         read.evolution.check().map_err(|err| wrong("evolution", err.to_string()))?;
         if read.by.is_empty() && read.rank == 0 {
-            return Err(wrong("by", "by = []: it searches by evolution or random".into()));
+            return Err(wrong("by", "by = []: expected \"evolution\", \"random\" or both".into()));
         }
         if let Some(metric) = read.metric.as_deref().filter(|metric| direction(metric).is_none()) {
             let message = format!("metric = {metric:?}: which way is better is not known");
             return Err(wrong("metric", message));
         }
         if settings.table().is_some_and(|table| table.contains_key("tune")) {
-            return Err(wrong("", "a suite has [tune] or [search], not both".into()));
+            return Err(wrong("", "a suite may have [tune] or [search], not both".into()));
         }
         let mut genes = Map::new();
         if let Some(keys) = table.table().and_then(|table| table.get("keys")) {

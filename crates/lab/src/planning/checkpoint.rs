@@ -26,7 +26,7 @@ impl CheckpointSettings {
     /// Those of a folder, or of a GGUF file.
     ///
     /// # Errors
-    /// If it is no checkpoint of a known family.
+    /// If it is not a checkpoint of a known family.
     pub(crate) fn read(folder: &str) -> anyhow::Result<Self> {
         let path = Path::new(folder);
         let whole = path.canonicalize().with_context(|| format!("checkpoint {folder}"))?;
@@ -52,7 +52,7 @@ impl CheckpointSettings {
             Some(SettingTree::Leaf(Value::String(folder), place)) => {
                 Self::read(folder).map(Some).with_context(|| place.to_string())
             }
-            Some(other) => bail!("{}: checkpoint is a folder", other.place()),
+            Some(other) => bail!("{}: expected a folder with a checkpoint", other.place()),
         }
     }
 

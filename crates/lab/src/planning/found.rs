@@ -1,4 +1,4 @@
-//! Runs that are read back from their folders.
+//! Reading of finished runs from their folders.
 
 use std::path::{Path, PathBuf};
 
@@ -49,7 +49,7 @@ pub(crate) fn trained_run(
     plugins: &Plugins,
 ) -> anyhow::Result<RunSpec> {
     let id = folder.file_name().map(|name| name.to_string_lossy().to_string());
-    let id = id.ok_or_else(|| anyhow!("{}: it is no folder of a run", folder.display()))?;
+    let id = id.ok_or_else(|| anyhow!("{}: not a folder of a run", folder.display()))?;
     let description: Option<Description> = read_json(folder, "config.json")?;
     let description = description.with_context(|| folder.display().to_string())?;
     match store.ended(&id)? {

@@ -162,7 +162,7 @@ impl<'a> Reader<'a> {
             Value::Null => vec![0],
             Value::String(text) => seeds(text).with_context(|| place.to_string())?,
             list => serde_json::from_value(list.clone())
-                .map_err(|err| anyhow!("{place}: seeds: {err}; they are [0, 1, 2], or \"0..3\""))?,
+                .map_err(|err| anyhow!("{place}: seeds: {err}; expected [0, 1, 2], or \"0..3\""))?,
         };
         ensure!(!own.is_empty(), "{place}: seeds = []: at least one is needed");
         let (place, seeds) = match &wanted.seeds {
@@ -171,7 +171,7 @@ impl<'a> Reader<'a> {
             None => (place.to_string(), own),
         };
         match seeds.iter().enumerate().find(|(at, seed)| seeds[..*at].contains(seed)) {
-            Some((_, seed)) => bail!("{place}: seed {seed} is there twice; it is one run"),
+            Some((_, seed)) => bail!("{place}: seed {seed} is listed twice"),
             None => Ok(seeds),
         }
     }
@@ -332,7 +332,7 @@ fn teaches(one: &dyn Task, other: &dyn Task) -> Result<(), String> {
     }
     match other.is_classification() {
         true => Ok(()),
-        false => Err("teacher: it is for tasks whose answers are classes".into()),
+        false => Err("teacher: only for tasks whose answers are classes".into()),
     }
 }
 

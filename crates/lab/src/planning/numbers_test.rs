@@ -1,4 +1,4 @@
-//! Every number of every config that a suite can name, at the ends of what a number can be.
+//! Tests of every number in every config of a suite, with extreme values.
 
 use serde_json::Value;
 use tasks::DataDir;

@@ -1,4 +1,4 @@
-//! Makes the runs of a suite that searches: candidates, and what is trained with the best of them.
+//! Creates the runs of a suite with `[search]`: candidates, and runs with the best of them.
 
 use anyhow::{anyhow, bail};
 use search::Member;
@@ -83,7 +83,7 @@ impl<'a> Searcher<'a> {
         self.layers.methods[base.method].table()?.get("candidate").cloned()
     }
 
-    /// A run that tells what a member is worth.
+    /// A run that evaluates a member.
     pub(crate) fn candidate(
         &mut self,
         base: Base,

@@ -31,7 +31,8 @@ pub(super) fn size(config: &RunConfig, path: &str) -> Option<u64> {
 pub(super) fn with_size(config: &RunConfig, path: &str, size: u64) -> anyhow::Result<RunConfig> {
     let mut value = serde_json::to_value(config)?;
     let pointer = format!("/{}", path.replace('.', "/"));
-    *value.pointer_mut(&pointer).ok_or_else(|| anyhow!("there is no {path}"))? = size.into();
+    *value.pointer_mut(&pointer).ok_or_else(|| anyhow!("no setting is named {path}"))? =
+        size.into();
     Ok(serde_json::from_value(value)?)
 }
 
@@ -50,12 +51,12 @@ pub(super) fn nearest(
         ensure!(high.0 < MOST, "even {} costs less than the budget of {target:.0}", high.0);
         low = high;
         high = (2 * high.0, cost(2 * high.0)?);
-        ensure!(high.1 > low.1, "it does not change what is held equal");
+        ensure!(high.1 > low.1, "has no effect on the budget");
     }
     while low.1 > target && low.0 > 1 {
         high = low;
         low = (low.0 / 2, cost(low.0 / 2)?);
-        ensure!(low.1 < high.1, "it does not change what is held equal");
+        ensure!(low.1 < high.1, "has no effect on the budget");
     }
     let mut in_the_middle = false;
     while high.0 - low.0 > 1 {

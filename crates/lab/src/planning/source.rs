@@ -73,7 +73,7 @@ impl Source {
         match self.settings.table().and_then(|table| table.get("expect")) {
             Some(_) => typed_tables(&self.settings, "expect"),
             None if self.has("gate") => Ok(Vec::new()),
-            None => bail!("{} expects nothing: it has no [[expect]] and no [[gate]]", self.asked),
+            None => bail!("{} has nothing to check: no [[expect]] and no [[gate]]", self.asked),
         }
     }
 
@@ -198,7 +198,7 @@ moe.router = "expert-choice"
         let err = wrong("title = \"a\"\nsed = [0]", &Selection::default());
         assert!(err.starts_with("s.toml:2: unknown key \"sed\"; known: title"), "{err}");
         let err = wrong("seeds = [0]", &Selection::default());
-        assert!(err.contains("there is no [[task]]"), "{err}");
+        assert!(err.contains("expected at least one [[task]]"), "{err}");
         let only = |text: &str| Selection { only: vec![text.into()], ..Selection::default() };
         let err = wrong(TEXT, &only("router=swich"));
         assert_eq!(err, "--only router=swich: there is none; known: top-k, expert-choice");

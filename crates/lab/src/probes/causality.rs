@@ -1,4 +1,4 @@
-//! Whether later tokens change the choices of earlier ones.
+//! The effect of later tokens on the choices of earlier ones.
 
 use burn::{prelude::*, tensor::IntDType};
 use moe::{Domain, Input, RoutingProbe};
@@ -46,7 +46,7 @@ impl Subject<'_> {
             vec![Entry::Number(layer as f64), Entry::Number(n), Entry::Number(moved / n.max(1.0))]
         };
         Ok(Table {
-            title: "Do later tokens change the choices of earlier ones?".into(),
+            title: "Effect of later tokens on the choices of earlier ones".into(),
             columns: [
                 vec![
                     layer_column(),

@@ -33,7 +33,7 @@ impl Subject<'_> {
             }
         }
         Ok(Table {
-            title: "Each unit without its first expert, one layer at a time".into(),
+            title: "Loss without the first expert of each unit, one layer at a time".into(),
             columns: [
                 vec![layer_column(), Column::new("metric", "metric", Kind::Words)],
                 numbers(&[

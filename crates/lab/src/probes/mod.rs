@@ -23,11 +23,11 @@ use report::Table;
 
 /// The probes by name, each with what it measures.
 pub(crate) const PROBES: [(&str, &str); 5] = [
-    ("drop", "how much worse it is when each unit loses its first expert"),
-    ("ranks", "how much worse it is when each unit goes to the experts next in rank"),
-    ("regret", "what another expert would have given in the place of the first"),
-    ("similarity", "how alike experts are, in output and in weights"),
-    ("causality", "whether later tokens change the choices of earlier ones"),
+    ("drop", "increase of the loss without each unit's first expert"),
+    ("ranks", "increase of the loss with the experts next in rank"),
+    ("regret", "loss with another expert in place of the first (regret)"),
+    ("similarity", "similarity of experts, in output and in weights"),
+    ("causality", "effect of later tokens on the choices of earlier ones"),
 ];
 
 impl Subject<'_> {

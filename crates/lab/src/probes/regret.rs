@@ -43,7 +43,7 @@ impl Subject<'_> {
             );
         }
         Ok(Table {
-            title: "What another expert would have given in the place of the first".into(),
+            title: "Regret of the first choice: loss with another expert in its place".into(),
             columns: [
                 vec![layer_column()],
                 numbers(&[

@@ -46,7 +46,7 @@ impl Subject<'_> {
             }
         }
         Table {
-            title: "How alike experts are: cosine over pairs".into(),
+            title: "Similarity of experts: cosine over pairs".into(),
             notes: vec![
                 "a unit's outputs: those of its own experts, over K^2 and not K (K - 1), negative ones \
                  as 0, and least and most over units."

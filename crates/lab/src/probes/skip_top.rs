@@ -28,7 +28,7 @@ impl Subject<'_> {
             std::iter::once(Entry::Words((*name).into())).chain(values).collect()
         };
         Ok(Table {
-            title: "Each unit at the experts next in rank, in all layers".into(),
+            title: "Loss with the experts next in rank, in all layers".into(),
             columns: [
                 vec![Column::new("metric", "metric", Kind::Words)],
                 numbers(&[

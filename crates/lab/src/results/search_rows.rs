@@ -1,4 +1,4 @@
-//! What searches found, as rows.
+//! The results of searches, as rows.
 
 use report::Row;
 

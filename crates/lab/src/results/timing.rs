@@ -1,4 +1,4 @@
-//! `--timing`: where the time of the training steps went, as a table.
+//! `--timing`: the time of each part of the training steps, as a table.
 
 use report::{Cell, Column, Digits, Kind, Table};
 use training::{SpanTimes, StepTracer};
@@ -8,7 +8,7 @@ pub(crate) fn table(tracer: &StepTracer) -> Table {
     let number = |key: &str, name: &str, digits| Column::new(key, name, Kind::Numbers(digits));
     let overhead = 100.0 * tracer.overhead();
     Table {
-        title: "Where the time of training went".into(),
+        title: "Time of the parts of a training step".into(),
         columns: vec![
             Column::new("part", "part", Kind::Words),
             number("visits", "visits", Digits::Short),

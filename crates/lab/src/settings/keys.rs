@@ -21,8 +21,8 @@ pub fn known_keys(settings: &SettingTree, known: &[&str]) -> anyhow::Result<()> 
 pub fn tables<'a>(settings: &'a SettingTree, key: &str) -> anyhow::Result<&'a [SettingTree]> {
     match settings.table().and_then(|table| table.get(key)) {
         Some(SettingTree::Tables(tables, _)) => Ok(tables),
-        Some(other) => bail!("{}: {key} is a list of tables, [[{key}]]", other.place()),
-        None => bail!("{}: there is no [[{key}]]", settings.place()),
+        Some(other) => bail!("{}: {key}: expected a list of tables, [[{key}]]", other.place()),
+        None => bail!("{}: expected at least one [[{key}]]", settings.place()),
     }
 }
 

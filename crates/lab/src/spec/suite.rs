@@ -1,4 +1,4 @@
-//! A suite: which methods are compared on which tasks, with which seeds.
+//! A suite: methods, tasks and seeds.
 //!
 //! ```toml
 //! title = "Default suite"

@@ -78,7 +78,7 @@ impl Capacity {
             }
             Capacity { keep_fraction: kept, .. } if *kept < 1.0 && (!by_unit || unlimited) => {
                 Err(format!(
-                    "capacity.keep_fraction = {kept}: it takes a factor, and drop = \"priority\" \
+                    "capacity.keep_fraction = {kept}: needs capacity.factor, and drop = \"priority\" \
                      or \"sum-priority\""
                 ))
             }

@@ -112,7 +112,7 @@ fn units_of_least_priority_may_be_left_out() {
     let found = serve(&half, &mut Pass::eval(), &experts, &weights);
     assert_eq!(found, [3, 3, 0, 2, 0, 1, 3, 3]);
     let err = Capacity { drop: DropPolicy::Position, ..half }.check().unwrap_err();
-    assert!(err.contains("it takes a factor, and drop = \"priority\""), "{err}");
+    assert!(err.contains("needs capacity.factor, and drop = \"priority\""), "{err}");
     let check = |capacity: Capacity| capacity.check().unwrap_err();
     assert!(
         check(Capacity { keep_fraction: 0.0, ..Capacity::default() }).contains("keep_fraction = 0")

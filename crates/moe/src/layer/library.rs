@@ -85,19 +85,19 @@ impl Library {
         match (merges, has_stack) {
             (true, true) if !config.expert_dtype.is_f32() => Err(self.routers.invalid(
                 &router.kind,
-                format!("expert_dtype = {dtype}: it mixes the matrices of experts, in f32"),
+                format!("expert_dtype = {dtype}: the router mixes the matrices of experts, in f32"),
             )),
             (_, true) => Ok(()),
             (true, false) => Err(self.routers.invalid(
                 &router.kind,
                 format!(
-                    "it mixes the matrices of experts, and expert {:?} has none to show",
+                    "the router mixes the matrices of experts, but expert {:?} has none",
                     expert.kind
                 ),
             )),
             (false, false) => Err(self.experts.invalid(
                 &expert.kind,
-                format!("expert_dtype = {dtype}: it has no two or three matrices to keep so"),
+                format!("expert_dtype = {dtype}: only for experts of two or three matrices"),
             )),
         }
     }

@@ -41,9 +41,7 @@ impl Placement {
     pub fn check(&self, depth: usize) -> Result<(), String> {
         match self {
             Placement::Blocks(blocks) => match blocks.iter().find(|block| **block >= depth) {
-                Some(block) => {
-                    Err(format!("layers: there is no block {block}, only 0 to {}", depth - 1))
-                }
+                Some(block) => Err(format!("layers: no block {block}; known: 0 to {}", depth - 1)),
                 None => Ok(()),
             },
             Placement::Last(n) if *n > depth => {
@@ -68,7 +66,7 @@ impl FromStr for Placement {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("layers = {text:?}; it is {FORMS}");
+        let wrong = || format!("layers = {text:?}: expected {FORMS}");
         let count = |n: &str| n.parse().ok().filter(|n| *n > 0).ok_or_else(wrong);
         match text.split_whitespace().collect::<Vec<_>>()[..] {
             ["all"] => Ok(Placement::ALL),
@@ -90,7 +88,7 @@ impl TryFrom<Value> for Placement {
             Value::Array(_) => serde_json::from_value(value)
                 .map(Placement::Blocks)
                 .map_err(|err| format!("layers: {err}")),
-            other => Err(format!("layers = {other}; it is {FORMS}")),
+            other => Err(format!("layers = {other}: expected {FORMS}")),
         }
     }
 }

@@ -84,7 +84,7 @@ pub fn with_parameters<M: Module>(
     for (path, data) in &numbers {
         let (found, shape) = (known.iter().find(|known| known.path == *path), data.shape());
         match found {
-            None => return Err(format!("there is no parameter {path}; there are {}", all(&known))),
+            None => return Err(format!("no parameter is named {path}; known: {}", all(&known))),
             Some(known) if known.shape != shape.as_slice() => {
                 return Err(format!("{path} is {:?}, not {:?}", known.shape, shape.as_slice()));
             }
@@ -200,7 +200,7 @@ mod tests {
         };
         assert_eq!(
             wrong("gate.wieght", vec![1]),
-            "there is no parameter gate.wieght; there are gate.weight [1, 3], bias [3]"
+            "no parameter is named gate.wieght; known: gate.weight [1, 3], bias [3]"
         );
         assert_eq!(wrong("bias", vec![3, 1]), "bias is [3], not [3, 1]");
     }

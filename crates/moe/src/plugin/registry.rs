@@ -111,9 +111,10 @@ impl<B> Registry<B> {
             .map_err(|wrong| wrong_key(self.what, &choice.kind, wrong))?;
         match options {
             Value::Object(options) => Ok(Choice { kind: choice.kind.clone(), options }),
-            other => {
-                Err(self.invalid(&choice.kind, format!("hyperparameters are a table, not {other}")))
-            }
+            other => Err(self.invalid(
+                &choice.kind,
+                format!("expected a table of hyperparameters, not {other}"),
+            )),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Passes beside one another: a step whose parts are computed by several processes at once, each with the
+//! Concurrent passes of one step, whose parts are computed by several processes, each with the
 //! same network.
 //!
 //! What a rule makes of a state must then follow from the parts of all processes, in the order in which

@@ -75,7 +75,7 @@ impl Level {
     pub fn check_condition(self, width: Option<usize>) -> Result<(), String> {
         match self {
             Level::Batch(code) if width != Some(code) => {
-                Err(format!("level.batch = {code}: it takes a task with a condition of this width"))
+                Err(format!("level.batch = {code}: needs a task with a condition of this width"))
             }
             _ => Ok(()),
         }
@@ -87,7 +87,9 @@ impl Level {
             Level::Heads(h) if h == 0 || !width.is_multiple_of(h) => {
                 Err(format!("level.heads = {h} does not divide the width {width}"))
             }
-            Level::Batch(0) => Err("level.batch = 0: the condition's width is at least 1".into()),
+            Level::Batch(0) => {
+                Err("level.batch = 0: must be at least 1, the width of the condition".into())
+            }
             _ => Ok(()),
         }
     }

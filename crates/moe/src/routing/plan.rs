@@ -1,4 +1,4 @@
-//! Who goes where, and with what weight. Every routing algorithm ends in a [`Plan`].
+//! The assignment of units to experts, with weights. Every routing algorithm returns a [`Plan`].
 
 use burn::prelude::*;
 use kernels::top_k_indices;

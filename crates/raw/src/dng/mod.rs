@@ -20,7 +20,7 @@ use crate::Mosaic;
 pub struct Dng {
     /// The mosaic, with its pattern and levels.
     pub mosaic: Mosaic,
-    /// Who made the camera.
+    /// The manufacturer of the camera.
     pub make: String,
     /// The camera.
     pub model: String,

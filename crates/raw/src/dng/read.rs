@@ -41,7 +41,7 @@ impl<'a> Tiff<'a> {
         let big = match bytes.get(..4) {
             Some(b"II*\0") => false,
             Some(b"MM\0*") => true,
-            _ => return Err(whole("it is no TIFF or DNG file: it does not begin with II* or MM*")),
+            _ => return Err(whole("not a TIFF or DNG file: it does not begin with II* or MM*")),
         };
         let mut tiff = Self { bytes, big, first: 0 };
         tiff.first = tiff.number(4, 4)? as usize;
@@ -52,7 +52,7 @@ impl<'a> Tiff<'a> {
         let part = from.checked_add(many).and_then(|end| self.bytes.get(from..end));
         part.ok_or_else(|| {
             let size = self.bytes.len();
-            whole(format!("it is cut off: {many} bytes at {from} are needed, and it has {size}"))
+            whole(format!("cut off: {many} bytes at {from} are needed, and it has {size}"))
         })
     }
 
@@ -280,7 +280,7 @@ mod tests {
             assert!(found.contains(expected), "{found}");
         }
         let other = read(b"\x89PNG", "a.dng").unwrap_err().to_string();
-        assert_eq!(other, "a.dng: it is no TIFF or DNG file: it does not begin with II* or MM*");
+        assert_eq!(other, "a.dng: not a TIFF or DNG file: it does not begin with II* or MM*");
     }
 
     /// The same entries with the other order of bytes.

@@ -15,7 +15,7 @@ pub fn write(dng: &Dng) -> Result<Vec<u8>, String> {
     let mosaic = &dng.mosaic;
     let size = u32::try_from(2 * mosaic.values.len()).ok().filter(|size| *size < u32::MAX / 2);
     let size = size.ok_or_else(|| {
-        format!("{} x {} pixels: a DNG file holds fewer", mosaic.width, mosaic.height)
+        format!("{} x {} pixels: too many for a DNG file", mosaic.width, mosaic.height)
     })?;
     let mut entries = entries(dng, size)?;
     // Header, number of entries, entries, the next directory, what does not fit into an entry.
@@ -92,7 +92,7 @@ fn entries(dng: &Dng, size: u32) -> Result<Vec<Entry>, String> {
 fn level(name: &str, level: f32) -> Result<u32, String> {
     match level.fract() == 0.0 && (0.0..=16_777_216.0).contains(&level) {
         true => Ok(level as u32),
-        false => Err(format!("{name} level {level}: a DNG file has whole numbers")),
+        false => Err(format!("{name} level {level}: must be a whole number in a DNG file")),
     }
 }
 
@@ -130,7 +130,10 @@ mod tests {
     fn what_cannot_be_written_is_named() {
         let mut broken = dng();
         broken.mosaic.black = 0.5;
-        assert_eq!(write(&broken).unwrap_err(), "black level 0.5: a DNG file has whole numbers");
+        assert_eq!(
+            write(&broken).unwrap_err(),
+            "black level 0.5: must be a whole number in a DNG file"
+        );
         let mut negative = dng();
         negative.neutral[1] = -1.0;
         assert!(

@@ -13,25 +13,25 @@ use crate::{
 pub const ANALYSES: [(&str, &str); 9] = [
     ("load", "largest load over the mean, dead experts, units without an expert"),
     ("entropy", "entropy of choices, of their weights and of load, over the steps"),
-    ("margin", "how far first choices are ahead, over the steps"),
-    ("saturation", "how much of the final routing is there already, over the steps"),
-    ("switches", "how many units change their first expert, over the steps"),
-    ("changes", "how many assignments are new, over the steps"),
-    ("coactivation", "which experts work on the same units"),
-    ("specialisation", "what experts tell about classes and tokens"),
-    ("agreement", "whether another run routes alike, after matching its experts"),
+    ("margin", "margin of first over second choices, over the steps"),
+    ("saturation", "share of the final choices that are reached, over the steps"),
+    ("switches", "share of units that change their first expert, over the steps"),
+    ("changes", "share of new assignments, over the steps"),
+    ("coactivation", "share of units that two experts have in common"),
+    ("specialisation", "mutual information of experts with classes and tokens"),
+    ("agreement", "agreement with the routing of another run, after matching its experts"),
 ];
 
 /// The tables of one analysis. `traces` are those of one run, by step; `other` is the last of another
 /// run on the same units.
 pub fn tables_of(what: &str, traces: &[Trace], other: Option<&Trace>) -> Result<Vec<Table>, Error> {
     let Some(last) = traces.last() else {
-        return Err(Error::Query("there are no traces".into()));
+        return Err(Error::Query("no traces were found".into()));
     };
     Ok(match what {
         "load" => vec![loads(last)],
         "entropy" => vec![over_steps(
-            "Entropy as a share of the most there can be",
+            "Entropy as a share of its maximum",
             &[
                 ("choice_entropy", "of choices"),
                 ("weight_entropy", "of weights"),
@@ -41,19 +41,19 @@ pub fn tables_of(what: &str, traces: &[Trace], other: Option<&Trace>) -> Result<
             |_, layer, _| vec![choice_entropy(layer), weight_entropy(layer), load_entropy(layer)],
         )],
         "margin" => vec![over_steps(
-            "How far first choices are ahead of second ones",
+            "Margin of first over second choices",
             &[("margin", "margin")],
             traces,
             |_, layer, _| vec![margin(layer)],
         )],
         "saturation" => vec![over_steps(
-            "Share of the final choices that are there already",
+            "Share of the final choices that are reached",
             &[("saturation", "saturation")],
             traces,
             |_, layer, number| vec![saturation(layer, &last.layers[number])],
         )],
         "switches" => vec![over_steps(
-            "Share of units with another first expert than at the trace before",
+            "Share of units whose first expert differs from the trace before",
             &[("switch_rate", "switch rate")],
             traces,
             |at, layer, number| match at.checked_sub(1) {
@@ -62,7 +62,7 @@ pub fn tables_of(what: &str, traces: &[Trace], other: Option<&Trace>) -> Result<
             },
         )],
         "changes" => vec![over_steps(
-            "Share of assignments that were not there at the trace before",
+            "Share of assignments that are not in the trace before",
             &[("expert_change_rate", "expert change rate")],
             traces,
             |at, layer, number| match at.checked_sub(1) {
@@ -106,7 +106,7 @@ fn loads(last: &Trace) -> Table {
             layer_column(),
             Column::new("max_violation", "max violation", number(3)),
             Column::new("dead", "dead experts", number(0)),
-            Column::new("unserved", "units of no one", number(3)),
+            Column::new("unserved", "units without expert", number(3)),
             Column::new("load", "units of each expert", Kind::Words),
         ],
         rows: last.layers.iter().enumerate().map(row).collect(),
@@ -148,7 +148,7 @@ fn matrices(last: &Trace) -> Vec<Table> {
     let of = |(at, layer): (usize, &Layer)| {
         expert_table(
             format!(
-                "Layer {at}: of the units of an expert (row), the share that others work on too"
+                "Layer {at}: of the units of an expert (row), the share that other experts process too"
             ),
             "expert",
             layer.n_experts,
@@ -374,7 +374,7 @@ mod tests {
         assert!(
             error("lode", &[trace()]).starts_with("no analysis is named \"lode\"; known: load,")
         );
-        assert_eq!(error("load", &[]), "there are no traces");
+        assert_eq!(error("load", &[]), "no traces were found");
         assert!(error("agreement", &[trace()]).contains("name another one"));
     }
 }

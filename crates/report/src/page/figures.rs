@@ -6,7 +6,7 @@ use super::{Page, lengths, traces};
 use crate::{
     Better, Curve, Load, Query, Row, Setting, direction,
     metric::metric_of_curve,
-    plot::{Cost, Dots, curves, heat, intervals, pareto},
+    plot::{CostPoint, Dots, curves, heat, intervals, pareto},
     series::{hue, lines},
     setting::distinct,
     stats::mean,
@@ -123,9 +123,9 @@ impl Against<'_> {
         let point = |dots: &Dots| {
             let costs: Vec<f64> = setting.rows(&dots.name).filter_map(cost).collect();
             let (cost, quality) = (mean(&costs)?.mean, mean(&dots.values)?);
-            Some(Cost { name: dots.name.clone(), hue: dots.hue, cost, quality })
+            Some(CostPoint { name: dots.name.clone(), hue: dots.hue, cost, quality })
         };
-        let points: Vec<Cost> = rows.iter().filter_map(point).collect();
+        let points: Vec<CostPoint> = rows.iter().filter_map(point).collect();
         let title = format!("{}: {metric} against {label}", setting.task);
         let caption = format!(
             "{metric} ({better} is better) against {label}, with 95 % t intervals; the dashed line \

@@ -1,4 +1,4 @@
-//! The report: one file that opens anywhere, without a network and without a script.
+//! The report: one HTML file without scripts and external resources.
 //!
 //! It can be read in light and dark, on paper, and by a screen reader: every plot says in words
 //! what it shows, and its numbers stand in a table. What there are no data for is left out.

@@ -3,7 +3,7 @@
 use super::{Figure, Page};
 use crate::{
     Better, Comparison, Error, Setting,
-    plot::{Against, Difference, Found, Panel, overview},
+    plot::{Against, Difference, OverviewFinding, Panel, overview},
     setting::distinct,
     stats::{Interval, Verdict},
     verbs::{Baseline, against_baseline},
@@ -52,9 +52,9 @@ fn difference(c: &Comparison) -> Option<Difference> {
         Better::Lower => c.paired?.turned(),
     };
     let finding = match c.verdict {
-        Verdict::Better => Found::Better,
-        Verdict::Worse => Found::Worse,
-        _ => Found::Open,
+        Verdict::Better => OverviewFinding::Better,
+        Verdict::Worse => OverviewFinding::Worse,
+        _ => OverviewFinding::Open,
     };
     let interval = Interval { low: paired.low, high: paired.high };
     Some(Difference { mean: paired.difference, interval, finding })

@@ -1,4 +1,4 @@
-//! An axis: from numbers to places, with ticks at round numbers.
+//! An axis: maps numbers to positions, with ticks at round numbers.
 
 use crate::number::short;
 

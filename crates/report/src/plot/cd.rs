@@ -1,4 +1,4 @@
-//! The critical-difference diagram: mean ranks, with bars over those that cannot be told apart.
+//! The critical-difference diagram: mean ranks, with bars over methods without a significant difference.
 //! Demšar 2006, <https://jmlr.org/papers/v7/demsar06a.html>, figure 1.
 
 use super::svg::{Anchor, Canvas, text_width};

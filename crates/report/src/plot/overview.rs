@@ -39,12 +39,12 @@ pub struct Difference {
     /// Its 95 % interval.
     pub interval: Interval,
     /// The result of the test.
-    pub finding: Found,
+    pub finding: OverviewFinding,
 }
 
 /// The result of a test of a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum OverviewFinding {
     /// Better than the baseline.
     Better,
     /// Neither is shown.
@@ -134,7 +134,7 @@ fn draw(canvas: &mut Canvas, panel: &Panel, left: f64, bottom: f64) {
 }
 
 /// An interval with its mean.
-fn mark(canvas: &mut Canvas, finding: Found, (x, y): (f64, f64), [low, high]: [f64; 2]) {
+fn mark(canvas: &mut Canvas, finding: OverviewFinding, (x, y): (f64, f64), [low, high]: [f64; 2]) {
     let class = class(finding);
     canvas.add(format_args!(
         r#"<path class="{class}" stroke-width="3" stroke-linecap="round" d="M{low:.1} {y:.1}H{high:.1}"/>"#
@@ -142,11 +142,11 @@ fn mark(canvas: &mut Canvas, finding: Found, (x, y): (f64, f64), [low, high]: [f
     canvas.add(format_args!(r#"<circle class="{class}" cx="{x:.1}" cy="{y:.1}" r="5.5"/>"#));
 }
 
-fn class(finding: Found) -> &'static str {
+fn class(finding: OverviewFinding) -> &'static str {
     match finding {
-        Found::Better => "o-better",
-        Found::Open => "o-open",
-        Found::Worse => "o-worse",
+        OverviewFinding::Better => "o-better",
+        OverviewFinding::Open => "o-open",
+        OverviewFinding::Worse => "o-worse",
     }
 }
 
@@ -169,8 +169,11 @@ fn styled(
 }
 
 fn legend(canvas: &mut Canvas, baseline: &str, (left, y): (f64, f64)) {
-    let entries =
-        [(Found::Better, "better"), (Found::Open, "not decided"), (Found::Worse, "worse")];
+    let entries = [
+        (OverviewFinding::Better, "better"),
+        (OverviewFinding::Open, "not decided"),
+        (OverviewFinding::Worse, "worse"),
+    ];
     let mut x = left;
     for (finding, text) in entries {
         mark(canvas, finding, (x + 14.0, y - 4.5), [x, x + 28.0]);
@@ -205,7 +208,7 @@ mod tests {
     #[test]
     fn every_method_has_a_mark_or_a_reason() {
         let interval = Interval { low: -0.1, high: 0.3 };
-        let difference = Ok(Difference { mean: 0.1, interval, finding: Found::Open });
+        let difference = Ok(Difference { mean: 0.1, interval, finding: OverviewFinding::Open });
         let against = |name: &str, difference| Against { name: name.into(), difference };
         let panel = |difference| Panel {
             title: "digits".into(),

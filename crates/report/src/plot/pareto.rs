@@ -13,7 +13,7 @@ use crate::{
 
 /// A method with its cost and its quality.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Cost {
+pub struct CostPoint {
     /// The method.
     pub name: String,
     /// The colour index: the same method has the same one in every plot.
@@ -25,7 +25,7 @@ pub struct Cost {
 }
 
 /// The positions of the points that no other beats in cost and quality, by rising cost.
-pub fn front(points: &[Cost], better: Better) -> Vec<usize> {
+pub fn front(points: &[CostPoint], better: Better) -> Vec<usize> {
     let quality = |at: usize| better.oriented(points[at].quality.mean);
     let mut order: Vec<usize> = (0..points.len()).collect();
     order.sort_by(|a, b| {
@@ -45,7 +45,7 @@ pub fn pareto(
     title: &str,
     x_label: &str,
     y_label: &str,
-    points: &[Cost],
+    points: &[CostPoint],
     better: Better,
 ) -> String {
     let interval = |quality: &Mean| {
@@ -65,7 +65,7 @@ pub fn pareto(
     canvas.add(format_args!(
         r##"<path class="axis" fill="none" stroke="#666" stroke-dasharray="3 3" d="{d}"/>"##
     ));
-    for (at, Cost { name, hue, cost, quality }) in points.iter().enumerate() {
+    for (at, CostPoint { name, hue, cost, quality }) in points.iter().enumerate() {
         let Interval { low, high } = interval(quality);
         if low < high {
             canvas.line(*hue, &[low, high].map(|y| frame.place(*cost, y)), 1.5);
@@ -83,7 +83,7 @@ pub fn pareto(
 }
 
 /// The corners of the front.
-fn steps(points: &[Cost], front: &[usize]) -> Vec<(f64, f64)> {
+fn steps(points: &[CostPoint], front: &[usize]) -> Vec<(f64, f64)> {
     let mut corners: Vec<(f64, f64)> = Vec::new();
     for at in front {
         let (x, y) = (points[*at].cost, points[*at].quality.mean);
@@ -93,7 +93,7 @@ fn steps(points: &[Cost], front: &[usize]) -> Vec<(f64, f64)> {
     corners
 }
 
-fn describe(points: &[Cost], front: &[usize]) -> String {
+fn describe(points: &[CostPoint], front: &[usize]) -> String {
     let names: Vec<&str> = front.iter().map(|at| points[*at].name.as_str()).collect();
     format!("On the Pareto front of {} methods: {}", points.len(), names.join(", "))
 }
@@ -103,8 +103,8 @@ mod tests {
     use super::*;
     use crate::stats::mean;
 
-    fn point(name: &str, cost: f64, quality: f64) -> Cost {
-        Cost { name: name.into(), hue: 0, cost, quality: mean(&[quality]).unwrap() }
+    fn point(name: &str, cost: f64, quality: f64) -> CostPoint {
+        CostPoint { name: name.into(), hue: 0, cost, quality: mean(&[quality]).unwrap() }
     }
 
     #[test]

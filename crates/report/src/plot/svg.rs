@@ -127,7 +127,7 @@ pub(super) fn path(points: &[(f64, f64)]) -> String {
     d
 }
 
-/// About how wide a text is. No font is at hand; most letters are narrower.
+/// An estimate of the width of a text, without font metrics; most letters are narrower.
 pub(super) fn text_width(text: &str) -> f64 {
     6.8 * UnicodeWidthStr::width(text) as f64
 }

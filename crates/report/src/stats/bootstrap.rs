@@ -1,4 +1,4 @@
-//! The bootstrap: how much a statistic moves when the seeds are drawn again.
+//! The bootstrap: the spread of a statistic over resampled seeds.
 //!
 //! Strata are the tasks: seeds are drawn within each task, and the tasks stay as they are, so the
 //! interval speaks of these tasks (Agarwal et al., <https://arxiv.org/abs/2108.13264>, section 4.1).

@@ -1,4 +1,4 @@
-//! A mean over seeds and test examples, when both are a sample of what could have been.
+//! A mean over seeds and test examples as crossed random factors.
 //!
 //! Each seed is evaluated on the same examples, so the values form a matrix of two crossed random
 //! factors. The variance of its mean is the sum of three parts: seeds, examples, and their

@@ -1,4 +1,4 @@
-//! Holm's correction: many tests, one chance of a false alarm.
+//! Holm's correction for several tests.
 //!
 //! Holm. *A simple sequentially rejective multiple test procedure*. Scand. J. Statist. 1979.
 //! <https://www.jstor.org/stable/4615733>

@@ -1,4 +1,4 @@
-//! A mean, and how sure it is.
+//! A mean with its t interval.
 
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};

@@ -43,7 +43,7 @@ pub(crate) use rng::Rng;
 pub use spearman::spearman;
 pub use strata::stratified_mean;
 pub use tost::tost;
-pub use verdict::{Evidence, Sight, Verdict, verdict};
+pub use verdict::{Sight, TestEvidence, Verdict, verdict};
 pub(crate) use wilcoxon::SignedRanks;
 pub use wilcoxon::wilcoxon;
 

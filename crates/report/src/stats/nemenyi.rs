@@ -1,4 +1,4 @@
-//! Nemenyi's critical difference: mean ranks nearer than this cannot be told apart.
+//! Nemenyi's critical difference of mean ranks.
 //! Demšar 2006, <https://jmlr.org/papers/v7/demsar06a.html>, section 3.2.2.
 
 use std::f64::consts::SQRT_2;

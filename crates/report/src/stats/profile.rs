@@ -1,4 +1,4 @@
-//! Performance profiles: what share of runs is above each threshold.
+//! Performance profiles: the share of runs above each threshold.
 //! Agarwal et al. 2021, <https://arxiv.org/abs/2108.13264>, section 4.2.
 
 use super::mean::average;

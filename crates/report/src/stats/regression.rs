@@ -1,4 +1,4 @@
-//! A straight line through points, by least squares, and how sure it is.
+//! Linear regression by least squares, with intervals.
 
 use super::mean::{average, t_quantile};
 

@@ -1,4 +1,4 @@
-//! The mean over tasks of a mean over seeds, every task alike.
+//! The mean over tasks of a mean over seeds, with equal weights of tasks.
 //!
 //! The variance of the mean is the sum of those of the tasks; its degrees of freedom are those of
 //! Welch. *The generalization of 'Student's' problem when several different population variances are

@@ -52,7 +52,7 @@ pub enum Sight {
 
 /// The tests of a verdict, each corrected where there are several.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Evidence {
+pub struct TestEvidence {
     /// The two-sided p value of a difference.
     pub difference: Option<f64>,
     /// The p value of equivalence within the margin.
@@ -62,7 +62,7 @@ pub struct Evidence {
 }
 
 /// The verdict at 5 % on differences that are oriented so that more is better.
-pub fn verdict(paired: &Paired, evidence: Evidence) -> Verdict {
+pub fn verdict(paired: &Paired, evidence: TestEvidence) -> Verdict {
     let shown = |p: Option<f64>| p.is_some_and(|p| p < 0.05);
     if paired.p_value.is_none() {
         Verdict::NoVariance
@@ -125,7 +125,8 @@ mod tests {
     fn word(differences: &[f64], margin: Option<f64>) -> String {
         let paired = paired_t(differences).unwrap();
         let equivalence = margin.and_then(|margin| tost(&paired, margin));
-        verdict(&paired, Evidence { difference: paired.p_value, equivalence, margin }).to_string()
+        verdict(&paired, TestEvidence { difference: paired.p_value, equivalence, margin })
+            .to_string()
     }
 
     #[test]

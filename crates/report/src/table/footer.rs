@@ -1,4 +1,4 @@
-//! Notes of several tables: what they share stands once.
+//! Notes of several tables, with shared notes printed once.
 
 use super::Table;
 

@@ -1,4 +1,4 @@
-//! A table in a page, for eyes and for a screen reader.
+//! A table in HTML, with markup for screen readers.
 
 use super::{Cell, Column, Table};
 use crate::plot::escape;

@@ -1,4 +1,4 @@
-//! What a suite found, in a sentence for each task: every method against the reference.
+//! A sentence for each task with the comparison of every method with the reference.
 
 use super::comparison::{Comparison, judge};
 use crate::{Error, Query, Runs, stats::Verdict};

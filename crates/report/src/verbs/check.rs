@@ -1,4 +1,4 @@
-//! Benchmarks are tests too: a suite says between what bounds its results lie.
+//! Expectations of a suite: bounds on its results, `[[expect]]`.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ fn test() -> String {
 
 /// The outcome of an expectation.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
+pub struct CheckOutcome {
     /// The expectation.
     pub expect: Expect,
     /// The mean of the runs that fit; none where there are none.
@@ -45,11 +45,11 @@ pub struct Outcome {
 }
 
 /// Looks whether the runs are as expected.
-pub fn check(runs: &Runs, expects: &[Expect]) -> Result<Vec<Outcome>, Error> {
+pub fn check(runs: &Runs, expects: &[Expect]) -> Result<Vec<CheckOutcome>, Error> {
     expects.iter().map(|expect| outcome(runs, expect)).collect()
 }
 
-fn outcome(runs: &Runs, expect: &Expect) -> Result<Outcome, Error> {
+fn outcome(runs: &Runs, expect: &Expect) -> Result<CheckOutcome, Error> {
     let mut values = Vec::new();
     let mut lost = 0;
     for row in &runs.rows {
@@ -65,7 +65,7 @@ fn outcome(runs: &Runs, expect: &Expect) -> Result<Outcome, Error> {
     let [low, high] = expect.between;
     let mean = mean(&values);
     let holds = lost == 0 && mean.is_some_and(|mean| (low..=high).contains(&mean.mean));
-    Ok(Outcome { expect: expect.clone(), mean, lost, holds })
+    Ok(CheckOutcome { expect: expect.clone(), mean, lost, holds })
 }
 
 /// Whether the row has these values in these columns.
@@ -83,7 +83,7 @@ fn text(value: &Value) -> String {
 }
 
 /// The outcomes as a table, one row each.
-pub fn check_table(outcomes: &[Outcome]) -> Table {
+pub fn check_table(outcomes: &[CheckOutcome]) -> Table {
     let bound = Kind::Numbers(Digits::Fixed(4));
     let broken = outcomes.iter().filter(|outcome| !outcome.holds).count();
     Table {
@@ -102,8 +102,8 @@ pub fn check_table(outcomes: &[Outcome]) -> Table {
     }
 }
 
-fn row(outcome: &Outcome) -> Vec<Cell> {
-    let Outcome { expect, mean, lost, holds } = outcome;
+fn row(outcome: &CheckOutcome) -> Vec<Cell> {
+    let CheckOutcome { expect, mean, lost, holds } = outcome;
     let place = expect.place.iter().map(|(column, value)| format!("{column} = {}", text(value)));
     let mean = match *mean {
         Some(mean) => {

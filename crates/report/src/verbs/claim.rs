@@ -258,7 +258,7 @@ fn sensible(claim: &Claim) -> Result<(), Error> {
     let bounded = claim.above.is_some() || claim.below.is_some();
     match claim.within {
         None if bounded => Ok(()),
-        None => wrong("say above or below which number, or within which share"),
+        None => wrong("expected above or below with a number, or within with a share"),
         Some(_) if bounded => wrong("`within` stands alone, without above and below"),
         Some(_) if claim.against.is_none() => wrong("`within` needs a method to be `against`"),
         Some(share) if share > 0.0 && share.is_finite() => Ok(()),

@@ -1,4 +1,4 @@
-//! Claims with what became of them, as a table.
+//! Claims with their verdicts, as a table.
 
 use super::{Finding, Measured, Tested};
 use crate::{Cell, Column, Kind, Table, number::decimals, stats::Interval};

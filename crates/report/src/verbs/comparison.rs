@@ -1,4 +1,4 @@
-//! The difference of two methods with everything that is known of it.
+//! The difference of two methods, with interval, tests and power.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::{
     Better, Error, Query, Setting,
     budget::warning,
     pairs::Pairs,
-    stats::{Evidence, Mean, Paired, Verdict, holm, mean, tost},
+    stats::{Mean, Paired, TestEvidence, Verdict, holm, mean, tost},
 };
 
 /// The difference `a - b` of two methods in one metric of one setting.
@@ -69,7 +69,7 @@ impl Comparison {
     ) -> Result<Self, Error> {
         let better = query.better(metric).ok_or_else(|| {
             Error::Query(format!(
-                "which way {metric:?} is better is not known: say higher or lower"
+                "the direction of metric {metric:?} is unknown: expected higher or lower"
             ))
         })?;
         let split = query.split(setting);
@@ -141,7 +141,7 @@ pub(super) fn judge(comparisons: &mut [Comparison], margin: Option<f64>) -> Resu
     for (comparison, (difference, equivalence)) in comparisons.iter_mut().zip(evidence) {
         let Comparison { differences, paired, failed, better, .. } = &*comparison;
         let (differences, paired, failed) = (differences.clone(), *paired, *failed);
-        let evidence = Evidence { difference, equivalence, margin };
+        let evidence = TestEvidence { difference, equivalence, margin };
         comparison.verdict = Pairs { differences, paired, failed }.verdict(*better, evidence);
         comparison.margin = margin;
         comparison.p_holm = difference;

@@ -79,7 +79,7 @@ fn loss_of<'a>(query: &'a Query, setting: &Setting<'a>) -> Result<&'a str, Error
         let (name, losses) = (setting.name(), there.iter().filter(lower).copied());
         let losses = losses.collect::<Vec<_>>().join(", ");
         Error::Query(format!(
-            "{name}: {} is no loss, of which less is better; there are: {losses}",
+            "{name}: {} is not a loss, of which less is better; known: {losses}",
             among.join(", ")
         ))
     })
@@ -206,30 +206,42 @@ fn fit_of(
             notes.push(format!("{quantity}: no law, {all}."));
             continue;
         }
-        let mut drawn = Vec::new();
-        for (name, best) in families {
-            let points: Vec<_> = best.iter().map(|best| (best.flops, of(best))).collect();
-            let law = power_law(&points);
-            rows.push(row(name, if quantity == "loss" { metric } else { quantity }, law.as_ref()));
-            drawn.push(Law { name: (*name).into(), hue: hue(name, &order), points, law });
-        }
         let label = if quantity == "loss" { metric } else { quantity };
+        let drawn: Vec<Law> =
+            families.iter().map(|(name, best)| law_of(name, hue(name, &order), best, of)).collect();
+        rows.extend(drawn.iter().map(|law| row(&law.name, label, law.law.as_ref())));
         let title = format!("{}, {}: best {label}", setting.task, setting.backbone);
         let name = format!("fit-{}-{}-{quantity}", setting.task, setting.backbone);
         let svg = laws(&title, "training FLOPs", label, &drawn);
         figures.push(Figure { name, svg, caption: title });
     }
-    for (name, best) in families {
-        notes.extend(best.iter().filter(|best| best.at_the_edge).map(|best| {
-            format!(
-                "{name}, {:.2e} FLOPs: the best lr, {}, is the smallest or largest that was tried; a \
-                 better one may lie beyond.",
-                best.flops, best.lr
-            )
-        }));
-    }
+    notes.extend(rates_at_the_edge(families));
     notes.extend(levers(families, dense));
-    let table = Table {
+    Fit { table: table(setting, rows, notes), figures }
+}
+
+/// The power law of a quantity of a router's best runs, with its points.
+fn law_of(name: &str, hue: usize, best: &[Best], of: fn(&Best) -> f64) -> Law {
+    let points: Vec<_> = best.iter().map(|best| (best.flops, of(best))).collect();
+    let law = power_law(&points);
+    Law { name: name.into(), hue, points, law }
+}
+
+/// A note for each best learning rate that is at an end of the range.
+fn rates_at_the_edge(families: &[(&str, Vec<Best>)]) -> Vec<String> {
+    let all = families.iter().flat_map(|(name, best)| best.iter().map(move |best| (name, best)));
+    let note = |(name, best): (&&str, &Best)| {
+        format!(
+            "{name}, {:.2e} FLOPs: the best lr, {}, is the smallest or largest that was tried; a \
+             better one may lie beyond.",
+            best.flops, best.lr
+        )
+    };
+    all.filter(|(_, best)| best.at_the_edge).map(note).collect()
+}
+
+fn table(setting: &Setting, rows: Vec<Vec<Cell>>, notes: Vec<String>) -> Table {
+    Table {
         title: format!("{}, {}: power laws of the training FLOPs", setting.task, setting.backbone),
         about: vec![
             ("suite", setting.suite.into()),
@@ -240,8 +252,7 @@ fn fit_of(
         rows,
         bold: None,
         notes,
-    };
-    Fit { table, figures }
+    }
 }
 
 fn columns() -> Vec<Column> {
@@ -414,6 +425,6 @@ mod tests {
         assert!(err.contains("does not say its lr"), "{err}");
         let query = Query { metrics: vec!["accuracy".into()], ..Query::default() };
         let err = fit(&fixture::runs(), &query, None).unwrap_err().to_string();
-        assert!(err.contains("accuracy is no loss") && err.contains("there are: loss"), "{err}");
+        assert!(err.contains("accuracy is not a loss") && err.contains("known: loss"), "{err}");
     }
 }

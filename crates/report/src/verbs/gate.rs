@@ -1,4 +1,4 @@
-//! What has to hold before a claim tested on results means something: `[[gate]]` of a suite.
+//! Conditions under which claims are tested on results: `[[gate]]` of a suite.
 //!
 //! A network that loses to counting, that has not finished learning, or on which routing changes nothing,
 //! can neither confirm nor refute what a paper says of routing. A claim behind a gate that does not hold
@@ -64,7 +64,7 @@ fn three() -> usize {
 
 /// One condition of a gate.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Condition {
+pub struct GateCondition {
     /// Its name.
     pub name: &'static str,
     /// Whether it holds; a condition that was not measured does not.
@@ -79,14 +79,14 @@ pub struct Gated {
     /// The gate.
     pub gate: Gate,
     /// Its conditions.
-    pub conditions: Vec<Condition>,
+    pub conditions: Vec<GateCondition>,
     /// The mean of the reference minus the control on shared seeds, with its 95 % interval.
     pub gap: Option<[f64; 3]>,
 }
 
 impl Gated {
     /// The first condition that does not hold.
-    pub fn broken(&self) -> Option<&Condition> {
+    pub fn broken(&self) -> Option<&GateCondition> {
         self.conditions.iter().find(|condition| !condition.holds)
     }
 
@@ -130,7 +130,7 @@ pub(super) fn gate_of<'a>(
 
 fn judged(runs: &Runs, gate: &Gate) -> Result<Gated, Error> {
     let better = direction(&gate.metric).ok_or_else(|| {
-        Error::Query(format!("gate: it is not known which way {:?} is better", gate.metric))
+        Error::Query(format!("gate: the direction of metric {:?} is unknown", gate.metric))
     })?;
     let mut rows = Vec::new();
     for row in &runs.rows {
@@ -181,24 +181,24 @@ impl Values<'_> {
     }
 
     /// The reference is better than a baseline without a network, interval and all.
-    fn beats_counting(&self, better: Better) -> Condition {
+    fn beats_counting(&self, better: Better) -> GateCondition {
         let Gate { reference, metric, .. } = self.gate;
         let name = "beats a trivial baseline";
         let trivial = format!("{TRIVIAL}{metric}");
         match self.difference(reference, metric, reference, &trivial) {
-            Some([mean, low, high]) => Condition {
+            Some([mean, low, high]) => GateCondition {
                 name,
                 holds: better.oriented(low).min(better.oriented(high)) > 0.0,
                 text: format!(
                     "{reference:?} minus the baseline: {mean:+.4}, {low:+.4} to {high:+.4}"
                 ),
             },
-            None => Condition::not_measured(name, &trivial),
+            None => GateCondition::not_measured(name, &trivial),
         }
     }
 
     /// The largest mean change over the methods.
-    fn is_trained(&self) -> Condition {
+    fn is_trained(&self) -> GateCondition {
         let name = "is trained";
         let change = |method: &&str| {
             let changes = self.of(method, "valid", LATE_CHANGE);
@@ -206,7 +206,7 @@ impl Values<'_> {
         };
         let changes: Option<Vec<_>> = self.methods().iter().map(change).collect();
         match changes.and_then(|all| all.into_iter().max_by(|a, b| a.0.total_cmp(&b.0))) {
-            Some((change, method)) => Condition {
+            Some((change, method)) => GateCondition {
                 name,
                 holds: change < self.gate.late_change,
                 text: format!(
@@ -214,18 +214,18 @@ impl Values<'_> {
                     100.0 * change
                 ),
             },
-            None => Condition::not_measured(name, LATE_CHANGE),
+            None => GateCondition::not_measured(name, LATE_CHANGE),
         }
     }
 
     /// Enough rates for each method, and the best between two others.
-    fn is_tuned(&self) -> Condition {
+    fn is_tuned(&self) -> GateCondition {
         let name = "is tuned";
         let mut fewest = (usize::MAX, String::new());
         for method in self.methods() {
             let tried = self.of(method, "valid", RATES_TRIED);
             let Some(least) = tried.into_values().min_by(f64::total_cmp) else {
-                return Condition::not_measured(name, RATES_TRIED);
+                return GateCondition::not_measured(name, RATES_TRIED);
             };
             if (least as usize) < fewest.0 {
                 fewest = (least as usize, method.to_string());
@@ -235,12 +235,12 @@ impl Values<'_> {
                 let text = format!(
                     "the best learning rate of {method:?} is the smallest or the largest that was tried"
                 );
-                return Condition { name, holds: false, text };
+                return GateCondition { name, holds: false, text };
             }
         }
         match fewest {
-            (usize::MAX, _) => Condition::not_measured(name, RATES_TRIED),
-            (count, method) => Condition {
+            (usize::MAX, _) => GateCondition::not_measured(name, RATES_TRIED),
+            (count, method) => GateCondition {
                 name,
                 holds: count >= self.gate.rates,
                 text: format!("{count} learning rates were tried for {method:?}, the fewest"),
@@ -249,13 +249,13 @@ impl Values<'_> {
     }
 }
 
-impl Condition {
+impl GateCondition {
     fn not_measured(name: &'static str, metric: &str) -> Self {
         Self { name, holds: false, text: format!("not measured: these results have no {metric}") }
     }
 }
 
-impl fmt::Display for Condition {
+impl fmt::Display for GateCondition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.name, self.text)
     }

@@ -1,4 +1,4 @@
-//! Gates with what was measured, as a table.
+//! Gates with the measured values, as a table.
 
 use super::Gated;
 use crate::{Cell, Column, Kind, Table};

@@ -28,7 +28,7 @@ pub(crate) fn ledger_of(settings: &[Setting], each_run: bool) -> Table {
     }
     let (words, short) = (Kind::Words, Kind::Numbers(Digits::Short));
     Table {
-        title: "What each method was given, and what it took".into(),
+        title: "Budget and cost of each method".into(),
         columns: vec![
             Column::new("task", "task", words),
             Column::new("backbone", "backbone", words),

@@ -18,14 +18,16 @@ mod rank_table;
 
 pub use against::against;
 pub(crate) use baseline::{Baseline, against_baseline};
-pub use check::{Expect, Outcome, check, check_table};
+pub use check::{CheckOutcome, Expect, check, check_table};
 pub use claim::{Claim, Finding, Measured, Tested, claims};
 pub use claim_table::claims_table;
 pub use cmp::{cmp, render_cmp};
 pub use cmp_table::cmp_table;
 pub use comparison::Comparison;
 pub use fit::{Best, Fit, fit};
-pub use gate::{Condition, Gate, Gated, LATE_CHANGE, RATE_AT_EDGE, RATES_TRIED, TRIVIAL, gates};
+pub use gate::{
+    Gate, GateCondition, Gated, LATE_CHANGE, RATE_AT_EDGE, RATES_TRIED, TRIVIAL, gates,
+};
 pub use gate_table::gates_table;
 pub use ledger::ledger;
 pub(crate) use ledger::{ledger_of, spans};

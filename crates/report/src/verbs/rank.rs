@@ -79,7 +79,7 @@ pub(crate) fn rank_in(settings: &[Setting], query: &Query) -> Result<Ranking, Er
     let tasks: Vec<Vec<Vec<f64>>> = shared.into_iter().map(normalise).collect();
     if let Some((j, _)) = judged.iter().zip(&tasks).find(|(_, blocks)| blocks.is_empty()) {
         let at = j.setting.name();
-        return Err(Error::Query(format!("{at}: there is no seed that all methods have")));
+        return Err(Error::Query(format!("{at}: no seed is shared by all methods")));
     }
     Ok(Ranking { failed, ..ranking(&methods, left_out, &tasks) })
 }

@@ -1,4 +1,4 @@
-//! `test_bbox_info.json` and the names of thumbnails: who is on which image.
+//! `test_bbox_info.json` and the names of thumbnails: the person on each image.
 
 use std::collections::BTreeMap;
 

@@ -24,7 +24,7 @@ pub fn read(bytes: &[u8], file: &str) -> Result<Vec<String>> {
             for name in names.ok_or_else(|| list.error("a list of names was expected"))? {
                 let game = format!("{league}/{season}/{name}");
                 if !seen.insert(game.clone()) {
-                    return Err(list.error(format!("{name} is there twice")));
+                    return Err(list.error(format!("{name} is listed twice")));
                 }
                 games.push(game);
             }
@@ -92,7 +92,7 @@ mod tests {
         let error = |text: &[u8]| read(text, "f").unwrap_err().to_string();
         assert_eq!(error(br#"{"a": {"b": [1]}}"#), "f: a.b: a list of names was expected");
         assert!(error(br#"{"a": ["b"]}"#).contains("an object was expected"));
-        assert!(error(br#"{"a": {"b": ["c", "c"]}}"#).contains("c is there twice"));
+        assert!(error(br#"{"a": {"b": ["c", "c"]}}"#).contains("c is listed twice"));
         assert!(write(&["a/b".into()]).is_err());
     }
 

@@ -50,7 +50,7 @@ impl Ini {
         let entry = format!("[{section}] {name}");
         let value = self.sections.get(section).and_then(|all| all.get(&name.to_lowercase()));
         let value = value.ok_or_else(|| Error::entry(&self.file, &entry, "it is missing"))?;
-        let wrong = |_| Error::entry(&self.file, &entry, format!("{value:?} is no such value"));
+        let wrong = |_| Error::entry(&self.file, &entry, format!("{value:?} is not a valid value"));
         value.parse().map_err(wrong)
     }
 }
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(error, "seqinfo.ini: [Sequence] frameRate: it is missing");
         let text = String::from_utf8_lossy(text).replace("750", "many");
         let error = Sequence::read(text.as_bytes(), "s").unwrap_err().to_string();
-        assert_eq!(error, "s: [Sequence] seqLength: \"many\" is no such value");
+        assert_eq!(error, "s: [Sequence] seqLength: \"many\" is not a valid value");
     }
 
     #[test]

@@ -27,12 +27,12 @@ impl Lines {
         let mut lines = Vec::new();
         for (name, entry) in root.fields()? {
             if !class::is_known(name) {
-                let problem = "it is no class; for example Side line top is one, spelled like this";
+                let problem = "unknown class; an example of the spelling: Side line top";
                 judge.odd(entry.error(problem))?;
             }
             let points = root.items(name)?;
             if points.is_empty() {
-                judge.odd(entry.error("it has no points; leave the class out"))?;
+                judge.odd(entry.error("no points; leave the class out"))?;
             }
             let point = |point: &Node<'_>| Ok([point.number("x")?, point.number("y")?]);
             lines.push((name.to_string(), points.iter().map(point).collect::<Result<_>>()?));
@@ -81,12 +81,12 @@ mod tests {
             Lines::read(text.as_bytes(), "f", &mut Judge::strict()).unwrap_err().to_string()
         };
         assert!(
-            read("post left ", "post left").starts_with("f: Goal left post left: it is no class")
+            read("post left ", "post left").starts_with("f: Goal left post left: unknown class")
         );
         assert!(
             read(r#""x": 0.125"#, r#""x": "a""#).contains("Side line top[0].x: \"a\"; a number")
         );
-        assert!(read(r#"{"x": 0.5, "y": 0.5}"#, "").contains("it has no points"));
+        assert!(read(r#"{"x": 0.5, "y": 0.5}"#, "").contains("no points"));
         assert!(read(r#"[{"x": 0.5, "y": 0.5}]"#, "3").contains("3; a list was expected"));
     }
 }

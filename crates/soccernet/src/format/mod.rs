@@ -1,4 +1,4 @@
-//! The files of SoccerNet, one format a file: reader, writer, and what a strict reading refuses.
+//! The files of SoccerNet, one format a file: reader, writer, and checks of the strict mode.
 
 pub mod bodies;
 pub mod cameras;

@@ -1,4 +1,4 @@
-//! `results_spotting.json`: where a submission sees actions.
+//! `results_spotting.json`: the spotted actions of a submission.
 
 use serde_json::json;
 

@@ -47,7 +47,7 @@ pub(crate) fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// Annotations of a image, and the name of the prediction for it, if there is one.
+/// Annotations of an image, and the name of the prediction for it, if there is one.
 pub(crate) struct Image {
     pub(crate) truth: Lines,
     pub(crate) file: String,
@@ -71,7 +71,7 @@ pub(crate) fn images(
             continue;
         };
         if let Some(other) = found.insert(digits, name) {
-            let problem = format!("{other} is there too; one file for a image was expected");
+            let problem = format!("{other} is there too; one file for each image was expected");
             return Err(Error::entry(prediction.name(), name, problem));
         }
     }
@@ -109,10 +109,7 @@ fn truth_names(truth: &Source, split: Option<&str>) -> Result<Vec<String>> {
     }
     if names.is_empty() {
         let wanted = join(split.unwrap_or(""), "00000.json");
-        return Err(Error::file(
-            truth.name(),
-            format!("there are no annotations such as {wanted}"),
-        ));
+        return Err(Error::file(truth.name(), format!("no annotations such as {wanted}")));
     }
     Ok(names)
 }
@@ -127,7 +124,7 @@ pub(crate) fn sides<'a>(truth: &'a Lines, file: &str) -> Result<Sides<'a>> {
     let direct = truth.in_pixels();
     let mut other = Vec::new();
     for (class, points) in &direct {
-        let unknown = || Error::entry(file, *class, "it is no class; the official evaluator fails");
+        let unknown = || Error::entry(file, *class, "unknown class; the official evaluator fails");
         other.push((mirrored(class).ok_or_else(unknown)?, points.clone()));
     }
     Ok([direct, other])

@@ -63,7 +63,7 @@ fn compare(
     let actions = bodies.gallery_by_action();
     let (mut precisions, mut first) = (Vec::new(), 0);
     for (key, query) in &bodies.query {
-        let missing = || Error::entry(file, key, "it is missing; each query needs a ranking");
+        let missing = || Error::entry(file, key, "missing; each query needs a ranking");
         let ranked = rankings.get(key.as_str()).ok_or_else(missing)?;
         let fault = |problem: String| Error::entry(file, key, problem);
         let hits = hits(query, ranked, &gallery, &actions).map_err(fault)?;
@@ -91,7 +91,7 @@ fn hits(
     let (mut seen, mut hits) = (BTreeSet::new(), Vec::new());
     for index in ranked {
         if !seen.insert(*index) {
-            return Err(format!("gallery box {index} is there twice"));
+            return Err(format!("gallery box {index} is listed twice"));
         }
         let body = gallery.get(index.to_string().as_str());
         let body = body.ok_or_else(|| format!("the gallery has no box {index}"))?;

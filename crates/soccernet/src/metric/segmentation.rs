@@ -116,7 +116,8 @@ pub fn segments(
         match known(&shot.label) {
             Some(class) => at[frame] = Some(at[frame].map_or(class, |other| other.min(class))),
             None => {
-                let problem = format!("{:?} is no kind of camera; it does not count", shot.label);
+                let problem =
+                    format!("{:?} is not a kind of camera; it does not count", shot.label);
                 judge.odd(Error::entry(file, format!("annotations[{i}].label"), problem))?;
             }
         }

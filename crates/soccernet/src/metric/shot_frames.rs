@@ -18,7 +18,7 @@ pub(crate) fn half(
     let file = join(game, &format!("{half}_{end}"));
     let array = npy::read(&prediction.read(&file)?, &file)?;
     if array.data.is_empty() {
-        return Err(Error::file(file, "it has no frames"));
+        return Err(Error::file(file, "no frames"));
     }
     Ok((array, file))
 }

@@ -136,7 +136,7 @@ fn game_tracks(
         let entry = format!("predictions[{i}]");
         let class = classes.iter().position(|class| *class == spot.label);
         let Some(class) = class else {
-            let problem = format!("{:?} is no class; known are {}", spot.label, classes.join(", "));
+            let problem = format!("{:?} is not a class; known: {}", spot.label, classes.join(", "));
             let error = Error::entry(spots_file, format!("{entry}.label"), problem);
             if options.version == Version::V1 {
                 return Err(error);

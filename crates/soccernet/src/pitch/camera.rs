@@ -5,7 +5,7 @@ use super::{Point, model::World};
 /// Three rows of three numbers.
 pub type Matrix = [[f64; 3]; 3];
 
-/// Where a camera stands, where it looks, and its lens, for a image of 960 by 540 pixels.
+/// Where a camera stands, where it looks, and its lens, for an image of 960 by 540 pixels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Camera {
     /// Pan, tilt and roll in degrees, turned about z, x and z.

@@ -38,7 +38,7 @@ pub fn is_known(class: &str) -> bool {
     LINES.contains(&class) || UNKNOWN.contains(&class)
 }
 
-/// The class on the other side of the centre, which a image cannot tell from it.
+/// The class on the other side of the centre, which an image cannot tell from it.
 /// `None` for a class that is none.
 pub fn mirrored(class: &str) -> Option<&'static str> {
     if let Some(fixed) = UNKNOWN.into_iter().find(|name| *name == class) {

@@ -1,4 +1,4 @@
-//! The pitch: its lines, a camera that looks at it, and what the camera sees of it.
+//! The pitch: its lines, a camera, and the projection of the lines into the image.
 //!
 //! World coordinates in metres: the origin is the centre of the pitch, x points right and y to the
 //! main camera, **z points down**, so that cameras have a negative z.

@@ -1,4 +1,4 @@
-//! What a camera sees of the pitch: a polyline for each line that is in the image.
+//! The projection of the pitch: a polyline for each line in the image.
 
 use super::{Point, camera::Camera, distance, model::Model};
 

@@ -1,4 +1,4 @@
-//! Which box belongs to which: the assignment of the highest sum.
+//! The one-to-one assignment of boxes with the largest sum.
 
 /// A row, a column, and what their pair is worth: more than 0.
 pub(crate) type Worth = (usize, usize, f64);

@@ -114,7 +114,7 @@ fn sequences(truth: &Source, split: Option<&str>) -> Result<Vec<String>> {
     let of_split = |folder: &&str| split.is_none_or(|split| folder.split('/').any(|f| f == split));
     let sequences: Vec<String> = folders.filter(of_split).map(str::to_string).collect();
     match sequences.is_empty() {
-        true => Err(Error::file(truth.name(), "there is no SEQUENCE/gt/gt.txt")),
+        true => Err(Error::file(truth.name(), "no SEQUENCE/gt/gt.txt")),
         false => Ok(sequences),
     }
 }

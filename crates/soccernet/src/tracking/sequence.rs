@@ -1,4 +1,4 @@
-//! One sequence: who is where in each frame, in truth and prediction.
+//! One sequence: the boxes of each frame, in ground truth and prediction.
 
 use std::collections::{BTreeSet, HashMap};
 

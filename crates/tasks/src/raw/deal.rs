@@ -1,4 +1,4 @@
-//! Folds: which samples are for training, validation and test.
+//! Folds: the samples for training, validation and test.
 //!
 //! Samples of one capture have its light, so that a split of samples at random lets a network know the
 //! light of the test samples. A split of whole captures does not.

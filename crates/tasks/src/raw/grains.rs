@@ -1,4 +1,4 @@
-//! Generated grains: the published set's twin, for where its files are not.
+//! Generated grains, of the same form as the published set.
 //!
 //! Five classes differ in length, width, hue and in how often they have a chalky spot. Each grain is drawn
 //! in linear light, with a soft edge, at a random angle and place; light and background follow the capture,

@@ -29,7 +29,7 @@ use super::{
     set::Pairs,
 };
 use crate::{
-    Batch, DataDir, DataError, FoldedTask, LoadTask, Place, Score, Split, Task,
+    Batch, BatchPosition, DataDir, DataError, FoldedTask, LoadTask, Score, Split, Task,
     score::classification,
 };
 
@@ -137,7 +137,7 @@ impl LoadTask for Rice {
         if !(c.white > c.black && c.black >= 0.0 && c.white <= 65_535.0) {
             let (black, white) = (c.black, c.white);
             return Err(wrong(format!(
-                "black = {black}, white = {white}: 0 <= black < white <= 65535"
+                "black = {black}, white = {white}: must satisfy 0 <= black < white <= 65535"
             )));
         }
         if !(3..=1000).contains(&c.folds) {
@@ -145,7 +145,7 @@ impl LoadTask for Rice {
             return Err(wrong(format!("folds = {folds}: must be from 3 to 1000")));
         }
         if let Some(fold) = c.fold.filter(|fold| *fold >= c.folds) {
-            return Err(wrong(format!("fold = {fold}: it is below folds = {}", c.folds)));
+            return Err(wrong(format!("fold = {fold}: must be below folds = {}", c.folds)));
         }
         if c.per_capture == 0 || c.per_capture > 1000 {
             let many = c.per_capture;
@@ -258,7 +258,7 @@ impl Task for Rice {
         self.batch_of(split, &examples.iter().map(still).collect::<Vec<_>>(), device)
     }
 
-    fn training_batch(&self, examples: &[usize], place: Place, device: &Device) -> Batch {
+    fn training_batch(&self, examples: &[usize], place: BatchPosition, device: &Device) -> Batch {
         let moved =
             |(i, example): (usize, &usize)| (*example, self.motion(&mut place.rng("motion", i)));
         let moved: Vec<_> = examples.iter().enumerate().map(moved).collect();
@@ -370,7 +370,7 @@ mod tests {
     fn training_moves_samples_and_their_colours_stay() {
         let task = load(json!({ "input": "raw3", "flip": true, "shift": 2 })).unwrap();
         let all: Vec<usize> = (0..task.len(Split::Train)).collect();
-        let place = |position| Place { seed: 0, position };
+        let place = |position| BatchPosition { seed: 0, position };
         let device = Device::flex();
         let moved = pixels(&task.training_batch(&all, place(0), &device));
         assert_eq!(moved, pixels(&task.training_batch(&all, place(0), &device)));
@@ -388,7 +388,7 @@ mod tests {
         for (settings, expected) in [
             (json!({ "folds": 2 }), "folds = 2: must be from 3 to 1000"),
             (json!({ "folds": 11 }), "folds = 11: class arborio has only 10 captures"),
-            (json!({ "fold": 5 }), "fold = 5: it is below folds = 5"),
+            (json!({ "fold": 5 }), "fold = 5: must be below folds = 5"),
             (json!({ "white": 64.0 }), "black = 64, white = 64: 0 <= black < white <= 65535"),
             (json!({ "shift": 20 }), "shift = 20: samples have only 40 x 40 pixels"),
             (json!({ "train": 4 }), "train = 4: must be at least 5, one a class"),

@@ -42,7 +42,7 @@ const MIDDLE: Point = [480.0, 270.0];
 /// Numbers of a camera.
 const NUMBERS: usize = 7;
 
-/// The camera of the lines of a image; none if they do not determine one.
+/// The camera of the lines of an image; none if they do not determine one.
 pub(super) fn fit(lines: &Lines) -> Option<Fitted> {
     let pairs = pairs(lines);
     if pairs.len() < 4 {

@@ -52,13 +52,13 @@ pub struct PlayerTracking {
 impl LoadTask for PlayerTracking {
     type Config = PlayerTrackingConfig;
     const NAME: &'static str = "player-tracking";
-    const ABOUT: &'static str = "boxes of football players to tracks, by a learned model of motion";
+    const ABOUT: &'static str = "tracking of football players with a learned motion model";
     const SOURCE: &'static str =
         "generated, or https://www.soccer-net.org (non-disclosure agreement)";
 
     fn load(config: &PlayerTrackingConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
         if !(1..=1000).contains(&config.steps) {
-            let message = format!("steps = {}: it is 1 to 1000", config.steps);
+            let message = format!("steps = {}: must be from 1 to 1000", config.steps);
             return Err(wrong(Self::NAME, message));
         }
         let clips = load(Self::NAME, &config.sequences, data)?;

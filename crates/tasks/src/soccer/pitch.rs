@@ -1,11 +1,11 @@
-//! Pitch localisation and camera calibration: where the ends of the pitch's lines are in a image, and which
+//! Pitch localisation and camera calibration: where the ends of the pitch's lines are in an image, and which
 //! camera sees them there.
 //!
 //! Magera et al. *A Universal Protocol to Benchmark Camera Calibration for Sports*.
 //! <https://arxiv.org/abs/2404.09807>; the challenges 3 and 4 of SoccerNet 2022.
 //!
 //! A network answers with one row, or with one for each of many places: for each class of lines whether it is in the image, and its two ends.
-//! Localisation is measured on the ends. For calibration a camera is fitted to them (`fit.rs`); a image whose
+//! Localisation is measured on the ends. For calibration a camera is fitted to them (`fit.rs`); an image whose
 //! lines the camera misses by more than some pixels gets none, so that it costs completeness and not
 //! accuracy.
 //!
@@ -279,7 +279,7 @@ pitch_task!(
 impl LoadTask for PitchLocalization {
     type Config = PitchConfig;
     const NAME: &'static str = "pitch-localization";
-    const ABOUT: &'static str = "the ends of the lines of a football pitch in a image";
+    const ABOUT: &'static str = "localisation of the lines of a football pitch in an image";
     const SOURCE: &'static str =
         "generated, or https://www.soccer-net.org (non-disclosure agreement)";
 
@@ -291,8 +291,7 @@ impl LoadTask for PitchLocalization {
 impl LoadTask for CameraCalibration {
     type Config = PitchConfig;
     const NAME: &'static str = "camera-calibration";
-    const ABOUT: &'static str =
-        "the camera that sees the lines of a football pitch, from their ends";
+    const ABOUT: &'static str = "camera calibration from the lines of a football pitch";
     const SOURCE: &'static str =
         "generated, or https://www.soccer-net.org (non-disclosure agreement)";
 

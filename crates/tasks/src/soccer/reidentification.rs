@@ -19,7 +19,7 @@ use soccernet::{Measured, Options, Source, Task as Official, format::ranking::Ra
 
 use super::players::{Player, PlayersConfig, bodies, load};
 use crate::{
-    Batch, DataDir, DataError, LoadTask, Place, Score, Split, Task, WholeSplitTask,
+    Batch, BatchPosition, DataDir, DataError, LoadTask, Score, Split, Task, WholeSplitTask,
     data::files::wrong, score::constant,
 };
 
@@ -51,7 +51,7 @@ pub struct Reidentification {
 impl LoadTask for Reidentification {
     type Config = ReidentificationConfig;
     const NAME: &'static str = "player-reidentification";
-    const ABOUT: &'static str = "which thumbnails show the same football player";
+    const ABOUT: &'static str = "re-identification of football players from thumbnails";
     const SOURCE: &'static str =
         "generated, or https://www.soccer-net.org (non-disclosure agreement)";
 
@@ -63,7 +63,7 @@ impl LoadTask for Reidentification {
         {
             let ReidentificationConfig { embedding, shown, margin, .. } = config;
             let message = format!(
-                "embedding = {embedding}, shown = {shown}, margin = {margin}: 1 number, 2 views, margin 0 or more"
+                "embedding = {embedding}, shown = {shown}, margin = {margin}: must be at least 1, 2 and 0"
             );
             return Err(wrong(Self::NAME, message));
         }
@@ -195,7 +195,7 @@ impl Task for Reidentification {
         self.show(split, &views, labels, device)
     }
 
-    fn training_batch(&self, examples: &[usize], place: Place, device: &Device) -> Batch {
+    fn training_batch(&self, examples: &[usize], place: BatchPosition, device: &Device) -> Batch {
         let (mut views, mut labels) = (Vec::new(), Vec::new());
         for (index, example) in examples.iter().enumerate() {
             let mut own = self.people[*example].clone();
@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn a_triplet_loss_by_hand() {
         let (task, device) = (task(), Device::flex());
-        let batch = task.training_batch(&[0, 1], Place { seed: 0, position: 0 }, &device);
+        let batch = task.training_batch(&[0, 1], BatchPosition { seed: 0, position: 0 }, &device);
         assert_eq!(batch.labels.dims(), [8, 1]);
         // The first player's views all in one direction, the second's in another: far 0, near sqrt 2.
         let rows =

@@ -1,4 +1,4 @@
-//! A tracker: boxes of the next frame are given to tracks by overlap with where the tracks should be.
+//! A tracker: boxes of the next frame are matched to tracks by their overlap with predicted positions.
 //!
 //! Bewley et al. *Simple Online and Realtime Tracking*. ICIP 2016. <https://arxiv.org/abs/1602.00763>: predict,
 //! assign by intersection over union, end tracks that found nothing for some frames.

@@ -1,4 +1,4 @@
-//! Data that are made up, where what a network has to find is known.
+//! Generated data with known structure.
 
 mod margin;
 mod patterns;

@@ -1,4 +1,4 @@
-//! Units of planted clusters, each with a task of its own: what the right routing is worth is known.
+//! Units of planted clusters, each with a decision of its own, so that the value of correct routing is known.
 //!
 //! Not from a paper; the data model is in the spirit of Chen, Deng, Wu, Gu, Li. *Towards Understanding
 //! the Mixture-of-Experts Layer in Deep Learning*. NeurIPS 2022. <https://arxiv.org/abs/2208.02813>
@@ -61,7 +61,8 @@ struct Examples {
 impl LoadTask for PlantedClusters {
     type Config = PlantedClustersConfig;
     const NAME: &'static str = "planted-clusters";
-    const ABOUT: &'static str = "generated units of clusters with a decision each: the right routing is worth a known amount";
+    const ABOUT: &'static str =
+        "generated units in clusters with a decision each: the value of correct routing is known";
     const SOURCE: &'static str = "generated";
 
     fn load(config: &PlantedClustersConfig, _data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
@@ -79,7 +80,7 @@ impl LoadTask for PlantedClusters {
             return Err(wrong(format!("code = {code}: must be above 0")));
         }
         if train == 0 || test == 0 {
-            return Err(wrong(format!("train = {train}, test = {test}: both are at least 1")));
+            return Err(wrong(format!("train = {train}, test = {test}: both must be at least 1")));
         }
         Ok(Arc::new(Self::new(config)))
     }

@@ -1,4 +1,4 @@
-//! An attack on text: words give way to one that says nothing.
+//! An attack on text: words are replaced by a meaningless one.
 //!
 //! Morris et al. *TextAttack*. EMNLP 2020, demonstrations. <https://arxiv.org/abs/2005.05909>: its word
 //! swap, with a generic token as the only candidate.

@@ -73,7 +73,7 @@ pub(super) fn read(
         })
         .collect::<Result<_, _>>()?;
     match questions.is_empty() {
-        true => Err(wrong(&path, 1, "there is no question".into())),
+        true => Err(wrong(&path, 1, "no question in it".into())),
         false => Ok(questions),
     }
 }
@@ -92,7 +92,7 @@ fn question(line: &Line, tokenizer: &dyn Tokenizer, length: usize) -> Result<Que
     }
     if line.answer >= n {
         return Err(format!(
-            "answer = {}: it is the number of a choice, 0 to {}",
+            "answer = {}: must be the number of a choice, 0 to {}",
             line.answer,
             n - 1
         ));
@@ -121,8 +121,8 @@ fn candidate(
     let start = in_context.count();
     let n = all.ids.len() - start;
     match (start, n) {
-        (0, _) => return Err("there is no token of the context before it".into()),
-        (_, 0) => return Err("it has no token".into()),
+        (0, _) => return Err("no token of the context before it".into()),
+        (_, 0) => return Err("no token".into()),
         _ if n > length => {
             return Err(format!("it has {n} tokens, more than a window of length = {length}"));
         }
@@ -181,10 +181,10 @@ mod tests {
         assert!(wrong(&GOOD.replace("1}", "-1}")).contains("line 2: invalid value"));
         assert!(wrong("not json").contains("line 2: expected ident"));
         assert!(wrong(&GOOD.replace(", \"hij\"", "")).contains("1 choices; at least 2 are needed"));
-        assert!(wrong(&GOOD.replace("abcdef", "")).contains("choice 0: there is no token of the"));
-        assert!(wrong(&GOOD.replace("hij", "")).contains("choice 1: it has no token"));
+        assert!(wrong(&GOOD.replace("abcdef", "")).contains("choice 0: no token of the"));
+        assert!(wrong(&GOOD.replace("hij", "")).contains("choice 1: no token"));
         assert!(wrong(&GOOD.replace("hij", "hijkl")).contains("choice 1: it has 5 tokens, more"));
-        assert!(read("\n", &Ascii).unwrap_err().contains("line 1: there is no question"));
+        assert!(read("\n", &Ascii).unwrap_err().contains("line 1: no question in it"));
         assert!(read("", &Ascii).unwrap_err().ends_with("it is empty"));
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn checked(path: &Path, text: &[u8]) -> Result<(), DataError> {
         Err(err) => Err(DataError::Content {
             path: path.into(),
             message: format!(
-                "it is no UTF-8 text, from byte {} on; tokens = \"ascii\" and \"byte\" take any file",
+                "not UTF-8 text, from byte {} on; tokens = \"ascii\" and \"byte\" take any file",
                 err.valid_up_to()
             ),
         }),
@@ -45,7 +45,7 @@ fn joined(data: &DataDir, folder: &Path, utf8: bool) -> Result<Vec<u8>, DataErro
     let mut paths = Vec::new();
     find(data, folder, &mut paths)?;
     if paths.is_empty() {
-        let message = "it has no .txt file, and a folder of text has some".into();
+        let message = "no .txt file; a folder of text needs at least one".into();
         return Err(DataError::Content { path: folder.into(), message });
     }
     let mut all = Vec::new();
@@ -98,7 +98,7 @@ mod tests {
         let write = |name: &str, text: &[u8]| fs::write(place.path().join(name), text).unwrap();
         let wrong = |name: &str| text(&data, name, true).err().unwrap().to_string();
         fs::create_dir_all(place.path().join("set/inner")).unwrap();
-        assert!(wrong("set").contains("it has no .txt file"));
+        assert!(wrong("set").contains("no .txt file"));
         write("set/b.txt", b"two");
         write("set/a.txt", b"one\n");
         write("set/inner/c.txt", b"three");
@@ -107,7 +107,7 @@ mod tests {
 
         write("set/b.txt", b"tw\xff");
         let err = wrong("set");
-        assert!(err.contains("b.txt: it is no UTF-8 text, from byte 2 on"), "{err}");
+        assert!(err.contains("b.txt: not UTF-8 text, from byte 2 on"), "{err}");
         assert!(text(&data, "set", false).is_ok());
         write("empty.txt", b"");
         assert!(wrong("empty.txt").ends_with("empty.txt: it is empty"));

@@ -1,4 +1,4 @@
-//! Masked language modelling: to guess the tokens of a text that are hidden.
+//! Masked language modelling: prediction of masked tokens.
 //!
 //! Devlin, Chang, Lee, Toutanova. *BERT: Pre-training of Deep Bidirectional Transformers for Language
 //! Understanding*. NAACL 2019. <https://arxiv.org/abs/1810.04805>, section 3.1:
@@ -21,8 +21,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{StateOfTheUnion, TanakaLm, TextLm, Tokenizer};
 use crate::{
-    Batch, DataDir, DataError, LoadTask, Mix, Place, Score, Split, Task, TextTask, cross_entropy,
-    score::constant,
+    Batch, BatchPosition, DataDir, DataError, LoadTask, Mix, Score, Split, Task, TextTask,
+    cross_entropy, score::constant,
 };
 
 config! {
@@ -45,7 +45,7 @@ pub struct MaskedLm;
 impl LoadTask for MaskedLm {
     type Config = MaskedLmConfig;
     const NAME: &'static str = "masked-lm";
-    const ABOUT: &'static str = "guessing hidden tokens of a text, as BERT does";
+    const ABOUT: &'static str = "masked language modelling, as in BERT";
     const SOURCE: &'static str = "the text task that it names";
 
     fn load(config: &MaskedLmConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
@@ -71,7 +71,7 @@ fn check(config: &MaskedLmConfig) -> Result<(), ConfigError> {
     let share = |x: f64| (0.0..=1.0).contains(&x);
     if !(share(hidden) && share(random) && hidden + random <= 1.0 + 1e-9) {
         return Err(wrong(format!(
-            "hidden = {hidden}, random = {random}: they are shares, and at most 1 together"
+            "hidden = {hidden}, random = {random}: must be shares with a sum of at most 1"
         )));
     }
     Ok(())
@@ -178,7 +178,7 @@ impl Task for Masked {
         })
     }
 
-    fn training_batch(&self, examples: &[usize], place: Place, device: &Device) -> Batch {
+    fn training_batch(&self, examples: &[usize], place: BatchPosition, device: &Device) -> Batch {
         let batch = self.inner.training_batch(examples, place, device);
         self.mask(batch, device, |row| place.rng("masked-lm", row))
     }
@@ -273,7 +273,7 @@ mod tests {
         let of = |examples: &[usize]| shown(&task.batch(Split::Valid, examples, &device));
         assert_eq!(of(&[3, 5])[64..], of(&[5])[..]);
         let train = |position| {
-            let place = Place { seed: 1, position };
+            let place = BatchPosition { seed: 1, position };
             shown(&task.training_batch(&[7], place, &device))
         };
         assert_eq!(train(4), train(4));

@@ -40,6 +40,16 @@ impl Part {
         Self { tokens, ends }
     }
 
+    /// Checks that there is a window of `length` tokens and the token after it; `name` is that of the part.
+    pub(super) fn check_length(&self, name: &str, length: usize) -> Result<(), String> {
+        match self.tokens.ids.len() {
+            tokens if tokens > length => Ok(()),
+            tokens => Err(format!(
+                "{name} has {tokens} tokens, too few for one window of length = {length}"
+            )),
+        }
+    }
+
     /// The whole text that a token is from, if that is known.
     pub(super) fn source(&self, token: usize) -> Option<usize> {
         let nth = self.ends.partition_point(|end| end.at <= token);

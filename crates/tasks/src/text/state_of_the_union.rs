@@ -131,7 +131,7 @@ fn addresses(
     if addresses.is_empty() {
         let first = named.iter().map(|(_, about)| about.0).min().unwrap_or_default();
         let last = named.iter().map(|(_, about)| about.0).max().unwrap_or_default();
-        let message = format!("years = [{from}, {to}]: there are addresses of {first} to {last}");
+        let message = format!("years = [{from}, {to}]: must be from {first} to {last}");
         Err(ConfigError::Invalid { what: "task", name: StateOfTheUnion::NAME.into(), message })?;
     }
     Ok((folder, addresses))

@@ -1,4 +1,4 @@
-//! Next-token prediction on three texts, what all text tasks share.
+//! Next-token prediction on the texts of three splits, shared by all text tasks.
 
 use std::sync::Arc;
 
@@ -82,25 +82,16 @@ impl Streams {
             Part::new(tokenizer.encode(texts[at]), &sources.ends[at])
         });
         for (part, split) in parts.iter().zip(splits.map(Split::name)) {
-            let tokens = part.tokens.ids.len();
-            if tokens <= length {
-                return Err(short(format!(
-                    "its {split} part has {tokens} tokens, too few for one window of length = {length}"
-                )));
-            }
+            part.check_length(&format!("its {split} part"), length).map_err(&short)?;
         }
         let attacked = (rate > 0.0).then(|| {
             let ends = &mut sources.ends[Split::Test as usize];
             let text = attack::attacked(texts[2], rate, ends.iter_mut().map(|end| &mut end.at));
             Part::new(tokenizer.encode(&text), ends)
         });
-        if let Some(tokens) = attacked.as_ref().map(|part| part.tokens.ids.len())
-            && tokens <= length
-        {
-            return Err(short(format!(
-                "with attack = {rate} its test part has {tokens} tokens, too few for one window of \
-                 length = {length}"
-            )));
+        if let Some(part) = &attacked {
+            let name = format!("with attack = {rate} its test part");
+            part.check_length(&name, length).map_err(&short)?;
         }
         let questions = match choices {
             Some(file) => choices::read(data, file, &*tokenizer, length)?,

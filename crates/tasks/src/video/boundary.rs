@@ -53,7 +53,7 @@ pub struct Boundary {
 impl LoadTask for Boundary {
     type Config = BoundaryConfig;
     const NAME: &'static str = "shot-boundary";
-    const ABOUT: &'static str = "where shots of a football game end, from features of frames";
+    const ABOUT: &'static str = "boundaries of camera shots in football games, from frame features";
     const SOURCE: &'static str =
         "generated, or https://www.soccer-net.org (non-disclosure agreement)";
 

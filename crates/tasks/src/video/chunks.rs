@@ -43,9 +43,9 @@ impl Chunks {
     pub(crate) fn check(length: usize, margin: usize) -> Result<(), String> {
         match (8..=100_000).contains(&length) && margin <= 100_000 {
             true => Ok(()),
-            false => {
-                Err(format!("chunk = {length}, margin = {margin}: chunks have 8 frames or more"))
-            }
+            false => Err(format!(
+                "chunk = {length}, margin = {margin}: a chunk must have at least 8 frames"
+            )),
         }
     }
 

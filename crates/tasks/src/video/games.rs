@@ -60,7 +60,7 @@ impl GamesConfig {
             return Err(format!("games.{key} = 0: must be at least 1"));
         }
         if !(2..=58).contains(&self.minutes) {
-            return Err(format!("games.minutes = {}: it is 2 to 58", self.minutes));
+            return Err(format!("games.minutes = {}: must be from 2 to 58", self.minutes));
         }
         match self.noise.is_finite() && self.noise >= 0.0 {
             true => Ok(()),

@@ -30,7 +30,7 @@ use super::{
     spotting::{bce, peaks},
 };
 use crate::{
-    Batch, DataDir, DataError, LoadTask, Place, Score, Split, Task, WholeSplitTask,
+    Batch, BatchPosition, DataDir, DataError, LoadTask, Score, Split, Task, WholeSplitTask,
     data::files::{fault, wrong},
 };
 
@@ -81,7 +81,7 @@ pub struct Grounding {
 impl LoadTask for Grounding {
     type Config = GroundingConfig;
     const NAME: &'static str = "replay-grounding";
-    const ABOUT: &'static str = "which moment of a football game a replay shows";
+    const ABOUT: &'static str = "grounding of replays in football games: the replayed moment";
     const SOURCE: &'static str =
         "generated, or https://www.soccer-net.org (non-disclosure agreement)";
 
@@ -199,7 +199,7 @@ impl Grounding {
     }
 
     /// A piece of a training replay: in every second one is the moment, anywhere.
-    fn drawn(&self, number: usize, place: Place, index: usize) -> Pair {
+    fn drawn(&self, number: usize, place: BatchPosition, index: usize) -> Pair {
         let replay = &self.replays[0][number];
         let frames = self.games.splits[0][replay.game].halves[replay.of_half].frames;
         let last = frames.saturating_sub(self.config.chunk);
@@ -281,7 +281,7 @@ impl Task for Grounding {
         self.show(split, &pairs, device)
     }
 
-    fn training_batch(&self, examples: &[usize], place: Place, device: &Device) -> Batch {
+    fn training_batch(&self, examples: &[usize], place: BatchPosition, device: &Device) -> Batch {
         let drawn = |(index, example): (usize, &usize)| self.drawn(*example, place, index);
         let pairs: Vec<Pair> = examples.iter().enumerate().map(drawn).collect();
         self.show(Split::Train, &pairs, device)
@@ -367,7 +367,7 @@ mod tests {
     fn half_of_the_pieces_in_training_hold_the_moment() {
         let task = task();
         let examples: Vec<usize> = (0..400).map(|at| at % task.len(Split::Train)).collect();
-        let place = Place { seed: 0, position: 0 };
+        let place = BatchPosition { seed: 0, position: 0 };
         let batch = task.training_batch(&examples, place, &Device::flex());
         let held: Vec<f32> = batch.targets.unwrap().max_dim(1).into_data().iter::<f32>().collect();
         let share = held.iter().sum::<f32>() / 400.0;

@@ -63,8 +63,7 @@ pub struct Segmentation {
 impl LoadTask for Segmentation {
     type Config = SegmentationConfig;
     const NAME: &'static str = "camera-segmentation";
-    const ABOUT: &'static str =
-        "which kind of camera shows a football game, from features of frames";
+    const ABOUT: &'static str = "kind of camera in football games, from frame features";
     const SOURCE: &'static str =
         "generated, or https://www.soccer-net.org (non-disclosure agreement)";
 

@@ -98,7 +98,7 @@ pub struct Spotting {
 impl LoadTask for Spotting {
     type Config = SpottingConfig;
     const NAME: &'static str = "action-spotting";
-    const ABOUT: &'static str = "when actions of football happen, from features of frames";
+    const ABOUT: &'static str = "action spotting in football games, from frame features";
     const SOURCE: &'static str =
         "generated, or https://www.soccer-net.org (non-disclosure agreement)";
 
@@ -115,7 +115,7 @@ fn check(config: &SpottingConfig) -> Result<(), String> {
         return Err(format!("window = {}: must be above 0 and at most 600 seconds", config.window));
     }
     if !(config.suppression >= 0.0 && config.suppression <= 600.0) {
-        return Err(format!("suppression = {}: it is 0 to 600 seconds", config.suppression));
+        return Err(format!("suppression = {}: must be from 0 to 600 seconds", config.suppression));
     }
     if !(0.0..1.0).contains(&config.threshold) {
         return Err(format!("threshold = {}: must be from 0 to below 1", config.threshold));
@@ -125,7 +125,9 @@ fn check(config: &SpottingConfig) -> Result<(), String> {
     }
     let ordered = |k: [f64; 4]| k[0] < k[1] && k[1] < 0.0 && 0.0 < k[2] && k[2] < k[3];
     match config.context {
-        Some(k) if !ordered(k) => Err(format!("context = {k:?}: K1 < K2 < 0 < K3 < K4")),
+        Some(k) if !ordered(k) => {
+            Err(format!("context = {k:?}: must satisfy K1 < K2 < 0 < K3 < K4"))
+        }
         _ => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! Common corruptions, each at five severities: how a trained network bears bad images.
+//! Common corruptions of images, each at five severities.
 //!
 //! Hendrycks, Dietterich. *Benchmarking Neural Network Robustness to Common Corruptions and
 //! Perturbations*. ICLR 2019. <https://arxiv.org/abs/1903.12261>; strengths as in CIFAR-10-C

@@ -18,8 +18,8 @@ use super::{
     splits::{Splits, balanced},
 };
 use crate::{
-    Batch, ClusteredTask, DataError, Mix, Place, Score, Split, Task, registry::check_splits,
-    score::classification, trivial::nearest_neighbour,
+    Batch, BatchPosition, ClusteredTask, DataError, Mix, Score, Split, Task,
+    registry::check_splits, score::classification, trivial::nearest_neighbour,
 };
 
 config! {
@@ -160,7 +160,7 @@ impl Labelled {
         let known = self.classes;
         for (i, class) in classes.iter().enumerate() {
             if *class >= known || classes[..i].contains(class) {
-                return Err(format!("classes: {class}; they are different and below {known}"));
+                return Err(format!("classes: {class}: must be below {known}, and listed once"));
             }
         }
         if classes.is_empty() {
@@ -251,7 +251,7 @@ impl Task for Images {
         self.batch_of(&images, self.labels(&members), device)
     }
 
-    fn training_batch(&self, examples: &[usize], place: Place, device: &Device) -> Batch {
+    fn training_batch(&self, examples: &[usize], place: BatchPosition, device: &Device) -> Batch {
         let members = self.members(Split::Train, examples);
         let changed = |(i, number): (usize, &usize)| {
             self.augment.change(self.image(*number), &mut place.rng("picture", i))
@@ -415,21 +415,22 @@ mod tests {
         let augment = Augment { crop: 1, erase: 0.5, ..Augment::default() };
         let task = load(ImagesConfig { augment, ..ImagesConfig::default() }).unwrap();
         let batch = |seed, position| {
-            let place = Place { seed, position };
+            let place = BatchPosition { seed, position };
             numbers(task.training_batch(&[1, 2, 3, 4, 5], place, &Device::flex()))
         };
         assert_eq!(batch(0, 10), batch(0, 10));
         assert_ne!(batch(0, 10), batch(0, 15));
         assert_ne!(batch(0, 10), batch(1, 10));
         // An example is changed by where it stands, whatever batch it is in.
-        let alone = task.training_batch(&[5], Place { seed: 0, position: 14 }, &Device::flex());
+        let alone =
+            task.training_batch(&[5], BatchPosition { seed: 0, position: 14 }, &Device::flex());
         assert_eq!(numbers(alone).0, batch(0, 10).0[16..]);
     }
 
     #[test]
     fn without_augmentation_training_shows_the_images_themselves() {
         let task = load(ImagesConfig::default()).unwrap();
-        let place = Place { seed: 0, position: 0 };
+        let place = BatchPosition { seed: 0, position: 0 };
         let batch = task.training_batch(&[0, 1, 2, 3, 4, 5], place, &Device::flex());
         assert!(batch.mix.is_none());
         assert_eq!(numbers(batch), shown(&*task, Split::Train));
@@ -439,7 +440,7 @@ mod tests {
     fn mixed_labels_are_those_of_the_partners() {
         let augment = Augment { mixup: 1.0, ..Augment::default() };
         let task = load(ImagesConfig { augment, ..ImagesConfig::default() }).unwrap();
-        let place = Place { seed: 0, position: 0 };
+        let place = BatchPosition { seed: 0, position: 0 };
         let batch = task.training_batch(&[0, 1, 2], place, &Device::flex());
         let mix = batch.mix.clone().unwrap();
         assert_eq!(mix.labels.into_data().try_to_vec::<i32>().unwrap(), [2, 1, 0]);

@@ -1,4 +1,4 @@
-//! How far a student's answers are from a teacher's.
+//! The divergence between the outputs of student and teacher.
 //!
 //! p = softmax(z / tau),  KD = tau^2 sum_{b,c} p_T log(p_T / p_S) / n         (1)
 //!

@@ -1,4 +1,4 @@
-//! Knowledge distillation: a network learns from the answers of a trained one, the teacher.
+//! Knowledge distillation: a network is trained on the outputs of a trained network, the teacher.
 //!
 //! Hinton, Vinyals, Dean. *Distilling the Knowledge in a Neural Network*. 2015.
 //! <https://arxiv.org/abs/1503.02531>

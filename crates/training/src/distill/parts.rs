@@ -1,4 +1,4 @@
-//! A network that begins with the weights of parts of others: modules put together, or put into a slot.
+//! Initialisation of a network with the weights of parts of other networks.
 
 use burn::module::Module;
 use moe::{numbers_of, parameters, with_parameters};

@@ -1,4 +1,4 @@
-//! A team in training: when it is the same as one network, and what it withstands.
+//! Tests of local-update training: equality with one network, and faults.
 
 use std::{path::Path, sync::Arc};
 

@@ -4,7 +4,7 @@ use distributed::Communicator;
 use moe::LayerReport;
 use serde::{Deserialize, Serialize};
 
-/// What a process has to tell of its parts of a step. Numbers are their bits, since JSON has no NaN.
+/// The metrics of a process for its parts of a step. Numbers are stored as bits, since JSON has no NaN.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct PartMetrics {
     /// For each part the terms of the sum of floating-point operations.
@@ -63,7 +63,7 @@ impl PartMetrics {
         (flops, load, last_scalars(&all))
     }
 
-    /// What all processes have to tell, in the order of ranks.
+    /// The metrics of all processes, in the order of ranks.
     fn all(self, world: &dyn Communicator) -> Vec<Self> {
         if world.size() == 1 {
             return vec![self];

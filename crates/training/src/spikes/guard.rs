@@ -1,4 +1,4 @@
-//! One network whose steps are looked at before they are made.
+//! One network whose steps are checked before they are applied.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Loss spikes: steps that would do harm are seen before they are made, tried again, and left out.
+//! Loss spikes: harmful steps are detected before they are applied, retried, and skipped.
 //!
 //! Ling team. *Every FLOP Counts: Scaling a 300B Mixture-of-Experts LING LLM without Premium GPUs*.
 //! 2025. <https://arxiv.org/abs/2503.05139>, sections 3.4.4 and 6.1.

@@ -1,4 +1,4 @@
-//! Examples of steps that were left out: they come back one by one, so that no data are lost.
+//! The examples of skipped steps, which are shown again one by one, so that no data are lost.
 
 use moe::stable_hash;
 use rand::{RngExt, SeedableRng};

@@ -1,4 +1,4 @@
-//! Whole trainings: what damage does, and what it does not where spikes are handled.
+//! Tests of whole training runs with damage, with and without spike handling.
 
 use std::{path::Path, sync::Arc};
 

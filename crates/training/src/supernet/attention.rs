@@ -1,4 +1,4 @@
-//! Attention, the front of which is used: the maps of queries, keys and values keep all their outputs, and
+//! Attention with sliced widths: the maps of queries, keys and values keep all their outputs, and
 //! heads cut them.
 
 use backbones::seq2seq::{KeysValues, MultiHead, multi_head};

@@ -7,7 +7,7 @@ use backbones::{
 use burn::prelude::*;
 use moe::{Choice, ConfigError, Domain, Init, Input, Pass, Placement, RealTokens, read};
 
-use super::{config::SupernetConfig, cost::Cost, network::Supernet};
+use super::{config::SupernetConfig, cost::ArchitectureCost, network::Supernet};
 
 /// What was checked before.
 const TEXT: &str = "a supernet is built for text or pairs of sequences";
@@ -32,18 +32,18 @@ impl Backbone for Supernet {
     const PAPER: &'static str = "https://arxiv.org/abs/2210.07535";
     const CAUSAL: bool = true;
 
-    fn check(config: &SupernetConfig, brief: &BackboneSpec) -> Result<(), ConfigError> {
-        let (vocab, (source, _)) = sizes(brief.domain).ok_or_else(|| {
-            wrong("it takes text or pairs of sequences, and the task has images".into())
+    fn check(config: &SupernetConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
+        let (vocab, (source, _)) = sizes(spec.domain).ok_or_else(|| {
+            wrong("expected text or pairs of sequences, but the task has images".into())
         })?;
         config.check().map_err(wrong)?;
-        if brief.outputs != vocab {
-            let outputs = brief.outputs;
+        if spec.outputs != vocab {
+            let outputs = spec.outputs;
             return Err(wrong(format!("{outputs} outputs are not the {vocab} tokens")));
         }
-        if brief.moe.layers != Placement::NONE {
+        if spec.moe.layers != Placement::NONE {
             return Err(wrong(
-                "moe.layers: a supernet has experts of its own; it takes \"none\"".into(),
+                "moe.layers: must be \"none\", since a supernet has experts of its own".into(),
             ));
         }
         let pair = source.is_some();
@@ -52,10 +52,10 @@ impl Backbone for Supernet {
 
     fn init(
         config: &SupernetConfig,
-        brief: &BackboneSpec,
+        spec: &BackboneSpec,
         init: &Init,
     ) -> Result<Self, ConfigError> {
-        let (vocab, lengths) = sizes(brief.domain).expect(TEXT);
+        let (vocab, lengths) = sizes(spec.domain).expect(TEXT);
         let pair = lengths.0.is_some();
         let architecture = config.space.architecture(&config.architecture, pair).map_err(wrong)?;
         Ok(Self::new(config, architecture, vocab, lengths, init))
@@ -123,9 +123,9 @@ impl SequenceToSequence for Supernet {
 
 impl Supernet {
     /// What the evaluated architecture costs.
-    pub fn cost(&self) -> Cost {
+    pub fn cost(&self) -> ArchitectureCost {
         let [vocab, _] = self.embedding.weight.lazy_shape().dims();
-        Cost::of(&self.config, &self.architecture, [self.source, self.target], vocab)
+        ArchitectureCost::of(&self.config, &self.architecture, [self.source, self.target], vocab)
     }
 
     /// Tells where experts are, how sparse the network is, and how far mixtures move between the smallest

@@ -1,4 +1,4 @@
-//! Sizes of a supernet, and whether they fit.
+//! Sizes of a supernet, and their checks.
 
 use moe::config;
 use serde::{Deserialize, Serialize};
@@ -112,19 +112,19 @@ impl SupernetConfig {
             return Err(format!("epsilon = {}: must be from 1e-30 to 1", self.epsilon));
         }
         if self.alone && self.architecture == ArchitectureChoice::default() {
-            return Err("alone: architecture = \"sampled\" is no single one".into());
+            return Err("alone: architecture = \"sampled\": expected a single architecture".into());
         }
         let Some(mixture) = self.mixed() else { return Ok(()) };
         if mixture.sets == 0 || mixture.hidden == 0 {
-            return Err("mixture: sets and hidden are at least 1".into());
+            return Err("mixture: sets and hidden must be at least 1".into());
         }
         if self.alone {
-            return Err("mixture: a network that is alone has one set of weights".into());
+            return Err("mixture: a network alone has one set of weights".into());
         }
         match self.space.experts.iter().all(|n| *n == 1) {
             true => Ok(()),
             false => {
-                Err(format!("mixture: it is for space.experts = [1], not {:?}", self.space.experts))
+                Err(format!("mixture: needs space.experts = [1], not {:?}", self.space.experts))
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What an architecture costs, by counting.
+//! FLOPs and parameters of an architecture.
 //!
 //! Jawahar et al. *AutoMoE*. 2022. <https://arxiv.org/abs/2210.07535>: a multiplication and an addition are two
 //! operations; the projection to the vocabulary and the table of tokens are left out; active parameters are
@@ -16,7 +16,7 @@ use super::{
 
 /// What an architecture costs.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Cost {
+pub struct ArchitectureCost {
     /// Operations of an input in all but layers of several experts, without the vocabulary.
     pub plain_flops: f64,
     /// Operations of an input in layers of several experts.
@@ -29,7 +29,7 @@ pub struct Cost {
     pub active_params: f64,
 }
 
-impl Cost {
+impl ArchitectureCost {
     /// Of an architecture, for an input of a source, 0 for none, and a target of so many tokens.
     pub fn of(
         config: &SupernetConfig,

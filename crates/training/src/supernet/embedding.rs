@@ -1,4 +1,4 @@
-//! An architecture as numbers: what the router of a mixture and the predictor of latency see.
+//! An architecture as numbers: the input of the mixture's router and of the latency predictor.
 //!
 //! Jawahar et al. *Mixture-of-Supernets*. 2024. <https://arxiv.org/abs/2306.04845> and its code: width,
 //! layers, mean hidden width and mean heads of the encoder; the same of the decoder, with the mean heads of

@@ -1,4 +1,4 @@
-//! Supernets: one set of weights from which the networks of a whole space take theirs.
+//! Supernets: one set of weights that all networks of a space share.
 //!
 //! Jawahar et al. *AutoMoE: Heterogeneous Mixture-of-Experts with Adaptive Computation for Efficient Neural
 //! Machine Translation*. 2022. <https://arxiv.org/abs/2210.07535>
@@ -37,12 +37,12 @@ mod switch;
 
 pub use architecture::{Architecture, ArchitectureChoice, Genes, SupernetSpace};
 pub use config::{MixtureConfig, MixtureEmbedding, MixtureKind, Paths, SupernetConfig};
-pub use cost::Cost;
+pub use cost::ArchitectureCost;
 pub use embedding::features;
 pub use mixture::Mixture;
 pub use network::Supernet;
 pub use predictor::{LatencyPredictor, PredictorConfig};
-pub use switch::{Expert, Switch};
+pub use switch::{Expert, SwitchLayer};
 
 #[cfg(test)]
 mod testing;

@@ -1,4 +1,4 @@
-//! The network: layers of both sides, and an architecture's way through them.
+//! The network: layers of encoder and decoder, and the forward pass of an architecture.
 //!
 //! x = dropout(sqrt(d) slice(Embed(ids)) + slice(positions))            (1)
 //! x = N(x + dropout(Attention(x)))                                      (2), post-norm, as in fairseq
@@ -27,7 +27,7 @@ use super::{
     embedding::features,
     mixture::Mixture,
     slices::{FrontNorm, front},
-    switch::Switch,
+    switch::SwitchLayer,
 };
 
 /// A layer of either side.
@@ -38,7 +38,7 @@ pub(super) struct Layer {
     /// Of a decoder with a source: the attention to it, and its norm.
     pub(super) cross: Option<MultiHead>,
     pub(super) cross_norm: Option<FrontNorm>,
-    pub(super) experts: Switch,
+    pub(super) experts: SwitchLayer,
     pub(super) mixture: Option<Mixture>,
     pub(super) norm: FrontNorm,
 }
@@ -106,7 +106,7 @@ impl Layer {
             attention_norm: norm("attention_norm"),
             cross: cross.map(|[source, ..]| attention("cross", source)),
             cross_norm: cross.map(|_| norm("cross_norm")),
-            experts: Switch::new(config, width, hidden, init),
+            experts: SwitchLayer::new(config, width, hidden, init),
             mixture,
             norm: norm("norm"),
         }

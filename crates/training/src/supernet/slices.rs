@@ -1,4 +1,4 @@
-//! Front slices of tensors.
+//! Leading slices of tensors.
 
 use burn::{
     module::{Module, Param},

@@ -87,7 +87,7 @@ pub(super) fn expert_flops([width, hidden]: [usize; 2]) -> f64 {
 
 /// A layer of experts.
 #[derive(Module, Debug)]
-pub struct Switch {
+pub struct SwitchLayer {
     /// `[D, E]`; none where there is one expert at most.
     pub router: Option<Linear>,
     /// The experts.
@@ -96,7 +96,7 @@ pub struct Switch {
     balance: f64,
 }
 
-impl Switch {
+impl SwitchLayer {
     /// Experts of at most these hidden widths.
     pub fn new(config: &SupernetConfig, width: usize, hidden: &[usize], init: &Init) -> Self {
         let n = hidden.len();
@@ -246,9 +246,9 @@ mod tests {
     use crate::supernet::testing::{fill, given_linear, numbers};
 
     /// The published layer: three experts, d = 4, f = 6.
-    fn layer(config: &SupernetConfig) -> Switch {
+    fn layer(config: &SupernetConfig) -> SwitchLayer {
         let init = Init::new(0, &Device::flex());
-        let mut layer = Switch::new(config, 4, &[6, 6, 6], &init);
+        let mut layer = SwitchLayer::new(config, 4, &[6, 6, 6], &init);
         for (i, expert) in layer.experts.iter_mut().enumerate() {
             let base = 400 + 4 * i as u64;
             expert.first = given_linear(base, base + 1, [4, 6]);
@@ -317,7 +317,7 @@ mod tests {
         let ratio = numbers(scaled / plain);
         close(&[ratio[0], ratio[4], ratio[8]], &[0.397842, 0.512884, 0.402911]);
         let device = Device::flex().autodiff();
-        let layer = Switch::new(&config, 4, &[6, 6], &Init::new(0, &device));
+        let layer = SwitchLayer::new(&config, 4, &[6, 6], &Init::new(0, &device));
         let x = Tensor::<3>::from_data(TensorData::new(fill(430, 12, 2.0), [3, 1, 4]), &device);
         let grads = layer.forward(&mut Pass::train(0, 0, 0.0), x, &[6, 6]).sum().backward();
         let gradient = layer.router.unwrap().weight.val().grad(&grads).unwrap();

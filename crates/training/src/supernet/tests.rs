@@ -33,9 +33,9 @@ fn dense(mixture: Option<MixtureConfig>) -> SupernetConfig {
 fn built_on(config: &SupernetConfig, domain: Domain, device: &Device) -> Supernet {
     let moe = MoeConfig { layers: Placement::NONE, ..MoeConfig::default() };
     let library = Library::default();
-    let brief = BackboneSpec { domain, outputs: 13, moe: &moe, library: &library };
-    Supernet::check(config, &brief).unwrap();
-    Supernet::init(config, &brief, &Init::new(3, device)).unwrap()
+    let spec = BackboneSpec { domain, outputs: 13, moe: &moe, library: &library };
+    Supernet::check(config, &spec).unwrap();
+    Supernet::init(config, &spec, &Init::new(3, device)).unwrap()
 }
 
 fn built(config: &SupernetConfig, domain: Domain) -> Supernet {
@@ -277,14 +277,14 @@ fn what_does_not_fit_is_named() {
     let moe = MoeConfig { layers: Placement::NONE, ..MoeConfig::default() };
     let library = Library::default();
     let wrong = |config: SupernetConfig, outputs: usize| {
-        let brief = BackboneSpec { domain: PAIRS, outputs, moe: &moe, library: &library };
-        Supernet::check(&config, &brief).unwrap_err().to_string()
+        let spec = BackboneSpec { domain: PAIRS, outputs, moe: &moe, library: &library };
+        Supernet::check(&config, &spec).unwrap_err().to_string()
     };
     assert!(wrong(config(), 3).contains("3 outputs are not the 13 tokens"));
     let err = wrong(SupernetConfig { inner: 6, ..config() }, 13);
     assert!(err.contains("space.heads: 4 does not divide inner = 6"), "{err}");
     let err = wrong(SupernetConfig { alone: true, ..config() }, 13);
-    assert!(err.contains("is no single one"), "{err}");
+    assert!(err.contains("expected a single architecture"), "{err}");
     let neuron = MixtureConfig { kind: MixtureKind::Neuron, ..MixtureConfig::default() };
     let err = wrong(SupernetConfig { mixture: neuron, ..config() }, 13);
     assert!(err.contains("it is for space.experts = [1], not [1, 2, 3]"), "{err}");
@@ -293,7 +293,7 @@ fn what_does_not_fit_is_named() {
     let err = wrong(SupernetConfig { architecture, ..config() }, 13);
     assert!(err.contains("another space: decoder_width = 9; known: [8, 12]"), "{err}");
     let with_moe = MoeConfig::default();
-    let brief = BackboneSpec { domain: PAIRS, outputs: 13, moe: &with_moe, library: &library };
-    let err = Supernet::check(&config(), &brief).unwrap_err().to_string();
-    assert!(err.contains("it takes \"none\""), "{err}");
+    let spec = BackboneSpec { domain: PAIRS, outputs: 13, moe: &with_moe, library: &library };
+    let err = Supernet::check(&config(), &spec).unwrap_err().to_string();
+    assert!(err.contains("must be \"none\""), "{err}");
 }

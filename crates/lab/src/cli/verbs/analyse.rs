@@ -1,4 +1,4 @@
-//! `analyse`: what a trained run's routing is like.
+//! `analyse`: analyses of the routing of a trained run.
 
 use std::{fs, path::Path};
 

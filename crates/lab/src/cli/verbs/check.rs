@@ -1,4 +1,4 @@
-//! `check`: whether results lie where their suite expects them.
+//! `check`: compares results with the expectations of their suite.
 
 use clap::Args;
 use report::{check, check_table, gates, gates_table};

@@ -1,4 +1,4 @@
-//! `completions`: what a shell needs to complete commands.
+//! `completions`: the completions of a shell.
 
 use clap::Args;
 use clap_complete::{Shell, generate};

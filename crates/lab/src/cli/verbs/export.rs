@@ -1,4 +1,4 @@
-//! `export`: the network of a run as a checkpoint of the form in which it came.
+//! `export`: writes the network of an imported run as a checkpoint of its original format.
 
 use std::{
     fs,
@@ -24,7 +24,7 @@ use crate::{
 pub(crate) struct Export {
     /// A run that came from a checkpoint: its folder, or its name in the folder of runs
     run: String,
-    /// The folder to write, which is not there yet
+    /// The folder to write; it must not exist
     folder: PathBuf,
     #[command(flatten)]
     device: DeviceArgs,
@@ -37,7 +37,7 @@ pub(crate) struct Export {
 impl Verb for Export {
     const NAME: &'static str = "export";
     const ABOUT: &'static str =
-        "Write the network of a run as a checkpoint with the names and formats with which it came";
+        "Write the network of an imported run as a checkpoint, with its original names and formats";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let plugins = session.plugins;

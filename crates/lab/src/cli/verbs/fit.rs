@@ -18,7 +18,7 @@ use crate::cli::{
 /// Arguments of `fit`.
 #[derive(Args)]
 pub(crate) struct FitArgs {
-    /// Router that the efficiency lever of the others refers to; none is the dense baseline
+    /// Reference router of the efficiency lever; none is the dense baseline
     #[arg(long, value_name = "ROUTER")]
     dense: Option<String>,
     /// Write the plots into this folder, as SVG files

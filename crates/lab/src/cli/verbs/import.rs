@@ -1,4 +1,4 @@
-//! `import`: a checkpoint of another framework as a run.
+//! `import`: converts a checkpoint of another framework to a run.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ pub(crate) struct Import {
     /// The name of the run in tables; that of the folder if left out
     #[arg(long)]
     name: Option<String>,
-    /// A setting of the run, task.length=32; can be given several times
+    /// A setting of the run, for example task.length=32; can be given several times
     #[arg(long, value_name = "A.B=C")]
     set: Vec<String>,
     #[command(flatten)]
@@ -53,7 +53,7 @@ pub(crate) struct Import {
 impl Verb for Import {
     const NAME: &'static str = "import";
     const ABOUT: &'static str =
-        "Make a run of a checkpoint of Hugging Face's format or of a GGUF file, and evaluate it";
+        "Convert a checkpoint of Hugging Face's format or a GGUF file to a run, and evaluate it";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let (plugins, data) = (session.plugins, self.data.dir());

@@ -1,4 +1,4 @@
-//! `inspect`: what a checkpoint is, and whether it can be imported.
+//! `inspect`: the family, network and tensors of a checkpoint.
 
 use std::path::PathBuf;
 
@@ -29,7 +29,7 @@ pub(crate) struct Inspect {
 
 impl Verb for Inspect {
     const NAME: &'static str = "inspect";
-    const ABOUT: &'static str = "Print what a checkpoint is: family, network, tensors, and numbers that are NaN or infinite";
+    const ABOUT: &'static str = "Print the family, network and tensors of a checkpoint, and numbers that are NaN or infinite";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let checkpoint = Checkpoint::open(&self.checkpoint)?;

@@ -1,4 +1,4 @@
-//! `ledger`: what each method was given and what it took.
+//! `ledger`: the budget and the cost of each method.
 
 use clap::Args;
 use report::ledger;

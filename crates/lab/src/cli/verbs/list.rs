@@ -1,4 +1,4 @@
-//! `list`: what a suite can name.
+//! `list`: the names that a suite can use.
 
 use clap::{Args, ValueEnum};
 use console::Term;

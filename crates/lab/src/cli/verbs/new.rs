@@ -1,4 +1,4 @@
-//! `new`: writes a plug-in or an experiment that builds and runs as it is.
+//! `new`: writes a plug-in or an experiment that compiles and runs.
 
 use std::{
     fs,
@@ -16,13 +16,13 @@ use crate::cli::{Answer, Session, Verb};
 pub(crate) struct New {
     /// What to write
     what: What,
-    /// Its name, with dashes
+    /// The name, in lower case with dashes
     name: String,
 }
 
 impl Verb for New {
     const NAME: &'static str = "new";
-    const ABOUT: &'static str = "Write a new plug-in or experiment that builds and runs as it is";
+    const ABOUT: &'static str = "Write a new plug-in or experiment that compiles and runs";
 
     fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
         new(self.what, &self.name).map(Answer::from)
@@ -32,8 +32,8 @@ impl Verb for New {
 /// The kinds of plug-ins and programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum What {
-    /// A router: in MoeLab's workspace a file in crates/routers with its lines in the table of
-    /// contents, elsewhere an experiment
+    /// A router: in MoeLab's workspace a file in crates/routers, registered in its lib.rs; elsewhere an
+    /// experiment
     Router,
     /// A kind of experts, in an experiment
     Expert,
@@ -43,7 +43,7 @@ pub(crate) enum What {
     Task,
     /// A backbone, in an experiment
     Backbone,
-    /// A crate of its own with a router, a suite and the whole command line
+    /// A crate with a router, a suite and the command line of MoeLab
     Experiment,
 }
 
@@ -113,7 +113,7 @@ fn router(root: &Path, name: &str) -> anyhow::Result<String> {
     let text = insert(&old, "mod ", &format!("mod {stem};"))
         .and_then(|text| insert(&text, "pub use ", &format!("pub use {stem}::{title};")))
         .and_then(|text| append(&text, ".with::<", &format!("        .with::<{title}>()")))
-        .with_context(|| format!("{}: it has another form than expected", contents.display()))?;
+        .with_context(|| format!("{}: unexpected structure", contents.display()))?;
     write_new(&source.join(format!("{stem}.rs")), &fill(LIBRARY_ROUTER, name))?;
     write_atomic(&contents, text.as_bytes()).with_context(|| contents.display().to_string())?;
     let suite = root.join("crates/bench/suites/routers.toml");
@@ -153,7 +153,7 @@ fn append(text: &str, part: &str, line: &str) -> anyhow::Result<String> {
 fn experiment(what: What, parent: &Path, name: &str, member: bool) -> anyhow::Result<String> {
     let [program, suite] = what.template();
     let folder = parent.join(name);
-    ensure!(!folder.exists(), "{} is there already", folder.display());
+    ensure!(!folder.exists(), "{} already exists", folder.display());
     let source = folder.join("src");
     fs::create_dir_all(&source).with_context(|| source.display().to_string())?;
     let lab = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -191,7 +191,7 @@ fn title(name: &str) -> String {
 }
 
 fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
-    ensure!(!path.exists(), "{} is there already", path.display());
+    ensure!(!path.exists(), "{} already exists", path.display());
     write_atomic(path, text.as_bytes()).with_context(|| path.display().to_string())
 }
 

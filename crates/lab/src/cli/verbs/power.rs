@@ -14,7 +14,8 @@ pub(crate) struct Power {
     /// The method that the others are compared with; the first if left out
     #[arg(long)]
     baseline: Option<String>,
-    /// The size of the difference; the one that was observed if left out
+    /// The least difference that matters; without it, the table shows the difference that the present
+    /// seeds detect
     #[arg(long, value_name = "SIZE", value_parser = size)]
     margin: Option<f64>,
     #[command(flatten)]
@@ -27,7 +28,7 @@ pub(crate) struct Power {
 
 impl Verb for Power {
     const NAME: &'static str = "power";
-    const ABOUT: &'static str = "Print the number of seeds needed to show a difference";
+    const ABOUT: &'static str = "Print the number of seeds needed to detect a difference";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let results = self.source.read(session)?;

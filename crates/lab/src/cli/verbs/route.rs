@@ -221,7 +221,7 @@ fn units(tensors: &mut Tensors, device: &Device) -> anyhow::Result<Tensor<3>> {
     let missing = || format!("there is no x, [G, U, D], among its tensors: {}", there.join(", "));
     let x = tensors.remove("x").with_context(missing)?;
     let shape = x.shape().as_slice().to_vec();
-    ensure!(shape.len() == 3, "x is {shape:?}; it has three sides, [G, U, D]");
+    ensure!(shape.len() == 3, "x is {shape:?}; expected three dimensions, [G, U, D]");
     ensure!(!shape.contains(&0), "x is {shape:?}; at least one group, unit and number are needed");
     let x = x.convert::<f32>();
     ensure!(x.iter::<f32>().all(f32::is_finite), "x has numbers that are not finite");
@@ -237,8 +237,8 @@ fn whole_numbers(
 ) -> anyhow::Result<Option<Tensor<2, Int>>> {
     let Some(data) = tensors.remove(name) else { return Ok(None) };
     let shape = data.shape().as_slice().to_vec();
-    ensure!(shape == wanted, "{name} is {shape:?}; it is [G, U] = {wanted:?}, as x");
-    ensure!(!data.dtype().is_float(), "{name} is of {:?}; it is of whole numbers", data.dtype());
+    ensure!(shape == wanted, "{name} is {shape:?}; expected [G, U] = {wanted:?}, as x has");
+    ensure!(!data.dtype().is_float(), "{name} is of {:?}; expected whole numbers", data.dtype());
     let fits = |id: i64| (0..=i64::from(i32::MAX)).contains(&id);
     let wrong = data.iter::<i64>().find(|id| !fits(*id));
     ensure!(wrong.is_none(), "{name} has {}; must be 0 or larger", wrong.unwrap_or_default());

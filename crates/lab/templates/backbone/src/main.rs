@@ -28,7 +28,7 @@ struct Sample {
 fn sizes(domain: Domain) -> Result<[usize; 2], ConfigError> {
     match domain {
         Domain::Image { channels: 1, height, width } => Ok([height, width]),
-        other => Err(invalid(format!("it takes images of one channel, not {other:?}"))),
+        other => Err(invalid(format!("expected images of one channel, not {other:?}"))),
     }
 }
 
@@ -46,7 +46,7 @@ impl Backbone for Sample {
     fn check(config: &SampleConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
         let [tokens, _] = sizes(spec.domain)?;
         if config.width == 0 || config.depth == 0 {
-            return Err(invalid("width and depth are at least 1".into()));
+            return Err(invalid("width and depth must be at least 1".into()));
         }
         spec.library.check(spec.moe, [tokens, config.width], config.depth)
     }

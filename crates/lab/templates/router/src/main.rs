@@ -28,7 +28,7 @@ impl Router for Sample {
 
     fn check(config: &SampleConfig, dims: Dims) -> Result<(), String> {
         kit::check::k(config.k, dims)?;
-        kit::check::gate_learns(config.k, true, dims, "k is at least 2")?;
+        kit::check::gate_learns(config.k, true, dims, "k must be at least 2")?;
         kit::check::coefficient("balance", config.balance)
     }
 

@@ -31,7 +31,7 @@ impl LoadTask for Sample {
     fn load(config: &SampleConfig, _data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
         if config.train == 0 || config.test == 0 {
             let message =
-                format!("train = {}, test = {}: both are at least 1", config.train, config.test);
+                format!("train = {}, test = {}: both must be at least 1", config.train, config.test);
             let (what, name) = ("task", Self::NAME.to_string());
             return Err(ConfigError::Invalid { what, name, message }.into());
         }

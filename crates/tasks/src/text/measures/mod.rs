@@ -1,4 +1,4 @@
-//! How near translations are to their references: BLEU and chrF over a whole corpus, as sacrebleu 2.6
+//! Metrics of translations: BLEU and chrF over a whole corpus, as sacrebleu 2.6
 //! computes them, with one reference for each sentence.
 
 mod bleu;

@@ -1,4 +1,4 @@
-//! How text is cut into words before it is scored: the tokenisers of sacrebleu.
+//! Tokenisation before scoring, as in sacrebleu.
 //!
 //! Post. *A Call for Clarity in Reporting BLEU Scores*. WMT 2018. <https://arxiv.org/abs/1804.08771>
 //!

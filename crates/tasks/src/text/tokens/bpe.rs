@@ -66,7 +66,7 @@ impl Bpe {
     /// If it is none.
     pub fn read(json: &[u8]) -> Result<Self, String> {
         let inner = tokenizers::Tokenizer::from_bytes(json)
-            .map_err(|err| format!("it is no tokenizer.json: {err}"))?;
+            .map_err(|err| format!("not a tokenizer.json: {err}"))?;
         let vocab = inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
         match vocab {
             0 => Err("it is a tokenizer.json without tokens".into()),
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(read.encode(TEXT.as_bytes()), first.encode(TEXT.as_bytes()));
         assert_eq!(read.unknown(), None);
         let err = Bpe::read(b"{\"model\": 3}").err().unwrap();
-        assert!(err.starts_with("it is no tokenizer.json: "), "{err}");
+        assert!(err.starts_with("not a tokenizer.json: "), "{err}");
         assert!(Bpe::read(b"").is_err());
     }
 

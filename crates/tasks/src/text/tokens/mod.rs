@@ -119,7 +119,7 @@ pub(crate) fn learn(
             pairs(&config, train, data, |message| wrong(key(), message))?
         }
         other => {
-            let message = format!("no tokens are named {other:?}; known: {KNOWN}");
+            let message = format!("no tokeniser is named {other:?}; known: {KNOWN}");
             return Err(wrong(key(), message));
         }
     })
@@ -133,7 +133,7 @@ fn pairs(
 ) -> Result<Arc<dyn Tokenizer>, DataError> {
     if let (Some(size), None) = (config.size, &config.file) {
         return Err(wrong(format!(
-            "tokens.size = {size}: it is for a file; vocab is for the text"
+            "tokens.size = {size}: only for a file; for the text set vocab"
         )));
     }
     Ok(Arc::new(match &config.file {

@@ -103,7 +103,7 @@ fn check(config: &TranslationConfig) -> Result<(), ConfigError> {
         return Err(wrong(format!("length = {length}: must be at least 2, a token and the end")));
     }
     if batch_tokens == 0 || config.pairs == Some(0) || beam == 0 {
-        return Err(wrong("batch_tokens, pairs and beam are at least 1".into()));
+        return Err(wrong("batch_tokens, pairs and beam must be at least 1".into()));
     }
     if !(0.0..1.0).contains(&label_smoothing) {
         return Err(wrong(format!(
@@ -111,7 +111,7 @@ fn check(config: &TranslationConfig) -> Result<(), ConfigError> {
         )));
     }
     if !length_penalty.is_finite() {
-        return Err(wrong(format!("length_penalty = {length_penalty}: it is a number")));
+        return Err(wrong(format!("length_penalty = {length_penalty}: must be finite")));
     }
     if config.source == config.target {
         return Err(wrong(format!("source and target are both {:?}", config.source)));
@@ -130,7 +130,7 @@ fn splits(config: &TranslationConfig, data: &DataDir) -> Result<[Vec<Pair>; 3], 
                 [train, valid, test].map(|stem| pairs::read(data, stem, languages));
             Ok([train?, valid?, test?])
         }
-        _ => Err(wrong("train, valid and test are given all three, or none of them".into()).into()),
+        _ => Err(wrong("set all of train, valid and test, or none".into()).into()),
     }
 }
 
