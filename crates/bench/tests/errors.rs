@@ -33,10 +33,10 @@ fn unknown_names_list_the_known_ones() {
             ["--device", "tpu"],
             "no device is named \"tpu\"; known: flex, flex:fast, wgpu, vulkan, cuda:0",
         ),
-        (["--only", "router=soft"], "there is none; known: switch, random, loss-free"),
+        (["--only", "router=soft"], "no run matches; known: switch, random, loss-free"),
         (["--shard", "3/2"], "expected K/N"),
         (["--threads", "0"], "'--threads <N>': must be at least 1"),
-        (["--seeds", "0,3,0"], "--seeds: seed 0 is there twice"),
+        (["--seeds", "0,3,0"], "--seeds: seed 0 is listed twice"),
         (["--seeds", "5..5"], "\"5..5\" is empty"),
     ] {
         let err = error(&place, &[&run[..], &more].concat());

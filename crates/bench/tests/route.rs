@@ -167,7 +167,7 @@ fn what_a_person_can_get_wrong_is_named_and_nothing_is_written() {
         (
             file(&[("y", &[1, 1, 1], &[1.0])]),
             vec!["--router", "top-k"],
-            "in.safetensors: there is no x, [G, U, D], among its tensors: y",
+            "in.safetensors: expected a tensor x, [G, U, D]; found: y",
         ),
         (
             file(&[("x", &[2, 2], &[1.0; 4])]),

@@ -87,7 +87,7 @@ fn wrong_calls(place: &Place, named: &dyn Fn(&str) -> String) {
     let (text, images) = (named("top-k"), named("images"));
     for (call, expected) in [
         (vec!["nobody"], "no run is named \"nobody\" in runs; there are"),
-        (vec![&images], "has learned digits, which is no text; tanaka-lm, text-lm"),
+        (vec![&images], "has learned digits, which is not text; known: tanaka-lm, text-lm"),
         (vec![&text, "--prompt", "caf\u{e9}"], "\"\u{e9}\" is not a token of the run; it has 97"),
         (vec![&text, "--prompt", ""], "--prompt is empty"),
         (vec![&text, "--tokens", "0"], "--tokens 0: must be at least 1"),

@@ -9,7 +9,7 @@
 //! per expert and group, S slots per expert over all groups, P payload moved for one unit;
 //! B, T, H, V batch, tokens, hidden width, vocabulary.
 //!
-//! This crate knows no router, expert or residual rule by name.
+//! This crate is independent of the routers, experts and residual rules of the library.
 
 // `config!` names this crate by its name, so that it works from here and from everywhere else.
 extern crate self as moe;

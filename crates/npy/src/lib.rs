@@ -2,7 +2,7 @@
 //!
 //! *NEP 1: A Simple File Format for NumPy Arrays*. <https://numpy.org/neps/nep-0001-npy-format.html>
 //!
-//! Faults are told in words, without the file's name, which only the caller knows.
+//! Errors are texts without the file's name, which the caller adds.
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 

@@ -1,8 +1,8 @@
 //! From csv to statistics, tables, plots and a page.
 //!
-//! The only input is the tidy csv that every run adds to ([`Runs`], one number a row); any csv
-//! with the [`COLUMNS`] will do, also one that was not made here. This crate trains nothing,
-//! prints nothing and does not know the network library: it returns values and text.
+//! The only input is a tidy csv with the [`COLUMNS`], one number a row ([`Runs`]), from this or any other
+//! program. This crate trains nothing, prints nothing and does not depend on Burn: it returns values and
+//! text.
 //!
 //! ```
 //! use report::{Query, Format, Runs, comparison, render};
@@ -20,7 +20,7 @@
 //! | quality and cost of each method | [`comparison`] | a [`Table`] for each setting |
 //! | the difference of two methods | [`cmp`] | [`Comparison`]s; [`render_cmp`] |
 //! | ranks over all tasks | [`rank`] | a [`Ranking`] |
-//! | the number of seeds that a difference takes | [`power`] | a [`Table`] for each setting and metric |
+//! | the number of seeds needed to detect a difference | [`power`] | a [`Table`] for each setting and metric |
 //! | results against expectations | [`check`] | [`CheckOutcome`]s; [`check_table`] |
 //! | claims of papers | [`claims`] | a [`Tested`] each; [`claims_table`] |
 //! | the best rate and batch by FLOPs | [`fit`] | a [`Fit`] for each setting |
@@ -28,12 +28,11 @@
 //! | all of it | [`page`] | one HTML file; more data in a [`Page`] |
 //! | its plots | [`plots`] | a [`Figure`] each, SVG |
 //!
-//! How networks route single units is in [`trace`]s, and what can be learnt from them in
-//! [`analysis`].
+//! [`trace`]s record the routing of single units; [`analysis`] has the analyses of traces.
 //!
-//! What is asked about is an [`Query`]: metrics, split, methods. Runs of two code revisions are not
-//! compared unless it says so. A [`Table`] has five [`Format`]s ([`render`]); [`splice`] puts one
-//! into a README. The statistics are in [`stats`], the figures in [`plot`].
+//! A [`Query`] selects metrics, split and methods. Runs of two code revisions are compared only if it
+//! allows that. A [`Table`] has five [`Format`]s ([`render`]); [`splice`] inserts one
+//! into a page. The statistics are in [`stats`], the figures in [`plot`].
 
 pub mod analysis;
 mod best;
@@ -76,8 +75,8 @@ pub use splice::splice;
 pub use table::{Cell, Column, Digits, Estimate, Format, Kind, Table, markdown_text, render};
 pub use verbs::{
     Best, CheckOutcome, Claim, Comparison, Expect, Finding, Fit, Gate, GateCondition, Gated,
-    LATE_CHANGE, Measured, RATE_AT_EDGE, RATES_TRIED, Ranked, Ranking, TRIVIAL, Tested, against,
-    check, check_table, claims, claims_table, cmp, cmp_table, fit, gates, gates_table, ledger,
-    power, rank, render_cmp,
+    LATE_CHANGE, Measured, RATE_AT_EDGE, RATES_TRIED, Ranked, Ranking, TRIVIAL, Tested, check,
+    check_table, claims, claims_table, cmp, cmp_table, compare_to_baseline, fit, gates,
+    gates_table, ledger, power, rank, render_cmp,
 };
 pub use visible::visible;

@@ -1,14 +1,13 @@
-//! Search over a space of architectures or settings: a space maps names to lists of values, what a member
-//! is worth is a closure, and so is what it costs.
+//! Search over a space of architectures or settings: a space maps names to lists of values; the value
+//! and the cost of a member are closures.
 //!
 //! [`Search::evolution`] is the search of AutoMoE: Jawahar et al. *AutoMoE: Heterogeneous
 //! Mixture-of-Experts with Adaptive Computation for Efficient Neural Machine Translation*. 2022.
 //! <https://arxiv.org/abs/2210.07535>, section 3.3. [`Search::random`] is its baseline with as many
 //! evaluations.
 //!
-//! All that is random follows from a seed. Each cost and each value is written to a history file as soon
-//! as it is known, so a search that was killed at any time goes on with the same members and ends with the
-//! same populations.
+//! Everything random follows from a seed. Each cost and each value is written to a history file at once, so
+//! that a killed search resumes with the same members and ends with the same populations.
 
 mod candidate;
 mod evolution;

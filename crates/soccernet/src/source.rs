@@ -118,7 +118,7 @@ impl Source {
             Some(found) => {
                 format!("the file is missing; it was found as {found}, which is too deep")
             }
-            None if names.is_empty() => "the file is missing; there are no files at all".into(),
+            None if names.is_empty() => "the file is missing, and so is every other".into(),
             None => format!("the file is missing; there is, for example, {}", names[0]),
         };
         Error::entry(&self.name, file, hint)
@@ -133,7 +133,7 @@ impl Source {
         let found: Vec<&str> = self.names().into_iter().filter(|n| n.ends_with(end)).collect();
         match found[..] {
             [one] => Ok(one),
-            [] => Err(Error::file(&self.name, format!("there is no file *{end}"))),
+            [] => Err(Error::file(&self.name, format!("no file *{end}"))),
             [one, two, ..] => {
                 let problem = format!("{one} and {two} are there; one file *{end} was expected");
                 Err(Error::file(&self.name, problem))
@@ -154,7 +154,7 @@ impl Source {
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     match fs::metadata(path)?.is_file() {
         true => fs::read(path),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
     }
 }
 

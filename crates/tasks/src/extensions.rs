@@ -1,4 +1,4 @@
-//! Extensions of [`Task`](crate::Task): what only some tasks have. A task implements the trait, and
+//! Extensions of [`Task`](crate::Task): features of only some tasks. A task implements the trait, and
 //! returns itself from the accessor of that extension (`as_text`, ...).
 
 use std::sync::Arc;
@@ -19,8 +19,8 @@ pub trait TextTask {
         &[]
     }
 
-    /// Multiple-choice questions that a language model answers by likelihood. They are asked with the
-    /// test split.
+    /// Multiple-choice questions that a language model answers by likelihood. They are evaluated with
+    /// the test split.
     fn questions(&self) -> &[Question] {
         &[]
     }
@@ -45,7 +45,7 @@ pub trait StreamTask {
     fn len_without_padding(&self, split: Split) -> usize;
 }
 
-/// A task that is measured under attack beside the split itself:
+/// A task that is also evaluated under attack:
 /// [`Task::as_attacked`](crate::Task::as_attacked).
 pub trait AttackedTask {
     /// The number of examples of a split under attack; zero where the split is not attacked.
@@ -54,7 +54,7 @@ pub trait AttackedTask {
     /// The examples of these numbers under attack, each in `0..attacked_len(split)`.
     fn attacked(&self, split: Split, examples: &[usize], device: &Device) -> Batch;
 
-    /// Adds the measures of a batch under attack to a score, by names of their own.
+    /// Adds the metrics of a batch under attack to a score, by names of their own.
     fn measure_attacked(&self, output: Tensor<3>, batch: &Batch, score: &mut Score);
 }
 

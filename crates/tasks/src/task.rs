@@ -52,7 +52,7 @@ impl BatchPosition {
     }
 }
 
-/// Data, a loss and measures. Seven methods are required; those after them have defaults, and the last
+/// Data, a loss and metrics. Seven methods are required; those after them have defaults, and the last
 /// ones, `as_...`, give access to the extensions that a task implements besides.
 pub trait Task: Send + Sync {
     /// The form of the inputs.
@@ -64,7 +64,7 @@ pub trait Task: Send + Sync {
     /// Whether an answer may only depend on the inputs before it. Then only causal networks are allowed.
     fn causal(&self) -> bool;
 
-    /// The names of all measures, the most important one first: those of [`Task::measure`], then those
+    /// The names of all metrics, the most important one first: those of [`Task::measure`], then those
     /// of [`AttackedTask::measure_attacked`] and of [`TextTask::questions`].
     fn metrics(&self) -> &[&'static str];
 
@@ -74,7 +74,7 @@ pub trait Task: Send + Sync {
     /// The examples of these numbers, each in `0..len(split)`.
     fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch;
 
-    /// Adds the measures of a batch to a score; `output` is `[B, T, outputs]`.
+    /// Adds the metrics of a batch to a score; `output` is `[B, T, outputs]`.
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score);
 
     /// The mean loss of `output` `[B, T, outputs]`, which training minimises: cross-entropy by default.
@@ -104,8 +104,8 @@ pub trait Task: Send + Sync {
         self.batch(Split::Train, examples, device)
     }
 
-    /// Measures on the test split of a baseline without a network, by the names of the task's own
-    /// measures: an n-gram model, the nearest neighbour. None by default.
+    /// Metrics on the test split of a baseline without a network, by the names of the task's own
+    /// metrics: an n-gram model, the nearest neighbour. None by default.
     fn trivial(&self) -> Vec<(&'static str, f64)> {
         Vec::new()
     }
@@ -115,17 +115,17 @@ pub trait Task: Send + Sync {
         None
     }
 
-    /// The extension of tasks whose examples follow one another; none if each stands by itself.
+    /// The extension of tasks with consecutive examples; none if examples are independent.
     fn as_stream(&self) -> Option<&dyn StreamTask> {
         None
     }
 
-    /// The extension of tasks that are also measured under attack.
+    /// The extension of tasks that are also evaluated under attack.
     fn as_attacked(&self) -> Option<&dyn AttackedTask> {
         None
     }
 
-    /// The extension of tasks that know true clusters of their tokens or examples.
+    /// The extension of tasks with known clusters of their tokens or examples.
     fn as_clustered(&self) -> Option<&dyn ClusteredTask> {
         None
     }

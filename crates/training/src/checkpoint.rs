@@ -251,7 +251,7 @@ fn parts(bytes: &[u8]) -> Result<(Header, [&[u8]; 3]), String> {
     let too_short = || format!("it is too short, {} bytes", bytes.len());
     let (body, checksum) = bytes.split_last_chunk::<CHECKSUM>().ok_or_else(too_short)?;
     if !body.starts_with(MAGIC) {
-        return Err("it is no checkpoint of MoeLab".into());
+        return Err("not a checkpoint of MoeLab".into());
     }
     if Sha256::digest(body).as_slice() != checksum {
         return Err("its checksum is wrong".into());

@@ -14,7 +14,7 @@ use std::{
 /// the disk. A file that is replaced keeps its permissions.
 ///
 /// # Errors
-/// If what is at its place is no regular file, a link say, or if it cannot be written.
+/// If the path exists and is not a regular file, for example a link, or if it cannot be written.
 pub fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
     let permissions = permissions_of(path)?;
     let part = part_of(path);
@@ -38,7 +38,7 @@ fn permissions_of(path: &Path) -> io::Result<Option<fs::Permissions>> {
         Ok(facts) if facts.is_file() => Ok(Some(facts.permissions())),
         Ok(_) => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            "it is there and is no regular file, so it is not replaced",
+            "exists and is not a regular file, so it is not replaced",
         )),
         Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(err) => Err(err),

@@ -1,8 +1,8 @@
-//! A feed-forward network that also knows the token: a learned vector of the token is added.
+//! A feed-forward network to whose output a learned vector of the token is added.
 //!
-//! Not from a paper. The control for hash routing: a hash tells a layer which token it works on, and
-//! nothing else. If a vector of the token does as much for a dense network, what hashing gains is the
-//! token and not the experts.
+//! Not from a paper. The control for hash routing: a hash gives a layer the identity of the token and
+//! nothing else. If a vector of the token has the same effect in a dense network, hash routing gains from
+//! the identity and not from experts.
 //!
 //! ```text
 //! y = FFN(x) + v[token]

@@ -1,4 +1,4 @@
-//! `cost`: what it takes to train a language model on devices at a price. Nothing is trained.
+//! `cost`: estimates the cost of training a language model on devices at a price. Nothing is trained.
 
 use std::path::PathBuf;
 
@@ -42,7 +42,7 @@ pub(crate) struct CostArgs {
 impl Verb for CostArgs {
     const NAME: &'static str = "cost";
     const ABOUT: &'static str =
-        "Print what it takes to train a language model: FLOPs, hours, money; nothing is trained";
+        "Estimate the FLOPs, hours and price of training a language model; nothing is trained";
 
     fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
         Ok(cost(self, self.format.get())?.into())
@@ -156,7 +156,7 @@ fn table(call: &CostArgs, sizes: &ModelSizes, rows: Vec<Vec<Cell>>, flops: f64) 
     if let Some(price) = call.price {
         notes.push(format!("implied share: that of the peak at which it costs {price:.3e}."));
     }
-    let title = format!("What it takes to train {}", call.model);
+    let title = format!("Cost of training {}", call.model);
     Table { title, columns, rows, notes, ..Table::default() }
 }
 

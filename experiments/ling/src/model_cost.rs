@@ -1,4 +1,4 @@
-//! What it takes to train a sparse language model: FLOPs, hours of devices, money.
+//! The cost of training a sparse language model: FLOPs, device hours, price.
 //!
 //! Ling team. *Every FLOP Counts*. 2025, table 1 and section 3.2. <https://arxiv.org/abs/2503.05139>
 //!

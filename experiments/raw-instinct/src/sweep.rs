@@ -109,7 +109,7 @@ fn speed_up(
 /// The times of a classifier on both formats.
 type OfBoth = [Times; 2];
 
-/// Measures; `say` is told what comes next.
+/// Measures; `say` receives the name of each next measurement.
 pub(crate) fn measure(plan: &Plan, say: impl Fn(String)) -> anyhow::Result<Measured> {
     let mut measured = Measured::default();
     let mut classifiers: Vec<(Network, Vec<OfBoth>)> = Vec::new();

@@ -1,8 +1,8 @@
 //! `simulate`: the time of expert parallelism over many ranks, from the routing of a real run.
 //!
-//! The model (`model.rs`) knows who chose whom, the alpha-beta model of a network (`topology.rs`) and a
-//! placement of the experts (`placement.rs`). Started by `mpirun`, the verb also measures the engine
-//! itself on these processes, and how far the model is off there.
+//! The model (`model.rs`) combines the choices of a trace, the alpha-beta model of a network
+//! (`topology.rs`) and a placement of the experts (`placement.rs`). Under `mpirun`, the verb also measures
+//! the engine on these processes, and prints the error of the model there.
 
 mod measured;
 mod model;

@@ -36,7 +36,7 @@ pub(crate) struct SearchResult {
 pub(crate) struct Searched {
     /// The runs of the best members, to be trained.
     pub(crate) specs: Vec<RunSpec>,
-    /// What there is to tell.
+    /// Messages.
     pub(crate) results: Vec<SearchResult>,
 }
 
@@ -115,7 +115,7 @@ impl Subject<'_, '_, '_> {
         SearchResult { spec: RunSpec { method: name, tuned, ..self.spec.clone() }, numbers, said }
     }
 
-    /// Trains random members as candidates and again, and tells how alike their ranks are.
+    /// Trains random members as candidates and alone, and computes the correlation of their ranks.
     fn rank(&mut self, searched: &mut Searched) -> anyhow::Result<()> {
         let count = self.searcher.search().rank;
         if count == 0 {

@@ -32,7 +32,7 @@ impl Runner<'_> {
         let builder =
             ModelBuilder { plugins: self.plugins, store: self.store, device: self.device };
         let spec = known.iter().find_map(|spec| find(spec, id));
-        let ready = spec.with_context(|| format!("there is no run {id} here")).and_then(|spec| {
+        let ready = spec.with_context(|| format!("no run {id} in this process")).and_then(|spec| {
             let distill = builder.teaching(spec)?;
             Ok((spec, builder.begin(spec)?, builder.task_for(spec)?, distill))
         });

@@ -1,4 +1,4 @@
-//! The most memory that this program held, as Linux tells it (`man 5 proc`: VmHWM).
+//! The peak memory of this program, as reported by Linux (`man 5 proc`: VmHWM).
 
 use std::fs;
 

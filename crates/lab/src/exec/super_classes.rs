@@ -38,19 +38,17 @@ impl ModelBuilder<'_> {
             None => spec.data.clone(),
         };
         let Some(config) = &spec.config.groups else { return Ok(data) };
-        let lot = || by_lot(spec.data.outputs(), config.count, spec.seed);
+        let random = || random_groups(spec.data.outputs(), config.count, spec.seed);
         let groups = match (config.by, &spec.confusion_run) {
             (By::Confusion, Some(confusion_run)) => {
                 self.by_confusion(confusion_run, config.count)?
             }
-            // A run that was found in its folder has no other run beside it, but what came of it.
-            (By::Confusion, None) => {
-                self.known(spec)?.context("its groups are not known any more")?
-            }
-            (By::Random, _) => Groups { of: lot(), modularity: None },
+            // A run that was read from its folder has the groups, but not the run that they come from.
+            (By::Confusion, None) => self.known(spec)?.context("its file of groups is missing")?,
+            (By::Random, _) => Groups { of: random(), modularity: None },
             (By::Task, _) => {
                 let of = spec.data.as_clustered().and_then(|task| task.super_classes());
-                let of = of.map_or_else(lot, <[usize]>::to_vec);
+                let of = of.map_or_else(random, <[usize]>::to_vec);
                 Groups { of, modularity: None }
             }
         };
@@ -80,7 +78,7 @@ impl ModelBuilder<'_> {
 }
 
 /// Groups that differ by one class in size at most.
-fn by_lot(classes: usize, count: usize, seed: u64) -> Vec<usize> {
+fn random_groups(classes: usize, count: usize, seed: u64) -> Vec<usize> {
     let mut rng = ChaCha8Rng::seed_from_u64(stable_hash(&format!("groups/{seed}")));
     let mut groups: Vec<usize> = (0..classes).map(|class| class % count).collect();
     groups.shuffle(&mut rng);
@@ -93,11 +91,11 @@ mod tests {
 
     #[test]
     fn lots_make_equal_groups_that_follow_from_the_seed() {
-        let groups = by_lot(10, 4, 3);
+        let groups = random_groups(10, 4, 3);
         let sizes: Vec<usize> =
             (0..4).map(|group| groups.iter().filter(|of| **of == group).count()).collect();
         assert_eq!(sizes, [3, 3, 2, 2]);
-        assert_eq!(groups, by_lot(10, 4, 3));
-        assert_ne!(groups, by_lot(10, 4, 4));
+        assert_eq!(groups, random_groups(10, 4, 3));
+        assert_ne!(groups, random_groups(10, 4, 4));
     }
 }

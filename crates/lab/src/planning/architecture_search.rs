@@ -146,7 +146,7 @@ impl ArchitectureSearch {
             return Err(wrong("by", "by = []: expected \"evolution\", \"random\" or both".into()));
         }
         if let Some(metric) = read.metric.as_deref().filter(|metric| direction(metric).is_none()) {
-            let message = format!("metric = {metric:?}: which way is better is not known");
+            let message = format!("metric = {metric:?}: unknown direction, higher or lower");
             return Err(wrong("metric", message));
         }
         if settings.table().is_some_and(|table| table.contains_key("tune")) {

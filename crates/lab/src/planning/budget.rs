@@ -101,7 +101,7 @@ impl Budget {
         if !(tolerance > 0.0 && tolerance < 1.0) {
             return Err(wrong(
                 "tolerance",
-                &format!("tolerance = {tolerance}: it is between 0 and 1"),
+                &format!("tolerance = {tolerance}: must be between 0 and 1"),
             ));
         }
         if budget.equal == Equal::WallTime && budget.free.is_some() {
@@ -333,6 +333,6 @@ moe.router = "dense"
             "{err}"
         );
         let err = error("[budget]\nequal = \"params\"\nfree = \"train.warmup\"\n");
-        assert!(err.contains("it does not change what is held equal"), "{err}");
+        assert!(err.contains("has no effect on the budget"), "{err}");
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn check_sizes(config: &RunConfig) -> Result<(), (String, String)> {
         let name = path.rsplit('.').next().unwrap_or(&path);
         let most = MOST.iter().find(|(known, _)| *known == name).map_or(MOST_OF_OTHERS, |m| m.1);
         if size > most && name != NO_SIZE {
-            let message = format!("{name} = {size}: it is at most {most}");
+            let message = format!("{name} = {size}: must be at most {most}");
             return Err((path, message));
         }
     }
@@ -47,14 +47,14 @@ mod tests {
     #[test]
     fn a_size_that_nothing_has_is_refused_at_its_place() {
         let err = error("moe.experts = 4_000_000_000");
-        assert!(err.ends_with(":6: experts = 4000000000: it is at most 100000"), "{err}");
+        assert!(err.ends_with(":6: experts = 4000000000: must be at most 100000"), "{err}");
         for (setting, expected) in [
-            ("backbone.depth = 1_000_000_000", "depth = 1000000000: it is at most 10000"),
-            ("backbone.width = 9_000_000_000_000", "width = 9000000000000: it is at most 10"),
+            ("backbone.depth = 1_000_000_000", "depth = 1000000000: must be at most 10000"),
+            ("backbone.width = 9_000_000_000_000", "width = 9000000000000: must be at most 10"),
             ("moe.expert = { kind = \"ffn\", hidden = 9_000_000_000 }", "hidden = 9000000000: "),
-            ("train.steps = 9_000_000_000_000", "steps = 9000000000000: it is at most"),
-            ("train.batch = 999_999_999", "batch = 999999999: it is at most 10000000"),
-            ("task.side = 999_999_999", "side = 999999999: it is at most 100000"),
+            ("train.steps = 9_000_000_000_000", "steps = 9000000000000: must be at most"),
+            ("train.batch = 999_999_999", "batch = 999999999: must be at most 10000000"),
+            ("task.side = 999_999_999", "side = 999999999: must be at most 100000"),
         ] {
             let err = error(setting);
             assert!(err.contains(expected), "{setting}: {err}");

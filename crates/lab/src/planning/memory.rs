@@ -71,7 +71,7 @@ pub(crate) fn check(spec: &RunSpec, needed: f64, most: f64) -> anyhow::Result<()
     let (method, task) = (&spec.method, &spec.config.task.kind);
     ensure!(
         needed <= most,
-        "{method}, {task}: it needs {}, and there are {}; make it smaller, or say how much it may need \
+        "{method}, {task}: needs {}, but {} are available; make it smaller, or set how much it may need \
          with --memory GB",
         shown(needed),
         shown(most)
@@ -129,7 +129,7 @@ mod tests {
         assert!(needed > 1e16, "{needed}");
         let err = check(&large, needed, 8e9).unwrap_err().to_string();
         assert!(
-            err.starts_with("top-k, digits: it needs about ") && err.contains("--memory GB"),
+            err.starts_with("top-k, digits: needs about ") && err.contains("--memory GB"),
             "{err}"
         );
         assert!(err.contains("there are about 8.0 GB"), "{err}");

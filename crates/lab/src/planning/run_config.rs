@@ -208,7 +208,7 @@ impl RunConfig {
         if let Some(few_shot) = &self.few_shot {
             let steps = self.train.steps;
             let checked = match few_shot.check() {
-                Ok(()) if steps > 0 => Err(format!("it takes train.steps = 0, not {steps}")),
+                Ok(()) if steps > 0 => Err(format!("needs train.steps = 0, not {steps}")),
                 checked => checked,
             };
             checked.map_err(|message| ("few_shot", format!("few_shot: {message}")))?;
@@ -294,7 +294,7 @@ mod tests {
             "{err}"
         );
         let err = wrong("\n[moe.level]\nbatch = 4");
-        let expected = "level.batch = 4: it takes a task with a condition of this width, and task \
+        let expected = "level.batch = 4: needs a task with a condition of this width, and task \
                         \"digits\" has none";
         assert!(err.starts_with("over.toml:") && err.ends_with(expected), "{err}");
         let err = wrong("moe.router = \"swich\"");

@@ -129,7 +129,7 @@ impl SearchSpace {
             return Err(wrong("halving", message));
         }
         if let Some(metric) = tune.metric.as_deref().filter(|metric| direction(metric).is_none()) {
-            let message = format!("metric = {metric:?}: which way is better is not known");
+            let message = format!("metric = {metric:?}: unknown direction, higher or lower");
             return Err(wrong("metric", message));
         }
         if let Some(keys) = table.table().and_then(|table| table.get("keys")) {
@@ -283,7 +283,7 @@ tune."moe.router.balance" = [0.01, 0.1]
             "{err}"
         );
         let err = error(&GRID.replace("metric = \"loss\"", "metric = \"joy\""));
-        assert!(err.contains("metric = \"joy\": which way is better is not known"), "{err}");
+        assert!(err.contains("metric = \"joy\": unknown direction, higher or lower"), "{err}");
         let err = error(&GRID.replace("[1e-3, 3e-3]", "{ from = 1, to = 2 }"));
         assert!(err.contains("train.lr: a grid takes a list of values"), "{err}");
         let err = error(&GRID.replace("train.lr", "train.lrr"));

@@ -215,7 +215,7 @@ train.steps = 5
         let err = error("[search]\n", "[search]\nby = [\"luck\"]\n");
         assert!(err.starts_with("s.toml:12: search: unknown variant `luck`"), "{err}");
         let err = error("[search]\n", "[search]\nmetric = \"joy\"\n");
-        assert!(err.contains("metric = \"joy\": which way is better is not known"), "{err}");
+        assert!(err.contains("metric = \"joy\": unknown direction, higher or lower"), "{err}");
         let err = error("[search]\n", "[search]\nevolution.parents = 200\n");
         assert!(err.contains("parents = 200: must be from 1 to population = 125"), "{err}");
         let err = error("[search]\n", "[search]\nlimit = { what = \"flop\", at_most = 1 }\n");

@@ -33,12 +33,12 @@ pub(crate) fn only(mut specs: Vec<RunSpec>, wanted: &[String]) -> anyhow::Result
             "backbone" => |spec| spec.config.backbone.kind.clone(),
             "seed" => |spec| spec.seed.to_string(),
             _ => bail!(
-                "--only {text}: it is key=value; known keys: method, router, task, backbone, seed"
+                "--only {text}: expected key=value; known keys: method, router, task, backbone, seed"
             ),
         };
         let known = distinct(specs.iter().map(property));
         specs.retain(|spec| property(spec) == value);
-        ensure!(!specs.is_empty(), "--only {text}: there is none; known: {}", known.join(", "));
+        ensure!(!specs.is_empty(), "--only {text}: no run matches; known: {}", known.join(", "));
     }
     Ok(specs)
 }
@@ -59,7 +59,7 @@ const MOST_SEEDS: u64 = 100_000;
 
 /// Reads a range of seeds: `0..5`, `3`, or `0,2,4`.
 pub(crate) fn seeds(text: &str) -> anyhow::Result<Vec<u64>> {
-    let wrong = || format!("{text:?} are no seeds; they are 0..5, or 0,2,4");
+    let wrong = || format!("{text:?}: expected seeds, 0..5 or 0,2,4");
     let seeds: Vec<u64> = match text.split_once("..") {
         Some((from, to)) => {
             let (from, to): (u64, u64) =

@@ -201,7 +201,7 @@ moe.router = "expert-choice"
         assert!(err.contains("expected at least one [[task]]"), "{err}");
         let only = |text: &str| Selection { only: vec![text.into()], ..Selection::default() };
         let err = wrong(TEXT, &only("router=swich"));
-        assert_eq!(err, "--only router=swich: there is none; known: top-k, expert-choice");
+        assert_eq!(err, "--only router=swich: no run matches; known: top-k, expert-choice");
         assert!(wrong(TEXT, &only("colour=red")).contains("known keys: method"));
         let set = Selection { set: vec!["train.stps=3".into()], ..Selection::default() };
         let err = wrong(TEXT, &set);
@@ -289,7 +289,7 @@ few_shot.shots = 5
         let expected = "s.toml:7: after = \"b\": no method before it is named so; known: \"a\"";
         assert_eq!(err.to_string(), expected);
         let err = wrong("[[task]]\ntask='digits'\nbackbone='vit'\n[[method]]\nfew_shot.shots=1\n");
-        assert!(err.to_string().contains("few_shot: it takes train.steps = 0, not 1000"), "{err}");
+        assert!(err.to_string().contains("few_shot: needs train.steps = 0, not 1000"), "{err}");
     }
 
     #[test]

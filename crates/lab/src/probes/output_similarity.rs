@@ -8,8 +8,8 @@ use moe::{LayerCapture, RoutingProbe};
 use super::subject::Subject;
 
 impl Subject<'_> {
-    /// How alike the outputs of a unit's experts are, mean over the units and the layers; none where no
-    /// layer tells.
+    /// The similarity of the outputs of a unit's experts, averaged over units and layers; none if no layer
+    /// has a unit with two experts.
     pub(super) fn output_similarity(&self) -> Option<f64> {
         let batch = self.batches().next()?;
         let (_, probe) =

@@ -40,7 +40,7 @@ impl Search<'_> {
                 Ok(vec![self.of_suite(default.name)?])
             }
             (true, [name]) => Ok(vec![self.of_suite(name)?]),
-            _ => bail!("{}: it is one suite, or csv files", sources.join(" ")),
+            _ => bail!("{}: expected one suite, or csv files", sources.join(" ")),
         }
     }
 

@@ -39,8 +39,7 @@ pub(crate) struct Numbers {
     pub(crate) forward_flops: f64,
     /// Seconds spent in training steps.
     pub(crate) seconds: f64,
-    /// The most memory that the program held meanwhile, in bytes; none where the system does not
-    /// tell.
+    /// The peak memory of the program during the run, in bytes; none where the system does not report it.
     pub(crate) peak_memory: Option<u64>,
     /// SHA-256 of the weights.
     pub(crate) weights: String,

@@ -44,11 +44,11 @@ impl Pass {
         self
     }
 
-    /// Lets a rule move a state by what this pass has seen, `[N]`. The rule is told whether the step ends
-    /// with it ([`Pass::ends_step`]). Of a pass among others the rule is called later, once for each of
-    /// them, in their order.
+    /// Updates a state by a rule with the statistics of this pass, `[N]`. The rule receives whether the step
+    /// ends with the pass ([`Pass::ends_step`]). For concurrent passes the rule is called later, once for
+    /// each of them, in their order.
     ///
-    /// What a state is by then must not matter to the rest of the pass.
+    /// The rest of the pass must not depend on the updated state.
     pub fn follow<const D: usize>(
         &self,
         state: &RunningState<Tensor<D>>,

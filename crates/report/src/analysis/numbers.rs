@@ -6,9 +6,10 @@ use super::{
 use crate::trace::{Layer, Trace};
 
 /// Name and value, the mean over the layers: `load_entropy`, `weight_entropy`, `margin` and `label_bits`,
-/// what experts tell about labels beyond chance, in bits, of the last trace; `early_load`, the largest load over the mean in the first trace after the start, and
-/// `early_saturation`, how much of the last one's choices that one has; `expert_change_rate`, the mean
-/// over neighbours among the traces after the start. The last three need two such traces.
+/// the mutual information of experts and labels beyond chance, in bits, of the last trace; `early_load`, the
+/// largest load over the mean in the first trace after the start, and `early_saturation`, the share of the
+/// last trace's choices that are in it; `expert_change_rate`, the mean over neighbours among the traces
+/// after the start. The last three need two such traces.
 pub fn numbers(traces: &[Trace]) -> Vec<(&'static str, f64)> {
     let Some(last) = traces.last() else { return Vec::new() };
     let mut found = vec![

@@ -1,7 +1,7 @@
 //! All methods against one, task by task: differences with their intervals, better to the right.
 //!
-//! The figure is for a page in light or dark: its colours are in a style sheet of its own that heeds
-//! `prefers-color-scheme`, also where the page only embeds the file.
+//! The colours are in a style sheet that follows `prefers-color-scheme`, for light and dark pages, also
+//! where a page only embeds the file.
 
 use std::cmp::Ordering;
 

@@ -154,7 +154,7 @@ impl Trace {
     ///
     /// If the fields do not have the lengths that belong to each other.
     pub fn to_bytes(&self) -> Result<Vec<u8>, Error> {
-        file::encode(self).map_err(|why| Error::Query(format!("this is no whole trace: {why}")))
+        file::encode(self).map_err(|why| Error::Query(format!("not a whole trace: {why}")))
     }
 
     /// Reads the content of a file; `name` stands for it in messages.

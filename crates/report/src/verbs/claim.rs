@@ -240,8 +240,8 @@ fn falls_short(interval: Interval, paper: Option<f64>) -> bool {
     }
 }
 
-/// The same, not testable if a condition of the gate does not hold or the margin cannot tell a network
-/// without routing from the reference; a claim without runs is undecided.
+/// The same, not testable if a condition of the gate does not hold or the margin does not separate
+/// a network without routing from the reference; a claim without runs is undecided.
 fn behind(gate: Option<&Gated>, margin: Option<f64>, tested: Tested) -> Tested {
     let judged = tested.measured.is_some() && tested.finding != Finding::ByConstruction;
     let Some(gate) = gate.filter(|_| judged) else { return tested };

@@ -90,8 +90,8 @@ impl Gated {
         self.conditions.iter().find(|condition| !condition.holds)
     }
 
-    /// Why a difference of `margin` cannot be told from none, if so: the margin is at most a third of
-    /// the distance between reference and control, and the control is shown to lie outside of it.
+    /// The reason why `margin` is too wide, if it is: it must be at most a third of the distance between
+    /// reference and control, and the control must be shown to lie outside of it.
     pub fn too_wide(&self, margin: f64) -> Option<String> {
         let control = &self.gate.control;
         let Some([mean, low, high]) = self.gap else {

@@ -1,12 +1,12 @@
 //! One question a file: each reads runs and answers with a value that can be rendered.
 
-mod against;
 mod baseline;
 mod check;
 mod claim;
 mod claim_table;
 mod cmp;
 mod cmp_table;
+mod compare_to_baseline;
 mod comparison;
 mod fit;
 mod gate;
@@ -16,13 +16,13 @@ mod power;
 mod rank;
 mod rank_table;
 
-pub use against::against;
 pub(crate) use baseline::{Baseline, against_baseline};
 pub use check::{CheckOutcome, Expect, check, check_table};
 pub use claim::{Claim, Finding, Measured, Tested, claims};
 pub use claim_table::claims_table;
 pub use cmp::{cmp, render_cmp};
 pub use cmp_table::cmp_table;
+pub use compare_to_baseline::compare_to_baseline;
 pub use comparison::Comparison;
 pub use fit::{Best, Fit, fit};
 pub use gate::{

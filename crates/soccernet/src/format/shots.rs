@@ -100,7 +100,7 @@ fn shot(entry: &Node<'_>, judge: &mut Judge) -> Result<Shot> {
     })
 }
 
-/// Files of the challenge say `""` where they do not tell.
+/// Files of the challenge have `""` for an unknown link.
 fn link(entry: &Node<'_>) -> Result<Option<Link>> {
     if entry.get("link").is_none_or(|link| link == "") {
         return Ok(None);

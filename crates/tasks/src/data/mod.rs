@@ -175,7 +175,7 @@ impl DataDir {
 fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {
     let read = || match fs::metadata(path)?.is_file() {
         true => fs::read(path),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
     };
     read().map_err(|source| DataError::File { path: path.into(), source })
 }

@@ -51,9 +51,8 @@ fn of_folder(data: &DataDir, root: &Path) -> Result<(PathBuf, Files), DataError>
 
 fn of_archive(data: &DataDir, path: &Path) -> Result<Files, DataError> {
     let bytes = data.read_of(&ORIGIN, path)?;
-    let wrong = |err: std::io::Error| {
-        ORIGIN.damaged(path, format!("it is no whole .tar.gz archive: {err}"))
-    };
+    let wrong =
+        |err: std::io::Error| ORIGIN.damaged(path, format!("not a whole .tar.gz archive: {err}"));
     let mut files = Files::new();
     // Whatever is behind that is not read, so the archive is cut off.
     let most = most_unpacked(bytes.len() as u64);
@@ -149,7 +148,7 @@ fn pairs(root: &Path, files: Files, levels: [f32; 2], rgb: bool) -> Result<Pairs
         pairs.captures.push(capture.unwrap_or(0));
     }
     match pairs.len() {
-        0 => Err(ORIGIN.damaged(root, "it has no RAW/CLASS/sample_CLASSCAPTURE_NUMBER.npy")),
+        0 => Err(ORIGIN.damaged(root, "no RAW/CLASS/sample_CLASSCAPTURE_NUMBER.npy in it")),
         _ => Ok(pairs),
     }
 }
@@ -285,7 +284,7 @@ mod tests {
             ([npy::start("<f4", &[4, 4]), vec![0; 64]].concat(), "are <f4; <u2 was expected"),
             (npy::write_u16(&[3, 4], &[0; 12]), "even numbers of rows and columns were expected"),
             (npy::write_u16(&[4, 2], &[0; 8]), "4 x 4 pixels; 4 x 2, as its RAW file"),
-            (b"none".to_vec(), "it is no .npy file"),
+            (b"none".to_vec(), "not a .npy file"),
         ] {
             let found = put(&raw, bytes);
             assert!(found.contains(one) && found.contains(expected), "{found}");
@@ -311,7 +310,7 @@ mod tests {
             assert!(err.contains("rice-raw.tar.gz") && err.contains("no whole"), "{cut}: {err}");
         }
         fs::write(folder.path().join("rice-raw.tar.gz"), archive(&Files::new())).unwrap();
-        assert!(of(folder.path()).err().unwrap().contains("it has no RAW/CLASS/sample"));
+        assert!(of(folder.path()).err().unwrap().contains("no RAW/CLASS/sample"));
         let nothing = tempfile::tempdir().unwrap();
         let err = of(nothing.path()).err().unwrap();
         assert!(err.contains("rice-raw needs RAW or rice-raw.tar.gz"), "{err}");

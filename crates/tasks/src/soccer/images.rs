@@ -55,7 +55,9 @@ impl ImagesConfig {
         }
         match self.width.is_multiple_of(16) && (16..=960).contains(&self.width) {
             true => Ok(()),
-            false => Err(format!("images.width = {}: a multiple of 16 up to 960", self.width)),
+            false => {
+                Err(format!("images.width = {}: must be a multiple of 16, up to 960", self.width))
+            }
         }
     }
 

@@ -56,7 +56,10 @@ impl PlayersConfig {
         }
         match self.height.is_multiple_of(8) && (16..=512).contains(&self.height) {
             true => Ok(()),
-            false => Err(format!("players.height = {}: a multiple of 8, 16 to 512", self.height)),
+            false => Err(format!(
+                "players.height = {}: must be a multiple of 8, from 16 to 512",
+                self.height
+            )),
         }
     }
 

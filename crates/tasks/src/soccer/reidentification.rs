@@ -6,8 +6,8 @@
 //! of another player, and max(0, margin + far - near).
 //!
 //! An example to train on is a player, shown by so many views; other examples are single views. The
-//! measures are the official ones. Beside them stand two rankings without learning: by lot, and by the
-//! histogram of colours.
+//! measures are the official ones. The baselines without learning are a random ranking, and one by
+//! histograms of colours.
 
 use std::sync::Arc;
 

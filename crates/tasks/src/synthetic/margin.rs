@@ -1,4 +1,4 @@
-//! Two classes, told apart by the sign of one output f: the margin y f(x), y = +1 or -1.
+//! Binary classification by the sign of one output f: the margin y f(x), y = +1 or -1.
 
 use burn::prelude::*;
 

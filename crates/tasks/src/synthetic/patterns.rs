@@ -1,12 +1,12 @@
-//! Sequences of patterns, one of which tells the class: the data model in which the pruning of
-//! experts was analysed.
+//! Sequences of patterns, one of which determines the class: the data model of the theory of expert
+//! pruning.
 //!
 //! Chowdhury et al. *A Provably Effective Method for Pruning Experts in Fine-tuned Sparse
 //! Mixture-of-Experts*. ICML 2024. <https://arxiv.org/abs/2405.16646>, section 4.
 //!
 //! Each of a sample's n tokens is one of d orthonormal vectors, here the d unit vectors. The first
 //! one is among them exactly once if y = +1, the second exactly once if y = -1; all others are drawn
-//! from the remaining d - 2, which tell nothing. The loss is the hinge loss max(0, 1 - y f(x)).
+//! from the remaining d - 2, which are independent of the class. The loss is the hinge loss max(0, 1 - y f(x)).
 //!
 //! A sequence is an image of n rows and d columns. All splits are drawn once and are always the same.
 

@@ -51,8 +51,8 @@ pub(super) fn weighted(rng: &mut impl Rng, weights: &[f64]) -> usize {
 }
 
 impl Templates {
-    /// Actions come in pairs: what is seen before the one is seen after the other, so that only who tells
-    /// before from after tells them apart.
+    /// Actions come in pairs: the pattern before one is the pattern after the other, so that only the order
+    /// in time distinguishes them.
     pub(super) fn new(rng: &mut ChaCha8Rng, width: usize) -> Self {
         let mut draw = |count: usize| (0..count).map(|_| direction(rng, width)).collect::<Vec<_>>();
         let partner = |class: usize| match class + 1 == ACTIONS.len() {

@@ -97,8 +97,7 @@ fn sheets(data: &DataDir, batch: usize) -> Result<(Vec<u8>, Vec<i32>), DataError
     for (path, file) in files(data, "png")? {
         let damaged = |message: String| ORIGIN.damaged(&path, message);
         let sheet = decode_picture(&file, Some(image::ImageFormat::Png));
-        let sheet =
-            sheet.map_err(|err| damaged(format!("it is no whole PNG ({err})")))?.into_rgb8();
+        let sheet = sheet.map_err(|err| damaged(format!("not a whole PNG ({err})")))?.into_rgb8();
         if sheet.dimensions() != (PIXELS as u32, batch as u32) {
             let (width, height) = sheet.dimensions();
             let message = format!("{width} x {height} pixels; expected {PIXELS} x {batch}");
@@ -118,7 +117,7 @@ fn label_list(data: &DataDir, part: &str, count: usize) -> Result<Vec<i32>, Data
     let names = [format!("{part}_lables.json"), format!("{part}_labels.json")];
     let (path, file) = data.find(&ORIGIN, &[&names[0], &names[1]])?;
     let labels: Vec<i32> = serde_json::from_slice(&file)
-        .map_err(|err| ORIGIN.damaged(&path, format!("it is not a list of labels ({err})")))?;
+        .map_err(|err| ORIGIN.damaged(&path, format!("not a list of labels ({err})")))?;
     if labels.len() != count {
         let message = format!("{} labels; there are {count} images", labels.len());
         return Err(ORIGIN.damaged(&path, message));
@@ -130,7 +129,7 @@ fn label_list(data: &DataDir, part: &str, count: usize) -> Result<Vec<i32>, Data
 fn in_range(path: &Path, labels: &[i32]) -> Result<(), DataError> {
     match labels.iter().find(|label| !(0..CLASSES as i32).contains(*label)) {
         Some(label) => {
-            let message = format!("there is a label {label}; labels are 0 to {}", CLASSES - 1);
+            let message = format!("label {label}; labels are 0 to {}", CLASSES - 1);
             Err(ORIGIN.damaged(path, message))
         }
         None => Ok(()),
@@ -266,12 +265,12 @@ mod tests {
         };
         let png = fs::read(folder.path().join("data_batch_2.png")).unwrap();
         let err = break_it("data_batch_2.png", &png[..png.len() / 2]);
-        assert!(err.contains("data_batch_2.png: it is no whole PNG"), "{err}");
+        assert!(err.contains("data_batch_2.png: not a whole PNG"), "{err}");
         let err = break_it("train_lables.json", b"[0, 1]");
         assert!(err.contains("2 labels; there are 10 images"), "{err}");
         let err = break_it("test_lables.json", b"[0, -1]");
         assert!(err.contains("there is a label -1; labels are 0 to 9"), "{err}");
         let err = break_it("test_lables.json", b"{}");
-        assert!(err.contains("it is not a list of labels"), "{err}");
+        assert!(err.contains("not a list of labels"), "{err}");
     }
 }

@@ -85,7 +85,7 @@ fn read(config: &ImageFolderConfig, data: &DataDir) -> Result<Labelled, DataErro
             return Err(content(
                 folder,
                 &format!(
-                    "{} images; a fifth each is for validation and test, so there are at least 5",
+                    "{} images; expected at least 5, since a fifth each is for validation and test",
                     files.len()
                 ),
             ));
@@ -116,7 +116,7 @@ fn is_image(path: &Path) -> bool {
 fn image(data: &DataDir, path: &Path, config: &ImageFolderConfig) -> Result<Vec<u8>, DataError> {
     let read = decode_picture(&data.read_path(path)?, None).map_err(|err| DataError::Content {
         path: path.into(),
-        message: format!("it is no whole image ({err})"),
+        message: format!("not a whole image ({err})"),
     })?;
     let size = [read.height() as usize, read.width() as usize];
     let planes = planes(read, config.colour);
@@ -201,7 +201,7 @@ mod tests {
         let bytes = fs::read(&cat).unwrap();
         fs::write(&cat, &bytes[..bytes.len() / 2]).unwrap();
         let err = load(folder.path(), &default).err().unwrap();
-        assert!(err.contains("cats/2.png: it is no whole image"), "{err}");
+        assert!(err.contains("cats/2.png: not a whole image"), "{err}");
         fs::remove_file(&cat).unwrap();
         let err = load(folder.path(), &default).err().unwrap();
         assert!(err.contains("cats: 4 images") && err.contains("at least 5"), "{err}");

@@ -117,7 +117,7 @@ fn characters(data: &DataDir, side: usize) -> Result<Drawings, DataError> {
             }
         }
         if drawings.is_empty() {
-            let message = "it has no ALPHABET/characterNN/ID_DRAWER.png";
+            let message = "no ALPHABET/characterNN/ID_DRAWER.png in it";
             return Err(ORIGIN.damaged(&path, message));
         }
     }

@@ -46,9 +46,7 @@ impl Verb for Budget {
             Some(row)
         };
         let rows: Vec<_> = specs.iter().copied().filter_map(with_memory).collect();
-        let Some(given) = suite.budget() else {
-            bail!("suite {name} holds nothing equal: it has no [budget]")
-        };
+        let Some(given) = suite.budget() else { bail!("suite {name} has no [budget]") };
         let (words, number) = (Kind::Words, Kind::Numbers(Digits::Fixed(0)));
         let table = Table {
             title: given.title(),

@@ -218,7 +218,7 @@ fn noise_was_drawn(pass: &mut Pass) -> anyhow::Result<()> {
 /// Takes `x` out of the tensors of a file.
 fn units(tensors: &mut Tensors, device: &Device) -> anyhow::Result<Tensor<3>> {
     let there: Vec<String> = tensors.keys().cloned().collect();
-    let missing = || format!("there is no x, [G, U, D], among its tensors: {}", there.join(", "));
+    let missing = || format!("expected a tensor x, [G, U, D]; found: {}", there.join(", "));
     let x = tensors.remove("x").with_context(missing)?;
     let shape = x.shape().as_slice().to_vec();
     ensure!(shape.len() == 3, "x is {shape:?}; expected three dimensions, [G, U, D]");

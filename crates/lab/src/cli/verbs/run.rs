@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow, bail, ensure};
 use burn::prelude::*;
 use clap::Args;
-use report::{Format, Query, Runs, against, comparison, render};
+use report::{Format, Query, Runs, compare_to_baseline, comparison, render};
 use training::{StepTracer, Team, write_atomic};
 
 use crate::{
@@ -215,12 +215,12 @@ impl RunOptions {
         Ok(format!("{text}{}", self.found(&suite, &runs)?).into())
     }
 
-    /// What was found against the method whose budget all have, below a table of text.
+    /// The comparison with the reference of the budget, printed below a table of text.
     fn found(&self, suite: &SuitePlan, runs: &Runs) -> anyhow::Result<String> {
         let (Some(budget), Format::Text) = (suite.budget(), self.format.get()) else {
             return Ok(String::new());
         };
-        let said = against(runs, &Query::default(), &budget.reference)?;
+        let said = compare_to_baseline(runs, &Query::default(), &budget.reference)?;
         Ok(said.iter().map(|sentence| format!("\n{sentence}\n")).collect())
     }
 

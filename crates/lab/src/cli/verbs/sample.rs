@@ -154,7 +154,7 @@ fn writes(spec: &RunSpec, plugins: &Plugins) -> anyhow::Result<()> {
     let task = &spec.config.task.kind;
     if !matches!(spec.data.domain(), Domain::Text { .. }) {
         bail!(
-            "the run {} has learned {task}, which is no text; tanaka-lm, text-lm and state-of-the-union are",
+            "the run {} has learned {task}, which is not text; known: tanaka-lm, text-lm, state-of-the-union",
             spec.id
         );
     }

@@ -69,7 +69,7 @@ impl Bpe {
             .map_err(|err| format!("not a tokenizer.json: {err}"))?;
         let vocab = inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
         match vocab {
-            0 => Err("it is a tokenizer.json without tokens".into()),
+            0 => Err("a tokenizer.json without tokens".into()),
             vocab => Ok(Self { inner, vocab }),
         }
     }

@@ -31,7 +31,8 @@ pub(super) fn read(
     if sources.len() != targets.len() {
         let (n, m) = (sources.len(), targets.len());
         let of = source_path.display();
-        let message = format!("it has {m} lines, and {of} has {n}: line by line they are pairs");
+        let message =
+            format!("it has {m} lines, and {of} has {n}: expected one line for each pair");
         return Err(DataError::Content { path: target_path, message });
     }
     let pair = |(source, target)| Pair { source, target };
@@ -148,7 +149,7 @@ mod tests {
         write("t.de", b"ein Hund\n \n");
         assert!(wrong().ends_with("t.de: line 2 is empty: each line is a sentence"));
         write("t.de", b"ein H\xfcnd\nx\n");
-        assert!(wrong().contains("t.de: it is no UTF-8 text, from byte 5 on"));
+        assert!(wrong().contains("t.de: not UTF-8 text, from byte 5 on"));
         fs::remove_file(place.path().join("t.de")).unwrap();
         write("t.de.gz", b"no gzip");
         assert!(wrong().contains("t.de.gz: it cannot be unpacked"));

@@ -9,7 +9,11 @@ use crate::{Error, Query, Runs, stats::Verdict};
 ///
 /// # Errors
 /// If a column of the query is unknown, or it is not known which way the metric is better.
-pub fn against(runs: &Runs, query: &Query, reference: &str) -> Result<Vec<String>, Error> {
+pub fn compare_to_baseline(
+    runs: &Runs,
+    query: &Query,
+    reference: &str,
+) -> Result<Vec<String>, Error> {
     let mut comparisons = Vec::new();
     for setting in query.settings(runs)? {
         let Some(metric) = query.metrics(&setting).first().copied() else { continue };
@@ -53,15 +57,17 @@ mod tests {
 
     #[test]
     fn every_method_is_said_to_be_better_worse_or_neither() {
-        let said = against(&fixture::runs(), &Query::default(), "dense").unwrap();
+        let said = compare_to_baseline(&fixture::runs(), &Query::default(), "dense").unwrap();
         assert!(said[0].contains(", against dense: "), "{}", said[0]);
         assert!(said[0].contains("switch is better (+0.022"), "{}", said[0]);
-        let turned = against(&fixture::runs(), &Query::default(), "switch").unwrap();
+        let turned = compare_to_baseline(&fixture::runs(), &Query::default(), "switch").unwrap();
         assert!(turned[0].contains("dense is worse (-0.022"), "{}", turned[0]);
     }
 
     #[test]
     fn without_the_reference_nothing_is_said() {
-        assert!(against(&fixture::runs(), &Query::default(), "nobody").unwrap().is_empty());
+        assert!(
+            compare_to_baseline(&fixture::runs(), &Query::default(), "nobody").unwrap().is_empty()
+        );
     }
 }
