@@ -51,7 +51,7 @@ impl<F: Fn(&str) -> bool> Mapper<'_, F> {
     /// The value of a parameter of this identity, cut to this shape.
     fn value<const D: usize>(&self, id: ParamId, like: &Tensor<D>) -> Result<Tensor<D>, String> {
         let path = self.walk.path();
-        let data = self.values.0.get(&id).ok_or_else(|| format!("{path}: it is not there"))?;
+        let data = self.values.0.get(&id).ok_or_else(|| format!("{path}: missing"))?;
         let device = like.device().inner();
         let mut value = Tensor::<D>::from_data(data.clone(), &device);
         let (found, wanted) = (value.dims(), like.dims());
@@ -213,7 +213,7 @@ pub(crate) mod tests {
         assert!(err.contains("gate.weight: [8, 8] there, [8, 4] here"), "{err}");
         let other = config("random");
         let err = carry(&layer(&other, 0), layer(&four, 0), &[], |_| false).err().unwrap();
-        assert!(err.contains("gate.weight: it is not there"), "{err}");
+        assert!(err.contains("gate.weight: missing"), "{err}");
         assert!(carry(&layer(&eight, 0), layer(&four, 0), &[], |_| true).is_ok());
     }
 }

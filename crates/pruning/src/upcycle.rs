@@ -42,7 +42,7 @@ impl UpcycleConfig {
     pub fn check(&self, experts: usize) -> Result<(), String> {
         let Self { reinitialise, groups, .. } = *self;
         if !(0.0..=1.0).contains(&reinitialise) {
-            return Err(format!("reinitialise = {reinitialise}: it is from 0 to 1"));
+            return Err(format!("reinitialise = {reinitialise}: must be from 0 to 1"));
         }
         match groups > 0 && experts.is_multiple_of(groups) {
             true => Ok(()),

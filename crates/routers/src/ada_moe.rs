@@ -56,7 +56,7 @@ impl Router for AdaMoe {
 
     fn check(config: &AdaMoeConfig, dims: Dims) -> Result<(), String> {
         check::coefficient("balance", config.balance)?;
-        let instead = "k is at least 2";
+        let instead = "k must be at least 2";
         check::gate_learns(config.k, true, dims, instead)?;
         match config.k {
             0 => Err("k = 0: a unit chooses at least 1 expert".into()),

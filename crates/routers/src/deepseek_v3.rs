@@ -70,7 +70,7 @@ impl Router for DeepSeekV3 {
     fn check(config: &DeepSeekV3Config, dims: Dims) -> Result<(), String> {
         let DeepSeekV3Config { k, groups, groups_kept, .. } = *config;
         check::k(k, dims)?;
-        check::gate_learns(k, true, dims, "k is at least 2")?;
+        check::gate_learns(k, true, dims, "k must be at least 2")?;
         check::coefficient("bias_step", config.bias_step)?;
         check::coefficient("sequence_balance", config.sequence_balance)?;
         check::positive("scale", config.scale)?;

@@ -66,7 +66,7 @@ impl Router for DSelectK {
         check::k(config.k, dims)?;
         check::positive("gamma", config.gamma)?;
         check::coefficient("entropy", config.entropy)?;
-        check::gate_learns(config.k, true, dims, "k is at least 2")
+        check::gate_learns(config.k, true, dims, "k must be at least 2")
     }
 
     fn init(config: &DSelectKConfig, dims: Dims, init: &Init) -> Self {

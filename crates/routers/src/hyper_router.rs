@@ -68,7 +68,7 @@ impl Router for HyperRouter {
             first if first > config.k => {
                 Err(format!("k_first = {first} is larger than k = {}", config.k))
             }
-            _ => check::gate_learns(config.k, true, dims, "k is at least 2"),
+            _ => check::gate_learns(config.k, true, dims, "k must be at least 2"),
         }
     }
 

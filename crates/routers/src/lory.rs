@@ -69,7 +69,7 @@ impl Router for Lory {
 
     fn check(config: &LoryConfig, _dims: Dims) -> Result<(), String> {
         match config.segment {
-            0 => Err("segment = 0: it has at least 1 unit".into()),
+            0 => Err("segment = 0: must be at least 1".into()),
             _ => Ok(()),
         }
     }

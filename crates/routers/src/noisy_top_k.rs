@@ -56,7 +56,7 @@ impl Router for NoisyTopK {
 
     fn check(config: &NoisyTopKConfig, dims: Dims) -> Result<(), String> {
         check::k(config.k, dims)?;
-        check::gate_learns(config.k, true, dims, "k is at least 2")?;
+        check::gate_learns(config.k, true, dims, "k must be at least 2")?;
         check::coefficient("importance", config.importance)?;
         check::coefficient("load", config.load)?;
         if config.load > 0.0 && config.k == dims.n_experts {

@@ -27,7 +27,7 @@ pub struct Oracle {
 impl Router for Oracle {
     type Config = NoConfig;
     const NAME: &'static str = "oracle";
-    const ABOUT: &'static str = "the true cluster of a unit, told by the task, is its expert";
+    const ABOUT: &'static str = "the expert of a unit is its true cluster, which the task provides";
     const PAPER: &'static str = "https://arxiv.org/abs/2208.02813";
     /// A cluster is the number of its expert.
     const EXPERT_PERMUTATION_EQUIVARIANT: bool = false;

@@ -67,7 +67,7 @@ impl Router for Peer {
 
     fn check(config: &PeerConfig, dims: Dims) -> Result<(), String> {
         check::k(config.k, dims)?;
-        check::gate_learns(config.k, true, dims, "k is at least 2")?;
+        check::gate_learns(config.k, true, dims, "k must be at least 2")?;
         match *config {
             PeerConfig { heads: 0, .. } => Err("heads = 0: must be at least 1".into()),
             PeerConfig { query: 0, .. } => Err("query = 0: must be at least 1".into()),

@@ -60,7 +60,7 @@ impl Router for PerturbedCosine {
         check::coefficient("theta", config.theta)?;
         check::coefficient("balance", config.balance)?;
         check::coefficient("z", config.z)?;
-        check::gate_learns(config.k, true, dims, "k is at least 2")
+        check::gate_learns(config.k, true, dims, "k must be at least 2")
     }
 
     fn init(config: &PerturbedCosineConfig, dims: Dims, init: &Init) -> Self {

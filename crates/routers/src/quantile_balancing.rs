@@ -57,7 +57,7 @@ impl Router for QuantileBalancing {
                 config.k
             ));
         }
-        check::gate_learns(config.k, true, dims, "k is at least 2")
+        check::gate_learns(config.k, true, dims, "k must be at least 2")
     }
 
     fn init(config: &QuantileBalancingConfig, dims: Dims, init: &Init) -> Self {

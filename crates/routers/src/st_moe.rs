@@ -49,7 +49,7 @@ impl Router for StMoe {
 
     fn check(config: &StMoeConfig, dims: Dims) -> Result<(), String> {
         check::k(config.k, dims)?;
-        check::gate_learns(config.k, true, dims, "k is at least 2")?;
+        check::gate_learns(config.k, true, dims, "k must be at least 2")?;
         check::share("threshold", config.threshold)?;
         check::coefficient("balance", config.balance)?;
         check::coefficient("z", config.z)

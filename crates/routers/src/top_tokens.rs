@@ -58,7 +58,7 @@ impl Router for TopTokens {
         }
         match dims.width {
             width if *relevant > 0 && width < 3 => {
-                Err(format!("relevant = {relevant}: the width is {width}, not at least 3"))
+                Err(format!("relevant = {relevant}: needs a width of at least 3, not {width}"))
             }
             _ => Ok(()),
         }

@@ -89,8 +89,11 @@ mod tests {
 
     #[test]
     fn one_choice_of_constant_weight_is_refused() {
-        let refused = gate_learns(1, true, DIMS, "k is at least 2").unwrap_err();
-        assert!(refused.starts_with("k = 1 ") && refused.ends_with("k is at least 2"), "{refused}");
+        let refused = gate_learns(1, true, DIMS, "k must be at least 2").unwrap_err();
+        assert!(
+            refused.starts_with("k = 1 ") && refused.ends_with("k must be at least 2"),
+            "{refused}"
+        );
         assert_eq!(gate_learns(1, false, DIMS, ""), Ok(()));
         assert_eq!(gate_learns(2, true, DIMS, ""), Ok(()));
         assert_eq!(gate_learns(1, true, Dims { n_experts: 1, ..DIMS }, ""), Ok(()));

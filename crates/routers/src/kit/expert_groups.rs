@@ -10,7 +10,7 @@ pub(crate) fn check(k: usize, [groups, kept]: [usize; 2], n_experts: usize) -> R
         return Err(format!("groups = {groups} does not divide experts = {n_experts}"));
     }
     if kept == 0 || kept > groups {
-        return Err(format!("groups_kept = {kept}: it is 1 to groups = {groups}"));
+        return Err(format!("groups_kept = {kept}: must be from 1 to groups = {groups}"));
     }
     match kept * n_experts / groups {
         reach if k > reach => {
