@@ -13,7 +13,7 @@ use burn::{module::Module, optim::ModuleOptimizer, store::ModuleRecord, tensor::
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{LogMark, Team, write_atomic};
+use crate::{LogMark, ProcessGroup, write_atomic};
 
 const MAGIC: &[u8] = b"MOELAB01";
 const CHECKSUM: usize = 32;
@@ -122,24 +122,24 @@ impl Checkpoint {
         optimizer: &ModuleOptimizer,
         rest: &[Vec<u8>],
     ) -> Result<(), CheckpointError> {
-        self.save_by(&Team::alone(), folder, model, optimizer, rest)
+        self.save_by(&ProcessGroup::alone(), folder, model, optimizer, rest)
     }
 
-    /// The same by the process that leads a team. The others have a part in it where each has a part of
+    /// The same by the leading process of a group. The others have a part in it where each has a part of
     /// the optimizer.
     pub(crate) fn save_by<M: Module>(
         &self,
-        team: &Team,
+        group: &ProcessGroup,
         folder: &Path,
         model: &M,
         optimizer: &ModuleOptimizer,
         rest: &[Vec<u8>],
     ) -> Result<(), CheckpointError> {
-        if let Some(shelf) = team.shelf() {
+        if let Some(shelf) = group.shelf() {
             optimizer.to_record();
-            shelf.exchange(&*team.world);
+            shelf.exchange(&*group.world);
         }
-        if team.leads() {
+        if group.leads() {
             let path = Self::path(folder);
             let encoded = self.encode(model, optimizer, rest).map_err(io::Error::other);
             let written = encoded.and_then(|bytes| write_atomic(&path, &bytes));

@@ -14,7 +14,7 @@ use moe::{LayerReport, Pass};
 use tasks::{Batch, BatchPosition};
 
 use crate::{
-    Checkpoint, CheckpointError, Order, Run, Team, TrainError,
+    Checkpoint, CheckpointError, Order, ProcessGroup, Run, TrainError,
     batch_facts::{put_batch_facts, real_examples},
     checkpoint::State,
     clip_global_norm,
@@ -73,27 +73,27 @@ pub(crate) trait Learner {
 
 /// The learner of a run, as its checkpoint has it, or as it begins.
 pub(crate) fn begin(
-    team: &Team,
+    group: &ProcessGroup,
     run: &Run,
     model: AnyBackbone,
 ) -> Result<(Checkpoint, Box<dyn Learner>), TrainError> {
-    let (at, own) = agree(team, begin_here(team, run, model))?;
-    let leads = !team.is_alone() && team.leads();
-    Ok((at, if leads { Box::new(Leader::new(team.world.clone(), own)) } else { own }))
+    let (at, own) = agree(group, begin_here(group, run, model))?;
+    let leads = !group.is_alone() && group.leads();
+    Ok((at, if leads { Box::new(Leader::new(group.world.clone(), own)) } else { own }))
 }
 
 /// The learner of this process.
 fn begin_here(
-    team: &Team,
+    group: &ProcessGroup,
     run: &Run,
     model: AnyBackbone,
 ) -> Result<(Checkpoint, Box<dyn Learner>), TrainError> {
-    let state = State::shared(team, run.folder)?;
+    let state = State::shared(group, run.folder)?;
     let at = state.as_ref().map_or_else(Checkpoint::default, |state| state.checkpoint.clone());
     // Workers have optimizers of their own.
-    let whole = Team::of(team.world.clone());
-    let team = if run.config.workers.is_some() { &whole } else { team };
-    let fresh = Replica::new(team, run, model);
+    let whole = ProcessGroup::of(group.world.clone());
+    let group = if run.config.workers.is_some() { &whole } else { group };
+    let fresh = Replica::new(group, run, model);
     let guarded = run.config.spikes.is_some() || !run.config.faults.is_empty();
     Ok(match (&run.config.workers, state) {
         (None, None) if guarded => (at, Box::new(Guard::new(fresh))),
@@ -121,15 +121,15 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// All of `of` parts, shared among the processes of a team.
-    pub(crate) fn all(of: usize, team: &Team) -> Self {
-        let world = team.world.clone();
+    /// All of `of` parts, shared among the processes of a group.
+    pub(crate) fn all(of: usize, group: &ProcessGroup) -> Self {
+        let world = group.world.clone();
         Self { parts: (world.rank()..of).step_by(world.size()).collect(), of, world }
     }
 
     /// One of `of` parts, alone.
     pub(crate) fn one(part: usize, of: usize) -> Self {
-        Self { parts: vec![part], of, world: Team::alone().world }
+        Self { parts: vec![part], of, world: ProcessGroup::alone().world }
     }
 
     /// The number of parts whose gradients make up the step.
@@ -165,21 +165,21 @@ pub(crate) struct Replica {
     model: Option<AnyBackbone>,
     pub(crate) optimizer: ModuleOptimizer,
     pending: PendingLosses,
-    team: Team,
+    group: ProcessGroup,
     /// What its layers keep of the windows before. Workers keep nothing, nor does a network whose
     /// steps are looked at before they are made.
     memory: SegmentMemory,
 }
 
 impl Replica {
-    pub(crate) fn new(team: &Team, run: &Run, model: AnyBackbone) -> Self {
-        let optimizer = optimizer_of(team, run.config, &model);
-        Self::of(team, model, optimizer)
+    pub(crate) fn new(group: &ProcessGroup, run: &Run, model: AnyBackbone) -> Self {
+        let optimizer = optimizer_of(group, run.config, &model);
+        Self::of(group, model, optimizer)
     }
 
-    fn of(team: &Team, model: AnyBackbone, optimizer: ModuleOptimizer) -> Self {
+    fn of(group: &ProcessGroup, model: AnyBackbone, optimizer: ModuleOptimizer) -> Self {
         let (pending, memory) = (PendingLosses::default(), SegmentMemory::default());
-        Self { model: Some(model), optimizer, pending, team: team.clone(), memory }
+        Self { model: Some(model), optimizer, pending, group: group.clone(), memory }
     }
 
     /// The same, whose layers see what went before a window if the task's windows follow one another.
@@ -193,8 +193,8 @@ impl Replica {
         Ok(Self { memory: memory.map_err(|message| state.damaged(message))?, ..self })
     }
 
-    pub(crate) fn team(&self) -> &Team {
-        &self.team
+    pub(crate) fn group(&self) -> &ProcessGroup {
+        &self.group
     }
 
     pub(crate) fn model(&self) -> &AnyBackbone {
@@ -208,7 +208,7 @@ impl Replica {
 
     /// Another one that is as this one is, and shares nothing with it.
     pub(crate) fn replica(&self) -> Self {
-        Self::of(&self.team, replica(self.model()), self.optimizer.clone())
+        Self::of(&self.group, replica(self.model()), self.optimizer.clone())
     }
 
     /// The same with weights and optimizer of a checkpoint.
@@ -385,14 +385,14 @@ pub(crate) fn add_reports(sums: &mut Vec<LayerReport>, reports: &[LayerReport]) 
 impl Learner for Replica {
     fn step(&mut self, now: Now, order: &mut Order) -> StepMetrics {
         let mut pending = std::mem::take(&mut self.pending);
-        let share = Share::all(now.run.config.accumulate, &self.team);
+        let share = Share::all(now.run.config.accumulate, &self.group);
         let metrics = self.step_on(now, order, share, &|_, batch| batch, &mut pending);
         self.pending = pending;
         metrics
     }
 
     fn read(&mut self, sums: &mut (f64, usize)) -> Result<(), TrainError> {
-        self.pending.read(&*self.team.world, sums)
+        self.pending.read(&*self.group.world, sums)
     }
 
     fn network(&self) -> AnyBackbone {
@@ -400,7 +400,7 @@ impl Learner for Replica {
     }
 
     fn save(&self, at: &Checkpoint, folder: &Path) -> Result<(), CheckpointError> {
-        let memory = self.memory.bytes_of_all(&*self.team.world);
-        at.save_by(&self.team, folder, self.model(), &self.optimizer, &memory)
+        let memory = self.memory.bytes_of_all(&*self.group.world);
+        at.save_by(&self.group, folder, self.model(), &self.optimizer, &memory)
     }
 }

@@ -58,7 +58,7 @@ pub use modularity::{ModularityClusters, modularity_clusters};
 pub use objective::{Answered, Objective, Value};
 pub use optimizer::{adamw, decays, optimizer};
 pub use order::{Order, all_in_rows};
-pub use parallel::{Team, follow};
+pub use parallel::{ProcessGroup, follow};
 pub use params::params_of;
 pub use schedule::{BatchWarmUp, Schedule, Shape};
 pub use spikes::{Damage, DamageKind, Detect, Persistent, SpikesConfig};

@@ -7,7 +7,7 @@ use burn::{
 };
 use moe::{PathVisitor, visit_paths};
 
-use crate::{Optimizer, Team, TrainConfig, adamw::AdamW, parallel::SplitAdamW};
+use crate::{Optimizer, ProcessGroup, TrainConfig, adamw::AdamW, parallel::SplitAdamW};
 
 /// Whether weight decay applies to the parameter of this dotted path. It applies to matrices and
 /// embeddings, and not to biases, to the scales and shifts of norms and to the bandwidths of kernels.
@@ -26,13 +26,13 @@ pub fn optimizer<M: Module>(config: &TrainConfig, model: &M) -> ModuleOptimizer 
 
 /// A fresh optimizer for a network that several processes move alike.
 pub(crate) fn optimizer_of<M: Module>(
-    team: &Team,
+    group: &ProcessGroup,
     config: &TrainConfig,
     model: &M,
 ) -> ModuleOptimizer {
-    match (config.optimizer, team.shelf()) {
+    match (config.optimizer, group.shelf()) {
         (Optimizer::Adamw, Some(shelf)) => {
-            let split = |decay| SplitAdamW::new(rule(config, decay), &team.world, shelf);
+            let split = |decay| SplitAdamW::new(rule(config, decay), &group.world, shelf);
             let spared = ParamGroup::from_ids(spared(model));
             ModuleOptimizer::from(split(config.weight_decay)).with_group(spared, split(0.0), None)
         }

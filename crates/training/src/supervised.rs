@@ -15,8 +15,8 @@ use burn::prelude::*;
 use tasks::{Split, Task};
 
 use crate::{
-    Checkpoint, CheckpointError, Evaluation, ExampleScore, LogMark, Objective, Order, StepLog,
-    StepRow, Team, TrainConfig, evaluate,
+    Checkpoint, CheckpointError, Evaluation, ExampleScore, LogMark, Objective, Order, ProcessGroup,
+    StepLog, StepRow, TrainConfig, evaluate,
     finite::{check_evaluation, check_parameters},
     learner::{Learner, Now, StepMetrics, begin},
     tracer::{Span, StepTracer, timed},
@@ -129,18 +129,18 @@ pub fn supervised(
     model: AnyBackbone,
     watch: &mut dyn Watch,
 ) -> Result<Outcome, TrainError> {
-    supervised_by(&Team::alone(), run, model, watch)
+    supervised_by(&ProcessGroup::alone(), run, model, watch)
 }
 
 /// The same as the first of several processes. The others call [`crate::follow`] with a run of the same
 /// task, config and seed, and a network of the same weights.
 pub fn supervised_by(
-    team: &Team,
+    group: &ProcessGroup,
     run: &Run,
     model: AnyBackbone,
     watch: &mut dyn Watch,
 ) -> Result<Outcome, TrainError> {
-    let mut training = Training::begin(team, run, model)?;
+    let mut training = Training::begin(group, run, model)?;
     if training.at.step == 0 && watch.observes() {
         watch.observe(0, &training.learner.network()).map_err(TrainError::Observer)?;
     }
@@ -160,8 +160,12 @@ struct Training<'a> {
 }
 
 impl<'a> Training<'a> {
-    fn begin(team: &Team, run: &'a Run<'a>, model: AnyBackbone) -> Result<Self, TrainError> {
-        let (at, learner) = begin(team, run, model)?;
+    fn begin(
+        group: &ProcessGroup,
+        run: &'a Run<'a>,
+        model: AnyBackbone,
+    ) -> Result<Self, TrainError> {
+        let (at, learner) = begin(group, run, model)?;
         let path = StepLog::path(run.folder);
         let old =
             || io::Error::other("its checkpoint.bin is of an older version; remove the folder");

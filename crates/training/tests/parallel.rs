@@ -9,8 +9,8 @@ use common::{StopAfter, network, task};
 use distributed::{Communicator, threads};
 use moe::{Choice, MoeConfig, Placement};
 use training::{
-    BatchWarmUp, FaultConfig, Outcome, Penalty, Run, SpikesConfig, Team, TrainConfig, TrainError,
-    WorkersConfig, follow, supervised_by,
+    BatchWarmUp, FaultConfig, Outcome, Penalty, ProcessGroup, Run, SpikesConfig, TrainConfig,
+    TrainError, WorkersConfig, follow, supervised_by,
 };
 
 /// What is trained.
@@ -60,7 +60,7 @@ impl Setting {
             ..MoeConfig::default()
         };
         assert_eq!(config.check(), Ok(()));
-        assert_eq!(Team::check(config, world.size()), Ok(()));
+        assert_eq!(ProcessGroup::check(config, world.size()), Ok(()));
         let run = Run {
             task,
             config,
@@ -72,12 +72,12 @@ impl Setting {
             objective: None,
         };
         let model = network(task, &self.backbone, &moe);
-        let (leads, team) = (world.rank() == 0, Team::of(world));
-        let team = if self.splits_moments { team.splits_moments() } else { team };
+        let (leads, group) = (world.rank() == 0, ProcessGroup::of(world));
+        let group = if self.splits_moments { group.splits_moments() } else { group };
         if leads {
-            return Some(supervised_by(&team, &run, model, &mut StopAfter::new(stop)));
+            return Some(supervised_by(&group, &run, model, &mut StopAfter::new(stop)));
         }
-        follow(&team, &run, model).unwrap();
+        follow(&group, &run, model).unwrap();
         None
     }
 
@@ -216,12 +216,12 @@ fn workers_meet_over_processes_as_they_do_in_one() {
 #[test]
 fn what_cannot_be_shared_out_is_refused() {
     let config = |batch, accumulate| TrainConfig { batch, accumulate, ..TrainConfig::default() };
-    let err = Team::check(&config(2, 1), 4).unwrap_err();
+    let err = ProcessGroup::check(&config(2, 1), 4).unwrap_err();
     assert_eq!(err, "batch = 2: 4 processes are more than the examples of a step");
-    let err = Team::check(&config(6, 3), 2).unwrap_err();
+    let err = ProcessGroup::check(&config(6, 3), 2).unwrap_err();
     assert_eq!(err, "accumulate = 3: 2 processes cannot share the parts equally");
     let workers = Some(WorkersConfig { count: 3, ..WorkersConfig::default() });
-    let err = Team::check(&TrainConfig { workers, ..config(6, 1) }, 2).unwrap_err();
+    let err = ProcessGroup::check(&TrainConfig { workers, ..config(6, 1) }, 2).unwrap_err();
     assert_eq!(err, "workers.count = 3: 2 processes cannot share them equally");
-    assert_eq!(Team::check(&config(6, 1), 1), Ok(()));
+    assert_eq!(ProcessGroup::check(&config(6, 1), 1), Ok(()));
 }

@@ -9,18 +9,18 @@ use crate::spec::RunSpec;
 impl Runner<'_> {
     /// Tells the others which run is next, and waits until they are ready for it.
     pub(super) fn announce(&self, spec: &RunSpec) -> anyhow::Result<()> {
-        if self.team.is_alone() {
+        if self.group.is_alone() {
             return Ok(());
         }
-        self.team.world.broadcast(spec.id.as_bytes());
-        agree(&*self.team.world, Ok(()))
+        self.group.world.broadcast(spec.id.as_bytes());
+        agree(&*self.group.world, Ok(()))
     }
 
     /// Has a part in the runs that the first process trains, until it sends the others away.
     pub(crate) fn follow(&self, known: &[&RunSpec]) -> anyhow::Result<()> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.environment.threads).build()?;
         loop {
-            let id = self.team.world.broadcast(&[]);
+            let id = self.group.world.broadcast(&[]);
             match String::from_utf8_lossy(&id) {
                 id if id.is_empty() => return Ok(()),
                 id => pool.install(|| self.follow_run(&id, known))?,
@@ -36,7 +36,7 @@ impl Runner<'_> {
             let distill = builder.teaching(spec)?;
             Ok((spec, builder.begin(spec)?, builder.task_for(spec)?, distill))
         });
-        let Ok((spec, model, task, distill)) = agree(&*self.team.world, ready) else {
+        let Ok((spec, model, task, distill)) = agree(&*self.group.world, ready) else {
             return Ok(()); // the first process says so
         };
         let run = Run {
@@ -49,7 +49,7 @@ impl Runner<'_> {
             objective: distill.as_ref().map(|distill| distill as &dyn Objective),
             tracer: None,
         };
-        match follow(&self.team, &run, model) {
+        match follow(&self.group, &run, model) {
             // The first process cannot begin either, and says so.
             Ok(()) | Err(TrainError::Elsewhere { .. } | TrainError::Checkpoint(_)) => Ok(()),
             Err(other) => Err(anyhow!(other)),

@@ -49,7 +49,7 @@ impl Runner<'_> {
             }
             Err(Err(other)) => return Err(other),
         };
-        ensure!(model.passes() == 1 || self.team.is_alone(), PASSES);
+        ensure!(model.passes() == 1 || self.group.is_alone(), PASSES);
         let data = builder.task_for(spec)?;
         let distill = builder.teaching(spec)?;
         self.store.write(&spec.id, "config.json", &spec.description())?;
@@ -74,9 +74,9 @@ impl Runner<'_> {
             true => {
                 let (task, folder, device) = (run.task, run.folder, self.device);
                 let mut watch = Tracer { watch: line, spec, task, folder, device };
-                supervised_by(&self.team, &run, model, &mut watch)
+                supervised_by(&self.group, &run, model, &mut watch)
             }
-            false => supervised_by(&self.team, &run, model, &mut line),
+            false => supervised_by(&self.group, &run, model, &mut line),
         };
         match ended {
             Ok(outcome) => self.finish(spec, &run, outcome),

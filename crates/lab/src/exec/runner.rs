@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use burn::prelude::*;
-use training::{StepTracer, Team};
+use training::{ProcessGroup, StepTracer};
 
 use super::progress::Shown;
 use crate::{
@@ -28,7 +28,7 @@ pub(crate) struct Runner<'a> {
     /// Measures the time of the parts of each step.
     pub(crate) tracer: Option<StepTracer>,
     /// The processes that train a run together.
-    pub(crate) team: Team,
+    pub(crate) group: ProcessGroup,
     /// Set by Ctrl-C: runs write a checkpoint and stop.
     pub(crate) stop: Arc<AtomicBool>,
 }

@@ -124,7 +124,7 @@ impl Runner<'_> {
             let run = || pool.install(|| self.run(spec, progress));
             let ended = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
                 // The other processes may be anywhere: this one has to end, and they with it.
-                if !self.team.is_alone() {
+                if !self.group.is_alone() {
                     resume_unwind(panic);
                 }
                 Err(anyhow!("the program has a bug: {}", message(&*panic)))

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, anyhow, bail};
 use distributed::Communicator;
 use sha2::{Digest, Sha256};
-use training::Team;
+use training::ProcessGroup;
 
 use crate::{
     digest::hex,
@@ -122,7 +122,7 @@ pub(crate) fn can_share(suite: &SuitePlan, ranks: usize) -> anyhow::Result<()> {
         bail!("a suite with [tune] is trained by one process; --shard shares its runs");
     }
     suite.specs.iter().try_for_each(|spec| {
-        let fits = Team::check(&spec.config.train, ranks);
+        let fits = ProcessGroup::check(&spec.config.train, ranks);
         fits.map_err(|message| anyhow!("method {:?}: train.{message}", spec.method))
     })
 }

@@ -16,7 +16,7 @@ use super::{
     outer::{Memory, Met, merged},
 };
 use crate::{
-    Checkpoint, CheckpointError, Order, Run, Team, TrainError,
+    Checkpoint, CheckpointError, Order, ProcessGroup, Run, TrainError,
     checkpoint::{Failure, State, model_bytes, read_model, read_optimizer},
     learner::{Learner, Now, Replica, Share, StepMetrics},
     optimizer::optimizer_of,
@@ -45,7 +45,7 @@ struct Apart {
     anomalous: f64,
 }
 
-/// The text part of a team's checkpoint; numbers that may be NaN are state as bytes.
+/// The text part of the workers' checkpoint; numbers that may be NaN are state as bytes.
 #[derive(Serialize, Deserialize)]
 struct WorkersState {
     detectors: Vec<Vec<Detector>>,
@@ -53,7 +53,7 @@ struct WorkersState {
 }
 
 impl LocalSgd {
-    /// A team that begins with the network of `first`.
+    /// Workers that begin with the network of `first`.
     pub(crate) fn new(config: &WorkersConfig, seed: u64, first: Replica) -> Self {
         Self {
             config: config.clone(),
@@ -67,7 +67,7 @@ impl LocalSgd {
     /// Gives each worker a network and an optimizer of its own, all alike.
     fn part(&mut self) {
         let first = &self.workers[0];
-        let own = self.config.count / first.team().world.size();
+        let own = self.config.count / first.group().world.size();
         self.workers.extend((1..own).map(|_| first.replica()).collect::<Vec<_>>());
         let anchor = layers(self.workers[0].model());
         let trained = anchor.iter().filter(|layer| layer.trained);
@@ -75,13 +75,13 @@ impl LocalSgd {
         self.apart = Some(Apart { anchor, memories, anomalous: 0.0 });
     }
 
-    fn team(&self) -> &Team {
-        self.workers[0].team()
+    fn group(&self) -> &ProcessGroup {
+        self.workers[0].group()
     }
 
     /// The number of the first worker of this process.
     fn first(&self) -> usize {
-        self.team().world.rank() * self.workers.len()
+        self.group().world.rank() * self.workers.len()
     }
 
     /// All take a step by themselves.
@@ -91,7 +91,7 @@ impl LocalSgd {
         order: &mut Order,
         corrupt: &dyn Fn(usize, Batch) -> Batch,
     ) -> StepMetrics {
-        let (of, first, world) = (self.config.count, self.first(), self.team().world.clone());
+        let (of, first, world) = (self.config.count, self.first(), self.group().world.clone());
         let (mut squares, mut load, mut all) = (Vec::new(), None, PartMetrics::default());
         for (index, one) in self.workers.iter_mut().enumerate() {
             let share = Share::one(first + index, of);
@@ -115,16 +115,16 @@ impl LocalSgd {
         self.workers.iter_mut().for_each(|one| one.change(|model| replica(&model)));
         let own: Vec<Vec<Layer>> = self.workers.iter().map(|one| layers(one.model())).collect();
         let lost: Vec<bool> = own.iter().map(|own| !finite(own)).collect();
-        apart.meet(&self.config, &everyones(self.workers[0].team(), own));
+        apart.meet(&self.config, &everyones(self.workers[0].group(), own));
         for (one, lost) in self.workers.iter_mut().zip(lost) {
             one.change(|model| with_layers(model, &apart.anchor));
             if lost {
-                one.optimizer = optimizer_of(&Team::alone(), run.config, one.model());
+                one.optimizer = optimizer_of(&ProcessGroup::alone(), run.config, one.model());
             }
         }
     }
 
-    /// Reads a team back.
+    /// Reads the workers back.
     pub(crate) fn restored(mut self, state: &State) -> Result<Self, CheckpointError> {
         let (model, first) = {
             let fresh = &self.workers[0];
@@ -176,7 +176,7 @@ impl LocalSgd {
             own.push(model_bytes(one.model())?.to_vec());
             own.push(one.optimizer.into_bytes()?.to_vec());
         }
-        let all = self.team().world.all_gather("workers", &pack(&own));
+        let all = self.group().world.all_gather("workers", &pack(&own));
         rest.extend(all.iter().flat_map(|bytes| unpack(bytes)));
         Ok(rest)
     }
@@ -197,7 +197,7 @@ impl Learner for LocalSgd {
             None => batch,
         };
         let Some(since) = step.checked_sub(config.warmup) else {
-            let share = Share::all(config.count, self.team());
+            let share = Share::all(config.count, self.group());
             return self.workers[0].step_on(now, order, share, &corrupt, &mut self.pending);
         };
         if self.apart.is_none() {
@@ -214,7 +214,7 @@ impl Learner for LocalSgd {
 
     /// A worker may go astray; the run has failed when all of them have.
     fn read(&mut self, sums: &mut (f64, usize)) -> Result<(), TrainError> {
-        let world = self.team().world.clone();
+        let world = self.group().world.clone();
         match self.apart {
             Some(_) => self.pending.read_of_many(&*world, sums),
             None => self.pending.read(&*world, sums),
@@ -233,11 +233,11 @@ impl Learner for LocalSgd {
             path: Checkpoint::path(folder),
             source: std::io::Error::other(err),
         };
-        let (team, first): (_, &ModuleOptimizer) = (self.team(), &self.workers[0].optimizer);
+        let (group, first): (_, &ModuleOptimizer) = (self.group(), &self.workers[0].optimizer);
         let rest = self.rest().map_err(failed)?;
         match &self.apart {
-            Some(_) => at.save_by(team, folder, &self.network(), first, &rest),
-            None => at.save_by(team, folder, self.workers[0].model(), first, &[]),
+            Some(_) => at.save_by(group, folder, &self.network(), first, &rest),
+            None => at.save_by(group, folder, self.workers[0].model(), first, &[]),
         }
     }
 }
@@ -277,8 +277,8 @@ impl Apart {
 }
 
 /// The layers of all workers, from those of this process.
-fn everyones(team: &Team, own: Vec<Vec<Layer>>) -> Vec<Vec<Layer>> {
-    if team.is_alone() {
+fn everyones(group: &ProcessGroup, own: Vec<Vec<Layer>>) -> Vec<Vec<Layer>> {
+    if group.is_alone() {
         return own;
     }
     // They are numbers of 32 bits.
@@ -286,7 +286,7 @@ fn everyones(team: &Team, own: Vec<Vec<Layer>>) -> Vec<Vec<Layer>> {
         layers.iter().flat_map(|layer| &layer.numbers).map(|x| *x as f32).collect::<Vec<f32>>()
     };
     let flat: Vec<f32> = own.iter().flat_map(numbers).collect();
-    let all = gathered_numbers(&*team.world, "workers meet", &flat).concat();
+    let all = gathered_numbers(&*group.world, "workers meet", &flat).concat();
     let worker = |numbers: &[f32]| {
         let (mut layers, mut numbers) = (own[0].clone(), numbers.iter());
         let all = layers.iter_mut().flat_map(|layer| &mut layer.numbers);

@@ -17,7 +17,7 @@
 //! ```
 //!
 //! If every worker is anomalous in a layer, its anchor stays. `outer.rs` is this arithmetic,
-//! `team.rs` the workers.
+//! `local_sgd.rs` the workers.
 //!
 //! The workers are simulated: they take their turns in one process, so that the same seed gives the
 //! same bits. `clock.rs` says what they would gain in time.

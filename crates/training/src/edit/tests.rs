@@ -90,9 +90,9 @@ fn plain() -> WorkersConfig {
 #[test]
 fn one_worker_that_is_taken_at_its_word_is_ordinary_training() {
     let alone = digits().train(&config(None)).unwrap();
-    let team = digits().train(&config(Some(WorkersConfig { count: 1, ..plain() }))).unwrap();
-    assert_eq!(team.tokens, alone.tokens);
-    assert_eq!(bits(team), bits(alone));
+    let group = digits().train(&config(Some(WorkersConfig { count: 1, ..plain() }))).unwrap();
+    assert_eq!(group.tokens, alone.tokens);
+    assert_eq!(bits(group), bits(alone));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{fs, io, path::Path, sync::Arc};
 use backbones::AnyBackbone;
 use distributed::Communicator;
 
-use super::{Team, pack, unpack};
+use super::{ProcessGroup, pack, unpack};
 use crate::{
     Checkpoint, CheckpointError, Order, Run, TrainError,
     checkpoint::State,
@@ -103,11 +103,11 @@ impl Learner for Leader {
 ///
 /// # Errors
 /// If the run cannot begin.
-pub fn follow(team: &Team, run: &Run, model: AnyBackbone) -> Result<(), TrainError> {
-    let (_, mut learner) = begin(team, run, model)?;
+pub fn follow(group: &ProcessGroup, run: &Run, model: AnyBackbone) -> Result<(), TrainError> {
+    let (_, mut learner) = begin(group, run, model)?;
     let mut order = Order::of(run);
     loop {
-        match Command::of(&team.world.broadcast(&[])) {
+        match Command::of(&group.world.broadcast(&[])) {
             Command::Step { step, logs } => {
                 learner.step(Now { run, step: step as usize, logs }, &mut order);
             }
@@ -120,12 +120,15 @@ pub fn follow(team: &Team, run: &Run, model: AnyBackbone) -> Result<(), TrainErr
 }
 
 /// The result of something that all processes have tried; that another one has failed, if this one has not.
-pub(crate) fn agree<T>(team: &Team, tried: Result<T, TrainError>) -> Result<T, TrainError> {
-    if team.is_alone() {
+pub(crate) fn agree<T>(
+    group: &ProcessGroup,
+    tried: Result<T, TrainError>,
+) -> Result<T, TrainError> {
+    if group.is_alone() {
         return tried;
     }
     let own = tried.as_ref().err().map_or(String::new(), ToString::to_string);
-    let all = team.world.all_gather("begin", own.as_bytes());
+    let all = group.world.all_gather("begin", own.as_bytes());
     let failed = all.iter().position(|message| !message.is_empty());
     match (tried, failed) {
         (Ok(_), Some(rank)) => {
@@ -138,18 +141,21 @@ pub(crate) fn agree<T>(team: &Team, tried: Result<T, TrainError>) -> Result<T, T
 
 impl State {
     /// The checkpoint of the process that leads, for all: the others need not see its files.
-    pub(crate) fn shared(team: &Team, folder: &Path) -> Result<Option<Self>, CheckpointError> {
-        if team.is_alone() {
+    pub(crate) fn shared(
+        group: &ProcessGroup,
+        folder: &Path,
+    ) -> Result<Option<Self>, CheckpointError> {
+        if group.is_alone() {
             return Checkpoint::load_state(folder);
         }
         let path = Checkpoint::path(folder);
-        let own = match team.leads().then(|| fs::read(&path)) {
+        let own = match group.leads().then(|| fs::read(&path)) {
             None => Vec::new(),
             Some(Ok(bytes)) => pack(&[bytes]),
             Some(Err(err)) if err.kind() == io::ErrorKind::NotFound => Vec::new(),
             Some(Err(err)) => pack(&[Vec::new(), err.to_string().into_bytes()]),
         };
-        match &unpack(&team.world.broadcast(&own))[..] {
+        match &unpack(&group.world.broadcast(&own))[..] {
             [] => Ok(None),
             [bytes] => Self::of(&path, bytes).map(Some),
             [_, err, ..] => {

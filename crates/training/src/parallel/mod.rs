@@ -8,7 +8,7 @@
 //!
 //! Every process has the whole network and makes the same step with it. Rank 0 has the run: it decides,
 //! evaluates, and alone writes files. The others do as it does ([`follow`], `lead.rs`). With
-//! [`Team::splits_moments`] each process has a part of the optimizer's moments (`moments.rs`).
+//! [`ProcessGroup::splits_moments`] each process has a part of the optimizer's moments (`moments.rs`).
 //!
 //! Rajbhandari, Rasley, Ruwase, He. *ZeRO: Memory Optimizations Toward Training Trillion Parameter
 //! Models*. SC 2020. <https://arxiv.org/abs/1910.02054>, section 5.1 (the moments; "P_os").
@@ -37,14 +37,14 @@ use crate::TrainConfig;
 
 /// The processes of a run.
 #[derive(Clone, Debug)]
-pub struct Team {
+pub struct ProcessGroup {
     /// The messages between them.
     pub world: Arc<dyn Communicator>,
     /// Where each has a part of AdamW's moments only, and not all of them.
     moments: Option<Arc<Shelf>>,
 }
 
-impl Team {
+impl ProcessGroup {
     /// One process.
     pub fn alone() -> Self {
         Self::of(Arc::new(Alone))

@@ -107,14 +107,14 @@ impl Guard {
             }
         };
         let show = Show {
-            share: Share::all(run.config.accumulate, self.replica.team()),
+            share: Share::all(run.config.accumulate, self.replica.group()),
             corrupt: &corrupt,
             more,
         };
         let (mut pending, mut losses) = (PendingLosses::default(), (0.0, 0));
         let (metrics, grads) = self.replica.gradients(now, order, show, &mut pending);
         self.flops += metrics.flops;
-        let failed = pending.read(&*self.replica.team().world, &mut losses).err();
+        let failed = pending.read(&*self.replica.group().world, &mut losses).err();
         let loss = if failed.is_some() { f64::NAN } else { losses.0 / losses.1 as f64 };
         let norm = f64::from(metrics.norm.clone().into_scalar::<f32>());
         self.state.more += run.config.batch_at(step) + usize::from(more.is_some());
@@ -252,8 +252,8 @@ impl Learner for Guard {
             path: Checkpoint::path(folder),
             source: err.into(),
         })?;
-        let (team, model) = (self.replica.team(), self.replica.model());
-        at.save_by(team, folder, model, &self.replica.optimizer, &[state])
+        let (group, model) = (self.replica.group(), self.replica.model());
+        at.save_by(group, folder, model, &self.replica.optimizer, &[state])
     }
 
     fn metrics(&self, run: &Run) -> Vec<(String, f64)> {

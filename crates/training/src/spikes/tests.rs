@@ -157,7 +157,7 @@ fn a_step_that_is_left_out_moves_nothing() {
         tracer: None,
         objective: None,
     };
-    let mut guard = Guard::new(Replica::new(&crate::Team::alone(), &run, network(task)));
+    let mut guard = Guard::new(Replica::new(&crate::ProcessGroup::alone(), &run, network(task)));
     let fresh_order = || Order::new(3, task.len(Split::Train));
     let weights = |guard: &Guard| guard.network().into_record().into_bytes().unwrap().to_vec();
     // Weights with the routers' states, and what they are after a common step, which the moments of
@@ -165,9 +165,10 @@ fn a_step_that_is_left_out_moves_nothing() {
     let record = |guard: &Guard| {
         guard.save(&Checkpoint::default(), folder).unwrap();
         let state = Checkpoint::load_state(folder).unwrap().unwrap();
-        let mut again = Guard::new(Replica::new(&crate::Team::alone(), &run, network(task)))
-            .restored(&state)
-            .unwrap();
+        let mut again =
+            Guard::new(Replica::new(&crate::ProcessGroup::alone(), &run, network(task)))
+                .restored(&state)
+                .unwrap();
         let before = weights(&again);
         again.step(Now { run: &run, step: 20, logs: false }, &mut fresh_order());
         (before, weights(&again))

@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow, bail, ensure};
 use burn::prelude::*;
 use clap::Args;
 use report::{Format, Query, Runs, compare_to_baseline, comparison, render};
-use training::{StepTracer, Team, write_atomic};
+use training::{ProcessGroup, StepTracer, write_atomic};
 
 use crate::{
     cli::{
@@ -120,7 +120,7 @@ impl WatchArgs {
             shown: self.shown(session),
             on_end: &|text| session.say_more(text),
             tracer: None,
-            team: Team::alone(),
+            group: ProcessGroup::alone(),
             stop: session.stop.clone(),
         };
         runner.train(&[spec])
@@ -157,7 +157,7 @@ impl RunOptions {
         let (device, store) = together::agree(&**world, self.open(session))?;
         together::all_see(&**world, &self.store.runs)?;
         session.catch_signals()?;
-        let team = Team::of(world.clone());
+        let group = ProcessGroup::of(world.clone());
         let runner = Runner {
             plugins: session.plugins,
             store: &store,
@@ -167,7 +167,7 @@ impl RunOptions {
                 1 => self.jobs.unwrap_or_else(|| self.threads.count()),
                 _ => 1, // the processes are at one run together
             },
-            team: if self.split_moments { team.splits_moments() } else { team },
+            group: if self.split_moments { group.splits_moments() } else { group },
             trace: self.watch.trace,
             shown: self.watch.shown(session),
             on_end: &|text| session.say_more(text),

@@ -51,7 +51,7 @@ fn search(suite: &str, runs: &std::path::Path) -> anyhow::Result<Searched> {
         shown: Shown::Nothing,
         on_end: &|_| {},
         tracer: None,
-        team: training::Team::alone(),
+        group: training::ProcessGroup::alone(),
         stop: Arc::new(AtomicBool::new(false)),
     };
     runner.search(&mut searcher)
