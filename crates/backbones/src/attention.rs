@@ -375,8 +375,8 @@ mod tests {
         assert_eq!(wrong(of(Positions::Relative { span: 0 })), "span = 0: must be at least 1");
         let relative = || of(Positions::Relative { span: 5 });
         assert_eq!(relative().check(), Ok(()));
-        assert!(wrong(AttentionConfig { bias: true, ..relative() }).contains("no bias"));
-        assert!(wrong(AttentionConfig { kv_heads: 2, ..relative() }).contains("as many kv_heads"));
+        assert!(wrong(AttentionConfig { bias: true, ..relative() }).contains("bias = false"));
+        assert!(wrong(AttentionConfig { kv_heads: 2, ..relative() }).contains("kv_heads = heads"));
     }
 
     #[test]

@@ -122,6 +122,6 @@ mod tests {
         let narrow = Domain::Image { channels: 1, height: 4, width: 2 };
         assert!(check(&all, narrow).contains("3 outputs do not fit in rows of 2"));
         let none = MoeConfig { layers: Placement::NONE, ..moe };
-        assert!(check(&none, ROWS_OF_6).contains("its one block is a MoE layer"));
+        assert!(check(&none, ROWS_OF_6).contains("its only block is a MoE layer"));
     }
 }

@@ -277,7 +277,7 @@ mod tests {
     fn tokens_stand_in_groups() {
         let err = measure(&lab::Plugins::default().library.routers, [12, 8], 1, &Device::flex())
             .unwrap_err();
-        assert!(err.to_string().contains("--tokens 12: they stand in 8 groups"));
+        assert!(err.to_string().contains("--tokens 12: must be a multiple of 8"));
         assert!(parse("router,experts\n").is_err());
     }
 }

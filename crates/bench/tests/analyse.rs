@@ -34,7 +34,7 @@ fn a_trace_changes_nothing_and_can_be_analysed() {
         "Share of the final choices",
         "mutual information",
         "first expert",
-        "were not there at the trace before",
+        "that are not in the trace before",
         "cosine",
     ] {
         assert!(out.contains(expected), "{expected}: {out}");

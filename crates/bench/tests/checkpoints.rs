@@ -82,7 +82,7 @@ fn a_checkpoint_becomes_a_run_and_goes_back_out() {
     assert!(out.contains("family: mixtral\n") && out.contains("count: 41\n"), "{out}");
     // What runs on text and with experts can do.
     let (out, _) = ended(&place.run(&["analyse", &run, "--what", "load,entropy,causality"]), 0);
-    assert!(out.contains("Do later tokens change"), "{out}");
+    assert!(out.contains("Effect of later tokens"), "{out}");
     let sample = ["sample", &run, "--prompt", "the", "--tokens", "5", "--temperature", "0"];
     assert!(ended(&place.run(&sample), 0).0.starts_with("the"));
     let prune = ["prune", &run, "--ratio", "0.5", "--rule", "expert-norm", "--format", "json"];

@@ -55,7 +55,7 @@ fn a_page_that_is_not_current_is_found() {
     let file = folder.path("crates/routers/src/switch.rs");
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replacen("//! ", "//! Not ", 1)).unwrap();
-    assert!(docs_are_current(&folder.path("."), 1).contains("`bench docs` writes it anew"));
+    assert!(docs_are_current(&folder.path("."), 1).contains("`bench docs` updates it"));
     fs::write(folder.path("docs/router-costs.csv"), "router,cost\n").unwrap();
     let mut command = folder.bench(&["docs"]);
     let (_, err) = ended(&command.output().unwrap(), 2);

@@ -231,7 +231,7 @@ fn what_a_person_can_get_wrong_is_named_and_nothing_is_written() {
         (
             file(&[("x", &[1, 1, 1], &[1.0]), ("ids", &[1, 2], &[1.0; 2])]),
             vec!["--router", "hash"],
-            "in.safetensors: ids is [1, 2]; it is [G, U] = [1, 1]",
+            "in.safetensors: ids is [1, 2]; expected [G, U] = [1, 1]",
         ),
         (b"no tensors".to_vec(), vec!["--router", "top-k"], "not a safetensors file, or damaged"),
     ] {

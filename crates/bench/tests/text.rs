@@ -184,7 +184,7 @@ fn bad_text_is_named_and_nothing_is_begun() {
         ("task.valid=none.txt", "cannot read data/none.txt"),
         (
             "task.tokens=letters",
-            "no tokens are named \"letters\"; known: ascii, byte, character, word",
+            "no tokeniser is named \"letters\"; known: ascii, byte, character, word",
         ),
         ("task.tokens={kind='word', most=2}", "most = 2: must be at least 3"),
         ("task.tokens={kind='bpe', vocab=3}", "must be at least 256"),

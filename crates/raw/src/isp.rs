@@ -289,7 +289,7 @@ mod tests {
         let err = |isp: Isp, side| isp.develop(&mosaic(side)).unwrap_err();
         assert!(err(Isp::PLAIN, 2).contains("at least 3 x 3"));
         let dark = Isp { neutral: [1.0, 0.0, 1.0], ..Isp::PLAIN };
-        assert_eq!(err(dark, 4), "neutral [1.0, 0.0, 1.0]: its numbers are above 0");
+        assert_eq!(err(dark, 4), "neutral [1.0, 0.0, 1.0]: all numbers must be above 0");
         let flat = Isp { matrix: Some([1.0; 9]), ..Isp::PLAIN };
         assert!(err(flat, 4).contains("must have an inverse"));
     }

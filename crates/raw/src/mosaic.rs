@@ -120,7 +120,7 @@ mod tests {
         let mosaic = mosaic();
         assert_eq!([1, 2, 6, 10, 15].map(|v| mosaic.normal(v)), [0.0, 0.0, 0.5, 1.0, 1.0]);
         let err = Mosaic::new([1, 1], Cfa::RGGB, [5.0, 5.0], vec![0]).unwrap_err();
-        assert!(err.contains("white is above black"), "{err}");
+        assert!(err.contains("white must be above black"), "{err}");
     }
 
     #[test]

@@ -158,6 +158,6 @@ mod tests {
         };
         assert_eq!(with("<f2", "<i8"), "its numbers are <i8; <f2, <f4 or <f8 was expected");
         assert!(with("False, ", "True,  ").contains("Fortran order"));
-        assert!(with("(1, 2)", "(1, x)").contains("no description"));
+        assert!(with("(1, 2)", "(1, x)").contains("does not describe an array"));
     }
 }

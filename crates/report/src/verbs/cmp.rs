@@ -127,6 +127,6 @@ mod tests {
         assert_eq!(err, "margin = -1: must be larger than 0");
         let speed = Query { metrics: vec!["tokens_per_second".into()], ..Query::default() };
         let err = compared(speed, "switch", None).unwrap_err().to_string();
-        assert!(err.contains("say higher or lower"), "{err}");
+        assert!(err.contains("expected higher or lower"), "{err}");
     }
 }

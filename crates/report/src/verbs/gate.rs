@@ -370,6 +370,6 @@ mod tests {
     fn a_metric_without_a_direction_is_refused() {
         let gate = Gate { metric: "colour".into(), ..gate() };
         let err = gates(&good(), &[gate]).unwrap_err().to_string();
-        assert!(err.contains("which way \"colour\" is better"), "{err}");
+        assert!(err.contains("the direction of metric \"colour\""), "{err}");
     }
 }

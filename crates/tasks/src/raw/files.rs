@@ -307,7 +307,7 @@ mod tests {
         for cut in [10, whole.len() / 2, whole.len() - 9] {
             fs::write(folder.path().join("rice-raw.tar.gz"), &whole[..cut]).unwrap();
             let err = of(folder.path()).err().unwrap();
-            assert!(err.contains("rice-raw.tar.gz") && err.contains("no whole"), "{cut}: {err}");
+            assert!(err.contains("rice-raw.tar.gz") && err.contains("not a whole"), "{cut}: {err}");
         }
         fs::write(folder.path().join("rice-raw.tar.gz"), archive(&Files::new())).unwrap();
         assert!(of(folder.path()).err().unwrap().contains("no RAW/CLASS/sample"));

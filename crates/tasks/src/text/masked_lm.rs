@@ -315,7 +315,7 @@ mod tests {
         let err = wrong(MaskedLmConfig { rate: 0.0, ..plain() });
         assert!(err.contains("rate = 0: must be above 0 and at most 1"), "{err}");
         let err = wrong(MaskedLmConfig { random: 0.3, ..plain() });
-        assert!(err.contains("hidden = 0.8, random = 0.3: they are shares"), "{err}");
+        assert!(err.contains("hidden = 0.8, random = 0.3: must be shares"), "{err}");
         let err = wrong(MaskedLmConfig { text: Choice::of("digits"), ..plain() });
         assert!(
             err.contains("no text task is named \"digits\"; known: tanaka-lm, text-lm"),

@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(some_years.as_text().unwrap().properties()[2].of.len(), 20);
         let none = StateOfTheUnionConfig { years: [1800, 1899], ..some };
         let err = load(&place, &none).err().unwrap();
-        assert!(err.contains("years = [1800, 1899]: there are addresses of 1900 to 1939"), "{err}");
+        assert!(err.contains("years = [1800, 1899]: must be from 1900 to 1939"), "{err}");
     }
 
     #[test]

@@ -373,7 +373,7 @@ mod tests {
         let err = load(ImagesConfig { test: Some(0), ..default() }).err().unwrap();
         assert!(err.contains("test = 0"), "{err}");
         let err = load(ImagesConfig { classes: Some(vec![1, 3]), ..default() }).err().unwrap();
-        assert!(err.contains("classes: 3; they are different and below 3"), "{err}");
+        assert!(err.contains("classes: 3: must be below 3, and listed once"), "{err}");
         let err = load(ImagesConfig { side: Some(0), ..default() }).err().unwrap();
         assert!(err.contains("side = 0"), "{err}");
     }

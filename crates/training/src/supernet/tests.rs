@@ -287,7 +287,7 @@ fn what_does_not_fit_is_named() {
     assert!(err.contains("expected a single architecture"), "{err}");
     let neuron = MixtureConfig { kind: MixtureKind::Neuron, ..MixtureConfig::default() };
     let err = wrong(SupernetConfig { mixture: neuron, ..config() }, 13);
-    assert!(err.contains("it is for space.experts = [1], not [1, 2, 3]"), "{err}");
+    assert!(err.contains("needs space.experts = [1], not [1, 2, 3]"), "{err}");
     let genes = Genes { decoder_width: Some(9), ..Genes::default() };
     let architecture = ArchitectureChoice::Genes(genes);
     let err = wrong(SupernetConfig { architecture, ..config() }, 13);

@@ -120,7 +120,7 @@ fn test_examples_are_covered_where_they_are_kept() {
 fn bad_claims_are_named() {
     let err = |runs: &Runs, json: &str| claims(runs, &[claim(json)], &[]).unwrap_err().to_string();
     let runs = fixture::runs();
-    assert!(err(&runs, r#""method": "switch""#).contains("\"It is so\": say above or below"));
+    assert!(err(&runs, r#""method": "switch""#).contains("\"It is so\": expected above or below"));
     assert!(err(&runs, r#""method": "switch", "within": 0.1"#).contains("needs a method"));
     let both = r#""method": "switch", "against": "dense", "within": 0.1, "below": 0.1"#;
     assert!(err(&runs, both).contains("stands alone"));

@@ -168,7 +168,7 @@ mod tests {
         let wrong =
             |choice: Choice| learn("text-lm", &choice, b"", &data).err().unwrap().to_string();
         let err = wrong(Choice::of("wrod"));
-        assert!(err.contains("no tokens are named \"wrod\"; known: ascii, byte"), "{err}");
+        assert!(err.contains("no tokeniser is named \"wrod\"; known: ascii, byte"), "{err}");
         let err = wrong(Choice::of("word").with("mots", 3));
         assert!(err.contains("tokens.mots: unknown field `mots`, expected `most`"), "{err}");
         assert!(wrong(Choice::of("byte").with("most", 3)).contains("tokens.most"));

@@ -166,7 +166,7 @@ fn parallel_files_of_all_three_splits() {
     assert_eq!((task.len(Split::Train), task.len(Split::Test)), (1, 2));
     let wrong = |config: TranslationConfig| load(&config).err().unwrap();
     let err = wrong(TranslationConfig { valid: None, ..config.clone() });
-    assert!(err.contains("train, valid and test are given all three, or none"), "{err}");
+    assert!(err.contains("set all of train, valid and test, or none"), "{err}");
     let err = wrong(TranslationConfig { length: 1, ..config.clone() });
     assert!(err.contains("length = 1: must be at least 2"), "{err}");
     let err = wrong(TranslationConfig { label_smoothing: 1.0, ..config.clone() });
