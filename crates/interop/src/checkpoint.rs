@@ -119,7 +119,7 @@ impl Checkpoint {
     /// # Errors
     /// If there is none of that name, or the file cannot be read.
     pub fn bytes(&self, name: &str) -> anyhow::Result<Vec<u8>> {
-        let place = self.places.get(name).ok_or_else(|| anyhow!("there is no tensor {name}"))?;
+        let place = self.places.get(name).ok_or_else(|| anyhow!("no tensor is named {name}"))?;
         let mut bytes = self.shards[place.shard].bytes(&place.stored)?;
         if let Some((shard, scales)) = &place.scales {
             bytes.extend(self.shards[*shard].bytes(scales)?);
@@ -132,7 +132,7 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::bytes`]; if it has bytes that are no numbers.
     pub fn numbers(&self, name: &str) -> anyhow::Result<Vec<f32>> {
-        let stored = self.tensor(name).ok_or_else(|| anyhow!("there is no tensor {name}"))?;
+        let stored = self.tensor(name).ok_or_else(|| anyhow!("no tensor is named {name}"))?;
         ensure!(stored.dtype != Dtype::U8, "tensor {name}: its numbers are U8, no weights");
         Ok(stored.numbers(&self.bytes(name)?))
     }

@@ -87,7 +87,7 @@ impl<'a> Keys<'a> {
     /// A number, if it is there.
     pub fn maybe_number(&mut self, key: &str) -> anyhow::Result<Option<f64>> {
         let read = |value: &Value| {
-            value.as_f64().ok_or_else(|| anyhow!("config.json: {key} = {value}: it is a number"))
+            value.as_f64().ok_or_else(|| anyhow!("config.json: {key} = {value}: must be a number"))
         };
         self.value(key).map(read).transpose()
     }
@@ -97,7 +97,7 @@ impl<'a> Keys<'a> {
         match self.value(key) {
             None => Ok(default),
             Some(Value::Bool(flag)) => Ok(*flag),
-            Some(other) => bail!("config.json: {key} = {other}: it is true or false"),
+            Some(other) => bail!("config.json: {key} = {other}: expected true or false"),
         }
     }
 
@@ -124,7 +124,7 @@ impl<'a> Keys<'a> {
         match self.value(key) {
             None => Ok(default.to_string()),
             Some(Value::String(text)) => Ok(text.clone()),
-            Some(other) => bail!("config.json: {key} = {other}: it is a text"),
+            Some(other) => bail!("config.json: {key} = {other}: expected a string"),
         }
     }
 
@@ -139,7 +139,7 @@ impl<'a> Keys<'a> {
             return Ok(());
         }
         let known = known.iter().map(Value::to_string).collect::<Vec<_>>().join(", ");
-        bail!("config.json: {key} = {value}: this network does not do that; it has {known}")
+        bail!("config.json: {key} = {value}: not supported; known: {known}")
     }
 
     /// Checks that the family has read all keys.
@@ -183,7 +183,7 @@ mod tests {
             said(keys.size("half").unwrap_err()).contains("half = 1.5: expected a whole number")
         );
         let err = said(keys.only("hidden_act", &[json!("silu")]).unwrap_err());
-        assert!(err.contains("hidden_act = \"gelu\"") && err.ends_with("it has \"silu\""), "{err}");
+        assert!(err.contains("hidden_act = \"gelu\"") && err.ends_with("known: \"silu\""), "{err}");
         keys.only("width", &[json!(3.0)]).unwrap();
         let err = said(keys.finish().unwrap_err());
         assert_eq!(err, "config.json: this network does not honour other = [1]");

@@ -38,7 +38,7 @@ impl Stretch {
             "llama3" => llama3(table),
             "yarn" => yarn(table),
             other => bail!(
-                "config.json: rope_type = {other:?}: this network does not do that; it has \"default\", \
+                "config.json: rope_type = {other:?}: not supported; known: \"default\", \
                  \"linear\", \"llama3\", \"yarn\""
             ),
         };

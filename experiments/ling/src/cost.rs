@@ -207,7 +207,9 @@ mod tests {
             |change: fn(&mut CostArgs)| cost(&call(change), Format::Text).unwrap_err().to_string();
         assert!(wrong(|c| c.utilisation = 0.0).contains("--utilisation 0: must be above 0"));
         assert!(wrong(|c| c.mix = Some("A=0.5,Z=0.5".into())).contains("known: A, B, C, D, E"));
-        assert!(wrong(|c| c.mix = Some("A=0.5".into())).contains("the shares must sum to 1, not 0.5"));
+        assert!(
+            wrong(|c| c.mix = Some("A=0.5".into())).contains("the shares must sum to 1, not 0.5")
+        );
         assert!(wrong(|c| c.mix = Some("A".into())).contains("is not NAME=SHARE"));
         assert!(wrong(|c| c.model = "gpt".into()).contains("known: Ling-Lite, Ling-Plus"));
     }

@@ -32,7 +32,7 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
         "greedy" => None,
         "group_limited_greedy" => Some([keys.size("n_group")?, keys.size("topk_group")?]),
         other => anyhow::bail!(
-            "config.json: topk_method = {other:?}: this network does not do that; it has \"greedy\", \
+            "config.json: topk_method = {other:?}: not supported; known: \"greedy\", \
              \"group_limited_greedy\""
         ),
     };

@@ -64,7 +64,7 @@ fn activation(keys: &mut Keys) -> anyhow::Result<&'static str> {
         "gelu_new" | "gelu_pytorch_tanh" => "gelu-tanh",
         "relu" => "relu",
         other => bail!(
-            "config.json: hidden_act = {other:?}: this network does not do that; it has \"gelu\", \
+            "config.json: hidden_act = {other:?}: not supported; known: \"gelu\", \
              \"gelu_new\", \"gelu_pytorch_tanh\", \"relu\""
         ),
     })

@@ -142,7 +142,7 @@ fn scaling(metadata: &Map<String, Value>) -> anyhow::Result<Option<Value>> {
         None | Some("none") => Ok(None),
         Some("linear") => Ok(Some(json!({ "rope_type": "linear", "factor": factor }))),
         Some(other) => bail!(
-            "metadata: llama.rope.scaling.type = {other:?}: this network does not do that; it has \
+            "metadata: llama.rope.scaling.type = {other:?}: not supported; known: \
              \"none\", \"linear\""
         ),
     }
@@ -159,7 +159,7 @@ pub(super) fn renamed(
             Place::Experts(block, map) => {
                 let experts = stored.experts();
                 let experts =
-                    experts.ok_or_else(|| anyhow!("tensor {name}: it is no stack of experts"))?;
+                    experts.ok_or_else(|| anyhow!("tensor {name}: not a stack of experts"))?;
                 let there = format!("model.layers.{block}.block_sparse_moe.experts");
                 let one = |(e, stored)| (format!("{there}.{e}.{map}.weight"), stored);
                 renamed.extend(experts.into_iter().enumerate().map(one));

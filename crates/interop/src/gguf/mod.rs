@@ -88,7 +88,7 @@ fn alignment(metadata: &Map<String, Value>) -> anyhow::Result<u64> {
     match value.filter(fits) {
         Some(alignment) => Ok(alignment),
         None => bail!(
-            "general.alignment = {}: it is a power of two from 8 to 1048576",
+            "general.alignment = {}: must be a power of two from 8 to 1048576",
             metadata["general.alignment"]
         ),
     }
