@@ -195,7 +195,7 @@ fn bad_text_is_named_and_nothing_is_begun() {
         ("task.attack=2.0", "attack = 2: must be from 0"),
         (
             "task.choices=wrong.jsonl",
-            "wrong.jsonl: line 1: answer = 2: it is the number of a choice",
+            "wrong.jsonl: line 1: answer = 2: must be the number of a choice",
         ),
         ("task=state-of-the-union", "state-of-the-union needs files YYYY_FIRST_LAST_PARTY.txt"),
     ] {

@@ -81,7 +81,7 @@ impl Raw<'_> {
 pub fn read_u16(bytes: &[u8]) -> Result<(Vec<usize>, Vec<u16>), String> {
     let raw = open(bytes)?;
     if raw.kind != "<u2" {
-        return Err(format!("type {}; <u2 was expected", raw.kind));
+        return Err(format!("its numbers are {}; <u2 was expected", raw.kind));
     }
     raw.check(2)?;
     let numbers = raw.numbers.as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair));

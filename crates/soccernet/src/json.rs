@@ -105,7 +105,7 @@ impl<'a> Node<'a> {
             let problem = format!("{}; an object with {key} was expected", shown(self.value));
             return Err(self.error(problem));
         }
-        self.get(key).ok_or_else(|| self.fault(key, format!("missing; {what} was expected")))
+        self.get(key).ok_or_else(|| self.fault(key, format!("it is missing; {what} was expected")))
     }
 
     fn convert<T>(&self, key: &str, what: &str, f: impl Fn(&'a Value) -> Option<T>) -> Result<T> {

@@ -44,7 +44,7 @@ fn rankings() {
 #[test]
 fn rankings_that_the_official_package_refuses() {
     let cases = [
-        (r#"{"0":[1,2,0]}"#, "r.json: 1: missing; each query needs a ranking"),
+        (r#"{"0":[1,2,0]}"#, "r.json: 1: it is missing; each query needs a ranking"),
         (r#"{"0":[1,2],"1":[3,4]}"#, "r.json: 0: gallery box 0 of its action is missing"),
         (r#"{"0":[1,2,0,1],"1":[3,4]}"#, "r.json: 0: gallery box 1 is listed twice"),
         (r#"{"0":[1,2,0,3],"1":[3,4]}"#, "r.json: 0: gallery box 3 is of action 1; 0 was expected"),

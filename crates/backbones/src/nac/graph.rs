@@ -144,7 +144,7 @@ mod tests {
         let err = Graph::ScaleFree.check(8, 8).unwrap_err();
         assert_eq!(err, "degree = 8: must be from 1 to below mediators = 8");
         let err = Graph::RingOfCliques.check(20, 0).unwrap_err();
-        assert_eq!(err, "mediators = 20: a multiple of 8, from 16");
+        assert_eq!(err, "mediators = 20: must be a multiple of 8, at least 16");
         assert_eq!(Graph::ErdosRenyi.check(3, 0), Ok(()));
     }
 }

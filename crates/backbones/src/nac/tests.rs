@@ -163,7 +163,9 @@ fn what_does_not_fit_is_refused() {
     assert!(check(NacConfig { drop: 1.0, ..small() }).contains("drop = 1"));
     assert!(check(NacConfig { truncation: Some(2.5), ..small() }).contains("truncation = 2.5"));
     assert!(check(NacConfig { cap: f64::NAN, ..small() }).contains("cap = NaN"));
-    assert!(check(NacConfig { width: 6, ..small() }).contains("width = 6: a multiple of 4"));
+    assert!(
+        check(NacConfig { width: 6, ..small() }).contains("width = 6: must be a multiple of 4")
+    );
     let err = check(NacConfig { tokens: ImageTokens::ConvNext, ..small() });
     assert!(err.contains("tokens of 8 pixels do not divide 4 x 4"), "{err}");
     let err = check(NacConfig { degree: 16, ..small() });

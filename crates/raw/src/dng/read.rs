@@ -52,7 +52,7 @@ impl<'a> Tiff<'a> {
         let part = from.checked_add(many).and_then(|end| self.bytes.get(from..end));
         part.ok_or_else(|| {
             let size = self.bytes.len();
-            whole(format!("cut off: {many} bytes at {from} are needed, and it has {size}"))
+            whole(format!("it is cut off: {many} bytes at {from} are needed, and it has {size}"))
         })
     }
 

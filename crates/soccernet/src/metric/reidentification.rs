@@ -63,7 +63,7 @@ fn compare(
     let actions = bodies.gallery_by_action();
     let (mut precisions, mut first) = (Vec::new(), 0);
     for (key, query) in &bodies.query {
-        let missing = || Error::entry(file, key, "missing; each query needs a ranking");
+        let missing = || Error::entry(file, key, "it is missing; each query needs a ranking");
         let ranked = rankings.get(key.as_str()).ok_or_else(missing)?;
         let fault = |problem: String| Error::entry(file, key, problem);
         let hits = hits(query, ranked, &gallery, &actions).map_err(fault)?;
