@@ -198,7 +198,7 @@ impl TranslationTask for Sentences {
 
     fn read(&self, sentence: &str) -> Result<Vec<i32>, String> {
         if sentence.trim().is_empty() {
-            return Err("empty; at least one word is needed".into());
+            return Err("it is empty; at least one word is needed".into());
         }
         let (ids, most) = (self.vocabulary.source(sentence.trim()), self.config.length);
         let unknown = self.vocabulary.tokenizer.unknown().map(|id| id as i32);
