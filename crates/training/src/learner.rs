@@ -11,7 +11,7 @@ use burn::{
 };
 use distributed::Communicator;
 use moe::{LayerReport, Pass};
-use tasks::{Batch, BatchPosition};
+use tasks::{Batch, BatchPosition, Split};
 
 use crate::{
     Checkpoint, CheckpointError, Order, ProcessGroup, Run, TrainError,
@@ -293,7 +293,8 @@ impl Show<'_> {
         let mut examples = order.examples(position, part);
         examples.extend(self.more.filter(|_| micro + 1 == self.share.of));
         let place = BatchPosition { seed: run.seed, position };
-        (self.corrupt)(micro, run.task.training_batch(&examples, place, run.device))
+        let batch = run.task.training_batch(&examples, place, run.device);
+        (self.corrupt)(micro, batch.drawn(Split::Train, &examples))
     }
 }
 
