@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
+use report::trace::Trace;
 use tasks::Split;
 use training::write_atomic;
 
@@ -16,6 +17,7 @@ use crate::{
     exec::ModelBuilder,
     planning::{find, trained_run},
     probes::{Shown, given_choices, record_of},
+    spec::RunSpec,
     store::Store,
 };
 
@@ -60,13 +62,12 @@ impl Verb for TraceArgs {
         let spec = trained_run(&folder, &store, &self.data.dir(), plugins)?;
         let device = self.device.open()?;
         let builder = ModelBuilder { plugins, store: &store, device: &device };
-        let ((model, _), task) = (builder.trained(&spec)?, builder.task_for(&spec)?);
-        let all = task.len(self.split);
+        let all = spec.data.len(self.split);
         let n = self.examples.unwrap_or(all);
         ensure!((1..=all).contains(&n), "--examples {n}: the split has {all}");
         let examples: Vec<usize> = (0..n).collect();
         let shown = Shown { split: self.split, examples: &examples, step: spec.config.train.steps };
-        let recorded = self.threads.install(|| record_of(&spec, &*task, &model, shown, &device))?;
+        let recorded = self.threads.install(|| recorded(&builder, &spec, shown))??;
         let Some(mut trace) = recorded else {
             bail!("the run {} has no MoE layers, or reads pairs of sequences", spec.id)
         };
@@ -79,6 +80,12 @@ impl Verb for TraceArgs {
         let (units, layers) = (trace.len(), trace.layers.len());
         Ok(format!("{units} units in {layers} layers in {}\n", self.out.display()).into())
     }
+}
+
+/// The trace of a run's network; none if nothing is routed there.
+fn recorded(builder: &ModelBuilder, spec: &RunSpec, shown: Shown) -> anyhow::Result<Option<Trace>> {
+    let ((model, _), task) = (builder.trained(spec)?, builder.task_for(spec)?);
+    Ok(record_of(spec, &*task, &model, shown, builder.device))
 }
 
 fn parse_split(text: &str) -> Result<Split, String> {
