@@ -2,41 +2,13 @@
 
 mod common;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
+use std::{fs, path::PathBuf};
+
+use common::{
+    Place, ended,
+    model::{place, tokenizer},
 };
-
-use common::{Place, ended};
 use serde_json::{Value, json};
-
-/// A folder of its own with a copy of a fixture of `interop`, and a tokeniser of as many words as it knows.
-fn place(fixture: &str, suite: &str) -> Place {
-    let place = Place::with_suite(suite);
-    let to = place.path("model");
-    fs::create_dir(&to).unwrap();
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../interop/fixtures").join(fixture);
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
-    }
-    fs::write(to.join("tokenizer.json"), tokenizer(40)).unwrap();
-    place
-}
-
-/// Letters as words, and one token for all others.
-fn tokenizer(n: usize) -> String {
-    let words = ["[UNK]", "the", "I", "you", "to", "is", "a", "of", "in", "it"];
-    let word = |i: usize| words.get(i).map_or_else(|| format!("w{i}"), |word| word.to_string());
-    let vocab: serde_json::Map<String, Value> = (0..n).map(|i| (word(i), json!(i))).collect();
-    json!({
-        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
-        "normalizer": null, "pre_tokenizer": { "type": "Whitespace" }, "post_processor": null,
-        "decoder": null,
-        "model": { "type": "WordLevel", "unk_token": "[UNK]", "vocab": vocab },
-    })
-    .to_string()
-}
 
 const IMPORT: [&str; 6] = ["import", "model", "--set", "task.length=16", "--format", "json"];
 

@@ -43,6 +43,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 20] = [
             "cluster",
             "distributed",
             "interop",
+            "npy",
         ],
     ),
     (

@@ -6,6 +6,7 @@
 mod clamped_glu;
 mod conv;
 mod ffn;
+mod lora;
 mod low_rank;
 mod mixed_width;
 mod plus_plus;
@@ -15,6 +16,7 @@ mod swiglu;
 pub use clamped_glu::{ClampedGlu, ClampedGluConfig};
 pub use conv::{Conv, ConvConfig};
 pub use ffn::{Activation, Ffn, FfnConfig};
+pub use lora::{Base, Lora, LoraConfig, folded};
 pub use low_rank::{LowRank, LowRankConfig};
 pub use mixed_width::{MixedWidth, MixedWidthConfig};
 pub use plus_plus::{PlusPlus, PlusPlusConfig};
@@ -31,6 +33,7 @@ pub fn all() -> ExpertKinds {
         .with::<SwiGlu>()
         .with::<ClampedGlu>()
         .with::<LowRank>()
+        .with::<Lora>()
         .with::<Conv>()
         // Experts that differ.
         .with::<MixedWidth>()

@@ -18,6 +18,7 @@ mod checkpoint;
 mod dtype;
 mod export;
 mod family;
+mod fewer;
 mod gguf;
 mod keys;
 mod load;

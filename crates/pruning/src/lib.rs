@@ -8,9 +8,11 @@
 //! Delta_s = ||w_s fine-tuned|| - ||w_s before||          the signed difference of the lengths
 //!
 //! In each layer by itself the experts of the smallest Delta go: [`Rule`] scores, [`Ratio`] says how
-//! many, [`carry`] takes the weights over. What becomes of their choices is `moe::Gone`.
+//! many, [`carry`] takes the weights over. What becomes of their choices is `moe::Gone`. With
+//! [`Rule::Merge`] experts are not dropped but averaged in groups: [`clusters`], [`merged`].
 
 mod carry;
+mod merge;
 mod norms;
 mod ratio;
 mod rule;
@@ -18,6 +20,7 @@ mod upcycle;
 mod walk;
 
 pub use carry::carry;
+pub use merge::{clusters, dominant, merged};
 pub use norms::{LayerNorms, norms};
 pub use ratio::{Ratio, keep};
 pub use rule::{Evidence, Rule};

@@ -33,6 +33,9 @@ pub enum Rule {
     Importance,
     /// By lot.
     Random,
+    /// None are dropped: those whose outputs are alike on the validation split become one
+    /// (`pruning/src/merge.rs`). The score is the load.
+    Merge,
 }
 
 /// The statistics of one layer's experts that rules score by.
@@ -60,7 +63,7 @@ const BEFORE: &str = "the network was not fine-tuned: its run began with random 
 impl Rule {
     /// Whether the rule needs an evaluation on data.
     pub fn needs_data(self) -> bool {
-        matches!(self, Rule::Load | Rule::Importance)
+        matches!(self, Rule::Load | Rule::Importance | Rule::Merge)
     }
 
     /// A score for each expert.
@@ -86,7 +89,7 @@ impl Rule {
             Rule::RouterNorm => router(&layer.now),
             Rule::ExpertNormChange => grown(&experts),
             Rule::ExpertNorm => experts(&layer.now),
-            Rule::Load => Ok(layer.load.clone()),
+            Rule::Load | Rule::Merge => Ok(layer.load.clone()),
             Rule::Importance => {
                 let of = |(weight, load): (&f64, &f64)| weight * load / layer.units as f64;
                 Ok(layer.weight.iter().zip(&layer.load).map(of).collect())

@@ -35,6 +35,7 @@ mod perturbed_cosine;
 mod quantile_balancing;
 mod random;
 mod remoe;
+mod replay;
 mod round_robin;
 mod seq_top_k;
 mod sigmoid;
@@ -52,7 +53,7 @@ mod v_moe;
 mod warm_up;
 mod x_moe;
 
-pub use kit::{Balance, Faithful};
+pub use kit::{Balance, Faithful, Recorded, TraceFile};
 
 pub use deepseek_v2::{DeepSeekV2, DeepSeekV2Config};
 pub use deepseek_v3::{DeepSeekV3, DeepSeekV3Config};
@@ -86,6 +87,7 @@ pub use peer::{Peer, PeerConfig};
 pub use perturbed_cosine::{PerturbedCosine, PerturbedCosineConfig};
 pub use quantile_balancing::{QuantileBalancing, QuantileBalancingConfig};
 pub use remoe::{ReMoe, ReMoeConfig};
+pub use replay::{Replay, ReplayConfig, ReplayWeights};
 pub use round_robin::{RoundRobin, RoundRobinConfig};
 pub use seq_top_k::{SeqTopK, SeqTopKConfig};
 pub use sinkhorn::{Sinkhorn, SinkhornConfig};
@@ -142,6 +144,8 @@ pub fn all() -> Routers {
         // Experts are merged into one.
         .with::<Lory>()
         .with::<Smear>()
+        // What was recorded is repeated.
+        .with::<Replay>()
         // Nothing is learned: baselines.
         .with::<Hash>()
         .with::<Frozen>()

@@ -3,6 +3,8 @@
 use burn::prelude::*;
 use moe::Input;
 
+use crate::Split;
+
 /// Some examples of a task.
 #[derive(Clone, Debug)]
 pub struct Batch {
@@ -16,12 +18,19 @@ pub struct Batch {
     pub text: Option<TextFacts>,
     /// Where right answers are no classes: the numbers that the task's own loss compares outputs with.
     pub targets: Option<Tensor<3>>,
+    /// The split and the indices of its examples, where they are examples as they stand there.
+    pub examples: Option<(Split, Vec<usize>)>,
 }
 
 impl Batch {
     /// Examples with one answer each.
     pub fn new(input: Input, labels: Tensor<2, Int>) -> Self {
-        Self { input, labels, mix: None, text: None, targets: None }
+        Self { input, labels, mix: None, text: None, targets: None, examples: None }
+    }
+
+    /// The same, of these examples of a split.
+    pub fn drawn(self, split: Split, examples: &[usize]) -> Self {
+        Self { examples: Some((split, examples.to_vec())), ..self }
     }
 }
 

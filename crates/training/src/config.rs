@@ -48,6 +48,10 @@ config! {
         pub final_lr: f64 = 0.1,
         /// The optimizer.
         pub optimizer: Optimizer = Optimizer::Adamw,
+        /// The parts of the network that are trained, `router` or `experts` say: the parameters in whose
+        /// path one of these names is. The others keep every bit. All are trained if none is named.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub only: Vec<String> = Vec::new(),
         /// The momentum of SGD.
         pub momentum: f64 = 0.9,
         /// Weight decay, on matrices and embeddings only.
@@ -119,6 +123,9 @@ impl TrainConfig {
             spikes.check()?;
         }
         match &self.workers {
+            Some(_) if !self.only.is_empty() => {
+                Err("only is not for workers, whose average would change every part".into())
+            }
             Some(_) if self.accumulate > 1 => {
                 Err(format!("accumulate = {}: must be 1 with workers", self.accumulate))
             }

@@ -19,7 +19,7 @@ pub fn confusion(
     let mut counts = vec![vec![0.0; n]; n];
     let examples: Vec<usize> = (0..task.len(split)).collect();
     for examples in examples.chunks(AT_ONCE) {
-        let batch = task.batch(split, examples, device);
+        let batch = task.batch(split, examples, device).drawn(split, examples);
         let mut pass = Pass::eval();
         put_batch_facts(&mut pass, task, &batch);
         let answers = model.forward(&mut pass, batch.input.clone()).argmax(2);

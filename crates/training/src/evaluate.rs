@@ -157,6 +157,7 @@ impl<'a> Sums<'a> {
     /// Adds a batch, and returns its output.
     fn add(&mut self, examples: &[usize]) -> Tensor<3> {
         let batch = self.task.batch(self.split, examples, self.device);
+        let batch = batch.drawn(self.split, examples);
         let mut pass = Pass::eval().with_reports();
         let output = self.forward(&mut pass, &batch);
         if self.split == Split::Test && self.task.is_classification() {

@@ -11,7 +11,7 @@ use burn::{
 };
 use distributed::Communicator;
 use moe::{LayerReport, Pass};
-use tasks::{Batch, BatchPosition};
+use tasks::{Batch, BatchPosition, Split};
 
 use crate::{
     Checkpoint, CheckpointError, Order, ProcessGroup, Run, TrainError,
@@ -24,6 +24,7 @@ use crate::{
     optimizer::optimizer_of,
     parallel::{GradientSum, Leader, PartMetrics, agree},
     pending_losses::PendingLosses,
+    scope::{self, Still},
     segment_memory::SegmentMemory,
     spikes::Guard,
     tracer::{Span, timed},
@@ -93,7 +94,8 @@ fn begin_here(
     // Workers have optimizers of their own.
     let whole = ProcessGroup::of(group.world.clone());
     let group = if run.config.workers.is_some() { &whole } else { group };
-    let fresh = Replica::new(group, run, model);
+    let (model, still) = scope::only(model, &run.config.only).map_err(TrainError::Scope)?;
+    let fresh = Replica { still, ..Replica::new(group, run, model) };
     let guarded = run.config.spikes.is_some() || !run.config.faults.is_empty();
     Ok(match (&run.config.workers, state) {
         (None, None) if guarded => (at, Box::new(Guard::new(fresh))),
@@ -166,6 +168,8 @@ pub(crate) struct Replica {
     pub(crate) optimizer: ModuleOptimizer,
     pending: PendingLosses,
     group: ProcessGroup,
+    /// States of parts that are not trained.
+    still: Still,
     /// What its layers keep of the windows before. Workers keep nothing, nor does a network whose
     /// steps are looked at before they are made.
     memory: SegmentMemory,
@@ -179,7 +183,8 @@ impl Replica {
 
     fn of(group: &ProcessGroup, model: AnyBackbone, optimizer: ModuleOptimizer) -> Self {
         let (pending, memory) = (PendingLosses::default(), SegmentMemory::default());
-        Self { model: Some(model), optimizer, pending, group: group.clone(), memory }
+        let still = Still::default();
+        Self { model: Some(model), optimizer, pending, group: group.clone(), still, memory }
     }
 
     /// The same, whose layers see what went before a window if the task's windows follow one another.
@@ -281,7 +286,7 @@ impl Replica {
     pub(crate) fn apply(&mut self, run: &Run, lr: f64, grads: GradientsParams) {
         let model = self.model.take().expect(BETWEEN);
         let moved = timed(run.tracer, Span::Optimizer, || self.optimizer.step(lr, model, grads));
-        self.model = Some(moved);
+        self.model = Some(self.still.put_back(moved));
     }
 }
 
@@ -293,7 +298,8 @@ impl Show<'_> {
         let mut examples = order.examples(position, part);
         examples.extend(self.more.filter(|_| micro + 1 == self.share.of));
         let place = BatchPosition { seed: run.seed, position };
-        (self.corrupt)(micro, run.task.training_batch(&examples, place, run.device))
+        let batch = run.task.training_batch(&examples, place, run.device);
+        (self.corrupt)(micro, batch.drawn(Split::Train, &examples))
     }
 }
 

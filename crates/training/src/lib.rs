@@ -29,6 +29,7 @@ mod parallel;
 mod params;
 mod pending_losses;
 mod schedule;
+mod scope;
 mod segment_memory;
 mod spikes;
 mod step_log;

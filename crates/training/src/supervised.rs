@@ -100,6 +100,9 @@ pub enum TrainError {
         /// Its error.
         message: String,
     },
+    /// `train.only` does not fit the network.
+    #[error("train.only: {0}")]
+    Scope(String),
     /// It was stopped. A checkpoint exists.
     #[error("stopped after step {step}")]
     Stopped {

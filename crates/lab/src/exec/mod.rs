@@ -1,5 +1,6 @@
 //! Training of runs: order, parallelism, networks, progress.
 
+mod adapters;
 mod architecture_search;
 mod dashboard;
 mod device;
@@ -8,6 +9,7 @@ mod halving;
 mod import;
 mod job;
 mod memory;
+mod merging;
 mod model_builder;
 mod parts;
 mod progress;
@@ -20,6 +22,7 @@ mod super_classes;
 pub(crate) mod together;
 mod upcycling;
 
+pub(crate) use adapters::adapters;
 pub(crate) use architecture_search::{SearchResult, Searched};
 pub(crate) use dashboard::close_screen;
 pub use device::device;

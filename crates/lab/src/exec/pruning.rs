@@ -24,6 +24,9 @@ impl ModelBuilder<'_> {
         model: &AnyBackbone,
         had: Option<&Pruned>,
     ) -> anyhow::Result<Selected> {
+        if prune.rule == Rule::Merge {
+            return self.merge(prune, from, model, had);
+        }
         let layers = self.evidence(prune.rule, seed, from, model, had)?;
         if layers.is_empty() {
             bail!("prune: the network has no MoE layers");
@@ -31,7 +34,8 @@ impl ModelBuilder<'_> {
         let gone = self.gone(prune, from, had)?;
         let experts: Vec<usize> = layers.iter().map(|layer| layer.load.len()).collect();
         let counts = prune.ratio.counts(&experts).map_err(|err| anyhow!("prune: {err}"))?;
-        let mut selected = Selected { pruned: Pruned { gone, kept: vec![] }, scores: vec![] };
+        let mut selected =
+            Selected { pruned: Pruned { gone, kept: vec![] }, scores: vec![], clusters: vec![] };
         for (number, (layer, count)) in layers.iter().zip(counts).enumerate() {
             // What is not pruned needs no reason.
             let scores = match count {
@@ -47,7 +51,7 @@ impl ModelBuilder<'_> {
         Ok(selected)
     }
 
-    fn gone(
+    pub(super) fn gone(
         &self,
         prune: &PruneConfig,
         from: &RunSpec,
@@ -58,6 +62,7 @@ impl ModelBuilder<'_> {
         let published = match (had, form) {
             (Some(had), _) => had.gone,
             (None, Some("expert-choice")) => Gone::Remove,
+            (None, _) if prune.rule == Rule::Merge => Gone::Remove,
             _ => Gone::Zero,
         };
         let gone = prune.gone.unwrap_or(published);

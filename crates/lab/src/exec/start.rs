@@ -8,10 +8,10 @@
 use anyhow::{Context, anyhow};
 use backbones::{AnyBackbone, zoomed};
 use moe::{MoeConfig, Pruned};
-use pruning::{carry, norms};
+use pruning::{carry, merged, norms};
 use tasks::same_answers;
 
-use super::model_builder::ModelBuilder;
+use super::{adapters::adapters, model_builder::ModelBuilder};
 use crate::{spec::RunSpec, store::Selected};
 
 impl ModelBuilder<'_> {
@@ -27,18 +27,39 @@ impl ModelBuilder<'_> {
         let (there, had) = self.trained(from).context("the run that it starts from")?;
         let selected = match &spec.config.prune {
             Some(prune) => Some(self.select(prune, spec.seed, from, &there, had.as_ref())?),
-            None => had.clone().map(|pruned| Selected { pruned, scores: Vec::new() }),
+            None => had.clone().map(|pruned| Selected {
+                pruned,
+                scores: Vec::new(),
+                clusters: Vec::new(),
+            }),
         };
         let pruned = selected.as_ref().map(|selected| selected.pruned.clone());
         let places = places(pruned.as_ref(), had.as_ref());
+        let there = match &selected {
+            Some(selected) if !selected.clusters.is_empty() => {
+                merged(there, &selected.clusters, &selected.scores)
+                    .map_err(|why| anyhow!("prune: {why}"))?
+            }
+            _ => there,
+        };
         let resized = there.resized(&spec.config.backbone)?;
         let there = resized.unwrap_or(there);
         let here = self.build(spec, &MoeConfig { pruned, ..spec.config.moe.clone() }, true)?;
         // What an answer means is another thing in another task.
         let other_answers = !same_answers(&spec.config.task, &from.config.task);
-        let fresh = |path: &str| other_answers && path.starts_with("head.");
+        let had_adapters = adapters(&from.config.moe);
+        let has_adapters = adapters(&spec.config.moe).is_some();
+        let new_adapters = has_adapters && had_adapters.is_none();
+        let fresh = |path: &str| {
+            (other_answers && path.starts_with("head."))
+                || (new_adapters && path.contains(".adapters."))
+        };
         let other = |err| anyhow!("the run that it starts from has another network: {err}");
         let there = zoomed(there, here.tokens()).map_err(other)?;
+        let there = match had_adapters.filter(|_| !has_adapters) {
+            Some(lora) => self.folded(from, &there, had.as_ref(), &lora)?,
+            None => there,
+        };
         let model = match &spec.config.upcycle {
             Some(upcycle) => self.upcycled(spec, upcycle, &there, here)?,
             None => carry(&there, here, &places, fresh).map_err(other)?,

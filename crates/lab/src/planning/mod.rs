@@ -10,6 +10,7 @@ mod loader;
 pub(crate) mod memory;
 #[cfg(test)]
 mod numbers_test;
+mod replay;
 mod run_config;
 mod search_key;
 mod search_space;

@@ -12,7 +12,7 @@ use crate::{
     spec::{GroupsConfig, PartConfig, RunConfig},
 };
 
-use super::checkpoint::settings_of_checkpoint;
+use super::{checkpoint::settings_of_checkpoint, replay::check_replay};
 
 /// What is of a run alone, and not of the runs of the same settings that come before it.
 pub(super) const OF_ITSELF: [&str; 8] =
@@ -156,7 +156,8 @@ impl RunConfig {
         self.check_start(task).map_err(place)?;
         self.check_condition(task).map_err(place)?;
         let backbone = plugins.backbones.get(&self.backbone.kind).map_err(located)?;
-        (backbone.build.check)(&self.backbone, &self.brief(plugins, task)).map_err(located)
+        (backbone.build.check)(&self.backbone, &self.brief(plugins, task)).map_err(located)?;
+        check_replay(self, task).map_err(place)
     }
 
     /// Checks that no split is empty. An error is a key with a message, as in the checks below.

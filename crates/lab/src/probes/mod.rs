@@ -2,6 +2,7 @@
 
 mod causality;
 mod drop_first;
+mod given_choices;
 mod output_similarity;
 pub(crate) mod pair_trace;
 mod plan_edit;
@@ -13,8 +14,9 @@ mod subject;
 mod trace;
 pub(crate) mod trace_files;
 
+pub(crate) use given_choices::given_choices;
 pub(crate) use subject::Subject;
-pub(crate) use trace::record;
+pub(crate) use trace::{Shown, record, record_of};
 pub(crate) use trace_files::Tracer;
 
 use anyhow::bail;

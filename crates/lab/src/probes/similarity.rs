@@ -23,6 +23,7 @@ impl Subject<'_> {
         let examples: Vec<usize> =
             examples(self.task, self.model.tokens()).into_iter().take(BATCH).collect();
         let batch = self.task.batch(Split::Valid, &examples, self.device);
+        let batch = batch.drawn(Split::Valid, &examples);
         let (_, probe) =
             self.pass(&batch, RoutingProbe { with_outputs: true, ..RoutingProbe::default() });
         let mut rows = Vec::new();

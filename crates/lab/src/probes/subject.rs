@@ -22,7 +22,9 @@ pub(super) const BATCH: usize = 64;
 impl Subject<'_> {
     pub(crate) fn batches(&self) -> impl Iterator<Item = Batch> + '_ {
         let examples = examples(self.task, self.model.tokens());
-        let batch = |examples: &[usize]| self.task.batch(Split::Valid, examples, self.device);
+        let batch = |examples: &[usize]| {
+            self.task.batch(Split::Valid, examples, self.device).drawn(Split::Valid, examples)
+        };
         examples.chunks(BATCH).map(batch).collect::<Vec<_>>().into_iter()
     }
 
@@ -36,7 +38,7 @@ impl Subject<'_> {
     }
 
     pub(crate) fn layers(&self) -> Vec<Plan> {
-        let batch = self.task.batch(Split::Valid, &[0], self.device);
+        let batch = self.task.batch(Split::Valid, &[0], self.device).drawn(Split::Valid, &[0]);
         let (_, probe) = self.pass(&batch, RoutingProbe::default());
         probe.layers.into_iter().map(|capture| capture.plan).collect()
     }

@@ -29,16 +29,38 @@ pub(crate) fn record(
     step: usize,
     device: &Device,
 ) -> Option<Trace> {
+    let examples = examples(task, model.tokens());
+    record_of(spec, task, model, Shown { split: Split::Valid, examples: &examples, step }, device)
+}
+
+/// What a network is shown, after so many steps.
+#[derive(Clone, Copy)]
+pub(crate) struct Shown<'a> {
+    pub(crate) split: Split,
+    pub(crate) examples: &'a [usize],
+    pub(crate) step: usize,
+}
+
+/// The same of any examples.
+pub(crate) fn record_of(
+    spec: &RunSpec,
+    task: &dyn Task,
+    model: &AnyBackbone,
+    Shown { split, examples, step }: Shown,
+    device: &Device,
+) -> Option<Trace> {
     if matches!(task.domain(), Domain::Pair { .. }) {
         return None;
     }
-    let mut trace = Trace { about: about(spec, task, step), ..Trace::default() };
+    let about = About { split: split.name().into(), ..about(spec, task, step) };
+    let mut trace = Trace { about, ..Trace::default() };
     let mut choices: Vec<Vec<Vec<(usize, f32)>>> = Vec::new();
-    for examples in examples(task, model.tokens()).chunks(BATCH) {
-        let batch = task.batch(Split::Valid, examples, device);
+    for examples in of_one_length(task, split, examples) {
+        let batch = task.batch(split, examples, device).drawn(split, examples);
         let (probe, ids) = probed(model, task, &batch);
         let first = probe.layers.first()?;
-        units(&mut trace, examples, &batch, &ids, (first.plan.n_units(), model.tokens()));
+        let tokens = real_tokens(&batch, examples, model.tokens());
+        units(&mut trace, examples, &batch, &ids, (first.plan.n_units(), tokens));
         pixels(&mut trace, &batch, model.tokens());
         choices.resize_with(probe.layers.len(), Vec::new);
         trace.about.experts = probe.layers.iter().map(|capture| capture.plan.n_experts()).collect();
@@ -49,6 +71,26 @@ pub(crate) fn record(
     let layers = trace.about.experts.iter().zip(&choices);
     trace.layers = layers.map(|(n, choices)| Layer::new(*n, choices)).collect();
     Some(trace)
+}
+
+/// The examples in batches; those with padding each in one of its own, since a probe takes sequences of one
+/// length.
+fn of_one_length<'a>(
+    task: &dyn Task,
+    split: Split,
+    examples: &'a [usize],
+) -> impl Iterator<Item = &'a [usize]> {
+    let whole = task.as_stream().map_or(usize::MAX, |stream| stream.len_without_padding(split));
+    let together = move |a: &usize, b: &usize| *a < whole && *b < whole;
+    examples.chunk_by(together).flat_map(|examples| examples.chunks(BATCH))
+}
+
+/// The real tokens of each example of a batch, of a network of so many `tokens`.
+fn real_tokens(batch: &Batch, examples: &[usize], tokens: usize) -> usize {
+    match (&batch.text, examples) {
+        (Some(text), [_]) => text.count[0],
+        _ => tokens,
+    }
 }
 
 pub(super) fn about(spec: &RunSpec, task: &dyn Task, step: usize) -> About {
@@ -154,6 +196,25 @@ mod tests {
         probes::trace_files::write,
         testing::{Begun, begin},
     };
+
+    #[test]
+    fn a_window_that_is_not_full_has_its_own_tokens_only() {
+        let Begun { spec, task, model, folder: _folder } = begin(&format!(
+            "[base]\nmoe = {{ experts = 4 }}\n{TEXT}\n[[method]]\nmoe.router = \"top-k\"\n"
+        ));
+        let all = task.len(Split::Test);
+        let whole = task.as_stream().unwrap().len_without_padding(Split::Test);
+        assert!(whole < all, "the last window is not full");
+        let examples: Vec<usize> = (all - 3..all).collect();
+        let shown = Shown { split: Split::Test, examples: &examples, step: 0 };
+        let trace = record_of(&spec, &*task, &model, shown, &Device::flex()).unwrap();
+        let last = task.batch(Split::Test, &[all - 1], &Device::flex());
+        let count = last.text.unwrap().count[0];
+        assert!(count < 32, "{count}");
+        let of_last = trace.example.iter().filter(|example| **example == all as i32 - 1).count();
+        assert_eq!((of_last, trace.about.split.as_str()), (count, "test"));
+        assert_eq!(trace.len(), 32 * (whole - (all - 3)) + count);
+    }
 
     fn traced(method: &str, task: &str) -> Trace {
         traced_with_groups(method, task).0

@@ -11,7 +11,7 @@ use burn::{prelude::*, tensor::Int};
 
 use crate::{
     layer::RoutingProbe,
-    routing::{BlockInput, Clusters, Pass, TokenIds},
+    routing::{BlockInput, Clusters, Examples, Pass, TokenIds},
 };
 
 /// The number of real tokens of each sequence of the batch, counted from the first one; those after
@@ -38,6 +38,14 @@ impl Part {
     fn of(&self, x: Tensor<3>) -> Tensor<3> {
         let rows = self.indices(&x.device().inner());
         x.select(0, rows).narrow(1, 0, self.length)
+    }
+
+    /// The examples of the part.
+    fn of_examples(&self, Examples { split, rows }: &Examples) -> Examples {
+        Examples {
+            split,
+            rows: self.rows.iter().filter_map(|row| rows.get(*row).copied()).collect(),
+        }
     }
 
     /// The same of indices `[B, T]`, or of one index per sequence, `[B, 1]`.
@@ -105,12 +113,12 @@ pub(crate) fn on_real_tokens(
 }
 
 /// The facts in the pass about every token of the whole batch.
-struct SharedFacts(Option<TokenIds>, Option<Clusters>, Option<BlockInput>);
+struct SharedFacts(Option<TokenIds>, Option<Clusters>, Option<BlockInput>, Option<Examples>);
 
 /// Replaces the facts in the pass by those of a part; returns those of the whole batch.
 fn narrow_shared(pass: &mut Pass, part: &Part) -> SharedFacts {
-    let shared = SharedFacts(pass.take(), pass.take(), pass.take());
-    let SharedFacts(ids, clusters, input) = &shared;
+    let shared = SharedFacts(pass.take(), pass.take(), pass.take(), pass.take());
+    let SharedFacts(ids, clusters, input, examples) = &shared;
     if let Some(TokenIds(ids)) = ids {
         pass.put(TokenIds(part.of_ints(ids.clone())));
     }
@@ -120,13 +128,17 @@ fn narrow_shared(pass: &mut Pass, part: &Part) -> SharedFacts {
     if let Some(BlockInput(input)) = input {
         pass.put(BlockInput(part.of(input.clone())));
     }
+    if let Some(examples) = examples {
+        pass.put(part.of_examples(examples));
+    }
     shared
 }
 
-fn restore_shared(pass: &mut Pass, SharedFacts(ids, clusters, input): SharedFacts) {
+fn restore_shared(pass: &mut Pass, SharedFacts(ids, clusters, input, examples): SharedFacts) {
     pass.put_back(ids);
     pass.put_back(clusters);
     pass.put_back(input);
+    pass.put_back(examples);
 }
 
 fn ints(values: &[usize], device: &Device) -> Tensor<1, Int> {
@@ -139,8 +151,8 @@ mod tests {
     use super::*;
     use crate::routing::LayerReport;
 
-    /// What the `forward` of a layer saw: shape, ids, whether the step ends.
-    type Seen = Vec<([usize; 3], Vec<i32>, bool)>;
+    /// What the `forward` of a layer saw: shape, ids, examples, whether the step ends.
+    type Seen = Vec<([usize; 3], Vec<i32>, Vec<usize>, bool)>;
 
     fn values(x: Tensor<3>) -> Vec<f32> {
         x.into_data().iter::<f32>().collect()
@@ -154,11 +166,13 @@ mod tests {
         let mut pass = Pass::train(0, 0, 0.0).with_reports();
         pass.put(RealTokens(vec![3, 1, 0, 1]));
         pass.put(TokenIds(ids));
+        pass.put(Examples { split: "train", rows: vec![20, 21, 22, 23] });
         let seen = std::cell::RefCell::new(Vec::new());
         let layer = |pass: &mut Pass, x: Tensor<3>| {
             let TokenIds(ids) = pass.get().unwrap();
             let ids = ids.to_data().iter::<i32>().collect();
-            seen.borrow_mut().push((x.dims(), ids, pass.ends_step()));
+            let rows = pass.get::<Examples>().unwrap().rows.clone();
+            seen.borrow_mut().push((x.dims(), ids, rows, pass.ends_step()));
             pass.loss("mean", x.clone().mean());
             let before = pass.take::<f32>().unwrap_or(0.0);
             pass.put(before + x.dims()[0] as f32);
@@ -177,8 +191,8 @@ mod tests {
     fn sequences_of_one_length_are_seen_together_and_padding_is_not() {
         let (y, seen, pass) = through_two_layers();
         // Sequence 0 has three tokens; 1 and 3 have one, with the values 4 and 10.
-        let long = ([1, 3, 1], vec![0, 1, 2], false);
-        let short = ([2, 1, 1], vec![3, 9], true);
+        let long = ([1, 3, 1], vec![0, 1, 2], vec![20], false);
+        let short = ([2, 1, 1], vec![3, 9], vec![21, 23], true);
         assert_eq!(seen, [long.clone(), short.clone(), long, short]);
         let zero = 0.0;
         assert_eq!(

@@ -12,7 +12,9 @@ pub use input::{Domain, Input, SequencePair};
 pub use layer_report::LayerReport;
 pub(crate) use layer_report::by_input;
 pub use level::Level;
-pub use pass::{BlockInput, Clusters, Condition, Pass, RouterLogits, SkipTopExperts, TokenIds};
+pub use pass::{
+    BlockInput, Clusters, Condition, Examples, Pass, RouterLogits, SkipTopExperts, TokenIds,
+};
 pub(crate) use plan::to_host;
 pub use plan::{Plan, counts, one_hot, top_k};
 pub use router::{AnyRouter, BuildRouter, Dims, DynRouter, Router, RouterSocket, Routers};

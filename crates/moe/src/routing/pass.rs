@@ -41,6 +41,16 @@ pub struct TokenIds(pub Tensor<2, Int>);
 #[derive(Clone, Debug)]
 pub struct Clusters(pub Tensor<2, Int>);
 
+/// The examples of the batch: the split of the data that they are of, and the index of each. Tasks put them,
+/// for routers that follow what was recorded of an example.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Examples {
+    /// `train`, `valid` or `test`.
+    pub split: &'static str,
+    /// The index in the split of each sequence of the batch.
+    pub rows: Vec<usize>,
+}
+
 /// The scores by which a router chose, `[G, U, E]`, larger is better. The layer removes them from the
 /// pass.
 #[derive(Clone, Debug)]
@@ -262,6 +272,11 @@ impl Pass {
     pub fn next_layer(&mut self) -> usize {
         self.layers += 1;
         self.layers - 1
+    }
+
+    /// The index of the MoE layer that is at work: the number of those before it in the pass.
+    pub fn layer(&self) -> usize {
+        self.layers
     }
 
     /// Keeps a report if anyone wants it; making one is the caller's cost, hence the closure.

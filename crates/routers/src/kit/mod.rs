@@ -33,12 +33,16 @@ pub mod shares;
 mod balance_loss;
 mod faithful;
 mod gate;
+mod recorded;
 
 pub use balance_loss::BalanceLoss;
 pub use faithful::Faithful;
 pub use gate::Gate;
 pub use losses::Balance;
 pub use noise::GivenNoise;
+#[cfg(test)]
+pub(crate) use recorded::tests::trace_file;
+pub use recorded::{Recorded, TraceFile};
 
 pub(crate) mod assignment;
 pub(crate) mod balance_bias;

@@ -5,16 +5,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use clap::Args;
 use interop::{describe, export};
+use moe::{Gone, Pruned};
 
 use crate::{
     cli::{
         Answer, DeviceArgs, Session, Verb,
         args::{DataArgs, StoreArgs},
     },
-    exec::{Imported, ModelBuilder},
+    exec::{Imported, ModelBuilder, adapters},
     planning::{find, trained_run},
     store::Store,
 };
@@ -51,17 +52,43 @@ impl Verb for Export {
                 spec.id
             )
         })?;
-        let model = describe(&imported.source.config)?;
         let device = self.device.open()?;
         let builder = ModelBuilder { plugins, store: &store, device: &device };
-        let (network, _) = builder.trained(&spec)?;
-        export(&network, &model.rules, &imported.source, &self.folder)
-            .with_context(|| format!("the run {}", spec.id))?;
+        let place = || format!("the run {}", spec.id);
+        let (mut network, pruned) = builder.trained(&spec)?;
+        if let Some(lora) = adapters(&spec.config.moe) {
+            network = builder.folded(&spec, &network, pruned.as_ref(), &lora)?;
+        }
+        let source = match &pruned {
+            Some(pruned) => {
+                let experts = columns(pruned).with_context(place)?;
+                imported.source.with_experts(experts, &network).with_context(place)?
+            }
+            None => imported.source,
+        };
+        let model = describe(&source.config)?;
+        export(&network, &model.rules, &source, &self.folder).with_context(place)?;
         let tokenizer = folder.join("tokenizer.json");
         if tokenizer.is_file() {
             fs::copy(&tokenizer, self.folder.join("tokenizer.json"))?;
         }
-        let n = imported.source.tensors.len();
+        let n = source.tensors.len();
         Ok(format!("{n} tensors in {}\n", self.folder.display()).into())
     }
+}
+
+/// The experts of each layer of a pruned network, whose routers have one vector for each.
+fn columns(pruned: &Pruned) -> anyhow::Result<usize> {
+    ensure!(
+        pruned.gone == Gone::Remove,
+        "its routers still choose among the experts before pruning, and a checkpoint has one vector for each \
+         expert: prune with gone = \"remove\""
+    );
+    let counts: Vec<usize> = pruned.kept.iter().map(Vec::len).collect();
+    let first = counts.first().copied().unwrap_or_default();
+    ensure!(
+        counts.iter().all(|count| *count == first),
+        "its layers have {counts:?} experts, and a checkpoint has one number for all layers"
+    );
+    Ok(first)
 }

@@ -22,6 +22,7 @@ pub(super) mod run;
 mod sample;
 mod table;
 mod tensorboard;
+mod trace;
 
 use super::verb::VerbEntry;
 
@@ -44,6 +45,7 @@ pub(super) fn all() -> Vec<VerbEntry> {
         VerbEntry::of::<route::RouteArgs>(),
         VerbEntry::of::<prune::Prune>(),
         VerbEntry::of::<analyse::AnalyseArgs>(),
+        VerbEntry::of::<trace::TraceArgs>(),
         VerbEntry::of::<sample::SampleArgs>(),
         VerbEntry::of::<import::Import>(),
         VerbEntry::of::<export::Export>(),

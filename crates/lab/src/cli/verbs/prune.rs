@@ -36,7 +36,8 @@ pub(crate) struct Prune {
     #[arg(long, value_name = "SHARE", value_parser = parse_ratio)]
     ratio: Ratio,
     /// Rule of pruning: router-norm-change (the paper's), reversed-router-norm-change,
-    /// abs-router-norm-change, router-norm, expert-norm-change, expert-norm, load, importance, random
+    /// abs-router-norm-change, router-norm, expert-norm-change, expert-norm, load, importance, random;
+    /// merge, by which experts of like outputs become one
     #[arg(long, default_value = "router-norm-change", value_parser = parse_name::<Rule>)]
     rule: Rule,
     /// Treatment of their choices: zero, renormalize, remove; default: as in the paper

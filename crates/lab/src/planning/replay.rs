@@ -1,0 +1,70 @@
+//! Whether the traces that a run's router replays have what the run shows to its network.
+
+use moe::{Domain, Placement};
+use routers::ReplayConfig;
+use serde_json::Value;
+use tasks::{Split, Task};
+
+use crate::spec::RunConfig;
+
+/// Checks it; an error is a key with a message. Sizes of units and numbers of experts are the router's own
+/// check.
+pub(super) fn check_replay(
+    config: &RunConfig,
+    task: &dyn Task,
+) -> Result<(), (&'static str, String)> {
+    let router = &config.moe.router;
+    if router.kind != "replay" || config.moe.layers == Placement::NONE {
+        return Ok(());
+    }
+    let wrong = |why: String| ("moe.router.files", format!("files: {why}"));
+    let options = Value::Object(router.options.clone());
+    let replay: ReplayConfig =
+        serde_json::from_value(options).map_err(|err| wrong(err.to_string()))?;
+    if replay.files.is_empty() {
+        return Ok(());
+    }
+    if let Domain::Pair { .. } = task.domain() {
+        return Err(wrong("there are no traces to replay of networks of two sequences".into()));
+    }
+    layers(config, &replay).map_err(wrong)?;
+    if replay.partial {
+        return Ok(());
+    }
+    let trained = (config.train.steps > 0).then_some(Split::Train);
+    let mut splits = trained.into_iter().chain([Split::Valid, Split::Test]);
+    splits.try_for_each(|split| whole(&replay, split, task.len(split))).map_err(wrong)
+}
+
+/// Checks that each trace is of as many layers as the network has, where its depth is a setting.
+fn layers(config: &RunConfig, replay: &ReplayConfig) -> Result<(), String> {
+    let Some(depth) = config.backbone.options.get("depth").and_then(Value::as_u64) else {
+        return Ok(());
+    };
+    let depth = depth as usize;
+    let layers = (0..depth).filter(|block| config.moe.layers.has(*block, depth)).count();
+    match replay.files.iter().find(|file| file.recorded.layers.len() != layers) {
+        Some(file) => Err(format!(
+            "{}: it has {} layers, and the network has {layers} MoE layers",
+            file.path(),
+            file.recorded.layers.len()
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Checks that the traces have all examples of a split.
+fn whole(replay: &ReplayConfig, split: Split, examples: usize) -> Result<(), String> {
+    let traces = || replay.files.iter().filter(|file| file.recorded.split == split.name());
+    let known = |example: &usize| traces().any(|file| !file.recorded.units(*example).is_empty());
+    let missing = (0..examples).filter(|example| !known(example)).count();
+    if missing == 0 {
+        return Ok(());
+    }
+    Err(format!(
+        "{missing} of the {examples} examples of the split {:?} are in no trace; `trace RUN --split {}` \
+         records them, or partial = true lets the gate choose for them",
+        split.name(),
+        split.name()
+    ))
+}
