@@ -171,7 +171,9 @@ mod tests {
     fn what_is_wrong_is_named_with_its_line() {
         let wrong = |line: &str| read(&format!("{GOOD}\n{line}\n"), &Ascii).unwrap_err();
         let err = wrong(&GOOD.replace("\"answer\": 1", "\"answer\": 2"));
-        assert!(err.contains("q.jsonl: line 2: answer = 2: must be the number of a choice, 0 to 1"));
+        assert!(
+            err.contains("q.jsonl: line 2: answer = 2: must be the number of a choice, 0 to 1")
+        );
         assert!(
             err.ends_with(
                 r#"a line is {"context": "...", "choices": ["...", "..."], "answer": 0}"#
