@@ -406,7 +406,7 @@ mod tests {
         assert!(check(VitConfig { patch: 3, ..default() }, DIGITS).contains("patch = 3"));
         assert!(check(VitConfig { heads: 5, ..default() }, DIGITS).contains("heads = 5"));
         let err = check(VitConfig { variant: Some(Variant::S), depth: 3, ..default() }, DIGITS);
-        assert!(err.contains("variant = S says what depth is"), "{err}");
+        assert!(err.contains("variant = S sets depth; leave one of them out"), "{err}");
         let err = check(VitConfig { stochastic_depth: 1.0, ..default() }, DIGITS);
         assert!(err.contains("stochastic_depth = 1"), "{err}");
         for number in [f64::NAN, f64::INFINITY, -0.0, 1e300, 1e-300] {

@@ -27,7 +27,7 @@ fn unknown_names_list_the_known_ones() {
         (["--set", "moe.router.kk=1"], "kk: unknown field `kk`, expected"),
         (["--set", "train.steps=many"], "invalid type: string \"many\", expected usize"),
         (["--set", "train.schedule=cos"], "unknown variant `cos`, expected one of `constant`"),
-        (["--set", "moe.layers=evry 2"], "it is \"every N\", \"last N\""),
+        (["--set", "moe.layers=evry 2"], "expected \"every N\", \"last N\""),
         (["--set", "backbone.heads=3"], "heads = 3 does not divide width = 8"),
         (
             ["--device", "tpu"],

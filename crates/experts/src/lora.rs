@@ -320,6 +320,6 @@ mod tests {
         assert!(err.contains("adapters are for ffn, swiglu"), "{err}");
         let err = wrong(Choice::of("lora").with("rank", 6));
         assert!(err.contains("rank = 6 is larger than 5"), "{err}");
-        assert!(wrong(Choice::of("lora").with("alpha", 0.0)).contains("alpha = 0"));
+        assert!(wrong(Choice::of("lora").with("rank", 2).with("alpha", 0.0)).contains("alpha = 0"));
     }
 }

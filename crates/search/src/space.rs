@@ -360,7 +360,7 @@ pub(crate) mod tests {
     #[test]
     fn spaces_that_make_no_sense() {
         let err = |value| space(value).unwrap_err().to_string();
-        assert!(err(json!({})).contains("has no names"));
+        assert!(err(json!({})).contains("the space is empty"));
         assert!(err(json!({ "a": [] })).contains("a = []: at least one value is needed"));
         assert!(err(json!({ "a": [1, 1] })).contains("the value 1 is listed twice"));
         assert!(err(json!({ "a": 3 })).contains("a = 3: expected a list of values"));

@@ -162,7 +162,7 @@ mod tests {
         symlink(&path, &link).unwrap();
         for other in [link.as_path(), folder.path(), Path::new("/dev/null")] {
             let err = write_atomic(other, b"x").unwrap_err();
-            assert!(err.to_string().contains("no regular file"), "{err}");
+            assert!(err.to_string().contains("not a regular file"), "{err}");
         }
         assert_eq!(fs::read(&path).unwrap(), b"new");
     }

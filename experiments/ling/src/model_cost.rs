@@ -281,7 +281,7 @@ mod tests {
         let err = wrong("widht = 3");
         assert!(err.contains("m.toml") && err.contains("unknown field `widht`"), "{err}");
         assert!(wrong("width = 30").contains("heads = 16 does not divide width = 30"));
-        assert!(wrong("top_k = 65").contains("top_k = 65: there are 64 experts"));
+        assert!(wrong("top_k = 65").contains("top_k = 65: must be at most experts = 64"));
         let devices = |text: &str| {
             fs::write(&path, text).unwrap();
             format!("{:#}", hardware(&path).unwrap_err())

@@ -269,6 +269,6 @@ mod tests {
         assert!(wrong(|c| c.repeats = 7).contains("--repeats 7: a multiple of 5"));
         assert!(wrong(|c| c.decode = Some(f64::NAN)).contains("--decode NaN: from 0"));
         let err = wrong(|c| c.networks = vec!["big".into()]);
-        assert!(err.contains("--networks big: known are small, medium, MoE"), "{err}");
+        assert!(err.contains("--networks big: expected one of small, medium, MoE"), "{err}");
     }
 }

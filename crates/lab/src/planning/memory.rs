@@ -132,7 +132,7 @@ mod tests {
             err.starts_with("top-k, digits: needs about ") && err.contains("--memory GB"),
             "{err}"
         );
-        assert!(err.contains("there are about 8.0 GB"), "{err}");
+        assert!(err.contains("about 8.0 GB are available"), "{err}");
         assert!(check(&large, needed, f64::INFINITY).is_ok());
     }
 

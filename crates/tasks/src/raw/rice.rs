@@ -389,7 +389,10 @@ mod tests {
             (json!({ "folds": 2 }), "folds = 2: must be from 3 to 1000"),
             (json!({ "folds": 11 }), "folds = 11: class arborio has only 10 captures"),
             (json!({ "fold": 5 }), "fold = 5: must be below folds = 5"),
-            (json!({ "white": 64.0 }), "black = 64, white = 64: 0 <= black < white <= 65535"),
+            (
+                json!({ "white": 64.0 }),
+                "black = 64, white = 64: must satisfy 0 <= black < white <= 65535",
+            ),
             (json!({ "shift": 20 }), "shift = 20: samples have only 40 x 40 pixels"),
             (json!({ "train": 4 }), "train = 4: must be at least 5, one a class"),
         ] {

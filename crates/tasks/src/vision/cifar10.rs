@@ -248,7 +248,7 @@ mod tests {
         let mut wrong = whole;
         wrong[0] = 10;
         fs::write(&path, wrong).unwrap();
-        assert!(load(folder.path()).err().unwrap().contains("there is a label 10"));
+        assert!(load(folder.path()).err().unwrap().contains("label 10; labels are 0 to 9"));
     }
 
     #[test]
@@ -269,7 +269,7 @@ mod tests {
         let err = break_it("train_lables.json", b"[0, 1]");
         assert!(err.contains("2 labels; there are 10 images"), "{err}");
         let err = break_it("test_lables.json", b"[0, -1]");
-        assert!(err.contains("there is a label -1; labels are 0 to 9"), "{err}");
+        assert!(err.contains("label -1; labels are 0 to 9"), "{err}");
         let err = break_it("test_lables.json", b"{}");
         assert!(err.contains("not a list of labels"), "{err}");
     }
