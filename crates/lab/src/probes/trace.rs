@@ -199,8 +199,9 @@ mod tests {
 
     #[test]
     fn a_window_that_is_not_full_has_its_own_tokens_only() {
+        let text = TEXT.replace("length = 32", "length = 32, stream = \"contiguous\"");
         let Begun { spec, task, model, folder: _folder } = begin(&format!(
-            "[base]\nmoe = {{ layers = \"last 1\", experts = 4 }}\n{TEXT}\n[[method]]\nmoe.router = \"top-k\"\n"
+            "[base]\nmoe = {{ layers = \"last 1\", experts = 4 }}\n{text}\n[[method]]\nmoe.router = \"top-k\"\n"
         ));
         let all = task.len(Split::Test);
         let whole = task.as_stream().unwrap().len_without_padding(Split::Test);
