@@ -50,11 +50,10 @@ fn nearest(between: &[Vec<f64>]) -> (usize, usize) {
 /// Joins cluster b to cluster a. The mean distance of a union is the mean of its parts' by their sizes.
 fn join(clusters: &mut Vec<Vec<usize>>, between: &mut Vec<Vec<f64>>, a: usize, b: usize) {
     let sizes = [clusters[a].len() as f64, clusters[b].len() as f64];
-    for other in 0..clusters.len() {
-        let sum = sizes[0] * between[a][other] + sizes[1] * between[b][other];
-        let mean = sum / (sizes[0] + sizes[1]);
-        (between[a][other], between[other][a]) = (mean, mean);
-    }
+    let mean = |(a, b): (&f64, &f64)| (sizes[0] * a + sizes[1] * b) / (sizes[0] + sizes[1]);
+    let means: Vec<f64> = between[a].iter().zip(&between[b]).map(mean).collect();
+    between.iter_mut().zip(&means).for_each(|(row, mean)| row[a] = *mean);
+    between[a] = means;
     let joined = clusters.remove(b);
     clusters[a].extend(joined);
     between.remove(b);
