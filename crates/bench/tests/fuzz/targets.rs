@@ -410,48 +410,44 @@ fn zip_of_pictures() -> Vec<u8> {
     fs::read(path).expect("it was written")
 }
 
-/// The committed files of a small Mixtral.
-macro_rules! mixtral {
+/// A committed file of a small checkpoint.
+macro_rules! fixture {
     ($file:literal) => {
-        include_bytes!(concat!("../../../interop/fixtures/mixtral/", $file))
+        include_bytes!(concat!("../../../interop/fixtures/", $file))
     };
 }
 
+const CONFIG: &[u8] = fixture!("mixtral/config.json");
 const SHARDS: [(&str, &[u8]); 2] = [
-    ("model-00001-of-00002.safetensors", mixtral!("model-00001-of-00002.safetensors")),
-    ("model-00002-of-00002.safetensors", mixtral!("model-00002-of-00002.safetensors")),
+    ("model-00001-of-00002.safetensors", fixture!("mixtral/model-00001-of-00002.safetensors")),
+    ("model-00002-of-00002.safetensors", fixture!("mixtral/model-00002-of-00002.safetensors")),
 ];
-
-const GGUF: &[u8] = include_bytes!("../../../interop/fixtures/gguf-llama/model.gguf");
 
 /// Checkpoints of published models: configs of all families, tensors, indices, GGUF.
 fn models() -> Vec<Target> {
+    let tensors = vec![SHARDS[0].1.to_vec(), fixture!("gpt-oss-mxfp4/model.safetensors").to_vec()];
+    let ggufs = vec![
+        fixture!("gguf-mixtral/model.gguf").to_vec(),
+        fixture!("gguf-llama/model.gguf").to_vec(),
+    ];
+    let index = vec![fixture!("mixtral/model.safetensors.index.json").to_vec()];
     vec![
-        target("model-config", 4, configs(), |_, bytes| {
-            let config = serde_json::from_slice::<serde_json::Map<_, _>>(bytes);
-            drop(config.map(|config| interop::describe(&config).is_ok()));
-        }),
-        target("model-tensors", 2, vec![SHARDS[0].1.to_vec()], |folder, bytes| {
-            fs::write(folder.join("model.safetensors"), bytes).expect("the folder can be written");
+        target("model-config", 4, configs(), |folder, bytes| {
+            write(folder, &[("config.json", bytes), ("model.safetensors", SHARDS[0].1)]);
             read_model(folder);
         }),
-        target(
-            "model-index",
-            1,
-            vec![mixtral!("model.safetensors.index.json").to_vec()],
-            |folder, bytes| {
-                let write = |name: &str, bytes: &[u8]| {
-                    fs::write(folder.join(name), bytes).expect("the folder can be written");
-                };
-                SHARDS.iter().for_each(|(name, bytes)| write(name, bytes));
-                write("model.safetensors.index.json", bytes);
-                read_model(folder);
-            },
-        ),
-        target("model-gguf", 2, vec![GGUF.to_vec()], |folder, bytes| {
-            let path = folder.join("model.gguf");
-            fs::write(&path, bytes).expect("the folder can be written");
-            read_tensors(&path);
+        target("model-tensors", 2, tensors, |folder, bytes| {
+            write(folder, &[("config.json", CONFIG), ("model.safetensors", bytes)]);
+            read_model(folder);
+        }),
+        target("model-index", 1, index, |folder, bytes| {
+            write(folder, &SHARDS);
+            write(folder, &[("config.json", CONFIG), ("model.safetensors.index.json", bytes)]);
+            read_model(folder);
+        }),
+        target("model-gguf", 2, ggufs, |folder, bytes| {
+            write(folder, &[("model.gguf", bytes)]);
+            read_model(&folder.join("model.gguf"));
         }),
     ]
 }
@@ -464,14 +460,19 @@ fn configs() -> Vec<Vec<u8>> {
     paths.iter().filter_map(|path| fs::read(path).ok()).collect()
 }
 
-fn read_model(folder: &Path) {
-    fs::write(folder.join("config.json"), mixtral!("config.json"))
-        .expect("the folder can be written");
-    read_tensors(folder);
+fn write(folder: &Path, files: &[(&str, &[u8])]) {
+    for (name, bytes) in files {
+        fs::write(folder.join(name), bytes).expect("the folder can be written");
+    }
 }
 
-fn read_tensors(path: &Path) {
+/// Reads all there is of a checkpoint.
+fn read_model(path: &Path) {
     let Ok(checkpoint) = interop::Checkpoint::open(path) else { return };
-    let names: Vec<String> = checkpoint.tensors().map(|(name, _)| name.to_string()).collect();
-    names.iter().for_each(|name| drop(checkpoint.numbers(name)));
+    drop(interop::describe(&checkpoint.config));
+    for (name, stored) in checkpoint.tensors() {
+        if let Ok(numbers) = checkpoint.numbers(name) {
+            assert_eq!(numbers.len(), stored.len(), "{name}");
+        }
+    }
 }
