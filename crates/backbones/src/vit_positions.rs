@@ -7,10 +7,8 @@
 //! patches stand on a square grid; the corners of the new grid are the corners of the old one, and
 //! between four vectors is their bilinear mixture. The vector of a class token stays.
 
-use burn::{
-    module::{Module, ModuleMapper, Param},
-    prelude::*,
-};
+use burn::{module::Param, prelude::*};
+use moe::{PathMapper, map_paths};
 
 use crate::AnyBackbone;
 
@@ -20,23 +18,25 @@ use crate::AnyBackbone;
 /// # Errors
 /// If the tokens before or after are no square grid, with or without a class token in both.
 pub fn zoomed(network: AnyBackbone, tokens: usize) -> Result<AnyBackbone, String> {
-    let mut zoom = Zoom { tokens, depth: 0, here: false, wrong: None };
-    let network = network.map(&mut zoom);
+    let mut zoom = Zoom { tokens, wrong: None };
+    let network = map_paths(network, &mut zoom);
     zoom.wrong.map_or(Ok(network), Err)
 }
 
 /// Zooms the parameter `positions` of a network.
 struct Zoom {
     tokens: usize,
-    depth: usize,
-    here: bool,
     wrong: Option<String>,
 }
 
-impl ModuleMapper for Zoom {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+impl PathMapper for Zoom {
+    fn map<const D: usize>(
+        &mut self,
+        path: &[String],
+        param: Param<Tensor<D>>,
+    ) -> Param<Tensor<D>> {
         let shape = param.lazy_shape().to_vec();
-        if !self.here || D != 3 || shape[1] == self.tokens {
+        if path != ["positions"] || D != 3 || shape[1] == self.tokens {
             return param;
         }
         let (id, old, mapper) = param.consume();
@@ -53,14 +53,6 @@ impl ModuleMapper for Zoom {
             }
         };
         Param::from_mapped_value(id, value, mapper)
-    }
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.here = self.depth == 0 && name == "positions";
-        self.depth += 1;
-    }
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.depth -= 1;
-        self.here = false;
     }
 }
 

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{bail, ensure};
 use burn::{
-    module::{Module, ModuleMapper, Param},
+    module::{Module, Param},
     prelude::*,
 };
-use moe::{PathVisitor, visit_paths};
+use moe::{PathMapper, PathVisitor, map_paths, visit_paths};
 
 use crate::{
     checkpoint::Checkpoint,
@@ -42,12 +42,11 @@ pub fn load<M: Module>(
     let mut fill = Fill {
         rules: by_path(rules),
         checkpoint,
-        path: Vec::new(),
         seen: BTreeSet::new(),
         warnings: Vec::new(),
         failed: None,
     };
-    let network = network.map(&mut fill);
+    let network = map_paths(network, &mut fill);
     match fill.failed {
         Some(err) => Err(err),
         None => Ok(Loaded { network, warnings: fill.warnings }),
@@ -143,16 +142,19 @@ fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
 struct Fill<'a> {
     rules: BTreeMap<&'a str, Vec<&'a Rule>>,
     checkpoint: &'a Checkpoint,
-    path: Vec<String>,
     /// Tensors whose numbers were looked at.
     seen: BTreeSet<String>,
     warnings: Vec<String>,
     failed: Option<anyhow::Error>,
 }
 
-impl ModuleMapper for Fill<'_> {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(rules) = self.rules.remove(self.path.join(".").as_str()) else { return param };
+impl PathMapper for Fill<'_> {
+    fn map<const D: usize>(
+        &mut self,
+        path: &[String],
+        param: Param<Tensor<D>>,
+    ) -> Param<Tensor<D>> {
+        let Some(rules) = self.rules.remove(path.join(".").as_str()) else { return param };
         if self.failed.is_some() {
             return param;
         }
@@ -168,12 +170,6 @@ impl ModuleMapper for Fill<'_> {
                 param
             }
         }
-    }
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_string());
-    }
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
     }
 }
 

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::{
-    module::{Module, ModuleMapper, Param},
+    module::{Module, Param},
     prelude::*,
 };
-use moe::{numbers_of, with_parameters};
+use moe::{PathMapper, map_paths, numbers_of, with_parameters};
 
 /// The states outside of the trained parts, by path, as they stay.
 #[derive(Clone, Default)]
@@ -36,8 +36,8 @@ pub(crate) fn only<M: Module>(network: M, parts: &[String]) -> Result<(M, Still)
     let outside = |path: &str| !path.split('.').any(|name| parts.iter().any(|part| part == name));
     let states = numbers_of(&network, |known| !known.trained && outside(&known.path));
     let states = states.into_iter().map(|(known, data)| (known.path, data)).collect();
-    let mut freeze = Freeze { parts, path: Vec::new(), known: BTreeSet::new() };
-    let network = network.map(&mut freeze);
+    let mut freeze = Freeze { parts, known: BTreeSet::new() };
+    let network = map_paths(network, &mut freeze);
     match parts.iter().find(|part| !freeze.known.contains(*part)) {
         Some(part) => Err(format!(
             "{part:?} has no parameter that is trained; parts that have some: {}",
@@ -49,28 +49,25 @@ pub(crate) fn only<M: Module>(network: M, parts: &[String]) -> Result<(M, Still)
 
 struct Freeze<'a> {
     parts: &'a [String],
-    path: Vec<String>,
     /// All names in the paths of trained parameters.
     known: BTreeSet<String>,
 }
 
-impl ModuleMapper for Freeze<'_> {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+impl PathMapper for Freeze<'_> {
+    fn map<const D: usize>(
+        &mut self,
+        path: &[String],
+        param: Param<Tensor<D>>,
+    ) -> Param<Tensor<D>> {
         if !param.val().is_require_grad() {
             return param;
         }
         let is_name = |name: &&String| name.parse::<usize>().is_err();
-        self.known.extend(self.path.iter().filter(is_name).cloned());
-        match self.path.iter().any(|name| self.parts.contains(name)) {
+        self.known.extend(path.iter().filter(is_name).cloned());
+        match path.iter().any(|name| self.parts.contains(name)) {
             true => param,
             false => param.set_require_grad(false),
         }
-    }
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_string());
-    }
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
     }
 }
 

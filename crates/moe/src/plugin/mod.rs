@@ -10,6 +10,7 @@ pub use boxed::{AnyMapper, AnyVisitor, Boxed, Erased, Plug, Socket};
 pub use config::{Choice, Hyper, NoConfig};
 pub use init::{Init, Scheme, stable_hash};
 pub use parameters::{
-    Parameter, PathVisitor, numbers_of, parameters, visit_paths, with_parameters,
+    Parameter, PathMapper, PathVisitor, map_paths, numbers_of, parameters, visit_paths,
+    with_parameters,
 };
 pub use registry::{ConfigError, Entry, Registry, read};

@@ -16,17 +16,41 @@ pub trait PathVisitor {
 /// Shows all parameters and states of a module to a visitor, in the module's own order. Those whose
 /// values are made when they are first used stay so, unless the visitor asks for the value.
 pub fn visit_paths(module: &impl Module, visitor: &mut impl PathVisitor) {
-    module.visit(&mut WithPath { path: Vec::new(), visitor });
+    module.visit(&mut WithPath { path: Vec::new(), inner: visitor });
 }
 
 struct WithPath<'a, V> {
     path: Vec<String>,
-    visitor: &'a mut V,
+    inner: &'a mut V,
 }
 
 impl<V: PathVisitor> ModuleVisitor for WithPath<'_, V> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.visitor.visit(&self.path, param);
+        self.inner.visit(&self.path, param);
+    }
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+}
+
+/// Replaces parameters and states by others, with their paths.
+pub trait PathMapper {
+    /// What becomes of a parameter or state; `path` as for [`PathVisitor::visit`].
+    fn map<const D: usize>(&mut self, path: &[String], param: Param<Tensor<D>>)
+    -> Param<Tensor<D>>;
+}
+
+/// The module with all its parameters and states as a mapper makes them, in the module's own order.
+pub fn map_paths<M: Module>(module: M, mapper: &mut impl PathMapper) -> M {
+    module.map(&mut WithPath { path: Vec::new(), inner: mapper })
+}
+
+impl<V: PathMapper> ModuleMapper for WithPath<'_, V> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        self.inner.map(&self.path, param)
     }
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.push(name.to_string());
@@ -91,7 +115,7 @@ pub fn with_parameters<M: Module>(
             Some(_) => {}
         }
     }
-    Ok(module.map(&mut Replace { numbers, path: Vec::new() }))
+    Ok(map_paths(module, &mut Replace(numbers)))
 }
 
 fn all(known: &[Parameter]) -> String {
@@ -120,24 +144,19 @@ impl PathVisitor for List<'_> {
     }
 }
 
-struct Replace {
-    numbers: BTreeMap<String, TensorData>,
-    path: Vec<String>,
-}
+struct Replace(BTreeMap<String, TensorData>);
 
-impl ModuleMapper for Replace {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(data) = self.numbers.remove(&self.path.join(".")) else { return param };
+impl PathMapper for Replace {
+    fn map<const D: usize>(
+        &mut self,
+        path: &[String],
+        param: Param<Tensor<D>>,
+    ) -> Param<Tensor<D>> {
+        let Some(data) = self.0.remove(&path.join(".")) else { return param };
         param.map(|old| {
             let new = Tensor::from_data(data.convert::<f32>(), &old.device());
             if old.is_require_grad() { new.require_grad() } else { new }
         })
-    }
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_string());
-    }
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
     }
 }
 
