@@ -1,6 +1,7 @@
 //! The folder of runs: one folder a run, named by what the run follows from.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     fs::{File, TryLockError},
     path::{Component, Path, PathBuf},
@@ -128,10 +129,11 @@ impl Store {
                 return Err(err).with_context(|| path.display().to_string());
             }
         }
-        for name in files::names(&folder)? {
-            let path = folder.join(name);
-            remove_parts(path.parent().unwrap_or(&folder), None)
-                .with_context(|| path.display().to_string())?;
+        let paths = files::names(&folder)?.into_iter().map(|name| folder.join(name));
+        let folders: BTreeSet<PathBuf> =
+            paths.filter_map(|path| path.parent().map(Path::to_path_buf)).collect();
+        for folder in folders {
+            remove_parts(&folder, None).with_context(|| folder.display().to_string())?;
         }
         Ok(Some(file))
     }
@@ -172,7 +174,12 @@ pub(crate) fn read_log(folder: &Path) -> anyhow::Result<Vec<StepRow>> {
 /// # Errors
 /// If the run has ended and the file is not what it was then, or if it is a link.
 pub(crate) fn read_file(folder: &Path, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
-    match Seal::read(folder)? {
+    read_sealed(Seal::read(folder)?.as_ref(), folder, name)
+}
+
+/// The same where the run's seal, if it has one, is known.
+fn read_sealed(seal: Option<&Seal>, folder: &Path, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
+    match seal {
         Some(seal) => seal.read_file(folder, name),
         None => files::read(&folder.join(name)),
     }
@@ -191,7 +198,8 @@ pub(crate) fn has_file(folder: &Path, name: &str) -> anyhow::Result<bool> {
 /// # Errors
 /// As [`read_file`], or if one is no trace.
 pub(crate) fn read_traces(folder: &Path, side: &str) -> anyhow::Result<Vec<Trace>> {
-    let names = match Seal::read(folder)? {
+    let seal = Seal::read(folder)?;
+    let names = match &seal {
         Some(seal) => seal.names(folder)?,
         None if files::is_folder(folder)? => files::names(folder)?,
         None => Vec::new(),
@@ -203,7 +211,7 @@ pub(crate) fn read_traces(folder: &Path, side: &str) -> anyhow::Result<Vec<Trace
     };
     let mut traces = Vec::new();
     for name in names.iter().filter(is_trace) {
-        let Some(bytes) = read_file(folder, name)? else { continue };
+        let Some(bytes) = read_sealed(seal.as_ref(), folder, name)? else { continue };
         traces.push(Trace::parse(&folder.join(name).display().to_string(), &bytes)?);
     }
     traces.sort_by_key(|trace| trace.about.step);
