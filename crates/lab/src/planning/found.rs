@@ -23,8 +23,29 @@ struct Description {
     data: Option<DataDigest>,
 }
 
-/// The folder of a run that a person named.
-pub(crate) fn find(run: &str, runs: &Path) -> anyhow::Result<PathBuf> {
+/// A run that has ended.
+pub(crate) struct TrainedRun {
+    /// Its folder.
+    pub(crate) folder: PathBuf,
+    /// The folder of runs that it is in.
+    pub(crate) store: Store,
+    pub(crate) spec: RunSpec,
+}
+
+/// The run that a person named: by its folder, or by its name in the folder of runs.
+pub(crate) fn trained_run(
+    run: &str,
+    runs: &Path,
+    data: &DataDir,
+    plugins: &Plugins,
+) -> anyhow::Result<TrainedRun> {
+    let folder = find(run, runs)?;
+    let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
+    let spec = read(&folder, &store, data, plugins)?;
+    Ok(TrainedRun { folder, store, spec })
+}
+
+fn find(run: &str, runs: &Path) -> anyhow::Result<PathBuf> {
     let named = runs.join(run);
     for folder in [named.as_path(), Path::new(run)] {
         if folder.join("config.json").is_file() {
@@ -42,7 +63,7 @@ pub(crate) fn find(run: &str, runs: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// The run of a folder, with its data.
-pub(crate) fn trained_run(
+fn read(
     folder: &Path,
     store: &Store,
     data: &DataDir,

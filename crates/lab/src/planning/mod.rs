@@ -26,7 +26,7 @@ pub(crate) use search_space::tests as search_space_tests;
 
 pub(crate) use architecture_search::{Costs, How};
 pub(crate) use checkpoint::{CheckpointSettings, tokens_of};
-pub(crate) use found::{find, trained_run};
+pub(crate) use found::{TrainedRun, trained_run};
 pub(crate) use loader::Reader;
 pub(crate) use searcher::{Base, Searcher};
 pub(crate) use selection::seeds;

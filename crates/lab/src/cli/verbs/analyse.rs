@@ -13,14 +13,14 @@ use crate::{
         args::{DataArgs, StoreArgs},
     },
     exec::ModelBuilder,
-    planning::{find, trained_run},
+    planning::{TrainedRun, trained_run},
     probes::{
         self, Subject,
         pair_trace::{self, SIDES},
         record,
     },
     spec::RunSpec,
-    store::{Store, read_traces},
+    store::read_traces,
 };
 
 /// Arguments of `analyse`.
@@ -53,17 +53,15 @@ impl Verb for AnalyseArgs {
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         known(&self.what)?;
         let plugins = session.plugins;
-        let folder = find(&self.run, &self.store.runs)?;
-        let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
-        let spec = trained_run(&folder, &store, &self.data.dir(), plugins)?;
+        let TrainedRun { folder, store, spec } =
+            trained_run(&self.run, &self.store.runs, &self.data.dir(), plugins)?;
         let device = self.device.open()?;
         let builder = ModelBuilder { plugins, store: &store, device: &device };
         let sides = traces_of(&folder, &spec, &builder)?;
         let others = match &self.other {
             Some(other) => {
-                let folder = find(other, &self.store.runs)?;
-                let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
-                let spec = trained_run(&folder, &store, &self.data.dir(), plugins)?;
+                let TrainedRun { folder, store, spec } =
+                    trained_run(other, &self.store.runs, &self.data.dir(), plugins)?;
                 let builder = ModelBuilder { plugins, store: &store, device: &device };
                 traces_of(&folder, &spec, &builder)?
             }

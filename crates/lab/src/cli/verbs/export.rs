@@ -1,9 +1,6 @@
 //! `export`: writes the network of an imported run as a checkpoint of its original format.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context, anyhow, ensure};
 use clap::Args;
@@ -16,8 +13,7 @@ use crate::{
         args::{DataArgs, StoreArgs},
     },
     exec::{Imported, ModelBuilder, adapters},
-    planning::{find, trained_run},
-    store::Store,
+    planning::{TrainedRun, trained_run},
 };
 
 /// Arguments of `export`.
@@ -42,9 +38,8 @@ impl Verb for Export {
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let plugins = session.plugins;
-        let folder = find(&self.run, &self.store.runs)?;
-        let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
-        let spec = trained_run(&folder, &store, &self.data.dir(), plugins)?;
+        let TrainedRun { folder, store, spec } =
+            trained_run(&self.run, &self.store.runs, &self.data.dir(), plugins)?;
         let imported = Imported::of(&folder)?.ok_or_else(|| {
             anyhow!(
                 "the run {} did not start from a checkpoint, so it is of no known family; `import` makes \

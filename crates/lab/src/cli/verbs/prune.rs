@@ -21,10 +21,10 @@ use crate::{
         args::{DataArgs, StoreArgs},
     },
     exec::ModelBuilder,
-    planning::{find, trained_run},
+    planning::{TrainedRun, trained_run},
     settings::SettingTree,
     spec::{Program, PruneConfig, RunConfig, RunSpec},
-    store::{Ended, Environment, Origin, Selected, Store, after, read_json},
+    store::{Ended, Environment, Origin, Selected, after, read_json},
 };
 
 /// Arguments of `prune`.
@@ -84,9 +84,8 @@ impl Verb for Prune {
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let plugins = session.plugins;
-        let folder = find(&self.run, &self.store.runs)?;
-        let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
-        let before = trained_run(&folder, &store, &self.data.dir(), plugins)?;
+        let TrainedRun { store, spec: before, .. } =
+            trained_run(&self.run, &self.store.runs, &self.data.dir(), plugins)?;
         let program = session.suites.first().map_or(Program::NONE, |suite| suite.program);
         let after = smaller(self, &before, plugins, &program.digest())?;
         let device = self.device.open()?;

@@ -1,7 +1,5 @@
 //! `sample`: a trained language model goes on with a text, or a trained translator translates it.
 
-use std::path::Path;
-
 use anyhow::{bail, ensure};
 use backbones::{AnyBackbone, BackboneSpec, Decoder, gap_of_cache};
 use clap::Args;
@@ -20,9 +18,8 @@ use crate::{
         args::{DataArgs, StoreArgs},
     },
     exec::{ModelBuilder, Sampling},
-    planning::{find, trained_run},
+    planning::{TrainedRun, trained_run},
     spec::RunSpec,
-    store::Store,
 };
 
 /// Arguments of `sample`.
@@ -65,9 +62,8 @@ impl Verb for SampleArgs {
         self.sampling.check()?;
         ensure!(self.tokens > 0, "--tokens 0: must be at least 1");
         ensure!(!self.prompt.is_empty(), "--prompt is empty; at least one character is needed");
-        let folder = find(&self.run, &self.store.runs)?;
-        let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
-        let spec = trained_run(&folder, &store, &self.data.dir(), session.plugins)?;
+        let TrainedRun { store, spec, .. } =
+            trained_run(&self.run, &self.store.runs, &self.data.dir(), session.plugins)?;
         let plugins = session.plugins;
         if let Some(task) = spec.data.as_translation() {
             let device = self.device.open()?;

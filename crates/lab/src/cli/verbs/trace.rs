@@ -1,7 +1,7 @@
 //! `trace`: the routing of whole splits of a run's data as a file, of the run's network or from arrays
 //! of choices. The router `replay` follows such files.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
@@ -15,10 +15,9 @@ use crate::{
         args::{DataArgs, StoreArgs},
     },
     exec::ModelBuilder,
-    planning::{find, trained_run},
+    planning::{TrainedRun, trained_run},
     probes::{Shown, given_choices, record_of},
     spec::RunSpec,
-    store::Store,
 };
 
 /// Arguments of `trace`.
@@ -57,9 +56,8 @@ impl Verb for TraceArgs {
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let plugins = session.plugins;
-        let folder = find(&self.run, &self.store.runs)?;
-        let store = Store::open(folder.parent().unwrap_or(Path::new(".")))?;
-        let spec = trained_run(&folder, &store, &self.data.dir(), plugins)?;
+        let TrainedRun { store, spec, .. } =
+            trained_run(&self.run, &self.store.runs, &self.data.dir(), plugins)?;
         let device = self.device.open()?;
         let builder = ModelBuilder { plugins, store: &store, device: &device };
         let all = spec.data.len(self.split);
