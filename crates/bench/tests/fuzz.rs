@@ -110,15 +110,18 @@ fn in_a_process(target: &Target, count: usize) -> Result<String, String> {
     let mut command = Command::new("sh");
     command.args(["-c", &format!("ulimit -v {LIMIT}; exec \"$0\" \"$@\"")]).arg(program);
     command.args(["read", target.name, &count.to_string()]);
+    // An arena for each thread would be addresses that nobody uses, and as many as there are processors.
+    command.env("MALLOC_ARENA_MAX", "1");
     let output = command.stderr(Stdio::piped()).output().expect("it starts");
     let text = String::from_utf8_lossy(&output.stdout).to_string();
-    let last = text.lines().rfind(|line| !line.starts_with("at ")).unwrap_or_default();
+    let (at, said): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with("at "));
+    let said = said.join("; ");
     match output.status.success() {
-        true => Ok(last.to_string()),
+        true => Ok(said),
         false => {
-            let at = text.lines().next_back().unwrap_or_default();
+            let at = at.last().unwrap_or(&"at 0");
             let err = String::from_utf8_lossy(&output.stderr).to_string();
-            Err(format!("{}: {last} {at}\n{err}", output.status))
+            Err(format!("{}: {said} (after {at})\n{err}", output.status))
         }
     }
 }
