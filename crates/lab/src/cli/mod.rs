@@ -14,11 +14,12 @@ pub use session::Session;
 pub use verb::{Verb, VerbEntry};
 
 use std::{
+    fmt::Display,
     process::ExitCode,
     sync::{Arc, atomic::AtomicBool},
 };
 
-use clap::{Args, Command, FromArgMatches};
+use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use crate::{Plugins, spec::Suite};
 use output::{error_text, print, print_message};
@@ -52,31 +53,36 @@ pub(crate) fn main(plugins: &Plugins, suites: &[Suite], own: &[VerbEntry]) -> Ex
     let args: Vec<String> =
         std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into()).collect();
     if let Some(error) = renamed::error_of_old_name(&args, &names) {
-        print_message(&format!("error: {error}"));
-        return ExitCode::from(2);
+        return failed(&error);
     }
     let command = command(suites, &all);
     let matches = command.clone().get_matches();
     let world = match cluster::join() {
         Ok(world) => world,
-        Err(err) => {
-            print_message(&format!("error: {err}"));
-            return ExitCode::from(2);
-        }
+        Err(err) => return failed(&err),
     };
     let given = matches.subcommand().map_or(&matches, |(_, matches)| matches);
     let verbosity = Verbosity::from_arg_matches(given).unwrap_or_else(|err| err.exit());
     let stop = Arc::new(AtomicBool::new(false));
     let session = Session { plugins, suites, command, verbosity, stop, world };
-    let run = || match matches.subcommand() {
+    end(run(&matches, &all, &session), &session)
+}
+
+/// Runs the verb that was named.
+fn run(matches: &ArgMatches, all: &[VerbEntry], session: &Session) -> anyhow::Result<Answer> {
+    match matches.subcommand() {
         Some((name, matches)) => match all.iter().find(|verb| verb.name == name) {
             Some(verb) if !verb.together && !session.leads() => Ok(String::new().into()),
-            Some(verb) => (verb.run)(matches, &session),
+            Some(verb) => (verb.run)(matches, session),
             None => anyhow::bail!("no verb is named {name:?}"),
         },
-        None => RunOptions::from_arg_matches(&matches)?.train(None, &session),
-    };
-    match run() {
+        None => RunOptions::from_arg_matches(matches)?.train(None, session),
+    }
+}
+
+/// Prints the answer or the error.
+fn end(answer: anyhow::Result<Answer>, session: &Session) -> ExitCode {
+    match answer {
         Ok(answer) => {
             let printed = print(&answer.text);
             for err in answer.error.iter().chain(printed.as_ref().err()) {
@@ -89,11 +95,14 @@ pub(crate) fn main(plugins: &Plugins, suites: &[Suite], own: &[VerbEntry]) -> Ex
             print_message("stopped; the same command goes on from here");
             ExitCode::from(130)
         }
-        Err(err) => {
-            print_message(&format!("error: {}", error_text(&err)));
-            ExitCode::from(2)
-        }
+        Err(err) => failed(&error_text(&err)),
     }
+}
+
+/// Prints an error.
+fn failed(error: &dyn Display) -> ExitCode {
+    print_message(&format!("error: {error}"));
+    ExitCode::from(2)
 }
 
 #[cfg(test)]

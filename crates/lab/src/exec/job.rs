@@ -1,8 +1,10 @@
 //! One run, from its start to its recorded result.
 
 use anyhow::{bail, ensure};
+use backbones::AnyBackbone;
 use burn::module::Module;
 use sha2::{Digest, Sha256};
+use tasks::Task;
 use training::{Evaluation, Objective, Outcome, Run, TrainError, params_of, supervised_by};
 
 use super::{memory, model_builder::ModelBuilder, progress::Progress, runner::Runner};
@@ -52,12 +54,7 @@ impl Runner<'_> {
         ensure!(model.passes() == 1 || self.group.is_alone(), PASSES);
         let data = builder.task_for(spec)?;
         let distill = builder.teaching(spec)?;
-        self.store.write(&spec.id, "config.json", &spec.description())?;
-        self.store.write(&spec.id, "environment.json", self.environment)?;
-        if let Some(tokenizer) = data.as_text().and_then(|text| text.tokenizer().file()) {
-            let value: serde_json::Value = serde_json::from_str(&tokenizer)?;
-            self.store.write(&spec.id, "tokenizer.json", &value)?;
-        }
+        self.describe(spec, &*data)?;
         self.announce(spec)?;
         let run = Run {
             task: &*data,
@@ -69,16 +66,7 @@ impl Runner<'_> {
             objective: distill.as_ref().map(|distill| distill as &dyn Objective),
             tracer: self.tracer.as_ref(),
         };
-        let mut line = progress.line(spec, self.store.folder(&spec.id));
-        let ended = match self.trace {
-            true => {
-                let (task, folder, device) = (run.task, run.folder, self.device);
-                let mut watch = Tracer { watch: line, spec, task, folder, device };
-                supervised_by(&self.group, &run, model, &mut watch)
-            }
-            false => supervised_by(&self.group, &run, model, &mut line),
-        };
-        match ended {
+        match self.train_run(spec, &run, model, progress) {
             Ok(outcome) => self.finish(spec, &run, outcome),
             Err(TrainError::Diverged { step, what, value }) => {
                 let cause = format!("{what} is {value}");
@@ -87,6 +75,34 @@ impl Runner<'_> {
             Err(TrainError::Stopped { .. }) => Ok(()),
             Err(other) => Err(other.into()),
         }
+    }
+
+    /// Writes down what is trained, where and on which tokens.
+    fn describe(&self, spec: &RunSpec, data: &dyn Task) -> anyhow::Result<()> {
+        self.store.write(&spec.id, "config.json", &spec.description())?;
+        self.store.write(&spec.id, "environment.json", self.environment)?;
+        if let Some(tokenizer) = data.as_text().and_then(|text| text.tokenizer().file()) {
+            let value: serde_json::Value = serde_json::from_str(&tokenizer)?;
+            self.store.write(&spec.id, "tokenizer.json", &value)?;
+        }
+        Ok(())
+    }
+
+    /// Trains, with traces if they are asked for.
+    fn train_run(
+        &self,
+        spec: &RunSpec,
+        run: &Run,
+        model: AnyBackbone,
+        progress: &Progress,
+    ) -> Result<Outcome, TrainError> {
+        let mut line = progress.line(spec, self.store.folder(&spec.id));
+        if !self.trace {
+            return supervised_by(&self.group, run, model, &mut line);
+        }
+        let (task, folder, device) = (run.task, run.folder, self.device);
+        let mut watch = Tracer { watch: line, spec, task, folder, device };
+        supervised_by(&self.group, run, model, &mut watch)
     }
 
     /// Writes down what a run ended with. It has failed if a measure is no finite number.

@@ -5,7 +5,7 @@ use backbones::AnyBackbone;
 use burn::prelude::*;
 use moe::{Domain, Gone, Pruned, RoutingProbe};
 use pruning::{clusters, dominant};
-use tasks::Split;
+use tasks::{Split, Task};
 use training::evaluate;
 
 use super::{adapters::adapters, model_builder::ModelBuilder};
@@ -26,20 +26,8 @@ impl ModelBuilder<'_> {
         had: Option<&Pruned>,
     ) -> anyhow::Result<Selected> {
         let gone = self.gone(prune, from, had)?;
-        ensure!(
-            gone == Gone::Remove,
-            "prune: rule = \"merge\" takes gone = \"remove\": the router keeps the vectors of merged experts"
-        );
-        ensure!(
-            adapters(&from.config.moe).is_none(),
-            "prune: rule = \"merge\" is not for experts with adapters; a run that starts from this one with \
-             plain experts adds them to the weights"
-        );
         let task = self.task_for(from)?;
-        ensure!(
-            !matches!(task.domain(), Domain::Pair { .. }),
-            "prune: rule = \"merge\" is for networks of one sequence"
-        );
+        can_merge(gone, from, &*task)?;
         let reports = evaluate(model, &*task, Split::Valid, self.device).layers;
         let loads: Vec<Vec<f64>> = reports.into_iter().map(|report| report.load).collect();
         ensure!(!loads.is_empty(), "prune: the network has no MoE layers");
@@ -63,6 +51,24 @@ impl ModelBuilder<'_> {
         }
         Ok(selected)
     }
+}
+
+/// Refuses what cannot be merged.
+fn can_merge(gone: Gone, from: &RunSpec, task: &dyn Task) -> anyhow::Result<()> {
+    ensure!(
+        gone == Gone::Remove,
+        "prune: rule = \"merge\" takes gone = \"remove\": the router keeps the vectors of merged experts"
+    );
+    ensure!(
+        adapters(&from.config.moe).is_none(),
+        "prune: rule = \"merge\" is not for experts with adapters; a run that starts from this one with \
+         plain experts adds them to the weights"
+    );
+    ensure!(
+        !matches!(task.domain(), Domain::Pair { .. }),
+        "prune: rule = \"merge\" is for networks of one sequence"
+    );
+    Ok(())
 }
 
 /// The mean output of each expert of each layer over all units of the examples of a trace.

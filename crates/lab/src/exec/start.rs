@@ -25,44 +25,22 @@ impl ModelBuilder<'_> {
             };
         };
         let (there, had) = self.trained(from).context("the run that it starts from")?;
-        let selected = match &spec.config.prune {
-            Some(prune) => Some(self.select(prune, spec.seed, from, &there, had.as_ref())?),
-            None => had.clone().map(|pruned| Selected {
-                pruned,
-                scores: Vec::new(),
-                clusters: Vec::new(),
-            }),
-        };
+        let selected = self.selected(spec, from, &there, had.as_ref())?;
         let pruned = selected.as_ref().map(|selected| selected.pruned.clone());
         let places = places(pruned.as_ref(), had.as_ref());
-        let there = match &selected {
-            Some(selected) if !selected.clusters.is_empty() => {
-                merged(there, &selected.clusters, &selected.scores)
-                    .map_err(|why| anyhow!("prune: {why}"))?
+        let there = resized(spec, there, selected.as_ref())?;
+        let here = self.build(spec, &MoeConfig { pruned, ..spec.config.moe.clone() }, true)?;
+        let other = |err| anyhow!("the run that it starts from has another network: {err}");
+        let there = zoomed(there, here.tokens()).map_err(other)?;
+        let there = match adapters(&from.config.moe) {
+            Some(lora) if adapters(&spec.config.moe).is_none() => {
+                self.folded(from, &there, had.as_ref(), &lora)?
             }
             _ => there,
         };
-        let resized = there.resized(&spec.config.backbone)?;
-        let there = resized.unwrap_or(there);
-        let here = self.build(spec, &MoeConfig { pruned, ..spec.config.moe.clone() }, true)?;
-        // What an answer means is another thing in another task.
-        let other_answers = !same_answers(&spec.config.task, &from.config.task);
-        let had_adapters = adapters(&from.config.moe);
-        let has_adapters = adapters(&spec.config.moe).is_some();
-        let new_adapters = has_adapters && had_adapters.is_none();
-        let fresh = |path: &str| {
-            (other_answers && path.starts_with("head."))
-                || (new_adapters && path.contains(".adapters."))
-        };
-        let other = |err| anyhow!("the run that it starts from has another network: {err}");
-        let there = zoomed(there, here.tokens()).map_err(other)?;
-        let there = match had_adapters.filter(|_| !has_adapters) {
-            Some(lora) => self.folded(from, &there, had.as_ref(), &lora)?,
-            None => there,
-        };
         let model = match &spec.config.upcycle {
             Some(upcycle) => self.upcycled(spec, upcycle, &there, here)?,
-            None => carry(&there, here, &places, fresh).map_err(other)?,
+            None => carry(&there, here, &places, is_fresh(spec, from)).map_err(other)?,
         };
         self.keep_source(spec, from)?;
         self.store.write(&spec.id, "start.json", &norms(&model))?;
@@ -70,6 +48,52 @@ impl ModelBuilder<'_> {
             self.store.write(&spec.id, "pruned.json", &selected)?;
         }
         Ok(model)
+    }
+
+    /// The experts that the run has: those that its rule selects, or those that the run before it had.
+    fn selected(
+        &self,
+        spec: &RunSpec,
+        from: &RunSpec,
+        there: &AnyBackbone,
+        had: Option<&Pruned>,
+    ) -> anyhow::Result<Option<Selected>> {
+        match &spec.config.prune {
+            Some(prune) => self.select(prune, spec.seed, from, there, had).map(Some),
+            None => Ok(had.map(|pruned| Selected {
+                pruned: pruned.clone(),
+                scores: Vec::new(),
+                clusters: Vec::new(),
+            })),
+        }
+    }
+}
+
+/// The network of the run before, with its experts merged and its sizes changed as the run asks.
+fn resized(
+    spec: &RunSpec,
+    there: AnyBackbone,
+    selected: Option<&Selected>,
+) -> anyhow::Result<AnyBackbone> {
+    let there = match selected {
+        Some(selected) if !selected.clusters.is_empty() => {
+            merged(there, &selected.clusters, &selected.scores)
+                .map_err(|why| anyhow!("prune: {why}"))?
+        }
+        _ => there,
+    };
+    Ok(there.resized(&spec.config.backbone)?.unwrap_or(there))
+}
+
+/// Which parameters, by path, keep their random weights: the head, if an answer means another thing in
+/// the run's task, and adapters that the run before it has not.
+fn is_fresh(spec: &RunSpec, from: &RunSpec) -> impl Fn(&str) -> bool {
+    let other_answers = !same_answers(&spec.config.task, &from.config.task);
+    let new_adapters =
+        adapters(&spec.config.moe).is_some() && adapters(&from.config.moe).is_none();
+    move |path| {
+        (other_answers && path.starts_with("head."))
+            || (new_adapters && path.contains(".adapters."))
     }
 }
 

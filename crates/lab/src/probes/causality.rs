@@ -17,28 +17,23 @@ impl Subject<'_> {
         let Domain::Text { vocab, length } = self.task.domain() else {
             anyhow::bail!("causality is measured on text only; {:?} has none", self.task.domain());
         };
-        let half = length / 2;
         let mut moved: Vec<(f64, f64)> = Vec::new();
         for batch in self.batches() {
             let Input::Tokens(ids) = &batch.input else { continue };
-            let [b, _] = ids.dims();
-            let later =
-                (ids.clone().narrow(1, half, length - half) + 1).remainder_scalar(vocab as i64);
-            let changed =
-                Tensor::cat(vec![ids.clone().narrow(1, 0, half), later.cast(IntDType::I32)], 1);
-            let changed = Batch { input: Input::Tokens(changed), ..batch.clone() };
+            let changed = Input::Tokens(with_other_end(ids.clone(), vocab));
+            let changed = Batch { input: changed, ..batch.clone() };
             let (_, before) = self.pass(&batch, RoutingProbe::default());
             let (_, after) = self.pass(&changed, RoutingProbe::default());
             moved.resize(before.layers.len(), (0.0, 0.0));
-            for (sums, (a, b_)) in moved.iter_mut().zip(before.layers.iter().zip(&after.layers)) {
-                let (a, c) = (a.plan.choices(), b_.plan.choices());
-                let of_example = (a.len() / b).max(1);
-                let early = of_example * half / length;
-                for (unit, (a, c)) in a.iter().zip(&c).enumerate() {
-                    if unit % of_example < early {
-                        sums.0 += if same(a, c) { 0.0 } else { 1.0 };
-                        sums.1 += 1.0;
-                    }
+            for (sums, (a, b)) in moved.iter_mut().zip(before.layers.iter().zip(&after.layers)) {
+                let (a, b) = (a.plan.choices(), b.plan.choices());
+                let of_example = (a.len() / ids.dims()[0]).max(1);
+                let early = of_example * (length / 2) / length;
+                for (_, (a, b)) in
+                    a.iter().zip(&b).enumerate().filter(|(unit, _)| unit % of_example < early)
+                {
+                    sums.0 += if same(a, b) { 0.0 } else { 1.0 };
+                    sums.1 += 1.0;
                 }
             }
         }
@@ -59,6 +54,14 @@ impl Subject<'_> {
             ..Table::default()
         })
     }
+}
+
+/// Texts `[B, T]` whose second half has the next token of the vocabulary at each place.
+fn with_other_end(ids: Tensor<2, Int>, vocab: usize) -> Tensor<2, Int> {
+    let length = ids.dims()[1];
+    let half = length / 2;
+    let later = (ids.clone().narrow(1, half, length - half) + 1).remainder_scalar(vocab as i64);
+    Tensor::cat(vec![ids.narrow(1, 0, half), later.cast(IntDType::I32)], 1)
 }
 
 fn same(a: &[(usize, f32)], b: &[(usize, f32)]) -> bool {

@@ -22,25 +22,9 @@ impl Subject<'_> {
         for (layer, plan) in self.layers().iter().enumerate() {
             changeable(plan)?;
             let e = plan.n_experts();
-            let (mut n, mut regret, mut best, mut others) = (0.0, 0.0, 0.0, 0.0);
-            for batch in self.batches() {
-                let chosen = self.losses(&batch, layer, None);
-                let instead: Vec<Vec<f64>> =
-                    (0..e).map(|expert| self.losses(&batch, layer, Some(expert))).collect();
-                for (example, chosen) in chosen.iter().enumerate() {
-                    let all = || instead.iter().map(|losses| losses[example]);
-                    let least = all().fold(*chosen, f64::min);
-                    n += 1.0;
-                    regret += chosen - least;
-                    best += if *chosen <= least + 1e-7 { 1.0 } else { 0.0 };
-                    others += all().sum::<f64>() / e as f64 - chosen;
-                }
-            }
-            rows.push(
-                [layer as f64, regret / n, best / n, 1.0 / e as f64, others / n]
-                    .map(Entry::Number)
-                    .to_vec(),
-            );
+            let [regret, best, others] = self.regret_of(layer, e);
+            let row = [layer as f64, regret, best, 1.0 / e as f64, others];
+            rows.push(row.map(Entry::Number).to_vec());
         }
         Ok(Table {
             title: "Regret of the first choice: loss with another expert in its place".into(),
@@ -64,6 +48,26 @@ impl Subject<'_> {
             ],
             ..Table::default()
         })
+    }
+
+    /// The mean regret in a layer of E experts, the share of examples without regret, and the mean loss over
+    /// all experts minus that of the chosen one.
+    fn regret_of(&self, layer: usize, e: usize) -> [f64; 3] {
+        let (mut n, mut sums) = (0.0, [0.0; 3]);
+        for batch in self.batches() {
+            let chosen = self.losses(&batch, layer, None);
+            let instead: Vec<Vec<f64>> =
+                (0..e).map(|expert| self.losses(&batch, layer, Some(expert))).collect();
+            for (example, chosen) in chosen.iter().enumerate() {
+                let all = || instead.iter().map(|losses| losses[example]);
+                let least = all().fold(*chosen, f64::min);
+                n += 1.0;
+                sums[0] += chosen - least;
+                sums[1] += if *chosen <= least + 1e-7 { 1.0 } else { 0.0 };
+                sums[2] += all().sum::<f64>() / e as f64 - chosen;
+            }
+        }
+        sums.map(|sum| sum / n)
     }
 
     /// The loss of each example, if the first expert of one of its units is another one.

@@ -30,7 +30,24 @@ pub fn tables_of(what: &str, traces: &[Trace], other: Option<&Trace>) -> Result<
     };
     Ok(match what {
         "load" => vec![loads(last)],
-        "entropy" => vec![over_steps(
+        "coactivation" => matrices(last),
+        "specialisation" => specialisations(last),
+        "agreement" => vec![agreements(last, other)?],
+        what => match by_step(what, traces, last) {
+            Some(table) => vec![table],
+            None => {
+                let known = ANALYSES.iter().map(|(name, _)| *name);
+                return Err(Error::unknown("analysis", what, known));
+            }
+        },
+    })
+}
+
+/// The table of an analysis that has a row for each step and layer.
+fn by_step(what: &str, traces: &[Trace], last: &Trace) -> Option<Table> {
+    let before = |at: usize, number: usize| Some(&traces[at.checked_sub(1)?].layers[number]);
+    Some(match what {
+        "entropy" => over_steps(
             "Entropy as a share of its maximum",
             &[
                 ("choice_entropy", "of choices"),
@@ -39,44 +56,36 @@ pub fn tables_of(what: &str, traces: &[Trace], other: Option<&Trace>) -> Result<
             ],
             traces,
             |_, layer, _| vec![choice_entropy(layer), weight_entropy(layer), load_entropy(layer)],
-        )],
-        "margin" => vec![over_steps(
+        ),
+        "margin" => over_steps(
             "Margin of first over second choices",
             &[("margin", "margin")],
             traces,
             |_, layer, _| vec![margin(layer)],
-        )],
-        "saturation" => vec![over_steps(
+        ),
+        "saturation" => over_steps(
             "Share of the final choices that are reached",
             &[("saturation", "saturation")],
             traces,
             |_, layer, number| vec![saturation(layer, &last.layers[number])],
-        )],
-        "switches" => vec![over_steps(
+        ),
+        "switches" => over_steps(
             "Share of units whose first expert differs from the trace before",
             &[("switch_rate", "switch rate")],
             traces,
-            |at, layer, number| match at.checked_sub(1) {
-                Some(before) => vec![switches(&traces[before].layers[number], layer)],
-                None => Vec::new(),
+            |at, layer, number| {
+                before(at, number).map_or(vec![], |before| vec![switches(before, layer)])
             },
-        )],
-        "changes" => vec![over_steps(
+        ),
+        "changes" => over_steps(
             "Share of assignments that are not in the trace before",
             &[("expert_change_rate", "expert change rate")],
             traces,
-            |at, layer, number| match at.checked_sub(1) {
-                Some(before) => vec![changes(&traces[before].layers[number], layer)],
-                None => Vec::new(),
+            |at, layer, number| {
+                before(at, number).map_or(vec![], |before| vec![changes(before, layer)])
             },
-        )],
-        "coactivation" => matrices(last),
-        "specialisation" => specialisations(last),
-        "agreement" => vec![agreements(last, other)?],
-        other => {
-            let known = ANALYSES.iter().map(|(name, _)| *name);
-            return Err(Error::unknown("analysis", other, known));
-        }
+        ),
+        _ => return None,
     })
 }
 

@@ -76,21 +76,9 @@ impl Verb for AnalyseArgs {
         }
         let ((model, _), task) = (builder.trained(&spec)?, builder.task_for(&spec)?);
         let subject = Subject { model: &model, task: &*task, device: &device };
-        let probes = probes::PROBES.iter().filter(|(what, _)| self.asks_for(what));
-        for (what, _) in probes {
-            match subject.probe(what) {
-                Ok(table) => tables.push(table),
-                Err(err) if self.what.is_empty() => session.say(&format!("{what}: {err}")),
-                Err(err) => return Err(err),
-            }
-        }
+        tables.extend(self.of_network(&subject, session)?);
         let plots = folder.join("analysis");
-        fs::create_dir_all(&plots).with_context(|| plots.display().to_string())?;
-        for figure in sides.iter().flat_map(|side| trace_figures(&side.traces)) {
-            let path = plots.join(format!("{}.svg", figure.name));
-            write_atomic(&path, figure.svg.as_bytes())
-                .with_context(|| path.display().to_string())?;
-        }
+        plot(&sides, &plots)?;
         session.say(&format!("plots are in {}", plots.display()));
         Ok(render(&tables, self.format.get()).into())
     }
@@ -108,9 +96,32 @@ impl AnalyseArgs {
         Ok(tables)
     }
 
+    /// The tables of the analyses of the network. One that was not asked for by name may not apply.
+    fn of_network(&self, subject: &Subject, session: &Session) -> anyhow::Result<Vec<Table>> {
+        let mut tables = Vec::new();
+        for (what, _) in probes::PROBES.iter().filter(|(what, _)| self.asks_for(what)) {
+            match subject.probe(what) {
+                Ok(table) => tables.push(table),
+                Err(err) if self.what.is_empty() => session.say(&format!("{what}: {err}")),
+                Err(err) => return Err(err),
+            }
+        }
+        Ok(tables)
+    }
+
     fn asks_for(&self, what: &str) -> bool {
         self.what.is_empty() || self.what.iter().any(|asked| asked == what)
     }
+}
+
+/// Writes the plots of the traces into a folder.
+fn plot(sides: &[Side], folder: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    for figure in sides.iter().flat_map(|side| trace_figures(&side.traces)) {
+        let path = folder.join(format!("{}.svg", figure.name));
+        write_atomic(&path, figure.svg.as_bytes()).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
 }
 
 fn known(what: &[String]) -> anyhow::Result<()> {

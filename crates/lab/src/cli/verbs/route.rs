@@ -77,22 +77,8 @@ fn route(call: &RouteArgs, plugins: &Plugins) -> anyhow::Result<String> {
     let place = || call.input.display().to_string();
     let mut tensors = safetensors::read(&call.input)?;
     let x = units(&mut tensors, &device).with_context(place)?;
-    let mut pass = match call.train {
-        true => Pass::train(call.seed, 0, call.progress),
-        false => Pass::eval(),
-    };
     let shape = [x.dims()[0], x.dims()[1]];
-    if let Some(ids) = whole_numbers(&mut tensors, "ids", shape, &device).with_context(place)? {
-        pass.put(TokenIds(ids));
-    }
-    let clusters = whole_numbers(&mut tensors, "clusters", shape, &device).with_context(place)?;
-    if let Some(clusters) = clusters {
-        pass.put(Clusters(clusters));
-    }
-    if let Some(noise) = tensors.remove("noise") {
-        ensure!(call.train, "{}: noise: a router draws it in training only; add --train", place());
-        pass.put(GivenNoise::new(noise));
-    }
+    let mut pass = call.pass(&mut tensors, shape, &device).with_context(place)?;
     let from_file: Vec<String> = tensors.keys().cloned().collect();
     let named = || format!("{}: router {:?}", place(), call.router);
     let router = call.build(&choice, &x, plugins)?;
@@ -128,6 +114,30 @@ impl RouteArgs {
             anyhow::bail!("--config {}: expected a table, for example {{\"k\": 3}}", self.config)
         };
         Ok(plugins.library.routers.complete(&Choice { kind: self.router.clone(), options })?)
+    }
+
+    /// The pass, with what the file has for it beside the units: tokens, clusters and noise.
+    fn pass(
+        &self,
+        tensors: &mut Tensors,
+        shape: [usize; 2],
+        device: &Device,
+    ) -> anyhow::Result<Pass> {
+        let mut pass = match self.train {
+            true => Pass::train(self.seed, 0, self.progress),
+            false => Pass::eval(),
+        };
+        if let Some(ids) = whole_numbers(tensors, "ids", shape, device)? {
+            pass.put(TokenIds(ids));
+        }
+        if let Some(clusters) = whole_numbers(tensors, "clusters", shape, device)? {
+            pass.put(Clusters(clusters));
+        }
+        if let Some(noise) = tensors.remove("noise") {
+            ensure!(self.train, "noise: a router draws it in training only; add --train");
+            pass.put(GivenNoise::new(noise));
+        }
+        Ok(pass)
     }
 
     /// A fresh router for the input, on an autodiff device.

@@ -143,14 +143,11 @@ impl RunOptions {
         let world = &session.world;
         let name = session.suite_or_default(name)?;
         let planned = together::agree(&**world, self.plan(name, session))?;
-        let Planned { source, wanted, request, environment, mut suite } = planned;
-        if world.size() > 1 {
-            let facts = together::facts(&suite.planned(), &environment);
-            together::same(&**world, &together::agree(&**world, facts)?)?;
-        }
+        let Planned { source, wanted, request, environment, suite } = planned;
+        same_plan(&suite, &environment, session)?;
         let data = self.data.dir();
         let searcher = source.searcher(session.plugins, &data, &wanted);
-        let mut searcher = together::agree(&**world, searcher)?;
+        let searcher = together::agree(&**world, searcher)?;
         ensure!(searcher.is_none() || (self.shard.is_none() && world.size() == 1), SEARCHES);
         say_budget(&suite, name, session);
         together::agree(&**world, self.check_memory(&suite, session))?;
@@ -179,21 +176,27 @@ impl RunOptions {
             return Ok(String::new().into());
         }
         let _dismissal = Dismissal(world.clone());
+        self.lead((&source, &request), (suite, searcher), &runner, session)
+    }
+
+    /// Trains the runs and gives their table, in the process that leads the others.
+    fn lead(
+        &self,
+        (source, request): (&Source, &Request),
+        (mut suite, searcher): (SuitePlan, Option<Searcher>),
+        runner: &Runner,
+        session: &Session,
+    ) -> anyhow::Result<Answer> {
+        let store = runner.store;
         let (trained, results) =
-            self.train_all(&mut suite, searcher.as_mut(), (&request, &runner), session)?;
-        // Whoever is the last to write the results has counted all runs that the others have trained.
-        let locked = request.lock(store.root())?;
-        let mut runs = rows(&suite, &store)?;
-        runs.rows.extend(search_rows(&suite, &results));
-        let examples = (!runs.examples.is_empty()).then(|| runs.examples.to_csv());
-        let written = request.write(&locked, store.root(), &runs.to_csv(), examples.as_deref());
-        drop(locked);
+            self.train_all(&mut suite, searcher, (request, runner), session)?;
+        let (runs, written) = write_results(&suite, &results, request, store)?;
         if session.is_stopped() {
             bail!("stopped");
         }
-        report_failures(&suite, &store, session)?;
-        report_missing(&suite, &store, session)?;
-        let traced = if self.watch.trace { trace_the_others(&suite, &runner) } else { Ok(()) };
+        report_failures(&suite, store, session)?;
+        report_missing(&suite, store, session)?;
+        let traced = if self.watch.trace { trace_the_others(&suite, runner) } else { Ok(()) };
         if let Some(tracer) = &runner.tracer {
             session.say(&timing::table(tracer).render(Format::Text));
         }
@@ -204,8 +207,8 @@ impl RunOptions {
             return Ok(Answer { text, error: Some(err), code: 2 });
         }
         if let Some(folder) = &self.publish {
-            released(&suite, &store, self.allow_dev)?;
-            let (suite, runs, environment) = (&suite, &runs, &environment);
+            released(&suite, store, self.allow_dev)?;
+            let (suite, runs, environment) = (&suite, &runs, runner.environment);
             let command = &source.program.command(&source.asked);
             let folder = Publication { suite, runs, command, environment }.write(folder)?;
             session.say(&format!("wrote {}", folder.display()));
@@ -229,19 +232,35 @@ impl RunOptions {
     fn train_all(
         &self,
         suite: &mut SuitePlan,
-        searcher: Option<&mut Searcher>,
+        searcher: Option<Searcher>,
         (request, runner): (&Request, &Runner),
         session: &Session,
     ) -> anyhow::Result<(anyhow::Result<()>, Vec<SearchResult>)> {
         if let Some(tuning) = &suite.tuning {
             suite.specs = tune(tuning, suite, request, runner, (self.shard, session))?;
         }
-        let searched = searcher.map(|searcher| runner.search(searcher)).transpose()?;
+        let searched = searcher.map(|mut searcher| runner.search(&mut searcher)).transpose()?;
         let Searched { specs, results } = searched.unwrap_or_default();
         results.iter().for_each(|result| session.say(&result.said));
         suite.specs.extend(specs);
         Ok((runner.train(&shard(suite.specs.iter(), self.shard)), results))
     }
+}
+
+/// Gathers the results of a suite, and writes them. The second value tells whether they could be written.
+fn write_results(
+    suite: &SuitePlan,
+    results: &[SearchResult],
+    request: &Request,
+    store: &Store,
+) -> anyhow::Result<(Runs, anyhow::Result<()>)> {
+    // Whoever is the last to write the results has counted all runs that the others have trained.
+    let locked = request.lock(store.root())?;
+    let mut runs = rows(suite, store)?;
+    runs.rows.extend(search_rows(suite, results));
+    let examples = (!runs.examples.is_empty()).then(|| runs.examples.to_csv());
+    let written = request.write(&locked, store.root(), &runs.to_csv(), examples.as_deref());
+    Ok((runs, written))
 }
 
 /// What the options ask for.
@@ -299,6 +318,20 @@ impl RunOptions {
         }
         Ok(())
     }
+}
+
+/// Refuses processes that have planned different things.
+fn same_plan(
+    suite: &SuitePlan,
+    environment: &Environment,
+    session: &Session,
+) -> anyhow::Result<()> {
+    let world = &*session.world;
+    if world.size() == 1 {
+        return Ok(());
+    }
+    let facts = together::facts(&suite.planned(), environment);
+    together::same(world, &together::agree(world, facts)?)
 }
 
 /// Prints the budget of a suite, if it has one.
