@@ -89,8 +89,7 @@ fn resized(
 /// the run's task, and adapters that the run before it has not.
 fn is_fresh(spec: &RunSpec, from: &RunSpec) -> impl Fn(&str) -> bool {
     let other_answers = !same_answers(&spec.config.task, &from.config.task);
-    let new_adapters =
-        adapters(&spec.config.moe).is_some() && adapters(&from.config.moe).is_none();
+    let new_adapters = adapters(&spec.config.moe).is_some() && adapters(&from.config.moe).is_none();
     move |path| {
         (other_answers && path.starts_with("head."))
             || (new_adapters && path.contains(".adapters."))

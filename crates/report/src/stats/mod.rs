@@ -25,7 +25,7 @@ pub use bootstrap::{Interval, RESAMPLES, stratified_bootstrap};
 pub use crossed::{Crossed, crossed};
 pub use friedman::{Friedman, friedman, ranks};
 pub use holm::holm;
-pub(crate) use improvement::improvement_of_sorted;
+pub(crate) use improvement::improvements;
 pub use improvement::probability_of_improvement;
 pub use iqm::iqm;
 pub use mean::{Mean, mean, t_quantile};

@@ -1,5 +1,6 @@
-//! Wilcoxon's signed-rank test: up to 100 differences exact, by counting every assignment of signs
-//! to the ranks; beyond that by the normal distribution.
+//! Wilcoxon's signed-rank test: up to 100 differences exact, with ties up to 25, by counting every assignment
+//! of signs to the ranks; beyond that by the normal distribution. Each kind of ties has a count of its own, so
+//! that half a million tests with many ties would take minutes.
 //! Wilcoxon. *Individual comparisons by ranking methods*. 1945. <https://doi.org/10.2307/3001968>
 
 use std::collections::HashMap;
@@ -24,6 +25,10 @@ pub(crate) struct SignedRanks {
 impl SignedRanks {
     /// Tables that are kept; there are as many as there are kinds of ties.
     const MOST: usize = 1000;
+    /// The most differences that are counted without ties.
+    const COUNTED: usize = 100;
+    /// The most differences that are counted with ties.
+    const COUNTED_WITH_TIES: usize = 25;
 
     /// As [`wilcoxon`].
     pub(crate) fn wilcoxon(&mut self, differences: &[f64]) -> f64 {
@@ -31,7 +36,8 @@ impl SignedRanks {
         let ranks = ranks(&moved.iter().map(|d| d.abs()).collect::<Vec<_>>());
         let positive = moved.iter().zip(&ranks).filter(|(d, _)| **d > 0.0);
         let sum: f64 = positive.map(|(_, rank)| rank).sum();
-        if moved.len() <= 100 { self.exact(&ranks, sum) } else { normal(&ranks, sum) }
+        let most = if has_ties(&ranks) { Self::COUNTED_WITH_TIES } else { Self::COUNTED };
+        if moved.len() <= most { self.exact(&ranks, sum) } else { normal(&ranks, sum) }
     }
 
     fn exact(&mut self, ranks: &[f64], sum: f64) -> f64 {
@@ -45,6 +51,13 @@ impl SignedRanks {
         let observed = (2.0 * sum) as usize;
         (2.0 * below[observed].min(above[observed])).min(1.0)
     }
+}
+
+/// Whether some ranks are shared: then the sum of squares is less than that of 1 to n.
+fn has_ties(ranks: &[f64]) -> bool {
+    let n = ranks.len() as f64;
+    let squares: f64 = ranks.iter().map(|rank| rank * rank).sum();
+    squares < n * (n + 1.0) * (2.0 * n + 1.0) / 6.0
 }
 
 /// Each rank is in the sum or not, so the variance is a quarter of their squares, ties or not.
@@ -116,6 +129,20 @@ mod tests {
         assert!(differences.len() > 100);
         let p = wilcoxon(&differences);
         assert!((p - golden["p_value"].as_f64().unwrap()).abs() < 1e-10, "{p}");
+    }
+
+    #[test]
+    fn ties_are_seen() {
+        let ties = |differences: &[f64]| has_ties(&ranks(differences));
+        assert_eq!(
+            [ties(&[]), ties(&[3.0, 1.0, 2.0]), ties(&[3.0, 1.0, 1.0])],
+            [false, false, true]
+        );
+        // With 26 differences, two of them alike, the normal distribution; without ties counting.
+        let differences = |last: f64| (1..26).map(f64::from).chain([last]).collect::<Vec<_>>();
+        let (tied, apart) = (wilcoxon(&differences(25.0)), wilcoxon(&differences(26.0)));
+        assert_eq!(apart, 2.0_f64.powi(-25));
+        assert!((5e-6..2e-5).contains(&tied), "{tied}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::{
     Error, Query, Runs, Setting,
     stats::{
         Friedman, Interval, RESAMPLES, SignedRanks, critical_difference, friedman, holm,
-        improvement_of_sorted, iqm, stratified_bootstrap,
+        improvements, iqm, stratified_bootstrap,
     },
 };
 
@@ -145,15 +145,13 @@ fn normalise(mut blocks: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
 fn ranking(methods: &[&str], left_out: Vec<&str>, tasks: &[Vec<Vec<f64>>]) -> Ranking {
     let blocks: Vec<Vec<f64>> = tasks.concat();
     let scores: Vec<Vec<Vec<f64>>> = (0..methods.len()).map(|m| of_method(tasks, m)).collect();
-    let (mean_ranks, sorted) =
-        (mean_ranks(&blocks), scores.iter().map(|scores| sorted(scores)).collect::<Vec<_>>());
+    let (mean_ranks, improvements) = (mean_ranks(&blocks), improvements(&scores));
     let mut ranked: Vec<(usize, Ranked)> = (0..methods.len())
         .into_par_iter()
         .map(|at| {
-            let improvement = improvement(&sorted, at);
             let (iqm, interval) = middle(&scores[at]);
             let (method, rank, scores) = (methods[at].into(), mean_ranks[at], scores[at].clone());
-            (at, Ranked { method, rank, iqm, interval, improvement, scores })
+            (at, Ranked { method, rank, iqm, interval, improvement: improvements[at], scores })
         })
         .collect();
     ranked.sort_by(|(_, a), (_, b)| a.rank.total_cmp(&b.rank));
@@ -188,20 +186,6 @@ fn middle(scores: &[Vec<f64>]) -> (f64, Option<Interval>) {
     let statistic = |tasks: &[Vec<f64>]| iqm(&tasks.concat()).unwrap_or(f64::NAN);
     let interval = stratified_bootstrap(scores, statistic, RESAMPLES, 0);
     (statistic(scores), interval.map(|interval| interval.within([0.0, 1.0])))
-}
-
-/// The scores of each task in order.
-fn sorted(scores: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    let mut tasks = scores.to_vec();
-    tasks.iter_mut().for_each(|seeds| seeds.sort_by(f64::total_cmp));
-    tasks
-}
-
-/// The mean over the other methods of the chance to beat them, from sorted scores.
-fn improvement(scores: &[Vec<Vec<f64>>], at: usize) -> f64 {
-    let others = (0..scores.len()).filter(|other| *other != at);
-    let chances = others.filter_map(|o| improvement_of_sorted(&scores[at], &scores[o]));
-    chances.sum::<f64>() / (scores.len() - 1) as f64
 }
 
 /// Wilcoxon's test of all pairs, in the order of the ranking.
