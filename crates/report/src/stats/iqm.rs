@@ -1,7 +1,10 @@
 //! The interquartile mean: the mean of the middle half, which neither a lucky nor a broken run
 //! moves. Agarwal et al. 2021, <https://arxiv.org/abs/2108.13264>, section 4.3.
 
-use super::mean::average;
+use super::{
+    bootstrap::{Interval, RESAMPLES, stratified_bootstrap},
+    mean::average,
+};
 
 /// The mean without the lowest and the highest quarter (each rounded down); none of no values.
 pub fn iqm(values: &[f64]) -> Option<f64> {
@@ -15,6 +18,36 @@ pub fn iqm(values: &[f64]) -> Option<f64> {
     average(&values[cut..n - cut])
 }
 
+/// The stratified bootstrap interval of the interquartile mean of all values. None where a stratum has
+/// fewer than 3.
+///
+/// Places in the order of the values are drawn in place of the values, so that no sample is sorted.
+pub(crate) fn iqm_interval(strata: &[Vec<f64>]) -> Option<Interval> {
+    let mut all = strata.concat();
+    all.sort_by(f64::total_cmp);
+    let place = |value: &f64| all.partition_point(|other| other.total_cmp(value).is_lt()) as f64;
+    let places: Vec<Vec<f64>> =
+        strata.iter().map(|values| values.iter().map(place).collect()).collect();
+    let statistic = |places: &[Vec<f64>]| {
+        let mut counts = vec![0; all.len()];
+        places.iter().flatten().for_each(|place| counts[*place as usize] += 1);
+        iqm_of_counts(&all, &counts)
+    };
+    stratified_bootstrap(&places, statistic, RESAMPLES, 0)
+}
+
+/// The interquartile mean of values in order, each as often as its count; NaN of none.
+fn iqm_of_counts(values: &[f64], counts: &[usize]) -> f64 {
+    let n: usize = counts.iter().sum();
+    let (cut, mut before, mut sum) = (n / 4, 0, 0.0);
+    for (value, count) in values.iter().zip(counts) {
+        let after = before + count;
+        sum += value * (after.clamp(cut, n - cut) - before.clamp(cut, n - cut)) as f64;
+        before = after;
+    }
+    sum / (n - 2 * cut) as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -25,6 +58,18 @@ mod tests {
         assert_eq!(iqm(&[100.0, 2.0, 4.0, -50.0]), Some(3.0));
         assert_eq!(iqm(&[1.0, 2.0, 6.0]), Some(3.0));
         assert_eq!(iqm(&[]), None);
+    }
+
+    #[test]
+    fn the_interval_is_that_of_the_bootstrap() {
+        let strata = [vec![0.5, 0.1, 0.1, 0.9, 0.3], vec![0.2, 0.8, 0.4], vec![0.7, 0.1, 1.0, 0.0]];
+        let statistic = |strata: &[Vec<f64>]| iqm(&strata.concat()).unwrap();
+        let [got, wanted] = [
+            iqm_interval(&strata).unwrap(),
+            stratified_bootstrap(&strata, statistic, RESAMPLES, 0).unwrap(),
+        ];
+        assert!((got.low - wanted.low).abs() < 1e-12 && (got.high - wanted.high).abs() < 1e-12);
+        assert_eq!(iqm_interval(&[vec![1.0, 2.0]]), None);
     }
 
     #[test]

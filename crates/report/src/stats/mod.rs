@@ -28,6 +28,7 @@ pub use holm::holm;
 pub(crate) use improvement::improvements;
 pub use improvement::probability_of_improvement;
 pub use iqm::iqm;
+pub(crate) use iqm::iqm_interval;
 pub use mean::{Mean, mean, t_quantile};
 pub(crate) use mean::{average, student};
 pub use nemenyi::critical_difference;

@@ -7,8 +7,8 @@ use rayon::prelude::*;
 use crate::{
     Error, Query, Runs, Setting,
     stats::{
-        Friedman, Interval, RESAMPLES, SignedRanks, critical_difference, friedman, holm,
-        improvements, iqm, stratified_bootstrap,
+        Friedman, Interval, SignedRanks, critical_difference, friedman, holm, improvements, iqm,
+        iqm_interval,
     },
 };
 
@@ -183,9 +183,8 @@ fn mean_ranks(blocks: &[Vec<f64>]) -> Vec<f64> {
 
 /// The interquartile mean over all tasks and seeds, with its interval.
 fn middle(scores: &[Vec<f64>]) -> (f64, Option<Interval>) {
-    let statistic = |tasks: &[Vec<f64>]| iqm(&tasks.concat()).unwrap_or(f64::NAN);
-    let interval = stratified_bootstrap(scores, statistic, RESAMPLES, 0);
-    (statistic(scores), interval.map(|interval| interval.within([0.0, 1.0])))
+    let interval = iqm_interval(scores).map(|interval| interval.within([0.0, 1.0]));
+    (iqm(&scores.concat()).unwrap_or(f64::NAN), interval)
 }
 
 /// Wilcoxon's test of all pairs, in the order of the ranking.
