@@ -36,7 +36,7 @@ impl TryFrom<Named> for TraceFile {
             Named::Path(file) => (file, None),
             Named::Known { file, sha256 } => (file, Some(sha256)),
         };
-        let bytes = fs::read(&file).map_err(|err| format!("{file}: {err}"))?;
+        let bytes = regular_file(&file).map_err(|why| format!("{file}: {why}"))?;
         let sha256 = digest(&bytes);
         if known.is_some_and(|known| known != sha256) {
             return Err(format!("{file}: it has changed since the run was made"));
@@ -63,6 +63,21 @@ impl TraceFile {
     pub fn path(&self) -> &str {
         &self.file
     }
+}
+
+/// The most bytes of a trace.
+const MOST_BYTES: u64 = 4 << 30;
+
+/// Reads a regular file that is no larger than a trace may be.
+fn regular_file(file: &str) -> Result<Vec<u8>, String> {
+    let about = fs::metadata(file).map_err(|err| err.to_string())?;
+    if !about.is_file() {
+        return Err("it is no regular file".into());
+    }
+    if about.len() > MOST_BYTES {
+        return Err(format!("it has {} bytes; at most {MOST_BYTES} are read", about.len()));
+    }
+    fs::read(file).map_err(|err| err.to_string())
 }
 
 fn digest(bytes: &[u8]) -> String {
@@ -238,7 +253,9 @@ pub(crate) mod tests {
     #[test]
     fn what_is_no_trace_is_named() {
         assert!(read("nowhere".into()).unwrap_err().starts_with("nowhere: "));
-        let (_folder, path) = written(b"no trace");
+        let (folder, path) = written(b"no trace");
+        let folder = folder.path().display().to_string();
+        assert!(read(folder.into()).unwrap_err().ends_with("it is no regular file"));
         assert!(read(path.clone().into()).unwrap_err().contains("it is no trace"));
         fs::write(&path, file("valid", 2, &[(0, [2, 0])])).unwrap();
         let err = read(path.into()).unwrap_err();
