@@ -102,6 +102,25 @@ fn without_a_flag_each_process_has_a_part() {
     assert_eq!(place.outcomes("four"), place.outcomes("one"));
 }
 
+/// Which settings go on depends on what the first process found.
+fn settings_are_tried_and_chosen_together() {
+    let tune = "\n[tune]\ntrials = 3\nsearch = \"grid\"\nmetric = \"loss\"\nseeds = [100]\n\
+                halving = { rungs = 2, factor = 2 }\n[tune.keys]\ntrain.lr = [1e-3, 3e-3, 1e-2]\n";
+    let place = Place::with_suite(&format!("{}{tune}", short("loss-free")));
+    let (one, _) = ended(&alone(&place, &run("one")), 0);
+    let (two, _) = ended(&output(ranks(&place, 2, &run("two"))), 0);
+    assert_eq!(place.runs("two").len(), 6, "three trials, two of them again, and the chosen one");
+    assert_eq!(place.outcomes("two"), place.outcomes("one"));
+    assert_eq!(tuned(&two), tuned(&one));
+}
+
+/// The line below a table that names the chosen settings.
+fn tuned(text: &str) -> Option<&str> {
+    let line = text.lines().find(|line| line.starts_with("Tuned on"));
+    assert!(line.is_some(), "{text}");
+    line
+}
+
 fn workers_are_shared_out() {
     let workers = "workers = { count = 4, local_steps = 3, warmup = 4, ewma_warmup = 2 }, ";
     let suite = short("loss-free").replace("accumulate = 2, ", workers);
@@ -209,9 +228,10 @@ fn main() -> ExitCode {
         Some("--list") => return ExitCode::SUCCESS,
         _ => {}
     }
-    let tests: [(&str, fn()); 6] = [
+    let tests: [(&str, fn()); 7] = [
         ("processes_have_the_bits_of_one", processes_have_the_bits_of_one),
         ("without_a_flag_each_process_has_a_part", without_a_flag_each_process_has_a_part),
+        ("settings_are_tried_and_chosen_together", settings_are_tried_and_chosen_together),
         ("workers_are_shared_out", workers_are_shared_out),
         (
             "a_process_that_dies_ends_the_others_and_the_run_goes_on",

@@ -118,10 +118,7 @@ pub(crate) fn can_share(suite: &SuitePlan, ranks: usize) -> anyhow::Result<()> {
     if ranks == 1 {
         return Ok(());
     }
-    if suite.tuning.is_some() {
-        bail!("a suite with [tune] is trained by one process; --shard shares its runs");
-    }
-    suite.specs.iter().try_for_each(|spec| {
+    suite.possible().into_iter().try_for_each(|spec| {
         let fits = ProcessGroup::check(&spec.config.train, ranks);
         fits.map_err(|message| anyhow!("method {:?}: train.{message}", spec.method))
     })

@@ -26,6 +26,14 @@ impl SuitePlan {
         }
     }
 
+    /// All runs that may be trained: where settings are to be chosen, those of every setting.
+    pub(crate) fn possible(&self) -> Vec<&RunSpec> {
+        match &self.tuning {
+            Some(tuning) => tuning.possible(),
+            None => self.specs.iter().collect(),
+        }
+    }
+
     /// The budget that its methods share, if there is one.
     pub(crate) fn budget(&self) -> Option<&BudgetOutcome> {
         self.planned().into_iter().find_map(|spec| spec.budget.as_ref())

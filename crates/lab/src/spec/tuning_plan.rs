@@ -40,6 +40,13 @@ impl TuningPlan {
         options.flat_map(|option| option.rungs.first()).flatten().collect()
     }
 
+    /// All runs of all settings: those that try them, on each rung, and those that are trained if they are
+    /// chosen.
+    pub(crate) fn possible(&self) -> Vec<&RunSpec> {
+        let options = self.groups.iter().flat_map(|group| &group.options);
+        options.flat_map(|option| option.rungs.iter().flatten().chain(&option.finals)).collect()
+    }
+
     /// The number of rungs.
     pub(crate) fn rungs(&self) -> usize {
         self.halving.rungs as usize

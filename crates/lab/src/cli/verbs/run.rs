@@ -172,7 +172,7 @@ impl RunOptions {
             stop: session.stop.clone(),
         };
         if !session.leads() {
-            runner.follow(&suite.planned())?;
+            runner.follow(&suite.possible())?;
             return Ok(String::new().into());
         }
         let _dismissal = Dismissal(world.clone());
@@ -330,7 +330,7 @@ fn same_plan(
     if world.size() == 1 {
         return Ok(());
     }
-    let facts = together::facts(&suite.planned(), environment);
+    let facts = together::facts(&suite.possible(), environment);
     together::same(world, &together::agree(world, facts)?)
 }
 
