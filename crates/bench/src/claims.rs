@@ -13,6 +13,7 @@ use report::{
     Claim, Finding, Format, Gate, Runs, Tested, claims as test, claims_table, gates, splice,
 };
 use serde::Deserialize;
+use serde_json::Value;
 use training::write_atomic;
 
 use crate::register::registration;
@@ -44,7 +45,7 @@ The paper's effect is quoted for its size; networks, data and scale are others h
 /// Where the page is written.
 #[derive(Args)]
 pub(crate) struct Claims {
-    /// The file to write
+    /// The page to write; the tables in the pages of the experiments are written too
     #[arg(long, value_name = "FILE", default_value = "docs/claims.md")]
     out: PathBuf,
 }
@@ -217,12 +218,20 @@ fn section(source: &Source) -> anyhow::Result<Section> {
         None => "Not registered before its results were made.".into(),
     };
     let Paper { name, url, .. } = &paper;
-    let head = format!("\n## [{name}]({url})\n\nCommand: `{command}`. {results} {registered}\n\n");
-    let table = claims_table(&paper.name, &tested).render(Format::Markdown);
+    let suite = &source.name;
+    let head = format!(
+        "\n## [{name}]({url}): suite {suite}\n\nCommand: `{command}`. {results} {registered}\n\n"
+    );
+    let table = claims_table(&format!("{name}: suite {suite}"), &tested).render(Format::Markdown);
     Ok(Section { head, table, tested })
 }
 
-/// `[paper]` and `[[claim]]` of a suite.
+/// Refuses a suite whose claims name a key or a method that is not known, or no paper.
+pub(crate) fn check(settings: &SettingTree) -> anyhow::Result<()> {
+    read(settings).map(drop)
+}
+
+/// `[paper]`, `[[claim]]` and `[[gate]]` of a suite.
 fn read(settings: &SettingTree) -> anyhow::Result<(Paper, Vec<Claim>, Vec<Gate>)> {
     let paper = settings.table().and_then(|table| table.get("paper"));
     let paper = paper
@@ -230,7 +239,37 @@ fn read(settings: &SettingTree) -> anyhow::Result<(Paper, Vec<Claim>, Vec<Gate>)
     known_keys(paper, &["name", "url", "command"])?;
     let place = paper.place().to_string();
     let paper = serde_json::from_value(paper.value()).with_context(|| format!("{place}: paper"))?;
-    Ok((paper, typed_tables(settings, "claim")?, typed_tables(settings, "gate")?))
+    let claims: Vec<Claim> = typed_tables(settings, "claim")?;
+    let methods = methods(settings);
+    for claim in &claims {
+        for method in [Some(&claim.method), claim.against.as_ref()].into_iter().flatten() {
+            // A search adds how it found the network: "supernet, evolution".
+            let known = |known: &String| {
+                method
+                    .strip_prefix(known)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(", "))
+            };
+            ensure!(
+                methods.is_empty() || methods.iter().any(known),
+                "{}: claim {:?}: no method is named {method:?}; known: {}",
+                settings.place(),
+                claim.claim,
+                methods.join(", ")
+            );
+        }
+    }
+    Ok((paper, claims, typed_tables(settings, "gate")?))
+}
+
+/// The names of the methods of a suite: those that are given, else those of the routers.
+fn methods(settings: &SettingTree) -> Vec<String> {
+    let methods = settings.value().get("method").and_then(Value::as_array).cloned();
+    let name = |method: &Value| {
+        let router = &method["moe"]["router"];
+        let named = method["name"].as_str().or(router.as_str()).or(router["kind"].as_str());
+        named.map(String::from)
+    };
+    methods.iter().flatten().filter_map(name).collect()
 }
 
 #[cfg(test)]
@@ -249,6 +288,8 @@ mod tests {
         let paper = "[paper]\nname = 'P'\nurl = 'https://x'\n";
         let err = wrong(&format!("{paper}{claim}methd = 'm'\n"));
         assert!(err.starts_with("s.toml:4: claim: unknown field `methd`"), "{err}");
+        let err = wrong(&format!("{paper}[[method]]\nname = 'n'\n{claim}method = 'm'\n"));
+        assert!(err.contains("claim \"a\": no method is named \"m\"; known: n"), "{err}");
         let err = wrong(&format!("{paper}ulr = 'x'\n{claim}"));
         assert!(
             err.starts_with("s.toml:4: unknown key \"ulr\"; known: name, url, command"),

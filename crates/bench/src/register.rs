@@ -18,6 +18,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use training::write_atomic;
 
+use crate::claims;
+
 /// Which suite.
 #[derive(Args)]
 pub(crate) struct Register {
@@ -32,6 +34,7 @@ impl Verb for Register {
     fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
         let place = || self.file.display().to_string();
         let text = fs::read_to_string(&self.file).with_context(place)?;
+        claims::check(&SettingTree::parse(&place(), &text)?)?;
         let today = Timestamp::now().strftime("%Y-%m-%d").to_string().parse()?;
         let (text, said) = registered(&place(), &text, today)?;
         write_atomic(&self.file, text.as_bytes()).with_context(place)?;

@@ -8,13 +8,6 @@ pub fn claims_table(paper: &str, tested: &[Tested]) -> Table {
     let words = |key: &str, name: &str| Column::new(key, name, Kind::Words);
     let notes = tested.iter().map(|tested| &tested.claim).filter(|claim| !claim.note.is_empty());
     let notes = notes.map(|claim| format!("{}: {}", claim.claim, claim.note));
-    let gates = tested.iter().filter_map(|tested| {
-        let why = tested.gate.as_ref()?;
-        Some(format!(
-            "{}: not testable here, since a condition does not hold: {why}",
-            tested.claim.claim
-        ))
-    });
     Table {
         title: paper.into(),
         columns: vec![
@@ -27,9 +20,30 @@ pub fn claims_table(paper: &str, tested: &[Tested]) -> Table {
             words("corrected", "with Holm's correction"),
         ],
         rows: tested.iter().map(row).collect(),
-        notes: notes.chain(gates).chain(covers(tested)).collect(),
+        notes: notes.chain(gates(tested)).chain(covers(tested)).collect(),
         ..Table::default()
     }
+}
+
+/// Why claims are not testable, one note for each reason.
+fn gates(tested: &[Tested]) -> Vec<String> {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (why, claim) in
+        tested.iter().filter_map(|one| Some((one.gate.as_deref()?, &one.claim.claim)))
+    {
+        match reasons.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, claims)) => claims.push(claim),
+            None => reasons.push((why, vec![claim])),
+        }
+    }
+    let note = |(why, claims): (&str, Vec<&str>)| {
+        let which = match claims.len() {
+            1 => claims[0].to_string(),
+            n => format!("{n} claims"),
+        };
+        format!("{which}: not testable here, since a condition does not hold: {why}")
+    };
+    reasons.into_iter().map(note).collect()
 }
 
 fn row(tested: &Tested) -> Vec<Cell> {

@@ -126,7 +126,7 @@ fn router(root: &Path, name: &str) -> anyhow::Result<String> {
          routers; now:\n  \
          cargo test -p routers {stem}\n  \
          cargo run -p bench -- docs\n  \
-         cargo run --release -p bench -- run default --set moe.router={name} --only method=top-k\n"
+         cargo run --release -p bench -- run routers --only router={name} --only router=top-k\n"
     ))
 }
 
