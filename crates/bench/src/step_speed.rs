@@ -30,6 +30,14 @@ pub(crate) enum Step {
 }
 
 impl Step {
+    /// The name on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Step::Vit => "vit",
+            Step::Decoder => "decoder",
+        }
+    }
+
     fn domain(self) -> Domain {
         match self {
             Step::Vit => Domain::Image { channels: 1, height: 8, width: 8 },
@@ -83,8 +91,9 @@ pub(crate) fn measure(
     let [length, outputs] = step.sizes();
     ensure!(
         setting.tokens.is_multiple_of(length),
-        "--tokens {}: inputs of --step {step:?} have {length} tokens each",
-        setting.tokens
+        "--tokens {}: inputs of --step {} have {length} tokens each",
+        setting.tokens,
+        step.name()
     );
     let config = TrainConfig::default();
     let dense = ("dense", Engine::Auto, Placement::NONE);
@@ -195,8 +204,13 @@ impl Training {
 
 pub(crate) fn table(step: Step, rows: &[EngineSpeed]) -> String {
     let mut text = format!(
-        "A training step of the {step:?}\n\n{:<10} {:>11} {:>9} {:>11} {:>9}\n",
-        "engine", "forward ms", "min", "step ms", "min"
+        "A training step of --step {}\n\n{:<10} {:>11} {:>9} {:>11} {:>9}\n",
+        step.name(),
+        "engine",
+        "forward ms",
+        "min",
+        "step ms",
+        "min"
     );
     for row in rows {
         text += &format!(

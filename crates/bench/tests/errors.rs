@@ -175,6 +175,26 @@ name = "tame"
     assert!(table.contains("failed") && table.contains("tame"), "{table}");
     let (again, _) = ended(&place.run(&["run", "tiny.toml"]), 0);
     assert_eq!(table, again);
+    let (_, err) = ended(&place.run(&["run", "tiny.toml", "--only", "method=wild"]), 2);
+    assert!(err.contains("error: all 1 runs have failed"), "{err}");
+    let (_, err) = ended(&place.run(&["table", "tiny.toml", "--method", "tme"]), 2);
+    assert!(err.contains("no method is named \"tme\"; known: wild, tame"), "{err}");
+}
+
+#[test]
+fn results_without_rows_and_committed_ones_are_named() {
+    let place = Place::new();
+    let head = "suite,task,backbone,method,router,seed,split,metric,value,step,params,active_params,\
+                flops_per_token,seconds,device,revision,run\n";
+    std::fs::write(place.path("empty.csv"), head).unwrap();
+    let (_, err) = ended(&place.run(&["table", "empty.csv"]), 2);
+    assert!(err.contains("error: empty.csv: no run has ended yet"), "{err}");
+    let folder = place.path("results/default/2026-01-01");
+    std::fs::create_dir_all(&folder).unwrap();
+    let row = "default,t,n,a,r,0,test,accuracy,0.5,1,1,1,1,1,cpu,x,a0\n";
+    std::fs::write(folder.join("runs.csv"), format!("{head}{row}")).unwrap();
+    let (_, err) = ended(&place.run(&["table"]), 0);
+    assert_eq!(err, "committed results: results/default/2026-01-01/runs.csv\n");
 }
 
 #[test]

@@ -54,6 +54,12 @@ fn the_same_number_of_settings_is_tried_and_the_test_split_is_seen_once() {
 }
 
 #[test]
+fn a_value_that_the_suite_tries_itself_cannot_be_set() {
+    let (_, err) = ended(&Place::new().run(&["run", "default", "--set", "train.lr=1e-3"]), 2);
+    assert!(err.contains("--set train.lr: the suite tries values of it, default:"), "{err}");
+}
+
+#[test]
 fn parts_of_a_suite_are_joined_by_copying_folders() {
     let place = Place::with_suite(SUITE);
     ended(&place.run(&["run", "tiny.toml", "--runs", "whole"]), 0);

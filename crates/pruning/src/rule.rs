@@ -58,7 +58,8 @@ pub struct Evidence {
 const ROUTER: &str = "the router has no vector for each expert, no matrix `gate.weight`";
 const EXPERTS: &str = "its experts are not of one size";
 const BEFORE: &str = "the network was not fine-tuned: its run began with random weights, and the rule \
-                      compares with what a run began with, `from`";
+                      compares with what a run began with, `from`; rules that need no such start: \
+                      router-norm, load, importance, random";
 
 impl Rule {
     /// Whether the rule needs an evaluation on data.

@@ -331,10 +331,13 @@ mod tests {
     }
 
     #[test]
-    fn a_method_without_runs_is_shown_as_missing() {
+    fn a_method_without_runs_of_a_task_is_shown_as_missing() {
         let methods = vec!["dense".into(), "hash".into()];
         let query = Query { methods, ..Query::default() };
-        let table = comparison(&fixture::runs(), &query).unwrap().remove(0);
+        let mut runs = fixture::runs();
+        let elsewhere = fixture::row("hash", 0, "accuracy", 0.5);
+        runs.rows.push(Row { task: "another".into(), ..elsewhere });
+        let table = comparison(&runs, &query).unwrap().remove(0);
         assert_eq!(table.rows.len(), 2);
         // The test column is empty: the column beside it says that there is nothing.
         let empty = |cell: &&Cell| !matches!(cell, Cell::Gap(why) if why.is_empty());

@@ -112,6 +112,9 @@ pub(crate) fn range(metric: &str) -> [f64; 2] {
             [0.0, f64::INFINITY]
         }
         "bleu" | "chrf" => [0.0, 100.0],
+        "rank_spearman" => [-1.0, 1.0],
+        "a_mAP" | "a_mAP_tight" | "a_AP" | "a_AP_tight" | "mAP" | "mIoU" | "rank_1" | "HOTA"
+        | "AC_5" | "AC_10" | "AC_20" | "final" | "completeness" => [0.0, 1.0],
         _ if share || metric.contains("accuracy_per_") => [0.0, 1.0],
         _ if direction(metric) == Some(Better::Lower) => [0.0, f64::INFINITY],
         _ => [f64::NEG_INFINITY, f64::INFINITY],
@@ -169,6 +172,7 @@ mod tests {
             assert_eq!(range(metric), [0.0, 1.0], "{metric}");
             assert_eq!(range_of_difference(metric), [-1.0, 1.0], "{metric}");
         }
+        assert_eq!([range("HOTA"), range("rank_spearman")], [[0.0, 1.0], [-1.0, 1.0]]);
         assert_eq!(range("bits_per_byte"), [0.0, f64::INFINITY]);
         assert_eq!(range("surprise"), [f64::NEG_INFINITY, f64::INFINITY]);
         assert_eq!(range_of_difference("loss"), [f64::NEG_INFINITY, f64::INFINITY]);

@@ -34,6 +34,8 @@ impl Query {
         known("metric", &self.metrics, &metrics)?;
         let splits = distinct(settings.iter().flat_map(Setting::splits));
         known("split", self.split.as_slice(), &splits)?;
+        let methods = distinct(settings.iter().flat_map(|s| s.methods.iter().copied()));
+        known("method", &self.methods, &methods)?;
         if !self.metrics.is_empty() {
             settings.retain(|s| self.metrics.iter().any(|m| s.metrics.contains(&m.as_str())));
         }
@@ -57,7 +59,7 @@ impl Query {
         }
     }
 
-    /// The methods, also those that have no run yet.
+    /// The methods, also those that have no run in this setting.
     pub fn methods<'a>(&'a self, setting: &Setting<'a>) -> Vec<&'a str> {
         if self.methods.is_empty() {
             setting.methods.clone()
@@ -103,6 +105,13 @@ mod tests {
             "no metric is named \"acuracy\"; known: accuracy, loss, tokens_per_second, \
              max_over_mean_load, dropped_share"
         );
+    }
+
+    #[test]
+    fn a_misspelt_method_is_named() {
+        let query = Query { methods: vec!["topk".into()], ..Query::default() };
+        let err = query.settings(&fixture::runs()).unwrap_err().to_string();
+        assert!(err.starts_with("no method is named \"topk\"; known: "), "{err}");
     }
 
     #[test]

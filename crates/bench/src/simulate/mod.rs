@@ -163,7 +163,7 @@ impl Simulate {
                 let seconds = self.time(trace, ranks, topology, rule, false);
                 rows.push(Row {
                     ranks,
-                    placement: format!("{rule:?}"),
+                    placement: rule.name(),
                     milliseconds: seconds.all() * 1e3,
                     exchange: seconds.exchange / seconds.all(),
                     over_balanced: seconds.all() / even,
@@ -201,10 +201,13 @@ impl Simulate {
         let dear: Vec<String> = dear.map(usize::to_string).collect();
         Ok(match dear.is_empty() {
             true => {
-                "the skew costs less than the saved steps on all of these numbers of ranks".into()
+                "with the best placement the skew costs less than the saved steps on all of these numbers of \
+                 ranks"
+                    .into()
             }
             false => {
-                format!("the skew costs more than the saved steps on {} ranks", dear.join(", "))
+                let ranks = dear.join(", ");
+                format!("even with the best placement the skew costs more than the saved steps on {ranks} ranks")
             }
         })
     }

@@ -20,6 +20,11 @@ impl Rule {
     pub(crate) const ALL: [Rule; 4] =
         [Rule::Contiguous, Rule::RoundRobin, Rule::LoadAware, Rule::Replicated];
 
+    /// The name on the command line.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
+    }
+
     /// The ranks of each expert's copies, for experts of these loads. Where there are more ranks than
     /// experts, each rank has one copy.
     pub(crate) fn place(self, loads: &[f64], ranks: usize, copies: usize) -> Vec<Vec<usize>> {

@@ -3,6 +3,7 @@
 
 use std::{path::PathBuf, thread};
 
+use anyhow::ensure;
 use burn::prelude::*;
 use clap::{Args, ValueEnum};
 use report::{Format, Query};
@@ -208,7 +209,15 @@ impl RequestArgs {
     /// The results of these sources.
     pub(crate) fn read(&self, sources: &[String], session: &Session) -> anyhow::Result<Results> {
         let wanted = self.selection.on(&self.device);
-        Search { suites: session.suites, runs: &self.store.runs, wanted }.read(sources)
+        let results =
+            Search { suites: session.suites, runs: &self.store.runs, wanted }.read(sources)?;
+        let files: Vec<String> =
+            results.files.iter().map(|file| file.display().to_string()).collect();
+        ensure!(!results.runs.rows.is_empty(), "{}: no run has ended yet", files.join(", "));
+        if results.are_committed {
+            session.say(&format!("committed results: {}", files.join(", ")));
+        }
+        Ok(results)
     }
 }
 

@@ -180,14 +180,19 @@ pub(super) fn layers<'a>(
         setting.rename_old_keys();
         anyhow::Ok(setting)
     });
+    let set: Vec<SettingTree> = set.collect::<Result<_, _>>()?;
+    let tune = SearchSpace::read(settings, seeds)?;
+    if let Some(tune) = &tune {
+        tune.refuse(&set)?;
+    }
     Ok(Layers {
         defaults: SettingTree::parse("defaults", DEFAULTS)?,
         base,
         methods,
         smoke: wanted.smoke,
-        set: set.collect::<Result<_, _>>()?,
+        set,
         budget: Budget::read(settings)?,
-        tune: SearchSpace::read(settings, seeds)?,
+        tune,
         search: ArchitectureSearch::read(settings, wanted.smoke)?,
     })
 }

@@ -139,6 +139,20 @@ impl SearchSpace {
         Ok(Some(tune))
     }
 
+    /// Refuses settings of `--set` whose value would never be used, since the suite tries values of its own.
+    pub(crate) fn refuse(&self, set: &[SettingTree]) -> anyhow::Result<()> {
+        for Key { path, place, .. } in &self.shared {
+            let pointer = format!("/{}", path.replace('.', "/"));
+            if set.iter().any(|setting| setting.value().pointer(&pointer).is_some()) {
+                bail!(
+                    "--set {path}: the suite tries values of it, {place}; to set it, copy the suite without \
+                     that key of [tune]"
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// The settings that are tried for a method. What all methods share is drawn alike for all.
     pub(crate) fn settings(&self, method: &SettingTree) -> anyhow::Result<Vec<TunedSetting>> {
         let own = match method.table().and_then(|table| table.get("tune")) {

@@ -27,7 +27,9 @@ impl Search<'_> {
     /// The results of a suite, or of csv files; of the default suite if nothing is named.
     pub(crate) fn read(&self, sources: &[String]) -> anyhow::Result<Results> {
         let files = self.files(sources)?;
-        Ok(Results { runs: Runs::read_all(&files)?, files })
+        let named = |file: &PathBuf| sources.iter().any(|source| Path::new(source) == file);
+        let are_committed = files.iter().any(|file| file.starts_with("results") && !named(file));
+        Ok(Results { runs: Runs::read_all(&files)?, files, are_committed })
     }
 
     fn files(&self, sources: &[String]) -> anyhow::Result<Vec<PathBuf>> {
@@ -81,6 +83,8 @@ pub fn committed(root: &Path, suite: &str) -> Option<PathBuf> {
 pub(crate) struct Results {
     pub(crate) runs: Runs,
     pub(crate) files: Vec<PathBuf>,
+    /// Whether they are those of the folder of committed results, and nobody named their file.
+    pub(crate) are_committed: bool,
 }
 
 impl Results {

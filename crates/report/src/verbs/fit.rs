@@ -167,11 +167,13 @@ fn best_of_size(tried: &[Tried]) -> Option<Best> {
         means.iter().filter(|m| m.0 == batch).map(|m| (m.1, m.2)).collect();
     let at = beside.iter().position(|(other, _)| *other == lr)?;
     let flops = mean(&tried.iter().map(|run| run.flops).collect::<Vec<_>>())?.mean;
-    let at_the_edge = at == 0 || at + 1 == beside.len();
-    let lr = match at_the_edge {
+    let is_end = at == 0 || at + 1 == beside.len();
+    let lr = match is_end {
         true => lr,
         false => vertex([beside[at - 1], beside[at], beside[at + 1]]),
     };
+    // Of a single rate nothing is known: others may have been tried elsewhere, as by `[tune]`.
+    let at_the_edge = is_end && beside.len() > 1;
     Some(Best { flops, lr, batch, loss, at_the_edge })
 }
 
@@ -303,11 +305,12 @@ fn levers(families: &[(&str, Vec<Best>)], dense: Option<&str>) -> Vec<String> {
         return Vec::new();
     };
     let most = base.iter().map(|best| best.flops).fold(0.0, f64::max);
+    let base_name = if *name == "none" { "a network without experts" } else { name };
     let lever = |(other, best): &(&str, Vec<Best>)| {
         Some(match lever(&points(base), &points(best), most) {
             Some(lever) => format!(
-                "Efficiency lever of {other}: {name} needs {lever:.2} times its FLOPs to come to the \
-                 loss that {name} has at {most:.2e} FLOPs."
+                "Efficiency lever of {other}: at the loss that {base_name} has after {most:.2e} FLOPs, it needs \
+                 {lever:.2} times the FLOPs of {other}."
             ),
             None => format!("Efficiency lever of {other}: there are too few sizes for one."),
         })
@@ -413,7 +416,7 @@ mod tests {
         runs.rows.extend(dense.rows);
         let text =
             fit(&runs, &Query::default(), Some("none")).unwrap()[0].table.render(Format::Markdown);
-        assert!(text.contains("Efficiency lever of top-k: none needs 3.00 times"), "{text}");
+        assert!(text.contains("it needs 3.00 times the FLOPs of top-k"), "{text}");
         let err = fit(&runs, &Query::default(), Some("dense")).unwrap_err().to_string();
         assert_eq!(err, "no router is named \"dense\"; known: top-k, none");
     }

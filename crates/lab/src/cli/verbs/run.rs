@@ -194,7 +194,7 @@ impl RunOptions {
         if session.is_stopped() {
             bail!("stopped");
         }
-        report_failures(&suite, store, session)?;
+        let failed = report_failures(&suite, store, session)?;
         report_missing(&suite, store, session)?;
         let traced = if self.watch.trace { trace_the_others(&suite, runner) } else { Ok(()) };
         if let Some(tracer) = &runner.tracer {
@@ -215,6 +215,9 @@ impl RunOptions {
         }
         let tables = comparison(&runs, &Query::default())?;
         let text = render(&tables, self.format.get());
+        if failed > 0 && failed == suite.specs.len() {
+            return Ok(Answer { text, error: Some(anyhow!("all {failed} runs have failed")), code: 2 });
+        }
         Ok(format!("{text}{}", self.found(&suite, &runs)?).into())
     }
 
@@ -445,15 +448,17 @@ fn report_missing(suite: &SuitePlan, store: &Store, session: &Session) -> anyhow
     Ok(())
 }
 
-/// Says which runs failed: the table shows a gap for them.
-fn report_failures(suite: &SuitePlan, store: &Store, session: &Session) -> anyhow::Result<()> {
+/// Says which runs failed, and gives their number: the table shows a gap for them.
+fn report_failures(suite: &SuitePlan, store: &Store, session: &Session) -> anyhow::Result<usize> {
+    let mut failed = 0;
     for spec in &suite.specs {
         if let Some(Ended::Failed { step, cause }) = store.ended(&spec.id)? {
             let (method, task, seed) = (&spec.method, &spec.config.task.kind, spec.seed);
             session.say(&format!("{method}, {task}, seed {seed}: failed at step {step}, {cause}"));
+            failed += 1;
         }
     }
-    Ok(())
+    Ok(failed)
 }
 
 #[cfg(test)]
