@@ -56,7 +56,7 @@ fn the_same_number_of_settings_is_tried_and_the_test_split_is_seen_once() {
 #[test]
 fn a_value_that_the_suite_tries_itself_cannot_be_set() {
     let (_, err) = ended(&Place::new().run(&["run", "default", "--set", "train.lr=1e-3"]), 2);
-    assert!(err.contains("--set train.lr: the suite tries values of it, default:"), "{err}");
+    assert!(err.contains("--set train.lr: the suite tries values of it, default.toml:"), "{err}");
 }
 
 #[test]

@@ -216,7 +216,11 @@ impl RunOptions {
         let tables = comparison(&runs, &Query::default())?;
         let text = render(&tables, self.format.get());
         if failed > 0 && failed == suite.specs.len() {
-            return Ok(Answer { text, error: Some(anyhow!("all {failed} runs have failed")), code: 2 });
+            return Ok(Answer {
+                text,
+                error: Some(anyhow!("all {failed} runs have failed")),
+                code: 2,
+            });
         }
         Ok(format!("{text}{}", self.found(&suite, &runs)?).into())
     }
