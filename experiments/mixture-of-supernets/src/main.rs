@@ -8,5 +8,6 @@ fn main() -> ExitCode {
     let language = lab::suite!("mixture-of-supernets", "../suite.toml");
     let masked = lab::suite!("mixture-of-supernets-masked", "../masked.toml");
     let translation = lab::suite!("mixture-of-supernets-translation", "../translation.toml");
-    lab::main(Plugins::default(), &[language, masked, translation])
+    let bottleneck = lab::suite!("mixture-of-supernets-bottleneck", "../bottleneck.toml");
+    lab::main(Plugins::default(), &[language, masked, translation, bottleneck])
 }

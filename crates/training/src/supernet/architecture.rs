@@ -25,6 +25,9 @@ config! {
         pub experts: Vec<usize> = vec![1, 2, 3],
         /// Hidden widths of each expert.
         pub hidden: Vec<usize> = vec![32, 64, 96],
+        /// Of text: widths of the layers inside their bottlenecks (SuperShaper), which are also those of queries,
+        /// keys and values, in place of `inner`; `decoder_width` has one value then, that of the stream.
+        pub bottleneck: Option<Vec<usize>> = None,
     }
 }
 
@@ -49,6 +52,8 @@ pub struct Architecture {
     pub encoder_outputs: Vec<usize>,
     /// The hidden width of each expert, by layer of the decoder.
     pub decoder_hidden: Vec<Vec<usize>>,
+    /// The width inside the bottleneck, by layer of the decoder; empty in a space without bottlenecks.
+    pub decoder_bottleneck: Vec<usize>,
 }
 
 /// What a config says of an architecture; what is left out is the largest.
@@ -88,6 +93,9 @@ pub struct Genes {
     #[serde(skip_serializing_if = "Option::is_none")]
     /// The hidden width of each expert, by layer of the decoder.
     pub decoder_hidden: Option<Vec<Vec<usize>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The width inside the bottleneck, by layer of the decoder.
+    pub decoder_bottleneck: Option<Vec<usize>>,
 }
 
 /// Which architecture a network has.
@@ -171,13 +179,13 @@ impl SupernetSpace {
         if self.encoder_layers == 0 {
             return Err("space.encoder_layers = 0: must be at least 1".into());
         }
-        match self.encoder_outputs.iter().find(|n| **n > self.encoder_layers) {
-            Some(n) => Err(format!(
-                "space.encoder_outputs: {n} is more than encoder_layers = {}",
-                self.encoder_layers
-            )),
-            None => Ok(()),
+        if let Some(n) = self.encoder_outputs.iter().find(|n| **n > self.encoder_layers) {
+            let layers = self.encoder_layers;
+            return Err(format!(
+                "space.encoder_outputs: {n} is more than encoder_layers = {layers}"
+            ));
         }
+        self.check_bottleneck()
     }
 
     /// Layers of the decoder, at most.
@@ -213,6 +221,8 @@ impl SupernetSpace {
         let decoder_heads = list(decoder, &self.heads);
         let cross_heads = list(cross, &self.heads);
         let encoder_outputs = list(cross, &self.encoder_outputs);
+        let bottleneck = self.bottleneck.as_deref();
+        let decoder_bottleneck = bottleneck.map_or_else(Vec::new, |widths| list(decoder, widths));
         let (of_encoder, of_decoder) = (list(encoder, &self.experts), list(decoder, &self.experts));
         let mut hidden = |experts: &[usize]| -> Vec<Vec<usize>> {
             experts.iter().map(|n| list(*n, &self.hidden)).collect()
@@ -227,6 +237,7 @@ impl SupernetSpace {
             decoder_heads,
             cross_heads,
             encoder_outputs,
+            decoder_bottleneck,
         }
     }
 
@@ -290,6 +301,7 @@ impl SupernetSpace {
                 &genes.decoder_hidden,
                 decoder,
             )?,
+            decoder_bottleneck: self.bottleneck_of(&genes.decoder_bottleneck)?,
         })
     }
 
@@ -330,7 +342,7 @@ fn one(name: &str, value: Option<usize>, most: usize, known: &[usize]) -> Result
 }
 
 /// The genes of `n` layers, or the largest value in each.
-fn list(
+pub(super) fn list(
     name: &str,
     values: &Option<Vec<usize>>,
     n: usize,
@@ -404,6 +416,7 @@ mod tests {
                 encoder_outputs: Some(drawn.encoder_outputs.clone()),
                 decoder_experts: None,
                 decoder_hidden: Some(drawn.decoder_hidden.clone()),
+                decoder_bottleneck: None,
             };
             let read = space.architecture(&ArchitectureChoice::Genes(genes), true).unwrap();
             assert_eq!(read, drawn);

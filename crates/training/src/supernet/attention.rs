@@ -1,20 +1,13 @@
-//! Attention with sliced widths: the maps of queries, keys and values keep all their outputs, and
-//! heads cut them.
+//! Attention with sliced widths: the maps of queries, keys and values keep all their outputs, except in a
+//! bottleneck (`bottleneck.rs`), and heads cut them.
 
 use backbones::seq2seq::{KeysValues, MultiHead, multi_head};
 use burn::prelude::*;
 
 use super::slices::{cut_linear, front_linear};
 
-/// The width of queries, keys and values.
-fn inner(attention: &MultiHead) -> usize {
-    let [_, inner] = attention.query.weight.lazy_shape().dims();
-    inner
-}
-
-/// Keys and values of a stream `[B, S, d_source]`.
-pub(super) fn keys_values(attention: &MultiHead, source: Tensor<3>) -> KeysValues {
-    let inner = inner(attention);
+/// Keys and values of a stream `[B, S, d_source]`, each of the width `inner`.
+pub(super) fn keys_values(attention: &MultiHead, source: Tensor<3>, inner: usize) -> KeysValues {
     let keys = front_linear(&attention.key, source.clone(), inner);
     KeysValues { keys, values: front_linear(&attention.value, source, inner) }
 }
@@ -27,14 +20,16 @@ pub(super) fn attend(
     heads: usize,
     mask: Option<Tensor<4>>,
 ) -> Tensor<3> {
-    let [.., d] = x.dims();
-    let queries = front_linear(&attention.query, x, inner(attention));
+    let ([.., d], [.., inner]) = (x.dims(), seen.keys.dims());
+    let queries = front_linear(&attention.query, x, inner);
     front_linear(&attention.output, multi_head(queries, seen, heads, mask), d)
 }
 
-/// The same for these widths of the stream and of its source alone.
-pub(super) fn cut_attention(attention: &MultiHead, [width, source]: [usize; 2]) -> MultiHead {
-    let inner = inner(attention);
+/// The same for these widths of the stream, of its source and of queries, keys and values alone.
+pub(super) fn cut_attention(
+    attention: &MultiHead,
+    [width, source, inner]: [usize; 3],
+) -> MultiHead {
     MultiHead {
         query: cut_linear(&attention.query, [width, inner]),
         key: cut_linear(&attention.key, [source, inner]),

@@ -47,6 +47,9 @@ impl Backbone for Supernet {
             ));
         }
         let pair = source.is_some();
+        if pair && config.space.bottleneck.is_some() {
+            return Err(wrong("space.bottleneck: is for text, not for pairs of sequences".into()));
+        }
         config.space.architecture(&config.architecture, pair).map(drop).map_err(wrong)
     }
 

@@ -48,6 +48,8 @@ config! {
         pub hidden: usize = 128,
         /// What the routers see.
         pub embedding: MixtureEmbedding = MixtureEmbedding::Architecture,
+        /// Whether the maps of bottlenecks are mixed too.
+        pub bottleneck: bool = false,
     }
 }
 
@@ -95,7 +97,7 @@ impl SupernetConfig {
     pub(super) fn check(&self) -> Result<(), String> {
         self.space.check()?;
         for heads in &self.space.heads {
-            if !self.inner.is_multiple_of(*heads) {
+            if self.space.bottleneck.is_none() && !self.inner.is_multiple_of(*heads) {
                 return Err(format!("space.heads: {heads} does not divide inner = {}", self.inner));
             }
         }
@@ -117,6 +119,9 @@ impl SupernetConfig {
         let Some(mixture) = self.mixed() else { return Ok(()) };
         if mixture.sets == 0 || mixture.hidden == 0 {
             return Err("mixture: sets and hidden must be at least 1".into());
+        }
+        if mixture.bottleneck && self.space.bottleneck.is_none() {
+            return Err("mixture.bottleneck: needs space.bottleneck".into());
         }
         if self.alone {
             return Err("mixture: a network alone has one set of weights".into());

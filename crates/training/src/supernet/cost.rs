@@ -42,21 +42,27 @@ impl ArchitectureCost {
             ..Self::default()
         };
         for i in 0..architecture.encoder_heads.len() {
-            cost.add(config.inner, architecture.encoder_layer(i), [source, source]);
+            cost.add(config, architecture.encoder_layer(i), [source, source]);
         }
         for i in 0..architecture.decoder_layers {
-            cost.add(config.inner, architecture.decoder_layer(i), [target, source]);
+            cost.add(config, architecture.decoder_layer(i), [target, source]);
         }
         cost
     }
 
-    fn add(&mut self, inner: usize, layer: LayerSizes, [tokens, source]: [usize; 2]) {
-        let LayerSizes { width: d, cross, hidden, .. } = layer;
+    fn add(&mut self, config: &SupernetConfig, layer: LayerSizes, [tokens, source]: [usize; 2]) {
+        let LayerSizes { width: d, stream, cross, hidden, .. } = layer;
+        let inner = layer.inner(config);
         self.plain_flops += attention_flops([tokens, d], [tokens, d], inner);
         let mut shared = attention_params(d, d, inner) + (4 * d) as f64;
         if let Some([d_source, _, outputs]) = cross {
             self.plain_flops += attention_flops([tokens, d], [source * outputs, d_source], inner);
             shared += attention_params(d, d_source, inner) + (2 * d) as f64;
+        }
+        if let Some(stream) = stream {
+            // The two maps of a bottleneck have the sizes of an expert's.
+            self.plain_flops += tokens as f64 * expert_flops([stream, d]);
+            shared += expert_params([stream, d]);
         }
         let n = hidden.len();
         let mean =

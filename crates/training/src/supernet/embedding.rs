@@ -4,11 +4,14 @@
 //! layers, mean hidden width and mean heads of the encoder; the same of the decoder, with the mean heads of
 //! the attention to the source and the mean number of encoder outputs; each over the largest.
 //!
+//! In a space of bottlenecks: for each layer .01 + (h - least) / (most - least), where h is its width, and 0 if
+//! the architecture does not have the layer; then those of the four numbers of text whose values differ.
+//!
 //! Differs from the published code: there heads and outputs are divided by 6 and 2, whatever the space is.
 
 use super::architecture::{Architecture, SupernetSpace};
 
-/// Ten numbers; four for text, those of the only side.
+/// Ten numbers; four for text, those of the only side; with bottlenecks one for each layer, and more.
 pub fn features(space: &SupernetSpace, architecture: &Architecture) -> Vec<f32> {
     let most = |values: &[usize]| values.iter().copied().max().unwrap_or(1) as f64;
     let mean = |values: &[usize]| values.iter().sum::<usize>() as f64 / values.len().max(1) as f64;
@@ -21,6 +24,12 @@ pub fn features(space: &SupernetSpace, architecture: &Architecture) -> Vec<f32> 
         widths(architecture.used_decoder_hidden()),
         used(&architecture.decoder_heads) / heads,
     ];
+    if let Some(widths) = &space.bottleneck {
+        let known = [&space.decoder_width, &space.decoder_layers, &space.hidden, &space.heads];
+        let vary = decoder.iter().zip(known).filter(|(_, values)| values.len() > 1);
+        let layers = bottlenecks(widths, architecture);
+        return layers.chain(vary.map(|(x, _)| *x)).map(|x| x as f32).collect();
+    }
     if architecture.encoder_width == 0 {
         return decoder.map(|x| x as f32).to_vec();
     }
@@ -35,6 +44,17 @@ pub fn features(space: &SupernetSpace, architecture: &Architecture) -> Vec<f32> 
         used(&architecture.encoder_outputs) / most(&space.encoder_outputs),
     ];
     encoder.iter().chain(&decoder).chain(&cross).map(|x| *x as f32).collect()
+}
+
+/// The widths of layers inside their bottlenecks, of these `known` ones, as numbers.
+fn bottlenecks(known: &[usize], architecture: &Architecture) -> impl Iterator<Item = f64> {
+    let least = known.iter().copied().min().unwrap_or(0);
+    let range = (known.iter().copied().max().unwrap_or(0) - least).max(1) as f64;
+    let layers = architecture.decoder_bottleneck.iter().enumerate();
+    layers.map(move |(i, width)| match i < architecture.decoder_layers {
+        true => 0.01 + (width - least) as f64 / range,
+        false => 0.0,
+    })
 }
 
 #[cfg(test)]

@@ -22,10 +22,10 @@ impl Supernet {
         let condition = self.condition(architecture, &device);
         let encoder = self.encoder.iter().enumerate();
         let encoder =
-            encoder.map(|(i, layer)| layer.cut(architecture.encoder_layer(i), &condition));
+            encoder.map(|(i, layer)| layer.cut(config, architecture.encoder_layer(i), &condition));
         let decoder = self.decoder.iter().enumerate().take(architecture.decoder_layers);
         let decoder =
-            decoder.map(|(i, layer)| layer.cut(architecture.decoder_layer(i), &condition));
+            decoder.map(|(i, layer)| layer.cut(config, architecture.decoder_layer(i), &condition));
         Self {
             embedding: Embedding { weight: cut(table, front(table.val(), 1, width)) },
             encoder: encoder.collect(),
@@ -39,8 +39,14 @@ impl Supernet {
 }
 
 impl Layer {
-    fn cut(&self, sizes: LayerSizes, condition: &Option<Tensor<2>>) -> Self {
+    fn cut(
+        &self,
+        config: &SupernetConfig,
+        sizes: LayerSizes,
+        condition: &Option<Tensor<2>>,
+    ) -> Self {
         let LayerSizes { width, cross, hidden, .. } = sizes;
+        let inner = sizes.inner(config);
         let source = cross.map_or(width, |[source, ..]| source);
         let mut experts = self.experts.cut(width, hidden);
         if let (Some(mixture), Some(condition)) = (&self.mixture, condition) {
@@ -49,19 +55,20 @@ impl Layer {
             experts.experts[0] = plain(&experts.experts[0], mixed);
         }
         Self {
-            attention: cut_attention(&self.attention, [width, width]),
+            attention: cut_attention(&self.attention, [width, width, inner]),
             attention_norm: self.attention_norm.cut(width),
-            cross: self.cross.as_ref().map(|cross| cut_attention(cross, [width, source])),
+            cross: self.cross.as_ref().map(|cross| cut_attention(cross, [width, source, inner])),
             cross_norm: self.cross_norm.as_ref().map(|norm| norm.cut(width)),
             experts,
             mixture: None,
+            bottleneck: self.bottleneck.as_ref().and_then(|of| of.cut(sizes, condition)),
             norm: self.norm.cut(width),
         }
     }
 }
 
 /// An expert of the same names with these weights.
-fn plain(expert: &Expert, [(w1, b1), (w2, b2)]: [(Tensor<2>, Tensor<1>); 2]) -> Expert {
+pub(super) fn plain(expert: &Expert, [(w1, b1), (w2, b2)]: [(Tensor<2>, Tensor<1>); 2]) -> Expert {
     let mut new = expert.clone();
     for (map, weight, bias) in [(&mut new.first, w1, b1), (&mut new.second, w2, b2)] {
         map.weight = cut(&map.weight, weight);

@@ -46,7 +46,7 @@ impl MixRouter {
     }
 }
 
-/// The other sets of weights of a feed-forward network, and the routers.
+/// The other sets of weights of a feed-forward network, or of the maps of a bottleneck, and the routers.
 #[derive(Module, Debug)]
 pub struct Mixture {
     /// All sets but the first, which is the network's own.

@@ -6,6 +6,7 @@
 //! Architecture-Routed Mixture-of-Experts*. Findings of ACL 2024. <https://arxiv.org/abs/2306.04845>
 //! Wang et al. *HAT: Hardware-Aware Transformers for Efficient Natural Language Processing*. ACL 2020.
 //! <https://arxiv.org/abs/2005.14187>
+//! Ganesan et al. *SuperShaper*. 2021. <https://arxiv.org/abs/2110.04711>: `bottleneck.rs`.
 //!
 //! What is sliced, from the front: the rows and columns of linear maps and their biases, norms, the numbers
 //! of a token's vector and of its position (times the root of what is left of the width), the router's
@@ -25,6 +26,7 @@
 mod architecture;
 mod attention;
 mod backbone;
+mod bottleneck;
 mod config;
 mod cost;
 mod embedding;

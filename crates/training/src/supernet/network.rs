@@ -6,6 +6,8 @@
 //! x = N(x + dropout(FFN(x)))                                            (4), Switch layer or mixture
 //! logits = slice(Embed) x                                               (5)
 //!
+//! (2) and (4) of a layer in a bottleneck are as wide as the layer (`bottleneck.rs`).
+//!
 //! The chance of dropout is that of the config times d over the largest d; after a layer of several experts
 //! also times `expert_dropout_ratio`. In a sandwich the largest and the smallest architecture attend to the
 //! most and the fewest encoder outputs; in the published code both attend to two.
@@ -23,6 +25,7 @@ use moe::{Init, Pass, RealTokens};
 use super::{
     architecture::{Architecture, ArchitectureChoice, Named, SupernetSpace},
     attention::{attend, keys_values},
+    bottleneck::{Bottleneck, through},
     config::{MixtureEmbedding, Paths, SupernetConfig},
     embedding::features,
     mixture::Mixture,
@@ -41,6 +44,8 @@ pub(super) struct Layer {
     pub(super) experts: SwitchLayer,
     pub(super) mixture: Option<Mixture>,
     pub(super) norm: FrontNorm,
+    /// The maps into the layer and out of it, if its width is not that of the stream.
+    pub(super) bottleneck: Option<Bottleneck>,
 }
 
 /// A supernet, or the network of one architecture alone.
@@ -62,24 +67,34 @@ pub struct Supernet {
 #[derive(Clone, Copy)]
 pub(super) struct LayerSizes<'a> {
     pub(super) width: usize,
+    /// In a bottleneck: the width of the stream outside.
+    pub(super) stream: Option<usize>,
     pub(super) heads: usize,
     /// Width of the source, heads, number of outputs.
     pub(super) cross: Option<[usize; 3]>,
     pub(super) hidden: &'a [usize],
 }
 
+impl LayerSizes<'_> {
+    /// The width of queries, keys and values.
+    pub(super) fn inner(&self, config: &SupernetConfig) -> usize {
+        self.stream.map_or(config.inner, |_| self.width)
+    }
+}
+
 impl Architecture {
     /// The sizes of a layer of the encoder.
     pub(super) fn encoder_layer(&self, i: usize) -> LayerSizes<'_> {
         let (width, heads) = (self.encoder_width, self.encoder_heads[i]);
-        LayerSizes { width, heads, cross: None, hidden: &self.encoder_hidden[i] }
+        LayerSizes { width, stream: None, heads, cross: None, hidden: &self.encoder_hidden[i] }
     }
 
     /// The sizes of a layer of the decoder.
     pub(super) fn decoder_layer(&self, i: usize) -> LayerSizes<'_> {
-        let cross = self.cross_heads.get(i);
+        let (cross, inside) = (self.cross_heads.get(i), self.decoder_bottleneck.get(i));
         LayerSizes {
-            width: self.decoder_width,
+            width: inside.copied().unwrap_or(self.decoder_width),
+            stream: inside.map(|_| self.decoder_width),
             heads: self.decoder_heads[i],
             cross: cross.map(|heads| [self.encoder_width, *heads, self.encoder_outputs[i]]),
             hidden: &self.decoder_hidden[i],
@@ -88,15 +103,14 @@ impl Architecture {
 }
 
 impl Layer {
-    fn new(config: &SupernetConfig, sizes: LayerSizes, pair: bool, init: &Init) -> Self {
-        let LayerSizes { width, heads, cross, hidden } = sizes;
+    fn new(config: &SupernetConfig, sizes: LayerSizes, features: usize, init: &Init) -> Self {
+        let LayerSizes { width, heads, cross, hidden, .. } = sizes;
         let attention = |name: &str, source_width: usize| {
-            let inner = config.inner;
+            let inner = sizes.inner(config);
             let sizes = MultiHeadConfig { width, source_width, inner, heads, bias: true };
             MultiHead::new(&sizes, &init.at(name))
         };
         let norm = |name: &str| FrontNorm::new(init, name, width, config.epsilon);
-        let features = if pair { 10 } else { 4 };
         let mixture = config.mixed().map(|mixture| {
             let sizes = [width, hidden[0], features];
             Mixture::new(mixture, sizes, config.feed_forward_scale, &init.at("mixture"))
@@ -109,6 +123,7 @@ impl Layer {
             experts: SwitchLayer::new(config, width, hidden, init),
             mixture,
             norm: norm("norm"),
+            bottleneck: Bottleneck::new(config, sizes, features, init),
         }
     }
 }
@@ -129,8 +144,9 @@ impl Supernet {
             sizes = architecture.clone();
         }
         let width = sizes.encoder_width.max(sizes.decoder_width);
+        let features = features(&config.space, &sizes).len();
         let layer = |side: &str, i: usize, of: LayerSizes| {
-            Layer::new(config, of, pair, &init.at(side).at(i))
+            Layer::new(config, of, features, &init.at(side).at(i))
         };
         let encoder = sizes.encoder_heads.len();
         Self {
@@ -280,7 +296,7 @@ impl Supernet {
         let mut outputs = Vec::new();
         for (i, layer) in self.encoder.iter().enumerate() {
             let sizes = architecture.encoder_layer(i);
-            let seen = keys_values(&layer.attention, x.clone());
+            let seen = keys_values(&layer.attention, x.clone(), self.config.inner);
             let branch = attend(&layer.attention, x.clone(), &seen, sizes.heads, mask.clone());
             x = layer.attention_norm.forward(x + dropout(pass, branch, rate)); // (2)
             x = self.feed_forward(pass, layer, x, sizes.hidden, &condition, widths);
@@ -300,7 +316,7 @@ impl Supernet {
         let layer = |(i, layer): (usize, &Layer)| {
             let [_, _, outputs] = architecture.decoder_layer(i).cross?;
             let (source, mask) = encoded.last(outputs);
-            let source = keys_values(layer.cross.as_ref()?, source);
+            let source = keys_values(layer.cross.as_ref()?, source, self.config.inner);
             Some(LayerMemory { own: None, source, mask })
         };
         let layers = self.decoder.iter().enumerate().take(architecture.decoder_layers);
@@ -330,7 +346,10 @@ impl Supernet {
         for (i, layer) in self.decoder.iter().enumerate().take(architecture.decoder_layers) {
             let sizes = architecture.decoder_layer(i);
             let memory = memory.as_mut().map(|memory| &mut memory.layers[i]);
-            let new = keys_values(&layer.attention, x.clone());
+            let [into, out] = Bottleneck::maps(layer.bottleneck.as_ref(), sizes, &condition);
+            let rate = self.dropout_of(sizes.width, 1, widths);
+            x = through(into, x);
+            let new = keys_values(&layer.attention, x.clone(), sizes.inner(&self.config));
             let seen = seen(memory.as_deref(), new);
             let branch = attend(&layer.attention, x.clone(), &seen, sizes.heads, mask.clone());
             x = layer.attention_norm.forward(x + dropout(pass, branch, rate)); // (2)
@@ -341,7 +360,7 @@ impl Supernet {
                 let branch = attend(cross, x.clone(), &memory.source, heads, memory.mask.clone());
                 x = norm.forward(x + dropout(pass, branch, rate)); // (3)
             }
-            x = self.feed_forward(pass, layer, x, sizes.hidden, &condition, widths);
+            x = through(out, self.feed_forward(pass, layer, x, sizes.hidden, &condition, widths));
         }
         kernels::linear(x, front(self.embedding.weight.val(), 1, d).transpose(), None) // (5)
     }

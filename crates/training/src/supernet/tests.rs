@@ -6,6 +6,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{testing::numbers, *};
 
+mod bottleneck;
+
 const PAIRS: Domain = Domain::Pair { vocab: 13, source: 6, target: 5 };
 const TEXT: Domain = Domain::Text { vocab: 13, length: 5 };
 
@@ -81,6 +83,8 @@ fn alone(config: &SupernetConfig, architecture: &Architecture) -> SupernetConfig
         cross_heads: pair.then(|| architecture.cross_heads.clone()),
         encoder_outputs: pair.then(|| architecture.encoder_outputs.clone()),
         decoder_hidden: Some(architecture.decoder_hidden.clone()),
+        decoder_bottleneck: (!architecture.decoder_bottleneck.is_empty())
+            .then(|| architecture.decoder_bottleneck.clone()),
         ..Genes::default()
     };
     let architecture = ArchitectureChoice::Genes(genes);

@@ -112,3 +112,67 @@ fn a_limit_that_nothing_keeps_is_named_before_anything_is_trained() {
     let runs = std::fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(runs, 1, "the folder of histories alone");
 }
+
+/// The widths of layers in bottlenecks, with the weights of a mixture of supernets.
+const BOTTLENECKS: &str = r#"
+seeds = [0]
+[base]
+task = { kind = "masked-lm", text = { kind = "text-lm", file = "TEXT", length = 8 } }
+moe.layers = "none"
+train = { steps = 2, batch = 4, log_every = 2 }
+[base.backbone]
+kind = "supernet"
+paths = "sandwich"
+causal = false
+space = { decoder_width = [16], decoder_layers = [2, 3], heads = [2, 4], experts = [1], hidden = [8], bottleneck = [4, 8, 12, 16] }
+mixture = { kind = "neuron", hidden = 4, bottleneck = true }
+[[task]]
+[[method]]
+name = "bottlenecks"
+[search]
+rank = 2
+metric = "loss"
+evolution = { population = 4, parents = 2, mutations = 3, crossovers = 3, iterations = 3 }
+limit = { what = "flops_per_token", at_most = 6000 }
+[search.keys.backbone.architecture]
+decoder_layers = [2, 3]
+decoder_heads = { each = [2, 4], length = 3 }
+decoder_bottleneck = { each = [4, 8, 12, 16], length = 3 }
+[search.candidate]
+train.steps = 0
+from = { backbone.architecture = "sampled", train.steps = 2 }
+[search.retrained.backbone]
+alone = true
+paths = "single"
+mixture = { kind = "none", bottleneck = false }
+"#;
+
+#[test]
+fn the_widths_of_layers_in_bottlenecks_are_searched() {
+    let folder = tempfile::tempdir().unwrap();
+    let (text, runs) = (folder.path().join("text.txt"), folder.path().join("runs"));
+    std::fs::write(&text, "each layer has a width of its own. ".repeat(60)).unwrap();
+    let suite = BOTTLENECKS.replace("TEXT", text.to_str().unwrap());
+    let searched = search(&suite, &runs).unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for spec in &searched.specs {
+        let architecture = &spec.config.backbone.options["architecture"];
+        let widths: Vec<u64> =
+            serde_json::from_value(architecture["decoder_bottleneck"].clone()).unwrap();
+        assert!(widths.len() == 3 && widths.iter().all(|width| [4, 8, 12, 16].contains(width)));
+        assert!(number(&searched, &spec.method, "best_flops_per_token") <= 6000.0);
+        assert!(number(&searched, &spec.method, "evaluations") >= 6.0);
+        seen.insert(spec.method.clone());
+    }
+    assert_eq!(
+        seen.into_iter().collect::<Vec<_>>(),
+        ["bottlenecks, evolution", "bottlenecks, random"]
+    );
+    assert!(number(&searched, "bottlenecks", "rank_mae") > 0.0);
+    let again = search(&suite, &runs).unwrap();
+    let ids = |searched: &Searched| searched.specs.iter().map(|s| s.id.clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&again), ids(&searched));
+    let wide = suite.replace("each = [4, 8, 12, 16]", "each = [4, 8, 20]");
+    let err = format!("{:#}", search(&wide, &runs).err().unwrap());
+    assert!(err.contains("decoder_bottleneck = 20; known: [4, 8, 12, 16]"), "{err}");
+}
