@@ -53,7 +53,7 @@ impl<'a> Decoder<'a> {
         let n = ids.len();
         let ids = Tensor::from_data(TensorData::new(ids, [1, n]), self.device);
         let y = self.network.forward(pass, Input::Tokens(ids));
-        y.narrow(1, place, 1).into_data().iter().collect()
+        kernels::read_back(y.narrow(1, place, 1)).iter().collect()
     }
 }
 

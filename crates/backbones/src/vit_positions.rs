@@ -41,7 +41,7 @@ impl PathMapper for Zoom {
         }
         let (id, old, mapper) = param.consume();
         let (device, width) = (old.device(), shape[2]);
-        let vectors: Vec<f32> = old.clone().into_data().iter::<f32>().collect();
+        let vectors: Vec<f32> = kernels::read_back(old.clone()).iter::<f32>().collect();
         let value = match zoom(&vectors, width, self.tokens) {
             Ok(vectors) => {
                 let data = TensorData::new(vectors, vec![1, self.tokens, width]);

@@ -9,6 +9,7 @@ mod score;
 mod simulate;
 mod speed;
 mod step_speed;
+mod syncs;
 mod tour;
 
 use std::process::ExitCode;

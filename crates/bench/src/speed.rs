@@ -19,6 +19,7 @@ use serde::Serialize;
 use crate::{
     router_speed,
     step_speed::{self, Step},
+    syncs,
 };
 
 /// What to measure.
@@ -60,6 +61,10 @@ pub(crate) struct Speed {
     /// Measure all routers instead, the decision alone, at 8 and at 64 experts
     #[arg(long)]
     routers: bool,
+    /// Count read-backs instead, of layers by engine, order of dropping and router, with the operations of a
+    /// graphics card
+    #[arg(long, conflicts_with_all = ["routers", "step", "whole"])]
+    syncs: bool,
     /// For machines, the same as --format json
     #[arg(long)]
     json: bool,
@@ -127,6 +132,13 @@ fn speed(setting: &Speed, plugins: &Plugins) -> anyhow::Result<String> {
         );
     }
     let (threads, device) = (setting.threads.count(), setting.device.open()?);
+    if setting.syncs {
+        let rows = syncs_of(setting, plugins, &device)?;
+        return Ok(match format {
+            Format::Json => serde_json::to_string_pretty(&rows)? + "\n",
+            _ => syncs::table(&rows),
+        });
+    }
     if setting.routers {
         ensure!(
             setting.expert_dtype == ExpertDtype::F32,
@@ -158,6 +170,17 @@ fn speed(setting: &Speed, plugins: &Plugins) -> anyhow::Result<String> {
         return Ok(serde_json::to_string_pretty(&rows)? + "\n");
     }
     Ok(table(setting, &rows, peak))
+}
+
+fn syncs_of(
+    setting: &Speed,
+    plugins: &Plugins,
+    device: &Device,
+) -> anyhow::Result<Vec<syncs::Syncs>> {
+    let expert = Choice::of(&setting.kind).with("hidden", setting.hidden);
+    let (experts, router) = (setting.experts, setting.router());
+    let config = MoeConfig { experts, router, expert, ..MoeConfig::default() };
+    syncs::count(&plugins.library, &config, [setting.tokens, setting.width], device)
 }
 
 const ENGINES: [(&str, Engine); 3] =
@@ -406,6 +429,7 @@ mod tests {
             repeat: 2,
             step: None,
             routers: false,
+            syncs: false,
             json: true,
             format: FormatArgs::default(),
             device: DeviceArgs::default(),

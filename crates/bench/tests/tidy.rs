@@ -138,12 +138,67 @@ fn what_needs_no_network_does_not_know_burn() {
     }
 }
 
-/// Where tensors are read back, the processor waits for the graphics card.
+/// Where tensors are read back, the processor waits for the graphics card: layers do it by one function,
+/// which counts.
+#[test]
+fn layers_read_back_by_one_function() {
+    let reads = [
+        ".into_data(",
+        ".to_data(",
+        ".into_scalar(",
+        ".into_scalar::",
+        ".try_into_data",
+        ".try_to_data",
+        ".try_into_scalar",
+        "Transaction",
+    ];
+    // Burn reads back in these: sorting, ranking, and what has a shape that follows from numbers.
+    let burns = [
+        ".sort(",
+        ".sort_descending(",
+        ".sort_with_indices(",
+        ".sort_descending_with_indices(",
+        ".argsort(",
+        ".argsort_descending(",
+        ".topk(",
+        ".topk_with_indices(",
+        ".one_hot(",
+        ".one_hot_fill(",
+        ".nonzero(",
+        ".argwhere(",
+        ".mask_select(",
+        ".all_close(",
+    ];
+    let known = [
+        ("kernels/src/read_back.rs", ".into_data("),
+        // On the processor alone.
+        ("routers/src/kit/quantile.rs", ".sort_descending("),
+    ];
+    let mut found = BTreeSet::new();
+    for of in ["kernels", "moe", "routers", "experts", "residuals", "backbones"] {
+        for (path, text) in sources(of) {
+            let path = path.to_string_lossy();
+            // What tests share.
+            let shared = ["/conformance/", "/tests.rs", "/testing.rs", "/same_bits.rs"];
+            if shared.iter().any(|part| path.contains(part)) {
+                continue;
+            }
+            let code = code(&text);
+            for read in reads.iter().chain(&burns).filter(|read| code.contains(**read)) {
+                let at = known.iter().position(|(end, of)| path.ends_with(end) && of == read);
+                assert!(at.is_some(), "{path}: {read}, in place of kernels::read_back");
+                found.insert(at);
+            }
+        }
+    }
+    assert_eq!(found.len(), known.len(), "the search finds what is there");
+}
+
 #[test]
 fn the_padded_engine_reads_nothing_back() {
     let reads = |file: &str| {
         let text = read(&root().join("crates/moe/src").join(file));
-        let reads = ["into_data", "to_data", "into_scalar", "to_host("];
+        let reads = ["read_back(", "to_host("];
         let code = code(&text);
         reads.into_iter().filter(|read| code.contains(read)).collect::<Vec<_>>()
     };
@@ -152,6 +207,19 @@ fn the_padded_engine_reads_nothing_back() {
         assert_eq!(reads(file), [""; 0], "{file}");
     }
     assert_eq!(reads("engine/dropless.rs"), ["to_host("], "the search finds what is there");
+}
+
+/// Which operations a device has is no choice of a run.
+#[test]
+fn kernels_are_left_out_in_tests_and_counts_alone() {
+    let programs = names("crates").into_iter().map(|name| (sources(&name), name));
+    for (sources, name) in programs {
+        for (path, text) in sources {
+            let path = path.to_string_lossy();
+            let may = name == "kernels" || path.ends_with("bench/src/syncs.rs");
+            assert!(may || !code(&text).contains("without_kernels"), "{path}");
+        }
+    }
 }
 
 #[test]

@@ -212,7 +212,7 @@ pub fn folded(network: &impl Module, scale: f64, device: &Device) -> BTreeMap<St
             let (Some(a), Some(b)) = (take(at("a")), take(at("b"))) else { continue };
             let path = format!("{place}.base.{name}");
             if let Some(w) = take(path.clone()) {
-                all.insert(path, adapted(w, a, b, scale).into_data());
+                all.insert(path, kernels::read_back(adapted(w, a, b, scale)));
             }
         }
         let base = format!("{place}.base.");

@@ -16,6 +16,7 @@ use crate::{
     differentiable::{SavedForBackward, differentiable},
     flex::{slice, takes, zeros},
     math::exp_negative,
+    read_back::read_back,
     simd::{largest, sum, sum_of, vectorized},
 };
 
@@ -28,7 +29,7 @@ pub fn cross_entropy(scores: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
     if !takes(&scores) {
         return portable(scores, labels);
     }
-    let labels: Vec<usize> = labels.into_data().iter::<i64>().map(|label| label as usize).collect();
+    let labels: Vec<usize> = read_back(labels).iter::<i64>().map(|label| label as usize).collect();
     let classes = scores.dims()[1];
     assert!(labels.iter().all(|label| *label < classes), "labels are below {classes}");
     let scores = scores.into_dispatch();

@@ -24,6 +24,7 @@ mod memory;
 mod norm;
 mod permute;
 mod product;
+mod read_back;
 mod rows;
 #[cfg(test)]
 mod same_bits;
@@ -42,13 +43,14 @@ pub use attention::{AttentionForm, KeyValues, Positions, attention, attention_af
 pub use carry::{Carry, carry, carry_back};
 pub use cross_entropy::cross_entropy;
 pub use ffn::{Ffn, grouped_ffn, slotwise};
-pub use flex::on_flex;
+pub use flex::{on_flex, without_kernels};
 pub use gelu::gelu;
 pub use matmul::{linear, linear_layer, matmul};
 pub use memory::keep_freed_memory;
 pub use norm::{layer_norm, rms_norm};
 pub use permute::{permute, unpermute};
 pub use product::use_library_products;
+pub use read_back::{read_back, read_backs_of};
 pub use rows::{Entry, Rows};
 pub use softmax::softmax;
 pub use top_k::top_k_indices;

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, IntDType, Tensor, TensorData};
 
-use crate::flex::takes;
+use crate::{flex::takes, read_back::read_back};
 
 /// The indices of the `k` largest along the last axis, largest first: `[A, B, N] -> [A, B, k]`. Among
 /// equals the first wins.
@@ -16,7 +16,7 @@ pub fn top_k_indices(scores: Tensor<3>, k: usize) -> Tensor<3, Int> {
         return portable(scores, k);
     }
     let device = scores.device();
-    let scores = scores.into_data();
+    let scores = read_back(scores);
     let mut picks = vec![0; a * b * k];
     let lines = scores.as_slice::<f32>().expect("f32 was asked for").chunks_exact(n);
     for (line, picks) in lines.zip(picks.chunks_exact_mut(k)) {

@@ -30,7 +30,7 @@ pub use experts::{
 };
 /// The crate of [`Experts::stack`]'s type.
 pub use kernels;
-pub use kernels::{linear, matmul, mean, softmax, sum, top_k_indices};
+pub use kernels::{linear, matmul, mean, read_back, softmax, sum, top_k_indices};
 pub use layer::{
     AnyResidual, BuildResidual, DynResidual, Gone, LayerCapture, Library, MoeConfig, MoeLayer,
     Placement, Pruned, RealTokens, ResidualRule, ResidualRules, ResidualSocket, RoutingProbe,

@@ -38,7 +38,7 @@ pub fn growth(rule: &AnyResidual, curvatures: &[f64], device: &Device) -> Vec<f6
         .collect();
     let largest = |end: usize| {
         let window = Tensor::cat(sizes[end - WINDOW..end].to_vec(), 0).max_dim(0);
-        window.into_data().iter::<f64>().collect::<Vec<f64>>()
+        moe::read_back(window).iter::<f64>().collect::<Vec<f64>>()
     };
     let middle = DEPTH / 2;
     let factor = |(late, early): (f64, f64)| match early == 0.0 {

@@ -16,7 +16,7 @@
 //! Not to be confused with: `sinkhorn`, which makes the same problem soft.
 
 use burn::{module::Module, prelude::*, tensor::activation::sigmoid};
-use moe::{Dims, Init, NoConfig, Pass, Plan, Router, top_k};
+use moe::{Dims, Init, NoConfig, Pass, Plan, Router, read_back, top_k};
 
 use crate::kit::{Gate, assignment};
 
@@ -56,7 +56,7 @@ impl Router for Base {
 /// `[G, U, E] -> [G, U, 1]`.
 fn assigned(s: Tensor<3>) -> Tensor<3, Int> {
     let ([g, u, e], device) = (s.dims(), s.device());
-    let scores: Vec<f32> = s.into_data().iter::<f32>().collect();
+    let scores: Vec<f32> = read_back(s).iter::<f32>().collect();
     let of_group = |group: &[f32]| assignment::balanced(group, e, u.div_ceil(e));
     let experts: Vec<i32> = scores.chunks(u * e).flat_map(of_group).map(|e| e as i32).collect();
     Tensor::from_data(TensorData::new(experts, [g, u, 1]), &device)

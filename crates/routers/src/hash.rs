@@ -21,7 +21,7 @@ use burn::{
     module::{Module, RunningState},
     prelude::*,
 };
-use moe::{Dims, Init, Pass, Plan, Router, TokenIds, config};
+use moe::{Dims, Init, Pass, Plan, Router, TokenIds, config, read_back};
 use rand::RngExt;
 
 use crate::kit::check;
@@ -70,7 +70,7 @@ impl Router for Hash {
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
         let [g, u, _] = units.dims();
         let device = units.device().inner();
-        let table = self.table.value_sync().into_scalar::<f32>() as u64;
+        let table = self.table();
         let ids = ids(pass, [g, u]);
         let experts: Vec<i32> = ids.into_iter().flat_map(|id| self.experts(table, id)).collect();
         let shape = [g, u, self.k];
@@ -87,6 +87,12 @@ impl Router for Hash {
 }
 
 impl Hash {
+    /// The number of its table.
+    fn table(&self) -> u64 {
+        let table = read_back(self.table.value_sync());
+        table.iter::<f32>().next().expect("it is one number") as u64
+    }
+
     /// The k experts of a token: those whose hash together with the token is smallest. So every
     /// choice of k different experts is equally likely.
     fn experts(&self, table: u64, id: u64) -> impl Iterator<Item = i32> {
@@ -101,7 +107,7 @@ impl Hash {
 fn ids(pass: &Pass, [g, u]: [usize; 2]) -> Vec<u64> {
     match pass.get::<TokenIds>() {
         Some(TokenIds(ids)) if ids.dims() == [g, u] => {
-            ids.to_data().iter::<i64>().map(|id| id as u64).collect()
+            read_back(ids.clone()).iter::<i64>().map(|id| id as u64).collect()
         }
         _ => (0..g).flat_map(|_| 0..u as u64).collect(),
     }

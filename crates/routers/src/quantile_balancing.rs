@@ -22,7 +22,7 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
-use crate::kit::{Gate, check, state};
+use crate::kit::{Gate, check, quantile, state};
 
 config! {
     /// The number of experts per unit.
@@ -94,7 +94,7 @@ impl QuantileBalancing {
     fn follow(&self, pass: &Pass, margins: Tensor<2>) {
         let [t, e] = margins.dims();
         let rank = (t * self.k / e).min(t - 1);
-        let bias = margins.sort_descending(0).narrow(0, rank, 1).reshape([e]); // (4)
+        let bias = quantile::of_columns(margins, rank); // (4)
         let one = Tensor::<1>::ones([1], &bias.device());
         let (kept, moved) = (self.seen.clone(), self.bias.clone());
         pass.follow(&self.seen, Tensor::cat(vec![bias, one], 0), move |found, ends_step| {

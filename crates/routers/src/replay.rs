@@ -99,15 +99,7 @@ impl Router for Replay {
         }
         let recorded = self.recorded(pass, [g, u]); // (1)
         report(pass, &recorded, &s);
-        let best: Vec<usize> = best.into_data().iter::<i64>().map(|e| e as usize).collect();
-        let own = best.chunks(self.k).map(|unit| unit.iter().map(|e| (Some(*e), 0.0)).collect());
-        let chosen: Vec<Choices> = recorded
-            .iter()
-            .zip(own)
-            .map(|(known, own): (_, Choices)| known.clone().unwrap_or(own))
-            .collect();
-        let k = chosen.iter().map(Vec::len).max().unwrap_or(self.k);
-        let experts = experts(&chosen, [g, u, k], n_experts, &s.device().inner());
+        let experts = either(&recorded, best, n_experts);
         let weights = over(s, experts.clone()); // (3b)
         let weights = match self.weights {
             ReplayWeights::Gate => weights,
@@ -167,14 +159,31 @@ fn report(pass: &mut Pass, recorded: &[Option<Choices>], like: &Tensor<3>) {
     pass.metric("replayed", Tensor::from_floats([share], &like.device().inner()));
 }
 
-/// `[G, U, K]`, with the null expert where a unit has fewer choices.
-fn experts(chosen: &[Choices], shape: [usize; 3], n: usize, device: &Device) -> Tensor<3, Int> {
-    let of = |unit: &Choices| {
-        let experts = unit.iter().map(|(expert, _)| expert.unwrap_or(n) as i32);
-        experts.chain(std::iter::repeat(n as i32)).take(shape[2]).collect::<Vec<_>>()
+/// `[G, U, K]`: the recorded experts of each unit, its `best` `[G, U, k]` where it is in no trace, with the
+/// null expert where a unit has fewer choices than another.
+fn either(recorded: &[Option<Choices>], best: Tensor<3, Int>, n: usize) -> Tensor<3, Int> {
+    let ([g, u, own], device) = (best.dims(), best.device());
+    let k = recorded.iter().map(|unit| unit.as_ref().map_or(own, Vec::len)).max().unwrap_or(own);
+    let of = |unit: &Option<Choices>| {
+        let experts = unit.iter().flatten().map(|(expert, _)| expert.unwrap_or(n) as i32);
+        experts.chain(std::iter::repeat(n as i32)).take(k).collect::<Vec<_>>()
     };
-    let experts: Vec<i32> = chosen.iter().flat_map(of).collect();
-    Tensor::from_data(TensorData::new(experts, shape), device)
+    let experts: Vec<i32> = recorded.iter().flat_map(of).collect();
+    let experts = Tensor::from_data(TensorData::new(experts, [g, u, k]), &device);
+    if recorded.iter().all(Option::is_some) {
+        return experts;
+    }
+    // A unit in no trace has its own choices, so there are no more of them than k.
+    let null = Tensor::<3, Int>::full([g, u, k - own], n as i64, &device);
+    let best = if k == own { best } else { Tensor::cat(vec![best, null], 2) };
+    best.mask_where(known(recorded, [g, u, k], &device), experts)
+}
+
+/// `[G, U, K]`: whether the unit is in a trace.
+fn known(recorded: &[Option<Choices>], shape: [usize; 3], device: &Device) -> Tensor<3, Bool> {
+    let known = recorded.iter().flat_map(|unit| vec![i32::from(unit.is_some()); shape[2]]);
+    let known = TensorData::new(known.collect::<Vec<i32>>(), shape);
+    Tensor::<3, Int>::from_data(known, device).equal_scalar(1)
 }
 
 /// Softmax of the scores `[G, U, E]` over the chosen experts `[G, U, K]`; nothing for the null expert.
@@ -195,11 +204,9 @@ fn with_recorded(weights: Tensor<3>, recorded: &[Option<Choices>]) -> Tensor<3> 
         known.chain(std::iter::repeat(0.0)).take(k).collect::<Vec<f32>>()
     };
     let numbers: Vec<f32> = recorded.iter().flat_map(unit).collect();
-    let known: Vec<i32> =
-        recorded.iter().flat_map(|unit| vec![i32::from(unit.is_some()); k]).collect();
-    let known = Tensor::<3, Int>::from_data(TensorData::new(known, shape), &device.clone().inner());
+    let known = known(recorded, shape, &device.clone().inner());
     let numbers = Tensor::from_data(TensorData::new(numbers, shape), &device);
-    weights.mask_where(known.equal_scalar(1), numbers) // (3a)
+    weights.mask_where(known, numbers) // (3a)
 }
 
 #[cfg(test)]

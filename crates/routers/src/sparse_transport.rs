@@ -25,7 +25,7 @@
 //! whose weights are of the same scores; `base`, the assignment of one expert to each unit.
 
 use burn::{module::Module, prelude::*};
-use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
+use moe::{Dims, Init, Pass, Plan, Router, config, read_back, softmax};
 
 use crate::kit::{Gate, check};
 
@@ -69,7 +69,7 @@ impl Router for SparseTransport {
         let p = softmax(self.gate.forward(pass, units), 2); // (1)
         let [g, u, e] = p.dims();
         let k = self.config.k;
-        let gains: Vec<f64> = p.clone().detach().into_data().iter::<f64>().collect();
+        let gains: Vec<f64> = read_back(p.clone().detach()).iter::<f64>().collect();
         let experts: Vec<i32> = gains
             .chunks((u * e).max(1))
             .flat_map(|gains| transport(gains, e, &self.config))

@@ -76,7 +76,7 @@ fn scores(
     let ids = Tensor::from_data(TensorData::new(last.to_vec(), [last.len(), 1]), device);
     let y = network.answer(&mut Pass::eval(), ids, memory);
     let [_, _, vocab] = y.dims();
-    let values: Vec<f32> = y.into_data().iter().collect();
+    let values: Vec<f32> = kernels::read_back(y).iter().collect();
     values.chunks_exact(vocab).map(<[f32]>::to_vec).collect()
 }
 

@@ -8,6 +8,7 @@ use burn::{prelude::*, tensor::Int};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
+use queue::Limits;
 pub(crate) use queue::places;
 
 use crate::routing::{Pass, Plan, to_host};
@@ -127,9 +128,11 @@ impl Capacity {
         let Some(slots) = self.slots(u, k, n_experts) else {
             return Plan::TokenChoice { experts, weights, n_experts };
         };
-        if let Some(by_rank) = self.by_rank().filter(|_| !kernels::on_flex(&experts.device())) {
-            let experts =
-                queue::drop_overflow(experts.reshape([g, u, k]), n_experts, slots, by_rank);
+        if !kernels::on_flex(&experts.device()) {
+            let limits = Limits { n_experts, slots, kept: self.kept(u) };
+            let (choices, weights3) =
+                (experts.reshape([g, u, k]), weights.clone().reshape([g, u, k]));
+            let experts = self.apply_on_device(pass, choices, weights3, limits);
             return Plan::TokenChoice { experts: experts.reshape(shape), weights, n_experts };
         }
         let mut chosen = to_host(&experts);
@@ -143,19 +146,43 @@ impl Capacity {
         Plan::TokenChoice { experts, weights, n_experts }
     }
 
-    /// Whether the order is rank by rank, where it follows from positions alone.
-    fn by_rank(&self) -> Option<bool> {
+    /// The same of choices `[G, U, K]` without a read-back, for devices with memory of their own.
+    fn apply_on_device(
+        &self,
+        pass: &mut Pass,
+        choices: Tensor<3, Int>,
+        weights: Tensor<3>,
+        limits: Limits,
+    ) -> Tensor<3, Int> {
+        let ([g, u, k], weights) = (choices.dims(), weights.detach().inner());
+        let by = |scores: Tensor<3>| queue::places_by_score(scores.reshape([g, u]));
         match self.drop {
-            DropPolicy::InOrder => Some(false),
-            DropPolicy::Position => Some(true),
-            _ => None,
+            DropPolicy::InOrder => limits.drop_overflow(choices.reshape([g, u * k, 1])),
+            DropPolicy::Position => limits.drop_overflow(choices),
+            DropPolicy::Priority => limits.drop_overflow_by(choices, by(weights.max_dim(2))),
+            DropPolicy::SumPriority => limits.drop_overflow_by(choices, by(weights.sum_dim(2))),
+            DropPolicy::ChoicePriority => {
+                let places = queue::places_by_score(weights.reshape([g, u * k]));
+                let limits = Limits { kept: u * k, ..limits };
+                limits.drop_overflow_by(choices.reshape([g, u * k, 1]), places)
+            }
+            DropPolicy::Shuffled => {
+                let orders: Vec<_> = shuffled(pass, [g, u]).collect();
+                let places = queue::places_of(&orders, &choices.device());
+                limits.drop_overflow_by(choices, places)
+            }
         }
+    }
+
+    /// The number of units of a group of `units` that are routed at all.
+    fn kept(&self, units: usize) -> usize {
+        ((self.keep_fraction * units as f64).round() as usize).clamp(1, units.max(1))
     }
 
     /// For each group the choices that may get a slot, in that order: choice `unit * K + rank`.
     fn orders(&self, pass: &mut Pass, weights: &Tensor<3>) -> Vec<Vec<usize>> {
         let [g, u, k] = weights.dims();
-        let kept = ((self.keep_fraction * u as f64).round() as usize).clamp(1, u.max(1));
+        let kept = self.kept(u);
         let rank_by_rank = |units: Vec<usize>| -> Vec<usize> {
             let units = || units.iter().take(kept);
             (0..k).flat_map(|rank| units().map(move |unit| unit * k + rank)).collect()
@@ -169,15 +196,7 @@ impl Capacity {
             DropPolicy::ChoicePriority => {
                 by_groups(weights.clone().reshape([g, u * k, 1])).collect()
             }
-            DropPolicy::Shuffled => {
-                let mut rng = pass.common_rng();
-                let mut shuffled = || {
-                    let mut units: Vec<usize> = (0..u).collect();
-                    units.shuffle(&mut rng);
-                    units
-                };
-                (0..g).map(|_| rank_by_rank(shuffled())).collect()
-            }
+            DropPolicy::Shuffled => shuffled(pass, [g, u]).map(rank_by_rank).collect(),
         }
     }
 }
@@ -189,10 +208,20 @@ pub fn round_up(slots: f64) -> usize {
     (slots * (1.0 - NOISE)).ceil() as usize
 }
 
+/// The units of each of G groups in a random order.
+fn shuffled(pass: &mut Pass, [g, u]: [usize; 2]) -> impl Iterator<Item = Vec<usize>> {
+    let mut rng = pass.common_rng();
+    (0..g).map(move |_| {
+        let mut units: Vec<usize> = (0..u).collect();
+        units.shuffle(&mut rng);
+        units
+    })
+}
+
 /// The indices of each group, largest score first; among equals the first. Scores are `[G, N, 1]`.
 fn by_groups(scores: Tensor<3>) -> impl Iterator<Item = Vec<usize>> {
     let [g, n, _] = scores.dims();
-    let scores: Vec<f32> = scores.detach().into_data().iter::<f32>().collect();
+    let scores: Vec<f32> = kernels::read_back(scores.detach()).iter::<f32>().collect();
     (0..g).map(move |group| {
         let scores = &scores[group * n..][..n];
         let mut order: Vec<usize> = (0..n).collect();

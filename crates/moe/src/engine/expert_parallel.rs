@@ -56,7 +56,7 @@ impl ExpertShard {
         let own = |matrices: &Tensor<3>| {
             let own = matrices.clone().slice([self.own()]);
             // Memory of their own: a view would keep them all.
-            let own = Tensor::from_data(own.to_data(), &matrices.device());
+            let own = Tensor::from_data(kernels::read_back(own), &matrices.device());
             if matrices.is_require_grad() { own.require_grad() } else { own }
         };
         Ffn {

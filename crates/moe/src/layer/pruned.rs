@@ -3,10 +3,7 @@
 use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    plugin::Choice,
-    routing::{Plan, to_host},
-};
+use crate::{plugin::Choice, routing::Plan};
 
 /// The treatment of a choice of a removed expert.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,8 +90,8 @@ impl KeptExperts {
         // By the old number: the new one, or that of the null expert.
         let mut new = vec![n_experts as i32; self.of + 1];
         self.experts.iter().enumerate().for_each(|(place, old)| new[*old] = place as i32);
-        let chosen: Vec<i32> = to_host(&experts).into_iter().map(|old| new[old]).collect();
-        let left = Tensor::<3, Int>::from_data(TensorData::new(chosen, shape), &device);
+        let new = Tensor::<1, Int>::from_data(TensorData::from(new.as_slice()), &device);
+        let left = new.select(0, experts.clone().reshape([-1])).reshape(shape);
         let weights = match self.gone {
             Gone::Renormalize => {
                 let before = weighed(&experts, &weights, self.of);
@@ -121,6 +118,7 @@ fn weighed(experts: &Tensor<3, Int>, weights: &Tensor<3>, n_experts: usize) -> T
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::routing::to_host;
 
     fn kept(gone: Gone) -> KeptExperts {
         KeptExperts { gone, experts: vec![0, 2], of: 4 }

@@ -103,7 +103,7 @@ fn of_all(weights: &Tensor<3>) -> Vec<Vec<(usize, f32)>> {
 }
 
 fn floats(tensor: &Tensor<3>) -> impl Iterator<Item = f32> {
-    tensor.to_data().iter::<f32>().collect::<Vec<_>>().into_iter()
+    kernels::read_back(tensor.clone()).iter::<f32>().collect::<Vec<_>>().into_iter()
 }
 
 #[cfg(test)]

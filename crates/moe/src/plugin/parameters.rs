@@ -139,7 +139,7 @@ impl PathVisitor for List<'_> {
             shape: value.dims().to_vec(),
             trained: value.is_require_grad(),
         };
-        let data = (self.reads)(&parameter).then(|| value.into_data());
+        let data = (self.reads)(&parameter).then(|| kernels::read_back(value));
         self.found.push((parameter, data));
     }
 }

@@ -93,7 +93,7 @@ impl Pass {
 }
 
 fn numbers(tensor: &Tensor<1>) -> Vec<f32> {
-    tensor.clone().detach().into_data().iter::<f32>().collect()
+    kernels::read_back(tensor.clone().detach()).iter::<f32>().collect()
 }
 
 fn tensor(numbers: &[f32], device: &Device) -> Tensor<1> {

@@ -104,7 +104,7 @@ fn weights_of(plan: &Plan) -> Vec<f64> {
 }
 
 fn host(values: Tensor<1>) -> Vec<f64> {
-    values.detach().into_data().iter::<f32>().map(f64::from).collect()
+    kernels::read_back(values.detach()).iter::<f32>().map(f64::from).collect()
 }
 
 /// The number of inputs of a plan, and of the experts that contribute to one of them, on average.

@@ -311,11 +311,17 @@ fn join(reports: &mut Vec<LayerReport>, first: usize) {
     }
 }
 
+/// A number of one element.
+fn number(value: &Tensor<1>) -> f64 {
+    let data = kernels::read_back(value.clone().detach());
+    data.iter::<f64>().next().expect("losses and metrics are one number")
+}
+
 /// The mean of each name, in the order in which they came.
 fn means<'a>(values: impl Iterator<Item = &'a (String, Tensor<1>)>) -> Vec<(String, f64)> {
     let mut means: Vec<(String, f64, f64)> = Vec::new();
     for (name, value) in values {
-        let value = f64::from(value.clone().detach().into_scalar::<f32>());
+        let value = number(value);
         match means.iter_mut().find(|(known, ..)| known == name) {
             Some((_, sum, count)) => (*sum, *count) = (*sum + value, *count + 1.0),
             None => means.push((name.clone(), value, 1.0)),

@@ -132,7 +132,7 @@ pub fn top_k(scores: Tensor<3>, k: usize) -> (Tensor<3, Int>, Tensor<3>) {
 
 /// The values of an index tensor on the host, row by row.
 pub(crate) fn to_host<const D: usize>(indices: &Tensor<D, Int>) -> Vec<usize> {
-    let data = indices.to_data();
+    let data = kernels::read_back(indices.clone());
     match data.as_slice::<i32>() {
         Ok(indices) => indices.iter().map(|i| *i as usize).collect(),
         Err(_) => data.iter::<i64>().map(|i| i as usize).collect(),

@@ -4,7 +4,7 @@ use burn::{
     module::{Module, Param},
     prelude::*,
 };
-use moe::{Dims, Init, Pass, matmul};
+use moe::{Dims, Init, Pass, matmul, read_back};
 
 use crate::kit::scores;
 
@@ -38,7 +38,7 @@ impl Gate {
     pub(crate) fn scaled(dims: Dims, init: &Init, factor: f64) -> Self {
         let Self { weight, bias } = Self::new(dims, init);
         let scaled = |old: Tensor<2>| {
-            let numbers = (old.clone() * factor).into_data();
+            let numbers = read_back(old.clone() * factor);
             let new = Tensor::from_data(numbers, &old.device());
             if old.is_require_grad() { new.require_grad() } else { new }
         };
