@@ -25,7 +25,7 @@ use moe::{ConfigError, Init, Input, MoeConfig, Pass, Placement, config};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Backbone, BackboneSpec, Nac, NacConfig, Norm, Vit, VitConfig, VitModule,
+    Backbone, BackboneSpec, Nac, NacConfig, Norm, Pool, Vit, VitConfig, VitModule,
     nac::NacModule,
     vit::{IMAGES, sizes},
     vit_module::slots,
@@ -102,6 +102,9 @@ impl HybridConfig {
             return Err(format!(
                 "stitch = \"none\": the widths must be equal, but meta has {meta} and module {module}"
             ));
+        }
+        if [&self.meta, &self.module].iter().any(|config| config.pool == Pool::Distilled) {
+            return Err("pool = \"distilled\": a hybrid has parts of networks with one head".into());
         }
         let tokens = [&self.meta, &self.module].map(|config| config.tokens(height, width));
         match tokens[0] == tokens[1] || self.nac.is_some() {

@@ -23,6 +23,7 @@ pub mod temporal;
 mod transformer_encoder;
 mod transformer_lm;
 mod vit;
+mod vit_distillation;
 mod vit_module;
 mod vit_positions;
 

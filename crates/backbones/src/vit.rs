@@ -8,7 +8,8 @@
 //! z'_l = MSA(LN(z_{l-1})) + z_{l-1}                      (2)
 //! z_l  = MLP(LN(z'_l)) + z'_l                            (3), MLP or MoE
 //! y    = head(z) with z the class token of LN(z_L),      (4)
-//!        or the mean of LN(z_L) over the patches; perhaps tanh(W z) before the head
+//!        or the mean of LN(z_L) over the patches; perhaps tanh(W z) before the head;
+//!        of DeiT the mean of two heads, see `vit_distillation.rs`
 //!
 //! Differs from the papers: unless the config says otherwise, the mean over patches instead of a
 //! class token, the epsilon of norms and the initial weights. `pool = "class-token"`,
@@ -25,7 +26,10 @@ use kernels::linear_layer;
 use moe::{Choice, ConfigError, Domain, Init, Input, Pass, Scheme, TokenIds, config};
 use serde::{Deserialize, Serialize};
 
-use crate::{AttentionConfig, Backbone, BackboneSpec, Block, Norm, Wiring, wrong};
+use crate::{
+    AttentionConfig, Backbone, BackboneSpec, Block, Norm, Wiring, vit_distillation::Distillation,
+    wrong,
+};
 
 /// The pooling before the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +39,8 @@ pub enum Pool {
     Mean,
     /// A token of its own, the first one.
     ClassToken,
+    /// The same, and a second one for distillation with a head of its own (DeiT).
+    Distilled,
 }
 
 /// Published sizes. S to H are V-MoE's; its S has eight blocks.
@@ -85,7 +91,7 @@ config! {
         pub heads: usize = 4,
         /// The feed-forward network of blocks without a MoE layer.
         pub dense: Choice = Choice::of("ffn").with("hidden", 128),
-        /// The pooling before the head: `"mean"` or `"class-token"`.
+        /// The pooling before the head: `"mean"`, `"class-token"`, or `"distilled"` as in DeiT.
         pub pool: Pool = Pool::Mean,
         /// Whether a linear map with tanh precedes the head, as in training from scratch.
         pub pre_logits: bool = false,
@@ -122,10 +128,14 @@ impl VitConfig {
         AttentionConfig::unordered(self.width, self.heads)
     }
 
-    /// The tokens of an image: patches, and the class token.
+    /// The tokens of an image: patches, and those of their own.
     pub(crate) fn tokens(&self, height: usize, width: usize) -> usize {
-        let class = usize::from(self.pool == Pool::ClassToken);
-        (height / self.patch) * (width / self.patch) + class
+        let own = match self.pool {
+            Pool::Mean => 0,
+            Pool::ClassToken => 1,
+            Pool::Distilled => 2,
+        };
+        (height / self.patch) * (width / self.patch) + own
     }
 }
 
@@ -134,6 +144,7 @@ impl VitConfig {
 pub struct Vit {
     pub(crate) patches: Linear,
     pub(crate) class: Option<Param<Tensor<3>>>,
+    pub(crate) distillation: Option<Distillation>,
     pub(crate) positions: Param<Tensor<3>>,
     pub(crate) blocks: Vec<Block>,
     pub(crate) norm: Norm,
@@ -196,7 +207,9 @@ impl Backbone for Vit {
         let class = || init.constant("class", [1, 1, d], 0.0);
         Ok(Self {
             patches: init.linear("patches", channels * p * p, d, true),
-            class: (config.pool == Pool::ClassToken).then(class),
+            class: (config.pool != Pool::Mean).then(class),
+            distillation: (config.pool == Pool::Distilled)
+                .then(|| Distillation::new([d, spec.outputs], init)),
             positions: init.normal("positions", [1, n, d], 0.02),
             blocks: (0..config.depth).map(block).collect::<Result<_, _>>()?,
             norm: norm(init, "norm", d),
@@ -207,11 +220,16 @@ impl Backbone for Vit {
     }
 
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
-        linear_layer(&self.head, self.pooled(pass, input)) // (4)
+        let (z, distilled) = self.last(pass, input);
+        let scores = linear_layer(&self.head, z); // (4)
+        match distilled {
+            Some(other) => (scores + other) / 2.0,
+            None => scores,
+        }
     }
 
     fn features(&self, pass: &mut Pass, input: Input) -> Option<Tensor<2>> {
-        Some(self.pooled(pass, input).squeeze_dim::<2>(1))
+        Some(self.last(pass, input).0.squeeze_dim::<2>(1))
     }
 
     fn tokens(&self) -> usize {
@@ -220,10 +238,13 @@ impl Backbone for Vit {
 
     fn dense_flops(&self) -> f64 {
         let n = Backbone::tokens(self);
-        let patches = n - usize::from(self.class.is_some());
+        let own = usize::from(self.class.is_some()) + usize::from(self.distillation.is_some());
+        let patches = n - own;
         let map = |linear: &Linear| 2.0 * linear.weight.lazy_shape().num_elements() as f64;
         let blocks: f64 = self.blocks.iter().map(|block| block.dense_flops(n)).sum();
-        let once = map(&self.head) + self.pre_logits.as_ref().map_or(0.0, map);
+        let second = self.distillation.as_ref().map(|distillation| &distillation.head);
+        let maps = [Some(&self.head), self.pre_logits.as_ref(), second];
+        let once: f64 = maps.into_iter().flatten().map(map).sum();
         patches as f64 * map(&self.patches) + n as f64 * blocks + once
     }
 }
@@ -242,31 +263,36 @@ fn head(scheme: Scheme, [width, classes]: [usize; 2], init: &Init) -> Linear {
 }
 
 impl Vit {
-    /// The pooled tokens, `[B, 1, D]`.
-    fn pooled(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
-        let class = self.class.as_ref();
-        let mut z = embedded(pass, input, &self.patches, class, &self.positions, self.patch);
+    /// The pooled tokens, `[B, 1, D]`, and the scores of the token for distillation, `[B, 1, outputs]`.
+    fn last(&self, pass: &mut Pass, input: Input) -> (Tensor<3>, Option<Tensor<3>>) {
+        let tokens = [self.class.as_ref(), self.distillation.as_ref().map(|second| &second.token)];
+        let own: Vec<_> = tokens.into_iter().flatten().collect();
+        let mut z = embedded(pass, input, &self.patches, &own, &self.positions, self.patch);
         for block in &self.blocks {
             z = block.forward(pass, z); // (2), (3)
         }
-        pooled(z, &self.norm, class.is_some(), self.pre_logits.as_ref())
+        let scores = self.distillation.as_ref();
+        let scores = scores.map(|second| second.scores(self.norm.forward(z.clone())));
+        (pooled(z, &self.norm, self.class.is_some(), self.pre_logits.as_ref()), scores)
     }
 }
 
-/// z_0, `[B, N, D]`, of images; (1). Leaves the number of each token in the pass.
+/// z_0, `[B, N, D]`, of images; (1), with these tokens `[1, 1, D]` before the patches. Leaves the number of
+/// each token in the pass.
 pub(crate) fn embedded(
     pass: &mut Pass,
     input: Input,
     patches: &Linear,
-    class: Option<&Param<Tensor<3>>>,
+    own: &[&Param<Tensor<3>>],
     positions: &Param<Tensor<3>>,
     patch: usize,
 ) -> Tensor<3> {
     let Input::Image(pixels) = input else { panic!("{IMAGES}") };
     let mut z = linear_layer(patches, cut(pixels, patch));
     let [b, _, d] = z.dims();
-    if let Some(class) = class {
-        z = Tensor::cat(vec![class.val().expand([b, 1, d]), z], 1);
+    if !own.is_empty() {
+        let own = own.iter().map(|token| token.val().expand([b, 1, d]));
+        z = Tensor::cat(own.chain([z]).collect(), 1);
     }
     let (n, device) = (z.dims()[1], z.device().inner());
     let ids = Tensor::<1, Int>::arange(0..n as i64, &device).reshape([1, n]).repeat_dim(0, b);
@@ -338,6 +364,9 @@ mod tests {
         // A class token is a fifth token of the blocks, for attention too; tanh is a map of 8 * 8.
         let config = VitConfig { pool: Pool::ClassToken, pre_logits: true, ..config };
         assert_eq!(flops(&config), 4.0 * 64.0 + 5.0 * (672.0 + 4096.0) + 48.0 + 128.0);
+        // A token for distillation is a sixth one, with a head of its own.
+        let config = VitConfig { pool: Pool::Distilled, pre_logits: false, ..config };
+        assert_eq!(flops(&config), 4.0 * 64.0 + 6.0 * (704.0 + 4096.0) + 2.0 * 48.0);
     }
 
     #[test]
@@ -352,7 +381,8 @@ mod tests {
         let device = Device::flex().autodiff();
         let thinned = VitConfig { stochastic_depth: 0.1, ..small() };
         let normed = VitConfig { wiring: Wiring::OutputNorm, ..small() };
-        for config in [small(), published, thinned, normed] {
+        let distilled = VitConfig { pool: Pool::Distilled, ..small() };
+        for config in [small(), published, thinned, normed, distilled] {
             let init = Init::new(0, &device);
             let pixels = init.normal("pixels", [3, 1, 4, 4], 1.0).val().detach();
             loss_falls(vit(&config, &device), Input::Image(pixels), 1);
@@ -369,6 +399,20 @@ mod tests {
         let logits = vit.head.forward(features.unsqueeze_dim::<3>(1));
         let output = vit.forward(&mut Pass::eval(), Input::Image(pixels));
         assert_eq!(output.into_data(), logits.into_data());
+    }
+
+    #[test]
+    fn a_distilled_network_answers_with_the_mean_of_two_heads() {
+        let vit = vit(&VitConfig { pool: Pool::Distilled, ..small() }, &Device::flex());
+        let pixels = Init::new(0, &Device::flex()).normal("pixels", [3, 1, 4, 4], 1.0).val();
+        let input = || Input::Image(pixels.clone());
+        let features = vit.features(&mut Pass::eval(), input()).unwrap();
+        let one = vit.head.forward(features.unsqueeze_dim::<3>(1));
+        let (_, other) = vit.last(&mut Pass::eval(), input());
+        let mean = ((one.clone() + other.unwrap()) / 2.0).into_data();
+        let output = vit.forward(&mut Pass::eval(), input()).into_data();
+        assert_eq!(output, mean);
+        assert_ne!(output, one.into_data(), "the second head has a say");
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub struct VitModule {
 const MISSING: &str = "the part has no such end";
 
 impl VitModule {
-    /// The part of a network that has block i if `has(i)`, the patches with the first block, and the head
+    /// The part of a network without a token for distillation that has block i if `has(i)`, the patches with the first block, and the head
     /// with the last.
     pub fn of(vit: Vit, has: impl Fn(usize) -> bool) -> Self {
         let (first, last) = (has(0), has(vit.blocks.len() - 1));
@@ -63,7 +63,8 @@ impl VitModule {
     pub fn embed(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
         let (patches, positions) = (self.patches.as_ref(), self.positions.as_ref());
         let (patches, positions) = (patches.expect(MISSING), positions.expect(MISSING));
-        embedded(pass, input, patches, self.class.as_ref(), positions, self.patch)
+        let class: Vec<_> = self.class.iter().collect();
+        embedded(pass, input, patches, &class, positions, self.patch)
     }
 
     /// The stream `[B, N, D]` through those of the blocks that the part has.

@@ -242,3 +242,49 @@ fn a_gguf_file_becomes_a_run_and_goes_out_as_a_folder() {
     let err = ended(&place.run(&["import", "cut.gguf"]), 2).1;
     assert!(err.contains("cut.gguf: it is cut off"), "{err}");
 }
+
+#[test]
+fn a_file_of_pytorch_is_the_run_of_its_numbers() {
+    let place = place("llama3", "");
+    let (_, plain) = imported(&place);
+    fs::remove_file(place.path("model/model.safetensors")).unwrap();
+    let fixture =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../interop/fixtures/pytorch/pytorch_model.bin");
+    let bytes = fs::read(fixture).unwrap();
+    fs::write(place.path("model/pytorch_model.bin"), &bytes).unwrap();
+    let (run, answer) = imported(&place);
+    assert_eq!(answer["metrics"], plain["metrics"]);
+    let (out, _) = ended(&place.run(&["inspect", "model"]), 0);
+    assert!(out.contains("files: [\"pytorch_model.bin\"]\n"), "{out}");
+    let (out, _) = ended(&place.run(&["export", &run, "out"]), 0);
+    assert_eq!(out, "12 tensors in out\n");
+    assert!(place.path("out/model.safetensors").is_file());
+    fs::write(place.path("model/pytorch_model.bin"), &bytes[..bytes.len() / 2]).unwrap();
+    let err = ended(&place.run(&IMPORT), 2).1;
+    assert!(err.contains("pytorch_model.bin: not a file of PyTorch"), "{err}");
+}
+
+#[test]
+fn an_encoder_decoder_is_evaluated_on_pairs() {
+    let place = place("switch", "");
+    let (source, target) = ("the a of\nis it in\n".repeat(3), "I you to\na the is\n".repeat(3));
+    for split in ["train", "valid"] {
+        fs::write(place.path(&format!("{split}.en")), &source).unwrap();
+        fs::write(place.path(&format!("{split}.de")), &target).unwrap();
+    }
+    let data = place.path(".");
+    let mut import = vec!["import", "model", "--task", "translation", "--format", "json"];
+    import.extend(["--data-dir", data.to_str().unwrap()]);
+    for files in ["task.train=train", "task.valid=valid", "task.test=valid"] {
+        import.extend(["--set", files]);
+    }
+    import.extend(["--set", "task.target=de", "--set", "task.length=16"]);
+    let answer: Value = serde_json::from_str(&ended(&place.run(&import), 0).0).unwrap();
+    let run = answer["run"].as_str().unwrap();
+    let export = ["export", run, "out", "--data-dir", data.to_str().unwrap()];
+    assert_eq!(ended(&place.run(&export), 0).0, "91 tensors in out\n");
+    assert!(tensors(place.path("model")) == tensors(place.path("out")));
+    import.extend(["--set", "task.tokens=byte"]);
+    let err = ended(&place.run(&import), 2).1;
+    assert!(err.contains("size = 46 } has as many"), "{err}");
+}

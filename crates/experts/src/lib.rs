@@ -6,6 +6,7 @@
 mod clamped_glu;
 mod conv;
 mod ffn;
+mod geglu;
 mod lora;
 mod low_rank;
 mod mixed_width;
@@ -16,6 +17,7 @@ mod swiglu;
 pub use clamped_glu::{ClampedGlu, ClampedGluConfig};
 pub use conv::{Conv, ConvConfig};
 pub use ffn::{Activation, Ffn, FfnConfig};
+pub use geglu::{Geglu, GegluConfig};
 pub use lora::{Base, Lora, LoraConfig, folded};
 pub use low_rank::{LowRank, LowRankConfig};
 pub use mixed_width::{MixedWidth, MixedWidthConfig};
@@ -31,6 +33,7 @@ pub fn all() -> ExpertKinds {
         .experts
         .with::<Ffn>()
         .with::<SwiGlu>()
+        .with::<Geglu>()
         .with::<ClampedGlu>()
         .with::<LowRank>()
         .with::<Lora>()

@@ -13,12 +13,19 @@ use crate::{
     dtype::Dtype,
     gguf::{self, Gguf},
     packed::pack,
+    pickled,
     shard::{Shard, Stored},
 };
 
 const CONFIG: &str = "config.json";
 pub(crate) const WHOLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+/// The files with tensors: all of them in one, or an index of shards. The first that is there is read.
+const LAYOUTS: [[&str; 2]; 2] = [
+    [WHOLE, "model.safetensors.index.json"],
+    ["pytorch_model.bin", "pytorch_model.bin.index.json"],
+];
+/// How files of `torch.save` end.
+const PICKLED: [&str; 3] = ["bin", "pt", "pth"];
 
 /// The files of a checkpoint, checked. Tensors are read one by one.
 #[derive(Debug)]
@@ -48,11 +55,17 @@ impl Place {
 }
 
 impl Checkpoint {
-    /// Opens a folder with `config.json` and `model.safetensors`, or shards and their index; or a GGUF file.
+    /// Opens a folder with `config.json` and `model.safetensors`, or shards and their index, or the same
+    /// with `pytorch_model.bin`; or a file of `torch.save` beside a `config.json`; or a GGUF file.
     ///
     /// # Errors
     /// Names the file and what is wrong with it.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
+        if let (true, Some(folder), Some(name)) = (path.is_file(), path.parent(), path.file_name())
+            && is_pickled(path)
+        {
+            return Self::of_files(folder, &[name.to_string_lossy().to_string()], None);
+        }
         if path.is_file() {
             let Gguf { config, tokenizer, shard } = gguf::open(path)?;
             let place = |(name, stored): (&String, &Stored)| (name.clone(), Place::new(0, stored));
@@ -64,9 +77,25 @@ impl Checkpoint {
     }
 
     fn of_folder(folder: &Path) -> anyhow::Result<Self> {
+        let there = |name: &str| folder.join(name).is_file();
+        for [whole, index] in LAYOUTS {
+            if there(whole) {
+                return Self::of_files(folder, &[whole.to_string()], None);
+            }
+            if there(index) {
+                return Self::of_files(folder, &shard_names(folder, index)?, Some(index));
+            }
+        }
+        let known = LAYOUTS.as_flattened().join(", ");
+        bail!("{}: there is none of {known}", folder.display())
+    }
+
+    fn of_files(folder: &Path, names: &[String], index: Option<&str>) -> anyhow::Result<Self> {
         let config = table(&folder.join(CONFIG))?;
-        let names = shard_names(folder)?;
-        let shards = names.iter().map(|name| Shard::open(&folder.join(name)));
+        let shards = names.iter().map(|name| {
+            let path = folder.join(name);
+            if is_pickled(&path) { pickled::open(&path) } else { Shard::open(&path) }
+        });
         let shards = shards.collect::<anyhow::Result<Vec<_>>>()?;
         let mut places = BTreeMap::new();
         for (number, shard) in shards.iter().enumerate() {
@@ -79,7 +108,9 @@ impl Checkpoint {
             }
         }
         let mut found = Self { folder: folder.into(), config, within: None, shards, places };
-        found.agrees_with_index()?;
+        if let Some(index) = index {
+            found.agrees_with_index(index)?;
+        }
         let packed = pack(&mut found.places).with_context(|| folder.display().to_string())?;
         if packed {
             found.config.remove("quantization_config");
@@ -157,49 +188,43 @@ impl Checkpoint {
     }
 
     /// Checks that the shards have the tensors that the index names, each where it says.
-    fn agrees_with_index(&self) -> anyhow::Result<()> {
-        if self.folder.join(WHOLE).is_file() {
-            return Ok(());
-        }
-        let index = weight_map(&self.folder)?;
-        for (name, file) in &index {
+    fn agrees_with_index(&self, index: &str) -> anyhow::Result<()> {
+        let map = weight_map(&self.folder, index)?;
+        for (name, file) in &map {
             match self.file_of(name) {
                 Some(found) if found == *file => {}
-                Some(found) => bail!("{INDEX}: tensor {name} is in {found}, not in {file}"),
-                None => bail!("{INDEX}: {file} has no tensor {name}"),
+                Some(found) => bail!("{index}: tensor {name} is in {found}, not in {file}"),
+                None => bail!("{index}: {file} has no tensor {name}"),
             }
         }
-        match self.places.keys().find(|name| !index.contains_key(*name)) {
-            Some(name) => bail!("{INDEX}: it does not name tensor {name}, which a shard has"),
+        match self.places.keys().find(|name| !map.contains_key(*name)) {
+            Some(name) => bail!("{index}: it does not name tensor {name}, which a shard has"),
             None => Ok(()),
         }
     }
 }
 
-/// The files with tensors, in alphabetical order.
-fn shard_names(folder: &Path) -> anyhow::Result<Vec<String>> {
-    if folder.join(WHOLE).is_file() {
-        return Ok(vec![WHOLE.to_string()]);
-    }
-    ensure!(
-        folder.join(INDEX).is_file(),
-        "{}: there is neither {WHOLE} nor {INDEX}",
-        folder.display()
-    );
-    let mut names: Vec<String> = weight_map(folder)?.into_values().collect();
+/// Whether it is a file of `torch.save`, by its name.
+fn is_pickled(path: &Path) -> bool {
+    path.extension().is_some_and(|end| PICKLED.iter().any(|known| end == *known))
+}
+
+/// The files that an index names, in alphabetical order.
+fn shard_names(folder: &Path, index: &str) -> anyhow::Result<Vec<String>> {
+    let mut names: Vec<String> = weight_map(folder, index)?.into_values().collect();
     names.sort();
     names.dedup();
     for name in &names {
         let plain = Path::new(name).components().count() == 1 && !name.starts_with('.');
-        ensure!(plain, "{INDEX}: {name:?} is no name of a file in the folder");
-        ensure!(folder.join(name).is_file(), "{INDEX}: it names {name}, which is not there");
+        ensure!(plain, "{index}: {name:?} is no name of a file in the folder");
+        ensure!(folder.join(name).is_file(), "{index}: it names {name}, which is not there");
     }
     Ok(names)
 }
 
 /// The file of each tensor, as the index says.
-fn weight_map(folder: &Path) -> anyhow::Result<BTreeMap<String, String>> {
-    let path = folder.join(INDEX);
+fn weight_map(folder: &Path, index: &str) -> anyhow::Result<BTreeMap<String, String>> {
+    let path = folder.join(index);
     let mut index = table(&path)?;
     let map = index.remove("weight_map").unwrap_or_default();
     serde_json::from_value(map).with_context(|| format!("{}: weight_map", path.display()))

@@ -43,10 +43,10 @@ pub struct SourceTensor {
 }
 
 impl Source {
-    /// The form of a checkpoint; of a GGUF file, that of a folder with its numbers.
+    /// The form of a checkpoint; of a GGUF file, or one of PyTorch, that of safetensors with its numbers.
     pub fn of(checkpoint: &Checkpoint) -> Self {
         let tensor = |(name, stored): (&str, &crate::Stored)| {
-            let file = checkpoint.file_of(name).filter(|_| checkpoint.is_folder());
+            let file = checkpoint.file_of(name).and_then(|file| written_file(&file));
             let file = file.unwrap_or_else(|| WHOLE.to_string());
             let dtype = stored.dtype.written().name().to_string();
             (name.to_string(), SourceTensor { dtype, shape: stored.shape.clone(), file })
@@ -55,6 +55,15 @@ impl Source {
             config: checkpoint.config.clone(),
             tensors: checkpoint.tensors().map(tensor).collect(),
         }
+    }
+}
+
+/// The safetensors file in the place of one with tensors, as the transformers library names it.
+fn written_file(name: &str) -> Option<String> {
+    let shard = name.strip_prefix("pytorch_").and_then(|name| name.strip_suffix(".bin"));
+    match shard {
+        Some(stem) => Some(format!("{stem}.safetensors")),
+        None => Some(name.to_string()).filter(|name| name.ends_with(".safetensors")),
     }
 }
 
@@ -103,7 +112,7 @@ fn write(
     }
     for (file, tensors) in &files {
         let numbers = |name: &str, tensor: &SourceTensor| {
-            let rules = by_tensor.get(name).map_or(&[][..], Vec::as_slice);
+            let rules = by_tensor.get(rules.original(name)).map_or(&[][..], Vec::as_slice);
             gather(name, &tensor.shape, rules, &parameters)
         };
         let path = folder.join(file);

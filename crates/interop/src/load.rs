@@ -81,6 +81,7 @@ fn by_path(rules: &Rules) -> BTreeMap<&str, Vec<&Rule>> {
 pub fn check(network: &impl Module, rules: &Rules, checkpoint: &Checkpoint) -> anyhow::Result<()> {
     let shapes = shapes(network);
     names(rules, checkpoint, &shapes)?;
+    copies(rules, checkpoint)?;
     let (mut read, mut set) = (BTreeMap::<&str, usize>::new(), BTreeMap::<&str, usize>::new());
     for rule in &rules.all {
         let Some(stored) = checkpoint.tensor(&rule.tensor) else { continue };
@@ -99,6 +100,22 @@ pub fn check(network: &impl Module, rules: &Rules, checkpoint: &Checkpoint) -> a
     Ok(())
 }
 
+/// Checks that copies of tensors are those to the bit.
+fn copies(rules: &Rules, checkpoint: &Checkpoint) -> anyhow::Result<()> {
+    for (copy, original) in &rules.copies {
+        let [Some(a), Some(b)] = [copy, original].map(|name| checkpoint.tensor(name)) else {
+            continue;
+        };
+        ensure!(
+            a.dtype == b.dtype
+                && a.shape == b.shape
+                && checkpoint.bytes(copy)? == checkpoint.bytes(original)?,
+            "tensor {copy} is not equal to {original}, and the network has one for both"
+        );
+    }
+    Ok(())
+}
+
 /// Checks that each tensor and each parameter has a rule.
 fn names(
     rules: &Rules,
@@ -106,7 +123,8 @@ fn names(
     shapes: &BTreeMap<String, Vec<usize>>,
 ) -> anyhow::Result<()> {
     let wanted: BTreeSet<&str> = rules.all.iter().map(|rule| rule.tensor.as_str()).collect();
-    let there: BTreeSet<&str> = checkpoint.tensors().map(|(name, _)| name).collect();
+    let there = checkpoint.tensors().map(|(name, _)| name);
+    let there: BTreeSet<&str> = there.filter(|name| rules.original(name) == *name).collect();
     let set: BTreeSet<&str> = rules.all.iter().map(|rule| rule.path.as_str()).collect();
     let mut wrong = Vec::new();
     wrong.extend(there.difference(&wanted).map(|name| {

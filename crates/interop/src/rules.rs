@@ -102,9 +102,18 @@ pub struct Rules {
     pub all: Vec<Rule>,
     /// Parameters that are no part of the checkpoint and stay as they begin: states of routers.
     pub own: Vec<String>,
+    /// Tensors that may be there beside those that they are copies of: older files have tied weights by all
+    /// of their names.
+    pub copies: Vec<(String, String)>,
 }
 
 impl Rules {
+    /// The name of the tensor that this one is a copy of, or its own.
+    pub fn original<'a>(&'a self, tensor: &'a str) -> &'a str {
+        let copy = self.copies.iter().find(|(copy, _)| copy == tensor);
+        copy.map_or(tensor, |(_, original)| original)
+    }
+
     /// The whole tensor as it is.
     pub fn same(&mut self, path: impl Into<String>, tensor: impl Into<String>) {
         self.all.push(Rule::new(path, tensor));

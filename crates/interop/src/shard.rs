@@ -112,10 +112,17 @@ fn by_halves(numbers: &[f32], rows: usize, heads: usize) -> Vec<f32> {
 #[derive(Debug)]
 pub(crate) struct Shard {
     pub(crate) path: PathBuf,
-    pub(crate) file: File,
-    /// The numbers begin here.
-    pub(crate) start: u64,
+    pub(crate) numbers: Numbers,
     pub(crate) tensors: BTreeMap<String, Stored>,
+}
+
+/// Where the numbers of a file are.
+#[derive(Debug)]
+pub(crate) enum Numbers {
+    /// In the file, from this byte on.
+    From(File, u64),
+    /// With the reader of a PyTorch file: its tensors by the first bytes of their ranges.
+    Pickled(BTreeMap<u64, pytorch_reader::Tensor>),
 }
 
 impl Shard {
@@ -156,17 +163,24 @@ impl Shard {
         let tensors = tensors.collect::<anyhow::Result<Vec<_>>>()?;
         covered(&tensors, size - 8 - length, 1)?;
         let tensors = tensors.into_iter().collect();
-        Ok(Self { path: path.into(), file, start: 8 + length, tensors })
+        Ok(Self { path: path.into(), numbers: Numbers::From(file, 8 + length), tensors })
     }
 
     /// The bytes of a tensor of it.
     pub(crate) fn bytes(&self, stored: &Stored) -> anyhow::Result<Vec<u8>> {
-        let read = || {
-            let mut file = &self.file;
-            file.seek(SeekFrom::Start(self.start + stored.range.start))?;
-            let mut bytes = vec![0; (stored.range.end - stored.range.start) as usize];
-            file.read_exact(&mut bytes)?;
-            Ok(bytes)
+        let size = (stored.range.end - stored.range.start) as usize;
+        let read = || match &self.numbers {
+            Numbers::From(file, start) => {
+                let mut file = file;
+                file.seek(SeekFrom::Start(start + stored.range.start))?;
+                let mut bytes = vec![0; size];
+                file.read_exact(&mut bytes)?;
+                Ok(bytes)
+            }
+            Numbers::Pickled(tensors) => {
+                let tensor = tensors.get(&stored.range.start).filter(|_| size > 0);
+                tensor.map_or(Ok(Vec::new()), pytorch_reader::Tensor::read)
+            }
         };
         read().map_err(|err: std::io::Error| anyhow!(err).context(self.path.display().to_string()))
     }

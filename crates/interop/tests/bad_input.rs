@@ -81,7 +81,8 @@ fn damaged_folders() {
     assert_eq!(opened(&folder), format!("{INDEX}: it names {SECOND}, which is not there"));
     let folder = copy("mixtral");
     fs::remove_file(folder.path().join(INDEX)).unwrap();
-    assert!(opened(&folder).ends_with(&format!("there is neither model.safetensors nor {INDEX}")));
+    let none = format!("there is none of model.safetensors, {INDEX}, pytorch_model.bin");
+    assert!(opened(&folder).contains(&none));
     let folder = copy("mixtral");
     fs::remove_file(folder.path().join("config.json")).unwrap();
     assert!(opened(&folder).contains("config.json: "));
@@ -137,6 +138,25 @@ fn tensors_that_are_left_or_missing() {
     let folder = copy("llama");
     change(&folder, "config.json", |config| config["vocab_size"] = json!(49));
     assert!(loaded(&folder).contains("is [48, 16] and does not fit"), "{}", loaded(&folder));
+}
+
+#[test]
+fn copies_of_tied_tensors() {
+    let folder = copy("llama3");
+    let (mut header, mut numbers) = parts(&folder, "model.safetensors");
+    let (start, n) = (numbers.len(), 48 * 16 * 4);
+    let range = header["model.embed_tokens.weight"]["data_offsets"][0].as_u64().unwrap() as usize;
+    numbers.extend_from_within(range..range + n);
+    header["lm_head.weight"] =
+        json!({ "dtype": "F32", "shape": [48, 16], "data_offsets": [start, start + n] });
+    write(&folder, "model.safetensors", &header, &numbers);
+    assert_eq!(loaded(&folder), "");
+    numbers[start + 100] ^= 1;
+    write(&folder, "model.safetensors", &header, &numbers);
+    let said = loaded(&folder);
+    let wanted =
+        "tensor lm_head.weight is not equal to model.embed_tokens.weight, and the network has one";
+    assert!(said.contains(wanted), "{said}");
 }
 
 #[test]

@@ -8,6 +8,8 @@
 //! f_i  = share of the units whose argmax is i  (5)
 //! P_i  = mean of p_i over the units            (6)
 //!
+//! `z` adds the z-loss of ST-MoE, as implementations do that came after it.
+//!
 //! `bias = true` adds a bias to x W, 0 at first, as implementations by a linear layer have it.
 //!
 //! Differs from the paper: capacity is the layer's (the paper's factor is 1 to 2); the gate's
@@ -18,7 +20,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
-use crate::kit::{Balance, BalanceLoss, Gate, check, noise};
+use crate::kit::{Balance, BalanceLoss, Gate, check, losses, noise};
 
 config! {
     /// Load balancing and noise.
@@ -31,7 +33,14 @@ config! {
         pub bias: bool = false,
         /// Half the range of the factors that inputs are multiplied by in training, eps.
         pub jitter: f64 = 0.01,
+        /// Coefficient of the router z-loss.
+        #[serde(skip_serializing_if = "is_zero")]
+        pub z: f64 = 0.0,
     }
+}
+
+fn is_zero(coefficient: &f64) -> bool {
+    *coefficient == 0.0
 }
 
 /// Each unit goes to its best expert.
@@ -51,6 +60,7 @@ impl Router for Switch {
 
     fn check(config: &SwitchConfig, _dims: Dims) -> Result<(), String> {
         check::coefficient("balance", config.balance)?;
+        check::coefficient("z", config.z)?;
         check::coefficient("jitter", config.jitter)
     }
 
@@ -64,7 +74,9 @@ impl Router for Switch {
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
         let units = self.jitter(pass, units);
-        let p = softmax(self.gate.forward(pass, units), 2); // (1)
+        let s = self.gate.forward(pass, units);
+        losses::add(pass, "z", self.config.z, || losses::router_z(s.clone()));
+        let p = softmax(s, 2); // (1)
         let n_experts = p.dims()[2];
         let (experts, weights) = top_k(p.clone(), 1); // (2)
         self.balance.add(pass, self.config.balance, p, experts.clone()); // (4) to (6)
@@ -131,6 +143,25 @@ mod tests {
         let mut pass = Pass::eval();
         route(&switch(s, 0.0), &mut pass);
         assert!((pass.scalars()[0].1 - 0.01).abs() < 1e-8);
+    }
+
+    #[test]
+    fn the_z_loss_is_added_if_it_has_a_coefficient() {
+        let switch = |z: f64| {
+            let config = SwitchConfig { z, jitter: 0.0, ..SwitchConfig::default() };
+            Switch { config, ..switch([[0.0; 4]; 4], 0.0) }
+        };
+        let losses = |z: f64| {
+            let mut pass = Pass::eval();
+            route(&switch(z), &mut pass);
+            pass.scalars().into_iter().map(|(name, value)| (name, value as f32)).collect::<Vec<_>>()
+        };
+        assert_eq!(losses(0.0).len(), 1);
+        // Four scores of 0: (ln 4)^2.
+        let found = losses(0.5).into_iter().find(|(name, _)| name == "z").unwrap().1;
+        assert!((found - 0.5 * 4_f32.ln().powi(2)).abs() < 1e-6, "{found}");
+        let plain = serde_json::to_value(SwitchConfig::default()).unwrap();
+        assert!(plain.get("z").is_none(), "the settings of runs without it stay as they were");
     }
 
     #[test]

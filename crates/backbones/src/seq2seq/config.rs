@@ -1,13 +1,15 @@
 //! Sizes of the encoder-decoder, and their checks.
 
-use moe::{Choice, ConfigError, MoeConfig, config};
+use moe::{Choice, ConfigError, Init, MoeConfig, config};
 
 use super::{
     dropout::check_dropout,
     layer::Joining,
     multi_head::MultiHeadConfig,
+    norms::NormKind,
     per_layer::{Hidden, PerLayer, SideExperts},
     positions::PositionKind,
+    relative::{RelativeConfig, RelativePositions},
 };
 use crate::{BackboneSpec, HeadConfig, Norm, Wiring};
 
@@ -65,9 +67,25 @@ config! {
         pub dropout: f64 = 0.1,
         /// What norms add to a square before they divide.
         pub epsilon: f64 = 1e-5,
+        /// The kind of norms: `layer`, or `rms` as in T5.
+        #[serde(skip_serializing_if = "NormKind::is_layer")]
+        pub norm: NormKind = NormKind::Layer,
+        /// The buckets of `positions = "relative"`.
+        #[serde(skip_serializing_if = "RelativeConfig::are_default")]
+        pub relative: RelativeConfig = RelativeConfig::default(),
+        /// Whether scores of attention are divided by the root of a head's width; not so in T5.
+        #[serde(skip_serializing_if = "is_true")]
+        pub scale_attention: bool = true,
+        /// Whether the last stream is divided by the root of D before the head, as in T5 with tied weights.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        pub scale_output: bool = false,
         /// The map to the vocabulary; tied, its matrix is the decoder's table of tokens.
         pub head: HeadConfig = HeadConfig { tied: true, ..HeadConfig::default() },
     }
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 /// Encoder or decoder.
@@ -117,9 +135,25 @@ impl TransformerSeq2SeqConfig {
 
     /// Attention with so many heads.
     pub fn attention(&self, heads: usize) -> MultiHeadConfig {
-        let (width, bias) = (self.width, self.bias);
+        let (width, bias, scaled) = (self.width, self.bias, self.scale_attention);
         let inner = self.inner.unwrap_or(width);
-        MultiHeadConfig { width, source_width: width, inner, heads, bias }
+        MultiHeadConfig { width, source_width: width, inner, heads, bias, scaled }
+    }
+
+    /// A fresh norm.
+    pub(super) fn norm(&self, init: &Init, name: &str) -> Norm {
+        self.norm.make(init, name, self.width, self.epsilon)
+    }
+
+    /// The relative positions of a side, if it has them.
+    pub(super) fn relative(&self, side: Side, init: &Init) -> Option<RelativePositions> {
+        let heads = match side {
+            Side::Encoder => &self.encoder_heads,
+            Side::Decoder => &self.decoder_heads,
+        };
+        let made =
+            || RelativePositions::new(&self.relative, side, *heads.at(0), &init.at("relative"));
+        (self.positions == PositionKind::Relative).then(made)
     }
 
     /// How branches join.
@@ -135,6 +169,7 @@ impl TransformerSeq2SeqConfig {
         self.check_encoder(["encoder_heads", "encoder_experts", "encoder_hidden"])?;
         let (n, divides) = (self.decoder_layers, |heads: &usize| self.divides(*heads));
         self.decoder_heads.check("decoder_heads", n, divides)?;
+        self.check_relative("decoder_heads", &self.decoder_heads, n)?;
         self.cross_heads.check("cross_heads", n, divides)?;
         self.experts(Side::Decoder).check(["decoder_experts", "decoder_hidden"], n)?;
         let most = self.encoder_layers;
@@ -156,7 +191,33 @@ impl TransformerSeq2SeqConfig {
         Norm::check(self.epsilon)?;
         let n = self.encoder_layers;
         self.encoder_heads.check(heads, n, |heads| self.divides(*heads))?;
+        self.check_relative(heads, &self.encoder_heads, n)?;
         self.experts(Side::Encoder).check([experts, hidden], n)
+    }
+
+    /// Relative positions have a number for each head, so all layers of a side have as many.
+    fn check_relative(
+        &self,
+        name: &str,
+        heads: &PerLayer<usize>,
+        layers: usize,
+    ) -> Result<(), String> {
+        if self.positions != PositionKind::Relative {
+            return match self.relative.are_default() {
+                true => Ok(()),
+                false => Err("relative is for positions = \"relative\"".into()),
+            };
+        }
+        self.relative.check()?;
+        let first = heads.at(0);
+        match (0..layers).find(|layer| heads.at(*layer) != first) {
+            None => Ok(()),
+            Some(layer) => Err(format!(
+                "{name} of layer {layer}: {} is not the {first} of layer 0, whose relative positions all \
+                 layers share",
+                heads.at(layer)
+            )),
+        }
     }
 
     fn divides(&self, heads: usize) -> Result<(), String> {

@@ -7,8 +7,10 @@ use super::{
     config::{Side, TransformerSeq2SeqConfig},
     encoder::{Entrance, feed_forward},
     layer::DecoderLayer,
+    mask::{both, causal_mask},
     memory::{Encoded, Memory},
     multi_head::MultiHead,
+    relative::RelativePositions,
 };
 use crate::{BackboneSpec, Norm};
 
@@ -19,6 +21,8 @@ pub struct Decoder {
     pub entrance: Entrance,
     /// The layers.
     pub layers: Vec<DecoderLayer>,
+    /// Relative positions in the target, which all layers share, if there are any.
+    pub relative: Option<RelativePositions>,
     /// Of pre-norm, the norm after the last layer.
     pub norm: Option<Norm>,
 }
@@ -33,11 +37,11 @@ impl Decoder {
     ) -> Result<Self, ConfigError> {
         let layers = init.at("layers");
         let layer = |i| decoder_layer(config, spec, i, longest, &layers.at(i));
-        let norm = || Norm::layer(init, "norm", config.width, config.epsilon);
         Ok(Self {
             entrance: Entrance::new(config, longest, init),
             layers: (0..config.decoder_layers).map(layer).collect::<Result<_, _>>()?,
-            norm: config.joining().pre_norm.then(norm),
+            relative: config.relative(Side::Decoder, init),
+            norm: config.joining().pre_norm.then(|| config.norm(init, "norm")),
         })
     }
 
@@ -55,12 +59,15 @@ impl Decoder {
         ids: Tensor<2, Int>,
         memory: &mut Memory,
     ) -> Tensor<3> {
-        let first = memory.tokens();
+        let (first, [_, tokens]) = (memory.tokens(), ids.dims());
+        let relative = self.relative.as_ref();
+        let relative = relative.map(|relative| relative.forward(first, tokens, first + tokens));
+        let mask = both(causal_mask(first, tokens, &table.device()), relative);
         pass.apart(|pass| {
             pass.put(TokenIds(ids.clone()));
             let mut x = self.entrance.forward(pass, table, ids, first);
             for (layer, memory) in self.layers.iter().zip(&mut memory.layers) {
-                x = layer.forward(pass, x, memory);
+                x = layer.forward(pass, x, mask.clone(), memory);
             }
             match &self.norm {
                 Some(norm) => norm.forward(x),
@@ -83,7 +90,7 @@ fn decoder_layer(
     longest: usize,
     init: &Init,
 ) -> Result<DecoderLayer, ConfigError> {
-    let norm = |name: &str| Norm::layer(init, name, config.width, config.epsilon);
+    let norm = |name: &str| config.norm(init, name);
     let attention =
         |name: &str, heads: usize| MultiHead::new(&config.attention(heads), &init.at(name));
     Ok(DecoderLayer {

@@ -7,10 +7,11 @@ use super::{
     config::{Side, TransformerSeq2SeqConfig},
     dropout::dropout,
     layer::EncoderLayer,
-    mask::padding_mask,
+    mask::{both, padding_mask},
     memory::Encoded,
     multi_head::MultiHead,
     positions::PositionTable,
+    relative::RelativePositions,
 };
 use crate::{BackboneSpec, FeedForward, Norm};
 
@@ -30,11 +31,10 @@ pub struct Entrance {
 impl Entrance {
     /// For at most `longest` tokens.
     pub fn new(config: &TransformerSeq2SeqConfig, longest: usize, init: &Init) -> Self {
-        let (width, epsilon) = (config.width, config.epsilon);
-        let norm = || Norm::layer(init, "embedding_norm", width, epsilon);
+        let width = config.width;
         Self {
             positions: PositionTable::new(config.positions, longest, width, init),
-            norm: config.embedding_norm.then(norm),
+            norm: config.embedding_norm.then(|| config.norm(init, "embedding_norm")),
             scale: if config.scale_embedding { (width as f64).sqrt() } else { 1.0 },
             dropout: config.dropout,
         }
@@ -68,6 +68,8 @@ pub struct Encoder {
     pub entrance: Entrance,
     /// The layers.
     pub layers: Vec<EncoderLayer>,
+    /// Relative positions, which all layers share, if there are any.
+    pub relative: Option<RelativePositions>,
     /// Of pre-norm, the norm of what leaves: of the output of each layer that is attended to.
     pub norm: Option<Norm>,
     /// How many of the last layers' outputs leave.
@@ -86,11 +88,11 @@ impl Encoder {
     ) -> Result<Self, ConfigError> {
         let layers = init.at("layers");
         let layer = |i| encoder_layer(config, spec, i, longest, &layers.at(i));
-        let norm = || Norm::layer(init, "norm", config.width, config.epsilon);
         Ok(Self {
             entrance: Entrance::new(config, longest, init),
             layers: (0..config.encoder_layers).map(layer).collect::<Result<_, _>>()?,
-            norm: config.joining().pre_norm.then(norm),
+            relative: config.relative(Side::Encoder, init),
+            norm: config.joining().pre_norm.then(|| config.norm(init, "norm")),
             outputs,
         })
     }
@@ -123,7 +125,10 @@ impl Encoder {
         ids: Tensor<2, Int>,
         counts: Vec<usize>,
     ) -> Encoded {
-        let mask = padding_mask(&counts, ids.dims()[1], 1, &table.device());
+        let [_, tokens] = ids.dims();
+        let mask = padding_mask(&counts, tokens, 1, &table.device());
+        let relative = self.relative.as_ref();
+        let mask = both(mask, relative.map(|relative| relative.forward(0, tokens, tokens)));
         let mut x = self.entrance.forward(pass, table, ids, 0);
         let mut outputs = Vec::new();
         for (i, layer) in self.layers.iter().enumerate() {
@@ -151,7 +156,7 @@ fn encoder_layer(
     longest: usize,
     init: &Init,
 ) -> Result<EncoderLayer, ConfigError> {
-    let norm = |name: &str| Norm::layer(init, name, config.width, config.epsilon);
+    let norm = |name: &str| config.norm(init, name);
     let attention = config.attention(*config.encoder_heads.at(i));
     Ok(EncoderLayer {
         attention: MultiHead::new(&attention, &init.at("attention")),

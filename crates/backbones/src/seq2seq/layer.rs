@@ -13,7 +13,6 @@ use moe::{BlockInput, Pass};
 
 use super::{
     dropout::dropout,
-    mask::causal_mask,
     memory::{Encoded, LayerMemory},
     multi_head::MultiHead,
 };
@@ -129,13 +128,18 @@ impl DecoderLayer {
         LayerMemory { own: None, source: self.cross.keys_values(source), mask }
     }
 
-    /// `[B, T, D] -> [B, T, D]` of the tokens after those of the memory, which then has these too.
-    pub fn forward(&self, pass: &mut Pass, x: Tensor<3>, memory: &mut LayerMemory) -> Tensor<3> {
+    /// `[B, T, D] -> [B, T, D]` of the tokens after those of the memory, which then has these too; `mask` hides
+    /// later tokens.
+    pub fn forward(
+        &self,
+        pass: &mut Pass,
+        x: Tensor<3>,
+        mask: Option<Tensor<4>>,
+        memory: &mut LayerMemory,
+    ) -> Tensor<3> {
         pass.put(BlockInput(x.clone()));
         let own = memory.own.take();
         let x = self.joining.join(pass, &self.attention_norm, x, |x| {
-            let before = own.as_ref().map_or(0, |own| own.tokens());
-            let mask = causal_mask(before, x.dims()[1], &x.device());
             let new = self.attention.keys_values(x.clone());
             let seen = match own {
                 Some(own) => own.then(new),

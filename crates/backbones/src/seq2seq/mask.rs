@@ -35,6 +35,14 @@ pub fn padding_mask(
     Some(tensor(mask, [counts.len(), 1, 1, copies * tokens], device))
 }
 
+/// A mask and what else is added to scores, `[1, heads, T, S]`.
+pub(super) fn both(mask: Option<Tensor<4>>, other: Option<Tensor<4>>) -> Option<Tensor<4>> {
+    match (mask, other) {
+        (Some(mask), Some(other)) => Some(other + mask),
+        (mask, other) => mask.or(other),
+    }
+}
+
 fn hidden(is: bool) -> f32 {
     if is { f32::NEG_INFINITY } else { 0.0 }
 }

@@ -17,6 +17,10 @@
 //!
 //! With pre-norm each output in (3) goes through the norm at the encoder's end, as the last one does.
 //!
+//! `wiring = "pre-norm"`, `norm = "rms"`, `positions = "relative"`, `scale_attention = false`, `bias = false` and
+//! `scale_embedding = false` make it a T5 (Raffel et al. 2019, <https://arxiv.org/abs/1910.10683>), with MoE
+//! layers a Switch Transformer.
+//!
 //! Routers see the two sides one after the other, and what they leave for later layers ends with a side.
 //!
 //! Differs from fairseq: see `positions.rs`; the table of tokens begins with deviation D^-1/2, as there,
@@ -30,8 +34,10 @@ mod layer;
 mod mask;
 mod memory;
 mod multi_head;
+mod norms;
 mod per_layer;
 mod positions;
+mod relative;
 mod search;
 
 pub use config::{Side, TransformerSeq2SeqConfig};
@@ -42,14 +48,16 @@ pub use layer::{DecoderLayer, EncoderLayer, Joining};
 pub use mask::{causal_mask, padding_mask};
 pub use memory::{Encoded, LayerMemory, Memory};
 pub use multi_head::{KeysValues, MultiHead, MultiHeadConfig, multi_head};
+pub use norms::NormKind;
 pub use per_layer::{Hidden, PerLayer};
 pub use positions::{PositionKind, PositionTable, sinusoids};
+pub use relative::{RelativeConfig, RelativePositions};
 pub use search::{BeamSearch, beam_search, greedy, translate};
 
 use burn::{module::Module, nn::Embedding, prelude::*};
 use moe::{ConfigError, Domain, Init, Input, Pass, RealTokens};
 
-use crate::{Backbone, BackboneSpec, Head, wrong};
+use crate::{Backbone, BackboneSpec, Head, multipliers::times, wrong};
 
 /// What translates: reads a source whole, and answers to a target token by token.
 pub trait SequenceToSequence {
@@ -77,6 +85,8 @@ pub struct TransformerSeq2Seq {
     pub decoder: Decoder,
     /// The map to the vocabulary.
     pub head: Head,
+    /// A factor on the last stream.
+    output: f64,
     source: usize,
     target: usize,
 }
@@ -128,6 +138,7 @@ impl Backbone for TransformerSeq2Seq {
             encoder: Encoder::new(config, spec, source, outputs, &init.at("encoder"))?,
             decoder: Decoder::new(config, spec, target, &init.at("decoder"))?,
             head: Head::new(&config.head, [d, spec.outputs], init),
+            output: if config.scale_output { (d as f64).powf(-0.5) } else { 1.0 },
             source,
             target,
         })
@@ -164,7 +175,7 @@ impl SequenceToSequence for TransformerSeq2Seq {
 
     fn answer(&self, pass: &mut Pass, target: Tensor<2, Int>, memory: &mut Memory) -> Tensor<3> {
         let y = self.decoder.forward(pass, self.embedding.weight.val(), target, memory); // (3)
-        self.head.forward(pass, y, &self.embedding.weight) // (4)
+        self.head.forward(pass, times(y, self.output), &self.embedding.weight) // (4)
     }
 
     fn longest(&self) -> [usize; 2] {

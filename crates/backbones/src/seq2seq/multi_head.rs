@@ -7,6 +7,8 @@
 //!
 //! The width of queries, keys and values together, `inner`, need not be that of the stream: the number of
 //! heads only says how the inner width is cut, so d = inner / heads (as in HAT and AutoMoE).
+//!
+//! T5 leaves out the root of d in (1): its initial weights make up for it.
 
 use burn::{module::Module, nn::Linear, prelude::*};
 use kernels::{linear_layer, matmul, softmax};
@@ -40,15 +42,15 @@ impl KeysValues {
     }
 }
 
-/// (1) for all heads: queries `[B, T, inner]` to `[B, T, inner]`. `mask` is added to the scores
-/// `[B, heads, T, S]`; its axes are those or 1.
+/// (1) for all heads: queries `[B, T, inner]` to `[B, T, inner]`; `scaled` is whether there is the root of d.
+/// `mask` is added to the scores `[B, heads, T, S]`; its axes are those or 1.
 ///
 /// # Panics
 /// If `heads` does not divide the inner width.
 pub fn multi_head(
     queries: Tensor<3>,
     seen: &KeysValues,
-    heads: usize,
+    (heads, scaled): (usize, bool),
     mask: Option<Tensor<4>>,
 ) -> Tensor<3> {
     let [b, t, inner] = queries.dims();
@@ -57,8 +59,8 @@ pub fn multi_head(
         let [b, n, _] = x.dims();
         x.reshape([b, n, heads, inner / heads]).swap_dims(1, 2)
     };
-    let scale = ((inner / heads) as f64).sqrt();
-    let scores = matmul(split(queries), split(seen.keys.clone()).transpose()) / scale;
+    let scores = matmul(split(queries), split(seen.keys.clone()).transpose());
+    let scores = if scaled { scores / ((inner / heads) as f64).sqrt() } else { scores };
     let scores = match mask {
         Some(mask) => scores + mask,
         None => scores,
@@ -80,6 +82,8 @@ pub struct MultiHeadConfig {
     pub heads: usize,
     /// Whether the maps have biases.
     pub bias: bool,
+    /// Whether scores are divided by the root of d.
+    pub scaled: bool,
 }
 
 /// Multi-head attention.
@@ -95,12 +99,14 @@ pub struct MultiHead {
     pub output: Linear,
     /// Heads.
     pub heads: usize,
+    /// Whether scores are divided by the root of d.
+    pub scaled: bool,
 }
 
 impl MultiHead {
     /// A fresh layer.
     pub fn new(config: &MultiHeadConfig, init: &Init) -> Self {
-        let MultiHeadConfig { width, source_width, inner, heads, bias } = *config;
+        let MultiHeadConfig { width, source_width, inner, heads, bias, scaled } = *config;
         let map = |name: &str, d_in, d_out| init.projection(name, [d_in, d_out, 1], bias);
         Self {
             query: map("query", width, inner),
@@ -108,6 +114,7 @@ impl MultiHead {
             value: map("value", source_width, inner),
             output: map("output", inner, width),
             heads,
+            scaled,
         }
     }
 
@@ -120,7 +127,7 @@ impl MultiHead {
     /// What the stream `x`, `[B, T, width]`, takes from the tokens it sees: `[B, T, width]`.
     pub fn forward(&self, x: Tensor<3>, seen: &KeysValues, mask: Option<Tensor<4>>) -> Tensor<3> {
         let queries = linear_layer(&self.query, x);
-        linear_layer(&self.output, multi_head(queries, seen, self.heads, mask))
+        linear_layer(&self.output, multi_head(queries, seen, (self.heads, self.scaled), mask))
     }
 
     /// Floating-point operations for `tokens` that attend to `source` tokens each: those of the maps of
@@ -151,7 +158,7 @@ mod tests {
         let form = AttentionForm::full(2, Positions::Unordered);
         let part = |i: usize| qkv.clone().narrow(2, 8 * i, 8);
         let seen = KeysValues { keys: part(1), values: part(2) };
-        let gap = multi_head(part(0), &seen, 2, None) - attention(qkv.clone(), form);
+        let gap = multi_head(part(0), &seen, (2, true), None) - attention(qkv.clone(), form);
         assert!(gap.abs().max().into_scalar::<f32>() < 1e-6);
     }
 
@@ -163,13 +170,33 @@ mod tests {
         let first = |x: &Tensor<3>| x.clone().narrow(1, 0, 3);
         let some = KeysValues { keys: first(&all.keys), values: first(&all.values) };
         let mask = super::super::mask::padding_mask(&[3], 4, 1, &Device::flex());
-        let gap = multi_head(q.clone(), &all, 3, mask) - multi_head(q, &some, 3, None);
+        let heads = (3, true);
+        let gap = multi_head(q.clone(), &all, heads, mask) - multi_head(q, &some, heads, None);
         assert!(gap.abs().max().into_scalar::<f32>() < 1e-6);
     }
 
     #[test]
+    fn without_the_root_scores_are_as_of_longer_queries() {
+        let (q, keys, values) =
+            (numbers(1, [1, 2, 8]), numbers(2, [1, 4, 8]), numbers(3, [1, 4, 8]));
+        let all = KeysValues { keys, values };
+        let plain = multi_head(q.clone(), &all, (2, false), None);
+        let longer = multi_head(q.clone() * 2.0, &all, (2, true), None); // heads of 4 numbers
+        assert!((plain.clone() - longer).abs().max().into_scalar::<f32>() < 1e-6);
+        let other = multi_head(q, &all, (2, true), None);
+        assert!((plain - other).abs().max().into_scalar::<f32>() > 1e-3);
+    }
+
+    #[test]
     fn flops_by_hand() {
-        let config = MultiHeadConfig { width: 4, source_width: 6, inner: 8, heads: 2, bias: true };
+        let config = MultiHeadConfig {
+            width: 4,
+            source_width: 6,
+            inner: 8,
+            heads: 2,
+            bias: true,
+            scaled: true,
+        };
         let layer = MultiHead::new(&config, &Init::new(0, &Device::flex()));
         // Three tokens: maps 4 x 8 and 8 x 4; five of a source: two maps 6 x 8; 15 pairs of 8 numbers.
         let flops = layer.flops(3, 5);

@@ -22,20 +22,24 @@ pub enum PositionKind {
     Sinusoidal,
     /// A learned vector for each position.
     Learned,
+    /// No vectors: what attention adds to its scores by distance, see `relative.rs`.
+    Relative,
 }
 
 /// The vectors of the positions.
 #[derive(Module, Debug)]
 pub struct PositionTable {
-    /// `[longest, D]`; none where they are sines and cosines.
+    /// `[longest, D]`; none where they are not learned.
     learned: Option<Param<Tensor<2>>>,
+    #[module(skip)]
+    kind: PositionKind,
 }
 
 impl PositionTable {
     /// For at most `longest` tokens of a stream of this width.
     pub fn new(kind: PositionKind, longest: usize, width: usize, init: &Init) -> Self {
         let learned = || init.normal("positions", [longest, width], 0.02);
-        Self { learned: (kind == PositionKind::Learned).then(learned) }
+        Self { learned: (kind == PositionKind::Learned).then(learned), kind }
     }
 
     /// `x`, `[B, T, D]`, with the vectors of the positions from `first` on added.
@@ -43,6 +47,7 @@ impl PositionTable {
         let [_, tokens, width] = x.dims();
         let vectors = match &self.learned {
             Some(table) => table.val().narrow(0, first, tokens),
+            None if self.kind == PositionKind::Relative => return x,
             None => {
                 let device = x.device().inner();
                 let vectors = sinusoids(first, tokens, width);
@@ -79,7 +84,7 @@ mod tests {
     #[test]
     fn positions_go_on_where_they_ended() {
         let init = Init::new(0, &Device::flex());
-        for kind in [PositionKind::Sinusoidal, PositionKind::Learned] {
+        for kind in [PositionKind::Sinusoidal, PositionKind::Learned, PositionKind::Relative] {
             let table = PositionTable::new(kind, 6, 4, &init);
             let add =
                 |tokens, first| table.add_to(Tensor::zeros([1, tokens, 4], init.device()), first);

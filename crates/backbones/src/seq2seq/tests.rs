@@ -30,6 +30,19 @@ fn kinds() -> Vec<TransformerSeq2SeqConfig> {
             head,
             ..plain()
         },
+        // T5.
+        TransformerSeq2SeqConfig {
+            wiring: crate::Wiring::PreNorm,
+            norm: NormKind::Rms,
+            positions: PositionKind::Relative,
+            relative: RelativeConfig { buckets: 4, max_distance: 4 },
+            encoder_heads: PerLayer::All(2),
+            scale_attention: false,
+            scale_embedding: false,
+            scale_output: true,
+            bias: false,
+            ..plain()
+        },
     ]
 }
 
@@ -169,7 +182,7 @@ fn with_a_cache_the_answers_are_the_same() {
 #[test]
 fn sources_in_a_batch_are_translated_as_alone_and_a_beam_of_one_is_greedy() {
     let device = Device::flex();
-    for (config, beam) in kinds().iter().zip([1, 3, 4]) {
+    for (config, beam) in kinds().iter().zip([1, 3, 4, 2]) {
         let network = of(&device, config);
         let search = BeamSearch { beam, length_penalty: 0.6, most: 5, begin: 0, end: 1 };
         let sources = [vec![3, 4, 5], vec![6], vec![7, 2, 2, 9]];
@@ -195,8 +208,25 @@ fn it_learns() {
 }
 
 #[test]
+fn only_distances_count_with_relative_positions() {
+    let config = &kinds()[3];
+    let network = of(&Device::flex(), config);
+    let path = |p: &moe::Parameter| p.path.ends_with("relative.table");
+    let tables: Vec<_> = moe::parameters(&network).into_iter().filter(path).collect();
+    assert_eq!(tables.len(), 2, "one table of each side, whatever the number of layers");
+    assert!(tables.iter().all(|table| [vec![4, 2], vec![4, 4]].contains(&table.shape)));
+    // The same token three times: the places differ by what is around them alone.
+    let y = answers(&network, pair(&[&[3, 3, 3]], &[3], &[&[1, 1, 1]], &[3]));
+    let gap_of = |t: usize| gap(y.clone().narrow(1, 0, 1), y.clone().narrow(1, t, 1));
+    assert!(gap_of(1) < 1e-5, "equal tokens are one whatever their distances");
+    let y = answers(&network, pair(&[&[3, 4, 5]], &[3], &[&[1, 7, 7]], &[3]));
+    let z = answers(&network, pair(&[&[5, 4, 3]], &[3], &[&[1, 7, 7]], &[3]));
+    assert!(gap(y, z) > 1e-4, "the order of the source matters");
+}
+
+#[test]
 fn experts_are_where_the_lists_say() {
-    let [plain, _, lists] = kinds().try_into().unwrap();
+    let [plain, _, lists, _] = kinds().try_into().unwrap();
     let count = |config: &TransformerSeq2SeqConfig| {
         let network = of(&Device::flex(), config);
         let mut pass = Pass::eval().with_reports();
@@ -238,6 +268,21 @@ fn what_does_not_fit_is_refused() {
         (
             TransformerSeq2SeqConfig { wiring: crate::Wiring::OutputNorm, ..plain() },
             "wiring: expected \"post-norm\" or \"pre-norm\"",
+        ),
+        (
+            TransformerSeq2SeqConfig {
+                positions: PositionKind::Relative,
+                decoder_heads: PerLayer::Each(vec![4, 2]),
+                ..plain()
+            },
+            "decoder_heads of layer 1: 2 is not the 4 of layer 0, whose relative positions",
+        ),
+        (
+            TransformerSeq2SeqConfig {
+                relative: RelativeConfig { buckets: 8, max_distance: 9 },
+                ..plain()
+            },
+            "relative is for positions = \"relative\"",
         ),
         (TransformerSeq2SeqConfig { dropout: 1.0, ..plain() }, "dropout = 1: must be from 0"),
         (TransformerSeq2SeqConfig { encoder_layers: 0, ..plain() }, "must be at least 1"),

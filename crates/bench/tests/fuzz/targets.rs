@@ -423,12 +423,17 @@ const SHARDS: [(&str, &[u8]); 2] = [
     ("model-00002-of-00002.safetensors", fixture!("mixtral/model-00002-of-00002.safetensors")),
 ];
 
-/// Checkpoints of published models: configs of all families, tensors, indices, GGUF.
+/// Checkpoints of published models: configs of all families, tensors, indices, files of PyTorch, GGUF.
 fn models() -> Vec<Target> {
     let tensors = vec![SHARDS[0].1.to_vec(), fixture!("gpt-oss-mxfp4/model.safetensors").to_vec()];
     let ggufs = vec![
         fixture!("gguf-mixtral/model.gguf").to_vec(),
         fixture!("gguf-llama/model.gguf").to_vec(),
+    ];
+    let pickled = vec![
+        fixture!("pytorch/pytorch_model.bin").to_vec(),
+        fixture!("pytorch/old.pt").to_vec(),
+        fixture!("pytorch/code.bin").to_vec(),
     ];
     let index = vec![fixture!("mixtral/model.safetensors.index.json").to_vec()];
     vec![
@@ -443,6 +448,11 @@ fn models() -> Vec<Target> {
         target("model-index", 1, index, |folder, bytes| {
             write(folder, &SHARDS);
             write(folder, &[("config.json", CONFIG), ("model.safetensors.index.json", bytes)]);
+            read_model(folder);
+        }),
+        target("model-pytorch", 2, pickled, |folder, bytes| {
+            write(folder, &[("config.json", fixture!("llama3/config.json"))]);
+            write(folder, &[("pytorch_model.bin", bytes)]);
             read_model(folder);
         }),
         target("model-gguf", 2, ggufs, |folder, bytes| {

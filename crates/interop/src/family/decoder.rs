@@ -89,8 +89,9 @@ impl Decoder {
     pub(super) fn frame_with(&mut self, embedding: &str) {
         self.rules.same("embedding.weight", embedding);
         self.rules.same("norm.gamma", "model.norm.weight");
-        if !self.config.head.tied {
-            self.rules.map("head.weight", "lm_head.weight");
+        match self.config.head.tied {
+            true => self.rules.copies.push(("lm_head.weight".into(), embedding.into())),
+            false => self.rules.map("head.weight", "lm_head.weight"),
         }
         for (_, here, there) in self.blocks() {
             let norm = |name: &str| format!("{there}.{name}layernorm.weight");

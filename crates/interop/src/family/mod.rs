@@ -7,6 +7,8 @@ mod bailing_moe;
 mod decoder;
 mod deepseek_v2;
 mod deepseek_v3;
+mod deit;
+mod encoder_decoder;
 mod gpt_oss;
 mod granite_moe;
 mod llama;
@@ -14,6 +16,8 @@ mod mixtral;
 mod olmoe;
 mod qwen2_moe;
 mod qwen3_moe;
+mod switch;
+mod t5;
 mod vit;
 
 use anyhow::{Context, anyhow, bail, ensure};
@@ -69,18 +73,16 @@ const FAMILIES: &[Family] = &families![
     "deepseek_v2", "DeepseekV2ForCausalLM", deepseek_v2;
     "deepseek_v3", "DeepseekV3ForCausalLM", deepseek_v3;
     "bailing_moe", "BailingMoeForCausalLM", bailing_moe;
+    "switch_transformers", "SwitchTransformersForConditionalGeneration", switch;
+    "t5", "T5ForConditionalGeneration", t5;
     "llama", "LlamaForCausalLM", llama;
     "vit", "ViTForImageClassification", vit;
+    "deit", "DeiTForImageClassificationWithTeacher", deit;
 ];
 
 /// Families that are not read, and why.
-const NOT_READ: [(&str, &str); 4] = [
-    ("deit", "it has a second token for distillation; DeiT without it is published as \"vit\""),
-    ("switch_transformers", T5),
-    ("t5", T5),
-    ("bailing_moe_v2", "its attention and router are others than those of \"bailing_moe\""),
-];
-const T5: &str = "encoder-decoders with relative position biases are not read";
+const NOT_READ: [(&str, &str); 1] =
+    [("bailing_moe_v2", "its attention and router are others than those of \"bailing_moe\"")];
 
 /// The names of the families, as configs have them.
 pub fn known() -> impl Iterator<Item = &'static str> {
@@ -95,8 +97,12 @@ const EXPERTS: usize = 200_000;
 /// Refuses more layers and experts than there can be, before there are rules for them.
 fn check_layers(config: &Map<String, Value>) -> anyhow::Result<()> {
     let size = |key: &str| config.get(key).and_then(Value::as_u64).unwrap_or(0) as usize;
-    let (key, layers) = ("num_hidden_layers", size("num_hidden_layers"));
-    ensure!(layers <= LAYERS, "config.json: {key} = {layers}: must be at most {LAYERS}");
+    let sides = ["num_hidden_layers", "num_layers", "num_decoder_layers"];
+    for key in sides {
+        let layers = size(key);
+        ensure!(layers <= LAYERS, "config.json: {key} = {layers}: must be at most {LAYERS}");
+    }
+    let layers: usize = sides.iter().map(|key| size(key)).sum();
     for key in config.keys().filter(|key| key.contains("experts")) {
         let most = EXPERTS / layers.max(1);
         ensure!(

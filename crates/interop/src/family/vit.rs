@@ -1,6 +1,6 @@
 //! ViT, dense: Dosovitskiy et al. *An Image is Worth 16x16 Words*. 2020. <https://arxiv.org/abs/2010.11929>;
 //! DeiT without distillation is published in the same form (Touvron et al. 2020.
-//! <https://arxiv.org/abs/2012.12877>). What V-MoE is upcycled from.
+//! <https://arxiv.org/abs/2012.12877>), and DeiT with distillation is `deit.rs`. What V-MoE is upcycled from.
 //!
 //! Keys: `hidden_size`, `num_hidden_layers`, `num_attention_heads`, `intermediate_size`, `hidden_act`,
 //! `layer_norm_eps`, `image_size`, `patch_size`, `num_channels`, `id2label` (the number of classes),
@@ -24,6 +24,14 @@ use crate::{
 };
 
 pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
+    let mut model = read_with(keys, Pool::ClassToken, "vit")?;
+    model.rules.map("head.weight", "classifier.weight");
+    model.rules.same("head.bias", "classifier.bias");
+    Ok(model)
+}
+
+/// All but the head, with the tensors beneath this name.
+pub(super) fn read_with(keys: &mut Keys, pool: Pool, there: &str) -> anyhow::Result<Model> {
     for dropout in ["hidden_dropout_prob", "attention_probs_dropout_prob"] {
         keys.only(dropout, &[json!(0.0)])?;
     }
@@ -39,7 +47,7 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
         depth: keys.size("num_hidden_layers")?,
         heads: keys.size("num_attention_heads")?,
         dense: dense.with("activation", activation(keys)?),
-        pool: Pool::ClassToken,
+        pool,
         epsilon: keys.number("layer_norm_eps", 1e-12)?,
         ..VitConfig::default()
     };
@@ -47,7 +55,7 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
     let channels = keys.maybe_size("num_channels")?.unwrap_or(3);
     let outputs =
         keys.value("id2label").and_then(Value::as_object).map_or(2, |labels| labels.len());
-    let rules = rules(&config, channels);
+    let rules = rules(&config, channels, there);
     let options = serde_json::to_value(&config)?.as_object().cloned().unwrap_or_default();
     Ok(Model {
         backbone: Choice { kind: "vit".into(), options },
@@ -70,20 +78,18 @@ fn activation(keys: &mut Keys) -> anyhow::Result<&'static str> {
     })
 }
 
-fn rules(config: &VitConfig, channels: usize) -> Rules {
+fn rules(config: &VitConfig, channels: usize, all: &str) -> Rules {
     let (mut rules, d, p) = (Rules::default(), config.width, config.patch);
-    let embeddings = "vit.embeddings";
+    let embeddings = format!("{all}.embeddings");
     rules.same("class", format!("{embeddings}.cls_token"));
     rules.same("positions", format!("{embeddings}.position_embeddings"));
     let patches = format!("{embeddings}.patch_embeddings.projection");
     let cut = Rule::new("patches.weight", format!("{patches}.weight"));
     rules.all.push(cut.shaped(&[1, 2, 3, 0], &[channels, p, p, d]));
     rules.same("patches.bias", format!("{patches}.bias"));
-    norm(&mut rules, "norm", "vit.layernorm");
-    rules.map("head.weight", "classifier.weight");
-    rules.same("head.bias", "classifier.bias");
+    norm(&mut rules, "norm", &format!("{all}.layernorm"));
     for block in 0..config.depth {
-        let (here, there) = (format!("blocks.{block}"), format!("vit.encoder.layer.{block}"));
+        let (here, there) = (format!("blocks.{block}"), format!("{all}.encoder.layer.{block}"));
         norm(&mut rules, &format!("{here}.attention_norm"), &format!("{there}.layernorm_before"));
         norm(&mut rules, &format!("{here}.feed_forward_norm"), &format!("{there}.layernorm_after"));
         let own = format!("{here}.attention.qkv");

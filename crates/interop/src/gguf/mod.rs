@@ -23,7 +23,7 @@ use anyhow::{Context, bail, ensure};
 use serde_json::{Map, Value};
 
 use self::metadata::Front;
-use crate::shard::{Shard, covered};
+use crate::shard::{Numbers, Shard, covered};
 
 /// An open file.
 pub(crate) struct Gguf {
@@ -64,7 +64,7 @@ fn read(path: &Path) -> anyhow::Result<Gguf> {
     let config = llama::config(&metadata, &tensors)?;
     tensors = llama::renamed(tensors, &config)?;
     let tensors = tensors.into_iter().collect();
-    let shard = Shard { path: path.into(), file, start, tensors };
+    let shard = Shard { path: path.into(), numbers: Numbers::From(file, start), tensors };
     Ok(Gguf { config, tokenizer: tokenizer::read(&metadata), shard })
 }
 

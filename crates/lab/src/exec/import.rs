@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model_builder::ModelBuilder;
 use crate::{
+    planning::tokens_of_tokenizer,
     spec::{CheckpointConfig, RunSpec},
     store::read_json,
 };
@@ -47,10 +48,11 @@ impl ModelBuilder<'_> {
         let model = describe(&checkpoint.config).with_context(place)?;
         let (outputs, known) = (spec.data.outputs(), model.outputs);
         let tokenizer = checkpoint.tokenizer_place();
+        let size = tokens_of_tokenizer(model.domain).unwrap_or(known);
         ensure!(
             outputs == known,
             "checkpoint {folder}: it knows {known} tokens or classes, and the task {:?} has {outputs}; \
-             task.tokens = {{ kind = \"bpe\", file = \"{}\", size = {known} }} has as many",
+             task.tokens = {{ kind = \"bpe\", file = \"{}\", size = {size} }} has as many",
             spec.config.task.kind,
             tokenizer.display()
         );

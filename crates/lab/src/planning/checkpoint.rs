@@ -23,7 +23,7 @@ pub(crate) struct CheckpointSettings {
 }
 
 impl CheckpointSettings {
-    /// Those of a folder, or of a GGUF file.
+    /// Those of a folder, or of a file.
     ///
     /// # Errors
     /// If it is not a checkpoint of a known family.
@@ -119,7 +119,19 @@ pub(crate) fn tokens_of(
     let (Some(file), true) = (checkpoint.tokenizer(), known.options.contains_key("tokens")) else {
         return Ok(None);
     };
-    let Domain::Text { vocab, .. } = describe(&checkpoint.config)?.domain else { return Ok(None) };
+    let Some(size) = tokens_of_tokenizer(describe(&checkpoint.config)?.domain) else {
+        return Ok(None);
+    };
     let file = file.canonicalize().map_err(|err| anyhow!("{}: {err}", file.display()))?;
-    Ok(Some(json!({ "kind": "bpe", "file": file.display().to_string(), "size": vocab })))
+    Ok(Some(json!({ "kind": "bpe", "file": file.display().to_string(), "size": size })))
+}
+
+/// The tokens of a task's tokeniser where a network knows these; a task of pairs has two more, where a target
+/// begins and where sentences end.
+pub(crate) fn tokens_of_tokenizer(domain: Domain) -> Option<usize> {
+    match domain {
+        Domain::Text { vocab, .. } => Some(vocab),
+        Domain::Pair { vocab, .. } => Some(vocab.saturating_sub(2)),
+        _ => None,
+    }
 }

@@ -41,6 +41,10 @@ crate::config! {
     /// The capacity of the experts: `C = factor * U * K / E` slots in each group, rounded up.
     /// It binds plans in which units choose; in the other forms experts have a size of their own.
     pub struct Capacity {
+        /// Slots of each expert in a group, however many units it has, in the place of the factors: a
+        /// transformers checkpoint of Switch has such a number, `expert_capacity`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub slots: Option<usize> = None,
         /// Slots over the number needed at perfect balance; none means dropless.
         pub factor: Option<f64> = None,
         /// The same in evaluation; none means as in training.
@@ -70,9 +74,14 @@ impl Capacity {
                 ));
             }
         }
-        let unlimited = self.factor.is_none() && self.eval_factor.is_none();
+        let factors = self.factor.is_some() || self.eval_factor.is_some();
+        let unlimited = self.slots.is_none() && !factors;
         let by_unit = matches!(self.drop, DropPolicy::Priority | DropPolicy::SumPriority);
         match self {
+            Capacity { slots: Some(0), .. } => Err("capacity.slots = 0: must be at least 1".into()),
+            Capacity { slots: Some(slots), .. } if factors => Err(format!(
+                "capacity.slots = {slots}: cannot be combined with factor or eval_factor"
+            )),
             Capacity { group: 0, .. } => Err("capacity.group = 0: must be at least 1".into()),
             Capacity { keep_fraction: kept, .. } if !(*kept > 0.0 && *kept <= 1.0) => {
                 Err(format!("capacity.keep_fraction = {kept}: must be above 0, and at most 1"))
@@ -90,8 +99,8 @@ impl Capacity {
 
     /// Whether a unit may be dropped because of units after it.
     pub fn sees_later_units(&self) -> bool {
-        let limited = self.factor.is_some() || self.eval_factor.is_some();
-        limited && self.drop != DropPolicy::InOrder
+        let limited = [self.factor, self.eval_factor].iter().any(Option::is_some);
+        (limited || self.slots.is_some()) && self.drop != DropPolicy::InOrder
     }
 
     /// The policy as it is in training, or in evaluation.
@@ -103,8 +112,9 @@ impl Capacity {
     /// The slots of each expert in a group of `units` with `choices` each, at least one and, before
     /// they are rounded to a multiple, no more than there are choices; none if dropless.
     pub fn slots(&self, units: usize, choices: usize, experts: usize) -> Option<usize> {
-        let wanted = self.factor? * (units * choices) as f64 / experts as f64;
-        Some(round_up(wanted).clamp(1, (units * choices).max(1)).next_multiple_of(self.multiple))
+        let by_factor = |factor: f64| round_up(factor * (units * choices) as f64 / experts as f64);
+        let wanted = self.slots.or_else(|| self.factor.map(by_factor))?;
+        Some(wanted.clamp(1, (units * choices).max(1)).next_multiple_of(self.multiple))
     }
 
     /// The number of groups that share their slots, of `groups` in all.

@@ -32,6 +32,21 @@ fn v_moe(drop: DropPolicy) -> Vec<usize> {
 }
 
 #[test]
+fn a_number_of_slots_is_that_for_any_group() {
+    let capacity = Capacity { slots: Some(2), ..Capacity::default() };
+    assert_eq!([1, 2, 5, 500].map(|units| capacity.slots(units, 1, 4)), [1, 2, 2, 2].map(Some));
+    let served = serve(&capacity, &mut Pass::eval(), &[[0], [0], [1], [0], [1]], &[[1.0]; 5]);
+    assert_eq!(served, [0, 0, 1, 3, 1], "the third choice of expert 0 is turned away");
+    assert!(!capacity.sees_later_units());
+    let said = |capacity: Capacity| capacity.check().unwrap_err();
+    assert!(said(Capacity { slots: Some(0), ..Capacity::default() }).contains("slots = 0"));
+    let both = Capacity { factor: Some(1.0), ..capacity };
+    assert!(said(both).contains("capacity.slots = 2: cannot be combined with factor"));
+    let plain = serde_json::to_value(Capacity::default()).unwrap();
+    assert!(plain.get("slots").is_none(), "the settings of runs without it stay as they were");
+}
+
+#[test]
 fn slots_are_rounded_up() {
     let capacity = Capacity { factor: Some(1.25), multiple: 8, ..Capacity::default() };
     // 1.25 * 16 * 2 / 8 = 5, up to a multiple of 8.

@@ -22,7 +22,7 @@ pub(super) fn attend(
 ) -> Tensor<3> {
     let ([.., d], [.., inner]) = (x.dims(), seen.keys.dims());
     let queries = front_linear(&attention.query, x, inner);
-    front_linear(&attention.output, multi_head(queries, seen, heads, mask), d)
+    front_linear(&attention.output, multi_head(queries, seen, (heads, attention.scaled), mask), d)
 }
 
 /// The same for these widths of the stream, of its source and of queries, keys and values alone.
@@ -36,6 +36,7 @@ pub(super) fn cut_attention(
         value: cut_linear(&attention.value, [source, inner]),
         output: cut_linear(&attention.output, [inner, width]),
         heads: attention.heads,
+        scaled: attention.scaled,
     }
 }
 

@@ -107,7 +107,8 @@ impl Layer {
         let LayerSizes { width, heads, cross, hidden, .. } = sizes;
         let attention = |name: &str, source_width: usize| {
             let inner = sizes.inner(config);
-            let sizes = MultiHeadConfig { width, source_width, inner, heads, bias: true };
+            let sizes =
+                MultiHeadConfig { width, source_width, inner, heads, bias: true, scaled: true };
             MultiHead::new(&sizes, &init.at(name))
         };
         let norm = |name: &str| FrontNorm::new(init, name, width, config.epsilon);

@@ -24,7 +24,8 @@ use crate::{
 /// Arguments of `import`.
 #[derive(Args, Clone)]
 pub(crate) struct Import {
-    /// A folder with config.json and model.safetensors, or shards and their index; or a GGUF file
+    /// A folder with config.json and model.safetensors or pytorch_model.bin, or shards and their index; a file
+    /// of torch.save beside a config.json; or a GGUF file
     checkpoint: String,
     /// The task on which the network is evaluated; its tokens are those of the checkpoint's
     /// tokenizer.json, if there is one. That of NAME.gguf is written to NAME.tokenizer.json beside it
@@ -52,8 +53,7 @@ pub(crate) struct Import {
 
 impl Verb for Import {
     const NAME: &'static str = "import";
-    const ABOUT: &'static str =
-        "Convert a checkpoint of Hugging Face's format or a GGUF file to a run, and evaluate it";
+    const ABOUT: &'static str = "Convert a checkpoint of Hugging Face's format, of PyTorch, or a GGUF file to a run, and evaluate it";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let (plugins, data) = (session.plugins, self.data.dir());

@@ -18,7 +18,8 @@ use crate::{
 /// Arguments of `inspect`.
 #[derive(Args, Clone)]
 pub(crate) struct Inspect {
-    /// A folder with config.json and model.safetensors, or shards and their index; or a GGUF file
+    /// A folder with config.json and model.safetensors or pytorch_model.bin, or shards and their index; a file
+    /// of torch.save beside a config.json; or a GGUF file
     checkpoint: PathBuf,
     /// List all tensors
     #[arg(long)]

@@ -1,0 +1,70 @@
+//! One file of PyTorch's `torch.save` with a table of tensors by name (a state dict), such as
+//! `pytorch_model.bin`: <https://docs.pytorch.org/docs/stable/notes/serialization.html>.
+//!
+//! Burn's reader of the format does the work. It runs nothing of the pickle that names the tensors: it knows the
+//! calls that make tensors, and refuses tensors that other calls would make. Values that are no tensors are not
+//! read. Of archives (since PyTorch 1.6) and of the older streams of pickles, tensors are read from the file one
+//! by one; the archives of before 2017 are in memory as a whole.
+//!
+//! A tensor may be a view into numbers that it shares with others, and views may repeat numbers. So that a small
+//! file cannot ask for much memory, none may have more bytes than the file, nor all numbers together.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+    path::Path,
+};
+
+use anyhow::{Context, anyhow, ensure};
+use pytorch_reader::{PytorchReader, Tensor};
+
+use crate::{
+    dtype::Dtype,
+    shard::{Numbers, Shard, Stored},
+};
+
+/// Opens a file and checks its table of tensors.
+///
+/// # Errors
+/// Names the file and what is wrong with it.
+pub(crate) fn open(path: &Path) -> anyhow::Result<Shard> {
+    read(path).with_context(|| path.display().to_string())
+}
+
+fn read(path: &Path) -> anyhow::Result<Shard> {
+    let size = fs::metadata(path)?.len();
+    let reader = PytorchReader::new(path).map_err(|err| anyhow!("not a file of PyTorch: {err}"))?;
+    let numbers = reader.metadata().total_data_size.unwrap_or_default() as u64;
+    ensure!(
+        numbers <= size,
+        "its numbers would be {numbers} bytes, and the file has {size}; compressed files are not read"
+    );
+    let tensors = reader.into_tensors();
+    ensure!(!tensors.is_empty(), "it has no tensors");
+    laid_out(tensors, size).map(|(numbers, tensors)| Shard { path: path.into(), numbers, tensors })
+}
+
+/// The tensors with ranges as if they stood one after the other, in the order of their names.
+fn laid_out(
+    tensors: HashMap<String, Tensor>,
+    size: u64,
+) -> anyhow::Result<(Numbers, BTreeMap<String, Stored>)> {
+    let tensors: BTreeMap<String, Tensor> = tensors.into_iter().collect();
+    let (mut stored, mut by_start, mut start) = (BTreeMap::new(), BTreeMap::new(), 0);
+    for (name, tensor) in tensors {
+        let (bytes, shape) = (tensor.byte_len() as u64, tensor.shape().to_vec());
+        let dtype = Dtype::of(&format!("{:?}", tensor.dtype()));
+        let dtype = dtype.map_err(|err| anyhow!("tensor {name}: {err}"))?;
+        ensure!(
+            bytes <= size,
+            "tensor {name}: its shape {shape:?} takes {bytes} bytes, and the file has {size}"
+        );
+        let range = start..start + bytes;
+        start = range.end;
+        if bytes > 0 {
+            by_start.insert(range.start, tensor);
+        }
+        stored.insert(name, Stored { dtype, shape, range, order: None });
+    }
+    Ok((Numbers::Pickled(by_start), stored))
+}

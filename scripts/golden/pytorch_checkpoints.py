@@ -1,0 +1,54 @@
+"""Checkpoints of `torch.save` with the numbers of safetensors fixtures.
+
+Run by hand, with torch 2.15.0:
+
+    python scripts/golden/pytorch_checkpoints.py crates/interop/fixtures
+
+`pytorch/pytorch_model.bin` has the tensors of `llama3`, its head by both of its names, and one matrix as a
+transposed view; `pytorch/old.pt` is the same in the stream of pickles from before PyTorch 1.6. `pytorch/code.bin`
+would make a folder if its pickle were run. `pytorch-shards` has the tensors of `mixtral`, in bfloat16, in two files
+with their index.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+
+class Command:
+    def __reduce__(self):
+        return os.mkdir, ("pickle-was-run",)
+
+
+def plain(folder):
+    tensors = load_file(folder / "llama3" / "model.safetensors")
+    name = "model.layers.0.mlp.down_proj.weight"
+    tensors[name] = tensors[name].t().contiguous().t()
+    assert not tensors[name].is_contiguous()
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]
+    to = folder / "pytorch"
+    to.mkdir(exist_ok=True)
+    torch.save(tensors, to / "pytorch_model.bin")
+    torch.save(tensors, to / "old.pt", _use_new_zipfile_serialization=False)
+    torch.save(tensors | {"command": Command()}, to / "code.bin")
+
+
+def shards(folder):
+    index = json.loads((folder / "mixtral" / "model.safetensors.index.json").read_text())
+    to = folder / "pytorch-shards"
+    to.mkdir(exist_ok=True)
+    files = sorted(set(index["weight_map"].values()))
+    named = {file: file.replace("model-", "pytorch_model-").replace(".safetensors", ".bin") for file in files}
+    for file in files:
+        torch.save(load_file(folder / "mixtral" / file), to / named[file])
+    index["weight_map"] = {tensor: named[file] for tensor, file in index["weight_map"].items()}
+    (to / "pytorch_model.bin.index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    plain(Path(sys.argv[1]))
+    shards(Path(sys.argv[1]))
