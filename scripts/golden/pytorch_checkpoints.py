@@ -6,13 +6,15 @@ Run by hand, with torch 2.15.0:
 
 `pytorch/pytorch_model.bin` has the tensors of `llama3`, its head by both of its names, and one matrix as a
 transposed view; `pytorch/old.pt` is the same in the stream of pickles from before PyTorch 1.6. `pytorch/code.bin`
-would make a folder if its pickle were run. `pytorch-shards` has the tensors of `mixtral`, in bfloat16, in two files
-with their index.
+would make a folder if its pickle were run, `pytorch/wide.bin` is a view that repeats one number, `pytorch/packed.bin`
+has compressed numbers, and `pytorch/double.bin` numbers of double precision. `pytorch-shards` has the tensors of
+`mixtral`, in bfloat16, in two files with their index.
 """
 
 import json
 import os
 import sys
+import zipfile
 from pathlib import Path
 
 import torch
@@ -37,6 +39,18 @@ def plain(folder):
     torch.save(tensors | {"command": Command()}, to / "code.bin")
 
 
+def refused(folder):
+    to = folder / "pytorch"
+    torch.save({"a": torch.zeros(1).expand(1 << 30)}, to / "wide.bin")
+    torch.save({"a": torch.zeros(3, dtype=torch.float64)}, to / "double.bin")
+    torch.save({"a": torch.zeros(1 << 14)}, to / "packed.bin")
+    with zipfile.ZipFile(to / "packed.bin") as plain:
+        files = {name: plain.read(name) for name in plain.namelist()}
+    with zipfile.ZipFile(to / "packed.bin", "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, data in files.items():
+            packed.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+
+
 def shards(folder):
     index = json.loads((folder / "mixtral" / "model.safetensors.index.json").read_text())
     to = folder / "pytorch-shards"
@@ -51,4 +65,5 @@ def shards(folder):
 
 if __name__ == "__main__":
     plain(Path(sys.argv[1]))
+    refused(Path(sys.argv[1]))
     shards(Path(sys.argv[1]))

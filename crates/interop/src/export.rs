@@ -56,6 +56,14 @@ impl Source {
             tensors: checkpoint.tensors().map(tensor).collect(),
         }
     }
+
+    /// The same without tensors that no network uses.
+    fn used(&self, rules: &Rules) -> Self {
+        let used = |name: &String, _: &mut SourceTensor| !rules.is_unused(name);
+        let mut source = self.clone();
+        source.tensors.retain(used);
+        source
+    }
 }
 
 /// The safetensors file in the place of one with tensors, as the transformers library names it.
@@ -82,7 +90,7 @@ pub fn export(
     let mut name = folder.file_name().unwrap_or_default().to_os_string();
     name.push(".part");
     let part = folder.with_file_name(name);
-    let written = write(network, rules, source, &part);
+    let written = write(network, rules, &source.used(rules), &part);
     let moved = written
         .and_then(|()| fs::rename(&part, folder).with_context(|| folder.display().to_string()));
     if moved.is_err() {

@@ -24,7 +24,7 @@ use crate::{
 pub struct Loaded<M> {
     /// The network.
     pub network: M,
-    /// The tensors that have NaN or infinite numbers, with how many.
+    /// The tensors that have NaN or infinite numbers, with how many, and those that no network uses.
     pub warnings: Vec<String>,
 }
 
@@ -43,7 +43,7 @@ pub fn load<M: Module>(
         rules: by_path(rules),
         checkpoint,
         seen: BTreeSet::new(),
-        warnings: Vec::new(),
+        warnings: unused(rules, checkpoint),
         failed: None,
     };
     let network = map_paths(network, &mut fill);
@@ -51,6 +51,12 @@ pub fn load<M: Module>(
         Some(err) => Err(err),
         None => Ok(Loaded { network, warnings: fill.warnings }),
     }
+}
+
+/// What is said of tensors that no network uses.
+fn unused(rules: &Rules, checkpoint: &Checkpoint) -> Vec<String> {
+    let there = rules.unused.iter().filter(|name| checkpoint.tensor(name).is_some());
+    there.map(|name| format!("tensor {name} is used by no network, and is left out")).collect()
 }
 
 /// The shapes of all parameters, none of which is made.
@@ -124,7 +130,8 @@ fn names(
 ) -> anyhow::Result<()> {
     let wanted: BTreeSet<&str> = rules.all.iter().map(|rule| rule.tensor.as_str()).collect();
     let there = checkpoint.tensors().map(|(name, _)| name);
-    let there: BTreeSet<&str> = there.filter(|name| rules.original(name) == *name).collect();
+    let own = |name: &&str| rules.original(name) == *name && !rules.is_unused(name);
+    let there: BTreeSet<&str> = there.filter(own).collect();
     let set: BTreeSet<&str> = rules.all.iter().map(|rule| rule.path.as_str()).collect();
     let mut wrong = Vec::new();
     wrong.extend(there.difference(&wanted).map(|name| {

@@ -105,6 +105,8 @@ pub struct Rules {
     /// Tensors that may be there beside those that they are copies of: older files have tied weights by all
     /// of their names.
     pub copies: Vec<(String, String)>,
+    /// Tensors of published files that no network uses; an export does not have them.
+    pub unused: Vec<String>,
 }
 
 impl Rules {
@@ -112,6 +114,11 @@ impl Rules {
     pub fn original<'a>(&'a self, tensor: &'a str) -> &'a str {
         let copy = self.copies.iter().find(|(copy, _)| copy == tensor);
         copy.map_or(tensor, |(_, original)| original)
+    }
+
+    /// Whether the tensor is one that no network uses.
+    pub fn is_unused(&self, tensor: &str) -> bool {
+        self.unused.iter().any(|unused| unused == tensor)
     }
 
     /// The whole tensor as it is.

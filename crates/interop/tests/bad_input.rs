@@ -160,6 +160,19 @@ fn copies_of_tied_tensors() {
 }
 
 #[test]
+fn tensors_that_no_network_uses() {
+    let folder = copy("t5");
+    let (mut header, mut numbers) = parts(&folder, "model.safetensors");
+    let start = numbers.len();
+    let name = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight";
+    numbers.extend([0; 8 * 4 * 4]);
+    header[name] =
+        json!({ "dtype": "F32", "shape": [8, 4], "data_offsets": [start, start + 8 * 4 * 4] });
+    write(&folder, "model.safetensors", &header, &numbers);
+    assert_eq!(loaded(&folder), format!("tensor {name} is used by no network, and is left out"));
+}
+
+#[test]
 fn configs_that_are_not_honoured() {
     let with = |name: &str, key: &str, value: Value| {
         let folder = copy(name);

@@ -124,6 +124,20 @@ fn damage_is_named() {
     assert!(said(BIN, &storage).contains("Invalid checksum"), "{}", said(BIN, &storage));
 }
 
+/// Small files that ask for much memory, and numbers of other formats.
+#[test]
+fn what_is_not_read_is_refused_before_memory_is_taken() {
+    for (name, why) in [
+        ("wide.bin", "tensor a: its shape [1073741824] takes 4294967296 bytes, and the file has"),
+        ("packed.bin", "compressed files are not read"),
+        ("double.bin", "tensor a: its numbers are F64; known: F32, BF16, F16, U8"),
+    ] {
+        let folder = folder("llama3", "pytorch", &[[name, BIN]]);
+        let err = format!("{:#}", parameters(folder.path()).unwrap_err());
+        assert!(err.contains(BIN) && err.contains(why), "{err}");
+    }
+}
+
 #[test]
 fn what_is_left_and_what_is_missing_is_named() {
     let shards = folder("llama3", "pytorch-shards", &[[SHARDS[0], BIN]]);

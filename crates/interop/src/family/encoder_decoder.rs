@@ -133,6 +133,9 @@ impl EncoderDecoder {
             rules.same(format!("{side}.relative.table"), bias);
             rules.copies.push((format!("{side}.embed_tokens.weight"), shared.into()));
         }
+        // In the first published files of T5: attention to the source has no positions.
+        let stray = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight";
+        rules.unused.push(stray.into());
         match self.config.head.tied {
             true => rules.copies.push(("lm_head.weight".into(), shared.into())),
             false => rules.map("head.weight", "lm_head.weight"),
