@@ -64,7 +64,8 @@ impl Checkpoint {
         if let (true, Some(folder), Some(name)) = (path.is_file(), path.parent(), path.file_name())
             && is_pickled(path)
         {
-            return Self::of_files(folder, &[name.to_string_lossy().to_string()], None);
+            let config = table(&folder.join(CONFIG))?;
+            return Self::of_files(folder, config, &[name.to_string_lossy().to_string()], None);
         }
         if path.is_file() {
             let Gguf { config, tokenizer, shard } = gguf::open(path)?;
@@ -77,21 +78,26 @@ impl Checkpoint {
     }
 
     fn of_folder(folder: &Path) -> anyhow::Result<Self> {
-        let there = |name: &str| folder.join(name).is_file();
+        let (config, there) =
+            (table(&folder.join(CONFIG))?, |name: &str| folder.join(name).is_file());
         for [whole, index] in LAYOUTS {
             if there(whole) {
-                return Self::of_files(folder, &[whole.to_string()], None);
+                return Self::of_files(folder, config, &[whole.to_string()], None);
             }
             if there(index) {
-                return Self::of_files(folder, &shard_names(folder, index)?, Some(index));
+                return Self::of_files(folder, config, &shard_names(folder, index)?, Some(index));
             }
         }
         let known = LAYOUTS.as_flattened().join(", ");
         bail!("{}: there is none of {known}", folder.display())
     }
 
-    fn of_files(folder: &Path, names: &[String], index: Option<&str>) -> anyhow::Result<Self> {
-        let config = table(&folder.join(CONFIG))?;
+    fn of_files(
+        folder: &Path,
+        config: Map<String, Value>,
+        names: &[String],
+        index: Option<&str>,
+    ) -> anyhow::Result<Self> {
         let shards = names.iter().map(|name| {
             let path = folder.join(name);
             if is_pickled(&path) { pickled::open(&path) } else { Shard::open(&path) }
