@@ -60,9 +60,11 @@ fn format(source: &Source, name: &str, bytes: &[u8]) -> Option<Result<()>> {
         _ if file.ends_with(".txt") => boxes(source, name, bytes, mot::Kind::Tracks),
         _ if file.ends_with(".npy") => npy::read(bytes, name).map(drop),
         _ if file.ends_with("bbox_info.json") => Bodies::read(bytes, name, judge).map(drop),
+        // A frame of a sequence, or an image of a pitch.
+        _ if numbered(file, "", ".png") => return None,
         _ if file.ends_with(".png") => Thumbnail::parse(file).map(drop),
-        _ if is_image(file, "camera_") => cameras::read(bytes, name, judge).map(drop),
-        _ if is_image(file, "extremities_") || is_image(file, "") => {
+        _ if numbered(file, "camera_", ".json") => cameras::read(bytes, name, judge).map(drop),
+        _ if numbered(file, "extremities_", ".json") || numbered(file, "", ".json") => {
             Lines::read(bytes, name, judge).map(drop)
         }
         _ if file.starts_with("SoccerNet") && file.ends_with(".json") => {
@@ -72,9 +74,9 @@ fn format(source: &Source, name: &str, bytes: &[u8]) -> Option<Result<()>> {
     })
 }
 
-/// A prefix, digits and `.json`.
-fn is_image(file: &str, prefix: &str) -> bool {
-    let digits = file.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(".json"));
+/// Whether a name is a prefix, digits and an end.
+fn numbered(file: &str, prefix: &str, end: &str) -> bool {
+    let digits = file.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(end));
     digits.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
 }
 
@@ -99,6 +101,7 @@ mod tests {
             file("l/s/g/Labels-v2.json", r#"{"annotations": []}"#),
             file("l/s/g/results_spotting.json", r#"{"predictions": 3}"#),
             file("l/s/g/1_720p.mkv", ""),
+            file("S/img1/000001.png", ""),
             file("test/00001.json", "{}"),
             file("test/camera_00001.json", "{}"),
             file("S/gt/gt.txt", "3,1,0,0,5,5,1,-1,-1,-1\n"),
@@ -107,7 +110,7 @@ mod tests {
         ];
         let checked = check(&Source::memory("mine", files.into()));
         assert_eq!(checked.right, ["S/det/det.txt", "l/s/g/Labels-v2.json", "test/00001.json"]);
-        assert_eq!(checked.unknown, ["l/s/g/1_720p.mkv"]);
+        assert_eq!(checked.unknown, ["S/img1/000001.png", "l/s/g/1_720p.mkv"]);
         let wrong: Vec<String> = checked.wrong.iter().map(Error::to_string).collect();
         assert_eq!(
             wrong,

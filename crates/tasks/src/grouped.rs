@@ -45,6 +45,10 @@ impl Task for Grouped {
         self.task.metrics()
     }
 
+    fn note(&self) -> &'static str {
+        self.task.note()
+    }
+
     fn len(&self, split: Split) -> usize {
         self.task.len(split)
     }

@@ -59,4 +59,5 @@ pub fn all() -> Tasks {
         .with::<soccer::CameraCalibration>()
         .with::<soccer::Reidentification>()
         .with::<soccer::PlayerTracking>()
+        .with::<soccer::AppearanceTracking>()
 }

@@ -110,6 +110,11 @@ pub trait Task: Send + Sync {
         Vec::new()
     }
 
+    /// A note for tables on data that the task lacks; empty by default.
+    fn note(&self) -> &'static str {
+        ""
+    }
+
     /// The extension of tasks whose inputs are text.
     fn as_text(&self) -> Option<&dyn TextTask> {
         None

@@ -210,7 +210,7 @@ impl<'a> Reader<'a> {
         let LoadedTask { task: data, data: digest } = self.task(&config, settings)?;
         config.check(settings, self.plugins, &*data)?;
         let refused = config.refusal(self.plugins, &*data)?.map(String::from);
-        let note = config.note(self.plugins, &*data)?.to_string();
+        let note = config.note(self.plugins, &*data)?;
         let from = settings_of_start(settings).map(|from| self.run(&from)).transpose()?;
         if let Some(from) = &from {
             fits(&*from.data, &*data).map_err(|why| at(settings, "from", why))?;

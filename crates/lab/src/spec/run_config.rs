@@ -70,19 +70,17 @@ impl RunConfig {
         Ok((!network || !layers).then_some("sees later tokens"))
     }
 
-    /// The note of tables on the router on this task; often empty.
-    pub(crate) fn note(
-        &self,
-        plugins: &Plugins,
-        task: &dyn Task,
-    ) -> Result<&'static str, ConfigError> {
+    /// The note of tables on the router on this task, and on the task; often empty.
+    pub(crate) fn note(&self, plugins: &Plugins, task: &dyn Task) -> Result<String, ConfigError> {
         let routed = self.moe.layers != Placement::NONE;
-        match task.domain() {
+        let of_router = match task.domain() {
             Domain::Image { .. } if routed => {
-                Ok(plugins.library.routers.get(&self.moe.router.kind)?.build.on_images)
+                plugins.library.routers.get(&self.moe.router.kind)?.build.on_images
             }
-            _ => Ok(""),
-        }
+            _ => "",
+        };
+        let notes = [of_router, task.note()].into_iter().filter(|note| !note.is_empty());
+        Ok(notes.collect::<Vec<_>>().join("; "))
     }
 
     /// The inputs, outputs and MoE layers of the network.

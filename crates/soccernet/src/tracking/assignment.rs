@@ -1,14 +1,14 @@
-//! The one-to-one assignment of boxes with the largest sum.
+//! The one-to-one assignment of boxes with the largest sum, by shortest augmenting paths (crate `lsap`).
 
 /// A row, a column, and what their pair is worth: more than 0.
-pub(crate) type Worth = (usize, usize, f64);
+pub type Worth = (usize, usize, f64);
 
 /// Pairs of row and column with the highest sum of worths; each row and each column is in at most
-/// one of them. Pairs that are not given are worth 0 and never chosen.
+/// one of them. Pairs that are not given are worth 0 and never chosen. No worth may be NaN.
 ///
 /// Most rows of a frame overlap one column that overlaps nothing else: those are pairs at once,
 /// and only the rest is solved, so that the cost is that of the crowded places alone.
-pub(crate) fn highest(worths: &[Worth]) -> Vec<(usize, usize)> {
+pub fn highest(worths: &[Worth]) -> Vec<(usize, usize)> {
     let rows = degrees(worths.iter().map(|worth| worth.0));
     let columns = degrees(worths.iter().map(|worth| worth.1));
     let is_alone = |(r, c, _): &&Worth| rows[*r] == 1 && columns[*c] == 1;

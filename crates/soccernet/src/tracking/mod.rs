@@ -13,10 +13,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+pub use assignment::{Worth, highest};
 pub use clear::Clear;
 pub use hota::Hota;
 pub use identity::Identity;
-pub use sequence::{Frame, Near, Tracks};
+pub use sequence::{Frame, Near, Tracks, overlap};
 
 use crate::{
     Error, Judge, Options, Result, Source,

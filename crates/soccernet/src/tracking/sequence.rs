@@ -123,7 +123,7 @@ fn numbered(rows: &[&TrackedBox]) -> HashMap<i64, usize> {
 }
 
 /// Intersection over union of two boxes, given by left, top, width and height.
-pub(crate) fn overlap(a: [f64; 4], b: [f64; 4]) -> f64 {
+pub fn overlap(a: [f64; 4], b: [f64; 4]) -> f64 {
     let corners = |[x, y, w, h]: [f64; 4]| [x, y, x + w, y + h];
     if a[0] + a[2] <= b[0] || b[0] + b[2] <= a[0] {
         return 0.0;

@@ -5,15 +5,25 @@
 //!
 //! Without a folder of real files, generated ones are used, in the same layout.
 
+mod appearance;
+mod association;
+mod descriptors;
+mod figure;
 mod fit;
+mod frames;
 mod images;
+mod measured;
 mod motion;
+mod movement;
 mod pitch;
 mod players;
 mod reidentification;
 mod sequences;
 mod tracker;
+mod triplet;
 
+pub use appearance::{AppearanceTracking, AppearanceTrackingConfig};
+pub use frames::FramesConfig;
 pub use images::{ImagesConfig, write_images};
 pub use motion::{PlayerTracking, PlayerTrackingConfig};
 pub use pitch::{CameraCalibration, PitchConfig, PitchLocalization};

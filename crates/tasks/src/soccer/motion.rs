@@ -9,19 +9,17 @@
 //! (`tracker.rs`). Beside its measures stand those of the tracker with boxes that stay where they are, and with
 //! boxes that move on by their last step.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use burn::prelude::*;
 use moe::{Domain, Input, config};
-use soccernet::{
-    Measured, Options, Source, Task as Official,
-    format::mot::{self, TrackedBox},
-    tracking::Measures,
-};
+use soccernet::tracking::Measures;
 
 use super::{
+    association::Rect,
+    measured::measures,
     sequences::{Clip, SequencesConfig, load},
-    tracker::{Rect, standing, straight, track},
+    tracker::{Motion, standing, straight, track},
 };
 use crate::{
     Batch, DataDir, DataError, LoadTask, Score, SequentialTask, Split, Task, data::files::wrong,
@@ -61,7 +59,7 @@ impl LoadTask for PlayerTracking {
             let message = format!("steps = {}: must be from 1 to 1000", config.steps);
             return Err(wrong(Self::NAME, message));
         }
-        let clips = load(Self::NAME, &config.sequences, data)?;
+        let clips = load(Self::NAME, &config.sequences, None, data)?;
         Ok(Arc::new(Self::new(config, clips)))
     }
 }
@@ -98,36 +96,8 @@ impl PlayerTracking {
         Input::Image(Tensor::from_data(TensorData::new(trajectories.concat(), shape), device))
     }
 
-    /// Names and files of a submission: identities of the boxes of each clip.
-    fn measures(&self, split: Split, motion: &mut super::tracker::Motion<'_>) -> Option<Measures> {
-        let (mut truth, mut seen) = (BTreeMap::new(), BTreeMap::new());
-        for clip in &self.clips[split as usize] {
-            let boxes = clip.boxes();
-            let identities = track(&boxes, motion);
-            let rows: Vec<TrackedBox> = boxes
-                .iter()
-                .zip(&identities)
-                .enumerate()
-                .flat_map(|(at, (boxes, ids))| {
-                    boxes.iter().zip(ids).map(move |(rect, id)| TrackedBox {
-                        frame: at + 1,
-                        id: *id,
-                        rect: *rect,
-                        confidence: 1.0,
-                        class: -1,
-                    })
-                })
-                .collect();
-            seen.insert(format!("{}.txt", clip.name), mot::write(&rows));
-            truth.insert(format!("{}/gt/gt.txt", clip.name), clip.files[0].clone());
-            truth.insert(format!("{}/seqinfo.ini", clip.name), clip.files[1].clone());
-        }
-        let (truth, seen) = (Source::memory("truth", truth), Source::memory("tracks", seen));
-        let official = Official::Tracking2022;
-        match soccernet::score(official, &truth, &seen, &Options::of(official)).ok()?.result {
-            Measured::Tracking(found) => Some(found.combined),
-            _ => None,
-        }
+    fn measures(&self, split: Split, motion: &mut Motion<'_>) -> Option<Measures> {
+        measures(&self.clips[split as usize], &mut |clip| track(&clip.boxes(), motion, None))
     }
 }
 
@@ -275,7 +245,10 @@ mod tests {
             ..Default::default()
         };
         let config = PlayerTrackingConfig { sequences, steps: 3 };
-        PlayerTracking::new(&config, load("t", &config.sequences, &DataDir::default()).unwrap())
+        PlayerTracking::new(
+            &config,
+            load("t", &config.sequences, None, &DataDir::default()).unwrap(),
+        )
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Thumbnails of players: `SPLIT/query/*.png` and `SPLIT/gallery/*.png` with the names of the challenge, real
 //! or generated.
 //!
-//! Generated players of a team share shirt and shorts; number, hair, skin, boots and build are their own. Each
-//! thumbnail is another view: shifted, scaled, darker or brighter, noisy.
+//! Generated players are those of `figure.rs`. Each thumbnail is another view: shifted, scaled, darker or
+//! brighter, noisy.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -10,9 +10,9 @@ use image::{ImageFormat, RgbImage, imageops::FilterType};
 use moe::{config, stable_hash};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rand_distr::StandardNormal;
 use soccernet::format::bodies::{Bodies, Body, Thumbnail};
 
+use super::figure::{Figure, Team, light, part, pixel, stride};
 use crate::{
     DataDir, DataError,
     data::{
@@ -114,22 +114,29 @@ fn player(
     file: &str,
     name: &str,
     is_query: bool,
-    [height, width]: [usize; 2],
+    shape: [usize; 2],
 ) -> Result<Player, DataError> {
     let about = Thumbnail::parse(name).map_err(fault)?;
     let known = about.known.ok_or_else(|| content(file, "its name does not say who it is"))?;
     let image = decode_picture(&files.read(file)?, None).map_err(|err| content(file, err))?;
-    let image = image.into_rgb8();
+    let pixels = unit(&planes(image.into_rgb8(), shape));
+    let [person, ..] = known;
+    Ok(Player { pixels, action: about.action.to_string(), person, is_query })
+}
+
+/// Bytes of an image that is scaled to these rows and columns, channel by channel.
+pub(super) fn planes(image: RgbImage, [height, width]: [usize; 2]) -> Vec<u8> {
     let image = match image.dimensions() == (width as u32, height as u32) {
         true => image,
         false => image::imageops::resize(&image, width as u32, height as u32, FilterType::Triangle),
     };
     let raw = image.into_raw();
-    let plane =
-        |channel: usize| raw.iter().skip(channel).step_by(3).map(|byte| f32::from(*byte) / 255.0);
-    let pixels = (0..3).flat_map(plane).collect();
-    let [person, ..] = known;
-    Ok(Player { pixels, action: about.action.to_string(), person, is_query })
+    (0..3).flat_map(|channel| raw.iter().skip(channel).step_by(3).copied()).collect()
+}
+
+/// Bytes as numbers from 0 to 1.
+pub(super) fn unit(bytes: &[u8]) -> Vec<f32> {
+    bytes.iter().map(|byte| f32::from(*byte) / 255.0).collect()
 }
 
 /// The official file of who is who; queries and gallery are numbered apart.
@@ -145,22 +152,6 @@ pub(super) fn bodies(players: &[Player]) -> Bodies {
     Bodies { query: side(true), gallery: side(false) }
 }
 
-/// How someone looks.
-#[derive(Clone)]
-struct Appearance {
-    shirt: [f32; 3],
-    shorts: [f32; 3],
-    skin: [f32; 3],
-    hair: [f32; 3],
-    boots: [f32; 3],
-    number: usize,
-    build: f32,
-}
-
-fn colour(rng: &mut ChaCha8Rng) -> [f32; 3] {
-    [(); 3].map(|()| rng.random_range(0.1..0.95))
-}
-
 /// The files of generated players.
 fn generated(config: &PlayersConfig) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
@@ -170,19 +161,9 @@ fn generated(config: &PlayersConfig) -> BTreeMap<String, Vec<u8>> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let (mut queries, mut gallery) = (0, 0);
         for action in 0..count {
-            let teams = [(); 2].map(|()| (colour(&mut rng), colour(&mut rng)));
+            let teams = [(); 2].map(|()| Team::random(&mut rng));
             for person in 0..config.players {
-                let (shirt, shorts) = teams[person % 2];
-                let tone = rng.random_range(0.35..0.9);
-                let appearance = Appearance {
-                    shirt,
-                    shorts,
-                    skin: [tone, 0.75 * tone, 0.6 * tone],
-                    hair: [rng.random_range(0.05..0.7), rng.random_range(0.05..0.5), 0.1],
-                    boots: colour(&mut rng),
-                    number: rng.random_range(1..100),
-                    build: rng.random_range(0.85..1.1),
-                };
+                let figure = Figure::random(teams[person % 2], &mut rng);
                 for view in 0..config.views {
                     let (side, index) = match view {
                         0 => ("query", &mut queries),
@@ -194,7 +175,7 @@ fn generated(config: &PlayersConfig) -> BTreeMap<String, Vec<u8>> {
                         "{index}-{action}-{uid}-{view}-Player_team_left-{person}-generated-{height}x{width}.png"
                     );
                     *index += 1;
-                    let image = draw(&appearance, config.shape(), &mut rng);
+                    let image = draw(&figure, config.shape(), &mut rng);
                     files.insert(format!("{split}/{side}/{name}"), image);
                 }
             }
@@ -203,85 +184,23 @@ fn generated(config: &PlayersConfig) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-/// The seven bars of each digit: top, upper left and right, middle, lower left and right, bottom.
-const BARS: [[bool; 7]; 10] = {
-    const X: bool = true;
-    const O: bool = false;
-    [
-        [X, X, X, O, X, X, X],
-        [O, O, X, O, O, X, O],
-        [X, O, X, X, X, O, X],
-        [X, O, X, X, O, X, X],
-        [O, X, X, X, O, X, O],
-        [X, X, O, X, O, X, X],
-        [X, X, O, X, X, X, X],
-        [X, O, X, O, O, X, O],
-        [X, X, X, X, X, X, X],
-        [X, X, X, X, O, X, X],
-    ]
-};
-
-/// Whether a digit is drawn at a place of its box, both from 0 to 1.
-fn on_digit(digit: usize, x: f32, y: f32) -> bool {
-    let bars = BARS[digit];
-    let (left, right) = (x < 0.35, x > 0.65);
-    (bars[0] && y < 0.2)
-        || (bars[3] && (0.4..0.6).contains(&y))
-        || (bars[6] && y > 0.8)
-        || (y < 0.5 && ((bars[1] && left) || (bars[2] && right)))
-        || (y > 0.5 && ((bars[4] && left) || (bars[5] && right)))
-}
-
-/// The colour at a place of the figure, across from -1 to 1 and down from 0 to 1; none is grass.
-fn part(appearance: &Appearance, x: f32, y: f32, stride: f32) -> Option<[f32; 3]> {
-    let across = x.abs();
-    match y {
-        _ if y < 0.05 => None,
-        _ if y < 0.11 => (across < 0.18).then_some(appearance.hair),
-        _ if y < 0.2 => (across < 0.17).then_some(appearance.skin),
-        _ if y < 0.52 => {
-            let digit = |of: usize, from: f32| {
-                let (dx, dy) = ((x - from) / 0.24, (y - 0.26) / 0.2);
-                (0.0..1.0).contains(&dx) && (0.0..1.0).contains(&dy) && on_digit(of, dx, dy)
-            };
-            let bright = appearance.shirt.iter().sum::<f32>() > 1.5;
-            let ink = if bright { [0.05; 3] } else { [0.95; 3] };
-            match () {
-                () if digit(appearance.number / 10, -0.28)
-                    || digit(appearance.number % 10, 0.04) =>
-                {
-                    Some(ink)
-                }
-                () if across < 0.42 * appearance.build => Some(appearance.shirt),
-                () if across < 0.58 * appearance.build && y < 0.45 => Some(appearance.skin),
-                () => None,
-            }
-        }
-        _ if y < 0.68 => (across < 0.36 * appearance.build).then_some(appearance.shorts),
-        _ => {
-            let leg = (across - 0.18 - stride * (y - 0.68)).abs() < 0.12;
-            let colour = if y < 0.88 { appearance.skin } else { appearance.boots };
-            (leg && y < 0.97).then_some(colour)
-        }
-    }
-}
-
 /// One view as PNG.
-fn draw(appearance: &Appearance, [height, width]: [usize; 2], rng: &mut ChaCha8Rng) -> Vec<u8> {
+fn draw(figure: &Figure, [height, width]: [usize; 2], rng: &mut ChaCha8Rng) -> Vec<u8> {
     let (dx, dy) = (rng.random_range(-0.25..0.25), rng.random_range(-0.08..0.08));
-    let (zoom, light) = (rng.random_range(0.85..1.15_f32), rng.random_range(0.7..1.15_f32));
-    let stride = rng.random_range(0.0..0.5);
+    let (zoom, light) = (rng.random_range(0.85..1.15_f32), light(rng));
+    let stride = stride(rng);
     let grass = [0.2, rng.random_range(0.35..0.5), 0.15];
     let mut image = RgbImage::new(width as u32, height as u32);
     for (column, row, pixel) in image.enumerate_pixels_mut() {
         let x = ((column as f32 + 0.5) / width as f32 * 2.0 - 1.0 - dx) / zoom;
         let y = ((row as f32 + 0.5) / height as f32 - 0.5 - dy) / zoom + 0.5;
-        let colour = part(appearance, x, y, stride).unwrap_or(grass);
-        pixel.0 = colour.map(|value| {
-            let noise: f32 = rng.sample(StandardNormal);
-            ((value * light + 0.05 * noise).clamp(0.0, 1.0) * 255.0).round() as u8
-        });
+        pixel.0 = self::pixel(part(figure, x, y, stride).unwrap_or(grass), light, rng);
     }
+    png(&image)
+}
+
+/// The file of an image.
+pub(super) fn png(image: &RgbImage) -> Vec<u8> {
     let mut file = std::io::Cursor::new(Vec::new());
     // A vector takes every byte.
     let _ = image.write_to(&mut file, ImageFormat::Png);
@@ -323,10 +242,5 @@ pub(super) mod tests {
         std::fs::write(name, b"").unwrap();
         let error = load("t", &real, &data).err().unwrap().to_string();
         assert!(error.contains("INDEX-ACTION-PERSON-FRAME"), "{error}");
-    }
-
-    #[test]
-    fn digits_have_their_bars() {
-        assert!(on_digit(8, 0.5, 0.5) && !on_digit(0, 0.5, 0.5) && !on_digit(1, 0.1, 0.3));
     }
 }

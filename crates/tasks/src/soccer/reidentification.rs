@@ -1,9 +1,7 @@
 //! Re-identification of players: which thumbnails of an action show the player of another one.
 //!
 //! Giancola, Cioppa et al. *SoccerNet 2022 Challenges Results*. <https://arxiv.org/abs/2210.02365>, section 6.
-//! Hermans, Beyer, Leibe. *In Defense of the Triplet Loss for Person Re-Identification*.
-//! <https://arxiv.org/abs/1703.07737>: for each view of a batch the farthest one of its player and the nearest one
-//! of another player, and max(0, margin + far - near).
+//! The loss is that of `triplet.rs`.
 //!
 //! An example to train on is a player, shown by so many views; other examples are single views. The
 //! measures are the official ones. The baselines without learning are a random ranking, and one by
@@ -17,10 +15,13 @@ use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use soccernet::{Measured, Options, Source, Task as Official, format::ranking::Ranking};
 
-use super::players::{Player, PlayersConfig, bodies, load};
+use super::{
+    players::{Player, PlayersConfig, bodies, load},
+    triplet::triplet,
+};
 use crate::{
     Batch, BatchPosition, DataDir, DataError, LoadTask, Score, Split, Task, WholeSplitTask,
-    data::files::wrong, score::constant,
+    data::files::wrong,
 };
 
 /// Bins of a channel of the histogram of colours.
@@ -125,10 +126,10 @@ impl Reidentification {
     }
 }
 
-/// Shares of bins of each channel, of the middle of the image.
-fn histogram(player: &Player, [height, width]: [usize; 2]) -> Vec<f64> {
+/// Numbers of pixels in bins of each channel, of the middle of the image.
+pub(super) fn histogram(pixels: &[f32], [height, width]: [usize; 2]) -> Vec<f64> {
     let mut counts = vec![0.0; 3 * BINS];
-    for (at, value) in player.pixels.iter().enumerate() {
+    for (at, value) in pixels.iter().enumerate() {
         let column = at % width;
         if (width / 4..width - width / 4).contains(&column) {
             let bin = ((value * BINS as f32) as usize).min(BINS - 1);
@@ -211,24 +212,7 @@ impl Task for Reidentification {
 
     /// The triplet loss over the batch.
     fn loss(&self, output: Tensor<3>, batch: &Batch) -> Tensor<1> {
-        let [b, _, d] = output.dims();
-        let x = output.reshape([b, d]);
-        let length = (x.clone().square().sum_dim(1) + 1e-12).sqrt();
-        let x = x / length;
-        let products = kernels::matmul(x.clone(), x.transpose());
-        let distances = (products.neg() * 2.0 + 2.0).clamp_min(1e-12).sqrt(); // [B, B]
-        let labels: Vec<i32> = batch.labels.to_data().iter::<i32>().collect();
-        let mask = |keep: &dyn Fn(usize, usize) -> bool, value: f32| {
-            let values: Vec<f32> =
-                (0..b * b).map(|at| if keep(at / b, at % b) { 0.0 } else { value }).collect();
-            let mask =
-                Tensor::<2>::from_data(TensorData::new(values, [b, b]), &batch.labels.device());
-            constant(&distances, mask)
-        };
-        // What is not of the kind is moved out of the way.
-        let far = (distances.clone() + mask(&|i, j| labels[i] == labels[j], -9.0)).max_dim(1);
-        let near = (distances.clone() + mask(&|i, j| labels[i] != labels[j], 9.0)).min_dim(1);
-        kernels::mean((far - near + self.config.margin).clamp_min(0.0))
+        triplet(output, &batch.labels, self.config.margin)
     }
 
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
@@ -252,8 +236,10 @@ impl WholeSplitTask for Reidentification {
         let embeddings: Vec<Vec<f64>> = outputs.iter().map(unit).collect();
         let [map, first] = self.official(split, &|a, b| squared(&embeddings[a], &embeddings[b]));
         let shape = self.config.players.shape();
-        let histograms: Vec<Vec<f64>> =
-            self.players[split as usize].iter().map(|player| histogram(player, shape)).collect();
+        let histograms: Vec<Vec<f64>> = self.players[split as usize]
+            .iter()
+            .map(|player| histogram(&player.pixels, shape))
+            .collect();
         let [colours, _] = self.official(split, &|a, b| squared(&histograms[a], &histograms[b]));
         let lots = |a: usize, b: usize| {
             let seed = ((a as u64) << 32) + b as u64;

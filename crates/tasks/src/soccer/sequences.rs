@@ -1,14 +1,10 @@
-//! Sequences of boxes: `SEQUENCE/gt/gt.txt`, `det/det.txt`, `seqinfo.ini`, real or generated.
-//!
-//! Generated players walk, run and turn: speed and direction drift, and now and then a player takes another
-//! trajectory. The ball is faster. Frames are a third of a second apart, so that a runner leaves his box.
+//! Sequences of boxes: `SEQUENCE/gt/gt.txt`, `det/det.txt`, `seqinfo.ini`, perhaps with frames, real or
+//! generated.
+//! Generated ones are those of `movement.rs`, with the frames of `frames.rs` if asked for.
 
 use std::{collections::BTreeMap, path::Path};
 
-use moe::{config, stable_hash};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-use rand_distr::StandardNormal;
+use moe::config;
 use soccernet::{
     Judge,
     format::{
@@ -17,7 +13,11 @@ use soccernet::{
     },
 };
 
-use super::tracker::Rect;
+use super::{
+    association::Rect,
+    frames::{FramesConfig, cut},
+    movement::generated,
+};
 use crate::{
     DataDir, DataError,
     data::files::{Files, fault, wrong},
@@ -68,6 +68,8 @@ pub(super) struct Clip {
     pub(super) files: [Vec<u8>; 2],
     pub(super) rows: Vec<TrackedBox>,
     pub(super) frames: usize,
+    /// What is cut out of the frames for each of `rows`, where it was asked for and the sequence has frames.
+    pub(super) crops: Option<Vec<Vec<u8>>>,
 }
 
 impl Clip {
@@ -88,32 +90,62 @@ impl Clip {
 
     /// The boxes of each frame, as `det.txt` has them in the challenge: those of the truth.
     pub(super) fn boxes(&self) -> Vec<Vec<Rect>> {
-        let mut boxes = vec![Vec::new(); self.frames];
-        self.rows.iter().for_each(|row| boxes[row.frame - 1].push(row.rect));
-        boxes
+        let rects = |rows: Vec<usize>| rows.into_iter().map(|at| self.rows[at].rect).collect();
+        self.by_frame().into_iter().map(rects).collect()
+    }
+
+    /// The rows of each frame.
+    pub(super) fn by_frame(&self) -> Vec<Vec<usize>> {
+        let mut rows = vec![Vec::new(); self.frames];
+        self.rows.iter().enumerate().for_each(|(at, row)| rows[row.frame - 1].push(at));
+        rows
+    }
+
+    /// The rows of each track, in the order of frames.
+    pub(super) fn by_track(&self) -> Vec<Vec<usize>> {
+        let mut tracks = BTreeMap::<i64, Vec<usize>>::new();
+        for at in self.by_frame().into_iter().flatten() {
+            tracks.entry(self.rows[at].id).or_default().push(at);
+        }
+        tracks.into_values().collect()
     }
 }
 
-/// Writes generated sequences as a folder or, if the name ends in `.zip`, as an archive.
+/// Writes generated sequences, with drawn frames if asked for, as a folder or, if the name ends in `.zip`, as
+/// an archive.
 ///
 /// # Errors
-/// If the config does not fit, or the system refuses.
-pub fn write_sequences(config: &SequencesConfig, path: &Path) -> Result<(), DataError> {
-    config.check().map_err(|message| wrong("sequences", message))?;
-    let files: Vec<(String, Vec<u8>)> = generated(config).into_iter().collect();
+/// If a config does not fit, or the system refuses.
+pub fn write_sequences(
+    config: &SequencesConfig,
+    frames: Option<&FramesConfig>,
+    path: &Path,
+) -> Result<(), DataError> {
+    check("sequences", config, frames)?;
+    let files: Vec<(String, Vec<u8>)> = generated(config, frames).into_iter().collect();
     soccernet::write_files(path, &files).map_err(fault)
 }
 
-/// The sequences of the three splits.
+fn check(
+    name: &str,
+    config: &SequencesConfig,
+    frames: Option<&FramesConfig>,
+) -> Result<(), DataError> {
+    let checked = config.check().and_then(|()| frames.map_or(Ok(()), FramesConfig::check));
+    checked.map_err(|message| wrong(name, message))
+}
+
+/// The sequences of the three splits; with `frames` each box is cut out of its frame, if there are frames.
 pub(super) fn load(
     task: &str,
     config: &SequencesConfig,
+    frames: Option<&FramesConfig>,
     data: &DataDir,
 ) -> Result<[Vec<Clip>; 3], DataError> {
-    config.check().map_err(|message| wrong(task, message))?;
-    let files = Files::new(data, config.folder.as_deref(), || generated(config));
+    check(task, config, frames)?;
+    let files = Files::new(data, config.folder.as_deref(), || generated(config, frames));
     let read = |split: &str| -> Result<Vec<Clip>, DataError> {
-        files.entries(split)?.iter().map(|name| clip(&files, split, name)).collect()
+        files.entries(split)?.iter().map(|name| clip(&files, split, name, frames)).collect()
     };
     let (mut train, mut valid, test) = (read("train")?, read("valid")?, read("test")?);
     if valid.is_empty() {
@@ -122,108 +154,25 @@ pub(super) fn load(
     Ok([train, valid, test])
 }
 
-fn clip(files: &Files<'_>, split: &str, name: &str) -> Result<Clip, DataError> {
-    let path = |file: &str| format!("{split}/{name}/{file}");
+fn clip(
+    files: &Files<'_>,
+    split: &str,
+    name: &str,
+    frames: Option<&FramesConfig>,
+) -> Result<Clip, DataError> {
+    let folder = format!("{split}/{name}");
+    let path = |file: &str| format!("{folder}/{file}");
     let bytes = [files.read(&path("gt/gt.txt"))?, files.read(&path("seqinfo.ini"))?];
     let info = Sequence::read(&bytes[1], &path("seqinfo.ini")).map_err(fault)?;
     let judge = &mut Judge::default();
     let rows = mot::read(&bytes[0], &path("gt/gt.txt"), info.length, Kind::Truth, judge);
-    let rows = rows.map_err(fault)?.into_iter().filter(|row| row.confidence != 0.0).collect();
-    Ok(Clip { name: name.to_string(), files: bytes, rows, frames: info.length })
-}
-
-/// The files of generated sequences.
-fn generated(config: &SequencesConfig) -> BTreeMap<String, Vec<u8>> {
-    let mut files = BTreeMap::new();
-    for (split, count) in [("train", config.train), ("valid", config.valid), ("test", config.test)]
-    {
-        for number in 0..count {
-            let name = format!("SNMOT-{number:03}");
-            let seed = stable_hash(&format!("generated sequence {split} {number}"));
-            let rows = rows(config, &mut ChaCha8Rng::seed_from_u64(seed));
-            let found = rows.iter().map(|row| TrackedBox { id: -1, ..*row }).collect::<Vec<_>>();
-            let info = Sequence {
-                name: name.clone(),
-                folder: "img1".into(),
-                frame_rate: 3.0,
-                length: config.frames,
-                size: [1920, 1080],
-                extension: ".jpg".into(),
-            };
-            files.insert(format!("{split}/{name}/gt/gt.txt"), mot::write(&rows));
-            files.insert(format!("{split}/{name}/det/det.txt"), mot::write(&found));
-            files.insert(format!("{split}/{name}/seqinfo.ini"), info.write());
-        }
-    }
-    files
-}
-
-/// A player, or the ball.
-struct Body {
-    x: f64,
-    y: f64,
-    speed: f64,
-    angle: f64,
-    turn: f64,
-    size: [f64; 2],
-}
-
-fn rows(config: &SequencesConfig, rng: &mut ChaCha8Rng) -> Vec<TrackedBox> {
-    let ball = config.players;
-    let mut bodies: Vec<Body> = (0..=ball)
-        .map(|number| Body {
-            x: rng.random_range(300.0..1600.0),
-            y: rng.random_range(250.0..850.0),
-            speed: rng.random_range(0.0..50.0),
-            angle: rng.random_range(0.0..std::f64::consts::TAU),
-            turn: 0.0,
-            size: if number == ball { [14.0, 14.0] } else { [38.0, 90.0] },
-        })
-        .collect();
-    let mut rows = Vec::new();
-    for frame in 1..=config.frames {
-        for (number, body) in bodies.iter_mut().enumerate() {
-            body.step(number == ball, rng);
-            let jitter = |rng: &mut ChaCha8Rng| rng.sample::<f64, _>(StandardNormal);
-            let [width, height] = body.size;
-            let rect = [
-                body.x - width / 2.0 + jitter(rng),
-                body.y - height / 2.0 + jitter(rng),
-                width + jitter(rng),
-                height + jitter(rng),
-            ];
-            let rect = rect.map(|value| (100.0 * value).round() / 100.0);
-            rows.push(TrackedBox {
-                frame,
-                id: number as i64 + 1,
-                rect,
-                confidence: 1.0,
-                class: -1,
-            });
-        }
-    }
-    rows
-}
-
-impl Body {
-    fn step(&mut self, is_ball: bool, rng: &mut ChaCha8Rng) {
-        if rng.random_bool(0.05) {
-            self.turn = rng.random_range(-0.6..0.6);
-        }
-        if rng.random_bool(if is_ball { 0.1 } else { 0.04 }) {
-            self.speed = rng.random_range(0.0..if is_ball { 90.0 } else { 55.0 });
-            self.angle += rng.random_range(-1.0..1.0);
-        }
-        self.angle += self.turn;
-        self.x += self.speed * self.angle.cos();
-        self.y += 0.6 * self.speed * self.angle.sin();
-        // At the edge of the frame a player turns to its middle.
-        if !(60.0..1860.0).contains(&self.x) || !(100.0..980.0).contains(&self.y) {
-            self.angle = (540.0 - self.y).atan2(960.0 - self.x);
-            self.turn = 0.0;
-            (self.x, self.y) = (self.x.clamp(60.0, 1860.0), self.y.clamp(100.0, 980.0));
-        }
-    }
+    let rows = rows.map_err(fault)?.into_iter();
+    let rows: Vec<TrackedBox> = rows.filter(|row| row.confidence != 0.0).collect();
+    let crops = match frames {
+        Some(frames) => cut(files, &folder, &info, &rows, frames.shape())?,
+        None => None,
+    };
+    Ok(Clip { name: name.to_string(), files: bytes, rows, frames: info.length, crops })
 }
 
 #[cfg(test)]
@@ -241,13 +190,13 @@ mod tests {
             players: 3,
             ..Default::default()
         };
-        let checked = check(&Source::memory("made", generated(&config)));
+        let checked = check(&Source::memory("made", generated(&config, None)));
         assert_eq!((checked.right.len(), checked.wrong, checked.unknown), (12, vec![], vec![]));
         let folder = tempfile::tempdir().unwrap();
-        write_sequences(&config, &folder.path().join("tracking")).unwrap();
-        let made = load("t", &config, &DataDir::default()).unwrap();
+        write_sequences(&config, None, &folder.path().join("tracking")).unwrap();
+        let made = load("t", &config, None, &DataDir::default()).unwrap();
         let real = SequencesConfig { folder: Some("tracking".into()), ..config };
-        let read = load("t", &real, &DataDir::new(Some(folder.path().into()))).unwrap();
+        let read = load("t", &real, None, &DataDir::new(Some(folder.path().into()))).unwrap();
         assert_eq!(made.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 1]);
         for (a, b) in made.iter().flatten().zip(read.iter().flatten()) {
             assert_eq!((&a.name, &a.rows), (&b.name, &b.rows));
@@ -255,8 +204,53 @@ mod tests {
         assert_eq!(made[2][0].trajectories().len(), 4);
         assert_eq!(made[2][0].boxes()[5].len(), 4);
         std::fs::remove_dir_all(folder.path().join("tracking/valid")).unwrap();
-        let read = load("t", &real, &DataDir::new(Some(folder.path().into()))).unwrap();
+        let read = load("t", &real, None, &DataDir::new(Some(folder.path().into()))).unwrap();
         assert_eq!(read.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1, 1]);
+    }
+
+    #[test]
+    fn boxes_are_cut_out_of_their_frames_and_a_missing_frame_is_named() {
+        let config = SequencesConfig {
+            train: 2,
+            valid: 1,
+            test: 1,
+            frames: 4,
+            players: 3,
+            ..Default::default()
+        };
+        let frames = FramesConfig { width: 160, crop: 16, ..Default::default() };
+        let checked = check(&Source::memory("made", generated(&config, Some(&frames))));
+        assert_eq!((checked.right.len(), checked.wrong, checked.unknown.len()), (12, vec![], 16));
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("tracking");
+        write_sequences(&config, Some(&frames), &root).unwrap();
+        let data = DataDir::new(Some(folder.path().into()));
+        let real = SequencesConfig { folder: Some("tracking".into()), ..config };
+        let made = load("t", &config, Some(&frames), &DataDir::default()).unwrap();
+        let read = load("t", &real, Some(&frames), &data).unwrap();
+        for (a, b) in made.iter().flatten().zip(read.iter().flatten()) {
+            let crops = a.crops.as_ref().unwrap();
+            assert_eq!((crops.len(), crops[0].len()), (a.rows.len(), 3 * 16 * 8));
+            assert_eq!((&a.rows, &a.crops), (&b.rows, &b.crops));
+        }
+        std::fs::remove_dir_all(root.join("valid/SNMOT-000/img1")).unwrap();
+        let read = load("t", &real, Some(&frames), &data).unwrap();
+        assert!(read[1][0].crops.is_none() && read[2][0].crops.is_some());
+        let error = || load("t", &real, Some(&frames), &data).err().unwrap().to_string();
+        let file = root.join("test/SNMOT-000/img1/000003.png");
+        std::fs::copy(root.join("test/SNMOT-000/img1/000002.png"), &file).unwrap();
+        std::fs::write(&file, png(160)).unwrap();
+        assert!(error().contains("000003.png: 160 x 10 pixels; 160 x 90, as in seqinfo.ini"));
+        std::fs::remove_file(&file).unwrap();
+        assert!(error().contains("test/SNMOT-000/img1/000003.png: the frame is missing"));
+        let info = root.join("train/SNMOT-001/seqinfo.ini");
+        let text = std::fs::read_to_string(&info).unwrap();
+        std::fs::write(&info, text.replace("img1", "../../x")).unwrap();
+        assert!(error().contains("[Sequence] imDir: \"../../x\"; a name without / was expected"));
+    }
+
+    fn png(width: u32) -> Vec<u8> {
+        crate::soccer::players::png(&image::RgbImage::new(width, 10))
     }
 
     #[test]
@@ -269,7 +263,8 @@ mod tests {
             class: -1,
         };
         let rows = vec![row(1), row(2), row(4)];
-        let clip = Clip { name: String::new(), files: Default::default(), rows, frames: 4 };
+        let (name, files) = (String::new(), Default::default());
+        let clip = Clip { name, files, rows, frames: 4, crops: None };
         assert_eq!(clip.trajectories(), [vec![[1.0; 4], [2.0; 4]], vec![[4.0; 4]]]);
     }
 }

@@ -1,89 +1,164 @@
-//! A tracker: boxes of the next frame are matched to tracks by their overlap with predicted positions.
+//! A tracker: boxes of the next frame are assigned to tracks by their costs (`association.rs`).
 //!
 //! Bewley et al. *Simple Online and Realtime Tracking*. ICIP 2016. <https://arxiv.org/abs/1602.00763>: predict,
-//! assign by intersection over union, end tracks that found nothing for some frames.
+//! assign, begin tracks for boxes that are left, end tracks that found nothing for some frames.
+//! Wojke, Bewley, Paulus. *Simple Online and Realtime Tracking with a Deep Association Metric*. ICIP 2017.
+//! <https://arxiv.org/abs/1703.07402>: tracks that are lost are remembered, and found again by appearance.
 //!
-//! Differs from the paper: where a track should be comes from any model of motion, not from a Kalman
-//! filter; pairs are chosen greedily, the largest overlap first; boxes that do not overlap are paired
-//! by the distance of their centres, as far as `REACH` box heights, after those that do.
+//! Differs from both papers: where a track should be comes from any model of motion, not from a Kalman
+//! filter, and a track that found no box goes on with the expected one; a track waits three frames, not one;
+//! boxes are those of the truth, so a new track is not on probation. Differs from DeepSORT: in place of a
+//! cascade over the ages of tracks there are two assignments, of tracks that wait by (4) of
+//! `association.rs`, then of those that are lost by appearance alone, within a gate; so only a tracker
+//! with appearance remembers tracks.
 
-/// Left, top, width and height in pixels.
-pub(super) type Rect = [f64; 4];
+use super::association::{Descriptor, Rect, appearance_distance, assign, cost, motion_distance};
 
-/// Frames without a box after which a track ends.
+/// Frames without a box after which a track is lost.
 const PATIENCE: usize = 3;
-/// Heights of a box within which the centre of the next one may lie.
-const REACH: f64 = 1.5;
+/// Frames that a lost track is remembered: A_max of DeepSORT.
+pub(super) const MEMORY: usize = 30;
 
-/// A track: its boxes, one a frame, those it did not find as they were expected.
-pub(super) struct Track {
-    pub(super) id: i64,
-    pub(super) boxes: Vec<Rect>,
-    missed: usize,
-}
+/// What a distance equal to the gate is less than, as in the code of DeepSORT.
+const WITHIN: f64 = 1e-5;
 
 /// The next box of each track.
 pub(super) type Motion<'a> = dyn FnMut(&[&[Rect]]) -> Vec<Rect> + 'a;
 
+/// How boxes look, and how that is used.
+#[derive(Clone, Copy)]
+pub(super) struct Appearance<'a> {
+    /// The descriptors of the boxes of each frame.
+    pub(super) of: &'a [Vec<Descriptor>],
+    /// The weight of motion, lambda of (4).
+    pub(super) lambda: f64,
+    /// The distance (3) up to which a lost track is found again.
+    pub(super) gate: f64,
+    /// Frames that a lost track is remembered.
+    pub(super) memory: usize,
+}
+
+/// A track: its boxes without gaps, one a frame, those it did not find as they were expected.
+struct Track<'a> {
+    id: i64,
+    boxes: Vec<Rect>,
+    gallery: Vec<&'a [f32]>,
+    missed: usize,
+}
+
+impl<'a> Track<'a> {
+    fn find(&mut self, rect: Rect, look: Option<&'a [f32]>) {
+        self.boxes.push(rect);
+        self.gallery.extend(look);
+        self.missed = 0;
+    }
+}
+
 /// Identities of the boxes of each frame, from 1.
-pub(super) fn track(frames: &[Vec<Rect>], motion: &mut Motion<'_>) -> Vec<Vec<i64>> {
-    let (mut tracks, mut born) = (Vec::<Track>::new(), 0);
-    let mut identities = Vec::new();
-    for boxes in frames {
-        let before: Vec<&[Rect]> = tracks.iter().map(|track| &*track.boxes).collect();
-        let expected = if tracks.is_empty() { vec![] } else { motion(&before) };
-        let found = assign(&expected, boxes);
-        let mut ids = vec![0; boxes.len()];
-        for ((track, expected), found) in tracks.iter_mut().zip(expected).zip(&found) {
-            track.boxes.push(found.map_or(expected, |at| boxes[at]));
-            track.missed = if found.is_some() { 0 } else { track.missed + 1 };
-            found.iter().for_each(|at| ids[*at] = track.id);
-        }
-        for (id, rect) in ids.iter_mut().zip(boxes).filter(|(id, _)| **id == 0) {
-            born += 1;
-            *id = born;
-            tracks.push(Track { id: born, boxes: vec![*rect], missed: 0 });
-        }
-        tracks.retain(|track| track.missed <= PATIENCE);
-        identities.push(ids);
-    }
-    identities
+pub(super) fn track(
+    frames: &[Vec<Rect>],
+    motion: &mut Motion<'_>,
+    appearance: Option<Appearance<'_>>,
+) -> Vec<Vec<i64>> {
+    let mut tracker = Tracker { tracks: vec![], lost: vec![], born: 0, appearance };
+    let step = |(at, boxes): (usize, &Vec<Rect>)| {
+        let looks = appearance.map_or(&[][..], |appearance| &appearance.of[at]);
+        tracker.step(&Frame { boxes, looks }, motion)
+    };
+    frames.iter().enumerate().map(step).collect()
 }
 
-/// The box that each expectation is given.
-fn assign(expected: &[Rect], boxes: &[Rect]) -> Vec<Option<usize>> {
-    let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
-    for (track, a) in expected.iter().enumerate() {
-        for (at, b) in boxes.iter().enumerate() {
-            let value = match overlap(*a, *b) {
-                0.0 => -distance(*a, *b) / a[3].max(1.0),
-                overlap => overlap,
-            };
-            pairs.extend((value >= -REACH).then_some((value, track, at)));
-        }
-    }
-    pairs.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
-    let (mut found, mut taken) = (vec![None; expected.len()], vec![false; boxes.len()]);
-    for (_, track, at) in pairs {
-        if found[track].is_none() && !taken[at] {
-            found[track] = Some(at);
-            taken[at] = true;
-        }
-    }
-    found
+/// Boxes and their descriptors, if there are any.
+struct Frame<'a, 'b> {
+    boxes: &'b [Rect],
+    looks: &'a [Descriptor],
 }
 
-fn overlap(a: Rect, b: Rect) -> f64 {
-    let side = |i: usize| ((a[i] + a[i + 2]).min(b[i] + b[i + 2]) - a[i].max(b[i])).max(0.0);
-    let common = side(0) * side(1);
-    let union = a[2] * a[3] + b[2] * b[3] - common;
-    if union > 0.0 { common / union } else { 0.0 }
+impl<'a> Frame<'a, '_> {
+    fn look(&self, at: usize) -> Option<&'a [f32]> {
+        self.looks.get(at).map(Vec::as_slice)
+    }
 }
 
-/// The distance of centres.
-fn distance(a: Rect, b: Rect) -> f64 {
-    let center = |i: usize| a[i] + a[i + 2] / 2.0 - b[i] - b[i + 2] / 2.0;
-    center(0).hypot(center(1))
+struct Tracker<'a> {
+    tracks: Vec<Track<'a>>,
+    lost: Vec<Track<'a>>,
+    born: i64,
+    appearance: Option<Appearance<'a>>,
+}
+
+impl<'a> Tracker<'a> {
+    fn step(&mut self, frame: &Frame<'a, '_>, motion: &mut Motion<'_>) -> Vec<i64> {
+        let mut ids = vec![0; frame.boxes.len()];
+        self.follow(frame, motion, &mut ids);
+        self.recall(frame, &mut ids);
+        self.begin(frame, &mut ids);
+        self.retire();
+        ids
+    }
+
+    /// Assigns boxes to tracks that wait for one.
+    fn follow(&mut self, frame: &Frame<'a, '_>, motion: &mut Motion<'_>, ids: &mut [i64]) {
+        let before: Vec<&[Rect]> = self.tracks.iter().map(|track| &*track.boxes).collect();
+        let expected = if before.is_empty() { vec![] } else { motion(&before) };
+        let lambda = self.appearance.map_or(1.0, |appearance| appearance.lambda);
+        let of = |row: usize, column: usize| {
+            let near = motion_distance(expected[row], frame.boxes[column]);
+            let like = |look| appearance_distance(&self.tracks[row].gallery, look);
+            (near < 1.0).then(|| cost(near, frame.look(column).and_then(like), lambda))
+        };
+        let found = assign([self.tracks.len(), frame.boxes.len()], 1.0, &of);
+        for ((track, expected), found) in self.tracks.iter_mut().zip(expected).zip(found) {
+            match found {
+                Some(at) => {
+                    ids[at] = track.id;
+                    track.find(frame.boxes[at], frame.look(at));
+                }
+                None => {
+                    track.boxes.push(expected);
+                    track.missed += 1;
+                }
+            }
+        }
+    }
+
+    /// Assigns boxes that are left to lost tracks that look alike.
+    fn recall(&mut self, frame: &Frame<'a, '_>, ids: &mut [i64]) {
+        let Some(appearance) = self.appearance else { return };
+        let left: Vec<usize> = (0..ids.len()).filter(|at| ids[*at] == 0).collect();
+        let of = |row: usize, column: usize| {
+            appearance_distance(&self.lost[row].gallery, frame.look(left[column])?)
+        };
+        let found = assign([self.lost.len(), left.len()], appearance.gate + WITHIN, &of);
+        for (row, column) in found.into_iter().enumerate().rev() {
+            self.lost[row].missed += 1;
+            if let Some(at) = column.map(|column| left[column]) {
+                let mut track = self.lost.remove(row);
+                ids[at] = track.id;
+                track.boxes.clear();
+                track.find(frame.boxes[at], frame.look(at));
+                self.tracks.push(track);
+            }
+        }
+    }
+
+    /// Begins tracks for boxes that are left.
+    fn begin(&mut self, frame: &Frame<'a, '_>, ids: &mut [i64]) {
+        for (at, id) in ids.iter_mut().enumerate().filter(|(_, id)| **id == 0) {
+            self.born += 1;
+            *id = self.born;
+            let mut track = Track { id: *id, boxes: vec![], gallery: vec![], missed: 0 };
+            track.find(frame.boxes[at], frame.look(at));
+            self.tracks.push(track);
+        }
+    }
+
+    /// Ends tracks that found nothing for too long.
+    fn retire(&mut self) {
+        let memory = self.appearance.map_or(0, |appearance| appearance.memory);
+        self.lost.extend(self.tracks.extract_if(.., |track| track.missed > PATIENCE));
+        self.lost.retain(|track| track.missed <= memory);
+    }
 }
 
 /// Where a track stays: its last box.
@@ -114,10 +189,21 @@ mod tests {
         // One goes from 0 to 80, the other back from 76, 8 pixels a frame.
         let frames: Vec<Vec<Rect>> =
             (0..11).map(|t| vec![at(8.0 * f64::from(t)), at(76.0 - 8.0 * f64::from(t))]).collect();
-        let moving = track(&frames, &mut straight);
+        let moving = track(&frames, &mut straight, None);
         assert!(moving.iter().all(|ids| *ids == [1, 2]), "{moving:?}");
-        let still = track(&frames, &mut standing);
+        let still = track(&frames, &mut standing, None);
         assert_ne!(still[10], [1, 2], "they are swapped where they meet");
+        let of = vec![vec![vec![1.0, 0.0], vec![0.0, 1.0]]; 11];
+        let appearance = Appearance { of: &of, lambda: 0.5, gate: 0.2, memory: 0 };
+        let seen = track(&frames, &mut standing, Some(appearance));
+        assert!(seen.iter().all(|ids| *ids == [1, 2]), "{seen:?}");
+    }
+
+    #[test]
+    fn players_in_a_row_keep_their_identities_where_the_nearest_is_the_next_one() {
+        // Each walks 6 pixels to the right, and the next one stood 10 pixels before him.
+        let frames = [vec![at(0.0), at(10.0)], vec![at(6.0), at(16.0)]];
+        assert_eq!(track(&frames, &mut standing, None), [[1, 2], [1, 2]]);
     }
 
     #[test]
@@ -126,10 +212,30 @@ mod tests {
             let mut frames = vec![vec![at(0.0)]; 2];
             frames.extend(vec![vec![]; missing]);
             frames.push(vec![at(0.0)]);
-            track(&frames, &mut standing).pop().unwrap()
+            track(&frames, &mut standing, None).pop().unwrap()
         };
         assert_eq!((gap(PATIENCE), gap(PATIENCE + 1)), (vec![1], vec![2]));
-        let far = track(&[vec![at(0.0)], vec![at(500.0)]], &mut standing);
+        let far = track(&[vec![at(0.0)], vec![at(500.0)]], &mut standing, None);
         assert_eq!(far, [[1], [2]]);
+    }
+
+    #[test]
+    fn a_lost_track_is_found_elsewhere_by_its_looks_while_it_is_remembered() {
+        let back = |missing: usize, look: Descriptor| {
+            let mut frames = vec![vec![at(0.0)]];
+            let mut of = vec![vec![vec![1.0, 0.0]]];
+            frames.extend(vec![vec![]; missing]);
+            of.extend(vec![vec![]; missing]);
+            frames.extend([vec![at(500.0)], vec![at(501.0)]]);
+            of.extend(vec![vec![look]; 2]);
+            let appearance = Appearance { of: &of, lambda: 0.5, gate: 0.25, memory: MEMORY };
+            track(&frames, &mut standing, Some(appearance)).split_off(missing + 1)
+        };
+        assert_eq!(back(10, vec![0.8, 0.6]), [[1], [1]]);
+        assert_eq!(back(10, vec![0.75, 0.66]), [[1], [1]], "a distance equal to the gate");
+        assert_eq!(back(10, vec![0.6, 0.8]), [[2], [2]], "it is not within the gate");
+        assert_eq!(back(MEMORY, vec![1.0, 0.0]), [[1], [1]]);
+        assert_eq!(back(MEMORY + 1, vec![1.0, 0.0]), [[2], [2]]);
+        assert_eq!(back(2, vec![1.0, 0.0]), [[2], [2]], "it still waits where it was");
     }
 }
