@@ -68,7 +68,7 @@ pub enum Error {
     },
     /// Runs of two revisions of the code in one comparison.
     #[error(
-        "{at}: runs of {} code revisions ({}) are not compared with each other unless asked to mix them",
+        "{at}: runs of {} code revisions ({}) are not compared with each other without --mix-revisions",
         revisions.len(), revisions.join(", ")
     )]
     Revisions {

@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(
             err,
             "suite default, task digits, backbone vit: runs of 2 code revisions (cafe, feed) are \
-             not compared with each other unless asked to mix them"
+             not compared with each other without --mix-revisions"
         );
         assert_eq!(Setting::all(&runs, true).unwrap().len(), 1);
     }

@@ -116,7 +116,11 @@ impl TrainConfig {
         if let Some((key, value, most)) =
             ranges.iter().find(|(_, x, most)| !(0.0..=*most).contains(x))
         {
-            return Err(format!("{key} = {value}: must be from 0 to {most}"));
+            let range = match most.is_finite() {
+                true => format!("from 0 to {most}"),
+                false => "a finite number from 0 on".into(),
+            };
+            return Err(format!("{key} = {value}: must be {range}"));
         }
         self.check_schedule()?;
         if let Some(spikes) = &self.spikes {

@@ -131,7 +131,10 @@ fn addresses(
     if addresses.is_empty() {
         let first = named.iter().map(|(_, about)| about.0).min().unwrap_or_default();
         let last = named.iter().map(|(_, about)| about.0).max().unwrap_or_default();
-        let message = format!("years = [{from}, {to}]: must be from {first} to {last}");
+        let message = match from <= to {
+            true => format!("years = [{from}, {to}]: must be from {first} to {last}"),
+            false => format!("years = [{from}, {to}]: the first year must not be after the last"),
+        };
         Err(ConfigError::Invalid { what: "task", name: StateOfTheUnion::NAME.into(), message })?;
     }
     Ok((folder, addresses))

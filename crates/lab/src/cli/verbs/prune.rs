@@ -33,7 +33,7 @@ pub(crate) struct Prune {
     /// A run: its folder, or its name in the folder of runs
     run: String,
     /// Share of experts to drop: one for all MoE layers, or one for each, for example 0.5,0,0.25
-    #[arg(long, value_name = "SHARE", value_parser = parse_ratio)]
+    #[arg(long, value_name = "SHARE", value_parser = parse_ratio, allow_negative_numbers = true)]
     ratio: Ratio,
     /// Rule of pruning: router-norm-change (the paper's), reversed-router-norm-change,
     /// abs-router-norm-change, router-norm, expert-norm-change, expert-norm, load, importance, random;
