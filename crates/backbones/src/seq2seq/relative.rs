@@ -38,7 +38,7 @@ impl RelativeConfig {
     pub(crate) fn check(&self) -> Result<(), String> {
         let Self { buckets, max_distance } = *self;
         const MOST: usize = 1 << 16;
-        if buckets < 4 || buckets > MOST || !buckets.is_multiple_of(4) {
+        if !(4..=MOST).contains(&buckets) || !buckets.is_multiple_of(4) {
             return Err(format!(
                 "relative.buckets = {buckets}: must be a multiple of 4, at most {MOST}"
             ));
