@@ -86,7 +86,7 @@ fn the_readme_counts_what_is_there() {
         format!("{} of them are matched", matched.len()),
         format!("({} fixtures)", texts.len()),
         format!("**{count} claims**"),
-        verdicts.replace(", 0 smaller than the paper's", "").to_string(),
+        verdicts.replace(", 0 smaller than the paper's", ""),
     ] {
         assert!(readme.contains(&sentence), "README.md does not say {sentence:?}");
     }
