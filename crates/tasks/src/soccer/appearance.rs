@@ -18,18 +18,18 @@ use std::sync::Arc;
 
 use burn::prelude::*;
 use moe::{Domain, Input, config};
-use rand::seq::SliceRandom;
 use soccernet::tracking::Measures;
 
 use super::{
     association::Descriptor,
     descriptors::{Use, by_frame, by_motion, gate, of_length_1, tracked},
     frames::FramesConfig,
+    measured::add_official,
     players::unit,
     reidentification::histogram,
     sequences::{Clip, SequencesConfig, load},
     tracker::MEMORY,
-    triplet::triplet,
+    triplet::{self, triplet},
 };
 use crate::{
     Batch, BatchPosition, DataDir, DataError, LoadTask, Score, SequentialTask, Split, Task,
@@ -61,12 +61,8 @@ config! {
 
 impl AppearanceTrackingConfig {
     fn check(&self) -> Result<(), String> {
-        let Self { embedding, margin, shown, lambda, gate, .. } = self;
-        if *embedding == 0 || *shown < 2 || margin.is_nan() || *margin < 0.0 {
-            return Err(format!(
-                "embedding = {embedding}, shown = {shown}, margin = {margin}: must be at least 1, 2 and 0"
-            ));
-        }
+        let Self { lambda, gate, .. } = self;
+        triplet::check(self.embedding, self.shown, self.margin)?;
         match [lambda, gate].iter().all(|share| (0.0..=1.0).contains(*share)) {
             true => Ok(()),
             false => Err(format!("lambda = {lambda}, gate = {gate}: must be from 0 to 1")),
@@ -253,15 +249,8 @@ impl Task for AppearanceTracking {
     }
 
     fn training_batch(&self, examples: &[usize], place: BatchPosition, device: &Device) -> Batch {
-        let (mut views, mut labels) = (Vec::new(), Vec::new());
-        for (index, example) in examples.iter().enumerate() {
-            let mut own = self.people[*example].clone();
-            own.shuffle(&mut place.rng("player", index));
-            for shown in 0..self.config.shown {
-                views.push(own[shown % own.len()]);
-                labels.push(*example as i32);
-            }
-        }
+        let (views, labels) =
+            triplet::drawn_views(&self.people, examples, self.config.shown, place);
         self.show(Split::Train, &views, labels, device)
     }
 
@@ -297,18 +286,14 @@ impl SequentialTask for AppearanceTracking {
         let colours = self.seen(split, colours, MEMORY).map_or(0.0, of_hota);
         let motion = by_motion(clips).map_or(0.0, of_hota);
         let Some(found) = self.seen(split, learned, MEMORY) else { return };
-        let Measures { hota, clear, identity } = found;
+        add_official(&found, score);
+        let hota = found.hota.hota;
         for (name, value) in [
-            ("HOTA", hota.hota),
-            ("DetA", hota.det_a),
-            ("AssA", hota.ass_a),
-            ("MOTA", clear.mota),
-            ("IDF1", identity.f1),
             ("HOTA_motion", motion),
             ("HOTA_histogram", colours),
             ("HOTA_without_memory", forgetful),
-            ("HOTA_over_motion", hota.hota - motion),
-            ("HOTA_over_histogram", hota.hota - colours),
+            ("HOTA_over_motion", hota - motion),
+            ("HOTA_over_histogram", hota - colours),
             ("HOTA_without_memory_over_motion", forgetful - motion),
             ("HOTA_histogram_over_motion", colours - motion),
         ] {

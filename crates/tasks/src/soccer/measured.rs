@@ -9,6 +9,21 @@ use soccernet::{
 };
 
 use super::sequences::Clip;
+use crate::Score;
+
+/// Adds the measures that the challenge names.
+pub(super) fn add_official(found: &Measures, score: &mut Score) {
+    let Measures { hota, clear, identity } = found;
+    for (name, value) in [
+        ("HOTA", hota.hota),
+        ("DetA", hota.det_a),
+        ("AssA", hota.ass_a),
+        ("MOTA", clear.mota),
+        ("IDF1", identity.f1),
+    ] {
+        score.add(name, value, 1);
+    }
+}
 
 /// The measures of all clips together; `identify` gives the identities of the boxes of each frame of one.
 pub(super) fn measures(

@@ -17,7 +17,7 @@ use soccernet::tracking::Measures;
 
 use super::{
     association::Rect,
-    measured::measures,
+    measured::{add_official, measures},
     sequences::{Clip, SequencesConfig, load},
     tracker::{Motion, standing, straight, track},
 };
@@ -213,13 +213,10 @@ impl SequentialTask for PlayerTracking {
         let found = self.measures(split, &mut learned);
         let still = self.measures(split, &mut standing).map_or(0.0, |found| found.hota.hota);
         let moving = self.measures(split, &mut straight).map_or(0.0, |found| found.hota.hota);
-        let Some(Measures { hota, clear, identity }) = found else { return };
+        let Some(found) = found else { return };
+        add_official(&found, score);
+        let hota = found.hota;
         for (name, value) in [
-            ("HOTA", hota.hota),
-            ("DetA", hota.det_a),
-            ("AssA", hota.ass_a),
-            ("MOTA", clear.mota),
-            ("IDF1", identity.f1),
             ("HOTA_standing", still),
             ("HOTA_straight", moving),
             ("HOTA_over_standing", hota.hota - still),

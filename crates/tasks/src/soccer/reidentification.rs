@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use burn::prelude::*;
 use moe::{Domain, Input, config};
-use rand::{RngExt, SeedableRng, seq::SliceRandom};
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use soccernet::{Measured, Options, Source, Task as Official, format::ranking::Ranking};
 
 use super::{
     players::{Player, PlayersConfig, bodies, load},
-    triplet::triplet,
+    triplet::{self, triplet},
 };
 use crate::{
     Batch, BatchPosition, DataDir, DataError, LoadTask, Score, Split, Task, WholeSplitTask,
@@ -57,17 +57,8 @@ impl LoadTask for Reidentification {
         "generated, or https://www.soccer-net.org (non-disclosure agreement)";
 
     fn load(config: &ReidentificationConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
-        if config.embedding == 0
-            || config.shown < 2
-            || config.margin.is_nan()
-            || config.margin < 0.0
-        {
-            let ReidentificationConfig { embedding, shown, margin, .. } = config;
-            let message = format!(
-                "embedding = {embedding}, shown = {shown}, margin = {margin}: must be at least 1, 2 and 0"
-            );
-            return Err(wrong(Self::NAME, message));
-        }
+        triplet::check(config.embedding, config.shown, config.margin)
+            .map_err(|message| wrong(Self::NAME, message))?;
         Ok(Arc::new(Self::new(config, load(Self::NAME, &config.players, data)?)))
     }
 }
@@ -197,16 +188,8 @@ impl Task for Reidentification {
     }
 
     fn training_batch(&self, examples: &[usize], place: BatchPosition, device: &Device) -> Batch {
-        let (mut views, mut labels) = (Vec::new(), Vec::new());
-        for (index, example) in examples.iter().enumerate() {
-            let mut own = self.people[*example].clone();
-            let mut rng = place.rng("player", index);
-            own.shuffle(&mut rng);
-            for shown in 0..self.config.shown {
-                views.push(own[shown % own.len()]);
-                labels.push(*example as i32);
-            }
-        }
+        let (views, labels) =
+            triplet::drawn_views(&self.people, examples, self.config.shown, place);
         self.show(Split::Train, &views, labels, device)
     }
 

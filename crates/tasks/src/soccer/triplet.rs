@@ -5,8 +5,36 @@
 //! of another player, and max(0, margin + far - near).
 
 use burn::prelude::*;
+use rand::seq::SliceRandom;
 
-use crate::score::constant;
+use crate::{BatchPosition, score::constant};
+
+/// Checks the settings of a task with this loss.
+pub(super) fn check(embedding: usize, shown: usize, margin: f64) -> Result<(), String> {
+    if embedding == 0 || shown < 2 || margin.is_nan() || margin < 0.0 {
+        return Err(format!(
+            "embedding = {embedding}, shown = {shown}, margin = {margin}: must be at least 1, 2 and 0"
+        ));
+    }
+    Ok(())
+}
+
+/// `shown` views of each of these players, drawn anew for each batch, and for each view its player.
+pub(super) fn drawn_views(
+    people: &[Vec<usize>],
+    players: &[usize],
+    shown: usize,
+    place: BatchPosition,
+) -> (Vec<usize>, Vec<i32>) {
+    let (mut views, mut labels) = (Vec::new(), Vec::new());
+    for (index, player) in players.iter().enumerate() {
+        let mut own = people[*player].clone();
+        own.shuffle(&mut place.rng("player", index));
+        views.extend(own.iter().cycle().take(shown));
+        labels.extend(std::iter::repeat_n(*player as i32, shown));
+    }
+    (views, labels)
+}
 
 /// The mean loss of embeddings `[B, 1, D]` of players `[B, 1]`; distances are those of embeddings of length 1.
 pub(super) fn triplet(output: Tensor<3>, players: &Tensor<2, Int>, margin: f64) -> Tensor<1> {
