@@ -8,13 +8,14 @@ use std::{
 
 use anyhow::{Context, anyhow, ensure};
 use clap::Args;
+use files::write_atomic;
 use jiff::civil::Date;
+use moe::typed;
 use report::{
     Claim, Finding, Format, Gate, Runs, Tested, claims as test, claims_table, gates, splice,
 };
 use serde::Deserialize;
 use serde_json::Value;
-use training::write_atomic;
 
 use crate::register::registration;
 use lab::{Answer, Session, SettingTree, Suite, Verb, committed, known_keys, typed_tables};
@@ -238,7 +239,8 @@ fn read(settings: &SettingTree) -> anyhow::Result<(Paper, Vec<Claim>, Vec<Gate>)
         .ok_or_else(|| anyhow!("{}: claims need a [paper] with name and url", settings.place()))?;
     known_keys(paper, &["name", "url", "command"])?;
     let place = paper.place().to_string();
-    let paper = serde_json::from_value(paper.value()).with_context(|| format!("{place}: paper"))?;
+    let paper =
+        typed(paper.value()).map_err(|(path, why)| anyhow!("{place}: paper: {path}: {why}"))?;
     let claims: Vec<Claim> = typed_tables(settings, "claim")?;
     let methods = methods(settings);
     for claim in &claims {
@@ -287,7 +289,7 @@ mod tests {
         assert!(wrong(claim).starts_with("s.toml:1: claims need a [paper]"));
         let paper = "[paper]\nname = 'P'\nurl = 'https://x'\n";
         let err = wrong(&format!("{paper}{claim}methd = 'm'\n"));
-        assert!(err.starts_with("s.toml:4: claim: unknown field `methd`"), "{err}");
+        assert!(err.starts_with("s.toml:4: claim: unknown key `methd`"), "{err}");
         let err = wrong(&format!("{paper}[[method]]\nname = 'n'\n{claim}method = 'm'\n"));
         assert!(err.contains("claim \"a\": no method is named \"m\"; known: n"), "{err}");
         let err = wrong(&format!("{paper}ulr = 'x'\n{claim}"));

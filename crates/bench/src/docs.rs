@@ -8,10 +8,10 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::Args;
+use files::write_atomic;
 use lab::{Answer, Facts, Session, Verb, workspace};
 use moe::Routers;
 use serde_json::Value;
-use training::write_atomic;
 
 use crate::{
     blocks,

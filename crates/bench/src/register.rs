@@ -11,12 +11,13 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
+use files::write_atomic;
 use jiff::{Timestamp, civil::Date};
 use lab::{Answer, Session, SettingTree, Verb};
+use moe::typed;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use training::write_atomic;
 
 use crate::claims;
 
@@ -34,9 +35,10 @@ impl Verb for Register {
     fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
         let place = || self.file.display().to_string();
         let text = fs::read_to_string(&self.file).with_context(place)?;
-        claims::check(&SettingTree::parse(&place(), &text)?)?;
+        let settings = SettingTree::parse(&place(), &text)?;
+        claims::check(&settings)?;
         let today = Timestamp::now().strftime("%Y-%m-%d").to_string().parse()?;
-        let (text, said) = registered(&place(), &text, today)?;
+        let (text, said) = registered(&place(), &text, &settings, today)?;
         write_atomic(&self.file, text.as_bytes()).with_context(place)?;
         Ok(Answer::from(said))
     }
@@ -60,8 +62,9 @@ pub(crate) fn registration(settings: &SettingTree) -> anyhow::Result<Option<Regi
     let Some(table) = settings.table().and_then(|table| table.get("registration")) else {
         return Ok(None);
     };
-    let read = serde_json::from_value(table.value());
-    read.map(Some).map_err(|err| anyhow!("{}: registration: {err}", table.place()))
+    typed(table.value())
+        .map(Some)
+        .map_err(|(path, why)| anyhow!("{}: registration: {path}: {why}", table.place()))
 }
 
 impl Registration {
@@ -85,13 +88,17 @@ impl Registration {
 }
 
 /// The text of a suite with its registration, and what was done.
-fn registered(place: &str, text: &str, today: Date) -> anyhow::Result<(String, String)> {
-    let settings = SettingTree::parse(place, text)?;
+fn registered(
+    place: &str,
+    text: &str,
+    settings: &SettingTree,
+    today: Date,
+) -> anyhow::Result<(String, String)> {
     if !settings.table().is_some_and(|table| table.contains_key("claim")) {
         bail!("{place}: expected at least one [[claim]] to register");
     }
-    let digest = digest(&settings);
-    let (registration, said) = match registration(&settings)? {
+    let digest = digest(settings);
+    let (registration, said) = match registration(settings)? {
         Some(old) if old.digest == digest => {
             return Ok((text.into(), format!("{place} is registered, and says the same\n")));
         }
@@ -159,16 +166,20 @@ mod tests {
         (settings, registration)
     }
 
+    fn register(text: &str, today: Date) -> anyhow::Result<(String, String)> {
+        registered("s.toml", text, &SettingTree::parse("s.toml", text)?, today)
+    }
+
     #[test]
     fn a_change_after_the_registration_shows() {
-        let (text, said) = registered("s.toml", SUITE, day(1)).unwrap();
+        let (text, said) = register(SUITE, day(1)).unwrap();
         assert!(text.starts_with(SUITE.trim_end()) && said.starts_with("registered"));
         let (settings, first) = read(&text);
         assert_eq!(first.words(&settings, Some(day(1))), "Registered 2026-12-01.");
         let older = first.words(&settings, Some(Date::new(2026, 11, 2).unwrap()));
         assert_eq!(older, "Registered 2026-12-01; these results, of 2026-11-02, are older.");
         // The same again changes nothing.
-        assert_eq!(registered("s.toml", &text, day(2)).unwrap().0, text);
+        assert_eq!(register(&text, day(2)).unwrap().0, text);
         // A note and a title are no claim; a bound and a seed are.
         for (more, same) in [
             (text.replace("claim = 'so'", "claim = 'so'\nnote = 'seen'"), true),
@@ -178,7 +189,7 @@ mod tests {
         ] {
             let (settings, kept) = read(&more);
             assert_eq!(!kept.words(&settings, None).contains("changed since"), same, "{more}");
-            let (again, said) = registered("s.toml", &more, day(3)).unwrap();
+            let (again, said) = register(&more, day(3)).unwrap();
             assert_eq!(said.starts_with("amended"), !same);
             let (settings, last) = read(&again);
             assert!(!last.words(&settings, None).contains("changed since"));
@@ -188,10 +199,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_registered_is_named() {
-        let err = registered("s.toml", "seeds = [0]\n", day(1)).unwrap_err().to_string();
+        let err = register("seeds = [0]\n", day(1)).unwrap_err().to_string();
         assert_eq!(err, "s.toml: expected at least one [[claim]] to register");
         let damaged = format!("{SUITE}\n[registration]\ndate = 'today'\ndigest = ''\n");
-        let err = registered("s.toml", &damaged, day(1)).unwrap_err().to_string();
+        let err = register(&damaged, day(1)).unwrap_err().to_string();
         assert!(err.starts_with("s.toml:11: registration: "), "{err}");
     }
 }

@@ -1,12 +1,13 @@
 //! `score`: evaluates a submission to SoccerNet with the official metrics.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{
     Args,
     builder::{PossibleValue, PossibleValuesParser},
 };
+use files::read_regular;
 use lab::{Answer, JsonArgs, Session, Verb};
 use soccernet::{
     Mode, Options, Source, Task,
@@ -83,7 +84,8 @@ impl Score {
         }
         if let Some(path) = &self.games {
             let shown = path.display().to_string();
-            options.games = Some(games::read(&fs::read(path).context(shown.clone())?, &shown)?);
+            options.games =
+                Some(games::read(&read_regular(path, u64::MAX).context(shown.clone())?, &shown)?);
         }
         options.split = self.split.clone();
         options.label_file = self.label_file.clone();

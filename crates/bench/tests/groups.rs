@@ -83,7 +83,7 @@ fn what_does_not_fit_is_said() {
     for (set, expected) in [
         ("groups.count=11", "count = 11: must be from 1 to 10"),
         ("groups={count=3}", "`of` says which run's confusions count"),
-        ("groups={count=3, by='lot'}", "unknown variant `lot`, expected one of `confusion`"),
+        ("groups={count=3, by='lot'}", "unknown value `lot`, expected one of `confusion`"),
         ("groups={count=3, by='task'}", "of: it is for by = \"confusion\""),
         ("groups.of.moe.experts=0", "experts = 0"),
     ] {

@@ -201,13 +201,18 @@ fn experts_of_like_outputs_are_merged() {
 #[test]
 fn upcycled_and_dense_networks_are_trained_at_equal_flops() {
     let suite = include_str!("../../../docs/upcycled.toml")
-        .replace("state-of-the-union\", length = 256", "tanaka-lm\", length = 16")
+        .replace(
+            "state-of-the-union\", length = 128, years = [2017, 2021]",
+            "tanaka-lm\", length = 16",
+        )
+        .replace("SmolLM2-135M-Instruct.Q4_1.gguf", "model")
+        .replace("SmolLM2-135M-Instruct.Q4_1.tokenizer.json", "model/tokenizer.json")
         .replace("49152", "48")
         .replace("hidden = 768", "hidden = 12")
-        .replace("seeds = \"0..3\"", "seeds = [0]")
-        .replace("experts = 16", "experts = 4")
+        .replace("seeds = \"0..2\"", "seeds = [0]")
+        .replace("experts = 8", "experts = 4")
         .replace(
-            "steps = 500, batch = 8, lr = 1e-4, warmup = 50",
+            "steps = 60, batch = 4, lr = 1e-4, warmup = 6",
             "steps = 4, batch = 4, lr = 1e-3, warmup = 1",
         )
         // The gate is a large part of a network of width 16.

@@ -93,7 +93,7 @@ fn what_cannot_be_pruned_is_said_and_leaves_nothing() {
         (vec![tuned.as_str(), "--ratio", "0.9"], "no expert of 4 would be left"),
         (vec![tuned.as_str(), "--ratio", "0.5,0.5,0.5"], "3 shares, and the network has 2"),
         (vec![tuned.as_str(), "--ratio", "half"], "\"half\" is not a number"),
-        (vec![tuned.as_str(), "--ratio", "0.5", "--rule", "norm"], "unknown variant `norm`"),
+        (vec![tuned.as_str(), "--ratio", "0.5", "--rule", "norm"], "unknown value `norm`"),
         (vec![tuned.as_str()], "--ratio"),
     ] {
         let (out, err) = ended(&place.run(&[&["prune"], &args[..]].concat()), 2);

@@ -157,7 +157,7 @@ fn what_a_person_can_get_wrong_is_named_and_nothing_is_written() {
         (
             two_units(),
             vec!["--router", "top-k", "--config", r#"{"kk": 2}"#],
-            "kk: unknown field `kk`, expected one of `k`",
+            "kk: unknown key `kk`, expected one of `k`",
         ),
         (
             two_units(),

@@ -7,25 +7,26 @@ use std::{
 };
 
 /// Which crates of ours a crate may depend on, tests not counted.
-const MAY_DEPEND_ON: [(&str, &[&str]); 20] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 21] = [
     ("workspace-hack", &[]),
     ("kernels", &[]),
     ("distributed", &[]),
     ("cluster", &["distributed"]),
     ("moe", &["distributed", "kernels"]),
-    ("routers", &["moe", "experts"]),
+    ("routers", &["moe", "experts", "files"]),
     ("experts", &["moe", "kernels"]),
     ("residuals", &["moe"]),
     ("backbones", &["moe", "kernels"]),
-    ("tasks", &["moe", "kernels", "raw", "soccernet"]),
+    ("tasks", &["moe", "kernels", "raw", "soccernet", "files"]),
     ("pruning", &["moe"]),
-    ("training", &["moe", "backbones", "tasks", "kernels", "distributed"]),
-    ("interop", &["moe", "backbones"]),
-    ("report", &[]),
+    ("training", &["moe", "backbones", "tasks", "kernels", "distributed", "files"]),
+    ("interop", &["moe", "backbones", "files"]),
+    ("report", &["files"]),
     ("search", &[]),
+    ("files", &[]),
     ("npy", &[]),
     ("raw", &["npy"]),
-    ("soccernet", &["npy"]),
+    ("soccernet", &["npy", "files"]),
     (
         "lab",
         &[
@@ -43,12 +44,23 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 20] = [
             "cluster",
             "distributed",
             "interop",
+            "files",
             "npy",
         ],
     ),
     (
         "bench",
-        &["lab", "report", "soccernet", "training", "backbones", "moe", "kernels", "distributed"],
+        &[
+            "lab",
+            "report",
+            "files",
+            "soccernet",
+            "training",
+            "backbones",
+            "moe",
+            "kernels",
+            "distributed",
+        ],
     ),
 ];
 

@@ -2,11 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, anyhow, bail, ensure};
+use files::read_regular;
 use serde_json::{Map, Value};
 
 use crate::{
@@ -236,7 +236,10 @@ fn weight_map(folder: &Path, index: &str) -> anyhow::Result<BTreeMap<String, Str
     serde_json::from_value(map).with_context(|| format!("{}: weight_map", path.display()))
 }
 
+/// The most bytes of `config.json` and of an index, which has a line for each tensor.
+const MOST_JSON: u64 = 100 << 20;
+
 fn table(path: &Path) -> anyhow::Result<Map<String, Value>> {
-    let text = fs::read(path).with_context(|| path.display().to_string())?;
+    let text = read_regular(path, MOST_JSON).with_context(|| path.display().to_string())?;
     serde_json::from_slice(&text).map_err(|err| anyhow!("{}: {err}", path.display()))
 }

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, anyhow, ensure};
 use burn::module::Module;
+use files::write_folder;
 use moe::numbers_of;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -76,7 +77,7 @@ fn written_file(name: &str) -> Option<String> {
 }
 
 /// Writes the tensors of a network into a folder that does not exist yet: names, shapes, number formats
-/// and files as the source has them.
+/// and files as the source has them, and a copy of the tokeniser's file if there is one.
 ///
 /// # Errors
 /// If the folder is there, cannot be written, or the network does not fit the source. Nothing is left then.
@@ -85,18 +86,16 @@ pub fn export(
     rules: &Rules,
     source: &Source,
     folder: &Path,
+    tokenizer: Option<&Path>,
 ) -> anyhow::Result<()> {
-    ensure!(!folder.exists(), "{}: it is there already", folder.display());
-    let mut name = folder.file_name().unwrap_or_default().to_os_string();
-    name.push(".part");
-    let part = folder.with_file_name(name);
-    let written = write(network, rules, &source.used(rules), &part);
-    let moved = written
-        .and_then(|()| fs::rename(&part, folder).with_context(|| folder.display().to_string()));
-    if moved.is_err() {
-        let _ = fs::remove_dir_all(&part);
-    }
-    moved
+    let written = write_folder(folder, |part| {
+        if let Some(file) = tokenizer {
+            fs::copy(file, part.join("tokenizer.json"))
+                .with_context(|| file.display().to_string())?;
+        }
+        write(network, rules, &source.used(rules), part)
+    });
+    written.with_context(|| folder.display().to_string())
 }
 
 fn write(
@@ -105,7 +104,6 @@ fn write(
     source: &Source,
     folder: &Path,
 ) -> anyhow::Result<()> {
-    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let parameters: BTreeMap<String, (Vec<usize>, Vec<f32>)> = numbers_of(network, |_| true)
         .into_iter()
         .map(|(known, data)| (known.path, (known.shape, data.iter::<f32>().collect())))
@@ -114,11 +112,11 @@ fn write(
     for rule in &rules.all {
         by_tensor.entry(&rule.tensor).or_default().push(rule);
     }
-    let mut files: BTreeMap<&str, Vec<(&str, &SourceTensor)>> = BTreeMap::new();
+    let mut by_file: BTreeMap<&str, Vec<(&str, &SourceTensor)>> = BTreeMap::new();
     for (name, tensor) in &source.tensors {
-        files.entry(&tensor.file).or_default().push((name, tensor));
+        by_file.entry(&tensor.file).or_default().push((name, tensor));
     }
-    for (file, tensors) in &files {
+    for (file, tensors) in &by_file {
         let numbers = |name: &str, tensor: &SourceTensor| {
             let rules = by_tensor.get(rules.original(name)).map_or(&[][..], Vec::as_slice);
             gather(name, &tensor.shape, rules, &parameters)
@@ -126,7 +124,7 @@ fn write(
         let path = folder.join(file);
         write_file(&path, tensors, numbers).with_context(|| path.display().to_string())?;
     }
-    if files.len() > 1 {
+    if by_file.len() > 1 {
         fs::write(folder.join("model.safetensors.index.json"), index(source)?)?;
     }
     Ok(fs::write(folder.join("config.json"), pretty(&source.config)?)?)

@@ -120,7 +120,7 @@ fn comes_back_to_the_byte(name: &str) {
     let folder = tempfile::tempdir().unwrap();
     let (network, model, checkpoint) = imported(name, 0);
     let to = folder.path().join(name);
-    export(&network, &model.rules, &Source::of(&checkpoint), &to).unwrap();
+    export(&network, &model.rules, &Source::of(&checkpoint), &to, None).unwrap();
     let file = "model.safetensors";
     let [found, wanted] = [&to, &fixture(name)].map(|folder| fs::read(folder.join(file)).unwrap());
     assert!(found == wanted, "{name}");

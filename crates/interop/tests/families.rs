@@ -31,7 +31,7 @@ fn comes_back_to_the_byte(name: &str) {
     let folder = tempfile::tempdir().unwrap();
     let (network, model, checkpoint) = imported(name, 8);
     let to = folder.path().join(name);
-    export(&network, &model.rules, &Source::of(&checkpoint), &to).unwrap();
+    export(&network, &model.rules, &Source::of(&checkpoint), &to, None).unwrap();
     let again = Checkpoint::open(&to).unwrap();
     assert_eq!(again.config, checkpoint.config);
     assert!(again.tensors().eq(checkpoint.tensors()));
@@ -44,8 +44,8 @@ fn comes_back_to_the_byte(name: &str) {
             [&fixture(name), &to].map(|folder| fs::read(folder.join(&file)).unwrap());
         assert!(here == there, "{file}");
     }
-    let twice = export(&network, &model.rules, &Source::of(&checkpoint), &to).unwrap_err();
-    assert!(twice.to_string().ends_with("it is there already"), "{twice}");
+    let twice = export(&network, &model.rules, &Source::of(&checkpoint), &to, None).unwrap_err();
+    assert!(format!("{twice:#}").ends_with("it is there already"), "{twice:#}");
 }
 
 macro_rules! families {

@@ -55,7 +55,7 @@ fn it_goes_out_as_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let (network, model, file) = imported("gguf-llama", 8);
     let to = folder.path().join("out");
-    export(&network, &model.rules, &Source::of(&file), &to).unwrap();
+    export(&network, &model.rules, &Source::of(&file), &to, None).unwrap();
     let again = Checkpoint::open(&to).unwrap();
     assert_eq!(again.config, file.config);
     assert_eq!(again.files(), ["model.safetensors"]);

@@ -27,7 +27,7 @@ fn it_goes_out_as_tensors_of_numbers() {
     let folder = tempfile::tempdir().unwrap();
     let (network, model, packed) = imported(NAME, 8);
     let to = folder.path().join("out");
-    export(&network, &model.rules, &Source::of(&packed), &to).unwrap();
+    export(&network, &model.rules, &Source::of(&packed), &to, None).unwrap();
     let again = Checkpoint::open(&to).unwrap();
     assert!(!again.config.contains_key("quantization_config"));
     for (name, stored) in packed.tensors() {

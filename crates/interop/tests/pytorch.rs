@@ -63,7 +63,7 @@ fn safetensors_come_first_and_are_written() {
     let network = (build.init)(&model.backbone, &model.brief(&library), &init).unwrap();
     let network = load(network, &model.rules, &checkpoint).unwrap().network;
     let to = shards.path().join("out");
-    export(&network, &model.rules, &Source::of(&checkpoint), &to).unwrap();
+    export(&network, &model.rules, &Source::of(&checkpoint), &to, None).unwrap();
     for file in ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"] {
         let [found, wanted] = [&to, &fixture("mixtral")].map(|at| fs::read(at.join(file)).unwrap());
         assert!(found == wanted, "{file}");

@@ -35,7 +35,7 @@ fn import_and_export_give_the_same_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let (network, model, checkpoint) = imported(name, 0);
         let to = folder.path().join("out");
-        export(&network, &model.rules, &Source::of(&checkpoint), &to).unwrap();
+        export(&network, &model.rules, &Source::of(&checkpoint), &to, None).unwrap();
         let read = |folder: std::path::PathBuf| fs::read(folder.join("model.safetensors")).unwrap();
         assert!(read(fixture(name)) == read(to), "{name}");
     }

@@ -39,7 +39,7 @@ pub use layer::{
 pub use plugin::{
     AnyMapper, AnyVisitor, Boxed, Choice, ConfigError, Entry, Erased, Hyper, Init, NoConfig,
     Parameter, PathMapper, PathVisitor, Plug, Registry, Scheme, Socket, map_paths, numbers_of,
-    parameters, read, stable_hash, visit_paths, with_parameters,
+    parameters, read, stable_hash, typed, visit_paths, with_parameters,
 };
 pub use routing::{
     AnyRouter, BlockInput, BuildRouter, Clusters, Condition, Dims, Domain, DynRouter, Examples,

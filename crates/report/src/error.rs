@@ -1,6 +1,9 @@
 //! Errors in the input of a user.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// An error in the input: with the value, the place and the known alternatives.
 #[derive(Debug, thiserror::Error)]
@@ -91,5 +94,12 @@ impl Error {
     ) -> Self {
         let known: Vec<_> = known.into_iter().collect();
         Self::Unknown { what, name: name.into(), known: known.join(", ") }
+    }
+}
+
+impl Error {
+    /// An error of the system at a file.
+    pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        |source| Self::File { path: path.into(), source }
     }
 }

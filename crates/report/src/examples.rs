@@ -8,9 +8,10 @@
 
 use std::{collections::BTreeMap, io, path::Path};
 
+use files::read_text;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Row, file::read_text};
+use crate::{Error, Row};
 
 /// The columns of the file.
 const COLUMNS: [&str; 5] = ["run", "split", "metric", "sums", "counts"];
@@ -53,7 +54,8 @@ struct Record {
 impl Examples {
     /// Reads a file; `name` in messages is its path.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        Self::parse(&path.display().to_string(), read_text(path)?.as_bytes())
+        let text = read_text(path).map_err(Error::file(path))?;
+        Self::parse(&path.display().to_string(), text.as_bytes())
     }
 
     /// Reads csv; `name` stands for the file in messages.

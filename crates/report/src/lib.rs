@@ -40,7 +40,6 @@ mod budget;
 mod comparison;
 mod error;
 mod examples;
-mod file;
 #[cfg(test)]
 mod fixture;
 mod metric;

@@ -7,9 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use files::read_text;
+
 use crate::{
     Error, Examples, Row,
-    file::read_text,
     row::{COLUMNS, Header},
 };
 
@@ -30,7 +31,8 @@ impl Runs {
 
     /// Reads a file, and its examples if there is a file of them beside it.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let mut runs = Self::parse(&path.display().to_string(), read_text(path)?.as_bytes())?;
+        let text = read_text(path).map_err(Error::file(path))?;
+        let mut runs = Self::parse(&path.display().to_string(), text.as_bytes())?;
         let examples = examples_of(path);
         if examples.exists() {
             runs.examples = Examples::read(&examples)?;

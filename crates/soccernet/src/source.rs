@@ -2,9 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
     path::{Component, Path, PathBuf},
 };
+
+use files::{create_folder, read_regular, write_atomic};
 
 use crate::{Error, Result, zip};
 
@@ -36,7 +38,8 @@ impl Source {
             walk(path, "", &mut files)?;
             return Ok(Self { name, content: Content::Folder(files) });
         }
-        let bytes = read_file(path).map_err(|err| Error::file(&name, err.to_string()))?;
+        let bytes =
+            read_regular(path, u64::MAX).map_err(|err| Error::file(&name, err.to_string()))?;
         if zip::is_zip(&bytes) {
             return Self::zip(name, bytes);
         }
@@ -101,7 +104,8 @@ impl Source {
     pub fn read(&self, file: &str) -> Result<Vec<u8>> {
         let found = match &self.content {
             Content::Folder(files) => files.get(file).map(|path| {
-                read_file(path).map_err(|err| Error::entry(&self.name, file, err.to_string()))
+                read_regular(path, u64::MAX)
+                    .map_err(|err| Error::entry(&self.name, file, err.to_string()))
             }),
             Content::Zip(archive, files) => files
                 .get(file)
@@ -150,14 +154,6 @@ impl Source {
     }
 }
 
-/// The bytes of a regular file: reading a pipe would wait for whoever writes to it.
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    match fs::metadata(path)?.is_file() {
-        true => fs::read(path),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
-    }
-}
-
 /// A file's path in a folder, which may be the empty name.
 pub(crate) fn join(folder: &str, file: &str) -> String {
     if folder.is_empty() { file.to_string() } else { format!("{folder}/{file}") }
@@ -200,14 +196,12 @@ pub fn write_files(path: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
     }
     if path.extension().is_some_and(|end| end == "zip") {
         let archive = zip::write(files).map_err(|err| Error::file(&shown, err))?;
-        let beside = path.with_extension("zip.part");
-        fs::write(&beside, archive).map_err(fault)?;
-        return fs::rename(&beside, path).map_err(fault);
+        return write_atomic(path, &archive).map_err(fault);
     }
     for (name, content) in files {
         let file = path.join(name);
-        fs::create_dir_all(file.parent().unwrap_or(path)).map_err(fault)?;
-        fs::write(file, content).map_err(fault)?;
+        create_folder(file.parent().unwrap_or(path)).map_err(fault)?;
+        write_atomic(&file, content).map_err(fault)?;
     }
     Ok(())
 }

@@ -13,7 +13,8 @@ use burn::{module::Module, optim::ModuleOptimizer, store::ModuleRecord, tensor::
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{LogMark, ProcessGroup, write_atomic};
+use crate::{LogMark, ProcessGroup};
+use files::write_atomic;
 
 const MAGIC: &[u8] = b"MOELAB01";
 const CHECKSUM: usize = 32;

@@ -22,7 +22,7 @@ use burn::prelude::*;
 use serde::{Deserialize, Serialize};
 use tasks::{Batch, cross_entropy};
 
-use crate::write_atomic;
+use files::write_atomic;
 
 /// The score of one example: a row of `test-examples.csv`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -17,7 +17,6 @@ mod edit;
 mod evaluate;
 mod example_scores;
 mod few_shot;
-mod file;
 mod finite;
 mod latency;
 mod learner;
@@ -53,7 +52,6 @@ pub use edit::{Detector, FaultConfig, FaultKind, Penalty, WorkersConfig, outer_s
 pub use evaluate::{Evaluation, evaluate, evaluate_some};
 pub use example_scores::ExampleScore;
 pub use few_shot::{FewShot, ridge};
-pub use file::{create_folder, remove_parts, write_atomic};
 pub use latency::{Timing, trimmed_mean};
 pub use modularity::{ModularityClusters, modularity_clusters};
 pub use objective::{Answered, Objective, Value};

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::write_atomic;
+use files::write_atomic;
 
 /// The first line of the file.
 const HEADER: &[u8] = b"step,split,metric,value\n";

@@ -7,10 +7,10 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
+use files::write_atomic;
 use lab::{Answer, Session, Verb, prelude::*};
 use moe::AnyResidual;
 use report::{Line, plot::curves, stats::mean};
-use training::write_atomic;
 
 use crate::limit;
 

@@ -7,9 +7,9 @@ use std::{
 
 use anyhow::{Context, anyhow, ensure};
 use clap::Args;
+use files::write_atomic;
 use lab::{Answer, Session, Verb};
 use report::{Line, Row, Runs, plot::curves};
-use training::write_atomic;
 
 use crate::{
     networks::NAMES,

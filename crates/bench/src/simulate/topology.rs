@@ -4,6 +4,8 @@
 //! Hockney. *The communication challenge for MPP*. Parallel Computing 20, 1994.
 //! <https://doi.org/10.1016/S0167-8191(06)80021-9>
 
+use std::path::Path;
+
 use anyhow::{Context, bail, ensure};
 use lab::{SettingTree, typed_tables};
 use serde::{Deserialize, Serialize};
@@ -40,7 +42,7 @@ pub(crate) struct Topology {
 impl Topology {
     /// Reads a file with one `[[rank]]` and a `[[level]]` for each level, the innermost first.
     pub(crate) fn read(path: &str) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("topology {path}"))?;
+        let text = files::read_text(Path::new(path)).with_context(|| format!("topology {path}"))?;
         Self::parse(path, &text)
     }
 

@@ -29,6 +29,7 @@
 //! Paper and algorithm: crate `search`.
 
 use anyhow::ensure;
+use moe::typed;
 use report::{Better, direction};
 use search::{Evolution, Member, Space};
 use serde::Deserialize;
@@ -139,8 +140,7 @@ impl ArchitectureSearch {
         let wrong = |key: &str, message: String| {
             at(settings, &format!("search.{key}"), format!("search: {message}"))
         };
-        let mut read: Self = serde_path_to_error::deserialize(table.value())
-            .map_err(|err| wrong(&err.path().to_string(), err.inner().to_string()))?;
+        let mut read: Self = typed(table.value()).map_err(|(path, why)| wrong(&path, why))?;
         read.evolution.check().map_err(|err| wrong("evolution", err.to_string()))?;
         if read.by.is_empty() && read.rank == 0 {
             return Err(wrong("by", "by = []: expected \"evolution\", \"random\" or both".into()));

@@ -17,7 +17,7 @@
 
 use anyhow::{anyhow, bail};
 use burn::{module::Module, prelude::*};
-use moe::{Init, Placement};
+use moe::{Init, Placement, typed};
 use serde::Deserialize;
 use serde_json::Value;
 use tasks::Split;
@@ -95,8 +95,7 @@ impl Budget {
         let wrong = |key: &str, message: &dyn std::fmt::Display| {
             at(settings, &format!("budget.{key}"), format!("budget: {message}"))
         };
-        let mut budget: Self = serde_path_to_error::deserialize(table.value())
-            .map_err(|err| wrong(&err.path().to_string(), err.inner()))?;
+        let mut budget: Self = typed(table.value()).map_err(|(path, why)| wrong(&path, &why))?;
         let tolerance = budget.tolerance;
         if !(tolerance > 0.0 && tolerance < 1.0) {
             return Err(wrong(
@@ -318,7 +317,7 @@ moe.router = "dense"
     fn errors_name_place_value_and_alternatives() {
         let error = |budget: &str| specs(budget, METHODS).err().unwrap().to_string();
         let err = error("[budget]\nequal = \"flops\"\n");
-        assert!(err.starts_with("s.toml:19: budget: unknown variant `flops`, expected"), "{err}");
+        assert!(err.starts_with("s.toml:19: budget: unknown value `flops`, expected"), "{err}");
         let err = error("[budget]\nequal = \"params\"\ntolerance = 3\n");
         assert!(err.starts_with("s.toml:20: budget: tolerance = 3"), "{err}");
         let err = error("[budget]\nequal = \"params\"\nreference = \"twin\"\n");

@@ -58,7 +58,7 @@ impl Layers<'_> {
         if let Some(after) = method.table().and_then(|table| table.get("after")) {
             let start = self.whole(task, ("after", after), method)?;
             let mut settings = start.without(&OF_ITSELF);
-            settings.lay(&SettingTree::parse("after", "train.steps = 0")?);
+            settings.lay(&SettingTree::built_in("after", "train.steps = 0")?);
             own.for_each(|layer| settings.lay(&layer.without(&["after"])));
             if self.smoke {
                 smoke(&mut settings)?;
@@ -147,12 +147,12 @@ pub(super) fn smoke(settings: &mut SettingTree) -> anyhow::Result<()> {
     let given = |key: &str| settings.value()["train"][key].is_object();
     let parts = [("workers", SMOKE_WORKERS), ("batch_warmup", SMOKE_GROWTH)];
     let parts = parts.map(|(key, text)| given(key).then_some(text));
-    settings.lay(&SettingTree::parse("--smoke", SMOKE)?);
+    settings.lay(&SettingTree::built_in("--smoke", SMOKE)?);
     for text in parts.into_iter().flatten() {
-        settings.lay(&SettingTree::parse("--smoke", text)?);
+        settings.lay(&SettingTree::built_in("--smoke", text)?);
     }
     if evaluates {
-        settings.lay(&SettingTree::parse("--smoke", "train.steps = 0")?);
+        settings.lay(&SettingTree::built_in("--smoke", "train.steps = 0")?);
     }
     let SettingTree::Table(table, _) = settings else { return Ok(()) };
     if let Some(from) = table.get_mut("from") {
@@ -186,7 +186,7 @@ pub(super) fn layers<'a>(
         tune.refuse(&set)?;
     }
     Ok(Layers {
-        defaults: SettingTree::parse("defaults", DEFAULTS)?,
+        defaults: SettingTree::built_in("the defaults", DEFAULTS)?,
         base,
         methods,
         smoke: wanted.smoke,

@@ -162,7 +162,7 @@ impl<'a> Reader<'a> {
             Value::Null => vec![0],
             Value::String(text) => seeds(text).with_context(|| place.to_string())?,
             list => serde_json::from_value(list.clone())
-                .map_err(|err| anyhow!("{place}: seeds: {err}; expected [0, 1, 2], or \"0..3\""))?,
+                .map_err(|_| anyhow!("{place}: seeds = {list}: expected [0, 1, 2], or \"0..3\""))?,
         };
         ensure!(!own.is_empty(), "{place}: seeds = []: at least one is needed");
         let (place, seeds) = match &wanted.seeds {

@@ -1,6 +1,6 @@
 //! Whether the traces that a run's router replays have what the run shows to its network.
 
-use moe::{Domain, Placement};
+use moe::{Domain, Placement, typed};
 use routers::ReplayConfig;
 use serde_json::Value;
 use tasks::{Split, Task};
@@ -19,8 +19,7 @@ pub(super) fn check_replay(
     }
     let wrong = |why: String| ("moe.router.files", format!("files: {why}"));
     let options = Value::Object(router.options.clone());
-    let replay: ReplayConfig =
-        serde_json::from_value(options).map_err(|err| wrong(err.to_string()))?;
+    let replay: ReplayConfig = typed(options).map_err(|(_, why)| wrong(why))?;
     if replay.files.is_empty() {
         return Ok(());
     }

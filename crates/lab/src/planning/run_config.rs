@@ -1,7 +1,7 @@
 //! Reading and checking the config of a run.
 
 use anyhow::{anyhow, bail};
-use moe::ConfigError;
+use moe::{ConfigError, typed};
 use serde_json::Value;
 use tasks::{DataDir, DataError, LoadedTask, Split, Task};
 
@@ -72,8 +72,7 @@ impl RunConfig {
         }
         let confusion_run = settings_of_confused(settings).map(|of| Self::read(&of, plugins));
         let confusion_run = confusion_run.transpose()?.map(Box::new);
-        let config: RunConfig = serde_path_to_error::deserialize(own)
-            .map_err(|err| at(settings, &err.path().to_string(), err.inner()))?;
+        let config: RunConfig = typed(own).map_err(|(path, why)| at(settings, &path, why))?;
         let from = settings_of_start(settings).map(|from| Self::read(&from, plugins));
         let sized = |(path, message): (String, String)| at(settings, &path, &message);
         let read = |settings: &SettingTree| Self::read(settings, plugins).map(Box::new);
@@ -291,7 +290,7 @@ mod tests {
     fn errors_name_the_place_the_value_and_the_alternatives() {
         let err = wrong("\n[moe]\nexpert_count = 3");
         assert!(
-            err.starts_with("over.toml:3: unknown field `expert_count`, expected one of"),
+            err.starts_with("over.toml:3: unknown key `expert_count`, expected one of"),
             "{err}"
         );
         let err = wrong("\n[moe.level]\nbatch = 4");
@@ -304,9 +303,12 @@ mod tests {
             "{err}"
         );
         let err = wrong("[moe]\n\nrouter.kind = \"top-k\"\nrouter.kk = 3");
-        assert!(err.starts_with("over.toml:4: router \"top-k\": kk: unknown field"), "{err}");
+        assert!(err.starts_with("over.toml:4: router \"top-k\": kk: unknown key"), "{err}");
         let err = wrong("moe.router = { kind = \"top-k\", k = \"two\" }");
-        assert!(err.starts_with("over.toml:1: router \"top-k\": k: invalid type"), "{err}");
+        assert!(
+            err.starts_with("over.toml:1: router \"top-k\": k: expected a whole number"),
+            "{err}"
+        );
         let err = wrong("moe.router = { kind = \"top-k\", k = 9 }");
         assert!(err.starts_with("over.toml:1: ") && err.contains("k = 9"), "{err}");
         let err = wrong("task = \"digit\"");
@@ -338,6 +340,6 @@ mod tests {
         let err = wrong("[from]\n\nmoe.router = \"swich\"");
         assert!(err.starts_with("over.toml:3: no router is named"), "{err}");
         let err = wrong("from = {}\n[prune]\nrule = \"norm\"");
-        assert!(err.starts_with("over.toml:3: unknown variant `norm`"), "{err}");
+        assert!(err.starts_with("over.toml:3: unknown value `norm`"), "{err}");
     }
 }

@@ -36,7 +36,7 @@
 //! Art of Evaluation in Neural Language Models*. ICLR 2018. <https://arxiv.org/abs/1707.05589>
 
 use anyhow::{bail, ensure};
-use moe::stable_hash;
+use moe::{stable_hash, typed};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use report::direction;
@@ -109,8 +109,7 @@ impl SearchSpace {
         let wrong = |key: &str, message: String| {
             at(settings, &format!("tune.{key}"), format!("tune: {message}"))
         };
-        let mut tune: Self = serde_path_to_error::deserialize(table.value())
-            .map_err(|err| wrong(&err.path().to_string(), err.inner().to_string()))?;
+        let mut tune: Self = typed(table.value()).map_err(|(path, why)| wrong(&path, why))?;
         if !(1..=MOST_TRIALS).contains(&tune.trials) {
             let message = format!("trials = {}: must be from 1 to {MOST_TRIALS}", tune.trials);
             return Err(wrong("trials", message));
@@ -301,7 +300,7 @@ tune."moe.router.balance" = [0.01, 0.1]
         let err = error(&GRID.replace("[1e-3, 3e-3]", "{ from = 1, to = 2 }"));
         assert!(err.contains("train.lr: a grid takes a list of values"), "{err}");
         let err = error(&GRID.replace("train.lr", "train.lrr"));
-        assert!(err.contains("unknown field `lrr`"), "{err}");
+        assert!(err.contains("unknown key `lrr`"), "{err}");
         let err = error(&GRID.replace("[1e-3, 3e-3]", "3"));
         assert!(err.contains("train.lr = 3: expected a list of values"), "{err}");
         let err = error(&GRID.replace("seeds = [7]", "halving = { rungs = 3, factor = 1 }"));
@@ -310,6 +309,6 @@ tune."moe.router.balance" = [0.01, 0.1]
             "{err}"
         );
         let err = error(&GRID.replace("trials = 4", "trails = 4"));
-        assert!(err.contains("tune: unknown field `trails`"), "{err}");
+        assert!(err.contains("tune: unknown key `trails`"), "{err}");
     }
 }

@@ -213,13 +213,13 @@ train.steps = 5
             "{err}"
         );
         let err = error("[search]\n", "[search]\nby = [\"luck\"]\n");
-        assert!(err.starts_with("s.toml:12: search: unknown variant `luck`"), "{err}");
+        assert!(err.starts_with("s.toml:12: search: unknown value `luck`"), "{err}");
         let err = error("[search]\n", "[search]\nmetric = \"joy\"\n");
         assert!(err.contains("metric = \"joy\": unknown direction, higher or lower"), "{err}");
         let err = error("[search]\n", "[search]\nevolution.parents = 200\n");
         assert!(err.contains("parents = 200: must be from 1 to population = 125"), "{err}");
         let err = error("[search]\n", "[search]\nlimit = { what = \"flop\", at_most = 1 }\n");
-        assert!(err.contains("unknown variant `flop`, expected one of `flops_per_token`"), "{err}");
+        assert!(err.contains("unknown value `flop`, expected one of `flops_per_token`"), "{err}");
         let err = error("train.steps = 5", "trian.steps = 5");
         assert!(err.contains("unknown key \"trian\"; known: task, backbone"), "{err}");
     }

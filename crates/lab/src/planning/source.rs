@@ -205,7 +205,7 @@ moe.router = "expert-choice"
         assert!(wrong(TEXT, &only("colour=red")).contains("known keys: method"));
         let set = Selection { set: vec!["train.stps=3".into()], ..Selection::default() };
         let err = wrong(TEXT, &set);
-        assert!(err.starts_with("--set train.stps=3: unknown field `stps`"), "{err}");
+        assert!(err.starts_with("--set train.stps=3: unknown key `stps`"), "{err}");
         let err = Source::find("nope", &[]).err().unwrap().to_string();
         assert!(err.contains("no suite is named \"nope\""), "{err}");
     }

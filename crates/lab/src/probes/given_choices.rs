@@ -4,9 +4,10 @@
 //! safetensors file has `layer.L.experts` `[N, K]`, and may have `layer.L.weights` `[N, K]`. Without weights
 //! each of a unit's choices has the same, and they sum to 1.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use anyhow::{Context, anyhow, bail, ensure};
+use files::read_regular;
 use npy::Raw;
 use report::trace::Layer;
 
@@ -64,8 +65,11 @@ fn of_safetensors(path: &Path) -> anyhow::Result<Vec<Choices>> {
     }
 }
 
+/// The most bytes of an array of choices.
+const MOST_BYTES: u64 = 4 << 30;
+
 fn of_npy(path: &Path) -> anyhow::Result<Vec<Choices>> {
-    let bytes = fs::read(path)?;
+    let bytes = read_regular(path, MOST_BYTES)?;
     let raw = npy::open(&bytes).map_err(|err| anyhow!(err))?;
     let numbers = whole_numbers(&raw)?;
     let [layers, n, k] = match raw.shape[..] {
@@ -140,7 +144,7 @@ mod tests {
     ) -> (tempfile::TempDir, std::path::PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("choices.npy");
-        fs::write(&path, [npy::start(kind, shape), bytes.to_vec()].concat()).unwrap();
+        std::fs::write(&path, [npy::start(kind, shape), bytes.to_vec()].concat()).unwrap();
         (folder, path)
     }
 

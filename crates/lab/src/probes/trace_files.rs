@@ -6,9 +6,10 @@ use std::{io, path::Path};
 
 use backbones::AnyBackbone;
 use burn::prelude::*;
+use files::{create_folder, write_atomic};
 use report::trace::Trace;
 use tasks::Task;
-use training::{Watch, create_folder, write_atomic};
+use training::Watch;
 
 use super::{
     pair_trace::{SIDES, sides},

@@ -6,9 +6,9 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
+use files::write_atomic;
 use jiff::Timestamp;
 use report::{Format, Query, Runs, comparison, markdown_text, render};
-use training::write_atomic;
 
 use crate::{
     spec::SuitePlan,

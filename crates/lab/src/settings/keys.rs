@@ -1,6 +1,7 @@
 //! Checks of a table's keys, and errors with the place of a setting.
 
 use anyhow::{anyhow, bail};
+use moe::typed;
 use serde::de::DeserializeOwned;
 
 use super::tree::SettingTree;
@@ -38,8 +39,7 @@ pub fn typed_tables<T: DeserializeOwned>(
         return Ok(Vec::new());
     }
     let read = |table: &SettingTree| {
-        serde_json::from_value(table.value())
-            .map_err(|err| anyhow!("{}: {key}: {err}", table.place()))
+        typed(table.value()).map_err(|(path, why)| at(table, &path, format!("{key}: {why}")))
     };
     tables(settings, key)?.iter().map(read).collect()
 }

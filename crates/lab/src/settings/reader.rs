@@ -19,6 +19,11 @@ impl SettingTree {
         reader.table(table.get_ref(), reader.place(0))
     }
 
+    /// Reads TOML that comes with the program, whose lines nobody sees; `source` is what errors call it.
+    pub(crate) fn built_in(source: &str, text: &str) -> anyhow::Result<Self> {
+        Ok(Self::plain(Self::parse(source, text)?.value(), source))
+    }
+
     /// The setting `a.b.c = value` as nested tables.
     pub fn assignment(text: &str) -> anyhow::Result<Self> {
         let (path, value) = text.split_once('=').ok_or_else(|| {

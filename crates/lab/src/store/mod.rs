@@ -2,10 +2,10 @@
 
 mod checksum;
 mod environment;
-mod files;
 mod identity;
 mod record;
 mod request;
+mod run_files;
 mod runs;
 pub(crate) mod safetensors;
 mod seal;

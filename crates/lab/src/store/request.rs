@@ -13,13 +13,13 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
+use files::{remove_parts, write_atomic};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use training::{remove_parts, write_atomic};
 
 use super::{
     checksum::{is_intact, is_older, with_checksum},
-    files,
+    run_files,
     runs::lock_file,
 };
 use crate::{digest::hex, settings::SettingTree, spec::Selection};
@@ -143,7 +143,7 @@ impl Request {
     /// If what is there is of another version of the suite, or has changed since it was written.
     pub(crate) fn find(&self, runs: &Path) -> anyhow::Result<Option<PathBuf>> {
         let csv = self.csv(runs);
-        if !files::is_file(&csv)? {
+        if !run_files::is_file(&csv)? {
             return Ok(None);
         }
         // Another process may be writing them; where nobody may write, nobody does.
@@ -166,7 +166,7 @@ impl Request {
         let [_, of_examples, ..] = self.names();
         let known = self.files.iter().flatten();
         for (name, digest) in known {
-            let bytes = files::read(&runs.join(name))?;
+            let bytes = run_files::read(&runs.join(name))?;
             if bytes.is_none_or(|bytes| hex(&Sha256::digest(&bytes)) != *digest) {
                 bail!("{} is damaged or was changed by hand; {again}", runs.join(name).display());
             }
@@ -180,7 +180,7 @@ impl Request {
 
     /// What results are of; none if nothing says so.
     fn read(path: &Path) -> anyhow::Result<Option<Self>> {
-        let Some(bytes) = files::read(path)? else { return Ok(None) };
+        let Some(bytes) = run_files::read(path)? else { return Ok(None) };
         let request: Option<Self> = serde_json::from_slice(&bytes).ok();
         let whole = |request: &Self| request.files.is_some() && is_intact(&bytes);
         match request.filter(|request| whole(request) || is_older(&bytes)) {

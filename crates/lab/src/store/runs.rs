@@ -8,13 +8,14 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
+use files::{create_folder, remove_parts, write_atomic};
 use report::trace::Trace;
 use serde::{Serialize, de::DeserializeOwned};
-use training::{StepLog, StepRow, create_folder, remove_parts, write_atomic};
+use training::{StepLog, StepRow};
 
 use super::{
-    files,
     record::Ended,
+    run_files,
     seal::{RESULT, Seal},
 };
 
@@ -105,7 +106,7 @@ impl Store {
         if serde_json::from_slice::<T>(&bytes).ok().as_ref() != Some(value) {
             return Err(not_finite(name));
         }
-        if files::read(&path)?.as_ref() == Some(&bytes) {
+        if run_files::read(&path)?.as_ref() == Some(&bytes) {
             return Ok(());
         }
         if !self.writes {
@@ -118,7 +119,7 @@ impl Store {
     /// when the process ends, however it ends.
     pub(crate) fn lock(&self, id: &str) -> anyhow::Result<Option<File>> {
         let folder = self.folder(id);
-        files::is_folder(&folder)?;
+        run_files::is_folder(&folder)?;
         create_folder(&folder).with_context(|| folder.display().to_string())?;
         let path = folder.join("lock");
         let file = lock_file(&path)?;
@@ -129,7 +130,7 @@ impl Store {
                 return Err(err).with_context(|| path.display().to_string());
             }
         }
-        let paths = files::names(&folder)?.into_iter().map(|name| folder.join(name));
+        let paths = run_files::names(&folder)?.into_iter().map(|name| folder.join(name));
         let folders: BTreeSet<PathBuf> =
             paths.filter_map(|path| path.parent().map(Path::to_path_buf)).collect();
         for folder in folders {
@@ -141,7 +142,7 @@ impl Store {
 
 /// Opens a file whose lock is taken; it has no content.
 pub(super) fn lock_file(path: &Path) -> anyhow::Result<File> {
-    files::is_file(path)?;
+    run_files::is_file(path)?;
     let opened = File::options().create(true).append(true).open(path);
     opened.with_context(|| path.display().to_string())
 }
@@ -181,7 +182,7 @@ pub(crate) fn read_file(folder: &Path, name: &str) -> anyhow::Result<Option<Vec<
 fn read_sealed(seal: Option<&Seal>, folder: &Path, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
     match seal {
         Some(seal) => seal.read_file(folder, name),
-        None => files::read(&folder.join(name)),
+        None => run_files::read(&folder.join(name)),
     }
 }
 
@@ -189,7 +190,7 @@ fn read_sealed(seal: Option<&Seal>, folder: &Path, name: &str) -> anyhow::Result
 pub(crate) fn has_file(folder: &Path, name: &str) -> anyhow::Result<bool> {
     match Seal::read(folder)? {
         Some(seal) => seal.knows(folder, name),
-        None => files::is_file(&folder.join(name)),
+        None => run_files::is_file(&folder.join(name)),
     }
 }
 
@@ -201,7 +202,7 @@ pub(crate) fn read_traces(folder: &Path, side: &str) -> anyhow::Result<Vec<Trace
     let seal = Seal::read(folder)?;
     let names = match &seal {
         Some(seal) => seal.names(folder)?,
-        None if files::is_folder(folder)? => files::names(folder)?,
+        None if run_files::is_folder(folder)? => run_files::names(folder)?,
         None => Vec::new(),
     };
     let is_trace = |name: &&String| {

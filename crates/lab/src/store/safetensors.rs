@@ -1,6 +1,6 @@
 //! Files of tensors in the safetensors format: <https://github.com/huggingface/safetensors>.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use ::safetensors::{Dtype, SafeTensors, serialize, tensor::TensorView};
 use anyhow::{Context, anyhow, bail};
@@ -8,14 +8,14 @@ use burn::{
     prelude::*,
     tensor::{DType, Element, TensorData, bf16, f16},
 };
-use training::write_atomic;
+use files::{read_regular, write_atomic};
 
 /// Tensors by name.
 pub(crate) type Tensors = BTreeMap<String, TensorData>;
 
 /// All tensors of a file.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Tensors> {
-    let bytes = fs::read(path).with_context(|| path.display().to_string())?;
+    let bytes = read_regular(path, u64::MAX).with_context(|| path.display().to_string())?;
     parse(&bytes).with_context(|| path.display().to_string())
 }
 
@@ -79,7 +79,7 @@ mod tests {
         ]);
         write(&path, &tensors).unwrap();
         assert_eq!(read(&path).unwrap(), tensors);
-        let bytes = fs::read(&path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
         let length = u64::from_le_bytes(bytes[..8].try_into().unwrap());
         assert_eq!(length % 8, 0);
         assert_eq!(bytes.len() as u64, 8 + length + 3 * 4 + 2 * 8);

@@ -18,8 +18,8 @@ use sha2::{Digest, Sha256};
 
 use super::{
     checksum::{is_intact, is_older, with_checksum},
-    files,
     record::Ended,
+    run_files,
 };
 use crate::digest::hex;
 
@@ -48,7 +48,7 @@ impl Seal {
     /// The seal of a run that has ended so, with what is in its folder now.
     pub(super) fn of(id: &str, ended: &Ended, folder: &Path) -> anyhow::Result<Self> {
         let mut files = BTreeMap::new();
-        for name in files::names(folder)? {
+        for name in run_files::names(folder)? {
             if !LEFT_OUT.contains(&name.as_str()) && !name.starts_with(PICTURES) {
                 files.insert(name.clone(), digest(&folder.join(&name))?);
             }
@@ -75,9 +75,9 @@ impl Seal {
     /// # Errors
     /// If it is damaged, or that of another run.
     pub(super) fn read(folder: &Path) -> anyhow::Result<Option<Self>> {
-        files::is_folder(folder)?;
+        run_files::is_folder(folder)?;
         let path = folder.join(RESULT);
-        let Some(bytes) = files::read(&path)? else { return Ok(None) };
+        let Some(bytes) = run_files::read(&path)? else { return Ok(None) };
         let place = || path.display();
         let seal = Self::parse(&bytes).map_err(|why| {
             anyhow::anyhow!("{} is damaged: {why}; remove it to train the run again", place())
@@ -101,7 +101,7 @@ impl Seal {
     pub(super) fn knows(&self, folder: &Path, name: &str) -> anyhow::Result<bool> {
         match &self.files {
             Some(files) => Ok(files.contains_key(name)),
-            None => files::is_file(&folder.join(name)),
+            None => run_files::is_file(&folder.join(name)),
         }
     }
 
@@ -109,7 +109,7 @@ impl Seal {
     pub(super) fn names(&self, folder: &Path) -> anyhow::Result<Vec<String>> {
         match &self.files {
             Some(files) => Ok(files.keys().cloned().collect()),
-            None => files::names(folder),
+            None => run_files::names(folder),
         }
     }
 
@@ -123,7 +123,7 @@ impl Seal {
         if !self.knows(folder, name)? {
             return Ok(None);
         }
-        let bytes = files::read(&path)?;
+        let bytes = run_files::read(&path)?;
         let known = self.files.as_ref().and_then(|files| files.get(name));
         let wrong = match (known, &bytes) {
             (None, _) => return Ok(bytes),

@@ -5,6 +5,7 @@ mod config;
 mod init;
 mod parameters;
 mod registry;
+mod typed;
 
 pub use boxed::{AnyMapper, AnyVisitor, Boxed, Erased, Plug, Socket};
 pub use config::{Choice, Hyper, NoConfig};
@@ -14,3 +15,4 @@ pub use parameters::{
     with_parameters,
 };
 pub use registry::{ConfigError, Entry, Registry, read};
+pub use typed::typed;

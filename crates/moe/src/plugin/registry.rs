@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
-use crate::plugin::{Choice, Hyper};
+use crate::plugin::{Choice, Hyper, typed};
 
 /// An error in a name or its hyperparameters, with a message for the user.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -61,7 +61,7 @@ impl<B> Entry<B> {
     /// An entry whose hyperparameters are a `C`.
     pub fn new<C: Hyper>(about: &'static str, paper: &'static str, facts: Value, build: B) -> Self {
         let complete = |options| {
-            let config = parse::<C>(options)?;
+            let config = typed::<C>(options)?;
             serde_json::to_value(config).map_err(|err| (String::new(), err.to_string()))
         };
         Self { about, paper, facts, complete, build }
@@ -136,14 +136,8 @@ impl<B> Registry<B> {
 
 /// Reads the hyperparameters of a choice; a misspelt or ill-typed one is an error that names it.
 pub fn read<C: Hyper>(what: &'static str, choice: &Choice) -> Result<C, ConfigError> {
-    parse(Value::Object(choice.options.clone()))
+    typed(Value::Object(choice.options.clone()))
         .map_err(|wrong| wrong_key(what, &choice.kind, wrong))
-}
-
-/// The hyperparameters, or the key that is wrong, and why.
-fn parse<C: Hyper>(options: Value) -> Result<C, (String, String)> {
-    serde_path_to_error::deserialize(options)
-        .map_err(|err| (err.path().to_string(), err.inner().to_string()))
 }
 
 fn wrong_key(what: &'static str, name: &str, (key, message): (String, String)) -> ConfigError {
@@ -182,9 +176,9 @@ mod tests {
     #[test]
     fn a_misspelt_key_names_the_right_ones() {
         let err = registry().complete(&Choice::of("top-k").with("kk", 1)).unwrap_err();
-        assert_eq!(err.to_string(), r#"router "top-k": kk: unknown field `kk`, expected `k`"#);
+        assert_eq!(err.to_string(), r#"router "top-k": kk: unknown key `kk`, expected `k`"#);
         let err = registry().complete(&Choice::of("top-k").with("k", "two")).unwrap_err();
-        let expected = r#"router "top-k": k: invalid type: string "two", expected usize"#;
+        let expected = r#"router "top-k": k: expected a whole number, 0 or larger, not "two""#;
         assert_eq!(err.to_string(), expected);
     }
 

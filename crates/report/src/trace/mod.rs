@@ -22,6 +22,7 @@ mod file;
 
 use std::path::Path;
 
+use files::read_regular;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -164,8 +165,7 @@ impl Trace {
 
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let bytes =
-            std::fs::read(path).map_err(|source| Error::File { path: path.into(), source })?;
+        let bytes = read_regular(path, u64::MAX).map_err(Error::file(path))?;
         Self::parse(&path.display().to_string(), &bytes)
     }
 

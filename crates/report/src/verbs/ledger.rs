@@ -33,11 +33,11 @@ pub(crate) fn ledger_of(settings: &[Setting], each_run: bool) -> Table {
             Column::new("task", "task", words),
             Column::new("backbone", "backbone", words),
             Column::new("method", "method", words),
-            Column::new("router", "routing", words),
+            Column::new("router", "router", words),
             Column::new("seeds", "seeds", words),
             Column::new("params", "params", short),
-            Column::new("active_params", "active", short),
-            Column::new("router_params", "router", short),
+            Column::new("active_params", "active params", short),
+            Column::new("router_params", "router params", short),
             Column::new("flops_per_token", "FLOPs/token", short),
             Column::new("train_flops", "training FLOPs", short),
             Column::new("steps", "steps", short),
@@ -49,8 +49,8 @@ pub(crate) fn ledger_of(settings: &[Setting], each_run: bool) -> Table {
         rows,
         notes: vec![
             made_by(settings),
-            "active: parameters at work on one token; router: those of the routers; training \
-             FLOPs: three times those of one forward pass, for all tokens; peak memory: bytes \
+            "active params: parameters at work on one token; router params: those of the routers; \
+             training FLOPs: three times those of one forward pass, for all tokens; peak memory: bytes \
              held by the program at most while the run went on, shared by runs side by side."
                 .into(),
         ],

@@ -4,7 +4,9 @@
 //! `layer.L.experts` `[N, K]` with -1 for no expert, and `layer.L.weights` `[N, K]`; the header's entry
 //! `trace` names the split and the number of experts of each layer.
 
-use std::{collections::HashMap, fs, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+use files::read_regular;
 
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
@@ -36,7 +38,8 @@ impl TryFrom<Named> for TraceFile {
             Named::Path(file) => (file, None),
             Named::Known { file, sha256 } => (file, Some(sha256)),
         };
-        let bytes = regular_file(&file).map_err(|why| format!("{file}: {why}"))?;
+        let bytes =
+            read_regular(Path::new(&file), MOST_BYTES).map_err(|why| format!("{file}: {why}"))?;
         let sha256 = digest(&bytes);
         if known.is_some_and(|known| known != sha256) {
             return Err(format!("{file}: it has changed since the run was made"));
@@ -67,18 +70,6 @@ impl TraceFile {
 
 /// The most bytes of a trace.
 const MOST_BYTES: u64 = 4 << 30;
-
-/// Reads a regular file that is no larger than a trace may be.
-fn regular_file(file: &str) -> Result<Vec<u8>, String> {
-    let about = fs::metadata(file).map_err(|err| err.to_string())?;
-    if !about.is_file() {
-        return Err("it is no regular file".into());
-    }
-    if about.len() > MOST_BYTES {
-        return Err(format!("it has {} bytes; at most {MOST_BYTES} are read", about.len()));
-    }
-    fs::read(file).map_err(|err| err.to_string())
-}
 
 fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -190,6 +181,8 @@ fn numbers<T>(
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::fs;
+
     use super::*;
     use safetensors::{serialize, tensor::TensorView};
 

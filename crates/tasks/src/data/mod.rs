@@ -171,13 +171,9 @@ impl DataDir {
     }
 }
 
-/// The bytes of a regular file: reading a pipe would wait for whoever writes to it.
 fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {
-    let read = || match fs::metadata(path)?.is_file() {
-        true => fs::read(path),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
-    };
-    read().map_err(|source| DataError::File { path: path.into(), source })
+    ::files::read_regular(path, u64::MAX)
+        .map_err(|source| DataError::File { path: path.into(), source })
 }
 
 /// A path as text with `/` between its parts, on every system.

@@ -4,8 +4,8 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use files::write_atomic;
 use report::{Table, analysis, render, trace::Trace, trace_figures};
-use training::write_atomic;
 
 use crate::{
     cli::{

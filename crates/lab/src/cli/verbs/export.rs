@@ -1,6 +1,6 @@
 //! `export`: writes the network of an imported run as a checkpoint of its original format.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, ensure};
 use clap::Args;
@@ -62,11 +62,9 @@ impl Verb for Export {
             None => imported.source,
         };
         let model = describe(&source.config)?;
-        export(&network, &model.rules, &source, &self.folder).with_context(place)?;
-        let tokenizer = folder.join("tokenizer.json");
-        if tokenizer.is_file() {
-            fs::copy(&tokenizer, self.folder.join("tokenizer.json"))?;
-        }
+        let tokenizer = Some(folder.join("tokenizer.json")).filter(|file| file.is_file());
+        export(&network, &model.rules, &source, &self.folder, tokenizer.as_deref())
+            .with_context(place)?;
         let n = source.tensors.len();
         Ok(format!("{n} tensors in {}\n", self.folder.display()).into())
     }

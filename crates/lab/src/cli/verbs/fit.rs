@@ -7,8 +7,8 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
+use files::write_atomic;
 use report::{Fit, fit, render};
-use training::write_atomic;
 
 use crate::cli::{
     Answer, FormatArgs, Session, Verb,

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
+use files::write_atomic;
 use interop::Checkpoint;
 use serde_json::{Value, json};
-use training::write_atomic;
 
 use super::run::WatchArgs;
 use crate::{

@@ -43,13 +43,9 @@ impl Verb for Inspect {
         if self.json.is_json() {
             return Ok(format!("{about:#}\n").into());
         }
-        let mut text = String::new();
-        for (key, value) in about.as_object().into_iter().flatten() {
-            if key != "tensors" {
-                text += &format!("{key}: {}\n", plain(value));
-            }
-        }
+        let mut text = in_words(&about, &model)?;
         if self.tensors {
+            text += "\n";
             for (name, stored) in checkpoint.tensors() {
                 text += &format!("{name} {} {:?}\n", stored.dtype.name(), stored.shape);
             }
@@ -98,6 +94,33 @@ fn about(checkpoint: &Checkpoint, model: &Model, warnings: Vec<String>) -> Value
     })
 }
 
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_string)
+/// What the checkpoint is, and its network as settings of a suite.
+fn in_words(about: &Value, model: &Model) -> anyhow::Result<String> {
+    let tokenizer = match &about["tokenizer"] {
+        Value::Bool(true) => "yes",
+        Value::Bool(false) => "none",
+        why => why.as_str().unwrap_or_default(),
+    };
+    let files = about["files"].as_array().into_iter().flatten();
+    let files: Vec<&str> = files.filter_map(Value::as_str).collect();
+    let settings = json!({ "backbone": model.backbone, "moe": model.moe });
+    Ok(format!(
+        "family: {}\nfiles: {}\ntensors: {}, with {} numbers\ntokeniser: {tokenizer}\n\n{}",
+        about["family"].as_str().unwrap_or_default(),
+        files.join(", "),
+        about["count"],
+        about["numbers"],
+        toml::to_string(&without_nulls(settings))?,
+    ))
+}
+
+/// TOML has no word for nothing.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(table) => {
+            let there = table.into_iter().filter(|(_, value)| !value.is_null());
+            there.map(|(key, value)| (key, without_nulls(value))).collect()
+        }
+        other => other,
+    }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
-use training::write_atomic;
+use files::write_atomic;
 
 use crate::cli::{Answer, Session, Verb};
 

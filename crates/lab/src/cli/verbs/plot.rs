@@ -4,8 +4,8 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use files::write_atomic;
 use report::plots;
-use training::write_atomic;
 
 use crate::{
     cli::{

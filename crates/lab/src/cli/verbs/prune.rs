@@ -3,10 +3,10 @@
 
 use std::{path::Path, time::Instant};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use backbones::AnyBackbone;
 use clap::Args;
-use moe::Gone;
+use moe::{Gone, typed};
 use pruning::{Ratio, Rule};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ use crate::{
     },
     exec::ModelBuilder,
     planning::{TrainedRun, trained_run},
-    settings::SettingTree,
+    settings::{SettingTree, at},
     spec::{Program, PruneConfig, RunConfig, RunSpec},
     store::{Ended, Environment, Origin, Selected, after, read_json},
 };
@@ -133,8 +133,8 @@ fn smaller(
         value.lay(&setting);
     }
     let settings = value.without(&["from"]);
-    let config: RunConfig = serde_json::from_value(settings.value())
-        .map_err(|err| anyhow!("{}: {err}", settings.place()))?;
+    let config: RunConfig =
+        typed(settings.value()).map_err(|(path, why)| at(&settings, &path, why))?;
     let config = RunConfig { from: Some(Box::new(before.config.clone())), ..config };
     config.check(&settings, plugins, &*before.data)?;
     // The old run may be of other code than this program's, so its name counts.
@@ -234,7 +234,7 @@ fn parse_ratio(text: &str) -> Result<Ratio, String> {
 
 /// A name as it stands in configs; the error lists the known ones.
 fn parse_name<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    serde_json::from_value(Value::String(text.into())).map_err(|err| err.to_string())
+    typed(Value::String(text.into())).map_err(|(_, why)| why)
 }
 
 #[cfg(test)]
@@ -251,6 +251,6 @@ mod tests {
     #[test]
     fn an_unknown_rule_is_told_the_known_ones() {
         let err = parse_name::<Rule>("norm").unwrap_err();
-        assert!(err.contains("unknown variant `norm`") && err.contains("router-norm-change"));
+        assert!(err.contains("unknown value `norm`") && err.contains("router-norm-change"));
     }
 }

@@ -7,8 +7,8 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
+use files::write_atomic;
 use report::{Format, comparison, page, render, splice};
-use training::write_atomic;
 
 use crate::{
     cli::{

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow, bail, ensure};
 use burn::prelude::*;
 use clap::Args;
+use files::write_atomic;
 use report::{Format, Query, Runs, compare_to_baseline, comparison, render};
-use training::{ProcessGroup, StepTracer, write_atomic};
+use training::{ProcessGroup, StepTracer};
 
 use crate::{
     cli::{

@@ -4,8 +4,8 @@ use std::{collections::HashSet, path::PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Args;
+use files::{create_folder, write_atomic};
 use report::tensorboard::{Scalar, events};
-use training::{create_folder, write_atomic};
 
 use crate::{
     cli::{Answer, Session, Verb, args::SourceArgs},

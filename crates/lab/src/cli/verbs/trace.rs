@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
+use files::write_atomic;
 use report::trace::Trace;
 use tasks::Split;
-use training::write_atomic;
 
 use crate::{
     cli::{

@@ -170,7 +170,7 @@ mod tests {
         let err = wrong(Choice::of("wrod"));
         assert!(err.contains("no tokeniser is named \"wrod\"; known: ascii, byte"), "{err}");
         let err = wrong(Choice::of("word").with("mots", 3));
-        assert!(err.contains("tokens.mots: unknown field `mots`, expected `most`"), "{err}");
+        assert!(err.contains("tokens.mots: unknown key `mots`, expected `most`"), "{err}");
         assert!(wrong(Choice::of("byte").with("most", 3)).contains("tokens.most"));
         assert!(wrong(Choice::of("bpe").with("vocap", 3)).contains("tokens.vocap"));
         let err = wrong(Choice::of("bpe").with("vocab", 3));

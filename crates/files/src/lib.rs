@@ -1,0 +1,15 @@
+//! Files and folders that are there as a whole or not at all, and reads that do not wait.
+//!
+//! ```text
+//! write_atomic(path, bytes)?;                 // a file, after a kill, a full disk or a power cut
+//! write_folder(path, |part| ..)?;             // a folder, the same
+//! let bytes = read_regular(path, u64::MAX)?;  // no pipe, no device, no more than so many bytes
+//! ```
+
+mod atomic;
+mod folder;
+mod regular;
+
+pub use atomic::{create_folder, remove_parts, write_atomic};
+pub use folder::write_folder;
+pub use regular::{read_regular, read_text};

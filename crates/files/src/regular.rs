@@ -1,0 +1,65 @@
+//! Reads of regular files only: reading a pipe would wait for whoever writes to it.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::Path,
+};
+
+/// The bytes of a regular file that has at most so many.
+///
+/// # Errors
+/// If the path is something else, is larger, or cannot be read.
+pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
+    let facts = fs::metadata(path)?;
+    if !facts.is_file() {
+        return Err(invalid("not a regular file".into()));
+    }
+    if facts.len() > most {
+        return Err(invalid(format!("{} bytes; at most {most} are read", facts.len())));
+    }
+    let mut bytes = Vec::with_capacity(facts.len().try_into().unwrap_or(0));
+    // It may have grown since.
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The text of a regular file.
+///
+/// # Errors
+/// If the path is something else, cannot be read, or is no UTF-8.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let bytes = read_regular(path, u64::MAX)?;
+    String::from_utf8(bytes).map_err(|err| io::Error::new(io::ErrorKind::InvalidData, err))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_of_the_size_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        fs::write(&path, "four").unwrap();
+        assert_eq!(read_regular(&path, 4).unwrap(), b"four");
+        assert_eq!(read_text(&path).unwrap(), "four");
+        let err = read_regular(&path, 3).unwrap_err().to_string();
+        assert_eq!(err, "4 bytes; at most 3 are read");
+        let err = read_regular(folder.path(), 4).unwrap_err().to_string();
+        assert_eq!(err, "not a regular file");
+        assert!(read_regular(&folder.path().join("b"), 4).is_err());
+        fs::write(&path, [0xff]).unwrap();
+        assert_eq!(read_text(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_pipe_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert!(read_regular(&path, 4).is_err());
+    }
+}
