@@ -23,6 +23,8 @@ use std::{
 use mutate::{Random, mutated};
 use targets::Target;
 
+/// Inputs that were found to be wrong once.
+const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/regressions");
 /// Inputs of all readers.
 const INPUTS: usize = 100_000;
 /// The most time that a reader may take for an input.
@@ -85,17 +87,31 @@ fn peak() -> u64 {
     line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok()).unwrap_or(0)
 }
 
-/// Inputs that were found to be wrong once.
+/// The names of inputs that were found to be wrong once, in order: `READER_WHAT`.
+fn regression_names() -> Vec<String> {
+    let entries = fs::read_dir(REGRESSIONS).expect("the folder is there").flatten();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.file_name().to_string_lossy().to_string()).collect();
+    names.sort();
+    names
+}
+
+/// The reader that an input is for.
+fn reader_of(file: &str) -> &str {
+    file.split_once('_').map_or("", |(reader, _)| reader)
+}
+
+/// Inputs of a reader that were found to be wrong once.
 fn regressions(name: &str) -> Vec<Vec<u8>> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/regressions");
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let ours = |entry: &fs::DirEntry| {
-        let file = entry.file_name().to_string_lossy().to_string();
-        file.split_once('_').is_some_and(|(of, _)| of == name)
-    };
-    let mut paths: Vec<_> = entries.filter(ours).map(|entry| entry.path()).collect();
-    paths.sort();
-    paths.iter().map(|path| fs::read(path).expect("the file can be read")).collect()
+    let names = regression_names();
+    let ours = names.iter().filter(|file| reader_of(file) == name);
+    ours.map(|file| fs::read(Path::new(REGRESSIONS).join(file)).expect("it is there")).collect()
+}
+
+/// Inputs that no reader has.
+fn unread(all: &[Target]) -> Vec<String> {
+    let known = |file: &String| all.iter().any(|target| target.name == reader_of(file));
+    regression_names().into_iter().filter(|file| !known(file)).collect()
 }
 
 /// A line for whoever started the process.
@@ -138,6 +154,7 @@ fn main() -> ExitCode {
     }
     let inputs = args.iter().find_map(number).unwrap_or(INPUTS);
     let all = targets::all();
+    assert_eq!(unread(&all), Vec::<String>::new(), "regressions of no reader");
     let chosen = |target: &&Target| {
         let named = args.contains(&target.name);
         named || !all.iter().any(|target| args.contains(&target.name))
