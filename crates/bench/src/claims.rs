@@ -289,7 +289,7 @@ mod tests {
         assert!(wrong(claim).starts_with("s.toml:1: claims need a [paper]"));
         let paper = "[paper]\nname = 'P'\nurl = 'https://x'\n";
         let err = wrong(&format!("{paper}{claim}methd = 'm'\n"));
-        assert!(err.starts_with("s.toml:4: claim: unknown key `methd`"), "{err}");
+        assert!(err.starts_with("s.toml:8: claim: unknown key `methd`"), "{err}");
         let err = wrong(&format!("{paper}[[method]]\nname = 'n'\n{claim}method = 'm'\n"));
         assert!(err.contains("claim \"a\": no method is named \"m\"; known: n"), "{err}");
         let err = wrong(&format!("{paper}ulr = 'x'\n{claim}"));

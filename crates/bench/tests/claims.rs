@@ -120,6 +120,6 @@ fn nothing_to_test_and_broken_claims_are_said() {
     let wrong = SUITE.replace("above", "abve");
     fs::write(place.path("experiments/one/suite.toml"), wrong).unwrap();
     let (_, err) = ended(&claims(&place).output().unwrap(), 2);
-    assert!(err.contains("experiments/one/suite.toml:5: claim: unknown key `abve`"), "{err}");
+    assert!(err.contains("experiments/one/suite.toml:11: claim: unknown key `abve`"), "{err}");
     assert!(!place.path("claims.md").exists());
 }

@@ -248,7 +248,7 @@ pub(crate) mod tests {
         assert!(read("nowhere".into()).unwrap_err().starts_with("nowhere: "));
         let (folder, path) = written(b"no trace");
         let folder = folder.path().display().to_string();
-        assert!(read(folder.into()).unwrap_err().ends_with("it is no regular file"));
+        assert!(read(folder.into()).unwrap_err().ends_with("not a regular file"));
         assert!(read(path.clone().into()).unwrap_err().contains("it is no trace"));
         fs::write(&path, file("valid", 2, &[(0, [2, 0])])).unwrap();
         let err = read(path.into()).unwrap_err();
