@@ -2,6 +2,7 @@
 #![no_main]
 
 #[path = "../../crates/bench/tests/fuzz/targets.rs"]
+#[allow(dead_code, reason = "valid files and shares are for the test")]
 mod targets;
 
 use std::{path::Path, sync::OnceLock};

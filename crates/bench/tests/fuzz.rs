@@ -4,7 +4,7 @@
 //! memory. `cargo test -p bench --test fuzz` makes 100,000 inputs; `cargo test -p bench --test fuzz -- 1000000`
 //! so many, and `-- 1000000 dng` so many for one reader. Inputs that were found to be wrong once are in
 //! `fuzz/regressions`, `READER_WHAT`, and are read first. `fuzz/` at the root of the repository has the same
-//! readers for `cargo fuzz`.
+//! readers for `cargo fuzz`, which begin with the files of `cargo test -p bench --test fuzz -- corpus fuzz/corpus`.
 
 #[path = "fuzz/mutate.rs"]
 mod mutate;
@@ -114,6 +114,19 @@ fn unread(all: &[Target]) -> Vec<String> {
     regression_names().into_iter().filter(|file| !known(file)).collect()
 }
 
+/// Writes the valid files of each reader, and what was found to be wrong once, to begin with under `cargo fuzz`.
+fn corpus(folder: &Path) -> ExitCode {
+    for target in targets::all() {
+        let place = folder.join(target.name);
+        fs::create_dir_all(&place).expect("the folder can be made");
+        let inputs = target.files.into_iter().chain(regressions(target.name));
+        for (at, bytes) in inputs.enumerate() {
+            fs::write(place.join(at.to_string()), bytes).expect("the file can be written");
+        }
+    }
+    ExitCode::SUCCESS
+}
+
 /// A line for whoever started the process.
 fn say(text: &str) {
     let mut out = std::io::stdout().lock();
@@ -149,6 +162,7 @@ fn main() -> ExitCode {
     let number = |text: &&str| text.parse::<usize>().ok();
     match args[..] {
         ["read", name, count] => return read(name, number(&count).expect("a number")),
+        ["corpus", folder] => return corpus(Path::new(folder)),
         ["--list", ..] => return ExitCode::SUCCESS,
         _ => {}
     }

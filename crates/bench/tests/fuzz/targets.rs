@@ -68,7 +68,7 @@ fn tables() -> Vec<Target> {
             let Ok(runs) = report::Runs::parse("fuzz.csv", bytes) else { return };
             drop(report::page(&report::Page::new("fuzz", &runs)));
         }),
-        target("examples", 10, texts(&[examples]), |_, bytes| {
+        target("example-table", 10, texts(&[examples]), |_, bytes| {
             drop(report::Examples::parse("fuzz.csv", bytes));
         }),
     ]
