@@ -212,7 +212,7 @@ fn upcycled_and_dense_networks_are_trained_at_equal_flops() {
         .replace("seeds = \"0..2\"", "seeds = [0]")
         .replace("experts = 8", "experts = 4")
         .replace(
-            "steps = 60, batch = 4, lr = 1e-4, warmup = 6",
+            "steps = 40, batch = 4, lr = 1e-4, warmup = 4",
             "steps = 4, batch = 4, lr = 1e-3, warmup = 1",
         )
         // The gate is a large part of a network of width 16.

@@ -196,7 +196,7 @@ impl RunOptions {
             bail!("stopped");
         }
         let failed = report_failures(&suite, store, session)?;
-        report_missing(&suite, store, session)?;
+        report_missing(&suite, store, trained.is_ok(), session)?;
         let traced = if self.watch.trace { trace_the_others(&suite, runner) } else { Ok(()) };
         if let Some(tracer) = &runner.tracer {
             session.say(&timing::table(tracer).render(Format::Text));
@@ -437,18 +437,27 @@ fn trace_the_others(suite: &SuitePlan, runner: &Runner) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says how many runs the table is without, since other parts or processes are at them.
-fn report_missing(suite: &SuitePlan, store: &Store, session: &Session) -> anyhow::Result<()> {
+/// Says how many runs the table is without: because of an error, or since other parts or processes are at them.
+fn report_missing(
+    suite: &SuitePlan,
+    store: &Store,
+    no_error: bool,
+    session: &Session,
+) -> anyhow::Result<()> {
     let (mut missing, mut all) = (0, 0);
     for spec in suite.specs.iter().filter(|spec| spec.refused.is_none()) {
         all += 1;
         missing += usize::from(store.ended(&spec.id)?.is_none());
     }
     if missing > 0 {
-        session.say(&format!(
-            "the table is without {missing} of {all} runs, which another part or process has to \
-             train; the same command counts them in when they are done"
-        ));
+        let why = match no_error {
+            true => {
+                ", which another part or process has to train; the same command counts them in when they \
+                 are done"
+            }
+            false => ", because of the error that is printed last",
+        };
+        session.say(&format!("the table is without {missing} of {all} runs{why}"));
     }
     Ok(())
 }
