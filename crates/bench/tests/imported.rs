@@ -210,7 +210,6 @@ fn upcycled_and_dense_networks_are_trained_at_equal_flops() {
         .replace("49152", "48")
         .replace("hidden = 768", "hidden = 12")
         .replace("seeds = \"0..2\"", "seeds = [0]")
-        .replace("experts = 8", "experts = 4")
         .replace(
             "steps = 40, batch = 4, lr = 1e-4, warmup = 4",
             "steps = 4, batch = 4, lr = 1e-3, warmup = 1",
