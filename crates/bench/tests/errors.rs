@@ -109,7 +109,10 @@ fn a_damaged_checkpoint_is_refused_and_the_others_are_intact() {
     fs::write(&checkpoint, &bytes[..bytes.len() / 2]).unwrap();
     let (table, err) = ended(&place.run(&["run", "tiny.toml"]), 2);
     assert!(err.contains("checkpoint.bin is damaged: its checksum is wrong; remove it"), "{err}");
-    assert!(err.contains("without 1 of 3 runs, because of the error that is printed last"), "{err}");
+    assert!(
+        err.contains("without 1 of 3 runs, because of the error that is printed last"),
+        "{err}"
+    );
     let rows = ["switch", "random", "loss-free"].iter().filter(|name| table.contains(**name));
     assert_eq!(rows.count(), 2, "the others have their rows: {table}");
     fs::remove_file(&checkpoint).unwrap();
