@@ -10,6 +10,7 @@ use std::{
 };
 
 use burn::{module::Module, optim::ModuleOptimizer, store::ModuleRecord, tensor::Bytes};
+use burn_pack::Reader;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -234,8 +235,22 @@ pub(crate) fn model_bytes<M: Module>(model: &M) -> Result<Bytes, Failure> {
 
 /// Reads a record into a fresh network.
 pub(crate) fn read_model<M: Module>(bytes: &[u8], model: M) -> Result<M, String> {
+    are_floats(bytes)?;
     let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes.to_vec()));
     record.and_then(|record| model.try_load_record(record)).map_err(|err| err.to_string())
+}
+
+/// The parameters of all networks are floating-point numbers, and Burn panics on a record of others.
+fn are_floats(record: &[u8]) -> Result<(), String> {
+    let reader = Reader::from_bytes(Bytes::from_bytes_vec(record.to_vec()));
+    let tensors = reader.and_then(Reader::into_tensors).map_err(|err| err.to_string())?;
+    match tensors.iter().find(|tensor| !tensor.dtype.is_float()) {
+        Some(tensor) => {
+            let (name, dtype) = (&tensor.name, tensor.dtype);
+            Err(format!("{name} has numbers of {dtype:?}; expected floating-point numbers"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Reads a record into a fresh optimizer.
