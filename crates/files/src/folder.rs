@@ -17,6 +17,7 @@ pub fn write_folder<E: From<io::Error>>(
     path: &Path,
     write: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), E> {
+    let path = path.components().as_path(); // without a slash at its end
     if fs::symlink_metadata(path).is_ok() {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is there already").into());
     }
@@ -68,5 +69,7 @@ mod tests {
         let twice = write_folder(&path, |_| Ok::<_, io::Error>(())).unwrap_err();
         assert_eq!(twice.to_string(), "it is there already");
         assert!(write_folder(&place.path().join("no/model"), whole).is_err());
+        write_folder(&place.path().join("slash/"), whole).unwrap();
+        assert!(place.path().join("slash/b/a").is_file());
     }
 }

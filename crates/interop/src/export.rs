@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, anyhow, ensure};
 use burn::module::Module;
-use files::write_folder;
+use files::{create_folder, write_folder};
 use moe::numbers_of;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -88,6 +88,9 @@ pub fn export(
     folder: &Path,
     tokenizer: Option<&Path>,
 ) -> anyhow::Result<()> {
+    if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
+        create_folder(above).with_context(|| above.display().to_string())?;
+    }
     let written = write_folder(folder, |part| {
         if let Some(file) = tokenizer {
             fs::copy(file, part.join("tokenizer.json"))

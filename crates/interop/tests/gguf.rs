@@ -54,7 +54,7 @@ fn the_tokeniser_gives_the_published_tokens() {
 fn it_goes_out_as_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let (network, model, file) = imported("gguf-llama", 8);
-    let to = folder.path().join("out");
+    let to = folder.path().join("above/out/");
     export(&network, &model.rules, &Source::of(&file), &to, None).unwrap();
     let again = Checkpoint::open(&to).unwrap();
     assert_eq!(again.config, file.config);

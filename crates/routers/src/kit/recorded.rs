@@ -7,7 +7,6 @@
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use files::read_regular;
-
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
