@@ -10,7 +10,6 @@ use anyhow::{Context, anyhow, ensure};
 use clap::Args;
 use files::write_atomic;
 use jiff::civil::Date;
-use moe::typed;
 use report::{
     Claim, Finding, Format, Gate, Runs, Tested, claims as test, claims_table, gates, splice,
 };
@@ -18,7 +17,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::register::registration;
-use lab::{Answer, Session, SettingTree, Suite, Verb, committed, known_keys, typed_tables};
+use lab::{
+    Answer, Session, SettingTree, Suite, Verb, committed, known_keys, typed_table, typed_tables,
+};
 
 /// Where experiments lie, one folder each, with a `suite.toml` and perhaps other suites: the one of
 /// `NAME/more.toml` is called `NAME-more`.
@@ -238,9 +239,7 @@ fn read(settings: &SettingTree) -> anyhow::Result<(Paper, Vec<Claim>, Vec<Gate>)
     let paper = paper
         .ok_or_else(|| anyhow!("{}: claims need a [paper] with name and url", settings.place()))?;
     known_keys(paper, &["name", "url", "command"])?;
-    let place = paper.place().to_string();
-    let paper =
-        typed(paper.value()).map_err(|(path, why)| anyhow!("{place}: paper: {path}: {why}"))?;
+    let paper = typed_table(paper, "paper")?;
     let claims: Vec<Claim> = typed_tables(settings, "claim")?;
     let methods = methods(settings);
     for claim in &claims {

@@ -9,12 +9,11 @@
 
 use std::{fs, path::PathBuf};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use clap::Args;
 use files::write_atomic;
 use jiff::{Timestamp, civil::Date};
-use lab::{Answer, Session, SettingTree, Verb};
-use moe::typed;
+use lab::{Answer, Session, SettingTree, Verb, typed_table};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -62,9 +61,7 @@ pub(crate) fn registration(settings: &SettingTree) -> anyhow::Result<Option<Regi
     let Some(table) = settings.table().and_then(|table| table.get("registration")) else {
         return Ok(None);
     };
-    typed(table.value())
-        .map(Some)
-        .map_err(|(path, why)| anyhow!("{}: registration: {path}: {why}", table.place()))
+    typed_table(table, "registration").map(Some)
 }
 
 impl Registration {
@@ -203,6 +200,6 @@ mod tests {
         assert_eq!(err, "s.toml: expected at least one [[claim]] to register");
         let damaged = format!("{SUITE}\n[registration]\ndate = 'today'\ndigest = ''\n");
         let err = register(&damaged, day(1)).unwrap_err().to_string();
-        assert!(err.starts_with("s.toml:11: registration: "), "{err}");
+        assert!(err.starts_with("s.toml:12: registration: "), "{err}");
     }
 }

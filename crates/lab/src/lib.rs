@@ -37,7 +37,7 @@ pub use facts::Facts;
 pub use include_dir;
 pub use plugins::Plugins;
 pub use results::committed;
-pub use settings::{Place, SettingTree, known_keys, tables, typed_tables};
+pub use settings::{Place, SettingTree, known_keys, tables, typed_table, typed_tables};
 pub use spec::{
     By, CheckpointConfig, GroupsConfig, PartConfig, Program, PruneConfig, RunConfig, Suite,
 };

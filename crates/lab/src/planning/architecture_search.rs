@@ -29,14 +29,13 @@
 //! Paper and algorithm: crate `search`.
 
 use anyhow::ensure;
-use moe::typed;
 use report::{Better, direction};
 use search::{Evolution, Member, Space};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    settings::{Place, SettingTree, at, known_keys},
+    settings::{Place, SettingTree, at, known_keys, typed_table},
     spec::RunSpec,
 };
 
@@ -140,7 +139,7 @@ impl ArchitectureSearch {
         let wrong = |key: &str, message: String| {
             at(settings, &format!("search.{key}"), format!("search: {message}"))
         };
-        let mut read: Self = typed(table.value()).map_err(|(path, why)| wrong(&path, why))?;
+        let mut read: Self = typed_table(table, "search")?;
         read.evolution.check().map_err(|err| wrong("evolution", err.to_string()))?;
         if read.by.is_empty() && read.rank == 0 {
             return Err(wrong("by", "by = []: expected \"evolution\", \"random\" or both".into()));

@@ -17,7 +17,7 @@
 
 use anyhow::{anyhow, bail};
 use burn::{module::Module, prelude::*};
-use moe::{Init, Placement, typed};
+use moe::{Init, Placement};
 use serde::Deserialize;
 use serde_json::Value;
 use tasks::Split;
@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     Plugins,
-    settings::{SettingTree, at},
+    settings::{SettingTree, at, typed_table},
     spec::{BudgetOutcome, Equal, RunConfig, RunSpec},
 };
 
@@ -95,7 +95,7 @@ impl Budget {
         let wrong = |key: &str, message: &dyn std::fmt::Display| {
             at(settings, &format!("budget.{key}"), format!("budget: {message}"))
         };
-        let mut budget: Self = typed(table.value()).map_err(|(path, why)| wrong(&path, &why))?;
+        let mut budget: Self = typed_table(table, "budget")?;
         let tolerance = budget.tolerance;
         if !(tolerance > 0.0 && tolerance < 1.0) {
             return Err(wrong(

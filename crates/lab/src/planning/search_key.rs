@@ -1,13 +1,12 @@
 //! The hyperparameters of a `[tune]`, and the values that are tried for them.
 
 use anyhow::{bail, ensure};
-use moe::typed;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::settings::{Place, SettingTree, at};
+use crate::settings::{Place, SettingTree, typed_table};
 
 /// A hyperparameter, and what is tried for it.
 #[derive(Clone, Debug)]
@@ -46,8 +45,7 @@ pub(super) fn keys_of(table: &SettingTree, path: &str) -> anyhow::Result<Vec<Key
     let key = |values| vec![Key { path: path.into(), values, place: place.clone() }];
     match table {
         SettingTree::Table(inner, _) if inner.contains_key("from") || inner.contains_key("to") => {
-            let range: Range = typed(table.value())
-                .map_err(|(key, why)| at(table, &key, format!("tune: {path}: {why}")))?;
+            let range: Range = typed_table(table, &format!("tune: {path}"))?;
             let least = if range.scale == Scale::Log { 0.0 } else { f64::NEG_INFINITY };
             ensure!(
                 least < range.from && range.from < range.to && range.to.is_finite(),

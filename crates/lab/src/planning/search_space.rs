@@ -36,7 +36,7 @@
 //! Art of Evaluation in Neural Language Models*. ICLR 2018. <https://arxiv.org/abs/1707.05589>
 
 use anyhow::{bail, ensure};
-use moe::{stable_hash, typed};
+use moe::stable_hash;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use report::direction;
@@ -45,7 +45,7 @@ use serde_json::Value;
 
 use super::search_key::{Key, Values, keys_of};
 use crate::{
-    settings::{SettingTree, at},
+    settings::{SettingTree, at, typed_table},
     spec::Halving,
 };
 
@@ -109,7 +109,7 @@ impl SearchSpace {
         let wrong = |key: &str, message: String| {
             at(settings, &format!("tune.{key}"), format!("tune: {message}"))
         };
-        let mut tune: Self = typed(table.value()).map_err(|(path, why)| wrong(&path, why))?;
+        let mut tune: Self = typed_table(table, "tune")?;
         if !(1..=MOST_TRIALS).contains(&tune.trials) {
             let message = format!("trials = {}: must be from 1 to {MOST_TRIALS}", tune.trials);
             return Err(wrong("trials", message));

@@ -38,10 +38,15 @@ pub fn typed_tables<T: DeserializeOwned>(
     if !settings.table().is_some_and(|table| table.contains_key(key)) {
         return Ok(Vec::new());
     }
-    let read = |table: &SettingTree| {
-        typed(table.value()).map_err(|(path, why)| at(table, &path, format!("{key}: {why}")))
-    };
-    tables(settings, key)?.iter().map(read).collect()
+    tables(settings, key)?.iter().map(|table| typed_table(table, key)).collect()
+}
+
+/// A table as a value of a type; `key` is its name in errors.
+///
+/// # Errors
+/// With the place of what does not fit.
+pub fn typed_table<T: DeserializeOwned>(table: &SettingTree, key: &str) -> anyhow::Result<T> {
+    typed(table.value()).map_err(|(path, why)| at(table, &path, format!("{key}: {why}")))
 }
 
 /// An error with the place of the setting that caused it.

@@ -6,5 +6,5 @@ mod renamed;
 mod tree;
 
 pub(crate) use keys::at;
-pub use keys::{known_keys, tables, typed_tables};
+pub use keys::{known_keys, tables, typed_table, typed_tables};
 pub use tree::{Place, SettingTree};
