@@ -5,12 +5,19 @@
 //! before it. Data position and random numbers follow from seed and step, so they need no place here.
 
 use std::{
+    collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
 };
 
-use burn::{module::Module, optim::ModuleOptimizer, store::ModuleRecord, tensor::Bytes};
+use burn::{
+    module::{Module, Param},
+    optim::ModuleOptimizer,
+    store::ModuleRecord,
+    tensor::{Bytes, Shape, Tensor},
+};
 use burn_pack::Reader;
+use moe::{PathVisitor, visit_paths};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -91,7 +98,8 @@ impl State {
     ) -> Result<(M, ModuleOptimizer), CheckpointError> {
         let damaged = |message| self.damaged(message);
         let model = read_model(&self.model, model).map_err(damaged)?;
-        Ok((model, read_optimizer(&self.optimizer, optimizer).map_err(damaged)?))
+        let optimizer = read_optimizer(&self.optimizer, optimizer, &model).map_err(damaged)?;
+        Ok((model, optimizer))
     }
 
     /// Says that it does not fit.
@@ -242,24 +250,80 @@ pub(crate) fn read_model<M: Module>(bytes: &[u8], model: M) -> Result<M, String>
 
 /// The parameters of all networks are floating-point numbers, and Burn panics on a record of others.
 fn are_floats(record: &[u8]) -> Result<(), String> {
-    let reader = Reader::from_bytes(Bytes::from_bytes_vec(record.to_vec()));
-    let tensors = reader.and_then(Reader::into_tensors).map_err(|err| err.to_string())?;
-    match tensors.iter().find(|tensor| !tensor.dtype.is_float()) {
-        Some(tensor) => {
-            let (name, dtype) = (&tensor.name, tensor.dtype);
-            Err(format!("{name} has numbers of {dtype:?}; expected floating-point numbers"))
+    tensors(record)?.iter().try_for_each(is_float)
+}
+
+fn is_float(tensor: &burn_pack::Tensor) -> Result<(), String> {
+    let (name, dtype) = (&tensor.name, tensor.dtype);
+    let wrong = || format!("{name} has numbers of {dtype:?}; expected floating-point numbers");
+    dtype.is_float().then_some(()).ok_or_else(wrong)
+}
+
+/// The tensors of a record.
+fn tensors(record: &[u8]) -> Result<Vec<burn_pack::Tensor>, String> {
+    opened(record)?.into_tensors().map_err(|err| err.to_string())
+}
+
+fn opened(record: &[u8]) -> Result<Reader, String> {
+    Reader::from_bytes(Bytes::from_bytes_vec(record.to_vec())).map_err(|err| err.to_string())
+}
+
+/// Reads a record into a fresh optimizer of a network. Burn panics on a record of another network, and
+/// leaves out what it cannot read.
+pub(crate) fn read_optimizer<M: Module>(
+    bytes: &[u8],
+    optimizer: ModuleOptimizer,
+    model: &M,
+) -> Result<ModuleOptimizer, String> {
+    let mut shapes = Shapes::default();
+    visit_paths(model, &mut shapes);
+    let reader = opened(bytes)?;
+    shapes.fit_ranks(&reader)?;
+    let tensors = reader.into_tensors().map_err(|err| err.to_string())?;
+    tensors.iter().try_for_each(|tensor| shapes.fit(tensor))?;
+    let read = optimizer.from_bytes(Bytes::from_bytes_vec(bytes.to_vec()));
+    let read = read.map_err(|err| err.to_string())?;
+    let (of, known) = (tensors.len(), read.to_record().len());
+    let lost = || format!("{known} of {of} tensors of the optimizer can be read");
+    (known == of).then_some(read).ok_or_else(lost)
+}
+
+/// The shape of every parameter.
+#[derive(Default)]
+struct Shapes {
+    of: HashMap<u64, Shape>,
+}
+
+impl Shapes {
+    /// Checks the ranks of parameters in the record of an optimizer.
+    fn fit_ranks(&self, record: &Reader) -> Result<(), String> {
+        for (name, &rank) in record.scalars() {
+            let Some(id) = name.strip_suffix(".__rank") else { continue };
+            let shape = id.parse().ok().and_then(|id| self.of.get(&id));
+            if shape.map(|shape| shape.rank()) != rank.try_into().ok() {
+                return Err(format!("{name} of the optimizer, {rank:?}, is that of no parameter"));
+            }
         }
-        None => Ok(()),
+        Ok(())
+    }
+
+    /// Checks a tensor of the record of an optimizer, which has the shape of its parameter.
+    fn fit(&self, tensor: &burn_pack::Tensor) -> Result<(), String> {
+        is_float(tensor)?;
+        let name = &tensor.name;
+        let id = tensor.param_id.filter(|id| name.starts_with(&format!("{id}.")));
+        if id.and_then(|id| self.of.get(&id)) == Some(&tensor.shape) {
+            return Ok(());
+        }
+        let shape = tensor.shape.to_vec();
+        Err(format!("{name} of the optimizer is of no parameter of shape {shape:?}"))
     }
 }
 
-/// Reads a record into a fresh optimizer.
-pub(crate) fn read_optimizer(
-    bytes: &[u8],
-    optimizer: ModuleOptimizer,
-) -> Result<ModuleOptimizer, String> {
-    let bytes = Bytes::from_bytes_vec(bytes.to_vec());
-    optimizer.from_bytes(bytes).map_err(|err| err.to_string())
+impl PathVisitor for Shapes {
+    fn visit<const D: usize>(&mut self, _: &[String], param: &Param<Tensor<D>>) {
+        self.of.insert(param.id.val(), param.val().shape());
+    }
 }
 
 /// Checks the checksum, and cuts the file into header, network, optimizer and the rest.
@@ -285,7 +349,7 @@ fn parts(bytes: &[u8]) -> Result<(Header, [&[u8]; 3]), String> {
 mod tests {
     use super::*;
     use crate::{TrainConfig, adamw};
-    use burn::{nn::Linear, optim::GradientsParams, prelude::*};
+    use burn::{nn::Linear, optim::GradientsParams, prelude::*, tensor::DType};
     use moe::Init;
 
     fn fresh() -> (Linear, ModuleOptimizer) {
@@ -323,6 +387,31 @@ mod tests {
         assert_eq!(alone.weight.val().into_data(), loaded.weight.val().into_data());
         let bits = |state: (Linear, ModuleOptimizer)| step(state).0.weight.val().into_data();
         assert_eq!(bits((loaded, loaded_optimizer)), bits((linear, optimizer)));
+    }
+
+    #[test]
+    fn moments_that_do_not_belong_to_the_network_are_refused() {
+        let (linear, optimizer) = step(fresh());
+        let record = optimizer.into_bytes().unwrap();
+        let read = |tensors: Vec<burn_pack::Tensor>| {
+            let bytes = burn_pack::Writer::new(tensors).into_bytes().unwrap();
+            read_optimizer(&bytes, fresh().1, &linear).err().unwrap()
+        };
+        let changed = |dtype: DType, shape: &[usize]| {
+            let mut tensors = tensors(&record).unwrap();
+            let (name, _, _, id, bytes) = tensors.remove(0).into_parts().unwrap();
+            read(vec![burn_pack::Tensor::new(name, dtype, shape.to_vec(), id, bytes)])
+        };
+        let shape = tensors(&record).unwrap()[0].shape.to_vec();
+        assert!(changed(DType::I32, &shape).contains("numbers of I32"));
+        let row = [1, shape.iter().product()];
+        assert!(changed(DType::F32, &row).contains("of no parameter of shape [1, "));
+        // The number of steps is missing.
+        assert_eq!(read(tensors(&record).unwrap()), "0 of 4 tensors of the optimizer can be read");
+        assert!(read_optimizer(&record, fresh().1, &linear).is_ok());
+        let other = Init::new(0, &Device::flex().autodiff()).linear("l", 4, 2, true);
+        let err = read_optimizer(&record, fresh().1, &other).err().unwrap();
+        assert!(err.ends_with("of no parameter of shape [3, 2]"), "{err}");
     }
 
     #[test]

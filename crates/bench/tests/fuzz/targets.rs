@@ -90,9 +90,10 @@ fn runs() -> Vec<Target> {
             }
         }),
         target("checkpoint", 4, vec![checkpoint()], |folder, bytes| {
-            let network = || burn::nn::LinearConfig::new(3, 2).init(&burn::prelude::Device::flex());
-            drop(training::Checkpoint::parse_model(folder, bytes, network()));
-            drop(training::Checkpoint::parse_model(folder, &sealed(bytes), network()));
+            let (network, optimizer) = learner(burn::prelude::Device::flex());
+            drop(training::Checkpoint::parse_model(folder, bytes, network.clone()));
+            fs::write(training::Checkpoint::path(folder), sealed(bytes)).expect("a folder");
+            drop(training::Checkpoint::load(folder, network, optimizer));
         }),
         target("search", 2, vec![history(&member)], |folder, bytes| {
             let path = folder.join("history.jsonl");
@@ -128,11 +129,21 @@ fn trace() -> Vec<u8> {
     trace.to_bytes().expect("a whole trace")
 }
 
-fn checkpoint() -> Vec<u8> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let device = burn::prelude::Device::flex().autodiff();
+/// A network and its optimizer.
+fn learner(device: burn::prelude::Device) -> (burn::nn::Linear, burn::optim::ModuleOptimizer) {
     let network = burn::nn::LinearConfig::new(3, 2).init(&device);
     let optimizer = training::adamw(&training::TrainConfig::default(), &network);
+    (network, optimizer)
+}
+
+/// The checkpoint of a network that has made a step, so that its optimizer has moments.
+fn checkpoint() -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (network, mut optimizer) = learner(burn::prelude::Device::flex().autodiff());
+    let input = burn::tensor::Tensor::<2>::ones([1, 3], &network.weight.device());
+    let loss = network.forward(input).sum();
+    let grads = burn::optim::GradientsParams::from_grads(loss.backward(), &network);
+    let network = optimizer.step(0.1, network, grads);
     let saved = training::Checkpoint::default().save(folder.path(), &network, &optimizer);
     saved.expect("it can be written");
     fs::read(training::Checkpoint::path(folder.path())).expect("it was written")

@@ -50,7 +50,7 @@ pub use wilcoxon::wilcoxon;
 
 /// Simpson's rule. The integrands here are smooth and vanish at the ends, or begin at 0.
 fn integral(f: impl Fn(f64) -> f64, from: f64, to: f64) -> f64 {
-    const STEPS: usize = 1000;
+    const STEPS: usize = 400;
     let width = (to - from) / STEPS as f64;
     let term = |at: usize| {
         let weight = match at {

@@ -12,13 +12,19 @@ use super::mean::t_quantile;
 /// More seeds than this are out of reach, and not counted further.
 pub const MOST_SEEDS: usize = 100_000;
 
+/// Quantiles of the normal distribution, with which numbers of seeds are guessed.
+const Z_80: f64 = 0.841_621;
+const Z_90: f64 = 1.281_552;
+const Z_95: f64 = 1.644_854;
+const Z_975: f64 = 1.959_964;
+
 /// The chance that a paired t test of `n` seeds at 5 % sees a difference of `effect` standard
 /// deviations of the differences, on either side. `n` is at least 3.
 pub fn power(effect: f64, n: usize) -> f64 {
     let (shift, t) = (effect.abs() * (n as f64).sqrt(), t_quantile(0.975, (n - 1) as f64));
     let normal = Normal::standard();
     // T > t exactly if Z + shift > t S.
-    over_deviations(n, |s| normal.cdf(shift - t * s) + normal.cdf(-shift - t * s))
+    over_deviations(n, f64::INFINITY, |s| normal.cdf(shift - t * s) + normal.cdf(-shift - t * s))
 }
 
 /// The chance that two one-sided t tests of `n` seeds at 5 % show that there is no difference as
@@ -28,11 +34,12 @@ pub fn power_of_equivalence(margin: f64, n: usize) -> f64 {
     let (room, t) = (margin.abs() * (n as f64).sqrt(), t_quantile(0.95, (n - 1) as f64));
     let normal = Normal::standard();
     // Both tests reject exactly if |Z| < room - t S.
-    over_deviations(n, |s| (2.0 * normal.cdf((room - t * s).max(0.0)) - 1.0).max(0.0))
+    over_deviations(n, room / t, |s| 2.0 * normal.cdf(room - t * s) - 1.0)
 }
 
 /// The mean of a chance over S, the estimated standard deviation of `n` values over the true one.
-fn over_deviations(n: usize, chance: impl Fn(f64) -> f64) -> f64 {
+/// The chance is 0 from `end` on.
+fn over_deviations(n: usize, end: f64, chance: impl Fn(f64) -> f64) -> f64 {
     let df = (n - 1) as f64;
     let constant = (2.0_f64).ln() + df / 2.0 * (df / 2.0).ln() - ln_gamma(df / 2.0);
     let density = |s: f64| {
@@ -40,37 +47,43 @@ fn over_deviations(n: usize, chance: impl Fn(f64) -> f64) -> f64 {
     };
     // S is near 1 with a deviation of about 1 / sqrt(2 df).
     let reach = 12.0 / (2.0 * df).sqrt();
-    super::integral(|s| density(s) * chance(s), (1.0 - reach).max(0.0), 1.0 + reach)
+    let start = (1.0 - reach).max(0.0);
+    super::integral(|s| density(s) * chance(s), start, (1.0 + reach).min(end).max(start))
 }
 
 /// The least number of seeds, at least 3, with which a difference of `effect` standard deviations
 /// is seen four times in five. None where it is more than [`MOST_SEEDS`].
 pub fn seeds_needed(effect: f64) -> Option<usize> {
-    least_seeds(|n| power(effect, n) >= 0.8)
+    let guess = ((Z_975 + Z_80) / effect).powi(2);
+    least_seeds(guess, |n| power(effect, n) >= 0.8)
 }
 
 /// The least number of seeds, at least 3, with which equivalence within `margin` standard deviations
 /// is shown four times in five, where there is no difference. None where it is more than
 /// [`MOST_SEEDS`].
 pub fn seeds_for_equivalence(margin: f64) -> Option<usize> {
-    least_seeds(|n| power_of_equivalence(margin, n) >= 0.8)
+    let guess = ((Z_95 + Z_90) / margin).powi(2);
+    least_seeds(guess, |n| power_of_equivalence(margin, n) >= 0.8)
 }
 
-/// The least number that is enough, if every larger one is.
-fn least_seeds(enough: impl Fn(usize) -> bool) -> Option<usize> {
-    let mut high = 3;
-    while !enough(high) {
-        high *= 2;
-        if high > MOST_SEEDS {
-            return None;
-        }
+/// The least number that is enough, if every larger one is. The search begins at a guess, goes from
+/// it in steps that double, and halves what it has enclosed.
+fn least_seeds(guess: f64, enough: impl Fn(usize) -> bool) -> Option<usize> {
+    let (mut too_few, mut enough_at) = (2, MOST_SEEDS + 1);
+    let (mut at, mut step) = ((guess.ceil() as usize).clamp(3, MOST_SEEDS), 1);
+    while enough_at - too_few > 1 {
+        let next = if enough(at) {
+            enough_at = at;
+            at.saturating_sub(step)
+        } else {
+            too_few = at;
+            at + step
+        };
+        step *= 2;
+        let inside = too_few < next && next < enough_at;
+        at = if inside { next } else { too_few.midpoint(enough_at) };
     }
-    let mut low = high / 2;
-    while high - low > 1 {
-        let middle = low.midpoint(high);
-        if enough(middle) { high = middle } else { low = middle }
-    }
-    Some(high)
+    (enough_at <= MOST_SEEDS).then_some(enough_at)
 }
 
 thread_local! {
@@ -130,6 +143,16 @@ mod tests {
             assert_eq!(seeds_for_equivalence(case["margin"].as_f64().unwrap()), Some(wanted));
         }
         assert_eq!(seeds_for_equivalence(0.0), None);
+    }
+
+    #[test]
+    fn any_guess_leads_to_the_least_number() {
+        for wanted in [3, 4, 17, 640, MOST_SEEDS - 1, MOST_SEEDS] {
+            for guess in [0.0, 3.0, 16.2, 17.0, 18.0, 1e3, 1e9, f64::INFINITY, f64::NAN] {
+                assert_eq!(least_seeds(guess, |n| n >= wanted), Some(wanted), "{guess}");
+            }
+        }
+        assert_eq!(least_seeds(5.0, |_| false), None);
     }
 
     #[test]

@@ -158,8 +158,8 @@ impl LocalSgd {
         apart.anomalous = state.anomalous;
         for (one, records) in self.workers.iter_mut().zip(own.chunks_exact(2)) {
             let model = read_model(&records[0], one.model().clone())?;
+            one.optimizer = read_optimizer(&records[1], one.optimizer.clone(), &model)?;
             one.change(|_| model);
-            one.optimizer = read_optimizer(&records[1], one.optimizer.clone())?;
         }
         Ok(())
     }
