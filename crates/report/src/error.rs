@@ -95,9 +95,7 @@ impl Error {
         let known: Vec<_> = known.into_iter().collect();
         Self::Unknown { what, name: name.into(), known: known.join(", ") }
     }
-}
 
-impl Error {
     /// An error of the system at a file.
     pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
         |source| Self::File { path: path.into(), source }
