@@ -88,7 +88,7 @@ fn what_cannot_be_pruned_is_said_and_leaves_nothing() {
     };
     for (args, expected) in [
         (vec!["nothing", "--ratio", "0.5"], "no run is named \"nothing\" in runs; there are 2"),
-        (vec![fresh.as_str(), "--ratio", "0.5"], "the network was not fine-tuned"),
+        (vec![fresh.as_str(), "--ratio", "0.5"], "there is no earlier network"),
         (vec![tuned.as_str(), "--ratio", "1.0"], "ratio = 1: must be at least 0 and below 1"),
         (vec![tuned.as_str(), "--ratio", "0.9"], "no expert of 4 would be left"),
         (vec![tuned.as_str(), "--ratio", "0.5,0.5,0.5"], "3 shares, and the network has 2"),

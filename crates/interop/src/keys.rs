@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 /// Keys that change nothing that a network computes from its weights: names and versions, numbers of special
 /// tokens, the random start of training, and what other programs shall return or keep.
-const NO_MATTER: [&str; 23] = [
+const NO_MATTER: [&str; 24] = [
     "_name_or_path",
     "architectures",
     "auto_map",
@@ -21,6 +21,7 @@ const NO_MATTER: [&str; 23] = [
     "model_type",
     "output_attentions",
     "output_hidden_states",
+    "output_past",
     "output_router_logits",
     "pad_token_id",
     "pretraining_tp",
@@ -88,6 +89,23 @@ impl<'a> Keys<'a> {
     pub fn maybe_number(&mut self, key: &str) -> anyhow::Result<Option<f64>> {
         let read = |value: &Value| {
             value.as_f64().ok_or_else(|| anyhow!("config.json: {key} = {value}: must be a number"))
+        };
+        self.value(key).map(read).transpose()
+    }
+
+    /// A number.
+    ///
+    /// # Errors
+    /// If it is missing or no number.
+    pub fn needed_number(&mut self, key: &str) -> anyhow::Result<f64> {
+        self.maybe_number(key)?.ok_or_else(|| anyhow!("config.json: {key} is missing"))
+    }
+
+    /// A table, if it is there.
+    pub fn table(&mut self, key: &str) -> anyhow::Result<Option<&'a Map<String, Value>>> {
+        let read = |value: &'a Value| {
+            let wrong = || anyhow!("config.json: {key} = {value}: expected a table");
+            value.as_object().ok_or_else(wrong)
         };
         self.value(key).map(read).transpose()
     }

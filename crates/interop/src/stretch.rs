@@ -1,11 +1,16 @@
 //! How a config stretches rotary positions: `rope_parameters`, or as older versions have it `rope_theta` and
 //! `rope_scaling`.
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, bail};
 use backbones::{AttentionParts, Llama3Config, YarnConfig};
-use serde_json::{Map, Value, json};
 
 use crate::keys::Keys;
+
+/// The table of rotary positions, and its name in older versions.
+const NEW: &str = "rope_parameters";
+const OLD: &str = "rope_scaling";
+/// The length that a network was trained with first.
+const LENGTH: &str = "original_max_position_embeddings";
 
 /// A stretch of rotary positions.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,25 +29,45 @@ impl Stretch {
     /// The base of rotary positions, and how they are stretched.
     ///
     /// # Errors
-    /// If it is of a kind that the network does not have, or a key of it is not honoured.
+    /// If it is of a kind that the network does not have, a key of it is not honoured, or there are two
+    /// different tables.
     pub(crate) fn read(keys: &mut Keys, theta: f64) -> anyhow::Result<(f64, Self)> {
         let theta = keys.number("rope_theta", theta)?;
-        let scaling = keys.value("rope_scaling").and_then(Value::as_object);
-        let table = keys.value("rope_parameters").and_then(Value::as_object).or(scaling);
-        let Some(table) = table else { return Ok((theta, Self::No)) };
-        let theta = table.get("rope_theta").and_then(Value::as_f64).unwrap_or(theta);
-        let kind = table.get("rope_type").or(table.get("type"));
-        let stretch = match kind.and_then(Value::as_str).unwrap_or("default") {
-            "default" => known(table, &[]).map(|()| Self::No),
-            "linear" => linear(table),
-            "llama3" => llama3(table),
-            "yarn" => yarn(table),
+        let tables = [keys.table(NEW)?, keys.table(OLD)?];
+        let (name, table) = match tables {
+            [None, None] => return Ok((theta, Self::No)),
+            [Some(new), Some(old)] if new != old => {
+                bail!("config.json: {NEW} and {OLD} are both given, and differ")
+            }
+            [Some(new), _] => (NEW, new),
+            [None, Some(old)] => (OLD, old),
+        };
+        let mut own = Keys::new(table);
+        let read = Self::of(&mut own, theta).and_then(|stretch| own.finish().map(|()| stretch));
+        read.with_context(|| format!("config.json: {name}"))
+    }
+
+    /// As a table has them.
+    fn of(table: &mut Keys, theta: f64) -> anyhow::Result<(f64, Self)> {
+        let theta = table.number("rope_theta", theta)?;
+        let kinds = [table.text("rope_type", "")?, table.text("type", "")?];
+        let kind = match kinds.each_ref().map(String::as_str) {
+            ["", ""] => "default",
+            ["", kind] | [kind, ""] => kind,
+            [new, old] if new != old => bail!("rope_type = {new:?}, and type = {old:?}"),
+            [kind, _] => kind,
+        };
+        let stretch = match kind {
+            "default" => Self::No,
+            "linear" => Self::Linear(table.needed_number("factor")?),
+            "llama3" => llama3(table)?,
+            "yarn" => yarn(table)?,
             other => bail!(
-                "config.json: rope_type = {other:?}: not supported; known: \"default\", \
-                 \"linear\", \"llama3\", \"yarn\""
+                "rope_type = {other:?}: not supported; known: \"default\", \"linear\", \
+                 \"llama3\", \"yarn\""
             ),
         };
-        Ok((theta, stretch?))
+        Ok((theta, stretch))
     }
 
     /// Sets the parts of attention.
@@ -56,69 +81,30 @@ impl Stretch {
     }
 }
 
-fn known(table: &Map<String, Value>, own: &[&str]) -> anyhow::Result<()> {
-    let known = [&["rope_theta", "rope_type", "type"], own].concat();
-    match table.iter().find(|(key, value)| !value.is_null() && !known.contains(&key.as_str())) {
-        Some((key, value)) => {
-            bail!("config.json: rope_parameters: this network does not honour {key} = {value}")
-        }
-        None => Ok(()),
-    }
-}
-
-fn number(table: &Map<String, Value>, key: &str) -> Option<f64> {
-    table.get(key).and_then(Value::as_f64)
-}
-
-fn needed(table: &Map<String, Value>, key: &str) -> anyhow::Result<f64> {
-    number(table, key).ok_or_else(|| anyhow!("config.json: rope_parameters.{key} is missing"))
-}
-
-fn linear(table: &Map<String, Value>) -> anyhow::Result<Stretch> {
-    known(table, &["factor"])?;
-    Ok(Stretch::Linear(needed(table, "factor")?))
-}
-
-fn llama3(table: &Map<String, Value>) -> anyhow::Result<Stretch> {
-    let length = "original_max_position_embeddings";
-    known(table, &["factor", "low_freq_factor", "high_freq_factor", length])?;
+fn llama3(table: &mut Keys) -> anyhow::Result<Stretch> {
     Ok(Stretch::Llama3(Llama3Config {
-        factor: needed(table, "factor")?,
-        original_length: needed(table, length)? as usize,
-        low: needed(table, "low_freq_factor")?,
-        high: needed(table, "high_freq_factor")?,
+        factor: table.needed_number("factor")?,
+        original_length: table.size(LENGTH)?,
+        low: table.needed_number("low_freq_factor")?,
+        high: table.needed_number("high_freq_factor")?,
     }))
 }
 
-fn yarn(table: &Map<String, Value>) -> anyhow::Result<Stretch> {
-    known(
-        table,
-        &[
-            "factor",
-            "attention_factor",
-            "mscale",
-            "mscale_all_dim",
-            "beta_fast",
-            "beta_slow",
-            "truncate",
-            "original_max_position_embeddings",
-        ],
-    )?;
-    let number = |key: &str| number(table, key);
-    let factor = needed(table, "factor")?;
+fn yarn(table: &mut Keys) -> anyhow::Result<Stretch> {
+    let factor = table.needed_number("factor")?;
     let grown = |m: f64| if factor <= 1.0 { 1.0 } else { 0.1 * m * factor.ln() + 1.0 };
-    let (m, all) = (number("mscale").unwrap_or(0.0), number("mscale_all_dim").unwrap_or(0.0));
-    let magnitude = match number("attention_factor") {
+    let (m, all) = (table.number("mscale", 0.0)?, table.number("mscale_all_dim", 0.0)?);
+    let magnitude = match table.maybe_number("attention_factor")? {
         Some(given) => given,
         None if m != 0.0 && all != 0.0 => grown(m) / grown(all),
         None => grown(1.0),
     };
     let config = YarnConfig {
         factor,
-        original_length: needed(table, "original_max_position_embeddings")? as usize,
-        beta_fast: number("beta_fast").unwrap_or(32.0),
-        beta_slow: number("beta_slow").unwrap_or(1.0),
-        truncate: table.get("truncate").unwrap_or(&json!(true)) != &json!(false),
+        original_length: table.size(LENGTH)?,
+        beta_fast: table.number("beta_fast", 32.0)?,
+        beta_slow: table.number("beta_slow", 1.0)?,
+        truncate: table.flag("truncate", true)?,
         magnitude: Some(magnitude),
     };
     Ok(Stretch::Yarn(config, if all != 0.0 { grown(all).powi(2) } else { 1.0 }))
@@ -126,6 +112,8 @@ fn yarn(table: &Map<String, Value>) -> anyhow::Result<Stretch> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     #[test]
@@ -147,12 +135,35 @@ mod tests {
         ));
         let linear = json!({ "rope_scaling": { "type": "linear", "factor": 4 } });
         assert_eq!(read(linear).unwrap(), (1e4, Stretch::Linear(4.0)));
-        let said = |value: Value| read(json!({ "rope_scaling": value })).unwrap_err().to_string();
+        let both = json!({
+            "rope_parameters": { "rope_theta": 1e4, "rope_type": "default" },
+            "rope_scaling": { "type": "linear", "factor": 8.0 },
+        });
+        let err = read(both).unwrap_err().to_string();
+        assert!(err.ends_with("rope_parameters and rope_scaling are both given, and differ"));
+        let said =
+            |value: Value| format!("{:#}", read(json!({ "rope_scaling": value })).unwrap_err());
         let err = said(json!({ "rope_type": "llama3", "factor": 8.0 }));
         assert!(err.ends_with("original_max_position_embeddings is missing"), "{err}");
         let err = said(json!({ "rope_type": "longrope" }));
         assert!(err.contains("rope_type = \"longrope\""), "{err}");
         let err = said(json!({ "partial_rotary_factor": 0.5 }));
         assert!(err.contains("does not honour partial_rotary_factor = 0.5"), "{err}");
+        for (wrong, part) in [
+            (json!("linear"), "rope_scaling = \"linear\": expected a table"),
+            (json!({ "rope_theta": "big" }), "rope_theta = \"big\": must be a number"),
+            (json!({ "rope_type": 5 }), "rope_type = 5: expected a string"),
+            (json!({ "rope_type": "yarn", "type": "linear" }), "and type = \"linear\""),
+            (
+                json!({ "type": "yarn", "factor": 2, LENGTH: 8, "beta_fast": "x" }),
+                "beta_fast = \"x\"",
+            ),
+            (
+                json!({ "type": "yarn", "factor": 2, LENGTH: 8, "truncate": "no" }),
+                "truncate = \"no\"",
+            ),
+        ] {
+            assert!(said(wrong.clone()).contains(part), "{}", said(wrong));
+        }
     }
 }

@@ -31,7 +31,7 @@ pub enum Rule {
     /// *Task-Specific Expert Pruning*, 2022, <https://arxiv.org/abs/2206.00277>), on the validation
     /// split.
     Importance,
-    /// By lot.
+    /// Random numbers.
     Random,
     /// None are dropped: those whose outputs are alike on the validation split become one
     /// (`pruning/src/merge.rs`). The score is the load.
@@ -57,9 +57,9 @@ pub struct Evidence {
 
 const ROUTER: &str = "the router has no vector for each expert, no matrix `gate.weight`";
 const EXPERTS: &str = "its experts are not of one size";
-const BEFORE: &str = "the network was not fine-tuned: its run began with random weights, and the rule \
-                      compares with what a run began with, `from`; rules that need no such start: \
-                      router-norm, load, importance, random";
+const BEFORE: &str = "there is no earlier network to compare with: the rule needs a run that began with the \
+                      weights of another run, `from`; rules that need none: router-norm, expert-norm, \
+                      load, importance, random, merge";
 
 impl Rule {
     /// Whether the rule needs an evaluation on data.
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let fresh = Evidence { before: None, ..evidence() };
-        assert!(Rule::RouterNormChange.scores(&fresh).unwrap_err().contains("not fine-tuned"));
+        assert!(Rule::RouterNormChange.scores(&fresh).unwrap_err().contains("no earlier network"));
         assert!(Rule::ExpertNorm.scores(&fresh).unwrap_err().contains("one size"));
         let hash = Evidence::default();
         assert!(Rule::RouterNorm.scores(&hash).unwrap_err().contains("no matrix `gate.weight`"));

@@ -3,7 +3,8 @@
 //! Keys besides Llama's: `q_lora_rank`, `kv_lora_rank`, `qk_nope_head_dim`, `qk_rope_head_dim`, `v_head_dim`
 //! (latent attention); `n_routed_experts`, `num_experts_per_tok`, `moe_intermediate_size`,
 //! `n_shared_experts`, `first_k_dense_replace`; `topk_method`, `n_group`, `topk_group`,
-//! `routed_scaling_factor`.
+//! `routed_scaling_factor`; `scoring_func` is "softmax". Of training alone: `aux_loss_alpha`, `seq_aux`,
+//! `ep_size`.
 //!
 //! Tensors besides: `self_attn.q_proj` (or `q_a_proj`, `q_a_layernorm`, `q_b_proj`), `kv_a_proj_with_mqa`,
 //! `kv_a_layernorm`, `kv_b_proj`, `o_proj`; `mlp.gate.weight` `[E, D]`,
@@ -28,6 +29,8 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
     latent(keys, &mut decoder)?;
     keys.only("mlp_bias", &[json!(false)])?;
     keys.only("norm_topk_prob", &[json!(false)])?;
+    keys.only("scoring_func", &[json!("softmax")])?;
+    training(keys)?;
     let grouped = match keys.text("topk_method", "greedy")?.as_str() {
         "greedy" => None,
         "group_limited_greedy" => Some([keys.size("n_group")?, keys.size("topk_group")?]),
@@ -45,6 +48,14 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
     layers(keys, &mut decoder, EXPERTS)?;
     decoder.frame();
     Ok(decoder.done())
+}
+
+/// The keys of training alone, as DeepSeek-V3 has them too.
+pub(super) fn training(keys: &mut Keys) -> anyhow::Result<()> {
+    keys.maybe_number("aux_loss_alpha")?;
+    keys.flag("seq_aux", false)?;
+    keys.maybe_size("ep_size")?;
+    Ok(())
 }
 
 /// Latent attention, as DeepSeek-V3 has it too.

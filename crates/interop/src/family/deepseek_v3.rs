@@ -1,7 +1,9 @@
 //! DeepSeek-V3: DeepSeek-AI. *DeepSeek-V3 Technical Report*. 2024. <https://arxiv.org/abs/2412.19437>
 //!
-//! Keys: those of DeepSeek-V2 without `topk_method`; `norm_topk_prob` is true, `rope_interleave` too, and
-//! there are no layers for further tokens (`num_nextn_predict_layers = 0`).
+//! Keys: those of DeepSeek-V2; `topk_method` is "noaux_tc", `scoring_func` "sigmoid", `norm_topk_prob` true
+//! and `rope_interleave` too. `num_nextn_predict_layers` is read without effect: the layers for further tokens
+//! are no part of the network, and a checkpoint that has them (`model.layers.N` from N = `num_hidden_layers`
+//! on) is refused for tensors that are left.
 //!
 //! Tensors besides: `mlp.gate.e_score_correction_bias` `[E]`, which moves by loads and not by gradients.
 //!
@@ -14,7 +16,7 @@ use serde_json::json;
 use super::{
     Model,
     decoder::{Decoder, Defaults},
-    deepseek_v2::{EXPERTS, latent, layers},
+    deepseek_v2::{EXPERTS, latent, layers, training},
 };
 use crate::keys::Keys;
 
@@ -23,7 +25,8 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
     latent(keys, &mut decoder)?;
     keys.only("norm_topk_prob", &[json!(true)])?;
     keys.only("rope_interleave", &[json!(true)])?;
-    keys.only("num_nextn_predict_layers", &[json!(0)])?;
+    keys.maybe_size("num_nextn_predict_layers")?;
+    training(keys)?;
     keys.only("topk_method", &[json!("noaux_tc")])?;
     keys.only("scoring_func", &[json!("sigmoid")])?;
     let router = Choice::of("deepseek-v3").with("k", keys.size("num_experts_per_tok")?);

@@ -1,7 +1,8 @@
 //! GPT-OSS: OpenAI. *gpt-oss-120b & gpt-oss-20b Model Card*. 2025. <https://arxiv.org/abs/2508.10925>
 //!
 //! Keys besides Llama's: `num_local_experts`, `num_experts_per_tok`, `router_aux_loss_coef`, `head_dim`,
-//! `attention_bias`, `sliding_window` and `layer_types` (where it holds), `swiglu_alpha`, `swiglu_limit`.
+//! `attention_bias`, `sliding_window` and `layer_types` (where it holds), `swiglu_alpha`, `swiglu_limit`;
+//! `experts_per_token` is `num_experts_per_tok`, and `initial_context_length` is without effect.
 //!
 //! Tensors besides: biases of all four maps; `self_attn.sinks` `[heads]`; `mlp.router.{weight [E, D], bias}`;
 //! stacked and not transposed `mlp.experts.gate_up_proj` `[E, D, 2H]` with gate and up in turns,

@@ -2,7 +2,8 @@
 //!
 //! Keys: `hidden_size`, `num_hidden_layers`, `num_attention_heads`, `num_key_value_heads`, `head_dim`,
 //! `intermediate_size`, `rms_norm_eps`, `rope_parameters` (or `rope_theta`, `rope_scaling`),
-//! `attention_bias`, `tie_word_embeddings`, `vocab_size`, `max_position_embeddings`.
+//! `attention_bias`, `tie_word_embeddings`, `vocab_size`, `max_position_embeddings`; of SmolLM2
+//! `is_llama_config` is true and `rope_interleaved` false.
 //!
 //! Tensors: those of `decoder.rs`, and `mlp.{gate,up,down}_proj.weight` `[out, in]`.
 
@@ -19,6 +20,8 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
     decoder.head_width(keys)?;
     decoder.config.bias = keys.flag("attention_bias", false)?;
     keys.only("mlp_bias", &[json!(false)])?;
+    keys.only("is_llama_config", &[json!(true)])?;
+    keys.only("rope_interleaved", &[json!(false)])?;
     let hidden = keys.size("intermediate_size")?;
     decoder.frame();
     decoder.attention();

@@ -1,7 +1,7 @@
 //! Mixtral: Jiang et al. *Mixtral of Experts*. 2024. <https://arxiv.org/abs/2401.04088>
 //!
 //! Keys besides Llama's: `num_local_experts`, `num_experts_per_tok`, `router_aux_loss_coef` (the coefficient
-//! of the balance loss), `sliding_window`.
+//! of the balance loss), `sliding_window`; `router_jitter_noise` is 0.
 //!
 //! Tensors besides: `block_sparse_moe.gate.weight` `[E, D]`,
 //! `block_sparse_moe.experts.E.{w1,w3,w2}.weight`, gate, up and down, one of each expert.

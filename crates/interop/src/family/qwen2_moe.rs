@@ -1,9 +1,11 @@
 //! Qwen2-MoE and Qwen1.5-MoE: Yang et al. *Qwen2 Technical Report*. 2024.
 //! <https://arxiv.org/abs/2407.10671>
 //!
-//! Keys besides Llama's: `num_experts` (or `num_local_experts`), `num_experts_per_tok`, `norm_topk_prob`, `router_aux_loss_coef`,
-//! `moe_intermediate_size`, `shared_expert_intermediate_size`, `qkv_bias`, `decoder_sparse_step` and
-//! `mlp_only_layers` (the blocks without experts, whose width is `intermediate_size`).
+//! Keys besides Llama's: `num_experts` (or `num_local_experts`), `num_experts_per_tok`, `norm_topk_prob`,
+//! `router_aux_loss_coef`, `moe_intermediate_size`, `shared_expert_intermediate_size`, `qkv_bias`,
+//! `decoder_sparse_step` and `mlp_only_layers` (the blocks without experts, whose width is
+//! `intermediate_size`); `use_sliding_window` is false, so `sliding_window` and `max_window_layers` are without
+//! effect, and `layer_types` has "full_attention" alone.
 //!
 //! Tensors besides: `self_attn.{q,k,v}_proj.bias`, `mlp.gate.weight` `[E, D]`,
 //! `mlp.experts.E.{gate,up,down}_proj.weight`, `mlp.shared_expert.{gate,up,down}_proj.weight`,

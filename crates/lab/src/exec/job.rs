@@ -7,7 +7,9 @@ use sha2::{Digest, Sha256};
 use tasks::Task;
 use training::{Evaluation, Objective, Outcome, Run, TrainError, params_of, supervised_by};
 
-use super::{memory, model_builder::ModelBuilder, progress::Progress, runner::Runner};
+use super::{
+    import::Imported, memory, model_builder::ModelBuilder, progress::Progress, runner::Runner,
+};
 use crate::{
     digest::hex,
     probes::{Subject, Tracer, routing_numbers},
@@ -40,14 +42,14 @@ impl Runner<'_> {
             return Ok(()); // another process was faster
         }
         if let Some(cause) = self.lacks_its_start(spec)? {
-            return self.store.end(&spec.id, &Ended::Failed { step: 0, cause });
+            return self.fail(spec, 0, cause);
         }
         let builder =
             ModelBuilder { plugins: self.plugins, store: self.store, device: self.device };
         let model = match builder.begin(spec).map_err(anyhow::Error::downcast::<NotFinite>) {
             Ok(model) => model,
             Err(Ok(NotFinite(cause))) => {
-                return self.store.end(&spec.id, &Ended::Failed { step: 0, cause });
+                return self.fail(spec, 0, cause);
             }
             Err(Err(other)) => return Err(other),
         };
@@ -70,7 +72,7 @@ impl Runner<'_> {
             Ok(outcome) => self.finish(spec, &run, outcome),
             Err(TrainError::Diverged { step, what, value }) => {
                 let cause = format!("{what} is {value}");
-                self.store.end(&spec.id, &Ended::Failed { step, cause })
+                self.fail(spec, step, cause)
             }
             Err(TrainError::Stopped { .. }) => Ok(()),
             Err(other) => Err(other.into()),
@@ -112,19 +114,29 @@ impl Runner<'_> {
             && let Err(why) = few_shot.judge(run, &mut outcome)
         {
             let cause = format!("few_shot: {why}");
-            return self.store.end(&spec.id, &Ended::Failed { step, cause });
+            return self.fail(spec, step, cause);
         }
         let metrics = metrics(&outcome);
         if let Some((split, metric, value)) = metrics.iter().find(|(.., value)| !value.is_finite())
         {
             let cause = format!("{metric} is {value} on the {split} split");
-            return self.store.end(&spec.id, &Ended::Failed { step, cause });
+            return self.fail(spec, step, cause);
         }
         if self.trace {
             let subject = Subject { model: &outcome.model, task: run.task, device: self.device };
             routing_numbers::write(spec, self.store, &subject)?;
         }
         self.store.end(&spec.id, &Ended::Done(self.numbers(spec, metrics, outcome)?))
+    }
+
+    /// Writes down why a run has failed, and what was wrong with the checkpoint that its network came from.
+    fn fail(&self, spec: &RunSpec, step: usize, mut cause: String) -> anyhow::Result<()> {
+        if let Some(imported) = Imported::of(&self.store.folder(&spec.id))?
+            && !imported.warnings.is_empty()
+        {
+            cause += &format!("; in its checkpoint: {}", imported.warnings.join("; "));
+        }
+        self.store.end(&spec.id, &Ended::Failed { step, cause })
     }
 
     /// The reason for which a run cannot start, if any: a run that it depends on has failed.

@@ -1,11 +1,12 @@
 //! `import`: converts a checkpoint of another framework to a run.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use files::write_atomic;
 use interop::Checkpoint;
+use moe::Choice;
 use serde_json::{Value, json};
 
 use super::run::WatchArgs;
@@ -101,6 +102,11 @@ impl Import {
                     .with_context(|| place.display().to_string())?;
                 session.say(&format!("its tokeniser is in {}", place.display()));
             }
+            Some(Ok(json)) if !has(&place, &json) => session.say(&format!(
+                "warning: {} is used, and is not the tokeniser within {}",
+                place.display(),
+                self.checkpoint
+            )),
             Some(Err(why)) => {
                 let file = &self.checkpoint;
                 session.say(&format!("warning: {file}: its tokeniser is not read: {why}"));
@@ -113,9 +119,14 @@ impl Import {
     /// The settings of the run.
     fn settings(&self, session: &Session) -> anyhow::Result<SettingTree> {
         let checkpoint = CheckpointSettings::read(&self.checkpoint)?;
+        let of_task = |err| anyhow!("--task {}: {err}", self.task);
+        session
+            .plugins
+            .tasks
+            .complete(&Choice::of(&self.task))
+            .map_err(|err| of_task(err.into()))?;
         self.unpack_tokenizer(session)?;
-        let tokens = tokens_of(&self.checkpoint, &self.task, session.plugins)
-            .map_err(|err| anyhow!("--task {}: {err}", self.task))?;
+        let tokens = tokens_of(&self.checkpoint, &self.task, session.plugins).map_err(of_task)?;
         let mut task = json!({ "kind": self.task });
         if let Some(tokens) = tokens {
             task["tokens"] = tokens;
@@ -131,4 +142,10 @@ impl Import {
         }
         Ok(settings)
     }
+}
+
+/// Whether a file has this JSON.
+fn has(path: &Path, json: &Value) -> bool {
+    let read = fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    read.as_ref() == Some(json)
 }
