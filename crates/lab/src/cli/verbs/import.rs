@@ -102,7 +102,7 @@ impl Import {
                     .with_context(|| place.display().to_string())?;
                 session.say(&format!("its tokeniser is in {}", place.display()));
             }
-            Some(Ok(json)) if !has(&place, &json) => session.say(&format!(
+            Some(Ok(json)) if !has(&place, json) => session.say(&format!(
                 "warning: {} is used, and is not the tokeniser within {}",
                 place.display(),
                 self.checkpoint
