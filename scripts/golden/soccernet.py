@@ -3,7 +3,8 @@
     python3 -m venv VENV
     VENV/bin/pip install --no-deps SoccerNet==0.1.62 sn-trackeval==0.4.0
     VENV/bin/pip install --no-deps --target OLD SoccerNet==0.1.38
-    VENV/bin/pip install "numpy<2" scipy tqdm scikit-learn opencv-python-headless pandas pycocotools
+    VENV/bin/pip install "numpy<2" scipy tqdm scikit-learn opencv-python-headless pandas pycocotools \
+        matplotlib scikit-image tabulate
     git clone https://github.com/SilvioGiancola/SoccerNetv2-DevKit DEVKIT
     git clone https://github.com/SoccerNet/sn-calibration SNCAL; git -C SNCAL checkout 1dedcab
     VENV/bin/python scripts/golden/soccernet.py ALL --old OLD --devkit DEVKIT --calibration SNCAL

@@ -319,8 +319,8 @@ fn what_the_official_evaluators_accept_is_noted_and_refused_if_strict() {
             Task::Grounding,
             false,
             "\"end\": 20",
-            "\"end\": 10",
-            "Replays[0].end: 10; more than start",
+            "\"end\": 9",
+            "Replays[0].end: 9; start, 10, or more was expected",
         ),
     ] {
         let files = changed(task, in_truth, from, to);

@@ -92,7 +92,8 @@ pub trait FoldedTask {
 /// [`Task::as_whole_split`](crate::Task::as_whole_split).
 pub trait WholeSplitTask {
     /// Adds the measures of a whole split to a score. `outputs` has for each example of the split, in
-    /// order, the network's output `[T, outputs]`, row by row.
+    /// order, the network's output `[T, outputs]`, row by row. A measure that cannot be taken is NaN, with
+    /// which the run fails.
     fn measure_whole(&self, split: Split, outputs: &[Vec<f32>], score: &mut Score);
 }
 

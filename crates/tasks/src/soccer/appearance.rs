@@ -281,11 +281,13 @@ impl SequentialTask for AppearanceTracking {
         let clips = &self.clips[split as usize];
         let both = |of: &mut dyn FnMut(Split) -> Vec<Descriptor>| [of(Split::Valid), of(split)];
         let learned = both(&mut |split| self.embeddings(split, network, device));
-        let forgetful = self.seen(split, learned.clone(), 0).map_or(0.0, of_hota);
+        let forgetful = self.seen(split, learned.clone(), 0).map_or(f64::NAN, of_hota);
         let colours = both(&mut |split| self.histograms(split));
-        let colours = self.seen(split, colours, MEMORY).map_or(0.0, of_hota);
-        let motion = by_motion(clips).map_or(0.0, of_hota);
-        let Some(found) = self.seen(split, learned, MEMORY) else { return };
+        let colours = self.seen(split, colours, MEMORY).map_or(f64::NAN, of_hota);
+        let motion = by_motion(clips).map_or(f64::NAN, of_hota);
+        let Some(found) = self.seen(split, learned, MEMORY) else {
+            return score.add("HOTA", f64::NAN, 1);
+        };
         add_official(&found, score);
         let hota = found.hota.hota;
         for (name, value) in [

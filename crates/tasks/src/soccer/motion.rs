@@ -211,9 +211,10 @@ impl SequentialTask for PlayerTracking {
                 .collect()
         };
         let found = self.measures(split, &mut learned);
-        let still = self.measures(split, &mut standing).map_or(0.0, |found| found.hota.hota);
-        let moving = self.measures(split, &mut straight).map_or(0.0, |found| found.hota.hota);
-        let Some(found) = found else { return };
+        let hota = |found: Option<Measures>| found.map_or(f64::NAN, |found| found.hota.hota);
+        let still = hota(self.measures(split, &mut standing));
+        let moving = hota(self.measures(split, &mut straight));
+        let Some(found) = found else { return score.add("HOTA", f64::NAN, 1) };
         add_official(&found, score);
         let hota = found.hota;
         for (name, value) in [

@@ -177,7 +177,7 @@ impl Pitch {
         let files: BTreeMap<String, Vec<u8>> = files.iter().map(file).collect();
         let (truth, seen) = (self.truth(split), Source::memory("images", files));
         let Ok(score) = soccernet::score(official, &truth, &seen, &Options::of(official)) else {
-            return vec![[0.0; 3]; 3];
+            return vec![[f64::NAN; 3]; 3];
         };
         match score.result {
             Measured::Localization(all) => {

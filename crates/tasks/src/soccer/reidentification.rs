@@ -112,7 +112,7 @@ impl Reidentification {
         let measured = soccernet::score(official, &truth, &seen, &Options::of(official));
         match measured.map(|score| score.result) {
             Ok(Measured::Reidentification(found)) => [found.average, found.rank_1],
-            _ => [0.0; 2],
+            _ => [f64::NAN; 2],
         }
     }
 }

@@ -91,7 +91,7 @@ impl Boundary {
         Ok(Self { config: config.clone(), ends: all, cameras: cameras(&games)?, games, chunks })
     }
 
-    /// The result of the official evaluator for confidences by game, half and frame.
+    /// The result of the official evaluator for confidences by game, half and frame; none if it fails.
     fn official(
         &self,
         split: Split,
@@ -178,8 +178,9 @@ impl WholeSplitTask for Boundary {
         let confidences: Vec<[Vec<f64>; 2]> = joined
             .map(|halves| halves.map(|half| half.into_iter().map(probability).collect()))
             .collect();
-        if let Some(found) = self.official(split, &confidences) {
-            score.add("mAP", found.average, 1);
+        let found = self.official(split, &confidences);
+        score.add("mAP", found.as_ref().map_or(f64::NAN, |found| found.average), 1);
+        if let Some(found) = found {
             for (name, change) in BY_CHANGE.into_iter().zip(CHANGES) {
                 let value = found.per_change.get(change).and_then(serde_json::Value::as_f64);
                 score.add(name, value.unwrap_or_default(), 1);
@@ -188,9 +189,8 @@ impl WholeSplitTask for Boundary {
         let of =
             |game: &Game| [0, 1].map(|half: usize| changes(&game.halves[half], self.games.width));
         let simple: Vec<[Vec<f64>; 2]> = games.iter().map(of).collect();
-        if let Some(found) = self.official(split, &simple) {
-            score.add("mAP_change_of_features", found.average, 1);
-        }
+        let found = self.official(split, &simple);
+        score.add("mAP_change_of_features", found.map_or(f64::NAN, |found| found.average), 1);
     }
 }
 

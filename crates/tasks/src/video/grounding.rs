@@ -238,18 +238,20 @@ impl Grounding {
         Source::memory("replays", files)
     }
 
+    /// Of the official evaluator; NaN if it fails.
     fn average_precision(
         &self,
         split: Split,
         candidates: &[Vec<(usize, f64)>],
         tolerances: Tolerances,
-    ) -> Option<f64> {
+    ) -> f64 {
         let options = Options { tolerances, ..Options::of(Official::Grounding) };
         let truth = self.games.truth(split as usize, CAMERAS);
         let seen = self.submission(split, candidates);
-        match soccernet::score(Official::Grounding, &truth, &seen, &options).ok()?.result {
-            Measured::Grounding(found) => Some(found.average),
-            _ => None,
+        let measured = soccernet::score(Official::Grounding, &truth, &seen, &options);
+        match measured.map(|score| score.result) {
+            Ok(Measured::Grounding(found)) => found.average,
+            _ => f64::NAN,
         }
     }
 }
@@ -321,10 +323,10 @@ impl WholeSplitTask for Grounding {
             |replay: &Shown| replay.last_action.map(|frame| (frame, 1.0)).into_iter().collect();
         let last: Vec<Vec<(usize, f64)>> = replays.iter().map(last).collect();
         let of = |candidates, tolerances| self.average_precision(split, candidates, tolerances);
-        let loose = of(&learned, Tolerances::Loose).unwrap_or_default();
-        let heuristic = of(&last, Tolerances::Loose).unwrap_or_default();
+        let loose = of(&learned, Tolerances::Loose);
+        let heuristic = of(&last, Tolerances::Loose);
         score.add("a_AP", loose, 1);
-        score.add("a_AP_tight", of(&learned, Tolerances::Tight).unwrap_or_default(), 1);
+        score.add("a_AP_tight", of(&learned, Tolerances::Tight), 1);
         score.add("a_AP_last_action", heuristic, 1);
         score.add("a_AP_over_last_action", loose - heuristic, 1);
     }

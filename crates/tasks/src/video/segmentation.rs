@@ -183,10 +183,12 @@ impl WholeSplitTask for Segmentation {
         let truth = self.games.truth(split as usize, FILE);
         let official = Official::Segmentation;
         let measured = soccernet::score(official, &truth, &seen, &Options::of(official));
-        if let Ok(Measured::Segmentation(found)) = measured.map(|score| score.result) {
-            score.add("mIoU", found.mean, 1);
-            score.add("mIoU_unsmoothed", found.unsmoothed, 1);
-        }
+        let [mean, unsmoothed] = match measured.map(|score| score.result) {
+            Ok(Measured::Segmentation(found)) => [found.mean, found.unsmoothed],
+            _ => [f64::NAN; 2],
+        };
+        score.add("mIoU", mean, 1);
+        score.add("mIoU_unsmoothed", unsmoothed, 1);
     }
 }
 

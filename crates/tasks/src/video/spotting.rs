@@ -362,6 +362,7 @@ impl WholeSplitTask for Spotting {
         ] {
             let measured = soccernet::score(official, &truth, &seen, &options);
             let Ok(Measured::Spotting(found)) = measured.map(|score| score.result) else {
+                score.add(names[0], f64::NAN, 1);
                 continue;
             };
             let values = [Some(found.average), found.visible, found.unshown];
