@@ -51,6 +51,41 @@ fn trained() -> (Place, impl Fn(&str) -> String) {
     (place, named)
 }
 
+const TRANSLATION: &str = r#"
+seeds = [0]
+[[task]]
+task = { kind = "translation", pairs = 300, tokens = "byte", length = 64, batch_tokens = 256, valid_sentences = 2, test_sentences = 2 }
+backbone = { kind = "transformer-seq2seq", width = 16, dense = { kind = "ffn", hidden = 16, activation = "relu" } }
+train = { steps = 2, batch = 1 }
+[[method]]
+name = "dense"
+moe.layers = "none"
+"#;
+
+#[test]
+fn a_translator_translates_and_its_scores_have_a_signature() {
+    let place = Place::with_suite(TRANSLATION);
+    let (out, _) = ended(&place.run(&["run", "tiny.toml"]), 0);
+    let signature =
+        "BLEU|nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0; chrF2|nrefs:1|";
+    assert!(out.contains(signature), "{out}");
+    let run = place.runs("runs")[0].file_name().unwrap().to_string_lossy().to_string();
+    let sample =
+        |more: &[&str]| place.run(&[&["sample", &run, "--prompt", "It is"], more].concat());
+    let text = ended(&sample(&[]), 0).0;
+    assert!(text.ends_with('\n') && text.chars().count() <= 65, "{text:?}");
+    assert_eq!(ended(&sample(&[]), 0).0, text);
+    let (json, _) = ended(&sample(&["--format", "json"]), 0);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["text"].as_str().unwrap(), text.trim_end_matches('\n'));
+    for option in
+        [&["--tokens", "5"][..], &["--temperature", "0"], &["--seed", "1"], &["--no-cache"]]
+    {
+        let err = ended(&sample(option), 2).1;
+        assert!(err.contains(&format!("{} is for language models", option[0])), "{err}");
+    }
+}
+
 #[test]
 fn trained_runs_write() {
     let (place, named) = trained();

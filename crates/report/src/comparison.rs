@@ -216,7 +216,7 @@ impl<'a> Builder<'a> {
         table.notes.extend(self.examples_note());
         table.notes.extend(self.seeds_note());
         table.notes.extend(tuning(self.setting, &self.methods));
-        table.notes.extend(self.methods.iter().filter_map(|m| remark(self.setting, m)));
+        table.notes.extend(remarks(self.setting, &self.methods));
         if let Some(metric) = self.metrics.first() {
             for method in &self.methods {
                 let gaps = self.setting.gaps(method, metric, self.split);
@@ -242,10 +242,22 @@ fn cell(place: Place) -> Cell {
     }
 }
 
-/// The remarks of the results on a method.
-fn remark(setting: &Setting, method: &str) -> Option<String> {
-    let row = setting.rows(method).find(|row| !row.is_gap() && !row.note.is_empty())?;
-    Some(format!("{method}: {}.", row.note.trim_end_matches('.')))
+/// The remarks of the results on methods, each once.
+fn remarks(setting: &Setting, methods: &[&str]) -> Vec<String> {
+    let mut all: Vec<(&str, Vec<&str>)> = Vec::new();
+    for method in methods {
+        let mut rows = setting.rows(method).filter(|row| !row.is_gap() && !row.note.is_empty());
+        let Some(note) = rows.next().map(|row| row.note.trim_end_matches('.')) else { continue };
+        match all.iter_mut().find(|(known, _)| *known == note) {
+            Some((_, those)) => those.push(method),
+            None => all.push((note, vec![method])),
+        }
+    }
+    let said = |(note, those): (&str, Vec<&str>)| match those.len() == methods.len() {
+        true => format!("{note}."),
+        false => format!("{}: {note}.", those.join(", ")),
+    };
+    all.into_iter().map(said).collect()
 }
 
 /// The number of settings tried for each method, and the chosen one; none if nothing was tuned.

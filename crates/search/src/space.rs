@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rand::RngExt;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value};
 
@@ -76,6 +76,24 @@ impl Space {
             member.0.insert(name.clone(), value);
         }
         member
+    }
+
+    /// Members among which every value of every gene is chosen at least once.
+    pub fn every_value(&self) -> Vec<Member> {
+        let most = self.genes.iter().map(|(_, gene)| gene.values().len()).max().unwrap_or(0);
+        let member = |number: usize| {
+            let mut rng = ChaCha8Rng::seed_from_u64(number as u64);
+            let drawn = self.draw(&mut rng);
+            let chosen = |(name, gene): &(String, Gene)| {
+                let value = &gene.values()[number % gene.values().len()];
+                let all = changed(&drawn.0[name], self.depth(gene), &mut |_| value.clone());
+                (name.clone(), all)
+            };
+            let mut member = Member(self.genes.iter().map(chosen).collect());
+            self.repair(&mut member, &mut rng);
+            member
+        };
+        (0..most).map(member).collect()
     }
 
     /// A copy in which each choice is drawn anew with this chance, and that is repaired.
@@ -271,7 +289,6 @@ impl TryFrom<Map<String, Value>> for Space {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use rand::SeedableRng;
     use serde_json::json;
 
     use super::*;
@@ -308,6 +325,21 @@ pub(crate) mod tests {
             seen.extend(a.get("experts").unwrap().as_array().unwrap().iter().map(Value::to_string));
         }
         assert_eq!(seen.len(), 3);
+    }
+
+    #[test]
+    fn every_value_is_chosen_by_some_member() {
+        let space = automoe();
+        let members = space.every_value();
+        assert_eq!(members.len(), 3);
+        for (name, gene) in space.genes() {
+            let chosen: String = members.iter().map(|m| m.get(name).unwrap().to_string()).collect();
+            assert!(
+                gene.values().iter().all(|value| chosen.contains(&value.to_string())),
+                "{name}"
+            );
+        }
+        members.iter().for_each(|member| space.check(member).unwrap());
     }
 
     #[test]

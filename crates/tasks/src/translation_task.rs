@@ -46,7 +46,7 @@ pub trait TranslationTask {
     /// Adds what translations of the first sentences of a split are worth to a score.
     fn score(&self, split: Split, translations: &[String], score: &mut Score);
 
-    /// What the scores are of.
+    /// How the scores are counted, as sacreBLEU writes it.
     fn signatures(&self) -> Vec<String>;
 
     /// Real tokens of a training example, sources and targets, on average.

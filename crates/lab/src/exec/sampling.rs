@@ -27,6 +27,17 @@ pub(crate) struct Sampling {
 }
 
 impl Sampling {
+    /// The first option that has another value than its default, if there is one.
+    pub(crate) fn changed(&self) -> Option<&'static str> {
+        let Self { temperature, top_k, top_p } = *self;
+        let all = [
+            ("--temperature", temperature != 1.0),
+            ("--top-k", top_k.is_some()),
+            ("--top-p", top_p != 1.0),
+        ];
+        all.into_iter().find(|(_, changed)| *changed).map(|(option, _)| option)
+    }
+
     /// Checks the ranges.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         let Self { temperature, top_k, top_p } = *self;

@@ -45,6 +45,7 @@ impl Runner<'_> {
         let mut checked: Vec<&RunConfig> = Vec::new();
         for spec in specs.iter().filter(|spec| spec.refused.is_none()) {
             if !checked.contains(&&spec.config) && self.store.ended(&spec.id)?.is_none() {
+                builder.check_start(spec)?;
                 builder.check_parts(spec)?;
                 checked.push(&spec.config);
             }

@@ -50,6 +50,19 @@ impl ModelBuilder<'_> {
         Ok(model)
     }
 
+    /// Checks, before anything is trained, that the network of the run before has what a run of other
+    /// settings of the backbone takes over.
+    pub(super) fn check_start(&self, spec: &RunSpec) -> anyhow::Result<()> {
+        match &spec.from {
+            Some(from) if from.config.backbone != spec.config.backbone => {
+                let there = self.build(from, &from.config.moe, false)?;
+                let taken = there.resized(&spec.config.backbone).map(drop);
+                taken.with_context(|| format!("method {:?}", spec.method))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The experts that the run has: those that its rule selects, or those that the run before it had.
     fn selected(
         &self,

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, anyhow, bail, ensure};
-use moe::Domain;
 use serde_json::Value;
-use tasks::{DataDir, LoadedTask, Task};
+use tasks::{DataDir, LoadedTask};
 
 use super::{
+    compatibility::{same_inputs, teaches},
     layers::{Layers, OF_SUITE, TASK_KEYS, layers},
     run_config::{settings_of_confused, settings_of_parts, settings_of_start, settings_of_teacher},
     selection::{distinct, distinct_methods, only, seeds},
@@ -213,11 +213,14 @@ impl<'a> Reader<'a> {
         let note = config.note(self.plugins, &*data)?;
         let from = settings_of_start(settings).map(|from| self.run(&from)).transpose()?;
         if let Some(from) = &from {
-            fits(&*from.data, &*data).map_err(|why| at(settings, "from", why))?;
+            same_inputs("from", &*from.data, &*data).map_err(|why| at(settings, "from", why))?;
         }
         let confusion_run = settings_of_confused(settings).map(|of| self.run(&of)).transpose()?;
         let parts = settings_of_parts(settings)?;
-        let parts = parts.into_iter().map(|of| self.run(of)).collect::<Result<_, _>>()?;
+        let parts = parts.into_iter().map(|of| self.run(of)).collect::<Result<Vec<_>, _>>()?;
+        for part in &parts {
+            same_inputs("parts", &*part.data, &*data).map_err(|why| at(settings, "parts", why))?;
+        }
         let teacher = settings_of_teacher(settings).map(|of| self.run(of)).transpose()?;
         if let Some(teacher) = &teacher {
             teaches(&*teacher.data, &*data).map_err(|why| at(settings, "teacher", why))?;
@@ -279,60 +282,6 @@ impl<'a> Reader<'a> {
         // The config has their settings; their data are in their identity alone.
         let id = spec.prerequisites().fold(spec.id.clone(), |id, before| after(&id, &before.id));
         RunSpec { id, ..spec }
-    }
-}
-
-/// Checks that a network that was trained for one task can go on with another one: inputs of the same kind,
-/// tokens of the same vocabulary.
-fn fits(one: &dyn Task, other: &dyn Task) -> Result<(), String> {
-    let (there, here) = (one.domain(), other.domain());
-    match (vocabulary(one), vocabulary(other)) {
-        (Some(there), Some(here)) if there.len() != here.len() => Err(format!(
-            "from: the checkpoint has a vocabulary of {} tokens, and this run one of {}",
-            there.len(),
-            here.len()
-        )),
-        (Some(there), Some(here)) => {
-            match there.iter().zip(&here).position(|(there, here)| there != here) {
-                Some(id) => Err(format!(
-                    "from: token {id} is {:?} in the checkpoint's vocabulary and {:?} in that of this run",
-                    there[id], here[id]
-                )),
-                None => Ok(()),
-            }
-        }
-        (None, None) => Ok(()),
-        _ => Err(format!(
-            "from: the checkpoint's inputs are {there:?}, and those of this run {here:?}"
-        )),
-    }
-}
-
-/// The text of each token of a task on text; none of other tasks.
-fn vocabulary(task: &dyn Task) -> Option<Vec<String>> {
-    let vocab = match task.domain() {
-        Domain::Image { .. } => return None,
-        Domain::Text { vocab, .. } | Domain::Pair { vocab, .. } => vocab,
-    };
-    let tokens = task.as_text().map(|text| text.tokenizer());
-    let known = |id: &usize| tokens.filter(|tokens| *id < tokens.vocab());
-    let show = |id: usize| known(&id).map_or_else(String::new, |tokens| tokens.show(id));
-    Some((0..vocab).map(show).collect())
-}
-
-/// Checks that a network that was trained for one task can teach a network for another one.
-fn teaches(one: &dyn Task, other: &dyn Task) -> Result<(), String> {
-    let ((seen, asked), answers) =
-        ((one.domain(), other.domain()), (one.outputs(), other.outputs()));
-    if seen != asked {
-        return Err(format!("teacher: it sees {seen:?}, and this run {asked:?}"));
-    }
-    if answers.0 != answers.1 {
-        return Err(format!("teacher: it has {} answers, and this run {}", answers.0, answers.1));
-    }
-    match other.is_classification() {
-        true => Ok(()),
-        false => Err("teacher: only for tasks whose answers are classes".into()),
     }
 }
 

@@ -3,6 +3,7 @@
 mod architecture_search;
 mod budget;
 mod checkpoint;
+mod compatibility;
 mod found;
 mod layers;
 mod limits;

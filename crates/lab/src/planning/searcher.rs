@@ -1,6 +1,6 @@
 //! Creates the runs of a suite with `[search]`: candidates, and runs with the best of them.
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use search::Member;
 use serde_json::{Value, json};
 
@@ -54,13 +54,21 @@ impl<'a> Searcher<'a> {
     }
 
     /// What is searched, for each seed: the method of a task, its own run, the seed.
+    ///
+    /// # Errors
+    /// If a value of the space is none that the method's settings can have.
     pub(crate) fn bases(&mut self) -> anyhow::Result<Vec<(Base, RunSpec)>> {
         let mut bases = Vec::new();
+        let members = self.search().space().every_value();
         for task in 0..self.tasks.len() {
             for method in 0..self.layers.methods.len() {
                 let base = Base { task, method };
                 let spec = self.run(base, &[], 0, true)?;
                 if self.search().has(&spec.method) {
+                    for member in &members {
+                        let refused = || format!("search: {}, {member}", spec.method);
+                        self.candidate(base, member, 0).with_context(refused)?;
+                    }
                     for seed in self.seeds.clone() {
                         bases.push((base, self.run(base, &[], seed, true)?));
                     }
@@ -174,6 +182,19 @@ moe.expert.hidden = [16, 32]
 train.steps = 5
 "#;
 
+    /// The last value of `k` is more than there are experts.
+    const WRONG: &str = r#"
+seeds = [3]
+[[task]]
+task = "digits"
+backbone = "vit"
+[[method]]
+name = "searched"
+moe.router = { kind = "top-k", k = 1, weights = "softmax" }
+[search.keys]
+"moe.router.k" = [1, 2, 9]
+"#;
+
     #[test]
     fn other_methods_are_trained_as_always_and_members_are_settings() {
         let suite = plan(SUITE).unwrap();
@@ -196,6 +217,12 @@ train.steps = 5
         assert_eq!(candidate.config.moe.router.options["k"], 2);
         let retrained = searcher.retrained(base, &member, (4, false)).unwrap();
         assert_eq!((retrained.config.train.steps, retrained.trial), (40, false));
+        // A value that no member may have is found before anything is trained.
+        let wrong = Suite { name: "s", file: "../s.toml", text: WRONG, program: Program::NONE };
+        let source = Source::find("s", &[wrong]).unwrap();
+        let mut other = source.searcher(&plugins, &data, &wanted).unwrap().unwrap();
+        let err = format!("{:#}", other.bases().err().unwrap());
+        assert!(err.starts_with("search: searched, ") && err.contains("k = 9"), "{err}");
         let foreign = Member(json!({ "moe.router.k": 9 }).as_object().unwrap().clone());
         let err = searcher.candidate(base, &foreign, 4).err().unwrap().to_string();
         assert!(err.starts_with("s.toml:") && err.contains("k = 9"), "{err}");

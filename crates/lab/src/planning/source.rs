@@ -222,16 +222,26 @@ moe.router = "expert-choice"
         };
         let err = wrong(&translation("task.tokens = { kind = \"bpe\", vocab = 280 }"));
         assert!(err.starts_with("s.toml:"), "{err}");
-        assert!(err.contains("from: the checkpoint has a vocabulary of 28"), "{err}");
+        assert!(err.contains("from: that network has a vocabulary of 28"), "{err}");
         assert!(err.contains(" tokens, and this run one of 30"), "{err}");
         // Of one size, but made from other sentences.
         let err = wrong(&translation("task.pairs = 30"));
         assert!(err.contains("from: token 2") && err.contains("in that of this run"), "{err}");
+        // Of a part of a network too.
+        let parts = |other: &str| {
+            format!(
+                "{}[[method]]\nname = \"whole\"\nmoe.layers = \"none\"\nparts = [{{ of = \"dense\" }}]\n{other}\n",
+                translation("").replace("from = {  }\n", "")
+            )
+        };
+        assert!(load(&parts(""), &Selection::default()).is_ok());
+        let err = wrong(&parts("task.pairs = 30"));
+        assert!(err.contains("parts: token 2") && err.contains("in that of this run"), "{err}");
         let err = wrong(
             "[[task]]\ntask = \"tanaka-lm\"\nbackbone = \"transformer-lm\"\n[[method]]\n\
              moe.router = \"top-k\"\nfrom = { task = \"digits\", backbone = \"vit\" }\n",
         );
-        assert!(err.contains("from: the checkpoint's inputs are Image"), "{err}");
+        assert!(err.contains("from: that network sees images of"), "{err}");
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl RunConfig {
         Ok((!network || !layers).then_some("sees later tokens"))
     }
 
-    /// The note of tables on the router on this task, and on the task; often empty.
+    /// The note of tables on the router on this task, on the task, and on what its scores are of; often empty.
     pub(crate) fn note(&self, plugins: &Plugins, task: &dyn Task) -> Result<String, ConfigError> {
         let routed = self.moe.layers != Placement::NONE;
         let of_router = match task.domain() {
@@ -79,8 +79,9 @@ impl RunConfig {
             }
             _ => "",
         };
-        let notes = [of_router, task.note()].into_iter().filter(|note| !note.is_empty());
-        Ok(notes.collect::<Vec<_>>().join("; "))
+        let scores = task.as_translation().map_or_else(Vec::new, |task| task.signatures());
+        let notes = [of_router, task.note()].map(String::from).into_iter().chain(scores);
+        Ok(notes.filter(|note| !note.is_empty()).collect::<Vec<_>>().join("; "))
     }
 
     /// The inputs, outputs and MoE layers of the network.

@@ -91,7 +91,11 @@ impl Backbone for Supernet {
 
     fn resized(&self, choice: &Choice) -> Result<Option<AnyBackbone>, ConfigError> {
         let config: SupernetConfig = read("backbone", choice)?;
-        if !config.alone || self.config.alone {
+        if self.config.alone {
+            return Ok(None);
+        }
+        config.cut_from(&self.config).map_err(wrong)?;
+        if !config.alone {
             return Ok(None);
         }
         let architecture = config.space.architecture(&config.architecture, self.is_pair());

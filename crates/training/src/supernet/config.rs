@@ -1,7 +1,10 @@
 //! Sizes of a supernet, and their checks.
 
+use std::collections::BTreeMap;
+
 use moe::config;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::architecture::{ArchitectureChoice, SupernetSpace};
 
@@ -88,6 +91,25 @@ config! {
 }
 
 impl SupernetConfig {
+    /// Checks that a network of this config can have weights of a supernet of another one: an architecture
+    /// is cut from the space that it was trained in.
+    pub(super) fn cut_from(&self, supernet: &Self) -> Result<(), String> {
+        let sizes = |config: &Self| -> BTreeMap<String, Value> {
+            let space = serde_json::to_value(&config.space).unwrap_or_default();
+            let space = space.as_object().cloned().unwrap_or_default();
+            let of_space = space.into_iter().map(|(key, value)| (format!("space.{key}"), value));
+            of_space.chain([("inner".to_string(), config.inner.into())]).collect()
+        };
+        let (here, there) = (sizes(self), sizes(supernet));
+        match here.iter().find(|(key, value)| there[*key] != **value) {
+            Some((key, value)) => Err(format!(
+                "{key} = {value}: the supernet whose weights it takes has {}",
+                there[key]
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// Its mixture, if it has one.
     pub(super) fn mixed(&self) -> Option<&MixtureConfig> {
         (self.mixture.kind != MixtureKind::None).then_some(&self.mixture)

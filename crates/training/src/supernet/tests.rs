@@ -97,6 +97,26 @@ fn alone(config: &SupernetConfig, architecture: &Architecture) -> SupernetConfig
 }
 
 #[test]
+fn an_architecture_is_cut_from_its_own_space_alone() {
+    let supernet = built(&config(), PAIRS);
+    let drawn = supernet.space().draw(&mut ChaCha8Rng::seed_from_u64(2), true);
+    let choice = |config: &SupernetConfig| {
+        let options = serde_json::to_value(config).unwrap().as_object().cloned().unwrap();
+        moe::Choice { kind: Supernet::NAME.into(), options }
+    };
+    let own = alone(&config(), &drawn);
+    assert!(supernet.resized(&choice(&own)).unwrap().is_some());
+    let space = SupernetSpace { heads: vec![1], ..own.space.clone() };
+    for (other, key) in [
+        (SupernetConfig { space, ..own.clone() }, "space.heads = [1]: the supernet"),
+        (SupernetConfig { inner: 2 * own.inner, ..own }, "inner = "),
+    ] {
+        let err = supernet.resized(&choice(&other)).err().unwrap().to_string();
+        assert!(err.contains(key), "{err}");
+    }
+}
+
+#[test]
 fn a_slice_gives_what_its_weights_alone_give_to_the_bit() {
     let mut rng = ChaCha8Rng::seed_from_u64(2);
     for (domain, input) in [(PAIRS, pairs(0)), (TEXT, text())] {

@@ -22,6 +22,9 @@ use crate::{
     spec::RunSpec,
 };
 
+/// Tokens that are generated if no number is given.
+const TOKENS: usize = 200;
+
 /// Arguments of `sample`.
 #[derive(Args, Clone)]
 pub(crate) struct SampleArgs {
@@ -31,7 +34,7 @@ pub(crate) struct SampleArgs {
     #[arg(long, value_name = "TEXT", default_value = "\n", hide_default_value = true)]
     prompt: String,
     /// Number of tokens to generate
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = TOKENS)]
     tokens: usize,
     #[command(flatten)]
     sampling: Sampling,
@@ -66,6 +69,7 @@ impl Verb for SampleArgs {
             trained_run(&self.run, &self.store.runs, &self.data.dir(), session.plugins)?;
         let plugins = session.plugins;
         if let Some(task) = spec.data.as_translation() {
+            self.check_for_translation(&spec)?;
             let device = self.device.open()?;
             let builder = ModelBuilder { plugins, store: &store, device: &device };
             return self.translated(&spec, task, &builder);
@@ -96,6 +100,25 @@ impl Verb for SampleArgs {
 }
 
 impl SampleArgs {
+    /// Refuses options that a translator does not heed: it searches for the likeliest translation, as the
+    /// settings of its task say.
+    fn check_for_translation(&self, spec: &RunSpec) -> anyhow::Result<()> {
+        let own = [
+            ("--tokens", self.tokens != TOKENS),
+            ("--seed", self.seed != 0),
+            ("--no-cache", self.no_cache),
+        ];
+        let own = own.into_iter().find(|(_, changed)| *changed).map(|(option, _)| option);
+        match own.or(self.sampling.changed()) {
+            Some(option) => bail!(
+                "{option} is for language models, and the run {} translates: task.beam, task.length_penalty \
+                 and task.length of its suite say how",
+                spec.id
+            ),
+            None => Ok(()),
+        }
+    }
+
     /// The translation of the prompt.
     fn translated(
         &self,
