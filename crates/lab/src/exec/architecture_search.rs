@@ -4,14 +4,15 @@
 use std::fs;
 
 use anyhow::{Context, anyhow, bail};
-use burn::module::Module;
+use backbones::AnyBackbone;
+use burn::{module::Module, prelude::Device};
 use moe::Pass;
 use report::{Better, stats::spearman};
 use search::{BoxError, Found, History, Limit, Member, Search};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tasks::Split;
-use training::{Timing, evaluate_some};
+use tasks::{Split, Task};
+use training::{Timing, evaluate_some, latency};
 
 use super::{model_builder::ModelBuilder, runner::Runner};
 use crate::{
@@ -251,15 +252,25 @@ impl Runner<'_> {
             Costs::FlopsPerToken => probe().flops_per_token,
             Costs::ActiveParams => probe().active_params,
             Costs::Params => model.num_params() as f64,
-            Costs::Latency => {
-                let input = spec.data.batch(Split::Train, &[0], device).input;
-                Timing::SEARCH.milliseconds(|| {
-                    let answer = model.forward(&mut Pass::eval(), input.clone());
-                    drop(answer.into_data());
-                })
-            }
+            Costs::Latency => answer_time(&model, &*spec.data, device),
         })
     }
+}
+
+/// Milliseconds for the answer to one training example: the translation of it, token by token, as for
+/// `latency_ms`, or one forward pass of a network that does not translate.
+fn answer_time(model: &AnyBackbone, task: &dyn Task, device: &Device) -> f64 {
+    if let (Some(network), Some(translation)) =
+        (model.sequence_to_sequence(), task.as_translation())
+    {
+        let source = translation.source(Split::Train, 0);
+        return latency(network, &source, Timing::SEARCH.timed, device);
+    }
+    let input = task.batch(Split::Train, &[0], device).input;
+    Timing::SEARCH.milliseconds(|| {
+        let answer = model.forward(&mut Pass::eval(), input.clone());
+        drop(answer.into_data());
+    })
 }
 
 #[cfg(test)]
