@@ -244,6 +244,10 @@ fn a_vision_transformer_is_upcycled_to_one_with_experts() {
         place.runs("runs").iter().filter_map(|folder| test_loss(folder)).collect();
     assert_eq!(losses.len(), 3, "the checkpoint, and two methods: {losses:?}");
     assert!(losses.iter().all(|loss| (loss - losses[0]).abs() < 1e-5), "{losses:?}");
+    // A router that mixes tokens cannot begin as the dense network.
+    let args = ["run", "tiny.toml", "--only", "method=v-moe", "--set", "moe.router=\"soft\""];
+    let err = ended(&place.run(&args), 2).1;
+    assert!(err.contains("upcycle: equal = true, but the first outputs on 32 examples"), "{err}");
 }
 
 fn test_loss(folder: &Path) -> Option<f64> {

@@ -42,6 +42,39 @@ impl ModelBuilder<'_> {
             found.map_err(|why| anyhow!("upcycle: layer {layer}: {why}"))
         });
         let factors = factors.collect::<anyhow::Result<Vec<_>>>()?;
-        divided(network, &factors).map_err(wrong)
+        let network = divided(network, &factors).map_err(wrong)?;
+        if config.reinitialise > 0.0 {
+            return Ok(network); // the new units give something else
+        }
+        let apart = self.difference(spec, dense, &network);
+        ensure!(
+            apart <= EQUAL,
+            "upcycle: equal = true, but the first outputs on {} examples differ from those of the dense \
+             network by {apart:.1e} of the largest: the router mixes tokens, or drops some; set equal = false, \
+             another router, or no capacity",
+            spec.config.train.batch
+        );
+        Ok(network)
+    }
+
+    /// The largest difference of the outputs of two networks on the first validation examples, as many as a
+    /// step of training has, over the largest output.
+    fn difference(&self, spec: &RunSpec, dense: &AnyBackbone, upcycled: &AnyBackbone) -> f32 {
+        let examples = spec.config.train.batch.min(spec.data.len(Split::Valid));
+        let examples: Vec<usize> = (0..examples).collect();
+        let outputs = [dense, upcycled].map(|network| {
+            let batch = spec.data.batch(Split::Valid, &examples, self.device);
+            network.valid().forward(&mut Pass::eval(), batch.input)
+        });
+        let [dense, upcycled] = outputs.map(|output| output.into_data());
+        let pairs = dense.iter::<f32>().zip(upcycled.iter::<f32>());
+        let [apart, largest] = pairs.fold([0.0_f32; 2], |[apart, largest], (a, b)| {
+            [apart.max((a - b).abs()), largest.max(a.abs())]
+        });
+        apart / largest.max(f32::MIN_POSITIVE)
     }
 }
+
+/// Outputs are equal if they differ by no more than this share of the largest: that of rounding in many
+/// layers.
+const EQUAL: f32 = 1e-3;
