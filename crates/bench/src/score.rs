@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail, ensure};
 use clap::{
     Args,
     builder::{PossibleValue, PossibleValuesParser},
@@ -67,6 +67,32 @@ fn tasks() -> PossibleValuesParser {
 }
 
 impl Score {
+    /// Refuses options that the task does not use.
+    fn check(&self, task: Task) -> anyhow::Result<()> {
+        use Task::*;
+        let spotting = matches!(task, Spotting | Spotting2022);
+        let grounding = matches!(task, Grounding | Grounding2022);
+        let pitch = matches!(task, Localization2022 | Calibration2022);
+        let games = spotting || grounding || matches!(task, Segmentation | Boundary);
+        for (option, given, used) in [
+            ("--tolerances", self.tolerances.is_some(), spotting || grounding),
+            ("--label-time", self.label_time.is_some(), spotting),
+            ("--labels-v1", self.labels_v1, spotting),
+            ("--threshold", !self.threshold.is_empty(), pitch),
+            ("--games", self.games.is_some(), games),
+            ("--label-file", self.label_file.is_some(), games),
+            ("--prediction-file", self.prediction_file.is_some(), games),
+            ("--split", self.split.is_some(), pitch || task == Tracking2022),
+        ] {
+            ensure!(!given || used, "{option}: {} does not use it", self.task);
+        }
+        let wrong = self.threshold.iter().find(|pixels| !(pixels.is_finite() && **pixels > 0.0));
+        match wrong {
+            Some(pixels) => bail!("--threshold {pixels}: must be a number above 0"),
+            None => Ok(()),
+        }
+    }
+
     fn options(&self, task: Task) -> anyhow::Result<Options> {
         let mut options = Options::of(task);
         options.mode = Mode::parse(&self.mode).unwrap_or_default();
@@ -100,6 +126,7 @@ impl Verb for Score {
 
     fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
         let task = Task::parse(&self.task).context("no such task")?;
+        self.check(task)?;
         let options = self.options(task)?;
         let [truth, prediction] = [Source::open(&self.truth)?, Source::open(&self.prediction)?];
         let score = score(task, &truth, &prediction, &options)?;

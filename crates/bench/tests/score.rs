@@ -302,6 +302,20 @@ fn what_the_official_evaluators_accept_is_noted_and_refused_if_strict() {
             "annotations[0].gameTime: half 3; must be 1 or 2",
         ),
         (
+            Task::Spotting,
+            true,
+            "\"Goal\"",
+            "\"Gaol\"",
+            "annotations[0].label: \"Gaol\" is not a class; it does not count",
+        ),
+        (
+            Task::Boundary,
+            true,
+            "\"abrupt\"",
+            "\"cut\"",
+            "annotations[0].change_type: \"cut\" is no change; it does not count; known: abrupt, smooth",
+        ),
+        (
             Task::Calibration2022,
             false,
             "\"x_focal_length\": 1200",
@@ -333,6 +347,52 @@ fn what_the_official_evaluators_accept_is_noted_and_refused_if_strict() {
         }
         let (text, _) = score(&files, false, &[task.name()], 0);
         assert!(text.contains("\nnote: ") && text.contains(expected), "{}: {text}", task.name());
+    }
+}
+
+#[test]
+fn a_submission_without_any_file_of_an_image_is_noted_and_refused_if_strict() {
+    for (task, name) in [
+        (Task::Localization2022, "test/00000.json"),
+        (Task::Calibration2022, "test/kamera_00000.json"),
+    ] {
+        let mut files = perfect(task);
+        files[1][0].0 = name;
+        let expected = "NUMBER.json for any of 1 images; each counts as missing";
+        assert!(score(&files, false, &[task.name()], 0).0.contains(expected));
+        assert!(refused(&files, &[task.name(), "--mode", "strict"]).contains(expected));
+    }
+}
+
+#[test]
+fn a_segmentation_of_scores_that_are_no_numbers_is_noted_and_refused_if_strict() {
+    let mut files = perfect(Task::Segmentation);
+    let mut scores = vec![0.0; 2 * 13];
+    scores[13] = f64::NAN;
+    files[1][0].1 = npy::write(&Array { shape: vec![2, 13], data: scores }, false);
+    let expected = "1_segmentation.npy: frame 1 has a score that is not a number";
+    assert!(score(&files, false, &["segmentation"], 0).0.contains(expected));
+    assert!(refused(&files, &["segmentation", "--mode", "strict"]).contains(expected));
+}
+
+#[test]
+fn options_of_another_task_and_tolerances_that_are_none_are_refused() {
+    for (task, args, expected) in [
+        (
+            Task::Reidentification2022,
+            &["--labels-v1"][..],
+            "--labels-v1: player-reidentification-2022 does not use it",
+        ),
+        (Task::Boundary, &["--threshold", "5"], "--threshold: boundary does not use it"),
+        (
+            Task::Localization2022,
+            &["--threshold", "5,nan"],
+            "--threshold NaN: must be a number above 0",
+        ),
+        (Task::Calibration2022, &["--threshold", "0"], "--threshold 0: must be a number above 0"),
+    ] {
+        let err = refused(&perfect(task), &[&[task.name()], args].concat());
+        assert!(err.contains(expected), "{err}");
     }
 }
 

@@ -48,6 +48,15 @@ pub fn score(
     for game in &games {
         let labels = join(game, label_file);
         let shots = shots(truth, &labels, judge)?;
+        for (i, shot) in shots.annotations.iter().enumerate() {
+            let change = shot.change.as_str();
+            if !change.is_empty() && !CHANGES.contains(&change) {
+                let entry = format!("annotations[{i}].change_type");
+                let known = CHANGES.join(", ");
+                let problem = format!("{change:?} is no change; it does not count; known: {known}");
+                judge.odd(Error::entry(&labels, entry, problem))?;
+            }
+        }
         for number in 1..=2 {
             let (array, file) = half(prediction, game, number, end)?;
             if !matches!(array.shape[..], [_] | [_, 1]) {

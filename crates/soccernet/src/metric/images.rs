@@ -81,6 +81,13 @@ pub(crate) fn images(
             judge.odd(Error::entry(prediction.name(), *name, problem))?;
         }
     }
+    let is_there = |file: &String| found.contains_key(base(file));
+    if !names.is_empty() && !names.iter().any(is_there) {
+        let n = names.len();
+        let problem =
+            format!("no {prefix}NUMBER.json for any of {n} images; each counts as missing");
+        judge.odd(Error::file(prediction.name(), problem))?;
+    }
     let image = |file: String| {
         let truth = Lines::read(&truth.read(&file)?, &file, judge)?;
         let prediction = found.get(base(&file)).map(|name| name.to_string());

@@ -67,6 +67,11 @@ pub fn score(
         let shots = shots(truth, &labels, judge)?;
         for number in 1..=2 {
             let (array, file) = half(prediction, game, number, end)?;
+            if let Some(at) = array.data.iter().position(|score| score.is_nan()) {
+                let frame = at / array.shape.get(1).copied().unwrap_or(1).max(1);
+                let problem = format!("frame {frame} has a score that is not a number");
+                judge.odd(Error::file(&file, problem))?;
+            }
             let seen = classes(&array, &file)?;
             let truth = segments(&shots, number, seen.len(), judge, &labels)?;
             halves.push(Confusion::new(&truth, &seen));

@@ -127,6 +127,10 @@ fn game_tracks(
             (LabelTime::PositionMs, Some(position)) => frame_of(position),
             _ => label.time.frame(),
         };
+        if class.is_none() && options.version == Version::V2 {
+            let problem = format!("{:?} is not a class; it does not count", label.label);
+            judge.odd(Error::entry(labels_file, format!("annotations[{i}].label"), problem))?;
+        }
         if let (Some(class), half @ 1..=2) = (class, label.time.half) {
             let place = place_or(frame, frames, labels_file, &format!("annotations[{i}]"))?;
             halves[half as usize - 1][class].truth.insert(place, label.visible);
