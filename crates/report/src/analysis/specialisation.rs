@@ -6,7 +6,9 @@
 //!
 //! With few units mutual information is positive by chance, so it is compared with what it is when
 //! labels are dealt out anew: p = (1 + times it is as large) / (1 + permutations), never 0. Units of
-//! one example have one class, so where a label is that of the example, examples are permuted.
+//! one example have one class, so where a label is that of the example, examples are permuted. Neighbours
+//! of one label, such as the frames of a shot, are no observations of their own either, so elsewhere
+//! stretches of equal labels change places as wholes.
 //!
 //! Muennighoff et al. *OLMoE*. 2024. <https://arxiv.org/abs/2409.02060>
 //! Phipson, Smyth. *Permutation P-values Should Never Be Zero*. 2010.
@@ -30,8 +32,8 @@ pub struct Specialisation {
 /// Shuffles of the labels.
 const PERMUTATIONS: usize = 200;
 
-/// The mutual information of labels and experts, tested. Labels are permuted within the units if
-/// `blocks` is none, otherwise whole blocks (examples) exchange theirs.
+/// The mutual information of labels and experts, tested. Stretches of equal labels change places if
+/// `blocks` is none, otherwise whole blocks (examples) exchange their labels.
 pub fn specialisation(layer: &Layer, labels: &[i32], blocks: Option<&[i32]>) -> Specialisation {
     let bits = information(layer, labels);
     let mut rng = Rng::new(0);
@@ -81,9 +83,9 @@ fn information(layer: &Layer, labels: &[i32]) -> f64 {
 
 fn permuted(labels: &[i32], blocks: Option<&[i32]>, rng: &mut Rng) -> Vec<i32> {
     let Some(blocks) = blocks else {
-        let mut labels = labels.to_vec();
-        shuffle(&mut labels, rng);
-        return labels;
+        let mut stretches: Vec<&[i32]> = labels.chunk_by(|a, b| a == b).collect();
+        shuffle(&mut stretches, rng);
+        return stretches.concat();
     };
     let of_block: BTreeMap<i32, i32> = blocks.iter().copied().zip(labels.iter().copied()).collect();
     let mut dealt: Vec<i32> = of_block.values().copied().collect();
@@ -92,7 +94,7 @@ fn permuted(labels: &[i32], blocks: Option<&[i32]>, rng: &mut Rng) -> Vec<i32> {
     blocks.iter().map(|block| now[block]).collect()
 }
 
-fn shuffle(items: &mut [i32], rng: &mut Rng) {
+fn shuffle<T>(items: &mut [T], rng: &mut Rng) {
     for at in (1..items.len()).rev() {
         items.swap(at, rng.below(at + 1));
     }
@@ -127,6 +129,23 @@ mod tests {
         assert!(found.p_value > 0.05, "{found:?}");
         let found = specialisation(&layer, &labels, None);
         assert!(found.bits < 0.3 && found.p_value > 0.05, "{found:?}");
+    }
+
+    #[test]
+    fn stretches_of_one_label_are_one_observation() {
+        // Eight shots of ten frames; experts follow the shots and know nothing of their labels.
+        let experts = [0, 1, 1, 0, 1, 0, 0, 1];
+        let labels: Vec<i32> = (0..80).map(|frame| frame / 10 % 2).collect();
+        let choices: Vec<Vec<(usize, f32)>> =
+            (0..80).map(|frame| vec![(experts[frame / 10], 1.0)]).collect();
+        let layer = Layer::new(2, &choices);
+        let found = specialisation(&layer, &labels, None);
+        assert!(found.p_value > 0.05, "{found:?}");
+        // As many frames with labels of their own in turn are told apart from chance.
+        let alone: Vec<i32> = (0..80).map(|frame| frame % 2).collect();
+        let choices: Vec<Vec<(usize, f32)>> = (0..80).map(|frame| vec![(frame % 2, 1.0)]).collect();
+        let found = specialisation(&Layer::new(2, &choices), &alone, None);
+        assert!(found.p_value < 0.01 && (found.bits - 1.0).abs() < 1e-12, "{found:?}");
     }
 
     #[test]

@@ -227,7 +227,7 @@ fn mutual_information(last: &Trace) -> Table {
         })
     });
     let note = "by chance, p: from 200 permutations of the labels, of whole examples where a label is \
-                that of the example.";
+                that of the example, else of stretches of equal labels.";
     Table {
         title: format!("Specialisation at step {}: mutual information", last.about.step),
         columns: vec![
