@@ -26,6 +26,15 @@ pub enum JoinError {
         /// The variable that says so.
         by: &'static str,
     },
+    /// They were started as the tasks of a Slurm step without a way to find each other.
+    #[error(
+        "{count} tasks were started by srun without MPI, so each would train everything by itself: add \
+         --mpi=pmix to srun for one run on all of them, or --shard I/{count} to each for a part of the runs"
+    )]
+    Apart {
+        /// The number of tasks.
+        count: usize,
+    },
     /// MPI does not start.
     #[error("MPI does not start: {0}")]
     Start(String),
@@ -41,11 +50,25 @@ const LAUNCHED: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK"];
 /// # Errors
 /// [`JoinError`].
 pub fn join() -> Result<Arc<dyn Communicator>, JoinError> {
-    let set = |name: &&str| std::env::var_os(name).is_some();
-    if !LAUNCHED.iter().any(set) {
-        return Ok(Arc::new(Alone));
+    match is_launched() {
+        true => launched(),
+        false => Ok(Arc::new(Alone)),
     }
-    launched()
+}
+
+/// Checks that this process is not one of several that were started together and cannot find each other.
+///
+/// # Errors
+/// [`JoinError::Apart`].
+pub fn not_apart() -> Result<(), JoinError> {
+    match processes() {
+        Some((count, _)) if count > 1 && !is_launched() => Err(JoinError::Apart { count }),
+        _ => Ok(()),
+    }
+}
+
+fn is_launched() -> bool {
+    LAUNCHED.iter().any(|name| std::env::var_os(name).is_some())
 }
 
 #[cfg(feature = "mpi")]

@@ -64,3 +64,8 @@ pub fn main_with(plugins: Plugins, suites: &[Suite], verbs: &[VerbEntry]) -> Exi
 #[doc = include_str!("../../../docs/add-a-task.md")]
 #[doc = include_str!("../../../docs/add-a-backbone.md")]
 struct Pages;
+
+/// The router of the first page.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct FirstPage;

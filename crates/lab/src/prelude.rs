@@ -11,6 +11,7 @@ pub use burn::{
     prelude::*,
     tensor::activation::{relu, sigmoid},
 };
+pub use kernels::{linear_layer, matmul};
 pub use moe::{
     self, Choice, ConfigError, Dims, Domain, Experts, Init, Input, MoeConfig, NoConfig, Pass, Plan,
     ResidualRule, Router, TokenIds, config, softmax, top_k,

@@ -7,18 +7,22 @@ use crate::{
     metric::{DROPPED, LATENCY, LOAD, SPEED, range},
     number::decimals,
     pairs::crossed_mean,
+    searches::{is_search_alone, searches_of},
     stats::{Interval, Mean, mean},
     verbs::spans,
 };
 
-/// One table for each suite, task and backbone; one row for each method.
+/// One table for each suite, task and backbone, with one row for each method; behind it, if something was
+/// searched there, the table of the searches.
 pub fn comparison(runs: &Runs, query: &Query) -> Result<Vec<Table>, Error> {
-    Ok(query.settings(runs)?.iter().map(|setting| comparison_of(setting, query)).collect())
+    Ok(query.settings(runs)?.iter().flat_map(|setting| comparison_of(setting, query)).collect())
 }
 
-/// The table of one setting.
-pub(crate) fn comparison_of(setting: &Setting, query: &Query) -> Table {
-    Builder::new(setting, query).table()
+/// The tables of one setting.
+pub(crate) fn comparison_of(setting: &Setting, query: &Query) -> Vec<Table> {
+    let builder = Builder::new(setting, query);
+    let own = (!builder.methods.is_empty()).then(|| builder.table());
+    own.into_iter().chain(searches_of(setting, query)).collect()
 }
 
 /// One table in the making.
@@ -32,7 +36,10 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     fn new(setting: &'a Setting<'a>, query: &'a Query) -> Self {
-        let (split, methods) = (query.split(setting), query.methods(setting));
+        let (split, mut methods) = (query.split(setting), query.methods(setting));
+        if query.methods.is_empty() && query.metrics.is_empty() {
+            methods.retain(|method| !is_search_alone(setting, method));
+        }
         Self { setting, query, split, methods, metrics: query.metrics(setting) }
     }
 

@@ -50,6 +50,7 @@ pub mod plot;
 mod query;
 mod row;
 mod runs;
+mod searches;
 mod series;
 mod setting;
 mod splice;

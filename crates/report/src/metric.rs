@@ -94,6 +94,9 @@ pub(crate) const LOAD: &str = "max_over_mean_load";
 /// The share of units assigned to no expert.
 pub(crate) const DROPPED: &str = "dropped_share";
 
+/// The measures of which a search has one at least.
+pub(crate) const OF_SEARCHES: [&str; 2] = ["evaluations", "rank_mae"];
+
 /// The direction in which a metric improves, by its name; none if it is not known.
 pub fn direction(metric: &str) -> Option<Better> {
     KNOWN.iter().find(|(name, ..)| *name == metric).map(|(_, better, _)| *better)

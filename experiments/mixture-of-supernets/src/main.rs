@@ -9,5 +9,7 @@ fn main() -> ExitCode {
     let masked = lab::suite!("mixture-of-supernets-masked", "../masked.toml");
     let translation = lab::suite!("mixture-of-supernets-translation", "../translation.toml");
     let bottleneck = lab::suite!("mixture-of-supernets-bottleneck", "../bottleneck.toml");
-    lab::main(Plugins::default(), &[language, masked, translation, bottleneck])
+    let multi30k = lab::suite!("mixture-of-supernets-multi30k", "../multi30k.toml");
+    let suites = [language, masked, translation, bottleneck, multi30k];
+    lab::main(Plugins::default(), &suites)
 }

@@ -56,7 +56,12 @@ pub(crate) fn main(plugins: &Plugins, suites: &[Suite], own: &[VerbEntry]) -> Ex
         return failed(&error);
     }
     let command = command(suites, &all);
-    let matches = command.clone().get_matches();
+    let matches = match command.clone().try_get_matches() {
+        Ok(matches) => matches,
+        Err(text) if text.use_stderr() => text.exit(),
+        // Help or version: where it cannot be printed, that is an error.
+        Err(text) => return shown(&text.render().to_string()),
+    };
     let world = match cluster::join() {
         Ok(world) => world,
         Err(err) => return failed(&err),
@@ -95,6 +100,14 @@ fn end(answer: anyhow::Result<Answer>, session: &Session) -> ExitCode {
             print_message("stopped; the same command goes on from here");
             ExitCode::from(130)
         }
+        Err(err) => failed(&error_text(&err)),
+    }
+}
+
+/// Prints the help or the version.
+fn shown(text: &str) -> ExitCode {
+    match print(text) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(err) => failed(&error_text(&err)),
     }
 }

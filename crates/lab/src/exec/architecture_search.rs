@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail, ensure};
 use backbones::AnyBackbone;
 use burn::{module::Module, prelude::Device};
 use moe::Pass;
@@ -14,10 +14,10 @@ use sha2::{Digest, Sha256};
 use tasks::{Split, Task};
 use training::{Timing, evaluate_some, latency};
 
-use super::{model_builder::ModelBuilder, runner::Runner};
+use super::{model_builder::ModelBuilder, predicted_latency::PredictedLatency, runner::Runner};
 use crate::{
     digest::hex,
-    planning::{Base, Costs, How, Searcher},
+    planning::{ArchitectureSearch, Base, Costs, How, MostCost, Searcher},
     spec::{RunSpec, Tuned},
     store::Ended,
 };
@@ -49,6 +49,8 @@ struct Subject<'r, 's, 'a> {
     spec: RunSpec,
     metric: String,
     better: Better,
+    /// If latency is predicted.
+    predicted: Option<PredictedLatency>,
 }
 
 impl Runner<'_> {
@@ -56,8 +58,12 @@ impl Runner<'_> {
     pub(crate) fn search(&self, searcher: &mut Searcher) -> anyhow::Result<Searched> {
         let mut searched = Searched::default();
         for (base, spec) in searcher.bases()? {
-            let (metric, better) = searcher.search().metric(&spec);
-            let mut subject = Subject { runner: self, searcher, base, spec, metric, better };
+            let (metric, better) = searcher.search(base).metric(&spec);
+            let limit = searcher.search(base).limit.clone();
+            let limit = limit.filter(|limit| limit.what == Costs::PredictedLatency);
+            let mut subject =
+                Subject { runner: self, searcher, base, spec, metric, better, predicted: None };
+            subject.predicted = limit.map(|limit| subject.learn_latency(&limit)).transpose()?;
             subject.search(&mut searched)?;
             subject.rank(&mut searched)?;
         }
@@ -66,12 +72,19 @@ impl Runner<'_> {
 
     /// The number of this name on the validation split with which a run ended; none if it failed.
     fn valid(&self, spec: &RunSpec, metric: &str) -> anyhow::Result<Option<f64>> {
+        let found = self.valid_if_there(spec, metric)?;
+        let failed = || matches!(self.store.ended(&spec.id), Ok(Some(Ended::Failed { .. })));
+        ensure!(found.is_some() || failed(), "no metric is named {metric:?}, in [search]");
+        Ok(found)
+    }
+
+    /// The same; none too if it has no such number.
+    fn valid_if_there(&self, spec: &RunSpec, metric: &str) -> anyhow::Result<Option<f64>> {
         match self.store.ended(&spec.id)? {
             Some(Ended::Done(numbers)) => {
                 let mut rows = numbers.metrics.iter();
                 let row = rows.find(|(split, name, _)| split == "valid" && name == metric);
-                let known = || anyhow!("no metric is named {metric:?}, in [search]");
-                Ok(Some(row.map(|(.., value)| *value).ok_or_else(known)?))
+                Ok(row.map(|(.., value)| *value))
             }
             Some(Ended::Failed { .. }) => Ok(None),
             None => bail!("stopped"),
@@ -80,10 +93,14 @@ impl Runner<'_> {
 }
 
 impl Subject<'_, '_, '_> {
+    fn settings(&self) -> &ArchitectureSearch {
+        self.searcher.search(self.base)
+    }
+
     /// By all means that the suite names.
     fn search(&mut self, searched: &mut Searched) -> anyhow::Result<()> {
-        let mut evaluations = self.searcher.search().evolution.evaluations();
-        for how in self.searcher.search().by.clone() {
+        let mut evaluations = self.settings().evolution.evaluations();
+        for how in self.settings().by.clone() {
             let found = self.found(how, evaluations)?;
             if how == How::Evolution {
                 evaluations = found.candidates.len();
@@ -102,11 +119,15 @@ impl Subject<'_, '_, '_> {
     fn result(&self, name: String, found: &Found, tuned: Option<Tuned>) -> SearchResult {
         let (best, n) = (found.best(), found.candidates.len());
         let value = best.value.map(|value| self.better.oriented(-value));
-        let limit = self.searcher.search().limit;
+        let limit = self.settings().limit.as_ref();
         let cost = best.cost.zip(limit).map(|(cost, limit)| (limit.what.word(), cost));
         let mut numbers = vec![("evaluations".to_string(), n as f64)];
         numbers.extend(value.map(|value| (format!("best_{}", self.metric), value)));
         numbers.extend(cost.map(|(what, cost)| (format!("best_{what}"), cost)));
+        if let Some(predicted) = &self.predicted {
+            numbers.push(("predictor_mae".into(), predicted.error));
+            numbers.push(("predictor_skill".into(), predicted.skill));
+        }
         let shown = value.map_or_else(|| "failed".into(), |value| format!("{value:.4}"));
         let cost = cost.map_or_else(String::new, |(what, cost)| format!(", {what} {cost:.4}"));
         let (seed, metric, member) = (self.spec.seed, &self.metric, &best.member);
@@ -118,7 +139,7 @@ impl Subject<'_, '_, '_> {
 
     /// Trains random members as candidates and alone, and computes the correlation of their ranks.
     fn rank(&mut self, searched: &mut Searched) -> anyhow::Result<()> {
-        let count = self.searcher.search().rank;
+        let count = self.settings().rank;
         if count == 0 {
             return Ok(());
         }
@@ -143,6 +164,9 @@ impl Subject<'_, '_, '_> {
             ("rank_mae".to_string(), mean(|(shared, alone)| (shared - alone).abs())),
         ];
         numbers.extend(spearman(&pairs).map(|rho| ("rank_spearman".to_string(), rho)));
+        for measure in self.settings().measures.clone() {
+            numbers.extend(self.mean_of_candidates(&found, &measure)?);
+        }
         let (method, seed, n) = (&self.spec.method, self.spec.seed, pairs.len());
         let words: Vec<String> =
             numbers.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
@@ -152,11 +176,26 @@ impl Subject<'_, '_, '_> {
         Ok(())
     }
 
+    /// A measure of candidates, the mean over those that have it.
+    fn mean_of_candidates(
+        &mut self,
+        found: &Found,
+        measure: &str,
+    ) -> anyhow::Result<Option<(String, f64)>> {
+        let mut values = Vec::new();
+        for candidate in &found.candidates {
+            let run = self.searcher.candidate(self.base, &candidate.member, self.spec.seed)?;
+            values.extend(self.runner.valid_if_there(&run, measure)?);
+        }
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        Ok((!values.is_empty()).then(|| (measure.to_string(), mean)))
+    }
+
     fn found(&mut self, how: How, evaluations: usize) -> anyhow::Result<Found> {
         match how {
             How::Random => self.found_at_random(evaluations, true),
             How::Evolution => {
-                let numbers = self.searcher.search().evolution;
+                let numbers = self.settings().evolution;
                 self.by(json!(numbers), true, |search| search.evolution(&numbers))
             }
         }
@@ -172,14 +211,13 @@ impl Subject<'_, '_, '_> {
         limited: bool,
         run: impl FnOnce(&mut Search) -> Result<Found, search::SearchError>,
     ) -> anyhow::Result<Found> {
-        let Self { runner, base, spec, metric, better, .. } = self;
+        let limit = self.settings().limit.clone().filter(|_| limited);
+        let words = limit.as_ref().map(|limit| (limit.what.word(), limit.at_most));
+        let about = self.about(words, settings);
+        let Self { runner, base, spec, metric, better, predicted, .. } = self;
         let (runner, base, better) = (*runner, *base, *better);
-        let space = self.searcher.search().space().clone();
-        let limit = self.searcher.search().limit.filter(|_| limited);
-        let of = json!({ "run": spec.id, "on": self.searcher.on(base) });
-        let words = limit.map(|limit| (limit.what.word(), limit.at_most));
-        let about = Search::about(&space, spec.seed, words, settings, of);
         let history = history(runner, &about)?;
+        let space = self.searcher.search(base).space().clone();
         // Both closures make runs.
         let searcher = std::cell::RefCell::new(&mut *self.searcher);
         let run_of = |member: &Member| {
@@ -195,10 +233,14 @@ impl Subject<'_, '_, '_> {
             runs.iter().map(value).collect()
         };
         let mut cost = |member: &Member| {
-            let what = limit.map_or(Costs::Params, |limit| limit.what);
-            runner.cost(&run_of(member)?, what).map_err(boxed)
+            let run = run_of(member)?;
+            let cost = match predicted {
+                Some(predicted) => predicted.milliseconds(&run),
+                None => runner.cost(&run, limit.as_ref().map_or(Costs::Params, |limit| limit.what)),
+            };
+            cost.map_err(boxed)
         };
-        let limit = limit.map(|limit| Limit {
+        let limit = limit.as_ref().map(|limit| Limit {
             what: limit.what.word().into(),
             at_most: limit.at_most,
             cost: &mut cost,
@@ -207,6 +249,39 @@ impl Subject<'_, '_, '_> {
         let evaluate = &mut evaluate;
         let mut search = Search { space: &space, seed, limit, evaluate, at_once, history };
         run(&mut search).with_context(|| format!("search: {}", spec.method))
+    }
+
+    /// Of what search a history is.
+    fn about(&self, limit: Option<(&str, f64)>, settings: Value) -> Value {
+        let search = self.settings();
+        let of = json!({ "run": self.spec.id, "on": search.of_candidates() });
+        Search::about(search.space(), self.spec.seed, limit, settings, of)
+    }
+
+    /// Measures members of the space, and learns to predict the latency of others.
+    fn learn_latency(&mut self, limit: &MostCost) -> anyhow::Result<PredictedLatency> {
+        let (runner, base, seed) = (self.runner, self.base, self.spec.seed);
+        let about = self.about(None, json!({ "measured": limit.samples() }));
+        let history = history(runner, &about)?;
+        let space = self.searcher.search(base).space().clone();
+        let searcher = &mut *self.searcher;
+        let mut time = |member: &Member| {
+            let run = searcher.candidate(base, member, seed)?;
+            runner.cost(&run, Costs::Latency).map(Some)
+        };
+        let mut evaluate = |members: &[Member]| {
+            members.iter().map(&mut time).collect::<Result<_, _>>().map_err(boxed)
+        };
+        let evaluate = &mut evaluate;
+        // One at a time, so that each is in the history at once.
+        let mut search = Search { space: &space, seed, limit: None, evaluate, at_once: 1, history };
+        let measured = search.random(limit.samples())?.candidates;
+        let mut pairs = Vec::new();
+        for candidate in measured {
+            let run = self.searcher.candidate(base, &candidate.member, seed)?;
+            pairs.extend(candidate.value.map(|time| (run, time)));
+        }
+        PredictedLatency::learn(&limit.predictor(), &pairs, seed, runner.device)
     }
 }
 
@@ -252,7 +327,8 @@ impl Runner<'_> {
             Costs::FlopsPerToken => probe().flops_per_token,
             Costs::ActiveParams => probe().active_params,
             Costs::Params => model.num_params() as f64,
-            Costs::Latency => answer_time(&model, &*spec.data, device),
+            // A prediction is made before; its own samples are measured.
+            Costs::Latency | Costs::PredictedLatency => answer_time(&model, &*spec.data, device),
         })
     }
 }

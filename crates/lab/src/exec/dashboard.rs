@@ -147,7 +147,7 @@ fn draw(runs: &Mutex<Runs>, closed: &mpsc::Receiver<()>) -> io::Result<()> {
     Ok(())
 }
 
-/// Draws what there is room for, from above: all runs, each that goes on, the last that are over.
+/// Draws, from the top and as far as there is space: totals, active runs, recently finished runs.
 fn page(frame: &mut Frame, runs: &Runs) {
     let [area, footer] =
         Layout::vertical([Constraint::Min(0), Constraint::Max(1)]).areas(frame.area());

@@ -50,8 +50,11 @@ impl Runner<'_> {
             tracer: None,
         };
         match follow(&self.group, &run, model) {
-            // The first process cannot begin either, and says so.
-            Ok(()) | Err(TrainError::Elsewhere { .. } | TrainError::Checkpoint(_)) => Ok(()),
+            // The first process cannot begin either, says so, and goes on to the next run.
+            Ok(())
+            | Err(
+                TrainError::Elsewhere { .. } | TrainError::Checkpoint(_) | TrainError::Scope(_),
+            ) => Ok(()),
             Err(other) => Err(anyhow!(other)),
         }
     }

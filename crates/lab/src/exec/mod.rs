@@ -12,6 +12,7 @@ mod memory;
 mod merging;
 mod model_builder;
 mod parts;
+mod predicted_latency;
 mod progress;
 mod pruning;
 mod runner;

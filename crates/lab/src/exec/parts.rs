@@ -133,9 +133,9 @@ parts = [{ of = "module 0", take = "module" }, { of = "module 1", take = "module
         let err = wrong("teacher = \"meta\"\ndistill = { tau = -1.0 }");
         assert!(err.contains("distill: tau = -1"), "{err}");
         let err = wrong("teacher = \"meta\"\ntask.classes = [1, 2]");
-        assert!(err.contains("teacher: it has 10 answers, and this run 2"), "{err}");
+        assert_eq!(err, format!("{at}teacher: it has 10 answers, and this run 2"));
         let err = wrong("teacher = \"meta\"\ntask.side = 12");
-        assert!(err.contains("teacher: it sees"), "{err}");
+        assert!(err.starts_with(&format!("{at}teacher: it sees")), "{err}");
     }
 
     #[test]

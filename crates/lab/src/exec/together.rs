@@ -6,12 +6,13 @@ use std::{
     io,
     path::Path,
     sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, anyhow, bail};
 use distributed::Communicator;
 use sha2::{Digest, Sha256};
-use training::ProcessGroup;
+use training::{Optimizer, ProcessGroup};
 
 use crate::{
     digest::hex,
@@ -79,7 +80,9 @@ pub(crate) fn all_see(world: &dyn Communicator, runs: &Path) -> anyhow::Result<(
     if world.size() == 1 {
         return Ok(());
     }
-    let mark = runs.join(format!(".seen-by-{}", std::process::id()));
+    // Process ids repeat, in containers above all, and a killed process leaves its mark.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let mark = runs.join(format!(".seen-by-{}-{now}", std::process::id()));
     let made = if world.rank() == 0 { File::create_new(&mark).map(drop) } else { Ok(()) };
     let name = world.broadcast(mark.to_string_lossy().as_bytes());
     let sees = agree(world, made.and_then(|()| seen(&name)).map_err(|err| not_seen(runs, &err)));
@@ -121,6 +124,22 @@ pub(crate) fn can_share(suite: &SuitePlan, ranks: usize) -> anyhow::Result<()> {
     suite.possible().into_iter().try_for_each(|spec| {
         let fits = ProcessGroup::check(&spec.config.train, ranks);
         fits.map_err(|message| anyhow!("method {:?}: train.{message}", spec.method))
+    })
+}
+
+/// Checks that the moments of each run can be split among processes.
+pub(crate) fn can_split(suite: &SuitePlan, ranks: usize) -> anyhow::Result<()> {
+    if ranks == 1 {
+        bail!("--split-moments: there is one process; start several with mpirun or srun");
+    }
+    suite.possible().into_iter().try_for_each(|spec| {
+        let train = &spec.config.train;
+        let why = match (&train.workers, train.optimizer) {
+            (Some(_), _) => "its workers have optimizers of their own (train.workers)",
+            (None, Optimizer::Adamw) => return Ok(()),
+            (None, _) => "its optimizer has no moments to split (train.optimizer)",
+        };
+        bail!("--split-moments: method {:?}: {why}", spec.method)
     })
 }
 

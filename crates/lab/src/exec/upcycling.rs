@@ -10,6 +10,10 @@ use tasks::{Split, same_answers};
 use super::model_builder::ModelBuilder;
 use crate::spec::RunSpec;
 
+/// Outputs are equal if they differ by no more than this share of the largest: that of rounding in many
+/// layers.
+const EQUAL: f32 = 1e-3;
+
 impl ModelBuilder<'_> {
     /// The network `fresh` with the weights of `dense`, and with experts that are made of its feed-forward
     /// networks.
@@ -46,21 +50,26 @@ impl ModelBuilder<'_> {
         if config.reinitialise > 0.0 {
             return Ok(network); // the new units give something else
         }
-        let apart = self.difference(spec, dense, &network);
+        let examples = spec.config.train.batch.min(spec.data.len(Split::Valid));
+        let apart = self.difference(spec, examples, dense, &network);
         ensure!(
             apart <= EQUAL,
-            "upcycle: equal = true, but the first outputs on {} examples differ from those of the dense \
+            "upcycle: equal = true, but the first outputs on {examples} examples differ from those of the dense \
              network by {apart:.1e} of the largest: the router mixes tokens, or drops some; set equal = false, \
              another router, or no capacity",
-            spec.config.train.batch
         );
         Ok(network)
     }
 
-    /// The largest difference of the outputs of two networks on the first validation examples, as many as a
-    /// step of training has, over the largest output.
-    fn difference(&self, spec: &RunSpec, dense: &AnyBackbone, upcycled: &AnyBackbone) -> f32 {
-        let examples = spec.config.train.batch.min(spec.data.len(Split::Valid));
+    /// The largest difference of the outputs of two networks on the first `examples` of validation, over the
+    /// largest output; NaN if an output is.
+    fn difference(
+        &self,
+        spec: &RunSpec,
+        examples: usize,
+        dense: &AnyBackbone,
+        upcycled: &AnyBackbone,
+    ) -> f32 {
         let examples: Vec<usize> = (0..examples).collect();
         let outputs = [dense, upcycled].map(|network| {
             let batch = spec.data.batch(Split::Valid, &examples, self.device);
@@ -68,13 +77,11 @@ impl ModelBuilder<'_> {
         });
         let [dense, upcycled] = outputs.map(|output| output.into_data());
         let pairs = dense.iter::<f32>().zip(upcycled.iter::<f32>());
-        let [apart, largest] = pairs.fold([0.0_f32; 2], |[apart, largest], (a, b)| {
-            [apart.max((a - b).abs()), largest.max(a.abs())]
-        });
-        apart / largest.max(f32::MIN_POSITIVE)
+        let differences: Vec<[f32; 2]> = pairs.map(|(a, b)| [(a - b).abs(), a.abs()]).collect();
+        if differences.iter().any(|[apart, _]| apart.is_nan()) {
+            return f32::NAN;
+        }
+        let most = |of: usize| differences.iter().map(|pair| pair[of]).fold(0.0, f32::max);
+        most(0) / most(1).max(f32::MIN_POSITIVE)
     }
 }
-
-/// Outputs are equal if they differ by no more than this share of the largest: that of rounding in many
-/// layers.
-const EQUAL: f32 = 1e-3;

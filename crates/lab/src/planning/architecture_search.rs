@@ -6,9 +6,12 @@
 //! by = ["evolution", "random"]      # random search makes as many evaluations as evolution did
 //! evolution = { population = 8, parents = 3, mutations = 3, crossovers = 3, iterations = 4 }
 //! metric = "loss"                   # on the validation split; the task's first if left out
-//! limit = { what = "flops_per_token", at_most = 2e5 }   # or params, active_params, latency
+//! limit = { what = "flops_per_token", at_most = 2e5 }   # or params, active_params, latency, and of supernets
+//!                                   # predicted_latency, with samples = 100 that are measured and
+//!                                   # predictor = { steps = 5000, unit = 200 } that learns from them
 //! rank = 8                          # so many random members are trained again, to see whether their
 //!                                   # ranks as candidates are those of their training
+//! measures = ["mixture_shift"]      # further measures of those candidates, whose mean is a result
 //! [search.keys]                     # the space: lists of values by the paths of settings
 //! "moe.expert.hidden" = [16, 32, 64]
 //! "backbone.encoder_experts" = { each = [1, 2, 3], length = 4 }
@@ -19,7 +22,8 @@
 //! [search.retrained]                # settings for what is trained with what was found
 //!
 //! [[method]]
-//! candidate.from.train.steps = 500  # as [search.candidate], for this one only
+//! search.candidate.from.train.steps = 500   # over those of [search], for this one only
+//! search.keys."moe.expert.hidden" = [16]    # its own space, in the place of [search.keys]
 //! ```
 //!
 //! A suite that searches trains its other methods as always. For each method that is searched, and each
@@ -33,6 +37,7 @@ use report::{Better, direction};
 use search::{Evolution, Member, Space};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use training::supernet::PredictorConfig;
 
 use crate::{
     settings::{Place, SettingTree, at, known_keys, typed_table},
@@ -42,6 +47,10 @@ use crate::{
 /// The keys of a layer of settings: those of a task.
 pub(super) const LAYER_KEYS: [&str; 8] =
     ["task", "backbone", "moe", "train", "from", "prune", "groups", "few_shot"];
+
+/// What a method may set for itself.
+const OF_METHOD: [&str; 9] =
+    ["by", "evolution", "metric", "limit", "rank", "measures", "keys", "candidate", "retrained"];
 
 /// How members are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -75,6 +84,8 @@ pub(crate) enum Costs {
     ActiveParams,
     /// Milliseconds for the answer to one example, measured on this machine.
     Latency,
+    /// The same, predicted from the sizes of a supernet's architecture.
+    PredictedLatency,
 }
 
 impl Costs {
@@ -85,17 +96,51 @@ impl Costs {
             Self::Params => "params",
             Self::ActiveParams => "active_params",
             Self::Latency => "latency",
+            Self::PredictedLatency => "predicted_latency",
         }
     }
 }
 
 /// What a member may cost.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MostCost {
     pub(crate) what: Costs,
     pub(crate) at_most: f64,
+    samples: Option<usize>,
+    predictor: Option<PredictorConfig>,
 }
+
+impl MostCost {
+    /// Members that are measured for a predictor.
+    pub(crate) fn samples(&self) -> usize {
+        self.samples.unwrap_or(SAMPLES)
+    }
+
+    /// How a predictor learns from them.
+    pub(crate) fn predictor(&self) -> PredictorConfig {
+        self.predictor.clone().unwrap_or_default()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.what != Costs::PredictedLatency {
+            let foreign =
+                [("samples", self.samples.is_some()), ("predictor", self.predictor.is_some())];
+            let foreign = foreign.iter().find(|(_, given)| *given);
+            return foreign.map_or(Ok(()), |(key, _)| {
+                Err(format!("{key}: is for what = \"predicted_latency\""))
+            });
+        }
+        match self.samples() {
+            5..=MOST_SAMPLES => Ok(()),
+            samples => Err(format!("samples = {samples}: must be from 5 to {MOST_SAMPLES}")),
+        }
+    }
+}
+
+/// Members that are measured for a predictor if a suite does not say how many, and at most.
+const SAMPLES: usize = 100;
+const MOST_SAMPLES: usize = 10_000;
 
 /// `[search]` of a suite.
 #[derive(Clone, Debug, Deserialize)]
@@ -110,6 +155,8 @@ pub(crate) struct ArchitectureSearch {
     pub(crate) limit: Option<MostCost>,
     #[serde(default)]
     pub(crate) rank: usize,
+    #[serde(default)]
+    pub(crate) measures: Vec<String>,
     #[serde(default, rename = "keys")]
     _keys: Value,
     #[serde(default, rename = "candidate")]
@@ -132,24 +179,46 @@ fn both() -> Vec<How> {
 
 impl ArchitectureSearch {
     /// The `[search]` of a suite, if it has one; `smoke` makes it tiny.
-    pub(super) fn read(settings: &SettingTree, smoke: bool) -> anyhow::Result<Option<Self>> {
-        let Some(table) = settings.table().and_then(|table| table.get("search")) else {
+    pub(super) fn of_suite(settings: &SettingTree, smoke: bool) -> anyhow::Result<Option<Self>> {
+        let table = settings.table();
+        let Some(search) = table.and_then(|table| table.get("search")) else {
             return Ok(None);
         };
-        let wrong = |key: &str, message: String| {
-            at(settings, &format!("search.{key}"), format!("search: {message}"))
+        if table.is_some_and(|table| table.contains_key("tune")) {
+            let message = "search: a suite may have [tune] or [search], not both";
+            return Err(at(settings, "search", message));
+        }
+        Self::read(search, smoke).map(Some)
+    }
+
+    /// That of a suite with what a method sets for itself; `suite` is `[search]`.
+    pub(super) fn of_method(
+        suite: &SettingTree,
+        method: &SettingTree,
+        smoke: bool,
+    ) -> anyhow::Result<Self> {
+        let Some(own) = method.table().and_then(|table| table.get("search")) else {
+            return Self::read(suite, smoke);
         };
+        known_keys(own, &OF_METHOD)?;
+        let has_space = own.table().is_some_and(|table| table.contains_key("keys"));
+        let mut whole = if has_space { suite.without(&["keys"]) } else { suite.clone() };
+        whole.lay(own);
+        Self::read(&whole, smoke)
+    }
+
+    fn read(table: &SettingTree, smoke: bool) -> anyhow::Result<Self> {
+        let wrong = |key: &str, message: String| at(table, key, format!("search: {message}"));
         let mut read: Self = typed_table(table, "search")?;
         read.evolution.check().map_err(|err| wrong("evolution", err.to_string()))?;
+        let limit = read.limit.as_ref().map_or(Ok(()), MostCost::check);
+        limit.map_err(|why| wrong("limit", format!("limit: {why}")))?;
         if read.by.is_empty() && read.rank == 0 {
             return Err(wrong("by", "by = []: expected \"evolution\", \"random\" or both".into()));
         }
         if let Some(metric) = read.metric.as_deref().filter(|metric| direction(metric).is_none()) {
             let message = format!("metric = {metric:?}: unknown direction, higher or lower");
             return Err(wrong("metric", message));
-        }
-        if settings.table().is_some_and(|table| table.contains_key("tune")) {
-            return Err(wrong("", "a suite may have [tune] or [search], not both".into()));
         }
         let mut genes = Map::new();
         if let Some(keys) = table.table().and_then(|table| table.get("keys")) {
@@ -173,8 +242,11 @@ impl ArchitectureSearch {
                 ..read.evolution
             };
             read.rank = read.rank.min(3);
+            if let Some(limit) = &mut read.limit {
+                limit.samples = limit.samples.map(|samples| samples.min(5));
+            }
         }
-        Ok(Some(read))
+        Ok(read)
     }
 
     /// Whether the method of this name is searched.
@@ -208,7 +280,7 @@ impl ArchitectureSearch {
     }
 
     /// What it says of candidates beside the space.
-    pub(super) fn of_candidates(&self) -> Value {
+    pub(crate) fn of_candidates(&self) -> Value {
         json!({ "candidate": self._candidate, "metric": self.metric })
     }
 

@@ -5,7 +5,7 @@
 //! equal = "active-flops"        # or "params", "steps", "tokens", "wall-time"
 //! tolerance = 0.02              # how far a method may be off, as a share
 //! reference = "dense baseline"      # whose budget it is; the first method if left out
-//! free = "moe.expert.hidden"    # which size gives way; a method may name another, or "none"
+//! free = "moe.expert.hidden"    # the size that is solved for; a method may name another, or "none"
 //! ```
 //!
 //! The reference keeps its sizes. For every other method the free size is sought that comes
@@ -76,7 +76,7 @@ impl Equal {
         })
     }
 
-    /// The size that gives way unless the suite says otherwise.
+    /// The size that is solved for unless the suite says otherwise.
     fn free(self, config: &RunConfig) -> &'static str {
         match self {
             Equal::Steps | Equal::Tokens => "train.steps",
@@ -131,7 +131,7 @@ impl Budget {
         })
     }
 
-    /// The size that gives way for a method; none if it says so.
+    /// The size that is solved for in a method; none if it says so.
     fn free(&self, spec: &RunSpec, method: &SettingTree) -> anyhow::Result<Option<String>> {
         let free = match method.table().and_then(|table| table.get("free")).map(SettingTree::value)
         {

@@ -6,7 +6,6 @@ use tasks::Task;
 /// Checks that a network of a run that `key` names sees inputs of the same kind, and tokens of the same
 /// vocabulary.
 pub(super) fn same_inputs(key: &str, there: &dyn Task, here: &dyn Task) -> Result<(), String> {
-    let [seen, asked] = [there, here].map(|task| words(task.domain()));
     match (vocabulary(there), vocabulary(here)) {
         (Some(there), Some(here)) if there.len() != here.len() => Err(format!(
             "{key}: that network has a vocabulary of {} tokens, and this run one of {}",
@@ -23,16 +22,20 @@ pub(super) fn same_inputs(key: &str, there: &dyn Task, here: &dyn Task) -> Resul
             }
         }
         (None, None) => Ok(()),
-        _ => Err(format!("{key}: that network sees {seen}, and this run {asked}")),
+        _ => Err(other_inputs(key, there, here)),
     }
+}
+
+fn other_inputs(key: &str, there: &dyn Task, here: &dyn Task) -> String {
+    let [seen, asked] = [there, here].map(|task| words(task.domain()));
+    format!("{key}: that network sees {seen}, and this run {asked}")
 }
 
 /// Checks that a network of a run can teach a network of another one.
 pub(super) fn teaches(there: &dyn Task, here: &dyn Task) -> Result<(), String> {
     same_inputs("teacher", there, here)?;
     if there.domain() != here.domain() {
-        let [seen, asked] = [there, here].map(|task| words(task.domain()));
-        return Err(format!("teacher: it sees {seen}, and this run {asked}"));
+        return Err(other_inputs("teacher", there, here));
     }
     let answers = [there.outputs(), here.outputs()];
     if answers[0] != answers[1] {

@@ -27,7 +27,7 @@ const SMOKE_GROWTH: &str = "train.batch_warmup = { from = 2, over = 3 }";
 const DEFAULTS: &str = "moe = { router = 'top-k', expert = 'ffn', residual = 'add' }";
 
 /// Keys of a method that only the suite reads.
-pub(super) const OF_SUITE: [&str; 5] = ["name", "on", "free", "tune", "candidate"];
+pub(super) const OF_SUITE: [&str; 5] = ["name", "on", "free", "tune", "search"];
 
 /// The keys of a task, and of `base`.
 pub(super) const TASK_KEYS: [&str; 8] = LAYER_KEYS;
@@ -114,7 +114,8 @@ impl Layers<'_> {
         named: (&str, &SettingTree),
         method: &SettingTree,
     ) -> anyhow::Result<SettingTree> {
-        Ok(self.of(task, self.named(named, method)?, &[])?.without(&OF_SUITE))
+        let whole = self.of(task, self.named(named, method)?, &[])?;
+        Ok(whole.without(&OF_SUITE).at(named.1.place()))
     }
 
     /// The method before `method` that the key `after`, say, names.
@@ -193,7 +194,7 @@ pub(super) fn layers<'a>(
         set,
         budget: Budget::read(settings)?,
         tune,
-        search: ArchitectureSearch::read(settings, wanted.smoke)?,
+        search: ArchitectureSearch::of_suite(settings, wanted.smoke)?,
     })
 }
 

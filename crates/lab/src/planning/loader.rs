@@ -1,6 +1,6 @@
 //! From the text of a suite to its runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use tasks::{DataDir, LoadedTask};
 
 use super::{
     compatibility::{same_inputs, teaches},
-    layers::{Layers, OF_SUITE, TASK_KEYS, layers},
+    layers::{Layers, OF_SUITE, TASK_KEYS, kind_of, layers},
     run_config::{settings_of_confused, settings_of_parts, settings_of_start, settings_of_teacher},
     selection::{distinct, distinct_methods, only, seeds},
 };
@@ -38,25 +38,12 @@ const KEYS: [&str; 15] = [
     "registration",
 ];
 const METHOD_KEYS: [&str; 18] = [
-    "name",
-    "free",
-    "tune",
-    "candidate",
-    "on",
-    "task",
-    "backbone",
-    "moe",
-    "train",
-    "from",
-    "prune",
-    "upcycle",
-    "groups",
-    "few_shot",
-    "after",
-    "parts",
-    "teacher",
-    "distill",
+    "name", "free", "tune", "search", "on", "task", "backbone", "moe", "train", "from", "prune",
+    "upcycle", "groups", "few_shot", "after", "parts", "teacher", "distill",
 ];
+
+/// The most runs of a suite.
+const MOST_RUNS: usize = 200_000;
 
 /// Reads suites.
 pub(crate) struct Reader<'a> {
@@ -95,14 +82,22 @@ impl<'a> Reader<'a> {
         let layers = layers(&name, settings, methods, &seeds, wanted)?;
         // Of each task and method, the settings to choose from with their runs, for seed 0.
         let (mut specs, mut choices) = (Vec::new(), Vec::new());
-        for task in tasks {
+        for task in wanted_tasks(tasks, methods, &wanted.only) {
             known_keys(task, &TASK_KEYS)?;
             let (own, of_task) = self.of_task(&layers, task)?;
             specs.extend(own);
             choices.extend(of_task);
         }
-        unknown_task_in_on(methods, &specs)?;
+        unknown_task_in_on(methods, tasks, &specs)?;
         distinct_methods(&specs)?;
+        let planned = choices.iter().map(Vec::len).sum::<usize>().saturating_mul(seeds.len());
+        ensure!(
+            planned <= MOST_RUNS,
+            "suite {name}: {} methods with {} seeds are {planned} runs; at most {MOST_RUNS} are planned: \
+             choose some with --only and --seeds",
+            choices.len(),
+            seeds.len()
+        );
         let title = settings.value()["title"].as_str().unwrap_or(&name).to_string();
         let gated = settings.table().is_some_and(|table| table.contains_key("gate"));
         let mut suite = SuitePlan { name, title, gated, specs: Vec::new(), tuning: None };
@@ -125,7 +120,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The methods of a task as they are, and with each of their settings and their budget.
-    #[expect(clippy::type_complexity, reason = "it is what is said above")]
+    #[expect(clippy::type_complexity, reason = "documented above")]
     fn of_task(
         &mut self,
         layers: &Layers,
@@ -170,10 +165,11 @@ impl<'a> Reader<'a> {
             None if wanted.smoke => (place.to_string(), own[..1].to_vec()),
             None => (place.to_string(), own),
         };
-        match seeds.iter().enumerate().find(|(at, seed)| seeds[..*at].contains(seed)) {
-            Some((_, seed)) => bail!("{place}: seed {seed} is listed twice"),
-            None => Ok(seeds),
+        let mut seen = HashSet::new();
+        if let Some(seed) = seeds.iter().find(|seed| !seen.insert(**seed)) {
+            bail!("{place}: seed {seed} is listed twice");
         }
+        Ok(wanted_seeds(seeds, &wanted.only))
     }
 
     /// The run of these settings alone, with seed 0 and this name.
@@ -286,10 +282,51 @@ impl<'a> Reader<'a> {
 }
 
 /// `on.TASK` of a task that the suite does not have is a misspelling.
-fn unknown_task_in_on(methods: &[SettingTree], specs: &[RunSpec]) -> anyhow::Result<()> {
-    let known: Vec<&str> = distinct(specs.iter().map(|spec| spec.config.task.kind.as_str()));
+fn unknown_task_in_on(
+    methods: &[SettingTree],
+    tasks: &[SettingTree],
+    specs: &[RunSpec],
+) -> anyhow::Result<()> {
+    let named: Vec<String> = tasks.iter().map(kind_of_task).collect();
+    let read = specs.iter().map(|spec| spec.config.task.kind.as_str());
+    let known: Vec<&str> = distinct(read.chain(named.iter().map(String::as_str)));
     for on in methods.iter().filter_map(|method| method.table()?.get("on")) {
         known_keys(on, &known)?;
     }
     Ok(())
+}
+
+/// The seeds that `--only seed=N` leaves; all of them if it leaves none, which is an error that lists them.
+fn wanted_seeds(seeds: Vec<u64>, wanted: &[String]) -> Vec<u64> {
+    let named: Vec<&str> = wanted.iter().filter_map(|text| text.strip_prefix("seed=")).collect();
+    let is_wanted = |seed: &&u64| named.iter().all(|name| seed.to_string() == *name);
+    match named.is_empty() {
+        true => seeds,
+        false => {
+            let left: Vec<u64> = seeds.iter().filter(is_wanted).copied().collect();
+            if left.is_empty() { seeds } else { left }
+        }
+    }
+}
+
+/// The tasks that `--only task=NAME` leaves, so that `--set` need not fit the others; all of them if a method
+/// has a task of its own.
+pub(super) fn wanted_tasks<'a>(
+    tasks: &'a [SettingTree],
+    methods: &[SettingTree],
+    wanted: &[String],
+) -> Vec<&'a SettingTree> {
+    let own = |method: &SettingTree| !kind_of_task(method).is_empty();
+    let named: Vec<&str> = wanted.iter().filter_map(|text| text.strip_prefix("task=")).collect();
+    let is_wanted = |task: &&SettingTree| named.iter().all(|name| kind_of_task(task) == *name);
+    let left: Vec<&SettingTree> = tasks.iter().filter(is_wanted).collect();
+    // An unknown name is an error that lists the tasks.
+    match left.is_empty() || methods.iter().any(own) {
+        true => tasks.iter().collect(),
+        false => left,
+    }
+}
+
+fn kind_of_task(settings: &SettingTree) -> String {
+    kind_of(settings.value().get("task"))
 }

@@ -3,8 +3,9 @@
 //! Parameters count ten times, 4 bytes each: weights, gradients and two moments of the optimizer; while a
 //! checkpoint is written, the weights and moments again and, put together, once more. What backward passes keep
 //! of the layers is estimated from the sizes of a transformer: 30 numbers for each token, layer and unit of
-//! width, and 3 attention scores for each pair of tokens, layer and head. To this comes what the program holds
-//! already, the data among it. For the runs of `results/` the estimate lies between half and three times what
+//! width, 3 attention scores for each pair of tokens, layer and head, and 4 numbers for each output: scores,
+//! their logarithms, and the gradients of both. Before runs are trained, those at once count together, with what
+//! the program holds already, the data among it. For the runs of `results/` the estimate lies between half and three times what
 //! was measured.
 
 use std::fs;
@@ -14,7 +15,7 @@ use burn::{
     module::{Module, Param},
     prelude::*,
 };
-use moe::{Init, PathVisitor, visit_paths};
+use moe::{Domain, Init, PathVisitor, visit_paths};
 use serde_json::Value;
 
 use crate::{Plugins, spec::RunSpec};
@@ -23,6 +24,7 @@ const BYTES: f64 = 4.0;
 const COPIES: f64 = 10.0;
 const KEPT_OF_A_TOKEN: f64 = 30.0;
 const KEPT_OF_A_PAIR: f64 = 3.0;
+const KEPT_OF_AN_OUTPUT: f64 = 4.0;
 
 /// What a run needs, in bytes. The network is built, but its weights are not made.
 pub(crate) fn needed(spec: &RunSpec, plugins: &Plugins) -> anyhow::Result<f64> {
@@ -36,8 +38,15 @@ pub(crate) fn needed(spec: &RunSpec, plugins: &Plugins) -> anyhow::Result<f64> {
     let (tokens, depth) = (model.tokens() as f64, size("depth"));
     let of_tokens = KEPT_OF_A_TOKEN * tokens * depth * size("width");
     let of_pairs = KEPT_OF_A_PAIR * tokens * tokens * depth * size("heads");
-    let kept = at_once * (of_tokens + of_pairs);
-    Ok(BYTES * (COPIES * params(&model) + kept) + held().unwrap_or(0.0))
+    // A token of text has an output for each token of the vocabulary; an image has one for each class.
+    let answers = match spec.data.domain() {
+        Domain::Image { .. } => 1.0,
+        Domain::Text { length, .. } => length as f64,
+        Domain::Pair { target, .. } => target as f64,
+    };
+    let of_outputs = KEPT_OF_AN_OUTPUT * answers * spec.data.outputs() as f64;
+    let kept = at_once * (of_tokens + of_pairs + of_outputs);
+    Ok(BYTES * (COPIES * params(&model) + kept))
 }
 
 /// Refuses to evaluate a network whose weights alone are more than the machine has room for.
@@ -63,17 +72,22 @@ impl PathVisitor for Params {
     }
 }
 
-/// Refuses a run that needs more than there is.
+/// Refuses a run that needs more than there is, where so many like it are trained at once.
 ///
 /// # Errors
-/// Names the run, what it needs, what there is, and the option that overrules this.
-pub(crate) fn check(spec: &RunSpec, needed: f64, most: f64) -> anyhow::Result<()> {
+/// Names the run, what it needs, what there is, and the options that overrule this.
+pub(crate) fn check(spec: &RunSpec, needed: f64, jobs: usize, most: f64) -> anyhow::Result<()> {
     let (method, task) = (&spec.method, &spec.config.task.kind);
+    let all = needed * jobs as f64 + held().unwrap_or(0.0);
+    let (several, fewer) = match jobs {
+        1 => (String::new(), ""),
+        jobs => (format!(" for {jobs} runs at once"), "train fewer at once with --jobs, "),
+    };
     ensure!(
-        needed <= most,
-        "{method}, {task}: needs {}, but {} are available; make it smaller, or set how much it may need \
-         with --memory GB",
-        shown(needed),
+        all <= most,
+        "{method}, {task}: needs {}{several}, but {} are available; make it smaller, {fewer}or set how much \
+         it may need with --memory GB",
+        shown(all),
         shown(most)
     );
     Ok(())
@@ -127,13 +141,33 @@ mod tests {
         let large = spec("width = 1_000_000, depth = 100");
         let needed = needed(&large, &plugins).unwrap();
         assert!(needed > 1e16, "{needed}");
-        let err = check(&large, needed, 8e9).unwrap_err().to_string();
+        let err = check(&large, needed, 1, 8e9).unwrap_err().to_string();
         assert!(
             err.starts_with("top-k, digits: needs about ") && err.contains("--memory GB"),
             "{err}"
         );
         assert!(err.contains("about 8.0 GB are available"), "{err}");
-        assert!(check(&large, needed, f64::INFINITY).is_ok());
+        assert!(check(&large, needed, 1, f64::INFINITY).is_ok());
+        let err = check(&large, 5e9, 2, 8e9).unwrap_err().to_string();
+        assert!(err.contains("for 2 runs at once") && err.contains("--jobs"), "{err}");
+        assert!(check(&large, 5e9, 1, 8e9).is_ok());
+    }
+
+    #[test]
+    fn a_large_vocabulary_counts() {
+        let spec = |tokens: &str| {
+            let suite = format!(
+                "[[task]]\ntask = {{ kind = \"tanaka-lm\", tokens = {tokens} }}\n\
+                 backbone = {{ kind = \"transformer-lm\", width = 8, depth = 1, heads = 2 }}\n\
+                 [[method]]\nmoe.layers = \"none\"\n"
+            );
+            plan(&suite).unwrap().specs.remove(0)
+        };
+        let plugins = Plugins::default();
+        let words = "{ kind = \"word\", most = 5000 }";
+        let [small, large] =
+            ["\"ascii\"", words].map(|tokens| needed(&spec(tokens), &plugins).unwrap());
+        assert!(large > 5.0 * small, "{small} {large}");
     }
 
     #[test]

@@ -25,7 +25,7 @@ mod tuning;
 #[cfg(test)]
 pub(crate) use search_space::tests as search_space_tests;
 
-pub(crate) use architecture_search::{Costs, How};
+pub(crate) use architecture_search::{ArchitectureSearch, Costs, How, MostCost};
 pub(crate) use checkpoint::{CheckpointSettings, tokens_of, tokens_of_tokenizer};
 pub(crate) use found::{TrainedRun, trained_run};
 pub(crate) use loader::Reader;

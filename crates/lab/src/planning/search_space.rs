@@ -23,8 +23,7 @@
 //! With `halving`, all settings are first tried with 1 / factor^(rungs - 1) of the steps and of the
 //! warm-up; the best 1 / factor of each method, rounded up, go on to the next rung with `factor`
 //! times as many, and the last rung is in full. A setting that is left alone is not tried again. All
-//! methods climb alike, so each is given the
-//! same steps. Each rung trains anew, so that settings are compared at the end of a whole schedule
+//! methods use the same rungs, so each is given the same steps. Each rung trains anew, so that settings are compared at the end of a whole schedule
 //! of the learning rate; to go on from the rung before would save at most the steps of that rung, and
 //! compare settings whose rate has not come down.
 //!

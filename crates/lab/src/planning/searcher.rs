@@ -1,13 +1,14 @@
 //! Creates the runs of a suite with `[search]`: candidates, and runs with the best of them.
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
+use backbones::Backbone;
 use search::Member;
-use serde_json::{Value, json};
+use training::supernet::Supernet;
 
 use super::{
-    architecture_search::ArchitectureSearch,
+    architecture_search::{ArchitectureSearch, Costs},
     layers::{Layers, layers, smoke},
-    loader::Reader,
+    loader::{Reader, wanted_tasks},
     selection::only,
 };
 use crate::{
@@ -26,7 +27,9 @@ pub(crate) struct Base {
 pub(crate) struct Searcher<'a> {
     reader: Reader<'a>,
     layers: Layers<'a>,
-    tasks: &'a [SettingTree],
+    tasks: Vec<&'a SettingTree>,
+    /// For each method what is searched, if it is searched.
+    searches: Vec<Option<ArchitectureSearch>>,
     seeds: Vec<u64>,
     wanted: Vec<String>,
 }
@@ -42,15 +45,24 @@ impl<'a> Searcher<'a> {
         let (tasks, methods) = (tables(settings, "task")?, tables(settings, "method")?);
         let seeds = reader.seeds(settings, wanted)?;
         let layers = layers(name, settings, methods, &seeds, wanted)?;
-        if layers.search.is_none() {
+        let suite = settings.table().and_then(|table| table.get("search"));
+        let (Some(suite), Some(search)) = (suite, &layers.search) else {
             return Ok(None);
-        }
-        Ok(Some(Self { reader, layers, tasks, seeds, wanted: wanted.only.clone() }))
+        };
+        let of_method = |method: &SettingTree| {
+            let name = method.value()["name"].clone();
+            let searched = search.has(name.as_str().unwrap_or_default());
+            searched.then(|| ArchitectureSearch::of_method(suite, method, wanted.smoke)).transpose()
+        };
+        let searches = methods.iter().map(of_method).collect::<Result<_, _>>()?;
+        let tasks = wanted_tasks(tasks, methods, &wanted.only);
+        let wanted = wanted.only.clone();
+        Ok(Some(Self { reader, layers, tasks, searches, seeds, wanted }))
     }
 
-    /// What is searched.
-    pub(crate) fn search(&self) -> &ArchitectureSearch {
-        self.layers.search.as_ref().expect("it was there when this was made")
+    /// What is searched of a method.
+    pub(crate) fn search(&self, base: Base) -> &ArchitectureSearch {
+        self.searches[base.method].as_ref().expect("a base is of a method that is searched")
     }
 
     /// What is searched, for each seed: the method of a task, its own run, the seed.
@@ -59,19 +71,15 @@ impl<'a> Searcher<'a> {
     /// If a value of the space is none that the method's settings can have.
     pub(crate) fn bases(&mut self) -> anyhow::Result<Vec<(Base, RunSpec)>> {
         let mut bases = Vec::new();
-        let members = self.search().space().every_value();
         for task in 0..self.tasks.len() {
-            for method in 0..self.layers.methods.len() {
+            for method in 0..self.searches.len() {
+                if self.searches[method].is_none() {
+                    continue;
+                }
                 let base = Base { task, method };
-                let spec = self.run(base, &[], 0, true)?;
-                if self.search().has(&spec.method) {
-                    for member in &members {
-                        let refused = || format!("search: {}, {member}", spec.method);
-                        self.candidate(base, member, 0).with_context(refused)?;
-                    }
-                    for seed in self.seeds.clone() {
-                        bases.push((base, self.run(base, &[], seed, true)?));
-                    }
+                self.check_space(base)?;
+                for seed in self.seeds.clone() {
+                    bases.push((base, self.run(base, &[], seed, true)?));
                 }
             }
         }
@@ -79,16 +87,25 @@ impl<'a> Searcher<'a> {
         Ok(bases)
     }
 
-    /// What else than the space and the method's own run the values of candidates depend on.
-    pub(crate) fn on(&self, base: Base) -> Value {
-        let (search, own) = (self.search(), self.own_candidate(base));
-        let own = own.map(|own| own.value());
-        json!({ "search": search.of_candidates(), "own": own })
-    }
-
-    /// What a method sets for its own candidates.
-    fn own_candidate(&self, base: Base) -> Option<SettingTree> {
-        self.layers.methods[base.method].table()?.get("candidate").cloned()
+    /// Checks every value of the space of a method.
+    fn check_space(&mut self, base: Base) -> anyhow::Result<()> {
+        let own = self.run(base, &[], 0, true)?;
+        let (method, backbone) = (own.method, own.config.backbone.kind);
+        let limit = self.search(base).limit.as_ref();
+        if limit.is_some_and(|limit| limit.what == Costs::PredictedLatency) {
+            ensure!(
+                backbone == Supernet::NAME,
+                "search: limit: what = \"predicted_latency\": is for the backbone {:?}, and method \
+                 {method:?} has {backbone:?}; known for it: \"latency\", \"flops_per_token\", \
+                 \"params\", \"active_params\"",
+                Supernet::NAME
+            );
+        }
+        for member in self.search(base).space().every_value() {
+            let refused = || format!("search: {method}, {member}");
+            self.candidate(base, &member, 0).with_context(refused)?;
+        }
+        Ok(())
     }
 
     /// A run that evaluates a member.
@@ -98,9 +115,8 @@ impl<'a> Searcher<'a> {
         member: &Member,
         seed: u64,
     ) -> anyhow::Result<RunSpec> {
-        let own = self.own_candidate(base);
-        let layers = self.search().candidate.iter().cloned().chain(own).collect();
-        self.member(base, member, layers, (seed, true))
+        let layer = self.search(base).candidate.clone();
+        self.member(base, member, layer, (seed, true))
     }
 
     /// A run with the settings of a member that is not for the search. `trial` is whether the test split
@@ -111,19 +127,19 @@ impl<'a> Searcher<'a> {
         member: &Member,
         (seed, trial): (u64, bool),
     ) -> anyhow::Result<RunSpec> {
-        let layers = self.search().retrained.iter().cloned().collect();
-        self.member(base, member, layers, (seed, trial))
+        let layer = self.search(base).retrained.clone();
+        self.member(base, member, layer, (seed, trial))
     }
 
     fn member(
         &mut self,
         base: Base,
         member: &Member,
-        layers: Vec<SettingTree>,
+        layer: Option<SettingTree>,
         (seed, trial): (u64, bool),
     ) -> anyhow::Result<RunSpec> {
-        let mut over = self.search().layers(member);
-        over.extend(layers);
+        let mut over = self.search(base).layers(member);
+        over.extend(layer);
         let spec = self.run(base, &over, seed, trial)?;
         match &spec.refused {
             None => Ok(spec),
@@ -139,7 +155,7 @@ impl<'a> Searcher<'a> {
         trial: bool,
     ) -> anyhow::Result<RunSpec> {
         let method = &self.layers.methods[base.method];
-        let mut settings = self.layers.of(&self.tasks[base.task], method, over)?;
+        let mut settings = self.layers.of(self.tasks[base.task], method, over)?;
         if self.layers.smoke {
             smoke(&mut settings)?;
         }

@@ -26,6 +26,9 @@ pub(crate) struct Source {
     warnings: Vec<String>,
 }
 
+/// The most bytes of a suite's file.
+const LARGEST: u64 = 16 << 20;
+
 impl Source {
     /// The suite that is called `name`: one of the program's, or a file.
     pub(crate) fn find(name: &str, suites: &[Suite]) -> anyhow::Result<Self> {
@@ -39,7 +42,9 @@ impl Source {
         if path.extension().is_some_and(|extension| extension == "toml")
             || path.components().count() > 1
         {
-            let text = std::fs::read_to_string(path).with_context(|| format!("suite {name}"))?;
+            let text = files::read_regular(path, LARGEST).map(String::from_utf8);
+            let text = text.with_context(|| format!("suite {name}"))?;
+            let text = text.with_context(|| format!("suite {name}"))?;
             let settings = SettingTree::parse(name, &text)?;
             let program = suites.first().map_or(Program::NONE, |suite| suite.program);
             return Ok(Self::new(name_of(path), asked, settings, program));

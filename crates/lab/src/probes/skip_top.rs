@@ -45,8 +45,7 @@ impl Subject<'_> {
         })
     }
 
-    /// The task's measures if each unit passes over so many of its best experts; none if no router
-    /// obeys.
+    /// The task's measures if each unit skips its `ranks` best experts; none if no router supports that.
     pub(super) fn passed_over(&self, ranks: usize) -> Option<Vec<f64>> {
         let mut score = Score::default();
         for batch in self.batches() {

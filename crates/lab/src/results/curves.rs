@@ -1,6 +1,9 @@
 //! The training curves of the runs behind some results, as far as their folders are there.
 
-use std::{collections::HashSet, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
 
 use report::{Curve, Load, Runs, trace::Trace};
 use training::StepRow;
@@ -37,7 +40,8 @@ impl TrainingCurves {
     }
 
     fn add(&mut self, method: &str, task: &str, seed: u64, steps: &[StepRow]) {
-        let first = self.curves.len();
+        // Where the curve of each name is.
+        let mut known: HashMap<String, usize> = HashMap::new();
         // The test split is evaluated once: one point is no curve.
         for step in steps.iter().filter(|step| step.split != "test") {
             match load_of(&step.metric) {
@@ -51,16 +55,18 @@ impl TrainingCurves {
                         split => format!("{split}/{}", step.metric),
                     };
                     let point = (step.step as f64, step.value);
-                    let known = self.curves[first..].iter_mut().find(|curve| curve.name == name);
-                    match known {
-                        Some(curve) => curve.points.push(point),
-                        None => self.curves.push(Curve {
-                            method: method.into(),
-                            task: task.into(),
-                            seed,
-                            name,
-                            points: vec![point],
-                        }),
+                    match known.get(&name) {
+                        Some(at) => self.curves[*at].points.push(point),
+                        None => {
+                            known.insert(name.clone(), self.curves.len());
+                            self.curves.push(Curve {
+                                method: method.into(),
+                                task: task.into(),
+                                seed,
+                                name,
+                                points: vec![point],
+                            });
+                        }
                     }
                 }
             }

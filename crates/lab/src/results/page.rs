@@ -1,6 +1,6 @@
 //! The content of a report.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use report::{Page, Query};
 
@@ -40,9 +40,14 @@ fn command(name: &str, environment: &[(String, String)], suites: &[Suite]) -> Op
     }
 }
 
+/// The most bytes of `env.txt`.
+const LARGEST: u64 = 1 << 20;
+
 /// The lines of `env.txt` beside the results, if there is one.
 fn environment(results: &Results) -> Vec<(String, String)> {
-    let text = fs::read_to_string(results.folder().join("env.txt")).unwrap_or_default();
+    let file = results.folder().join("env.txt");
+    let bytes = files::read_regular(&file, LARGEST).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
     let pair = |line: &str| {
         line.split_once(": ").map(|(name, value)| (name.to_string(), value.to_string()))
     };

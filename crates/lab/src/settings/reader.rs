@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, fmt, rc::Rc};
 
-use anyhow::{anyhow, bail};
+use anyhow::{anyhow, bail, ensure};
 use serde_json::Value;
 use toml::de::{DeTable, DeValue};
 
 use super::tree::{Place, SettingTree};
+
+/// The most parts of a key.
+const DEEPEST: usize = 64;
 
 impl SettingTree {
     /// Reads TOML; `source` is what errors call it.
@@ -30,6 +33,8 @@ impl SettingTree {
             anyhow!("{text:?} is not a setting; expected key=value, for example train.lr=0.001")
         })?;
         let place = Place { source: format!("--set {text}").as_str().into(), line: None };
+        let parts = path.split('.').count();
+        ensure!(parts <= DEEPEST, "--set: a key of {parts} parts; at most {DEEPEST} are read");
         let toml = format!("value = {value}");
         let value = match DeTable::parse(&toml) {
             Ok(table) => {

@@ -1,4 +1,4 @@
-//! Settings that know where they were written, so that an error can name file and line.
+//! Settings with their sources and lines, so that an error can name file and line.
 
 use std::{collections::BTreeMap, fmt, rc::Rc};
 
@@ -102,6 +102,14 @@ impl SettingTree {
             table.retain(|key, _| !keys.contains(&key.as_str()));
         }
         rest
+    }
+
+    /// The same table at another place: that of the key that stands for it.
+    pub fn at(mut self, at: &Place) -> Self {
+        if let SettingTree::Table(_, place) = &mut self {
+            *place = at.clone();
+        }
+        self
     }
 
     /// The settings of a table; none if it is no table.

@@ -1,4 +1,4 @@
-//! JSON objects that vouch for themselves: the last member is the SHA-256 of all bytes before it.
+//! JSON objects with a checksum: the last member is the SHA-256 of all bytes before it.
 
 use sha2::{Digest, Sha256};
 

@@ -147,7 +147,8 @@ impl Request {
             return Ok(None);
         }
         // Another process may be writing them; where nobody may write, nobody does.
-        let lock = File::open(runs.join(format!("{}.lock", self.stem()))).ok();
+        let lock = runs.join(format!("{}.lock", self.stem()));
+        let lock = run_files::is_file(&lock)?.then(|| File::open(lock).ok()).flatten();
         let _lock = lock.filter(|lock| lock.lock_shared().is_ok());
         let again = format!("make it anew with run {}, or name the file itself", self.words());
         match Self::read(&csv.with_extension("json"))? {

@@ -1,5 +1,5 @@
-//! Files of a folder of runs. Links are not followed: who can write a folder of runs could otherwise have
-//! any file read, or written over, that the one who reads it can.
+//! Files of a folder of runs. Symbolic links are not followed, so that a folder of runs cannot refer to files
+//! outside of it.
 
 use std::{fs, io, path::Path};
 

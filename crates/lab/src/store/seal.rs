@@ -1,5 +1,5 @@
-//! The seal of a run: `result.json`, which is written last and vouches for itself and for every other file
-//! of the run.
+//! The seal of a run: `result.json`, which is written last and has the checksums of itself and of every
+//! other file of the run.
 //!
 //! It has the id of the run, how it ended, the SHA-256 of each file in its folder, and in its last line the
 //! SHA-256 of all bytes before that line. Whoever reads a file of a run that has ended compares it with the

@@ -6,12 +6,13 @@ use super::{
     html::{pair, part},
     traces,
 };
-use crate::{Error, Setting, comparison::comparison_of, verbs::against_baseline};
+use crate::{Error, Setting, Table, comparison::comparison_of, verbs::against_baseline};
 
 /// The tables and plots of a setting.
 pub(super) fn section(page: &Page, order: &[&str], setting: &Setting) -> Result<String, Error> {
     let figures = Figures::new(page, order, setting);
-    let mut body = comparison_of(setting, &page.query).to_html();
+    let tables = comparison_of(setting, &page.query);
+    let mut body: String = tables.iter().map(Table::to_html).collect();
     body += &part("Verdicts", &verdicts(page, setting)?);
     body += &part("Quality and cost", &pair(&figures.quality));
     body += &part("Learning curves", &pair(&figures.learning));

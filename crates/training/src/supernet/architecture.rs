@@ -61,6 +61,15 @@ pub struct Architecture {
 #[serde(default, deny_unknown_fields)]
 pub struct Genes {
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// Heads of every attention that has no gene of its own.
+    pub heads: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Experts of every layer, of a side that has no gene of its own.
+    pub experts: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The hidden width of every expert, of a side that has no gene of its own.
+    pub hidden: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     /// The width of the encoder.
     pub encoder_width: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -269,7 +278,12 @@ impl SupernetSpace {
         let cross = if with_encoder { decoder } else { 0 };
         let encoder_width =
             one("encoder_width", genes.encoder_width, most.encoder_width, &self.encoder_width)?;
-        let heads = |name, values, n| list(name, values, n, &self.heads);
+        let heads = |name, values: &Option<Vec<usize>>, n| {
+            list(name, &of_all(values, genes.heads, n), n, &self.heads)
+        };
+        let hidden = |side, experts: &Option<Vec<usize>>, hidden, n| {
+            self.hidden_of(side, (&of_all(experts, genes.experts, n), hidden, genes.hidden), n)
+        };
         let outputs = &self.encoder_outputs;
         Ok(Architecture {
             encoder_width: if with_encoder { encoder_width } else { 0 },
@@ -286,7 +300,7 @@ impl SupernetSpace {
                 &self.decoder_layers,
             )?,
             encoder_heads: heads("encoder_heads", &genes.encoder_heads, encoder)?,
-            encoder_hidden: self.hidden_of(
+            encoder_hidden: hidden(
                 "encoder",
                 &genes.encoder_experts,
                 &genes.encoder_hidden,
@@ -295,7 +309,7 @@ impl SupernetSpace {
             decoder_heads: heads("decoder_heads", &genes.decoder_heads, decoder)?,
             cross_heads: heads("cross_heads", &genes.cross_heads, cross)?,
             encoder_outputs: list("encoder_outputs", &genes.encoder_outputs, cross, outputs)?,
-            decoder_hidden: self.hidden_of(
+            decoder_hidden: hidden(
                 "decoder",
                 &genes.decoder_experts,
                 &genes.decoder_hidden,
@@ -305,19 +319,20 @@ impl SupernetSpace {
         })
     }
 
-    /// The widths of the experts of each layer of a side, from their numbers `n` or from the widths.
+    /// The widths of the experts of each layer of a side, from their numbers `n`, all with the width `of_all`
+    /// or the largest, or from the widths.
     fn hidden_of(
         &self,
         side: &str,
-        n: &Option<Vec<usize>>,
-        hidden: &Option<Vec<Vec<usize>>>,
+        (n, hidden, of_all): (&Option<Vec<usize>>, &Option<Vec<Vec<usize>>>, Option<usize>),
         layers: usize,
     ) -> Result<Vec<Vec<usize>>, String> {
         let widest = self.hidden.iter().copied().max().unwrap_or(0);
         let (experts, widths) = (format!("{side}_experts"), format!("{side}_hidden"));
         let Some(hidden) = hidden else {
             let n = list(&experts, n, layers, &self.experts)?;
-            return Ok(n.iter().map(|n| vec![widest; *n]).collect());
+            let width = one("hidden", of_all, widest, &self.hidden)?;
+            return Ok(n.iter().map(|n| vec![width; *n]).collect());
         };
         let counts: Vec<usize> = hidden.iter().map(Vec::len).collect();
         checked(&widths, &counts, layers, &self.experts)?;
@@ -331,6 +346,11 @@ impl SupernetSpace {
         }
         Ok(hidden.clone())
     }
+}
+
+/// The genes of `n` layers, or the one that all of them have.
+fn of_all(own: &Option<Vec<usize>>, of_all: Option<usize>, n: usize) -> Option<Vec<usize>> {
+    own.clone().or_else(|| of_all.map(|value| vec![value; n]))
 }
 
 /// A gene, or the largest value.
@@ -438,6 +458,22 @@ mod tests {
         assert_eq!(some.encoder_hidden, [vec![96], vec![96, 96]]);
         assert_eq!(some.used_decoder_hidden(), [vec![96, 96, 96]]);
         assert_eq!(some.encoder_share(), Some(0.4));
+    }
+
+    #[test]
+    fn one_gene_for_all_layers_is_a_homogeneous_architecture() {
+        let space = SupernetSpace::default();
+        let of = |json: &str| space.architecture(&choice(json), true);
+        let alike = of("{\"heads\": 2, \"experts\": 2, \"hidden\": 64}").unwrap();
+        assert_eq!(alike.encoder_hidden, vec![vec![64, 64]; 2]);
+        assert_eq!(alike.decoder_hidden, vec![vec![64, 64]; 3]);
+        assert_eq!((alike.decoder_heads, alike.cross_heads), (vec![2; 3], vec![2; 3]));
+        assert_eq!(alike.encoder_heads, [2, 2]);
+        let own = of("{\"experts\": 1, \"decoder_experts\": [3, 2, 1]}").unwrap();
+        assert_eq!(own.encoder_hidden, vec![vec![96]; 2]);
+        assert_eq!(own.decoder_hidden[0], vec![96; 3]);
+        let err = of("{\"hidden\": 65}").unwrap_err();
+        assert!(err.ends_with("hidden = 65; known: [32, 64, 96]"), "{err}");
     }
 
     #[test]

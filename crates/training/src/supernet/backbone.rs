@@ -7,7 +7,11 @@ use backbones::{
 use burn::prelude::*;
 use moe::{Choice, ConfigError, Domain, Init, Input, Pass, Placement, RealTokens, read};
 
-use super::{config::SupernetConfig, cost::ArchitectureCost, network::Supernet};
+use super::{
+    config::SupernetConfig,
+    cost::ArchitectureCost,
+    network::{Layer, LayerSizes, Supernet},
+};
 
 /// What was checked before.
 const TEXT: &str = "a supernet is built for text or pairs of sequences";
@@ -135,8 +139,8 @@ impl Supernet {
         ArchitectureCost::of(&self.config, &self.architecture, [self.source, self.target], vocab)
     }
 
-    /// Tells where experts are, how sparse the network is, and how far mixtures move between the smallest
-    /// and the largest architecture.
+    /// Tells where experts are, how sparse the network is, what a token costs without the vocabulary, and how
+    /// far mixtures move between the smallest and the largest architecture.
     fn tell(&self, pass: &mut Pass, architecture: &super::Architecture) {
         let device = self.embedding.weight.val().device();
         let mut tell = |name: &str, value: f64| {
@@ -145,26 +149,40 @@ impl Supernet {
         if let Some(share) = architecture.encoder_share() {
             tell("encoder_expert_share", share);
         }
-        tell("sparsity", self.cost().sparsity());
-        if self.config.mixed().is_some() {
-            tell("mixture_shift", self.mixture_shift(&device));
+        let cost = self.cost();
+        tell("sparsity", cost.sparsity());
+        tell("flops_without_vocabulary", cost.flops() / self.tokens() as f64);
+        let shifts = self.mixture_shifts(&device);
+        if !shifts.is_empty() {
+            tell("mixture_shift", shifts.iter().sum::<f64>() / shifts.len() as f64);
+        }
+        for (layer, shift) in shifts.iter().enumerate() {
+            tell(&format!("mixture_shift_layer{layer}"), *shift);
         }
     }
 
-    /// The mean difference of alpha between the smallest and the largest architecture, over the layers.
-    fn mixture_shift(&self, device: &Device) -> f64 {
+    /// For each layer with a mixture, the encoder's first, the mean difference of alpha between the
+    /// smallest and the largest architecture, over both maps and the outputs that both have.
+    fn mixture_shifts(&self, device: &Device) -> Vec<f64> {
         let pair = self.is_pair();
         let [small, large] = [self.space().smallest(pair), self.space().largest(pair)];
         let (few, all) = (self.condition(&small, device), self.condition(&large, device));
-        let (Some(few), Some(all)) = (few, all) else { return 0.0 };
-        let shifts = self.encoder.iter().chain(&self.decoder).filter_map(|layer| {
+        let (Some(few), Some(all)) = (few, all) else { return Vec::new() };
+        let encoder =
+            self.encoder.iter().enumerate().map(|(i, layer)| (layer, small.encoder_layer(i)));
+        let decoder = self.decoder.iter().enumerate().take(small.decoder_layers);
+        let decoder = decoder.map(|(i, layer)| (layer, small.decoder_layer(i)));
+        let shift = |(layer, sizes): (&Layer, LayerSizes)| {
             let mixture = layer.mixture.as_ref()?;
-            let [d, h] = [1, 1];
-            let [a, _] = mixture.alphas(few.clone(), [d, h]);
-            let [b, _] = mixture.alphas(all.clone(), [d, h]);
-            Some(f64::from(kernels::mean((a - b).abs()).into_scalar::<f32>()))
-        });
-        let shifts: Vec<f64> = shifts.collect();
-        shifts.iter().sum::<f64>() / shifts.len().max(1) as f64
+            let sizes = [sizes.width, sizes.hidden[0]];
+            let (few, all) =
+                (mixture.alphas(few.clone(), sizes), mixture.alphas(all.clone(), sizes));
+            let maps = few
+                .into_iter()
+                .zip(all)
+                .map(|(a, b)| f64::from(kernels::mean((a - b).abs()).into_scalar::<f32>()));
+            Some(maps.sum::<f64>() / 2.0)
+        };
+        encoder.chain(decoder).filter_map(shift).collect()
     }
 }

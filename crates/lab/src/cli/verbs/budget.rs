@@ -1,6 +1,5 @@
-//! `budget`: what a suite holds equal, and which sizes follow from it.
+//! `budget`: what a suite holds equal, which sizes follow from it, and how much memory each method needs.
 
-use anyhow::bail;
 use clap::Args;
 use report::{Cell, Column, Digits, Kind, Table};
 
@@ -28,8 +27,7 @@ pub(crate) struct Budget {
 
 impl Verb for Budget {
     const NAME: &'static str = "budget";
-    const ABOUT: &'static str =
-        "Print the budget of a suite and the sizes solved for it; nothing is trained";
+    const ABOUT: &'static str = "Print the budget of a suite, the sizes solved for it, and the memory of its runs; nothing is trained";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let name = session.suite_or_default(self.suite.as_deref())?;
@@ -41,15 +39,18 @@ impl Verb for Budget {
         let specs = suite.planned();
         let with_memory = |spec: &RunSpec| {
             let needed = memory::needed(spec, session.plugins);
-            let mut row = row(spec)?;
+            let mut row = row(spec);
             row.push(needed.map_or(Cell::Missing, |bytes| Cell::Words(memory::shown(bytes))));
-            Some(row)
+            row
         };
-        let rows: Vec<_> = specs.iter().copied().filter_map(with_memory).collect();
-        let Some(given) = suite.budget() else { bail!("suite {name} has no [budget]") };
+        let rows: Vec<_> = specs.iter().copied().map(with_memory).collect();
+        let title = suite.budget().map_or_else(
+            || format!("suite {name}: no [budget], so that nothing is held equal"),
+            |given| given.title(),
+        );
         let (words, number) = (Kind::Words, Kind::Numbers(Digits::Fixed(0)));
         let table = Table {
-            title: given.title(),
+            title,
             columns: vec![
                 Column::new("task", "task", words),
                 Column::new("backbone", "backbone", words),
@@ -69,12 +70,12 @@ impl Verb for Budget {
     }
 }
 
-fn row(spec: &RunSpec) -> Option<Vec<Cell>> {
-    let given = spec.budget.as_ref()?;
+fn row(spec: &RunSpec) -> Vec<Cell> {
+    let given = spec.budget.as_ref();
     let words = |text: &str| Cell::Words(text.into());
     let number = |x: Option<f64>| x.map_or(Cell::Missing, Cell::Number);
-    let solved = given.solved.as_ref();
-    Some(vec![
+    let solved = given.and_then(|given| given.solved.as_ref());
+    vec![
         words(&spec.config.task.kind),
         words(&spec.config.backbone.kind),
         words(&match &spec.tuned {
@@ -84,8 +85,8 @@ fn row(spec: &RunSpec) -> Option<Vec<Cell>> {
         words(solved.map_or("", |(path, ..)| path)),
         number(solved.map(|(_, was, _)| *was as f64)),
         number(solved.map(|(.., is)| *is as f64)),
-        number(given.target),
-        number(given.off.map(|off| 100.0 * off)),
+        number(given.and_then(|given| given.target)),
+        number(given.and_then(|given| given.off).map(|off| 100.0 * off)),
         words(spec.refused.as_deref().unwrap_or("")),
-    ])
+    ]
 }

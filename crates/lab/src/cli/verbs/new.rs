@@ -5,11 +5,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
 use files::write_atomic;
+use moe::Registry;
 
-use crate::cli::{Answer, Session, Verb};
+use crate::{
+    Plugins,
+    cli::{Answer, Session, Verb},
+};
 
 /// Arguments of `new`.
 #[derive(Args)]
@@ -24,7 +28,13 @@ impl Verb for New {
     const NAME: &'static str = "new";
     const ABOUT: &'static str = "Write a new plug-in or experiment that compiles and runs";
 
-    fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
+    fn run(&self, session: &Session) -> anyhow::Result<Answer> {
+        let taken = self.what.taken(session.plugins);
+        ensure!(
+            !taken.contains(&self.name.as_str()),
+            "{:?} is the name of a plug-in; others are free",
+            self.name
+        );
         new(self.what, &self.name).map(Answer::from)
     }
 }
@@ -73,6 +83,21 @@ impl What {
             What::Backbone => template!("backbone"),
         }
     }
+
+    /// The names of the plug-ins of its kind.
+    fn taken(self, plugins: &Plugins) -> Vec<&'static str> {
+        fn names<B>(of: &Registry<B>) -> Vec<&'static str> {
+            of.iter().map(|(name, _)| name).collect()
+        }
+        let library = &plugins.library;
+        match self {
+            What::Router | What::Experiment => names(&library.routers),
+            What::Expert => names(&library.experts),
+            What::Residual => names(&library.residuals),
+            What::Task => names(&plugins.tasks),
+            What::Backbone => names(&plugins.backbones),
+        }
+    }
 }
 
 /// Writes it, and says what to do with it.
@@ -81,6 +106,9 @@ pub(crate) fn new(what: What, name: &str) -> anyhow::Result<String> {
     let here = std::env::current_dir().context("the current folder")?;
     match (what, workspace(&here)) {
         (What::Router, Some(root)) => router(&root, name),
+        (_, Some(root)) if root.join("crates").join(name).exists() => {
+            bail!("{name:?} is the name of a package of the workspace")
+        }
         (what, Some(root)) => experiment(what, &root.join("experiments"), name, true),
         (what, None) => experiment(what, &here, name, false),
     }
@@ -93,11 +121,32 @@ fn check_name(name: &str) -> anyhow::Result<()> {
             && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
     };
     ensure!(name.split('-').all(word), "{name:?} is not a name; an example: my-router");
-    // As a file it is a module, which a word of the language cannot be.
-    let taken = ["crate", "dyn", "enum", "fn", "impl", "lab", "lib", "loop", "match", "mod", "moe"];
-    ensure!(!taken.contains(&name), "{name:?} is taken by the language or by MoeLab");
+    // A file is a module, and a package a crate: neither may be a keyword or a crate that it uses.
+    ensure!(!TAKEN.contains(&name), "{name:?} is taken by the language or by MoeLab");
+    let title = title(name);
+    let prelude = include_str!("../../prelude.rs").lines().filter(|line| !line.starts_with("//"));
+    let mut words =
+        prelude.chain([OF_BURN]).flat_map(|line| line.split(|c: char| !c.is_alphanumeric()));
+    ensure!(
+        !words.any(|word| word == title),
+        "{name:?}: as a type it is {title}, which the prelude has; an example: my-{name}"
+    );
     Ok(())
 }
+
+/// Keywords of Rust, and crates by whose names a plug-in is written.
+const TAKEN: [&str; 62] = [
+    "abstract", "alloc", "as", "async", "await", "become", "box", "break", "burn", "const",
+    "continue", "core", "crate", "do", "dyn", "else", "enum", "extern", "false", "final", "fn",
+    "for", "gen", "if", "impl", "in", "kernels", "lab", "let", "lib", "loop", "macro", "main",
+    "match", "mod", "moe", "move", "mut", "override", "priv", "proc", "pub", "ref", "return",
+    "routers", "self", "static", "std", "struct", "super", "test", "trait", "true", "try", "type",
+    "typeof", "unsafe", "unsized", "use", "virtual", "where", "while",
+];
+
+/// Types of Burn's prelude, and of Rust's.
+const OF_BURN: &str =
+    " Bool Box Device Float Int Option Result Shape Some String Tensor TensorData Vec";
 
 /// The workspace around a folder.
 pub fn workspace(here: &Path) -> Option<PathBuf> {
@@ -109,6 +158,8 @@ fn router(root: &Path, name: &str) -> anyhow::Result<String> {
     let (stem, title) = (name.replace('-', "_"), title(name));
     let source = root.join("crates/routers/src");
     let contents = source.join("lib.rs");
+    let module = source.join(&stem);
+    ensure!(!module.exists(), "{name:?}: {} already exists", module.display());
     let old = fs::read_to_string(&contents).with_context(|| contents.display().to_string())?;
     let text = insert(&old, "mod ", &format!("mod {stem};"))
         .and_then(|text| insert(&text, "pub use ", &format!("pub use {stem}::{title};")))
@@ -245,7 +296,9 @@ mod tests {
 
     #[test]
     fn bad_names_are_refused() {
-        for name in ["", "Sticky", "a_b", "-a", "a-", "1a", "mod"] {
+        for name in
+            ["", "Sticky", "a_b", "-a", "a-", "1a", "mod", "for", "kernels", "linear", "task"]
+        {
             assert!(check_name(name).is_err(), "{name}");
         }
         assert!(check_name("top-k2").is_ok());

@@ -1,9 +1,6 @@
 //! `report`: results as one HTML file, or their tables in a page.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
@@ -60,7 +57,7 @@ impl Verb for Report {
 /// Puts a block into a page, between its marks.
 fn rewrite(path: &Path, name: &str, block: &str) -> anyhow::Result<()> {
     let place = || path.display().to_string();
-    let page = fs::read_to_string(path).with_context(place)?;
+    let page = files::read_text(path).with_context(place)?;
     let page = splice(&page, name, block).with_context(place)?;
     write_atomic(path, page.as_bytes()).with_context(place)
 }

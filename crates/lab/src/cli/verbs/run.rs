@@ -142,6 +142,9 @@ impl RunOptions {
     /// Trains the runs of a suite, the default one if none is named, and gives its table.
     pub(crate) fn train(&self, name: Option<&str>, session: &Session) -> anyhow::Result<Answer> {
         let world = &session.world;
+        if self.shard.is_none() {
+            cluster::not_apart()?;
+        }
         let name = session.suite_or_default(name)?;
         let planned = together::agree(&**world, self.plan(name, session))?;
         let Planned { source, wanted, request, environment, suite } = planned;
@@ -150,6 +153,9 @@ impl RunOptions {
         let searcher = source.searcher(session.plugins, &data, &wanted);
         let searcher = together::agree(&**world, searcher)?;
         ensure!(searcher.is_none() || (self.shard.is_none() && world.size() == 1), SEARCHES);
+        if self.split_moments {
+            together::agree(&**world, together::can_split(&suite, world.size()))?;
+        }
         say_budget(&suite, name, session);
         together::agree(&**world, self.check_memory(&suite, session))?;
         let (device, store) = together::agree(&**world, self.open(session))?;
@@ -317,10 +323,14 @@ impl RunOptions {
     fn check_memory(&self, suite: &SuitePlan, session: &Session) -> anyhow::Result<()> {
         let given = self.memory.map(|gigabytes| 1e9 * gigabytes);
         let Some(most) = given.or_else(memory::of_machine) else { return Ok(()) };
+        let jobs = match session.world.size() {
+            1 => self.jobs.unwrap_or_else(|| self.threads.count()).min(suite.planned().len()),
+            _ => 1,
+        };
         let mut checked: Vec<&RunConfig> = Vec::new();
         for spec in suite.planned().into_iter().filter(|spec| spec.refused.is_none()) {
             if !checked.contains(&&spec.config) {
-                memory::check(spec, memory::needed(spec, session.plugins)?, most)?;
+                memory::check(spec, memory::needed(spec, session.plugins)?, jobs.max(1), most)?;
                 checked.push(&spec.config);
             }
         }

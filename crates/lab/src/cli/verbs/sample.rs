@@ -1,4 +1,4 @@
-//! `sample`: a trained language model goes on with a text, or a trained translator translates it.
+//! `sample`: generates text with a trained language model, or translates with a trained translator.
 
 use anyhow::{bail, ensure};
 use backbones::{AnyBackbone, BackboneSpec, Decoder, gap_of_cache};
@@ -200,6 +200,9 @@ fn causal_routers(plugins: &Plugins) -> impl Iterator<Item = &'static str> {
     })
 }
 
+/// The most tokens of a prompt: attention has a number for each pair of them.
+const LONGEST: usize = 4096;
+
 /// The tokens of a text.
 fn encode(task: &dyn Task, text: &str) -> anyhow::Result<Vec<i32>> {
     let tokenizer = task.as_text().expect(TEXT).tokenizer();
@@ -212,6 +215,8 @@ fn encode(task: &dyn Task, text: &str) -> anyhow::Result<Vec<i32>> {
         let (piece, vocab) = (piece.trim(), tokenizer.vocab());
         bail!("--prompt {text:?}: {piece:?} is not a token of the run; it has {vocab} others");
     }
+    let n = tokens.ids.len();
+    ensure!(n <= LONGEST, "--prompt has {n} tokens; at most {LONGEST} are read");
     Ok(tokens.ids)
 }
 
@@ -232,7 +237,8 @@ const PROBE: usize = 48;
 /// The largest difference between the scores of the probe, which are of the order of 1.
 const GAP: f32 = 1e-3;
 
-/// Whether the layers compute the same for a token alone as among others. A full expert drops tokens by
+/// Whether the key-value cache gives the same scores as the full window: the layers compute the same for a
+/// token alone as among others. A full expert drops tokens by
 /// those before them, and there are routers that count tokens, or draw for each. Where there is a
 /// doubt, a part of the validation text is read both ways. Says why not.
 fn may_cache(

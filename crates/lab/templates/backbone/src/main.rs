@@ -69,11 +69,11 @@ impl Backbone for Sample {
     /// `[B, 1, height, width]` to `[B, 1, outputs]`.
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
         let Input::Image(rows) = input else { unreachable!("checked before") };
-        let mut x = self.embedding.forward(rows.squeeze_dim::<3>(1)); // [B, T, D]
+        let mut x = linear_layer(&self.embedding, rows.squeeze_dim::<3>(1)); // [B, T, D]
         for block in &self.blocks {
             x = block.forward(pass, x.clone(), x, 0.0);
         }
-        self.head.forward(x.mean_dim(1))
+        linear_layer(&self.head, x.mean_dim(1))
     }
 
     fn tokens(&self) -> usize {

@@ -41,7 +41,7 @@ impl Experts for Sample {
 
     /// `[E, S, D] -> [E, S, D]`: expert e works on the rows of `slots[e]`, each row by itself.
     fn forward(&self, _pass: &mut Pass, slots: Tensor<3>) -> Tensor<3> {
-        relu(slots.matmul(self.enter.val())).matmul(self.leave.val())
+        matmul(relu(matmul(slots, self.enter.val())), self.leave.val())
     }
 
     fn flops_per_row(&self) -> f64 {
