@@ -9,5 +9,6 @@ fn main() -> ExitCode {
     let multi30k = lab::suite!("automoe-multi30k", "../multi30k.toml");
     let ranking = lab::suite!("automoe-ranking", "../ranking.toml");
     let latency = lab::suite!("automoe-latency", "../latency.toml");
-    lab::main(Plugins::default(), &[pairs, multi30k, ranking, latency])
+    let predicted = lab::suite!("automoe-predicted-latency", "../predicted-latency.toml");
+    lab::main(Plugins::default(), &[pairs, multi30k, ranking, latency, predicted])
 }
