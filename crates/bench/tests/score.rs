@@ -255,11 +255,11 @@ fn arrays_that_are_cut_off_or_of_another_type_are_refused() {
     let mut integers = whole.clone();
     let at =
         integers.windows(3).position(|part| part == b"<f4").expect("the type is in the header");
-    integers[at..at + 3].copy_from_slice(b"<i4");
+    integers[at..at + 3].copy_from_slice(b"<c8");
     for (bytes, expected) in [
         (whole[..whole.len() - 4].to_vec(), "156 bytes of numbers; shape [40] needs 160"),
         (whole[..40].to_vec(), "cut off within its header"),
-        (integers, "its numbers are <i4; <f2, <f4 or <f8 was expected"),
+        (integers, "its numbers are <c8; <f2, <f4, <f8 or whole numbers (<i8) were expected"),
     ] {
         let mut files = perfect(Task::Boundary);
         files[1][0].1 = bytes;

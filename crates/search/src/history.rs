@@ -3,13 +3,17 @@
 //! beginning of the SHA-256 of the bytes of the line before it.
 //!
 //! What a kill or a power cut takes away at the end is dropped when the file is opened again, and found out
-//! again. One process at a time has a history; others wait for it.
+//! again. Values are on the disk before the search goes on from them. One process at a time has a history;
+//! others wait for it. A file that is no history keeps every byte: links are not followed, and nothing is cut
+//! off below a first line that is not that of a search.
 
 use std::{
     collections::HashMap,
-    fs::{File, OpenOptions},
-    io::Write,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -66,18 +70,37 @@ impl History {
     /// That of the file, or a new one there. `about` says of which search it is.
     ///
     /// # Errors
-    /// If the file is of another search, or cannot be read or written.
+    /// If the file is of another search or of none, is a link or no regular file, or cannot be read or
+    /// written.
     pub fn open(path: &Path, about: &Value) -> Result<Self, SearchError> {
+        Self::open_unless(path, about, &|| false)
+    }
+
+    /// The same, which waits for another process that has the file until `stop` says so.
+    ///
+    /// # Errors
+    /// As [`History::open`], and if it was stopped.
+    pub fn open_unless(
+        path: &Path,
+        about: &Value,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Self, SearchError> {
         let failed = |source| SearchError::File { path: path.into(), source };
-        let file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
-        file.lock().map_err(failed)?;
-        let text = std::fs::read_to_string(path).map_err(failed)?;
-        let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+        let mut file = locked(path, stop)?;
+        let bytes = read_all(&mut file).map_err(failed)?;
+        let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let (whole, rest) = bytes.split_at(end);
+        let head = about.to_string();
+        if whole.is_empty() && !begins(rest, with_check(&head).as_bytes()) {
+            let why = "not a history of a search; move the file away to search here".into();
+            return Err(SearchError::Damaged { path: path.into(), line: 1, why });
+        }
         let mut history = Self::default();
-        for (at, line) in whole.lines().enumerate() {
+        for (at, line) in whole.split_inclusive(|byte| *byte == b'\n').enumerate() {
             let damaged =
                 |why: String| SearchError::Damaged { path: path.into(), line: at + 1, why };
-            let line = checked(line).map_err(damaged)?;
+            let line = std::str::from_utf8(line).map_err(|err| damaged(err.to_string()))?;
+            let line = checked(line.trim_end_matches('\n')).map_err(damaged)?;
             let line = line.as_str();
             match at {
                 0 => same(path, about, line).map_err(|err| err.unwrap_or_else(damaged))?,
@@ -86,9 +109,12 @@ impl History {
             }
         }
         file.set_len(whole.len() as u64).map_err(failed)?;
+        let is_new = whole.is_empty();
         history.file = Some((path.into(), file));
-        if whole.is_empty() {
-            history.write(&about.to_string())?;
+        if is_new {
+            history.write(&head)?;
+            history.sync()?;
+            sync_name(path).map_err(failed)?;
         }
         Ok(history)
     }
@@ -141,6 +167,115 @@ impl History {
         let written = file.write_all(with_check(line).as_bytes());
         written.map_err(|source| SearchError::File { path: path.clone(), source })
     }
+
+    /// Returns when all lines are on the disk.
+    pub(crate) fn sync(&self) -> Result<(), SearchError> {
+        let Some((path, file)) = &self.file else { return Ok(()) };
+        file.sync_data().map_err(|source| SearchError::File { path: path.clone(), source })
+    }
+}
+
+/// How often a process that waits looks again.
+const WAIT: Duration = Duration::from_millis(100);
+/// The most bytes of a history: a million lines of 1 KiB.
+const MOST: u64 = 1 << 30;
+
+/// The file at a path, made if there is none, which no other process has.
+fn locked(path: &Path, stop: &dyn Fn() -> bool) -> Result<File, SearchError> {
+    let failed = |source| SearchError::File { path: path.into(), source };
+    loop {
+        let file = opened(path).map_err(failed)?;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if stop() => {
+                    return Err(SearchError::Stopped { path: path.into() });
+                }
+                Err(TryLockError::WouldBlock) => thread::sleep(WAIT),
+                Err(TryLockError::Error(err)) => return Err(failed(err)),
+            }
+        }
+        // Whoever had it may have removed it.
+        if fs::symlink_metadata(path).is_ok_and(|facts| is_of(&facts, &file)) {
+            return Ok(file);
+        }
+    }
+}
+
+/// Opens a regular file to read and to add to it. Of a link not even the target is made.
+fn opened(path: &Path) -> io::Result<File> {
+    let is_no_file =
+        || io::Error::new(io::ErrorKind::InvalidInput, "not a regular file, so nothing is written");
+    let mut options = OpenOptions::new();
+    options.read(true).append(true);
+    match fs::symlink_metadata(path) {
+        Ok(facts) if !facts.is_file() => return Err(is_no_file()),
+        Ok(_) => {}
+        Err(err) if err.kind() == io::ErrorKind::NotFound => {
+            // This fails where a link is, and where another process has made the file meanwhile.
+            match options.create_new(true).open(path) {
+                Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
+                made => return made,
+            }
+            options.create_new(false);
+        }
+        Err(err) => return Err(err),
+    }
+    let file = options.open(path)?;
+    // Something else may have taken its place in between.
+    match is_of(&fs::symlink_metadata(path)?, &file) {
+        true => Ok(file),
+        false => Err(is_no_file()),
+    }
+}
+
+/// Whether these facts are of the regular file that is open.
+fn is_of(facts: &fs::Metadata, file: &File) -> bool {
+    #[cfg(unix)]
+    let same = |open: &fs::Metadata| {
+        use std::os::unix::fs::MetadataExt;
+        (facts.dev(), facts.ino()) == (open.dev(), open.ino())
+    };
+    #[cfg(not(unix))]
+    let same = |open: &fs::Metadata| open.is_file();
+    facts.is_file() && file.metadata().is_ok_and(|open| same(&open))
+}
+
+fn read_all(file: &mut File) -> io::Result<Vec<u8>> {
+    let size = file.metadata()?.len();
+    if size > MOST {
+        let why = format!("{size} bytes; a history of at most {MOST} was expected");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    }
+    let mut bytes = Vec::new();
+    file.take(MOST).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Whether a file that ends within its first line is what a kill or a power cut leaves of this line: its
+/// beginning, and zeros where the disk has the file's length but not its content.
+fn begins(found: &[u8], line: &[u8]) -> bool {
+    let written = found.iter().rposition(|byte| *byte != 0).map_or(0, |end| end + 1);
+    found.len() <= line.len() && line.starts_with(&found[..written])
+}
+
+/// Writes the name of a new file to the disk.
+fn sync_name(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()) {
+        // Some file systems cannot, some folders may not be read, and some systems open no folders.
+        Err(err)
+            if matches!(
+                err.kind(),
+                io::ErrorKind::InvalidInput
+                    | io::ErrorKind::Unsupported
+                    | io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            Ok(())
+        }
+        synced => synced,
+    }
 }
 
 /// What is before and after the digits at the end of a line.
@@ -175,4 +310,121 @@ fn same(path: &Path, about: &Value, line: &str) -> Result<(), Result<SearchError
     let what = keys.filter(|key| found[key.as_str()] != about[key.as_str()]).cloned();
     let what = what.collect::<Vec<_>>().join(", ");
     Err(Ok(SearchError::OtherHistory { path: path.into(), what }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn about() -> Value {
+        json!({ "seed": 7, "space": "äöü" })
+    }
+
+    fn place() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        (folder, path)
+    }
+
+    /// A history with one value, and its file.
+    fn noted(path: &Path) -> Vec<u8> {
+        let mut history = History::open(path, &about()).unwrap();
+        let member = Member([("name".to_string(), json!("ü"))].into_iter().collect());
+        history.note_value(&member, Some(0.5)).unwrap();
+        fs::read(path).unwrap()
+    }
+
+    #[test]
+    fn a_file_that_is_no_history_keeps_every_byte() {
+        let (_folder, path) = place();
+        let whole = noted(&path);
+        let head = whole.split_inclusive(|byte| *byte == b'\n').next().unwrap();
+        let longer = [&head[..head.len() - 1], b"x"].concat();
+        for text in [&b"a key without a newline"[..], b"\n", b"x\nrest", b"{\"seed\":8", &longer] {
+            fs::write(&path, text).unwrap();
+            let err = History::open(&path, &about()).unwrap_err().to_string();
+            assert!(err.contains("a.jsonl:1: "), "{err}");
+            assert_eq!(fs::read(&path).unwrap(), text);
+        }
+        let long = vec![0; head.len() + 1];
+        fs::write(&path, &long).unwrap();
+        let err = History::open(&path, &about()).unwrap_err().to_string();
+        assert!(
+            err.ends_with(
+                "a.jsonl:1: not a history of a search; move the file away to search here"
+            )
+        );
+        assert_eq!(fs::read(&path).unwrap(), long);
+    }
+
+    #[test]
+    fn what_a_cut_leaves_is_written_again() {
+        let (_folder, path) = place();
+        let whole = noted(&path);
+        let head = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        // Within a letter of several bytes too.
+        for cut in 0..=whole.len() {
+            for zeros in [0, 3] {
+                let kept = [&whole[..cut], &vec![0; zeros]].concat();
+                if zeros > 0 && (cut + zeros > head || cut == head) {
+                    continue;
+                }
+                fs::write(&path, kept).unwrap();
+                drop(History::open(&path, &about()).unwrap());
+                let expected = if cut == whole.len() { &whole[..] } else { &whole[..head] };
+                assert_eq!(fs::read(&path).unwrap(), expected, "cut at {cut}, {zeros} zeros");
+            }
+        }
+    }
+
+    #[test]
+    fn a_process_that_waits_can_be_stopped() {
+        let (_folder, path) = place();
+        let first = History::open(&path, &about()).unwrap();
+        let asked = Cell::new(0);
+        let stop = || asked.replace(asked.get() + 1) == 2;
+        let err = History::open_unless(&path, &about(), &stop).unwrap_err();
+        assert_eq!(asked.get(), 3);
+        assert!(err.to_string().starts_with("stopped while another process has "), "{err}");
+        drop(first);
+        History::open_unless(&path, &about(), &|| true).unwrap();
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn links_and_pipes_are_refused() {
+        let (folder, path) = place();
+        let target = folder.path().join("key");
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        let refused = || {
+            let err = History::open(&path, &about()).unwrap_err().to_string();
+            assert!(err.ends_with("a.jsonl: not a regular file, so nothing is written"), "{err}");
+        };
+        refused();
+        assert!(!target.exists(), "no target is made");
+        fs::write(&target, "a key").unwrap();
+        refused();
+        assert_eq!(fs::read(&target).unwrap(), b"a key");
+        fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        refused();
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_file_that_was_removed_meanwhile_is_made_anew() {
+        let (_folder, path) = place();
+        let first = Cell::new(Some(History::open(&path, &about()).unwrap()));
+        let stop = || {
+            fs::remove_file(&path).unwrap();
+            drop(first.take());
+            false
+        };
+        drop(History::open_unless(&path, &about(), &stop).unwrap());
+        assert!(path.exists());
+    }
 }

@@ -78,6 +78,12 @@ pub enum SearchError {
         /// Why.
         why: String,
     },
+    /// It was stopped while it waited for the history.
+    #[error("stopped while another process has {path}")]
+    Stopped {
+        /// The file.
+        path: PathBuf,
+    },
     /// The history cannot be read or written.
     #[error("{path}: {source}")]
     File {

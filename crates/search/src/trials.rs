@@ -29,7 +29,7 @@ pub struct Search<'a> {
     /// What a member may cost, if something is limited.
     pub limit: Option<Limit<'a>>,
     /// What members are worth, lower is better; none for one of which it cannot be found out.
-    #[expect(clippy::type_complexity, reason = "it is what is said above")]
+    #[expect(clippy::type_complexity, reason = "documented above")]
     pub evaluate: &'a mut dyn FnMut(&[Member]) -> Result<Vec<Option<f64>>, BoxError>,
     /// How many members are evaluated in one call, at most; it changes no result.
     pub at_once: usize,
@@ -122,6 +122,7 @@ impl Search<'_> {
             for (member, value) in members.iter().zip(values) {
                 self.history.note_value(member, value.filter(|value| value.is_finite()))?;
             }
+            self.history.sync()?;
         }
         for candidate in new {
             let value = self.history.value(&candidate.member).flatten();

@@ -1,8 +1,10 @@
 //! JSON with places: every fault says in which file and entry it is.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
-use crate::{Error, Result};
+use crate::{Error, Judge, Result, json_repeats::repeated_key};
 
 /// A JSON value with the place it has in its file.
 #[derive(Clone, Debug)]
@@ -12,13 +14,22 @@ pub(crate) struct Node<'a> {
     pub(crate) value: &'a Value,
 }
 
-/// Reads a file. `NaN` and `Infinity`, which Python writes, become texts of that name.
-pub(crate) fn parse(bytes: &[u8], file: &str) -> Result<Value> {
-    serde_json::from_slice(bytes).or_else(|err| {
-        let quoted = quote_not_numbers(bytes);
-        let fault = |_| Error::file(file, format!("not JSON: {err}"));
-        serde_json::from_slice(&quoted).map_err(fault)
-    })
+/// Reads a file. `NaN` and `Infinity`, which Python writes, become texts of that name. Odd is a key that an
+/// object has twice: the last one counts, as in Python.
+///
+/// # Errors
+///
+/// If it is no JSON, and at what the judge refuses.
+pub(crate) fn parse(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Value> {
+    let mut bytes = Cow::Borrowed(bytes);
+    let value = serde_json::from_slice(&bytes).or_else(|err| {
+        bytes = quote_not_numbers(&bytes).into();
+        serde_json::from_slice(&bytes).map_err(|_| Error::file(file, format!("not JSON: {err}")))
+    })?;
+    if let Some(key) = repeated_key(&bytes) {
+        judge.odd(Error::entry(file, key, "the key is there twice; the last one counts"))?;
+    }
+    Ok(value)
 }
 
 /// Puts quotes around `NaN` and `Infinity` outside of texts.
@@ -174,7 +185,9 @@ mod tests {
 
     #[test]
     fn faults_name_file_entry_and_expectation() {
-        let value = parse(br#"{"a":[{"n":"12"},{"n":true},7],"x":[1,2]}"#, "f.json").unwrap();
+        let value =
+            parse(br#"{"a":[{"n":"12"},{"n":true},7],"x":[1,2]}"#, "f.json", &mut Judge::default())
+                .unwrap();
         let root = Node::root(&value, "f.json");
         let items = root.items("a").unwrap();
         assert_eq!(items[0].int("n"), Ok(12));
@@ -191,7 +204,12 @@ mod tests {
 
     #[test]
     fn numbers_are_taken_as_python_takes_them() {
-        let value = parse(br#"["31500", 31500.7, -0.9, "x", " 7 ", "1.5", null]"#, "f").unwrap();
+        let value = parse(
+            br#"["31500", 31500.7, -0.9, "x", " 7 ", "1.5", null]"#,
+            "f",
+            &mut Judge::default(),
+        )
+        .unwrap();
         let ints: Vec<Option<i64>> = value.as_array().unwrap().iter().map(python_int).collect();
         assert_eq!(ints, [Some(31500), Some(31500), Some(0), None, Some(7), None, None]);
         assert_eq!(python_float(&value[5]), Some(1.5));
@@ -200,10 +218,21 @@ mod tests {
     #[test]
     fn python_writes_what_is_no_json() {
         let text = br#"{"NaN \" NaN": NaN, "b": [Infinity, -Infinity, 1]}"#;
-        let value = parse(text, "f").unwrap();
+        let value = parse(text, "f", &mut Judge::default()).unwrap();
         assert!(python_float(&value["NaN \" NaN"]).unwrap().is_nan());
         assert_eq!(python_float(&value["b"][1]), Some(f64::NEG_INFINITY));
-        let error = parse(b"{\"a\": NaN, ", "cut.json").unwrap_err().to_string();
+        let error =
+            parse(b"{\"a\": NaN, ", "cut.json", &mut Judge::default()).unwrap_err().to_string();
         assert!(error.starts_with("cut.json: not JSON: "), "{error}");
+    }
+
+    #[test]
+    fn a_key_that_is_there_twice_is_odd() {
+        let text = br#"{"a": NaN, "b": {"c": 1, "c": 2}}"#;
+        let mut judge = Judge::default();
+        assert_eq!(parse(text, "f", &mut judge).unwrap()["b"]["c"], 2);
+        let note = judge.notes()[0].to_string();
+        assert_eq!(note, "f: b.c: the key is there twice; the last one counts");
+        assert!(parse(text, "f", &mut Judge::strict()).is_err());
     }
 }

@@ -11,6 +11,7 @@ pub mod clock;
 mod error;
 pub mod format;
 mod json;
+mod json_repeats;
 mod judge;
 pub mod metric;
 pub mod npy;

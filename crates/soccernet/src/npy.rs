@@ -15,26 +15,56 @@ pub struct Array {
 
 /// How a number stands in the file, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FloatKind {
+pub enum NumberKind {
     /// `<f2`, half precision.
     F2,
     /// `<f4`, single precision.
     F4,
     /// `<f8`, double precision.
     F8,
+    /// `<i1` to `<i8`: a whole number of so many bytes.
+    Int(usize),
+    /// `<u1` to `<u8`, and `|b1`: the same without a sign.
+    Unsigned(usize),
 }
 
-impl FloatKind {
-    const ALL: [(&str, Self); 3] = [("<f2", Self::F2), ("<f4", Self::F4), ("<f8", Self::F8)];
+impl NumberKind {
+    /// That of a type's name.
+    fn parse(name: &str) -> Option<Self> {
+        let (kind, bytes) = name.strip_prefix(['<', '|'])?.split_at_checked(1)?;
+        match (kind, bytes) {
+            ("f", "2") => Some(Self::F2),
+            ("f", "4") => Some(Self::F4),
+            ("f", "8") => Some(Self::F8),
+            ("i", "1" | "2" | "4" | "8") => bytes.parse().ok().map(Self::Int),
+            ("u", "1" | "2" | "4" | "8") | ("b", "1") => bytes.parse().ok().map(Self::Unsigned),
+            _ => None,
+        }
+    }
 
     fn bytes(self) -> usize {
-        2 << self as usize
+        match self {
+            Self::F2 => 2,
+            Self::F4 => 4,
+            Self::F8 => 8,
+            Self::Int(bytes) | Self::Unsigned(bytes) => bytes,
+        }
     }
 
     fn read(self, bytes: &[u8]) -> f64 {
+        let whole = |fill: u8| {
+            let mut all = [fill; 8];
+            all[..bytes.len()].copy_from_slice(bytes);
+            all
+        };
         match (self, bytes) {
             (Self::F2, &[a, b]) => from_half(u16::from_le_bytes([a, b])),
             (Self::F4, &[a, b, c, d]) => f64::from(f32::from_le_bytes([a, b, c, d])),
+            (Self::Int(_), bytes) => {
+                let negative = bytes.last().is_some_and(|last| last >> 7 == 1);
+                i64::from_le_bytes(whole(if negative { 0xff } else { 0 })) as f64
+            }
+            (Self::Unsigned(_), _) => u64::from_le_bytes(whole(0)) as f64,
             (_, bytes) => f64::from_le_bytes(bytes.try_into().unwrap_or_default()),
         }
     }
@@ -53,7 +83,7 @@ fn from_half(bits: u16) -> f64 {
     if bits >> 15 == 1 { -size } else { size }
 }
 
-/// Reads an array of `<f2`, `<f4` or `<f8`.
+/// Reads an array of `<f2`, `<f4` or `<f8`, or of whole numbers.
 ///
 /// # Errors
 ///
@@ -64,9 +94,10 @@ pub fn read(bytes: &[u8], file: &str) -> Result<Array> {
 
 fn parse(bytes: &[u8]) -> std::result::Result<Array, String> {
     let raw = npy::open(bytes)?;
-    let known = FloatKind::ALL.iter().find(|(name, _)| *name == raw.kind);
-    let expected = || format!("its numbers are {}; <f2, <f4 or <f8 was expected", raw.kind);
-    let (_, kind) = known.ok_or_else(expected)?;
+    let expected = || {
+        format!("its numbers are {}; <f2, <f4, <f8 or whole numbers (<i8) were expected", raw.kind)
+    };
+    let kind = NumberKind::parse(&raw.kind).ok_or_else(expected)?;
     raw.check(kind.bytes())?;
     let data = raw.numbers.chunks_exact(kind.bytes()).map(|bytes| kind.read(bytes)).collect();
     Ok(Array { shape: raw.shape, data })
@@ -132,6 +163,21 @@ mod tests {
     }
 
     #[test]
+    fn whole_numbers_are_read() {
+        let of = |kind: &str, bytes: &[u8]| {
+            let file = [npy::start(kind, &[2]), bytes.to_vec()].concat();
+            read(&file, "1.npy").unwrap().data
+        };
+        let eight = [(-3i64).to_le_bytes(), 12i64.to_le_bytes()].concat();
+        assert_eq!(of("<i8", &eight), [-3.0, 12.0]);
+        assert_eq!(of("<i4", &[0xfe, 0xff, 0xff, 0xff, 0, 1, 0, 0]), [-2.0, 256.0]);
+        assert_eq!(of("|i1", &[0x80, 5]), [-128.0, 5.0]);
+        assert_eq!(of("|u1", &[0x80, 5]), [128.0, 5.0]);
+        assert_eq!(of("<u2", &[1, 1, 0xff, 0xff]), [257.0, 65535.0]);
+        assert_eq!(of("|b1", &[1, 0]), [1.0, 0.0]);
+    }
+
+    #[test]
     fn one_dimension_and_alignment() {
         let bytes = write(&Array { shape: vec![3], data: vec![1.0, 2.0, 3.0] }, false);
         assert_eq!(bytes.len() % 64, 12);
@@ -156,7 +202,9 @@ mod tests {
             let bytes: Vec<u8> = text.replace(from, to).chars().map(|c| c as u8).collect();
             read(&bytes, "1.npy").unwrap_err().problem
         };
-        assert_eq!(with("<f2", "<i8"), "its numbers are <i8; <f2, <f4 or <f8 was expected");
+        let expected = "its numbers are >f2; <f2, <f4, <f8 or whole numbers (<i8) were expected";
+        assert_eq!(with("<f2", ">f2"), expected);
+        assert!(with("<f2", "<c8").starts_with("its numbers are <c8"));
         assert!(with("False, ", "True,  ").contains("Fortran order"));
         assert!(with("(1, 2)", "(1, x)").contains("does not describe an array"));
     }

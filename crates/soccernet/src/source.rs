@@ -25,18 +25,19 @@ enum Content {
 }
 
 impl Source {
-    /// A folder with all that is in it, a zip archive, or one file.
+    /// A folder with all that is in it, a zip archive, or one file. Links to folders are followed, except those
+    /// to a folder that they are in.
     ///
     /// # Errors
     ///
-    /// If there is nothing, or if an archive is damaged, has a file twice or one outside of it, or would
+    /// If there is nothing, if a folder has more than 100,000 folders behind links, or if an archive is damaged, has a file twice or one outside of it, or would
     /// have more than 4 GiB unpacked.
     pub fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
         if path.is_dir() {
-            let mut files = BTreeMap::new();
-            walk(path, "", &mut files)?;
-            return Ok(Self { name, content: Content::Folder(files) });
+            let mut walk = Walk::default();
+            walk.folder(path, "", false)?;
+            return Ok(Self { name, content: Content::Folder(walk.files) });
         }
         let bytes =
             read_regular(path, u64::MAX).map_err(|err| Error::file(&name, err.to_string()))?;
@@ -47,7 +48,8 @@ impl Source {
         Ok(Self { name, content: Content::Memory([(file, bytes)].into()) })
     }
 
-    /// An archive in memory; `name` is for messages.
+    /// An archive in memory; `name` is for messages. What macOS adds, `__MACOSX/` and `.DS_Store`, is left
+    /// out.
     ///
     /// # Errors
     ///
@@ -56,7 +58,12 @@ impl Source {
         let name = name.into();
         let mut files = BTreeMap::new();
         let archive = zip::Archive::open(archive).map_err(|err| Error::file(&name, err))?;
-        for (file, at) in archive.files().map_err(|err| Error::file(&name, err))? {
+        let files_of = archive.files().map_err(|err| Error::file(&name, err))?;
+        for (file, at) in files_of.into_iter().filter(|(file, _)| !is_of_macos(file)) {
+            if file.contains('\\') {
+                let problem = "the path has a backslash; folders are separated by / in an archive";
+                return Err(Error::entry(&name, &file, problem));
+            }
             if !is_inside(&file) {
                 let problem = "the path leaves the folder; names are relative, without ..";
                 return Err(Error::entry(&name, &file, problem));
@@ -164,23 +171,55 @@ pub(crate) fn base(name: &str) -> &str {
     name.rsplit_once('/').map_or(name, |(_, base)| base)
 }
 
+/// Whether a file of an archive is what macOS adds about the others.
+fn is_of_macos(name: &str) -> bool {
+    name.starts_with("__MACOSX/") || base(name) == ".DS_Store"
+}
+
 fn is_inside(name: &str) -> bool {
     let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
     !name.contains('\\') && Path::new(name).components().all(inside)
 }
 
-fn walk(folder: &Path, prefix: &str, files: &mut BTreeMap<String, PathBuf>) -> Result<()> {
-    let fault = |err: std::io::Error| Error::file(folder.display().to_string(), err.to_string());
-    for entry in fs::read_dir(folder).map_err(fault)? {
-        let entry = entry.map_err(fault)?;
-        let name = join(prefix, &entry.file_name().to_string_lossy());
-        if entry.path().is_dir() {
-            walk(&entry.path(), &name, files)?;
-        } else {
-            files.insert(name, entry.path());
+/// The most folders that are read behind links: links to folders with links can make many of few.
+const LINKED: usize = 100_000;
+
+/// The files below a folder.
+#[derive(Default)]
+struct Walk {
+    files: BTreeMap<String, PathBuf>,
+    /// The folders that the present one is in, without links.
+    above: Vec<PathBuf>,
+    /// Folders behind links.
+    linked: usize,
+}
+
+impl Walk {
+    fn folder(&mut self, folder: &Path, prefix: &str, is_linked: bool) -> Result<()> {
+        let fault =
+            |err: std::io::Error| Error::file(folder.display().to_string(), err.to_string());
+        let real = folder.canonicalize().map_err(fault)?;
+        if self.above.contains(&real) {
+            return Ok(());
         }
+        self.linked += usize::from(is_linked);
+        if self.linked > LINKED {
+            let problem = format!("more than {LINKED} folders behind links");
+            return Err(Error::file(folder.display().to_string(), problem));
+        }
+        self.above.push(real);
+        for entry in fs::read_dir(folder).map_err(fault)? {
+            let entry = entry.map_err(fault)?;
+            let (path, name) = (entry.path(), join(prefix, &entry.file_name().to_string_lossy()));
+            if path.is_dir() {
+                self.folder(&path, &name, is_linked || path.is_symlink())?;
+            } else {
+                self.files.insert(name, path);
+            }
+        }
+        self.above.pop();
+        Ok(())
     }
-    Ok(())
 }
 
 /// Writes files as a zip archive if the path ends in `.zip`, else as a folder.
@@ -230,6 +269,36 @@ mod tests {
     }
 
     #[test]
+    #[cfg(unix)]
+    fn links_are_followed_and_never_in_circles() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let [set, other] = ["set", "other"].map(|name| folder.path().join(name));
+        write_files(&set, &files()).unwrap();
+        write_files(&other, &files()).unwrap();
+        symlink(other.join("l"), set.join("l/linked")).unwrap();
+        for name in ["x", "y", "z"] {
+            symlink(".", set.join(name)).unwrap();
+        }
+        let source = Source::open(&set).unwrap();
+        let expected =
+            ["l/linked/s/g/a.json", "l/linked/s/h/a.json", "l/s/g/a.json", "l/s/h/a.json"];
+        assert_eq!(source.names(), expected);
+        // Each of twenty folders has two links to the next one: a million ways to the last.
+        let many = folder.path().join("many");
+        for at in 0..20 {
+            fs::create_dir_all(many.join(at.to_string())).unwrap();
+            let next = many.join((at + 1).to_string());
+            for name in ["a", "b"] {
+                symlink(&next, many.join(format!("{at}/{name}"))).unwrap();
+            }
+        }
+        fs::create_dir_all(many.join("20")).unwrap();
+        let error = Source::open(&many.join("0")).unwrap_err().to_string();
+        assert!(error.ends_with("more than 100000 folders behind links"), "{error}");
+    }
+
+    #[test]
     fn a_missing_file_is_named_with_what_is_there() {
         let files: BTreeMap<String, Vec<u8>> = files().into_iter().collect();
         let source = Source::memory("mine.zip", files);
@@ -251,5 +320,19 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             assert!(write_files(folder.path(), &[(name.to_string(), vec![])]).is_err());
         }
+        let archive = zip::write(&[("l\\g\\a.json".to_string(), vec![])]).unwrap();
+        let error = Source::zip("windows.zip", archive).unwrap_err().to_string();
+        assert!(error.contains("the path has a backslash"), "{error}");
+    }
+
+    #[test]
+    fn what_macos_adds_to_an_archive_is_left_out() {
+        let names = ["ranking.json", "__MACOSX/._ranking.json", ".DS_Store", "l/.DS_Store"];
+        let archive = zip::write(&names.map(|name| (name.to_string(), vec![]))).unwrap();
+        let source = Source::zip("mac.zip", archive).unwrap();
+        assert_eq!(
+            (source.names(), source.only(".json")),
+            (vec!["ranking.json"], Ok("ranking.json"))
+        );
     }
 }

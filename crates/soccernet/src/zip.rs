@@ -15,7 +15,7 @@ use ::zip::{
 const MOST: u64 = 4 << 30;
 /// The most bytes that deflate makes of one byte. Files that promise more overlap or are wrong.
 const RATIO: u64 = 1032;
-/// What is more than this, and more than so many times what is packed, is no data but an attack.
+/// Data of more bytes than the first number, and more than the second times what is packed, are refused.
 const LARGE: [u64; 2] = [64 << 20, 100];
 
 type Problem<T> = std::result::Result<T, String>;

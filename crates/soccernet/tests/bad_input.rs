@@ -96,11 +96,11 @@ fn damaged_arrays() {
     let array = Array { shape: vec![60], data: vec![0.5; 60] };
     let half = npy::write(&array, false);
     let text: String = half.iter().map(|byte| char::from(*byte)).collect();
-    let whole = text.replace("<f4", "<i4").chars().map(|c| c as u8).collect();
+    let whole = text.replace("<f4", "<c8").chars().map(|c| c as u8).collect();
     let wide = npy::write(&Array { shape: vec![30, 2], data: vec![0.5; 60] }, false);
     let cases = [
         (half[..half.len() - 3].to_vec(), "237 bytes of numbers; shape [60] needs 240"),
-        (whole, "its numbers are <i4; <f2, <f4 or <f8 was expected"),
+        (whole, "its numbers are <c8; <f2, <f4, <f8 or whole numbers (<i8) were expected"),
         (wide, "shape [30, 2]; (frames,) was expected"),
         (b"rubbish".to_vec(), "not a .npy file"),
         (npy::write(&Array { shape: vec![0], data: vec![] }, false), "no frames"),

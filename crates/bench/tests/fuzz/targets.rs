@@ -1,10 +1,16 @@
 //! The readers of the workspace, each with small valid files to begin with.
 
+#[path = "loaded.rs"]
+mod loaded;
+#[path = "searched.rs"]
+mod searched;
+#[path = "tokenizers.rs"]
+mod tokenizers;
+
 use std::{collections::BTreeMap, fs, io::Write, path::Path};
 
 use flate2::{Compression, write::GzEncoder};
 use moe::Choice;
-use serde_json::json;
 use soccernet::{Judge, Source, format};
 use tasks::DataDir;
 
@@ -28,6 +34,7 @@ pub(crate) fn all() -> Vec<Target> {
     all.extend(soccer());
     all.extend(data());
     all.extend(models());
+    all.extend(loaded::loaded());
     all
 }
 
@@ -78,7 +85,6 @@ fn tables() -> Vec<Target> {
 fn runs() -> Vec<Target> {
     let log = "step,split,metric,value\n3,train,loss,2.5\n3,train,lr,1e-3\n7,valid,load/0/1,0.25\n";
     let scores = "example,units,loss,correct,bytes\n0,3,1.5,2,7\n1,2,0.25,1,0\n";
-    let member = json!({ "a": 1 });
     vec![
         target("log", 10, texts(&[log]), |_, bytes| drop(training::StepLog::parse(bytes))),
         target("example-scores", 10, texts(&[scores]), |_, bytes| {
@@ -95,11 +101,7 @@ fn runs() -> Vec<Target> {
             fs::write(training::Checkpoint::path(folder), sealed(bytes)).expect("a folder");
             drop(training::Checkpoint::load(folder, network, optimizer));
         }),
-        target("search", 2, vec![history(&member)], |folder, bytes| {
-            let path = folder.join("history.jsonl");
-            fs::write(&path, bytes).expect("the folder can be written");
-            drop(search::History::open(&path, &json!({ "seed": 1 })));
-        }),
+        searched::searched(),
         target("suite", 4, texts(&[SUITE]), |_, bytes| {
             let text = String::from_utf8_lossy(bytes).to_string();
             drop(lab::SettingTree::parse("fuzz.toml", &text));
@@ -154,15 +156,6 @@ fn sealed(bytes: &[u8]) -> Vec<u8> {
     use sha2::{Digest, Sha256};
     let body = &bytes[..bytes.len().saturating_sub(32)];
     [body, &Sha256::digest(body)[..]].concat()
-}
-
-fn history(member: &serde_json::Value) -> Vec<u8> {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("history.jsonl");
-    drop(search::History::open(&path, &json!({ "seed": 1 })));
-    let mut bytes = fs::read(&path).expect("it was written");
-    bytes.extend(format!("{{\"value\":0.5,\"member\":{member},\"check\":\"0\"}}\n").bytes());
-    bytes
 }
 
 /// Arrays and raw images.
@@ -241,7 +234,7 @@ fn soccer() -> Vec<Target> {
                     drop(format::lines::Lines::read(x, "fuzz", &mut judge));
                 }
                 drop(format::games::read(x, "fuzz"));
-                drop(format::ranking::Ranking::read(x, "fuzz"));
+                drop(format::ranking::Ranking::read(x, "fuzz", &mut Judge::default()));
             },
         ),
         target("soccernet-video", 20, texts(&[REPLAYS, SHOTS, SPOTS, VIDEO, SEQUENCE]), |_, x| {
@@ -351,7 +344,6 @@ fn data() -> Vec<Target> {
         ("RGB/brown/sample_brown02398_1.png", png(4)),
     ]));
     let choices = r#"{"context": "It is", "choices": ["a cat", "a dog"], "answer": 1}"#;
-    let bpe = r#"{"model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":2},"merges":[["a","b"]]}}"#;
     vec![
         target("idx", 1, images, |folder, bytes| {
             let files = IMAGES.map(|name| (name, bytes));
@@ -406,9 +398,7 @@ fn data() -> Vec<Target> {
             let task = task.with("length", 8).with("choices", "q.jsonl");
             load(folder, task, &[("all.txt", &text), ("q.jsonl", bytes)]);
         }),
-        target("tokenizer", 4, texts(&[bpe]), |_, bytes| {
-            drop(tasks::text::tokens::Bpe::read(bytes));
-        }),
+        tokenizers::tokenizer(),
     ]
 }
 

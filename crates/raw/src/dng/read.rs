@@ -27,6 +27,9 @@ fn whole(problem: impl Into<String>) -> Fault {
     (String::new(), problem.into())
 }
 
+/// Directories below the first one: the mosaic, and previews of it.
+const SUB_DIRECTORIES: usize = 64;
+
 /// Tag, kind, count, where the value is.
 type Entry = (u16, u16, usize, usize);
 
@@ -78,12 +81,24 @@ impl<'a> Tiff<'a> {
 
     /// The directory that has the mosaic: this one, or one below it.
     fn with_mosaic(&self, first: &[Entry]) -> Checked<Vec<Entry>> {
-        let mut below = vec![first.to_vec()];
-        for place in self.numbers(first, tag::SUB_DIRECTORIES)?.unwrap_or_default() {
-            below.push(self.directory(place as usize)?);
+        let is_mosaic = |directory: &[Entry]| -> Checked<bool> {
+            Ok(self.one(directory, tag::PHOTOMETRIC)? == Some(tag::CFA))
+        };
+        if is_mosaic(first)? {
+            return Ok(first.to_vec());
         }
-        for directory in below {
-            if self.one(&directory, tag::PHOTOMETRIC)? == Some(tag::CFA) {
+        let below = self.numbers(first, tag::SUB_DIRECTORIES)?.unwrap_or_default();
+        if below.len() > SUB_DIRECTORIES {
+            let problem = format!("{}; at most {SUB_DIRECTORIES} were expected", below.len());
+            return Err(at(tag::SUB_DIRECTORIES, problem));
+        }
+        for (i, place) in below.iter().enumerate() {
+            if below[..i].contains(place) {
+                let problem = format!("two of them are at {place}");
+                return Err(at(tag::SUB_DIRECTORIES, problem));
+            }
+            let directory = self.directory(*place as usize)?;
+            if is_mosaic(&directory)? {
                 return Ok(directory);
             }
         }
@@ -180,7 +195,7 @@ impl<'a> Tiff<'a> {
     fn cfa(&self, of: &[Entry]) -> Checked<Cfa> {
         let size = self.numbers(of, tag::CFA_SIZE)?.unwrap_or_default();
         if size != [2, 2] {
-            return Err(at(tag::CFA_SIZE, format!("{size:?}; [2, 2] was expected")));
+            return Err(at(tag::CFA_SIZE, format!("{}; [2, 2] was expected", shown(&size))));
         }
         let codes = self.numbers(of, tag::CFA_PATTERN)?.unwrap_or_default();
         let colour = |code: &u32| match code {
@@ -191,7 +206,8 @@ impl<'a> Tiff<'a> {
         };
         let colours: Option<Vec<Colour>> = codes.iter().map(colour).collect();
         let colours = colours.and_then(|colours| colours.try_into().ok()).ok_or_else(|| {
-            let problem = format!("{codes:?}; four of 0 (red), 1 (green), 2 (blue) were expected");
+            let codes = shown(&codes);
+            let problem = format!("{codes}; four of 0 (red), 1 (green), 2 (blue) were expected");
             at(tag::CFA_PATTERN, problem)
         })?;
         Cfa::new(colours).map_err(|problem| at(tag::CFA_PATTERN, problem))
@@ -202,7 +218,10 @@ impl<'a> Tiff<'a> {
         let levels = self.fractions(of, tag)?.unwrap_or_else(|| vec![default]);
         match levels[..] {
             [first, ..] if levels.iter().all(|level| *level == first) => Ok(first),
-            _ => Err(at(tag, format!("{levels:?}; one level for all pixels was expected"))),
+            _ => {
+                let levels = shown(&levels);
+                Err(at(tag, format!("{levels}; one level for all pixels was expected")))
+            }
         }
     }
 
@@ -221,7 +240,12 @@ impl<'a> Tiff<'a> {
                 format!("{there} bytes; {width} x {height} pixels of 16 bits were expected");
             return Err(at(tag::STRIP_BYTES, problem));
         }
-        let mut values = Vec::new();
+        let size = self.bytes.len();
+        if there > size as u64 {
+            let problem = format!("{there} bytes, more than the {size} of the file");
+            return Err(at(tag::STRIP_BYTES, problem));
+        }
+        let mut values = Vec::with_capacity(width * height);
         for (place, size) in places.into_iter().zip(sizes) {
             let pairs = self.part(place as usize, size as usize)?.as_chunks::<2>().0;
             values.extend(pairs.iter().map(|pair| match self.big {
@@ -230,6 +254,14 @@ impl<'a> Tiff<'a> {
             }));
         }
         Ok(values)
+    }
+}
+
+/// Numbers for a message, which is no longer than a few lines.
+fn shown<T: std::fmt::Debug>(numbers: &[T]) -> String {
+    match numbers.len() {
+        ..=16 => format!("{numbers:?}"),
+        many => format!("{many} numbers"),
     }
 }
 
@@ -281,6 +313,55 @@ mod tests {
         }
         let other = read(b"\x89PNG", "a.dng").unwrap_err().to_string();
         assert_eq!(other, "a.dng: not a TIFF or DNG file: it does not begin with II* or MM*");
+    }
+
+    /// A file whose first directory has entries of the kind LONG, each with a list of numbers.
+    fn listing(lists: &[(u16, Vec<u32>)]) -> Vec<u8> {
+        let mut bytes = b"II*\0\x08\0\0\0".to_vec();
+        bytes.extend((lists.len() as u16).to_le_bytes());
+        let mut end = 8 + 2 + 12 * lists.len() + 4;
+        for (tag, list) in lists {
+            let place = if list.len() > 1 { end as u32 } else { list[0] };
+            bytes.extend([tag.to_le_bytes(), tag::LONG.to_le_bytes()].concat());
+            bytes.extend([(list.len() as u32).to_le_bytes(), place.to_le_bytes()].concat());
+            end += if list.len() > 1 { 4 * list.len() } else { 0 };
+        }
+        bytes.extend([0; 4]);
+        let long = lists.iter().filter(|(_, list)| list.len() > 1);
+        bytes.extend(long.flat_map(|(_, list)| list).flat_map(|number| number.to_le_bytes()));
+        bytes
+    }
+
+    #[test]
+    fn a_small_file_has_no_large_mosaic_and_no_endless_directories() {
+        let error =
+            |lists: &[(u16, Vec<u32>)]| read(&listing(lists), "a.dng").unwrap_err().to_string();
+        // A thousand strips at the same place.
+        let strips = [
+            (tag::WIDTH, vec![1000]),
+            (tag::HEIGHT, vec![1000]),
+            (tag::BITS, vec![16]),
+            (tag::PHOTOMETRIC, vec![tag::CFA]),
+            (tag::STRIP_OFFSETS, vec![8; 1000]),
+            (tag::STRIP_BYTES, vec![2000; 1000]),
+        ];
+        let expected =
+            "a.dng: StripByteCounts (279): 2000000 bytes, more than the 8086 of the file";
+        assert_eq!(error(&strips), expected);
+        let below = |places: Vec<u32>| error(&[(tag::SUB_DIRECTORIES, places)]);
+        assert_eq!(below(vec![8; 65]), "a.dng: SubIFDs (330): 65; at most 64 were expected");
+        assert_eq!(below(vec![8; 64]), "a.dng: SubIFDs (330): two of them are at 8");
+        let pattern = [
+            (tag::WIDTH, vec![1]),
+            (tag::HEIGHT, vec![1]),
+            (tag::BITS, vec![16]),
+            (tag::PHOTOMETRIC, vec![tag::CFA]),
+            (tag::STRIP_OFFSETS, vec![8]),
+            (tag::STRIP_BYTES, vec![2]),
+            (tag::CFA_SIZE, vec![2; 1000]),
+        ];
+        let expected = "a.dng: CFARepeatPatternDim (33421): 1000 numbers; [2, 2] was expected";
+        assert_eq!(error(&pattern), expected);
     }
 
     /// The same entries with the other order of bytes.

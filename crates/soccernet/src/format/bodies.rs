@@ -36,7 +36,7 @@ impl Bodies {
     ///
     /// At a field that is missing, and at what the judge refuses.
     pub fn read(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Self> {
-        let value = json::parse(bytes, file)?;
+        let value = json::parse(bytes, file, judge)?;
         let root = Node::root(&value, file);
         let mut part = |name: &str| -> Result<Vec<(String, Body)>> {
             let entries = root.child(name)?.fields()?;

@@ -14,7 +14,7 @@ use crate::{
 ///
 /// At a parameter that is missing or has another number of values, and at what the judge refuses.
 pub fn read(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Camera> {
-    let value = json::parse(bytes, file)?;
+    let value = json::parse(bytes, file, judge)?;
     let root = Node::root(&value, file);
     for key in ["x_focal_length", "y_focal_length"] {
         let focal = root.number(key)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use crate::{
-    Error, Result,
+    Error, Judge, Result,
     json::{self, Node},
 };
 
@@ -15,7 +15,7 @@ use crate::{
 ///
 /// If the file has another form, or a game twice.
 pub fn read(bytes: &[u8], file: &str) -> Result<Vec<String>> {
-    let value = json::parse(bytes, file)?;
+    let value = json::parse(bytes, file, &mut Judge::strict())?;
     let (mut games, mut seen) = (Vec::new(), BTreeSet::new());
     for (league, seasons) in Node::root(&value, file).fields()? {
         for (season, list) in seasons.fields()? {

@@ -55,6 +55,9 @@ impl Ini {
     }
 }
 
+/// The most frames of a sequence; the challenge's have 750.
+pub(crate) const LONGEST: usize = 1_000_000;
+
 /// What `seqinfo.ini` says of a sequence of frames.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sequence {
@@ -77,15 +80,24 @@ impl Sequence {
     ///
     /// # Errors
     ///
-    /// If a value is missing or of another type.
+    /// If a value is missing or of another type, or there is no frame, or more than 1,000,000.
     pub fn read(bytes: &[u8], file: &str) -> Result<Self> {
         let ini = Ini::read(bytes, file)?;
         let get = |name: &str| ini.get::<String>("Sequence", name);
+        let length = || -> Result<usize> {
+            let length = ini.get("Sequence", "seqLength")?;
+            let problem = match length {
+                0 => "0; at least one frame was expected".into(),
+                1..=LONGEST => return Ok(length),
+                _ => format!("{length}; up to {LONGEST} frames were expected"),
+            };
+            Err(Error::entry(file, "[Sequence] seqLength", problem))
+        };
         Ok(Self {
             name: get("name")?,
             folder: get("imDir")?,
             frame_rate: ini.get("Sequence", "frameRate")?,
-            length: ini.get("Sequence", "seqLength")?,
+            length: length()?,
             size: [ini.get("Sequence", "imWidth")?, ini.get("Sequence", "imHeight")?],
             extension: get("imExt")?,
         })
@@ -159,6 +171,12 @@ mod tests {
         let text = String::from_utf8_lossy(text).replace("750", "many");
         let error = Sequence::read(text.as_bytes(), "s").unwrap_err().to_string();
         assert_eq!(error, "s: [Sequence] seqLength: \"many\" is not a valid value");
+        let text = text.replace("many", "0");
+        let error = Sequence::read(text.as_bytes(), "s").unwrap_err().to_string();
+        assert_eq!(error, "s: [Sequence] seqLength: 0; at least one frame was expected");
+        let text = text.replace("=0\n", "=1000001\n");
+        let error = Sequence::read(text.as_bytes(), "s").unwrap_err().to_string();
+        assert_eq!(error, "s: [Sequence] seqLength: 1000001; up to 1000000 frames were expected");
     }
 
     #[test]

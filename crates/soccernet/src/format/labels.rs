@@ -39,7 +39,7 @@ impl Labels {
     ///
     /// At what the official evaluator cannot read, and at what the judge refuses.
     pub fn read(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Self> {
-        let value = json::parse(bytes, file)?;
+        let value = json::parse(bytes, file, judge)?;
         let root = Node::root(&value, file);
         let items = root.items("annotations")?;
         let annotations = items.iter().map(|entry| label(entry, judge)).collect::<Result<_>>()?;

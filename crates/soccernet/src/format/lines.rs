@@ -22,7 +22,7 @@ impl Lines {
     ///
     /// At a point without x or y, and at what the judge refuses.
     pub fn read(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Self> {
-        let value = json::parse(bytes, file)?;
+        let value = json::parse(bytes, file, judge)?;
         let root = Node::root(&value, file);
         let mut lines = Vec::new();
         for (name, entry) in root.fields()? {

@@ -4,6 +4,9 @@
 
 use crate::{Error, Judge, Result};
 
+/// The most boxes of a frame. All pairs of boxes of a frame are compared; the challenge's have about 25.
+const BOXES: usize = 1000;
+
 /// One box of a track.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TrackedBox {
@@ -35,8 +38,8 @@ pub enum Kind {
 /// # Errors
 ///
 /// At a line of less than 7 values (8 in the ground truth), at what is
-/// no number, at a frame outside of the sequence, at an identity that a frame has twice, and at what
-/// the judge refuses.
+/// no number, at a frame outside of the sequence, at an identity that a frame has twice, at a frame of more
+/// than 1,000 boxes, and at what the judge refuses.
 pub fn read(
     bytes: &[u8],
     file: &str,
@@ -60,15 +63,25 @@ pub fn read(
         places.push((row.frame, row.id, number + 1));
         rows.push(row);
     }
+    places.sort_unstable();
     if kind != Kind::Detections {
-        once(places, file)?;
+        once(&places, file)?;
     }
+    few(&places, file)?;
     Ok(rows)
 }
 
-/// Checks that each identity is in a frame once, from frame, identity and line.
-fn once(mut places: Vec<(usize, i64, usize)>, file: &str) -> Result<()> {
-    places.sort_unstable();
+/// Checks that no frame has more boxes than are compared, from frames in order.
+fn few(places: &[(usize, i64, usize)], file: &str) -> Result<()> {
+    let frames = places.chunk_by(|a, b| a.0 == b.0);
+    let Some(frame) = frames.into_iter().find(|frame| frame.len() > BOXES) else { return Ok(()) };
+    let (number, count) = (frame[0].0, frame.len());
+    let problem = format!("frame {number} has {count} boxes; at most {BOXES} were expected");
+    Err(Error::file(file, problem))
+}
+
+/// Checks that each identity is in a frame once, from frame, identity and line in order.
+fn once(places: &[(usize, i64, usize)], file: &str) -> Result<()> {
     let pairs = places.windows(2).filter(|pair| (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1));
     let Some(pair) = pairs.min_by_key(|pair| pair[1].2) else { return Ok(()) };
     let ((frame, id, first), line) = (pair[0], pair[1].2);
@@ -191,6 +204,16 @@ mod tests {
         let read = |kind| super::read(text, "det.txt", 3, kind, &mut Judge::strict());
         assert_eq!(read(Kind::Detections).unwrap().len(), 2);
         assert!(read(Kind::Tracks).is_err());
+    }
+
+    #[test]
+    fn a_frame_of_too_many_boxes_is_refused() {
+        let lines = |count: usize| -> String {
+            (0..count).map(|id| format!("2,{id},0,0,5,5,1\n")).collect()
+        };
+        assert_eq!(read(&lines(1000)).unwrap().len(), 1000);
+        let error = read(&lines(1001)).unwrap_err().to_string();
+        assert_eq!(error, "S.txt: frame 2 has 1001 boxes; at most 1000 were expected");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::{
-    Result,
+    Judge, Result,
     json::{self, Node},
 };
 
@@ -15,13 +15,13 @@ pub struct Ranking {
 }
 
 impl Ranking {
-    /// Reads a file.
+    /// Reads a file. Odd is a query that is there twice.
     ///
     /// # Errors
     ///
-    /// At an index that is no whole number.
-    pub fn read(bytes: &[u8], file: &str) -> Result<Self> {
-        let value = json::parse(bytes, file)?;
+    /// At an index that is no whole number, and at what the judge refuses.
+    pub fn read(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Self> {
+        let value = json::parse(bytes, file, judge)?;
         let mut queries = Vec::new();
         for (query, list) in Node::root(&value, file).fields()? {
             let items = list.value.as_array().ok_or_else(|| list.error("a list was expected"))?;
@@ -49,14 +49,16 @@ mod tests {
 
     #[test]
     fn what_is_read_is_written() {
-        let ranking = Ranking::read(br#"{"0": [2, 1], "10": [3]}"#, "f").unwrap();
+        let ranking =
+            Ranking::read(br#"{"0": [2, 1], "10": [3]}"#, "f", &mut Judge::strict()).unwrap();
         assert_eq!(ranking.queries[0], ("0".into(), vec![2, 1]));
-        assert_eq!(Ranking::read(&ranking.write(), "again"), Ok(ranking));
+        assert_eq!(Ranking::read(&ranking.write(), "again", &mut Judge::strict()), Ok(ranking));
     }
 
     #[test]
     fn wrong_entries_are_named() {
-        let error = |text: &[u8]| Ranking::read(text, "f").unwrap_err().to_string();
+        let error =
+            |text: &[u8]| Ranking::read(text, "f", &mut Judge::default()).unwrap_err().to_string();
         assert_eq!(
             error(br#"{"4": [1, "2"]}"#),
             "f: 4: \"2\" at rank 1; a whole number was expected"

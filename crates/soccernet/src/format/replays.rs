@@ -50,7 +50,7 @@ impl Replays {
     ///
     /// At what the official evaluator cannot read, and at what the judge refuses.
     pub fn read(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Self> {
-        let value = json::parse(bytes, file)?;
+        let value = json::parse(bytes, file, judge)?;
         let root = Node::root(&value, file);
         let replays = root.items("Replays")?;
         let replays = replays.iter().enumerate();

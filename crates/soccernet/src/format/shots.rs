@@ -59,7 +59,7 @@ impl Shots {
     ///
     /// At what the official evaluators cannot read, and at what the judge refuses.
     pub fn read(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Self> {
-        let value = json::parse(bytes, file)?;
+        let value = json::parse(bytes, file, judge)?;
         let root = Node::root(&value, file);
         let mut annotations: Vec<Shot> = Vec::new();
         for entry in root.items("annotations")? {

@@ -38,7 +38,7 @@ impl Spots {
     ///
     /// At what the official evaluator cannot read, and at what the judge refuses.
     pub fn read(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Self> {
-        let value = json::parse(bytes, file)?;
+        let value = json::parse(bytes, file, judge)?;
         let root = Node::root(&value, file);
         let items = root.items("predictions")?;
         let predictions = items.iter().map(|entry| spot(entry, judge)).collect::<Result<_>>()?;

@@ -37,7 +37,7 @@ pub fn score(truth: &Source, prediction: &Source, judge: &mut Judge) -> Result<R
     let file = truth.only("bbox_info.json").or_else(|_| truth.only(".json"))?;
     let bodies = Bodies::read(&truth.read(file)?, file, judge)?;
     let ranking_file = prediction.only(".json")?;
-    let ranking = Ranking::read(&prediction.read(ranking_file)?, ranking_file)?;
+    let ranking = Ranking::read(&prediction.read(ranking_file)?, ranking_file, judge)?;
     compare(&bodies, &ranking, ranking_file, judge)
 }
 

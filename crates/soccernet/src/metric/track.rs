@@ -61,9 +61,15 @@ impl Track {
             }
         }
         let midpoints = self.midpoints();
-        let detection = |((frame, score), is_hit): (&(i64, f64), bool)| {
-            let is_visible = self.nearest(&midpoints, *frame);
-            Detection { score: *score, is_hit, is_visible }
+        let visible: Vec<bool> = self.truth.values().copied().collect();
+        let nearest = |frame: i64| {
+            let index = midpoints.partition_point(|midpoint| *midpoint <= frame);
+            visible.get(index).copied().unwrap_or(false)
+        };
+        let detection = |((frame, score), is_hit): (&(i64, f64), bool)| Detection {
+            score: *score,
+            is_hit,
+            is_visible: nearest(*frame),
         };
         seen.iter().zip(hits).map(detection).collect()
     }
@@ -72,11 +78,6 @@ impl Track {
     fn midpoints(&self) -> Vec<i64> {
         let frames: Vec<i64> = self.truth.keys().copied().collect();
         frames.windows(2).map(|pair| (pair[0] + pair[1]).div_euclid(2)).collect()
-    }
-
-    fn nearest(&self, midpoints: &[i64], frame: i64) -> bool {
-        let index = midpoints.partition_point(|midpoint| *midpoint <= frame);
-        self.truth.values().nth(index).copied().unwrap_or(false)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Higher order tracking accuracy. One assignment a frame, by similarity times the overlap of the
 //! whole tracks; then 19 thresholds of similarity.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::{
@@ -65,21 +67,22 @@ impl Hota {
         let mut hota = Self::default();
         let lengths = tracks.lengths();
         let alignment = alignment(tracks, &lengths);
-        let mut counts = vec![[0.0; ALPHAS]; tracks.pairs.len()];
+        // Of those pairs alone that a frame has assigned, of which there are few.
+        let mut counts = BTreeMap::<usize, [f64; ALPHAS]>::new();
         for frame in &tracks.frames {
             for near in pairs(frame, &alignment) {
                 let passed = |alpha: &f64| near.similarity >= alpha - f64::EPSILON;
                 for index in (0..ALPHAS).take_while(|index| passed(&alpha(*index))) {
                     hota.sums[index].hits += 1.0;
                     hota.sums[index].similarity += near.similarity;
-                    counts[near.pair][index] += 1.0;
+                    counts.entry(near.pair).or_default()[index] += 1.0;
                 }
             }
         }
         for (index, sums) in hota.sums.iter_mut().enumerate() {
             sums.missed = tracks.boxes[0] as f64 - sums.hits;
             sums.wrong = tracks.boxes[1] as f64 - sums.hits;
-            let pairs = tracks.pairs.iter().zip(&counts).map(|(pair, all)| (*pair, all[index]));
+            let pairs = counts.iter().map(|(pair, all)| (tracks.pairs[*pair], all[index]));
             sums.association = association(pairs, &lengths);
         }
         hota.finish()

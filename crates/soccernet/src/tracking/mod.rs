@@ -21,12 +21,17 @@ pub use sequence::{Frame, Near, Tracks, overlap};
 
 use crate::{
     Error, Judge, Options, Result, Source,
-    format::{ini::Ini, mot},
+    format::{
+        ini::{Ini, LONGEST},
+        mot::{self, TrackedBox},
+    },
     source::base,
 };
 
-/// Frames of a sequence; the challenge's have 750.
-const LONGEST: usize = 1_000_000;
+/// Pairs of boxes of a sequence that overlap; in the challenge, where a frame has 25 boxes, 470,000 if all do.
+const NEAR: usize = 2_000_000;
+/// Pairs of a track of the truth and one of the prediction.
+const PAIRS: usize = 4_000_000;
 
 /// The measures of a sequence, or of all of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -136,5 +141,52 @@ fn tracks(
     let file = format!("{folder}/gt/gt.txt");
     let truth = mot::read(&truth.read(&file)?, &file, length, mot::Kind::Truth, judge)?;
     let seen = mot::read(seen, seen_file, length, mot::Kind::Tracks, judge)?;
-    Ok(Tracks::new(&truth, &seen, length))
+    few(&truth, &seen, length).map_err(|problem| Error::file(seen_file, problem))
+}
+
+/// The tracks, if there are not too many to compare.
+fn few(
+    truth: &[TrackedBox],
+    seen: &[TrackedBox],
+    length: usize,
+) -> std::result::Result<Tracks, String> {
+    let crowded = || format!("more than {NEAR} pairs of its boxes and those of the truth overlap");
+    let tracks = Tracks::within(truth, seen, length, NEAR).ok_or_else(crowded)?;
+    let [there, found] = tracks.tracks;
+    match there.saturating_mul(found) > PAIRS {
+        true => Err(format!(
+            "{found} tracks, and {there} of the truth; up to {PAIRS} pairs of them were expected"
+        )),
+        false => Ok(tracks),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In each frame so many boxes at one place; identities go on from frame to frame if they are new.
+    fn boxes(frames: usize, count: usize, new: bool) -> Vec<TrackedBox> {
+        let one = |(frame, at): (usize, usize)| TrackedBox {
+            frame,
+            id: (at + if new { count * (frame - 1) } else { 0 }) as i64,
+            rect: [at as f64, 0.0, 9000.0, 10.0],
+            confidence: 1.0,
+            class: 1,
+        };
+        (1..=frames).flat_map(|frame| (0..count).map(move |at| (frame, at))).map(one).collect()
+    }
+
+    #[test]
+    fn crowds_are_refused_before_they_take_the_memory() {
+        let all = boxes(3, 1000, false);
+        let expected = "more than 2000000 pairs of its boxes and those of the truth overlap";
+        assert_eq!(few(&all, &all, 3).unwrap_err(), expected);
+        let many = boxes(300, 10, true);
+        let expected =
+            "3000 tracks, and 3000 of the truth; up to 4000000 pairs of them were expected";
+        assert_eq!(few(&many, &many, 300).unwrap_err(), expected);
+        let measures = Measures::new(&few(&boxes(1, 300, true), &boxes(1, 300, true), 1).unwrap());
+        assert_eq!((measures.identity.hits, measures.clear.hits), (300, 300));
+    }
 }

@@ -45,6 +45,16 @@ impl Tracks {
     /// A sequence of so many frames. Boxes of the truth with a confidence that is cut to 0 are
     /// left out.
     pub fn new(truth: &[TrackedBox], seen: &[TrackedBox], length: usize) -> Self {
+        Self::within(truth, seen, length, usize::MAX).unwrap_or_default()
+    }
+
+    /// The same; none if more than so many pairs of boxes overlap.
+    pub(crate) fn within(
+        truth: &[TrackedBox],
+        seen: &[TrackedBox],
+        length: usize,
+        most: usize,
+    ) -> Option<Self> {
         let truth: Vec<&TrackedBox> =
             truth.iter().filter(|row| row.confidence.trunc() != 0.0).collect();
         let seen: Vec<&TrackedBox> = seen.iter().collect();
@@ -55,13 +65,18 @@ impl Tracks {
             }
         }
         let numbers = [numbered(&truth), numbered(&seen)];
-        let mut pairs = Pairs::default();
-        Self {
-            frames: rows.iter().map(|sides| frame(sides, &numbers, &mut pairs)).collect(),
+        let (mut pairs, mut frames, mut left) = (Pairs::default(), Vec::new(), most);
+        for sides in &rows {
+            let frame = frame(sides, &numbers, &mut pairs);
+            left = left.checked_sub(frame.near.len())?;
+            frames.push(frame);
+        }
+        Some(Self {
+            frames,
             pairs: pairs.all,
             tracks: [numbers[0].len(), numbers[1].len()],
             boxes: [truth.len(), seen.len()],
-        }
+        })
     }
 
     /// Numbers of frames with each track, in truth and prediction.

@@ -27,6 +27,11 @@ impl<'a> Files<'a> {
         Self { data, folder, made }
     }
 
+    /// Whether they were made.
+    pub(crate) fn are_made(&self) -> bool {
+        self.folder.is_none()
+    }
+
     /// Whether there is such a file.
     pub(crate) fn has(&self, name: &str) -> bool {
         match self.folder {
@@ -43,6 +48,23 @@ impl<'a> Files<'a> {
             Some(folder) => Ok(self.data.read(&format!("{folder}/{name}"))?.1),
             None => self.made.get(name).cloned().ok_or_else(|| content(name, "it is missing")),
         }
+    }
+
+    /// What was read of a folder that must not be empty; `expected` is what lies in it.
+    ///
+    /// # Errors
+    /// If there is nothing.
+    pub(crate) fn some<T>(
+        &self,
+        name: &str,
+        expected: &str,
+        read: Vec<T>,
+    ) -> Result<Vec<T>, DataError> {
+        if !read.is_empty() {
+            return Ok(read);
+        }
+        let folder = self.folder.map_or_else(|| name.into(), |folder| format!("{folder}/{name}"));
+        Err(content(&folder, format!("no such folder, or nothing in it; {expected} were expected")))
     }
 
     /// Names of what lies directly in a folder, sorted; none if there is no such folder.
@@ -107,6 +129,8 @@ mod tests {
             assert_eq!(files.entries("train").unwrap(), ["a", "b"]);
             assert_eq!(files.entries("train/a").unwrap(), ["y.txt", "z.txt"]);
             assert_eq!(files.entries("none").unwrap(), [""; 0]);
+            let err = files.some("none", "images", files.entries("none").unwrap()).unwrap_err();
+            assert!(err.to_string().ends_with("images were expected"), "{err}");
             assert!(files.has("top") && !files.has("train/none"));
             assert_eq!(files.read("train/b/x.txt").unwrap(), b"1");
             assert!(files.read("none").is_err());

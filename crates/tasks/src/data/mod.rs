@@ -5,12 +5,16 @@ mod error;
 pub(crate) mod files;
 mod origin;
 mod picture;
+mod sizes;
+mod tree;
 mod unpacked;
 
 pub use digest::DataDigest;
 pub use error::DataError;
 pub use origin::Origin;
 pub(crate) use picture::decode_picture;
+pub(crate) use sizes::fits;
+pub(crate) use tree::files_below;
 pub(crate) use unpacked::most_unpacked;
 
 use std::{
@@ -134,17 +138,12 @@ impl DataDir {
         origin: &Origin,
         folder: &Path,
     ) -> Result<Vec<(String, Vec<u8>)>, DataError> {
-        let (mut files, mut left) = (Vec::new(), vec![folder.to_path_buf()]);
-        while let Some(place) = left.pop() {
-            for path in self.list(&place)? {
-                if path.is_dir() {
-                    left.push(path);
-                    continue;
-                }
-                let bytes = read_file(&path)?;
-                files.push((slashes(path.strip_prefix(folder).unwrap_or(&path)), bytes));
-            }
-        }
+        let named = |path: PathBuf| {
+            let bytes = read_file(&path)?;
+            Ok((slashes(path.strip_prefix(folder).unwrap_or(&path)), bytes))
+        };
+        let files = files_below(self, folder)?.into_iter().map(named);
+        let mut files = files.collect::<Result<Vec<_>, DataError>>()?;
         files.sort();
         let mut all = Vec::new();
         for (name, bytes) in &files {

@@ -4,10 +4,10 @@
 const MOST: u64 = 4 << 30;
 /// The most bytes that deflate makes of one byte. Files that promise more overlap or are wrong.
 const RATIO: u64 = 1032;
-/// What is more than this, and more than so many times what is packed, is no data but an attack.
+/// Data of more bytes than the first number, and more than the second times what is packed, are refused.
 const LARGE: [u64; 2] = [64 << 20, 100];
 
-/// The most bytes that are read from a compressed file of so many.
+/// The most bytes that are read from a compressed file of `packed` bytes.
 pub(crate) fn most_unpacked(packed: u64) -> u64 {
     let [large, times] = LARGE;
     let most = packed.saturating_mul(RATIO).min(large.max(packed.saturating_mul(times)));

@@ -27,6 +27,7 @@ use crate::{
     data::{
         decode_picture,
         files::{Files, content, fault, wrong},
+        fits,
     },
 };
 
@@ -53,12 +54,20 @@ impl ImagesConfig {
         if let Some((key, _)) = sizes.iter().find(|(_, count)| *count == 0) {
             return Err(format!("images.{key} = 0: must be at least 1"));
         }
-        match self.width.is_multiple_of(16) && (16..=960).contains(&self.width) {
-            true => Ok(()),
-            false => {
-                Err(format!("images.width = {}: must be a multiple of 16, up to 960", self.width))
-            }
+        if !self.width.is_multiple_of(16) || !(16..=960).contains(&self.width) {
+            let width = self.width;
+            return Err(format!("images.width = {width}: must be a multiple of 16, up to 960"));
         }
+        if self.folder.is_some() {
+            return Ok(());
+        }
+        let counts = [
+            ("images.train", self.train),
+            ("images.valid", self.valid),
+            ("images.test", self.test),
+        ];
+        let [height, width] = self.shape();
+        fits(&counts, &[("rows", height), ("images.width", width)])
     }
 
     /// Rows and columns.
@@ -83,6 +92,7 @@ pub(super) struct Image {
 /// # Errors
 /// If the config does not fit, or the system refuses.
 pub fn write_images(config: &ImagesConfig, path: &Path) -> Result<(), DataError> {
+    let config = &ImagesConfig { folder: None, ..config.clone() };
     config.check().map_err(|message| wrong("images", message))?;
     let files: Vec<(String, Vec<u8>)> = generated(config).into_iter().collect();
     soccernet::write_files(path, &files).map_err(fault)
@@ -102,7 +112,10 @@ pub(super) fn load(
             !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
         };
         let names = files.entries(split)?.into_iter().filter(is_truth);
-        names.map(|name| image(&files, split, &name, config.shape())).collect()
+        let all = names
+            .map(|name| image(&files, split, &name, config.shape()))
+            .collect::<Result<_, _>>()?;
+        files.some(split, "files NUMBER.json and images", all)
     };
     Ok([read("train")?, read("valid")?, read("test")?])
 }

@@ -103,6 +103,7 @@ impl PlayerTracking {
 
 /// The last steps of a trajectory, those before its begin 0.
 fn rows(trajectory: &[Rect], steps: usize) -> Vec<f32> {
+    let trajectory = &trajectory[trajectory.len().saturating_sub(steps + 1)..];
     let all: Vec<f32> = trajectory.windows(2).flat_map(|pair| step(pair[0], pair[1])).collect();
     let kept = all.len().min(steps * STEP);
     let mut rows = vec![0.0; steps * STEP - kept];

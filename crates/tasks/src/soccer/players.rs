@@ -18,6 +18,7 @@ use crate::{
     data::{
         decode_picture,
         files::{Files, content, fault, wrong},
+        fits,
     },
 };
 
@@ -54,13 +55,27 @@ impl PlayersConfig {
         if let Some((key, value, least)) = sizes.iter().find(|(_, value, least)| value < least) {
             return Err(format!("players.{key} = {value}: must be at least {least}"));
         }
-        match self.height.is_multiple_of(8) && (16..=512).contains(&self.height) {
-            true => Ok(()),
-            false => Err(format!(
-                "players.height = {}: must be a multiple of 8, from 16 to 512",
-                self.height
-            )),
+        if !self.height.is_multiple_of(8) || !(16..=512).contains(&self.height) {
+            let height = self.height;
+            return Err(format!(
+                "players.height = {height}: must be a multiple of 8, from 16 to 512"
+            ));
         }
+        if self.folder.is_some() {
+            return Ok(());
+        }
+        let counts = [
+            ("players.train", self.train),
+            ("players.valid", self.valid),
+            ("players.test", self.test),
+        ];
+        let [height, width] = self.shape();
+        let each = [
+            ("players.players", self.players),
+            ("players.views", self.views),
+            ("numbers of a view", 3 * height * width),
+        ];
+        fits(&counts, &each)
     }
 
     /// Rows and columns.
@@ -83,6 +98,7 @@ pub(super) struct Player {
 /// # Errors
 /// If the config does not fit, or the system refuses.
 pub fn write_players(config: &PlayersConfig, path: &Path) -> Result<(), DataError> {
+    let config = &PlayersConfig { folder: None, ..config.clone() };
     config.check().map_err(|message| wrong("players", message))?;
     let files: Vec<(String, Vec<u8>)> = generated(config).into_iter().collect();
     soccernet::write_files(path, &files).map_err(fault)
@@ -99,7 +115,8 @@ pub(super) fn load(
     let read = |split: &str| -> Result<Vec<Player>, DataError> {
         let mut players = Vec::new();
         for side in ["query", "gallery"] {
-            for name in files.entries(&format!("{split}/{side}"))? {
+            let folder = format!("{split}/{side}");
+            for name in files.some(&folder, "thumbnails", files.entries(&folder)?)? {
                 let file = format!("{split}/{side}/{name}");
                 players.push(player(&files, &file, &name, side == "query", config.shape())?);
             }

@@ -20,8 +20,16 @@ use super::{
 };
 use crate::{
     DataDir, DataError,
-    data::files::{Files, fault, wrong},
+    data::{
+        files::{Files, fault, wrong},
+        fits,
+    },
 };
+
+/// The most players of a generated sequence.
+const PLAYERS: usize = 500;
+/// Numbers of a box, and of what is learned from it.
+const NUMBERS: usize = 32;
 
 config! {
     /// Which sequences.
@@ -44,7 +52,8 @@ config! {
 }
 
 impl SequencesConfig {
-    pub(super) fn check(&self) -> Result<(), String> {
+    /// `crop` is how many numbers of a box are kept, the box itself apart.
+    fn check(&self, crop: usize) -> Result<(), String> {
         let sizes = [
             ("train", self.train, 1),
             ("valid", self.valid, 1),
@@ -52,12 +61,26 @@ impl SequencesConfig {
             ("frames", self.frames, 4),
             ("players", self.players, 1),
         ];
-        match sizes.iter().find(|(_, value, least)| value < least) {
-            Some((key, value, least)) => {
-                Err(format!("sequences.{key} = {value}: must be at least {least}"))
-            }
-            None => Ok(()),
+        if let Some((key, value, least)) = sizes.iter().find(|(_, value, least)| value < least) {
+            return Err(format!("sequences.{key} = {value}: must be at least {least}"));
         }
+        if self.folder.is_some() {
+            return Ok(());
+        }
+        if self.players > PLAYERS {
+            return Err(format!("sequences.players = {}: must be at most {PLAYERS}", self.players));
+        }
+        let counts = [
+            ("sequences.train", self.train),
+            ("sequences.valid", self.valid),
+            ("sequences.test", self.test),
+        ];
+        let each = [
+            ("sequences.frames", self.frames),
+            ("sequences.players", self.players),
+            ("numbers of a box", NUMBERS + crop),
+        ];
+        fits(&counts, &each)
     }
 }
 
@@ -121,6 +144,7 @@ pub fn write_sequences(
     frames: Option<&FramesConfig>,
     path: &Path,
 ) -> Result<(), DataError> {
+    let config = &SequencesConfig { folder: None, ..config.clone() };
     check("sequences", config, frames)?;
     let files: Vec<(String, Vec<u8>)> = generated(config, frames).into_iter().collect();
     soccernet::write_files(path, &files).map_err(fault)
@@ -131,7 +155,8 @@ fn check(
     config: &SequencesConfig,
     frames: Option<&FramesConfig>,
 ) -> Result<(), DataError> {
-    let checked = config.check().and_then(|()| frames.map_or(Ok(()), FramesConfig::check));
+    let crop = frames.map_or(0, |frames| frames.shape().iter().product::<usize>());
+    let checked = frames.map_or(Ok(()), FramesConfig::check).and_then(|()| config.check(crop));
     checked.map_err(|message| wrong(name, message))
 }
 
@@ -147,7 +172,8 @@ pub(super) fn load(
     let read = |split: &str| -> Result<Vec<Clip>, DataError> {
         files.entries(split)?.iter().map(|name| clip(&files, split, name, frames)).collect()
     };
-    let (mut train, mut valid, test) = (read("train")?, read("valid")?, read("test")?);
+    let needed = |split: &str| files.some(split, "folders of sequences", read(split)?);
+    let (mut train, mut valid, test) = (needed("train")?, read("valid")?, needed("test")?);
     if valid.is_empty() {
         valid = train.split_off(train.len() - (train.len() / 5).max(1).min(train.len()));
     }

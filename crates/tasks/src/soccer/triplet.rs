@@ -9,6 +9,9 @@ use rand::seq::SliceRandom;
 
 use crate::{BatchPosition, score::constant};
 
+/// The most views of a player in a batch.
+const SHOWN: usize = 1000;
+
 /// Checks the settings of a task with this loss.
 pub(super) fn check(embedding: usize, shown: usize, margin: f64) -> Result<(), String> {
     if embedding == 0 || shown < 2 || margin.is_nan() || margin < 0.0 {
@@ -16,7 +19,10 @@ pub(super) fn check(embedding: usize, shown: usize, margin: f64) -> Result<(), S
             "embedding = {embedding}, shown = {shown}, margin = {margin}: must be at least 1, 2 and 0"
         ));
     }
-    Ok(())
+    match shown > SHOWN {
+        true => Err(format!("shown = {shown}: must be at most {SHOWN}")),
+        false => Ok(()),
+    }
 }
 
 /// `shown` views of each of these players, drawn anew for each batch, and for each view its player.

@@ -13,12 +13,15 @@
 use std::sync::Arc;
 
 use burn::prelude::*;
-use moe::{ConfigError, Domain, Input, config, stable_hash};
+use moe::{Domain, Input, config, stable_hash};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::margin;
-use crate::{Batch, DataDir, DataError, LoadTask, Score, Split, Task};
+use crate::{
+    Batch, DataDir, DataError, LoadTask, Score, Split, Task,
+    data::{files::wrong, fits},
+};
 
 config! {
     /// Sizes of the data model.
@@ -56,10 +59,14 @@ impl LoadTask for Patterns {
             ("test", config.test, 1),
         ];
         if let Some((key, value, least)) = sizes.iter().find(|(_, value, least)| value < least) {
-            let message = format!("{key} = {value}: must be at least {least}");
-            let (what, name) = ("task", Self::NAME.to_string());
-            return Err(ConfigError::Invalid { what, name, message }.into());
+            return Err(wrong(Self::NAME, format!("{key} = {value}: must be at least {least}")));
         }
+        let tokens = ("tokens", config.tokens);
+        let counts = [("train", config.train), ("valid", config.test), ("test", config.test)];
+        // Patterns are kept in 64 bits.
+        let checked = fits(&counts, &[tokens, ("numbers of a token", 2)]);
+        let checked = checked.and_then(|()| fits(&[tokens], &[("patterns", config.patterns)]));
+        checked.map_err(|message| wrong(Self::NAME, message))?;
         Ok(Arc::new(Self::new(config)))
     }
 }

@@ -20,13 +20,19 @@
 use std::sync::Arc;
 
 use burn::prelude::*;
-use moe::{ConfigError, Domain, Input, config, stable_hash};
+use moe::{Domain, Input, config, stable_hash};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::margin;
-use crate::{Batch, ClusteredTask, DataDir, DataError, LoadTask, Score, Split, Task};
+use crate::{
+    Batch, ClusteredTask, DataDir, DataError, LoadTask, Score, Split, Task,
+    data::{files::wrong, fits},
+};
+
+/// The most clusters; the chances of the trivial baseline take the time of their square.
+const CLUSTERS: usize = 4096;
 
 config! {
     /// Sizes of the planted clusters.
@@ -66,10 +72,7 @@ impl LoadTask for PlantedClusters {
     const SOURCE: &'static str = "generated";
 
     fn load(config: &PlantedClustersConfig, _data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
-        let wrong = |message: String| {
-            let (what, name) = ("task", Self::NAME.to_string());
-            ConfigError::Invalid { what, name, message }.into()
-        };
+        let wrong = |message: String| wrong(Self::NAME, message);
         let PlantedClustersConfig { clusters, width, code, train, test } = *config;
         if clusters < 2 || clusters > width / 2 {
             let message =
@@ -82,6 +85,11 @@ impl LoadTask for PlantedClusters {
         if train == 0 || test == 0 {
             return Err(wrong(format!("train = {train}, test = {test}: both must be at least 1")));
         }
+        if clusters > CLUSTERS {
+            return Err(wrong(format!("clusters = {clusters}: must be at most {CLUSTERS}")));
+        }
+        let counts = [("train", train), ("valid", test), ("test", test)];
+        fits(&counts, &[("width", width)]).map_err(wrong)?;
         Ok(Arc::new(Self::new(config)))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{DataDir, DataError};
+use crate::{DataDir, DataError, data::files_below};
 
 /// The text of a file, or of all `.txt` files of a folder and of those in it, one after the other by
 /// name; and its full path.
@@ -42,8 +42,8 @@ pub(super) fn checked(path: &Path, text: &[u8]) -> Result<(), DataError> {
 }
 
 fn joined(data: &DataDir, folder: &Path, utf8: bool) -> Result<Vec<u8>, DataError> {
-    let mut paths = Vec::new();
-    find(data, folder, &mut paths)?;
+    let mut paths = files_below(data, folder)?;
+    paths.retain(|path| path.extension().is_some_and(|end| end == "txt"));
     if paths.is_empty() {
         let message = "no .txt file; a folder of text needs at least one".into();
         return Err(DataError::Content { path: folder.into(), message });
@@ -66,18 +66,6 @@ fn joined(data: &DataDir, folder: &Path, utf8: bool) -> Result<Vec<u8>, DataErro
 pub(super) fn whole_letter(text: &[u8], at: usize) -> usize {
     let inside = |byte: &&u8| **byte & 0b1100_0000 == 0b1000_0000;
     at + text[at..].iter().take_while(inside).count()
-}
-
-/// Adds the `.txt` files below a folder, by name.
-fn find(data: &DataDir, folder: &Path, paths: &mut Vec<PathBuf>) -> Result<(), DataError> {
-    for path in data.list(folder)? {
-        if path.is_dir() {
-            find(data, &path, paths)?;
-        } else if path.extension().is_some_and(|end| end == "txt") {
-            paths.push(path);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

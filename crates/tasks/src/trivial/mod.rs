@@ -1,5 +1,4 @@
-//! Baselines without a network. A network that does not beat them has learned nothing that counting or
-//! looking up would not give.
+//! Baselines without a network: n-gram counts and nearest neighbours.
 
 mod nearest;
 mod ngram;

@@ -8,9 +8,7 @@ use std::sync::Arc;
 
 use burn::prelude::*;
 use moe::{Domain, config};
-use soccernet::{
-    Judge, Measured, Options, Task as Official, classes::CHANGES, format::shots::Shots,
-};
+use soccernet::{Measured, Options, Task as Official, classes::CHANGES};
 
 use super::{
     chunks::Chunks,
@@ -66,8 +64,7 @@ impl LoadTask for Boundary {
 
 /// Where shots end by one of the three kinds of change: the last frame of each.
 fn ends(game: &Game) -> soccernet::Result<[Vec<bool>; 2]> {
-    let file = format!("{}/{FILE}", game.name);
-    let shots = Shots::read(&game.labels[0], &file, &mut Judge::default())?;
+    let shots = game.shots(0, FILE)?;
     Ok([0, 1].map(|half: usize| {
         let mut ends = vec![false; game.halves[half].frames];
         let here = shots.annotations.iter().filter(|shot| shot.time.half == half as i64 + 1);

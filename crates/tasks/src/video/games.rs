@@ -4,12 +4,19 @@ use std::{collections::BTreeSet, path::Path};
 
 use moe::config;
 use serde::{Deserialize, Serialize};
-use soccernet::{Source, format::games, npy};
+use soccernet::{
+    Judge, Source,
+    format::{games, labels::Labels, shots::Shots},
+    npy,
+};
 
 use super::generator;
 use crate::{
     DataDir, DataError,
-    data::files::{Files, content, fault, wrong},
+    data::{
+        files::{Files, content, fault, wrong},
+        fits,
+    },
 };
 
 /// What happens to games that are trained on here and tested in another task.
@@ -20,6 +27,8 @@ pub enum Overlap {
     Refuse,
     /// They are left out of training.
     Exclude,
+    /// They stay, or are not known, for want of the other tasks' lists of games.
+    Unchecked,
 }
 
 config! {
@@ -62,10 +71,16 @@ impl GamesConfig {
         if !(2..=58).contains(&self.minutes) {
             return Err(format!("games.minutes = {}: must be from 2 to 58", self.minutes));
         }
-        match self.noise.is_finite() && self.noise >= 0.0 {
-            true => Ok(()),
-            false => Err(format!("games.noise = {}: must be at least 0", self.noise)),
+        if !self.noise.is_finite() || self.noise < 0.0 {
+            return Err(format!("games.noise = {}: must be at least 0", self.noise));
         }
+        if self.folder.is_some() {
+            return Ok(());
+        }
+        let counts =
+            [("games.train", self.train), ("games.valid", self.valid), ("games.test", self.test)];
+        let each = [("frames of a game", 240 * self.minutes), ("games.width", self.width)];
+        fits(&counts, &each)
     }
 }
 
@@ -104,6 +119,49 @@ pub(crate) struct Game {
     pub(crate) labels: Vec<Vec<u8>>,
 }
 
+impl Game {
+    /// The shots of a file of labels, the one at this place of those that the task asked for.
+    ///
+    /// # Errors
+    /// If the file is wrong, or a time is before the half begins: the official evaluators count such a time
+    /// from the end of the half, but no frame can be shown there.
+    pub(crate) fn shots(&self, at: usize, name: &str) -> soccernet::Result<Shots> {
+        let file = format!("{}/{name}", self.name);
+        let shots = Shots::read(&self.labels[at], &file, &mut Judge::default())?;
+        for (i, shot) in shots.annotations.iter().enumerate() {
+            not_before(Some(shot.time.seconds), &file, i, "gameTime")?;
+            not_before(shot.link.as_ref().map(|link| link.seconds), &file, i, "link.time")?;
+        }
+        Ok(shots)
+    }
+
+    /// The actions, likewise.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub(crate) fn actions(&self, at: usize, name: &str) -> soccernet::Result<Labels> {
+        let file = format!("{}/{name}", self.name);
+        let labels = Labels::read(&self.labels[at], &file, &mut Judge::default())?;
+        for (i, label) in labels.annotations.iter().enumerate() {
+            not_before(Some(label.time.seconds), &file, i, "gameTime")?;
+            not_before(label.position, &file, i, "position")?;
+        }
+        Ok(labels)
+    }
+}
+
+/// Checks that a time is not before the half begins.
+fn not_before(value: Option<i64>, file: &str, i: usize, key: &str) -> soccernet::Result<()> {
+    match value.filter(|value| *value < 0) {
+        Some(value) => {
+            let unit = if key == "position" { "milliseconds" } else { "seconds" };
+            let problem = format!("{value} {unit}; 0 or more were expected");
+            Err(soccernet::Error::entry(file, format!("annotations[{i}].{key}"), problem))
+        }
+        None => Ok(()),
+    }
+}
+
 /// The games of a task by split.
 pub(crate) struct Games {
     pub(crate) splits: [Vec<Game>; 3],
@@ -116,6 +174,7 @@ pub(crate) struct Games {
 /// # Errors
 /// If the config does not fit, or the system refuses.
 pub fn write_games(config: &GamesConfig, path: &Path) -> Result<(), DataError> {
+    let config = &GamesConfig { folder: None, ..config.clone() };
     config.check().map_err(|message| wrong("games", message))?;
     let files: Vec<(String, Vec<u8>)> = generator::files(config).into_iter().collect();
     soccernet::write_files(path, &files).map_err(fault)
@@ -169,11 +228,17 @@ fn names(files: &Files<'_>, list: List, overlap: Overlap) -> Result<[Vec<String>
     games::disjoint((&list.file("Valid"), &valid), (&list.file("Test"), &test)).map_err(fault)?;
     for other in List::ALL.into_iter().filter(|other| *other != list) {
         let file = other.file("Test");
-        if !files.has(&file) {
+        if overlap == Overlap::Unchecked || files.are_made() && !files.has(&file) {
             continue;
+        }
+        if !files.has(&file) {
+            let problem = "it is missing, so games that another task tests cannot be told from those of \
+                           training; games.overlap = \"unchecked\" trains on all of them";
+            return Err(content(&file, problem));
         }
         let tested = read(other, "Test")?;
         match overlap {
+            Overlap::Unchecked => {}
             Overlap::Refuse => {
                 let refused = games::disjoint((&train_file, &train), (&file, &tested));
                 refused.map_err(|mut error| {
@@ -296,6 +361,67 @@ mod tests {
         let refused =
             load(&real(Overlap::Exclude), List::Actions, &data).err().unwrap().to_string();
         assert!(refused.contains("3 games of SoccerNetGamesTest.json are among them"), "{refused}");
+        // Without the other task's list nothing is known, which is no leave to train on its games.
+        write_games(&small(), &folder.path().join("games")).unwrap();
+        std::fs::remove_file(file("SoccerNetCameraChangesTest.json")).unwrap();
+        let refused =
+            load(&real(Overlap::Exclude), List::Actions, &data).err().unwrap().to_string();
+        let expected =
+            "SoccerNetCameraChangesTest.json: it is missing, so games that another task tests";
+        assert!(refused.contains(expected) && refused.contains("\"unchecked\""), "{refused}");
+        let all = load(&real(Overlap::Unchecked), List::Actions, &data).unwrap();
+        assert_eq!(named(&all)[0].len(), 3);
+    }
+
+    /// The labels of the first game of a folder, changed, make no task.
+    #[test]
+    fn times_before_the_half_are_refused_in_all_tasks() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir::new(Some(folder.path().into()));
+        let refused = |task: &str, file: &str, change: &dyn Fn(&mut serde_json::Value)| {
+            write_games(&small(), &folder.path().join("games")).unwrap();
+            let games = load(&small(), List::Actions, &DataDir::default()).unwrap();
+            let name = format!("{}/{file}", games.splits[0][0].name);
+            let path = folder.path().join("games").join(&name);
+            let mut labels: serde_json::Value =
+                serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            change(&mut labels);
+            std::fs::write(&path, labels.to_string()).unwrap();
+            let games = serde_json::json!({ "folder": "games", "features": generator::FEATURES,
+                "overlap": "unchecked" });
+            let task = moe::Choice::of(task).with("games", games);
+            let error = (crate::all().get(&task.kind).unwrap().build)(&task, &data).err().unwrap();
+            error.to_string().replace(&name, "FILE")
+        };
+        let (shots, actions) = ("Labels-cameras.json", LABELS);
+        let before = |labels: &mut serde_json::Value| {
+            labels["annotations"][0]["gameTime"] = "1 - 00:-5".into();
+        };
+        let expected = "FILE: annotations[0].gameTime: -5 seconds; 0 or more were expected";
+        for (task, file) in [
+            ("replay-grounding", shots),
+            ("replay-grounding", actions),
+            ("shot-boundary", shots),
+            ("camera-segmentation", shots),
+            ("action-spotting", shots),
+            ("action-spotting", actions),
+        ] {
+            assert_eq!(refused(task, file, &before), expected, "{task} {file}");
+        }
+        let of_link = |labels: &mut serde_json::Value| {
+            labels["annotations"][0]["link"] =
+                serde_json::json!({ "half": "1", "label": "Goal", "time": "-1:05" });
+        };
+        let error = refused("replay-grounding", shots, &of_link);
+        assert_eq!(error, "FILE: annotations[0].link.time: -55 seconds; 0 or more were expected");
+        let position = |labels: &mut serde_json::Value| {
+            labels["annotations"][0]["position"] = "-200".into();
+        };
+        let error = refused("action-spotting", actions, &position);
+        assert_eq!(
+            error,
+            "FILE: annotations[0].position: -200 milliseconds; 0 or more were expected"
+        );
     }
 
     #[test]

@@ -15,12 +15,11 @@ use burn::prelude::*;
 use moe::{Domain, Input, config};
 use rand::RngExt;
 use soccernet::{
-    Judge, Measured, Options, Source, Task as Official,
+    Measured, Options, Source, Task as Official,
     classes::action,
     format::{
         labels::Labels,
         replays::{Candidate, Replay, Replays},
-        shots::Shots,
     },
     metric::tolerance::Tolerances,
 };
@@ -100,12 +99,10 @@ impl LoadTask for Grounding {
 
 /// The replays of a game with a known moment.
 fn shown(number: usize, game: &Game) -> soccernet::Result<Vec<Shown>> {
-    let judge = &mut Judge::default();
-    let file = |name: &str| format!("{}/{name}", game.name);
-    let shots = Shots::read(&game.labels[0], &file(CAMERAS), judge)?;
+    let shots = game.shots(0, CAMERAS)?;
     let labels = match game.labels[1].is_empty() {
         true => Labels::default(),
-        false => Labels::read(&game.labels[1], &file(ACTIONS), judge)?,
+        false => game.actions(1, ACTIONS)?,
     };
     let mut all = Vec::new();
     let mut before = (0, 0);

@@ -79,8 +79,7 @@ pub(super) fn cameras(games: &Games) -> Result<[Vec<[Vec<usize>; 2]>; 3], DataEr
     let mut cameras = [vec![], vec![], vec![]];
     for (split, all) in games.splits.iter().enumerate() {
         for game in all {
-            let frames = [0, 1].map(|half: usize| game.halves[half].frames);
-            cameras[split].push(kinds(&game.labels[0], frames).map_err(fault)?);
+            cameras[split].push(kinds(game, 0).map_err(fault)?);
         }
     }
     Ok(cameras)

@@ -23,7 +23,6 @@ use soccernet::{
     clock::frame_of,
     format::{
         labels::Labels,
-        shots::Shots,
         spots::{Spot, Spots},
     },
     metric::{segmentation::segments, tolerance::Tolerances},
@@ -32,7 +31,7 @@ use soccernet::{
 use super::{
     calf_loss::{self, CalfLoss},
     chunks::{Chunk, Chunks},
-    games::{Games, GamesConfig, List},
+    games::{Game, Games, GamesConfig, List},
 };
 use crate::{
     Batch, DataDir, DataError, LoadTask, Score, Split, Task, WholeSplitTask,
@@ -138,11 +137,8 @@ impl Spotting {
         let mut cameras = [vec![], vec![], vec![]];
         for (split, all) in games.splits.iter().enumerate() {
             for game in all {
-                let file = format!("{}/{FILE}", game.name);
-                let labels = Labels::read(&game.labels[0], &file, &mut Judge::default());
-                actions[split].push(by_half(&labels.map_err(fault)?));
-                let frames = [0, 1].map(|half: usize| game.halves[half].frames);
-                cameras[split].push(kinds(&game.labels[1], frames).map_err(fault)?);
+                actions[split].push(by_half(&game.actions(0, FILE).map_err(fault)?));
+                cameras[split].push(kinds(game, 1).map_err(fault)?);
             }
         }
         let chunks = Chunks::new(&games, config.chunk, config.margin);
@@ -241,15 +237,17 @@ fn by_half(labels: &Labels) -> [Vec<Action>; 2] {
     })
 }
 
-/// The kind of camera of each frame of both halves; all 0 if there are no labels of cameras.
-pub(super) fn kinds(bytes: &[u8], frames: [usize; 2]) -> soccernet::Result<[Vec<usize>; 2]> {
-    if bytes.is_empty() {
+/// The kind of camera of each frame of both halves, by the labels at this place of the game's; all 0 if it
+/// has none.
+pub(super) fn kinds(game: &Game, at: usize) -> soccernet::Result<[Vec<usize>; 2]> {
+    let frames = game.halves.each_ref().map(|half| half.frames);
+    if game.labels[at].is_empty() {
         return Ok(frames.map(|count| vec![0; count]));
     }
-    let judge = &mut Judge::default();
-    let shots = Shots::read(bytes, CAMERAS, judge)?;
+    let shots = game.shots(at, CAMERAS)?;
+    let (judge, file) = (&mut Judge::default(), format!("{}/{CAMERAS}", game.name));
     let mut half =
-        |number: usize| segments(&shots, number as i64 + 1, frames[number], judge, CAMERAS);
+        |number: usize| segments(&shots, number as i64 + 1, frames[number], judge, &file);
     Ok([half(0)?, half(1)?])
 }
 

@@ -15,10 +15,13 @@ use super::{
     augment::Augment,
     corrupt::Corruption,
     image::resize,
-    images::{Images, ImagesConfig, Labelled},
+    images::{Images, ImagesConfig, Labelled, check_side},
     splits::fifths,
 };
-use crate::{DataDir, DataError, LoadTask, Task, data::decode_picture};
+use crate::{
+    DataDir, DataError, LoadTask, Task,
+    data::{decode_picture, files::wrong},
+};
 
 config! {
     /// Settings of the folder and its images.
@@ -53,6 +56,7 @@ impl LoadTask for ImageFolder {
 
     fn load(config: &ImageFolderConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
         let ImageFolderConfig { side, train, valid, test, augment, corrupt, .. } = config.clone();
+        check_side(side).map_err(|message| wrong(Self::NAME, message))?;
         let data = read(config, data)?;
         let side = Some(side);
         let config =
@@ -121,10 +125,7 @@ fn image(data: &DataDir, path: &Path, config: &ImageFolderConfig) -> Result<Vec<
     let size = [read.height() as usize, read.width() as usize];
     let planes = planes(read, config.colour);
     let channels = planes.len() / (size[0] * size[1]);
-    match config.side {
-        0 => Ok(Vec::new()), // refused later, with the config's name
-        side => Ok(resize(&planes, [channels, size[0], size[1]], [side, side])),
-    }
+    Ok(resize(&planes, [channels, size[0], size[1]], [config.side; 2]))
 }
 
 fn planes(image: DynamicImage, colour: bool) -> Vec<u8> {
@@ -212,9 +213,11 @@ mod tests {
     }
 
     #[test]
-    fn a_side_of_zero_is_refused() {
-        let folder = folder();
-        let config = ImageFolderConfig { side: 0, ..ImageFolderConfig::default() };
-        assert!(load(folder.path(), &config).err().unwrap().contains("side = 0"));
+    fn a_side_that_does_not_fit_is_refused_before_images_are_read() {
+        for side in [0, 1025, 1_000_000_000] {
+            let config = ImageFolderConfig { side, ..ImageFolderConfig::default() };
+            let error = load(Path::new("nowhere"), &config).err().unwrap();
+            assert!(error.contains(&format!("side = {side}: must be from 1 to 1024")), "{error}");
+        }
     }
 }

@@ -50,6 +50,18 @@ pub(crate) fn is_zero(share: &f64) -> bool {
     *share == 0.0
 }
 
+/// The most bytes of all images of a set.
+const NUMBERS: usize = 1 << 34;
+
+/// Checks the rows and columns of images.
+pub(crate) fn check_side(side: usize) -> Result<(), String> {
+    const MOST: usize = 1024;
+    match (1..=MOST).contains(&side) {
+        true => Ok(()),
+        false => Err(format!("side = {side}: must be from 1 to {MOST}")),
+    }
+}
+
 /// A set as it was read.
 pub(crate) struct Labelled {
     /// The name of the task.
@@ -193,11 +205,15 @@ impl Labelled {
 
     /// Brings all images to this many rows and columns.
     fn resize(&mut self, side: usize) -> Result<(), String> {
-        const MOST: usize = 1024;
-        if side == 0 || side > MOST {
-            return Err(format!("side = {side}: must be from 1 to {MOST}"));
-        }
+        check_side(side)?;
         let [channels, height, width] = self.shape;
+        let numbers = (channels * side * side).saturating_mul(self.labels.len());
+        if numbers > NUMBERS {
+            let images = self.labels.len();
+            return Err(format!(
+                "side = {side}: {images} images would have {numbers} bytes, more than {NUMBERS}"
+            ));
+        }
         if [height, width] != [side, side] {
             let images = self.bytes.chunks(channels * height * width);
             let resized = images.flat_map(|bytes| resize(bytes, self.shape, [side, side]));

@@ -17,11 +17,14 @@ use super::{
     augment::Augment,
     corrupt::Corruption,
     image::resize,
-    images::{Images, ImagesConfig, Labelled, is_zero},
+    images::{Images, ImagesConfig, Labelled, check_side, is_zero},
     splits::fifths,
     zip,
 };
-use crate::{DataDir, DataError, LoadTask, Origin, Task, data::decode_picture};
+use crate::{
+    DataDir, DataError, LoadTask, Origin, Task,
+    data::{decode_picture, files::wrong},
+};
 
 const ORIGIN: Origin = Origin {
     set: "omniglot",
@@ -88,6 +91,7 @@ impl LoadTask for Omniglot {
             corrupt,
             label_noise,
         } = config.clone();
+        check_side(side).map_err(|message| wrong(Self::NAME, message))?;
         let data = characters(data, side)?.labelled(labels, side);
         let side = Some(side);
         let config =
@@ -139,10 +143,7 @@ fn ink(path: &Path, name: &str, png: &[u8], side: usize) -> Result<Vec<u8>, Data
     let drawing = drawing.into_luma8();
     let (width, height) = drawing.dimensions();
     let bytes: Vec<u8> = drawing.into_raw().iter().map(|paper| 255 - paper).collect();
-    match side {
-        0 => Ok(bytes), // refused later, with the config's name
-        _ => Ok(resize(&bytes, [1, height as usize, width as usize], [side, side])),
-    }
+    Ok(resize(&bytes, [1, height as usize, width as usize], [side, side]))
 }
 
 impl Drawings {

@@ -16,12 +16,17 @@ use tokenizers::{
 
 use super::{Tokenizer, Tokens};
 
+/// How many times as long a normalizer may make a text, at most; published ones 4 times.
+const GROWTH: usize = 64;
+
 /// The fewest tokens: one for each byte.
 const BYTES: usize = 256;
 
 /// Pairs of bytes of a training text, or what a file says.
 pub struct Bpe {
     inner: tokenizers::Tokenizer,
+    /// The file. The crate's own writing of it prints a line if ids have holes.
+    json: String,
     vocab: usize,
 }
 
@@ -56,21 +61,40 @@ impl Bpe {
             .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
             .build();
         tokenizer.train(&mut trainer, text.split_inclusive('\n')).map_err(|err| err.to_string())?;
-        let json = tokenizer.to_string(false).map_err(|err| err.to_string())?;
+        let json = tokenizer.to_string(true).map_err(|err| err.to_string())?;
         Self::read(json.as_bytes())
     }
 
-    /// The tokeniser of a `tokenizer.json`.
+    /// The tokeniser of a `tokenizer.json`. What the file says of truncation and padding does not count: a
+    /// text is all of its tokens.
     ///
     /// # Errors
-    /// If it is none.
+    /// If it is none, if a number of a token is no `i32`, or if its normalizer may make a text more than 64
+    /// times as long.
     pub fn read(json: &[u8]) -> Result<Self, String> {
-        let inner = tokenizers::Tokenizer::from_bytes(json)
+        // The crate panics at a decoder that is no JSON.
+        serde_json::from_slice::<serde_json::Value>(json)
             .map_err(|err| format!("not a tokenizer.json: {err}"))?;
+        let mut inner = tokenizers::Tokenizer::from_bytes(json)
+            .map_err(|err| format!("not a tokenizer.json: {err}"))?;
+        inner.with_truncation(None).map_err(|err| format!("not a tokenizer.json: {err}"))?;
+        inner.with_padding(None);
+        if let Some(normalizer) = inner.get_normalizer() {
+            let growth = growth(normalizer)?;
+            if growth > GROWTH {
+                return Err(format!(
+                    "normalizer: it may make a text {growth} times as long; at most {GROWTH} times \
+                     was expected"
+                ));
+            }
+        }
         let vocab = inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
         match vocab {
             0 => Err("a tokenizer.json without tokens".into()),
-            vocab => Ok(Self { inner, vocab }),
+            _ if vocab > i32::MAX as usize => {
+                Err(format!("token number {}; below {} was expected", vocab - 1, i32::MAX))
+            }
+            vocab => Ok(Self { inner, json: String::from_utf8_lossy(json).into_owned(), vocab }),
         }
     }
 
@@ -85,6 +109,65 @@ impl Bpe {
             }
             size => Ok(Self { vocab: size.unwrap_or(self.vocab), ..self }),
         }
+    }
+}
+
+/// The longest of what a map of SentencePiece puts in the place of letters. It has the size of its trie, the
+/// trie, and texts that end with a zero.
+fn longest(map: &[u8]) -> usize {
+    let Some((size, rest)) = map.split_first_chunk::<4>() else { return 0 };
+    let texts = rest.get(u32::from_le_bytes(*size) as usize..).unwrap_or_default();
+    texts.split(|byte| *byte == 0).map(<[u8]>::len).max().unwrap_or(0)
+}
+
+/// The bytes of a text in Base64, up to what is none.
+fn base64(text: &str) -> Vec<u8> {
+    let digit = |byte: u8| match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    };
+    let digits: Vec<u8> = text.bytes().map_while(digit).collect();
+    let joined = |four: &[u8]| {
+        let bits = four.iter().fold(0_u32, |bits, digit| bits << 6 | u32::from(*digit));
+        let bytes = (bits << (6 * (4 - four.len()))).to_be_bytes();
+        bytes[1..four.len()].to_vec()
+    };
+    digits.chunks(4).flat_map(joined).collect()
+}
+
+/// How many times as long as a text a normalizer may make it, at most, by what it replaces and puts before
+/// it. Changes of single letters that are the same if made twice, such as NFKC, are not counted.
+fn growth(normalizer: &NormalizerWrapper) -> Result<usize, String> {
+    match normalizer {
+        NormalizerWrapper::Sequence(all) => {
+            let all: &[NormalizerWrapper] = all.as_ref();
+            all.iter().try_fold(1_usize, |most, one| Ok(most.saturating_mul(growth(one)?)))
+        }
+        NormalizerWrapper::Prepend(before) => Ok((before.prepend.len() / GROWTH).max(1)),
+        NormalizerWrapper::ByteLevel(_) => Ok(2),
+        // Spaces around letters of Chinese.
+        NormalizerWrapper::BertNormalizer(_) => Ok(3),
+        // What takes most of published ones is a letter of three bytes.
+        NormalizerWrapper::Precompiled(map) => {
+            let spec = serde_json::to_value(map).map_err(|err| format!("normalizer: {err}"))?;
+            let bytes = base64(spec["precompiled_charsmap"].as_str().unwrap_or_default());
+            Ok(longest(&bytes).div_ceil(3).max(1))
+        }
+        NormalizerWrapper::Replace(replace) => {
+            // The pattern is not public.
+            let spec = serde_json::to_value(replace).map_err(|err| format!("normalizer: {err}"))?;
+            let found = spec["pattern"]["String"].as_str().map_or(0, str::len);
+            Ok(match found {
+                // An expression may match between any two letters.
+                0 => replace.content.len().saturating_add(1),
+                found => replace.content.len().div_ceil(found).max(1),
+            })
+        }
+        _ => Ok(1),
     }
 }
 
@@ -107,7 +190,7 @@ impl Tokenizer for Bpe {
                 done = done.max(*end);
             }
             if let Some(last) = tokens.bytes.last_mut() {
-                *last += (line.len() - done) as u32;
+                *last += line.len().saturating_sub(done) as u32;
             }
         }
         tokens
@@ -133,7 +216,7 @@ impl Tokenizer for Bpe {
     }
 
     fn file(&self) -> Option<String> {
-        self.inner.to_string(true).ok()
+        Some(self.json.clone())
     }
 }
 
@@ -176,6 +259,86 @@ mod tests {
         let err = Bpe::read(b"{\"model\": 3}").err().unwrap();
         assert!(err.starts_with("not a tokenizer.json: "), "{err}");
         assert!(Bpe::read(b"").is_err());
+        for decoder in [":: 1".to_string(), "1e999".into(), "[".repeat(999), "\"\\ud800\"".into()] {
+            let err = Bpe::read(format!("{{\"decoder\":{decoder}}}").as_bytes()).err().unwrap();
+            assert!(err.starts_with("not a tokenizer.json: "), "{err}");
+        }
+    }
+
+    /// A file of words with this in the place of a member that is null.
+    fn words(member: &str, value: serde_json::Value) -> Result<Bpe, String> {
+        let mut json = serde_json::json!({"version": "1.0", "truncation": null, "padding": null,
+            "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "Whitespace"},
+            "post_processor": null, "decoder": null, "model": {"type": "WordLevel",
+            "unk_token": "[UNK]", "vocab": {"[UNK]": 0, "a": 1, "cat": 7}}});
+        json[member] = value;
+        Bpe::read(json.to_string().as_bytes())
+    }
+
+    #[test]
+    fn truncation_and_padding_of_a_file_do_not_count() {
+        let truncation = |most: usize, stride: usize| {
+            serde_json::json!({"direction": "Right", "max_length": most, "strategy": "LongestFirst",
+                "stride": stride})
+        };
+        let padding = |length: u64| {
+            serde_json::json!({"strategy": {"Fixed": length}, "direction": "Right",
+                "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "x"})
+        };
+        let plain = words("padding", serde_json::Value::Null).unwrap().encode(b"a cat a cat");
+        for (member, value) in [
+            ("truncation", truncation(3, 10)),
+            ("truncation", truncation(3, 3)),
+            ("truncation", truncation(0, 0)),
+            ("padding", padding(1_000_000_000)),
+            ("padding", padding(1 << 62)),
+        ] {
+            let read = words(member, value.clone()).unwrap();
+            assert_eq!(read.encode(b"a cat a cat"), plain, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_normalizer_that_makes_much_of_little_is_refused() {
+        let replace = |pattern: serde_json::Value, content: &str| serde_json::json!({"type": "Replace", "pattern": pattern, "content": content});
+        let text = |text: &str| serde_json::json!({ "String": text });
+        let all =
+            |all: &[serde_json::Value]| serde_json::json!({"type": "Sequence", "normalizers": all});
+        let growing = replace(text("a"), &"a".repeat(32));
+        let error = words("normalizer", all(&[growing.clone(), growing.clone()])).err().unwrap();
+        let expected = "normalizer: it may make a text 1024 times as long; at most 64 times was \
+                        expected";
+        assert_eq!(error, expected);
+        assert!(words("normalizer", all(&[growing])).is_ok());
+        let anywhere = serde_json::json!({ "Regex": "b*" });
+        assert!(words("normalizer", replace(anywhere, &"a".repeat(64))).is_err());
+        let before = serde_json::json!({"type": "Prepend", "prepend": "a".repeat(64 * 65)});
+        assert!(words("normalizer", before).is_err());
+        let bytes = serde_json::json!({"type": "ByteLevel"});
+        assert!(words("normalizer", all(&vec![bytes; 7])).is_err());
+        // The size of a trie of one number, the number, and 301 letters.
+        let map = format!("BAAAAAAAAABh{}", "YWFh".repeat(100));
+        let map = serde_json::json!({"type": "Precompiled", "precompiled_charsmap": map});
+        let error = words("normalizer", map).err().unwrap();
+        assert!(error.contains("a text 101 times as long"), "{error}");
+        assert_eq!(
+            [base64("TQ=="), base64("TWE="), base64("TWFu")],
+            ["M", "Ma", "Man"].map(Vec::from)
+        );
+        // As published ones are.
+        let spaces = serde_json::json!({ "Regex": " {2,}" });
+        let before = serde_json::json!({"type": "Prepend", "prepend": "▁"});
+        let published = all(&[
+            before,
+            replace(text("``"), "\""),
+            replace(text(" "), "▁"),
+            replace(spaces, "▁"),
+        ]);
+        assert!(words("normalizer", published).is_ok());
+        let vocab = serde_json::json!({"type": "WordLevel", "unk_token": "a",
+            "vocab": {"a": 4_000_000_000_u32}});
+        let error = words("model", vocab).err().unwrap();
+        assert_eq!(error, "token number 4000000000; below 2147483647 was expected");
     }
 
     /// Words of a fixed list, with one for all others: what a file of another kind may be.
