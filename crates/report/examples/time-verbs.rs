@@ -1,5 +1,6 @@
 //! How long every reading verb takes on a csv of 100,000 rows:
-//! `cargo run --release -p report --example time-verbs`.
+//! `cargo run --release -p report --example time-verbs`. With `FILE VERB` it times one verb on a file, and
+//! tells the most memory that it held.
 
 #![allow(clippy::print_stdout, reason = "an example tells what it found")]
 
@@ -11,6 +12,10 @@ use report::{
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [file, verb] = &words[..] {
+        return one(Path::new(file), verb);
+    }
     let path = std::env::temp_dir().join("report-time-verbs.csv");
     std::fs::write(&path, made_up().to_csv())?;
     let mut expect: Expect = serde_json::from_str(r#"{"metric": "accuracy", "between": [0, 1]}"#)?;
@@ -30,6 +35,29 @@ fn main() -> Result<(), Box<dyn Error>> {
     time("plot", &path, |runs| Ok(plots(&full(runs, &curves, &loads))?.len()))?;
     time("report", &path, |runs| Ok(page(&full(runs, &curves, &loads))?.len()))?;
     std::fs::remove_file(&path)?;
+    Ok(())
+}
+
+/// One verb on a file.
+fn one(path: &Path, verb: &str) -> Result<(), Box<dyn Error>> {
+    let query = Query::default();
+    let first = |runs: &Runs| runs.rows.first().map(|row| row.method.clone()).unwrap_or_default();
+    time(verb, path, |runs| {
+        Ok(match verb {
+            "table" => render(&comparison(runs, &query)?, Format::Text).len(),
+            "cmp" => cmp(runs, &query, &first(runs), &first(runs), Some(0.01))?.len(),
+            "rank" => rank(runs, &query)?.methods.len(),
+            "power" => power(runs, &query, None, Some(0.01))?.len(),
+            "ledger" => ledger(runs, false)?.render(Format::Text).len(),
+            "plot" => plots(&Page::new("time", runs))?.iter().map(|figure| figure.svg.len()).sum(),
+            "report" => page(&Page::new("time", runs))?.len(),
+            "read" => 0,
+            other => return Err(report::Error::Query(format!("no verb is named {other:?}"))),
+        })
+    })?;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let most = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default();
+    println!("{most}");
     Ok(())
 }
 

@@ -42,7 +42,7 @@ pub enum Error {
         /// The value in the file.
         value: String,
         /// The expected kind of value.
-        wanted: &'static str,
+        wanted: String,
     },
     /// Nothing of that name.
     #[error("no {what} is named {name:?}; known: {known}")]

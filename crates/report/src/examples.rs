@@ -4,14 +4,18 @@
 //! counts. `sums` and `counts` are lists of numbers separated by spaces, one number for each example
 //! of the split, in its order, which all runs of a task share. The metric's value is the sum of the
 //! sums over the sum of the counts: right answers over answers, bits over bytes. An empty list of
-//! counts means 1 for each example. Metrics that are no such ratio are not there.
+//! counts means 1 for each example. No count is below 0, and not all are 0. Metrics that are no such ratio are not there.
 
 use std::{collections::BTreeMap, io, path::Path};
 
 use files::read_text;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Row};
+use crate::{
+    Error, Row,
+    field::{read, written},
+    number::{LARGEST, is_measure},
+};
 
 /// The columns of the file.
 const COLUMNS: [&str; 5] = ["run", "split", "metric", "sums", "counts"];
@@ -119,7 +123,9 @@ impl Examples {
         for row in rows {
             let Some(examples) = self.of(&row.run, &row.split, &row.metric) else { continue };
             let (Some(value), ratio) = (row.value, examples.ratio()) else { continue };
-            if (value - ratio).abs() > NEAR * value.abs().max(NEAR) {
+            // A ratio that is no number is not near.
+            let is_near = (value - ratio).abs() <= NEAR * value.abs().max(NEAR);
+            if !is_near {
                 return Err(Error::Query(format!(
                     "{name}: the examples of run {:?} add up to {} = {ratio} on {}, and the result \
                      is {value}: the file belongs to other results",
@@ -146,9 +152,9 @@ impl Record {
         };
         let all_one = row.counts.iter().all(|count| *count == 1.0);
         Self {
-            run: row.run.clone(),
-            split: row.split.clone(),
-            metric: row.metric.clone(),
+            run: written(&row.run).into_owned(),
+            split: written(&row.split).into_owned(),
+            metric: written(&row.metric).into_owned(),
             sums: list(&row.sums),
             counts: if all_one { String::new() } else { list(&row.counts) },
         }
@@ -157,9 +163,11 @@ impl Record {
     fn row(self, place: &str) -> Result<ExampleRow, Error> {
         let list = |column: &str, text: &str| -> Result<Vec<f64>, Error> {
             let number = |word: &str| {
-                let number = word.parse::<f64>().ok().filter(|number| number.is_finite());
+                let number = word.parse::<f64>().ok().filter(|number| is_measure(*number));
                 number.ok_or_else(|| {
-                    Error::Query(format!("{place}: {column} has {word:?}, which is not a number"))
+                    Error::Query(format!(
+                        "{place}: {column} has {word:?}, which is not a number up to {LARGEST:e}"
+                    ))
                 })
             };
             text.split_whitespace().map(number).collect()
@@ -173,8 +181,23 @@ impl Record {
             let (sums, counts) = (sums.len(), counts.len());
             return Err(Error::Query(format!("{place}: {sums} sums and {counts} counts")));
         }
-        let Self { run, split, metric, .. } = self;
+        check_counts(place, &counts)?;
+        let [run, split, metric] =
+            [&self.run, &self.split, &self.metric].map(|text| read(text).into_owned());
         Ok(ExampleRow { run, split, metric, sums, counts })
+    }
+}
+
+/// Checks that counts can divide sums.
+fn check_counts(place: &str, counts: &[f64]) -> Result<(), Error> {
+    if let Some(count) = counts.iter().find(|count| **count < 0.0) {
+        return Err(Error::Query(format!(
+            "{place}: counts has {count}; expected numbers from 0 on"
+        )));
+    }
+    match counts.iter().sum::<f64>() > 0.0 {
+        true => Ok(()),
+        false => Err(Error::Query(format!("{place}: the counts add up to 0; expected more"))),
     }
 }
 
@@ -216,10 +239,21 @@ mod tests {
         let head = "run,split,metric,sums,counts\n";
         assert_eq!(
             err(&format!("{head}a,test,accuracy,1 o 1,\n")),
-            "e.csv:2: sums has \"o\", which is not a number"
+            "e.csv:2: sums has \"o\", which is not a number up to 1e60"
         );
         assert!(err(&format!("{head}a,test,accuracy,NaN,\n")).contains("\"NaN\""));
         assert_eq!(err(&format!("{head}a,test,accuracy,1 0,1\n")), "e.csv:2: 2 sums and 1 counts");
+        assert!(err(&format!("{head}a,test,accuracy,1e308 0,\n")).contains("\"1e308\""));
+        assert_eq!(
+            err(&format!("{head}a,test,accuracy,1 1,2 -1\n")),
+            "e.csv:2: counts has -1; expected numbers from 0 on"
+        );
+        for empty in ["0 0,0 0", "0 0,0 -0", ","] {
+            assert_eq!(
+                err(&format!("{head}a,test,accuracy,{empty}\n")),
+                "e.csv:2: the counts add up to 0; expected more"
+            );
+        }
         assert!(err("run,split\na,test\n").contains("the columns are run,split,metric,sums"));
     }
 
@@ -232,6 +266,14 @@ mod tests {
         assert!(
             err.contains("run \"a-0\" add up to accuracy = 0.75 on test, and the result is 0.8")
         );
+    }
+
+    #[test]
+    fn a_ratio_that_is_no_number_is_not_near() {
+        let mut examples = Examples::default();
+        let (run, split, metric) = ("a-0".into(), "test".into(), "accuracy".into());
+        examples.push(ExampleRow { run, split, metric, sums: vec![0.0], counts: vec![0.0] });
+        assert!(examples.check("e.csv", &[row("a", 0, "accuracy", 0.75)]).is_err());
     }
 
     #[test]

@@ -40,6 +40,7 @@ mod budget;
 mod comparison;
 mod error;
 mod examples;
+mod field;
 #[cfg(test)]
 mod fixture;
 mod metric;

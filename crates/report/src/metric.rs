@@ -124,6 +124,16 @@ pub(crate) fn range(metric: &str) -> [f64; 2] {
     }
 }
 
+/// A range in words.
+pub(crate) fn in_words([low, high]: [f64; 2]) -> String {
+    match (low.is_finite(), high.is_finite()) {
+        (true, true) => format!("a number from {low} to {high}"),
+        (true, false) => format!("a number from {low} on"),
+        (false, true) => format!("a number up to {high}"),
+        (false, false) => "a number".into(),
+    }
+}
+
 /// The metric of a training curve: its name without split and layer, so `accuracy` of
 /// `valid/accuracy`, `loss` of `train_loss` and `load_entropy` of `load entropy, layer 1`.
 pub(crate) fn metric_of_curve(name: &str) -> String {

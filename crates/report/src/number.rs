@@ -1,4 +1,13 @@
-//! Display of numbers.
+//! Display of numbers, and the largest ones that statistics take.
+
+/// The largest size of a number that statistics take. Sums of fourth powers of such numbers, as in degrees
+/// of freedom, are numbers too.
+pub(crate) const LARGEST: f64 = 1e60;
+
+/// Whether statistics take a number.
+pub(crate) fn is_measure(x: f64) -> bool {
+    x.abs() <= LARGEST
+}
 
 /// The decimals that show two digits of a typical half-width; 3 where there is none.
 pub(crate) fn decimals(halves: impl IntoIterator<Item = f64>) -> usize {

@@ -5,7 +5,12 @@ use std::borrow::Cow;
 use csv::StringRecord;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, metric::range};
+use crate::{
+    Error,
+    field::read,
+    metric::{in_words, range},
+    number::{LARGEST, is_measure},
+};
 
 /// The documented columns, in the order in which they are written. A file may have them in any
 /// order, and others beside them; those from `note` on may be left out.
@@ -115,6 +120,22 @@ impl Row {
         matches!(self.metric.as_str(), "failed" | "refused")
     }
 
+    /// The value, if it is a number that statistics take: one that is larger is that of a network that has
+    /// diverged, as one that is no number.
+    pub(crate) fn measure(&self) -> Option<f64> {
+        self.value.filter(|value| is_measure(*value))
+    }
+
+    /// All texts.
+    pub(crate) fn texts_mut(&mut self) -> [&mut String; 13] {
+        let Self { suite, task, backbone, method, router, split, metric, .. } = self;
+        let Self { device, revision, run, note, budget, tuned, .. } = self;
+        [
+            suite, task, backbone, method, router, split, metric, device, revision, run, note,
+            budget, tuned,
+        ]
+    }
+
     /// The field of a documented column, as text.
     pub fn field(&self, column: &str) -> Result<Cow<'_, str>, Error> {
         fn text<T: ToString>(number: &Option<T>) -> Cow<'_, str> {
@@ -221,10 +242,20 @@ impl Fields<'_> {
     }
 
     fn text(&self, column: usize) -> String {
-        self.str(column).to_string()
+        read(self.str(column)).into_owned()
     }
 
+    /// A number that statistics take.
     fn number(&self, column: usize) -> Result<Option<f64>, Error> {
+        match self.finite(column)? {
+            Some(number) if !is_measure(number) => {
+                Err(self.bad(column, format!("a number up to {LARGEST:e}")))
+            }
+            number => Ok(number),
+        }
+    }
+
+    fn finite(&self, column: usize) -> Result<Option<f64>, Error> {
         match self.str(column) {
             "" => Ok(None),
             text => match text.parse::<f64>() {
@@ -242,13 +273,14 @@ impl Fields<'_> {
         }
     }
 
-    /// The value of the metric; a share is from 0 to 1, but for rounding.
+    /// The value of the metric, which lies in the metric's range, but for rounding. Of a network that has
+    /// diverged it can be larger than what statistics take.
     fn value(&self) -> Result<Option<f64>, Error> {
         const ROUNDING: f64 = 1e-6;
-        let is_share = range(self.str(7)) == [0.0, 1.0];
-        match self.number(8)? {
-            Some(x) if is_share && !(-ROUNDING..=1.0 + ROUNDING).contains(&x) => {
-                Err(self.bad(8, "a number from 0 to 1"))
+        let [low, high] = range(self.str(7));
+        match self.finite(8)? {
+            Some(x) if !(low - ROUNDING..=high + ROUNDING).contains(&x) => {
+                Err(self.bad(8, in_words([low, high])))
             }
             value => Ok(value),
         }
@@ -268,8 +300,8 @@ impl Fields<'_> {
         }
     }
 
-    fn bad(&self, column: usize, wanted: &'static str) -> Error {
-        let place = format!("{}:{}", self.header.file, self.line);
-        Error::BadNumber { place, column: COLUMNS[column], value: self.text(column), wanted }
+    fn bad(&self, column: usize, wanted: impl Into<String>) -> Error {
+        let (place, value) = (format!("{}:{}", self.header.file, self.line), self.text(column));
+        Error::BadNumber { place, column: COLUMNS[column], value, wanted: wanted.into() }
     }
 }

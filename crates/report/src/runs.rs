@@ -1,6 +1,7 @@
 //! Reading of `runs.csv`, from any program.
 
 use std::{
+    borrow::Cow,
     collections::HashSet,
     hash::Hash,
     io,
@@ -11,6 +12,7 @@ use files::read_text;
 
 use crate::{
     Error, Examples, Row,
+    field::written,
     row::{COLUMNS, Header},
 };
 
@@ -72,13 +74,21 @@ impl Runs {
         Ok(Self::of(rows))
     }
 
-    /// The rows as csv, with the documented columns in their order.
+    /// The rows as csv, with the documented columns in their order. A name that a spreadsheet would take
+    /// for a formula has a quote before it, and letters that cannot be shown are escapes; [`Runs::parse`]
+    /// undoes both.
     pub fn to_csv(&self) -> String {
         let mut writer = csv::Writer::from_writer(Vec::new());
         if self.rows.is_empty() {
             writer.write_record(COLUMNS).expect("a vector takes every byte");
         }
         for row in &self.rows {
+            let mut row = row.clone();
+            for text in row.texts_mut() {
+                if let Cow::Owned(safe) = written(text) {
+                    *text = safe;
+                }
+            }
             writer.serialize(row).expect("a row is flat and a vector takes every byte");
         }
         let bytes = writer.into_inner().expect("a vector takes every byte");
@@ -204,6 +214,56 @@ mod tests {
             assert!(err.starts_with(&format!("a.csv:2: {column} = ")), "{err}");
             assert!(err.contains(&format!("is not {wanted};")), "{err}");
         }
+    }
+
+    #[test]
+    fn a_value_lies_in_the_range_of_its_metric() {
+        for (metric, value, wanted) in [
+            ("perplexity", -3.0, "a number from 0 on"),
+            ("tokens_per_second", -9.0, "a number from 0 on"),
+            ("max_over_mean_load", -3.0, "a number from 1 on"),
+            ("bleu", 5000.0, "a number from 0 to 100"),
+            ("rank_spearman", 5.0, "a number from -1 to 1"),
+            ("r2", 9.0, "a number up to 1"),
+            ("mAP", 9.0, "a number from 0 to 1"),
+        ] {
+            let row = |value| Row { metric: metric.into(), value: Some(value), ..row() };
+            let err = error(&Runs::of([row(value)]).to_csv());
+            let expected = format!("a.csv:2: value = \"{value:.1}\" is not {wanted};");
+            assert!(err.starts_with(&expected), "{err}");
+            let csv = Runs::of([row(1.0 - 1e-7)]).to_csv();
+            assert!(Runs::parse("a.csv", csv.as_bytes()).is_ok(), "{metric}");
+        }
+    }
+
+    #[test]
+    fn numbers_beyond_what_statistics_take_are_refused_but_for_values() {
+        let err = error(&Runs::of([Row { seconds: Some(1e61), ..row() }]).to_csv());
+        assert!(
+            err.starts_with("a.csv:2: seconds = \"1e61\" is not a number up to 1e60;"),
+            "{err}"
+        );
+        let diverged = Runs::of([Row { metric: "perplexity".into(), value: Some(1e61), ..row() }]);
+        assert_eq!(Runs::parse("a.csv", diverged.to_csv().as_bytes()).unwrap(), diverged);
+        assert_eq!((diverged.rows[0].measure(), row().measure()), (None, row().value));
+    }
+
+    #[test]
+    fn names_are_no_formulas_and_command_no_terminal() {
+        let name = |text: &str| text.to_string();
+        let odd = Row {
+            suite: name("=1+1"),
+            task: name("+x"),
+            backbone: name("@b"),
+            method: name("'-a"),
+            note: name("two\nlines \u{1b}]0;x\u{7} \u{202e} \u{e0001}"),
+            run: name("-r"),
+            ..row()
+        };
+        let csv = Runs::of([odd.clone()]).to_csv();
+        assert!(csv.contains("\n'=1+1,'+x,'@b,''-a,"), "{csv}");
+        assert!(csv.contains("two\nlines \\u{1b}]0;x\\u{7} \\u{202e} \\u{e0001}"), "{csv}");
+        assert_eq!(Runs::parse("a.csv", csv.as_bytes()).unwrap().rows, [odd]);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Training curves of runs, and their mean over the seeds of a method.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::{
     metric::{metric_of_curve, range},
+    number::is_measure,
+    setting::distinct,
     stats::{Mean, mean},
 };
 
@@ -56,37 +58,51 @@ pub struct Line {
 const POINTS: usize = 80;
 
 /// One line for each method, in order of appearance, from the curves of one name and task; its
-/// colour is that of its place in `order`, its range that of the metric.
+/// colour is that of its place among all, its range that of the metric.
 /// Steps are put into equal bins; each seed counts once in a bin.
-pub(crate) fn lines(curves: &[&Curve], order: &[&str]) -> Vec<Line> {
+pub(crate) fn lines(curves: &[&Curve], hues: &Hues) -> Vec<Line> {
     let steps = || curves.iter().flat_map(|curve| &curve.points).map(|point| point.0);
     let (first, last) = (steps().fold(f64::MAX, f64::min), steps().fold(f64::MIN, f64::max));
     let width = ((last - first) / POINTS as f64).max(f64::MIN_POSITIVE);
     let name = curves.first().map_or("", |curve| &curve.name);
     let range = range(&metric_of_curve(name));
-    let methods = crate::setting::distinct(curves.iter().map(|curve| curve.method.as_str()));
+    let methods = distinct(curves.iter().map(|curve| curve.method.as_str()));
+    let mut of_method: HashMap<&str, Vec<&Curve>> = HashMap::new();
+    for curve in curves {
+        of_method.entry(&curve.method).or_default().push(curve);
+    }
     let line = |method: &str| {
         let mut bins: BTreeMap<usize, Vec<(f64, f64)>> = BTreeMap::new();
-        for curve in curves.iter().filter(|curve| curve.method == method) {
+        for curve in &of_method[method] {
             for (bin, point) in binned(curve, first, width) {
                 bins.entry(bin).or_default().push(point);
             }
         }
         let points = bins.into_values().filter_map(joined).collect();
-        Line { name: method.into(), hue: hue(method, order), points, range }
+        Line { name: method.into(), hue: hues.of(method), points, range }
     };
     methods.into_iter().map(line).filter(|line| !line.points.is_empty()).collect()
 }
 
-/// The place of a method among all.
-pub(crate) fn hue(method: &str, order: &[&str]) -> usize {
-    order.iter().position(|other| *other == method).unwrap_or(order.len())
+/// The colour indices of methods: the place of each among all.
+pub(crate) struct Hues<'a>(HashMap<&'a str, usize>);
+
+impl<'a> Hues<'a> {
+    /// Those of different methods, in their order.
+    pub(crate) fn new(order: &[&'a str]) -> Self {
+        Self(order.iter().enumerate().map(|(at, method)| (*method, at)).collect())
+    }
+
+    /// The index of a method; that behind all others if it is not among them.
+    pub(crate) fn of(&self, method: &str) -> usize {
+        self.0.get(method).copied().unwrap_or(self.0.len())
+    }
 }
 
-/// The mean step and value of one run in each bin. What is not finite is left out.
+/// The mean step and value of one run in each bin. What statistics do not take is left out.
 fn binned(curve: &Curve, first: f64, width: f64) -> Vec<(usize, (f64, f64))> {
     let mut bins: BTreeMap<usize, (f64, f64, f64)> = BTreeMap::new();
-    for (step, value) in curve.points.iter().filter(|(_, value)| value.is_finite()) {
+    for (step, value) in curve.points.iter().filter(|(_, value)| is_measure(*value)) {
         let bin = (((step - first) / width) as usize).min(POINTS - 1);
         let sums = bins.entry(bin).or_default();
         *sums = (sums.0 + step, sums.1 + value, sums.2 + 1.0);
@@ -113,7 +129,7 @@ mod tests {
         let a = curve("a", 0, &[(0.0, 1.0), (100.0, 5.0)]);
         let b = curve("a", 1, &[(0.0, 3.0), (100.0, f64::NAN)]);
         let other = curve("b", 0, &[(50.0, 9.0)]);
-        let lines = lines(&[&a, &other, &b], &["b"]);
+        let lines = lines(&[&a, &other, &b], &Hues::new(&["b"]));
         assert_eq!(lines.iter().map(|l| l.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!((lines[0].hue, lines[1].hue), (1, 0));
         let points: Vec<_> = lines[0].points.iter().map(|(x, m)| (*x, m.mean, m.n)).collect();
@@ -123,7 +139,7 @@ mod tests {
     #[test]
     fn many_points_become_few() {
         let points: Vec<_> = (0..1000).map(|step| (step as f64, step as f64)).collect();
-        let lines = lines(&[&curve("a", 0, &points)], &[]);
+        let lines = lines(&[&curve("a", 0, &points)], &Hues::new(&[]));
         assert_eq!(lines[0].points.len(), POINTS);
         // The first bin has steps 0 to 12: width 999 / 80 = 12.49.
         assert_eq!(lines[0].points[0].0, 6.0);

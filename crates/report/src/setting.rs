@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::{Error, ExampleRow, Examples, Row, Runs};
+use crate::{Error, ExampleRow, Examples, Row, Runs, number::LARGEST};
 
 /// The value of each seed.
 pub type Scores = BTreeMap<u64, f64>;
@@ -21,10 +21,18 @@ pub struct Setting<'a> {
     /// The metrics in order of appearance, without the marks of gaps.
     pub metrics: Vec<&'a str>,
     rows: HashMap<&'a str, Vec<&'a Row>>,
-    /// By method, metric and split.
-    scores: HashMap<&'a str, HashMap<&'a str, HashMap<&'a str, Scores>>>,
-    /// The run that gave a value.
-    sources: HashMap<Slot<'a>, &'a str>,
+    /// The place of each method in `methods`.
+    places: HashMap<&'a str, usize>,
+    /// The metrics with the splits on which they were measured, numbered.
+    measured: HashMap<&'a str, HashMap<&'a str, usize>>,
+    /// How many there are.
+    count: usize,
+    /// By the number of metric and split, and the place of the method.
+    scores: HashMap<(usize, usize), Scores>,
+    /// The splits that have values, the one to judge by first.
+    splits: Vec<&'a str>,
+    /// The run that gave a value, if there are values of single examples.
+    sources: HashMap<(usize, usize, u64), &'a str>,
     gaps: HashMap<&'a str, BTreeMap<u64, Gap>>,
     examples: &'a Examples,
 }
@@ -70,7 +78,11 @@ impl<'a> Setting<'a> {
             methods: distinct(rows.iter().map(|row| row.method.as_str())),
             metrics: distinct(rows.iter().filter(|row| !row.is_gap()).map(|row| &*row.metric)),
             rows: HashMap::new(),
+            places: HashMap::new(),
+            measured: HashMap::new(),
+            count: 0,
             scores: HashMap::new(),
+            splits: Vec::new(),
             sources: HashMap::new(),
             gaps: HashMap::new(),
             examples,
@@ -78,10 +90,12 @@ impl<'a> Setting<'a> {
         if !mix {
             setting.check_revisions(rows)?;
         }
+        setting.places = setting.methods.iter().enumerate().map(|(at, name)| (*name, at)).collect();
         for row in rows {
             setting.rows.entry(&row.method).or_default().push(row);
             setting.take(row)?;
         }
+        setting.splits = by_rank(setting.measured.values().flat_map(HashMap::keys).copied());
         Ok(setting)
     }
 
@@ -98,23 +112,33 @@ impl<'a> Setting<'a> {
 
     /// Files one row.
     fn take(&mut self, row: &'a Row) -> Result<(), Error> {
-        let Some(value) = row.value.filter(|value| value.is_finite() && !row.is_gap()) else {
+        let Some(value) = row.measure().filter(|_| !row.is_gap()) else {
             let gap = Gap { refused: row.metric == "refused", why: reason(row) };
             self.gaps.entry(&row.method).or_default().insert(row.seed, gap);
             return Ok(());
         };
-        let cell = (row.method.as_str(), row.metric.as_str(), row.split.as_str());
-        if let Some(first) = self.sources.insert((cell, row.seed), &row.run) {
-            return Err(self.twice(row, first));
+        let splits = self.measured.entry(&row.metric).or_default();
+        let measured = *splits.entry(&row.split).or_insert(self.count);
+        self.count = self.count.max(measured + 1);
+        let method = self.places[row.method.as_str()];
+        let scores = self.scores.entry((measured, method)).or_default();
+        if scores.insert(row.seed, value).is_some() {
+            return Err(self.twice(row));
         }
-        let metrics = self.scores.entry(&row.method).or_default();
-        let splits = metrics.entry(&row.metric).or_default();
-        splits.entry(&row.split).or_default().insert(row.seed, value);
+        if !self.examples.is_empty() {
+            self.sources.insert((measured, method, row.seed), &row.run);
+        }
         Ok(())
     }
 
-    fn twice(&self, row: &Row, first: &str) -> Error {
+    /// The error of a value that is there already.
+    fn twice(&self, row: &Row) -> Error {
         let Row { metric, split, method, seed, run, .. } = row;
+        let same = |other: &&Row| {
+            (&other.metric, &other.split, other.seed) == (metric, split, *seed)
+                && other.measure().is_some()
+        };
+        let first = self.rows(method).find(same).map_or("", |first| &first.run);
         Error::Twice {
             at: self.name(),
             what: format!("{metric} ({split}) of {method:?}, seed {seed},"),
@@ -135,7 +159,13 @@ impl<'a> Setting<'a> {
 
     /// The values of a method by seed.
     pub fn scores(&self, method: &str, metric: &str, split: &str) -> Option<&Scores> {
-        self.scores.get(method)?.get(metric)?.get(split)
+        self.scores.get(&self.place(method, metric, split)?)
+    }
+
+    /// The key of a method's values.
+    fn place(&self, method: &str, metric: &str, split: &str) -> Option<(usize, usize)> {
+        let measured = *self.measured.get(metric)?.get(split)?;
+        Some((measured, *self.places.get(method)?))
     }
 
     /// Contributions of single examples to a value; none where they were not recorded.
@@ -146,28 +176,19 @@ impl<'a> Setting<'a> {
         split: &str,
         seed: u64,
     ) -> Option<&'a ExampleRow> {
-        let run = self.sources.get(&((method, metric, split), seed))?;
+        let (measured, method) = self.place(method, metric, split)?;
+        let run = self.sources.get(&(measured, method, seed))?;
         self.examples.of(run, split, metric)
     }
 
     /// Whether the metric is measured on this split for any method.
     pub fn has(&self, metric: &str, split: &str) -> bool {
-        self.methods.iter().any(|method| self.scores(method, metric, split).is_some())
+        self.measured.get(metric).is_some_and(|splits| splits.contains_key(split))
     }
 
     /// The splits that have values, the one to judge by first.
     pub fn splits(&self) -> Vec<&'a str> {
-        let rank = |split: &&str| match *split {
-            "test" => 0,
-            "valid" => 1,
-            "train" => 2,
-            _ => 3,
-        };
-        let metrics = self.scores.values().flat_map(HashMap::values);
-        let mut splits: Vec<&str> = metrics.flat_map(HashMap::keys).copied().collect();
-        splits.sort_by_key(|split| (rank(split), *split));
-        splits.dedup();
-        splits
+        self.splits.clone()
     }
 
     /// The seeds of a method that have no value of this metric, with the reasons.
@@ -190,8 +211,19 @@ impl<'a> Setting<'a> {
     }
 }
 
-/// Method, metric and split, and the seed.
-type Slot<'a> = ((&'a str, &'a str, &'a str), u64);
+/// The splits, the one to judge by first.
+fn by_rank<'a>(splits: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let rank = |split: &&str| match *split {
+        "test" => 0,
+        "valid" => 1,
+        "train" => 2,
+        _ => 3,
+    };
+    let mut splits: Vec<&str> = splits.collect();
+    splits.sort_by_key(|split| (rank(split), *split));
+    splits.dedup();
+    splits
+}
 
 /// The reason of a missing number: `failed at step 120`, `refused: sees later tokens`.
 fn reason(row: &Row) -> String {
@@ -199,6 +231,9 @@ fn reason(row: &Row) -> String {
         (true, _, "") => row.metric.clone(),
         (true, _, note) if note.starts_with(&row.metric) => note.into(),
         (true, _, note) => format!("{}: {note}", row.metric),
+        (false, Some(value), _) if value.is_finite() => {
+            format!("{} is {value:e}, beyond {LARGEST:e}", row.metric)
+        }
         (false, Some(value), _) => format!("{} is {value}", row.metric),
         (false, None, _) => format!("{} is empty", row.metric),
     }
@@ -259,7 +294,8 @@ mod tests {
         let mut runs = Runs::of([row("a", 0, "loss", 1.0), row("a", 0, "loss", 2.0)]);
         runs.rows[1].run = "other".into();
         let err = Setting::all(&runs, false).unwrap_err().to_string();
-        assert!(err.contains("loss (test) of \"a\", seed 0, appears twice, from runs"), "{err}");
+        let said = "loss (test) of \"a\", seed 0, appears twice, from runs \"a-0\" and \"other\"";
+        assert!(err.contains(said), "{err}");
     }
 
     #[test]
@@ -270,11 +306,13 @@ mod tests {
             row("a", 2, "loss", f64::NAN),
             gap("a", 3, "failed", ""),
             row("a", 3, "loss", 1.0),
+            row("a", 4, "loss", 1e61),
         ]);
         let setting = Setting::all(&runs, false).unwrap().remove(0);
         let reasons = ["failed: at step 120", "refused: sees later tokens", "loss is NaN"];
-        let expected: Vec<_> = (0..).zip(reasons).collect();
+        let mut expected: Vec<_> = (0..).zip(reasons).collect();
+        expected.push((4, "loss is 1e61, beyond 1e60"));
         assert_eq!(setting.gaps("a", "loss", "test"), expected);
-        assert_eq!(setting.failed("a", "loss", "test"), [0, 2]);
+        assert_eq!(setting.failed("a", "loss", "test"), [0, 2, 4]);
     }
 }

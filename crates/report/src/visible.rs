@@ -1,14 +1,39 @@
-//! Letters that are shown and not obeyed.
+//! Escapes control and bidirectional characters for display.
 
 /// The letter, or the sign for one that cannot be shown: control characters, with which a name could
-/// command a terminal, marks that turn the direction of the text around them, and what XML cannot hold.
+/// command a terminal, marks that turn the direction of the text around them, tags, which nobody sees, and
+/// what XML cannot hold.
 pub fn visible(letter: char) -> char {
+    if is_hidden(letter) { '\u{fffd}' } else { letter }
+}
+
+/// Whether a letter cannot be shown.
+pub(crate) fn is_hidden(letter: char) -> bool {
     match letter {
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-        '\u{2028}' | '\u{2029}' | '\u{fffe}' | '\u{ffff}' => '\u{fffd}',
-        letter if letter.is_control() => '\u{fffd}',
-        letter => letter,
+        // Marks and overrides of direction, and the older ones of the shapes of letters.
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' => true,
+        '\u{2066}'..='\u{206f}' => true,
+        // Breaks, notes between lines, and what is no letter.
+        '\u{2028}' | '\u{2029}' | '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}' => true,
+        // Tags.
+        '\u{e0000}'..='\u{e007f}' => true,
+        letter => letter.is_control(),
     }
+}
+
+/// The text of a JSON file with such letters as escapes: they can only stand within its strings.
+pub(crate) fn in_json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for letter in json.chars() {
+        if letter == '\n' || !is_hidden(letter) {
+            escaped.push(letter);
+            continue;
+        }
+        for unit in letter.encode_utf16(&mut [0; 2]) {
+            escaped += &format!("\\u{unit:04x}");
+        }
+    }
+    escaped
 }
 
 /// A text in one line of such letters: breaks and tabs are spaces.
@@ -29,5 +54,25 @@ mod tests {
             in_one_line("a\n\tb\u{7}\u{9b}\u{202e}\u{ffff}"),
             "a  b\u{fffd}\u{fffd}\u{fffd}\u{fffd}"
         );
+    }
+
+    #[test]
+    fn marks_of_direction_and_tags_are_shown_as_signs() {
+        for hidden in "\u{61c}\u{200f}\u{2066}\u{206f}\u{fff9}\u{e0000}\u{e0001}\u{e007f}".chars() {
+            assert_eq!(visible(hidden), '\u{fffd}', "{hidden:?}");
+        }
+        // Joiners make letters of some scripts, and selectors choose among the forms of one.
+        for shown in "\u{200c}\u{200d}\u{fe0f}\u{e0100}".chars() {
+            assert_eq!(visible(shown), shown, "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn json_is_the_same_with_escapes() {
+        let text = "a\u{9b}\u{61c}\u{e0001}é\n";
+        let json = in_json(&format!("{:#}\n", serde_json::json!({ "name": text })));
+        assert!(!json.chars().any(|letter| letter != '\n' && is_hidden(letter)), "{json:?}");
+        let read: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(read["name"], text);
     }
 }

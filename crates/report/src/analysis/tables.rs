@@ -1,12 +1,14 @@
 //! The analyses of a run's traces as tables.
 
+use std::collections::BTreeSet;
+
 use super::{
     agreement, changes, choice_entropy, coactivation, load, load_entropy, margin, saturation,
     specialisation, switches, usage, weight_entropy,
 };
 use crate::{
     Cell, Column, Digits, Error, Kind, Table,
-    trace::{Layer, Property, Trace},
+    trace::{Layer, Property, Trace, check_layers},
 };
 
 /// The analyses of traces: name and description.
@@ -28,9 +30,10 @@ pub fn tables_of(what: &str, traces: &[Trace], other: Option<&Trace>) -> Result<
     let Some(last) = traces.last() else {
         return Err(Error::Query("no traces were found".into()));
     };
+    check_layers(traces)?;
     Ok(match what {
         "load" => vec![loads(last)],
-        "coactivation" => matrices(last),
+        "coactivation" => matrices(last)?,
         "specialisation" => specialisations(last),
         "agreement" => vec![agreements(last, other)?],
         what => match by_step(what, traces, last) {
@@ -153,7 +156,31 @@ fn over_steps(
     }
 }
 
-fn matrices(last: &Trace) -> Vec<Table> {
+/// The most cells of the tables of experts of one analysis.
+const CELLS: usize = 1 << 20;
+
+/// Whether tables with so many rows and a column for each expert, one a layer, are too large.
+fn too_large(trace: &Trace, rows: impl Fn(&Layer) -> usize) -> bool {
+    let cells = |layer: &Layer| rows(layer).saturating_mul(layer.n_experts);
+    let all = trace.layers.iter().map(cells).fold(0, usize::saturating_add);
+    all > CELLS
+}
+
+/// The error of an analysis that takes a table of experts by experts of each layer.
+fn check_squares(what: &str, trace: &Trace) -> Result<(), Error> {
+    if !too_large(trace, |layer| layer.n_experts) {
+        return Ok(());
+    }
+    let experts: Vec<String> = trace.layers.iter().map(|l| l.n_experts.to_string()).collect();
+    Err(Error::Query(format!(
+        "{what} takes tables of experts by experts, of at most {CELLS} cells in all; the layers have {} \
+         experts",
+        experts.join(", ")
+    )))
+}
+
+fn matrices(last: &Trace) -> Result<Vec<Table>, Error> {
+    check_squares("coactivation", last)?;
     let of = |(at, layer): (usize, &Layer)| {
         expert_table(
             format!(
@@ -164,7 +191,7 @@ fn matrices(last: &Trace) -> Vec<Table> {
             coactivation(layer).into_iter().enumerate().map(|(i, row)| (i.to_string(), row)),
         )
     };
-    last.layers.iter().enumerate().map(of).collect()
+    Ok(last.layers.iter().enumerate().map(of).collect())
 }
 
 fn expert_table(
@@ -259,13 +286,18 @@ fn labels(last: &Trace) -> Vec<Labels<'_>> {
     all
 }
 
-/// For each layer the share of each expert in the choices of the units of each label.
+/// For each layer the share of each expert in the choices of the units of each label; none where that is too
+/// much for a table.
 fn usage_tables(
     last: &Trace,
     of: &str,
     labels: &[i32],
     name: impl Fn(i32) -> String,
 ) -> Vec<Table> {
+    let count = labels.iter().collect::<BTreeSet<_>>().len();
+    if too_large(last, |_| count) {
+        return Vec::new();
+    }
     let table = |(at, layer): (usize, &Layer)| {
         let rows = usage(layer, labels).into_iter().map(|(label, row)| (name(label), row));
         let title = format!("Layer {at}: share of each expert in the choices of a {of}");
@@ -305,6 +337,7 @@ fn agreements(last: &Trace, other: Option<&Trace>) -> Result<Table, Error> {
     if !last.same_units(other) {
         return Err(refused("the two runs were not traced on the same units"));
     }
+    check_squares("agreement", last)?;
     let mut rows = Vec::new();
     for (at, (a, b)) in last.layers.iter().zip(&other.layers).enumerate() {
         let found =
@@ -385,5 +418,27 @@ mod tests {
         );
         assert_eq!(error("load", &[]), "no traces were found");
         assert!(error("agreement", &[trace()]).contains("name another one"));
+        let mut short = trace();
+        short.layers.pop();
+        for what in ["saturation", "switches", "changes"] {
+            let err = error(what, &[short.clone(), trace()]);
+            assert!(err.contains("has 2 layers, and 1 at step 10"), "{err}");
+        }
+    }
+
+    #[test]
+    fn squares_of_many_experts_are_refused() {
+        let mut wide = trace();
+        wide.layers.iter_mut().for_each(|layer| layer.n_experts = 60_000);
+        let traces = [wide.clone()];
+        for what in ["coactivation", "agreement"] {
+            let err = tables_of(what, &traces, Some(&wide)).unwrap_err().to_string();
+            let said = "takes tables of experts by experts, of at most 1048576 cells in all; the layers \
+                        have 60000, 60000 experts";
+            assert_eq!(err, format!("{what} {said}"));
+        }
+        assert_eq!(tables_of("specialisation", &traces, None).unwrap().len(), 3);
+        wide.layers.iter_mut().for_each(|layer| layer.n_experts = 1 << 20);
+        assert_eq!(tables_of("specialisation", &[wide], None).unwrap().len(), 1);
     }
 }

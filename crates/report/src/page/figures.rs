@@ -1,13 +1,13 @@
 //! The plots of a page, each with a name for its file and the words under it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::{Page, lengths, traces};
 use crate::{
     Better, Curve, Load, Query, Row, Setting, direction,
     metric::metric_of_curve,
     plot::{CostPoint, Dots, curves, heat, intervals, pareto},
-    series::{hue, lines},
+    series::{Hues, lines},
     setting::distinct,
     stats::mean,
 };
@@ -43,9 +43,9 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Those of a setting; methods have their colours by `order`.
-    pub(super) fn new(page: &Page, order: &[&str], setting: &Setting) -> Self {
-        let of_traces = traces::curves(&page.traces);
+    /// Those of a setting.
+    pub(super) fn new(page: &Page, hues: &Hues, setting: &Setting) -> Self {
+        let of_traces = traces::curves(&page.traces, setting.task);
         let (learning, routing): (Vec<&Curve>, Vec<&Curve>) = page
             .curves
             .iter()
@@ -53,9 +53,9 @@ impl Figures {
             .filter(|curve| curve.task == setting.task)
             .partition(|curve| is_quality(&curve.name));
         Self {
-            quality: quality(&page.query, setting, order),
-            learning: training_curves(&learning, setting.task, order),
-            routing: training_curves(&routing, setting.task, order),
+            quality: quality(&page.query, setting, hues),
+            learning: training_curves(&learning, setting.task, hues),
+            routing: training_curves(&routing, setting.task, hues),
             loads: loads(page, setting.task),
             inside: traces::last_of(&page.traces, setting.task)
                 .into_iter()
@@ -64,16 +64,16 @@ impl Figures {
         }
     }
 
-    pub(super) fn into_all(self) -> Vec<Figure> {
-        [self.quality, self.learning, self.routing, self.loads, self.inside].concat()
+    pub(super) fn into_all(self) -> impl Iterator<Item = Figure> {
+        [self.quality, self.learning, self.routing, self.loads, self.inside].into_iter().flatten()
     }
 }
 
 /// For each metric: the seeds, and the quality against FLOPs and against time.
-fn quality(query: &Query, setting: &Setting, order: &[&str]) -> Vec<Figure> {
+fn quality(query: &Query, setting: &Setting, hues: &Hues) -> Vec<Figure> {
     let mut figures = Vec::new();
     for metric in query.metrics(setting) {
-        let rows = dots(query, setting, metric, order);
+        let rows = dots(query, setting, metric, hues);
         figures.push(Figure::new(
             &[setting.task, setting.backbone, metric],
             intervals(&format!("{}: {metric}", setting.task), metric, &rows),
@@ -96,13 +96,13 @@ fn quality(query: &Query, setting: &Setting, order: &[&str]) -> Vec<Figure> {
     figures
 }
 
-fn dots(query: &Query, setting: &Setting, metric: &str, order: &[&str]) -> Vec<Dots> {
+fn dots(query: &Query, setting: &Setting, metric: &str, hues: &Hues) -> Vec<Dots> {
     let split = query.split(setting);
     let row = |method: &str| {
         let scores = setting.scores(method, metric, split)?;
         Some(Dots {
             name: method.into(),
-            hue: hue(method, order),
+            hue: hues.of(method),
             values: scores.values().copied().collect(),
         })
     };
@@ -143,11 +143,12 @@ fn is_quality(name: &str) -> bool {
 }
 
 /// One plot for each name of a curve.
-pub(super) fn training_curves(all: &[&Curve], task: &str, order: &[&str]) -> Vec<Figure> {
+pub(super) fn training_curves(all: &[&Curve], task: &str, hues: &Hues) -> Vec<Figure> {
     let names = distinct(all.iter().map(|curve| curve.name.as_str()));
+    let of_names = grouped(all, |curve| &curve.name);
     let plot = |name: &&str| {
-        let of_name: Vec<&Curve> = all.iter().copied().filter(|c| c.name == **name).collect();
-        let svg = curves(&format!("{name} over the steps"), "step", name, &lines(&of_name, order));
+        let of_name = &of_names[*name];
+        let svg = curves(&format!("{name} over the steps"), "step", name, &lines(of_name, hues));
         let seeds: BTreeSet<u64> = of_name.iter().map(|curve| curve.seed).collect();
         let caption = match seeds.len() {
             1 => format!("{name}, of one seed."),
@@ -160,14 +161,25 @@ pub(super) fn training_curves(all: &[&Curve], task: &str, order: &[&str]) -> Vec
     names.iter().map(plot).collect()
 }
 
+/// The items of each name, in their order.
+fn grouped<'a, T>(items: &[&'a T], name: fn(&T) -> &str) -> HashMap<&'a str, Vec<&'a T>> {
+    let mut groups: HashMap<&str, Vec<&T>> = HashMap::new();
+    for item in items {
+        groups.entry(name(item)).or_default().push(item);
+    }
+    groups
+}
+
 /// One heat map for each method: experts of two seeds are not the same experts, so it is of one.
 fn loads(page: &Page, task: &str) -> Vec<Figure> {
     let here: Vec<&Load> = page.loads.iter().filter(|load| load.task == task).collect();
     let methods = distinct(here.iter().map(|load| load.method.as_str()));
+    let of_methods = grouped(&here, |load| &load.method);
     let plot = |method: &&str| {
-        let of_method = || here.iter().copied().filter(|load| load.method == **method);
-        let seed = of_method().map(|load| load.seed).min()?;
-        let loads: Vec<&Load> = of_method().filter(|load| load.seed == seed).collect();
+        let of_method = &of_methods[*method];
+        let seed = of_method.iter().map(|load| load.seed).min()?;
+        let loads: Vec<&Load> =
+            of_method.iter().copied().filter(|load| load.seed == seed).collect();
         let map = heat(&format!("{method}: load of the experts"), &loads);
         let busiest = map.last.iter().map(|(layer, ratio)| format!("{ratio:.2} in layer {layer}"));
         let caption = format!(
@@ -188,6 +200,15 @@ mod tests {
     fn curves_of_quality_are_known_with_their_split() {
         assert!(["loss", "valid/accuracy", "train_loss"].iter().all(|name| is_quality(name)));
         assert!(["entropy", "layer0/entropy", "dropped_share"].iter().all(|n| !is_quality(n)));
+    }
+
+    #[test]
+    fn items_of_a_name_stay_in_order() {
+        let curve = |at: u64| Curve { name: format!("m{}", at % 2), seed: at, ..Curve::default() };
+        let all: Vec<Curve> = (0..5).map(curve).collect();
+        let groups = grouped(&all.iter().collect::<Vec<_>>(), |curve| &curve.name);
+        let seeds = |name: &str| groups[name].iter().map(|c| c.seed).collect::<Vec<_>>();
+        assert_eq!((groups.len(), seeds("m0"), seeds("m1")), (2, vec![0, 2, 4], vec![1, 3]));
     }
 
     #[test]

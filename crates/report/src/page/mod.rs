@@ -11,15 +11,21 @@ mod ranking;
 mod setting;
 mod traces;
 
+use rayon::prelude::*;
+
 use crate::{
-    Curve, Error, Load, Query, Runs,
+    Curve, Error, Load, Query, Runs, Setting,
+    series::Hues,
     setting::distinct,
-    trace::Trace,
-    verbs::{ledger_of, rank_in},
+    trace::{Trace, check_layers},
+    verbs::{Detail, ledger_html, rank_in},
 };
 pub use figures::Figure;
 use figures::Figures;
 use html::{escape, id};
+
+/// Sections that are made at once; all would take much memory.
+const AT_ONCE: usize = 4;
 
 /// The contents of a report.
 pub struct Page<'a> {
@@ -62,55 +68,72 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// All methods, so that each has its colour throughout.
-    fn methods(&self) -> Vec<&str> {
-        distinct(self.runs.rows.iter().map(|row| row.method.as_str()))
+    /// The colour of each method, the same throughout.
+    fn hues(&self) -> Hues<'_> {
+        Hues::new(&distinct(self.runs.rows.iter().map(|row| row.method.as_str())))
     }
 }
 
 /// The report as one HTML file.
+///
+/// # Errors
+/// If results do not go together, or traces of one run have other numbers of layers.
 pub fn page(page: &Page) -> Result<String, Error> {
-    let (settings, order) = (page.query.settings(page.runs)?, page.methods());
-    let mut sections = Vec::new();
-    for setting in &settings {
-        let title = format!("{}, {}", setting.task, setting.backbone);
-        sections.push((title, setting::section(page, &order, setting)?));
-    }
+    check_layers(&page.traces)?;
+    let (settings, hues) = (page.query.settings(page.runs)?, page.hues());
     // Without two methods that have results everywhere there is no ranking, and that is no error.
-    if let Ok(ranking) = rank_in(&settings, &page.query) {
-        sections.push(("Over all tasks".into(), ranking::section(&ranking, &order)));
+    let ranking = rank_in(&settings, &page.query, Detail::All).ok();
+    let ranking = ranking.map(|ranking| ranking::section(&ranking, &hues));
+    let of_setting = |setting: &Setting| format!("{}, {}", setting.task, setting.backbone);
+    let mut titles: Vec<String> = settings.iter().map(of_setting).collect();
+    titles.extend(ranking.iter().map(|_| "Over all tasks".into()));
+    titles.push("Ledger".into());
+    titles.extend((!page.environment.is_empty()).then(|| "Environment".into()));
+    titles.extend((!page.commands.is_empty()).then(|| "To make it again".into()));
+    let mut html = Html::new(&page.title, &titles);
+    for some in settings.chunks(AT_ONCE) {
+        let bodies = some.par_iter().map(|setting| setting::section(page, &hues, setting));
+        for body in bodies.collect::<Result<Vec<_>, _>>()? {
+            html.section(|text| *text += &body);
+        }
     }
-    sections.push(("Ledger".into(), ledger_of(&settings, false).to_html()));
+    if let Some(ranking) = ranking {
+        html.section(|text| *text += &ranking);
+    }
+    html.section(|text| ledger_html(&settings, text));
     if !page.environment.is_empty() {
-        sections.push(("Environment".into(), environment(&page.environment)));
+        html.section(|text| *text += &environment(&page.environment));
     }
     if !page.commands.is_empty() {
         let commands = escape(&page.commands.join("\n"));
-        sections.push(("To make it again".into(), format!("<pre><code>{commands}</code></pre>\n")));
+        html.section(|text| *text += &format!("<pre><code>{commands}</code></pre>\n"));
     }
-    Ok(document(&page.title, &sections))
+    Ok(html.finish())
 }
 
 /// The plots of the traces of one run: its entropy and saturation, and what it does at last.
 pub fn trace_figures(traces: &[Trace]) -> Vec<Figure> {
     let Some(last) = traces.last() else { return Vec::new() };
-    let curves = traces::curves(traces);
+    let curves = traces::curves(traces, &last.about.task);
     let curves: Vec<&Curve> = curves.iter().collect();
-    let mut figures = figures::training_curves(&curves, &last.about.task, &[&last.about.method]);
+    let hues = Hues::new(&[last.about.method.as_str()]);
+    let mut figures = figures::training_curves(&curves, &last.about.task, &hues);
     figures.extend(traces::figures(last));
     figures
 }
 
 /// The plots of the report, for files of their own: they can go into a paper as they are.
+///
+/// # Errors
+/// As of [`page`].
 pub fn plots(page: &Page) -> Result<Vec<Figure>, Error> {
-    let (settings, order) = (page.query.settings(page.runs)?, page.methods());
-    let mut figures: Vec<Figure> = settings
-        .iter()
-        .flat_map(|setting| Figures::new(page, &order, setting).into_all())
-        .collect();
+    check_layers(&page.traces)?;
+    let (settings, hues) = (page.query.settings(page.runs)?, page.hues());
+    let of_setting = |setting| Figures::new(page, &hues, setting).into_all();
+    let mut figures: Vec<Figure> = settings.par_iter().flat_map_iter(of_setting).collect();
     figures.extend(overview::figure(page, &settings)?);
-    if let Ok(ranking) = rank_in(&settings, &page.query) {
-        figures.extend(ranking::figures(&ranking, &order));
+    if let Ok(ranking) = rank_in(&settings, &page.query, Detail::Plots) {
+        figures.extend(ranking::figures(&ranking, &hues));
     }
     Ok(figures)
 }
@@ -122,27 +145,43 @@ fn environment(facts: &[(String, String)]) -> String {
     format!("<dl>\n{}</dl>\n", facts.iter().map(fact).collect::<String>())
 }
 
-fn document(title: &str, sections: &[(String, String)]) -> String {
-    let title = escape(title);
-    let link = |(at, (name, _)): (usize, &(String, String))| {
-        format!("<li><a href=\"#{}\">{}</a></li>\n", id(at), escape(name))
-    };
-    let links: String = sections.iter().enumerate().map(link).collect();
-    let section = |(at, (name, body)): (usize, &(String, String))| {
-        let id = id(at);
-        format!(
-            "<section aria-labelledby=\"{id}\">\n<h2 id=\"{id}\">{}</h2>\n{body}</section>\n",
-            escape(name)
-        )
-    };
-    let body: String = sections.iter().enumerate().map(section).collect();
-    let style = include_str!("style.css");
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta \
-         name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
-         <style>\n{style}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n</header>\n<nav \
-         aria-label=\"Sections\"><ul>\n{links}</ul></nav>\n<main>\n{body}</main>\n</body>\n</html>\n"
-    )
+/// The page in the making: each section is added when it is made, so that none is held twice.
+struct Html<'a> {
+    text: String,
+    titles: &'a [String],
+    /// The sections that are there.
+    sections: usize,
+}
+
+impl<'a> Html<'a> {
+    /// The head, with links to the sections.
+    fn new(title: &str, titles: &'a [String]) -> Self {
+        let (title, style) = (escape(title), include_str!("style.css"));
+        let link = |(at, name): (usize, &String)| {
+            format!("<li><a href=\"#{}\">{}</a></li>\n", id(at), escape(name))
+        };
+        let links: String = titles.iter().enumerate().map(link).collect();
+        let text = format!(
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta \
+             name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
+             <style>\n{style}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n</header>\n<nav \
+             aria-label=\"Sections\"><ul>\n{links}</ul></nav>\n<main>\n"
+        );
+        Self { text, titles, sections: 0 }
+    }
+
+    /// Adds the next section.
+    fn section(&mut self, body: impl FnOnce(&mut String)) {
+        let (id, name) = (id(self.sections), escape(&self.titles[self.sections]));
+        self.text += &format!("<section aria-labelledby=\"{id}\">\n<h2 id=\"{id}\">{name}</h2>\n");
+        body(&mut self.text);
+        self.text += "</section>\n";
+        self.sections += 1;
+    }
+
+    fn finish(self) -> String {
+        self.text + "</main>\n</body>\n</html>\n"
+    }
 }
 
 #[cfg(test)]
@@ -223,6 +262,29 @@ mod tests {
         assert_eq!(html.matches("role=\"img\" aria-label=\"").count(), figures);
         assert!(!html.contains("aria-label=\"\""));
         assert!(!html.contains("NaN"));
+    }
+
+    #[test]
+    fn every_section_has_its_link() {
+        let html = page(&full(&fixture::runs())).unwrap();
+        let links = html.matches("<li><a href=\"#section-").count();
+        assert_eq!((links, html.matches("<section aria-labelledby=").count()), (5, 5));
+        let named = "<h2 id=\"section-5\">To make it again</h2>\n<pre><code>bench run default";
+        assert!(html.contains(named) && html.ends_with("</section>\n</main>\n</body>\n</html>\n"));
+    }
+
+    #[test]
+    fn traces_of_one_run_have_the_same_layers() {
+        let runs = fixture::runs();
+        let mut short = fixture::trace();
+        short.layers.pop();
+        short.about.step = 20;
+        let traces = vec![fixture::trace(), short];
+        assert!(!trace_figures(&traces).is_empty());
+        let odd = Page { traces, ..Page::new("t", &runs) };
+        for err in [page(&odd).unwrap_err(), plots(&odd).unwrap_err()] {
+            assert!(err.to_string().contains("at step 20 has 1 layers, and 2 at step 10"), "{err}");
+        }
     }
 
     #[test]

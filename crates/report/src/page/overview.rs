@@ -1,5 +1,7 @@
 //! The figure for the head of a page: all methods against the first, in each setting.
 
+use std::collections::HashMap;
+
 use super::{Figure, Page};
 use crate::{
     Better, Comparison, Error, Setting,
@@ -11,30 +13,31 @@ use crate::{
 
 /// One panel for each setting, by its first metric; none where no setting has two methods.
 pub(super) fn figure(page: &Page, settings: &[Setting]) -> Result<Option<Figure>, Error> {
-    let mut found = Vec::new();
+    let (mut bases, mut panels) = (Vec::new(), Vec::new());
     for setting in settings {
         let of_setting =
             against_baseline(setting, &page.query, page.baseline.as_deref(), page.margin)?;
-        found.extend(of_setting.into_iter().next().filter(|found| !found.rows.is_empty()));
+        if let Some(found) = of_setting.into_iter().next().filter(|found| !found.rows.is_empty()) {
+            bases.push(found.base);
+            panels.push(panel(&found));
+        }
     }
-    let bases = distinct(found.iter().map(|found| found.base));
     // Panels share their rows, so they share what they are compared with.
-    let [base] = bases[..] else { return Ok(None) };
-    let names = distinct(found.iter().flat_map(|found| found.rows.iter().map(|c| c.a.as_str())));
-    let panels: Vec<Panel> = found.iter().map(|found| panel(found, &names)).collect();
+    let [base] = distinct(bases)[..] else { return Ok(None) };
+    let all = panels.iter().flat_map(|panel| panel.rows.iter().map(|row| row.name.as_str()));
+    let names: Vec<String> = distinct(all).into_iter().map(String::from).collect();
+    let panels: Vec<Panel> = panels.into_iter().map(|panel| in_order(panel, &names)).collect();
     let title = format!("{}: every method against {base}", page.title);
     let svg = overview(&title, base, &panels);
     let caption = format!("Differences to {base} on shared seeds with 95 % intervals.");
     Ok(Some(Figure::new(&["overview"], svg, caption)))
 }
 
-fn panel(found: &Baseline, names: &[&str]) -> Panel {
-    let row = |name: &&str| Against {
-        name: (*name).into(),
-        difference: found.rows.iter().find(|c| c.a == **name).map_or_else(
-            || Err("not in this task".into()),
-            |c| difference(c).ok_or_else(|| why_not(found, c)),
-        ),
+/// The panel of a setting, with the methods that it has.
+fn panel(found: &Baseline) -> Panel {
+    let row = |c: &Comparison| Against {
+        name: c.a.clone(),
+        difference: difference(c).ok_or_else(|| why_not(found, c)),
     };
     let (metric, words) = (found.metric.replace('_', " "), found.better());
     let label = match words {
@@ -42,7 +45,22 @@ fn panel(found: &Baseline, names: &[&str]) -> Panel {
         Better::Lower => format!("{metric} saved →"),
     };
     let Setting { task, backbone, .. } = found.setting;
-    Panel { title: format!("{task}, {backbone}"), label, rows: names.iter().map(row).collect() }
+    Panel {
+        title: format!("{task}, {backbone}"),
+        label,
+        rows: found.rows.iter().map(row).collect(),
+    }
+}
+
+/// The panel with a row for each name.
+fn in_order(panel: Panel, names: &[String]) -> Panel {
+    let rows = panel.rows.into_iter().rev().map(|row| (row.name, row.difference));
+    let mut known: HashMap<String, _> = rows.collect();
+    let row = |name: &String| Against {
+        name: name.clone(),
+        difference: known.remove(name).unwrap_or_else(|| Err("not in this task".into())),
+    };
+    Panel { rows: names.iter().map(row).collect(), ..panel }
 }
 
 /// The difference with a sign that makes more better.

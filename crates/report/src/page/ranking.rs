@@ -4,17 +4,17 @@ use super::{Figure, html::pair};
 use crate::{
     Line, Ranking,
     plot::{critical_differences, curves},
-    series::hue,
+    series::Hues,
     stats::{Mean, profile},
 };
 
 /// The ranking, its critical-difference diagram, and performance profiles.
-pub(super) fn section(ranking: &Ranking, order: &[&str]) -> String {
-    ranking.table().to_html() + &pair(&figures(ranking, order))
+pub(super) fn section(ranking: &Ranking, hues: &Hues) -> String {
+    ranking.table().to_html() + &pair(&figures(ranking, hues))
 }
 
 /// The plots of the ranking.
-pub(super) fn figures(ranking: &Ranking, order: &[&str]) -> Vec<Figure> {
+pub(super) fn figures(ranking: &Ranking, hues: &Hues) -> Vec<Figure> {
     let mut figures = Vec::new();
     if ranking.friedman.is_some() {
         figures.push(Figure::new(
@@ -25,7 +25,7 @@ pub(super) fn figures(ranking: &Ranking, order: &[&str]) -> Vec<Figure> {
                 .into(),
         ));
     }
-    let lines = profiles(ranking, order);
+    let lines = profiles(ranking, hues);
     figures.push(Figure::new(
         &["performance-profiles"],
         curves("Performance profiles", "normalised score", "share of runs above", &lines),
@@ -36,7 +36,7 @@ pub(super) fn figures(ranking: &Ranking, order: &[&str]) -> Vec<Figure> {
     figures
 }
 
-fn profiles(ranking: &Ranking, order: &[&str]) -> Vec<Line> {
+fn profiles(ranking: &Ranking, hues: &Hues) -> Vec<Line> {
     const STEPS: usize = 60;
     let line = |method: &crate::Ranked| {
         let n = method.scores.iter().map(Vec::len).sum();
@@ -47,7 +47,7 @@ fn profiles(ranking: &Ranking, order: &[&str]) -> Vec<Line> {
         };
         let points = (0..=STEPS).filter_map(point).collect();
         let range = [0.0, 1.0];
-        Line { name: method.method.clone(), hue: hue(&method.method, order), points, range }
+        Line { name: method.method.clone(), hue: hues.of(&method.method), points, range }
     };
     ranking.methods.iter().map(line).collect()
 }

@@ -6,11 +6,13 @@ use super::{
     html::{pair, part},
     traces,
 };
-use crate::{Error, Setting, Table, comparison::comparison_of, verbs::against_baseline};
+use crate::{
+    Error, Setting, Table, comparison::comparison_of, series::Hues, verbs::against_baseline,
+};
 
 /// The tables and plots of a setting.
-pub(super) fn section(page: &Page, order: &[&str], setting: &Setting) -> Result<String, Error> {
-    let figures = Figures::new(page, order, setting);
+pub(super) fn section(page: &Page, hues: &Hues, setting: &Setting) -> Result<String, Error> {
+    let figures = Figures::new(page, hues, setting);
     let tables = comparison_of(setting, &page.query);
     let mut body: String = tables.iter().map(Table::to_html).collect();
     body += &part("Verdicts", &verdicts(page, setting)?);

@@ -1,5 +1,7 @@
 //! Routing of single units in single runs: co-activation, classes, images, text.
 
+use std::collections::{BTreeSet, HashMap};
+
 use super::{
     Figure,
     html::{escape, pair, part},
@@ -8,11 +10,15 @@ use crate::{
     analysis::{choice_entropy, coactivation, label_name, load_entropy, saturation, usage},
     plot::{matrix, patches, tint},
     series::Curve,
-    trace::Trace,
+    trace::{About, Trace},
 };
 
 /// More classes than that make no figure.
 const CLASSES: usize = 64;
+/// More experts than that make no figure of squares.
+const EXPERTS: usize = 256;
+/// Layers behind these have no figures and curves.
+const LAYERS: usize = 32;
 /// Characters of text that are shown.
 const LETTERS: usize = 640;
 
@@ -30,55 +36,49 @@ pub(super) fn last_of<'a>(traces: &'a [Trace], task: &str) -> Vec<&'a Trace> {
     last
 }
 
-/// Entropy and saturation over the steps, as curves.
-pub(super) fn curves(traces: &[Trace]) -> Vec<Curve> {
-    let mut curves: Vec<Curve> = Vec::new();
-    let mut traces: Vec<&Trace> = traces.iter().collect();
+/// Entropy and saturation over the steps of the traces of a task, as curves.
+pub(super) fn curves(traces: &[Trace], task: &str) -> Vec<Curve> {
+    let mut traces: Vec<&Trace> = traces.iter().filter(|trace| trace.about.task == task).collect();
     traces.sort_by_key(|trace| trace.about.step);
-    for trace in &traces {
-        let last = traces.iter().rev().find(|last| last.about.run == trace.about.run);
-        for (number, layer) in trace.layers.iter().enumerate() {
-            let mut values = vec![
-                (format!("choice entropy, layer {number}"), choice_entropy(layer)),
-                (format!("load entropy, layer {number}"), load_entropy(layer)),
+    let last: HashMap<&str, &Trace> =
+        traces.iter().map(|trace| (trace.about.run.as_str(), *trace)).collect();
+    let (mut curves, mut places): (Vec<Curve>, HashMap<_, usize>) = Default::default();
+    for trace in traces {
+        let About { run, method, seed, step, .. } = &trace.about;
+        for (number, layer) in trace.layers.iter().enumerate().take(LAYERS) {
+            let end = last[run.as_str()].layers.get(number).filter(|_| *step > 0);
+            let values = [
+                ("choice entropy", Some(choice_entropy(layer))),
+                ("load entropy", Some(load_entropy(layer))),
+                ("saturation", end.map(|end| saturation(layer, end))),
             ];
-            if let Some(last) = last.filter(|last| last.about.step > 0) {
-                let share = saturation(layer, &last.layers[number]);
-                values.push((format!("saturation, layer {number}"), share));
-            }
-            for (name, value) in values {
-                let point = (trace.about.step as f64, value);
-                let about = &trace.about;
-                let same = |c: &&mut Curve| {
-                    (&c.method, &c.task, c.seed, &c.name)
-                        == (&about.method, &about.task, about.seed, &name)
-                };
-                match curves.iter_mut().find(same) {
-                    Some(curve) => curve.points.push(point),
-                    None => curves.push(Curve {
-                        method: about.method.clone(),
-                        task: about.task.clone(),
-                        seed: about.seed,
-                        name,
-                        points: vec![point],
-                    }),
+            for (what, value) in values {
+                let Some(value) = value else { continue };
+                let place = *places.entry((method, *seed, what, number)).or_insert(curves.len());
+                if place == curves.len() {
+                    let (method, task, points) = (method.clone(), task.to_string(), Vec::new());
+                    let name = format!("{what}, layer {number}");
+                    curves.push(Curve { method, task, seed: *seed, name, points });
                 }
+                curves[place].points.push((*step as f64, value));
             }
         }
     }
     curves
 }
 
-/// Co-activation, use by class and figures of a trace.
+/// Co-activation, use by class and figures of a trace, of its first layers.
 pub(super) fn figures(trace: &Trace) -> Vec<Figure> {
     let about = &trace.about;
     let (task, method) = (about.task.as_str(), about.method.as_str());
     let of = format!("{method}, seed {}, {} split, step {}", about.seed, about.split, about.step);
+    let classes = trace.label.iter().collect::<BTreeSet<_>>().len();
+    let has_classes = label_name(trace).1 && classes <= CLASSES;
     let mut figures = Vec::new();
-    for (number, layer) in trace.layers.iter().enumerate() {
+    for (number, layer) in trace.layers.iter().enumerate().take(LAYERS) {
         let at = number.to_string();
-        let experts: Vec<String> = (0..layer.n_experts).map(|expert| expert.to_string()).collect();
-        if layer.k > 1 {
+        if layer.k > 1 && layer.n_experts <= EXPERTS {
+            let experts: Vec<String> = (0..layer.n_experts).map(|e| e.to_string()).collect();
             let title = format!("{method}: experts that work together, layer {number}");
             figures.push(Figure::new(
                 &[task, method, "coactivation", &at],
@@ -89,8 +89,8 @@ pub(super) fn figures(trace: &Trace) -> Vec<Figure> {
                 ),
             ));
         }
-        let use_of = usage(layer, &trace.label);
-        if label_name(trace).1 && use_of.len() <= CLASSES {
+        if has_classes && layer.n_experts <= EXPERTS {
+            let use_of = usage(layer, &trace.label);
             let title = format!("{method}: experts by class, layer {number}");
             let names: Vec<String> = use_of.keys().map(i32::to_string).collect();
             let rows: Vec<Vec<f64>> = use_of.into_values().collect();
@@ -118,7 +118,8 @@ pub(super) fn figures(trace: &Trace) -> Vec<Figure> {
 pub(super) fn section(traces: &[Trace], task: &str) -> String {
     let mut body = String::new();
     for trace in last_of(traces, task) {
-        let texts: String = (0..trace.layers.len()).map(|layer| text(trace, layer)).collect();
+        let layers = trace.layers.len().min(LAYERS);
+        let texts: String = (0..layers).map(|layer| text(trace, layer)).collect();
         body += &part(&format!("Inside {}", trace.about.method), &(pair(&figures(trace)) + &texts));
     }
     body
@@ -135,13 +136,13 @@ fn text(trace: &Trace, number: usize) -> String {
     let units = trace.token.iter().zip(layer.first()).zip(&trace.example).take(LETTERS);
     let units: Vec<_> = units.map(|((token, first), example)| (token, first, example)).collect();
     let mut example = units.first().map(|unit| unit.2);
+    let space = if letters.iter().all(|letter| letter.chars().count() == 1) { "" } else { " " };
     for run in units.chunk_by(|a, b| a.1 == b.1 && a.2 == b.2) {
         if example.replace(run[0].2) != Some(run[0].2) {
             html += "<br>";
         }
         let letter = |token: &i32| usize::try_from(*token).ok().and_then(|at| letters.get(at));
         let shown = run.iter().filter_map(|(token, ..)| letter(token));
-        let space = if letters.iter().all(|letter| letter.chars().count() == 1) { "" } else { " " };
         let shown: String = shown.map(|token| token.replace('\n', "⏎") + space).collect();
         html += &match run[0].1 {
             Some(expert) => format!(
@@ -191,8 +192,30 @@ mod tests {
         assert_eq!((last.len(), last[0].about.seed, last[0].about.step), (1, 0, 6));
         let names: Vec<String> = figures(last[0]).into_iter().map(|p| p.name).collect();
         assert_eq!(names, ["digits--coactivation-0", "digits--classes-0", "digits--classes-1"]);
-        let curves = curves(&traces);
+        let curves = curves(&traces, "digits");
         let saturation = curves.iter().find(|c| c.name == "saturation, layer 0" && c.seed == 0);
         assert_eq!(saturation.unwrap().points, [(3.0, 1.0), (6.0, 1.0)]);
+    }
+
+    #[test]
+    fn large_and_odd_traces_make_few_figures() {
+        let names = |trace: &Trace| {
+            figures(trace).into_iter().map(|figure| figure.name).collect::<Vec<_>>()
+        };
+        let mut wide = trace();
+        wide.layers[0].n_experts = 60_000;
+        assert_eq!(names(&wide), ["digits--classes-1"]);
+        let mut deep = trace();
+        deep.layers = vec![deep.layers[1].clone(); 2 * LAYERS];
+        assert_eq!(names(&deep).len(), LAYERS);
+        assert_eq!(curves(&[deep], "digits").len(), 3 * LAYERS);
+        assert_eq!(curves(&[trace()], "another"), []);
+        let mut short = trace();
+        short.layers.pop();
+        short.about.step = 20;
+        let curves = curves(&[trace(), short], "digits");
+        let points = |name: &str| curves.iter().find(|c| c.name == name).map(|c| c.points.len());
+        assert_eq!(points("saturation, layer 0"), Some(2));
+        assert_eq!(points("saturation, layer 1"), None);
     }
 }

@@ -16,12 +16,19 @@ pub(crate) fn tint(expert: usize) -> &'static str {
 
 const SIDE: f64 = 64.0;
 const ACROSS: usize = 8;
+/// A figure has no more images than have so many pixels.
+const PIXELS: usize = 1 << 16;
 
-/// The figures of a trace, for one layer; none where there are no figures or no patches.
+/// The figures of a trace, for one layer, as many as have [`PIXELS`]; none where there are no figures or no
+/// patches.
 pub fn patches(title: &str, trace: &Trace, layer: usize) -> Option<String> {
     let (pixels, [rows, columns]) = (trace.pixels.as_ref()?, trace.about.patches?);
     let [n, height, width] = pixels.shape;
-    let layer = trace.layers.get(layer)?;
+    let (layer, size) = (trace.layers.get(layer)?, height.saturating_mul(width));
+    let n = n.min(PIXELS.checked_div(size)?);
+    if n == 0 || rows == 0 || columns == 0 {
+        return None;
+    }
     let lines = n.div_ceil(ACROSS) as f64;
     let legend = 18.0 * layer.n_experts.min(TINTS.len()) as f64 + 20.0;
     let room = (lines * (SIDE + 22.0)).max(legend);
@@ -36,7 +43,7 @@ pub fn patches(title: &str, trace: &Trace, layer: usize) -> Option<String> {
         let (left, top) = corner(at);
         if at == shown.len() {
             shown.push(*example);
-            figure(&mut canvas, (left, top), &pixels.grey[at * height * width..], (height, width));
+            figure(&mut canvas, (left, top), &pixels.grey[at * size..], (height, width));
             let label = trace.label[unit].to_string();
             canvas.text((left + SIDE / 2.0, top + SIDE + 14.0), Anchor::Middle, &label);
             said.push(label);
@@ -116,5 +123,27 @@ mod tests {
         };
         assert_eq!([tinted(0), tinted(1), tinted(2)], [3, 1, 0]);
         assert!(patches("t", &crate::fixture::trace(), 0).is_none());
+    }
+
+    #[test]
+    fn without_rows_and_columns_there_is_no_figure() {
+        let mut trace = trace();
+        for (shape, places) in
+            [([1, 0, 0], [1, 1]), ([1, 2, 0], [1, 1]), ([1, 1, 1], [1, 0]), ([1, 1, 1], [0, 1])]
+        {
+            trace.about.patches = Some(places);
+            trace.pixels = Some(Pixels { shape, grey: vec![0.5; shape.iter().product()] });
+            assert!(patches("t", &trace, 0).is_none(), "{shape:?} {places:?}");
+        }
+    }
+
+    #[test]
+    fn so_many_pixels_are_shown() {
+        let mut trace = trace();
+        trace.about.patches = Some([1, 1]);
+        trace.pixels = Some(Pixels { shape: [2, 200, 200], grey: vec![0.5; 80_000] });
+        assert!(patches("t", &trace, 0).unwrap().contains("Figures of the classes 5\""));
+        trace.pixels = Some(Pixels { shape: [1, 300, 300], grey: vec![0.5; 90_000] });
+        assert_eq!(patches("t", &trace, 0), None);
     }
 }

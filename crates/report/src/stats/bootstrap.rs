@@ -42,22 +42,32 @@ pub fn stratified_bootstrap(
     resamples: usize,
     seed: u64,
 ) -> Option<Interval> {
-    let least = strata.iter().map(Vec::len).min().filter(|least| *least >= 3)? as f64;
-    let mut rng = Rng::new(seed);
-    let mut drawn = strata.to_vec();
-    let statistics: Vec<f64> = (0..resamples)
-        .map(|_| {
+    let sizes: Vec<usize> = strata.iter().map(Vec::len).collect();
+    of_statistics(&sizes, statistic(strata), || {
+        let (mut rng, mut drawn) = (Rng::new(seed), strata.to_vec());
+        let resample = |_| {
             for (drawn, values) in drawn.iter_mut().zip(strata) {
                 drawn.iter_mut().for_each(|slot| *slot = values[rng.below(values.len())]);
             }
             statistic(&drawn)
-        })
-        .collect();
+        };
+        (0..resamples).map(resample).collect()
+    })
+}
+
+/// The interval around a statistic of strata of these sizes, from the statistics of samples drawn anew.
+pub(super) fn of_statistics(
+    sizes: &[usize],
+    statistic: f64,
+    drawn: impl FnOnce() -> Vec<f64>,
+) -> Option<Interval> {
+    let least = sizes.iter().min().filter(|least| **least >= 3)?;
+    let least = *least as f64;
     // n drawn values have (n - 1) / n of the variance of n new ones.
-    let error = (variance(&statistics) * least / (least - 1.0)).sqrt();
-    let df = strata.iter().map(|values| values.len() - 1).sum::<usize>() as f64;
-    let (middle, half) = (statistic(strata), t_quantile(0.975, df) * error);
-    Some(Interval { low: middle - half, high: middle + half })
+    let error = (variance(&drawn()) * least / (least - 1.0)).sqrt();
+    let df = sizes.iter().map(|size| size - 1).sum::<usize>() as f64;
+    let half = t_quantile(0.975, df) * error;
+    Some(Interval { low: statistic - half, high: statistic + half })
 }
 
 #[cfg(test)]

@@ -32,7 +32,8 @@ pub struct Crossed {
 
 /// The ratio of sums `sum(values) / sum(weights)`, over seeds and examples: `values[seed][example]`,
 /// `weights[example]`. With weights of 1 it is the mean. None where there are fewer than 3 seeds or
-/// examples, where the seeds differ in their number of examples, or where the weights sum to 0.
+/// examples, where the seeds differ in their number of examples, where the weights sum to 0, or where the
+/// numbers are so large that their squares are none.
 pub fn crossed(values: &[Vec<f64>], weights: &[f64]) -> Option<Crossed> {
     let (seeds, examples) = (values.len(), weights.len());
     let even = values.iter().all(|of_seed| of_seed.len() == examples);
@@ -47,7 +48,8 @@ pub fn crossed(values: &[Vec<f64>], weights: &[f64]) -> Option<Crossed> {
     };
     let squares = MeanSquares::of(&values.iter().map(linear).collect::<Vec<_>>());
     let (variance, df) = squares.of_the_mean(seeds, examples);
-    Some(Crossed { mean, error: variance.sqrt(), df, seeds, examples })
+    let crossed = Crossed { mean, error: variance.sqrt(), df, seeds, examples };
+    Some(crossed).filter(|_| mean.is_finite() && variance.is_finite() && df.is_finite())
 }
 
 impl Crossed {
@@ -93,7 +95,11 @@ impl MeanSquares {
         let doubt = by_seeds.powi(2) / (s - 1.0)
             + by_examples.powi(2) / (e - 1.0)
             + by_both.powi(2) / ((s - 1.0) * (e - 1.0));
-        let df = if doubt > 0.0 { (variance.powi(2) / doubt).max(1.0) } else { s - 1.0 };
+        let df = match doubt {
+            0.0 => s - 1.0,
+            doubt if doubt.is_finite() => (variance.powi(2) / doubt).max(1.0),
+            _ => f64::NAN,
+        };
         (variance, df)
     }
 }
@@ -169,6 +175,16 @@ mod tests {
             held[1] += u64::from(alone.low <= 0.0 && 0.0 <= alone.high);
         }
         held.map(|held| held as f64 / TRIALS as f64)
+    }
+
+    #[test]
+    fn squares_that_are_no_numbers_are_no_interval() {
+        let of = |size: f64| {
+            let seed = |seed: u8| vec![size, -size, size * f64::from(seed)];
+            crossed(&[seed(0), seed(1), seed(2)], &[1.0; 3])
+        };
+        assert!(of(1e60).is_some());
+        assert_eq!((of(1e100), of(1e308)), (None, None));
     }
 
     /// Three standard errors of a share of 0.95 in 400 trials are 0.033.

@@ -2,8 +2,9 @@
 //! moves. Agarwal et al. 2021, <https://arxiv.org/abs/2108.13264>, section 4.3.
 
 use super::{
-    bootstrap::{Interval, RESAMPLES, stratified_bootstrap},
+    bootstrap::{Interval, RESAMPLES, of_statistics},
     mean::average,
+    rng::Rng,
 };
 
 /// The mean without the lowest and the highest quarter (each rounded down); none of no values.
@@ -21,19 +22,30 @@ pub fn iqm(values: &[f64]) -> Option<f64> {
 /// The stratified bootstrap interval of the interquartile mean of all values. None where a stratum has
 /// fewer than 3.
 ///
-/// Places in the order of the values are drawn in place of the values, so that no sample is sorted.
+/// Places in the order of the values are drawn in place of the values, and counted, so that no sample is
+/// sorted.
 pub(crate) fn iqm_interval(strata: &[Vec<f64>]) -> Option<Interval> {
     let mut all = strata.concat();
     all.sort_by(f64::total_cmp);
-    let place = |value: &f64| all.partition_point(|other| other.total_cmp(value).is_lt()) as f64;
-    let places: Vec<Vec<f64>> =
+    let place = |value: &f64| all.partition_point(|other| other.total_cmp(value).is_lt());
+    let places: Vec<Vec<usize>> =
         strata.iter().map(|values| values.iter().map(place).collect()).collect();
-    let statistic = |places: &[Vec<f64>]| {
+    let (mut rng, mut counts) = (Rng::new(0), vec![0; all.len()]);
+    let middle = iqm_of_counts(&all, &{
         let mut counts = vec![0; all.len()];
-        places.iter().flatten().for_each(|place| counts[*place as usize] += 1);
+        places.iter().flatten().for_each(|place| counts[*place] += 1);
+        counts
+    });
+    let drawn = |_| {
+        counts.fill(0);
+        for of_stratum in &places {
+            let n = of_stratum.len();
+            (0..n).for_each(|_| counts[of_stratum[rng.below(n)]] += 1);
+        }
         iqm_of_counts(&all, &counts)
     };
-    stratified_bootstrap(&places, statistic, RESAMPLES, 0)
+    let sizes: Vec<usize> = strata.iter().map(Vec::len).collect();
+    of_statistics(&sizes, middle, || (0..RESAMPLES).map(drawn).collect())
 }
 
 /// The interquartile mean of values in order, each as often as its count; NaN of none.
@@ -42,6 +54,9 @@ fn iqm_of_counts(values: &[f64], counts: &[usize]) -> f64 {
     let (cut, mut before, mut sum) = (n / 4, 0, 0.0);
     for (value, count) in values.iter().zip(counts) {
         let after = before + count;
+        if before >= n - cut {
+            break;
+        }
         sum += value * (after.clamp(cut, n - cut) - before.clamp(cut, n - cut)) as f64;
         before = after;
     }
@@ -51,7 +66,7 @@ fn iqm_of_counts(values: &[f64], counts: &[usize]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::golden;
+    use crate::stats::{golden, stratified_bootstrap};
 
     #[test]
     fn by_hand() {

@@ -36,7 +36,8 @@ pub struct Paired {
     pub examples: Option<usize>,
 }
 
-/// The paired t test on the differences; none where there are fewer than 3.
+/// The paired t test on the differences; none where there are fewer than 3, or where they are so large that
+/// their squares are no numbers.
 pub fn paired_t(differences: &[f64]) -> Option<Paired> {
     let n = differences.len();
     let [difference, deviation] = moments(differences)?;
@@ -56,7 +57,11 @@ pub(crate) fn paired_p(differences: &[f64]) -> Option<Option<f64>> {
 /// Mean and standard deviation of at least 3 differences.
 fn moments(differences: &[f64]) -> Option<[f64; 2]> {
     let difference = average(differences).filter(|_| differences.len() >= 3)?;
-    Some(match variance(differences).sqrt() {
+    let deviation = variance(differences).sqrt();
+    if !(difference.is_finite() && deviation.is_finite()) {
+        return None;
+    }
+    Some(match deviation {
         noise if noise <= ROUNDING * difference.abs() => [difference, 0.0],
         deviation => [difference, deviation],
     })
@@ -133,6 +138,14 @@ mod tests {
         for some in [&[0.0; 4][..], &[0.5; 2], &rounded, &[1.0, 2.0, 4.0], &[]] {
             assert_eq!(paired_p(some), paired_t(some).map(|test| test.p_value));
         }
+    }
+
+    #[test]
+    fn squares_that_are_no_numbers_are_no_test() {
+        let of = |size: f64| paired_t(&[size, -size, 0.5 * size]);
+        assert!(of(1e60).is_some());
+        assert_eq!((of(1e200), of(1e308)), (None, None));
+        assert_eq!(paired_p(&[1e200, -1e200, 0.0]), None);
     }
 
     #[test]

@@ -10,7 +10,8 @@ use super::{
 };
 
 /// The mean over strata of the mean of their values, with its 95 % t interval, which speaks of these
-/// strata. None without strata, or where one has fewer than 3 values.
+/// strata. None without strata, where one has fewer than 3 values, or where they are so large that squares of
+/// their variances are no numbers.
 pub fn stratified_mean(strata: &[Vec<f64>]) -> Option<(f64, Interval)> {
     if strata.is_empty() || strata.iter().any(|values| values.len() < 3) {
         return None;
@@ -20,7 +21,11 @@ pub fn stratified_mean(strata: &[Vec<f64>]) -> Option<(f64, Interval)> {
     let part = |values: &Vec<f64>| variance(values) / values.len() as f64 / count.powi(2);
     let error: f64 = strata.iter().map(part).sum();
     let doubt = strata.iter().map(|v| part(v).powi(2) / (v.len() - 1) as f64).sum::<f64>();
-    let df = if doubt > 0.0 { error.powi(2) / doubt } else { 1.0 };
+    // It is at least 2; the squares of tiny numbers are 0.
+    let df = if doubt > 0.0 { (error.powi(2) / doubt).max(1.0) } else { 1.0 };
+    if !(mean.is_finite() && doubt.is_finite()) {
+        return None;
+    }
     let half = t_quantile(0.975, df) * error.sqrt();
     Some((mean, Interval { low: mean - half, high: mean + half }))
 }
@@ -45,6 +50,13 @@ mod tests {
         assert_eq!(got, Some((2.0, Interval { low: 2.0, high: 2.0 })));
         assert_eq!(stratified_mean(&[vec![1.0, 2.0]]), None);
         assert_eq!(stratified_mean(&[]), None);
+    }
+
+    #[test]
+    fn numbers_of_any_size_are_no_panic() {
+        let of = |size: f64| stratified_mean(&[vec![0.0, size, -size], vec![size, 0.0, size]]);
+        assert!([1e-320, 1e-81, 1e-80, 1e60].into_iter().all(|size| of(size).is_some()));
+        assert_eq!((of(1e100), of(1e308)), (None, None));
     }
 
     /// Half of the difference of two independent means is the mean of the one and the turned other.

@@ -18,6 +18,11 @@ pub fn wilcoxon(differences: &[f64]) -> f64 {
 pub(crate) struct SignedRanks {
     /// Of sorted ranks, twice each: the chances of each sum or less, and of each sum or more.
     chances: HashMap<Vec<usize>, [Vec<f64>; 2]>,
+    /// The same of so many ranks without ties.
+    untied: HashMap<usize, [Vec<f64>; 2]>,
+    /// The differences of a test as whole numbers: the size above, the sign in the last bit.
+    sorted: Vec<u64>,
+    ranks: Vec<f64>,
 }
 
 impl SignedRanks {
@@ -30,31 +35,52 @@ impl SignedRanks {
 
     /// As [`wilcoxon`].
     pub(crate) fn wilcoxon(&mut self, differences: &[f64]) -> f64 {
-        let mut moved: Vec<f64> = differences.iter().copied().filter(|d| *d != 0.0).collect();
-        moved.sort_unstable_by(|a, b| a.abs().total_cmp(&b.abs()));
-        let (mut ranks, mut sum, mut most) = (Vec::new(), 0.0, Self::COUNTED);
-        for tied in moved.chunk_by(|a, b| a.abs() == b.abs()) {
-            let rank = ranks.len() as f64 + (tied.len() as f64 + 1.0) / 2.0;
-            ranks.resize(ranks.len() + tied.len(), rank);
-            sum += rank * tied.iter().filter(|d| **d > 0.0).count() as f64;
-            if tied.len() > 1 {
-                most = Self::COUNTED_WITH_TIES;
-            }
+        // Numbers of one sign are ordered as their bits are.
+        let moved = differences.iter().filter(|d| **d != 0.0);
+        self.sorted.clear();
+        self.sorted.extend(moved.map(|d| d.to_bits().rotate_left(1)));
+        self.sorted.sort_unstable();
+        let has_ties = self.sorted.windows(2).any(|pair| pair[0] >> 1 == pair[1] >> 1);
+        if self.sorted.len() <= Self::COUNTED && !has_ties {
+            return self.exact_untied();
         }
-        if moved.len() <= most { self.exact(&ranks, sum) } else { normal(&ranks, sum) }
+        self.ranks.clear();
+        let mut sum = 0.0;
+        for tied in self.sorted.chunk_by(|a, b| a >> 1 == b >> 1) {
+            let before = self.ranks.len();
+            let rank = before as f64 + (tied.len() as f64 + 1.0) / 2.0;
+            self.ranks.resize(before + tied.len(), rank);
+            sum += rank * tied.iter().filter(|d| **d & 1 == 0).count() as f64;
+        }
+        match self.ranks.len() <= Self::COUNTED_WITH_TIES {
+            true => self.exact(sum),
+            false => normal(&self.ranks, sum),
+        }
     }
 
     /// By counting, from ranks in order.
-    fn exact(&mut self, ranks: &[f64], sum: f64) -> f64 {
+    fn exact(&mut self, sum: f64) -> f64 {
         // Twice the ranks are whole also with ties.
-        let twice: Vec<usize> = ranks.iter().map(|rank| (2.0 * rank) as usize).collect();
+        let twice: Vec<usize> = self.ranks.iter().map(|rank| (2.0 * rank) as usize).collect();
         if self.chances.len() > Self::MOST {
             self.chances.clear();
         }
-        let [below, above] = self.chances.entry(twice).or_insert_with_key(|twice| tails(twice));
-        let observed = (2.0 * sum) as usize;
-        (2.0 * below[observed].min(above[observed])).min(1.0)
+        two_sided(self.chances.entry(twice).or_insert_with_key(|twice| tails(twice)), sum)
     }
+
+    /// The same where the ranks are 1, 2, 3 and so on.
+    fn exact_untied(&mut self) -> f64 {
+        let ranks = (1..).zip(&self.sorted);
+        let sum: usize = ranks.map(|(rank, d)| if d & 1 == 0 { rank } else { 0 }).sum();
+        let of = |n: &usize| tails(&(1..=*n).map(|rank| 2 * rank).collect::<Vec<_>>());
+        two_sided(self.untied.entry(self.sorted.len()).or_insert_with_key(of), sum as f64)
+    }
+}
+
+/// Twice the chance of a sum that is as far out or farther.
+fn two_sided([below, above]: &[Vec<f64>; 2], sum: f64) -> f64 {
+    let observed = (2.0 * sum) as usize;
+    (2.0 * below[observed].min(above[observed])).min(1.0)
 }
 
 /// Each rank is in the sum or not, so the variance is a quarter of their squares, ties or not.
@@ -141,8 +167,19 @@ mod tests {
     fn both_ways_meet() {
         let ranks: Vec<f64> = (1..=100).map(f64::from).collect();
         // The exact chance counts the observed sum on both sides: half a step is the difference.
-        assert!(
-            (SignedRanks::default().exact(&ranks, 3000.0) - normal(&ranks, 2999.5)).abs() < 1e-3
-        );
+        let mut known = SignedRanks { ranks: ranks.clone(), ..SignedRanks::default() };
+        assert!((known.exact(3000.0) - normal(&ranks, 2999.5)).abs() < 1e-3);
+        // The ranks from 64 on are positive.
+        known.sorted = (1..=100).map(|rank| 2 * rank + u64::from(rank < 64)).collect();
+        assert_eq!(known.exact((64..=100).sum::<u32>().into()), known.exact_untied());
+    }
+
+    #[test]
+    fn signs_and_ties_of_any_size_are_seen() {
+        // Ranks 1, 2.5, 2.5, 4: two of 16 assignments have a sum of 1 or less.
+        let tiny = f64::from_bits(1);
+        for differences in [[tiny, -2.0, -2.0, -1e60], [-1e60, -2.0, tiny, -2.0]] {
+            assert_eq!(wilcoxon(&differences), 4.0 / 16.0);
+        }
     }
 }

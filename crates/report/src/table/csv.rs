@@ -1,8 +1,8 @@
 //! Csv for machines: full precision, and an interval in columns of its own. Words that a spreadsheet would
-//! take for a formula have a quote before them.
+//! take for a formula have a quote before them, and letters that cannot be shown are escapes.
 
 use super::{Cell, Kind, Table};
-use crate::setting::distinct;
+use crate::{field::written, setting::distinct};
 
 /// All tables as one, with the columns of each.
 pub(super) fn render(tables: &[Table]) -> String {
@@ -10,7 +10,9 @@ pub(super) fn render(tables: &[Table]) -> String {
     let names = rows.iter().flatten().map(|(name, _)| name.as_str());
     let names: Vec<&str> = distinct(names);
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(names.iter().map(|name| words(name))).expect("a vector takes every byte");
+    writer
+        .write_record(names.iter().map(|name| written(name).into_owned()))
+        .expect("a vector takes every byte");
     for row in &rows {
         let field = |name: &&str| row.iter().find(|(key, _)| key == name).map_or("", |f| &f.1);
         writer.write_record(names.iter().map(field)).expect("a vector takes every byte");
@@ -22,8 +24,11 @@ pub(super) fn render(tables: &[Table]) -> String {
 /// The rows of a table as (column, field).
 fn rows(table: &Table) -> impl Iterator<Item = Vec<(String, String)>> {
     table.rows.iter().map(|row| {
-        let mut fields: Vec<_> =
-            table.about.iter().map(|(key, value)| (key.to_string(), words(value))).collect();
+        let mut fields: Vec<_> = table
+            .about
+            .iter()
+            .map(|(key, value)| (key.to_string(), written(value).into_owned()))
+            .collect();
         for (column, cell) in table.columns.iter().zip(row) {
             match column.kind {
                 Kind::Estimates(_) => fields.extend(estimate(&column.key, cell)),
@@ -60,17 +65,9 @@ fn estimate(key: &str, cell: &Cell) -> [(String, String); 6] {
     ]
 }
 
-/// Words that are no formula.
-fn words(text: &str) -> String {
-    match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        true => format!("'{text}"),
-        false => text.into(),
-    }
-}
-
 fn plain(cell: &Cell) -> String {
     match cell {
-        Cell::Words(text) | Cell::Gap(text) => words(text),
+        Cell::Words(text) | Cell::Gap(text) => written(text).into_owned(),
         Cell::Number(x) => x.to_string(),
         Cell::Range(low, high) => format!("{low} to {high}"),
         Cell::Estimate(e) => e.mean.mean.to_string(),
@@ -85,10 +82,11 @@ mod tests {
 
     #[test]
     fn names_are_no_formulas() {
-        let cells = ["=1+1", "+1", "-a", "@a", "\tb", "a=b"].map(|text| Cell::Words(text.into()));
+        let cells =
+            ["=1+1", "+1", "-a", "@a", "\tb", "a=b", "\u{1b}"].map(|text| Cell::Words(text.into()));
         let column = Column::new("name", "name", Kind::Words);
         let rows = cells.map(|cell| vec![cell]).into();
         let table = Table { columns: vec![column], rows, ..Table::default() };
-        assert_eq!(render(&[table]), "name\n'=1+1\n'+1\n'-a\n'@a\n'\tb\na=b\n");
+        assert_eq!(render(&[table]), "name\n'=1+1\n'+1\n'-a\n'@a\n'\tb\na=b\n\\u{1b}\n");
     }
 }

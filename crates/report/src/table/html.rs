@@ -1,24 +1,32 @@
 //! A table in HTML, with markup for screen readers.
 
+use std::borrow::Cow;
+
 use super::{Cell, Column, Table};
 use crate::plot::escape;
 
-/// The table with its caption, and its notes below.
-pub(super) fn render(table: &Table) -> String {
+/// Adds the table with its caption, and its notes below. Rows are made one by one, so that a large table
+/// need not be held beside its text.
+pub(super) fn render<'a>(
+    to: &mut String,
+    table: &Table,
+    rows: impl Iterator<Item = Cow<'a, [Cell]>>,
+) {
     let names: String = table
         .columns
         .iter()
         .map(|column| format!("<th scope=\"col\"{}>{}</th>", side(column), escape(&column.name)))
         .collect();
-    let rows: String = table.rows.iter().map(|cells| row(&table.columns, cells)).collect();
-    let notes = table.notes("Bold");
-    let notes: String =
-        notes.iter().map(|note| format!("<p class=\"note\">{}</p>\n", escape(note))).collect();
-    format!(
+    *to += &format!(
         "<div class=\"wide\" tabindex=\"0\"><table>\n<caption>{}</caption>\n<thead><tr>{names}</tr>\
-         </thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n{notes}",
+         </thead>\n<tbody>\n",
         escape(&table.title)
-    )
+    );
+    rows.for_each(|cells| *to += &row(&table.columns, &cells));
+    *to += "</tbody>\n</table></div>\n";
+    for note in table.notes("Bold") {
+        *to += &format!("<p class=\"note\">{}</p>\n", escape(&note));
+    }
 }
 
 fn row(columns: &[Column], cells: &[Cell]) -> String {

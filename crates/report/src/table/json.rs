@@ -3,11 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use super::{Cell, Column, Table};
+use crate::visible::in_json;
 
 /// An array with one object for each table.
 pub(super) fn render(tables: &[Table]) -> String {
     let value: Value = tables.iter().map(table).collect();
-    format!("{value:#}\n")
+    in_json(&format!("{value:#}\n"))
 }
 
 fn table(table: &Table) -> Value {

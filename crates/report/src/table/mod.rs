@@ -10,7 +10,7 @@ mod text;
 
 pub use markdown::escape as markdown_text;
 
-use std::str::FromStr;
+use std::{borrow::Cow, str::FromStr};
 
 use crate::{
     Error, number,
@@ -233,7 +233,14 @@ impl Table {
 
     /// The table as a part of a page, with its notes.
     pub fn to_html(&self) -> String {
-        html::render(self)
+        let mut html = String::new();
+        html::render(&mut html, self, self.rows.iter().map(|row| Cow::from(&row[..])));
+        html
+    }
+
+    /// Adds the same with these rows in place of its own.
+    pub(crate) fn html_of_rows(&self, to: &mut String, rows: impl Iterator<Item = Vec<Cell>>) {
+        html::render(to, self, rows.map(Cow::from));
     }
 
     /// The displayed notes, the rule for bold first; `mark` is the name of bold in the format.

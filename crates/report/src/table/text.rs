@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::{Cell, Table, footer::footers};
+use super::{Cell, Column, Table, footer::footers};
 use crate::visible::in_one_line;
 
 /// The tables with their titles above and their notes below.
@@ -26,19 +26,21 @@ pub(super) fn render(tables: &[Table]) -> String {
     texts.join("\n")
 }
 
-/// The lines of a table without its notes, and its width.
+/// The lines of a table without its notes, and its width. Cells are made twice, for the width of their column
+/// and for their line: of a large table they take more memory than its lines.
 fn body(table: &Table) -> (Vec<String>, usize) {
-    let columns: Vec<Vec<String>> = (0..table.columns.len()).map(|at| column(table, at)).collect();
-    let rule = columns.iter().map(|column| width(&column[0])).sum::<usize>()
-        + 2 * columns.len().saturating_sub(1);
-    let mut lines = vec![in_one_line(&table.title), String::new()];
-    for row in 0..=table.rows.len() {
-        let cells: Vec<&str> = columns.iter().map(|column| column[row].as_str()).collect();
-        lines.push(cells.join("  ").trim_end().to_string());
-        if row == 0 {
-            lines.push("─".repeat(rule));
-        }
-    }
+    let columns: Vec<Shown> = (0..table.columns.len()).map(|at| Shown::new(table, at)).collect();
+    let gaps = 2 * columns.len().saturating_sub(1);
+    let rule = columns.iter().map(|column| column.width).sum::<usize>() + gaps;
+    let line = |row: Option<&[Cell]>| {
+        let cell = |column: &Shown| {
+            let text = row.map_or_else(|| column.head(), |row| column.cell(row));
+            pad(&text, column.width, column.column.is_words())
+        };
+        columns.iter().map(cell).collect::<Vec<_>>().join("  ").trim_end().to_string()
+    };
+    let mut lines = vec![in_one_line(&table.title), String::new(), line(None), "─".repeat(rule)];
+    lines.extend(table.rows.iter().map(|row| line(Some(row))));
     (lines, rule)
 }
 
@@ -55,20 +57,39 @@ fn wrap(note: &str, to: usize) -> Vec<String> {
     lines
 }
 
-/// The name and the cells of a column, all of one width.
-fn column(table: &Table, at: usize) -> Vec<String> {
-    let column = &table.columns[at];
-    let starred = table.rows.iter().any(|row| row[at].is_bold());
-    let star = |bold: bool| match (starred, bold) {
-        (false, _) => "",
-        (true, false) => "  ",
-        (true, true) => " *",
-    };
-    let mut cells = vec![in_one_line(&column.name) + star(false)];
-    let cell = |cell: &Cell| in_one_line(&column.show(cell)) + star(cell.is_bold());
-    cells.extend(table.rows.iter().map(|row| cell(&row[at])));
-    let widest = cells.iter().map(|cell| width(cell)).max().unwrap_or(0);
-    cells.iter().map(|cell| pad(cell, widest, column.is_words())).collect()
+/// A column as it is shown.
+struct Shown<'a> {
+    at: usize,
+    column: &'a Column,
+    /// Whether any of its cells is in bold, so that all have room for a star.
+    starred: bool,
+    width: usize,
+}
+
+impl<'a> Shown<'a> {
+    fn new(table: &'a Table, at: usize) -> Self {
+        let starred = table.rows.iter().any(|row| row[at].is_bold());
+        let shown = Self { at, column: &table.columns[at], starred, width: 0 };
+        let cells = table.rows.iter().map(|row| width(&shown.cell(row))).max().unwrap_or(0);
+        Self { width: cells.max(width(&shown.head())), ..shown }
+    }
+
+    fn head(&self) -> String {
+        in_one_line(&self.column.name) + self.star(false)
+    }
+
+    fn cell(&self, row: &[Cell]) -> String {
+        let cell = &row[self.at];
+        in_one_line(&self.column.show(cell)) + self.star(cell.is_bold())
+    }
+
+    fn star(&self, bold: bool) -> &'static str {
+        match (self.starred, bold) {
+            (false, _) => "",
+            (true, false) => "  ",
+            (true, true) => " *",
+        }
+    }
 }
 
 fn pad(cell: &str, to: usize, left: bool) -> String {

@@ -4,11 +4,16 @@ use safetensors::{Dtype, SafeTensorError, SafeTensors, serialize, tensor::Tensor
 
 use super::{About, Layer, Pixels, Property, Trace};
 
+/// The most experts of all layers together. A file needs no byte for an expert, so it could name as many as
+/// fill the memory.
+const MOST_EXPERTS: usize = 1 << 20;
+
 /// A tensor's name, kind, shape and numbers.
 type Column = (String, Dtype, Vec<usize>, Vec<u8>);
 
 /// The file of a trace.
 pub(super) fn encode(trace: &Trace) -> Result<Vec<u8>, String> {
+    check(&trace.about)?;
     let n = trace.len();
     let Trace { about, example, position, token, label, text, .. } = trace;
     let columns =
@@ -49,9 +54,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Trace, String> {
     let about = header.metadata().as_ref().and_then(|entries| entries.get("trace"));
     let about = about.ok_or("its header has no entry \"trace\"")?;
     let about: About = serde_json::from_str(about).map_err(|err| format!("its header: {err}"))?;
-    let ints = |name: &str| values(&file, name, Dtype::I32, i32::from_le_bytes);
-    let floats = |name: &str| values(&file, name, Dtype::F32, f32::from_le_bytes);
-    let column = |name| Ok::<_, String>(ints(name)?.1);
+    check(&about)?;
+    let column = |name| Ok::<_, String>(values(&file, name, Dtype::I32, i32::from_le_bytes)?.1);
     let (example, position) = (column("example")?, column("position")?);
     let (token, label) = (column("token")?, column("label")?);
     let n = example.len();
@@ -73,27 +77,56 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Trace, String> {
     {
         return Err("its columns are not equally long".into());
     }
-    let mut layers = Vec::new();
-    for (at, n_experts) in about.experts.iter().enumerate() {
-        let (shape, experts) = ints(&format!("layer.{at}.experts"))?;
-        let (_, weights) = floats(&format!("layer.{at}.weights"))?;
-        let &[units, k] = &shape[..] else { return Err(format!("layer {at} is {shape:?}")) };
-        let known = |expert: &i32| (-1..*n_experts as i32).contains(expert);
-        if units != n || k == 0 || weights.len() != experts.len() || !experts.iter().all(known) {
-            return Err(format!("layer {at} does not fit {n} units and {n_experts} experts"));
-        }
-        layers.push(Layer { n_experts: *n_experts, k, experts, weights });
-    }
+    let layers = about.experts.iter().enumerate();
+    let layers =
+        layers.map(|(at, experts)| layer(&file, at, n, *experts)).collect::<Result<_, _>>()?;
     let pixels = match header.info("pixels") {
-        Some(_) => Some(pixels(floats("pixels")?)?),
+        Some(_) => Some(pixels(values(&file, "pixels", Dtype::F32, f32::from_le_bytes)?)?),
         None => None,
     };
     Ok(Trace { about, layers, example, position, token, label, text, pixels })
 }
 
+/// Checks the sizes that a trace has without tensors of them.
+fn check(about: &About) -> Result<(), String> {
+    let experts = about.experts.iter().fold(0, |sum: usize, n| sum.saturating_add(*n));
+    if experts > MOST_EXPERTS {
+        return Err(format!("its layers have {experts} experts; at most {MOST_EXPERTS} are read"));
+    }
+    match about.patches {
+        Some([rows, columns]) if rows == 0 || columns == 0 => {
+            Err(format!("it has {rows} rows and {columns} columns of patches; expected 1 or more"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// One layer, for so many units and experts.
+fn layer(file: &SafeTensors, at: usize, n: usize, n_experts: usize) -> Result<Layer, String> {
+    let (shape, experts) =
+        values(file, &format!("layer.{at}.experts"), Dtype::I32, i32::from_le_bytes)?;
+    let (_, weights) =
+        values(file, &format!("layer.{at}.weights"), Dtype::F32, f32::from_le_bytes)?;
+    let &[units, k] = &shape[..] else { return Err(format!("layer {at} is {shape:?}")) };
+    let is_known = |expert: &i32| match usize::try_from(*expert) {
+        Ok(expert) => expert < n_experts,
+        Err(_) => *expert == -1,
+    };
+    if units != n || k == 0 || weights.len() != experts.len() || !experts.iter().all(is_known) {
+        return Err(format!("layer {at} does not fit {n} units and {n_experts} experts"));
+    }
+    Ok(Layer { n_experts, k, experts, weights })
+}
+
 fn pixels((shape, grey): (Vec<usize>, Vec<f32>)) -> Result<Pixels, String> {
-    let shape = shape.try_into().map_err(|shape| format!("pixels are {shape:?}"))?;
-    Ok(Pixels { shape, grey })
+    match shape[..] {
+        [n, height, width] if n > 0 && height > 0 && width > 0 => {
+            Ok(Pixels { shape: [n, height, width], grey })
+        }
+        _ => {
+            Err(format!("pixels are {shape:?}; expected images, rows and columns, 1 or more each"))
+        }
+    }
 }
 
 /// The shape and the numbers of a tensor of this kind.
@@ -113,6 +146,8 @@ fn values<T>(
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::fixture::trace;
 
@@ -149,5 +184,64 @@ mod tests {
         wrong.layers[0].experts[0] = 9;
         let err = decode(&wrong.to_bytes().unwrap()).unwrap_err();
         assert_eq!(err, "layer 0 does not fit 4 units and 3 experts");
+    }
+
+    /// A trace whose header says what `change` makes of it.
+    fn with(change: fn(&mut Value)) -> Vec<u8> {
+        let bytes = trace().to_bytes().unwrap();
+        let length = u64::from_le_bytes(*bytes.first_chunk().unwrap()) as usize;
+        let mut header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+        let about = &mut header["__metadata__"]["trace"];
+        let mut changed: Value = serde_json::from_str(about.as_str().unwrap()).unwrap();
+        change(&mut changed);
+        *about = changed.to_string().into();
+        let mut header = header.to_string();
+        header += &" ".repeat(header.len().next_multiple_of(8) - header.len());
+        [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &bytes[8 + length..]].concat()
+    }
+
+    #[test]
+    fn sizes_without_bytes_are_bounded() {
+        assert_eq!(decode(&with(|_| ())).unwrap(), trace());
+        let many = [
+            with(|about| about["experts"][1] = 2_147_483_647_u64.into()),
+            with(|about| about["experts"][1] = ((1_u64 << 32) + 3).into()),
+            with(|about| about["experts"] = vec![u64::MAX; 2].into()),
+        ];
+        for (bytes, sum) in many.iter().zip([2_147_483_650, 4_294_967_302, usize::MAX]) {
+            let said = format!("its layers have {sum} experts; at most 1048576 are read");
+            assert_eq!(decode(bytes), Err(said));
+        }
+        assert!(decode(&with(|about| about["experts"][1] = ((1 << 20) - 3).into())).is_ok());
+        let none = [
+            with(|about| about["patches"] = vec![1, 0].into()),
+            with(|about| about["patches"] = vec![0, 1].into()),
+        ];
+        for patches in &none {
+            assert!(decode(patches).unwrap_err().contains("of patches; expected 1 or more"));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_written() {
+        let mut large = trace();
+        large.about.experts[0] = MOST_EXPERTS + 1;
+        assert!(large.to_bytes().unwrap_err().to_string().contains("at most 1048576 are read"));
+    }
+
+    #[test]
+    fn images_have_rows_and_columns() {
+        for shape in [[1, 0, 0], [1, 2, 0], [0, 2, 2], [1 << 62, 0, 4]] {
+            let mut trace = trace();
+            trace.pixels = Some(Pixels { shape, grey: Vec::new() });
+            let err = decode(&trace.to_bytes().unwrap()).unwrap_err();
+            let [n, height, width] = shape;
+            assert_eq!(
+                err,
+                format!(
+                    "pixels are [{n}, {height}, {width}]; expected images, rows and columns, 1 or more each"
+                )
+            );
+        }
     }
 }

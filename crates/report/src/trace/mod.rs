@@ -20,7 +20,7 @@
 
 mod file;
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 use files::read_regular;
 use serde::{Deserialize, Serialize};
@@ -170,6 +170,9 @@ impl Trace {
     }
 
     /// All traces of a folder, by step; none if the folder is not there.
+    ///
+    /// # Errors
+    /// If a file is no trace, or traces of one run have other numbers of layers.
     pub fn read_all(folder: &Path) -> Result<Vec<Self>, Error> {
         let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let mut traces = Vec::new();
@@ -179,6 +182,8 @@ impl Trace {
             }
         }
         traces.sort_by_key(|trace| trace.about.step);
+        check_layers(&traces)
+            .map_err(|err| Error::Query(format!("{}: {err}", folder.display())))?;
         Ok(traces)
     }
 
@@ -193,5 +198,48 @@ impl Trace {
             && (&self.example, &self.position, &self.token)
                 == (&other.example, &other.position, &other.token)
             && self.layers.len() == other.layers.len()
+    }
+}
+
+/// Checks that the traces of each run have the same number of layers.
+pub(crate) fn check_layers(traces: &[Trace]) -> Result<(), Error> {
+    let mut first: HashMap<&str, &Trace> = HashMap::new();
+    for trace in traces {
+        let known = *first.entry(&trace.about.run).or_insert(trace);
+        let [layers, expected] = [trace, known].map(|trace| trace.layers.len());
+        if layers != expected {
+            return Err(Error::Query(format!(
+                "the trace of run {:?} at step {} has {layers} layers, and {expected} at step {}: they \
+                 are not of one network",
+                trace.about.run, trace.about.step, known.about.step
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::trace;
+
+    #[test]
+    fn traces_of_other_networks_in_one_folder_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, trace: &Trace| {
+            std::fs::write(folder.path().join(name), trace.to_bytes().unwrap()).unwrap();
+        };
+        write("step-1.safetensors", &trace());
+        let mut other = trace();
+        other.layers.pop();
+        other.about.experts.pop();
+        other.about.step = 20;
+        write("step-2.safetensors", &other);
+        let err = Trace::read_all(folder.path()).unwrap_err().to_string();
+        assert!(err.starts_with(&folder.path().display().to_string()), "{err}");
+        assert!(err.contains("run \"\" at step 20 has 1 layers, and 2 at step 10"), "{err}");
+        other.about.run = "another".into();
+        write("step-2.safetensors", &other);
+        assert_eq!(Trace::read_all(folder.path()).unwrap().len(), 2);
     }
 }

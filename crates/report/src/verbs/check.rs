@@ -57,7 +57,7 @@ fn outcome(runs: &Runs, expect: &Expect) -> Result<CheckOutcome, Error> {
         if !(asked || row.is_gap()) || !fits(row, &expect.place)? {
             continue;
         }
-        match row.value.filter(|value| asked && value.is_finite()) {
+        match row.measure().filter(|_| asked) {
             Some(value) => values.push(value),
             None => lost += 1,
         }

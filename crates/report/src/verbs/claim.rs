@@ -283,7 +283,7 @@ impl<'a> Results<'a> {
             if !(measured || row.metric == "failed") || !fits(row, &claim.place)? {
                 continue;
             }
-            if !(measured && row.value.is_some_and(f64::is_finite)) {
+            if !(measured && row.measure().is_some()) {
                 failed.insert(row.seed);
             } else if rows.insert(row.seed, row).is_some() {
                 return Err(Error::Query(format!(

@@ -6,7 +6,7 @@ use super::{
     cmp_table,
     comparison::{Comparison, judge},
 };
-use crate::{Error, Format, Query, Runs, setting::distinct, table};
+use crate::{Error, Format, Query, Runs, setting::distinct, table, visible::in_json};
 
 /// Compares two methods in each setting that has both, and in each metric asked for.
 ///
@@ -48,7 +48,7 @@ pub fn render_cmp(comparisons: &[Comparison], format: Format) -> String {
         (Format::Json, all) => all.iter().map(Comparison::to_json).collect(),
         _ => return table::render(&[cmp_table(comparisons)], format),
     };
-    format!("{json:#}\n")
+    in_json(&format!("{json:#}\n"))
 }
 
 #[cfg(test)]
@@ -56,7 +56,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{fixture, stats::Verdict};
+    use crate::{
+        Better, Page, comparison, fixture, page as report, plots, power, rank, stats::Verdict,
+    };
 
     fn compared(a: &str, b: &str, margin: Option<f64>) -> Vec<Comparison> {
         cmp(&fixture::runs(), &Query::default(), a, b, margin).unwrap()
@@ -113,6 +115,35 @@ mod tests {
         });
         runs.rows.extend(more);
         runs
+    }
+
+    /// The largest numbers of a file, the smallest ones, and those at the edge of what statistics take.
+    #[test]
+    fn values_of_any_size_have_an_answer() {
+        for size in [5e-324, 1e-160, 1e-81, 1e60, 1e61, 1e155, 1e308] {
+            let values = [("a", [size, -size, size, 0.0]), ("b", [0.0, 0.0, size / 2.0, -size])];
+            let rows = values.iter().flat_map(|(method, values)| {
+                let row = |(seed, value)| fixture::row(method, seed, "surprise", value);
+                (0..).zip(*values).map(row)
+            });
+            let runs = Runs::of(rows.collect::<Vec<_>>());
+            let query = Query {
+                metrics: vec!["surprise".into()],
+                better: [("surprise".to_string(), Better::Higher)].into(),
+                ..Query::default()
+            };
+            for margin in [None, Some(1e-300), Some(1e300)] {
+                let found = cmp(&runs, &query, "a", "b", margin).unwrap().remove(0);
+                let numbers = found.differences.iter().chain(found.paired.iter().map(|p| &p.error));
+                assert!(numbers.into_iter().all(|number| number.is_finite()), "{found:?}");
+                assert!(!power(&runs, &query, None, margin).unwrap().is_empty());
+            }
+            assert!(!comparison(&runs, &query).unwrap().is_empty());
+            drop(rank(&runs, &query));
+            let page = Page { query, ..Page::new("t", &runs) };
+            assert!(!report(&page).unwrap().contains("NaN"), "{size:e}");
+            assert!(!plots(&page).unwrap().is_empty());
+        }
     }
 
     #[test]

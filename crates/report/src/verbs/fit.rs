@@ -11,7 +11,7 @@ use crate::{
     Better, Cell, Column, Digits, Error, Figure, Kind, Query, Row, Runs, Setting, Table, direction,
     plot::{Law, laws},
     query::known,
-    series::hue,
+    series::Hues,
     setting::distinct,
     stats::{PowerLaw, lever, mean, power_law},
 };
@@ -143,7 +143,7 @@ impl Tried {
             lr: row.lr.ok_or_else(|| no("lr"))?,
             batch: row.batch.ok_or_else(|| no("batch"))? as f64,
             // A failed run is worse than all others.
-            loss: row.value.filter(|loss| loss.is_finite()).unwrap_or(f64::INFINITY),
+            loss: row.measure().unwrap_or(f64::INFINITY),
         })
     }
 }
@@ -198,7 +198,7 @@ fn fit_of(
     families: &[(&str, Vec<Best>)],
     dense: Option<&str>,
 ) -> Fit {
-    let order: Vec<&str> = families.iter().map(|(name, _)| *name).collect();
+    let hues = Hues::new(&families.iter().map(|(name, _)| *name).collect::<Vec<_>>());
     let (mut rows, mut figures, mut notes) = (Vec::new(), Vec::new(), notes(metric));
     for (quantity, of) in QUANTITIES {
         let values = || families.iter().flat_map(|(_, best)| best.iter().map(of));
@@ -210,7 +210,7 @@ fn fit_of(
         }
         let label = if quantity == "loss" { metric } else { quantity };
         let drawn: Vec<Law> =
-            families.iter().map(|(name, best)| law_of(name, hue(name, &order), best, of)).collect();
+            families.iter().map(|(name, best)| law_of(name, hues.of(name), best, of)).collect();
         rows.extend(drawn.iter().map(|law| row(&law.name, label, law.law.as_ref())));
         let title = format!("{}, {}: best {label}", setting.task, setting.backbone);
         let name = format!("fit-{}-{}-{quantity}", setting.task, setting.backbone);

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::Value;
 
 use super::check::fits;
@@ -43,10 +43,10 @@ pub struct Gate {
     /// are equal can only be tested if this one is shown to differ from the reference.
     pub control: String,
     /// The largest share by which the last tenth of training may change the validation loss.
-    #[serde(default = "one_percent")]
+    #[serde(default = "one_percent", deserialize_with = "share")]
     pub late_change: f64,
     /// The least number of learning rates that were tried for each method.
-    #[serde(default = "three")]
+    #[serde(default = "three", deserialize_with = "count")]
     pub rates: usize,
 }
 
@@ -60,6 +60,22 @@ fn one_percent() -> f64 {
 
 fn three() -> usize {
     3
+}
+
+/// With 0 or less the condition could not hold, and above 1 it would be none.
+fn share<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    let share = f64::deserialize(from)?;
+    match share > 0.0 && share <= 1.0 {
+        true => Ok(share),
+        false => Err(D::Error::custom(format!("{share:?} is not a share above 0 and up to 1"))),
+    }
+}
+
+fn count<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
+    match usize::deserialize(from)? {
+        0 => Err(D::Error::custom("0 is not a number of rates from 1 on")),
+        count => Ok(count),
+    }
 }
 
 /// One condition of a gate.
@@ -154,7 +170,7 @@ impl Values<'_> {
     /// The values of a metric of a method by seed, on a split.
     fn of(&self, method: &str, split: &str, metric: &str) -> BTreeMap<u64, f64> {
         let fits = |row: &&&Row| row.method == method && row.split == split && row.metric == metric;
-        let value = |row: &&Row| Some((row.seed, row.value.filter(|value| value.is_finite())?));
+        let value = |row: &&Row| Some((row.seed, row.measure()?));
         self.rows.iter().filter(fits).filter_map(value).collect()
     }
 
@@ -364,6 +380,22 @@ mod tests {
         assert_eq!(gate_of(&all, "accuracy", &place("digits")).unwrap().gate.place.len(), 1);
         assert_eq!(gate_of(&all, "accuracy", &place("text")).unwrap().gate.place.len(), 0);
         assert_eq!(gate_of(&all, "loss", &place("digits")), None);
+    }
+
+    #[test]
+    fn bounds_that_say_nothing_are_refused() {
+        let read = |bound: &str| {
+            let names = r#""metric": "accuracy", "reference": "moe", "control": "dense""#;
+            serde_json::from_str::<Gate>(&format!("{{{names}, {bound}}}"))
+        };
+        for bound in ["-1e308", "0", "1.5"] {
+            let err = read(&format!("\"late_change\": {bound}")).unwrap_err().to_string();
+            assert!(err.contains("is not a share above 0 and up to 1"), "{err}");
+        }
+        let err = read("\"rates\": 0").unwrap_err().to_string();
+        assert!(err.contains("0 is not a number of rates from 1 on"), "{err}");
+        let gate = read("\"late_change\": 1, \"rates\": 1").unwrap();
+        assert_eq!((gate.late_change, gate.rates), (1.0, 1));
     }
 
     #[test]

@@ -14,18 +14,29 @@ pub fn ledger(runs: &Runs, each_run: bool) -> Result<Table, Error> {
 
 /// The ledger of some settings.
 pub(crate) fn ledger_of(settings: &[Setting], each_run: bool) -> Table {
-    let mut rows = Vec::new();
-    for setting in settings {
-        for method in &setting.methods {
-            let ends = ends(setting, method);
-            match each_run {
-                true => {
-                    rows.extend(ends.iter().map(|end| row(setting, method, slice::from_ref(end))))
-                }
-                false => rows.push(row(setting, method, &ends)),
-            }
+    Table { rows: rows(settings, each_run).collect(), ..frame(settings) }
+}
+
+/// Adds the ledger with a row for each setting and method to a page.
+pub(crate) fn ledger_html(settings: &[Setting], to: &mut String) {
+    frame(settings).html_of_rows(to, rows(settings, false));
+}
+
+/// The rows, each made when it is asked for.
+fn rows(settings: &[Setting], each_run: bool) -> impl Iterator<Item = Vec<Cell>> {
+    let methods =
+        settings.iter().flat_map(|setting| setting.methods.iter().map(move |m| (setting, m)));
+    methods.flat_map(move |(setting, method)| {
+        let ends = ends(setting, method);
+        match each_run {
+            true => ends.iter().map(|end| row(setting, method, slice::from_ref(end))).collect(),
+            false => vec![row(setting, method, &ends)],
         }
-    }
+    })
+}
+
+/// The ledger without its rows.
+fn frame(settings: &[Setting]) -> Table {
     let (words, short) = (Kind::Words, Kind::Numbers(Digits::Short));
     Table {
         title: "Budget and cost of each method".into(),
@@ -46,7 +57,6 @@ pub(crate) fn ledger_of(settings: &[Setting], each_run: bool) -> Table {
             Column::new("peak_memory", "peak memory", short),
             Column::new("budget", "budget", words),
         ],
-        rows,
         notes: vec![
             made_by(settings),
             "active params: parameters at work on one token; router params: those of the routers; \
@@ -127,6 +137,16 @@ mod tests {
         runs.rows[0].seconds = Some(10.0);
         runs.rows[0].train_flops = Some(2.5e12);
         insta::assert_snapshot!(ledger(&runs, false).unwrap().render(Format::Text));
+    }
+
+    #[test]
+    fn a_page_has_the_same_rows() {
+        let runs = fixture::runs();
+        let settings = Setting::all(&runs, true).unwrap();
+        let mut html = String::new();
+        ledger_html(&settings, &mut html);
+        assert_eq!(html, ledger_of(&settings, false).to_html());
+        assert_eq!(html.matches("<tr>").count(), 1 + settings[0].methods.len());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One question a file: each reads runs and answers with a value that can be rendered.
+//! One analysis per file: each takes runs and returns a value that can be rendered.
 
 mod baseline;
 mod check;
@@ -30,7 +30,7 @@ pub use gate::{
 };
 pub use gate_table::gates_table;
 pub use ledger::ledger;
-pub(crate) use ledger::{ledger_of, spans};
+pub(crate) use ledger::{ledger_html, spans};
 pub use power::power;
-pub(crate) use rank::rank_in;
+pub(crate) use rank::{Detail, rank_in};
 pub use rank::{Ranked, Ranking, rank};

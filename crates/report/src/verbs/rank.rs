@@ -54,11 +54,24 @@ pub struct Ranking {
 
 /// Ranks the methods by the first quality metric of each setting, over the seeds that all have.
 pub fn rank(runs: &Runs, query: &Query) -> Result<Ranking, Error> {
-    rank_in(&query.settings(runs)?, query)
+    rank_in(&query.settings(runs)?, query, Detail::All)
+}
+
+/// What is computed of a ranking.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Detail {
+    /// All of it.
+    All,
+    /// What its plots show: no tests of pairs and no intervals, which take most of the time.
+    Plots,
 }
 
 /// The ranking over some settings.
-pub(crate) fn rank_in(settings: &[Setting], query: &Query) -> Result<Ranking, Error> {
+pub(crate) fn rank_in(
+    settings: &[Setting],
+    query: &Query,
+    detail: Detail,
+) -> Result<Ranking, Error> {
     let judged: Vec<Judged> = settings.iter().filter_map(|s| Judged::new(s, query)).collect();
     let all = crate::setting::distinct(judged.iter().flat_map(|j| query.methods(j.setting)));
     let (methods, left_out): (Vec<&str>, Vec<&str>) =
@@ -81,7 +94,7 @@ pub(crate) fn rank_in(settings: &[Setting], query: &Query) -> Result<Ranking, Er
         let at = j.setting.name();
         return Err(Error::Query(format!("{at}: no seed is shared by all methods")));
     }
-    Ok(Ranking { failed, ..ranking(&methods, left_out, &tasks) })
+    Ok(Ranking { failed, ..ranking(&methods, left_out, &tasks, detail) })
 }
 
 /// One setting with the metric by which it is judged.
@@ -142,14 +155,19 @@ fn normalise(mut blocks: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
 }
 
 /// The ranking of `tasks[task][seed][method]`.
-fn ranking(methods: &[&str], left_out: Vec<&str>, tasks: &[Vec<Vec<f64>>]) -> Ranking {
+fn ranking(
+    methods: &[&str],
+    left_out: Vec<&str>,
+    tasks: &[Vec<Vec<f64>>],
+    detail: Detail,
+) -> Ranking {
     let blocks: Vec<Vec<f64>> = tasks.concat();
     let scores: Vec<Vec<Vec<f64>>> = (0..methods.len()).map(|m| of_method(tasks, m)).collect();
     let (mean_ranks, improvements) = (mean_ranks(&blocks), improvements(&scores));
     let mut ranked: Vec<(usize, Ranked)> = (0..methods.len())
         .into_par_iter()
         .map(|at| {
-            let (iqm, interval) = middle(&scores[at]);
+            let (iqm, interval) = middle(&scores[at], detail);
             let (method, rank, scores) = (methods[at].into(), mean_ranks[at], scores[at].clone());
             (at, Ranked { method, rank, iqm, interval, improvement: improvements[at], scores })
         })
@@ -159,7 +177,7 @@ fn ranking(methods: &[&str], left_out: Vec<&str>, tasks: &[Vec<Vec<f64>>]) -> Ra
     Ranking {
         friedman: friedman(&blocks),
         critical: critical_difference(methods.len(), blocks.len()),
-        pairs: pairs(&blocks, &order),
+        pairs: if detail == Detail::All { pairs(&blocks, &order) } else { Vec::new() },
         blocks: blocks.len(),
         tasks: tasks.len(),
         left_out: left_out.into_iter().map(String::from).collect(),
@@ -181,9 +199,10 @@ fn mean_ranks(blocks: &[Vec<f64>]) -> Vec<f64> {
     sums.into_iter().map(|sum| sum / blocks.len() as f64).collect()
 }
 
-/// The interquartile mean over all tasks and seeds, with its interval.
-fn middle(scores: &[Vec<f64>]) -> (f64, Option<Interval>) {
-    let interval = iqm_interval(scores).map(|interval| interval.within([0.0, 1.0]));
+/// The interquartile mean over all tasks and seeds, with its interval if it is asked for.
+fn middle(scores: &[Vec<f64>], detail: Detail) -> (f64, Option<Interval>) {
+    let asked = (detail == Detail::All).then_some(scores);
+    let interval = asked.and_then(iqm_interval).map(|interval| interval.within([0.0, 1.0]));
     (iqm(&scores.concat()).unwrap_or(f64::NAN), interval)
 }
 
@@ -191,11 +210,14 @@ fn middle(scores: &[Vec<f64>]) -> (f64, Option<Interval>) {
 fn pairs(blocks: &[Vec<f64>], order: &[usize]) -> Vec<(usize, usize, f64)> {
     let k = order.len();
     let pairs: Vec<_> = (0..k).flat_map(|a| (a + 1..k).map(move |b| (a, b))).collect();
-    let test = |known: &mut SignedRanks, (a, b): &(usize, usize)| {
-        let difference = |block: &Vec<f64>| block[order[*a]] - block[order[*b]];
-        known.wilcoxon(&blocks.iter().map(difference).collect::<Vec<_>>())
+    let of_method = |at: &usize| blocks.iter().map(|block| block[*at]).collect();
+    let values: Vec<Vec<f64>> = order.iter().map(of_method).collect();
+    let test = |(known, differences): &mut (SignedRanks, Vec<f64>), (a, b): &(usize, usize)| {
+        differences.clear();
+        differences.extend(values[*a].iter().zip(&values[*b]).map(|(a, b)| a - b));
+        known.wilcoxon(differences)
     };
-    let p_values: Vec<f64> = pairs.par_iter().map_init(SignedRanks::default, test).collect();
+    let p_values: Vec<f64> = pairs.par_iter().map_init(Default::default, test).collect();
     pairs.into_iter().zip(holm(&p_values)).map(|((a, b), p)| (a, b, p)).collect()
 }
 
@@ -225,7 +247,7 @@ mod tests {
     fn by_hand() {
         // One task, 3 seeds; a is always first, b and c change places once.
         let seeds = vec![vec![1.0, 0.5, 0.0], vec![0.9, 0.4, 0.1], vec![0.8, 0.2, 0.3]];
-        let ranking = ranking(&["a", "b", "c"], vec![], &[seeds]);
+        let ranking = ranking(&["a", "b", "c"], vec![], &[seeds], Detail::All);
         let ranks: Vec<f64> = ranking.methods.iter().map(|m| m.rank).collect();
         assert!(ranks.iter().zip([1.0, 7.0 / 3.0, 8.0 / 3.0]).all(|(a, b)| (a - b).abs() < 1e-12));
         assert_eq!(ranking.methods[0].improvement, 1.0);
@@ -267,6 +289,22 @@ mod tests {
         assert_eq!((ranking.blocks, ranking.tasks), (5, 1));
         assert_eq!(ranking.failed, [("naïve-路由".to_string(), 1)]);
         insta::assert_snapshot!(ranking.table().render(Format::Text));
+    }
+
+    #[test]
+    fn plots_show_the_same_ranks_without_tests() {
+        let (runs, query) = (fixture::runs(), Query::default());
+        let settings = query.settings(&runs).unwrap();
+        let all = rank_in(&settings, &query, Detail::All).unwrap();
+        let shown = rank_in(&settings, &query, Detail::Plots).unwrap();
+        assert!(shown.pairs.is_empty() && !all.pairs.is_empty());
+        assert!(shown.methods.iter().all(|method| method.interval.is_none()));
+        let without = |ranking: Ranking| {
+            let plain = |method| Ranked { interval: None, ..method };
+            let methods = ranking.methods.into_iter().map(plain).collect();
+            Ranking { pairs: Vec::new(), methods, ..ranking }
+        };
+        assert_eq!(without(shown), without(all));
     }
 
     #[test]
