@@ -5,11 +5,13 @@ Needs `torch`; for SwiGLU experts `transformers` too. Run it by hand:
     python scripts/peers/measure.py --tokens 2048 --width 256 --hidden 512 --experts 8 --k 2 --json
 
 Every layer routes (linear scores, softmax, top-k), dispatches, computes and combines, as ours does.
+With `--device auto` that is on a card if torch sees one. A layer that cannot run there is named on stderr.
 """
 
 import argparse
 import json
 import statistics
+import sys
 import time
 
 import torch
@@ -128,30 +130,53 @@ def peers(a):
         yield "mixtral grouped", Mixtral("grouped_mm", *sizes)
 
 
+def clock(x):
+    """The time, when the device has done all that it was told."""
+    if x.is_cuda:
+        torch.cuda.synchronize(x.device)
+    return time.perf_counter()
+
+
 def forward(model, x):
     with torch.no_grad():
-        started = time.perf_counter()
+        started = clock(x)
         model(x)
-        return (time.perf_counter() - started) * 1e3
+        return (clock(x) - started) * 1e3
 
 
 def both(model, x):
     x = x.detach().requires_grad_()
     model.zero_grad(set_to_none=True)
-    started = time.perf_counter()
+    started = clock(x)
     model(x).sum().backward()
-    return (time.perf_counter() - started) * 1e3
+    return (clock(x) - started) * 1e3
+
+
+def able(models, x):
+    """The models that run on the device of x."""
+    for name, model in models:
+        try:
+            both(model.to(x.device), x)
+            yield name, model
+        except (RuntimeError, NotImplementedError) as err:
+            print(f"{name} does not run on {x.device}: {err}", file=sys.stderr)
 
 
 def measure(a):
     torch.set_num_threads(a.threads)
     torch.manual_seed(0)
-    x = torch.randn(a.tokens, a.width)
+    x = torch.randn(a.tokens, a.width).to(a.device)
     models = list(peers(a))
-    times = {name: ([], []) for name, _ in models}
+    if x.is_cuda:
+        models = list(able(models, x))
+    times, memory = {name: ([], []) for name, _ in models}, {}
     for turn in range(a.repeat + 1):
         for name, model in models:
+            if x.is_cuda:
+                torch.cuda.reset_peak_memory_stats(x.device)
             pair = forward(model, x), both(model, x)
+            if x.is_cuda:
+                memory[name] = torch.cuda.max_memory_allocated(x.device)
             if turn:  # the first turn warms up
                 for all_times, one in zip(times[name], pair):
                     all_times.append(one)
@@ -163,6 +188,9 @@ def measure(a):
             forward_ms=statistics.median(fwd), forward_backward_ms=statistics.median(two),
             forward_min_ms=min(fwd), forward_backward_min_ms=min(two),
             gflops=flops / min(fwd) / 1e6,
+            device=torch.cuda.get_device_name(x.device) if x.is_cuda else "cpu",
+            # Bytes at most during a step, with the parameters of all layers here.
+            device_peak_memory=memory.get(name),
         )  # fmt: skip
 
 
@@ -172,8 +200,12 @@ def arguments():
     for name, value in defaults.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--kind", choices=["ffn", "swiglu"], default="ffn")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1; auto: cuda if torch sees a card")
     parser.add_argument("--json", action="store_true", help="as bench speed prints it")
-    return parser.parse_args()
+    found = parser.parse_args()
+    if found.device == "auto":
+        found.device = "cuda" if torch.cuda.is_available() else "cpu"
+    return found
 
 
 if __name__ == "__main__":

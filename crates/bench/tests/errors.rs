@@ -289,3 +289,150 @@ fn a_text_in_rows_has_its_conditions() {
         assert!(err.contains(expected), "{setting}: {err}");
     }
 }
+
+/// A network of so many ranks as TOML.
+fn network(ranks: &str, alpha: &str) -> String {
+    format!(
+        "[[rank]]\nflops = 1e12\n[[level]]\nname = \"all\"\nranks = {ranks}\nalpha = {alpha}\nbeta = 1e9\n"
+    )
+}
+
+#[test]
+fn numbers_that_cannot_be_simulated_are_refused() {
+    let place = Place::new();
+    fs::write(place.path("huge.toml"), network("9000000000000000000", "1e-6")).unwrap();
+    let call = ["simulate", "--trace", "runs/none", "--topology", "huge.toml", "--ranks"];
+    for (more, expected) in [
+        (&["0"][..], "--ranks 0: must be from 1 to 65536"),
+        (&["8,1000000"], "--ranks 1000000: must be from 1 to 65536"),
+        (&["9000000000000000000"], "--ranks 9000000000000000000: must be from 1 to 65536"),
+        (&["8", "--copies", "100000000000"], "--copies 100000000000: must be at most 65536"),
+        (&["8", "--copies", "18446744073709551615"], "18446744073709551615: must be at most 65536"),
+        (&["8", "--tokens", "0"], "--tokens 0: must be from 1 to 4294967296"),
+        (&["8", "--tokens", "100000000000"], "--tokens 100000000000: must be from 1 to 4294967296"),
+        (&["8", "--tokens", "18446744073709551615"], "must be from 1 to 4294967296"),
+        (&["8", "--width", "18446744073709551615"], "must be from 1 to 1048576"),
+        (&["8", "--hidden", "18446744073709551615"], "must be from 1 to 1048576"),
+        (&["8", "--repeat", "18446744073709551615"], "must be from 1 to 10000"),
+        (&["8", "--gain", "1"], "--gain 1: must be from 0 to below 1"),
+        (&["8", "--gain", "nan"], "--gain NaN: must be from 0 to below 1"),
+        (&["8"], "runs/none/trace: no traces; train the run with --trace"),
+    ] {
+        let err = error(&place, &[&call[..], more].concat());
+        assert!(err.contains(expected), "{more:?}: {err}");
+    }
+    let err = error(&place, &["simulate", "--trace", "runs/none", "--ranks", "8"]);
+    assert!(err.contains("--topology FILE is required"), "{err}");
+    fs::write(place.path("small.toml"), network("4", "1e-6")).unwrap();
+    fs::write(place.path("endless.toml"), network("4", "inf")).unwrap();
+    for (file, expected) in [
+        ("small.toml", "--ranks 8: the topology small.toml has 1 to 4"),
+        ("endless.toml", "endless.toml:6: inf is not a finite number"),
+    ] {
+        let call = ["simulate", "--trace", "runs/none", "--topology", file, "--ranks", "8"];
+        let err = error(&place, &call);
+        assert!(err.contains(expected), "{file}: {err}");
+    }
+}
+
+#[test]
+fn routers_without_a_choice_are_not_simulated_and_ranks_without_an_engine_are_noted() {
+    let place = Place::with_suite(
+        r#"
+seeds = [0]
+[base]
+moe = { layers = "last 1", experts = 4, expert = { kind = "ffn", hidden = 8 } }
+train = { steps = 2, batch = 8, warmup = 0 }
+[[task]]
+task = "digits"
+backbone = { kind = "vit", patch = 4, width = 8, depth = 2, heads = 2 }
+[[method]]
+moe.router = "switch"
+[[method]]
+moe.router = "soft"
+"#,
+    );
+    ended(&place.run(&["run", "tiny.toml", "--trace"]), 0);
+    fs::write(place.path("t.toml"), network("65536", "1e-6")).unwrap();
+    let of = |router: &str| {
+        let is = |run: &std::path::PathBuf| {
+            let config = fs::read_to_string(run.join("config.json")).unwrap();
+            config.contains(&format!("\"method\": \"{router}\""))
+        };
+        place.runs("runs").into_iter().find(is).unwrap().to_string_lossy().to_string()
+    };
+    let (soft, switch) = (of("soft"), of("switch"));
+    let call = |run: &str, ranks: &str| {
+        ["simulate", "--trace", run, "--topology", "t.toml", "--gain", "0.1", "--ranks", ranks]
+            .map(str::to_string)
+    };
+    let args = call(&soft, "8");
+    let err = error(&place, &args.each_ref().map(|arg| &**arg));
+    assert!(err.contains("layer 0 has all 4 experts for each unit"), "{err}");
+    // The largest number of ranks ends soon.
+    let args = call(&switch, "2,3,65536");
+    let (out, _) = ended(&place.run(&args.each_ref().map(|arg| &**arg)), 0);
+    assert!(
+        out.contains("\n3 ranks cannot share the experts equally: the engine refuses"),
+        "{out}"
+    );
+    assert!(out.contains("\n65536 ranks are more than the experts, which have copies"), "{out}");
+    for placement in ["contiguous", "round-robin", "load-aware", "replicated", "the best placement"]
+    {
+        assert!(out.contains(&format!("\n{placement}: the skew costs ")), "{placement}: {out}");
+    }
+}
+
+#[test]
+fn large_plans_and_deep_keys_are_refused_at_once() {
+    let place = Place::new();
+    let err = error(&place, &["run", "tiny.toml", "--seeds", "0..100000"]);
+    assert!(err.contains("are 300000 runs; at most 200000 are planned"), "{err}");
+    // The seeds that are wanted are all that is planned.
+    let err = error(
+        &place,
+        &["run", "tiny.toml", "--seeds", "0..100000", "--only", "seed=5", "--only", "router=nope"],
+    );
+    assert!(err.contains("--only router=nope: no run matches"), "{err}");
+    let deep = format!("{}=1", vec!["a"; 60_000].join("."));
+    let err = error(&place, &["budget", "tiny.toml", "--set", &deep]);
+    assert!(err.contains("a key of 60000 parts; at most 64 are read"), "{err}");
+}
+
+#[test]
+#[cfg(unix)]
+fn pipes_in_the_place_of_files_are_refused() {
+    let place = Place::new();
+    let pipe = |name: &str| {
+        let made = std::process::Command::new("mkfifo").arg(place.path(name)).status();
+        assert!(made.expect("mkfifo starts").success());
+    };
+    pipe("pipe.toml");
+    let err = error(&place, &["budget", "pipe.toml"]);
+    assert!(err.contains("suite pipe.toml: not a regular file"), "{err}");
+    pipe("page.md");
+    fs::write(
+        place.path("one.csv"),
+        "suite,task,backbone,method,router,seed,split,metric,value,step,params,active_params,\
+         flops_per_token,seconds,device,revision,run\ns,t,b,m,r,0,test,loss,1,1,1,1,1,1,flex,a,0\n",
+    )
+    .unwrap();
+    let err = error(&place, &["report", "one.csv", "--splice", "page.md"]);
+    assert!(err.contains("page.md: not a regular file"), "{err}");
+}
+
+#[test]
+fn settings_reach_the_wanted_task_alone() {
+    let suite = format!(
+        "{}[[task]]\ntask = {{ kind = \"tanaka-lm\", length = 8 }}\n\
+         backbone = {{ kind = \"transformer-lm\", width = 8, depth = 1, heads = 2 }}\n",
+        common::SUITE
+    );
+    let place = Place::with_suite(&suite);
+    let set = ["--set", "task.tokens=\"byte\""];
+    let err = error(&place, &[&["budget", "tiny.toml"][..], &set].concat());
+    assert!(err.contains("unknown key"), "{err}");
+    let only = ["budget", "tiny.toml", "--only", "task=tanaka-lm"];
+    let (out, _) = ended(&place.run(&[&only[..], &set].concat()), 0);
+    assert!(out.contains("tanaka-lm") && !out.contains("digits"), "{out}");
+}

@@ -88,9 +88,47 @@ fn processes_have_the_bits_of_one() {
     assert_eq!(place.outcomes("two"), place.outcomes("one"));
     assert_eq!(out.matches("loss-free").count(), 1, "only one process prints: {out}");
     assert!(!err.contains("--set"), "two parts are there: {err}");
-    let split = [&run("split")[..], &["--split-moments".to_string()]].concat();
-    ended(&output(ranks(&place, 2, &split)), 0);
-    assert_eq!(place.outcomes("split"), place.outcomes("one"));
+}
+
+/// Wide enough that parameters are split; smaller ones are not.
+fn moments_are_split_with_the_bits_of_one() {
+    let wide =
+        short("loss-free").replace("width = 8", "width = 24").replace("hidden = 8", "hidden = 24");
+    let place = Place::with_suite(&wide);
+    ended(&alone(&place, &run("one")), 0);
+    let split = |runs: &str| [&run(runs)[..], &["--split-moments".to_string()]].concat();
+    for (count, runs) in [(2, "two"), (4, "four")] {
+        ended(&output(ranks(&place, count, &split(runs))), 0);
+        assert_eq!(place.outcomes(runs), place.outcomes("one"), "{count}");
+    }
+    // Killed, and resumed by another number of processes.
+    let mut killed = ranks(&place, 4, &split("killed"));
+    killed.env(KILL_AT, "7").env(KILL_RANK, "2");
+    assert!(!output(killed).status.success());
+    ended(&output(ranks(&place, 2, &split("killed"))), 0);
+    assert_eq!(place.outcomes("killed"), place.outcomes("one"));
+    // Nothing is split without other processes, nor for an optimizer without moments.
+    let (_, err) = ended(&alone(&place, &split("one")), 2);
+    assert!(err.contains("--split-moments: there is one process"), "{err}");
+    let sgd = [&split("sgd")[..], &["--set".into(), "train.optimizer=\"sgd\"".into()]].concat();
+    let (_, err) = ended(&output(ranks(&place, 2, &sgd)), 2);
+    assert!(err.contains("no moments to split"), "{err}");
+}
+
+/// A run that cannot begin is an error of it alone: all processes go on to the next.
+fn after_a_run_that_cannot_begin_comes_the_next() {
+    let (head, method) = short("loss-free").split_once("[[method]]").map_or_else(
+        || panic!("it has a method"),
+        |(head, method)| (head.to_string(), method.to_string()),
+    );
+    let wrong = format!("[[method]]\nname = \"wrong\"\ntrain.only = [\"nope\"]{method}");
+    let place = Place::with_suite(&format!("{head}{wrong}[[method]]{method}"));
+    let started = Instant::now();
+    let (_, err) = ended(&output(ranks(&place, 2, &run("two"))), 2);
+    assert!(started.elapsed() < 3 * SOON, "{:?}", started.elapsed());
+    assert!(err.contains("\"nope\" has no parameter that is trained"), "{err}");
+    let ended = |run: &&PathBuf| run.join("result.json").exists();
+    assert_eq!(place.runs("two").iter().filter(ended).count(), 1, "the run behind it is trained");
 }
 
 fn without_a_flag_each_process_has_a_part() {
@@ -122,13 +160,23 @@ fn tuned(text: &str) -> Option<&str> {
 }
 
 fn workers_are_shared_out() {
-    let workers = "workers = { count = 4, local_steps = 3, warmup = 4, ewma_warmup = 2 }, ";
-    let suite = short("loss-free").replace("accumulate = 2, ", workers);
-    let place = Place::with_suite(&suite);
-    ended(&alone(&place, &run("one")), 0);
-    for (count, runs) in [(2, "two"), (4, "four")] {
-        ended(&output(ranks(&place, count, &run(runs))), 0);
-        assert_eq!(place.outcomes(runs), place.outcomes("one"), "{count}");
+    for (penalty, counts) in [("edit", &[2, 4][..]), ("mean", &[2])] {
+        let workers = format!(
+            "workers = {{ count = 4, local_steps = 3, warmup = 4, ewma_warmup = 2, penalty = {penalty:?} }}, "
+        );
+        let place = Place::with_suite(&short("loss-free").replace("accumulate = 2, ", &workers));
+        ended(&alone(&place, &run("one")), 0);
+        for count in counts {
+            let runs = format!("on-{count}");
+            ended(&output(ranks(&place, *count, &run(&runs))), 0);
+            assert_eq!(place.outcomes(&runs), place.outcomes("one"), "{penalty}, {count}");
+        }
+        // Killed in the midst of it, and resumed.
+        let mut killed = ranks(&place, 2, &run("killed"));
+        killed.env(KILL_AT, "9").env(KILL_RANK, "1");
+        assert!(!output(killed).status.success());
+        ended(&output(ranks(&place, 4, &run("killed"))), 0);
+        assert_eq!(place.outcomes("killed"), place.outcomes("one"), "{penalty}");
     }
 }
 
@@ -205,6 +253,22 @@ fn processes_that_differ_are_refused() {
     assert_eq!(place.runs("runs").len(), 0, "nothing was trained");
 }
 
+fn processes_with_other_data_are_refused() {
+    let suite = "[base]\nmoe.layers = \"none\"\ntrain = { steps = 4, batch = 4, accumulate = 2, warmup = 1 }\n\
+                 [[task]]\ntask = { kind = \"text-lm\", file = \"a.txt\", length = 8 }\n\
+                 backbone = { kind = \"transformer-lm\", width = 8, depth = 1, heads = 2 }\n[[method]]\n";
+    let place = Place::with_suite(suite);
+    let with = |folder: &str, text: &str| {
+        fs::create_dir(place.path(folder)).expect("a folder");
+        fs::write(place.path(folder).join("a.txt"), text.repeat(200)).expect("a text");
+        [&run("runs")[..], &["--data-dir".into(), folder.into()]].concat()
+    };
+    let (here, this) = (place.path(""), this());
+    let (first, second) = (with("one", "experts agree. "), with("two", "experts differ. "));
+    let err = two(&place, (&this, &first), (&this, &second, &here.to_string_lossy()));
+    assert!(err.contains("data (SHA-256): process 0 has"), "{err}");
+}
+
 fn what_cannot_be_shared_out_is_refused() {
     let place = Place::with_suite(&short("loss-free"));
     for (set, expected) in [
@@ -228,8 +292,13 @@ fn main() -> ExitCode {
         Some("--list") => return ExitCode::SUCCESS,
         _ => {}
     }
-    let tests: [(&str, fn()); 7] = [
+    let tests: [(&str, fn()); 10] = [
         ("processes_have_the_bits_of_one", processes_have_the_bits_of_one),
+        ("moments_are_split_with_the_bits_of_one", moments_are_split_with_the_bits_of_one),
+        (
+            "after_a_run_that_cannot_begin_comes_the_next",
+            after_a_run_that_cannot_begin_comes_the_next,
+        ),
         ("without_a_flag_each_process_has_a_part", without_a_flag_each_process_has_a_part),
         ("settings_are_tried_and_chosen_together", settings_are_tried_and_chosen_together),
         ("workers_are_shared_out", workers_are_shared_out),
@@ -238,6 +307,7 @@ fn main() -> ExitCode {
             a_process_that_dies_ends_the_others_and_the_run_goes_on,
         ),
         ("processes_that_differ_are_refused", processes_that_differ_are_refused),
+        ("processes_with_other_data_are_refused", processes_with_other_data_are_refused),
         ("what_cannot_be_shared_out_is_refused", what_cannot_be_shared_out_is_refused),
     ];
     for (name, test) in tests {

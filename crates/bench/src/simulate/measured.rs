@@ -1,7 +1,7 @@
 //! Measurements on the processes of this machine for the same layers: the real engine, and the constants of the
 //! model as these processes have them.
 
-use std::{hint::black_box, sync::Arc, time::Instant};
+use std::{fs, hint::black_box, sync::Arc, time::Instant};
 
 use anyhow::anyhow;
 use burn::{prelude::*, tensor::Distribution};
@@ -24,8 +24,9 @@ pub(crate) struct Measured {
     pub(crate) topology: Topology,
     /// Seconds of a step in all layers: of the slowest rank, the median of the repetitions.
     pub(crate) seconds: f64,
-    /// Bytes of the experts of a rank, in all layers.
-    pub(crate) expert_bytes: usize,
+    /// By how many bytes the memory of a process grew with its experts of all layers: the largest of all
+    /// ranks; none where the system does not tell.
+    pub(crate) expert_bytes: Option<f64>,
 }
 
 /// Measures the layers of a trace. To be called by all processes.
@@ -33,18 +34,21 @@ pub(crate) fn measure(
     world: &Arc<dyn Communicator>,
     trace: &Trace,
     sizes: Sizes,
-    hidden: usize,
     repeat: usize,
 ) -> anyhow::Result<Measured> {
-    let topology = constants(world, trace, sizes, hidden, repeat);
-    let (mut seconds, mut expert_bytes) = (0.0, 0);
-    for layer in &trace.layers {
-        let shard = ExpertShard::new(world, layer.n_experts).map_err(|err| anyhow!(err))?;
-        let experts = experts(shard.own().len(), sizes.width, hidden);
-        expert_bytes += 4 * 2 * shard.own().len() * sizes.width * hidden;
+    let shard =
+        |layer: &Layer| ExpertShard::new(world, layer.n_experts).map_err(|err| anyhow!(err));
+    let shards = trace.layers.iter().map(shard).collect::<anyhow::Result<Vec<_>>>()?;
+    let before = resident();
+    let of_layers: Vec<Ffn> = shards.iter().map(|s| experts(s.own().len(), sizes)).collect();
+    let grown = resident().zip(before).map(|(after, before)| after - before);
+    let expert_bytes = largest(world, grown);
+    let topology = constants(world, trace, sizes, repeat);
+    let mut seconds = 0.0;
+    for ((layer, shard), experts) in trace.layers.iter().zip(&shards).zip(of_layers) {
         let (plan, units) = (plan(layer, world.rank(), sizes.tokens), units(sizes));
         let pass = || {
-            let y = expert_parallel(&shard, &plan, experts.clone(), units.clone());
+            let y = expert_parallel(shard, &plan, experts.clone(), units.clone());
             y.map(|y| drop(y.sum().backward()))
         };
         pass().map_err(|err| anyhow!(err))?;
@@ -53,12 +57,27 @@ pub(crate) fn measure(
     Ok(Measured { topology, seconds, expert_bytes })
 }
 
+/// The resident memory of this process in bytes, where the system tells.
+fn resident() -> Option<f64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(1024.0 * line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()?)
+}
+
+/// The largest number of all ranks; none if one has none.
+fn largest(world: &Arc<dyn Communicator>, own: Option<f64>) -> Option<f64> {
+    let all = world.all_gather("memory", &own.unwrap_or(f64::NAN).to_le_bytes());
+    let number = |bytes: &Vec<u8>| bytes.first_chunk().map_or(f64::NAN, |b| f64::from_le_bytes(*b));
+    let all: Vec<f64> = all.iter().map(number).collect();
+    all.iter().all(|bytes| bytes.is_finite()).then(|| all.into_iter().fold(0.0, f64::max))
+}
+
 fn units(sizes: Sizes) -> Tensor<3> {
     let shape = [1, sizes.tokens, sizes.width];
     Tensor::random(shape, Distribution::Default, &Device::flex().autodiff()).require_grad()
 }
 
-fn experts(count: usize, width: usize, hidden: usize) -> Ffn {
+fn experts(count: usize, Sizes { width, hidden, .. }: Sizes) -> Ffn {
     let matrices = |shape: [usize; 3]| {
         let even = Distribution::Uniform(-0.1, 0.1);
         Tensor::<3>::random(shape, even, &Device::flex().autodiff()).require_grad()
@@ -67,7 +86,7 @@ fn experts(count: usize, width: usize, hidden: usize) -> Ffn {
     Ffn { w1, gate: None, w2, bias1: None, bias2: None, activation: Activation::Gelu }
 }
 
-/// The choices of the tokens of a rank, as `model::rows` counts them.
+/// The choices of the tokens of a rank, as `model::Rows` counts them.
 fn plan(layer: &Layer, rank: usize, tokens: usize) -> Plan {
     let (k, e, all) = (layer.k, layer.n_experts, layer.experts.len() / layer.k);
     let choices = (rank * tokens..(rank + 1) * tokens).flat_map(|token| {
@@ -95,7 +114,6 @@ fn constants(
     world: &Arc<dyn Communicator>,
     trace: &Trace,
     sizes: Sizes,
-    hidden: usize,
     repeat: usize,
 ) -> Topology {
     let others = (world.size() - 1).max(1) as f64;
@@ -112,9 +130,9 @@ fn constants(
     let level = Level { name: "these processes".into(), ranks: world.size(), alpha, beta };
     let chosen = trace.layers.iter().flat_map(|layer| &layer.experts).filter(|e| **e >= 0).count();
     let units: usize = trace.layers.iter().map(|layer| layer.experts.len() / layer.k).sum();
-    let rows = sizes.tokens * chosen / units.max(1);
+    let rows = (sizes.tokens * chosen / units.max(1)).max(1);
     let count = trace.layers.first().map_or(1, |layer| layer.n_experts / world.size()).max(1);
-    let (experts, x) = (experts(count, sizes.width, hidden), units_of(rows, sizes.width));
+    let (experts, x) = (experts(count, sizes), units_of(rows, sizes.width));
     let entry = |token| Entry { expert: token % count, token, choice: 0 };
     let of = Arc::new(Rows::new(rows, count, 1, (0..rows).map(entry)));
     let seconds = slowest(world, repeat, || {
@@ -122,7 +140,7 @@ fn constants(
     });
     Topology {
         levels: vec![level],
-        rank: Rank { flops: 3.0 * rows as f64 * sizes.flops / seconds },
+        rank: Rank { flops: 3.0 * rows as f64 * sizes.flops() / seconds },
     }
 }
 

@@ -13,15 +13,28 @@ use std::path::PathBuf;
 
 use anyhow::{bail, ensure};
 use clap::Args;
-use lab::{Answer, JsonArgs, Session, Verb};
-use report::trace::Trace;
+use lab::{Answer, JsonArgs, Session, Verb, read_traces};
+use report::trace::{Layer, Trace};
 use serde::Serialize;
 
 use self::{
-    model::{Seconds, Sizes, step},
+    model::{Rows, Sizes, step},
     placement::Rule,
     topology::Topology,
 };
+
+/// The most ranks, and the most copies.
+const RANKS: usize = 1 << 16;
+/// The most ranks times experts of a layer: what the model holds of a layer.
+const RANKS_AND_EXPERTS: usize = 1 << 24;
+/// The most tokens of a rank.
+const TOKENS: usize = 1 << 32;
+/// The largest width, of a row and of an expert.
+const WIDTH: usize = 1 << 20;
+/// The most repetitions.
+const REPEAT: usize = 10_000;
+/// The most numbers in the rows or in the experts of a process, where they are there to be measured.
+const MEASURED: usize = 1 << 28;
 
 /// What is simulated.
 #[derive(Args)]
@@ -29,7 +42,7 @@ pub(crate) struct Simulate {
     /// The folder of a run that was trained with --trace
     #[arg(long, value_name = "RUN")]
     trace: PathBuf,
-    /// Numbers of ranks, for example 8,64,512
+    /// Numbers of ranks, for example 8,64,512; at most 65536
     #[arg(long, value_delimiter = ',', value_name = "N")]
     ranks: Vec<usize>,
     /// A TOML file with the speed of a rank and of the levels of the network
@@ -38,7 +51,7 @@ pub(crate) struct Simulate {
     /// Only this placement of the experts; all if left out
     #[arg(long, value_enum)]
     placement: Option<Rule>,
-    /// Copies of the busiest experts in the placement `replicated`
+    /// The most further copies of the busiest experts in the placement `replicated`; no rank has two of one
     #[arg(long, default_value_t = 8)]
     copies: usize,
     /// Tokens of a rank in a step
@@ -50,8 +63,9 @@ pub(crate) struct Simulate {
     /// Hidden width of an expert of two matrices
     #[arg(long, default_value_t = 512)]
     hidden: usize,
-    /// Share of the steps that the router saves at equal quality, relative to balanced routing; prints the
-    /// numbers of ranks on which its skew costs more
+    /// Share of the steps that the router saves at equal quality, relative to balanced routing; prints from
+    /// how many of these ranks its skew costs more, which is where a step takes more than 1 / (1 - SHARE)
+    /// times as long as with balanced loads
     #[arg(long, value_name = "SHARE")]
     gain: Option<f64>,
     /// Repetitions of each measurement, with several processes
@@ -70,8 +84,29 @@ struct Row {
     milliseconds: f64,
     /// The share of the exchange in it.
     exchange: f64,
-    /// The time over that of balanced routing.
+    /// The share of the sums of the gradients of copies in it.
+    sums: f64,
+    /// The time over that of balanced loads, in the same placement.
     over_balanced: f64,
+}
+
+/// On which of the numbers of ranks the skew costs more than it gains, in a placement.
+#[derive(Serialize)]
+struct Verdict {
+    placement: String,
+    /// The numbers of ranks on which it does.
+    costs_more: Vec<usize>,
+    /// The same for people.
+    sentence: String,
+}
+
+/// All that is printed.
+#[derive(Serialize)]
+struct Output {
+    simulated: Vec<Row>,
+    notes: Vec<String>,
+    measured: Option<Check>,
+    verdict: Vec<Verdict>,
 }
 
 /// What was measured on the processes that are there.
@@ -85,7 +120,8 @@ struct Check {
     measured_milliseconds: f64,
     /// Predicted over measured, less 1.
     error: f64,
-    expert_megabytes: f64,
+    /// By how much the memory of a rank grew with its experts, measured.
+    expert_megabytes: Option<f64>,
 }
 
 impl Verb for Simulate {
@@ -95,78 +131,113 @@ impl Verb for Simulate {
     const TOGETHER: bool = true;
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
-        let trace = self.last_trace()?;
-        let check =
-            if session.world().size() > 1 { Some(self.check(&trace, session)?) } else { None };
+        let world = session.world().size();
+        self.check_sizes()?;
+        let topology = self.topology(world)?;
+        let trace = self.last_trace(world)?;
+        let measured = if world > 1 { Some(self.check(&trace, session)?) } else { None };
         if session.world().rank() > 0 {
             return Ok(String::new().into());
         }
-        let rows = match &self.topology {
-            Some(path) => self.rows(&trace, &Topology::read(path)?)?,
-            None if check.is_some() => Vec::new(),
-            None => bail!("--topology FILE is required without several processes to measure"),
+        let simulated = match &topology {
+            Some(topology) => self.rows(&trace, topology)?,
+            None => Vec::new(),
         };
-        let needed = self.gain.map(|gain| self.verdict(gain, &rows)).transpose()?;
-        Ok(self.text(&rows, check.as_ref(), needed.as_deref())?.into())
+        let notes = notes(&trace, &self.ranks);
+        let verdict = self.gain.map_or_else(Vec::new, |gain| verdicts(gain, &simulated));
+        let output = Output { simulated, notes, measured, verdict };
+        Ok(match self.json.is_json() {
+            true => serde_json::to_string_pretty(&output)? + "\n",
+            false => text(&output),
+        }
+        .into())
     }
 }
 
 impl Simulate {
-    fn last_trace(&self) -> anyhow::Result<Trace> {
+    fn check_sizes(&self) -> anyhow::Result<()> {
+        let limits = [
+            ("tokens", self.tokens, TOKENS),
+            ("width", self.width, WIDTH),
+            ("hidden", self.hidden, WIDTH),
+            ("repeat", self.repeat, REPEAT),
+        ];
+        let ranks = self.ranks.iter().map(|ranks| ("ranks", *ranks, RANKS));
+        for (name, value, most) in limits.into_iter().chain(ranks) {
+            ensure!((1..=most).contains(&value), "--{name} {value}: must be from 1 to {most}");
+        }
+        ensure!(self.copies <= RANKS, "--copies {}: must be at most {RANKS}", self.copies);
+        if let Some(gain) = self.gain {
+            ensure!((0.0..1.0).contains(&gain), "--gain {gain}: must be from 0 to below 1");
+        }
+        Ok(())
+    }
+
+    /// The network to simulate; none if these processes are only measured.
+    fn topology(&self, world: usize) -> anyhow::Result<Option<Topology>> {
+        let Some(path) = &self.topology else {
+            ensure!(world > 1, "--topology FILE is required without several processes to measure");
+            ensure!(self.ranks.is_empty() && self.gain.is_none(), "--topology FILE is required");
+            return Ok(None);
+        };
+        ensure!(
+            !self.ranks.is_empty(),
+            "--ranks: expected a list of numbers, for example 8,64,512"
+        );
+        let topology = Topology::read(path)?;
+        let most = topology.most();
+        for ranks in &self.ranks {
+            ensure!(*ranks <= most, "--ranks {ranks}: the topology {path} has 1 to {most}");
+        }
+        Ok(Some(topology))
+    }
+
+    fn last_trace(&self, world: usize) -> anyhow::Result<Trace> {
         let folder = self.trace.join("trace");
-        let trace = Trace::read_all(&folder)?.pop();
+        let trace = read_traces(&self.trace, "")?.pop();
         let Some(trace) = trace.filter(|trace| !trace.is_empty() && !trace.layers.is_empty())
         else {
             bail!("{}: no traces; train the run with --trace", folder.display());
         };
-        let sizes = [
-            ("tokens", self.tokens),
-            ("width", self.width),
-            ("hidden", self.hidden),
-            ("repeat", self.repeat),
-        ];
-        if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
-            bail!("--{name} 0: must be at least 1");
+        let mut chosen = trace.layers.iter().flat_map(|layer| &layer.experts);
+        ensure!(chosen.any(|expert| *expert >= 0), "{}: no unit has an expert", folder.display());
+        let most = self.ranks.iter().copied().fold(world, usize::max);
+        for (at, layer) in trace.layers.iter().enumerate() {
+            if let Err(err) = check_layer(layer, most) {
+                bail!("{}: layer {at} {err}", folder.display());
+            }
         }
         Ok(trace)
     }
 
     fn sizes(&self) -> Sizes {
-        let flops = 4.0 * (self.width * self.hidden) as f64;
-        Sizes { tokens: self.tokens, width: self.width, flops }
-    }
-
-    fn time(
-        &self,
-        trace: &Trace,
-        ranks: usize,
-        topology: &Topology,
-        rule: Rule,
-        even: bool,
-    ) -> Seconds {
-        let place = |loads: &[f64]| rule.place(loads, ranks, self.copies);
-        step(trace, ranks, topology, self.sizes(), place, even)
+        Sizes { tokens: self.tokens, width: self.width, hidden: self.hidden }
     }
 
     fn rows(&self, trace: &Trace, topology: &Topology) -> anyhow::Result<Vec<Row>> {
-        ensure!(
-            !self.ranks.is_empty(),
-            "--ranks: expected a list of numbers, for example 8,64,512"
-        );
         let rules = self.placement.map_or(Rule::ALL.to_vec(), |rule| vec![rule]);
         let mut rows = Vec::new();
         for &ranks in &self.ranks {
-            let most = topology.most();
-            ensure!((1..=most).contains(&ranks), "--ranks {ranks}: the topology has 1 to {most}");
-            let even = self.time(trace, ranks, topology, Rule::Contiguous, true).all();
+            let layers = rows_of(trace, ranks, self.tokens);
+            let balanced: Vec<Rows> = layers.iter().map(Rows::balanced).collect();
             for &rule in &rules {
-                let seconds = self.time(trace, ranks, topology, rule, false);
+                let time = |of: &[Rows]| step(of, rule, self.copies, topology, self.sizes());
+                let (seconds, even) = (time(&layers), time(&balanced));
+                let (all, placement) = (seconds.all(), rule.name());
+                let over_balanced = all / even.all();
+                ensure!(
+                    over_balanced.is_finite(),
+                    "{placement}, {ranks} ranks: a step takes {all} seconds, and {} with balanced loads: the \
+                     numbers of the topology are too large or too small",
+                    even.all()
+                );
                 rows.push(Row {
                     ranks,
-                    placement: rule.name(),
-                    milliseconds: seconds.all() * 1e3,
-                    exchange: seconds.exchange / seconds.all(),
-                    over_balanced: seconds.all() / even,
+                    placement,
+                    milliseconds: all * 1e3,
+                    exchange: seconds.exchange / all,
+                    sums: seconds.sums / all,
+                    over_balanced,
                 });
             }
         }
@@ -174,9 +245,21 @@ impl Simulate {
     }
 
     fn check(&self, trace: &Trace, session: &Session) -> anyhow::Result<Check> {
-        let (world, ranks) = (session.world(), session.world().size());
-        let found = measured::measure(world, trace, self.sizes(), self.hidden, self.repeat)?;
-        let predicted = self.time(trace, ranks, &found.topology, Rule::Contiguous, false).all();
+        let (world, ranks, sizes) = (session.world(), session.world().size(), self.sizes());
+        let experts = trace.layers.iter().map(|layer| layer.n_experts).max().unwrap_or(1);
+        let numbers = [
+            ("tokens x width", self.tokens * self.width),
+            ("experts x width x hidden", experts.div_ceil(ranks) * self.width * self.hidden),
+        ];
+        for (name, numbers) in numbers {
+            ensure!(
+                numbers <= MEASURED,
+                "{name} = {numbers}: must be at most {MEASURED} to be measured on these processes"
+            );
+        }
+        let found = measured::measure(world, trace, sizes, self.repeat)?;
+        let rows = rows_of(trace, ranks, self.tokens);
+        let predicted = step(&rows, Rule::Contiguous, 0, &found.topology, sizes).all();
         let level = &found.topology.levels[0];
         Ok(Check {
             ranks,
@@ -186,67 +269,196 @@ impl Simulate {
             predicted_milliseconds: predicted * 1e3,
             measured_milliseconds: found.seconds * 1e3,
             error: predicted / found.seconds - 1.0,
-            expert_megabytes: found.expert_bytes as f64 / 1e6,
+            expert_megabytes: found.expert_bytes.map(|bytes| bytes / 1e6),
+        })
+    }
+}
+
+fn rows_of(trace: &Trace, ranks: usize, tokens: usize) -> Vec<Rows> {
+    trace.layers.iter().map(|layer| Rows::of_layer(layer, ranks, tokens)).collect()
+}
+
+/// What a layer of a trace must have to be simulated on so many ranks.
+fn check_layer(layer: &Layer, ranks: usize) -> anyhow::Result<()> {
+    let (k, e) = (layer.k, layer.n_experts);
+    ensure!(e > 0, "has no experts");
+    ensure!(
+        ranks.saturating_mul(e) <= RANKS_AND_EXPERTS,
+        "has {e} experts on {ranks} ranks: ranks times experts must be at most {RANKS_AND_EXPERTS}"
+    );
+    // A plan that mixes units or parameters is in a trace as all experts for each unit.
+    let everywhere = e > 1 && k >= e && layer.experts.iter().all(|expert| *expert >= 0);
+    ensure!(
+        !everywhere,
+        "has all {e} experts for each unit: its router mixes units or parameters, or applies every expert, so \
+         there is no choice whose skew could cost anything"
+    );
+    Ok(())
+}
+
+/// What of the simulated ranks the engine (`moe::expert_parallel`) does not do.
+fn notes(trace: &Trace, ranks: &[usize]) -> Vec<String> {
+    let on = |is: fn(usize, usize) -> bool| -> Vec<usize> {
+        let any = |ranks: usize| trace.layers.iter().any(|layer| is(layer.n_experts, ranks));
+        ranks.iter().copied().filter(|ranks| any(*ranks)).collect()
+    };
+    let uneven = on(|experts, ranks| ranks <= experts && !experts.is_multiple_of(ranks));
+    let copied = on(|experts, ranks| ranks > experts);
+    let mut notes = Vec::new();
+    if !uneven.is_empty() {
+        notes.push(format!(
+            "{} ranks cannot share the experts equally: the engine refuses that",
+            list(&uneven)
+        ));
+    }
+    if !copied.is_empty() {
+        notes.push(format!(
+            "{} ranks are more than the experts, which have copies: the engine has none yet",
+            list(&copied)
+        ));
+    }
+    notes
+}
+
+fn list(numbers: &[usize]) -> String {
+    numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// For each placement, and for the best one on each number of ranks, where the skew costs more than it gains.
+/// The best is compared with the best one for balanced loads.
+fn verdicts(gain: f64, rows: &[Row]) -> Vec<Verdict> {
+    let mut ranks: Vec<usize> = rows.iter().map(|row| row.ranks).collect();
+    ranks.sort_unstable();
+    ranks.dedup();
+    let mut placements: Vec<&str> = Vec::new();
+    for row in rows {
+        if !placements.contains(&&*row.placement) {
+            placements.push(&row.placement);
+        }
+    }
+    // The least time in these placements over the least with balanced loads.
+    let over = |placements: &[&str], ranks: usize| {
+        let is = |row: &&Row| row.ranks == ranks && placements.contains(&&*row.placement);
+        let least =
+            |time: fn(&Row) -> f64| rows.iter().filter(is).map(time).fold(f64::MAX, f64::min);
+        least(|row| row.milliseconds) / least(|row| row.milliseconds / row.over_balanced)
+    };
+    let of = |name: &str, placements: &[&str]| {
+        // Equal times may differ in their last bits.
+        let more = |n: &usize| over(placements, *n) * (1.0 - gain) > 1.0 + 1e-9;
+        verdict(name, gain, &ranks, ranks.iter().copied().filter(more).collect())
+    };
+    let mut verdicts: Vec<Verdict> = placements.iter().map(|name| of(name, &[name])).collect();
+    if placements.len() > 1 {
+        verdicts.push(of("the best placement", &placements));
+    }
+    verdicts
+}
+
+/// The sentence of a placement, whose skew costs more on some of these numbers of ranks.
+fn verdict(placement: &str, gain: f64, ranks: &[usize], costs_more: Vec<usize>) -> Verdict {
+    let (all, cheaper) = (list(ranks), ranks.len() - costs_more.len());
+    let sentence = match costs_more.first() {
+        None => {
+            format!("{placement}: the skew costs no more than the gain of {gain} on {all} ranks")
+        }
+        Some(first) if costs_more == ranks[cheaper..] => format!(
+            "{placement}: the skew costs more than the gain of {gain} from {first} ranks on, of {all}"
+        ),
+        Some(_) => format!(
+            "{placement}: the skew costs more than the gain of {gain} on {} ranks only, of {all}",
+            list(&costs_more)
+        ),
+    };
+    Verdict { placement: placement.into(), costs_more, sentence }
+}
+
+fn text(Output { simulated, notes, measured, verdict }: &Output) -> String {
+    let mut lines = Vec::new();
+    if !simulated.is_empty() {
+        lines.push("ranks  placement        ms a step  exchange  sums  over balanced".to_string());
+    }
+    lines.extend(simulated.iter().map(|row| {
+        let Row { ranks, placement, milliseconds, over_balanced, .. } = row;
+        let (exchange, sums) = (row.exchange * 100.0, row.sums * 100.0);
+        format!(
+            "{ranks:>5}  {placement:<14} {milliseconds:>11.3} {exchange:>8.0}% {sums:>4.0}% {over_balanced:>14.2}"
+        )
+    }));
+    lines.extend(notes.iter().cloned());
+    lines.extend(measured.iter().map(|check| {
+        format!(
+            "{} processes: measured {:.2} ms, predicted {:.2} ms ({:+.0} %); alpha {:.0} us, beta {:.0} MB/s, \
+             {:.1} GFLOP/s; experts of a rank {} MB",
+            check.ranks,
+            check.measured_milliseconds,
+            check.predicted_milliseconds,
+            check.error * 100.0,
+            check.alpha_microseconds,
+            check.beta_megabytes,
+            check.gigaflops,
+            check.expert_megabytes.map_or("?".into(), |n| format!("{n:.1}"))
+        )
+    }));
+    lines.extend(verdict.iter().map(|verdict| verdict.sentence.clone()));
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(placement: &str, over: [f64; 3]) -> impl Iterator<Item = Row> {
+        let placement = placement.to_string();
+        [8, 64, 512].into_iter().zip(over).map(move |(ranks, over_balanced)| Row {
+            ranks,
+            placement: placement.clone(),
+            milliseconds: over_balanced * 5.0,
+            exchange: 0.5,
+            sums: 0.0,
+            over_balanced,
         })
     }
 
-    /// On how many ranks the skew costs more than it gains, in the best placement.
-    fn verdict(&self, gain: f64, rows: &[Row]) -> anyhow::Result<String> {
-        ensure!((0.0..1.0).contains(&gain), "--gain {gain}: must be from 0 to below 1");
-        let best = |ranks: usize| {
-            let of = rows.iter().filter(|row| row.ranks == ranks);
-            of.map(|row| row.over_balanced).fold(f64::INFINITY, f64::min)
-        };
-        let dear = self.ranks.iter().filter(|ranks| best(**ranks) > 1.0 / (1.0 - gain));
-        let dear: Vec<String> = dear.map(usize::to_string).collect();
-        Ok(match dear.is_empty() {
-            true => {
-                "with the best placement the skew costs less than the saved steps on all of these numbers of \
-                 ranks"
-                    .into()
-            }
-            false => {
-                let ranks = dear.join(", ");
-                format!("even with the best placement the skew costs more than the saved steps on {ranks} ranks")
-            }
-        })
+    #[test]
+    fn the_verdict_says_from_how_many_ranks_the_skew_costs_more() {
+        // A step may take 1.25 times as long.
+        let mut all: Vec<Row> = rows("contiguous", [1.2, 1.3, 1.4]).collect();
+        all.extend(rows("round-robin", [1.3, 1.3, 1.1]));
+        all.extend(rows("load-aware", [1.0, 1.1, 1.2]));
+        let found = verdicts(0.2, &all);
+        let sentences: Vec<&str> = found.iter().map(|verdict| &*verdict.sentence).collect();
+        let expected = [
+            "contiguous: the skew costs more than the gain of 0.2 from 64 ranks on, of 8, 64, 512",
+            "round-robin: the skew costs more than the gain of 0.2 on 8, 64 ranks only, of 8, 64, 512",
+            "load-aware: the skew costs no more than the gain of 0.2 on 8, 64, 512 ranks",
+            "the best placement: the skew costs no more than the gain of 0.2 on 8, 64, 512 ranks",
+        ];
+        assert_eq!(sentences, expected);
+        assert_eq!(found[1].costs_more, [8, 64]);
+        assert_eq!(verdicts(0.0, &all[..3]).len(), 1);
     }
 
-    fn text(
-        &self,
-        rows: &[Row],
-        check: Option<&Check>,
-        verdict: Option<&str>,
-    ) -> anyhow::Result<String> {
-        if self.json.is_json() {
-            let all =
-                serde_json::json!({ "simulated": rows, "measured": check, "verdict": verdict });
-            return Ok(serde_json::to_string_pretty(&all)? + "\n");
-        }
-        let mut lines = Vec::new();
-        if !rows.is_empty() {
-            lines.push("ranks  placement        ms a step  exchange  over balanced".to_string());
-        }
-        lines.extend(rows.iter().map(|row| {
-            let Row { ranks, placement, milliseconds, exchange, over_balanced } = row;
-            let share = exchange * 100.0;
-            format!("{ranks:>5}  {placement:<14} {milliseconds:>11.3} {share:>8.0}% {over_balanced:>14.2}")
-        }));
-        lines.extend(check.map(|check| {
-            format!(
-                "{} processes: measured {:.2} ms, predicted {:.2} ms ({:+.0} %); alpha {:.0} us, beta {:.0} MB/s, \
-                 {:.1} GFLOP/s; experts of a rank {:.2} MB",
-                check.ranks,
-                check.measured_milliseconds,
-                check.predicted_milliseconds,
-                check.error * 100.0,
-                check.alpha_microseconds,
-                check.beta_megabytes,
-                check.gigaflops,
-                check.expert_megabytes
-            )
-        }));
-        lines.extend(verdict.map(str::to_string));
-        Ok(lines.join("\n") + "\n")
+    #[test]
+    fn what_the_engine_does_not_do_is_noted() {
+        let layer = Layer::new(4, &[vec![(0, 1.0)]]);
+        let trace = Trace { layers: vec![layer], ..Trace::default() };
+        assert!(notes(&trace, &[1, 2, 4]).is_empty());
+        let found = notes(&trace, &[2, 3, 8, 64]);
+        assert!(found[0].starts_with("3 ranks cannot share") && found.len() == 2, "{found:?}");
+        assert!(found[1].starts_with("8, 64 ranks are more than the experts"), "{found:?}");
+    }
+
+    #[test]
+    fn layers_without_a_choice_are_refused() {
+        let everywhere = Layer::new(2, &[vec![(0, 0.5), (1, 0.5)], vec![(1, 0.75), (0, 0.25)]]);
+        let err = check_layer(&everywhere, 8).unwrap_err().to_string();
+        assert!(err.starts_with("has all 2 experts for each unit"), "{err}");
+        let dropped = Layer::new(2, &[vec![(0, 0.5), (1, 0.5)], vec![(1, 0.75)]]);
+        assert!(check_layer(&dropped, 8).is_ok());
+        assert!(check_layer(&Layer::new(1, &[vec![(0, 1.0)]]), 8).is_ok());
+        let many = Layer { n_experts: 1 << 20, ..dropped };
+        let err = check_layer(&many, 64).unwrap_err().to_string();
+        assert!(err.contains("at most 16777216"), "{err}");
     }
 }

@@ -1,5 +1,10 @@
 //! Placements of experts on ranks.
 
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::BinaryHeap,
+};
+
 use clap::ValueEnum;
 
 /// A rule by which experts are placed.
@@ -11,7 +16,7 @@ pub(crate) enum Rule {
     RoundRobin,
     /// The busiest expert first, each to the rank with the least load so far (Graham 1969)
     LoadAware,
-    /// The same, with copies of the busiest experts, whose rows their copies share
+    /// The same, with as many further copies of the busiest experts as make the step shortest
     Replicated,
 }
 
@@ -25,8 +30,22 @@ impl Rule {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
     }
 
+    /// The numbers of further copies, of at most so many, of which the fastest is taken: none, 1, 2, 4 and so
+    /// on, and all of them. Without a need for copies that is none.
+    pub(crate) fn tries(self, copies: usize) -> Vec<usize> {
+        if self != Rule::Replicated {
+            return vec![0];
+        }
+        let doubled = std::iter::successors(Some(1_usize), |n| n.checked_mul(2));
+        let mut tries = vec![0];
+        tries.extend(doubled.take_while(|n| *n < copies));
+        tries.push(copies);
+        tries.dedup();
+        tries
+    }
+
     /// The ranks of each expert's copies, for experts of these loads. Where there are more ranks than
-    /// experts, each rank has one copy.
+    /// experts, each rank has one copy. `copies` are further ones; no rank has two of one expert.
     pub(crate) fn place(self, loads: &[f64], ranks: usize, copies: usize) -> Vec<Vec<usize>> {
         let e = loads.len();
         match self {
@@ -34,8 +53,11 @@ impl Rule {
             Rule::RoundRobin if ranks <= e => (0..e).map(|x| vec![x % ranks]).collect(),
             Rule::Contiguous => of_ranks(e, ranks, |rank| rank * e / ranks),
             Rule::RoundRobin => of_ranks(e, ranks, |rank| rank % e),
-            Rule::LoadAware => greedy(loads, ranks, &numbers(loads, ranks.max(e))),
-            Rule::Replicated => greedy(loads, ranks, &numbers(loads, ranks.max(e) + copies)),
+            Rule::LoadAware => greedy(loads, ranks, &numbers(loads, ranks, ranks.max(e))),
+            Rule::Replicated => {
+                let all = ranks.max(e).saturating_add(copies);
+                greedy(loads, ranks, &numbers(loads, ranks, all))
+            }
         }
     }
 }
@@ -47,33 +69,63 @@ fn of_ranks(experts: usize, ranks: usize, expert: impl Fn(usize) -> usize) -> Ve
     places
 }
 
+/// A load that can be compared.
+#[derive(Clone, Copy)]
+struct Load(f64);
+
+impl Ord for Load {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+impl PartialOrd for Load {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Load {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Load {}
+
 /// The number of copies of each expert, of so many in all: one each, and the others one by one where the
-/// load of a copy is largest.
-fn numbers(loads: &[f64], all: usize) -> Vec<usize> {
+/// load of a copy is largest. An expert has at most one copy for each rank.
+fn numbers(loads: &[f64], ranks: usize, all: usize) -> Vec<usize> {
     let mut numbers = vec![1; loads.len()];
+    let experts = loads.iter().enumerate().filter(|_| ranks > 1);
+    let mut busiest: BinaryHeap<(Load, Reverse<usize>)> =
+        experts.map(|(expert, load)| (Load(*load), Reverse(expert))).collect();
     for _ in loads.len()..all {
-        let each = |expert: &usize| loads[*expert] / numbers[*expert] as f64;
-        let most = (0..loads.len()).max_by(|a, b| each(a).total_cmp(&each(b)));
-        most.into_iter().for_each(|expert| numbers[expert] += 1);
+        let Some((_, Reverse(expert))) = busiest.pop() else { break };
+        numbers[expert] += 1;
+        if numbers[expert] < ranks {
+            let each = loads[expert] / numbers[expert] as f64;
+            busiest.push((Load(each), Reverse(expert)));
+        }
     }
     numbers
 }
 
-/// Copies in the order of their loads, each to the rank with the least load that has none of its expert.
+/// Copies in the order of their loads, each to the rank with the least load that has none of its expert. The
+/// copies of an expert have equal loads, so they take that many of the least busy ranks.
 fn greedy(loads: &[f64], ranks: usize, numbers: &[usize]) -> Vec<Vec<usize>> {
     let each = |expert: usize| loads[expert] / numbers[expert] as f64;
     let mut order: Vec<usize> = (0..loads.len()).collect();
     order.sort_by(|a, b| each(*b).total_cmp(&each(*a)));
-    let (mut places, mut busy) = (vec![Vec::new(); loads.len()], vec![(0.0, 0_usize); ranks]);
+    let mut places = vec![Vec::new(); loads.len()];
+    // The load of each rank, its copies so far, and its number.
+    let mut least: BinaryHeap<Reverse<(Load, usize, usize)>> =
+        (0..ranks).map(|rank| Reverse((Load(0.0), 0, rank))).collect();
     for expert in order {
-        for _ in 0..numbers[expert].min(ranks) {
-            let free = (0..ranks).filter(|rank| !places[expert].contains(rank));
-            let least = free.min_by(|a, b| {
-                busy[*a].partial_cmp(&busy[*b]).unwrap_or(std::cmp::Ordering::Equal)
-            });
-            let Some(rank) = least else { break };
-            busy[rank] = (busy[rank].0 + each(expert), busy[rank].1 + 1);
+        let taken: Vec<_> = (0..numbers[expert]).filter_map(|_| least.pop()).collect();
+        for Reverse((Load(load), copies, rank)) in taken {
             places[expert].push(rank);
+            least.push(Reverse((Load(load + each(expert)), copies + 1, rank)));
         }
     }
     places
@@ -93,6 +145,7 @@ mod tests {
         assert_eq!(Rule::LoadAware.place(&LOADS, 2, 0), [[0], [1], [1], [1]]);
         // Of two copies of the first, 4 each, one goes to each rank; then 4, 3, 1.
         assert_eq!(Rule::Replicated.place(&LOADS, 2, 1), [vec![0, 1], vec![1], vec![1], vec![0]]);
+        assert_eq!(Rule::Replicated.place(&LOADS, 2, 0), Rule::LoadAware.place(&LOADS, 2, 0));
     }
 
     #[test]
@@ -104,5 +157,29 @@ mod tests {
         let mut all = found.concat();
         all.sort_unstable();
         assert_eq!(all, [0, 1, 2, 3]);
+        // An expert without rows has its rank too.
+        let found = Rule::LoadAware.place(&[3.0, 0.0, 0.0], 4, 0);
+        assert_eq!(found, [vec![0, 1], vec![2], vec![3]]);
+    }
+
+    #[test]
+    fn no_rank_has_two_copies_of_an_expert() {
+        for (ranks, copies) in [(1, 8), (2, 8), (3, 100), (8, usize::MAX)] {
+            for copies in Rule::Replicated.place(&LOADS, ranks, copies) {
+                let mut ranks_of = copies.clone();
+                ranks_of.sort_unstable();
+                ranks_of.dedup();
+                assert!(ranks_of.len() == copies.len() && copies.len() <= ranks, "{copies:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn copies_are_tried_in_doubled_numbers() {
+        assert_eq!(Rule::Replicated.tries(0), [0]);
+        assert_eq!(Rule::Replicated.tries(1), [0, 1]);
+        assert_eq!(Rule::Replicated.tries(8), [0, 1, 2, 4, 8]);
+        assert_eq!(Rule::Replicated.tries(9), [0, 1, 2, 4, 8, 9]);
+        assert_eq!(Rule::LoadAware.tries(8), [0]);
     }
 }
