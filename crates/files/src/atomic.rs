@@ -16,13 +16,21 @@ use std::{
 /// # Errors
 /// If the path exists and is not a regular file, for example a link, or if it cannot be written.
 pub fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
+    write_atomic_parts(path, &[content])
+}
+
+/// The same of a content in parts, which need not be joined in memory.
+///
+/// # Errors
+/// As [`write_atomic`].
+pub fn write_atomic_parts(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let permissions = permissions_of(path)?;
     let part = part_of(path);
     let written = File::create_new(&part).and_then(|mut file| {
         if let Some(permissions) = permissions {
             file.set_permissions(permissions)?;
         }
-        file.write_all(content)?;
+        parts.iter().try_for_each(|part| file.write_all(part))?;
         file.sync_all()
     });
     let moved = written.and_then(|()| fs::rename(&part, path));
@@ -73,7 +81,7 @@ fn is_part(name: &str, of: Option<&str>) -> bool {
     of.is_none_or(|of| name == of || number(of).is_some_and(|number| !number.contains('.')))
 }
 
-/// Makes a folder and those above it, and sees to it that their names are on the disk.
+/// Makes a folder and those above it, and syncs the folders that contain them.
 pub fn create_folder(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Files and folders that are there as a whole or not at all, and reads that do not wait.
+//! Atomic writes of files and folders, and reads of regular files that do not block.
 //!
 //! ```text
 //! write_atomic(path, bytes)?;                 // a file, after a kill, a full disk or a power cut
@@ -10,6 +10,6 @@ mod atomic;
 mod folder;
 mod regular;
 
-pub use atomic::{create_folder, remove_parts, write_atomic};
+pub use atomic::{create_folder, remove_parts, write_atomic, write_atomic_parts};
 pub use folder::write_folder;
 pub use regular::{read_regular, read_text};

@@ -1,4 +1,4 @@
-//! Reads of regular files only: reading a pipe would wait for whoever writes to it.
+//! Reads of regular files only: reading a pipe or a device may block.
 
 use std::{
     fs::{self, File},

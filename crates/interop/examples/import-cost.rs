@@ -26,8 +26,11 @@ fn main() -> anyhow::Result<()> {
     let library = Library { routers, experts, residuals: residuals::all() };
     let backbones = all();
     let build = backbones.get(&model.backbone.kind)?.build;
-    let network =
-        (build.init)(&model.backbone, &model.brief(&library), &Init::new(0, &Device::flex()))?;
+    let network = (build.init)(
+        &model.backbone,
+        &model.backbone_spec(&library),
+        &Init::new(0, &Device::flex()),
+    )?;
     let loaded = load(network, &model.rules, &checkpoint)?;
     let (seconds, peak) = (started.elapsed().as_secs_f64(), peak());
     let megabytes = loaded.network.num_params() as f64 * 4.0 / 1e6;

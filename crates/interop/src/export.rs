@@ -88,6 +88,11 @@ pub fn export(
     folder: &Path,
     tokenizer: Option<&Path>,
 ) -> anyhow::Result<()> {
+    ensure!(
+        folder.file_name().is_some(),
+        "{}: the name of a new folder was expected",
+        folder.display()
+    );
     if let Some(above) = folder.parent().filter(|above| !above.as_os_str().is_empty()) {
         create_folder(above).with_context(|| above.display().to_string())?;
     }
@@ -107,10 +112,6 @@ fn write(
     source: &Source,
     folder: &Path,
 ) -> anyhow::Result<()> {
-    let parameters: BTreeMap<String, (Vec<usize>, Vec<f32>)> = numbers_of(network, |_| true)
-        .into_iter()
-        .map(|(known, data)| (known.path, (known.shape, data.iter::<f32>().collect())))
-        .collect();
     let mut by_tensor: BTreeMap<&str, Vec<&Rule>> = BTreeMap::new();
     for rule in &rules.all {
         by_tensor.entry(&rule.tensor).or_default().push(rule);
@@ -122,7 +123,7 @@ fn write(
     for (file, tensors) in &by_file {
         let numbers = |name: &str, tensor: &SourceTensor| {
             let rules = by_tensor.get(rules.original(name)).map_or(&[][..], Vec::as_slice);
-            gather(name, &tensor.shape, rules, &parameters)
+            gather(name, &tensor.shape, rules, network)
         };
         let path = folder.join(file);
         write_file(&path, tensors, numbers).with_context(|| path.display().to_string())?;
@@ -133,13 +134,19 @@ fn write(
     Ok(fs::write(folder.join("config.json"), pretty(&source.config)?)?)
 }
 
-/// The numbers of a tensor from the parameters that have them.
+/// The numbers of a tensor from the parameters that have them, which are read from the network one tensor at
+/// a time.
 fn gather(
     name: &str,
     shape: &[usize],
     rules: &[&Rule],
-    parameters: &BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    network: &impl Module,
 ) -> anyhow::Result<Vec<f32>> {
+    let needed = numbers_of(network, |known| rules.iter().any(|rule| rule.path == known.path));
+    let parameters: BTreeMap<String, (Vec<usize>, Vec<f32>)> = needed
+        .into_iter()
+        .map(|(known, data)| (known.path, (known.shape, data.iter::<f32>().collect())))
+        .collect();
     let mut numbers = vec![0.0; shape.iter().product()];
     let mut done = 0;
     for rule in rules {

@@ -1,8 +1,9 @@
 //! The keys of a `config.json`: each is read by its family, or refused by its name.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Display};
 
-use anyhow::{anyhow, bail};
+use anyhow::anyhow;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// Keys that change nothing that a network computes from its weights: names and versions, numbers of special
@@ -41,13 +42,21 @@ const MOST: usize = 1 << 24;
 #[derive(Debug)]
 pub struct Keys<'a> {
     config: &'a Map<String, Value>,
+    /// What errors begin with.
+    place: String,
     used: BTreeSet<String>,
 }
 
 impl<'a> Keys<'a> {
     /// The keys of a config.
     pub fn new(config: &'a Map<String, Value>) -> Self {
-        Self { config, used: NO_MATTER.iter().map(|key| key.to_string()).collect() }
+        let used = NO_MATTER.iter().map(|key| key.to_string()).collect();
+        Self { config, place: "config.json".into(), used }
+    }
+
+    /// The keys of a table of a config.
+    pub(crate) fn of_table(name: &str, table: &'a Map<String, Value>) -> Self {
+        Self { place: format!("config.json: {name}"), ..Self::new(table) }
     }
 
     /// The value of a key, unless it is null.
@@ -66,18 +75,17 @@ impl<'a> Keys<'a> {
     /// # Errors
     /// If it is missing or no whole number.
     pub fn size(&mut self, key: &str) -> anyhow::Result<usize> {
-        self.maybe_size(key)?.ok_or_else(|| anyhow!("config.json: {key} is missing"))
+        self.maybe_size(key)?.ok_or_else(|| self.error(format!("{key} is missing")))
     }
 
     /// A number of things, if it is there.
     pub fn maybe_size(&mut self, key: &str) -> anyhow::Result<Option<usize>> {
         let read = |value: &Value| {
             let size = value.as_u64().map(|size| size as usize).filter(|size| *size <= MOST);
-            let wrong =
-                || anyhow!("config.json: {key} = {value}: expected a whole number up to {MOST}");
+            let wrong = || anyhow!("{key} = {value}: expected a whole number up to {MOST}");
             size.ok_or_else(wrong)
         };
-        self.value(key).map(read).transpose()
+        self.read(key, read)
     }
 
     /// A number, or the default of the family.
@@ -88,9 +96,9 @@ impl<'a> Keys<'a> {
     /// A number, if it is there.
     pub fn maybe_number(&mut self, key: &str) -> anyhow::Result<Option<f64>> {
         let read = |value: &Value| {
-            value.as_f64().ok_or_else(|| anyhow!("config.json: {key} = {value}: must be a number"))
+            value.as_f64().ok_or_else(|| anyhow!("{key} = {value}: must be a number"))
         };
-        self.value(key).map(read).transpose()
+        self.read(key, read)
     }
 
     /// A number.
@@ -98,52 +106,42 @@ impl<'a> Keys<'a> {
     /// # Errors
     /// If it is missing or no number.
     pub fn needed_number(&mut self, key: &str) -> anyhow::Result<f64> {
-        self.maybe_number(key)?.ok_or_else(|| anyhow!("config.json: {key} is missing"))
+        self.maybe_number(key)?.ok_or_else(|| self.error(format!("{key} is missing")))
     }
 
     /// A table, if it is there.
     pub fn table(&mut self, key: &str) -> anyhow::Result<Option<&'a Map<String, Value>>> {
         let read = |value: &'a Value| {
-            let wrong = || anyhow!("config.json: {key} = {value}: expected a table");
-            value.as_object().ok_or_else(wrong)
+            value.as_object().ok_or_else(|| anyhow!("{key} = {value}: expected a table"))
         };
-        self.value(key).map(read).transpose()
+        self.read(key, read)
     }
 
     /// Yes or no, or the default of the family.
     pub fn flag(&mut self, key: &str, default: bool) -> anyhow::Result<bool> {
-        match self.value(key) {
-            None => Ok(default),
-            Some(Value::Bool(flag)) => Ok(*flag),
-            Some(other) => bail!("config.json: {key} = {other}: expected true or false"),
-        }
+        let read = |value: &Value| {
+            value.as_bool().ok_or_else(|| anyhow!("{key} = {value}: expected true or false"))
+        };
+        Ok(self.read(key, read)?.unwrap_or(default))
     }
 
     /// A list of whole numbers; empty if it is not there.
     pub fn sizes(&mut self, key: &str) -> anyhow::Result<Vec<usize>> {
-        match self.value(key) {
-            None => Ok(Vec::new()),
-            Some(list) => serde_json::from_value(list.clone())
-                .map_err(|err| anyhow!("config.json: {key} = {list}: {err}")),
-        }
+        Ok(self.list(key)?.unwrap_or_default())
     }
 
     /// A list of texts, if it is there.
     pub fn texts(&mut self, key: &str) -> anyhow::Result<Option<Vec<String>>> {
-        let read = |list: &Value| {
-            serde_json::from_value(list.clone())
-                .map_err(|err| anyhow!("config.json: {key} = {list}: {err}"))
-        };
-        self.value(key).map(read).transpose()
+        self.list(key)
     }
 
     /// A text, or the default of the family.
     pub fn text(&mut self, key: &str, default: &str) -> anyhow::Result<String> {
-        match self.value(key) {
-            None => Ok(default.to_string()),
-            Some(Value::String(text)) => Ok(text.clone()),
-            Some(other) => bail!("config.json: {key} = {other}: expected a string"),
-        }
+        let read = |value: &Value| {
+            let text = value.as_str().map(str::to_string);
+            text.ok_or_else(|| anyhow!("{key} = {value}: expected a string"))
+        };
+        Ok(self.read(key, read)?.unwrap_or_else(|| default.to_string()))
     }
 
     /// Refuses a key that has another value than one of these; it may be missing or null.
@@ -157,7 +155,7 @@ impl<'a> Keys<'a> {
             return Ok(());
         }
         let known = known.iter().map(Value::to_string).collect::<Vec<_>>().join(", ");
-        bail!("config.json: {key} = {value}: not supported; known: {known}")
+        Err(self.error(format!("{key} = {value}: not supported; known: {known}")))
     }
 
     /// Checks that the family has read all keys.
@@ -170,8 +168,29 @@ impl<'a> Keys<'a> {
             self.config.iter().filter(left).map(|(k, v)| format!("{k} = {v}")).collect();
         match left.is_empty() {
             true => Ok(()),
-            false => bail!("config.json: this network does not honour {}", left.join(", ")),
+            false => Err(self.error(format!("this network does not honour {}", left.join(", ")))),
         }
+    }
+
+    /// The value of a key as something else, if it is there.
+    fn read<T>(
+        &mut self,
+        key: &str,
+        read: impl FnOnce(&'a Value) -> anyhow::Result<T>,
+    ) -> anyhow::Result<Option<T>> {
+        let read = self.value(key).map(read).transpose();
+        read.map_err(|why| self.error(why))
+    }
+
+    fn list<T: DeserializeOwned>(&mut self, key: &str) -> anyhow::Result<Option<Vec<T>>> {
+        self.read(key, |list| {
+            serde_json::from_value(list.clone()).map_err(|err| anyhow!("{key} = {list}: {err}"))
+        })
+    }
+
+    /// An error of these keys.
+    pub(crate) fn error(&self, why: impl Display) -> anyhow::Error {
+        anyhow!("{}: {why}", self.place)
     }
 }
 

@@ -36,6 +36,6 @@ pub use dtype::Dtype;
 pub use export::{Source, SourceTensor, export};
 pub use family::{Model, describe, known};
 pub use keys::Keys;
-pub use load::{Loaded, check, load};
+pub use load::{LoadedNetwork, check, load};
 pub use rules::{Rule, Rules};
 pub use shard::Stored;

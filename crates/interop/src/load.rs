@@ -21,7 +21,7 @@ use crate::{
 
 /// A network with the tensors of a checkpoint.
 #[derive(Debug)]
-pub struct Loaded<M> {
+pub struct LoadedNetwork<M> {
     /// The network.
     pub network: M,
     /// The tensors that have NaN or infinite numbers, with how many, and those that no network uses.
@@ -37,7 +37,7 @@ pub fn load<M: Module>(
     network: M,
     rules: &Rules,
     checkpoint: &Checkpoint,
-) -> anyhow::Result<Loaded<M>> {
+) -> anyhow::Result<LoadedNetwork<M>> {
     check(&network, rules, checkpoint)?;
     let mut fill = Fill {
         rules: by_path(rules),
@@ -49,7 +49,7 @@ pub fn load<M: Module>(
     let network = map_paths(network, &mut fill);
     match fill.failed {
         Some(err) => Err(err),
-        None => Ok(Loaded { network, warnings: fill.warnings }),
+        None => Ok(LoadedNetwork { network, warnings: fill.warnings }),
     }
 }
 

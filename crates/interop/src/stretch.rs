@@ -1,7 +1,7 @@
 //! How a config stretches rotary positions: `rope_parameters`, or as older versions have it `rope_theta` and
 //! `rope_scaling`.
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use backbones::{AttentionParts, Llama3Config, YarnConfig};
 
 use crate::keys::Keys;
@@ -42,9 +42,10 @@ impl Stretch {
             [Some(new), _] => (NEW, new),
             [None, Some(old)] => (OLD, old),
         };
-        let mut own = Keys::new(table);
-        let read = Self::of(&mut own, theta).and_then(|stretch| own.finish().map(|()| stretch));
-        read.with_context(|| format!("config.json: {name}"))
+        let mut own = Keys::of_table(name, table);
+        let stretch = Self::of(&mut own, theta)?;
+        own.finish()?;
+        Ok(stretch)
     }
 
     /// As a table has them.
@@ -54,7 +55,9 @@ impl Stretch {
         let kind = match kinds.each_ref().map(String::as_str) {
             ["", ""] => "default",
             ["", kind] | [kind, ""] => kind,
-            [new, old] if new != old => bail!("rope_type = {new:?}, and type = {old:?}"),
+            [new, old] if new != old => {
+                return Err(table.error(format!("rope_type = {new:?}, and type = {old:?}")));
+            }
             [kind, _] => kind,
         };
         let stretch = match kind {
@@ -62,10 +65,10 @@ impl Stretch {
             "linear" => Self::Linear(table.needed_number("factor")?),
             "llama3" => llama3(table)?,
             "yarn" => yarn(table)?,
-            other => bail!(
-                "rope_type = {other:?}: not supported; known: \"default\", \"linear\", \
-                 \"llama3\", \"yarn\""
-            ),
+            other => {
+                let known = "known: \"default\", \"linear\", \"llama3\", \"yarn\"";
+                return Err(table.error(format!("rope_type = {other:?}: not supported; {known}")));
+            }
         };
         Ok((theta, stretch))
     }
@@ -144,7 +147,7 @@ mod tests {
         let said =
             |value: Value| format!("{:#}", read(json!({ "rope_scaling": value })).unwrap_err());
         let err = said(json!({ "rope_type": "llama3", "factor": 8.0 }));
-        assert!(err.ends_with("original_max_position_embeddings is missing"), "{err}");
+        assert_eq!(err, "config.json: rope_scaling: original_max_position_embeddings is missing");
         let err = said(json!({ "rope_type": "longrope" }));
         assert!(err.contains("rope_type = \"longrope\""), "{err}");
         let err = said(json!({ "partial_rotary_factor": 0.5 }));

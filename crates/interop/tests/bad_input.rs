@@ -39,7 +39,7 @@ fn loaded(folder: &TempDir) -> String {
         let backbones = backbones::all();
         let build = backbones.get(&model.backbone.kind)?.build;
         let init = Init::new(0, &Device::flex());
-        let network = (build.init)(&model.backbone, &model.brief(&library), &init)?;
+        let network = (build.init)(&model.backbone, &model.backbone_spec(&library), &init)?;
         anyhow::Ok(load(network, &model.rules, &checkpoint)?.warnings)
     };
     match read() {

@@ -158,7 +158,7 @@ fn capacity_is_that_of_the_config() {
     let (library, build) =
         (common::library(), backbones::all().get("transformer-seq2seq").unwrap().build);
     let init = moe::Init::new(0, &Device::flex());
-    let wide = (build.init)(&model.backbone, &model.brief(&library), &init).unwrap();
+    let wide = (build.init)(&model.backbone, &model.backbone_spec(&library), &init).unwrap();
     let checkpoint = Checkpoint::open(&fixture("switch")).unwrap();
     let wide = interop::load(wide, &model.rules, &checkpoint).unwrap().network;
     let wide = choices(&wide, "switch");

@@ -36,7 +36,7 @@ fn parameters(place: &Path) -> anyhow::Result<Vec<(String, Vec<u32>)>> {
     let (library, backbones) = (library(), backbones::all());
     let build = backbones.get(&model.backbone.kind)?.build;
     let init = Init::new(0, &Device::flex());
-    let network = (build.init)(&model.backbone, &model.brief(&library), &init)?;
+    let network = (build.init)(&model.backbone, &model.backbone_spec(&library), &init)?;
     let network = load(network, &model.rules, &checkpoint)?.network;
     let bits = |data: TensorData| data.iter::<f32>().map(f32::to_bits).collect();
     Ok(numbers_of(&network, |_| true).into_iter().map(|(p, data)| (p.path, bits(data))).collect())
@@ -60,7 +60,7 @@ fn safetensors_come_first_and_are_written() {
     let model = describe(&checkpoint.config).unwrap();
     let build = backbones::all().get("transformer-lm").unwrap().build;
     let (library, init) = (library(), Init::new(0, &Device::flex()));
-    let network = (build.init)(&model.backbone, &model.brief(&library), &init).unwrap();
+    let network = (build.init)(&model.backbone, &model.backbone_spec(&library), &init).unwrap();
     let network = load(network, &model.rules, &checkpoint).unwrap().network;
     let to = shards.path().join("out");
     export(&network, &model.rules, &Source::of(&checkpoint), &to, None).unwrap();

@@ -7,6 +7,7 @@
 use std::{
     collections::HashMap,
     fs, io,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -22,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{LogMark, ProcessGroup};
-use files::write_atomic;
+use files::write_atomic_parts;
 
 const MAGIC: &[u8] = b"MOELAB01";
 const CHECKSUM: usize = 32;
@@ -83,8 +84,11 @@ struct Header {
 pub(crate) struct State {
     path: PathBuf,
     pub(crate) checkpoint: Checkpoint,
-    model: Vec<u8>,
-    optimizer: Vec<u8>,
+    /// The whole file.
+    bytes: Vec<u8>,
+    /// Where it has the records.
+    model: Range<usize>,
+    optimizer: Range<usize>,
     /// Further files of the learner.
     pub(crate) rest: Vec<Vec<u8>>,
 }
@@ -97,8 +101,10 @@ impl State {
         optimizer: ModuleOptimizer,
     ) -> Result<(M, ModuleOptimizer), CheckpointError> {
         let damaged = |message| self.damaged(message);
-        let model = read_model(&self.model, model).map_err(damaged)?;
-        let optimizer = read_optimizer(&self.optimizer, optimizer, &model).map_err(damaged)?;
+        let [of_model, of_optimizer] =
+            [&self.model, &self.optimizer].map(|place| &self.bytes[place.clone()]);
+        let model = read_model(of_model, model).map_err(damaged)?;
+        let optimizer = read_optimizer(of_optimizer, optimizer, &model).map_err(damaged)?;
         Ok((model, optimizer))
     }
 
@@ -151,32 +157,42 @@ impl Checkpoint {
         }
         if group.leads() {
             let path = Self::path(folder);
-            let encoded = self.encode(model, optimizer, rest).map_err(io::Error::other);
-            let written = encoded.and_then(|bytes| write_atomic(&path, &bytes));
+            let written = self.write(&path, model, optimizer, rest);
             written.map_err(|source| CheckpointError::Io { path, source })?;
         }
         Ok(())
     }
 
-    fn encode<M: Module>(
+    /// Writes the parts of the file one after the other, so that they are in memory once.
+    fn write<M: Module>(
         &self,
+        path: &Path,
         model: &M,
         optimizer: &ModuleOptimizer,
         rest: &[Vec<u8>],
-    ) -> Result<Vec<u8>, Failure> {
-        let model = model_bytes(model)?;
-        let optimizer = optimizer.into_bytes()?;
+    ) -> io::Result<()> {
+        let [model, optimizer] = records(model, optimizer).map_err(io::Error::other)?;
+        let header = self.header([model.len(), optimizer.len()], rest)?;
+        let mut parts: Vec<&[u8]> = vec![&header, &model, &optimizer];
+        parts.extend(rest.iter().map(Vec::as_slice));
+        let mut hash = Sha256::new();
+        parts.iter().for_each(|part| hash.update(part));
+        let checksum = hash.finalize();
+        parts.push(&checksum);
+        write_atomic_parts(path, &parts)
+    }
+
+    /// What comes before the records, of these lengths.
+    fn header(&self, [model, optimizer]: [usize; 2], rest: &[Vec<u8>]) -> io::Result<Vec<u8>> {
         let header = Header {
             checkpoint: self.clone(),
-            model: model.len(),
-            optimizer: optimizer.len(),
+            model,
+            optimizer,
             rest: rest.iter().map(Vec::len).collect(),
         };
         let header = serde_json::to_vec(&header)?;
         let length = (header.len() as u64).to_le_bytes();
-        let mut bytes = [MAGIC, &length, &header, &model, &optimizer, &rest.concat()].concat();
-        bytes.extend(Sha256::digest(&bytes));
-        Ok(bytes)
+        Ok([MAGIC, &length, &header].concat())
     }
 
     /// The network alone of the content of the file in a folder, read into a fresh one.
@@ -210,15 +226,17 @@ impl Checkpoint {
             Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(CheckpointError::Io { path, source }),
         };
-        State::of(&path, &bytes).map(Some)
+        State::of(&path, bytes).map(Some)
     }
 }
 
 impl State {
     /// The bytes of a checkpoint's file.
-    pub(crate) fn of(path: &Path, bytes: &[u8]) -> Result<Self, CheckpointError> {
+    pub(crate) fn of(path: &Path, bytes: Vec<u8>) -> Result<Self, CheckpointError> {
         let damaged = |message| CheckpointError::Damaged { path: path.into(), message };
-        let (header, [model, optimizer, mut left]) = parts(bytes).map_err(damaged)?;
+        let (header, [model, optimizer, mut left]) = parts(&bytes).map_err(damaged)?;
+        let begin = bytes.len() - CHECKSUM - left.len() - optimizer.len() - model.len();
+        let (model, optimizer) = (model.len(), optimizer.len());
         let mut rest = Vec::new();
         for length in header.rest {
             let cut = left.split_at_checked(length);
@@ -226,14 +244,19 @@ impl State {
             rest.push(one.to_vec());
             left = others;
         }
-        let (checkpoint, model, optimizer) =
-            (header.checkpoint, model.to_vec(), optimizer.to_vec());
-        Ok(Self { path: path.into(), checkpoint, model, optimizer, rest })
+        let (model, optimizer) = (begin..begin + model, begin + model..begin + model + optimizer);
+        let checkpoint = header.checkpoint;
+        Ok(Self { path: path.into(), checkpoint, bytes, model, optimizer, rest })
     }
 }
 
 /// The reason for which something cannot be written.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The records of a network and of its optimizer.
+fn records<M: Module>(model: &M, optimizer: &ModuleOptimizer) -> Result<[Bytes; 2], Failure> {
+    Ok([model_bytes(model)?, optimizer.into_bytes()?])
+}
 
 /// The record of a network.
 pub(crate) fn model_bytes<M: Module>(model: &M) -> Result<Bytes, Failure> {
@@ -243,16 +266,18 @@ pub(crate) fn model_bytes<M: Module>(model: &M) -> Result<Bytes, Failure> {
 
 /// Reads a record into a fresh network.
 pub(crate) fn read_model<M: Module>(bytes: &[u8], model: M) -> Result<M, String> {
-    are_floats(bytes)?;
-    let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes.to_vec()));
+    let bytes = shared(bytes);
+    tensors(&bytes)?.iter().try_for_each(is_float)?;
+    let record = ModuleRecord::from_bytes(bytes);
     record.and_then(|record| model.try_load_record(record)).map_err(|err| err.to_string())
 }
 
-/// The parameters of all networks are floating-point numbers, and Burn panics on a record of others.
-fn are_floats(record: &[u8]) -> Result<(), String> {
-    tensors(record)?.iter().try_for_each(is_float)
+/// A copy of a record, whose clones share it.
+fn shared(record: &[u8]) -> Bytes {
+    Bytes::from_bytes_vec(record.to_vec()).shared()
 }
 
+/// The parameters of all networks are floating-point numbers, and Burn panics on a record of others.
 fn is_float(tensor: &burn_pack::Tensor) -> Result<(), String> {
     let (name, dtype) = (&tensor.name, tensor.dtype);
     let wrong = || format!("{name} has numbers of {dtype:?}; expected floating-point numbers");
@@ -260,12 +285,12 @@ fn is_float(tensor: &burn_pack::Tensor) -> Result<(), String> {
 }
 
 /// The tensors of a record.
-fn tensors(record: &[u8]) -> Result<Vec<burn_pack::Tensor>, String> {
+fn tensors(record: &Bytes) -> Result<Vec<burn_pack::Tensor>, String> {
     opened(record)?.into_tensors().map_err(|err| err.to_string())
 }
 
-fn opened(record: &[u8]) -> Result<Reader, String> {
-    Reader::from_bytes(Bytes::from_bytes_vec(record.to_vec())).map_err(|err| err.to_string())
+fn opened(record: &Bytes) -> Result<Reader, String> {
+    Reader::from_bytes(record.clone()).map_err(|err| err.to_string())
 }
 
 /// Reads a record into a fresh optimizer of a network. Burn panics on a record of another network, and
@@ -277,11 +302,12 @@ pub(crate) fn read_optimizer<M: Module>(
 ) -> Result<ModuleOptimizer, String> {
     let mut shapes = Shapes::default();
     visit_paths(model, &mut shapes);
-    let reader = opened(bytes)?;
+    let bytes = shared(bytes);
+    let reader = opened(&bytes)?;
     shapes.fit_ranks(&reader)?;
     let tensors = reader.into_tensors().map_err(|err| err.to_string())?;
     tensors.iter().try_for_each(|tensor| shapes.fit(tensor))?;
-    let read = optimizer.from_bytes(Bytes::from_bytes_vec(bytes.to_vec()));
+    let read = optimizer.from_bytes(bytes);
     let read = read.map_err(|err| err.to_string())?;
     let (of, known) = (tensors.len(), read.to_record().len());
     let lost = || format!("{known} of {of} tensors of the optimizer can be read");
@@ -398,16 +424,19 @@ mod tests {
             read_optimizer(&bytes, fresh().1, &linear).err().unwrap()
         };
         let changed = |dtype: DType, shape: &[usize]| {
-            let mut tensors = tensors(&record).unwrap();
+            let mut tensors = tensors(&shared(&record)).unwrap();
             let (name, _, _, id, bytes) = tensors.remove(0).into_parts().unwrap();
             read(vec![burn_pack::Tensor::new(name, dtype, shape.to_vec(), id, bytes)])
         };
-        let shape = tensors(&record).unwrap()[0].shape.to_vec();
+        let shape = tensors(&shared(&record)).unwrap()[0].shape.to_vec();
         assert!(changed(DType::I32, &shape).contains("numbers of I32"));
         let row = [1, shape.iter().product()];
         assert!(changed(DType::F32, &row).contains("of no parameter of shape [1, "));
         // The number of steps is missing.
-        assert_eq!(read(tensors(&record).unwrap()), "0 of 4 tensors of the optimizer can be read");
+        assert_eq!(
+            read(tensors(&shared(&record)).unwrap()),
+            "0 of 4 tensors of the optimizer can be read"
+        );
         assert!(read_optimizer(&record, fresh().1, &linear).is_ok());
         let other = Init::new(0, &Device::flex().autodiff()).linear("l", 4, 2, true);
         let err = read_optimizer(&record, fresh().1, &other).err().unwrap();

@@ -369,7 +369,7 @@ impl<'a> StepSums<'a> {
     }
 
     /// The gradient and the metrics of all processes; loads only where they are `watched`.
-    #[expect(clippy::type_complexity, reason = "it is what is said above")]
+    #[expect(clippy::type_complexity, reason = "documented above")]
     fn joined(
         mut self,
         model: &AnyBackbone,

@@ -4,28 +4,28 @@
 //! Clauset, Newman, Moore. *Finding community structure in very large networks*. 2004.
 //! <https://arxiv.org/abs/cond-mat/0408187>, on weighted graphs.
 //!
-//! Q = sum over communities of w_c / m - (d_c / 2m)^2        (1)
+//! Q = sum over clusters of w_c / m - (d_c / 2m)^2        (1)
 //! joining c and c': Delta Q = w_cc' / m - d_c d_c' / 2m^2    (2)
 //!
 //! w_c is the weight inside, d_c the sum of degrees, w_cc' the weight between, m the weight of all.
 //!
-//! Differs from the paper: it goes on until there are as many communities as were asked for, where
+//! Differs from the paper: it goes on until there are as many clusters as were asked for, where
 //! the paper stops at the largest Q.
 
 /// A partition of the nodes of a graph.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModularityClusters {
-    /// The community of each node; the largest is 0, and among equals the one with the first node.
+    /// The cluster of each node; the largest is 0, and among equals the one with the first node.
     pub of: Vec<usize>,
     /// Its modularity (1); 0 in a graph without edges.
     pub modularity: f64,
 }
 
-/// Exactly `count` communities of a symmetric graph. At each step the two are joined that make Q
+/// Exactly `count` clusters of a symmetric graph. At each step the two are joined that make Q
 /// largest; among equals those with the first nodes.
 ///
 /// # Errors
-/// If there are fewer nodes than communities, or none are asked for.
+/// If there are fewer nodes than clusters, or none are asked for.
 pub fn modularity_clusters(
     weights: &[Vec<f64>],
     count: usize,
@@ -43,13 +43,13 @@ pub fn modularity_clusters(
     }
     members.sort_by_key(|nodes| (usize::MAX - nodes.len(), nodes[0]));
     let mut of = vec![0; n];
-    for (community, nodes) in members.iter().enumerate() {
-        nodes.iter().for_each(|node| of[*node] = community);
+    for (cluster, nodes) in members.iter().enumerate() {
+        nodes.iter().for_each(|node| of[*node] = cluster);
     }
     Ok(ModularityClusters { of, modularity: modularity(weights, &members) })
 }
 
-/// The two communities, by their place in the list, whose joining makes Q largest.
+/// The two clusters, by their place in the list, whose joining makes Q largest.
 fn best_pair(weights: &[Vec<f64>], members: &[Vec<usize>]) -> (usize, usize) {
     let (mut best, mut pair) = (f64::NEG_INFINITY, (0, 1));
     for a in 0..members.len() {

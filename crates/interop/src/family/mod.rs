@@ -44,7 +44,7 @@ pub struct Model {
 
 impl Model {
     /// What the backbone is built for.
-    pub fn brief<'a>(&'a self, library: &'a moe::Library) -> BackboneSpec<'a> {
+    pub fn backbone_spec<'a>(&'a self, library: &'a moe::Library) -> BackboneSpec<'a> {
         BackboneSpec { domain: self.domain, outputs: self.outputs, moe: &self.moe, library }
     }
 }

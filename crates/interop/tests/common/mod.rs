@@ -35,8 +35,11 @@ pub(crate) fn imported(name: &str, length: usize) -> (AnyBackbone, Model, Checkp
     }
     let (library, backbones) = (library(), backbones::all());
     let build = backbones.get(&model.backbone.kind).unwrap().build;
-    let network =
-        (build.init)(&model.backbone, &model.brief(&library), &Init::new(0, &Device::flex()));
+    let network = (build.init)(
+        &model.backbone,
+        &model.backbone_spec(&library),
+        &Init::new(0, &Device::flex()),
+    );
     let loaded = load(network.unwrap(), &model.rules, &checkpoint).unwrap();
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     (loaded.network, model, checkpoint)

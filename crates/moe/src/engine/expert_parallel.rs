@@ -316,6 +316,66 @@ mod tests {
         }
     }
 
+    /// Experts with a gate and biases of both maps, of which each matrix is trained.
+    fn gated(experts: usize) -> Ffn {
+        let init = Case::init().at("gated");
+        let matrix = |name: &str, [d_in, d_out]: [usize; 2]| {
+            init.normal(name, [experts, d_in, d_out], 0.5).val().detach().require_grad()
+        };
+        let bias =
+            |name: &str, n| init.normal(name, [experts, 1, n], 0.5).val().detach().require_grad();
+        Ffn {
+            w1: matrix("w1", [WIDTH, 5]),
+            gate: Some(matrix("gate", [WIDTH, 5])),
+            w2: matrix("w2", [5, WIDTH]),
+            bias1: Some(bias("bias1", 5)),
+            bias2: Some(bias("bias2", WIDTH)),
+            activation: kernels::Activation::Silu,
+        }
+    }
+
+    /// Outputs of a rank, and the gradients of all matrices of its experts.
+    fn with_gates(case: &Case, rank: usize, world: Arc<dyn Communicator>) -> Vec<Vec<f32>> {
+        let shard = ExpertShard::new(&world, case.experts).unwrap();
+        let own = shard.of(&gated(case.experts));
+        let (plan, x, _, goal) = case.of(rank);
+        let y = expert_parallel(&shard, &plan, own.clone(), x).unwrap();
+        let grads = (y.clone() * goal).sum().backward();
+        let (gate, biases) = (own.gate.unwrap(), [own.bias1.unwrap(), own.bias2.unwrap()]);
+        let matrices = [own.w1, gate, own.w2].map(|w| values(w.grad(&grads).unwrap()));
+        let biases = biases.map(|b| values(b.grad(&grads).unwrap()));
+        [values(y)].into_iter().chain(matrices).chain(biases).collect()
+    }
+
+    #[test]
+    fn gates_and_biases_have_their_gradients() {
+        let chosen = (0..2).map(|rank| chosen(rank, 14, 4)).collect();
+        let case = Case { experts: 4, k: 2, chosen, capacity: None };
+        let alone: Vec<_> =
+            (0..2).map(|rank| with_gates(&case, rank, Arc::new(distributed::Alone))).collect();
+        let together: Vec<_> = thread::scope(|scope| {
+            let start = |(rank, world)| {
+                let case = &case;
+                scope.spawn(move || with_gates(case, rank, Arc::new(world)))
+            };
+            let parts: Vec<_> = threads(2).into_iter().enumerate().map(start).collect();
+            parts.into_iter().map(|part| part.join().unwrap()).collect()
+        });
+        let near = |a: &f32, b: &f32| (a - b).abs() <= 1e-5 * b.abs().max(1.0);
+        for (found, expected) in together.iter().zip(&alone) {
+            assert!(found[0].iter().zip(&expected[0]).all(|(a, b)| near(a, b)));
+        }
+        for at in 1..=5 {
+            // The experts of both processes, and the sum over the rows of both.
+            let found = [together[0][at].clone(), together[1][at].clone()].concat();
+            let sums = alone[0][at].iter().zip(&alone[1][at]).map(|(a, b)| a + b);
+            let expected: Vec<f32> = sums.collect();
+            assert_eq!(found.len(), expected.len(), "{at}");
+            assert!(found.iter().zip(&expected).all(|(a, b)| near(a, b)), "{at}");
+            assert!(expected.iter().any(|x| *x != 0.0), "{at}");
+        }
+    }
+
     /// Choices that follow from a number, those of the null expert among them.
     fn chosen(rank: usize, n: usize, experts: usize) -> Vec<i32> {
         (0..n).map(|i| ((i * 7919 + rank * 104_729 + 13) % 1013 % (experts + 1)) as i32).collect()

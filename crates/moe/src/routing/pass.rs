@@ -279,7 +279,7 @@ impl Pass {
         self.layers
     }
 
-    /// Keeps a report if anyone wants it; making one is the caller's cost, hence the closure.
+    /// Stores a report if reports are enabled; `make` is called only then.
     pub fn report(&mut self, make: impl FnOnce() -> LayerReport) {
         if let Some(reports) = &mut self.reports {
             reports.push(make());

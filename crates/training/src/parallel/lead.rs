@@ -155,9 +155,10 @@ impl State {
             Some(Err(err)) if err.kind() == io::ErrorKind::NotFound => Vec::new(),
             Some(Err(err)) => pack(&[Vec::new(), err.to_string().into_bytes()]),
         };
-        match &unpack(&group.world.broadcast(&own))[..] {
+        let mut got = unpack(&group.world.broadcast(&own));
+        match &got[..] {
             [] => Ok(None),
-            [bytes] => Self::of(&path, bytes).map(Some),
+            [_] => Self::of(&path, got.swap_remove(0)).map(Some),
             [_, err, ..] => {
                 let source = io::Error::other(String::from_utf8_lossy(err).to_string());
                 Err(CheckpointError::Io { path, source })

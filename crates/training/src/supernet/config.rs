@@ -6,7 +6,7 @@ use moe::config;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::architecture::{ArchitectureChoice, SupernetSpace};
+use super::{architecture::SupernetSpace, genes::ArchitectureChoice};
 
 /// Which architectures a step of training takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -23,11 +23,12 @@ use burn::{module::Module, nn::Embedding, prelude::*};
 use moe::{Init, Pass, RealTokens};
 
 use super::{
-    architecture::{Architecture, ArchitectureChoice, Named, SupernetSpace},
+    architecture::{Architecture, SupernetSpace},
     attention::{attend, keys_values},
     bottleneck::{Bottleneck, through},
     config::{MixtureEmbedding, Paths, SupernetConfig},
     embedding::features,
+    genes::{ArchitectureChoice, Named},
     mixture::Mixture,
     slices::{FrontNorm, front},
     switch::SwitchLayer,
