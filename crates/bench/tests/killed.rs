@@ -1,4 +1,4 @@
-//! A run that was killed, at whatever moment, ends with the same bits as one that never stopped.
+//! A run or a search that was killed, at whatever moment, ends with the same bits as one that never stopped.
 //!
 //! This test is its own program: with arguments of a suite it is `bench` with one more task, which ends
 //! the process at a chosen access to its data, in training or evaluation, without any cleaning up. So
@@ -9,6 +9,7 @@ mod common;
 mod fatal;
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::Path,
     process::{Command, ExitCode, Stdio},
@@ -16,6 +17,29 @@ use std::{
 
 use common::{Place, SUITE, ended};
 use fatal::{COUNT, KILL_AT, program};
+
+/// A search among sizes of experts: short trainings, then the winners of both ways of searching.
+const SEARCH: &str = r#"
+seeds = [0]
+[base]
+moe = { layers = "last 1", router = "switch" }
+train = { steps = 12, batch = 8, lr = 3e-3, warmup = 2, log_every = 3, checkpoint_every = 4 }
+[[task]]
+task = "fatal"
+backbone = { kind = "vit", patch = 4, width = 8, depth = 2, heads = 2 }
+[[method]]
+name = "searched"
+[search]
+rank = 2
+metric = "loss"
+evolution = { population = 3, parents = 2, mutations = 2, crossovers = 1, iterations = 2 }
+limit = { what = "params", at_most = 5000 }
+[search.keys]
+"moe.expert.hidden" = [4, 8, 12, 16, 2000]
+"moe.experts" = [2, 3, 4]
+[search.candidate]
+train.steps = 5
+"#;
 
 /// This program on the suite, with results in a folder.
 fn call(place: &Place, runs: &str, threads: &str) -> Command {
@@ -27,8 +51,13 @@ fn call(place: &Place, runs: &str, threads: &str) -> Command {
 
 /// What a process leaves behind that was killed while it wrote: half a row, and files of which only the
 /// beginning is written beside their place.
-fn tear(runs: &[std::path::PathBuf]) {
-    for run in runs.iter().filter(|run| !run.join("result.json").exists()) {
+fn tear(place: &Place, runs: &str) {
+    for name in histories(place, runs).into_keys() {
+        let path = place.path(runs).join("searches").join(name);
+        fs::write(&path, read(&path) + "{\"cost\":1.5,\"mem").expect("a history can be added to");
+    }
+    let unfinished = |run: &std::path::PathBuf| !run.join("result.json").exists();
+    for run in place.runs(runs).into_iter().filter(unfinished) {
         let metrics = run.join("metrics.csv");
         if let Ok(rows) = fs::read_to_string(&metrics) {
             fs::write(&metrics, rows + "39,train,lo").expect("a row can be added");
@@ -39,14 +68,16 @@ fn tear(runs: &[std::path::PathBuf]) {
     }
 }
 
-fn killed_at_any_moment_it_ends_with_the_same_bits() {
-    let place = Place::with_suite(&SUITE.replace("\"digits\"", "\"fatal\""));
+/// Kills the program on a suite at moments all over its work, again and again, and compares what it leaves at
+/// the end with what it leaves if nobody kills it; `runs` are trained then.
+fn killed_at_any_moment_it_ends_with_the_same_bits(suite: &str, runs: std::ops::Range<usize>) {
+    let place = Place::with_suite(suite);
     let count = place.path("count");
     ended(&call(&place, "whole", "1").env(COUNT, &count).output().expect("it starts"), 0);
-    let expected = place.outcomes("whole");
-    assert_eq!(expected.len(), 3);
+    let expected = (place.outcomes("whole"), histories(&place, "whole"));
+    assert!(runs.contains(&expected.0.len()), "{} runs", expected.0.len());
     let accesses: usize = read(&count).parse().expect("a count is a number");
-    assert!(accesses > 3 * 2 * 40, "{accesses}");
+    assert!(accesses > 100, "{accesses}");
 
     for part in 1..=7 {
         // With two threads two runs are killed at once.
@@ -56,7 +87,7 @@ fn killed_at_any_moment_it_ends_with_the_same_bits() {
             let kill_at = accesses * part / 8 + accesses * attempt / 4;
             let output = call(&place, &runs, threads).env(KILL_AT, kill_at.to_string()).output();
             match output.expect("it starts").status.code() {
-                None => tear(&place.runs(&runs)),
+                None => tear(&place, &runs),
                 Some(code) => {
                     assert_eq!(code, 0, "{runs}, attempt {attempt}");
                     break;
@@ -64,8 +95,17 @@ fn killed_at_any_moment_it_ends_with_the_same_bits() {
             }
             assert!(attempt < 4, "{runs}: nothing is kept from one attempt to the next");
         }
-        assert_eq!(place.outcomes(&runs), expected, "{runs}");
+        assert_eq!((place.outcomes(&runs), histories(&place, &runs)), expected, "{runs}");
     }
+}
+
+/// The histories of searches, by file.
+fn histories(place: &Place, runs: &str) -> BTreeMap<String, String> {
+    let entries = fs::read_dir(place.path(runs).join("searches")).into_iter().flatten().flatten();
+    let history = |entry: fs::DirEntry| {
+        (entry.file_name().to_string_lossy().into_owned(), read(&entry.path()))
+    };
+    entries.map(history).collect()
 }
 
 fn read(path: &Path) -> String {
@@ -78,8 +118,11 @@ fn main() -> ExitCode {
         Some("run") => program(),
         Some("--list") => ExitCode::SUCCESS,
         _ => {
-            killed_at_any_moment_it_ends_with_the_same_bits();
+            let suite = SUITE.replace("\"digits\"", "\"fatal\"");
+            killed_at_any_moment_it_ends_with_the_same_bits(&suite, 3..4);
             println!("test killed_at_any_moment_it_ends_with_the_same_bits ... ok");
+            killed_at_any_moment_it_ends_with_the_same_bits(SEARCH, 8..30);
+            println!("test a_search_killed_at_any_moment_ends_with_the_same_bits ... ok");
             ExitCode::SUCCESS
         }
     }

@@ -98,11 +98,31 @@ fn sources(of: &str) -> Vec<(PathBuf, String)> {
     files.into_iter().map(|path| (path.clone(), read(&path))).collect()
 }
 
-/// A file without its comments and its tests.
+/// A file without its comments and without what is compiled for tests alone.
 fn code(text: &str) -> String {
-    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
-    let line = |line: &&str| !line.trim_start().starts_with("//");
-    text.lines().filter(line).collect::<Vec<_>>().join("\n")
+    let mut lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let mut code = Vec::new();
+    while let Some(line) = lines.next() {
+        if !line.trim_start().starts_with("#[cfg(test)]") {
+            code.push(line);
+            continue;
+        }
+        // The item behind it: one line, or as far as a brace with the same indentation.
+        let end = format!("{}}}", &line[..line.len() - line.trim_start().len()]);
+        let is_attribute = |line: &&str| line.trim_start().starts_with("#[");
+        let first = lines.by_ref().find(|line| !is_attribute(line)).unwrap_or_default();
+        if first.ends_with('{') {
+            lines.by_ref().find(|line| *line == end);
+        }
+    }
+    code.join("\n")
+}
+
+#[test]
+fn code_behind_a_test_module_is_code() {
+    let text = "a\n// b\n#[cfg(test)]\nmod tests;\nc\n    #[cfg(test)]\n    #[cfg(unix)]\n    mod t {\n  \
+                d\n    }\ne\n#[cfg(test)]\nmod t {\n    fn f() {\n    }\n}\ng";
+    assert_eq!(code(text), "a\nc\ne\ng");
 }
 
 #[test]

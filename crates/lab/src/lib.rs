@@ -41,7 +41,7 @@ pub use settings::{Place, SettingTree, known_keys, tables, typed_table, typed_ta
 pub use spec::{
     By, CheckpointConfig, GroupsConfig, PartConfig, Program, PruneConfig, RunConfig, Suite,
 };
-pub use store::revision;
+pub use store::{read_traces, revision};
 
 use std::process::ExitCode;
 

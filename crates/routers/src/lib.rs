@@ -62,7 +62,7 @@ pub use expert_choice::{ExpertChoice, ExpertChoiceConfig};
 pub use gshard::{GShard, GShardConfig};
 pub use hash::{Hash, HashConfig};
 pub use loss_free::{LossFree, LossFreeConfig, Score};
-pub use mobile_v_moe::{MobileVMoe, MobileVMoeConfig, Stands};
+pub use mobile_v_moe::{ImageSummary, MobileVMoe, MobileVMoeConfig};
 pub use moe_plus_plus::{MoePlusPlus, MoePlusPlusConfig};
 pub use noisy_top_k::{NoisyTopK, NoisyTopKConfig};
 pub use random::{Random, RandomConfig};

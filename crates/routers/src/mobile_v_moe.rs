@@ -33,7 +33,7 @@ use crate::kit::{Gate, check, load, losses};
 /// The vector that represents an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Stands {
+pub enum ImageSummary {
     /// The mean of its tokens.
     Mean,
     /// Its first token.
@@ -46,7 +46,7 @@ config! {
         /// Experts for each image.
         pub k: usize = 1,
         /// The vector that represents an image.
-        pub input: Stands = Stands::Mean,
+        pub input: ImageSummary = ImageSummary::Mean,
         /// Whether a layer norm is applied to the tokens first.
         pub normalize: bool = true,
         /// Coefficient of the loss (2), the cross-entropy with the super-class; 0 leaves it out.
@@ -126,8 +126,8 @@ impl MobileVMoe {
             {
                 let [b, _, _] = stream.dims();
                 match self.config.input {
-                    Stands::Mean => normalised(stream.clone()).mean_dim(1),
-                    Stands::ClassToken => normalised(stream.clone().narrow(1, 0, 1)),
+                    ImageSummary::Mean => normalised(stream.clone()).mean_dim(1),
+                    ImageSummary::ClassToken => normalised(stream.clone().narrow(1, 0, 1)),
                 }
                 .reshape([b, d])
             }
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn the_class_token_may_stand_for_the_image() {
-        let config = MobileVMoeConfig { input: Stands::ClassToken, ..router(0.3).config };
+        let config = MobileVMoeConfig { input: ImageSummary::ClassToken, ..router(0.3).config };
         let router = MobileVMoe { config, ..router(0.3) };
         let (experts, _) = chosen(&router, &mut pass(Pass::eval()), fill(1, [1, 2, 3], 1.0));
         assert_eq!(experts, [1, 2]); // (ln 2, 1, 0) and (0, 0, 2 ln 6)

@@ -43,7 +43,7 @@ pub(crate) use module::NacModule;
 pub use tokenizer::ImageTokens;
 
 use burn::{module::Module, nn::Linear, prelude::*};
-use kernels::{linear_layer, matmul, softmax, sum};
+use kernels::{linear_layer, matmul, read_back, softmax, sum};
 use moe::{ConfigError, Domain, Init, Input, Pass, Placement, config};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -427,7 +427,7 @@ impl Nac {
         let most = self.config.truncation.unwrap_or(2.0);
         let near = d.clone().lower_equal_scalar(most).float();
         let strength = (d.neg().exp() * near).sum_dim(1);
-        let strength: Vec<f32> = strength.into_data().iter().collect();
+        let strength: Vec<f32> = read_back(strength).iter().collect();
         let mut order: Vec<usize> = (0..strength.len()).collect();
         order.sort_by(|a, b| strength[*b].total_cmp(&strength[*a]).then(a.cmp(b)));
         order.truncate(self.left());

@@ -65,8 +65,8 @@ impl Place {
     /// The folders of all runs under `runs`, by name.
     pub(crate) fn runs(&self, runs: &str) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.path(runs)).into_iter().flatten().flatten();
-        let mut folders: Vec<PathBuf> =
-            entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+        let is_run = |path: &PathBuf| path.is_dir() && !path.ends_with("searches");
+        let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_run).collect();
         folders.sort();
         folders
     }

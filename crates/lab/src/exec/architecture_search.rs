@@ -1,7 +1,7 @@
 //! Searches the space of a suite: candidates are runs of the store, so none is trained twice, and what is
 //! known of them is in a history file besides, so a search that was killed goes on as it would have.
 
-use std::fs;
+use std::{fs, sync::atomic::Ordering};
 
 use anyhow::{Context, bail, ensure};
 use backbones::AnyBackbone;
@@ -311,7 +311,8 @@ fn history(runner: &Runner, about: &Value) -> anyhow::Result<History> {
     let folder = runner.store.root().join("searches");
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let digest = hex(&Sha256::digest(about.to_string()));
-    Ok(History::open(&folder.join(format!("{}.jsonl", &digest[..16])), about)?)
+    let path = folder.join(format!("{}.jsonl", &digest[..16]));
+    Ok(History::open_unless(&path, about, &|| runner.stop.load(Ordering::Relaxed))?)
 }
 
 impl Runner<'_> {

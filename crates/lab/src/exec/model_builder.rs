@@ -43,8 +43,9 @@ impl ModelBuilder<'_> {
     ) -> anyhow::Result<AnyBackbone> {
         let device = if train { self.device.clone().autodiff() } else { self.device.clone() };
         let backbone = self.plugins.backbones.get(&spec.config.backbone.kind)?;
-        let brief = BackboneSpec { moe, ..spec.config.brief(self.plugins, &*spec.data) };
+        let backbone_spec =
+            BackboneSpec { moe, ..spec.config.backbone_spec(self.plugins, &*spec.data) };
         let init = Init::new(spec.seed, &device);
-        Ok((backbone.build.init)(&spec.config.backbone, &brief, &init)?)
+        Ok((backbone.build.init)(&spec.config.backbone, &backbone_spec, &init)?)
     }
 }

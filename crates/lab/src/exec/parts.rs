@@ -135,7 +135,7 @@ parts = [{ of = "module 0", take = "module" }, { of = "module 1", take = "module
         let err = wrong("teacher = \"meta\"\ntask.classes = [1, 2]");
         assert_eq!(err, format!("{at}teacher: it has 10 answers, and this run 2"));
         let err = wrong("teacher = \"meta\"\ntask.side = 12");
-        assert!(err.starts_with(&format!("{at}teacher: it sees")), "{err}");
+        assert!(err.starts_with(&format!("{at}teacher: that network sees")), "{err}");
     }
 
     #[test]

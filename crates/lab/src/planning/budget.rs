@@ -60,8 +60,8 @@ impl Equal {
         let (train, device) = (&config.train, Device::flex());
         let model = || {
             let backbone = plugins.backbones.get(&config.backbone.kind)?;
-            let brief = config.brief(plugins, &*spec.data);
-            (backbone.build.init)(&config.backbone, &brief, &Init::new(0, &device))
+            let backbone_spec = config.backbone_spec(plugins, &*spec.data);
+            (backbone.build.init)(&config.backbone, &backbone_spec, &Init::new(0, &device))
         };
         Ok(match self {
             Equal::ActiveFlops => {

@@ -29,9 +29,9 @@ const KEPT_OF_AN_OUTPUT: f64 = 4.0;
 /// What a run needs, in bytes. The network is built, but its weights are not made.
 pub(crate) fn needed(spec: &RunSpec, plugins: &Plugins) -> anyhow::Result<f64> {
     let backbone = plugins.backbones.get(&spec.config.backbone.kind)?;
-    let brief = spec.config.brief(plugins, &*spec.data);
+    let backbone_spec = spec.config.backbone_spec(plugins, &*spec.data);
     let init = Init::new(0, &Device::flex());
-    let model = (backbone.build.init)(&spec.config.backbone, &brief, &init)?;
+    let model = (backbone.build.init)(&spec.config.backbone, &backbone_spec, &init)?;
     let at_once = spec.config.train.batch as f64 / spec.config.train.accumulate.max(1) as f64;
     let settings = serde_json::to_value(&spec.config.backbone)?;
     let size = |key: &str| settings.get(key).and_then(Value::as_f64).unwrap_or(1.0);

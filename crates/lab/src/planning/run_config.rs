@@ -155,7 +155,8 @@ impl RunConfig {
         self.check_start(task).map_err(place)?;
         self.check_condition(task).map_err(place)?;
         let backbone = plugins.backbones.get(&self.backbone.kind).map_err(located)?;
-        (backbone.build.check)(&self.backbone, &self.brief(plugins, task)).map_err(located)?;
+        (backbone.build.check)(&self.backbone, &self.backbone_spec(plugins, task))
+            .map_err(located)?;
         check_replay(self, task).map_err(place)
     }
 

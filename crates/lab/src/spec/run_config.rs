@@ -85,7 +85,11 @@ impl RunConfig {
     }
 
     /// The inputs, outputs and MoE layers of the network.
-    pub(crate) fn brief<'a>(&'a self, plugins: &'a Plugins, task: &dyn Task) -> BackboneSpec<'a> {
+    pub(crate) fn backbone_spec<'a>(
+        &'a self,
+        plugins: &'a Plugins,
+        task: &dyn Task,
+    ) -> BackboneSpec<'a> {
         BackboneSpec {
             domain: task.domain(),
             outputs: task.outputs(),

@@ -194,11 +194,12 @@ pub(crate) fn has_file(folder: &Path, name: &str) -> anyhow::Result<bool> {
     }
 }
 
-/// The traces of a run, by step, or those of one side of an encoder-decoder; none if it was not traced.
+/// The traces of a run in its folder, by step, or those of one side of an encoder-decoder; none if it was not
+/// traced.
 ///
 /// # Errors
-/// As [`read_file`], or if one is no trace.
-pub(crate) fn read_traces(folder: &Path, side: &str) -> anyhow::Result<Vec<Trace>> {
+/// If a file is not what it was when the run ended, or is no trace.
+pub fn read_traces(folder: &Path, side: &str) -> anyhow::Result<Vec<Trace>> {
     let seal = Seal::read(folder)?;
     let names = match &seal {
         Some(seal) => seal.names(folder)?,

@@ -26,7 +26,7 @@ pub(super) fn treats_units_alike(subject: &Subject) -> Result<(), String> {
     // For each step the shares of each unit, `[G * U][2 E]`.
     let steps: Vec<Vec<f32>> = (0..STEPS)
         .map(|step| {
-            let mut pass = subject.told_alike(Pass::train(0, step, 0.0), SHAPE);
+            let mut pass = subject.alike_outside(Pass::train(0, step, 0.0), SHAPE);
             // A fresh router each time: what moves between steps is noise, and not a state.
             Ok(values(rows(subject.router(dims)?.route(&mut pass, x.clone()))))
         })

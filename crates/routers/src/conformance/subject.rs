@@ -112,7 +112,7 @@ impl Subject {
     }
 
     /// A pass in which all units have the same id and cluster.
-    pub(super) fn told_alike(&self, mut pass: Pass, [b, t]: [usize; 2]) -> Pass {
+    pub(super) fn alike_outside(&self, mut pass: Pass, [b, t]: [usize; 2]) -> Pass {
         let ids = Tensor::<2, Int>::zeros([b, t], &self.device);
         pass.put(Clusters(ids.clone()));
         pass.put(TokenIds(ids));

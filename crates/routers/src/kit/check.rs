@@ -1,4 +1,4 @@
-//! Complaints about hyperparameters that several routers share.
+//! Validation of hyperparameters that several routers share.
 
 use moe::Dims;
 

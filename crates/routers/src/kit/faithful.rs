@@ -1,4 +1,4 @@
-//! Papers and the code published with them do not always agree.
+//! Selects the variant of a router where the paper and the published code differ.
 
 use serde::{Deserialize, Serialize};
 

@@ -56,9 +56,9 @@ impl Verb for Inspect {
 
 /// Checks names and shapes against the network, of which nothing is made.
 fn fits(model: &Model, checkpoint: &Checkpoint, plugins: &Plugins) -> anyhow::Result<()> {
-    let brief: BackboneSpec = model.brief(&plugins.library);
+    let backbone_spec: BackboneSpec = model.backbone_spec(&plugins.library);
     let build = plugins.backbones.get(&model.backbone.kind)?.build;
-    let network = (build.init)(&model.backbone, &brief, &Init::new(0, &Device::flex()))?;
+    let network = (build.init)(&model.backbone, &backbone_spec, &Init::new(0, &Device::flex()))?;
     check(&network, &model.rules, checkpoint)
 }
 

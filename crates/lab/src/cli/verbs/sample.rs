@@ -273,9 +273,9 @@ fn may_cache(
 fn alone(spec: &RunSpec, plugins: &Plugins) -> anyhow::Result<()> {
     let Domain::Text { vocab, .. } = spec.data.domain() else { return Ok(()) };
     let domain = Domain::Text { vocab, length: 1 };
-    let brief = BackboneSpec { domain, ..spec.config.brief(plugins, &*spec.data) };
+    let backbone_spec = BackboneSpec { domain, ..spec.config.backbone_spec(plugins, &*spec.data) };
     let backbone = &spec.config.backbone;
-    Ok((plugins.backbones.get(&backbone.kind)?.build.check)(backbone, &brief)?)
+    Ok((plugins.backbones.get(&backbone.kind)?.build.check)(backbone, &backbone_spec)?)
 }
 
 #[cfg(test)]
@@ -295,7 +295,7 @@ mod tests {
                 ..MoeConfig::default()
             };
             let library = &plugins.library;
-            let brief = |length| BackboneSpec {
+            let backbone_spec = |length| BackboneSpec {
                 domain: Domain::Text { vocab: 9, length },
                 outputs: 9,
                 moe: &moe,
@@ -303,8 +303,8 @@ mod tests {
             };
             let build = plugins.backbones.get("transformer-lm").unwrap().build;
             let choice = Choice::of("transformer-lm");
-            (build.check)(&choice, &brief(1)).ok()?;
-            let model = (build.init)(&choice, &brief(12), &Init::new(0, &device)).ok()?;
+            (build.check)(&choice, &backbone_spec(1)).ok()?;
+            let model = (build.init)(&choice, &backbone_spec(12), &Init::new(0, &device)).ok()?;
             let ids: Vec<i32> = (0..12).map(|i| (i * i + 3 * i) % 9).collect();
             Some((name, gap_of_cache(&model, &device, &ids)))
         };
@@ -335,9 +335,10 @@ mod tests {
         let (plugins, domain) = (Plugins::default(), Domain::Text { vocab: 97, length: 64 });
         for text in toml.split("\n\n") {
             let Example { backbone, moe } = toml::from_str(text).unwrap();
-            let brief = BackboneSpec { domain, outputs: 97, moe: &moe, library: &plugins.library };
+            let backbone_spec =
+                BackboneSpec { domain, outputs: 97, moe: &moe, library: &plugins.library };
             let check = plugins.backbones.get(&backbone.kind).unwrap().build.check;
-            assert!(check(&backbone, &brief).is_ok(), "{text}");
+            assert!(check(&backbone, &backbone_spec).is_ok(), "{text}");
         }
         assert_eq!(toml.split("\n\n").count(), 4);
     }

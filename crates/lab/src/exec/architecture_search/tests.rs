@@ -176,3 +176,70 @@ fn the_widths_of_layers_in_bottlenecks_are_searched() {
     let err = format!("{:#}", search(&wide, &runs).err().unwrap());
     assert!(err.contains("decoder_bottleneck = 20; known: [4, 8, 12, 16]"), "{err}");
 }
+
+#[test]
+fn a_method_has_a_space_and_settings_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = "[[method]]\nname = \"narrow\"\nmoe = { router = \"switch\", experts = 2, layers = \"all\" }\n\
+               search.by = [\"random\"]\nsearch.rank = 0\nsearch.retrained.train.steps = 2\n\
+               search.keys.\"moe.expert.hidden\" = [4, 6]\n[search]\n";
+    let suite = SUITE.replace("[search]\n", own);
+    let searched = search(&suite, folder.path()).unwrap();
+    let methods: Vec<&str> = searched.specs.iter().map(|spec| spec.method.as_str()).collect();
+    assert_eq!(methods, ["MoE, evolution", "MoE, random", "narrow, random"]);
+    let narrow = &searched.specs[2];
+    assert!([4, 6].map(Into::into).contains(&narrow.config.moe.expert.options["hidden"]));
+    assert_eq!((narrow.config.moe.experts, narrow.config.train.steps), (2, 2));
+    // The whole of a small space, and no more.
+    assert_eq!(number(&searched, "narrow, random", "evaluations"), 2.0);
+    assert_eq!(searched.specs[0].config.train.steps, 3);
+    let err =
+        search(&suite.replace("search.rank = 0", "search.ranks = 0"), folder.path()).err().unwrap();
+    assert!(err.to_string().contains("unknown key \"ranks\"; known: by, evolution"), "{err}");
+}
+
+#[test]
+fn latency_is_predicted_from_measured_members() {
+    let folder = tempfile::tempdir().unwrap();
+    let (text, runs) = (folder.path().join("text.txt"), folder.path().join("runs"));
+    std::fs::write(&text, "each layer has a width of its own. ".repeat(60)).unwrap();
+    let limit = "{ what = \"predicted_latency\", at_most = 1e6, samples = 7, \
+                 predictor = { hidden = 8, layers = 1, steps = 20, batch = 4, lr = 1e-2, unit = 1.0 } }";
+    let suite = BOTTLENECKS
+        .replace("TEXT", text.to_str().unwrap())
+        .replace("{ what = \"flops_per_token\", at_most = 6000 }", limit)
+        .replace("rank = 2\n", "rank = 2\nmeasures = [\"mixture_shift\"]\n");
+    let searched = search(&suite, &runs).unwrap();
+    for spec in &searched.specs {
+        assert!(number(&searched, &spec.method, "best_predicted_latency").is_finite());
+        assert!(number(&searched, &spec.method, "predictor_mae") >= 0.0);
+        assert!(number(&searched, &spec.method, "predictor_skill") <= 1.0);
+    }
+    assert!(number(&searched, "bottlenecks", "mixture_shift") > 0.0);
+    // What was measured is in a history, so that a search resumes with the same predictor.
+    let histories = || {
+        let entries = std::fs::read_dir(runs.join("searches")).unwrap().map(|entry| {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            (path, text)
+        });
+        entries.collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let before = histories();
+    let measured = |text: &&String| text.contains("\"measured\":7");
+    assert_eq!(before.values().find(measured).unwrap().lines().count(), 1 + 7);
+    let again = search(&suite, &runs).unwrap();
+    assert_eq!(histories(), before);
+    let ids = |searched: &Searched| searched.specs.iter().map(|s| s.id.clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&again), ids(&searched));
+    // Only a supernet has an architecture as numbers.
+    let foreign = SUITE.replace("what = \"params\"", "what = \"predicted_latency\"");
+    let err = format!("{:#}", search(&foreign, &runs).err().unwrap());
+    assert!(
+        err.contains("is for the backbone \"supernet\"") && err.contains("\"latency\""),
+        "{err}"
+    );
+    let foreign = SUITE.replace("at_most = 3000", "at_most = 3000, samples = 9");
+    let err = format!("{:#}", search(&foreign, &runs).err().unwrap());
+    assert!(err.contains("limit: samples: is for what = \"predicted_latency\""), "{err}");
+}
