@@ -191,7 +191,7 @@ impl SupernetSpace {
             list(name, &of_all(values, genes.heads, n), n, &self.heads)
         };
         let hidden = |side, experts: &Option<Vec<usize>>, hidden, n| {
-            self.hidden_of(side, (&of_all(experts, genes.experts, n), hidden, genes.hidden), n)
+            self.hidden_of(side, &of_all(experts, genes.experts, n), hidden, genes.hidden, n)
         };
         let outputs = &self.encoder_outputs;
         Ok(Architecture {
@@ -233,7 +233,9 @@ impl SupernetSpace {
     fn hidden_of(
         &self,
         side: &str,
-        (n, hidden, of_all): (&Option<Vec<usize>>, &Option<Vec<Vec<usize>>>, Option<usize>),
+        n: &Option<Vec<usize>>,
+        hidden: &Option<Vec<Vec<usize>>>,
+        of_all: Option<usize>,
         layers: usize,
     ) -> Result<Vec<Vec<usize>>, String> {
         let widest = self.hidden.iter().copied().max().unwrap_or(0);
