@@ -92,8 +92,9 @@ fn processes_have_the_bits_of_one() {
 
 /// Wide enough that parameters are split; smaller ones are not.
 fn moments_are_split_with_the_bits_of_one() {
+    let wide = short("loss-free").replace("width = 8", "width = 24");
     let wide =
-        short("loss-free").replace("width = 8", "width = 24").replace("hidden = 8", "hidden = 24");
+        wide.replace("hidden = 8", "hidden = 24").replace("accumulate = 2", "accumulate = 4");
     let place = Place::with_suite(&wide);
     ended(&alone(&place, &run("one")), 0);
     let split = |runs: &str| [&run(runs)[..], &["--split-moments".to_string()]].concat();
