@@ -19,7 +19,7 @@ const ACROSS: usize = 8;
 /// A figure has no more images than have so many pixels.
 const PIXELS: usize = 1 << 16;
 
-/// The figures of a trace, for one layer, as many as have [`PIXELS`]; none where there are no figures or no
+/// The figures of a trace, for one layer, as many as have 65,536 pixels; none where there are no figures or no
 /// patches.
 pub fn patches(title: &str, trace: &Trace, layer: usize) -> Option<String> {
     let (pixels, [rows, columns]) = (trace.pixels.as_ref()?, trace.about.patches?);
