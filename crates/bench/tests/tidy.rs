@@ -22,7 +22,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 21] = [
     ("training", &["moe", "backbones", "tasks", "kernels", "distributed", "files"]),
     ("interop", &["moe", "backbones", "files"]),
     ("report", &["files"]),
-    ("search", &[]),
+    ("search", &["files"]),
     ("files", &[]),
     ("npy", &[]),
     ("raw", &["npy"]),

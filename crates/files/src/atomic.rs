@@ -94,6 +94,14 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Writes the name of a new file to the disk; without it the file can be lost with the power.
+///
+/// # Errors
+/// If the system refuses.
+pub fn sync_name(path: &Path) -> io::Result<()> {
+    sync_folder(folder_of(path))
+}
+
 pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

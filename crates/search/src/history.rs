@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use files::sync_name;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -257,25 +258,6 @@ fn read_all(file: &mut File) -> io::Result<Vec<u8>> {
 fn begins(found: &[u8], line: &[u8]) -> bool {
     let written = found.iter().rposition(|byte| *byte != 0).map_or(0, |end| end + 1);
     found.len() <= line.len() && line.starts_with(&found[..written])
-}
-
-/// Writes the name of a new file to the disk.
-fn sync_name(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    match File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()) {
-        // Some file systems cannot, some folders may not be read, and some systems open no folders.
-        Err(err)
-            if matches!(
-                err.kind(),
-                io::ErrorKind::InvalidInput
-                    | io::ErrorKind::Unsupported
-                    | io::ErrorKind::PermissionDenied
-            ) =>
-        {
-            Ok(())
-        }
-        synced => synced,
-    }
 }
 
 /// What is before and after the digits at the end of a line.

@@ -2,11 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Component, Path, PathBuf},
 };
 
-use files::{create_folder, read_regular, write_atomic};
+use files::{create_folder, files_below, read_regular, write_atomic};
 
 use crate::{Error, Result, zip};
 
@@ -35,9 +34,12 @@ impl Source {
     pub fn open(path: &Path) -> Result<Self> {
         let name = path.display().to_string();
         if path.is_dir() {
-            let mut walk = Walk::default();
-            walk.folder(path, "", false)?;
-            return Ok(Self { name, content: Content::Folder(walk.files) });
+            let fault = |(place, err): (PathBuf, std::io::Error)| {
+                Error::file(place.display().to_string(), err.to_string())
+            };
+            let files = files_below(path).map_err(fault)?.into_iter();
+            let files = files.map(|file| (name_within(path, &file), file)).collect();
+            return Ok(Self { name, content: Content::Folder(files) });
         }
         let bytes =
             read_regular(path, u64::MAX).map_err(|err| Error::file(&name, err.to_string()))?;
@@ -181,45 +183,11 @@ fn is_inside(name: &str) -> bool {
     !name.contains('\\') && Path::new(name).components().all(inside)
 }
 
-/// The most folders that are read behind links: links to folders with links can make many of few.
-const LINKED: usize = 100_000;
-
-/// The files below a folder.
-#[derive(Default)]
-struct Walk {
-    files: BTreeMap<String, PathBuf>,
-    /// The folders that the present one is in, without links.
-    above: Vec<PathBuf>,
-    /// Folders behind links.
-    linked: usize,
-}
-
-impl Walk {
-    fn folder(&mut self, folder: &Path, prefix: &str, is_linked: bool) -> Result<()> {
-        let fault =
-            |err: std::io::Error| Error::file(folder.display().to_string(), err.to_string());
-        let real = folder.canonicalize().map_err(fault)?;
-        if self.above.contains(&real) {
-            return Ok(());
-        }
-        self.linked += usize::from(is_linked);
-        if self.linked > LINKED {
-            let problem = format!("more than {LINKED} folders behind links");
-            return Err(Error::file(folder.display().to_string(), problem));
-        }
-        self.above.push(real);
-        for entry in fs::read_dir(folder).map_err(fault)? {
-            let entry = entry.map_err(fault)?;
-            let (path, name) = (entry.path(), join(prefix, &entry.file_name().to_string_lossy()));
-            if path.is_dir() {
-                self.folder(&path, &name, is_linked || path.is_symlink())?;
-            } else {
-                self.files.insert(name, path);
-            }
-        }
-        self.above.pop();
-        Ok(())
-    }
+/// The name of a file below a folder.
+fn name_within(folder: &Path, file: &Path) -> String {
+    let parts = file.strip_prefix(folder).unwrap_or(file).components();
+    let parts: Vec<_> = parts.map(|part| part.as_os_str().to_string_lossy()).collect();
+    parts.join("/")
 }
 
 /// Writes files as a zip archive if the path ends in `.zip`, else as a folder.
@@ -248,6 +216,8 @@ pub fn write_files(path: &Path, files: &[(String, Vec<u8>)]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(unix)]
+    use std::fs;
 
     fn files() -> Vec<(String, Vec<u8>)> {
         vec![("l/s/g/a.json".into(), b"{}".to_vec()), ("l/s/h/a.json".into(), b"[]".to_vec())]

@@ -6,7 +6,6 @@ pub(crate) mod files;
 mod origin;
 mod picture;
 mod sizes;
-mod tree;
 mod unpacked;
 
 pub use digest::DataDigest;
@@ -14,7 +13,6 @@ pub use error::DataError;
 pub use origin::Origin;
 pub(crate) use picture::decode_picture;
 pub(crate) use sizes::fits;
-pub(crate) use tree::files_below;
 pub(crate) use unpacked::most_unpacked;
 
 use std::{
@@ -142,7 +140,7 @@ impl DataDir {
             let bytes = read_file(&path)?;
             Ok((slashes(path.strip_prefix(folder).unwrap_or(&path)), bytes))
         };
-        let files = files_below(self, folder)?.into_iter().map(named);
+        let files = files_below(folder)?.into_iter().map(named);
         let mut files = files.collect::<Result<Vec<_>, DataError>>()?;
         files.sort();
         let mut all = Vec::new();
@@ -178,6 +176,14 @@ fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {
 /// A path as text with `/` between its parts, on every system.
 fn slashes(path: &Path) -> String {
     path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
+}
+
+/// The full paths of the files below a folder, by name, as [`files::files_below`] finds them.
+pub(crate) fn files_below(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    ::files::files_below(folder).map_err(|(path, source)| match source.kind() {
+        io::ErrorKind::InvalidData => DataError::Content { path, message: source.to_string() },
+        _ => DataError::File { path, source },
+    })
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ pub(super) fn checked(path: &Path, text: &[u8]) -> Result<(), DataError> {
 }
 
 fn joined(data: &DataDir, folder: &Path, utf8: bool) -> Result<Vec<u8>, DataError> {
-    let mut paths = files_below(data, folder)?;
+    let mut paths = files_below(folder)?;
     paths.retain(|path| path.extension().is_some_and(|end| end == "txt"));
     if paths.is_empty() {
         let message = "no .txt file; a folder of text needs at least one".into();

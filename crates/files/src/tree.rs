@@ -1,8 +1,9 @@
-//! The files below a folder.
+//! The files below a folder, those behind links too.
 
-use std::path::{Path, PathBuf};
-
-use super::{DataDir, DataError};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 /// The most folders that are read behind links: links to folders with links can make many of few.
 const LINKED: usize = 100_000;
@@ -11,15 +12,15 @@ const LINKED: usize = 100_000;
 /// folder that they are in.
 ///
 /// # Errors
-/// If a folder cannot be read, or there are more than 100,000 behind links.
-pub(crate) fn files_below(data: &DataDir, folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let mut walk = Walk { data, files: Vec::new(), above: Vec::new(), linked: 0 };
+/// The folder that cannot be read, and why; or that there are more than 100,000 behind links.
+pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
+    let mut walk = Walk::default();
     walk.folder(folder, false)?;
     Ok(walk.files)
 }
 
-struct Walk<'a> {
-    data: &'a DataDir,
+#[derive(Default)]
+struct Walk {
     files: Vec<PathBuf>,
     /// The folders that the present one is in, without links.
     above: Vec<PathBuf>,
@@ -27,20 +28,20 @@ struct Walk<'a> {
     linked: usize,
 }
 
-impl Walk<'_> {
-    fn folder(&mut self, folder: &Path, is_linked: bool) -> Result<(), DataError> {
-        let real = folder.canonicalize();
-        let real = real.map_err(|source| DataError::File { path: folder.into(), source })?;
+impl Walk {
+    fn folder(&mut self, folder: &Path, is_linked: bool) -> Result<(), (PathBuf, io::Error)> {
+        let fault = |err| (folder.to_path_buf(), err);
+        let real = folder.canonicalize().map_err(fault)?;
         if self.above.contains(&real) {
             return Ok(());
         }
         self.linked += usize::from(is_linked);
         if self.linked > LINKED {
             let message = format!("more than {LINKED} folders behind links");
-            return Err(DataError::Content { path: folder.into(), message });
+            return Err(fault(io::Error::new(io::ErrorKind::InvalidData, message)));
         }
         self.above.push(real);
-        for path in self.data.list(folder)? {
+        for path in entries(folder).map_err(fault)? {
             if path.is_dir() {
                 self.folder(&path, is_linked || path.is_symlink())?;
             } else {
@@ -52,10 +53,18 @@ impl Walk<'_> {
     }
 }
 
+/// What lies in a folder, by name.
+fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
+    let mut paths: Vec<PathBuf> = entries.collect::<io::Result<_>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
-    use std::{fs, os::unix::fs::symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
@@ -73,7 +82,7 @@ mod tests {
             symlink(".", set.join(name)).unwrap();
         }
         let names = |folder: &Path| -> Vec<String> {
-            let files = files_below(&DataDir::default(), folder).unwrap();
+            let files = files_below(folder).unwrap();
             let inside = |path: &PathBuf| path.strip_prefix(folder).unwrap().to_path_buf();
             files.iter().map(|path| inside(path).display().to_string()).collect()
         };
@@ -88,7 +97,8 @@ mod tests {
             }
         }
         fs::create_dir_all(many.join("20")).unwrap();
-        let error = files_below(&DataDir::default(), &many.join("0")).unwrap_err().to_string();
+        let (_, error) = files_below(&many.join("0")).unwrap_err();
+        let error = error.to_string();
         assert!(error.contains("more than 100000 folders behind links"), "{error}");
     }
 }
