@@ -1,12 +1,13 @@
 //! Measurements on the processes of this machine for the same layers: the real engine, and the constants of the
 //! model as these processes have them.
 
-use std::{fs, hint::black_box, sync::Arc, time::Instant};
+use std::{hint::black_box, sync::Arc, time::Instant};
 
 use anyhow::anyhow;
 use burn::{prelude::*, tensor::Distribution};
 use distributed::Communicator;
 use kernels::{Activation, Entry, Ffn, Rows, grouped_ffn};
+use lab::resident_memory;
 use moe::{ExpertShard, Plan, expert_parallel};
 use report::trace::{Layer, Trace};
 
@@ -39,9 +40,9 @@ pub(crate) fn measure(
     let shard =
         |layer: &Layer| ExpertShard::new(world, layer.n_experts).map_err(|err| anyhow!(err));
     let shards = trace.layers.iter().map(shard).collect::<anyhow::Result<Vec<_>>>()?;
-    let before = resident();
+    let before = resident_memory();
     let of_layers: Vec<Ffn> = shards.iter().map(|s| experts(s.own().len(), sizes)).collect();
-    let grown = resident().zip(before).map(|(after, before)| after - before);
+    let grown = resident_memory().zip(before).map(|(after, before)| after - before);
     let expert_bytes = largest(world, grown);
     let topology = constants(world, trace, sizes, repeat);
     let mut seconds = 0.0;
@@ -55,13 +56,6 @@ pub(crate) fn measure(
         seconds += slowest(world, repeat, || drop(black_box(pass())));
     }
     Ok(Measured { topology, seconds, expert_bytes })
-}
-
-/// The resident memory of this process in bytes, where the system tells.
-fn resident() -> Option<f64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(1024.0 * line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok()?)
 }
 
 /// The largest number of all ranks; none if one has none.

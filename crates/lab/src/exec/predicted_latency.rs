@@ -36,14 +36,11 @@ impl PredictedLatency {
         seed: u64,
         device: &burn::prelude::Device,
     ) -> anyhow::Result<Self> {
-        let pairs = measured.iter().map(|(spec, time)| Ok((numbers(spec)?, *time)));
-        let pairs: Vec<(Vec<f32>, f64)> = pairs.collect::<anyhow::Result<_>>()?;
-        let (tested, learned): (Vec<_>, Vec<_>) =
-            pairs.into_iter().enumerate().partition(|(at, _)| at % TESTED == TESTED - 1);
-        let of = |pairs: Vec<(usize, (Vec<f32>, f64))>| -> Vec<(Vec<f32>, f64)> {
-            pairs.into_iter().map(|(_, pair)| pair).collect()
-        };
-        let (tested, learned) = (of(tested), of(learned));
+        let (mut tested, mut learned) = (Vec::new(), Vec::new());
+        for (at, (spec, time)) in measured.iter().enumerate() {
+            let of = if at % TESTED == TESTED - 1 { &mut tested } else { &mut learned };
+            of.push((numbers(spec)?, *time));
+        }
         if tested.is_empty() {
             return Err(anyhow!(
                 "search: limit: {} members of the space were measured: at least {TESTED} are needed",

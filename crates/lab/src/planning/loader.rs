@@ -298,15 +298,9 @@ fn unknown_task_in_on(
 
 /// The seeds that `--only seed=N` leaves; all of them if it leaves none, which is an error that lists them.
 fn wanted_seeds(seeds: Vec<u64>, wanted: &[String]) -> Vec<u64> {
-    let named: Vec<&str> = wanted.iter().filter_map(|text| text.strip_prefix("seed=")).collect();
-    let is_wanted = |seed: &&u64| named.iter().all(|name| seed.to_string() == *name);
-    match named.is_empty() {
-        true => seeds,
-        false => {
-            let left: Vec<u64> = seeds.iter().filter(is_wanted).copied().collect();
-            if left.is_empty() { seeds } else { left }
-        }
-    }
+    let is_wanted = |seed: &&u64| named(wanted, "seed=").all(|name| seed.to_string() == name);
+    let left: Vec<u64> = seeds.iter().filter(is_wanted).copied().collect();
+    if left.is_empty() { seeds } else { left }
 }
 
 /// The tasks that `--only task=NAME` leaves, so that `--set` need not fit the others; all of them if a method
@@ -317,14 +311,19 @@ pub(super) fn wanted_tasks<'a>(
     wanted: &[String],
 ) -> Vec<&'a SettingTree> {
     let own = |method: &SettingTree| !kind_of_task(method).is_empty();
-    let named: Vec<&str> = wanted.iter().filter_map(|text| text.strip_prefix("task=")).collect();
-    let is_wanted = |task: &&SettingTree| named.iter().all(|name| kind_of_task(task) == *name);
+    let is_wanted =
+        |task: &&SettingTree| named(wanted, "task=").all(|name| kind_of_task(task) == name);
     let left: Vec<&SettingTree> = tasks.iter().filter(is_wanted).collect();
     // An unknown name is an error that lists the tasks.
     match left.is_empty() || methods.iter().any(own) {
         true => tasks.iter().collect(),
         false => left,
     }
+}
+
+/// What `--only` says of a property.
+fn named<'a>(wanted: &'a [String], key: &'a str) -> impl Iterator<Item = &'a str> {
+    wanted.iter().filter_map(move |text| text.strip_prefix(key))
 }
 
 fn kind_of_task(settings: &SettingTree) -> String {

@@ -110,8 +110,8 @@ pub(crate) fn of_machine() -> Option<f64> {
     Some(limit.map_or(whole, |limit| limit.min(whole)))
 }
 
-/// What this program holds now.
-fn held() -> Option<f64> {
+/// The resident memory of this program in bytes; none where the system does not tell.
+pub fn held() -> Option<f64> {
     in_kilobytes(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
 }
 
