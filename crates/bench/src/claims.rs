@@ -283,6 +283,20 @@ mod tests {
     }
 
     #[test]
+    fn the_claim_of_the_page_on_experiments_is_one_of_the_suite_that_is_written() {
+        let page = include_str!("../../../docs/add-an-experiment.md");
+        let after = page.split_once("```toml\n").expect("it has the block").1;
+        let claim = after.split_once("```").expect("the block ends").0;
+        let suite = include_str!("../../lab/templates/router/suite.toml");
+        let paper = "[paper]\nname = 'P'\nurl = 'https://x'\n";
+        let settings = SettingTree::parse("s.toml", &format!("{suite}{paper}{claim}")).unwrap();
+        assert_eq!(read(&settings).unwrap().1.len(), 1);
+        let wrong_router = claim.replace("\"sample\"", "\"simple\"");
+        let err = wrong(&format!("{suite}{paper}{wrong_router}"));
+        assert!(err.ends_with("known: sample, top-k, random, dense"), "{err}");
+    }
+
+    #[test]
     fn what_is_misspelt_is_named_with_its_place() {
         let claim = "[[claim]]\nclaim = 'a'\neffect = 'b'\nmetric = 'accuracy'\n";
         assert!(wrong(claim).starts_with("s.toml:1: claims need a [paper]"));

@@ -123,6 +123,27 @@ fn parts_are_tuned_and_all_else_goes_back_out_to_the_bit() {
     assert!(err.contains("router"), "{err}");
 }
 
+/// Experts with biases and a clamped gate, which no fused kernel computes.
+#[test]
+fn gpt_oss_is_adapted_and_goes_back_out() {
+    let place = place("gpt-oss", "");
+    let base = "seeds = [0]\n[base]\nfrom = { checkpoint = \"model\" }\ntrain = { steps = 3, batch = 4, lr = 1e-2, warmup = 1 }\n";
+    let expert = "{ kind = \"clamped-glu\", hidden = 8, limit = 1.5 }";
+    let adapted = format!(
+        "[[method]]\nname = \"adapted\"\nmoe.expert = {{ kind = \"lora\", of = {expert}, rank = 2, alpha = 4.0 }}\ntrain.only = [\"adapters\"]\n"
+    );
+    fs::write(place.path("tiny.toml"), format!("{base}{TASK}{adapted}")).unwrap();
+    let data = data(&place);
+    ended(&place.run(&["run", "tiny.toml", "--data-dir", &data]), 0);
+    let runs = runs(&place);
+    ended(&place.run(&["export", &runs["adapted"].0, "adapted", "--data-dir", &data]), 0);
+    let experts = changed(&place, "adapted");
+    let weights = |name: &String| name.ends_with("_proj") && name.contains(".mlp.experts.");
+    assert!(!experts.is_empty() && experts.iter().all(weights), "{experts:?}");
+    let gap = (loss_of(&place, "adapted") - runs["adapted"].1).abs();
+    assert!(gap < 1e-5, "{gap}");
+}
+
 /// The run of an imported fixture, and a pruned one with these options.
 fn pruned(place: &Place, options: &[&str]) -> (Value, String) {
     let import = ["import", "model", "--set", "task.length=16", "--format", "json"];

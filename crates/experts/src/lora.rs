@@ -22,7 +22,9 @@ use burn::{
     prelude::*,
 };
 use kernels::{matmul, slotwise};
-use moe::{AnyExperts, Choice, Dims, Experts, Init, Pass, config, numbers_of};
+use moe::{
+    AnyExperts, Choice, Dims, Experts, Init, Pass, PathMapper, config, map_paths, numbers_of,
+};
 use serde::{Deserialize, Serialize};
 
 /// The experts that are adapted, with every default written out.
@@ -47,7 +49,7 @@ impl From<Base> for Choice {
 config! {
     /// The experts, and the sizes of their adapters.
     pub struct LoraConfig {
-        /// The experts that are adapted: `ffn` or `swiglu`.
+        /// The experts that are adapted: `ffn`, `swiglu`, `geglu` or `clamped-glu`.
         pub of: Base = Base(Choice::of("swiglu")),
         /// The rank of the change, R.
         pub rank: usize = 8,
@@ -58,7 +60,12 @@ config! {
 
 /// The kinds of experts that are stacks of matrices, with the names of the matrices: the first, the gate and
 /// the last.
-const KINDS: [(&str, [&str; 3]); 2] = [("ffn", ["w1", "", "w2"]), ("swiglu", ["w", "v", "w2"])];
+const KINDS: [(&str, [&str; 3]); 4] = [
+    ("ffn", ["w1", "", "w2"]),
+    ("swiglu", ["w", "v", "w2"]),
+    ("geglu", ["w", "v", "w2"]),
+    ("clamped-glu", ["w", "v", "w2"]),
+];
 
 /// A stack of experts with adapters.
 #[derive(Module, Debug)]
@@ -157,18 +164,32 @@ impl Experts for Lora {
         let at = |name: &str, sides| Adapter::new(&init.at("adapters").at(name), e, sides, r);
         let adapters = Adapters {
             first: at("first", [d, h]),
-            gate: (base.kind == "swiglu").then(|| at("gate", [d, h])),
+            gate: (base.kind != "ffn").then(|| at("gate", [d, h])),
             last: at("last", [h, d]),
         };
         Self { base: built.no_grad(), adapters, scale: config.scale() }
     }
 
-    fn forward(&self, _pass: &mut Pass, slots: Tensor<3>) -> Tensor<3> {
-        slotwise(slots, self.matrices())
+    fn forward(&self, pass: &mut Pass, slots: Tensor<3>) -> Tensor<3> {
+        match self.stack() {
+            Some(matrices) => slotwise(slots, matrices),
+            None => self.changed().forward(pass, slots),
+        }
     }
 
     fn stack(&self) -> Option<kernels::Ffn> {
-        Some(self.matrices())
+        let base = self.base.stack()?;
+        let (adapters, scale) = (&self.adapters, self.scale);
+        let gate = base.gate.map(|w| match &adapters.gate {
+            Some(gate) => gate.on(w, scale),
+            None => w,
+        });
+        Some(kernels::Ffn {
+            w1: adapters.first.on(base.w1, scale),
+            gate,
+            w2: adapters.last.on(base.w2, scale),
+            ..base
+        })
     }
 
     /// Those of the experts by themselves: W' is made once for all rows.
@@ -178,19 +199,37 @@ impl Experts for Lora {
 }
 
 impl Lora {
-    fn matrices(&self) -> kernels::Ffn {
-        let base = self.base.stack().expect("Experts::check has seen that it is a stack");
-        let (adapters, scale) = (&self.adapters, self.scale);
-        let gate = base.gate.map(|w| match &adapters.gate {
-            Some(gate) => gate.on(w, scale),
-            None => w,
-        });
-        kernels::Ffn {
-            w1: adapters.first.on(base.w1, scale),
-            gate,
-            w2: adapters.last.on(base.w2, scale),
-            ..base
-        }
+    /// The experts with W' in the place of W.
+    fn changed(&self) -> AnyExperts {
+        map_paths(self.base.clone(), &mut Change { adapters: &self.adapters, scale: self.scale })
+    }
+}
+
+/// Puts W' in the place of W.
+struct Change<'a> {
+    adapters: &'a Adapters,
+    scale: f64,
+}
+
+impl PathMapper for Change<'_> {
+    fn map<const D: usize>(
+        &mut self,
+        path: &[String],
+        param: Param<Tensor<D>>,
+    ) -> Param<Tensor<D>> {
+        let Adapters { first, gate, last } = self.adapters;
+        let adapter = match path.last().map(String::as_str) {
+            Some("w1" | "w") => Some(first),
+            Some("v") => gate.as_ref(),
+            Some("w2") => Some(last),
+            _ => None,
+        };
+        let Some(adapter) = adapter else { return param };
+        let w = param.val();
+        let shape = w.shape();
+        let stack = w.reshape::<3, _>(shape.clone());
+        // No parameter of its own: its gradient goes on to the adapters.
+        Param::initialized(param.id, adapter.on(stack, self.scale).reshape::<D, _>(shape))
     }
 }
 
@@ -229,6 +268,7 @@ pub fn folded(network: &impl Module, scale: f64, device: &Device) -> BTreeMap<St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use burn::optim::GradientsParams;
     use moe::{parameters, with_parameters};
 
     const DIMS: Dims = Dims { width: 5, n_experts: 3, units: 4 };
@@ -275,7 +315,7 @@ mod tests {
 
     #[test]
     fn the_first_pass_is_that_of_the_base_to_the_bit() {
-        for kind in ["ffn", "swiglu"] {
+        for (kind, _) in KINDS {
             let bits =
                 |layer: &Layer| output(layer).iter().map(|x| x.to_bits()).collect::<Vec<_>>();
             assert_eq!(bits(&lora(kind)), bits(&layer(&base(kind))), "{kind}");
@@ -284,7 +324,7 @@ mod tests {
 
     #[test]
     fn folded_experts_give_the_same_and_only_adapters_are_trained() {
-        for kind in ["ffn", "swiglu"] {
+        for (kind, _) in KINDS {
             let lora = moved(lora(kind));
             let plain = layer(&base(kind));
             assert_ne!(output(&lora), output(&plain));
@@ -292,6 +332,18 @@ mod tests {
             assert_eq!(output(&lora), output(&plain), "{kind}");
             let trained = parameters(&lora).into_iter().filter(|known| known.trained);
             assert!(trained.into_iter().all(|known| known.path.contains(".adapters.")));
+        }
+    }
+
+    #[test]
+    fn every_adapter_has_a_gradient_and_no_matrix_has() {
+        for (kind, names) in KINDS {
+            let lora = moved(lora(kind));
+            let x = Init::new(1, &Device::flex().autodiff()).normal("x", [3, 4, 5], 1.0).val();
+            let grads = lora.experts.forward(&mut Pass::train(0, 0, 0.0), x).sum().backward();
+            let grads = GradientsParams::from_grads(grads, &lora);
+            let matrices = names.iter().filter(|name| !name.is_empty()).count();
+            assert_eq!(grads.len(), 2 * matrices, "{kind}");
         }
     }
 
@@ -317,7 +369,7 @@ mod tests {
             build(&choice, DIMS).unwrap_err().to_string()
         };
         let err = wrong(Choice::of("lora").with("of", "conv"));
-        assert!(err.contains("adapters are for ffn, swiglu"), "{err}");
+        assert!(err.contains("adapters are for ffn, swiglu, geglu, clamped-glu"), "{err}");
         let err = wrong(Choice::of("lora").with("rank", 6));
         assert!(err.contains("rank = 6 is larger than 5"), "{err}");
         assert!(wrong(Choice::of("lora").with("rank", 2).with("alpha", 0.0)).contains("alpha = 0"));

@@ -16,21 +16,24 @@ use std::{
 /// # Errors
 /// If the path exists and is not a regular file, for example a link, or if it cannot be written.
 pub fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
-    write_atomic_parts(path, &[content])
+    write_atomic_with(path, |file| file.write_all(content))
 }
 
-/// The same of a content in parts, which need not be joined in memory.
+/// The same of what `write` writes, part by part, so that it need not be in memory as a whole.
 ///
 /// # Errors
-/// As [`write_atomic`].
-pub fn write_atomic_parts(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+/// As [`write_atomic`], and those of `write`.
+pub fn write_atomic_with(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     let permissions = permissions_of(path)?;
     let part = part_of(path);
     let written = File::create_new(&part).and_then(|mut file| {
         if let Some(permissions) = permissions {
             file.set_permissions(permissions)?;
         }
-        parts.iter().try_for_each(|part| file.write_all(part))?;
+        write(&mut file)?;
         file.sync_all()
     });
     let moved = written.and_then(|()| fs::rename(&part, path));
@@ -38,6 +41,25 @@ pub fn write_atomic_parts(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
         let _ = fs::remove_file(&part); // nothing half-written; the error above is the one to tell
     }
     moved.and_then(|()| sync_folder(folder_of(path)))
+}
+
+/// A file beside a place that is there for a while, and is removed when this is dropped.
+pub struct Scratch {
+    /// Its path, which no other thread or process takes.
+    pub path: PathBuf,
+}
+
+impl Scratch {
+    /// One beside this path; nothing is made yet.
+    pub fn beside(path: &Path) -> Self {
+        Self { path: part_of(path) }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path); // it may not have been made
+    }
 }
 
 /// The permissions of the file that is replaced, if there is one.

@@ -11,7 +11,9 @@ mod folder;
 mod regular;
 mod tree;
 
-pub use atomic::{create_folder, remove_parts, sync_name, write_atomic, write_atomic_parts};
+pub use atomic::{
+    Scratch, create_folder, remove_parts, sync_name, write_atomic, write_atomic_with,
+};
 pub use folder::write_folder;
 pub use regular::{read_regular, read_text};
 pub use tree::files_below;

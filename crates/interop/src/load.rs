@@ -55,8 +55,16 @@ pub fn load<M: Module>(
 
 /// What is said of tensors that no network uses.
 fn unused(rules: &Rules, checkpoint: &Checkpoint) -> Vec<String> {
-    let there = rules.unused.iter().filter(|name| checkpoint.tensor(name).is_some());
-    there.map(|name| format!("tensor {name} is used by no network, and is left out")).collect()
+    let there: Vec<_> =
+        rules.unused.iter().filter(|name| checkpoint.tensor(name).is_some()).collect();
+    match &there[..] {
+        [] => Vec::new(),
+        [name] => vec![format!("tensor {name} is used by no network, and is left out")],
+        [first, .., last] => vec![format!(
+            "{} tensors, {first} to {last}, are used by no network, and are left out",
+            there.len()
+        )],
+    }
 }
 
 /// The shapes of all parameters, none of which is made.

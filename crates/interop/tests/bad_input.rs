@@ -161,15 +161,27 @@ fn copies_of_tied_tensors() {
 
 #[test]
 fn tensors_that_no_network_uses() {
-    let folder = copy("t5");
-    let (mut header, mut numbers) = parts(&folder, "model.safetensors");
-    let start = numbers.len();
+    let with = |of: &str, names: &[&str]| {
+        let folder = copy(of);
+        let (mut header, mut numbers) = parts(&folder, "model.safetensors");
+        for name in names {
+            let start = numbers.len();
+            numbers.extend([0; 8 * 4 * 4]);
+            header[*name] = json!({
+                "dtype": "F32", "shape": [8, 4], "data_offsets": [start, start + 8 * 4 * 4]
+            });
+        }
+        write(&folder, "model.safetensors", &header, &numbers);
+        loaded(&folder)
+    };
     let name = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight";
-    numbers.extend([0; 8 * 4 * 4]);
-    header[name] =
-        json!({ "dtype": "F32", "shape": [8, 4], "data_offsets": [start, start + 8 * 4 * 4] });
-    write(&folder, "model.safetensors", &header, &numbers);
-    assert_eq!(loaded(&folder), format!("tensor {name} is used by no network, and is left out"));
+    let said = with("t5", &[name]);
+    assert_eq!(said, format!("tensor {name} is used by no network, and is left out"));
+    let names = [0, 1].map(|at| format!("model.layers.{at}.self_attn.rotary_emb.inv_freq"));
+    let [first, last] = [&names[0][..], &names[1][..]];
+    let said = with("llama", &[first, last]);
+    let wanted = format!("2 tensors, {first} to {last}, are used by no network, and are left out");
+    assert_eq!(said, wanted);
 }
 
 #[test]

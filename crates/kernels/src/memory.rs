@@ -4,7 +4,8 @@
 ///
 /// A training step allocates the same large tensors again and again. By default glibc gives them back
 /// to the system and fetches them anew, and each fresh page costs a fault: of a layer with 64 experts a
-/// tenth of the time. Call it once, when the program starts.
+/// tenth of the time. Call it before the first tensor is made; a program that makes none does not want it,
+/// because all threads then allocate from one heap.
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {

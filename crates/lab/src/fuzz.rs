@@ -8,6 +8,7 @@ use std::fs;
 use mutate::{Random, mutated};
 
 use crate::{
+    probes::given_choices,
     store::{Ended, Numbers, Store, read_json, read_traces, safetensors},
     testing::plan,
 };
@@ -69,5 +70,28 @@ fn tensors_are_read_or_refused() {
     for bytes in inputs(3000, std::slice::from_ref(&whole)) {
         fs::write(&path, &bytes).unwrap();
         drop(safetensors::read(&path));
+    }
+}
+
+#[test]
+fn choices_of_other_programs_are_read_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let npy = npy::write_u16(&[2, 3, 2], &[0, 1, 2, 3, 1, 0, 3, 2, 0, 1, 1, 2]);
+    let tensors = folder.path().join("whole.safetensors");
+    let array = |numbers: Vec<f32>| burn::tensor::TensorData::new(numbers, [3, 2]);
+    let layers = (0..2).flat_map(|at| {
+        let experts = array(vec![0.0, 1.0, 2.0, 3.0, 1.0, -1.0]).convert::<i32>();
+        let weights = array(vec![0.5; 6]);
+        [(format!("layer.{at}.experts"), experts), (format!("layer.{at}.weights"), weights)]
+    });
+    safetensors::write(&tensors, &layers.collect()).unwrap();
+    for (end, whole) in [("npy", npy), ("safetensors", fs::read(&tensors).unwrap())] {
+        let path = folder.path().join(format!("choices.{end}"));
+        fs::write(&path, &whole).unwrap();
+        assert_eq!(given_choices(&path, &[4, 4], 3).unwrap().len(), 2);
+        for bytes in inputs(3000, std::slice::from_ref(&whole)) {
+            fs::write(&path, &bytes).unwrap();
+            drop(given_choices(&path, &[4, 4], 3));
+        }
     }
 }

@@ -1,8 +1,13 @@
 //! A setting: the runs of one suite, task and backbone, which are compared with each other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use foldhash::fast::RandomState;
 
 use crate::{Error, ExampleRow, Examples, Row, Runs, number::LARGEST};
+
+/// With a faster hash than that of the standard library: tables look up every value by names.
+type HashMap<K, V> = std::collections::HashMap<K, V, RandomState>;
 
 /// The value of each seed.
 pub type Scores = BTreeMap<u64, f64>;
@@ -51,7 +56,7 @@ impl<'a> Setting<'a> {
     /// error unless `mix` is set.
     pub fn all(runs: &'a Runs, mix: bool) -> Result<Vec<Self>, Error> {
         let mut order = Vec::new();
-        let mut rows: HashMap<_, Vec<&Row>> = HashMap::new();
+        let mut rows: HashMap<_, Vec<&Row>> = HashMap::default();
         for row in &runs.rows {
             let key = (row.suite.as_str(), row.task.as_str(), row.backbone.as_str());
             let group = rows.entry(key).or_default();
@@ -77,14 +82,14 @@ impl<'a> Setting<'a> {
             backbone,
             methods: distinct(rows.iter().map(|row| row.method.as_str())),
             metrics: distinct(rows.iter().filter(|row| !row.is_gap()).map(|row| &*row.metric)),
-            rows: HashMap::new(),
-            places: HashMap::new(),
-            measured: HashMap::new(),
+            rows: HashMap::default(),
+            places: HashMap::default(),
+            measured: HashMap::default(),
             count: 0,
-            scores: HashMap::new(),
+            scores: HashMap::default(),
             splits: Vec::new(),
-            sources: HashMap::new(),
-            gaps: HashMap::new(),
+            sources: HashMap::default(),
+            gaps: HashMap::default(),
             examples,
         };
         if !mix {

@@ -7,6 +7,9 @@ mod batch;
 mod data;
 mod extensions;
 mod grouped;
+#[cfg(test)]
+#[path = "../../bench/tests/fuzz/mutate.rs"]
+mod mutate;
 pub mod raw;
 mod registry;
 mod score;

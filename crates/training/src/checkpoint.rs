@@ -5,25 +5,21 @@
 //! before it. Data position and random numbers follow from seed and step, so they need no place here.
 
 use std::{
-    collections::HashMap,
-    fs, io,
+    fs::{self, File},
+    io::{self, Write},
     ops::Range,
     path::{Path, PathBuf},
 };
 
-use burn::{
-    module::{Module, Param},
-    optim::ModuleOptimizer,
-    store::ModuleRecord,
-    tensor::{Bytes, Shape, Tensor},
-};
-use burn_pack::Reader;
-use moe::{PathVisitor, visit_paths};
+use burn::{module::Module, optim::ModuleOptimizer};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{LogMark, ProcessGroup};
-use files::write_atomic_parts;
+use crate::{
+    LogMark, ProcessGroup,
+    record::{read_model, read_optimizer, read_owned, record, write_record},
+};
+use files::write_atomic_with;
 
 const MAGIC: &[u8] = b"MOELAB01";
 const CHECKSUM: usize = 32;
@@ -163,7 +159,7 @@ impl Checkpoint {
         Ok(())
     }
 
-    /// Writes the parts of the file one after the other, so that they are in memory once.
+    /// Writes the parts of the file one after the other.
     fn write<M: Module>(
         &self,
         path: &Path,
@@ -171,15 +167,18 @@ impl Checkpoint {
         optimizer: &ModuleOptimizer,
         rest: &[Vec<u8>],
     ) -> io::Result<()> {
-        let [model, optimizer] = records(model, optimizer).map_err(io::Error::other)?;
-        let header = self.header([model.len(), optimizer.len()], rest)?;
-        let mut parts: Vec<&[u8]> = vec![&header, &model, &optimizer];
-        parts.extend(rest.iter().map(Vec::as_slice));
-        let mut hash = Sha256::new();
-        parts.iter().for_each(|part| hash.update(part));
-        let checksum = hash.finalize();
-        parts.push(&checksum);
-        write_atomic_parts(path, &parts)
+        let optimizer = optimizer.into_bytes().map_err(io::Error::other)?;
+        let record = record(model);
+        let size = record.size().map_err(io::Error::other)?;
+        let header = self.header([size, optimizer.len()], rest)?;
+        write_atomic_with(path, |file| {
+            let mut hashed = Hashed { file, hash: Sha256::new() };
+            hashed.write_all(&header)?;
+            write_record(record, size, path, &mut hashed)?;
+            hashed.write_all(&optimizer)?;
+            rest.iter().try_for_each(|part| hashed.write_all(part))?;
+            hashed.file.write_all(&hashed.hash.finalize())
+        })
     }
 
     /// What comes before the records, of these lengths.
@@ -198,13 +197,17 @@ impl Checkpoint {
     /// The network alone of the content of the file in a folder, read into a fresh one.
     pub fn parse_model<M: Module>(
         folder: &Path,
-        bytes: &[u8],
+        mut bytes: Vec<u8>,
         model: M,
     ) -> Result<M, CheckpointError> {
         let path = Self::path(folder);
         let damaged = |message: String| CheckpointError::Damaged { path, message };
-        let (_, [model_bytes, ..]) = parts(bytes).map_err(damaged.clone())?;
-        read_model(model_bytes, model).map_err(damaged)
+        let (_, [record, optimizer, rest]) = parts(&bytes).map_err(damaged.clone())?;
+        let end = bytes.len() - CHECKSUM - rest.len() - optimizer.len();
+        let begin = end - record.len();
+        bytes.truncate(end);
+        bytes.drain(..begin); // in its place: a copy would be the network once more
+        read_owned(bytes, model).map_err(damaged)
     }
 
     /// Reads the file, if there is one, into a fresh network and a fresh optimizer.
@@ -250,105 +253,21 @@ impl State {
     }
 }
 
-/// The reason for which something cannot be written.
-pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-/// The records of a network and of its optimizer.
-fn records<M: Module>(model: &M, optimizer: &ModuleOptimizer) -> Result<[Bytes; 2], Failure> {
-    Ok([model_bytes(model)?, optimizer.into_bytes()?])
+/// A file that is hashed while it is written.
+struct Hashed<'a> {
+    file: &'a mut File,
+    hash: Sha256,
 }
 
-/// The record of a network.
-pub(crate) fn model_bytes<M: Module>(model: &M) -> Result<Bytes, Failure> {
-    drop(model.valid()); // brings pending updates of running states into the record
-    Ok(model.clone().into_record().into_bytes()?)
-}
-
-/// Reads a record into a fresh network.
-pub(crate) fn read_model<M: Module>(bytes: &[u8], model: M) -> Result<M, String> {
-    let bytes = shared(bytes);
-    tensors(&bytes)?.iter().try_for_each(is_float)?;
-    let record = ModuleRecord::from_bytes(bytes);
-    record.and_then(|record| model.try_load_record(record)).map_err(|err| err.to_string())
-}
-
-/// A copy of a record, whose clones share it.
-fn shared(record: &[u8]) -> Bytes {
-    Bytes::from_bytes_vec(record.to_vec()).shared()
-}
-
-/// The parameters of all networks are floating-point numbers, and Burn panics on a record of others.
-fn is_float(tensor: &burn_pack::Tensor) -> Result<(), String> {
-    let (name, dtype) = (&tensor.name, tensor.dtype);
-    let wrong = || format!("{name} has numbers of {dtype:?}; expected floating-point numbers");
-    dtype.is_float().then_some(()).ok_or_else(wrong)
-}
-
-/// The tensors of a record.
-fn tensors(record: &Bytes) -> Result<Vec<burn_pack::Tensor>, String> {
-    opened(record)?.into_tensors().map_err(|err| err.to_string())
-}
-
-fn opened(record: &Bytes) -> Result<Reader, String> {
-    Reader::from_bytes(record.clone()).map_err(|err| err.to_string())
-}
-
-/// Reads a record into a fresh optimizer of a network. Burn panics on a record of another network, and
-/// leaves out what it cannot read.
-pub(crate) fn read_optimizer<M: Module>(
-    bytes: &[u8],
-    optimizer: ModuleOptimizer,
-    model: &M,
-) -> Result<ModuleOptimizer, String> {
-    let mut shapes = Shapes::default();
-    visit_paths(model, &mut shapes);
-    let bytes = shared(bytes);
-    let reader = opened(&bytes)?;
-    shapes.fit_ranks(&reader)?;
-    let tensors = reader.into_tensors().map_err(|err| err.to_string())?;
-    tensors.iter().try_for_each(|tensor| shapes.fit(tensor))?;
-    let read = optimizer.from_bytes(bytes);
-    let read = read.map_err(|err| err.to_string())?;
-    let (of, known) = (tensors.len(), read.to_record().len());
-    let lost = || format!("{known} of {of} tensors of the optimizer can be read");
-    (known == of).then_some(read).ok_or_else(lost)
-}
-
-/// The shape of every parameter.
-#[derive(Default)]
-struct Shapes {
-    of: HashMap<u64, Shape>,
-}
-
-impl Shapes {
-    /// Checks the ranks of parameters in the record of an optimizer.
-    fn fit_ranks(&self, record: &Reader) -> Result<(), String> {
-        for (name, &rank) in record.scalars() {
-            let Some(id) = name.strip_suffix(".__rank") else { continue };
-            let shape = id.parse().ok().and_then(|id| self.of.get(&id));
-            if shape.map(|shape| shape.rank()) != rank.try_into().ok() {
-                return Err(format!("{name} of the optimizer, {rank:?}, is that of no parameter"));
-            }
-        }
-        Ok(())
+impl Write for Hashed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        Ok(written)
     }
 
-    /// Checks a tensor of the record of an optimizer, which has the shape of its parameter.
-    fn fit(&self, tensor: &burn_pack::Tensor) -> Result<(), String> {
-        is_float(tensor)?;
-        let name = &tensor.name;
-        let id = tensor.param_id.filter(|id| name.starts_with(&format!("{id}.")));
-        if id.and_then(|id| self.of.get(&id)) == Some(&tensor.shape) {
-            return Ok(());
-        }
-        let shape = tensor.shape.to_vec();
-        Err(format!("{name} of the optimizer is of no parameter of shape {shape:?}"))
-    }
-}
-
-impl PathVisitor for Shapes {
-    fn visit<const D: usize>(&mut self, _: &[String], param: &Param<Tensor<D>>) {
-        self.of.insert(param.id.val(), param.val().shape());
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 
@@ -372,23 +291,45 @@ fn parts(bytes: &[u8]) -> Result<(Header, [&[u8]; 3]), String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::{TrainConfig, adamw};
-    use burn::{nn::Linear, optim::GradientsParams, prelude::*, tensor::DType};
+    use crate::{
+        TrainConfig, adamw,
+        record::{LARGE, model_bytes},
+    };
+    use burn::{nn::Linear, optim::GradientsParams, prelude::*};
     use moe::Init;
 
-    fn fresh() -> (Linear, ModuleOptimizer) {
+    pub(crate) fn fresh() -> (Linear, ModuleOptimizer) {
         let linear = Init::new(0, &Device::flex().autodiff()).linear("l", 3, 2, true);
         let optimizer = adamw(&TrainConfig::default(), &linear);
         (linear, optimizer)
     }
 
-    fn step((linear, mut optimizer): (Linear, ModuleOptimizer)) -> (Linear, ModuleOptimizer) {
+    pub(crate) fn step(
+        (linear, mut optimizer): (Linear, ModuleOptimizer),
+    ) -> (Linear, ModuleOptimizer) {
         let x = Tensor::<2>::ones([1, 3], &Device::flex().autodiff());
         let loss = linear.forward(x).square().sum();
         let grads = GradientsParams::from_grads(loss.backward(), &linear);
         (optimizer.step(0.1, linear, grads), optimizer)
+    }
+
+    #[test]
+    fn a_large_network_is_written_part_by_part_to_the_same_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let init = Init::new(0, &Device::flex());
+        let large = init.linear("l", 4200, 4000, true);
+        let optimizer = adamw(&TrainConfig::default(), &large);
+        Checkpoint::default().save(folder.path(), &large, &optimizer).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let bytes = fs::read(Checkpoint::path(folder.path())).unwrap();
+        let (header, [record, ..]) = parts(&bytes).unwrap();
+        assert!(header.model > LARGE);
+        assert!(*record == model_bytes(&large).unwrap()[..]);
+        let fresh = Init::new(1, &Device::flex()).linear("l", 4200, 4000, true);
+        let read = Checkpoint::parse_model(folder.path(), bytes, fresh).unwrap();
+        assert!(read.weight.val().into_data() == large.weight.val().into_data());
     }
 
     #[test]
@@ -409,38 +350,10 @@ mod tests {
             Checkpoint::load(folder.path(), model, fresh_optimizer).unwrap().unwrap();
         assert_eq!(checkpoint, saved);
         let bytes = fs::read(Checkpoint::path(folder.path())).unwrap();
-        let alone = Checkpoint::parse_model(folder.path(), &bytes, fresh().0).unwrap();
+        let alone = Checkpoint::parse_model(folder.path(), bytes, fresh().0).unwrap();
         assert_eq!(alone.weight.val().into_data(), loaded.weight.val().into_data());
         let bits = |state: (Linear, ModuleOptimizer)| step(state).0.weight.val().into_data();
         assert_eq!(bits((loaded, loaded_optimizer)), bits((linear, optimizer)));
-    }
-
-    #[test]
-    fn moments_that_do_not_belong_to_the_network_are_refused() {
-        let (linear, optimizer) = step(fresh());
-        let record = optimizer.into_bytes().unwrap();
-        let read = |tensors: Vec<burn_pack::Tensor>| {
-            let bytes = burn_pack::Writer::new(tensors).into_bytes().unwrap();
-            read_optimizer(&bytes, fresh().1, &linear).err().unwrap()
-        };
-        let changed = |dtype: DType, shape: &[usize]| {
-            let mut tensors = tensors(&shared(&record)).unwrap();
-            let (name, _, _, id, bytes) = tensors.remove(0).into_parts().unwrap();
-            read(vec![burn_pack::Tensor::new(name, dtype, shape.to_vec(), id, bytes)])
-        };
-        let shape = tensors(&shared(&record)).unwrap()[0].shape.to_vec();
-        assert!(changed(DType::I32, &shape).contains("numbers of I32"));
-        let row = [1, shape.iter().product()];
-        assert!(changed(DType::F32, &row).contains("of no parameter of shape [1, "));
-        // The number of steps is missing.
-        assert_eq!(
-            read(tensors(&shared(&record)).unwrap()),
-            "0 of 4 tensors of the optimizer can be read"
-        );
-        assert!(read_optimizer(&record, fresh().1, &linear).is_ok());
-        let other = Init::new(0, &Device::flex().autodiff()).linear("l", 4, 2, true);
-        let err = read_optimizer(&record, fresh().1, &other).err().unwrap();
-        assert!(err.ends_with("of no parameter of shape [3, 2]"), "{err}");
     }
 
     #[test]

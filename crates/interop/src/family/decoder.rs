@@ -97,6 +97,8 @@ impl Decoder {
             let norm = |name: &str| format!("{there}.{name}layernorm.weight");
             self.rules.same(format!("{here}.attention_norm.gamma"), norm("input_"));
             self.rules.same(format!("{here}.feed_forward_norm.gamma"), norm("post_attention_"));
+            // In older files; it follows from the settings.
+            self.rules.unused.push(format!("{there}.self_attn.rotary_emb.inv_freq"));
         }
     }
 

@@ -47,7 +47,6 @@ fn command(suites: &[Suite], verbs: &[VerbEntry]) -> Command {
 
 /// Runs the program: the verbs of `lab` and those of its own.
 pub(crate) fn main(plugins: &Plugins, suites: &[Suite], own: &[VerbEntry]) -> ExitCode {
-    kernels::keep_freed_memory();
     let all = [&verbs::all()[..], own].concat();
     let names: Vec<&str> = all.iter().map(|verb| verb.name).collect();
     let args: Vec<String> =

@@ -32,7 +32,13 @@ impl Runner<'_> {
     /// Trains one run to its end, or until it is stopped, if no other process is at it.
     pub(super) fn run(&self, spec: &RunSpec, progress: &Progress) -> anyhow::Result<Turn> {
         match self.store.lock(&spec.id)? {
-            Some(_lock) => self.run_locked(spec, progress).map(|()| Turn::Over),
+            Some(_lock) => {
+                let ended = self.run_locked(spec, progress);
+                if ended.is_err() {
+                    self.store.remove_empty(&spec.id);
+                }
+                ended.map(|()| Turn::Over)
+            }
             None => Ok(Turn::Elsewhere),
         }
     }

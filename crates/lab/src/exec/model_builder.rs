@@ -32,7 +32,7 @@ impl ModelBuilder<'_> {
         let place = || Checkpoint::path(&folder).display().to_string();
         let bytes = read_file(&folder, "checkpoint.bin")?;
         let bytes = bytes.with_context(|| format!("{} is not there", place()))?;
-        Ok((Checkpoint::parse_model(&folder, &bytes, model)?, pruned))
+        Ok((Checkpoint::parse_model(&folder, bytes, model)?, pruned))
     }
 
     pub(super) fn build(

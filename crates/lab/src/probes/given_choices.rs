@@ -121,6 +121,14 @@ fn layer(
         let bad = weights.iter().position(|weight| !weight.is_finite());
         ensure!(bad.is_none(), "unit {}: a weight that is no number", bad.unwrap_or(0) / k);
     }
+    for unit in 0..n {
+        let mut of_unit = numbers[unit * k..(unit + 1) * k].to_vec();
+        of_unit.sort_unstable();
+        let twice = of_unit.windows(2).find(|pair| pair[0] == pair[1] && pair[0] >= 0);
+        if let Some([expert, _]) = twice {
+            bail!("unit {unit}: expert {expert} is chosen twice");
+        }
+    }
     let unit = |unit: usize| {
         let real = (unit * k..(unit + 1) * k).filter(|at| numbers[*at] >= 0);
         let share = 1.0 / real.clone().count().max(1) as f32;
@@ -186,6 +194,9 @@ mod tests {
             "layer 0: it has the choices of 2 units, and the examples have 5"
         );
         assert_eq!(wrong(&[3], 2), "layer 0: unit 1: expert 3; expected -1 to 2");
+        let (_folder, path) = npy_file("|i1", &[2, 3], &[0, 1, 2, 1, 255, 1]);
+        let err = given_choices(&path, &[3], 2).err().unwrap();
+        assert_eq!(format!("{err:#}"), "layer 0: unit 1: expert 1 is chosen twice");
         let (_folder, path) = npy_file("<f4", &[1, 1], &[0; 4]);
         let err = given_choices(&path, &[3], 1).err().unwrap().to_string();
         assert!(err.contains("its numbers are <f4; known: |u1"), "{err}");

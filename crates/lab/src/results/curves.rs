@@ -25,7 +25,9 @@ impl TrainingCurves {
         let (mut curves, mut seen, mut traced) = (Self::default(), HashSet::new(), HashSet::new());
         for row in runs.rows.iter().filter(|row| !row.run.is_empty()) {
             if seen.insert((&row.run, &row.method)) {
-                let Some(folder) = folder_named(folder, &row.run) else { continue };
+                let there = folder_named(folder, &row.run)
+                    .filter(|folder| folder.symlink_metadata().is_ok());
+                let Some(folder) = there else { continue };
                 let steps = read_log(&folder)?;
                 curves.add(&row.method, &row.task, row.seed, &steps);
                 let place = (&row.task, &row.backbone, &row.method);

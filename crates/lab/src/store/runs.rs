@@ -3,7 +3,8 @@
 use std::{
     collections::BTreeSet,
     fmt,
-    fs::{File, TryLockError},
+    fs::{self, File, TryLockError},
+    io,
     path::{Component, Path, PathBuf},
 };
 
@@ -138,6 +139,18 @@ impl Store {
         }
         Ok(Some(file))
     }
+
+    /// Removes the folder of a run that could not begin: it has a lock, which this process holds, and
+    /// nothing else.
+    pub(crate) fn remove_empty(&self, id: &str) {
+        let folder = self.folder(id);
+        let is_lock =
+            |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|it| it.file_name() == "lock");
+        if fs::read_dir(&folder).is_ok_and(|mut entries| entries.all(is_lock)) {
+            // What cannot be removed is no harm: the next one takes the lock as it is.
+            let _ = fs::remove_file(folder.join("lock")).and_then(|()| fs::remove_dir(&folder));
+        }
+    }
 }
 
 /// Opens a file whose lock is taken; it has no content.
@@ -236,7 +249,6 @@ pub(crate) fn read_json<T: DeserializeOwned>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     #[test]
     fn a_run_is_done_once_its_result_is_there() {
@@ -248,6 +260,17 @@ mod tests {
         let ended = Ended::Failed { step: 3, cause: "the loss is NaN".into() };
         store.end("a", &ended).unwrap();
         assert_eq!(store.ended("a").unwrap(), Some(ended));
+    }
+
+    #[test]
+    fn a_run_that_could_not_begin_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let _locks = ["a", "b"].map(|id| store.lock(id).unwrap().unwrap());
+        store.write("b", "groups.json", &vec![1, 2]).unwrap();
+        ["a", "b", "none"].iter().for_each(|id| store.remove_empty(id));
+        assert!(!store.folder("a").exists() && store.folder("b").join("lock").exists());
+        assert!(store.lock("a").unwrap().is_some());
     }
 
     #[test]

@@ -27,6 +27,9 @@ use html::{escape, id};
 /// Sections that are made at once; all would take much memory.
 const AT_ONCE: usize = 4;
 
+/// The most methods that are drawn, over all settings.
+const DRAWN: usize = 10_000;
+
 /// The contents of a report.
 pub struct Page<'a> {
     /// Its title.
@@ -82,7 +85,7 @@ pub fn page(page: &Page) -> Result<String, Error> {
     check_layers(&page.traces)?;
     let (settings, hues) = (page.query.settings(page.runs)?, page.hues());
     // Without two methods that have results everywhere there is no ranking, and that is no error.
-    let ranking = rank_in(&settings, &page.query, Detail::All).ok();
+    let ranking = rank_in(&settings, &page.query, Detail::Page).ok();
     let ranking = ranking.map(|ranking| ranking::section(&ranking, &hues));
     let of_setting = |setting: &Setting| format!("{}, {}", setting.task, setting.backbone);
     let mut titles: Vec<String> = settings.iter().map(of_setting).collect();
@@ -91,8 +94,14 @@ pub fn page(page: &Page) -> Result<String, Error> {
     titles.extend((!page.environment.is_empty()).then(|| "Environment".into()));
     titles.extend((!page.commands.is_empty()).then(|| "To make it again".into()));
     let mut html = Html::new(&page.title, &titles);
-    for some in settings.chunks(AT_ONCE) {
-        let bodies = some.par_iter().map(|setting| setting::section(page, &hues, setting));
+    let drawn = drawn(&settings);
+    let section = |(at, setting): (usize, &Setting)| match at < drawn {
+        true => setting::section(page, &hues, setting),
+        false => setting::tables_alone(page, setting, drawn),
+    };
+    let all: Vec<(usize, &Setting)> = settings.iter().enumerate().collect();
+    for some in all.chunks(AT_ONCE) {
+        let bodies = some.par_iter().map(|one| section(*one));
         for body in bodies.collect::<Result<Vec<_>, _>>()? {
             html.section(|text| *text += &body);
         }
@@ -122,7 +131,18 @@ pub fn trace_figures(traces: &[Trace]) -> Vec<Figure> {
     figures
 }
 
-/// The plots of the report, for files of their own: they can go into a paper as they are.
+/// How many settings are drawn: the first ones, as long as they have at most [`DRAWN`] methods in all, and
+/// the first in any case.
+fn drawn(settings: &[Setting]) -> usize {
+    let so_far = settings.iter().scan(0, |methods, setting| {
+        *methods += setting.methods.len();
+        Some(*methods)
+    });
+    so_far.take_while(|methods| *methods <= DRAWN).count().max(1)
+}
+
+/// The plots of the report, for files of their own: they can go into a paper as they are. Of very many
+/// settings only the first are drawn, which hold 10,000 methods in all.
 ///
 /// # Errors
 /// As of [`page`].
@@ -130,7 +150,8 @@ pub fn plots(page: &Page) -> Result<Vec<Figure>, Error> {
     check_layers(&page.traces)?;
     let (settings, hues) = (page.query.settings(page.runs)?, page.hues());
     let of_setting = |setting| Figures::new(page, &hues, setting).into_all();
-    let mut figures: Vec<Figure> = settings.par_iter().flat_map_iter(of_setting).collect();
+    let some = &settings[..drawn(&settings).min(settings.len())];
+    let mut figures: Vec<Figure> = some.par_iter().flat_map_iter(of_setting).collect();
     figures.extend(overview::figure(page, &settings)?);
     if let Ok(ranking) = rank_in(&settings, &page.query, Detail::Plots) {
         figures.extend(ranking::figures(&ranking, &hues));
@@ -252,6 +273,44 @@ mod tests {
         for text in ["http:", "https:", "<script", "src=", "@import", "url("] {
             assert!(!html.contains(text), "{text}");
         }
+    }
+
+    #[test]
+    fn of_very_many_settings_the_first_are_drawn_and_all_have_tables() {
+        let row = |task: usize, method: usize| crate::Row {
+            task: format!("task{task}"),
+            ..fixture::row(&format!("m{method}"), 0, "accuracy", 0.5)
+        };
+        let rows = |tasks| (0..tasks).flat_map(move |task| (0..4000).map(move |m| row(task, m)));
+        let few = Runs::of(rows(2).collect::<Vec<_>>());
+        assert!(!page(&Page::new("t", &few)).unwrap().contains("Not drawn"));
+        let runs = Runs::of(rows(3).collect::<Vec<_>>());
+        let html = page(&Page::new("t", &runs)).unwrap();
+        assert_eq!(html.matches("Not drawn: ").count(), 1);
+        assert!(html.contains("the plots of the first 2 settings"));
+        assert_eq!(html.matches("vit: test split of suite").count(), 3);
+        let figures = plots(&Page::new("t", &runs)).unwrap();
+        let has = |task: &str| figures.iter().any(|figure| figure.name.starts_with(task));
+        assert_eq!((has("task1"), has("task2")), (true, false));
+        assert_eq!(drawn(&Setting::all(&Runs::of(Vec::new()), false).unwrap()), 1);
+    }
+
+    #[test]
+    fn a_page_leaves_tests_of_very_many_pairs_to_rank() {
+        let rows = |methods: usize| {
+            let row = |at: usize| {
+                fixture::row(
+                    &format!("m{}", at % methods),
+                    (at / methods) as u64,
+                    "accuracy",
+                    at as f64,
+                )
+            };
+            Runs::of((0..3 * methods).map(row).collect::<Vec<_>>())
+        };
+        let says = |methods, text| page(&Page::new("t", &rows(methods))).unwrap().contains(text);
+        assert!(says(200, "with Holm&#39;s correction over all pairs"));
+        assert!(says(202, "p to the first is left out: with 202 methods"));
     }
 
     #[test]

@@ -13,15 +13,28 @@ use crate::{
 /// The tables and plots of a setting.
 pub(super) fn section(page: &Page, hues: &Hues, setting: &Setting) -> Result<String, Error> {
     let figures = Figures::new(page, hues, setting);
-    let tables = comparison_of(setting, &page.query);
-    let mut body: String = tables.iter().map(Table::to_html).collect();
-    body += &part("Verdicts", &verdicts(page, setting)?);
+    let mut body = tables(page, setting)?;
     body += &part("Quality and cost", &pair(&figures.quality));
     body += &part("Learning curves", &pair(&figures.learning));
     body += &part("Routing over time", &pair(&figures.routing));
     body += &part("Load of the experts", &pair(&figures.loads));
     body += &traces::section(&page.traces, setting.task);
     Ok(body)
+}
+
+/// The tables of a setting that is not drawn, and why it is not.
+pub(super) fn tables_alone(page: &Page, setting: &Setting, drawn: usize) -> Result<String, Error> {
+    let note = format!(
+        "<p class=\"note\">Not drawn: of so many methods and tasks the plots of the first {drawn} settings \
+         are on this page. A file of results with this task alone draws it.</p>\n"
+    );
+    Ok(tables(page, setting)? + &note)
+}
+
+fn tables(page: &Page, setting: &Setting) -> Result<String, Error> {
+    let tables = comparison_of(setting, &page.query);
+    let body: String = tables.iter().map(Table::to_html).collect();
+    Ok(body + &part("Verdicts", &verdicts(page, setting)?))
 }
 
 fn verdicts(page: &Page, setting: &Setting) -> Result<String, Error> {

@@ -24,4 +24,4 @@ pub use overview::{Against, Difference, OverviewFinding, Panel, overview};
 pub use pareto::{CostPoint, front, pareto};
 pub use patches::patches;
 pub(crate) use patches::tint;
-pub(crate) use svg::escape;
+pub(crate) use svg::{escape, escape_into};

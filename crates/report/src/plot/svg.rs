@@ -135,18 +135,23 @@ pub(super) fn text_width(text: &str) -> f64 {
 /// Text that is no markup, also within quotes.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
+    escape_into(&mut escaped, text);
+    escaped
+}
+
+/// The same, added to a text.
+pub(crate) fn escape_into(to: &mut String, text: &str) {
     for letter in text.chars() {
         match letter {
-            '\n' | '\t' => escaped.push(letter),
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            _ => escaped.push(visible(letter)),
+            '\n' | '\t' => to.push(letter),
+            '&' => to.push_str("&amp;"),
+            '<' => to.push_str("&lt;"),
+            '>' => to.push_str("&gt;"),
+            '"' => to.push_str("&quot;"),
+            '\'' => to.push_str("&#39;"),
+            _ => to.push(visible(letter)),
         }
     }
-    escaped
 }
 
 #[cfg(test)]

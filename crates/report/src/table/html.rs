@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Cell, Column, Table};
-use crate::plot::escape;
+use crate::plot::{escape, escape_into};
 
 /// Adds the table with its caption, and its notes below. Rows are made one by one, so that a large table
 /// need not be held beside its text.
@@ -22,28 +22,27 @@ pub(super) fn render<'a>(
          </thead>\n<tbody>\n",
         escape(&table.title)
     );
-    rows.for_each(|cells| *to += &row(&table.columns, &cells));
+    rows.for_each(|cells| row(to, &table.columns, &cells));
     *to += "</tbody>\n</table></div>\n";
     for note in table.notes("Bold") {
         *to += &format!("<p class=\"note\">{}</p>\n", escape(&note));
     }
 }
 
-fn row(columns: &[Column], cells: &[Cell]) -> String {
-    let cell = |(at, (column, cell)): (usize, (&Column, &Cell))| {
-        let text = escape(&column.show(cell));
-        let text = if cell.is_bold() { format!("<strong>{text}</strong>") } else { text };
+fn row(to: &mut String, columns: &[Column], cells: &[Cell]) {
+    *to += "<tr>";
+    for (at, (column, cell)) in columns.iter().zip(cells).enumerate() {
         let side = match cell {
             Cell::Gap(_) | Cell::Missing => " class=\"gap\"",
             _ => side(column),
         };
-        match at {
-            0 => format!("<th scope=\"row\"{side}>{text}</th>"),
-            _ => format!("<td{side}>{text}</td>"),
-        }
-    };
-    let cells: String = columns.iter().zip(cells).enumerate().map(cell).collect();
-    format!("<tr>{cells}</tr>\n")
+        let [tag, scope] = if at == 0 { ["th", " scope=\"row\""] } else { ["td", ""] };
+        let [strong, end] = if cell.is_bold() { ["<strong>", "</strong>"] } else { ["", ""] };
+        to.extend(["<", tag, scope, side, ">", strong]);
+        escape_into(to, &column.show(cell));
+        to.extend([end, "</", tag, ">"]);
+    }
+    *to += "</tr>\n";
 }
 
 fn side(column: &Column) -> &'static str {

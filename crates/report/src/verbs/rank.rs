@@ -57,13 +57,26 @@ pub fn rank(runs: &Runs, query: &Query) -> Result<Ranking, Error> {
     rank_in(&query.settings(runs)?, query, Detail::All)
 }
 
-/// What is computed of a ranking.
+/// What is computed of a ranking. Tests of pairs and intervals take most of the time.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Detail {
     /// All of it.
     All,
-    /// What its plots show: no tests of pairs and no intervals, which take most of the time.
+    /// All of it, but without tests of pairs where there are more than 20,000.
+    Page,
+    /// What its plots show: no tests of pairs and no intervals.
     Plots,
+}
+
+impl Detail {
+    /// Whether so many methods are tested in pairs.
+    fn tests(self, methods: usize) -> bool {
+        match self {
+            Detail::All => true,
+            Detail::Page => methods * (methods - 1) / 2 <= 20_000,
+            Detail::Plots => false,
+        }
+    }
 }
 
 /// The ranking over some settings.
@@ -177,7 +190,7 @@ fn ranking(
     Ranking {
         friedman: friedman(&blocks),
         critical: critical_difference(methods.len(), blocks.len()),
-        pairs: if detail == Detail::All { pairs(&blocks, &order) } else { Vec::new() },
+        pairs: if detail.tests(methods.len()) { pairs(&blocks, &order) } else { Vec::new() },
         blocks: blocks.len(),
         tasks: tasks.len(),
         left_out: left_out.into_iter().map(String::from).collect(),
@@ -201,7 +214,7 @@ fn mean_ranks(blocks: &[Vec<f64>]) -> Vec<f64> {
 
 /// The interquartile mean over all tasks and seeds, with its interval if it is asked for.
 fn middle(scores: &[Vec<f64>], detail: Detail) -> (f64, Option<Interval>) {
-    let asked = (detail == Detail::All).then_some(scores);
+    let asked = (detail != Detail::Plots).then_some(scores);
     let interval = asked.and_then(iqm_interval).map(|interval| interval.within([0.0, 1.0]));
     (iqm(&scores.concat()).unwrap_or(f64::NAN), interval)
 }

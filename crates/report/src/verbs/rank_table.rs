@@ -7,7 +7,11 @@ impl Ranking {
     /// The ranking as a table.
     pub fn table(&self) -> Table {
         let number = Kind::Numbers(Digits::Fixed(3));
-        let best = |at: usize| self.pairs.iter().find(|(a, b, _)| *a == 0 && *b == at);
+        let to_first = |at: usize| match at {
+            0 => Cell::Gap("first".into()),
+            // The pairs of the first come first.
+            _ => self.pairs.get(at - 1).map_or(Cell::Missing, |(.., p)| Cell::Number(*p)),
+        };
         let row = |(at, m): (usize, &Ranked)| {
             let end =
                 |of: fn(Interval) -> f64| m.interval.map_or(Cell::Missing, |i| Cell::Number(of(i)));
@@ -18,7 +22,7 @@ impl Ranking {
                 end(|interval| interval.low),
                 end(|interval| interval.high),
                 Cell::Number(m.improvement),
-                best(at).map_or(Cell::Gap("first".into()), |(.., p)| Cell::Number(*p)),
+                to_first(at),
             ]
         };
         Table {
@@ -44,11 +48,21 @@ impl Ranking {
             "A block is a task and a seed that all methods have; what follows holds for these \
              tasks. IQM: interquartile mean of scores that are 0 for the worst run of a task and 1 \
              for the best, low and high: its 95 % t interval with the standard error of a bootstrap \
-             over the seeds of each task (none with fewer than 3 seeds); P(improvement): chance that a run beats one of another method on the same \
-             task; p to the first: Wilcoxon's signed-rank test with Holm's correction over all \
-             pairs."
+             over the seeds of each task (none with fewer than 3 seeds); P(improvement): chance that \
+             a run beats one of another method on the same task."
                 .to_string(),
         ];
+        notes.push(match self.pairs.is_empty() {
+            false => {
+                "p to the first: Wilcoxon's signed-rank test with Holm's correction over all pairs."
+                    .into()
+            }
+            true => format!(
+                "p to the first is left out: with {} methods the tests of all pairs take long. \
+                 `rank` makes them.",
+                self.methods.len()
+            ),
+        });
         if let Some(test) = &self.friedman {
             notes.push(format!(
                 "Friedman's test that all are alike: chi-squared {:.2}, p {}. Nemenyi's critical \

@@ -10,6 +10,7 @@
 //! The seven numbers angles, f and position are then moved by Levenberg-Marquardt to bring the given ends
 //! near to the projected lines                                                                        (3)
 
+use nalgebra::{DMatrix, DVector, SMatrix, SVector, SymmetricEigen};
 use soccernet::{
     format::lines::Lines,
     pitch::{
@@ -83,7 +84,7 @@ fn unit(line: Line) -> Line {
 
 /// (1): H of the normalised coordinates, row by row.
 fn homography(pairs: &[Pair]) -> Option<[[f64; 3]; 3]> {
-    let mut normal = [[0.0; 9]; 9];
+    let mut normal = SMatrix::<f64, 9, 9>::zeros();
     for pair in pairs {
         let world = pair.world.map(|[x, y, _]| [x / METRES, y / METRES, 1.0]);
         let image =
@@ -91,50 +92,15 @@ fn homography(pairs: &[Pair]) -> Option<[[f64; 3]; 3]> {
         let (m, l) = (unit(cross(world[0], world[1])), unit(cross(image[0], image[1])));
         // The rows of m x (H' l) = 0: entry k of H' l is the sum over i of H_ik l_i.
         for row in [[0.0, -m[2], m[1]], [m[2], 0.0, -m[0]], [-m[1], m[0], 0.0]] {
-            let equation: Vec<f64> = (0..9).map(|at| l[at / 3] * row[at % 3]).collect();
-            for a in 0..9 {
-                for b in 0..9 {
-                    normal[a][b] += equation[a] * equation[b];
-                }
-            }
+            let equation = SVector::<f64, 9>::from_fn(|at, _| l[at / 3] * row[at % 3]);
+            normal += equation * equation.transpose();
         }
     }
-    let h = smallest(normal);
+    // Where the smallest eigenvalue is.
+    let eigen = SymmetricEigen::try_new(normal, f64::EPSILON, 1000)?;
+    let h = eigen.eigenvectors.column(eigen.eigenvalues.imin()).into_owned();
     let h = [[h[0], h[1], h[2]], [h[3], h[4], h[5]], [h[6], h[7], h[8]]];
     h.iter().flatten().all(|x| x.is_finite()).then_some(h)
-}
-
-/// The eigenvector of the smallest eigenvalue of a symmetric matrix, by Jacobi's rotations.
-fn smallest(mut a: [[f64; 9]; 9]) -> [f64; 9] {
-    let mut vectors = [[0.0; 9]; 9];
-    (0..9).for_each(|i| vectors[i][i] = 1.0);
-    for _ in 0..30 {
-        for p in 0..9 {
-            for q in p + 1..9 {
-                if a[p][q].abs() < 1e-300 {
-                    continue;
-                }
-                let theta = (a[q][q] - a[p][p]) / (2.0 * a[p][q]);
-                let t = theta.signum() / (theta.abs() + (theta * theta + 1.0).sqrt());
-                let t = if theta == 0.0 { 1.0 } else { t };
-                let c = 1.0 / (t * t + 1.0).sqrt();
-                let s = t * c;
-                for row in &mut a {
-                    (row[p], row[q]) = (c * row[p] - s * row[q], s * row[p] + c * row[q]);
-                }
-                let (mut first, mut second) = (a[p], a[q]);
-                for (x, y) in first.iter_mut().zip(&mut second) {
-                    (*x, *y) = (c * *x - s * *y, s * *x + c * *y);
-                }
-                (a[p], a[q]) = (first, second);
-                for row in &mut vectors {
-                    (row[p], row[q]) = (c * row[p] - s * row[q], s * row[p] + c * row[q]);
-                }
-            }
-        }
-    }
-    let least = (0..9).min_by(|i, j| a[*i][*i].total_cmp(&a[*j][*j])).unwrap_or(0);
-    vectors.map(|row| row[least])
 }
 
 /// (2): pan, tilt and roll in degrees, focal length, and position.
@@ -229,16 +195,14 @@ fn refined(start: [f64; NUMBERS], pairs: &[Pair]) -> ([f64; NUMBERS], f64) {
                 moved.iter().zip(&left).map(|(a, b)| (a - b) / STEPS[at]).collect()
             })
             .collect();
-        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
-        let mut system = [[0.0; NUMBERS + 1]; NUMBERS];
-        for (i, row) in system.iter_mut().enumerate() {
-            (0..NUMBERS).for_each(|j| row[j] = dot(&columns[i], &columns[j]));
-            row[i] += damping * row[i] + 1e-12;
-            row[NUMBERS] = -dot(&columns[i], &left);
-        }
-        let Some(step) = solved(system) else { break };
+        let jacobian = DMatrix::from_fn(left.len(), NUMBERS, |row, at| columns[at][row]);
+        let transposed = jacobian.transpose();
+        let mut system = &transposed * jacobian;
+        (0..NUMBERS).for_each(|i| system[(i, i)] += damping * system[(i, i)] + 1e-12);
+        let right = -transposed * DVector::from_column_slice(&left);
+        let Some(step) = system.lu().solve(&right) else { break };
         let mut moved = numbers;
-        moved.iter_mut().zip(step).for_each(|(x, by)| *x += by);
+        moved.iter_mut().zip(step.iter()).for_each(|(x, by)| *x += by);
         let better = residuals(&moved, pairs);
         if squares(&better) < squares(&left) {
             let gain = squares(&left) - squares(&better);
@@ -252,25 +216,6 @@ fn refined(start: [f64; NUMBERS], pairs: &[Pair]) -> ([f64; NUMBERS], f64) {
     }
     let error = (squares(&left) / left.len().max(1) as f64).sqrt();
     (numbers, error)
-}
-
-/// A linear system, by elimination with the largest pivot.
-fn solved(mut rows: [[f64; NUMBERS + 1]; NUMBERS]) -> Option<[f64; NUMBERS]> {
-    for k in 0..NUMBERS {
-        let pivot = (k..NUMBERS).max_by(|i, j| rows[*i][k].abs().total_cmp(&rows[*j][k].abs()))?;
-        rows.swap(k, pivot);
-        if rows[k][k].abs() < 1e-18 || !rows[k][k].is_finite() {
-            return None;
-        }
-        for i in (0..NUMBERS).filter(|i| *i != k) {
-            let by = rows[i][k] / rows[k][k];
-            let pivot = rows[k];
-            rows[i].iter_mut().zip(pivot).for_each(|(x, p)| *x -= by * p);
-        }
-    }
-    let mut solution = [0.0; NUMBERS];
-    (0..NUMBERS).for_each(|k| solution[k] = rows[k][NUMBERS] / rows[k][k]);
-    Some(solution)
 }
 
 #[cfg(test)]
@@ -313,18 +258,5 @@ mod tests {
         lines.lines.retain(|(class, _)| class.contains("Side"));
         assert!(lines.lines.len() < 4 && fit(&lines).is_none());
         assert!(fit(&Lines::default()).is_none());
-    }
-
-    #[test]
-    fn an_eigenvector_by_hand() {
-        let mut a = [[0.0; 9]; 9];
-        (0..9).for_each(|i| a[i][i] = 10.0 + i as f64);
-        // The block 2 1, 1 2 has the eigenvalues 1 and 3; that of 1 is (1, -1).
-        (a[3][3], a[4][4], a[3][4], a[4][3]) = (2.0, 2.0, 1.0, 1.0);
-        let v = smallest(a);
-        assert!(
-            (v[3] + v[4]).abs() < 1e-12 && (v[3].abs() - 0.5_f64.sqrt()).abs() < 1e-12,
-            "{v:?}"
-        );
     }
 }

@@ -143,6 +143,7 @@ mod tests {
     use image::{ImageFormat, RgbImage};
 
     use super::*;
+    use crate::mutate;
 
     /// The value of a channel at a pixel of an image of batch `file`.
     fn value(file: usize, image: usize, channel: usize, pixel: usize) -> u8 {
@@ -198,6 +199,31 @@ mod tests {
         assert_eq!(batches.bytes, sheets.bytes);
         assert_eq!((&batches.labels, batches.labels[11]), (&sheets.labels, 6));
         assert_eq!(batches.splits[2], [10, 11]);
+    }
+
+    #[test]
+    fn changed_files_are_read_or_refused() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        binary(one.path());
+        sheet(two.path());
+        let files = [
+            (&one, "data_batch_2.bin"),
+            (&two, "data_batch_2.png"),
+            (&two, "train_lables.json"),
+            (&two, "test_lables.json"),
+        ];
+        let mut random = mutate::Random(5);
+        for (folder, name) in files {
+            let path = folder.path().join(name);
+            let whole = fs::read(&path).unwrap();
+            for _ in 0..300 {
+                fs::write(&path, mutate::mutated(&mut random, std::slice::from_ref(&whole)))
+                    .unwrap();
+                drop(load(folder.path()));
+            }
+            fs::write(&path, &whole).unwrap();
+            assert!(load(folder.path()).is_ok());
+        }
     }
 
     #[test]

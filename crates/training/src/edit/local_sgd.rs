@@ -17,11 +17,12 @@ use super::{
 };
 use crate::{
     Checkpoint, CheckpointError, Order, ProcessGroup, Run, TrainError,
-    checkpoint::{Failure, State, model_bytes, read_model, read_optimizer},
+    checkpoint::State,
     learner::{Learner, Now, Replica, Share, StepMetrics},
     optimizer::optimizer_of,
     parallel::{PartMetrics, pack, unpack},
     pending_losses::PendingLosses,
+    record::{Failure, model_bytes, read_model, read_optimizer},
 };
 
 /// Workers with networks of their own, or one for all of them before they part.

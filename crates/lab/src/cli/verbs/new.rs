@@ -295,6 +295,14 @@ mod tests {
     }
 
     #[test]
+    fn the_page_on_experiments_shows_what_is_written() {
+        let page = include_str!("../../../../../docs/add-an-experiment.md");
+        let after = page.split_once("```rust,ignore\n").expect("it has the block").1;
+        let block = after.split_once("```").expect("the block ends").0;
+        assert!(include_str!("../../../templates/router/src/main.rs").contains(block));
+    }
+
+    #[test]
     fn bad_names_are_refused() {
         for name in
             ["", "Sticky", "a_b", "-a", "a-", "1a", "mod", "for", "kernels", "linear", "task"]
