@@ -31,7 +31,7 @@ pub(crate) fn pages(root: &Path) -> anyhow::Result<Vec<(PathBuf, String)>> {
     let mut pages = Vec::new();
     for path in paths.into_iter().filter(|path| path.exists()) {
         let place = || path.display().to_string();
-        let text = fs::read_to_string(&path).with_context(place)?;
+        let text = files::read_text(&path).with_context(place)?;
         let text = renewed(text, root).with_context(place)?;
         let text = match title(root, &path)? {
             Some(title) => with_heading(&text, &title),
@@ -80,7 +80,7 @@ fn title(root: &Path, path: &Path) -> anyhow::Result<Option<String>> {
     );
     let Some(file) = files.into_iter().find(|file| file.exists()) else { return Ok(None) };
     let place = file.display().to_string();
-    let text = fs::read_to_string(&file).with_context(|| place.clone())?;
+    let text = files::read_text(&file).with_context(|| place.clone())?;
     let settings = SettingTree::parse(&place, &text)?;
     let title = settings.table().and_then(|table| table.get("title")).map(SettingTree::value);
     Ok(title.and_then(|title| Some(title.as_str()?.to_string())))

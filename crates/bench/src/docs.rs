@@ -44,7 +44,7 @@ impl Verb for Docs {
         let mut pages = blocks::pages(&root)?;
         pages.push((PAGE.into(), page(&root, &session.plugins.library.routers)?));
         pages.extend(tour::page(&root)?);
-        let old = |path: &PathBuf| fs::read_to_string(root.join(path)).unwrap_or_default();
+        let old = |path: &PathBuf| files::read_text(&root.join(path)).unwrap_or_default();
         let stale: Vec<_> = pages.into_iter().filter(|(path, new)| old(path) != *new).collect();
         if self.check {
             let line = |(path, _): &(PathBuf, String)| {
@@ -65,13 +65,13 @@ impl Verb for Docs {
 fn page(root: &Path, routers: &Routers) -> anyhow::Result<String> {
     let costs = root.join(COSTS);
     let place = || costs.display().to_string();
-    let costs = fs::read_to_string(&costs).with_context(place)?;
+    let costs = files::read_text(&costs).with_context(place)?;
     let costs = router_speed::parse(&costs).with_context(place)?;
     let mut entries = Vec::new();
     for (name, _) in routers.iter() {
         let path = root.join(SOURCES).join(format!("{}.rs", name.replace('-', "_")));
         // A router that an experiment adds has no file here.
-        if let Ok(source) = fs::read_to_string(&path) {
+        if let Ok(source) = files::read_text(&path) {
             entries.push((name, source));
         }
     }
@@ -89,7 +89,7 @@ fn fixtures(folder: &Path) -> anyhow::Result<BTreeSet<(String, String)>> {
     let place = || folder.display().to_string();
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(folder).with_context(place)?.flatten() {
-        let text = fs::read_to_string(entry.path()).with_context(place)?;
+        let text = files::read_text(&entry.path()).with_context(place)?;
         let fixture: Value =
             serde_json::from_str(&text).with_context(|| entry.path().display().to_string())?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_string();

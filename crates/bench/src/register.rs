@@ -7,7 +7,7 @@
 //! amended = ["2026-12-01"]        # when it was changed afterwards
 //! ```
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -33,7 +33,7 @@ impl Verb for Register {
 
     fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
         let place = || self.file.display().to_string();
-        let text = fs::read_to_string(&self.file).with_context(place)?;
+        let text = files::read_text(&self.file).with_context(place)?;
         let settings = SettingTree::parse(&place(), &text)?;
         claims::check(&settings)?;
         let today = Timestamp::now().strftime("%Y-%m-%d").to_string().parse()?;

@@ -82,11 +82,32 @@ impl Verb for Speed {
         "Measure the speed of an MoE layer by engine, of a training step, or of routers";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
+        self.check()?;
         speed(self, session.plugins).map(Answer::from)
     }
 }
 
 impl Speed {
+    /// Refuses sizes of 0, and more than fits into the memory of most machines.
+    fn check(&self) -> anyhow::Result<()> {
+        const MOST: usize = 10_000_000;
+        const NUMBERS: f64 = 1e9;
+        let sizes = [self.tokens, self.width, self.hidden, self.experts];
+        for (name, size) in ["tokens", "width", "hidden", "experts"].iter().zip(sizes) {
+            ensure!((1..=MOST).contains(&size), "--{name} {size}: must be from 1 to {MOST}");
+        }
+        let [n, d, h, e] = sizes.map(|size| size as f64);
+        for (what, numbers) in [
+            ("the matrices of the experts (width x hidden x experts)", d * h * e),
+            ("the tokens (tokens x width)", n * d),
+            ("the scores of the router (tokens x experts)", n * e),
+            ("the hidden units (tokens x hidden)", n * h),
+        ] {
+            ensure!(numbers <= NUMBERS, "{what} have {numbers:.1e} numbers; at most {NUMBERS:.0e}");
+        }
+        Ok(())
+    }
+
     /// Top-k; the weight of a single choice is its probability, since a constant one is refused.
     pub(crate) fn router(&self) -> Choice {
         let router = Choice::of("top-k").with("k", self.k);

@@ -2,10 +2,7 @@
 //!
 //! A link `` [`text`](../path#L12) `` leads to the first line of the file that contains its text.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
@@ -20,7 +17,7 @@ pub(crate) fn page(root: &Path) -> anyhow::Result<Option<(PathBuf, String)>> {
     if !path.exists() {
         return Ok(None);
     }
-    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let text = files::read_text(&path).with_context(|| path.display().to_string())?;
     Ok(Some((PAGE.into(), with_lines(&text, root)?)))
 }
 
@@ -50,7 +47,7 @@ fn linked(part: &str) -> Option<(&str, &str, &str)> {
 
 /// The number, from 1, of the first line that contains the words.
 fn line_of(words: &str, path: &Path) -> anyhow::Result<usize> {
-    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let text = files::read_text(path).with_context(|| path.display().to_string())?;
     match text.lines().position(|line| line.contains(words)) {
         Some(at) => Ok(at + 1),
         None => bail!("{} has no line with `{words}`, to which {PAGE} links", path.display()),
@@ -64,7 +61,7 @@ mod tests {
     #[test]
     fn links_lead_to_the_lines_that_they_name() {
         let root = tempfile::tempdir().unwrap();
-        fs::write(root.path().join("a.rs"), "use x;\n\nfn run() {}\n").unwrap();
+        std::fs::write(root.path().join("a.rs"), "use x;\n\nfn run() {}\n").unwrap();
         let page = "1. See [`fn run`](../a.rs#L0), `code` and [a page](b.md).\n";
         let current = with_lines(page, root.path()).unwrap();
         assert_eq!(current, page.replace("#L0", "#L3"));

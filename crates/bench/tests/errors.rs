@@ -35,7 +35,7 @@ fn unknown_names_list_the_known_ones() {
         ),
         (["--only", "router=soft"], "no run matches; known: switch, random, loss-free"),
         (["--shard", "3/2"], "expected K/N"),
-        (["--threads", "0"], "'--threads <N>': must be at least 1"),
+        (["--threads", "0"], "'--threads <N>': must be from 1 to 1024"),
         (["--seeds", "0,3,0"], "--seeds: seed 0 is listed twice"),
         (["--seeds", "5..5"], "\"5..5\" is empty"),
     ] {

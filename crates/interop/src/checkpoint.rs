@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail, ensure};
-use files::read_regular;
+use files::{read_regular, repeated_key};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -118,7 +118,9 @@ impl Checkpoint {
             found.agrees_with_index(index)?;
         }
         let packed = pack(&mut found.places).with_context(|| folder.display().to_string())?;
-        if packed {
+        // Any other way of packing is refused by this key.
+        let how = found.config.get("quantization_config").and_then(|how| how.get("quant_method"));
+        if packed && how.and_then(Value::as_str) == Some("mxfp4") {
             found.config.remove("quantization_config");
         }
         Ok(found)
@@ -241,5 +243,8 @@ const MOST_JSON: u64 = 100 << 20;
 
 fn table(path: &Path) -> anyhow::Result<Map<String, Value>> {
     let text = read_regular(path, MOST_JSON).with_context(|| path.display().to_string())?;
+    if let Some(key) = repeated_key(&text) {
+        bail!("{}: {key} is there twice", path.display());
+    }
     serde_json::from_slice(&text).map_err(|err| anyhow!("{}: {err}", path.display()))
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{bail, ensure};
+use anyhow::ensure;
 use burn::{
     module::{Module, Param},
     prelude::*,
@@ -142,27 +142,31 @@ fn names(
     let there: BTreeSet<&str> = there.filter(own).collect();
     let set: BTreeSet<&str> = rules.all.iter().map(|rule| rule.path.as_str()).collect();
     let mut wrong = Vec::new();
-    wrong.extend(there.difference(&wanted).map(|name| {
+    wrong.extend(some(there.difference(&wanted).map(|name| {
         let near = near(name, wanted.difference(&there).copied());
         format!("tensor {name} is left: the network has no place for it{near}")
-    }));
-    wrong.extend(wanted.difference(&there).map(|name| {
+    })));
+    wrong.extend(some(wanted.difference(&there).map(|name| {
         let near = near(name, there.difference(&wanted).copied());
         format!("tensor {name} is missing{near}")
-    }));
+    })));
     let own = |path: &str| rules.own.iter().any(|own| own == path);
     let unset = shapes.keys().filter(|path| !set.contains(path.as_str()) && !own(path));
-    wrong.extend(unset.map(|path| format!("parameter {path} is not set by any tensor")));
+    wrong.extend(some(unset.map(|path| format!("parameter {path} is not set by any tensor"))));
     let strange = set.iter().filter(|path| !shapes.contains_key(**path));
-    wrong.extend(strange.map(|path| format!("the network has no parameter {path}")));
+    wrong.extend(some(strange.map(|path| format!("the network has no parameter {path}"))));
+    ensure!(wrong.is_empty(), "tensors and parameters do not fit:\n  {}", wrong.join("\n  "));
+    Ok(())
+}
+
+/// The first lines of one kind, and how many more there are.
+fn some(lines: impl Iterator<Item = String>) -> Vec<String> {
     const SHOWN: usize = 20;
-    if wrong.is_empty() {
-        return Ok(());
-    }
-    let more = wrong.len().saturating_sub(SHOWN);
-    wrong.truncate(SHOWN);
-    let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
-    bail!("tensors and parameters do not fit:\n  {}{more}", wrong.join("\n  "))
+    let mut lines: Vec<String> = lines.collect();
+    let more = lines.len().saturating_sub(SHOWN);
+    lines.truncate(SHOWN);
+    lines.extend((more > 0).then(|| format!("and {more} more of these")));
+    lines
 }
 
 fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {

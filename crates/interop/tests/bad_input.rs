@@ -185,6 +185,34 @@ fn tensors_that_no_network_uses() {
 }
 
 #[test]
+fn json_with_a_key_twice() {
+    let folder = copy("mixtral");
+    for name in ["config.json", "model.safetensors.index.json"] {
+        let path = folder.path().join(name);
+        let whole = std::fs::read_to_string(&path).unwrap();
+        let first = whole.split('"').nth(1).unwrap().to_string();
+        let twice = whole.replacen('{', &format!("{{\"{first}\": 1,"), 1);
+        std::fs::write(&path, twice).unwrap();
+        let said = loaded(&folder);
+        assert!(said.ends_with(&format!("{name}: {first} is there twice")), "{said}");
+        std::fs::write(&path, whole).unwrap();
+    }
+}
+
+#[test]
+fn all_kinds_of_what_does_not_fit_are_shown() {
+    let folder = copy("llama");
+    let (header, numbers) = parts(&folder, "model.safetensors");
+    let renamed = header.as_object().unwrap().iter();
+    let renamed = renamed.map(|(name, stored)| (name.replace("model.", "net."), stored.clone()));
+    write(&folder, "model.safetensors", &Value::Object(renamed.collect()), &numbers);
+    let said = loaded(&folder);
+    assert_eq!(said.matches(" is left: ").count(), 20, "{said}");
+    assert_eq!(said.matches(" is missing").count(), 20, "{said}");
+    assert_eq!(said.matches("more of these").count(), 2, "{said}");
+}
+
+#[test]
 fn configs_that_are_not_honoured() {
     let with = |name: &str, key: &str, value: Value| {
         let folder = copy(name);
@@ -193,6 +221,8 @@ fn configs_that_are_not_honoured() {
     };
     let said = with("llama", "model_type", json!("lama"));
     assert!(said.contains("no family is named \"lama\"; known: mixtral, olmoe"), "{said}");
+    let said = with("gpt-oss-mxfp4", "quantization_config", json!({ "quant_method": "bnb" }));
+    assert!(said.contains("quantization_config"), "{said}");
     let said = with("llama", "partial_rotary_factor", json!(0.5));
     assert!(said.ends_with("this network does not honour partial_rotary_factor = 0.5"), "{said}");
     let said = with("mixtral", "hidden_act", json!("gelu"));

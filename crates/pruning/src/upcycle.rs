@@ -220,7 +220,8 @@ pub fn factor(choices: &[Vec<(usize, f32)>], groups: usize) -> Result<f64, Strin
     Err(format!(
         "the weights of the experts of a unit sum to between {least:.4} and {most:.4} for each part of the dense \
          network; for the same output they sum to one number: with weights over their sum (k a multiple of \
-         upcycle.groups), or moe.router.start = 1e-7; or upcycle.equal = false"
+         upcycle.groups), or small gates at first, where the router has `renormalise` or `start`; or \
+         upcycle.equal = false"
     ))
 }
 

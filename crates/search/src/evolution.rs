@@ -59,7 +59,17 @@ impl Evolution {
     /// Names the one that does not.
     pub fn check(&self) -> Result<(), SearchError> {
         let wrong = |message: String| Err(SearchError::Settings(message));
-        let Self { population, parents, mutation_chance, .. } = self;
+        let Self { population, parents, mutations, crossovers, iterations, mutation_chance } = self;
+        for (name, number) in [
+            ("population", population),
+            ("mutations", mutations),
+            ("crossovers", crossovers),
+            ("iterations", iterations),
+        ] {
+            if *number > MOST {
+                return wrong(format!("{name} = {number}: must be at most {MOST}"));
+            }
+        }
         if *population == 0 {
             return wrong("population = 0: must be at least 1".into());
         }
@@ -79,6 +89,9 @@ impl Evolution {
         self.population + self.iterations * (self.mutations + self.crossovers)
     }
 }
+
+/// The most members of a population, of its offspring, and the most iterations.
+const MOST: usize = 100_000;
 
 impl Search<'_> {
     /// See above.
@@ -344,6 +357,8 @@ mod tests {
             err(Evolution { population: 0, ..NUMBERS }),
             "population = 0: must be at least 1"
         );
+        let text = err(Evolution { iterations: usize::MAX, ..NUMBERS });
+        assert!(text.starts_with("iterations = ") && text.ends_with("at most 100000"), "{text}");
         let text = err(Evolution { parents: 13, ..NUMBERS });
         assert_eq!(text, "parents = 13: must be from 1 to population = 12");
         assert!(

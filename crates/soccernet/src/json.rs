@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use crate::{Error, Judge, Result, json_repeats::repeated_key};
+use files::repeated_key;
+
+use crate::{Error, Judge, Result};
 
 /// A JSON value with the place it has in its file.
 #[derive(Clone, Debug)]

@@ -11,7 +11,6 @@ pub mod clock;
 mod error;
 pub mod format;
 mod json;
-mod json_repeats;
 mod judge;
 pub mod metric;
 pub mod npy;

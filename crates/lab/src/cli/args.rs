@@ -84,7 +84,7 @@ impl DeviceArgs {
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct ThreadsArgs {
     /// Number of threads; default: all processors
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", value_parser = some_threads)]
     threads: Option<usize>,
 }
 
@@ -289,10 +289,14 @@ pub(crate) fn size(text: &str) -> Result<f64, String> {
     fits.then_some(number).ok_or_else(|| "must be above 0, and finite".into())
 }
 
-/// A whole number from 1 on.
-pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
+/// The most threads, and runs at once: far more than any machine has processors.
+const MOST_THREADS: usize = 1024;
+
+/// A number of threads or of runs at once.
+pub(crate) fn some_threads(text: &str) -> Result<usize, String> {
     let number: usize = text.parse().map_err(|_| format!("{text:?} is not a whole number"))?;
-    (number > 0).then_some(number).ok_or_else(|| "must be at least 1".into())
+    let fits = (1..=MOST_THREADS).contains(&number);
+    fits.then_some(number).ok_or_else(|| format!("must be from 1 to {MOST_THREADS}"))
 }
 
 fn parse_seeds(text: &str) -> Result<Seeds, String> {
@@ -305,10 +309,12 @@ mod tests {
 
     #[test]
     fn numbers_out_of_range_are_refused() {
-        assert_eq!((size("0.5"), at_least_one("3")), (Ok(0.5), Ok(3)));
+        assert_eq!((size("0.5"), some_threads("1024")), (Ok(0.5), Ok(1024)));
         for text in ["0", "-1", "nan", "inf", "x"] {
             assert!(size(text).is_err(), "{text}");
         }
-        assert!(at_least_one("0").is_err() && at_least_one("1.5").is_err());
+        for text in ["0", "1.5", "1025", "18446744073709551615"] {
+            assert!(some_threads(text).is_err(), "{text}");
+        }
     }
 }

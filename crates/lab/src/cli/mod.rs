@@ -1,6 +1,7 @@
 //! The command line: one verb a file in `verbs`.
 
 pub(crate) mod args;
+mod left_open;
 mod output;
 mod renamed;
 mod session;

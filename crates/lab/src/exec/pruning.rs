@@ -1,6 +1,6 @@
 //! Selection of the experts that a pruned network keeps.
 
-use anyhow::{anyhow, bail};
+use anyhow::{anyhow, bail, ensure};
 use backbones::AnyBackbone;
 use moe::{Gone, Pruned, stable_hash};
 use pruning::{Evidence, LayerNorms, Rule, keep, norms};
@@ -110,6 +110,27 @@ impl ModelBuilder<'_> {
         });
         Ok(layers.collect())
     }
+}
+
+/// Refuses to remove more experts of one group of a router than of another: those that are left would be in
+/// other groups than they were.
+pub(super) fn fits_groups(from: &RunSpec, pruned: &Pruned) -> anyhow::Result<()> {
+    let moe = &from.config.moe;
+    let groups = moe.router.options.get("groups").and_then(|groups| groups.as_u64()).unwrap_or(1);
+    let groups = groups.max(1) as usize;
+    if pruned.gone != Gone::Remove || groups == 1 {
+        return Ok(());
+    }
+    for (layer, kept) in pruned.kept.iter().enumerate() {
+        let mut left = vec![0; groups];
+        kept.iter().for_each(|expert| left[expert * groups / moe.experts] += 1);
+        ensure!(
+            left.iter().all(|n| *n == left[0]),
+            "prune: gone = \"remove\": MoE layer {layer} would have {left:?} experts in the {groups} groups of \
+             its router, which has as many in each; gone = \"zero\" leaves every expert in its group"
+        );
+    }
+    Ok(())
 }
 
 /// Refuses to order experts by scores that are not finite.

@@ -11,7 +11,7 @@ use moe::{MoeConfig, Pruned};
 use pruning::{carry, merged, norms};
 use tasks::same_answers;
 
-use super::{adapters::adapters, model_builder::ModelBuilder};
+use super::{adapters::adapters, model_builder::ModelBuilder, pruning::fits_groups};
 use crate::{spec::RunSpec, store::Selected};
 
 impl ModelBuilder<'_> {
@@ -72,7 +72,11 @@ impl ModelBuilder<'_> {
         had: Option<&Pruned>,
     ) -> anyhow::Result<Option<Selected>> {
         match &spec.config.prune {
-            Some(prune) => self.select(prune, spec.seed, from, there, had).map(Some),
+            Some(prune) => {
+                let selected = self.select(prune, spec.seed, from, there, had)?;
+                fits_groups(from, &selected.pruned)?;
+                Ok(Some(selected))
+            }
             None => Ok(had.map(|pruned| Selected {
                 pruned: pruned.clone(),
                 scores: Vec::new(),

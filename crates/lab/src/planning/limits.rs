@@ -5,9 +5,13 @@ use crate::spec::RunConfig;
 use super::sizes::sizes;
 
 /// The largest value of settings with a name that makes many of something, and of all others.
-const MOST: [(&str, u64); 8] = [
+const MOST: [(&str, u64); 12] = [
     ("experts", 100_000),
     ("depth", 10_000),
+    ("blocks", 10_000),
+    ("train", 10_000_000),
+    ("valid", 10_000_000),
+    ("test", 10_000_000),
     ("heads", 100_000),
     ("side", 100_000),
     ("classes", 10_000_000),
@@ -54,6 +58,7 @@ mod tests {
             ("moe.expert = { kind = \"ffn\", hidden = 9_000_000_000 }", "hidden = 9000000000: "),
             ("train.steps = 9_000_000_000_000", "steps = 9000000000000: must be at most"),
             ("train.batch = 999_999_999", "batch = 999999999: must be at most 10000000"),
+            ("task.train = 999_999_999", "train = 999999999: must be at most 10000000"),
             ("task.side = 999_999_999", "side = 999999999: must be at most 100000"),
         ] {
             let err = error(setting);

@@ -3,19 +3,20 @@
 //! Parameters count ten times, 4 bytes each: weights, gradients and two moments of the optimizer; while a
 //! checkpoint is written, the weights and moments again and, put together, once more. What backward passes keep
 //! of the layers is estimated from the sizes of a transformer: 30 numbers for each token, layer and unit of
-//! width, 3 attention scores for each pair of tokens, layer and head, and 4 numbers for each output: scores,
-//! their logarithms, and the gradients of both. Before runs are trained, those at once count together, with what
+//! width, 3 attention scores for each pair of tokens, layer and head, 4 numbers for each output: scores, their
+//! logarithms, and the gradients of both, and in each MoE layer 4 for each expert's score and 3 for each hidden
+//! unit of the experts that work on a token. Before runs are trained, those at once count together, with what
 //! the program holds already, the data among it. For the runs of `results/` the estimate lies between half and three times what
 //! was measured.
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 use anyhow::ensure;
 use burn::{
     module::{Module, Param},
     prelude::*,
 };
-use moe::{Domain, Init, PathVisitor, visit_paths};
+use moe::{Choice, Domain, Init, MoeConfig, PathVisitor, visit_paths};
 use serde_json::Value;
 
 use crate::{Plugins, spec::RunSpec};
@@ -25,6 +26,8 @@ const COPIES: f64 = 10.0;
 const KEPT_OF_A_TOKEN: f64 = 30.0;
 const KEPT_OF_A_PAIR: f64 = 3.0;
 const KEPT_OF_AN_OUTPUT: f64 = 4.0;
+const KEPT_OF_A_SCORE: f64 = 4.0;
+const KEPT_OF_A_HIDDEN_UNIT: f64 = 3.0;
 
 /// What a run needs, in bytes. The network is built, but its weights are not made.
 pub(crate) fn needed(spec: &RunSpec, plugins: &Plugins) -> anyhow::Result<f64> {
@@ -45,30 +48,51 @@ pub(crate) fn needed(spec: &RunSpec, plugins: &Plugins) -> anyhow::Result<f64> {
         Domain::Pair { target, .. } => target as f64,
     };
     let of_outputs = KEPT_OF_AN_OUTPUT * answers * spec.data.outputs() as f64;
-    let kept = at_once * (of_tokens + of_pairs + of_outputs);
-    Ok(BYTES * (COPIES * params(&model) + kept))
+    let Params { count, moe_layers } = params(&model);
+    let of_experts = tokens * moe_layers.len() as f64 * kept_of_experts(&spec.config.moe);
+    let kept = at_once * (of_tokens + of_pairs + of_outputs + of_experts);
+    Ok(BYTES * (COPIES * count + kept))
+}
+
+/// Numbers that a MoE layer keeps of a token: scores, and hidden units of the experts at work. Those are k, a few
+/// where experts have capacities or slots, and all with a router that has neither.
+fn kept_of_experts(moe: &MoeConfig) -> f64 {
+    let number = |choice: &Choice, key: &str| choice.options.get(key).and_then(Value::as_f64);
+    let (experts, router) = (moe.experts as f64, &moe.router);
+    let has_slots = ["capacity", "slots"].iter().any(|key| router.options.contains_key(*key));
+    let at_work = number(router, "k").unwrap_or(if has_slots { 2.0 } else { experts });
+    let hidden = number(&moe.expert, "hidden").unwrap_or(0.0);
+    KEPT_OF_A_SCORE * experts + KEPT_OF_A_HIDDEN_UNIT * at_work * hidden
 }
 
 /// Refuses to evaluate a network whose weights alone are more than the machine has room for.
 pub(super) fn check_weights<M: Module>(model: &M) -> anyhow::Result<()> {
-    let (weights, most) = (BYTES * params(model), of_machine().unwrap_or(f64::INFINITY));
+    let (weights, most) = (BYTES * params(model).count, of_machine().unwrap_or(f64::INFINITY));
     let there = || format!("its weights take {}, and there are {}", shown(weights), shown(most));
     ensure!(weights <= most, there());
     Ok(())
 }
 
-fn params<M: Module>(model: &M) -> f64 {
-    let mut params = Params(0.0);
+fn params<M: Module>(model: &M) -> Params {
+    let mut params = Params::default();
     visit_paths(model, &mut params);
-    params.0
+    params
 }
 
-/// The number of parameters, as a number that no size overflows.
-struct Params(f64);
+/// The parameters of a network, none of which is made.
+#[derive(Default)]
+struct Params {
+    /// Their number, as one that no size overflows.
+    count: f64,
+    /// The paths of the MoE layers.
+    moe_layers: BTreeSet<String>,
+}
 
 impl PathVisitor for Params {
-    fn visit<const D: usize>(&mut self, _path: &[String], param: &Param<Tensor<D>>) {
-        self.0 += param.lazy_shape().iter().map(|n| *n as f64).product::<f64>();
+    fn visit<const D: usize>(&mut self, path: &[String], param: &Param<Tensor<D>>) {
+        self.count += param.lazy_shape().iter().map(|n| *n as f64).product::<f64>();
+        let layer = path.iter().position(|name| name == "experts").map(|at| path[..at].join("."));
+        self.moe_layers.extend(layer);
     }
 }
 
@@ -131,6 +155,23 @@ mod tests {
              [[method]]\nmoe.router = \"top-k\"\n"
         );
         plan(&suite).unwrap().specs.remove(0)
+    }
+
+    #[test]
+    fn all_experts_at_work_on_every_token_count() {
+        let plugins = Plugins::default();
+        let of = |router: &str| {
+            let mut spec = spec("width = 8, depth = 2");
+            spec.config.train.batch = 3000;
+            spec.config.moe.experts = 64;
+            spec.config.moe.expert.options.insert("hidden".into(), 512.into());
+            let router = Choice::of(router);
+            spec.config.moe.router = plugins.library.routers.complete(&router).unwrap();
+            needed(&spec, &plugins).unwrap()
+        };
+        // One of the two layers is a MoE layer; 3.1 GB were measured.
+        let (all, few) = (of("dense"), of("top-k"));
+        assert!((1.5e9..9.3e9).contains(&all) && few < 0.3 * all, "{all} {few}");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! The plots of a page, each with a name for its file and the words under it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use super::{Page, lengths, traces};
 use crate::{
@@ -28,8 +31,24 @@ impl Figure {
     pub(super) fn new(name: &[&str], svg: String, caption: String) -> Self {
         let name = name.join("-").to_lowercase();
         let plain = |letter: char| if letter.is_alphanumeric() { letter } else { '-' };
-        Self { name: name.chars().map(plain).collect(), svg, caption }
+        let name: String = name.chars().map(plain).collect();
+        Self { name: of_file(name), svg, caption }
     }
+}
+
+/// A name that file systems take: of one that is too long the beginning, and a number that tells it from others.
+fn of_file(name: String) -> String {
+    const MOST: usize = 200;
+    if name.len() <= MOST {
+        return name;
+    }
+    let mut hash = DefaultHasher::new();
+    name.hash(&mut hash);
+    let mut end = MOST - 17;
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}-{:016x}", &name[..end], hash.finish())
 }
 
 /// The plots of one setting.
@@ -215,5 +234,8 @@ mod tests {
     fn names_are_for_files() {
         let figure = Figure::new(&["digits", "valid/loss"], String::new(), String::new());
         assert_eq!(figure.name, "digits-valid-loss");
+        let long = |end: &str| Figure::new(&[&"ä".repeat(300), end], String::new(), String::new());
+        let (a, b) = (long("a").name, long("b").name);
+        assert!(a != b && a.len() <= 200 && a == long("a").name, "{a}");
     }
 }

@@ -5,13 +5,9 @@ use std::borrow::Cow;
 use super::{Cell, Column, Table};
 use crate::plot::{escape, escape_into};
 
-/// Adds the table with its caption, and its notes below. Rows are made one by one, so that a large table
-/// need not be held beside its text.
-pub(super) fn render<'a>(
-    to: &mut String,
-    table: &Table,
-    rows: impl Iterator<Item = Cow<'a, [Cell]>>,
-) {
+/// Adds the table with its caption, and its notes below. Rows come in parts, so that a large table need not be
+/// held beside its text.
+pub(super) fn render(to: &mut String, table: &Table, rows: impl IntoIterator<Item = String>) {
     let names: String = table
         .columns
         .iter()
@@ -22,11 +18,18 @@ pub(super) fn render<'a>(
          </thead>\n<tbody>\n",
         escape(&table.title)
     );
-    rows.for_each(|cells| row(to, &table.columns, &cells));
+    to.extend(rows);
     *to += "</tbody>\n</table></div>\n";
     for note in table.notes("Bold") {
         *to += &format!("<p class=\"note\">{}</p>\n", escape(&note));
     }
+}
+
+/// Rows one after the other.
+pub(super) fn rows<'a>(columns: &[Column], rows: impl Iterator<Item = Cow<'a, [Cell]>>) -> String {
+    let mut html = String::new();
+    rows.for_each(|cells| row(&mut html, columns, &cells));
+    html
 }
 
 fn row(to: &mut String, columns: &[Column], cells: &[Cell]) {

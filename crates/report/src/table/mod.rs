@@ -233,14 +233,20 @@ impl Table {
 
     /// The table as a part of a page, with its notes.
     pub fn to_html(&self) -> String {
+        let rows = html::rows(&self.columns, self.rows.iter().map(|row| Cow::from(&row[..])));
         let mut html = String::new();
-        html::render(&mut html, self, self.rows.iter().map(|row| Cow::from(&row[..])));
+        html::render(&mut html, self, [rows]);
         html
     }
 
-    /// Adds the same with these rows in place of its own.
-    pub(crate) fn html_of_rows(&self, to: &mut String, rows: impl Iterator<Item = Vec<Cell>>) {
-        html::render(to, self, rows.map(Cow::from));
+    /// Its rows alone, these ones in place of its own.
+    pub(crate) fn rows_html(&self, rows: impl Iterator<Item = Vec<Cell>>) -> String {
+        html::rows(&self.columns, rows.map(Cow::from))
+    }
+
+    /// Adds the table to a page with rows that are HTML already.
+    pub(crate) fn html_of(&self, to: &mut String, rows: impl IntoIterator<Item = String>) {
+        html::render(to, self, rows);
     }
 
     /// The displayed notes, the rule for bold first; `mark` is the name of bold in the format.

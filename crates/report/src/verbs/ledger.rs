@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, slice};
 
+use rayon::prelude::*;
+
 use crate::{
     Cell, Column, Digits, Error, Kind, Row, Runs, Setting, Table, budget::Spent, setting::distinct,
 };
@@ -19,7 +21,12 @@ pub(crate) fn ledger_of(settings: &[Setting], each_run: bool) -> Table {
 
 /// Adds the ledger with a row for each setting and method to a page.
 pub(crate) fn ledger_html(settings: &[Setting], to: &mut String) {
-    frame(settings).html_of_rows(to, rows(settings, false));
+    let frame = frame(settings);
+    let of_setting = |setting| frame.rows_html(rows(slice::from_ref(setting), false));
+    // Some settings at a time, so that not all of their rows are held beside the page.
+    let parts =
+        settings.chunks(64).flat_map(|some| some.par_iter().map(of_setting).collect::<Vec<_>>());
+    frame.html_of(to, parts);
 }
 
 /// The rows, each made when it is asked for.

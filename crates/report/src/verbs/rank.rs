@@ -60,7 +60,7 @@ pub fn rank(runs: &Runs, query: &Query) -> Result<Ranking, Error> {
 /// What is computed of a ranking. Tests of pairs and intervals take most of the time.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Detail {
-    /// All of it.
+    /// All of it, but without tests of pairs where there are more than two millions.
     All,
     /// All of it, but without tests of pairs where there are more than 20,000.
     Page,
@@ -72,7 +72,7 @@ impl Detail {
     /// Whether so many methods are tested in pairs.
     fn tests(self, methods: usize) -> bool {
         match self {
-            Detail::All => true,
+            Detail::All => methods * (methods - 1) / 2 <= 2_000_000,
             Detail::Page => methods * (methods - 1) / 2 <= 20_000,
             Detail::Plots => false,
         }

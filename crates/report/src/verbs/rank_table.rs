@@ -59,7 +59,7 @@ impl Ranking {
             }
             true => format!(
                 "p to the first is left out: with {} methods the tests of all pairs take long. \
-                 `rank` makes them.",
+                 `rank` makes them for up to 2,000.",
                 self.methods.len()
             ),
         });

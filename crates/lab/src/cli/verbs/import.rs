@@ -1,6 +1,9 @@
 //! `import`: converts a checkpoint of another framework to a run.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
@@ -58,12 +61,15 @@ impl Verb for Import {
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let (plugins, data) = (session.plugins, self.data.dir());
-        let settings = self.settings(session)?;
+        let mut unpacked = None;
+        let settings = self.settings(session, &mut unpacked);
         let program = session.suites.first().map_or(Program::NONE, |suite| suite.program);
         let reader = Reader::new(plugins, &data, program, &self.device.device);
-        let folder = Path::new(&self.checkpoint).canonicalize()?;
-        let folder = folder.file_name().unwrap_or_default().to_string_lossy().to_string();
-        let spec = reader.one(&settings, self.name.clone().unwrap_or(folder))?;
+        let spec = settings.and_then(|settings| reader.one(&settings, self.run_name()?));
+        if let (Err(_), Some(path)) = (&spec, unpacked) {
+            let _ = fs::remove_file(path); // what was written for a run that there is not
+        }
+        let spec = spec?;
         let store = Store::open(&self.store.runs)?;
         let device = self.device.open()?;
         let environment = Environment::now(&self.device.device, self.threads.count());
@@ -92,8 +98,15 @@ impl Verb for Import {
 }
 
 impl Import {
-    /// Writes the tokeniser of a GGUF file beside it, unless it is there.
-    fn unpack_tokenizer(&self, session: &Session) -> anyhow::Result<()> {
+    /// The name of the run: as it is given, or that of the folder or file.
+    fn run_name(&self) -> anyhow::Result<String> {
+        let path = Path::new(&self.checkpoint).canonicalize()?;
+        let own = || path.file_name().unwrap_or_default().to_string_lossy().to_string();
+        Ok(self.name.clone().unwrap_or_else(own))
+    }
+
+    /// Writes the tokeniser of a GGUF file beside it, unless it is there. Its path if it was written.
+    fn unpack_tokenizer(&self, session: &Session) -> anyhow::Result<Option<PathBuf>> {
         let checkpoint = Checkpoint::open(Path::new(&self.checkpoint))?;
         let place = checkpoint.tokenizer_place();
         match checkpoint.tokenizer_within() {
@@ -101,6 +114,7 @@ impl Import {
                 write_atomic(&place, json.to_string().as_bytes())
                     .with_context(|| place.display().to_string())?;
                 session.say(&format!("its tokeniser is in {}", place.display()));
+                return Ok(Some(place));
             }
             Some(Ok(json)) if !has(&place, json) => session.say(&format!(
                 "warning: {} is used, and is not the tokeniser within {}",
@@ -113,11 +127,15 @@ impl Import {
             }
             _ => {}
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// The settings of the run.
-    fn settings(&self, session: &Session) -> anyhow::Result<SettingTree> {
+    /// The settings of the run, and the file that was written for them.
+    fn settings(
+        &self,
+        session: &Session,
+        unpacked: &mut Option<PathBuf>,
+    ) -> anyhow::Result<SettingTree> {
         let checkpoint = CheckpointSettings::read(&self.checkpoint)?;
         let of_task = |err| anyhow!("--task {}: {err}", self.task);
         session
@@ -125,7 +143,7 @@ impl Import {
             .tasks
             .complete(&Choice::of(&self.task))
             .map_err(|err| of_task(err.into()))?;
-        self.unpack_tokenizer(session)?;
+        *unpacked = self.unpack_tokenizer(session)?;
         let tokens = tokens_of(&self.checkpoint, &self.task, session.plugins).map_err(of_task)?;
         let mut task = json!({ "kind": self.task });
         if let Some(tokens) = tokens {

@@ -147,7 +147,12 @@ impl RouteArgs {
         x: &Tensor<3>,
         plugins: &Plugins,
     ) -> anyhow::Result<AnyRouter> {
-        ensure!(self.experts > 0, "--experts 0: must be at least 1");
+        const MOST: usize = 100_000;
+        ensure!(
+            (1..=MOST).contains(&self.experts),
+            "--experts {}: must be from 1 to {MOST}",
+            self.experts
+        );
         let [_, units, width] = x.dims();
         let dims = Dims { width, n_experts: self.experts, units };
         let init = Init::new(self.seed, &x.device().autodiff());

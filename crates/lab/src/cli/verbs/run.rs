@@ -12,7 +12,8 @@ use training::{ProcessGroup, StepTracer};
 use crate::{
     cli::{
         Answer, DeviceArgs, FormatArgs, Session, ThreadsArgs, Verb,
-        args::{DataArgs, SelectionArgs, StoreArgs, at_least_one, size},
+        args::{DataArgs, SelectionArgs, StoreArgs, size, some_threads},
+        left_open::{report_failures, report_missing, report_warnings},
     },
     exec::{
         ModelBuilder, Runner, SearchResult, Searched, Shown,
@@ -53,7 +54,7 @@ pub(crate) struct RunOptions {
     threads: ThreadsArgs,
     /// Number of concurrent runs, which share the threads; default: the number of threads. With 1,
     /// peak memory is measured for each run
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", value_parser = some_threads)]
     jobs: Option<usize>,
     /// Train part K of N of the runs, to share a suite among machines; K counts from 1
     #[arg(long, value_name = "K/N", value_parser = parse_shard)]
@@ -203,6 +204,7 @@ impl RunOptions {
         }
         let failed = report_failures(&suite, store, session)?;
         report_missing(&suite, store, trained.is_ok(), session)?;
+        report_warnings(&suite, store, session)?;
         let traced = if self.watch.trace { trace_the_others(&suite, runner) } else { Ok(()) };
         if let Some(tracer) = &runner.tracer {
             session.say(&timing::table(tracer).render(Format::Text));
@@ -445,44 +447,6 @@ fn trace_the_others(suite: &SuitePlan, runner: &Runner) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Says how many runs the table is without: because of an error, or since other parts or processes are at them.
-fn report_missing(
-    suite: &SuitePlan,
-    store: &Store,
-    no_error: bool,
-    session: &Session,
-) -> anyhow::Result<()> {
-    let (mut missing, mut all) = (0, 0);
-    for spec in suite.specs.iter().filter(|spec| spec.refused.is_none()) {
-        all += 1;
-        missing += usize::from(store.ended(&spec.id)?.is_none());
-    }
-    if missing > 0 {
-        let why = match no_error {
-            true => {
-                ", which another part or process has to train; the same command counts them in when they \
-                 are done"
-            }
-            false => ", because of the error that is printed last",
-        };
-        session.say(&format!("the table is without {missing} of {all} runs{why}"));
-    }
-    Ok(())
-}
-
-/// Says which runs failed, and gives their number: the table shows a gap for them.
-fn report_failures(suite: &SuitePlan, store: &Store, session: &Session) -> anyhow::Result<usize> {
-    let mut failed = 0;
-    for spec in &suite.specs {
-        if let Some(Ended::Failed { step, cause }) = store.ended(&spec.id)? {
-            let (method, task, seed) = (&spec.method, &spec.config.task.kind, spec.seed);
-            session.say(&format!("{method}, {task}, seed {seed}: failed at step {step}, {cause}"));
-            failed += 1;
-        }
-    }
-    Ok(failed)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, path::PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
 use files::{create_folder, write_atomic};
 use report::tensorboard::{Scalar, events};
@@ -51,6 +51,8 @@ impl Verb for Tensorboard {
             let plain = |letter: char| if letter.is_alphanumeric() { letter } else { '-' };
             let name = format!("{}-{}-{}-{}", row.task, row.method, row.seed, row.run);
             let folder = out.join(name.chars().map(plain).collect::<String>());
+            let is_link = folder.symlink_metadata().is_ok_and(|facts| facts.is_symlink());
+            ensure!(!is_link, "{} is a link; remove it", folder.display());
             create_folder(&folder).with_context(|| folder.display().to_string())?;
             let file = folder.join("events.out.tfevents.0.moelab");
             write_atomic(&file, &events(&scalars)).with_context(|| file.display().to_string())?;

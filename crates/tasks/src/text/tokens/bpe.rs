@@ -73,12 +73,13 @@ impl Bpe {
     /// times as long.
     pub fn read(json: &[u8]) -> Result<Self, String> {
         // The crate panics at a decoder that is no JSON.
-        serde_json::from_slice::<serde_json::Value>(json)
+        let spec = serde_json::from_slice::<serde_json::Value>(json)
             .map_err(|err| format!("not a tokenizer.json: {err}"))?;
         let mut inner = tokenizers::Tokenizer::from_bytes(json)
             .map_err(|err| format!("not a tokenizer.json: {err}"))?;
         inner.with_truncation(None).map_err(|err| format!("not a tokenizer.json: {err}"))?;
         inner.with_padding(None);
+        has_added_tokens(&inner, &spec)?;
         if let Some(normalizer) = inner.get_normalizer() {
             let growth = growth(normalizer)?;
             if growth > GROWTH {
@@ -110,6 +111,27 @@ impl Bpe {
             size => Ok(Self { vocab: size.unwrap_or(self.vocab), ..self }),
         }
     }
+}
+
+/// Checks that the tokens beside the model's have the numbers that the file gives them: the crate numbers them
+/// anew.
+///
+/// # Errors
+/// Names a token with both numbers.
+fn has_added_tokens(inner: &tokenizers::Tokenizer, spec: &serde_json::Value) -> Result<(), String> {
+    for token in spec["added_tokens"].as_array().into_iter().flatten() {
+        let (Some(text), Some(id)) = (token["content"].as_str(), token["id"].as_u64()) else {
+            continue;
+        };
+        let own = inner.token_to_id(text);
+        if own.map(u64::from) != Some(id) {
+            let own = own.map_or("none".into(), |own| own.to_string());
+            return Err(format!(
+                "added_tokens: {text:?} has the number {id}, and is {own} among all"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The longest of what a map of SentencePiece puts in the place of letters. It has the size of its trie, the
@@ -273,6 +295,20 @@ mod tests {
             "unk_token": "[UNK]", "vocab": {"[UNK]": 0, "a": 1, "cat": 7}}});
         json[member] = value;
         Bpe::read(json.to_string().as_bytes())
+    }
+
+    #[test]
+    fn tokens_beside_the_models_have_the_numbers_of_the_file() {
+        let added = |text: &str, id: u64| {
+            let token = serde_json::json!([{"id": id, "content": text, "single_word": false,
+                "lstrip": false, "rstrip": false, "normalized": false, "special": true}]);
+            words("added_tokens", token)
+        };
+        assert!(added("cat", 7).is_ok() && added("a", 1).is_ok());
+        let free = added("<s>", 8).err();
+        let far = added("<s>", 40_000).err().unwrap();
+        assert!(far.starts_with("added_tokens: \"<s>\" has the number 40000, and is "), "{far}");
+        assert!(added("cat", 6).is_err(), "{free:?}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{collections::HashSet, fmt};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// The place of the first key that an object has twice; none if there is none, or if it is no JSON.
-pub(crate) fn repeated_key(bytes: &[u8]) -> Option<String> {
+pub fn repeated_key(bytes: &[u8]) -> Option<String> {
     let mut found = None;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     Walk(&mut found).deserialize(&mut reader).ok()?;
