@@ -28,7 +28,7 @@ use html::{escape, id};
 const AT_ONCE: usize = 4;
 
 /// The most methods that are drawn, over all settings.
-const DRAWN: usize = 10_000;
+const DRAWN: usize = 5_000;
 
 /// The contents of a report.
 pub struct Page<'a> {
@@ -142,7 +142,7 @@ fn drawn(settings: &[Setting]) -> usize {
 }
 
 /// The plots of the report, for files of their own: they can go into a paper as they are. Of very many
-/// settings only the first are drawn, which hold 10,000 methods in all.
+/// settings only the first are drawn, which hold 5,000 methods in all.
 ///
 /// # Errors
 /// As of [`page`].
@@ -281,7 +281,7 @@ mod tests {
             task: format!("task{task}"),
             ..fixture::row(&format!("m{method}"), 0, "accuracy", 0.5)
         };
-        let rows = |tasks| (0..tasks).flat_map(move |task| (0..4000).map(move |m| row(task, m)));
+        let rows = |tasks| (0..tasks).flat_map(move |task| (0..2000).map(move |m| row(task, m)));
         let few = Runs::of(rows(2).collect::<Vec<_>>());
         assert!(!page(&Page::new("t", &few)).unwrap().contains("Not drawn"));
         let runs = Runs::of(rows(3).collect::<Vec<_>>());
