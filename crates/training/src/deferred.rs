@@ -2,9 +2,9 @@
 //! [`Module::into_record`] gives, without a copy of the network.
 
 use burn::{
-    module::{Module, ModuleVisitor, Param},
+    module::{Module, ModuleVisitor, Param, ParamId},
     prelude::*,
-    tensor::DType,
+    tensor::kind::Basic,
 };
 use burn_pack::Tensor as Packed;
 
@@ -22,15 +22,11 @@ struct Deferred {
 }
 
 impl Deferred {
-    fn push(
-        &mut self,
-        id: u64,
-        (dtype, shape): (DType, Shape),
-        data: impl Fn() -> TensorData + Send + Sync + 'static,
-    ) {
+    fn push<const D: usize, K: Basic + 'static>(&mut self, id: ParamId, value: Tensor<D, K>) {
+        let (name, dtype, shape) = (self.path.join("."), value.dtype(), value.shape());
         let size = shape.num_elements() * dtype.size();
-        let bytes = move || Ok(data().into_parts().0);
-        self.all.push(Packed::deferred(self.path.join("."), dtype, shape, Some(id), size, bytes));
+        let bytes = move || Ok(value.clone().into_data().into_parts().0);
+        self.all.push(Packed::deferred(name, dtype, shape, Some(id.val()), size, bytes));
     }
 }
 
@@ -44,21 +40,15 @@ impl ModuleVisitor for Deferred {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let value = param.transform_for_save().val();
-        let kind = (value.dtype(), value.shape());
-        self.push(param.id.val(), kind, move || value.clone().into_data());
+        self.push(param.id, param.transform_for_save().val());
     }
 
     fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
-        let value = param.transform_for_save().val();
-        let kind = (value.dtype(), value.shape());
-        self.push(param.id.val(), kind, move || value.clone().into_data());
+        self.push(param.id, param.transform_for_save().val());
     }
 
     fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
-        let value = param.transform_for_save().val();
-        let kind = (value.dtype(), value.shape());
-        self.push(param.id.val(), kind, move || value.clone().into_data());
+        self.push(param.id, param.transform_for_save().val());
     }
 }
 
@@ -84,7 +74,7 @@ mod tests {
         let network = Network {
             linear: init.linear("l", 3, 2, true),
             norm: burn::nn::BatchNormConfig::new(4).init(&device),
-            whole: Param::initialized(burn::module::ParamId::new(), whole),
+            whole: Param::initialized(ParamId::new(), whole),
             small: burn::nn::EmbeddingConfig::new(5, 2).init(&device),
         };
         let own = Writer::new(deferred(&network)).into_bytes().unwrap();

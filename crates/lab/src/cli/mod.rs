@@ -75,6 +75,10 @@ pub(crate) fn main(plugins: &Plugins, suites: &[Suite], own: &[VerbEntry]) -> Ex
 
 /// Runs the verb that was named.
 fn run(matches: &ArgMatches, all: &[VerbEntry], session: &Session) -> anyhow::Result<Answer> {
+    let named = matches.subcommand_name();
+    if !all.iter().any(|verb| Some(verb.name) == named && verb.reads) {
+        kernels::keep_freed_memory();
+    }
     match matches.subcommand() {
         Some((name, matches)) => match all.iter().find(|verb| verb.name == name) {
             Some(verb) if !verb.together && !session.leads() => Ok(String::new().into()),

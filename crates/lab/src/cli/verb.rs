@@ -12,6 +12,8 @@ pub trait Verb: Args {
     const ABOUT: &'static str;
     /// Whether all processes of MPI run it, and not the first one alone.
     const TOGETHER: bool = false;
+    /// Whether it only reads results, and computes with no network.
+    const READS: bool = false;
 
     /// Runs the verb, and returns the output.
     ///
@@ -25,6 +27,7 @@ pub trait Verb: Args {
 pub struct VerbEntry {
     pub(super) name: &'static str,
     pub(super) together: bool,
+    pub(super) reads: bool,
     pub(super) command: fn() -> Command,
     pub(super) run: fn(&ArgMatches, &Session) -> anyhow::Result<Answer>,
 }
@@ -35,6 +38,7 @@ impl VerbEntry {
         Self {
             name: V::NAME,
             together: V::TOGETHER,
+            reads: V::READS,
             // The arguments bring texts of their own, which come before these.
             command: || V::augment_args(Command::new(V::NAME)).about(V::ABOUT).long_about(None),
             run: |matches, session| V::from_arg_matches(matches)?.run(session),

@@ -10,14 +10,10 @@ const KNOWN: &str = "flex, flex:fast, wgpu, vulkan, cuda:0";
 /// [`kernels::use_library_products`]. `wgpu:1` and `vulkan:1` are the
 /// second graphics card; `wgpu:cpu` and `vulkan:cpu` a driver that draws in software.
 ///
-/// Whoever asks for a device is about to compute, so from here on freed memory is kept for the next step,
-/// see [`kernels::keep_freed_memory`].
-///
 /// # Errors
 /// An unknown name, one that this program was built without, or one that this machine has no card or
 /// driver for.
 pub fn device(name: &str) -> anyhow::Result<Device> {
-    kernels::keep_freed_memory();
     let (kind, index) = match name.split_once(':') {
         Some((kind, index)) => (kind, Some(index)),
         None => (name, None),

@@ -4,9 +4,12 @@ use crate::spec::RunConfig;
 
 use super::sizes::sizes;
 
+/// The most experts of a layer.
+pub(crate) const MOST_EXPERTS: usize = 100_000;
+
 /// The largest value of settings with a name that makes many of something, and of all others.
 const MOST: [(&str, u64); 12] = [
-    ("experts", 100_000),
+    ("experts", MOST_EXPERTS as u64),
     ("depth", 10_000),
     ("blocks", 10_000),
     ("train", 10_000_000),

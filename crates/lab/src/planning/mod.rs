@@ -28,6 +28,7 @@ pub(crate) use search_space::tests as search_space_tests;
 pub(crate) use architecture_search::{ArchitectureSearch, Costs, How, MostCost};
 pub(crate) use checkpoint::{CheckpointSettings, tokens_of, tokens_of_tokenizer};
 pub(crate) use found::{TrainedRun, trained_run};
+pub(crate) use limits::MOST_EXPERTS;
 pub(crate) use loader::Reader;
 pub(crate) use searcher::{Base, Searcher};
 pub(crate) use selection::seeds;

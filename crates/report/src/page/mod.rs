@@ -150,8 +150,8 @@ pub fn plots(page: &Page) -> Result<Vec<Figure>, Error> {
     check_layers(&page.traces)?;
     let (settings, hues) = (page.query.settings(page.runs)?, page.hues());
     let of_setting = |setting| Figures::new(page, &hues, setting).into_all();
-    let some = &settings[..drawn(&settings).min(settings.len())];
-    let mut figures: Vec<Figure> = some.par_iter().flat_map_iter(of_setting).collect();
+    let some = settings.par_iter().take(drawn(&settings));
+    let mut figures: Vec<Figure> = some.flat_map_iter(of_setting).collect();
     figures.extend(overview::figure(page, &settings)?);
     if let Ok(ranking) = rank_in(&settings, &page.query, Detail::Plots) {
         figures.extend(ranking::figures(&ranking, &hues));

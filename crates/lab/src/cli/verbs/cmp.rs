@@ -30,6 +30,7 @@ pub(crate) struct Cmp {
 impl Verb for Cmp {
     const NAME: &'static str = "cmp";
     const ABOUT: &'static str = "Compare two methods: difference, confidence interval and test";
+    const READS: bool = true;
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let (results, query) = (self.source.read(session)?, self.examples.on(self.query.query()));

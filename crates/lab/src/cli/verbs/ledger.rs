@@ -21,6 +21,7 @@ impl Verb for Ledger {
     const NAME: &'static str = "ledger";
     const ABOUT: &'static str =
         "Print the resources of each method: parameters, FLOPs, tokens, time, memory";
+    const READS: bool = true;
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let results = self.source.read(session)?;

@@ -34,6 +34,7 @@ pub(crate) struct Plot {
 impl Verb for Plot {
     const NAME: &'static str = "plot";
     const ABOUT: &'static str = "Write the plots of the report as SVG files";
+    const READS: bool = true;
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let results = self.source.read(session)?;

@@ -29,6 +29,7 @@ pub(crate) struct Power {
 impl Verb for Power {
     const NAME: &'static str = "power";
     const ABOUT: &'static str = "Print the number of seeds needed to detect a difference";
+    const READS: bool = true;
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let results = self.source.read(session)?;

@@ -22,6 +22,7 @@ pub(crate) struct Rank {
 impl Verb for Rank {
     const NAME: &'static str = "rank";
     const ABOUT: &'static str = "Rank the methods over all tasks";
+    const READS: bool = true;
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let results = self.source.read(session)?;

@@ -37,6 +37,7 @@ pub(crate) struct Report {
 impl Verb for Report {
     const NAME: &'static str = "report";
     const ABOUT: &'static str = "Write the report, one HTML file; or the tables into a page";
+    const READS: bool = true;
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let (results, query) = (self.source.read(session)?, self.examples.on(self.query.query()));

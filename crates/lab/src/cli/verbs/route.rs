@@ -18,6 +18,7 @@ use crate::{
     Plugins,
     cli::{Answer, DeviceArgs, Session, Verb},
     facts::form,
+    planning::MOST_EXPERTS,
     store::{Tensors, safetensors},
 };
 
@@ -147,10 +148,9 @@ impl RouteArgs {
         x: &Tensor<3>,
         plugins: &Plugins,
     ) -> anyhow::Result<AnyRouter> {
-        const MOST: usize = 100_000;
         ensure!(
-            (1..=MOST).contains(&self.experts),
-            "--experts {}: must be from 1 to {MOST}",
+            (1..=MOST_EXPERTS).contains(&self.experts),
+            "--experts {}: must be from 1 to {MOST_EXPERTS}",
             self.experts
         );
         let [_, units, width] = x.dims();

@@ -142,8 +142,6 @@ impl Verb for Run {
 impl RunOptions {
     /// Trains the runs of a suite, the default one if none is named, and gives its table.
     pub(crate) fn train(&self, name: Option<&str>, session: &Session) -> anyhow::Result<Answer> {
-        // Before planning, whose threads would take heaps of their own.
-        kernels::keep_freed_memory();
         let world = &session.world;
         if self.shard.is_none() {
             cluster::not_apart()?;

@@ -24,6 +24,7 @@ pub(crate) struct Table {
 impl Verb for Table {
     const NAME: &'static str = "table";
     const ABOUT: &'static str = "Print the comparison table; nothing is trained";
+    const READS: bool = true;
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let results = self.source.read(session)?;

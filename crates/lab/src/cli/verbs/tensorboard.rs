@@ -25,6 +25,7 @@ pub(crate) struct Tensorboard {
 impl Verb for Tensorboard {
     const NAME: &'static str = "tensorboard";
     const ABOUT: &'static str = "Write the training curves of runs as TensorBoard event files";
+    const READS: bool = true;
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let results = self.source.read(session)?;
