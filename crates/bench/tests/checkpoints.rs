@@ -221,6 +221,54 @@ fn an_upcycled_network_begins_as_the_dense_one() {
     );
 }
 
+/// Routers whose weights sum to other numbers for other units however small the gates are: cosines do not
+/// depend on lengths, and the others choose null experts or none by the signs of their scores.
+const NEVER_EQUAL: [&str; 4] = ["x-moe", "remoe", "ada-moe", "tc-moe"];
+
+#[test]
+fn each_causal_router_begins_as_the_dense_network_or_is_refused() {
+    let place = place("llama", UPCYCLED);
+    let data = place.path(".");
+    let run = |method: &str, set: &[&str]| {
+        let only = format!("method={method}");
+        let args = ["run", "tiny.toml", "--only", &only, "--data-dir", data.to_str().unwrap()];
+        place.run(&[&args[..], set].concat())
+    };
+    ended(&run("dense", &[]), 0);
+    let losses = |runs: &str| -> Vec<f64> {
+        place.runs(runs).iter().filter_map(|folder| test_loss(folder)).collect()
+    };
+    let dense = losses("runs")[0];
+    let (list, _) = ended(&place.run(&["list", "routers", "--format", "json"]), 0);
+    let routers: Vec<Value> = serde_json::from_str(&list).unwrap();
+    let mut refused = Vec::new();
+    for router in routers.iter().filter(|router| router["facts"]["causal"] == true) {
+        let name = router["name"].as_str().unwrap();
+        let router = format!("moe.router=\"{name}\"");
+        let set = ["--set", &router, "--set", "upcycle.gates=1e-6", "--runs", "of-one"];
+        match run("copies", &set) {
+            output if output.status.success() => {
+                let losses = losses("of-one");
+                assert_eq!(losses.len(), 2, "{name}: the checkpoint and the method");
+                assert!(
+                    losses.iter().all(|loss| (loss - dense).abs() < 1e-5),
+                    "{name}: {losses:?}"
+                );
+            }
+            output => {
+                let err = ended(&output, 2).1;
+                assert!(
+                    err.contains("upcycle: layer 0: the weights of the experts"),
+                    "{name}: {err}"
+                );
+                refused.push(name);
+            }
+        }
+        fs::remove_dir_all(place.path("of-one")).unwrap();
+    }
+    assert_eq!(refused, NEVER_EQUAL);
+}
+
 const VISION: &str = r#"
 seeds = [0]
 [base]

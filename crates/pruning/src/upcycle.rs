@@ -16,7 +16,9 @@
 //!
 //! The output maps are divided by c, [`factor`], so that the first forward pass is that of the dense network.
 //!
-//! Differs from the papers: c is what the router's first plans have, not a formula for each router.
+//! Differs from the papers: c is what the router's first plans have, not a formula for each router. Where it
+//! depends on the scores (weights that are not divided by their sum), small gates at the start, `gates`, make
+//! it one number: all scores are nearly equal, and their order, so the choice, is as before.
 
 use std::collections::BTreeMap;
 
@@ -34,13 +36,18 @@ config! {
         pub groups: usize = 1,
         /// Whether the output is scaled so that the first forward pass is that of the dense network.
         pub equal: bool = true,
+        /// What the first weights of the routers' gates are multiplied by.
+        pub gates: f64 = 1.0,
     }
 }
 
 impl UpcycleConfig {
     /// Checks the ranges, for this many experts.
     pub fn check(&self, experts: usize) -> Result<(), String> {
-        let Self { reinitialise, groups, .. } = *self;
+        let Self { reinitialise, groups, gates, .. } = *self;
+        if !(gates > 0.0 && gates <= 1.0) {
+            return Err(format!("gates = {gates}: must be above 0 and at most 1"));
+        }
         if !(0.0..=1.0).contains(&reinitialise) {
             return Err(format!("reinitialise = {reinitialise}: must be from 0 to 1"));
         }
@@ -86,11 +93,7 @@ pub fn upcycle<M: Module>(
     if let Some(path) = left.keys().next() {
         return Err(format!("{path}: the network with experts has no place for it"));
     }
-    let to = with_parameters(to, numbers)?;
-    match config.groups {
-        1 => Ok(to),
-        groups => shared_vectors(to, groups),
-    }
+    first_gates(with_parameters(to, numbers)?, config)
 }
 
 /// The axis of the hidden units in a matrix of experts; none in the last bias.
@@ -177,25 +180,26 @@ fn renew(
     places.iter().for_each(|at| matrix[*at] = normal.sample(&mut rng) as f32);
 }
 
-/// The network whose routers have one vector for all experts of a group, that of the first.
-fn shared_vectors<M: Module>(network: M, groups: usize) -> Result<M, String> {
-    let n = |path: &str, shapes: &[(String, Vec<usize>)]| {
-        let (layer, _) = path.split_once(ROUTER)?;
-        let own =
-            shapes.iter().find(|(known, _)| known.starts_with(&format!("{layer}{EXPERTS}")))?;
-        Some(own.1[0])
+/// The network whose routers have one vector for all experts of a group, that of the first, times
+/// `config.gates`. A router's vectors of experts are the matrices whose last axis is that of the experts.
+fn first_gates<M: Module>(network: M, config: &UpcycleConfig) -> Result<M, String> {
+    let (groups, gates) = (config.groups, config.gates as f32);
+    if groups == 1 && gates == 1.0 {
+        return Ok(network);
+    }
+    let known = parameters(&network);
+    let n_experts = |path: &str| {
+        let layer = format!("{}{EXPERTS}", path.split_once(ROUTER)?.0);
+        Some(known.iter().find(|known| known.path.starts_with(&layer))?.shape[0])
     };
-    let shapes: Vec<(String, Vec<usize>)> =
-        parameters(&network).into_iter().map(|known| (known.path, known.shape)).collect();
     let mut numbers = BTreeMap::new();
     for (known, data) in numbers_of(&network, |known| known.path.contains(ROUTER)) {
-        let Some(experts) = n(&known.path, &shapes) else { continue };
-        if known.shape.last() != Some(&experts) {
+        let Some(experts) = n_experts(&known.path).filter(|n| known.shape.last() == Some(n)) else {
             continue;
-        }
+        };
         let values: Vec<f32> = data.iter().collect();
-        let shared = |i: usize| values[i / experts * experts + i % experts / groups * groups];
-        let values: Vec<f32> = (0..values.len()).map(shared).collect();
+        let of_group = |i: usize| i / experts * experts + i % experts / groups * groups;
+        let values = (0..values.len()).map(|i| gates * values[of_group(i)]).collect::<Vec<_>>();
         numbers.insert(known.path, TensorData::new(values, known.shape));
     }
     with_parameters(network, numbers)
@@ -220,8 +224,8 @@ pub fn factor(choices: &[Vec<(usize, f32)>], groups: usize) -> Result<f64, Strin
     Err(format!(
         "the weights of the experts of a unit sum to between {least:.4} and {most:.4} for each part of the dense \
          network; for the same output they sum to one number: with weights over their sum (k a multiple of \
-         upcycle.groups), or small gates at first, where the router has `renormalise` or `start`; or \
-         upcycle.equal = false"
+         upcycle.groups), or with small gates at the start, upcycle.gates = 1e-5, if each unit has as many \
+         experts; or set upcycle.equal = false"
     ))
 }
 
@@ -257,7 +261,8 @@ mod tests {
         experts(path, dense, &to, config, &init).unwrap().iter().collect()
     }
 
-    const PLAIN: UpcycleConfig = UpcycleConfig { reinitialise: 0.0, groups: 1, equal: true };
+    const PLAIN: UpcycleConfig =
+        UpcycleConfig { reinitialise: 0.0, groups: 1, equal: true, gates: 1.0 };
     const W: &str = "blocks.0.feed_forward.Moe.experts.w";
     const W2: &str = "blocks.0.feed_forward.Moe.experts.w2";
     const BIAS: &str = "blocks.0.feed_forward.Moe.experts.bias2";
@@ -304,10 +309,11 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         assert!(hidden_axis("blocks.0.feed_forward.Moe.experts.kernel").is_err());
-        let of =
-            |reinitialise, groups| UpcycleConfig { reinitialise, groups, equal: true }.check(8);
+        let of = |reinitialise, groups| UpcycleConfig { reinitialise, groups, ..PLAIN }.check(8);
         assert!(of(1.5, 1).unwrap_err().contains("reinitialise = 1.5"));
         assert!(of(0.0, 3).unwrap_err().contains("groups = 3 does not divide experts = 8"));
         assert_eq!(of(0.5, 4), Ok(()));
+        let gates = |gates| UpcycleConfig { gates, ..PLAIN }.check(8).is_err();
+        assert!(gates(0.0) && gates(f64::NAN) && gates(2.0) && !gates(1e-5));
     }
 }

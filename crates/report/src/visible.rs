@@ -22,7 +22,10 @@ pub(crate) fn is_hidden(letter: char) -> bool {
 }
 
 /// The text of a JSON file with such letters as escapes: they can only stand within its strings.
-pub(crate) fn in_json(json: &str) -> String {
+pub(crate) fn in_json(json: String) -> String {
+    if !json.chars().any(|letter| letter != '\n' && is_hidden(letter)) {
+        return json;
+    }
     let mut escaped = String::with_capacity(json.len());
     for letter in json.chars() {
         if letter == '\n' || !is_hidden(letter) {
@@ -70,7 +73,7 @@ mod tests {
     #[test]
     fn json_is_the_same_with_escapes() {
         let text = "a\u{9b}\u{61c}\u{e0001}é\n";
-        let json = in_json(&format!("{:#}\n", serde_json::json!({ "name": text })));
+        let json = in_json(format!("{:#}\n", serde_json::json!({ "name": text })));
         assert!(!json.chars().any(|letter| letter != '\n' && is_hidden(letter)), "{json:?}");
         let read: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(read["name"], text);

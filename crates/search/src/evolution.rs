@@ -214,8 +214,8 @@ mod tests {
         };
         let limit = Limit { what: "width".into(), at_most, cost: &mut |member| Ok(total(member)) };
         let limit = Some(limit);
-        let mut search =
-            Search { space: &space, seed: 7, limit, evaluate: &mut evaluate, at_once, history };
+        let (evaluate, stop) = (&mut evaluate, &|| false);
+        let mut search = Search { space: &space, seed: 7, limit, evaluate, at_once, history, stop };
         let found = how(&mut search)?;
         Ok((found, done))
     }
@@ -295,11 +295,34 @@ mod tests {
             evaluate: &mut evaluate,
             at_once: 1,
             history: History::in_memory(),
+            stop: &|| false,
         };
         let found = search.evolution(&NUMBERS).unwrap();
         assert_eq!(found.candidates.len(), 3);
         assert_eq!(found.best().value, None, "none of them has a value");
         assert_eq!(search.random(10).unwrap().candidates.len(), 3);
+    }
+
+    #[test]
+    fn a_search_ends_while_members_are_drawn() {
+        let (space, drawn) = (widths(), std::cell::Cell::new(0));
+        let stop = || drawn.replace(drawn.get() + 1) == 50;
+        let mut evaluate = |_: &[Member]| -> Result<Vec<Option<f64>>, crate::BoxError> {
+            panic!("nothing is evaluated before all are drawn")
+        };
+        let (evaluate, history) = (&mut evaluate, History::in_memory());
+        let mut search = Search {
+            space: &space,
+            seed: 7,
+            limit: None,
+            evaluate,
+            at_once: 1,
+            history,
+            stop: &stop,
+        };
+        let many = Evolution { population: MOST, ..NUMBERS };
+        assert!(matches!(search.evolution(&many), Err(SearchError::Interrupted)));
+        assert_eq!(drawn.get(), 51);
     }
 
     #[test]

@@ -84,6 +84,9 @@ pub enum SearchError {
         /// The file.
         path: PathBuf,
     },
+    /// It was stopped while members were drawn.
+    #[error("stopped while members of the space were drawn")]
+    Interrupted,
     /// The history cannot be read or written.
     #[error("{path}: {source}")]
     File {

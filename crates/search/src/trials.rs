@@ -35,6 +35,8 @@ pub struct Search<'a> {
     pub at_once: usize,
     /// What is known already.
     pub history: History,
+    /// Whether it is to end without an answer; asked before each draw.
+    pub stop: &'a dyn Fn() -> bool,
 }
 
 impl Search<'_> {
@@ -66,7 +68,7 @@ impl Search<'_> {
     /// none if that many tries give none.
     ///
     /// # Errors
-    /// If there is no member yet and none that was drawn keeps the limit.
+    /// If there is no member yet and none that was drawn keeps the limit, or if it is to stop.
     pub(crate) fn propose(
         &mut self,
         seen: &mut Seen,
@@ -75,6 +77,9 @@ impl Search<'_> {
     ) -> Result<Option<Candidate>, SearchError> {
         let mut least: Option<(f64, Member)> = None;
         for _ in 0..TRIES {
+            if (self.stop)() {
+                return Err(SearchError::Interrupted);
+            }
             let member = draw(self.space, rng);
             if seen.has(&member) {
                 continue;

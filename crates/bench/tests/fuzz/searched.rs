@@ -65,6 +65,7 @@ fn on(history: History) {
         evaluate: &mut evaluate,
         at_once: 2,
         history,
+        stop: &|| false,
     };
     if let Ok(found) = search.random(4) {
         found.best();

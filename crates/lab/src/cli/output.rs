@@ -44,7 +44,9 @@ pub(super) fn error_text(err: &anyhow::Error) -> String {
 /// enough, `head` say, is no error.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    let written = out.write_all(visible(text).as_bytes()).and_then(|()| out.flush());
+    // Line by line, so that a long text is not held twice.
+    let mut lines = text.split_inclusive('\n').map(|line| out.write_all(visible(line).as_bytes()));
+    let written = lines.try_for_each(|line| line).and_then(|()| out.flush());
     match written {
         Err(err) if err.kind() != io::ErrorKind::BrokenPipe => Err(err).context("standard output"),
         _ => Ok(()),

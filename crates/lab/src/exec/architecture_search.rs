@@ -246,8 +246,8 @@ impl Subject<'_, '_, '_> {
             cost: &mut cost,
         });
         let (seed, at_once) = (spec.seed, usize::MAX);
-        let evaluate = &mut evaluate;
-        let mut search = Search { space: &space, seed, limit, evaluate, at_once, history };
+        let (evaluate, stop) = (&mut evaluate, &|| stopped(runner));
+        let mut search = Search { space: &space, seed, limit, evaluate, at_once, history, stop };
         run(&mut search).with_context(|| format!("search: {}", spec.method))
     }
 
@@ -272,9 +272,11 @@ impl Subject<'_, '_, '_> {
         let mut evaluate = |members: &[Member]| {
             members.iter().map(&mut time).collect::<Result<_, _>>().map_err(boxed)
         };
-        let evaluate = &mut evaluate;
+        let (evaluate, stop) = (&mut evaluate, &|| stopped(runner));
         // One at a time, so that each is in the history at once.
-        let mut search = Search { space: &space, seed, limit: None, evaluate, at_once: 1, history };
+        let at_once = 1;
+        let mut search =
+            Search { space: &space, seed, limit: None, evaluate, at_once, history, stop };
         let measured = search.random(limit.samples())?.candidates;
         let mut pairs = Vec::new();
         for candidate in measured {
@@ -312,7 +314,12 @@ fn history(runner: &Runner, about: &Value) -> anyhow::Result<History> {
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let digest = hex(&Sha256::digest(about.to_string()));
     let path = folder.join(format!("{}.jsonl", &digest[..16]));
-    Ok(History::open_unless(&path, about, &|| runner.stop.load(Ordering::Relaxed))?)
+    Ok(History::open_unless(&path, about, &|| stopped(runner))?)
+}
+
+/// Whether a signal has asked the program to stop.
+fn stopped(runner: &Runner) -> bool {
+    runner.stop.load(Ordering::Relaxed)
 }
 
 impl Runner<'_> {

@@ -1,46 +1,77 @@
 //! Json for machines.
 
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::json;
 
-use super::{Cell, Column, Table};
+use super::{Cell, Column, Estimate, Table};
 use crate::visible::in_json;
 
-/// An array with one object for each table.
+/// An array with one object for each table. Cells are written one by one: a tree of a large table takes
+/// several times the memory of its text.
 pub(super) fn render(tables: &[Table]) -> String {
-    let value: Value = tables.iter().map(table).collect();
-    in_json(&format!("{value:#}\n"))
+    let objects: Vec<Object> = tables.iter().map(Object).collect();
+    let mut text = serde_json::to_string_pretty(&objects).expect("keys are text");
+    text.push('\n');
+    in_json(text)
 }
 
-fn table(table: &Table) -> Value {
-    let mut object = Map::new();
-    object.insert("title".into(), json!(table.title));
-    for (key, value) in &table.about {
-        object.insert((*key).into(), json!(value));
+/// A table.
+struct Object<'a>(&'a Table);
+
+impl Serialize for Object<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Table { title, about, columns, rows, bold, notes } = self.0;
+        let mut object = to.serialize_map(None)?;
+        object.serialize_entry("title", title)?;
+        for (key, value) in about {
+            object.serialize_entry(key, value)?;
+        }
+        object.serialize_entry("rows", &Rows(columns, rows))?;
+        object.serialize_entry("bold", bold)?;
+        object.serialize_entry("notes", notes)?;
+        object.end()
     }
-    let rows: Vec<Value> = table.rows.iter().map(|r| row(&table.columns, r)).collect();
-    object.insert("rows".into(), json!(rows));
-    object.insert("bold".into(), json!(table.bold));
-    object.insert("notes".into(), json!(table.notes));
-    Value::Object(object)
 }
 
-fn row(columns: &[Column], row: &[Cell]) -> Value {
-    let field = |(column, c): (&Column, &Cell)| (column.key.clone(), cell(c));
-    Value::Object(columns.iter().zip(row).map(field).collect())
+/// The rows of a table.
+struct Rows<'a>(&'a [Column], &'a [Vec<Cell>]);
+
+impl Serialize for Rows<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.1.iter().map(|row| Row(self.0, row)))
+    }
 }
 
-fn cell(cell: &Cell) -> Value {
-    match cell {
-        Cell::Words(text) => json!(text),
-        Cell::Number(x) => json!(x),
-        Cell::Range(low, high) => json!([low, high]),
-        Cell::Estimate(e) => json!({
-            "mean": e.mean.mean, "half": e.mean.half,
-            "low": e.interval.map(|interval| interval.low),
-            "high": e.interval.map(|interval| interval.high),
-            "n": e.mean.n, "failed": e.failed, "bold": e.bold
-        }),
-        Cell::Gap(why) => json!({ "gap": why }),
-        Cell::Missing => Value::Null,
+/// One row, by the keys of its columns.
+struct Row<'a>(&'a [Column], &'a [Cell]);
+
+impl Serialize for Row<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.iter().zip(self.1).map(|(column, cell)| (&column.key, cell)))
+    }
+}
+
+impl Serialize for Cell {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Cell::Words(text) => text.serialize(to),
+            Cell::Number(x) => x.serialize(to),
+            Cell::Range(low, high) => [low, high].serialize(to),
+            Cell::Estimate(estimate) => estimate.serialize(to),
+            Cell::Gap(why) => json!({ "gap": why }).serialize(to),
+            Cell::Missing => to.serialize_none(),
+        }
+    }
+}
+
+impl Serialize for Estimate {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        json!({
+            "mean": self.mean.mean, "half": self.mean.half,
+            "low": self.interval.map(|interval| interval.low),
+            "high": self.interval.map(|interval| interval.high),
+            "n": self.mean.n, "failed": self.failed, "bold": self.bold
+        })
+        .serialize(to)
     }
 }

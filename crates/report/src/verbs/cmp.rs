@@ -48,7 +48,7 @@ pub fn render_cmp(comparisons: &[Comparison], format: Format) -> String {
         (Format::Json, all) => all.iter().map(Comparison::to_json).collect(),
         _ => return table::render(&[cmp_table(comparisons)], format),
     };
-    in_json(&format!("{json:#}\n"))
+    in_json(format!("{json:#}\n"))
 }
 
 #[cfg(test)]
