@@ -367,6 +367,23 @@ fn an_encoder_decoder_is_evaluated_on_pairs() {
     let export = ["export", run, "out", "--data-dir", data.to_str().unwrap()];
     assert_eq!(ended(&place.run(&export), 0).0, "91 tensors in out\n");
     assert!(tensors(place.path("model")) == tensors(place.path("out")));
+    // Its experts are merged on both sides, and the smaller network goes back to its family.
+    let args = ["prune", run, "--ratio", "0.5", "--rule", "merge", "--format", "json"];
+    let args = [&args[..], &["--data-dir", data.to_str().unwrap()]].concat();
+    let answer: Value = serde_json::from_str(&ended(&place.run(&args), 0).0).unwrap();
+    assert_eq!(answer["after"]["experts"], serde_json::json!([2, 2, 2, 2]));
+    let export = ["export", answer["run"].as_str().unwrap(), "small"];
+    ended(&place.run(&[&export[..], &["--data-dir", data.to_str().unwrap()]].concat()), 0);
+    let smaller: Vec<&str> =
+        import.iter().map(|word| if *word == "model" { "small" } else { word }).collect();
+    let again: Value = serde_json::from_str(&ended(&place.run(&smaller), 0).0).unwrap();
+    let loss = |rows: &Value, of: fn(&Value) -> bool, at: usize| {
+        let row = rows.as_array().unwrap().iter().find(|row| of(row)).unwrap();
+        row[at].as_f64().unwrap()
+    };
+    let found = loss(&again["metrics"], |row| row[0] == "test" && row[1] == "loss", 2);
+    let after = loss(&answer["after"]["test"], |row| row[0] == "loss", 1);
+    assert!((found - after).abs() < 1e-6, "{found}, not {after}");
     import.extend(["--set", "task.tokens=byte"]);
     let err = ended(&place.run(&import), 2).1;
     assert!(err.contains("size = 46 } has as many"), "{err}");

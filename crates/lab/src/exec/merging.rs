@@ -3,9 +3,9 @@
 use anyhow::{anyhow, bail, ensure};
 use backbones::AnyBackbone;
 use burn::prelude::*;
-use moe::{Domain, Gone, Pruned, RoutingProbe};
+use moe::{Gone, Pruned, RoutingProbe};
 use pruning::{clusters, dominant};
-use tasks::{Split, Task};
+use tasks::Split;
 use training::evaluate;
 
 use super::{adapters::adapters, model_builder::ModelBuilder};
@@ -27,7 +27,7 @@ impl ModelBuilder<'_> {
     ) -> anyhow::Result<Selected> {
         let gone = self.gone(prune, from, had)?;
         let task = self.task_for(from)?;
-        can_merge(gone, from, &*task)?;
+        can_merge(gone, from)?;
         let reports = evaluate(model, &*task, Split::Valid, self.device).layers;
         let loads: Vec<Vec<f64>> = reports.into_iter().map(|report| report.load).collect();
         ensure!(!loads.is_empty(), "prune: the network has no MoE layers");
@@ -54,7 +54,7 @@ impl ModelBuilder<'_> {
 }
 
 /// Refuses what cannot be merged.
-fn can_merge(gone: Gone, from: &RunSpec, task: &dyn Task) -> anyhow::Result<()> {
+fn can_merge(gone: Gone, from: &RunSpec) -> anyhow::Result<()> {
     ensure!(
         gone == Gone::Remove,
         "prune: rule = \"merge\" takes gone = \"remove\": the router keeps the vectors of merged experts"
@@ -64,28 +64,27 @@ fn can_merge(gone: Gone, from: &RunSpec, task: &dyn Task) -> anyhow::Result<()> 
         "prune: rule = \"merge\" is not for experts with adapters; a run that starts from this one with \
          plain experts adds them to the weights"
     );
-    ensure!(
-        !matches!(task.domain(), Domain::Pair { .. }),
-        "prune: rule = \"merge\" is for networks of one sequence"
-    );
     Ok(())
 }
 
 /// The mean output of each expert of each layer over all units of the examples of a trace.
 fn mean_outputs(subject: &Subject) -> anyhow::Result<Vec<Vec<Vec<f64>>>> {
     let mut sums: Vec<Vec<Vec<f64>>> = Vec::new();
-    let mut units = 0.0;
+    let mut units: Vec<f64> = Vec::new();
     for batch in subject.batches() {
         let probe = RoutingProbe { with_outputs: true, ..RoutingProbe::default() };
         let (_, probe) = subject.pass(&batch, probe);
         let outputs = probe.layers.into_iter().filter_map(|capture| capture.outputs);
         let outputs: Vec<Tensor<3>> = outputs.collect();
-        units += outputs.first().map_or(0.0, |outputs| outputs.dims()[1] as f64);
         sums.resize_with(outputs.len(), Vec::new);
+        // The layers of an encoder have other tokens than those of a decoder.
+        units.resize(outputs.len(), 0.0);
+        outputs.iter().zip(&mut units).for_each(|(own, units)| *units += own.dims()[1] as f64);
         outputs.into_iter().zip(&mut sums).for_each(|(outputs, sums)| add(outputs, sums));
     }
-    let scale = |sum: &mut f64| *sum /= units;
-    sums.iter_mut().flatten().flatten().for_each(scale);
+    for (layer, units) in sums.iter_mut().zip(units) {
+        layer.iter_mut().flatten().for_each(|sum| *sum /= units);
+    }
     match sums.iter().flatten().flatten().find(|mean| !mean.is_finite()) {
         Some(mean) => bail!("prune: a mean output of an expert is {mean}"),
         None => Ok(sums),

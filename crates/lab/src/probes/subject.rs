@@ -2,7 +2,7 @@
 
 use backbones::AnyBackbone;
 use burn::prelude::*;
-use moe::{Pass, Plan, RoutingProbe};
+use moe::{Domain, Pass, Plan, RoutingProbe};
 use report::{Column, Digits, Kind};
 use tasks::{Batch, Split, Task};
 use training::put_batch_facts;
@@ -20,12 +20,14 @@ pub(crate) struct Subject<'a> {
 pub(super) const BATCH: usize = 64;
 
 impl Subject<'_> {
+    /// The examples in batches; pairs one by one, since a routing probe takes sequences of one length.
     pub(crate) fn batches(&self) -> impl Iterator<Item = Batch> + '_ {
         let examples = examples(self.task, self.model.tokens());
+        let at_once = if matches!(self.task.domain(), Domain::Pair { .. }) { 1 } else { BATCH };
         let batch = |examples: &[usize]| {
             self.task.batch(Split::Valid, examples, self.device).drawn(Split::Valid, examples)
         };
-        examples.chunks(BATCH).map(batch).collect::<Vec<_>>().into_iter()
+        examples.chunks(at_once).map(batch).collect::<Vec<_>>().into_iter()
     }
 
     /// The network's answer and what its layers did, with a plan changed if need be.
