@@ -20,7 +20,7 @@ mod motion;
 pub use cfa::{Cfa, Colour};
 pub use demosaicing::{Method, interpolate};
 pub use error::{Error, Result};
-pub use form::{Curve, Form, Planes};
+pub use form::{Form, Planes};
 pub use isp::{Developer, Gamma, Isp, quantise};
 pub use mosaic::{Mosaic, npy_crop};
 pub use motion::Motion;
