@@ -9,18 +9,14 @@
 //! run's seed: seeds 0 to 4 test each of five folds once. Runs of one seed have the same folds, so
 //! differences over seeds are differences over folds.
 //!
-//! Changes in training move a mosaic and its RGB image alike, and keep the colour of each pixel of a
-//! mosaic: `raw::Motion`.
-//!
 //! Differs from the authors' protocol (70, 21 and 9 % of the samples at random): folds, and by default of
 //! whole captures.
 
 use std::sync::Arc;
 
-use ::raw::{Form, Mosaic, Motion};
+use ::raw::Form;
 use burn::prelude::*;
 use moe::{ConfigError, Domain, Input, config};
-use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -29,8 +25,7 @@ use super::{
     set::Pairs,
 };
 use crate::{
-    Batch, BatchPosition, DataDir, DataError, FoldedTask, LoadTask, Score, Split, Task,
-    score::classification,
+    Batch, DataDir, DataError, FoldedTask, LoadTask, Score, Split, Task, score::classification,
 };
 
 /// What networks are given.
@@ -85,8 +80,6 @@ config! {
         pub deal: Deal = Deal::Capture,
         /// Samples for training, as many of each class; all if left out.
         pub train: Option<usize> = None,
-        /// Whether samples are mirrored, upside down and left to right, each in half of the cases.
-        pub flip: bool = false,
         /// Generated samples of each of the ten captures of a class.
         pub per_capture: usize = 20,
     }
@@ -154,35 +147,11 @@ impl Rice {
     }
 
     /// What a network is given of a sample.
-    fn shown(&self, sample: usize, motion: Motion) -> Vec<f32> {
-        let (pairs, size) = (&self.pairs, self.pairs.size);
-        let Some(form) = self.config.input.form() else {
-            let moved = motion.apply(pairs.rgb(sample), size);
-            return moved.into_iter().map(|code| f32::from(code) / 255.0).collect();
-        };
-        let mosaic = pairs.mosaic(sample);
-        form.of(&Mosaic { values: motion.apply(&mosaic.values, size), ..mosaic }).values
-    }
-
-    fn motion(&self, rng: &mut impl Rng) -> Motion {
-        let mirrored = [0, 1].map(|_| rng.random::<bool>() && self.config.flip);
-        Motion { mirrored, ..Motion::default() }
-    }
-
-    fn batch_of(&self, split: Split, shown: &[(usize, Motion)], device: &Device) -> Batch {
-        let [c, h, w] = self.shape;
-        let sample = |example: &usize| self.splits[split as usize][*example];
-        let pixels: Vec<f32> = shown
-            .iter()
-            .flat_map(|(example, motion)| self.shown(sample(example), *motion))
-            .collect();
-        let labels = shown.iter().map(|(example, _)| self.pairs.labels[sample(example)]);
-        let labels = TensorData::new(labels.collect::<Vec<_>>(), [shown.len(), 1]);
-        let pixels = TensorData::new(pixels, [shown.len(), c, h, w]);
-        Batch::new(
-            Input::Image(Tensor::from_data(pixels, device)),
-            Tensor::from_data(labels, device),
-        )
+    fn shown(&self, sample: usize) -> Vec<f32> {
+        match self.config.input.form() {
+            Some(form) => form.of(&self.pairs.mosaic(sample)).values,
+            None => self.pairs.rgb(sample).iter().map(|code| f32::from(*code) / 255.0).collect(),
+        }
     }
 }
 
@@ -209,15 +178,14 @@ impl Task for Rice {
     }
 
     fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch {
-        let still = |example: &usize| (*example, Motion::default());
-        self.batch_of(split, &examples.iter().map(still).collect::<Vec<_>>(), device)
-    }
-
-    fn training_batch(&self, examples: &[usize], place: BatchPosition, device: &Device) -> Batch {
-        let moved =
-            |(i, example): (usize, &usize)| (*example, self.motion(&mut place.rng("motion", i)));
-        let moved: Vec<_> = examples.iter().enumerate().map(moved).collect();
-        self.batch_of(Split::Train, &moved, device)
+        let ([c, h, w], n) = (self.shape, examples.len());
+        let samples = examples.iter().map(|example| self.splits[split as usize][*example]);
+        let pixels: Vec<f32> = samples.clone().flat_map(|sample| self.shown(sample)).collect();
+        let labels: Vec<i32> = samples.map(|sample| self.pairs.labels[sample]).collect();
+        Batch::new(
+            Input::Image(Tensor::from_data(TensorData::new(pixels, [n, c, h, w]), device)),
+            Tensor::from_data(TensorData::new(labels, [n, 1]), device),
+        )
     }
 
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
@@ -299,23 +267,6 @@ mod tests {
         assert!(second.as_folded().is_none() && !second.is_classification());
         let sizes = [Split::Train, Split::Valid, Split::Test].map(|split| second.len(split));
         assert_eq!(sizes, [60, 20, 20]);
-    }
-
-    #[test]
-    fn training_moves_samples_and_their_colours_stay() {
-        let task = load(json!({ "input": "raw3", "flip": true })).unwrap();
-        let all: Vec<usize> = (0..task.len(Split::Train)).collect();
-        let place = |position| BatchPosition { seed: 0, position };
-        let device = Device::flex();
-        let moved = pixels(&task.training_batch(&all, place(0), &device));
-        assert_eq!(moved, pixels(&task.training_batch(&all, place(0), &device)));
-        assert_ne!(moved, pixels(&task.training_batch(&all, place(60), &device)));
-        assert_ne!(moved, pixels(&task.batch(Split::Train, &all, &device)));
-        // Where a pixel is not red, the red plane is 0.
-        for planes in moved.chunks_exact(3 * 1600) {
-            let elsewhere = (0..1600).filter(|at| (at / 40 % 2, at % 2) != (0, 1));
-            assert!(elsewhere.clone().all(|at| planes[at] == 0.0));
-        }
     }
 
     #[test]
