@@ -267,7 +267,7 @@ fn settings_of_images_that_do_not_fit_are_named() {
         ("task.side=0", "side = 0: must be from 1 to"),
         ("task.classes=[3, 12]", "classes: 12: must be below 10, and listed once"),
         ("task.augment.crop=8", "augment.crop = 8: images have only 8 x 8 pixels"),
-        ("task.augment.mixpu=1", "unknown key `mixpu`"),
+        ("task.augment.flpi=true", "unknown key `flpi`"),
         ("task.corrupt=contrast 6", "expected a name and 1 to 5"),
     ] {
         let err = error(&place, &["run", "tiny.toml", "--set", setting]);

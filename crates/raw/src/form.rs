@@ -8,7 +8,7 @@
 //! | `pack3` | 3 x H/2 x W/2 | red, the mean of both greens, blue |
 //! | `bca` | 1 x H x W | the mosaic; the network of that name makes the four planes itself |
 //!
-//! Numbers are normal, 0 at black and 1 at white, before they are packed; a curve comes first.
+//! Numbers are normal, 0 at black and 1 at white.
 
 use crate::{Colour, Mosaic};
 
@@ -25,15 +25,6 @@ pub enum Form {
     Pack3,
     /// The mosaic, for a network with a branch for its planes.
     Bca,
-}
-
-/// What is done to normal numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Curve {
-    /// Nothing.
-    Linear,
-    /// The square root.
-    Sqrt,
 }
 
 /// Planes of numbers, one after the other, each row by row.
@@ -67,17 +58,15 @@ impl Form {
 
     /// The planes of a mosaic. Packed ones have whole squares only: an odd row or column at the end is
     /// left out.
-    pub fn of(self, mosaic: &Mosaic, curve: Curve) -> Planes {
-        let number = |value: u16| match curve {
-            Curve::Linear => mosaic.normal(value),
-            Curve::Sqrt => mosaic.normal(value).sqrt(),
-        };
+    pub fn of(self, mosaic: &Mosaic) -> Planes {
         let values = match self {
-            Self::Raw1 | Self::Bca => mosaic.values.iter().map(|value| number(*value)).collect(),
-            Self::Raw3 => sparse(mosaic, number),
-            Self::Pack4 => packed(mosaic, number).concat(),
+            Self::Raw1 | Self::Bca => {
+                mosaic.values.iter().map(|value| mosaic.normal(*value)).collect()
+            }
+            Self::Raw3 => sparse(mosaic),
+            Self::Pack4 => packed(mosaic).concat(),
             Self::Pack3 => {
-                let [red, first, second, blue] = packed(mosaic, number);
+                let [red, first, second, blue] = packed(mosaic);
                 let green = first.iter().zip(second).map(|(a, b)| (a + b) / 2.0);
                 [red, green.collect(), blue].concat()
             }
@@ -86,24 +75,24 @@ impl Form {
     }
 }
 
-fn sparse(mosaic: &Mosaic, number: impl Fn(u16) -> f32) -> Vec<f32> {
+fn sparse(mosaic: &Mosaic) -> Vec<f32> {
     let size = mosaic.values.len();
     let mut planes = vec![0.0; 3 * size];
     for (at, value) in mosaic.values.iter().enumerate() {
         let colour: Colour = mosaic.cfa.at(at / mosaic.width, at % mosaic.width);
-        planes[colour as usize * size + at] = number(*value);
+        planes[colour as usize * size + at] = mosaic.normal(*value);
     }
     planes
 }
 
 /// Red, two greens, blue.
-fn packed(mosaic: &Mosaic, number: impl Fn(u16) -> f32) -> [Vec<f32>; 4] {
+fn packed(mosaic: &Mosaic) -> [Vec<f32>; 4] {
     let width = mosaic.width;
     mosaic.cfa.places().map(|place| {
         let rows = mosaic.values.chunks_exact(2 * width);
         let of_rows = |rows: &[u16]| -> Vec<f32> {
             let line = &rows[place / 2 * width..][..width / 2 * 2];
-            line.iter().skip(place % 2).step_by(2).map(|value| number(*value)).collect()
+            line.iter().skip(place % 2).step_by(2).map(|value| mosaic.normal(*value)).collect()
         };
         rows.flat_map(of_rows).collect()
     })
@@ -121,7 +110,7 @@ mod tests {
     }
 
     fn hundreds(form: Form) -> Vec<f32> {
-        let planes = form.of(&mosaic(), Curve::Linear);
+        let planes = form.of(&mosaic());
         assert_eq!(planes.shape.iter().product::<usize>(), planes.values.len());
         planes.values.iter().map(|value| (value * 1000.0).round() / 10.0).collect()
     }
@@ -140,20 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn the_curve_comes_before_the_mean_of_greens() {
-        let planes = Form::Pack3.of(&mosaic(), Curve::Sqrt);
-        assert!((planes.values[2] - (0.1 + 0.2) / 2.0).abs() < 1e-6);
-    }
-
-    #[test]
     fn packed_planes_of_any_phase_have_the_same_colours() {
         let plain = Mosaic::new([6, 6], Cfa::RGGB, [0.0, 64.0], (0..36).collect()).unwrap();
-        let whole = Form::Pack4.of(&plain.crop([0, 0], [4, 4]).unwrap(), Curve::Linear);
-        let shifted = Form::Pack4.of(&plain.crop([1, 1], [4, 4]).unwrap(), Curve::Linear);
+        let whole = Form::Pack4.of(&plain.crop([0, 0], [4, 4]).unwrap());
+        let shifted = Form::Pack4.of(&plain.crop([1, 1], [4, 4]).unwrap());
         // Red is next at row 2, column 2: the place of row 1, column 1 in the shifted crop.
         assert_eq!(shifted.values[0], plain.normal(plain.values[2 * 6 + 2]));
         assert_eq!(whole.values[0], plain.normal(plain.values[0]));
-        let odd = Form::Pack4.of(&plain.crop([0, 0], [5, 5]).unwrap(), Curve::Linear);
+        let odd = Form::Pack4.of(&plain.crop([0, 0], [5, 5]).unwrap());
         assert_eq!(odd, whole);
     }
 }

@@ -5,7 +5,6 @@
 //! - [`camera`]: files of cameras, with the feature `camera-files`.
 //! - [`Form`]: the inputs that networks take from a mosaic.
 //! - [`Isp`]: the conversion to RGB, equal to LibRaw's within one code of 255.
-//! - [`Motion`]: shifts and mirrorings that keep the colour of each pixel.
 
 pub mod camera;
 mod cfa;
@@ -15,12 +14,10 @@ mod error;
 mod form;
 mod isp;
 mod mosaic;
-mod motion;
 
 pub use cfa::{Cfa, Colour};
 pub use demosaicing::{Method, interpolate};
 pub use error::{Error, Result};
-pub use form::{Curve, Form, Planes};
+pub use form::{Form, Planes};
 pub use isp::{Developer, Gamma, Isp, quantise};
 pub use mosaic::{Mosaic, npy_crop};
-pub use motion::Motion;

@@ -12,8 +12,6 @@ pub struct Batch {
     pub input: Input,
     /// The right answers, `[B, T]`: the class at each position.
     pub labels: Tensor<2, Int>,
-    /// The second labels, where examples are mixed with others.
-    pub mix: Option<Mix>,
     /// For examples of text: lengths, bytes and sources.
     pub text: Option<TextFacts>,
     /// Where right answers are no classes: the numbers that the task's own loss compares outputs with.
@@ -25,7 +23,7 @@ pub struct Batch {
 impl Batch {
     /// Examples with one answer each.
     pub fn new(input: Input, labels: Tensor<2, Int>) -> Self {
-        Self { input, labels, mix: None, text: None, targets: None, examples: None }
+        Self { input, labels, text: None, targets: None, examples: None }
     }
 
     /// The same, of these examples of a split.
@@ -44,13 +42,4 @@ pub struct TextFacts {
     pub bytes: Vec<usize>,
     /// The number of the whole text that each token is from, `[B * T]`; empty where that is not known.
     pub source: Vec<usize>,
-}
-
-/// The second labels of examples that are mixtures of two (mixup, CutMix).
-#[derive(Clone, Debug)]
-pub struct Mix {
-    /// The labels of the images that were mixed in, `[B, T]`.
-    pub labels: Tensor<2, Int>,
-    /// The share of these labels, 0 to 1.
-    pub share: f64,
 }

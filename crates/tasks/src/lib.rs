@@ -24,7 +24,7 @@ mod trivial;
 pub mod video;
 pub mod vision;
 
-pub use batch::{Batch, Mix, TextFacts};
+pub use batch::{Batch, TextFacts};
 pub use data::{DataDigest, DataDir, DataError, Origin};
 pub use extensions::{
     AttackedTask, ClusteredTask, ConditionedTask, FoldedTask, Property, SequentialTask, StreamTask,

@@ -8,8 +8,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
-    AttackedTask, Batch, ClusteredTask, ConditionedTask, DataDir, DataError, FoldedTask, Mix,
-    Score, SequentialTask, StreamTask, TextTask, TranslationTask, WholeSplitTask, cross_entropy,
+    AttackedTask, Batch, ClusteredTask, ConditionedTask, DataDir, DataError, FoldedTask, Score,
+    SequentialTask, StreamTask, TextTask, TranslationTask, WholeSplitTask, cross_entropy,
 };
 
 /// A part of a task's data.
@@ -80,14 +80,7 @@ pub trait Task: Send + Sync {
     /// The mean loss of `output` `[B, T, outputs]`, which training minimises: cross-entropy by default.
     /// Padding does not count.
     fn loss(&self, output: Tensor<3>, batch: &Batch) -> Tensor<1> {
-        let mean = |labels: &Tensor<2, Int>| {
-            mean_of_real(cross_entropy(output.clone(), labels.clone()), batch)
-        };
-        let loss = mean(&batch.labels);
-        match &batch.mix {
-            Some(Mix { labels, share }) => loss * (1.0 - share) + mean(labels) * *share,
-            None => loss,
-        }
+        mean_of_real(cross_entropy(output, batch.labels.clone()), batch)
     }
 
     /// Whether the loss is the cross-entropy of `[B, T, outputs]` with the labels. A run then keeps the

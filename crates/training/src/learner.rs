@@ -154,6 +154,8 @@ pub(crate) struct Show<'a> {
     pub(crate) share: Share,
     /// The change of each part before the forward pass.
     pub(crate) corrupt: &'a dyn Fn(usize, Batch) -> Batch,
+    /// Whether the loss of each part is NaN, whatever the network answers.
+    pub(crate) nan: bool,
     /// An example more, in the last part.
     pub(crate) more: Option<usize>,
 }
@@ -231,7 +233,7 @@ impl Replica {
         corrupt: &dyn Fn(usize, Batch) -> Batch,
         pending: &mut PendingLosses,
     ) -> StepMetrics {
-        let show = Show { share, corrupt, more: None };
+        let show = Show { share, corrupt, nan: false, more: None };
         let (metrics, grads) = self.gradients(now, order, show, pending);
         self.apply(now.run, now.run.config.lr_at(now.step), grads);
         metrics
@@ -262,7 +264,8 @@ impl Replica {
             // Several passes over the same examples add up to one gradient.
             for number in 0..model.passes() {
                 let part = Part { micro, number, batch: &batch };
-                let (pass, [loss, objective]) = sums.forward(now, model, &mut memory, &part);
+                let (pass, losses) = sums.forward(now, model, &mut memory, &part);
+                let [loss, objective] = show.losses(losses);
                 pending.add(step + 1, micro, loss, objective.clone());
                 timed(run.tracer, Span::Backward, || sums.backward(model, objective / parts));
                 timed(waits, Span::Exchange, || {
@@ -300,6 +303,11 @@ impl Show<'_> {
         let place = BatchPosition { seed: run.seed, position };
         let batch = run.task.training_batch(&examples, place, run.device);
         (self.corrupt)(micro, batch.drawn(Split::Train, &examples))
+    }
+
+    /// The losses of a part.
+    fn losses(&self, losses: [Tensor<1>; 2]) -> [Tensor<1>; 2] {
+        if self.nan { losses.map(|loss| loss * f64::NAN) } else { losses }
     }
 }
 

@@ -9,7 +9,7 @@
 use std::{hint::black_box, time::Instant};
 
 use anyhow::anyhow;
-use raw::{Cfa, Curve, Developer, Form, Isp, Mosaic, dng, dng::Dng};
+use raw::{Cfa, Developer, Form, Isp, Mosaic, dng, dng::Dng};
 
 use crate::networks::{Format, Network, SIDE};
 
@@ -109,7 +109,7 @@ fn cut_raw(mosaic: &Mosaic, places: &[[usize; 2]], crops: &mut Vec<f32>) {
     crops.clear();
     for place in places {
         let crop = mosaic.crop(*place, [SIDE, SIDE]).expect("the place is in the frame");
-        crops.extend(Form::Pack4.of(&crop, Curve::Linear).values);
+        crops.extend(Form::Pack4.of(&crop).values);
     }
 }
 

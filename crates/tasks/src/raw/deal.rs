@@ -37,7 +37,9 @@ pub(super) fn deal(pairs: &Pairs, by: Deal, folds: usize) -> Result<Vec<usize>, 
             Deal::Random => (samples.len(), "samples"),
         };
         if there < folds {
-            return Err(format!("folds = {folds}: class {name} has only {there} {what}"));
+            return Err(format!(
+                "class {name} has only {there} {what}, fewer than the {folds} folds"
+            ));
         }
         match by {
             Deal::Capture => samples.iter().for_each(|sample| {
@@ -98,7 +100,6 @@ mod tests {
             size: [2, 2],
             mosaics: vec![0; 48 * 4],
             rgb: vec![0; 48 * 12],
-            rows_ahead: 0,
         }
     }
 
@@ -148,7 +149,7 @@ mod tests {
     #[test]
     fn too_many_folds_are_refused() {
         let err = deal(&pairs(), Deal::Capture, 5).unwrap_err();
-        assert_eq!(err, "folds = 5: class a has only 4 captures");
+        assert_eq!(err, "class a has only 4 captures, fewer than the 5 folds");
         assert!(deal(&pairs(), Deal::Random, 24).is_ok());
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use flate2::read::GzDecoder;
 
-use super::set::{CFA, Pairs, RGB_ROWS_AHEAD};
+use super::set::{CFA, LEVELS, Pairs};
 use crate::{
     DataDir, DataError, Origin,
     data::{decode_picture, most_unpacked},
@@ -28,13 +28,13 @@ const ORIGIN: Origin = Origin {
 const MOST: u64 = 1 << 20;
 
 /// Reads all pairs. Of RGB images only the names are looked at unless `rgb`.
-pub(super) fn read(data: &DataDir, levels: [f32; 2], rgb: bool) -> Result<Pairs, DataError> {
+pub(super) fn read(data: &DataDir, rgb: bool) -> Result<Pairs, DataError> {
     let place = data.locate(&ORIGIN, &["RAW", "rice-raw.tar.gz"])?;
     let (root, files) = match place.is_dir() {
         true => of_folder(data, place.parent().unwrap_or(&place))?,
         false => (place.clone(), of_archive(data, &place)?),
     };
-    pairs(&root, files, levels, rgb)
+    pairs(&root, files, rgb)
 }
 
 /// Files by their names within the set, `RAW/CLASS/sample....npy`.
@@ -100,7 +100,7 @@ fn stems<'a>(
     of_part.map(stem).collect()
 }
 
-fn pairs(root: &Path, files: Files, levels: [f32; 2], rgb: bool) -> Result<Pairs, DataError> {
+fn pairs(root: &Path, files: Files, rgb: bool) -> Result<Pairs, DataError> {
     let damaged = |name: &str, problem: String| ORIGIN.damaged(&root.join(name), problem);
     let raws = stems(&files, "RAW/", ".npy").map_err(|(name, problem)| damaged(name, problem))?;
     let images = stems(&files, "RGB/", ".png").map_err(|(name, problem)| damaged(name, problem))?;
@@ -121,12 +121,11 @@ fn pairs(root: &Path, files: Files, levels: [f32; 2], rgb: bool) -> Result<Pairs
         size: [0, 0],
         mosaics: Vec::new(),
         rgb: Vec::new(),
-        rows_ahead: RGB_ROWS_AHEAD,
     };
     for (stem, [class, capture, _]) in raws.iter().zip(&known) {
         let name = format!("RAW/{stem}.npy");
         let path = root.join(&name).display().to_string();
-        let mosaic = ::raw::npy_crop(&files[&name], &path, CFA, levels)
+        let mosaic = ::raw::npy_crop(&files[&name], &path, CFA, LEVELS)
             .map_err(|err| damaged(&name, err.problem))?;
         let size = [mosaic.height, mosaic.width];
         if pairs.size == [0, 0] {
@@ -179,8 +178,6 @@ mod tests {
     use super::*;
     use crate::testing::published;
 
-    const LEVELS: [f32; 2] = [64.0, 8000.0];
-
     fn png(side: u32, value: u8) -> Vec<u8> {
         let mut file = std::io::Cursor::new(Vec::new());
         let image = image::RgbImage::from_fn(side, side, |x, y| [value, x as u8, y as u8].into());
@@ -226,7 +223,7 @@ mod tests {
 
     fn of(folder: &Path) -> Result<Pairs, String> {
         let data = DataDir::new(Some(folder.into()));
-        read(&data, LEVELS, true).map_err(|err| err.to_string())
+        read(&data, true).map_err(|err| err.to_string())
     }
 
     #[test]
@@ -239,7 +236,7 @@ mod tests {
         assert_eq!(unpacked.labels, [0, 0, 0, 0, 1, 1, 1, 1]);
         assert_eq!(unpacked.captures, [0, 0, 1, 1, 2, 2, 3, 3]);
         assert_eq!((&unpacked.mosaics, &unpacked.rgb), (&packed.mosaics, &packed.rgb));
-        assert_eq!(unpacked.mosaic(4, LEVELS).values[..2], [100, 101]);
+        assert_eq!(unpacked.mosaic(4).values[..2], [100, 101]);
         // Red is constant; green is the column, blue the row.
         let planes = unpacked.rgb(4);
         assert_eq!((planes[0], &planes[16..20], planes[47]), (2, &[0, 1, 2, 3][..], 3));
@@ -250,7 +247,7 @@ mod tests {
         let digest = |files: &Files| {
             let folder = folder(files);
             let data = DataDir::new(Some(folder.path().into()));
-            read(&data, LEVELS, false).unwrap();
+            read(&data, false).unwrap();
             data.digest()
         };
         let before = digest(&files());
@@ -319,7 +316,7 @@ mod tests {
     #[test]
     #[ignore = "needs rice-raw.tar.gz in MOELAB_DATA"]
     fn the_published_pairs_have_the_pattern_the_shift_and_the_drift() {
-        let pairs = read(&published(), LEVELS, true).unwrap();
+        let pairs = read(&published(), true).unwrap();
         assert_eq!((pairs.classes.len(), pairs.size), (5, [40, 40]));
         let captures: BTreeSet<usize> = pairs.captures.iter().copied().collect();
         assert_eq!(captures.len(), 50);
@@ -336,7 +333,7 @@ mod tests {
         let correlation = |ahead: usize| {
             let (mut xy, mut xx, mut yy) = (0.0, 0.0, 0.0);
             for sample in (0..pairs.len()).step_by(10) {
-                let (mosaic, rgb) = (pairs.mosaic(sample, LEVELS), pairs.rgb(sample));
+                let (mosaic, rgb) = (pairs.mosaic(sample), pairs.rgb(sample));
                 let places = (0..39 * 40).filter(|at| CFA.at(at / 40, at % 40) as usize == 1);
                 let pairs = places.map(|at| {
                     let x = f64::from(mosaic.normal(mosaic.values[at])).powf(0.45);

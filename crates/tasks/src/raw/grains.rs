@@ -17,7 +17,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use super::set::{CFA, Pairs, RGB_ROWS_AHEAD};
+use super::set::{CFA, LEVELS, Pairs, RGB_ROWS_AHEAD};
 
 /// A class: name, length and width in parts of the side, red, green and blue, the share that is chalky.
 type Class = (&'static str, f32, f32, [f32; 3], f64);
@@ -37,7 +37,7 @@ const SENSOR: [f32; 3] = [0.45, 1.0, 0.55];
 const CAPTURES: usize = 10;
 
 /// So many samples of each capture, with so many rows and columns.
-pub(super) fn draw(per_capture: usize, side: usize, [black, white]: [f32; 2]) -> Pairs {
+pub(super) fn draw(per_capture: usize, side: usize) -> Pairs {
     let mut pairs = Pairs {
         classes: CLASSES.iter().map(|class| class.0.to_string()).collect(),
         labels: Vec::new(),
@@ -45,7 +45,6 @@ pub(super) fn draw(per_capture: usize, side: usize, [black, white]: [f32; 2]) ->
         size: [side, side],
         mosaics: Vec::new(),
         rgb: Vec::new(),
-        rows_ahead: RGB_ROWS_AHEAD,
     };
     for (class, of_class) in CLASSES.iter().enumerate() {
         for capture in 0..CAPTURES {
@@ -55,7 +54,7 @@ pub(super) fn draw(per_capture: usize, side: usize, [black, white]: [f32; 2]) ->
             let background = rng.random_range(0.030..0.040_f32);
             for number in 0..per_capture {
                 let light = Light { exposure, background };
-                let mosaic = mosaic(of_class, light, number, capture, side, [black, white]);
+                let mosaic = mosaic(of_class, light, number, capture, side);
                 let developed = Isp::PLAIN.develop(&mosaic).expect("it has three rows");
                 let shown = mosaic.crop([2, 0], [side, side]).expect("it is two rows higher");
                 pairs.mosaics.extend(shown.values);
@@ -87,8 +86,8 @@ fn mosaic(
     number: usize,
     capture: usize,
     side: usize,
-    [black, white]: [f32; 2],
 ) -> Mosaic {
+    let [black, white] = LEVELS;
     let mut rng = rng(&format!("{name}/{capture}/{number}"));
     let scale = side as f32 / 2.0;
     let mut about = |value: f32, share: f32| value * rng.random_range(1.0 - share..1.0 + share);
@@ -115,7 +114,7 @@ fn mosaic(
         let noisy = signal + (signal / 2000.0).sqrt() * shot + 0.002 * read;
         values.push((black + white * noisy).round().clamp(0.0, 65535.0) as u16);
     }
-    Mosaic::new([side, side + 2], CFA, [black, white], values).expect("the levels were checked")
+    Mosaic::new([side, side + 2], CFA, LEVELS, values).expect("it has side + 2 rows")
 }
 
 /// The sine of an angle from 0 to 3 pi / 2, with the same bits on every system: its series about pi / 2.
@@ -133,8 +132,6 @@ fn sine(angle: f32) -> f32 {
 mod tests {
     use super::*;
 
-    const LEVELS: [f32; 2] = [64.0, 8000.0];
-
     #[test]
     fn the_sine_is_right() {
         for i in 0..=48 {
@@ -145,14 +142,14 @@ mod tests {
 
     #[test]
     fn drawn_again_it_is_the_same() {
-        let [a, b] = [0, 1].map(|_| draw(1, 16, LEVELS));
+        let [a, b] = [0, 1].map(|_| draw(1, 16));
         assert_eq!((&a.mosaics, &a.rgb), (&b.mosaics, &b.rgb));
         assert_eq!((a.len(), a.captures.last()), (50, Some(&49)));
     }
 
     #[test]
     fn it_has_the_facts_of_the_published_set() {
-        let pairs = draw(2, 40, LEVELS);
+        let pairs = draw(2, 40);
         let mut means = [0.0; 4];
         for mosaic in pairs.mosaics.chunks_exact(1600) {
             for (at, value) in mosaic.iter().enumerate() {
@@ -162,7 +159,7 @@ mod tests {
         let [g1, r, b, g2] = means;
         assert!((g1 / g2 - 1.0).abs() < 0.01 && r < 0.6 * g1 && b < 0.7 * g1, "{means:?}");
         // Row r of RGB is row r - 1 of the mosaic: at a green pixel the code follows from the number.
-        let (mosaic, rgb) = (pairs.mosaic(0, LEVELS), pairs.rgb(0));
+        let (mosaic, rgb) = (pairs.mosaic(0), pairs.rgb(0));
         let green = (0..39 * 40).filter(|at| CFA.at(at / 40, at % 40) as usize == 1);
         for at in green {
             let light = mosaic.normal(mosaic.values[at]);
@@ -170,9 +167,8 @@ mod tests {
             assert!(code.abs_diff(rgb[1600 + at + 40 * RGB_ROWS_AHEAD]) <= 1, "{at}");
         }
         // The first three captures are brighter.
-        let mean = |sample: usize| {
-            pairs.mosaic(sample, LEVELS).values.iter().map(|v| f64::from(*v)).sum::<f64>()
-        };
+        let mean =
+            |sample: usize| pairs.mosaic(sample).values.iter().map(|v| f64::from(*v)).sum::<f64>();
         assert!((0..6).map(mean).sum::<f64>() > 1.1 * (6..12).map(mean).sum::<f64>());
     }
 }

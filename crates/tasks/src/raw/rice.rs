@@ -4,23 +4,19 @@
 //! <https://arxiv.org/abs/2403.14439>. The pairs: <https://github.com/viborgen/p7_final>, crops of 40 x 40
 //! pixels from images of a Phase One IQ4 150, 10 captures of each class.
 //!
-//! Numbers of a mosaic are normal, from 0 at `black` to 1 at `white`, before they are packed; those of RGB
-//! are codes over 255. Fold f is for test, fold f + 1 for validation, the others for training. Without
-//! `fold`, f is the run's seed: seeds 0 to 4 test each of five folds once. Runs of one seed have the same
-//! folds, so differences over seeds are differences over folds.
-//!
-//! Changes in training move a mosaic and its RGB image alike, and keep the colour of each pixel of a
-//! mosaic: `raw::Motion`.
+//! Numbers of a mosaic are normal, from 0 at black to 1 at white, before they are packed; those of RGB are
+//! codes over 255. Fold f is for test, fold f + 1 for validation, the others for training, where f is the
+//! run's seed: seeds 0 to 4 test each of five folds once. Runs of one seed have the same folds, so
+//! differences over seeds are differences over folds.
 //!
 //! Differs from the authors' protocol (70, 21 and 9 % of the samples at random): folds, and by default of
 //! whole captures.
 
 use std::sync::Arc;
 
-use ::raw::{Curve, Form, Mosaic, Motion};
+use ::raw::Form;
 use burn::prelude::*;
 use moe::{ConfigError, Domain, Input, config};
-use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -29,8 +25,7 @@ use super::{
     set::Pairs,
 };
 use crate::{
-    Batch, BatchPosition, DataDir, DataError, FoldedTask, LoadTask, Score, Split, Task,
-    score::classification,
+    Batch, DataDir, DataError, FoldedTask, LoadTask, Score, Split, Task, score::classification,
 };
 
 /// What networks are given.
@@ -81,26 +76,10 @@ config! {
         pub source: RiceSource = RiceSource::Files,
         /// `"rgb"`, or of the mosaic `"raw1"`, `"raw3"`, `"pack4"`, `"pack3"`, `"bca"`.
         pub input: RiceInput = RiceInput::Pack4,
-        /// Whether the square root of a mosaic's numbers is taken.
-        pub sqrt: bool = false,
-        /// The number of a mosaic that means no light.
-        pub black: f64 = 64.0,
-        /// The number of a mosaic that means 1; larger ones are cut off.
-        pub white: f64 = 8000.0,
         /// What a fold keeps together: `"capture"`, or `"random"` for nothing.
         pub deal: Deal = Deal::Capture,
-        /// Folds.
-        pub folds: usize = 5,
-        /// The fold for test; the run's seed if left out.
-        pub fold: Option<usize> = None,
         /// Samples for training, as many of each class; all if left out.
         pub train: Option<usize> = None,
-        /// Whether only those rows are shown that RAW and RGB have in common.
-        pub aligned: bool = false,
-        /// Whether samples are mirrored, upside down and left to right, each in half of the cases.
-        pub flip: bool = false,
-        /// By how many squares of 2 x 2 samples are moved at most, along each side.
-        pub shift: usize = 0,
         /// Generated samples of each of the ten captures of a class.
         pub per_capture: usize = 20,
     }
@@ -122,8 +101,11 @@ fn wrong(message: String) -> DataError {
     ConfigError::Invalid { what, name, message }.into()
 }
 
-/// The side of generated samples.
+/// The side of generated samples: that of the published ones.
 const SIDE: usize = 40;
+
+/// Folds: a choice of this project, with which each has two of the ten captures of a class.
+const FOLDS: usize = 5;
 
 impl LoadTask for Rice {
     type Config = RiceConfig;
@@ -134,38 +116,20 @@ impl LoadTask for Rice {
 
     fn load(config: &RiceConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
         let c = config;
-        if !(c.white > c.black && c.black >= 0.0 && c.white <= 65_535.0) {
-            let (black, white) = (c.black, c.white);
-            return Err(wrong(format!(
-                "black = {black}, white = {white}: must satisfy 0 <= black < white <= 65535"
-            )));
-        }
-        if !(3..=1000).contains(&c.folds) {
-            let folds = c.folds;
-            return Err(wrong(format!("folds = {folds}: must be from 3 to 1000")));
-        }
-        if let Some(fold) = c.fold.filter(|fold| *fold >= c.folds) {
-            return Err(wrong(format!("fold = {fold}: must be below folds = {}", c.folds)));
-        }
         if c.per_capture == 0 || c.per_capture > 1000 {
             let many = c.per_capture;
             return Err(wrong(format!("per_capture = {many}: must be from 1 to 1000")));
         }
-        let levels = [c.black, c.white].map(|level| level as f32);
         let pairs = match c.source {
-            RiceSource::Files => files::read(data, levels, c.input == RiceInput::Rgb)?,
-            RiceSource::Generated => grains::draw(c.per_capture, SIDE, levels),
+            RiceSource::Files => files::read(data, c.input == RiceInput::Rgb)?,
+            RiceSource::Generated => grains::draw(c.per_capture, SIDE),
         };
-        if c.shift >= pairs.size[0].min(pairs.size[1]) / 2 {
-            let ([h, w], shift) = (pairs.size, c.shift);
-            return Err(wrong(format!("shift = {shift}: samples have only {h} x {w} pixels")));
-        }
         if let Some(train) = c.train.filter(|train| *train < pairs.classes.len()) {
             let classes = pairs.classes.len();
             return Err(wrong(format!("train = {train}: must be at least {classes}, one a class")));
         }
-        let fold_of = deal(&pairs, c.deal, c.folds).map_err(wrong)?;
-        Ok(Arc::new(Self::of_fold(Arc::new(pairs), Arc::new(fold_of), c, c.fold.unwrap_or(0))))
+        let fold_of = deal(&pairs, c.deal, FOLDS).map_err(wrong)?;
+        Ok(Arc::new(Self::of_fold(Arc::new(pairs), Arc::new(fold_of), c, 0)))
     }
 }
 
@@ -176,58 +140,18 @@ impl Rice {
         config: &RiceConfig,
         fold: usize,
     ) -> Self {
-        let size = if config.aligned { pairs.aligned().0 } else { pairs.size };
+        let size = pairs.size;
         let shape = config.input.form().map_or([3, size[0], size[1]], |form| form.shape(size));
-        let splits = splits(&pairs, &fold_of, (fold, config.folds), config.train);
-        Self {
-            pairs,
-            config: config.clone(),
-            fold_of,
-            splits,
-            shape,
-            folded: config.fold.is_none(),
-        }
+        let splits = splits(&pairs, &fold_of, (fold, FOLDS), config.train);
+        Self { pairs, config: config.clone(), fold_of, splits, shape, folded: true }
     }
 
     /// What a network is given of a sample.
-    fn shown(&self, sample: usize, motion: Motion) -> Vec<f32> {
-        let (pairs, config, size) = (&self.pairs, &self.config, self.pairs.size);
-        let (rows, [in_mosaic, in_rgb]) = match config.aligned {
-            true => pairs.aligned(),
-            false => (size, [0, 0]),
-        };
-        let Some(form) = config.input.form() else {
-            let moved = motion.apply(pairs.rgb(sample), size);
-            let planes = moved.chunks_exact(size[0] * size[1]);
-            let rows = planes.flat_map(|plane| &plane[in_rgb * size[1]..][..rows[0] * rows[1]]);
-            return rows.map(|code| f32::from(*code) / 255.0).collect();
-        };
-        let mosaic = pairs.mosaic(sample, [config.black, config.white].map(|level| level as f32));
-        let moved = Mosaic { values: motion.apply(&mosaic.values, size), ..mosaic };
-        let shown = moved.crop([in_mosaic, 0], rows).expect("both have these rows");
-        form.of(&shown, if config.sqrt { Curve::Sqrt } else { Curve::Linear }).values
-    }
-
-    fn motion(&self, rng: &mut impl Rng) -> Motion {
-        let most = self.config.shift as i64;
-        let mirrored = [0, 1].map(|_| rng.random::<bool>() && self.config.flip);
-        Motion { mirrored, squares: [0, 1].map(|_| rng.random_range(-most..=most) as isize) }
-    }
-
-    fn batch_of(&self, split: Split, shown: &[(usize, Motion)], device: &Device) -> Batch {
-        let [c, h, w] = self.shape;
-        let sample = |example: &usize| self.splits[split as usize][*example];
-        let pixels: Vec<f32> = shown
-            .iter()
-            .flat_map(|(example, motion)| self.shown(sample(example), *motion))
-            .collect();
-        let labels = shown.iter().map(|(example, _)| self.pairs.labels[sample(example)]);
-        let labels = TensorData::new(labels.collect::<Vec<_>>(), [shown.len(), 1]);
-        let pixels = TensorData::new(pixels, [shown.len(), c, h, w]);
-        Batch::new(
-            Input::Image(Tensor::from_data(pixels, device)),
-            Tensor::from_data(labels, device),
-        )
+    fn shown(&self, sample: usize) -> Vec<f32> {
+        match self.config.input.form() {
+            Some(form) => form.of(&self.pairs.mosaic(sample)).values,
+            None => self.pairs.rgb(sample).iter().map(|code| f32::from(*code) / 255.0).collect(),
+        }
     }
 }
 
@@ -254,24 +178,23 @@ impl Task for Rice {
     }
 
     fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch {
-        let still = |example: &usize| (*example, Motion::default());
-        self.batch_of(split, &examples.iter().map(still).collect::<Vec<_>>(), device)
-    }
-
-    fn training_batch(&self, examples: &[usize], place: BatchPosition, device: &Device) -> Batch {
-        let moved =
-            |(i, example): (usize, &usize)| (*example, self.motion(&mut place.rng("motion", i)));
-        let moved: Vec<_> = examples.iter().enumerate().map(moved).collect();
-        self.batch_of(Split::Train, &moved, device)
+        let ([c, h, w], n) = (self.shape, examples.len());
+        let samples = examples.iter().map(|example| self.splits[split as usize][*example]);
+        let pixels: Vec<f32> = samples.clone().flat_map(|sample| self.shown(sample)).collect();
+        let labels: Vec<i32> = samples.map(|sample| self.pairs.labels[sample]).collect();
+        Batch::new(
+            Input::Image(Tensor::from_data(TensorData::new(pixels, [n, c, h, w]), device)),
+            Tensor::from_data(TensorData::new(labels, [n, 1]), device),
+        )
     }
 
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
         classification(output, &batch.labels, score);
     }
 
-    /// The test examples of two seeds are others unless the fold is given.
+    /// The test examples of two seeds are others.
     fn is_classification(&self) -> bool {
-        self.config.fold.is_some()
+        false
     }
 
     fn as_folded(&self) -> Option<&dyn FoldedTask> {
@@ -281,7 +204,7 @@ impl Task for Rice {
 
 impl FoldedTask for Rice {
     fn of_seed(&self, seed: u64) -> Arc<dyn Task> {
-        let fold = (seed % self.config.folds as u64) as usize;
+        let fold = (seed % FOLDS as u64) as usize;
         let (pairs, fold_of) = (self.pairs.clone(), self.fold_of.clone());
         let mut task = Self::of_fold(pairs, fold_of, &self.config, fold);
         task.folded = false;
@@ -329,26 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn aligned_samples_show_the_same_rows() {
-        let shown = |input: &str| {
-            let task = load(json!({ "input": input, "aligned": true })).unwrap();
-            let height = match task.domain() {
-                Domain::Image { height, .. } => height,
-                other => panic!("{other:?}"),
-            };
-            assert_eq!(height, 38);
-            pixels(&task.batch(Split::Test, &[3], &Device::flex()))
-        };
-        let (raw, rgb) = (shown("raw1"), shown("rgb"));
-        // The first pixel of a mosaic is green: its code is that of its light.
-        for at in (0..38).map(|row| row * 40 + row % 2) {
-            let code = ::raw::Gamma::Bt709.of(raw[at]);
-            assert!((code - rgb[38 * 40 + at]).abs() < 1.01 / 255.0, "{at}");
-        }
-    }
-
-    #[test]
-    fn the_seed_chooses_the_fold_unless_it_is_given() {
+    fn the_seed_chooses_the_fold() {
         let task = load(json!({})).unwrap();
         assert!(!task.is_classification());
         let folded = task.as_folded().unwrap();
@@ -359,45 +263,15 @@ mod tests {
         let of_seeds = [0, 1, 5].map(|seed| test(&folded.of_seed(seed)));
         assert_eq!(of_seeds[0], of_seeds[2]);
         assert_ne!(of_seeds[0], of_seeds[1]);
-        let fixed = load(json!({ "fold": 1 })).unwrap();
-        assert!(fixed.as_folded().is_none() && fixed.is_classification());
-        assert_eq!(test(&fixed), of_seeds[1]);
-        let sizes = [Split::Train, Split::Valid, Split::Test].map(|split| fixed.len(split));
+        let second = folded.of_seed(1);
+        assert!(second.as_folded().is_none() && !second.is_classification());
+        let sizes = [Split::Train, Split::Valid, Split::Test].map(|split| second.len(split));
         assert_eq!(sizes, [60, 20, 20]);
     }
 
     #[test]
-    fn training_moves_samples_and_their_colours_stay() {
-        let task = load(json!({ "input": "raw3", "flip": true, "shift": 2 })).unwrap();
-        let all: Vec<usize> = (0..task.len(Split::Train)).collect();
-        let place = |position| BatchPosition { seed: 0, position };
-        let device = Device::flex();
-        let moved = pixels(&task.training_batch(&all, place(0), &device));
-        assert_eq!(moved, pixels(&task.training_batch(&all, place(0), &device)));
-        assert_ne!(moved, pixels(&task.training_batch(&all, place(60), &device)));
-        assert_ne!(moved, pixels(&task.batch(Split::Train, &all, &device)));
-        // Where a pixel is not red, the red plane is 0.
-        for planes in moved.chunks_exact(3 * 1600) {
-            let elsewhere = (0..1600).filter(|at| (at / 40 % 2, at % 2) != (0, 1));
-            assert!(elsewhere.clone().all(|at| planes[at] == 0.0));
-        }
-    }
-
-    #[test]
     fn what_does_not_fit_is_named() {
-        for (settings, expected) in [
-            (json!({ "folds": 2 }), "folds = 2: must be from 3 to 1000"),
-            (json!({ "folds": 11 }), "folds = 11: class arborio has only 10 captures"),
-            (json!({ "fold": 5 }), "fold = 5: must be below folds = 5"),
-            (
-                json!({ "white": 64.0 }),
-                "black = 64, white = 64: must satisfy 0 <= black < white <= 65535",
-            ),
-            (json!({ "shift": 20 }), "shift = 20: samples have only 40 x 40 pixels"),
-            (json!({ "train": 4 }), "train = 4: must be at least 5, one a class"),
-        ] {
-            let err = load(settings).err().unwrap();
-            assert!(err.contains(expected), "{err}");
-        }
+        let err = load(json!({ "train": 4 })).err().unwrap();
+        assert!(err.contains("train = 4: must be at least 5, one a class"), "{err}");
     }
 }

@@ -7,6 +7,9 @@ use ::raw::{Cfa, Mosaic};
 /// calls (0, 0) red; that changes the names of planes and nothing else.
 pub(super) const CFA: Cfa = Cfa::GRBG;
 
+/// The numbers of a mosaic that mean no light and 1; larger ones are cut off. A choice of this project.
+pub(super) const LEVELS: [f32; 2] = [64.0, 8000.0];
+
 /// Row r of an RGB image shows what row r - 1 of its mosaic does.
 pub(super) const RGB_ROWS_AHEAD: usize = 1;
 
@@ -22,8 +25,6 @@ pub(super) struct Pairs {
     pub(super) mosaics: Vec<u16>,
     /// Image after image, of each the red, green and blue plane.
     pub(super) rgb: Vec<u8>,
-    /// How many rows of each mosaic there are before the first one of its RGB image.
-    pub(super) rows_ahead: usize,
 }
 
 impl Pairs {
@@ -35,23 +36,15 @@ impl Pairs {
         self.size[0] * self.size[1]
     }
 
-    /// The mosaic of a sample, with the numbers that mean black and white.
-    pub(super) fn mosaic(&self, sample: usize, levels: [f32; 2]) -> Mosaic {
+    /// The mosaic of a sample.
+    pub(super) fn mosaic(&self, sample: usize) -> Mosaic {
         let values = self.mosaics[sample * self.pixels()..][..self.pixels()].to_vec();
         let [height, width] = self.size;
-        Mosaic::new([width, height], CFA, levels, values).expect("checked when it was read")
+        Mosaic::new([width, height], CFA, LEVELS, values).expect("checked when it was read")
     }
 
     /// The red, green and blue plane of a sample.
     pub(super) fn rgb(&self, sample: usize) -> &[u8] {
         &self.rgb[3 * sample * self.pixels()..][..3 * self.pixels()]
-    }
-
-    /// The rows that both show: rows and columns, where they begin in the mosaic and in the RGB image.
-    /// The number of rows is even, so that mosaics have whole squares.
-    pub(super) fn aligned(&self) -> ([usize; 2], [usize; 2]) {
-        let [height, width] = self.size;
-        let rows = (height - self.rows_ahead) / 2 * 2;
-        ([rows, width], [0, self.rows_ahead])
     }
 }

@@ -50,8 +50,6 @@ config! {
         pub embedding: usize = 32,
         /// By how much another player should be farther than the same one.
         pub margin: f64 = 0.3,
-        /// Boxes of a player in a batch.
-        pub shown: usize = 4,
         /// The weight of motion in the cost of a pair; that of appearance is the rest to 1.
         pub lambda: f64 = 0.5,
         /// The share of the distances of a player to himself within the gate.
@@ -62,7 +60,7 @@ config! {
 impl AppearanceTrackingConfig {
     fn check(&self) -> Result<(), String> {
         let Self { lambda, gate, .. } = self;
-        triplet::check(self.embedding, self.shown, self.margin)?;
+        triplet::check(self.embedding, self.margin)?;
         match [lambda, gate].iter().all(|share| (0.0..=1.0).contains(*share)) {
             true => Ok(()),
             false => Err(format!("lambda = {lambda}, gate = {gate}: must be from 0 to 1")),
@@ -249,8 +247,7 @@ impl Task for AppearanceTracking {
     }
 
     fn training_batch(&self, examples: &[usize], place: BatchPosition, device: &Device) -> Batch {
-        let (views, labels) =
-            triplet::drawn_views(&self.people, examples, self.config.shown, place);
+        let (views, labels) = triplet::drawn_views(&self.people, examples, place);
         self.show(Split::Train, &views, labels, device)
     }
 
@@ -324,7 +321,7 @@ mod tests {
     }
 
     fn task() -> AppearanceTracking {
-        let frames = FramesConfig { width: 320, crop: 16, beyond: 0.1 };
+        let frames = FramesConfig { width: 320, crop: 16 };
         let config = AppearanceTrackingConfig {
             sequences: sequences(),
             frames,

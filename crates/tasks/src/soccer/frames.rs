@@ -30,9 +30,6 @@ config! {
     pub struct FramesConfig {
         /// Columns of a drawn frame, a multiple of 16; nine sixteenths as many rows.
         pub width: usize = 480,
-        /// How far drawn players go beyond the left and the right edge, in widths of the frame. Who is beyond
-        /// has no box.
-        pub beyond: f64 = 0.1,
         /// Rows of pixels of a box that a network sees, a multiple of 8; half as many columns.
         pub crop: usize = 24,
     }
@@ -40,13 +37,10 @@ config! {
 
 impl FramesConfig {
     pub(super) fn check(&self) -> Result<(), String> {
-        let Self { width, beyond, crop } = self;
+        let Self { width, crop } = self;
         match () {
             () if !width.is_multiple_of(16) || !(160..=1920).contains(width) => {
                 Err(format!("frames.width = {width}: must be a multiple of 16, from 160 to 1920"))
-            }
-            () if !(0.0..=1.0).contains(beyond) => {
-                Err(format!("frames.beyond = {beyond}: must be from 0 to 1"))
             }
             () if !crop.is_multiple_of(8) || !(16..=512).contains(crop) => {
                 Err(format!("frames.crop = {crop}: must be a multiple of 8, from 16 to 512"))
@@ -242,7 +236,6 @@ mod tests {
         let config = FramesConfig::default();
         assert!(config.check().is_ok());
         assert!(of(FramesConfig { width: 100, ..config }).contains("frames.width = 100"));
-        assert!(of(FramesConfig { beyond: f64::NAN, ..config }).contains("frames.beyond"));
         assert!(of(FramesConfig { crop: 20, ..config }).contains("frames.crop = 20"));
     }
 }

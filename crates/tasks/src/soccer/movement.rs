@@ -24,6 +24,10 @@ use super::{
 /// Columns and rows of a frame in which generated players move; a drawn one is scaled.
 const FULL: [usize; 2] = [1920, 1080];
 
+/// How far players go beyond the left and the right edge of a drawn frame, in widths of it; who is beyond has
+/// no box. A choice of this project.
+const BEYOND: f64 = 0.1;
+
 /// The files of generated sequences.
 pub(super) fn generated(
     config: &SequencesConfig,
@@ -80,7 +84,7 @@ fn rows(
     let ball = config.players;
     let right = FULL[0] as f64;
     let scale = frames.map_or(1.0, |frames| frames.width as f64 / right);
-    let beyond = frames.map_or(0.0, |frames| frames.beyond * right);
+    let beyond = if frames.is_some() { BEYOND * right } else { 0.0 };
     let mut bodies: Vec<Body> = (0..=ball)
         .map(|number| Body {
             x: rng.random_range(300.0..1600.0),
@@ -150,7 +154,7 @@ mod tests {
     #[test]
     fn players_leave_the_frame_and_come_back_only_where_they_may() {
         let config = SequencesConfig { frames: 80, ..Default::default() };
-        let frames = FramesConfig { beyond: 0.1, ..Default::default() };
+        let frames = FramesConfig::default();
         let rng = || ChaCha8Rng::seed_from_u64(1);
         let (all, some) =
             (rows(&config, None, &mut rng()), rows(&config, Some(&frames), &mut rng()));

@@ -36,8 +36,6 @@ config! {
         pub embedding: usize = 32,
         /// By how much another player should be farther than the same one.
         pub margin: f64 = 0.3,
-        /// Views of a player in a batch.
-        pub shown: usize = 4,
     }
 }
 
@@ -57,7 +55,7 @@ impl LoadTask for Reidentification {
         "generated, or https://www.soccer-net.org (non-disclosure agreement)";
 
     fn load(config: &ReidentificationConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
-        triplet::check(config.embedding, config.shown, config.margin)
+        triplet::check(config.embedding, config.margin)
             .map_err(|message| wrong(Self::NAME, message))?;
         Ok(Arc::new(Self::new(config, load(Self::NAME, &config.players, data)?)))
     }
@@ -188,8 +186,7 @@ impl Task for Reidentification {
     }
 
     fn training_batch(&self, examples: &[usize], place: BatchPosition, device: &Device) -> Batch {
-        let (views, labels) =
-            triplet::drawn_views(&self.people, examples, self.config.shown, place);
+        let (views, labels) = triplet::drawn_views(&self.people, examples, place);
         self.show(Split::Train, &views, labels, device)
     }
 

@@ -244,7 +244,7 @@ mod tests {
             players: 3,
             ..Default::default()
         };
-        let frames = FramesConfig { width: 160, crop: 16, ..Default::default() };
+        let frames = FramesConfig { width: 160, crop: 16 };
         let checked = check(&Source::memory("made", generated(&config, Some(&frames))));
         assert_eq!((checked.right.len(), checked.wrong, checked.unknown.len()), (12, vec![], 16));
         let folder = tempfile::tempdir().unwrap();

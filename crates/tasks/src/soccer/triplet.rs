@@ -9,35 +9,31 @@ use rand::seq::SliceRandom;
 
 use crate::{BatchPosition, score::constant};
 
-/// The most views of a player in a batch.
-const SHOWN: usize = 1000;
+/// Views of a player in a batch: the paper's K.
+const SHOWN: usize = 4;
 
 /// Checks the settings of a task with this loss.
-pub(super) fn check(embedding: usize, shown: usize, margin: f64) -> Result<(), String> {
-    if embedding == 0 || shown < 2 || margin.is_nan() || margin < 0.0 {
-        return Err(format!(
-            "embedding = {embedding}, shown = {shown}, margin = {margin}: must be at least 1, 2 and 0"
-        ));
-    }
-    match shown > SHOWN {
-        true => Err(format!("shown = {shown}: must be at most {SHOWN}")),
-        false => Ok(()),
+pub(super) fn check(embedding: usize, margin: f64) -> Result<(), String> {
+    match embedding >= 1 && margin >= 0.0 {
+        true => Ok(()),
+        false => {
+            Err(format!("embedding = {embedding}, margin = {margin}: must be at least 1 and 0"))
+        }
     }
 }
 
-/// `shown` views of each of these players, drawn anew for each batch, and for each view its player.
+/// Some views of each of these players, drawn anew for each batch, and for each view its player.
 pub(super) fn drawn_views(
     people: &[Vec<usize>],
     players: &[usize],
-    shown: usize,
     place: BatchPosition,
 ) -> (Vec<usize>, Vec<i32>) {
     let (mut views, mut labels) = (Vec::new(), Vec::new());
     for (index, player) in players.iter().enumerate() {
         let mut own = people[*player].clone();
         own.shuffle(&mut place.rng("player", index));
-        views.extend(own.iter().cycle().take(shown));
-        labels.extend(std::iter::repeat_n(*player as i32, shown));
+        views.extend(own.iter().cycle().take(SHOWN));
+        labels.extend(std::iter::repeat_n(*player as i32, SHOWN));
     }
     (views, labels)
 }

@@ -21,21 +21,24 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{StateOfTheUnion, TanakaLm, TextLm, Tokenizer};
 use crate::{
-    Batch, BatchPosition, DataDir, DataError, LoadTask, Mix, Score, Split, Task, TextTask,
+    Batch, BatchPosition, DataDir, DataError, LoadTask, Score, Split, Task, TextTask,
     cross_entropy, score::constant,
 };
+
+/// The share of tokens that are asked for: BERT's, section 3.1.
+const RATE: f64 = 0.15;
+
+/// The share of these that are shown as the token for what is hidden: BERT's.
+const HIDDEN: f64 = 0.8;
+
+/// The share of these that are shown as a token at random: BERT's; the rest are shown as they are.
+const RANDOM: f64 = 0.1;
 
 config! {
     /// What is hidden of which text.
     pub struct MaskedLmConfig {
         /// The text task whose windows are shown: `{ kind = "tanaka-lm", length = 64, tokens = "bpe" }`.
         pub text: Choice = Choice::of("tanaka-lm"),
-        /// The share of tokens that are asked for.
-        pub rate: f64 = 0.15,
-        /// The share of these that are shown as the token for what is hidden.
-        pub hidden: f64 = 0.8,
-        /// The share of these that are shown as a token at random; the rest are shown as they are.
-        pub random: f64 = 0.1,
     }
 }
 
@@ -49,32 +52,17 @@ impl LoadTask for MaskedLm {
     const SOURCE: &'static str = "the text task that it names";
 
     fn load(config: &MaskedLmConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
-        check(config)?;
         let inner = load_text(&config.text, data)?;
         let (Domain::Text { vocab, length }, true) = (inner.domain(), inner.as_stream().is_none())
         else {
             return Err(wrong("text.stream: windows stand for themselves".into()).into());
         };
-        Ok(Arc::new(Masked { inner, config: config.clone(), vocab, length }))
+        Ok(Arc::new(Masked { inner, vocab, length }))
     }
 }
 
 fn wrong(message: String) -> ConfigError {
     ConfigError::Invalid { what: "task", name: MaskedLm::NAME.into(), message }
-}
-
-fn check(config: &MaskedLmConfig) -> Result<(), ConfigError> {
-    let MaskedLmConfig { rate, hidden, random, .. } = *config;
-    if !(rate > 0.0 && rate <= 1.0) {
-        return Err(wrong(format!("rate = {rate}: must be above 0 and at most 1")));
-    }
-    let share = |x: f64| (0.0..=1.0).contains(&x);
-    if !(share(hidden) && share(random) && hidden + random <= 1.0 + 1e-9) {
-        return Err(wrong(format!(
-            "hidden = {hidden}, random = {random}: must be shares with a sum of at most 1"
-        )));
-    }
-    Ok(())
 }
 
 /// The text task of this choice.
@@ -99,7 +87,6 @@ fn load_text(choice: &Choice, data: &DataDir) -> Result<Arc<dyn Task>, DataError
 /// The windows of a text task, of which some tokens are hidden.
 struct Masked {
     inner: Arc<dyn Task>,
-    config: MaskedLmConfig,
     /// Tokens of the text; the token for what is hidden comes after them.
     vocab: usize,
     length: usize,
@@ -124,13 +111,13 @@ impl Masked {
         if ids.is_empty() {
             return;
         }
-        let asked = ((self.config.rate * ids.len() as f64).round() as usize).max(1);
+        let asked = ((RATE * ids.len() as f64).round() as usize).max(1);
         for place in sample(rng, ids.len(), asked) {
             labels[place] = ids[place];
             let draw: f64 = rng.random();
-            if draw < self.config.hidden {
+            if draw < HIDDEN {
                 ids[place] = self.vocab as i32;
-            } else if draw < self.config.hidden + self.config.random {
+            } else if draw < HIDDEN + RANDOM {
                 ids[place] = rng.random_range(0..self.vocab as i32);
             }
         }
@@ -184,15 +171,8 @@ impl Task for Masked {
     }
 
     fn loss(&self, output: Tensor<3>, batch: &Batch) -> Tensor<1> {
-        let mean = |labels: &Tensor<2, Int>| {
-            let (losses, asked) = losses(output.clone(), labels);
-            kernels::sum(losses) / kernels::sum(asked).clamp_min(1.0)
-        };
-        let loss = mean(&batch.labels);
-        match &batch.mix {
-            Some(Mix { labels, share }) => loss * (1.0 - share) + mean(labels) * *share,
-            None => loss,
-        }
+        let (losses, asked) = losses(output, &batch.labels);
+        kernels::sum(losses) / kernels::sum(asked).clamp_min(1.0)
     }
 
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
@@ -310,19 +290,13 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        let wrong = |config| load(config).err().unwrap();
-        let plain = MaskedLmConfig::default;
-        let err = wrong(MaskedLmConfig { rate: 0.0, ..plain() });
-        assert!(err.contains("rate = 0: must be above 0 and at most 1"), "{err}");
-        let err = wrong(MaskedLmConfig { random: 0.3, ..plain() });
-        assert!(err.contains("hidden = 0.8, random = 0.3: must be shares"), "{err}");
-        let err = wrong(MaskedLmConfig { text: Choice::of("digits"), ..plain() });
+        let wrong = |text| load(MaskedLmConfig { text }).err().unwrap();
+        let err = wrong(Choice::of("digits"));
         assert!(
             err.contains("no text task is named \"digits\"; known: tanaka-lm, text-lm"),
             "{err}"
         );
-        let text = Choice::of("tanaka-lm").with("stream", "contiguous");
-        let err = wrong(MaskedLmConfig { text, ..plain() });
+        let err = wrong(Choice::of("tanaka-lm").with("stream", "contiguous"));
         assert!(err.contains("text.stream: windows stand for themselves"), "{err}");
     }
 }

@@ -16,7 +16,7 @@ mod translation;
 pub use choices::{CHOICE_METRICS, Candidate, Question};
 pub use masked_lm::{MaskedLm, MaskedLmConfig};
 pub use measures::{Bleu, BleuScore, Chrf, Separation, Smoothing};
-pub use state_of_the_union::{HoldOut, StateOfTheUnion};
+pub use state_of_the_union::StateOfTheUnion;
 pub use stream::Stream;
 pub use tanaka_lm::TanakaLm;
 pub use text_lm::TextLm;

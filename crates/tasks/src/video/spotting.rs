@@ -69,8 +69,6 @@ config! {
         pub loss: SpottingLoss = SpottingLoss::Bce,
         /// Seconds of the window in which one spot of a class is kept.
         pub suppression: f64 = 30.0,
-        /// Spots of a lower confidence are left out.
-        pub threshold: f64 = 0.0,
         /// K1 to K4 of CALF in seconds, the same for all classes; the published ones, by class, if none
         /// are given.
         pub context: Option<[f64; 4]> = None,
@@ -115,9 +113,6 @@ fn check(config: &SpottingConfig) -> Result<(), String> {
     }
     if !(config.suppression >= 0.0 && config.suppression <= 600.0) {
         return Err(format!("suppression = {}: must be from 0 to 600 seconds", config.suppression));
-    }
-    if !(0.0..1.0).contains(&config.threshold) {
-        return Err(format!("threshold = {}: must be from 0 to below 1", config.threshold));
     }
     if !(config.context_weight.is_finite() && config.context_weight >= 0.0) {
         return Err(format!("context_weight = {}: must be at least 0", config.context_weight));
@@ -180,11 +175,7 @@ impl Spotting {
         let mut spots = Vec::new();
         for (class, label) in ACTIONS.iter().enumerate() {
             let of = |frame: usize| scores[frame * ACTIONS.len() + class];
-            let kept = peaks(frames, radius, of);
-            let kept = kept
-                .into_iter()
-                .filter(|frame| of(*frame) > 0.0 && f64::from(of(*frame)) >= self.config.threshold);
-            spots.extend(kept.map(|frame| Spot {
+            spots.extend(peaks(frames, radius, of).into_iter().map(|frame| Spot {
                 half: half as i64 + 1,
                 position: 500 * frame as i64,
                 label: label.to_string(),
@@ -465,7 +456,6 @@ mod tests {
         };
         assert!(error(|c| c.chunk = 0).contains("chunk = 0"));
         assert!(error(|c| c.window = 0.0).contains("window = 0"));
-        assert!(error(|c| c.threshold = 1.0).contains("threshold = 1"));
         assert!(error(|c| c.context = Some([-1.0, -2.0, 3.0, 4.0])).contains("K1 < K2 < 0 < K3"));
     }
 }

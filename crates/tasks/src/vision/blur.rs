@@ -61,7 +61,7 @@ pub(crate) fn motion(image: &Image, radius: usize, sigma: f32, angle: f32) -> Im
     Image::from_fn(image.shape(), |c, y, x| {
         let value = |(i, weight): (usize, &f32)| {
             let (y, x) = (y as f32 + i as f32 * sin, x as f32 + i as f32 * cos);
-            weight * image.between(Image::at_or_edge, c, y, x)
+            weight * image.between(c, y, x)
         };
         weights.iter().enumerate().map(value).sum::<f32>() / total
     })

@@ -55,18 +55,13 @@ impl Image {
         self.at(c, y, x.clamp(0, self.width as isize - 1) as usize)
     }
 
-    /// The value between four places, mixed by distance; `read` gives the value of a whole place.
-    pub fn between(
-        &self,
-        read: impl Fn(&Self, usize, isize, isize) -> f32,
-        c: usize,
-        y: f32,
-        x: f32,
-    ) -> f32 {
+    /// The value between four places, mixed by distance; outside it is that of the nearest place inside.
+    pub fn between(&self, c: usize, y: f32, x: f32) -> f32 {
         let (top, left) = (y.floor(), x.floor());
         let (down, right) = (y - top, x - left);
         let (top, left) = (top as isize, left as isize);
-        let row = |y| read(self, c, y, left) * (1.0 - right) + read(self, c, y, left + 1) * right;
+        let at = |y, x| self.at_or_edge(c, y, x);
+        let row = |y| at(y, left) * (1.0 - right) + at(y, left + 1) * right;
         row(top) * (1.0 - down) + row(top + 1) * down
     }
 
@@ -75,19 +70,6 @@ impl Image {
         let mut change = change;
         self.values.iter_mut().for_each(|value| *value = change(*value));
         self
-    }
-
-    /// Luma, row by row: ITU-R 601 for three channels, the mean otherwise.
-    pub fn grey(&self) -> Vec<f32> {
-        let area = self.height * self.width;
-        let weights = match self.channels {
-            3 => vec![0.299, 0.587, 0.114],
-            n => vec![1.0 / n as f32; n],
-        };
-        let pixel = |i: usize| {
-            weights.iter().enumerate().map(|(c, weight)| weight * self.values[c * area + i]).sum()
-        };
-        (0..area).map(pixel).collect()
     }
 }
 
@@ -114,16 +96,8 @@ mod tests {
     #[test]
     fn between_four_places() {
         let image = ramp();
-        assert_eq!(image.between(Image::at_or_edge, 0, 0.5, 0.5), 1.5);
-        assert_eq!(image.between(Image::at_or_edge, 0, -1.0, 0.25), 0.25);
-        assert_eq!(image.between(Image::at_or_black, 0, 1.5, 1.0), 1.5); // half of 3
-    }
-
-    #[test]
-    fn grey_weighs_colours() {
-        let image = Image { channels: 3, height: 1, width: 1, values: vec![1.0, 0.5, 0.0] };
-        assert!((image.grey()[0] - (0.299 + 0.2935)).abs() < 1e-6);
-        assert_eq!(ramp().grey(), [0.0, 1.0, 2.0, 3.0]);
+        assert_eq!(image.between(0, 0.5, 0.5), 1.5);
+        assert_eq!(image.between(0, -1.0, 0.25), 0.25);
     }
 
     #[test]

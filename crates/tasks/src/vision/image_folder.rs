@@ -8,7 +8,6 @@ use std::{
     sync::Arc,
 };
 
-use image::DynamicImage;
 use moe::config;
 
 use super::{
@@ -28,8 +27,6 @@ config! {
     pub struct ImageFolderConfig {
         /// The folder of class folders, relative to the data folder.
         pub folder: String = "pictures".into(),
-        /// Whether images are read in colour; otherwise in grey.
-        pub colour: bool = true,
         /// Rows and columns to which images are brought.
         pub side: usize = 32,
         /// Images for training, as many of each class as can be; all if left out.
@@ -101,7 +98,7 @@ fn read(config: &ImageFolderConfig, data: &DataDir) -> Result<Labelled, DataErro
     }
     Ok(Labelled {
         set: "image-folder",
-        shape: [if config.colour { 3 } else { 1 }, config.side, config.side],
+        shape: [3, config.side, config.side],
         bytes,
         white: 255,
         splits: fifths("image-folder", &labels, classes.len()),
@@ -116,24 +113,17 @@ fn is_image(path: &Path) -> bool {
     ["png", "jpg", "jpeg"].iter().any(|known| end == *known)
 }
 
-/// `[channels, side, side]`.
+/// `[3, side, side]`.
 fn image(data: &DataDir, path: &Path, config: &ImageFolderConfig) -> Result<Vec<u8>, DataError> {
     let read = decode_picture(&data.read_path(path)?, None).map_err(|err| DataError::Content {
         path: path.into(),
         message: format!("not a whole image ({err})"),
     })?;
     let size = [read.height() as usize, read.width() as usize];
-    let planes = planes(read, config.colour);
-    let channels = planes.len() / (size[0] * size[1]);
-    Ok(resize(&planes, [channels, size[0], size[1]], [config.side; 2]))
-}
-
-fn planes(image: DynamicImage, colour: bool) -> Vec<u8> {
-    if !colour {
-        return image.into_luma8().into_raw();
-    }
-    let pixels = image.into_rgb8().into_raw();
-    (0..3).flat_map(|channel| pixels.iter().skip(channel).step_by(3)).copied().collect()
+    let pixels = read.into_rgb8().into_raw();
+    let plane = |channel: usize| pixels.iter().skip(channel).step_by(3).copied();
+    let planes: Vec<u8> = (0..3).flat_map(plane).collect();
+    Ok(resize(&planes, [3, size[0], size[1]], [config.side; 2]))
 }
 
 #[cfg(test)]

@@ -12,14 +12,14 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{
-    augment::{Augment, Mixture},
+    augment::Augment,
     corrupt::Corruption,
     image::{Image, resize},
     splits::{Splits, balanced},
 };
 use crate::{
-    Batch, BatchPosition, ClusteredTask, DataError, Mix, Score, Split, Task,
-    registry::check_splits, score::classification, trivial::nearest_neighbour,
+    Batch, BatchPosition, ClusteredTask, DataError, Score, Split, Task, registry::check_splits,
+    score::classification, trivial::nearest_neighbour,
 };
 
 config! {
@@ -272,14 +272,8 @@ impl Task for Images {
         let changed = |(i, number): (usize, &usize)| {
             self.augment.change(self.image(*number), &mut place.rng("picture", i))
         };
-        let mut images: Vec<Image> = members.iter().enumerate().map(changed).collect();
-        let labels = self.labels(&members);
-        let mixture = self.augment.mix(&mut images, &mut place.rng("mixture", 0));
-        let batch = self.batch_of(&images, labels.clone(), device);
-        let Some(Mixture { partners, share }) = mixture else { return batch };
-        let others: Vec<i32> = partners.iter().map(|partner| labels[*partner]).collect();
-        let others = Tensor::from_data(TensorData::new(others, [members.len(), 1]), device);
-        Batch { mix: Some(Mix { labels: others, share: f64::from(share) }), ..batch }
+        let images: Vec<Image> = members.iter().enumerate().map(changed).collect();
+        self.batch_of(&images, self.labels(&members), device)
     }
 
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
@@ -428,7 +422,7 @@ mod tests {
 
     #[test]
     fn what_is_random_in_training_follows_from_the_place() {
-        let augment = Augment { crop: 1, erase: 0.5, ..Augment::default() };
+        let augment = Augment { crop: 1, flip: true };
         let task = load(ImagesConfig { augment, ..ImagesConfig::default() }).unwrap();
         let batch = |seed, position| {
             let place = BatchPosition { seed, position };
@@ -448,20 +442,6 @@ mod tests {
         let task = load(ImagesConfig::default()).unwrap();
         let place = BatchPosition { seed: 0, position: 0 };
         let batch = task.training_batch(&[0, 1, 2, 3, 4, 5], place, &Device::flex());
-        assert!(batch.mix.is_none());
         assert_eq!(numbers(batch), shown(&*task, Split::Train));
-    }
-
-    #[test]
-    fn mixed_labels_are_those_of_the_partners() {
-        let augment = Augment { mixup: 1.0, ..Augment::default() };
-        let task = load(ImagesConfig { augment, ..ImagesConfig::default() }).unwrap();
-        let place = BatchPosition { seed: 0, position: 0 };
-        let batch = task.training_batch(&[0, 1, 2], place, &Device::flex());
-        let mix = batch.mix.clone().unwrap();
-        assert_eq!(mix.labels.into_data().try_to_vec::<i32>().unwrap(), [2, 1, 0]);
-        let (pixels, _) = numbers(batch);
-        let expected = mix.share as f32 * 40.0 / 220.0; // black with a share of image 2
-        assert!((pixels[0] - expected).abs() < 1e-6, "{pixels:?}");
     }
 }

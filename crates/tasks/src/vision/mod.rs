@@ -12,7 +12,6 @@ mod images;
 mod jpeg;
 mod mnist;
 mod omniglot;
-mod rand_augment;
 mod splits;
 mod zip;
 
@@ -24,4 +23,4 @@ pub use digits::Digits;
 pub use image_folder::{ImageFolder, ImageFolderConfig};
 pub use images::{Images, ImagesConfig};
 pub use mnist::{FashionMnist, Mnist};
-pub use omniglot::{Labels, Omniglot, OmniglotConfig};
+pub use omniglot::{Omniglot, OmniglotConfig};

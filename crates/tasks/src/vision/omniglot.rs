@@ -11,7 +11,6 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use moe::config;
-use serde::{Deserialize, Serialize};
 
 use super::{
     augment::Augment,
@@ -34,21 +33,9 @@ const ORIGIN: Origin = Origin {
           https://github.com/brendenlake/omniglot",
 };
 
-/// The kind of classes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Labels {
-    /// 242 characters, with the alphabets above them.
-    Character,
-    /// Eight alphabets.
-    Alphabet,
-}
-
 config! {
     /// Settings of the characters: classes, subsets, size, augmentation.
     pub struct OmniglotConfig {
-        /// The kind of classes: `"character"` or `"alphabet"`.
-        pub labels: Labels = Labels::Character,
         /// Rows and columns to which images are brought, from 105.
         pub side: usize = 28,
         /// Images for training, as many of each class as can be; all if left out.
@@ -80,19 +67,10 @@ impl LoadTask for Omniglot {
     const SOURCE: &'static str = "https://github.com/brendenlake/omniglot (MIT)";
 
     fn load(config: &OmniglotConfig, data: &DataDir) -> Result<Arc<dyn Task>, DataError> {
-        let OmniglotConfig {
-            labels,
-            side,
-            train,
-            valid,
-            test,
-            classes,
-            augment,
-            corrupt,
-            label_noise,
-        } = config.clone();
+        let OmniglotConfig { side, train, valid, test, classes, augment, corrupt, label_noise } =
+            config.clone();
         check_side(side).map_err(|message| wrong(Self::NAME, message))?;
-        let data = characters(data, side)?.labelled(labels, side);
+        let data = characters(data, side)?.labelled(side);
         let side = Some(side);
         let config =
             ImagesConfig { train, valid, test, classes, side, augment, corrupt, label_noise };
@@ -147,19 +125,13 @@ fn ink(path: &Path, name: &str, png: &[u8], side: usize) -> Result<Vec<u8>, Data
 }
 
 impl Drawings {
-    fn labelled(self, of: Labels, side: usize) -> Labelled {
+    fn labelled(self, side: usize) -> Labelled {
         let characters = numbered(self.names.iter().map(|[a, c, _]| (a.clone(), c.clone())));
         let alphabets = numbered(self.names.iter().map(|[alphabet, ..]| alphabet.clone()));
-        let (labels, super_classes) = match of {
-            Labels::Alphabet => (alphabets, None),
-            Labels::Character => {
-                let mut above = vec![0; characters.iter().map(|c| c + 1).max().unwrap_or(0)];
-                characters.iter().zip(&alphabets).for_each(|(c, alphabet)| above[*c] = *alphabet);
-                (characters, Some(above))
-            }
-        };
-        let classes = labels.iter().map(|label| label + 1).max().unwrap_or(0);
-        let labels: Vec<i32> = labels.into_iter().map(|label| label as i32).collect();
+        let classes = characters.iter().map(|character| character + 1).max().unwrap_or(0);
+        let mut above = vec![0; classes];
+        characters.iter().zip(alphabets).for_each(|(c, alphabet)| above[*c] = alphabet);
+        let labels: Vec<i32> = characters.into_iter().map(|character| character as i32).collect();
         Labelled {
             set: ORIGIN.set,
             shape: [1, side, side],
@@ -168,7 +140,7 @@ impl Drawings {
             splits: fifths(ORIGIN.set, &labels, classes),
             labels,
             classes,
-            super_classes,
+            super_classes: Some(above),
         }
     }
 }
@@ -229,9 +201,6 @@ mod tests {
         assert_eq!(super_classes(&*task), Some(&[0, 0, 1, 1, 2, 2][..]));
         let sizes = [Split::Train, Split::Valid, Split::Test].map(|split| task.len(split));
         assert_eq!(sizes, [18, 6, 6]);
-        let config = OmniglotConfig { labels: Labels::Alphabet, ..OmniglotConfig::default() };
-        let task = load(folder.path(), &config).unwrap();
-        assert_eq!((task.outputs(), super_classes(&*task)), (3, None));
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(crate) fn corrupted(
         FaultKind::Labels | FaultKind::Both => {
             // One output tells two classes apart.
             let labels = drawn(&batch.labels, task.outputs().max(2), &mut rng);
-            Batch { input, labels, mix: None, ..batch }
+            Batch { input, labels, ..batch }
         }
     }
 }

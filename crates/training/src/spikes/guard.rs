@@ -4,9 +4,9 @@ use std::path::Path;
 
 use backbones::AnyBackbone;
 use burn::optim::GradientsParams;
-use moe::{Input, with_parameters};
+use moe::with_parameters;
 use serde::{Deserialize, Serialize};
-use tasks::{Batch, Mix};
+use tasks::Batch;
 
 use super::{
     Damage, Detect, Persistent, SpikesConfig, detector::RunningStats, fault_impact::FaultImpact,
@@ -98,17 +98,18 @@ impl Guard {
     ) -> Attempt {
         let Now { run, step, .. } = now;
         let damage = run.config.faults.iter().find(|damage| damage.hits(step, read));
-        let corrupt = |micro: usize, batch: Batch| match damage.map(Damage::fault) {
-            None => batch,
-            Some(None) => no_number(batch),
+        let fault = damage.map(Damage::fault);
+        let corrupt = |micro: usize, batch: Batch| match &fault {
             Some(Some(fault)) => {
                 let purpose = format!("damage/{}/{step}/{micro}", run.seed);
-                corrupted(&fault, run.task, &purpose, batch)
+                corrupted(fault, run.task, &purpose, batch)
             }
+            _ => batch,
         };
         let show = Show {
             share: Share::all(run.config.accumulate, self.replica.group()),
             corrupt: &corrupt,
+            nan: matches!(fault, Some(None)),
             more,
         };
         let (mut pending, mut losses) = (PendingLosses::default(), (0.0, 0));
@@ -265,15 +266,4 @@ impl Learner for Guard {
     fn more(&self) -> usize {
         self.state.more
     }
-}
-
-/// The batch with a loss that is no number: pixels that are none, and answers that are mixed with
-/// others by a share that is none.
-fn no_number(batch: Batch) -> Batch {
-    let mix = Some(Mix { labels: batch.labels.clone(), share: f64::NAN });
-    let input = match batch.input {
-        Input::Image(pixels) => Input::Image(pixels * f64::NAN),
-        tokens => tokens,
-    };
-    Batch { input, mix, ..batch }
 }

@@ -14,13 +14,10 @@
 
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 use super::{Separation, is_space, matches, words};
 
 /// What becomes of an n without matches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Smoothing {
     /// Halves again and again, as in mteval-v13a.pl: what is usual.
     Exp,

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use moe::{Choice, ConfigError, config};
 
 use self::{pairs::Pair, sentences::Sentences, vocabulary::Vocabulary};
-use super::measures::{Bleu, Separation, Smoothing};
+use super::measures::{Bleu, Separation};
 use crate::{DataDir, DataError, LoadTask, Task};
 
 /// The task's name.
@@ -67,8 +67,6 @@ config! {
         pub length_penalty: f64 = 0.6,
         /// How text is cut into words for BLEU: `"13a"`, `"none"`, `"char"` or `"intl"`.
         pub bleu_tokens: Separation = Separation::V13a,
-        /// What becomes of an n of which no n-gram matches: `"exp"`, `"floor"`, `"add-k"` or `"none"`.
-        pub bleu_smoothing: Smoothing = Smoothing::Exp,
     }
 }
 
@@ -136,5 +134,5 @@ fn splits(config: &TranslationConfig, data: &DataDir) -> Result<[Vec<Pair>; 3], 
 
 /// BLEU as the config wants it.
 fn bleu(config: &TranslationConfig) -> Bleu {
-    Bleu { separation: config.bleu_tokens, smoothing: config.bleu_smoothing }
+    Bleu { separation: config.bleu_tokens, ..Bleu::default() }
 }

@@ -11,7 +11,7 @@ use super::{
     vocabulary::{Encoded, Vocabulary},
 };
 use crate::{
-    Batch, Mix, Score, Split, Task, TextFacts, TextTask, Tokenizer, TranslationTask, Writing,
+    Batch, Score, Split, Task, TextFacts, TextTask, Tokenizer, TranslationTask, Writing,
     score::cross_entropy, task::mean_of_real, text::measures::Chrf,
 };
 
@@ -136,15 +136,8 @@ impl Task for Sentences {
     }
 
     fn loss(&self, output: Tensor<3>, batch: &Batch) -> Tensor<1> {
-        let mean = |labels: &Tensor<2, Int>| {
-            let losses = smoothed(output.clone(), labels.clone(), self.config.label_smoothing);
-            mean_of_real(losses, batch)
-        };
-        let loss = mean(&batch.labels);
-        match &batch.mix {
-            Some(Mix { labels, share }) => loss * (1.0 - share) + mean(labels) * *share,
-            None => loss,
-        }
+        let labels = batch.labels.clone();
+        mean_of_real(smoothed(output, labels, self.config.label_smoothing), batch)
     }
 
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
