@@ -8,11 +8,10 @@
 //!
 //! A row of width D is read as `channels` signals of length L = D / channels, position by position.
 //!
-//! h = GELU(W1 * x),  W1 of H filters over `kernel` positions and all channels
-//! y = W2 * h,        W2 of `channels` filters over `kernel` positions of h
+//! h = GELU(W1 * x),  W1 of H = 16 filters over 3 positions and all channels
+//! y = W2 * h,        W2 of `channels` filters over 3 positions of h
 //!
-//! Both are padded with zeros, so that lengths stay. With a kernel of 1 an expert is the same small
-//! network at each position; with L = 1 it is `ffn` without biases.
+//! Both are padded with zeros, so that lengths stay. With L = 1 an expert is `ffn` without biases.
 //!
 //! Differs from the papers: the second layer is a convolution too, since a layer's output has the
 //! width of its input; GELU instead of the cubic activation of the first.
@@ -29,19 +28,21 @@ config! {
     pub struct ConvConfig {
         /// Signals in a row; it divides the width.
         pub channels: usize = 4,
-        /// Positions that a filter sees; odd, so that it has a middle.
-        pub kernel: usize = 3,
-        /// Filters of the first layer, H.
-        pub filters: usize = 16,
     }
 }
+
+/// Positions that a filter sees; odd, so that it has a middle. Our choice.
+const KERNEL: usize = 3;
+
+/// Filters of the first layer, H. Our choice.
+const FILTERS: usize = 16;
 
 /// Networks of two convolutions along the row.
 #[derive(Module, Debug)]
 pub struct Conv {
-    /// `[E, kernel * channels, H]`.
+    /// `[E, 3 * channels, H]`.
     w1: Param<Tensor<3>>,
-    /// `[E, kernel * H, channels]`.
+    /// `[E, 3 * H, channels]`.
     w2: Param<Tensor<3>>,
     width: usize,
     #[module(skip)]
@@ -55,22 +56,19 @@ impl Experts for Conv {
     const PAPER: &'static str = "https://arxiv.org/abs/2208.02813";
 
     fn check(config: &ConvConfig, dims: Dims) -> Result<(), String> {
-        let ConvConfig { channels, kernel, filters } = *config;
+        let channels = config.channels;
         match dims.width.checked_rem(channels) {
-            _ if filters == 0 => Err("filters = 0: must be at least 1".into()),
-            _ if kernel % 2 == 0 => Err(format!("kernel = {kernel}: must be odd")),
             Some(0) => Ok(()),
             _ => Err(format!("channels = {channels} does not divide width = {}", dims.width)),
         }
     }
 
     fn init(config: &ConvConfig, dims: Dims, init: &Init) -> Self {
-        let ConvConfig { channels, kernel, filters } = *config;
         let bound = |inputs: usize| 1.0 / (inputs as f64).sqrt();
-        let (first, second) = (kernel * channels, kernel * filters);
+        let (first, second) = (KERNEL * config.channels, KERNEL * FILTERS);
         Self {
-            w1: init.uniform("w1", [dims.n_experts, first, filters], bound(first)),
-            w2: init.uniform("w2", [dims.n_experts, second, channels], bound(second)),
+            w1: init.uniform("w1", [dims.n_experts, first, FILTERS], bound(first)),
+            w2: init.uniform("w2", [dims.n_experts, second, config.channels], bound(second)),
             width: dims.width,
             config: config.clone(),
         }
@@ -78,10 +76,10 @@ impl Experts for Conv {
 
     fn forward(&self, _pass: &mut Pass, slots: Tensor<3>) -> Tensor<3> {
         let [e, s, d] = slots.dims();
-        let (channels, kernel) = (self.config.channels, self.config.kernel);
+        let channels = self.config.channels;
         let x = slots.reshape([e, s, d / channels, channels]);
-        let h = gelu(convolve(x, self.w1.val(), kernel));
-        convolve(h, self.w2.val(), kernel).reshape([e, s, d])
+        let h = gelu(convolve(x, self.w1.val()));
+        convolve(h, self.w2.val()).reshape([e, s, d])
     }
 
     fn flops_per_row(&self) -> f64 {
@@ -92,15 +90,15 @@ impl Experts for Conv {
     }
 }
 
-/// `[E, S, L, C] -> [E, S, L, F]`, by filters `[E, kernel * C, F]`: each position by the positions
-/// around it, the first of them first.
-fn convolve(x: Tensor<4>, filters: Tensor<3>, kernel: usize) -> Tensor<4> {
+/// `[E, S, L, C] -> [E, S, L, F]`, by filters `[E, 3 * C, F]`: each position by the positions around
+/// it, the first of them first.
+fn convolve(x: Tensor<4>, filters: Tensor<3>) -> Tensor<4> {
     let ([e, s, l, c], [_, _, f]) = (x.dims(), filters.dims());
-    let margin = Tensor::<4>::zeros([e, s, kernel / 2, c], &x.device());
+    let margin = Tensor::<4>::zeros([e, s, KERNEL / 2, c], &x.device());
     let padded = Tensor::cat(vec![margin.clone(), x, margin], 2);
-    let around = (0..kernel).map(|offset| padded.clone().narrow(2, offset, l)).collect();
+    let around = (0..KERNEL).map(|offset| padded.clone().narrow(2, offset, l)).collect();
     let around: Tensor<4> = Tensor::cat(around, 3);
-    matmul(around.reshape([e, s * l, kernel * c]), filters).reshape([e, s, l, f])
+    matmul(around.reshape([e, s * l, KERNEL * c]), filters).reshape([e, s, l, f])
 }
 
 #[cfg(test)]
@@ -123,26 +121,26 @@ mod tests {
         let x = Tensor::<4>::from_floats([[[[1.0], [2.0], [4.0]]]], &device);
         let filter = Tensor::<3>::from_floats([[[10.0], [1.0], [100.0]]], &device);
         // 10 before, 1 here, 100 after.
-        let y = convolve(x, filter, 3).into_data().try_to_vec::<f32>().unwrap();
+        let y = convolve(x, filter).into_data().try_to_vec::<f32>().unwrap();
         assert_eq!(y, [201.0, 412.0, 24.0]);
     }
 
     #[test]
     fn it_is_burns_convolution_of_each_expert() {
-        let (device, config) = (Device::flex(), ConvConfig { channels: 2, kernel: 3, filters: 5 });
-        let experts = experts(&config, 8);
+        let device = Device::flex();
+        let experts = experts(&ConvConfig { channels: 2 }, 8);
         let x = Init::new(1, &device).normal("x", [2, 3, 8], 1.0).val();
         let found = experts.forward(&mut Pass::eval(), x.clone());
         for e in 0..2 {
             // Burn's signals are [batch, channels, length], its filters [out, in, kernel].
             let filters = |w: &Param<Tensor<3>>, inputs: usize| {
                 let [_, _, out] = w.lazy_shape().dims();
-                w.val().narrow(0, e, 1).reshape([3, inputs, out]).permute([2, 1, 0])
+                w.val().narrow(0, e, 1).reshape([KERNEL, inputs, out]).permute([2, 1, 0])
             };
             let same = || ConvOptions::new([1], [1], [1], 1);
             let signals = x.clone().narrow(0, e, 1).reshape([3, 4, 2]).swap_dims(1, 2);
             let h = gelu(conv1d(signals, filters(&experts.w1, 2), None, same()));
-            let y = conv1d(h, filters(&experts.w2, 5), None, same());
+            let y = conv1d(h, filters(&experts.w2, FILTERS), None, same());
             let expected = values(y.swap_dims(1, 2).reshape([1, 3, 8]));
             let found = values(found.clone().narrow(0, e, 1));
             assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?}");
@@ -153,17 +151,13 @@ mod tests {
     fn sizes_that_do_not_fit_are_refused() {
         let check =
             |config| Conv::check(&config, Dims { width: 10, n_experts: 2, units: 1 }).unwrap_err();
-        let config = ConvConfig::default();
-        assert_eq!(check(config.clone()), "channels = 4 does not divide width = 10");
-        assert!(check(ConvConfig { channels: 0, ..config }).contains("channels = 0"));
-        assert!(check(ConvConfig { kernel: 2, ..config }).contains("kernel = 2"));
-        assert!(check(ConvConfig { filters: 0, ..config }).contains("filters = 0"));
+        assert_eq!(check(ConvConfig::default()), "channels = 4 does not divide width = 10");
+        assert!(check(ConvConfig { channels: 0 }).contains("channels = 0"));
     }
 
     #[test]
     fn work_is_counted_by_position() {
-        let config = ConvConfig { channels: 2, kernel: 3, filters: 5 };
-        // 4 positions, each 2 (3 * 2 * 5 + 3 * 5 * 2).
-        assert_eq!(Experts::flops_per_row(&experts(&config, 8)), 480.0);
+        // 4 positions, each 2 (3 * 2 * 16 + 3 * 16 * 2).
+        assert_eq!(Experts::flops_per_row(&experts(&ConvConfig { channels: 2 }, 8)), 1536.0);
     }
 }

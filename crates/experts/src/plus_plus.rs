@@ -8,8 +8,8 @@
 //! copy(x)  = x                                         (4)
 //! zero(x)  = 0                                         (3)
 //!
-//! In this order, the zero experts last: the router `moe-plus-plus` counts the last ones as those
-//! that compute nothing.
+//! In this order, with one expert of each kind but the first: the router `moe-plus-plus` counts the last
+//! ones as those that compute nothing.
 //!
 //! Differs from the paper: the feed-forward networks have no biases.
 
@@ -22,18 +22,15 @@ use kernels::{gelu, matmul};
 use moe::{Dims, Experts, Init, Pass, config};
 
 config! {
-    /// Sizes and numbers of the experts of MoE++.
+    /// Sizes of the experts of MoE++.
     pub struct PlusPlusConfig {
         /// The hidden width of one feed-forward expert, H.
         pub hidden: usize = 64,
-        /// The number of experts that mix the unit with a constant.
-        pub constants: usize = 1,
-        /// The number of experts that return the unit.
-        pub copies: usize = 1,
-        /// The number of experts that return zero.
-        pub zeros: usize = 1,
     }
 }
+
+/// Experts without a feed-forward network: (3), (4) and (5), one of each.
+const ZERO_COMPUTATION: usize = 3;
 
 /// Feed-forward, constant, copy and zero experts.
 #[derive(Module, Debug)]
@@ -42,18 +39,10 @@ pub struct PlusPlus {
     w1: Param<Tensor<3>>,
     /// `[F, H, D]`.
     w2: Param<Tensor<3>>,
-    /// `[constants, D, 2]` and `[constants, 1, D]`: Wc and v; none without constant experts.
-    mixture: Option<Param<Tensor<3>>>,
-    constant: Option<Param<Tensor<3>>>,
-    n_experts: usize,
-    #[module(skip)]
-    config: PlusPlusConfig,
-}
-
-impl PlusPlusConfig {
-    fn zero_computation(&self) -> usize {
-        self.constants + self.copies + self.zeros
-    }
+    /// `[1, D, 2]`: Wc.
+    mixture: Param<Tensor<3>>,
+    /// `[1, 1, D]`: v.
+    constant: Param<Tensor<3>>,
 }
 
 impl Experts for PlusPlus {
@@ -64,54 +53,43 @@ impl Experts for PlusPlus {
     const PAPER: &'static str = "https://arxiv.org/abs/2410.07348";
 
     fn check(config: &PlusPlusConfig, dims: Dims) -> Result<(), String> {
-        let (idle, e) = (config.zero_computation(), dims.n_experts);
-        match config.hidden {
-            0 => Err("hidden = 0: must be at least 1".into()),
-            _ if idle >= e => {
-                Err(format!("constants + copies + zeros = {idle} leaves none of experts = {e}"))
-            }
+        match dims.n_experts {
+            _ if config.hidden == 0 => Err("hidden = 0: must be at least 1".into()),
+            e if e <= ZERO_COMPUTATION => Err(format!(
+                "experts = {e}: must be more than the {ZERO_COMPUTATION} that compute nothing"
+            )),
             _ => Ok(()),
         }
     }
 
     fn init(config: &PlusPlusConfig, dims: Dims, init: &Init) -> Self {
-        let (d, h, n) = (dims.width, config.hidden, config.constants);
-        let f = dims.n_experts - config.zero_computation();
+        let (d, h, f) = (dims.width, config.hidden, dims.n_experts - ZERO_COMPUTATION);
         let bound = 1.0 / (d as f64).sqrt();
         Self {
             w1: init.uniform("w1", [f, d, h], bound),
             w2: init.uniform("w2", [f, h, d], 1.0 / (h as f64).sqrt()),
-            mixture: (n > 0).then(|| init.uniform("mixture", [n, d, 2], bound)),
-            constant: (n > 0).then(|| init.normal("constant", [n, 1, d], 0.02)),
-            n_experts: dims.n_experts,
-            config: config.clone(),
+            mixture: init.uniform("mixture", [1, d, 2], bound),
+            constant: init.normal("constant", [1, 1, d], 0.02),
         }
     }
 
     fn forward(&self, _pass: &mut Pass, slots: Tensor<3>) -> Tensor<3> {
-        let PlusPlusConfig { constants, copies, zeros, .. } = self.config;
-        let computing = self.n_experts - self.config.zero_computation();
+        let [computing, _, _] = self.w1.lazy_shape().dims();
         let of = |first: usize, n: usize| slots.clone().narrow(0, first, n);
         let inner = gelu(matmul(of(0, computing), self.w1.val()));
-        let mut outputs = vec![matmul(inner, self.w2.val())];
-        if let (Some(mixture), Some(constant)) = (&self.mixture, &self.constant) {
-            let x = of(computing, constants);
-            let a = softmax(matmul(x.clone(), mixture.val()), 2);
-            let share = |i| a.clone().narrow(2, i, 1);
-            outputs.push(x * share(0) + constant.val() * share(1)); // (5)
-        }
-        if copies > 0 {
-            outputs.push(of(computing + constants, copies)); // (4)
-        }
-        if zeros > 0 {
-            outputs.push(of(self.n_experts - zeros, zeros).zeros_like()); // (3)
-        }
-        Tensor::cat(outputs, 0)
+        let x = of(computing, 1);
+        let a = softmax(matmul(x.clone(), self.mixture.val()), 2);
+        let share = |i| a.clone().narrow(2, i, 1);
+        let constant = x * share(0) + self.constant.val() * share(1); // (5)
+        let copy = of(computing + 1, 1); // (4)
+        let zero = copy.zeros_like(); // (3)
+        Tensor::cat(vec![matmul(inner, self.w2.val()), constant, copy, zero], 0)
     }
 
     fn flops_per_row(&self) -> f64 {
-        (0..self.n_experts).map(|expert| Experts::flops_of(self, expert)).sum::<f64>()
-            / self.n_experts as f64
+        let [computing, _, _] = self.w1.lazy_shape().dims();
+        let experts = computing + ZERO_COMPUTATION;
+        (0..experts).map(|expert| Experts::flops_of(self, expert)).sum::<f64>() / experts as f64
     }
 
     fn flops_of(&self, expert: usize) -> f64 {
@@ -119,7 +97,7 @@ impl Experts for PlusPlus {
         match expert {
             _ if expert < computing => (2 * 2 * d * h) as f64,
             // Two scores, two products and a sum.
-            _ if expert < computing + self.config.constants => (2 * 2 * d + 3 * d) as f64,
+            _ if expert == computing => (2 * 2 * d + 3 * d) as f64,
             _ => 0.0,
         }
     }
@@ -133,14 +111,14 @@ mod tests {
     fn each_kind_by_hand() {
         let device = Device::flex();
         let dims = Dims { width: 2, n_experts: 4, units: 1 };
-        let config = PlusPlusConfig { hidden: 1, ..PlusPlusConfig::default() };
+        let config = PlusPlusConfig { hidden: 1 };
         let mut experts = PlusPlus::init(&config, dims, &Init::new(0, &device));
         let of = |value: Tensor<3>| Param::from_tensor(value);
         experts.w1 = of(Tensor::from_floats([[[1.0], [1.0]]], &device));
         experts.w2 = of(Tensor::from_floats([[[1.0, -2.0]]], &device));
         // Scores ln 3 and 0: a = (3/4, 1/4).
-        experts.mixture = Some(of(Tensor::from_floats([[[3_f32.ln(), 0.0], [0.0, 0.0]]], &device)));
-        experts.constant = Some(of(Tensor::from_floats([[[4.0, 8.0]]], &device)));
+        experts.mixture = of(Tensor::from_floats([[[3_f32.ln(), 0.0], [0.0, 0.0]]], &device));
+        experts.constant = of(Tensor::from_floats([[[4.0, 8.0]]], &device));
         let slots = Tensor::<3>::from_floats([[[1.0, 0.0]]], &device).repeat_dim(0, 4);
         let out = experts.forward(&mut Pass::eval(), slots).into_data();
         let found = out.try_to_vec::<f32>().unwrap();
@@ -164,17 +142,17 @@ mod tests {
     #[test]
     fn the_published_constant_expert_gives_the_same() {
         let device = Device::flex();
-        let dims = Dims { width: 4, n_experts: 2, units: 1 };
-        let config = PlusPlusConfig { hidden: 1, copies: 0, zeros: 0, ..PlusPlusConfig::default() };
+        let dims = Dims { width: 4, n_experts: 4, units: 1 };
+        let config = PlusPlusConfig { hidden: 1 };
         let mut experts = PlusPlus::init(&config, dims, &Init::new(0, &device));
         let of = |values, shape: [usize; 3]| {
             Tensor::<3>::from_data(TensorData::new(values, shape), &device)
         };
-        experts.constant = Some(Param::from_tensor(of(fill(321, 4, 1.0), [1, 1, 4])));
+        experts.constant = Param::from_tensor(of(fill(321, 4, 1.0), [1, 1, 4]));
         // The published matrix is [out, in].
         let mixture = of(fill(322, 8, 2.0), [1, 2, 4]).swap_dims(1, 2);
-        experts.mixture = Some(Param::from_tensor(mixture));
-        let x = of(fill(200, 4, 2.0), [1, 1, 4]).repeat_dim(0, 2);
+        experts.mixture = Param::from_tensor(mixture);
+        let x = of(fill(200, 4, 2.0), [1, 1, 4]).repeat_dim(0, 4);
         let out = experts.forward(&mut Pass::eval(), x).narrow(0, 1, 1).into_data();
         let expected = [0.170399, -0.522127, -0.341364, -0.221935];
         let found = out.iter::<f32>().collect::<Vec<_>>();
@@ -184,7 +162,7 @@ mod tests {
     #[test]
     fn only_feed_forward_experts_cost_much() {
         let dims = Dims { width: 8, n_experts: 4, units: 1 };
-        let config = PlusPlusConfig { hidden: 16, ..PlusPlusConfig::default() };
+        let config = PlusPlusConfig { hidden: 16 };
         let experts = PlusPlus::init(&config, dims, &Init::new(0, &Device::flex()));
         let flops: Vec<f64> = (0..4).map(|e| Experts::flops_of(&experts, e)).collect();
         assert_eq!(flops, [512.0, 56.0, 0.0, 0.0]);
@@ -195,6 +173,6 @@ mod tests {
     fn someone_has_to_compute() {
         let dims = Dims { width: 8, n_experts: 3, units: 1 };
         let message = PlusPlus::check(&PlusPlusConfig::default(), dims).unwrap_err();
-        assert!(message.contains("= 3 leaves none of experts = 3"), "{message}");
+        assert_eq!(message, "experts = 3: must be more than the 3 that compute nothing");
     }
 }

@@ -16,7 +16,7 @@
 //! m = mu m + gamma f                           (5)
 //! x' = x - m                                   (6)
 //!
-//! With kappa = 1, as in the code, the residual cancels: from zero, (3) is -3.16 gamma1 sign(f), but for
+//! With gamma1 = kappa = 1, as in the code, the residual cancels: from zero, (3) is -3.16 sign(f), but for
 //! an f near 0. A norm must follow, and a second residual around both.
 //!
 //! Evidence: read in the published code of the language model. Differs from Adam, as the code does: no
@@ -31,22 +31,25 @@ use crate::moment;
 config! {
     /// The coefficients of both parts.
     pub struct AdamConfig {
-        /// The decay of the mean, in the first layer.
-        pub beta1: f64 = 0.9,
         /// The decay of the mean square, in the first layer.
         pub beta2: f64 = 0.999,
-        /// The step of the first layer.
-        pub gamma1: f64 = 1.0,
         /// Keeps the root from zero.
         pub epsilon: f64 = 1e-8,
-        /// The weight decay of the stream in the first layer.
-        pub kappa: f64 = 1.0,
         /// The decay of the moment, in the later layers.
         pub mu: f64 = 0.7,
         /// The step of the later layers.
         pub gamma: f64 = 1.0,
     }
 }
+
+/// The decay of the mean, in the first layer, as in the published code.
+const BETA1: f64 = 0.9;
+
+/// The step of the first layer, as in the published code.
+const GAMMA1: f64 = 1.0;
+
+/// The weight decay of the stream in the first layer, as in the published code.
+const KAPPA: f64 = 1.0;
 
 /// Adam first, then the heavy ball.
 #[derive(Module, Debug)]
@@ -62,12 +65,9 @@ impl ResidualRule for Adam {
     const PAPER: &'static str = "https://arxiv.org/abs/2410.14574";
 
     fn check(config: &AdamConfig) -> Result<(), String> {
-        moment::share("beta1", config.beta1)?;
         moment::share("beta2", config.beta2)?;
         moment::share("mu", config.mu)?;
         moment::positive("epsilon", config.epsilon)?;
-        moment::finite("gamma1", config.gamma1)?;
-        moment::finite("kappa", config.kappa)?;
         moment::finite("gamma", config.gamma)
     }
 
@@ -87,10 +87,10 @@ impl ResidualRule for Adam {
 
 impl Adam {
     fn first(&self, x: Tensor<3>, f: Tensor<3>) -> Tensor<3> {
-        let AdamConfig { beta1, beta2, gamma1, epsilon, kappa, .. } = self.config;
-        let p = f.clone() * (1.0 - beta1); // (1)
+        let AdamConfig { beta2, epsilon, .. } = self.config;
+        let p = f.clone() * (1.0 - BETA1); // (1)
         let v = f.square() * (1.0 - beta2); // (2)
-        x.clone() - (p / (v + epsilon).sqrt() * gamma1 + x * kappa) // (3)
+        x.clone() - (p / (v + epsilon).sqrt() * GAMMA1 + x * KAPPA) // (3)
     }
 }
 
@@ -103,10 +103,5 @@ mod tests {
         // -0.1 / sqrt(0.001 + 1e-8) = -3.1622619; then m = 0.7 * 1 + 2.
         let x = along("adam", &[], 5.0, &[1.0, 2.0]);
         close(&x, &[-3.162_262, -3.162_262 - 2.7]);
-    }
-
-    #[test]
-    fn the_stream_stays_without_kappa() {
-        close(&along("adam", &[("kappa", 0.0)], 5.0, &[1.0]), &[5.0 - 3.162_262]);
     }
 }

@@ -7,7 +7,9 @@
 //! x_{t+1} = x_t - Re m_t                       (2)
 //!
 //! Evidence: our own extension of MomentumSMoE; its published code imports complex mathematics and
-//! does not use them. With angle = 0 it is `heavy-ball`.
+//! does not use them. With an angle of 0 it would be `heavy-ball`.
+
+use std::f64::consts::FRAC_PI_8;
 
 use burn::{module::Module, prelude::*};
 use moe::{Init, Pass, ResidualRule, config};
@@ -15,16 +17,17 @@ use moe::{Init, Pass, ResidualRule, config};
 use crate::moment;
 
 config! {
-    /// The modulus and the phase of the coefficient.
+    /// The modulus of the coefficient, and the step.
     pub struct ComplexConfig {
         /// The decay of the moment: the modulus of the complex coefficient.
         pub mu: f64 = 0.7,
-        /// Its angle in radians; an eighth of a half turn in the paper.
-        pub angle: f64 = std::f64::consts::FRAC_PI_8,
         /// The step.
         pub gamma: f64 = 1.0,
     }
 }
+
+/// The angle of the coefficient in radians; an eighth of a half turn, as in the paper.
+const ANGLE: f64 = FRAC_PI_8;
 
 /// The real part of a complex moment is subtracted.
 #[derive(Module, Debug)]
@@ -45,12 +48,11 @@ impl ResidualRule for Complex {
 
     fn check(config: &ComplexConfig) -> Result<(), String> {
         moment::share("mu", config.mu)?;
-        moment::finite("angle", config.angle)?;
         moment::finite("gamma", config.gamma)
     }
 
     fn init(config: &ComplexConfig, _width: usize, _init: &Init) -> Self {
-        let (sine, cosine) = config.angle.sin_cos();
+        let (sine, cosine) = ANGLE.sin_cos();
         Self { real: config.mu * cosine, imaginary: config.mu * sine, gamma: config.gamma }
     }
 
@@ -73,17 +75,16 @@ mod tests {
     use crate::testing::{along, close};
 
     #[test]
-    fn a_quarter_turn_by_hand() {
-        // m = 1; i / 2; i^2 / 4 = -1 / 4.
-        let angle = std::f64::consts::FRAC_PI_2;
-        let x = along("complex", &[("mu", 0.5), ("angle", angle)], 1.0, &[1.0, 0.0, 0.0]);
-        close(&x, &[0.0, 0.0, 0.25]);
+    fn three_layers_by_hand() {
+        // Re m = 1; cos(pi / 8) / 2 = 0.4619398; cos(pi / 4) / 4 = 0.1767767.
+        let x = along("complex", &[("mu", 0.5)], 1.0, &[1.0, 0.0, 0.0]);
+        close(&x, &[0.0, -0.461_940, -0.638_716]);
     }
 
     #[test]
-    fn without_angle_it_is_the_heavy_ball() {
+    fn without_a_moment_it_is_the_heavy_ball() {
         let f = [1.0, -2.0, 0.5, 3.0];
-        let x = along("complex", &[("mu", 0.7), ("angle", 0.0)], 1.0, &f);
-        assert_eq!(x, along("heavy-ball", &[("mu", 0.7)], 1.0, &f));
+        let x = along("complex", &[("mu", 0.0)], 1.0, &f);
+        close(&x, &along("heavy-ball", &[("mu", 0.0)], 1.0, &f));
     }
 }

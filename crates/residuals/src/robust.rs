@@ -5,7 +5,7 @@
 //! Cyrus, Hu, Van Scoy, Lessard. *A Robust Accelerated Optimization Algorithm for Strongly Convex
 //! Functions*. ACC 2018. <https://arxiv.org/abs/1710.04753>
 //!
-//! beta = k (1 - p)^2 (1 + p) / L               (1), the step
+//! beta = k (1 - p)^2 (1 + p) / L               (1), the step; L = 1
 //! alpha = k p^3 / (k - 1)                      (2), the decay of the moment
 //! epsilon = p^3 / ((k - 1) (1 - p)^2 (1 + p))  (3), how far it looks ahead
 //! f_t = f(z_t + epsilon beta m_{t-1})          (4), z = x, or its norm
@@ -27,10 +27,11 @@ config! {
         pub rate: f64 = 0.2,
         /// The condition number, k.
         pub condition: f64 = 1.25,
-        /// The largest curvature, L.
-        pub curvature: f64 = 1.0,
     }
 }
+
+/// The largest curvature, L, as in the authors' code.
+const CURVATURE: f64 = 1.0;
 
 /// Momentum with a look ahead.
 #[derive(Module, Debug)]
@@ -50,17 +51,17 @@ impl ResidualRule for Robust {
         if !(config.rate > 0.0 && config.rate < 1.0) {
             return Err(format!("rate = {}: must be above 0 and below 1", config.rate));
         }
-        if !(config.condition > 1.0 && config.condition.is_finite()) {
-            return Err(format!("condition = {}: must be above 1", config.condition));
+        match config.condition > 1.0 && config.condition.is_finite() {
+            true => Ok(()),
+            false => Err(format!("condition = {}: must be above 1", config.condition)),
         }
-        moment::positive("curvature", config.curvature)
     }
 
     fn init(config: &RobustConfig, _width: usize, _init: &Init) -> Self {
         let (p, k) = (config.rate, config.condition);
         let slack = (1.0 - p).powi(2) * (1.0 + p);
         Self {
-            beta: k * slack / config.curvature,       // (1)
+            beta: k * slack / CURVATURE,              // (1)
             alpha: k * p.powi(3) / (k - 1.0),         // (2)
             epsilon: p.powi(3) / ((k - 1.0) * slack), // (3)
         }
@@ -98,7 +99,7 @@ mod tests {
 
     #[test]
     fn impossible_rates_are_named() {
-        let config = |rate, condition| RobustConfig { rate, condition, ..RobustConfig::default() };
+        let config = |rate, condition| RobustConfig { rate, condition };
         assert!(Robust::check(&config(1.0, 1.25)).unwrap_err().contains("rate = 1"));
         assert!(Robust::check(&config(0.2, 1.0)).unwrap_err().contains("condition = 1"));
         assert!(Robust::check(&RobustConfig::default()).is_ok());

@@ -12,7 +12,7 @@
 //! name. No state goes from layer to layer.
 //!
 //! The layer works twice: its losses, its reports and the routers' states see both visits, and the
-//! FLOPs are those of both. With rho = 0 it is plain descent, at twice the price.
+//! FLOPs are those of both.
 
 use burn::{module::Module, prelude::*};
 use moe::{Init, Pass, ResidualRule, Visit, config};
@@ -20,19 +20,19 @@ use moe::{Init, Pass, ResidualRule, Visit, config};
 use crate::moment;
 
 config! {
-    /// The ascent radius and the step size.
+    /// The step size.
     pub struct SamConfig {
-        /// The radius rho: the distance from the input at which the layer is evaluated again.
-        pub rho: f64 = 0.05,
         /// The step.
         pub gamma: f64 = 1.0,
     }
 }
 
+/// The distance from the input at which the layer is evaluated again: the default of Foret et al.
+const RHO: f64 = 0.05;
+
 /// Descent by what the layer says a little uphill.
 #[derive(Module, Debug)]
 pub struct Sam {
-    rho: f64,
     gamma: f64,
 }
 
@@ -44,12 +44,11 @@ impl ResidualRule for Sam {
     const PAPER: &'static str = "https://arxiv.org/abs/2010.01412";
 
     fn check(config: &SamConfig) -> Result<(), String> {
-        moment::finite("rho", config.rho)?;
         moment::finite("gamma", config.gamma)
     }
 
     fn init(config: &SamConfig, _width: usize, _init: &Init) -> Self {
-        Self { rho: config.rho, gamma: config.gamma }
+        Self { gamma: config.gamma }
     }
 
     fn join(&self, _pass: &mut Pass, x: Tensor<3>, output: Tensor<3>) -> Tensor<3> {
@@ -60,7 +59,7 @@ impl ResidualRule for Sam {
         let f = layer(pass, input.clone());
         // Of an f of zeros the direction is zero, and its gradient finite.
         let length = (f.clone().square().sum_dim(2) + 1e-12).sqrt();
-        let f = layer(pass, input + f / length * self.rho); // (1)
+        let f = layer(pass, input + f / length * RHO); // (1)
         self.join(pass, x, f)
     }
 }
@@ -71,14 +70,14 @@ mod tests {
 
     #[test]
     fn two_layers_by_hand() {
-        // f(z) = z / 2 from 1: seen at 1.1, f = 0.55, x = 0.45; seen at 0.55, f = 0.275, x = 0.175.
-        close(&descend("sam", &[("rho", 0.1)], 0.5, 2), &[0.45, 0.175]);
+        // f(z) = z / 2 from 1: seen at 1.05, f = 0.525, x = 0.475; seen at 0.525, f = 0.2625, x = 0.2125.
+        close(&descend("sam", &[], 0.5, 2), &[0.475, 0.2125]);
     }
 
     #[test]
-    fn without_a_climb_it_is_add() {
+    fn of_a_layer_that_ignores_its_input_it_is_add() {
         let f = [1.0, 2.0, 0.0];
-        let x = along("sam", &[("rho", 0.0), ("gamma", -1.0)], 1.0, &f);
+        let x = along("sam", &[("gamma", -1.0)], 1.0, &f);
         assert_eq!(x, along("add", &[], 1.0, &f));
     }
 }

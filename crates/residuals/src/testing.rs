@@ -5,10 +5,7 @@ use moe::{AnyResidual, Choice, Init, Pass};
 
 /// A rule by its name, with some hyperparameters set.
 pub(crate) fn rule(name: &str, set: &[(&str, f64)]) -> AnyResidual {
-    let with = |choice: Choice, (key, value): &(&str, f64)| match *key {
-        "every" => choice.with(key, *value as usize),
-        _ => choice.with(key, *value),
-    };
+    let with = |choice: Choice, (key, value): &(&str, f64)| choice.with(key, *value);
     let choice = set.iter().fold(Choice::of(name), with);
     let build = crate::all().get(name).unwrap().build;
     (build.init)(&choice, 1, &Init::new(0, &Device::flex())).unwrap()

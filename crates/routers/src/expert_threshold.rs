@@ -30,14 +30,15 @@ use moe::{Dims, Init, Pass, Plan, Router, config};
 use crate::kit::{Gate, check, null, quantile, state};
 
 config! {
-    /// The mean number of experts per unit, and the moving average of thresholds.
+    /// The mean number of experts per unit.
     pub struct ExpertThresholdConfig {
         /// Experts for each unit on average.
         pub k: usize = 2,
-        /// The decay of the moving average of thresholds, per step.
-        pub decay: f64 = 0.99,
     }
 }
+
+/// The decay of the running mean of thresholds, per step (4). Our choice.
+const DECAY: f64 = 0.99;
 
 /// Every unit above an expert's threshold.
 #[derive(Module, Debug)]
@@ -61,11 +62,7 @@ impl Router for ExpertThreshold {
     const PAPER: &'static str = "https://arxiv.org/abs/2603.11535";
 
     fn check(config: &ExpertThresholdConfig, dims: Dims) -> Result<(), String> {
-        check::k(config.k, dims)?;
-        match (0.0..1.0).contains(&config.decay) {
-            true => Ok(()),
-            false => Err(format!("decay = {}: must be at least 0 and below 1", config.decay)),
-        }
+        check::k(config.k, dims)
     }
 
     fn init(config: &ExpertThresholdConfig, dims: Dims, init: &Init) -> Self {
@@ -117,7 +114,7 @@ impl ExpertThreshold {
         }
         let mean = seen.clone().narrow(0, 0, e) / seen.clone().narrow(0, e, 1);
         let steps = state::get(&self.steps);
-        let keep = (steps.clone() / (steps.clone() + 1.0)).clamp_max(self.config.decay);
+        let keep = (steps.clone() / (steps.clone() + 1.0)).clamp_max(DECAY);
         let moved = state::get(&self.threshold) * keep.clone() + mean * (-keep + 1.0); // (4)
         state::set(&self.threshold, moved);
         state::set(&self.seen, seen.zeros_like());
@@ -131,8 +128,8 @@ mod tests {
     use crate::testing::{chosen, close, values};
 
     /// Two experts, whose scores are the sigmoids of the units.
-    fn router(decay: f64) -> ExpertThreshold {
-        let config = ExpertThresholdConfig { k: 1, decay };
+    fn router() -> ExpertThreshold {
+        let config = ExpertThresholdConfig { k: 1 };
         let dims = Dims { width: 2, n_experts: 2, units: 4 };
         let mut router = ExpertThreshold::init(&config, dims, &Init::new(0, &Device::flex()));
         router.gate = Gate::of(Tensor::eye(2, &Device::flex()));
@@ -147,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_threshold_is_the_quantile_of_the_batch_before() {
-        let router = router(0.5);
+        let router = router();
         // Half of the units for each expert: between 0.6 and 0.4, and between 0.3 and 0.1.
         let first = units([[0.9, 0.1], [0.6, 0.05], [0.4, 0.3], [0.2, 0.35]]);
         let (experts, weights) = chosen(&router, &mut Pass::train(0, 0, 0.0), first.clone());
@@ -156,7 +153,7 @@ mod tests {
         close(&values(router.threshold.value_sync()), &[0.5, 0.2]);
         let (experts, _) = chosen(&router, &mut Pass::eval(), first);
         assert_eq!(experts, [0, 2, 0, 2, 2, 1, 2, 1]);
-        // From the second step on half of it stays: (0.5 + 0.8) / 2 and (0.2 + 0.8) / 2.
+        // With the second step half of it stays: (0.5 + 0.8) / 2 and (0.2 + 0.8) / 2.
         let second = units([[0.9, 0.9], [0.9, 0.9], [0.7, 0.7], [0.7, 0.7]]);
         chosen(&router, &mut Pass::train(0, 1, 0.0), second);
         close(&values(router.threshold.value_sync()), &[0.65, 0.5]);
@@ -164,7 +161,7 @@ mod tests {
 
     #[test]
     fn accumulation_is_one_step() {
-        let router = router(0.0);
+        let router = router();
         let part = |index| Pass::train(0, 0, 0.0).micro_batch(index, 2);
         chosen(&router, &mut part(0), units([[0.8, 0.8], [0.8, 0.8], [0.6, 0.6], [0.6, 0.6]]));
         close(&values(router.threshold.value_sync()), &[0.5, 0.5]);
@@ -175,6 +172,18 @@ mod tests {
             &mut Pass::train(0, 1, 0.0),
             units([[0.8; 2], [0.8; 2], [0.6; 2], [0.6; 2]]),
         );
-        close(&values(router.threshold.value_sync()), &[0.7, 0.7]);
+        close(&values(router.threshold.value_sync()), &[0.6, 0.6]); // of 0.5 and 0.7
+    }
+
+    #[test]
+    fn after_many_steps_a_step_counts_for_a_hundredth() {
+        let router = router();
+        state::set(&router.steps, Tensor::<1>::from_floats([1000.0], &Device::flex()));
+        chosen(
+            &router,
+            &mut Pass::train(0, 1000, 0.0),
+            units([[0.8; 2], [0.8; 2], [0.6; 2], [0.6; 2]]),
+        );
+        close(&values(router.threshold.value_sync()), &[0.502, 0.502]); // 0.99 of 0.5, and 0.7
     }
 }

@@ -7,10 +7,11 @@
 //! g(x) = top_k(softmax(W x)), not renormalised              (1)
 //! loss = task + 0.3 CE(softmax(W x), super-class)           (2), in training
 //!
-//! x is the image as it enters the block of the first MoE layer: the mean of its tokens, or the first
-//! of them, the class token. The decision of the first layer is that of all later ones, whose own W
-//! stays unused. Experts have the numbers of the super-classes; there is no loss for balance unless
-//! asked for, and the router's own prediction routes in training too.
+//! x is the image as it enters the block of the first MoE layer: the mean of its tokens after a layer
+//! norm of the router's own, or the first of them, the class token. The decision of the first layer is
+//! that of all later ones, whose own W stays unused. Experts have the numbers of the super-classes;
+//! there is no loss for balance unless asked for, and the router's own prediction routes in training
+//! too.
 //!
 //! Differs from the paper: which vector stands for the image was not found there; the mean is what
 //! our classifiers read. Super-classes are [`Clusters`] in the pass, modulo E. Images move as a whole
@@ -47,8 +48,6 @@ config! {
         pub k: usize = 1,
         /// The vector that represents an image.
         pub input: ImageSummary = ImageSummary::Mean,
-        /// Whether a layer norm is applied to the tokens first.
-        pub normalize: bool = true,
         /// Coefficient of the loss (2), the cross-entropy with the super-class; 0 leaves it out.
         pub guide: f64 = 0.3,
         /// Coefficient of the importance loss, for routers without super-classes.
@@ -59,7 +58,7 @@ config! {
 /// One decision for each image and all layers.
 #[derive(Module, Debug)]
 pub struct MobileVMoe {
-    norm: Option<LayerNorm>,
+    norm: LayerNorm,
     gate: Gate,
     #[module(skip)]
     config: MobileVMoeConfig,
@@ -86,7 +85,7 @@ impl Router for MobileVMoe {
     }
 
     fn init(config: &MobileVMoeConfig, dims: Dims, init: &Init) -> Self {
-        let norm = config.normalize.then(|| layer_norm(dims.width, &init.at("norm")));
+        let norm = layer_norm(dims.width, &init.at("norm"));
         Self { norm, gate: Gate::new(dims, init), config: config.clone() }
     }
 
@@ -115,10 +114,7 @@ impl Router for MobileVMoe {
 impl MobileVMoe {
     /// `[B, D]`: what stands for each image.
     fn images(&self, pass: &Pass, units: &Tensor<3>) -> Tensor<2> {
-        let ([g, u, d], normalised) = (units.dims(), |x: Tensor<3>| match &self.norm {
-            Some(norm) => norm.forward(x),
-            None => x,
-        });
+        let [g, u, d] = units.dims();
         match pass.get::<BlockInput>() {
             Some(BlockInput(stream))
                 if stream.dims()[2] == d
@@ -126,12 +122,12 @@ impl MobileVMoe {
             {
                 let [b, _, _] = stream.dims();
                 match self.config.input {
-                    ImageSummary::Mean => normalised(stream.clone()).mean_dim(1),
-                    ImageSummary::ClassToken => normalised(stream.clone().narrow(1, 0, 1)),
+                    ImageSummary::Mean => self.norm.forward(stream.clone()).mean_dim(1),
+                    ImageSummary::ClassToken => self.norm.forward(stream.clone().narrow(1, 0, 1)),
                 }
                 .reshape([b, d])
             }
-            _ => normalised(units.clone()).reshape([g * u, d]),
+            _ => self.norm.forward(units.clone()).reshape([g * u, d]),
         }
     }
 
@@ -183,17 +179,23 @@ mod tests {
     use crate::testing::{chosen, close, fill, scalar};
 
     fn router(guide: f64) -> MobileVMoe {
-        let config = MobileVMoeConfig { normalize: false, guide, ..MobileVMoeConfig::default() };
-        MobileVMoe { norm: None, gate: Gate::of(Tensor::eye(3, &Device::flex())), config }
+        let device = Device::flex();
+        // Of the images below the scores are (ln 2, 0, 0) and (0, 0, ln 6).
+        let (two, six) = (2_f32.ln(), 6_f32.ln());
+        let gate = [[2.0 * two, 0.0, six], [0.0; 3], [two, 0.0, 2.0 * six]];
+        let gate = Tensor::<2>::from_floats(gate, &device) * (8_f64.sqrt() / 3.0);
+        let norm = layer_norm(3, &Init::new(0, &device));
+        let config = MobileVMoeConfig { guide, ..MobileVMoeConfig::default() };
+        MobileVMoe { norm, gate: Gate::of(gate), config }
     }
 
     /// Two images of two tokens, in a block, with their super-classes.
     fn pass(mut pass: Pass) -> Pass {
-        let ln = f32::ln;
-        // Means (ln 2, 0, 0) and (0, 0, ln 6): the scores of a gate that is the identity.
+        // The norm divides by 10 sqrt(2); then the means are (2, -1, -1) / sqrt(8) and
+        // (-1, -1, 2) / sqrt(8).
         let images = [
-            [[ln(2.0), 1.0, 0.0], [ln(2.0), -1.0, 0.0]],
-            [[0.0, 0.0, 2.0 * ln(6.0)], [0.0, 0.0, 0.0]],
+            [[10.0, -20.0, 10.0], [10.0, 10.0, -20.0]],
+            [[10.0, -20.0, 10.0], [-20.0, 10.0, 10.0]],
         ];
         let device = Device::flex();
         pass.put(BlockInput(Tensor::from_floats(images, &device)));
@@ -247,6 +249,6 @@ mod tests {
         let config = MobileVMoeConfig { input: ImageSummary::ClassToken, ..router(0.3).config };
         let router = MobileVMoe { config, ..router(0.3) };
         let (experts, _) = chosen(&router, &mut pass(Pass::eval()), fill(1, [1, 2, 3], 1.0));
-        assert_eq!(experts, [1, 2]); // (ln 2, 1, 0) and (0, 0, 2 ln 6)
+        assert_eq!(experts, [2, 2]); // (2 ln 2, 0, 2 ln 6) of both
     }
 }

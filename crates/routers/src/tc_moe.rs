@@ -24,16 +24,17 @@ use moe::{Dims, Init, Pass, Plan, Router, config, mean, softmax};
 use crate::kit::{Gate, check, load, losses, null, scores, shares};
 
 config! {
-    /// The number of choices per unit, and the losses for balance and sparsity.
+    /// The number of choices per unit, and the loss for balance.
     pub struct TcMoeConfig {
         /// Choices of each unit; also the number of null entries.
         pub k: usize = 2,
         /// Coefficient of the balance loss, a.
         pub balance: f64 = 0.01,
-        /// The reward for null choices, r.
-        pub reward: f64 = 0.00001,
     }
 }
+
+/// The reward for null choices, r, as in LibMoE's implementation.
+const REWARD: f64 = 0.00001;
 
 /// Plus, minus, or nothing.
 #[derive(Module, Debug)]
@@ -54,8 +55,7 @@ impl Router for TcMoe {
 
     fn check(config: &TcMoeConfig, dims: Dims) -> Result<(), String> {
         check::k(config.k, dims)?;
-        check::coefficient("balance", config.balance)?;
-        check::coefficient("reward", config.reward)
+        check::coefficient("balance", config.balance)
     }
 
     fn init(config: &TcMoeConfig, dims: Dims, init: &Init) -> Self {
@@ -82,7 +82,7 @@ impl Router for TcMoe {
         losses::add(pass, "balance", self.config.balance, || {
             self.balance(s.clone(), experts.clone()) // (5)
         });
-        losses::add(pass, "reward", self.config.reward, || {
+        losses::add(pass, "reward", REWARD, || {
             -mean(softmax(s, 2).narrow(2, 2 * e, k).sum_dim(2)) // (1), (5)
         });
         plan
@@ -120,7 +120,7 @@ mod tests {
     use crate::testing::{chosen, close, fill, scalar};
 
     fn router(gate: Tensor<2>) -> TcMoe {
-        let config = TcMoeConfig { balance: 1.0, reward: 1.0, ..TcMoeConfig::default() };
+        let config = TcMoeConfig { balance: 1.0, ..TcMoeConfig::default() };
         TcMoe { gate: Gate::of(gate), n_experts: 3, config }
     }
 
@@ -147,7 +147,8 @@ mod tests {
         // The null entry is first; plus expert 0 has 4 / (4 + 7).
         assert_eq!(experts, [3, 0]);
         close(&weights, &[0.0, 4.0 / 11.0]);
-        // f = (1, 0, 0); shares (5, 2, 2) / 9: 3 * 5/9. The reward is minus 7/16.
-        close(&[scalar(&pass, "balance"), scalar(&pass, "reward")], &[5.0 / 3.0, -7.0 / 16.0]);
+        // f = (1, 0, 0); shares (5, 2, 2) / 9: 3 * 5/9. The reward is for 7/16.
+        let reward = scalar(&pass, "reward") / REWARD as f32;
+        close(&[scalar(&pass, "balance"), reward], &[5.0 / 3.0, -7.0 / 16.0]);
     }
 }

@@ -1,11 +1,11 @@
-//! Settings of training: budget and optimizer. Schedules of rate and batch are in `schedule.rs`.
+//! Settings of training: budget and optimizer. The schedule of the rate is in `schedule.rs`.
 
 use moe::config;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     edit::WorkersConfig,
-    schedule::{BatchWarmUp, Schedule, Shape},
+    schedule::{Schedule, Shape},
     spikes::{Damage, SpikesConfig},
 };
 
@@ -27,9 +27,6 @@ config! {
         pub steps: usize = 1000,
         /// Examples in a step.
         pub batch: usize = 32,
-        /// Steps that begin with fewer examples than `batch`.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        pub batch_warmup: Option<BatchWarmUp> = None,
         /// Parts that a step's examples are computed in, one after the other; it divides `batch`.
         pub accumulate: usize = 1,
         /// The largest learning rate.
@@ -38,12 +35,8 @@ config! {
         pub schedule: Schedule = Schedule::Cosine,
         /// Steps in which the rate rises from 0.
         pub warmup: usize = 50,
-        /// The share of the steps in which `wsd` decays.
-        pub decay: f64 = 0.2,
         /// The shape of the decay of `wsd`.
         pub shape: Shape = Shape::Linear,
-        /// The shares of the steps at which `halving` halves the rate.
-        pub halve_at: Vec<f64> = vec![0.6],
         /// The last rate, as a share of the largest.
         pub final_lr: f64 = 0.1,
         /// The optimizer.
@@ -87,6 +80,11 @@ config! {
 }
 
 impl TrainConfig {
+    /// Examples of all steps before this one: where a step begins in the stream of examples.
+    pub fn examples_before(&self, step: usize) -> usize {
+        step * self.batch
+    }
+
     /// Checks the settings. The message begins with the key.
     pub fn check(&self) -> Result<(), String> {
         let at_least_one = [
@@ -104,7 +102,6 @@ impl TrainConfig {
         }
         let ranges = [
             ("lr", self.lr, f64::INFINITY),
-            ("decay", self.decay, 1.0),
             ("final_lr", self.final_lr, 1.0),
             ("weight_decay", self.weight_decay, f64::INFINITY),
             ("momentum", self.momentum, 1.0),

@@ -296,7 +296,7 @@ impl Replica {
 impl Show<'_> {
     /// The examples of a part of a step.
     fn batch(&self, Now { run, step, .. }: Now, order: &mut Order, micro: usize) -> Batch {
-        let part = run.config.batch_at(step) / self.share.of;
+        let part = run.config.batch / self.share.of;
         let position = run.config.examples_before(step) + micro * part;
         let mut examples = order.examples(position, part);
         examples.extend(self.more.filter(|_| micro + 1 == self.share.of));

@@ -9,8 +9,8 @@ use common::{StopAfter, network, task};
 use distributed::{Communicator, threads};
 use moe::{Choice, MoeConfig, Placement};
 use training::{
-    BatchWarmUp, FaultConfig, Outcome, Penalty, ProcessGroup, Run, SpikesConfig, TrainConfig,
-    TrainError, WorkersConfig, follow, supervised_by,
+    FaultConfig, Outcome, Penalty, ProcessGroup, Run, SpikesConfig, TrainConfig, TrainError,
+    WorkersConfig, follow, supervised_by,
 };
 
 /// What is trained.
@@ -181,13 +181,6 @@ fn streams_go_on_on_all_processes() {
 fn spikes_are_guarded_alike() {
     let mut setting = Setting::of(Choice::of("loss-free"));
     setting.config.spikes = Some(SpikesConfig { sigma: 0.5, window: 2, ..SpikesConfig::default() });
-    setting.check();
-}
-
-#[test]
-fn a_batch_may_grow() {
-    let mut setting = Setting::of(Choice::of("top-k"));
-    setting.config.batch_warmup = Some(BatchWarmUp { from: 4, over: 4 });
     setting.check();
 }
 

@@ -36,14 +36,15 @@ moe::config! {
         pub shared: usize = 2,
         /// The experts' hidden width.
         pub hidden: usize = 1408,
-        /// Matrices of an expert: 3 for SwiGLU, 2 for a plain network.
-        pub matrices: usize = 3,
         /// Tokens that there are.
         pub vocab: usize = 126_464,
         /// Tokens in a sequence.
         pub length: usize = 4096,
     }
 }
+
+/// Matrices of an expert: those of SwiGLU, as in Ling's models.
+const MATRICES: usize = 3;
 
 /// The published models, by name. The defaults are those of Ling-Lite.
 pub(crate) const MODELS: [&str; 2] = ["Ling-Lite", "Ling-Plus"];
@@ -83,7 +84,6 @@ impl ModelSizes {
             ("kv_heads", self.kv_heads),
             ("experts", self.experts),
             ("hidden", self.hidden),
-            ("matrices", self.matrices),
         ];
         for (key, value) in needed {
             ensure!(value > 0, "{key} = 0: must be at least 1");
@@ -103,7 +103,7 @@ impl ModelSizes {
     fn block(&self, experts: usize) -> f64 {
         let queries = 2 * self.heads * self.head_width();
         let keys = 2 * self.kv_heads * self.head_width();
-        let experts = experts * self.matrices * self.hidden;
+        let experts = experts * MATRICES * self.hidden;
         (self.width * (queries + keys + experts + self.experts)) as f64
     }
 

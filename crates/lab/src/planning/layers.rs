@@ -20,8 +20,6 @@ const SMOKE: &str = "train = { steps = 6, batch = 8, accumulate = 1, warmup = 2,
                      eval_every = 0, checkpoint_every = 4 }";
 /// So that workers meet within it.
 const SMOKE_WORKERS: &str = "train.workers = { local_steps = 2, warmup = 2 }";
-/// So that steps grow within it.
-const SMOKE_GROWTH: &str = "train.batch_warmup = { from = 2, over = 3 }";
 
 /// Named here so that a suite can tune them without naming them.
 const DEFAULTS: &str = "moe = { router = 'top-k', expert = 'ffn', residual = 'add' }";
@@ -144,13 +142,11 @@ impl Layers<'_> {
 
 /// Makes a run tiny, and those that come before it. One of no steps stays as it is.
 pub(super) fn smoke(settings: &mut SettingTree) -> anyhow::Result<()> {
-    let evaluates = settings.value()["train"]["steps"] == 0;
-    let given = |key: &str| settings.value()["train"][key].is_object();
-    let parts = [("workers", SMOKE_WORKERS), ("batch_warmup", SMOKE_GROWTH)];
-    let parts = parts.map(|(key, text)| given(key).then_some(text));
+    let train = settings.value()["train"].clone();
+    let (evaluates, has_workers) = (train["steps"] == 0, train["workers"].is_object());
     settings.lay(&SettingTree::built_in("--smoke", SMOKE)?);
-    for text in parts.into_iter().flatten() {
-        settings.lay(&SettingTree::built_in("--smoke", text)?);
+    if has_workers {
+        settings.lay(&SettingTree::built_in("--smoke", SMOKE_WORKERS)?);
     }
     if evaluates {
         settings.lay(&SettingTree::built_in("--smoke", "train.steps = 0")?);

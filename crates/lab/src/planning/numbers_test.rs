@@ -18,7 +18,6 @@ experts = 4
 shared = {}
 [train]
 steps = 0
-batch_warmup = {}
 spikes = {}
 workers = {}
 ";

@@ -187,11 +187,6 @@ impl RunConfig {
             );
             return Err(("train.batch", message));
         }
-        if self.train.batch_warmup.is_some() {
-            let message = "batch_warmup: the rows of a text are as many from the first step on; \
-                           use stream = \"windows\"";
-            return Err(("train.batch_warmup", message.into()));
-        }
         Ok(())
     }
 

@@ -2,12 +2,11 @@
 //!
 //! L = (1 - alpha) CE(z_S, y) + alpha KD(z_T, z_S)                         (1)
 //!
-//! With `hard`, KD is the cross-entropy with the class that the teacher gives the largest score. The
-//! teacher sees the images that the student sees, changed and mixed as they are, and is as in evaluation.
+//! The teacher sees the images that the student sees, changed and mixed as they are, and is as in
+//! evaluation.
 
 use backbones::AnyBackbone;
 use burn::prelude::*;
-use kernels::{cross_entropy, mean};
 use moe::{LayerReport, Pass, config};
 use tasks::Batch;
 
@@ -27,8 +26,6 @@ config! {
         /// What the sum over the scores is divided by: `"elements"`, all scores, as in the published code, or
         /// `"batch"`, the answers.
         pub reduction: Reduction = Reduction::Elements,
-        /// Whether only the teacher's first choice counts.
-        pub hard: bool = false,
     }
 }
 
@@ -45,14 +42,6 @@ impl DistillConfig {
         match (1e-3..=1e3).contains(&tau) {
             true => Ok(()),
             false => Err(format!("tau = {tau}: must be from 0.001 to 1000")),
-        }
-    }
-
-    /// KD of scores `[N, C]`.
-    fn distance(&self, student: Tensor<2>, teacher: Tensor<2>) -> Tensor<1> {
-        match self.hard {
-            true => mean(cross_entropy(student, teacher.argmax(1).squeeze_dim(1))),
-            false => divergence(student, teacher, self.tau, self.reduction),
         }
     }
 }
@@ -84,10 +73,10 @@ impl Objective for Distill {
             }
             None => output.reshape([b * t, c]),
         };
-        let distance = self.config.distance(scores(output), scores(taught));
+        let DistillConfig { alpha, tau, reduction } = self.config;
+        let distance = divergence(scores(output), scores(taught), tau, reduction);
         pass.metric("kd", distance.clone());
         let routed: f64 = watching.reports().iter().map(|layer: &LayerReport| layer.flops).sum();
-        let alpha = self.config.alpha;
         Value {
             loss: loss * (1.0 - alpha) + distance * alpha, // (1)
             flops: self.teacher.dense_flops() * b as f64 + routed,
@@ -136,18 +125,10 @@ mod tests {
         let logs = burn::tensor::activation::log_softmax(scores(140), 1);
         let loss = kernels::sum(labels * logs).neg() / 2.0;
         assert!((loss.clone().into_scalar::<f32>() - 1.971_405_7).abs() < 2e-5);
-        let distance = DistillConfig::default().distance(scores(140), scores(141));
+        let DistillConfig { tau, reduction, .. } = DistillConfig::default();
+        let distance = divergence(scores(140), scores(141), tau, reduction);
         let whole = (loss * 0.5 + distance * 0.5).into_scalar::<f32>();
         assert!((whole - 1.029_172_5).abs() < 2e-5, "{whole}");
-    }
-
-    #[test]
-    fn hard_answers_are_classes() {
-        let hard = DistillConfig { hard: true, ..DistillConfig::default() };
-        let found = hard.distance(scores(140), scores(141)).into_scalar::<f32>();
-        let classes = scores(141).argmax(1).squeeze_dim(1);
-        let expected = mean(cross_entropy(scores(140), classes)).into_scalar::<f32>();
-        assert_eq!(found, expected);
     }
 
     #[test]

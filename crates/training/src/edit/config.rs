@@ -66,9 +66,6 @@ config! {
         pub ewma_warmup: usize = 120,
         /// The threshold for outliers, in standard deviations above the mean.
         pub threshold: f64 = 3.0,
-        /// Whether outliers are included in that mean. If not, as published for data parallelism, lengths
-        /// that grow permanently may remain outliers; if so, frequent faults count as normal.
-        pub ewma_sees_outliers: bool = false,
         /// Faults of workers, injected to measure their effect on the training.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub faults: Option<FaultConfig> = None,

@@ -30,8 +30,8 @@
 //! - With `edit` a worker whose numbers are no numbers any more is anomalous, and its optimizer begins
 //!   anew.
 //! - As in the published code for DDP, outliers are not fed back to the detector; the one for FSDP does
-//!   so, which is `ewma_sees_outliers`. Without it a worker may be locked out for good, with it frequent
-//!   faults pass for ordinary; a test in `outer.rs` shows both.
+//!   so. A worker whose lengths grow for good may thus be locked out; a test in `outer.rs` shows it. If
+//!   outliers were fed back, frequent faults would pass for ordinary.
 
 mod config;
 mod fault;

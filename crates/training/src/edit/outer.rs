@@ -122,7 +122,7 @@ impl Memory {
         let mut deltas: Vec<Vec<f64>> = workers.iter().map(from).collect();
         let mut norms: Vec<f64> = deltas.iter().map(|delta| length(delta)).collect();
         let anomalous = match config.penalty {
-            Penalty::Edit => self.judge(&norms, config.ewma_sees_outliers),
+            Penalty::Edit => self.judge(&norms),
             Penalty::Mean | Penalty::Softmax => vec![false; norms.len()],
         };
         if anomalous.iter().all(|bad| *bad) {
@@ -145,12 +145,11 @@ impl Memory {
         Met { weights, anomalous }
     }
 
-    /// Whether each worker is anomalous. The detectors are updated with the lengths of the others, or with
-    /// all finite lengths.
-    fn judge(&mut self, norms: &[f64], sees_outliers: bool) -> Vec<bool> {
+    /// Whether each worker is anomalous. The detectors are updated with the lengths of the others.
+    fn judge(&mut self, norms: &[f64]) -> Vec<bool> {
         let judge = |(detector, norm): (&mut Detector, &f64)| {
             let bad = !norm.is_finite() || detector.is_outlier(*norm);
-            if !bad || (sees_outliers && norm.is_finite()) {
+            if !bad {
                 detector.update(*norm);
             }
             bad
@@ -274,31 +273,20 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_goes_further_for_good_is_locked_out_unless_outliers_are_seen() {
-        let flagged = |sees: bool, after: &[f64]| {
-            let config = WorkersConfig {
-                count: 1,
-                ewma: 0.1,
-                ewma_warmup: 20,
-                ewma_sees_outliers: sees,
-                ..CONFIG()
-            };
+    fn frequent_faults_are_caught_and_a_worker_that_goes_further_for_good_is_locked_out() {
+        let flagged = |after: &[f64]| {
+            let config = WorkersConfig { count: 1, ewma: 0.1, ewma_warmup: 20, ..CONFIG() };
             let mut memory = Memory::new(&config, 1);
             // Lengths about 1, then those that are asked about.
             let early: Vec<f64> = (0..40).map(|i| 1.0 + 0.05 * f64::from(i % 3)).collect();
-            early.iter().for_each(|norm| drop(memory.judge(&[*norm], sees)));
-            after.iter().map(|norm| memory.judge(&[*norm], sees)[0]).collect::<Vec<bool>>()
+            early.iter().for_each(|norm| drop(memory.judge(&[*norm])));
+            after.iter().filter(|norm| memory.judge(&[**norm])[0]).count()
         };
-        // A plateau is left: five times as far, from now on.
-        let further = [5.0; 60];
-        assert!(flagged(false, &further).iter().all(|bad| *bad), "locked out");
-        let found = flagged(true, &further);
-        assert!(found[0] && found[20..].iter().all(|bad| !bad), "{found:?}");
-        // The price: of faults in every third round, those after the first pass for ordinary.
+        // In every third round.
         let faults: Vec<f64> = (0..60).map(|i| if i % 3 == 0 { 5.0 } else { 1.0 }).collect();
-        let caught = |sees| flagged(sees, &faults).iter().filter(|bad| **bad).count();
-        assert_eq!(caught(false), 20);
-        assert!((1..5).contains(&caught(true)), "{}", caught(true));
+        assert_eq!(flagged(&faults), 20);
+        // A plateau is left: five times as far, from now on.
+        assert_eq!(flagged(&[5.0; 60]), 60);
     }
 
     #[test]

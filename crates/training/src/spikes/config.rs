@@ -5,18 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{FaultConfig, FaultKind};
 
-/// The number by which spikes are detected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Detect {
-    /// The task's loss.
-    Loss,
-    /// The global norm of the gradient, before clipping.
-    Gradient,
-    /// Either.
-    Both,
-}
-
 /// The treatment of a step that is still a spike at its last try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -31,18 +19,12 @@ config! {
     /// Steps that are left out or made again because their loss jumps. Each step is then read back
     /// from the device, which the processor waits for.
     pub struct SpikesConfig {
-        /// The number by which spikes are detected.
-        pub detect: Detect = Detect::Loss,
         /// The threshold for spikes, in standard deviations above the mean.
         pub sigma: f64 = 4.0,
         /// The window of mean and deviation in accepted steps; no spikes are detected before it is full.
         pub window: usize = 64,
-        /// The factor on the learning rate at the third try of a step.
-        pub lower: f64 = 0.1,
         /// The treatment of a step that is still a spike at its last try.
         pub persistent: Persistent = Persistent::Skip,
-        /// Steps from one example that comes out of quarantine to the next; 0 means that none does.
-        pub return_every: usize = 8,
     }
 }
 
@@ -102,12 +84,9 @@ impl SpikesConfig {
         if self.window < 2 {
             return Err(format!("spikes.window = {}: must be at least 2", self.window));
         }
-        let ranges = [("sigma", self.sigma, f64::INFINITY), ("lower", self.lower, 1.0)];
-        match ranges.iter().find(|(_, x, most)| !(*x > 0.0 && x <= most)) {
-            Some((key, x, most)) => {
-                Err(format!("spikes.{key} = {x}: must be above 0, up to {most}"))
-            }
-            None => Ok(()),
+        match self.sigma > 0.0 {
+            true => Ok(()),
+            false => Err(format!("spikes.sigma = {}: must be above 0", self.sigma)),
         }
     }
 }
@@ -134,8 +113,7 @@ mod tests {
             "spikes.window = 1: must be at least 2"
         );
         let err = wrong(SpikesConfig { sigma: 0.0, ..default() });
-        assert_eq!(err, "spikes.sigma = 0: must be above 0, up to inf");
-        assert!(wrong(SpikesConfig { lower: 1.5, ..default() }).contains("lower = 1.5"));
+        assert_eq!(err, "spikes.sigma = 0: must be above 0");
         assert_eq!(default().check(), Ok(()));
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tasks::Batch;
 
 use super::{
-    Damage, Detect, Persistent, SpikesConfig, detector::RunningStats, fault_impact::FaultImpact,
+    Damage, Persistent, SpikesConfig, detector::RunningStats, fault_impact::FaultImpact,
     quarantine::Quarantine, states::states,
 };
 use crate::{
@@ -19,6 +19,12 @@ use crate::{
     learner::{Learner, Now, Replica, Share, Show, StepMetrics},
     pending_losses::PendingLosses,
 };
+
+/// The factor on the learning rate at the third try of a step. Our choice: the report has no number.
+const LOWER: f64 = 0.1;
+
+/// Steps from one example that comes out of quarantine to the next. Our choice.
+const RETURN_EVERY: usize = 8;
 
 /// A network, and what is known of its steps.
 pub(crate) struct Guard {
@@ -36,7 +42,6 @@ pub(crate) struct Guard {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct GuardState {
     loss: RunningStats,
-    gradient: RunningStats,
     quarantine: Quarantine,
     counts: Counts,
     /// Examples that were computed besides those of the order.
@@ -118,7 +123,7 @@ impl Guard {
         let failed = pending.read(&*self.replica.group().world, &mut losses).err();
         let loss = if failed.is_some() { f64::NAN } else { losses.0 / losses.1 as f64 };
         let norm = f64::from(metrics.norm.clone().into_scalar::<f32>());
-        self.state.more += run.config.batch_at(step) + usize::from(more.is_some());
+        self.state.more += run.config.batch + usize::from(more.is_some());
         Attempt { metrics, grads, loss, losses, norm, failed }
     }
 
@@ -140,7 +145,7 @@ impl Guard {
     ) -> StepMetrics {
         let (train, mut read) = (now.run.config, 0);
         let lr = train.lr_at(now.step);
-        let rates = [lr, lr, lr * config.lower];
+        let rates = [lr, lr, lr * LOWER];
         loop {
             let before = states(self.replica.model());
             let attempt = self.attempt(now, order, more, read);
@@ -171,7 +176,7 @@ impl Guard {
     /// Leaves a step out: its examples will come back.
     fn skip(&mut self, Now { run, step, .. }: Now, order: &mut Order, more: Option<usize>) {
         let config = run.config;
-        let examples = order.examples(config.examples_before(step), config.batch_at(step));
+        let examples = order.examples(config.examples_before(step), config.batch);
         self.state.quarantine.enter(examples.into_iter().chain(more));
         self.state.counts.skipped += 1;
     }
@@ -179,20 +184,11 @@ impl Guard {
 
 impl GuardState {
     fn is_spike(&self, config: &SpikesConfig, attempt: &Attempt) -> bool {
-        let spike = |stats: &RunningStats, x| stats.is_spike(x, config.sigma, config.window);
-        let (loss, gradient) = match config.detect {
-            Detect::Loss => (true, false),
-            Detect::Gradient => (false, true),
-            Detect::Both => (true, true),
-        };
-        !attempt.is_number()
-            || loss && spike(&self.loss, attempt.loss)
-            || gradient && spike(&self.gradient, attempt.norm)
+        !attempt.is_number() || self.loss.is_spike(attempt.loss, config.sigma, config.window)
     }
 
     fn accept(&mut self, config: &SpikesConfig, attempt: &Attempt) {
         self.loss.accept(attempt.loss, config.window);
-        self.gradient.accept(attempt.norm, config.window);
     }
 
     /// The counts so far, by name.
@@ -217,7 +213,7 @@ impl Learner for Guard {
         let Now { run, step, logs } = now;
         let mut metrics = match &run.config.spikes {
             Some(config) => {
-                let back = self.state.quarantine.leave(run.seed, step, config.return_every);
+                let back = self.state.quarantine.leave(run.seed, step, RETURN_EVERY);
                 self.state.counts.reinjected += usize::from(back.is_some());
                 self.tries(config, now, order, back)
             }
@@ -227,7 +223,7 @@ impl Learner for Guard {
                 self.make(attempt, run.config.lr_at(step), now)
             }
         };
-        self.state.more -= run.config.batch_at(step);
+        self.state.more -= run.config.batch;
         metrics.flops = std::mem::take(&mut self.flops);
         if logs && run.config.spikes.is_some() {
             metrics.scalars.extend(self.state.counts());

@@ -10,7 +10,7 @@
 //!             the first time: try the same again
 //!             the second time: try the same again, for a step at a tenth of the rate
 //!             the third time: leave it out; its examples go into quarantine
-//! every few steps: an example from quarantine, drawn at random, joins a batch
+//! every eighth step: an example from quarantine, drawn at random, joins a batch
 //! ```
 //!
 //! `detector.rs` says what a spike is, `guard.rs` is the above.
@@ -35,5 +35,5 @@ mod states;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Damage, DamageKind, Detect, Persistent, SpikesConfig};
+pub use config::{Damage, DamageKind, Persistent, SpikesConfig};
 pub(crate) use guard::Guard;

@@ -24,7 +24,7 @@ impl Quarantine {
     /// Lets one out, drawn at random from all, if the step is one of every so many. Which one follows
     /// from the seed and the step.
     pub(crate) fn leave(&mut self, seed: u64, step: usize, every: usize) -> Option<usize> {
-        let due = every > 0 && (step + 1).is_multiple_of(every);
+        let due = (step + 1).is_multiple_of(every);
         if !due || self.examples.is_empty() {
             return None;
         }
@@ -54,8 +54,6 @@ mod tests {
         let mut back: Vec<usize> = out.into_iter().flatten().collect();
         back.sort_unstable();
         assert_eq!(back, [5, 7, 9]);
-        quarantine.enter([1]);
-        assert_eq!(quarantine.leave(1, 1, 0), None);
     }
 
     #[test]

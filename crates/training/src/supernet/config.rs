@@ -77,8 +77,6 @@ config! {
         pub dropout: f64 = 0.1,
         /// What the chance is multiplied by after a layer of several experts; it is 1 at most then.
         pub expert_dropout_ratio: f64 = 1.0,
-        /// Whether the output of an expert is multiplied by its probability; otherwise by 1, with its gradient.
-        pub scale_by_probability: bool = true,
         /// The coefficient of the balance loss.
         pub balance: f64 = 0.0,
         /// The initial deviation of feed-forward weights over the usual one.

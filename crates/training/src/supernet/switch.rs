@@ -6,13 +6,12 @@
 //! p = softmax(W x + b)                                     (1), over the experts of the architecture
 //! e = argmax p                                             (2), the first among equals
 //! y = p_e FFN_e(x)                                         (3)
-//! y = p_e / stopgrad(p_e) FFN_e(x)                         (4), without scaling
 //! FFN_e(x) = W2_e relu(W1_e x + b1_e) + b2_e
-//! balance = N sum_e f_e P_e                                (5), of real tokens
+//! balance = N sum_e f_e P_e                                (4), of real tokens
 //!
 //! With one expert p is 1: a dense network, to the bit.
 //!
-//! Differs from the published code: there (5) is summed over the layers with the largest number of experts
+//! Differs from the published code: there (4) is summed over the layers with the largest number of experts
 //! as N, twice. Tokens are never dropped, as there by default.
 
 use burn::{module::Module, nn::Linear, prelude::*};
@@ -92,7 +91,6 @@ pub struct SwitchLayer {
     pub router: Option<Linear>,
     /// The experts.
     pub experts: Vec<Expert>,
-    scale_by_probability: bool,
     balance: f64,
 }
 
@@ -107,7 +105,6 @@ impl SwitchLayer {
         Self {
             router: (n > 1).then(|| init.linear("router", width, n, true)),
             experts: hidden.iter().enumerate().map(expert).collect(),
-            scale_by_probability: config.scale_by_probability,
             balance: config.balance,
         }
     }
@@ -128,11 +125,7 @@ impl SwitchLayer {
         let index: Vec<i32> = chosen.iter().map(|e| *e as i32).collect();
         let index = TensorData::new(index, [b, t, 1]);
         let index = Tensor::<3, Int>::from_data(index, &p.device().inner());
-        let of_chosen = p.gather(2, index);
-        match self.scale_by_probability {
-            true => y * of_chosen,                                 // (3)
-            false => y * (of_chosen.clone() / of_chosen.detach()), // (4)
-        }
+        y * p.gather(2, index) // (3)
     }
 
     /// What each expert makes of its tokens, `[N, d]`, in the order of the tokens.
@@ -185,7 +178,7 @@ impl SwitchLayer {
                 .collect();
             let weights = TensorData::new(weights, [b, t, n]);
             let weights = Tensor::<3>::from_data(weights, &p.device().inner());
-            let loss = kernels::sum(p.clone() * weights) * (n as f64 * self.balance); // (5)
+            let loss = kernels::sum(p.clone() * weights) * (n as f64 * self.balance); // (4)
             pass.loss("balance", loss);
         }
         let inputs: Vec<f64> =
@@ -307,21 +300,6 @@ mod tests {
         let alone = layer.cut(3, &[2, 4, 6]);
         assert_eq!(numbers(alone.forward(&mut Pass::eval(), x(3), &[2, 4, 6])), y);
         assert_eq!(alone.num_params(), 3 * 3 + 3 + (3 * 2 * 12 + 12 + 9));
-    }
-
-    #[test]
-    fn without_scaling_the_router_still_has_a_gradient() {
-        let config = SupernetConfig { scale_by_probability: false, ..SupernetConfig::default() };
-        let plain = layer(&config).forward(&mut Pass::eval(), x(4), &[6, 6, 6]);
-        let scaled = layer(&SupernetConfig::default()).forward(&mut Pass::eval(), x(4), &[6, 6, 6]);
-        let ratio = numbers(scaled / plain);
-        close(&[ratio[0], ratio[4], ratio[8]], &[0.397842, 0.512884, 0.402911]);
-        let device = Device::flex().autodiff();
-        let layer = SwitchLayer::new(&config, 4, &[6, 6], &Init::new(0, &device));
-        let x = Tensor::<3>::from_data(TensorData::new(fill(430, 12, 2.0), [3, 1, 4]), &device);
-        let grads = layer.forward(&mut Pass::train(0, 0, 0.0), x, &[6, 6]).sum().backward();
-        let gradient = layer.router.unwrap().weight.val().grad(&grads).unwrap();
-        assert!(gradient.abs().max().into_scalar::<f32>() > 1e-4);
     }
 
     #[test]
