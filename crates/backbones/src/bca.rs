@@ -25,7 +25,7 @@ use moe::{ConfigError, Domain, Init, Input, Pass};
 use crate::{
     Backbone, BackboneSpec, RawResnetConfig,
     convolution::{BatchNorm, Conv, channels_last},
-    raw_resnet::{Normed, Trunk},
+    raw_resnet::{Normed, STAGES, Trunk},
     wrong,
 };
 
@@ -96,30 +96,7 @@ impl Backbone for Bca {
         spec: &BackboneSpec,
         init: &Init,
     ) -> Result<Self, ConfigError> {
-        let size = mosaic(spec.domain).expect(MOSAICS);
-        let (w, half) = (config.width, size.map(|n| n / 2));
-        let branch = |name: &str, first: [usize; 2], windows: [[usize; 2]; 2]| {
-            let part = |i: usize, channels, window| {
-                Normed::new(&init.at(name).at(i), channels, window, config.momentum, true)
-            };
-            vec![
-                part(0, first, windows[0]),
-                part(1, [w, 2 * w], windows[1]),
-                part(2, [2 * w, 4 * w], [3, 1]),
-            ]
-        };
-        Ok(Self {
-            space: branch("space", [1, w], [[7, 1], [3, 2]]),
-            colour: branch("colour", [4, w], [[3, 1], [3, 1]]),
-            gates: vec![
-                Gates::new(&init.at("gates").at(0), 2 * w),
-                Gates::new(&init.at("gates").at(1), 4 * w),
-            ],
-            joined: BatchNorm::new(init, "joined", 8 * w, config.momentum),
-            trunk: Trunk::new(config, 8 * w, half, &init.at("trunk")),
-            head: init.linear("head", config.hidden, spec.outputs, true),
-            size,
-        })
+        Ok(Self::with_stages(STAGES, config, spec, init))
     }
 
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
@@ -156,6 +133,41 @@ impl Backbone for Bca {
     }
 }
 
+impl Bca {
+    /// A fresh network with so many blocks in the four stages of (4).
+    fn with_stages(
+        stages: [usize; 4],
+        config: &RawResnetConfig,
+        spec: &BackboneSpec,
+        init: &Init,
+    ) -> Self {
+        let size = mosaic(spec.domain).expect(MOSAICS);
+        let (w, half) = (config.width, size.map(|n| n / 2));
+        let branch = |name: &str, first: [usize; 2], windows: [[usize; 2]; 2]| {
+            let part = |i: usize, channels, window| {
+                Normed::new(&init.at(name).at(i), channels, window, config.momentum, true)
+            };
+            vec![
+                part(0, first, windows[0]),
+                part(1, [w, 2 * w], windows[1]),
+                part(2, [2 * w, 4 * w], [3, 1]),
+            ]
+        };
+        Self {
+            space: branch("space", [1, w], [[7, 1], [3, 2]]),
+            colour: branch("colour", [4, w], [[3, 1], [3, 1]]),
+            gates: vec![
+                Gates::new(&init.at("gates").at(0), 2 * w),
+                Gates::new(&init.at("gates").at(1), 4 * w),
+            ],
+            joined: BatchNorm::new(init, "joined", 8 * w, config.momentum),
+            trunk: Trunk::new(config, stages, 8 * w, half, &init.at("trunk")),
+            head: init.linear("head", config.hidden, spec.outputs, true),
+            size,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,8 +179,7 @@ mod tests {
     }
 
     fn small() -> RawResnetConfig {
-        let stages = [1, 1, 2, 1];
-        RawResnetConfig { width: 4, stages, hidden: 8, momentum: 0.9, ..RawResnetConfig::default() }
+        RawResnetConfig { width: 4, hidden: 8, momentum: 0.9, ..RawResnetConfig::default() }
     }
 
     #[test]
@@ -178,7 +189,7 @@ mod tests {
         let init = Init::new(0, &Device::flex().autodiff());
         let spec = spec(domain(1, 16), &moe, &library);
         <Bca as Backbone>::check(&small(), &spec).unwrap();
-        let bca = <Bca as Backbone>::init(&small(), &spec, &init).unwrap();
+        let bca = Bca::with_stages([1, 1, 2, 1], &small(), &spec, &init);
         let pixels = init.normal("pixels", [3, 1, 16, 12], 1.0).val().detach();
         loss_falls(bca, Input::Image(pixels), 1);
     }

@@ -21,11 +21,6 @@
 //! Output norm, as in the same authors' V-MoE with momentum: pre-norm, and then
 //!
 //! y = N3(x'')                                  (7)
-//!
-//! Stochastic depth: Huang et al. *Deep Networks with Stochastic Depth*. ECCV 2016.
-//! <https://arxiv.org/abs/1603.09382>. In training a branch is skipped for some examples, each by
-//! itself, and counts more for the others, so that its mean stays; in the paper a block is skipped
-//! whole for all examples, and counts less in evaluation.
 
 use burn::{
     module::{Module, Param},
@@ -33,7 +28,6 @@ use burn::{
 };
 use kernels::{layer_norm, rms_norm};
 use moe::{BlockInput, Choice, ConfigError, Init, Pass};
-use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use crate::{Attention, AttentionConfig, BackboneSpec, FeedForward, multipliers::times};
@@ -100,7 +94,6 @@ pub struct Block {
     feed_forward: FeedForward,
     /// N3 of the double residual, and of the output norm.
     output_norm: Option<Norm>,
-    skip: f64,
     /// A factor on what each branch adds, see `multipliers.rs`.
     factor: f64,
     #[module(skip)]
@@ -109,9 +102,7 @@ pub struct Block {
 
 impl Block {
     /// Pre-norm block number `place.0` of `place.1`, on sequences of `tokens`. `norm` makes a norm of the given
-    /// name. `skip` is the chance that the branches of the last block are skipped for an example in
-    /// training; that of the others grows up to it, from 0 at the first.
-    #[expect(clippy::too_many_arguments, reason = "the parts of a block")]
+    /// name.
     pub fn new(
         spec: &BackboneSpec,
         attention: &AttentionConfig,
@@ -119,7 +110,6 @@ impl Block {
         place: (usize, usize),
         tokens: usize,
         norm: &dyn Fn(&Init, &str, usize) -> Norm,
-        skip: f64,
         init: &Init,
     ) -> Result<Self, ConfigError> {
         let width = attention.width;
@@ -130,7 +120,6 @@ impl Block {
             feed_forward_norm: norm(init, "feed_forward_norm", width),
             feed_forward: FeedForward::new(spec, dense, place, [tokens, width], &feed_forward)?,
             output_norm: None,
-            skip: skip * place.0 as f64 / (place.1.max(2) - 1) as f64,
             factor: 1.0,
             wiring: Wiring::PreNorm,
         })
@@ -163,10 +152,9 @@ impl Block {
 
     fn pre_norm(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
         let branch = self.attention.forward(pass, self.attention_norm.forward(x.clone()));
-        let (skip, factor) = (self.skip, self.factor);
-        let x = x + times(thinned(pass, branch, skip), factor); // (1)
+        let x = x + times(branch, self.factor); // (1)
         let input = self.feed_forward_norm.forward(x.clone());
-        let branch = |pass: &mut Pass, y| times(thinned(pass, y, skip), factor);
+        let branch = |_: &mut Pass, y: Tensor<3>| times(y, self.factor);
         let x = self.feed_forward.forward_with(pass, x, input, branch); // (2)
         match &self.output_norm {
             Some(norm) => norm.forward(x), // (7)
@@ -176,8 +164,8 @@ impl Block {
 
     fn post_norm(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
         let branch = self.attention.forward(pass, x.clone());
-        let h = self.attention_norm.forward(x + thinned(pass, branch, self.skip)); // (3)
-        let joined = self.feed_forward.forward(pass, h.clone(), h.clone(), self.skip);
+        let h = self.attention_norm.forward(x + branch); // (3)
+        let joined = self.feed_forward.forward(pass, h.clone(), h.clone());
         let s = self.feed_forward_norm.forward(joined); // (4), (5)
         match &self.output_norm {
             Some(norm) => norm.forward(h + s), // (6)
@@ -188,35 +176,5 @@ impl Block {
     /// Floating-point operations for one token among `tokens`, without a MoE layer's.
     pub fn dense_flops(&self, tokens: usize) -> f64 {
         self.attention.flops(tokens) + self.feed_forward.dense_flops()
-    }
-}
-
-/// A branch `[B, T, D]` that is skipped with this chance in training, for each example by itself.
-pub(crate) fn thinned(pass: &mut Pass, branch: Tensor<3>, skip: f64) -> Tensor<3> {
-    if skip == 0.0 || !pass.training() {
-        return branch;
-    }
-    let ([b, ..], mut rng) = (branch.dims(), pass.common_rng());
-    let weight = |_| if rng.random_bool(skip) { 0.0 } else { (1.0 / (1.0 - skip)) as f32 };
-    let weights: Vec<f32> = (0..b).map(weight).collect();
-    let device = branch.device().inner();
-    branch * Tensor::<3>::from_data(TensorData::new(weights, [b, 1, 1]), &device)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn branches_are_skipped_for_some_examples_and_their_mean_stays() {
-        let branch = || Tensor::<3>::ones([4000, 1, 2], &Device::flex());
-        let mut pass = Pass::train(0, 0, 0.0);
-        let kept: Vec<f32> = thinned(&mut pass, branch(), 0.2).into_data().iter().collect();
-        assert!(kept.chunks(2).all(|example| example == [0.0, 0.0] || example == [1.25, 1.25]));
-        // The standard error of the mean is sqrt(0.2 * 0.8 / 4000) * 1.25 = 0.008.
-        let mean = kept.iter().sum::<f32>() / 8000.0;
-        assert!((mean - 1.0).abs() < 4.0 * 0.008, "{mean}");
-        let whole = thinned(&mut Pass::eval(), branch(), 0.2).into_data();
-        assert_eq!(whole, branch().into_data());
     }
 }

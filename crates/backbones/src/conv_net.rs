@@ -200,7 +200,7 @@ impl ConvNet {
         let mut z = x.reshape([b, h * w, c]); // (2)
         for (norm, block) in self.block_norms.iter().zip(&self.blocks) {
             let input = norm.forward(z.clone());
-            z = block.forward(pass, z, input, 0.0); // (3)
+            z = block.forward(pass, z, input); // (3)
         }
         z
     }

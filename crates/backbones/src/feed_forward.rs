@@ -3,7 +3,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{AnyExperts, Choice, ConfigError, Dims, Init, MoeLayer, Pass};
 
-use crate::{BackboneSpec, block::thinned};
+use crate::BackboneSpec;
 
 /// The feed-forward half of a block.
 #[derive(Module, Debug)]
@@ -36,10 +36,9 @@ impl FeedForward {
         Ok(Self::Dense(build(dense, dims, &init.at("dense"))?))
     }
 
-    /// The stream `x` and its norm `input`, both `[B, T, D]`, to the new stream. In training the branch
-    /// is skipped for an example with the chance `skip`.
-    pub fn forward(&self, pass: &mut Pass, x: Tensor<3>, input: Tensor<3>, skip: f64) -> Tensor<3> {
-        self.forward_with(pass, x, input, |pass, output| thinned(pass, output, skip))
+    /// The stream `x` and its norm `input`, both `[B, T, D]`, to the new stream.
+    pub fn forward(&self, pass: &mut Pass, x: Tensor<3>, input: Tensor<3>) -> Tensor<3> {
+        self.forward_with(pass, x, input, |_, output| output)
     }
 
     /// The same; `branch` changes what joins the stream, as dropout does.

@@ -44,8 +44,6 @@ config! {
     pub struct HeadConfig {
         /// The normalised axis of its matrix: none, each `column` (Ling), or each `row`.
         pub norm: HeadNorm = HeadNorm::None,
-        /// Whether the norm is a constant for the gradient.
-        pub detach: bool = true,
         /// Whether its matrix is that of the embedding (tied weights).
         pub tied: bool = false,
         /// Whether it has a bias.
@@ -61,19 +59,13 @@ pub struct Head {
     bias: Option<Param<Tensor<1>>>,
     #[module(skip)]
     norm: HeadNorm,
-    detach: bool,
 }
 
 impl Head {
     /// A fresh head from `width` numbers to `outputs`.
     pub fn new(config: &HeadConfig, [width, outputs]: [usize; 2], init: &Init) -> Self {
         let made = init.linear("head", width, outputs, config.bias);
-        Self {
-            weight: (!config.tied).then_some(made.weight),
-            bias: made.bias,
-            norm: config.norm,
-            detach: config.detach,
-        }
+        Self { weight: (!config.tied).then_some(made.weight), bias: made.bias, norm: config.norm }
     }
 
     /// `[B, T, D] -> [B, T, V]`. The embedding is `[V, D]`.
@@ -109,7 +101,7 @@ impl Head {
             HeadNorm::Row => 0,
         };
         let length = weight.clone().square().sum_dim(axis).sqrt() + 1e-7;
-        weight / if self.detach { length.detach() } else { length }
+        weight / length.detach()
     }
 }
 
@@ -118,15 +110,15 @@ mod tests {
     use super::*;
     use crate::testing::fill;
 
-    fn head(norm: HeadNorm, detach: bool) -> (Head, Param<Tensor<2>>) {
+    fn head(norm: HeadNorm) -> (Head, Param<Tensor<2>>) {
         let init = Init::new(0, &Device::flex().autodiff());
-        let config = HeadConfig { norm, detach, tied: true, bias: false };
+        let config = HeadConfig { norm, tied: true, bias: false };
         let embedding = init.given("embedding", [5, 3], fill(300, 15, 2.0));
         (Head::new(&config, [3, 5], &init), embedding)
     }
 
     fn logits(norm: HeadNorm) -> Vec<f32> {
-        let (head, embedding) = head(norm, true);
+        let (head, embedding) = head(norm);
         let h = TensorData::new(fill(301, 6, 2.0), [1, 2, 3]);
         let y = head.forward(&mut Pass::eval(), Tensor::from_data(h, &Device::flex()), &embedding);
         y.into_data().try_to_vec().unwrap()
@@ -145,8 +137,8 @@ mod tests {
     }
 
     /// The matrix and its gradient, `[V, D]`, of the sum of weighted scores.
-    fn gradient(norm: HeadNorm, detach: bool) -> [Tensor<2>; 2] {
-        let (head, embedding) = head(norm, detach);
+    fn gradient(norm: HeadNorm) -> [Tensor<2>; 2] {
+        let (head, embedding) = head(norm);
         let device = Device::flex();
         let h = TensorData::new(fill(301, 6, 2.0), [1, 2, 3]);
         let weights = TensorData::new(fill(302, 10, 1.0), [1, 2, 5]);
@@ -157,26 +149,20 @@ mod tests {
     }
 
     #[test]
-    fn no_gradient_goes_through_the_length_unless_asked_for() {
+    fn no_gradient_goes_through_the_length() {
+        let [matrix, plain] = gradient(HeadNorm::None);
         for (norm, axis) in [(HeadNorm::Column, 0), (HeadNorm::Row, 1)] {
             // As a constant: the gradient of (1) over the length.
-            let [matrix, plain] = gradient(HeadNorm::None, true);
-            let [_, constant] = gradient(norm, true);
+            let [_, constant] = gradient(norm);
             let length = matrix.clone().square().sum_dim(axis).sqrt();
-            let gap = (constant - plain / length).abs().max().into_scalar::<f32>();
+            let gap = (constant - plain.clone() / length).abs().max().into_scalar::<f32>();
             assert!(gap < 1e-6, "{norm:?}: {gap}");
-            // Otherwise a longer row or column is no other one, so the gradient is square to it.
-            let along = |detach| {
-                let [matrix, gradient] = gradient(norm, detach);
-                (matrix * gradient).sum_dim(axis).abs().max().into_scalar::<f32>()
-            };
-            assert!(along(false) < 1e-6 && along(true) > 0.05, "{norm:?}");
         }
     }
 
     #[test]
     fn evaluation_tells_how_large_the_scores_are() {
-        let (head, embedding) = head(HeadNorm::Column, true);
+        let (head, embedding) = head(HeadNorm::Column);
         let h =
             || Tensor::from_data(TensorData::new(fill(301, 6, 2.0), [1, 2, 3]), &Device::flex());
         let mut pass = Pass::eval();

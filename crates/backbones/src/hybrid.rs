@@ -66,7 +66,7 @@ config! {
 impl HybridConfig {
     /// The blocks of the slot in the meta network and in the module's.
     fn places(&self) -> Result<[Range<usize>; 2], String> {
-        let of = |name, config: &VitConfig| slots(name, config.resolved()?.depth, self.slots);
+        let of = |name, config: &VitConfig| slots(name, config.depth, self.slots);
         let meta = of("meta", &self.meta)?;
         let module = match &self.nac {
             None => of("module", &self.module)?,
@@ -87,17 +87,14 @@ impl HybridConfig {
     }
 
     /// Of the meta network and of the module's.
-    fn widths(&self) -> Result<[usize; 2], String> {
-        let module = match &self.nac {
-            None => self.module.resolved()?.width,
-            Some(nac) => nac.width,
-        };
-        Ok([self.meta.resolved()?.width, module])
+    fn widths(&self) -> [usize; 2] {
+        let module = self.nac.as_ref().map_or(self.module.width, |nac| nac.width);
+        [self.meta.width, module]
     }
 
     fn check(&self, height: usize, width: usize) -> Result<(), String> {
         self.places()?;
-        let [meta, module] = self.widths()?;
+        let [meta, module] = self.widths();
         if self.stitch == Stitch::None && meta != module {
             return Err(format!(
                 "stitch = \"none\": the widths must be equal, but meta has {meta} and module {module}"
@@ -187,9 +184,8 @@ impl Backbone for Hybrid {
     }
 
     fn init(config: &HybridConfig, spec: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
-        let fits = |message: String| wrong(Self::NAME, message);
-        let (dense, places) = (dense(spec.moe), config.places().map_err(fits)?);
-        let [meta_width, width] = config.widths().map_err(fits)?;
+        let places = config.places().map_err(|message| wrong(Self::NAME, message))?;
+        let (dense, [meta_width, width]) = (dense(spec.moe), config.widths());
         let frozen = BackboneSpec { moe: &dense, ..*spec };
         let meta = <Vit as Backbone>::init(&config.meta, &frozen, &init.at("meta"))?;
         let module = || {
@@ -225,7 +221,7 @@ impl Backbone for Hybrid {
             }
         };
         if slot.end == self.meta.depth() {
-            return self.end(pass, z);
+            return self.end(z);
         }
         let z = through(self.post.as_ref(), z);
         let z = self.meta.run(pass, slot.end..self.meta.depth(), z); // (2)
@@ -250,7 +246,7 @@ impl Hybrid {
     /// Images through the first module.
     fn begin(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
         match (&self.nac, &self.module) {
-            (Some(nac), _) => nac.read(pass, input),
+            (Some(nac), _) => nac.read(input),
             (None, module) => {
                 let module = module.as_ref().expect(ONE);
                 let z = module.embed(pass, input);
@@ -262,15 +258,15 @@ impl Hybrid {
     /// The stream of the module's width through it, if it is not the first one.
     fn go_on(&self, pass: &mut Pass, z: Tensor<3>) -> Tensor<3> {
         match (&self.nac, &self.module) {
-            (Some(nac), _) => nac.mediate(pass, z),
+            (Some(nac), _) => nac.mediate(z),
             (None, module) => module.as_ref().expect(ONE).run(pass, self.places[1].clone(), z),
         }
     }
 
     /// The answer of the last module.
-    fn end(&self, pass: &mut Pass, z: Tensor<3>) -> Tensor<3> {
+    fn end(&self, z: Tensor<3>) -> Tensor<3> {
         match (&self.nac, &self.module) {
-            (Some(nac), _) => nac.answer(pass, z),
+            (Some(nac), _) => nac.answer(z),
             (None, module) => module.as_ref().expect(ONE).answer(z),
         }
     }

@@ -39,13 +39,13 @@ pub use generate::{Decoder, gap_of_cache};
 pub use head::{Head, HeadConfig, HeadNorm};
 pub use hybrid::{Hybrid, HybridConfig, Stitch};
 pub use multipliers::Multipliers;
-pub use nac::{Graph, ImageTokens, Nac, NacConfig, Pooling, TruncationGradient};
+pub use nac::{ImageTokens, Nac, NacConfig};
 pub use parts::{AttentionParts, LatentConfig, Llama3Config, QkNorm, YarnConfig};
 pub use raw_resnet::{RawResnet, RawResnetConfig, ResnetForm};
 pub use seq2seq::{SequenceToSequence, TransformerSeq2Seq, TransformerSeq2SeqConfig};
 pub use transformer_encoder::{TransformerEncoder, TransformerEncoderConfig};
 pub use transformer_lm::{PositionEncoding, TransformerLm, TransformerLmConfig};
-pub use vit::{Pool, Variant, Vit, VitConfig};
+pub use vit::{Pool, Vit, VitConfig};
 pub use vit_module::VitModule;
 pub use vit_positions::{zoom, zoomed};
 

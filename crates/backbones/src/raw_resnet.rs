@@ -29,6 +29,9 @@ use crate::{
     wrong,
 };
 
+/// Blocks of the four stages, as in the published code.
+pub(crate) const STAGES: [usize; 4] = [2, 3, 22, 2];
+
 /// Which network the stages are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -44,8 +47,6 @@ config! {
     pub struct RawResnetConfig {
         /// Channels of the first convolution; all others are multiples of it.
         pub width: usize = 64,
-        /// Blocks of the four stages.
-        pub stages: [usize; 4] = [2, 3, 22, 2],
         /// `"published"`, or `"fixed"` with one stride a stage and with projections.
         pub form: ResnetForm = ResnetForm::Published,
         /// The width before the head.
@@ -58,11 +59,8 @@ config! {
 impl RawResnetConfig {
     /// What does not fit a network of this name.
     pub(crate) fn check(&self, name: &str, spec: &BackboneSpec) -> Result<(), ConfigError> {
-        if self.width == 0 || self.hidden == 0 || self.stages.contains(&0) {
-            return Err(wrong(
-                name,
-                "width, hidden and the blocks of each stage must be at least 1",
-            ));
+        if self.width == 0 || self.hidden == 0 {
+            return Err(wrong(name, "width and hidden must be at least 1"));
         }
         if !(0.0..1.0).contains(&self.momentum) {
             let momentum = self.momentum;
@@ -181,9 +179,10 @@ pub(crate) struct Trunk {
 }
 
 impl Trunk {
-    /// For images of so many channels and this size.
+    /// With so many blocks in the four stages, for images of so many channels and this size.
     pub(crate) fn new(
         config: &RawResnetConfig,
+        blocks_of: [usize; 4],
         channels: usize,
         size: [usize; 2],
         init: &Init,
@@ -196,7 +195,7 @@ impl Trunk {
         let stages = [(w, 2 * w, 1), (2 * w, 8 * w, 2), (4 * w, 16 * w, 2), (8 * w, 32 * w, 2)];
         let (mut from, mut blocks) = (w, Vec::new());
         for (stage, (inner, outer, stride)) in stages.into_iter().enumerate() {
-            for block in 0..config.stages[stage] {
+            for block in 0..blocks_of[stage] {
                 let init = init.at("stages").at(stage).at(block);
                 let place = (block, stride);
                 blocks.push(Bottleneck::new(config, from, [inner, outer], place, &init));
@@ -268,12 +267,7 @@ impl Backbone for RawResnet {
         spec: &BackboneSpec,
         init: &Init,
     ) -> Result<Self, ConfigError> {
-        let Domain::Image { channels, height, width } = spec.domain else { panic!("{IMAGES}") };
-        Ok(Self {
-            trunk: Trunk::new(config, channels, [height, width], init),
-            head: init.linear("head", config.hidden, spec.outputs, true),
-            size: [height, width],
-        })
+        Ok(Self::with_stages(STAGES, config, spec, init))
     }
 
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
@@ -296,6 +290,23 @@ impl Backbone for RawResnet {
     }
 }
 
+impl RawResnet {
+    /// A fresh network with so many blocks in the four stages.
+    fn with_stages(
+        stages: [usize; 4],
+        config: &RawResnetConfig,
+        spec: &BackboneSpec,
+        init: &Init,
+    ) -> Self {
+        let Domain::Image { channels, height, width } = spec.domain else { panic!("{IMAGES}") };
+        Self {
+            trunk: Trunk::new(config, stages, channels, [height, width], init),
+            head: init.linear("head", config.hidden, spec.outputs, true),
+            size: [height, width],
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -306,12 +317,21 @@ mod tests {
         Domain::Image { channels, height: side, width: side }
     }
 
-    fn net(config: &RawResnetConfig, domain: Domain, device: &Device) -> RawResnet {
+    fn net(
+        stages: [usize; 4],
+        config: &RawResnetConfig,
+        domain: Domain,
+        device: &Device,
+    ) -> RawResnet {
         let (library, moe) = library();
         let moe = MoeConfig { layers: Placement::NONE, ..moe };
         let spec = spec(domain, &moe, &library);
         <RawResnet as Backbone>::check(config, &spec).unwrap();
-        <RawResnet as Backbone>::init(config, &spec, &Init::new(0, device)).unwrap()
+        RawResnet::with_stages(stages, config, &spec, &Init::new(0, device))
+    }
+
+    fn flops(config: &RawResnetConfig, domain: Domain) -> f64 {
+        Backbone::dense_flops(&net(STAGES, config, domain, &Device::flex()))
     }
 
     /// Counted from the published code: 64 million multiplications for a mosaic of 40 x 40, 46 million for
@@ -319,12 +339,12 @@ mod tests {
     #[test]
     fn the_published_size() {
         let config = RawResnetConfig::default();
-        let macs = |domain| Backbone::dense_flops(&net(&config, domain, &Device::flex())) / 2e6;
+        let macs = |domain| flops(&config, domain) / 2e6;
         let (mosaic, packed) = (macs(domain(1, 40)), macs(domain(4, 20)));
         assert!((mosaic - 64.0).abs() < 0.5 && (packed - 46.0).abs() < 0.5, "{mosaic} {packed}");
         // With one stride a stage the images stay larger.
         let fixed = RawResnetConfig { form: ResnetForm::Fixed, ..config };
-        let fixed = Backbone::dense_flops(&net(&fixed, domain(1, 40), &Device::flex()));
+        let fixed = flops(&fixed, domain(1, 40));
         assert!(fixed > 3.0 * 2e6 * mosaic, "{fixed}");
     }
 
@@ -332,10 +352,10 @@ mod tests {
     fn both_forms_learn() {
         let device = Device::flex().autodiff();
         for form in [ResnetForm::Published, ResnetForm::Fixed] {
-            let stages = [1, 2, 2, 1];
-            let config = RawResnetConfig { width: 4, stages, form, hidden: 8, momentum: 0.9 };
+            let config = RawResnetConfig { width: 4, form, hidden: 8, momentum: 0.9 };
             let pixels = Init::new(1, &device).normal("pixels", [3, 2, 16, 16], 1.0).val().detach();
-            loss_falls(net(&config, domain(2, 16), &device), Input::Image(pixels), 1);
+            let net = net([1, 2, 2, 1], &config, domain(2, 16), &device);
+            loss_falls(net, Input::Image(pixels), 1);
         }
     }
 
@@ -363,7 +383,7 @@ mod tests {
         };
         let default = RawResnetConfig::default;
         assert!(check(default(), Placement::ALL).contains("no place for MoE layers"));
-        let empty = RawResnetConfig { stages: [2, 0, 1, 1], ..default() };
+        let empty = RawResnetConfig { width: 0, ..default() };
         assert!(check(empty, Placement::NONE).contains("at least 1"));
         let momentum = RawResnetConfig { momentum: 1.0, ..default() };
         assert!(

@@ -5,7 +5,7 @@
 //!
 //! x_0 = dropout(N(Embed(ids) + positions))                  (1)
 //! x_l = EncoderLayer_l(x_{l-1})                             (2), post-norm or pre-norm, FFN or MoE
-//! y   = Head(N(GELU(W x_L + b)))                            (3), without `transform` Head(x_L)
+//! y   = Head(N(GELU(W x_L + b)))                            (3)
 //!
 //! The encoder is that of `seq2seq`. Differs from BERT: there are no types of tokens, whose vector for
 //! a single type is part of the positions.
@@ -59,8 +59,6 @@ config! {
         pub dropout: f64 = 0.1,
         /// What norms add to a square before they divide.
         pub epsilon: f64 = 1e-12,
-        /// Whether a map, GELU and a norm come before the head.
-        pub transform: bool = true,
         /// The map to the vocabulary; tied, its matrix is the table of tokens.
         pub head: HeadConfig = HeadConfig { tied: true, bias: true, ..HeadConfig::default() },
     }
@@ -120,7 +118,7 @@ impl Transform {
 pub struct TransformerEncoder {
     embedding: Embedding,
     encoder: Encoder,
-    transform: Option<Transform>,
+    transform: Transform,
     head: Head,
     width: usize,
     length: usize,
@@ -162,11 +160,10 @@ impl Backbone for TransformerEncoder {
     ) -> Result<Self, ConfigError> {
         let (vocab, length) = sizes(spec.domain).expect(TEXT);
         let d = config.width;
-        let transform = || Transform::new(d, config.epsilon, &init.at("transform"));
         Ok(Self {
             embedding: init.embedding("embedding", vocab, d, 0.02),
             encoder: Encoder::new(&config.side(), spec, length, 1, &init.at("encoder"))?,
-            transform: config.transform.then(transform),
+            transform: Transform::new(d, config.epsilon, &init.at("transform")),
             head: Head::new(&config.head, [d, spec.outputs], init),
             width: d,
             length,
@@ -182,10 +179,7 @@ impl Backbone for TransformerEncoder {
         };
         let encoded = self.encoder.forward(pass, self.embedding.weight.val(), ids, counts); // (1), (2)
         let (x, _) = encoded.last(1);
-        let x = match &self.transform {
-            Some(transform) => transform.forward(x),
-            None => x,
-        };
+        let x = self.transform.forward(x);
         self.head.forward(pass, x, &self.embedding.weight) // (3)
     }
 
@@ -194,7 +188,7 @@ impl Backbone for TransformerEncoder {
     }
 
     fn dense_flops(&self) -> f64 {
-        let transform = self.transform.as_ref().map_or(0.0, |_| 2.0 * (self.width as f64).powi(2));
+        let transform = 2.0 * (self.width as f64).powi(2);
         let ends = transform + self.head.flops(&self.embedding.weight);
         self.encoder.dense_flops(self.length) + self.length as f64 * ends
     }
@@ -220,7 +214,6 @@ mod tests {
                 wiring: Wiring::PreNorm,
                 positions: PositionKind::Sinusoidal,
                 experts: Some(PerLayer::Each(vec![1, 3])),
-                transform: false,
                 ..plain.clone()
             },
             plain,

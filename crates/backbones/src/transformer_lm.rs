@@ -137,7 +137,7 @@ impl TransformerLmConfig {
         let (whole, place) = (self.attention(length), (i, self.depth));
         let attention = AttentionConfig { parts: whole.parts.of_block(i, self.depth), ..whole };
         let norm = |init: &Init, name: &str, width| self.norm(init, name, width);
-        let block = Block::new(spec, &attention, &self.dense, place, length, &norm, 0.0, init)?;
+        let block = Block::new(spec, &attention, &self.dense, place, length, &norm, init)?;
         let block = block.wired(self.wiring, |name| norm(init, name, self.width));
         Ok(block.times(self.multipliers.residual))
     }

@@ -8,7 +8,7 @@
 //! z'_l = MSA(LN(z_{l-1})) + z_{l-1}                      (2)
 //! z_l  = MLP(LN(z'_l)) + z'_l                            (3), MLP or MoE
 //! y    = head(z) with z the class token of LN(z_L),      (4)
-//!        or the mean of LN(z_L) over the patches; perhaps tanh(W z) before the head;
+//!        or the mean of LN(z_L) over the patches;
 //!        of DeiT the mean of two heads, see `vit_distillation.rs`
 //!
 //! Differs from the papers: unless the config says otherwise, the mean over patches instead of a
@@ -43,44 +43,9 @@ pub enum Pool {
     Distilled,
 }
 
-/// Published sizes. S to H are V-MoE's; its S has eight blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Variant {
-    /// One block of width 32, two heads.
-    Mu,
-    /// 12 blocks of width 192, three heads.
-    Ti,
-    /// 8 blocks of width 512, eight heads.
-    S,
-    /// 12 blocks of width 768, twelve heads.
-    B,
-    /// 24 blocks of width 1024, sixteen heads.
-    L,
-    /// 32 blocks of width 1280, sixteen heads.
-    H,
-}
-
-impl Variant {
-    /// Depth, width and heads; the hidden width is four times the width.
-    fn sizes(self) -> [usize; 3] {
-        match self {
-            Variant::Mu => [1, 32, 2],
-            Variant::Ti => [12, 192, 3],
-            Variant::S => [8, 512, 8],
-            Variant::B => [12, 768, 12],
-            Variant::L => [24, 1024, 16],
-            Variant::H => [32, 1280, 16],
-        }
-    }
-}
-
 config! {
     /// Sizes of a vision transformer.
     pub struct VitConfig {
-        /// Published sizes, in the place of width, depth, heads and the hidden width of dense networks;
-        /// that of experts stays with them.
-        pub variant: Option<Variant> = None,
         /// Rows and columns of pixels in a patch.
         pub patch: usize = 2,
         /// The width of the stream, D.
@@ -93,10 +58,6 @@ config! {
         pub dense: Choice = Choice::of("ffn").with("hidden", 128),
         /// The pooling before the head: `"mean"`, `"class-token"`, or `"distilled"` as in DeiT.
         pub pool: Pool = Pool::Mean,
-        /// Whether a linear map with tanh precedes the head, as in training from scratch.
-        pub pre_logits: bool = false,
-        /// The chance that the branches of the last block are skipped for an example in training.
-        pub stochastic_depth: f64 = 0.0,
         /// The initialisation: `"torch"`, or `"flax"` as in V-MoE.
         pub init: Scheme = Scheme::Torch,
         /// The epsilon of the norms, added to the variance.
@@ -107,23 +68,6 @@ config! {
 }
 
 impl VitConfig {
-    /// With a variant's sizes in their places.
-    pub(crate) fn resolved(&self) -> Result<Self, String> {
-        let Some(variant) = self.variant else { return Ok(self.clone()) };
-        let default = Self::default();
-        let given = [
-            ("width", self.width != default.width),
-            ("depth", self.depth != default.depth),
-            ("heads", self.heads != default.heads),
-        ];
-        if let Some((name, _)) = given.iter().find(|(_, given)| *given) {
-            return Err(format!("variant = {variant:?} sets {name}; leave one of them out"));
-        }
-        let [depth, width, heads] = variant.sizes();
-        let dense = self.dense.clone().with("hidden", 4 * width);
-        Ok(Self { width, depth, heads, dense, ..self.clone() })
-    }
-
     fn attention(&self) -> AttentionConfig {
         AttentionConfig::unordered(self.width, self.heads)
     }
@@ -148,7 +92,6 @@ pub struct Vit {
     pub(crate) positions: Param<Tensor<3>>,
     pub(crate) blocks: Vec<Block>,
     pub(crate) norm: Norm,
-    pub(crate) pre_logits: Option<Linear>,
     pub(crate) head: Linear,
     pub(crate) patch: usize,
 }
@@ -174,16 +117,11 @@ impl Backbone for Vit {
 
     fn check(config: &VitConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
         let wrong = |message: String| wrong(Self::NAME, message);
-        let config = config.resolved().map_err(wrong)?;
         let (_, height, width) = sizes(spec.domain)
             .ok_or_else(|| wrong("expected images, but the task has text".into()))?;
         let p = config.patch;
         if p == 0 || !height.is_multiple_of(p) || !width.is_multiple_of(p) {
             return Err(wrong(format!("patch = {p} does not divide {height} x {width} pixels")));
-        }
-        if !(0.0..1.0).contains(&config.stochastic_depth) {
-            let chance = config.stochastic_depth;
-            return Err(wrong(format!("stochastic_depth = {chance}: must be from 0 to below 1")));
         }
         Norm::check(config.epsilon).map_err(wrong)?;
         config.attention().check().map_err(wrong)?;
@@ -192,16 +130,14 @@ impl Backbone for Vit {
     }
 
     fn init(config: &VitConfig, spec: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
-        let config = config.resolved().map_err(|message| wrong(Self::NAME, message))?;
         let init = &init.by(config.init);
         let (channels, height, width) = sizes(spec.domain).expect(IMAGES);
         let (d, p, n) = (config.width, config.patch, config.tokens(height, width));
         let attention = config.attention();
         let norm = |init: &Init, name: &str, width| Norm::layer(init, name, width, config.epsilon);
         let block = |i| {
-            let (place, skip) = ((i, config.depth), config.stochastic_depth);
-            let init = init.at("blocks").at(i);
-            let block = Block::new(spec, &attention, &config.dense, place, n, &norm, skip, &init)?;
+            let (place, init) = ((i, config.depth), init.at("blocks").at(i));
+            let block = Block::new(spec, &attention, &config.dense, place, n, &norm, &init)?;
             Ok::<_, ConfigError>(block.wired(config.wiring, |name| norm(&init, name, d)))
         };
         let class = || init.constant("class", [1, 1, d], 0.0);
@@ -213,7 +149,6 @@ impl Backbone for Vit {
             positions: init.normal("positions", [1, n, d], 0.02),
             blocks: (0..config.depth).map(block).collect::<Result<_, _>>()?,
             norm: norm(init, "norm", d),
-            pre_logits: config.pre_logits.then(|| init.linear("pre_logits", d, d, true)),
             head: head(config.init, [d, spec.outputs], init),
             patch: p,
         })
@@ -242,10 +177,8 @@ impl Backbone for Vit {
         let patches = n - own;
         let map = |linear: &Linear| 2.0 * linear.weight.lazy_shape().num_elements() as f64;
         let blocks: f64 = self.blocks.iter().map(|block| block.dense_flops(n)).sum();
-        let second = self.distillation.as_ref().map(|distillation| &distillation.head);
-        let maps = [Some(&self.head), self.pre_logits.as_ref(), second];
-        let once: f64 = maps.into_iter().flatten().map(map).sum();
-        patches as f64 * map(&self.patches) + n as f64 * blocks + once
+        let second = self.distillation.as_ref().map_or(0.0, |second| map(&second.head));
+        patches as f64 * map(&self.patches) + n as f64 * blocks + map(&self.head) + second
     }
 }
 
@@ -273,7 +206,7 @@ impl Vit {
         }
         let scores = self.distillation.as_ref();
         let scores = scores.map(|second| second.scores(self.norm.forward(z.clone())));
-        (pooled(z, &self.norm, self.class.is_some(), self.pre_logits.as_ref()), scores)
+        (pooled(z, &self.norm, self.class.is_some()), scores)
     }
 }
 
@@ -301,18 +234,9 @@ pub(crate) fn embedded(
 }
 
 /// What the head sees of z_L, `[B, N, D]` to `[B, 1, D]`.
-pub(crate) fn pooled(
-    z: Tensor<3>,
-    norm: &Norm,
-    class: bool,
-    pre_logits: Option<&Linear>,
-) -> Tensor<3> {
+pub(crate) fn pooled(z: Tensor<3>, norm: &Norm, class: bool) -> Tensor<3> {
     let z = norm.forward(z);
-    let z = if class { z.narrow(1, 0, 1) } else { z.mean_dim(1) };
-    match pre_logits {
-        Some(map) => linear_layer(map, z).tanh(),
-        None => z,
-    }
+    if class { z.narrow(1, 0, 1) } else { z.mean_dim(1) }
 }
 
 /// `[B, channels, height, width] -> [B, N, channels * patch * patch]`, row by row.
@@ -361,28 +285,22 @@ mod tests {
         // 4 patches of 4 pixels: embed 2*4*8 = 64; attention 8*64 + 4*4*8 = 640; ffn 4*8*128 = 4096.
         // head 2*8*3 = 48.
         assert_eq!(flops(&config), 4.0 * (64.0 + 640.0 + 4096.0) + 48.0);
-        // A class token is a fifth token of the blocks, for attention too; tanh is a map of 8 * 8.
-        let config = VitConfig { pool: Pool::ClassToken, pre_logits: true, ..config };
-        assert_eq!(flops(&config), 4.0 * 64.0 + 5.0 * (672.0 + 4096.0) + 48.0 + 128.0);
+        // A class token is a fifth token of the blocks, for attention too.
+        let config = VitConfig { pool: Pool::ClassToken, ..config };
+        assert_eq!(flops(&config), 4.0 * 64.0 + 5.0 * (672.0 + 4096.0) + 48.0);
         // A token for distillation is a sixth one, with a head of its own.
-        let config = VitConfig { pool: Pool::Distilled, pre_logits: false, ..config };
+        let config = VitConfig { pool: Pool::Distilled, ..config };
         assert_eq!(flops(&config), 4.0 * 64.0 + 6.0 * (704.0 + 4096.0) + 2.0 * 48.0);
     }
 
     #[test]
     fn it_learns_in_every_form() {
-        let published = VitConfig {
-            pool: Pool::ClassToken,
-            pre_logits: true,
-            init: Scheme::Flax,
-            epsilon: 1e-6,
-            ..small()
-        };
+        let published =
+            VitConfig { pool: Pool::ClassToken, init: Scheme::Flax, epsilon: 1e-6, ..small() };
         let device = Device::flex().autodiff();
-        let thinned = VitConfig { stochastic_depth: 0.1, ..small() };
         let normed = VitConfig { wiring: Wiring::OutputNorm, ..small() };
         let distilled = VitConfig { pool: Pool::Distilled, ..small() };
-        for config in [small(), published, thinned, normed, distilled] {
+        for config in [small(), published, normed, distilled] {
             let init = Init::new(0, &device);
             let pixels = init.normal("pixels", [3, 1, 4, 4], 1.0).val().detach();
             loss_falls(vit(&config, &device), Input::Image(pixels), 1);
@@ -391,7 +309,7 @@ mod tests {
 
     #[test]
     fn features_are_what_the_head_sees() {
-        let config = VitConfig { pre_logits: true, pool: Pool::ClassToken, ..small() };
+        let config = VitConfig { pool: Pool::ClassToken, ..small() };
         let vit = vit(&config, &Device::flex());
         let pixels = Init::new(0, &Device::flex()).normal("pixels", [3, 1, 4, 4], 1.0).val();
         let features = vit.features(&mut Pass::eval(), Input::Image(pixels.clone())).unwrap();
@@ -424,19 +342,6 @@ mod tests {
     }
 
     #[test]
-    fn variants_are_the_published_sizes() {
-        let of = |variant| {
-            let config = VitConfig { variant: Some(variant), ..VitConfig::default() };
-            let VitConfig { width, depth, heads, dense, .. } = config.resolved().unwrap();
-            (depth, width, dense.options["hidden"].as_u64().unwrap(), heads)
-        };
-        assert_eq!(of(Variant::S), (8, 512, 2048, 8));
-        assert_eq!(of(Variant::B), (12, 768, 3072, 12));
-        assert_eq!(of(Variant::L), (24, 1024, 4096, 16));
-        assert_eq!(of(Variant::H), (32, 1280, 5120, 16));
-    }
-
-    #[test]
     fn what_does_not_fit_is_refused() {
         let (library, moe) = library();
         let check = |config: VitConfig, domain| {
@@ -449,17 +354,9 @@ mod tests {
         assert!(check(default(), text).contains("the task has text"));
         assert!(check(VitConfig { patch: 3, ..default() }, DIGITS).contains("patch = 3"));
         assert!(check(VitConfig { heads: 5, ..default() }, DIGITS).contains("heads = 5"));
-        let err = check(VitConfig { variant: Some(Variant::S), depth: 3, ..default() }, DIGITS);
-        assert!(err.contains("variant = S sets depth; leave one of them out"), "{err}");
-        let err = check(VitConfig { stochastic_depth: 1.0, ..default() }, DIGITS);
-        assert!(err.contains("stochastic_depth = 1"), "{err}");
         for number in [f64::NAN, f64::INFINITY, -0.0, 1e300, 1e-300] {
             let err = check(VitConfig { epsilon: number, ..default() }, DIGITS);
             assert!(err.contains(&format!("epsilon = {number}: must be from 1e-30 to 1")), "{err}");
-        }
-        for number in [f64::NAN, f64::INFINITY, 1e300, -1e-300] {
-            let err = check(VitConfig { stochastic_depth: number, ..default() }, DIGITS);
-            assert!(err.contains(&format!("stochastic_depth = {number}")), "{err}");
         }
     }
 }

@@ -27,7 +27,6 @@ pub struct VitModule {
     positions: Option<Param<Tensor<3>>>,
     blocks: Vec<Option<Block>>,
     norm: Option<Norm>,
-    pre_logits: Option<Linear>,
     head: Option<Linear>,
     patch: usize,
     has_class: bool,
@@ -49,7 +48,6 @@ impl VitModule {
             positions: first.then_some(vit.positions),
             blocks: blocks.map(|(i, block)| has(i).then_some(block)).collect(),
             norm: last.then_some(vit.norm),
-            pre_logits: vit.pre_logits.filter(|_| last),
             head: last.then_some(vit.head),
             patch: vit.patch,
             has_class,
@@ -78,8 +76,7 @@ impl VitModule {
     /// If the part has no head.
     pub fn answer(&self, z: Tensor<3>) -> Tensor<3> {
         let (norm, head) = (self.norm.as_ref().expect(MISSING), self.head.as_ref());
-        let seen = pooled(z, norm, self.has_class, self.pre_logits.as_ref());
-        linear_layer(head.expect(MISSING), seen)
+        linear_layer(head.expect(MISSING), pooled(z, norm, self.has_class))
     }
 
     /// Blocks of the whole network.
@@ -90,7 +87,7 @@ impl VitModule {
     /// Floating-point operations for one image of `tokens` tokens, without the MoE layers.
     pub fn dense_flops(&self, tokens: usize) -> f64 {
         let map = |linear: &Linear| 2.0 * linear.weight.lazy_shape().num_elements() as f64;
-        let once: f64 = [&self.head, &self.pre_logits].into_iter().flatten().map(map).sum();
+        let once = self.head.as_ref().map_or(0.0, map);
         let patches = tokens - usize::from(self.has_class);
         let cut = self.patches.as_ref().map_or(0.0, map) * patches as f64;
         let blocks = self.blocks.iter().flatten().map(|block| block.dense_flops(tokens));

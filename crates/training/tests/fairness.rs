@@ -77,14 +77,16 @@ impl Router for Greedy {
     }
 }
 
-fn network(task: &dyn Task, router: &str) -> AnyBackbone {
+fn network(task: &dyn Task, backbone: &Choice, router: &str) -> AnyBackbone {
     let routers = routers::all().with::<Modest>().with::<Greedy>();
     let library = Library { routers, ..library() };
     let router = Choice::of(router);
     let moe = MoeConfig { layers: Placement::ALL, experts: 4, router, ..MoeConfig::default() };
-    let vit = Choice::of("vit").with("patch", 4).with("width", 8).with("depth", 2);
-    let vit = vit.with("heads", 2).with("stochastic_depth", 0.5);
-    network_of(&library, 1, task, &vit, &moe)
+    network_of(&library, 1, task, backbone, &moe)
+}
+
+fn vit() -> Choice {
+    Choice::of("vit").with("patch", 4).with("width", 8).with("depth", 2).with("heads", 2)
 }
 
 fn weights(network: &AnyBackbone) -> BTreeMap<String, TensorData> {
@@ -103,13 +105,13 @@ fn agree(a: &AnyBackbone, b: &AnyBackbone) -> usize {
 
 #[test]
 fn shared_parts_begin_alike_whatever_a_router_draws() {
-    let task = digits();
-    let modest = network(&*task, "modest");
+    let (task, vit) = (digits(), vit());
+    let modest = network(&*task, &vit, "modest");
     let all = weights(&modest).len();
-    assert_eq!(agree(&modest, &network(&*task, "greedy")), all);
+    assert_eq!(agree(&modest, &network(&*task, &vit, "greedy")), all);
     // With real routers too: only what is the router's own is not shared.
     for router in ["top-k", "noisy-top-k", "dselect-k", "hash", "soft", "x-moe", "peer"] {
-        assert_eq!(agree(&modest, &network(&*task, router)), all, "{router}");
+        assert_eq!(agree(&modest, &network(&*task, &vit, router)), all, "{router}");
     }
 }
 
@@ -118,16 +120,15 @@ fn digits() -> Arc<dyn Task> {
     task(&Choice::of("digits").with("augment", json!({ "crop": 1 })))
 }
 
-#[test]
-fn training_shows_the_same_images_and_skips_the_same_branches_whatever_a_router_draws() {
-    let task = digits();
+/// Two trainings, whose routers differ in how many numbers they draw, have the same losses and weights.
+fn trains_alike(task: &dyn Task, backbone: &Choice) {
     let config =
         TrainConfig { steps: 8, batch: 8, accumulate: 2, log_every: 1, ..TrainConfig::default() };
     let train = |router: &str| {
         let (folder, device) = (tempfile::tempdir().unwrap(), &Device::flex());
-        let (folder, network) = (folder.path(), network(&*task, router));
+        let (folder, network) = (folder.path(), network(task, backbone, router));
         let run = Run {
-            task: &*task,
+            task,
             config: &config,
             seed: 3,
             device,
@@ -147,4 +148,17 @@ fn training_shows_the_same_images_and_skips_the_same_branches_whatever_a_router_
     assert_eq!(modest.len(), 8);
     assert_eq!(modest, greedy);
     assert!(agree(&a, &b) > 10);
+}
+
+#[test]
+fn training_shows_the_same_images_whatever_a_router_draws() {
+    trains_alike(&*digits(), &vit());
+}
+
+#[test]
+fn training_hides_the_same_tokens_and_drops_the_same_numbers_whatever_a_router_draws() {
+    let text = Choice::of("tanaka-lm").with("length", 32);
+    let task = task(&Choice::of("masked-lm").with("text", text));
+    let encoder = Choice::of("transformer-encoder").with("width", 8).with("heads", 2);
+    trains_alike(&*task, &encoder.with("dropout", 0.2));
 }

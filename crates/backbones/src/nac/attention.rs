@@ -172,7 +172,7 @@ impl LatentAttention {
 mod tests {
     use super::*;
     use crate::nac::{
-        kernel::{Form, Kernel, TruncationGradient},
+        kernel::Kernel,
         testing::{given, near, values},
     };
     use moe::Pass;
@@ -207,8 +207,7 @@ mod tests {
         let init = Init::new(0, &Device::flex());
         let salts = [vec![("norm.gamma", 41), ("norm.beta", 42)], maps(43)].concat();
         let attention = given(LatentAttention::new(widths(4), &init), &salts);
-        let gradient = TruncationGradient::Reference;
-        let kernel = Kernel::new(Form { truncation: Some(0.9), stochastic: true, gradient }, &init);
+        let kernel = Kernel::new(true, &init);
         let (r, c, s) = (values::<3>(60, [1, 2, 4]), values::<2>(61, [2, 3]), values(62, [2, 5]));
         let with = |first: Tensor<2>, rest: &Tensor<2>| Tensor::cat(vec![first, rest.clone()], 0);
         let sent = Tensor::cat(vec![values(63, [1, 1, 4]), r.clone()], 1);

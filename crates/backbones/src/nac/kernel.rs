@@ -1,7 +1,7 @@
 //! The strength of connections between latents: a kernel of the distance of their signatures.
 //!
 //! d_uv = 1 - cos(s_u, s_v),  D = d / epsilon,  D = infinity where d > truncation          (1)
-//! log K = -D                                       in evaluation, or without sampling     (2)
+//! log K = -D                                       in evaluation                          (2)
 //! p = clamp(exp(-D), 0, 1)
 //! K = sigmoid((logit p + logit u) / 0.5),  u ~ U(0, 1)    in training, for each example   (3)
 //! log K~ = log K - logsumexp_v log K                                                      (4)
@@ -9,9 +9,10 @@
 //! In (3), p is kept within `f32`'s precision of 0 and 1, so that a truncated connection has a log K of about
 //! -32 and not of minus infinity, and the clamp of p to 0 and 1 lets gradients through.
 //!
-//! The published code has a straight-through gradient for truncated connections, which does not get
-//! through: the derivative of exp at minus infinity is 0. `gradient = "reference"` is as the code works:
-//! they have no gradient at all. `"straight-through"` gives them that of the kernel without truncation.
+//! The read-out has a kernel without truncation and without (3).
+//!
+//! The published code means to give truncated connections a straight-through gradient, which does not get
+//! through: the derivative of exp at minus infinity is 0. So they have no gradient at all, here as there.
 
 use burn::{
     module::{Module, Param},
@@ -20,43 +21,18 @@ use burn::{
 use kernels::matmul;
 use moe::{Init, Pass};
 use rand::RngExt;
-use serde::{Deserialize, Serialize};
-
-/// The gradient of a truncated connection in training.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TruncationGradient {
-    /// None, as the published code works.
-    Reference,
-    /// That of the kernel without truncation, as it was meant.
-    StraightThrough,
-}
-
-/// How connections are made.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Form {
-    /// The largest distance of latents that are connected.
-    pub(super) truncation: Option<f64>,
-    /// Whether connections are drawn in training, for each example.
-    pub(super) stochastic: bool,
-    pub(super) gradient: TruncationGradient,
-}
-
-impl Form {
-    /// Without truncation and without sampling, as for the read-out.
-    pub(super) const DENSE: Self =
-        Self { truncation: None, stochastic: false, gradient: TruncationGradient::Reference };
-}
 
 /// A kernel with its own bandwidth.
 #[derive(Module, Debug)]
 pub(super) struct Kernel {
     /// epsilon, `[1]`.
     bandwidth: Param<Tensor<1>>,
-    #[module(skip)]
-    form: Form,
+    /// Whether connections are truncated, and drawn in training.
+    sparse: bool,
 }
 
+/// The largest distance of latents that are connected, (1), as in the published configuration.
+pub(super) const TRUNCATION: f64 = 0.9;
 /// The temperature of (3).
 const TEMPERATURE: f64 = 0.5;
 
@@ -67,8 +43,8 @@ pub(super) fn distances(one: Tensor<2>, other: Tensor<2>) -> Tensor<2> {
 }
 
 impl Kernel {
-    pub(super) fn new(form: Form, init: &Init) -> Self {
-        Self { bandwidth: init.constant("bandwidth", [1], 1.0), form }
+    pub(super) fn new(sparse: bool, init: &Init) -> Self {
+        Self { bandwidth: init.constant("bandwidth", [1], 1.0), sparse }
     }
 
     /// log K~ of receivers `[U, S]` and senders `[V, S]` for `examples` examples: `[B, U, V]`, B being 1
@@ -92,45 +68,24 @@ impl Kernel {
         senders: Tensor<2>,
     ) -> Tensor<3> {
         let d = distances(receivers, senders);
-        let cut = self.form.truncation.map(|most| d.clone().greater_scalar(most));
+        let cut = self.sparse.then(|| d.clone().greater_scalar(TRUNCATION));
         let log = (d / self.bandwidth.val().unsqueeze()).neg();
-        match (self.form.stochastic && pass.training(), cut) {
-            (true, cut) => self.sampled(pass, examples, log, cut),
-            (false, Some(cut)) => log.mask_fill(cut, f32::NEG_INFINITY).unsqueeze(), // (2)
-            (false, None) => log.unsqueeze(),
+        match cut {
+            Some(cut) if pass.training() => sampled(pass, examples, log, cut),
+            Some(cut) => log.mask_fill(cut, f32::NEG_INFINITY).unsqueeze(), // (2)
+            None => log.unsqueeze(),
         }
-    }
-
-    /// (3), from -D without truncation, and where it is truncated.
-    fn sampled(
-        &self,
-        pass: &mut Pass,
-        examples: usize,
-        log: Tensor<2>,
-        cut: Option<Tensor<2, Bool>>,
-    ) -> Tensor<3> {
-        let (shape, device) = (log.dims(), log.device().inner());
-        let whole = log.exp();
-        let p = match cut {
-            Some(cut) => whole.clone().mask_fill(cut, 0.0),
-            None => whole.clone(),
-        };
-        let p = through(p.clone(), p.clamp(0.0, 1.0));
-        let logit = match self.form.gradient {
-            TruncationGradient::Reference => logit(p),
-            TruncationGradient::StraightThrough => {
-                let value = logit(p).detach();
-                through(logit(whole), value)
-            }
-        };
-        let u = noise(pass, [examples, shape[0], shape[1]], &device);
-        log_sigmoid((logit.unsqueeze::<3>() + u) / TEMPERATURE)
     }
 }
 
-/// The value of `value` with the gradient of `of`.
-fn through<const D: usize>(of: Tensor<D>, value: Tensor<D>) -> Tensor<D> {
-    of.clone() + (value - of).detach()
+/// (3), from -D without truncation, and where it is truncated.
+fn sampled(pass: &mut Pass, examples: usize, log: Tensor<2>, cut: Tensor<2, Bool>) -> Tensor<3> {
+    let ([receivers, senders], device) = (log.dims(), log.device().inner());
+    let p = log.exp().mask_fill(cut, 0.0);
+    // The value of the clamp with the gradient of p.
+    let p = p.clone() + (p.clone().clamp(0.0, 1.0) - p).detach();
+    let u = noise(pass, [examples, receivers, senders], &device);
+    log_sigmoid((logit(p).unsqueeze::<3>() + u) / TEMPERATURE)
 }
 
 /// log(p / (1 - p)), p kept off 0 and 1.
@@ -169,9 +124,8 @@ mod tests {
 
     const INF: f32 = f32::NEG_INFINITY;
 
-    fn kernel(stochastic: bool, gradient: TruncationGradient, device: &Device) -> Kernel {
-        let form = Form { truncation: Some(0.9), stochastic, gradient };
-        Kernel::new(form, &Init::new(0, device))
+    fn kernel(device: &Device) -> Kernel {
+        Kernel::new(true, &Init::new(0, device))
     }
 
     #[test]
@@ -179,7 +133,7 @@ mod tests {
         let (s, r) = (values(30, [3, 5]), values(31, [2, 5]));
         let d = distances(r.clone(), s.clone());
         near(d, &[0.672123, 0.788845, 1.768842, 0.452624, 1.197351, 1.012746]);
-        let kernel = kernel(true, TruncationGradient::Reference, &Device::flex());
+        let kernel = kernel(&Device::flex());
         let mut pass = Pass::eval();
         let log = kernel.log_kernel(&mut pass, 4, r.clone(), s.clone());
         near(log, &[-0.672123, -0.788845, INF, -0.452624, INF, INF]);
@@ -190,7 +144,7 @@ mod tests {
 
     #[test]
     fn connections_are_drawn_for_each_example_in_training() {
-        let kernel = kernel(true, TruncationGradient::Reference, &Device::flex());
+        let kernel = kernel(&Device::flex());
         let (s, r) = (values(30, [3, 5]), values(31, [2, 5]));
         let log = kernel.log_kernel(&mut Pass::train(0, 0, 0.0), 2000, r, s);
         assert_eq!(log.dims(), [2000, 2, 3]);
@@ -205,18 +159,17 @@ mod tests {
     }
 
     #[test]
-    fn truncated_connections_have_a_gradient_only_if_they_are_asked_to() {
-        let device = Device::flex().autodiff();
-        let gradient = |gradient| {
-            let kernel = kernel(true, gradient, &device);
+    fn truncated_connections_have_no_gradient() {
+        let kernel = kernel(&Device::flex().autodiff());
+        let gradient = |sender| {
             let s = Tensor::from_inner(values::<2>(30, [3, 5])).require_grad();
             let r = Tensor::from_inner(values::<2>(31, [2, 5]));
             let log = kernel.log_kernel(&mut Pass::train(0, 0, 0.0), 1, r, s.clone());
-            // Sender 2 is connected to nobody.
-            let grads = log.narrow(2, 2, 1).sum().backward();
+            let grads = log.narrow(2, sender, 1).sum().backward();
             s.grad(&grads).unwrap().abs().max().into_scalar::<f32>()
         };
-        assert_eq!(gradient(TruncationGradient::Reference), 0.0);
-        assert!(gradient(TruncationGradient::StraightThrough) > 0.0);
+        // Sender 2 is connected to nobody, sender 0 to both.
+        assert_eq!(gradient(2), 0.0);
+        assert!(gradient(0) > 0.0);
     }
 }

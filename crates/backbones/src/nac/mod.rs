@@ -12,19 +12,22 @@
 //! 3. Outputs read from inputs and mediators, without a residual, by a kernel without truncation.
 //! 4. y = W sum_u pi_u z_u,  pi = softmax_u(w z_u + b + Gumbel noise)                     (2)
 //!
-//! Mediators' signatures are fitted to a random graph (`graph.rs`, `signatures.rs`); the others are normal.
+//! Mediators' signatures are fitted to a scale-free graph (`graph.rs`, `signatures.rs`); the others are normal.
 //! In training, latents that are nearer than 0.4 repel each other:
 //!
 //! R = -sum_{u > v, d_uv < 0.4} d_uv                                                      (3)
 //!
 //! Noise of first states and of (2) is there in evaluation too, as in the published code, and always the
-//! same; `noise_in_evaluation = false` turns it off.
+//! same.
 //!
 //! `drop` leaves mediators out in evaluation, those with the weakest connections first: by the sum of
 //! exp(-d) over the latents within the truncation. Which ones the paper leaves out is not known to us.
 //!
-//! Differs from the published code: the planted partition has no regulariser of its own; codes and states
-//! are of one width or not, as the config says; an image of few pixels may be cut into patches.
+//! The published configuration, where constants are as in it, is `configs/nac_scale_tinyimnet_config.yml` of
+//! <https://github.com/kamanphoebe/m2mKD>.
+//!
+//! Differs from the published code: of its graphs there is the scale-free one; codes have a width of their
+//! own; no branch is skipped in training; an image of few pixels may be cut into patches.
 
 mod attention;
 mod graph;
@@ -37,8 +40,6 @@ mod signatures;
 mod testing;
 mod tokenizer;
 
-pub use graph::Graph;
-pub use kernel::TruncationGradient;
 pub(crate) use module::NacModule;
 pub use tokenizer::ImageTokens;
 
@@ -47,27 +48,28 @@ use kernels::{linear_layer, matmul, read_back, softmax, sum};
 use moe::{ConfigError, Domain, Init, Input, Pass, Placement, config};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 
-use crate::{Backbone, BackboneSpec, block::thinned, wrong};
+use crate::{Backbone, BackboneSpec, wrong};
 use attention::{LatentAttention, ReadIn, Widths};
-use kernel::{Form, Kernel, distances};
+use graph::{DEGREE, scale_free};
+use kernel::{Kernel, TRUNCATION, distances};
 use latents::{Latents, Seeder, Set, noisy};
 use mod_fc::ModFfn;
-use tokenizer::{STRIDE, Sizes, Tokenizer};
+use tokenizer::{GRID, STRIDE, Sizes, Tokenizer};
 
-/// How the outputs are weighed, (2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Pooling {
-    /// With Gumbel noise.
-    Gumbel,
-    /// Without noise.
-    Vanilla,
-}
+/// Numbers of a code: our choice; in the published configuration as many as D.
+const CODE: usize = 32;
+/// Numbers of a signature, as in the published configuration.
+const SIGNATURE: usize = 64;
+/// The hidden width of feed-forward networks over D, as in the published configuration.
+const CAP: usize = 2;
+/// The distance of latents below which they repel each other, (3), as in the published configuration.
+const NEAR: f64 = 0.4;
+/// The weight of (3), as in the published configuration.
+const REPULSION: f64 = 0.1;
 
 config! {
-    /// Sizes of a neural attentive circuit, and its graph.
+    /// Sizes of a neural attentive circuit.
     pub struct NacConfig {
         /// Latents that read the image.
         pub inputs: usize = 16,
@@ -77,44 +79,16 @@ config! {
         pub outputs: usize = 8,
         /// Numbers of a state, D.
         pub width: usize = 32,
-        /// Numbers of a code.
-        pub code: usize = 32,
-        /// Numbers of a signature.
-        pub signature: usize = 64,
         /// Attention heads.
         pub heads: usize = 2,
         /// Numbers of a head.
         pub head: usize = 16,
-        /// The hidden width of feed-forward networks over D.
-        pub cap: f64 = 2.0,
         /// Propagators.
         pub layers: usize = 2,
         /// What makes tokens: `"patches"` or `"conv-next"`.
         pub tokens: ImageTokens = ImageTokens::Patches,
         /// Rows and columns of pixels in a patch.
         pub patch: usize = 2,
-        /// Numbers of the place of a token.
-        pub grid: usize = 64,
-        /// The graph that the mediators' signatures are fitted to; none if left out.
-        pub graph: Option<Graph> = Some(Graph::ScaleFree),
-        /// Connections of a new node of a scale-free graph.
-        pub degree: usize = 2,
-        /// The largest distance of latents that are connected; any if left out.
-        pub truncation: Option<f64> = Some(0.9),
-        /// Whether connections are drawn in training, for each example.
-        pub stochastic: bool = true,
-        /// The gradient of truncated connections: `"reference"`, none, or `"straight-through"`.
-        pub truncation_gradient: TruncationGradient = TruncationGradient::Reference,
-        /// The largest change of a code's number in training, as a share of it.
-        pub code_noise: f64 = 0.05,
-        /// Whether first states and pooling have noise in evaluation too.
-        pub noise_in_evaluation: bool = true,
-        /// How outputs are weighed: `"gumbel"` or `"vanilla"`.
-        pub pooling: Pooling = Pooling::Gumbel,
-        /// The weight of (3).
-        pub repulsion: f64 = 0.1,
-        /// The chance that a propagator's branch is skipped for an example in training.
-        pub stochastic_depth: f64 = 0.0,
         /// The share of the mediators that are left out in evaluation.
         pub drop: f64 = 0.0,
     }
@@ -123,44 +97,26 @@ config! {
 impl NacConfig {
     fn check(&self, height: usize, width: usize) -> Result<(), String> {
         let counts = [
-            ("inputs", self.inputs),
-            ("mediators", self.mediators),
-            ("outputs", self.outputs),
-            ("code", self.code),
-            ("signature", self.signature),
-            ("heads", self.heads),
-            ("head", self.head),
-            ("grid", self.grid),
+            ("inputs", self.inputs, 1),
+            ("mediators", self.mediators, DEGREE + 1),
+            ("outputs", self.outputs, 1),
+            ("heads", self.heads, 1),
+            ("head", self.head, 1),
         ];
-        if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
-            return Err(format!("{name} = 0: must be at least 1"));
+        if let Some((name, count, least)) = counts.iter().find(|(_, count, least)| count < least) {
+            return Err(format!("{name} = {count}: must be at least {least}"));
         }
         if self.width < 4 || !self.width.is_multiple_of(4) {
             return Err(format!("width = {}: must be a multiple of 4", self.width));
         }
-        let shares = [
-            ("code_noise", self.code_noise),
-            ("drop", self.drop),
-            ("stochastic_depth", self.stochastic_depth),
-        ];
-        if let Some((name, share)) = shares.iter().find(|(_, x)| !(0.0..1.0).contains(x)) {
-            return Err(format!("{name} = {share}: must be from 0 to below 1"));
-        }
-        if !(0.0..=1e6).contains(&self.repulsion) {
-            return Err(format!("repulsion = {}: must be from 0 to 1000000", self.repulsion));
-        }
-        if let Some(most) = self.truncation.filter(|most| !(0.0..=2.0).contains(most)) {
-            return Err(format!("truncation = {most}: must be from 0 to 2, as distances are"));
-        }
-        let hidden = self.cap * self.width as f64;
-        if !(1.0..=1e6).contains(&hidden) {
-            return Err(format!("cap = {}: it leaves {hidden} hidden units", self.cap));
+        if !(0.0..1.0).contains(&self.drop) {
+            return Err(format!("drop = {}: must be from 0 to below 1", self.drop));
         }
         let side = self.side();
         if side == 0 || !height.is_multiple_of(side) || !width.is_multiple_of(side) {
             return Err(format!("tokens of {side} pixels do not divide {height} x {width}"));
         }
-        self.graph.map_or(Ok(()), |graph| graph.check(self.mediators, self.degree))
+        Ok(())
     }
 
     /// Rows and columns of pixels of a token.
@@ -172,34 +128,22 @@ impl NacConfig {
     }
 
     fn widths(&self, senders: usize) -> Widths {
-        let Self { width, code, heads, head, .. } = *self;
-        Widths { senders, width, code, heads, head }
+        let Self { width, heads, head, .. } = *self;
+        Widths { senders, width, code: CODE, heads, head }
     }
 
-    fn hidden(&self) -> usize {
-        (self.cap * self.width as f64).round() as usize
+    fn feed_forward(&self, init: &Init) -> ModFfn {
+        ModFfn::new(self.width, CAP * self.width, CODE, init)
     }
+}
 
-    fn form(&self) -> Form {
-        let Self { truncation, stochastic, truncation_gradient: gradient, .. } = *self;
-        Form { truncation, stochastic, gradient }
-    }
-
-    fn set(&self, name: &str, count: usize, init: &Init) -> Set {
-        Set::new(count, self.code, self.signature, &init.at(name))
-    }
-
-    /// The mediators, with signatures that are fitted to the graph when they are first asked for.
-    fn mediators(&self, init: &Init) -> Set {
-        let set = self.set("mediators", self.mediators, init);
-        let Some(graph) = self.graph else { return set };
-        let (count, width, degree) = (self.mediators, self.signature, self.degree);
-        let fitted = move |rng: &mut ChaCha8Rng| {
-            signatures::fitted(count, width, &graph.edges(count, degree, rng), rng)
-        };
-        let signatures = init.at("mediators").drawn("signatures", [count, width], fitted);
-        Set { signatures, ..set }
-    }
+/// Mediators, with signatures that are fitted to the graph when they are first asked for.
+fn mediators(count: usize, init: &Init) -> Set {
+    let fitted = move |rng: &mut ChaCha8Rng| {
+        signatures::fitted(count, SIGNATURE, &scale_free(count, rng), rng)
+    };
+    let signatures = init.drawn("signatures", [count, SIGNATURE], fitted);
+    Set { signatures, ..Set::new(count, init) }
 }
 
 /// A layer in which mediators read, (1).
@@ -208,21 +152,15 @@ struct Propagator {
     kernel: Kernel,
     attention: LatentAttention,
     feed_forward: ModFfn,
-    skip: f64,
-    code_noise: f64,
 }
 
 impl Propagator {
-    fn new(config: &NacConfig, form: Form, init: &Init) -> Self {
+    /// By a kernel that is `sparse` or not.
+    fn new(config: &NacConfig, sparse: bool, init: &Init) -> Self {
         Self {
-            kernel: Kernel::new(form, init),
+            kernel: Kernel::new(sparse, init),
             attention: LatentAttention::new(config.widths(config.width), &init.at("attention")),
-            feed_forward: {
-                let init = init.at("feed_forward");
-                ModFfn::new(config.width, config.hidden(), config.code, &init)
-            },
-            skip: config.stochastic_depth,
-            code_noise: config.code_noise,
+            feed_forward: config.feed_forward(&init.at("feed_forward")),
         }
     }
 
@@ -233,8 +171,8 @@ impl Propagator {
         receivers: &Latents,
         senders: &Latents,
     ) -> (Tensor<3>, Tensor<2>) {
-        let codes = noisy(pass, receivers.codes.clone(), self.code_noise);
-        let sent = noisy(pass, senders.codes.clone(), self.code_noise);
+        let codes = noisy(pass, receivers.codes.clone());
+        let sent = noisy(pass, senders.codes.clone());
         let b = receivers.states.dims()[0];
         let (to, from) = (receivers.signatures.clone(), senders.signatures.clone());
         let log = self.kernel.forward(pass, b, to, from);
@@ -245,14 +183,13 @@ impl Propagator {
     /// The states of the receivers after (1), `[B, U, D]`.
     fn forward(&self, pass: &mut Pass, receivers: &Latents, senders: &Latents) -> Tensor<3> {
         let (branch, codes) = self.read(pass, receivers, senders);
-        let z = receivers.states.clone() + thinned(pass, branch, self.skip);
-        self.feed_forward.forward(pass, z, codes, self.skip)
+        self.feed_forward.forward(receivers.states.clone() + branch, codes)
     }
 
-    /// The answer of the outputs: no residual around the attention, and no branch is skipped.
+    /// The answer of the outputs: no residual around the attention.
     fn read_out(&self, pass: &mut Pass, outputs: &Latents, senders: &Latents) -> Tensor<3> {
         let (z, codes) = self.read(pass, outputs, senders);
-        self.feed_forward.forward(pass, z, codes, 0.0)
+        self.feed_forward.forward(z, codes)
     }
 
     fn flops(&self, receivers: usize, senders: usize) -> f64 {
@@ -310,22 +247,20 @@ impl Backbone for Nac {
 
     fn init(config: &NacConfig, spec: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
         let [channels, height, width] = sizes(spec.domain).expect(IMAGES);
-        let NacConfig { tokens, patch, grid, width: d, code, .. } = *config;
+        let NacConfig { tokens, patch, width: d, .. } = *config;
         let count = (height / config.side()) * (width / config.side());
-        let sizes = Sizes { tokens, channels, patch, width: d, grid, count };
-        let propagator = |i| Propagator::new(config, config.form(), &init.at("propagators").at(i));
+        let sizes = Sizes { tokens, channels, patch, width: d, count };
+        let propagator = |i| Propagator::new(config, true, &init.at("propagators").at(i));
         Ok(Self {
             tokenizer: Tokenizer::new(sizes, &init.at("tokenizer")),
-            inputs: config.set("inputs", config.inputs, init),
-            mediators: config.mediators(init),
-            outputs: config.set("outputs", config.outputs, init),
-            seeder: Seeder::new(code, d, &init.at("seeder")),
-            read_in: ReadIn::new(config.widths(d / 2 + grid), &init.at("read_in")),
-            read_in_feed_forward: {
-                ModFfn::new(d, config.hidden(), code, &init.at("read_in_feed_forward"))
-            },
+            inputs: Set::new(config.inputs, &init.at("inputs")),
+            mediators: mediators(config.mediators, &init.at("mediators")),
+            outputs: Set::new(config.outputs, &init.at("outputs")),
+            seeder: Seeder::new(CODE, d, &init.at("seeder")),
+            read_in: ReadIn::new(config.widths(d / 2 + GRID), &init.at("read_in")),
+            read_in_feed_forward: config.feed_forward(&init.at("read_in_feed_forward")),
             propagators: (0..config.layers).map(propagator).collect(),
-            read_out: Propagator::new(config, Form::DENSE, &init.at("read_out")),
+            read_out: Propagator::new(config, false, &init.at("read_out")),
             confidence: init.linear("confidence", d, 1, true),
             head: init.linear("head", d, spec.outputs, true),
             count,
@@ -382,10 +317,9 @@ impl Nac {
 
     /// The latents of a set with their first states.
     fn seeded(&self, pass: &mut Pass, examples: usize, set: &Set) -> Latents {
-        let random = pass.training() || self.config.noise_in_evaluation;
-        let codes = noisy(pass, set.codes.val(), self.config.code_noise);
+        let codes = noisy(pass, set.codes.val());
         Latents {
-            states: self.seeder.forward(pass, examples, codes, random),
+            states: self.seeder.forward(pass, examples, codes),
             codes: set.codes.val(),
             signatures: set.signatures.val(),
         }
@@ -394,9 +328,9 @@ impl Nac {
     /// The input latents after they have read the tokens.
     fn inputs_of(&self, pass: &mut Pass, tokens: Tensor<3>) -> Latents {
         let inputs = self.seeded(pass, tokens.dims()[0], &self.inputs);
-        let codes = noisy(pass, inputs.codes.clone(), self.config.code_noise);
+        let codes = noisy(pass, inputs.codes.clone());
         let z = self.read_in.forward(tokens, inputs.states.clone(), codes.clone());
-        inputs.with(self.read_in_feed_forward.forward(pass, z, codes, 0.0))
+        inputs.with(self.read_in_feed_forward.forward(z, codes))
     }
 
     /// The mediators that are not left out.
@@ -424,8 +358,7 @@ impl Nac {
     fn strongest(&self, signatures: Tensor<2>) -> Vec<i32> {
         let all = vec![self.inputs.signatures.val(), signatures.clone()];
         let d = distances(signatures, Tensor::cat(all, 0));
-        let most = self.config.truncation.unwrap_or(2.0);
-        let near = d.clone().lower_equal_scalar(most).float();
+        let near = d.clone().lower_equal_scalar(TRUNCATION).float();
         let strength = (d.neg().exp() * near).sum_dim(1);
         let strength: Vec<f32> = read_back(strength).iter().collect();
         let mut order: Vec<usize> = (0..strength.len()).collect();
@@ -437,28 +370,23 @@ impl Nac {
 
     /// (2) without the last map.
     fn pool(&self, pass: &mut Pass, z: Tensor<3>) -> Tensor<3> {
-        let mut confidence = linear_layer(&self.confidence, z.clone()).swap_dims(1, 2);
-        let random = pass.training() || self.config.noise_in_evaluation;
-        if self.config.pooling == Pooling::Gumbel && random {
-            let (shape, mut rng) = (confidence.dims(), pass.rng());
-            let gumbel = |_| {
-                let u = rng.random::<f64>().max(f64::MIN_POSITIVE);
-                -(-u.ln()).max(f64::MIN_POSITIVE).ln() as f32
-            };
-            let noise: Vec<f32> = (0..shape[0] * shape[2]).map(gumbel).collect();
-            let noise = TensorData::new(noise, shape);
-            let noise = Tensor::<3>::from_data(noise, &confidence.device().inner());
-            confidence = confidence + noise;
-        }
-        matmul(softmax(confidence, 2), z)
+        let confidence = linear_layer(&self.confidence, z.clone()).swap_dims(1, 2);
+        let (shape, mut rng) = (confidence.dims(), pass.rng());
+        let gumbel = |_| {
+            let u = rng.random::<f64>().max(f64::MIN_POSITIVE);
+            -(-u.ln()).max(f64::MIN_POSITIVE).ln() as f32
+        };
+        let noise: Vec<f32> = (0..shape[0] * shape[2]).map(gumbel).collect();
+        let noise = TensorData::new(noise, shape);
+        let noise = Tensor::<3>::from_data(noise, &confidence.device().inner());
+        matmul(softmax(confidence + noise, 2), z)
     }
 
     /// (3), as a loss.
     fn repel(&self, pass: &mut Pass) {
-        if !pass.training() || self.config.repulsion == 0.0 {
+        if !pass.training() {
             return;
         }
-        const NEAR: f64 = 0.4;
         let sets = [&self.inputs, &self.mediators, &self.outputs];
         let all = Tensor::cat(sets.map(|set| set.signatures.val()).to_vec(), 0);
         let d = distances(all.clone(), all);
@@ -466,14 +394,16 @@ impl Nac {
         // Pairs once: u > v.
         let below = Tensor::<2>::ones([n, n], &d.device().inner()).tril(-1);
         let near = d.clone().lower_scalar(NEAR).float() * below;
-        pass.loss("repulsion", sum(d * near) * -self.config.repulsion);
+        pass.loss("repulsion", sum(d * near) * -REPULSION);
     }
 
     /// Tells, in evaluation, the share of the pairs of mediators that are connected.
     fn tell_density(&self, pass: &mut Pass, mediators: &Latents) {
-        let (false, Some(most)) = (pass.training(), self.config.truncation) else { return };
+        if pass.training() {
+            return;
+        }
         let (one, other) = (mediators.signatures.clone(), mediators.signatures.clone());
-        let near = distances(one, other).lower_equal_scalar(most).float();
+        let near = distances(one, other).lower_equal_scalar(TRUNCATION).float();
         let [n, _] = near.dims();
         let pairs = (n * n - n).max(1) as f64;
         pass.metric("graph_density", (sum(near) - n as f64) / pairs);

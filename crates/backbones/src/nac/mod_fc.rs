@@ -11,9 +11,9 @@ use burn::{
     prelude::*,
 };
 use kernels::{gelu, layer_norm, linear_layer};
-use moe::{Init, Pass};
+use moe::Init;
 
-use crate::{Norm, block::thinned};
+use crate::Norm;
 
 /// A linear map whose inputs are scaled by a code, (2).
 #[derive(Module, Debug)]
@@ -83,20 +83,13 @@ impl ModFfn {
         }
     }
 
-    /// `[B, U, D]` and codes `[U, code]` to `[B, U, D]`; the branch is skipped for an example with the chance
-    /// `skip` in training.
-    pub(super) fn forward(
-        &self,
-        pass: &mut Pass,
-        x: Tensor<3>,
-        codes: Tensor<2>,
-        skip: f64,
-    ) -> Tensor<3> {
+    /// `[B, U, D]` and codes `[U, code]` to `[B, U, D]`.
+    pub(super) fn forward(&self, x: Tensor<3>, codes: Tensor<2>) -> Tensor<3> {
         let h = self.first.forward(self.norm.forward(x.clone()), codes.clone());
         let n = h.dims()[2] / 2;
         let h = h.clone().narrow(2, 0, n) * gelu(h.narrow(2, n, n)); // (4)
         let branch = self.second.forward(h, codes) * self.gamma.val().unsqueeze();
-        x + thinned(pass, branch, skip) // (3)
+        x + branch // (3)
     }
 
     /// Floating-point operations for a vector.
@@ -153,7 +146,7 @@ mod tests {
             ],
         );
         let (x, c) = (values(60, [1, 2, 4]), values(61, [2, 3]));
-        let y = network.forward(&mut Pass::eval(), x, c, 0.0);
+        let y = network.forward(x, c);
         near(y.narrow(1, 0, 1), &[-0.206703, 0.062139, -0.436413, 0.363875]);
     }
 }

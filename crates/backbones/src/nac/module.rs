@@ -17,10 +17,10 @@ use burn::{
     prelude::*,
 };
 use kernels::linear_layer;
-use moe::{Init, Input, Pass};
+use moe::{Init, Input};
 
 use super::{
-    IMAGES, Nac, Propagator, attention::LatentAttention, attention::ReadIn, mod_fc::ModFfn,
+    CODE, IMAGES, Nac, Propagator, attention::LatentAttention, attention::ReadIn, mod_fc::ModFfn,
     tokenizer::Tokenizer,
 };
 
@@ -41,7 +41,6 @@ impl Mediation {
     /// the receivers added or not.
     fn forward(
         &self,
-        pass: &mut Pass,
         receivers: Tensor<3>,
         senders: Tensor<3>,
         code: &Tensor<2>,
@@ -53,7 +52,7 @@ impl Mediation {
         let read =
             self.attention.forward((receivers.clone(), to.clone()), (senders, from), everyone);
         let z = if adds { receivers + read } else { read };
-        self.feed_forward.forward(pass, z, to, 0.0)
+        self.feed_forward.forward(z, to)
     }
 
     fn flops(&self, receivers: usize, senders: usize) -> f64 {
@@ -85,7 +84,7 @@ impl NacModule {
     /// The module of slot `slot`; `init` draws its fixed code and state.
     pub(crate) fn of(nac: Nac, slot: usize, init: &Init) -> Self {
         let (first, last) = (slot == 0, slot == nac.propagators.len() + 1);
-        let (code, width) = (nac.config.code, nac.config.width);
+        let width = nac.config.width;
         let propagators = nac.propagators.into_iter().enumerate();
         Self {
             tokenizer: first.then_some(nac.tokenizer),
@@ -96,7 +95,7 @@ impl NacModule {
                 .collect(),
             read_out: last.then(|| Mediation::of(nac.read_out)),
             head: last.then_some(nac.head),
-            fixed_code: init.normal("fixed_code", [1, code], 1.0).no_grad(),
+            fixed_code: init.normal("fixed_code", [1, CODE], 1.0).no_grad(),
             fixed_state: init.normal("fixed_state", [1, 1, width], 1.0).no_grad(),
             count: nac.count,
         }
@@ -106,29 +105,29 @@ impl NacModule {
     ///
     /// # Panics
     /// If it is not the first module.
-    pub(crate) fn read(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
+    pub(crate) fn read(&self, input: Input) -> Tensor<3> {
         let Input::Image(pixels) = input else { panic!("{IMAGES}") };
         let tokens = self.tokenizer.as_ref().expect(MISSING).forward(pixels);
         let (code, state) = (self.fixed_code.val(), self.state(tokens.dims()[0]));
         let z = self.read_in.as_ref().expect(MISSING).forward(tokens, state, code.clone());
         let network = self.read_in_feed_forward.as_ref().expect(MISSING);
-        network.forward(pass, z, code, 0.0)
+        network.forward(z, code)
     }
 
     /// Tokens `[B, N, D]` to the same, by the propagator that the module has.
-    pub(crate) fn mediate(&self, pass: &mut Pass, z: Tensor<3>) -> Tensor<3> {
+    pub(crate) fn mediate(&self, z: Tensor<3>) -> Tensor<3> {
         let code = self.fixed_code.val();
         let all = self.propagators.iter().flatten();
-        all.fold(z, |z, mediation| mediation.forward(pass, z.clone(), z, &code, true))
+        all.fold(z, |z, mediation| mediation.forward(z.clone(), z, &code, true))
     }
 
     /// Tokens `[B, N, D]` to scores, `[B, 1, outputs]`.
     ///
     /// # Panics
     /// If it is not the last module.
-    pub(crate) fn answer(&self, pass: &mut Pass, z: Tensor<3>) -> Tensor<3> {
+    pub(crate) fn answer(&self, z: Tensor<3>) -> Tensor<3> {
         let (read_out, state) = (self.read_out.as_ref().expect(MISSING), self.state(z.dims()[0]));
-        let z = read_out.forward(pass, state, z, &self.fixed_code.val(), false);
+        let z = read_out.forward(state, z, &self.fixed_code.val(), false);
         linear_layer(self.head.as_ref().expect(MISSING), z)
     }
 

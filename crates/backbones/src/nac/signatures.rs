@@ -93,7 +93,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nac::graph::Graph;
+    use crate::nac::graph::scale_free;
     use rand::SeedableRng;
 
     #[test]
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn the_graph_is_found_again_at_the_threshold() {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
-        let edges = Graph::ScaleFree.edges(32, 2, &mut rng);
+        let edges = scale_free(32, &mut rng);
         let found = fitted(32, 16, &edges, &mut rng);
         let row =
             |i: usize| found[i * 16..][..16].iter().map(|x| f64::from(*x)).collect::<Vec<_>>();

@@ -8,7 +8,7 @@
 //! down:  LN, convolution of 2 x 2 by steps of 2 to D / 2 channels
 //!
 //! `patches` is a linear map of patches to D / 2 numbers in its place, for images of few pixels. Both append
-//! a learned vector for each place.
+//! a learned vector of `GRID` numbers for each place.
 
 use burn::{
     module::{Module, Param},
@@ -34,13 +34,15 @@ pub enum ImageTokens {
 /// Pixels of a token's side in the convolutional network.
 pub(super) const STRIDE: usize = 8;
 const BLOCKS: usize = 3;
+/// Numbers of the place of a token, as in the published configuration.
+pub(super) const GRID: usize = 64;
 
 /// What makes tokens of an image.
 #[derive(Module, Debug)]
 pub(super) struct Tokenizer {
     patches: Option<Linear>,
     network: Option<Network>,
-    /// `[1, V, grid]`.
+    /// `[1, V, GRID]`.
     places: Param<Tensor<3>>,
     patch: usize,
 }
@@ -53,25 +55,23 @@ pub(super) struct Sizes {
     pub(super) patch: usize,
     /// D of the latents.
     pub(super) width: usize,
-    /// Numbers of a place.
-    pub(super) grid: usize,
     pub(super) count: usize,
 }
 
 impl Tokenizer {
     pub(super) fn new(sizes: Sizes, init: &Init) -> Self {
-        let Sizes { tokens, channels, patch, width, grid, count } = sizes;
+        let Sizes { tokens, channels, patch, width, count } = sizes;
         let linear = || init.linear("patches", channels * patch * patch, width / 2, true);
         let network = || Network::new(channels, width, &init.at("network"));
         Self {
             patches: (tokens == ImageTokens::Patches).then(linear),
             network: (tokens == ImageTokens::ConvNext).then(network),
-            places: init.normal("places", [1, count, grid], 1.0),
+            places: init.normal("places", [1, count, GRID], 1.0),
             patch,
         }
     }
 
-    /// `[B, channels, height, width]` to `[B, V, D / 2 + grid]`.
+    /// `[B, channels, height, width]` to `[B, V, D / 2 + GRID]`.
     pub(super) fn forward(&self, pixels: Tensor<4>) -> Tensor<3> {
         let b = pixels.dims()[0];
         let tokens = match (&self.network, &self.patches) {
@@ -81,8 +81,8 @@ impl Tokenizer {
                 linear_layer(patches, cut(pixels, self.patch))
             }
         };
-        let [_, n, grid] = self.places.lazy_shape().dims();
-        Tensor::cat(vec![tokens, self.places.val().expand([b, n, grid])], 2)
+        let n = tokens.dims()[1];
+        Tensor::cat(vec![tokens, self.places.val().expand([b, n, GRID])], 2)
     }
 
     /// Floating-point operations for an image of `tokens` tokens.
@@ -222,17 +222,11 @@ mod tests {
 
     #[test]
     fn a_token_sees_eight_by_eight_pixels_and_those_around() {
-        let sizes = Sizes {
-            tokens: ImageTokens::ConvNext,
-            channels: 1,
-            patch: 1,
-            width: 8,
-            grid: 3,
-            count: 4,
-        };
+        let tokens = ImageTokens::ConvNext;
+        let sizes = Sizes { tokens, channels: 1, patch: 1, width: 8, count: 4 };
         let tokenizer = Tokenizer::new(sizes, &Init::new(0, &Device::flex()));
         let tokens = tokenizer.forward(values(1, [2, 1, 16, 16]));
-        assert_eq!(tokens.dims(), [2, 4, 4 + 3]);
+        assert_eq!(tokens.dims(), [2, 4, 4 + GRID]);
         // 4 tokens: a stem of 16 x 2 for each of 16 cells; blocks of 2 * (4 * 2 * 2 * 2) + 49 * 2 numbers there,
         // and of 2 * 64 + 49 * 4 in the second stage; 8 x 4 between.
         let of = |width: f64| 3.0 * (8.0 * width * width + 49.0 * width);

@@ -59,8 +59,6 @@ config! {
         pub scale_embedding: bool = true,
         /// Whether a norm follows the sum of tokens and positions.
         pub embedding_norm: bool = false,
-        /// Whether encoder and decoder share one table of tokens.
-        pub shared_embedding: bool = true,
         /// Whether the maps of attention have biases.
         pub bias: bool = true,
         /// The chance that a number of a branch, or of the embedded tokens, is dropped in training.
@@ -79,7 +77,7 @@ config! {
         /// Whether the last stream is divided by the root of D before the head, as in T5 with tied weights.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         pub scale_output: bool = false,
-        /// The map to the vocabulary; tied, its matrix is the decoder's table of tokens.
+        /// The map to the vocabulary; tied, its matrix is the table of tokens.
         pub head: HeadConfig = HeadConfig { tied: true, ..HeadConfig::default() },
     }
 }

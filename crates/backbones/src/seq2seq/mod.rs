@@ -75,10 +75,8 @@ pub trait SequenceToSequence {
 /// An encoder-decoder.
 #[derive(Module, Debug)]
 pub struct TransformerSeq2Seq {
-    /// The decoder's table of tokens, and the encoder's unless that has its own.
+    /// The table of tokens, of source and target.
     pub embedding: Embedding,
-    /// The encoder's.
-    pub source_embedding: Option<Embedding>,
     /// What reads.
     pub encoder: Encoder,
     /// What writes.
@@ -129,12 +127,10 @@ impl Backbone for TransformerSeq2Seq {
     ) -> Result<Self, ConfigError> {
         let (vocab, [source, target]) = sizes(spec.domain).expect(PAIRS);
         let d = config.width;
-        let table = |name| init.embedding(name, vocab, d, (d as f64).powf(-0.5));
         let outputs = (0..config.decoder_layers).map(|i| *config.encoder_outputs.at(i)).max();
         let outputs = outputs.unwrap_or(1);
         Ok(Self {
-            embedding: table("embedding"),
-            source_embedding: (!config.shared_embedding).then(|| table("source_embedding")),
+            embedding: init.embedding("embedding", vocab, d, (d as f64).powf(-0.5)),
             encoder: Encoder::new(config, spec, source, outputs, &init.at("encoder"))?,
             decoder: Decoder::new(config, spec, target, &init.at("decoder"))?,
             head: Head::new(&config.head, [d, spec.outputs], init),
@@ -168,7 +164,7 @@ impl Backbone for TransformerSeq2Seq {
 
 impl SequenceToSequence for TransformerSeq2Seq {
     fn read(&self, pass: &mut Pass, source: Tensor<2, Int>, counts: Vec<usize>) -> Memory {
-        let table = self.source_embedding.as_ref().unwrap_or(&self.embedding).weight.val();
+        let table = self.embedding.weight.val();
         let encoded = self.encoder.forward(pass, table, source, counts); // (1), (2)
         self.decoder.begin(&encoded)
     }

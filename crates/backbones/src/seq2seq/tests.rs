@@ -25,7 +25,6 @@ fn kinds() -> Vec<TransformerSeq2SeqConfig> {
             inner: Some(24),
             encoder_experts: Some(PerLayer::Each(vec![1, 3])),
             decoder_hidden: Some(PerLayer::Each(vec![Hidden::All(8), Hidden::All(20)])),
-            shared_embedding: false,
             embedding_norm: true,
             head,
             ..plain()

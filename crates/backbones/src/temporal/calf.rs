@@ -15,7 +15,7 @@
 //! classes. The loss is the task's.
 //!
 //! Differs from the paper: no batch norm over the positions of a chunk in (3); layers in (2), none with
-//! `depth = 0`; the sizes of the config.
+//! `depth = 0`; smaller sizes.
 
 use burn::{
     module::Module,
@@ -26,27 +26,29 @@ use burn::{
 use kernels::{linear_layer, softmax};
 use moe::{Choice, ConfigError, Init, Input, Pass, config};
 
-use super::frames::{Convolution, FRAMES, Layers, at_least_one, flops, frames, sizes, window_max};
+use super::frames::{Convolution, FRAMES, Layers, flops, frames, sizes, window_max};
 use crate::{Backbone, BackboneSpec, wrong};
 
 /// Numbers of a capsule.
 const CAPSULE: usize = 16;
 /// Confidence and place.
 const BEFORE: usize = 2;
+/// Features of a frame after the first and after the second map, (1); 128 and 32 in the published code.
+const FEATURES: [usize; 2] = [64, 32];
+/// Frames that the four kernels see, (2) with R = 40, rounded up; R is 80 in the published code.
+const KERNELS: [usize; 4] = [6, 14, 20, 40];
+/// Signals of the four kernels, (2); 8, 16, 32 and 64 in the published code.
+const MAPS: [usize; 4] = [8, 8, 16, 32];
+/// Signals of all kernels together.
+const WIDTH: usize = MAPS[0] + MAPS[1] + MAPS[2] + MAPS[3];
+/// Signals of the convolutions between the maxima, (5), as in the published code.
+const HEAD: [usize; 2] = [32, 16];
+/// Spots of a chunk, N of (6), as in the published code.
+const SPOTS: usize = 5;
 
 config! {
-    /// Sizes of the network; the published ones are 128, 32, 80, [8, 16, 32, 64], 32 and 16, and 5.
+    /// Sizes of the network.
     pub struct CalfConfig {
-        /// Features of a frame after the first and after the second map.
-        pub features: [usize; 2] = [64, 32],
-        /// Frames that the largest kernel sees, R.
-        pub receptive_field: usize = 40,
-        /// Signals of the four kernels.
-        pub maps: [usize; 4] = [8, 8, 16, 32],
-        /// Signals of the convolutions between the maxima.
-        pub head: [usize; 2] = [32, 16],
-        /// Spots of a chunk, N.
-        pub spots: usize = 5,
         /// Layers after the pyramid.
         pub depth: usize = 1,
         /// The feed-forward network of layers without experts.
@@ -64,20 +66,7 @@ pub struct Calf {
     capsules: Convolution,
     head: Vec<Convolution>,
     output: Linear,
-    spots: usize,
     tokens: usize,
-}
-
-impl CalfConfig {
-    /// Frames that each kernel sees.
-    fn kernels(&self) -> [usize; 4] {
-        let r = self.receptive_field;
-        [r.div_ceil(7), r.div_ceil(3), r.div_ceil(2), r]
-    }
-
-    fn width(&self) -> usize {
-        self.maps.iter().sum()
-    }
 }
 
 /// Rows that are left of so many by three maxima at every second row.
@@ -106,45 +95,32 @@ impl Backbone for Calf {
 
     fn check(config: &CalfConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
         let [tokens, _] = sizes(Self::NAME, spec.domain)?;
-        let ([a, b], [c, d]) = (config.features, config.head);
-        let mut least =
-            vec![("features[0]", a), ("features[1]", b), ("head[0]", c), ("head[1]", d)];
-        least.extend(config.maps.map(|map| ("maps", map)));
-        least.extend([("receptive_field", config.receptive_field), ("spots", config.spots)]);
-        at_least_one(Self::NAME, &least)?;
         if spec.outputs <= BEFORE {
             let message = "expected a task with confidence, place and classes: action-spotting with loss = \"calf\"";
             return Err(wrong(Self::NAME, message));
         }
-        Layers::check(Self::NAME, spec, &config.dense, [tokens, config.width()], config.depth)
+        Layers::check(Self::NAME, spec, &config.dense, [tokens, WIDTH], config.depth)
     }
 
     fn init(config: &CalfConfig, spec: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
         let [tokens, features] = sizes(Self::NAME, spec.domain).expect(FRAMES);
-        let ([a, b], [c, d], width) = (config.features, config.head, config.width());
+        let ([a, b], [c, d]) = (FEATURES, HEAD);
         let classes = spec.outputs - BEFORE;
-        let kernel = |(at, (kernel, maps)): (usize, (usize, usize))| {
-            Convolution::new(&init.at("pyramid"), &at.to_string(), [b, maps], kernel)
+        let kernel = |at: usize| {
+            Convolution::new(&init.at("pyramid"), &at.to_string(), [b, MAPS[at]], KERNELS[at])
         };
         let seen = classes * (CAPSULE + 1);
         Ok(Self {
             first: init.linear("first", features, a, true),
             second: init.linear("second", a, b, true),
-            pyramid: config
-                .kernels()
-                .into_iter()
-                .zip(config.maps)
-                .enumerate()
-                .map(kernel)
-                .collect(),
-            layers: Layers::new(spec, &config.dense, [tokens, width], config.depth, init)?,
-            capsules: Convolution::new(init, "capsules", [width, classes * CAPSULE], 3),
+            pyramid: (0..KERNELS.len()).map(kernel).collect(),
+            layers: Layers::new(spec, &config.dense, [tokens, WIDTH], config.depth, init)?,
+            capsules: Convolution::new(init, "capsules", [WIDTH, classes * CAPSULE], 3),
             head: vec![
                 Convolution::new(init, "head_0", [seen, c], 3),
                 Convolution::new(init, "head_1", [c, d], 3),
             ],
-            output: init.linear("output", left(tokens) * d, config.spots * spec.outputs, true),
-            spots: config.spots,
+            output: init.linear("output", left(tokens) * d, SPOTS * spec.outputs, true),
             tokens,
         })
     }
@@ -164,7 +140,7 @@ impl Backbone for Calf {
         let h = self.head.iter().fold(halved(seen), |h, map| halved(relu(map.forward(h)))); // (5)
         let [_, rows, d] = h.dims();
         let spots = linear_layer(&self.output, h.reshape([b, 1, rows * d]));
-        let spots = spots.reshape([b, self.spots, BEFORE + classes]);
+        let spots = spots.reshape([b, SPOTS, BEFORE + classes]);
         let places = sigmoid(spots.clone().narrow(2, 0, BEFORE));
         let shares = softmax(spots.narrow(2, BEFORE, classes), 2); // (6)
         let unused = Tensor::zeros([b, t, BEFORE], &p.device());

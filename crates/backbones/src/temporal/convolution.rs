@@ -9,16 +9,18 @@
 use burn::{module::Module, prelude::*, tensor::activation::relu};
 use moe::{Choice, ConfigError, Init, Input, Pass, config};
 
-use super::frames::{Convolution, FRAMES, Layers, at_least_one, frames, sizes};
+use super::frames::{Convolution, FRAMES, Layers, frames, sizes};
 use crate::{Backbone, BackboneSpec};
+
+/// Signals after the first and after the second convolution, as in the development kit (`model.py` of
+/// `BasicModel-segmentation`).
+const CHANNELS: [usize; 2] = [128, 32];
+/// Frames that a filter sees, as there.
+const KERNEL: usize = 21;
 
 config! {
     /// Sizes of the network.
     pub struct TemporalConvolutionConfig {
-        /// Signals after the first and after the second convolution.
-        pub channels: [usize; 2] = [128, 32],
-        /// Frames that a filter sees.
-        pub kernel: usize = 21,
         /// Whether a ReLU follows the last convolution, as published.
         pub last_relu: bool = true,
         /// Layers before the last convolution.
@@ -48,10 +50,7 @@ impl Backbone for TemporalConvolution {
 
     fn check(config: &TemporalConvolutionConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
         let [tokens, _] = sizes(Self::NAME, spec.domain)?;
-        let [first, second] = config.channels;
-        let least = [("channels[0]", first), ("channels[1]", second), ("kernel", config.kernel)];
-        at_least_one(Self::NAME, &least)?;
-        Layers::check(Self::NAME, spec, &config.dense, [tokens, second], config.depth)
+        Layers::check(Self::NAME, spec, &config.dense, [tokens, CHANNELS[1]], config.depth)
     }
 
     fn init(
@@ -60,12 +59,12 @@ impl Backbone for TemporalConvolution {
         init: &Init,
     ) -> Result<Self, ConfigError> {
         let [tokens, features] = sizes(Self::NAME, spec.domain).expect(FRAMES);
-        let ([a, b], kernel) = (config.channels, config.kernel);
+        let [a, b] = CHANNELS;
         Ok(Self {
-            first: Convolution::new(init, "first", [features, a], kernel),
-            second: Convolution::new(init, "second", [a, b], kernel),
+            first: Convolution::new(init, "first", [features, a], KERNEL),
+            second: Convolution::new(init, "second", [a, b], KERNEL),
             layers: Layers::new(spec, &config.dense, [tokens, b], config.depth, init)?,
-            last: Convolution::new(init, "last", [b, spec.outputs], kernel),
+            last: Convolution::new(init, "last", [b, spec.outputs], KERNEL),
             last_relu: config.last_relu,
             tokens,
         })

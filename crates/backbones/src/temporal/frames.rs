@@ -78,7 +78,7 @@ impl Layers {
     pub(super) fn forward(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
         self.norms.iter().zip(&self.layers).fold(x, |x, (norm, layer)| {
             let input = norm.forward(x.clone());
-            layer.forward(pass, x, input, 0.0)
+            layer.forward(pass, x, input)
         })
     }
 

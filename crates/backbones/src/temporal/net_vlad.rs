@@ -29,11 +29,12 @@ use moe::{Choice, ConfigError, Init, Input, Pass, config};
 use super::frames::{FRAMES, Layers, at_least_one, flops, frames, sizes, unit, window_sum};
 use crate::{Backbone, BackboneSpec};
 
+/// Features of a frame after the first map, (1); 512 in the published code of NetVLAD++.
+const FEATURES: usize = 32;
+
 config! {
     /// Sizes of the network.
     pub struct NetVladConfig {
-        /// Features of a frame after the first map.
-        pub features: usize = 32,
         /// Clusters, K; with `halves` as many on either side.
         pub clusters: usize = 8,
         /// Frames of a window.
@@ -122,10 +123,9 @@ impl Backbone for NetVlad {
     const CAUSAL: bool = false;
 
     fn check(config: &NetVladConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
-        let NetVladConfig { features, clusters, width, window, .. } = *config;
+        let NetVladConfig { clusters, width, window, .. } = *config;
         let [tokens, _] = sizes(Self::NAME, spec.domain)?;
-        let least = [("features", features), ("clusters", clusters), ("width", width)];
-        at_least_one(Self::NAME, &least)?;
+        at_least_one(Self::NAME, &[("clusters", clusters), ("width", width)])?;
         if window < 2 {
             return Err(crate::wrong(Self::NAME, format!("window = {window}: must be at least 2")));
         }
@@ -134,15 +134,15 @@ impl Backbone for NetVlad {
 
     fn init(config: &NetVladConfig, spec: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
         let [tokens, numbers] = sizes(Self::NAME, spec.domain).expect(FRAMES);
-        let NetVladConfig { features, clusters, width, depth, .. } = *config;
+        let NetVladConfig { clusters, width, depth, .. } = *config;
         let windows = config.pools();
-        let pooled = windows.len() * clusters * features;
+        let pooled = windows.len() * clusters * FEATURES;
         let pool = |(at, window): (usize, (isize, isize))| {
-            Vlad::new(&init.at("pools").at(at), [features, clusters], window)
+            Vlad::new(&init.at("pools").at(at), [FEATURES, clusters], window)
         };
         let (projects, last) = (depth > 0, if depth > 0 { width } else { pooled });
         Ok(Self {
-            embedding: init.linear("embedding", numbers, features, true),
+            embedding: init.linear("embedding", numbers, FEATURES, true),
             pools: windows.into_iter().enumerate().map(pool).collect(),
             projection: projects.then(|| init.linear("projection", pooled, width, true)),
             layers: Layers::new(spec, &config.dense, [tokens, width], depth, init)?,

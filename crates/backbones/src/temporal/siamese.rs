@@ -18,13 +18,14 @@ use moe::{Choice, ConfigError, Domain, Init, Input, Pass, config};
 use super::frames::{Convolution, Layers, at_least_one, flops, unit};
 use crate::{Backbone, BackboneSpec, wrong};
 
+/// Features of a frame in the encoder, (1): our choice, as is its one convolution.
+const FEATURES: usize = 64;
+/// Frames that a filter of the encoder sees: our choice.
+const KERNEL: usize = 5;
+
 config! {
     /// Sizes of the network.
     pub struct SiameseConfig {
-        /// Features of a frame in the encoder.
-        pub features: usize = 64,
-        /// Frames that a filter of the encoder sees.
-        pub kernel: usize = 5,
         /// The width of the stream that compares.
         pub width: usize = 64,
         /// Layers that compare.
@@ -72,19 +73,17 @@ impl Backbone for Siamese {
 
     fn check(config: &SiameseConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
         let [tokens, _] = sizes(spec.domain)?;
-        let SiameseConfig { features, kernel, width, .. } = *config;
-        let least = [("features", features), ("kernel", kernel), ("width", width)];
-        at_least_one(Self::NAME, &least)?;
-        Layers::check(Self::NAME, spec, &config.dense, [tokens, width], config.depth)
+        at_least_one(Self::NAME, &[("width", config.width)])?;
+        Layers::check(Self::NAME, spec, &config.dense, [tokens, config.width], config.depth)
     }
 
     fn init(config: &SiameseConfig, spec: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
         let [tokens, numbers] = sizes(spec.domain).expect(PAIRS);
-        let SiameseConfig { features, kernel, width, depth, .. } = *config;
+        let SiameseConfig { width, depth, .. } = *config;
         Ok(Self {
-            embedding: init.linear("embedding", numbers, features, true),
-            encoder: Convolution::new(init, "encoder", [features, features], kernel),
-            comparison: init.linear("comparison", 3 * features + 1, width, true),
+            embedding: init.linear("embedding", numbers, FEATURES, true),
+            encoder: Convolution::new(init, "encoder", [FEATURES, FEATURES], KERNEL),
+            comparison: init.linear("comparison", 3 * FEATURES + 1, width, true),
             layers: Layers::new(spec, &config.dense, [tokens, width], depth, init)?,
             head: init.linear("head", width, spec.outputs, true),
             tokens,

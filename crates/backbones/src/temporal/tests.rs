@@ -60,33 +60,21 @@ fn works<N: Backbone>(config: N::Config, domain: Domain, outputs: usize, rows: u
 fn every_network_learns_dense_and_with_experts() {
     let pair = Domain::Image { channels: 2, height: 12, width: 5 };
     works::<MaxPool>(MaxPoolConfig { width: 6, window: 4, ..Default::default() }, FRAMES, 3, 12);
-    let vlad =
-        NetVladConfig { features: 4, clusters: 3, window: 4, width: 6, ..Default::default() };
+    let vlad = NetVladConfig { clusters: 3, window: 4, width: 6, ..Default::default() };
     works::<NetVlad>(vlad.clone(), FRAMES, 3, 12);
     works::<NetVlad>(NetVladConfig { halves: true, ..vlad }, FRAMES, 3, 12);
     let transformer =
         TemporalTransformerConfig { width: 8, heads: 2, depth: 1, ..Default::default() };
     works::<TemporalTransformer>(transformer, FRAMES, 3, 12);
-    let convolution = TemporalConvolutionConfig {
-        channels: [6, 6],
-        kernel: 3,
-        depth: 1,
-        last_relu: false,
-        ..Default::default()
-    };
+    let convolution =
+        TemporalConvolutionConfig { depth: 1, last_relu: false, ..Default::default() };
     works::<TemporalConvolution>(convolution, FRAMES, 3, 12);
-    works::<Siamese>(SiameseConfig { features: 6, width: 6, ..Default::default() }, pair, 1, 12);
+    works::<Siamese>(SiameseConfig { width: 6, ..Default::default() }, pair, 1, 12);
 }
 
 #[test]
 fn calf_has_scores_of_frames_and_spots() {
-    let config = CalfConfig {
-        features: [6, 4],
-        receptive_field: 6,
-        maps: [2; 4],
-        spots: 2,
-        ..Default::default()
-    };
+    let config = CalfConfig::default();
     let (library, moe) = library();
     let moe = MoeConfig { layers: Placement::ALL, ..moe };
     let spec = BackboneSpec { outputs: 2 + 3, ..spec(FRAMES, &moe, &library) };
@@ -95,8 +83,8 @@ fn calf_has_scores_of_frames_and_spots() {
     let network = Calf::init(&config, &spec, &init).unwrap();
     let x = init.normal("x", [2, 1, 12, 5], 1.0).val();
     let y = Backbone::forward(&network, &mut Pass::eval(), Input::Image(x));
-    assert_eq!(y.dims(), [2, 12 + 2, 5]);
-    let (frames, spots) = (values(y.clone().narrow(1, 0, 12)), values(y.narrow(1, 12, 2)));
+    assert_eq!(y.dims(), [2, 12 + 5, 5]);
+    let (frames, spots) = (values(y.clone().narrow(1, 0, 12)), values(y.narrow(1, 12, 5)));
     assert!(frames.chunks(5).all(|row| row[..2] == [0.0; 2]));
     assert!(frames.iter().chain(&spots).all(|value| (0.0..=1.0).contains(value)));
     let sums = spots.chunks(5).map(|row| row[2..].iter().sum::<f32>());

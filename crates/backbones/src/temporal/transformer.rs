@@ -68,7 +68,7 @@ impl Backbone for TemporalTransformer {
         let block = |at| {
             let init = init.at("blocks").at(at);
             let attention = config.attention();
-            Block::new(spec, &attention, &config.dense, (at, depth), tokens, &norm, 0.0, &init)
+            Block::new(spec, &attention, &config.dense, (at, depth), tokens, &norm, &init)
         };
         Ok(Self {
             embedding: init.linear("embedding", features, width, true),

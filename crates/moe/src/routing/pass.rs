@@ -142,7 +142,7 @@ impl Pass {
         self.stream(self.streams)
     }
 
-    /// The same for draws that all methods share, skipped branches for example. It has a counter of its
+    /// The same for draws that all methods share, those of dropout for example. It has a counter of its
     /// own, so that its draws do not depend on how often a router calls [`Pass::rng`].
     pub fn common_rng(&mut self) -> ChaCha8Rng {
         self.common_streams += 1;

@@ -71,7 +71,7 @@ impl Backbone for Sample {
         let Input::Image(rows) = input else { unreachable!("checked before") };
         let mut x = linear_layer(&self.embedding, rows.squeeze_dim::<3>(1)); // [B, T, D]
         for block in &self.blocks {
-            x = block.forward(pass, x.clone(), x, 0.0);
+            x = block.forward(pass, x.clone(), x);
         }
         linear_layer(&self.head, x.mean_dim(1))
     }
