@@ -189,11 +189,11 @@ impl Attention {
     pub fn forward(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
         let mixed = match self.positions {
             Positions::Unordered => {
-                let form = self.form(kernels::Positions::Unordered);
+                let form = self.form(kernels::AttentionPositions::Unordered);
                 attention(self.project(x), form)
             }
             Positions::Rotary { theta } if self.is_fused() => {
-                let form = self.form(kernels::Positions::CausalRotary { theta });
+                let form = self.form(kernels::AttentionPositions::CausalRotary { theta });
                 let qkv = self.scaled(self.prepared(self.project(x)));
                 self.rotary(pass, qkv, form)
             }
@@ -203,7 +203,7 @@ impl Attention {
         linear_layer(&self.output, mixed)
     }
 
-    fn form(&self, positions: kernels::Positions) -> AttentionForm {
+    fn form(&self, positions: kernels::AttentionPositions) -> AttentionForm {
         AttentionForm { heads: self.heads, kv_heads: self.kv_heads, positions }
     }
 

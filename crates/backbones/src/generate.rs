@@ -12,14 +12,14 @@ use moe::{Input, Pass};
 use crate::{AnyBackbone, Cache};
 
 /// A decoder that has read some tokens.
-pub struct Decoder<'a> {
+pub struct Decoding<'a> {
     network: &'a AnyBackbone,
     device: &'a Device,
     read: Vec<i32>,
     cache: Option<Cache>,
 }
 
-impl<'a> Decoder<'a> {
+impl<'a> Decoding<'a> {
     /// Nothing is read yet. The network is causal, takes tokens, and is without autodiff.
     pub fn new(network: &'a AnyBackbone, device: &'a Device, cached: bool) -> Self {
         let cache = cached.then(|| Cache::new(network.tokens()));
@@ -61,7 +61,7 @@ impl<'a> Decoder<'a> {
 /// window's length that is read in two halves, the second token by token. Infinite if one is NaN.
 pub fn gap_of_cache(network: &AnyBackbone, device: &Device, ids: &[i32]) -> f32 {
     let ways = [true, false].map(|cached| {
-        let mut decoder = Decoder::new(network, device, cached);
+        let mut decoder = Decoding::new(network, device, cached);
         let (first, rest) = ids.split_at(ids.len().div_ceil(2));
         let mut scores = decoder.read(first);
         scores.extend(rest.iter().flat_map(|id| decoder.read(&[*id])));
@@ -112,7 +112,7 @@ mod tests {
         for config in kinds() {
             let (network, device) = (network(config), Device::flex());
             for cached in [true, false] {
-                let mut decoder = Decoder::new(&network, &device, cached);
+                let mut decoder = Decoding::new(&network, &device, cached);
                 decoder.read(&[0, 1, 2, 0, 1, 2, 2, 2, 1, 0, 2, 1]);
                 let scores = decoder.read(&[1]);
                 assert!(scores.len() == 3 && scores.iter().all(|score| score.is_finite()));
@@ -125,7 +125,7 @@ mod tests {
         let network = network(TransformerLmConfig { depth: 1, ..kinds()[0].clone() });
         let device = Device::flex();
         let read = |cached| {
-            let mut decoder = Decoder::new(&network, &device, cached);
+            let mut decoder = Decoding::new(&network, &device, cached);
             (0..20).map(|i| decoder.read(&[i % 3])).collect::<Vec<_>>().concat()
         };
         let gaps = read(true).into_iter().zip(read(false)).map(|(a, b)| (a - b).abs());

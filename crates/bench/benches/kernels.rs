@@ -11,7 +11,9 @@ use burn::{
     tensor::{Distribution, activation},
 };
 use divan::{Bencher, black_box};
-use kernels::{Activation, AttentionForm, Entry, Ffn, Positions, Rows, attention, grouped_ffn};
+use kernels::{
+    Activation, AttentionForm, AttentionPositions, ExpertRow, Ffn, Rows, attention, grouped_ffn,
+};
 
 fn main() {
     divan::main();
@@ -40,7 +42,7 @@ fn rows(tokens: usize, experts: usize, k: usize, crowd: usize) -> Arc<Rows> {
     };
     let entries = (0..tokens * k).map(move |choice| {
         let (token, i) = (choice / k, choice % k);
-        Entry { expert: expert(token, i), token, choice }
+        ExpertRow { expert: expert(token, i), token, choice }
     });
     Arc::new(Rows::new(tokens, experts, tokens * k, entries))
 }
@@ -105,7 +107,7 @@ mod fused {
 
     #[divan::bench]
     fn attention_ours(bencher: Bencher) {
-        let form = AttentionForm::full(4, Positions::Unordered);
+        let form = AttentionForm::full(4, AttentionPositions::Unordered);
         both(bencher, [16, 64, 144], |x| attention(x, form));
     }
 

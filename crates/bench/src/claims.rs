@@ -11,7 +11,7 @@ use clap::Args;
 use files::write_atomic;
 use jiff::civil::Date;
 use report::{
-    Claim, Finding, Format, Gate, Runs, Tested, claims as test, claims_table, gates, splice,
+    Claim, Finding, Format, Runs, SuiteGate, Tested, claims as test, claims_table, gates, splice,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -234,7 +234,7 @@ pub(crate) fn check(settings: &SettingTree) -> anyhow::Result<()> {
 }
 
 /// `[paper]`, `[[claim]]` and `[[gate]]` of a suite.
-fn read(settings: &SettingTree) -> anyhow::Result<(Paper, Vec<Claim>, Vec<Gate>)> {
+fn read(settings: &SettingTree) -> anyhow::Result<(Paper, Vec<Claim>, Vec<SuiteGate>)> {
     let paper = settings.table().and_then(|table| table.get("paper"));
     let paper = paper
         .ok_or_else(|| anyhow!("{}: claims need a [paper] with name and url", settings.place()))?;

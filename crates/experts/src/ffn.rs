@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 /// The activation between the two matrices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Activation {
+pub enum FfnActivation {
     /// Gaussian error linear unit, exact.
     Gelu,
     /// Gaussian error linear unit by its tanh approximation, as in flax.
@@ -43,7 +43,7 @@ config! {
         /// The hidden width of one expert, H.
         pub hidden: usize = 64,
         /// The activation between the two matrices.
-        pub activation: Activation = Activation::Gelu,
+        pub activation: FfnActivation = FfnActivation::Gelu,
         /// Whether there are biases.
         pub bias: bool = true,
         /// The initialisation of the matrices.
@@ -59,7 +59,7 @@ pub struct Ffn {
     bias1: Option<Param<Tensor<3>>>,
     bias2: Option<Param<Tensor<3>>>,
     #[module(skip)]
-    activation: Activation,
+    activation: FfnActivation,
 }
 
 impl Experts for Ffn {
@@ -104,9 +104,9 @@ impl Experts for Ffn {
 impl Ffn {
     fn matrices(&self) -> kernels::Ffn {
         let activation = match self.activation {
-            Activation::Gelu => kernels::Activation::Gelu,
-            Activation::GeluTanh => kernels::Activation::GeluTanh,
-            Activation::Relu => kernels::Activation::Relu,
+            FfnActivation::Gelu => kernels::Activation::Gelu,
+            FfnActivation::GeluTanh => kernels::Activation::GeluTanh,
+            FfnActivation::Relu => kernels::Activation::Relu,
         };
         kernels::Ffn {
             w1: self.w1.val(),
@@ -137,7 +137,7 @@ mod tests {
     fn each_expert_has_its_own_matrices() {
         let config = FfnConfig {
             hidden: 1,
-            activation: Activation::Relu,
+            activation: FfnActivation::Relu,
             bias: false,
             ..FfnConfig::default()
         };
@@ -165,7 +165,7 @@ mod tests {
     fn the_approximation_is_the_tanh_one() {
         let config = FfnConfig {
             hidden: 1,
-            activation: Activation::GeluTanh,
+            activation: FfnActivation::GeluTanh,
             bias: false,
             ..FfnConfig::default()
         };

@@ -16,9 +16,9 @@ mod swiglu;
 
 pub use clamped_glu::{ClampedGlu, ClampedGluConfig};
 pub use conv::{Conv, ConvConfig};
-pub use ffn::{Activation, Ffn, FfnConfig};
+pub use ffn::{Ffn, FfnActivation, FfnConfig};
 pub use geglu::{Geglu, GegluConfig};
-pub use lora::{Base, Lora, LoraConfig, folded};
+pub use lora::{BaseExpert, Lora, LoraConfig, folded};
 pub use low_rank::{LowRank, LowRankConfig};
 pub use mixed_width::{MixedWidth, MixedWidthConfig};
 pub use plus_plus::{PlusPlus, PlusPlusConfig};

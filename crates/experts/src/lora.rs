@@ -30,18 +30,18 @@ use serde::{Deserialize, Serialize};
 /// The experts that are adapted, with every default written out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Choice", into = "Choice")]
-pub struct Base(Choice);
+pub struct BaseExpert(Choice);
 
-impl TryFrom<Choice> for Base {
+impl TryFrom<Choice> for BaseExpert {
     type Error = moe::ConfigError;
 
     fn try_from(choice: Choice) -> Result<Self, Self::Error> {
-        crate::all().complete(&choice).map(Base)
+        crate::all().complete(&choice).map(BaseExpert)
     }
 }
 
-impl From<Base> for Choice {
-    fn from(Base(choice): Base) -> Self {
+impl From<BaseExpert> for Choice {
+    fn from(BaseExpert(choice): BaseExpert) -> Self {
         choice
     }
 }
@@ -50,7 +50,7 @@ config! {
     /// The experts, and the sizes of their adapters.
     pub struct LoraConfig {
         /// The experts that are adapted: `ffn`, `swiglu`, `geglu` or `clamped-glu`.
-        pub of: Base = Base(Choice::of("swiglu")),
+        pub of: BaseExpert = BaseExpert(Choice::of("swiglu")),
         /// The rank of the change, R.
         pub rank: usize = 8,
         /// The factor of the change, times R.
@@ -136,7 +136,7 @@ impl Experts for Lora {
     const PAPER: &'static str = "https://arxiv.org/abs/2106.09685";
 
     fn check(config: &LoraConfig, dims: Dims) -> Result<(), String> {
-        let Base(base) = &config.of;
+        let BaseExpert(base) = &config.of;
         if !KINDS.iter().any(|(kind, _)| *kind == base.kind) {
             let known = KINDS.map(|(kind, _)| kind).join(", ");
             return Err(format!("of = {:?}: adapters are for {known}", base.kind));
@@ -155,7 +155,7 @@ impl Experts for Lora {
     }
 
     fn init(config: &LoraConfig, dims: Dims, init: &Init) -> Self {
-        let (Base(base), e) = (&config.of, dims.n_experts);
+        let (BaseExpert(base), e) = (&config.of, dims.n_experts);
         let (d, h, r) = (dims.width, config.hidden(), config.rank);
         let kinds = crate::all();
         // By the paths that they have without adapters, so that a plain network's weights fit.

@@ -6,7 +6,7 @@ use std::{fs, path::Path, time::Instant};
 
 use backbones::all;
 use burn::{module::Module, prelude::*};
-use interop::{Checkpoint, describe, load};
+use interop::{CheckpointFiles, describe, load};
 use moe::{Init, Library};
 
 /// The largest resident memory so far, in MB, where the system tells it.
@@ -20,7 +20,7 @@ fn peak() -> f64 {
 fn main() -> anyhow::Result<()> {
     let folder = std::env::args().nth(1).unwrap_or_default();
     let (before, started) = (peak(), Instant::now());
-    let checkpoint = Checkpoint::open(Path::new(&folder))?;
+    let checkpoint = CheckpointFiles::open(Path::new(&folder))?;
     let model = describe(&checkpoint.config)?;
     let (routers, experts) = (routers::all(), experts::all());
     let library = Library { routers, experts, residuals: residuals::all() };

@@ -29,7 +29,7 @@ const PICKLED: [&str; 3] = ["bin", "pt", "pth"];
 
 /// The files of a checkpoint, checked. Tensors are read one by one.
 #[derive(Debug)]
-pub struct Checkpoint {
+pub struct CheckpointFiles {
     /// The folder, or the file.
     pub folder: PathBuf,
     /// `config.json`, or what stands for it in a file.
@@ -54,7 +54,7 @@ impl Place {
     }
 }
 
-impl Checkpoint {
+impl CheckpointFiles {
     /// Opens a folder with `config.json` and `model.safetensors`, or shards and their index, or the same
     /// with `pytorch_model.bin`; or a file of `torch.save` beside a `config.json`; or a GGUF file.
     ///
@@ -169,7 +169,7 @@ impl Checkpoint {
     /// The numbers of a tensor.
     ///
     /// # Errors
-    /// As [`Checkpoint::bytes`]; if it has bytes that are no numbers.
+    /// As [`CheckpointFiles::bytes`]; if it has bytes that are no numbers.
     pub fn numbers(&self, name: &str) -> anyhow::Result<Vec<f32>> {
         let stored = self.tensor(name).ok_or_else(|| anyhow!("no tensor is named {name}"))?;
         ensure!(stored.dtype != Dtype::U8, "tensor {name}: its numbers are U8, no weights");

@@ -15,16 +15,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    checkpoint::{Checkpoint, WHOLE},
+    checkpoint::{CheckpointFiles, WHOLE},
     dtype::Dtype,
-    rules::{Rule, Rules},
+    rules::{Rules, TensorRule},
     view::copy,
 };
 
 /// What a checkpoint was like besides its numbers: enough to write one of the same form.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Source {
+pub struct CheckpointForm {
     /// `config.json`.
     pub config: Map<String, Value>,
     /// Its tensors.
@@ -43,9 +43,9 @@ pub struct SourceTensor {
     pub file: String,
 }
 
-impl Source {
+impl CheckpointForm {
     /// The form of a checkpoint; of a GGUF file, or one of PyTorch, that of safetensors with its numbers.
-    pub fn of(checkpoint: &Checkpoint) -> Self {
+    pub fn of(checkpoint: &CheckpointFiles) -> Self {
         let tensor = |(name, stored): (&str, &crate::Stored)| {
             let file = checkpoint.file_of(name).and_then(|file| written_file(&file));
             let file = file.unwrap_or_else(|| WHOLE.to_string());
@@ -84,7 +84,7 @@ fn written_file(name: &str) -> Option<String> {
 pub fn export(
     network: &impl Module,
     rules: &Rules,
-    source: &Source,
+    source: &CheckpointForm,
     folder: &Path,
     tokenizer: Option<&Path>,
 ) -> anyhow::Result<()> {
@@ -109,10 +109,10 @@ pub fn export(
 fn write(
     network: &impl Module,
     rules: &Rules,
-    source: &Source,
+    source: &CheckpointForm,
     folder: &Path,
 ) -> anyhow::Result<()> {
-    let mut by_tensor: BTreeMap<&str, Vec<&Rule>> = BTreeMap::new();
+    let mut by_tensor: BTreeMap<&str, Vec<&TensorRule>> = BTreeMap::new();
     for rule in &rules.all {
         by_tensor.entry(&rule.tensor).or_default().push(rule);
     }
@@ -139,7 +139,7 @@ fn write(
 fn gather(
     name: &str,
     shape: &[usize],
-    rules: &[&Rule],
+    rules: &[&TensorRule],
     network: &impl Module,
 ) -> anyhow::Result<Vec<f32>> {
     let needed = numbers_of(network, |known| rules.iter().any(|rule| rule.path == known.path));
@@ -195,7 +195,7 @@ fn write_file(
 }
 
 /// The index of shards.
-fn index(source: &Source) -> anyhow::Result<Vec<u8>> {
+fn index(source: &CheckpointForm) -> anyhow::Result<Vec<u8>> {
     let (mut parameters, mut bytes) = (0, 0);
     for tensor in source.tensors.values() {
         let n = tensor.shape.iter().product::<usize>();

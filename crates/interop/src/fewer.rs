@@ -8,15 +8,15 @@ use moe::parameters;
 use serde_json::Value;
 
 use crate::{
-    export::{Source, SourceTensor},
+    export::{CheckpointForm, SourceTensor},
     family::describe,
-    rules::Rule,
+    rules::TensorRule,
 };
 
 /// The keys of the number of experts, one or more in each family with experts.
 const KEYS: [&str; 3] = ["num_local_experts", "num_experts", "n_routed_experts"];
 
-impl Source {
+impl CheckpointForm {
     /// The same form for a network with `experts` experts in each MoE layer, and as many columns in its
     /// routers: the key of the number of experts is changed, and each tensor has the shape that `network`
     /// needs, or is left out.
@@ -37,7 +37,7 @@ impl Source {
         let shapes: BTreeMap<String, Vec<usize>> =
             parameters(network).into_iter().map(|known| (known.path, known.shape)).collect();
         let rules = describe(&config)?.rules;
-        let mut by_tensor: BTreeMap<&str, &Rule> = BTreeMap::new();
+        let mut by_tensor: BTreeMap<&str, &TensorRule> = BTreeMap::new();
         rules.all.iter().for_each(|rule| {
             by_tensor.entry(&rule.tensor).or_insert(rule);
         });
@@ -54,7 +54,7 @@ impl Source {
 /// A tensor as it is, or with this many entries on its first axis, that of the experts.
 fn fitted(
     tensor: &SourceTensor,
-    rule: &Rule,
+    rule: &TensorRule,
     shapes: &BTreeMap<String, Vec<usize>>,
     experts: usize,
 ) -> anyhow::Result<SourceTensor> {

@@ -31,11 +31,11 @@ mod shard;
 mod stretch;
 mod view;
 
-pub use checkpoint::Checkpoint;
+pub use checkpoint::CheckpointFiles;
 pub use dtype::Dtype;
-pub use export::{Source, SourceTensor, export};
-pub use family::{Model, describe, known};
+pub use export::{CheckpointForm, SourceTensor, export};
+pub use family::{ImportedNetwork, describe, known};
 pub use keys::Keys;
 pub use load::{LoadedNetwork, check, load};
-pub use rules::{Rule, Rules};
+pub use rules::{Rules, TensorRule};
 pub use shard::Stored;

@@ -13,9 +13,9 @@ use burn::{
 use moe::{PathMapper, PathVisitor, map_paths, visit_paths};
 
 use crate::{
-    checkpoint::Checkpoint,
+    checkpoint::CheckpointFiles,
     names::nearest,
-    rules::{Rule, Rules},
+    rules::{Rules, TensorRule},
     view::{View, copy},
 };
 
@@ -36,7 +36,7 @@ pub struct LoadedNetwork<M> {
 pub fn load<M: Module>(
     network: M,
     rules: &Rules,
-    checkpoint: &Checkpoint,
+    checkpoint: &CheckpointFiles,
 ) -> anyhow::Result<LoadedNetwork<M>> {
     check(&network, rules, checkpoint)?;
     let mut fill = Fill {
@@ -54,7 +54,7 @@ pub fn load<M: Module>(
 }
 
 /// What is said of tensors that no network uses.
-fn unused(rules: &Rules, checkpoint: &Checkpoint) -> Vec<String> {
+fn unused(rules: &Rules, checkpoint: &CheckpointFiles) -> Vec<String> {
     let there: Vec<_> =
         rules.unused.iter().filter(|name| checkpoint.tensor(name).is_some()).collect();
     match &there[..] {
@@ -80,8 +80,8 @@ fn shapes(network: &impl Module) -> BTreeMap<String, Vec<usize>> {
     shapes.0
 }
 
-fn by_path(rules: &Rules) -> BTreeMap<&str, Vec<&Rule>> {
-    let mut by_path: BTreeMap<&str, Vec<&Rule>> = BTreeMap::new();
+fn by_path(rules: &Rules) -> BTreeMap<&str, Vec<&TensorRule>> {
+    let mut by_path: BTreeMap<&str, Vec<&TensorRule>> = BTreeMap::new();
     for rule in &rules.all {
         by_path.entry(&rule.path).or_default().push(rule);
     }
@@ -92,7 +92,11 @@ fn by_path(rules: &Rules) -> BTreeMap<&str, Vec<&Rule>> {
 ///
 /// # Errors
 /// As [`load`].
-pub fn check(network: &impl Module, rules: &Rules, checkpoint: &Checkpoint) -> anyhow::Result<()> {
+pub fn check(
+    network: &impl Module,
+    rules: &Rules,
+    checkpoint: &CheckpointFiles,
+) -> anyhow::Result<()> {
     let shapes = shapes(network);
     names(rules, checkpoint, &shapes)?;
     copies(rules, checkpoint)?;
@@ -115,7 +119,7 @@ pub fn check(network: &impl Module, rules: &Rules, checkpoint: &Checkpoint) -> a
 }
 
 /// Checks that copies of tensors are those to the bit.
-fn copies(rules: &Rules, checkpoint: &Checkpoint) -> anyhow::Result<()> {
+fn copies(rules: &Rules, checkpoint: &CheckpointFiles) -> anyhow::Result<()> {
     for (copy, original) in &rules.copies {
         let [Some(a), Some(b)] = [copy, original].map(|name| checkpoint.tensor(name)) else {
             continue;
@@ -133,7 +137,7 @@ fn copies(rules: &Rules, checkpoint: &Checkpoint) -> anyhow::Result<()> {
 /// Checks that each tensor and each parameter has a rule.
 fn names(
     rules: &Rules,
-    checkpoint: &Checkpoint,
+    checkpoint: &CheckpointFiles,
     shapes: &BTreeMap<String, Vec<usize>>,
 ) -> anyhow::Result<()> {
     let wanted: BTreeSet<&str> = rules.all.iter().map(|rule| rule.tensor.as_str()).collect();
@@ -177,8 +181,8 @@ fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
 }
 
 struct Fill<'a> {
-    rules: BTreeMap<&'a str, Vec<&'a Rule>>,
-    checkpoint: &'a Checkpoint,
+    rules: BTreeMap<&'a str, Vec<&'a TensorRule>>,
+    checkpoint: &'a CheckpointFiles,
     /// Tensors whose numbers were looked at.
     seen: BTreeSet<String>,
     warnings: Vec<String>,
@@ -211,7 +215,7 @@ impl PathMapper for Fill<'_> {
 }
 
 impl Fill<'_> {
-    fn numbers(&mut self, rules: &[&Rule], shape: &[usize]) -> anyhow::Result<Vec<f32>> {
+    fn numbers(&mut self, rules: &[&TensorRule], shape: &[usize]) -> anyhow::Result<Vec<f32>> {
         let mut numbers = vec![0.0; shape.iter().product()];
         for rule in rules {
             let Some(stored) = self.checkpoint.tensor(&rule.tensor) else { continue };

@@ -17,7 +17,7 @@ struct Part {
 
 /// A part of a tensor of a checkpoint is a part of a parameter of the network.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Rule {
+pub struct TensorRule {
     /// The path of the parameter.
     pub path: String,
     /// The name of the tensor.
@@ -31,7 +31,7 @@ pub struct Rule {
     shaped: Option<Vec<usize>>,
 }
 
-impl Rule {
+impl TensorRule {
     /// The whole tensor is the whole parameter.
     pub fn new(path: impl Into<String>, tensor: impl Into<String>) -> Self {
         let (path, tensor) = (path.into(), tensor.into());
@@ -99,7 +99,7 @@ impl Rule {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules {
     /// All of them.
-    pub all: Vec<Rule>,
+    pub all: Vec<TensorRule>,
     /// Parameters that are no part of the checkpoint and stay as they begin: states of routers.
     pub own: Vec<String>,
     /// Tensors that may be there beside those that they are copies of: older files have tied weights by all
@@ -123,19 +123,19 @@ impl Rules {
 
     /// The whole tensor as it is.
     pub fn same(&mut self, path: impl Into<String>, tensor: impl Into<String>) {
-        self.all.push(Rule::new(path, tensor));
+        self.all.push(TensorRule::new(path, tensor));
     }
 
     /// A linear map, `[out, in]` there and `[in, out]` here.
     pub fn map(&mut self, path: impl Into<String>, tensor: impl Into<String>) {
-        self.all.push(Rule::new(path, tensor).turned());
+        self.all.push(TensorRule::new(path, tensor).turned());
     }
 
     /// Linear maps that stand side by side here, with the widths of their outputs.
     pub fn beside(&mut self, path: &str, maps: &[(String, usize)]) {
         let mut start = 0;
         for (tensor, width) in maps {
-            self.all.push(Rule::new(path, tensor).turned().put(1, start, *width));
+            self.all.push(TensorRule::new(path, tensor).turned().put(1, start, *width));
             start += width;
         }
     }
@@ -144,7 +144,7 @@ impl Rules {
     pub fn joined(&mut self, path: &str, vectors: &[(String, usize)]) {
         let mut start = 0;
         for (tensor, width) in vectors {
-            self.all.push(Rule::new(path, tensor).put(0, start, *width));
+            self.all.push(TensorRule::new(path, tensor).put(0, start, *width));
             start += width;
         }
     }
@@ -152,7 +152,7 @@ impl Rules {
     /// Linear maps of `n` experts, one on top of the other here.
     pub fn stack(&mut self, path: &str, n: usize, tensor: impl Fn(usize) -> String) {
         for expert in 0..n {
-            self.all.push(Rule::new(path, tensor(expert)).turned().put(0, expert, 1));
+            self.all.push(TensorRule::new(path, tensor(expert)).turned().put(0, expert, 1));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use burn::prelude::*;
-use interop::{Checkpoint, describe, load};
+use interop::{CheckpointFiles, describe, load};
 use moe::{Init, Library};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -23,7 +23,7 @@ fn copy(name: &str) -> TempDir {
 }
 
 fn opened(folder: &TempDir) -> String {
-    match Checkpoint::open(folder.path()) {
+    match CheckpointFiles::open(folder.path()) {
         Ok(checkpoint) => format!("{} tensors", checkpoint.tensors().count()),
         Err(err) => format!("{err:#}"),
     }
@@ -32,7 +32,7 @@ fn opened(folder: &TempDir) -> String {
 /// What is said when it is loaded, or its warnings.
 fn loaded(folder: &TempDir) -> String {
     let read = || {
-        let checkpoint = Checkpoint::open(folder.path())?;
+        let checkpoint = CheckpointFiles::open(folder.path())?;
         let model = describe(&checkpoint.config)?;
         let (routers, experts) = (routers::all(), experts::all());
         let library = Library { routers, experts, residuals: residuals::all() };

@@ -11,7 +11,7 @@ use std::fs;
 use backbones::{AnyBackbone, SequenceToSequence};
 use burn::prelude::*;
 use common::{NEAR, expected, fixture, imported};
-use interop::{Checkpoint, Source, describe, export};
+use interop::{CheckpointFiles, CheckpointForm, describe, export};
 use moe::{Input, Pass, RoutingProbe, SequencePair};
 use serde_json::{Value, json};
 
@@ -120,11 +120,11 @@ fn comes_back_to_the_byte(name: &str) {
     let folder = tempfile::tempdir().unwrap();
     let (network, model, checkpoint) = imported(name, 0);
     let to = folder.path().join(name);
-    export(&network, &model.rules, &Source::of(&checkpoint), &to, None).unwrap();
+    export(&network, &model.rules, &CheckpointForm::of(&checkpoint), &to, None).unwrap();
     let file = "model.safetensors";
     let [found, wanted] = [&to, &fixture(name)].map(|folder| fs::read(folder.join(file)).unwrap());
     assert!(found == wanted, "{name}");
-    assert_eq!(Checkpoint::open(&to).unwrap().config, checkpoint.config);
+    assert_eq!(CheckpointFiles::open(&to).unwrap().config, checkpoint.config);
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn t5_with_gated_networks_and_a_head_of_its_own() {
 fn capacity_is_that_of_the_config() {
     let (network, ..) = imported("switch", 0);
     let narrow = choices(&network, "switch");
-    let mut config = Checkpoint::open(&fixture("switch")).unwrap().config;
+    let mut config = CheckpointFiles::open(&fixture("switch")).unwrap().config;
     config.insert("expert_capacity".into(), json!(64));
     let model = describe(&config).unwrap();
     assert_eq!(model.moe.capacity.slots, Some(64));
@@ -159,7 +159,7 @@ fn capacity_is_that_of_the_config() {
         (common::library(), backbones::all().get("transformer-seq2seq").unwrap().build);
     let init = moe::Init::new(0, &Device::flex());
     let wide = (build.init)(&model.backbone, &model.backbone_spec(&library), &init).unwrap();
-    let checkpoint = Checkpoint::open(&fixture("switch")).unwrap();
+    let checkpoint = CheckpointFiles::open(&fixture("switch")).unwrap();
     let wide = interop::load(wide, &model.rules, &checkpoint).unwrap().network;
     let wide = choices(&wide, "switch");
     assert!(narrow.contains(&-1) && !wide.contains(&-1));
@@ -168,7 +168,7 @@ fn capacity_is_that_of_the_config() {
 #[test]
 fn what_the_networks_do_not_honour() {
     let said = |name: &str, key: &str, value: Value| {
-        let mut config = Checkpoint::open(&fixture(name)).unwrap().config;
+        let mut config = CheckpointFiles::open(&fixture(name)).unwrap().config;
         config.insert(key.into(), value);
         format!("{:#}", describe(&config).unwrap_err())
     };
@@ -196,7 +196,7 @@ fn what_the_networks_do_not_honour() {
 #[test]
 fn sparse_layers_are_where_the_steps_say() {
     let blocks = |changes: &[(&str, Value)]| {
-        let mut config = Checkpoint::open(&fixture("switch")).unwrap().config;
+        let mut config = CheckpointFiles::open(&fixture("switch")).unwrap().config;
         for (key, value) in changes {
             config.insert(key.to_string(), value.clone());
         }

@@ -11,7 +11,7 @@ mod common;
 use std::fs;
 
 use common::{NEAR, compared, expected, fixture, greedy, imported};
-use interop::{Checkpoint, Source, export};
+use interop::{CheckpointFiles, CheckpointForm, export};
 
 fn computes_the_same(name: &str) {
     let (gap, same) = compared(name);
@@ -31,8 +31,8 @@ fn comes_back_to_the_byte(name: &str) {
     let folder = tempfile::tempdir().unwrap();
     let (network, model, checkpoint) = imported(name, 8);
     let to = folder.path().join(name);
-    export(&network, &model.rules, &Source::of(&checkpoint), &to, None).unwrap();
-    let again = Checkpoint::open(&to).unwrap();
+    export(&network, &model.rules, &CheckpointForm::of(&checkpoint), &to, None).unwrap();
+    let again = CheckpointFiles::open(&to).unwrap();
     assert_eq!(again.config, checkpoint.config);
     assert!(again.tensors().eq(checkpoint.tensors()));
     for (tensor, _) in checkpoint.tensors() {
@@ -44,7 +44,8 @@ fn comes_back_to_the_byte(name: &str) {
             [&fixture(name), &to].map(|folder| fs::read(folder.join(&file)).unwrap());
         assert!(here == there, "{file}");
     }
-    let twice = export(&network, &model.rules, &Source::of(&checkpoint), &to, None).unwrap_err();
+    let twice =
+        export(&network, &model.rules, &CheckpointForm::of(&checkpoint), &to, None).unwrap_err();
     assert!(format!("{twice:#}").ends_with("it is there already"), "{twice:#}");
 }
 

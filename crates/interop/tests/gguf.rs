@@ -6,7 +6,7 @@
 mod common;
 
 use common::{NEAR, compared, expected, fixture, greedy, imported, place};
-use interop::{Checkpoint, Source, describe, export};
+use interop::{CheckpointFiles, CheckpointForm, describe, export};
 
 #[test]
 fn logits_and_greedy_text_are_those_of_the_library() {
@@ -20,10 +20,10 @@ fn logits_and_greedy_text_are_those_of_the_library() {
 /// Stacked experts come one by one, and reordered rows come back.
 #[test]
 fn mixtral_has_the_numbers_of_its_folder() {
-    let open = |name: &str| Checkpoint::open(&place(name)).unwrap();
+    let open = |name: &str| CheckpointFiles::open(&place(name)).unwrap();
     let (file, folder) = (open("gguf-mixtral"), open("mixtral"));
     let names =
-        |of: &Checkpoint| of.tensors().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
+        |of: &CheckpointFiles| of.tensors().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
     assert_eq!(names(&file), names(&folder));
     for name in names(&file) {
         assert_eq!(file.numbers(&name).unwrap(), folder.numbers(&name).unwrap(), "{name}");
@@ -38,7 +38,7 @@ fn mixtral_has_the_numbers_of_its_folder() {
 
 #[test]
 fn the_tokeniser_gives_the_published_tokens() {
-    let checkpoint = Checkpoint::open(&place("gguf-llama")).unwrap();
+    let checkpoint = CheckpointFiles::open(&place("gguf-llama")).unwrap();
     let json = checkpoint.tokenizer_within().unwrap().unwrap();
     let tokenizer = tokenizers::Tokenizer::from_bytes(json.to_string()).unwrap();
     let text = std::fs::read(fixture("gguf-llama").join("tokens.json")).unwrap();
@@ -55,8 +55,8 @@ fn it_goes_out_as_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let (network, model, file) = imported("gguf-llama", 8);
     let to = folder.path().join("above/out/");
-    export(&network, &model.rules, &Source::of(&file), &to, None).unwrap();
-    let again = Checkpoint::open(&to).unwrap();
+    export(&network, &model.rules, &CheckpointForm::of(&file), &to, None).unwrap();
+    let again = CheckpointFiles::open(&to).unwrap();
     assert_eq!(again.config, file.config);
     assert_eq!(again.files(), ["model.safetensors"]);
     for (name, stored) in file.tensors() {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use interop::{Checkpoint, describe};
+use interop::{CheckpointFiles, describe};
 
 /// An entry of metadata, or a list of them.
 fn entry(name: &str, kind: u32, value: &[u8]) -> Vec<u8> {
@@ -44,7 +44,7 @@ fn said(bytes: &[u8]) -> String {
     let path = folder.path().join("a.gguf");
     fs::write(&path, bytes).unwrap();
     let read = || {
-        let checkpoint = Checkpoint::open(&path)?;
+        let checkpoint = CheckpointFiles::open(&path)?;
         describe(&checkpoint.config)?;
         anyhow::Ok(())
     };

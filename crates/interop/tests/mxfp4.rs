@@ -8,7 +8,7 @@ mod common;
 use std::fs;
 
 use common::{NEAR, compared, expected, fixture, greedy, imported};
-use interop::{Checkpoint, Dtype, Source, describe, export};
+use interop::{CheckpointFiles, CheckpointForm, Dtype, describe, export};
 use serde_json::{Value, json};
 
 const NAME: &str = "gpt-oss-mxfp4";
@@ -27,8 +27,8 @@ fn it_goes_out_as_tensors_of_numbers() {
     let folder = tempfile::tempdir().unwrap();
     let (network, model, packed) = imported(NAME, 8);
     let to = folder.path().join("out");
-    export(&network, &model.rules, &Source::of(&packed), &to, None).unwrap();
-    let again = Checkpoint::open(&to).unwrap();
+    export(&network, &model.rules, &CheckpointForm::of(&packed), &to, None).unwrap();
+    let again = CheckpointFiles::open(&to).unwrap();
     assert!(!again.config.contains_key("quantization_config"));
     for (name, stored) in packed.tensors() {
         assert_eq!(again.numbers(name).unwrap(), packed.numbers(name).unwrap(), "{name}");
@@ -50,7 +50,7 @@ fn said(change: impl Fn(&mut Value)) -> String {
     let file = [&length[..], header.as_bytes(), &bytes[start..]].concat();
     fs::write(folder.path().join("model.safetensors"), file).unwrap();
     fs::copy(fixture(NAME).join("config.json"), folder.path().join("config.json")).unwrap();
-    match Checkpoint::open(folder.path()) {
+    match CheckpointFiles::open(folder.path()) {
         Err(err) => format!("{err:#}"),
         Ok(checkpoint) => {
             let names = checkpoint.tensors().map(|(name, _)| name).collect::<Vec<_>>().join(" ");

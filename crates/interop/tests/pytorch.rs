@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 
 use burn::prelude::*;
 use common::{fixture, library};
-use interop::{Checkpoint, Source, describe, export, load};
+use interop::{CheckpointFiles, CheckpointForm, describe, export, load};
 use moe::{Init, numbers_of};
 use tempfile::TempDir;
 
@@ -31,7 +31,7 @@ const SHARDS: [&str; 3] = [
 
 /// The bits of all parameters.
 fn parameters(place: &Path) -> anyhow::Result<Vec<(String, Vec<u32>)>> {
-    let checkpoint = Checkpoint::open(place)?;
+    let checkpoint = CheckpointFiles::open(place)?;
     let model = describe(&checkpoint.config)?;
     let (library, backbones) = (library(), backbones::all());
     let build = backbones.get(&model.backbone.kind)?.build;
@@ -56,14 +56,14 @@ fn the_network_is_that_of_safetensors_to_the_bit() {
 #[test]
 fn safetensors_come_first_and_are_written() {
     let shards = folder("mixtral", "pytorch-shards", &SHARDS.map(|name| [name, name]));
-    let checkpoint = Checkpoint::open(shards.path()).unwrap();
+    let checkpoint = CheckpointFiles::open(shards.path()).unwrap();
     let model = describe(&checkpoint.config).unwrap();
     let build = backbones::all().get("transformer-lm").unwrap().build;
     let (library, init) = (library(), Init::new(0, &Device::flex()));
     let network = (build.init)(&model.backbone, &model.backbone_spec(&library), &init).unwrap();
     let network = load(network, &model.rules, &checkpoint).unwrap().network;
     let to = shards.path().join("out");
-    export(&network, &model.rules, &Source::of(&checkpoint), &to, None).unwrap();
+    export(&network, &model.rules, &CheckpointForm::of(&checkpoint), &to, None).unwrap();
     for file in ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"] {
         let [found, wanted] = [&to, &fixture("mixtral")].map(|at| fs::read(at.join(file)).unwrap());
         assert!(found == wanted, "{file}");
@@ -71,14 +71,14 @@ fn safetensors_come_first_and_are_written() {
     }
     let index = "model.safetensors.index.json";
     fs::copy(to.join(index), shards.path().join(index)).unwrap();
-    let first = &Checkpoint::open(shards.path()).unwrap().files()[0];
+    let first = &CheckpointFiles::open(shards.path()).unwrap().files()[0];
     assert_eq!(first, "model-00001-of-00002.safetensors");
 }
 
 #[test]
 fn a_head_by_two_names_is_one_head() {
     let both = folder("llama3", "pytorch", &[[BIN, BIN]]);
-    let checkpoint = Checkpoint::open(both.path()).unwrap();
+    let checkpoint = CheckpointFiles::open(both.path()).unwrap();
     let [a, b] =
         ["lm_head.weight", "model.embed_tokens.weight"].map(|t| checkpoint.bytes(t).unwrap());
     assert_eq!(a, b);

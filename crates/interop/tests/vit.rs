@@ -8,7 +8,7 @@ use std::fs;
 
 use burn::prelude::*;
 use common::{NEAR, expected, fixture, imported};
-use interop::{Checkpoint, Source, describe, export};
+use interop::{CheckpointFiles, CheckpointForm, describe, export};
 use moe::{Input, Pass};
 use serde_json::json;
 
@@ -35,7 +35,7 @@ fn import_and_export_give_the_same_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let (network, model, checkpoint) = imported(name, 0);
         let to = folder.path().join("out");
-        export(&network, &model.rules, &Source::of(&checkpoint), &to, None).unwrap();
+        export(&network, &model.rules, &CheckpointForm::of(&checkpoint), &to, None).unwrap();
         let read = |folder: std::path::PathBuf| fs::read(folder.join("model.safetensors")).unwrap();
         assert!(read(fixture(name)) == read(to), "{name}");
     }
@@ -44,7 +44,7 @@ fn import_and_export_give_the_same_bytes() {
 #[test]
 fn what_the_network_does_not_honour() {
     let said = |key: &str, value: serde_json::Value| {
-        let mut config = Checkpoint::open(&fixture("vit")).unwrap().config;
+        let mut config = CheckpointFiles::open(&fixture("vit")).unwrap().config;
         config.insert(key.into(), value);
         format!("{:#}", describe(&config).unwrap_err())
     };

@@ -39,7 +39,7 @@ mod width;
 
 pub use activation::Activation;
 pub use adamw::{AdamW, adamw};
-pub use attention::{AttentionForm, KeyValues, Positions, attention, attention_after};
+pub use attention::{AttentionForm, AttentionPositions, KeyValues, attention, attention_after};
 pub use carry::{Carry, carry, carry_back};
 pub use cross_entropy::cross_entropy;
 pub use ffn::{Ffn, grouped_ffn, slotwise};
@@ -51,7 +51,7 @@ pub use norm::{layer_norm, rms_norm};
 pub use permute::{permute, unpermute};
 pub use product::use_library_products;
 pub use read_back::{read_back, read_backs_of};
-pub use rows::{Entry, Rows};
+pub use rows::{ExpertRow, Rows};
 pub use softmax::softmax;
 pub use top_k::top_k_indices;
 pub use total::{mean, sum};

@@ -119,13 +119,13 @@ impl<B: MoveRows> SavedForBackward<B> for AddedUp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Entry;
+    use crate::ExpertRow;
     use burn::tensor::Device;
 
     fn rows() -> Arc<Rows> {
         // Token 0 at experts 1 and 0, token 1 nowhere, token 2 at expert 1.
         let entries =
-            [(1, 0), (0, 0), (1, 2)].map(|(expert, token)| Entry { expert, token, choice: 0 });
+            [(1, 0), (0, 0), (1, 2)].map(|(expert, token)| ExpertRow { expert, token, choice: 0 });
         Arc::new(Rows::new(3, 2, 1, entries.into_iter()))
     }
 

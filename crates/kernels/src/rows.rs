@@ -2,7 +2,7 @@
 
 /// One row of work: a token at an expert, with the weight of a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct ExpertRow {
     /// The expert, in `0..n_experts`.
     pub expert: usize,
     /// The row of the input, in `0..n_tokens`.
@@ -46,7 +46,7 @@ impl Rows {
         n_tokens: usize,
         n_experts: usize,
         n_choices: usize,
-        entries: impl Iterator<Item = Entry> + Clone,
+        entries: impl Iterator<Item = ExpertRow> + Clone,
     ) -> Self {
         let n_rows = entries.clone().count();
         // A function of the shape alone, so that the number of threads changes no sum.
@@ -54,7 +54,7 @@ impl Rows {
         let wanted = (n_rows / (SEGMENT * n_experts.max(1))).clamp(least, MOST_CHUNKS);
         let chunk = n_tokens.div_ceil(1 << wanted.ilog2()).max(1);
         let n_chunks = n_tokens.div_ceil(chunk).max(1);
-        let segment = |entry: &Entry| entry.expert * n_chunks + entry.token / chunk;
+        let segment = |entry: &ExpertRow| entry.expert * n_chunks + entry.token / chunk;
         let mut bounds = vec![0; n_experts * n_chunks + 1];
         for entry in entries.clone() {
             assert!(
@@ -80,7 +80,7 @@ impl Rows {
     /// `per_expert` rows for each expert, in order: what experts with slots of their own work on.
     pub fn in_order(n_experts: usize, per_expert: usize) -> Self {
         let n = n_experts * per_expert;
-        let entry = |row| Entry { expert: row / per_expert, token: row, choice: row };
+        let entry = |row| ExpertRow { expert: row / per_expert, token: row, choice: row };
         Self::new(n, n_experts, n, (0..n).map(entry))
     }
 
@@ -135,8 +135,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn entries(n_tokens: usize, n_experts: usize) -> impl Strategy<Value = Vec<Entry>> {
-        let entry = (0..n_experts, 0..n_tokens).prop_map(|(expert, token)| Entry {
+    fn entries(n_tokens: usize, n_experts: usize) -> impl Strategy<Value = Vec<ExpertRow>> {
+        let entry = (0..n_experts, 0..n_tokens).prop_map(|(expert, token)| ExpertRow {
             expert,
             token,
             choice: token,
@@ -154,11 +154,11 @@ mod tests {
                     for row in rows.segment(expert, chunk) {
                         let token = rows.token[row] as usize;
                         prop_assert_eq!(token / rows.chunk, chunk);
-                        found.push(Entry { expert, token, choice: rows.choice[row] as usize });
+                        found.push(ExpertRow { expert, token, choice: rows.choice[row] as usize });
                     }
                 }
             }
-            let key = |entry: &Entry| (entry.expert, entry.token, entry.choice);
+            let key = |entry: &ExpertRow| (entry.expert, entry.token, entry.choice);
             let mut expected = entries;
             expected.sort_by_key(key);
             found.sort_by_key(key);
@@ -177,6 +177,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "out of range")]
     fn a_token_that_is_not_there_is_refused() {
-        Rows::new(1, 1, 1, std::iter::once(Entry { expert: 0, token: 1, choice: 0 }));
+        Rows::new(1, 1, 1, std::iter::once(ExpertRow { expert: 0, token: 1, choice: 0 }));
     }
 }

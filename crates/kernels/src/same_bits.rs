@@ -6,8 +6,9 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use proptest::prelude::*;
 
 use crate::{
-    Activation, AdamW, AttentionForm, Entry, Ffn, Positions, Rows, adamw, attention, cross_entropy,
-    gelu, grouped_ffn, layer_norm, rms_norm, softmax, sum, width::testing::at_each_width,
+    Activation, AdamW, AttentionForm, AttentionPositions, ExpertRow, Ffn, Rows, adamw, attention,
+    cross_entropy, gelu, grouped_ffn, layer_norm, rms_norm, softmax, sum,
+    width::testing::at_each_width,
 };
 
 /// Numbers of both signs without a pattern, some of them large.
@@ -97,7 +98,7 @@ proptest! {
         causal in any::<bool>(),
     ) {
         let (heads, kv_heads) = groups;
-        let positions = if causal { Positions::ROTARY } else { Positions::Unordered };
+        let positions = if causal { AttentionPositions::ROTARY } else { AttentionPositions::Unordered };
         let form = AttentionForm { heads, kv_heads, positions };
         let line = (heads + 2 * kv_heads) * 2 * half;
         prop_assert!(same(|| through([2, tokens, line], |qkv| attention(qkv, form))));
@@ -113,7 +114,7 @@ proptest! {
             Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu,
         ]),
     ) {
-        let entry = |i: usize| Entry { expert: i * 7 % 3, token: i / 2, choice: i };
+        let entry = |i: usize| ExpertRow { expert: i * 7 % 3, token: i / 2, choice: i };
         let rows = Arc::new(Rows::new(tokens, 3, 2 * tokens, (0..2 * tokens).map(entry)));
         let agree = same(|| {
             let leaf = |seed, shape| random::<3>(seed, shape).require_grad();

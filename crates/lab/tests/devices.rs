@@ -14,8 +14,9 @@ use std::{
 
 use burn::{prelude::*, tensor::Gradients};
 use kernels::{
-    Activation, AttentionForm, Entry, Ffn, Positions, Rows, attention, attention_after,
-    cross_entropy, gelu, grouped_ffn, layer_norm, permute, rms_norm, slotwise, unpermute,
+    Activation, AttentionForm, AttentionPositions, ExpertRow, Ffn, Rows, attention,
+    attention_after, cross_entropy, gelu, grouped_ffn, layer_norm, permute, rms_norm, slotwise,
+    unpermute,
 };
 use moe::{Choice, Init};
 
@@ -123,7 +124,7 @@ const OPERATIONS: [&str; 12] = [
 fn numbers(name: &str, device: &Device) -> Vec<Vec<f32>> {
     let of = Inputs { init: Init::new(3, &device.clone().autodiff()) };
     let (x, q) = (of.of::<2>("x", [20, 6]), of.of::<3>("qkv", [2, 9, 24]));
-    let form = AttentionForm::full(2, Positions::ROTARY);
+    let form = AttentionForm::full(2, AttentionPositions::ROTARY);
     match name {
         "grouped ffn" => {
             let (ffn, inputs) = of.ffn(Activation::Gelu, false);
@@ -142,7 +143,7 @@ fn numbers(name: &str, device: &Device) -> Vec<Vec<f32>> {
             of.with_gradients(y, |g| [vec![grad(&x, g)], grads(&inputs, g)].concat())
         }
         "attention" => {
-            let y = attention(q.clone(), AttentionForm::full(2, Positions::Unordered));
+            let y = attention(q.clone(), AttentionForm::full(2, AttentionPositions::Unordered));
             of.with_gradients(y, |g| vec![grad(&q, g)])
         }
         "attention, rotary" => of.with_gradients(attention(q.clone(), form), |g| vec![grad(&q, g)]),
@@ -182,7 +183,7 @@ fn numbers(name: &str, device: &Device) -> Vec<Vec<f32>> {
 /// 20 tokens with two choices among 4 experts, of which every third goes to no one.
 fn rows() -> Arc<Rows> {
     let choices = (0..40_usize).filter(|choice| choice % 3 != 2);
-    let entry = |choice| Entry { expert: choice * 5 % 4, token: choice / 2, choice };
+    let entry = |choice| ExpertRow { expert: choice * 5 % 4, token: choice / 2, choice };
     Arc::new(Rows::new(20, 4, 40, choices.map(entry)))
 }
 

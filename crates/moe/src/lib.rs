@@ -42,9 +42,9 @@ pub use plugin::{
     parameters, read, stable_hash, typed, visit_paths, with_parameters,
 };
 pub use routing::{
-    AnyRouter, BlockInput, BuildRouter, Clusters, Condition, Dims, Domain, DynRouter, Examples,
-    Input, LayerReport, Level, Pass, Plan, Router, RouterLogits, RouterSocket, Routers,
-    SequencePair, SkipTopExperts, TokenIds, counts, one_hot, top_k,
+    AnyRouter, BlockInput, BuildRouter, Clusters, Condition, Dims, Domain, DynRouter,
+    ExampleIndices, Input, LayerReport, Level, Pass, Plan, Router, RouterLogits, RouterSocket,
+    Routers, SequencePair, SkipTopExperts, TokenIds, counts, one_hot, top_k,
 };
 #[doc(hidden)]
 pub use serde;

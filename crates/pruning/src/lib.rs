@@ -7,9 +7,9 @@
 //!
 //! Delta_s = ||w_s fine-tuned|| - ||w_s before||          the signed difference of the lengths
 //!
-//! In each layer by itself the experts of the smallest Delta go: [`Rule`] scores, [`Ratio`] says how
+//! In each layer by itself the experts of the smallest Delta go: [`PruningRule`] scores, [`Ratio`] says how
 //! many, [`carry`] takes the weights over. What becomes of their choices is `moe::Gone`. With
-//! [`Rule::Merge`] experts are not dropped but averaged in groups: [`clusters`], [`merged`].
+//! [`PruningRule::Merge`] experts are not dropped but averaged in groups: [`clusters`], [`merged`].
 
 mod carry;
 mod merge;
@@ -23,5 +23,5 @@ pub use carry::carry;
 pub use merge::{clusters, dominant, merged};
 pub use norms::{LayerNorms, norms};
 pub use ratio::{Ratio, keep};
-pub use rule::{Evidence, Rule};
+pub use rule::{Evidence, PruningRule};
 pub use upcycle::{UpcycleConfig, divided, factor, upcycle};

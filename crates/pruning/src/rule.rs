@@ -10,7 +10,7 @@ use crate::LayerNorms;
 /// A rule for scoring experts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Rule {
+pub enum PruningRule {
     /// The paper's: by how much the router's vector grew in fine-tuning. Signed: it is the difference
     /// of two lengths, not the length of the difference.
     #[default]
@@ -51,7 +51,7 @@ pub struct Evidence {
     pub weight: Vec<f64>,
     /// The number of units.
     pub units: usize,
-    /// Seeds [`Rule::Random`].
+    /// Seeds [`PruningRule::Random`].
     pub seed: u64,
 }
 
@@ -61,10 +61,10 @@ const BEFORE: &str = "there is no earlier network to compare with: the rule need
                       weights of another run, `from`; rules that need none: router-norm, expert-norm, \
                       load, importance, random, merge";
 
-impl Rule {
+impl PruningRule {
     /// Whether the rule needs an evaluation on data.
     pub fn needs_data(self) -> bool {
-        matches!(self, Rule::Load | Rule::Importance | Rule::Merge)
+        matches!(self, PruningRule::Load | PruningRule::Importance | PruningRule::Merge)
     }
 
     /// A score for each expert.
@@ -80,22 +80,22 @@ impl Rule {
             Ok(now.iter().zip(before).map(|(now, before)| now - before).collect::<Vec<f64>>())
         };
         let scores: Result<Vec<f64>, &'static str> = match self {
-            Rule::RouterNormChange => grown(&router),
-            Rule::ReversedRouterNormChange => {
+            PruningRule::RouterNormChange => grown(&router),
+            PruningRule::ReversedRouterNormChange => {
                 grown(&router).map(|grown| grown.into_iter().map(|change| -change).collect())
             }
-            Rule::AbsRouterNormChange => {
+            PruningRule::AbsRouterNormChange => {
                 grown(&router).map(|grown| grown.into_iter().map(f64::abs).collect())
             }
-            Rule::RouterNorm => router(&layer.now),
-            Rule::ExpertNormChange => grown(&experts),
-            Rule::ExpertNorm => experts(&layer.now),
-            Rule::Load | Rule::Merge => Ok(layer.load.clone()),
-            Rule::Importance => {
+            PruningRule::RouterNorm => router(&layer.now),
+            PruningRule::ExpertNormChange => grown(&experts),
+            PruningRule::ExpertNorm => experts(&layer.now),
+            PruningRule::Load | PruningRule::Merge => Ok(layer.load.clone()),
+            PruningRule::Importance => {
                 let of = |(weight, load): (&f64, &f64)| weight * load / layer.units as f64;
                 Ok(layer.weight.iter().zip(&layer.load).map(of).collect())
             }
-            Rule::Random => Ok(lots(layer.seed, layer.load.len())),
+            PruningRule::Random => Ok(lots(layer.seed, layer.load.len())),
         };
         scores.map_err(String::from)
     }
@@ -133,14 +133,14 @@ mod tests {
 
     #[test]
     fn the_change_is_signed() {
-        let scores = Rule::RouterNormChange.scores(&evidence()).unwrap();
+        let scores = PruningRule::RouterNormChange.scores(&evidence()).unwrap();
         let expected = [0.1289730, 0.1009511, -0.0837791, -0.0901580];
         assert!(scores.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{scores:?}");
         assert_eq!(order(&scores), [3, 2, 1, 0]);
-        let order = |rule: Rule| order(&rule.scores(&evidence()).unwrap());
-        assert_eq!(order(Rule::AbsRouterNormChange), [2, 3, 1, 0]);
-        assert_eq!(order(Rule::RouterNorm), [2, 1, 0, 3]);
-        assert_eq!(order(Rule::ReversedRouterNormChange), [0, 1, 2, 3]);
+        let order = |rule: PruningRule| order(&rule.scores(&evidence()).unwrap());
+        assert_eq!(order(PruningRule::AbsRouterNormChange), [2, 3, 1, 0]);
+        assert_eq!(order(PruningRule::RouterNorm), [2, 1, 0, 3]);
+        assert_eq!(order(PruningRule::ReversedRouterNormChange), [0, 1, 2, 3]);
     }
 
     #[test]
@@ -151,15 +151,15 @@ mod tests {
             units: 4,
             ..Evidence::default()
         };
-        assert_eq!(Rule::Load.scores(&layer).unwrap(), [4.0, 1.0, 3.0]);
-        assert_eq!(Rule::Importance.scores(&layer).unwrap(), [1.0, 0.225, 1.5]);
+        assert_eq!(PruningRule::Load.scores(&layer).unwrap(), [4.0, 1.0, 3.0]);
+        assert_eq!(PruningRule::Importance.scores(&layer).unwrap(), [1.0, 0.225, 1.5]);
     }
 
     #[test]
     fn lots_follow_from_the_seed() {
         let draw = |seed| {
             let layer = Evidence { load: vec![0.0; 8], seed, ..Evidence::default() };
-            Rule::Random.scores(&layer).unwrap()
+            PruningRule::Random.scores(&layer).unwrap()
         };
         assert_eq!(draw(3), draw(3));
         assert_ne!(draw(3), draw(4));
@@ -168,9 +168,16 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let fresh = Evidence { before: None, ..evidence() };
-        assert!(Rule::RouterNormChange.scores(&fresh).unwrap_err().contains("no earlier network"));
-        assert!(Rule::ExpertNorm.scores(&fresh).unwrap_err().contains("one size"));
+        assert!(
+            PruningRule::RouterNormChange
+                .scores(&fresh)
+                .unwrap_err()
+                .contains("no earlier network")
+        );
+        assert!(PruningRule::ExpertNorm.scores(&fresh).unwrap_err().contains("one size"));
         let hash = Evidence::default();
-        assert!(Rule::RouterNorm.scores(&hash).unwrap_err().contains("no matrix `gate.weight`"));
+        assert!(
+            PruningRule::RouterNorm.scores(&hash).unwrap_err().contains("no matrix `gate.weight`")
+        );
     }
 }

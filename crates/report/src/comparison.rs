@@ -1,7 +1,7 @@
 //! The comparison table: quality with its interval beside everything that it cost.
 
 use crate::{
-    Cell, Column, Digits, Error, Estimate, Kind, Query, Row, Runs, Setting, Table,
+    Cell, Column, Error, Estimate, Kind, NumberForm, Query, Row, Runs, Setting, Table,
     best::{Place, RULE, standing},
     budget::Spent,
     metric::{DROPPED, LATENCY, LOAD, SPEED, range},
@@ -61,14 +61,14 @@ impl<'a> Builder<'a> {
         self.facts(&mut table);
         self.budget(&mut table);
         for (metric, name, digits) in [
-            (SPEED, "tokens/s", Some(Digits::Short)),
-            (LOAD, "max/mean load", Some(Digits::Short)),
+            (SPEED, "tokens/s", Some(NumberForm::Short)),
+            (LOAD, "max/mean load", Some(NumberForm::Short)),
             (DROPPED, "dropped", None),
         ] {
             self.cost(&mut table, metric, name, digits);
         }
         if self.setting.has(LATENCY, self.split) {
-            self.cost(&mut table, LATENCY, "ms/sentence", Some(Digits::Short));
+            self.cost(&mut table, LATENCY, "ms/sentence", Some(NumberForm::Short));
         }
         self.notes(&mut table);
         table
@@ -90,7 +90,7 @@ impl<'a> Builder<'a> {
         let standing = standing(self.setting, self.query, &self.methods, what, better);
         let cells = self.methods.iter().zip(&standing.bold).map(|(m, bold)| shown(m, *bold));
         push(table, metric, metric, None, cells.collect());
-        let p = Column::new(&format!("{metric}_p"), "p", Kind::Numbers(Digits::P));
+        let p = Column::new(&format!("{metric}_p"), "p", Kind::Numbers(NumberForm::P));
         table.columns.push(p);
         table.rows.iter_mut().zip(standing.places).for_each(|(row, place)| row.push(cell(place)));
         if standing.bold.contains(&true) {
@@ -102,7 +102,7 @@ impl<'a> Builder<'a> {
     /// Parameters and FLOPs. They are counted, not measured, so all seeds agree.
     fn facts(&self, table: &mut Table) {
         let fact = |key: &str, name: &str, of: fn(&Row) -> Option<f64>, table: &mut Table| {
-            table.columns.push(Column::new(key, name, Kind::Numbers(Digits::Short)));
+            table.columns.push(Column::new(key, name, Kind::Numbers(NumberForm::Short)));
             for (method, row) in self.methods.iter().zip(&mut table.rows) {
                 row.push(Cell::span(self.setting.rows(method).filter_map(of)));
             }
@@ -125,7 +125,7 @@ impl<'a> Builder<'a> {
     }
 
     /// A column of what it cost. It may be measured on another split than the quality is.
-    fn cost(&self, table: &mut Table, metric: &str, name: &str, digits: Option<Digits>) {
+    fn cost(&self, table: &mut Table, metric: &str, name: &str, digits: Option<NumberForm>) {
         let mut splits = vec![self.split];
         splits.extend(self.setting.splits());
         let split = splits.into_iter().find(|split| self.setting.has(metric, split));
@@ -285,12 +285,13 @@ struct Show {
 }
 
 /// Adds a column of estimates; without digits given, the intervals decide.
-fn push(table: &mut Table, key: &str, name: &str, digits: Option<Digits>, cells: Vec<Cell>) {
+fn push(table: &mut Table, key: &str, name: &str, digits: Option<NumberForm>, cells: Vec<Cell>) {
     let half = |cell: &Cell| match cell {
         Cell::Estimate(Estimate { mean: Mean { half, .. }, .. }) => *half,
         _ => None,
     };
-    let digits = digits.unwrap_or_else(|| Digits::Fixed(decimals(cells.iter().filter_map(half))));
+    let digits =
+        digits.unwrap_or_else(|| NumberForm::Fixed(decimals(cells.iter().filter_map(half))));
     table.columns.push(Column::new(key, name, Kind::Estimates(digits)));
     table.rows.iter_mut().zip(cells).for_each(|(row, cell)| row.push(cell));
 }

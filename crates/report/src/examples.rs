@@ -41,7 +41,7 @@ pub struct ExampleRow {
 
 /// The values of single examples, by run.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Examples {
+pub struct ExampleScores {
     runs: BTreeMap<String, Vec<ExampleRow>>,
 }
 
@@ -55,7 +55,7 @@ struct Record {
     counts: String,
 }
 
-impl Examples {
+impl ExampleScores {
     /// Reads a file; `name` in messages is its path.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = read_text(path).map_err(Error::file(path))?;
@@ -206,8 +206,8 @@ mod tests {
     use super::*;
     use crate::fixture::row;
 
-    fn examples() -> Examples {
-        let mut examples = Examples::default();
+    fn examples() -> ExampleScores {
+        let mut examples = ExampleScores::default();
         let row = |run: &str, metric: &str, sums: &[f64], counts: &[f64]| ExampleRow {
             run: run.into(),
             split: "test".into(),
@@ -228,14 +228,15 @@ mod tests {
             "run,split,metric,sums,counts\na-0,test,accuracy,1 0 1 1,\n\
              a-0,test,bits_per_byte,151.25 98.5,64 61\n"
         );
-        assert_eq!(Examples::parse("e.csv", csv.as_bytes()).unwrap(), examples());
-        let none = Examples::default();
-        assert_eq!(Examples::parse("e.csv", none.to_csv().as_bytes()).unwrap(), none);
+        assert_eq!(ExampleScores::parse("e.csv", csv.as_bytes()).unwrap(), examples());
+        let none = ExampleScores::default();
+        assert_eq!(ExampleScores::parse("e.csv", none.to_csv().as_bytes()).unwrap(), none);
     }
 
     #[test]
     fn bad_files_are_named_with_their_line() {
-        let err = |csv: &str| Examples::parse("e.csv", csv.as_bytes()).unwrap_err().to_string();
+        let err =
+            |csv: &str| ExampleScores::parse("e.csv", csv.as_bytes()).unwrap_err().to_string();
         let head = "run,split,metric,sums,counts\n";
         assert_eq!(
             err(&format!("{head}a,test,accuracy,1 o 1,\n")),
@@ -270,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_ratio_that_is_no_number_is_not_near() {
-        let mut examples = Examples::default();
+        let mut examples = ExampleScores::default();
         let (run, split, metric) = ("a-0".into(), "test".into(), "accuracy".into());
         examples.push(ExampleRow { run, split, metric, sums: vec![0.0], counts: vec![0.0] });
         assert!(examples.check("e.csv", &[row("a", 0, "accuracy", 0.75)]).is_err());

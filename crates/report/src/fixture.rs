@@ -1,7 +1,7 @@
 //! Small fixed data for the tests of this crate.
 
 use crate::{
-    ExampleRow, Examples, Row, Runs,
+    ExampleRow, ExampleScores, Row, Runs,
     trace::{About, Layer, Trace},
 };
 
@@ -60,7 +60,7 @@ pub(crate) fn runs() -> Runs {
 
 /// Two methods with 5 seeds and 40 test examples, on which they differ more than the seeds do.
 pub(crate) fn runs_with_examples() -> Runs {
-    let (mut rows, mut examples) = (Vec::new(), Examples::default());
+    let (mut rows, mut examples) = (Vec::new(), ExampleScores::default());
     for (method, better) in [("a", 6), ("b", 0)] {
         for seed in 0..5_u64 {
             // Example by example: right, wrong, or right for one method or some seeds only.

@@ -64,7 +64,7 @@ mod visible;
 
 pub use comparison::comparison;
 pub use error::Error;
-pub use examples::{ExampleRow, Examples};
+pub use examples::{ExampleRow, ExampleScores};
 pub use metric::{Better, direction};
 pub use page::{Figure, Page, page, plots, trace_figures};
 pub use query::Query;
@@ -73,11 +73,11 @@ pub use runs::Runs;
 pub use series::{Curve, Line, Load};
 pub use setting::{Scores, Setting};
 pub use splice::splice;
-pub use table::{Cell, Column, Digits, Estimate, Format, Kind, Table, markdown_text, render};
+pub use table::{Cell, Column, Estimate, Format, Kind, NumberForm, Table, markdown_text, render};
 pub use verbs::{
-    Best, CheckOutcome, Claim, Comparison, Expect, Finding, Fit, Gate, GateCondition, Gated,
-    LATE_CHANGE, Measured, RATE_AT_EDGE, RATES_TRIED, Ranked, Ranking, TRIVIAL, Tested, check,
-    check_table, claims, claims_table, cmp, cmp_table, compare_to_baseline, fit, gates,
+    Best, CheckOutcome, Claim, ClaimEvidence, Comparison, Expect, Finding, Fit, GateCondition,
+    Gated, LATE_CHANGE, RATE_AT_EDGE, RATES_TRIED, Ranked, Ranking, SuiteGate, TRIVIAL, Tested,
+    check, check_table, claims, claims_table, cmp, cmp_table, compare_to_baseline, fit, gates,
     gates_table, ledger, power, rank, render_cmp,
 };
 pub use visible::visible;

@@ -11,7 +11,7 @@ use std::{
 use files::read_text;
 
 use crate::{
-    Error, Examples, Row,
+    Error, ExampleScores, Row,
     field::written,
     row::{COLUMNS, Header},
 };
@@ -22,13 +22,13 @@ pub struct Runs {
     /// One number each.
     pub rows: Vec<Row>,
     /// Contributions of single test examples, where they are known.
-    pub examples: Examples,
+    pub examples: ExampleScores,
 }
 
 impl Runs {
     /// These rows, without examples.
     pub fn of(rows: impl IntoIterator<Item = Row>) -> Self {
-        Self { rows: rows.into_iter().collect(), examples: Examples::default() }
+        Self { rows: rows.into_iter().collect(), examples: ExampleScores::default() }
     }
 
     /// Reads a file, and its examples if there is a file of them beside it.
@@ -37,7 +37,7 @@ impl Runs {
         let mut runs = Self::parse(&path.display().to_string(), text.as_bytes())?;
         let examples = examples_of(path);
         if examples.exists() {
-            runs.examples = Examples::read(&examples)?;
+            runs.examples = ExampleScores::read(&examples)?;
             runs.examples.check(&examples.display().to_string(), &runs.rows)?;
         }
         Ok(runs)
@@ -46,7 +46,7 @@ impl Runs {
     /// Reads several files. A row that is there twice counts once: results are merged by copying
     /// folders, and folders overlap.
     pub fn read_all(paths: &[PathBuf]) -> Result<Self, Error> {
-        let (mut rows, mut examples) = (Vec::new(), Examples::default());
+        let (mut rows, mut examples) = (Vec::new(), ExampleScores::default());
         for path in paths {
             let runs = Self::read(path)?;
             rows.extend(runs.rows);

@@ -1,7 +1,7 @@
 //! The table of what searches found: their own measures, which no network has.
 
 use crate::{
-    Cell, Column, Digits, Estimate, Kind, Query, Row, Setting, Table,
+    Cell, Column, Estimate, Kind, NumberForm, Query, Row, Setting, Table,
     metric::{OF_SEARCHES, range},
     number::decimals,
     setting::distinct,
@@ -51,7 +51,7 @@ pub(crate) fn searches_of(setting: &Setting, query: &Query) -> Option<Table> {
         });
         let means: Vec<_> = means.collect();
         let halves = means.iter().flatten().filter_map(|mean| mean.half);
-        let digits = Digits::Fixed(decimals(halves));
+        let digits = NumberForm::Fixed(decimals(halves));
         table.columns.push(Column::new(metric, metric, Kind::Estimates(digits)));
         for (row, mean) in table.rows.iter_mut().zip(means) {
             row.push(mean.map_or(Cell::Missing, |mean| {

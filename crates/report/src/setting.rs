@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use foldhash::fast::RandomState;
 
-use crate::{Error, ExampleRow, Examples, Row, Runs, number::LARGEST};
+use crate::{Error, ExampleRow, ExampleScores, Row, Runs, number::LARGEST};
 
 /// With a faster hash than that of the standard library: tables look up every value by names.
 type HashMap<K, V> = std::collections::HashMap<K, V, RandomState>;
@@ -39,7 +39,7 @@ pub struct Setting<'a> {
     /// The run that gave a value, if there are values of single examples.
     sources: HashMap<(usize, usize, u64), &'a str>,
     gaps: HashMap<&'a str, BTreeMap<u64, Gap>>,
-    examples: &'a Examples,
+    examples: &'a ExampleScores,
 }
 
 /// A run without a value.
@@ -72,7 +72,7 @@ impl<'a> Setting<'a> {
     fn new(
         key: (&'a str, &'a str, &'a str),
         rows: &[&'a Row],
-        examples: &'a Examples,
+        examples: &'a ExampleScores,
         mix: bool,
     ) -> Result<Self, Error> {
         let (suite, task, backbone) = key;

@@ -61,7 +61,7 @@ pub use dense::Dense;
 pub use expert_choice::{ExpertChoice, ExpertChoiceConfig};
 pub use gshard::{GShard, GShardConfig};
 pub use hash::{Hash, HashConfig};
-pub use loss_free::{LossFree, LossFreeConfig, Score};
+pub use loss_free::{LossFree, LossFreeConfig, ScoreFunction};
 pub use mobile_v_moe::{ImageSummary, MobileVMoe, MobileVMoeConfig};
 pub use moe_plus_plus::{MoePlusPlus, MoePlusPlusConfig};
 pub use noisy_top_k::{NoisyTopK, NoisyTopKConfig};

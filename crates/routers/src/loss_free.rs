@@ -26,7 +26,7 @@ use crate::kit::{Gate, balance_bias::BalanceBias, check, shares};
 /// The function from the gate's outputs to scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Score {
+pub enum ScoreFunction {
     /// Each expert for itself.
     Sigmoid,
     /// In competition.
@@ -39,7 +39,7 @@ config! {
         /// Experts for each unit.
         pub k: usize = 2,
         /// The function from the gate's outputs to scores.
-        pub score: Score = Score::Sigmoid,
+        pub score: ScoreFunction = ScoreFunction::Sigmoid,
         /// Whether the weights are divided by their sum.
         pub renormalise: bool = false,
         /// The step of the bias, u.
@@ -77,15 +77,17 @@ impl Router for LossFree {
         let logits = self.gate.forward(pass, units);
         let n_experts = logits.dims()[2];
         let s = match self.config.score {
-            Score::Sigmoid => sigmoid(logits.clone()), // (1)
-            Score::Softmax => softmax(logits.clone(), 2),
+            ScoreFunction::Sigmoid => sigmoid(logits.clone()), // (1)
+            ScoreFunction::Softmax => softmax(logits.clone(), 2),
         };
         let biased = s.clone().detach().inner() + self.bias.value();
         let (experts, _) = top_k(biased, self.config.k); // (3)
         let weights = match (self.config.renormalise, self.config.score) {
             (false, _) => s.gather(2, experts.clone()),
-            (true, Score::Sigmoid) => shares::of_sigmoids(logits.gather(2, experts.clone())),
-            (true, Score::Softmax) => softmax(logits.gather(2, experts.clone()), 2),
+            (true, ScoreFunction::Sigmoid) => {
+                shares::of_sigmoids(logits.gather(2, experts.clone()))
+            }
+            (true, ScoreFunction::Softmax) => softmax(logits.gather(2, experts.clone()), 2),
         };
         self.bias.follow(pass, &experts, self.config.bias_step); // algorithm 1
         Plan::TokenChoice { experts, weights, n_experts }

@@ -21,7 +21,7 @@
 use std::sync::Arc;
 
 use burn::{module::Module, prelude::*};
-use moe::{Dims, Examples, Init, Pass, Plan, Router, config, softmax};
+use moe::{Dims, ExampleIndices, Init, Pass, Plan, Router, config, softmax};
 use serde::{Deserialize, Serialize};
 
 use crate::kit::{Gate, Recorded, TraceFile, check, scores};
@@ -116,9 +116,9 @@ impl Router for Replay {
 impl Replay {
     /// The recorded choices of each unit of `[G, U]` in the layer at work; none of those in no trace.
     fn recorded(&self, pass: &Pass, [g, u]: [usize; 2]) -> Vec<Option<Choices>> {
-        let known = pass.get::<Examples>();
+        let known = pass.get::<ExampleIndices>();
         let of = |unit: usize| {
-            let Examples { split, rows } = known?;
+            let ExampleIndices { split, rows } = known?;
             // Sequences, [1, B], are examples; otherwise each group is one.
             let (row, within) = if g == rows.len() { (unit / u, unit % u) } else { (unit, 0) };
             let example =
@@ -234,7 +234,7 @@ mod tests {
     fn route(router: &Replay, rows: Vec<usize>) -> (Vec<i32>, Vec<f32>, f32) {
         let mut pass = Pass::eval();
         let units = Tensor::ones([rows.len(), 2, 1], &Device::flex());
-        pass.put(Examples { split: "valid", rows });
+        pass.put(ExampleIndices { split: "valid", rows });
         let (experts, weights) = chosen(router, &mut pass, units);
         (experts, weights, scalar(&pass, "replayed"))
     }

@@ -129,7 +129,7 @@ mod tests {
     use moe::Input;
 
     use super::*;
-    use crate::{Candidate, DataDir, Property, Question, Tokenizer, text::tokens::Ascii};
+    use crate::{AnswerChoice, DataDir, Property, Question, Tokenizer, text::tokens::Ascii};
 
     #[test]
     fn the_cluster_of_an_example_is_its_classs_group() {
@@ -153,7 +153,7 @@ mod tests {
 
     fn everything() -> Everything {
         let property = Property { name: "party", values: vec!["d".into()], of: vec![0] };
-        let candidate = Candidate { tokens: vec![1, 2], start: 1, characters: 1 };
+        let candidate = AnswerChoice { tokens: vec![1, 2], start: 1, characters: 1 };
         let question = Question { candidates: vec![candidate], answer: 0 };
         Everything { properties: vec![property], questions: vec![question] }
     }

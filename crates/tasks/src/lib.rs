@@ -34,7 +34,7 @@ pub use grouped::Grouped;
 pub use registry::{BuildTask, LoadedTask, Tasks, same_answers};
 pub use score::{Score, cross_entropy};
 pub use task::{BatchPosition, LoadTask, Split, Task};
-pub use text::{CHOICE_METRICS, Candidate, Question, Tokenizer};
+pub use text::{AnswerChoice, CHOICE_METRICS, Question, Tokenizer};
 pub use translation_task::{TranslationTask, Writing};
 
 /// All tasks. The list is the table of contents.

@@ -1,6 +1,6 @@
 //! Facts of a task about a batch, put into the pass for the layers and routers that use them.
 
-use moe::{Clusters, Condition, Examples, Input, Pass, RealTokens};
+use moe::{Clusters, Condition, ExampleIndices, Input, Pass, RealTokens};
 use tasks::{Batch, Task};
 
 /// Puts the task's facts about the batch into the pass: which tokens are real and which are padding,
@@ -10,7 +10,7 @@ pub fn put_batch_facts(pass: &mut Pass, task: &dyn Task, batch: &Batch) {
         pass.put(RealTokens(text.count.clone()));
     }
     if let Some((split, rows)) = &batch.examples {
-        pass.put(Examples { split: split.name(), rows: rows.clone() });
+        pass.put(ExampleIndices { split: split.name(), rows: rows.clone() });
     }
     if let Some(task) = task.as_clustered() {
         pass.put(Clusters(task.clusters(batch)));

@@ -8,7 +8,7 @@
 use backbones::AnyBackbone;
 use burn::prelude::*;
 use moe::{Input, Pass, RealTokens};
-use tasks::{CHOICE_METRICS, Candidate, Question, Score, cross_entropy};
+use tasks::{AnswerChoice, CHOICE_METRICS, Question, Score, cross_entropy};
 
 /// Choices at once, as many as an evaluation shows examples.
 const BATCH: usize = 64;
@@ -20,7 +20,8 @@ pub(crate) fn judge(
     score: &mut Score,
     device: &Device,
 ) {
-    let all: Vec<&Candidate> = questions.iter().flat_map(|question| &question.candidates).collect();
+    let all: Vec<&AnswerChoice> =
+        questions.iter().flat_map(|question| &question.candidates).collect();
     let chunks = all.chunks(BATCH).flat_map(|chunk| nats(model, chunk, device));
     let mut nats = chunks.collect::<Vec<f64>>().into_iter();
     for question in questions {
@@ -47,10 +48,10 @@ fn least(costs: &[[f64; 3]], by: usize) -> usize {
 
 /// The negative log-likelihood of each choice. Windows that are not full are filled up behind the
 /// choice, which a causal network does not see.
-fn nats(model: &AnyBackbone, candidates: &[&Candidate], device: &Device) -> Vec<f64> {
+fn nats(model: &AnyBackbone, candidates: &[&AnswerChoice], device: &Device) -> Vec<f64> {
     let (length, b) = (model.tokens(), candidates.len());
     let cut = |shift: usize| {
-        let ids = candidates.iter().flat_map(|Candidate { tokens, .. }| {
+        let ids = candidates.iter().flat_map(|AnswerChoice { tokens, .. }| {
             (0..length).map(move |at| tokens[(at + shift).min(tokens.len() - 1)])
         });
         let ids = ids.collect::<Vec<i32>>();
@@ -61,7 +62,7 @@ fn nats(model: &AnyBackbone, candidates: &[&Candidate], device: &Device) -> Vec<
     let output = model.forward(&mut pass, Input::Tokens(cut(0)));
     let nats: Vec<f32> = cross_entropy(output, cut(1)).into_data().iter::<f32>().collect();
     // The answer at a position is the token after it.
-    let sum = |(candidate, nats): (&&Candidate, &[f32])| {
+    let sum = |(candidate, nats): (&&AnswerChoice, &[f32])| {
         let asked = &nats[candidate.start - 1..candidate.tokens.len() - 1];
         asked.iter().map(|nats| f64::from(*nats)).sum()
     };

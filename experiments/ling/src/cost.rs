@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{anyhow, ensure};
 use clap::Args;
-use report::{Cell, Column, Digits, Format, Kind, Table};
+use report::{Cell, Column, Format, Kind, NumberForm, Table};
 
 use lab::{Answer, FormatArgs, Session, Verb};
 
@@ -123,15 +123,15 @@ fn table(call: &CostArgs, sizes: &ModelSizes, rows: Vec<Vec<Cell>>, flops: f64) 
     let number = |key: &str, name: &str, digits| Column::new(key, name, Kind::Numbers(digits));
     let mut columns = vec![
         Column::new("device", "device", Kind::Words),
-        number("tflops", "TFLOPs/s", Digits::Fixed(0)),
-        number("memory", "GB", Digits::Fixed(0)),
-        number("price", "price/h", Digits::Fixed(2)),
-        number("hours", "hours", Digits::Short),
-        number("days", "days", Digits::Fixed(1)),
-        number("cost", "cost", Digits::Short),
+        number("tflops", "TFLOPs/s", NumberForm::Fixed(0)),
+        number("memory", "GB", NumberForm::Fixed(0)),
+        number("price", "price/h", NumberForm::Fixed(2)),
+        number("hours", "hours", NumberForm::Short),
+        number("days", "days", NumberForm::Fixed(1)),
+        number("cost", "cost", NumberForm::Short),
     ];
     if call.price.is_some() {
-        columns.push(number("implied", "implied share", Digits::Fixed(3)));
+        columns.push(number("implied", "implied share", NumberForm::Fixed(3)));
     }
     let mut notes = vec![
         format!(

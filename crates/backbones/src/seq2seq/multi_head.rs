@@ -145,7 +145,7 @@ impl MultiHead {
 mod tests {
     use super::*;
     use crate::testing::fill;
-    use kernels::{AttentionForm, Positions, attention};
+    use kernels::{AttentionForm, AttentionPositions, attention};
 
     fn numbers(salt: u64, shape: [usize; 3]) -> Tensor<3> {
         let n = shape.iter().product();
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn of_a_stream_to_itself_it_is_the_fused_attention() {
         let qkv = numbers(1, [2, 5, 24]);
-        let form = AttentionForm::full(2, Positions::Unordered);
+        let form = AttentionForm::full(2, AttentionPositions::Unordered);
         let part = |i: usize| qkv.clone().narrow(2, 8 * i, 8);
         let seen = KeysValues { keys: part(1), values: part(2) };
         let gap = multi_head(part(0), &seen, (2, true), None) - attention(qkv.clone(), form);

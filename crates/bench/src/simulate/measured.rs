@@ -6,7 +6,7 @@ use std::{hint::black_box, sync::Arc, time::Instant};
 use anyhow::anyhow;
 use burn::{prelude::*, tensor::Distribution};
 use distributed::Communicator;
-use kernels::{Activation, Entry, Ffn, Rows, grouped_ffn};
+use kernels::{Activation, ExpertRow, Ffn, Rows, grouped_ffn};
 use lab::resident_memory;
 use moe::{ExpertShard, Plan, expert_parallel};
 use report::trace::{Layer, Trace};
@@ -127,7 +127,7 @@ fn constants(
     let rows = (sizes.tokens * chosen / units.max(1)).max(1);
     let count = trace.layers.first().map_or(1, |layer| layer.n_experts / world.size()).max(1);
     let (experts, x) = (experts(count, sizes), units_of(rows, sizes.width));
-    let entry = |token| Entry { expert: token % count, token, choice: 0 };
+    let entry = |token| ExpertRow { expert: token % count, token, choice: 0 };
     let of = Arc::new(Rows::new(rows, count, 1, (0..rows).map(entry)));
     let seconds = slowest(world, repeat, || {
         drop(grouped_ffn(x.clone(), &of, None, experts.clone()).sum().backward());

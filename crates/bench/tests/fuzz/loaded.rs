@@ -8,7 +8,7 @@ use serde_json::json;
 use soccernet::{Mode, Options, Source, Task as Official};
 use tasks::{
     BatchPosition, DataDir, Score, Split, Task,
-    soccer::{ImagesConfig, SequencesConfig, write_images, write_sequences},
+    soccer::{SequencesConfig, SoccerImagesConfig, write_images, write_sequences},
     video::{GamesConfig, write_games},
 };
 
@@ -110,7 +110,8 @@ fn soccer_set() -> &'static Set {
             players: 3,
             ..Default::default()
         };
-        let images = ImagesConfig { train: 1, valid: 1, test: 1, width: 32, ..Default::default() };
+        let images =
+            SoccerImagesConfig { train: 1, valid: 1, test: 1, width: 32, ..Default::default() };
         made(|folder| {
             let written = write_sequences(&sequences, None, &folder.join("sequences"));
             written.expect("they can be written");

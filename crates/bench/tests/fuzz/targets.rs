@@ -76,7 +76,7 @@ fn tables() -> Vec<Target> {
             drop(report::page(&report::Page::new("fuzz", &runs)));
         }),
         target("example-table", 10, texts(&[examples]), |_, bytes| {
-            drop(report::Examples::parse("fuzz.csv", bytes));
+            drop(report::ExampleScores::parse("fuzz.csv", bytes));
         }),
     ]
 }
@@ -466,7 +466,7 @@ fn write(folder: &Path, files: &[(&str, &[u8])]) {
 
 /// Reads all there is of a checkpoint.
 fn read_model(path: &Path) {
-    let Ok(checkpoint) = interop::Checkpoint::open(path) else { return };
+    let Ok(checkpoint) = interop::CheckpointFiles::open(path) else { return };
     drop(interop::describe(&checkpoint.config));
     for (name, stored) in checkpoint.tensors() {
         if let Ok(numbers) = checkpoint.numbers(name) {

@@ -16,13 +16,13 @@ use backbones::HeadNorm;
 use serde_json::json;
 
 use super::{
-    Model,
+    ImportedNetwork,
     decoder::{Decoder, Defaults, top_k, weights},
     deepseek_v2::layers,
 };
 use crate::keys::Keys;
 
-pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
+pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
     let mut decoder = Decoder::read(keys, Defaults { theta: 1e4, epsilon: 1e-6 })?;
     decoder.head_width(keys)?;
     decoder.parts().qkv_bias = keys.flag("use_qkv_bias", false)?;

@@ -13,7 +13,7 @@ use backbones::{AttentionParts, QkNorm, TransformerLmConfig};
 use moe::{Choice, Domain, MoeConfig, Placement};
 use serde_json::json;
 
-use super::Model;
+use super::ImportedNetwork;
 use crate::{keys::Keys, rules::Rules, stretch::Stretch};
 
 /// A decoder that is being described.
@@ -170,11 +170,11 @@ impl Decoder {
     }
 
     /// What is described.
-    pub(super) fn done(self) -> Model {
+    pub(super) fn done(self) -> ImportedNetwork {
         let Self { config, moe, rules, vocab, length } = self;
         let options = serde_json::to_value(&config).ok();
         let options = options.and_then(|value| value.as_object().cloned()).unwrap_or_default();
-        Model {
+        ImportedNetwork {
             backbone: Choice { kind: "transformer-lm".into(), options },
             moe,
             domain: Domain::Text { vocab, length },

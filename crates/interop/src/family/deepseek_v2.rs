@@ -19,12 +19,12 @@ use moe::{Choice, SharedConfig};
 use serde_json::json;
 
 use super::{
-    Model,
+    ImportedNetwork,
     decoder::{Decoder, Defaults, PROJECTIONS, swiglu},
 };
 use crate::{keys::Keys, stretch::Stretch};
 
-pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
+pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
     let mut decoder = Decoder::read(keys, Defaults { theta: 1e4, epsilon: 1e-6 })?;
     latent(keys, &mut decoder)?;
     keys.only("mlp_bias", &[json!(false)])?;

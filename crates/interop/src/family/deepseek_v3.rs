@@ -14,13 +14,13 @@ use moe::Choice;
 use serde_json::json;
 
 use super::{
-    Model,
+    ImportedNetwork,
     decoder::{Decoder, Defaults},
     deepseek_v2::{EXPERTS, latent, layers, training},
 };
 use crate::keys::Keys;
 
-pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
+pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
     let mut decoder = Decoder::read(keys, Defaults { theta: 1e4, epsilon: 1e-6 })?;
     latent(keys, &mut decoder)?;
     keys.only("norm_topk_prob", &[json!(true)])?;

@@ -12,10 +12,10 @@
 
 use backbones::Pool;
 
-use super::{Model, vit::read_with};
+use super::{ImportedNetwork, vit::read_with};
 use crate::keys::Keys;
 
-pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
+pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
     let mut model = read_with(keys, Pool::Distilled, "deit")?;
     let rules = &mut model.rules;
     rules.same("distillation.token", "deit.embeddings.distillation_token");

@@ -23,7 +23,7 @@ use backbones::{
 use moe::{Choice, Domain, MoeConfig, Placement};
 use serde_json::json;
 
-use super::Model;
+use super::ImportedNetwork;
 use crate::{keys::Keys, rules::Rules};
 
 /// An encoder-decoder that is being described.
@@ -165,11 +165,11 @@ impl EncoderDecoder {
     }
 
     /// What is described.
-    pub(super) fn done(self) -> Model {
+    pub(super) fn done(self) -> ImportedNetwork {
         let Self { config, moe, rules, vocab, length } = self;
         let options = serde_json::to_value(&config).ok();
         let options = options.and_then(|value| value.as_object().cloned()).unwrap_or_default();
-        Model {
+        ImportedNetwork {
             backbone: Choice { kind: "transformer-seq2seq".into(), options },
             moe,
             domain: Domain::Pair { vocab, source: length, target: length },

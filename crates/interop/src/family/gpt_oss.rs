@@ -17,12 +17,12 @@ use anyhow::bail;
 use moe::{Choice, Placement};
 
 use super::{
-    Model,
+    ImportedNetwork,
     decoder::{Decoder, Defaults, top_k},
 };
-use crate::{keys::Keys, rules::Rule};
+use crate::{keys::Keys, rules::TensorRule};
 
-pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
+pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
     let mut decoder = Decoder::read(keys, Defaults { theta: 150_000.0, epsilon: 1e-5 })?;
     decoder.head_width(keys)?;
     decoder.config.bias = keys.flag("attention_bias", true)?;
@@ -49,8 +49,8 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
         let (here, there) = (format!("{here}.experts"), format!("{there}.experts"));
         for (path, start) in [("w", 0), ("v", 1)] {
             let both = format!("{there}.gate_up_proj");
-            let weight = Rule::new(format!("{here}.{path}"), &both).take(2, start, hidden, 2);
-            let bias = Rule::new(format!("{here}.bias_{path}"), format!("{both}_bias"));
+            let weight = TensorRule::new(format!("{here}.{path}"), &both).take(2, start, hidden, 2);
+            let bias = TensorRule::new(format!("{here}.bias_{path}"), format!("{both}_bias"));
             rules.all.extend([weight, bias.take(1, start, hidden, 2)]);
         }
         rules.same(format!("{here}.w2"), format!("{there}.down_proj"));

@@ -11,12 +11,12 @@
 //! Differs from Llama: four constant factors; softmax over the chosen experts alone.
 
 use super::{
-    Model,
+    ImportedNetwork,
     decoder::{Decoder, Defaults, swiglu, top_k},
 };
-use crate::{keys::Keys, rules::Rule};
+use crate::{keys::Keys, rules::TensorRule};
 
-pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
+pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
     let mut decoder = Decoder::read(keys, Defaults { theta: 1e4, epsilon: 1e-6 })?;
     decoder.config.bias = keys.flag("attention_bias", false)?;
     decoder.parts().scale = Some(keys.number("attention_multiplier", 1.0)?);
@@ -35,7 +35,7 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
         decoder.gate(block, format!("{there}.router.layer.weight"));
         let input = format!("{there}.input_linear.weight");
         for (path, start) in [("w", 0), ("v", hidden)] {
-            let rule = Rule::new(format!("{here}.experts.{path}"), &input);
+            let rule = TensorRule::new(format!("{here}.experts.{path}"), &input);
             decoder.rules.all.push(rule.take(1, start, hidden, 1).turned());
         }
         decoder.rules.map(format!("{here}.experts.w2"), format!("{there}.output_linear.weight"));

@@ -11,12 +11,12 @@
 use serde_json::json;
 
 use super::{
-    Model,
+    ImportedNetwork,
     decoder::{Decoder, Defaults, swiglu, top_k},
 };
 use crate::keys::Keys;
 
-pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
+pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
     let mut decoder = Decoder::read(keys, Defaults { theta: 1e6, epsilon: 1e-5 })?;
     decoder.head_width(keys)?;
     decoder.parts().window = keys.maybe_size("sliding_window")?;

@@ -29,7 +29,7 @@ use crate::{keys::Keys, rules::Rules};
 
 /// The network of a checkpoint.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Model {
+pub struct ImportedNetwork {
     /// The backbone with its settings.
     pub backbone: Choice,
     /// Its MoE layers.
@@ -42,7 +42,7 @@ pub struct Model {
     pub rules: Rules,
 }
 
-impl Model {
+impl ImportedNetwork {
     /// What the backbone is built for.
     pub fn backbone_spec<'a>(&'a self, library: &'a moe::Library) -> BackboneSpec<'a> {
         BackboneSpec { domain: self.domain, outputs: self.outputs, moe: &self.moe, library }
@@ -53,7 +53,7 @@ impl Model {
 struct Family {
     kind: &'static str,
     architecture: &'static str,
-    read: fn(&mut Keys) -> anyhow::Result<Model>,
+    read: fn(&mut Keys) -> anyhow::Result<ImportedNetwork>,
 }
 
 macro_rules! families {
@@ -119,7 +119,7 @@ fn check_layers(config: &Map<String, Value>) -> anyhow::Result<()> {
 /// # Errors
 /// If the family is unknown, naming those that are known; if a key is missing or has a value that the
 /// network does not have; if there are keys that the network does not honour.
-pub fn describe(config: &Map<String, Value>) -> anyhow::Result<Model> {
+pub fn describe(config: &Map<String, Value>) -> anyhow::Result<ImportedNetwork> {
     let kind = config.get("model_type").and_then(Value::as_str);
     let kind = kind.ok_or_else(|| anyhow!("config.json: model_type is missing"))?;
     let Some(family) = FAMILIES.iter().find(|family| family.kind == kind) else {

@@ -13,12 +13,12 @@
 use backbones::QkNorm;
 
 use super::{
-    Model,
+    ImportedNetwork,
     decoder::{Decoder, Defaults, PROJECTIONS, swiglu, top_k, weights},
 };
 use crate::keys::Keys;
 
-pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
+pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
     let mut decoder = Decoder::read(keys, Defaults { theta: 1e4, epsilon: 1e-5 })?;
     decoder.config.bias = keys.flag("attention_bias", false)?;
     decoder.parts().norm = QkNorm::Width;

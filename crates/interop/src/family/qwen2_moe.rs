@@ -17,12 +17,12 @@ use moe::SharedConfig;
 use serde_json::json;
 
 use super::{
-    Model,
+    ImportedNetwork,
     decoder::{Decoder, Defaults, PROJECTIONS, swiglu, top_k, weights},
 };
 use crate::keys::Keys;
 
-pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
+pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
     let mut decoder = Decoder::read(keys, Defaults { theta: 1e4, epsilon: 1e-6 })?;
     decoder.parts().qkv_bias = keys.flag("qkv_bias", true)?;
     no_window(keys, decoder.config.depth)?;

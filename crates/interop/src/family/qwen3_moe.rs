@@ -11,13 +11,13 @@
 use backbones::QkNorm;
 
 use super::{
-    Model,
+    ImportedNetwork,
     decoder::{Decoder, Defaults},
     qwen2_moe::{layers, no_window},
 };
 use crate::keys::Keys;
 
-pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
+pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
     let mut decoder = Decoder::read(keys, Defaults { theta: 1e4, epsilon: 1e-6 })?;
     decoder.head_width(keys)?;
     decoder.config.bias = keys.flag("attention_bias", false)?;

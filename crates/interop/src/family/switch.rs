@@ -18,11 +18,11 @@
 use moe::{Capacity, Choice, Placement};
 use serde_json::json;
 
-use super::{Model, encoder_decoder::EncoderDecoder, t5::plain};
+use super::{ImportedNetwork, encoder_decoder::EncoderDecoder, t5::plain};
 use crate::keys::Keys;
 use backbones::seq2seq::Side;
 
-pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
+pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
     let mut switch = EncoderDecoder::read(keys)?;
     keys.only("router_dtype", &[json!("float32")])?;
     keys.only("feed_forward_proj", &[json!("relu")])?;

@@ -12,10 +12,10 @@ use anyhow::bail;
 use moe::Choice;
 use serde_json::json;
 
-use super::{Model, encoder_decoder::EncoderDecoder};
+use super::{ImportedNetwork, encoder_decoder::EncoderDecoder};
 use crate::keys::Keys;
 
-pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
+pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
     let mut t5 = EncoderDecoder::read(keys)?;
     t5.config.scale_output = keys.flag("scale_decoder_outputs", t5.config.head.tied)?;
     let hidden = keys.size("d_ff")?;

@@ -17,13 +17,13 @@ use backbones::{Pool, VitConfig};
 use moe::{Choice, Domain, MoeConfig, Placement};
 use serde_json::{Value, json};
 
-use super::Model;
+use super::ImportedNetwork;
 use crate::{
     keys::Keys,
-    rules::{Rule, Rules},
+    rules::{Rules, TensorRule},
 };
 
-pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
+pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
     let mut model = read_with(keys, Pool::ClassToken, "vit")?;
     model.rules.map("head.weight", "classifier.weight");
     model.rules.same("head.bias", "classifier.bias");
@@ -31,7 +31,11 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<Model> {
 }
 
 /// All but the head, with the tensors beneath this name.
-pub(super) fn read_with(keys: &mut Keys, pool: Pool, there: &str) -> anyhow::Result<Model> {
+pub(super) fn read_with(
+    keys: &mut Keys,
+    pool: Pool,
+    there: &str,
+) -> anyhow::Result<ImportedNetwork> {
     for dropout in ["hidden_dropout_prob", "attention_probs_dropout_prob"] {
         keys.only(dropout, &[json!(0.0)])?;
     }
@@ -57,7 +61,7 @@ pub(super) fn read_with(keys: &mut Keys, pool: Pool, there: &str) -> anyhow::Res
         keys.value("id2label").and_then(Value::as_object).map_or(2, |labels| labels.len());
     let rules = rules(&config, channels, there);
     let options = serde_json::to_value(&config)?.as_object().cloned().unwrap_or_default();
-    Ok(Model {
+    Ok(ImportedNetwork {
         backbone: Choice { kind: "vit".into(), options },
         moe: MoeConfig { layers: Placement::NONE, ..MoeConfig::default() },
         domain: Domain::Image { channels, height: side, width: side },
@@ -84,7 +88,7 @@ fn rules(config: &VitConfig, channels: usize, all: &str) -> Rules {
     rules.same("class", format!("{embeddings}.cls_token"));
     rules.same("positions", format!("{embeddings}.position_embeddings"));
     let patches = format!("{embeddings}.patch_embeddings.projection");
-    let cut = Rule::new("patches.weight", format!("{patches}.weight"));
+    let cut = TensorRule::new("patches.weight", format!("{patches}.weight"));
     rules.all.push(cut.shaped(&[1, 2, 3, 0], &[channels, p, p, d]));
     rules.same("patches.bias", format!("{patches}.bias"));
     norm(&mut rules, "norm", &format!("{all}.layernorm"));

@@ -4,9 +4,9 @@
 
 use std::{fs, path::PathBuf};
 
-use backbones::{AnyBackbone, Decoder};
+use backbones::{AnyBackbone, Decoding};
 use burn::prelude::*;
-use interop::{Checkpoint, Model, describe, load};
+use interop::{CheckpointFiles, ImportedNetwork, describe, load};
 use moe::{Domain, Init, Input, Library, Pass, RoutingProbe};
 
 /// The largest difference of a logit.
@@ -27,8 +27,11 @@ pub(crate) fn library() -> Library {
 }
 
 /// The network of a checkpoint, for texts of at most this length.
-pub(crate) fn imported(name: &str, length: usize) -> (AnyBackbone, Model, Checkpoint) {
-    let checkpoint = Checkpoint::open(&place(name)).unwrap();
+pub(crate) fn imported(
+    name: &str,
+    length: usize,
+) -> (AnyBackbone, ImportedNetwork, CheckpointFiles) {
+    let checkpoint = CheckpointFiles::open(&place(name)).unwrap();
     let mut model = describe(&checkpoint.config).unwrap();
     if let Domain::Text { vocab, .. } = model.domain {
         model.domain = Domain::Text { vocab, length };
@@ -107,7 +110,7 @@ pub(crate) fn greedy(name: &str, cached: bool) -> Vec<i32> {
     let (_, prompt) = expected.ints("prompt").unwrap();
     let (network, ..) = imported(name, 64);
     let device = Device::flex();
-    let mut decoder = Decoder::new(&network, &device, cached);
+    let mut decoder = Decoding::new(&network, &device, cached);
     let (mut scores, mut text) = (decoder.read(&prompt), Vec::new());
     let best = |scores: &[f32]| {
         (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b])).unwrap() as i32

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{AttentionForm, Positions, angle};
+use super::{AttentionForm, AttentionPositions, angle};
 use crate::{
     math::exp_negative,
     product::{Old, View, product},
@@ -33,8 +33,8 @@ impl Heads {
     pub(super) fn new(t: usize, line: usize, form: AttentionForm) -> Self {
         let head = form.head(line);
         let turns = match form.positions {
-            Positions::Unordered => Vec::new(),
-            Positions::CausalRotary { theta } => {
+            AttentionPositions::Unordered => Vec::new(),
+            AttentionPositions::CausalRotary { theta } => {
                 let turn = |i: usize| {
                     let angle = angle(i / (head / 2), i % (head / 2), head, theta);
                     let (sine, cosine) = angle.sin_cos();

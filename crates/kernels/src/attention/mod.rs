@@ -31,7 +31,7 @@ pub use portable::KeyValues;
 
 /// How positions enter attention.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Positions {
+pub enum AttentionPositions {
     /// Not at all: every token attends to every other. The network may add positions elsewhere.
     Unordered,
     /// Rotary positions with a causal mask: a token attends to itself and those before it.
@@ -41,7 +41,7 @@ pub enum Positions {
     },
 }
 
-impl Positions {
+impl AttentionPositions {
     /// Rotary positions as first published.
     pub const ROTARY: Self = Self::CausalRotary { theta: 10_000.0 };
 }
@@ -54,12 +54,12 @@ pub struct AttentionForm {
     /// Heads of keys and values; they divide the heads of queries.
     pub kv_heads: usize,
     /// The positions.
-    pub positions: Positions,
+    pub positions: AttentionPositions,
 }
 
 impl AttentionForm {
     /// As many heads of keys and values as of queries.
-    pub fn full(heads: usize, positions: Positions) -> Self {
+    pub fn full(heads: usize, positions: AttentionPositions) -> Self {
         Self { heads, kv_heads: heads, positions }
     }
 
@@ -73,7 +73,10 @@ impl AttentionForm {
         let fit = kv_heads > 0 && heads.is_multiple_of(kv_heads) && line.is_multiple_of(all);
         assert!(fit, "{heads} heads, {kv_heads} of keys and values, divide {line}");
         let head = line / all;
-        assert!(positions == Positions::Unordered || head.is_multiple_of(2), "{head} is even");
+        assert!(
+            positions == AttentionPositions::Unordered || head.is_multiple_of(2),
+            "{head} is even"
+        );
         head
     }
 }
@@ -106,7 +109,7 @@ pub fn attention_after(
     memory: &mut Option<KeyValues>,
 ) -> Tensor<3> {
     form.head(qkv.dims()[2]);
-    assert!(form.positions != Positions::Unordered, "tokens follow one another");
+    assert!(form.positions != AttentionPositions::Unordered, "tokens follow one another");
     assert!(span > 0, "a token sees itself");
     portable::attention_after(qkv, form, span, memory)
 }
@@ -133,17 +136,17 @@ mod tests {
 
     /// 4 and 2 heads, 6 and 3, and so on.
     fn grouped(heads: usize, group: usize) -> AttentionForm {
-        AttentionForm { heads, kv_heads: heads / group, positions: Positions::ROTARY }
+        AttentionForm { heads, kv_heads: heads / group, positions: AttentionPositions::ROTARY }
     }
 
     #[test]
     fn it_is_the_composition_forward_and_backward() {
         let device = Device::flex().autodiff();
-        let far = Positions::CausalRotary { theta: 600_000.0 };
+        let far = AttentionPositions::CausalRotary { theta: 600_000.0 };
         for (form, shape) in [
-            (AttentionForm::full(3, Positions::Unordered), [2, 17, 36]),
-            (AttentionForm::full(2, Positions::ROTARY), [3, 33, 24]),
-            (AttentionForm::full(1, Positions::ROTARY), [1, 1, 12]),
+            (AttentionForm::full(3, AttentionPositions::Unordered), [2, 17, 36]),
+            (AttentionForm::full(2, AttentionPositions::ROTARY), [3, 33, 24]),
+            (AttentionForm::full(1, AttentionPositions::ROTARY), [1, 1, 12]),
             (AttentionForm::full(2, far), [3, 33, 24]),
             (grouped(4, 2), [2, 19, 8 * 4]),
             (grouped(6, 6), [2, 19, 8 * 2]),
@@ -171,7 +174,7 @@ mod tests {
         let parts =
             [(0, 16), (16, 4), (16, 4), (20, 4), (20, 4), (24, 4), (24, 4), (28, 4), (28, 4)];
         let whole = Tensor::cat(parts.map(|(start, width)| part(start, width)).into(), 2);
-        let full = attention(whole, AttentionForm::full(4, Positions::ROTARY));
+        let full = attention(whole, AttentionForm::full(4, AttentionPositions::ROTARY));
         near(attention(qkv, grouped(4, 2)).into_data(), full.into_data());
     }
 
@@ -206,7 +209,7 @@ mod tests {
         let device = Device::flex();
         let qkv = random([1, 9, 24], &device);
         let later = qkv.clone().slice_assign([0..1, 5..9, 0..24], random([1, 4, 24], &device));
-        let form = AttentionForm::full(2, Positions::ROTARY);
+        let form = AttentionForm::full(2, AttentionPositions::ROTARY);
         let first = |qkv| attention(qkv, form).narrow(1, 0, 5).into_data();
         assert_eq!(first(qkv), first(later));
     }
@@ -214,7 +217,7 @@ mod tests {
     #[test]
     fn large_scores_give_no_infinity() {
         let qkv = random([1, 8, 12], &Device::flex()) * 1e4;
-        let y = attention(qkv, AttentionForm::full(1, Positions::Unordered));
+        let y = attention(qkv, AttentionForm::full(1, AttentionPositions::Unordered));
         assert!(y.into_data().iter::<f32>().all(f32::is_finite));
     }
 }

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData, activation::softmax};
 
-use super::{AttentionForm, Positions, angle};
+use super::{AttentionForm, AttentionPositions, angle};
 use crate::matmul;
 
 /// Keys and values of the tokens before.
@@ -57,8 +57,10 @@ pub(super) fn attention_after(
     let before = memory.take();
     let start = before.as_ref().map_or(0, |before| before.seen);
     let (q, k) = match positions {
-        Positions::Unordered => (q, k),
-        Positions::CausalRotary { theta } => (rotate(q, start, theta), rotate(k, start, theta)),
+        AttentionPositions::Unordered => (q, k),
+        AttentionPositions::CausalRotary { theta } => {
+            (rotate(q, start, theta), rotate(k, start, theta))
+        }
     };
     let all = KeyValues::joined(before, k, v);
     let [_, _, s, head] = all.keys.dims();
@@ -67,8 +69,10 @@ pub(super) fn attention_after(
     let scores = matmul(q, all.keys.clone().transpose()) / (head as f64).sqrt();
     let scores = scores.reshape([b, heads, t, s]);
     let scores = match positions {
-        Positions::Unordered => scores,
-        Positions::CausalRotary { .. } => scores + hidden([t, s], span, &all.values.device()),
+        AttentionPositions::Unordered => scores,
+        AttentionPositions::CausalRotary { .. } => {
+            scores + hidden([t, s], span, &all.values.device())
+        }
     };
     let p = softmax(scores, 3).reshape([b, kv_heads, heads / kv_heads * t, s]);
     let mixed = matmul(p, all.values.clone()).reshape([b, heads, t, head]); // (1)

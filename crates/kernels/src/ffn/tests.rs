@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use rayon::ThreadPoolBuilder;
 
 use super::{Ffn, grouped_ffn, portable};
-use crate::{Activation, Entry, Rows, math::tests::cdf};
+use crate::{Activation, ExpertRow, Rows, math::tests::cdf};
 
 /// A problem as plain numbers.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ fn numbers(seed: u64, stream: u64, n: usize) -> Vec<f32> {
 
 impl Case {
     fn rows(&self) -> Arc<Rows> {
-        let entry = |(i, &(token, expert)): (usize, &(usize, usize))| Entry {
+        let entry = |(i, &(token, expert)): (usize, &(usize, usize))| ExpertRow {
             expert,
             token,
             choice: i / 3,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use backbones::AnyBackbone;
-use interop::{Checkpoint, Source, describe, load};
+use interop::{CheckpointFiles, CheckpointForm, describe, load};
 use serde::{Deserialize, Serialize};
 
 use super::model_builder::ModelBuilder;
@@ -22,7 +22,7 @@ const FILE: &str = "source.json";
 #[serde(deny_unknown_fields)]
 pub(crate) struct Imported {
     /// Names, shapes and number formats.
-    pub(crate) source: Source,
+    pub(crate) source: CheckpointForm,
     /// Tensors with NaN or infinite numbers.
     pub(crate) warnings: Vec<String>,
 }
@@ -44,7 +44,7 @@ impl ModelBuilder<'_> {
     ) -> anyhow::Result<AnyBackbone> {
         let folder = &config.folder;
         let place = || format!("checkpoint {folder}");
-        let checkpoint = Checkpoint::open(Path::new(folder))?;
+        let checkpoint = CheckpointFiles::open(Path::new(folder))?;
         let model = describe(&checkpoint.config).with_context(place)?;
         let (outputs, known) = (spec.data.outputs(), model.outputs);
         let tokenizer = checkpoint.tokenizer_place();
@@ -57,7 +57,8 @@ impl ModelBuilder<'_> {
             tokenizer.display()
         );
         let loaded = load(network, &model.rules, &checkpoint).with_context(place)?;
-        let imported = Imported { source: Source::of(&checkpoint), warnings: loaded.warnings };
+        let imported =
+            Imported { source: CheckpointForm::of(&checkpoint), warnings: loaded.warnings };
         self.store.write(&spec.id, FILE, &imported)?;
         Ok(loaded.network)
     }

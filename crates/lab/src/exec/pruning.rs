@@ -3,7 +3,7 @@
 use anyhow::{anyhow, bail, ensure};
 use backbones::AnyBackbone;
 use moe::{Gone, Pruned, stable_hash};
-use pruning::{Evidence, LayerNorms, Rule, keep, norms};
+use pruning::{Evidence, LayerNorms, PruningRule, keep, norms};
 use tasks::Split;
 use training::evaluate;
 
@@ -24,7 +24,7 @@ impl ModelBuilder<'_> {
         model: &AnyBackbone,
         had: Option<&Pruned>,
     ) -> anyhow::Result<Selected> {
-        if prune.rule == Rule::Merge {
+        if prune.rule == PruningRule::Merge {
             return self.merge(prune, from, model, had);
         }
         let layers = self.evidence(prune.rule, seed, from, model, had)?;
@@ -62,7 +62,7 @@ impl ModelBuilder<'_> {
         let published = match (had, form) {
             (Some(had), _) => had.gone,
             (None, Some("expert-choice")) => Gone::Remove,
-            (None, _) if prune.rule == Rule::Merge => Gone::Remove,
+            (None, _) if prune.rule == PruningRule::Merge => Gone::Remove,
             _ => Gone::Zero,
         };
         let gone = prune.gone.unwrap_or(published);
@@ -82,7 +82,7 @@ impl ModelBuilder<'_> {
     /// Statistics of the experts of each MoE layer of a run's network.
     fn evidence(
         &self,
-        rule: Rule,
+        rule: PruningRule,
         seed: u64,
         from: &RunSpec,
         model: &AnyBackbone,

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
-use interop::{Checkpoint, describe};
+use interop::{CheckpointFiles, describe};
 use moe::Domain;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -30,7 +30,7 @@ impl CheckpointSettings {
     pub(crate) fn read(folder: &str) -> anyhow::Result<Self> {
         let path = Path::new(folder);
         let whole = path.canonicalize().with_context(|| format!("checkpoint {folder}"))?;
-        let checkpoint = Checkpoint::open(&whole)?;
+        let checkpoint = CheckpointFiles::open(&whole)?;
         let model = describe(&checkpoint.config).with_context(|| format!("checkpoint {folder}"))?;
         let place = format!("checkpoint {folder}");
         let network = json!({ "backbone": model.backbone, "moe": model.moe });
@@ -94,7 +94,7 @@ pub(super) fn settings_of_checkpoint(
 }
 
 /// A digest of the config and of all tensors with their names.
-fn sha256(checkpoint: &Checkpoint) -> anyhow::Result<String> {
+fn sha256(checkpoint: &CheckpointFiles) -> anyhow::Result<String> {
     let mut hash = Sha256::new();
     hash.update(serde_json::to_vec(&checkpoint.config)?);
     for (name, stored) in checkpoint.tensors() {
@@ -114,7 +114,7 @@ pub(crate) fn tokens_of(
     kind: &str,
     plugins: &Plugins,
 ) -> anyhow::Result<Option<Value>> {
-    let checkpoint = Checkpoint::open(Path::new(folder))?;
+    let checkpoint = CheckpointFiles::open(Path::new(folder))?;
     let known = plugins.tasks.complete(&moe::Choice::of(kind))?;
     let (Some(file), true) = (checkpoint.tokenizer(), known.options.contains_key("tokens")) else {
         return Ok(None);

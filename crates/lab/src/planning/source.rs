@@ -3,7 +3,7 @@
 use std::path::{Component, Path};
 
 use anyhow::{Context, bail};
-use report::{Expect, Gate};
+use report::{Expect, SuiteGate};
 use tasks::DataDir;
 
 use super::{loader::Reader, searcher::Searcher};
@@ -87,7 +87,7 @@ impl Source {
     }
 
     /// The conditions of its claims, `[[gate]]`; none if it has none.
-    pub(crate) fn gates(&self) -> anyhow::Result<Vec<Gate>> {
+    pub(crate) fn gates(&self) -> anyhow::Result<Vec<SuiteGate>> {
         typed_tables(&self.settings, "gate")
     }
 

@@ -2,7 +2,7 @@
 
 use burn::{prelude::*, tensor::IntDType};
 use moe::{Domain, Input, RoutingProbe};
-use report::{Cell as Entry, Column, Digits, Kind, Table};
+use report::{Cell, Column, Kind, NumberForm, Table};
 use tasks::Batch;
 
 use super::subject::{Subject, layer_column, numbers};
@@ -38,14 +38,14 @@ impl Subject<'_> {
             }
         }
         let row = |(layer, (moved, n)): (usize, (f64, f64))| {
-            vec![Entry::Number(layer as f64), Entry::Number(n), Entry::Number(moved / n.max(1.0))]
+            vec![Cell::Number(layer as f64), Cell::Number(n), Cell::Number(moved / n.max(1.0))]
         };
         Ok(Table {
             title: "Effect of later tokens on the choices of earlier ones".into(),
             columns: [
                 vec![
                     layer_column(),
-                    Column::new("units", "units", Kind::Numbers(Digits::Fixed(0))),
+                    Column::new("units", "units", Kind::Numbers(NumberForm::Fixed(0))),
                 ],
                 numbers(&[("changed", "share changed")]),
             ]

@@ -1,7 +1,7 @@
 //! The effect of dropping the first expert of each unit.
 
 use moe::RoutingProbe;
-use report::{Cell as Entry, Column, Kind, Table};
+use report::{Cell, Column, Kind, Table};
 use tasks::Score;
 
 use super::{
@@ -24,11 +24,11 @@ impl Subject<'_> {
             let without = self.score(Some(layer));
             for (name, (before, after)) in names.iter().zip(whole.iter().zip(&without)) {
                 rows.push(vec![
-                    Entry::Number(layer as f64),
-                    Entry::Words((*name).into()),
-                    Entry::Number(*before),
-                    Entry::Number(*after),
-                    Entry::Number(after - before),
+                    Cell::Number(layer as f64),
+                    Cell::Words((*name).into()),
+                    Cell::Number(*before),
+                    Cell::Number(*after),
+                    Cell::Number(after - before),
                 ]);
             }
         }

@@ -1,7 +1,7 @@
 //! The regret of the first choice against every other expert.
 
 use moe::RoutingProbe;
-use report::{Cell as Entry, Table};
+use report::{Cell, Table};
 use tasks::{Batch, cross_entropy};
 
 use super::{
@@ -24,7 +24,7 @@ impl Subject<'_> {
             let e = plan.n_experts();
             let [regret, best, others] = self.regret_of(layer, e);
             let row = [layer as f64, regret, best, 1.0 / e as f64, others];
-            rows.push(row.map(Entry::Number).to_vec());
+            rows.push(row.map(Cell::Number).to_vec());
         }
         Ok(Table {
             title: "Regret of the first choice: loss with another expert in its place".into(),

@@ -3,7 +3,7 @@
 use backbones::AnyBackbone;
 use burn::{module::Param, prelude::*};
 use moe::{PathVisitor, RoutingProbe, visit_paths};
-use report::{Cell as Entry, Column, Kind, Table};
+use report::{Cell, Column, Kind, Table};
 use tasks::Split;
 
 use super::{
@@ -38,11 +38,11 @@ impl Subject<'_> {
             {
                 let Some((mean, least, most)) = found else { continue };
                 rows.push(vec![
-                    Entry::Number(at as f64),
-                    Entry::Words(name.into()),
-                    Entry::Number(mean),
-                    Entry::Number(least),
-                    Entry::Number(most),
+                    Cell::Number(at as f64),
+                    Cell::Words(name.into()),
+                    Cell::Number(mean),
+                    Cell::Number(least),
+                    Cell::Number(most),
                 ]);
             }
         }

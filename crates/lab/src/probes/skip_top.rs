@@ -5,7 +5,7 @@
 
 use anyhow::Context;
 use moe::{Pass, SkipTopExperts};
-use report::{Cell as Entry, Column, Kind, Table};
+use report::{Cell, Column, Kind, Table};
 use tasks::Score;
 use training::put_batch_facts;
 
@@ -24,8 +24,8 @@ impl Subject<'_> {
         let (whole, one, two) = (ask(0)?, ask(1)?, ask(2)?);
         let row = |(at, name): (usize, &&str)| {
             let values = [whole[at], one[at], two[at], one[at] - whole[at], two[at] - whole[at]];
-            let values = values.map(Entry::Number);
-            std::iter::once(Entry::Words((*name).into())).chain(values).collect()
+            let values = values.map(Cell::Number);
+            std::iter::once(Cell::Words((*name).into())).chain(values).collect()
         };
         Ok(Table {
             title: "Loss with the experts next in rank, in all layers".into(),
@@ -79,8 +79,8 @@ mod tests {
     #[test]
     fn those_next_in_rank_are_others() {
         let table = answer("{ kind = \"top-k\", k = 2 }").unwrap();
-        let loss = table.rows.iter().find(|row| row[0] == Entry::Words("loss".into())).unwrap();
-        let Entry::Number(difference) = loss[4] else { panic!("{loss:?}") };
+        let loss = table.rows.iter().find(|row| row[0] == Cell::Words("loss".into())).unwrap();
+        let Cell::Number(difference) = loss[4] else { panic!("{loss:?}") };
         assert!(difference.is_finite() && difference != 0.0, "{loss:?}");
         // Chance knows no ranks, and of three experts none is left to follow two.
         for router in ["\"random\"", "{ kind = \"top-k\", k = 3 }"] {

@@ -3,7 +3,7 @@
 use backbones::AnyBackbone;
 use burn::prelude::*;
 use moe::{Domain, Pass, Plan, RoutingProbe};
-use report::{Column, Digits, Kind};
+use report::{Column, Kind, NumberForm};
 use tasks::{Batch, Split, Task};
 use training::put_batch_facts;
 
@@ -47,11 +47,11 @@ impl Subject<'_> {
 }
 
 pub(crate) fn layer_column() -> Column {
-    Column::new("layer", "layer", Kind::Numbers(Digits::Fixed(0)))
+    Column::new("layer", "layer", Kind::Numbers(NumberForm::Fixed(0)))
 }
 
 pub(crate) fn numbers(columns: &[(&str, &str)]) -> Vec<Column> {
     let column =
-        |(key, name): &(&str, &str)| Column::new(key, name, Kind::Numbers(Digits::Fixed(4)));
+        |(key, name): &(&str, &str)| Column::new(key, name, Kind::Numbers(NumberForm::Fixed(4)));
     columns.iter().map(column).collect()
 }

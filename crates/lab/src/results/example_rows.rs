@@ -1,7 +1,7 @@
 //! From what a run scored on single test examples to the rows that `report` resamples.
 
 use anyhow::Context;
-use report::{ExampleRow, Examples};
+use report::{ExampleRow, ExampleScores};
 use tasks::Split;
 use training::ExampleScore;
 
@@ -12,8 +12,8 @@ use crate::{
 
 /// What single test examples added to the results of a suite, of the runs that kept it. A few-shot
 /// head is judged by other outputs than those that were kept, so such a run has none.
-pub(super) fn of_suite(suite: &SuitePlan, store: &Store) -> anyhow::Result<Examples> {
-    let mut all = Examples::default();
+pub(super) fn of_suite(suite: &SuitePlan, store: &Store) -> anyhow::Result<ExampleScores> {
+    let mut all = ExampleScores::default();
     for spec in suite.specs.iter().filter(|spec| spec.config.few_shot.is_none()) {
         of_run(spec, store)?.into_iter().for_each(|row| all.push(row));
     }

@@ -1,6 +1,6 @@
 //! `--timing`: the time of each part of the training steps, as a table.
 
-use report::{Cell, Column, Digits, Kind, Table};
+use report::{Cell, Column, Kind, NumberForm, Table};
 use training::{SpanTimes, StepTracer};
 
 /// One row for each part of a step, over all runs that were trained.
@@ -11,11 +11,11 @@ pub(crate) fn table(tracer: &StepTracer) -> Table {
         title: "Time of the parts of a training step".into(),
         columns: vec![
             Column::new("part", "part", Kind::Words),
-            number("visits", "visits", Digits::Short),
-            number("p50_ms", "p50, ms", Digits::Fixed(3)),
-            number("p90_ms", "p90, ms", Digits::Fixed(3)),
-            number("p99_ms", "p99, ms", Digits::Fixed(3)),
-            number("share", "share", Digits::Fixed(4)),
+            number("visits", "visits", NumberForm::Short),
+            number("p50_ms", "p50, ms", NumberForm::Fixed(3)),
+            number("p90_ms", "p90, ms", NumberForm::Fixed(3)),
+            number("p99_ms", "p99, ms", NumberForm::Fixed(3)),
+            number("share", "share", NumberForm::Fixed(4)),
         ],
         rows: tracer.times().iter().map(row).collect(),
         notes: vec![format!(

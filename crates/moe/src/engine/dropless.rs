@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use burn::prelude::*;
-use kernels::{Entry, Rows, grouped_ffn, permute, unpermute};
+use kernels::{ExpertRow, Rows, grouped_ffn, permute, unpermute};
 
 use super::{ExpertCall, reference};
 use crate::routing::{Pass, Plan, to_host};
@@ -52,7 +52,7 @@ fn token_choice(experts: &Tensor<3, Int>, n_experts: usize, m: usize) -> Rows {
     let ([g, u, k], chosen) = (experts.dims(), to_host(experts));
     let choices = chosen.iter().enumerate().filter(|(_, expert)| **expert < n_experts);
     let entries = choices.flat_map(|(choice, &expert)| {
-        (0..m).map(move |row| Entry { expert, token: choice / k * m + row, choice })
+        (0..m).map(move |row| ExpertRow { expert, token: choice / k * m + row, choice })
     });
     Rows::new(g * u * m, n_experts, g * u * k, entries)
 }
@@ -63,7 +63,7 @@ fn expert_choice(units: &Tensor<3, Int>, n_units: usize, m: usize) -> Rows {
     let entries = claimed.iter().enumerate().flat_map(|(choice, &unit)| {
         let (group, expert) = (choice / (e * c), choice / c % e);
         let first = (group * n_units + unit) * m;
-        (first..first + m).map(move |token| Entry { expert, token, choice })
+        (first..first + m).map(move |token| ExpertRow { expert, token, choice })
     });
     Rows::new(g * n_units * m, e, g * e * c, entries)
 }
@@ -72,7 +72,7 @@ fn expert_choice(units: &Tensor<3, Int>, n_units: usize, m: usize) -> Rows {
 fn everywhere(units: usize, e: usize, m: usize) -> Rows {
     let entries = (0..units * e).flat_map(|choice| {
         let (unit, expert) = (choice / e, choice % e);
-        (unit * m..(unit + 1) * m).map(move |token| Entry { expert, token, choice })
+        (unit * m..(unit + 1) * m).map(move |token| ExpertRow { expert, token, choice })
     });
     Rows::new(units * m, e, units * e, entries)
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use burn::prelude::*;
 use distributed::Communicator;
-use kernels::{Carry, Entry, Ffn, Rows, carry, carry_back, grouped_ffn, permute, unpermute};
+use kernels::{Carry, ExpertRow, Ffn, Rows, carry, carry_back, grouped_ffn, permute, unpermute};
 
 use super::dropless::rows_of;
 use crate::routing::Plan;
@@ -148,7 +148,7 @@ impl Exchange {
         };
         let expert: Vec<usize> = self.got.iter().flat_map(of_rank).collect();
         let entries = expert.iter().enumerate();
-        let entries = entries.map(|(token, &expert)| Entry { expert, token, choice: 0 });
+        let entries = entries.map(|(token, &expert)| ExpertRow { expert, token, choice: 0 });
         Arc::new(Rows::new(expert.len().max(1), experts, 1, entries))
     }
 

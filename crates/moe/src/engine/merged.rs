@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use burn::prelude::*;
-use kernels::{Entry, Ffn, Rows, grouped_ffn, matmul};
+use kernels::{ExpertRow, Ffn, Rows, grouped_ffn, matmul};
 
 use super::ExpertCall;
 
@@ -24,7 +24,7 @@ pub(crate) fn run(
     let merged = mixed(stack, &shares.clone().reshape([g * s, e]));
     let entry = move |row: usize| {
         let unit = row / m;
-        Entry { expert: unit / u * s + unit % u / segment, token: row, choice: 0 }
+        ExpertRow { expert: unit / u * s + unit % u / segment, token: row, choice: 0 }
     };
     let rows = Arc::new(Rows::new(g * u * m, g * s, 1, (0..g * u * m).map(entry)));
     grouped_ffn(payload.reshape([g * u * m, work.row]), &rows, None, merged).reshape([g, u, p])

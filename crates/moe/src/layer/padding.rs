@@ -11,7 +11,7 @@ use burn::{prelude::*, tensor::Int};
 
 use crate::{
     layer::RoutingProbe,
-    routing::{BlockInput, Clusters, Examples, Pass, TokenIds},
+    routing::{BlockInput, Clusters, ExampleIndices, Pass, TokenIds},
 };
 
 /// The number of real tokens of each sequence of the batch, counted from the first one; those after
@@ -41,8 +41,8 @@ impl Part {
     }
 
     /// The examples of the part.
-    fn of_examples(&self, Examples { split, rows }: &Examples) -> Examples {
-        Examples {
+    fn of_examples(&self, ExampleIndices { split, rows }: &ExampleIndices) -> ExampleIndices {
+        ExampleIndices {
             split,
             rows: self.rows.iter().filter_map(|row| rows.get(*row).copied()).collect(),
         }
@@ -113,7 +113,7 @@ pub(crate) fn on_real_tokens(
 }
 
 /// The facts in the pass about every token of the whole batch.
-struct SharedFacts(Option<TokenIds>, Option<Clusters>, Option<BlockInput>, Option<Examples>);
+struct SharedFacts(Option<TokenIds>, Option<Clusters>, Option<BlockInput>, Option<ExampleIndices>);
 
 /// Replaces the facts in the pass by those of a part; returns those of the whole batch.
 fn narrow_shared(pass: &mut Pass, part: &Part) -> SharedFacts {
@@ -166,12 +166,12 @@ mod tests {
         let mut pass = Pass::train(0, 0, 0.0).with_reports();
         pass.put(RealTokens(vec![3, 1, 0, 1]));
         pass.put(TokenIds(ids));
-        pass.put(Examples { split: "train", rows: vec![20, 21, 22, 23] });
+        pass.put(ExampleIndices { split: "train", rows: vec![20, 21, 22, 23] });
         let seen = std::cell::RefCell::new(Vec::new());
         let layer = |pass: &mut Pass, x: Tensor<3>| {
             let TokenIds(ids) = pass.get().unwrap();
             let ids = ids.to_data().iter::<i32>().collect();
-            let rows = pass.get::<Examples>().unwrap().rows.clone();
+            let rows = pass.get::<ExampleIndices>().unwrap().rows.clone();
             seen.borrow_mut().push((x.dims(), ids, rows, pass.ends_step()));
             pass.loss("mean", x.clone().mean());
             let before = pass.take::<f32>().unwrap_or(0.0);

@@ -13,7 +13,7 @@ pub use layer_report::LayerReport;
 pub(crate) use layer_report::by_input;
 pub use level::Level;
 pub use pass::{
-    BlockInput, Clusters, Condition, Examples, Pass, RouterLogits, SkipTopExperts, TokenIds,
+    BlockInput, Clusters, Condition, ExampleIndices, Pass, RouterLogits, SkipTopExperts, TokenIds,
 };
 pub(crate) use plan::to_host;
 pub use plan::{Plan, counts, one_hot, top_k};

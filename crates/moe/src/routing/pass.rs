@@ -44,7 +44,7 @@ pub struct Clusters(pub Tensor<2, Int>);
 /// The examples of the batch: the split of the data that they are of, and the index of each. Tasks put them,
 /// for routers that follow what was recorded of an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Examples {
+pub struct ExampleIndices {
     /// `train`, `valid` or `test`.
     pub split: &'static str,
     /// The index in the split of each sequence of the batch.

@@ -7,7 +7,7 @@ use super::{
     specialisation, switches, usage, weight_entropy,
 };
 use crate::{
-    Cell, Column, Digits, Error, Kind, Table,
+    Cell, Column, Error, Kind, NumberForm, Table,
     trace::{Layer, Property, Trace, check_layers},
 };
 
@@ -93,7 +93,7 @@ fn by_step(what: &str, traces: &[Trace], last: &Trace) -> Option<Table> {
 }
 
 fn number(decimals: usize) -> Kind {
-    Kind::Numbers(Digits::Fixed(decimals))
+    Kind::Numbers(NumberForm::Fixed(decimals))
 }
 
 fn layer_column() -> Column {
@@ -262,7 +262,7 @@ fn mutual_information(last: &Trace) -> Table {
             Column::new("about", "about", Kind::Words),
             Column::new("bits", "bits", number(3)),
             Column::new("by_chance", "by chance", number(3)),
-            Column::new("p_value", "p", Kind::Numbers(Digits::P)),
+            Column::new("p_value", "p", Kind::Numbers(NumberForm::P)),
         ],
         rows: rows.collect(),
         notes: std::iter::once(note.to_string()).chain(of_texts(last)).collect(),

@@ -87,14 +87,14 @@ pub enum Kind {
     /// Words.
     Words,
     /// Plain numbers.
-    Numbers(Digits),
+    Numbers(NumberForm),
     /// Means with their intervals.
-    Estimates(Digits),
+    Estimates(NumberForm),
 }
 
 /// The displayed digits of numbers. Csv and JSON always have all digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Digits {
+pub enum NumberForm {
     /// So many decimals.
     Fixed(usize),
     /// Three digits and a letter: `12.3 k`.
@@ -166,15 +166,15 @@ impl Column {
 
     fn number(&self, x: f64) -> String {
         match self.digits() {
-            Digits::Fixed(decimals) => format!("{x:.decimals$}"),
-            Digits::Short => number::short(x),
-            Digits::P => number::p_value(x),
+            NumberForm::Fixed(decimals) => format!("{x:.decimals$}"),
+            NumberForm::Short => number::short(x),
+            NumberForm::P => number::p_value(x),
         }
     }
 
-    fn digits(&self) -> Digits {
+    fn digits(&self) -> NumberForm {
         match self.kind {
-            Kind::Words => Digits::Short,
+            Kind::Words => NumberForm::Short,
             Kind::Numbers(digits) | Kind::Estimates(digits) => digits,
         }
     }
@@ -187,7 +187,7 @@ impl Column {
             (Some(Interval { low, high }), Some(half), _) if 1.999 * half > high - low => {
                 format!("{mid}, {} to {}", self.number(*low), self.number(*high))
             }
-            (_, Some(half), Digits::Short) => number::short_pair(mean.mean, half),
+            (_, Some(half), NumberForm::Short) => number::short_pair(mean.mean, half),
             (_, Some(half), _) => format!("{mid} ± {}", self.number(half)),
             (_, None, _) => mid,
         };

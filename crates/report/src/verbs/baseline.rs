@@ -5,7 +5,7 @@ use super::{
     comparison::{Comparison, judge},
 };
 use crate::{
-    Better, Cell, Column, Digits, Error, Kind, Query, Setting, Table, budget::warning,
+    Better, Cell, Column, Error, Kind, NumberForm, Query, Setting, Table, budget::warning,
     number::decimals,
 };
 
@@ -64,7 +64,7 @@ impl Baseline<'_> {
     pub(crate) fn table(&self, margin: Option<f64>) -> Table {
         let Self { setting, metric, base, rows } = self;
         let halves = rows.iter().filter_map(|c| c.paired).map(|p| p.high - p.difference);
-        let number = Kind::Numbers(Digits::Fixed(decimals(halves)));
+        let number = Kind::Numbers(NumberForm::Fixed(decimals(halves)));
         let mut notes = vec![format!(
             "{metric} minus that of {base}, mean over the n shared seeds with its 95 % t interval; p: \
              paired t test, two-sided, with Holm's correction over the rows. With fewer than 3 shared \
@@ -83,8 +83,8 @@ impl Baseline<'_> {
                 Column::new("difference", "difference", number),
                 Column::new("low", "low", number),
                 Column::new("high", "high", number),
-                Column::new("p_holm", "p (Holm)", Kind::Numbers(Digits::P)),
-                Column::new("n", "n", Kind::Numbers(Digits::Fixed(0))),
+                Column::new("p_holm", "p (Holm)", Kind::Numbers(NumberForm::P)),
+                Column::new("n", "n", Kind::Numbers(NumberForm::Fixed(0))),
                 Column::new("verdict", "verdict", Kind::Words),
             ],
             rows: rows.iter().map(row).collect(),

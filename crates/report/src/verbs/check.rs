@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    Cell, Column, Digits, Error, Estimate, Kind, Row, Runs, Table,
+    Cell, Column, Error, Estimate, Kind, NumberForm, Row, Runs, Table,
     metric::range,
     stats::{Mean, mean},
 };
@@ -84,7 +84,7 @@ fn text(value: &Value) -> String {
 
 /// The outcomes as a table, one row each.
 pub fn check_table(outcomes: &[CheckOutcome]) -> Table {
-    let bound = Kind::Numbers(Digits::Fixed(4));
+    let bound = Kind::Numbers(NumberForm::Fixed(4));
     let broken = outcomes.iter().filter(|outcome| !outcome.holds).count();
     Table {
         title: format!("{broken} of {} expectations are broken", outcomes.len()),
@@ -94,7 +94,7 @@ pub fn check_table(outcomes: &[CheckOutcome]) -> Table {
             Column::new("split", "split", Kind::Words),
             Column::new("low", "at least", bound),
             Column::new("high", "at most", bound),
-            Column::new("mean", "mean", Kind::Estimates(Digits::Fixed(4))),
+            Column::new("mean", "mean", Kind::Estimates(NumberForm::Fixed(4))),
             Column::new("holds", "holds", Kind::Words),
         ],
         rows: outcomes.iter().map(row).collect(),

@@ -104,7 +104,7 @@ pub struct Tested {
     /// The claim.
     pub claim: Claim,
     /// The mean difference, or the mean; none without runs.
-    pub measured: Option<Measured>,
+    pub measured: Option<ClaimEvidence>,
     /// The least share of the other method's mean that the whole interval lies within, for a claim
     /// that there is no difference.
     pub least: Option<f64>,
@@ -118,7 +118,7 @@ pub struct Tested {
 }
 
 impl Tested {
-    fn new(claim: &Claim, measured: Option<Measured>, finding: Finding) -> Self {
+    fn new(claim: &Claim, measured: Option<ClaimEvidence>, finding: Finding) -> Self {
         let claim = claim.clone();
         Self { claim, measured, least: None, finding, corrected: None, gate: None }
     }
@@ -135,7 +135,7 @@ const LEVEL: f64 = 0.025;
 
 /// The evidence of the runs on a claim.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Measured {
+pub struct ClaimEvidence {
     /// The mean over seeds of the metric, or of the difference on shared seeds.
     pub mean: f64,
     /// Its 95 % interval, within the range of the metric; none with fewer than 3 seeds.
@@ -203,7 +203,7 @@ struct Bounds {
 
 impl Bounds {
     /// The p value of the hypothesis that the true value lies outside, the larger of one for each side.
-    fn p_value(&self, measured: &Measured) -> Option<f64> {
+    fn p_value(&self, measured: &ClaimEvidence) -> Option<f64> {
         let [error, df] = measured.error.filter(|[error, _]| *error > 0.0)?;
         let beyond = |room: f64| student(df).cdf(-room / error);
         let sides = [
@@ -216,7 +216,7 @@ impl Bounds {
 
 /// The verdict: from whether the whole interval lies between the bounds, wholly elsewhere, or short of
 /// the paper's effect.
-fn judged(claim: &Claim, measured: Option<Measured>, bounds: Bounds) -> Tested {
+fn judged(claim: &Claim, measured: Option<ClaimEvidence>, bounds: Bounds) -> Tested {
     let whole = measured.filter(|measured| measured.failed == 0);
     let above = bounds.above.unwrap_or(f64::NEG_INFINITY);
     let below = bounds.below.unwrap_or(f64::INFINITY);
@@ -297,11 +297,11 @@ impl<'a> Results<'a> {
     }
 
     /// The mean of the metric.
-    fn measured(&self, claim: &Claim) -> Option<Measured> {
+    fn measured(&self, claim: &Claim) -> Option<ClaimEvidence> {
         let mean = mean(&self.rows.values().map(|row| value(row)).collect::<Vec<_>>())?;
         let range = range(&claim.metric);
         let crossed = self.examples(self.rows.keys()).and_then(|rows| crossed_mean(&rows));
-        Some(Measured {
+        Some(ClaimEvidence {
             mean: mean.mean,
             interval: match crossed {
                 Some(crossed) => Some(crossed.interval().within(range)),
@@ -318,7 +318,7 @@ impl<'a> Results<'a> {
     }
 
     /// The mean difference on the seeds that both have.
-    fn minus(&self, other: &Self, claim: &Claim) -> Option<Measured> {
+    fn minus(&self, other: &Self, claim: &Claim) -> Option<ClaimEvidence> {
         let shared: Vec<&u64> =
             self.rows.keys().filter(|seed| other.rows.contains_key(seed)).collect();
         let difference = |seed: &&u64| value(self.rows[seed]) - value(other.rows[seed]);
@@ -332,7 +332,7 @@ impl<'a> Results<'a> {
             None => paired,
         });
         let interval = |Paired { low, high, .. }| Interval { low, high };
-        Some(Measured {
+        Some(ClaimEvidence {
             mean: mean(&differences)?.mean,
             interval: paired.map(|p| interval(p).within(range_of_difference(&claim.metric))),
             seeds: differences.len(),

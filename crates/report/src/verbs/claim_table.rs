@@ -1,6 +1,6 @@
 //! Claims with their verdicts, as a table.
 
-use super::{Finding, Measured, Tested};
+use super::{ClaimEvidence, Finding, Tested};
 use crate::{Cell, Column, Kind, Table, number::decimals, stats::Interval};
 
 /// The outcomes of the claims of a paper, one row each.
@@ -89,8 +89,8 @@ fn corrected(tested: &Tested) -> String {
     }
 }
 
-fn ours(measured: Option<Measured>, difference: bool) -> String {
-    let Some(Measured { mean, interval, seeds, examples, failed, .. }) = measured else {
+fn ours(measured: Option<ClaimEvidence>, difference: bool) -> String {
+    let Some(ClaimEvidence { mean, interval, seeds, examples, failed, .. }) = measured else {
         return "no runs yet".into();
     };
     let digits = decimals(interval.map(|Interval { low, high }| (high - low) / 2.0));

@@ -2,7 +2,7 @@
 
 use super::Comparison;
 use crate::{
-    Cell, Column, Digits, Estimate, Kind, Table,
+    Cell, Column, Estimate, Kind, NumberForm, Table,
     metric::range,
     number::decimals,
     setting::distinct,
@@ -12,7 +12,7 @@ use crate::{
 /// The comparisons as a table, one row each.
 pub fn cmp_table(comparisons: &[Comparison]) -> Table {
     let halves = comparisons.iter().filter_map(|c| c.paired).map(|p| p.high - p.difference);
-    let digits = Digits::Fixed(decimals(halves));
+    let digits = NumberForm::Fixed(decimals(halves));
     let (words, number) = (Kind::Words, Kind::Numbers(digits));
     let (a, b) = comparisons.first().map_or(("a", "b"), |c| (c.a.as_str(), c.b.as_str()));
     let mut table = Table {
@@ -26,9 +26,9 @@ pub fn cmp_table(comparisons: &[Comparison]) -> Table {
             Column::new("difference", "difference", number),
             Column::new("low", "low", number),
             Column::new("high", "high", number),
-            Column::new("p_value", "p", Kind::Numbers(Digits::P)),
-            Column::new("p_holm", "p (Holm)", Kind::Numbers(Digits::P)),
-            Column::new("n", "n", Kind::Numbers(Digits::Fixed(0))),
+            Column::new("p_value", "p", Kind::Numbers(NumberForm::P)),
+            Column::new("p_holm", "p (Holm)", Kind::Numbers(NumberForm::P)),
+            Column::new("n", "n", Kind::Numbers(NumberForm::Fixed(0))),
             Column::new("verdict", "verdict", words),
         ],
         rows: comparisons.iter().map(row).collect(),

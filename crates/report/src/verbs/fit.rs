@@ -8,7 +8,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Better, Cell, Column, Digits, Error, Figure, Kind, Query, Row, Runs, Setting, Table, direction,
+    Better, Cell, Column, Error, Figure, Kind, NumberForm, Query, Row, Runs, Setting, Table,
+    direction,
     plot::{Law, laws},
     query::known,
     series::Hues,
@@ -260,7 +261,7 @@ fn table(setting: &Setting, rows: Vec<Vec<Cell>>, notes: Vec<String>) -> Table {
 fn columns() -> Vec<Column> {
     let words = |key: &str, name: &str| Column::new(key, name, Kind::Words);
     let number = |key: &str, name: &str, places| {
-        Column::new(key, name, Kind::Numbers(Digits::Fixed(places)))
+        Column::new(key, name, Kind::Numbers(NumberForm::Fixed(places)))
     };
     vec![
         words("router", "router"),

@@ -28,7 +28,7 @@ pub const RATE_AT_EDGE: &str = "learning_rate_at_edge";
 /// What has to hold for claims on one metric.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Gate {
+pub struct SuiteGate {
     /// The metric that it and its claims look at.
     pub metric: String,
     /// The split.
@@ -93,7 +93,7 @@ pub struct GateCondition {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gated {
     /// The gate.
-    pub gate: Gate,
+    pub gate: SuiteGate,
     /// Its conditions.
     pub conditions: Vec<GateCondition>,
     /// The mean of the reference minus the control on shared seeds, with its 95 % interval.
@@ -128,7 +128,7 @@ impl Gated {
 ///
 /// # Errors
 /// If a gate's metric has no known direction, or a column is unknown.
-pub fn gates(runs: &Runs, gates: &[Gate]) -> Result<Vec<Gated>, Error> {
+pub fn gates(runs: &Runs, gates: &[SuiteGate]) -> Result<Vec<Gated>, Error> {
     gates.iter().map(|gate| judged(runs, gate)).collect()
 }
 
@@ -138,13 +138,13 @@ pub(super) fn gate_of<'a>(
     metric: &str,
     place: &BTreeMap<String, Value>,
 ) -> Option<&'a Gated> {
-    let covers = |gate: &Gate| {
+    let covers = |gate: &SuiteGate| {
         gate.metric == metric && gate.place.iter().all(|(key, value)| place.get(key) == Some(value))
     };
     gates.iter().filter(|gated| covers(&gated.gate)).max_by_key(|gated| gated.gate.place.len())
 }
 
-fn judged(runs: &Runs, gate: &Gate) -> Result<Gated, Error> {
+fn judged(runs: &Runs, gate: &SuiteGate) -> Result<Gated, Error> {
     let better = direction(&gate.metric).ok_or_else(|| {
         Error::Query(format!("gate: the direction of metric {:?} is unknown", gate.metric))
     })?;
@@ -163,7 +163,7 @@ fn judged(runs: &Runs, gate: &Gate) -> Result<Gated, Error> {
 /// The rows that a gate is about.
 struct Values<'a> {
     rows: Vec<&'a Row>,
-    gate: &'a Gate,
+    gate: &'a SuiteGate,
 }
 
 impl Values<'_> {
@@ -198,7 +198,7 @@ impl Values<'_> {
 
     /// The reference is better than a baseline without a network, interval and all.
     fn beats_counting(&self, better: Better) -> GateCondition {
-        let Gate { reference, metric, .. } = self.gate;
+        let SuiteGate { reference, metric, .. } = self.gate;
         let name = "beats a trivial baseline";
         let trivial = format!("{TRIVIAL}{metric}");
         match self.difference(reference, metric, reference, &trivial) {
@@ -282,7 +282,7 @@ mod tests {
     use super::*;
     use crate::fixture;
 
-    fn gate() -> Gate {
+    fn gate() -> SuiteGate {
         let json = r#"{"metric": "accuracy", "reference": "moe", "control": "dense"}"#;
         serde_json::from_str(json).unwrap()
     }
@@ -386,7 +386,7 @@ mod tests {
     fn bounds_that_say_nothing_are_refused() {
         let read = |bound: &str| {
             let names = r#""metric": "accuracy", "reference": "moe", "control": "dense""#;
-            serde_json::from_str::<Gate>(&format!("{{{names}, {bound}}}"))
+            serde_json::from_str::<SuiteGate>(&format!("{{{names}, {bound}}}"))
         };
         for bound in ["-1e308", "0", "1.5"] {
             let err = read(&format!("\"late_change\": {bound}")).unwrap_err().to_string();
@@ -400,7 +400,7 @@ mod tests {
 
     #[test]
     fn a_metric_without_a_direction_is_refused() {
-        let gate = Gate { metric: "colour".into(), ..gate() };
+        let gate = SuiteGate { metric: "colour".into(), ..gate() };
         let err = gates(&good(), &[gate]).unwrap_err().to_string();
         assert!(err.contains("the direction of metric \"colour\""), "{err}");
     }

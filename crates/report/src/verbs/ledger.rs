@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, slice};
 use rayon::prelude::*;
 
 use crate::{
-    Cell, Column, Digits, Error, Kind, Row, Runs, Setting, Table, budget::Spent, setting::distinct,
+    Cell, Column, Error, Kind, NumberForm, Row, Runs, Setting, Table, budget::Spent,
+    setting::distinct,
 };
 
 /// One table with a row for each setting and method, or for each run. Where the runs of a method
@@ -44,7 +45,7 @@ fn rows(settings: &[Setting], each_run: bool) -> impl Iterator<Item = Vec<Cell>>
 
 /// The ledger without its rows.
 fn frame(settings: &[Setting]) -> Table {
-    let (words, short) = (Kind::Words, Kind::Numbers(Digits::Short));
+    let (words, short) = (Kind::Words, Kind::Numbers(NumberForm::Short));
     Table {
         title: "Budget and cost of each method".into(),
         columns: vec![

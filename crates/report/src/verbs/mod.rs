@@ -18,7 +18,7 @@ mod rank_table;
 
 pub(crate) use baseline::{Baseline, against_baseline};
 pub use check::{CheckOutcome, Expect, check, check_table};
-pub use claim::{Claim, Finding, Measured, Tested, claims};
+pub use claim::{Claim, ClaimEvidence, Finding, Tested, claims};
 pub use claim_table::claims_table;
 pub use cmp::{cmp, render_cmp};
 pub use cmp_table::cmp_table;
@@ -26,7 +26,7 @@ pub use compare_to_baseline::compare_to_baseline;
 pub use comparison::Comparison;
 pub use fit::{Best, Fit, fit};
 pub use gate::{
-    Gate, GateCondition, Gated, LATE_CHANGE, RATE_AT_EDGE, RATES_TRIED, TRIVIAL, gates,
+    GateCondition, Gated, LATE_CHANGE, RATE_AT_EDGE, RATES_TRIED, SuiteGate, TRIVIAL, gates,
 };
 pub use gate_table::gates_table;
 pub use ledger::ledger;

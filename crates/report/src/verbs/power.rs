@@ -5,7 +5,7 @@ use super::{
     comparison::Comparison,
 };
 use crate::{
-    Better, Cell, Column, Digits, Error, Kind, Query, Runs, Table,
+    Better, Cell, Column, Error, Kind, NumberForm, Query, Runs, Table,
     number::decimals,
     query::known,
     setting::distinct,
@@ -44,8 +44,8 @@ pub fn power(
 fn table(found: &Baseline, margin: Option<f64>) -> Table {
     let Baseline { setting, metric, base, rows: comparisons } = found;
     let deviations = comparisons.iter().filter_map(|c| Some(c.paired?.deviation));
-    let number = Kind::Numbers(Digits::Fixed(decimals(deviations)));
-    let count = Kind::Numbers(Digits::Fixed(0));
+    let number = Kind::Numbers(NumberForm::Fixed(decimals(deviations)));
+    let count = Kind::Numbers(NumberForm::Fixed(0));
     let mut columns = vec![
         Column::new("method", "method", Kind::Words),
         Column::new("n", "n", count),

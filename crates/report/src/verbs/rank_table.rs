@@ -1,12 +1,12 @@
 //! A ranking as a table.
 
 use super::{Ranked, Ranking};
-use crate::{Cell, Column, Digits, Kind, Table, stats::Interval};
+use crate::{Cell, Column, Kind, NumberForm, Table, stats::Interval};
 
 impl Ranking {
     /// The ranking as a table.
     pub fn table(&self) -> Table {
-        let number = Kind::Numbers(Digits::Fixed(3));
+        let number = Kind::Numbers(NumberForm::Fixed(3));
         let to_first = |at: usize| match at {
             0 => Cell::Gap("first".into()),
             // The pairs of the first come first.
@@ -30,12 +30,12 @@ impl Ranking {
             about: Vec::new(),
             columns: vec![
                 Column::new("method", "method", Kind::Words),
-                Column::new("rank", "mean rank", Kind::Numbers(Digits::Fixed(2))),
+                Column::new("rank", "mean rank", Kind::Numbers(NumberForm::Fixed(2))),
                 Column::new("iqm", "IQM", number),
                 Column::new("low", "low", number),
                 Column::new("high", "high", number),
                 Column::new("improvement", "P(improvement)", number),
-                Column::new("p_first", "p to the first", Kind::Numbers(Digits::P)),
+                Column::new("p_first", "p to the first", Kind::Numbers(NumberForm::P)),
             ],
             rows: self.methods.iter().enumerate().map(row).collect(),
             bold: None,

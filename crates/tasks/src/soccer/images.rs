@@ -33,7 +33,7 @@ use crate::{
 
 config! {
     /// Which images.
-    pub struct ImagesConfig {
+    pub struct SoccerImagesConfig {
         /// The folder with `train`, `valid` and `test` in the data folder. Images are generated if none is
         /// given.
         pub folder: Option<String> = None,
@@ -48,7 +48,7 @@ config! {
     }
 }
 
-impl ImagesConfig {
+impl SoccerImagesConfig {
     fn check(&self) -> Result<(), String> {
         let sizes = [("train", self.train), ("valid", self.valid), ("test", self.test)];
         if let Some((key, _)) = sizes.iter().find(|(_, count)| *count == 0) {
@@ -91,8 +91,8 @@ pub(super) struct Image {
 ///
 /// # Errors
 /// If the config does not fit, or the system refuses.
-pub fn write_images(config: &ImagesConfig, path: &Path) -> Result<(), DataError> {
-    let config = &ImagesConfig { folder: None, ..config.clone() };
+pub fn write_images(config: &SoccerImagesConfig, path: &Path) -> Result<(), DataError> {
+    let config = &SoccerImagesConfig { folder: None, ..config.clone() };
     config.check().map_err(|message| wrong("images", message))?;
     let files: Vec<(String, Vec<u8>)> = generated(config).into_iter().collect();
     soccernet::write_files(path, &files).map_err(fault)
@@ -101,7 +101,7 @@ pub fn write_images(config: &ImagesConfig, path: &Path) -> Result<(), DataError>
 /// The images of the three splits.
 pub(super) fn load(
     task: &str,
-    config: &ImagesConfig,
+    config: &SoccerImagesConfig,
     data: &DataDir,
 ) -> Result<[Vec<Image>; 3], DataError> {
     config.check().map_err(|message| wrong(task, message))?;
@@ -145,7 +145,7 @@ fn image(
 }
 
 /// The files of generated images.
-fn generated(config: &ImagesConfig) -> BTreeMap<String, Vec<u8>> {
+fn generated(config: &SoccerImagesConfig) -> BTreeMap<String, Vec<u8>> {
     let model = Model::default();
     let mut files = BTreeMap::new();
     for (split, count) in [("train", config.train), ("valid", config.valid), ("test", config.test)]
@@ -265,8 +265,8 @@ fn render(seen: &Seen, [height, width]: [usize; 2], rng: &mut ChaCha8Rng) -> Vec
 pub(super) mod tests {
     use super::*;
 
-    pub(crate) fn small() -> ImagesConfig {
-        ImagesConfig { train: 2, valid: 1, test: 4, width: 48, ..Default::default() }
+    pub(crate) fn small() -> SoccerImagesConfig {
+        SoccerImagesConfig { train: 2, valid: 1, test: 4, width: 48, ..Default::default() }
     }
 
     #[test]
@@ -274,7 +274,7 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         write_images(&small(), &folder.path().join("pitch")).unwrap();
         let data = DataDir::new(Some(folder.path().into()));
-        let real = ImagesConfig { folder: Some("pitch".into()), ..small() };
+        let real = SoccerImagesConfig { folder: Some("pitch".into()), ..small() };
         let read = load("t", &real, &data).unwrap();
         let made = load("t", &small(), &DataDir::default()).unwrap();
         assert_eq!(made.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 4]);
@@ -282,7 +282,7 @@ pub(super) mod tests {
             assert_eq!((&a.name, &a.truth, &a.pixels), (&b.name, &b.truth, &b.pixels));
             assert!(a.lines.lines.len() >= 5 && a.pixels.len() == 48 * 27);
         }
-        let half = ImagesConfig { width: 32, ..real.clone() };
+        let half = SoccerImagesConfig { width: 32, ..real.clone() };
         assert_eq!(load("t", &half, &data).unwrap()[0][0].pixels.len(), 32 * 18);
         std::fs::remove_file(folder.path().join("pitch/test/00001.png")).unwrap();
         let error = load("t", &real, &data).err().unwrap().to_string();

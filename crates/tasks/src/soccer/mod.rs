@@ -24,7 +24,7 @@ mod triplet;
 
 pub use appearance::{AppearanceTracking, AppearanceTrackingConfig};
 pub use frames::FramesConfig;
-pub use images::{ImagesConfig, write_images};
+pub use images::{SoccerImagesConfig, write_images};
 pub use motion::{PlayerTracking, PlayerTrackingConfig};
 pub use pitch::{CameraCalibration, PitchConfig, PitchLocalization};
 pub use players::{PlayersConfig, write_players};

@@ -23,7 +23,7 @@ use soccernet::{
 
 use super::{
     fit::{Fitted, fit},
-    images::{Image, ImagesConfig, load},
+    images::{Image, SoccerImagesConfig, load},
 };
 use crate::{
     Batch, DataDir, DataError, LoadTask, Score, Split, Task, WholeSplitTask, score::constant,
@@ -49,7 +49,7 @@ config! {
     pub struct PitchConfig {
         /// The images.
         #[serde(alias = "pictures")]
-        pub images: ImagesConfig = ImagesConfig::default(),
+        pub images: SoccerImagesConfig = SoccerImagesConfig::default(),
     }
 }
 

@@ -30,14 +30,14 @@ pub const CHOICE_METRICS: [&str; 3] =
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// The texts to choose from.
-    pub candidates: Vec<Candidate>,
+    pub candidates: Vec<AnswerChoice>,
     /// The index of the right one.
     pub answer: usize,
 }
 
 /// One of the texts to choose from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate {
+pub struct AnswerChoice {
     /// The tokens of the context and the choice: as many of the last ones as a window shows or asks
     /// for, T + 1 at most.
     pub tokens: Vec<i32>,
@@ -111,7 +111,7 @@ fn candidate(
     choice: &str,
     tokenizer: &dyn Tokenizer,
     length: usize,
-) -> Result<Candidate, String> {
+) -> Result<AnswerChoice, String> {
     let all = tokenizer.encode(format!("{context}{choice}").as_bytes());
     let mut bytes = 0;
     let in_context = all.bytes.iter().take_while(|n| {
@@ -130,7 +130,7 @@ fn candidate(
     }
     let left_out = all.ids.len().saturating_sub(length + 1);
     let tokens = all.ids[left_out..].to_vec();
-    Ok(Candidate { tokens, start: start - left_out, characters: choice.chars().count() })
+    Ok(AnswerChoice { tokens, start: start - left_out, characters: choice.chars().count() })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `budget`: what a suite holds equal, which sizes follow from it, and how much memory each method needs.
 
 use clap::Args;
-use report::{Cell, Column, Digits, Kind, Table};
+use report::{Cell, Column, Kind, NumberForm, Table};
 
 use crate::{
     cli::{
@@ -48,7 +48,7 @@ impl Verb for Budget {
             || format!("suite {name}: no [budget], so that nothing is held equal"),
             |given| given.title(),
         );
-        let (words, number) = (Kind::Words, Kind::Numbers(Digits::Fixed(0)));
+        let (words, number) = (Kind::Words, Kind::Numbers(NumberForm::Fixed(0)));
         let table = Table {
             title,
             columns: vec![
@@ -59,7 +59,7 @@ impl Verb for Budget {
                 Column::new("was", "was", number),
                 Column::new("is", "is", number),
                 Column::new("budget", "budget", number),
-                Column::new("off_percent", "off in %", Kind::Numbers(Digits::Fixed(2))),
+                Column::new("off_percent", "off in %", Kind::Numbers(NumberForm::Fixed(2))),
                 Column::new("refused", "refused", words),
                 Column::new("needs", "needs", words),
             ],

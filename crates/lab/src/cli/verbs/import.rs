@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use files::write_atomic;
-use interop::Checkpoint;
+use interop::CheckpointFiles;
 use moe::Choice;
 use serde_json::{Value, json};
 
@@ -107,7 +107,7 @@ impl Import {
 
     /// Writes the tokeniser of a GGUF file beside it, unless it is there. Its path if it was written.
     fn unpack_tokenizer(&self, session: &Session) -> anyhow::Result<Option<PathBuf>> {
-        let checkpoint = Checkpoint::open(Path::new(&self.checkpoint))?;
+        let checkpoint = CheckpointFiles::open(Path::new(&self.checkpoint))?;
         let place = checkpoint.tokenizer_place();
         match checkpoint.tokenizer_within() {
             Some(Ok(json)) if !place.exists() => {

@@ -6,7 +6,7 @@ use anyhow::Context;
 use backbones::BackboneSpec;
 use burn::prelude::*;
 use clap::Args;
-use interop::{Checkpoint, Model, check, describe};
+use interop::{CheckpointFiles, ImportedNetwork, check, describe};
 use moe::Init;
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ impl Verb for Inspect {
     const ABOUT: &'static str = "Print the family, network and tensors of a checkpoint, and numbers that are NaN or infinite";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
-        let checkpoint = Checkpoint::open(&self.checkpoint)?;
+        let checkpoint = CheckpointFiles::open(&self.checkpoint)?;
         let place = || self.checkpoint.display().to_string();
         let model = describe(&checkpoint.config).with_context(place)?;
         fits(&model, &checkpoint, session.plugins).with_context(place)?;
@@ -55,14 +55,18 @@ impl Verb for Inspect {
 }
 
 /// Checks names and shapes against the network, of which nothing is made.
-fn fits(model: &Model, checkpoint: &Checkpoint, plugins: &Plugins) -> anyhow::Result<()> {
+fn fits(
+    model: &ImportedNetwork,
+    checkpoint: &CheckpointFiles,
+    plugins: &Plugins,
+) -> anyhow::Result<()> {
     let backbone_spec: BackboneSpec = model.backbone_spec(&plugins.library);
     let build = plugins.backbones.get(&model.backbone.kind)?.build;
     let network = (build.init)(&model.backbone, &backbone_spec, &Init::new(0, &Device::flex()))?;
     check(&network, &model.rules, checkpoint)
 }
 
-fn not_finite(checkpoint: &Checkpoint) -> anyhow::Result<Vec<String>> {
+fn not_finite(checkpoint: &CheckpointFiles) -> anyhow::Result<Vec<String>> {
     let mut found = Vec::new();
     for (name, _) in checkpoint.tensors() {
         let numbers = checkpoint.numbers(name)?;
@@ -75,7 +79,7 @@ fn not_finite(checkpoint: &Checkpoint) -> anyhow::Result<Vec<String>> {
     Ok(found)
 }
 
-fn about(checkpoint: &Checkpoint, model: &Model, warnings: Vec<String>) -> Value {
+fn about(checkpoint: &CheckpointFiles, model: &ImportedNetwork, warnings: Vec<String>) -> Value {
     let tensors: Vec<Value> = checkpoint
         .tensors()
         .map(|(name, stored)| json!([name, stored.dtype.name(), stored.shape]))
@@ -95,7 +99,7 @@ fn about(checkpoint: &Checkpoint, model: &Model, warnings: Vec<String>) -> Value
 }
 
 /// What the checkpoint is, and its network as settings of a suite.
-fn in_words(about: &Value, model: &Model) -> anyhow::Result<String> {
+fn in_words(about: &Value, model: &ImportedNetwork) -> anyhow::Result<String> {
     let tokenizer = match &about["tokenizer"] {
         Value::Bool(true) => "yes",
         Value::Bool(false) => "none",

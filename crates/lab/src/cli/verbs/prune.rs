@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use backbones::AnyBackbone;
 use clap::Args;
 use moe::{Gone, typed};
-use pruning::{Ratio, Rule};
+use pruning::{PruningRule, Ratio};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tasks::Split;
@@ -38,8 +38,8 @@ pub(crate) struct Prune {
     /// Rule of pruning: router-norm-change (the paper's), reversed-router-norm-change,
     /// abs-router-norm-change, router-norm, expert-norm-change, expert-norm, load, importance, random;
     /// merge, by which experts of like outputs become one
-    #[arg(long, default_value = "router-norm-change", value_parser = parse_name::<Rule>)]
-    rule: Rule,
+    #[arg(long, default_value = "router-norm-change", value_parser = parse_name::<PruningRule>)]
+    rule: PruningRule,
     /// Treatment of their choices: zero, renormalize, remove; default: as in the paper
     #[arg(long, value_parser = parse_name::<Gone>)]
     gone: Option<Gone>,
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn an_unknown_rule_is_told_the_known_ones() {
-        let err = parse_name::<Rule>("norm").unwrap_err();
+        let err = parse_name::<PruningRule>("norm").unwrap_err();
         assert!(err.contains("unknown value `norm`") && err.contains("router-norm-change"));
     }
 }

@@ -1,7 +1,7 @@
 //! `sample`: generates text with a trained language model, or translates with a trained translator.
 
 use anyhow::{bail, ensure};
-use backbones::{AnyBackbone, BackboneSpec, Decoder, gap_of_cache};
+use backbones::{AnyBackbone, BackboneSpec, Decoding, gap_of_cache};
 use clap::Args;
 use indicatif::ProgressBar;
 use moe::{Choice, Domain, Input, Placement};
@@ -81,7 +81,7 @@ impl Verb for SampleArgs {
         let (text, cached) = self.threads.install(|| -> anyhow::Result<_> {
             let (model, _) = builder.trained(&spec)?;
             let cached = !self.no_cache && may_cache(&spec, &model, (&builder, session))?;
-            let mut decoder = Decoder::new(&model, &device, cached);
+            let mut decoder = Decoding::new(&model, &device, cached);
             let written = self.go_on(&mut decoder, &prompt);
             Ok((decode(&*spec.data, &prompt, &written), cached))
         })??;
@@ -151,7 +151,7 @@ impl SampleArgs {
     }
 
     /// The tokens that come after the prompt.
-    fn go_on(&self, decoder: &mut Decoder, prompt: &[i32]) -> Vec<i32> {
+    fn go_on(&self, decoder: &mut Decoding, prompt: &[i32]) -> Vec<i32> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         // It is silent where there is no terminal.
         let bar = ProgressBar::new(self.tokens as u64);

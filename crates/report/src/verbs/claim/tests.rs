@@ -108,7 +108,7 @@ fn test_examples_are_covered_where_they_are_kept() {
         let with = of(&runs, json).measured.unwrap();
         let alone = of(&Runs::of(runs.rows.clone()), json).measured.unwrap();
         assert_eq!((with.examples, alone.examples), (Some(40), None));
-        let width = |m: crate::verbs::claim::Measured| {
+        let width = |m: crate::verbs::claim::ClaimEvidence| {
             let interval = m.interval.unwrap();
             interval.high - interval.low
         };
