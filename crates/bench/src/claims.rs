@@ -62,12 +62,13 @@ impl Verb for Claims {
     }
 }
 
-/// The paper that a suite's claims are of.
+/// The paper that a suite's claims are of, or the name of one's own hypotheses.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Paper {
     name: String,
-    url: String,
+    /// None for hypotheses of one's own.
+    url: Option<String>,
     /// How the results are made, if not by training the suite.
     command: Option<String>,
 }
@@ -219,11 +220,10 @@ fn section(source: &Source) -> anyhow::Result<Section> {
         Some(registration) => registration.words(&source.settings, day),
         None => "Not registered before its results were made.".into(),
     };
-    let Paper { name, url, .. } = &paper;
-    let suite = &source.name;
-    let head = format!(
-        "\n## [{name}]({url}): suite {suite}\n\nCommand: `{command}`. {results} {registered}\n\n"
-    );
+    let (name, suite) = (&paper.name, &source.name);
+    let title = paper.url.as_ref().map_or(name.clone(), |url| format!("[{name}]({url})"));
+    let head =
+        format!("\n## {title}: suite {suite}\n\nCommand: `{command}`. {results} {registered}\n\n");
     let table = claims_table(&format!("{name}: suite {suite}"), &tested).render(Format::Markdown);
     Ok(Section { head, table, tested })
 }
@@ -237,7 +237,7 @@ pub(crate) fn check(settings: &SettingTree) -> anyhow::Result<()> {
 fn read(settings: &SettingTree) -> anyhow::Result<(Paper, Vec<Claim>, Vec<SuiteGate>)> {
     let paper = settings.table().and_then(|table| table.get("paper"));
     let paper = paper
-        .ok_or_else(|| anyhow!("{}: claims need a [paper] with name and url", settings.place()))?;
+        .ok_or_else(|| anyhow!("{}: claims need a [paper] with a name", settings.place()))?;
     known_keys(paper, &["name", "url", "command"])?;
     let paper = typed_table(paper, "paper")?;
     let claims: Vec<Claim> = typed_tables(settings, "claim")?;
