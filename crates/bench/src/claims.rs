@@ -236,8 +236,8 @@ pub(crate) fn check(settings: &SettingTree) -> anyhow::Result<()> {
 /// `[paper]`, `[[claim]]` and `[[gate]]` of a suite.
 fn read(settings: &SettingTree) -> anyhow::Result<(Paper, Vec<Claim>, Vec<SuiteGate>)> {
     let paper = settings.table().and_then(|table| table.get("paper"));
-    let paper = paper
-        .ok_or_else(|| anyhow!("{}: claims need a [paper] with a name", settings.place()))?;
+    let paper =
+        paper.ok_or_else(|| anyhow!("{}: claims need a [paper] with a name", settings.place()))?;
     known_keys(paper, &["name", "url", "command"])?;
     let paper = typed_table(paper, "paper")?;
     let claims: Vec<Claim> = typed_tables(settings, "claim")?;

@@ -142,7 +142,7 @@ impl<'a> Builder<'a> {
     fn estimate(&self, method: &str, metric: &str, split: &str, show: Show) -> Cell {
         let gaps = self.setting.gaps(method, metric, split);
         match (self.mean(method, metric, split), gaps.first()) {
-            (Some(mean), _) => Cell::Estimate(Estimate {
+            (Some(mean), _) => Cell::from(Estimate {
                 bold: show.bold,
                 says_n: show.says_n,
                 failed: gaps.len(),
@@ -287,7 +287,7 @@ struct Show {
 /// Adds a column of estimates; without digits given, the intervals decide.
 fn push(table: &mut Table, key: &str, name: &str, digits: Option<NumberForm>, cells: Vec<Cell>) {
     let half = |cell: &Cell| match cell {
-        Cell::Estimate(Estimate { mean: Mean { half, .. }, .. }) => *half,
+        Cell::Estimate(estimate) => estimate.mean.half,
         _ => None,
     };
     let digits =

@@ -66,7 +66,7 @@ pub use comparison::comparison;
 pub use error::Error;
 pub use examples::{ExampleRow, ExampleScores};
 pub use metric::{Better, direction};
-pub use page::{Figure, Page, page, plots, trace_figures};
+pub use page::{Figure, Page, page, page_into, plots, trace_figures};
 pub use query::Query;
 pub use row::{COLUMNS, Row};
 pub use runs::Runs;

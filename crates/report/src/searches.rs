@@ -55,7 +55,7 @@ pub(crate) fn searches_of(setting: &Setting, query: &Query) -> Option<Table> {
         table.columns.push(Column::new(metric, metric, Kind::Estimates(digits)));
         for (row, mean) in table.rows.iter_mut().zip(means) {
             row.push(mean.map_or(Cell::Missing, |mean| {
-                Cell::Estimate(Estimate { says_n: true, ..Estimate::new(mean, range(metric)) })
+                Estimate { says_n: true, ..Estimate::new(mean, range(metric)) }.into()
             }));
         }
     }

@@ -11,6 +11,8 @@ mod ranking;
 mod setting;
 mod traces;
 
+use std::io;
+
 use rayon::prelude::*;
 
 use crate::{
@@ -82,6 +84,16 @@ impl<'a> Page<'a> {
 /// # Errors
 /// If results do not go together, or traces of one run have other numbers of layers.
 pub fn page(page: &Page) -> Result<String, Error> {
+    let mut html = Vec::new();
+    page_into(page, &mut html)?.expect("a vector takes every byte");
+    Ok(String::from_utf8(html).expect("it is made of text"))
+}
+
+/// Writes the report, section by section: that of very many results is large.
+///
+/// # Errors
+/// As of [`page`]; the inner result is that of the writer.
+pub fn page_into(page: &Page, to: &mut dyn io::Write) -> Result<io::Result<()>, Error> {
     check_layers(&page.traces)?;
     let (settings, hues) = (page.query.settings(page.runs)?, page.hues());
     // Without two methods that have results everywhere there is no ranking, and that is no error.
@@ -93,7 +105,7 @@ pub fn page(page: &Page) -> Result<String, Error> {
     titles.push("Ledger".into());
     titles.extend((!page.environment.is_empty()).then(|| "Environment".into()));
     titles.extend((!page.commands.is_empty()).then(|| "To make it again".into()));
-    let mut html = Html::new(&page.title, &titles);
+    let mut html = Html::new(&page.title, &titles, to);
     let drawn = drawn(&settings);
     let section = |(at, setting): (usize, &Setting)| match at < drawn {
         true => setting::section(page, &hues, setting),
@@ -166,9 +178,13 @@ fn environment(facts: &[(String, String)]) -> String {
     format!("<dl>\n{}</dl>\n", facts.iter().map(fact).collect::<String>())
 }
 
-/// The page in the making: each section is added when it is made, so that none is held twice.
+/// The page in the making: each section is written when it is made.
 struct Html<'a> {
+    /// What is not written yet.
     text: String,
+    to: &'a mut dyn io::Write,
+    /// Whether all of it could be written so far.
+    written: io::Result<()>,
     titles: &'a [String],
     /// The sections that are there.
     sections: usize,
@@ -176,7 +192,7 @@ struct Html<'a> {
 
 impl<'a> Html<'a> {
     /// The head, with links to the sections.
-    fn new(title: &str, titles: &'a [String]) -> Self {
+    fn new(title: &str, titles: &'a [String], to: &'a mut dyn io::Write) -> Self {
         let (title, style) = (escape(title), include_str!("style.css"));
         let link = |(at, name): (usize, &String)| {
             format!("<li><a href=\"#{}\">{}</a></li>\n", id(at), escape(name))
@@ -188,7 +204,7 @@ impl<'a> Html<'a> {
              <style>\n{style}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n</header>\n<nav \
              aria-label=\"Sections\"><ul>\n{links}</ul></nav>\n<main>\n"
         );
-        Self { text, titles, sections: 0 }
+        Self { text, to, written: Ok(()), titles, sections: 0 }
     }
 
     /// Adds the next section.
@@ -198,10 +214,20 @@ impl<'a> Html<'a> {
         body(&mut self.text);
         self.text += "</section>\n";
         self.sections += 1;
+        self.write();
     }
 
-    fn finish(self) -> String {
-        self.text + "</main>\n</body>\n</html>\n"
+    fn write(&mut self) {
+        if self.written.is_ok() {
+            self.written = self.to.write_all(self.text.as_bytes());
+        }
+        self.text.clear();
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        self.text += "</main>\n</body>\n</html>\n";
+        self.write();
+        self.written
     }
 }
 

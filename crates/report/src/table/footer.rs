@@ -1,19 +1,23 @@
 //! Notes of several tables, with shared notes printed once.
 
+use std::collections::{HashMap, HashSet};
+
 use super::Table;
 
 /// The notes of each table that no other one has, and those that several have, each once.
 pub(super) fn footers(tables: &[Table], mark: &str) -> (Vec<Vec<String>>, Vec<String>) {
     let all: Vec<Vec<String>> = tables.iter().map(|table| table.notes(mark)).collect();
-    let count = |note: &String| all.iter().filter(|notes| notes.contains(note)).count();
-    let mut shared: Vec<String> = Vec::new();
-    for note in all.iter().flatten().filter(|note| count(note) > 1) {
-        if !shared.contains(note) {
-            shared.push(note.clone());
-        }
+    // In how many tables each note is; one that a table has twice counts once.
+    let mut count: HashMap<&String, usize> = HashMap::new();
+    for notes in &all {
+        let each: HashSet<&String> = notes.iter().collect();
+        each.into_iter().for_each(|note| *count.entry(note).or_default() += 1);
     }
-    let own =
-        |notes: &Vec<String>| notes.iter().filter(|note| !shared.contains(note)).cloned().collect();
+    let is_shared = |note: &&String| count[*note] > 1;
+    let mut seen = HashSet::new();
+    let shared = all.iter().flatten().filter(is_shared).filter(|note| seen.insert(*note));
+    let shared = shared.cloned().collect();
+    let own = |notes: &Vec<String>| notes.iter().filter(|note| !is_shared(note)).cloned().collect();
     (all.iter().map(own).collect(), shared)
 }
 

@@ -112,8 +112,8 @@ pub enum Cell {
     Number(f64),
     /// Numbers that should be one and are not: the least and the largest.
     Range(f64, f64),
-    /// A mean.
-    Estimate(Estimate),
+    /// A mean. In a box, since large tables are mostly of words and numbers.
+    Estimate(Box<Estimate>),
     /// No number, and why.
     Gap(String),
     /// No number, without a known reason.
@@ -139,6 +139,12 @@ impl Estimate {
     /// A mean of a metric that lies in a range, with its number of values and not in bold.
     pub(crate) fn new(mean: Mean, range: [f64; 2]) -> Self {
         Self { mean, interval: mean.interval(range), bold: false, says_n: true, failed: 0 }
+    }
+}
+
+impl From<Estimate> for Cell {
+    fn from(estimate: Estimate) -> Self {
+        Self::Estimate(Box::new(estimate))
     }
 }
 

@@ -8,27 +8,39 @@ use crate::visible::in_one_line;
 /// The tables with their titles above and their notes below.
 pub(super) fn render(tables: &[Table]) -> String {
     let (own, shared) = footers(tables, "*");
-    let (mut texts, mut widest) = (Vec::new(), 60);
+    let (mut text, mut widest) = (String::new(), 60);
     for (table, notes) in tables.iter().zip(&own) {
-        let (mut lines, rule) = body(table);
-        if !notes.is_empty() {
-            lines.push(String::new());
-            lines.extend(notes.iter().flat_map(|note| wrap(&in_one_line(note), rule.max(60))));
+        if !text.is_empty() {
+            text.push('\n');
         }
-        texts.push(lines.join("\n") + "\n");
+        let rule = body(table, &mut text);
+        if !notes.is_empty() {
+            text.push('\n');
+            footer(notes, rule.max(60), &mut text);
+        }
         widest = widest.max(rule);
     }
     if !shared.is_empty() {
-        let lines: Vec<String> =
-            shared.iter().flat_map(|note| wrap(&in_one_line(note), widest)).collect();
-        texts.push(lines.join("\n") + "\n");
+        text.push('\n');
+        footer(&shared, widest, &mut text);
     }
-    texts.join("\n")
+    text
 }
 
-/// The lines of a table without its notes, and its width. Cells are made twice, for the width of their column
-/// and for their line: of a large table they take more memory than its lines.
-fn body(table: &Table) -> (Vec<String>, usize) {
+/// Adds notes, in lines no wider than this.
+fn footer(notes: &[String], width: usize, text: &mut String) {
+    let lines = notes.iter().flat_map(|note| wrap(&in_one_line(note), width));
+    lines.for_each(|line| add(text, &line));
+}
+
+fn add(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
+}
+
+/// Adds a table without its notes; gives its width. Cells are made twice, for the width of their column and for
+/// their line: of a large table they take more memory than its lines.
+fn body(table: &Table, text: &mut String) -> usize {
     let columns: Vec<Shown> = (0..table.columns.len()).map(|at| Shown::new(table, at)).collect();
     let gaps = 2 * columns.len().saturating_sub(1);
     let rule = columns.iter().map(|column| column.width).sum::<usize>() + gaps;
@@ -39,9 +51,10 @@ fn body(table: &Table) -> (Vec<String>, usize) {
         };
         columns.iter().map(cell).collect::<Vec<_>>().join("  ").trim_end().to_string()
     };
-    let mut lines = vec![in_one_line(&table.title), String::new(), line(None), "─".repeat(rule)];
-    lines.extend(table.rows.iter().map(|row| line(Some(row))));
-    (lines, rule)
+    let head = [in_one_line(&table.title), String::new(), line(None), "─".repeat(rule)];
+    head.iter().for_each(|line| add(text, line));
+    table.rows.iter().for_each(|row| add(text, &line(Some(row))));
+    rule
 }
 
 /// The words of a note in lines no wider than the table, the further ones indented.

@@ -107,7 +107,7 @@ fn row(outcome: &CheckOutcome) -> Vec<Cell> {
     let place = expect.place.iter().map(|(column, value)| format!("{column} = {}", text(value)));
     let mean = match *mean {
         Some(mean) => {
-            Cell::Estimate(Estimate { failed: *lost, ..Estimate::new(mean, range(&expect.metric)) })
+            Estimate { failed: *lost, ..Estimate::new(mean, range(&expect.metric)) }.into()
         }
         None if *lost > 0 => Cell::Gap(format!("{lost} failed or refused")),
         None => Cell::Gap("no run fits".into()),

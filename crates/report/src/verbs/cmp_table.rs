@@ -42,7 +42,7 @@ fn row(c: &Comparison) -> Vec<Cell> {
     let words = |text: &str| Cell::Words(text.into());
     let number = |x: Option<f64>| x.map_or(Cell::Missing, Cell::Number);
     let side = |m: Option<Mean>, failed| match m {
-        Some(mean) => Cell::Estimate(Estimate { failed, ..Estimate::new(mean, range(&c.metric)) }),
+        Some(mean) => Estimate { failed, ..Estimate::new(mean, range(&c.metric)) }.into(),
         None => Cell::Missing,
     };
     let p = |p: Option<f64>| match (c.paired, p) {

@@ -25,6 +25,8 @@ impl Verb for Ledger {
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let results = self.source.read(session)?;
-        Ok(ledger(&results.runs, self.each)?.render(self.format.get()).into())
+        let table = ledger(&results.runs, self.each)?;
+        drop(results); // which would be held beside the text
+        Ok(table.render(self.format.get()).into())
     }
 }

@@ -1,11 +1,14 @@
 //! `report`: results as one HTML file, or their tables in a page.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
-use files::write_atomic;
-use report::{Format, comparison, page, render, splice};
+use files::{write_atomic, write_atomic_with};
+use report::{Format, comparison, page_into, render, splice};
 
 use crate::{
     cli::{
@@ -49,8 +52,18 @@ impl Verb for Report {
         let runs = &self.source.of.store.runs;
         let default = || runs.join(format!("{}.html", results.stem()));
         let out = self.out.clone().unwrap_or_else(default);
-        let html = page(&page_of(&results, query, self.margin.margin, runs, session.suites)?)?;
-        write_atomic(&out, html.as_bytes()).with_context(|| out.display().to_string())?;
+        let page = page_of(&results, query, self.margin.margin, runs, session.suites)?;
+        let mut wrong = None;
+        let written = write_atomic_with(&out, |file| {
+            page_into(&page, file).unwrap_or_else(|err| {
+                wrong = Some(err);
+                Err(io::Error::other("there is no page"))
+            })
+        });
+        match wrong {
+            Some(err) => bail!(err),
+            None => written.with_context(|| out.display().to_string())?,
+        }
         Ok(format!("wrote {}\n", out.display()).into())
     }
 }

@@ -29,6 +29,7 @@ impl Verb for Table {
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let results = self.source.read(session)?;
         let tables = comparison(&results.runs, &self.examples.on(self.query.query()))?;
+        drop(results); // which would be held beside the text
         Ok(render(&tables, self.format.get()).into())
     }
 }
