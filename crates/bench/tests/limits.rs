@@ -1,0 +1,73 @@
+//! Sizes and files that a person gives to verbs have limits: a message with exit code 2, and nothing is taken.
+
+mod common;
+
+use std::fs;
+
+use common::{Place, ended};
+
+fn error(place: &Place, args: &[&str]) -> String {
+    ended(&place.run(args), 2).1
+}
+
+/// A file of tensors with `x` of four units of width 8.
+fn units(place: &Place) {
+    let header = r#"{"x":{"dtype":"F32","shape":[1,4,8],"data_offsets":[0,128]}}"#;
+    let length = (header.len() as u64).to_le_bytes();
+    fs::write(place.path("x"), [&length[..], header.as_bytes(), &[0; 128]].concat()).unwrap();
+}
+
+#[test]
+fn sizes_of_measurements_and_routers_have_limits() {
+    let place = Place::new();
+    units(&place);
+    let route = ["route", "--router", "top-k", "--input", "x", "--out", "o"];
+    for (args, expected) in [
+        (&["speed", "--tokens", "99999999999"][..], "--tokens 99999999999: must be from 1 to"),
+        (&["speed", "--width", "4294967296"], "--width 4294967296: must be from 1 to"),
+        (&["speed", "--experts", "0"], "--experts 0: must be from 1 to"),
+        (&["speed", "--hidden", "100000", "--width", "100000"], "numbers; at most 1e9"),
+        (&[&route[..], &["--experts", "99999999999"]].concat(), "must be from 1 to 100000"),
+        (&["run", "tiny.toml", "--threads", "18446744073709551615"], "must be from 1 to 1024"),
+    ] {
+        let err = error(&place, args);
+        assert!(err.contains(expected), "{args:?}: {err}");
+    }
+    assert!(!place.path("o").exists() && !place.path("runs").exists());
+}
+
+#[test]
+fn numbers_of_an_evolution_have_limits() {
+    let search = "[search]\nmetric = \"accuracy\"\nkeys = { train.lr = [1e-3, 2e-3] }\nevolution = { population = 200000 }\n";
+    let place = Place::with_suite(&format!("{}{search}", common::SUITE));
+    let err = error(&place, &["run", "tiny.toml"]);
+    assert!(err.contains("population = 200000: must be at most 100000"), "{err}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_is_not_read_or_followed() {
+    let place = Place::new();
+    let pipe = place.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for file in ["pipe", "/dev/zero"] {
+        let err = error(&place, &["register", file]);
+        assert!(err.contains(&format!("{file}: not a regular file")), "{err}");
+    }
+    let only = ["tiny.toml", "--only", "router=random"];
+    ended(&place.run(&[&["run"][..], &only].concat()), 0);
+    let board = [&["tensorboard"][..], &only, &["--out", "board"]].concat();
+    ended(&place.run(&board), 0);
+    let written: Vec<_> = fs::read_dir(place.path("board")).unwrap().flatten().collect();
+    assert!(!written.is_empty());
+    // In place of what it wrote is now a link to another folder.
+    let elsewhere = place.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    for entry in written {
+        fs::remove_dir_all(entry.path()).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, entry.path()).unwrap();
+    }
+    let err = error(&place, &board);
+    assert!(err.contains("link"), "{err}");
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+}
