@@ -69,8 +69,13 @@ fn tear(place: &Place, runs: &str) {
 }
 
 /// Kills the program on a suite at moments all over its work, again and again, and compares what it leaves at
-/// the end with what it leaves if nobody kills it; `runs` are trained then.
-fn killed_at_any_moment_it_ends_with_the_same_bits(suite: &str, runs: std::ops::Range<usize>) {
+/// the end with what it leaves if nobody kills it; `runs` are trained then. Gives the number of kills.
+fn killed_at_any_moment_it_ends_with_the_same_bits(
+    suite: &str,
+    runs: std::ops::Range<usize>,
+    rounds: usize,
+) -> usize {
+    let mut kills = 0;
     let place = Place::with_suite(suite);
     let count = place.path("count");
     ended(&call(&place, "whole", "1").env(COUNT, &count).output().expect("it starts"), 0);
@@ -79,15 +84,20 @@ fn killed_at_any_moment_it_ends_with_the_same_bits(suite: &str, runs: std::ops::
     let accesses: usize = read(&count).parse().expect("a count is a number");
     assert!(accesses > 100, "{accesses}");
 
-    for part in 1..=7 {
+    // In each round at other moments.
+    let last = 7 * rounds;
+    for part in 1..=last {
         // With two threads two runs are killed at once.
         let (runs, threads) = (format!("killed-{part}"), if part % 2 == 0 { "1" } else { "2" });
         // Killed again and again, each time a little later, until it gets through.
         for attempt in 0.. {
-            let kill_at = accesses * part / 8 + accesses * attempt / 4;
+            let kill_at = accesses * part / (last + 1) + accesses * attempt / 4;
             let output = call(&place, &runs, threads).env(KILL_AT, kill_at.to_string()).output();
             match output.expect("it starts").status.code() {
-                None => tear(&place, &runs),
+                None => {
+                    kills += 1;
+                    tear(&place, &runs);
+                }
                 Some(code) => {
                     assert_eq!(code, 0, "{runs}, attempt {attempt}");
                     break;
@@ -97,6 +107,7 @@ fn killed_at_any_moment_it_ends_with_the_same_bits(suite: &str, runs: std::ops::
         }
         assert_eq!((place.outcomes(&runs), histories(&place, &runs)), expected, "{runs}");
     }
+    kills
 }
 
 /// The histories of searches, by file.
@@ -117,12 +128,15 @@ fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some("run") => program(),
         Some("--list") => ExitCode::SUCCESS,
-        _ => {
+        rounds => {
+            let rounds = rounds.and_then(|rounds| rounds.parse().ok()).unwrap_or(1);
             let suite = SUITE.replace("\"digits\"", "\"fatal\"");
-            killed_at_any_moment_it_ends_with_the_same_bits(&suite, 3..4);
-            println!("test killed_at_any_moment_it_ends_with_the_same_bits ... ok");
-            killed_at_any_moment_it_ends_with_the_same_bits(SEARCH, 8..30);
-            println!("test a_search_killed_at_any_moment_ends_with_the_same_bits ... ok");
+            let kills = killed_at_any_moment_it_ends_with_the_same_bits(&suite, 3..4, rounds);
+            println!("test killed_at_any_moment_it_ends_with_the_same_bits ... ok, {kills} kills");
+            let kills = killed_at_any_moment_it_ends_with_the_same_bits(SEARCH, 8..30, rounds);
+            println!(
+                "test a_search_killed_at_any_moment_ends_with_the_same_bits ... ok, {kills} kills"
+            );
             ExitCode::SUCCESS
         }
     }

@@ -143,7 +143,8 @@ pub(crate) fn escape(text: &str) -> String {
 pub(crate) fn escape_into(to: &mut String, text: &str) {
     for letter in text.chars() {
         match letter {
-            '\n' | '\t' => to.push(letter),
+            '\n' => to.push(letter),
+            '\t' => to.push(' '),
             '&' => to.push_str("&amp;"),
             '<' => to.push_str("&lt;"),
             '>' => to.push_str("&gt;"),
@@ -162,6 +163,7 @@ mod tests {
     fn names_are_no_markup() {
         let mut canvas = Canvas::new(10.0, 10.0);
         canvas.text((1.0, 2.0), Anchor::End, "<a & b>");
+        assert_eq!(escape("a\tb\u{7}"), "a b\u{fffd}");
         let svg = canvas.finish("\"t\"", "d");
         assert!(svg.contains(">&lt;a &amp; b&gt;</text>"), "{svg}");
         assert!(svg.contains("aria-label=\"&quot;t&quot;. d\""), "{svg}");
