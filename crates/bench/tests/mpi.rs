@@ -15,7 +15,7 @@ use std::{
 };
 
 use common::{Place, SUITE, ended};
-use fatal::{COUNT, KILL_AT, KILL_RANK, program};
+use fatal::{COUNT, KILL_AFTER, KILL_AT, KILL_RANK, program};
 
 /// OpenMPI over the loopback device, with more processes than processors.
 const MPIRUN: [&str; 10] = [
@@ -204,6 +204,29 @@ fn a_process_that_dies_ends_the_others_and_the_run_goes_on() {
     }
 }
 
+/// Kills one of two processes at moments all over a run, wherever it is: in an exchange too.
+#[allow(clippy::print_stdout, reason = "there is no harness that says what was tested")]
+fn killed_at_any_time_the_run_goes_on(rounds: u32) {
+    let place = Place::with_suite(&short("deepseek-v3"));
+    let started = Instant::now();
+    ended(&output(ranks(&place, 2, &run("whole"))), 0);
+    let (whole, mut kills) = (started.elapsed(), 0);
+    for round in 1..=rounds {
+        let runs = format!("killed-{round}");
+        let mut killed = ranks(&place, 2, &run(&runs));
+        let after = (whole * round / (rounds + 1)).as_millis();
+        killed.env(KILL_AFTER, after.to_string()).env(KILL_RANK, (round % 2).to_string());
+        let started = Instant::now();
+        let output = output(killed);
+        assert!(started.elapsed() < whole + SOON, "{:?}", started.elapsed());
+        kills += usize::from(!output.status.success());
+        ended(&self::output(ranks(&place, 2, &run(&runs))), 0);
+        assert_eq!(place.outcomes(&runs), place.outcomes("whole"), "{runs}: after {after} ms");
+    }
+    assert!(kills > 0, "no process was killed within {whole:?}");
+    println!("{kills} of {rounds} were killed");
+}
+
 /// Two processes with different arguments, programs or folders.
 fn two(place: &Place, first: (&Path, &[String]), second: (&Path, &[String], &str)) -> String {
     let mut command = mpirun(place);
@@ -288,12 +311,16 @@ fn what_cannot_be_shared_out_is_refused() {
 
 #[allow(clippy::print_stdout, reason = "there is no harness that says what was tested")]
 fn main() -> ExitCode {
-    match std::env::args().nth(1).as_deref() {
+    let rounds = match std::env::args().nth(1).as_deref() {
         Some("run") => return program(),
         Some("--list") => return ExitCode::SUCCESS,
-        _ => {}
+        rounds => rounds.and_then(|rounds| rounds.parse().ok()),
+    };
+    if let Some(rounds) = rounds {
+        killed_at_any_time_the_run_goes_on(rounds);
+        return ExitCode::SUCCESS;
     }
-    let tests: [(&str, fn()); 10] = [
+    let tests: [(&str, fn()); 11] = [
         ("processes_have_the_bits_of_one", processes_have_the_bits_of_one),
         ("moments_are_split_with_the_bits_of_one", moments_are_split_with_the_bits_of_one),
         (
@@ -307,6 +334,7 @@ fn main() -> ExitCode {
             "a_process_that_dies_ends_the_others_and_the_run_goes_on",
             a_process_that_dies_ends_the_others_and_the_run_goes_on,
         ),
+        ("killed_at_any_time_the_run_goes_on", || killed_at_any_time_the_run_goes_on(4)),
         ("processes_that_differ_are_refused", processes_that_differ_are_refused),
         ("processes_with_other_data_are_refused", processes_with_other_data_are_refused),
         ("what_cannot_be_shared_out_is_refused", what_cannot_be_shared_out_is_refused),

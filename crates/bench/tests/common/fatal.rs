@@ -7,12 +7,15 @@ use std::{
     fs,
     process::{Command, ExitCode},
     sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
 };
 
 use lab::prelude::*;
 
 /// The access at which the process ends.
 pub(crate) const KILL_AT: &str = "TEST_KILL_AT";
+/// The milliseconds after which the process ends, wherever it is: in an exchange too.
+pub(crate) const KILL_AFTER: &str = "TEST_KILL_AFTER";
 /// The rank of the process that is killed, where there are several.
 pub(crate) const KILL_RANK: &str = "TEST_KILL_RANK";
 /// The file into which the number of accesses is written, if the process gets to its end.
@@ -40,12 +43,23 @@ impl LoadTask for Fatal {
 /// Counts an access, and ends the process at the chosen one: at once, as SIGKILL would.
 fn count() {
     let accesses = ACCESSES.fetch_add(1, Ordering::SeqCst) + 1;
-    let set = |name| std::env::var(name).ok();
-    let kill_at = set(KILL_AT).and_then(|text| text.parse().ok());
-    if kill_at == Some(accesses) && set(KILL_RANK) == set("OMPI_COMM_WORLD_RANK") {
-        let own = std::process::id().to_string();
-        drop(Command::new("kill").args(["-KILL", &own]).status());
+    if set(KILL_AT) == Some(accesses) && is_chosen() {
+        kill();
     }
+}
+
+fn set<T: std::str::FromStr>(name: &str) -> Option<T> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+/// Whether this is the process that is to be killed.
+fn is_chosen() -> bool {
+    set::<usize>(KILL_RANK) == set("OMPI_COMM_WORLD_RANK")
+}
+
+fn kill() {
+    let own = std::process::id().to_string();
+    drop(Command::new("kill").args(["-KILL", &own]).status());
 }
 
 impl Task for Fatal {
@@ -93,6 +107,12 @@ impl Task for Fatal {
 
 /// The program under test.
 pub(crate) fn program() -> ExitCode {
+    if let Some(after) = set(KILL_AFTER).filter(|_| is_chosen()) {
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(after));
+            kill();
+        });
+    }
     let code = lab::main(Plugins::default().with_task::<Fatal>(), &[]);
     if let Some(path) = std::env::var_os(COUNT) {
         let count = ACCESSES.load(Ordering::SeqCst).to_string();
