@@ -120,6 +120,8 @@ fn what_does_not_fit_is_said_and_nothing_is_written() {
     fs::write(place.path("model/tokenizer.json"), tokenizer(50)).unwrap();
     let err = said(&IMPORT);
     assert!(err.contains("it has 50 tokens, more than tokens.size = 48"), "{err}");
+    let err = said(&["inspect", "model"]);
+    assert!(err.contains("tokenizer.json: it has 50 tokens, and the network knows 48"), "{err}");
     fs::write(place.path("model/tokenizer.json"), "{}").unwrap();
     assert!(said(&IMPORT).contains("not a tokenizer.json"));
     assert!(said(&["export", "nothing", "out"]).contains("no run is named \"nothing\""));

@@ -3,6 +3,7 @@
 use crate::{
     Better, Query, Setting,
     budget::is_off,
+    number::counted,
     pairs::Pairs,
     stats::{Verdict, average, paired_p},
 };
@@ -100,7 +101,7 @@ impl Field<'_> {
             (_, 1) => Some("a run failed".into()),
             (_, 2..) => Some(format!("{failed} runs failed")),
             _ if is_off(self.setting, method) => Some("off budget".into()),
-            (1 | 2, _) => Some(format!("{seeds} seeds")),
+            (1 | 2, _) => Some(counted(seeds, "seed")),
             _ => None,
         }
     }
@@ -119,7 +120,7 @@ impl Field<'_> {
         let pairs = self.pairs(at, best);
         match pairs.paired {
             Some(paired) => Place::Tested { p: paired.p_value },
-            None => Place::Untested(format!("{} shared seeds", pairs.differences.len())),
+            None => Place::Untested(counted(pairs.differences.len(), "shared seed")),
         }
     }
 

@@ -56,6 +56,11 @@ pub(crate) fn two_digits(x: f64) -> String {
     format!("{x:.*}", digits.clamp(0.0, 12.0) as usize)
 }
 
+/// `1 seed`, `2 seeds`, `0 seeds`.
+pub(crate) fn counted(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
 /// A p value; a tiny one is no better known than that it is tiny.
 pub(crate) fn p_value(p: f64) -> String {
     if p < 0.001 { "< 0.001".into() } else { format!("{p:.3}") }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Paired, least_effect, seeds_for_equivalence};
-use crate::number::two_digits;
+use crate::number::{counted, two_digits};
 
 /// The verdict on two methods.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -95,7 +95,9 @@ impl fmt::Display for Verdict {
             Verdict::Equivalent => f.write_str("equivalent"),
             Verdict::NoVariance => f.write_str("no variance, no test"),
             Verdict::Failed => f.write_str("undecided, a run failed"),
-            Verdict::Untested { shared } => write!(f, "untested, {shared} shared seeds"),
+            Verdict::Untested { shared } => {
+                write!(f, "untested, {}", counted(*shared, "shared seed"))
+            }
             Verdict::Undecided(sight) => write!(f, "undecided, {sight}"),
         }
     }

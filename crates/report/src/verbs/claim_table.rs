@@ -1,7 +1,11 @@
 //! Claims with their verdicts, as a table.
 
 use super::{ClaimEvidence, Finding, Tested};
-use crate::{Cell, Column, Kind, Table, number::decimals, stats::Interval};
+use crate::{
+    Cell, Column, Kind, Table,
+    number::{counted, decimals},
+    stats::Interval,
+};
 
 /// The outcomes of the claims of a paper, one row each.
 pub fn claims_table(paper: &str, tested: &[Tested]) -> Table {
@@ -97,8 +101,8 @@ fn ours(measured: Option<ClaimEvidence>, difference: bool) -> String {
     let signed =
         |x: f64| if difference { format!("{x:+.digits$}") } else { format!("{x:.digits$}") };
     let count = match examples {
-        Some(examples) => format!("{seeds} seeds, {examples} examples"),
-        None => format!("{seeds} seeds"),
+        Some(examples) => format!("{}, {examples} examples", counted(seeds, "seed")),
+        None => counted(seeds, "seed"),
     };
     let failed = match failed {
         0 => String::new(),

@@ -2,17 +2,19 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, ensure};
 use backbones::BackboneSpec;
 use burn::prelude::*;
 use clap::Args;
 use interop::{CheckpointFiles, ImportedNetwork, check, describe};
 use moe::Init;
 use serde_json::{Value, json};
+use tasks::{Tokenizer, text::tokens::Bpe};
 
 use crate::{
     Plugins,
     cli::{Answer, JsonArgs, Session, Verb},
+    planning::tokens_of_tokenizer,
 };
 
 /// Arguments of `inspect`.
@@ -37,6 +39,7 @@ impl Verb for Inspect {
         let place = || self.checkpoint.display().to_string();
         let model = describe(&checkpoint.config).with_context(place)?;
         fits(&model, &checkpoint, session.plugins).with_context(place)?;
+        tokenizer_fits(&model, &checkpoint)?;
         let wrong = not_finite(&checkpoint)?;
         wrong.iter().for_each(|warning| session.say(&format!("warning: {warning}")));
         let about = about(&checkpoint, &model, wrong);
@@ -64,6 +67,19 @@ fn fits(
     let build = plugins.backbones.get(&model.backbone.kind)?.build;
     let network = (build.init)(&model.backbone, &backbone_spec, &Init::new(0, &Device::flex()))?;
     check(&network, &model.rules, checkpoint)
+}
+
+/// Checks the `tokenizer.json` against the vocabulary, if there is one.
+fn tokenizer_fits(model: &ImportedNetwork, checkpoint: &CheckpointFiles) -> anyhow::Result<()> {
+    let (Some(file), Some(known)) = (checkpoint.tokenizer(), tokens_of_tokenizer(model.domain))
+    else {
+        return Ok(());
+    };
+    let place = || file.display().to_string();
+    let json = files::read_text(&file).with_context(place)?;
+    let vocab = Bpe::read(json.as_bytes()).map_err(|why| anyhow!("{}: {why}", place()))?.vocab();
+    ensure!(vocab <= known, "{}: it has {vocab} tokens, and the network knows {known}", place());
+    Ok(())
 }
 
 fn not_finite(checkpoint: &CheckpointFiles) -> anyhow::Result<Vec<String>> {
