@@ -50,7 +50,7 @@ pub(crate) struct Speed {
     #[arg(long, value_delimiter = ',')]
     engines: Vec<String>,
     /// Also route all tokens as one unit, to the same experts
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["step", "routers", "syncs"])]
     whole: bool,
     /// Measurements of each variant
     #[arg(long, default_value_t = 7)]
@@ -59,14 +59,14 @@ pub(crate) struct Speed {
     #[arg(long, value_enum)]
     step: Option<Step>,
     /// Measure all routers instead, the decision alone, at 8 and at 64 experts
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["step", "engines", "hidden", "experts", "k", "kind", "expert_dtype"])]
     routers: bool,
     /// Count read-backs instead, of layers by engine, order of dropping and router, with the operations of a
     /// graphics card
-    #[arg(long, conflicts_with_all = ["routers", "step", "whole"])]
+    #[arg(long, conflicts_with_all = ["routers", "step", "engines", "repeat", "threads"])]
     syncs: bool,
     /// For machines, the same as --format json
-    #[arg(long)]
+    #[arg(long, conflicts_with = "format")]
     json: bool,
     #[command(flatten)]
     format: FormatArgs,
@@ -141,16 +141,16 @@ pub(crate) struct EngineSpeed {
 /// Measures, and gives a table or JSON.
 fn speed(setting: &Speed, plugins: &Plugins) -> anyhow::Result<String> {
     let format = if setting.json { Format::Json } else { setting.format.get() };
+    ensure!(
+        matches!(format, Format::Text | Format::Json) || setting.routers && format == Format::Csv,
+        "--format: speed prints text or json, and csv with --routers"
+    );
     ensure!(setting.repeat > 0, "--repeat 0: must be at least 1");
     ensure!(setting.k <= setting.experts, "--k {} of --experts {}", setting.k, setting.experts);
-    ensure!(setting.tokens > 0, "--tokens 0: must be at least 1");
-    for engine in &setting.engines {
-        let known = ENGINES.map(|(name, _)| name);
-        ensure!(
-            known.contains(&engine.as_str()),
-            "--engines {engine}: known are {}",
-            known.join(", ")
-        );
+    let known = ENGINES.map(|(name, _)| name);
+    let unknown = setting.engines.iter().find(|engine| !known.contains(&engine.as_str()));
+    if let Some(engine) = unknown {
+        bail!("--engines {engine}: known are {}", known.join(", "));
     }
     let (threads, device) = (setting.threads.count(), setting.device.open()?);
     if setting.syncs {

@@ -192,6 +192,25 @@ fn numbers_that_are_none_are_named_where_the_run_fails() {
 }
 
 #[test]
+fn another_network_than_the_checkpoints_is_said_and_not_exported() {
+    let suite = UPCYCLED.split("[[method]]").next().unwrap();
+    let suite = format!("{suite}[[method]]\nname = \"turned\"\nbackbone.theta = 7.0\n");
+    let place = place("mixtral", &suite);
+    let data = place.path(".");
+    let data = ["--data-dir", data.to_str().unwrap()];
+    let err = ended(&place.run(&[&["run", "tiny.toml"][..], &data].concat()), 0).1;
+    let said = "turned has another network than its checkpoint: backbone.theta = 7.0, there ";
+    assert!(err.contains(said), "{err}");
+    let config = |run: &PathBuf| fs::read_to_string(run.join("config.json")).unwrap();
+    let runs = place.runs("runs");
+    let turned = runs.iter().find(|run| config(run).contains("\"turned\"")).unwrap();
+    let name = turned.file_name().unwrap().to_str().unwrap();
+    let err = ended(&place.run(&[&["export", name, "out"][..], &data].concat()), 2).1;
+    assert!(err.contains("cannot be written as one: backbone.theta = 7.0, there "), "{err}");
+    assert!(!place.path("out").exists());
+}
+
+#[test]
 fn an_upcycled_network_begins_as_the_dense_one() {
     let place = place("llama", UPCYCLED);
     let data = place.path(".");

@@ -44,6 +44,44 @@ fn numbers_of_an_evolution_have_limits() {
     assert!(err.contains("population = 200000: must be at most 100000"), "{err}");
 }
 
+#[test]
+fn plans_have_limits_that_are_looked_at_first() {
+    let keys: String = (0..8).map(|at| format!("k{at} = [1, 2, 3, 4, 5, 6, 7, 8]\n")).collect();
+    let grid = format!("[tune]\ntrials = 2\nmetric = \"loss\"\nseeds = [9]\n[tune.keys]\n{keys}");
+    let method = "[[method]]\nname = \"m\"\nmoe.router = \"switch\"\n";
+    let methods: String =
+        (0..20_000).map(|at| method.replace("\"m\"", &format!("\"m{at}\""))).collect();
+    for (more, expected) in [
+        (grid, "tune: the grid has 262144 points or more; at most 100000 are made"),
+        (methods, "methods; at most 2000 are planned"),
+    ] {
+        let place = Place::with_suite(&format!("{}{more}", common::SUITE));
+        let err = error(&place, &["budget", "tiny.toml"]);
+        assert!(err.contains(expected), "{err}");
+    }
+}
+
+#[test]
+fn options_without_effect_are_refused() {
+    let place = Place::new();
+    ended(&place.run(&["run", "tiny.toml", "--only", "router=random"]), 0);
+    let csv = fs::read_dir(place.path("runs")).unwrap().flatten().map(|entry| entry.path());
+    let csv =
+        csv.into_iter().find(|path| path.extension().is_some_and(|end| end == "csv")).unwrap();
+    let csv = csv.to_str().unwrap();
+    for (args, expected) in [
+        (&["table", csv, "--seeds", "0"][..], "csv files are read as they are"),
+        (&["rank", csv, "--tier", "gpu"], "--tier gpu: say which results of a suite are read"),
+        (&["cmp", "a", "b", csv, "--method", "a"], "unexpected argument '--method'"),
+        (&["speed", "--routers", "--hidden", "8"], "'--routers' cannot be used with"),
+        (&["speed", "--format", "md"], "speed prints text or json"),
+        (&["list", "-v"], "unexpected argument '-v'"),
+    ] {
+        let err = error(&place, args);
+        assert!(err.contains(expected), "{args:?}: {err}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn what_is_no_regular_file_is_not_read_or_followed() {

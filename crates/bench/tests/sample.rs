@@ -125,7 +125,7 @@ fn wrong_calls(place: &Place, named: &dyn Fn(&str) -> String) {
         (vec![&images], "has learned digits, which is not text; known: tanaka-lm, text-lm"),
         (vec![&text, "--prompt", "caf\u{e9}"], "\"\u{e9}\" is not a token of the run; it has 97"),
         (vec![&text, "--prompt", ""], "--prompt is empty"),
-        (vec![&text, "--tokens", "0"], "--tokens 0: must be at least 1"),
+        (vec![&text, "--tokens", "0"], "--tokens 0: must be from 1 to 100000"),
         (vec![&text, "--top-p", "0"], "--top-p 0: must be above 0"),
         (vec![&text, "--temperature=-1"], "--temperature -1: must be 0 or larger"),
     ] {

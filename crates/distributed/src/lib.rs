@@ -2,7 +2,8 @@
 //! depend on the network.
 //!
 //! A *rank* is the number of a process, from 0. All ranks make the same calls in the same order; each
-//! call has a label, and different labels are an error instead of misread messages. [`threads`] are ranks in one process, for tests; the crate `cluster` has those of MPI.
+//! call has a label, and different labels are an error instead of misread messages.
+//! [`threads`] are ranks in one process, for tests; the crate `cluster` has those of MPI.
 //!
 //! MPI's own sums are not used: with four ranks the order of its additions depends on the sizes and on
 //! the network, and the last bits with it.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 /// Keys that change nothing that a network computes from its weights: names and versions, numbers of special
 /// tokens, the random start of training, and what other programs shall return or keep.
-const NO_MATTER: [&str; 24] = [
+const NO_MATTER: [&str; 23] = [
     "_name_or_path",
     "architectures",
     "auto_map",
@@ -18,7 +18,6 @@ const NO_MATTER: [&str; 24] = [
     "eos_token_id",
     "initializer_factor",
     "initializer_range",
-    "is_encoder_decoder",
     "model_type",
     "output_attentions",
     "output_hidden_states",
@@ -68,6 +67,15 @@ impl<'a> Keys<'a> {
     /// Whether there is such a key, not null.
     pub fn has(&self, key: &str) -> bool {
         self.config.get(key).is_some_and(|value| !value.is_null())
+    }
+
+    /// Refuses a config without a key, which may be null: transformers would take a default that is no usual
+    /// one.
+    pub(crate) fn needs(&self, key: &str) -> anyhow::Result<()> {
+        match self.config.contains_key(key) {
+            true => Ok(()),
+            false => Err(self.error(format!("{key} is missing"))),
+        }
     }
 
     /// A number of things.

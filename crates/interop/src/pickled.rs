@@ -11,12 +11,13 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs,
+    fs::{self, File},
     path::Path,
 };
 
 use anyhow::{Context, anyhow, ensure};
 use pytorch_reader::{PytorchReader, Tensor};
+use zip::{CompressionMethod, ZipArchive};
 
 use crate::{
     dtype::Dtype,
@@ -33,6 +34,7 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<Shard> {
 
 fn read(path: &Path) -> anyhow::Result<Shard> {
     let size = fs::metadata(path)?.len();
+    nothing_is_compressed(path)?;
     let reader = PytorchReader::new(path).map_err(|err| anyhow!("not a file of PyTorch: {err}"))?;
     let numbers = reader.metadata().total_data_size.unwrap_or_default() as u64;
     ensure!(
@@ -42,6 +44,22 @@ fn read(path: &Path) -> anyhow::Result<Shard> {
     let tensors = reader.into_tensors();
     ensure!(!tensors.is_empty(), "it has no tensors");
     laid_out(tensors, size).map(|(numbers, tensors)| Shard { path: path.into(), numbers, tensors })
+}
+
+/// Refuses archives with compressed files, which PyTorch does not write: a small one could ask for much memory.
+fn nothing_is_compressed(path: &Path) -> anyhow::Result<()> {
+    // Older files are no archives, and what is no file of PyTorch at all is found later.
+    let Ok(mut archive) = ZipArchive::new(File::open(path)?) else { return Ok(()) };
+    for at in 0..archive.len() {
+        let entry =
+            archive.by_index_raw(at).map_err(|err| anyhow!("not a file of PyTorch: {err}"))?;
+        ensure!(
+            entry.compression() == CompressionMethod::Stored,
+            "{} in it is compressed; compressed files are not read",
+            entry.name().unwrap_or_default()
+        );
+    }
+    Ok(())
 }
 
 /// The tensors with ranges as if they stood one after the other, in the order of their names.

@@ -32,6 +32,7 @@ impl Stretch {
     /// If it is of a kind that the network does not have, a key of it is not honoured, or there are two
     /// different tables.
     pub(crate) fn read(keys: &mut Keys, theta: f64) -> anyhow::Result<(f64, Self)> {
+        let outside = keys.has("rope_theta");
         let theta = keys.number("rope_theta", theta)?;
         let tables = [keys.table(NEW)?, keys.table(OLD)?];
         let (name, table) = match tables {
@@ -45,6 +46,9 @@ impl Stretch {
         let mut own = Keys::of_table(name, table);
         let stretch = Self::of(&mut own, theta)?;
         own.finish()?;
+        if outside && stretch.0 != theta {
+            bail!("config.json: rope_theta = {theta}, and {name} has {}", stretch.0);
+        }
         Ok(stretch)
     }
 

@@ -38,6 +38,21 @@ pub fn clusters(outputs: &[Vec<f64>], n: usize) -> Vec<Vec<usize>> {
     clusters
 }
 
+/// The same where experts are in groups, one behind the other: only experts of one group are joined, and as
+/// many clusters are left of each. Where `n` is no multiple of `groups`, groups do not count.
+pub fn clusters_in_groups(outputs: &[Vec<f64>], n: usize, groups: usize) -> Vec<Vec<usize>> {
+    let size = outputs.len() / groups.max(1);
+    if groups < 2 || size == 0 || !n.is_multiple_of(groups) {
+        return clusters(outputs, n);
+    }
+    let of_group = |(group, own): (usize, &[Vec<f64>])| {
+        let found = clusters(own, n / groups);
+        let place = move |cluster: Vec<usize>| cluster.iter().map(|e| group * size + e).collect();
+        found.into_iter().map(place)
+    };
+    outputs.chunks(size).enumerate().flat_map(of_group).collect()
+}
+
 /// The nearest two clusters; the first pair of equals.
 fn nearest(between: &[Vec<f64>]) -> (usize, usize) {
     let pairs = (0..between.len()).flat_map(|a| (a + 1..between.len()).map(move |b| (a, b)));
@@ -161,6 +176,9 @@ mod tests {
         // 4 is 2.5 from the nearest of {0, 1.5}, but 3.25 from them on average, and 2.6 from 6.6.
         let points = [at(0.0), at(1.5), at(4.0), at(6.6)];
         assert_eq!(clusters(&points, 2), [vec![0, 1], vec![2, 3]]);
+        let points = [at(0.0), at(7.0), at(0.1), at(6.0)];
+        assert_eq!(clusters(&points, 2), [vec![0, 2], vec![1, 3]]);
+        assert_eq!(clusters_in_groups(&points, 2, 2), [vec![0, 1], vec![2, 3]], "of one group");
     }
 
     #[test]

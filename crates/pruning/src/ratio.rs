@@ -50,9 +50,31 @@ pub fn keep(scores: &[f64], n: usize) -> Vec<usize> {
     left
 }
 
+/// The same where experts are in groups, one behind the other, that are to stay of one size: as many of each
+/// group go. Where `n` is no multiple of `groups`, the smallest go, in whatever group they are.
+pub fn keep_in_groups(scores: &[f64], n: usize, groups: usize) -> Vec<usize> {
+    let size = scores.len() / groups.max(1);
+    if groups < 2 || size == 0 || !n.is_multiple_of(groups) {
+        return keep(scores, n);
+    }
+    let of_group = |(group, own): (usize, &[f64])| {
+        keep(own, n / groups).into_iter().map(move |expert| group * size + expert)
+    };
+    scores.chunks(size).enumerate().flat_map(of_group).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn as_many_of_each_group_go() {
+        let scores = [0.1, 0.2, 0.9, 0.8, 0.5, 0.4];
+        assert_eq!(keep(&scores, 3), [2, 3, 4]);
+        assert_eq!(keep_in_groups(&scores, 3, 3), [1, 2, 4]);
+        assert_eq!(keep_in_groups(&scores, 2, 2), [1, 2, 3, 4]);
+        assert_eq!(keep_in_groups(&scores, 2, 3), keep(&scores, 2), "no multiple");
+    }
 
     #[test]
     fn the_smallest_go_and_among_equals_the_first() {

@@ -13,7 +13,7 @@
 //! Differs from the paper: k is rounded up; units compete within their group, not over the batch;
 //! no bound on the experts of one unit (the paper's section 3.3).
 //!
-//! Not to be confused with: `top-k` with a capacity, where units choose and experts turn away.
+//! Not to be confused with: `top-k` with a capacity, where units choose and overflow is dropped.
 
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config, round_up, softmax, top_k};

@@ -15,8 +15,9 @@ use ::zip::{
 const MOST: u64 = 4 << 30;
 /// The most bytes that deflate makes of one byte. Files that promise more overlap or are wrong.
 const RATIO: u64 = 1032;
-/// Data of more bytes than the first number, and more than the second times what is packed, are refused.
-const LARGE: [u64; 2] = [64 << 20, 100];
+/// Data of more bytes than the first number, and more than the second times what is packed, are refused: JSON
+/// takes up to 25 times its size in memory.
+const LARGE: [u64; 2] = [4 << 20, 32];
 
 type Problem<T> = std::result::Result<T, String>;
 

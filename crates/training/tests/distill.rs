@@ -10,10 +10,9 @@ use burn::{module::Module, prelude::*};
 use common::{StopAfter, network, task};
 use moe::{Choice, MoeConfig, Placement, numbers_of};
 use serde_json::json;
-use tasks::Split;
 use training::{
-    Distill, DistillConfig, Outcome, Part, Reduction, Run, TrainConfig, TrainError, evaluate_some,
-    supervised, take_over,
+    Distill, DistillConfig, Outcome, Part, Reduction, Run, TrainConfig, TrainError, supervised,
+    take_over,
 };
 
 const SLOTS: usize = 2;
@@ -150,6 +149,4 @@ fn modules_of_several_teachers_make_a_student_without_stitches() {
             assert_eq!(numbers(&built, path)[0].1, data, "{path}");
         }
     }
-    let found = evaluate_some(&built.valid(), &*digits, Split::Test, 16, &Device::flex());
-    assert!(found.metrics.iter().all(|(_, value)| value.is_finite()));
 }

@@ -30,8 +30,8 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
     keys.only("topk_method", &[json!("noaux_tc")])?;
     keys.only("scoring_func", &[json!("sigmoid")])?;
     let router = Choice::of("deepseek-v3").with("k", keys.size("num_experts_per_tok")?);
-    let router = router.with("groups", keys.maybe_size("n_group")?.unwrap_or(1));
-    let router = router.with("groups_kept", keys.maybe_size("topk_group")?.unwrap_or(1));
+    let router = router.with("groups", keys.size("n_group")?);
+    let router = router.with("groups_kept", keys.size("topk_group")?);
     let router = router.with("scale", keys.number("routed_scaling_factor", 2.5)?);
     decoder.moe.router = router.with("faithful", "reference");
     layers(keys, &mut decoder, EXPERTS)?;

@@ -23,6 +23,9 @@ use super::{
 use crate::{keys::Keys, rules::TensorRule};
 
 pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
+    if !keys.has("rope_scaling") {
+        keys.needs("rope_parameters")?;
+    }
     let mut decoder = Decoder::read(keys, Defaults { theta: 150_000.0, epsilon: 1e-5 })?;
     decoder.head_width(keys)?;
     decoder.config.bias = keys.flag("attention_bias", true)?;
@@ -62,6 +65,7 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
 /// The window, and the blocks in which it holds: every other one from the first unless `layer_types` says so.
 fn windows(keys: &mut Keys, decoder: &mut Decoder) -> anyhow::Result<()> {
     let depth = decoder.config.depth;
+    keys.needs("sliding_window")?;
     let window = keys.maybe_size("sliding_window")?;
     let blocks = match keys.texts("layer_types")? {
         None => (0..depth).filter(|block| block % 2 == 0).collect(),

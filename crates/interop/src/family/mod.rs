@@ -23,7 +23,7 @@ mod vit;
 use anyhow::{Context, anyhow, bail, ensure};
 use backbones::BackboneSpec;
 use moe::{Choice, Domain, MoeConfig};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{keys::Keys, rules::Rules};
 
@@ -136,6 +136,8 @@ pub fn describe(config: &Map<String, Value>) -> anyhow::Result<ImportedNetwork> 
     }
     check_layers(config)?;
     let mut keys = Keys::new(config);
+    let two_sides = ["switch_transformers", "t5"].contains(&kind);
+    keys.only("is_encoder_decoder", &[json!(two_sides)])?;
     let model = (family.read)(&mut keys).with_context(|| format!("family {kind:?}"))?;
     keys.finish().with_context(|| format!("family {kind:?}"))?;
     Ok(model)

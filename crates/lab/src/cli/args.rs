@@ -1,7 +1,10 @@
 //! Groups of options that several verbs share. A verb has the groups that it uses and no others, so clap
 //! refuses the rest.
 
-use std::{path::PathBuf, thread};
+use std::{
+    path::{Path, PathBuf},
+    thread,
+};
 
 use anyhow::ensure;
 use burn::prelude::*;
@@ -228,33 +231,46 @@ impl SourceArgs {
     }
 }
 
-/// Arguments that select numbers of the results.
+/// Arguments that select numbers of all methods of the results.
 #[derive(Args, Clone, Default)]
-pub struct QueryArgs {
+pub(crate) struct MetricArgs {
     /// Metrics to compare by; default: the quality metrics of the task
     #[arg(long, value_name = "METRIC")]
     metric: Vec<String>,
     /// Split to compare on: test, valid or train
     #[arg(long)]
     split: Option<String>,
-    /// Only these methods, in this order; can be given several times
-    #[arg(long, value_name = "METHOD")]
-    method: Vec<String>,
     /// Compare runs of different code with each other
     #[arg(long)]
     mix_revisions: bool,
 }
 
-impl QueryArgs {
+impl MetricArgs {
     /// The same for the report.
-    pub fn query(&self) -> Query {
+    pub(crate) fn query(&self) -> Query {
         Query {
             metrics: self.metric.clone(),
             split: self.split.clone(),
-            methods: self.method.clone(),
             mix_revisions: self.mix_revisions,
             ..Query::default()
         }
+    }
+}
+
+/// Arguments that select numbers of the results.
+#[derive(Args, Clone, Default)]
+pub struct QueryArgs {
+    #[command(flatten)]
+    metrics: MetricArgs,
+    /// Only these methods, in this order; can be given several times
+    #[arg(long, value_name = "METHOD")]
+    method: Vec<String>,
+}
+
+impl QueryArgs {
+    /// The same for the report.
+    pub fn query(&self) -> Query {
+        Query { methods: self.method.clone(), ..self.metrics.query() }
     }
 }
 
@@ -287,6 +303,13 @@ pub(crate) fn size(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
     let fits = number > 0.0 && number.is_finite();
     fits.then_some(number).ok_or_else(|| "must be above 0, and finite".into())
+}
+
+/// Refuses to write among the files of a run that has ended, which vouch for each other.
+pub(crate) fn not_of_a_run(out: &Path) -> anyhow::Result<()> {
+    let of_a_run = out.parent().is_some_and(|folder| folder.join("result.json").exists());
+    ensure!(!of_a_run, "--out {}: this is the folder of a run; choose another one", out.display());
+    Ok(())
 }
 
 /// The most threads, and runs at once: far more than any machine has processors.

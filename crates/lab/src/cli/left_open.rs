@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Session;
 use crate::{
-    exec::Imported,
+    exec::{Imported, changes_of_network},
     spec::SuitePlan,
     store::{Ended, Store},
 };
@@ -60,7 +60,18 @@ pub(super) fn report_warnings(
     let mut said = BTreeSet::new();
     for spec in &suite.specs {
         let imported = Imported::of(&store.folder(&spec.id))?;
-        said.extend(imported.into_iter().flat_map(|imported| imported.warnings));
+        let Some(imported) = imported else { continue };
+        if spec.config.upcycle.is_none() && spec.config.prune.is_none() {
+            let described = interop::describe(&imported.source.config)?;
+            let changed = changes_of_network(&spec.config, &described, session.plugins)?;
+            let text = format!(
+                "{} has another network than its checkpoint: {}",
+                spec.method,
+                changed.join("; ")
+            );
+            said.extend((!changed.is_empty()).then_some(text));
+        }
+        said.extend(imported.warnings);
     }
     said.iter().for_each(|warning| session.say(&format!("warning: {warning}")));
     Ok(())

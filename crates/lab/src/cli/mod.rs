@@ -8,6 +8,7 @@ mod session;
 mod signals;
 mod verb;
 pub(crate) mod verbs;
+mod watch;
 
 pub use args::{DeviceArgs, FormatArgs, JsonArgs, ThreadsArgs};
 pub use output::Answer;

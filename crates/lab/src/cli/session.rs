@@ -16,11 +16,8 @@ use crate::{Plugins, spec::Suite};
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub(crate) struct Verbosity {
     /// Print results and errors only
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
-    quiet: bool,
-    /// Print what happens to each run
     #[arg(short, long, global = true, action = ArgAction::SetTrue)]
-    verbose: bool,
+    quiet: bool,
 }
 
 /// One call of the program.
@@ -42,13 +39,6 @@ impl Session<'_> {
     /// Prints a message to the standard error, unless `--quiet` is given.
     pub fn say(&self, text: &str) {
         if !self.is_quiet() {
-            print_message(text);
-        }
-    }
-
-    /// Prints a detail to the standard error if `--verbose` is given.
-    pub(crate) fn say_more(&self, text: &str) {
-        if self.verbosity.verbose && self.leads() {
             print_message(text);
         }
     }

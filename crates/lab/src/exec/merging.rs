@@ -4,11 +4,11 @@ use anyhow::{anyhow, bail, ensure};
 use backbones::AnyBackbone;
 use burn::prelude::*;
 use moe::{Gone, Pruned, RoutingProbe};
-use pruning::{clusters, dominant};
+use pruning::{clusters_in_groups, dominant};
 use tasks::Split;
 use training::evaluate;
 
-use super::{adapters::adapters, model_builder::ModelBuilder};
+use super::{adapters::adapters, model_builder::ModelBuilder, pruning::groups_of};
 use crate::{
     probes::Subject,
     spec::{PruneConfig, RunSpec},
@@ -39,10 +39,11 @@ impl ModelBuilder<'_> {
             scores: loads,
             clusters: Vec::new(),
         };
+        let groups = groups_of(from, gone);
         let layers = mean_outputs(&subject)?.into_iter().zip(counts).enumerate();
         for (layer, (outputs, count)) in layers {
             let (e, load) = (outputs.len(), &selected.scores[layer]);
-            let found = clusters(&outputs, e - count);
+            let found = clusters_in_groups(&outputs, e - count, groups);
             let number = |expert: usize| had.map_or(expert, |had| had.kept[layer][expert]);
             let mut kept: Vec<usize> = found.iter().map(|own| dominant(own, load)).collect();
             kept.sort_unstable();

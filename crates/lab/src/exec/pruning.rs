@@ -3,7 +3,7 @@
 use anyhow::{anyhow, bail, ensure};
 use backbones::AnyBackbone;
 use moe::{Gone, Pruned, stable_hash};
-use pruning::{Evidence, LayerNorms, PruningRule, keep, norms};
+use pruning::{Evidence, LayerNorms, PruningRule, keep_in_groups, norms};
 use tasks::Split;
 use training::evaluate;
 
@@ -32,6 +32,7 @@ impl ModelBuilder<'_> {
             bail!("prune: the network has no MoE layers");
         }
         let gone = self.gone(prune, from, had)?;
+        let groups = groups_of(from, gone);
         let experts: Vec<usize> = layers.iter().map(|layer| layer.load.len()).collect();
         let counts = prune.ratio.counts(&experts).map_err(|err| anyhow!("prune: {err}"))?;
         let mut selected =
@@ -43,7 +44,7 @@ impl ModelBuilder<'_> {
                 _ => prune.rule.scores(layer).map_err(|err| anyhow!("prune: {err}"))?,
             };
             check_finite(number, &scores)?;
-            let left = keep(&scores, count).into_iter();
+            let left = keep_in_groups(&scores, count, groups).into_iter();
             let number_before = |expert: usize| had.map_or(expert, |had| had.kept[number][expert]);
             selected.pruned.kept.push(left.map(number_before).collect());
             selected.scores.push(scores);
@@ -112,13 +113,18 @@ impl ModelBuilder<'_> {
     }
 }
 
+/// The groups of experts of a run's router that have to stay of one size: 1 where experts are not removed, or
+/// the router has none.
+pub(super) fn groups_of(from: &RunSpec, gone: Gone) -> usize {
+    let groups = from.config.moe.router.options.get("groups").and_then(|groups| groups.as_u64());
+    if gone == Gone::Remove { groups.unwrap_or(1).max(1) as usize } else { 1 }
+}
+
 /// Refuses to remove more experts of one group of a router than of another: those that are left would be in
 /// other groups than they were.
 pub(super) fn fits_groups(from: &RunSpec, pruned: &Pruned) -> anyhow::Result<()> {
-    let moe = &from.config.moe;
-    let groups = moe.router.options.get("groups").and_then(|groups| groups.as_u64()).unwrap_or(1);
-    let groups = groups.max(1) as usize;
-    if pruned.gone != Gone::Remove || groups == 1 {
+    let (moe, groups) = (&from.config.moe, groups_of(from, pruned.gone));
+    if groups == 1 {
         return Ok(());
     }
     for (layer, kept) in pruned.kept.iter().enumerate() {

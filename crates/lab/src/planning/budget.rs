@@ -265,7 +265,7 @@ moe.router = "dense"
     #[test]
     fn active_flops_by_hand() {
         let found = solved("[budget]\nequal = \"active-flops\"\n");
-        // By hand, per token of the one MoE layer: 4 * 48 * 128 = 24,576 of the twin.
+        // By hand, per token of the one MoE layer: 4 * 48 * 128 = 24,576 of the dense.
         // top-k: 2 * 48 * 8 = 768 for the gate, 2 * 4 * 48 = 384 a hidden unit: 62 exactly.
         // hash needs no gate: 64. dense: 768 and 8 * 192 = 1,536 a unit: 15.5, so 15 or 16.
         let sizes: Vec<Option<u64>> = found.iter().map(|(_, size, _)| *size).collect();
@@ -274,11 +274,11 @@ moe.router = "dense"
         assert!(found[..3].iter().all(|(.., off)| off.abs() < 1e-9), "{found:?}");
         // 16 patches: 4 pixels in, two attentions, two ffn, and a head for 10 classes of one token.
         let attention = 8.0 * 48.0 * 48.0 + 4.0 * 16.0 * 48.0;
-        let twin = 2.0 * 4.0 * 48.0 + 2.0 * (attention + 24_576.0) + 2.0 * 48.0 * 10.0 / 16.0;
+        let dense = 2.0 * 4.0 * 48.0 + 2.0 * (attention + 24_576.0) + 2.0 * 48.0 * 10.0 / 16.0;
         let specs = specs("[budget]\nequal = \"active-flops\"\n", METHODS).unwrap();
-        assert_eq!(specs[0].budget.as_ref().unwrap().target, Some(twin));
+        assert_eq!(specs[0].budget.as_ref().unwrap().target, Some(dense));
         assert!(
-            (found[3].2 - 768.0 / twin).abs() < 1e-9 || (found[3].2 + 768.0 / twin).abs() < 1e-9
+            (found[3].2 - 768.0 / dense).abs() < 1e-9 || (found[3].2 + 768.0 / dense).abs() < 1e-9
         );
     }
 
@@ -286,13 +286,13 @@ moe.router = "dense"
     fn parameters_and_steps() {
         let found =
             solved("[budget]\nequal = \"params\"\ntolerance = 0.05\nreference = \"top-k\"\n");
-        // top-k has 384 of its gate and 8 experts of 2 * 48 * 64 + 64 + 48; the twin has two
+        // top-k has 384 of its gate and 8 experts of 2 * 48 * 64 + 64 + 48; the dense has two
         // networks of one width, so half of one unit of 97 is the most that it is off.
         assert_eq!(found[1].1, None);
         let top_k: f64 = 384.0 + 8.0 * (2.0 * 48.0 * 64.0 + 64.0 + 48.0);
         let one = 2.0 * 48.0 * 128.0 + 128.0 + 48.0;
-        let twin = ((top_k - 48.0 + one - 48.0) / (2.0 * 97.0)).round() as u64;
-        assert_eq!(found[0].1, Some(twin), "{found:?}");
+        let dense = ((top_k - 48.0 + one - 48.0) / (2.0 * 97.0)).round() as u64;
+        assert_eq!(found[0].1, Some(dense), "{found:?}");
         let methods = METHODS.replacen(
             "[[method]]\nmoe.router = { kind = \"hash\"",
             "[[method]]\ntrain.batch = 4\nmoe.router = { kind = \"hash\"",

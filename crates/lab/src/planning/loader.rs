@@ -43,7 +43,10 @@ const METHOD_KEYS: [&str; 18] = [
 ];
 
 /// The most runs of a suite.
-const MOST_RUNS: usize = 200_000;
+const MOST_RUNS: usize = 20_000;
+
+/// The most methods of a suite.
+const MOST_METHODS: usize = 2_000;
 
 /// Reads suites.
 pub(crate) struct Reader<'a> {
@@ -78,6 +81,11 @@ impl<'a> Reader<'a> {
         known_keys(settings, &KEYS)?;
         let (tasks, methods) = (tables(settings, "task")?, tables(settings, "method")?);
         methods.iter().try_for_each(|method| known_keys(method, &METHOD_KEYS))?;
+        ensure!(
+            methods.len() <= MOST_METHODS,
+            "suite {name}: {} methods; at most {MOST_METHODS} are planned",
+            methods.len()
+        );
         let seeds = self.seeds(settings, wanted)?;
         let layers = layers(&name, settings, methods, &seeds, wanted)?;
         // Of each task and method, the settings to choose from with their runs, for seed 0.

@@ -49,7 +49,10 @@ use crate::{
 };
 
 /// The most settings that are tried for a method.
-const MOST_TRIALS: usize = 100_000;
+const MOST_TRIALS: usize = 10_000;
+
+/// The most points of a grid, of which some are tried.
+const MOST_POINTS: usize = 100_000;
 
 /// `[tune]` of a suite.
 #[derive(Clone, Debug, Deserialize)]
@@ -169,7 +172,7 @@ impl SearchSpace {
     }
 
     fn grid(&self, keys: &[&Key], method: &SettingTree) -> anyhow::Result<Vec<Vec<Value>>> {
-        let mut points = vec![Vec::new()];
+        let (mut points, mut n) = (vec![Vec::new()], 1_usize);
         for key in keys {
             let Values::List(values) = &key.values else {
                 let (place, path) = (&key.place, &key.path);
@@ -177,13 +180,20 @@ impl SearchSpace {
                     "{place}: tune: {path}: a grid takes a list of values; a range is for search = \"random\""
                 )
             };
+            n = n.saturating_mul(values.len());
+            ensure!(
+                n <= MOST_POINTS,
+                "{}: tune: the grid has {n} points or more; at most {MOST_POINTS} are made: search = \"random\" \
+                 tries some of as many as there are",
+                key.place
+            );
             let longer = |point: &Vec<Value>| {
                 let point = point.clone();
                 values.iter().map(move |value| [&point[..], std::slice::from_ref(value)].concat())
             };
             points = points.iter().flat_map(longer).collect();
         }
-        let (trials, n) = (self.trials, points.len());
+        let trials = self.trials;
         ensure!(
             n >= trials,
             "{}: tune: the grid has {n} points and trials = {trials}: give it more values, or every \

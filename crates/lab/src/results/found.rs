@@ -5,12 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{anyhow, bail};
+use anyhow::{anyhow, bail, ensure};
 use report::Runs;
 
 use crate::{
     planning::Source,
-    spec::{Selection, Suite},
+    spec::{LAPTOP, Selection, Suite},
 };
 
 /// The places to search for results, and the selected runs of a suite.
@@ -36,7 +36,17 @@ impl Search<'_> {
         let (csv, names): (Vec<&String>, Vec<&String>) =
             sources.iter().partition(|source| source.ends_with(".csv"));
         match (csv.is_empty(), &names[..]) {
-            (false, []) => Ok(csv.into_iter().map(PathBuf::from).collect()),
+            (false, []) => {
+                let mut options = self.wanted.options();
+                let tier = &self.wanted.tier;
+                options.extend((tier != LAPTOP).then(|| format!("--tier {tier}")));
+                ensure!(
+                    options.is_empty(),
+                    "{}: say which results of a suite are read; csv files are read as they are",
+                    options.join(", ")
+                );
+                Ok(csv.into_iter().map(PathBuf::from).collect())
+            }
             (true, []) => {
                 let default = self.suites.first().ok_or_else(|| anyhow!("no suite"))?;
                 Ok(vec![self.of_suite(default.name)?])

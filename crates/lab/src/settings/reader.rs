@@ -14,9 +14,9 @@ const DEEPEST: usize = 64;
 impl SettingTree {
     /// Reads TOML; `source` is what errors call it.
     pub fn parse(source: &str, text: &str) -> anyhow::Result<Self> {
-        let reader = Reader { source: source.into(), text };
+        let reader = Reader::new(source.into(), text);
         let table = DeTable::parse(text).map_err(|err| {
-            let line = err.span().map_or(1, |span| reader.line(span.start));
+            let line = reader.place(err.span().map_or(0, |span| span.start)).line.unwrap_or(1);
             anyhow!("{source}:{line}: {}", err.message())
         })?;
         reader.table(table.get_ref(), reader.place(0))
@@ -38,7 +38,7 @@ impl SettingTree {
         let toml = format!("value = {value}");
         let value = match DeTable::parse(&toml) {
             Ok(table) => {
-                let reader = Reader { source: place.source.clone(), text: "" };
+                let reader = Reader::new(place.source.clone(), "");
                 let value = table.get_ref().values().next();
                 let value = value.map(|value| reader.leaf(value.get_ref(), &place));
                 value.transpose()?.unwrap_or_default()
@@ -49,19 +49,21 @@ impl SettingTree {
     }
 }
 
-struct Reader<'a> {
+struct Reader {
     source: Rc<str>,
-    /// The whole text, to count lines in; empty where there are none, on the command line.
-    text: &'a str,
+    /// Where the lines of the text end; none where there is no text, on the command line.
+    ends: Option<Vec<usize>>,
 }
 
-impl Reader<'_> {
-    fn line(&self, offset: usize) -> usize {
-        self.text[..offset.min(self.text.len())].matches('\n').count() + 1
+impl Reader {
+    fn new(source: Rc<str>, text: &str) -> Self {
+        let ends = || text.match_indices('\n').map(|(at, _)| at).collect();
+        Self { source, ends: (!text.is_empty()).then(ends) }
     }
 
     fn place(&self, offset: usize) -> Place {
-        let line = (!self.text.is_empty()).then(|| self.line(offset));
+        let before = |ends: &Vec<usize>| ends.partition_point(|end| *end < offset);
+        let line = self.ends.as_ref().map(|ends| before(ends) + 1);
         Place { source: self.source.clone(), line }
     }
 

@@ -27,8 +27,8 @@ use crate::digest::hex;
 pub(super) const RESULT: &str = "result.json";
 /// Files that the seal is silent about: itself, and the lock, which is empty.
 const LEFT_OUT: [&str; 2] = [RESULT, "lock"];
-/// The folder of pictures that are made of a run at any time.
-const PICTURES: &str = "analysis/";
+/// The folder of images that are made of a run at any time.
+const IMAGES: &str = "analysis/";
 /// The file that has a checksum of its own and is large.
 const CHECKPOINT: &str = "checkpoint.bin";
 
@@ -49,7 +49,7 @@ impl Seal {
     pub(super) fn of(id: &str, ended: &Ended, folder: &Path) -> anyhow::Result<Self> {
         let mut files = BTreeMap::new();
         for name in run_files::names(folder)? {
-            if !LEFT_OUT.contains(&name.as_str()) && !name.starts_with(PICTURES) {
+            if !LEFT_OUT.contains(&name.as_str()) && !name.starts_with(IMAGES) {
                 files.insert(name.clone(), digest(&folder.join(&name))?);
             }
         }

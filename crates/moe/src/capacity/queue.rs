@@ -143,7 +143,7 @@ mod tests {
                 let device = kernels::without_kernels(|| served(&capacity, &experts, &weights));
                 let of = format!("{drop:?} {keep_fraction} {group}");
                 assert!(device.0 == host && device.1 == 0, "{of}: {} read-backs", device.1);
-                assert!(host != to_host(&experts), "{of}: no one was turned away");
+                assert!(host != to_host(&experts), "{of}: nothing was dropped");
             }
         }
     }

@@ -36,7 +36,7 @@ fn a_number_of_slots_is_that_for_any_group() {
     let capacity = Capacity { slots: Some(2), ..Capacity::default() };
     assert_eq!([1, 2, 5, 500].map(|units| capacity.slots(units, 1, 4)), [1, 2, 2, 2].map(Some));
     let served = serve(&capacity, &mut Pass::eval(), &[[0], [0], [1], [0], [1]], &[[1.0]; 5]);
-    assert_eq!(served, [0, 0, 1, 3, 1], "the third choice of expert 0 is turned away");
+    assert_eq!(served, [0, 0, 1, 3, 1], "the third choice of expert 0 is dropped");
     assert!(!capacity.sees_later_units());
     let said = |capacity: Capacity| capacity.check().unwrap_err();
     assert!(said(Capacity { slots: Some(0), ..Capacity::default() }).contains("slots = 0"));

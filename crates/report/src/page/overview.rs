@@ -8,7 +8,7 @@ use crate::{
     plot::{Against, Difference, OverviewFinding, Panel, overview},
     setting::distinct,
     stats::{Interval, Verdict},
-    verbs::{Baseline, against_baseline},
+    verbs::{Baseline, differences_to_baseline},
 };
 
 /// One panel for each setting, by its first metric; none where no setting has two methods.
@@ -16,7 +16,7 @@ pub(super) fn figure(page: &Page, settings: &[Setting]) -> Result<Option<Figure>
     let (mut bases, mut panels) = (Vec::new(), Vec::new());
     for setting in settings {
         let of_setting =
-            against_baseline(setting, &page.query, page.baseline.as_deref(), page.margin)?;
+            differences_to_baseline(setting, &page.query, page.baseline.as_deref(), page.margin)?;
         if let Some(found) = of_setting.into_iter().next().filter(|found| !found.rows.is_empty()) {
             bases.push(found.base);
             panels.push(panel(&found));

@@ -7,7 +7,7 @@ use super::{
     traces,
 };
 use crate::{
-    Error, Setting, Table, comparison::comparison_of, series::Hues, verbs::against_baseline,
+    Error, Setting, Table, comparison::comparison_of, series::Hues, verbs::differences_to_baseline,
 };
 
 /// The tables and plots of a setting.
@@ -40,6 +40,6 @@ fn tables(page: &Page, setting: &Setting) -> Result<String, Error> {
 fn verdicts(page: &Page, setting: &Setting) -> Result<String, Error> {
     // Each setting has its own methods; the baseline need not be among them.
     let baseline = page.baseline.as_deref().filter(|base| setting.methods.contains(base));
-    let found = against_baseline(setting, &page.query, baseline, page.margin)?;
+    let found = differences_to_baseline(setting, &page.query, baseline, page.margin)?;
     Ok(found.iter().map(|found| found.table(page.margin).to_html()).collect())
 }

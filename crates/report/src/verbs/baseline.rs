@@ -23,7 +23,7 @@ pub(crate) struct Baseline<'a> {
 
 /// The comparisons with `baseline`, or else with the first method, in each metric of which it is
 /// known which way is better.
-pub(crate) fn against_baseline<'a>(
+pub(crate) fn differences_to_baseline<'a>(
     setting: &'a Setting<'a>,
     query: &'a Query,
     baseline: Option<&'a str>,
@@ -117,7 +117,7 @@ mod tests {
     fn everyone_against_the_first() {
         let (runs, query) = (fixture::runs(), Query::default());
         let setting = Setting::all(&runs, false).unwrap().remove(0);
-        let found = against_baseline(&setting, &query, None, Some(0.01)).unwrap();
+        let found = differences_to_baseline(&setting, &query, None, Some(0.01)).unwrap();
         assert_eq!(found.len(), 1);
         insta::assert_snapshot!(found[0].table(Some(0.01)).render(Format::Text));
     }

@@ -16,7 +16,7 @@ mod power;
 mod rank;
 mod rank_table;
 
-pub(crate) use baseline::{Baseline, against_baseline};
+pub(crate) use baseline::{Baseline, differences_to_baseline};
 pub use check::{CheckOutcome, Expect, check, check_table};
 pub use claim::{Claim, ClaimEvidence, Finding, Tested, claims};
 pub use claim_table::claims_table;

@@ -1,7 +1,7 @@
 //! The number of seeds needed for a difference.
 
 use super::{
-    baseline::{Baseline, against_baseline},
+    baseline::{Baseline, differences_to_baseline},
     comparison::Comparison,
 };
 use crate::{
@@ -35,7 +35,7 @@ pub fn power(
     }
     let mut tables = Vec::new();
     for setting in &settings {
-        let found = against_baseline(setting, &query, baseline, margin)?;
+        let found = differences_to_baseline(setting, &query, baseline, margin)?;
         tables.extend(found.iter().map(|found| table(found, margin)));
     }
     Ok(tables)

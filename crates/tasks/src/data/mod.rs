@@ -3,15 +3,15 @@
 mod digest;
 mod error;
 pub(crate) mod files;
+mod image_file;
 mod origin;
-mod picture;
 mod sizes;
 mod unpacked;
 
 pub use digest::DataDigest;
 pub use error::DataError;
+pub(crate) use image_file::decode_image;
 pub use origin::Origin;
-pub(crate) use picture::decode_picture;
 pub(crate) use sizes::fits;
 pub(crate) use unpacked::most_unpacked;
 

@@ -66,9 +66,6 @@ mod tests {
         for size in ["players", "views"] {
             cases.push(("player-reidentification", inner("players", size)));
         }
-        for task in ["player-reidentification", "appearance-tracking"] {
-            cases.push((task, plain("shown")));
-        }
         cases.push(("digits", plain("side")));
         let started = std::time::Instant::now();
         for (task, (key, value)) in cases {

@@ -13,7 +13,7 @@ use flate2::read::GzDecoder;
 use super::set::{CFA, LEVELS, Pairs};
 use crate::{
     DataDir, DataError, Origin,
-    data::{decode_picture, most_unpacked},
+    data::{decode_image, most_unpacked},
 };
 
 const ORIGIN: Origin = Origin {
@@ -154,7 +154,7 @@ fn pairs(root: &Path, files: Files, rgb: bool) -> Result<Pairs, DataError> {
 
 /// The red, green and blue plane of a PNG file.
 fn planes(png: &[u8], [height, width]: [usize; 2]) -> Result<Vec<u8>, String> {
-    let image = decode_picture(png, Some(image::ImageFormat::Png));
+    let image = decode_image(png, Some(image::ImageFormat::Png));
     let image = image.map_err(|err| err.to_string())?;
     let found = [image.height() as usize, image.width() as usize];
     if found != [height, width] {

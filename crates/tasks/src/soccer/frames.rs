@@ -20,7 +20,7 @@ use super::{
 use crate::{
     DataError,
     data::{
-        decode_picture,
+        decode_image,
         files::{Files, content},
     },
 };
@@ -165,7 +165,7 @@ fn read(files: &Files<'_>, file: &str, size: [usize; 2]) -> Result<RgbImage, Dat
     if !files.has(file) {
         return Err(content(file, "the frame is missing"));
     }
-    let image = decode_picture(&files.read(file)?, None).map_err(|err| content(file, err))?;
+    let image = decode_image(&files.read(file)?, None).map_err(|err| content(file, err))?;
     let found = [image.width() as usize, image.height() as usize];
     if found != size {
         let ([w, h], [width, height]) = (found, size);
@@ -204,7 +204,7 @@ mod tests {
         let near = row(2, [20.0, 16.0, 20.0, 40.0]);
         let ball = row(3, [100.0, 50.0, 10.0, 10.0]);
         let frame = |painter: &mut Painter<'_>, boxes: &[TrackedBox]| {
-            decode_picture(&painter.draw(boxes), None).unwrap().into_rgb8()
+            decode_image(&painter.draw(boxes), None).unwrap().into_rgb8()
         };
         let both = frame(&mut painter, &[near, far, ball]);
         let shirt = |painter: &Painter<'_>, of: usize| {

@@ -25,7 +25,7 @@ use soccernet::{
 use crate::{
     DataDir, DataError,
     data::{
-        decode_picture,
+        decode_image,
         files::{Files, content, fault, wrong},
         fits,
     },
@@ -134,7 +134,7 @@ fn image(
     let found = kinds.iter().find(|file| files.has(file));
     let file =
         found.ok_or_else(|| content(&kinds[1], "the image is missing, as .png and as .jpg"))?;
-    let image = decode_picture(&files.read(file)?, None).map_err(|err| content(file, err))?;
+    let image = decode_image(&files.read(file)?, None).map_err(|err| content(file, err))?;
     let image = image.into_luma8();
     let image = match image.dimensions() == (width as u32, height as u32) {
         true => image,

@@ -16,7 +16,7 @@ use super::figure::{Figure, Team, light, part, pixel, stride};
 use crate::{
     DataDir, DataError,
     data::{
-        decode_picture,
+        decode_image,
         files::{Files, content, fault, wrong},
         fits,
     },
@@ -135,7 +135,7 @@ fn player(
 ) -> Result<Player, DataError> {
     let about = Thumbnail::parse(name).map_err(fault)?;
     let known = about.known.ok_or_else(|| content(file, "its name does not say who it is"))?;
-    let image = decode_picture(&files.read(file)?, None).map_err(|err| content(file, err))?;
+    let image = decode_image(&files.read(file)?, None).map_err(|err| content(file, err))?;
     let pixels = unit(&planes(image.into_rgb8(), shape));
     let [person, ..] = known;
     Ok(Player { pixels, action: about.action.to_string(), person, is_query })

@@ -17,7 +17,7 @@ use super::{
     images::{Images, ImagesConfig, Labelled},
     splits::tenth,
 };
-use crate::{DataDir, DataError, LoadTask, Origin, Task, data::decode_picture};
+use crate::{DataDir, DataError, LoadTask, Origin, Task, data::decode_image};
 
 const CLASSES: usize = 10;
 const SIDE: usize = 32;
@@ -96,7 +96,7 @@ fn sheets(data: &DataDir, batch: usize) -> Result<(Vec<u8>, Vec<i32>), DataError
     let mut bytes = Vec::new();
     for (path, file) in files(data, "png")? {
         let damaged = |message: String| ORIGIN.damaged(&path, message);
-        let sheet = decode_picture(&file, Some(image::ImageFormat::Png));
+        let sheet = decode_image(&file, Some(image::ImageFormat::Png));
         let sheet = sheet.map_err(|err| damaged(format!("not a whole PNG ({err})")))?.into_rgb8();
         if sheet.dimensions() != (PIXELS as u32, batch as u32) {
             let (width, height) = sheet.dimensions();

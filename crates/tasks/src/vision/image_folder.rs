@@ -19,14 +19,14 @@ use super::{
 };
 use crate::{
     DataDir, DataError, LoadTask, Task,
-    data::{decode_picture, files::wrong},
+    data::{decode_image, files::wrong},
 };
 
 config! {
     /// Settings of the folder and its images.
     pub struct ImageFolderConfig {
         /// The folder of class folders, relative to the data folder.
-        pub folder: String = "pictures".into(),
+        pub folder: String = "images".into(),
         /// Rows and columns to which images are brought.
         pub side: usize = 32,
         /// Images for training, as many of each class as can be; all if left out.
@@ -115,7 +115,7 @@ fn is_image(path: &Path) -> bool {
 
 /// `[3, side, side]`.
 fn image(data: &DataDir, path: &Path, config: &ImageFolderConfig) -> Result<Vec<u8>, DataError> {
-    let read = decode_picture(&data.read_path(path)?, None).map_err(|err| DataError::Content {
+    let read = decode_image(&data.read_path(path)?, None).map_err(|err| DataError::Content {
         path: path.into(),
         message: format!("not a whole image ({err})"),
     })?;
@@ -138,7 +138,7 @@ mod tests {
     fn folder() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (class, colour) in [("cats", [250, 0, 0]), ("dogs", [0, 0, 250])] {
-            let class = folder.path().join("pictures").join(class);
+            let class = folder.path().join("images").join(class);
             fs::create_dir_all(&class).unwrap();
             for i in 0..5 {
                 let end = if i % 2 == 0 { "png" } else { "JPG" };
@@ -175,7 +175,7 @@ mod tests {
         let ends = ["0.png", "1.JPG", "2.png", "3.JPG", "4.png"];
         let names: Vec<String> = ["cats", "dogs"]
             .iter()
-            .flat_map(|class| ends.map(|end| format!("pictures/{class}/{end}")))
+            .flat_map(|class| ends.map(|end| format!("images/{class}/{end}")))
             .collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let task = moe::Choice::of("image-folder").with("side", 4);
@@ -188,7 +188,7 @@ mod tests {
         let default = ImageFolderConfig::default();
         let config = ImageFolderConfig { folder: "nowhere".into(), ..default.clone() };
         assert!(load(folder.path(), &config).err().unwrap().contains("nowhere: "));
-        let cat = folder.path().join("pictures/cats/2.png");
+        let cat = folder.path().join("images/cats/2.png");
         let bytes = fs::read(&cat).unwrap();
         fs::write(&cat, &bytes[..bytes.len() / 2]).unwrap();
         let err = load(folder.path(), &default).err().unwrap();
@@ -196,7 +196,7 @@ mod tests {
         fs::remove_file(&cat).unwrap();
         let err = load(folder.path(), &default).err().unwrap();
         assert!(err.contains("cats: 4 images") && err.contains("at least 5"), "{err}");
-        fs::remove_dir_all(folder.path().join("pictures/cats")).unwrap();
+        fs::remove_dir_all(folder.path().join("images/cats")).unwrap();
         assert!(load(folder.path(), &default).err().unwrap().contains("1 class folders"));
         let err = ImageFolder::load(&default, &DataDir::default()).err().unwrap().to_string();
         assert!(err.contains("--data-dir"), "{err}");

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     DataDir, DataError, LoadTask, Origin, Task,
-    data::{decode_picture, files::wrong},
+    data::{decode_image, files::wrong},
 };
 
 const ORIGIN: Origin = Origin {
@@ -116,7 +116,7 @@ fn drawing(name: &str) -> Option<[String; 3]> {
 
 /// A drawing of `side x side` bytes, 255 for ink.
 fn ink(path: &Path, name: &str, png: &[u8], side: usize) -> Result<Vec<u8>, DataError> {
-    let drawing = decode_picture(png, Some(image::ImageFormat::Png));
+    let drawing = decode_image(png, Some(image::ImageFormat::Png));
     let drawing = drawing.map_err(|err| ORIGIN.damaged(path, format!("{name}: {err}")))?;
     let drawing = drawing.into_luma8();
     let (width, height) = drawing.dimensions();

@@ -20,7 +20,7 @@
 //! `local_sgd.rs` the workers.
 //!
 //! The workers are simulated: they take their turns in one process, so that the same seed gives the
-//! same bits. `clock.rs` says what they would gain in time.
+//! same bits.
 //!
 //! What differs:
 //! - A layer is what the published code synchronises at once, a block; here it is what stands below

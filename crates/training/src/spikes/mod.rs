@@ -23,7 +23,7 @@
 //! has gone away; `persistent = "lower"` reads the paper's sentence so that such a step is made after
 //! all, at the lower rate.
 //!
-//! With `faults` a training is damaged on purpose: some steps see spoilt examples when they are read,
+//! With `faults` a training is damaged on purpose: some steps see corrupted examples when they are read,
 //! each time or the first few times.
 
 mod config;

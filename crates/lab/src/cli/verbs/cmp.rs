@@ -5,7 +5,7 @@ use report::{cmp, render_cmp};
 
 use crate::cli::{
     Answer, FormatArgs, Session, Verb,
-    args::{ExamplesArgs, MarginArgs, QueryArgs, SourceArgs},
+    args::{ExamplesArgs, MarginArgs, MetricArgs, SourceArgs},
 };
 
 /// Arguments of `cmp`.
@@ -18,7 +18,7 @@ pub(crate) struct Cmp {
     #[command(flatten)]
     margin: MarginArgs,
     #[command(flatten)]
-    query: QueryArgs,
+    query: MetricArgs,
     #[command(flatten)]
     examples: ExamplesArgs,
     #[command(flatten)]

@@ -12,7 +12,7 @@ use crate::{
         Answer, DeviceArgs, Session, Verb,
         args::{DataArgs, StoreArgs},
     },
-    exec::{Imported, ModelBuilder, adapters},
+    exec::{Imported, ModelBuilder, adapters, changes_of_network},
     planning::{TrainedRun, trained_run},
 };
 
@@ -47,6 +47,15 @@ impl Verb for Export {
                 spec.id
             )
         })?;
+        let changed =
+            changes_of_network(&spec.config, &describe(&imported.source.config)?, plugins)?;
+        ensure!(
+            changed.is_empty(),
+            "the run {} has another network than the config.json of its checkpoint describes, and cannot be \
+             written as one: {}",
+            spec.id,
+            changed.join("; ")
+        );
         let device = self.device.open()?;
         let builder = ModelBuilder { plugins, store: &store, device: &device };
         let place = || format!("the run {}", spec.id);

@@ -12,11 +12,11 @@ use interop::CheckpointFiles;
 use moe::Choice;
 use serde_json::{Value, json};
 
-use super::run::WatchArgs;
 use crate::{
     cli::{
         Answer, DeviceArgs, JsonArgs, Session, ThreadsArgs, Verb,
         args::{DataArgs, StoreArgs},
+        watch::WatchArgs,
     },
     exec::Imported,
     planning::{CheckpointSettings, Reader, tokens_of},

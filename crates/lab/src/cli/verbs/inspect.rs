@@ -63,6 +63,14 @@ fn fits(
     checkpoint: &CheckpointFiles,
     plugins: &Plugins,
 ) -> anyhow::Result<()> {
+    // Before a network is made of sizes that the checkpoint cannot have.
+    let width = model.backbone.options.get("width").and_then(Value::as_u64).unwrap_or(0);
+    let embedding = width.saturating_mul(tokens_of_tokenizer(model.domain).unwrap_or(0) as u64);
+    let numbers: usize = checkpoint.tensors().map(|(_, stored)| stored.len()).sum();
+    ensure!(
+        embedding <= numbers as u64,
+        "config.json: an embedding of width {width} has {embedding} numbers, and all tensors have {numbers}"
+    );
     let backbone_spec: BackboneSpec = model.backbone_spec(&plugins.library);
     let build = plugins.backbones.get(&model.backbone.kind)?.build;
     let network = (build.init)(&model.backbone, &backbone_spec, &Init::new(0, &Device::flex()))?;

@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use tasks::Split;
 use training::{Checkpoint, Evaluation, evaluate, params_of};
 
-use super::run::WatchArgs;
 use crate::{
     Plugins,
     cli::{
         Answer, DeviceArgs, JsonArgs, Session, ThreadsArgs, Verb,
         args::{DataArgs, StoreArgs},
+        watch::WatchArgs,
     },
     exec::ModelBuilder,
     planning::{TrainedRun, trained_run},
@@ -122,7 +122,7 @@ fn smaller(
     let mut config = before.config.clone();
     // What the old run began with and learnt from is its own.
     config.parts.clear();
-    (config.teacher, config.distill) = (None, None);
+    (config.teacher, config.distill, config.upcycle) = (None, None, None);
     config.from = Some(Box::new(before.config.clone()));
     config.prune = Some(PruneConfig { ratio, rule, gone });
     config.train.steps = steps;

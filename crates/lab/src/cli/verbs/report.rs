@@ -13,7 +13,7 @@ use report::{Format, comparison, page_into, render, splice};
 use crate::{
     cli::{
         Answer, Session, Verb,
-        args::{ExamplesArgs, MarginArgs, QueryArgs, SourceArgs},
+        args::{ExamplesArgs, MarginArgs, QueryArgs, SourceArgs, not_of_a_run},
     },
     results::page_of,
 };
@@ -52,6 +52,7 @@ impl Verb for Report {
         let runs = &self.source.of.store.runs;
         let default = || runs.join(format!("{}.html", results.stem()));
         let out = self.out.clone().unwrap_or_else(default);
+        not_of_a_run(&out)?;
         let page = page_of(&results, query, self.margin.margin, runs, session.suites)?;
         let mut wrong = None;
         let written = write_atomic_with(&out, |file| {

@@ -14,9 +14,10 @@ use crate::{
         Answer, DeviceArgs, FormatArgs, Session, ThreadsArgs, Verb,
         args::{DataArgs, SelectionArgs, StoreArgs, size, some_threads},
         left_open::{report_failures, report_missing, report_warnings},
+        watch::WatchArgs,
     },
     exec::{
-        ModelBuilder, Runner, SearchResult, Searched, Shown,
+        ModelBuilder, Runner, SearchResult, Searched,
         together::{self, Dismissal},
     },
     planning::{Searcher, Source, memory},
@@ -84,51 +85,6 @@ pub(crate) struct RunOptions {
     allow_dev: bool,
 }
 
-/// Options for traces and for the display during training.
-#[derive(Args, Clone, Copy)]
-pub(crate) struct WatchArgs {
-    /// Write routing traces of each run: at the start, at each evaluation and at the end
-    #[arg(long)]
-    pub(super) trace: bool,
-    /// Show a dashboard in the terminal: training curves and the latest metrics
-    #[arg(long)]
-    pub(super) tui: bool,
-}
-
-impl WatchArgs {
-    /// The display during the runs.
-    pub(super) fn shown(self, session: &Session) -> Shown {
-        match (self.tui, session.is_quiet()) {
-            (true, _) => Shown::Page,
-            (false, false) => Shown::Lines,
-            (false, true) => Shown::Nothing,
-        }
-    }
-
-    /// Trains one run, in this process alone.
-    pub(super) fn train(
-        self,
-        spec: &RunSpec,
-        (store, device, environment): (&Store, &Device, &Environment),
-        session: &Session,
-    ) -> anyhow::Result<()> {
-        let runner = Runner {
-            plugins: session.plugins,
-            store,
-            device,
-            environment,
-            jobs: 1,
-            trace: self.trace,
-            shown: self.shown(session),
-            on_end: &|text| session.say_more(text),
-            tracer: None,
-            group: ProcessGroup::alone(),
-            stop: session.stop.clone(),
-        };
-        runner.train(&[spec])
-    }
-}
-
 impl Verb for Run {
     const NAME: &'static str = "run";
     const ABOUT: &'static str = "Train the missing runs of a suite, then print its table";
@@ -175,7 +131,7 @@ impl RunOptions {
             group: if self.split_moments { group.splits_moments() } else { group },
             trace: self.watch.trace,
             shown: self.watch.shown(session),
-            on_end: &|text| session.say_more(text),
+            on_end: &|text| self.watch.say_more(session, text),
             tracer: self.timing.then(StepTracer::default),
             stop: session.stop.clone(),
         };

@@ -56,6 +56,9 @@ pub(crate) struct SampleArgs {
     json: JsonArgs,
 }
 
+/// The most tokens of a text.
+const MOST_TOKENS: usize = 100_000;
+
 impl Verb for SampleArgs {
     const NAME: &'static str = "sample";
     const ABOUT: &'static str =
@@ -63,7 +66,11 @@ impl Verb for SampleArgs {
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         self.sampling.check()?;
-        ensure!(self.tokens > 0, "--tokens 0: must be at least 1");
+        ensure!(
+            (1..=MOST_TOKENS).contains(&self.tokens),
+            "--tokens {}: must be from 1 to {MOST_TOKENS}",
+            self.tokens
+        );
         ensure!(!self.prompt.is_empty(), "--prompt is empty; at least one character is needed");
         let TrainedRun { store, spec, .. } =
             trained_run(&self.run, &self.store.runs, &self.data.dir(), session.plugins)?;

@@ -12,7 +12,7 @@ use tasks::Split;
 use crate::{
     cli::{
         Answer, DeviceArgs, Session, ThreadsArgs, Verb,
-        args::{DataArgs, StoreArgs},
+        args::{DataArgs, StoreArgs, not_of_a_run},
     },
     exec::ModelBuilder,
     planning::{TrainedRun, trained_run},
@@ -55,6 +55,7 @@ impl Verb for TraceArgs {
         "Write the choices of experts of a run, or those of another program, as a trace";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
+        not_of_a_run(&self.out)?;
         let plugins = session.plugins;
         let TrainedRun { store, spec, .. } =
             trained_run(&self.run, &self.store.runs, &self.data.dir(), plugins)?;

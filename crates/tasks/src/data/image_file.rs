@@ -1,19 +1,16 @@
-//! Pictures of files, with a limit on the memory that they take.
+//! Images of files, with a limit on the memory that they take.
 
 use image::{DynamicImage, ImageFormat, ImageReader, ImageResult, Limits};
 use std::io::Cursor;
 
-/// Bytes that a picture may take whatever its file has, and how many for each byte of it.
+/// Bytes that an image may take whatever its file has, and how many for each byte of it.
 const MOST: [u64; 2] = [64 << 20, 100];
 
-/// The picture of a file, of the given format or of that by which the file begins.
+/// The image of a file, of the given format or of that by which the file begins.
 ///
 /// # Errors
 /// If it is damaged, of no known format, or takes far more memory than the file has bytes.
-pub(crate) fn decode_picture(
-    bytes: &[u8],
-    format: Option<ImageFormat>,
-) -> ImageResult<DynamicImage> {
+pub(crate) fn decode_image(bytes: &[u8], format: Option<ImageFormat>) -> ImageResult<DynamicImage> {
     let mut reader = match format {
         Some(format) => ImageReader::with_format(Cursor::new(bytes), format),
         None => ImageReader::new(Cursor::new(bytes)).with_guessed_format()?,
@@ -29,23 +26,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_small_file_of_a_huge_picture_is_refused() {
+    fn a_small_file_of_a_huge_image_is_refused() {
         let file = |side: u32| {
             let mut file = Cursor::new(Vec::new());
             DynamicImage::new_luma8(side, side).write_to(&mut file, ImageFormat::Png).unwrap();
             file.into_inner()
         };
         let whole = file(2000);
-        assert_eq!(decode_picture(&whole, None).unwrap().width(), 2000);
-        assert_eq!(decode_picture(&whole, Some(ImageFormat::Png)).unwrap().height(), 2000);
-        assert!(decode_picture(&whole, Some(ImageFormat::Jpeg)).is_err());
+        assert_eq!(decode_image(&whole, None).unwrap().width(), 2000);
+        assert_eq!(decode_image(&whole, Some(ImageFormat::Png)).unwrap().height(), 2000);
+        assert!(decode_image(&whole, Some(ImageFormat::Jpeg)).is_err());
         // Width and height in the header, with its checksum.
         let mut huge = whole;
         huge[16..24].copy_from_slice(&[0, 0, 0x80, 0, 0, 0, 0x80, 0]);
         let mut crc = flate2::Crc::new();
         crc.update(&huge[12..29]);
         huge[29..33].copy_from_slice(&crc.sum().to_be_bytes());
-        let err = decode_picture(&huge, None).unwrap_err().to_string();
+        let err = decode_image(&huge, None).unwrap_err().to_string();
         assert!(err.to_lowercase().contains("limit"), "{err}");
     }
 }
