@@ -24,7 +24,7 @@ use moe::{ConfigError, Domain, Init, Input, Pass};
 
 use crate::{
     Backbone, BackboneSpec, RawResnetConfig,
-    convolution::{BatchNorm, Convolution, channels_last},
+    convolution::{BatchNorm, ImageConvolution, channels_last},
     raw_resnet::{Normed, STAGES, Trunk},
     wrong,
 };
@@ -32,13 +32,13 @@ use crate::{
 /// (2).
 #[derive(Module, Debug)]
 struct Gates {
-    of_space: Convolution,
-    of_colour: Convolution,
+    of_space: ImageConvolution,
+    of_colour: ImageConvolution,
 }
 
 impl Gates {
     fn new(init: &Init, width: usize) -> Self {
-        let gate = |name| Convolution::new(init, name, [width, width], [1, 1], true);
+        let gate = |name| ImageConvolution::new(init, name, [width, width], [1, 1], true);
         Self { of_space: gate("of_space"), of_colour: gate("of_colour") }
     }
 

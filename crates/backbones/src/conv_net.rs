@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Backbone, BackboneSpec, FeedForward, Norm,
-    convolution::{BatchNorm, Convolution, channels_last},
+    convolution::{BatchNorm, ImageConvolution, channels_last},
     wrong,
 };
 
@@ -58,7 +58,7 @@ config! {
 /// A small convolutional network.
 #[derive(Module, Debug)]
 pub struct ConvNet {
-    convolutions: Vec<Convolution>,
+    convolutions: Vec<ImageConvolution>,
     norms: Vec<BatchNorm>,
     block_norms: Vec<Norm>,
     blocks: Vec<FeedForward>,
@@ -129,7 +129,13 @@ impl Backbone for ConvNet {
         let (mut from, mut convolutions, mut norms) = (channels, Vec::new(), Vec::new());
         for (i, (to, stride)) in config.widths.iter().zip(&config.strides).enumerate() {
             let name = format!("convolutions.{i}");
-            convolutions.push(Convolution::new(init, &name, [from, *to], [side, *stride], true));
+            convolutions.push(ImageConvolution::new(
+                init,
+                &name,
+                [from, *to],
+                [side, *stride],
+                true,
+            ));
             if config.norm {
                 norms.push(BatchNorm::new(init, &format!("norms.{i}"), *to, config.momentum));
             }

@@ -21,7 +21,7 @@ use moe::{Init, Pass};
 
 /// A convolution with square windows.
 #[derive(Module, Debug)]
-pub struct Convolution {
+pub struct ImageConvolution {
     map: Linear,
     side: usize,
     stride: usize,
@@ -29,7 +29,7 @@ pub struct Convolution {
     zeros: usize,
 }
 
-impl Convolution {
+impl ImageConvolution {
     /// From and to so many channels, with windows of this side and stride.
     pub fn new(
         init: &Init,
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn a_convolution_by_hand() {
         let init = Init::new(0, &Device::flex());
-        let mut conv = Convolution::new(&init, "conv", [1, 1], [3, 2], false);
+        let mut conv = ImageConvolution::new(&init, "conv", [1, 1], [3, 2], false);
         conv.map.weight = init.given("w", [9, 1], (1..=9).map(|i| i as f32).collect());
         let x = Tensor::<1, Int>::arange(0..16, &Device::flex()).float().reshape([1, 4, 4, 1]);
         // Zeros only after the image. First window: 0 1 2 / 4 5 6 / 8 9 10.
@@ -207,7 +207,7 @@ mod tests {
         assert_eq!((y[0], y[3], y.len()), (first as f32, last as f32, 4));
         assert_eq!(conv.flops([4, 4]), 2.0 * 4.0 * 9.0);
         // 40 + 6 = 46 pixels, and 23 windows.
-        let padded = Convolution::new(&init, "p", [3, 8], [7, 2], true).padded(3);
+        let padded = ImageConvolution::new(&init, "p", [3, 8], [7, 2], true).padded(3);
         assert_eq!(padded.size([40, 40]), [23, 23]);
         assert_eq!(padded.windows([40, 40]).before, [5, 5]);
     }

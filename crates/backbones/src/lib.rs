@@ -33,7 +33,7 @@ pub use bca::Bca;
 pub use block::{Block, Norm, Wiring};
 pub use cache::Cache;
 pub use conv_net::{ConvNet, ConvNetConfig, ConvPool};
-pub use convolution::{BatchNorm, Convolution, average_pool, channels_last, max_pool};
+pub use convolution::{BatchNorm, ImageConvolution, average_pool, channels_last, max_pool};
 pub use feed_forward::FeedForward;
 pub use generate::{Decoding, gap_of_cache};
 pub use head::{Head, HeadConfig, HeadNorm};

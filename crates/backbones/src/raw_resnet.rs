@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Backbone, BackboneSpec,
-    convolution::{BatchNorm, Convolution, average_pool, channels_last, max_pool},
+    convolution::{BatchNorm, ImageConvolution, average_pool, channels_last, max_pool},
     wrong,
 };
 
@@ -76,7 +76,7 @@ impl RawResnetConfig {
 /// A convolution with batch norm, and with ReLU after it where there is to be one.
 #[derive(Module, Debug)]
 pub(crate) struct Normed {
-    conv: Convolution,
+    conv: ImageConvolution,
     norm: BatchNorm,
     relu: bool,
 }
@@ -90,7 +90,7 @@ impl Normed {
         relu: bool,
     ) -> Self {
         Self {
-            conv: Convolution::new(init, "conv", channels, window, true),
+            conv: ImageConvolution::new(init, "conv", channels, window, true),
             norm: BatchNorm::new(init, "norm", channels[1], momentum),
             relu,
         }

@@ -4,14 +4,7 @@ mod common;
 
 use std::fs;
 
-use common::{Place, ended};
-
-/// The message of a call that must fail.
-fn error(place: &Place, args: &[&str]) -> String {
-    let (out, err) = ended(&place.run(args), 2);
-    assert_eq!(out, "", "nothing is printed");
-    err
-}
+use common::{Place, ended, error};
 
 #[test]
 fn unknown_names_list_the_known_ones() {

@@ -4,11 +4,7 @@ mod common;
 
 use std::fs;
 
-use common::{Place, ended};
-
-fn error(place: &Place, args: &[&str]) -> String {
-    ended(&place.run(args), 2).1
-}
+use common::{Place, ended, error};
 
 /// A file of tensors with `x` of four units of width 8.
 fn units(place: &Place) {

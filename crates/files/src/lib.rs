@@ -11,6 +11,7 @@ mod folder;
 mod json_repeats;
 mod regular;
 mod tree;
+mod unpacked;
 
 pub use atomic::{
     Scratch, create_folder, remove_parts, sync_name, write_atomic, write_atomic_with,
@@ -19,3 +20,4 @@ pub use folder::write_folder;
 pub use json_repeats::repeated_key;
 pub use regular::{read_regular, read_text};
 pub use tree::files_below;
+pub use unpacked::most_unpacked;

@@ -20,8 +20,8 @@ mod upcycle;
 mod walk;
 
 pub use carry::carry;
-pub use merge::{clusters, clusters_in_groups, dominant, merged};
+pub use merge::{clusters_in_groups, dominant, merged};
 pub use norms::{LayerNorms, norms};
-pub use ratio::{Ratio, keep, keep_in_groups};
+pub use ratio::{Ratio, keep_in_groups};
 pub use rule::{Evidence, PruningRule};
 pub use upcycle::{UpcycleConfig, divided, factor, upcycle};

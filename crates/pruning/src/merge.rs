@@ -23,7 +23,7 @@ use burn::{
 use crate::walk::{Part, Walk};
 
 /// Clusters of the experts with these mean outputs, `n` of them: (2). Each is in ascending order.
-pub fn clusters(outputs: &[Vec<f64>], n: usize) -> Vec<Vec<usize>> {
+fn clusters(outputs: &[Vec<f64>], n: usize) -> Vec<Vec<usize>> {
     let distance = |a: &Vec<f64>, b: &Vec<f64>| {
         a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
     };

@@ -42,7 +42,7 @@ impl Ratio {
 
 /// The experts that are left when those of the `n` smallest scores go, in their old order. Among
 /// equals the first goes first.
-pub fn keep(scores: &[f64], n: usize) -> Vec<usize> {
+pub(crate) fn keep(scores: &[f64], n: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|a, b| scores[*a].total_cmp(&scores[*b])); // stable
     let mut left = order.split_off(n.min(scores.len()));

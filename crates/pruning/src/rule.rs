@@ -109,7 +109,7 @@ fn lots(seed: u64, n: usize) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{carry::tests::fill, keep};
+    use crate::{carry::tests::fill, ratio::keep};
     use burn::prelude::*;
 
     fn lengths(columns: Tensor<2>) -> LayerNorms {

@@ -140,3 +140,10 @@ pub(crate) fn ended(output: &Output, code: i32) -> (String, String) {
     assert_eq!(output.status.code(), Some(code), "standard error: {err}");
     (out, err)
 }
+
+/// The message of a call that must fail.
+pub(crate) fn error(place: &Place, args: &[&str]) -> String {
+    let (out, err) = ended(&place.run(args), 2);
+    assert_eq!(out, "", "nothing is printed");
+    err
+}

@@ -1,17 +1,11 @@
 //! How much is read from compressed files.
 
-/// The most bytes that are read from any of them: 4 GiB.
-const MOST: u64 = 4 << 30;
-/// The most bytes that deflate makes of one byte. Files that promise more overlap or are wrong.
-const RATIO: u64 = 1032;
 /// Data of more bytes than the first number, and more than the second times what is packed, are refused.
 const LARGE: [u64; 2] = [64 << 20, 100];
 
 /// The most bytes that are read from a compressed file of `packed` bytes.
 pub(crate) fn most_unpacked(packed: u64) -> u64 {
-    let [large, times] = LARGE;
-    let most = packed.saturating_mul(RATIO).min(large.max(packed.saturating_mul(times)));
-    most.min(MOST)
+    files::most_unpacked(packed, LARGE)
 }
 
 #[cfg(test)]
@@ -23,6 +17,6 @@ mod tests {
         assert_eq!(most_unpacked(1000), 1_032_000);
         assert_eq!(most_unpacked(500_000), 64 << 20);
         assert_eq!(most_unpacked(1_000_000), 100_000_000);
-        assert_eq!(most_unpacked(u64::MAX), MOST);
+        assert_eq!(most_unpacked(u64::MAX), 4 << 30);
     }
 }

@@ -66,7 +66,7 @@ fn fits(
     // Before a network is made of sizes that the checkpoint cannot have.
     let width = model.backbone.options.get("width").and_then(Value::as_u64).unwrap_or(0);
     let embedding = width.saturating_mul(tokens_of_tokenizer(model.domain).unwrap_or(0) as u64);
-    let numbers: usize = checkpoint.tensors().map(|(_, stored)| stored.len()).sum();
+    let numbers = count_of_numbers(checkpoint);
     ensure!(
         embedding <= numbers as u64,
         "config.json: an embedding of width {width} has {embedding} numbers, and all tensors have {numbers}"
@@ -75,6 +75,11 @@ fn fits(
     let build = plugins.backbones.get(&model.backbone.kind)?.build;
     let network = (build.init)(&model.backbone, &backbone_spec, &Init::new(0, &Device::flex()))?;
     check(&network, &model.rules, checkpoint)
+}
+
+/// Of all tensors.
+fn count_of_numbers(checkpoint: &CheckpointFiles) -> usize {
+    checkpoint.tensors().map(|(_, stored)| stored.len()).sum()
 }
 
 /// Checks the `tokenizer.json` against the vocabulary, if there is one.
@@ -108,7 +113,7 @@ fn about(checkpoint: &CheckpointFiles, model: &ImportedNetwork, warnings: Vec<St
         .tensors()
         .map(|(name, stored)| json!([name, stored.dtype.name(), stored.shape]))
         .collect();
-    let numbers: usize = checkpoint.tensors().map(|(_, stored)| stored.len()).sum();
+    let numbers = count_of_numbers(checkpoint);
     let files = checkpoint.files();
     let tokenizer = match checkpoint.tokenizer_within() {
         Some(Err(why)) => json!(why),
