@@ -9,7 +9,7 @@
 //!
 //! In each layer by itself the experts of the smallest Delta go: [`PruningRule`] scores, [`Ratio`] says how
 //! many, [`carry`] takes the weights over. What becomes of their choices is `moe::Gone`. With
-//! [`PruningRule::Merge`] experts are not dropped but averaged in groups: [`clusters`], [`merged`].
+//! [`PruningRule::Merge`] experts are not dropped but averaged in groups: [`clusters_in_groups`], [`merged`].
 
 mod carry;
 mod merge;
