@@ -9,6 +9,7 @@ A step is forward, loss, backward, clipping of the global norm, AdamW (PyTorch's
 import argparse
 import json
 import statistics
+import sys
 import time
 
 import torch
@@ -76,6 +77,21 @@ class Network(nn.Module):
         return self.head(x).flatten(0, 1) if self.causal else self.head(x.mean(1))
 
 
+def step(network, optimizer, x, labels):
+    """Milliseconds of the loss of a batch, and of a training step; reading the loss waits for the device."""
+    started = time.perf_counter()
+    with torch.no_grad():
+        F.cross_entropy(network(x), labels).item()
+    middle = time.perf_counter()
+    loss = F.cross_entropy(network(x), labels)
+    loss.backward()
+    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    loss.item()
+    return (middle - started) * 1e3, (time.perf_counter() - middle) * 1e3
+
+
 def measure(a):
     torch.set_num_threads(a.threads)
     torch.manual_seed(0)
@@ -91,28 +107,24 @@ def measure(a):
         name: torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
         for name, network in networks.items()
     }
-    times = {name: ([], []) for name in networks}
+    times = {}
     for turn in range(a.repeat + 1):
-        for name, network in networks.items():
-            started = time.perf_counter()
-            with torch.no_grad():
-                F.cross_entropy(network(x), labels).item()
-            middle = time.perf_counter()
-            loss = F.cross_entropy(network(x), labels)
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizers[name].step()
-            optimizers[name].zero_grad(set_to_none=True)
-            loss.item()
+        for name, network in list(networks.items()):
+            try:
+                pair = step(network, optimizers[name], x, labels)
+            except (RuntimeError, NotImplementedError) as err:
+                print(f"{name} does not run on {x.device}: {err}", file=sys.stderr)
+                del networks[name]
+                continue
             if turn:  # the first turn warms up
-                times[name][0].append((middle - started) * 1e3)
-                times[name][1].append((time.perf_counter() - middle) * 1e3)
-    for name, (fwd, step) in times.items():
+                for all_times, one in zip(times.setdefault(name, ([], [])), pair):
+                    all_times.append(one)
+    for name, (fwd, both) in times.items():
         yield dict(
             engine=name, kind=a.kind, tokens=a.tokens, width=a.width, hidden=a.hidden,
             experts=a.experts, k=a.k, threads=a.threads,
-            forward_ms=statistics.median(fwd), forward_backward_ms=statistics.median(step),
-            forward_min_ms=min(fwd), forward_backward_min_ms=min(step),
+            forward_ms=statistics.median(fwd), forward_backward_ms=statistics.median(both),
+            forward_min_ms=min(fwd), forward_backward_min_ms=min(both),
         )  # fmt: skip
 
 

@@ -15,7 +15,7 @@
 //! classes. The loss is the task's.
 //!
 //! Differs from the paper: no batch norm over the positions of a chunk in (3); layers in (2), none with
-//! `depth = 0`; smaller sizes.
+//! `depth = 0`; e is not beside the convolutions in (2), as it is in the published code; smaller sizes.
 
 use burn::{
     module::Module,
