@@ -330,6 +330,7 @@ impl Runner<'_> {
         let Self { plugins, store, device, .. } = self;
         let builder = ModelBuilder { plugins, store, device };
         let model = builder.build(spec, &spec.config.moe, false)?;
+        // The data without groups and folds, as for a budget: the groups of a run are made when it begins.
         let probe = || evaluate_some(&model, &*spec.data, Split::Train, PROBE, device);
         Ok(match what {
             Costs::FlopsPerToken => probe().flops_per_token,
