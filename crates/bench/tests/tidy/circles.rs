@@ -11,9 +11,8 @@ type Graph = BTreeMap<String, BTreeSet<String>>;
 const MOE: [&str; 6] = ["plugin", "routing", "capacity", "experts", "engine", "layer"];
 
 /// The folders of `lab`; each uses only those before it.
-const LAB: [&str; 11] = [
-    "digest", "plugins", "facts", "settings", "spec", "store", "planning", "probes", "exec",
-    "results", "cli",
+const LAB: [&str; 10] = [
+    "plugins", "facts", "settings", "spec", "store", "planning", "probes", "exec", "results", "cli",
 ];
 
 /// The folder that a path in the code of a crate begins with, if it is one of `order`. Names that the

@@ -6,6 +6,7 @@ use std::{fs, sync::atomic::Ordering};
 use anyhow::{Context, bail, ensure};
 use backbones::AnyBackbone;
 use burn::{module::Module, prelude::Device};
+use files::hex;
 use moe::Pass;
 use report::{Better, stats::spearman};
 use search::{BoxError, Found, History, Limit, Member, Search};
@@ -16,7 +17,6 @@ use training::{Timing, evaluate_some, latency};
 
 use super::{model_builder::ModelBuilder, predicted_latency::PredictedLatency, runner::Runner};
 use crate::{
-    digest::hex,
     planning::{ArchitectureSearch, Base, Costs, How, MostCost, Searcher},
     spec::{RunSpec, Tuned},
     store::Ended,
