@@ -31,6 +31,7 @@ use super::{
 use crate::{
     Batch, BatchPosition, DataDir, DataError, LoadTask, Score, Split, Task, WholeSplitTask,
     data::files::{fault, wrong},
+    official::official_measures,
 };
 
 const CAMERAS: &str = "Labels-cameras.json";
@@ -245,11 +246,12 @@ impl Grounding {
         let options = Options { tolerances, ..Options::of(Official::Grounding) };
         let truth = self.games.truth(split as usize, CAMERAS);
         let seen = self.submission(split, candidates);
-        let measured = soccernet::score(Official::Grounding, &truth, &seen, &options);
-        match measured.map(|score| score.result) {
-            Ok(Measured::Grounding(found)) => found.average,
-            _ => f64::NAN,
-        }
+        let of = |found: Measured| match found {
+            Measured::Grounding(found) => Some([found.average]),
+            _ => None,
+        };
+        let [average] = official_measures(Official::Grounding, &options, [&truth, &seen], of);
+        average
     }
 }
 
