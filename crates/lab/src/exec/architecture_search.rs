@@ -1,7 +1,7 @@
 //! Searches the space of a suite: candidates are runs of the store, so none is trained twice, and what is
 //! known of them is in a history file besides, so a search that was killed goes on as it would have.
 
-use std::{fs, sync::atomic::Ordering};
+use std::{collections::HashMap, fs, sync::atomic::Ordering};
 
 use anyhow::{Context, bail, ensure};
 use backbones::AnyBackbone;
@@ -265,9 +265,12 @@ impl Subject<'_, '_, '_> {
         let history = history(runner, &about)?;
         let space = self.searcher.search(base).space().clone();
         let searcher = &mut *self.searcher;
-        let mut time = |member: &Member| {
+        let mut planned = HashMap::new();
+        let mut time = |member: &Member| -> anyhow::Result<Option<f64>> {
             let run = searcher.candidate(base, member, seed)?;
-            runner.cost(&run, Costs::Latency).map(Some)
+            let time = runner.cost(&run, Costs::Latency)?;
+            planned.insert(member.to_string(), run);
+            Ok(Some(time))
         };
         let mut evaluate = |members: &[Member]| {
             members.iter().map(&mut time).collect::<Result<_, _>>().map_err(boxed)
@@ -280,7 +283,11 @@ impl Subject<'_, '_, '_> {
         let measured = search.random(limit.samples())?.candidates;
         let mut pairs = Vec::new();
         for candidate in measured {
-            let run = self.searcher.candidate(base, &candidate.member, seed)?;
+            // What an earlier process has measured is in the history alone.
+            let run = match planned.remove(&candidate.member.to_string()) {
+                Some(run) => run,
+                None => self.searcher.candidate(base, &candidate.member, seed)?,
+            };
             pairs.extend(candidate.value.map(|time| (run, time)));
         }
         PredictedLatency::learn(&limit.predictor(), &pairs, seed, runner.device)
