@@ -42,7 +42,7 @@ pub(crate) struct Searched {
 }
 
 /// One method of a task with one seed.
-struct Subject<'r, 's, 'a> {
+struct SearchedMethod<'r, 's, 'a> {
     runner: &'r Runner<'r>,
     searcher: &'s mut Searcher<'a>,
     base: Base,
@@ -61,8 +61,15 @@ impl Runner<'_> {
             let (metric, better) = searcher.search(base).metric(&spec);
             let limit = searcher.search(base).limit.clone();
             let limit = limit.filter(|limit| limit.what == Costs::PredictedLatency);
-            let mut subject =
-                Subject { runner: self, searcher, base, spec, metric, better, predicted: None };
+            let mut subject = SearchedMethod {
+                runner: self,
+                searcher,
+                base,
+                spec,
+                metric,
+                better,
+                predicted: None,
+            };
             subject.predicted = limit.map(|limit| subject.learn_latency(&limit)).transpose()?;
             subject.search(&mut searched)?;
             subject.rank(&mut searched)?;
@@ -92,7 +99,7 @@ impl Runner<'_> {
     }
 }
 
-impl Subject<'_, '_, '_> {
+impl SearchedMethod<'_, '_, '_> {
     fn settings(&self) -> &ArchitectureSearch {
         self.searcher.search(self.base)
     }

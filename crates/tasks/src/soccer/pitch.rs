@@ -23,7 +23,7 @@ use soccernet::{
 
 use super::{
     fit::{Fitted, fit},
-    images::{Image, SoccerImagesConfig, load},
+    images::{PitchImage, SoccerImagesConfig, load},
 };
 use crate::{
     Batch, DataDir, DataError, LoadTask, Score, Split, Task, WholeSplitTask,
@@ -63,7 +63,7 @@ pub struct CameraCalibration(Pitch);
 /// What both learn.
 struct Pitch {
     config: PitchConfig,
-    images: [Vec<Image>; 3],
+    images: [Vec<PitchImage>; 3],
 }
 
 /// Classes with ends.
@@ -155,7 +155,7 @@ impl Pitch {
     }
 
     fn truth(&self, split: Split) -> Source {
-        let file = |image: &Image| (format!("test/{}.json", image.name), image.truth.clone());
+        let file = |image: &PitchImage| (format!("test/{}.json", image.name), image.truth.clone());
         Source::memory("truth", self.images[split as usize].iter().map(file).collect())
     }
 
@@ -356,7 +356,7 @@ mod tests {
 
     /// What a network says that knows the lines.
     fn known(pitch: &Pitch) -> Vec<Vec<f32>> {
-        let output = |image: &Image| {
+        let output = |image: &PitchImage| {
             let mut row = targets(&image.lines);
             row.chunks_mut(COLUMNS).for_each(|class| class[0] = 20.0 * class[0] - 10.0);
             row
