@@ -187,7 +187,7 @@ impl Pitch {
         };
         let all: [f64; 9] =
             official_measures(official, &Options::of(official), [&truth, &seen], of);
-        [0, 3, 6].map(|at| [all[at], all[at + 1], all[at + 2]])
+        [0, 3, 6].map(|at: usize| [all[at], all[at + 1], all[at + 2]])
     }
 }
 
