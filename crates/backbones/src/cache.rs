@@ -11,13 +11,13 @@ use crate::parts::Past;
 pub struct Cache {
     /// The attention span with rotary positions; none if windows are independent.
     span: Option<usize>,
-    layers: Vec<Memory>,
+    layers: Vec<LayerCache>,
     next: usize,
 }
 
 /// The cache of one layer; its kind of positions decides which variant it is.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Memory {
+pub(crate) struct LayerCache {
     /// Rotary positions.
     pub(crate) keys_values: Option<KeyValues>,
     /// Rotary positions step by step, see `parts`.
@@ -53,7 +53,7 @@ impl Cache {
 
     /// See [`Cache::inputs`].
     pub fn restored(inputs: Vec<Tensor<3>>) -> Self {
-        let memory = |inputs| Memory { inputs: Some(inputs), ..Memory::default() };
+        let memory = |inputs| LayerCache { inputs: Some(inputs), ..LayerCache::default() };
         Self { layers: inputs.into_iter().map(memory).collect(), ..Self::of_stream() }
     }
 
@@ -67,21 +67,21 @@ impl Cache {
     }
 
     /// The memory that [`Cache::layer`] gave last.
-    pub(crate) fn again(&mut self) -> &mut Memory {
+    pub(crate) fn again(&mut self) -> &mut LayerCache {
         &mut self.layers[self.next - 1]
     }
 
     /// The memory of the layer that is at work. Each layer asks once in a pass.
-    pub(crate) fn layer(&mut self) -> &mut Memory {
+    pub(crate) fn layer(&mut self) -> &mut LayerCache {
         if self.next == self.layers.len() {
-            self.layers.push(Memory::default());
+            self.layers.push(LayerCache::default());
         }
         self.next += 1;
         &mut self.layers[self.next - 1]
     }
 }
 
-impl Memory {
+impl LayerCache {
     /// The last `span` inputs before `x`, `[B, A, D]`, where zeros stand for those that never were; it
     /// then has the last inputs up to the end of `x`. No gradient goes into them. Where there are fewer
     /// rows than before, the last streams have ended.

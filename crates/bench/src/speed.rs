@@ -88,7 +88,7 @@ impl Verb for Speed {
 }
 
 impl Speed {
-    /// Refuses sizes of 0, and more than fits into the memory of most machines.
+    /// Refuses sizes of 0, more than fits into the memory of most machines, and engines that are not known.
     fn check(&self) -> anyhow::Result<()> {
         const MOST: usize = 10_000_000;
         const NUMBERS: f64 = 1e9;
@@ -96,6 +96,8 @@ impl Speed {
         for (name, size) in ["tokens", "width", "hidden", "experts"].iter().zip(sizes) {
             ensure!((1..=MOST).contains(&size), "--{name} {size}: must be from 1 to {MOST}");
         }
+        ensure!(self.repeat > 0, "--repeat 0: must be at least 1");
+        ensure!(self.k <= self.experts, "--k {} of --experts {}", self.k, self.experts);
         let [n, d, h, e] = sizes.map(|size| size as f64);
         for (what, numbers) in [
             ("the matrices of the experts (width x hidden x experts)", d * h * e),
@@ -105,7 +107,11 @@ impl Speed {
         ] {
             ensure!(numbers <= NUMBERS, "{what} have {numbers:.1e} numbers; at most {NUMBERS:.0e}");
         }
-        Ok(())
+        let known = ENGINES.map(|(name, _)| name);
+        match self.engines.iter().find(|engine| !known.contains(&engine.as_str())) {
+            Some(engine) => bail!("--engines {engine}: known are {}", known.join(", ")),
+            None => Ok(()),
+        }
     }
 
     /// Top-k; the weight of a single choice is its probability, since a constant one is refused.
@@ -145,13 +151,6 @@ fn speed(setting: &Speed, plugins: &Plugins) -> anyhow::Result<String> {
         matches!(format, Format::Text | Format::Json) || setting.routers && format == Format::Csv,
         "--format: speed prints text or json, and csv with --routers"
     );
-    ensure!(setting.repeat > 0, "--repeat 0: must be at least 1");
-    ensure!(setting.k <= setting.experts, "--k {} of --experts {}", setting.k, setting.experts);
-    let known = ENGINES.map(|(name, _)| name);
-    let unknown = setting.engines.iter().find(|engine| !known.contains(&engine.as_str()));
-    if let Some(engine) = unknown {
-        bail!("--engines {engine}: known are {}", known.join(", "));
-    }
     let (threads, device) = (setting.threads.count(), setting.device.open()?);
     if setting.syncs {
         let rows = syncs_of(setting, plugins, &device)?;

@@ -8,14 +8,14 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 pub fn repeated_key(bytes: &[u8]) -> Option<String> {
     let mut found = None;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    Walk(&mut found).deserialize(&mut reader).ok()?;
+    KeyWalk(&mut found).deserialize(&mut reader).ok()?;
     found
 }
 
 /// Walks through a value, and notes the first key that is there twice.
-struct Walk<'a>(&'a mut Option<String>);
+struct KeyWalk<'a>(&'a mut Option<String>);
 
-impl Walk<'_> {
+impl KeyWalk<'_> {
     /// Puts the place of the value inside before what was found in it.
     fn inside(&mut self, was_known: bool, place: impl fmt::Display) {
         if let (false, Some(found)) = (was_known, &mut *self.0) {
@@ -27,7 +27,7 @@ impl Walk<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Walk<'_> {
+impl<'de> DeserializeSeed<'de> for KeyWalk<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -35,7 +35,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Walk<'_> {
+impl<'de> Visitor<'de> for KeyWalk<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -69,7 +69,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
         for at in 0.. {
             let was_known = self.0.is_some();
-            if items.next_element_seed(Walk(self.0))?.is_none() {
+            if items.next_element_seed(KeyWalk(self.0))?.is_none() {
                 break;
             }
             self.inside(was_known, format_args!("[{at}]"));
@@ -84,7 +84,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
                 self.0.get_or_insert_with(|| key.clone());
             }
             let was_known = self.0.is_some();
-            fields.next_value_seed(Walk(self.0))?;
+            fields.next_value_seed(KeyWalk(self.0))?;
             self.inside(was_known, &key);
             seen.insert(key);
         }

@@ -1,4 +1,4 @@
-//! Atomic writes of files and folders, and reads of regular files that do not block.
+//! Atomic writes of files and folders, reads of regular files that do not block, and digests as text.
 //!
 //! ```text
 //! write_atomic(path, bytes)?;                 // a file, after a kill, a full disk or a power cut
@@ -8,6 +8,7 @@
 
 mod atomic;
 mod folder;
+mod hex;
 mod json_repeats;
 mod regular;
 mod tree;
@@ -17,6 +18,7 @@ pub use atomic::{
     Scratch, create_folder, remove_parts, sync_name, write_atomic, write_atomic_with,
 };
 pub use folder::write_folder;
+pub use hex::hex;
 pub use json_repeats::repeated_key;
 pub use regular::{read_regular, read_text};
 pub use tree::files_below;

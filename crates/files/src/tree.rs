@@ -14,13 +14,13 @@ const LINKED: usize = 100_000;
 /// # Errors
 /// The folder that cannot be read, and why; or that there are more than 100,000 behind links.
 pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
-    let mut walk = Walk::default();
+    let mut walk = FolderWalk::default();
     walk.folder(folder, false)?;
     Ok(walk.files)
 }
 
 #[derive(Default)]
-struct Walk {
+struct FolderWalk {
     files: Vec<PathBuf>,
     /// The folders that the present one is in, without links.
     above: Vec<PathBuf>,
@@ -28,7 +28,7 @@ struct Walk {
     linked: usize,
 }
 
-impl Walk {
+impl FolderWalk {
     fn folder(&mut self, folder: &Path, is_linked: bool) -> Result<(), (PathBuf, io::Error)> {
         let fault = |err| (folder.to_path_buf(), err);
         let real = folder.canonicalize().map_err(fault)?;

@@ -37,18 +37,18 @@ pub struct CheckpointFiles {
     /// The tokeniser of a GGUF file, or why it cannot be read.
     within: Option<Result<Value, String>>,
     shards: Vec<Shard>,
-    places: BTreeMap<String, Place>,
+    places: BTreeMap<String, TensorPlace>,
 }
 
 /// Where a tensor is: the number of its shard; of blocks whose scales are apart, these too.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct TensorPlace {
     pub(crate) shard: usize,
     pub(crate) stored: Stored,
     pub(crate) scales: Option<(usize, Stored)>,
 }
 
-impl Place {
+impl TensorPlace {
     fn new(shard: usize, stored: &Stored) -> Self {
         Self { shard, stored: stored.clone(), scales: None }
     }
@@ -69,7 +69,8 @@ impl CheckpointFiles {
         }
         if path.is_file() {
             let Gguf { config, tokenizer, shard } = gguf::open(path)?;
-            let place = |(name, stored): (&String, &Stored)| (name.clone(), Place::new(0, stored));
+            let place =
+                |(name, stored): (&String, &Stored)| (name.clone(), TensorPlace::new(0, stored));
             let places = shard.tensors.iter().map(place).collect();
             let within = Some(tokenizer);
             return Ok(Self { folder: path.into(), config, within, shards: vec![shard], places });
@@ -106,7 +107,7 @@ impl CheckpointFiles {
         let mut places = BTreeMap::new();
         for (number, shard) in shards.iter().enumerate() {
             for (name, stored) in &shard.tensors {
-                let place = Place::new(number, stored);
+                let place = TensorPlace::new(number, stored);
                 if let Some(before) = places.insert(name.clone(), place) {
                     let [a, b] = [before.shard, number].map(|shard| &names[shard]);
                     bail!("{}: tensor {name} is in {a} and in {b}", folder.display());

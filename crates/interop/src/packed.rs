@@ -13,7 +13,7 @@ use anyhow::ensure;
 
 use crate::{
     blocks::BLOCK,
-    checkpoint::Place,
+    checkpoint::TensorPlace,
     dtype::Dtype,
     shard::{Order, Stored},
 };
@@ -22,7 +22,7 @@ use crate::{
 ///
 /// # Errors
 /// If the shapes of a pair do not fit each other, or there is a tensor of its name too.
-pub(crate) fn pack(places: &mut BTreeMap<String, Place>) -> anyhow::Result<bool> {
+pub(crate) fn pack(places: &mut BTreeMap<String, TensorPlace>) -> anyhow::Result<bool> {
     let named = |name: &String| name.strip_suffix("_blocks").map(str::to_string);
     let names: Vec<String> = places.keys().filter_map(named).collect();
     let mut packed = false;
@@ -40,7 +40,7 @@ pub(crate) fn pack(places: &mut BTreeMap<String, Place>) -> anyhow::Result<bool>
     Ok(packed)
 }
 
-fn one(name: &str, blocks: &Place, scales: &Place) -> anyhow::Result<Place> {
+fn one(name: &str, blocks: &TensorPlace, scales: &TensorPlace) -> anyhow::Result<TensorPlace> {
     let (shape, of) = (&blocks.stored.shape, &scales.stored.shape);
     let bytes = blocks.stored.dtype == Dtype::U8 && scales.stored.dtype == Dtype::U8;
     let fits = shape.len() == 4 && shape[3] == BLOCK / 2 && shape[..3] == of[..];
@@ -55,5 +55,5 @@ fn one(name: &str, blocks: &Place, scales: &Place) -> anyhow::Result<Place> {
         ..blocks.stored.clone()
     };
     let scales = Some((scales.shard, scales.stored.clone()));
-    Ok(Place { shard: blocks.shard, stored, scales })
+    Ok(TensorPlace { shard: blocks.shard, stored, scales })
 }

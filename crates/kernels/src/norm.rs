@@ -112,7 +112,7 @@ pub(crate) trait Norm: Backend {
 }
 
 /// The other half.
-pub(crate) trait Kernel: Backend {
+pub(crate) trait NormBackward: Backend {
     /// The gradients of input, scale and shift.
     fn backward(
         x: FloatTensor<Self>,
@@ -142,7 +142,7 @@ impl Norm for Flex {
     }
 }
 
-impl Kernel for Flex {
+impl NormBackward for Flex {
     fn backward(
         x: FlexTensor,
         gamma: FlexTensor,
@@ -233,7 +233,7 @@ vectorized! {
     }
 }
 
-impl<B: Norm + Kernel, C: CheckpointStrategy> Norm for Autodiff<B, C> {
+impl<B: Norm + NormBackward, C: CheckpointStrategy> Norm for Autodiff<B, C> {
     fn norm(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
@@ -259,7 +259,7 @@ impl<B: Norm + Kernel, C: CheckpointStrategy> Norm for Autodiff<B, C> {
 #[derive(Debug)]
 struct Step;
 
-impl<B: Kernel> Backward<B, 3> for Step {
+impl<B: NormBackward> Backward<B, 3> for Step {
     type State = (FloatTensor<B>, FloatTensor<B>, NormArgs);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {

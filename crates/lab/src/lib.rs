@@ -11,7 +11,6 @@
 //! ```
 
 mod cli;
-mod digest;
 mod exec;
 mod facts;
 #[cfg(test)]

@@ -20,7 +20,7 @@ use burn::{
     prelude::*,
 };
 
-use crate::walk::{Part, Walk};
+use crate::walk::{LayerPart, Walk};
 
 /// Clusters of the experts with these mean outputs, `n` of them: (2). Each is in ascending order.
 fn clusters(outputs: &[Vec<f64>], n: usize) -> Vec<Vec<usize>> {
@@ -107,7 +107,7 @@ struct Merge<'a> {
 
 impl ModuleMapper for Merge<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some((layer, Part::Experts)) = self.walk.layer() else { return param };
+        let Some((layer, LayerPart::Experts)) = self.walk.layer() else { return param };
         let (Some(clusters), Some(load)) = (self.clusters.get(layer), self.load.get(layer)) else {
             return param;
         };

@@ -6,7 +6,7 @@ use burn::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::walk::{Part, Walk};
+use crate::walk::{LayerPart, Walk};
 
 /// The lengths in one MoE layer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -66,10 +66,10 @@ impl ModuleVisitor for Visitor {
         let layer = &mut self.layers[layer];
         match part {
             // A router within a router has it deeper.
-            Part::Router if D == 2 && format!(".{}", self.walk.within()).ends_with(GATE) => {
+            LayerPart::Router if D == 2 && format!(".{}", self.walk.within()).ends_with(GATE) => {
                 layer.router = Some(squares(param, 1));
             }
-            Part::Experts => layer.add_to_experts(squares(param, 0)),
+            LayerPart::Experts => layer.add_to_experts(squares(param, 0)),
             _ => {}
         }
     }

@@ -2,7 +2,7 @@
 
 /// A part of a MoE layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum LayerPart {
     Router,
     Experts,
     Other,
@@ -14,7 +14,7 @@ pub(crate) struct Walk {
     path: Vec<String>,
     layers: Vec<String>,
     /// The part of the layer, and the length of the path outside of it.
-    inside: Option<(Part, usize)>,
+    inside: Option<(LayerPart, usize)>,
 }
 
 /// Burn's names of a MoE layer and its fields.
@@ -28,9 +28,9 @@ impl Walk {
                 self.layers.push(layer);
             }
             let part = match name {
-                "router" => Part::Router,
-                "experts" => Part::Experts,
-                _ => Part::Other,
+                "router" => LayerPart::Router,
+                "experts" => LayerPart::Experts,
+                _ => LayerPart::Other,
             };
             self.inside = Some((part, self.path.len()));
         }
@@ -45,7 +45,7 @@ impl Walk {
     }
 
     /// The layer's number and its part, if the walk is in a layer.
-    pub(crate) fn layer(&self) -> Option<(usize, Part)> {
+    pub(crate) fn layer(&self) -> Option<(usize, LayerPart)> {
         self.inside.map(|(part, _)| (self.layers.len() - 1, part))
     }
 
@@ -80,9 +80,9 @@ mod tests {
             }
             walk.exit();
         }
-        assert_eq!(at[0].0, Some((0, Part::Router)));
-        assert_eq!(at[1].0, Some((0, Part::Experts)));
-        assert_eq!(at[3].0, Some((1, Part::Experts)));
+        assert_eq!(at[0].0, Some((0, LayerPart::Router)));
+        assert_eq!(at[1].0, Some((0, LayerPart::Experts)));
+        assert_eq!(at[3].0, Some((1, LayerPart::Experts)));
         assert_eq!((at[2].1.as_str(), at[2].2.as_str()), ("gate.weight", "2.router.gate.weight"));
     }
 }

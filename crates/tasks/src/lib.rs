@@ -10,6 +10,7 @@ mod grouped;
 #[cfg(test)]
 #[path = "../../bench/tests/fuzz/mutate.rs"]
 mod mutate;
+mod official;
 pub mod raw;
 mod registry;
 mod score;

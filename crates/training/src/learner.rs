@@ -263,7 +263,7 @@ impl Replica {
             let batch = timed(run.tracer, Span::Data, || show.batch(now, order, micro));
             // Several passes over the same examples add up to one gradient.
             for number in 0..model.passes() {
-                let part = Part { micro, number, batch: &batch };
+                let part = StepPart { micro, number, batch: &batch };
                 let (pass, losses) = sums.forward(now, model, &mut memory, &part);
                 let [loss, objective] = show.losses(losses);
                 pending.add(step + 1, micro, loss, objective.clone());
@@ -312,7 +312,7 @@ impl Show<'_> {
 }
 
 /// One pass over a part of a step.
-struct Part<'a> {
+struct StepPart<'a> {
     micro: usize,
     /// The number of the pass.
     number: usize,
@@ -339,7 +339,7 @@ impl<'a> StepSums<'a> {
         Now { run, step, .. }: Now,
         model: &AnyBackbone,
         memory: &mut SegmentMemory,
-        &Part { micro, number, batch }: &Part,
+        &StepPart { micro, number, batch }: &StepPart,
     ) -> (Pass, [Tensor<1>; 2]) {
         let mut pass = self.share.pass(run, step, micro);
         pass.put(PassOfStep(number));

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use files::write_atomic;
+use files::{hex, write_atomic};
 
 /// The first line of the file.
 const HEADER: &[u8] = b"step,split,metric,value\n";
@@ -121,11 +121,6 @@ fn marked(mut log: Vec<u8>, mark: &LogMark) -> io::Result<Vec<u8>> {
         mark.rows
     );
     Err(io::Error::new(io::ErrorKind::InvalidData, message))
-}
-
-/// Lower-case hexadecimal.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ use graph::{DEGREE, scale_free};
 use kernel::{Kernel, TRUNCATION, distances};
 use latents::{Latents, Seeder, Set, noisy};
 use mod_fc::ModFfn;
-use tokenizer::{GRID, STRIDE, Sizes, Tokenizer};
+use tokenizer::{GRID, STRIDE, Tokenizer, TokenizerSizes};
 
 /// Numbers of a code: our choice; in the published configuration as many as D.
 const CODE: usize = 32;
@@ -249,7 +249,7 @@ impl Backbone for Nac {
         let [channels, height, width] = sizes(spec.domain).expect(IMAGES);
         let NacConfig { tokens, patch, width: d, .. } = *config;
         let count = (height / config.side()) * (width / config.side());
-        let sizes = Sizes { tokens, channels, patch, width: d, count };
+        let sizes = TokenizerSizes { tokens, channels, patch, width: d, count };
         let propagator = |i| Propagator::new(config, true, &init.at("propagators").at(i));
         Ok(Self {
             tokenizer: Tokenizer::new(sizes, &init.at("tokenizer")),

@@ -49,7 +49,7 @@ pub(super) struct Tokenizer {
 
 /// Sizes of a tokenizer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sizes {
+pub(super) struct TokenizerSizes {
     pub(super) tokens: ImageTokens,
     pub(super) channels: usize,
     pub(super) patch: usize,
@@ -59,8 +59,8 @@ pub(super) struct Sizes {
 }
 
 impl Tokenizer {
-    pub(super) fn new(sizes: Sizes, init: &Init) -> Self {
-        let Sizes { tokens, channels, patch, width, count } = sizes;
+    pub(super) fn new(sizes: TokenizerSizes, init: &Init) -> Self {
+        let TokenizerSizes { tokens, channels, patch, width, count } = sizes;
         let linear = || init.linear("patches", channels * patch * patch, width / 2, true);
         let network = || Network::new(channels, width, &init.at("network"));
         Self {
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_token_sees_eight_by_eight_pixels_and_those_around() {
         let tokens = ImageTokens::ConvNext;
-        let sizes = Sizes { tokens, channels: 1, patch: 1, width: 8, count: 4 };
+        let sizes = TokenizerSizes { tokens, channels: 1, patch: 1, width: 8, count: 4 };
         let tokenizer = Tokenizer::new(sizes, &Init::new(0, &Device::flex()));
         let tokens = tokenizer.forward(values(1, [2, 1, 16, 16]));
         assert_eq!(tokens.dims(), [2, 4, 4 + GRID]);

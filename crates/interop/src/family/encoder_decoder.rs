@@ -36,7 +36,7 @@ pub(super) struct EncoderDecoder {
 }
 
 /// A layer: its number among all blocks, and its paths here and there.
-pub(super) struct Layer {
+pub(super) struct LayerPaths {
     pub(super) side: Side,
     pub(super) number: usize,
     pub(super) block: usize,
@@ -44,7 +44,7 @@ pub(super) struct Layer {
     there: String,
 }
 
-impl Layer {
+impl LayerPaths {
     /// The feed-forward network: here, and there its part of the block.
     pub(super) fn feed_forward(&self) -> (String, String) {
         let last = match self.side {
@@ -104,13 +104,13 @@ impl EncoderDecoder {
     }
 
     /// All layers, those of the encoder first.
-    pub(super) fn layers(&self) -> Vec<Layer> {
+    pub(super) fn layers(&self) -> Vec<LayerPaths> {
         let of = |side: Side, first: usize| {
             let name = match side {
                 Side::Encoder => "encoder",
                 Side::Decoder => "decoder",
             };
-            let layer = move |number: usize| Layer {
+            let layer = move |number: usize| LayerPaths {
                 side,
                 number,
                 block: first + number,
@@ -145,7 +145,7 @@ impl EncoderDecoder {
     /// The rules of attention and of the norms of all branches.
     fn attention(&mut self) {
         for layer in self.layers() {
-            let Layer { side, here, there, .. } = &layer;
+            let LayerPaths { side, here, there, .. } = &layer;
             let cross = [("cross", "1", "EncDecAttention")].into_iter();
             let cross = cross.filter(|_| *side == Side::Decoder);
             for (own, part, name) in [("attention", "0", "SelfAttention")].into_iter().chain(cross)

@@ -155,8 +155,8 @@ pub(super) fn renamed(
 ) -> anyhow::Result<Vec<(String, Stored)>> {
     let mut renamed = Vec::new();
     for (name, stored) in tensors {
-        match place(&name) {
-            Place::Experts(block, map) => {
+        match new_name(&name) {
+            NewName::Experts(block, map) => {
                 let experts = stored.experts();
                 let experts =
                     experts.ok_or_else(|| anyhow!("tensor {name}: not a stack of experts"))?;
@@ -164,7 +164,7 @@ pub(super) fn renamed(
                 let one = |(e, stored)| (format!("{there}.{e}.{map}.weight"), stored);
                 renamed.extend(experts.into_iter().enumerate().map(one));
             }
-            Place::One(there) => {
+            NewName::One(there) => {
                 let order =
                     order(&there, &stored, config).with_context(|| format!("tensor {name}"))?;
                 renamed.push((there, Stored { order, ..stored }));
@@ -174,29 +174,30 @@ pub(super) fn renamed(
     Ok(renamed)
 }
 
-enum Place {
+/// The name of a tensor in the transformers library.
+enum NewName {
     One(String),
     /// Of a block, one map of all experts.
     Experts(String, &'static str),
 }
 
-/// The place of a tensor; one of another name keeps it, so that it is left.
-fn place(name: &str) -> Place {
+/// The new name of a tensor; one of another name keeps it, so that it is left.
+fn new_name(name: &str) -> NewName {
     if let Some((_, there)) = ONCE.iter().find(|(here, _)| *here == name) {
-        return Place::One(there.to_string());
+        return NewName::One(there.to_string());
     }
     let parts = name.strip_prefix("blk.").and_then(|rest| rest.split_once('.'));
     let Some((block, (map, kind))) =
         parts.and_then(|(block, rest)| Some((block, rest.split_once('.')?)))
     else {
-        return Place::One(name.into());
+        return NewName::One(name.into());
     };
     if let (Some((_, there)), "weight") = (EXPERTS.iter().find(|(here, _)| *here == map), kind) {
-        return Place::Experts(block.into(), there);
+        return NewName::Experts(block.into(), there);
     }
     match BLOCK.iter().find(|(here, _)| *here == map) {
-        Some((_, there)) => Place::One(format!("model.layers.{block}.{there}.{kind}")),
-        None => Place::One(name.into()),
+        Some((_, there)) => NewName::One(format!("model.layers.{block}.{there}.{kind}")),
+        None => NewName::One(name.into()),
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) trait GroupedFfn: Backend {
 }
 
 /// The halves of a training step.
-pub(crate) trait Kernel: Backend {
+pub(crate) trait FfnTraining: Backend {
     /// The output, and what backward needs: `[rows, H]` before the activation, and the other factor
     /// of a gated network.
     fn train(
@@ -75,7 +75,7 @@ impl GroupedFfn for Flex {
     }
 }
 
-impl Kernel for Flex {
+impl FfnTraining for Flex {
     fn train(inputs: Inputs<FlexTensor>, args: &KernelArgs) -> (FlexTensor, [FlexTensor; 2]) {
         let inputs = inputs.contiguous();
         let problem = Problem::new(&inputs, args);
@@ -140,7 +140,7 @@ impl Kernel for Flex {
     }
 }
 
-impl<B: GroupedFfn + Kernel, C: CheckpointStrategy> GroupedFfn for Autodiff<B, C> {
+impl<B: GroupedFfn + FfnTraining, C: CheckpointStrategy> GroupedFfn for Autodiff<B, C> {
     fn grouped_ffn(
         x: FloatTensor<Self>,
         weights: FloatTensor<Self>,
@@ -173,7 +173,7 @@ impl<B: GroupedFfn + Kernel, C: CheckpointStrategy> GroupedFfn for Autodiff<B, C
 #[derive(Debug)]
 struct Step;
 
-impl<B: Kernel> Backward<B, 7> for Step {
+impl<B: FfnTraining> Backward<B, 7> for Step {
     type State = (Inputs<FloatTensor<B>>, SavedTensors<B>, KernelArgs);
 
     fn backward(

@@ -29,7 +29,7 @@ const USES: usize = 8;
 
 /// `[m, k] x [k, n]`.
 #[derive(Clone, Copy)]
-pub(super) struct Sizes {
+pub(super) struct ProductSizes {
     pub(super) m: usize,
     pub(super) n: usize,
     pub(super) k: usize,
@@ -43,17 +43,17 @@ pub(super) struct Sizes {
 ///
 /// # Panics
 /// If `memory` is less than [`MEMORY`].
-pub(super) unsafe fn blocks(sizes: Sizes, to: Target, of: Factors, memory: &mut [f32]) {
+pub(super) unsafe fn blocks(sizes: ProductSizes, to: Target, of: Factors, memory: &mut [f32]) {
     assert!(memory.len() >= MEMORY, "memory of a product");
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma")]
-        fn wide(sizes: Sizes, to: Target, of: Factors, memory: &mut [f32]) {
+        fn wide(sizes: ProductSizes, to: Target, of: Factors, memory: &mut [f32]) {
             // Safety: this function's features, and the promise to its one caller.
             unsafe { all::<Wide>(sizes, to, of, memory) }
         }
         #[target_feature(enable = "avx2,fma")]
-        fn middle(sizes: Sizes, to: Target, of: Factors, memory: &mut [f32]) {
+        fn middle(sizes: ProductSizes, to: Target, of: Factors, memory: &mut [f32]) {
             // Safety: as above.
             unsafe { all::<Middle>(sizes, to, of, memory) }
         }
@@ -70,7 +70,12 @@ pub(super) unsafe fn blocks(sizes: Sizes, to: Target, of: Factors, memory: &mut 
 }
 
 #[inline(always)]
-unsafe fn all<L: Lanes>(Sizes { m, n, k }: Sizes, to: Target, of: Factors, memory: &mut [f32]) {
+unsafe fn all<L: Lanes>(
+    ProductSizes { m, n, k }: ProductSizes,
+    to: Target,
+    of: Factors,
+    memory: &mut [f32],
+) {
     for start in (0..k).step_by(DEPTH) {
         let a = of.a.wrapping_add(start * of.a_strides[1]);
         let b = of.b.wrapping_add(start * of.b_stride);

@@ -12,7 +12,7 @@ mod library;
 mod tile;
 
 use crate::{scratch::with_scratch, transpose::transpose};
-use blocks::{MEMORY, Sizes, blocks};
+use blocks::{MEMORY, ProductSizes, blocks};
 pub use library::use_library_products;
 use tile::{Factors, Target};
 
@@ -102,7 +102,7 @@ pub(crate) fn product(out: &mut [f32], old: Old, a: View, b: View) {
         };
         // Safety: `out` has exactly m * n numbers and is borrowed mutably, so it overlaps neither factor;
         // every element of `a` and `b` lies in its slice (`fits`).
-        unsafe { blocks(Sizes { m, n, k }, to, of, memory) }
+        unsafe { blocks(ProductSizes { m, n, k }, to, of, memory) }
     });
 }
 

@@ -16,7 +16,7 @@ use super::session::Session;
 use crate::{
     exec::device,
     planning::seeds,
-    results::{Results, Search},
+    results::{Results, ResultsLookup},
     spec::Selection,
 };
 
@@ -113,11 +113,11 @@ impl ThreadsArgs {
 pub struct FormatArgs {
     /// Format of tables
     #[arg(long, value_enum, default_value = "text")]
-    format: Shown,
+    format: FormatName,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, ValueEnum)]
-enum Shown {
+enum FormatName {
     #[default]
     Text,
     Md,
@@ -130,11 +130,11 @@ impl FormatArgs {
     /// The format.
     pub fn get(&self) -> Format {
         match self.format {
-            Shown::Text => Format::Text,
-            Shown::Md => Format::Markdown,
-            Shown::Tex => Format::Latex,
-            Shown::Csv => Format::Csv,
-            Shown::Json => Format::Json,
+            FormatName::Text => Format::Text,
+            FormatName::Md => Format::Markdown,
+            FormatName::Tex => Format::Latex,
+            FormatName::Csv => Format::Csv,
+            FormatName::Json => Format::Json,
         }
     }
 }
@@ -212,8 +212,8 @@ impl RequestArgs {
     /// The results of these sources.
     pub(crate) fn read(&self, sources: &[String], session: &Session) -> anyhow::Result<Results> {
         let wanted = self.selection.on(&self.device);
-        let results =
-            Search { suites: session.suites, runs: &self.store.runs, wanted }.read(sources)?;
+        let results = ResultsLookup { suites: session.suites, runs: &self.store.runs, wanted }
+            .read(sources)?;
         let files: Vec<String> =
             results.files.iter().map(|file| file.display().to_string()).collect();
         ensure!(!results.runs.rows.is_empty(), "{}: no run has ended yet", files.join(", "));

@@ -6,7 +6,7 @@ use training::ProcessGroup;
 
 use crate::{
     cli::Session,
-    exec::{Runner, Shown},
+    exec::{ProgressDisplay, Runner},
     spec::RunSpec,
     store::{Environment, Store},
 };
@@ -27,11 +27,11 @@ pub(crate) struct WatchArgs {
 
 impl WatchArgs {
     /// The display during the runs.
-    pub(crate) fn shown(self, session: &Session) -> Shown {
+    pub(crate) fn shown(self, session: &Session) -> ProgressDisplay {
         match (self.tui, session.is_quiet()) {
-            (true, _) => Shown::Page,
-            (false, false) => Shown::Lines,
-            (false, true) => Shown::Nothing,
+            (true, _) => ProgressDisplay::Page,
+            (false, false) => ProgressDisplay::Lines,
+            (false, true) => ProgressDisplay::Nothing,
         }
     }
 

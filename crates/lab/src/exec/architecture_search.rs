@@ -1,11 +1,12 @@
 //! Searches the space of a suite: candidates are runs of the store, so none is trained twice, and what is
 //! known of them is in a history file besides, so a search that was killed goes on as it would have.
 
-use std::{fs, sync::atomic::Ordering};
+use std::{collections::HashMap, fs, sync::atomic::Ordering};
 
 use anyhow::{Context, bail, ensure};
 use backbones::AnyBackbone;
 use burn::{module::Module, prelude::Device};
+use files::hex;
 use moe::Pass;
 use report::{Better, stats::spearman};
 use search::{BoxError, Found, History, Limit, Member, Search};
@@ -16,7 +17,6 @@ use training::{Timing, evaluate_some, latency};
 
 use super::{model_builder::ModelBuilder, predicted_latency::PredictedLatency, runner::Runner};
 use crate::{
-    digest::hex,
     planning::{ArchitectureSearch, Base, Costs, How, MostCost, Searcher},
     spec::{RunSpec, Tuned},
     store::Ended,
@@ -42,7 +42,7 @@ pub(crate) struct Searched {
 }
 
 /// One method of a task with one seed.
-struct Subject<'r, 's, 'a> {
+struct SearchedMethod<'r, 's, 'a> {
     runner: &'r Runner<'r>,
     searcher: &'s mut Searcher<'a>,
     base: Base,
@@ -61,8 +61,15 @@ impl Runner<'_> {
             let (metric, better) = searcher.search(base).metric(&spec);
             let limit = searcher.search(base).limit.clone();
             let limit = limit.filter(|limit| limit.what == Costs::PredictedLatency);
-            let mut subject =
-                Subject { runner: self, searcher, base, spec, metric, better, predicted: None };
+            let mut subject = SearchedMethod {
+                runner: self,
+                searcher,
+                base,
+                spec,
+                metric,
+                better,
+                predicted: None,
+            };
             subject.predicted = limit.map(|limit| subject.learn_latency(&limit)).transpose()?;
             subject.search(&mut searched)?;
             subject.rank(&mut searched)?;
@@ -92,7 +99,7 @@ impl Runner<'_> {
     }
 }
 
-impl Subject<'_, '_, '_> {
+impl SearchedMethod<'_, '_, '_> {
     fn settings(&self) -> &ArchitectureSearch {
         self.searcher.search(self.base)
     }
@@ -265,9 +272,12 @@ impl Subject<'_, '_, '_> {
         let history = history(runner, &about)?;
         let space = self.searcher.search(base).space().clone();
         let searcher = &mut *self.searcher;
-        let mut time = |member: &Member| {
+        let mut planned = HashMap::new();
+        let mut time = |member: &Member| -> anyhow::Result<Option<f64>> {
             let run = searcher.candidate(base, member, seed)?;
-            runner.cost(&run, Costs::Latency).map(Some)
+            let time = runner.cost(&run, Costs::Latency)?;
+            planned.insert(member.to_string(), run);
+            Ok(Some(time))
         };
         let mut evaluate = |members: &[Member]| {
             members.iter().map(&mut time).collect::<Result<_, _>>().map_err(boxed)
@@ -280,7 +290,11 @@ impl Subject<'_, '_, '_> {
         let measured = search.random(limit.samples())?.candidates;
         let mut pairs = Vec::new();
         for candidate in measured {
-            let run = self.searcher.candidate(base, &candidate.member, seed)?;
+            // What an earlier process has measured is in the history alone.
+            let run = match planned.remove(&candidate.member.to_string()) {
+                Some(run) => run,
+                None => self.searcher.candidate(base, &candidate.member, seed)?,
+            };
             pairs.extend(candidate.value.map(|time| (run, time)));
         }
         PredictedLatency::learn(&limit.predictor(), &pairs, seed, runner.device)
@@ -330,6 +344,7 @@ impl Runner<'_> {
         let Self { plugins, store, device, .. } = self;
         let builder = ModelBuilder { plugins, store, device };
         let model = builder.build(spec, &spec.config.moe, false)?;
+        // The data without groups and folds, as for a budget: the groups of a run are made when it begins.
         let probe = || evaluate_some(&model, &*spec.data, Split::Train, PROBE, device);
         Ok(match what {
             Costs::FlopsPerToken => probe().flops_per_token,

@@ -3,6 +3,7 @@
 use anyhow::{bail, ensure};
 use backbones::AnyBackbone;
 use burn::module::Module;
+use files::hex;
 use sha2::{Digest, Sha256};
 use tasks::Task;
 use training::{Evaluation, Objective, Outcome, Run, TrainError, params_of, supervised_by};
@@ -11,7 +12,6 @@ use super::{
     import::Imported, memory, model_builder::ModelBuilder, progress::Progress, runner::Runner,
 };
 use crate::{
-    digest::hex,
     probes::{Subject, Tracer, routing_numbers},
     spec::RunSpec,
     store::{Ended, NotFinite, Numbers},

@@ -30,7 +30,7 @@ pub(crate) use dashboard::close_screen;
 pub use device::device;
 pub(crate) use import::Imported;
 pub(crate) use model_builder::ModelBuilder;
-pub(crate) use progress::Shown;
+pub(crate) use progress::ProgressDisplay;
 pub(crate) use runner::Runner;
 pub(crate) use same_network::changes_of_network;
 pub(crate) use sampling::Sampling;

@@ -17,7 +17,7 @@ use crate::spec::RunSpec;
 
 /// The display of runs in progress.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shown {
+pub(crate) enum ProgressDisplay {
     Nothing,
     /// A line for each run.
     Lines,
@@ -36,9 +36,9 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// For these runs.
-    pub(crate) fn new(specs: &[&RunSpec], shown: Shown, stop: Arc<AtomicBool>) -> Self {
+    pub(crate) fn new(specs: &[&RunSpec], shown: ProgressDisplay, stop: Arc<AtomicBool>) -> Self {
         let lines = MultiProgress::new();
-        if shown != Shown::Lines {
+        if shown != ProgressDisplay::Lines {
             lines.set_draw_target(ProgressDrawTarget::hidden());
         }
         let steps: usize = specs.iter().map(|spec| spec.config.train.steps).sum();
@@ -47,7 +47,8 @@ impl Progress {
             .set_style(style("{prefix:<42} [{bar:30}] {percent:>3} %  {elapsed} gone, {eta} left"));
         let runs = ProgressBar::hidden();
         runs.set_length(specs.len() as u64);
-        let page = (shown == Shown::Page).then(|| Dashboard::open(whole.clone())).flatten();
+        let page =
+            (shown == ProgressDisplay::Page).then(|| Dashboard::open(whole.clone())).flatten();
         let progress = Self { lines, whole, runs, page, stop };
         progress.count();
         progress

@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::AtomicBool};
 use burn::prelude::*;
 use training::{ProcessGroup, StepTracer};
 
-use super::progress::Shown;
+use super::progress::ProgressDisplay;
 use crate::{
     Plugins,
     store::{Environment, Store},
@@ -22,7 +22,7 @@ pub(crate) struct Runner<'a> {
     /// Whether their routing is recorded.
     pub(crate) trace: bool,
     /// The display during the runs.
-    pub(crate) shown: Shown,
+    pub(crate) shown: ProgressDisplay,
     /// Called with a line on each run that has ended.
     pub(crate) on_end: &'a (dyn Fn(&str) + Sync),
     /// Measures the time of the parts of each step.

@@ -11,11 +11,11 @@ use std::{
 
 use anyhow::{Context, anyhow, bail};
 use distributed::Communicator;
+use files::hex;
 use sha2::{Digest, Sha256};
 use training::{Optimizer, ProcessGroup};
 
 use crate::{
-    digest::hex,
     spec::{RunSpec, Selection, SuitePlan},
     store::Environment,
 };

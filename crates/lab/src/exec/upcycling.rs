@@ -16,7 +16,7 @@ const EQUAL: f32 = 1e-3;
 
 impl ModelBuilder<'_> {
     /// The network `fresh` with the weights of `dense`, and with experts that are made of its feed-forward
-    /// networks.
+    /// networks. Outputs are compared on the data without groups and folds, of which only the inputs count.
     pub(super) fn upcycled(
         &self,
         spec: &RunSpec,

@@ -6,12 +6,13 @@
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
+use files::hex;
 use interop::{CheckpointFiles, describe};
 use moe::Domain;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::{Plugins, digest::hex, settings::SettingTree};
+use crate::{Plugins, settings::SettingTree};
 
 /// The key of the folder.
 const KEY: &str = "checkpoint";

@@ -60,7 +60,7 @@ const MOST_POINTS: usize = 100_000;
 pub(crate) struct SearchSpace {
     trials: usize,
     #[serde(default)]
-    search: Search,
+    search: Strategy,
     #[serde(default)]
     seed: u64,
     #[serde(default = "a_hundred")]
@@ -87,7 +87,7 @@ fn a_hundred() -> Vec<u64> {
 /// The search strategy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Search {
+enum Strategy {
     #[default]
     Grid,
     Random,
@@ -165,8 +165,8 @@ impl SearchSpace {
             bail!("{}: tune: there is nothing to tune; name it in [tune.keys]", self.place);
         }
         let points = match self.search {
-            Search::Grid => self.grid(&keys, method)?,
-            Search::Random => (0..self.trials).map(|trial| self.drawn(&keys, trial)).collect(),
+            Strategy::Grid => self.grid(&keys, method)?,
+            Strategy::Random => (0..self.trials).map(|trial| self.drawn(&keys, trial)).collect(),
         };
         Ok(points.into_iter().map(|point| setting(&keys, point)).collect())
     }

@@ -16,7 +16,7 @@ pub(crate) mod trace_files;
 
 pub(crate) use given_choices::given_choices;
 pub(crate) use subject::Subject;
-pub(crate) use trace::{Shown, record, record_of};
+pub(crate) use trace::{TracedExamples, record, record_of};
 pub(crate) use trace_files::Tracer;
 
 use anyhow::bail;

@@ -30,12 +30,18 @@ pub(crate) fn record(
     device: &Device,
 ) -> Option<Trace> {
     let examples = examples(task, model.tokens());
-    record_of(spec, task, model, Shown { split: Split::Valid, examples: &examples, step }, device)
+    record_of(
+        spec,
+        task,
+        model,
+        TracedExamples { split: Split::Valid, examples: &examples, step },
+        device,
+    )
 }
 
 /// What a network is shown, after so many steps.
 #[derive(Clone, Copy)]
-pub(crate) struct Shown<'a> {
+pub(crate) struct TracedExamples<'a> {
     pub(crate) split: Split,
     pub(crate) examples: &'a [usize],
     pub(crate) step: usize,
@@ -46,7 +52,7 @@ pub(crate) fn record_of(
     spec: &RunSpec,
     task: &dyn Task,
     model: &AnyBackbone,
-    Shown { split, examples, step }: Shown,
+    TracedExamples { split, examples, step }: TracedExamples,
     device: &Device,
 ) -> Option<Trace> {
     if matches!(task.domain(), Domain::Pair { .. }) {
@@ -207,7 +213,7 @@ mod tests {
         let whole = task.as_stream().unwrap().len_without_padding(Split::Test);
         assert!(whole < all, "the last window is not full");
         let examples: Vec<usize> = (all - 3..all).collect();
-        let shown = Shown { split: Split::Test, examples: &examples, step: 0 };
+        let shown = TracedExamples { split: Split::Test, examples: &examples, step: 0 };
         let trace = record_of(&spec, &*task, &model, shown, &Device::flex()).unwrap();
         let last = task.batch(Split::Test, &[all - 1], &Device::flex());
         let count = last.text.unwrap().count[0];

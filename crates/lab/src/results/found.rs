@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The places to search for results, and the selected runs of a suite.
-pub(crate) struct Search<'a> {
+pub(crate) struct ResultsLookup<'a> {
     /// The suites of the program; the first one is the default.
     pub(crate) suites: &'a [Suite],
     /// The folder of runs.
@@ -23,7 +23,7 @@ pub(crate) struct Search<'a> {
     pub(crate) wanted: Selection,
 }
 
-impl Search<'_> {
+impl ResultsLookup<'_> {
     /// The results of a suite, or of csv files; of the default suite if nothing is named.
     pub(crate) fn read(&self, sources: &[String]) -> anyhow::Result<Results> {
         let files = self.files(sources)?;

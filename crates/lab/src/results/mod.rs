@@ -12,7 +12,7 @@ pub(crate) mod timing;
 mod trials;
 
 pub use found::committed;
-pub(crate) use found::{Results, Search};
+pub(crate) use found::{Results, ResultsLookup};
 pub(crate) use page::page_of;
 pub(crate) use publish::{Publication, may_be_published, released};
 pub(crate) use rows::{blank, rows};

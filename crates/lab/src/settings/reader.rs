@@ -14,7 +14,7 @@ const DEEPEST: usize = 64;
 impl SettingTree {
     /// Reads TOML; `source` is what errors call it.
     pub fn parse(source: &str, text: &str) -> anyhow::Result<Self> {
-        let reader = Reader::new(source.into(), text);
+        let reader = TomlReader::new(source.into(), text);
         let table = DeTable::parse(text).map_err(|err| {
             let line = reader.place(err.span().map_or(0, |span| span.start)).line.unwrap_or(1);
             anyhow!("{source}:{line}: {}", err.message())
@@ -38,7 +38,7 @@ impl SettingTree {
         let toml = format!("value = {value}");
         let value = match DeTable::parse(&toml) {
             Ok(table) => {
-                let reader = Reader::new(place.source.clone(), "");
+                let reader = TomlReader::new(place.source.clone(), "");
                 let value = table.get_ref().values().next();
                 let value = value.map(|value| reader.leaf(value.get_ref(), &place));
                 value.transpose()?.unwrap_or_default()
@@ -49,13 +49,13 @@ impl SettingTree {
     }
 }
 
-struct Reader {
+struct TomlReader {
     source: Rc<str>,
     /// Where the lines of the text end; none where there is no text, on the command line.
     ends: Option<Vec<usize>>,
 }
 
-impl Reader {
+impl TomlReader {
     fn new(source: Rc<str>, text: &str) -> Self {
         let ends = || text.match_indices('\n').map(|(at, _)| at).collect();
         Self { source, ends: (!text.is_empty()).then(ends) }

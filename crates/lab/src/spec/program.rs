@@ -1,9 +1,8 @@
 //! The program that a suite comes with: an experiment, or `bench`.
 
+use files::hex;
 use include_dir::{Dir, DirEntry};
 use sha2::{Digest, Sha256};
-
-use crate::digest::hex;
 
 /// A program: how it is called, and the source that its own plug-ins are in.
 #[derive(Clone, Copy, Debug)]

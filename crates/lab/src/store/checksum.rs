@@ -1,8 +1,7 @@
 //! JSON objects with a checksum: the last member is the SHA-256 of all bytes before it.
 
+use files::hex;
 use sha2::{Digest, Sha256};
-
-use crate::digest::hex;
 
 /// What is before and after the digest at the end of the text.
 const END: [&str; 2] = [",\n  \"sha256\": \"", "\"\n}"];

@@ -1,10 +1,11 @@
 //! The identity of a run: a hash of its config, seed, data, code and device.
 
+use files::hex;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tasks::DataDigest;
 
-use crate::{Plugins, digest::hex, spec::RunConfig};
+use crate::{Plugins, spec::RunConfig};
 
 include!(concat!(env!("OUT_DIR"), "/code.rs"));
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use files::{remove_parts, write_atomic};
+use files::{hex, remove_parts, write_atomic};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -22,7 +22,7 @@ use super::{
     run_files,
     runs::lock_file,
 };
-use crate::{digest::hex, settings::SettingTree, spec::Selection};
+use crate::{settings::SettingTree, spec::Selection};
 
 /// Keys of a suite that do not change its runs.
 const PROSE: [&str; 7] = ["title", "about", "expect", "paper", "claim", "gate", "registration"];

@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use files::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -21,7 +22,6 @@ use super::{
     record::Ended,
     run_files,
 };
-use crate::digest::hex;
 
 /// The file of the seal.
 pub(super) const RESULT: &str = "result.json";

@@ -2,7 +2,7 @@
 //! same network.
 //!
 //! What a rule makes of a state must then follow from the parts of all processes, in the order in which
-//! one process would have computed them. So rules are not applied at once, but by [`Pass::settle`],
+//! one process would have computed them. So rules are not applied at once, but by [`Beside::settle`],
 //! when the parts of the others are known: the processes' states stay alike, and are to the bit those of
 //! one process that computes the parts one after the other.
 
@@ -13,8 +13,6 @@ use burn::{
     prelude::*,
 };
 use distributed::{Communicator, gathered_numbers};
-
-use crate::routing::Pass;
 
 /// The other processes of a pass, and the rules that wait for them.
 pub(crate) struct Beside {
@@ -31,57 +29,38 @@ struct Waiting {
 }
 
 impl Beside {
-    pub(crate) fn new(world: Arc<dyn Communicator>) -> Self {
-        Self { world, waiting: RefCell::default() }
-    }
-}
-
-impl Pass {
-    /// The same pass as one of several at a time, each on a process of its own: they are the parts of a
-    /// step that follow one another in the order of ranks. It has to be settled.
-    pub fn beside(mut self, world: &Arc<dyn Communicator>) -> Self {
-        self.beside = (world.size() > 1).then(|| Beside::new(world.clone()));
-        self
+    /// What a pass keeps of the processes of `world`; none if its own is the only one.
+    pub(crate) fn of(world: &Arc<dyn Communicator>) -> Option<Self> {
+        (world.size() > 1).then(|| Self { world: world.clone(), waiting: RefCell::default() })
     }
 
-    /// Updates a state by a rule with the statistics of this pass, `[N]`. The rule receives whether the step
-    /// ends with the pass ([`Pass::ends_step`]). For concurrent passes the rule is called later, once for
-    /// each of them, in their order.
-    ///
-    /// The rest of the pass must not depend on the updated state.
-    pub fn follow<const D: usize>(
+    /// Keeps a rule for [`Beside::settle`], with what this pass has seen of the state. `ends_step` is
+    /// whether the step ends with this pass or with that of another process beside it.
+    pub(crate) fn follow<const D: usize>(
         &self,
         state: &RunningState<Tensor<D>>,
         seen: Tensor<1>,
+        ends_step: bool,
         rule: impl Fn(Tensor<1>, bool) + 'static,
     ) {
-        let Some(beside) = &self.beside else { return rule(seen, self.ends_step()) };
-        let last = beside.world.rank() + 1 == beside.world.size();
-        let ends_step = self.ends_step() && last;
-        let rule = Box::new(rule);
-        beside.waiting.borrow_mut().push(Waiting { state: id(state), seen, ends_step, rule });
+        let last = self.world.rank() + 1 == self.world.size();
+        let (state, ends_step, rule) = (id(state), ends_step && last, Box::new(rule));
+        self.waiting.borrow_mut().push(Waiting { state, seen, ends_step, rule });
     }
 
-    /// What the passes before this one and this one itself have for the same layer, in their order; what
-    /// they have is `[N]` each. All passes have to call it equally often.
-    pub fn up_to_here(&self, own: Tensor<1>) -> Vec<Tensor<1>> {
-        let Some(beside) = &self.beside else { return vec![own] };
-        let all = gathered_numbers(&*beside.world, "up to here", &numbers(&own));
-        let before = all.into_iter().take(beside.world.rank());
+    /// See [`super::Pass::up_to_here`].
+    pub(crate) fn up_to_here(&self, own: Tensor<1>) -> Vec<Tensor<1>> {
+        let all = gathered_numbers(&*self.world, "up to here", &numbers(&own));
+        let before = all.into_iter().take(self.world.rank());
         let before = before.map(|numbers| tensor(&numbers, &own.device()));
         before.chain([own.clone()]).collect()
     }
 
-    /// Calls the rules that wait, with what all passes have seen. To be called by all of them after the
-    /// forward pass.
-    ///
-    /// # Panics
-    /// If another pass moves a state that this one has not met.
-    pub fn settle(&self) {
-        let Some(beside) = &self.beside else { return };
-        let waiting = beside.waiting.take();
+    /// See [`super::Pass::settle`].
+    pub(crate) fn settle(&self) {
+        let waiting = self.waiting.take();
         let own: Vec<u8> = waiting.iter().flat_map(bytes).collect();
-        for theirs in beside.world.all_gather("states", &own) {
+        for theirs in self.world.all_gather("states", &own) {
             let mut left = &theirs[..];
             while let Some((state, ends_step, numbers)) = next(&mut left) {
                 let known = waiting.iter().find(|waiting| waiting.state == state);
@@ -136,6 +115,7 @@ fn next(left: &mut &[u8]) -> Option<(u64, bool, Vec<f32>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::routing::Pass;
     use distributed::threads;
     use std::thread;
 

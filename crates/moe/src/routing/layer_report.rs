@@ -2,7 +2,7 @@
 
 use burn::prelude::*;
 
-use crate::routing::{Level, Plan, to_host};
+use crate::routing::{Plan, to_host};
 
 /// How a layer routed one batch.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -107,29 +107,6 @@ fn host(values: Tensor<1>) -> Vec<f64> {
     kernels::read_back(values.detach()).iter::<f32>().map(f64::from).collect()
 }
 
-/// The number of inputs of a plan, and of the experts that contribute to one of them, on average.
-pub(crate) fn by_input(plan: &Plan, level: Level, touched: f64) -> (usize, f64) {
-    let whole = level == Level::Sequence;
-    match plan {
-        Plan::TokenChoice { experts, n_experts, .. } => {
-            let [g, u, k] = experts.dims();
-            let (inputs, choices) = if whole { (g * u, k) } else { (g, u * k) };
-            let chosen = to_host(experts);
-            let different = chosen.chunks(choices.max(1)).map(|input| {
-                let mut seen = vec![false; n_experts + 1];
-                input.iter().for_each(|expert| seen[*expert] = true);
-                seen[..*n_experts].iter().filter(|seen| **seen).count()
-            });
-            (inputs, different.sum::<usize>() as f64 / inputs.max(1) as f64)
-        }
-        _ if whole => (plan.n_units(), touched),
-        // Every expert works on units of every group.
-        Plan::ExpertChoice { units, .. } => (units.dims()[0], plan.n_experts() as f64),
-        Plan::Soft { dispatch, .. } => (dispatch.dims()[0], touched),
-        Plan::Merged { weights, .. } | Plan::Dense { weights } => (weights.dims()[0], touched),
-    }
-}
-
 /// Load, dropped, touched.
 fn of_plan(plan: &Plan) -> (Vec<f64>, usize, f64) {
     let (units, e) = (plan.n_units(), plan.n_experts());
@@ -190,9 +167,6 @@ mod tests {
         let plan = Plan::TokenChoice { experts, weights, n_experts: 2 };
         assert_eq!(of_plan(&plan), (vec![2.0, 1.0], 1, 1.0));
         assert_eq!(weights_of(&plan), [2.0, 1.0]);
-        // As three tokens of one input, or as three inputs with 2, 1 and 0 experts.
-        assert_eq!(by_input(&plan, Level::Token, 1.0), (1, 2.0));
-        assert_eq!(by_input(&plan, Level::Sequence, 1.0), (3, 1.0));
     }
 
     #[test]
@@ -203,7 +177,6 @@ mod tests {
         let plan = Plan::ExpertChoice { units, weights, n_units: 3 };
         assert_eq!(of_plan(&plan), (vec![4.0, 4.0], 1, 8.0 / 6.0));
         assert_eq!(weights_of(&plan), [4.0, 4.0]);
-        assert_eq!(by_input(&plan, Level::Token, 8.0 / 6.0), (2, 2.0));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Routing: the units of an input, the plan for them, the router that makes it, and the state of a pass.
 
 mod beside;
+mod by_input;
 mod input;
 mod layer_report;
 mod level;
@@ -8,9 +9,9 @@ mod pass;
 mod plan;
 mod router;
 
+pub(crate) use by_input::by_input;
 pub use input::{Domain, Input, SequencePair};
 pub use layer_report::LayerReport;
-pub(crate) use layer_report::by_input;
 pub use level::Level;
 pub use pass::{
     BlockInput, Clusters, Condition, ExampleIndices, Pass, RouterLogits, SkipTopExperts, TokenIds,

@@ -3,9 +3,11 @@
 use std::{
     any::{Any, TypeId},
     collections::HashMap,
+    sync::Arc,
 };
 
-use burn::prelude::*;
+use burn::{module::RunningState, prelude::*};
+use distributed::Communicator;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -27,7 +29,7 @@ pub struct Pass {
     reports: Option<Vec<LayerReport>>,
     layers: usize,
     /// The other processes, where the parts of a step are computed at once.
-    pub(super) beside: Option<Beside>,
+    beside: Option<Beside>,
     /// Router state for later layers, for each part of a padded batch.
     parts: Vec<HashMap<TypeId, Box<dyn Any>>>,
 }
@@ -113,6 +115,13 @@ impl Pass {
         }
     }
 
+    /// The same pass as one of several at a time, each on a process of its own: they are the parts of a
+    /// step that follow one another in the order of ranks. It has to be settled.
+    pub fn beside(mut self, world: &Arc<dyn Communicator>) -> Self {
+        self.beside = Beside::of(world);
+        self
+    }
+
     /// Asks the MoE layers to report how they routed; it costs a read-back for each layer.
     pub fn with_reports(mut self) -> Self {
         self.reports = Some(Vec::new());
@@ -133,6 +142,43 @@ impl Pass {
     /// bias, a threshold) is updated in this pass only, in training, so that accumulation changes nothing.
     pub fn ends_step(&self) -> bool {
         self.ends_step
+    }
+
+    /// Updates a state by a rule with the statistics of this pass, `[N]`. The rule receives whether the step
+    /// ends with the pass ([`Pass::ends_step`]). For concurrent passes the rule is called later, once for
+    /// each of them, in their order.
+    ///
+    /// The rest of the pass must not depend on the updated state.
+    pub fn follow<const D: usize>(
+        &self,
+        state: &RunningState<Tensor<D>>,
+        seen: Tensor<1>,
+        rule: impl Fn(Tensor<1>, bool) + 'static,
+    ) {
+        match &self.beside {
+            None => rule(seen, self.ends_step()),
+            Some(beside) => beside.follow(state, seen, self.ends_step(), rule),
+        }
+    }
+
+    /// What the passes before this one and this one itself have for the same layer, in their order; what
+    /// they have is `[N]` each. All passes have to call it equally often.
+    pub fn up_to_here(&self, own: Tensor<1>) -> Vec<Tensor<1>> {
+        match &self.beside {
+            None => vec![own],
+            Some(beside) => beside.up_to_here(own),
+        }
+    }
+
+    /// Calls the rules that wait, with what all passes have seen. To be called by all of them after the
+    /// forward pass.
+    ///
+    /// # Panics
+    /// If another pass moves a state that this one has not met.
+    pub fn settle(&self) {
+        if let Some(beside) = &self.beside {
+            beside.settle();
+        }
     }
 
     /// A new random generator for each call. In training it differs from step to step, in

@@ -103,13 +103,13 @@ fn quality(query: &Query, setting: &Setting, hues: &Hues) -> Vec<Figure> {
         ));
         figures.extend(lengths::figure(query, setting, metric));
         let Some(better) = query.better(metric) else { continue };
-        let flops = Against {
+        let flops = CostPlot {
             metric,
             better,
             label: "active FLOPs per token",
             cost: |row| row.flops_per_token,
         };
-        let seconds = Against { label: "seconds per run", cost: |row| row.seconds, ..flops };
+        let seconds = CostPlot { label: "seconds per run", cost: |row| row.seconds, ..flops };
         figures.extend([flops, seconds].iter().filter_map(|plot| plot.figure(setting, &rows)));
     }
     figures
@@ -129,14 +129,14 @@ fn dots(query: &Query, setting: &Setting, metric: &str, hues: &Hues) -> Vec<Dots
 }
 
 /// Quality against a cost, with the words under it.
-struct Against<'a> {
+struct CostPlot<'a> {
     metric: &'a str,
     better: Better,
     label: &'a str,
     cost: fn(&Row) -> Option<f64>,
 }
 
-impl Against<'_> {
+impl CostPlot<'_> {
     fn figure(&self, setting: &Setting, rows: &[Dots]) -> Option<Figure> {
         let Self { metric, better, label, cost } = self;
         let point = |dots: &Dots| {

@@ -26,7 +26,7 @@ impl Serialize for Object<'_> {
         for (key, value) in about {
             object.serialize_entry(key, value)?;
         }
-        object.serialize_entry("rows", &Rows(columns, rows))?;
+        object.serialize_entry("rows", &JsonRows(columns, rows))?;
         object.serialize_entry("bold", bold)?;
         object.serialize_entry("notes", notes)?;
         object.end()
@@ -34,18 +34,18 @@ impl Serialize for Object<'_> {
 }
 
 /// The rows of a table.
-struct Rows<'a>(&'a [Column], &'a [Vec<Cell>]);
+struct JsonRows<'a>(&'a [Column], &'a [Vec<Cell>]);
 
-impl Serialize for Rows<'_> {
+impl Serialize for JsonRows<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_seq(self.1.iter().map(|row| Row(self.0, row)))
+        to.collect_seq(self.1.iter().map(|row| JsonRow(self.0, row)))
     }
 }
 
 /// One row, by the keys of its columns.
-struct Row<'a>(&'a [Column], &'a [Cell]);
+struct JsonRow<'a>(&'a [Column], &'a [Cell]);
 
-impl Serialize for Row<'_> {
+impl Serialize for JsonRow<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_map(self.0.iter().zip(self.1).map(|(column, cell)| (&column.key, cell)))
     }

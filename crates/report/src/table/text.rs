@@ -41,11 +41,12 @@ fn add(text: &mut String, line: &str) {
 /// Adds a table without its notes; gives its width. Cells are made twice, for the width of their column and for
 /// their line: of a large table they take more memory than its lines.
 fn body(table: &Table, text: &mut String) -> usize {
-    let columns: Vec<Shown> = (0..table.columns.len()).map(|at| Shown::new(table, at)).collect();
+    let columns: Vec<TextColumn> =
+        (0..table.columns.len()).map(|at| TextColumn::new(table, at)).collect();
     let gaps = 2 * columns.len().saturating_sub(1);
     let rule = columns.iter().map(|column| column.width).sum::<usize>() + gaps;
     let line = |row: Option<&[Cell]>| {
-        let cell = |column: &Shown| {
+        let cell = |column: &TextColumn| {
             let text = row.map_or_else(|| column.head(), |row| column.cell(row));
             pad(&text, column.width, column.column.is_words())
         };
@@ -71,7 +72,7 @@ fn wrap(note: &str, to: usize) -> Vec<String> {
 }
 
 /// A column as it is shown.
-struct Shown<'a> {
+struct TextColumn<'a> {
     at: usize,
     column: &'a Column,
     /// Whether any of its cells is in bold, so that all have room for a star.
@@ -79,7 +80,7 @@ struct Shown<'a> {
     width: usize,
 }
 
-impl<'a> Shown<'a> {
+impl<'a> TextColumn<'a> {
     fn new(table: &'a Table, at: usize) -> Self {
         let starred = table.rows.iter().any(|row| row[at].is_bold());
         let shown = Self { at, column: &table.columns[at], starred, width: 0 };

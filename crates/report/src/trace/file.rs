@@ -9,7 +9,7 @@ use super::{About, Layer, Pixels, Property, Trace};
 const MOST_EXPERTS: usize = 1 << 20;
 
 /// A tensor's name, kind, shape and numbers.
-type Column = (String, Dtype, Vec<usize>, Vec<u8>);
+type NamedTensor = (String, Dtype, Vec<usize>, Vec<u8>);
 
 /// The file of a trace.
 pub(super) fn encode(trace: &Trace) -> Result<Vec<u8>, String> {
@@ -18,7 +18,7 @@ pub(super) fn encode(trace: &Trace) -> Result<Vec<u8>, String> {
     let Trace { about, example, position, token, label, text, .. } = trace;
     let columns =
         [("example", example), ("position", position), ("token", token), ("label", label)];
-    let mut columns: Vec<Column> =
+    let mut columns: Vec<NamedTensor> =
         columns.map(|(name, values)| ints(name.into(), [n], values)).into();
     for (at, layer) in trace.layers.iter().enumerate() {
         columns.push(ints(format!("layer.{at}.experts"), [n, layer.k], &layer.experts));
@@ -39,11 +39,11 @@ pub(super) fn encode(trace: &Trace) -> Result<Vec<u8>, String> {
     file.map_err(|err| err.to_string())
 }
 
-fn ints<const D: usize>(name: String, shape: [usize; D], values: &[i32]) -> Column {
+fn ints<const D: usize>(name: String, shape: [usize; D], values: &[i32]) -> NamedTensor {
     (name, Dtype::I32, shape.into(), values.iter().flat_map(|x| x.to_le_bytes()).collect())
 }
 
-fn floats<const D: usize>(name: String, shape: [usize; D], values: &[f32]) -> Column {
+fn floats<const D: usize>(name: String, shape: [usize; D], values: &[f32]) -> NamedTensor {
     (name, Dtype::F32, shape.into(), values.iter().flat_map(|x| x.to_le_bytes()).collect())
 }
 

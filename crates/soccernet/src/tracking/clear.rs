@@ -60,7 +60,7 @@ pub struct Clear {
 }
 
 /// What is known of the tracks of the truth.
-struct Memory {
+struct TrackHistory {
     /// Frames with the track, and with a pair of it.
     frames: Vec<[u64; 2]>,
     /// The last partner.
@@ -83,7 +83,7 @@ impl Clear {
             return clear; // the official package leaves the measures of such a sequence at 0
         }
         let none = vec![None; count];
-        let mut memory = Memory {
+        let mut memory = TrackHistory {
             frames: vec![[0; 2]; count],
             last: none.clone(),
             before: none,
@@ -102,7 +102,7 @@ impl Clear {
         clear.finish()
     }
 
-    fn frame(&mut self, frame: &Frame, memory: &mut Memory) {
+    fn frame(&mut self, frame: &Frame, memory: &mut TrackHistory) {
         frame.truth.iter().for_each(|track| memory.frames[*track][0] += 1);
         let pairs = pairs(frame, &memory.before);
         self.hits += pairs.len() as u64;

@@ -38,10 +38,10 @@ pub(super) fn read(data: &DataDir, rgb: bool) -> Result<Pairs, DataError> {
 }
 
 /// Files by their names within the set, `RAW/CLASS/sample....npy`.
-type Files = BTreeMap<String, Vec<u8>>;
+type FileBytes = BTreeMap<String, Vec<u8>>;
 
-fn of_folder(data: &DataDir, root: &Path) -> Result<(PathBuf, Files), DataError> {
-    let mut files = Files::new();
+fn of_folder(data: &DataDir, root: &Path) -> Result<(PathBuf, FileBytes), DataError> {
+    let mut files = FileBytes::new();
     for part in ["RAW", "RGB"] {
         let read = data.read_tree(&ORIGIN, &root.join(part))?;
         files.extend(read.into_iter().map(|(name, bytes)| (format!("{part}/{name}"), bytes)));
@@ -49,11 +49,11 @@ fn of_folder(data: &DataDir, root: &Path) -> Result<(PathBuf, Files), DataError>
     Ok((root.to_path_buf(), files))
 }
 
-fn of_archive(data: &DataDir, path: &Path) -> Result<Files, DataError> {
+fn of_archive(data: &DataDir, path: &Path) -> Result<FileBytes, DataError> {
     let bytes = data.read_of(&ORIGIN, path)?;
     let wrong =
         |err: std::io::Error| ORIGIN.damaged(path, format!("not a whole .tar.gz archive: {err}"));
-    let mut files = Files::new();
+    let mut files = FileBytes::new();
     // Whatever is behind that is not read, so the archive is cut off.
     let most = most_unpacked(bytes.len() as u64);
     let mut archive = tar::Archive::new(GzDecoder::new(&bytes[..]).take(most));
@@ -87,7 +87,7 @@ fn parts(stem: &str) -> Option<[&str; 3]> {
 
 /// `CLASS/sample_CLASSCAPTURE_NUMBER` of all files of a part, or the name of one that is named otherwise.
 fn stems<'a>(
-    files: &'a Files,
+    files: &'a FileBytes,
     part: &str,
     end: &str,
 ) -> Result<BTreeSet<&'a str>, (&'a str, String)> {
@@ -100,7 +100,7 @@ fn stems<'a>(
     of_part.map(stem).collect()
 }
 
-fn pairs(root: &Path, files: Files, rgb: bool) -> Result<Pairs, DataError> {
+fn pairs(root: &Path, files: FileBytes, rgb: bool) -> Result<Pairs, DataError> {
     let damaged = |name: &str, problem: String| ORIGIN.damaged(&root.join(name), problem);
     let raws = stems(&files, "RAW/", ".npy").map_err(|(name, problem)| damaged(name, problem))?;
     let images = stems(&files, "RGB/", ".png").map_err(|(name, problem)| damaged(name, problem))?;
@@ -186,8 +186,8 @@ mod tests {
     }
 
     /// Two classes with two captures each, of two samples.
-    fn files() -> Files {
-        let mut files = Files::new();
+    fn files() -> FileBytes {
+        let mut files = FileBytes::new();
         for (c, class) in ["arborio", "brown"].into_iter().enumerate() {
             for (capture, number) in [("02398", 1), ("02398", 10), ("02399", 1), ("02399", 2)] {
                 let stem = format!("{class}/sample_{class}{capture}_{number}");
@@ -199,7 +199,7 @@ mod tests {
         files
     }
 
-    fn folder(files: &Files) -> tempfile::TempDir {
+    fn folder(files: &FileBytes) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (name, bytes) in files {
             let path = folder.path().join("rice-raw").join(name);
@@ -209,7 +209,7 @@ mod tests {
         folder
     }
 
-    fn archive(files: &Files) -> Vec<u8> {
+    fn archive(files: &FileBytes) -> Vec<u8> {
         let encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         let mut archive = tar::Builder::new(encoder);
         for (name, bytes) in files {
@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_folder_has_two_digests_and_each_file_counts() {
-        let digest = |files: &Files| {
+        let digest = |files: &FileBytes| {
             let folder = folder(files);
             let data = DataDir::new(Some(folder.path().into()));
             read(&data, false).unwrap();
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_with_the_file() {
         let one = "arborio/sample_arborio02398_1";
-        let err = |change: &dyn Fn(&mut Files)| {
+        let err = |change: &dyn Fn(&mut FileBytes)| {
             let mut files = files();
             change(&mut files);
             of(folder(&files).path()).err().unwrap()
@@ -269,7 +269,7 @@ mod tests {
         let (raw, rgb) = (format!("RAW/{one}.npy"), format!("RGB/{one}.png"));
         let put = |name: &str, bytes: Vec<u8>| {
             let name = name.to_string();
-            err(&move |files: &mut Files| drop(files.insert(name.clone(), bytes.clone())))
+            err(&move |files: &mut FileBytes| drop(files.insert(name.clone(), bytes.clone())))
         };
         let found = err(&|files| drop(files.remove(&rgb)));
         assert!(found.contains(&format!("{raw}: {rgb} is missing; get Dataset/RAW")), "{found}");
@@ -306,7 +306,7 @@ mod tests {
             let err = of(folder.path()).err().unwrap();
             assert!(err.contains("rice-raw.tar.gz") && err.contains("not a whole"), "{cut}: {err}");
         }
-        fs::write(folder.path().join("rice-raw.tar.gz"), archive(&Files::new())).unwrap();
+        fs::write(folder.path().join("rice-raw.tar.gz"), archive(&FileBytes::new())).unwrap();
         assert!(of(folder.path()).err().unwrap().contains("no RAW/CLASS/sample"));
         let nothing = tempfile::tempdir().unwrap();
         let err = of(nothing.path()).err().unwrap();

@@ -18,13 +18,12 @@ use std::sync::Arc;
 
 use burn::prelude::*;
 use moe::{Domain, Input, config};
-use soccernet::tracking::Measures;
 
 use super::{
     association::Descriptor,
     descriptors::{Use, by_frame, by_motion, gate, of_length_1, tracked},
     frames::FramesConfig,
-    measured::add_official,
+    measured::{TrackMeasures, add_official},
     players::unit,
     reidentification::histogram,
     sequences::{Clip, SequencesConfig, load},
@@ -170,7 +169,7 @@ impl AppearanceTracking {
         split: Split,
         [valid, own]: [Vec<Descriptor>; 2],
         memory: usize,
-    ) -> Option<Measures> {
+    ) -> TrackMeasures {
         let gate = gate(&self.clips[Split::Valid as usize], &valid, self.config.gate);
         let clips = &self.clips[split as usize];
         let use_of = Use { lambda: self.config.lambda, gate, memory };
@@ -278,15 +277,13 @@ impl SequentialTask for AppearanceTracking {
         let clips = &self.clips[split as usize];
         let both = |of: &mut dyn FnMut(Split) -> Vec<Descriptor>| [of(Split::Valid), of(split)];
         let learned = both(&mut |split| self.embeddings(split, network, device));
-        let forgetful = self.seen(split, learned.clone(), 0).map_or(f64::NAN, of_hota);
+        let [forgetful, ..] = self.seen(split, learned.clone(), 0);
         let colours = both(&mut |split| self.histograms(split));
-        let colours = self.seen(split, colours, MEMORY).map_or(f64::NAN, of_hota);
-        let motion = by_motion(clips).map_or(f64::NAN, of_hota);
-        let Some(found) = self.seen(split, learned, MEMORY) else {
-            return score.add("HOTA", f64::NAN, 1);
-        };
-        add_official(&found, score);
-        let hota = found.hota.hota;
+        let [colours, ..] = self.seen(split, colours, MEMORY);
+        let [motion, ..] = by_motion(clips);
+        let found = self.seen(split, learned, MEMORY);
+        add_official(found, score);
+        let [hota, ..] = found;
         for (name, value) in [
             ("HOTA_motion", motion),
             ("HOTA_histogram", colours),
@@ -299,10 +296,6 @@ impl SequentialTask for AppearanceTracking {
             score.add(name, value, 1);
         }
     }
-}
-
-fn of_hota(found: Measures) -> f64 {
-    found.hota.hota
 }
 
 #[cfg(test)]

@@ -1,10 +1,8 @@
 //! Descriptors of the boxes of sequences, and the measures of the tracker that uses them.
 
-use soccernet::tracking::Measures;
-
 use super::{
     association::{Descriptor, GALLERY, appearance_distance},
-    measured::measures,
+    measured::{TrackMeasures, measures},
     sequences::Clip,
     tracker::{Appearance, straight, track},
 };
@@ -62,7 +60,7 @@ fn quantile(tracks: &[Vec<&[f32]>], share: f64) -> Option<f64> {
 }
 
 /// The measures of a tracker of motion and appearance.
-pub(super) fn tracked(clips: &[Clip], of: &Described, how: Use) -> Option<Measures> {
+pub(super) fn tracked(clips: &[Clip], of: &Described, how: Use) -> TrackMeasures {
     let Use { lambda, gate, memory } = how;
     let mut of = of.iter();
     measures(clips, &mut |clip| {
@@ -73,7 +71,7 @@ pub(super) fn tracked(clips: &[Clip], of: &Described, how: Use) -> Option<Measur
 }
 
 /// Those of a tracker of motion alone.
-pub(super) fn by_motion(clips: &[Clip]) -> Option<Measures> {
+pub(super) fn by_motion(clips: &[Clip]) -> TrackMeasures {
     measures(clips, &mut |clip| track(&clip.boxes(), &mut straight, None))
 }
 

@@ -31,7 +31,7 @@ pub(super) struct Fitted {
 type Line = [f64; 3];
 
 /// A straight line on the grass, by two points of it, and the ends in the image.
-struct Pair {
+struct LineMatch {
     world: [World; 2],
     image: [Point; 2],
 }
@@ -56,7 +56,7 @@ pub(super) fn fit(lines: &Lines) -> Option<Fitted> {
 }
 
 /// Straight lines on the grass with two ends apart from each other.
-fn pairs(lines: &Lines) -> Vec<Pair> {
+fn pairs(lines: &Lines) -> Vec<LineMatch> {
     let model = Model::default();
     let [width, height] = IMAGE.map(|size| size - 1.0);
     let mut pairs = Vec::new();
@@ -67,7 +67,7 @@ fn pairs(lines: &Lines) -> Vec<Pair> {
         let pixel = |[x, y]: Point| [x * width, y * height];
         let image = [pixel(points[0]), pixel(points[points.len() - 1])];
         if (image[0][0] - image[1][0]).hypot(image[0][1] - image[1][1]) > 5.0 {
-            pairs.push(Pair { world: [world[0], world[world.len() - 1]], image });
+            pairs.push(LineMatch { world: [world[0], world[world.len() - 1]], image });
         }
     }
     pairs
@@ -83,7 +83,7 @@ fn unit(line: Line) -> Line {
 }
 
 /// (1): H of the normalised coordinates, row by row.
-fn homography(pairs: &[Pair]) -> Option<[[f64; 3]; 3]> {
+fn homography(pairs: &[LineMatch]) -> Option<[[f64; 3]; 3]> {
     let mut normal = SMatrix::<f64, 9, 9>::zeros();
     for pair in pairs {
         let world = pair.world.map(|[x, y, _]| [x / METRES, y / METRES, 1.0]);
@@ -156,7 +156,7 @@ fn camera(numbers: &[f64; NUMBERS]) -> Camera {
 }
 
 /// How far each end is from its line, in pixels; a line behind the camera is far off.
-fn residuals(numbers: &[f64; NUMBERS], pairs: &[Pair]) -> Vec<f64> {
+fn residuals(numbers: &[f64; NUMBERS], pairs: &[LineMatch]) -> Vec<f64> {
     const FAR: f64 = 1000.0;
     let camera = camera(numbers);
     let rotation = camera.rotation();
@@ -182,7 +182,7 @@ fn squares(residuals: &[f64]) -> f64 {
 }
 
 /// (3), and the root mean square of what is left.
-fn refined(start: [f64; NUMBERS], pairs: &[Pair]) -> ([f64; NUMBERS], f64) {
+fn refined(start: [f64; NUMBERS], pairs: &[LineMatch]) -> ([f64; NUMBERS], f64) {
     const STEPS: [f64; NUMBERS] = [1e-4, 1e-4, 1e-4, 1e-2, 1e-3, 1e-3, 1e-3];
     let (mut numbers, mut damping) = (start, 1e-3);
     let mut left = residuals(&numbers, pairs);

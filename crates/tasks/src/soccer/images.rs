@@ -77,7 +77,7 @@ impl SoccerImagesConfig {
 }
 
 /// A image with the lines on it.
-pub(super) struct Image {
+pub(super) struct PitchImage {
     /// `00000`.
     pub(super) name: String,
     /// The file of annotations.
@@ -103,10 +103,10 @@ pub(super) fn load(
     task: &str,
     config: &SoccerImagesConfig,
     data: &DataDir,
-) -> Result<[Vec<Image>; 3], DataError> {
+) -> Result<[Vec<PitchImage>; 3], DataError> {
     config.check().map_err(|message| wrong(task, message))?;
     let files = Files::new(data, config.folder.as_deref(), || generated(config));
-    let read = |split: &str| -> Result<Vec<Image>, DataError> {
+    let read = |split: &str| -> Result<Vec<PitchImage>, DataError> {
         let is_truth = |name: &String| {
             let digits = name.strip_suffix(".json").unwrap_or_default();
             !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
@@ -125,7 +125,7 @@ fn image(
     split: &str,
     truth: &str,
     [height, width]: [usize; 2],
-) -> Result<Image, DataError> {
+) -> Result<PitchImage, DataError> {
     let name = truth.trim_end_matches(".json").to_string();
     let file = format!("{split}/{truth}");
     let truth = files.read(&file)?;
@@ -141,7 +141,7 @@ fn image(
         false => image::imageops::resize(&image, width as u32, height as u32, FilterType::Triangle),
     };
     let pixels = image.into_raw().into_iter().map(|byte| f32::from(byte) / 255.0).collect();
-    Ok(Image { name, truth, lines, pixels })
+    Ok(PitchImage { name, truth, lines, pixels })
 }
 
 /// The files of generated images.

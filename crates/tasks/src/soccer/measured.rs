@@ -9,18 +9,14 @@ use soccernet::{
 };
 
 use super::sequences::Clip;
-use crate::Score;
+use crate::{Score, official::official_measures};
 
-/// Adds the measures that the challenge names.
-pub(super) fn add_official(found: &Measures, score: &mut Score) {
-    let Measures { hota, clear, identity } = found;
-    for (name, value) in [
-        ("HOTA", hota.hota),
-        ("DetA", hota.det_a),
-        ("AssA", hota.ass_a),
-        ("MOTA", clear.mota),
-        ("IDF1", identity.f1),
-    ] {
+/// The measures that the challenge names: HOTA, DetA, AssA, MOTA and IDF1.
+pub(super) type TrackMeasures = [f64; 5];
+
+/// Adds them.
+pub(super) fn add_official(found: TrackMeasures, score: &mut Score) {
+    for (name, value) in ["HOTA", "DetA", "AssA", "MOTA", "IDF1"].into_iter().zip(found) {
         score.add(name, value, 1);
     }
 }
@@ -29,7 +25,7 @@ pub(super) fn add_official(found: &Measures, score: &mut Score) {
 pub(super) fn measures(
     clips: &[Clip],
     identify: &mut dyn FnMut(&Clip) -> Vec<Vec<i64>>,
-) -> Option<Measures> {
+) -> TrackMeasures {
     let (mut truth, mut seen) = (BTreeMap::new(), BTreeMap::new());
     for clip in clips {
         seen.insert(format!("{}.txt", clip.name), mot::write(&rows(clip, &identify(clip))));
@@ -38,10 +34,14 @@ pub(super) fn measures(
     }
     let (truth, seen) = (Source::memory("truth", truth), Source::memory("tracks", seen));
     let official = Official::Tracking2022;
-    match soccernet::score(official, &truth, &seen, &Options::of(official)).ok()?.result {
-        Measured::Tracking(found) => Some(found.combined),
+    let of = |found: Measured| match found {
+        Measured::Tracking(found) => {
+            let Measures { hota, clear, identity } = &found.combined;
+            Some([hota.hota, hota.det_a, hota.ass_a, clear.mota, identity.f1])
+        }
         _ => None,
-    }
+    };
+    official_measures(official, &Options::of(official), [&truth, &seen], of)
 }
 
 /// The rows of a submission.

@@ -13,11 +13,10 @@ use std::sync::Arc;
 
 use burn::prelude::*;
 use moe::{Domain, Input, config};
-use soccernet::tracking::Measures;
 
 use super::{
     association::Rect,
-    measured::{add_official, measures},
+    measured::{TrackMeasures, add_official, measures},
     sequences::{Clip, SequencesConfig, load},
     tracker::{Motion, standing, straight, track},
 };
@@ -96,7 +95,7 @@ impl PlayerTracking {
         Input::Image(Tensor::from_data(TensorData::new(trajectories.concat(), shape), device))
     }
 
-    fn measures(&self, split: Split, motion: &mut Motion<'_>) -> Option<Measures> {
+    fn measures(&self, split: Split, motion: &mut Motion<'_>) -> TrackMeasures {
         measures(&self.clips[split as usize], &mut |clip| track(&clip.boxes(), motion, None))
     }
 }
@@ -212,18 +211,16 @@ impl SequentialTask for PlayerTracking {
                 .collect()
         };
         let found = self.measures(split, &mut learned);
-        let hota = |found: Option<Measures>| found.map_or(f64::NAN, |found| found.hota.hota);
-        let still = hota(self.measures(split, &mut standing));
-        let moving = hota(self.measures(split, &mut straight));
-        let Some(found) = found else { return score.add("HOTA", f64::NAN, 1) };
-        add_official(&found, score);
-        let hota = found.hota;
+        let [still, ..] = self.measures(split, &mut standing);
+        let [moving, ..] = self.measures(split, &mut straight);
+        add_official(found, score);
+        let [hota, _, ass_a, ..] = found;
         for (name, value) in [
             ("HOTA_standing", still),
             ("HOTA_straight", moving),
-            ("HOTA_over_standing", hota.hota - still),
-            ("HOTA_over_straight", hota.hota - moving),
-            ("HOTA_less_root_AssA", hota.hota - hota.ass_a.sqrt()),
+            ("HOTA_over_standing", hota - still),
+            ("HOTA_over_straight", hota - moving),
+            ("HOTA_less_root_AssA", hota - ass_a.sqrt()),
         ] {
             score.add(name, value, 1);
         }

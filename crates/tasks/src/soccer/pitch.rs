@@ -23,10 +23,11 @@ use soccernet::{
 
 use super::{
     fit::{Fitted, fit},
-    images::{Image, SoccerImagesConfig, load},
+    images::{PitchImage, SoccerImagesConfig, load},
 };
 use crate::{
-    Batch, DataDir, DataError, LoadTask, Score, Split, Task, WholeSplitTask, score::constant,
+    Batch, DataDir, DataError, LoadTask, Score, Split, Task, WholeSplitTask,
+    official::official_measures, score::constant,
 };
 
 /// Whether a class is there, and its ends.
@@ -62,7 +63,7 @@ pub struct CameraCalibration(Pitch);
 /// What both learn.
 struct Pitch {
     config: PitchConfig,
-    images: [Vec<Image>; 3],
+    images: [Vec<PitchImage>; 3],
 }
 
 /// Classes with ends.
@@ -154,7 +155,7 @@ impl Pitch {
     }
 
     fn truth(&self, split: Split) -> Source {
-        let file = |image: &Image| (format!("test/{}.json", image.name), image.truth.clone());
+        let file = |image: &PitchImage| (format!("test/{}.json", image.name), image.truth.clone());
         Source::memory("truth", self.images[split as usize].iter().map(file).collect())
     }
 
@@ -165,25 +166,28 @@ impl Pitch {
         split: Split,
         prefix: &str,
         files: &[(usize, Vec<u8>)],
-    ) -> Vec<[f64; 3]> {
+    ) -> [[f64; 3]; 3] {
         let all = &self.images[split as usize];
         let file = |(at, bytes): &(usize, Vec<u8>)| {
             (format!("test/{prefix}_{}.json", all[*at].name), bytes.clone())
         };
         let files: BTreeMap<String, Vec<u8>> = files.iter().map(file).collect();
         let (truth, seen) = (self.truth(split), Source::memory("images", files));
-        let Ok(score) = soccernet::score(official, &truth, &seen, &Options::of(official)) else {
-            return vec![[f64::NAN; 3]; 3];
+        let of = |found: Measured| -> Option<[f64; 9]> {
+            let all: Vec<[f64; 3]> = match found {
+                Measured::Localization(all) => {
+                    all.iter().map(|one| [one.accuracy, 1.0, one.accuracy]).collect()
+                }
+                Measured::Calibration(all) => {
+                    all.iter().map(|one| [one.accuracy, one.completeness, one.ranking]).collect()
+                }
+                _ => return None,
+            };
+            all.concat().try_into().ok()
         };
-        match score.result {
-            Measured::Localization(all) => {
-                all.iter().map(|one| [one.accuracy, 1.0, one.accuracy]).collect()
-            }
-            Measured::Calibration(all) => {
-                all.iter().map(|one| [one.accuracy, one.completeness, one.ranking]).collect()
-            }
-            _ => vec![[0.0; 3]; 3],
-        }
+        let all: [f64; 9] =
+            official_measures(official, &Options::of(official), [&truth, &seen], of);
+        [0, 3, 6].map(|at: usize| [all[at], all[at + 1], all[at + 2]])
     }
 }
 
@@ -318,7 +322,7 @@ impl WholeSplitTask for CameraCalibration {
     fn measure_whole(&self, split: Split, outputs: &[Vec<f32>], score: &mut Score) {
         let outputs = self.0.joined_rows(outputs);
         let fitted: Vec<Option<Fitted>> = outputs.iter().map(|row| fit(&found(row))).collect();
-        let within = |reject: f64| -> Vec<[f64; 3]> {
+        let within = |reject: f64| -> [[f64; 3]; 3] {
             let kept = fitted.iter().enumerate().filter_map(|(at, fitted)| {
                 let fitted = fitted.as_ref().filter(|fitted| fitted.error <= reject)?;
                 Some((at, cameras::write(&fitted.camera)))
@@ -352,7 +356,7 @@ mod tests {
 
     /// What a network says that knows the lines.
     fn known(pitch: &Pitch) -> Vec<Vec<f32>> {
-        let output = |image: &Image| {
+        let output = |image: &PitchImage| {
             let mut row = targets(&image.lines);
             row.chunks_mut(COLUMNS).for_each(|class| class[0] = 20.0 * class[0] - 10.0);
             row

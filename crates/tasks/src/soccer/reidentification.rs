@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     Batch, BatchPosition, DataDir, DataError, LoadTask, Score, Split, Task, WholeSplitTask,
-    data::files::wrong,
+    data::files::wrong, official::official_measures,
 };
 
 /// Bins of a channel of the histogram of colours.
@@ -107,11 +107,11 @@ impl Reidentification {
         let truth = Source::memory("truth", file("bbox_info.json", bodies(all).write()));
         let seen = Source::memory("ranking", file("ranking.json", ranking.write()));
         let official = Official::Reidentification2022;
-        let measured = soccernet::score(official, &truth, &seen, &Options::of(official));
-        match measured.map(|score| score.result) {
-            Ok(Measured::Reidentification(found)) => [found.average, found.rank_1],
-            _ => [f64::NAN; 2],
-        }
+        let of = |found: Measured| match found {
+            Measured::Reidentification(found) => Some([found.average, found.rank_1]),
+            _ => None,
+        };
+        official_measures(official, &Options::of(official), [&truth, &seen], of)
     }
 }
 

@@ -19,13 +19,13 @@ pub(super) struct Sources {
 }
 
 /// The tokens of a split, and the whole texts that they are from.
-pub(super) struct Part {
+pub(super) struct SplitTokens {
     pub(super) tokens: Tokens,
     /// Counted in tokens.
     ends: Vec<End>,
 }
 
-impl Part {
+impl SplitTokens {
     /// Ends in bytes as ends in tokens: a token is from the text that has its first byte.
     pub(super) fn new(tokens: Tokens, ends: &[End]) -> Self {
         let (mut token, mut byte) = (0, 0);
@@ -65,9 +65,9 @@ mod tests {
     fn a_token_is_from_the_text_that_has_its_first_byte() {
         let tokens = Tokens { ids: vec![0; 5], bytes: vec![2, 3, 1, 1, 4] };
         let ends = [(4, 7), (6, 8), (11, 9)].map(|(at, text)| End { at, text });
-        let part = Part::new(tokens.clone(), &ends);
+        let part = SplitTokens::new(tokens.clone(), &ends);
         let sources: Vec<usize> = (0..6).filter_map(|token| part.source(token)).collect();
         assert_eq!(sources, [7, 7, 8, 9, 9, 9]);
-        assert_eq!(Part::new(tokens, &[]).source(0), None);
+        assert_eq!(SplitTokens::new(tokens, &[]).source(0), None);
     }
 }

@@ -17,7 +17,7 @@ use moe::{Choice, ConfigError, config};
 use super::{
     files::{checked, whole_letter},
     sources::{End, Sources},
-    stream::{Shown, Stream, Streams},
+    stream::{Stream, Streams, TextSettings},
     tokens::any_bytes,
 };
 use crate::{DataDir, DataError, LoadTask, Origin, Property, Task};
@@ -86,7 +86,8 @@ impl LoadTask for StateOfTheUnion {
         let (texts, sources) = split(&addresses);
         let short = |message| DataError::Content { path: folder.clone(), message };
         let choices = config.choices.as_deref();
-        let shown = Shown { task: Self::NAME, length, attack, tokens, stream, choices, data };
+        let shown =
+            TextSettings { task: Self::NAME, length, attack, tokens, stream, choices, data };
         let texts = texts.each_ref().map(Vec::as_slice);
         Ok(Arc::new(Streams::new(texts, &shown, sources, short)?))
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CHOICE_METRICS, Question, attack, choices,
-    sources::{Part, Sources},
+    sources::{Sources, SplitTokens},
     tokens::{Tokenizer, learn},
 };
 use crate::{
@@ -32,7 +32,7 @@ pub enum Stream {
 }
 
 /// The settings that the configs of all text tasks share.
-pub(crate) struct Shown<'a> {
+pub(crate) struct TextSettings<'a> {
     pub(crate) task: &'static str,
     pub(crate) length: usize,
     pub(crate) attack: f64,
@@ -52,9 +52,9 @@ pub(crate) struct Streams {
     stream: Stream,
     tokenizer: Arc<dyn Tokenizer>,
     /// Train, valid, test.
-    texts: [Part; 3],
+    texts: [SplitTokens; 3],
     /// The test text under attack.
-    attacked: Option<Part>,
+    attacked: Option<SplitTokens>,
     properties: Vec<Property>,
     questions: Vec<Question>,
     metrics: Vec<&'static str>,
@@ -65,11 +65,11 @@ impl Streams {
     /// wrong with a text that is too short.
     pub(crate) fn new(
         texts: [&[u8]; 3],
-        shown: &Shown,
+        shown: &TextSettings,
         mut sources: Sources,
         short: impl Fn(String) -> DataError,
     ) -> Result<Self, DataError> {
-        let Shown { task, length, attack: rate, tokens, stream, choices, data } = *shown;
+        let TextSettings { task, length, attack: rate, tokens, stream, choices, data } = *shown;
         attack::check(task, rate)?;
         if length == 0 {
             let message = "length = 0: must be at least 1".into();
@@ -79,7 +79,7 @@ impl Streams {
         let splits = [Split::Train, Split::Valid, Split::Test];
         let parts = splits.map(|split| {
             let at = split as usize;
-            Part::new(tokenizer.encode(texts[at]), &sources.ends[at])
+            SplitTokens::new(tokenizer.encode(texts[at]), &sources.ends[at])
         });
         for (part, split) in parts.iter().zip(splits.map(Split::name)) {
             part.check_length(&format!("its {split} part"), length).map_err(&short)?;
@@ -87,7 +87,7 @@ impl Streams {
         let attacked = (rate > 0.0).then(|| {
             let ends = &mut sources.ends[Split::Test as usize];
             let text = attack::attacked(texts[2], rate, ends.iter_mut().map(|end| &mut end.at));
-            Part::new(tokenizer.encode(&text), ends)
+            SplitTokens::new(tokenizer.encode(&text), ends)
         });
         if let Some(part) = &attacked {
             let name = format!("with attack = {rate} its test part");
@@ -113,7 +113,7 @@ impl Streams {
 
     /// The windows of these numbers of a text. Where it ends within a window, the last token is
     /// repeated, and its answers do not count.
-    fn windows(&self, part: &Part, windows: &[usize], device: &Device) -> Batch {
+    fn windows(&self, part: &SplitTokens, windows: &[usize], device: &Device) -> Batch {
         let (length, text) = (self.length, &part.tokens);
         let last = text.ids.len() - 1;
         let cut = |shift: usize| {
@@ -138,7 +138,7 @@ impl Streams {
     }
 
     /// The number of windows of a text. With `whole`, the last one may be padded.
-    fn count(&self, part: &Part, whole: bool) -> usize {
+    fn count(&self, part: &SplitTokens, whole: bool) -> usize {
         let answers = part.tokens.ids.len().saturating_sub(1);
         if whole { answers.div_ceil(self.length) } else { answers / self.length }
     }
@@ -313,7 +313,7 @@ mod tests {
     ) -> Result<Streams, String> {
         let (tokens, data) = (Choice::of(tokens), DataDir::default());
         let (task, choices, tokens, data) = ("text-lm", None, &tokens, &data);
-        let shown = Shown { task, length, attack, tokens, stream, choices, data };
+        let shown = TextSettings { task, length, attack, tokens, stream, choices, data };
         let name = || task.to_string();
         let short = |message| ConfigError::Invalid { what: "task", name: name(), message }.into();
         Streams::new(texts.map(str::as_bytes), &shown, Sources::default(), short)

@@ -15,7 +15,7 @@ use tanaka::data::EXAMPLES_SUBSET;
 
 use super::{
     sources::Sources,
-    stream::{Shown, Stream, Streams},
+    stream::{Stream, Streams, TextSettings},
 };
 use crate::{DataDir, DataError, LoadTask, Split, Task};
 
@@ -58,7 +58,8 @@ impl LoadTask for TanakaLm {
             ConfigError::Invalid { what: "task", name: Self::NAME.into(), message }.into()
         };
         let choices = config.choices.as_deref();
-        let shown = Shown { task: Self::NAME, length, attack, tokens, stream, choices, data };
+        let shown =
+            TextSettings { task: Self::NAME, length, attack, tokens, stream, choices, data };
         Ok(Arc::new(Streams::new(texts, &shown, Sources::default(), short)?))
     }
 }

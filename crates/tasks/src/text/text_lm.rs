@@ -11,7 +11,7 @@ use moe::{Choice, ConfigError, config};
 use super::{
     files,
     sources::Sources,
-    stream::{Shown, Stream, Streams},
+    stream::{Stream, Streams, TextSettings},
     tokens::any_bytes,
 };
 use crate::{DataDir, DataError, LoadTask, Task};
@@ -60,7 +60,8 @@ impl LoadTask for TextLm {
         let (path, texts) = texts(config, data)?;
         let short = |message| DataError::Content { path: path.clone(), message };
         let choices = config.choices.as_deref();
-        let shown = Shown { task: Self::NAME, length, attack, tokens, stream, choices, data };
+        let shown =
+            TextSettings { task: Self::NAME, length, attack, tokens, stream, choices, data };
         let texts = texts.each_ref().map(Vec::as_slice);
         Ok(Arc::new(Streams::new(texts, &shown, Sources::default(), short)?))
     }

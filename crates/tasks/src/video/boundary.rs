@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use burn::prelude::*;
 use moe::{Domain, config};
+use serde_json::Value;
 use soccernet::{Measured, Options, Task as Official, classes::CHANGES};
 
 use super::{
@@ -19,11 +20,12 @@ use super::{
 use crate::{
     Batch, DataDir, DataError, LoadTask, Score, Split, Task, WholeSplitTask,
     data::files::{fault, wrong},
+    official::official_measures,
 };
 
 const FILE: &str = "Labels-cameras.json";
-/// Names of the measures of each kind of change, in the order of `CHANGES`.
-const BY_CHANGE: [&str; 3] = ["mAP_abrupt", "mAP_smooth", "mAP_logo"];
+/// The average precision, and that of each kind of change in the order of `CHANGES`.
+const MEASURES: [&str; 4] = ["mAP", "mAP_abrupt", "mAP_smooth", "mAP_logo"];
 
 config! {
     /// Which games, and how they are shown.
@@ -88,20 +90,20 @@ impl Boundary {
         Ok(Self { config: config.clone(), ends: all, cameras: cameras(&games)?, games, chunks })
     }
 
-    /// The result of the official evaluator for confidences by game, half and frame; none if it fails.
-    fn official(
-        &self,
-        split: Split,
-        confidences: &[[Vec<f64>; 2]],
-    ) -> Option<soccernet::metric::boundary::Boundary> {
+    /// The [`MEASURES`] by the official evaluator, for confidences by game, half and frame.
+    fn official(&self, split: Split, confidences: &[[Vec<f64>; 2]]) -> [f64; 4] {
         let seen = arrays(&self.games.splits[split as usize], confidences, "boundary");
         let truth = self.games.truth(split as usize, FILE);
         let official = Official::Boundary;
-        let measured = soccernet::score(official, &truth, &seen, &Options::of(official)).ok()?;
-        match measured.result {
-            Measured::Boundary(found) => Some(found),
+        let of = |found: Measured| match found {
+            Measured::Boundary(found) => {
+                let of = |change: &str| found.per_change.get(change).and_then(Value::as_f64);
+                let [abrupt, smooth, logo] = CHANGES.map(|change| of(change).unwrap_or_default());
+                Some([found.average, abrupt, smooth, logo])
+            }
             _ => None,
-        }
+        };
+        official_measures(official, &Options::of(official), [&truth, &seen], of)
     }
 }
 
@@ -175,19 +177,14 @@ impl WholeSplitTask for Boundary {
         let confidences: Vec<[Vec<f64>; 2]> = joined
             .map(|halves| halves.map(|half| half.into_iter().map(probability).collect()))
             .collect();
-        let found = self.official(split, &confidences);
-        score.add("mAP", found.as_ref().map_or(f64::NAN, |found| found.average), 1);
-        if let Some(found) = found {
-            for (name, change) in BY_CHANGE.into_iter().zip(CHANGES) {
-                let value = found.per_change.get(change).and_then(serde_json::Value::as_f64);
-                score.add(name, value.unwrap_or_default(), 1);
-            }
+        for (name, value) in MEASURES.into_iter().zip(self.official(split, &confidences)) {
+            score.add(name, value, 1);
         }
         let of =
             |game: &Game| [0, 1].map(|half: usize| changes(&game.halves[half], self.games.width));
         let simple: Vec<[Vec<f64>; 2]> = games.iter().map(of).collect();
-        let found = self.official(split, &simple);
-        score.add("mAP_change_of_features", found.map_or(f64::NAN, |found| found.average), 1);
+        let [average, ..] = self.official(split, &simple);
+        score.add("mAP_change_of_features", average, 1);
     }
 }
 

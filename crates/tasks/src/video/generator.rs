@@ -77,7 +77,8 @@ pub(super) fn files(config: &GamesConfig) -> BTreeMap<String, Vec<u8>> {
     }
     for (number, name) in names.iter().enumerate() {
         let seed = stable_hash(&format!("generated game {number}"));
-        let game = Game { config, templates: &templates, rng: ChaCha8Rng::seed_from_u64(seed) };
+        let game =
+            GameGenerator { config, templates: &templates, rng: ChaCha8Rng::seed_from_u64(seed) };
         for (file, bytes) in game.files(name) {
             files.insert(format!("{name}/{file}"), bytes);
         }
@@ -85,13 +86,13 @@ pub(super) fn files(config: &GamesConfig) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-struct Game<'a> {
+struct GameGenerator<'a> {
     config: &'a GamesConfig,
     templates: &'a Templates,
     rng: ChaCha8Rng,
 }
 
-impl Game<'_> {
+impl GameGenerator<'_> {
     fn files(mut self, name: &str) -> Vec<(String, Vec<u8>)> {
         let frames = 120 * self.config.minutes as i64;
         let actions: Vec<Action> =

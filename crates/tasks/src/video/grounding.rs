@@ -31,6 +31,7 @@ use super::{
 use crate::{
     Batch, BatchPosition, DataDir, DataError, LoadTask, Score, Split, Task, WholeSplitTask,
     data::files::{fault, wrong},
+    official::official_measures,
 };
 
 const CAMERAS: &str = "Labels-cameras.json";
@@ -52,7 +53,7 @@ config! {
 
 /// A replay of an action.
 #[derive(Clone, Debug)]
-struct Shown {
+struct ActionReplay {
     game: usize,
     /// The half in which it is shown, from 0, and its frames.
     half: usize,
@@ -66,15 +67,15 @@ struct Shown {
 }
 
 /// A replay, and the first frame of a piece of the half that it is of.
-type Pair = (usize, usize);
+type ReplayPiece = (usize, usize);
 
 /// Replay grounding.
 pub struct Grounding {
     config: GroundingConfig,
     games: Games,
-    replays: [Vec<Shown>; 3],
+    replays: [Vec<ActionReplay>; 3],
     /// Pieces by split: the one with the moment in training, all of the half otherwise.
-    pairs: [Vec<Pair>; 3],
+    pairs: [Vec<ReplayPiece>; 3],
 }
 
 impl LoadTask for Grounding {
@@ -98,7 +99,7 @@ impl LoadTask for Grounding {
 }
 
 /// The replays of a game with a known moment.
-fn shown(number: usize, game: &Game) -> soccernet::Result<Vec<Shown>> {
+fn shown(number: usize, game: &Game) -> soccernet::Result<Vec<ActionReplay>> {
     let shots = game.shots(0, CAMERAS)?;
     let labels = match game.labels[1].is_empty() {
         true => Labels::default(),
@@ -123,7 +124,7 @@ fn shown(number: usize, game: &Game) -> soccernet::Result<Vec<Shown>> {
             .iter()
             .filter(|label| label.time.half == shot.time.half && label.time.frame() < begin);
         let last = earlier.map(|label| label.time.frame()).max();
-        all.push(Shown {
+        all.push(ActionReplay {
             game: number,
             half,
             begin: begin as usize,
@@ -149,10 +150,11 @@ impl Grounding {
             }
         }
         let chunk = config.chunk;
-        let piece =
-            |(number, replay): (usize, &Shown)| (number, replay.moment.saturating_sub(chunk / 2));
+        let piece = |(number, replay): (usize, &ActionReplay)| {
+            (number, replay.moment.saturating_sub(chunk / 2))
+        };
         let train = replays[0].iter().enumerate().map(piece).collect();
-        let all = |split: usize| -> Vec<Pair> {
+        let all = |split: usize| -> Vec<ReplayPiece> {
             let pieces = replays[split].iter().enumerate().flat_map(|(number, replay)| {
                 let frames = games.splits[split][replay.game].halves[replay.of_half].frames;
                 (0..frames).step_by(chunk).map(move |start| (number, start))
@@ -164,7 +166,7 @@ impl Grounding {
     }
 
     /// Pieces and replays side by side, `[B, 2, chunk, width]`, and whether a frame is the moment.
-    fn show(&self, split: Split, pairs: &[Pair], device: &Device) -> Batch {
+    fn show(&self, split: Split, pairs: &[ReplayPiece], device: &Device) -> Batch {
         let (chunk, width) = (self.config.chunk, self.games.width);
         let mut features = Vec::with_capacity(pairs.len() * 2 * chunk * width);
         let mut targets = Vec::with_capacity(pairs.len() * chunk);
@@ -196,7 +198,7 @@ impl Grounding {
     }
 
     /// A piece of a training replay: in every second one is the moment, anywhere.
-    fn drawn(&self, number: usize, place: BatchPosition, index: usize) -> Pair {
+    fn drawn(&self, number: usize, place: BatchPosition, index: usize) -> ReplayPiece {
         let replay = &self.replays[0][number];
         let frames = self.games.splits[0][replay.game].halves[replay.of_half].frames;
         let last = frames.saturating_sub(self.config.chunk);
@@ -245,11 +247,12 @@ impl Grounding {
         let options = Options { tolerances, ..Options::of(Official::Grounding) };
         let truth = self.games.truth(split as usize, CAMERAS);
         let seen = self.submission(split, candidates);
-        let measured = soccernet::score(Official::Grounding, &truth, &seen, &options);
-        match measured.map(|score| score.result) {
-            Ok(Measured::Grounding(found)) => found.average,
-            _ => f64::NAN,
-        }
+        let of = |found: Measured| match found {
+            Measured::Grounding(found) => Some([found.average]),
+            _ => None,
+        };
+        let [average] = official_measures(Official::Grounding, &options, [&truth, &seen], of);
+        average
     }
 }
 
@@ -276,13 +279,13 @@ impl Task for Grounding {
 
     fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch {
         let all = &self.pairs[split as usize];
-        let pairs: Vec<Pair> = examples.iter().map(|example| all[*example]).collect();
+        let pairs: Vec<ReplayPiece> = examples.iter().map(|example| all[*example]).collect();
         self.show(split, &pairs, device)
     }
 
     fn training_batch(&self, examples: &[usize], place: BatchPosition, device: &Device) -> Batch {
         let drawn = |(index, example): (usize, &usize)| self.drawn(*example, place, index);
-        let pairs: Vec<Pair> = examples.iter().enumerate().map(drawn).collect();
+        let pairs: Vec<ReplayPiece> = examples.iter().enumerate().map(drawn).collect();
         self.show(Split::Train, &pairs, device)
     }
 
@@ -302,7 +305,7 @@ impl Task for Grounding {
 impl WholeSplitTask for Grounding {
     fn measure_whole(&self, split: Split, outputs: &[Vec<f32>], score: &mut Score) {
         let replays = &self.replays[split as usize];
-        let frames = |replay: &Shown| {
+        let frames = |replay: &ActionReplay| {
             self.games.splits[split as usize][replay.game].halves[replay.of_half].frames
         };
         let mut scores: Vec<Vec<f32>> =
@@ -316,8 +319,9 @@ impl WholeSplitTask for Grounding {
             best.map(|frame| (frame, f64::from(scores[frame]))).collect()
         };
         let learned: Vec<Vec<(usize, f64)>> = scores.iter().map(candidates).collect();
-        let last =
-            |replay: &Shown| replay.last_action.map(|frame| (frame, 1.0)).into_iter().collect();
+        let last = |replay: &ActionReplay| {
+            replay.last_action.map(|frame| (frame, 1.0)).into_iter().collect()
+        };
         let last: Vec<Vec<(usize, f64)>> = replays.iter().map(last).collect();
         let of = |candidates, tolerances| self.average_precision(split, candidates, tolerances);
         let loose = of(&learned, Tolerances::Loose);

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     Batch, DataDir, DataError, LoadTask, Score, Split, Task, WholeSplitTask,
     data::files::{fault, wrong},
+    official::official_measures,
     score::{classification, constant},
 };
 
@@ -181,11 +182,12 @@ impl WholeSplitTask for Segmentation {
         let seen = arrays(games, &classes, "segmentation");
         let truth = self.games.truth(split as usize, FILE);
         let official = Official::Segmentation;
-        let measured = soccernet::score(official, &truth, &seen, &Options::of(official));
-        let [mean, unsmoothed] = match measured.map(|score| score.result) {
-            Ok(Measured::Segmentation(found)) => [found.mean, found.unsmoothed],
-            _ => [f64::NAN; 2],
+        let of = |found: Measured| match found {
+            Measured::Segmentation(found) => Some([found.mean, found.unsmoothed]),
+            _ => None,
         };
+        let [mean, unsmoothed] =
+            official_measures(official, &Options::of(official), [&truth, &seen], of);
         score.add("mIoU", mean, 1);
         score.add("mIoU_unsmoothed", unsmoothed, 1);
     }

@@ -36,6 +36,7 @@ use super::{
 use crate::{
     Batch, DataDir, DataError, LoadTask, Score, Split, Task, WholeSplitTask,
     data::files::{fault, wrong},
+    official::official_measures,
     score::constant,
 };
 
@@ -349,15 +350,17 @@ impl WholeSplitTask for Spotting {
             (Official::Spotting, tight, ["a_mAP_tight", "", ""]),
             (Official::Spotting2022, Options::of(Official::Spotting2022), ["a_mAP_2022", "", ""]),
         ] {
-            let measured = soccernet::score(official, &truth, &seen, &options);
-            let Ok(Measured::Spotting(found)) = measured.map(|score| score.result) else {
-                score.add(names[0], f64::NAN, 1);
-                continue;
+            let of = |found: Measured| match found {
+                Measured::Spotting(found) => {
+                    let values = [Some(found.average), found.visible, found.unshown];
+                    Some(values.map(Option::unwrap_or_default))
+                }
+                _ => None,
             };
-            let values = [Some(found.average), found.visible, found.unshown];
+            let values = official_measures(official, &options, [&truth, &seen], of);
             for (name, value) in names.into_iter().zip(values).filter(|(name, _)| !name.is_empty())
             {
-                score.add(name, value.unwrap_or_default(), 1);
+                score.add(name, value, 1);
             }
         }
         let share = score.mean("a_mAP_tight") / score.mean("a_mAP");

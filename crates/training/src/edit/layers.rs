@@ -7,7 +7,7 @@ use moe::{numbers_of, with_parameters};
 
 /// The parameters that are synchronised together.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Layer {
+pub(crate) struct SyncedLayer {
     /// `blocks.0`, `embedding`.
     pub(crate) name: String,
     /// Whether its numbers are trained by gradients, and not moved by a rule.
@@ -20,13 +20,13 @@ pub(crate) struct Layer {
 
 /// The layers of a network on an autodiff device. What is trained and what is moved by a rule are two
 /// entries of one name. Nothing is left to be done in running states.
-pub(crate) fn layers<M: Module>(model: &M) -> Vec<Layer> {
-    let mut layers: Vec<Layer> = Vec::new();
+pub(crate) fn layers<M: Module>(model: &M) -> Vec<SyncedLayer> {
+    let mut layers: Vec<SyncedLayer> = Vec::new();
     for (parameter, data) in numbers_of(model, |_| true) {
         let (name, trained) = (layer_of(&parameter.path), parameter.trained);
         let known = layers.iter().position(|l| l.name == name && l.trained == trained);
         let at = known.unwrap_or_else(|| {
-            layers.push(Layer { name, trained, parameters: vec![], numbers: vec![] });
+            layers.push(SyncedLayer { name, trained, parameters: vec![], numbers: vec![] });
             layers.len() - 1
         });
         layers[at].parameters.push((parameter.path, parameter.shape, data.num_elements()));
@@ -39,7 +39,7 @@ pub(crate) fn layers<M: Module>(model: &M) -> Vec<Layer> {
 ///
 /// # Panics
 /// If the layers are of another network.
-pub(crate) fn with_layers<M: Module>(model: M, layers: &[Layer]) -> M {
+pub(crate) fn with_layers<M: Module>(model: M, layers: &[SyncedLayer]) -> M {
     let mut numbers = BTreeMap::new();
     for layer in layers {
         let mut from = 0;

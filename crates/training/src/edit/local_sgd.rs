@@ -12,8 +12,8 @@ use tasks::Batch;
 use super::{
     Detector, WorkersConfig,
     fault::Faults,
-    layers::{Layer, layers, replica, with_layers},
-    outer::{Memory, Met, merged},
+    layers::{SyncedLayer, layers, replica, with_layers},
+    outer::{Met, OuterState, merged},
 };
 use crate::{
     Checkpoint, CheckpointError, Order, ProcessGroup, Run, TrainError,
@@ -39,9 +39,9 @@ pub(crate) struct LocalSgd {
 /// The state that the workers share between meetings.
 struct Apart {
     /// The network after the last meeting.
-    anchor: Vec<Layer>,
+    anchor: Vec<SyncedLayer>,
     /// The outer state of each trained layer.
-    memories: Vec<Memory>,
+    memories: Vec<OuterState>,
     /// The share of workers and layers that were anomalous when they last met.
     anomalous: f64,
 }
@@ -72,7 +72,7 @@ impl LocalSgd {
         self.workers.extend((1..own).map(|_| first.replica()).collect::<Vec<_>>());
         let anchor = layers(self.workers[0].model());
         let trained = anchor.iter().filter(|layer| layer.trained);
-        let memories = trained.map(|l| Memory::new(&self.config, l.numbers.len())).collect();
+        let memories = trained.map(|l| OuterState::new(&self.config, l.numbers.len())).collect();
         self.apart = Some(Apart { anchor, memories, anomalous: 0.0 });
     }
 
@@ -114,7 +114,8 @@ impl LocalSgd {
         let Some(apart) = &mut self.apart else { return };
         // Updates of running states are brought in.
         self.workers.iter_mut().for_each(|one| one.change(|model| replica(&model)));
-        let own: Vec<Vec<Layer>> = self.workers.iter().map(|one| layers(one.model())).collect();
+        let own: Vec<Vec<SyncedLayer>> =
+            self.workers.iter().map(|one| layers(one.model())).collect();
         let lost: Vec<bool> = own.iter().map(|own| !finite(own)).collect();
         apart.meet(&self.config, &everyones(self.workers[0].group(), own));
         for (one, lost) in self.workers.iter_mut().zip(lost) {
@@ -244,7 +245,7 @@ impl Learner for LocalSgd {
 }
 
 impl Apart {
-    fn meet(&mut self, config: &WorkersConfig, theirs: &[Vec<Layer>]) {
+    fn meet(&mut self, config: &WorkersConfig, theirs: &[Vec<SyncedLayer>]) {
         let mut memories = self.memories.iter_mut();
         let mut met: Vec<(String, Met)> = Vec::new();
         for (at, layer) in self.anchor.iter_mut().enumerate().filter(|(_, l)| l.trained) {
@@ -278,12 +279,12 @@ impl Apart {
 }
 
 /// The layers of all workers, from those of this process.
-fn everyones(group: &ProcessGroup, own: Vec<Vec<Layer>>) -> Vec<Vec<Layer>> {
+fn everyones(group: &ProcessGroup, own: Vec<Vec<SyncedLayer>>) -> Vec<Vec<SyncedLayer>> {
     if group.is_alone() {
         return own;
     }
     // They are numbers of 32 bits.
-    let numbers = |layers: &Vec<Layer>| {
+    let numbers = |layers: &Vec<SyncedLayer>| {
         layers.iter().flat_map(|layer| &layer.numbers).map(|x| *x as f32).collect::<Vec<f32>>()
     };
     let flat: Vec<f32> = own.iter().flat_map(numbers).collect();
@@ -308,6 +309,6 @@ fn of_all(world: &dyn Communicator, own: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
     all.into_iter().map(|x| Tensor::from_floats([x], &device)).collect()
 }
 
-fn finite(layers: &[Layer]) -> bool {
+fn finite(layers: &[SyncedLayer]) -> bool {
     layers.iter().flat_map(|layer| &layer.numbers).all(|x| x.is_finite())
 }

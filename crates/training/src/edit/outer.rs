@@ -89,7 +89,7 @@ fn length(numbers: &[f64]) -> f64 {
 
 /// The outer state of one layer, kept from round to round.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Memory {
+pub(crate) struct OuterState {
     /// One for each worker.
     pub(crate) detectors: Vec<Detector>,
     /// Nesterov's m.
@@ -105,7 +105,7 @@ pub(crate) struct Met {
     pub(crate) anomalous: Vec<bool>,
 }
 
-impl Memory {
+impl OuterState {
     pub(crate) fn new(config: &WorkersConfig, numbers: usize) -> Self {
         let detector = Detector::new(config.ewma, config.ewma_warmup, config.threshold);
         Self { detectors: vec![detector; config.count], moved: vec![0.0; numbers] }
@@ -215,9 +215,9 @@ mod tests {
         let deltas = [vec![0.1, -0.2, 0.3], vec![0.2, -0.1, 0.2], vec![4.0, 4.0, -4.0]];
         let norms: Vec<f64> = deltas.iter().map(|delta| length(delta)).collect();
         near(&norms, &[0.374166, 0.3, 6.928203]);
-        let mut memory = Memory::new(&CONFIG(), 3);
+        let mut memory = OuterState::new(&CONFIG(), 3);
         let mut anchor = vec![0.0; 3];
-        let step = |memory: &mut Memory, anchor: &mut Vec<f64>| {
+        let step = |memory: &mut OuterState, anchor: &mut Vec<f64>| {
             let at = |delta: &Vec<f64>| anchor.iter().zip(delta).map(|(a, d)| a - d).collect();
             let workers: Vec<Vec<f64>> = deltas.iter().map(at).collect();
             memory.meet(&CONFIG(), anchor, &workers)
@@ -234,14 +234,14 @@ mod tests {
     fn a_long_pseudo_gradient_is_clipped() {
         let config = WorkersConfig { count: 1, penalty: Penalty::Mean, ..CONFIG() };
         let mut anchor = vec![0.0, 0.0];
-        let mut memory = Memory::new(&config, 2);
+        let mut memory = OuterState::new(&config, 2);
         memory.meet(&config, &mut anchor, &[vec![-3.0, -4.0]]);
         near(&memory.moved, &[0.6, 0.8]);
     }
 
     /// Workers of one number, at a distance from the anchor, round by round.
     fn rounds(config: &WorkersConfig, distances: &[&[f64]]) -> (f64, Vec<Met>) {
-        let (mut memory, mut anchor) = (Memory::new(config, 1), vec![0.0]);
+        let (mut memory, mut anchor) = (OuterState::new(config, 1), vec![0.0]);
         let mut meet = |distances: &&[f64]| {
             let workers: Vec<Vec<f64>> = distances.iter().map(|d| vec![anchor[0] - d]).collect();
             memory.meet(config, &mut anchor, &workers)
@@ -276,7 +276,7 @@ mod tests {
     fn frequent_faults_are_caught_and_a_worker_that_goes_further_for_good_is_locked_out() {
         let flagged = |after: &[f64]| {
             let config = WorkersConfig { count: 1, ewma: 0.1, ewma_warmup: 20, ..CONFIG() };
-            let mut memory = Memory::new(&config, 1);
+            let mut memory = OuterState::new(&config, 1);
             // Lengths about 1, then those that are asked about.
             let early: Vec<f64> = (0..40).map(|i| 1.0 + 0.05 * f64::from(i % 3)).collect();
             early.iter().for_each(|norm| drop(memory.judge(&[*norm])));
@@ -312,7 +312,7 @@ mod tests {
         // 32-bit numbers of like size: their difference is exact in 64 bits.
         let (before, after) = (f64::from(0.123_456_79_f32), f64::from(-7.654_321_f32));
         let mut anchor = vec![before];
-        Memory::new(&plain, 1).meet(&plain, &mut anchor, &[vec![after]]);
+        OuterState::new(&plain, 1).meet(&plain, &mut anchor, &[vec![after]]);
         assert_eq!(anchor, [after]);
     }
 }

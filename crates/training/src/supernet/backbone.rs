@@ -10,7 +10,7 @@ use moe::{Choice, ConfigError, Domain, Init, Input, Pass, Placement, RealTokens,
 use super::{
     config::SupernetConfig,
     cost::ArchitectureCost,
-    network::{Layer, LayerSizes, Supernet},
+    network::{LayerSizes, Supernet, SupernetLayer},
 };
 
 /// What was checked before.
@@ -172,7 +172,7 @@ impl Supernet {
             self.encoder.iter().enumerate().map(|(i, layer)| (layer, small.encoder_layer(i)));
         let decoder = self.decoder.iter().enumerate().take(small.decoder_layers);
         let decoder = decoder.map(|(i, layer)| (layer, small.decoder_layer(i)));
-        let shift = |(layer, sizes): (&Layer, LayerSizes)| {
+        let shift = |(layer, sizes): (&SupernetLayer, LayerSizes)| {
             let mixture = layer.mixture.as_ref()?;
             let sizes = [sizes.width, sizes.hidden[0]];
             let (few, all) =

@@ -6,7 +6,7 @@ use super::{
     architecture::Architecture,
     attention::cut_attention,
     config::SupernetConfig,
-    network::{Layer, LayerSizes, Supernet},
+    network::{LayerSizes, Supernet, SupernetLayer},
     slices::{cut, front},
     switch::Expert,
 };
@@ -38,7 +38,7 @@ impl Supernet {
     }
 }
 
-impl Layer {
+impl SupernetLayer {
     fn cut(
         &self,
         config: &SupernetConfig,

@@ -36,7 +36,7 @@ use super::{
 
 /// A layer of either side.
 #[derive(Module, Debug)]
-pub(super) struct Layer {
+pub(super) struct SupernetLayer {
     pub(super) attention: MultiHead,
     pub(super) attention_norm: FrontNorm,
     /// Of a decoder with a source: the attention to it, and its norm.
@@ -53,8 +53,8 @@ pub(super) struct Layer {
 #[derive(Module, Debug)]
 pub struct Supernet {
     pub(super) embedding: Embedding,
-    pub(super) encoder: Vec<Layer>,
-    pub(super) decoder: Vec<Layer>,
+    pub(super) encoder: Vec<SupernetLayer>,
+    pub(super) decoder: Vec<SupernetLayer>,
     pub(super) source: usize,
     pub(super) target: usize,
     #[module(skip)]
@@ -103,7 +103,7 @@ impl Architecture {
     }
 }
 
-impl Layer {
+impl SupernetLayer {
     fn new(config: &SupernetConfig, sizes: LayerSizes, features: usize, init: &Init) -> Self {
         let LayerSizes { width, heads, cross, hidden, .. } = sizes;
         let attention = |name: &str, source_width: usize| {
@@ -148,7 +148,7 @@ impl Supernet {
         let width = sizes.encoder_width.max(sizes.decoder_width);
         let features = features(&config.space, &sizes).len();
         let layer = |side: &str, i: usize, of: LayerSizes| {
-            Layer::new(config, of, features, &init.at(side).at(i))
+            SupernetLayer::new(config, of, features, &init.at(side).at(i))
         };
         let encoder = sizes.encoder_heads.len();
         Self {
@@ -257,7 +257,7 @@ impl Supernet {
     fn feed_forward(
         &self,
         pass: &mut Pass,
-        layer: &Layer,
+        layer: &SupernetLayer,
         x: Tensor<3>,
         hidden: &[usize],
         condition: &Option<Tensor<2>>,
@@ -315,7 +315,7 @@ impl Supernet {
 
     /// What a decoder attends to before the first token.
     pub(super) fn begin(&self, architecture: &Architecture, encoded: &Encoded) -> Memory {
-        let layer = |(i, layer): (usize, &Layer)| {
+        let layer = |(i, layer): (usize, &SupernetLayer)| {
             let [_, _, outputs] = architecture.decoder_layer(i).cross?;
             let (source, mask) = encoded.last(outputs);
             let source = keys_values(layer.cross.as_ref()?, source, self.config.inner);

@@ -47,8 +47,8 @@ impl Verb for Export {
                 spec.id
             )
         })?;
-        let changed =
-            changes_of_network(&spec.config, &describe(&imported.source.config)?, plugins)?;
+        let described = describe(&imported.source.config)?;
+        let changed = changes_of_network(&spec.config, &described, plugins)?;
         ensure!(
             changed.is_empty(),
             "the run {} has another network than the config.json of its checkpoint describes, and cannot be \
@@ -63,16 +63,17 @@ impl Verb for Export {
         if let Some(lora) = adapters(&spec.config.moe) {
             network = builder.folded(&spec, &network, pruned.as_ref(), &lora)?;
         }
-        let source = match &pruned {
+        let (source, rules) = match &pruned {
             Some(pruned) => {
                 let experts = columns(pruned).with_context(place)?;
-                imported.source.with_experts(experts, &network).with_context(place)?
+                let source = imported.source.with_experts(experts, &network).with_context(place)?;
+                let rules = describe(&source.config)?.rules;
+                (source, rules)
             }
-            None => imported.source,
+            None => (imported.source, described.rules),
         };
-        let model = describe(&source.config)?;
         let tokenizer = Some(folder.join("tokenizer.json")).filter(|file| file.is_file());
-        export(&network, &model.rules, &source, &self.folder, tokenizer.as_deref())
+        export(&network, &rules, &source, &self.folder, tokenizer.as_deref())
             .with_context(place)?;
         let n = source.tensors.len();
         Ok(format!("{n} tensors in {}\n", self.folder.display()).into())

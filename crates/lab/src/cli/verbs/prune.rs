@@ -65,7 +65,7 @@ pub(crate) struct Prune {
 
 /// A network's size, work and quality.
 #[derive(Serialize)]
-struct Facts {
+struct NetworkFacts {
     experts: Vec<usize>,
     params: f64,
     expert_params: f64,
@@ -145,7 +145,7 @@ fn smaller(
 }
 
 /// Both networks, evaluated in turns, so that what disturbs the machine disturbs both.
-fn facts(builder: &ModelBuilder, specs: [&RunSpec; 2]) -> anyhow::Result<[Facts; 2]> {
+fn facts(builder: &ModelBuilder, specs: [&RunSpec; 2]) -> anyhow::Result<[NetworkFacts; 2]> {
     const ROUNDS: usize = 3;
     let models = [builder.trained(specs[0])?.0, builder.trained(specs[1])?.0];
     let (data, mut best) = (builder.task_for(specs[0])?, [f64::INFINITY; 2]);
@@ -165,7 +165,7 @@ fn of_network(
     spec: &RunSpec,
     model: &AnyBackbone,
     seconds: f64,
-) -> anyhow::Result<Facts> {
+) -> anyhow::Result<NetworkFacts> {
     let data = builder.task_for(spec)?;
     let [valid, test] =
         [Split::Valid, Split::Test].map(|split| evaluate(model, &*data, split, builder.device));
@@ -174,7 +174,7 @@ fn of_network(
     let numbers = |evaluation: &Evaluation| {
         evaluation.metrics.iter().map(|(name, value)| (name.to_string(), *value)).collect()
     };
-    Ok(Facts {
+    Ok(NetworkFacts {
         experts: test.layers.iter().map(|layer| layer.load.len()).collect(),
         params: test.params,
         expert_params: params_of(model, "experts") as f64,
@@ -187,7 +187,7 @@ fn of_network(
     })
 }
 
-fn table(old: &Facts, new: &Facts) -> String {
+fn table(old: &NetworkFacts, new: &NetworkFacts) -> String {
     let mut text = format!("{:<22} {:>14} {:>14} {:>9}\n", "", "before", "after", "change");
     let mut row = |name: &str, before: f64, after: f64, digits: usize| {
         let change = match before == 0.0 {

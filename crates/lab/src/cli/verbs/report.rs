@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use files::{write_atomic, write_atomic_with};
 use report::{Format, comparison, page_into, render, splice};
@@ -54,17 +54,13 @@ impl Verb for Report {
         let out = self.out.clone().unwrap_or_else(default);
         not_of_a_run(&out)?;
         let page = page_of(&results, query, self.margin.margin, runs, session.suites)?;
-        let mut wrong = None;
         let written = write_atomic_with(&out, |file| {
-            page_into(&page, file).unwrap_or_else(|err| {
-                wrong = Some(err);
-                Err(io::Error::other("there is no page"))
-            })
+            page_into(&page, file).unwrap_or_else(|err| Err(io::Error::other(err)))
         });
-        match wrong {
-            Some(err) => bail!(err),
-            None => written.with_context(|| out.display().to_string())?,
-        }
+        written.map_err(|err| match err.downcast::<report::Error>() {
+            Ok(of_page) => anyhow::Error::from(of_page),
+            Err(err) => anyhow::Error::from(err).context(out.display().to_string()),
+        })?;
         Ok(format!("wrote {}\n", out.display()).into())
     }
 }

@@ -75,6 +75,7 @@ impl Verb for SampleArgs {
         let TrainedRun { store, spec, .. } =
             trained_run(&self.run, &self.store.runs, &self.data.dir(), session.plugins)?;
         let plugins = session.plugins;
+        // The data without groups: what is generated has no answers that could be in one.
         if let Some(task) = spec.data.as_translation() {
             self.check_for_translation(&spec)?;
             let device = self.device.open()?;

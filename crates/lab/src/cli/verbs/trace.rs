@@ -16,7 +16,7 @@ use crate::{
     },
     exec::ModelBuilder,
     planning::{TrainedRun, trained_run},
-    probes::{Shown, given_choices, record_of},
+    probes::{TracedExamples, given_choices, record_of},
     spec::RunSpec,
 };
 
@@ -65,7 +65,11 @@ impl Verb for TraceArgs {
         let n = self.examples.unwrap_or(all);
         ensure!((1..=all).contains(&n), "--examples {n}: the split has {all}");
         let examples: Vec<usize> = (0..n).collect();
-        let shown = Shown { split: self.split, examples: &examples, step: spec.config.train.steps };
+        let shown = TracedExamples {
+            split: self.split,
+            examples: &examples,
+            step: spec.config.train.steps,
+        };
         let recorded = self.threads.install(|| recorded(&builder, &spec, shown))??;
         let Some(mut trace) = recorded else {
             bail!("the run {} has no MoE layers, or reads pairs of sequences", spec.id)
@@ -82,7 +86,11 @@ impl Verb for TraceArgs {
 }
 
 /// The trace of a run's network; none if nothing is routed there.
-fn recorded(builder: &ModelBuilder, spec: &RunSpec, shown: Shown) -> anyhow::Result<Option<Trace>> {
+fn recorded(
+    builder: &ModelBuilder,
+    spec: &RunSpec,
+    shown: TracedExamples,
+) -> anyhow::Result<Option<Trace>> {
     let ((model, _), task) = (builder.trained(spec)?, builder.task_for(spec)?);
     Ok(record_of(spec, &*task, &model, shown, builder.device))
 }

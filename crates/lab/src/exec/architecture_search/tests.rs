@@ -6,7 +6,7 @@ use tasks::DataDir;
 use super::*;
 use crate::{
     Plugins,
-    exec::Shown,
+    exec::ProgressDisplay,
     planning::Source,
     spec::{Program, Selection, Suite},
     store::{Environment, Store},
@@ -48,7 +48,7 @@ fn search(suite: &str, runs: &std::path::Path) -> anyhow::Result<Searched> {
         environment: &Environment::now("flex", 1),
         jobs: 1,
         trace: false,
-        shown: Shown::Nothing,
+        shown: ProgressDisplay::Nothing,
         on_end: &|_| {},
         tracer: None,
         group: training::ProcessGroup::alone(),

@@ -142,25 +142,6 @@ fn longest(map: &[u8]) -> usize {
     texts.split(|byte| *byte == 0).map(<[u8]>::len).max().unwrap_or(0)
 }
 
-/// The bytes of a text in Base64, up to what is none.
-fn base64(text: &str) -> Vec<u8> {
-    let digit = |byte: u8| match byte {
-        b'A'..=b'Z' => Some(byte - b'A'),
-        b'a'..=b'z' => Some(byte - b'a' + 26),
-        b'0'..=b'9' => Some(byte - b'0' + 52),
-        b'+' => Some(62),
-        b'/' => Some(63),
-        _ => None,
-    };
-    let digits: Vec<u8> = text.bytes().map_while(digit).collect();
-    let joined = |four: &[u8]| {
-        let bits = four.iter().fold(0_u32, |bits, digit| bits << 6 | u32::from(*digit));
-        let bytes = (bits << (6 * (4 - four.len()))).to_be_bytes();
-        bytes[1..four.len()].to_vec()
-    };
-    digits.chunks(4).flat_map(joined).collect()
-}
-
 /// How many times as long as a text a normalizer may make it, at most, by what it replaces and puts before
 /// it. Changes of single letters that are the same if made twice, such as NFKC, are not counted.
 fn growth(normalizer: &NormalizerWrapper) -> Result<usize, String> {
@@ -176,7 +157,8 @@ fn growth(normalizer: &NormalizerWrapper) -> Result<usize, String> {
         // What takes most of published ones is a letter of three bytes.
         NormalizerWrapper::Precompiled(map) => {
             let spec = serde_json::to_value(map).map_err(|err| format!("normalizer: {err}"))?;
-            let bytes = base64(spec["precompiled_charsmap"].as_str().unwrap_or_default());
+            let text = spec["precompiled_charsmap"].as_str().unwrap_or_default();
+            let bytes = base64::decode(text).map_err(|err| format!("normalizer: {err}"))?;
             Ok(longest(&bytes).div_ceil(3).max(1))
         }
         NormalizerWrapper::Replace(replace) => {
@@ -357,10 +339,6 @@ mod tests {
         let map = serde_json::json!({"type": "Precompiled", "precompiled_charsmap": map});
         let error = words("normalizer", map).err().unwrap();
         assert!(error.contains("a text 101 times as long"), "{error}");
-        assert_eq!(
-            [base64("TQ=="), base64("TWE="), base64("TWFu")],
-            ["M", "Ma", "Man"].map(Vec::from)
-        );
         // As published ones are.
         let spaces = serde_json::json!({ "Regex": " {2,}" });
         let before = serde_json::json!({"type": "Prepend", "prepend": "▁"});

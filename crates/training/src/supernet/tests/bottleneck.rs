@@ -61,7 +61,7 @@ fn normed(x: &[f64], y: &[f64]) -> Vec<f64> {
 
 /// Attention of the first of `tokens` to all of them.
 fn attended(
-    layer: &crate::supernet::network::Layer,
+    layer: &crate::supernet::network::SupernetLayer,
     tokens: &[Vec<f64>],
     heads: usize,
 ) -> Vec<f64> {

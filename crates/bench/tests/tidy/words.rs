@@ -3,8 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
+
+use crate::tree::{files, root};
 
 /// Settings that nothing sets, and why they are there.
 const KEPT: [(&str, &str); 4] = [
@@ -25,31 +27,15 @@ const SHARED: [(&str, &str); 3] = [
     ("Property", "a property of whole texts, of a task and in its trace"),
 ];
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
-}
-
-/// The files below a folder, but for results, build outputs and git's.
-fn files(folder: &Path, into: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap().flatten() {
-        let (path, name) = (entry.path(), entry.file_name());
-        if path.is_dir() && !["results", "target", ".git", "runs"].iter().any(|skip| name == *skip)
-        {
-            files(&path, into);
-        } else if path.is_file() {
-            into.push(path);
-        }
-    }
-}
-
+/// The text files of the workspace but for results, by their paths in it.
 fn all() -> Vec<(String, String)> {
-    let (root, mut paths) = (root(), Vec::new());
-    files(&root, &mut paths);
+    let root = root();
     let read = |path: PathBuf| {
-        let name = path.strip_prefix(&root).unwrap().to_string_lossy().to_string();
-        Some((name, fs::read_to_string(&path).ok()?))
+        let name = path.strip_prefix(&root).ok()?.to_string_lossy().to_string();
+        let is_result = name.starts_with("results/");
+        if is_result { None } else { Some((name, fs::read_to_string(&path).ok()?)) }
     };
-    paths.into_iter().filter_map(read).collect()
+    files(&root, "").into_iter().filter_map(read).collect()
 }
 
 /// The fields that `config!` declares in a source file; not those that are tables of settings themselves.
