@@ -269,12 +269,24 @@ fn processes_that_differ_are_refused() {
     fs::create_dir(&elsewhere).expect("a folder");
     fs::copy(place.path("tiny.toml"), elsewhere.join("tiny.toml")).expect("a copy");
     let err = two(&place, (&this, &args), (&this, &args, &elsewhere.to_string_lossy()));
-    assert!(err.contains("the runs folder runs of process 0 is not here"), "{err}");
+    assert!(
+        err.contains("error: process 1: --runs ") && err.contains("/elsewhere/runs: "),
+        "{err}"
+    );
+    let err = two(&place, (&this, &args), (&this, &run("other"), &here));
+    assert!(
+        err.contains("error: process 1: --runs ") && err.contains("/other: process 0 "),
+        "{err}"
+    );
+    assert!(err.contains("/runs; all processes need the same folder"), "{err}");
+    let split = [&args[..], &["--split-moments".into()]].concat();
+    let err = two(&place, (&this, &args), (&this, &split, &here));
+    assert!(err.contains("--split-moments: process 0 has false, process 1 has true"), "{err}");
 
     fs::remove_file(elsewhere.join("tiny.toml")).expect("it is there");
     let err = two(&place, (&this, &args), (&this, &args, &elsewhere.to_string_lossy()));
     assert!(err.contains("process 1: suite tiny.toml"), "{err}");
-    assert_eq!(place.runs("runs").len(), 0, "nothing was trained");
+    assert!(!place.path("runs").exists() && !place.path("other").exists(), "nothing was made");
 }
 
 fn processes_with_other_data_are_refused() {

@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File},
     io,
-    path::Path,
+    path::{Path, absolute},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -75,32 +75,37 @@ pub(crate) fn same(world: &dyn Communicator, facts: &[(&str, String)]) -> anyhow
     Ok(())
 }
 
-/// Checks that all processes see the runs folder of the first one.
+/// Checks that the runs folder of each process is that of the first one, however its path is written.
 pub(crate) fn all_see(world: &dyn Communicator, runs: &Path) -> anyhow::Result<()> {
     if world.size() == 1 {
         return Ok(());
     }
     // Process ids repeat, in containers above all, and a killed process leaves its mark.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-    let mark = runs.join(format!(".seen-by-{}-{now}", std::process::id()));
-    let made = if world.rank() == 0 { File::create_new(&mark).map(drop) } else { Ok(()) };
-    let name = world.broadcast(mark.to_string_lossy().as_bytes());
-    let sees = agree(world, made.and_then(|()| seen(&name)).map_err(|err| not_seen(runs, &err)));
-    if world.rank() == 0 {
-        let _ = fs::remove_file(&mark);
+    let mark = format!(".seen-by-{}-{now}", std::process::id());
+    let here = absolute(runs).unwrap_or_else(|_| runs.into()).display().to_string();
+    let leads = world.rank() == 0;
+    let made = if leads { File::create_new(runs.join(&mark)).map(drop) } else { Ok(()) };
+    let told = world.broadcast(format!("{mark}\n{here}").as_bytes());
+    let told = String::from_utf8_lossy(&told);
+    let (mark, first) = told.split_once('\n').unwrap_or((&*told, ""));
+    let sees = made.and_then(|()| fs::metadata(runs.join(mark)).map(drop));
+    let sees = agree(world, sees.map_err(|err| not_seen(&here, first, &err)));
+    if leads {
+        let _ = fs::remove_file(runs.join(mark));
     }
     sees
 }
 
-fn seen(name: &[u8]) -> io::Result<()> {
-    fs::metadata(Path::new(&*String::from_utf8_lossy(name))).map(drop)
-}
-
-fn not_seen(runs: &Path, err: &io::Error) -> anyhow::Error {
-    anyhow!(
-        "the runs folder {} of process 0 is not here: {err}; all processes share one",
-        runs.display()
-    )
+fn not_seen(here: &str, first: &str, err: &io::Error) -> anyhow::Error {
+    match here == first {
+        true => anyhow!(
+            "--runs {here}: the folder of process 0 is not here: {err}; all processes need the same"
+        ),
+        false => {
+            anyhow!("--runs {here}: process 0 has {first}; all processes need the same folder")
+        }
+    }
 }
 
 /// Adds to the selection what a suite needs for so many processes: each step has as many parts as there are
@@ -199,5 +204,24 @@ mod tests {
         let found = each(|world| all_see(world, &gone));
         assert!(found.iter().all(|found| found.as_ref().unwrap_err().contains("is not here")));
         assert_eq!(fs::read_dir(folders[0].path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn folders_that_differ_are_named_and_two_paths_of_one_folder_are_not() {
+        let folders = [0; 2].map(|_| tempfile::tempdir().unwrap());
+        let [first, other] = folders.each_ref().map(|folder| folder.path());
+        let of_rank_2 = |path: &Path| {
+            each(|world| all_see(world, if world.rank() == 2 { path } else { first }))
+        };
+        let err = format!(
+            "--runs {}: process 0 has {}; all processes need the same folder",
+            other.display(),
+            first.display()
+        );
+        let elsewhere = Err(format!("process 2: {err}"));
+        assert_eq!(of_rank_2(other), [elsewhere.clone(), elsewhere, Err(err)]);
+        let name = first.file_name().unwrap();
+        assert_eq!(of_rank_2(&first.join("..").join(name)), [Ok(()), Ok(()), Ok(())]);
+        assert!(folders.iter().all(|folder| fs::read_dir(folder).unwrap().count() == 0));
     }
 }

@@ -1,6 +1,6 @@
 //! `run`: trains what is missing, then prints the table.
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use burn::prelude::*;
@@ -105,7 +105,7 @@ impl RunOptions {
         let name = session.suite_or_default(name)?;
         let planned = together::agree(&**world, self.plan(name, session))?;
         let Planned { source, wanted, request, environment, suite } = planned;
-        same_plan(&suite, &environment, session)?;
+        self.same_plan(&suite, &environment, session)?;
         let data = self.data.dir();
         let searcher = source.searcher(session.plugins, &data, &wanted);
         let searcher = together::agree(&**world, searcher)?;
@@ -115,8 +115,7 @@ impl RunOptions {
         }
         say_budget(&suite, name, session);
         together::agree(&**world, self.check_memory(&suite, session))?;
-        let (device, store) = together::agree(&**world, self.open(session))?;
-        together::all_see(&**world, &self.store.runs)?;
+        let (device, store) = self.open_together(session)?;
         session.catch_signals()?;
         let group = ProcessGroup::of(world.clone());
         let runner = Runner {
@@ -266,6 +265,35 @@ impl RunOptions {
         Ok(Planned { source, wanted, request, environment, suite })
     }
 
+    /// Refuses processes that have planned different things.
+    fn same_plan(
+        &self,
+        suite: &SuitePlan,
+        environment: &Environment,
+        session: &Session,
+    ) -> anyhow::Result<()> {
+        let world = &*session.world;
+        if world.size() == 1 {
+            return Ok(());
+        }
+        let facts = together::facts(&suite.possible(), environment);
+        let mut facts = together::agree(world, facts)?;
+        facts.push(("--split-moments", self.split_moments.to_string()));
+        together::same(world, &facts)
+    }
+
+    /// The device, and the folder of runs that all processes share. If they do not, none is made.
+    fn open_together(&self, session: &Session) -> anyhow::Result<(Device, Store)> {
+        let (world, runs) = (&*session.world, &self.store.runs);
+        let is_new = session.leads() && !runs.exists();
+        let opened = together::agree(world, self.open(session));
+        let opened = opened.and_then(|opened| together::all_see(world, runs).map(|()| opened));
+        if opened.is_err() && is_new {
+            let _ = fs::remove_dir(runs); // unless something is in it
+        }
+        opened
+    }
+
     /// The device, and the folder of runs.
     fn open(&self, session: &Session) -> anyhow::Result<(Device, Store)> {
         let store = match session.leads() {
@@ -294,20 +322,6 @@ impl RunOptions {
         }
         Ok(())
     }
-}
-
-/// Refuses processes that have planned different things.
-fn same_plan(
-    suite: &SuitePlan,
-    environment: &Environment,
-    session: &Session,
-) -> anyhow::Result<()> {
-    let world = &*session.world;
-    if world.size() == 1 {
-        return Ok(());
-    }
-    let facts = together::facts(&suite.possible(), environment);
-    together::same(world, &together::agree(world, facts)?)
 }
 
 /// Prints the budget of a suite, if it has one.
