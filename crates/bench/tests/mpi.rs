@@ -307,18 +307,26 @@ fn processes_with_other_data_are_refused() {
 
 fn what_cannot_be_shared_out_is_refused() {
     let place = Place::with_suite(&short("loss-free"));
-    for (set, expected) in [
-        ("train.batch=2", "train.batch = 2: 4 processes are more than the examples of a step"),
-        ("train.batch=6", "train.accumulate = 2: 4 processes cannot share the parts equally"),
-        ("train.accumulate=1", "accumulate = 4 does not divide batch = 6"),
+    let few = "train.batch = 2: 4 processes are more than the examples of a step; possible: 1 or 2 \
+               processes";
+    let uneven = "train.batch = 6: 4 processes cannot share the examples of a step equally; possible: \
+                  1, 2, 3 or 6 processes";
+    let parts = "train.accumulate = 2: 4 processes cannot share the parts equally; possible: 1 or 2 \
+                 processes, or accumulate = 4 or 8";
+    for (sets, expected) in [
+        (&["train.batch=2"][..], few),
+        (&["train.batch=2", "train.accumulate=1"], few),
+        (&["train.batch=6"], uneven),
+        (&["train.batch=6", "train.accumulate=1"], uneven),
+        (&["train.batch=8"], parts),
     ] {
-        let mut args = [&run("runs")[..], &["--set".into(), set.into()]].concat();
-        if set == "train.accumulate=1" {
-            args.extend(["--set".into(), "train.batch=6".into()]);
-        }
-        let (_, err) = ended(&output(ranks(&place, 4, &args)), 2);
-        assert!(err.contains(expected), "{set}: {err}");
+        let sets = sets.iter().flat_map(|set| ["--set".to_string(), set.to_string()]);
+        let args: Vec<String> = run("runs").into_iter().chain(sets).collect();
+        let (out, err) = ended(&output(ranks(&place, 4, &args)), 2);
+        assert!(err.contains(&format!("method \"loss-free\": {expected}")), "{args:?}: {err}");
+        assert!(out.is_empty() && err.matches("error: ").count() == 1, "one process speaks: {err}");
     }
+    assert!(!place.path("runs").exists(), "nothing was made");
 }
 
 #[allow(clippy::print_stdout, reason = "there is no harness that says what was tested")]

@@ -207,14 +207,29 @@ fn workers_meet_over_processes_as_they_do_in_one() {
 }
 
 #[test]
-fn what_cannot_be_shared_out_is_refused() {
+fn what_cannot_be_shared_out_is_refused_with_what_can() {
     let config = |batch, accumulate| TrainConfig { batch, accumulate, ..TrainConfig::default() };
-    let err = ProcessGroup::check(&config(2, 1), 4).unwrap_err();
-    assert_eq!(err, "batch = 2: 4 processes are more than the examples of a step");
-    let err = ProcessGroup::check(&config(6, 3), 2).unwrap_err();
-    assert_eq!(err, "accumulate = 3: 2 processes cannot share the parts equally");
+    let refused = |batch, accumulate, ranks| {
+        ProcessGroup::check(&config(batch, accumulate), ranks).unwrap_err()
+    };
+    let few =
+        "batch = 2: 4 processes are more than the examples of a step; possible: 1 or 2 processes";
+    assert_eq!(refused(2, 1, 4), few);
+    let uneven = "batch = 6: 4 processes cannot share the examples of a step equally; possible: \
+                  1, 2, 3 or 6 processes";
+    assert_eq!((refused(6, 1, 4), refused(6, 2, 4)), (uneven.into(), uneven.into()));
+    let parts = "accumulate = 3: 2 processes cannot share the parts equally; possible: 1 or 3 processes, \
+                 or accumulate = 2 or 6";
+    assert_eq!(refused(6, 3, 2), parts);
+    let one = "accumulate = 1: 5 processes cannot share the parts equally; possible: 1 process, or \
+               accumulate = 5";
+    assert_eq!(refused(5, 1, 5), one);
     let workers = Some(WorkersConfig { count: 3, ..WorkersConfig::default() });
     let err = ProcessGroup::check(&TrainConfig { workers, ..config(6, 1) }, 2).unwrap_err();
-    assert_eq!(err, "workers.count = 3: 2 processes cannot share them equally");
+    let expected =
+        "workers.count = 3: 2 processes cannot share them equally; possible: 1 or 3 processes";
+    assert_eq!(err, expected);
     assert_eq!(ProcessGroup::check(&config(6, 1), 1), Ok(()));
+    assert_eq!(ProcessGroup::check(&config(36, 12), 6), Ok(()));
+    assert_eq!(ProcessGroup::check_examples(&config(6, 1), 3), Ok(()));
 }

@@ -115,7 +115,7 @@ impl RunOptions {
         }
         say_budget(&suite, name, session);
         together::agree(&**world, self.check_memory(&suite, session))?;
-        let (device, store) = self.open_together(session)?;
+        let (device, store) = self.open_together(&suite, session)?;
         session.catch_signals()?;
         let group = ProcessGroup::of(world.clone());
         let runner = Runner {
@@ -251,7 +251,7 @@ impl RunOptions {
         let source = Source::find(name, session.suites)?.at_tier(&wanted.tier)?;
         source.warnings(&wanted)?.iter().for_each(|warning| session.say(warning));
         let mut suite = source.plan(session.plugins, &data, &wanted)?;
-        if let Some(set) = together::parts_for(&suite, world.size(), &mut wanted) {
+        if let Some(set) = together::parts_for(&suite, world.size(), &mut wanted)? {
             suite = source.plan(session.plugins, &data, &wanted)?;
             session.say(&format!("{} processes: the runs are those of --set {set}", world.size()));
         }
@@ -282,12 +282,20 @@ impl RunOptions {
         together::same(world, &facts)
     }
 
-    /// The device, and the folder of runs that all processes share. If they do not, none is made.
-    fn open_together(&self, session: &Session) -> anyhow::Result<(Device, Store)> {
+    /// The device, and the folder of runs, which all processes have to share. It is not made for what is
+    /// refused.
+    fn open_together(
+        &self,
+        suite: &SuitePlan,
+        session: &Session,
+    ) -> anyhow::Result<(Device, Store)> {
         let (world, runs) = (&*session.world, &self.store.runs);
         let is_new = session.leads() && !runs.exists();
-        let opened = together::agree(world, self.open(session));
-        let opened = opened.and_then(|opened| together::all_see(world, runs).map(|()| opened));
+        let opened = together::agree(world, self.open(session)).and_then(|(device, store)| {
+            together::all_see(world, runs)?;
+            let fits = together::can_share_those_before(suite, world.size(), &store);
+            together::agree(world, fits).map(|()| (device, store))
+        });
         if opened.is_err() && is_new {
             let _ = fs::remove_dir(runs); // unless something is in it
         }
