@@ -127,6 +127,8 @@ fn routers_with_states_have_the_bits_of_one_process() {
         Choice::of("remoe").with("k", 1),
         Choice::of("warm-up"),
         Choice::of("top-k").with("balance", 0.1).with("balance_of", "step"),
+        Choice::of("st-moe").with("balance", 0.1).with("balance_of", "step"),
+        Choice::of("top-p").with("balance", 0.1).with("balance_of", "step"),
     ] {
         Setting::of(router).check();
     }
