@@ -52,8 +52,9 @@ impl Setting {
         stop: Option<usize>,
     ) -> Option<Result<Outcome, TrainError>> {
         let (task, device, config) = (&*task(&self.task), &Device::flex(), &self.config);
+        let own_experts = self.backbone.kind == "supernet";
         let moe = MoeConfig {
-            layers: Placement::ALL,
+            layers: if own_experts { Placement::NONE } else { Placement::ALL },
             experts: 4,
             router: self.router.clone(),
             expert: Choice::of("ffn").with("hidden", 8),
@@ -175,6 +176,25 @@ fn streams_go_on_on_all_processes() {
     setting.config.steps = 4;
     let alone = setting.shows(1, &[]);
     for (ranks, stops) in [(2, &[][..]), (4, &[(2, 1), (1, 1)])] {
+        assert!(setting.shows(ranks, stops) == alone, "{ranks} {stops:?}");
+    }
+}
+
+#[test]
+fn passes_over_the_same_examples_have_the_bits_of_one_process() {
+    let backbone = serde_json::json!({
+        "kind": "supernet", "paths": "sandwich", "inner": 8, "balance": 0.1,
+        "space": {
+            "decoder_width": [8, 12], "decoder_layers": [1, 2], "heads": [2, 4],
+            "experts": [1, 2], "hidden": [6, 10]
+        }
+    });
+    let task = Choice::of("tanaka-lm").with("length", 32);
+    let backbone = serde_json::from_value(backbone).unwrap();
+    let mut setting = Setting { task, backbone, ..Setting::of(Choice::of("top-k")) };
+    setting.config = TrainConfig { steps: 6, log_every: 1, eval_every: 0, ..setting.config };
+    let alone = setting.shows(1, &[]);
+    for (ranks, stops) in [(2, &[][..]), (4, &[]), (4, &[(2, 3), (1, 1)])] {
         assert!(setting.shows(ranks, stops) == alone, "{ranks} {stops:?}");
     }
 }

@@ -31,10 +31,6 @@ use crate::{
 const PART: &str = "--publish is for a whole suite: not with --seeds, --only, --set, --smoke, --shard or \
                     --device; write another suite instead";
 
-/// Why a suite that searches is trained as a whole.
-const SEARCHES: &str = "a suite with [search] is trained as a whole and by one process, since what is tried next \
-                        depends on what was tried before";
-
 /// Arguments of `run`.
 #[derive(Args)]
 pub(crate) struct Run {
@@ -109,7 +105,9 @@ impl RunOptions {
         let data = self.data.dir();
         let searcher = source.searcher(session.plugins, &data, &wanted);
         let searcher = together::agree(&**world, searcher)?;
-        ensure!(searcher.is_none() || (self.shard.is_none() && world.size() == 1), SEARCHES);
+        if searcher.is_some() {
+            self.searches_alone(name, world.size())?;
+        }
         if self.split_moments {
             together::agree(&**world, together::can_split(&suite, world.size()))?;
         }
@@ -263,6 +261,19 @@ impl RunOptions {
             may_be_published(&environment, self.allow_dev)?;
         }
         Ok(Planned { source, wanted, request, environment, suite })
+    }
+
+    /// Refuses to share out a suite that searches.
+    fn searches_alone(&self, name: &str, processes: usize) -> anyhow::Result<()> {
+        let why = format!(
+            "suite {name:?} has [search], where what is tried next depends on what was tried before"
+        );
+        ensure!(self.shard.is_none(), "--shard: {why}: it is trained as a whole");
+        ensure!(
+            processes == 1,
+            "{processes} processes: {why}: it is trained by one; start it without mpirun and srun"
+        );
+        Ok(())
     }
 
     /// Refuses processes that have planned different things.
