@@ -34,6 +34,39 @@ const MPIRUN: [&str; 10] = [
 /// How soon the others have to end when one process has died.
 const SOON: Duration = Duration::from_secs(20);
 
+/// What makes of the last method of a suite one that is searched.
+const SEARCH: &str = r#"
+name = "searched"
+[search]
+rank = 2
+metric = "loss"
+evolution = { population = 3, parents = 2, mutations = 2, crossovers = 1, iterations = 2 }
+limit = { what = "params", at_most = 5000 }
+[search.keys]
+"moe.expert.hidden" = [4, 8, 12, 16]
+"moe.experts" = [2, 3, 4]
+[search.candidate]
+train.steps = 5
+"#;
+
+/// A supernet of small decoders.
+const SUPERNET: &str = r#"
+seeds = [0]
+[base]
+moe.layers = "none"
+train = { steps = 6, batch = 8, accumulate = 4, lr = 3e-3, warmup = 2, log_every = 2 }
+[[task]]
+task = { kind = "tanaka-lm", length = 32 }
+[task.backbone]
+kind = "supernet"
+paths = "sandwich"
+inner = 8
+balance = 0.1
+space = { decoder_width = [8, 12], decoder_layers = [1, 2], heads = [2, 4], experts = [1, 2], hidden = [6, 10] }
+[[method]]
+name = "sandwich"
+"#;
+
 fn this() -> PathBuf {
     std::env::current_exe().expect("this program has a path")
 }
@@ -269,12 +302,24 @@ fn processes_that_differ_are_refused() {
     fs::create_dir(&elsewhere).expect("a folder");
     fs::copy(place.path("tiny.toml"), elsewhere.join("tiny.toml")).expect("a copy");
     let err = two(&place, (&this, &args), (&this, &args, &elsewhere.to_string_lossy()));
-    assert!(err.contains("the runs folder runs of process 0 is not here"), "{err}");
+    assert!(
+        err.contains("error: process 1: --runs ") && err.contains("/elsewhere/runs: "),
+        "{err}"
+    );
+    let err = two(&place, (&this, &args), (&this, &run("other"), &here));
+    assert!(
+        err.contains("error: process 1: --runs ") && err.contains("/other: process 0 "),
+        "{err}"
+    );
+    assert!(err.contains("/runs; all processes need the same folder"), "{err}");
+    let split = [&args[..], &["--split-moments".into()]].concat();
+    let err = two(&place, (&this, &args), (&this, &split, &here));
+    assert!(err.contains("--split-moments: process 0 has false, process 1 has true"), "{err}");
 
     fs::remove_file(elsewhere.join("tiny.toml")).expect("it is there");
     let err = two(&place, (&this, &args), (&this, &args, &elsewhere.to_string_lossy()));
     assert!(err.contains("process 1: suite tiny.toml"), "{err}");
-    assert_eq!(place.runs("runs").len(), 0, "nothing was trained");
+    assert!(!place.path("runs").exists() && !place.path("other").exists(), "nothing was made");
 }
 
 fn processes_with_other_data_are_refused() {
@@ -295,17 +340,49 @@ fn processes_with_other_data_are_refused() {
 
 fn what_cannot_be_shared_out_is_refused() {
     let place = Place::with_suite(&short("loss-free"));
-    for (set, expected) in [
-        ("train.batch=2", "train.batch = 2: 4 processes are more than the examples of a step"),
-        ("train.batch=6", "train.accumulate = 2: 4 processes cannot share the parts equally"),
-        ("train.accumulate=1", "accumulate = 4 does not divide batch = 6"),
+    let few = "train.batch = 2: 4 processes are more than the examples of a step; possible: 1 or 2 \
+               processes";
+    let uneven = "train.batch = 6: 4 processes cannot share the examples of a step equally; possible: \
+                  1, 2, 3 or 6 processes";
+    let parts = "train.accumulate = 2: 4 processes cannot share the parts equally; possible: 1 or 2 \
+                 processes, or accumulate = 4 or 8";
+    for (sets, expected) in [
+        (&["train.batch=2"][..], few),
+        (&["train.batch=2", "train.accumulate=1"], few),
+        (&["train.batch=6"], uneven),
+        (&["train.batch=6", "train.accumulate=1"], uneven),
+        (&["train.batch=8"], parts),
     ] {
-        let mut args = [&run("runs")[..], &["--set".into(), set.into()]].concat();
-        if set == "train.accumulate=1" {
-            args.extend(["--set".into(), "train.batch=6".into()]);
-        }
-        let (_, err) = ended(&output(ranks(&place, 4, &args)), 2);
-        assert!(err.contains(expected), "{set}: {err}");
+        let sets = sets.iter().flat_map(|set| ["--set".to_string(), set.to_string()]);
+        let args: Vec<String> = run("runs").into_iter().chain(sets).collect();
+        let (out, err) = ended(&output(ranks(&place, 4, &args)), 2);
+        assert!(err.contains(&format!("method \"loss-free\": {expected}")), "{args:?}: {err}");
+        assert!(out.is_empty() && err.matches("error: ").count() == 1, "one process speaks: {err}");
+    }
+    assert!(!place.path("runs").exists(), "nothing was made");
+}
+
+/// What is tried next depends on what was tried before.
+fn a_search_is_for_one_process() {
+    let place = Place::with_suite(&format!("{}{SEARCH}", short("loss-free")));
+    let (out, err) = ended(&output(ranks(&place, 2, &run("runs"))), 2);
+    assert!(out.is_empty() && err.matches("error: ").count() == 1, "one process speaks: {err}");
+    let expected =
+        "error: 2 processes: suite \"tiny.toml\" has [search], where what is tried next depends";
+    assert!(err.contains(expected), "{err}");
+    assert!(!place.path("runs").exists(), "nothing was made");
+    let shard = [&run("runs")[..], &["--shard".into(), "1/2".into()]].concat();
+    let (_, err) = ended(&alone(&place, &shard), 2);
+    assert!(err.contains("error: --shard: suite \"tiny.toml\" has [search]"), "{err}");
+}
+
+/// A supernet that is trained in a sandwich: three passes over the examples of each part.
+fn a_supernet_has_the_bits_of_one_process() {
+    let place = Place::with_suite(SUPERNET);
+    ended(&alone(&place, &run("one")), 0);
+    for (count, runs) in [(2, "two"), (4, "four")] {
+        ended(&output(ranks(&place, count, &run(runs))), 0);
+        assert_eq!(place.outcomes(runs), place.outcomes("one"), "{count}");
     }
 }
 
@@ -320,7 +397,7 @@ fn main() -> ExitCode {
         killed_at_any_time_the_run_goes_on(rounds);
         return ExitCode::SUCCESS;
     }
-    let tests: [(&str, fn()); 11] = [
+    let tests: [(&str, fn()); 13] = [
         ("processes_have_the_bits_of_one", processes_have_the_bits_of_one),
         ("moments_are_split_with_the_bits_of_one", moments_are_split_with_the_bits_of_one),
         (
@@ -338,6 +415,8 @@ fn main() -> ExitCode {
         ("processes_that_differ_are_refused", processes_that_differ_are_refused),
         ("processes_with_other_data_are_refused", processes_with_other_data_are_refused),
         ("what_cannot_be_shared_out_is_refused", what_cannot_be_shared_out_is_refused),
+        ("a_search_is_for_one_process", a_search_is_for_one_process),
+        ("a_supernet_has_the_bits_of_one_process", a_supernet_has_the_bits_of_one_process),
     ];
     for (name, test) in tests {
         let started = Instant::now();

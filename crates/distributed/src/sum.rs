@@ -24,17 +24,22 @@ impl Chunks {
     }
 }
 
-/// Adds the numbers of all ranks to `sum`, one rank after the other: `((sum + x_0) + x_1) + ...`. Each rank
-/// holds and gets the sums of its chunk alone.
+/// Adds the terms of all ranks to `sum`, one rank after the other, and those of a rank one after the other:
+/// `((sum + x_00) + x_01) + x_10 + ...`. All terms are equally long. Each rank holds and gets the sums of its
+/// chunk alone.
 ///
 /// # Panics
-/// If `sum` is not as long as this rank's chunk of `own`.
-pub fn add_in_order(world: &dyn Communicator, label: &str, sum: &mut [f32], own: &[f32]) {
-    let chunks = Chunks::new(own.len(), world.size());
-    assert_eq!(sum.len(), chunks.of(world.rank()).len(), "the chunk of this rank");
-    let to = (0..world.size()).map(|rank| bytes_of(&own[chunks.of(rank)])).collect();
+/// If `sum` is not as long as this rank's chunk of a term.
+pub fn add_in_order(world: &dyn Communicator, label: &str, sum: &mut [f32], own: &[&[f32]]) {
+    let chunk = |term: &[f32], rank| Chunks::new(term.len(), world.size()).of(rank);
+    let fits = own.iter().all(|term| chunk(term, world.rank()).len() == sum.len());
+    assert!(fits, "the chunk of this rank");
+    let of = |rank| own.iter().map(|term| bytes_of(&term[chunk(term, rank)])).collect::<Vec<_>>();
+    let to = (0..world.size()).map(|rank| of(rank).concat()).collect();
     for theirs in world.all_to_all(label, to) {
-        sum.iter_mut().zip(theirs.chunks_exact(4)).for_each(|(sum, x)| *sum += number(x));
+        for term in theirs.chunks_exact(4 * sum.len().max(1)) {
+            sum.iter_mut().zip(term.chunks_exact(4)).for_each(|(sum, x)| *sum += number(x));
+        }
     }
 }
 
@@ -68,23 +73,22 @@ mod tests {
     }
 
     /// Numbers of very different sizes: another order of additions gives other bits.
-    fn numbers(rank: usize) -> Vec<f32> {
+    fn numbers(term: usize) -> Vec<f32> {
         (0..1001)
-            .map(|i| ((i * 7919 + rank * 104_729) % 1013) as f32 * 1.7_f32.powi(rank as i32))
+            .map(|i| ((i * 7919 + term * 104_729) % 1013) as f32 * 1.7_f32.powi(term as i32))
             .collect()
     }
 
-    #[test]
-    fn sums_are_those_of_one_process_to_the_bit() {
-        let expected: Vec<f32> = (0..1001)
-            .map(|i| [0, 1, 2, 3].iter().fold(0.1_f32, |sum, rank| sum + numbers(*rank)[i]))
-            .collect();
-        let got: Vec<Vec<f32>> = thread::scope(|scope| {
+    /// The sums of all ranks that have so many terms each.
+    fn sums(terms: usize) -> Vec<Vec<f32>> {
+        thread::scope(|scope| {
             let ranks: Vec<_> = threads(4)
                 .into_iter()
                 .map(|world| {
                     scope.spawn(move || {
-                        let own = numbers(world.rank());
+                        let first = terms * world.rank();
+                        let own: Vec<_> = (first..first + terms).map(numbers).collect();
+                        let own: Vec<&[f32]> = own.iter().map(Vec::as_slice).collect();
                         let mut sum = vec![0.1; Chunks::new(1001, 4).of(world.rank()).len()];
                         add_in_order(&world, "sum", &mut sum, &own);
                         gathered_numbers(&world, "all", &sum).concat()
@@ -92,8 +96,17 @@ mod tests {
                 })
                 .collect();
             ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
-        });
+        })
+    }
+
+    #[test]
+    fn sums_are_those_of_one_process_to_the_bit() {
         let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-        assert!(got.iter().all(|got| bits(got) == bits(&expected)));
+        for terms in [1, 3] {
+            let all: Vec<_> = (0..4 * terms).map(numbers).collect();
+            let sum = |i: usize| all.iter().fold(0.1_f32, |sum, term| sum + term[i]);
+            let expected: Vec<f32> = (0..1001).map(sum).collect();
+            assert!(sums(terms).iter().all(|got| bits(got) == bits(&expected)), "{terms} terms");
+        }
     }
 }

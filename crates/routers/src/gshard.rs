@@ -19,13 +19,15 @@
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
-use crate::kit::{Gate, check, losses, noise, null};
+use crate::kit::{Balance, BalanceLoss, Gate, check, noise, null};
 
 config! {
     /// Load balancing.
     pub struct GShardConfig {
         /// Coefficient of the balance loss.
         pub balance: f64 = 0.01,
+        /// Over what the loss of first choices is taken: the paper's is the pass.
+        pub balance_of: Balance = Balance::FirstChoices,
     }
 }
 
@@ -33,7 +35,9 @@ config! {
 #[derive(Module, Debug)]
 pub struct GShard {
     gate: Gate,
-    balance: f64,
+    balance: BalanceLoss,
+    #[module(skip)]
+    config: GShardConfig,
 }
 
 impl Router for GShard {
@@ -48,7 +52,11 @@ impl Router for GShard {
     }
 
     fn init(config: &GShardConfig, dims: Dims, init: &Init) -> Self {
-        Self { gate: Gate::new(dims, init), balance: config.balance }
+        Self {
+            gate: Gate::new(dims, init),
+            balance: BalanceLoss::new(config.balance_of, dims, init),
+            config: config.clone(),
+        }
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
@@ -56,9 +64,7 @@ impl Router for GShard {
         let [g, u, n_experts] = p.dims();
         let (experts, weights) = top_k(p.clone(), 2);
         let weights = weights.clone() / weights.sum_dim(2); // lines 5 to 7
-        losses::add(pass, "balance", self.balance, || {
-            losses::balance(p, experts.clone().narrow(2, 0, 1)) // line 13
-        });
+        self.balance.add(pass, self.config.balance, p, experts.clone().narrow(2, 0, 1)); // line 13
         let device = weights.device().inner();
         let lot = match pass.training() {
             true => noise::uniform(pass, [g, u, 1], (0.0, 1.0), &device),
@@ -83,7 +89,10 @@ mod tests {
     fn route(pass: &mut Pass, odds: [f32; 4]) -> (Vec<i32>, Vec<f32>) {
         let device = Device::flex();
         let gate = Gate::of(Tensor::from_floats([odds.map(f32::ln)], &device));
-        chosen(&GShard { gate, balance: 0.01 }, pass, Tensor::ones([1, 4000, 1], &device))
+        let (config, init) = (GShardConfig::default(), Init::new(0, &device));
+        let dims = Dims { width: 1, n_experts: 4, units: 4000 };
+        let router = GShard { gate, ..GShard::init(&config, dims, &init) };
+        chosen(&router, pass, Tensor::ones([1, 4000, 1], &device))
     }
 
     #[test]

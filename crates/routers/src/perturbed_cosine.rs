@@ -21,7 +21,7 @@ use burn::{
 };
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax};
 
-use crate::kit::{Balance, Faithful, Gate, check, losses, scores};
+use crate::kit::{Balance, BalanceLoss, Faithful, Gate, check, losses, scores};
 
 config! {
     /// The number of experts per unit, and the perturbation of norms.
@@ -30,8 +30,10 @@ config! {
         pub k: usize = 2,
         /// The constant added to the norms, theta; 0 is the plain cosine router.
         pub theta: f64 = 0.1,
-        /// Coefficient of the balance loss, of first choices within each sequence.
+        /// Coefficient of the balance loss.
         pub balance: f64 = 0.01,
+        /// The balance loss.
+        pub balance_of: Balance = Balance::FirstOfSequence,
         /// Coefficient of the router z-loss, of the cosines.
         pub z: f64 = 0.0,
         /// Whose formulas.
@@ -45,6 +47,7 @@ pub struct PerturbedCosine {
     gate: Gate,
     /// `[E]`.
     bias: Param<Tensor<1>>,
+    balance: BalanceLoss,
     #[module(skip)]
     config: PerturbedCosineConfig,
 }
@@ -67,6 +70,7 @@ impl Router for PerturbedCosine {
         Self {
             gate: Gate::new(dims, init),
             bias: init.constant("bias", [dims.n_experts], 0.0),
+            balance: BalanceLoss::new(config.balance_of, dims, init),
             config: config.clone(),
         }
     }
@@ -82,9 +86,7 @@ impl Router for PerturbedCosine {
         };
         let scores = scores + self.bias.val().unsqueeze::<3>();
         let (experts, chosen) = scores::choose(pass, scores, self.config.k);
-        losses::add(pass, "balance", self.config.balance, || {
-            Balance::FirstOfSequence.loss(q, experts.clone())
-        });
+        self.balance.add(pass, self.config.balance, q, experts.clone());
         Plan::TokenChoice { experts, weights: softmax(chosen, 2), n_experts } // (2)
     }
 
@@ -108,13 +110,19 @@ mod tests {
     use super::*;
     use crate::testing::{chosen, close, fill, param, scalar};
 
+    fn of(gate: Tensor<2>, bias: Tensor<1>, config: &PerturbedCosineConfig) -> PerturbedCosine {
+        let [width, n_experts] = gate.dims();
+        let (gate, bias) = (Gate::of(gate), param(bias));
+        let dims = Dims { width, n_experts, units: 1 };
+        let init = Init::new(0, &Device::flex());
+        PerturbedCosine { gate, bias, ..PerturbedCosine::init(config, dims, &init) }
+    }
+
     fn router(theta: f64, faithful: Faithful) -> PerturbedCosine {
-        PerturbedCosine {
-            // Stored as [out, in] by the published code.
-            gate: Gate::of(fill(230, [3, 4], 2.0).transpose()),
-            bias: param(fill(231, [3], 0.2)),
-            config: PerturbedCosineConfig { k: 2, theta, balance: 1.0, z: 0.0, faithful },
-        }
+        // Stored as [out, in] by the published code.
+        let (gate, bias) = (fill(230, [3, 4], 2.0).transpose(), fill(231, [3], 0.2));
+        let balanced = PerturbedCosineConfig { balance: 1.0, ..PerturbedCosineConfig::default() };
+        of(gate, bias, &PerturbedCosineConfig { theta, faithful, ..balanced })
     }
 
     #[test]
@@ -135,11 +143,10 @@ mod tests {
     fn a_number_worked_by_hand() {
         let device = Device::flex();
         // |x| + theta = 10, |w| + theta = 10 and 6: c = 25/100 and 20/60; the bias makes up for it.
-        let router = PerturbedCosine {
-            gate: Gate::of(Tensor::from_floats([[3.0, 0.0], [4.0, 1.0]], &device)),
-            bias: param(Tensor::from_floats([1.0, 0.0], &device)),
-            config: PerturbedCosineConfig { theta: 5.0, ..PerturbedCosineConfig::default() },
-        };
+        let gate = Tensor::from_floats([[3.0, 0.0], [4.0, 1.0]], &device);
+        let bias = Tensor::from_floats([1.0, 0.0], &device);
+        let config = PerturbedCosineConfig { theta: 5.0, ..PerturbedCosineConfig::default() };
+        let router = of(gate, bias, &config);
         let x = Tensor::<3>::from_floats([[[3.0, 4.0]]], &device);
         close(&crate::testing::values(router.cosines(x.clone())), &[0.25, 4.0 / 60.0]);
         let (experts, weights) = chosen(&router, &mut Pass::eval(), x);

@@ -20,7 +20,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
-use crate::kit::{Gate, check, losses, null, quantile};
+use crate::kit::{Balance, BalanceLoss, Gate, check, null, quantile};
 
 config! {
     /// The number of experts per unit, on average and at most.
@@ -31,6 +31,8 @@ config! {
         pub most: usize = 4,
         /// Coefficient of the balance loss, which is k at perfect balance.
         pub balance: f64 = 0.01,
+        /// The balance loss: `units`, as in the paper, or `step`, which is 1 at perfect balance.
+        pub balance_of: Balance = Balance::Units,
     }
 }
 
@@ -38,6 +40,7 @@ config! {
 #[derive(Module, Debug)]
 pub struct SeqTopK {
     gate: Gate,
+    balance: BalanceLoss,
     #[module(skip)]
     config: SeqTopKConfig,
 }
@@ -52,6 +55,7 @@ impl Router for SeqTopK {
     fn check(config: &SeqTopKConfig, dims: Dims) -> Result<(), String> {
         check::k(config.k, dims)?;
         check::coefficient("balance", config.balance)?;
+        check::balance_of_a_varying_number(config.balance_of)?;
         let SeqTopKConfig { k, most, .. } = *config;
         match most {
             _ if most < k => Err(format!("most = {most} is smaller than k = {k}")),
@@ -63,7 +67,11 @@ impl Router for SeqTopK {
     }
 
     fn init(config: &SeqTopKConfig, dims: Dims, init: &Init) -> Self {
-        Self { gate: Gate::new(dims, init), config: config.clone() }
+        Self {
+            gate: Gate::new(dims, init),
+            balance: BalanceLoss::new(config.balance_of, dims, init),
+            config: config.clone(),
+        }
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
@@ -76,9 +84,7 @@ impl Router for SeqTopK {
         let below = still.lower(last.reshape([g, 1, 1]).expand([g, u, most])); // (2)
         let plan = null::without(below, experts, weights, e); // (3)
         let Plan::TokenChoice { experts, .. } = &plan else { unreachable!("units choose") };
-        losses::add(pass, "balance", self.config.balance, || {
-            losses::balance_per_unit(p, experts.clone()) // (4)
-        });
+        self.balance.add(pass, self.config.balance, p, experts.clone()); // (4)
         plan
     }
 
@@ -94,7 +100,9 @@ mod tests {
 
     fn router(k: usize, most: usize) -> SeqTopK {
         let gate = Gate::of(Tensor::eye(4, &Device::flex())); // scores are the units
-        SeqTopK { gate, config: SeqTopKConfig { k, most, balance: 0.01 } }
+        let config = SeqTopKConfig { k, most, ..SeqTopKConfig::default() };
+        let dims = Dims { width: 4, n_experts: 4, units: 2 };
+        SeqTopK { gate, ..SeqTopK::init(&config, dims, &Init::new(0, &Device::flex())) }
     }
 
     #[test]

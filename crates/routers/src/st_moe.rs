@@ -17,7 +17,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
-use crate::kit::{Gate, check, losses, noise, null};
+use crate::kit::{Balance, BalanceLoss, Gate, check, losses, noise, null};
 
 config! {
     /// The largest number of experts per unit, and load balancing.
@@ -28,6 +28,8 @@ config! {
         pub threshold: f64 = 0.2,
         /// Coefficient of the balance loss, which counts first choices.
         pub balance: f64 = 0.01,
+        /// Over what the loss of first choices is taken: the paper's is the pass.
+        pub balance_of: Balance = Balance::FirstChoices,
         /// Coefficient of the router z-loss.
         pub z: f64 = 0.001,
     }
@@ -37,6 +39,7 @@ config! {
 #[derive(Module, Debug)]
 pub struct StMoe {
     gate: Gate,
+    balance: BalanceLoss,
     #[module(skip)]
     config: StMoeConfig,
 }
@@ -56,7 +59,11 @@ impl Router for StMoe {
     }
 
     fn init(config: &StMoeConfig, dims: Dims, init: &Init) -> Self {
-        Self { gate: Gate::new(dims, init), config: config.clone() }
+        Self {
+            gate: Gate::new(dims, init),
+            balance: BalanceLoss::new(config.balance_of, dims, init),
+            config: config.clone(),
+        }
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
@@ -65,9 +72,7 @@ impl Router for StMoe {
         let [g, u, n_experts] = p.dims();
         let (experts, weights) = top_k(p.clone(), self.config.k);
         let weights = weights.clone() / weights.sum_dim(2); // (2)
-        losses::add(pass, "balance", self.config.balance, || {
-            losses::balance(p, experts.clone().narrow(2, 0, 1)) // (4)
-        });
+        self.balance.add(pass, self.config.balance, p, experts.clone().narrow(2, 0, 1)); // (4)
         losses::add(pass, "z", self.config.z, || losses::router_z(s)); // (5)
         let (shape, device) = ([g, u, self.config.k], weights.device().inner());
         let lots = match pass.training() {
@@ -95,7 +100,9 @@ mod tests {
     fn route(pass: &mut Pass, odds: [f32; 4]) -> (Vec<i32>, Vec<f32>) {
         let device = Device::flex();
         let gate = Gate::of(Tensor::from_floats([odds.map(f32::ln)], &device));
-        let router = StMoe { gate, config: StMoeConfig { z: 0.1, ..StMoeConfig::default() } };
+        let config = StMoeConfig { z: 0.1, ..StMoeConfig::default() };
+        let dims = Dims { width: 1, n_experts: 4, units: 4000 };
+        let router = StMoe { gate, ..StMoe::init(&config, dims, &Init::new(0, &device)) };
         chosen(&router, pass, Tensor::ones([1, 4000, 1], &device))
     }
 

@@ -19,7 +19,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{Dims, Init, Pass, Plan, Router, config, softmax, top_k};
 
-use crate::kit::{Gate, check, losses, null};
+use crate::kit::{Balance, BalanceLoss, Gate, check, losses, null};
 
 config! {
     /// The probability mass per unit, and the losses for balance and low entropy.
@@ -30,6 +30,8 @@ config! {
         pub entropy: f64 = 0.0001,
         /// Coefficient of the balance loss, b.
         pub balance: f64 = 0.01,
+        /// The balance loss: `units`, as in the paper, or `step`, which is 1 at perfect balance.
+        pub balance_of: Balance = Balance::Units,
     }
 }
 
@@ -37,6 +39,7 @@ config! {
 #[derive(Module, Debug)]
 pub struct TopP {
     gate: Gate,
+    balance: BalanceLoss,
     #[module(skip)]
     config: TopPConfig,
 }
@@ -50,11 +53,16 @@ impl Router for TopP {
     fn check(config: &TopPConfig, _dims: Dims) -> Result<(), String> {
         check::share("p", config.p)?;
         check::coefficient("entropy", config.entropy)?;
-        check::coefficient("balance", config.balance)
+        check::coefficient("balance", config.balance)?;
+        check::balance_of_a_varying_number(config.balance_of)
     }
 
     fn init(config: &TopPConfig, dims: Dims, init: &Init) -> Self {
-        Self { gate: Gate::new(dims, init), config: config.clone() }
+        Self {
+            gate: Gate::new(dims, init),
+            balance: BalanceLoss::new(config.balance_of, dims, init),
+            config: config.clone(),
+        }
     }
 
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
@@ -67,9 +75,7 @@ impl Router for TopP {
         let plan = null::without(before.greater_scalar(self.config.p), experts, weights, e); // (4) to (6)
         let Plan::TokenChoice { experts, .. } = &plan else { unreachable!("units choose") };
         losses::add(pass, "entropy", self.config.entropy, || losses::entropy(p.clone())); // (7)
-        losses::add(pass, "balance", self.config.balance, || {
-            losses::balance_per_unit(p, experts.clone()) // (8)
-        });
+        self.balance.add(pass, self.config.balance, p, experts.clone()); // (8)
         plan
     }
 
@@ -87,7 +93,9 @@ mod tests {
         let e = s.dims()[2];
         let gate = Gate::of(Tensor::eye(e, &Device::flex())); // scores are the units
         let config = TopPConfig { entropy: 1.0, balance: 1.0, ..TopPConfig::default() };
-        let (experts, _) = chosen(&TopP { gate, config }, pass, s);
+        let dims = Dims { width: e, n_experts: e, units: 1 };
+        let router = TopP { gate, ..TopP::init(&config, dims, &Init::new(0, &Device::flex())) };
+        let (experts, _) = chosen(&router, pass, s);
         let visited = |unit: &[i32]| unit.iter().copied().filter(|x| *x < e as i32).collect();
         experts.chunks(e).map(visited).collect()
     }

@@ -262,7 +262,8 @@ impl Replica {
             sums.metrics.part();
             let batch = timed(run.tracer, Span::Data, || show.batch(now, order, micro));
             // Several passes over the same examples add up to one gradient.
-            for number in 0..model.passes() {
+            let passes = model.passes();
+            for number in 0..passes {
                 let part = StepPart { micro, number, batch: &batch };
                 let (pass, losses) = sums.forward(now, model, &mut memory, &part);
                 let [loss, objective] = show.losses(losses);
@@ -270,7 +271,10 @@ impl Replica {
                 timed(run.tracer, Span::Backward, || sums.backward(model, objective / parts));
                 timed(waits, Span::Exchange, || {
                     pass.settle();
-                    sums.gradient.exchange();
+                    // One process adds up all passes over a part before those over the next.
+                    if number + 1 == passes {
+                        sums.gradient.exchange();
+                    }
                 });
                 sums.count(now, model, &pass, &batch);
             }
@@ -388,11 +392,13 @@ impl<'a> StepSums<'a> {
     }
 }
 
-/// Joins the reports of the layers on one more batch.
+/// Joins the reports of the layers on one more batch; of supernets, not each batch has all layers.
 pub(crate) fn add_reports(sums: &mut Vec<LayerReport>, reports: &[LayerReport]) {
-    match sums.is_empty() {
-        true => sums.extend_from_slice(reports),
-        false => sums.iter_mut().zip(reports).for_each(|(sum, report)| sum.add(report)),
+    for (layer, report) in reports.iter().enumerate() {
+        match sums.get_mut(layer) {
+            Some(sum) => sum.add(report),
+            None => sums.push(report.clone()),
+        }
     }
 }
 

@@ -52,8 +52,9 @@ impl Setting {
         stop: Option<usize>,
     ) -> Option<Result<Outcome, TrainError>> {
         let (task, device, config) = (&*task(&self.task), &Device::flex(), &self.config);
+        let own_experts = self.backbone.kind == "supernet";
         let moe = MoeConfig {
-            layers: Placement::ALL,
+            layers: if own_experts { Placement::NONE } else { Placement::ALL },
             experts: 4,
             router: self.router.clone(),
             expert: Choice::of("ffn").with("hidden", 8),
@@ -127,6 +128,8 @@ fn routers_with_states_have_the_bits_of_one_process() {
         Choice::of("remoe").with("k", 1),
         Choice::of("warm-up"),
         Choice::of("top-k").with("balance", 0.1).with("balance_of", "step"),
+        Choice::of("st-moe").with("balance", 0.1).with("balance_of", "step"),
+        Choice::of("top-p").with("balance", 0.1).with("balance_of", "step"),
     ] {
         Setting::of(router).check();
     }
@@ -178,6 +181,25 @@ fn streams_go_on_on_all_processes() {
 }
 
 #[test]
+fn passes_over_the_same_examples_have_the_bits_of_one_process() {
+    let backbone = serde_json::json!({
+        "kind": "supernet", "paths": "sandwich", "inner": 8, "balance": 0.1,
+        "space": {
+            "decoder_width": [8, 12], "decoder_layers": [1, 2], "heads": [2, 4],
+            "experts": [1, 2], "hidden": [6, 10]
+        }
+    });
+    let task = Choice::of("tanaka-lm").with("length", 32);
+    let backbone = serde_json::from_value(backbone).unwrap();
+    let mut setting = Setting { task, backbone, ..Setting::of(Choice::of("top-k")) };
+    setting.config = TrainConfig { steps: 6, log_every: 1, eval_every: 0, ..setting.config };
+    let alone = setting.shows(1, &[]);
+    for (ranks, stops) in [(2, &[][..]), (4, &[]), (4, &[(2, 3), (1, 1)])] {
+        assert!(setting.shows(ranks, stops) == alone, "{ranks} {stops:?}");
+    }
+}
+
+#[test]
 fn spikes_are_guarded_alike() {
     let mut setting = Setting::of(Choice::of("loss-free"));
     setting.config.spikes = Some(SpikesConfig { sigma: 0.5, window: 2, ..SpikesConfig::default() });
@@ -207,14 +229,29 @@ fn workers_meet_over_processes_as_they_do_in_one() {
 }
 
 #[test]
-fn what_cannot_be_shared_out_is_refused() {
+fn what_cannot_be_shared_out_is_refused_with_what_can() {
     let config = |batch, accumulate| TrainConfig { batch, accumulate, ..TrainConfig::default() };
-    let err = ProcessGroup::check(&config(2, 1), 4).unwrap_err();
-    assert_eq!(err, "batch = 2: 4 processes are more than the examples of a step");
-    let err = ProcessGroup::check(&config(6, 3), 2).unwrap_err();
-    assert_eq!(err, "accumulate = 3: 2 processes cannot share the parts equally");
+    let refused = |batch, accumulate, ranks| {
+        ProcessGroup::check(&config(batch, accumulate), ranks).unwrap_err()
+    };
+    let few =
+        "batch = 2: 4 processes are more than the examples of a step; possible: 1 or 2 processes";
+    assert_eq!(refused(2, 1, 4), few);
+    let uneven = "batch = 6: 4 processes cannot share the examples of a step equally; possible: \
+                  1, 2, 3 or 6 processes";
+    assert_eq!((refused(6, 1, 4), refused(6, 2, 4)), (uneven.into(), uneven.into()));
+    let parts = "accumulate = 3: 2 processes cannot share the parts equally; possible: 1 or 3 processes, \
+                 or accumulate = 2 or 6";
+    assert_eq!(refused(6, 3, 2), parts);
+    let one = "accumulate = 1: 5 processes cannot share the parts equally; possible: 1 process, or \
+               accumulate = 5";
+    assert_eq!(refused(5, 1, 5), one);
     let workers = Some(WorkersConfig { count: 3, ..WorkersConfig::default() });
     let err = ProcessGroup::check(&TrainConfig { workers, ..config(6, 1) }, 2).unwrap_err();
-    assert_eq!(err, "workers.count = 3: 2 processes cannot share them equally");
+    let expected =
+        "workers.count = 3: 2 processes cannot share them equally; possible: 1 or 3 processes";
+    assert_eq!(err, expected);
     assert_eq!(ProcessGroup::check(&config(6, 1), 1), Ok(()));
+    assert_eq!(ProcessGroup::check(&config(36, 12), 6), Ok(()));
+    assert_eq!(ProcessGroup::check_examples(&config(6, 1), 3), Ok(()));
 }

@@ -1,9 +1,10 @@
 //! One run, from its start to its recorded result.
 
-use anyhow::{bail, ensure};
+use anyhow::bail;
 use backbones::AnyBackbone;
 use burn::module::Module;
 use files::hex;
+use moe::parameters;
 use sha2::{Digest, Sha256};
 use tasks::Task;
 use training::{Evaluation, Objective, Outcome, Run, TrainError, params_of, supervised_by};
@@ -17,9 +18,6 @@ use crate::{
     store::{Ended, NotFinite, Numbers},
 };
 
-/// The error of a network whose step several processes do not share.
-const PASSES: &str = "this network has several passes over the examples of a step, one after the other: \
-                      it is trained by one process";
 /// What came of a turn of a run.
 pub(super) enum Turn {
     /// It has ended, here or elsewhere, or was stopped.
@@ -59,7 +57,7 @@ impl Runner<'_> {
             }
             Err(Err(other)) => return Err(other),
         };
-        ensure!(model.passes() == 1 || self.group.is_alone(), PASSES);
+        self.can_share(&model)?;
         let data = builder.task_for(spec)?;
         let distill = builder.teaching(spec)?;
         self.describe(spec, &*data)?;
@@ -82,6 +80,23 @@ impl Runner<'_> {
             }
             Err(TrainError::Stopped { .. }) => Ok(()),
             Err(other) => Err(other.into()),
+        }
+    }
+
+    /// Refuses a network with states that rules move in each of several passes over the same examples: they
+    /// follow from the passes of one process, one after the other.
+    fn can_share(&self, model: &AnyBackbone) -> anyhow::Result<()> {
+        let (passes, processes) = (model.passes(), self.group.world.size());
+        if passes == 1 || processes == 1 {
+            return Ok(());
+        }
+        match parameters(model).into_iter().find(|known| !known.trained) {
+            Some(state) => bail!(
+                "a network with {passes} passes over the examples of a step, of which {} is a state, is \
+                 trained by one process, not by {processes}",
+                state.path
+            ),
+            None => Ok(()),
         }
     }
 

@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File},
     io,
-    path::Path,
+    path::{Path, absolute},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -17,7 +17,7 @@ use training::{Optimizer, ProcessGroup};
 
 use crate::{
     spec::{RunSpec, Selection, SuitePlan},
-    store::Environment,
+    store::{Environment, Store},
 };
 
 /// The result of what all processes have tried, if all have succeeded. Of one that has not, all get the
@@ -75,56 +75,109 @@ pub(crate) fn same(world: &dyn Communicator, facts: &[(&str, String)]) -> anyhow
     Ok(())
 }
 
-/// Checks that all processes see the runs folder of the first one.
+/// Checks that the runs folder of each process is that of the first one, however its path is written.
 pub(crate) fn all_see(world: &dyn Communicator, runs: &Path) -> anyhow::Result<()> {
     if world.size() == 1 {
         return Ok(());
     }
     // Process ids repeat, in containers above all, and a killed process leaves its mark.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-    let mark = runs.join(format!(".seen-by-{}-{now}", std::process::id()));
-    let made = if world.rank() == 0 { File::create_new(&mark).map(drop) } else { Ok(()) };
-    let name = world.broadcast(mark.to_string_lossy().as_bytes());
-    let sees = agree(world, made.and_then(|()| seen(&name)).map_err(|err| not_seen(runs, &err)));
-    if world.rank() == 0 {
-        let _ = fs::remove_file(&mark);
+    let mark = format!(".seen-by-{}-{now}", std::process::id());
+    let here = absolute(runs).unwrap_or_else(|_| runs.into()).display().to_string();
+    let leads = world.rank() == 0;
+    let made = if leads { File::create_new(runs.join(&mark)).map(drop) } else { Ok(()) };
+    let told = world.broadcast(format!("{mark}\n{here}").as_bytes());
+    let told = String::from_utf8_lossy(&told);
+    let (mark, first) = told.split_once('\n').unwrap_or((&*told, ""));
+    let sees = made.and_then(|()| fs::metadata(runs.join(mark)).map(drop));
+    let sees = agree(world, sees.map_err(|err| not_seen(&here, first, &err)));
+    if leads {
+        let _ = fs::remove_file(runs.join(mark));
     }
     sees
 }
 
-fn seen(name: &[u8]) -> io::Result<()> {
-    fs::metadata(Path::new(&*String::from_utf8_lossy(name))).map(drop)
-}
-
-fn not_seen(runs: &Path, err: &io::Error) -> anyhow::Error {
-    anyhow!(
-        "the runs folder {} of process 0 is not here: {err}; all processes share one",
-        runs.display()
-    )
+fn not_seen(here: &str, first: &str, err: &io::Error) -> anyhow::Error {
+    match here == first {
+        true => anyhow!(
+            "--runs {here}: the folder of process 0 is not here: {err}; all processes need the same"
+        ),
+        false => {
+            anyhow!("--runs {here}: process 0 has {first}; all processes need the same folder")
+        }
+    }
 }
 
 /// Adds to the selection what a suite needs for so many processes: each step has as many parts as there are
 /// processes, where it has one. Gives that setting, if it is needed.
-pub(crate) fn parts_for(suite: &SuitePlan, ranks: usize, wanted: &mut Selection) -> Option<String> {
+///
+/// # Errors
+/// If a run cannot have so many parts.
+pub(crate) fn parts_for(
+    suite: &SuitePlan,
+    ranks: usize,
+    wanted: &mut Selection,
+) -> anyhow::Result<Option<String>> {
     let one_part = |spec: &&RunSpec| {
         let train = &spec.config.train;
-        train.workers.is_none() && train.accumulate == 1 && train.batch >= ranks
+        train.workers.is_none() && train.accumulate == 1
     };
-    suite.planned().into_iter().find(one_part).filter(|_| ranks > 1)?;
+    if ranks == 1 || !suite.planned().iter().any(one_part) {
+        return Ok(None);
+    }
+    suite.possible().into_iter().try_for_each(|spec| can_have_parts(spec, ranks))?;
     let set = format!("train.accumulate={ranks}");
     wanted.set.push(set.clone());
-    Some(set)
+    Ok(Some(set))
+}
+
+/// Checks that the steps of a run, and of those before it, can have as many parts as there are processes.
+fn can_have_parts(spec: &RunSpec, ranks: usize) -> anyhow::Result<()> {
+    let (train, method) = (&spec.config.train, &spec.method);
+    if train.workers.is_some() {
+        bail!(
+            "method {method:?}: train.workers: its steps have no parts, and other runs need \
+             --set train.accumulate={ranks} for {ranks} processes; train them apart, by --only"
+        );
+    }
+    let fits = ProcessGroup::check_examples(train, ranks);
+    fits.map_err(|message| anyhow!("method {method:?}: train.{message}"))?;
+    spec.prerequisites().try_for_each(|before| can_have_parts(before, ranks))
 }
 
 /// Checks that each run can be trained by so many processes.
 pub(crate) fn can_share(suite: &SuitePlan, ranks: usize) -> anyhow::Result<()> {
-    if ranks == 1 {
-        return Ok(());
-    }
     suite.possible().into_iter().try_for_each(|spec| {
         let fits = ProcessGroup::check(&spec.config.train, ranks);
         fits.map_err(|message| anyhow!("method {:?}: train.{message}", spec.method))
     })
+}
+
+/// Checks the same of the runs that are to be trained before them.
+pub(crate) fn can_share_those_before(
+    suite: &SuitePlan,
+    ranks: usize,
+    store: &Store,
+) -> anyhow::Result<()> {
+    if ranks == 1 {
+        return Ok(());
+    }
+    suite.possible().into_iter().try_for_each(|spec| those_before_fit(spec, ranks, store))
+}
+
+fn those_before_fit(spec: &RunSpec, ranks: usize, store: &Store) -> anyhow::Result<()> {
+    if store.ended(&spec.id)?.is_some() {
+        return Ok(());
+    }
+    for before in spec.prerequisites() {
+        let train = &before.config.train;
+        if train.steps > 0 && store.ended(&before.id)?.is_none() {
+            let (fits, method) = (ProcessGroup::check(train, ranks), &spec.method);
+            fits.map_err(|why| anyhow!("method {method:?}: the run before it: train.{why}"))?;
+        }
+        those_before_fit(before, ranks, store)?;
+    }
+    Ok(())
 }
 
 /// Checks that the moments of each run can be split among processes.
@@ -157,6 +210,7 @@ impl Drop for Dismissal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::plan;
     use distributed::{Threads, threads};
     use std::thread;
 
@@ -169,6 +223,72 @@ mod tests {
             let ranks: Vec<_> = threads(3).into_iter().map(start).collect();
             ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
         })
+    }
+
+    const SUITE: &str = r#"
+[base]
+moe.layers = "none"
+train = { steps = 4, batch = 6 }
+[[task]]
+task = "digits"
+backbone = { kind = "vit", width = 8, depth = 2, heads = 2 }
+[[method]]
+name = "plain"
+"#;
+
+    /// The setting that a suite needs for so many processes.
+    fn shared(text: &str, ranks: usize) -> Result<Option<String>, String> {
+        let (suite, folder) = (plan(text).unwrap(), tempfile::tempdir().unwrap());
+        let (mut wanted, store) = (Selection::default(), Store::for_reading(folder.path()));
+        let set = parts_for(&suite, ranks, &mut wanted).and_then(|set| {
+            if set.is_none() {
+                can_share(&suite, ranks)?;
+                can_share_those_before(&suite, ranks, &store)?;
+            }
+            Ok(set)
+        });
+        set.map_err(|err| err.to_string())
+    }
+
+    #[test]
+    fn what_processes_cannot_share_is_named_with_what_is_possible() {
+        assert_eq!(shared(SUITE, 1), Ok(None));
+        assert_eq!(shared(SUITE, 3), Ok(Some("train.accumulate=3".into())));
+        let err = |text: &str, ranks| shared(text, ranks).unwrap_err();
+        let uneven = "method \"plain\": train.batch = 6: 4 processes cannot share the examples of a step \
+                      equally; possible: 1, 2, 3 or 6 processes";
+        assert_eq!(err(SUITE, 4), uneven);
+        let few = "method \"plain\": train.batch = 6: 8 processes are more than the examples of a step; \
+                   possible: 1, 2, 3 or 6 processes";
+        assert_eq!(err(SUITE, 8), few);
+        let two = SUITE.replace("batch = 6", "batch = 6, accumulate = 2");
+        assert_eq!(shared(&two, 2), Ok(None));
+        let parts = "method \"plain\": train.accumulate = 2: 3 processes cannot share the parts equally; \
+                     possible: 1 or 2 processes, or accumulate = 3 or 6";
+        assert_eq!(err(&two, 3), parts);
+    }
+
+    #[test]
+    fn runs_with_workers_have_no_parts() {
+        let workers = "[[method]]\nname = \"apart\"\ntrain.workers = { count = 2 }\n";
+        let err = shared(&format!("{SUITE}{workers}"), 2).unwrap_err();
+        assert!(
+            err.starts_with("method \"apart\": train.workers: its steps have no parts"),
+            "{err}"
+        );
+        assert!(err.contains("--set train.accumulate=2 for 2 processes"), "{err}");
+    }
+
+    #[test]
+    fn the_run_before_has_to_fit_too() {
+        let from = format!("{SUITE}from = {{ train.batch = 4 }}\n");
+        let err = shared(&from, 3).unwrap_err();
+        assert!(err.contains("train.batch = 4: 3 processes cannot share the examples"), "{err}");
+        let from = format!("{SUITE}train.accumulate = 3\nfrom = {{ train.accumulate = 2 }}\n");
+        let err = shared(&from, 3).unwrap_err();
+        let expected =
+            "method \"plain\": the run before it: train.accumulate = 2: 3 processes cannot";
+        assert!(err.starts_with(expected), "{err}");
     }
 
     #[test]
@@ -199,5 +319,24 @@ mod tests {
         let found = each(|world| all_see(world, &gone));
         assert!(found.iter().all(|found| found.as_ref().unwrap_err().contains("is not here")));
         assert_eq!(fs::read_dir(folders[0].path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn folders_that_differ_are_named_and_two_paths_of_one_folder_are_not() {
+        let folders = [0; 2].map(|_| tempfile::tempdir().unwrap());
+        let [first, other] = folders.each_ref().map(|folder| folder.path());
+        let of_rank_2 = |path: &Path| {
+            each(|world| all_see(world, if world.rank() == 2 { path } else { first }))
+        };
+        let err = format!(
+            "--runs {}: process 0 has {}; all processes need the same folder",
+            other.display(),
+            first.display()
+        );
+        let elsewhere = Err(format!("process 2: {err}"));
+        assert_eq!(of_rank_2(other), [elsewhere.clone(), elsewhere, Err(err)]);
+        let name = first.file_name().unwrap();
+        assert_eq!(of_rank_2(&first.join("..").join(name)), [Ok(()), Ok(()), Ok(())]);
+        assert!(folders.iter().all(|folder| fs::read_dir(folder).unwrap().count() == 0));
     }
 }

@@ -1,7 +1,7 @@
 //! Plug-ins by name. A registry is a value, which a program can extend.
 
 use indexmap::IndexMap;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::plugin::{Choice, Hyper, typed};
 
@@ -68,6 +68,9 @@ impl<B> Entry<B> {
     }
 }
 
+/// The beginning of the message that a key is none.
+const NO_KEY: &str = "unknown key ";
+
 /// Plug-ins of one kind by name, in the order in which they were added.
 #[derive(Clone)]
 pub struct Registry<B> {
@@ -108,7 +111,7 @@ impl<B> Registry<B> {
     pub fn complete(&self, choice: &Choice) -> Result<Choice, ConfigError> {
         let entry = self.get(&choice.kind)?;
         let options = (entry.complete)(Value::Object(choice.options.clone()))
-            .map_err(|wrong| wrong_key(self.what, &choice.kind, wrong))?;
+            .map_err(|(key, why)| wrong_key(self.what, &choice.kind, self.with_others(key, why)))?;
         match options {
             Value::Object(options) => Ok(Choice { kind: choice.kind.clone(), options }),
             other => Err(self.invalid(
@@ -116,6 +119,24 @@ impl<B> Registry<B> {
                 format!("expected a table of hyperparameters, not {other}"),
             )),
         }
+    }
+
+    /// The key that is wrong, and why: where there is no such key, with the names of plug-ins that have it.
+    fn with_others(&self, key: String, why: String) -> (String, String) {
+        if !why.starts_with(NO_KEY) {
+            return (key, why);
+        }
+        let alone: Map<String, Value> = [(key.clone(), Value::Null)].into_iter().collect();
+        let has = |(_, entry): &(&'static str, &Entry<B>)| {
+            let read = (entry.complete)(Value::Object(alone.clone()));
+            !read.is_err_and(|(_, why)| why.starts_with(NO_KEY))
+        };
+        let others: Vec<&str> = self.iter().filter(has).map(|(name, _)| name).collect();
+        let why = match others.is_empty() {
+            true => why,
+            false => format!("{why}; {}s that have it: {}", self.what, others.join(", ")),
+        };
+        (key, why)
     }
 
     /// The error that hyperparameters of `name` do not fit.
@@ -180,6 +201,26 @@ mod tests {
         let err = registry().complete(&Choice::of("top-k").with("k", "two")).unwrap_err();
         let expected = r#"router "top-k": k: expected a whole number, 0 or larger, not "two""#;
         assert_eq!(err.to_string(), expected);
+    }
+
+    #[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct One {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        scale: Option<f64>,
+    }
+
+    #[test]
+    fn a_key_of_other_plug_ins_is_told_with_their_names() {
+        let mut registry = registry();
+        registry.add("sharp", Entry::new::<One>("", "", Value::Null, ()));
+        let wrong = |choice: &Choice| registry.complete(choice).unwrap_err().to_string();
+        let expected = "router \"sharp\": k: unknown key `k`, expected `scale`; routers that have it: \
+                        top-k, soft";
+        assert_eq!(wrong(&Choice::of("sharp").with("k", 1)), expected);
+        let expected = "router \"soft\": scale: unknown key `scale`, expected `k`; routers that have it: \
+                        sharp";
+        assert_eq!(wrong(&Choice::of("soft").with("scale", 1)), expected);
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl LayerReport {
         (self.load.len() as f64 - self.by_input) * self.expert_params
     }
 
-    /// Joins the report of another batch of the same layer.
+    /// Joins the report of another batch of the same layer, with all experts of both.
     pub fn add(&mut self, other: &LayerReport) {
         self.touched = mean([(self.touched, self.units), (other.touched, other.units)]);
         self.by_input = mean([(self.by_input, self.inputs), (other.by_input, other.inputs)]);
@@ -63,9 +63,14 @@ impl LayerReport {
         self.inputs += other.inputs;
         self.dropped += other.dropped;
         self.flops += other.flops;
-        self.load.iter_mut().zip(&other.load).for_each(|(load, more)| *load += more);
-        self.weight.iter_mut().zip(&other.weight).for_each(|(weight, more)| *weight += more);
+        add_each(&mut self.load, &other.load);
+        add_each(&mut self.weight, &other.weight);
     }
+}
+
+fn add_each(sums: &mut Vec<f64>, more: &[f64]) {
+    sums.resize(sums.len().max(more.len()), 0.0);
+    sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
 }
 
 /// The mean of two means over so many each; 0 over none.

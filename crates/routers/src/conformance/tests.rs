@@ -18,12 +18,14 @@ fn every_router_conforms() {
 #[test]
 fn what_depends_on_hyperparameters_conforms_too() {
     let routers = crate::all();
-    for choice in [
+    let of_step = ["top-k", "gshard", "st-moe", "top-p", "seq-top-k", "perturbed-cosine"];
+    let of_step = of_step.map(|kind| Choice::of(kind).with("balance_of", "step"));
+    let others = [
         Choice::of("lory").with("first", "even").with("segment", 3),
         Choice::of("warm-up").with("router", Choice::of("expert-choice")),
-        Choice::of("top-k").with("balance_of", "step"),
-    ] {
-        check(&routers, &choice, &Device::flex()).unwrap();
+    ];
+    for choice in others.iter().chain(&of_step) {
+        check(&routers, choice, &Device::flex()).unwrap();
     }
 }
 

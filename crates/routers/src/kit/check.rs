@@ -2,6 +2,8 @@
 
 use moe::Dims;
 
+use crate::kit::Balance;
+
 /// Checks that `k` is 1 to the number of experts.
 pub fn k(k: usize, dims: Dims) -> Result<(), String> {
     match k {
@@ -52,6 +54,18 @@ pub fn share(name: &str, value: f64) -> Result<(), String> {
     }
 }
 
+/// Checks that the balance loss is one for units with varying numbers of choices: shares of all choices of a
+/// pass, or of first ones, count places that no choice is in.
+pub fn balance_of_a_varying_number(balance: Balance) -> Result<(), String> {
+    match balance {
+        Balance::Units | Balance::Step => Ok(()),
+        other => Err(format!(
+            "balance_of = {}: the number of a unit's experts varies; possible: \"units\", \"step\"",
+            serde_json::to_value(other).unwrap_or_default()
+        )),
+    }
+}
+
 /// Checks the factor slots over units: larger than 0, and at most one slot for each unit and expert,
 /// which is the number of experts.
 pub fn factor(factor: f64, dims: Dims) -> Result<(), String> {
@@ -81,6 +95,9 @@ mod tests {
         assert!(positive("scale", -0.5).unwrap_err().contains("scale = -0.5"));
         assert_eq!(factor(9.0, DIMS).unwrap_err(), "factor = 9 is larger than experts = 8");
         assert!(factor(0.0, DIMS).is_err());
+        let err = balance_of_a_varying_number(Balance::FirstChoices).unwrap_err();
+        assert!(err.starts_with("balance_of = \"first-choices\": "), "{err}");
+        assert!(balance_of_a_varying_number(Balance::Step).is_ok());
         assert_eq!(
             (k(8, DIMS), coefficient("z", 0.0), factor(8.0, DIMS)),
             (Ok(()), Ok(()), Ok(()))

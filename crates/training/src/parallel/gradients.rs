@@ -20,8 +20,8 @@ pub(crate) enum GradientSum {
     /// Of several: this process has the sums of its chunk of all numbers.
     Shared {
         world: Arc<dyn Communicator>,
-        /// The part of this process that the others have not seen.
-        own: Flat,
+        /// The passes over the part of this process that the others have not seen.
+        own: Vec<Flat>,
         sum: Vec<f32>,
         /// For each parameter whether any part has had a gradient for it.
         there: Vec<bool>,
@@ -33,30 +33,35 @@ impl GradientSum {
         match world.size() {
             1 => Self::Alone(GradientsAccumulator::new()),
             _ => {
-                let (own, sum, there) = (Flat::default(), Vec::new(), Vec::new());
+                let (own, sum, there) = (Vec::new(), Vec::new(), Vec::new());
                 Self::Shared { world: world.clone(), own, sum, there }
             }
         }
     }
 
-    /// Adds the gradients of a part.
+    /// Adds the gradients of a pass over a part.
     pub(crate) fn add(&mut self, model: &AnyBackbone, grads: GradientsParams) {
         match self {
             Self::Alone(sum) => sum.accumulate(model, grads),
-            Self::Shared { own, .. } => *own = Flat::of(model, &grads),
+            Self::Shared { own, .. } => own.push(Flat::of(model, &grads)),
         }
     }
 
-    /// Adds those of the parts that the other processes have at the time, all in the order of ranks.
+    /// Adds those of the parts that the other processes have at the time, all in the order of ranks, and the
+    /// passes over a part one after the other. All processes call it after as many passes.
     pub(crate) fn exchange(&mut self) {
         if let Self::Shared { world, own, sum, there } = self {
-            let chunk = Chunks::new(own.numbers.len(), world.size()).of(world.rank());
+            let passes = std::mem::take(own);
+            let numbers: Vec<&[f32]> = passes.iter().map(|pass| &pass.numbers[..]).collect();
+            let length = numbers.first().map_or(0, |numbers| numbers.len());
+            let chunk = Chunks::new(length, world.size()).of(world.rank());
             sum.resize(chunk.len(), NOTHING);
-            there.resize(own.there.len(), false);
-            for theirs in world.all_gather("gradients that there are", &own.there) {
+            let own = any(&passes);
+            there.resize(own.len(), false);
+            for theirs in world.all_gather("gradients that there are", &own) {
                 there.iter_mut().zip(theirs).for_each(|(there, one)| *there |= one == 1);
             }
-            add_in_order(&**world, "gradients", sum, &own.numbers);
+            add_in_order(&**world, "gradients", sum, &numbers);
         }
     }
 
@@ -89,6 +94,15 @@ impl Flat {
         model.visit(&mut visitor);
         visitor.flat
     }
+}
+
+/// 1 for each parameter that has a gradient in any of the passes.
+fn any(passes: &[Flat]) -> Vec<u8> {
+    let mut found = passes.first().map_or_else(Vec::new, |first| first.there.clone());
+    for pass in passes {
+        found.iter_mut().zip(&pass.there).for_each(|(found, one)| *found |= one);
+    }
+    found
 }
 
 struct Flatten<'a> {

@@ -76,7 +76,8 @@ impl ProcessGroup {
         self.world.rank() == 0
     }
 
-    /// Checks that a run can be trained by so many processes. The message begins with the key.
+    /// Checks that a run can be trained by so many processes. The message begins with the key, and ends with
+    /// what is possible.
     ///
     /// # Errors
     /// If its parts, or its workers, cannot be shared out equally.
@@ -84,16 +85,65 @@ impl ProcessGroup {
         let (parts, batch) = (config.accumulate, config.batch);
         match &config.workers {
             Some(workers) if !workers.count.is_multiple_of(ranks) => {
-                let count = workers.count;
-                Err(format!("workers.count = {count}: {ranks} processes cannot share them equally"))
+                let (count, possible) = (workers.count, processes(workers.count));
+                Err(format!(
+                    "workers.count = {count}: {ranks} processes cannot share them equally; \
+                     possible: {possible}"
+                ))
             }
-            None if batch < ranks => Err(format!(
-                "batch = {batch}: {ranks} processes are more than the examples of a step"
-            )),
-            None if !parts.is_multiple_of(ranks) => Err(format!(
-                "accumulate = {parts}: {ranks} processes cannot share the parts equally"
-            )),
+            None if !parts.is_multiple_of(ranks) => {
+                Self::check_examples(config, ranks)?;
+                let mut others = divisors(batch);
+                others.retain(|parts| parts.is_multiple_of(ranks));
+                Err(format!(
+                    "accumulate = {parts}: {ranks} processes cannot share the parts equally; \
+                     possible: {}, or accumulate = {}",
+                    processes(parts),
+                    listed(&others)
+                ))
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Checks that so many processes can have equal shares of the examples of a step, where the number of its
+    /// parts is free. The message is as that of [`ProcessGroup::check`].
+    ///
+    /// # Errors
+    /// If there are too few examples, or some are left.
+    pub fn check_examples(config: &TrainConfig, ranks: usize) -> Result<(), String> {
+        let batch = config.batch;
+        let why = match batch {
+            _ if batch.is_multiple_of(ranks) => return Ok(()),
+            _ if batch < ranks => "are more than the examples of a step",
+            _ => "cannot share the examples of a step equally",
+        };
+        let possible = processes(batch);
+        Err(format!("batch = {batch}: {ranks} processes {why}; possible: {possible}"))
+    }
+}
+
+/// The numbers of processes that can share so many things equally.
+fn processes(things: usize) -> String {
+    let name = if things == 1 { "process" } else { "processes" };
+    format!("{} {name}", listed(&divisors(things)))
+}
+
+/// The numbers that divide `n`, from 1 on.
+fn divisors(n: usize) -> Vec<usize> {
+    let small = (1..).take_while(|divisor: &usize| divisor * divisor <= n);
+    let pairs = small.filter(|divisor| n.is_multiple_of(*divisor));
+    let mut all: Vec<usize> = pairs.flat_map(|divisor| [divisor, n / divisor]).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// Numbers in words: `1, 2 or 4`.
+fn listed(numbers: &[usize]) -> String {
+    let texts: Vec<String> = numbers.iter().map(usize::to_string).collect();
+    match texts.split_last() {
+        Some((last, first)) if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        _ => texts.concat(),
     }
 }

@@ -83,9 +83,9 @@ impl PartMetrics {
         let all = self.all(world);
         let mut loads: Vec<LayerReport> = Vec::new();
         for told in &all {
-            loads.resize_with(told.loads.len(), LayerReport::default);
+            loads.resize_with(loads.len().max(told.loads.len()), LayerReport::default);
             for (sum, load) in loads.iter_mut().zip(&told.loads) {
-                sum.load.resize(load.len(), 0.0);
+                sum.load.resize(sum.load.len().max(load.len()), 0.0);
                 sum.load.iter_mut().zip(load).for_each(|(sum, more)| *sum += more);
             }
         }
@@ -104,4 +104,29 @@ fn flops(all: &[PartMetrics]) -> f64 {
     let parts = all.first().map_or(0, |told| told.flops.len());
     let terms = (0..parts).flat_map(|part| all.iter().flat_map(move |told| &told.flops[part]));
     terms.fold(0.0, |sum, term| sum + f64::from_bits(*term))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use distributed::threads;
+    use std::thread;
+
+    #[test]
+    fn processes_may_have_met_other_layers_and_experts() {
+        let loads = [vec![vec![1.0, 2.0]], vec![vec![4.0], vec![8.0]], vec![]];
+        let joined: Vec<Vec<Vec<f64>>> = thread::scope(|scope| {
+            let ranks: Vec<_> = threads(3)
+                .into_iter()
+                .zip(loads)
+                .map(|(world, loads)| {
+                    let metrics = PartMetrics { loads, ..PartMetrics::default() };
+                    scope.spawn(move || metrics.joined(&world).1)
+                })
+                .collect();
+            let layers = ranks.into_iter().map(|rank| rank.join().unwrap());
+            layers.map(|layers| layers.into_iter().map(|layer| layer.load).collect()).collect()
+        });
+        assert_eq!(joined, vec![vec![vec![5.0, 2.0], vec![8.0]]; 3]);
+    }
 }

@@ -8,7 +8,7 @@ use backbones::{AnyBackbone, BackboneSpec};
 use burn::prelude::*;
 use moe::{Choice, Init, Library, MoeConfig};
 use tasks::{DataDir, Task};
-use training::Watch;
+use training::{Watch, supernet::Supernet};
 
 /// A standard task with these settings.
 pub(crate) fn task(choice: &Choice) -> Arc<dyn Task> {
@@ -35,7 +35,8 @@ pub(crate) fn network_of(
     moe: &MoeConfig,
 ) -> AnyBackbone {
     let spec = BackboneSpec { domain: task.domain(), outputs: task.outputs(), moe, library };
-    let build = backbones::all().get(&backbone.kind).unwrap().build.init;
+    let backbones = backbones::all().with::<Supernet>();
+    let build = backbones.get(&backbone.kind).unwrap().build.init;
     build(backbone, &spec, &Init::new(seed, &Device::flex().autodiff())).unwrap()
 }
 

@@ -1,6 +1,6 @@
 //! `run`: trains what is missing, then prints the table.
 
-use std::path::PathBuf;
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use burn::prelude::*;
@@ -30,10 +30,6 @@ use crate::{
 /// The error if a part of a suite is to be published.
 const PART: &str = "--publish is for a whole suite: not with --seeds, --only, --set, --smoke, --shard or \
                     --device; write another suite instead";
-
-/// Why a suite that searches is trained as a whole.
-const SEARCHES: &str = "a suite with [search] is trained as a whole and by one process, since what is tried next \
-                        depends on what was tried before";
 
 /// Arguments of `run`.
 #[derive(Args)]
@@ -105,18 +101,19 @@ impl RunOptions {
         let name = session.suite_or_default(name)?;
         let planned = together::agree(&**world, self.plan(name, session))?;
         let Planned { source, wanted, request, environment, suite } = planned;
-        same_plan(&suite, &environment, session)?;
+        self.same_plan(&suite, &environment, session)?;
         let data = self.data.dir();
         let searcher = source.searcher(session.plugins, &data, &wanted);
         let searcher = together::agree(&**world, searcher)?;
-        ensure!(searcher.is_none() || (self.shard.is_none() && world.size() == 1), SEARCHES);
+        if searcher.is_some() {
+            self.searches_alone(name, world.size())?;
+        }
         if self.split_moments {
             together::agree(&**world, together::can_split(&suite, world.size()))?;
         }
         say_budget(&suite, name, session);
         together::agree(&**world, self.check_memory(&suite, session))?;
-        let (device, store) = together::agree(&**world, self.open(session))?;
-        together::all_see(&**world, &self.store.runs)?;
+        let (device, store) = self.open_together(&suite, session)?;
         session.catch_signals()?;
         let group = ProcessGroup::of(world.clone());
         let runner = Runner {
@@ -252,7 +249,7 @@ impl RunOptions {
         let source = Source::find(name, session.suites)?.at_tier(&wanted.tier)?;
         source.warnings(&wanted)?.iter().for_each(|warning| session.say(warning));
         let mut suite = source.plan(session.plugins, &data, &wanted)?;
-        if let Some(set) = together::parts_for(&suite, world.size(), &mut wanted) {
+        if let Some(set) = together::parts_for(&suite, world.size(), &mut wanted)? {
             suite = source.plan(session.plugins, &data, &wanted)?;
             session.say(&format!("{} processes: the runs are those of --set {set}", world.size()));
         }
@@ -264,6 +261,56 @@ impl RunOptions {
             may_be_published(&environment, self.allow_dev)?;
         }
         Ok(Planned { source, wanted, request, environment, suite })
+    }
+
+    /// Refuses to share out a suite that searches.
+    fn searches_alone(&self, name: &str, processes: usize) -> anyhow::Result<()> {
+        let why = format!(
+            "suite {name:?} has [search], where what is tried next depends on what was tried before"
+        );
+        ensure!(self.shard.is_none(), "--shard: {why}: it is trained as a whole");
+        ensure!(
+            processes == 1,
+            "{processes} processes: {why}: it is trained by one; start it without mpirun and srun"
+        );
+        Ok(())
+    }
+
+    /// Refuses processes that have planned different things.
+    fn same_plan(
+        &self,
+        suite: &SuitePlan,
+        environment: &Environment,
+        session: &Session,
+    ) -> anyhow::Result<()> {
+        let world = &*session.world;
+        if world.size() == 1 {
+            return Ok(());
+        }
+        let facts = together::facts(&suite.possible(), environment);
+        let mut facts = together::agree(world, facts)?;
+        facts.push(("--split-moments", self.split_moments.to_string()));
+        together::same(world, &facts)
+    }
+
+    /// The device, and the folder of runs, which all processes have to share. It is not made for what is
+    /// refused.
+    fn open_together(
+        &self,
+        suite: &SuitePlan,
+        session: &Session,
+    ) -> anyhow::Result<(Device, Store)> {
+        let (world, runs) = (&*session.world, &self.store.runs);
+        let is_new = session.leads() && !runs.exists();
+        let opened = together::agree(world, self.open(session)).and_then(|(device, store)| {
+            together::all_see(world, runs)?;
+            let fits = together::can_share_those_before(suite, world.size(), &store);
+            together::agree(world, fits).map(|()| (device, store))
+        });
+        if opened.is_err() && is_new {
+            let _ = fs::remove_dir(runs); // unless something is in it
+        }
+        opened
     }
 
     /// The device, and the folder of runs.
@@ -294,20 +341,6 @@ impl RunOptions {
         }
         Ok(())
     }
-}
-
-/// Refuses processes that have planned different things.
-fn same_plan(
-    suite: &SuitePlan,
-    environment: &Environment,
-    session: &Session,
-) -> anyhow::Result<()> {
-    let world = &*session.world;
-    if world.size() == 1 {
-        return Ok(());
-    }
-    let facts = together::facts(&suite.possible(), environment);
-    together::same(world, &together::agree(world, facts)?)
 }
 
 /// Prints the budget of a suite, if it has one.
