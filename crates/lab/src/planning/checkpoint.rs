@@ -15,6 +15,8 @@ use crate::{Plugins, digest::hex, settings::SettingTree};
 
 /// The key of the folder.
 const KEY: &str = "checkpoint";
+/// The key of whether a run may take a part of it.
+const PARTIAL: &str = "partial";
 
 /// The settings that a checkpoint has: its network, the folder with a digest, and no steps.
 pub(crate) struct CheckpointSettings {
@@ -61,12 +63,17 @@ impl CheckpointSettings {
         settings.lay(&self.network);
     }
 
-    /// Makes `from` the settings of the run with the weights of the checkpoint.
+    /// Makes `from` the settings of the run with the weights of the checkpoint. Where it has been made so
+    /// before, what was laid on it since is heeded.
     pub(super) fn complete(&self, settings: &mut SettingTree) {
-        let mut from = self.start.clone();
-        if let Some(own) = settings.table().and_then(|table| table.get("from")) {
-            from.lay(&own.without(&[KEY]));
+        let Some(own) = settings.table().and_then(|table| table.get("from")) else { return };
+        let mut from = self.start.clone().at(own.place());
+        if let (Some(partial), SettingTree::Table(table, _)) = (partial(own), &mut from)
+            && let Some(checkpoint) = table.get_mut(KEY)
+        {
+            checkpoint.put(PARTIAL, partial.clone());
         }
+        from.lay(&own.without(&[KEY, PARTIAL]));
         settings.put("from", from);
     }
 
@@ -76,6 +83,12 @@ impl CheckpointSettings {
         settings.put("task", SettingTree::plain(task, place));
         settings
     }
+}
+
+/// What `from` says of whether a run may take a part of the checkpoint, as it is written or as it was completed.
+fn partial(from: &SettingTree) -> Option<&SettingTree> {
+    let table = from.table()?;
+    table.get(PARTIAL).or_else(|| table.get(KEY)?.table()?.get(PARTIAL))
 }
 
 /// What is of the network alone, and of training: the run that starts from a checkpoint changes them, and the

@@ -11,6 +11,7 @@ use super::{
     layers::{Layers, OF_SUITE, TASK_KEYS, kind_of, layers},
     run_config::{settings_of_confused, settings_of_parts, settings_of_start, settings_of_teacher},
     selection::{distinct, distinct_methods, only, seeds},
+    taken::takes_all,
 };
 use crate::{
     Plugins,
@@ -218,6 +219,8 @@ impl<'a> Reader<'a> {
         let from = settings_of_start(settings).map(|from| self.run(&from)).transpose()?;
         if let Some(from) = &from {
             same_inputs("from", &*from.data, &*data).map_err(|why| at(settings, "from", why))?;
+            takes_all(&config, &*data, from, self.plugins)
+                .map_err(|why| at(settings, "from", format!("{why:#}")))?;
         }
         let confusion_run = settings_of_confused(settings).map(|of| self.run(&of)).transpose()?;
         let parts = settings_of_parts(settings)?;

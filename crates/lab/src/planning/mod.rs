@@ -19,6 +19,7 @@ mod searcher;
 mod selection;
 mod sizes;
 mod source;
+mod taken;
 mod tier;
 mod tuning;
 
@@ -33,3 +34,4 @@ pub(crate) use loader::Reader;
 pub(crate) use searcher::{Base, Searcher};
 pub(crate) use selection::seeds;
 pub(crate) use source::Source;
+pub(crate) use taken::Unmatched;

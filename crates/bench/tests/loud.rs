@@ -1,0 +1,66 @@
+//! What of a checkpoint of another framework does not fit a run is said, and nothing is kept of it.
+
+mod common;
+
+use common::{Place, ended, model::place};
+
+/// A suite of one method on a checkpoint.
+const SUITE: &str = r#"
+seeds = [0]
+[base]
+from = { checkpoint = "model" }
+train = { steps = 0, batch = 4 }
+[[task]]
+task = { kind = "tanaka-lm", length = 16, tokens = { kind = "bpe", file = "model/tokenizer.json", size = 48 } }
+[[method]]
+name = "changed"
+"#;
+
+/// Standard error of a run of the suite with these settings, which ends with this exit code.
+fn run(place: &Place, code: i32, settings: &[&str]) -> String {
+    let data = place.path(".").to_string_lossy().to_string();
+    let mut args = vec!["run", "tiny.toml", "--data-dir", &data];
+    settings.iter().for_each(|setting| args.extend(["--set", setting]));
+    ended(&place.run(&args), code).1
+}
+
+#[test]
+fn a_part_of_a_checkpoint_is_taken_only_where_the_suite_says_so() {
+    let place = place("mixtral", SUITE);
+    let gate = |block: usize| format!("blocks.{block}.feed_forward.Moe.router.gate.weight");
+    let left = |block: usize| {
+        let tensor = format!("model.layers.{block}.block_sparse_moe.gate.weight");
+        format!("tensor {tensor} is left: the network has no parameter {}", gate(block))
+    };
+    // A router without a gate.
+    let random = "moe.router=random";
+    let err = run(&place, 2, &[random]);
+    assert!(err.contains("tiny.toml:4: from: the network does not take checkpoint "), "{err}");
+    assert!(err.contains(&left(0)) && err.contains(&left(1)), "{err}");
+    assert!(err.contains("partial = true"), "{err}");
+    // One with more parameters, and fewer or more blocks.
+    let err = run(&place, 2, &["moe.router=loss-free"]);
+    assert!(!err.contains(" is left: "), "{err}");
+    let more = "parameter blocks.0.feed_forward.Moe.router.bias.";
+    assert!(err.contains(more) && err.contains(" is not set by any tensor"), "{err}");
+    let err = run(&place, 2, &["backbone.depth=1"]);
+    assert!(err.contains("tensor model.layers.1.input_layernorm.weight is left: "), "{err}");
+    let err = run(&place, 2, &["backbone.depth=3"]);
+    assert!(err.contains("parameter blocks.2.attention_norm.gamma is not set by any"), "{err}");
+    // Other sizes are no part of it.
+    for partial in ["from.partial=false", "from.partial=true"] {
+        let err = run(&place, 2, &["moe.experts=6", partial]);
+        let wanted = format!("parameter {} is [16, 6], and [16, 4] in the checkpoint", gate(0));
+        assert!(err.contains(&wanted), "{err}");
+    }
+    assert!(run(&place, 2, &["from.partial=3"]).contains("--set from.partial=3: "));
+    assert!(place.runs("runs").is_empty(), "nothing is trained");
+    // What is intended is a warning.
+    let said = run(&place, 0, &[random, "from.partial=true"]);
+    let left = format!("parameters of the checkpoint that are left: 2 ({} the first)", gate(0));
+    assert!(said.contains(&format!("warning: from.partial = true: {left}; ")), "{said}");
+    assert!(said.contains("parameters that begin anew: none"), "{said}");
+    let said = run(&place, 0, &["moe.router=loss-free", "from.partial=true"]);
+    assert!(said.contains("that are left: none; parameters that begin anew: "), "{said}");
+    assert!(said.contains("(blocks.0.feed_forward.Moe.router.bias."), "{said}");
+}
