@@ -2,7 +2,15 @@
 
 mod common;
 
-use common::{Place, ended, model::place};
+use std::fs;
+
+use common::{
+    Place, ended,
+    model::{place, spoil},
+};
+use serde_json::Value;
+
+const IMPORT: [&str; 6] = ["import", "model", "--set", "task.length=16", "--format", "json"];
 
 /// A suite of one method on a checkpoint.
 const SUITE: &str = r#"
@@ -63,4 +71,59 @@ fn a_part_of_a_checkpoint_is_taken_only_where_the_suite_says_so() {
     let said = run(&place, 0, &["moe.router=loss-free", "from.partial=true"]);
     assert!(said.contains("that are left: none; parameters that begin anew: "), "{said}");
     assert!(said.contains("(blocks.0.feed_forward.Moe.router.bias."), "{said}");
+}
+
+#[test]
+fn a_checkpoint_whose_nan_reaches_the_output_is_refused_and_nothing_is_kept() {
+    let place = place("mixtral", SUITE);
+    // Token 47 is in no text.
+    spoil(&place, "model.embed_tokens.weight", true);
+    let unused = "tensor model.embed_tokens.weight: 2 of 768 numbers are NaN or infinite";
+    let (out, err) = ended(&place.run(&[&IMPORT[..], &["--runs", "unused"]].concat()), 0);
+    assert!(err.contains(&format!("warning: {unused}")), "{err}");
+    let answer: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(answer["warnings"][0], unused);
+    spoil(&place, "model.norm.weight", false);
+    let used = "tensor model.norm.weight: 2 of 16 numbers are NaN or infinite";
+    for _ in 0..2 {
+        let err = ended(&place.run(&IMPORT), 2).1;
+        for tensor in [unused, used] {
+            assert!(err.contains(&format!("warning: {tensor}\n")), "{err}");
+        }
+        assert!(err.contains("error: model: its run failed, and nothing of it is kept: "), "{err}");
+        assert!(err.contains(" is NaN; in its checkpoint: tensor "), "{err}");
+        assert!(place.runs("runs").is_empty(), "{err}");
+    }
+    // A suite keeps that its run has failed, and why.
+    let err = run(&place, 2, &[]);
+    assert!(err.contains(used), "{err}");
+    // Nor is anything written for a task that is not known.
+    let err = ended(&place.run(&["import", "model", "--task", "nope"]), 2).1;
+    assert!(err.contains("--task nope: "), "{err}");
+}
+
+#[test]
+fn the_run_of_a_checkpoint_has_the_name_of_its_folder() {
+    let place = place("llama", SUITE);
+    run(&place, 0, &[]);
+    let method = |folder: &std::path::PathBuf| -> String {
+        let config = fs::read(folder.join("config.json")).unwrap();
+        let config: Value = serde_json::from_slice(&config).unwrap();
+        config["method"].as_str().unwrap().to_string()
+    };
+    let mut methods: Vec<String> = place.runs("runs").iter().map(method).collect();
+    methods.sort();
+    assert_eq!(methods, ["changed", "model"]);
+}
+
+#[test]
+fn a_tokeniser_that_is_no_file_is_said() {
+    let place = place("llama", "");
+    fs::remove_file(place.path("model/tokenizer.json")).unwrap();
+    fs::create_dir(place.path("model/tokenizer.json")).unwrap();
+    for args in [&IMPORT[..], &["inspect", "model"]] {
+        let err = ended(&place.run(args), 2).1;
+        assert!(err.contains("model/tokenizer.json: expected a file, not a folder"), "{err}");
+    }
+    assert!(place.runs("runs").is_empty());
 }

@@ -121,7 +121,7 @@ fn sha256(checkpoint: &CheckpointFiles) -> anyhow::Result<String> {
 /// the checkpoint such a file. Networks may know more tokens than the file.
 ///
 /// # Errors
-/// If the folder is no checkpoint of a known family.
+/// If the folder is no checkpoint of a known family, or has another thing in the place of the file.
 pub(crate) fn tokens_of(
     folder: &str,
     kind: &str,
@@ -129,7 +129,7 @@ pub(crate) fn tokens_of(
 ) -> anyhow::Result<Option<Value>> {
     let checkpoint = CheckpointFiles::open(Path::new(folder))?;
     let known = plugins.tasks.complete(&moe::Choice::of(kind))?;
-    let (Some(file), true) = (checkpoint.tokenizer(), known.options.contains_key("tokens")) else {
+    let (Some(file), true) = (checkpoint.tokenizer()?, known.options.contains_key("tokens")) else {
         return Ok(None);
     };
     let Some(size) = tokens_of_tokenizer(describe(&checkpoint.config)?.domain) else {
