@@ -117,6 +117,45 @@ fn the_run_of_a_checkpoint_has_the_name_of_its_folder() {
 }
 
 #[test]
+fn adapters_of_other_experts_than_the_checkpoint_has_are_refused() {
+    let place = place("gpt-oss", SUITE);
+    let lora = |of: &str| format!("moe.expert={{ kind = \"lora\", of = {of}, rank = 2 }}");
+    // Without a limit it is the default, and the first pass would be that of another network.
+    let err = run(&place, 2, &[&lora("{ kind = \"clamped-glu\", hidden = 8 }")]);
+    assert!(
+        err.contains("moe.expert.of: limit = 7.0, there 1.5: adapters go on the experts"),
+        "{err}"
+    );
+    let err = run(&place, 2, &[&lora("{ kind = \"swiglu\", hidden = 8 }")]);
+    let kinds = "moe.expert.of: kind = \"swiglu\", there \"clamped-glu\": ";
+    assert!(err.contains(kinds), "{err}");
+    assert!(place.runs("runs").is_empty(), "nothing is trained");
+    run(&place, 0, &[&lora("{ kind = \"clamped-glu\", hidden = 8, limit = 1.5 }")]);
+}
+
+#[test]
+fn experts_that_are_not_made_of_dense_networks_are_refused() {
+    let place = place("llama", SUITE);
+    let wrong = |experts: &str| {
+        let moe = format!("moe={{ layers = \"all\", experts = 4, router = \"top-k\", {experts} }}");
+        run(&place, 2, &[&moe, "upcycle={}"])
+    };
+    let swiglu = "{ kind = \"swiglu\", hidden = 24 }";
+    let err = wrong(&format!("expert = {swiglu}, shared = {{ expert = {swiglu} }}"));
+    assert!(err.contains("upcycle: moe.shared = \"swiglu\": "), "{err}");
+    let err = wrong(&format!("expert = {{ kind = \"lora\", of = {swiglu} }}"));
+    assert!(err.contains("upcycle: moe.expert = \"lora\": no dense network has adapters"), "{err}");
+    let err = wrong("expert = { kind = \"geglu\", hidden = 24 }");
+    let kinds = "upcycle: moe.expert = \"geglu\": the dense networks are \"swiglu\"";
+    assert!(err.contains(kinds), "{err}");
+    let swiglu = format!("expert = {swiglu}");
+    let whole = format!("moe={{ layers = \"all\", experts = 4, router = \"top-k\", {swiglu} }}");
+    let err = run(&place, 2, &[&whole, "upcycle={}", "from.partial=true"]);
+    assert!(err.contains("upcycle: from.partial = true: "), "{err}");
+    assert!(place.runs("runs").is_empty(), "nothing is trained");
+}
+
+#[test]
 fn a_tokeniser_that_is_no_file_is_said() {
     let place = place("llama", "");
     fs::remove_file(place.path("model/tokenizer.json")).unwrap();

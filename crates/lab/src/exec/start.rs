@@ -11,11 +11,8 @@ use moe::{MoeConfig, Pruned};
 use pruning::{carry, merged, norms};
 use tasks::same_answers;
 
-use super::{
-    adapters::adapters, import::part_of_checkpoint, model_builder::ModelBuilder,
-    pruning::fits_groups,
-};
-use crate::{spec::RunSpec, store::Selected};
+use super::{import::part_of_checkpoint, model_builder::ModelBuilder, pruning::fits_groups};
+use crate::{planning::adapters, spec::RunSpec, store::Selected};
 
 impl ModelBuilder<'_> {
     /// The network as a run begins, on an autodiff device.

@@ -1,5 +1,6 @@
 //! From the text of a suite to its runs, checked and with their sizes.
 
+mod adapters;
 mod architecture_search;
 mod budget;
 mod checkpoint;
@@ -22,10 +23,12 @@ mod source;
 mod taken;
 mod tier;
 mod tuning;
+mod upcycling;
 
 #[cfg(test)]
 pub(crate) use search_space::tests as search_space_tests;
 
+pub(crate) use adapters::adapters;
 pub(crate) use architecture_search::{ArchitectureSearch, Costs, How, MostCost};
 pub(crate) use checkpoint::{CheckpointSettings, tokens_of, tokens_of_tokenizer};
 pub(crate) use found::{TrainedRun, trained_run};
