@@ -161,36 +161,6 @@ moe = { layers = "all", experts = 4, expert = { kind = "swiglu", hidden = 24 }, 
 upcycle = { reinitialise = 0.5 }
 "#;
 
-/// Makes the first number of a tensor NaN, or the first two.
-fn spoil(place: &Place, tensor: &str) {
-    for (name, mut bytes) in tensors(place.path("model")) {
-        let (length, rest) = bytes.split_first_chunk::<8>().unwrap();
-        let length = u64::from_le_bytes(*length) as usize;
-        let Some(Ok(header)) = rest.get(..length).map(serde_json::from_slice::<Value>) else {
-            continue; // the index
-        };
-        if let Some(start) = header[tensor]["data_offsets"][0].as_u64() {
-            // All bits of one or two floating-point numbers.
-            bytes[8 + length + start as usize..][..4].fill(0xff);
-            fs::write(place.path("model").join(name), bytes).unwrap();
-            return;
-        }
-    }
-    panic!("{tensor} is not there");
-}
-
-#[test]
-fn numbers_that_are_none_are_named_where_the_run_fails() {
-    let place = place("mixtral", "");
-    spoil(&place, "model.norm.weight");
-    let err = ended(&place.run(&IMPORT), 2).1;
-    assert!(err.contains("in its checkpoint: tensor model.norm.weight: "), "{err}");
-    assert!(err.contains("numbers are NaN or infinite"), "{err}");
-    // Nor is anything written for a task that is not known.
-    let err = ended(&place.run(&["import", "model", "--task", "nope"]), 2).1;
-    assert!(err.contains("--task nope: "), "{err}");
-}
-
 #[test]
 fn another_network_than_the_checkpoints_is_said_and_not_exported() {
     let suite = UPCYCLED.split("[[method]]").next().unwrap();

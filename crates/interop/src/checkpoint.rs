@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -178,8 +179,17 @@ impl CheckpointFiles {
     }
 
     /// The file of its tokeniser, if it is there: `tokenizer.json`.
-    pub fn tokenizer(&self) -> Option<PathBuf> {
-        Some(self.tokenizer_place()).filter(|path| path.is_file())
+    ///
+    /// # Errors
+    /// If what is there is no file.
+    pub fn tokenizer(&self) -> anyhow::Result<Option<PathBuf>> {
+        let path = self.tokenizer_place();
+        if path.is_file() {
+            return Ok(Some(path));
+        }
+        let none = fs::symlink_metadata(&path).is_err();
+        ensure!(none, "{}: expected a file, not a folder or a link to none", path.display());
+        Ok(None)
     }
 
     /// Where that file is looked for: `tokenizer.json` in the folder, `NAME.tokenizer.json` beside the file
@@ -199,6 +209,8 @@ impl CheckpointFiles {
     /// Checks that the shards have the tensors that the index names, each where it says.
     fn agrees_with_index(&self, index: &str) -> anyhow::Result<()> {
         let map = weight_map(&self.folder, index)?;
+        let path = self.folder.join(index);
+        let index = path.display();
         for (name, file) in &map {
             match self.file_of(name) {
                 Some(found) if found == *file => {}
@@ -223,6 +235,8 @@ fn shard_names(folder: &Path, index: &str) -> anyhow::Result<Vec<String>> {
     let mut names: Vec<String> = weight_map(folder, index)?.into_values().collect();
     names.sort();
     names.dedup();
+    let path = folder.join(index);
+    let index = path.display();
     for name in &names {
         let plain = Path::new(name).components().count() == 1 && !name.starts_with('.');
         ensure!(plain, "{index}: {name:?} is no name of a file in the folder");

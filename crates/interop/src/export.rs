@@ -125,13 +125,15 @@ fn write(
             let rules = by_tensor.get(rules.original(name)).map_or(&[][..], Vec::as_slice);
             gather(name, &tensor.shape, rules, network)
         };
-        let path = folder.join(file);
-        write_file(&path, tensors, numbers).with_context(|| path.display().to_string())?;
+        // The folder is not yet where its name says.
+        write_file(&folder.join(file), tensors, numbers).with_context(|| file.to_string())?;
     }
+    let write =
+        |name: &'static str, text: Vec<u8>| fs::write(folder.join(name), text).context(name);
     if by_file.len() > 1 {
-        fs::write(folder.join("model.safetensors.index.json"), index(source)?)?;
+        write("model.safetensors.index.json", index(source)?)?;
     }
-    Ok(fs::write(folder.join("config.json"), pretty(&source.config)?)?)
+    write("config.json", pretty(&source.config)?)
 }
 
 /// The numbers of a tensor from the parameters that have them, which are read from the network one tensor at

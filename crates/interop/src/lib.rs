@@ -29,6 +29,7 @@ mod pickled;
 mod rules;
 mod shard;
 mod stretch;
+mod unmatched;
 mod view;
 
 pub use checkpoint::CheckpointFiles;
@@ -39,3 +40,4 @@ pub use keys::Keys;
 pub use load::{LoadedNetwork, check, load};
 pub use rules::{Rules, TensorRule};
 pub use shard::Stored;
+pub use unmatched::unmatched;

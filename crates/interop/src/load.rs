@@ -14,7 +14,7 @@ use moe::{PathMapper, PathVisitor, map_paths, visit_paths};
 
 use crate::{
     checkpoint::CheckpointFiles,
-    names::nearest,
+    names::{near, some},
     rules::{Rules, TensorRule},
     view::{View, copy},
 };
@@ -146,38 +146,27 @@ fn names(
     let there: BTreeSet<&str> = there.filter(own).collect();
     let set: BTreeSet<&str> = rules.all.iter().map(|rule| rule.path.as_str()).collect();
     let mut wrong = Vec::new();
-    wrong.extend(some(there.difference(&wanted).map(|name| {
+    wrong.extend(some(there.difference(&wanted), |name| {
         let near = near(name, wanted.difference(&there).copied());
         format!("tensor {name} is left: the network has no place for it{near}")
-    })));
-    wrong.extend(some(wanted.difference(&there).map(|name| {
+    }));
+    wrong.extend(some(wanted.difference(&there), |name| {
         let near = near(name, there.difference(&wanted).copied());
         format!("tensor {name} is missing{near}")
-    })));
+    }));
     let own = |path: &str| rules.own.iter().any(|own| own == path);
-    let unset = shapes.keys().filter(|path| !set.contains(path.as_str()) && !own(path));
-    wrong.extend(some(unset.map(|path| format!("parameter {path} is not set by any tensor"))));
-    let strange = set.iter().filter(|path| !shapes.contains_key(**path));
-    wrong.extend(some(strange.map(|path| format!("the network has no parameter {path}"))));
+    let unset = || shapes.keys().map(String::as_str).filter(|path| !set.contains(path));
+    let strange = || set.iter().copied().filter(|path| !shapes.contains_key(*path));
+    wrong.extend(some(unset().filter(|path| !own(path)), |path| {
+        let near = near(path, strange());
+        format!("parameter {path} is not set by any tensor{near}")
+    }));
+    wrong.extend(some(strange(), |path| {
+        let near = near(path, unset());
+        format!("the network has no parameter {path}{near}")
+    }));
     ensure!(wrong.is_empty(), "tensors and parameters do not fit:\n  {}", wrong.join("\n  "));
     Ok(())
-}
-
-/// The first lines of one kind, and how many more there are.
-fn some(lines: impl Iterator<Item = String>) -> Vec<String> {
-    const SHOWN: usize = 20;
-    let mut lines: Vec<String> = lines.collect();
-    let more = lines.len().saturating_sub(SHOWN);
-    lines.truncate(SHOWN);
-    lines.extend((more > 0).then(|| format!("and {more} more of these")));
-    lines
-}
-
-fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    match nearest(name, known, 2).as_slice() {
-        [] => String::new(),
-        near => format!("; nearest: {}", near.join(", ")),
-    }
 }
 
 struct Fill<'a> {

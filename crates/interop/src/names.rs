@@ -1,4 +1,4 @@
-//! Names that are nearest to a misspelt one.
+//! Names that are nearest to a misspelt one, and lists of names that are not too long.
 
 /// The `most` names at the smallest edit distance, nearest first, of those that differ in at most a third of
 /// the name.
@@ -15,6 +15,26 @@ pub(crate) fn nearest<'a>(
         .collect();
     near.sort();
     near.into_iter().take(most).map(|(_, known)| known).collect()
+}
+
+/// What an error says of the names that are nearest to one; nothing if none is near.
+pub(crate) fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    match nearest(name, known, 2).as_slice() {
+        [] => String::new(),
+        near => format!("; nearest: {}", near.join(", ")),
+    }
+}
+
+/// The lines on the first items of one kind, and how many more there are.
+pub(crate) fn some<T>(
+    mut items: impl Iterator<Item = T>,
+    line: impl Fn(T) -> String,
+) -> Vec<String> {
+    const SHOWN: usize = 20;
+    let mut lines: Vec<String> = items.by_ref().take(SHOWN).map(line).collect();
+    let more = items.count();
+    lines.extend((more > 0).then(|| format!("and {more} more of these")));
+    lines
 }
 
 /// The fewest insertions, deletions and replacements from one to the other (Levenshtein).
@@ -40,6 +60,13 @@ mod tests {
         let of = |a: &str, b: &str| distance(a.as_bytes(), b.as_bytes());
         assert_eq!((of("kitten", "sitting"), of("", "abc"), of("abc", "abc")), (3, 3, 0));
         assert_eq!((of("flaw", "lawn"), of("abc", "")), (2, 3));
+    }
+
+    #[test]
+    fn long_lists_are_cut() {
+        let lines = |n: usize| some(0..n, |i| i.to_string());
+        assert_eq!(lines(2), ["0", "1"]);
+        assert_eq!((lines(20).len(), lines(25)[20].as_str()), (20, "and 5 more of these"));
     }
 
     #[test]

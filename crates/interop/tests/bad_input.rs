@@ -2,8 +2,9 @@
 
 use std::{fs, path::PathBuf};
 
+use backbones::AnyBackbone;
 use burn::prelude::*;
-use interop::{CheckpointFiles, describe, load};
+use interop::{CheckpointFiles, CheckpointForm, ImportedNetwork, describe, export, load};
 use moe::{Init, Library};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -29,18 +30,22 @@ fn opened(folder: &TempDir) -> String {
     }
 }
 
+/// A fresh network of a family.
+fn network(model: &ImportedNetwork) -> anyhow::Result<AnyBackbone> {
+    let (routers, experts) = (routers::all(), experts::all());
+    let library = Library { routers, experts, residuals: residuals::all() };
+    let backbones = backbones::all();
+    let build = backbones.get(&model.backbone.kind)?.build;
+    let init = Init::new(0, &Device::flex());
+    Ok((build.init)(&model.backbone, &model.backbone_spec(&library), &init)?)
+}
+
 /// What is said when it is loaded, or its warnings.
 fn loaded(folder: &TempDir) -> String {
     let read = || {
         let checkpoint = CheckpointFiles::open(folder.path())?;
         let model = describe(&checkpoint.config)?;
-        let (routers, experts) = (routers::all(), experts::all());
-        let library = Library { routers, experts, residuals: residuals::all() };
-        let backbones = backbones::all();
-        let build = backbones.get(&model.backbone.kind)?.build;
-        let init = Init::new(0, &Device::flex());
-        let network = (build.init)(&model.backbone, &model.backbone_spec(&library), &init)?;
-        anyhow::Ok(load(network, &model.rules, &checkpoint)?.warnings)
+        anyhow::Ok(load(network(&model)?, &model.rules, &checkpoint)?.warnings)
     };
     match read() {
         Ok(warnings) => warnings.join("\n"),
@@ -78,7 +83,8 @@ fn damaged_folders() {
     assert_eq!(opened(&copy("mixtral")), "41 tensors");
     let folder = copy("mixtral");
     fs::remove_file(folder.path().join(SECOND)).unwrap();
-    assert_eq!(opened(&folder), format!("{INDEX}: it names {SECOND}, which is not there"));
+    let index = folder.path().join(INDEX).display().to_string();
+    assert_eq!(opened(&folder), format!("{index}: it names {SECOND}, which is not there"));
     let folder = copy("mixtral");
     fs::remove_file(folder.path().join(INDEX)).unwrap();
     let none = format!("there is none of model.safetensors, {INDEX}, pytorch_model.bin");
@@ -93,9 +99,9 @@ fn damaged_folders() {
     assert!(said.contains(FIRST) && said.contains("it is cut off"), "{said}");
     let folder = copy("mixtral");
     change(&folder, INDEX, |index| index["weight_map"]["lm_head.weight"] = json!(SECOND));
-    assert!(
-        opened(&folder).contains(&format!("tensor lm_head.weight is in {FIRST}, not in {SECOND}"))
-    );
+    let index = folder.path().join(INDEX).display().to_string();
+    let moved = format!("{index}: tensor lm_head.weight is in {FIRST}, not in {SECOND}");
+    assert_eq!(opened(&folder), moved);
     let folder = copy("mixtral");
     change(&folder, INDEX, |index| index["weight_map"]["lm_haed.weight"] = json!(SECOND));
     assert!(opened(&folder).ends_with(&format!("{SECOND} has no tensor lm_haed.weight")));
@@ -258,4 +264,21 @@ fn numbers_that_are_nan_are_counted() {
     write(&folder, "model.safetensors", &header, &numbers);
     let said = "tensor model.norm.weight: 2 of 16 numbers are NaN or infinite";
     assert_eq!(loaded(&folder), said);
+}
+
+#[test]
+fn what_cannot_be_written_is_named_by_its_place_in_the_end() {
+    let checkpoint = CheckpointFiles::open(&fixture("llama")).unwrap();
+    let model = describe(&checkpoint.config).unwrap();
+    let mut form = CheckpointForm::of(&checkpoint);
+    let norm = form.tensors.get_mut("model.norm.weight").unwrap();
+    norm.shape = vec![17];
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let network = network(&model).unwrap();
+    let err = export(&network, &model.rules, &form, &out, None).unwrap_err();
+    let said = format!("{err:#}");
+    let place = format!("{}: model.safetensors: tensor model.norm.weight", out.display());
+    assert!(said.starts_with(&place) && !said.contains(".part"), "{said}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -46,7 +46,10 @@ fn the_tokeniser_gives_the_published_tokens() {
     let found = tokenizer.encode(tokens["text"].as_str().unwrap(), false).unwrap();
     assert_eq!(serde_json::json!(found.get_ids()), tokens["ids"]);
     let place = checkpoint.tokenizer_place();
-    assert!(place.ends_with("gguf-llama/model.tokenizer.json") && checkpoint.tokenizer().is_none());
+    assert!(
+        place.ends_with("gguf-llama/model.tokenizer.json")
+            && checkpoint.tokenizer().unwrap().is_none()
+    );
 }
 
 /// A file goes out as a folder, whose numbers are the same.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model_builder::ModelBuilder;
 use crate::{
-    planning::tokens_of_tokenizer,
+    planning::{Unmatched, tokens_of_tokenizer},
     spec::{CheckpointConfig, RunSpec},
     store::read_json,
 };
@@ -23,7 +23,7 @@ const FILE: &str = "source.json";
 pub(crate) struct Imported {
     /// Names, shapes and number formats.
     pub(crate) source: CheckpointForm,
-    /// Tensors with NaN or infinite numbers.
+    /// Tensors with NaN or infinite numbers, and what of the checkpoint is not used.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -63,11 +63,32 @@ impl ModelBuilder<'_> {
         Ok(loaded.network)
     }
 
-    /// Keeps what the checkpoint was like from which the run before came.
-    pub(super) fn keep_source(&self, spec: &RunSpec, from: &RunSpec) -> anyhow::Result<()> {
+    /// Keeps what the checkpoint was like from which the run before came, with one more warning.
+    pub(super) fn keep_source(
+        &self,
+        spec: &RunSpec,
+        from: &RunSpec,
+        warning: Option<String>,
+    ) -> anyhow::Result<()> {
         match Imported::of(&self.store.folder(&from.id))? {
-            Some(imported) => self.store.write(&spec.id, FILE, &imported),
+            Some(mut imported) => {
+                imported.warnings.extend(warning);
+                self.store.write(&spec.id, FILE, &imported)
+            }
             None => Ok(()),
         }
+    }
+}
+
+/// What the networks of a run and of the checkpoint that it takes a part of do not have in common; nothing where
+/// a run takes all.
+pub(super) fn part_of_checkpoint(
+    from: &RunSpec,
+    there: &AnyBackbone,
+    here: &AnyBackbone,
+) -> Unmatched {
+    match &from.config.checkpoint {
+        Some(checkpoint) if checkpoint.partial => Unmatched::between(there, here),
+        _ => Unmatched::default(),
     }
 }

@@ -8,8 +8,9 @@ use pruning::{clusters_in_groups, dominant};
 use tasks::Split;
 use training::evaluate;
 
-use super::{adapters::adapters, model_builder::ModelBuilder, pruning::groups_of};
+use super::{model_builder::ModelBuilder, pruning::groups_of};
 use crate::{
+    planning::adapters,
     probes::Subject,
     spec::{PruneConfig, RunSpec},
     store::Selected,

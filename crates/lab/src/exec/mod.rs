@@ -24,7 +24,6 @@ mod super_classes;
 pub(crate) mod together;
 mod upcycling;
 
-pub(crate) use adapters::adapters;
 pub(crate) use architecture_search::{SearchResult, Searched};
 pub(crate) use dashboard::close_screen;
 pub use device::device;

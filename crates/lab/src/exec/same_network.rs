@@ -6,8 +6,7 @@ use interop::ImportedNetwork;
 use moe::{Choice, MoeConfig, Placement};
 use serde_json::{Value, json};
 
-use super::adapters::adapters;
-use crate::{Plugins, spec::RunConfig};
+use crate::{Plugins, planning::adapters, spec::RunConfig};
 
 /// Settings that only training knows: losses, noise, and how weights begin or move.
 const OF_TRAINING: [&str; 10] = [

@@ -11,8 +11,8 @@ use moe::{MoeConfig, Pruned};
 use pruning::{carry, merged, norms};
 use tasks::same_answers;
 
-use super::{adapters::adapters, model_builder::ModelBuilder, pruning::fits_groups};
-use crate::{spec::RunSpec, store::Selected};
+use super::{import::part_of_checkpoint, model_builder::ModelBuilder, pruning::fits_groups};
+use crate::{planning::adapters, spec::RunSpec, store::Selected};
 
 impl ModelBuilder<'_> {
     /// The network as a run begins, on an autodiff device.
@@ -38,11 +38,16 @@ impl ModelBuilder<'_> {
             }
             _ => there,
         };
+        let part = part_of_checkpoint(from, &there, &here);
         let model = match &spec.config.upcycle {
             Some(upcycle) => self.upcycled(spec, upcycle, &there, here)?,
-            None => carry(&there, here, &places, is_fresh(spec, from)).map_err(other)?,
+            None => {
+                let fresh = is_fresh(spec, from);
+                let fresh = |path: &str| fresh(path) || part.is_missing(path);
+                carry(&there, here, &places, fresh).map_err(other)?
+            }
         };
-        self.keep_source(spec, from)?;
+        self.keep_source(spec, from, part.said())?;
         self.store.write(&spec.id, "start.json", &norms(&model))?;
         if let Some(selected) = selected {
             self.store.write(&spec.id, "pruned.json", &selected)?;

@@ -16,6 +16,8 @@ use crate::{Plugins, settings::SettingTree};
 
 /// The key of the folder.
 const KEY: &str = "checkpoint";
+/// The key of whether a run may take a part of it.
+const PARTIAL: &str = "partial";
 
 /// The settings that a checkpoint has: its network, the folder with a digest, and no steps.
 pub(crate) struct CheckpointSettings {
@@ -62,12 +64,17 @@ impl CheckpointSettings {
         settings.lay(&self.network);
     }
 
-    /// Makes `from` the settings of the run with the weights of the checkpoint.
+    /// Makes `from` the settings of the run with the weights of the checkpoint. Where it has been made so
+    /// before, what was laid on it since is heeded.
     pub(super) fn complete(&self, settings: &mut SettingTree) {
-        let mut from = self.start.clone();
-        if let Some(own) = settings.table().and_then(|table| table.get("from")) {
-            from.lay(&own.without(&[KEY]));
+        let Some(own) = settings.table().and_then(|table| table.get("from")) else { return };
+        let mut from = self.start.clone().at(own.place());
+        if let (Some(partial), SettingTree::Table(table, _)) = (partial(own), &mut from)
+            && let Some(checkpoint) = table.get_mut(KEY)
+        {
+            checkpoint.put(PARTIAL, partial.clone());
         }
+        from.lay(&own.without(&[KEY, PARTIAL]));
         settings.put("from", from);
     }
 
@@ -77,6 +84,12 @@ impl CheckpointSettings {
         settings.put("task", SettingTree::plain(task, place));
         settings
     }
+}
+
+/// What `from` says of whether a run may take a part of the checkpoint, as it is written or as it was completed.
+fn partial(from: &SettingTree) -> Option<&SettingTree> {
+    let table = from.table()?;
+    table.get(PARTIAL).or_else(|| table.get(KEY)?.table()?.get(PARTIAL))
 }
 
 /// What is of the network alone, and of training: the run that starts from a checkpoint changes them, and the
@@ -109,7 +122,7 @@ fn sha256(checkpoint: &CheckpointFiles) -> anyhow::Result<String> {
 /// the checkpoint such a file. Networks may know more tokens than the file.
 ///
 /// # Errors
-/// If the folder is no checkpoint of a known family.
+/// If the folder is no checkpoint of a known family, or has another thing in the place of the file.
 pub(crate) fn tokens_of(
     folder: &str,
     kind: &str,
@@ -117,7 +130,7 @@ pub(crate) fn tokens_of(
 ) -> anyhow::Result<Option<Value>> {
     let checkpoint = CheckpointFiles::open(Path::new(folder))?;
     let known = plugins.tasks.complete(&moe::Choice::of(kind))?;
-    let (Some(file), true) = (checkpoint.tokenizer(), known.options.contains_key("tokens")) else {
+    let (Some(file), true) = (checkpoint.tokenizer()?, known.options.contains_key("tokens")) else {
         return Ok(None);
     };
     let Some(size) = tokens_of_tokenizer(describe(&checkpoint.config)?.domain) else {

@@ -81,6 +81,9 @@ impl Layers<'_> {
             smoke(&mut settings)?;
         }
         self.set.iter().chain(tried).for_each(|layer| settings.lay(layer));
+        if let Some(checkpoint) = &checkpoint {
+            checkpoint.complete(&mut settings);
+        }
         self.names_to_settings(task, method, &mut settings)?;
         Ok(settings)
     }

@@ -1,6 +1,9 @@
 //! From the text of a suite to its runs.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use serde_json::Value;
@@ -11,6 +14,7 @@ use super::{
     layers::{Layers, OF_SUITE, TASK_KEYS, kind_of, layers},
     run_config::{settings_of_confused, settings_of_parts, settings_of_start, settings_of_teacher},
     selection::{distinct, distinct_methods, only, seeds},
+    taken::takes_all,
 };
 use crate::{
     Plugins,
@@ -208,7 +212,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The run of these settings, named by its router, and the run that it starts from.
+    /// The run of these settings, named by its checkpoint or its router, and the run that it starts from.
     fn run(&mut self, settings: &SettingTree) -> anyhow::Result<RunSpec> {
         let config = RunConfig::read(settings, self.plugins)?;
         let LoadedTask { task: data, data: digest } = self.task(&config, settings)?;
@@ -218,6 +222,8 @@ impl<'a> Reader<'a> {
         let from = settings_of_start(settings).map(|from| self.run(&from)).transpose()?;
         if let Some(from) = &from {
             same_inputs("from", &*from.data, &*data).map_err(|why| at(settings, "from", why))?;
+            takes_all(&config, &*data, from, self.plugins)
+                .map_err(|why| at(settings, "from", format!("{why:#}")))?;
         }
         let confusion_run = settings_of_confused(settings).map(|of| self.run(&of)).transpose()?;
         let parts = settings_of_parts(settings)?;
@@ -230,7 +236,7 @@ impl<'a> Reader<'a> {
             teaches(&*teacher.data, &*data).map_err(|why| at(settings, "teacher", why))?;
         }
         Ok(RunSpec {
-            method: config.moe.router.kind.clone(),
+            method: own_name(&config),
             seed: 0,
             config,
             data,
@@ -287,6 +293,14 @@ impl<'a> Reader<'a> {
         let id = spec.prerequisites().fold(spec.id.clone(), |id, before| after(&id, &before.id));
         RunSpec { id, ..spec }
     }
+}
+
+/// The name of a run that is given none: that of the folder of its checkpoint, or of its router.
+fn own_name(config: &RunConfig) -> String {
+    let checkpoint = config.checkpoint.as_ref();
+    let folder = checkpoint.and_then(|known| Path::new(&known.folder).file_name());
+    let folder = folder.map(|name| name.to_string_lossy().to_string());
+    folder.unwrap_or_else(|| config.moe.router.kind.clone())
 }
 
 /// `on.TASK` of a task that the suite does not have is a misspelling.

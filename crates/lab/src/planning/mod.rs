@@ -1,5 +1,6 @@
 //! From the text of a suite to its runs, checked and with their sizes.
 
+mod adapters;
 mod architecture_search;
 mod budget;
 mod checkpoint;
@@ -19,12 +20,15 @@ mod searcher;
 mod selection;
 mod sizes;
 mod source;
+mod taken;
 mod tier;
 mod tuning;
+mod upcycling;
 
 #[cfg(test)]
 pub(crate) use search_space::tests as search_space_tests;
 
+pub(crate) use adapters::adapters;
 pub(crate) use architecture_search::{ArchitectureSearch, Costs, How, MostCost};
 pub(crate) use checkpoint::{CheckpointSettings, tokens_of, tokens_of_tokenizer};
 pub(crate) use found::{TrainedRun, trained_run};
@@ -33,3 +37,4 @@ pub(crate) use loader::Reader;
 pub(crate) use searcher::{Base, Searcher};
 pub(crate) use selection::seeds;
 pub(crate) use source::Source;
+pub(crate) use taken::Unmatched;

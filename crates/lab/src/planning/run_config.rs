@@ -12,7 +12,10 @@ use crate::{
     spec::{GroupsConfig, PartConfig, RunConfig},
 };
 
-use super::{checkpoint::settings_of_checkpoint, replay::check_replay};
+use super::{
+    adapters::check_adapters, checkpoint::settings_of_checkpoint, replay::check_replay,
+    upcycling::check_upcycle,
+};
 
 /// What is of a run alone, and not of the runs of the same settings that come before it.
 pub(super) const OF_ITSELF: [&str; 8] =
@@ -196,7 +199,8 @@ impl RunConfig {
             let message = "there is nothing to prune: `from` says which run to start from";
             return Err(("prune", message.into()));
         }
-        self.check_upcycle()?;
+        check_upcycle(self)?;
+        check_adapters(self)?;
         self.check_parts()?;
         if let Some(groups) = &self.groups {
             groups.check(task).map_err(|message| ("groups", message))?;
@@ -210,17 +214,6 @@ impl RunConfig {
             checked.map_err(|message| ("few_shot", format!("few_shot: {message}")))?;
         }
         Ok(())
-    }
-
-    /// Checks that there is a dense network that experts can be made of.
-    fn check_upcycle(&self) -> Result<(), (&'static str, String)> {
-        let Some(upcycle) = &self.upcycle else { return Ok(()) };
-        let checked = match (&self.from, &self.prune) {
-            (None, _) => Err("`from` says which dense run experts are made of".to_string()),
-            (_, Some(_)) => Err("it goes with no `prune`".into()),
-            _ => upcycle.check(self.moe.experts),
-        };
-        checked.map_err(|why| ("upcycle", format!("upcycle: {why}")))
     }
 
     /// Checks that the task has the condition that routing at batch level needs.

@@ -107,6 +107,9 @@ pub struct CheckpointConfig {
     pub folder: String,
     /// The digest of its config and tensors.
     pub sha256: String,
+    /// Whether runs that start from it may leave a part of it, and have parameters that it does not set.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
 }
 
 /// A part of another run's network, and where it goes.

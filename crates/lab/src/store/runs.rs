@@ -140,6 +140,19 @@ impl Store {
         Ok(Some(file))
     }
 
+    /// Removes a run that has failed, with all of its files, unless another process is at it.
+    pub(crate) fn remove_failed(&self, id: &str) -> anyhow::Result<()> {
+        let folder = self.folder(id);
+        let Some(_lock) = self.lock(id)? else { return Ok(()) };
+        if !matches!(self.ended(id)?, Some(Ended::Failed { .. })) {
+            return Ok(());
+        }
+        // What vouches for the others goes first: what a kill leaves is a run that has not ended.
+        let removed =
+            fs::remove_file(folder.join(RESULT)).and_then(|()| fs::remove_dir_all(&folder));
+        removed.with_context(|| folder.display().to_string())
+    }
+
     /// Removes the folder of a run that could not begin: it has a lock, which this process holds, and
     /// nothing else.
     pub(crate) fn remove_empty(&self, id: &str) {
@@ -271,6 +284,24 @@ mod tests {
         ["a", "b", "none"].iter().for_each(|id| store.remove_empty(id));
         assert!(!store.folder("a").exists() && store.folder("b").join("lock").exists());
         assert!(store.lock("a").unwrap().is_some());
+    }
+
+    #[test]
+    fn a_run_is_removed_only_if_it_has_failed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        for id in ["failed", "open"] {
+            let _lock = store.lock(id).unwrap().unwrap();
+            store.write(id, "groups.json", &vec![1, 2]).unwrap();
+        }
+        let lock = store.lock("failed").unwrap().unwrap();
+        store.end("failed", &Ended::Failed { step: 0, cause: "the loss is NaN".into() }).unwrap();
+        store.remove_failed("failed").unwrap();
+        assert!(store.folder("failed").exists(), "another one is at it");
+        drop(lock);
+        ["failed", "open"].iter().for_each(|id| store.remove_failed(id).unwrap());
+        assert!(!store.folder("failed").exists());
+        assert!(store.folder("open").join("groups.json").exists());
     }
 
     #[test]

@@ -12,8 +12,8 @@ use crate::{
         Answer, DeviceArgs, Session, Verb,
         args::{DataArgs, StoreArgs},
     },
-    exec::{Imported, ModelBuilder, adapters, changes_of_network},
-    planning::{TrainedRun, trained_run},
+    exec::{Imported, ModelBuilder, changes_of_network},
+    planning::{TrainedRun, adapters, trained_run},
 };
 
 /// Arguments of `export`.

@@ -21,8 +21,8 @@ use crate::{
     exec::Imported,
     planning::{CheckpointSettings, Reader, tokens_of},
     settings::SettingTree,
-    spec::Program,
-    store::{Ended, Environment, Store},
+    spec::{Program, RunSpec},
+    store::{Ended, Environment, Numbers, Store},
 };
 
 /// Arguments of `import`.
@@ -60,28 +60,12 @@ impl Verb for Import {
     const ABOUT: &'static str = "Convert a checkpoint of Hugging Face's format, of PyTorch, or a GGUF file to a run, and evaluate it";
 
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
-        let (plugins, data) = (session.plugins, self.data.dir());
         let mut unpacked = None;
-        let settings = self.settings(session, &mut unpacked);
-        let program = session.suites.first().map_or(Program::NONE, |suite| suite.program);
-        let reader = Reader::new(plugins, &data, program, &self.device.device);
-        let spec = settings.and_then(|settings| reader.one(&settings, self.run_name()?));
-        if let (Err(_), Some(path)) = (&spec, unpacked) {
+        let imported = self.imported(session, &mut unpacked);
+        if let (Err(_), Some(path), false) = (&imported, unpacked, session.is_stopped()) {
             let _ = fs::remove_file(path); // what was written for a run that there is not
         }
-        let spec = spec?;
-        let store = Store::open(&self.store.runs)?;
-        let device = self.device.open()?;
-        let environment = Environment::now(&self.device.device, self.threads.count());
-        self.watch.train(&spec, (&store, &device, &environment), session)?;
-        let numbers = match store.ended(&spec.id)? {
-            Some(Ended::Done(numbers)) => numbers,
-            Some(Ended::Failed { cause, .. }) => bail!("the run {} failed: {cause}", spec.id),
-            None => bail!("the run {} has been stopped", spec.id),
-        };
-        let imported = Imported::of(&store.folder(&spec.id))?;
-        let warnings = imported.map_or_else(Vec::new, |imported| imported.warnings);
-        warnings.iter().for_each(|warning| session.say(&format!("warning: {warning}")));
+        let Converted { spec, numbers, warnings } = imported?;
         if self.json.is_json() {
             let all = json!({
                 "run": spec.id, "params": numbers.params, "metrics": numbers.metrics,
@@ -97,7 +81,47 @@ impl Verb for Import {
     }
 }
 
+/// A run with the weights of a checkpoint.
+struct Converted {
+    spec: RunSpec,
+    numbers: Numbers,
+    warnings: Vec<String>,
+}
+
 impl Import {
+    /// Makes the run and evaluates it; gives the file too that was written for it. Of a run that fails, since its
+    /// numbers are not finite, nothing is left.
+    fn imported(
+        &self,
+        session: &Session,
+        unpacked: &mut Option<PathBuf>,
+    ) -> anyhow::Result<Converted> {
+        let (plugins, data) = (session.plugins, self.data.dir());
+        let settings = self.settings(session, unpacked)?;
+        let program = session.suites.first().map_or(Program::NONE, |suite| suite.program);
+        let reader = Reader::new(plugins, &data, program, &self.device.device);
+        let spec = reader.one(&settings, self.run_name()?)?;
+        let store = Store::open(&self.store.runs)?;
+        let device = self.device.open()?;
+        let environment = Environment::now(&self.device.device, self.threads.count());
+        let was_there = store.ended(&spec.id)?.is_some();
+        self.watch.train(&spec, (&store, &device, &environment), session)?;
+        let imported = Imported::of(&store.folder(&spec.id))?;
+        let warnings = imported.map_or_else(Vec::new, |imported| imported.warnings);
+        warnings.iter().for_each(|warning| session.say(&format!("warning: {warning}")));
+        match store.ended(&spec.id)? {
+            Some(Ended::Done(numbers)) => Ok(Converted { spec, numbers, warnings }),
+            Some(Ended::Failed { cause, .. }) if was_there => {
+                bail!("the run {} failed: {cause}", spec.id)
+            }
+            Some(Ended::Failed { cause, .. }) => {
+                store.remove_failed(&spec.id)?;
+                bail!("{}: its run failed, and nothing of it is kept: {cause}", self.checkpoint)
+            }
+            None => bail!("the run {} has been stopped", spec.id),
+        }
+    }
+
     /// The name of the run: as it is given, or that of the folder or file.
     fn run_name(&self) -> anyhow::Result<String> {
         let path = Path::new(&self.checkpoint).canonicalize()?;

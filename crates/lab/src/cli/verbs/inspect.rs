@@ -84,7 +84,7 @@ fn count_of_numbers(checkpoint: &CheckpointFiles) -> usize {
 
 /// Checks the `tokenizer.json` against the vocabulary, if there is one.
 fn tokenizer_fits(model: &ImportedNetwork, checkpoint: &CheckpointFiles) -> anyhow::Result<()> {
-    let (Some(file), Some(known)) = (checkpoint.tokenizer(), tokens_of_tokenizer(model.domain))
+    let (Some(file), Some(known)) = (checkpoint.tokenizer()?, tokens_of_tokenizer(model.domain))
     else {
         return Ok(());
     };
@@ -118,7 +118,7 @@ fn about(checkpoint: &CheckpointFiles, model: &ImportedNetwork, warnings: Vec<St
     let tokenizer = match checkpoint.tokenizer_within() {
         Some(Err(why)) => json!(why),
         Some(Ok(_)) => json!(true),
-        None => json!(checkpoint.tokenizer().is_some()),
+        None => json!(checkpoint.tokenizer().is_ok_and(|file| file.is_some())),
     };
     json!({
         "family": checkpoint.config.get("model_type"), "files": files, "count": tensors.len(),

@@ -1,0 +1,70 @@
+//! Low-rank adapters on the experts of the run that a run starts from.
+
+use std::collections::BTreeSet;
+
+use experts::LoraConfig;
+use moe::{Choice, MoeConfig, Placement};
+use serde_json::Value;
+
+use crate::spec::RunConfig;
+
+/// How the weights of experts begin, which adapted ones have from the run before.
+const START: &str = "start";
+
+/// The adapters of a run's experts, if they have some.
+pub(crate) fn adapters(moe: &MoeConfig) -> Option<LoraConfig> {
+    let options = Value::Object(moe.expert.options.clone());
+    let is_lora = moe.expert.kind == "lora";
+    is_lora.then(|| serde_json::from_value(options).ok()).flatten()
+}
+
+/// Checks that new adapters go on the experts that the run before has: with another setting, a limit say, their
+/// weights would be those of another network.
+pub(super) fn check_adapters(config: &RunConfig) -> Result<(), (&'static str, String)> {
+    let Some(from) = &config.from else { return Ok(()) };
+    let (Some(lora), None) = (adapters(&config.moe), adapters(&from.moe)) else { return Ok(()) };
+    let routed = [&config.moe, &from.moe].iter().all(|moe| moe.layers != Placement::NONE);
+    if config.upcycle.is_some() || !routed {
+        return Ok(());
+    }
+    let differ = differences(&lora.base(), &from.moe.expert);
+    match differ.is_empty() {
+        true => Ok(()),
+        false => Err((
+            "moe.expert.of",
+            format!(
+                "moe.expert.of: {}: adapters go on the experts of the run that it starts from, with all of their \
+                 settings",
+                differ.join("; ")
+            ),
+        )),
+    }
+}
+
+/// `key = VALUE, there VALUE` for each setting of experts that differs, or for their kind.
+fn differences(own: &Choice, there: &Choice) -> Vec<String> {
+    if own.kind != there.kind {
+        return vec![format!("kind = {:?}, there {:?}", own.kind, there.kind)];
+    }
+    let keys = own.options.keys().chain(there.options.keys());
+    let keys: BTreeSet<&String> = keys.filter(|key| *key != START).collect();
+    let value =
+        |of: &Choice, key: &str| of.options.get(key).map_or("none".into(), Value::to_string);
+    let differ = keys.into_iter().filter(|key| own.options.get(*key) != there.options.get(*key));
+    differ.map(|key| format!("{key} = {}, there {}", value(own, key), value(there, key))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_of_experts_that_differ_are_named() {
+        let own = Choice::of("clamped-glu").with("hidden", 8).with("limit", 7.0);
+        let there = Choice::of("clamped-glu").with("hidden", 8).with("limit", 1.5);
+        assert_eq!(differences(&own, &there), ["limit = 7.0, there 1.5"]);
+        assert!(differences(&own, &own.clone().with(START, "product")).is_empty());
+        let there = Choice::of("swiglu").with("hidden", 8);
+        assert_eq!(differences(&own, &there), ["kind = \"clamped-glu\", there \"swiglu\""]);
+    }
+}

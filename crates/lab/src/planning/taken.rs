@@ -1,0 +1,169 @@
+//! Whether the network of a run takes all of the checkpoint that it starts from, and has nothing else.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::ensure;
+use backbones::AnyBackbone;
+use burn::{
+    module::{Module, Param, ParamId},
+    prelude::*,
+};
+use interop::{CheckpointFiles, describe, unmatched};
+use moe::{Init, PathVisitor, visit_paths};
+use tasks::{Task, same_answers};
+
+use crate::{
+    Plugins,
+    spec::{RunConfig, RunSpec},
+};
+
+/// What to do about a network that takes a part of a checkpoint.
+const ADVICE: &str = "\n  if that is intended, from = { checkpoint = \"..\", partial = true } takes what both have: \
+                      what is left is not used, and what is not set begins anew";
+
+/// The position embeddings, which are zoomed to other sizes of images.
+const ZOOMED: &str = "positions";
+
+/// The parameters that two networks do not have in common, by path.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Unmatched {
+    /// Of the network whose weights are taken.
+    left: Vec<String>,
+    /// Of the network that takes them.
+    missing: Vec<String>,
+    /// What both have in other shapes, with the shape there and here.
+    reshaped: Vec<(String, [Vec<usize>; 2])>,
+}
+
+impl Unmatched {
+    /// Compares two networks. Parameters are the same if their identities are, which follow from the paths
+    /// that they were made by; none is made.
+    pub(crate) fn between(there: &impl Module, here: &impl Module) -> Self {
+        let (there, here) = (known(there), known(here));
+        let mut found = Self::default();
+        for (id, (path, shape)) in &here {
+            match there.get(id) {
+                None => found.missing.push(path.clone()),
+                Some((_, other)) if other != shape => {
+                    found.reshaped.push((path.clone(), [other.clone(), shape.clone()]));
+                }
+                Some(_) => {}
+            }
+        }
+        let left = there.iter().filter(|(id, _)| !here.contains_key(*id));
+        found.left.extend(left.map(|(_, (path, _))| path.clone()));
+        found.left.sort();
+        found.missing.sort();
+        found.reshaped.sort();
+        found
+    }
+
+    /// Whether this is the path of a parameter that the network whose weights are taken has not.
+    pub(crate) fn is_missing(&self, path: &str) -> bool {
+        self.missing.iter().any(|missing| missing == path)
+    }
+
+    /// A warning, if a parameter is not taken or not set.
+    pub(crate) fn said(&self) -> Option<String> {
+        let of = |paths: &[String]| match paths {
+            [] => "none".to_string(),
+            [one] => one.clone(),
+            [first, ..] => format!("{} ({first} the first)", paths.len()),
+        };
+        let (left, anew) = (of(&self.left), of(&self.missing));
+        let all = self.left.is_empty() && self.missing.is_empty();
+        (!all).then(|| {
+            format!(
+                "from.partial = true: parameters of the checkpoint that are left: {left}; parameters that begin \
+                 anew: {anew}"
+            )
+        })
+    }
+
+    /// A line for each of the first parameters of other shapes, and how many more there are.
+    fn other_shapes(&self) -> Vec<String> {
+        const SHOWN: usize = 20;
+        let line = |(path, [there, here]): &(String, [Vec<usize>; 2])| {
+            format!("parameter {path} is {here:?}, and {there:?} in the checkpoint")
+        };
+        let more = self.reshaped.len().saturating_sub(SHOWN);
+        let lines = self.reshaped.iter().take(SHOWN).map(line);
+        lines.chain((more > 0).then(|| format!("and {more} more of these"))).collect()
+    }
+
+    /// Without those for whose path `fits` says so.
+    fn without(mut self, fits: impl Fn(&str) -> bool) -> Self {
+        self.left.retain(|path| !fits(path));
+        self.missing.retain(|path| !fits(path));
+        self.reshaped.retain(|(path, _)| !fits(path));
+        self
+    }
+}
+
+/// Paths and shapes of all parameters by their identities.
+type Known = BTreeMap<ParamId, (String, Vec<usize>)>;
+
+fn known(network: &impl Module) -> Known {
+    struct List(Known);
+    impl PathVisitor for List {
+        fn visit<const D: usize>(&mut self, path: &[String], param: &Param<Tensor<D>>) {
+            let shape = param.lazy_shape().to_vec();
+            self.0.insert(param.id, (path.join("."), shape));
+        }
+    }
+    let mut list = List(Known::new());
+    visit_paths(network, &mut list);
+    list.0
+}
+
+/// Checks that a run takes each tensor of the checkpoint that it starts from, and has no other parameters,
+/// unless `from.partial` says that it takes a part. Adapters begin anew, and so does the head where an answer
+/// means another thing; experts that are made of dense networks have a check of their own.
+///
+/// # Errors
+/// Lists what is left, what is missing, with the nearest names, and what has another shape.
+pub(super) fn takes_all(
+    config: &RunConfig,
+    data: &dyn Task,
+    from: &RunSpec,
+    plugins: &Plugins,
+) -> anyhow::Result<()> {
+    let Some(checkpoint) = &from.config.checkpoint else { return Ok(()) };
+    if config.upcycle.is_some() {
+        return Ok(());
+    }
+    let there = network(&from.config, &*from.data, plugins)?;
+    let (here, folder) = (network(config, data, plugins)?, &checkpoint.folder);
+    let mut found = Unmatched::between(&there, &here).without(begins_anew(config, &from.config));
+    found.reshaped.retain(|(path, _)| path != ZOOMED);
+    let mut lines = Vec::new();
+    if !checkpoint.partial && !(found.left.is_empty() && found.missing.is_empty()) {
+        let files = CheckpointFiles::open(Path::new(folder))?;
+        lines = unmatched(&describe(&files.config)?.rules, &found.left, &found.missing);
+    }
+    let advice = if lines.is_empty() { "" } else { ADVICE };
+    lines.extend(found.other_shapes());
+    ensure!(
+        lines.is_empty(),
+        "from: the network does not take checkpoint {folder} as it is:\n  {}{advice}",
+        lines.join("\n  ")
+    );
+    Ok(())
+}
+
+/// Which parameters need not be those of the checkpoint, by path.
+fn begins_anew(config: &RunConfig, from: &RunConfig) -> impl Fn(&str) -> bool {
+    let other_answers = !same_answers(&config.task, &from.task);
+    let has_adapters = config.moe.expert.kind == "lora" && from.moe.expert.kind != "lora";
+    move |path| {
+        (other_answers && path.starts_with("head."))
+            || (has_adapters && path.contains(".adapters."))
+    }
+}
+
+/// The network of a run, whose weights are not made.
+fn network(config: &RunConfig, data: &dyn Task, plugins: &Plugins) -> anyhow::Result<AnyBackbone> {
+    let build = plugins.backbones.get(&config.backbone.kind)?.build;
+    let init = Init::new(0, &Device::flex());
+    Ok((build.init)(&config.backbone, &config.backbone_spec(plugins, data), &init)?)
+}
