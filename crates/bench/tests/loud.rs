@@ -28,7 +28,7 @@ name = "changed"
 fn run(place: &Place, code: i32, settings: &[&str]) -> String {
     let data = place.path(".").to_string_lossy().to_string();
     let mut args = vec!["run", "tiny.toml", "--data-dir", &data];
-    settings.iter().for_each(|setting| args.extend(["--set", setting]));
+    settings.iter().for_each(|setting| args.extend(["--set", *setting]));
     ended(&place.run(&args), code).1
 }
 

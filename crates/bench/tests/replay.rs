@@ -4,7 +4,10 @@ mod common;
 
 use std::{fs, path::Path};
 
-use common::{Place, ended};
+use common::{
+    Place, ended,
+    model::{self, tokenizer, word},
+};
 use serde_json::{Value, json};
 
 const SUITE: &str = r#"
@@ -120,6 +123,110 @@ fn choices_of_another_program_become_a_trace() {
     let files = &config.unwrap()["config"]["moe"]["router"]["files"];
     assert_eq!(files[0]["file"], json!("valid.trace"));
     assert_eq!(files[0]["sha256"].as_str().map(str::len), Some(64));
+}
+
+/// A checkpoint on a text of two windows of ten tokens.
+const FOREIGN: &str = r#"
+seeds = [0]
+[base]
+from = { checkpoint = "model" }
+train.steps = 0
+[[task]]
+task = { kind = "text-lm", file = "text.txt", valid = "text.txt", test = "text.txt", length = 10, tokens = { kind = "bpe", file = "model/tokenizer.json", size = 48 } }
+[[method]]
+name = "plain"
+"#;
+
+const REPLAYED: &str = r#"
+[[method]]
+name = "replayed"
+moe.router = { kind = "replay", files = ["valid.trace", "test.trace"], weights = "gate" }
+"#;
+
+/// A tensor of what transformers computed with a fixture: its shape and its bytes.
+fn computed(place: &Place, tensor: &str) -> (Vec<usize>, Vec<u8>) {
+    let bytes = fs::read(place.path("model/expected.safetensors")).unwrap();
+    let start = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&bytes[8..start]).unwrap();
+    let numbers =
+        |key: &str| -> Vec<usize> { serde_json::from_value(header[tensor][key].clone()).unwrap() };
+    let range = numbers("data_offsets");
+    (numbers("shape"), bytes[start + range[0]..start + range[1]].to_vec())
+}
+
+fn whole_numbers(bytes: &[u8]) -> Vec<i64> {
+    bytes.as_chunks::<8>().0.iter().map(|eight| i64::from_le_bytes(*eight)).collect()
+}
+
+/// The sums of the losses of each window, from the logits that transformers computed, where each token is the
+/// label of the one before it.
+fn losses_of_transformers(place: &Place, labels: &[i64]) -> Vec<f64> {
+    let (shape, bytes) = computed(place, "logits");
+    let logits: Vec<f64> =
+        bytes.as_chunks::<4>().0.iter().map(|four| f64::from(f32::from_le_bytes(*four))).collect();
+    let loss = |(scores, label): (&[f64], &i64)| {
+        scores.iter().map(|score| score.exp()).sum::<f64>().ln() - scores[*label as usize]
+    };
+    let losses: Vec<f64> = logits.chunks(shape[2]).zip(labels).map(loss).collect();
+    losses.chunks(shape[1]).map(|window| window.iter().sum()).collect()
+}
+
+/// The same of a run, from its test examples.
+fn losses_of_run(place: &Place, method: &str) -> Vec<f64> {
+    let folder = place.path("runs").join(run_of(place, method).0);
+    let text = fs::read_to_string(folder.join("test-examples.csv")).unwrap();
+    text.lines().skip(1).map(|line| line.split(',').nth(2).unwrap().parse().unwrap()).collect()
+}
+
+/// Imposes choices of experts on the method of the suite that is called `name`.
+fn impose(place: &Place, name: &str, shape: &[usize], choices: &[i64]) -> Vec<f64> {
+    let bytes: Vec<u8> = choices.iter().flat_map(|expert| expert.to_le_bytes()).collect();
+    fs::write(place.path("choices.npy"), [npy::start("<i8", shape), bytes].concat()).unwrap();
+    let data = place.path(".").to_string_lossy().to_string();
+    let (run, _) = run_of(place, "plain");
+    for split in ["valid", "test"] {
+        trace(place, &run, split, &["--choices", "choices.npy", "--data-dir", &data]);
+    }
+    let suite = format!("{FOREIGN}{}", REPLAYED.replace("replayed", name));
+    fs::write(place.path("tiny.toml"), suite).unwrap();
+    ended(&place.run(&["run", "tiny.toml", "--data-dir", &data]), 0);
+    assert_eq!(value(&run_of(place, name).1, "test", "replayed"), 1.0, "all tokens are found");
+    losses_of_run(place, name)
+}
+
+/// Largest difference of two lists of sums of ten losses.
+fn gap(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+}
+
+#[test]
+fn choices_of_transformers_give_its_losses() {
+    for family in ["mixtral", "qwen3-moe", "granite-moe"] {
+        let place = model::place(family, FOREIGN);
+        fs::write(place.path("model/tokenizer.json"), tokenizer(48)).unwrap();
+        // The fixture's tokens as words, and one behind them, the label of the last.
+        let mut tokens = whole_numbers(&computed(&place, "ids").1);
+        tokens.push(5);
+        let words = tokens.iter().map(|token| match *token {
+            0 => "unknown".to_string(),
+            token => word(token as usize),
+        });
+        let text = words.collect::<Vec<_>>().join(" ");
+        fs::write(place.path("text.txt"), text).unwrap();
+        let data = place.path(".").to_string_lossy().to_string();
+        ended(&place.run(&["run", "tiny.toml", "--data-dir", &data]), 0);
+        let wanted = losses_of_transformers(&place, &tokens[1..]);
+        let (shape, choices) = computed(&place, "choices");
+        let choices = whole_numbers(&choices);
+        let found = impose(&place, "replayed", &shape, &choices);
+        assert!(gap(&found, &wanted) < 1e-3, "{family}: {found:?}, not {wanted:?}");
+        // Other choices give other losses: it is these that are followed.
+        let experts = choices.iter().max().unwrap() + 1;
+        let others: Vec<i64> = choices.iter().map(|expert| (expert + 1) % experts).collect();
+        let found = impose(&place, "others", &shape, &others);
+        assert!(gap(&found, &wanted) > 0.1, "{family}: {found:?}");
+    }
 }
 
 /// The head of an `.npy` file of bytes.

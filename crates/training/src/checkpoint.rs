@@ -5,7 +5,7 @@
 //! before it. Data position and random numbers follow from seed and step, so they need no place here.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, Write},
     ops::Range,
     path::{Path, PathBuf},
@@ -172,12 +172,12 @@ impl Checkpoint {
         let size = record.size().map_err(io::Error::other)?;
         let header = self.header([size, optimizer.len()], rest)?;
         write_atomic_with(path, |file| {
-            let mut hashed = Hashed { file, hash: Sha256::new() };
+            let mut hashed = Hashed { to: file, hash: Sha256::new() };
             hashed.write_all(&header)?;
             write_record(record, size, path, &mut hashed)?;
             hashed.write_all(&optimizer)?;
             rest.iter().try_for_each(|part| hashed.write_all(part))?;
-            hashed.file.write_all(&hashed.hash.finalize())
+            hashed.to.write_all(&hashed.hash.finalize())
         })
     }
 
@@ -253,21 +253,34 @@ impl State {
     }
 }
 
-/// A file that is hashed while it is written.
-struct Hashed<'a> {
-    file: &'a mut File,
+/// The SHA-256 of a network's record, of the bytes that [`Module::into_record`] gives. That of a large network is
+/// written beside `path` for a while, so that it is never in memory as a whole.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn record_digest<M: Module>(model: &M, path: &Path) -> io::Result<Vec<u8>> {
+    let record = record(model);
+    let size = record.size().map_err(io::Error::other)?;
+    let mut hashed = Hashed { to: io::sink(), hash: Sha256::new() };
+    write_record(record, size, path, &mut hashed)?;
+    Ok(hashed.hash.finalize().to_vec())
+}
+
+/// What is hashed while it is written.
+struct Hashed<W> {
+    to: W,
     hash: Sha256,
 }
 
-impl Write for Hashed<'_> {
+impl<W: Write> Write for Hashed<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
+        let written = self.to.write(bytes)?;
         self.hash.update(&bytes[..written]);
         Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.to.flush()
     }
 }
 
@@ -327,6 +340,9 @@ pub(crate) mod tests {
         let (header, [record, ..]) = parts(&bytes).unwrap();
         assert!(header.model > LARGE);
         assert!(*record == model_bytes(&large).unwrap()[..]);
+        let digest = record_digest(&large, &Checkpoint::path(folder.path())).unwrap();
+        assert_eq!(digest, Sha256::digest(record).to_vec());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         let fresh = Init::new(1, &Device::flex()).linear("l", 4200, 4000, true);
         let read = Checkpoint::parse_model(folder.path(), bytes, fresh).unwrap();
         assert!(read.weight.val().into_data() == large.weight.val().into_data());

@@ -45,7 +45,7 @@ mod translations;
 extern crate self as training;
 
 pub use batch_facts::put_batch_facts;
-pub use checkpoint::{Checkpoint, CheckpointError};
+pub use checkpoint::{Checkpoint, CheckpointError, record_digest};
 pub use clip::clip_global_norm;
 pub use config::{Optimizer, TrainConfig};
 pub use confusion::{confusion, confusion_graph};

@@ -41,10 +41,14 @@ pub(crate) fn spoil(place: &Place, tensor: &str, last: bool) {
     panic!("{tensor} is not there");
 }
 
-/// Letters as words, and one token for all others.
-pub(crate) fn tokenizer(n: usize) -> String {
+/// The word of a token; the first is that of all others.
+pub(crate) fn word(i: usize) -> String {
     let words = ["[UNK]", "the", "I", "you", "to", "is", "a", "of", "in", "it"];
-    let word = |i: usize| words.get(i).map_or_else(|| format!("w{i}"), |word| word.to_string());
+    words.get(i).map_or_else(|| format!("w{i}"), |word| word.to_string())
+}
+
+/// Words, and one token for all others.
+pub(crate) fn tokenizer(n: usize) -> String {
     let vocab: serde_json::Map<String, Value> = (0..n).map(|i| (word(i), json!(i))).collect();
     json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],

@@ -1,13 +1,14 @@
 //! One run, from its start to its recorded result.
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use backbones::AnyBackbone;
-use burn::module::Module;
 use files::hex;
 use moe::parameters;
-use sha2::{Digest, Sha256};
 use tasks::Task;
-use training::{Evaluation, Objective, Outcome, Run, TrainError, params_of, supervised_by};
+use training::{
+    Checkpoint, Evaluation, Objective, Outcome, Run, TrainError, params_of, record_digest,
+    supervised_by,
+};
 
 use super::{
     import::Imported, memory, model_builder::ModelBuilder, progress::Progress, runner::Runner,
@@ -182,7 +183,9 @@ impl Runner<'_> {
     ) -> anyhow::Result<Numbers> {
         let of = outcome.test.as_ref().unwrap_or(&outcome.valid);
         let router_params = params_of(&outcome.model, "router") as f64;
-        let weights = outcome.model.into_record().into_bytes()?;
+        let path = Checkpoint::path(&self.store.folder(&spec.id));
+        let weights =
+            record_digest(&outcome.model, &path).with_context(|| path.display().to_string())?;
         Ok(Numbers {
             metrics,
             step: spec.config.train.steps,
@@ -194,7 +197,7 @@ impl Runner<'_> {
             forward_flops: outcome.flops,
             seconds: outcome.seconds,
             peak_memory: memory::peak(),
-            weights: hex(&Sha256::digest(&*weights)),
+            weights: hex(&weights),
             device: self.environment.device.clone(),
         })
     }
