@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 
-use common::{Place, ended, error};
+use common::{Place, ended, error, model::tokenizer};
 
 /// A file of tensors with `x` of four units of width 8.
 fn units(place: &Place) {
@@ -76,6 +76,24 @@ fn options_without_effect_are_refused() {
         let err = error(&place, args);
         assert!(err.contains(expected), "{args:?}: {err}");
     }
+}
+
+#[test]
+fn a_regular_expression_that_may_take_for_ever_is_refused() {
+    let task = "task = { kind = \"tanaka-lm\", tokens = { kind = \"bpe\", file = \"made.json\" } }";
+    let place = Place::with_suite(&format!(
+        "[[task]]\n{task}\nbackbone = \"transformer-lm\"\n[[method]]\nmoe.router = \"top-k\"\n"
+    ));
+    let whole = tokenizer(40);
+    let split = "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(?=(.*.*)+x)|.\"},\
+                 \"behavior\":\"Isolated\",\"invert\":false}";
+    let made = whole.replace("{\"type\":\"Whitespace\"}", split);
+    assert_ne!(made, whole);
+    fs::write(place.path("made.json"), made).unwrap();
+    let err = error(&place, &["budget", "tiny.toml", "--data-dir", "."]);
+    let expected =
+        "made.json: pre_tokenizer: the regular expression \"(?=(.*.*)+x)|.\" is not read: ";
+    assert!(err.contains(expected) && err.contains("those of published tokenisers"), "{err}");
 }
 
 #[cfg(unix)]

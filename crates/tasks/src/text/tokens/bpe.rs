@@ -14,7 +14,7 @@ use tokenizers::{
     pre_tokenizers::byte_level::ByteLevel,
 };
 
-use super::{Tokenizer, Tokens};
+use super::{Tokenizer, Tokens, expressions};
 
 /// How many times as long a normalizer may make a text, at most; published ones 4 times.
 const GROWTH: usize = 64;
@@ -69,12 +69,13 @@ impl Bpe {
     /// text is all of its tokens.
     ///
     /// # Errors
-    /// If it is none, if a number of a token is no `i32`, or if its normalizer may make a text more than 64
-    /// times as long.
+    /// If it is none, if a number of a token is no `i32`, if a regular expression of it may take more time than
+    /// grows with the text, or if its normalizer may make a text more than 64 times as long.
     pub fn read(json: &[u8]) -> Result<Self, String> {
         // The crate panics at a decoder that is no JSON.
         let spec = serde_json::from_slice::<serde_json::Value>(json)
             .map_err(|err| format!("not a tokenizer.json: {err}"))?;
+        expressions::check(&spec)?;
         let mut inner = tokenizers::Tokenizer::from_bytes(json)
             .map_err(|err| format!("not a tokenizer.json: {err}"))?;
         inner.with_truncation(None).map_err(|err| format!("not a tokenizer.json: {err}"))?;
@@ -375,6 +376,25 @@ mod tests {
             "vocab": {"a": 4_000_000_000_u32}});
         let error = words("model", vocab).err().unwrap();
         assert_eq!(error, "token number 4000000000; below 2147483647 was expected");
+    }
+
+    #[test]
+    fn an_expression_that_may_take_for_ever_is_refused_in_each_place() {
+        let pattern = serde_json::json!({ "Regex": "(?=(.*.*)+x)|." });
+        let split = serde_json::json!({"type": "Split", "pattern": pattern, "behavior": "Isolated",
+            "invert": false});
+        let replace = serde_json::json!({"type": "Replace", "pattern": pattern, "content": "a"});
+        for (member, value) in
+            [("pre_tokenizer", &split), ("normalizer", &replace), ("decoder", &replace)]
+        {
+            let error = words(member, value.clone()).err().unwrap();
+            let start =
+                format!("{member}: the regular expression \"(?=(.*.*)+x)|.\" is not read: ");
+            assert!(error.starts_with(&start), "{error}");
+        }
+        let mut split = split;
+        split["pattern"]["Regex"] = r" ?\p{L}+|\s+(?!\S)|\s+".into();
+        assert_eq!(words("pre_tokenizer", split).unwrap().encode(b"a  cat").ids, [1, 0, 0]);
     }
 
     /// Words of a fixed list, with one for all others: what a file of another kind may be.
