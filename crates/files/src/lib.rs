@@ -8,6 +8,7 @@
 
 mod atomic;
 mod folder;
+mod json_memory;
 mod json_repeats;
 mod regular;
 mod tree;
@@ -17,6 +18,7 @@ pub use atomic::{
     Scratch, create_folder, remove_parts, sync_name, write_atomic, write_atomic_with,
 };
 pub use folder::write_folder;
+pub use json_memory::json_memory;
 pub use json_repeats::repeated_key;
 pub use regular::{read_regular, read_text};
 pub use tree::files_below;
