@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, anyhow, ensure};
 use clap::Args;
-use files::write_atomic;
+use files::{read_text, write_atomic};
 use jiff::civil::Date;
 use report::{
     Claim, Finding, Format, Runs, SuiteGate, Tested, claims as test, claims_table, gates, splice,
@@ -108,9 +108,10 @@ fn claims(out: &Path, suites: &[Suite]) -> anyhow::Result<String> {
     let mut pages = Vec::new();
     for (folder, tables) in of_folders {
         let readme = folder.join("README.md");
-        let text = fs::read_to_string(&readme).unwrap_or_default();
+        let place = || readme.display().to_string();
+        let text =
+            if readme.exists() { read_text(&readme).with_context(place)? } else { "".into() };
         if text.contains("<!-- BEGIN: claims -->") {
-            let place = || readme.display().to_string();
             pages.push((readme.clone(), splice(&text, "claims", &tables).with_context(place)?));
             written.push(readme);
         }
@@ -140,9 +141,9 @@ fn sources(suites: &[Suite]) -> anyhow::Result<Vec<Source>> {
                 other => format!("{experiment}-{other}"),
             };
             all.retain(|(known, ..)| *known != name);
-            if let Ok(text) = fs::read_to_string(&file) {
-                all.push((name, file.display().to_string(), Some(folder.clone()), text));
-            }
+            let place = file.display().to_string();
+            let text = read_text(&file).with_context(|| place.clone())?;
+            all.push((name, place, Some(folder.clone()), text));
         }
     }
     let read = |(name, file, folder, text): (String, String, Option<PathBuf>, String)| {

@@ -69,8 +69,11 @@ pub(crate) fn main(plugins: &Plugins, suites: &[Suite], own: &[VerbEntry]) -> Ex
     };
     let given = matches.subcommand().map_or(&matches, |(_, matches)| matches);
     let verbosity = Verbosity::from_arg_matches(given).unwrap_or_else(|err| err.exit());
-    let stop = Arc::new(AtomicBool::new(false));
-    let session = Session { plugins, suites, command, verbosity, stop, world };
+    let [stop, gentle] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+    if let Err(err) = signals::watch(&stop, &gentle) {
+        return failed(&error_text(&err));
+    }
+    let session = Session { plugins, suites, command, verbosity, stop, gentle, world };
     end(run(&matches, &all, &session), &session)
 }
 

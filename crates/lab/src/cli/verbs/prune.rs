@@ -90,7 +90,7 @@ impl Verb for Prune {
         let after = smaller(self, &before, plugins, &program.digest())?;
         let device = self.device.open()?;
         let environment = Environment::now(&self.device.device, self.threads.count());
-        session.catch_signals()?;
+        session.catch_signals();
         self.watch.train(&after, (&store, &device, &environment), session)?;
         if let Some(Ended::Failed { step, cause }) = store.ended(&after.id)? {
             bail!("training failed at step {step}: {cause}");

@@ -117,7 +117,7 @@ impl RunOptions {
         together::agree(&**world, self.check_memory(&suite, session))?;
         let (device, store) = together::agree(&**world, self.open(session))?;
         together::all_see(&**world, &self.store.runs)?;
-        session.catch_signals()?;
+        session.catch_signals();
         let group = ProcessGroup::of(world.clone());
         let runner = Runner {
             plugins: session.plugins,
