@@ -23,7 +23,7 @@ impl From<String> for Answer {
 }
 
 impl Answer {
-    /// A text with another exit code: 1 where what was checked does not hold.
+    /// A text with another exit code: 1 where what was checked does not hold, 130 where it was to end early.
     pub fn with_code(text: String, code: u8) -> Self {
         Self { text, error: None, code }
     }
