@@ -11,7 +11,8 @@ use clap::Args;
 use files::{read_text, write_atomic};
 use jiff::civil::Date;
 use report::{
-    Claim, Finding, Format, Runs, SuiteGate, Tested, claims as test, claims_table, gates, splice,
+    Claim, Finding, Format, Runs, SuiteGate, Tested, claims as test, claims_table, few, gates,
+    splice,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -256,7 +257,7 @@ fn read(settings: &SettingTree) -> anyhow::Result<(Paper, Vec<Claim>, Vec<SuiteG
                 "{}: claim {:?}: no method is named {method:?}; known: {}",
                 settings.place(),
                 claim.claim,
-                methods.join(", ")
+                few(&methods)
             );
         }
     }

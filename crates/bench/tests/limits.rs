@@ -79,6 +79,26 @@ fn options_without_effect_are_refused() {
 }
 
 #[test]
+fn long_lists_in_messages_are_counted() {
+    let place = Place::new();
+    let row = |method: usize| format!("s,t,n,m{method},r,0,test,accuracy,0.5,1,1,1,1,1,flex,x,\n");
+    let csv = common::HEAD.to_string() + &(0..5000).map(row).collect::<String>();
+    fs::write(place.path("many.csv"), csv).unwrap();
+    for (args, expected) in [
+        (
+            &["table", "tiny.toml", "--seeds", "0..100000"][..],
+            "no results of tiny.toml --seeds 0..100000, not",
+        ),
+        (&["run", "tiny.toml", "--seeds", "0..500", "--only", "seed=600"], "18, 19, and 480 more"),
+        (&["table", "many.csv", "--seeds", "0..100000"], "--seeds 0..100000: say which results"),
+        (&["table", "many.csv", "--method", "x"], "known: m0, m1, m2"),
+    ] {
+        let err = error(&place, args);
+        assert!(err.contains(expected) && err.len() < 1000, "{args:?}: {err}");
+    }
+}
+
+#[test]
 fn a_regular_expression_that_may_take_for_ever_is_refused() {
     let task = "task = { kind = \"tanaka-lm\", tokens = { kind = \"bpe\", file = \"made.json\" } }";
     let place = Place::with_suite(&format!(

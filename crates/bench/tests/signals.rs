@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Place, SUITE, ended};
+use common::{HEAD, Place, SUITE, ended};
 
 /// The program with these words, from a shell in the folder of the test.
 fn shell(place: &Place, script: &str) -> Command {
@@ -100,15 +100,13 @@ fn ends(mut child: Child, after: Duration, (name, number): (&str, i32)) {
 
 /// Results of two methods on so many tasks with so many seeds.
 fn results(tasks: usize, seeds: usize) -> String {
-    let head = "suite,task,backbone,method,router,seed,split,metric,value,step,params,active_params,\
-                flops_per_token,seconds,device,revision,run\n";
     let row = |task: usize, seed: usize, method: char| {
         let value = 0.5 + (task * 31 + seed * 7919) as f64 % 97.0 / 1000.0;
         format!("s,t{task},n,{method},r,{seed},test,accuracy,{value},1,1,1,1,1,flex,x,\n")
     };
     let all = (0..tasks).flat_map(|task| (0..seeds).map(move |seed| (task, seed)));
     let rows = all.flat_map(|(task, seed)| ['a', 'b'].map(|method| row(task, seed, method)));
-    head.to_string() + &rows.collect::<String>()
+    HEAD.to_string() + &rows.collect::<String>()
 }
 
 #[test]
@@ -191,9 +189,7 @@ fn a_full_disk_behind_the_output_is_an_error() {
 fn names_do_not_command_the_terminal() {
     let place = Place::new();
     let row = "s,digits,vit,\u{1b}[2Jevil,r,0,test,accuracy,0.9,1,1,1,1,1,flex,a,0\n";
-    let csv = "suite,task,backbone,method,router,seed,split,metric,value,step,params,active_params,\
-               flops_per_token,seconds,device,revision,run\n";
-    fs::write(place.path("evil.csv"), format!("{csv}{row}")).expect("it can be written");
+    fs::write(place.path("evil.csv"), format!("{HEAD}{row}")).expect("it can be written");
     for format in ["text", "md", "tex", "csv", "json"] {
         let (out, _) = ended(&place.run(&["table", "evil.csv", "--format", format]), 0);
         assert!(out.contains("evil") && !out.contains('\u{1b}'), "{format}: {out:?}");

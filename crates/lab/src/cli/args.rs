@@ -9,7 +9,7 @@ use std::{
 use anyhow::ensure;
 use burn::prelude::*;
 use clap::{Args, ValueEnum};
-use report::{Format, Query};
+use report::{Format, Query, few};
 use tasks::DataDir;
 
 use super::session::Session;
@@ -214,11 +214,10 @@ impl RequestArgs {
         let wanted = self.selection.on(&self.device);
         let results =
             Search { suites: session.suites, runs: &self.store.runs, wanted }.read(sources)?;
-        let files: Vec<String> =
-            results.files.iter().map(|file| file.display().to_string()).collect();
-        ensure!(!results.runs.rows.is_empty(), "{}: no run has ended yet", files.join(", "));
+        let files = few(results.files.iter().map(|file| file.display()));
+        ensure!(!results.runs.rows.is_empty(), "{files}: no run has ended yet");
         if results.are_committed {
-            session.say(&format!("committed results: {}", files.join(", ")));
+            session.say(&format!("committed results: {files}"));
         }
         Ok(results)
     }

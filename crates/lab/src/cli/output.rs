@@ -1,6 +1,9 @@
 //! Output: results to the standard output, messages to the standard error.
 
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
 
 use anyhow::Context;
 
@@ -53,10 +56,27 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Messages go to the standard error, without characters that a terminal obeys.
+/// Messages go to the standard error, without characters that a terminal obeys, and without the middle of lines
+/// that nobody reads.
 pub(super) fn print_message(text: &str) {
+    let lines: Vec<Cow<str>> = text.split('\n').map(readable).collect();
     // Nowhere is left to say that it cannot be written.
-    let _ = writeln!(io::stderr(), "{}", visible(text));
+    let _ = writeln!(io::stderr(), "{}", visible(&lines.join("\n")));
+}
+
+/// The most letters of a line of a message: the first of them say where, the last what.
+const LONGEST: usize = 4000;
+
+/// A line without its middle, if it is too long.
+fn readable(line: &str) -> Cow<'_, str> {
+    let place = |at: usize| line.char_indices().nth(at).map(|(place, _)| place);
+    if place(LONGEST).is_none() {
+        return line.into();
+    }
+    let letters = line.chars().count();
+    let (start, end) = (place(LONGEST / 2), place(letters - LONGEST / 2));
+    let [start, end] = [&line[..start.unwrap_or(0)], &line[end.unwrap_or(0)..]];
+    format!("{start} ... ({} letters are left out) ... {end}", letters - LONGEST).into()
 }
 
 /// The text with the breaks and tabs that it has, and no other control character.
@@ -73,6 +93,16 @@ mod tests {
     #[test]
     fn names_do_not_command_the_terminal() {
         assert_eq!(visible("a\tb\n\u{1b}[2Jc\r"), "a\tb\n\u{fffd}[2Jc\u{fffd}");
+    }
+
+    #[test]
+    fn long_lines_lose_their_middle() {
+        assert_eq!(readable("é"), "é");
+        let whole = "é".repeat(LONGEST);
+        assert_eq!(readable(&whole), whole);
+        let line = readable(&format!("a{whole}{whole}b")).into_owned();
+        assert!(line.starts_with("aé") && line.ends_with("éb"), "{line}");
+        assert!(line.contains("é ... (4002 letters are left out) ... é"), "{line}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use files::write_atomic;
 use rayon::prelude::*;
-use report::{Figure, plots};
+use report::{Figure, few, plots};
 
 use crate::{
     cli::{
@@ -46,7 +46,7 @@ impl Verb for Plot {
         if let Some(name) = &self.name {
             let known: Vec<String> = figures.iter().map(|p| p.name.clone()).collect();
             figures.retain(|figure| figure.name == *name);
-            let known = known.join(", ");
+            let known = few(known);
             ensure!(!figures.is_empty(), "no plot is named {name:?}; known: {known}");
         }
         fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;

@@ -11,6 +11,7 @@ use moe::{
     AnyRouter, Choice, Clusters, Dims, Init, LayerReport, Parameter, Pass, Plan, RouterLogits,
     TokenIds, numbers_of, parameters, with_parameters,
 };
+use report::few;
 use routers::kit::GivenNoise;
 use serde_json::{Map, Value, json};
 
@@ -215,7 +216,7 @@ fn finite(tensors: &Tensors) -> anyhow::Result<()> {
         .filter(|(_, wrong, _)| *wrong > 0)
         .map(|(name, wrong, all)| format!("{wrong} of the {all} numbers of {name}"))
         .collect();
-    ensure!(wrong.is_empty(), "{} are not finite", wrong.join(", "));
+    ensure!(wrong.is_empty(), "{} are not finite", few(wrong));
     Ok(())
 }
 
@@ -233,7 +234,7 @@ fn noise_was_drawn(pass: &mut Pass) -> anyhow::Result<()> {
 /// Takes `x` out of the tensors of a file.
 fn units(tensors: &mut Tensors, device: &Device) -> anyhow::Result<Tensor<3>> {
     let there: Vec<String> = tensors.keys().cloned().collect();
-    let missing = || format!("expected a tensor x, [G, U, D]; found: {}", there.join(", "));
+    let missing = || format!("expected a tensor x, [G, U, D]; found: {}", few(&there));
     let x = tensors.remove("x").with_context(missing)?;
     let shape = x.shape().as_slice().to_vec();
     ensure!(shape.len() == 3, "x is {shape:?}; expected three dimensions, [G, U, D]");
