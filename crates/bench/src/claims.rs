@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, anyhow, ensure};
 use clap::Args;
-use files::{read_text, write_atomic};
+use files::read_text;
 use jiff::civil::Date;
 use report::{
     Claim, Finding, Format, Runs, SuiteGate, Tested, claims as test, claims_table, few, gates,
@@ -20,6 +20,7 @@ use serde_json::Value;
 use crate::register::registration;
 use lab::{
     Answer, Session, SettingTree, Suite, Verb, committed, known_keys, typed_table, typed_tables,
+    write_out,
 };
 
 /// Where experiments lie, one folder each, with a `suite.toml` and perhaps other suites: the one of
@@ -120,7 +121,7 @@ fn claims(out: &Path, suites: &[Suite]) -> anyhow::Result<String> {
     let page = format!("{HEAD}\n{}\n{sections}", summary(&all));
     pages.insert(0, (out.to_path_buf(), page));
     for (path, text) in pages {
-        write_atomic(&path, text.as_bytes()).with_context(|| path.display().to_string())?;
+        write_out(&path, text.as_bytes())?;
     }
     Ok(written.iter().map(|path| format!("wrote {}\n", path.display())).collect())
 }

@@ -99,6 +99,28 @@ fn long_lists_in_messages_are_counted() {
 }
 
 #[test]
+fn nothing_is_written_among_the_files_of_a_run() {
+    let place = Place::new();
+    units(&place);
+    fs::create_dir_all(place.path("runs/a")).unwrap();
+    for file in ["config.json", "environment.json"] {
+        fs::write(place.path("runs/a").join(file), "{}").unwrap();
+    }
+    let row = "s,t,n,m,r,0,test,accuracy,0.5,1,1,1,1,1,flex,x,\n";
+    fs::write(place.path("one.csv"), format!("{}{row}", common::HEAD)).unwrap();
+    for args in [
+        &["route", "--router", "top-k", "--input", "x", "--out", "runs/a/config.json"][..],
+        &["report", "one.csv", "--out", "runs/a/page.html"],
+        &["plot", "one.csv", "--out", "runs/a/trace"],
+    ] {
+        let err = error(&place, args);
+        let out = args.last().unwrap();
+        assert!(err.contains(&format!("--out {out}: this is the folder of a run")), "{err}");
+    }
+    assert_eq!(fs::read_dir(place.path("runs/a")).unwrap().count(), 2);
+}
+
+#[test]
 fn a_regular_expression_that_may_take_for_ever_is_refused() {
     let task = "task = { kind = \"tanaka-lm\", tokens = { kind = \"bpe\", file = \"made.json\" } }";
     let place = Place::with_suite(&format!(

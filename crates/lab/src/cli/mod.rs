@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 mod left_open;
+mod out;
 mod output;
 mod renamed;
 mod session;
@@ -11,6 +12,7 @@ pub(crate) mod verbs;
 mod watch;
 
 pub use args::{DeviceArgs, FormatArgs, JsonArgs, ThreadsArgs};
+pub use out::write_out;
 pub use output::Answer;
 pub use session::Session;
 pub use verb::{Verb, VerbEntry};

@@ -1,10 +1,9 @@
 //! `plot`: the plots of the report as files, to go into a paper.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use clap::Args;
-use files::write_atomic;
 use rayon::prelude::*;
 use report::{Figure, few, plots};
 
@@ -12,6 +11,7 @@ use crate::{
     cli::{
         Answer, Session, Verb,
         args::{QueryArgs, SourceArgs},
+        out::{create_out, write_out},
     },
     results::page_of,
 };
@@ -49,12 +49,11 @@ impl Verb for Plot {
             let known = few(known);
             ensure!(!figures.is_empty(), "no plot is named {name:?}; known: {known}");
         }
-        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        create_out(&folder)?;
         // Side by side: each file is synced, which is mostly waiting.
         let write = |figure: &Figure| {
             let path = folder.join(format!("{}.svg", figure.name));
-            write_atomic(&path, figure.svg.as_bytes())
-                .with_context(|| path.display().to_string())?;
+            write_out(&path, figure.svg.as_bytes())?;
             Ok(format!("wrote {}\n", path.display()))
         };
         let lines: anyhow::Result<Vec<String>> = figures.par_iter().map(write).collect();

@@ -7,13 +7,14 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::Args;
-use files::{write_atomic, write_atomic_with};
+use files::write_atomic;
 use report::{Format, comparison, page_into, render, splice};
 
 use crate::{
     cli::{
         Answer, Session, Verb,
-        args::{ExamplesArgs, MarginArgs, QueryArgs, SourceArgs, not_of_a_run},
+        args::{ExamplesArgs, MarginArgs, QueryArgs, SourceArgs},
+        out::{not_of_a_run, write_out_with},
     },
     results::page_of,
 };
@@ -55,7 +56,7 @@ impl Verb for Report {
         not_of_a_run(&out)?;
         let page = page_of(&results, query, self.margin.margin, runs, session.suites)?;
         let mut wrong = None;
-        let written = write_atomic_with(&out, |file| {
+        let written = write_out_with(&out, |file| {
             page_into(&page, file).unwrap_or_else(|err| {
                 wrong = Some(err);
                 Err(io::Error::other("there is no page"))
@@ -63,7 +64,7 @@ impl Verb for Report {
         });
         match wrong {
             Some(err) => bail!(err),
-            None => written.with_context(|| out.display().to_string())?,
+            None => written?,
         }
         Ok(format!("wrote {}\n", out.display()).into())
     }

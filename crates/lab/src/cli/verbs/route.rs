@@ -17,7 +17,10 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Plugins,
-    cli::{Answer, DeviceArgs, Session, Verb},
+    cli::{
+        Answer, DeviceArgs, Session, Verb,
+        out::{not_of_a_run, write_out},
+    },
     facts::form,
     planning::MOST_EXPERTS,
     store::{Tensors, safetensors},
@@ -70,6 +73,7 @@ impl Verb for RouteArgs {
 
 /// Routes, writes the plan, and gives losses, metrics and loads as JSON.
 fn route(call: &RouteArgs, plugins: &Plugins) -> anyhow::Result<String> {
+    not_of_a_run(&call.out)?;
     let (device, choice) = (call.device.open()?, call.choice(plugins)?);
     ensure!(
         (0.0..=1.0).contains(&call.progress),
@@ -92,7 +96,7 @@ fn route(call: &RouteArgs, plugins: &Plugins) -> anyhow::Result<String> {
     let evaluated = router.valid();
     let plan = evaluated.route(&mut pass, x);
     let out = call.results(&plan, &evaluated, &wanted, &mut pass).with_context(named)?;
-    safetensors::write(&call.out, &out)?;
+    write_out(&call.out, &safetensors::to_bytes(&out)?)?;
     let report = json!({
         "router": choice,
         "experts": call.experts,
