@@ -99,6 +99,35 @@ fn long_lists_in_messages_are_counted() {
 }
 
 #[test]
+fn results_that_cannot_be_judged_say_why() {
+    let place = Place::new();
+    let write = |file: &str, seeds: &[String], metric: &str| {
+        let row = |method: &str, seed: &String| {
+            format!("s,t,n,{method},r,{seed},test,{metric},0.5,1,1,1,1,1,flex,x,\n")
+        };
+        let rows = seeds.iter().flat_map(|seed| ["a", "b"].map(|method| row(method, seed)));
+        let csv = common::HEAD.to_string() + &rows.collect::<String>();
+        fs::write(place.path(file), csv).unwrap();
+    };
+    let seeds = [0, 1, 2].map(|seed| seed.to_string());
+    write("foo.csv", &seeds, "foo");
+    for call in [&["power"][..], &["plot"], &["rank"], &["cmp", "a", "b"]] {
+        let err = error(&place, &[call, &["foo.csv"]].concat());
+        assert!(err.contains("name one with --metric, of foo"), "{call:?}: {err}");
+    }
+    let (table, _) = ended(&place.run(&["table", "foo.csv", "--format", "md"]), 0);
+    assert!(table.contains("Without a column of quality: no metric is known"), "{table}");
+    // The page is written where its folder is not there yet.
+    write("fine.csv", &seeds, "accuracy");
+    ended(&place.run(&["report", "fine.csv"]), 0);
+    assert!(place.path("runs/fine.html").is_file());
+    write("long.csv", &["1".repeat(300)], "accuracy");
+    let err = error(&place, &["table", "long.csv"]);
+    assert!(err.contains("... (300 letters)\" is not a whole number from 0 to"), "{err}");
+    assert!(err.len() < 400, "{err}");
+}
+
+#[test]
 fn nothing_is_written_among_the_files_of_a_run() {
     let place = Place::new();
     units(&place);

@@ -55,7 +55,10 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
     let above = folder_of(path);
     create_folder(above)?;
     match fs::create_dir(path) {
-        Err(err) if err.kind() != io::ErrorKind::AlreadyExists || !path.is_dir() => Err(err),
+        Err(err) if err.kind() != io::ErrorKind::AlreadyExists => Err(err),
+        Err(err) if !path.is_dir() => {
+            Err(io::Error::new(err.kind(), "it is there already, and is no folder"))
+        }
         _ => sync_folder(above),
     }
 }
@@ -158,6 +161,7 @@ mod tests {
         assert!(path.is_dir());
         fs::write(folder.path().join("file"), "").unwrap();
         assert!(create_folder(&folder.path().join("file/x")).is_err());
-        assert!(create_folder(&folder.path().join("file")).is_err());
+        let err = create_folder(&folder.path().join("file")).unwrap_err().to_string();
+        assert_eq!(err, "it is there already, and is no folder");
     }
 }

@@ -78,6 +78,11 @@ impl CheckpointFiles {
     }
 
     fn of_folder(folder: &Path) -> anyhow::Result<Self> {
+        ensure!(
+            folder.is_dir() || !folder.exists(),
+            "{}: neither a folder nor a regular file",
+            folder.display()
+        );
         let (config, there) =
             (table(&folder.join(CONFIG))?, |name: &str| folder.join(name).is_file());
         for [whole, index] in LAYOUTS {

@@ -1,5 +1,7 @@
 //! The comparison table: quality with its interval beside everything that it cost.
 
+use std::slice;
+
 use crate::{
     Cell, Column, Error, Estimate, Kind, NumberForm, Query, Row, Runs, Setting, Table,
     best::{Place, RULE, standing},
@@ -223,6 +225,9 @@ impl<'a> Builder<'a> {
              pass; dropped: share of units assigned to no expert."
                 .into(),
         );
+        if let Some(why) = self.query.unjudged(slice::from_ref(self.setting)) {
+            table.notes.push(format!("Without a column of quality: {why}."));
+        }
         table.notes.extend(self.examples_note());
         table.notes.extend(self.seeds_note());
         table.notes.extend(tuning(self.setting, &self.methods));

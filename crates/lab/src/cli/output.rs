@@ -35,7 +35,8 @@ impl Answer {
 /// An error and its causes, without those that the message before them has already named.
 pub(super) fn error_text(err: &anyhow::Error) -> String {
     err.chain().map(ToString::to_string).fold(String::new(), |text, cause| {
-        match (text.is_empty(), text.ends_with(&cause)) {
+        let named = text.ends_with(&cause) || text.contains(&format!(": {cause}; "));
+        match (text.is_empty(), named) {
             (true, _) => cause,
             (false, true) => text,
             (false, false) => format!("{text}: {cause}"),
@@ -111,5 +112,7 @@ mod tests {
         let twice = anyhow::Error::new(file()).context("runs.csv: no such file").context("table");
         assert_eq!(error_text(&twice), "table: runs.csv: no such file");
         assert_eq!(error_text(&anyhow::Error::new(file()).context("a.csv")), "a.csv: no such file");
+        let hint = "cannot read a: no such file; the folder comes from --data-dir";
+        assert_eq!(error_text(&anyhow::Error::new(file()).context(hint)), hint);
     }
 }

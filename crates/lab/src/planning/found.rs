@@ -49,7 +49,7 @@ pub(crate) fn trained_run(
 fn find(run: &str, runs: &Path) -> anyhow::Result<PathBuf> {
     let named = runs.join(run);
     for folder in [named.as_path(), Path::new(run)] {
-        if folder.join("config.json").is_file() {
+        if folder.join("config.json").exists() {
             return Ok(folder.to_path_buf());
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use clap::Args;
 use rayon::prelude::*;
 use report::{Figure, few, plots};
@@ -41,8 +41,13 @@ impl Verb for Plot {
         let runs = &self.source.of.store.runs;
         let default = || runs.join(format!("{}-plots", results.stem()));
         let folder = self.out.clone().unwrap_or_else(default);
-        let mut figures =
-            plots(&page_of(&results, self.query.query(), None, runs, session.suites)?)?;
+        let query = self.query.query();
+        let mut figures = plots(&page_of(&results, query.clone(), None, runs, session.suites)?)?;
+        if figures.is_empty() {
+            let why = query.unjudged(&query.settings(&results.runs)?);
+            let why = why.map_or(String::new(), |why| format!(": {why}"));
+            bail!("there is nothing to draw{why}");
+        }
         if let Some(name) = &self.name {
             let known: Vec<String> = figures.iter().map(|p| p.name.clone()).collect();
             figures.retain(|figure| figure.name == *name);

@@ -14,7 +14,7 @@ use crate::{
     cli::{
         Answer, Session, Verb,
         args::{ExamplesArgs, MarginArgs, QueryArgs, SourceArgs},
-        out::{not_of_a_run, write_out_with},
+        out::{create_out, not_of_a_run, write_out_with},
     },
     results::page_of,
 };
@@ -51,8 +51,13 @@ impl Verb for Report {
             return Ok(format!("rewrote the block in {}\n", path.display()).into());
         }
         let runs = &self.source.of.store.runs;
-        let default = || runs.join(format!("{}.html", results.stem()));
-        let out = self.out.clone().unwrap_or_else(default);
+        let out = match &self.out {
+            Some(out) => out.clone(),
+            None => {
+                create_out(runs)?;
+                runs.join(format!("{}.html", results.stem()))
+            }
+        };
         not_of_a_run(&out)?;
         let page = page_of(&results, query, self.margin.margin, runs, session.suites)?;
         let mut wrong = None;
