@@ -8,10 +8,11 @@ use std::{
 
 use anyhow::{Context, anyhow, ensure};
 use clap::Args;
-use files::write_atomic;
+use files::read_text;
 use jiff::civil::Date;
 use report::{
-    Claim, Finding, Format, Runs, SuiteGate, Tested, claims as test, claims_table, gates, splice,
+    Claim, Finding, Format, Runs, SuiteGate, Tested, claims as test, claims_table, few, gates,
+    splice,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -19,6 +20,7 @@ use serde_json::Value;
 use crate::register::registration;
 use lab::{
     Answer, Session, SettingTree, Suite, Verb, committed, known_keys, typed_table, typed_tables,
+    write_out,
 };
 
 /// Where experiments lie, one folder each, with a `suite.toml` and perhaps other suites: the one of
@@ -108,9 +110,10 @@ fn claims(out: &Path, suites: &[Suite]) -> anyhow::Result<String> {
     let mut pages = Vec::new();
     for (folder, tables) in of_folders {
         let readme = folder.join("README.md");
-        let text = fs::read_to_string(&readme).unwrap_or_default();
+        let place = || readme.display().to_string();
+        let text =
+            if readme.exists() { read_text(&readme).with_context(place)? } else { "".into() };
         if text.contains("<!-- BEGIN: claims -->") {
-            let place = || readme.display().to_string();
             pages.push((readme.clone(), splice(&text, "claims", &tables).with_context(place)?));
             written.push(readme);
         }
@@ -118,7 +121,7 @@ fn claims(out: &Path, suites: &[Suite]) -> anyhow::Result<String> {
     let page = format!("{HEAD}\n{}\n{sections}", summary(&all));
     pages.insert(0, (out.to_path_buf(), page));
     for (path, text) in pages {
-        write_atomic(&path, text.as_bytes()).with_context(|| path.display().to_string())?;
+        write_out(&path, text.as_bytes())?;
     }
     Ok(written.iter().map(|path| format!("wrote {}\n", path.display())).collect())
 }
@@ -140,9 +143,9 @@ fn sources(suites: &[Suite]) -> anyhow::Result<Vec<Source>> {
                 other => format!("{experiment}-{other}"),
             };
             all.retain(|(known, ..)| *known != name);
-            if let Ok(text) = fs::read_to_string(&file) {
-                all.push((name, file.display().to_string(), Some(folder.clone()), text));
-            }
+            let place = file.display().to_string();
+            let text = read_text(&file).with_context(|| place.clone())?;
+            all.push((name, place, Some(folder.clone()), text));
         }
     }
     let read = |(name, file, folder, text): (String, String, Option<PathBuf>, String)| {
@@ -255,7 +258,7 @@ fn read(settings: &SettingTree) -> anyhow::Result<(Paper, Vec<Claim>, Vec<SuiteG
                 "{}: claim {:?}: no method is named {method:?}; known: {}",
                 settings.place(),
                 claim.claim,
-                methods.join(", ")
+                few(&methods)
             );
         }
     }

@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 
-use common::{Place, ended, error};
+use common::{Place, ended, error, model::tokenizer};
 
 /// A file of tensors with `x` of four units of width 8.
 fn units(place: &Place) {
@@ -76,6 +76,95 @@ fn options_without_effect_are_refused() {
         let err = error(&place, args);
         assert!(err.contains(expected), "{args:?}: {err}");
     }
+}
+
+#[test]
+fn long_lists_in_messages_are_counted() {
+    let place = Place::new();
+    let row = |method: usize| format!("s,t,n,m{method},r,0,test,accuracy,0.5,1,1,1,1,1,flex,x,\n");
+    let csv = common::HEAD.to_string() + &(0..5000).map(row).collect::<String>();
+    fs::write(place.path("many.csv"), csv).unwrap();
+    for (args, expected) in [
+        (
+            &["table", "tiny.toml", "--seeds", "0..100000"][..],
+            "no results of tiny.toml --seeds 0..100000, not",
+        ),
+        (&["run", "tiny.toml", "--seeds", "0..500", "--only", "seed=600"], "18, 19, and 480 more"),
+        (&["table", "many.csv", "--seeds", "0..100000"], "--seeds 0..100000: say which results"),
+        (&["table", "many.csv", "--method", "x"], "known: m0, m1, m2"),
+    ] {
+        let err = error(&place, args);
+        assert!(err.contains(expected) && err.len() < 1000, "{args:?}: {err}");
+    }
+}
+
+#[test]
+fn results_that_cannot_be_judged_say_why() {
+    let place = Place::new();
+    let write = |file: &str, seeds: &[String], metric: &str| {
+        let row = |method: &str, seed: &String| {
+            format!("s,t,n,{method},r,{seed},test,{metric},0.5,1,1,1,1,1,flex,x,\n")
+        };
+        let rows = seeds.iter().flat_map(|seed| ["a", "b"].map(|method| row(method, seed)));
+        let csv = common::HEAD.to_string() + &rows.collect::<String>();
+        fs::write(place.path(file), csv).unwrap();
+    };
+    let seeds = [0, 1, 2].map(|seed| seed.to_string());
+    write("foo.csv", &seeds, "foo");
+    for call in [&["power"][..], &["plot"], &["rank"], &["cmp", "a", "b"]] {
+        let err = error(&place, &[call, &["foo.csv"]].concat());
+        assert!(err.contains("name one with --metric, of foo"), "{call:?}: {err}");
+    }
+    let (table, _) = ended(&place.run(&["table", "foo.csv", "--format", "md"]), 0);
+    assert!(table.contains("Without a column of quality: no metric is known"), "{table}");
+    // The page is written where its folder is not there yet.
+    write("fine.csv", &seeds, "accuracy");
+    ended(&place.run(&["report", "fine.csv"]), 0);
+    assert!(place.path("runs/fine.html").is_file());
+    write("long.csv", &["1".repeat(300)], "accuracy");
+    let err = error(&place, &["table", "long.csv"]);
+    assert!(err.contains("... (300 letters)\" is not a whole number from 0 to"), "{err}");
+    assert!(err.len() < 400, "{err}");
+}
+
+#[test]
+fn nothing_is_written_among_the_files_of_a_run() {
+    let place = Place::new();
+    units(&place);
+    fs::create_dir_all(place.path("runs/a")).unwrap();
+    for file in ["config.json", "environment.json"] {
+        fs::write(place.path("runs/a").join(file), "{}").unwrap();
+    }
+    let row = "s,t,n,m,r,0,test,accuracy,0.5,1,1,1,1,1,flex,x,\n";
+    fs::write(place.path("one.csv"), format!("{}{row}", common::HEAD)).unwrap();
+    for args in [
+        &["route", "--router", "top-k", "--input", "x", "--out", "runs/a/config.json"][..],
+        &["report", "one.csv", "--out", "runs/a/page.html"],
+        &["plot", "one.csv", "--out", "runs/a/trace"],
+    ] {
+        let err = error(&place, args);
+        let out = args.last().unwrap();
+        assert!(err.contains(&format!("--out {out}: this is the folder of a run")), "{err}");
+    }
+    assert_eq!(fs::read_dir(place.path("runs/a")).unwrap().count(), 2);
+}
+
+#[test]
+fn a_regular_expression_that_may_take_for_ever_is_refused() {
+    let task = "task = { kind = \"tanaka-lm\", tokens = { kind = \"bpe\", file = \"made.json\" } }";
+    let place = Place::with_suite(&format!(
+        "[[task]]\n{task}\nbackbone = \"transformer-lm\"\n[[method]]\nmoe.router = \"top-k\"\n"
+    ));
+    let whole = tokenizer(40);
+    let split = "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(?=(.*.*)+x)|.\"},\
+                 \"behavior\":\"Isolated\",\"invert\":false}";
+    let made = whole.replace("{\"type\":\"Whitespace\"}", split);
+    assert_ne!(made, whole);
+    fs::write(place.path("made.json"), made).unwrap();
+    let err = error(&place, &["budget", "tiny.toml", "--data-dir", "."]);
+    let expected =
+        "made.json: pre_tokenizer: the regular expression \"(?=(.*.*)+x)|.\" is not read: ";
+    assert!(err.contains(expected) && err.contains("those of published tokenisers"), "{err}");
 }
 
 #[cfg(unix)]

@@ -93,6 +93,11 @@ fn what_cannot_be_pruned_is_said_and_leaves_nothing() {
         (vec![tuned.as_str(), "--ratio", "0.9"], "no expert of 4 would be left"),
         (vec![tuned.as_str(), "--ratio", "0.5,0.5,0.5"], "3 shares, and the network has 2"),
         (vec![tuned.as_str(), "--ratio", "half"], "\"half\" is not a number"),
+        (vec![tuned.as_str(), "--ratio", "nan"], "\"nan\": must be at least 0 and below 1"),
+        (
+            vec![tuned.as_str(), "--ratio", "0", "--set", "prune.ratio=\"x\""],
+            "expected a share, or a list with one for each MoE layer",
+        ),
         (vec![tuned.as_str(), "--ratio", "0.5", "--rule", "norm"], "unknown value `norm`"),
         (vec![tuned.as_str()], "--ratio"),
     ] {

@@ -116,6 +116,28 @@ fn trained_runs_write() {
         assert_eq!(format!("It is{}\n", all["text"].as_str().unwrap()), text);
     }
     wrong_calls(&place, &named);
+    #[cfg(unix)]
+    a_signal_asks_for_what_there_is(&place, &named("full"));
+}
+
+#[cfg(unix)]
+fn a_signal_asks_for_what_there_is(place: &Place, run: &str) {
+    use std::{
+        io::{BufRead, BufReader},
+        process::{Command, Stdio},
+    };
+    let mut command = place.bench(&["sample", run, "--prompt", "It is", "--tokens", "100000"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let before = said.next().unwrap().unwrap();
+    assert!(before.starts_with("without a cache"), "it begins to write: {before}");
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    let (text, _) = ended(&child.wait_with_output().unwrap(), 130);
+    assert!(text.starts_with("It is") && text.chars().count() > 6, "{text:?}");
+    let n = text.chars().count() - 6;
+    assert_eq!(said.next().unwrap().unwrap(), format!("stopped after {n} of 100000 tokens"));
 }
 
 fn wrong_calls(place: &Place, named: &dyn Fn(&str) -> String) {

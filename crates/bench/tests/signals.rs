@@ -4,13 +4,15 @@
 mod common;
 
 use std::{
+    fs,
     os::unix::process::ExitStatusExt,
-    process::{Command, Stdio},
+    path::Path,
+    process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
 
-use common::{Place, SUITE, ended};
+use common::{HEAD, Place, SUITE, ended};
 
 /// The program with these words, from a shell in the folder of the test.
 fn shell(place: &Place, script: &str) -> Command {
@@ -57,7 +59,7 @@ fn a_hangup_stops_a_training_unless_it_is_ignored() {
 /// SigIgn.
 fn ignores(signal: u32) -> bool {
     let bit = 1 << (signal - 1);
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     mask.is_some_and(|mask| mask & bit > 0)
@@ -66,19 +68,94 @@ fn ignores(signal: u32) -> bool {
 #[test]
 fn verbs_that_train_nothing_end_on_the_first_signal() {
     let place = Place::new();
-    // A script starts programs in the background with INT ignored, and they stay so.
-    let signals = if ignores(2) { &["-TERM"][..] } else { &["-INT", "-TERM"] };
-    for signal in signals {
+    for signal in signals() {
         // It takes minutes, and reads no input.
-        let mut command = place.bench(&["speed"]);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let mut child = child.expect("the program starts");
-        sleep(Duration::from_millis(400));
-        assert!(child.try_wait().expect("it is asked").is_none(), "it has ended already");
-        let sent = Instant::now();
-        kill(child.id(), signal);
-        let status = child.wait().expect("it ends");
-        assert!(status.signal().is_some() && sent.elapsed() < Duration::from_secs(20), "{status}");
+        ends(silent(&place, &["speed"]), Duration::from_millis(400), *signal);
+    }
+}
+
+/// The signals that end programs. A script starts those in the background with INT ignored, and they stay so.
+fn signals() -> &'static [(&'static str, i32)] {
+    let all = &[("-TERM", 15), ("-INT", 2)];
+    if ignores(2) { &all[..1] } else { all }
+}
+
+/// The program with these words, which nobody listens to.
+fn silent(place: &Place, args: &[&str]) -> Child {
+    let mut command = place.bench(args);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    child.expect("the program starts")
+}
+
+/// Checks that a signal ends a program that is still at work after a while.
+fn ends(mut child: Child, after: Duration, (name, number): (&str, i32)) {
+    sleep(after);
+    assert!(child.try_wait().expect("it is asked").is_none(), "it has ended already");
+    let sent = Instant::now();
+    kill(child.id(), name);
+    let status = child.wait().expect("it ends");
+    let (by, took) = (status.signal(), sent.elapsed());
+    assert!(by == Some(number) && took < Duration::from_secs(20), "{status} after {took:?}");
+}
+
+/// Results of two methods on so many tasks with so many seeds.
+fn results(tasks: usize, seeds: usize) -> String {
+    let row = |task: usize, seed: usize, method: char| {
+        let value = 0.5 + (task * 31 + seed * 7919) as f64 % 97.0 / 1000.0;
+        format!("s,t{task},n,{method},r,{seed},test,accuracy,{value},1,1,1,1,1,flex,x,\n")
+    };
+    let all = (0..tasks).flat_map(|task| (0..seeds).map(move |seed| (task, seed)));
+    let rows = all.flat_map(|(task, seed)| ['a', 'b'].map(|method| row(task, seed, method)));
+    HEAD.to_string() + &rows.collect::<String>()
+}
+
+#[test]
+fn report_and_claims_end_on_the_first_signal() {
+    let place = Place::new();
+    fs::write(place.path("wide.csv"), results(200, 50)).unwrap();
+    let claims = "[paper]\nname = \"A paper\"\n[[claim]]\nclaim = \"It is so\"\neffect = \"a lot\"\n\
+                  metric = \"accuracy\"\nmethod = \"a\"\nagainst = \"b\"\nabove = 0.0\n";
+    fs::create_dir_all(place.path("experiments/one")).unwrap();
+    let long = results(1, 10_000);
+    for at in 0..10 {
+        fs::write(place.path(&format!("experiments/one/{at}.toml")), claims).unwrap();
+        let folder = place.path(&format!("results/one-{at}/2026-01-01"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("runs.csv"), &long).unwrap();
+    }
+    for args in [&["report", "wide.csv", "--out", "page.html"][..], &["claims", "--out", "page.md"]]
+    {
+        for signal in signals() {
+            ends(silent(&place, args), Duration::from_millis(50), *signal);
+        }
+    }
+    let pages = ["page.html", "page.md"].map(|page| place.path(page).exists());
+    assert_eq!((pages, parts(&place.path(""))), ([false; 2], Vec::<String>::new()));
+}
+
+/// What has been half-written in a folder.
+fn parts(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().to_string());
+    names.filter(|name| name.ends_with(".part")).collect()
+}
+
+#[test]
+fn what_a_signal_interrupts_leaves_nothing_half_written() {
+    let place = Place::new();
+    fs::write(place.path("many.csv"), results(600, 2)).unwrap();
+    for round in 0..10 {
+        let out = format!("plots-{round}");
+        let mut child = silent(&place, &["plot", "many.csv", "--out", &out]);
+        let begun = Instant::now();
+        let written = || fs::read_dir(place.path(&out)).into_iter().flatten().count();
+        while written() < 20 && child.try_wait().expect("it is asked").is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "it does not begin");
+            sleep(Duration::from_millis(1));
+        }
+        kill(child.id(), "-TERM");
+        child.wait().expect("it ends");
+        assert_eq!(parts(&place.path(&out)), Vec::<String>::new(), "round {round}");
     }
 }
 
@@ -112,9 +189,7 @@ fn a_full_disk_behind_the_output_is_an_error() {
 fn names_do_not_command_the_terminal() {
     let place = Place::new();
     let row = "s,digits,vit,\u{1b}[2Jevil,r,0,test,accuracy,0.9,1,1,1,1,1,flex,a,0\n";
-    let csv = "suite,task,backbone,method,router,seed,split,metric,value,step,params,active_params,\
-               flops_per_token,seconds,device,revision,run\n";
-    std::fs::write(place.path("evil.csv"), format!("{csv}{row}")).expect("it can be written");
+    fs::write(place.path("evil.csv"), format!("{HEAD}{row}")).expect("it can be written");
     for format in ["text", "md", "tex", "csv", "json"] {
         let (out, _) = ended(&place.run(&["table", "evil.csv", "--format", format]), 0);
         assert!(out.contains("evil") && !out.contains('\u{1b}'), "{format}: {out:?}");
@@ -122,6 +197,6 @@ fn names_do_not_command_the_terminal() {
     let (_, err) = ended(&place.run(&["cmp", "evil.csv", "\u{1b}[2Ja", "b"]), 2);
     assert!(!err.contains('\u{1b}'), "{err:?}");
     ended(&place.run(&["report", "evil.csv", "--out", "evil.html"]), 0);
-    let html = std::fs::read_to_string(place.path("evil.html")).expect("it was written");
+    let html = fs::read_to_string(place.path("evil.html")).expect("it was written");
     assert!(!html.chars().any(|letter| letter.is_control() && letter != '\n' && letter != '\t'));
 }

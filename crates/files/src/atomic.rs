@@ -1,13 +1,12 @@
 //! Files that are there as a whole, or not at all: after a kill, a full disk, or a power cut.
 
 use std::{
-    ffi::OsString,
     fs::{self, File},
     io::{self, Write},
-    path::{Path, PathBuf},
-    process,
-    sync::atomic::{AtomicU64, Ordering},
+    path::Path,
 };
+
+use crate::part::Part;
 
 /// Writes a file beside its place and moves it there: whoever reads it, at whatever moment the writer is
 /// killed or the power is cut, finds the old content or the new. Once it returns, the new content is on
@@ -28,38 +27,11 @@ pub fn write_atomic_with(
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> io::Result<()> {
     let permissions = permissions_of(path)?;
-    let part = part_of(path);
-    let written = File::create_new(&part).and_then(|mut file| {
-        if let Some(permissions) = permissions {
-            file.set_permissions(permissions)?;
-        }
-        write(&mut file)?;
-        file.sync_all()
-    });
-    let moved = written.and_then(|()| fs::rename(&part, path));
-    if moved.is_err() {
-        let _ = fs::remove_file(&part); // nothing half-written; the error above is the one to tell
-    }
-    moved.and_then(|()| sync_folder(folder_of(path)))
-}
-
-/// A file beside a place that is there for a while, and is removed when this is dropped.
-pub struct Scratch {
-    /// Its path, which no other thread or process takes.
-    pub path: PathBuf,
-}
-
-impl Scratch {
-    /// One beside this path; nothing is made yet.
-    pub fn beside(path: &Path) -> Self {
-        Self { path: part_of(path) }
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path); // it may not have been made
-    }
+    let (part, mut file) = Part::file(path)?;
+    let permitted = permissions.map_or(Ok(()), |permissions| file.set_permissions(permissions));
+    let written = permitted.and_then(|()| write(&mut file)).and_then(|()| file.sync_all());
+    drop(file);
+    part.moved(written, path).and_then(|()| sync_folder(folder_of(path)))
 }
 
 /// The permissions of the file that is replaced, if there is one.
@@ -75,34 +47,6 @@ fn permissions_of(path: &Path) -> io::Result<Option<fs::Permissions>> {
     }
 }
 
-/// A name beside the file that no other thread or process takes: two that write one file at once do not
-/// meet.
-pub(crate) fn part_of(path: &Path) -> PathBuf {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let mut name = OsString::from(path);
-    name.push(format!(".{}-{}.part", process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
-    name.into()
-}
-
-/// Removes what killed writers of a file, or of all files of a folder if none is named, have left beside
-/// it. For those alone who know that nobody writes there now: holders of a lock.
-pub fn remove_parts(folder: &Path, of: Option<&str>) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if is_part(&entry.file_name().to_string_lossy(), of) {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether this is the name of a file that was being written, in the place of a certain one or of any.
-fn is_part(name: &str, of: Option<&str>) -> bool {
-    let Some(name) = name.strip_suffix(".part") else { return false };
-    let number = |of| name.strip_prefix(of)?.strip_prefix('.');
-    of.is_none_or(|of| name == of || number(of).is_some_and(|number| !number.contains('.')))
-}
-
 /// Makes a folder and those above it, and syncs the folders that contain them.
 pub fn create_folder(path: &Path) -> io::Result<()> {
     if path.is_dir() {
@@ -111,7 +55,10 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
     let above = folder_of(path);
     create_folder(above)?;
     match fs::create_dir(path) {
-        Err(err) if err.kind() != io::ErrorKind::AlreadyExists || !path.is_dir() => Err(err),
+        Err(err) if err.kind() != io::ErrorKind::AlreadyExists => Err(err),
+        Err(err) if !path.is_dir() => {
+            Err(io::Error::new(err.kind(), "it is there already, and is no folder"))
+        }
         _ => sync_folder(above),
     }
 }
@@ -206,24 +153,6 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_one_file_or_of_all_are_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        let names = ["s.csv.1-2.part", "s.csv.part", "s.csv.x.csv.1-2.part", "t.1-0.part", "s.csv"];
-        names.iter().for_each(|name| fs::write(folder.path().join(name), "").unwrap());
-        let left = || {
-            let entries = fs::read_dir(folder.path()).unwrap().flatten();
-            let mut names: Vec<_> =
-                entries.map(|entry| entry.file_name().to_string_lossy().to_string()).collect();
-            names.sort();
-            names
-        };
-        remove_parts(folder.path(), Some("s.csv")).unwrap();
-        assert_eq!(left(), ["s.csv", "s.csv.x.csv.1-2.part", "t.1-0.part"]);
-        remove_parts(folder.path(), None).unwrap();
-        assert_eq!(left(), ["s.csv"]);
-    }
-
-    #[test]
     fn folders_are_made_with_those_above() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/b/c");
@@ -232,6 +161,7 @@ mod tests {
         assert!(path.is_dir());
         fs::write(folder.path().join("file"), "").unwrap();
         assert!(create_folder(&folder.path().join("file/x")).is_err());
-        assert!(create_folder(&folder.path().join("file")).is_err());
+        let err = create_folder(&folder.path().join("file")).unwrap_err().to_string();
+        assert_eq!(err, "it is there already, and is no folder");
     }
 }

@@ -6,7 +6,10 @@ use std::{
     path::Path,
 };
 
-use crate::atomic::{folder_of, part_of, sync_folder};
+use crate::{
+    atomic::{folder_of, sync_folder},
+    part::Part,
+};
 
 /// Has a folder written beside its place and moves it there. Once this returns, the folder and all files in
 /// it are on the disk; if it fails, nothing is left.
@@ -21,16 +24,9 @@ pub fn write_folder<E: From<io::Error>>(
     if fs::symlink_metadata(path).is_ok() {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is there already").into());
     }
-    let part = part_of(path);
-    fs::create_dir(&part)?;
-    let moved = write(&part).and_then(|()| {
-        sync_all(&part)?;
-        Ok(fs::rename(&part, path)?)
-    });
-    if moved.is_err() {
-        let _ = fs::remove_dir_all(&part); // nothing half-written; the error above is the one to tell
-    }
-    moved.and_then(|()| Ok(sync_folder(folder_of(path))?))
+    let part = Part::folder(path)?;
+    let written = write(&part.path).and_then(|()| Ok(sync_all(&part.path)?));
+    part.moved(written, path).and_then(|()| Ok(sync_folder(folder_of(path))?))
 }
 
 /// Writes a folder and all that is in it to the disk.

@@ -9,17 +9,19 @@
 mod atomic;
 mod folder;
 mod hex;
+mod json_memory;
 mod json_repeats;
+mod part;
 mod regular;
 mod tree;
 mod unpacked;
 
-pub use atomic::{
-    Scratch, create_folder, remove_parts, sync_name, write_atomic, write_atomic_with,
-};
+pub use atomic::{create_folder, sync_name, write_atomic, write_atomic_with};
 pub use folder::write_folder;
 pub use hex::hex;
+pub use json_memory::json_memory;
 pub use json_repeats::repeated_key;
+pub use part::{Scratch, abandon_parts, remove_parts};
 pub use regular::{read_regular, read_text};
 pub use tree::files_below;
 pub use unpacked::most_unpacked;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail, ensure};
-use files::{read_regular, repeated_key};
+use files::{json_memory, read_regular, repeated_key};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -80,6 +80,11 @@ impl CheckpointFiles {
     }
 
     fn of_folder(folder: &Path) -> anyhow::Result<Self> {
+        ensure!(
+            folder.is_dir() || !folder.exists(),
+            "{}: neither a folder nor a regular file",
+            folder.display()
+        );
         let (config, there) =
             (table(&folder.join(CONFIG))?, |name: &str| folder.join(name).is_file());
         for [whole, index] in LAYOUTS {
@@ -255,11 +260,35 @@ fn weight_map(folder: &Path, index: &str) -> anyhow::Result<BTreeMap<String, Str
 
 /// The most bytes of `config.json` and of an index, which has a line for each tensor.
 const MOST_JSON: u64 = 100 << 20;
+/// The most memory that their values may take.
+const MOST_MEMORY: u64 = 1 << 30;
 
 fn table(path: &Path) -> anyhow::Result<Map<String, Value>> {
     let text = read_regular(path, MOST_JSON).with_context(|| path.display().to_string())?;
+    let memory = json_memory(&text);
+    ensure!(
+        memory <= MOST_MEMORY,
+        "{}: its JSON could take {memory} bytes of memory; at most {MOST_MEMORY} are taken",
+        path.display()
+    );
     if let Some(key) = repeated_key(&text) {
         bail!("{}: {key} is there twice", path.display());
     }
     serde_json::from_slice(&text).map_err(|err| anyhow!("{}: {err}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_config_of_brackets_is_refused_before_its_values_are_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(CONFIG);
+        let brackets = format!("{{\"a\":[{}[]]}}", "[[[]]],".repeat(1_100_000));
+        std::fs::write(&path, brackets).unwrap();
+        let err = format!("{:#}", CheckpointFiles::open(folder.path()).unwrap_err());
+        let expected = format!("{}: its JSON could take 1124", path.display());
+        assert!(err.starts_with(&expected), "{err}");
+    }
 }

@@ -16,9 +16,8 @@ use std::{
 use anyhow::{Context, anyhow, bail, ensure};
 use serde::{
     Deserialize,
-    de::{Deserializer, MapAccess, Visitor},
+    de::{Deserializer, IgnoredAny, MapAccess, Visitor},
 };
-use serde_json::Value;
 
 use crate::{
     dtype::Dtype,
@@ -210,7 +209,7 @@ impl<'de> Deserialize<'de> for Header {
                 let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
                 while let Some(name) = map.next_key::<String>()? {
                     if name == "__metadata__" {
-                        map.next_value::<Value>()?;
+                        map.next_value::<IgnoredAny>()?;
                     } else if entries.insert(name.clone(), map.next_value()?).is_some() {
                         let twice = format!("tensor {name} is there twice");
                         return Err(serde::de::Error::custom(twice));

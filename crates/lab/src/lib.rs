@@ -28,7 +28,7 @@ mod testing;
 
 pub use cli::{
     Answer, DeviceArgs, FormatArgs, JsonArgs, Session, ThreadsArgs, Verb, VerbEntry,
-    args::QueryArgs, verbs::new::workspace,
+    args::QueryArgs, verbs::new::workspace, write_out,
 };
 pub use exec::device;
 pub use facts::Facts;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The share of a layer's experts that goes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a share, or a list with one for each MoE layer")]
 pub enum Ratio {
     /// The same in every layer.
     All(f64),

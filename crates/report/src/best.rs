@@ -1,11 +1,13 @@
 //! Methods in bold: all, from the best mean down, that no test shows to be worse than another method.
 
+use rayon::prelude::*;
+
 use crate::{
     Better, Query, Setting,
     budget::is_off,
     number::counted,
     pairs::Pairs,
-    stats::{Verdict, average, paired_p},
+    stats::{Verdict, average, differs},
 };
 
 /// The rule, in the words that stand under a table.
@@ -134,8 +136,9 @@ impl Field<'_> {
         let means: Vec<f64> = all.map(|at| self.value(at)).collect();
         rivals.sort_by(|a, b| means[*b].total_cmp(&means[*a]));
         let loses = |at: &usize| rivals.iter().any(|rival| rival != at && self.loses(*at, *rival));
+        // Side by side: of 20,000 methods there are 400 million pairs.
         let (mut taking, mut left): (Vec<usize>, Vec<usize>) =
-            entrants.iter().copied().partition(loses);
+            entrants.par_iter().copied().partition(loses);
         // One that is beaten takes along those below it, until nothing changes.
         while let Some(rival) = taking.pop() {
             let (below, above): (Vec<usize>, Vec<usize>) =
@@ -178,11 +181,10 @@ impl Field<'_> {
             return matches!(pairs.alone(self.better), Verdict::Worse | Verdict::NoVariance);
         }
         // As `Pairs::alone` has it: a seed on which the rival alone failed rules the verdict out.
-        let worse = paired_p(&differences).is_some_and(|p| p.is_none_or(|p| p < 0.05));
         let failed = || self.setting.failed(self.methods[rival], self.what.0, self.what.1);
         let has =
             |seed: u64| self.values[at].binary_search_by_key(&seed, |(seed, _)| *seed).is_ok();
-        worse && !failed().into_iter().any(has)
+        differs(&differences) && !failed().into_iter().any(has)
     }
 
     fn is_below(&self, at: usize, rival: usize) -> bool {

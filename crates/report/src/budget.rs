@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::{Row, Setting};
+use crate::{
+    Row, Setting,
+    few::{NOTED, first},
+};
 
 /// The budget of a method, relative to the reference method of its suite.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,7 +67,7 @@ pub(crate) fn warning(setting: &Setting, methods: &[&str]) -> Option<String> {
         off.iter().map(|(method, Spent { off, .. })| format!("{method} {}", share(*off))).collect();
     Some(format!(
         "Off the budget of equal {equal}: {}; what is seen is not of the method alone.",
-        each.join(", ")
+        first(NOTED, each, ", ")
     ))
 }
 

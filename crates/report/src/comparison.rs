@@ -1,9 +1,12 @@
 //! The comparison table: quality with its interval beside everything that it cost.
 
+use std::slice;
+
 use crate::{
     Cell, Column, Error, Estimate, Kind, NumberForm, Query, Row, Runs, Setting, Table,
     best::{Place, RULE, standing},
     budget::Spent,
+    few::{NOTED, first},
     metric::{DROPPED, LATENCY, LOAD, SPEED, range},
     number::decimals,
     pairs::crossed_mean,
@@ -191,7 +194,7 @@ impl<'a> Builder<'a> {
                 "Intervals and tests of quality cover seeds and test examples, but for {}: of these the \
                  results keep no values of single examples for 3 seeds or more of each method, and \
                  what is missing covers the seeds alone.",
-                alone.join(", ")
+                first(NOTED, alone, ", ")
             ),
         })
     }
@@ -205,11 +208,13 @@ impl<'a> Builder<'a> {
         };
         let all: Vec<_> = self.methods.iter().filter_map(|method| seeds(method)).collect();
         let differ = all.windows(2).any(|two| two[0].1 != two[1].1);
-        let each: Vec<String> =
-            all.iter().map(|(method, seeds)| format!("{method} {seeds}")).collect();
+        let each = all.iter().map(|(method, seeds)| {
+            let seeds = first(NOTED, seeds, ", ");
+            format!("{method} {seeds}")
+        });
         let text =
             "Methods differ in their seeds: means are over a method's own, tests over the shared";
-        differ.then(|| format!("{text} ones. Seeds: {}.", each.join("; ")))
+        differ.then(|| format!("{text} ones. Seeds: {}.", first(NOTED, each, "; ")))
     }
 
     fn notes(&self, table: &mut Table) {
@@ -220,6 +225,9 @@ impl<'a> Builder<'a> {
              pass; dropped: share of units assigned to no expert."
                 .into(),
         );
+        if let Some(why) = self.query.unjudged(slice::from_ref(self.setting)) {
+            table.notes.push(format!("Without a column of quality: {why}."));
+        }
         table.notes.extend(self.examples_note());
         table.notes.extend(self.seeds_note());
         table.notes.extend(tuning(self.setting, &self.methods));
@@ -228,9 +236,9 @@ impl<'a> Builder<'a> {
             for method in &self.methods {
                 let gaps = self.setting.gaps(method, metric, self.split);
                 let lost = |gaps: &[(u64, &str)]| {
-                    let seeds: Vec<String> = gaps.iter().map(|gap| gap.0.to_string()).collect();
+                    let seeds = first(NOTED, gaps.iter().map(|gap| gap.0), ", ");
                     let s = if gaps.len() > 1 { "s" } else { "" };
-                    format!("{method}, seed{s} {}: {}.", seeds.join(", "), gaps[0].1)
+                    format!("{method}, seed{s} {seeds}: {}.", gaps[0].1)
                 };
                 table.notes.extend(gaps.chunk_by(|a, b| a.1 == b.1).map(lost));
             }
@@ -262,7 +270,7 @@ fn remarks(setting: &Setting, methods: &[&str]) -> Vec<String> {
     }
     let said = |(note, those): (&str, Vec<&str>)| match those.len() == methods.len() {
         true => format!("{note}."),
-        false => format!("{}: {note}.", those.join(", ")),
+        false => format!("{}: {note}.", first(NOTED, those, ", ")),
     };
     all.into_iter().map(said).collect()
 }
@@ -275,7 +283,7 @@ fn tuning(setting: &Setting, methods: &[&str]) -> Option<String> {
     };
     let chosen: Vec<String> = methods.iter().filter_map(of).collect();
     let text = "Tuned on the validation split, with the number of settings tried";
-    (!chosen.is_empty()).then(|| format!("{text}: {}.", chosen.join("; ")))
+    (!chosen.is_empty()).then(|| format!("{text}: {}.", first(NOTED, chosen, "; ")))
 }
 
 /// The display form of an estimate.

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::few;
+
 /// An error in the input: with the value, the place and the known alternatives.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -72,7 +74,7 @@ pub enum Error {
     /// Runs of two revisions of the code in one comparison.
     #[error(
         "{at}: runs of {} code revisions ({}) are not compared with each other without --mix-revisions",
-        revisions.len(), revisions.join(", ")
+        revisions.len(), crate::few(revisions)
     )]
     Revisions {
         /// Suite, task and backbone.
@@ -92,8 +94,7 @@ impl Error {
         name: &str,
         known: impl IntoIterator<Item = &'a str>,
     ) -> Self {
-        let known: Vec<_> = known.into_iter().collect();
-        Self::Unknown { what, name: name.into(), known: known.join(", ") }
+        Self::Unknown { what, name: name.into(), known: few(known) }
     }
 
     /// An error of the system at a file.

@@ -40,6 +40,7 @@ mod budget;
 mod comparison;
 mod error;
 mod examples;
+mod few;
 mod field;
 #[cfg(test)]
 mod fixture;
@@ -65,6 +66,7 @@ mod visible;
 pub use comparison::comparison;
 pub use error::Error;
 pub use examples::{ExampleRow, ExampleScores};
+pub use few::few;
 pub use metric::{Better, direction};
 pub use page::{Figure, Page, page, page_into, plots, trace_figures};
 pub use query::Query;

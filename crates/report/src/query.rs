@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Better, Error, Runs, Setting,
+    Better, Error, Runs, Setting, few,
     metric::{direction, quality},
+    number::LARGEST,
     setting::distinct,
 };
 
@@ -57,6 +58,23 @@ impl Query {
         } else {
             self.metrics.iter().map(String::as_str).collect()
         }
+    }
+
+    /// Why nothing of some settings is judged: of no metric that they have is it known that it measures quality,
+    /// or none has a number that statistics take. None if something is.
+    pub fn unjudged(&self, settings: &[Setting]) -> Option<String> {
+        if settings.iter().any(|setting| !self.metrics(setting).is_empty()) {
+            return None;
+        }
+        let there = distinct(settings.iter().flat_map(|s| s.metrics.iter().copied()));
+        Some(match there.is_empty() {
+            true => "there is no number of any metric".into(),
+            false => format!(
+                "no metric is known to measure quality, or none has a number up to {LARGEST:e}; name one \
+                 with --metric, of {}",
+                few(there)
+            ),
+        })
     }
 
     /// The methods, also those that have no run in this setting.
@@ -112,6 +130,19 @@ mod tests {
         let query = Query { methods: vec!["topk".into()], ..Query::default() };
         let err = query.settings(&fixture::runs()).unwrap_err().to_string();
         assert!(err.starts_with("no method is named \"topk\"; known: "), "{err}");
+    }
+
+    #[test]
+    fn what_cannot_be_judged_is_told() {
+        let runs = |metric, value| Runs::of([fixture::row("a", 0, metric, value)]);
+        let said = |runs: &Runs, query: Query| query.unjudged(&query.settings(runs).unwrap());
+        assert_eq!(said(&runs("loss", 1.0), Query::default()), None);
+        let strange = runs("surprise", 1.0);
+        let why = said(&strange, Query::default()).unwrap();
+        assert!(why.ends_with("up to 1e60; name one with --metric, of surprise"), "{why}");
+        let named = Query { metrics: vec!["surprise".into()], ..Query::default() };
+        assert_eq!(said(&strange, named), None);
+        assert!(said(&runs("loss", 1e61), Query::default()).is_some());
     }
 
     #[test]

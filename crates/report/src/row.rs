@@ -201,7 +201,7 @@ impl Header {
             backbone: fields.text(2),
             method: fields.text(3),
             router: fields.text(4),
-            seed: fields.whole(5)?.ok_or_else(|| fields.bad(5, "a whole number"))?,
+            seed: fields.whole(5)?.ok_or_else(|| fields.bad(5, WHOLE))?,
             split: fields.text(6),
             metric: fields.text(7),
             value: fields.value()?,
@@ -226,6 +226,20 @@ impl Header {
             lr: fields.not_negative(27)?,
             batch: fields.whole(28)?,
         })
+    }
+}
+
+/// The numbers of columns without fractions.
+const WHOLE: &str = "a whole number from 0 to 18446744073709551615";
+
+/// The most letters of a value that a message shows.
+const SHOWN: usize = 40;
+
+/// A value for a message, cut where it is long.
+fn shown(value: &str) -> String {
+    match value.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}... ({} letters)", &value[..end], value.chars().count()),
+        None => value.into(),
     }
 }
 
@@ -296,12 +310,13 @@ impl Fields<'_> {
         match self.number(column) {
             Ok(None) => Ok(None),
             Ok(Some(x)) if x.fract() == 0.0 && (0.0..=EXACT).contains(&x) => Ok(Some(x as u64)),
-            _ => Err(self.bad(column, "a whole number")),
+            _ => Err(self.bad(column, WHOLE)),
         }
     }
 
     fn bad(&self, column: usize, wanted: impl Into<String>) -> Error {
-        let (place, value) = (format!("{}:{}", self.header.file, self.line), self.text(column));
+        let place = format!("{}:{}", self.header.file, self.line);
+        let value = shown(&self.text(column));
         Error::BadNumber { place, column: COLUMNS[column], value, wanted: wanted.into() }
     }
 }

@@ -189,7 +189,7 @@ mod tests {
         let (head, tail) = csv.rsplit_once(",3,").unwrap();
         let err = error(&format!("{head},-3,{tail}"));
         assert!(
-            err.starts_with("a.csv:3: seed = \"-3\" is not a whole number; the columns"),
+            err.starts_with("a.csv:3: seed = \"-3\" is not a whole number from 0 to 1844"),
             "{err}"
         );
         let err = error(&csv.replace("0.30000000000000004", "o.3"));

@@ -10,11 +10,13 @@ use ::zip::{
     result::{ZipError, ZipResult},
     write::SimpleFileOptions,
 };
-use files::most_unpacked;
+use files::{json_memory, most_unpacked};
 
-/// Data of more bytes than the first number, and more than the second times what is packed, are refused: JSON
-/// takes up to 25 times its size in memory.
+/// Data of more bytes than the first number, and more than the second times what is packed, are refused.
 const LARGE: [u64; 2] = [4 << 20, 32];
+/// The same of the memory that the values of a JSON file take. Those of the formats take up to 40 times their size;
+/// brackets alone would take a hundred thousand times what they have packed.
+const JSON: [u64; 2] = [128 << 20, 256];
 
 type Problem<T> = std::result::Result<T, String>;
 
@@ -25,7 +27,10 @@ pub(crate) fn is_zip(bytes: &[u8]) -> bool {
 
 /// An archive whose sizes are within the limits and whose files have names of their own.
 #[derive(Clone, Debug)]
-pub(crate) struct Archive(ZipArchive<Cursor<Arc<[u8]>>>);
+pub(crate) struct Archive {
+    list: ZipArchive<Cursor<Arc<[u8]>>>,
+    packed: u64,
+}
 
 impl Archive {
     /// Reads the list of files.
@@ -36,12 +41,12 @@ impl Archive {
             return Err("the archive has two files of the same name".into());
         }
         check_size(unpacked(&archive).map_err(problem)?, packed)?;
-        Ok(Self(archive))
+        Ok(Self { list: archive, packed })
     }
 
     /// The names of all files, without folders, each with its place in the list.
     pub(crate) fn files(&self) -> Problem<Vec<(String, usize)>> {
-        let names = self.0.file_names().enumerate();
+        let names = self.list.file_names().enumerate();
         let names = names.map(|(at, name)| name.map(|name| (name.into_owned(), at)));
         let names: Vec<_> = names.collect::<ZipResult<_>>().map_err(problem)?;
         Ok(names.into_iter().filter(|(name, _)| !name.ends_with('/')).collect())
@@ -49,14 +54,15 @@ impl Archive {
 
     /// The content of the file at a place in the list.
     pub(crate) fn read(&self, at: usize) -> Problem<Vec<u8>> {
-        let mut archive = self.0.clone(); // shares the bytes and the list
+        let mut archive = self.list.clone(); // shares the bytes and the list
         let mut file = archive.by_index(at).map_err(problem)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(|err| format!("it is damaged: {err}"))?;
-        match bytes.len() as u64 == file.size() {
-            true => Ok(bytes),
-            false => Err(format!("it is damaged: {} of {} bytes", bytes.len(), file.size())),
+        if bytes.len() as u64 != file.size() {
+            return Err(format!("it is damaged: {} of {} bytes", bytes.len(), file.size()));
         }
+        check_json(&bytes, file.compressed_size().min(self.packed))?;
+        Ok(bytes)
     }
 }
 
@@ -72,6 +78,22 @@ fn check_size(unpacked: u64, packed: u64) -> Problem<()> {
         true => Err(format!(
             "its files would have {unpacked} bytes unpacked; at most {most} are read from an \
              archive of {packed} bytes"
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Refuses JSON whose values would take much more memory than the file has packed.
+fn check_json(bytes: &[u8], packed: u64) -> Problem<()> {
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    if !matches!(first, Some(b'[' | b'{')) {
+        return Ok(());
+    }
+    let (memory, most) = (json_memory(bytes), JSON[0].max(packed.saturating_mul(JSON[1])));
+    match memory > most {
+        true => Err(format!(
+            "its JSON could take {memory} bytes of memory; at most {most} are taken for {packed} \
+             packed bytes"
         )),
         false => Ok(()),
     }
@@ -172,6 +194,21 @@ mod tests {
         const MOST: u64 = 4 << 30;
         assert!(check_size(MOST, MOST).is_ok());
         assert!(check_size(MOST + 1, MOST).is_err());
+    }
+
+    #[test]
+    fn json_of_brackets_is_refused_before_its_values_are_made() {
+        let brackets = |n: usize| format!("[{}[]]", "[[[]]],".repeat(n)).into_bytes();
+        let archive = write(&[("a.json".into(), brackets(500_000))]).unwrap();
+        assert!(archive.len() < 20_000, "it is small");
+        let err = contents(archive).unwrap_err();
+        let start = "its JSON could take 511000";
+        assert!(err.starts_with(start) && err.contains("at most 134217728 are taken for"), "{err}");
+        assert!(contents(write(&[("a.json".into(), brackets(1000))]).unwrap()).is_ok());
+        // What begins otherwise is no JSON, and what is as large on the disk may take more.
+        let text = [&b"x"[..], &brackets(500_000)].concat();
+        assert!(contents(write(&[("a.txt".into(), text)]).unwrap()).is_ok());
+        assert!(check_json(&brackets(500_000), 3_000_000).is_ok());
     }
 
     #[test]

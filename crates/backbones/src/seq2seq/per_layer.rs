@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// One value for all layers, or one for each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected one value, or a list with one for each layer")]
 pub enum PerLayer<T> {
     /// One for each layer.
     Each(Vec<T>),
@@ -46,7 +46,7 @@ impl<T> PerLayer<T> {
 
 /// The hidden width of the feed-forward networks of a layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a width, or a list with one for each expert")]
 pub enum Hidden {
     /// One for all experts.
     All(usize),

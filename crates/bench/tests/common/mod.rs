@@ -31,6 +31,10 @@ moe.router = "random"
 moe.router = "loss-free"
 "#;
 
+/// The first line of results.
+pub(crate) const HEAD: &str = "suite,task,backbone,method,router,seed,split,metric,value,step,params,\
+                               active_params,flops_per_token,seconds,device,revision,run\n";
+
 /// A folder of its own with a suite in it.
 pub(crate) struct Place {
     folder: TempDir,

@@ -1,5 +1,7 @@
 //! The readers of the workspace, each with small valid files to begin with.
 
+#[path = "dense.rs"]
+mod dense;
 #[path = "loaded.rs"]
 mod loaded;
 #[path = "searched.rs"]
@@ -35,6 +37,7 @@ pub(crate) fn all() -> Vec<Target> {
     all.extend(data());
     all.extend(models());
     all.extend(loaded::loaded());
+    all.push(dense::dense());
     all
 }
 

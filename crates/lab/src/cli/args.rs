@@ -1,15 +1,12 @@
 //! Groups of options that several verbs share. A verb has the groups that it uses and no others, so clap
 //! refuses the rest.
 
-use std::{
-    path::{Path, PathBuf},
-    thread,
-};
+use std::{path::PathBuf, thread};
 
 use anyhow::ensure;
 use burn::prelude::*;
 use clap::{Args, ValueEnum};
-use report::{Format, Query};
+use report::{Format, Query, few};
 use tasks::DataDir;
 
 use super::session::Session;
@@ -214,11 +211,10 @@ impl RequestArgs {
         let wanted = self.selection.on(&self.device);
         let results = ResultsLookup { suites: session.suites, runs: &self.store.runs, wanted }
             .read(sources)?;
-        let files: Vec<String> =
-            results.files.iter().map(|file| file.display().to_string()).collect();
-        ensure!(!results.runs.rows.is_empty(), "{}: no run has ended yet", files.join(", "));
+        let files = few(results.files.iter().map(|file| file.display()));
+        ensure!(!results.runs.rows.is_empty(), "{files}: no run has ended yet");
         if results.are_committed {
-            session.say(&format!("committed results: {}", files.join(", ")));
+            session.say(&format!("committed results: {files}"));
         }
         Ok(results)
     }
@@ -303,13 +299,6 @@ pub(crate) fn size(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
     let fits = number > 0.0 && number.is_finite();
     fits.then_some(number).ok_or_else(|| "must be above 0, and finite".into())
-}
-
-/// Refuses to write among the files of a run that has ended, which vouch for each other.
-pub(crate) fn not_of_a_run(out: &Path) -> anyhow::Result<()> {
-    let of_a_run = out.parent().is_some_and(|folder| folder.join("result.json").exists());
-    ensure!(!of_a_run, "--out {}: this is the folder of a run; choose another one", out.display());
-    Ok(())
 }
 
 /// The most threads, and runs at once: far more than any machine has processors.

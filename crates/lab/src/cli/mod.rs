@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 mod left_open;
+mod out;
 mod output;
 mod renamed;
 mod session;
@@ -11,6 +12,7 @@ pub(crate) mod verbs;
 mod watch;
 
 pub use args::{DeviceArgs, FormatArgs, JsonArgs, ThreadsArgs};
+pub use out::write_out;
 pub use output::Answer;
 pub use session::Session;
 pub use verb::{Verb, VerbEntry};
@@ -69,8 +71,11 @@ pub(crate) fn main(plugins: &Plugins, suites: &[Suite], own: &[VerbEntry]) -> Ex
     };
     let given = matches.subcommand().map_or(&matches, |(_, matches)| matches);
     let verbosity = Verbosity::from_arg_matches(given).unwrap_or_else(|err| err.exit());
-    let stop = Arc::new(AtomicBool::new(false));
-    let session = Session { plugins, suites, command, verbosity, stop, world };
+    let [stop, gentle] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+    if let Err(err) = signals::watch(&stop, &gentle) {
+        return failed(&error_text(&err));
+    }
+    let session = Session { plugins, suites, command, verbosity, stop, gentle, world };
     end(run(&matches, &all, &session), &session)
 }
 

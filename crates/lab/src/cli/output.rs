@@ -1,6 +1,9 @@
 //! Output: results to the standard output, messages to the standard error.
 
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
 
 use anyhow::Context;
 
@@ -23,7 +26,7 @@ impl From<String> for Answer {
 }
 
 impl Answer {
-    /// A text with another exit code: 1 where what was checked does not hold.
+    /// A text with another exit code: 1 where what was checked does not hold, 130 where it was to end early.
     pub fn with_code(text: String, code: u8) -> Self {
         Self { text, error: None, code }
     }
@@ -32,7 +35,8 @@ impl Answer {
 /// An error and its causes, without those that the message before them has already named.
 pub(super) fn error_text(err: &anyhow::Error) -> String {
     err.chain().map(ToString::to_string).fold(String::new(), |text, cause| {
-        match (text.is_empty(), text.ends_with(&cause)) {
+        let named = text.ends_with(&cause) || text.contains(&format!(": {cause}; "));
+        match (text.is_empty(), named) {
             (true, _) => cause,
             (false, true) => text,
             (false, false) => format!("{text}: {cause}"),
@@ -53,10 +57,27 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Messages go to the standard error, without characters that a terminal obeys.
+/// Messages go to the standard error, without characters that a terminal obeys, and without the middle of lines
+/// that nobody reads.
 pub(super) fn print_message(text: &str) {
+    let lines: Vec<Cow<str>> = text.split('\n').map(readable).collect();
     // Nowhere is left to say that it cannot be written.
-    let _ = writeln!(io::stderr(), "{}", visible(text));
+    let _ = writeln!(io::stderr(), "{}", visible(&lines.join("\n")));
+}
+
+/// The most letters of a line of a message: the first of them say where, the last what.
+const LONGEST: usize = 4000;
+
+/// A line without its middle, if it is too long.
+fn readable(line: &str) -> Cow<'_, str> {
+    let place = |at: usize| line.char_indices().nth(at).map(|(place, _)| place);
+    if place(LONGEST).is_none() {
+        return line.into();
+    }
+    let letters = line.chars().count();
+    let (start, end) = (place(LONGEST / 2), place(letters - LONGEST / 2));
+    let [start, end] = [&line[..start.unwrap_or(0)], &line[end.unwrap_or(0)..]];
+    format!("{start} ... ({} letters are left out) ... {end}", letters - LONGEST).into()
 }
 
 /// The text with the breaks and tabs that it has, and no other control character.
@@ -76,10 +97,22 @@ mod tests {
     }
 
     #[test]
+    fn long_lines_lose_their_middle() {
+        assert_eq!(readable("é"), "é");
+        let whole = "é".repeat(LONGEST);
+        assert_eq!(readable(&whole), whole);
+        let line = readable(&format!("a{whole}{whole}b")).into_owned();
+        assert!(line.starts_with("aé") && line.ends_with("éb"), "{line}");
+        assert!(line.contains("é ... (4002 letters are left out) ... é"), "{line}");
+    }
+
+    #[test]
     fn a_cause_is_named_once() {
         let file = || std::io::Error::other("no such file");
         let twice = anyhow::Error::new(file()).context("runs.csv: no such file").context("table");
         assert_eq!(error_text(&twice), "table: runs.csv: no such file");
         assert_eq!(error_text(&anyhow::Error::new(file()).context("a.csv")), "a.csv: no such file");
+        let hint = "cannot read a: no such file; the folder comes from --data-dir";
+        assert_eq!(error_text(&anyhow::Error::new(file()).context(hint)), hint);
     }
 }

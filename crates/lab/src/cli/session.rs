@@ -9,7 +9,7 @@ use anyhow::anyhow;
 use clap::{ArgAction, Args, Command};
 use distributed::Communicator;
 
-use super::{output::print_message, signals::catch_signals};
+use super::output::print_message;
 use crate::{Plugins, spec::Suite};
 
 /// The amount of messages besides results.
@@ -31,6 +31,8 @@ pub struct Session<'a> {
     pub(crate) verbosity: Verbosity,
     /// Set by Ctrl-C: runs write a checkpoint and stop.
     pub(crate) stop: Arc<AtomicBool>,
+    /// Whether Ctrl-C sets it, and does not end the program.
+    pub(crate) gentle: Arc<AtomicBool>,
     /// The processes that were started together with this one.
     pub(crate) world: Arc<dyn Communicator>,
 }
@@ -64,12 +66,12 @@ impl Session<'_> {
         name.or_else(first).ok_or_else(|| anyhow!("this program has no suite"))
     }
 
-    /// From now on runs are trained: the first signal to end asks them to stop after their step.
-    pub(crate) fn catch_signals(&self) -> anyhow::Result<()> {
-        catch_signals(&self.stop)
+    /// From now on the first signal to end asks for an end: runs stop after their step.
+    pub(crate) fn catch_signals(&self) {
+        self.gentle.store(true, Ordering::Relaxed);
     }
 
-    /// Whether Ctrl-C has been pressed while runs were trained.
+    /// Whether Ctrl-C has been pressed since then.
     pub(crate) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }

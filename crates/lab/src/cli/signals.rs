@@ -1,15 +1,16 @@
 //! The signals that end a program: INT of Ctrl-C, TERM, and HUP of a terminal that is closed.
 //!
-//! They end it at once, as of any program, until runs are trained. Then the first one asks the runs to write
-//! checkpoints and stop, and the second one ends the program. A HUP that is ignored when the program starts,
-//! as `nohup` does, stays ignored.
+//! They end it at once, as of any program, but for what it has half-written, which is removed first. While runs are
+//! trained the first one asks them to write checkpoints and stop, and the second one ends the program; while a text
+//! is generated the first one asks for what there is. A HUP that is ignored when the program starts, as `nohup`
+//! does, stays ignored, and so does an INT of a program in the background of a script, until runs are trained.
 
 use std::sync::{Arc, atomic::AtomicBool};
 
-/// Lets the first signal set a flag.
+/// From now on signals end the program, or set the flag `stop` while the flag `gentle` is set.
 #[cfg(unix)]
-pub(super) fn catch_signals(stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
-    use std::{sync::atomic::Ordering, thread};
+pub(super) fn watch(stop: &Arc<AtomicBool>, gentle: &Arc<AtomicBool>) -> anyhow::Result<()> {
+    use std::{fs::read_to_string, sync::atomic::Ordering, thread};
 
     use anyhow::Context;
     use signal_hook::{
@@ -17,37 +18,47 @@ pub(super) fn catch_signals(stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
         iterator::Signals,
     };
 
-    use crate::exec::close_screen;
-
+    let status = read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = ignored(&status).unwrap_or(0);
+    let is_ignored = move |signal: i32| mask >> (signal - 1) & 1 == 1;
     let caught = [SIGINT, SIGTERM, SIGHUP];
-    let kept = if hangup_is_ignored() { 2 } else { 3 };
-    let mut signals = Signals::new(&caught[..kept]).context("signals cannot be caught")?;
-    let stop = stop.clone();
-    thread::spawn(move || {
-        for _ in signals.forever() {
-            if stop.swap(true, Ordering::Relaxed) {
-                close_screen();
-                std::process::exit(130);
+    let kept = if is_ignored(SIGHUP) { 2 } else { 3 };
+    let (stop, gentle) = (stop.clone(), gentle.clone());
+    let wait = move || {
+        // Where they cannot be caught they end the program as they do any other.
+        let Ok(mut signals) = Signals::new(&caught[..kept]) else { return };
+        for signal in signals.forever() {
+            match gentle.load(Ordering::Relaxed) {
+                true if stop.swap(true, Ordering::Relaxed) => end_by(None),
+                false if !is_ignored(signal) => end_by(Some(signal)),
+                _ => {}
             }
         }
-    });
+    };
+    thread::Builder::new().spawn(wait).context("signals cannot be caught")?;
     Ok(())
+}
+
+/// Ends the program as this signal does, or by the exit code of a program that was asked twice.
+#[cfg(unix)]
+fn end_by(signal: Option<i32>) -> ! {
+    files::abandon_parts();
+    match signal {
+        // It does not return, but for signals that it does not know.
+        Some(signal) => drop(signal_hook::low_level::emulate_default_handler(signal)),
+        None => crate::exec::close_screen(),
+    }
+    std::process::exit(130)
 }
 
 /// Elsewhere Ctrl-C ends the program, and the runs go on from their last checkpoints.
 #[cfg(not(unix))]
-pub(super) fn catch_signals(_stop: &Arc<AtomicBool>) -> anyhow::Result<()> {
+pub(super) fn watch(_stop: &Arc<AtomicBool>, _gentle: &Arc<AtomicBool>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether whoever started the program wants it to ignore HUP; `man 5 proc`: SigIgn.
-#[cfg(unix)]
-fn hangup_is_ignored() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    ignored(&status).is_some_and(|mask| mask & 1 == 1)
-}
-
-/// The mask of ignored signals; bit 0 is signal 1, HUP.
+/// The mask of the signals that whoever started the program wants it to ignore; bit 0 is signal 1, HUP;
+/// `man 5 proc`: SigIgn.
 #[cfg(unix)]
 fn ignored(status: &str) -> Option<u64> {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;

@@ -18,6 +18,7 @@
 use anyhow::{anyhow, bail};
 use burn::{module::Module, prelude::*};
 use moe::{Init, Placement};
+use report::few;
 use serde::Deserialize;
 use serde_json::Value;
 use tasks::Split;
@@ -126,7 +127,7 @@ impl Budget {
         let Some(name) = &self.reference else { return Ok(0) };
         let known: Vec<&str> = specs.iter().map(|spec| spec.method.as_str()).collect();
         known.iter().position(|known| known == name).ok_or_else(|| {
-            let (place, known) = (&self.place, known.join(", "));
+            let (place, known) = (&self.place, few(&known));
             anyhow!("{place}: budget: no method is named {name:?}, the reference; known: {known}")
         })
     }

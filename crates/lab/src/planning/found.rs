@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
+use report::few;
 use serde::Deserialize;
 use tasks::{DataDigest, DataDir, LoadedTask};
 
@@ -48,7 +49,7 @@ pub(crate) fn trained_run(
 fn find(run: &str, runs: &Path) -> anyhow::Result<PathBuf> {
     let named = runs.join(run);
     for folder in [named.as_path(), Path::new(run)] {
-        if folder.join("config.json").is_file() {
+        if folder.join("config.json").exists() {
             return Ok(folder.to_path_buf());
         }
     }
@@ -82,7 +83,7 @@ fn read(
     let LoadedTask { task, data: digest } =
         description.config.load_task(&settings, plugins, data)?;
     if let Some(then) = description.data.filter(|then| *then != digest) {
-        let changed = digest.differences(&then).join(", ");
+        let changed = few(digest.differences(&then));
         bail!("the data of the run {id} have changed since it was trained: {changed}");
     }
     description.config.check(&settings, plugins, &*task)?;

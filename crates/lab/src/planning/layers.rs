@@ -1,6 +1,7 @@
 //! The layers of settings that make the settings of a run.
 
 use anyhow::anyhow;
+use report::few;
 use serde_json::Value;
 
 use super::{
@@ -129,7 +130,7 @@ impl Layers<'_> {
         let name = |other: &&SettingTree| other.value().get("name").cloned().unwrap_or_default();
         let known: Vec<String> = before.clone().map(|other| name(&other).to_string()).collect();
         before.clone().find(|other| name(other) == after.value()).ok_or_else(|| {
-            let (place, wanted, known) = (after.place(), after.value(), known.join(", "));
+            let (place, wanted, known) = (after.place(), after.value(), few(known));
             anyhow!("{place}: {key} = {wanted}: no method before it is named so; known: {known}")
         })
     }

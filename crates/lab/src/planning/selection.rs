@@ -1,6 +1,7 @@
 //! Selection of runs by `--only` and `--seeds`.
 
 use anyhow::{Context, anyhow, bail, ensure};
+use report::few;
 
 use crate::spec::RunSpec;
 
@@ -38,7 +39,7 @@ pub(crate) fn only(mut specs: Vec<RunSpec>, wanted: &[String]) -> anyhow::Result
         };
         let known = distinct(specs.iter().map(property));
         specs.retain(|spec| property(spec) == value);
-        ensure!(!specs.is_empty(), "--only {text}: no run matches; known: {}", known.join(", "));
+        ensure!(!specs.is_empty(), "--only {text}: no run matches; known: {}", few(known));
     }
     Ok(specs)
 }

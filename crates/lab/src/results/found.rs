@@ -6,11 +6,11 @@ use std::{
 };
 
 use anyhow::{anyhow, bail, ensure};
-use report::Runs;
+use report::{Runs, few};
 
 use crate::{
     planning::Source,
-    spec::{LAPTOP, Selection, Suite},
+    spec::{LAPTOP, Selection, Suite, shorter},
 };
 
 /// The places to search for results, and the selected runs of a suite.
@@ -43,7 +43,7 @@ impl ResultsLookup<'_> {
                 ensure!(
                     options.is_empty(),
                     "{}: say which results of a suite are read; csv files are read as they are",
-                    options.join(", ")
+                    few(options.iter().map(|option| shorter(option)))
                 );
                 Ok(csv.into_iter().map(PathBuf::from).collect())
             }
@@ -52,7 +52,7 @@ impl ResultsLookup<'_> {
                 Ok(vec![self.of_suite(default.name)?])
             }
             (true, [name]) => Ok(vec![self.of_suite(name)?]),
-            _ => bail!("{}: expected one suite, or csv files", sources.join(" ")),
+            _ => bail!("{}: expected one suite, or csv files", few(sources)),
         }
     }
 

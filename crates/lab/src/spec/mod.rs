@@ -16,7 +16,7 @@ pub use program::Program;
 pub use prune::PruneConfig;
 pub use run_config::{By, CheckpointConfig, GroupsConfig, PartConfig, RunConfig};
 pub(crate) use run_spec::RunSpec;
-pub(crate) use selection::{LAPTOP, Selection};
+pub(crate) use selection::{LAPTOP, Selection, shorter};
 pub use suite::Suite;
 pub(crate) use suite_plan::SuitePlan;
 pub(crate) use tuned::Tuned;

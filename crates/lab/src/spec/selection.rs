@@ -1,5 +1,7 @@
 //! The selection of a suite's runs.
 
+use report::few;
+
 /// The tier of a suite as it stands.
 pub(crate) const LAPTOP: &str = "laptop";
 
@@ -44,5 +46,41 @@ impl Selection {
         options.extend(self.set.iter().map(|set| format!("--set {set}")));
         options.extend(self.smoke.then(|| "--smoke".to_string()));
         options
+    }
+}
+
+/// The most seeds of an option that a message names one by one.
+const NAMED: usize = 20;
+
+/// An option for a message, without a long row of seeds: `--seeds 0..100000`.
+pub(crate) fn shorter(option: &str) -> String {
+    let seeds = option.strip_prefix("--seeds ").map(|seeds| seeds.split(','));
+    let Some(seeds) = seeds.filter(|seeds| seeds.clone().count() > NAMED) else {
+        return option.into();
+    };
+    let all: Vec<u64> = seeds.clone().filter_map(|seed| seed.parse().ok()).collect();
+    match all[..] {
+        [first, .., last] if all.windows(2).all(|two| two[0].checked_add(1) == Some(two[1])) => {
+            format!("--seeds {first}..{}", u128::from(last) + 1)
+        }
+        _ => format!("--seeds {}", few(seeds)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_rows_of_seeds_are_short_in_messages() {
+        let option = |seeds: Vec<u64>| {
+            let wanted = Selection { seeds: Some(seeds), ..Selection::default() };
+            shorter(&wanted.options()[0])
+        };
+        assert_eq!(option(vec![0, 1, 2]), "--seeds 0,1,2");
+        assert_eq!(option((5..100_000).collect()), "--seeds 5..100000");
+        let odd = option((0..100_000).map(|seed| 2 * seed).collect());
+        assert!(odd.ends_with(", 36, 38, and 99980 more"), "{odd}");
+        assert_eq!(shorter("--smoke"), "--smoke");
     }
 }

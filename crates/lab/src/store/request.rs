@@ -14,6 +14,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use files::{hex, remove_parts, write_atomic};
+use report::few;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -22,7 +23,10 @@ use super::{
     run_files,
     runs::lock_file,
 };
-use crate::{settings::SettingTree, spec::Selection};
+use crate::{
+    settings::SettingTree,
+    spec::{Selection, shorter},
+};
 
 /// Keys of a suite that do not change its runs.
 const PROSE: [&str; 7] = ["title", "about", "expect", "paper", "claim", "gate", "registration"];
@@ -82,8 +86,8 @@ impl Request {
 
     /// As it is typed.
     fn words(&self) -> String {
-        let words = [std::slice::from_ref(&self.asked), &self.options].concat();
-        words.join(" ")
+        let options = self.options.iter().map(|option| format!(" {}", shorter(option)));
+        self.asked.clone() + &options.collect::<String>()
     }
 
     fn csv(&self, runs: &Path) -> PathBuf {
@@ -201,7 +205,10 @@ impl Request {
         known.sort();
         let known = match known.is_empty() {
             true => String::new(),
-            false => format!("; there are results of {}", known.join(", of ")),
+            false => {
+                let known = known.iter().map(|known| format!("of {known}"));
+                format!("; there are results {}", few(known))
+            }
         };
         let (words, csv) = (self.words(), self.csv(runs));
         anyhow::anyhow!(

@@ -32,7 +32,7 @@ pub(crate) use iqm::iqm_interval;
 pub use mean::{Mean, mean, t_quantile};
 pub(crate) use mean::{average, student};
 pub use nemenyi::critical_difference;
-pub(crate) use paired::paired_p;
+pub(crate) use paired::differs;
 pub use paired::{Paired, paired_t};
 pub use power::{
     MOST_SEEDS, least_effect, power, power_of_equivalence, seeds_for_equivalence, seeds_needed,

@@ -36,7 +36,10 @@ pub fn cmp(
     }
     judge(&mut comparisons, margin)?;
     match comparisons.is_empty() {
-        true => Err(Error::Query(format!("{a:?} and {b:?} share no task with a known metric"))),
+        true => {
+            let why = query.unjudged(&settings).map_or(String::new(), |why| format!(": {why}"));
+            Err(Error::Query(format!("{a:?} and {b:?} share no task with a known metric{why}")))
+        }
         false => Ok(comparisons),
     }
 }

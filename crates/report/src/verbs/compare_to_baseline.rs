@@ -1,7 +1,11 @@
 //! A sentence for each task with the comparison of every method with the reference.
 
 use super::comparison::{Comparison, judge};
-use crate::{Error, Query, Runs, stats::Verdict};
+use crate::{
+    Error, Query, Runs,
+    few::{NOTED, first},
+    stats::Verdict,
+};
 
 /// A sentence for each setting that has the reference: which methods are better or worse than it in the
 /// first metric, with the mean difference and its 95 % interval, after Holm's correction over all that is
@@ -31,7 +35,7 @@ pub fn compare_to_baseline(
 fn sentence(comparisons: &[Comparison]) -> String {
     let said: Vec<String> = comparisons.iter().map(clause).collect();
     let Comparison { task, metric, b, .. } = &comparisons[0];
-    format!("{task}, {metric}, against {b}: {}.", said.join("; "))
+    format!("{task}, {metric}, against {b}: {}.", first(NOTED, said, "; "))
 }
 
 fn clause(comparison: &Comparison) -> String {

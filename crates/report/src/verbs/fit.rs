@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     Better, Cell, Column, Error, Figure, Kind, NumberForm, Query, Row, Runs, Setting, Table,
-    direction,
+    direction, few,
     plot::{Law, laws},
     query::known,
     series::Hues,
@@ -78,10 +78,10 @@ fn loss_of<'a>(query: &'a Query, setting: &Setting<'a>) -> Result<&'a str, Error
     let among = if asked.is_empty() { &there } else { &asked };
     among.iter().find(lower).copied().ok_or_else(|| {
         let (name, losses) = (setting.name(), there.iter().filter(lower).copied());
-        let losses = losses.collect::<Vec<_>>().join(", ");
         Error::Query(format!(
-            "{name}: {} is not a loss, of which less is better; known: {losses}",
-            among.join(", ")
+            "{name}: {} is not a loss, of which less is better; known: {}",
+            few(among),
+            few(losses)
         ))
     })
 }

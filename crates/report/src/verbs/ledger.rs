@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, slice};
 use rayon::prelude::*;
 
 use crate::{
-    Cell, Column, Error, Kind, NumberForm, Row, Runs, Setting, Table, budget::Spent,
+    Cell, Column, Error, Kind, NumberForm, Row, Runs, Setting, Table,
+    budget::Spent,
+    few::{NOTED, first},
     setting::distinct,
 };
 
@@ -83,7 +85,11 @@ fn made_by(settings: &[Setting]) -> String {
         distinct(rows().map(of)).into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>()
     };
     let (devices, revisions) = (all(|row| &row.device), all(|row| &row.revision));
-    format!("Device: {}; revision of the code: {}.", devices.join(", "), revisions.join(", "))
+    format!(
+        "Device: {}; revision of the code: {}.",
+        first(NOTED, devices, ", "),
+        first(NOTED, revisions, ", ")
+    )
 }
 
 /// For each run the step at which it ended, and a row: every row repeats the facts of its run.
@@ -103,7 +109,7 @@ fn row(setting: &Setting, method: &str, runs: &[(u64, &Row)]) -> Vec<Cell> {
     };
     let number =
         |of: fn(&Row) -> Option<f64>| Cell::span(runs.iter().filter_map(|(_, row)| of(row)));
-    let seeds = spans(runs.iter().map(|(_, row)| row.seed));
+    let seeds = spans(runs.iter().map(|(_, row)| row.seed)).join(", ");
     let budget = Spent::of_rows(runs.iter().map(|(_, row)| *row));
     vec![
         Cell::Words(setting.task.into()),
@@ -124,14 +130,14 @@ fn row(setting: &Setting, method: &str, runs: &[(u64, &Row)]) -> Vec<Cell> {
     ]
 }
 
-/// Seeds in order: `0 to 7`, or `0 to 2, 5`.
-pub(crate) fn spans(seeds: impl Iterator<Item = u64>) -> String {
+/// Seeds in order: `0 to 7`, or `0 to 2` and `5`.
+pub(crate) fn spans(seeds: impl Iterator<Item = u64>) -> Vec<String> {
     let seeds: Vec<u64> = seeds.collect();
     let span = |of: &[u64]| match of {
         [first, _, .., last] => format!("{first} to {last}"),
         few => few.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
     };
-    seeds.chunk_by(|a, b| a + 1 == *b).map(span).collect::<Vec<_>>().join(", ")
+    seeds.chunk_by(|a, b| a + 1 == *b).map(span).collect()
 }
 
 #[cfg(test)]
@@ -163,6 +169,6 @@ mod tests {
         let mut seeds = table.rows.iter().filter(|row| row[2] == Cell::Words("switch".into()));
         assert_eq!(seeds.clone().count(), 5);
         assert_eq!(seeds.next().unwrap()[4], Cell::Words("0".into()));
-        assert_eq!(spans([0, 1, 2, 5, 7, 8].into_iter()), "0 to 2, 5, 7, 8");
+        assert_eq!(spans([0, 1, 2, 5, 7, 8].into_iter()), ["0 to 2", "5", "7, 8"]);
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 /// detect a difference as large as the margin, and to show that there is none.
 ///
 /// # Errors
-/// If there is no method of that name, or if the margin is not above 0.
+/// If there is no method of that name, no metric to judge by, or if the margin is not above 0.
 pub fn power(
     runs: &Runs,
     query: &Query,
@@ -38,7 +38,10 @@ pub fn power(
         let found = differences_to_baseline(setting, &query, baseline, margin)?;
         tables.extend(found.iter().map(|found| table(found, margin)));
     }
-    Ok(tables)
+    match query.unjudged(&settings).filter(|_| tables.is_empty()) {
+        Some(why) => Err(Error::Query(why)),
+        None => Ok(tables),
+    }
 }
 
 fn table(found: &Baseline, margin: Option<f64>) -> Table {

@@ -90,9 +90,10 @@ pub(crate) fn rank_in(
     let (methods, left_out): (Vec<&str>, Vec<&str>) =
         all.into_iter().partition(|method| judged.iter().all(|j| j.has(method)));
     if methods.len() < 2 {
+        let (n, why) = (methods.len(), query.unjudged(settings));
+        let why = why.map_or(String::new(), |why| format!(": {why}"));
         return Err(Error::Query(format!(
-            "a ranking takes at least 2 methods with results in every task; there are {}",
-            methods.len()
+            "a ranking takes at least 2 methods with results in every task; there are {n}{why}"
         )));
     }
     let shared: Vec<Vec<Vec<f64>>> = judged.iter().map(|j| j.shared(&methods)).collect();

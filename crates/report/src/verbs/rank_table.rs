@@ -1,7 +1,11 @@
 //! A ranking as a table.
 
 use super::{Ranked, Ranking};
-use crate::{Cell, Column, Kind, NumberForm, Table, stats::Interval};
+use crate::{
+    Cell, Column, Kind, NumberForm, Table,
+    few::{NOTED, first},
+    stats::Interval,
+};
 
 impl Ranking {
     /// The ranking as a table.
@@ -77,13 +81,13 @@ impl Ranking {
                 self.failed.iter().map(|(method, count)| format!("{method} ({count})")).collect();
             notes.push(format!(
                 "Failed runs, each worse than all others of its task: {}.",
-                each.join(", ")
+                first(NOTED, each, ", ")
             ));
         }
         if !self.left_out.is_empty() {
             notes.push(format!(
                 "Left out, without results in every task: {}.",
-                self.left_out.join(", ")
+                first(NOTED, &self.left_out, ", ")
             ));
         }
         notes

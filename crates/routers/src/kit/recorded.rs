@@ -23,7 +23,7 @@ pub struct TraceFile {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected the path of a trace")]
 enum Named {
     Path(String),
     Known { file: String, sha256: String },

@@ -1,18 +1,14 @@
 //! `fit`: power laws of the best learning rate, batch and loss over the FLOPs of training.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use clap::Args;
-use files::write_atomic;
 use report::{Fit, fit, render};
 
 use crate::cli::{
     Answer, FormatArgs, Session, Verb,
     args::{QueryArgs, SourceArgs},
+    out::{create_out, write_out},
 };
 
 /// Arguments of `fit`.
@@ -49,10 +45,10 @@ impl Verb for FitArgs {
 }
 
 fn draw(folder: &Path, fits: &[Fit]) -> anyhow::Result<()> {
-    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    create_out(folder)?;
     for figure in fits.iter().flat_map(|fit| &fit.figures) {
         let path = folder.join(format!("{}.svg", figure.name));
-        write_atomic(&path, figure.svg.as_bytes()).with_context(|| path.display().to_string())?;
+        write_out(&path, figure.svg.as_bytes())?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use files::write_atomic;
+use files::{read_regular, write_atomic};
 use interop::CheckpointFiles;
 use moe::Choice;
 use serde_json::{Value, json};
@@ -188,6 +188,9 @@ impl Import {
 
 /// Whether a file has this JSON.
 fn has(path: &Path, json: &Value) -> bool {
-    let read = fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    // However it is set, it is not many times as long.
+    let most = 16 * json.to_string().len() as u64;
+    let read = read_regular(path, most).ok();
+    let read = read.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
     read.as_ref() == Some(json)
 }

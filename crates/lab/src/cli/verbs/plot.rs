@@ -1,17 +1,17 @@
 //! `plot`: the plots of the report as files, to go into a paper.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
+use anyhow::{bail, ensure};
 use clap::Args;
-use files::write_atomic;
 use rayon::prelude::*;
-use report::{Figure, plots};
+use report::{Figure, few, plots};
 
 use crate::{
     cli::{
         Answer, Session, Verb,
         args::{QueryArgs, SourceArgs},
+        out::{create_out, write_out},
     },
     results::page_of,
 };
@@ -41,20 +41,24 @@ impl Verb for Plot {
         let runs = &self.source.of.store.runs;
         let default = || runs.join(format!("{}-plots", results.stem()));
         let folder = self.out.clone().unwrap_or_else(default);
-        let mut figures =
-            plots(&page_of(&results, self.query.query(), None, runs, session.suites)?)?;
+        let query = self.query.query();
+        let mut figures = plots(&page_of(&results, query.clone(), None, runs, session.suites)?)?;
+        if figures.is_empty() {
+            let why = query.unjudged(&query.settings(&results.runs)?);
+            let why = why.map_or(String::new(), |why| format!(": {why}"));
+            bail!("there is nothing to draw{why}");
+        }
         if let Some(name) = &self.name {
             let known: Vec<String> = figures.iter().map(|p| p.name.clone()).collect();
             figures.retain(|figure| figure.name == *name);
-            let known = known.join(", ");
+            let known = few(known);
             ensure!(!figures.is_empty(), "no plot is named {name:?}; known: {known}");
         }
-        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        create_out(&folder)?;
         // Side by side: each file is synced, which is mostly waiting.
         let write = |figure: &Figure| {
             let path = folder.join(format!("{}.svg", figure.name));
-            write_atomic(&path, figure.svg.as_bytes())
-                .with_context(|| path.display().to_string())?;
+            write_out(&path, figure.svg.as_bytes())?;
             Ok(format!("wrote {}\n", path.display()))
         };
         let lines: anyhow::Result<Vec<String>> = figures.par_iter().map(write).collect();

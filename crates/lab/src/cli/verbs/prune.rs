@@ -90,7 +90,7 @@ impl Verb for Prune {
         let after = smaller(self, &before, plugins, &program.digest())?;
         let device = self.device.open()?;
         let environment = Environment::now(&self.device.device, self.threads.count());
-        session.catch_signals()?;
+        session.catch_signals();
         self.watch.train(&after, (&store, &device, &environment), session)?;
         if let Some(Ended::Failed { step, cause }) = store.ended(&after.id)? {
             bail!("training failed at step {step}: {cause}");
@@ -224,8 +224,11 @@ fn closing(selected: &Selected, folder: &Path) -> String {
 }
 
 fn parse_ratio(text: &str) -> Result<Ratio, String> {
-    let share =
-        |text: &str| text.trim().parse::<f64>().map_err(|_| format!("{text:?} is not a number"));
+    let share = |text: &str| match text.trim().parse::<f64>() {
+        Ok(share) if share.is_finite() => Ok(share),
+        Ok(_) => Err(format!("{text:?}: must be at least 0 and below 1")),
+        Err(_) => Err(format!("{text:?} is not a number")),
+    };
     match text.contains(',') {
         true => text.split(',').map(share).collect::<Result<_, _>>().map(Ratio::Layers),
         false => share(text).map(Ratio::All),
@@ -246,6 +249,10 @@ mod tests {
         assert_eq!(parse_ratio("0.5"), Ok(Ratio::All(0.5)));
         assert_eq!(parse_ratio("0.5, 0"), Ok(Ratio::Layers(vec![0.5, 0.0])));
         assert!(parse_ratio("half").is_err());
+        for text in ["nan", "inf", "0.5,-inf", "1e400"] {
+            let err = parse_ratio(text).unwrap_err();
+            assert!(err.ends_with("must be at least 0 and below 1"), "{err}");
+        }
     }
 
     #[test]

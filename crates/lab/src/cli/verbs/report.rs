@@ -5,15 +5,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Args;
-use files::{write_atomic, write_atomic_with};
+use files::write_atomic;
 use report::{Format, comparison, page_into, render, splice};
 
 use crate::{
     cli::{
         Answer, Session, Verb,
-        args::{ExamplesArgs, MarginArgs, QueryArgs, SourceArgs, not_of_a_run},
+        args::{ExamplesArgs, MarginArgs, QueryArgs, SourceArgs},
+        out::{create_out, not_of_a_run, write_out_with},
     },
     results::page_of,
 };
@@ -50,16 +51,22 @@ impl Verb for Report {
             return Ok(format!("rewrote the block in {}\n", path.display()).into());
         }
         let runs = &self.source.of.store.runs;
-        let default = || runs.join(format!("{}.html", results.stem()));
-        let out = self.out.clone().unwrap_or_else(default);
+        let out = match &self.out {
+            Some(out) => out.clone(),
+            None => {
+                create_out(runs)?;
+                runs.join(format!("{}.html", results.stem()))
+            }
+        };
         not_of_a_run(&out)?;
         let page = page_of(&results, query, self.margin.margin, runs, session.suites)?;
-        let written = write_atomic_with(&out, |file| {
+        let written = write_out_with(&out, |file| {
             page_into(&page, file).unwrap_or_else(|err| Err(io::Error::other(err)))
         });
-        written.map_err(|err| match err.downcast::<report::Error>() {
-            Ok(of_page) => anyhow::Error::from(of_page),
-            Err(err) => anyhow::Error::from(err).context(out.display().to_string()),
+        // What is wrong with the page comes without the place of the file.
+        written.map_err(|err| match err.downcast_ref().and_then(io::Error::get_ref) {
+            Some(of_page) if of_page.is::<report::Error>() => anyhow!("{of_page}"),
+            _ => err,
         })?;
         Ok(format!("wrote {}\n", out.display()).into())
     }

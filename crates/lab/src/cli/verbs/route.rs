@@ -11,12 +11,16 @@ use moe::{
     AnyRouter, Choice, Clusters, Dims, Init, LayerReport, Parameter, Pass, Plan, RouterLogits,
     TokenIds, numbers_of, parameters, with_parameters,
 };
+use report::few;
 use routers::kit::GivenNoise;
 use serde_json::{Map, Value, json};
 
 use crate::{
     Plugins,
-    cli::{Answer, DeviceArgs, Session, Verb},
+    cli::{
+        Answer, DeviceArgs, Session, Verb,
+        out::{not_of_a_run, write_out},
+    },
     facts::form,
     planning::MOST_EXPERTS,
     store::{Tensors, safetensors},
@@ -69,6 +73,7 @@ impl Verb for RouteArgs {
 
 /// Routes, writes the plan, and gives losses, metrics and loads as JSON.
 fn route(call: &RouteArgs, plugins: &Plugins) -> anyhow::Result<String> {
+    not_of_a_run(&call.out)?;
     let (device, choice) = (call.device.open()?, call.choice(plugins)?);
     ensure!(
         (0.0..=1.0).contains(&call.progress),
@@ -91,7 +96,7 @@ fn route(call: &RouteArgs, plugins: &Plugins) -> anyhow::Result<String> {
     let evaluated = router.valid();
     let plan = evaluated.route(&mut pass, x);
     let out = call.results(&plan, &evaluated, &wanted, &mut pass).with_context(named)?;
-    safetensors::write(&call.out, &out)?;
+    write_out(&call.out, &safetensors::to_bytes(&out)?)?;
     let report = json!({
         "router": choice,
         "experts": call.experts,
@@ -215,7 +220,7 @@ fn finite(tensors: &Tensors) -> anyhow::Result<()> {
         .filter(|(_, wrong, _)| *wrong > 0)
         .map(|(name, wrong, all)| format!("{wrong} of the {all} numbers of {name}"))
         .collect();
-    ensure!(wrong.is_empty(), "{} are not finite", wrong.join(", "));
+    ensure!(wrong.is_empty(), "{} are not finite", few(wrong));
     Ok(())
 }
 
@@ -233,7 +238,7 @@ fn noise_was_drawn(pass: &mut Pass) -> anyhow::Result<()> {
 /// Takes `x` out of the tensors of a file.
 fn units(tensors: &mut Tensors, device: &Device) -> anyhow::Result<Tensor<3>> {
     let there: Vec<String> = tensors.keys().cloned().collect();
-    let missing = || format!("expected a tensor x, [G, U, D]; found: {}", there.join(", "));
+    let missing = || format!("expected a tensor x, [G, U, D]; found: {}", few(&there));
     let x = tensors.remove("x").with_context(missing)?;
     let shape = x.shape().as_slice().to_vec();
     ensure!(shape.len() == 3, "x is {shape:?}; expected three dimensions, [G, U, D]");

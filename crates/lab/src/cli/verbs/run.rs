@@ -114,7 +114,7 @@ impl RunOptions {
         say_budget(&suite, name, session);
         together::agree(&**world, self.check_memory(&suite, session))?;
         let (device, store) = self.open_together(&suite, session)?;
-        session.catch_signals()?;
+        session.catch_signals();
         let group = ProcessGroup::of(world.clone());
         let runner = Runner {
             plugins: session.plugins,

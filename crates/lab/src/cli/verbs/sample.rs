@@ -86,23 +86,27 @@ impl Verb for SampleArgs {
         let prompt = encode(&*spec.data, &self.prompt)?;
         let device = self.device.open()?;
         let builder = ModelBuilder { plugins, store: &store, device: &device };
-        let (text, cached) = self.threads.install(|| -> anyhow::Result<_> {
+        let (text, tokens, cached) = self.threads.install(|| -> anyhow::Result<_> {
             let (model, _) = builder.trained(&spec)?;
             let cached = !self.no_cache && may_cache(&spec, &model, (&builder, session))?;
             let mut decoder = Decoding::new(&model, &device, cached);
-            let written = self.go_on(&mut decoder, &prompt);
-            Ok((decode(&*spec.data, &prompt, &written), cached))
+            let written = self.go_on(&mut decoder, &prompt, session);
+            Ok((decode(&*spec.data, &prompt, &written), written.len(), cached))
         })??;
         let text = match self.json.is_json() {
             false => format!("{}{text}\n", self.prompt),
             true => {
                 let all = json!({
-                    "run": spec.id, "prompt": self.prompt, "text": text, "tokens": self.tokens,
+                    "run": spec.id, "prompt": self.prompt, "text": text, "tokens": tokens,
                     "seed": self.seed, "cached": cached,
                 });
                 format!("{all:#}\n")
             }
         };
+        if tokens < self.tokens {
+            session.say(&format!("stopped after {tokens} of {} tokens", self.tokens));
+            return Ok(Answer::with_code(text, 130));
+        }
         Ok(text.into())
     }
 }
@@ -158,16 +162,17 @@ impl SampleArgs {
         Ok(text.into())
     }
 
-    /// The tokens that come after the prompt.
-    fn go_on(&self, decoder: &mut Decoding, prompt: &[i32]) -> Vec<i32> {
+    /// The tokens that come after the prompt, as many as there are when somebody asks for an end.
+    fn go_on(&self, decoder: &mut Decoding, prompt: &[i32], session: &Session) -> Vec<i32> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         // It is silent where there is no terminal.
         let bar = ProgressBar::new(self.tokens as u64);
         let (mut written, mut scores) = (Vec::new(), decoder.read(prompt));
+        session.catch_signals();
         loop {
             written.push(self.sampling.draw(&scores, &mut rng) as i32);
             bar.inc(1);
-            if written.len() == self.tokens {
+            if written.len() == self.tokens || session.is_stopped() {
                 bar.finish_and_clear();
                 return written;
             }

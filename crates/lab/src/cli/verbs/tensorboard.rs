@@ -2,13 +2,16 @@
 
 use std::{collections::HashSet, path::PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use clap::Args;
-use files::{create_folder, write_atomic};
 use report::tensorboard::{Scalar, events};
 
 use crate::{
-    cli::{Answer, Session, Verb, args::SourceArgs},
+    cli::{
+        Answer, Session, Verb,
+        args::SourceArgs,
+        out::{create_out, write_out},
+    },
     store::{folder_named, read_log},
 };
 
@@ -54,9 +57,9 @@ impl Verb for Tensorboard {
             let folder = out.join(name.chars().map(plain).collect::<String>());
             let is_link = folder.symlink_metadata().is_ok_and(|facts| facts.is_symlink());
             ensure!(!is_link, "{} is a link; remove it", folder.display());
-            create_folder(&folder).with_context(|| folder.display().to_string())?;
+            create_out(&folder)?;
             let file = folder.join("events.out.tfevents.0.moelab");
-            write_atomic(&file, &events(&scalars)).with_context(|| file.display().to_string())?;
+            write_out(&file, &events(&scalars))?;
             written += 1;
         }
         if written == 0 {

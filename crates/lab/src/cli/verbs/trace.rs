@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
-use files::write_atomic;
 use report::trace::Trace;
 use tasks::Split;
 
 use crate::{
     cli::{
         Answer, DeviceArgs, Session, ThreadsArgs, Verb,
-        args::{DataArgs, StoreArgs, not_of_a_run},
+        args::{DataArgs, StoreArgs},
+        out::{not_of_a_run, write_out},
     },
     exec::ModelBuilder,
     planning::{TrainedRun, trained_run},
@@ -78,8 +78,7 @@ impl Verb for TraceArgs {
             trace.layers = given_choices(path, &trace.about.experts, trace.len())
                 .with_context(|| path.display().to_string())?;
         }
-        write_atomic(&self.out, &trace.to_bytes()?)
-            .with_context(|| self.out.display().to_string())?;
+        write_out(&self.out, &trace.to_bytes()?)?;
         let (units, layers) = (trace.len(), trace.layers.len());
         Ok(format!("{units} units in {layers} layers in {}\n", self.out.display()).into())
     }

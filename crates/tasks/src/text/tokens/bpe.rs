@@ -8,19 +8,56 @@
 //!
 //! Differs from GPT-2: lines are made tokens of one by one, so no token goes beyond a line break.
 
+use serde::Deserialize;
+use serde_json::Value;
 use tokenizers::{
     ModelWrapper, NormalizerWrapper, PostProcessorWrapper, TokenizerBuilder, TokenizerImpl,
     models::bpe::{BPE, BpeTrainer},
     pre_tokenizers::byte_level::ByteLevel,
 };
 
-use super::{Tokenizer, Tokens};
+use super::{Tokenizer, Tokens, expressions};
 
 /// How many times as long a normalizer may make a text, at most; published ones 4 times.
 const GROWTH: usize = 64;
 
 /// The fewest tokens: one for each byte.
 const BYTES: usize = 256;
+
+/// The most memory that the values of a file may take; those of published ones take some 400 MB.
+const MEMORY: u64 = 1 << 30;
+
+/// What is looked at of a file beside what the crate reads: not the vocabulary, which is large.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Spec {
+    added_tokens: Value,
+    normalizer: Value,
+    pre_tokenizer: Value,
+    post_processor: Value,
+    decoder: Value,
+}
+
+impl Spec {
+    /// Reads all of a file: the crate panics at a decoder that is no JSON.
+    fn read(json: &[u8]) -> Result<Self, String> {
+        let memory = files::json_memory(json);
+        if memory > MEMORY {
+            return Err(format!(
+                "its JSON could take {memory} bytes of memory; at most {MEMORY} are taken"
+            ));
+        }
+        let spec: Self =
+            serde_json::from_slice(json).map_err(|err| format!("not a tokenizer.json: {err}"))?;
+        expressions::check([
+            ("normalizer", &spec.normalizer),
+            ("pre_tokenizer", &spec.pre_tokenizer),
+            ("post_processor", &spec.post_processor),
+            ("decoder", &spec.decoder),
+        ])?;
+        Ok(spec)
+    }
+}
 
 /// Pairs of bytes of a training text, or what a file says.
 pub struct Bpe {
@@ -69,17 +106,15 @@ impl Bpe {
     /// text is all of its tokens.
     ///
     /// # Errors
-    /// If it is none, if a number of a token is no `i32`, or if its normalizer may make a text more than 64
-    /// times as long.
+    /// If it is none, if a number of a token is no `i32`, if a regular expression of it may take more time than
+    /// grows with the text, or if its normalizer may make a text more than 64 times as long.
     pub fn read(json: &[u8]) -> Result<Self, String> {
-        // The crate panics at a decoder that is no JSON.
-        let spec = serde_json::from_slice::<serde_json::Value>(json)
-            .map_err(|err| format!("not a tokenizer.json: {err}"))?;
+        let spec = Spec::read(json)?;
         let mut inner = tokenizers::Tokenizer::from_bytes(json)
             .map_err(|err| format!("not a tokenizer.json: {err}"))?;
         inner.with_truncation(None).map_err(|err| format!("not a tokenizer.json: {err}"))?;
         inner.with_padding(None);
-        has_added_tokens(&inner, &spec)?;
+        has_added_tokens(&inner, &spec.added_tokens)?;
         if let Some(normalizer) = inner.get_normalizer() {
             let growth = growth(normalizer)?;
             if growth > GROWTH {
@@ -118,8 +153,8 @@ impl Bpe {
 ///
 /// # Errors
 /// Names a token with both numbers.
-fn has_added_tokens(inner: &tokenizers::Tokenizer, spec: &serde_json::Value) -> Result<(), String> {
-    for token in spec["added_tokens"].as_array().into_iter().flatten() {
+fn has_added_tokens(inner: &tokenizers::Tokenizer, added: &Value) -> Result<(), String> {
+    for token in added.as_array().into_iter().flatten() {
         let (Some(text), Some(id)) = (token["content"].as_str(), token["id"].as_u64()) else {
             continue;
         };
@@ -263,6 +298,9 @@ mod tests {
         let err = Bpe::read(b"{\"model\": 3}").err().unwrap();
         assert!(err.starts_with("not a tokenizer.json: "), "{err}");
         assert!(Bpe::read(b"").is_err());
+        let brackets = format!("{{\"model\":[{}[]]}}", "[[[]]],".repeat(1_100_000));
+        let err = Bpe::read(brackets.as_bytes()).err().unwrap();
+        assert!(err.starts_with("its JSON could take 1124"), "{err}");
         for decoder in [":: 1".to_string(), "1e999".into(), "[".repeat(999), "\"\\ud800\"".into()] {
             let err = Bpe::read(format!("{{\"decoder\":{decoder}}}").as_bytes()).err().unwrap();
             assert!(err.starts_with("not a tokenizer.json: "), "{err}");
@@ -353,6 +391,25 @@ mod tests {
             "vocab": {"a": 4_000_000_000_u32}});
         let error = words("model", vocab).err().unwrap();
         assert_eq!(error, "token number 4000000000; below 2147483647 was expected");
+    }
+
+    #[test]
+    fn an_expression_that_may_take_for_ever_is_refused_in_each_place() {
+        let pattern = serde_json::json!({ "Regex": "(?=(.*.*)+x)|." });
+        let split = serde_json::json!({"type": "Split", "pattern": pattern, "behavior": "Isolated",
+            "invert": false});
+        let replace = serde_json::json!({"type": "Replace", "pattern": pattern, "content": "a"});
+        for (member, value) in
+            [("pre_tokenizer", &split), ("normalizer", &replace), ("decoder", &replace)]
+        {
+            let error = words(member, value.clone()).err().unwrap();
+            let start =
+                format!("{member}: the regular expression \"(?=(.*.*)+x)|.\" is not read: ");
+            assert!(error.starts_with(&start), "{error}");
+        }
+        let mut split = split;
+        split["pattern"]["Regex"] = r" ?\p{L}+|\s+(?!\S)|\s+".into();
+        assert_eq!(words("pre_tokenizer", split).unwrap().encode(b"a  cat").ids, [1, 0, 0]);
     }
 
     /// Words of a fixed list, with one for all others: what a file of another kind may be.

@@ -7,6 +7,7 @@ mod ascii;
 mod bpe;
 mod byte;
 mod character;
+mod expressions;
 mod word;
 
 pub use ascii::Ascii;

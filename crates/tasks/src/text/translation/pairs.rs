@@ -64,12 +64,23 @@ fn lines(data: &DataDir, name: &str) -> Result<(PathBuf, Vec<String>), DataError
     Ok((path, lines))
 }
 
+/// So many lines are read of any compressed file, and one more for each byte that it has: a line takes far more
+/// memory than its letters.
+const LINES: usize = 100_000;
+
 fn unpacked(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     let (mut text, most) = (Vec::new(), most_unpacked(bytes.len() as u64));
     MultiGzDecoder::new(bytes).take(most + 1).read_to_end(&mut text)?;
-    match text.len() as u64 > most {
-        true => Err(std::io::Error::other(format!("it has more than {most} bytes unpacked"))),
-        false => Ok(text),
+    let lines = text.iter().filter(|byte| **byte == b'\n').count();
+    let most_lines = LINES + bytes.len();
+    let wrong = std::io::Error::other;
+    match (text.len() as u64 > most, lines > most_lines) {
+        (true, _) => Err(wrong(format!("it has more than {most} bytes unpacked"))),
+        (_, true) => Err(wrong(format!(
+            "it has {lines} lines unpacked; at most {most_lines} are read from {} bytes",
+            bytes.len()
+        ))),
+        _ => Ok(text),
     }
 }
 
@@ -153,6 +164,9 @@ mod tests {
         fs::remove_file(place.path().join("t.de")).unwrap();
         write("t.de.gz", b"no gzip");
         assert!(wrong().contains("t.de.gz: it cannot be unpacked"));
+        write("t.de.gz", &packed(&"a\n".repeat(150_000)));
+        let err = wrong();
+        assert!(err.contains("it has 150000 lines unpacked; at most 100"), "{err}");
         fs::remove_file(place.path().join("t.de.gz")).unwrap();
         let err = wrong();
         assert!(err.contains("cannot read") && err.contains("t.de:"), "{err}");

@@ -1,0 +1,89 @@
+//! Files that a person names with `--out`.
+
+use std::{fs::File, io, io::Write, path::Path};
+
+use anyhow::{Context, ensure};
+use files::{create_folder, write_atomic_with};
+
+/// What lies in the folder of a run beside `config.json`, from its beginning or its end on.
+const OF_A_RUN: [&str; 2] = ["environment.json", "result.json"];
+
+/// Whether a folder is that of a run, or in one.
+fn is_of_a_run(folder: &Path) -> bool {
+    let has = |folder: &Path, name: &str| folder.join(name).exists();
+    folder
+        .ancestors()
+        .take(2)
+        .any(|folder| has(folder, "config.json") && OF_A_RUN.iter().any(|name| has(folder, name)))
+}
+
+/// Refuses to write among the files of a run, which vouch for each other, and into the folders there.
+///
+/// # Errors
+/// Names the file.
+pub(super) fn not_of_a_run(out: &Path) -> anyhow::Result<()> {
+    refuse(out.parent().is_some_and(is_of_a_run), out)
+}
+
+fn refuse(is_of_a_run: bool, out: &Path) -> anyhow::Result<()> {
+    let out = out.display();
+    ensure!(!is_of_a_run, "--out {out}: this is the folder of a run; choose another one");
+    Ok(())
+}
+
+/// Makes a folder that a person names, unless it is that of a run or in one.
+///
+/// # Errors
+/// Names the folder.
+pub(super) fn create_out(folder: &Path) -> anyhow::Result<()> {
+    refuse(is_of_a_run(folder), folder)?;
+    create_folder(folder).with_context(|| folder.display().to_string())
+}
+
+/// Writes a file that a person names, as a whole or not at all, and never among those of a run.
+///
+/// # Errors
+/// Names the file, and why it is not written.
+pub fn write_out(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    write_out_with(path, |file| file.write_all(content))
+}
+
+/// The same of what `write` writes, part by part.
+pub(super) fn write_out_with(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> anyhow::Result<()> {
+    not_of_a_run(path)?;
+    write_atomic_with(path, write).with_context(|| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn files_of_runs_are_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |path: &str| folder.path().join(path);
+        fs::create_dir_all(place("runs/a/trace")).unwrap();
+        fs::create_dir_all(place("runs/b")).unwrap();
+        for file in ["a/config.json", "a/result.json", "b/config.json", "b/environment.json"] {
+            fs::write(place("runs").join(file), "{}").unwrap();
+        }
+        for path in ["runs/a/x", "runs/a/result.json", "runs/a/trace/x", "runs/b/x"] {
+            let err = write_out(&place(path), b"x").unwrap_err().to_string();
+            assert!(err.ends_with("this is the folder of a run; choose another one"), "{err}");
+        }
+        for folder in ["runs/a", "runs/b/new"] {
+            let err = create_out(&place(folder)).unwrap_err().to_string();
+            assert!(err.contains("this is the folder of a run"), "{err}");
+        }
+        assert!(!place("runs/b/new").exists());
+        create_out(&place("runs/plots")).unwrap();
+        write_out(&place("runs/x"), b"x").unwrap();
+        assert_eq!(fs::read(place("runs/x")).unwrap(), b"x");
+        let err = write_out(&place("no/x"), b"x").unwrap_err().to_string();
+        assert_eq!(err, place("no/x").display().to_string());
+    }
+}

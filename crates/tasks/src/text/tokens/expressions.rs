@@ -1,0 +1,412 @@
+//! The regular expressions of a `tokenizer.json` that are read.
+//!
+//! The crate tokenizers looks for matches by backtracking, from each place of a text on, so a file can be made that
+//! keeps its reader busy for ever. Those expressions are read whose time grows with the text and no faster:
+//! alternatives of letters, classes and groups in which nothing that has to follow stands behind a part without an
+//! end. Such an alternative fails after a few letters, or takes all that it has looked at. The alternatives of
+//! spaces of published tokenisers fail later, and are read where one for all spaces is the last.
+
+use serde_json::Value;
+
+/// The most expressions of a file. Each goes through the whole text.
+const MOST: usize = 64;
+/// The longest expression, in bytes. That of DeepSeek-V2 for letters has about a thousand.
+const LONGEST: usize = 4096;
+/// The most letters that an expression may look at, again and again, before it fails at a place of a text.
+const LOOKS: usize = 256;
+/// The most letters of an expression in a message.
+const SHOWN: usize = 80;
+
+/// Alternatives that look at all spaces before they fail.
+const SPACES: [&str; 5] = [r"\s+(?!\S)", r"\s*[\r\n]+", r"\s*[\r\n]", "\\s*[\r\n]+", "\\s*[\r\n]"];
+/// The alternative behind them, which takes all spaces, so that these are not looked at from each of them.
+const ALL_SPACES: &str = r"\s+";
+
+/// Expressions of published tokenisers that need more than a few letters too, and have been looked at: those of
+/// GPT-4o, Tekken, Ling, BLOOM, and one of DeepSeek-V2.
+const PUBLISHED: [&str; 5] = [
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+",
+    r" ?[^(\s|[.,!?…。，、।۔،])]+",
+    r"\s+$",
+];
+
+/// What is said of an expression that is not read.
+const KNOWN: &str = "those of published tokenisers are read, and alternatives of letters, classes and groups in \
+                     which what repeats without end is last";
+
+/// Checks the regular expressions of a file, of which these are the members that may have some.
+///
+/// # Errors
+/// Names the member, the expression, and what is not read of it.
+pub(super) fn check(members: [(&'static str, &Value); 4]) -> Result<(), String> {
+    let mut all = Vec::new();
+    for (member, value) in members {
+        collect(member, value, &mut all);
+    }
+    if all.len() > MOST {
+        return Err(format!("{} regular expressions; at most {MOST} are read", all.len()));
+    }
+    all.into_iter().try_for_each(|(member, expression)| {
+        is_read(expression).map_err(|why| {
+            let shown = shown(expression);
+            format!("{member}: the regular expression {shown} is not read: {why}; {KNOWN}")
+        })
+    })
+}
+
+/// Collects the expressions of a member, wherever they are in it.
+fn collect<'a>(member: &'static str, value: &'a Value, all: &mut Vec<(&'static str, &'a str)>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| collect(member, item, all)),
+        Value::Object(fields) => fields.iter().for_each(|(key, value)| match value {
+            Value::String(text) if key == "Regex" => all.push((member, text.as_str())),
+            other => collect(member, other, all),
+        }),
+        _ => {}
+    }
+}
+
+/// An expression for a message, cut where it is long.
+fn shown(expression: &str) -> String {
+    match expression.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{:?}...", &expression[..end]),
+        None => format!("{expression:?}"),
+    }
+}
+
+/// Checks that an expression takes a time that grows with the text and no faster.
+///
+/// # Errors
+/// What is not read of it.
+fn is_read(expression: &str) -> Result<(), String> {
+    if PUBLISHED.contains(&expression) {
+        return Ok(());
+    }
+    if expression.len() > LONGEST {
+        return Err(format!("it has {} bytes; at most {LONGEST} are read", expression.len()));
+    }
+    let mut reader = Reader { left: expression };
+    let (mut looks, mut spaces) = (0_usize, None);
+    let last = loop {
+        let start = reader.left;
+        match reader.spaces() {
+            Some(found) => spaces = Some(found),
+            None => looks = looks.saturating_add(reader.alternative(false)?.looks),
+        }
+        let read = reader.since(start);
+        if let (Some(spaces), false) = (spaces, read == ALL_SPACES || SPACES.contains(&read)) {
+            return Err(format!("{read:?} stands behind {spaces:?}"));
+        }
+        if !reader.takes("|") {
+            break read;
+        }
+    };
+    match spaces {
+        _ if !reader.left.is_empty() => Err(reader.unknown()),
+        _ if looks > LOOKS => Err(format!("it looks at more than {LOOKS} letters before it fails")),
+        Some(spaces) if last != ALL_SPACES => {
+            Err(format!("{spaces:?} without {ALL_SPACES:?} as the last alternative"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a part of an expression may take, or a row of parts.
+struct Cost {
+    /// The letters that it looks at, at most, those that it looks at again counted again.
+    looks: usize,
+    /// The ways in which it can match.
+    ways: usize,
+}
+
+/// What is left to read of an expression.
+struct Reader<'a> {
+    left: &'a str,
+}
+
+impl<'a> Reader<'a> {
+    /// What was read since this was left.
+    fn since(&self, start: &'a str) -> &'a str {
+        &start[..start.len() - self.left.len()]
+    }
+
+    /// Takes this text, if it comes next.
+    fn takes(&mut self, text: &str) -> bool {
+        let rest = self.left.strip_prefix(text);
+        self.left = rest.unwrap_or(self.left);
+        rest.is_some()
+    }
+
+    /// Takes the next letter.
+    fn letter(&mut self) -> Option<char> {
+        let mut letters = self.left.chars();
+        let letter = letters.next();
+        self.left = letters.as_str();
+        letter
+    }
+
+    /// Says that what comes next is not known there.
+    fn unknown(&self) -> String {
+        let next: String = self.left.chars().take(8).collect();
+        format!("{next:?} is not known there")
+    }
+
+    /// Takes an alternative of `SPACES`, if it comes next.
+    fn spaces(&mut self) -> Option<&'static str> {
+        let ends = |rest: &str| rest.is_empty() || rest.starts_with('|');
+        let found =
+            SPACES.into_iter().find(|spaces| self.left.strip_prefix(spaces).is_some_and(ends))?;
+        self.left = &self.left[found.len()..];
+        Some(found)
+    }
+
+    /// Takes an alternative, up to a bar or the end of its group.
+    fn alternative(&mut self, grouped: bool) -> Result<Cost, String> {
+        let mut all = Cost { looks: 0, ways: 1 };
+        let mut endless = None;
+        while !self.left.is_empty() && !self.left.starts_with(['|', ')']) {
+            let start = self.left;
+            let is_group = self.takes("(");
+            let one = match is_group {
+                true => self.group(grouped)?,
+                false => self.one_letter()?,
+            };
+            let (least, most) = self.times()?;
+            let read = self.since(start);
+            if is_group && most != Some(1) {
+                return Err(format!("{read:?} repeats a group"));
+            }
+            if grouped && most.is_none() {
+                return Err(format!("{read:?} repeats without end in a group"));
+            }
+            if let (Some(before), true) = (endless, least > 0) {
+                return Err(format!(
+                    "{read:?} has to follow {before:?}, which repeats without end"
+                ));
+            }
+            endless = endless.or(most.is_none().then_some(read));
+            let times = most.unwrap_or(least.max(1));
+            let looks = one.looks.saturating_mul(times).saturating_mul(all.ways);
+            let ways = one.ways.saturating_add(most.unwrap_or(least).saturating_sub(least));
+            all.looks = all.looks.saturating_add(looks);
+            all.ways = all.ways.saturating_mul(ways);
+        }
+        Ok(all)
+    }
+
+    /// The rest of a group, behind its bracket: what is taken together, perhaps in any case.
+    fn group(&mut self, grouped: bool) -> Result<Cost, String> {
+        if grouped {
+            return Err("a group is in a group".into());
+        }
+        if !self.takes("?:") && !self.takes("?i:") && self.left.starts_with('?') {
+            return Err(format!("the group {}", self.unknown()));
+        }
+        let mut all = Cost { looks: 0, ways: 0 };
+        loop {
+            let one = self.alternative(true)?;
+            all.looks = all.looks.saturating_add(one.looks);
+            all.ways = all.ways.saturating_add(one.ways);
+            if !self.takes("|") {
+                break;
+            }
+        }
+        match self.takes(")") {
+            true => Ok(all),
+            false => Err("a group has no end".into()),
+        }
+    }
+
+    /// A letter, or a class of them.
+    fn one_letter(&mut self) -> Result<Cost, String> {
+        let start = self.left;
+        match self.letter() {
+            Some('[') => self.class()?,
+            Some('\\') => self.escape()?,
+            Some('*' | '+' | '?' | '{' | '}' | ']' | '^' | '$') | None => {
+                self.left = start;
+                return Err(self.unknown());
+            }
+            Some(_) => {}
+        }
+        Ok(Cost { looks: 1, ways: 1 })
+    }
+
+    /// The rest of a class, behind its bracket.
+    fn class(&mut self) -> Result<(), String> {
+        self.takes("^");
+        if self.left.starts_with(']') {
+            return Err(self.unknown());
+        }
+        loop {
+            match self.letter() {
+                Some(']') => return Ok(()),
+                Some('\\') => self.escape()?,
+                Some('[') => return Err("a class is in a class".into()),
+                Some(_) => {}
+                None => return Err("a class has no end".into()),
+            }
+        }
+    }
+
+    /// The rest of a class or a letter that is written with a backslash, behind it.
+    fn escape(&mut self) -> Result<(), String> {
+        match self.letter() {
+            Some('s' | 'S' | 'd' | 'D' | 'w' | 'W' | 'r' | 'n' | 't') => Ok(()),
+            Some('p' | 'P') => self.category(),
+            Some('<' | '>') => Err("ends of words are not known".into()),
+            Some(mark) if mark.is_ascii_punctuation() => Ok(()),
+            Some(other) => Err(format!("\\{other} is not known")),
+            None => Err("a backslash is the last letter".into()),
+        }
+    }
+
+    /// The name of a category of letters.
+    fn category(&mut self) -> Result<(), String> {
+        if !self.takes("{") {
+            return match self.letter() {
+                Some(letter) if letter.is_ascii_alphabetic() => Ok(()),
+                _ => Err("a category has no name".into()),
+            };
+        }
+        let name = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '=');
+        self.left = self.left.trim_start_matches(name);
+        match self.takes("}") {
+            true => Ok(()),
+            false => Err(format!("the name of a category: {}", self.unknown())),
+        }
+    }
+
+    /// How often a part comes, at least and at most. Without a most it repeats without end.
+    fn times(&mut self) -> Result<(usize, Option<usize>), String> {
+        let start = self.left;
+        let times = match self.letter() {
+            Some('?') => (0, Some(1)),
+            Some('*') => (0, None),
+            Some('+') => (1, None),
+            Some('{') => self.counts()?,
+            _ => {
+                self.left = start;
+                return Ok((1, Some(1)));
+            }
+        };
+        match self.left.starts_with(['?', '+']) {
+            true => Err("repetitions that are lazy or possessive are not known".into()),
+            false => Ok(times),
+        }
+    }
+
+    /// The numbers of a repetition, behind its bracket.
+    fn counts(&mut self) -> Result<(usize, Option<usize>), String> {
+        let Some(least) = self.number() else {
+            return Err(format!("how often a part comes: {}", self.unknown()));
+        };
+        let most = if self.takes(",") { self.number() } else { Some(least) };
+        match self.takes("}") {
+            true => Ok((least, most)),
+            false => Err(format!("how often a part comes: {}", self.unknown())),
+        }
+    }
+
+    fn number(&mut self) -> Option<usize> {
+        let rest = self.left.trim_start_matches(|letter: char| letter.is_ascii_digit());
+        let digits = &self.left[..self.left.len() - rest.len()];
+        self.left = rest;
+        digits.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expressions_of_published_tokenisers_are_read() {
+        let gpt_2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+        let llama = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+        let deepseek = "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+";
+        let clip = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+        let more = [
+            gpt_2,
+            llama,
+            deepseek,
+            clip,
+            " {2,}",
+            r"\s+",
+            "[一-龥぀-ゟ゠-ヿ]+",
+            r"\p{N}{1,3}",
+            "``",
+            "[0-9][0-9][0-9]",
+            "[\r\n]",
+            r"\s?\p{L}+",
+            "",
+            "b*",
+            "a(b|c)?d+e*f?",
+            ".",
+            r"\pL+",
+        ];
+        for expression in more.into_iter().chain(PUBLISHED) {
+            assert_eq!(is_read(expression), Ok(()), "{expression}");
+        }
+    }
+
+    #[test]
+    fn expressions_that_may_take_for_ever_are_refused() {
+        let many = "a?".repeat(20) + "b";
+        for (expression, why) in [
+            ("(a+)+", "\"a+\" repeats without end in a group"),
+            ("(?:a|a)*b", "\"(?:a|a)*\" repeats a group"),
+            ("(?:ab){3}", "repeats a group"),
+            (r"\w*x|\w", "\"x\" has to follow \"\\\\w*\", which repeats without end"),
+            (r"\s+\s+", "has to follow"),
+            (r"(?=.*x)a", "the group \"?=.*x)a\" is not known there"),
+            (r"(?<!a)b", "is not known there"),
+            (r"(a)\1", r"\1 is not known"),
+            (r"\bword", r"\b is not known"),
+            (r"a\<", "ends of words are not known"),
+            ("a+?", "lazy or possessive"),
+            ("a?+b", "lazy or possessive"),
+            ("((a)b)", "a group is in a group"),
+            ("[a[b]]", "a class is in a class"),
+            ("[]a]", "\"]a]\" is not known there"),
+            (r"[\p{]}]+x", "the name of a category: \"]}]+x\" is not known there"),
+            ("(?x) a", "the group \"?x) a\" is not known there"),
+            ("(?#x)a", "the group"),
+            ("a{,3}", "how often a part comes: \",3}\" is not known there"),
+            ("a{0,300}b", "it looks at more than 256 letters before it fails"),
+            (&many, "it looks at more than 256 letters before it fails"),
+            (r"\s+(?!\S)", "without \"\\\\s+\" as the last alternative"),
+            (r"\s*[\r\n]+| |\s+", "\" \" stands behind"),
+            (r"\s+(?!\S)|\s+|\s*[\r\n]", "as the last alternative"),
+            ("a)b", "\")b\" is not known there"),
+            ("(a", "a group has no end"),
+            ("[a", "a class has no end"),
+            ("a\\", "a backslash is the last letter"),
+            ("^a", "\"^a\" is not known there"),
+            (&"a".repeat(5000), "it has 5000 bytes; at most 4096 are read"),
+        ] {
+            let said = is_read(expression).unwrap_err();
+            assert!(said.contains(why), "{expression}: {said}");
+        }
+    }
+
+    #[test]
+    fn the_place_and_the_expression_are_named() {
+        let split = |regex: &str| serde_json::json!({ "pattern": { "Regex": regex } });
+        let check = |all: Vec<Value>| {
+            let (all, none) = (serde_json::json!({ "pretokenizers": all }), Value::Null);
+            check([("a", &none), ("pre_tokenizer", &all), ("b", &none), ("c", &none)])
+        };
+        let said = check(vec![split("a"), split("(a*)*")]).unwrap_err();
+        let start = "pre_tokenizer: the regular expression \"(a*)*\" is not read: \"a*\" repeats";
+        assert!(said.starts_with(start) && said.ends_with(KNOWN), "{said}");
+        let long = format!("{}(a*)*", "é".repeat(100));
+        let said = check(vec![split(&long)]).unwrap_err();
+        assert!(said.contains(&format!("{:?}... is not read", "é".repeat(80))), "{said}");
+        let said = check(vec![split("a"); 65]).unwrap_err();
+        assert_eq!(said, "65 regular expressions; at most 64 are read");
+        assert_eq!(check(vec![serde_json::json!({ "Regex": 1 })]), Ok(()));
+    }
+}
