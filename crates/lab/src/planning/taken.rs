@@ -137,7 +137,8 @@ pub(super) fn takes_all(
     let mut found = Unmatched::between(&there, &here).without(begins_anew(config, &from.config));
     found.reshaped.retain(|(path, _)| path != ZOOMED);
     let mut lines = Vec::new();
-    if !checkpoint.partial && !(found.left.is_empty() && found.missing.is_empty()) {
+    let complete = found.left.is_empty() && found.missing.is_empty();
+    if !(complete || checkpoint.partial) {
         let files = CheckpointFiles::open(Path::new(folder))?;
         lines = unmatched(&describe(&files.config)?.rules, &found.left, &found.missing);
     }
