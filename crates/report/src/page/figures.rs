@@ -128,7 +128,7 @@ fn dots(query: &Query, setting: &Setting, metric: &str, hues: &Hues) -> Vec<Dots
     query.methods(setting).into_iter().filter_map(row).collect()
 }
 
-/// Quality against a cost, with the words under it.
+/// Quality against a cost, with the words under it; of two methods or more.
 struct CostPlot<'a> {
     metric: &'a str,
     better: Better,
@@ -152,7 +152,7 @@ impl CostPlot<'_> {
         );
         let svg = pareto(&title, label, metric, &points, *better);
         let name = [setting.task, setting.backbone, metric, "against", label];
-        (!points.is_empty()).then(|| Figure::new(&name, svg, caption))
+        (points.len() > 1).then(|| Figure::new(&name, svg, caption))
     }
 }
 

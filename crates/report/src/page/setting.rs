@@ -37,7 +37,11 @@ fn tables(page: &Page, setting: &Setting) -> Result<String, Error> {
     Ok(body + &part("Verdicts", &verdicts(page, setting)?))
 }
 
+/// Those against the baseline; nothing of a single method.
 fn verdicts(page: &Page, setting: &Setting) -> Result<String, Error> {
+    if setting.methods.len() < 2 {
+        return Ok(String::new());
+    }
     // Each setting has its own methods; the baseline need not be among them.
     let baseline = page.baseline.as_deref().filter(|base| setting.methods.contains(base));
     let found = differences_to_baseline(setting, &page.query, baseline, page.margin)?;

@@ -5,7 +5,8 @@ use super::{
     svg::{Anchor, Canvas, text_width},
 };
 
-const LEFT: f64 = 64.0;
+/// The room on the left, for numbers.
+pub(super) const LEFT: f64 = 64.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 46.0;
 

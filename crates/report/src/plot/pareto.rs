@@ -2,14 +2,17 @@
 
 use super::{
     axis::Axis,
-    frame::Frame,
-    svg::{Anchor, path},
+    frame::{Frame, LEFT},
+    svg::{Anchor, path, text_width},
 };
 use crate::{
     Better,
     metric::range,
     stats::{Interval, Mean},
 };
+
+/// The inner size of the plot.
+const SIZE: (f64, f64) = (520.0, 260.0);
 
 /// A method with its cost and its quality.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +61,7 @@ pub fn pareto(
     });
     let names: Vec<_> = points.iter().map(|point| (point.name.as_str(), point.hue)).collect();
     let x = Axis::fitting(x_label, points.iter().map(|point| point.cost));
-    let (frame, mut canvas) = Frame::new(x, Axis::linear(y_label, reach), (520.0, 260.0), &names);
+    let (frame, mut canvas) = Frame::new(x, Axis::linear(y_label, reach), SIZE, &names);
     let front = front(points, better);
     let steps: Vec<_> = steps(points, &front).iter().map(|(x, y)| frame.place(*x, *y)).collect();
     let d = path(&steps);
@@ -70,16 +73,54 @@ pub fn pareto(
         if low < high {
             canvas.line(*hue, &[low, high].map(|y| frame.place(*cost, y)), 1.5);
         }
-        let place = frame.place(*cost, quality.mean);
-        canvas.disc(*hue, place, 4.5, 1.0);
-        if front.contains(&at) {
-            // To the inside of the frame.
-            let (step, anchor) =
-                if place.0 < 400.0 { (8.0, Anchor::Start) } else { (-8.0, Anchor::End) };
-            canvas.text((place.0 + step, place.1 - 6.0), anchor, name);
+        canvas.disc(*hue, frame.place(*cost, quality.mean), 4.5, 1.0);
+    }
+    let mut labels = Vec::new();
+    for CostPoint { name, cost, quality, .. } in front.iter().map(|at| &points[*at]) {
+        // The legend has the names of those for which there is no room.
+        if let Some(label) = Label::beside(frame.place(*cost, quality.mean), name, &labels) {
+            canvas.text(label.place, label.anchor, name);
+            labels.push(label);
         }
     }
     canvas.finish(title, &describe(points, &front))
+}
+
+/// The name of a point.
+struct Label {
+    place: (f64, f64),
+    anchor: Anchor,
+    /// From left to right.
+    span: [f64; 2],
+}
+
+impl Label {
+    /// The height of a line of text.
+    const LINE: f64 = 13.0;
+
+    /// One beside a point, above it or below, where no other label is.
+    fn beside((x, y): (f64, f64), name: &str, others: &[Label]) -> Option<Self> {
+        let width = text_width(name);
+        let right = |step| Self {
+            place: (x + 8.0, y + step),
+            anchor: Anchor::Start,
+            span: [x + 8.0, x + 8.0 + width],
+        };
+        let left = |step| Self {
+            place: (x - 8.0, y + step),
+            anchor: Anchor::End,
+            span: [x - 8.0 - width, x - 8.0],
+        };
+        let inner = |label: &Self| label.span[0] > LEFT && label.span[1] < LEFT + SIZE.0;
+        let tried = [right(-6.0), left(-6.0), right(15.0), left(15.0)];
+        tried.into_iter().find(|label| inner(label) && !others.iter().any(|o| label.meets(o)))
+    }
+
+    fn meets(&self, other: &Self) -> bool {
+        (self.place.1 - other.place.1).abs() < Self::LINE
+            && self.span[0] < other.span[1]
+            && other.span[0] < self.span[1]
+    }
 }
 
 /// The corners of the front.
@@ -120,5 +161,23 @@ mod tests {
         assert_eq!(front(&points, Better::Lower), [1]);
         let svg = pareto("t", "FLOPs", "accuracy", &points, Better::Higher);
         assert!(svg.contains("front of 5 methods: cheap, middle, dear\""), "{svg}");
+    }
+
+    #[test]
+    fn labels_of_the_front_do_not_meet() {
+        let cost = [1.0, 1.001, 1.002, 1.003, 1.004, 1.005, 3.0];
+        let quality = [0.5, 0.501, 0.502, 0.503, 0.504, 0.505, 0.9];
+        let points: Vec<CostPoint> =
+            (0..7).map(|at| point(&format!("method {at}"), cost[at], quality[at])).collect();
+        let svg = pareto("t", "FLOPs", "accuracy", &points, Better::Higher);
+        // All names stand in the legend.
+        let shown = |at: usize| svg.matches(&format!(">method {at}<")).count();
+        assert!((0..7).all(|at| (1..=2).contains(&shown(at))));
+        let labels = (0..7).filter(|at| shown(*at) == 2).count();
+        assert!((2..7).contains(&labels), "{labels}: {svg}");
+        let place = (200.0, 100.0);
+        let first = Label::beside(place, "a name", &[]).unwrap();
+        let second = Label::beside((203.0, 101.0), "a name", &[first]).unwrap();
+        assert!(second.span[1] < place.0);
     }
 }
