@@ -65,8 +65,16 @@ const STYLE: &str = "<style>\n\
 
 const ROW: f64 = 30.0;
 const TOP: f64 = 40.0;
+/// The least width of a panel.
 const WIDTH: f64 = 300.0;
+/// The least width of all: that of the legend.
+const ALL: f64 = 700.0;
 const GAP: f64 = 28.0;
+const MARGIN: f64 = 24.0;
+/// The height of a line of the note.
+const LINE: f64 = 16.0;
+/// The width of a space of the note.
+const SPACE: f64 = 5.0;
 
 /// The panels beside each other. All have the same methods.
 pub fn overview(title: &str, baseline: &str, panels: &[Panel]) -> String {
@@ -75,8 +83,15 @@ pub fn overview(title: &str, baseline: &str, panels: &[Panel]) -> String {
         .map_or(Vec::new(), |first| first.rows.iter().map(|row| row.name.as_str()).collect());
     let left = 24.0 + names.iter().map(|name| text_width(name) * 1.1).fold(60.0, f64::max);
     let count = panels.len() as f64;
-    let (width, bottom) = (left + count * (WIDTH + GAP), TOP + ROW * names.len() as f64);
-    let mut canvas = Canvas::new(width, bottom + 108.0);
+    let each = ((ALL - left) / count - GAP).max(WIDTH);
+    let (width, bottom) = (left + count * (each + GAP), TOP + ROW * names.len() as f64);
+    let note = wrapped(
+        &format!(
+            "than the dashed line, {baseline}: at 5 % after Holm's correction. Bars are 95 % intervals."
+        ),
+        width - 2.0 * MARGIN,
+    );
+    let mut canvas = Canvas::new(width, bottom + 90.0 + LINE * note.len() as f64);
     canvas.add(format_args!("{STYLE}"));
     for (at, name) in names.iter().enumerate() {
         let y = TOP + ROW * at as f64;
@@ -90,18 +105,19 @@ pub fn overview(title: &str, baseline: &str, panels: &[Panel]) -> String {
         styled(&mut canvas, "o-ink", place, Anchor::End, 13.0, name);
     }
     for (at, panel) in panels.iter().enumerate() {
-        draw(&mut canvas, panel, left + at as f64 * (WIDTH + GAP), bottom);
+        draw(&mut canvas, panel, [left + at as f64 * (each + GAP), each], bottom);
     }
-    legend(&mut canvas, baseline, (left, bottom + 74.0));
+    legend(&mut canvas, &note, bottom + 74.0);
     canvas.finish(title, &describe(baseline, panels))
 }
 
-fn draw(canvas: &mut Canvas, panel: &Panel, left: f64, bottom: f64) {
+/// A panel from `left` on, so wide.
+fn draw(canvas: &mut Canvas, panel: &Panel, [left, width]: [f64; 2], bottom: f64) {
     let known = || panel.rows.iter().filter_map(|row| row.difference.as_ref().ok());
     let reach = known().flat_map(|d| [d.interval.low, d.interval.high, d.mean]).chain([0.0]);
     let axis = Axis::linear(&panel.label, reach);
-    let place = |x: f64| left + WIDTH * axis.place(x);
-    let middle = left + WIDTH / 2.0;
+    let place = |x: f64| left + width * axis.place(x);
+    let middle = left + width / 2.0;
     styled(canvas, "o-ink", (middle, 24.0), Anchor::Middle, 15.0, &panel.title);
     for (x, text) in axis.ticks(6) {
         let at = place(x);
@@ -168,22 +184,38 @@ fn styled(
     ));
 }
 
-fn legend(canvas: &mut Canvas, baseline: &str, (left, y): (f64, f64)) {
+/// The lines of a text that is no wider than this; a word that is wider has a line of its own.
+fn wrapped(text: &str, width: f64) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if text_width(line) + text_width(word) + SPACE <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.into()),
+        }
+    }
+    lines
+}
+
+/// What the colours mean, and the note below it.
+fn legend(canvas: &mut Canvas, note: &[String], y: f64) {
     let entries = [
         (OverviewFinding::Better, "better"),
         (OverviewFinding::Open, "not decided"),
         (OverviewFinding::Worse, "worse"),
     ];
-    let mut x = left;
+    let mut x = MARGIN;
     for (finding, text) in entries {
         mark(canvas, finding, (x + 14.0, y - 4.5), [x, x + 28.0]);
         styled(canvas, "o-soft", (x + 36.0, y), Anchor::Start, 12.5, text);
         x += 60.0 + text_width(text);
     }
-    let text = format!(
-        "than the dashed line, {baseline}: at 5 % after Holm's correction. Bars are 95 % intervals."
-    );
-    styled(canvas, "o-soft", (left, y + 22.0), Anchor::Start, 12.0, &text);
+    for (at, line) in note.iter().enumerate() {
+        let y = y + 22.0 + LINE * at as f64;
+        styled(canvas, "o-soft", (MARGIN, y), Anchor::Start, 12.0, line);
+    }
 }
 
 fn describe(baseline: &str, panels: &[Panel]) -> String {
@@ -221,5 +253,27 @@ mod tests {
         assert_eq!(svg.matches(">refused</text>").count(), 2);
         assert!(svg.contains("a +0.1000 (-0.1000 to +0.3000), b refused"), "{svg}");
         assert!(svg.contains("prefers-color-scheme: dark"));
+    }
+
+    #[test]
+    fn the_note_has_room() {
+        let interval = Interval { low: -0.1, high: 0.3 };
+        let difference = Ok(Difference { mean: 0.1, interval, finding: OverviewFinding::Open });
+        let rows = vec![Against { name: "a".into(), difference }];
+        let panel = Panel { title: "digits".into(), label: "accuracy".into(), rows };
+        let baseline = "a dense network whose name is as long as names of methods can be";
+        let svg = overview("t", baseline, &[panel]);
+        let width: f64 =
+            svg.split("viewBox=\"0 0 ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        let lines: Vec<&str> = svg
+            .lines()
+            .filter(|line| line.contains("font-size=\"12\">") && line.contains("o-soft"))
+            .collect();
+        assert_eq!(lines.len(), 2, "{svg}");
+        for line in lines {
+            let text = line.split(['>', '<']).nth(2).unwrap().replace("&#39;", "'");
+            assert!(MARGIN + text_width(&text) < width, "{text}");
+        }
+        assert_eq!(wrapped("a longword b c", 30.0), ["a", "longword", "b c"]);
     }
 }
