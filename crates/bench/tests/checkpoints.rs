@@ -130,6 +130,20 @@ fn what_does_not_fit_is_said_and_nothing_is_written() {
     assert_eq!(ended, 0);
 }
 
+#[test]
+fn keys_of_training_that_are_not_honoured_are_named() {
+    let place = place("mixtral", "");
+    let file = place.path("model/config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    config["attention_dropout"] = json!(0.1);
+    fs::write(&file, config.to_string()).unwrap();
+    let wanted = "warning: config.json: attention_dropout = 0.1: training here is without";
+    for args in [&["inspect", "model"][..], &IMPORT[..]] {
+        let err = ended(&place.run(args), 0).1;
+        assert!(err.contains(wanted), "{err}");
+    }
+}
+
 const UPCYCLED: &str = r#"
 seeds = [0]
 [base]

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 /// Keys that change nothing that a network computes from its weights: names and versions, numbers of special
 /// tokens, the random start of training, and what other programs shall return or keep.
-const NO_MATTER: [&str; 23] = [
+const NO_MATTER: [&str; 27] = [
+    "_attn_implementation_autoset",
     "_name_or_path",
     "architectures",
     "auto_map",
@@ -29,8 +30,11 @@ const NO_MATTER: [&str; 23] = [
     "task_specific_params",
     "tokenizer_class",
     "torch_dtype",
+    "transformers.js_config",
     "transformers_version",
     "unk_token_id",
+    "unsloth_fixed",
+    "unsloth_version",
     "use_cache",
 ];
 
@@ -67,6 +71,19 @@ impl<'a> Keys<'a> {
     /// Whether there is such a key, not null.
     pub fn has(&self, key: &str) -> bool {
         self.config.get(key).is_some_and(|value| !value.is_null())
+    }
+
+    /// Whether there is such a key, and it is null.
+    fn is_null(&self, key: &str) -> bool {
+        self.config.get(key).is_some_and(Value::is_null)
+    }
+
+    /// Refuses a key that is null; it may be missing.
+    pub(crate) fn not_null(&self, key: &str) -> anyhow::Result<()> {
+        match self.is_null(key) {
+            true => Err(self.error(format!("{key} = null: leave it out, or give it a value"))),
+            false => Ok(()),
+        }
     }
 
     /// Refuses a config without a key, which may be null: transformers would take a default that is no usual
@@ -125,11 +142,12 @@ impl<'a> Keys<'a> {
         self.read(key, read)
     }
 
-    /// Yes or no, or the default of the family.
+    /// Yes or no, or the default of the family; null is no, as Python takes it.
     pub fn flag(&mut self, key: &str, default: bool) -> anyhow::Result<bool> {
         let read = |value: &Value| {
             value.as_bool().ok_or_else(|| anyhow!("{key} = {value}: expected true or false"))
         };
+        let default = default && !self.is_null(key);
         Ok(self.read(key, read)?.unwrap_or(default))
     }
 
@@ -152,9 +170,12 @@ impl<'a> Keys<'a> {
         Ok(self.read(key, read)?.unwrap_or_else(|| default.to_string()))
     }
 
-    /// Refuses a key that has another value than one of these; it may be missing or null.
+    /// Refuses a key that has another value than one of these; it may be missing, and null where that is not
+    /// the contrary of the only one, true.
     pub fn only(&mut self, key: &str, known: &[Value]) -> anyhow::Result<()> {
-        let Some(value) = self.value(key) else { return Ok(()) };
+        let contrary = self.is_null(key) && known == [Value::Bool(true)];
+        let value = self.value(key).or(contrary.then_some(&Value::Null));
+        let Some(value) = value else { return Ok(()) };
         let same = |known: &Value| match (known.as_f64(), value.as_f64()) {
             (Some(known), Some(value)) => known == value,
             _ => known == value,
@@ -230,6 +251,11 @@ mod tests {
         let err = said(keys.only("hidden_act", &[json!("silu")]).unwrap_err());
         assert!(err.contains("hidden_act = \"gelu\"") && err.ends_with("known: \"silu\""), "{err}");
         keys.only("width", &[json!(3.0)]).unwrap();
+        // Null is as false, not the default.
+        assert!(!keys.flag("none", true).unwrap());
+        keys.only("none", &[json!(false)]).unwrap();
+        let err = said(keys.only("none", &[json!(true)]).unwrap_err());
+        assert_eq!(err, "config.json: none = null: not supported; known: true");
         let err = said(keys.finish().unwrap_err());
         assert_eq!(err, "config.json: this network does not honour other = [1]");
     }

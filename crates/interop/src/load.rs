@@ -24,7 +24,8 @@ use crate::{
 pub struct LoadedNetwork<M> {
     /// The network.
     pub network: M,
-    /// The tensors that have NaN or infinite numbers, with how many, and those that no network uses.
+    /// The tensors that have NaN or infinite numbers, with how many, those that no network uses, and keys of
+    /// training that are not honoured.
     pub warnings: Vec<String>,
 }
 
@@ -43,7 +44,7 @@ pub fn load<M: Module>(
         rules: by_path(rules),
         checkpoint,
         seen: BTreeSet::new(),
-        warnings: unused(rules, checkpoint),
+        warnings: [rules.notes.clone(), unused(rules, checkpoint)].concat(),
         failed: None,
     };
     let network = map_paths(network, &mut fill);

@@ -21,7 +21,7 @@ use zip::{CompressionMethod, ZipArchive};
 
 use crate::{
     dtype::Dtype,
-    shard::{Numbers, Shard, Stored},
+    shard::{Numbers, Shard, Stored, size_of},
 };
 
 /// Opens a file and checks its table of tensors.
@@ -77,6 +77,7 @@ fn laid_out(
             bytes <= size,
             "tensor {name}: its shape {shape:?} takes {bytes} bytes, and the file has {size}"
         );
+        size_of(dtype, &shape).with_context(|| format!("tensor {name}"))?;
         let range = start..start + bytes;
         start = range.end;
         if bytes > 0 {

@@ -107,6 +107,8 @@ pub struct Rules {
     pub copies: Vec<(String, String)>,
     /// Tensors of published files that no network uses; an export does not have them.
     pub unused: Vec<String>,
+    /// Warnings: keys of the config that are of training alone, and are not honoured there.
+    pub notes: Vec<String>,
 }
 
 impl Rules {

@@ -236,11 +236,16 @@ fn stored(entry: Entry) -> anyhow::Result<Stored> {
 }
 
 /// The bytes of a tensor.
+///
+/// # Errors
+/// If its axes, those of size 0 left out, have more numbers than can be counted: the last ones are multiplied
+/// where a part of the tensor is taken.
 pub(crate) fn size_of(dtype: Dtype, shape: &[usize]) -> anyhow::Result<u64> {
     let (numbers, bytes) = dtype.block();
-    let n = shape.iter().try_fold(1_u64, |n, d| n.checked_mul(*d as u64));
+    let n = shape.iter().try_fold(1_u64, |n, d| n.checked_mul((*d as u64).max(1)));
     let size = n.and_then(|n| (n / numbers as u64).checked_mul(bytes as u64));
-    size.ok_or_else(|| anyhow!("its shape {shape:?} is absurd"))
+    let size = size.ok_or_else(|| anyhow!("its shape {shape:?} is absurd"))?;
+    Ok(if shape.contains(&0) { 0 } else { size })
 }
 
 /// Checks that the tensors cover all bytes, each once; each begins at the first multiple of `alignment` after
@@ -320,6 +325,9 @@ mod tests {
         assert!(change("[0,8]", "[8,0]").contains("from 8 to 0"));
         let most = usize::MAX;
         assert!(change("[2]", &format!("[{most},{most}]")).contains("is absurd"));
+        let empty = format!("\"shape\":[0,{most},{most}],\"data_offsets\":[0,0]");
+        let empty = said(&format!("{{\"a\":{{\"dtype\":\"F32\",{empty}}}}}"), 0);
+        assert!(empty.starts_with("tensor a: ") && empty.ends_with("is absurd"), "{empty}");
         assert_eq!(
             change("BF16", "I64"),
             "tensor b: its numbers are I64; known: F32, BF16, F16, U8"

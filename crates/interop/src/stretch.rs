@@ -34,7 +34,8 @@ impl Stretch {
     pub(crate) fn read(keys: &mut Keys, theta: f64) -> anyhow::Result<(f64, Self)> {
         let outside = keys.has("rope_theta");
         let theta = keys.number("rope_theta", theta)?;
-        let tables = [keys.table(NEW)?, keys.table(OLD)?];
+        // An empty old table is as none.
+        let tables = [keys.table(NEW)?, keys.table(OLD)?.filter(|old| !old.is_empty())];
         let (name, table) = match tables {
             [None, None] => return Ok((theta, Self::No)),
             [Some(new), Some(old)] if new != old => {
@@ -132,6 +133,11 @@ mod tests {
         assert_eq!(read(json!({})).unwrap(), (1e4, Stretch::No));
         let old = json!({ "rope_theta": 5e5, "rope_scaling": null });
         assert_eq!(read(old).unwrap(), (5e5, Stretch::No));
+        let both = json!({
+            "rope_theta": 7.0, "rope_scaling": {},
+            "rope_parameters": { "rope_type": "linear", "factor": 2.0 },
+        });
+        assert_eq!(read(both).unwrap(), (7.0, Stretch::Linear(2.0)));
         let new = json!({ "rope_parameters": {
             "rope_theta": 7.0, "rope_type": "yarn", "factor": 2.0,
             "original_max_position_embeddings": 16,

@@ -218,13 +218,15 @@ fn all_kinds_of_what_does_not_fit_are_shown() {
     assert_eq!(said.matches("more of these").count(), 2, "{said}");
 }
 
+/// What is said of a fixture with this value of a key of its config.
+fn with(name: &str, key: &str, value: Value) -> String {
+    let folder = copy(name);
+    change(&folder, "config.json", |config| config[key] = value.clone());
+    loaded(&folder)
+}
+
 #[test]
 fn configs_that_are_not_honoured() {
-    let with = |name: &str, key: &str, value: Value| {
-        let folder = copy(name);
-        change(&folder, "config.json", |config| config[key] = value.clone());
-        loaded(&folder)
-    };
     let said = with("llama", "model_type", json!("lama"));
     assert!(said.contains("no family is named \"lama\"; known: mixtral, olmoe"), "{said}");
     let said = with("gpt-oss-mxfp4", "quantization_config", json!({ "quant_method": "bnb" }));
@@ -251,6 +253,49 @@ fn configs_that_are_not_honoured() {
     assert!(said.contains("is not \"LlamaForCausalLM\""), "{said}");
     let said = with("mixtral", "num_experts_per_tok", json!(9));
     assert!(said.contains("k = 9 is larger than experts = 4"), "{said}");
+    let said = with("llama", "architectures", json!("LlamaForSequenceClassification"));
+    assert!(said.ends_with("\"LlamaForSequenceClassification\": expected a list"), "{said}");
+    let said = with("qwen2-moe", "decoder_sparse_step", json!(0));
+    assert!(said.ends_with("decoder_sparse_step = 0: must be at least 1"), "{said}");
+    let said = with("vit", "problem_type", json!("regression"));
+    assert!(said.contains("problem_type = \"regression\": not supported"), "{said}");
+}
+
+/// The library takes a key that is null for false, not for its default, or for a default of another kind.
+#[test]
+fn keys_that_are_null() {
+    for (name, key, part) in [
+        ("deepseek-v3", "norm_topk_prob", "norm_topk_prob = null: not supported; known: true"),
+        ("deepseek-v3", "rope_interleave", "rope_interleave = null: not supported; known: true"),
+        ("gpt-oss", "attention_bias", "tensor model.layers.0.self_attn.k_proj.bias is left"),
+        ("gpt-oss", "rope_parameters", "rope_parameters is missing"),
+        ("gpt-oss", "sliding_window", "sliding_window = null, and there are layers with a window"),
+        ("t5", "tie_word_embeddings", "tie_word_embeddings = null: leave it out"),
+    ] {
+        let said = with(name, key, Value::Null);
+        assert!(said.contains(part), "{name}: {said}");
+    }
+    assert_eq!(with("mixtral", "sliding_window", Value::Null), "");
+}
+
+/// Keys of published configs that no network depends on; of those of training, a warning says that they are not
+/// honoured.
+#[test]
+fn keys_that_do_not_matter() {
+    for (name, key, value) in [
+        ("llama", "transformers.js_config", json!({ "kv_cache_dtype": { "fp16": "float16" } })),
+        ("llama", "_attn_implementation_autoset", json!(true)),
+        ("llama", "unsloth_version", json!("2025.1")),
+        ("vit", "problem_type", json!("single_label_classification")),
+    ] {
+        assert_eq!(with(name, key, value), "", "{key}");
+    }
+    let said = with("granite-moe", "attention_dropout", json!(0.1));
+    let wanted =
+        "config.json: attention_dropout = 0.1: training here is without dropout of attention";
+    assert_eq!(said, wanted);
+    let said = with("granite-moe", "attention_dropout", json!("some"));
+    assert!(said.contains("attention_dropout = \"some\": must be a number"), "{said}");
 }
 
 #[test]

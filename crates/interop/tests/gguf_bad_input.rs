@@ -156,5 +156,20 @@ fn what_the_network_does_not_honour() {
     assert!(with_entry("general.quantization_version", 4, &[1, 0, 0, 0]).contains("known: 2"));
     let said = with_entry("llama.rope.scaling.type", 8, &text("yarn"));
     assert!(said.contains("scaling.type = \"yarn\": not supported"), "{said}");
+    // A factor without a type is not passed over.
+    let said = with_entry("llama.rope.scaling.factor", 8, &text("x"));
+    assert!(said.contains("rope_scaling: factor = \"x\": must be a number"), "{said}");
     assert!(with(&[], &[], 0).contains("num_attention_heads is missing"), "{}", with(&[], &[], 0));
+}
+
+/// llama.cpp's default holds for Mixtral too, whose configs have another one.
+#[test]
+fn a_base_of_rotary_positions_that_is_not_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.gguf");
+    let experts = entry("llama.expert_count", 4, &4_u32.to_le_bytes());
+    fs::write(&path, file(&[architecture("llama"), experts], &[], 0)).unwrap();
+    let config = CheckpointFiles::open(&path).unwrap().config;
+    assert_eq!(config["model_type"], "mixtral");
+    assert_eq!(config["rope_theta"], 10_000.0);
 }

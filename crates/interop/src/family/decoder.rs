@@ -35,7 +35,7 @@ impl Decoder {
     /// Reads the sizes, positions, norms and the head.
     pub(super) fn read(keys: &mut Keys, defaults: Defaults) -> anyhow::Result<Self> {
         keys.only("hidden_act", &[json!("silu")])?;
-        keys.only("attention_dropout", &[json!(0.0)])?;
+        let dropout = keys.number("attention_dropout", 0.0)?;
         let (theta, stretch) = Stretch::read(keys, defaults.theta)?;
         let heads = keys.size("num_attention_heads")?;
         let mut config = TransformerLmConfig {
@@ -53,10 +53,14 @@ impl Decoder {
             heads > 0 && config.depth > 0,
             "config.json: there is at least one head and one layer"
         );
+        let note = format!(
+            "config.json: attention_dropout = {dropout}: training here is without dropout of attention"
+        );
+        let notes = (dropout != 0.0).then_some(note).into_iter().collect();
         Ok(Self {
             config,
             moe: MoeConfig { layers: Placement::NONE, ..MoeConfig::default() },
-            rules: Rules::default(),
+            rules: Rules { notes, ..Rules::default() },
             vocab: keys.size("vocab_size")?,
             length: keys.size("max_position_embeddings")?,
         })

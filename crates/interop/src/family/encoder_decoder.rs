@@ -88,6 +88,7 @@ impl EncoderDecoder {
             dropout: keys.number("dropout_rate", 0.1)?,
             ..TransformerSeq2SeqConfig::default()
         };
+        keys.not_null("tie_word_embeddings")?; // the library's classes do not agree on what null is
         config.head.tied = keys.flag("tie_word_embeddings", true)?;
         config.scale_output = config.head.tied;
         ensure!(heads > 0, "config.json: num_heads = 0: must be at least 1");

@@ -23,8 +23,10 @@ use super::{
 use crate::{keys::Keys, rules::TensorRule};
 
 pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
-    if !keys.has("rope_scaling") {
-        keys.needs("rope_parameters")?;
+    // Without them, or with null, the library stretches by a YaRN of its own.
+    let old = keys.table("rope_scaling")?.is_some_and(|table| !table.is_empty());
+    if !old && !keys.has("rope_parameters") {
+        return Err(keys.error("rope_parameters is missing"));
     }
     let mut decoder = Decoder::read(keys, Defaults { theta: 150_000.0, epsilon: 1e-5 })?;
     decoder.head_width(keys)?;
@@ -77,6 +79,9 @@ fn windows(keys: &mut Keys, decoder: &mut Decoder) -> anyhow::Result<()> {
             (0..depth).filter(|block| types[*block] == known[0]).collect::<Vec<_>>()
         }
     };
+    if window.is_none() && !blocks.is_empty() {
+        return Err(keys.error("sliding_window = null, and there are layers with a window"));
+    }
     let parts = decoder.parts();
     parts.window = window.filter(|_| !blocks.is_empty());
     parts.window_layers = Placement::Blocks(blocks);

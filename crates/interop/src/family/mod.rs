@@ -129,10 +129,14 @@ pub fn describe(config: &Map<String, Value>) -> anyhow::Result<ImportedNetwork> 
         }
         bail!("config.json: no family is named {kind:?}; known: {known}")
     };
-    if let Some(Value::Array(names)) = config.get("architectures")
-        && let Some(other) = names.iter().find(|name| **name != family.architecture)
-    {
-        bail!("config.json: architectures: {other} is not {:?}", family.architecture)
+    match config.get("architectures") {
+        None | Some(Value::Null) => {}
+        Some(Value::Array(names)) => {
+            if let Some(other) = names.iter().find(|name| **name != family.architecture) {
+                bail!("config.json: architectures: {other} is not {:?}", family.architecture)
+            }
+        }
+        Some(other) => bail!("config.json: architectures = {other}: expected a list"),
     }
     check_layers(config)?;
     let mut keys = Keys::new(config);

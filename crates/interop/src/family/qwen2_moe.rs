@@ -52,11 +52,13 @@ pub(super) fn layers(keys: &mut Keys, decoder: &mut Decoder) -> anyhow::Result<(
     decoder.moe.experts = experts;
     decoder.moe.router = top_k(keys, weights)?;
     decoder.moe.expert = swiglu(keys.size("moe_intermediate_size")?);
-    let (step, dense) = (keys.maybe_size("decoder_sparse_step")?, keys.sizes("mlp_only_layers")?);
+    let step = keys.maybe_size("decoder_sparse_step")?.unwrap_or(1);
+    let dense = keys.sizes("mlp_only_layers")?;
+    if step == 0 {
+        return Err(keys.error("decoder_sparse_step = 0: must be at least 1"));
+    }
     let hidden = keys.size("intermediate_size")?;
-    let sparse = |block: &usize| {
-        !dense.contains(block) && (block + 1).is_multiple_of(step.unwrap_or(1).max(1))
-    };
+    let sparse = |block: &usize| !dense.contains(block) && (block + 1).is_multiple_of(step);
     let blocks: Vec<usize> = (0..decoder.config.depth).filter(sparse).collect();
     for (block, _, there) in decoder.blocks() {
         if !blocks.contains(&block) {

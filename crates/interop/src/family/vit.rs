@@ -4,7 +4,7 @@
 //!
 //! Keys: `hidden_size`, `num_hidden_layers`, `num_attention_heads`, `intermediate_size`, `hidden_act`,
 //! `layer_norm_eps`, `image_size`, `patch_size`, `num_channels`, `id2label` (the number of classes),
-//! `qkv_bias`.
+//! `qkv_bias`; `problem_type`, which is the loss, is of classification.
 //!
 //! Tensors: `vit.embeddings.{cls_token [1, 1, D], position_embeddings [1, N + 1, D]}`,
 //! `vit.embeddings.patch_embeddings.projection.{weight [D, C, P, P], bias}`; of each block
@@ -40,6 +40,7 @@ pub(super) fn read_with(
         keys.only(dropout, &[json!(0.0)])?;
     }
     keys.only("qkv_bias", &[json!(true)])?;
+    keys.only("problem_type", &[json!("single_label_classification")])?;
     // Labels, the head of another task, and what a masked image is rebuilt by.
     for unused in ["label2id", "pooler_act", "pooler_output_size", "encoder_stride"] {
         keys.value(unused);

@@ -87,6 +87,8 @@ pub(super) fn config(
     if let Some(scaling) = scaling(metadata)? {
         config.insert("rope_scaling".into(), scaling);
     }
+    // As llama.cpp has it where a file does not say; a config of Mixtral has another default.
+    config.entry("rope_theta").or_insert(json!(10_000.0));
     let has = |name: &str| tensors.iter().any(|(known, _)| known == name);
     config.insert("tie_word_embeddings".into(), (!has("output.weight")).into());
     if has("blk.0.attn_q.bias") {
@@ -138,7 +140,10 @@ fn heads(metadata: &Map<String, Value>, config: &Map<String, Value>) -> anyhow::
 /// How rotary positions are stretched.
 fn scaling(metadata: &Map<String, Value>) -> anyhow::Result<Option<Value>> {
     let factor = metadata.get("llama.rope.scaling.factor");
-    match metadata.get("llama.rope.scaling.type").map(|kind| kind.as_str().unwrap_or_default()) {
+    // A factor without a type is linear, as llama.cpp reads it.
+    let kind =
+        metadata.get("llama.rope.scaling.type").map(|kind| kind.as_str().unwrap_or_default());
+    match kind.or(factor.map(|_| "linear")) {
         None | Some("none") => Ok(None),
         Some("linear") => Ok(Some(json!({ "rope_type": "linear", "factor": factor }))),
         Some(other) => bail!(

@@ -40,7 +40,8 @@ impl Verb for Inspect {
         let model = describe(&checkpoint.config).with_context(place)?;
         fits(&model, &checkpoint, session.plugins).with_context(place)?;
         tokenizer_fits(&model, &checkpoint)?;
-        let wrong = not_finite(&checkpoint).with_context(place)?;
+        let mut wrong = model.rules.notes.clone();
+        wrong.extend(not_finite(&checkpoint).with_context(place)?);
         wrong.iter().for_each(|warning| session.say(&format!("warning: {warning}")));
         let about = about(&checkpoint, &model, wrong);
         if self.json.is_json() {
