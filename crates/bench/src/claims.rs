@@ -6,22 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, ensure};
 use clap::Args;
 use files::read_text;
 use jiff::civil::Date;
-use report::{
-    Claim, Finding, Format, Runs, SuiteGate, Tested, claims as test, claims_table, few, gates,
-    splice,
-};
-use serde::Deserialize;
-use serde_json::Value;
+use lab::{Answer, Session, SettingTree, Suite, Verb, committed, write_out};
+use report::{Finding, Format, Runs, Tested, claims as test, claims_table, gates, splice};
 
-use crate::register::registration;
-use lab::{
-    Answer, Session, SettingTree, Suite, Verb, committed, known_keys, typed_table, typed_tables,
-    write_out,
-};
+use crate::{register::registration, suite_claims::read};
 
 /// Where experiments lie, one folder each, with a `suite.toml` and perhaps other suites: the one of
 /// `NAME/more.toml` is called `NAME-more`.
@@ -62,17 +54,6 @@ impl Verb for Claims {
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         claims(&self.out, session.suites).map(Answer::from)
     }
-}
-
-/// The paper that a suite's claims are of, or the name of one's own hypotheses.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Paper {
-    name: String,
-    /// None for hypotheses of one's own.
-    url: Option<String>,
-    /// How the results are made, if not by training the suite.
-    command: Option<String>,
 }
 
 /// A suite with claims.
@@ -229,89 +210,4 @@ fn section(source: &Source) -> anyhow::Result<Section> {
         format!("\n## {title}: suite {suite}\n\nCommand: `{command}`. {results} {registered}\n\n");
     let table = claims_table(&format!("{name}: suite {suite}"), &tested).render(Format::Markdown);
     Ok(Section { head, table, tested })
-}
-
-/// Refuses a suite whose claims name a key or a method that is not known, or no paper.
-pub(crate) fn check(settings: &SettingTree) -> anyhow::Result<()> {
-    read(settings).map(drop)
-}
-
-/// `[paper]`, `[[claim]]` and `[[gate]]` of a suite.
-fn read(settings: &SettingTree) -> anyhow::Result<(Paper, Vec<Claim>, Vec<SuiteGate>)> {
-    let paper = settings.table().and_then(|table| table.get("paper"));
-    let paper =
-        paper.ok_or_else(|| anyhow!("{}: claims need a [paper] with a name", settings.place()))?;
-    known_keys(paper, &["name", "url", "command"])?;
-    let paper = typed_table(paper, "paper")?;
-    let claims: Vec<Claim> = typed_tables(settings, "claim")?;
-    let methods = methods(settings);
-    for claim in &claims {
-        for method in [Some(&claim.method), claim.against.as_ref()].into_iter().flatten() {
-            // A search adds how it found the network: "supernet, evolution".
-            let known = |known: &String| {
-                method
-                    .strip_prefix(known)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(", "))
-            };
-            ensure!(
-                methods.is_empty() || methods.iter().any(known),
-                "{}: claim {:?}: no method is named {method:?}; known: {}",
-                settings.place(),
-                claim.claim,
-                few(&methods)
-            );
-        }
-    }
-    Ok((paper, claims, typed_tables(settings, "gate")?))
-}
-
-/// The names of the methods of a suite: those that are given, else those of the routers.
-fn methods(settings: &SettingTree) -> Vec<String> {
-    let methods = settings.value().get("method").and_then(Value::as_array).cloned();
-    let name = |method: &Value| {
-        let router = &method["moe"]["router"];
-        let named = method["name"].as_str().or(router.as_str()).or(router["kind"].as_str());
-        named.map(String::from)
-    };
-    methods.iter().flatten().filter_map(name).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn wrong(text: &str) -> String {
-        let settings = SettingTree::parse("s.toml", text).unwrap();
-        format!("{:#}", read(&settings).err().unwrap())
-    }
-
-    #[test]
-    fn the_claim_of_the_page_on_experiments_is_one_of_the_suite_that_is_written() {
-        let page = include_str!("../../../docs/add-an-experiment.md");
-        let after = page.split_once("```toml\n").expect("it has the block").1;
-        let claim = after.split_once("```").expect("the block ends").0;
-        let suite = include_str!("../../lab/templates/router/suite.toml");
-        let paper = "[paper]\nname = 'P'\nurl = 'https://x'\n";
-        let settings = SettingTree::parse("s.toml", &format!("{suite}{paper}{claim}")).unwrap();
-        assert_eq!(read(&settings).unwrap().1.len(), 1);
-        let wrong_router = claim.replace("\"sample\"", "\"simple\"");
-        let err = wrong(&format!("{suite}{paper}{wrong_router}"));
-        assert!(err.ends_with("known: sample, top-k, random, dense"), "{err}");
-    }
-
-    #[test]
-    fn what_is_misspelt_is_named_with_its_place() {
-        let claim = "[[claim]]\nclaim = 'a'\neffect = 'b'\nmetric = 'accuracy'\n";
-        assert!(wrong(claim).starts_with("s.toml:1: claims need a [paper]"));
-        let paper = "[paper]\nname = 'P'\nurl = 'https://x'\n";
-        let err = wrong(&format!("{paper}{claim}methd = 'm'\n"));
-        assert!(err.starts_with("s.toml:8: claim: unknown key `methd`"), "{err}");
-        let err = wrong(&format!("{paper}[[method]]\nname = 'n'\n{claim}method = 'm'\n"));
-        assert!(err.contains("claim \"a\": no method is named \"m\"; known: n"), "{err}");
-        let err = wrong(&format!("{paper}ulr = 'x'\n{claim}"));
-        assert!(
-            err.starts_with("s.toml:4: unknown key \"ulr\"; known: name, url, command"),
-            "{err}"
-        );
-    }
 }

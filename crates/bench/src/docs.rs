@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::{
     blocks,
-    router_speed::{self, EXPERTS, RouterCost},
+    speed::routers::{self as router_speed, EXPERTS, RouterCost},
     tour,
 };
 

@@ -4,12 +4,10 @@ mod blocks;
 mod claims;
 mod docs;
 mod register;
-mod router_speed;
 mod score;
 mod simulate;
 mod speed;
-mod step_speed;
-mod syncs;
+mod suite_claims;
 mod tour;
 
 use std::process::ExitCode;

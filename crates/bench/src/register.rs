@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::claims;
+use crate::suite_claims;
 
 /// Which suite.
 #[derive(Args)]
@@ -35,7 +35,7 @@ impl Verb for Register {
         let place = || self.file.display().to_string();
         let text = files::read_text(&self.file).with_context(place)?;
         let settings = SettingTree::parse(&place(), &text)?;
-        claims::check(&settings)?;
+        suite_claims::check(&settings)?;
         let today = Timestamp::now().strftime("%Y-%m-%d").to_string().parse()?;
         let (text, said) = registered(&place(), &text, &settings, today)?;
         write_atomic(&self.file, text.as_bytes()).with_context(place)?;

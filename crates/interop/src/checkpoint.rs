@@ -15,6 +15,7 @@ use crate::{
     gguf::{self, Gguf},
     packed::pack,
     pickled,
+    place::TensorPlace,
     shard::{Shard, Stored},
 };
 
@@ -39,20 +40,6 @@ pub struct CheckpointFiles {
     within: Option<Result<Value, String>>,
     shards: Vec<Shard>,
     places: BTreeMap<String, TensorPlace>,
-}
-
-/// Where a tensor is: the number of its shard; of blocks whose scales are apart, these too.
-#[derive(Clone, Debug)]
-pub(crate) struct TensorPlace {
-    pub(crate) shard: usize,
-    pub(crate) stored: Stored,
-    pub(crate) scales: Option<(usize, Stored)>,
-}
-
-impl TensorPlace {
-    fn new(shard: usize, stored: &Stored) -> Self {
-        Self { shard, stored: stored.clone(), scales: None }
-    }
 }
 
 impl CheckpointFiles {

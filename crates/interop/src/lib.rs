@@ -26,6 +26,7 @@ mod load;
 mod names;
 mod packed;
 mod pickled;
+mod place;
 mod rules;
 mod shard;
 mod stretch;

@@ -13,8 +13,8 @@ use anyhow::ensure;
 
 use crate::{
     blocks::BLOCK,
-    checkpoint::TensorPlace,
     dtype::Dtype,
+    place::TensorPlace,
     shard::{Order, Stored},
 };
 

@@ -19,7 +19,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The text is no csv: a row with too few fields, a quote that is never closed.
-    #[error("{place}: {message}; the columns are {}", crate::row::NEEDED.join(","))]
+    #[error("{place}: {message}; the columns are {}", crate::columns::NEEDED.join(","))]
     Csv {
         /// File and line.
         place: String,
@@ -27,7 +27,7 @@ pub enum Error {
         message: String,
     },
     /// A documented column is not there.
-    #[error("{file}:1: column {column:?} is missing; the columns are {}", crate::row::NEEDED.join(","))]
+    #[error("{file}:1: column {column:?} is missing; the columns are {}", crate::columns::NEEDED.join(","))]
     NoColumn {
         /// The file.
         file: String,
@@ -35,7 +35,7 @@ pub enum Error {
         column: &'static str,
     },
     /// A field that should be a number is none.
-    #[error("{place}: {column} = {value:?} is not {wanted}; the columns are {}", crate::row::NEEDED.join(","))]
+    #[error("{place}: {column} = {value:?} is not {wanted}; the columns are {}", crate::columns::NEEDED.join(","))]
     BadNumber {
         /// File and line.
         place: String,

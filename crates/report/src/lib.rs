@@ -37,6 +37,7 @@
 pub mod analysis;
 mod best;
 mod budget;
+mod columns;
 mod comparison;
 mod error;
 mod examples;
@@ -63,6 +64,7 @@ pub mod trace;
 mod verbs;
 mod visible;
 
+pub use columns::COLUMNS;
 pub use comparison::comparison;
 pub use error::Error;
 pub use examples::{ExampleRow, ExampleScores};
@@ -70,7 +72,7 @@ pub use few::few;
 pub use metric::{Better, direction};
 pub use page::{Figure, Page, page, page_into, plots, trace_figures};
 pub use query::Query;
-pub use row::{COLUMNS, Row};
+pub use row::Row;
 pub use runs::Runs;
 pub use series::{Curve, Line, Load};
 pub use setting::{Scores, Setting};

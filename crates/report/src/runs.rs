@@ -10,11 +10,7 @@ use std::{
 
 use files::read_text;
 
-use crate::{
-    Error, ExampleScores, Row,
-    field::written,
-    row::{COLUMNS, Header},
-};
+use crate::{Error, ExampleScores, Row, columns::COLUMNS, field::written, row::Header};
 
 /// The rows of one or more files.
 #[derive(Clone, Debug, Default, PartialEq)]

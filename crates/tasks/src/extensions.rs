@@ -1,12 +1,11 @@
 //! Extensions of [`Task`](crate::Task): features of only some tasks. A task implements the trait, and
-//! returns itself from the accessor of that extension (`as_text`, ...).
-
-use std::sync::Arc;
+//! returns itself from the accessor of that extension (`as_text`, ...). `FoldedTask`, which gives tasks, is in
+//! `task.rs`.
 
 use burn::prelude::*;
 use moe::Input;
 
-use crate::{Batch, Question, Score, Split, Task, Tokenizer};
+use crate::{Batch, Question, Score, Split, Tokenizer};
 
 /// A task whose inputs are text: [`Task::as_text`](crate::Task::as_text).
 pub trait TextTask {
@@ -78,14 +77,6 @@ pub trait ConditionedTask {
 
     /// The condition of the whole batch, `[1, condition_width]`.
     fn condition(&self, batch: &Batch) -> Tensor<2>;
-}
-
-/// A task whose splits follow from the run's seed, as for cross-validation:
-/// [`Task::as_folded`](crate::Task::as_folded). Its test examples are others for each seed, so it is no
-/// classification in the sense of [`Task::is_classification`](crate::Task::is_classification).
-pub trait FoldedTask {
-    /// The task with the splits of a seed. It is not folded.
-    fn of_seed(&self, seed: u64) -> Arc<dyn Task>;
 }
 
 /// A task with measures that are no means over examples, such as average precisions:

@@ -15,6 +15,7 @@ pub mod raw;
 mod registry;
 mod score;
 pub mod soccer;
+mod split;
 pub mod synthetic;
 mod task;
 #[cfg(test)]
@@ -28,13 +29,14 @@ pub mod vision;
 pub use batch::{Batch, TextFacts};
 pub use data::{DataDigest, DataDir, DataError, Origin};
 pub use extensions::{
-    AttackedTask, ClusteredTask, ConditionedTask, FoldedTask, Property, SequentialTask, StreamTask,
-    TextTask, WholeSplitTask,
+    AttackedTask, ClusteredTask, ConditionedTask, Property, SequentialTask, StreamTask, TextTask,
+    WholeSplitTask,
 };
 pub use grouped::Grouped;
 pub use registry::{BuildTask, LoadedTask, Tasks, same_answers};
 pub use score::{Score, cross_entropy};
-pub use task::{BatchPosition, LoadTask, Split, Task};
+pub use split::{BatchPosition, Split};
+pub use task::{FoldedTask, LoadTask, Task};
 pub use text::{AnswerChoice, CHOICE_METRICS, Question, Tokenizer};
 pub use translation_task::{TranslationTask, Writing};
 

@@ -3,54 +3,12 @@
 use std::sync::Arc;
 
 use burn::prelude::*;
-use moe::{Domain, Hyper, stable_hash};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use moe::{Domain, Hyper};
 
 use crate::{
-    AttackedTask, Batch, ClusteredTask, ConditionedTask, DataDir, DataError, FoldedTask, Score,
-    SequentialTask, StreamTask, TextTask, TranslationTask, WholeSplitTask, cross_entropy,
+    AttackedTask, Batch, BatchPosition, ClusteredTask, ConditionedTask, DataDir, DataError, Score,
+    SequentialTask, Split, StreamTask, TextTask, TranslationTask, WholeSplitTask, cross_entropy,
 };
-
-/// A part of a task's data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Split {
-    /// For fitting weights.
-    Train,
-    /// For choices between settings, and for stopping.
-    Valid,
-    /// For the reported measures, used once, when a run is over.
-    Test,
-}
-
-impl Split {
-    /// The name used in csv files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Split::Train => "train",
-            Split::Valid => "valid",
-            Split::Test => "test",
-        }
-    }
-}
-
-/// The position of a training batch in the endless stream of a run's examples. Everything random in the
-/// batch follows from it, so that a resumed run draws the same again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BatchPosition {
-    /// The run's seed.
-    pub seed: u64,
-    /// The number of the first example.
-    pub position: usize,
-}
-
-impl BatchPosition {
-    /// A generator for the purpose `what` of example `index` of the batch.
-    pub fn rng(self, what: &str, index: usize) -> ChaCha8Rng {
-        let (seed, position) = (self.seed, self.position + index);
-        ChaCha8Rng::seed_from_u64(stable_hash(&format!("{what}/{seed}/{position}")))
-    }
-}
 
 /// Data, a loss and metrics. Seven methods are required; those after them have defaults, and the last
 /// ones, `as_...`, give access to the extensions that a task implements besides.
@@ -152,6 +110,14 @@ pub trait Task: Send + Sync {
     fn as_sequential(&self) -> Option<&dyn SequentialTask> {
         None
     }
+}
+
+/// A task whose splits follow from the run's seed, as for cross-validation:
+/// [`Task::as_folded`]. Its test examples are others for each seed, so it is no
+/// classification in the sense of [`Task::is_classification`].
+pub trait FoldedTask {
+    /// The task with the splits of a seed. It is not folded.
+    fn of_seed(&self, seed: u64) -> Arc<dyn Task>;
 }
 
 /// The mean of losses `[B * T]` of a batch over the answers that count.

@@ -1,11 +1,10 @@
-//! Settings of training: budget and optimizer. The schedule of the rate is in `schedule.rs`.
+//! Settings of training: budget, optimizer, schedule. The rate of each step is computed in `schedule.rs`.
 
 use moe::config;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     edit::WorkersConfig,
-    schedule::{Schedule, Shape},
     spikes::{Damage, SpikesConfig},
 };
 
@@ -18,6 +17,36 @@ pub enum Optimizer {
     Adamw,
     /// Stochastic gradient descent with momentum; weight decay is part of the gradient.
     Sgd,
+}
+
+/// The course of the learning rate after the warm-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// It stays.
+    Constant,
+    /// Half a cosine down to the final rate.
+    /// Loshchilov, Hutter. *SGDR*. ICLR 2017. <https://arxiv.org/abs/1608.03983>
+    Cosine,
+    /// Warm-up, stable, decay: it stays, then falls to the final rate.
+    /// Hu et al. *MiniCPM*. 2024. <https://arxiv.org/abs/2404.06395>
+    Wsd,
+    /// It stays, and is halved once, at 60 % of the steps; there is no final rate.
+    /// Ling team. *Every FLOP Counts*. 2025. <https://arxiv.org/abs/2503.05139>
+    Halving,
+}
+
+/// The decay of `wsd`. t goes from 0 to 1, f is the final rate as a share of the largest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// 1 - t (1 - f).
+    Linear,
+    /// f + (1 - f) (1 + cos(pi t)) / 2.
+    Cosine,
+    /// 1 / sqrt(1 + t (1 / f^2 - 1)): the one curve a / sqrt(t + b) with both ends. Ling names the
+    /// shape of its annealing and the ends, and no formula.
+    InverseSqrt,
 }
 
 config! {
@@ -119,7 +148,9 @@ impl TrainConfig {
             };
             return Err(format!("{key} = {value}: must be {range}"));
         }
-        self.check_schedule()?;
+        if self.shape == Shape::InverseSqrt && self.final_lr == 0.0 {
+            return Err("shape = \"inverse-sqrt\" never ends at final_lr = 0".into());
+        }
         if let Some(spikes) = &self.spikes {
             spikes.check()?;
         }
@@ -155,6 +186,9 @@ mod tests {
         assert_eq!(err, "accumulate = 5 does not divide batch = 32");
         assert!(wrong(TrainConfig { beta2: 1.5, ..default() }).contains("beta2 = 1.5"));
         assert!(wrong(TrainConfig { lr: f64::NAN, ..default() }).contains("lr = NaN"));
+        let shape = Shape::InverseSqrt;
+        let err = wrong(TrainConfig { shape, final_lr: 0.0, ..default() });
+        assert!(err.starts_with("shape = \"inverse-sqrt\""), "{err}");
         assert_eq!(default().check(), Ok(()));
     }
 }

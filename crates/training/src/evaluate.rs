@@ -9,7 +9,7 @@ use crate::{
     ExampleScore,
     batch_facts::{put_batch_facts, real_examples},
     choices, example_scores,
-    learner::add_reports,
+    layer_reports::{add_reports, mean_over},
     order::all_in_rows,
     segment_memory::SegmentMemory,
     translations::{self, WritingSpeed},
@@ -72,12 +72,6 @@ impl Evaluation {
         let named = named.map(|(name, value)| (name.to_string(), value));
         named.chain(self.layer_metrics.iter().cloned()).collect()
     }
-}
-
-/// A mean over the layers, if there are any.
-pub(crate) fn mean_over(layers: &[LayerReport], of: impl Fn(&LayerReport) -> f64) -> Option<f64> {
-    let sum: f64 = layers.iter().map(of).sum();
-    (!layers.is_empty()).then(|| sum / layers.len() as f64)
 }
 
 /// Runs the network over a whole split. `model` is one that is not trained, from `valid()`.

@@ -19,7 +19,7 @@ use crate::{
     checkpoint::State,
     clip_global_norm,
     edit::{LocalSgd, replica},
-    evaluate::mean_over,
+    layer_reports::{add_reports, mean_over},
     objective::{Answered, Value},
     optimizer::optimizer_of,
     parallel::{GradientSum, Leader, PartMetrics, agree},
@@ -389,16 +389,6 @@ impl<'a> StepSums<'a> {
     ) -> (GradientsParams, (f64, Vec<LayerReport>, Vec<(String, f64)>)) {
         self.metrics.loads(if watched { &self.loads } else { &[] });
         (self.gradient.total(model), self.metrics.joined(&*self.share.world))
-    }
-}
-
-/// Joins the reports of the layers on one more batch; of supernets, not each batch has all layers.
-pub(crate) fn add_reports(sums: &mut Vec<LayerReport>, reports: &[LayerReport]) {
-    for (layer, report) in reports.iter().enumerate() {
-        match sums.get_mut(layer) {
-            Some(sum) => sum.add(report),
-            None => sums.push(report.clone()),
-        }
     }
 }
 

@@ -5,39 +5,7 @@
 
 use std::f64::consts::PI;
 
-use serde::{Deserialize, Serialize};
-
-use crate::TrainConfig;
-
-/// The course of the learning rate after the warm-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Schedule {
-    /// It stays.
-    Constant,
-    /// Half a cosine down to the final rate.
-    /// Loshchilov, Hutter. *SGDR*. ICLR 2017. <https://arxiv.org/abs/1608.03983>
-    Cosine,
-    /// Warm-up, stable, decay: it stays, then falls to the final rate.
-    /// Hu et al. *MiniCPM*. 2024. <https://arxiv.org/abs/2404.06395>
-    Wsd,
-    /// It stays, and is halved once, at 60 % of the steps; there is no final rate.
-    /// Ling team. *Every FLOP Counts*. 2025. <https://arxiv.org/abs/2503.05139>
-    Halving,
-}
-
-/// The decay of `wsd`. t goes from 0 to 1, f is the final rate as a share of the largest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Shape {
-    /// 1 - t (1 - f).
-    Linear,
-    /// f + (1 - f) (1 + cos(pi t)) / 2.
-    Cosine,
-    /// 1 / sqrt(1 + t (1 / f^2 - 1)): the one curve a / sqrt(t + b) with both ends. Ling names the
-    /// shape of its annealing and the ends, and no formula.
-    InverseSqrt,
-}
+use crate::{Schedule, Shape, TrainConfig};
 
 /// The share of the steps in which `wsd` decays. Our choice; MiniCPM needs 10 %.
 const DECAY: f64 = 0.2;
@@ -91,14 +59,6 @@ impl TrainConfig {
     fn share_before(&self, step: usize) -> f64 {
         step as f64 / self.steps.max(1) as f64
     }
-
-    /// Checks the settings of the schedule. The message begins with the key.
-    pub(crate) fn check_schedule(&self) -> Result<(), String> {
-        match self.shape == Shape::InverseSqrt && self.final_lr == 0.0 {
-            true => Err("shape = \"inverse-sqrt\" never ends at final_lr = 0".into()),
-            false => Ok(()),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -149,13 +109,5 @@ mod tests {
         for (step, rate) in [(20, 2.0), (59, 2.0), (60, 1.0), (99, 1.0)] {
             near(config(Schedule::Halving).lr_at(step), rate);
         }
-    }
-
-    #[test]
-    fn what_does_not_fit_is_named() {
-        let shape = Shape::InverseSqrt;
-        let config = TrainConfig { shape, final_lr: 0.0, ..TrainConfig::default() };
-        let err = config.check().unwrap_err();
-        assert!(err.starts_with("shape = \"inverse-sqrt\""), "{err}");
     }
 }

@@ -4,61 +4,18 @@
 //! AdamW. All that is random follows from the seed and the step, so a run that was killed and goes on
 //! from its checkpoint ends with the same bits as one that never stopped.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::{io, time::Instant};
 
 use backbones::AnyBackbone;
-use burn::prelude::*;
 use tasks::{Split, Task};
 
 use crate::{
-    Checkpoint, CheckpointError, Evaluation, ExampleScore, LogMark, Objective, Order, ProcessGroup,
-    StepLog, StepRow, TrainConfig, evaluate,
+    Checkpoint, Evaluation, ExampleScore, LogMark, Order, ProcessGroup, Run, StepLog, StepRow,
+    TrainError, Watch, evaluate,
     finite::{check_evaluation, check_parameters},
     learner::{Learner, Now, StepMetrics, begin},
-    tracer::{Span, StepTracer, timed},
+    tracer::{Span, timed},
 };
-
-/// The task, settings and folder of a run.
-pub struct Run<'a> {
-    /// The task to learn.
-    pub task: &'a dyn Task,
-    /// Budget, optimizer and schedule.
-    pub config: &'a TrainConfig,
-    /// Seeds data order and everything random in the passes.
-    pub seed: u64,
-    /// The device, without autodiff.
-    pub device: &'a Device,
-    /// The run's own folder; it exists.
-    pub folder: &'a Path,
-    /// Whether the test split is evaluated, once, at the end. A run that serves to choose a setting
-    /// must not use it.
-    pub test: bool,
-    /// What is minimised in the place of the task's loss, if it is another value.
-    pub objective: Option<&'a dyn Objective>,
-    /// A tracer of the time that each part of a step takes; it changes nothing in the run.
-    pub tracer: Option<&'a StepTracer>,
-}
-
-/// An observer of a run.
-pub trait Watch {
-    /// `done` steps are done.
-    fn step(&mut self, done: usize);
-    /// Whether the run should stop with a checkpoint.
-    fn stop(&self) -> bool;
-    /// Whether [`Watch::observe`] is to be called.
-    fn observes(&self) -> bool {
-        false
-    }
-    /// The network after `done` steps, not for training: at the start, with each evaluation, and at
-    /// the end. It must not change the run.
-    fn observe(&mut self, _done: usize, _model: &AnyBackbone) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// The result of a run.
 pub struct Outcome {
@@ -77,52 +34,6 @@ pub struct Outcome {
     pub flops: f64,
     /// Further metrics of the training, by name.
     pub metrics: Vec<(String, f64)>,
-}
-
-/// The reason for which a run did not end.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainError {
-    /// A loss, a parameter, a routing weight or a measure is not finite.
-    #[error("{what} is {value} at step {step}")]
-    Diverged {
-        /// The step, counted from 1; 0 before the first.
-        step: usize,
-        /// The name of the number.
-        what: String,
-        /// NaN or infinity.
-        value: f32,
-    },
-    /// Another process of the run cannot begin.
-    #[error("process {rank}: {message}")]
-    Elsewhere {
-        /// Its rank.
-        rank: usize,
-        /// Its error.
-        message: String,
-    },
-    /// `train.only` does not fit the network.
-    #[error("train.only: {0}")]
-    Scope(String),
-    /// It was stopped. A checkpoint exists.
-    #[error("stopped after step {step}")]
-    Stopped {
-        /// Steps done.
-        step: usize,
-    },
-    /// The checkpoint cannot be read or written.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// The observer of the network cannot write its file.
-    #[error("{0}")]
-    Observer(io::Error),
-    /// The log, or the scores of the test examples, cannot be read or written.
-    #[error("{path}: {source}")]
-    Log {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
 }
 
 /// Trains `model`, as the run begins and on an autodiff device, from the start or from the run's

@@ -10,6 +10,7 @@ use super::{
     per_layer::{Hidden, PerLayer, SideExperts},
     positions::PositionKind,
     relative::{RelativeConfig, RelativePositions},
+    side::Side,
 };
 use crate::{BackboneSpec, HeadConfig, Norm, Wiring};
 
@@ -84,15 +85,6 @@ config! {
 
 fn is_true(value: &bool) -> bool {
     *value
-}
-
-/// Encoder or decoder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// What reads the source.
-    Encoder,
-    /// What writes the target.
-    Decoder,
 }
 
 impl TransformerSeq2SeqConfig {

@@ -4,13 +4,14 @@ use burn::{module::Module, prelude::*};
 use moe::{ConfigError, Init, Pass, TokenIds};
 
 use super::{
-    config::{Side, TransformerSeq2SeqConfig},
+    config::TransformerSeq2SeqConfig,
     encoder::{Entrance, feed_forward},
     layer::DecoderLayer,
     mask::{both, causal_mask},
     memory::{Encoded, Memory},
     multi_head::MultiHead,
     relative::RelativePositions,
+    side::Side,
 };
 use crate::{BackboneSpec, Norm};
 

@@ -4,7 +4,7 @@ use burn::{module::Module, prelude::*};
 use moe::{ConfigError, Init, Pass, RealTokens, TokenIds};
 
 use super::{
-    config::{Side, TransformerSeq2SeqConfig},
+    config::TransformerSeq2SeqConfig,
     dropout::dropout,
     layer::EncoderLayer,
     mask::{both, padding_mask},
@@ -12,6 +12,7 @@ use super::{
     multi_head::MultiHead,
     positions::PositionTable,
     relative::RelativePositions,
+    side::Side,
 };
 use crate::{BackboneSpec, FeedForward, Norm};
 

@@ -39,8 +39,9 @@ mod per_layer;
 mod positions;
 mod relative;
 mod search;
+mod side;
 
-pub use config::{Side, TransformerSeq2SeqConfig};
+pub use config::TransformerSeq2SeqConfig;
 pub use decoder::Decoder;
 pub use dropout::{check_dropout, dropout};
 pub use encoder::{Encoder, Entrance};
@@ -53,6 +54,7 @@ pub use per_layer::{Hidden, PerLayer};
 pub use positions::{PositionKind, PositionTable, sinusoids};
 pub use relative::{RelativeConfig, RelativePositions};
 pub use search::{BeamSearch, beam_search, greedy, translate};
+pub use side::Side;
 
 use burn::{module::Module, nn::Embedding, prelude::*};
 use moe::{ConfigError, Domain, Init, Input, Pass, RealTokens};

@@ -16,7 +16,7 @@ use burn::{
 };
 use moe::{Init, config};
 
-use super::config::Side;
+use super::side::Side;
 
 config! {
     /// The buckets of relative positions.

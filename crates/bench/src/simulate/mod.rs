@@ -51,7 +51,8 @@ pub(crate) struct Simulate {
     /// Only this placement of the experts; all if left out
     #[arg(long, value_enum)]
     placement: Option<Rule>,
-    /// The most further copies of the busiest experts in the placement `replicated`; no rank has two of one
+    /// Largest number of additional copies of the busiest experts in the placement `replicated`; a rank has
+    /// at most one copy of an expert
     #[arg(long, default_value_t = 8)]
     copies: usize,
     /// Tokens of a rank in a step
@@ -63,9 +64,9 @@ pub(crate) struct Simulate {
     /// Hidden width of an expert of two matrices
     #[arg(long, default_value_t = 512)]
     hidden: usize,
-    /// Share of the steps that the router saves at equal quality, relative to balanced routing; prints from
-    /// how many of these ranks its skew costs more, which is where a step takes more than 1 / (1 - SHARE)
-    /// times as long as with balanced loads
+    /// Share of the steps that the router saves at equal quality, relative to balanced routing; adds the
+    /// number of ranks from which its uneven loads cost more than that: a step then takes more than
+    /// 1 / (1 - SHARE) times as long as with balanced loads
     #[arg(long, value_name = "SHARE")]
     gain: Option<f64>,
     /// Repetitions of each measurement, with several processes

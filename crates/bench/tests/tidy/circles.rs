@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::tree::{code, root, sources, stem};
+use crate::tree::{code, names, root, sources, stem};
 
 /// What each name uses.
 type Graph = BTreeMap<String, BTreeSet<String>>;
@@ -161,17 +161,19 @@ fn circles(mut graph: Graph) -> Graph {
     }
 }
 
+/// Of all crates: the files of each folder. Of `moe` and `lab` the folders too, by the orders above.
 #[test]
-fn no_folder_of_moe_and_lab_has_a_circle() {
-    for of in ["moe", "lab"] {
+fn no_folder_has_a_circle_of_files() {
+    for of in names("crates") {
         let mut uses = 0;
-        for (folder, files) in folders(of) {
+        for (folder, files) in folders(&of) {
             let graph = files_used(&folder, files);
             uses += graph.values().filter(|used| !used.is_empty()).count();
             let left = circles(graph);
             assert!(left.is_empty(), "{of}/{folder}: a circle in {left:?}");
         }
-        assert!(uses > 10, "{of}: the search finds what is there");
+        let is_large = ["moe", "lab", "report", "tasks", "training"].contains(&of.as_str());
+        assert!(uses > 10 || !is_large, "{of}: the search finds what is there");
     }
 }
 

@@ -82,7 +82,7 @@ fn kernels_are_left_out_in_tests_and_counts_alone() {
     for (sources, name) in programs {
         for (path, text) in sources {
             let path = path.to_string_lossy();
-            let may = name == "kernels" || path.ends_with("bench/src/syncs.rs");
+            let may = name == "kernels" || path.ends_with("bench/src/speed/syncs.rs");
             assert!(may || !code(&text).contains("without_kernels"), "{path}");
         }
     }

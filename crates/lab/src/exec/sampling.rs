@@ -15,13 +15,13 @@ use rand_chacha::ChaCha8Rng;
 /// The settings of sampling.
 #[derive(Args, Clone)]
 pub(crate) struct Sampling {
-    /// Below 1 likely tokens become likelier; 0 takes the likeliest each time
+    /// Temperature of the softmax: below 1 likely tokens are drawn more often; 0 always takes the likeliest
     #[arg(long, default_value_t = 1.0)]
     temperature: f64,
-    /// Only the K likeliest tokens; all if left out
+    /// Draw from the K likeliest tokens only; from all if left out
     #[arg(long, value_name = "K")]
     top_k: Option<usize>,
-    /// Only the likeliest tokens that have this share of the probability together
+    /// Draw from the smallest set of likeliest tokens whose probabilities sum to this share
     #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
     top_p: f64,
 }

@@ -1,11 +1,8 @@
 //! The plots of a page, each with a name for its file and the words under it.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    hash::{DefaultHasher, Hash, Hasher},
-};
+use std::collections::{BTreeSet, HashMap};
 
-use super::{Page, lengths, traces};
+use super::{Figure, Page, lengths, traces};
 use crate::{
     Better, Curve, Load, Query, Row, Setting, direction,
     metric::metric_of_curve,
@@ -14,42 +11,6 @@ use crate::{
     setting::distinct,
     stats::mean,
 };
-
-/// One plot.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Figure {
-    /// A name for its file, without an ending.
-    pub name: String,
-    /// The figure.
-    pub svg: String,
-    /// The caption.
-    pub caption: String,
-}
-
-impl Figure {
-    /// A plot; the words of its name are joined to what every file system takes.
-    pub(super) fn new(name: &[&str], svg: String, caption: String) -> Self {
-        let name = name.join("-").to_lowercase();
-        let plain = |letter: char| if letter.is_alphanumeric() { letter } else { '-' };
-        let name: String = name.chars().map(plain).collect();
-        Self { name: of_file(name), svg, caption }
-    }
-}
-
-/// A name that file systems take: of one that is too long the beginning, and a number that tells it from others.
-fn of_file(name: String) -> String {
-    const MOST: usize = 200;
-    if name.len() <= MOST {
-        return name;
-    }
-    let mut hash = DefaultHasher::new();
-    name.hash(&mut hash);
-    let mut end = MOST - 17;
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}-{:016x}", &name[..end], hash.finish())
-}
 
 /// The plots of one setting.
 pub(super) struct Figures {
@@ -228,14 +189,5 @@ mod tests {
         let groups = grouped(&all.iter().collect::<Vec<_>>(), |curve| &curve.name);
         let seeds = |name: &str| groups[name].iter().map(|c| c.seed).collect::<Vec<_>>();
         assert_eq!((groups.len(), seeds("m0"), seeds("m1")), (2, vec![0, 2, 4], vec![1, 3]));
-    }
-
-    #[test]
-    fn names_are_for_files() {
-        let figure = Figure::new(&["digits", "valid/loss"], String::new(), String::new());
-        assert_eq!(figure.name, "digits-valid-loss");
-        let long = |end: &str| Figure::new(&[&"ä".repeat(300), end], String::new(), String::new());
-        let (a, b) = (long("a").name, long("b").name);
-        assert!(a != b && a.len() <= 200 && a == long("a").name, "{a}");
     }
 }

@@ -1,6 +1,6 @@
 //! Quality by the length of training, where a suite has the same method at several lengths.
 
-use super::figures::Figure;
+use super::Figure;
 use crate::{Line, Query, Setting, metric::range, plot::curves, setting::distinct, stats::mean};
 
 /// The lines of methods that are named `NAME, N steps` and were trained for N steps: NAME against N. None

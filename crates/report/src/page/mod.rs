@@ -3,6 +3,7 @@
 //! It can be read in light and dark, on paper, and by a screen reader: every plot says in words
 //! what it shows, and its numbers stand in a table. What there are no data for is left out.
 
+mod figure;
 mod figures;
 mod html;
 mod lengths;
@@ -22,7 +23,7 @@ use crate::{
     trace::{Trace, check_layers},
     verbs::{Detail, ledger_html, rank_in},
 };
-pub use figures::Figure;
+pub use figure::Figure;
 use figures::Figures;
 use html::{escape, id};
 

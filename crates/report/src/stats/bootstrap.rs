@@ -7,29 +7,11 @@
 //! with the standard deviation of the drawn statistics as standard error (Efron, Tibshirani. *An
 //! Introduction to the Bootstrap*. 1993, section 12.2); `scripts/coverage` measures both.
 
-use serde::Serialize;
-
 use super::{
+    interval::Interval,
     mean::{t_quantile, variance},
     rng::Rng,
 };
-
-/// A 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Interval {
-    /// The lower end.
-    pub low: f64,
-    /// The upper end.
-    pub high: f64,
-}
-
-impl Interval {
-    /// The part of the interval that lies within a range.
-    #[must_use]
-    pub fn within(self, [low, high]: [f64; 2]) -> Self {
-        Self { low: self.low.clamp(low, high), high: self.high.clamp(low, high) }
-    }
-}
 
 /// The number of bootstrap resamples. The width has a relative error of about two hundredths.
 pub const RESAMPLES: usize = 2_000;

@@ -11,7 +11,7 @@
 //! interaction three times and the seeds (n - 1) / n times: `scripts/coverage` measures both.
 
 use super::{
-    bootstrap::Interval,
+    interval::Interval,
     mean::{average, t_quantile},
 };
 

@@ -2,7 +2,8 @@
 //! moves. Agarwal et al. 2021, <https://arxiv.org/abs/2108.13264>, section 4.3.
 
 use super::{
-    bootstrap::{Interval, RESAMPLES, of_statistics},
+    bootstrap::{RESAMPLES, of_statistics},
+    interval::Interval,
     mean::average,
     rng::Rng,
 };

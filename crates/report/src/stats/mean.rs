@@ -3,7 +3,7 @@
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use super::Interval;
+use super::interval::Interval;
 
 /// A mean with its 95 % t interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

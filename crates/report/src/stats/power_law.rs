@@ -5,7 +5,7 @@
 //! takes to come to a loss.
 
 use super::{
-    bootstrap::Interval,
+    interval::Interval,
     regression::{Straight, least_squares},
 };
 

@@ -5,7 +5,7 @@
 //! involved*. Biometrika 1947. <https://doi.org/10.1093/biomet/34.1-2.28>
 
 use super::{
-    bootstrap::Interval,
+    interval::Interval,
     mean::{average, t_quantile, variance},
 };
 

@@ -26,7 +26,8 @@ use super::{
     measured::{TrackMeasures, add_official},
     players::unit,
     reidentification::histogram,
-    sequences::{Clip, SequencesConfig, load},
+    sequences::{Clip, load},
+    sequences_config::SequencesConfig,
     tracker::MEMORY,
     triplet::{self, triplet},
 };

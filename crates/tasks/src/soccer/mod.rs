@@ -19,6 +19,7 @@ mod pitch;
 mod players;
 mod reidentification;
 mod sequences;
+mod sequences_config;
 mod tracker;
 mod triplet;
 
@@ -29,4 +30,5 @@ pub use motion::{PlayerTracking, PlayerTrackingConfig};
 pub use pitch::{CameraCalibration, PitchConfig, PitchLocalization};
 pub use players::{PlayersConfig, write_players};
 pub use reidentification::{Reidentification, ReidentificationConfig};
-pub use sequences::{SequencesConfig, write_sequences};
+pub use sequences::write_sequences;
+pub use sequences_config::SequencesConfig;

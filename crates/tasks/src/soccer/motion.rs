@@ -17,7 +17,8 @@ use moe::{Domain, Input, config};
 use super::{
     association::Rect,
     measured::{TrackMeasures, add_official, measures},
-    sequences::{Clip, SequencesConfig, load},
+    sequences::{Clip, load},
+    sequences_config::SequencesConfig,
     tracker::{Motion, standing, straight, track},
 };
 use crate::{

@@ -18,7 +18,7 @@ use soccernet::format::{
 
 use super::{
     frames::{FramesConfig, Painter},
-    sequences::SequencesConfig,
+    sequences_config::SequencesConfig,
 };
 
 /// Columns and rows of a frame in which generated players move; a drawn one is scaled.

@@ -13,7 +13,8 @@ use soccernet::{Measured, Options, Task as Official, classes::CHANGES};
 
 use super::{
     chunks::Chunks,
-    games::{Game, Games, GamesConfig, Half, List},
+    games::{Game, Games, Half},
+    games_config::{GamesConfig, List},
     segmentation::{arrays, cameras},
     spotting::bce,
 };

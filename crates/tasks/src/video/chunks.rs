@@ -147,7 +147,7 @@ mod tests {
     use super::*;
     use crate::{
         DataDir,
-        video::games::{GamesConfig, List},
+        video::games_config::{GamesConfig, List},
     };
 
     fn games() -> Games {

@@ -25,7 +25,7 @@ use soccernet::{
 };
 
 use super::{
-    games::{GamesConfig, List},
+    games_config::{GamesConfig, List},
     templates::{AFTER, BEFORE, CAMERA_WEIGHTS, FREQUENCIES, Templates, direction, weighted},
 };
 

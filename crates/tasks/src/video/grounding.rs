@@ -25,7 +25,8 @@ use soccernet::{
 };
 
 use super::{
-    games::{Game, Games, GamesConfig, List},
+    games::{Game, Games},
+    games_config::{GamesConfig, List},
     spotting::{bce, peaks},
 };
 use crate::{

@@ -10,6 +10,7 @@ mod boundary;
 mod calf_loss;
 mod chunks;
 mod games;
+mod games_config;
 mod generator;
 mod grounding;
 mod segmentation;
@@ -17,7 +18,8 @@ mod spotting;
 mod templates;
 
 pub use boundary::{Boundary, BoundaryConfig};
-pub use games::{GamesConfig, Overlap, write_games};
+pub use games::write_games;
+pub use games_config::{GamesConfig, Overlap};
 pub use grounding::{Grounding, GroundingConfig};
 pub use segmentation::{Segmentation, SegmentationConfig, SegmentationLoss};
 pub use spotting::{Spotting, SpottingConfig, SpottingLoss};

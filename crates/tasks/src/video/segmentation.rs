@@ -16,7 +16,8 @@ use soccernet::{
 
 use super::{
     chunks::Chunks,
-    games::{Game, Games, GamesConfig, List},
+    games::{Game, Games},
+    games_config::{GamesConfig, List},
     spotting::kinds,
 };
 use crate::{

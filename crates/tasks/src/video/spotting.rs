@@ -31,7 +31,8 @@ use soccernet::{
 use super::{
     calf_loss::{self, CalfLoss},
     chunks::{Chunk, Chunks},
-    games::{Game, Games, GamesConfig, List},
+    games::{Game, Games},
+    games_config::{GamesConfig, List},
 };
 use crate::{
     Batch, DataDir, DataError, LoadTask, Score, Split, Task, WholeSplitTask,

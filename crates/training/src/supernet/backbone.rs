@@ -10,7 +10,8 @@ use moe::{Choice, ConfigError, Domain, Init, Input, Pass, Placement, RealTokens,
 use super::{
     config::SupernetConfig,
     cost::ArchitectureCost,
-    network::{LayerSizes, Supernet, SupernetLayer},
+    network::{Supernet, SupernetLayer},
+    sizes::LayerSizes,
 };
 
 /// What was checked before.

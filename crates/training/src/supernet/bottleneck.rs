@@ -22,9 +22,8 @@ use moe::Init;
 use super::{
     architecture::{SupernetSpace, list},
     config::SupernetConfig,
-    extract::plain,
     mixture::Mixture,
-    network::LayerSizes,
+    sizes::LayerSizes,
     switch::Expert,
 };
 
@@ -75,7 +74,7 @@ impl Bottleneck {
     pub(super) fn cut(&self, sizes: LayerSizes, condition: &Option<Tensor<2>>) -> Option<Self> {
         let cut = self.maps.cut([sizes.stream?, sizes.width]);
         let [first, second] = Self::maps(Some(self), sizes, condition);
-        Some(Self { maps: plain(&cut, [first?, second?]), mixture: None })
+        Some(Self { maps: cut.with_weights([first?, second?]), mixture: None })
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     architecture::Architecture,
     attention::{attention_flops, attention_params},
     config::SupernetConfig,
-    network::LayerSizes,
+    sizes::LayerSizes,
     switch::{expert_flops, expert_params},
 };
 

@@ -6,9 +6,9 @@ use super::{
     architecture::Architecture,
     attention::cut_attention,
     config::SupernetConfig,
-    network::{LayerSizes, Supernet, SupernetLayer},
+    network::{Supernet, SupernetLayer},
+    sizes::LayerSizes,
     slices::{cut, front},
-    switch::Expert,
 };
 
 impl Supernet {
@@ -52,7 +52,7 @@ impl SupernetLayer {
         if let (Some(mixture), Some(condition)) = (&self.mixture, condition) {
             let own = &self.experts.experts[0];
             let mixed = mixture.weights(own, condition.clone(), [width, hidden[0]]);
-            experts.experts[0] = plain(&experts.experts[0], mixed);
+            experts.experts[0] = experts.experts[0].with_weights(mixed);
         }
         Self {
             attention: cut_attention(&self.attention, [width, width, inner]),
@@ -65,14 +65,4 @@ impl SupernetLayer {
             norm: self.norm.cut(width),
         }
     }
-}
-
-/// An expert of the same names with these weights.
-pub(super) fn plain(expert: &Expert, [(w1, b1), (w2, b2)]: [(Tensor<2>, Tensor<1>); 2]) -> Expert {
-    let mut new = expert.clone();
-    for (map, weight, bias) in [(&mut new.first, w1, b1), (&mut new.second, w2, b2)] {
-        map.weight = cut(&map.weight, weight);
-        map.bias = map.bias.as_ref().map(|old| cut(old, bias));
-    }
-    new
 }

@@ -35,6 +35,7 @@ mod genes;
 mod mixture;
 mod network;
 mod predictor;
+mod sizes;
 mod slices;
 mod switch;
 

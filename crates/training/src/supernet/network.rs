@@ -30,6 +30,7 @@ use super::{
     embedding::features,
     genes::{ArchitectureChoice, Named},
     mixture::Mixture,
+    sizes::LayerSizes,
     slices::{FrontNorm, front},
     switch::SwitchLayer,
 };
@@ -62,45 +63,6 @@ pub struct Supernet {
     /// The one of evaluation, and of training unless it is sampled.
     #[module(skip)]
     pub(super) architecture: Architecture,
-}
-
-/// The sizes of one layer of an architecture.
-#[derive(Clone, Copy)]
-pub(super) struct LayerSizes<'a> {
-    pub(super) width: usize,
-    /// In a bottleneck: the width of the stream outside.
-    pub(super) stream: Option<usize>,
-    pub(super) heads: usize,
-    /// Width of the source, heads, number of outputs.
-    pub(super) cross: Option<[usize; 3]>,
-    pub(super) hidden: &'a [usize],
-}
-
-impl LayerSizes<'_> {
-    /// The width of queries, keys and values.
-    pub(super) fn inner(&self, config: &SupernetConfig) -> usize {
-        self.stream.map_or(config.inner, |_| self.width)
-    }
-}
-
-impl Architecture {
-    /// The sizes of a layer of the encoder.
-    pub(super) fn encoder_layer(&self, i: usize) -> LayerSizes<'_> {
-        let (width, heads) = (self.encoder_width, self.encoder_heads[i]);
-        LayerSizes { width, stream: None, heads, cross: None, hidden: &self.encoder_hidden[i] }
-    }
-
-    /// The sizes of a layer of the decoder.
-    pub(super) fn decoder_layer(&self, i: usize) -> LayerSizes<'_> {
-        let (cross, inside) = (self.cross_heads.get(i), self.decoder_bottleneck.get(i));
-        LayerSizes {
-            width: inside.copied().unwrap_or(self.decoder_width),
-            stream: inside.map(|_| self.decoder_width),
-            heads: self.decoder_heads[i],
-            cross: cross.map(|heads| [self.encoder_width, *heads, self.encoder_outputs[i]]),
-            hidden: &self.decoder_hidden[i],
-        }
-    }
 }
 
 impl SupernetLayer {

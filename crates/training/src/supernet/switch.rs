@@ -72,6 +72,16 @@ impl Expert {
         };
         [of(&self.first, [width, hidden]), of(&self.second, [hidden, width])]
     }
+
+    /// The same parameters with these weights and biases.
+    pub(super) fn with_weights(&self, [(w1, b1), (w2, b2)]: [(Tensor<2>, Tensor<1>); 2]) -> Self {
+        let mut new = self.clone();
+        for (map, weight, bias) in [(&mut new.first, w1, b1), (&mut new.second, w2, b2)] {
+            map.weight = cut(&map.weight, weight);
+            map.bias = map.bias.as_ref().map(|old| cut(old, bias));
+        }
+        new
+    }
 }
 
 /// Parameters of an expert.

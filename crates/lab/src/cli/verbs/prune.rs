@@ -35,12 +35,14 @@ pub(crate) struct Prune {
     /// Share of experts to drop: one for all MoE layers, or one for each, for example 0.5,0,0.25
     #[arg(long, value_name = "SHARE", value_parser = parse_ratio, allow_negative_numbers = true)]
     ratio: Ratio,
-    /// Rule of pruning: router-norm-change (the paper's), reversed-router-norm-change,
-    /// abs-router-norm-change, router-norm, expert-norm-change, expert-norm, load, importance, random;
-    /// merge, by which experts of like outputs become one
+    /// Score by which experts are dropped: router-norm-change (of arXiv 2405.16646),
+    /// reversed-router-norm-change, abs-router-norm-change, router-norm, expert-norm-change, expert-norm,
+    /// load, importance, random; or merge, which averages experts of similar outputs
     #[arg(long, default_value = "router-norm-change", value_parser = parse_name::<PruningRule>)]
     rule: PruningRule,
-    /// Treatment of their choices: zero, renormalize, remove; default: as in the paper
+    /// Choices of a dropped expert: zero (it adds nothing), renormalize (the other weights grow to the same
+    /// sum), remove (the router chooses among the others); default: zero, and remove for routers of expert
+    /// choice and for merge
     #[arg(long, value_parser = parse_name::<Gone>)]
     gone: Option<Gone>,
     /// Steps of training afterwards, with the run's own settings; --set train.lr=... changes them

@@ -59,7 +59,7 @@ pub(crate) struct RunOptions {
     /// Split the optimizer's moments among the processes of MPI, for less memory; the numbers stay the same
     #[arg(long)]
     split_moments: bool,
-    /// The most memory that a run may need, in GB; what the machine has if left out
+    /// Largest memory that a run may need, in GB; default: the memory of this machine
     #[arg(long, value_name = "GB", value_parser = size)]
     memory: Option<f64>,
     #[command(flatten)]

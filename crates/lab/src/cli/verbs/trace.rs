@@ -28,12 +28,12 @@ pub(crate) struct TraceArgs {
     /// The split of its data: train, valid, test
     #[arg(long, default_value = "valid", value_parser = parse_split)]
     split: Split,
-    /// So many examples, the first ones; all if left out
+    /// Only the first N examples; all if left out
     #[arg(long, value_name = "N")]
     examples: Option<usize>,
-    /// Choices of another program in the place of the run's own, for the tokens of these examples one
-    /// after the other: an .npy file of [tokens, k] or [layers, tokens, k], or a safetensors file with
-    /// `layer.L.experts`, [tokens, k], and perhaps `layer.L.weights`
+    /// Choices of another program instead of the run's own, for the tokens of these examples in order: an
+    /// .npy file of [tokens, k] or [layers, tokens, k], or a safetensors file with `layer.L.experts`,
+    /// [tokens, k], and optionally `layer.L.weights`
     #[arg(long, value_name = "FILE")]
     choices: Option<PathBuf>,
     /// The safetensors file to write

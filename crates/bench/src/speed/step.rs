@@ -13,31 +13,16 @@ use burn::{
     prelude::*,
     tensor::Distribution,
 };
-use clap::ValueEnum;
 use lab::Plugins;
 use moe::{Choice, Domain, Engine, Init, Input, MoeConfig, Pass, Placement};
 use training::{TrainConfig, clip_global_norm, optimizer};
 
-use crate::speed::{EngineSpeed, Speed, Times};
-
-/// Which network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Step {
-    /// Images of 8 x 8 pixels in patches of 2 x 2: 16 tokens each
-    Vit,
-    /// Text of 64 tokens from 97
-    Decoder,
-}
+use super::{
+    args::{Speed, Step},
+    times::{EngineSpeed, Times},
+};
 
 impl Step {
-    /// The name on the command line.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Step::Vit => "vit",
-            Step::Decoder => "decoder",
-        }
-    }
-
     fn domain(self) -> Domain {
         match self {
             Step::Vit => Domain::Image { channels: 1, height: 8, width: 8 },
@@ -223,4 +208,26 @@ pub(crate) fn table(step: Step, rows: &[EngineSpeed]) -> String {
         );
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::args::{setting, wanted},
+        *,
+    };
+
+    #[test]
+    fn both_networks_make_steps() {
+        let engines = vec!["dropless".to_string()];
+        let setting = Speed { tokens: 64, width: 8, engines, ..setting() };
+        for step in [Step::Vit, Step::Decoder] {
+            let engines: Vec<_> = wanted(&setting, false).collect();
+            let (plugins, device) = (Plugins::default(), Device::flex());
+            let rows = measure(step, &setting, &engines, &plugins, &device).unwrap();
+            let names: Vec<_> = rows.iter().map(|(name, _)| *name).collect();
+            assert_eq!(names, ["dense", "dropless"]);
+            assert!(rows.iter().all(|(_, times)| times.both.len() == 2));
+        }
+    }
 }

@@ -1,0 +1,103 @@
+//! The claims of a suite: `[paper]`, `[[claim]]` and `[[gate]]`, read and checked.
+
+use anyhow::{anyhow, ensure};
+use lab::{SettingTree, known_keys, typed_table, typed_tables};
+use report::{Claim, SuiteGate, few};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The paper that a suite's claims are of, or the name of one's own hypotheses.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Paper {
+    pub(crate) name: String,
+    /// None for hypotheses of one's own.
+    pub(crate) url: Option<String>,
+    /// How the results are made, if not by training the suite.
+    pub(crate) command: Option<String>,
+}
+
+/// Refuses a suite whose claims name a key or a method that is not known, or no paper.
+pub(crate) fn check(settings: &SettingTree) -> anyhow::Result<()> {
+    read(settings).map(drop)
+}
+
+/// `[paper]`, `[[claim]]` and `[[gate]]` of a suite.
+pub(crate) fn read(settings: &SettingTree) -> anyhow::Result<(Paper, Vec<Claim>, Vec<SuiteGate>)> {
+    let paper = settings.table().and_then(|table| table.get("paper"));
+    let paper =
+        paper.ok_or_else(|| anyhow!("{}: claims need a [paper] with a name", settings.place()))?;
+    known_keys(paper, &["name", "url", "command"])?;
+    let paper = typed_table(paper, "paper")?;
+    let claims: Vec<Claim> = typed_tables(settings, "claim")?;
+    let methods = methods(settings);
+    for claim in &claims {
+        for method in [Some(&claim.method), claim.against.as_ref()].into_iter().flatten() {
+            // A search adds how it found the network: "supernet, evolution".
+            let known = |known: &String| {
+                method
+                    .strip_prefix(known)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(", "))
+            };
+            ensure!(
+                methods.is_empty() || methods.iter().any(known),
+                "{}: claim {:?}: no method is named {method:?}; known: {}",
+                settings.place(),
+                claim.claim,
+                few(&methods)
+            );
+        }
+    }
+    Ok((paper, claims, typed_tables(settings, "gate")?))
+}
+
+/// The names of the methods of a suite: those that are given, else those of the routers.
+fn methods(settings: &SettingTree) -> Vec<String> {
+    let methods = settings.value().get("method").and_then(Value::as_array).cloned();
+    let name = |method: &Value| {
+        let router = &method["moe"]["router"];
+        let named = method["name"].as_str().or(router.as_str()).or(router["kind"].as_str());
+        named.map(String::from)
+    };
+    methods.iter().flatten().filter_map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(text: &str) -> String {
+        let settings = SettingTree::parse("s.toml", text).unwrap();
+        format!("{:#}", read(&settings).err().unwrap())
+    }
+
+    #[test]
+    fn the_claim_of_the_page_on_experiments_is_one_of_the_suite_that_is_written() {
+        let page = include_str!("../../../docs/add-an-experiment.md");
+        let after = page.split_once("```toml\n").expect("it has the block").1;
+        let claim = after.split_once("```").expect("the block ends").0;
+        let suite = include_str!("../../lab/templates/router/suite.toml");
+        let paper = "[paper]\nname = 'P'\nurl = 'https://x'\n";
+        let settings = SettingTree::parse("s.toml", &format!("{suite}{paper}{claim}")).unwrap();
+        assert_eq!(read(&settings).unwrap().1.len(), 1);
+        let wrong_router = claim.replace("\"sample\"", "\"simple\"");
+        let err = wrong(&format!("{suite}{paper}{wrong_router}"));
+        assert!(err.ends_with("known: sample, top-k, random, dense"), "{err}");
+    }
+
+    #[test]
+    fn what_is_misspelt_is_named_with_its_place() {
+        let claim = "[[claim]]\nclaim = 'a'\neffect = 'b'\nmetric = 'accuracy'\n";
+        assert!(wrong(claim).starts_with("s.toml:1: claims need a [paper]"));
+        let paper = "[paper]\nname = 'P'\nurl = 'https://x'\n";
+        let err = wrong(&format!("{paper}{claim}methd = 'm'\n"));
+        assert!(err.starts_with("s.toml:8: claim: unknown key `methd`"), "{err}");
+        let err = wrong(&format!("{paper}[[method]]\nname = 'n'\n{claim}method = 'm'\n"));
+        assert!(err.contains("claim \"a\": no method is named \"m\"; known: n"), "{err}");
+        let err = wrong(&format!("{paper}ulr = 'x'\n{claim}"));
+        assert!(
+            err.starts_with("s.toml:4: unknown key \"ulr\"; known: name, url, command"),
+            "{err}"
+        );
+    }
+}

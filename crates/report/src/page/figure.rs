@@ -1,0 +1,53 @@
+//! One plot of a page, with the name of its file and its caption.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// One plot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// A name for its file, without an ending.
+    pub name: String,
+    /// The figure.
+    pub svg: String,
+    /// The caption.
+    pub caption: String,
+}
+
+impl Figure {
+    /// A plot; the words of its name are joined to what every file system takes.
+    pub(super) fn new(name: &[&str], svg: String, caption: String) -> Self {
+        let name = name.join("-").to_lowercase();
+        let plain = |letter: char| if letter.is_alphanumeric() { letter } else { '-' };
+        let name: String = name.chars().map(plain).collect();
+        Self { name: of_file(name), svg, caption }
+    }
+}
+
+/// A name that file systems take: of one that is too long the beginning, and a number that tells it from others.
+fn of_file(name: String) -> String {
+    const MOST: usize = 200;
+    if name.len() <= MOST {
+        return name;
+    }
+    let mut hash = DefaultHasher::new();
+    name.hash(&mut hash);
+    let mut end = MOST - 17;
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}-{:016x}", &name[..end], hash.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_for_files() {
+        let figure = Figure::new(&["digits", "valid/loss"], String::new(), String::new());
+        assert_eq!(figure.name, "digits-valid-loss");
+        let long = |end: &str| Figure::new(&[&"ä".repeat(300), end], String::new(), String::new());
+        let (a, b) = (long("a").name, long("b").name);
+        assert!(a != b && a.len() <= 200 && a == long("a").name, "{a}");
+    }
+}

@@ -1,0 +1,51 @@
+//! The reasons for which a run does not end.
+
+use std::{io, path::PathBuf};
+
+use crate::CheckpointError;
+
+/// The reason for which a run did not end.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A loss, a parameter, a routing weight or a measure is not finite.
+    #[error("{what} is {value} at step {step}")]
+    Diverged {
+        /// The step, counted from 1; 0 before the first.
+        step: usize,
+        /// The name of the number.
+        what: String,
+        /// NaN or infinity.
+        value: f32,
+    },
+    /// Another process of the run cannot begin.
+    #[error("process {rank}: {message}")]
+    Elsewhere {
+        /// Its rank.
+        rank: usize,
+        /// Its error.
+        message: String,
+    },
+    /// `train.only` does not fit the network.
+    #[error("train.only: {0}")]
+    Scope(String),
+    /// It was stopped. A checkpoint exists.
+    #[error("stopped after step {step}")]
+    Stopped {
+        /// Steps done.
+        step: usize,
+    },
+    /// The checkpoint cannot be read or written.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The observer of the network cannot write its file.
+    #[error("{0}")]
+    Observer(io::Error),
+    /// The log, or the scores of the test examples, cannot be read or written.
+    #[error("{path}: {source}")]
+    Log {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}

@@ -1,0 +1,47 @@
+//! What a training run is given: task, settings, folder, and an observer.
+
+use std::{io, path::Path};
+
+use backbones::AnyBackbone;
+use burn::prelude::*;
+use tasks::Task;
+
+use crate::{Objective, TrainConfig, tracer::StepTracer};
+
+/// The task, settings and folder of a run.
+pub struct Run<'a> {
+    /// The task to learn.
+    pub task: &'a dyn Task,
+    /// Budget, optimizer and schedule.
+    pub config: &'a TrainConfig,
+    /// Seeds data order and everything random in the passes.
+    pub seed: u64,
+    /// The device, without autodiff.
+    pub device: &'a Device,
+    /// The run's own folder; it exists.
+    pub folder: &'a Path,
+    /// Whether the test split is evaluated, once, at the end. A run that serves to choose a setting
+    /// must not use it.
+    pub test: bool,
+    /// What is minimised in the place of the task's loss, if it is another value.
+    pub objective: Option<&'a dyn Objective>,
+    /// A tracer of the time that each part of a step takes; it changes nothing in the run.
+    pub tracer: Option<&'a StepTracer>,
+}
+
+/// An observer of a run.
+pub trait Watch {
+    /// `done` steps are done.
+    fn step(&mut self, done: usize);
+    /// Whether the run should stop with a checkpoint.
+    fn stop(&self) -> bool;
+    /// Whether [`Watch::observe`] is to be called.
+    fn observes(&self) -> bool {
+        false
+    }
+    /// The network after `done` steps, not for training: at the start, with each evaluation, and at
+    /// the end. It must not change the run.
+    fn observe(&mut self, _done: usize, _model: &AnyBackbone) -> io::Result<()> {
+        Ok(())
+    }
+}
