@@ -68,7 +68,7 @@ pub fn pareto(
     canvas.add(format_args!(
         r##"<path class="axis" fill="none" stroke="#666" stroke-dasharray="3 3" d="{d}"/>"##
     ));
-    for (at, CostPoint { name, hue, cost, quality }) in points.iter().enumerate() {
+    for CostPoint { hue, cost, quality, .. } in points {
         let Interval { low, high } = interval(quality);
         if low < high {
             canvas.line(*hue, &[low, high].map(|y| frame.place(*cost, y)), 1.5);
