@@ -247,7 +247,10 @@ fn section(source: &Source) -> anyhow::Result<Section> {
     };
     let day = csv.as_deref().and_then(Path::parent).and_then(|day| stem(day).parse::<Date>().ok());
     let registered = match registration(&source.settings)? {
-        Some(registration) => registration.words(&source.settings, day),
+        Some(registration) => {
+            let made = csv.as_deref().map_or(Ok(None), made_under)?;
+            registration.words(&source.settings, day, made.as_deref())
+        }
         None => "Not registered before its results were made.".into(),
     };
     let (name, suite) = (&paper.name, &source.name);
@@ -257,6 +260,16 @@ fn section(source: &Source) -> anyhow::Result<Section> {
     let title = format!("{name}: suite {suite}");
     let paper = paper.url.clone().unwrap_or_else(|| name.clone());
     Ok(Section { head, title, paper, tested })
+}
+
+/// The digest of the registration that results were made under, as `env.txt` beside them says.
+fn made_under(csv: &Path) -> anyhow::Result<Option<String>> {
+    let file = csv.with_file_name("env.txt");
+    if !file.exists() {
+        return Ok(None);
+    }
+    let text = read_text(&file).with_context(|| file.display().to_string())?;
+    Ok(text.lines().find_map(|line| line.strip_prefix("registration: ")).map(String::from))
 }
 
 /// Refuses a suite whose claims name a key or a method that is not known, or no paper.

@@ -34,7 +34,7 @@ fn copy(from: &Path, to: &Path) {
             copy(&path, &to);
         } else if path
             .extension()
-            .is_some_and(|end| ["toml", "md", "csv"].iter().any(|e| end == *e))
+            .is_some_and(|end| ["toml", "md", "csv", "txt"].iter().any(|e| end == *e))
         {
             fs::copy(path, to).unwrap();
         }
