@@ -2,7 +2,8 @@
 
     python scripts/peers/step.py --step decoder --tokens 1024 --width 48 --hidden 64 --experts 8 --k 2 --json
 
-The networks are those of the default suite: two pre-norm blocks with four heads, the second with experts.
+The networks are small ones, as those of the default suite: pre-norm blocks with four heads, of which every
+second has experts.
 A step is forward, loss, backward, clipping of the global norm, AdamW (PyTorch's fused one).
 """
 
@@ -60,9 +61,8 @@ class Network(nn.Module):
         self.causal = causal
         self.enter = nn.Embedding(97, a.width) if causal else nn.Linear(4, a.width)
         self.positions = None if causal else nn.Parameter(torch.randn(1, 16, a.width) * 0.02)
-        self.blocks = nn.ModuleList(
-            [Block(a.width, Dense(*sizes), causal), Block(a.width, experts(*sizes), causal)]
-        )
+        kinds = [experts if at % 2 else Dense for at in range(a.depth)]
+        self.blocks = nn.ModuleList([Block(a.width, kind(*sizes), causal) for kind in kinds])
         self.norm = (nn.RMSNorm if causal else nn.LayerNorm)(a.width, eps=1e-5)
         self.head = nn.Linear(a.width, 97 if causal else 10, bias=not causal)
 
@@ -131,7 +131,7 @@ def measure(a):
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--step", choices=list(LENGTH), required=True)
-    defaults = dict(tokens=1024, width=48, hidden=64, experts=8, k=2, threads=1, repeat=20)
+    defaults = dict(tokens=1024, width=48, hidden=64, experts=8, k=2, depth=2, threads=1, repeat=20)
     for name, value in defaults.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--kind", choices=["ffn", "swiglu"], default="ffn")

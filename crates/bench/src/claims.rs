@@ -11,7 +11,9 @@ use clap::Args;
 use files::read_text;
 use jiff::civil::Date;
 use lab::{Answer, Session, SettingTree, Suite, Verb, committed, write_out};
-use report::{Finding, Format, Runs, Tested, claims as test, claims_table, gates, splice};
+use report::{
+    Finding, Format, Runs, Tested, claims as test, claims_table, correct, gates, splice,
+};
 
 use crate::{register::registration, suite_claims::read};
 
@@ -33,8 +35,10 @@ A claim names what must be seen if it is true: a mean over seeds, or the mean di
 An interval covers the choice of seeds and of test examples where both are counted beside it, and that of seeds alone where only they are: those results keep no values of single examples.
 *Smaller than the paper's*: not refuted, and the whole interval lies short of the paper's effect in the same unit.
 *By construction*: it follows from how the runs are set up, and is no evidence.
-*Not testable here*: a condition of the suite's `[[gate]]` does not hold: the reference beats a trivial baseline on the same split, training has settled, rates are tuned, and a margin of equality tells a network without routing from the reference.
-Each claim is tested by itself; the last column says what is left with Holm's correction for the number of a paper's claims.
+*Not testable here*: a condition of the suite's `[[gate]]` does not hold: the reference beats a trivial baseline on the same split, training has settled, rates are tuned, and a margin of equality tells a network without routing from the reference; or the paper's effect is no larger than what these runs detect.
+*Gate*: whether the conditions hold. *None*: the suite sets none for this metric, so nothing says whether its networks have settled, are tuned, and beat a trivial baseline.
+*Detects*: the least distance from a bound that such runs show four times in five.
+Each claim is tested by itself; the last column says what is left with Holm's correction for the number of a paper's claims, in all of its suites.
 The paper's effect is quoted for its size; networks, data and scale are others here.
 ";
 
@@ -72,20 +76,20 @@ fn claims(out: &Path, suites: &[Suite]) -> anyhow::Result<String> {
         !sources.is_empty(),
         "no suite has a [[claim]], neither the program's nor {EXPERIMENTS}/*/suite.toml"
     );
-    let (mut sections, mut all) = (String::new(), Vec::new());
+    let sections = sections(&sources)?;
+    let mut text = String::new();
     let mut written = vec![out.to_path_buf()];
     let mut of_folders = BTreeMap::<PathBuf, String>::new();
-    for source in &sources {
-        let section = section(source)?;
-        sections.push_str(&section.head);
-        sections.push_str(&section.table);
-        all.extend(section.tested);
+    for (source, section) in sources.iter().zip(&sections) {
+        let table = claims_table(&section.title, &section.tested).render(Format::Markdown);
+        text += &section.head;
+        text += &table;
         if let Some(folder) = &source.folder {
             let tables = of_folders.entry(folder.clone()).or_default();
             if !tables.is_empty() {
                 tables.push('\n'); // or a page would show the next title as a row
             }
-            tables.push_str(&section.table);
+            tables.push_str(&table);
         }
     }
     let mut pages = Vec::new();
@@ -99,7 +103,7 @@ fn claims(out: &Path, suites: &[Suite]) -> anyhow::Result<String> {
             written.push(readme);
         }
     }
-    let page = format!("{HEAD}\n{}\n{sections}", summary(&all));
+    let page = format!("{HEAD}\n{}\n{text}", summary(&sections));
     pages.insert(0, (out.to_path_buf(), page));
     for (path, text) in pages {
         write_out(&path, text.as_bytes())?;
@@ -152,15 +156,35 @@ fn stem(path: &Path) -> String {
 
 struct Section {
     head: String,
-    table: String,
+    /// The title of its table.
+    title: String,
+    /// The address of the paper, or the name of one's own hypotheses.
+    paper: String,
     tested: Vec<Tested>,
 }
 
+/// All suites with their claims, those of each paper corrected for their number together.
+fn sections(sources: &[Source]) -> anyhow::Result<Vec<Section>> {
+    let mut sections: Vec<Section> = sources.iter().map(section).collect::<Result<_, _>>()?;
+    let mut papers = BTreeMap::<String, Vec<&mut Tested>>::new();
+    for Section { paper, tested, .. } in &mut sections {
+        papers.entry(paper.clone()).or_default().extend(tested);
+    }
+    for claims in papers.into_values() {
+        correct(claims);
+    }
+    Ok(sections)
+}
+
 /// How many claims have which verdict, in a sentence.
-fn summary(tested: &[Tested]) -> String {
-    let measured: Vec<&Tested> = tested.iter().filter(|one| one.measured.is_some()).collect();
+fn summary(sections: &[Section]) -> String {
+    let tested: Vec<&Tested> = sections.iter().flat_map(|section| &section.tested).collect();
+    let measured: Vec<&Tested> =
+        tested.iter().copied().filter(|one| one.measured.is_some()).collect();
     let count = |finding| measured.iter().filter(|one| one.finding == finding).count();
-    let survive = measured.iter().filter(|one| one.survives_correction()).count();
+    let reproduced = || measured.iter().filter(|one| one.finding == Finding::Reproduced);
+    let survive = reproduced().filter(|one| one.survives_correction()).count();
+    let gated = reproduced().filter(|one| one.gated).count();
     let verdicts = [
         Finding::Reproduced,
         Finding::Smaller,
@@ -176,7 +200,12 @@ fn summary(tested: &[Tested]) -> String {
         _ => format!("{} {finding}", count(finding)),
     });
     let (all, results) = (tested.len(), measured.len());
-    format!("Of {all} claims {results} have results: {}.\n", counted.join(", "))
+    format!(
+        "Of {all} claims {results} have results: {}.\nOf those that are reproduced, {gated} are behind a gate \
+         that holds; for the other {} none was set.\n",
+        counted.join(", "),
+        reproduced().count() - gated
+    )
 }
 
 /// What became of a suite's claims.
@@ -201,13 +230,27 @@ fn section(source: &Source) -> anyhow::Result<Section> {
     };
     let day = csv.as_deref().and_then(Path::parent).and_then(|day| stem(day).parse::<Date>().ok());
     let registered = match registration(&source.settings)? {
-        Some(registration) => registration.words(&source.settings, day),
+        Some(registration) => {
+            let made = csv.as_deref().map_or(Ok(None), made_under)?;
+            registration.words(&source.settings, day, made.as_deref())
+        }
         None => "Not registered before its results were made.".into(),
     };
     let (name, suite) = (&paper.name, &source.name);
     let title = paper.url.as_ref().map_or(name.clone(), |url| format!("[{name}]({url})"));
     let head =
         format!("\n## {title}: suite {suite}\n\nCommand: `{command}`. {results} {registered}\n\n");
-    let table = claims_table(&format!("{name}: suite {suite}"), &tested).render(Format::Markdown);
-    Ok(Section { head, table, tested })
+    let title = format!("{name}: suite {suite}");
+    let paper = paper.url.clone().unwrap_or_else(|| name.clone());
+    Ok(Section { head, title, paper, tested })
+}
+
+/// The digest of the registration that results were made under, as `env.txt` beside them says.
+fn made_under(csv: &Path) -> anyhow::Result<Option<String>> {
+    let file = csv.with_file_name("env.txt");
+    if !file.exists() {
+        return Ok(None);
+    }
+    let text = read_text(&file).with_context(|| file.display().to_string())?;
+    Ok(text.lines().find_map(|line| line.strip_prefix("registration: ")).map(String::from))
 }

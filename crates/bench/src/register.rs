@@ -65,8 +65,13 @@ pub(crate) fn registration(settings: &SettingTree) -> anyhow::Result<Option<Regi
 }
 
 impl Registration {
-    /// In words, for results of a day.
-    pub(crate) fn words(&self, settings: &SettingTree, results: Option<Date>) -> String {
+    /// In words, for results of a day, and made under the registration of this digest if they say it.
+    pub(crate) fn words(
+        &self,
+        settings: &SettingTree,
+        results: Option<Date>,
+        made: Option<&str>,
+    ) -> String {
         let mut words = format!("Registered {}", self.date);
         if !self.amended.is_empty() {
             let days: Vec<String> = self.amended.iter().map(Date::to_string).collect();
@@ -76,8 +81,14 @@ impl Registration {
             words += ", and changed since";
         }
         let last = self.amended.last().unwrap_or(&self.date);
-        match results {
-            Some(day) if day < *last => words += &format!("; these results, of {day}, are older"),
+        match (made, results) {
+            (Some(made), _) if made == self.digest => words += "; these results were made under it",
+            (Some(_), Some(day)) => {
+                words += &format!("; these results, of {day}, were made under an earlier text");
+            }
+            (None, Some(day)) if day < *last => {
+                words += &format!("; these results, of {day}, are older");
+            }
             _ => {}
         }
         words + "."
@@ -172,9 +183,17 @@ mod tests {
         let (text, said) = register(SUITE, day(1)).unwrap();
         assert!(text.starts_with(SUITE.trim_end()) && said.starts_with("registered"));
         let (settings, first) = read(&text);
-        assert_eq!(first.words(&settings, Some(day(1))), "Registered 2026-12-01.");
-        let older = first.words(&settings, Some(Date::new(2026, 11, 2).unwrap()));
+        let words = |results, made| first.words(&settings, Some(results), made);
+        assert_eq!(words(day(1), None), "Registered 2026-12-01.");
+        let older = words(Date::new(2026, 11, 2).unwrap(), None);
         assert_eq!(older, "Registered 2026-12-01; these results, of 2026-11-02, are older.");
+        // Of the same day; what they were made under tells which was first.
+        let under = words(day(1), Some(&first.digest));
+        assert_eq!(under, "Registered 2026-12-01; these results were made under it.");
+        assert!(
+            words(day(1), Some("another"))
+                .ends_with("of 2026-12-01, were made under an earlier text.")
+        );
         // The same again changes nothing.
         assert_eq!(register(&text, day(2)).unwrap().0, text);
         // A note and a title are no claim; a bound and a seed are.
@@ -185,11 +204,12 @@ mod tests {
             (text.replace("seeds = [0]", "seeds = [0, 1]"), false),
         ] {
             let (settings, kept) = read(&more);
-            assert_eq!(!kept.words(&settings, None).contains("changed since"), same, "{more}");
+            let words = kept.words(&settings, None, None);
+            assert_eq!(!words.contains("changed since"), same, "{more}");
             let (again, said) = register(&more, day(3)).unwrap();
             assert_eq!(said.starts_with("amended"), !same);
             let (settings, last) = read(&again);
-            assert!(!last.words(&settings, None).contains("changed since"));
+            assert!(!last.words(&settings, None, None).contains("changed since"));
             assert_eq!(last.amended, if same { vec![] } else { vec![day(3)] });
         }
     }

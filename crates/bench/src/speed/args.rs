@@ -60,6 +60,9 @@ pub(crate) struct Speed {
     /// Measure a whole training step instead, of a small network with such layers
     #[arg(long, value_enum)]
     pub(crate) step: Option<Step>,
+    /// Blocks of that network; every second one has experts
+    #[arg(long, default_value_t = 2, requires = "step")]
+    pub(crate) depth: usize,
     /// Measure all routers instead, the decision alone, at 8 and at 64 experts
     #[arg(long, conflicts_with_all = ["step", "engines", "hidden", "experts", "k", "kind", "expert_dtype"])]
     pub(crate) routers: bool,
@@ -145,6 +148,7 @@ pub(super) fn setting() -> Speed {
         whole: true,
         repeat: 2,
         step: None,
+        depth: 4,
         routers: false,
         syncs: false,
         json: true,

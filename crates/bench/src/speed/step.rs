@@ -1,7 +1,7 @@
 //! `speed --step`: a whole training step of a small network: forward, loss, backward, clipping, AdamW.
 //!
-//! The networks are those of the default suite: two blocks with four heads, the second with experts. The
-//! variants take turns. `scripts/peers/step.py` is the same in PyTorch.
+//! The networks are small ones, as those of the default suite: blocks with four heads, of which every second
+//! has experts. The variants take turns. `scripts/peers/step.py` is the same in PyTorch.
 
 use std::time::Instant;
 
@@ -105,6 +105,12 @@ pub(crate) fn measure(
     Ok(times)
 }
 
+/// A number of blocks of which one has experts.
+fn blocks(depth: usize) -> anyhow::Result<usize> {
+    ensure!((2..=64).contains(&depth), "--depth {depth}: expected 2 to 64 blocks");
+    Ok(depth)
+}
+
 fn network(
     step: Step,
     outputs: usize,
@@ -128,7 +134,8 @@ fn network(
         Step::Vit => "vit",
         Step::Decoder => "transformer-lm",
     });
-    let config = config.with("width", setting.width).with("heads", 4).with("depth", 2);
+    let config =
+        config.with("width", setting.width).with("heads", 4).with("depth", blocks(setting.depth)?);
     let config = config.with("dense", dense);
     let config = if step == Step::Vit { config.with("patch", 2) } else { config };
     let spec =
@@ -228,6 +235,15 @@ mod tests {
             let names: Vec<_> = rows.iter().map(|(name, _)| *name).collect();
             assert_eq!(names, ["dense", "dropless"]);
             assert!(rows.iter().all(|(_, times)| times.both.len() == 2));
+        }
+    }
+
+    #[test]
+    fn a_network_without_experts_is_refused() {
+        assert_eq!(blocks(2).unwrap(), 2);
+        for depth in [0, 1, 65] {
+            let err = blocks(depth).unwrap_err().to_string();
+            assert_eq!(err, format!("--depth {depth}: expected 2 to 64 blocks"));
         }
     }
 }

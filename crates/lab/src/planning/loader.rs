@@ -112,7 +112,9 @@ impl<'a> Reader<'a> {
         );
         let title = settings.value()["title"].as_str().unwrap_or(&name).to_string();
         let gated = settings.table().is_some_and(|table| table.contains_key("gate"));
-        let mut suite = SuitePlan { name, title, gated, specs: Vec::new(), tuning: None };
+        let registration = settings.value()["registration"]["digest"].as_str().map(String::from);
+        let mut suite =
+            SuitePlan { name, title, gated, registration, specs: Vec::new(), tuning: None };
         match layers.tune {
             None => {
                 let chosen = choices.iter().filter_map(|of_method| Some(&of_method.first()?.1));

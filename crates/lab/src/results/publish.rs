@@ -64,7 +64,7 @@ pub(crate) struct Publication<'a> {
 }
 
 impl Publication<'_> {
-    /// Writes `runs.csv`, `env.txt` and the page `README.md` into `folder/SUITE/DATE`, with the values of
+    /// Writes `runs.csv`, `env.txt`, with what was registered of the claims, and the page `README.md` into `folder/SUITE/DATE`, with the values of
     /// single test examples if the runs kept them. The page has marks, by which its tables are made anew.
     pub(crate) fn write(&self, folder: &Path) -> anyhow::Result<PathBuf> {
         let Self { suite, runs, command, environment } = self;
@@ -89,15 +89,36 @@ impl Publication<'_> {
         if !runs.examples.is_empty() {
             write("runs.examples.csv", runs.examples.to_csv())?;
         }
-        write("env.txt", format!("{}command: {command}\n", environment.lines()))?;
+        write("env.txt", environment_of(suite, command, environment))?;
         write("README.md", text)?;
         Ok(folder)
     }
 }
 
+/// The lines of `env.txt`.
+fn environment_of(suite: &SuitePlan, command: &str, environment: &Environment) -> String {
+    let mut lines = format!("{}command: {command}\n", environment.lines());
+    if let Some(digest) = &suite.registration {
+        lines += &format!("registration: {digest}\n");
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_environment_says_under_which_registration_results_were_made() {
+        let (name, title) = ("s".to_string(), "S".to_string());
+        let (gated, registration, tuning) = (false, None, None);
+        let mut suite = SuitePlan { name, title, gated, registration, specs: Vec::new(), tuning };
+        let lines =
+            |suite: &SuitePlan| environment_of(suite, "cargo run", &Environment::now("flex", 1));
+        assert!(lines(&suite).ends_with("\ncommand: cargo run\n"));
+        suite.registration = Some("0123456789abcdef".into());
+        assert!(lines(&suite).ends_with("\ncommand: cargo run\nregistration: 0123456789abcdef\n"));
+    }
 
     #[test]
     fn only_what_can_be_made_again_is_published() {

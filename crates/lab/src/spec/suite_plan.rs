@@ -10,6 +10,8 @@ pub(crate) struct SuitePlan {
     pub(crate) title: String,
     /// Whether its claims have conditions, `[[gate]]`, which want more numbers of each run.
     pub(crate) gated: bool,
+    /// The digest of what was registered of its claims, if anything was.
+    pub(crate) registration: Option<String>,
     /// The selected runs, seed by seed; none yet where settings are to be chosen first.
     pub(crate) specs: Vec<RunSpec>,
     /// The tuning plan, if the suite tunes its methods.

@@ -16,8 +16,9 @@ use super::{
 use crate::{
     Error, ExampleRow, Row, Runs,
     metric::{range, range_of_difference},
+    number::two_digits,
     pairs::{crossed_difference, crossed_mean},
-    stats::{Interval, Paired, holm, mean, paired_t, student},
+    stats::{Interval, Paired, holm, mean, paired_t, student, t_quantile},
 };
 
 /// A sentence of a paper, and what has to be seen here if it is true.
@@ -81,7 +82,7 @@ pub enum Finding {
     Smaller,
     /// It follows from how the runs are set up.
     ByConstruction,
-    /// A condition of its gate does not hold.
+    /// A condition of its gate does not hold, or these runs are too few for the paper's effect.
     NotTestable,
 }
 
@@ -110,17 +111,34 @@ pub struct Tested {
     pub least: Option<f64>,
     /// The verdict.
     pub finding: Finding,
-    /// The p value of the claim's opposite, one-sided, corrected for the number of claims tested
-    /// together (Holm); none where there is no interval or no variance.
+    /// The p value of the claim's opposite, one-sided; none where there is no interval or no variance.
+    pub p: Option<f64>,
+    /// The same, corrected for the number of claims tested together (Holm).
     pub corrected: Option<f64>,
-    /// The condition of its gate that does not hold.
+    /// Whether a gate is about it.
+    pub gated: bool,
+    /// The condition that does not hold.
     pub gate: Option<String>,
 }
 
 impl Tested {
     fn new(claim: &Claim, measured: Option<ClaimEvidence>, finding: Finding) -> Self {
         let claim = claim.clone();
-        Self { claim, measured, least: None, finding, corrected: None, gate: None }
+        let (least, p, corrected, gate) = (None, None, None, None);
+        Self { claim, measured, least, finding, p, corrected, gated: false, gate }
+    }
+
+    /// The reason why the paper's effect could have been missed here, or found by luck: these runs detect
+    /// larger effects only. An interval that excludes the paper's effect needs no power.
+    fn too_few(&self) -> Option<String> {
+        let open = matches!(self.finding, Finding::Reproduced | Finding::Undecided);
+        let paper = self.claim.paper.filter(|_| open)?.abs();
+        let least = self.measured?.detects().filter(|least| *least >= paper)?;
+        Some(format!(
+            "can tell: the least effect that these runs detect, {}, is not below the paper's, {}",
+            two_digits(least),
+            two_digits(paper)
+        ))
     }
 
     /// Whether the claim is still reproduced when all claims tested together have one chance of 2.5 %
@@ -150,6 +168,17 @@ pub struct ClaimEvidence {
     pub failed: usize,
 }
 
+impl ClaimEvidence {
+    /// How far from a bound the true value has to lie for four of five experiments like this one to show on
+    /// which side it is: the minimum detectable effect, with t quantiles (Bloom. *Minimum detectable effects*.
+    /// Evaluation Review 1995. <https://doi.org/10.1177/0193841X9501900504>). None without variance, or with a
+    /// failed run.
+    pub fn detects(&self) -> Option<f64> {
+        let [error, df] = self.error.filter(|[error, _]| *error > 0.0 && self.failed == 0)?;
+        Some(error * (t_quantile(1.0 - LEVEL, df) + t_quantile(0.8, df)))
+    }
+}
+
 /// Tests claims, each by itself, and again with Holm's correction for their number. Intervals cover the
 /// choice of test examples too, where the results have the values of single examples. A claim whose gate
 /// has a condition that does not hold is not testable.
@@ -159,12 +188,18 @@ pub struct ClaimEvidence {
 pub fn claims(runs: &Runs, claims: &[Claim], gates: &[Gated]) -> Result<Vec<Tested>, Error> {
     let mut tested: Vec<Tested> =
         claims.iter().map(|claim| tested(runs, claim, gates)).collect::<Result<_, _>>()?;
-    let with_p: Vec<usize> = (0..tested.len()).filter(|i| tested[*i].corrected.is_some()).collect();
-    let p_values: Vec<f64> = with_p.iter().filter_map(|i| tested[*i].corrected).collect();
-    for (i, p) in with_p.into_iter().zip(holm(&p_values)) {
-        tested[i].corrected = Some(p);
-    }
+    correct(&mut tested);
     Ok(tested)
+}
+
+/// Corrects the p values of claims for their number (Holm), in place of an earlier correction: those of one
+/// paper belong together, in whichever suites they are.
+pub fn correct<'a>(tested: impl IntoIterator<Item = &'a mut Tested>) {
+    let with_p: Vec<_> = tested.into_iter().filter(|one| one.p.is_some()).collect();
+    let p_values: Vec<f64> = with_p.iter().filter_map(|one| one.p).collect();
+    for (one, p) in with_p.into_iter().zip(holm(&p_values)) {
+        one.corrected = Some(p);
+    }
 }
 
 fn tested(runs: &Runs, claim: &Claim, gates: &[Gated]) -> Result<Tested, Error> {
@@ -227,8 +262,8 @@ fn judged(claim: &Claim, measured: Option<ClaimEvidence>, bounds: Bounds) -> Tes
         Some(Interval { low, high }) if low > above && high < below => Finding::Reproduced,
         _ => Finding::Undecided,
     };
-    let corrected = whole.filter(|_| !claim.by_construction).and_then(|m| bounds.p_value(&m));
-    Tested { corrected, ..Tested::new(claim, measured, finding) }
+    let p = whole.filter(|_| !claim.by_construction).and_then(|m| bounds.p_value(&m));
+    Tested { p, ..Tested::new(claim, measured, finding) }
 }
 
 /// Whether a whole interval lies short of the paper's effect, seen from no effect.
@@ -240,15 +275,19 @@ fn falls_short(interval: Interval, paper: Option<f64>) -> bool {
     }
 }
 
-/// The same, not testable if a condition of the gate does not hold or the margin does not separate
-/// a network without routing from the reference; a claim without runs is undecided.
+/// The same, not testable if a condition of the gate does not hold, if the margin does not separate
+/// a network without routing from the reference, or if these runs are too few for the paper's effect; a claim
+/// without runs is undecided.
 fn behind(gate: Option<&Gated>, margin: Option<f64>, tested: Tested) -> Tested {
-    let judged = tested.measured.is_some() && tested.finding != Finding::ByConstruction;
-    let Some(gate) = gate.filter(|_| judged) else { return tested };
-    let broken = gate.broken().map(ToString::to_string);
-    match broken.or_else(|| gate.too_wide(margin?)) {
+    if tested.measured.is_none() || tested.finding == Finding::ByConstruction {
+        return tested;
+    }
+    let tested = Tested { gated: gate.is_some(), ..tested };
+    let broken = gate.and_then(Gated::broken).map(ToString::to_string);
+    let broken = broken.or_else(|| gate?.too_wide(margin?));
+    match broken.or_else(|| tested.too_few()) {
         None => tested,
-        why => Tested { finding: Finding::NotTestable, corrected: None, gate: why, ..tested },
+        why => Tested { finding: Finding::NotTestable, p: None, gate: why, ..tested },
     }
 }
 

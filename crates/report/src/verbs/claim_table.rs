@@ -3,7 +3,7 @@
 use super::{ClaimEvidence, Finding, Tested};
 use crate::{
     Cell, Column, Kind, Table,
-    number::{counted, decimals},
+    number::{counted, decimals, two_digits},
     stats::Interval,
 };
 
@@ -20,6 +20,7 @@ pub fn claims_table(paper: &str, tested: &[Tested]) -> Table {
             words("measured", "measured here"),
             words("holds", "holds if"),
             words("ours", "ours, 95 % interval"),
+            words("gate", "gate"),
             words("verdict", "verdict"),
             words("corrected", "with Holm's correction"),
         ],
@@ -72,16 +73,37 @@ fn row(tested: &Tested) -> Vec<Cell> {
         Some(least) => format!("{ours}; shown within {:.1} %", (least * 1000.0).ceil() / 10.0),
         None => ours,
     };
+    let ours = match detects(tested) {
+        Some(least) => format!("{ours}; detects {}", two_digits(least)),
+        None => ours,
+    };
     let cells = [
         claim.claim.clone(),
         claim.effect.clone(),
         measured,
         bounds,
         ours,
+        gate(tested).into(),
         tested.finding.to_string(),
         corrected(tested),
     ];
     cells.map(Cell::Words).into()
+}
+
+/// What an undecided claim would have needed.
+fn detects(tested: &Tested) -> Option<f64> {
+    tested.measured.filter(|_| tested.finding == Finding::Undecided)?.detects()
+}
+
+/// Whether the conditions for testing the claim hold, and whether there are any.
+fn gate(tested: &Tested) -> &'static str {
+    match tested.finding {
+        _ if tested.measured.is_none() => "",
+        Finding::ByConstruction => "",
+        Finding::NotTestable => "does not hold",
+        _ if tested.gated => "holds",
+        _ => "none",
+    }
 }
 
 /// The verdict when all claims of the paper are tested together.

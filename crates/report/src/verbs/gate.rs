@@ -31,6 +31,9 @@ pub const RATE_AT_EDGE: &str = "learning_rate_at_edge";
 pub struct SuiteGate {
     /// The metric that it and its claims look at.
     pub metric: String,
+    /// Other metrics of the quality of the same networks, whose claims it is for too.
+    #[serde(default)]
+    pub also: Vec<String>,
     /// The split.
     #[serde(default = "test")]
     pub split: String,
@@ -139,7 +142,8 @@ pub(super) fn gate_of<'a>(
     place: &BTreeMap<String, Value>,
 ) -> Option<&'a Gated> {
     let covers = |gate: &SuiteGate| {
-        gate.metric == metric && gate.place.iter().all(|(key, value)| place.get(key) == Some(value))
+        let about = gate.metric == metric || gate.also.iter().any(|also| also == metric);
+        about && gate.place.iter().all(|(key, value)| place.get(key) == Some(value))
     };
     gates.iter().filter(|gated| covers(&gated.gate)).max_by_key(|gated| gated.gate.place.len())
 }
@@ -380,6 +384,9 @@ mod tests {
         assert_eq!(gate_of(&all, "accuracy", &place("digits")).unwrap().gate.place.len(), 1);
         assert_eq!(gate_of(&all, "accuracy", &place("text")).unwrap().gate.place.len(), 0);
         assert_eq!(gate_of(&all, "loss", &place("digits")), None);
+        let also = SuiteGate { also: vec!["loss".into()], ..gate() };
+        let all = gates(&good(), &[also]).unwrap();
+        assert!(gate_of(&all, "loss", &place("digits")).is_some());
     }
 
     #[test]

@@ -41,7 +41,7 @@ fn rows(gated: &Gated) -> Vec<Vec<Cell>> {
         let text = format!("{reference:?} minus {control:?}: {mean:+.4}, {low:+.4} to {high:+.4}");
         let margin = format!("for margins up to {:.4}", mean.abs() / 3.0);
         let differs = low > 0.0 || high < 0.0;
-        add("can tell methods apart", &text, if differs { &margin } else { "NO" });
+        add("can tell methods apart", &text, if differs { &margin } else { "for no margin" });
     }
     rows
 }

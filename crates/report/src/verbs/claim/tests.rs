@@ -184,4 +184,37 @@ fn a_claim_behind_a_closed_gate_is_not_testable() {
     assert_eq!(tested[0].finding, Finding::NotTestable);
     assert!(tested[0].gate.as_ref().unwrap().starts_with("beats a trivial baseline: not measured"));
     assert_eq!(tested[1].finding, Finding::ByConstruction);
+    assert!(tested[0].gated && !tested[2].gated);
+}
+
+/// The other suite of a paper counts too.
+#[test]
+fn claims_of_several_suites_are_corrected_together() {
+    let of = |above: f64| {
+        let claim = format!(r#""method": "switch", "against": "dense", "above": {above}"#);
+        test(&claim)
+    };
+    let (mut one, mut other) = (vec![of(0.0)], vec![of(0.01)]);
+    let [first, second] = [one[0].p.unwrap(), other[0].p.unwrap()];
+    assert!(first < second && one[0].corrected == Some(first));
+    correct(one.iter_mut().chain(&mut other));
+    assert_eq!([one[0].corrected, other[0].corrected], [Some(2.0 * first), Some(second)]);
+}
+
+#[test]
+fn runs_that_are_too_few_for_the_papers_effect_test_nothing() {
+    // switch minus dense is 0.022; the error over 5 seeds is the half-width over 2.776, and 4 degrees of
+    // freedom have 2.776 + 0.941 of it.
+    let of = |more: &str| test(&format!(r#""method": "switch", "against": "dense", {more}"#));
+    let found = of(r#""above": 0.0"#).measured.unwrap();
+    let interval = found.interval.unwrap();
+    let least = (interval.high - interval.low) / 2.0 * (1.0 + 0.94096 / 2.77645);
+    assert!((found.detects().unwrap() - least).abs() < 1e-5 * least);
+    let few = of(r#""above": 0.0, "paper": 0.01"#);
+    assert_eq!((few.finding, few.p), (Finding::NotTestable, None));
+    assert!(few.gate.unwrap().ends_with("is not below the paper's, 0.010"));
+    assert_eq!(of(r#""above": 0.02, "paper": 0.01"#).finding, Finding::NotTestable);
+    assert_eq!(of(r#""above": 0.0, "paper": 0.012"#).finding, Finding::Reproduced);
+    // What is decided against the paper needs no power.
+    assert_eq!(of(r#""above": 0.05, "paper": 0.01"#).finding, Finding::NotReproduced);
 }
