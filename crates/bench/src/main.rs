@@ -3,6 +3,7 @@
 mod blocks;
 mod claims;
 mod docs;
+mod peak;
 mod register;
 mod router_speed;
 mod score;

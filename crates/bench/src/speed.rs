@@ -17,6 +17,7 @@ use report::Format;
 use serde::Serialize;
 
 use crate::{
+    peak::Peak,
     router_speed,
     step_speed::{self, Step},
     syncs,
@@ -142,6 +143,9 @@ pub(crate) struct EngineSpeed {
     pub(crate) forward_backward_min_ms: f64,
     /// Of the experts' products in the forward pass, at the minimum.
     gflops: f64,
+    /// Of the device, where a layer was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak: Option<Peak>,
 }
 
 /// Measures, and gives a table or JSON.
@@ -186,10 +190,10 @@ fn speed(setting: &Speed, plugins: &Plugins) -> anyhow::Result<String> {
     }
     let (rows, peak) =
         setting.threads.install(|| measure(setting, threads, plugins, &device))??;
-    if format == Format::Json {
-        return Ok(serde_json::to_string_pretty(&rows)? + "\n");
-    }
-    Ok(table(setting, &rows, peak))
+    Ok(match format {
+        Format::Json => serde_json::to_string_pretty(&rows)? + "\n",
+        _ => table(setting, &rows, peak),
+    })
 }
 
 fn syncs_of(
@@ -258,7 +262,7 @@ fn measure(
     threads: usize,
     plugins: &Plugins,
     device: &Device,
-) -> anyhow::Result<(Vec<EngineSpeed>, f64)> {
+) -> anyhow::Result<(Vec<EngineSpeed>, Peak)> {
     let variants = variants(setting, &plugins.library, device)?;
     let x = Tensor::<3>::random(
         [1, setting.tokens, setting.width],
@@ -266,9 +270,9 @@ fn measure(
         device,
     );
     let mut times = vec![Times::default(); variants.len()];
-    let mut peak = 0.0_f64;
+    let mut peak = Peak::of(device)?;
     for round in 0..=setting.repeat {
-        peak = peak.max(product_rate(device)?);
+        peak.measure(device)?;
         for (variant, times) in variants.iter().zip(&mut times) {
             let (forward, both) =
                 (time_forward(&variant.eval, &x)?, time_both(&variant.train, &x)?);
@@ -280,7 +284,7 @@ fn measure(
     }
     let names = variants.iter().map(|variant| variant.name);
     let rows = names.zip(times).map(|of| row(setting, threads, of));
-    Ok((rows.collect(), peak))
+    Ok((rows.map(|row| EngineSpeed { peak: Some(peak), ..row }).collect(), peak))
 }
 
 fn variants(setting: &Speed, library: &Library, device: &Device) -> anyhow::Result<Vec<Variant>> {
@@ -355,19 +359,6 @@ fn time_both(subject: &Subject, x: &Tensor<3>) -> anyhow::Result<f64> {
     Ok(time)
 }
 
-/// GFLOP/s of a product of two matrices of 1024 x 1024.
-fn product_rate(device: &Device) -> anyhow::Result<f64> {
-    const N: usize = 1024;
-    let a = Tensor::<2>::random([N, N], Distribution::Default, device);
-    device.sync()?;
-    let started = Instant::now();
-    let product = kernels::matmul(a.clone(), a);
-    device.sync()?;
-    let rate = 2.0 * N.pow(3) as f64 / started.elapsed().as_secs_f64() / 1e9;
-    drop(product);
-    Ok(rate)
-}
-
 fn row(setting: &Speed, threads: usize, (engine, times): (&'static str, Times)) -> EngineSpeed {
     let Times { mut forward, mut both } = times;
     forward.sort_by(f64::total_cmp);
@@ -387,6 +378,7 @@ fn row(setting: &Speed, threads: usize, (engine, times): (&'static str, Times)) 
         forward_min_ms: forward[0],
         forward_backward_min_ms: both[0],
         gflops: flops(setting) / forward[0] / 1e6,
+        peak: None,
     }
 }
 
@@ -402,7 +394,7 @@ fn flops(setting: &Speed) -> f64 {
     (2 * matrices * setting.tokens * setting.k * setting.width * setting.hidden) as f64
 }
 
-fn table(setting: &Speed, rows: &[EngineSpeed], peak: f64) -> String {
+fn table(setting: &Speed, rows: &[EngineSpeed], peak: Peak) -> String {
     let Speed { tokens, width, hidden, experts, k, kind, repeat, .. } = setting;
     let threads = rows[0].threads;
     let mut text = format!(
@@ -421,13 +413,15 @@ fn table(setting: &Speed, rows: &[EngineSpeed], peak: f64) -> String {
             row.forward_backward_min_ms,
             row.gflops,
             both,
-            100.0 * row.gflops / peak,
+            100.0 * row.gflops / peak.gflops,
         );
     }
     text + &format!(
-        "\nA product of 1024 x 1024 matrices reaches {peak:.1} GFLOP/s. GFLOP/s are those of the experts' \
-         products,\nat the minimum; dense is one network with the hidden width {}.\n",
-        hidden * k
+        "\nA product of {size} x {size} matrices reaches {gflops:.1} GFLOP/s. GFLOP/s are those of the \
+         experts'\nproducts, at the minimum; dense is one network with the hidden width {}.\n",
+        hidden * k,
+        size = peak.size,
+        gflops = peak.gflops,
     )
 }
 
@@ -463,7 +457,8 @@ mod tests {
         let (rows, peak) = measure(&setting(), 1, &Plugins::default(), &device).unwrap();
         let names: Vec<&str> = rows.iter().map(|row| row.engine).collect();
         assert_eq!(names, ["dense", "reference", "dropless", "padded", "whole"]);
-        assert!(peak > 0.0);
+        assert!(peak.gflops > 0.0 && table(&setting(), &rows, peak).contains("1024 x 1024"));
+        assert!(serde_json::to_string(&rows).unwrap().contains(r#""peak":{"size":1024,"gflops":"#));
         for row in rows {
             assert!(0.0 < row.forward_min_ms && row.forward_min_ms <= row.forward_ms);
             assert!(row.forward_backward_min_ms <= row.forward_backward_ms && row.gflops > 0.0);
