@@ -25,6 +25,9 @@ const NEAR: f32 = 1e-4;
 /// Routers that make the experts of a batch equal: where whole batches or sequences are routed there are
 /// fewer units than experts, experts tie, and the last bit chooses.
 const TIED: [&str; 2] = ["quantile-balancing", "sinkhorn"];
+/// A router whose two choices of one unit share a key: the gradient of one half's keys is zero, and rounding
+/// alone would be compared. Whole batches, one unit each, are routed to all of the eight experts instead.
+const ZERO: &str = "peer";
 const WHY: &str = "set MOELAB_DEVICE to the device to compare with the processor";
 
 fn other() -> Device {
@@ -63,15 +66,33 @@ fn compare<'a>(
 fn every_router() {
     let (routers, flex, other) = (routers::all(), Device::flex(), other());
     let gap = |name: &str| {
-        let found = routers::conformance::gaps(&routers, &Choice::of(name), [&flex, &other])?;
-        let tied = |at: &str| {
-            TIED.contains(&name)
-                && ["level Batch", "level Sequence"].iter().any(|level| at.contains(level))
-        };
-        let gaps = found.into_iter().filter(|(_, at)| !tied(at));
-        Ok(gaps.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or_default())
+        let gaps = |choice| routers::conformance::gaps(&routers, &choice, [&flex, &other]);
+        let mut found = gaps(Choice::of(name))?;
+        found.retain(|(_, at)| compared(name, at));
+        if name == ZERO {
+            found.extend(gaps(Choice::of(name).with("k", 8))?);
+        }
+        Ok(found.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or_default())
     };
     compare(routers.iter().map(|(name, _)| name), gap);
+}
+
+/// Whether a router's defaults say something at this level.
+fn compared(name: &str, at: &str) -> bool {
+    let [batch, sequence] = ["level Batch", "level Sequence"].map(|level| at.contains(level));
+    !(TIED.contains(&name) && (batch || sequence) || name == ZERO && batch)
+}
+
+#[test]
+fn peer_is_compared_at_every_level() {
+    let gaps = |choice| {
+        let flex = Device::flex();
+        routers::conformance::gaps(&routers::all(), &choice, [&flex, &flex]).unwrap()
+    };
+    let by_default = gaps(Choice::of(ZERO));
+    let left = by_default.iter().filter(|(_, at)| compared(ZERO, at)).count();
+    assert_eq!([by_default.len(), left], [8, 6]);
+    assert_eq!(gaps(Choice::of(ZERO).with("k", 8)).len(), by_default.len());
 }
 
 #[test]
