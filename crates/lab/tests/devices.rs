@@ -113,6 +113,11 @@ fn two_operations_are_told_apart() {
         assert!(found.iter().all(|x| x.iter().any(|x| *x != 0.0)), "{name}");
     }
     assert!(relative(&numbers("layer norm", &flex), &numbers("rms norm", &flex)) > 1e-2);
+    // What is no number differs wherever it is.
+    let of = |first| [vec![first, 4.0, 4.0]];
+    assert_eq!(relative(&of(1.0), &of(1.0)), 0.0);
+    assert_eq!(relative(&of(1.0), &of(f32::NAN)), f32::INFINITY);
+    assert_eq!(relative(&of(f32::INFINITY), &of(1.0)), f32::INFINITY);
 }
 
 /// The largest difference over the largest number of each tensor; infinite where something is no number.
@@ -120,7 +125,8 @@ fn relative(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
     let of = |(a, b): (&Vec<f32>, &Vec<f32>)| {
         let largest = a.iter().fold(1e-2_f32, |most, x| most.max(x.abs()));
         let gaps = a.iter().zip(b).map(|(a, b)| (a - b).abs());
-        let gap = gaps.fold(0.0, |most, gap| if gap <= most { most } else { gap });
+        let gaps = gaps.map(|gap| if gap.is_finite() { gap } else { f32::INFINITY });
+        let gap = gaps.fold(0.0, f32::max);
         if a.len() == b.len() && gap.is_finite() { gap / largest } else { f32::INFINITY }
     };
     a.iter().zip(b).map(of).fold(0.0, f32::max)
