@@ -30,7 +30,7 @@ use crate::{
     engine::{Engine, ExpertCall},
     experts::{AnyExperts, ExpertDtype},
     plugin::{ConfigError, Init},
-    routing::{AnyRouter, LayerReport, Level, Pass, Plan, RouterLogits, by_input},
+    routing::{AnyRouter, LayerReport, Level, Pass, Plan, RouterLogits},
 };
 
 /// A layer of experts with a router before it.
@@ -157,8 +157,7 @@ impl MoeLayer {
     fn report(&self, pass: &mut Pass, plan: &Plan, payload_width: usize) {
         let layer = pass.next_layer();
         pass.report(|| {
-            let found = LayerReport::of_plan(plan);
-            let (inputs, by_input) = by_input(plan, self.level, found.touched);
+            let found = LayerReport::of_inputs(plan, self.level);
             let rows = payload_width / self.level.expert_width(self.width);
             let of = |(expert, load): (usize, &f64)| load * self.experts.flops_of(expert);
             let expert = found.load.iter().enumerate().map(of).sum::<f64>() * rows as f64;
@@ -173,7 +172,7 @@ impl MoeLayer {
             let flops =
                 expert + mixing + found.units as f64 * (shared + self.router.flops_per_unit());
             let expert_params = self.experts.num_params() as f64 / found.load.len() as f64;
-            LayerReport { layer, inputs, by_input, flops, expert_params, ..found }
+            LayerReport { layer, flops, expert_params, ..found }
         });
     }
 }
