@@ -164,6 +164,7 @@ def able(models, x):
 
 def measure(a):
     torch.set_num_threads(a.threads)
+    torch.set_float32_matmul_precision("high" if a.tf32 else "highest")
     torch.manual_seed(0)
     x = torch.randn(a.tokens, a.width).to(a.device)
     models = list(peers(a))
@@ -188,7 +189,7 @@ def measure(a):
             forward_ms=statistics.median(fwd), forward_backward_ms=statistics.median(two),
             forward_min_ms=min(fwd), forward_backward_min_ms=min(two),
             gflops=flops / min(fwd) / 1e6,
-            device=torch.cuda.get_device_name(x.device) if x.is_cuda else "cpu",
+            device=torch.cuda.get_device_name(x.device) if x.is_cuda else "cpu", tf32=a.tf32,
             # Bytes at most during a step, with the parameters of all layers here.
             device_peak_memory=memory.get(name),
         )  # fmt: skip
@@ -201,6 +202,7 @@ def arguments():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--kind", choices=["ffn", "swiglu"], default="ffn")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1; auto: cuda if torch sees a card")
+    parser.add_argument("--tf32", action="store_true", help="products in TF32, as Burn's on CUDA")
     parser.add_argument("--json", action="store_true", help="as bench speed prints it")
     found = parser.parse_args()
     if found.device == "auto":

@@ -94,6 +94,7 @@ def step(network, optimizer, x, labels):
 
 def measure(a):
     torch.set_num_threads(a.threads)
+    torch.set_float32_matmul_precision("high" if a.tf32 else "highest")
     torch.manual_seed(0)
     n, length = a.tokens // LENGTH[a.step], LENGTH[a.step]
     if a.step == "decoder":
@@ -124,7 +125,7 @@ def measure(a):
             engine=name, kind=a.kind, tokens=a.tokens, width=a.width, hidden=a.hidden,
             experts=a.experts, k=a.k, threads=a.threads,
             forward_ms=statistics.median(fwd), forward_backward_ms=statistics.median(both),
-            forward_min_ms=min(fwd), forward_backward_min_ms=min(both),
+            forward_min_ms=min(fwd), forward_backward_min_ms=min(both), tf32=a.tf32,
         )  # fmt: skip
 
 
@@ -136,6 +137,7 @@ def arguments():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--kind", choices=["ffn", "swiglu"], default="ffn")
     parser.add_argument("--only", choices=["torch dense", "torch loop", "torch grouped"])
+    parser.add_argument("--tf32", action="store_true", help="products in TF32, as Burn's on CUDA")
     parser.add_argument("--json", action="store_true", help="as bench speed prints it")
     return parser.parse_args()
 

@@ -11,9 +11,7 @@ use clap::Args;
 use files::read_text;
 use jiff::civil::Date;
 use lab::{Answer, Session, SettingTree, Suite, Verb, committed, write_out};
-use report::{
-    Finding, Format, Runs, Tested, claims as test, claims_table, correct, gates, splice,
-};
+use report::{Finding, Format, Runs, Tested, claims as test, claims_table, correct, gates, splice};
 
 use crate::{register::registration, suite_claims::read};
 

@@ -386,6 +386,23 @@ fn a_supernet_has_the_bits_of_one_process() {
     }
 }
 
+/// The engine of expert parallelism, on the routing of a run, with one expert for each of four processes.
+fn expert_parallelism_has_the_numbers_of_one_process() {
+    let place = Place::with_suite(&short("switch"));
+    ended(&alone(&place, &[run("one"), vec!["--trace".to_string()]].concat()), 0);
+    let traced = place.runs("one").remove(0);
+    for count in [2, 4] {
+        let mut command = mpirun(&place);
+        command.args(["-np", &count.to_string(), env!("CARGO_BIN_EXE_bench"), "simulate"]);
+        command.args(["--json", "--tokens", "64", "--width", "8", "--hidden", "8"]);
+        command.args(["--repeat", "1", "--trace"]).arg(&traced);
+        let (out, _) = ended(&output(command), 0);
+        let found: serde_json::Value = serde_json::from_str(&out).expect("one process prints");
+        let difference = found["measured"]["difference"].as_f64();
+        assert!(difference.is_some_and(|gap| gap < 1e-5), "{count}: {out}");
+    }
+}
+
 #[allow(clippy::print_stdout, reason = "there is no harness that says what was tested")]
 fn main() -> ExitCode {
     let rounds = match std::env::args().nth(1).as_deref() {
@@ -397,7 +414,7 @@ fn main() -> ExitCode {
         killed_at_any_time_the_run_goes_on(rounds);
         return ExitCode::SUCCESS;
     }
-    let tests: [(&str, fn()); 13] = [
+    let tests: [(&str, fn()); 14] = [
         ("processes_have_the_bits_of_one", processes_have_the_bits_of_one),
         ("moments_are_split_with_the_bits_of_one", moments_are_split_with_the_bits_of_one),
         (
@@ -417,6 +434,10 @@ fn main() -> ExitCode {
         ("what_cannot_be_shared_out_is_refused", what_cannot_be_shared_out_is_refused),
         ("a_search_is_for_one_process", a_search_is_for_one_process),
         ("a_supernet_has_the_bits_of_one_process", a_supernet_has_the_bits_of_one_process),
+        (
+            "expert_parallelism_has_the_numbers_of_one_process",
+            expert_parallelism_has_the_numbers_of_one_process,
+        ),
     ];
     for (name, test) in tests {
         let started = Instant::now();

@@ -25,6 +25,9 @@ const NEAR: f32 = 1e-4;
 /// Routers that make the experts of a batch equal: where whole batches or sequences are routed there are
 /// fewer units than experts, experts tie, and the last bit chooses.
 const TIED: [&str; 2] = ["quantile-balancing", "sinkhorn"];
+/// A router whose two choices of one unit share a key: the gradient of one half's keys is zero, and rounding
+/// alone would be compared. Whole batches, one unit each, are routed to all of the eight experts instead.
+const ZERO: &str = "peer";
 const WHY: &str = "set MOELAB_DEVICE to the device to compare with the processor";
 
 fn other() -> Device {
@@ -63,15 +66,33 @@ fn compare<'a>(
 fn every_router() {
     let (routers, flex, other) = (routers::all(), Device::flex(), other());
     let gap = |name: &str| {
-        let found = routers::conformance::gaps(&routers, &Choice::of(name), [&flex, &other])?;
-        let tied = |at: &str| {
-            TIED.contains(&name)
-                && ["level Batch", "level Sequence"].iter().any(|level| at.contains(level))
-        };
-        let gaps = found.into_iter().filter(|(_, at)| !tied(at));
-        Ok(gaps.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or_default())
+        let gaps = |choice| routers::conformance::gaps(&routers, &choice, [&flex, &other]);
+        let mut found = gaps(Choice::of(name))?;
+        found.retain(|(_, at)| compared(name, at));
+        if name == ZERO {
+            found.extend(gaps(Choice::of(name).with("k", 8))?);
+        }
+        Ok(found.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or_default())
     };
     compare(routers.iter().map(|(name, _)| name), gap);
+}
+
+/// Whether a router's defaults say something at this level.
+fn compared(name: &str, at: &str) -> bool {
+    let [batch, sequence] = ["level Batch", "level Sequence"].map(|level| at.contains(level));
+    !(TIED.contains(&name) && (batch || sequence) || name == ZERO && batch)
+}
+
+#[test]
+fn peer_is_compared_at_every_level() {
+    let gaps = |choice| {
+        let flex = Device::flex();
+        routers::conformance::gaps(&routers::all(), &choice, [&flex, &flex]).unwrap()
+    };
+    let by_default = gaps(Choice::of(ZERO));
+    let left = by_default.iter().filter(|(_, at)| compared(ZERO, at)).count();
+    assert_eq!([by_default.len(), left], [8, 6]);
+    assert_eq!(gaps(Choice::of(ZERO).with("k", 8)).len(), by_default.len());
 }
 
 #[test]
@@ -92,6 +113,11 @@ fn two_operations_are_told_apart() {
         assert!(found.iter().all(|x| x.iter().any(|x| *x != 0.0)), "{name}");
     }
     assert!(relative(&numbers("layer norm", &flex), &numbers("rms norm", &flex)) > 1e-2);
+    // What is no number differs wherever it is.
+    let of = |first| [vec![first, 4.0, 4.0]];
+    assert_eq!(relative(&of(1.0), &of(1.0)), 0.0);
+    assert_eq!(relative(&of(1.0), &of(f32::NAN)), f32::INFINITY);
+    assert_eq!(relative(&of(f32::INFINITY), &of(1.0)), f32::INFINITY);
 }
 
 /// The largest difference over the largest number of each tensor; infinite where something is no number.
@@ -99,7 +125,8 @@ fn relative(a: &[Vec<f32>], b: &[Vec<f32>]) -> f32 {
     let of = |(a, b): (&Vec<f32>, &Vec<f32>)| {
         let largest = a.iter().fold(1e-2_f32, |most, x| most.max(x.abs()));
         let gaps = a.iter().zip(b).map(|(a, b)| (a - b).abs());
-        let gap = gaps.fold(0.0, |most, gap| if gap <= most { most } else { gap });
+        let gaps = gaps.map(|gap| if gap.is_finite() { gap } else { f32::INFINITY });
+        let gap = gaps.fold(0.0, f32::max);
         if a.len() == b.len() && gap.is_finite() { gap / largest } else { f32::INFINITY }
     };
     a.iter().zip(b).map(of).fold(0.0, f32::max)

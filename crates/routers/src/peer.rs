@@ -172,4 +172,35 @@ mod tests {
         assert_eq!(ints(experts), ints(expected));
         close(&values(weights), &values(softmax(scores, 2)));
     }
+
+    /// The largest gradient of each side's keys, of one unit with k of 8 experts.
+    fn key_gradients(seed: u64, k: usize) -> [f32; 2] {
+        let on = |seed, shape| Tensor::<3>::from_inner(fill(seed, shape, 2.0));
+        let peer = Peer {
+            query: param(on(11, [1, 5, 8]).squeeze_dim(0)),
+            first_keys: param(on(12, [1, 4, 2])),
+            second_keys: param(on(13, [1, 4, 4])),
+            config: PeerConfig { k, heads: 1, query: 4 },
+        };
+        let plan = peer.route(&mut Pass::eval(), on(seed, [1, 1, 5]));
+        let Plan::TokenChoice { weights, .. } = plan else { panic!("units choose") };
+        let grads = (weights * on(14, [1, 1, k])).sum().backward();
+        [&peer.first_keys, &peer.second_keys].map(|keys| {
+            let gradient = values(keys.val().grad(&grads).unwrap());
+            gradient.into_iter().fold(0.0, |most, x| x.abs().max(most))
+        })
+    }
+
+    /// The second-best pair differs from the best one in one half, and weights sum to 1. So checks of one unit
+    /// with two choices compare what rounding leaves of a zero; with all choices they do not.
+    #[test]
+    fn two_choices_share_a_key_whose_gradient_is_zero() {
+        for seed in 1..9 {
+            let of = |k| {
+                let [a, b] = key_gradients(seed, k);
+                a.min(b) / a.max(b)
+            };
+            assert!(of(2) < 1e-5 && of(8) > 1e-2, "{seed}: {} {}", of(2), of(8));
+        }
+    }
 }

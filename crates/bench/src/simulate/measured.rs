@@ -43,7 +43,7 @@ pub(crate) fn measure(
     let before = resident_memory();
     let of_layers: Vec<Ffn> = shards.iter().map(|s| experts(s.own().len(), sizes)).collect();
     let grown = resident_memory().zip(before).map(|(after, before)| after - before);
-    let expert_bytes = largest(world, grown);
+    let expert_bytes = largest(world, "memory", grown);
     let topology = constants(world, trace, sizes, repeat);
     let mut seconds = 0.0;
     for ((layer, shard), experts) in trace.layers.iter().zip(&shards).zip(of_layers) {
@@ -59,8 +59,8 @@ pub(crate) fn measure(
 }
 
 /// The largest number of all ranks; none if one has none.
-fn largest(world: &Arc<dyn Communicator>, own: Option<f64>) -> Option<f64> {
-    let all = world.all_gather("memory", &own.unwrap_or(f64::NAN).to_le_bytes());
+pub(super) fn largest(world: &Arc<dyn Communicator>, label: &str, own: Option<f64>) -> Option<f64> {
+    let all = world.all_gather(label, &own.unwrap_or(f64::NAN).to_le_bytes());
     let number = |bytes: &Vec<u8>| bytes.first_chunk().map_or(f64::NAN, |b| f64::from_le_bytes(*b));
     let all: Vec<f64> = all.iter().map(number).collect();
     all.iter().all(|bytes| bytes.is_finite()).then(|| all.into_iter().fold(0.0, f64::max))
@@ -81,7 +81,7 @@ fn experts(count: usize, Sizes { width, hidden, .. }: Sizes) -> Ffn {
 }
 
 /// The choices of the tokens of a rank, as `model::Rows` counts them.
-fn plan(layer: &Layer, rank: usize, tokens: usize) -> Plan {
+pub(super) fn plan(layer: &Layer, rank: usize, tokens: usize) -> Plan {
     let (k, e, all) = (layer.k, layer.n_experts, layer.experts.len() / layer.k);
     let choices = (rank * tokens..(rank + 1) * tokens).flat_map(|token| {
         let unit = token % all;

@@ -4,6 +4,7 @@
 //! (`topology.rs`) and a placement of the experts (`placement.rs`). Under `mpirun`, the verb also measures
 //! the engine on these processes, and prints the error of the model there.
 
+mod agreement;
 mod measured;
 mod model;
 mod placement;
@@ -121,6 +122,8 @@ struct Check {
     measured_milliseconds: f64,
     /// Predicted over measured, less 1.
     error: f64,
+    /// Of the engine's outputs and gradients from those of one process, the largest.
+    difference: f64,
     /// By how much the memory of a rank grew with its experts, measured.
     expert_megabytes: Option<f64>,
 }
@@ -270,6 +273,7 @@ impl Simulate {
             predicted_milliseconds: predicted * 1e3,
             measured_milliseconds: found.seconds * 1e3,
             error: predicted / found.seconds - 1.0,
+            difference: agreement::difference(world, &trace.layers[0], self.tokens)?,
             expert_megabytes: found.expert_bytes.map(|bytes| bytes / 1e6),
         })
     }
@@ -390,7 +394,7 @@ fn text(Output { simulated, notes, measured, verdict }: &Output) -> String {
     lines.extend(measured.iter().map(|check| {
         format!(
             "{} processes: measured {:.2} ms, predicted {:.2} ms ({:+.0} %); alpha {:.0} us, beta {:.0} MB/s, \
-             {:.1} GFLOP/s; experts of a rank {} MB",
+             {:.1} GFLOP/s; experts of a rank {} MB; the numbers of one process to {:.0e}",
             check.ranks,
             check.measured_milliseconds,
             check.predicted_milliseconds,
@@ -398,7 +402,8 @@ fn text(Output { simulated, notes, measured, verdict }: &Output) -> String {
             check.alpha_microseconds,
             check.beta_megabytes,
             check.gigaflops,
-            check.expert_megabytes.map_or("?".into(), |n| format!("{n:.1}"))
+            check.expert_megabytes.map_or("?".into(), |n| format!("{n:.1}")),
+            check.difference
         )
     }));
     lines.extend(verdict.iter().map(|verdict| verdict.sentence.clone()));

@@ -13,6 +13,7 @@ use moe::{AnyExperts, Choice, Dims, Engine, Init, Level, Library, MoeConfig, Moe
 
 use super::{
     args::{Speed, wanted},
+    peak::Peak,
     times::{EngineSpeed, Times, flops, row},
 };
 
@@ -40,13 +41,13 @@ impl Subject {
     }
 }
 
-/// The rows of all variants, and GFLOP/s of a product of two matrices.
+/// The rows of all variants, and the device's highest rate in a product of two matrices.
 pub(crate) fn measure(
     setting: &Speed,
     threads: usize,
     plugins: &Plugins,
     device: &Device,
-) -> anyhow::Result<(Vec<EngineSpeed>, f64)> {
+) -> anyhow::Result<(Vec<EngineSpeed>, Peak)> {
     let variants = variants(setting, &plugins.library, device)?;
     let x = Tensor::<3>::random(
         [1, setting.tokens, setting.width],
@@ -54,9 +55,9 @@ pub(crate) fn measure(
         device,
     );
     let mut times = vec![Times::default(); variants.len()];
-    let mut peak = 0.0_f64;
+    let mut peak = Peak::of(device)?;
     for round in 0..=setting.repeat {
-        peak = peak.max(product_rate(device)?);
+        peak.measure(device)?;
         for (variant, times) in variants.iter().zip(&mut times) {
             let (forward, both) =
                 (time_forward(&variant.eval, &x)?, time_both(&variant.train, &x)?);
@@ -68,7 +69,7 @@ pub(crate) fn measure(
     }
     let names = variants.iter().map(|variant| variant.name);
     let rows = names.zip(times).map(|of| row(setting, threads, of));
-    Ok((rows.collect(), peak))
+    Ok((rows.map(|row| EngineSpeed { peak: Some(peak), ..row }).collect(), peak))
 }
 
 fn variants(setting: &Speed, library: &Library, device: &Device) -> anyhow::Result<Vec<Variant>> {
@@ -143,21 +144,8 @@ fn time_both(subject: &Subject, x: &Tensor<3>) -> anyhow::Result<f64> {
     Ok(time)
 }
 
-/// GFLOP/s of a product of two matrices of 1024 x 1024.
-fn product_rate(device: &Device) -> anyhow::Result<f64> {
-    const N: usize = 1024;
-    let a = Tensor::<2>::random([N, N], Distribution::Default, device);
-    device.sync()?;
-    let started = Instant::now();
-    let product = kernels::matmul(a.clone(), a);
-    device.sync()?;
-    let rate = 2.0 * N.pow(3) as f64 / started.elapsed().as_secs_f64() / 1e9;
-    drop(product);
-    Ok(rate)
-}
-
 /// The table of the rows.
-pub(crate) fn table(setting: &Speed, rows: &[EngineSpeed], peak: f64) -> String {
+pub(crate) fn table(setting: &Speed, rows: &[EngineSpeed], peak: Peak) -> String {
     let Speed { tokens, width, hidden, experts, k, kind, repeat, .. } = setting;
     let threads = rows[0].threads;
     let mut text = format!(
@@ -176,13 +164,15 @@ pub(crate) fn table(setting: &Speed, rows: &[EngineSpeed], peak: f64) -> String 
             row.forward_backward_min_ms,
             row.gflops,
             both,
-            100.0 * row.gflops / peak,
+            100.0 * row.gflops / peak.gflops,
         );
     }
     text + &format!(
-        "\nA product of 1024 x 1024 matrices reaches {peak:.1} GFLOP/s. GFLOP/s are those of the experts' \
-         products,\nat the minimum; dense is one network with the hidden width {}.\n",
-        hidden * k
+        "\nA product of {size} x {size} matrices reaches {gflops:.1} GFLOP/s. GFLOP/s are those of the \
+         experts'\nproducts, at the minimum; dense is one network with the hidden width {}.\n",
+        hidden * k,
+        size = peak.size,
+        gflops = peak.gflops,
     )
 }
 
@@ -196,7 +186,8 @@ mod tests {
         let (rows, peak) = measure(&setting(), 1, &Plugins::default(), &device).unwrap();
         let names: Vec<&str> = rows.iter().map(|row| row.engine).collect();
         assert_eq!(names, ["dense", "reference", "dropless", "padded", "whole"]);
-        assert!(peak > 0.0);
+        assert!(peak.gflops > 0.0 && table(&setting(), &rows, peak).contains("1024 x 1024"));
+        assert!(serde_json::to_string(&rows).unwrap().contains(r#""peak":{"size":1024,"gflops":"#));
         for row in rows {
             assert!(0.0 < row.forward_min_ms && row.forward_min_ms <= row.forward_ms);
             assert!(row.forward_backward_min_ms <= row.forward_backward_ms && row.gflops > 0.0);

@@ -3,6 +3,7 @@
 
 mod args;
 mod layer;
+mod peak;
 pub(crate) mod routers;
 mod step;
 mod syncs;
@@ -71,10 +72,10 @@ fn speed(setting: &Speed, plugins: &Plugins) -> anyhow::Result<String> {
     }
     let (rows, peak) =
         setting.threads.install(|| layer::measure(setting, threads, plugins, &device))??;
-    if format == Format::Json {
-        return Ok(serde_json::to_string_pretty(&rows)? + "\n");
-    }
-    Ok(layer::table(setting, &rows, peak))
+    Ok(match format {
+        Format::Json => serde_json::to_string_pretty(&rows)? + "\n",
+        _ => layer::table(setting, &rows, peak),
+    })
 }
 
 fn syncs_of(

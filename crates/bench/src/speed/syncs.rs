@@ -1,5 +1,5 @@
 //! `speed --syncs`: how often a layer waits for a device to read a tensor back, by engine, by order of
-//! dropping and by router.
+//! dropping and by router, and with the report of its routing that training asks for, which is read later.
 //!
 //! A read-back is a call of `kernels::read_back`, by which all crates of layers read. They are counted
 //! with the operations of other devices than the processor (`kernels::without_kernels`), on whatever
@@ -20,7 +20,7 @@ const GROUPS: usize = 4;
 /// The read-backs of one layer in one pass.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Syncs {
-    /// `engine`, `drop` or `router`.
+    /// `engine`, `drop`, `router`, or `report`: the padded engine with a report.
     pub(crate) of: &'static str,
     pub(crate) name: String,
     /// Of a forward pass in evaluation.
@@ -43,19 +43,22 @@ pub(crate) fn count(
     let capacity = |drop| Capacity { factor: Some(1.25), drop, ..Capacity::default() };
     let one = |of, name: &str, config: &MoeConfig| {
         library.check(config, size, 2)?;
-        of_layer(library, config, size, device).map(|[evaluation, training, backward]| Syncs {
-            of,
-            name: name.to_string(),
-            evaluation,
-            training,
-            backward,
-        })
+        of_layer(library, config, size, of == REPORT, device).map(
+            |[evaluation, training, backward]| Syncs {
+                of,
+                name: name.to_string(),
+                evaluation,
+                training,
+                backward,
+            },
+        )
     };
     let mut rows = Vec::new();
     for (name, engine) in [("dropless", Engine::Dropless), ("padded", Engine::Padded)] {
         rows.push(one("engine", name, &MoeConfig { engine, ..config.clone() })?);
     }
     let padded = MoeConfig { engine: Engine::Padded, ..config.clone() };
+    rows.push(one(REPORT, "padded", &padded)?);
     for (name, drop) in DROPS {
         rows.push(one("drop", name, &MoeConfig { capacity: capacity(drop), ..padded.clone() })?);
     }
@@ -68,6 +71,8 @@ pub(crate) fn count(
     }
     Ok(rows)
 }
+
+const REPORT: &str = "report";
 
 const DROPS: [(&str, DropPolicy); 6] = [
     ("in-order", DropPolicy::InOrder),
@@ -83,6 +88,7 @@ fn of_layer(
     library: &Library,
     config: &MoeConfig,
     [units, width]: [usize; 2],
+    reports: bool,
     device: &Device,
 ) -> anyhow::Result<[usize; 3]> {
     let init = Init::new(0, &device.clone().autodiff());
@@ -90,7 +96,8 @@ fn of_layer(
     let x = init.normal("x", [GROUPS, units, width], 1.0).val();
     let ids = Tensor::<1, Int>::arange(0..(GROUPS * units) as i64, device);
     let ids = ids.remainder_scalar(97).reshape([GROUPS, units]);
-    let known = |mut pass: Pass| {
+    let known = |pass: Pass| {
+        let mut pass = if reports { pass.with_reports() } else { pass };
         pass.put(TokenIds(ids.clone()));
         pass.put(Clusters(ids.clone()));
         pass

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::args::Speed;
+use super::{args::Speed, peak::Peak};
 
 /// One row.
 #[derive(Serialize)]
@@ -21,6 +21,9 @@ pub(crate) struct EngineSpeed {
     pub(crate) forward_backward_min_ms: f64,
     /// Of the experts' products in the forward pass, at the minimum.
     pub(crate) gflops: f64,
+    /// Of the device, where a layer was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) peak: Option<Peak>,
 }
 
 /// Milliseconds, round by round.
@@ -62,6 +65,7 @@ pub(crate) fn row(
         forward_min_ms: forward[0],
         forward_backward_min_ms: both[0],
         gflops: flops(setting) / forward[0] / 1e6,
+        peak: None,
     }
 }
 

@@ -30,7 +30,7 @@ use crate::{
     engine::{Engine, ExpertCall},
     experts::{AnyExperts, ExpertDtype},
     plugin::{ConfigError, Init},
-    routing::{AnyRouter, LayerReport, Level, Pass, Plan, RouterLogits, by_input},
+    routing::{AnyRouter, LayerReport, Level, Pass, Plan, RouterLogits},
 };
 
 /// A layer of experts with a router before it.
@@ -155,25 +155,67 @@ impl MoeLayer {
     }
 
     fn report(&self, pass: &mut Pass, plan: &Plan, payload_width: usize) {
-        let layer = pass.next_layer();
-        pass.report(|| {
-            let found = LayerReport::of_plan(plan);
-            let (inputs, by_input) = by_input(plan, self.level, found.touched);
-            let rows = payload_width / self.level.expert_width(self.width);
-            let of = |(expert, load): (usize, &f64)| load * self.experts.flops_of(expert);
-            let expert = found.load.iter().enumerate().map(of).sum::<f64>() * rows as f64;
-            let shared = self.shared.as_ref().map_or(0.0, Shared::flops_per_row) * rows as f64;
-            let mixing = match plan {
-                Plan::Merged { weights, .. } => {
-                    let [g, s, _] = weights.dims();
-                    2.0 * (g * s * self.experts.num_params()) as f64
+        let (layer, level) = (pass.next_layer(), self.level);
+        pass.report_later(|| {
+            let costs = self.costs(plan, payload_width);
+            let of = move |plan: &Plan| costs.add_to(layer, LayerReport::of_inputs(plan, level));
+            match plan {
+                Plan::TokenChoice { experts, weights, n_experts } => {
+                    // Without the graph of the gradients, which the report would keep.
+                    let weights = weights.clone().detach().inner();
+                    let (experts, n_experts) = (experts.clone(), *n_experts);
+                    Box::new(move || of(&Plan::TokenChoice { experts, weights, n_experts }))
                 }
-                _ => 0.0,
-            };
-            let flops =
-                expert + mixing + found.units as f64 * (shared + self.router.flops_per_unit());
-            let expert_params = self.experts.num_params() as f64 / found.load.len() as f64;
-            LayerReport { layer, inputs, by_input, flops, expert_params, ..found }
+                plan => {
+                    let report = of(plan);
+                    Box::new(move || report)
+                }
+            }
         });
+    }
+
+    fn costs(&self, plan: &Plan, payload_width: usize) -> Costs {
+        let rows = (payload_width / self.level.expert_width(self.width)) as f64;
+        let shared = self.shared.as_ref().map_or(0.0, Shared::flops_per_row) * rows;
+        let params = self.experts.num_params();
+        let mixing = match plan {
+            Plan::Merged { weights, .. } => {
+                let [g, s, _] = weights.dims();
+                2.0 * (g * s * params) as f64
+            }
+            _ => 0.0,
+        };
+        Costs {
+            experts: (0..plan.n_experts()).map(|expert| self.experts.flops_of(expert)).collect(),
+            rows,
+            mixing,
+            unit: shared + self.router.flops_per_unit(),
+            params: params as f64,
+        }
+    }
+}
+
+/// The costs of a layer, for its report.
+struct Costs {
+    /// FLOPs of each expert on a row.
+    experts: Vec<f64>,
+    /// Rows of a slot.
+    rows: f64,
+    /// FLOPs of mixing parameters.
+    mixing: f64,
+    /// FLOPs of a unit besides its experts.
+    unit: f64,
+    /// Parameters of all experts.
+    params: f64,
+}
+
+impl Costs {
+    /// The report with its layer and costs.
+    fn add_to(&self, layer: usize, found: LayerReport) -> LayerReport {
+        let experts = found.load.iter().zip(&self.experts).map(|(load, flops)| load * flops);
+        let experts = experts.sum::<f64>() * self.rows;
+        let flops = experts + self.mixing + found.units as f64 * self.unit;
+        let expert_params = self.params / found.load.len() as f64;
+        LayerReport { layer, flops, expert_params, ..found }
     }
 }

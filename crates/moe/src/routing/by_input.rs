@@ -1,15 +1,15 @@
 //! The experts that one whole input needs, a sequence or an image.
 
-use crate::routing::{Level, Plan, to_host};
+use crate::routing::{Level, Plan};
 
-/// The number of inputs of a plan, and of the experts that contribute to one of them, on average.
-pub(crate) fn by_input(plan: &Plan, level: Level, touched: f64) -> (usize, f64) {
+/// The number of inputs of a plan, and of the experts that contribute to one of them, on average. `chosen` are
+/// the experts on the host where units choose.
+pub(crate) fn by_input(plan: &Plan, chosen: &[usize], level: Level, touched: f64) -> (usize, f64) {
     let whole = level == Level::Sequence;
     match plan {
         Plan::TokenChoice { experts, n_experts, .. } => {
             let [g, u, k] = experts.dims();
             let (inputs, choices) = if whole { (g * u, k) } else { (g, u * k) };
-            let chosen = to_host(experts);
             let different = chosen.chunks(choices.max(1)).map(|input| {
                 let mut seen = vec![false; n_experts + 1];
                 input.iter().for_each(|expert| seen[*expert] = true);
@@ -38,8 +38,9 @@ mod tests {
         let weights = Tensor::<3>::ones([1, 3, 2], &device);
         let plan = Plan::TokenChoice { experts, weights, n_experts: 2 };
         // As three tokens of one input, or as three inputs with 2, 1 and 0 experts.
-        assert_eq!(by_input(&plan, Level::Token, 1.0), (1, 2.0));
-        assert_eq!(by_input(&plan, Level::Sequence, 1.0), (3, 1.0));
+        let chosen = [0, 1, 0, 2, 2, 2];
+        assert_eq!(by_input(&plan, &chosen, Level::Token, 1.0), (1, 2.0));
+        assert_eq!(by_input(&plan, &chosen, Level::Sequence, 1.0), (3, 1.0));
     }
 
     #[test]
@@ -48,6 +49,6 @@ mod tests {
         let units = Tensor::<3, Int>::from_ints([[[0, 1], [1, 0]], [[2, 1], [2, 0]]], &device);
         let weights = Tensor::<3>::ones([2, 2, 2], &device);
         let plan = Plan::ExpertChoice { units, weights, n_units: 3 };
-        assert_eq!(by_input(&plan, Level::Token, 8.0 / 6.0), (2, 2.0));
+        assert_eq!(by_input(&plan, &[], Level::Token, 8.0 / 6.0), (2, 2.0));
     }
 }

@@ -2,7 +2,7 @@
 
 use burn::prelude::*;
 
-use crate::routing::{Plan, to_host};
+use crate::routing::{Level, Plan, by_input, to_host};
 
 /// How a layer routed one batch.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,9 +33,26 @@ impl LayerReport {
     /// The numbers that follow from the plan alone: units, load, weight, dropped, touched. The others
     /// are left at 0.
     pub fn of_plan(plan: &Plan) -> Self {
-        let (load, dropped, touched) = of_plan(plan);
-        let (units, weight) = (plan.n_units(), weights_of(plan));
-        Self { units, load, weight, dropped, touched, ..Self::default() }
+        Self::of_choices(plan, &choices(plan))
+    }
+
+    /// The same, and the numbers of whole inputs.
+    pub(crate) fn of_inputs(plan: &Plan, level: Level) -> Self {
+        // Read once: on a graphics card the processor waits each time.
+        let chosen = choices(plan);
+        let report = Self::of_choices(plan, &chosen);
+        let (inputs, by_input) = by_input(plan, &chosen, level, report.touched);
+        Self { inputs, by_input, ..report }
+    }
+
+    fn of_choices(plan: &Plan, chosen: &[usize]) -> Self {
+        let (load, dropped, touched) = served(plan, chosen);
+        let weight = match plan {
+            // Shares are both.
+            Plan::Merged { .. } => load.clone(),
+            _ => weights_of(plan, chosen),
+        };
+        Self { units: plan.n_units(), load, weight, dropped, touched, ..Self::default() }
     }
 
     /// The largest load over the mean load: 1 is perfect balance, E is collapse.
@@ -80,15 +97,25 @@ fn mean(parts: [(f64, usize); 2]) -> f64 {
     if n > 0 { sum / n as f64 } else { 0.0 }
 }
 
+/// The plan's indices on the host: of experts where units choose, of units where experts choose.
+fn choices(plan: &Plan) -> Vec<usize> {
+    match plan {
+        Plan::TokenChoice { experts: chosen, .. } | Plan::ExpertChoice { units: chosen, .. } => {
+            to_host(chosen)
+        }
+        Plan::Soft { .. } | Plan::Merged { .. } | Plan::Dense { .. } => Vec::new(),
+    }
+}
+
 /// For each expert the sum of its weights.
-fn weights_of(plan: &Plan) -> Vec<f64> {
+fn weights_of(plan: &Plan, chosen: &[usize]) -> Vec<f64> {
     let e = plan.n_experts();
     let sums = |by_expert: Tensor<2>| host(by_expert.sum_dim(0).reshape([-1]));
     match plan {
-        Plan::TokenChoice { experts, weights, .. } => {
+        Plan::TokenChoice { weights, .. } => {
             let mut sums = vec![0.0; e + 1];
             let weights = host(weights.clone().reshape([-1]));
-            to_host(experts).iter().zip(weights).for_each(|(expert, w)| sums[*expert] += w);
+            chosen.iter().zip(weights).for_each(|(expert, w)| sums[*expert] += w);
             sums.truncate(e);
             sums
         }
@@ -113,12 +140,11 @@ fn host(values: Tensor<1>) -> Vec<f64> {
 }
 
 /// Load, dropped, touched.
-fn of_plan(plan: &Plan) -> (Vec<f64>, usize, f64) {
+fn served(plan: &Plan, chosen: &[usize]) -> (Vec<f64>, usize, f64) {
     let (units, e) = (plan.n_units(), plan.n_experts());
     match plan {
         Plan::TokenChoice { experts, .. } => {
             let k = experts.dims()[2];
-            let chosen = to_host(experts);
             let mut load = vec![0.0; e + 1];
             chosen.iter().for_each(|&expert| load[expert] += 1.0);
             load.truncate(e);
@@ -126,11 +152,10 @@ fn of_plan(plan: &Plan) -> (Vec<f64>, usize, f64) {
             let touched = load.iter().sum::<f64>() / units as f64;
             (load, dropped, touched)
         }
-        Plan::ExpertChoice { units: chosen, n_units, .. } => {
-            let [g, _, c] = chosen.dims();
+        Plan::ExpertChoice { units: of_experts, n_units, .. } => {
+            let [g, _, c] = of_experts.dims();
             let mut seen = vec![false; units];
-            let per_group = to_host(chosen);
-            for (group, chosen) in per_group.chunks(e * c).enumerate() {
+            for (group, chosen) in chosen.chunks(e * c).enumerate() {
                 chosen.iter().for_each(|unit| seen[group * n_units + unit] = true);
             }
             let dropped = seen.iter().filter(|seen| !**seen).count();
@@ -162,6 +187,13 @@ fn shares(weights: &Tensor<3>, n_units: usize, segment: usize) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kernels::read_backs_of;
+
+    /// Load, dropped, touched, weights.
+    fn numbers(plan: &Plan) -> (Vec<f64>, usize, f64, Vec<f64>) {
+        let LayerReport { load, dropped, touched, weight, .. } = LayerReport::of_plan(plan);
+        (load, dropped, touched, weight)
+    }
 
     #[test]
     fn token_choice_counts_slots_and_the_unserved() {
@@ -170,8 +202,10 @@ mod tests {
         let experts = Tensor::<3, Int>::from_ints([[[0, 1], [0, 2], [2, 2]]], &device);
         let weights = Tensor::<3>::ones([1, 3, 2], &device);
         let plan = Plan::TokenChoice { experts, weights, n_experts: 2 };
-        assert_eq!(of_plan(&plan), (vec![2.0, 1.0], 1, 1.0));
-        assert_eq!(weights_of(&plan), [2.0, 1.0]);
+        assert_eq!(numbers(&plan), (vec![2.0, 1.0], 1, 1.0, vec![2.0, 1.0]));
+        // Experts and weights, each once, however much follows from them.
+        let (report, reads) = read_backs_of(|| LayerReport::of_inputs(&plan, Level::Token));
+        assert_eq!((report.inputs, report.by_input, reads), (1, 2.0, 2));
     }
 
     #[test]
@@ -180,8 +214,7 @@ mod tests {
         let units = Tensor::<3, Int>::from_ints([[[0, 1], [1, 0]], [[2, 1], [2, 0]]], &device);
         let weights = Tensor::<3>::ones([2, 2, 2], &device);
         let plan = Plan::ExpertChoice { units, weights, n_units: 3 };
-        assert_eq!(of_plan(&plan), (vec![4.0, 4.0], 1, 8.0 / 6.0));
-        assert_eq!(weights_of(&plan), [4.0, 4.0]);
+        assert_eq!(numbers(&plan), (vec![4.0, 4.0], 1, 8.0 / 6.0, vec![4.0, 4.0]));
     }
 
     #[test]
@@ -189,7 +222,7 @@ mod tests {
         // Two segments, of two units and of one.
         let weights = Tensor::<3>::from_floats([[[0.75, 0.25], [0.5, 0.5]]], &Device::flex());
         let plan = Plan::Merged { weights, n_units: 3, segment: 2 };
-        assert_eq!(of_plan(&plan), (vec![2.0, 1.0], 0, 2.0));
+        assert_eq!(numbers(&plan), (vec![2.0, 1.0], 0, 2.0, vec![2.0, 1.0]));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod layer_report;
 mod level;
 mod pass;
 mod plan;
+mod reports;
 mod router;
 
 pub(crate) use by_input::by_input;

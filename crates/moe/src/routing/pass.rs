@@ -11,7 +11,10 @@ use distributed::Communicator;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::beside::Beside;
+use super::{
+    beside::Beside,
+    reports::{Later, Reports},
+};
 use crate::{plugin::stable_hash, routing::LayerReport};
 
 /// One forward pass: the only state that layers share. It is made before the first layer and dropped
@@ -26,7 +29,7 @@ pub struct Pass {
     slots: HashMap<TypeId, Box<dyn Any>>,
     losses: Vec<(String, Tensor<1>)>,
     metrics: Vec<(String, Tensor<1>)>,
-    reports: Option<Vec<LayerReport>>,
+    reports: Option<Reports>,
     layers: usize,
     /// The other processes, where the parts of a step are computed at once.
     beside: Option<Beside>,
@@ -122,9 +125,10 @@ impl Pass {
         self
     }
 
-    /// Asks the MoE layers to report how they routed; it costs a read-back for each layer.
+    /// Asks the MoE layers to report how they routed; it costs read-backs for each layer, where units choose
+    /// when [`Pass::reports`] is called.
     pub fn with_reports(mut self) -> Self {
-        self.reports = Some(Vec::new());
+        self.reports = Some(Reports::default());
         self
     }
 
@@ -264,7 +268,7 @@ impl Pass {
     ) -> Vec<T> {
         let (layers, ends_step) = (self.layers, self.ends_step);
         let [losses, metrics] = [self.losses.len(), self.metrics.len()];
-        let reports = self.reports().len();
+        let reports = self.reports.as_ref().map_or(0, Reports::len);
         let all: usize = parts.iter().map(&size).sum();
         let mut done = Vec::new();
         for (index, part) in parts.iter().enumerate() {
@@ -285,7 +289,7 @@ impl Pass {
         add_by_name(&mut self.losses, losses);
         add_by_name(&mut self.metrics, metrics);
         if let Some(all) = &mut self.reports {
-            join(all, reports);
+            all.join(reports);
         }
         done
     }
@@ -327,14 +331,22 @@ impl Pass {
 
     /// Stores a report if reports are enabled; `make` is called only then.
     pub fn report(&mut self, make: impl FnOnce() -> LayerReport) {
+        self.report_later(|| {
+            let report = make();
+            Box::new(move || report)
+        });
+    }
+
+    /// Stores a report that is made when someone looks; `make` is called now, if reports are enabled.
+    pub(crate) fn report_later(&mut self, make: impl FnOnce() -> Later) {
         if let Some(reports) = &mut self.reports {
-            reports.push(make());
+            reports.add(make());
         }
     }
 
     /// What the MoE layers reported, in order; empty unless asked for by [`Pass::with_reports`].
     pub fn reports(&self) -> &[LayerReport] {
-        self.reports.as_deref().unwrap_or_default()
+        self.reports.as_ref().map_or(&[], Reports::look)
     }
 }
 
@@ -345,15 +357,6 @@ fn add_by_name(values: &mut Vec<(String, Tensor<1>)>, first: usize) {
             Some((_, sum)) => *sum = sum.clone() + value,
             None => values.push((name, value)),
         }
-    }
-}
-
-/// Makes one report of those from `first` on.
-fn join(reports: &mut Vec<LayerReport>, first: usize) {
-    let mut parts = reports.split_off(first).into_iter();
-    if let Some(mut all) = parts.next() {
-        parts.for_each(|part| all.add(&part));
-        reports.push(all);
     }
 }
 

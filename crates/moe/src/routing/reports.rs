@@ -1,0 +1,88 @@
+//! The reports of a pass. Those of plans on a device are read when someone looks at them, after the backward
+//! pass in training, so that no layer waits for the device.
+
+use std::cell::{OnceCell, RefCell};
+
+use super::LayerReport;
+
+/// A report that is made when it is looked at.
+pub(super) type Later = Box<dyn FnOnce() -> LayerReport>;
+
+/// The reports in the order of layers.
+#[derive(Default)]
+pub(super) struct Reports {
+    /// Those that were looked at; they come before the others.
+    made: OnceCell<Vec<LayerReport>>,
+    later: RefCell<Vec<Later>>,
+}
+
+impl Reports {
+    pub(super) fn add(&mut self, report: Later) {
+        self.all().push(report);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.made.get().map_or(0, Vec::len) + self.later.borrow().len()
+    }
+
+    /// All of them.
+    pub(super) fn look(&self) -> &[LayerReport] {
+        self.made.get_or_init(|| self.later.take().into_iter().map(|make| make()).collect())
+    }
+
+    /// Makes one report of those from `first` on.
+    pub(super) fn join(&mut self, first: usize) {
+        let all = self.all();
+        let mut parts = all.split_off(first).into_iter();
+        if let Some(one) = parts.next() {
+            all.push(Box::new(move || {
+                let mut sum = one();
+                parts.for_each(|part| sum.add(&part()));
+                sum
+            }));
+        }
+    }
+
+    /// All as if none had been looked at.
+    fn all(&mut self) -> &mut Vec<Later> {
+        let later = self.later.get_mut();
+        if let Some(made) = self.made.take() {
+            let made = made.into_iter().map(|report| Box::new(move || report) as Later);
+            later.splice(0..0, made);
+        }
+        later
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, rc::Rc};
+
+    use super::*;
+
+    #[test]
+    fn reports_are_made_when_they_are_looked_at_and_once() {
+        let made = Rc::new(Cell::new(0));
+        let report = |units| {
+            let made = made.clone();
+            Box::new(move || {
+                made.set(made.get() + 1);
+                LayerReport { units, ..LayerReport::default() }
+            })
+        };
+        let units = |reports: &Reports| reports.look().iter().map(|r| r.units).collect::<Vec<_>>();
+        let mut reports = Reports::default();
+        (1..=3).for_each(|units| reports.add(report(units)));
+        reports.join(1);
+        assert_eq!((reports.len(), made.get()), (2, 0));
+        assert_eq!(units(&reports), [1, 5]);
+        assert_eq!((units(&reports), made.get()), (vec![1, 5], 3));
+        // What comes after a look is behind what was seen.
+        reports.add(report(7));
+        assert_eq!((reports.len(), made.get()), (3, 3));
+        reports.join(2);
+        assert_eq!((units(&reports), made.get()), (vec![1, 5, 7], 4));
+        reports.join(3);
+        assert_eq!(units(&reports), [1, 5, 7]);
+    }
+}
