@@ -134,7 +134,7 @@ impl Backbone for Bca {
 }
 
 impl Bca {
-    /// A fresh network with so many blocks in the four stages of (4).
+    /// A fresh network whose four stages of (4) have `stages` blocks.
     fn with_stages(
         stages: [usize; 4],
         config: &RawResnetConfig,

@@ -30,7 +30,7 @@ pub struct ImageConvolution {
 }
 
 impl ImageConvolution {
-    /// From and to so many channels, with windows of this side and stride.
+    /// A convolution of `from` to `to` channels, with windows of this side and stride.
     pub fn new(
         init: &Init,
         name: &str,
@@ -89,7 +89,7 @@ pub struct BatchNorm {
 const EPSILON: f64 = 1e-3;
 
 impl BatchNorm {
-    /// For so many channels.
+    /// A norm of `channels` channels.
     pub fn new(init: &Init, name: &str, channels: usize, momentum: f64) -> Self {
         let init = init.at(name);
         let device = init.device().clone().inner();

@@ -112,7 +112,7 @@ impl BackboneSpec<'_> {
     }
 }
 
-/// Which of the passes of a step it is, from 0, where a network wants several.
+/// The number of a pass within its step, from 0, for networks with several passes in a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PassOfStep(pub usize);
 

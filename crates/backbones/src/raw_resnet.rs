@@ -179,7 +179,7 @@ pub(crate) struct Trunk {
 }
 
 impl Trunk {
-    /// With so many blocks in the four stages, for images of so many channels and this size.
+    /// A network whose four stages have `blocks_of` blocks, for images of this size and number of channels.
     pub(crate) fn new(
         config: &RawResnetConfig,
         blocks_of: [usize; 4],
@@ -291,7 +291,7 @@ impl Backbone for RawResnet {
 }
 
 impl RawResnet {
-    /// A fresh network with so many blocks in the four stages.
+    /// A fresh network whose four stages have `stages` blocks.
     fn with_stages(
         stages: [usize; 4],
         config: &RawResnetConfig,

@@ -7,7 +7,7 @@
 //! s_{t,r} = (q_t . k_{t-r} + q_t . p_r) / sqrt(d)          (1), r = 1, ..., A
 //! y_t     = sum_r softmax(s_t)_r v_{t-r}                   (2)
 //!
-//! A token sees the A tokens before it, and itself not. Where there are not so many, zeros stand for
+//! A token sees the A tokens before it, and itself not. Where there are fewer, zeros stand for
 //! them: they take part in the softmax. All layers and heads share the vectors p.
 
 use burn::{prelude::*, tensor::activation::softmax};

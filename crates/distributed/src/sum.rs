@@ -12,7 +12,7 @@ pub struct Chunks {
 }
 
 impl Chunks {
-    /// `n` numbers over so many ranks.
+    /// `n` numbers over `ranks` ranks.
     pub fn new(n: usize, ranks: usize) -> Self {
         Self { n, ranks }
     }
@@ -79,7 +79,7 @@ mod tests {
             .collect()
     }
 
-    /// The sums of all ranks that have so many terms each.
+    /// The sums of four ranks that have `terms` terms each.
     fn sums(terms: usize) -> Vec<Vec<f32>> {
         thread::scope(|scope| {
             let ranks: Vec<_> = threads(4)

@@ -8,7 +8,7 @@ use std::{
 
 use crate::part::Part;
 
-/// Writes a file beside its place and moves it there: whoever reads it, at whatever moment the writer is
+/// Writes a file beside its place and moves it there: a reader, at whatever moment the writer is
 /// killed or the power is cut, finds the old content or the new. Once it returns, the new content is on
 /// the disk. A file that is replaced keeps its permissions.
 ///

@@ -10,7 +10,7 @@ const TABLE: u64 = 500;
 /// One more field of a table: the same of a hash, a name and a value.
 const FIELD: u64 = 2 * 104 + 40;
 
-/// No more than so many bytes of memory are taken by a `serde_json::Value` of this text; its letters count twice.
+/// An upper bound of the bytes of memory of a `serde_json::Value` of this text; its letters count twice.
 pub fn json_memory(text: &[u8]) -> u64 {
     let mut memory = 2 * text.len() as u64;
     // A bit for each bracket that is open, 1 for tables. Values in more than 128 of them are not read.

@@ -3,7 +3,7 @@
 //! ```text
 //! write_atomic(path, bytes)?;                 // a file, after a kill, a full disk or a power cut
 //! write_folder(path, |part| ..)?;             // a folder, the same
-//! let bytes = read_regular(path, u64::MAX)?;  // no pipe, no device, no more than so many bytes
+//! let bytes = read_regular(path, u64::MAX)?;  // no pipe, no device, at most these bytes
 //! ```
 
 mod atomic;

@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-/// What this process is writing. Whoever makes a part holds it.
+/// The temporary names under which this process is writing.
 static PARTS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// How often a folder is removed into which another thread may write.

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-/// The bytes of a regular file that has at most so many.
+/// The bytes of a regular file that has at most `most`.
 ///
 /// # Errors
 /// If the path is something else, is larger, or cannot be read.

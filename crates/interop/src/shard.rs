@@ -43,7 +43,7 @@ pub struct Stored {
 /// An order of numbers other than that of the shape.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Order {
-    /// The rows of each of so many heads have the two of a rotary pair beside each other: (2i, 2i + 1) rather
+    /// Of rows of this number of heads, each head has the two of a rotary pair beside each other: (2i, 2i + 1) rather
     /// than (i, i + d / 2).
     Pairs(usize),
     /// The last two axes of three are exchanged.

@@ -13,7 +13,7 @@ use crate::{
     testing::plan,
 };
 
-/// So many inputs of a reader, made of valid ones.
+/// `count` inputs of a reader, made of valid ones.
 fn inputs(count: usize, files: &[Vec<u8>]) -> impl Iterator<Item = Vec<u8>> {
     let mut random = Random(23);
     (0..count).map(move |_| mutated(&mut random, files))

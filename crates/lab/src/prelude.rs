@@ -3,7 +3,7 @@
 
 pub use std::process::ExitCode;
 
-pub use backbones::{Backbone, BackboneSpec, FeedForward};
+pub use backbones::{self, AnyBackbone, Backbone, BackboneSpec, FeedForward, SequenceToSequence};
 pub use burn::{
     self,
     module::{Module, Param, RunningState},
@@ -11,7 +11,7 @@ pub use burn::{
     prelude::*,
     tensor::activation::{relu, sigmoid},
 };
-pub use kernels::{linear_layer, matmul};
+pub use kernels::{self, linear_layer, matmul};
 pub use moe::{
     self, Choice, ConfigError, Dims, Domain, Experts, Init, Input, MoeConfig, NoConfig, Pass, Plan,
     ResidualRule, Router, TokenIds, config, softmax, top_k,
@@ -21,8 +21,10 @@ pub use routers::{
     kit::{self, Balance, BalanceLoss, Gate},
 };
 pub use tasks::{
-    AttackedTask, Batch, ClusteredTask, ConditionedTask, DataDir, DataError, FoldedTask, LoadTask,
-    Score, Split, StreamTask, Task, TextTask, cross_entropy,
+    self, AttackedTask, Batch, BatchPosition, ClusteredTask, ConditionedTask, DataDir, DataError,
+    FoldedTask, LoadTask, Property, Question, Score, SequentialTask, Split, StreamTask, Task,
+    TextFacts, TextTask, Tokenizer, Tokens, TranslationTask, WholeSplitTask, Writing,
+    cross_entropy,
 };
 
 pub use crate::Plugins;

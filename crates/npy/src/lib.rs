@@ -57,7 +57,7 @@ fn header(bytes: &[u8]) -> Result<(String, usize), String> {
 }
 
 impl Raw<'_> {
-    /// Checks that there are as many bytes as the shape needs, with so many for each number.
+    /// Checks that there are as many bytes as the shape needs, with `bytes` for each number.
     ///
     /// # Errors
     ///

@@ -12,7 +12,7 @@ pub fn few<T: Display>(all: impl IntoIterator<Item = T>) -> String {
     first(NAMED, all, ", ")
 }
 
-/// The same of so many, with this between them.
+/// The same with the first `most` names and the separator `between`.
 pub(crate) fn first<T: Display>(
     most: usize,
     all: impl IntoIterator<Item = T>,

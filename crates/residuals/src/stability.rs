@@ -18,7 +18,7 @@ use moe::{AnyResidual, Pass};
 
 /// Layers gone through.
 const DEPTH: usize = 60;
-/// Over so many layers the largest is taken, for disturbances that go up and down.
+/// The number of layers over which the largest is taken, for disturbances that go up and down.
 const WINDOW: usize = 10;
 
 /// By what factor a disturbance grows in a layer, in the long run, for each curvature: below 1 it

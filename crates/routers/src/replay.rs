@@ -133,7 +133,7 @@ impl Replay {
     }
 }
 
-/// Checks that a trace is of a network with so many experts and units.
+/// Checks that a trace has the numbers of experts and units of the layer.
 fn fits(file: &TraceFile, dims: Dims) -> Result<(), String> {
     let (path, recorded) = (file.path(), &file.recorded);
     for (layer, known) in recorded.layers.iter().enumerate() {

@@ -191,7 +191,7 @@ mod tests {
         (total(member) - 200.0).abs()
     }
 
-    /// Runs a search that is killed after so many evaluations.
+    /// Runs a search that is killed after `kill` evaluations.
     fn run(
         path: Option<&Path>,
         at_most: f64,

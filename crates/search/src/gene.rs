@@ -27,7 +27,7 @@ pub struct ListGene {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Length {
-    /// So many.
+    /// This number.
     Fixed(usize),
     /// As many as the gene of this name says. If that is a list itself, this one is a list of lists: the
     /// widths of all experts of each layer, say.

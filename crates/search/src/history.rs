@@ -196,7 +196,7 @@ fn locked(path: &Path, stop: &dyn Fn() -> bool) -> Result<File, SearchError> {
                 Err(TryLockError::Error(err)) => return Err(failed(err)),
             }
         }
-        // Whoever had it may have removed it.
+        // Its owner may have removed it.
         if fs::symlink_metadata(path).is_ok_and(|facts| is_of(&facts, &file)) {
             return Ok(file);
         }

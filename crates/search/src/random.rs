@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::{Found, Search, SearchError, trials::Seen};
 
 impl Search<'_> {
-    /// Evaluates so many different members that keep the limit; fewer if the space has no more.
+    /// Evaluates `evaluations` different members that keep the limit; fewer if the space has no more.
     ///
     /// # Errors
     /// If none keeps the limit, or one cannot be evaluated.

@@ -233,7 +233,7 @@ fn drawn_list(list: &ListGene, lengths: Lengths, rng: &mut ChaCha8Rng) -> Value 
     }
 }
 
-/// A list of so many elements: the first of `old`, then drawn ones.
+/// A list of `n` elements: the first of `old`, then drawn ones.
 fn fitted(old: &Value, n: usize, each: &[Value], rng: &mut ChaCha8Rng) -> Value {
     let mut list = old.as_array().cloned().unwrap_or_default();
     list.truncate(n);

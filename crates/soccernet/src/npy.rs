@@ -22,7 +22,7 @@ pub enum NumberKind {
     F4,
     /// `<f8`, double precision.
     F8,
-    /// `<i1` to `<i8`: a whole number of so many bytes.
+    /// `<i1` to `<i8`: a whole number of 1 to 8 bytes.
     Int(usize),
     /// `<u1` to `<u8`, and `|b1`: the same without a sign.
     Unsigned(usize),

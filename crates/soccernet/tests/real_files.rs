@@ -1,10 +1,7 @@
 //! Real files: submissions of NetVLAD, replay labels, game lists, tracks of TUD-Campus. They lie in
-//! `soccernet-format` of the data folder, which `MOELAB_DATA_DIR` names.
+//! `soccernet-format` of the folder that `MOELAB_DATA` names.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use soccernet::{
     Judge, Options, Source, Task,
@@ -12,11 +9,10 @@ use soccernet::{
     score,
 };
 
-/// The folder; in the repository's neighbourhood if it is not named.
+/// The folder of the files.
 fn folder() -> PathBuf {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let folder = std::env::var_os("MOELAB_DATA_DIR").map_or(beside, PathBuf::from);
-    folder.join("soccernet-format")
+    let folder = std::env::var_os("MOELAB_DATA").expect("MOELAB_DATA is the data folder");
+    PathBuf::from(folder).join("soccernet-format")
 }
 
 fn open(name: &str) -> Source {
@@ -24,7 +20,7 @@ fn open(name: &str) -> Source {
 }
 
 #[test]
-#[ignore = "needs the data folder beside the project"]
+#[ignore = "needs soccernet-format in MOELAB_DATA"]
 fn submissions_of_netvlad_are_read_and_written_back() {
     let cases = [
         ("netvlad_v1_results_spotting_test.zip", 100, 1588),
@@ -44,7 +40,7 @@ fn submissions_of_netvlad_are_read_and_written_back() {
 }
 
 #[test]
-#[ignore = "needs the data folder beside the project"]
+#[ignore = "needs soccernet-format in MOELAB_DATA"]
 fn replay_labels_are_read_and_written_back() {
     let zip = open("replay_labels_challenge.zip");
     let (mut judge, mut count) = (Judge::strict(), 0);
@@ -59,7 +55,7 @@ fn replay_labels_are_read_and_written_back() {
 }
 
 #[test]
-#[ignore = "needs the data folder beside the project"]
+#[ignore = "needs soccernet-format in MOELAB_DATA"]
 fn the_splits_of_two_tasks_overlap() {
     let list = |name: &str| {
         let file = format!("SoccerNet{name}.json");
@@ -76,7 +72,7 @@ fn the_splits_of_two_tasks_overlap() {
 }
 
 #[test]
-#[ignore = "needs the data folder beside the project"]
+#[ignore = "needs soccernet-format in MOELAB_DATA"]
 fn tracks_of_a_real_sequence_have_the_official_measures() {
     let files = open("mot/TUD-Campus");
     let [gt, seen] = ["gt.txt", "test.txt"].map(|name| files.read(name).unwrap());

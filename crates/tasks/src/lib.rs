@@ -37,7 +37,7 @@ pub use registry::{BuildTask, LoadedTask, Tasks, same_answers};
 pub use score::{Score, cross_entropy};
 pub use split::{BatchPosition, Split};
 pub use task::{FoldedTask, LoadTask, Task};
-pub use text::{AnswerChoice, CHOICE_METRICS, Question, Tokenizer};
+pub use text::{AnswerChoice, CHOICE_METRICS, Question, Tokenizer, Tokens};
 pub use translation_task::{TranslationTask, Writing};
 
 /// All tasks. The list is the table of contents.

@@ -20,7 +20,7 @@ pub fn put_batch_facts(pass: &mut Pass, task: &dyn Task, batch: &Batch) {
     }
 }
 
-/// The examples of a batch for a network of so many tokens in an example; one with padding counts as the
+/// The examples of a batch for a network of `tokens` tokens in an example; one with padding counts as the
 /// share of it that is real.
 pub(crate) fn real_examples(batch: &Batch, tokens: usize) -> f64 {
     let real = match (&batch.input, &batch.text) {

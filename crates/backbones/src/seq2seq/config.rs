@@ -123,7 +123,7 @@ impl TransformerSeq2SeqConfig {
         self.experts(side).of_layer(layer, routed(block), moe.of_layer(before), &self.dense)
     }
 
-    /// Attention with so many heads.
+    /// The sizes of attention with `heads` heads.
     pub fn attention(&self, heads: usize) -> MultiHeadConfig {
         let (width, bias, scaled) = (self.width, self.bias, self.scale_attention);
         let inner = self.inner.unwrap_or(width);

@@ -77,7 +77,7 @@ impl Decoder {
         })
     }
 
-    /// Floating-point operations for a target of so many tokens after a source of so many, without those
+    /// Floating-point operations for `tokens` tokens of a target after `source` tokens of a source, without those
     /// of MoE layers.
     pub fn dense_flops(&self, tokens: usize, source: usize) -> f64 {
         self.layers.iter().map(|layer| layer.dense_flops(tokens, source)).sum()

@@ -144,7 +144,7 @@ impl Encoder {
         Encoded { outputs, counts }
     }
 
-    /// Floating-point operations for a source of so many tokens, without those of MoE layers.
+    /// Floating-point operations for a source of `tokens` tokens, without those of MoE layers.
     pub fn dense_flops(&self, tokens: usize) -> f64 {
         self.layers.iter().map(|layer| layer.dense_flops(tokens)).sum()
     }

@@ -93,7 +93,7 @@ impl EncoderLayer {
         self.joining.feed_forward(pass, &self.feed_forward_norm, x, &self.feed_forward)
     }
 
-    /// Floating-point operations for an input of so many tokens, without a MoE layer's.
+    /// Floating-point operations for an input of `tokens` tokens, without a MoE layer's.
     pub fn dense_flops(&self, tokens: usize) -> f64 {
         self.attention.flops(tokens, tokens) + tokens as f64 * self.feed_forward.dense_flops()
     }
@@ -155,7 +155,7 @@ impl DecoderLayer {
         self.joining.feed_forward(pass, &self.feed_forward_norm, x, &self.feed_forward)
     }
 
-    /// Floating-point operations for a target of so many tokens after a source of so many, without a MoE
+    /// Floating-point operations for `tokens` tokens of a target after `source` tokens of a source, without a MoE
     /// layer's.
     pub fn dense_flops(&self, tokens: usize, source: usize) -> f64 {
         self.attention.flops(tokens, tokens)

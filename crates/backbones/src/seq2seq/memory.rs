@@ -18,7 +18,7 @@ impl Encoded {
     /// `[B, n S, D]`, the last layer first; and the mask of their padding.
     ///
     /// # Panics
-    /// If there are not so many outputs.
+    /// If there are fewer than `n` outputs.
     pub fn last(&self, n: usize) -> (Tensor<3>, Option<Tensor<4>>) {
         let seen: Vec<_> = self.outputs.iter().rev().take(n).cloned().collect();
         assert!(n > 0 && seen.len() == n, "the last {n} of {} layers", self.outputs.len());

@@ -17,7 +17,7 @@ impl<T> PerLayer<T> {
     /// That of layer number `layer`.
     ///
     /// # Panics
-    /// If there are not so many.
+    /// If there is no value for that layer.
     pub fn at(&self, layer: usize) -> &T {
         match self {
             Self::Each(values) => &values[layer],
@@ -25,7 +25,7 @@ impl<T> PerLayer<T> {
         }
     }
 
-    /// Checks that there is one value for each of so many layers, and each value.
+    /// Checks that there is one value for each of `layers` layers, and each value.
     pub fn check(
         &self,
         name: &str,
@@ -93,7 +93,7 @@ pub(super) struct SideExperts<'a> {
 }
 
 impl SideExperts<'_> {
-    /// Checks that the lists of experts and of widths, by these names, fit so many layers.
+    /// Checks that the lists of experts and of widths, by these names, fit `layers` layers.
     pub(super) fn check(&self, names: [&str; 2], layers: usize) -> Result<(), String> {
         if let Some(experts) = self.experts {
             let right = |n: &usize| match n {

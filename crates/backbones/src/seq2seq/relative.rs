@@ -83,7 +83,7 @@ pub struct RelativePositions {
 }
 
 impl RelativePositions {
-    /// Fresh numbers for so many heads.
+    /// Fresh numbers for `heads` heads.
     pub fn new(config: &RelativeConfig, side: Side, heads: usize, init: &Init) -> Self {
         let table = init.normal("table", [config.buckets, heads], 0.02);
         Self { table, config: config.clone(), side }

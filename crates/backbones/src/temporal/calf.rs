@@ -69,7 +69,7 @@ pub struct Calf {
     tokens: usize,
 }
 
-/// Rows that are left of so many by three maxima at every second row.
+/// Rows that are left of `rows` after three maxima at every second row.
 fn left(rows: usize) -> usize {
     (0..3).fold(rows, |rows, _| rows.div_ceil(2))
 }

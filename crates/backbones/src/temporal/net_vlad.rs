@@ -85,7 +85,7 @@ impl Vlad {
         unit(unit(residuals).reshape([b, t, k * d])) * ((k * d) as f64).sqrt() // (4)
     }
 
-    /// Floating-point operations for one frame of so many.
+    /// Floating-point operations for an input of `tokens` frames.
     fn flops(&self, tokens: usize) -> f64 {
         let [k, d] = self.centers.lazy_shape().dims();
         flops(&self.assignment) + 2.0 * (tokens * k * (d + 1)) as f64

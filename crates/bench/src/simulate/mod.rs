@@ -283,7 +283,7 @@ fn rows_of(trace: &Trace, ranks: usize, tokens: usize) -> Vec<Rows> {
     trace.layers.iter().map(|layer| Rows::of_layer(layer, ranks, tokens)).collect()
 }
 
-/// What a layer of a trace must have to be simulated on so many ranks.
+/// Checks that a layer of a trace can be simulated on `ranks` ranks.
 fn check_layer(layer: &Layer, ranks: usize) -> anyhow::Result<()> {
     let (k, e) = (layer.k, layer.n_experts);
     ensure!(e > 0, "has no experts");

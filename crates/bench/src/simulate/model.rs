@@ -181,7 +181,7 @@ fn most(of: impl Iterator<Item = f64>) -> f64 {
     of.fold(0.0, f64::max)
 }
 
-/// The seconds of an exchange of rows of so many bytes, of the rank that sends or receives longest. Rows of an
+/// The seconds of an exchange of rows of `bytes` bytes, of the rank that sends or receives longest. Rows of an
 /// expert that leave a rank are shared out among its copies as all that leave: in proportion to `comes`.
 fn exchange(rows: &Rows, shares: &[Vec<Share>], topology: &Topology, bytes: f64) -> f64 {
     let (last, experts) = (rows.ranks - 1, rows.kinds[0].len());
@@ -210,7 +210,7 @@ fn exchange(rows: &Rows, shares: &[Vec<Share>], topology: &Topology, bytes: f64)
     }))
 }
 
-/// The seconds in which the gradients of copies, of so many bytes, are summed up: of the rank whose experts take
+/// The seconds in which the gradients of copies, of `bytes` bytes, are summed up: of the rank whose experts take
 /// longest. Each copied expert is a ring over its copies (`Topology::ring`), one after the other:
 /// 2 (c - 1) alpha + 2 (c - 1) / c * bytes / beta for c copies.
 fn sums(places: &[Vec<usize>], ranks: usize, topology: &Topology, bytes: f64) -> f64 {
@@ -256,7 +256,7 @@ mod tests {
         Topology { levels: vec![level], rank: Rank { flops: 10.0 } }
     }
 
-    /// Nodes of so many ranks, in a network of 64, which is so many times slower.
+    /// Nodes of `ranks` ranks, in a network of 64 ranks, which is slower by the factor `slower`.
     fn nodes(ranks: usize, alpha: f64, beta: f64, slower: f64) -> Topology {
         let level = |name: &str, ranks, slower| Level {
             name: name.into(),
@@ -283,7 +283,7 @@ mod tests {
         Rows { kinds: kinds.iter().map(|kind| kind.to_vec()).collect(), ranks }
     }
 
-    /// One choice for each unit: in every ten, so many of expert 0, and the others in turn.
+    /// One choice for each unit: `hot` of every ten choose expert 0, and the others all experts in turn.
     fn trace(experts: usize, hot: usize) -> Layer {
         let expert = |unit: usize| if unit % 10 < hot { 0 } else { unit / 10 % experts };
         let choices: Vec<_> = (0..10 * experts).map(|unit| vec![(expert(unit), 1.0)]).collect();

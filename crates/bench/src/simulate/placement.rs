@@ -30,7 +30,7 @@ impl Rule {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
     }
 
-    /// The numbers of further copies, of at most so many, of which the fastest is taken: none, 1, 2, 4 and so
+    /// The numbers of further copies, at most `copies`, of which the fastest is taken: none, 1, 2, 4 and so
     /// on, and all of them. Without a need for copies that is none.
     pub(crate) fn tries(self, copies: usize) -> Vec<usize> {
         if self != Rule::Replicated {
@@ -93,7 +93,7 @@ impl PartialEq for Load {
 
 impl Eq for Load {}
 
-/// The number of copies of each expert, of so many in all: one each, and the others one by one where the
+/// The number of copies of each expert, `all` in all: one each, and the others one by one where the
 /// load of a copy is largest. An expert has at most one copy for each rank.
 fn numbers(loads: &[f64], ranks: usize, all: usize) -> Vec<usize> {
     let mut numbers = vec![1; loads.len()];

@@ -10,7 +10,7 @@ use anyhow::{Context, bail, ensure};
 use lab::{SettingTree, typed_tables};
 use serde::{Deserialize, Serialize};
 
-/// A level of the network: groups of so many neighbouring ranks.
+/// A level of the network: groups of neighbouring ranks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Level {
@@ -89,7 +89,7 @@ impl Topology {
         self.levels.iter().find(shared).or(self.levels.last())
     }
 
-    /// Seconds of a message of so many bytes from a rank to each other one of `ranks`, one after the other.
+    /// Seconds of messages of `bytes` bytes from a rank to each other one of `ranks`, one after the other.
     pub(crate) fn to_all(&self, rank: usize, ranks: usize, bytes: f64) -> f64 {
         let (mut nearer, mut seconds) = (1, 0.0);
         for level in &self.levels {
@@ -101,7 +101,7 @@ impl Topology {
         seconds
     }
 
-    /// Seconds in which `ranks` sum up so many bytes, so that each has the sum: an all-reduce in a ring, in
+    /// Seconds in which `ranks` sum up `bytes` bytes, so that each has the sum: an all-reduce in a ring, in
     /// 2 (c - 1) messages of 1 / c of the bytes for c ranks:
     ///
     /// ```text

@@ -84,13 +84,13 @@ pub(crate) struct Speed {
 const ENGINES: [(&str, Engine); 3] =
     [("reference", Engine::Reference), ("dropless", Engine::Dropless), ("padded", Engine::Padded)];
 
-/// The engines that were asked for; without a wish all, the slow reference if it is `bearable`.
+/// The engines of `--engines`; all by default, the slow reference only if `with_reference`.
 pub(crate) fn wanted(
     setting: &Speed,
-    bearable: bool,
+    with_reference: bool,
 ) -> impl Iterator<Item = (&'static str, Engine)> {
     ENGINES.into_iter().filter(move |(name, _)| match setting.engines.is_empty() {
-        true => bearable || *name != "reference",
+        true => with_reference || *name != "reference",
         false => setting.engines.iter().any(|engine| engine == name),
     })
 }

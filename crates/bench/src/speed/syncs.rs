@@ -31,7 +31,7 @@ pub(crate) struct Syncs {
     pub(crate) backward: usize,
 }
 
-/// Counts those of layers of so many experts, in a stream of groups of units `[4, tokens / 4, width]`; of
+/// Counts those of layers of this config, in a stream of groups of units `[4, tokens / 4, width]`; of
 /// routers those whose defaults fit.
 pub(crate) fn count(
     library: &Library,

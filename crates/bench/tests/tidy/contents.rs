@@ -137,6 +137,8 @@ fn nothing_is_said_of_a_machine() {
     for end in [".rs", ".toml", ".md", ".py", "/run", ".txt"] {
         for path in files(&root(), end) {
             let text = read(&path);
+            let beside = format!("../{}", "shared");
+            assert!(!text.contains(&beside), "{}: {beside}: outside of it", path.display());
             for machine in &paths {
                 let found = text.split(machine.as_str()).skip(1).count();
                 let part_of_a_word = text.matches(&format!("k{machine}")).count();

@@ -129,6 +129,25 @@ fn a_setting_is_found_where_it_is_set() {
     assert!(!is_set("top-k = 2", "k") && !is_set("k == 2", "k") && !is_set("back = 2", "k"));
 }
 
+/// A comment names the parameter or the number that it is about.
+#[test]
+fn comments_name_what_they_count() {
+    let words = ["so many", "whoever", "by lot"];
+    for (name, content) in all() {
+        if !(name.starts_with("crates/") && name.contains("/src/") && name.ends_with(".rs")) {
+            continue;
+        }
+        for (line, text) in content.lines().enumerate() {
+            let comment = text.split_once("//").map(|(_, comment)| comment.to_lowercase());
+            let Some(comment) = comment else { continue };
+            for word in words {
+                let at = line + 1;
+                assert!(!comment.contains(word), "{name}:{at}: {word:?}: say which number or who");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_public_name_has_one_meaning() {
     let mut crates: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

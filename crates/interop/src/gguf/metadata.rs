@@ -27,7 +27,7 @@ impl<R: Read> Front<R> {
         self.at
     }
 
-    /// Checks that so many bytes follow.
+    /// Checks that `bytes` more bytes follow.
     fn has(&self, bytes: u64) -> anyhow::Result<()> {
         let (at, left) = (self.at, self.size - self.at);
         ensure!(bytes <= left, "it is cut off: {bytes} bytes from {at} on, and there are {left}");

@@ -95,7 +95,7 @@ impl ThreadsArgs {
         self.threads.unwrap_or_else(all)
     }
 
-    /// Computes with so many.
+    /// Runs `work` on this number of threads.
     ///
     /// # Errors
     /// If the system gives no threads.

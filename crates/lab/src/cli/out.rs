@@ -17,7 +17,7 @@ fn is_of_a_run(folder: &Path) -> bool {
         .any(|folder| has(folder, "config.json") && OF_A_RUN.iter().any(|name| has(folder, name)))
 }
 
-/// Refuses to write among the files of a run, which vouch for each other, and into the folders there.
+/// Refuses to write among the files of a run, whose digests are in its `result.json`, and into the folders there.
 ///
 /// # Errors
 /// Names the file.

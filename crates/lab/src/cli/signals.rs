@@ -57,7 +57,7 @@ pub(super) fn watch(_stop: &Arc<AtomicBool>, _gentle: &Arc<AtomicBool>) -> anyho
     Ok(())
 }
 
-/// The mask of the signals that whoever started the program wants it to ignore; bit 0 is signal 1, HUP;
+/// The mask of the signals that the program was started with ignored; bit 0 is signal 1, HUP;
 /// `man 5 proc`: SigIgn.
 #[cfg(unix)]
 fn ignored(status: &str) -> Option<u64> {

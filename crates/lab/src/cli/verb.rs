@@ -18,7 +18,7 @@ pub trait Verb: Args {
     /// Runs the verb, and returns the output.
     ///
     /// # Errors
-    /// Whatever a person can get wrong; the program prints it and exits with 2.
+    /// On errors in the input of a user; the program prints the message and exits with 2.
     fn run(&self, session: &Session) -> anyhow::Result<Answer>;
 }
 

@@ -13,7 +13,7 @@ use training::supernet::{LatencyPredictor, SupernetConfig, features};
 
 use crate::spec::RunSpec;
 
-/// One in so many measured members is kept to test the predictor.
+/// One in five measured members is kept to test the predictor.
 const TESTED: usize = 5;
 
 /// A predictor, and how well it predicts.

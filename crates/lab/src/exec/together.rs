@@ -108,11 +108,11 @@ fn not_seen(here: &str, first: &str, err: &io::Error) -> anyhow::Error {
     }
 }
 
-/// Adds to the selection what a suite needs for so many processes: each step has as many parts as there are
+/// Adds to the selection what a suite needs for `ranks` processes: each step has as many parts as there are
 /// processes, where it has one. Gives that setting, if it is needed.
 ///
 /// # Errors
-/// If a run cannot have so many parts.
+/// If a run cannot have `ranks` parts.
 pub(crate) fn parts_for(
     suite: &SuitePlan,
     ranks: usize,
@@ -145,7 +145,7 @@ fn can_have_parts(spec: &RunSpec, ranks: usize) -> anyhow::Result<()> {
     spec.prerequisites().try_for_each(|before| can_have_parts(before, ranks))
 }
 
-/// Checks that each run can be trained by so many processes.
+/// Checks that each run can be trained by `ranks` processes.
 pub(crate) fn can_share(suite: &SuitePlan, ranks: usize) -> anyhow::Result<()> {
     suite.possible().into_iter().try_for_each(|spec| {
         let fits = ProcessGroup::check(&spec.config.train, ranks);
@@ -236,7 +236,7 @@ backbone = { kind = "vit", width = 8, depth = 2, heads = 2 }
 name = "plain"
 "#;
 
-    /// The setting that a suite needs for so many processes.
+    /// The setting that a suite needs for `ranks` processes.
     fn shared(text: &str, ranks: usize) -> Result<Option<String>, String> {
         let (suite, folder) = (plan(text).unwrap(), tempfile::tempdir().unwrap());
         let (mut wanted, store) = (Selection::default(), Store::for_reading(folder.path()));

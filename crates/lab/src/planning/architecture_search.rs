@@ -9,7 +9,7 @@
 //! limit = { what = "flops_per_token", at_most = 2e5 }   # or params, active_params, latency, and of supernets
 //!                                   # predicted_latency, with samples = 100 that are measured and
 //!                                   # predictor = { steps = 5000, unit = 200 } that learns from them
-//! rank = 8                          # so many random members are trained again, to see whether their
+//! rank = 8                          # random members that are trained again, to see whether their
 //!                                   # ranks as candidates are those of their training
 //! measures = ["mixture_shift"]      # further measures of those candidates, whose mean is a result
 //! [search.keys]                     # the space: lists of values by the paths of settings

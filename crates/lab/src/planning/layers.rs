@@ -126,13 +126,29 @@ impl Layers<'_> {
         (key, after): (&str, &SettingTree),
         method: &SettingTree,
     ) -> anyhow::Result<&SettingTree> {
-        let before = self.methods.iter().take_while(|other| !std::ptr::eq(*other, method));
-        let name = |other: &&SettingTree| other.value().get("name").cloned().unwrap_or_default();
-        let known: Vec<String> = before.clone().map(|other| name(&other).to_string()).collect();
-        before.clone().find(|other| name(other) == after.value()).ok_or_else(|| {
-            let (place, wanted, known) = (after.place(), after.value(), few(known));
+        let mut before = self.methods.iter().take_while(|other| !std::ptr::eq(*other, method));
+        let known = before.clone().filter_map(|other| self.name_of(other));
+        let known: Vec<String> = known.map(|name| format!("{name:?}")).collect();
+        let wanted = after.value();
+        let is_wanted = |other: &&SettingTree| {
+            self.name_of(other).is_some_and(|name| Some(name.as_str()) == wanted.as_str())
+        };
+        before.find(is_wanted).ok_or_else(|| {
+            let (place, known) = (after.place(), few(known));
             anyhow!("{place}: {key} = {wanted}: no method before it is named so; known: {known}")
         })
+    }
+
+    /// The name of a method in tables: that in its settings, or that of its router.
+    fn name_of(&self, method: &SettingTree) -> Option<String> {
+        let router = |settings: &SettingTree| {
+            let router = kind_of(settings.value().get("moe").and_then(|moe| moe.get("router")));
+            Some(router).filter(|router| !router.is_empty())
+        };
+        match method.value().get("name") {
+            Some(name) => name.as_str().map(str::to_string),
+            None => router(method).or_else(|| router(&self.base)),
+        }
     }
 
     /// The settings that are tried for a method; one, as it is, if nothing is tuned.

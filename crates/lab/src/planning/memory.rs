@@ -96,7 +96,7 @@ impl PathVisitor for Params {
     }
 }
 
-/// Refuses a run that needs more than there is, where so many like it are trained at once.
+/// Refuses a run that needs more than `most` if `jobs` like it are trained at once.
 ///
 /// # Errors
 /// Names the run, what it needs, what there is, and the options that overrule this.

@@ -303,6 +303,16 @@ few_shot.shots = 5
         );
         let expected = "s.toml:7: after = \"b\": no method before it is named so; known: \"a\"";
         assert_eq!(err.to_string(), expected);
+        // A method without a name has that of its router, as in tables.
+        const BY_ROUTER: &str = "[[task]]\ntask='digits'\nbackbone='vit'\n[[method]]\n\
+                                 moe.router='switch'\n[[method]]\nname='b'\nafter='switch'\n";
+        let specs = load(BY_ROUTER, &Selection::default()).unwrap().specs;
+        assert_eq!(from(&specs[1]), Some(specs[0].id.clone()));
+        let err = wrong(
+            "[[task]]\ntask='digits'\nbackbone='vit'\n[[method]]\nmoe.router='switch'\n\
+             [[method]]\nafter='b'\n",
+        );
+        assert!(err.to_string().ends_with("known: \"switch\""), "{err}");
         let err = wrong("[[task]]\ntask='digits'\nbackbone='vit'\n[[method]]\nfew_shot.shots=1\n");
         assert!(err.to_string().contains("few_shot: needs train.steps = 0, not 1000"), "{err}");
     }

@@ -19,7 +19,7 @@ struct Array<T> {
     numbers: Vec<T>,
 }
 
-/// The layers of a file of choices, of layers with so many `experts` each, for `units` units.
+/// The layers of a file of choices, of layers with these numbers of experts, for `units` units.
 ///
 /// # Errors
 /// If the file is damaged, or is of other numbers of layers, units or experts: both are named.

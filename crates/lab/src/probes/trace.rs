@@ -39,7 +39,7 @@ pub(crate) fn record(
     )
 }
 
-/// What a network is shown, after so many steps.
+/// The examples that a network is traced on, after `step` steps of training.
 #[derive(Clone, Copy)]
 pub(crate) struct TracedExamples<'a> {
     pub(crate) split: Split,
@@ -91,7 +91,7 @@ fn of_one_length<'a>(
     examples.chunk_by(together).flat_map(|examples| examples.chunks(BATCH))
 }
 
-/// The real tokens of each example of a batch, of a network of so many `tokens`.
+/// The real tokens of each example of a batch, of a network of `tokens` tokens.
 fn real_tokens(batch: &Batch, examples: &[usize], tokens: usize) -> usize {
     match (&batch.text, examples) {
         (Some(text), [_]) => text.count[0],

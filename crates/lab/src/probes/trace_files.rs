@@ -53,7 +53,7 @@ impl<W: Watch> Watch for Tracer<'_, W> {
     }
 }
 
-/// Writes the trace of a network after so many steps, and gives the names of its files; nothing if it has
+/// Writes the trace of a network after some steps, and gives the names of its files; nothing if it has
 /// no MoE layers.
 pub(crate) fn write(
     spec: &RunSpec,
@@ -75,7 +75,7 @@ pub(crate) fn write(
     Ok(names)
 }
 
-/// Whether there is a trace of a run after so many steps.
+/// Whether there is a trace of a run after `step` steps.
 ///
 /// # Errors
 /// If the run's `result.json` is damaged, or of another run.

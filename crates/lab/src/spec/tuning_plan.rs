@@ -79,7 +79,7 @@ impl Halving {
         n.div_ceil(self.factor)
     }
 
-    /// The number of steps on a rung, of so many in all; at least one.
+    /// The number of steps on a rung, of `all` steps of a whole run; at least one.
     pub(crate) fn steps(self, all: usize, rung: u32) -> usize {
         (all / self.share(rung)).max(1)
     }

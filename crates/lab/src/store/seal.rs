@@ -2,7 +2,7 @@
 //! other file of the run.
 //!
 //! It has the id of the run, how it ended, the SHA-256 of each file in its folder, and in its last line the
-//! SHA-256 of all bytes before that line. Whoever reads a file of a run that has ended compares it with the
+//! SHA-256 of all bytes before that line. Every reader of a file of a finished run compares it with the
 //! seal, so a flipped bit or a cut in any of them is an error, and never another number.
 
 use std::{

@@ -31,7 +31,7 @@ pub struct ExpertShard {
 }
 
 impl ExpertShard {
-    /// The share of this process in so many experts.
+    /// The share of this process in `experts` experts.
     ///
     /// # Errors
     /// If the processes cannot share them equally.

@@ -90,7 +90,7 @@ fn add_each(sums: &mut Vec<f64>, more: &[f64]) {
     sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
 }
 
-/// The mean of two means over so many each; 0 over none.
+/// The mean of two means, each with its number of values; 0 if there are none.
 fn mean(parts: [(f64, usize); 2]) -> f64 {
     let n = parts[0].1 + parts[1].1;
     let sum: f64 = parts.iter().map(|(mean, n)| mean * *n as f64).sum();

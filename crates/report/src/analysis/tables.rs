@@ -159,7 +159,7 @@ fn over_steps(
 /// The most cells of the tables of experts of one analysis.
 const CELLS: usize = 1 << 20;
 
-/// Whether tables with so many rows and a column for each expert, one a layer, are too large.
+/// Whether tables with `rows` rows and a column for each expert, one for each layer, are too large.
 fn too_large(trace: &Trace, rows: impl Fn(&Layer) -> usize) -> bool {
     let cells = |layer: &Layer| rows(layer).saturating_mul(layer.n_experts);
     let all = trace.layers.iter().map(cells).fold(0, usize::saturating_add);

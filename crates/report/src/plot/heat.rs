@@ -56,7 +56,7 @@ pub fn heat(title: &str, loads: &[&Load]) -> Heat {
     Heat { svg: canvas.finish(title, &describe(&last)), last }
 }
 
-/// The load over the mean of each expert of a layer, in so many columns. A column without data is as before.
+/// The load over the mean of each expert of a layer, in `count` columns. A column without data repeats the one before.
 fn strip(loads: &[&Load], count: usize, first: u64, last: u64) -> Vec<Vec<f64>> {
     let mut sums: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
     for load in loads {

@@ -16,7 +16,7 @@ pub(crate) fn tint(expert: usize) -> &'static str {
 
 const SIDE: f64 = 64.0;
 const ACROSS: usize = 8;
-/// A figure has no more images than have so many pixels.
+/// The most pixels of the images of a figure.
 const PIXELS: usize = 1 << 16;
 
 /// The figures of a trace, for one layer, as many as have 65,536 pixels; none where there are no figures or no

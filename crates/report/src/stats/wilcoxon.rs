@@ -18,7 +18,7 @@ pub fn wilcoxon(differences: &[f64]) -> f64 {
 pub(crate) struct SignedRanks {
     /// Of sorted ranks, twice each: the chances of each sum or less, and of each sum or more.
     chances: HashMap<Vec<usize>, [Vec<f64>; 2]>,
-    /// The same of so many ranks without ties.
+    /// The same by the number of ranks, without ties.
     untied: HashMap<usize, [Vec<f64>; 2]>,
     /// The differences of a test as whole numbers: the size above, the sign in the last bit.
     sorted: Vec<u64>,

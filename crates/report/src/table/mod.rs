@@ -95,7 +95,7 @@ pub enum Kind {
 /// The displayed digits of numbers. Csv and JSON always have all digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NumberForm {
-    /// So many decimals.
+    /// This number of decimals.
     Fixed(usize),
     /// Three digits and a letter: `12.3 k`.
     Short,

@@ -101,7 +101,7 @@ fn check(about: &About) -> Result<(), String> {
     }
 }
 
-/// One layer, for so many units and experts.
+/// One layer, of `n` units and `n_experts` experts.
 fn layer(file: &SafeTensors, at: usize, n: usize, n_experts: usize) -> Result<Layer, String> {
     let (shape, experts) =
         values(file, &format!("layer.{at}.experts"), Dtype::I32, i32::from_le_bytes)?;

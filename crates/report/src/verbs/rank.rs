@@ -69,7 +69,7 @@ pub(crate) enum Detail {
 }
 
 impl Detail {
-    /// Whether so many methods are tested in pairs.
+    /// Whether all pairs of `methods` methods are tested.
     fn tests(self, methods: usize) -> bool {
         match self {
             Detail::All => methods * (methods - 1) / 2 <= 2_000_000,

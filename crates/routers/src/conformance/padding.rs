@@ -48,8 +48,8 @@ fn padded_by(subject: &Subject, setup: Setup, padding: usize) -> Result<Found, S
     Ok((trained, evaluated, scalars, pass.reports().to_vec()))
 }
 
-/// The first tokens of an input, of which so many are real in each sequence; those after them are made
-/// large, so that whoever looks at them is seen.
+/// The first `tokens` tokens of an input, of which `real` are real in each sequence; those after them are made
+/// large, so that a router that reads them has other results.
 fn cut(mut pass: Pass, x: Tensor<3>, tokens: usize, real: Vec<usize>) -> (Pass, Tensor<3>) {
     let device = x.device();
     let [_, _, d] = x.dims();

@@ -33,7 +33,7 @@ pub enum Kind {
     Detections,
 }
 
-/// Reads a file for a sequence of so many frames. Odd is a box without area.
+/// Reads a file for a sequence of `length` frames. A box without area is reported to `judge`.
 ///
 /// # Errors
 ///

@@ -38,7 +38,7 @@ impl Curve {
         self.counts[index][1] += u64::from(is_hit);
     }
 
-    /// The average precision, where so many actions are in the ground truth. 0 where there are none.
+    /// The average precision if the ground truth has `actions` actions; 0 if it has none.
     pub fn average_precision(&self, actions: u64) -> f64 {
         let points = self.points(actions);
         let best = |recall: f64| {

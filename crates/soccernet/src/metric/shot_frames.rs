@@ -28,7 +28,7 @@ pub(crate) fn shots(truth: &Source, file: &str, judge: &mut Judge) -> Result<Sho
     Shots::read(&truth.read(file)?, file, judge)
 }
 
-/// The shots of a half with their index and their last frame in a half of so many frames: two a
+/// The shots of a half with their index and their last frame in a half of `frames` frames: two a
 /// second, less one. So a shot that ends at 00:00 ends at frame -1, which is the last frame of the
 /// half for the official evaluator and the first one for a strict reading.
 pub(crate) fn ends<'a>(

@@ -14,7 +14,7 @@ pub(crate) struct Track {
     pub(crate) seen: BTreeMap<i64, f64>,
 }
 
-/// The frame of a vector of so many frames: later ones are its last one, negative ones count from
+/// The frame of a vector of `frames` frames: later ones are its last one, negative ones count from
 /// its end, as in NumPy. `None` if there is no such frame.
 pub(crate) fn place(frame: i64, frames: i64) -> Option<i64> {
     let frame = frame.min(frames - 1);

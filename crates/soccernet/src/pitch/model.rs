@@ -41,7 +41,7 @@ impl Default for Model {
     }
 }
 
-/// A point of a line every so many metres, and its end.
+/// A point of a line every `step` metres, and its end.
 fn line(from: World, to: World, step: f64) -> Vec<World> {
     let across = [0, 1, 2].map(|axis| to[axis] - from[axis]);
     let length = across.iter().map(|size| size * size).sum::<f64>().sqrt();

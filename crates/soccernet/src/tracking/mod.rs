@@ -165,7 +165,7 @@ fn few(
 mod tests {
     use super::*;
 
-    /// In each frame so many boxes at one place; identities go on from frame to frame if they are new.
+    /// In each frame `count` boxes at one place; identities go on from frame to frame if they are new.
     fn boxes(frames: usize, count: usize, new: bool) -> Vec<TrackedBox> {
         let one = |(frame, at): (usize, usize)| TrackedBox {
             frame,

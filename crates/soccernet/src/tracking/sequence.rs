@@ -42,13 +42,13 @@ pub struct Tracks {
 }
 
 impl Tracks {
-    /// A sequence of so many frames. Boxes of the truth with a confidence that is cut to 0 are
+    /// A sequence of `length` frames. Boxes of the truth with a confidence that is cut to 0 are
     /// left out.
     pub fn new(truth: &[TrackedBox], seen: &[TrackedBox], length: usize) -> Self {
         Self::within(truth, seen, length, usize::MAX).unwrap_or_default()
     }
 
-    /// The same; none if more than so many pairs of boxes overlap.
+    /// The same; none if more than `most` pairs of boxes overlap.
     pub(crate) fn within(
         truth: &[TrackedBox],
         seen: &[TrackedBox],

@@ -3,7 +3,7 @@
 /// The most numbers of a generated set: 1 GiB of floats.
 const NUMBERS: usize = 1 << 28;
 
-/// Checks that a set of so many examples, the sum of `counts`, of the product of `each` numbers, is not too
+/// Checks that a set of examples, their number the sum of `counts`, of the product of `each` numbers, is not too
 /// large to be drawn. Both have names for the message.
 pub(crate) fn fits(counts: &[(&str, usize)], each: &[(&str, usize)]) -> Result<(), String> {
     let examples = counts.iter().fold(0_usize, |sum, (_, count)| sum.saturating_add(*count));

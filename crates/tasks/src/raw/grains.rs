@@ -36,7 +36,7 @@ const SENSOR: [f32; 3] = [0.45, 1.0, 0.55];
 /// Captures of a class.
 const CAPTURES: usize = 10;
 
-/// So many samples of each capture, with so many rows and columns.
+/// `per_capture` samples of each capture, with `side` rows and columns.
 pub(super) fn draw(per_capture: usize, side: usize) -> Pairs {
     let mut pairs = Pairs {
         classes: CLASSES.iter().map(|class| class.0.to_string()).collect(),

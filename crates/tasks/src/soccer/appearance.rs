@@ -4,7 +4,7 @@
 //! Wojke, Bewley, Paulus. *Simple Online and Realtime Tracking with a Deep Association Metric*. ICIP 2017.
 //! <https://arxiv.org/abs/1703.07402>: motion and appearance in one cost (`association.rs`, `tracker.rs`).
 //!
-//! An example to train on is a player, shown by so many boxes of one sequence; other examples are single
+//! An example to train on is a player, shown by several boxes of one sequence; other examples are single
 //! boxes. The loss is that of `triplet.rs`, the embedding of length 1 the descriptor of a box. Boxes
 //! are those of the truth. They are expected to go straight on, so that what differs between the measures is
 //! appearance alone: `HOTA` with motion and embeddings, `HOTA_motion` with motion alone, `HOTA_histogram` with

@@ -61,7 +61,7 @@ pub(super) fn cost(motion: f64, appearance: Option<f64>, lambda: f64) -> f64 {
     appearance.map_or(motion, |distance| lambda * motion + (1.0 - lambda) * distance)
 }
 
-/// The column that each of so many rows is given, of the pairs with a cost below `limit`.
+/// The column that each of `rows` rows is given, of the pairs with a cost below `limit`.
 pub(super) fn assign(
     [rows, columns]: [usize; 2],
     limit: f64,

@@ -65,7 +65,7 @@ pub(super) struct Painter<'a> {
 }
 
 impl<'a> Painter<'a> {
-    /// For so many players of two teams; who has a greater identity is the ball.
+    /// A painter of `players` players of two teams; a body with a greater identity is the ball.
     pub(super) fn new(players: usize, size: [usize; 2], rng: &'a mut ChaCha8Rng) -> Self {
         let teams = [(); 2].map(|()| Team::random(rng));
         let figures = (0..players).map(|player| Figure::random(teams[player % 2], rng)).collect();
@@ -73,7 +73,7 @@ impl<'a> Painter<'a> {
         Self { figures, grass, size, rng }
     }
 
-    /// Names and contents of the files of so many frames.
+    /// Names and contents of the files of `frames` frames.
     pub(super) fn draw_all(mut self, rows: &[TrackedBox], frames: usize) -> Vec<(String, Vec<u8>)> {
         let draw = |frame: usize| {
             let of_frame: Vec<TrackedBox> =
@@ -116,7 +116,7 @@ impl<'a> Painter<'a> {
     }
 }
 
-/// Left, top, width and height in whole pixels of the part of a box that is in a frame of so many columns and
+/// Left, top, width and height in whole pixels of the part of a box that is in a frame of `size` columns and
 /// rows; none if no pixel is.
 fn pixels(rect: Rect, size: [usize; 2]) -> Option<[u32; 4]> {
     let edge = |value: f64, axis: usize| value.round().clamp(0.0, size[axis] as f64) as u32;

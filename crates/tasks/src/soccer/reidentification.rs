@@ -3,7 +3,7 @@
 //! Giancola, Cioppa et al. *SoccerNet 2022 Challenges Results*. <https://arxiv.org/abs/2210.02365>, section 6.
 //! The loss is that of `triplet.rs`.
 //!
-//! An example to train on is a player, shown by so many views; other examples are single views. The
+//! An example to train on is a player, shown by several views; other examples are single views. The
 //! measures are the official ones. The baselines without learning are a random ranking, and one by
 //! histograms of colours.
 

@@ -20,5 +20,5 @@ pub use state_of_the_union::StateOfTheUnion;
 pub use stream::Stream;
 pub use tanaka_lm::TanakaLm;
 pub use text_lm::TextLm;
-pub use tokens::Tokenizer;
+pub use tokens::{Tokenizer, Tokens};
 pub use translation::{Translation, TranslationConfig};

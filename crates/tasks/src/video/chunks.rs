@@ -1,4 +1,4 @@
-//! Pieces of halves: so many frames that count, with a margin on either side that gives context.
+//! Pieces of halves: frames that count, with a margin on either side that gives context.
 
 use burn::prelude::*;
 use moe::{Domain, Input};

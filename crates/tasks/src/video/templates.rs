@@ -69,7 +69,7 @@ impl Templates {
         }
     }
 
-    /// What an action adds to a frame so many frames after it (before it, if negative): a vector and how
+    /// What an action adds to the frame `dt` frames after it (before it, if negative): a vector and how
     /// much of it. Actions that are not on the screen have nothing but a late and weak echo.
     pub(super) fn action(&self, class: usize, visible: bool, dt: i64) -> Option<(&[f32], f32)> {
         let ramp = (dt + BEFORE + 1) as f32 / (BEFORE + 1) as f32;

@@ -1,4 +1,4 @@
-//! EDiT: workers take local steps, and synchronise every so many steps.
+//! EDiT: workers take local steps, and synchronise at regular intervals.
 //!
 //! Cheng et al. *EDiT: A Local-SGD-Based Efficient Distributed Training Method for Large Language
 //! Models*. ICLR 2025. <https://arxiv.org/abs/2412.07210>; used for Ling, *Every FLOP Counts*, 2025,

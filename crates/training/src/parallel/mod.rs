@@ -76,7 +76,7 @@ impl ProcessGroup {
         self.world.rank() == 0
     }
 
-    /// Checks that a run can be trained by so many processes. The message begins with the key, and ends with
+    /// Checks that a run can be trained by `ranks` processes. The message begins with the key, and ends with
     /// what is possible.
     ///
     /// # Errors
@@ -106,7 +106,7 @@ impl ProcessGroup {
         }
     }
 
-    /// Checks that so many processes can have equal shares of the examples of a step, where the number of its
+    /// Checks that `ranks` processes can have equal shares of the examples of a step, where the number of its
     /// parts is free. The message is as that of [`ProcessGroup::check`].
     ///
     /// # Errors
@@ -123,7 +123,7 @@ impl ProcessGroup {
     }
 }
 
-/// The numbers of processes that can share so many things equally.
+/// The numbers of processes that can share `things` things equally.
 fn processes(things: usize) -> String {
     let name = if things == 1 { "process" } else { "processes" };
     format!("{} {name}", listed(&divisors(things)))

@@ -21,7 +21,7 @@ impl Quarantine {
         }
     }
 
-    /// Lets one out, drawn at random from all, if the step is one of every so many. Which one follows
+    /// Releases one, drawn at random from all, in one of `every` steps. Which one follows
     /// from the seed and the step.
     pub(crate) fn leave(&mut self, seed: u64, step: usize, every: usize) -> Option<usize> {
         let due = (step + 1).is_multiple_of(every);

@@ -30,7 +30,7 @@ pub struct ArchitectureCost {
 }
 
 impl ArchitectureCost {
-    /// Of an architecture, for an input of a source, 0 for none, and a target of so many tokens.
+    /// The cost of an architecture, for a source of `source` tokens, 0 for none, and a target of `target` tokens.
     pub fn of(
         config: &SupernetConfig,
         architecture: &Architecture,

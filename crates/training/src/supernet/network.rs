@@ -93,7 +93,7 @@ impl SupernetLayer {
 }
 
 impl Supernet {
-    /// A network for sources and targets of so many tokens; for text there is no source.
+    /// A network for sources and targets of these `lengths`; for text there is no source.
     pub(super) fn new(
         config: &SupernetConfig,
         architecture: Architecture,

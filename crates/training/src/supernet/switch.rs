@@ -119,10 +119,10 @@ impl SwitchLayer {
         }
     }
 
-    /// `[B, T, d] -> [B, T, d]` by the first experts, with the first so many inner numbers of each.
+    /// `[B, T, d] -> [B, T, d]` by the first experts, with the first `hidden` inner numbers of each.
     ///
     /// # Panics
-    /// If it has not so many.
+    /// If it has fewer experts or inner numbers.
     pub fn forward(&self, pass: &mut Pass, x: Tensor<3>, hidden: &[usize]) -> Tensor<3> {
         let (Some(router), true) = (&self.router, hidden.len() > 1) else {
             return self.experts[0].forward(x, hidden[0]);

@@ -119,7 +119,7 @@ fn lines(entries: &Value, columns: usize) -> String {
     entries.iter().map(of).collect()
 }
 
-/// The words of a text in lines of so many letters; a longer word has a line of its own.
+/// The words of a text in lines of at most `room` letters; a longer word has a line of its own.
 fn wrapped(text: &str, room: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {

@@ -223,7 +223,7 @@ fn write_results(
     request: &Request,
     store: &Store,
 ) -> anyhow::Result<(Runs, anyhow::Result<()>)> {
-    // Whoever is the last to write the results has counted all runs that the others have trained.
+    // The last process that writes the results has counted all runs that the others have trained.
     let locked = request.lock(store.root())?;
     let mut runs = rows(suite, store)?;
     runs.rows.extend(search_rows(suite, results));

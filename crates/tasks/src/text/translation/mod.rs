@@ -132,7 +132,7 @@ fn splits(config: &TranslationConfig, data: &DataDir) -> Result<[Vec<Pair>; 3], 
     }
 }
 
-/// BLEU as the config wants it.
+/// BLEU with the settings of the config.
 fn bleu(config: &TranslationConfig) -> Bleu {
     Bleu { separation: config.bleu_tokens, ..Bleu::default() }
 }

@@ -64,7 +64,7 @@ fn lines(data: &DataDir, name: &str) -> Result<(PathBuf, Vec<String>), DataError
     Ok((path, lines))
 }
 
-/// So many lines are read of any compressed file, and one more for each byte that it has: a line takes far more
+/// The lines that are read of any compressed file, and one more for each byte that it has: a line takes far more
 /// memory than its letters.
 const LINES: usize = 100_000;
 

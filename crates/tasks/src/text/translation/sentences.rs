@@ -87,7 +87,7 @@ impl Sentences {
     }
 }
 
-/// Cuts a pair so that source and target, with what begins and ends them, have at most so many tokens.
+/// Cuts a pair so that source and target, with their start and end tokens, have at most `length` tokens.
 fn cut(pair: &mut Encoded, length: usize, end: i32) {
     if pair.source.len() > length {
         pair.source.truncate(length - 1);
