@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    spotting::foreign_games,
+    spotting::{foreign_games, other_game},
     suppression::suppress,
     tolerance::Tolerances,
     track::{Track, average_precisions},
@@ -64,6 +64,7 @@ pub fn score(
         let shots = Shots::read(&truth.read(&labels)?, &labels, judge)?;
         let found = join(game, file);
         let replays = Replays::read(&prediction.read(&found)?, &found, judge)?;
+        other_game(&replays.url_local, game, &found, judge)?;
         match judge.is_strict() {
             true => tracks.extend(strict(&shots, &replays, &found)?),
             false => tracks.extend(scan.official(&shots, &replays, &found, judge)?),
