@@ -216,6 +216,12 @@ def grounding_case(seed):
 def shot_game(rng, task):
     entries = shots(rng, int(rng.integers(1, 14)), False)
     frames = [int(rng.integers(60, 260)) for _ in range(2)]
+    ends, changes = shot_ends(entries, frames)
+    return entries, frames, ends, changes
+
+
+def shot_ends(entries, frames):
+    """By half: at the last frame of each shot its camera, and how the next one begins."""
     ends = [np.zeros((count, 13)) for count in frames]
     changes = [np.zeros((count, 1)) for count in frames]
     for entry in entries:
@@ -226,12 +232,29 @@ def shot_game(rng, task):
             ends[half][frame, CAMERAS.index(entry["label"])] = 1
         if entry["change_type"] != "other":
             changes[half][frame] = ["abrupt", "smooth", "logo"].index(entry["change_type"]) + 1
-    return entries, frames, ends, changes
+    return ends, changes
+
+
+def segmentation_values(pairs, tools):
+    """The loop of the basic model's training script, written anew."""
+    from sklearn.metrics import f1_score
+
+    inter, union = np.zeros(13), np.zeros(13)
+    all_truth, all_seen = [], []
+    for half_ends, seen in pairs:
+        real = tools.oneHotToAlllabels(half_ends.copy()).argmax(1)
+        for c in range(13):
+            inter[c] += np.sum((real == c) & (seen == c)) + 1
+            union[c] += np.sum((real == c) | (seen == c)) + 1
+        all_truth.append(real)
+        all_seen.append(seen)
+    real, seen = np.concatenate(all_truth), np.concatenate(all_seen)
+    return {"/mIoU": float(np.mean(inter / union)),
+            "/f1_macro": float(f1_score(real, seen, average="macro")),
+            "/f1_micro": float(f1_score(real, seen, average="micro"))}
 
 
 def segmentation_case(seed, tools):
-    from sklearn.metrics import f1_score
-
     rng = np.random.default_rng([3, seed])
     truth, prediction, pairs = {}, {}, []
     for game in range(int(rng.integers(1, 3))):
@@ -250,22 +273,17 @@ def segmentation_case(seed, tools):
             pairs.append((ends[half], classes))
     case = {"task": "segmentation", "options": {}, "truth": truth, "prediction": prediction}
 
-    def evaluate():
-        inter, union = np.zeros(13), np.zeros(13)
-        all_truth, all_seen = [], []
-        for half_ends, seen in pairs:
-            real = tools.oneHotToAlllabels(half_ends.copy()).argmax(1)
-            for c in range(13):
-                inter[c] += np.sum((real == c) & (seen == c)) + 1
-                union[c] += np.sum((real == c) | (seen == c)) + 1
-            all_truth.append(real)
-            all_seen.append(seen)
-        real, seen = np.concatenate(all_truth), np.concatenate(all_seen)
-        return {"/mIoU": float(np.mean(inter / union)),
-                "/f1_macro": float(f1_score(real, seen, average="macro")),
-                "/f1_micro": float(f1_score(real, seen, average="micro"))}
+    return case, lambda: segmentation_values(pairs, tools)
 
-    return case, evaluate
+
+def boundary_values(pairs, tools):
+    expected = {}
+    for kind, name in enumerate(["abrupt", "smooth", "logo"]):
+        signed = [np.where(c == 0, 0.0, np.where(c == kind + 1, 1.0, -1.0)) for c, _ in pairs]
+        result = tools.average_mAP_visibility(signed, [s for _, s in pairs], 2)
+        expected["/mAP"] = float(result[0][0])
+        expected[f"/mAP_per_change/{name}"] = float(result[2][0])
+    return expected
 
 
 def boundary_case(seed, tools):
@@ -287,16 +305,14 @@ def boundary_case(seed, tools):
             pairs.append((changes[half], scores[:, None].astype(float)))
     case = {"task": "boundary", "options": {}, "truth": truth, "prediction": prediction}
 
-    def evaluate():
-        expected = {}
-        for kind, name in enumerate(["abrupt", "smooth", "logo"]):
-            signed = [np.where(c == 0, 0.0, np.where(c == kind + 1, 1.0, -1.0)) for c, _ in pairs]
-            result = tools.average_mAP_visibility(signed, [s for _, s in pairs], 2)
-            expected["/mAP"] = float(result[0][0])
-            expected[f"/mAP_per_change/{name}"] = float(result[2][0])
-        return expected
+    return case, lambda: boundary_values(pairs, tools)
 
-    return case, evaluate
+
+def devkit(folder):
+    """The modules of a clone of SoccerNetv2-DevKit."""
+    task = folder / "Task2-CameraShotSegmentation"
+    return [load(task / "BasicModel-segmentation/src/preprocessing.py", "basic"),
+            load(task / "CALF-detection/src/metrics_visibility_fast.py", "calf")]
 
 
 def makers(arguments):
@@ -309,9 +325,7 @@ def makers(arguments):
         old = load(arguments.old / "SoccerNet/Evaluation/ActionSpotting.py", "old_spotting")
         made["spotting-game-time"] = lambda seed: spotting_case(seed, old)
     if arguments.devkit:
-        task = arguments.devkit / "Task2-CameraShotSegmentation"
-        basic = load(task / "BasicModel-segmentation/src/preprocessing.py", "basic")
-        calf = load(task / "CALF-detection/src/metrics_visibility_fast.py", "calf")
+        basic, calf = devkit(arguments.devkit)
         made["segmentation"] = lambda seed: segmentation_case(seed, basic)
         made["boundary"] = lambda seed: boundary_case(seed, calf)
     return made

@@ -94,31 +94,33 @@ def localization_case(seed, repository):
     case = {"task": "pitch-localization-2022", "options": {}, "truth": truth,
             "prediction": prediction}
 
-    def evaluate():
-        expected = {}
-        for index, threshold in enumerate([5, 10, 20]):
-            values = []
-            for real, seen in pairs:
-                if seen is None:
-                    values.append((0.0, 0.0, 0.0))
-                    continue
-                real = repository.scale_points(real, WIDTH, HEIGHT)
-                seen = repository.scale_points(seen, WIDTH, HEIGHT)
-                sides = [real, repository.mirror_labels(real)]
-                counts = [repository.evaluate_detection_prediction(seen, side, threshold)[0]
-                          for side in sides]
-                accuracies = [c[0, 0] / c.sum() if c.sum() > 0 else 0.0 for c in counts]
-                best = counts[0] if accuracies[0] > accuracies[1] else counts[1]
-                values.append((max(accuracies),
-                               best[0, 0] / best[0].sum() if best[0].sum() > 0 else None,
-                               best[0, 0] / best[:, 0].sum() if best[:, 0].sum() > 0 else None))
-            for column, key in enumerate(["accuracy", "precision", "recall"]):
-                kept = [float(v[column]) for v in values if v[column] is not None]
-                if kept:
-                    expected[f"/{index}/{key}"] = float(np.mean(kept))
-        return expected
+    return case, lambda: localization_values(pairs, repository)
 
-    return case, evaluate
+
+def localization_values(pairs, repository):
+    """The loop of the official script, written anew, at each distance."""
+    expected = {}
+    for index, threshold in enumerate([5, 10, 20]):
+        values = []
+        for real, seen in pairs:
+            if seen is None:
+                values.append((0.0, 0.0, 0.0))
+                continue
+            real = repository.scale_points(real, WIDTH, HEIGHT)
+            seen = repository.scale_points(seen, WIDTH, HEIGHT)
+            sides = [real, repository.mirror_labels(real)]
+            counts = [repository.evaluate_detection_prediction(seen, side, threshold)[0]
+                      for side in sides]
+            accuracies = [c[0, 0] / c.sum() if c.sum() > 0 else 0.0 for c in counts]
+            best = counts[0] if accuracies[0] > accuracies[1] else counts[1]
+            values.append((max(accuracies),
+                           best[0, 0] / best[0].sum() if best[0].sum() > 0 else None,
+                           best[0, 0] / best[:, 0].sum() if best[:, 0].sum() > 0 else None))
+        for column, key in enumerate(["accuracy", "precision", "recall"]):
+            kept = [float(v[column]) for v in values if v[column] is not None]
+            if kept:
+                expected[f"/{index}/{key}"] = float(np.mean(kept))
+    return expected
 
 
 def calibration_case(seed):
@@ -160,10 +162,16 @@ def calibration_case(seed):
 def makers(arguments):
     made = {"calibration": calibration_case}
     if arguments.calibration:
-        sys.path.insert(0, str(arguments.calibration))
-        path = arguments.calibration / "src/evaluate_extremities.py"
-        spec = importlib.util.spec_from_file_location("evaluate_extremities", path)
-        repository = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(repository)
-        made["localization"] = lambda seed: localization_case(seed, repository)
+        found = repository(arguments.calibration)
+        made["localization"] = lambda seed: localization_case(seed, found)
     return made
+
+
+def repository(folder):
+    """The module of a clone of sn-calibration."""
+    sys.path.insert(0, str(folder))
+    path = folder / "src/evaluate_extremities.py"
+    spec = importlib.util.spec_from_file_location("evaluate_extremities", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

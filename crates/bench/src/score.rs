@@ -10,7 +10,7 @@ use clap::{
 use files::read_regular;
 use lab::{Answer, JsonArgs, Session, Verb};
 use soccernet::{
-    Mode, Options, Source, Task,
+    Mode, Options, Source, Task, check_submission,
     clock::LabelTime,
     format::games,
     metric::{spotting::Version, tolerance::Tolerances},
@@ -23,9 +23,10 @@ pub(crate) struct Score {
     /// The task; names with 2022 are the challenges of 2022 with their tolerances
     #[arg(value_parser = tasks())]
     task: String,
-    /// The ground truth: a folder, a zip archive or a file
+    /// The ground truth: a folder, a zip archive or a file; without it the files of the submission are checked
+    /// alone, as strictly as they can be
     #[arg(long, value_name = "PATH")]
-    truth: PathBuf,
+    truth: Option<PathBuf>,
     /// The submission: a folder, a zip archive or a file
     #[arg(long, value_name = "PATH")]
     prediction: PathBuf,
@@ -120,6 +121,24 @@ impl Score {
     }
 }
 
+impl Score {
+    /// What is wrong with the files of a submission to a challenge whose truth is not published.
+    fn checked(&self, task: Task, prediction: &Source) -> anyhow::Result<Answer> {
+        let checked = check_submission(task, prediction)?;
+        let text = match self.json.is_json() {
+            true => serde_json::to_string_pretty(&checked)? + "\n",
+            false => {
+                let [right, unknown] = [checked.right.len(), checked.unknown.len()];
+                format!("files: {right} right, {unknown} of other names\n")
+            }
+        };
+        let wrong: Vec<String> = checked.wrong.iter().map(ToString::to_string).collect();
+        let error = (!wrong.is_empty()).then(|| anyhow::Error::msg(wrong.join("\n")));
+        let code = if error.is_some() { 2 } else { 0 };
+        Ok(Answer { text, error, code })
+    }
+}
+
 impl Verb for Score {
     const NAME: &'static str = "score";
     const ABOUT: &'static str = "Evaluate a submission to SoccerNet with the official metrics";
@@ -128,7 +147,9 @@ impl Verb for Score {
         let task = Task::parse(&self.task).context("no such task")?;
         self.check(task)?;
         let options = self.options(task)?;
-        let [truth, prediction] = [Source::open(&self.truth)?, Source::open(&self.prediction)?];
+        let prediction = Source::open(&self.prediction)?;
+        let Some(truth) = &self.truth else { return self.checked(task, &prediction) };
+        let truth = Source::open(truth)?;
         let score = score(task, &truth, &prediction, &options)?;
         let json = || serde_json::to_string_pretty(&score).map(|text| text + "\n");
         Ok(if self.json.is_json() { json()? } else { score.text() }.into())

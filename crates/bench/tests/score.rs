@@ -376,6 +376,24 @@ fn a_segmentation_of_scores_that_are_no_numbers_is_noted_and_refused_if_strict()
 }
 
 #[test]
+fn a_submission_is_checked_alone_where_there_is_no_truth() {
+    let place = Place::new();
+    let put = |text: &str| {
+        let name = "l/s/a/results_spotting.json".to_string();
+        let files = [(name, text.as_bytes().to_vec()), ("readme.md".to_string(), vec![])];
+        write_files(&place.path("mine.zip"), &files).expect("the archive is written");
+    };
+    let call = ["score", "action-spotting-2022", "--prediction", "mine.zip"];
+    put(SPOTS);
+    let (out, _) = ended(&place.run(&call), 0);
+    assert_eq!(out, "files: 1 right, 1 of other names\n");
+    put(&SPOTS.replace("\"0.9\"", "9"));
+    let (_, err) = ended(&place.run(&call), 2);
+    let expected = "l/s/a/results_spotting.json: predictions[0].confidence: 9; 0 to 1 was expected";
+    assert!(err.contains(expected), "{err}");
+}
+
+#[test]
 fn options_of_another_task_and_tolerances_that_are_none_are_refused() {
     for (task, args, expected) in [
         (

@@ -4,11 +4,13 @@
 //! - [`dng`]: uncompressed DNG files, read and written; [`npy_crop`]: crops as NumPy files.
 //! - [`camera`]: files of cameras, with the feature `camera-files`.
 //! - [`Form`]: the inputs that networks take from a mosaic.
+//! - [`Displacement`]: random changes in training under which pixels keep their colours.
 //! - [`Isp`]: the conversion to RGB, equal to LibRaw's within one code of 255.
 
 pub mod camera;
 mod cfa;
 mod demosaicing;
+mod displacement;
 pub mod dng;
 mod error;
 mod form;
@@ -17,6 +19,7 @@ mod mosaic;
 
 pub use cfa::{Cfa, Colour};
 pub use demosaicing::{Method, interpolate};
+pub use displacement::Displacement;
 pub use error::{Error, Result};
 pub use form::{Form, Planes};
 pub use isp::{Developer, Gamma, Isp, quantise};

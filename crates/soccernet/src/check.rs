@@ -1,7 +1,9 @@
 //! Checks of the files in a folder or an archive.
 
+use serde::Serialize;
+
 use crate::{
-    Error, Judge, Result, Source,
+    Error, Judge, Result, Source, Task,
     format::{
         bodies::{Bodies, Thumbnail},
         cameras, games,
@@ -9,6 +11,7 @@ use crate::{
         labels::Labels,
         lines::Lines,
         mot,
+        ranking::Ranking,
         replays::Replays,
         shots::Shots,
         spots::Spots,
@@ -18,7 +21,7 @@ use crate::{
 };
 
 /// What a check found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Checked {
     /// Files that are what their names say.
     pub right: Vec<String>,
@@ -30,6 +33,31 @@ pub struct Checked {
 
 /// Reads each file strictly, by the format that its name stands for.
 pub fn check(source: &Source) -> Checked {
+    check_by(source, format)
+}
+
+/// The same for a submission to a task, where the truth is not at hand: the file of a ranking may have any name.
+///
+/// # Errors
+///
+/// If none of the files has a name that stands for a format.
+pub fn check_submission(task: Task, source: &Source) -> Result<Checked> {
+    let checked = check_by(source, |source, name, bytes| match task {
+        Task::Reidentification2022 if name.ends_with(".json") => {
+            Some(Ranking::read(bytes, name, &mut Judge::strict()).map(drop))
+        }
+        _ => format(source, name, bytes),
+    });
+    match checked.right.is_empty() && checked.wrong.is_empty() {
+        true => Err(Error::file(source.name(), "no file has the name of a submission's file")),
+        false => Ok(checked),
+    }
+}
+
+fn check_by(
+    source: &Source,
+    format: impl Fn(&Source, &str, &[u8]) -> Option<Result<()>>,
+) -> Checked {
     let mut checked = Checked::default();
     for name in source.names() {
         match source.read(name).map(|bytes| format(source, name, &bytes)) {
@@ -93,6 +121,20 @@ fn boxes(source: &Source, name: &str, bytes: &[u8], kind: mot::Kind) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_ranking_may_have_any_name_and_other_submissions_not() {
+        let source = |text: &str| {
+            Source::memory("mine", [("run-7.json".to_string(), text.as_bytes().to_vec())].into())
+        };
+        let task = Task::Reidentification2022;
+        let checked = check_submission(task, &source(r#"{"0": [1, 0]}"#)).unwrap();
+        assert_eq!((checked.right.len(), checked.wrong.len()), (1, 0));
+        let checked = check_submission(task, &source(r#"{"0": ["a"]}"#)).unwrap();
+        assert!(checked.wrong[0].to_string().starts_with("run-7.json: 0: \"a\" at rank 0"));
+        let error = check_submission(Task::Spotting, &source("{}")).unwrap_err().to_string();
+        assert_eq!(error, "mine: no file has the name of a submission's file");
+    }
 
     #[test]
     fn each_file_is_read_by_its_name() {

@@ -1,7 +1,6 @@
 //! Times of a game: a half and a time within it.
 
-use crate::Result;
-use crate::json::Node;
+use crate::{Judge, Result, json::Node};
 
 /// Frames of features and of the metrics in a second.
 pub const FRAMES_PER_SECOND: i64 = 2;
@@ -48,6 +47,27 @@ pub(crate) fn game_time(entry: &Node<'_>) -> Result<GameTime> {
     let text = entry.text("gameTime")?;
     let expected = || entry.fault("gameTime", format!("{text:?}; \"HALF - MM:SS\" was expected"));
     GameTime::parse(text).ok_or_else(expected)
+}
+
+/// Checks that the position of an entry, if it has one, is in the second of its game time or next to it.
+pub(crate) fn check_position(
+    entry: &Node<'_>,
+    time: GameTime,
+    position: Option<i64>,
+    judge: &mut Judge,
+) -> Result<()> {
+    let Some(position) = position else { return Ok(()) };
+    let longest = LabelTime::PositionMs.frames() * 500;
+    if !(0..longest).contains(&position) {
+        let problem = format!("{position}; 0 to {longest} milliseconds were expected");
+        judge.odd(entry.fault("position", problem))?;
+    }
+    if position.div_euclid(1000).abs_diff(time.seconds) > 1 {
+        let seconds = time.seconds;
+        let problem = format!("{position} milliseconds, but gameTime is second {seconds}");
+        judge.odd(entry.fault("position", problem))?;
+    }
+    Ok(())
 }
 
 /// The frame of a position in milliseconds, at two frames a second, cut towards zero.

@@ -23,6 +23,10 @@ pub(crate) struct Node<'a> {
 ///
 /// If it is no JSON, and at what the judge refuses.
 pub(crate) fn parse(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Value> {
+    if bytes.starts_with("\u{feff}".as_bytes()) {
+        let problem = "not JSON: it begins with a byte order mark; UTF-8 without one was expected";
+        return Err(Error::file(file, problem));
+    }
     let mut bytes = Cow::Borrowed(bytes);
     let value = serde_json::from_slice(&bytes).or_else(|err| {
         bytes = quote_not_numbers(&bytes).into();
@@ -226,6 +230,9 @@ mod tests {
         let error =
             parse(b"{\"a\": NaN, ", "cut.json", &mut Judge::default()).unwrap_err().to_string();
         assert!(error.starts_with("cut.json: not JSON: "), "{error}");
+        let error = parse("\u{feff}{}".as_bytes(), "marked.json", &mut Judge::default());
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("byte order mark; UTF-8 without one was expected"), "{error}");
     }
 
     #[test]

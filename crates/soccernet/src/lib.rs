@@ -22,7 +22,7 @@ mod task;
 pub mod tracking;
 mod zip;
 
-pub use check::{Checked, check};
+pub use check::{Checked, check, check_submission};
 pub use error::{Error, Result};
 pub use judge::{Judge, Mode};
 pub use options::Options;

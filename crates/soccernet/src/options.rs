@@ -52,7 +52,10 @@ impl Options {
     /// The games to score: those asked for, or those of the truth that have this file.
     pub(crate) fn games(&self, truth: &Source, file: &str) -> Result<Vec<String>> {
         if let Some(games) = &self.games {
-            return Ok(games.clone());
+            return match games.is_empty() {
+                true => Err(Error::file(truth.name(), "the list of games to score has no game")),
+                false => Ok(games.clone()),
+            };
         }
         let games: Vec<String> = truth.folders_with(file).into_iter().map(str::to_string).collect();
         match games.is_empty() {

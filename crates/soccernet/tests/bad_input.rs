@@ -159,6 +159,95 @@ fn sequences_without_a_submission_or_with_a_wrong_one() {
     assert!(result.unwrap_err().to_string().contains("up to 1000000 frames"));
 }
 
+/// Accepted as the official evaluators do, and refused with this message if strict.
+fn odd(task: Task, truth: &Files, prediction: &Files, expected: &str) {
+    let run = |mode| measure(task, truth, prediction, |options| options.mode = mode);
+    assert!(run(Mode::Official).is_ok(), "{expected}");
+    let error = run(Mode::Strict).unwrap_err().to_string();
+    assert!(error.contains(expected), "{error}");
+}
+
+#[test]
+fn files_that_say_they_are_of_another_game() {
+    let truth = texts(&[("l/s/a/Labels-v2.json", LABELS)]);
+    let named = |url: &str| {
+        let text = SPOTS.replacen('{', &format!("{{\"UrlLocal\": {url:?}, "), 1);
+        texts(&[("l/s/a/results_spotting.json", &text)])
+    };
+    for own in ["", "l/s/a", "l/s/a/", "all/l/s/a", "s/a"] {
+        assert!(spotting(Mode::Strict, &truth, &named(own)).is_ok(), "{own}");
+    }
+    let expected = "l/s/a/results_spotting.json: UrlLocal: \"l/s/b\"; the game of its folder was expected: l/s/a";
+    odd(Task::Spotting, &truth, &named("l/s/b"), expected);
+    let cameras = texts(&[("l/s/a/Labels-cameras.json", CAMERAS)]);
+    let replays = r#"{"UrlLocal": "l/s/b", "Replays":
+        [{"half": 1, "start": 10, "end": 20, "detection": []}]}"#;
+    let replays = texts(&[("l/s/a/results_grounding.json", replays)]);
+    odd(Task::Grounding, &cameras, &replays, "results_grounding.json: UrlLocal: \"l/s/b\"");
+}
+
+/// One confidence for each frame of both halves.
+fn boundaries(game: &str, half: &[f64]) -> Files {
+    let bytes = npy::write(&Array { shape: vec![half.len()], data: half.to_vec() }, false);
+    [1, 2].map(|number| (format!("{game}/{number}_boundary.npy"), bytes.clone())).into()
+}
+
+#[test]
+fn halves_that_are_cut_off_or_of_another_rate() {
+    let late = CAMERAS.replace("1 - 00:20", "1 - 10:00");
+    let truth = texts(&[("l/s/a/Labels-cameras.json", &late)]);
+    // A single frame would find every boundary.
+    odd(Task::Boundary, &truth, &boundaries("l/s/a", &[0.9]), "1 frames; about 1200 were expected");
+    let half = vec![0.0; 1200];
+    assert!(measure(Task::Boundary, &truth, &boundaries("l/s/a", &half), |_| ()).is_ok());
+    let long = vec![0.0; 15_000];
+    odd(Task::Boundary, &truth, &boundaries("l/s/a", &long), "15000 frames; about 1200 were");
+    let segments: Files = boundaries("l/s/a", &half[..600])
+        .into_iter()
+        .map(|(name, bytes)| (name.replace("boundary", "segmentation"), bytes))
+        .collect();
+    let expected = "l/s/a/1_segmentation.npy: 600 frames; about 1200 were expected";
+    odd(Task::Segmentation, &truth, &segments, expected);
+}
+
+#[test]
+fn boundaries_of_foreign_games_and_confidences_above_1() {
+    let truth = texts(&[("l/s/a/Labels-cameras.json", CAMERAS)]);
+    let half = vec![0.5; 60];
+    let both = [boundaries("l/s/a", &half), boundaries("l/s/b", &half)].concat();
+    odd(Task::Boundary, &truth, &both, "mine: l/s/b: the truth has no such game");
+    let expected = "1_boundary.npy: frame 0 has the confidence 2.5; up to 1 was expected";
+    odd(Task::Boundary, &truth, &boundaries("l/s/a", &[2.5; 60]), expected);
+}
+
+#[test]
+fn lists_without_a_game_are_refused() {
+    let truth = texts(&[("l/s/a/Labels-v2.json", LABELS)]);
+    let seen = texts(&[("l/s/a/results_spotting.json", SPOTS)]);
+    let none = |options: &mut Options| options.games = Some(vec![]);
+    let error = measure(Task::Spotting, &truth, &seen, none).unwrap_err().to_string();
+    assert_eq!(error, "truth: the list of games to score has no game");
+}
+
+#[test]
+fn ends_in_pixels_and_images_of_several_splits() {
+    let line =
+        |x: &str| format!(r#"{{"Middle line": [{{"x": {x}, "y": 0.1}}, {{"x": {x}, "y": 0.9}}]}}"#);
+    let truth = texts(&[("test/00000.json", &line("0.5"))]);
+    let pixels = texts(&[("test/extremities_00000.json", &line("479.5"))]);
+    let expected =
+        "test/extremities_00000.json: Middle line[0].x: 479.5; 0 to 1, a share of the image";
+    odd(Task::Localization2022, &truth, &pixels, expected);
+    let both = texts(&[
+        ("test/extremities_00000.json", &line("0.5")),
+        ("valid/extremities_00000.json", &line("0.1")),
+    ]);
+    let of_split = |options: &mut Options| options.split = Some("test".into());
+    let result = measure(Task::Localization2022, &truth, &both, of_split).unwrap();
+    assert_eq!(result.pointer("/0/accuracy"), Some(&Value::from(1.0)));
+    assert!(measure(Task::Localization2022, &truth, &both, |_| ()).is_err());
+}
+
 /// A sequence of numbers that looks random.
 struct Noise(u64);
 

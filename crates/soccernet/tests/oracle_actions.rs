@@ -128,6 +128,9 @@ fn one_frame_counts_once_and_half_3_not() {
     let hit = spots(&[(1, 100_000, "Goal", 0.9)]);
     let twice = labels(&[(1, 100_000, "Goal", "visible"), (1, 100_300, "Goal", "visible")]);
     assert_eq!(goal(&twice, &hit), [1.0; 3]);
+    // A negative position counts from the end of the half, which has 120 minutes.
+    let last = labels(&[(1, 7_199_500, "Goal", "visible")]);
+    assert_eq!(goal(&last, &spots(&[(1, -500, "Goal", 0.9)])), [1.0; 3]);
     let third = labels(&[(1, 100_000, "Goal", "visible"), (3, 200_000, "Goal", "visible")]);
     assert_eq!(goal(&third, &hit), [1.0; 3]);
 }
@@ -143,24 +146,32 @@ fn labels_of_2022_are_whole_seconds() {
     assert_eq!([at1(Task::Spotting), at1(Task::Spotting2022)], [0.0, 1.0], "frame 201 or 200");
 }
 
-fn cameras() -> Files {
-    let shot = |time: &str, more: Value| {
+/// Ends of shots, some of which show an action: half, label and time.
+fn cameras(shots: &[(&str, Option<[&str; 3]>)]) -> Files {
+    let shot = |(time, link): &(&str, Option<[&str; 3]>)| {
         let mut shot = json!({"gameTime": time, "label": "Public", "change_type": "abrupt"});
-        for (key, value) in more.as_object().unwrap() {
-            shot[key] = value.clone();
+        if let Some([half, label, time]) = link {
+            shot["replay"] = "replay".into();
+            shot["link"] = json!({"half": half, "label": label, "time": time});
         }
         shot
     };
-    let link = json!({"half": "1", "label": "Goal", "time": "00:50", "position": "50000"});
-    let all = [
-        shot("1 - 01:00", json!({})),
-        shot("1 - 01:20", json!({"replay": "replay", "link": link})),
-        shot("1 - 02:00", json!({})),
-    ];
+    let all: Vec<Value> = shots.iter().map(shot).collect();
     texts(&[("l/s/g/Labels-cameras.json", &json!({"annotations": all}).to_string())])
 }
 
+const ONE: [(&str, Option<[&str; 3]>); 3] =
+    [("1 - 01:00", None), ("1 - 01:20", Some(["1", "Goal", "00:50"])), ("1 - 02:00", None)];
+
 fn grounding(replays: Value, mode: Mode) -> soccernet::Result<[f64; 2]> {
+    grounding_of(&ONE, replays, mode)
+}
+
+fn grounding_of(
+    shots: &[(&str, Option<[&str; 3]>)],
+    replays: Value,
+    mode: Mode,
+) -> soccernet::Result<[f64; 2]> {
     let text = json!({"Replays": replays}).to_string();
     let prediction = texts(&[("l/s/g/results_grounding.json", &text)]);
     let value = |tolerances| {
@@ -168,7 +179,7 @@ fn grounding(replays: Value, mode: Mode) -> soccernet::Result<[f64; 2]> {
             o.tolerances = tolerances;
             o.mode = mode;
         };
-        measure(Task::Grounding, &cameras(), &prediction, change).map(|r| at(&r, "/a_AP"))
+        measure(Task::Grounding, &cameras(shots), &prediction, change).map(|r| at(&r, "/a_AP"))
     };
     Ok([value(Tolerances::Loose)?, value(Tolerances::Tight)?])
 }
@@ -210,6 +221,48 @@ fn the_official_grounding_does_not_look_at_the_start_and_fails_without_a_pair() 
         assert!(error.contains("the official evaluator fails here"), "{error}");
     }
     assert_eq!(grounding(json!([]), Mode::Strict), Ok([0.0, 0.0]), "a miss");
+}
+
+#[test]
+fn replays_that_are_left_out_or_listed_twice() {
+    let two = [&ONE[..], &[("1 - 02:20", Some(["1", "Foul", "01:50"]))]].concat();
+    let hit = replay(60, 80, &[(50.0, 0.9)]);
+    let near = |replays: Value, mode, expected: f64| {
+        for value in grounding_of(&two, replays, mode).unwrap() {
+            assert_near(value, expected, "both tolerances");
+        }
+    };
+    near(json!([hit]), Mode::Official, 1.0);
+    near(json!([hit]), Mode::Strict, 0.545454545);
+    near(json!([hit, replay(120, 140, &[])]), Mode::Official, 0.545454545);
+    let twice = json!([hit, hit, replay(120, 140, &[])]);
+    near(twice.clone(), Mode::Official, 0.636363636);
+    let error = grounding_of(&two, twice, Mode::Strict).unwrap_err().to_string();
+    assert!(error.contains("Replays[1]: an entry above has the same half"), "{error}");
+}
+
+#[test]
+fn the_half_of_an_entry_is_that_of_the_action() {
+    let cross =
+        [("2 - 01:00", None), ("2 - 01:20", Some(["1", "Goal", "44:50"])), ("2 - 02:00", None)];
+    let mut entry = replay(60, 80, &[(2690.0, 0.9)]);
+    for mode in [Mode::Official, Mode::Strict] {
+        assert_eq!(grounding_of(&cross, json!([entry]), mode), Ok([1.0, 1.0]));
+    }
+    entry["half"] = 2.into();
+    let error = |mode| grounding_of(&cross, json!([entry]), mode).unwrap_err().to_string();
+    assert!(error(Mode::Official).contains("the official evaluator fails here"));
+    let strict = error(Mode::Strict);
+    assert!(strict.contains("Replays[0]: it shows an action of the other half"), "{strict}");
+    // A label that is none, and a link before any other shot.
+    let unknown = [ONE[0], ("1 - 01:20", Some(["1", "I don't know", "00:50"])), ONE[2]];
+    let hit = || json!([replay(60, 80, &[(50.0, 0.9)])]);
+    for shots in [&unknown[..], &ONE[1..]] {
+        let error = grounding_of(shots, hit(), Mode::Official).unwrap_err().to_string();
+        assert!(error.contains("the official evaluator fails"), "{error}");
+    }
+    let late = grounding(json!([replay(60, 80, &[(3500.0, 0.9)])]), Mode::Official).unwrap_err();
+    assert_eq!((&late.entry[..], &late.problem[..4]), ("Replays[0].detection[0].time", "3500"));
 }
 
 #[test]

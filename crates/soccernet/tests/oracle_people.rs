@@ -54,6 +54,14 @@ fn rankings_that_the_official_package_refuses() {
     for (ranking, expected) in cases {
         assert_eq!(reidentification(ranking).unwrap_err().to_string(), expected);
     }
+    let absent = BODIES.replace(
+        "\"action_idx\": 1, \"person_uid\": \"C\"}},\n",
+        "\"action_idx\": 1, \"person_uid\": \"E\"}},\n",
+    );
+    let ranking = texts(&[("r.json", r#"{"0":[1,2,0],"1":[3,4]}"#)]);
+    let truth = texts(&[("test_bbox_info.json", &absent)]);
+    let error = measure(Task::Reidentification2022, &truth, &ranking, |_| ()).unwrap_err();
+    assert_eq!(error.to_string(), "r.json: 1: person E is not in the gallery");
 }
 
 fn rows(tracks: &[(f64, std::ops::RangeInclusive<usize>, i64)]) -> Vec<mot::TrackedBox> {

@@ -5,10 +5,11 @@ use serde_json::json;
 use crate::{
     Judge, Result,
     json::{self, Node},
-    pitch::camera::Camera,
+    pitch::{camera::Camera, view::IMAGE},
 };
 
-/// Reads a file. Odd is a focal length that is not above 0.
+/// Reads a file. Odd are a focal length that is not above 0, a principal point outside of the image, as that
+/// of parameters for a larger image is, and a camera below the pitch, as one with a z that points up is.
 ///
 /// # Errors
 ///
@@ -22,6 +23,23 @@ pub fn read(bytes: &[u8], file: &str, judge: &mut Judge) -> Result<Camera> {
             judge.odd(root.fault(key, format!("{focal}; more than 0 pixels were expected")))?;
         }
     }
+    let camera = parameters(&root)?;
+    if !(0.0..IMAGE[0]).contains(&camera.principal[0])
+        || !(0.0..IMAGE[1]).contains(&camera.principal[1])
+    {
+        let ([x, y], [width, height]) = (camera.principal, IMAGE);
+        let problem = format!("{x}, {y}; a point of an image of {width} by {height} was expected");
+        judge.odd(root.fault("principal_point", problem))?;
+    }
+    if camera.position[2] > 0.0 {
+        let z = camera.position[2];
+        let problem = format!("z is {z}, below the pitch, since the axis points down");
+        judge.odd(root.fault("position_meters", problem))?;
+    }
+    Ok(camera)
+}
+
+fn parameters(root: &Node<'_>) -> Result<Camera> {
     Ok(Camera {
         angles: [
             root.number("pan_degrees")?,
@@ -75,6 +93,13 @@ mod tests {
         assert!(
             read("\"y_focal_length\": 1200.0", "\"y_focal_length\": 0").contains("0; more than 0")
         );
+        let principal = "\"principal_point\": [\n    480.0";
+        let error = read(principal, "\"principal_point\": [\n    960.0");
+        assert!(
+            error.contains("principal_point: 960, 270; a point of an image of 960 by 540"),
+            "{error}"
+        );
+        assert!(read("-15.0", "15.0").contains("position_meters: z is 15, below the pitch"));
         let error = read("\"principal_point\": [", "\"principal_point\": [1.0,");
         assert!(
             error.contains("principal_point: [1.0,480.0,270.0]; a list of 2 numbers"),

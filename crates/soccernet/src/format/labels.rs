@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Judge, Result,
-    clock::{GameTime, game_time},
+    clock::{GameTime, check_position, game_time},
     json::{self, Node},
 };
 
@@ -33,7 +33,8 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// Reads a file. Odd are: half 3, a negative position, a time that does not fit the position.
+    /// Reads a file. Odd are: half 3, a position outside of 120 minutes, or of another second than
+    /// the time.
     ///
     /// # Errors
     ///
@@ -73,10 +74,7 @@ fn label(entry: &Node<'_>, judge: &mut Judge) -> Result<Label> {
     if !(1..=2).contains(&time.half) {
         judge.odd(entry.fault("gameTime", format!("half {}; must be 1 or 2", time.half)))?;
     }
-    if let Some(position) = position.filter(|position| *position < 0) {
-        let problem = format!("{position}; 0 or more milliseconds were expected");
-        judge.odd(entry.fault("position", problem))?;
-    }
+    check_position(entry, time, position, judge)?;
     let visibility = entry.text_or("visibility", "visible");
     if !["visible", "not shown"].contains(&visibility) {
         let problem = format!("{visibility:?}; \"visible\" or \"not shown\" was expected");
@@ -120,8 +118,13 @@ mod tests {
         assert_eq!(read("1 - 00", "3 - 00"), "f: annotations[0].gameTime: half 3; must be 1 or 2");
         assert_eq!(
             read("\"29049\"", "-5"),
-            "f: annotations[0].position: -5; 0 or more milliseconds were expected"
+            "f: annotations[0].position: -5; 0 to 7200000 milliseconds were expected"
         );
+        assert_eq!(
+            read("1 - 00:29", "1 - 02:29"),
+            "f: annotations[0].position: 29049 milliseconds, but gameTime is second 149"
+        );
+        assert!(read("\"29049\"", "7200000").contains("position: 7200000; 0 to 7200000 milli"));
         assert!(read("00:39", "0:8").contains("annotations[1].gameTime: \"2 - 0:8\""));
         assert!(read("29049", "29.5").contains("a whole number was expected"));
         assert!(read("not shown", "hidden").contains("\"visible\" or \"not shown\""));

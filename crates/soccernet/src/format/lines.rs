@@ -16,7 +16,8 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Reads a file. Odd are classes that are none, and classes without points.
+    /// Reads a file. Odd are classes that are none, classes without points, and points that are far outside
+    /// of the image, as all are in pixels.
     ///
     /// # Errors
     ///
@@ -34,8 +35,8 @@ impl Lines {
             if points.is_empty() {
                 judge.odd(entry.error("no points; leave the class out"))?;
             }
-            let point = |point: &Node<'_>| Ok([point.number("x")?, point.number("y")?]);
-            lines.push((name.to_string(), points.iter().map(point).collect::<Result<_>>()?));
+            let points = points.iter().map(|one| point(one, judge)).collect::<Result<_>>()?;
+            lines.push((name.to_string(), points));
         }
         Ok(Self { lines })
     }
@@ -58,6 +59,18 @@ impl Lines {
             .map(|(class, points)| (class.as_str(), points.iter().map(scale).collect()))
             .collect()
     }
+}
+
+/// Points may be next to the image, where a line leaves it, but not as far from it as it is large.
+fn point(entry: &Node<'_>, judge: &mut Judge) -> Result<Point> {
+    let point = [entry.number("x")?, entry.number("y")?];
+    for (key, value) in ["x", "y"].into_iter().zip(point) {
+        if !(-1.0..=2.0).contains(&value) {
+            let problem = format!("{value}; 0 to 1, a share of the image, was expected");
+            judge.odd(entry.fault(key, problem))?;
+        }
+    }
+    Ok(point)
 }
 
 #[cfg(test)]
@@ -87,6 +100,8 @@ mod tests {
             read(r#""x": 0.125"#, r#""x": "a""#).contains("Side line top[0].x: \"a\"; a number")
         );
         assert!(read(r#"{"x": 0.5, "y": 0.5}"#, "").contains("no points"));
+        let expected = "Side line top[0].x: 120; 0 to 1, a share of the image, was expected";
+        assert!(read("0.125", "120").contains(expected));
         assert!(read(r#"[{"x": 0.5, "y": 0.5}]"#, "3").contains("3; a list was expected"));
     }
 }

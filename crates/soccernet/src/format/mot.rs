@@ -89,12 +89,19 @@ fn once(places: &[(usize, i64, usize)], file: &str) -> Result<()> {
     Err(Error::entry(file, format!("line {line}"), problem))
 }
 
-fn row(line: &str, kind: Kind) -> std::result::Result<TrackedBox, String> {
+/// The values of a line. Between commas, semicolons or tabs none is missing, but the line may end with one;
+/// any number of blanks separates two values.
+fn cells(line: &str) -> impl Iterator<Item = &[u8]> {
     let line = line.trim_ascii().as_bytes();
-    let separator = if line.contains(&b',') { b',' } else { b' ' };
-    let cells = line.split(|byte| *byte == separator).map(<[u8]>::trim_ascii);
+    let separator = *b",;\t".iter().find(|byte| line.contains(byte)).unwrap_or(&b' ');
+    let line = line.strip_suffix(&[separator]).unwrap_or(line);
+    let cells = line.split(move |byte| *byte == separator).map(<[u8]>::trim_ascii);
+    cells.filter(move |cell| separator != b' ' || !cell.is_empty())
+}
+
+fn row(line: &str, kind: Kind) -> std::result::Result<TrackedBox, String> {
     let (mut n, mut count) = ([0.0; 8], 0);
-    for cell in cells.filter(|cell| !cell.is_empty()) {
+    for cell in cells(line) {
         let no_number = || format!("{:?} is not a number", String::from_utf8_lossy(cell));
         let number = number(cell).ok_or_else(no_number)?;
         n.iter_mut().skip(count).take(1).for_each(|value| *value = number);
@@ -173,7 +180,11 @@ mod tests {
         let rows = read(text).unwrap();
         assert_eq!((rows[0].rect[1], rows[1].confidence), (182.5, 0.5));
         assert_eq!(write(&rows), text.as_bytes());
-        assert_eq!(read("1 7 1 2 3 4 1\n\n").unwrap()[0].class, 1);
+        let bare = &read("1 7 1  2 3 4 1\n\n").unwrap()[..];
+        assert_eq!((bare[0].class, bare[0].rect), (1, [1.0, 2.0, 3.0, 4.0]));
+        for text in ["1;7;1;2;3;4;1", "1\t7\t1\t2\t3\t4\t1", "1, 7, 1, 2, 3, 4, 1,"] {
+            assert_eq!(read(text).unwrap(), bare, "{text}");
+        }
     }
 
     #[test]
@@ -231,5 +242,8 @@ mod tests {
         assert!(error("2,1,0,0,0,5,1").contains("a box of 0 by 5"));
         assert!(error("2,1,0,0,5,5,1,2").contains("class 2; 1 or -1"));
         assert!(error("2,1").contains("2 values"));
+        // The values after a missing one are not those of the columns before.
+        assert!(error("2,1,,0,0,5,5,1,-1,-1").contains("\"\" is not a number"));
+        assert!(error("2,1,0,0,5,5,1,,").contains("\"\" is not a number"));
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Judge, Result,
-    clock::{GameTime, game_time},
+    clock::{GameTime, check_position, game_time},
     json::{self, Node},
 };
 
@@ -53,7 +53,8 @@ pub struct Shots {
 }
 
 impl Shots {
-    /// Reads a file. Odd are: half 3, and shots of a half that are not in order of time.
+    /// Reads a file. Odd are: half 3, a position of another second than the time, and shots of a half that
+    /// are not in order of time.
     ///
     /// # Errors
     ///
@@ -90,9 +91,11 @@ fn shot(entry: &Node<'_>, judge: &mut Judge) -> Result<Shot> {
     if !(1..=2).contains(&time.half) {
         judge.odd(entry.fault("gameTime", format!("half {}; must be 1 or 2", time.half)))?;
     }
+    let position = entry.get("position").map(|_| entry.int("position")).transpose()?;
+    check_position(entry, time, position, judge)?;
     Ok(Shot {
         time,
-        position: entry.get("position").map(|_| entry.int("position")).transpose()?,
+        position,
         label: entry.text_or("label", "").to_string(),
         change: entry.text_or("change_type", "").to_string(),
         replay: entry.text_or("replay", "").to_string(),
@@ -169,7 +172,13 @@ mod tests {
         };
         assert_eq!(read("2 - 00", "3 - 00"), "f: annotations[2].gameTime: half 3; must be 1 or 2");
         assert!(read("00:50", "0:50").contains("annotations[1].link.time: \"0:50\""));
-        assert!(read("1 - 01:20", "1 - 00:20").contains("annotations[1].gameTime: it is before"));
+        let expected = "annotations[1].position: 80000 milliseconds, but gameTime is second 20";
+        assert!(read("1 - 01:20", "1 - 00:20").contains(expected));
+        let [later, earlier] =
+            [["1 - 01:20", "80000"], ["1 - 00:20", "20000"]].map(|[time, ms]| {
+                format!("\"gameTime\": \"{time}\", \"label\": \"Public\", \"position\": \"{ms}\"")
+            });
+        assert!(read(&later, &earlier).contains("annotations[1].gameTime: it is before"));
         assert!(
             read("{\"half\": \"1\", ", "{").contains("annotations[1].link.half: it is missing")
         );

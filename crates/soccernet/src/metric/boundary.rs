@@ -7,11 +7,14 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
-    shot_frames::{ends, half, shots},
+    shot_frames::{check_length, ends, foreign_halves, half, shots},
     suppression::suppress,
     track::{Track, average_precisions},
 };
-use crate::{Error, Judge, Options, Result, Source, classes::CHANGES, source::join};
+use crate::{
+    Error, Judge, Options, Result, Source, classes::CHANGES, format::shots::Shots, npy::Array,
+    source::join,
+};
 
 /// Frames on either side of a boundary, and of the suppression: half of one second.
 const REACH: i64 = 1;
@@ -44,29 +47,16 @@ pub fn score(
     let label_file = options.label_file.as_deref().unwrap_or("Labels-cameras.json");
     let end = options.prediction_file.as_deref().unwrap_or("boundary.npy");
     let games = options.games(truth, label_file)?;
+    foreign_halves(prediction, end, &games, judge)?;
     let mut halves = Vec::new();
     for game in &games {
         let labels = join(game, label_file);
         let shots = shots(truth, &labels, judge)?;
-        for (i, shot) in shots.annotations.iter().enumerate() {
-            let change = shot.change.as_str();
-            if !change.is_empty() && !CHANGES.contains(&change) {
-                let entry = format!("annotations[{i}].change_type");
-                let known = CHANGES.join(", ");
-                let problem = format!("{change:?} is no change; it does not count; known: {known}");
-                judge.odd(Error::entry(&labels, entry, problem))?;
-            }
-        }
+        check_changes(&shots, &labels, judge)?;
         for number in 1..=2 {
             let (array, file) = half(prediction, game, number, end)?;
-            if !matches!(array.shape[..], [_] | [_, 1]) {
-                let problem = format!("shape {:?}; (frames,) was expected", array.shape);
-                return Err(Error::file(file, problem));
-            }
-            if let Some(frame) = array.data.iter().position(|score| score.is_nan()) {
-                let problem = format!("frame {frame} is not a number; the half has no boundary");
-                judge.odd(Error::file(&file, problem))?;
-            }
+            check_scores(&array, &file, judge)?;
+            check_length(&shots, number, array.data.len(), &file, judge)?;
             let seen = (0..).zip(array.data.iter().copied()).collect();
             let ends = ends(&shots, number, array.data.len(), judge, &labels)?;
             let changes = ends.iter().filter_map(|(_, shot, frame)| {
@@ -90,4 +80,36 @@ pub fn score(
         average: of(0)[0],
         per_change: per_change.map(|(i, name)| (name.to_string(), of(i)[1].into())).collect(),
     })
+}
+
+/// Kinds of changes that are none are odd.
+fn check_changes(shots: &Shots, labels: &str, judge: &mut Judge) -> Result<()> {
+    for (i, shot) in shots.annotations.iter().enumerate() {
+        let change = shot.change.as_str();
+        if !change.is_empty() && !CHANGES.contains(&change) {
+            let entry = format!("annotations[{i}].change_type");
+            let known = CHANGES.join(", ");
+            let problem = format!("{change:?} is no change; it does not count; known: {known}");
+            judge.odd(Error::entry(labels, entry, problem))?;
+        }
+    }
+    Ok(())
+}
+
+/// One confidence a frame. NaN is odd, and so is one above 1, since all of them count as 1.
+fn check_scores(array: &Array, file: &str, judge: &mut Judge) -> Result<()> {
+    if !matches!(array.shape[..], [_] | [_, 1]) {
+        let problem = format!("shape {:?}; (frames,) was expected", array.shape);
+        return Err(Error::file(file, problem));
+    }
+    if let Some(frame) = array.data.iter().position(|score| score.is_nan()) {
+        let problem = format!("frame {frame} is not a number; the half has no boundary");
+        judge.odd(Error::file(file, problem))?;
+    }
+    if let Some(frame) = array.data.iter().position(|score| *score > 1.0) {
+        let score = array.data[frame];
+        let problem = format!("frame {frame} has the confidence {score}; up to 1 was expected");
+        judge.odd(Error::file(file, problem))?;
+    }
+    Ok(())
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    spotting::foreign_games,
+    spotting::{foreign_games, other_game},
     suppression::suppress,
     tolerance::Tolerances,
     track::{Track, average_precisions},
@@ -64,6 +64,7 @@ pub fn score(
         let shots = Shots::read(&truth.read(&labels)?, &labels, judge)?;
         let found = join(game, file);
         let replays = Replays::read(&prediction.read(&found)?, &found, judge)?;
+        other_game(&replays.url_local, game, &found, judge)?;
         match judge.is_strict() {
             true => tracks.extend(strict(&shots, &replays, &found)?),
             false => tracks.extend(scan.official(&shots, &replays, &found, judge)?),
@@ -220,9 +221,16 @@ fn refuse_foreign_and_double(shots: &Shots, replays: &Replays, file: &str) -> Re
             return fault("an entry above has the same half, start and end");
         }
         let span = (replay.start, replay.end);
-        if !with_starts(&shots.annotations).any(|(shot, start)| (start, shot.time.seconds) == span)
-        {
+        let all = with_starts(&shots.annotations);
+        let spanned: Vec<_> = all.filter(|(shot, at)| (*at, shot.time.seconds) == span).collect();
+        if spanned.is_empty() {
             return fault("the truth has no shot from this start to this end");
+        }
+        let elsewhere = |shot: &Shot| shot.link.as_ref().is_some_and(|l| l.half != replay.half);
+        if spanned.iter().all(|(shot, _)| elsewhere(shot)) {
+            return fault(
+                "it shows an action of the other half, which is the half that is asked for",
+            );
         }
     }
     Ok(())

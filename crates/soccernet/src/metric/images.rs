@@ -65,7 +65,7 @@ pub(crate) fn images(
 ) -> Result<Vec<Image>> {
     let names = truth_names(truth, options.split.as_deref())?;
     let mut found = std::collections::BTreeMap::new();
-    for name in prediction.names() {
+    for name in predicted_names(prediction, options.split.as_deref()) {
         let Some(digits) = base(name).strip_prefix(prefix).filter(|name| name.ends_with(".json"))
         else {
             continue;
@@ -96,15 +96,28 @@ pub(crate) fn images(
     names.into_iter().map(image).collect()
 }
 
+/// The files of a submission: those in folders of the split's name, if there are such folders.
+fn predicted_names<'a>(prediction: &'a Source, split: Option<&str>) -> Vec<&'a str> {
+    let all = prediction.names();
+    let of_split: Vec<&str> = all
+        .iter()
+        .copied()
+        .filter(|name| split.is_some_and(|split| folder(name) == split))
+        .collect();
+    if of_split.is_empty() { all } else { of_split }
+}
+
+/// The name of the folder of a file.
+fn folder(name: &str) -> &str {
+    name.rsplit_once('/').map_or("", |(folder, _)| base(folder))
+}
+
 fn truth_names(truth: &Source, split: Option<&str>) -> Result<Vec<String>> {
     let is_image = |name: &&str| {
         let digits = base(name).strip_suffix(".json").unwrap_or_default();
         !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
     };
-    let of_split = |name: &&str| {
-        let folder = name.rsplit_once('/').map_or("", |(folder, _)| base(folder));
-        split.is_none_or(|split| split == folder)
-    };
+    let of_split = |name: &&str| split.is_none_or(|split| split == folder(name));
     let names = truth.names().into_iter().filter(is_image).filter(of_split);
     let names: Vec<String> = names.map(str::to_string).collect();
     let mut bases: Vec<(&str, &String)> = names.iter().map(|name| (base(name), name)).collect();

@@ -2,7 +2,7 @@
 //!
 //! The package SoccerNet 0.1.62. <https://github.com/SoccerNet/sn-reid>
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -49,8 +49,9 @@ fn compare(
 ) -> Result<Reidentification> {
     let rankings: HashMap<&str, &Vec<i64>> =
         ranking.queries.iter().map(|(query, ranked)| (query.as_str(), ranked)).collect();
+    let known: HashSet<&str> = bodies.query.iter().map(|(query, _)| query.as_str()).collect();
     for (query, _) in &ranking.queries {
-        if !bodies.query.iter().any(|(known, _)| known == query) {
+        if !known.contains(query.as_str()) {
             judge.odd(Error::entry(
                 file,
                 query,

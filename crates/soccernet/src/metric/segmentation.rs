@@ -6,7 +6,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::shot_frames::{ends, half, shots};
+use super::shot_frames::{check_length, ends, foreign_halves, half, shots};
 use crate::{
     Error, Judge, Options, Result, Source,
     classes::{CAMERAS, camera, camera_trimmed},
@@ -61,6 +61,7 @@ pub fn score(
     let label_file = options.label_file.as_deref().unwrap_or("Labels-cameras.json");
     let end = options.prediction_file.as_deref().unwrap_or("segmentation.npy");
     let games = options.games(truth, label_file)?;
+    foreign_halves(prediction, end, &games, judge)?;
     let mut halves = Vec::new();
     for game in &games {
         let labels = join(game, label_file);
@@ -73,6 +74,7 @@ pub fn score(
                 judge.odd(Error::file(&file, problem))?;
             }
             let seen = classes(&array, &file)?;
+            check_length(&shots, number, seen.len(), &file, judge)?;
             let truth = segments(&shots, number, seen.len(), judge, &labels)?;
             halves.push(Confusion::new(&truth, &seen));
         }

@@ -1,6 +1,6 @@
 //! Shots and per-frame predictions of a half, for the two tasks on camera shots.
 
-use super::track::place;
+use super::{spotting::foreign_games, track::place};
 use crate::{
     Error, Judge, Result, Source,
     format::shots::{Shot, Shots},
@@ -28,6 +28,43 @@ pub(crate) fn shots(truth: &Source, file: &str, judge: &mut Judge) -> Result<Sho
     Shots::read(&truth.read(file)?, file, judge)
 }
 
+/// Refuses what [`foreign_games`] does, by the files of first halves: `1_NAME.npy`.
+pub(crate) fn foreign_halves(
+    prediction: &Source,
+    end: &str,
+    games: &[String],
+    judge: &mut Judge,
+) -> Result<()> {
+    foreign_games(prediction, &format!("1_{end}"), games, judge)
+}
+
+/// Frames by which a half may be shorter than its labels: ten seconds. The official code has labels after the
+/// last frame on it, since features may end a little earlier.
+const SHORTER: i64 = 20;
+/// Frames by which a half may be longer than twice its labels.
+const LONGER: i64 = 1200;
+
+/// Looks for a half of another rate than two frames a second, or one that is cut off: where frames are
+/// missing, all later shots fall on the last one, and a single frame finds them all.
+pub(crate) fn check_length(
+    shots: &Shots,
+    half: i64,
+    frames: usize,
+    file: &str,
+    judge: &mut Judge,
+) -> Result<()> {
+    let of_half = shots.annotations.iter().filter(|shot| shot.time.half == half);
+    let Some(last) = of_half.map(|shot| shot.time.frame()).max() else { return Ok(()) };
+    let (count, most) = (frames as i64, last.saturating_mul(2).saturating_add(LONGER));
+    if last.saturating_sub(count) > SHORTER || count > most {
+        let problem = format!(
+            "{frames} frames; about {last} were expected, two a second up to the end of the last shot"
+        );
+        judge.odd(Error::file(file, problem))?;
+    }
+    Ok(())
+}
+
 /// The shots of a half with their index and their last frame in a half of `frames` frames: two a
 /// second, less one. So a shot that ends at 00:00 ends at frame -1, which is the last frame of the
 /// half for the official evaluator and the first one for a strict reading.
@@ -51,4 +88,27 @@ pub(crate) fn ends<'a>(
         ends.push((i, shot, frame as usize));
     }
     Ok(ends)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_of_another_length_are_odd() {
+        let text = br#"{"annotations": [{"gameTime": "1 - 00:30"}, {"gameTime": "1 - 45:00"}]}"#;
+        let shots = Shots::read(text, "f", &mut Judge::strict()).unwrap();
+        let check =
+            |half, frames| check_length(&shots, half, frames, "1.npy", &mut Judge::strict());
+        for fits in [5400, 5380, 6000, 12_000] {
+            assert_eq!(check(1, fits), Ok(()), "{fits}");
+        }
+        // One frame, one frame a second, and 25 of them.
+        for wrong in [1, 2700, 5379, 67_500] {
+            let error = check(1, wrong).unwrap_err().to_string();
+            let expected = format!("1.npy: {wrong} frames; about 5400 were expected");
+            assert!(error.starts_with(&expected), "{error}");
+        }
+        assert_eq!(check(2, 1), Ok(()), "no shot says how long it is");
+    }
 }

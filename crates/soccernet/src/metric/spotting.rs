@@ -87,6 +87,7 @@ pub fn score(
         let labels = (Labels::read(&truth.read(&labels)?, &labels, judge)?, labels);
         let spots = join(game, file);
         let spots = (Spots::read(&prediction.read(&spots)?, &spots, judge)?, spots);
+        other_game(&spots.0.url_local, game, &spots.1, judge)?;
         tracks.extend(game_tracks(&labels, &spots, options, judge)?);
     }
     Ok(result(&tracks, games.len(), options))
@@ -106,6 +107,18 @@ pub(crate) fn foreign_games(
         }
     }
     Ok(())
+}
+
+/// A file that says it is of another game than that of its folder is odd; the official evaluators do not
+/// look.
+pub(crate) fn other_game(url: &str, game: &str, file: &str, judge: &mut Judge) -> Result<()> {
+    let url = url.trim_matches('/');
+    // A folder above the leagues, or one within them, may have been given.
+    if url.is_empty() || url.ends_with(game) || game.ends_with(url) {
+        return Ok(());
+    }
+    let problem = format!("{url:?}; the game of its folder was expected: {game}");
+    judge.odd(Error::entry(file, "UrlLocal", problem))
 }
 
 /// Tracks of a game: by half, by class.

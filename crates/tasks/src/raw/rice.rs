@@ -14,9 +14,10 @@
 
 use std::sync::Arc;
 
-use ::raw::Form;
+use ::raw::{Displacement, Form};
 use burn::prelude::*;
 use moe::{ConfigError, Domain, Input, config};
+use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -25,7 +26,8 @@ use super::{
     set::Pairs,
 };
 use crate::{
-    Batch, DataDir, DataError, FoldedTask, LoadTask, Score, Split, Task, score::classification,
+    Batch, BatchPosition, DataDir, DataError, FoldedTask, LoadTask, Score, Split, Task,
+    score::classification, vision::Augment,
 };
 
 /// What networks are given.
@@ -80,6 +82,10 @@ config! {
         pub deal: Deal = Deal::Capture,
         /// Samples for training, as many of each class; all if left out.
         pub train: Option<usize> = None,
+        /// Random changes in training: a mosaic, and its RGB image alike, is moved by whole squares of its
+        /// pattern and flipped about a column of pixels, so that every pixel keeps its colour. What comes in
+        /// is the mirror image. `crop` is the largest move in pixels, an even number.
+        pub augment: Augment = Augment::default(),
         /// Generated samples of each of the ten captures of a class.
         pub per_capture: usize = 20,
     }
@@ -128,9 +134,32 @@ impl LoadTask for Rice {
             let classes = pairs.classes.len();
             return Err(wrong(format!("train = {train}: must be at least {classes}, one a class")));
         }
+        check_augment(&c.augment, pairs.size).map_err(wrong)?;
         let fold_of = deal(&pairs, c.deal, FOLDS).map_err(wrong)?;
         Ok(Arc::new(Self::of_fold(Arc::new(pairs), Arc::new(fold_of), c, 0)))
     }
+}
+
+/// Checks the settings against crops of this many rows and columns.
+fn check_augment(augment: &Augment, [height, width]: [usize; 2]) -> Result<(), String> {
+    let crop = augment.crop;
+    match crop {
+        _ if crop % 2 == 1 => Err(format!(
+            "augment.crop = {crop}: must be even, since mosaics are moved by squares of 2 x 2 pixels"
+        )),
+        _ if crop >= height.min(width) => {
+            Err(format!("augment.crop = {crop}: crops have only {height} x {width} pixels"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A random change within the settings.
+fn displacement(augment: &Augment, rng: &mut impl Rng) -> Displacement {
+    let most = (augment.crop / 2) as i64;
+    let mut squares = || rng.random_range(-most..=most) as isize;
+    let squares = [squares(), squares()];
+    Displacement { squares, flip: augment.flip && rng.random() }
 }
 
 impl Rice {
@@ -146,12 +175,37 @@ impl Rice {
         Self { pairs, config: config.clone(), fold_of, splits, shape, folded: true }
     }
 
-    /// What a network is given of a sample.
-    fn shown(&self, sample: usize) -> Vec<f32> {
-        match self.config.input.form() {
-            Some(form) => form.of(&self.pairs.mosaic(sample)).values,
-            None => self.pairs.rgb(sample).iter().map(|code| f32::from(*code) / 255.0).collect(),
+    /// What a network is given of a sample, displaced.
+    fn shown(&self, sample: usize, displacement: Displacement) -> Vec<f32> {
+        let is_moved = displacement != Displacement::default();
+        let size = self.pairs.size;
+        let Some(form) = self.config.input.form() else {
+            let image = self.pairs.rgb(sample);
+            let plane =
+                |plane: &[u8]| if is_moved { displacement.of(plane, size) } else { plane.to_vec() };
+            let codes = image.chunks_exact(size[0] * size[1]).flat_map(plane);
+            return codes.map(|code| f32::from(code) / 255.0).collect();
+        };
+        let mut mosaic = self.pairs.mosaic(sample);
+        if is_moved {
+            mosaic.values = displacement.of(&mosaic.values, size);
         }
+        form.of(&mosaic).values
+    }
+
+    /// A batch of samples, of which each is shown with its displacement.
+    fn batch_of(&self, samples: &[usize], shown: Vec<f32>, device: &Device) -> Batch {
+        let ([c, h, w], n) = (self.shape, samples.len());
+        let labels: Vec<i32> = samples.iter().map(|sample| self.pairs.labels[*sample]).collect();
+        Batch::new(
+            Input::Image(Tensor::from_data(TensorData::new(shown, [n, c, h, w]), device)),
+            Tensor::from_data(TensorData::new(labels, [n, 1]), device),
+        )
+    }
+
+    /// The samples of some examples of a split.
+    fn samples(&self, split: Split, examples: &[usize]) -> Vec<usize> {
+        examples.iter().map(|example| self.splits[split as usize][*example]).collect()
     }
 }
 
@@ -178,14 +232,18 @@ impl Task for Rice {
     }
 
     fn batch(&self, split: Split, examples: &[usize], device: &Device) -> Batch {
-        let ([c, h, w], n) = (self.shape, examples.len());
-        let samples = examples.iter().map(|example| self.splits[split as usize][*example]);
-        let pixels: Vec<f32> = samples.clone().flat_map(|sample| self.shown(sample)).collect();
-        let labels: Vec<i32> = samples.map(|sample| self.pairs.labels[sample]).collect();
-        Batch::new(
-            Input::Image(Tensor::from_data(TensorData::new(pixels, [n, c, h, w]), device)),
-            Tensor::from_data(TensorData::new(labels, [n, 1]), device),
-        )
+        let samples = self.samples(split, examples);
+        let still = Displacement::default();
+        let shown = samples.iter().flat_map(|sample| self.shown(*sample, still)).collect();
+        self.batch_of(&samples, shown, device)
+    }
+
+    fn training_batch(&self, examples: &[usize], place: BatchPosition, device: &Device) -> Batch {
+        let samples = self.samples(Split::Train, examples);
+        let change = |i| displacement(&self.config.augment, &mut place.rng("rice", i));
+        let shown = samples.iter().enumerate();
+        let shown = shown.flat_map(|(i, sample)| self.shown(*sample, change(i))).collect();
+        self.batch_of(&samples, shown, device)
     }
 
     fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
@@ -214,7 +272,7 @@ impl FoldedTask for Rice {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::set::CFA, *};
     use serde_json::json;
 
     fn load(settings: serde_json::Value) -> Result<Arc<dyn Task>, String> {
@@ -270,7 +328,38 @@ mod tests {
     }
 
     #[test]
+    fn training_moves_crops_and_keeps_the_colours_of_their_pixels() {
+        let batch = |input: &str, augment: serde_json::Value, position| {
+            let task = load(json!({ "input": input, "augment": augment })).unwrap();
+            let place = BatchPosition { seed: 0, position };
+            let moved = pixels(&task.training_batch(&[3, 40], place, &Device::flex()));
+            (moved, pixels(&task.batch(Split::Train, &[3, 40], &Device::flex())))
+        };
+        for input in ["rgb", "raw1", "raw3", "pack4", "pack3", "bca"] {
+            let (still, plain) = batch(input, json!({}), 0);
+            assert_eq!(still, plain, "{input}");
+            let (moved, plain) = batch(input, json!({ "crop": 4, "flip": true }), 0);
+            assert_ne!(moved, plain, "{input}");
+            assert_eq!(batch(input, json!({ "crop": 4, "flip": true }), 0).0, moved, "{input}");
+            assert_ne!(batch(input, json!({ "crop": 4, "flip": true }), 2).0, moved, "{input}");
+        }
+        // Where a plane of the sparse form has no pixels there are none after the change either.
+        let (moved, _) = batch("raw3", json!({ "crop": 6, "flip": true }), 0);
+        for (at, pixel) in moved.iter().enumerate() {
+            let (plane, place) = (at / 1600 % 3, at % 1600);
+            let has_colour = CFA.at(place / 40, place % 40) as usize == plane;
+            assert!(has_colour || *pixel == 0.0, "plane {plane}, place {place}");
+        }
+        let sums = moved.chunks_exact(1600).map(|plane| plane.iter().sum::<f32>());
+        assert!(sums.into_iter().all(|sum| sum > 0.0));
+    }
+
+    #[test]
     fn what_does_not_fit_is_named() {
+        let err = load(json!({ "augment": { "crop": 3 } })).err().unwrap();
+        assert!(err.contains("augment.crop = 3: must be even, since mosaics are moved"), "{err}");
+        let err = load(json!({ "augment": { "crop": 40 } })).err().unwrap();
+        assert!(err.contains("augment.crop = 40: crops have only 40 x 40 pixels"), "{err}");
         let err = load(json!({ "train": 4 })).err().unwrap();
         assert!(err.contains("train = 4: must be at least 5, one a class"), "{err}");
     }
