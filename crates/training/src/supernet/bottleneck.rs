@@ -22,10 +22,10 @@ use moe::Init;
 use super::{
     architecture::{SupernetSpace, list},
     config::SupernetConfig,
+    expert::Expert,
     extract::plain,
     mixture::Mixture,
     network::LayerSizes,
-    switch::Expert,
 };
 
 /// The maps into a layer and out of it.

@@ -6,9 +6,9 @@ use super::{
     architecture::Architecture,
     attention::cut_attention,
     config::SupernetConfig,
+    expert::Expert,
     network::{LayerSizes, Supernet, SupernetLayer},
     slices::{cut, front},
-    switch::Expert,
 };
 
 impl Supernet {
@@ -48,11 +48,11 @@ impl SupernetLayer {
         let LayerSizes { width, cross, hidden, .. } = sizes;
         let inner = sizes.inner(config);
         let source = cross.map_or(width, |[source, ..]| source);
-        let mut experts = self.experts.cut(width, hidden);
+        let mut experts = self.experts.cut(config, width, hidden);
         if let (Some(mixture), Some(condition)) = (&self.mixture, condition) {
-            let own = &self.experts.experts[0];
+            let own = self.experts.first();
             let mixed = mixture.weights(own, condition.clone(), [width, hidden[0]]);
-            experts.experts[0] = plain(&experts.experts[0], mixed);
+            experts.experts[0] = Some(plain(experts.first(), mixed));
         }
         Self {
             attention: cut_attention(&self.attention, [width, width, inner]),

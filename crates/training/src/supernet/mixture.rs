@@ -19,8 +19,8 @@ use moe::Init;
 
 use super::{
     config::{MixtureConfig, MixtureKind},
+    expert::Expert,
     slices::front_linear,
-    switch::Expert,
 };
 
 /// The router of a mixture.
