@@ -45,7 +45,7 @@ pub use config::{
     SupernetRouting,
 };
 pub use cost::ArchitectureCost;
-pub use embedding::features;
+pub use embedding::{features, latency_features};
 pub use expert::Expert;
 pub use genes::{ArchitectureChoice, Genes};
 pub use mixture::Mixture;
