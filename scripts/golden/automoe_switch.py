@@ -99,7 +99,7 @@ def main(checkout, folder):
         "passed": numbers(layer(code, capacity_factor=0.0)(x)[0]),
         "balance": {"switch": {"balance_over": "side"}, "loss": round(loss.item(), 9)},
     }
-    (Path(folder) / "automoe.json").write_text(json.dumps(fixture) + "\n")
+    (Path(folder) / "switch-layer.json").write_text(json.dumps(fixture) + "\n")
 
 
 main(*sys.argv[1:])

@@ -139,7 +139,7 @@ struct SideLoss {
 }
 
 fn published() -> Published {
-    serde_json::from_str(include_str!("../../../fixtures/automoe.json")).unwrap()
+    serde_json::from_str(include_str!("../../../fixtures/switch-layer.json")).unwrap()
 }
 
 /// The input of the fixture.
