@@ -14,6 +14,7 @@
 //! - `scaled = false`: the factor in (3) is p / stopgrad(p), 1 with the gradient of p.
 //! - `capacity_factor`: an expert has places for capacity_factor T / N tokens, rounded down. Which of more
 //!   tokens have one is random; the others pass with y = p x.
+//!   In evaluation too, as there: of few tokens, as in decoding, all may be dropped.
 //! - `identity`: the first of several experts gives x back.
 //!
 //! Differs from the published code: padding takes no place and counts in no loss; a layer of one expert is a
