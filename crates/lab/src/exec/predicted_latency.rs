@@ -9,7 +9,7 @@
 
 use anyhow::anyhow;
 use moe::{Domain, read};
-use training::supernet::{LatencyPredictor, SupernetConfig, features};
+use training::supernet::{LatencyPredictor, SupernetConfig, latency_features};
 
 use crate::spec::RunSpec;
 
@@ -68,5 +68,5 @@ fn numbers(spec: &RunSpec) -> anyhow::Result<Vec<f32>> {
     let config: SupernetConfig = read("backbone", &spec.config.backbone)?;
     let pair = matches!(spec.data.domain(), Domain::Pair { .. });
     let architecture = config.space.architecture(&config.architecture, pair);
-    Ok(features(&config.space, &architecture.map_err(|why| anyhow!("backbone: {why}"))?))
+    Ok(latency_features(&config.space, &architecture.map_err(|why| anyhow!("backbone: {why}"))?))
 }

@@ -22,9 +22,9 @@ use moe::Init;
 use super::{
     architecture::{SupernetSpace, list},
     config::SupernetConfig,
+    expert::Expert,
     mixture::Mixture,
     sizes::LayerSizes,
-    switch::Expert,
 };
 
 /// The maps into a layer and out of it.

@@ -56,6 +56,64 @@ config! {
     }
 }
 
+/// Over what the balance of experts is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BalanceOver {
+    /// Each layer.
+    Layer,
+    /// All layers of the encoder, and all of the decoder: the published code.
+    Side,
+}
+
+config! {
+    /// How layers of several experts route (`switch.rs`).
+    pub struct SupernetRouting {
+        /// Experts of a token, k, where a layer has so many.
+        pub k: usize = 1,
+        /// Whether outputs are multiplied by probabilities, and not by 1 with their gradient.
+        pub scaled: bool = true,
+        /// The most tokens of an expert over an equal share; without, none are dropped.
+        pub capacity_factor: Option<f64> = None,
+        /// Whether the first of several experts is the identity.
+        pub identity: bool = false,
+        /// Over what the balance loss is taken: `"layer"`, or `"side"` as in the published code.
+        pub balance_over: BalanceOver = BalanceOver::Layer,
+    }
+}
+
+impl SupernetRouting {
+    /// Whether an expert of a layer of `n` is the identity.
+    pub(super) fn is_identity(&self, e: usize, n: usize) -> bool {
+        self.identity && n > 1 && e == 0
+    }
+
+    /// Of each expert of a layer of this width and these hidden widths; the identity has 0.
+    pub(super) fn each(&self, d: usize, hidden: &[usize], of: fn([usize; 2]) -> f64) -> Vec<f64> {
+        let n = hidden.len();
+        let of = |(e, h): (usize, &usize)| if self.is_identity(e, n) { 0.0 } else { of([d, *h]) };
+        hidden.iter().enumerate().map(of).collect()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let Self { k, capacity_factor, .. } = *self;
+        if k == 0 {
+            return Err("switch.k = 0: must be at least 1".into());
+        }
+        if k > 1 && !self.scaled {
+            return Err(format!("switch.scaled = false: needs switch.k = 1, not {k}"));
+        }
+        let Some(factor) = capacity_factor else { return Ok(()) };
+        if k > 1 {
+            return Err(format!("switch.capacity_factor = {factor}: needs switch.k = 1, not {k}"));
+        }
+        match factor.is_finite() && factor > 0.0 {
+            true => Ok(()),
+            false => Err(format!("switch.capacity_factor = {factor}: must be above 0")),
+        }
+    }
+}
+
 config! {
     /// Sizes of a supernet.
     pub struct SupernetConfig {
@@ -79,6 +137,8 @@ config! {
         pub expert_dropout_ratio: f64 = 1.0,
         /// The coefficient of the balance loss.
         pub balance: f64 = 0.0,
+        /// How layers of several experts route.
+        pub switch: SupernetRouting = SupernetRouting::default(),
         /// The initial deviation of feed-forward weights over the usual one.
         pub feed_forward_scale: f64 = 1.0,
         /// Whether a token of text sees only those before it.
@@ -96,7 +156,9 @@ impl SupernetConfig {
             let space = serde_json::to_value(&config.space).unwrap_or_default();
             let space = space.as_object().cloned().unwrap_or_default();
             let of_space = space.into_iter().map(|(key, value)| (format!("space.{key}"), value));
-            of_space.chain([("inner".to_string(), config.inner.into())]).collect()
+            let identity = Value::from(config.switch.identity);
+            let others = [("inner", Value::from(config.inner)), ("switch.identity", identity)];
+            of_space.chain(others.map(|(key, value)| (key.to_string(), value))).collect()
         };
         let (here, there) = (sizes(self), sizes(supernet));
         match here.iter().find(|(key, value)| there[*key] != **value) {
@@ -116,6 +178,7 @@ impl SupernetConfig {
     /// Checks that the sizes fit each other.
     pub(super) fn check(&self) -> Result<(), String> {
         self.space.check()?;
+        self.switch.check()?;
         for heads in &self.space.heads {
             if self.space.bottleneck.is_none() && !self.inner.is_multiple_of(*heads) {
                 return Err(format!("space.heads: {heads} does not divide inner = {}", self.inner));

@@ -2,7 +2,7 @@
 //!
 //! Jawahar et al. *AutoMoE*. 2022. <https://arxiv.org/abs/2210.07535>: a multiplication and an addition are two
 //! operations; the projection to the vocabulary and the table of tokens are left out; active parameters are
-//! those with one expert in each layer; sparsity is what is left of 1.
+//! those with as many experts in each layer as a token has; sparsity is what is left of 1.
 //!
 //! Experts count with their mean width, as if all were chosen alike.
 
@@ -10,8 +10,8 @@ use super::{
     architecture::Architecture,
     attention::{attention_flops, attention_params},
     config::SupernetConfig,
+    expert::{expert_flops, expert_params},
     sizes::LayerSizes,
-    switch::{expert_flops, expert_params},
 };
 
 /// What an architecture costs.
@@ -65,18 +65,20 @@ impl ArchitectureCost {
             shared += expert_params([stream, d]);
         }
         let n = hidden.len();
-        let mean =
-            |of: fn([usize; 2]) -> f64| hidden.iter().map(|h| of([d, *h])).sum::<f64>() / n as f64;
+        let k = config.switch.k.min(n) as f64;
+        let mean = |of: fn([usize; 2]) -> f64| {
+            config.switch.each(d, hidden, of).iter().sum::<f64>() / n as f64
+        };
         let tokens = tokens as f64;
         match n {
             1 => self.plain_flops += tokens * mean(expert_flops),
             _ => {
-                self.expert_flops += tokens * (mean(expert_flops) + (2 * d * n) as f64);
+                self.expert_flops += tokens * (k * mean(expert_flops) + (2 * d * n) as f64);
                 shared += (d * n + n) as f64;
             }
         }
         self.params += shared + n as f64 * mean(expert_params);
-        self.active_params += shared + mean(expert_params);
+        self.active_params += shared + k * mean(expert_params);
     }
 
     /// Operations of an input, without the vocabulary.

@@ -7,6 +7,9 @@
 //! In a space of bottlenecks: for each layer .01 + (h - least) / (most - least), where h is its width, and 0 if
 //! the architecture does not have the layer; then those of the four numbers of text whose values differ.
 //!
+//! The predictor of latency also sees the mean numbers of experts of encoder and decoder, where they vary
+//! (AutoMoE).
+//!
 //! Differs from the published code: there heads and outputs are divided by 6 and 2, whatever the space is.
 
 use super::architecture::{Architecture, SupernetSpace};
@@ -46,6 +49,19 @@ pub fn features(space: &SupernetSpace, architecture: &Architecture) -> Vec<f32> 
     encoder.iter().chain(&decoder).chain(&cross).map(|x| *x as f32).collect()
 }
 
+/// The same with the mean numbers of experts of a layer of each side over the largest, if they vary.
+pub fn latency_features(space: &SupernetSpace, architecture: &Architecture) -> Vec<f32> {
+    let mut numbers = features(space, architecture);
+    let most = space.experts.iter().copied().max().unwrap_or(1) as f32;
+    for layers in [&architecture.encoder_hidden[..], architecture.used_decoder_hidden()] {
+        if space.experts.len() > 1 && !layers.is_empty() {
+            let experts = layers.iter().map(Vec::len).sum::<usize>() as f32;
+            numbers.push(experts / layers.len() as f32 / most);
+        }
+    }
+    numbers
+}
+
 /// The widths of layers inside their bottlenecks, of these `known` ones, as numbers.
 fn bottlenecks(known: &[usize], architecture: &Architecture) -> impl Iterator<Item = f64> {
     let least = known.iter().copied().min().unwrap_or(0);
@@ -71,6 +87,20 @@ mod tests {
         let expected = [2.0 / 3.0, 1.0, third, 0.5, 2.0 / 3.0, third, third, 0.5, 0.5, 0.5]
             .map(|x: f64| x as f32);
         assert_eq!(small, expected);
+    }
+
+    #[test]
+    fn latency_goes_with_the_experts_where_they_vary() {
+        let space = SupernetSpace::default();
+        let mut one = space.largest(true);
+        (one.decoder_layers, one.encoder_hidden[1]) = (1, vec![96]);
+        let found = latency_features(&space, &one);
+        assert_eq!(found[..10], features(&space, &one)[..]);
+        // Three experts and one of three at most; the only layer of the decoder has three.
+        assert_eq!(found[10..], [2.0 / 3.0, 1.0]);
+        assert_eq!(latency_features(&space, &space.largest(false)), [1.0; 5]);
+        let dense = SupernetSpace { experts: vec![1], ..space };
+        assert_eq!(latency_features(&dense, &dense.largest(true)), [1.0; 10]);
     }
 
     #[test]

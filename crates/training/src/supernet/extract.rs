@@ -48,11 +48,11 @@ impl SupernetLayer {
         let LayerSizes { width, cross, hidden, .. } = sizes;
         let inner = sizes.inner(config);
         let source = cross.map_or(width, |[source, ..]| source);
-        let mut experts = self.experts.cut(width, hidden);
+        let mut experts = self.experts.cut(config, width, hidden);
         if let (Some(mixture), Some(condition)) = (&self.mixture, condition) {
-            let own = &self.experts.experts[0];
+            let own = self.experts.first();
             let mixed = mixture.weights(own, condition.clone(), [width, hidden[0]]);
-            experts.experts[0] = experts.experts[0].with_weights(mixed);
+            experts.experts[0] = Some(experts.first().with_weights(mixed));
         }
         Self {
             attention: cut_attention(&self.attention, [width, width, inner]),

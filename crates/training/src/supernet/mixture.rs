@@ -19,8 +19,8 @@ use moe::Init;
 
 use super::{
     config::{MixtureConfig, MixtureKind},
+    expert::Expert,
     slices::front_linear,
-    switch::Expert,
 };
 
 /// The router of a mixture.
@@ -201,16 +201,40 @@ mod tests {
     #[test]
     fn a_slice_has_the_first_numbers_of_the_routers() {
         let mixture = neuron_wise();
-        let [all, _] = mixture.alphas(e(), [3, 4]);
+        let [all, all_second] = mixture.alphas(e(), [3, 4]);
         let [few, second] = mixture.alphas(e(), [2, 3]);
         assert_eq!(numbers(few), numbers(all.narrow(0, 0, 3)));
-        assert_eq!(second.dims(), [2, 2]);
+        close(&numbers(second), &numbers(all_second.narrow(0, 0, 2)));
         let x = x().narrow(2, 0, 2);
         let [(w1, b1), (w2, b2)] = mixture.weights(&set(0), e(), [2, 3]);
         let [(whole, _), _] = mixture.weights(&set(0), e(), [3, 4]);
         assert_eq!(numbers(w1.clone()), numbers(whole.narrow(0, 0, 2).narrow(1, 0, 3)));
         let y = linear(relu(linear(x.clone(), w1, Some(b1))), w2, Some(b2));
         assert_eq!(numbers(mixture.forward(&set(0), e(), x, 3)), numbers(y));
+    }
+
+    #[test]
+    fn a_slice_is_the_network_of_the_sliced_mixtures() {
+        let mixture = neuron_wise();
+        let [first, second] = mixture.alphas(e(), [3, 4]).map(numbers);
+        // The mixture of rows of a map `[d_out, d_in]` and of its bias, number by number.
+        let map = |alpha: &[f32], [weight, bias]: [u64; 2], d_in: usize, x: &[f32]| -> Vec<f32> {
+            let sets = [0, 1].map(|i| (fill(weight + i, 12, 1.0), fill(bias + i, 4, 1.0)));
+            let row = |j: usize| -> f32 {
+                let of = |i: usize| {
+                    let row = sets[i].0[j * d_in..].iter().zip(x);
+                    row.map(|(w, x)| w * x).sum::<f32>() + sets[i].1[j]
+                };
+                alpha[2 * j] * of(0) + alpha[2 * j + 1] * of(1)
+            };
+            (0..12 / d_in).map(row).collect()
+        };
+        let y = numbers(mixture.forward(&set(0), e(), x().narrow(2, 0, 2), 3));
+        for (token, y) in numbers(x()).chunks_exact(3).zip(y.chunks_exact(2)) {
+            let inner: Vec<f32> =
+                map(&first, [451, 453], 3, &token[..2]).iter().map(|h| h.max(0.0)).collect();
+            close(y, &map(&second, [455, 457], 4, &inner[..3])[..2]);
+        }
     }
 
     #[test]

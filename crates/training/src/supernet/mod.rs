@@ -30,6 +30,7 @@ mod bottleneck;
 mod config;
 mod cost;
 mod embedding;
+mod expert;
 mod extract;
 mod genes;
 mod mixture;
@@ -40,14 +41,18 @@ mod slices;
 mod switch;
 
 pub use architecture::{Architecture, SupernetSpace};
-pub use config::{MixtureConfig, MixtureEmbedding, MixtureKind, Paths, SupernetConfig};
+pub use config::{
+    BalanceOver, MixtureConfig, MixtureEmbedding, MixtureKind, Paths, SupernetConfig,
+    SupernetRouting,
+};
 pub use cost::ArchitectureCost;
-pub use embedding::features;
+pub use embedding::{features, latency_features};
+pub use expert::Expert;
 pub use genes::{ArchitectureChoice, Genes};
 pub use mixture::Mixture;
 pub use network::Supernet;
 pub use predictor::{LatencyPredictor, PredictorConfig};
-pub use switch::{Expert, SwitchLayer};
+pub use switch::SwitchLayer;
 
 #[cfg(test)]
 mod testing;

@@ -9,7 +9,8 @@
 //! (2) and (4) of a layer in a bottleneck are as wide as the layer (`bottleneck.rs`).
 //!
 //! The chance of dropout is that of the config times d over the largest d; after a layer of several experts
-//! also times `expert_dropout_ratio`. In a sandwich the largest and the smallest architecture attend to the
+//! also times `expert_dropout_ratio`. In the published code the chance after attention does not go with d, and
+//! the ratio is that of all layers of a supernet of experts. In a sandwich the largest and the smallest architecture attend to the
 //! most and the fewest encoder outputs; in the published code both attend to two.
 
 use backbones::{
@@ -32,7 +33,7 @@ use super::{
     mixture::Mixture,
     sizes::LayerSizes,
     slices::{FrontNorm, front},
-    switch::SwitchLayer,
+    switch::{SwitchLayer, balance_of_side},
 };
 
 /// A layer of either side.
@@ -228,7 +229,7 @@ impl Supernet {
         let [.., d] = x.dims();
         let branch = match (&layer.mixture, condition) {
             (Some(mixture), Some(condition)) => {
-                let own = &layer.experts.experts[0];
+                let own = layer.experts.first();
                 mixture.forward(own, condition.clone(), x.clone(), hidden[0])
             }
             _ => layer.experts.forward(pass, x.clone(), hidden),
@@ -268,6 +269,7 @@ impl Supernet {
                 outputs.push(x.clone());
             }
         }
+        balance_of_side(pass, self.config.balance);
         pass.take::<RealTokens>();
         if let Some(before) = before {
             pass.put(before);
@@ -326,6 +328,7 @@ impl Supernet {
             }
             x = through(out, self.feed_forward(pass, layer, x, sizes.hidden, &condition, widths));
         }
+        balance_of_side(pass, self.config.balance);
         kernels::linear(x, front(self.embedding.weight.val(), 1, d).transpose(), None) // (5)
     }
 }

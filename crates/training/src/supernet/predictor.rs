@@ -2,7 +2,8 @@
 //! takes too long.
 //!
 //! Jawahar et al. *AutoMoE*. 2022. <https://arxiv.org/abs/2210.07535>, after HAT: three hidden layers of 400
-//! with ReLU on the numbers of `embedding.rs`, mean squared error of milliseconds over a unit, Adam.
+//! with ReLU on the numbers of `latency_features`, mean squared error of milliseconds over a unit, Adam.
+//! The published code has a fourth hidden layer, the first one, which its setting does not count.
 
 use burn::{
     module::Module, nn::Linear, optim::GradientsParams, prelude::*, tensor::activation::relu,

@@ -109,7 +109,14 @@ fn an_architecture_is_cut_from_its_own_space_alone() {
     let space = SupernetSpace { heads: vec![1], ..own.space.clone() };
     for (other, key) in [
         (SupernetConfig { space, ..own.clone() }, "space.heads = [1]: the supernet"),
-        (SupernetConfig { inner: 2 * own.inner, ..own }, "inner = "),
+        (SupernetConfig { inner: 2 * own.inner, ..own.clone() }, "inner = "),
+        (
+            SupernetConfig {
+                switch: SupernetRouting { identity: true, ..SupernetRouting::default() },
+                ..own
+            },
+            "switch.identity = true: the supernet whose weights it takes has false",
+        ),
     ] {
         let err = supernet.resized(&choice(&other)).err().unwrap().to_string();
         assert!(err.contains(key), "{err}");
@@ -133,6 +140,34 @@ fn a_slice_gives_what_its_weights_alone_give_to_the_bit() {
             let table = 13 * drawn.encoder_width.max(drawn.decoder_width);
             assert_eq!(own.cost().params, (own.num_params() - table) as f64);
         }
+    }
+}
+
+#[test]
+fn a_slice_has_the_switches_of_its_supernet() {
+    let plain = SupernetRouting::default;
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    for switch in [
+        SupernetRouting { k: 2, ..plain() },
+        SupernetRouting { identity: true, ..plain() },
+        SupernetRouting { capacity_factor: Some(1.0), ..plain() },
+    ] {
+        let config = SupernetConfig { switch, ..config() };
+        let supernet = built(&config, PAIRS);
+        let without = built(&self::config(), PAIRS);
+        let mut differ = 0;
+        for _ in 0..6 {
+            let drawn = supernet.space().draw(&mut rng, true);
+            let shared = logits(&supernet.clone().with(drawn.clone()), pairs(0));
+            let alone = alone(&config, &drawn);
+            let own = supernet.extract(&drawn, &alone);
+            assert_eq!(logits(&own, pairs(0)), shared);
+            assert_eq!(built(&alone, PAIRS).num_params(), own.num_params());
+            let table = 13 * drawn.encoder_width.max(drawn.decoder_width);
+            assert_eq!(own.cost().params, (own.num_params() - table) as f64);
+            differ += usize::from(logits(&without.clone().with(drawn), pairs(0)) != shared);
+        }
+        assert!(differ > 0, "{:?} has a say", config.switch);
     }
 }
 
@@ -294,6 +329,11 @@ fn operations_by_hand() {
     // Two layers of three experts of 10 each: two thirds of them are idle for a token.
     let idle = 2.0 * 2.0 * (2.0 * 12.0 * 10.0 + 10.0 + 12.0);
     assert_eq!(largest.params - largest.active_params, idle);
+    // A token that has two of the three leaves one third idle.
+    let switch = SupernetRouting { k: 2, ..SupernetRouting::default() };
+    let two = built(&SupernetConfig { switch, ..config() }, TEXT).cost();
+    assert_eq!(two.params - two.active_params, idle / 2.0);
+    assert_eq!(two.flops() - largest.flops(), (2 * 5 * 4 * 12 * 10) as f64);
 }
 
 #[test]
@@ -312,6 +352,17 @@ fn what_does_not_fit_is_named() {
     let neuron = MixtureConfig { kind: MixtureKind::Neuron, ..MixtureConfig::default() };
     let err = wrong(SupernetConfig { mixture: neuron, ..config() }, 13);
     assert!(err.contains("needs space.experts = [1], not [1, 2, 3]"), "{err}");
+    let switch = |switch: SupernetRouting| SupernetConfig { switch, ..config() };
+    let plain = SupernetRouting::default;
+    let err = wrong(switch(SupernetRouting { k: 0, ..plain() }), 13);
+    assert!(err.contains("switch.k = 0: must be at least 1"), "{err}");
+    let err = wrong(switch(SupernetRouting { k: 2, scaled: false, ..plain() }), 13);
+    assert!(err.contains("switch.scaled = false: needs switch.k = 1, not 2"), "{err}");
+    let factor = |k, factor| SupernetRouting { k, capacity_factor: Some(factor), ..plain() };
+    let err = wrong(switch(factor(2, 1.0)), 13);
+    assert!(err.contains("switch.capacity_factor = 1: needs switch.k = 1, not 2"), "{err}");
+    let err = wrong(switch(factor(1, f64::NAN)), 13);
+    assert!(err.contains("switch.capacity_factor = NaN: must be above 0"), "{err}");
     let genes = Genes { decoder_width: Some(9), ..Genes::default() };
     let architecture = ArchitectureChoice::Genes(genes);
     let err = wrong(SupernetConfig { architecture, ..config() }, 13);

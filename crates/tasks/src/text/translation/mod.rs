@@ -86,7 +86,8 @@ impl LoadTask for Translation {
         let [mut train, valid, test] = splits(config, data)?;
         train.truncate(config.pairs.unwrap_or(train.len()));
         let vocabulary = Vocabulary::new(&config.tokens, &train, data)?;
-        Ok(Arc::new(Sentences::new(config, vocabulary, [train, valid, test])))
+        let sentences = Sentences::new(config, vocabulary, [train, valid, test]);
+        Ok(Arc::new(sentences.map_err(wrong)?))
     }
 }
 

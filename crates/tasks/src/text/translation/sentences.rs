@@ -31,22 +31,31 @@ pub(super) struct Sentences {
 }
 
 impl Sentences {
+    /// # Errors
+    /// If all pairs for training are too long.
     pub(super) fn new(
         config: &TranslationConfig,
         vocabulary: Vocabulary,
         [train, valid, test]: [Vec<Pair>; 3],
-    ) -> Self {
+    ) -> Result<Self, String> {
         let length = config.length;
         let encode = |pairs: &[Pair]| pairs.iter().map(|pair| vocabulary.encode(pair)).collect();
         let mut pairs: [Vec<Encoded>; 3] = [encode(&train), encode(&valid), encode(&test)];
-        pairs[0].retain(|pair| pair.source.len() <= length && pair.target.len() < length);
+        let tokens = |pair: &Encoded| pair.source.len().max(pair.target.len() + 1);
+        if let Some(shortest) = pairs[0].iter().map(tokens).min().filter(|n| *n > length) {
+            let count = pairs[0].len();
+            return Err(format!(
+                "length = {length}: all {count} training pairs are longer; the shortest has {shortest} tokens"
+            ));
+        }
+        pairs[0].retain(|pair| tokens(pair) <= length);
         pairs[1..].iter_mut().flatten().for_each(|pair| cut(pair, length, vocabulary.end()));
         let lengths: Vec<[usize; 2]> =
             pairs[0].iter().map(|pair| [pair.source.len(), pair.target.len() + 1]).collect();
         let references =
             [valid, test].map(|pairs| pairs.into_iter().map(|pair| pair.target).collect());
         let packs = packs(&lengths, config.batch_tokens);
-        Self { config: config.clone(), vocabulary, pairs, references, packs }
+        Ok(Self { config: config.clone(), vocabulary, pairs, references, packs })
     }
 
     /// Some pairs, filled up to the longest source and target.

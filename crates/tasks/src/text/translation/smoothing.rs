@@ -6,7 +6,8 @@
 //! q(v) = 1 - eps for the label, eps / (V - 1) for each other token      (1)
 //! loss = - sum_v q(v) log p(v)                                          (2)
 //!
-//! Differs from the paper: there the label has its part of eps too.
+//! Differs from the paper, and from the older fairseq of HAT and AutoMoE: there the label has its part of eps
+//! too, eps / V.
 
 use burn::prelude::*;
 

@@ -108,7 +108,7 @@ fn a_layer_in_a_bottleneck_by_hand() {
         let inside: Vec<Vec<f64>> = tokens.iter().enumerate().map(embedded).collect();
         let inside: Vec<_> = inside.iter().map(|x| by_hand(x, &bottleneck.first, width)).collect(); // (1)
         let z = normed(&inside[0], &attended(layer, &inside, heads)); // (2)
-        let expert = &layer.experts.experts[0];
+        let expert = layer.experts.first();
         let hidden: Vec<f64> = by_hand(&z, &expert.first, 6).iter().map(|x| x.max(0.0)).collect();
         let z = normed(&z, &by_hand(&hidden, &expert.second, width));
         let x = by_hand(&z, &bottleneck.second, 12); // (3)
