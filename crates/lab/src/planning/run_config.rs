@@ -1,7 +1,7 @@
 //! Reading and checking the config of a run.
 
 use anyhow::{anyhow, bail};
-use moe::{ConfigError, typed};
+use moe::{ConfigError, Domain, typed};
 use serde_json::Value;
 use tasks::{DataDir, DataError, LoadedTask, Split, Task};
 
@@ -160,7 +160,20 @@ impl RunConfig {
         let backbone = plugins.backbones.get(&self.backbone.kind).map_err(located)?;
         (backbone.build.check)(&self.backbone, &self.backbone_spec(plugins, task))
             .map_err(located)?;
+        self.check_answers(backbone.build.answers, task).map_err(place)?;
         check_replay(self, task).map_err(place)
+    }
+
+    /// Checks that the network gives as many answers for an image as the task asks for. Both give one for each
+    /// token of a text.
+    fn check_answers(
+        &self,
+        answers: fn(usize) -> usize,
+        task: &dyn Task,
+    ) -> Result<(), (&'static str, String)> {
+        let Domain::Image { height, .. } = task.domain() else { return Ok(()) };
+        let wrong = |message| ("backbone", format!("backbone {:?}: {message}", self.backbone.kind));
+        task.takes(answers(height)).map_err(wrong)
     }
 
     /// Checks that no split is empty. An error is a key with a message, as in the checks below.
