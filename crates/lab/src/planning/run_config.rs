@@ -259,6 +259,10 @@ fn path_of(err: &ConfigError) -> String {
     let (what, key) = match err {
         ConfigError::Key { what, key, .. } => (what, key.as_str()),
         ConfigError::Unknown { what, .. } => (what, "kind"),
+        // The message begins with the key.
+        ConfigError::Invalid { what, message, .. } if *what == "moe" => {
+            (what, message.split(' ').next().unwrap_or_default())
+        }
         ConfigError::Invalid { what, .. } => (what, ""),
     };
     let table = match *what {
@@ -313,6 +317,10 @@ mod tests {
         );
         let err = wrong("moe.router = { kind = \"top-k\", k = 9 }");
         assert!(err.starts_with("over.toml:1: ") && err.contains("k = 9"), "{err}");
+        for key in ["experts = 0", "capacity.factor = -1"] {
+            let err = wrong(&format!("\n[moe]\n\n{key}"));
+            assert!(err.starts_with(&format!("over.toml:4: moe \"config\": {key}")), "{err}");
+        }
         let err = wrong("task = \"digit\"");
         assert!(err.starts_with("over.toml:1: no task is named \"digit\"; known: digits"), "{err}");
         let err = wrong("\nbackbone = { kind = \"vit\", heads = 5 }");
