@@ -1,7 +1,7 @@
 //! The plots of a page, each with a name for its file and the words under it.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
 };
 
@@ -34,6 +34,20 @@ impl Figure {
         let name: String = name.chars().map(plain).collect();
         Self { name: of_file(name), svg, caption }
     }
+}
+
+/// Figures with names of their own: one that is there already gets a number, from 2 on.
+pub(super) fn distinct_names(mut figures: Vec<Figure>) -> Vec<Figure> {
+    let (mut taken, mut counts) = (HashSet::new(), HashMap::new());
+    for figure in &mut figures {
+        let name = figure.name.clone();
+        while !taken.insert(figure.name.clone()) {
+            let count = counts.entry(name.clone()).or_insert(1);
+            *count += 1;
+            figure.name = format!("{name}-{count}");
+        }
+    }
+    figures
 }
 
 /// A name that file systems take: of one that is too long the beginning, and a number that tells it from others.
@@ -219,6 +233,14 @@ mod tests {
     fn curves_of_quality_are_known_with_their_split() {
         assert!(["loss", "valid/accuracy", "train_loss"].iter().all(|name| is_quality(name)));
         assert!(["entropy", "layer0/entropy", "dropped_share"].iter().all(|n| !is_quality(n)));
+    }
+
+    #[test]
+    fn no_figure_has_the_name_of_another() {
+        let figure = |name: &str| Figure::new(&[name], String::new(), String::new());
+        let names = ["a b", "c", "a-b", "A/B", "a-b-2"].map(figure).to_vec();
+        let names: Vec<String> = distinct_names(names).into_iter().map(|it| it.name).collect();
+        assert_eq!(names, ["a-b", "c", "a-b-2", "a-b-3", "a-b-2-2"]);
     }
 
     #[test]

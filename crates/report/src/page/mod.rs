@@ -23,7 +23,7 @@ use crate::{
     verbs::{Detail, ledger_html, rank_in},
 };
 pub use figures::Figure;
-use figures::Figures;
+use figures::{Figures, distinct_names};
 use html::{escape, id};
 
 /// Sections that are made at once; all would take much memory.
@@ -140,7 +140,7 @@ pub fn trace_figures(traces: &[Trace]) -> Vec<Figure> {
     let hues = Hues::new(&[last.about.method.as_str()]);
     let mut figures = figures::training_curves(&curves, &last.about.task, &hues);
     figures.extend(traces::figures(last));
-    figures
+    distinct_names(figures)
 }
 
 /// How many settings are drawn: the first ones, as long as they have at most [`DRAWN`] methods in all, and
@@ -168,7 +168,7 @@ pub fn plots(page: &Page) -> Result<Vec<Figure>, Error> {
     if let Ok(ranking) = rank_in(&settings, &page.query, Detail::Plots) {
         figures.extend(ranking::figures(&ranking, &hues));
     }
-    Ok(figures)
+    Ok(distinct_names(figures))
 }
 
 fn environment(facts: &[(String, String)]) -> String {

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use clap::Args;
 use files::{create_folder, write_files};
-use report::{Table, analysis, render, trace::Trace, trace_figures};
+use report::{Figure, Table, analysis, render, trace::Trace, trace_figures};
 
 use crate::{
     cli::{
@@ -118,10 +118,14 @@ impl AnalyseArgs {
 fn plot(sides: &[Side], folder: &Path) -> anyhow::Result<()> {
     is_folder(folder)?; // and no link
     create_folder(folder).with_context(|| folder.display().to_string())?;
-    let figures: Vec<_> = sides.iter().flat_map(|side| trace_figures(&side.traces)).collect();
+    let of_side = |side: &Side| {
+        let before = if side.name.is_empty() { String::new() } else { format!("{}-", side.name) };
+        let named = move |figure: Figure| (format!("{before}{}", figure.name), figure.svg);
+        trace_figures(&side.traces).into_iter().map(named)
+    };
+    let figures: Vec<(String, String)> = sides.iter().flat_map(of_side).collect();
     let path = |name: &str| folder.join(format!("{name}.svg"));
-    let files: Vec<_> =
-        figures.iter().map(|figure| (path(&figure.name), figure.svg.as_bytes())).collect();
+    let files: Vec<_> = figures.iter().map(|(name, svg)| (path(name), svg.as_bytes())).collect();
     Ok(write_files(&files)?)
 }
 
