@@ -136,6 +136,11 @@ pub trait Backbone: Module + Sync + 'static {
     /// A fresh network.
     fn init(config: &Self::Config, spec: &BackboneSpec, init: &Init) -> Result<Self, ConfigError>;
 
+    /// The number T of answers for an image of so many rows; one by default.
+    fn answers(_rows: usize) -> usize {
+        1
+    }
+
     /// A batch of B inputs to `[B, T, outputs]`, with T = 1 for one answer an input.
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3>;
 
@@ -236,6 +241,8 @@ pub type AnyBackbone = Boxed<BackboneSocket>;
 pub struct BuildBackbone {
     /// See [`Backbone::CAUSAL`].
     pub causal: bool,
+    /// See [`Backbone::answers`].
+    pub answers: fn(usize) -> usize,
     /// See [`Backbone::check`]; reads the hyperparameters first.
     pub check: fn(&Choice, &BackboneSpec) -> Result<(), ConfigError>,
     /// Checks, then builds.
@@ -255,6 +262,7 @@ impl Backbones {
     pub fn with<N: Backbone>(mut self) -> Self {
         let build = BuildBackbone {
             causal: N::CAUSAL,
+            answers: N::answers,
             check: |choice, spec| checked::<N>(choice, spec).map(drop),
             init: |choice, spec, init| {
                 Ok(AnyBackbone::new(N::init(&checked::<N>(choice, spec)?, spec, init)?))

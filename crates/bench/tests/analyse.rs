@@ -47,3 +47,24 @@ fn a_trace_changes_nothing_and_can_be_analysed() {
     let (_, err) = ended(&place.run(&["analyse", &name, "--runs", "traced", "--what", "lode"]), 2);
     assert!(err.contains("no analysis is named \"lode\"; known: load, entropy"), "{err}");
 }
+
+#[test]
+fn both_sides_of_an_encoder_decoder_have_their_plots() {
+    let heads = "encoder_heads = 2, decoder_heads = 2, cross_heads = 2";
+    let sizes = "batch_tokens = 128, length = 32, valid_sentences = 4, test_sentences = 4";
+    let place = Place::with_suite(&format!(
+        "seeds = [0]\n[base]\n\
+         moe = {{ layers = \"all\", experts = 4, expert = {{ kind = \"ffn\", hidden = 8 }} }}\n\
+         train = {{ steps = 2, batch = 1, eval_every = 2 }}\n[[task]]\n\
+         task = {{ kind = \"translation\", tokens = \"byte\", pairs = 60, {sizes} }}\n\
+         backbone = {{ kind = \"transformer-seq2seq\", width = 8, {heads}, encoder_layers = 1, decoder_layers = 1 }}\n\
+         [[method]]\nmoe.router = \"top-k\"\n"
+    ));
+    ended(&place.run(&["run", "tiny.toml"]), 0);
+    let run = place.runs("runs").remove(0);
+    ended(&place.run(&["analyse", run.to_str().unwrap(), "--what", "load"]), 0);
+    for side in ["encoder", "decoder"] {
+        let plot = format!("analysis/{side}-translation-load-entropy--layer-0-curves.svg");
+        assert!(run.join(&plot).is_file(), "{plot}");
+    }
+}

@@ -425,3 +425,29 @@ fn settings_reach_the_wanted_task_alone() {
     let (out, _) = ended(&place.run(&[&only[..], &set].concat()), 0);
     assert!(out.contains("tanaka-lm") && !out.contains("digits"), "{out}");
 }
+
+#[test]
+fn networks_answer_as_often_as_tasks_ask() {
+    let games = "games = { train = 2, valid = 1, test = 1, minutes = 2, width = 4 }";
+    let spotting =
+        |loss: &str| format!("task={{ kind = \"action-spotting\", loss = {loss:?}, {games} }}");
+    let place = Place::new();
+    let refused = |task: &str, backbone: &str| {
+        let set = ["moe.layers=none", task, &format!("backbone={backbone}")];
+        let set = set.into_iter().flat_map(|assignment| ["--set", assignment]);
+        let args: Vec<&str> = ["run", "tiny.toml"].into_iter().chain(set).collect();
+        error(&place, &args)
+    };
+    let err = refused("task=digits", "temporal-transformer");
+    let one = "backbone \"temporal-transformer\": the task asks for one answer for an image, and it gives 8";
+    assert!(err.contains(one), "{err}");
+    let err = refused(&spotting("bce"), "vit");
+    let many = "backbone \"vit\": the task asks for 200 answers for a piece of a game, one for each frame, and it gives 1; ";
+    assert!(err.contains(many), "{err}");
+    let err = refused(&spotting("calf"), "temporal-transformer");
+    assert!(
+        err.contains("the loss of CALF asks for spots besides the frames, which calf gives"),
+        "{err}"
+    );
+    assert!(place.runs("runs").is_empty(), "nothing is trained");
+}

@@ -128,6 +128,18 @@ fn results_that_cannot_be_judged_say_why() {
 }
 
 #[test]
+fn texts_that_are_too_large_are_not_read() {
+    let place = Place::new();
+    for (file, call) in [("huge.csv", "table"), ("huge.toml", "register")] {
+        // It has no blocks on the disk.
+        fs::File::create(place.path(file)).unwrap().set_len(1 << 32).unwrap();
+        let err = error(&place, &[call, file]);
+        let expected = format!("{file}: 4294967296 bytes; at most 268435456 are read");
+        assert!(err.contains(&expected), "{err}");
+    }
+}
+
+#[test]
 fn nothing_is_written_among_the_files_of_a_run() {
     let place = Place::new();
     units(&place);
@@ -192,5 +204,25 @@ fn what_is_no_regular_file_is_not_read_or_followed() {
     }
     let err = error(&place, &board);
     assert!(err.contains("link"), "{err}");
+    // Nor are those in the folder of runs, of folders that a verb makes there.
+    let run = place.runs("runs").remove(0);
+    let name = run.file_name().unwrap().to_string_lossy().to_string();
+    let link = |at: &std::path::Path| std::os::unix::fs::symlink(&elsewhere, at).unwrap();
+    let csv = fs::read_dir(place.path("runs")).unwrap().flatten().map(|entry| entry.file_name());
+    let csv = csv.map(|file| file.to_string_lossy().to_string());
+    let csv = csv.filter(|file| file.ends_with(".csv") && !file.ends_with(".examples.csv"));
+    let stem = csv.last().unwrap().trim_end_matches(".csv").to_string();
+    for end in ["plots", "tensorboard"] {
+        link(&place.path("runs").join(format!("{stem}-{end}")));
+    }
+    link(&run.join("analysis"));
+    for call in [
+        &[&["plot"][..], &only].concat()[..],
+        &[&["tensorboard"][..], &only].concat(),
+        &["analyse", &name],
+    ] {
+        let err = error(&place, call);
+        assert!(err.contains(" is a link, no folder; remove it"), "{call:?}: {err}");
+    }
     assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
 }

@@ -194,8 +194,15 @@ fn names_do_not_command_the_terminal() {
         let (out, _) = ended(&place.run(&["table", "evil.csv", "--format", format]), 0);
         assert!(out.contains("evil") && !out.contains('\u{1b}'), "{format}: {out:?}");
     }
-    let (_, err) = ended(&place.run(&["cmp", "evil.csv", "\u{1b}[2Ja", "b"]), 2);
-    assert!(!err.contains('\u{1b}'), "{err:?}");
+    for args in [
+        &["cmp", "evil.csv", "\u{1b}[2Ja", "b"][..],
+        &["list", "--\u{9b}2J\u{202e}"],
+        &["\u{9b}2J\u{202e}"],
+        &["table", "--format", "\u{9b}2J\u{202e}"],
+    ] {
+        let (_, err) = ended(&place.run(args), 2);
+        assert!(!err.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{args:?}: {err:?}");
+    }
     ended(&place.run(&["report", "evil.csv", "--out", "evil.html"]), 0);
     let html = fs::read_to_string(place.path("evil.html")).expect("it was written");
     assert!(!html.chars().any(|letter| letter.is_control() && letter != '\n' && letter != '\t'));

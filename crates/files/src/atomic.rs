@@ -26,12 +26,21 @@ pub fn write_atomic_with(
     path: &Path,
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> io::Result<()> {
+    replace(path, write)?;
+    sync_name(path)
+}
+
+/// The same without the name: once it returns the content is on the disk, and its folder has to be synced.
+pub(crate) fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     let permissions = permissions_of(path)?;
     let (part, mut file) = Part::file(path)?;
     let permitted = permissions.map_or(Ok(()), |permissions| file.set_permissions(permissions));
     let written = permitted.and_then(|()| write(&mut file)).and_then(|()| file.sync_all());
     drop(file);
-    part.moved(written, path).and_then(|()| sync_folder(folder_of(path)))
+    part.moved(written, path)
 }
 
 /// The permissions of the file that is replaced, if there is one.

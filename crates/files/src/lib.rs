@@ -13,6 +13,7 @@ mod json_memory;
 mod json_repeats;
 mod part;
 mod regular;
+mod several;
 mod tree;
 mod unpacked;
 
@@ -23,5 +24,6 @@ pub use json_memory::json_memory;
 pub use json_repeats::repeated_key;
 pub use part::{Scratch, abandon_parts, remove_parts};
 pub use regular::{read_regular, read_text};
+pub use several::write_files;
 pub use tree::files_below;
 pub use unpacked::most_unpacked;

@@ -6,6 +6,9 @@ use std::{
     path::Path,
 };
 
+/// The most bytes of a text: results of millions of runs.
+const MOST_TEXT: u64 = 256 << 20;
+
 /// The bytes of a regular file that has at most `most`.
 ///
 /// # Errors
@@ -19,18 +22,30 @@ pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     if facts.len() > most {
         return Err(invalid(format!("{} bytes; at most {most} are read", facts.len())));
     }
-    let mut bytes = Vec::with_capacity(facts.len().try_into().unwrap_or(0));
+    let mut bytes = room(facts.len())?;
     // It may have grown since.
     File::open(path)?.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// The text of a regular file.
+/// Room for so many bytes, if the memory has it.
+fn room(length: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match usize::try_from(length).map(|length| bytes.try_reserve_exact(length)) {
+        Ok(Ok(())) => Ok(bytes),
+        _ => Err(io::Error::new(
+            io::ErrorKind::OutOfMemory,
+            format!("{length} bytes do not fit in memory"),
+        )),
+    }
+}
+
+/// The text of a regular file of at most 256 MiB.
 ///
 /// # Errors
-/// If the path is something else, cannot be read, or is no UTF-8.
+/// If the path is something else, is larger, cannot be read, or is no UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
-    let bytes = read_regular(path, u64::MAX)?;
+    let bytes = read_regular(path, MOST_TEXT)?;
     String::from_utf8(bytes).map_err(|err| io::Error::new(io::ErrorKind::InvalidData, err))
 }
 
@@ -52,6 +67,19 @@ mod tests {
         assert!(read_regular(&folder.path().join("b"), 4).is_err());
         fs::write(&path, [0xff]).unwrap();
         assert_eq!(read_text(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn what_does_not_fit_in_memory_is_an_error() {
+        assert_eq!(room(3).unwrap().capacity(), 3);
+        let err = room(u64::MAX).unwrap_err();
+        assert_eq!(err.to_string(), "18446744073709551615 bytes do not fit in memory");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        // It has no blocks on the disk.
+        File::create(&path).unwrap().set_len(MOST_TEXT + 1).unwrap();
+        let err = read_text(&path).unwrap_err().to_string();
+        assert_eq!(err, "268435457 bytes; at most 268435456 are read");
     }
 
     #[test]

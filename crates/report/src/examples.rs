@@ -8,7 +8,7 @@
 
 use std::{collections::BTreeMap, io, path::Path};
 
-use files::read_text;
+use files::read_regular;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -19,6 +19,9 @@ use crate::{
 
 /// The columns of the file.
 const COLUMNS: [&str; 5] = ["run", "split", "metric", "sums", "counts"];
+
+/// The most bytes of a file: a gigabyte.
+const MOST_BYTES: u64 = 1 << 30;
 
 /// The relative tolerance between the ratio of the sums and the value in the results: the numbers of
 /// single examples are kept in single precision.
@@ -58,8 +61,8 @@ struct Record {
 impl ExampleScores {
     /// Reads a file; `name` in messages is its path.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = read_text(path).map_err(Error::file(path))?;
-        Self::parse(&path.display().to_string(), text.as_bytes())
+        let bytes = read_regular(path, MOST_BYTES).map_err(Error::file(path))?;
+        Self::parse(&path.display().to_string(), &bytes[..])
     }
 
     /// Reads csv; `name` stands for the file in messages.

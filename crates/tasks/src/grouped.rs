@@ -65,6 +65,10 @@ impl Task for Grouped {
         self.task.loss(output, batch)
     }
 
+    fn takes(&self, answers: usize) -> Result<(), String> {
+        self.task.takes(answers)
+    }
+
     fn is_classification(&self) -> bool {
         self.task.is_classification()
     }
@@ -194,6 +198,9 @@ mod tests {
         fn loss(&self, _output: Tensor<3>, batch: &Batch) -> Tensor<1> {
             Tensor::full([1], 11.0, &batch.labels.device())
         }
+        fn takes(&self, answers: usize) -> Result<(), String> {
+            Err(format!("not {answers}"))
+        }
         fn is_classification(&self) -> bool {
             false
         }
@@ -291,6 +298,7 @@ mod tests {
         assert_eq!((grouped.outputs(), grouped.len(Split::Test)), (5, 7));
         assert_eq!((grouped.causal(), grouped.is_classification()), (true, false));
         assert_eq!(grouped.metrics(), ["own"]);
+        assert_eq!(grouped.takes(1), Err("not 1".into()));
         let batch = grouped.batch(Split::Test, &[0], &device);
         let output = || Tensor::zeros([1, 1, 5], &device);
         assert_eq!(grouped.loss(output(), &batch).into_scalar::<f32>(), 11.0);

@@ -41,6 +41,18 @@ pub trait Task: Send + Sync {
         mean_of_real(cross_entropy(output, batch.labels.clone()), batch)
     }
 
+    /// Checks the number T of answers that a network gives for an input; only of tasks on images. One is
+    /// asked for by default.
+    ///
+    /// # Errors
+    /// The number that is asked for.
+    fn takes(&self, answers: usize) -> Result<(), String> {
+        match answers {
+            1 => Ok(()),
+            _ => Err(format!("the task asks for one answer for an image, and it gives {answers}")),
+        }
+    }
+
     /// Whether the loss is the cross-entropy of `[B, T, outputs]` with the labels. A run then keeps the
     /// loss and the number of right answers of each test example. Tasks with several outputs and another
     /// loss return false.

@@ -93,6 +93,10 @@ impl Backbone for Calf {
     const PAPER: &'static str = "https://arxiv.org/abs/1912.01326";
     const CAUSAL: bool = false;
 
+    fn answers(rows: usize) -> usize {
+        rows + SPOTS
+    }
+
     fn check(config: &CalfConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
         let [tokens, _] = sizes(Self::NAME, spec.domain)?;
         if spec.outputs <= BEFORE {

@@ -48,6 +48,10 @@ impl Backbone for TemporalConvolution {
     const PAPER: &'static str = "https://arxiv.org/abs/2011.13367";
     const CAUSAL: bool = false;
 
+    fn answers(rows: usize) -> usize {
+        rows
+    }
+
     fn check(config: &TemporalConvolutionConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
         let [tokens, _] = sizes(Self::NAME, spec.domain)?;
         Layers::check(Self::NAME, spec, &config.dense, [tokens, CHANNELS[1]], config.depth)

@@ -48,6 +48,10 @@ impl Backbone for MaxPool {
     const PAPER: &'static str = "https://arxiv.org/abs/1804.04527";
     const CAUSAL: bool = false;
 
+    fn answers(rows: usize) -> usize {
+        rows
+    }
+
     fn check(config: &MaxPoolConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
         let MaxPoolConfig { width, window, depth, dense } = config;
         let [tokens, _] = sizes(Self::NAME, spec.domain)?;

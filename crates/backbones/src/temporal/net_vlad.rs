@@ -122,6 +122,10 @@ impl Backbone for NetVlad {
     const PAPER: &'static str = "https://arxiv.org/abs/2104.06779";
     const CAUSAL: bool = false;
 
+    fn answers(rows: usize) -> usize {
+        rows
+    }
+
     fn check(config: &NetVladConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
         let NetVladConfig { clusters, width, window, .. } = *config;
         let [tokens, _] = sizes(Self::NAME, spec.domain)?;

@@ -71,6 +71,10 @@ impl Backbone for Siamese {
     const PAPER: &'static str = "https://arxiv.org/abs/2011.13367";
     const CAUSAL: bool = false;
 
+    fn answers(rows: usize) -> usize {
+        rows
+    }
+
     fn check(config: &SiameseConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
         let [tokens, _] = sizes(spec.domain)?;
         at_least_one(Self::NAME, &[("width", config.width)])?;

@@ -51,6 +51,10 @@ impl Backbone for TemporalTransformer {
     const PAPER: &'static str = "https://arxiv.org/abs/1706.03762";
     const CAUSAL: bool = false;
 
+    fn answers(rows: usize) -> usize {
+        rows
+    }
+
     fn check(config: &TemporalTransformerConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
         let [tokens, _] = sizes(Self::NAME, spec.domain)?;
         config.attention().check().map_err(|message| wrong(Self::NAME, message))?;

@@ -61,7 +61,7 @@ pub(crate) fn main(plugins: &Plugins, suites: &[Suite], own: &[VerbEntry]) -> Ex
     let command = command(suites, &all);
     let matches = match command.clone().try_get_matches() {
         Ok(matches) => matches,
-        Err(text) if text.use_stderr() => text.exit(),
+        Err(text) if text.use_stderr() => return misused(&text),
         // Help or version: where it cannot be printed, that is an error.
         Err(text) => return shown(&text.render().to_string()),
     };
@@ -112,6 +112,12 @@ fn end(answer: anyhow::Result<Answer>, session: &Session) -> ExitCode {
         }
         Err(err) => failed(&error_text(&err)),
     }
+}
+
+/// Prints what is wrong with the command line, with its words in it.
+fn misused(text: &clap::Error) -> ExitCode {
+    print_message(text.render().to_string().trim_end());
+    ExitCode::from(2)
 }
 
 /// Prints the help or the version.

@@ -1,9 +1,16 @@
 //! Files that a person names with `--out`.
 
-use std::{fs::File, io, io::Write, path::Path};
+use std::{
+    fs::File,
+    io,
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, ensure};
-use files::{create_folder, write_atomic_with};
+use files::{create_folder, write_atomic_with, write_files};
+
+use crate::store::is_folder;
 
 /// What lies in the folder of a run beside `config.json`, from its beginning or its end on.
 const OF_A_RUN: [&str; 2] = ["environment.json", "result.json"];
@@ -38,6 +45,31 @@ fn refuse(is_of_a_run: bool, out: &Path) -> anyhow::Result<()> {
 pub(super) fn create_out(folder: &Path) -> anyhow::Result<()> {
     refuse(is_of_a_run(folder), folder)?;
     create_folder(folder).with_context(|| folder.display().to_string())
+}
+
+/// The folder that a person names, or else that of this name in the folder of runs.
+///
+/// # Errors
+/// If what is in the folder of runs is a link, or no folder.
+pub(super) fn out_or_in_runs(
+    named: Option<&PathBuf>,
+    runs: &Path,
+    name: &str,
+) -> anyhow::Result<PathBuf> {
+    let folder = named.cloned().unwrap_or_else(|| runs.join(name));
+    if named.is_none() {
+        is_folder(&folder)?;
+    }
+    Ok(folder)
+}
+
+/// Writes files that a person names, each as a whole or not at all, and never among those of a run.
+///
+/// # Errors
+/// Names the file, and why it is not written.
+pub(super) fn write_outs(files: &[(PathBuf, &[u8])]) -> anyhow::Result<()> {
+    files.iter().try_for_each(|(path, _)| not_of_a_run(path))?;
+    Ok(write_files(files)?)
 }
 
 /// Writes a file that a person names, as a whole or not at all, and never among those of a run.
@@ -85,5 +117,19 @@ mod tests {
         assert_eq!(fs::read(place("runs/x")).unwrap(), b"x");
         let err = write_out(&place("no/x"), b"x").unwrap_err().to_string();
         assert_eq!(err, place("no/x").display().to_string());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn links_in_the_folder_of_runs_are_not_followed_but_those_of_a_person_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let [runs, other] = ["runs", "other"].map(|name| folder.path().join(name));
+        [&runs, &other].into_iter().for_each(|folder| fs::create_dir(folder).unwrap());
+        assert_eq!(out_or_in_runs(None, &runs, "plots").unwrap(), runs.join("plots"));
+        let link = runs.join("s-plots");
+        std::os::unix::fs::symlink(&other, &link).unwrap();
+        let err = out_or_in_runs(None, &runs, "s-plots").unwrap_err().to_string();
+        assert!(err.ends_with("s-plots is a link, no folder; remove it"), "{err}");
+        assert_eq!(out_or_in_runs(Some(&link), &runs, "s-plots").unwrap(), link);
     }
 }

@@ -59,7 +59,8 @@ impl Progress {
         let steps = spec.config.train.steps as u64;
         let bar = self.lines.insert_before(&self.whole, ProgressBar::new(steps));
         bar.set_style(style("{prefix:<42} [{bar:30}] {pos:>5}/{len} steps, {eta} left"));
-        bar.set_prefix(format!("{}, {}, seed {}", spec.method, spec.config.task.kind, spec.seed));
+        let name = format!("{}, {}, seed {}", spec.method, spec.config.task.kind, spec.seed);
+        bar.set_prefix(in_a_line(&name));
         if let Some(page) = &self.page {
             page.enter(&bar, folder);
         }
@@ -111,8 +112,23 @@ impl Drop for Line<'_> {
     }
 }
 
+/// A text without letters that a terminal obeys, and without breaks.
+fn in_a_line(text: &str) -> String {
+    text.chars().map(report::visible).collect()
+}
+
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template)
         .expect("the templates above are well formed")
         .progress_chars("=> ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_runs_do_not_command_the_terminal() {
+        assert_eq!(in_a_line("é\u{1b}[2J\u{202e}\nb"), "é\u{fffd}[2J\u{fffd}\u{fffd}b");
+    }
 }

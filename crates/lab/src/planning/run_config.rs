@@ -1,7 +1,7 @@
 //! Reading and checking the config of a run.
 
 use anyhow::{anyhow, bail};
-use moe::{ConfigError, typed};
+use moe::{ConfigError, Domain, typed};
 use serde_json::Value;
 use tasks::{DataDir, DataError, LoadedTask, Split, Task};
 
@@ -160,7 +160,20 @@ impl RunConfig {
         let backbone = plugins.backbones.get(&self.backbone.kind).map_err(located)?;
         (backbone.build.check)(&self.backbone, &self.backbone_spec(plugins, task))
             .map_err(located)?;
+        self.check_answers(backbone.build.answers, task).map_err(place)?;
         check_replay(self, task).map_err(place)
+    }
+
+    /// Checks that the network gives as many answers for an image as the task asks for. Both give one for each
+    /// token of a text.
+    fn check_answers(
+        &self,
+        answers: fn(usize) -> usize,
+        task: &dyn Task,
+    ) -> Result<(), (&'static str, String)> {
+        let Domain::Image { height, .. } = task.domain() else { return Ok(()) };
+        let wrong = |message| ("backbone", format!("backbone {:?}: {message}", self.backbone.kind));
+        task.takes(answers(height)).map_err(wrong)
     }
 
     /// Checks that no split is empty. An error is a key with a message, as in the checks below.
@@ -246,6 +259,10 @@ fn path_of(err: &ConfigError) -> String {
     let (what, key) = match err {
         ConfigError::Key { what, key, .. } => (what, key.as_str()),
         ConfigError::Unknown { what, .. } => (what, "kind"),
+        // The message begins with the key.
+        ConfigError::Invalid { what, message, .. } if *what == "moe" => {
+            (what, message.split(' ').next().unwrap_or_default())
+        }
         ConfigError::Invalid { what, .. } => (what, ""),
     };
     let table = match *what {
@@ -300,6 +317,10 @@ mod tests {
         );
         let err = wrong("moe.router = { kind = \"top-k\", k = 9 }");
         assert!(err.starts_with("over.toml:1: ") && err.contains("k = 9"), "{err}");
+        for key in ["experts = 0", "capacity.factor = -1"] {
+            let err = wrong(&format!("\n[moe]\n\n{key}"));
+            assert!(err.starts_with(&format!("over.toml:4: moe \"config\": {key}")), "{err}");
+        }
         let err = wrong("task = \"digit\"");
         assert!(err.starts_with("over.toml:1: no task is named \"digit\"; known: digits"), "{err}");
         let err = wrong("\nbackbone = { kind = \"vit\", heads = 5 }");

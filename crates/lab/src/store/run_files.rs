@@ -30,7 +30,7 @@ pub(super) fn is_file(path: &Path) -> anyhow::Result<bool> {
 ///
 /// # Errors
 /// If something else is there, a link say.
-pub(super) fn is_folder(path: &Path) -> anyhow::Result<bool> {
+pub(crate) fn is_folder(path: &Path) -> anyhow::Result<bool> {
     match kind(path)? {
         Some(kind) if !kind.is_dir() => {
             bail!("{} is {}, no folder; remove it", path.display(), words(kind))

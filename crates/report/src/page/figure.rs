@@ -1,6 +1,9 @@
 //! One plot of a page, with the name of its file and its caption.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 /// One plot.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +24,20 @@ impl Figure {
         let name: String = name.chars().map(plain).collect();
         Self { name: of_file(name), svg, caption }
     }
+}
+
+/// Figures with names of their own: one that is there already gets a number, from 2 on.
+pub(super) fn distinct_names(mut figures: Vec<Figure>) -> Vec<Figure> {
+    let (mut taken, mut counts) = (HashSet::new(), HashMap::new());
+    for figure in &mut figures {
+        let name = figure.name.clone();
+        while !taken.insert(figure.name.clone()) {
+            let count = counts.entry(name.clone()).or_insert(1);
+            *count += 1;
+            figure.name = format!("{name}-{count}");
+        }
+    }
+    figures
 }
 
 /// A name that file systems take: of one that is too long the beginning, and a number that tells it from others.
@@ -49,5 +66,13 @@ mod tests {
         let long = |end: &str| Figure::new(&[&"ä".repeat(300), end], String::new(), String::new());
         let (a, b) = (long("a").name, long("b").name);
         assert!(a != b && a.len() <= 200 && a == long("a").name, "{a}");
+    }
+
+    #[test]
+    fn no_figure_has_the_name_of_another() {
+        let figure = |name: &str| Figure::new(&[name], String::new(), String::new());
+        let names = ["a b", "c", "a-b", "A/B", "a-b-2"].map(figure).to_vec();
+        let names: Vec<String> = distinct_names(names).into_iter().map(|it| it.name).collect();
+        assert_eq!(names, ["a-b", "c", "a-b-2", "a-b-3", "a-b-2-2"]);
     }
 }

@@ -24,6 +24,7 @@ use crate::{
     verbs::{Detail, ledger_html, rank_in},
 };
 pub use figure::Figure;
+use figure::distinct_names;
 use figures::Figures;
 use html::{escape, id};
 
@@ -141,7 +142,7 @@ pub fn trace_figures(traces: &[Trace]) -> Vec<Figure> {
     let hues = Hues::new(&[last.about.method.as_str()]);
     let mut figures = figures::training_curves(&curves, &last.about.task, &hues);
     figures.extend(traces::figures(last));
-    figures
+    distinct_names(figures)
 }
 
 /// How many settings are drawn: the first ones, as long as they have at most [`DRAWN`] methods in all, and
@@ -169,7 +170,7 @@ pub fn plots(page: &Page) -> Result<Vec<Figure>, Error> {
     if let Ok(ranking) = rank_in(&settings, &page.query, Detail::Plots) {
         figures.extend(ranking::figures(&ranking, &hues));
     }
-    Ok(figures)
+    Ok(distinct_names(figures))
 }
 
 fn environment(facts: &[(String, String)]) -> String {

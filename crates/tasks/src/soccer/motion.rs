@@ -127,6 +127,11 @@ impl Task for PlayerTracking {
         2
     }
 
+    /// The last one is used.
+    fn takes(&self, _answers: usize) -> Result<(), String> {
+        Ok(())
+    }
+
     fn is_classification(&self) -> bool {
         false
     }

@@ -129,6 +129,10 @@ impl Task for Boundary {
         1
     }
 
+    fn takes(&self, answers: usize) -> Result<(), String> {
+        super::for_each_frame(answers, self.chunks.rows())
+    }
+
     fn causal(&self) -> bool {
         false
     }

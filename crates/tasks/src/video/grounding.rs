@@ -266,6 +266,10 @@ impl Task for Grounding {
         1
     }
 
+    fn takes(&self, answers: usize) -> Result<(), String> {
+        super::for_each_frame(answers, self.config.chunk)
+    }
+
     fn causal(&self) -> bool {
         false
     }

@@ -17,6 +17,17 @@ mod segmentation;
 mod spotting;
 mod templates;
 
+/// Checks that a network answers for each of so many frames.
+fn for_each_frame(answers: usize, frames: usize) -> Result<(), String> {
+    match answers < frames {
+        true => Err(format!(
+            "the task asks for {frames} answers for a piece of a game, one for each frame, and it gives \
+             {answers}; temporal-transformer, say, gives them"
+        )),
+        false => Ok(()),
+    }
+}
+
 pub use boundary::{Boundary, BoundaryConfig};
 pub use games::write_games;
 pub use games_config::{GamesConfig, Overlap};

@@ -257,6 +257,16 @@ impl Task for Spotting {
         }
     }
 
+    fn takes(&self, answers: usize) -> Result<(), String> {
+        let rows = self.chunks.rows();
+        if self.config.loss == SpottingLoss::Calf && answers <= rows {
+            return Err(
+                "the loss of CALF asks for spots besides the frames, which calf gives".into()
+            );
+        }
+        super::for_each_frame(answers, rows)
+    }
+
     fn is_classification(&self) -> bool {
         false
     }

@@ -1,11 +1,11 @@
 //! `analyse`: analyses of the routing of a trained run.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use files::write_atomic;
-use report::{Table, analysis, render, trace::Trace, trace_figures};
+use files::{create_folder, write_files};
+use report::{Figure, Table, analysis, render, trace::Trace, trace_figures};
 
 use crate::{
     cli::{
@@ -20,7 +20,7 @@ use crate::{
         record,
     },
     spec::RunSpec,
-    store::read_traces,
+    store::{is_folder, read_traces},
 };
 
 /// Arguments of `analyse`.
@@ -116,12 +116,17 @@ impl AnalyseArgs {
 
 /// Writes the plots of the traces into a folder.
 fn plot(sides: &[Side], folder: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    for figure in sides.iter().flat_map(|side| trace_figures(&side.traces)) {
-        let path = folder.join(format!("{}.svg", figure.name));
-        write_atomic(&path, figure.svg.as_bytes()).with_context(|| path.display().to_string())?;
-    }
-    Ok(())
+    is_folder(folder)?; // and no link
+    create_folder(folder).with_context(|| folder.display().to_string())?;
+    let of_side = |side: &Side| {
+        let before = if side.name.is_empty() { String::new() } else { format!("{}-", side.name) };
+        let named = move |figure: Figure| (format!("{before}{}", figure.name), figure.svg);
+        trace_figures(&side.traces).into_iter().map(named)
+    };
+    let figures: Vec<(String, String)> = sides.iter().flat_map(of_side).collect();
+    let path = |name: &str| folder.join(format!("{name}.svg"));
+    let files: Vec<_> = figures.iter().map(|(name, svg)| (path(name), svg.as_bytes())).collect();
+    Ok(write_files(&files)?)
 }
 
 fn known(what: &[String]) -> anyhow::Result<()> {

@@ -4,14 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::{bail, ensure};
 use clap::Args;
-use rayon::prelude::*;
-use report::{Figure, few, plots};
+use report::{few, plots};
 
 use crate::{
     cli::{
         Answer, Session, Verb,
         args::{QueryArgs, SourceArgs},
-        out::{create_out, write_out},
+        out::{create_out, out_or_in_runs, write_outs},
     },
     results::page_of,
 };
@@ -39,8 +38,6 @@ impl Verb for Plot {
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let results = self.source.read(session)?;
         let runs = &self.source.of.store.runs;
-        let default = || runs.join(format!("{}-plots", results.stem()));
-        let folder = self.out.clone().unwrap_or_else(default);
         let query = self.query.query();
         let mut figures = plots(&page_of(&results, query.clone(), None, runs, session.suites)?)?;
         if figures.is_empty() {
@@ -54,15 +51,15 @@ impl Verb for Plot {
             let known = few(known);
             ensure!(!figures.is_empty(), "no plot is named {name:?}; known: {known}");
         }
+        let name = format!("{}-plots", results.stem());
+        let folder = out_or_in_runs(self.out.as_ref(), runs, &name)?;
         create_out(&folder)?;
-        // Side by side: each file is synced, which is mostly waiting.
-        let write = |figure: &Figure| {
-            let path = folder.join(format!("{}.svg", figure.name));
-            write_out(&path, figure.svg.as_bytes())?;
-            Ok(format!("wrote {}\n", path.display()))
-        };
-        let lines: anyhow::Result<Vec<String>> = figures.par_iter().map(write).collect();
-        let text = lines?.concat();
+        let path = |name: &str| folder.join(format!("{name}.svg"));
+        let files: Vec<_> =
+            figures.iter().map(|figure| (path(&figure.name), figure.svg.as_bytes())).collect();
+        write_outs(&files)?;
+        let text: String =
+            files.iter().map(|(path, _)| format!("wrote {}\n", path.display())).collect();
         Ok(text.into())
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     cli::{
         Answer, Session, Verb,
         args::SourceArgs,
-        out::{create_out, write_out},
+        out::{create_out, out_or_in_runs, write_out},
     },
     store::{folder_named, read_log},
 };
@@ -33,8 +33,8 @@ impl Verb for Tensorboard {
     fn run(&self, session: &Session) -> anyhow::Result<Answer> {
         let results = self.source.read(session)?;
         let runs = &self.source.of.store.runs;
-        let default = || runs.join(format!("{}-tensorboard", results.stem()));
-        let out = self.out.clone().unwrap_or_else(default);
+        let name = format!("{}-tensorboard", results.stem());
+        let out = out_or_in_runs(self.out.as_ref(), runs, &name)?;
         let (mut seen, mut written) = (HashSet::new(), 0);
         for row in results.runs.rows.iter().filter(|row| !row.run.is_empty()) {
             if !seen.insert((&row.run, &row.method)) {
