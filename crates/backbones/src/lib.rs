@@ -136,7 +136,7 @@ pub trait Backbone: Module + Sync + 'static {
     /// A fresh network.
     fn init(config: &Self::Config, spec: &BackboneSpec, init: &Init) -> Result<Self, ConfigError>;
 
-    /// The number T of answers for an image of so many rows; one by default.
+    /// The number T of answers for an image with a number of rows; one by default.
     fn answers(_rows: usize) -> usize {
         1
     }

@@ -126,6 +126,7 @@ fn arguments(command: &str) -> Option<Vec<&str>> {
     let runs = words.windows(2).any(|pair| pair == ["cargo", "run"]);
     let at = match *words.first()? {
         "bash" => return None,
+        script if script.starts_with("scripts/") => return None,
         _ if runs && !words.contains(&"--example") => words.iter().position(|word| *word == "--"),
         _ if words.contains(&"cargo") => return None,
         _ => words.iter().position(|word| *word == "bench" || word.ends_with("/bench")),

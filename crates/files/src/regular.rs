@@ -28,7 +28,7 @@ pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Room for so many bytes, if the memory has it.
+/// Room for `length` bytes, if the memory has it.
 fn room(length: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     match usize::try_from(length).map(|length| bytes.try_reserve_exact(length)) {

@@ -15,7 +15,7 @@ pub struct Displacement {
 }
 
 impl Displacement {
-    /// A plane of so many rows and columns, displaced. All planes of an image, and of the mosaic that shows the
+    /// A plane of `height` rows and `width` columns, displaced. All planes of an image, and of the mosaic that shows the
     /// same, are displaced alike.
     ///
     /// # Panics

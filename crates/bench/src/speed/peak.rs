@@ -9,7 +9,7 @@ use serde::Serialize;
 
 /// The sizes from the smallest to the largest: two matrices of 8192 x 8192 take half a gigabyte.
 const SIZES: [usize; 4] = [1024, 2048, 4096, 8192];
-/// A product that takes so many seconds measures the device; a shorter one may measure its launch.
+/// A product that takes this many seconds measures the device; a shorter one may measure its launch.
 const LONG: f64 = 0.02;
 
 /// The highest rate of some products of two square matrices.

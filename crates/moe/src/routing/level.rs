@@ -1,9 +1,6 @@
 //! The unit of routing.
 
-use burn::prelude::*;
 use serde::{Deserialize, Serialize};
-
-use crate::routing::{Condition, Pass};
 
 /// The unit of routing: what is routed as one piece.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,7 +11,7 @@ pub enum Level {
     Token,
     /// A whole sequence or image, scored by the mean of its tokens (Mobile V-MoE).
     Sequence,
-    /// The whole batch, scored by a [`Condition`] of this width in the pass
+    /// The whole batch, scored by a [`crate::Condition`] of this width in the pass
     /// (Mixture-of-Supernets).
     Batch(usize),
     /// Each of this many slices of a token by itself (multi-head MoE).
@@ -22,28 +19,6 @@ pub enum Level {
 }
 
 impl Level {
-    /// The router's input `[G, U, S]` and the experts' input `[G, U, P]` for `x` of `[B, T, D]`.
-    /// `P` is a whole number of rows of [`Level::expert_width`].
-    ///
-    /// # Panics
-    /// At batch level without a [`Condition`] in the pass; see [`Level::check_condition`].
-    pub fn view(self, pass: &Pass, x: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
-        let [b, t, d] = x.dims();
-        match self {
-            Level::Token => (x.clone(), x),
-            Level::Sequence => (x.clone().mean_dim(1).swap_dims(0, 1), x.reshape([1, b, t * d])),
-            Level::Batch(_) => {
-                let Condition(code) =
-                    pass.get().expect("batch-level routing needs a Condition in the pass");
-                (code.clone().unsqueeze_dim::<3>(0), x.reshape([1, 1, b * t * d]))
-            }
-            Level::Heads(h) => {
-                let heads = x.reshape([b, t * h, d / h]);
-                (heads.clone(), heads)
-            }
-        }
-    }
-
     /// The width of what the router scores, for tokens of `width`.
     pub fn router_width(self, width: usize) -> usize {
         match self {

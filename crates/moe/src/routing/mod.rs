@@ -9,6 +9,7 @@ mod pass;
 mod plan;
 mod reports;
 mod router;
+mod view;
 
 pub(crate) use by_input::by_input;
 pub use input::{Domain, Input, SequencePair};

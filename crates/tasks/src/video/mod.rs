@@ -17,7 +17,7 @@ mod segmentation;
 mod spotting;
 mod templates;
 
-/// Checks that a network answers for each of so many frames.
+/// Checks that a network answers for each of `frames` frames.
 fn for_each_frame(answers: usize, frames: usize) -> Result<(), String> {
     match answers < frames {
         true => Err(format!(

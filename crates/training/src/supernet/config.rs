@@ -69,7 +69,7 @@ pub enum BalanceOver {
 config! {
     /// How layers of several experts route (`switch.rs`).
     pub struct SupernetRouting {
-        /// Experts of a token, k, where a layer has so many.
+        /// Experts of a token, k; all of a layer that has fewer.
         pub k: usize = 1,
         /// Whether outputs are multiplied by probabilities, and not by 1 with their gradient.
         pub scaled: bool = true,

@@ -125,19 +125,19 @@ fn the_references_themselves_score_100() {
 
 #[test]
 fn sentences_that_are_too_long_are_cut_outside_of_training() {
-    let task = load(&TranslationConfig { length: 12, ..small() });
+    let task = load(&TranslationConfig { length: 24, ..small() });
     let lengths = |split| {
         let all: Vec<usize> = (0..task.len(split)).collect();
         let Input::Pair(pair) = task.batch(split, &all, &Device::flex()).input else { panic!() };
         (pair.source.dims()[1], pair.target.dims()[1])
     };
-    assert_eq!(lengths(Split::Valid), (12, 12));
+    assert_eq!(lengths(Split::Valid), (24, 24));
     let (source, target) = lengths(Split::Train);
-    assert!(source <= 12 && target <= 12);
+    assert!(source <= 24 && target <= 24);
     let translates = task.as_translation().unwrap();
     assert_eq!(translates.read("a dog.").unwrap().len(), 7);
-    let err = translates.read("a dog and a cat").unwrap_err();
-    assert_eq!(err, "it has 16 tokens with the end; a source has at most 12");
+    let err = translates.read("a dog and a cat and a mouse").unwrap_err();
+    assert_eq!(err, "it has 28 tokens with the end; a source has at most 24");
     assert!(translates.read(" \n").unwrap_err().contains("it is empty"));
 }
 
