@@ -68,3 +68,18 @@ fn both_sides_of_an_encoder_decoder_have_their_plots() {
         assert!(run.join(&plot).is_file(), "{plot}");
     }
 }
+
+#[test]
+fn regret_is_in_the_loss_of_the_task() {
+    let place = Place::new();
+    // The task has one output, whose loss is not the cross-entropy of classes.
+    let suite = "seeds = [0]\n[[task]]\ntask = 'planted-clusters'\n[base]\nbackbone = 'bare'\n\
+                 moe = { layers = 'all', experts = 4, router = 'top-k' }\n\
+                 train = { steps = 20, batch = 8 }\n[[method]]\n";
+    fs::write(place.path("one.toml"), suite).unwrap();
+    ended(&place.run(&["run", "one.toml", "--trace"]), 0);
+    let name = place.runs("runs")[0].file_name().unwrap().to_string_lossy().to_string();
+    let call = ["analyse", &name, "--what", "regret", "--format", "csv"];
+    let (out, _) = ended(&place.run(&call), 0);
+    assert!(out.contains("regret") && !out.to_lowercase().contains("nan"), "{out}");
+}

@@ -2,7 +2,7 @@
 
 use moe::RoutingProbe;
 use report::{Cell, Table};
-use tasks::{Batch, cross_entropy};
+use tasks::Batch;
 
 use super::{
     plan_edit::{changeable, with_first},
@@ -55,9 +55,10 @@ impl Subject<'_> {
     fn regret_of(&self, layer: usize, e: usize) -> [f64; 3] {
         let (mut n, mut sums) = (0.0, [0.0; 3]);
         for batch in self.batches() {
-            let chosen = self.losses(&batch, layer, None);
-            let instead: Vec<Vec<f64>> =
-                (0..e).map(|expert| self.losses(&batch, layer, Some(expert))).collect();
+            let examples = self.one_by_one(&batch);
+            let losses = |expert| self.losses((&batch, &examples), layer, expert);
+            let chosen = losses(None);
+            let instead: Vec<Vec<f64>> = (0..e).map(|expert| losses(Some(expert))).collect();
             for (example, chosen) in chosen.iter().enumerate() {
                 let all = || instead.iter().map(|losses| losses[example]);
                 let least = all().fold(*chosen, f64::min);
@@ -70,18 +71,35 @@ impl Subject<'_> {
         sums.map(|sum| sum / n)
     }
 
-    /// The loss of each example, if the first expert of one of its units is another one.
-    fn losses(&self, batch: &Batch, layer: usize, expert: Option<usize>) -> Vec<f64> {
-        let [b, t] = batch.labels.dims();
+    /// The examples of a batch, each as a batch of its own.
+    fn one_by_one(&self, batch: &Batch) -> Vec<Batch> {
+        let (split, examples) = batch.examples.as_ref().expect("examples as they are in a split");
+        let one = |example: &usize| {
+            self.task.batch(*split, &[*example], self.device).drawn(*split, &[*example])
+        };
+        examples.iter().map(one).collect()
+    }
+
+    /// The task's loss of each example, if the first expert of one of its units is another one.
+    fn losses(
+        &self,
+        (batch, examples): (&Batch, &[Batch]),
+        layer: usize,
+        expert: Option<usize>,
+    ) -> Vec<f64> {
+        let count = examples.len();
         let probe = RoutingProbe {
             plan_override: Some(Box::new(move |at, plan| match expert {
-                Some(expert) if at == layer => with_first(plan, expert, b),
+                Some(expert) if at == layer => with_first(plan, expert, count),
                 _ => plan,
             })),
             ..RoutingProbe::default()
         };
         let (output, _) = self.pass(batch, probe);
-        let losses = cross_entropy(output, batch.labels.clone()).reshape([b, t]).mean_dim(1);
-        losses.into_data().iter::<f32>().map(f64::from).collect()
+        let loss = |(at, example): (usize, &Batch)| {
+            let loss = self.task.loss(output.clone().narrow(0, at, 1), example);
+            f64::from(loss.into_scalar::<f32>())
+        };
+        examples.iter().enumerate().map(loss).collect()
     }
 }
