@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use report::few;
 use serde::Deserialize;
 use tasks::{DataDigest, DataDir, LoadedTask};
@@ -60,6 +60,7 @@ fn find(run: &str, runs: &Path) -> anyhow::Result<PathBuf> {
     known.sort();
     let (some, all) = (known.iter().take(8).cloned().collect::<Vec<_>>().join(", "), known.len());
     let runs = runs.display();
+    ensure!(all > 0, "no run is named {run:?} in {runs}, where none has ended");
     bail!("no run is named {run:?} in {runs}; there are {all} that have ended: {some}")
 }
 
