@@ -63,6 +63,7 @@ pub mod tensorboard;
 pub mod trace;
 mod verbs;
 mod visible;
+mod wrapped;
 
 pub use columns::COLUMNS;
 pub use comparison::comparison;
@@ -85,3 +86,4 @@ pub use verbs::{
     gates, gates_table, ledger, power, rank, render_cmp,
 };
 pub use visible::visible;
+pub use wrapped::wrapped;

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use report::few;
+
 use super::Session;
 use crate::{
     exec::{Imported, changes_of_network},
@@ -104,7 +106,7 @@ fn is_near_chance(accuracy: f64, classes: usize) -> bool {
 /// The warning about these, if there are any.
 fn of_teachers(taught: &[String]) -> Option<String> {
     (!taught.is_empty()).then(|| {
-        format!("the accuracy of the teacher is near chance (valid split): {}", taught.join("; "))
+        format!("the accuracy of the teacher is near chance (valid split): {}", few(taught))
     })
 }
 

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use files::{create_folder, write_atomic_with, write_files};
+use report::Figure;
 
 use crate::store::is_folder;
 
@@ -61,6 +62,13 @@ pub(super) fn out_or_in_runs(
         is_folder(&folder)?;
     }
     Ok(folder)
+}
+
+/// The files of figures in a folder, with their content.
+pub(super) fn svg_files<'a>(folder: &Path, figures: &'a [Figure]) -> Vec<(PathBuf, &'a [u8])> {
+    let file =
+        |figure: &'a Figure| (folder.join(format!("{}.svg", figure.name)), figure.svg.as_bytes());
+    figures.iter().map(file).collect()
 }
 
 /// Writes files that a person names, each as a whole or not at all, and never among those of a run.

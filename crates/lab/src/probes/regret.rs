@@ -18,11 +18,13 @@ impl Subject<'_> {
     /// The word is that of bandits: Lattimore, Szepesvári. *Bandit Algorithms*. 2020.
     /// <https://tor-lattimore.com/downloads/book/book.pdf>
     pub(super) fn regret(&self) -> anyhow::Result<Table> {
+        let batches = self.batches().map(|batch| (self.one_by_one(&batch), batch));
+        let batches: Vec<(Vec<Batch>, Batch)> = batches.collect();
         let mut rows = Vec::new();
         for (layer, plan) in self.layers().iter().enumerate() {
             changeable(plan)?;
             let e = plan.n_experts();
-            let [regret, best, others] = self.regret_of(layer, e);
+            let [regret, best, others] = self.regret_of(&batches, layer, e);
             let row = [layer as f64, regret, best, 1.0 / e as f64, others];
             rows.push(row.map(Cell::Number).to_vec());
         }
@@ -41,7 +43,7 @@ impl Subject<'_> {
             rows,
             notes: vec![
                 "One unit of each example has another first expert, with the same weight. regret: loss \
-                 of the example minus the least that any expert gives, in nats for each answer; chosen is best: share \
+                 of the example minus the least that any expert gives, in the loss of the task (cross-entropy: nats for each answer); chosen is best: share \
                  of examples without regret; loss of any expert: the mean over all experts, minus that of \
                  the chosen one."
                     .into(),
@@ -52,11 +54,10 @@ impl Subject<'_> {
 
     /// The mean regret in a layer of E experts, the share of examples without regret, and the mean loss over
     /// all experts minus that of the chosen one.
-    fn regret_of(&self, layer: usize, e: usize) -> [f64; 3] {
+    fn regret_of(&self, batches: &[(Vec<Batch>, Batch)], layer: usize, e: usize) -> [f64; 3] {
         let (mut n, mut sums) = (0.0, [0.0; 3]);
-        for batch in self.batches() {
-            let examples = self.one_by_one(&batch);
-            let losses = |expert| self.losses((&batch, &examples), layer, expert);
+        for (examples, batch) in batches {
+            let losses = |expert| self.losses((batch, examples), layer, expert);
             let chosen = losses(None);
             let instead: Vec<Vec<f64>> = (0..e).map(|expert| losses(Some(expert))).collect();
             for (example, chosen) in chosen.iter().enumerate() {

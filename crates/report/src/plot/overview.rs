@@ -9,7 +9,7 @@ use super::{
     axis::Axis,
     svg::{Anchor, Canvas, text_width},
 };
-use crate::stats::Interval;
+use crate::{stats::Interval, wrapped};
 
 /// One task.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,8 +73,6 @@ const GAP: f64 = 28.0;
 const MARGIN: f64 = 24.0;
 /// The height of a line of the note.
 const LINE: f64 = 16.0;
-/// The width of a space of the note.
-const SPACE: f64 = 5.0;
 
 /// The panels beside each other. All have the same methods.
 pub fn overview(title: &str, baseline: &str, panels: &[Panel]) -> String {
@@ -90,6 +88,8 @@ pub fn overview(title: &str, baseline: &str, panels: &[Panel]) -> String {
             "than the dashed line, {baseline}: at 5 % after Holm's correction. Bars are 95 % intervals."
         ),
         width - 2.0 * MARGIN,
+        "",
+        text_width,
     );
     let mut canvas = Canvas::new(width, bottom + 90.0 + LINE * note.len() as f64);
     canvas.add(format_args!("{STYLE}"));
@@ -184,21 +184,6 @@ fn styled(
     ));
 }
 
-/// The lines of a text that is no wider than this; a word that is wider has a line of its own.
-fn wrapped(text: &str, width: f64) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if text_width(line) + text_width(word) + SPACE <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.into()),
-        }
-    }
-    lines
-}
-
 /// What the colours mean, and the note below it.
 fn legend(canvas: &mut Canvas, note: &[String], y: f64) {
     let entries = [
@@ -274,6 +259,5 @@ mod tests {
             let text = line.split(['>', '<']).nth(2).unwrap().replace("&#39;", "'");
             assert!(MARGIN + text_width(&text) < width, "{text}");
         }
-        assert_eq!(wrapped("a longword b c", 30.0), ["a", "longword", "b c"]);
     }
 }

@@ -3,7 +3,7 @@
 use unicode_width::UnicodeWidthStr;
 
 use super::{Cell, Column, Table, footer::footers};
-use crate::visible::in_one_line;
+use crate::{visible::in_one_line, wrapped};
 
 /// The tables with their titles above and their notes below.
 pub(super) fn render(tables: &[Table]) -> String {
@@ -60,15 +60,7 @@ fn body(table: &Table, text: &mut String) -> usize {
 
 /// The words of a note in lines no wider than the table, the further ones indented.
 fn wrap(note: &str, to: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in note.split(' ') {
-        match lines.last_mut() {
-            Some(line) if width(line) + 1 + width(word) <= to => *line += &format!(" {word}"),
-            Some(_) => lines.push(format!("  {word}")),
-            None => lines.push(word.into()),
-        }
-    }
-    lines
+    wrapped(note, to as f64, "  ", |text| width(text) as f64)
 }
 
 /// A column as it is shown.

@@ -11,6 +11,7 @@ use crate::{
     cli::{
         Answer, DeviceArgs, FormatArgs, Session, Verb,
         args::{DataArgs, StoreArgs},
+        out::svg_files,
     },
     exec::ModelBuilder,
     planning::{TrainedRun, trained_run},
@@ -120,13 +121,12 @@ fn plot(sides: &[Side], folder: &Path) -> anyhow::Result<()> {
     create_folder(folder).with_context(|| folder.display().to_string())?;
     let of_side = |side: &Side| {
         let before = if side.name.is_empty() { String::new() } else { format!("{}-", side.name) };
-        let named = move |figure: Figure| (format!("{before}{}", figure.name), figure.svg);
+        let named =
+            move |figure: Figure| Figure { name: format!("{before}{}", figure.name), ..figure };
         trace_figures(&side.traces).into_iter().map(named)
     };
-    let figures: Vec<(String, String)> = sides.iter().flat_map(of_side).collect();
-    let path = |name: &str| folder.join(format!("{name}.svg"));
-    let files: Vec<_> = figures.iter().map(|(name, svg)| (path(name), svg.as_bytes())).collect();
-    Ok(write_files(&files)?)
+    let figures: Vec<Figure> = sides.iter().flat_map(of_side).collect();
+    Ok(write_files(&svg_files(folder, &figures))?)
 }
 
 fn known(what: &[String]) -> anyhow::Result<()> {

@@ -8,7 +8,7 @@ use report::{Fit, fit, render};
 use crate::cli::{
     Answer, FormatArgs, Session, Verb,
     args::{QueryArgs, SourceArgs},
-    out::{create_out, write_out},
+    out::{create_out, svg_files, write_outs},
 };
 
 /// Arguments of `fit`.
@@ -46,9 +46,6 @@ impl Verb for FitArgs {
 
 fn draw(folder: &Path, fits: &[Fit]) -> anyhow::Result<()> {
     create_out(folder)?;
-    for figure in fits.iter().flat_map(|fit| &fit.figures) {
-        let path = folder.join(format!("{}.svg", figure.name));
-        write_out(&path, figure.svg.as_bytes())?;
-    }
-    Ok(())
+    let files = fits.iter().flat_map(|fit| svg_files(folder, &fit.figures));
+    write_outs(&files.collect::<Vec<_>>())
 }

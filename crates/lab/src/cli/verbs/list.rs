@@ -119,19 +119,12 @@ fn lines(entries: &Value, columns: usize) -> String {
     entries.iter().map(of).collect()
 }
 
-/// The words of a text in lines of at most `room` letters; a longer word has a line of its own.
+/// The words of a text in lines of at most `room` letters; of an empty one none.
 fn wrapped(text: &str, room: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_string()),
-        }
+    match text.is_empty() {
+        true => Vec::new(),
+        false => report::wrapped(text, room as f64, "", |text| text.chars().count() as f64),
     }
-    lines
 }
 
 #[cfg(test)]

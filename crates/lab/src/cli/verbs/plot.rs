@@ -10,7 +10,7 @@ use crate::{
     cli::{
         Answer, Session, Verb,
         args::{QueryArgs, SourceArgs},
-        out::{create_out, out_or_in_runs, write_outs},
+        out::{create_out, out_or_in_runs, svg_files, write_outs},
     },
     results::page_of,
 };
@@ -54,9 +54,7 @@ impl Verb for Plot {
         let name = format!("{}-plots", results.stem());
         let folder = out_or_in_runs(self.out.as_ref(), runs, &name)?;
         create_out(&folder)?;
-        let path = |name: &str| folder.join(format!("{name}.svg"));
-        let files: Vec<_> =
-            figures.iter().map(|figure| (path(&figure.name), figure.svg.as_bytes())).collect();
+        let files = svg_files(&folder, &figures);
         write_outs(&files)?;
         let text: String =
             files.iter().map(|(path, _)| format!("wrote {}\n", path.display())).collect();
