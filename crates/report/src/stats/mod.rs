@@ -39,7 +39,7 @@ pub use paired::{Paired, paired_t};
 pub use power::{
     MOST_SEEDS, least_effect, power, power_of_equivalence, seeds_for_equivalence, seeds_needed,
 };
-pub use power_law::{PowerLaw, lever, power_law};
+pub use power_law::{Lever, PowerLaw, lever, power_law};
 pub use profile::profile;
 pub use regression::{Straight, least_squares};
 pub(crate) use rng::Rng;

@@ -65,10 +65,22 @@ impl PowerLaw {
     }
 }
 
+/// The efficiency lever, see [`lever`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lever {
+    /// How many times the FLOPs of the sparse networks the dense ones need for the same loss.
+    pub times: f64,
+    /// Its 95 % interval; none if a family has fewer than 4 points.
+    pub t: Option<Interval>,
+}
+
 /// The efficiency lever: how many times the FLOPs of the sparse networks the dense ones need to come
 /// to the loss that they have with `flops`. Points are FLOPs and losses; both families are fitted as
 /// ln FLOPs = a + b / loss. None if a family has fewer than two different losses, or none above 0.
-pub fn lever(dense: &[(f64, f64)], sparse: &[(f64, f64)], flops: f64) -> Option<f64> {
+///
+/// The interval is that of the difference of the two lines at this loss: the half-widths of the t
+/// intervals of both, added in quadrature, which is a little wide where both have few points.
+pub fn lever(dense: &[(f64, f64)], sparse: &[(f64, f64)], flops: f64) -> Option<Lever> {
     let family = |points: &[(f64, f64)]| {
         let valid = points.iter().all(|(flops, loss)| *flops > 0.0 && *loss > 0.0);
         let turned: Vec<_> = points.iter().map(|(flops, loss)| (1.0 / loss, flops.ln())).collect();
@@ -76,7 +88,13 @@ pub fn lever(dense: &[(f64, f64)], sparse: &[(f64, f64)], flops: f64) -> Option<
     };
     let (dense, sparse) = (family(dense)?, family(sparse)?);
     let inverse_loss = (flops.ln() - dense.intercept) / dense.slope;
-    Some((flops.ln() - sparse.at(inverse_loss)).exp())
+    let log_times = flops.ln() - sparse.at(inverse_loss);
+    let halves = dense.half_at(inverse_loss).zip(sparse.half_at(inverse_loss));
+    let t = halves.map(|(dense, sparse)| {
+        let half = dense.hypot(sparse);
+        Interval { low: (log_times - half).exp(), high: (log_times + half).exp() }
+    });
+    Some(Lever { times: log_times.exp(), t })
 }
 
 #[cfg(test)]
@@ -131,7 +149,22 @@ mod tests {
         // ln C = 10 + 20 / L dense, ln C = 9 + 20 / L sparse: e times fewer FLOPs everywhere.
         let family = |a: f64| [2.0, 2.5, 4.0].map(|loss| ((a + 20.0 / loss).exp(), loss));
         let found = lever(&family(10.0), &family(9.0), 1e7).unwrap();
-        assert!((found - 1_f64.exp()).abs() < 1e-9, "{found}");
+        assert!((found.times - 1_f64.exp()).abs() < 1e-9 && found.t.is_none(), "{found:?}");
         assert_eq!(lever(&family(10.0), &[(1.0, 2.0)], 1e7), None);
+    }
+
+    #[test]
+    fn the_interval_of_a_lever_by_hand() {
+        // As above, with residuals of 0.01 that are orthogonal to a line. In the middle of four points the
+        // half-width of each line is t(0.975, 2) 0.01 sqrt(2) / sqrt(4), and that of both sqrt(2) as much.
+        let family = |a: f64| {
+            let points = [(0.2, 0.01), (0.3, -0.01), (0.4, -0.01), (0.5, 0.01)];
+            points.map(|(x, off): (f64, f64)| ((a + 20.0 * x + off).exp(), x.recip()))
+        };
+        let found = lever(&family(10.0), &family(9.0), 17_f64.exp()).unwrap();
+        let t = found.t.unwrap();
+        assert!((found.times.ln() - 1.0).abs() < 1e-9, "{found:?}");
+        assert!((t.high.ln() - 1.043_027).abs() < 1e-5, "{found:?}");
+        assert!((t.low.ln() - 0.956_973).abs() < 1e-5, "{found:?}");
     }
 }

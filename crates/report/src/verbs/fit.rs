@@ -293,7 +293,8 @@ fn notes(metric: &str) -> Vec<String> {
     vec![format!(
         "best = factor · FLOPs^exponent, by least squares of the logarithms, of the runs with the least \
          mean {metric} at each size; FLOPs: of the whole training, matrix products, embeddings not \
-         counted. from, to: the 95 % t interval of the exponent; with fewer than 4 sizes there is none. A \
+         counted. from, to: the 95 % t interval of the exponent; with fewer than 4 sizes there is none. That of a \
+         lever, in brackets, is of the distance between the two lines at this loss. A \
          failed run counts as a loss without end. Between rates that were tried, a parabola over log lr gives the \
          best one."
     )]
@@ -311,7 +312,9 @@ fn levers(families: &[(&str, Vec<Best>)], dense: Option<&str>) -> Vec<String> {
         Some(match lever(&points(base), &points(best), most) {
             Some(lever) => format!(
                 "Efficiency lever of {other}: at the loss that {base_name} has after {most:.2e} FLOPs, it needs \
-                 {lever:.2} times the FLOPs of {other}."
+                 {:.2} times the FLOPs of {other}{}.",
+                lever.times,
+                lever.t.map_or(String::new(), |t| format!(" ({:.2} to {:.2})", t.low, t.high))
             ),
             None => format!("Efficiency lever of {other}: there are too few sizes for one."),
         })
