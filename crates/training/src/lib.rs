@@ -43,6 +43,9 @@ mod supervised;
 mod testing;
 mod tracer;
 mod translations;
+#[cfg(test)]
+#[path = "../../bench/tests/common/worked.rs"]
+mod worked;
 
 #[cfg(test)]
 extern crate self as training;

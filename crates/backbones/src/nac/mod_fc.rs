@@ -99,18 +99,18 @@ impl ModFfn {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::nac::testing::{given, near, values};
 
     #[test]
-    fn the_published_map() {
+    pub(crate) fn the_published_map() {
         let init = Init::new(0, &Device::flex());
         let map = ModFc::new([3, 2], 4, true, &init);
         let map = given(map, &[("map.weight", 1), ("map.bias", 2), ("scale.weight", 4)]);
         let (x, c) = (values::<2>(20, [2, 3]), values(21, [2, 4]));
         let y = map.forward(x.unsqueeze(), c);
-        near(y.narrow(1, 0, 1), &[0.581977, 0.297727]);
+        near("ModFC, row 0", y.narrow(1, 0, 1), &[0.581977, 0.297727]);
     }
 
     #[test]
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_published_network() {
+    pub(crate) fn the_published_network() {
         let init = Init::new(0, &Device::flex());
         let network = given(
             ModFfn::new(4, 8, 3, &init),
@@ -147,6 +147,6 @@ mod tests {
         );
         let (x, c) = (values(60, [1, 2, 4]), values(61, [2, 3]));
         let y = network.forward(x, c);
-        near(y.narrow(1, 0, 1), &[-0.206703, 0.062139, -0.436413, 0.363875]);
+        near("ModFFN, latent 0", y.narrow(1, 0, 1), &[-0.206703, 0.062139, -0.436413, 0.363875]);
     }
 }
