@@ -39,8 +39,6 @@ mod spikes;
 mod step_log;
 pub mod supernet;
 mod supervised;
-#[cfg(test)]
-mod testing;
 mod tracer;
 mod translations;
 #[cfg(test)]

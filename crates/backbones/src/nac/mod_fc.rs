@@ -58,8 +58,13 @@ impl ModFc {
 
     /// Floating-point operations for a vector, and for a code.
     pub(super) fn flops(&self) -> [f64; 2] {
-        [&self.map, &self.scale].map(|map| 2.0 * map.weight.lazy_shape().num_elements() as f64)
+        [&self.map, &self.scale].map(map_flops)
     }
+}
+
+/// Floating-point operations of a linear map for a vector.
+pub(super) fn map_flops(map: &Linear) -> f64 {
+    2.0 * map.weight.lazy_shape().num_elements() as f64
 }
 
 /// A feed-forward network with codes, (3).

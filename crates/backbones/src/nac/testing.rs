@@ -3,7 +3,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{parameters, with_parameters};
 
-use crate::{testing::fill, worked::agrees};
+use crate::worked::{agrees, fill};
 
 /// F(salt; shape), the numbers that references were given.
 pub(super) fn values<const D: usize>(salt: u64, shape: [usize; D]) -> Tensor<D> {

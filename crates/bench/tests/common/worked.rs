@@ -25,6 +25,22 @@ thread_local! {
 /// Held by the test that reads or writes the page.
 static PAGE: Mutex<()> = Mutex::new(());
 
+/// Numbers that follow from the salt and their places alone, between `-scale / 2` and `scale / 2`, as
+/// references were given.
+pub(crate) fn fill(salt: u64, n: usize, scale: f64) -> Vec<f32> {
+    let mix = |x: u64| {
+        let z = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    };
+    let value = |i: u64| {
+        let unit = (mix((salt << 32) + i) >> 11) as f64 * 2_f64.powi(-53) - 0.5;
+        (unit * scale) as f32
+    };
+    (0..n as u64).map(value).collect()
+}
+
 /// Checks a quantity to 2e-5, and notes it for its table.
 pub(crate) fn agrees(name: &str, found: &[f32], given: &[f32]) {
     assert_eq!(found.len(), given.len(), "{name}");
@@ -99,6 +115,13 @@ fn alike(a: &str, b: &str) -> bool {
         _ => false,
     };
     a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| a == b || near(a, b))
+}
+
+#[test]
+fn numbers_of_salts_are_the_given_ones() {
+    let first = [0.266301757339086, -0.3739689795790129, 0.200931241870707].map(|x: f64| x as f32);
+    assert_eq!(fill(1, 3, 1.0), first);
+    assert_eq!(fill(7, 6, 1.0)[5], 0.4727512416820995_f64 as f32);
 }
 
 #[test]

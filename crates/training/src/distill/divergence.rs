@@ -43,7 +43,7 @@ pub fn divergence(
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::{testing::fill, worked::agrees};
+    use crate::worked::{agrees, fill};
 
     fn scores(salt: u64, device: &Device) -> Tensor<2> {
         Tensor::from_data(TensorData::new(fill(salt, 10, 4.0), [2, 5]), device)

@@ -96,7 +96,7 @@ fn real_rows(batch: &Batch) -> Option<Vec<i32>> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::{testing::fill, worked::agrees};
+    use crate::worked::{agrees, fill};
     use moe::Input;
     use tasks::TextFacts;
 
