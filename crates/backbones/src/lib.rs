@@ -296,3 +296,6 @@ fn wrong(name: &str, message: impl ToString) -> ConfigError {
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+#[path = "../../bench/tests/common/worked.rs"]
+mod worked;

@@ -95,3 +95,48 @@ fn shards_share_the_work_and_see_the_whole() {
     ended(&place.run(&["run", "tiny.toml", "--runs", "whole"]), 0);
     assert_eq!(place.outcomes("runs"), place.outcomes("whole"));
 }
+
+/// A network, modules in its slots, each with a teacher of its own, and the network of both modules.
+const MODULES: &str = r#"
+seeds = [0]
+[base]
+moe.layers = "none"
+train = { steps = 4, batch = 8, warmup = 1, log_every = 2 }
+[[task]]
+task = { kind = "digits", train = 80, valid = 40, test = 40 }
+backbone = { kind = "vit", patch = 4, width = 8, depth = 2, heads = 2 }
+[[method]]
+name = "meta"
+[[method]]
+name = "other teacher"
+train.steps = 5
+[[method]]
+name = "module 0"
+backbone = { kind = "hybrid", slots = 2, slot = 0, meta = { patch = 4, width = 8, depth = 2, heads = 2 }, module = { patch = 4, width = 6, depth = 2, heads = 2 } }
+parts = [{ of = "meta", into = "meta" }]
+teacher = "meta"
+[[method]]
+name = "module 1"
+backbone = { kind = "hybrid", slots = 2, slot = 1, meta = { patch = 4, width = 8, depth = 2, heads = 2 }, module = { patch = 4, width = 6, depth = 2, heads = 2 } }
+parts = [{ of = "meta", into = "meta" }]
+teacher = "other teacher"
+[[method]]
+name = "whole"
+backbone.width = 6
+parts = [{ of = "module 0", take = "module" }, { of = "module 1", take = "module" }]
+"#;
+
+#[test]
+fn modules_of_several_teachers_are_shared_among_shards() {
+    let place = Place::with_suite(MODULES);
+    ended(&place.run(&["run", "tiny.toml", "--shard", "1/2"]), 0);
+    // The other teacher and its module, and the network that the module is in.
+    let first = place.outcomes("runs");
+    assert_eq!(first.len(), 3);
+    ended(&place.run(&["run", "tiny.toml", "--shard", "2/2"]), 0);
+    ended(&place.run(&["run", "tiny.toml", "--runs", "whole"]), 0);
+    let all = place.outcomes("runs");
+    assert_eq!(all.len(), 5);
+    assert!(first.iter().all(|run| all.contains(run)));
+    assert_eq!(all, place.outcomes("whole"));
+}

@@ -94,7 +94,7 @@ impl Evolution {
 const MOST: usize = 100_000;
 
 impl Search<'_> {
-    /// See above.
+    /// Evolutionary search with these numbers, as the head of this file has it.
     ///
     /// # Errors
     /// If the numbers do not fit, if no member keeps the limit, or if one cannot be evaluated.

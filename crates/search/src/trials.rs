@@ -24,7 +24,7 @@ pub struct Limit<'a> {
 pub struct Search<'a> {
     /// The space.
     pub space: &'a Space,
-    /// Of what is drawn.
+    /// The seed of everything that is drawn.
     pub seed: u64,
     /// What a member may cost, if something is limited.
     pub limit: Option<Limit<'a>>,
@@ -33,7 +33,7 @@ pub struct Search<'a> {
     pub evaluate: &'a mut dyn FnMut(&[Member]) -> Result<Vec<Option<f64>>, BoxError>,
     /// How many members are evaluated in one call, at most; it changes no result.
     pub at_once: usize,
-    /// What is known already.
+    /// The costs and values that are known already, to which new ones are added.
     pub history: History,
     /// Whether it is to end without an answer; asked before each draw.
     pub stop: &'a dyn Fn() -> bool,

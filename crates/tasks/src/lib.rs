@@ -25,6 +25,9 @@ mod translation_task;
 mod trivial;
 pub mod video;
 pub mod vision;
+#[cfg(test)]
+#[path = "../../bench/tests/common/worked.rs"]
+mod worked;
 
 pub use batch::{Batch, TextFacts};
 pub use data::{DataDigest, DataDir, DataError, Origin};

@@ -39,10 +39,11 @@ mod spikes;
 mod step_log;
 pub mod supernet;
 mod supervised;
-#[cfg(test)]
-mod testing;
 mod tracer;
 mod translations;
+#[cfg(test)]
+#[path = "../../bench/tests/common/worked.rs"]
+mod worked;
 
 #[cfg(test)]
 extern crate self as training;

@@ -169,7 +169,7 @@ impl LatentAttention {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::nac::{
         kernel::Kernel,
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_published_attention_between_latents() {
+    pub(crate) fn the_published_attention_between_latents() {
         let init = Init::new(0, &Device::flex());
         let salts = [vec![("norm.gamma", 41), ("norm.beta", 42)], maps(43)].concat();
         let attention = given(LatentAttention::new(widths(4), &init), &salts);
@@ -214,11 +214,15 @@ mod tests {
         let (codes, signatures) = (with(values(64, [1, 3]), &c), with(values(65, [1, 5]), &s));
         let log = kernel.forward(&mut Pass::eval(), 1, s, signatures);
         let z = r.clone() + attention.forward((r, c), (sent, codes), log);
-        near(z.narrow(1, 0, 1), &[-0.372927, -0.067509, -0.384040, 0.361119]);
+        near(
+            "attention between latents, latent 0",
+            z.narrow(1, 0, 1),
+            &[-0.372927, -0.067509, -0.384040, 0.361119],
+        );
     }
 
     #[test]
-    fn the_published_read_in() {
+    pub(crate) fn the_published_read_in() {
         let init = Init::new(0, &Device::flex());
         let norms = vec![
             ("token_norm.gamma", 70),
@@ -229,7 +233,7 @@ mod tests {
         let read_in = given(ReadIn::new(widths(3), &init), &[norms, maps(74)].concat());
         let (r, c) = (values(60, [1, 2, 4]), values(61, [2, 3]));
         let z = read_in.forward(values(90, [1, 3, 3]), r, c);
-        near(z.narrow(1, 0, 1), &[-0.312985, 0.052040, -0.493565, 0.329159]);
+        near("read-in, latent 0", z.narrow(1, 0, 1), &[-0.312985, 0.052040, -0.493565, 0.329159]);
     }
 
     #[test]

@@ -118,7 +118,7 @@ fn normalized(log: Tensor<3>) -> Tensor<3> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::nac::testing::{near, values};
 
@@ -129,17 +129,25 @@ mod tests {
     }
 
     #[test]
-    fn the_published_kernel() {
+    pub(crate) fn the_published_kernel() {
         let (s, r) = (values(30, [3, 5]), values(31, [2, 5]));
         let d = distances(r.clone(), s.clone());
-        near(d, &[0.672123, 0.788845, 1.768842, 0.452624, 1.197351, 1.012746]);
+        near(
+            "kernel, distances of 2 receivers from 3 senders",
+            d,
+            &[0.672123, 0.788845, 1.768842, 0.452624, 1.197351, 1.012746],
+        );
         let kernel = kernel(&Device::flex());
         let mut pass = Pass::eval();
         let log = kernel.log_kernel(&mut pass, 4, r.clone(), s.clone());
-        near(log, &[-0.672123, -0.788845, INF, -0.452624, INF, INF]);
+        near("kernel, log K", log, &[-0.672123, -0.788845, INF, -0.452624, INF, INF]);
         let all = Tensor::cat(vec![r, s], 0);
         let log = kernel.forward(&mut pass, 4, all.clone(), all);
-        near(log.narrow(1, 0, 1), &[-0.675489, INF, -1.347611, -1.464333, INF]);
+        near(
+            "kernel, log K normalised over all 5, row 0",
+            log.narrow(1, 0, 1),
+            &[-0.675489, INF, -1.347611, -1.464333, INF],
+        );
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl Seeder {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::nac::testing::{given, near, values};
 
@@ -135,10 +135,18 @@ mod tests {
     }
 
     #[test]
-    fn the_published_moments() {
+    pub(crate) fn the_published_moments() {
         let [mean, deviation] = seeder().moments(values(130, [2, 3]));
-        near(mean.narrow(0, 0, 1), &[-0.435463, -0.549544, 0.332771, -0.179004]);
-        near(deviation.narrow(0, 0, 1), &[1.145086, 1.148686, 1.138249, 1.056843]);
+        near(
+            "seeder, mu of code 0",
+            mean.narrow(0, 0, 1),
+            &[-0.435463, -0.549544, 0.332771, -0.179004],
+        );
+        near(
+            "seeder, sigma of code 0",
+            deviation.narrow(0, 0, 1),
+            &[1.145086, 1.148686, 1.138249, 1.056843],
+        );
     }
 
     #[test]

@@ -54,7 +54,7 @@ use attention::{LatentAttention, ReadIn, Widths};
 use graph::{DEGREE, scale_free};
 use kernel::{Kernel, TRUNCATION, distances};
 use latents::{Latents, Seeder, Set, noisy};
-use mod_fc::ModFfn;
+use mod_fc::{ModFfn, map_flops};
 use tokenizer::{GRID, STRIDE, Tokenizer, TokenizerSizes};
 
 /// Numbers of a code: our choice; in the published configuration as many as D.
@@ -283,15 +283,14 @@ impl Backbone for Nac {
     fn dense_flops(&self) -> f64 {
         let NacConfig { inputs, mediators, outputs, .. } = self.config;
         let senders = inputs + mediators;
-        let map = |map: &Linear| 2.0 * map.weight.lazy_shape().num_elements() as f64;
         let layers = self.propagators.iter().map(|layer| layer.flops(mediators, senders));
         self.tokenizer.flops(self.count)
             + self.read_in.flops(inputs, self.count)
             + inputs as f64 * self.read_in_feed_forward.flops()
             + layers.sum::<f64>()
             + self.read_out.flops(outputs, senders)
-            + outputs as f64 * map(&self.confidence)
-            + map(&self.head)
+            + outputs as f64 * map_flops(&self.confidence)
+            + map_flops(&self.head)
     }
 }
 

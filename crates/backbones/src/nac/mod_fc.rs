@@ -58,8 +58,13 @@ impl ModFc {
 
     /// Floating-point operations for a vector, and for a code.
     pub(super) fn flops(&self) -> [f64; 2] {
-        [&self.map, &self.scale].map(|map| 2.0 * map.weight.lazy_shape().num_elements() as f64)
+        [&self.map, &self.scale].map(map_flops)
     }
+}
+
+/// Floating-point operations of a linear map for a vector.
+pub(super) fn map_flops(map: &Linear) -> f64 {
+    2.0 * map.weight.lazy_shape().num_elements() as f64
 }
 
 /// A feed-forward network with codes, (3).
@@ -99,18 +104,18 @@ impl ModFfn {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::nac::testing::{given, near, values};
 
     #[test]
-    fn the_published_map() {
+    pub(crate) fn the_published_map() {
         let init = Init::new(0, &Device::flex());
         let map = ModFc::new([3, 2], 4, true, &init);
         let map = given(map, &[("map.weight", 1), ("map.bias", 2), ("scale.weight", 4)]);
         let (x, c) = (values::<2>(20, [2, 3]), values(21, [2, 4]));
         let y = map.forward(x.unsqueeze(), c);
-        near(y.narrow(1, 0, 1), &[0.581977, 0.297727]);
+        near("ModFC, row 0", y.narrow(1, 0, 1), &[0.581977, 0.297727]);
     }
 
     #[test]
@@ -129,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_published_network() {
+    pub(crate) fn the_published_network() {
         let init = Init::new(0, &Device::flex());
         let network = given(
             ModFfn::new(4, 8, 3, &init),
@@ -147,6 +152,6 @@ mod tests {
         );
         let (x, c) = (values(60, [1, 2, 4]), values(61, [2, 3]));
         let y = network.forward(x, c);
-        near(y.narrow(1, 0, 1), &[-0.206703, 0.062139, -0.436413, 0.363875]);
+        near("ModFFN, latent 0", y.narrow(1, 0, 1), &[-0.206703, 0.062139, -0.436413, 0.363875]);
     }
 }

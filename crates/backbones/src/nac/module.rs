@@ -20,7 +20,9 @@ use kernels::linear_layer;
 use moe::{Init, Input};
 
 use super::{
-    CODE, IMAGES, Nac, Propagator, attention::LatentAttention, attention::ReadIn, mod_fc::ModFfn,
+    CODE, IMAGES, Nac, Propagator,
+    attention::{LatentAttention, ReadIn},
+    mod_fc::{ModFfn, map_flops},
     tokenizer::Tokenizer,
 };
 
@@ -139,12 +141,11 @@ impl NacModule {
     pub(crate) fn dense_flops(&self, tokens: usize) -> f64 {
         let read_in = self.read_in.as_ref().map_or(0.0, |read_in| read_in.flops(1, self.count));
         let mediations = self.propagators.iter().flatten().map(|part| part.flops(tokens, tokens));
-        let map = |map: &Linear| 2.0 * map.weight.lazy_shape().num_elements() as f64;
         self.tokenizer.as_ref().map_or(0.0, |tokenizer| tokenizer.flops(self.count))
             + read_in
             + self.read_in_feed_forward.as_ref().map_or(0.0, ModFfn::flops)
             + mediations.sum::<f64>()
             + self.read_out.as_ref().map_or(0.0, |part| part.flops(1, tokens))
-            + self.head.as_ref().map_or(0.0, map)
+            + self.head.as_ref().map_or(0.0, map_flops)
     }
 }

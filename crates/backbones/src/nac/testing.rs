@@ -3,7 +3,7 @@
 use burn::{module::Module, prelude::*};
 use moe::{parameters, with_parameters};
 
-use crate::testing::fill;
+use crate::worked::{agrees, fill};
 
 /// F(salt; shape), the numbers that references were given.
 pub(super) fn values<const D: usize>(salt: u64, shape: [usize; D]) -> Tensor<D> {
@@ -25,10 +25,7 @@ pub(super) fn given<M: Module>(module: M, salts: &[(&str, u64)]) -> M {
     with_parameters(module, numbers.collect()).expect("the paths are known")
 }
 
-/// Checks a tensor to 2e-5.
-pub(super) fn near<const D: usize>(found: Tensor<D>, expected: &[f32]) {
-    let found: Vec<f32> = found.into_data().iter().collect();
-    assert_eq!(found.len(), expected.len());
-    let fits = |(a, b): (&f32, &f32)| a == b || (a - b).abs() < 2e-5;
-    assert!(found.iter().zip(expected).all(fits), "{found:?}, not {expected:?}");
+/// Checks a tensor to 2e-5, and notes it for `docs/worked-numbers.md`.
+pub(super) fn near<const D: usize>(name: &str, found: Tensor<D>, expected: &[f32]) {
+    agrees(name, &found.into_data().iter().collect::<Vec<f32>>(), expected);
 }

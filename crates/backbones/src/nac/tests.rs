@@ -4,6 +4,7 @@ use super::*;
 use crate::{
     nac::testing::values,
     testing::{library, loss_falls, spec},
+    worked::{named_tests, page_has, table},
 };
 use burn::module::Param;
 use moe::{MoeConfig, with_parameters};
@@ -39,6 +40,19 @@ fn answers(nac: &Nac) -> Vec<f32> {
 fn gap(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).fold(0.0, |most, (a, b)| most.max((a - b).abs()))
+}
+
+#[test]
+fn worked_numbers_are_those_of_the_page() {
+    let tests = named_tests![
+        crate::nac::mod_fc::tests::the_published_map,
+        crate::nac::mod_fc::tests::the_published_network,
+        crate::nac::kernel::tests::the_published_kernel,
+        crate::nac::attention::tests::the_published_attention_between_latents,
+        crate::nac::attention::tests::the_published_read_in,
+        crate::nac::latents::tests::the_published_moments,
+    ];
+    page_has("neural attentive circuits", &table(&tests));
 }
 
 #[test]

@@ -19,6 +19,7 @@ use kernels::{gelu, linear_layer};
 use moe::Init;
 use serde::{Deserialize, Serialize};
 
+use super::mod_fc::map_flops;
 use crate::{Norm, vit::cut};
 
 /// What makes tokens of an image.
@@ -88,8 +89,7 @@ impl Tokenizer {
     /// Floating-point operations for an image of `tokens` tokens.
     pub(super) fn flops(&self, tokens: usize) -> f64 {
         let cells = tokens as f64;
-        let of = |map: &Linear| 2.0 * map.weight.lazy_shape().num_elements() as f64;
-        self.patches.as_ref().map_or(0.0, |map| cells * of(map))
+        self.patches.as_ref().map_or(0.0, |map| cells * map_flops(map))
             + self.network.as_ref().map_or(0.0, |network| network.flops(cells))
     }
 }
@@ -136,10 +136,9 @@ impl Network {
     }
 
     fn flops(&self, tokens: f64) -> f64 {
-        let of = |map: &Linear| 2.0 * map.weight.lazy_shape().num_elements() as f64;
         let blocks = |blocks: &[ConvBlock]| blocks.iter().map(ConvBlock::flops).sum::<f64>();
-        let first = of(&self.stem) + blocks(&self.first);
-        tokens * (4.0 * first + of(&self.down) + blocks(&self.second))
+        let first = map_flops(&self.stem) + blocks(&self.first);
+        tokens * (4.0 * first + map_flops(&self.down) + blocks(&self.second))
     }
 }
 
@@ -180,9 +179,8 @@ impl ConvBlock {
     }
 
     fn flops(&self) -> f64 {
-        let of = |map: &Linear| map.weight.lazy_shape().num_elements();
-        let filters = self.filters.lazy_shape().num_elements();
-        2.0 * (of(&self.wide) + of(&self.narrow) + filters) as f64
+        let filters = 2.0 * self.filters.lazy_shape().num_elements() as f64;
+        map_flops(&self.wide) + map_flops(&self.narrow) + filters
     }
 }
 

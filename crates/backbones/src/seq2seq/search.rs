@@ -140,7 +140,7 @@ struct Continuation {
     score: f64,
 }
 
-/// See above.
+/// The answers of the best rank (2) by beam search, without the token that ends them.
 ///
 /// # Panics
 /// If the beam is 0.
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_has_at_most_so_many_tokens() {
+    fn an_answer_has_at_most_the_tokens_of_the_setting() {
         let rows = vec![vec![0.0, -9.0, 5.0]; 3];
         let search = BeamSearch { most: 3, ..SEARCH };
         let sources = [vec![5]];

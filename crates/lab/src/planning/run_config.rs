@@ -259,11 +259,10 @@ fn path_of(err: &ConfigError) -> String {
     let (what, key) = match err {
         ConfigError::Key { what, key, .. } => (what, key.as_str()),
         ConfigError::Unknown { what, .. } => (what, "kind"),
-        // The message begins with the key.
-        ConfigError::Invalid { what, message, .. } if *what == "moe" => {
-            (what, message.split(' ').next().unwrap_or_default())
+        // The message begins with the key if it is about one.
+        ConfigError::Invalid { what, message, .. } => {
+            (what, message.split([' ', ':']).next().unwrap_or_default())
         }
-        ConfigError::Invalid { what, .. } => (what, ""),
     };
     let table = match *what {
         "router" | "expert" => format!("moe.{what}"),
@@ -328,6 +327,10 @@ mod tests {
             err.starts_with("over.toml:2: ") && err.contains("heads = 5 does not divide"),
             "{err}"
         );
+        let err = wrong("[backbone]\nkind = \"vit\"\nheads = 5");
+        assert!(err.starts_with("over.toml:3: backbone \"vit\": heads = 5"), "{err}");
+        let err = wrong("[task]\nkind = \"digits\"\ntrain = 0");
+        assert!(err.starts_with("over.toml:3: task \"digits\": train = 0"), "{err}");
         let err = wrong("[train]\n\nlr = -1.0");
         assert!(err.starts_with("over.toml:3: lr = -1"), "{err}");
     }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, anyhow, bail, ensure};
 use backbones::Backbone;
+use report::direction;
 use search::Member;
 use training::supernet::Supernet;
 
@@ -68,7 +69,7 @@ impl<'a> Searcher<'a> {
     /// What is searched, for each seed: the method of a task, its own run, the seed.
     ///
     /// # Errors
-    /// If a value of the space is none that the method's settings can have.
+    /// If a value of the space is none that the method's settings can have, or the task has no such metric.
     pub(crate) fn bases(&mut self) -> anyhow::Result<Vec<(Base, RunSpec)>> {
         let mut bases = Vec::new();
         for task in 0..self.tasks.len() {
@@ -77,6 +78,7 @@ impl<'a> Searcher<'a> {
                     continue;
                 }
                 let base = Base { task, method };
+                self.check_metric(base)?;
                 self.check_space(base)?;
                 for seed in self.seeds.clone() {
                     bases.push((base, self.run(base, &[], seed, true)?));
@@ -85,6 +87,22 @@ impl<'a> Searcher<'a> {
         }
         bases.retain(|(_, spec)| only(vec![spec.clone()], &self.wanted).is_ok());
         Ok(bases)
+    }
+
+    /// Checks that the task has the metric by which candidates are judged.
+    fn check_metric(&mut self, base: Base) -> anyhow::Result<()> {
+        let own = self.run(base, &[], 0, true)?;
+        let (metric, _) = self.search(base).metric(&own);
+        let metrics = own.data.metrics();
+        let known = metrics.iter().copied().filter(|name| direction(name).is_some());
+        ensure!(
+            metrics.iter().any(|name| *name == metric),
+            "search: {}: metric = {metric:?}: task {:?} has no such metric; known: {}",
+            own.method,
+            own.config.task.kind,
+            known.collect::<Vec<_>>().join(", ")
+        );
+        Ok(())
     }
 
     /// Checks every value of the space of a method.
@@ -239,6 +257,15 @@ moe.router = { kind = "top-k", k = 1, weights = "softmax" }
         let mut other = source.searcher(&plugins, &data, &wanted).unwrap().unwrap();
         let err = format!("{:#}", other.bases().err().unwrap());
         assert!(err.starts_with("search: searched, ") && err.contains("k = 9"), "{err}");
+        // So is a metric that the task does not have.
+        let text: &'static str =
+            SUITE.replace("[search]\n", "[search]\nmetric = \"bleu\"\n").leak();
+        let suite = Suite { name: "s", file: "../s.toml", text, program: Program::NONE };
+        let source = Source::find("s", &[suite]).unwrap();
+        let mut other = source.searcher(&plugins, &data, &wanted).unwrap().unwrap();
+        let err = other.bases().err().unwrap().to_string();
+        let expected = "search: searched: metric = \"bleu\": task \"digits\" has no such metric; known: accuracy, loss";
+        assert_eq!(err, expected);
         let foreign = Member(json!({ "moe.router.k": 9 }).as_object().unwrap().clone());
         let err = searcher.candidate(base, &foreign, 4).err().unwrap().to_string();
         assert!(err.starts_with("s.toml:") && err.contains("k = 9"), "{err}");

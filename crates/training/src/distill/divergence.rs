@@ -41,23 +41,23 @@ pub fn divergence(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::testing::fill;
+    use crate::worked::{agrees, fill};
 
     fn scores(salt: u64, device: &Device) -> Tensor<2> {
         Tensor::from_data(TensorData::new(fill(salt, 10, 4.0), [2, 5]), device)
     }
 
     #[test]
-    fn the_published_values() {
+    pub(crate) fn the_published_values() {
         let device = Device::flex();
         let of = |reduction| {
             let found = divergence(scores(140, &device), scores(141, &device), 1.0, reduction);
             found.into_scalar::<f32>()
         };
-        assert!((of(Reduction::Elements) - 0.086_939_3).abs() < 2e-5);
-        assert!((of(Reduction::Batch) - 0.434_696_5).abs() < 2e-5);
+        agrees("KD over the number of scores", &[of(Reduction::Elements)], &[0.086_939_3]);
+        agrees("KD over the number of answers", &[of(Reduction::Batch)], &[0.434_696_5]);
     }
 
     #[test]

@@ -18,3 +18,17 @@ mod parts;
 pub use divergence::{Reduction, divergence};
 pub use objective::{Distill, DistillConfig};
 pub use parts::{Part, take_over};
+
+#[cfg(test)]
+mod tests {
+    use crate::worked::{named_tests, page_has, table};
+
+    #[test]
+    fn worked_numbers_are_those_of_the_page() {
+        let tests = named_tests![
+            crate::distill::divergence::tests::the_published_values,
+            crate::distill::objective::tests::the_published_objective,
+        ];
+        page_has("distillation", &table(&tests));
+    }
+}

@@ -94,8 +94,9 @@ fn real_rows(batch: &Batch) -> Option<Vec<i32>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::worked::{agrees, fill};
     use moe::Input;
     use tasks::TextFacts;
 
@@ -110,25 +111,24 @@ mod tests {
         assert_eq!(real_rows(&batch([1, 2])), Some(vec![0, 3, 4]));
         assert_eq!(real_rows(&Batch::new(Input::Tokens(ids.clone()), ids.clone())), None);
     }
-    use crate::testing::fill;
 
     fn scores(salt: u64) -> Tensor<2> {
         Tensor::from_data(TensorData::new(fill(salt, 10, 4.0), [2, 5]), &Device::flex())
     }
 
     #[test]
-    fn the_published_objective() {
+    pub(crate) fn the_published_objective() {
         // Labels are softmax(F(142; 2, 5)): CE is the sum of p times the negative log of the student's.
         let labels: Tensor<2> =
             Tensor::from_data(TensorData::new(fill(142, 10, 1.0), [2, 5]), &Device::flex());
         let labels = kernels::softmax(labels, 1);
         let logs = burn::tensor::activation::log_softmax(scores(140), 1);
         let loss = kernels::sum(labels * logs).neg() / 2.0;
-        assert!((loss.clone().into_scalar::<f32>() - 1.971_405_7).abs() < 2e-5);
+        agrees("CE of soft labels", &[loss.clone().into_scalar()], &[1.971_405_7]);
         let DistillConfig { tau, reduction, .. } = DistillConfig::default();
         let distance = divergence(scores(140), scores(141), tau, reduction);
-        let whole = (loss * 0.5 + distance * 0.5).into_scalar::<f32>();
-        assert!((whole - 1.029_172_5).abs() < 2e-5, "{whole}");
+        let whole = (loss * 0.5 + distance * 0.5).into_scalar();
+        agrees("(1 - alpha) CE + alpha KD, alpha = 0.5", &[whole], &[1.029_172_5]);
     }
 
     #[test]

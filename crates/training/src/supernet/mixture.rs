@@ -129,9 +129,12 @@ fn mixed(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::supernet::testing::{fill, given_linear, numbers, scaled_linear};
+    use crate::{
+        supernet::testing::{fill, given_linear, numbers, scaled_linear},
+        worked::agrees,
+    };
 
     fn set(i: u64) -> Expert {
         Expert {
@@ -174,28 +177,35 @@ mod tests {
     }
 
     #[test]
-    fn the_published_numbers_layer_wise() {
+    pub(crate) fn the_published_numbers_layer_wise() {
         let mixture = layer_wise();
         let [alpha, _] = mixture.alphas(e(), [3, 4]);
-        close(&numbers(alpha.clone()), &[0.389494, 0.610506]);
+        agrees("layer-wise, alpha", &numbers(alpha.clone()), &[0.389494, 0.610506]);
         let y = numbers(mixture.forward(&set(0), e(), x(), 4));
-        close(&y[..3], &[0.334212, -0.178984, -0.157382]);
+        agrees("layer-wise, y of token 0", &y[..3], &[0.334212, -0.178984, -0.157382]);
         // A mixture of outputs is another thing.
         let shares = numbers(alpha);
         let [a, b] = [0, 1].map(|i| numbers(set(i).forward(x(), 4)));
         let outputs: Vec<f32> =
             a.iter().zip(&b).map(|(a, b)| a * shares[0] + b * shares[1]).collect();
-        close(&outputs[..3], &[0.315651, -0.117122, -0.201356]);
+        let name = "layer-wise, a mixture of outputs in place of weights";
+        agrees(name, &outputs[..3], &[0.315651, -0.117122, -0.201356]);
     }
 
     #[test]
-    fn the_published_numbers_neuron_wise() {
+    pub(crate) fn the_published_numbers_neuron_wise() {
         let mixture = neuron_wise();
         let [first, second] = mixture.alphas(e(), [3, 4]);
-        close(&numbers(first)[..4], &[0.444234, 0.555766, 0.667486, 0.332514]);
-        close(&numbers(second.narrow(1, 0, 1)), &[0.442083, 0.444633, 0.399061]);
+        let rows = &numbers(first)[..4];
+        agrees(
+            "neuron-wise, alpha 1, rows 0 and 1",
+            rows,
+            &[0.444234, 0.555766, 0.667486, 0.332514],
+        );
+        let column = numbers(second.narrow(1, 0, 1));
+        agrees("neuron-wise, alpha 2, column 0", &column, &[0.442083, 0.444633, 0.399061]);
         let y = numbers(mixture.forward(&set(0), e(), x(), 4));
-        close(&y[..3], &[0.334977, -0.164156, -0.141920]);
+        agrees("neuron-wise, y of token 0", &y[..3], &[0.334977, -0.164156, -0.141920]);
     }
 
     #[test]

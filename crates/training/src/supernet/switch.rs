@@ -23,7 +23,7 @@
 mod balance;
 mod routes;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use burn::{module::Module, nn::Linear, prelude::*};
 use kernels::softmax;

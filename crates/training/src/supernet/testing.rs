@@ -3,7 +3,7 @@
 use burn::{nn::Linear, prelude::*};
 use moe::Init;
 
-pub(super) use crate::testing::fill;
+pub(super) use crate::worked::fill;
 
 /// A map with a matrix that is given as `[d_out, d_in]`, and a bias.
 pub(super) fn given_linear(weight: u64, bias: u64, size: [usize; 2]) -> Linear {

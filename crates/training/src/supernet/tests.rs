@@ -5,11 +5,26 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::{testing::numbers, *};
+use crate::worked::{named_tests, page_has, table};
 
 mod bottleneck;
 
 const PAIRS: Domain = Domain::Pair { vocab: 13, source: 6, target: 5 };
 const TEXT: Domain = Domain::Text { vocab: 13, length: 5 };
+
+#[test]
+fn worked_numbers_are_those_of_the_page() {
+    let switch = named_tests![
+        crate::supernet::switch::tests::the_published_numbers_at_full_size,
+        crate::supernet::switch::tests::the_published_numbers_of_a_slice,
+    ];
+    page_has("switch layer of AutoMoE", &table(&switch));
+    let mixtures = named_tests![
+        crate::supernet::mixture::tests::the_published_numbers_layer_wise,
+        crate::supernet::mixture::tests::the_published_numbers_neuron_wise,
+    ];
+    page_has("mixture of supernets", &table(&mixtures));
+}
 
 fn space() -> SupernetSpace {
     SupernetSpace {

@@ -101,8 +101,10 @@ fn check(config: &TranslationConfig) -> Result<(), ConfigError> {
     if length < 2 {
         return Err(wrong(format!("length = {length}: must be at least 2, a token and the end")));
     }
-    if batch_tokens == 0 || config.pairs == Some(0) || beam == 0 {
-        return Err(wrong("batch_tokens, pairs and beam must be at least 1".into()));
+    let counts =
+        [("batch_tokens", batch_tokens), ("pairs", config.pairs.unwrap_or(1)), ("beam", beam)];
+    if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
+        return Err(wrong(format!("{name} = 0: must be at least 1")));
     }
     if !(0.0..1.0).contains(&label_smoothing) {
         return Err(wrong(format!(

@@ -6,7 +6,7 @@ use flate2::read::MultiGzDecoder;
 use moe::ConfigError;
 use tanaka::data::EXAMPLES_SUBSET;
 
-use super::super::{files, tanaka_lm};
+use super::super::tanaka_lm;
 use crate::{DataDir, DataError, Split, data::most_unpacked};
 
 /// A sentence and what it is in another language.
@@ -19,7 +19,7 @@ pub(super) struct Pair {
 /// The pairs of `STEM.SOURCE` and `STEM.TARGET`, or of those with `.gz` behind: line by line.
 ///
 /// # Errors
-/// If a file cannot be read, is no text in UTF-8, or has an empty line, or if their numbers of lines
+/// If a file cannot be read, is empty, has an empty line or one that is not UTF-8, or if their numbers of lines
 /// differ.
 pub(super) fn read(
     data: &DataDir,
@@ -54,14 +54,26 @@ fn lines(data: &DataDir, name: &str) -> Result<(PathBuf, Vec<String>), DataError
         }
         false => (plain.clone(), data.read_path(&plain)?),
     };
-    files::checked(&path, &bytes)?;
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<String> = text.lines().map(|line| line.trim().to_string()).collect();
-    if let Some(at) = lines.iter().position(String::is_empty) {
-        let message = format!("line {} is empty: each line is a sentence", at + 1);
-        return Err(DataError::Content { path, message });
+    match sentences(&bytes) {
+        Ok(lines) => Ok((path, lines)),
+        Err(message) => Err(DataError::Content { path, message }),
     }
-    Ok((path, lines))
+}
+
+/// The lines of a text, each of them a sentence.
+fn sentences(bytes: &[u8]) -> Result<Vec<String>, String> {
+    let text = std::str::from_utf8(bytes).map_err(|err| {
+        let before = bytes[..err.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+        format!("line {} is not UTF-8 text", before + 1)
+    })?;
+    let lines: Vec<String> = text.lines().map(|line| line.trim().to_string()).collect();
+    if lines.is_empty() {
+        return Err("it is empty: each line is a sentence".into());
+    }
+    match lines.iter().position(String::is_empty) {
+        Some(at) => Err(format!("line {} is empty: each line is a sentence", at + 1)),
+        None => Ok(lines),
+    }
 }
 
 /// The lines that are read of any compressed file, and one more for each byte that it has: a line takes far more
@@ -159,8 +171,10 @@ mod tests {
         assert!(err.contains("t.de: it has 1 lines, and ") && err.contains("t.en has 2"), "{err}");
         write("t.de", b"ein Hund\n \n");
         assert!(wrong().ends_with("t.de: line 2 is empty: each line is a sentence"));
-        write("t.de", b"ein H\xfcnd\nx\n");
-        assert!(wrong().contains("t.de: not UTF-8 text, from byte 5 on"));
+        write("t.de", b"x\nein H\xfcnd\n");
+        assert!(wrong().ends_with("t.de: line 2 is not UTF-8 text"));
+        write("t.de", b"");
+        assert!(wrong().ends_with("t.de: it is empty: each line is a sentence"));
         fs::remove_file(place.path().join("t.de")).unwrap();
         write("t.de.gz", b"no gzip");
         assert!(wrong().contains("t.de.gz: it cannot be unpacked"));

@@ -172,6 +172,8 @@ fn parallel_files_of_all_three_splits() {
     let err = wrong(TranslationConfig { length: 8, ..config.clone() });
     let expected = "length = 8: all 2 training pairs are longer; the shortest has 9 tokens";
     assert!(err.contains(expected), "{err}");
+    let err = wrong(TranslationConfig { beam: 0, ..config.clone() });
+    assert!(err.contains("beam = 0: must be at least 1"), "{err}");
     let err = wrong(TranslationConfig { label_smoothing: 1.0, ..config.clone() });
     assert!(err.contains("label_smoothing = 1: must be from 0 to below 1"), "{err}");
     let err =

@@ -4,9 +4,12 @@ use moe::{RealTokens, with_parameters};
 use serde::Deserialize;
 
 use super::*;
-use crate::supernet::{
-    BalanceOver,
-    testing::{fill, given_linear, numbers},
+use crate::{
+    supernet::{
+        BalanceOver,
+        testing::{fill, given_linear, numbers},
+    },
+    worked::agrees,
 };
 
 /// The published layer: three experts, d = 4, f = 6.
@@ -34,37 +37,46 @@ fn close(found: &[f32], expected: &[f32]) {
     }
 }
 
-#[test]
-fn the_published_numbers_at_full_size() {
-    let layer = layer(&SupernetConfig { balance: 1.0, ..SupernetConfig::default() });
-    let p = softmax(front_linear(layer.router.as_ref().unwrap(), x(4), 3), 2);
-    close(&numbers(p.clone().max_dim(2)), &[0.397842, 0.512884, 0.402911]);
-    close(&numbers(p.sum_dim(0)), &[0.768167, 1.20584, 1.025993]);
-    let mut pass = Pass::eval().with_reports();
-    let y = numbers(layer.forward(&mut pass, x(4), &[6, 6, 6]));
-    close(&y[..4], &[-0.031373, -0.135067, -0.016203, -0.063701]);
-    assert_eq!(pass.reports()[0].load, [0.0, 1.0, 2.0]);
-    let balance = pass.losses()[0].1 as f32;
-    close(&[balance], &[1.085942]);
+/// The tokens of each expert of the only layer.
+fn load(pass: &Pass) -> Vec<f32> {
+    pass.reports()[0].load.iter().map(|load| *load as f32).collect()
 }
 
 #[test]
-fn the_published_numbers_of_a_slice() {
+pub(crate) fn the_published_numbers_at_full_size() {
+    let layer = layer(&SupernetConfig { balance: 1.0, ..SupernetConfig::default() });
+    let p = softmax(front_linear(layer.router.as_ref().unwrap(), x(4), 3), 2);
+    let most = numbers(p.clone().max_dim(2));
+    agrees("d = 4, f = 6, largest p of each token", &most, &[0.397842, 0.512884, 0.402911]);
+    agrees("d = 4, f = 6, sum of p", &numbers(p.sum_dim(0)), &[0.768167, 1.20584, 1.025993]);
+    let mut pass = Pass::eval().with_reports();
+    let y = numbers(layer.forward(&mut pass, x(4), &[6, 6, 6]));
+    let given = [-0.031373, -0.135067, -0.016203, -0.063701];
+    agrees("d = 4, f = 6, y of token 0", &y[..4], &given);
+    agrees("d = 4, f = 6, tokens of each expert", &load(&pass), &[0.0, 1.0, 2.0]);
+    let balance = pass.losses()[0].1 as f32;
+    agrees("d = 4, f = 6, N sum f P", &[balance], &[1.085942]);
+}
+
+#[test]
+pub(crate) fn the_published_numbers_of_a_slice() {
     let layer = layer(&SupernetConfig::default());
     let p = softmax(front_linear(layer.router.as_ref().unwrap(), x(3), 3), 2);
-    close(&numbers(p.max_dim(2)), &[0.514767, 0.378978, 0.433539]);
+    let most = numbers(p.max_dim(2));
+    agrees("d = 3, f = 2, 4, 6, largest p of each token", &most, &[0.514767, 0.378978, 0.433539]);
     let mut pass = Pass::eval().with_reports();
     let y = numbers(layer.forward(&mut pass, x(3), &[2, 4, 6]));
     let expected = [
         -0.167756, -0.096819, -0.122589, -0.098523, -0.065798, -0.093078, -0.228344, -0.121403,
         0.172487,
     ];
-    close(&y, &expected);
-    let report = &pass.reports()[0];
-    assert_eq!(report.load, [0.0, 2.0, 1.0]);
+    agrees("d = 3, f = 2, 4, 6, y", &y, &expected);
+    agrees("d = 3, f = 2, 4, 6, tokens of each expert", &load(&pass), &[0.0, 2.0, 1.0]);
     // Router 2 * 3 * 3 a token; experts 4 * 3 * width.
-    assert_eq!(report.flops, 3.0 * 18.0 + 2.0 * 48.0 + 72.0);
+    assert_eq!(pass.reports()[0].flops, 3.0 * 18.0 + 2.0 * 48.0 + 72.0);
     // An architecture of one expert is that expert, to the bit.
+    let p = softmax(front_linear(layer.router.as_ref().unwrap(), x(4), 1), 2);
+    agrees("one expert, p of each token", &numbers(p), &[1.0; 3]);
     let one = layer.forward(&mut Pass::eval(), x(4), &[5]);
     assert_eq!(one.into_data(), layer.first().forward(x(4), 5).into_data());
     // The weights of an architecture alone give the same bits.
