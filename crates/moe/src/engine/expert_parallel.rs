@@ -99,7 +99,7 @@ pub fn expert_parallel(
 ///
 /// # Panics
 /// If the plan mixes units or parameters, or the layer has other experts than those of this process.
-/// [`crate::Library::check`] has refused such routers, and whoever splits a network splits all its layers.
+/// [`crate::Library::check`] has refused such routers, and a network is split in all its layers.
 pub(super) fn of_layer(
     split: &mut SplitExperts,
     plan: &Plan,

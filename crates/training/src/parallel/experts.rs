@@ -169,7 +169,7 @@ mod tests {
         network(&*task(&Choice::of("digits")), &vit, &config())
     }
 
-    /// Output and gradient of two passes through a layer, for sequences of so many tokens.
+    /// Output and gradient of two passes through a layer, for sequences of which `real` has the lengths.
     fn through_a_layer(
         real: &[usize],
         rank: usize,

@@ -121,8 +121,8 @@ impl ProcessGroup {
         }
     }
 
-    /// Checks that `ranks` processes can split layers of so many experts ([`ProcessGroup::splits_experts`]).
-    /// The message begins with the path of the setting.
+    /// Checks that `ranks` processes can split layers of `experts` experts
+    /// ([`ProcessGroup::splits_experts`]). The message begins with the path of the setting.
     ///
     /// # Errors
     /// If they cannot share the experts equally, or the training needs all experts in one process.
