@@ -169,8 +169,9 @@ fn split_moments_change_no_bit() {
     }
 }
 
-/// All parameters and states of a run, its operations, and its loss on the validation split.
-fn numbers(setting: &Setting, ranks: usize, stops: &[(usize, usize)]) -> (Vec<f32>, f64, f64) {
+/// All parameters and states of a run, its operations, and its norms of gradients and loss on the validation
+/// split.
+fn numbers(setting: &Setting, ranks: usize, stops: &[(usize, usize)]) -> (Vec<f32>, f64, Vec<f64>) {
     let folder = tempfile::tempdir().unwrap();
     for (ranks, stop) in stops {
         let err = setting.on(*ranks, folder.path(), Some(*stop)).err().unwrap();
@@ -180,7 +181,10 @@ fn numbers(setting: &Setting, ranks: usize, stops: &[(usize, usize)]) -> (Vec<f3
     let all = moe::numbers_of(&outcome.model, |_| true).into_iter();
     let all = all.flat_map(|(_, data)| data.iter::<f32>().collect::<Vec<_>>()).collect();
     let loss = outcome.valid.metrics.iter().find(|(name, _)| *name == "loss").unwrap().1;
-    (all, outcome.flops, loss)
+    let log = fs::read_to_string(folder.path().join("metrics.csv")).unwrap();
+    let norms = log.lines().filter(|line| line.contains(",grad_norm,"));
+    let norms = norms.map(|line| line.rsplit(',').next().unwrap().parse::<f64>().unwrap());
+    (all, outcome.flops, norms.chain([loss]).collect())
 }
 
 /// Sums over the rows of an expert have another order, so the bits differ. Every unit goes where it goes in one
@@ -191,7 +195,8 @@ fn split_experts_have_the_numbers_of_one_process() {
         let mut setting = Setting { splits_experts: true, ..Setting::of(router) };
         // With a small one AdamW makes whole moves of the last bits of gradients near 0.
         setting.config.epsilon = 1e-3;
-        let (alone, flops, loss) = numbers(&setting, 1, &[]);
+        let (alone, flops, logged) = numbers(&setting, 1, &[]);
+        assert_eq!(logged.len(), 3, "two norms and a loss");
         for (ranks, stops) in
             [(2, &[][..]), (4, &[]), (4, &[(2, 3)]), (1, &[(4, 3)]), (2, &[(1, 2)])]
         {
@@ -200,7 +205,11 @@ fn split_experts_have_the_numbers_of_one_process() {
             let gaps = found.0.iter().zip(&alone).map(|(a, b)| (a - b).abs());
             let gap = gaps.fold(0.0_f32, f32::max);
             assert_eq!(found.0.len(), alone.len(), "{case}: the network is whole");
-            assert!(gap < 1e-4 && (found.2 - loss).abs() < 1e-4, "{case}: {gap} {}", found.2);
+            assert!(gap < 1e-4, "{case}: {gap}");
+            for (a, b) in found.2.iter().zip(&logged) {
+                assert!((a - b).abs() < 1e-4 * b.max(1.0), "{case}: {:?} {logged:?}", found.2);
+            }
+            assert_eq!(found.2.len(), logged.len(), "{case}");
             assert_eq!(found.1.to_bits(), flops.to_bits(), "{case}");
         }
     }

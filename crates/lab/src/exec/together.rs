@@ -311,7 +311,7 @@ name = "plain"
         let moments = can_split(&plan(&split("")).unwrap(), 2).unwrap_err().to_string();
         assert!(moments.ends_with("(moe.expert_parallel)"), "{moments}");
         // Also of one process, so that a suite is for any number of them.
-        let err = |more: &str| plan(&split(more)).map(drop).unwrap_err().to_string();
+        let err = |more: &str| format!("{:#}", plan(&split(more)).map(drop).unwrap_err());
         let soft = err("moe.router = \"soft\"\n");
         assert!(soft.contains("expert_parallel = true: the router mixes units"), "{soft}");
         let merged = err("moe.router = \"smear\"\n");
