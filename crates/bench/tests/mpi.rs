@@ -403,6 +403,45 @@ fn expert_parallelism_has_the_numbers_of_one_process() {
     }
 }
 
+/// A measure of the only run in a folder, by its split and name.
+fn measure(place: &Place, runs: &str, name: [&str; 2]) -> f64 {
+    let outcome = &place.outcomes(runs)[0].2;
+    let metrics = outcome["metrics"].as_array().expect("it has measures");
+    let found =
+        metrics.iter().find(|metric| [0, 1].map(|at| metric[at].as_str()) == name.map(Some));
+    found.and_then(|metric| metric[2].as_f64()).expect("it is measured")
+}
+
+/// A run whose experts the processes split: the numbers, and not the bits, are those of one process.
+fn experts_are_split_with_the_numbers_of_one() {
+    let suite = short("loss-free").replace("experts = 4,", "experts = 4, expert_parallel = true,");
+    let place = Place::with_suite(&suite.replace("lr = 3e-3", "lr = 3e-3, epsilon = 1e-3"));
+    ended(&alone(&place, &run("one")), 0);
+    let near = |runs: &str| {
+        for name in [["valid", "loss"], ["test", "loss"]] {
+            let gap = (measure(&place, runs, name) - measure(&place, "one", name)).abs();
+            assert!(gap < 1e-3, "{runs}, {name:?}: {gap}");
+        }
+        let flops = |runs: &str| place.outcomes(runs)[0].2["forward_flops"].as_f64();
+        assert_eq!(flops(runs), flops("one"), "every unit goes where it goes in one process");
+    };
+    ended(&output(ranks(&place, 2, &run("two"))), 0);
+    near("two");
+    // Killed, and resumed by one process: the checkpoint has all experts.
+    let mut killed = ranks(&place, 2, &run("killed"));
+    killed.env(KILL_AT, "11").env(KILL_RANK, "1");
+    assert!(!output(killed).status.success());
+    ended(&alone(&place, &run("killed")), 0);
+    near("killed");
+    let uneven = [&run("refused")[..], &["--set".into(), "moe.experts=3".into()]].concat();
+    let (out, err) = ended(&output(ranks(&place, 2, &uneven)), 2);
+    assert!(out.is_empty() && err.matches("error: ").count() == 1, "one process speaks: {err}");
+    let expected =
+        "moe.experts = 3: 2 processes cannot share them equally; possible: 1 or 3 processes";
+    assert!(err.contains(expected), "{err}");
+    assert!(!place.path("refused").exists(), "nothing was made");
+}
+
 #[allow(clippy::print_stdout, reason = "there is no harness that says what was tested")]
 fn main() -> ExitCode {
     let rounds = match std::env::args().nth(1).as_deref() {
@@ -414,7 +453,7 @@ fn main() -> ExitCode {
         killed_at_any_time_the_run_goes_on(rounds);
         return ExitCode::SUCCESS;
     }
-    let tests: [(&str, fn()); 14] = [
+    let tests: [(&str, fn()); 15] = [
         ("processes_have_the_bits_of_one", processes_have_the_bits_of_one),
         ("moments_are_split_with_the_bits_of_one", moments_are_split_with_the_bits_of_one),
         (
@@ -438,6 +477,7 @@ fn main() -> ExitCode {
             "expert_parallelism_has_the_numbers_of_one_process",
             expert_parallelism_has_the_numbers_of_one_process,
         ),
+        ("experts_are_split_with_the_numbers_of_one", experts_are_split_with_the_numbers_of_one),
     ];
     for (name, test) in tests {
         let started = Instant::now();

@@ -49,6 +49,14 @@ pub fn gathered_numbers(world: &dyn Communicator, label: &str, own: &[f32]) -> V
     theirs.iter().map(|bytes| bytes.chunks_exact(4).map(number).collect()).collect()
 }
 
+/// The numbers of all ranks, in the order of ranks, at rank 0; nothing at the others.
+pub fn gathered_by_first(world: &dyn Communicator, label: &str, own: &[f32]) -> Vec<Vec<f32>> {
+    let mut to = vec![Vec::new(); world.size()];
+    to[0] = bytes_of(own);
+    let theirs = world.all_to_all(label, to);
+    theirs.iter().map(|bytes| bytes.chunks_exact(4).map(number).collect()).collect()
+}
+
 fn bytes_of(numbers: &[f32]) -> Vec<u8> {
     numbers.iter().flat_map(|x| x.to_le_bytes()).collect()
 }
@@ -97,6 +105,21 @@ mod tests {
                 .collect();
             ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
         })
+    }
+
+    #[test]
+    fn the_first_rank_has_the_numbers_of_all() {
+        let found: Vec<Vec<f32>> = thread::scope(|scope| {
+            let start = |world: crate::Threads| {
+                scope.spawn(move || {
+                    let own = vec![world.rank() as f32; world.rank() + 1];
+                    gathered_by_first(&world, "all", &own).concat()
+                })
+            };
+            let ranks: Vec<_> = threads(3).into_iter().map(start).collect();
+            ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+        });
+        assert_eq!(found, [vec![0.0, 1.0, 1.0, 2.0, 2.0, 2.0], vec![], vec![]]);
     }
 
     #[test]

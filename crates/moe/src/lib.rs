@@ -34,7 +34,7 @@ pub use kernels::{linear, matmul, mean, read_back, softmax, sum, top_k_indices};
 pub use layer::{
     AnyResidual, BuildResidual, DynResidual, Gone, LayerCapture, Library, MoeConfig, MoeLayer,
     Placement, Pruned, RealTokens, ResidualRule, ResidualRules, ResidualSocket, RoutingProbe,
-    Shared, SharedConfig, Visit,
+    Shared, SharedConfig, Visit, expert_parameters,
 };
 pub use plugin::{
     AnyMapper, AnyVisitor, Boxed, Choice, ConfigError, Entry, Erased, Hyper, Init, NoConfig,

@@ -41,6 +41,7 @@ impl Router for MixtureOfTokens {
     const ABOUT: &'static str = "each expert works on a mixture of a few neighbouring units";
     const PAPER: &'static str = "https://arxiv.org/abs/2310.15961";
     const CAUSAL: bool = false;
+    const MIXES_UNITS: bool = true;
     /// The sets depend on the order of the units.
     const UNIT_PERMUTATION_EQUIVARIANT: bool = false;
 

@@ -46,6 +46,7 @@ impl Router for Soft {
     const ABOUT: &'static str = "slots are mixtures of units, outputs are mixtures of slots";
     const PAPER: &'static str = "https://arxiv.org/abs/2308.00951";
     const CAUSAL: bool = false;
+    const MIXES_UNITS: bool = true;
 
     fn check(config: &SoftConfig, dims: Dims) -> Result<(), String> {
         check::factor(config.factor, dims)

@@ -11,6 +11,8 @@ use burn::{
     prelude::*,
 };
 
+use crate::parallel::SplitExperts;
+
 /// Shrinks the gradients to a global norm of at most `limit`, if that is larger than 0, and gives
 /// the norm before. Nothing is read back from the device, but from the processor, which has nothing to
 /// wait for: there gradients that are short enough are left alone.
@@ -19,9 +21,19 @@ pub fn clip_global_norm<M: Module>(
     grads: &mut GradientsParams,
     limit: f64,
 ) -> Tensor<1> {
-    let mut squares = Squares { grads, sum: None };
+    clip_of_all(model, grads, limit, None)
+}
+
+/// The same where each process has a part of the experts: the norm is of the gradients of all of them.
+pub(crate) fn clip_of_all<M: Module>(
+    model: &M,
+    grads: &mut GradientsParams,
+    limit: f64,
+    split: Option<&SplitExperts>,
+) -> Tensor<1> {
+    let mut squares = Squares { grads, split, sum: None, experts: None };
     model.visit(&mut squares);
-    let norm = match squares.sum {
+    let norm = match squares.all() {
         Some(sum) => sum.sqrt(),
         None => Tensor::zeros([1], model.devices().first().unwrap_or(&Device::default())),
     };
@@ -38,14 +50,29 @@ pub fn clip_global_norm<M: Module>(
 
 struct Squares<'a> {
     grads: &'a GradientsParams,
+    split: Option<&'a SplitExperts>,
     sum: Option<Tensor<1>>,
+    /// The sum over the experts of which each process has others.
+    experts: Option<Tensor<1>>,
+}
+
+impl Squares<'_> {
+    /// The sum over the gradients of all processes.
+    fn all(self) -> Option<Tensor<1>> {
+        let Some(split) = self.split else { return self.sum };
+        let nothing = self.sum.as_ref().or(self.experts.as_ref())?.zeros_like();
+        let own = self.experts.map_or(0.0, |own| moe::read_back(own).iter::<f32>().sum());
+        Some(self.sum.unwrap_or(nothing) + split.sum(own))
+    }
 }
 
 impl ModuleVisitor for Squares<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(grad) = self.grads.get::<D>(param.id) {
             let square = kernels::sum(grad.square());
-            self.sum = Some(match self.sum.take() {
+            let experts = self.split.is_some_and(|split| split.has(param.id));
+            let sum = if experts { &mut self.experts } else { &mut self.sum };
+            *sum = Some(match sum.take() {
                 Some(sum) => sum + square,
                 None => square,
             });

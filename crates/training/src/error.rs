@@ -28,6 +28,9 @@ pub enum TrainError {
     /// `train.only` does not fit the network.
     #[error("train.only: {0}")]
     Scope(String),
+    /// The processes cannot split the experts.
+    #[error("moe.expert_parallel: {0}")]
+    Experts(String),
     /// It was stopped. A checkpoint exists.
     #[error("stopped after step {step}")]
     Stopped {

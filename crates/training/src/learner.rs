@@ -17,12 +17,12 @@ use crate::{
     Checkpoint, CheckpointError, Order, ProcessGroup, Run, TrainError,
     batch_facts::{put_batch_facts, real_examples},
     checkpoint::State,
-    clip_global_norm,
+    clip::clip_of_all,
     edit::{LocalSgd, replica},
     layer_reports::{add_reports, mean_over},
     objective::{Answered, Value},
     optimizer::optimizer_of,
-    parallel::{GradientSum, Leader, PartMetrics, agree},
+    parallel::{GradientSum, Leader, PartMetrics, SplitExperts, agree},
     pending_losses::PendingLosses,
     scope::{self, Still},
     segment_memory::SegmentMemory,
@@ -80,7 +80,7 @@ pub(crate) fn begin(
 ) -> Result<(Checkpoint, Box<dyn Learner>), TrainError> {
     let (at, own) = agree(group, begin_here(group, run, model))?;
     let leads = !group.is_alone() && group.leads();
-    Ok((at, if leads { Box::new(Leader::new(group.world.clone(), own)) } else { own }))
+    Ok((at, if leads { Box::new(Leader::new(group, own)) } else { own }))
 }
 
 /// The learner of this process.
@@ -96,14 +96,19 @@ fn begin_here(
     let group = if run.config.workers.is_some() { &whole } else { group };
     let (model, still) = scope::only(model, &run.config.only).map_err(TrainError::Scope)?;
     let fresh = Replica { still, ..Replica::new(group, run, model) };
+    if group.has_split_experts() {
+        // Of what number its layers are is seen when they are split.
+        let fits = ProcessGroup::check_experts(run.config, 0, group.world.size());
+        fits.map_err(TrainError::Experts)?;
+    }
     let guarded = run.config.spikes.is_some() || !run.config.faults.is_empty();
     Ok(match (&run.config.workers, state) {
         (None, None) if guarded => (at, Box::new(Guard::new(fresh))),
         (None, Some(state)) if guarded => (at, Box::new(Guard::new(fresh).restored(&state)?)),
-        (None, None) => (at, Box::new(fresh.with_memory(run))),
+        (None, None) => (at, Box::new(fresh.with_memory(run).with_own_experts()?)),
         (None, Some(state)) => {
             let streams = fresh.with_memory(run).resumed(&state, run.device)?;
-            (at, Box::new(streams.restored(&state)?))
+            (at, Box::new(streams.restored(&state)?.with_own_experts()?))
         }
         (Some(workers), None) => (at, Box::new(LocalSgd::new(workers, run.seed, fresh))),
         (Some(workers), Some(state)) => {
@@ -120,18 +125,20 @@ pub(crate) struct Share {
     of: usize,
     /// The processes that compute the other parts at the same time.
     world: Arc<dyn Communicator>,
+    /// Whether each of them has a part of the experts.
+    experts: bool,
 }
 
 impl Share {
     /// All of `of` parts, shared among the processes of a group.
     pub(crate) fn all(of: usize, group: &ProcessGroup) -> Self {
-        let world = group.world.clone();
-        Self { parts: (world.rank()..of).step_by(world.size()).collect(), of, world }
+        let (world, experts) = (group.world.clone(), group.has_split_experts());
+        Self { parts: (world.rank()..of).step_by(world.size()).collect(), of, world, experts }
     }
 
     /// One of `of` parts, alone.
     pub(crate) fn one(part: usize, of: usize) -> Self {
-        Self { parts: vec![part], of, world: ProcessGroup::alone().world }
+        Self { parts: vec![part], of, world: ProcessGroup::alone().world, experts: false }
     }
 
     /// The number of parts whose gradients make up the step.
@@ -142,10 +149,11 @@ impl Share {
     /// The pass of a part. The last parts of all processes end the step.
     fn pass(&self, run: &Run, step: usize, part: usize) -> Pass {
         let ends = self.parts.last() == Some(&part);
-        Pass::train(run.seed, step, step as f64 / run.config.steps as f64)
+        let pass = Pass::train(run.seed, step, step as f64 / run.config.steps as f64)
             .micro_batch(part, if ends { part + 1 } else { usize::MAX })
             .beside(&self.world)
-            .with_reports()
+            .with_reports();
+        if self.experts { pass.with_split_experts(&self.world) } else { pass }
     }
 }
 
@@ -170,6 +178,8 @@ pub(crate) struct Replica {
     pub(crate) optimizer: ModuleOptimizer,
     pending: PendingLosses,
     group: ProcessGroup,
+    /// Where each process has a part of the experts.
+    split: Option<SplitExperts>,
     /// States of parts that are not trained.
     still: Still,
     /// What its layers keep of the windows before. Workers keep nothing, nor does a network whose
@@ -186,12 +196,24 @@ impl Replica {
     fn of(group: &ProcessGroup, model: AnyBackbone, optimizer: ModuleOptimizer) -> Self {
         let (pending, memory) = (PendingLosses::default(), SegmentMemory::default());
         let still = Still::default();
-        Self { model: Some(model), optimizer, pending, group: group.clone(), still, memory }
+        let (model, group) = (Some(model), group.clone());
+        Self { model, optimizer, pending, group, split: None, still, memory }
     }
 
     /// The same, whose layers see what went before a window if the task's windows follow one another.
     fn with_memory(self, run: &Run) -> Self {
         Self { memory: SegmentMemory::over(run.task), ..self }
+    }
+
+    /// The same with the experts of this process alone, where processes split them.
+    fn with_own_experts(mut self) -> Result<Self, TrainError> {
+        if self.group.has_split_experts() {
+            let whole = self.model.take().expect(BETWEEN);
+            let split = SplitExperts::split(whole, &self.group.world);
+            let (model, split) = split.map_err(TrainError::Experts)?;
+            (self.model, self.split) = (Some(model), Some(split));
+        }
+        Ok(self)
     }
 
     /// The same, with the windows before those to come.
@@ -257,7 +279,8 @@ impl Replica {
         let parts = show.share.in_step() as f64;
         // There is something to wait for.
         let waits = run.tracer.filter(|_| show.share.world.size() > 1);
-        let mut sums = StepSums::new(&show.share);
+        let split = self.split.as_ref();
+        let mut sums = StepSums::new(&show.share, split);
         for &micro in &show.share.parts {
             sums.metrics.part();
             let batch = timed(run.tracer, Span::Data, || show.batch(now, order, micro));
@@ -282,7 +305,7 @@ impl Replica {
         let watched = step < config.watch_load;
         let (mut grads, (flops, loads, scalars)) =
             timed(waits, Span::Exchange, || sums.joined(model, watched));
-        let clip = || clip_global_norm(model, &mut grads, config.clip);
+        let clip = || clip_of_all(model, &mut grads, config.clip, split);
         let norm = timed(run.tracer, Span::Clip, clip);
         self.memory = memory;
         let load = mean_over(&loads, LayerReport::max_over_mean).filter(|_| watched);
@@ -332,9 +355,9 @@ struct StepSums<'a> {
 }
 
 impl<'a> StepSums<'a> {
-    fn new(share: &'a Share) -> Self {
+    fn new(share: &'a Share, split: Option<&SplitExperts>) -> Self {
         let (metrics, loads) = (PartMetrics::default(), Vec::new());
-        Self { share, gradient: GradientSum::new(&share.world), metrics, loads }
+        Self { share, gradient: GradientSum::new(&share.world, split), metrics, loads }
     }
 
     /// The pass, the task's loss, and the objective with the losses of the layers.
@@ -406,11 +429,16 @@ impl Learner for Replica {
     }
 
     fn network(&self) -> AnyBackbone {
-        self.model().valid()
+        match &self.split {
+            Some(split) => split.gathered(self.model()).valid(),
+            None => self.model().valid(),
+        }
     }
 
     fn save(&self, at: &Checkpoint, folder: &Path) -> Result<(), CheckpointError> {
         let memory = self.memory.bytes_of_all(&*self.group.world);
-        at.save_by(&self.group, folder, self.model(), &self.optimizer, &memory)
+        let whole = self.split.as_ref().map(|split| split.gathered(self.model()));
+        let model = whole.as_ref().unwrap_or(self.model());
+        at.save_by(&self.group, folder, model, &self.optimizer, &memory)
     }
 }

@@ -5,9 +5,13 @@ use burn::{
     optim::{ModuleOptimizer, SgdConfig, decay::WeightDecayConfig, momentum::MomentumConfig},
     prelude::*,
 };
-use moe::{PathVisitor, visit_paths};
+use moe::{PathVisitor, expert_parameters, visit_paths};
 
-use crate::{Optimizer, ProcessGroup, TrainConfig, adamw::AdamW, parallel::SplitAdamW};
+use crate::{
+    Optimizer, ProcessGroup, TrainConfig,
+    adamw::AdamW,
+    parallel::{Moved, SplitAdamW},
+};
 
 /// Whether weight decay applies to the parameter of this dotted path. It applies to matrices and
 /// embeddings, and not to biases, to the scales and shifts of norms and to the bandwidths of kernels.
@@ -31,6 +35,23 @@ pub(crate) fn optimizer_of<M: Module>(
     model: &M,
 ) -> ModuleOptimizer {
     match (config.optimizer, group.shelf()) {
+        (Optimizer::Adamw, Some(shelf)) if group.has_split_experts() => {
+            let split = |decay, moved| {
+                SplitAdamW::new(rule(config, decay), &group.world, shelf).moving(moved)
+            };
+            let experts = expert_parameters(model);
+            let spared = spared(model).into_iter();
+            let (spared_experts, spared) = spared.partition(|id| experts.contains(id));
+            // The last group of a parameter counts.
+            ModuleOptimizer::from(split(config.weight_decay, Moved::Whole))
+                .with_group(ParamGroup::from_ids(spared), split(0.0, Moved::Whole), None)
+                .with_group(
+                    ParamGroup::from_ids(experts),
+                    split(config.weight_decay, Moved::Experts),
+                    None,
+                )
+                .with_group(ParamGroup::from_ids(spared_experts), split(0.0, Moved::Experts), None)
+        }
         (Optimizer::Adamw, Some(shelf)) => {
             let split = |decay| SplitAdamW::new(rule(config, decay), &group.world, shelf);
             let spared = ParamGroup::from_ids(spared(model));

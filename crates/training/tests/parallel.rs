@@ -20,6 +20,7 @@ struct Setting {
     router: Choice,
     config: TrainConfig,
     splits_moments: bool,
+    splits_experts: bool,
 }
 
 fn vit() -> Choice {
@@ -40,8 +41,9 @@ impl Setting {
             watch_load: 3,
             ..TrainConfig::default()
         };
-        let splits_moments = false;
-        Self { task: Choice::of("digits"), backbone: vit(), router, config, splits_moments }
+        let (splits_moments, splits_experts) = (false, false);
+        let task = Choice::of("digits");
+        Self { task, backbone: vit(), router, config, splits_moments, splits_experts }
     }
 
     /// The part of one process. Only rank 0 has an outcome, or an error that matters.
@@ -58,6 +60,7 @@ impl Setting {
             experts: 4,
             router: self.router.clone(),
             expert: Choice::of("ffn").with("hidden", 8),
+            expert_parallel: self.splits_experts,
             ..MoeConfig::default()
         };
         assert_eq!(config.check(), Ok(()));
@@ -75,6 +78,7 @@ impl Setting {
         let model = network(task, &self.backbone, &moe);
         let (leads, group) = (world.rank() == 0, ProcessGroup::of(world));
         let group = if self.splits_moments { group.splits_moments() } else { group };
+        let group = if self.splits_experts { group.splits_experts() } else { group };
         if leads {
             return Some(supervised_by(&group, &run, model, &mut StopAfter::new(stop)));
         }
@@ -163,6 +167,70 @@ fn split_moments_change_no_bit() {
     {
         assert!(split.shows(ranks, stops) == alone, "{ranks} {stops:?}");
     }
+}
+
+/// All parameters and states of a run, its operations, and its norms of gradients and loss on the validation
+/// split.
+fn numbers(setting: &Setting, ranks: usize, stops: &[(usize, usize)]) -> (Vec<f32>, f64, Vec<f64>) {
+    let folder = tempfile::tempdir().unwrap();
+    for (ranks, stop) in stops {
+        let err = setting.on(*ranks, folder.path(), Some(*stop)).err().unwrap();
+        assert!(matches!(err, TrainError::Stopped { .. }), "{err}");
+    }
+    let outcome = setting.on(ranks, folder.path(), None).unwrap();
+    let all = moe::numbers_of(&outcome.model, |_| true).into_iter();
+    let all = all.flat_map(|(_, data)| data.iter::<f32>().collect::<Vec<_>>()).collect();
+    let loss = outcome.valid.metrics.iter().find(|(name, _)| *name == "loss").unwrap().1;
+    let log = fs::read_to_string(folder.path().join("metrics.csv")).unwrap();
+    let norms = log.lines().filter(|line| line.contains(",grad_norm,"));
+    let norms = norms.map(|line| line.rsplit(',').next().unwrap().parse::<f64>().unwrap());
+    (all, outcome.flops, norms.chain([loss]).collect())
+}
+
+/// Sums over the rows of an expert have another order, so the bits differ. Every unit goes where it goes in one
+/// process: the operations are the same.
+#[test]
+fn split_experts_have_the_numbers_of_one_process() {
+    for router in [Choice::of("top-k"), Choice::of("loss-free")] {
+        let mut setting = Setting { splits_experts: true, ..Setting::of(router) };
+        // With a small one AdamW makes whole moves of the last bits of gradients near 0.
+        setting.config.epsilon = 1e-3;
+        let (alone, flops, logged) = numbers(&setting, 1, &[]);
+        assert_eq!(logged.len(), 3, "two norms and a loss");
+        for (ranks, stops) in
+            [(2, &[][..]), (4, &[]), (4, &[(2, 3)]), (1, &[(4, 3)]), (2, &[(1, 2)])]
+        {
+            let found = numbers(&setting, ranks, stops);
+            let case = format!("{:?}, {ranks} ranks after {stops:?}", setting.router);
+            let gaps = found.0.iter().zip(&alone).map(|(a, b)| (a - b).abs());
+            let gap = gaps.fold(0.0_f32, f32::max);
+            assert_eq!(found.0.len(), alone.len(), "{case}: the network is whole");
+            assert!(gap < 1e-4, "{case}: {gap}");
+            for (a, b) in found.2.iter().zip(&logged) {
+                assert!((a - b).abs() < 1e-4 * b.max(1.0), "{case}: {:?} {logged:?}", found.2);
+            }
+            assert_eq!(found.2.len(), logged.len(), "{case}");
+            assert_eq!(found.1.to_bits(), flops.to_bits(), "{case}");
+        }
+    }
+}
+
+#[test]
+fn experts_that_cannot_be_split_are_refused() {
+    let err = |config: TrainConfig, experts| {
+        ProcessGroup::check_experts(&config, experts, 4).unwrap_err()
+    };
+    let default = TrainConfig::default;
+    let uneven = "moe.experts = 6: 4 processes cannot share them equally; possible: 1, 2, 3 or 6 \
+                  processes";
+    assert_eq!(err(default(), 6), uneven);
+    let sgd = TrainConfig { optimizer: training::Optimizer::Sgd, ..default() };
+    let expected = "train.optimizer = \"sgd\" is not for experts that 4 processes split";
+    assert_eq!(err(sgd.clone(), 8), expected);
+    let spikes = TrainConfig { spikes: Some(SpikesConfig::default()), ..default() };
+    assert!(err(spikes, 8).starts_with("train.spikes is not for"));
+    assert_eq!(ProcessGroup::check_experts(&sgd, 7, 1), Ok(()));
+    assert_eq!(ProcessGroup::check_experts(&default(), 8, 4), Ok(()));
 }
 
 #[test]

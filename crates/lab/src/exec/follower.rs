@@ -49,11 +49,14 @@ impl Runner<'_> {
             objective: distill.as_ref().map(|distill| distill as &dyn Objective),
             tracer: None,
         };
-        match follow(&self.group, &run, model) {
+        match follow(&self.group_of(spec), &run, model) {
             // The first process cannot begin either, says so, and goes on to the next run.
             Ok(())
             | Err(
-                TrainError::Elsewhere { .. } | TrainError::Checkpoint(_) | TrainError::Scope(_),
+                TrainError::Elsewhere { .. }
+                | TrainError::Checkpoint(_)
+                | TrainError::Scope(_)
+                | TrainError::Experts(_),
             ) => Ok(()),
             Err(other) => Err(anyhow!(other)),
         }

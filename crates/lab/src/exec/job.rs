@@ -122,11 +122,11 @@ impl Runner<'_> {
     ) -> Result<Outcome, TrainError> {
         let mut line = progress.line(spec, self.store.folder(&spec.id));
         if !self.trace {
-            return supervised_by(&self.group, run, model, &mut line);
+            return supervised_by(&self.group_of(spec), run, model, &mut line);
         }
         let (task, folder, device) = (run.task, run.folder, self.device);
         let mut watch = Tracer { watch: line, spec, task, folder, device };
-        supervised_by(&self.group, run, model, &mut watch)
+        supervised_by(&self.group_of(spec), run, model, &mut watch)
     }
 
     /// Writes down what a run ended with. It has failed if a measure is no finite number.

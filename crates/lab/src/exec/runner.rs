@@ -8,6 +8,7 @@ use training::{ProcessGroup, StepTracer};
 use super::progress::ProgressDisplay;
 use crate::{
     Plugins,
+    spec::RunSpec,
     store::{Environment, Store},
 };
 
@@ -31,4 +32,12 @@ pub(crate) struct Runner<'a> {
     pub(crate) group: ProcessGroup,
     /// Set by Ctrl-C: runs write a checkpoint and stop.
     pub(crate) stop: Arc<AtomicBool>,
+}
+
+impl Runner<'_> {
+    /// The processes of a run, which may split its experts.
+    pub(super) fn group_of(&self, spec: &RunSpec) -> ProcessGroup {
+        let group = self.group.clone();
+        if spec.config.splits_experts() { group.splits_experts() } else { group }
+    }
 }

@@ -10,13 +10,14 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail};
+use burn::prelude::*;
 use distributed::Communicator;
 use files::hex;
 use sha2::{Digest, Sha256};
 use training::{Optimizer, ProcessGroup};
 
 use crate::{
-    spec::{RunSpec, Selection, SuitePlan},
+    spec::{RunConfig, RunSpec, Selection, SuitePlan},
     store::{Environment, Store},
 };
 
@@ -148,9 +149,31 @@ fn can_have_parts(spec: &RunSpec, ranks: usize) -> anyhow::Result<()> {
 /// Checks that each run can be trained by `ranks` processes.
 pub(crate) fn can_share(suite: &SuitePlan, ranks: usize) -> anyhow::Result<()> {
     suite.possible().into_iter().try_for_each(|spec| {
-        let fits = ProcessGroup::check(&spec.config.train, ranks);
-        fits.map_err(|message| anyhow!("method {:?}: train.{message}", spec.method))
+        let fits = fits(&spec.config, ranks);
+        fits.map_err(|message| anyhow!("method {:?}: {message}", spec.method))
     })
+}
+
+/// Checks that `ranks` processes can train a run. The message begins with the path of the setting.
+fn fits(config: &RunConfig, ranks: usize) -> Result<(), String> {
+    ProcessGroup::check(&config.train, ranks).map_err(|message| format!("train.{message}"))?;
+    match config.splits_experts() {
+        true => ProcessGroup::check_experts(&config.train, config.moe.experts, ranks),
+        false => Ok(()),
+    }
+}
+
+/// Checks that rows can be exchanged from the device, where processes split experts.
+pub(crate) fn can_exchange(suite: &SuitePlan, ranks: usize, device: &Device) -> anyhow::Result<()> {
+    let specs = suite.possible();
+    match specs.iter().find(|spec| spec.config.splits_experts()) {
+        Some(spec) if ranks > 1 && !moe::kernels::on_flex(device) => bail!(
+            "method {:?}: moe.expert_parallel: {ranks} processes exchange rows from the processor's memory; \
+             use --device flex",
+            spec.method
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// Checks the same of the runs that are to be trained before them.
@@ -172,8 +195,8 @@ fn those_before_fit(spec: &RunSpec, ranks: usize, store: &Store) -> anyhow::Resu
     for before in spec.prerequisites() {
         let train = &before.config.train;
         if train.steps > 0 && store.ended(&before.id)?.is_none() {
-            let (fits, method) = (ProcessGroup::check(train, ranks), &spec.method);
-            fits.map_err(|why| anyhow!("method {method:?}: the run before it: train.{why}"))?;
+            let (fits, method) = (fits(&before.config, ranks), &spec.method);
+            fits.map_err(|why| anyhow!("method {method:?}: the run before it: {why}"))?;
         }
         those_before_fit(before, ranks, store)?;
     }
@@ -189,6 +212,9 @@ pub(crate) fn can_split(suite: &SuitePlan, ranks: usize) -> anyhow::Result<()> {
         let train = &spec.config.train;
         let why = match (&train.workers, train.optimizer) {
             (Some(_), _) => "its workers have optimizers of their own (train.workers)",
+            (None, Optimizer::Adamw) if spec.config.splits_experts() => {
+                "its experts are split with their moments already (moe.expert_parallel)"
+            }
             (None, Optimizer::Adamw) => return Ok(()),
             (None, _) => "its optimizer has no moments to split (train.optimizer)",
         };
@@ -266,6 +292,32 @@ name = "plain"
         let parts = "method \"plain\": train.accumulate = 2: 3 processes cannot share the parts equally; \
                      possible: 1 or 2 processes, or accumulate = 3 or 6";
         assert_eq!(err(&two, 3), parts);
+    }
+
+    #[test]
+    fn experts_that_processes_cannot_split_are_named() {
+        let split = |more: &str| {
+            let moe = "moe = { layers = \"all\", experts = 4, expert_parallel = true }";
+            let text = SUITE.replace("moe.layers = \"none\"", moe);
+            format!("{text}train.accumulate = 6\n{more}")
+        };
+        assert_eq!(shared(&split(""), 1), Ok(None));
+        assert_eq!(shared(&split(""), 2), Ok(None));
+        let uneven = "method \"plain\": moe.experts = 4: 3 processes cannot share them equally; possible: \
+                      1, 2 or 4 processes";
+        assert_eq!(shared(&split(""), 3).unwrap_err(), uneven);
+        let sgd = shared(&split("train.optimizer = \"sgd\"\n"), 2).unwrap_err();
+        assert!(sgd.contains("train.optimizer = \"sgd\" is not for experts that 2"), "{sgd}");
+        let moments = can_split(&plan(&split("")).unwrap(), 2).unwrap_err().to_string();
+        assert!(moments.ends_with("(moe.expert_parallel)"), "{moments}");
+        // Also of one process, so that a suite is for any number of them.
+        let err = |more: &str| format!("{:#}", plan(&split(more)).map(drop).unwrap_err());
+        let soft = err("moe.router = \"soft\"\n");
+        assert!(soft.contains("expert_parallel = true: the router mixes units"), "{soft}");
+        let merged = err("moe.router = \"smear\"\n");
+        assert!(merged.contains("the router mixes the matrices of experts"), "{merged}");
+        let narrow = err("moe.expert = \"low-rank\"\n");
+        assert!(narrow.contains("only for experts that are two or three matrices"), "{narrow}");
     }
 
     #[test]

@@ -70,6 +70,11 @@ impl RunConfig {
         Ok((!network || !layers).then_some("sees later tokens"))
     }
 
+    /// Whether several processes split its experts.
+    pub(crate) fn splits_experts(&self) -> bool {
+        self.moe.expert_parallel && self.moe.layers != Placement::NONE
+    }
+
     /// The note of tables on the router on this task, on the task, and on what its scores are of; often empty.
     pub(crate) fn note(&self, plugins: &Plugins, task: &dyn Task) -> Result<String, ConfigError> {
         let routed = self.moe.layers != Placement::NONE;

@@ -19,8 +19,8 @@ use burn::prelude::*;
 use distributed::Communicator;
 use kernels::{Carry, ExpertRow, Ffn, Rows, carry, carry_back, grouped_ffn, permute, unpermute};
 
-use super::dropless::rows_of;
-use crate::routing::Plan;
+use super::{ExpertCall, dropless::rows_of};
+use crate::routing::{Plan, SplitExperts};
 
 /// The experts of one process.
 #[derive(Clone, Debug)]
@@ -93,6 +93,30 @@ pub fn expert_parallel(
     let by: Arc<dyn Carry> = Arc::new(exchange.clone());
     let outputs = grouped_ffn(carry(leaving(&x, &rows), &by), &exchange.rows(), None, experts);
     Ok(combine(x, &rows, weights, carry_back(outputs, &by)).reshape([g, u, p]))
+}
+
+/// The same for a layer of a pass whose processes have parts of the experts.
+///
+/// # Panics
+/// If the plan mixes units or parameters, or the layer has other experts than those of this process.
+/// [`crate::Library::check`] has refused such routers, and a network is split in all its layers.
+pub(super) fn of_layer(
+    split: &mut SplitExperts,
+    plan: &Plan,
+    work: &ExpertCall,
+    payload: Tensor<3>,
+) -> Tensor<3> {
+    let shard = ExpertShard::new(split.world(), plan.n_experts());
+    let output = shard.and_then(|shard| {
+        let stack = work.stack().ok_or("experts without matrices are for one process")?;
+        match (stack.w1.dims()[0], shard.own().len()) {
+            (here, own) if here != own => Err(format!("{here} experts here, instead of {own}")),
+            _ => expert_parallel(&shard, plan, stack, split.after(payload)),
+        }
+    });
+    let output = output.unwrap_or_else(|why| panic!("moe.expert_parallel: {why}"));
+    split.before(&output);
+    output
 }
 
 /// The rows that leave; one that does not matter where there are none, since no tensor is empty.

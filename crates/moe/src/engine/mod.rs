@@ -69,6 +69,9 @@ impl Engine {
         pass: &mut Pass,
         payload: Tensor<3>,
     ) -> Tensor<3> {
+        if let Some(split) = pass.split_experts() {
+            return expert_parallel::of_layer(split, plan, work, payload);
+        }
         if let Plan::Merged { weights, segment, .. } = plan {
             return merged::run(weights, *segment, work, payload);
         }

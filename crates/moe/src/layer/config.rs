@@ -31,6 +31,10 @@ crate::config! {
         pub capacity: Capacity = Capacity::default(),
         /// The engine that executes plans.
         pub engine: Engine = Engine::Auto,
+        /// Whether the processes of a run split the experts, instead of each having all of them. One process
+        /// has all of them.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        pub expert_parallel: bool = false,
         /// The number format of the matrices of routed experts.
         #[serde(skip_serializing_if = "ExpertDtype::is_f32", alias = "storage")]
         pub expert_dtype: ExpertDtype = ExpertDtype::F32,

@@ -1,13 +1,13 @@
 //! The plug-ins that layers are built from, and checks of their settings.
 
-use burn::prelude::*;
+use burn::{module::Param, prelude::*};
 
 use super::{
     config::MoeConfig, placement::Placement, pruned::KeptExperts, residual::ResidualRules,
 };
 use crate::{
-    experts::ExpertKinds,
-    plugin::{ConfigError, Init},
+    experts::{AnyExperts, ExpertKinds},
+    plugin::{ConfigError, Init, PathVisitor, visit_paths},
     routing::{Dims, Level, Routers},
 };
 
@@ -65,6 +65,7 @@ impl Library {
         (self.routers.get(&config.router.kind)?.build.check)(&config.router, router)?;
         (self.experts.get(&config.expert.kind)?.build.check)(&config.expert, experts)?;
         self.check_stack(config, experts)?;
+        self.check_split(config, experts)?;
         if let Some(shared) = &config.shared {
             shared.check(&self.experts, experts)?;
         }
@@ -102,12 +103,59 @@ impl Library {
         }
     }
 
+    /// Checks that rows can travel to the experts, and that each expert has its own parameters, where
+    /// processes split them.
+    fn check_split(&self, config: &MoeConfig, dims: Dims) -> Result<(), ConfigError> {
+        if !config.expert_parallel {
+            return Ok(());
+        }
+        let (router, expert) = (&config.router, &config.expert);
+        let build = self.routers.get(&router.kind)?.build;
+        let mixed = [(build.mixes_units, "units"), (build.merges, "the matrices of experts")];
+        if let Some((_, what)) = mixed.iter().find(|(mixes, _)| *mixes) {
+            return Err(self.routers.invalid(
+                &router.kind,
+                format!(
+                    "expert_parallel = true: the router mixes {what}; it is for routers that send units to \
+                     experts, top-k for example"
+                ),
+            ));
+        }
+        let build = self.experts.get(&expert.kind)?.build.init;
+        let experts = build(expert, dims, &Init::new(0, &Device::flex()))?;
+        match experts.stack().is_some() && are_apart(&experts, dims.n_experts) {
+            true => Ok(()),
+            false => Err(self.experts.invalid(
+                &expert.kind,
+                "expert_parallel = true: only for experts that are two or three matrices each, as those of ffn",
+            )),
+        }
+    }
+
     /// Whether the layers are causal: no unit depends on the units after it.
     pub fn causal(&self, config: &MoeConfig) -> Result<bool, ConfigError> {
         let router = (self.routers.get(&config.router.kind)?.build.causal)(&config.router)?;
         let level = matches!(config.level, Level::Token | Level::Heads(_));
         let no_layers = config.layers == Placement::NONE;
         Ok(no_layers || (router && level && !config.capacity.sees_later_units()))
+    }
+}
+
+/// Whether every parameter has a first side of one place for each expert.
+fn are_apart(experts: &AnyExperts, n_experts: usize) -> bool {
+    let mut sides = Sides { n_experts, apart: true };
+    visit_paths(experts, &mut sides);
+    sides.apart
+}
+
+struct Sides {
+    n_experts: usize,
+    apart: bool,
+}
+
+impl PathVisitor for Sides {
+    fn visit<const D: usize>(&mut self, _: &[String], param: &Param<Tensor<D>>) {
+        self.apart &= D > 0 && param.lazy_shape()[0] == self.n_experts;
     }
 }
 

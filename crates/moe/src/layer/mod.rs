@@ -8,6 +8,7 @@ mod pruned;
 mod residual;
 mod routing_probe;
 mod shared;
+mod split;
 
 use burn::prelude::*;
 use library::dims;
@@ -24,6 +25,7 @@ pub use residual::{
 };
 pub use routing_probe::{LayerCapture, RoutingProbe};
 pub use shared::{Shared, SharedConfig};
+pub use split::expert_parameters;
 
 use crate::{
     capacity::Capacity,
@@ -95,7 +97,14 @@ impl MoeLayer {
     /// `[B, T, D] -> [B, T, D]`: the output of the experts for `x`, 0 at padding
     /// ([`crate::RealTokens`]), before the residual rule of [`MoeLayer::step`].
     pub fn forward(&self, pass: &mut Pass, x: Tensor<3>) -> Tensor<3> {
-        on_real_tokens(pass, x, |pass, x| self.forward_real(pass, x))
+        let [b, t, _] = x.dims();
+        let further = self.further_exchanges(pass, [b, t]);
+        let input = (further > 0).then(|| x.clone());
+        let mut y = on_real_tokens(pass, x, |pass, x| self.forward_real(pass, x));
+        for x in input.iter().flat_map(|x| std::iter::repeat_n(x, further)) {
+            y = self.exchange_nothing(pass, x, y);
+        }
+        y
     }
 
     /// The same where every token is real.

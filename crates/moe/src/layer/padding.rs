@@ -80,6 +80,13 @@ fn parts(pass: &Pass, [b, t]: [usize; 2]) -> Option<Vec<Part>> {
     Some(lengths.into_iter().map(part).collect())
 }
 
+/// The number of lengths of the sequences of a batch `[B, T]`, each of which is processed by itself; none if
+/// the pass does not count real tokens.
+pub(super) fn lengths(pass: &Pass, shape: [usize; 2]) -> Option<usize> {
+    pass.get::<RealTokens>()?;
+    Some(parts(pass, shape).map_or(1, |parts| parts.len()))
+}
+
 /// `forward` on the real tokens of `x`, `[B, T, D] -> [B, T, D]`.
 pub(crate) fn on_real_tokens(
     pass: &mut Pass,

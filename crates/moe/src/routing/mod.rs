@@ -9,6 +9,7 @@ mod pass;
 mod plan;
 mod reports;
 mod router;
+mod split_experts;
 mod view;
 
 pub(crate) use by_input::by_input;
@@ -21,3 +22,4 @@ pub use pass::{
 pub(crate) use plan::to_host;
 pub use plan::{Plan, counts, one_hot, top_k};
 pub use router::{AnyRouter, BuildRouter, Dims, DynRouter, Router, RouterSocket, Routers};
+pub(crate) use split_experts::SplitExperts;

@@ -14,6 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use super::{
     beside::Beside,
     reports::{Later, Reports},
+    split_experts::SplitExperts,
 };
 use crate::{plugin::stable_hash, routing::LayerReport};
 
@@ -33,6 +34,8 @@ pub struct Pass {
     layers: usize,
     /// The other processes, where the parts of a step are computed at once.
     beside: Option<Beside>,
+    /// The processes that have the experts, where none has all of them.
+    split: Option<SplitExperts>,
     /// Router state for later layers, for each part of a padded batch.
     parts: Vec<HashMap<TypeId, Box<dyn Any>>>,
 }
@@ -114,6 +117,7 @@ impl Pass {
             reports: None,
             layers: 0,
             beside: None,
+            split: None,
             parts: Vec::new(),
         }
     }
@@ -123,6 +127,18 @@ impl Pass {
     pub fn beside(mut self, world: &Arc<dyn Communicator>) -> Self {
         self.beside = Beside::of(world);
         self
+    }
+
+    /// The same pass where each process of `world` has a part of the experts of every layer: rows are
+    /// exchanged between them. All of them have to make it, forward and backward.
+    pub fn with_split_experts(mut self, world: &Arc<dyn Communicator>) -> Self {
+        self.split = SplitExperts::of(world);
+        self
+    }
+
+    /// See [`Pass::with_split_experts`].
+    pub(crate) fn split_experts(&mut self) -> Option<&mut SplitExperts> {
+        self.split.as_mut()
     }
 
     /// Asks the MoE layers to report how they routed; it costs read-backs for each layer, where units choose

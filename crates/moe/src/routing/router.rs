@@ -45,6 +45,10 @@ pub trait Router: Module + Sync + 'static {
     /// Whether it mixes the experts' parameters ([`Plan::Merged`]), which must then have equal shapes.
     const MERGES: bool = false;
 
+    /// Whether experts work on mixtures of units ([`Plan::Soft`]), so that no row of work is of one unit. The
+    /// conformance suite probes it.
+    const MIXES_UNITS: bool = false;
+
     /// A note under tables of results on images; often empty.
     const ON_IMAGES: &'static str = "";
 
@@ -115,6 +119,8 @@ pub struct BuildRouter {
     pub causal: fn(&Choice) -> Result<bool, ConfigError>,
     /// See [`Router::MERGES`].
     pub merges: bool,
+    /// See [`Router::MIXES_UNITS`].
+    pub mixes_units: bool,
     /// See [`Router::EXPERT_PERMUTATION_EQUIVARIANT`].
     pub alike: bool,
     /// See [`Router::UNIT_PERMUTATION_EQUIVARIANT`].
@@ -135,6 +141,7 @@ impl Routers {
             causal: |choice| Ok(R::causal(&read::<R::Config>("router", choice)?)),
             on_images: R::ON_IMAGES,
             merges: R::MERGES,
+            mixes_units: R::MIXES_UNITS,
             alike: R::EXPERT_PERMUTATION_EQUIVARIANT,
             equivariant: R::UNIT_PERMUTATION_EQUIVARIANT,
             check: |choice, dims| checked::<R>(choice, dims).map(drop),

@@ -24,7 +24,12 @@ fn one(subject: &Subject, setup: Setup, training: bool) -> Result<(), String> {
     let (mut pass, x) = subject.input(setup, training);
     let (units, _) = setup.level.view(&pass, x.clone());
     let [g, u, _] = units.dims();
-    well_formed(&layer.router.route(&mut pass, units), [g, u])?;
+    let plan = layer.router.route(&mut pass, units);
+    well_formed(&plan, [g, u])?;
+    let (mixes, promised) = (matches!(plan, Plan::Soft { .. }), subject.promises()?.mixes_units);
+    if mixes != promised {
+        return Err(format!("the plan mixes units: {mixes}, MIXES_UNITS is {promised}"));
+    }
     let (mut pass, _) = subject.input(setup, training);
     let y = layer.forward(&mut pass, x.clone());
     if y.dims() != x.dims() {

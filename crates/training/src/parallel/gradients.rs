@@ -10,6 +10,8 @@ use burn::{
 };
 use distributed::{Chunks, Communicator, add_in_order, gathered_numbers};
 
+use super::SplitExperts;
+
 /// Adds to a number without a change of any bit, of -0 and of 0 too.
 const NOTHING: f32 = -0.0;
 
@@ -25,32 +27,42 @@ pub(crate) enum GradientSum {
         sum: Vec<f32>,
         /// For each parameter whether any part has had a gradient for it.
         there: Vec<bool>,
+        /// Where each process has a part of the experts: their gradients are exchanged within the passes.
+        split: Option<SplitExperts>,
+        /// The sum of the gradients of the experts here.
+        experts: GradientsAccumulator<AnyBackbone>,
     },
 }
 
 impl GradientSum {
-    pub(crate) fn new(world: &Arc<dyn Communicator>) -> Self {
+    pub(crate) fn new(world: &Arc<dyn Communicator>, split: Option<&SplitExperts>) -> Self {
         match world.size() {
             1 => Self::Alone(GradientsAccumulator::new()),
             _ => {
                 let (own, sum, there) = (Vec::new(), Vec::new(), Vec::new());
-                Self::Shared { world: world.clone(), own, sum, there }
+                let (split, experts) = (split.cloned(), GradientsAccumulator::new());
+                Self::Shared { world: world.clone(), own, sum, there, split, experts }
             }
         }
     }
 
     /// Adds the gradients of a pass over a part.
-    pub(crate) fn add(&mut self, model: &AnyBackbone, grads: GradientsParams) {
+    pub(crate) fn add(&mut self, model: &AnyBackbone, mut grads: GradientsParams) {
         match self {
             Self::Alone(sum) => sum.accumulate(model, grads),
-            Self::Shared { own, .. } => own.push(Flat::of(model, &grads)),
+            Self::Shared { own, split, experts, .. } => {
+                if let Some(split) = split {
+                    experts.accumulate(model, split.taken(model, &mut grads));
+                }
+                own.push(Flat::of(model, &grads, split.as_ref()));
+            }
         }
     }
 
     /// Adds those of the parts that the other processes have at the time, all in the order of ranks, and the
     /// passes over a part one after the other. All processes call it after as many passes.
     pub(crate) fn exchange(&mut self) {
-        if let Self::Shared { world, own, sum, there } = self {
+        if let Self::Shared { world, own, sum, there, .. } = self {
             let passes = std::mem::take(own);
             let numbers: Vec<&[f32]> = passes.iter().map(|pass| &pass.numbers[..]).collect();
             let length = numbers.first().map_or(0, |numbers| numbers.len());
@@ -69,10 +81,10 @@ impl GradientSum {
     pub(crate) fn total(self, model: &AnyBackbone) -> GradientsParams {
         match self {
             Self::Alone(mut sum) => sum.grads(),
-            Self::Shared { world, sum, there, .. } => {
+            Self::Shared { world, sum, there, split, mut experts, .. } => {
                 let numbers = gathered_numbers(&*world, "sums of gradients", &sum).concat();
-                let grads = GradientsParams::new();
-                let mut cut = Cut { numbers: &numbers, there: &there, grads };
+                let (grads, split) = (experts.grads(), split.as_ref());
+                let mut cut = Cut { numbers: &numbers, there: &there, grads, split };
                 model.visit(&mut cut);
                 cut.grads
             }
@@ -80,7 +92,8 @@ impl GradientSum {
     }
 }
 
-/// The gradients of a network in the order of its parameters, [`NOTHING`] where there are none.
+/// The gradients of a network in the order of its parameters, [`NOTHING`] where there are none; without
+/// parameters of which each process has a part.
 #[derive(Default)]
 pub(crate) struct Flat {
     numbers: Vec<f32>,
@@ -89,8 +102,8 @@ pub(crate) struct Flat {
 }
 
 impl Flat {
-    fn of(model: &AnyBackbone, grads: &GradientsParams) -> Self {
-        let mut visitor = Flatten { grads, flat: Self::default() };
+    fn of(model: &AnyBackbone, grads: &GradientsParams, split: Option<&SplitExperts>) -> Self {
+        let mut visitor = Flatten { grads, flat: Self::default(), split };
         model.visit(&mut visitor);
         visitor.flat
     }
@@ -108,12 +121,13 @@ fn any(passes: &[Flat]) -> Vec<u8> {
 struct Flatten<'a> {
     grads: &'a GradientsParams,
     flat: Flat,
+    split: Option<&'a SplitExperts>,
 }
 
 impl ModuleVisitor for Flatten<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let value = param.val();
-        if !value.is_require_grad() {
+        if !value.is_require_grad() || self.split.is_some_and(|split| split.has(param.id)) {
             return;
         }
         let grad = self.grads.get::<D>(param.id);
@@ -132,12 +146,13 @@ struct Cut<'a> {
     numbers: &'a [f32],
     there: &'a [bool],
     grads: GradientsParams,
+    split: Option<&'a SplitExperts>,
 }
 
 impl ModuleVisitor for Cut<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let value = param.val();
-        if !value.is_require_grad() {
+        if !value.is_require_grad() || self.split.is_some_and(|split| split.has(param.id)) {
             return;
         }
         let (own, rest) = self.numbers.split_at(value.shape().num_elements());

@@ -1,9 +1,8 @@
 //! The process that leads, and those that follow it.
 
-use std::{fs, io, path::Path, sync::Arc};
+use std::{fs, io, path::Path};
 
 use backbones::AnyBackbone;
-use distributed::Communicator;
 
 use super::{ProcessGroup, pack, unpack};
 use crate::{
@@ -15,9 +14,14 @@ use crate::{
 /// What the others are to do.
 #[derive(Clone, Copy)]
 enum Command {
-    Step { step: u64, logs: bool },
+    Step {
+        step: u64,
+        logs: bool,
+    },
     Read,
     Save,
+    /// To give rank 0 the parts of the network that it does not have.
+    Gather,
     End,
 }
 
@@ -27,7 +31,8 @@ impl Command {
             Self::Step { step, logs } => [&[0, u8::from(logs)], &step.to_le_bytes()[..]].concat(),
             Self::Read => vec![1],
             Self::Save => vec![2],
-            Self::End => vec![3],
+            Self::Gather => vec![3],
+            Self::End => vec![4],
         }
     }
 
@@ -39,6 +44,7 @@ impl Command {
             }
             [1] => Self::Read,
             [2] => Self::Save,
+            [3] => Self::Gather,
             _ => Self::End,
         }
     }
@@ -46,17 +52,17 @@ impl Command {
 
 /// The learner of the process that leads: the others do what it does.
 pub(crate) struct Leader {
-    world: Arc<dyn Communicator>,
+    group: ProcessGroup,
     own: Box<dyn Learner>,
 }
 
 impl Leader {
-    pub(crate) fn new(world: Arc<dyn Communicator>, own: Box<dyn Learner>) -> Self {
-        Self { world, own }
+    pub(crate) fn new(group: &ProcessGroup, own: Box<dyn Learner>) -> Self {
+        Self { group: group.clone(), own }
     }
 
     fn say(&self, command: Command) {
-        self.world.broadcast(&command.bytes());
+        self.group.world.broadcast(&command.bytes());
     }
 }
 
@@ -81,6 +87,9 @@ impl Learner for Leader {
     }
 
     fn network(&self) -> AnyBackbone {
+        if self.group.has_split_experts() {
+            self.say(Command::Gather);
+        }
         self.own.network()
     }
 
@@ -114,6 +123,7 @@ pub fn follow(group: &ProcessGroup, run: &Run, model: AnyBackbone) -> Result<(),
             // Rank 0 has the same error, and ends the run.
             Command::Read => drop(learner.read(&mut (0.0, 0))),
             Command::Save => learner.save(&Checkpoint::default(), run.folder)?,
+            Command::Gather => drop(learner.network()),
             Command::End => return Ok(()),
         }
     }

@@ -16,6 +16,7 @@
 //! What differs: gradients are gathered as a whole after their sum, since the bits of their norm are those
 //! of one process.
 
+mod experts;
 mod gradients;
 mod lead;
 mod moments;
@@ -26,14 +27,15 @@ use std::sync::Arc;
 
 use distributed::{Alone, Communicator};
 
+pub(crate) use experts::SplitExperts;
 pub(crate) use gradients::GradientSum;
 pub use lead::follow;
 pub(crate) use lead::{Leader, agree};
-pub(crate) use moments::{Shelf, SplitAdamW};
+pub(crate) use moments::{Moved, Shelf, SplitAdamW};
 pub(crate) use pack::{pack, unpack};
 pub(crate) use part_metrics::PartMetrics;
 
-use crate::TrainConfig;
+use crate::{Optimizer, TrainConfig};
 
 /// The processes of a run.
 #[derive(Clone, Debug)]
@@ -42,6 +44,8 @@ pub struct ProcessGroup {
     pub world: Arc<dyn Communicator>,
     /// Where each has a part of AdamW's moments only, and not all of them.
     moments: Option<Arc<Shelf>>,
+    /// Whether each has a part of the experts, and the moments of these.
+    experts: bool,
 }
 
 impl ProcessGroup {
@@ -52,13 +56,24 @@ impl ProcessGroup {
 
     /// All processes, each with the whole network and all of the optimizer's moments.
     pub fn of(world: Arc<dyn Communicator>) -> Self {
-        Self { world, moments: None }
+        Self { world, moments: None, experts: false }
     }
 
     /// The same with a part of AdamW's moments at each process.
     pub fn splits_moments(self) -> Self {
         let moments = (!self.is_alone()).then(Arc::default);
         Self { moments, ..self }
+    }
+
+    /// The same with a part of the experts of every layer at each process, and of their moments.
+    pub fn splits_experts(self) -> Self {
+        let experts = !self.is_alone();
+        Self { moments: experts.then(Arc::default), experts, ..self }
+    }
+
+    /// Whether each process has a part of the experts.
+    pub(crate) fn has_split_experts(&self) -> bool {
+        self.experts
     }
 
     /// Where the moments become whole, if they are split.
@@ -103,6 +118,30 @@ impl ProcessGroup {
                 ))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Checks that `ranks` processes can split layers of `experts` experts
+    /// ([`ProcessGroup::splits_experts`]). The message begins with the path of the setting.
+    ///
+    /// # Errors
+    /// If they cannot share the experts equally, or the training needs all experts in one process.
+    pub fn check_experts(config: &TrainConfig, experts: usize, ranks: usize) -> Result<(), String> {
+        let apart = [
+            ("train.workers", config.workers.is_some()),
+            ("train.spikes", config.spikes.is_some()),
+            ("train.faults", !config.faults.is_empty()),
+            ("train.optimizer = \"sgd\"", config.optimizer != Optimizer::Adamw),
+        ];
+        if let Some((key, _)) = apart.iter().find(|(_, given)| ranks > 1 && *given) {
+            return Err(format!("{key} is not for experts that {ranks} processes split"));
+        }
+        match experts.is_multiple_of(ranks) {
+            true => Ok(()),
+            false => Err(format!(
+                "moe.experts = {experts}: {ranks} processes cannot share them equally; possible: {}",
+                processes(experts)
+            )),
         }
     }
 

@@ -71,17 +71,61 @@ impl Shelf {
 /// Parameters with fewer numbers have their moments everywhere: they are not worth a message.
 const SMALL: usize = 1024;
 
-/// AdamW on the chunk of this process.
+/// The part of a parameter that an optimizer moves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moved {
+    /// The chunk of this process, of a parameter that it has as a whole.
+    Chunk,
+    /// All of it, as every other process does.
+    Whole,
+    /// All that this process has of it: its experts.
+    Experts,
+}
+
+/// AdamW on the part of this process.
 #[derive(Clone)]
 pub(crate) struct SplitAdamW {
     rule: AdamW,
     world: Arc<dyn Communicator>,
     shelf: Arc<Shelf>,
+    moved: Moved,
 }
 
 impl SplitAdamW {
     pub(crate) fn new(rule: AdamW, world: &Arc<dyn Communicator>, shelf: &Arc<Shelf>) -> Self {
-        Self { rule, world: world.clone(), shelf: shelf.clone() }
+        Self { rule, world: world.clone(), shelf: shelf.clone(), moved: Moved::Chunk }
+    }
+
+    /// The same on another part of a parameter.
+    pub(crate) fn moving(self, moved: Moved) -> Self {
+        Self { moved, ..self }
+    }
+
+    /// A step on the experts of this process.
+    fn step_on_experts<const D: usize>(
+        &self,
+        lr: LearningRate,
+        tensor: Tensor<D>,
+        grad: Tensor<D>,
+        state: Option<SplitState<D>>,
+    ) -> (Tensor<D>, Option<SplitState<D>>) {
+        let mut shape = tensor.dims();
+        let each = shape[0];
+        shape[0] *= self.world.size();
+        let state = state.map(|state| self.own_experts(state, each));
+        let (tensor, state) = self.rule.step(lr, tensor, grad, state);
+        let shelf = Some(self.shelf.clone());
+        (tensor, state.map(|whole| SplitState { whole, split: true, shape, shelf }))
+    }
+
+    /// The moments of this process's experts, `each` in number; a checkpoint has those of all.
+    fn own_experts<const D: usize>(&self, state: SplitState<D>, each: usize) -> AdamWState<D> {
+        if state.split {
+            return state.whole;
+        }
+        let AdaptiveMomentumState { time, moment_1, moment_2, .. } = state.whole.momentum;
+        let cut = |all: Tensor<D>| copy(&all.narrow(0, self.world.rank() * each, each));
+        AdamWState::new(AdaptiveMomentumState::new(time, cut(moment_1), cut(moment_2)))
     }
 
     /// The moments of this process's chunk of a parameter of shape `shape`.
@@ -98,18 +142,18 @@ impl SplitAdamW {
 }
 
 /// Numbers in a memory of their own: a view would keep the whole tensor.
-fn copy(view: &Tensor<1>) -> Tensor<1> {
+fn copy<const D: usize>(view: &Tensor<D>) -> Tensor<D> {
     Tensor::from_data(view.to_data(), &view.device())
 }
 
 /// The moments of a parameter.
 #[derive(Clone)]
 pub(crate) struct SplitState<const D: usize> {
-    /// All of them; or the chunk, as `[n, 1, 1, ...]`.
+    /// All of them; or the chunk, as `[n, 1, 1, ...]`; or those of the experts here.
     whole: AdamWState<D>,
     /// Whether it is a chunk.
     split: bool,
-    /// The shape of the parameter.
+    /// The shape of the whole parameter.
     shape: [usize; D],
     /// Where chunks become whole.
     shelf: Option<Arc<Shelf>>,
@@ -167,7 +211,10 @@ impl Optimizer for SplitAdamW {
         state: Option<SplitState<D>>,
     ) -> (Tensor<D>, Option<SplitState<D>>) {
         let (shape, n) = (tensor.dims(), tensor.shape().num_elements());
-        if n < SMALL || D == 0 {
+        if self.moved == Moved::Experts {
+            return self.step_on_experts(lr, tensor, grad, state);
+        }
+        if self.moved == Moved::Whole || n < SMALL || D == 0 {
             let (tensor, state) = self.rule.step(lr, tensor, grad, state.map(|state| state.whole));
             return (
                 tensor,
@@ -188,5 +235,86 @@ impl Optimizer for SplitAdamW {
     fn to_device<const D: usize>(mut state: SplitState<D>, device: &Device) -> SplitState<D> {
         state.whole.momentum = state.whole.momentum.to_device(device);
         state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optimizer::adamw;
+    use burn::{
+        module::{Module, Param},
+        optim::{GradientsParams, ModuleOptimizer},
+    };
+    use distributed::threads;
+    use moe::Init;
+    use std::thread;
+
+    /// Two experts for each of two processes.
+    #[derive(Module, Debug)]
+    struct Net {
+        w: Param<Tensor<3>>,
+    }
+
+    /// The experts in a range, moved `steps` times; each number has a gradient of its own.
+    fn moved(
+        mut optimizer: ModuleOptimizer,
+        experts: std::ops::Range<usize>,
+        steps: usize,
+    ) -> (Net, ModuleOptimizer) {
+        let init = Init::new(0, &Device::flex().autodiff());
+        let (w, x) = (init.normal("w", [4, 3, 5], 1.0), init.normal("x", [4, 3, 5], 1.0).val());
+        let cut = |all: Tensor<3>| copy(&all.detach().slice([experts.clone()]));
+        let mut net = Net { w: w.map(|w| cut(w).require_grad()) };
+        for _ in 0..steps {
+            let loss = (net.w.val().square() * cut(x.clone())).sum();
+            let grads = GradientsParams::from_grads(loss.backward(), &net);
+            net = optimizer.step(0.1, net, grads);
+        }
+        (net, optimizer)
+    }
+
+    fn numbers(net: &Net) -> Vec<f32> {
+        net.w.val().into_data().iter::<f32>().collect()
+    }
+
+    #[test]
+    fn moments_of_experts_are_apart_and_whole_in_the_record() {
+        let config = crate::TrainConfig::default();
+        let (init, whole) = (Init::new(0, &Device::flex()), 0..4);
+        let fresh = || adamw(&config, &init.linear("l", 1, 1, false));
+        let (net, optimizer) = moved(fresh(), whole, 3);
+        let expected = optimizer.into_bytes().expect("it is written");
+        let found: Vec<_> = thread::scope(|scope| {
+            let start = |world| {
+                scope.spawn(move || {
+                    let world: Arc<dyn Communicator> = Arc::new(world);
+                    let (shelf, rank) = (Arc::<Shelf>::default(), world.rank());
+                    let config = crate::TrainConfig::default();
+                    let rule = AdamW {
+                        betas: [config.beta1, config.beta2].map(|beta| beta as f32),
+                        epsilon: config.epsilon as f32,
+                        decay: config.weight_decay as f32,
+                    };
+                    let rule = SplitAdamW::new(rule, &world, &shelf).moving(Moved::Experts);
+                    let (net, optimizer) = moved(rule.into(), 2 * rank..2 * rank + 2, 3);
+                    optimizer.to_record();
+                    let here: usize = shelf.chunks().values().flatten().map(Vec::len).sum();
+                    shelf.exchange(&*world);
+                    let record =
+                        (rank == 0).then(|| optimizer.into_bytes().expect("it is written"));
+                    (numbers(&net), here, record)
+                })
+            };
+            let ranks: Vec<_> = threads(2).into_iter().map(start).collect();
+            ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
+        });
+        let all: Vec<f32> = found.iter().flat_map(|(numbers, ..)| numbers.clone()).collect();
+        assert_eq!(all, numbers(&net));
+        assert!(
+            found.iter().all(|(_, here, _)| *here == 2 * 2 * 3 * 5),
+            "two moments of two experts"
+        );
+        assert!(found[0].2.as_ref() == Some(&expected), "the record is that of one process");
     }
 }

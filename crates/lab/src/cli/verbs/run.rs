@@ -304,7 +304,8 @@ impl RunOptions {
         let is_new = session.leads() && !runs.exists();
         let opened = together::agree(world, self.open(session)).and_then(|(device, store)| {
             together::all_see(world, runs)?;
-            let fits = together::can_share_those_before(suite, world.size(), &store);
+            let fits = together::can_share_those_before(suite, world.size(), &store)
+                .and_then(|()| together::can_exchange(suite, world.size(), &device));
             together::agree(world, fits).map(|()| (device, store))
         });
         if opened.is_err() && is_new {

@@ -1,0 +1,38 @@
+//! A pass in which each process has a part of the experts of every layer.
+
+use std::sync::Arc;
+
+use burn::prelude::*;
+use distributed::Communicator;
+
+/// The processes that have the experts, and the order of the exchanges between them.
+pub(crate) struct SplitExperts {
+    world: Arc<dyn Communicator>,
+    /// 0, computed from the output of the exchange before.
+    tie: Option<Tensor<1>>,
+}
+
+impl SplitExperts {
+    /// What a pass keeps of the processes of `world`; none if its own is the only one.
+    pub(crate) fn of(world: &Arc<dyn Communicator>) -> Option<Self> {
+        (world.size() > 1).then(|| Self { world: world.clone(), tie: None })
+    }
+
+    pub(crate) fn world(&self) -> &Arc<dyn Communicator> {
+        &self.world
+    }
+
+    /// The input of an exchange, which depends on the exchange before. So the backward pass makes the
+    /// exchanges in reverse order in every process, also those that do not depend on each other otherwise.
+    pub(crate) fn after(&self, payload: Tensor<3>) -> Tensor<3> {
+        match &self.tie {
+            Some(tie) => payload + tie.clone().reshape([1, 1, 1]),
+            None => payload,
+        }
+    }
+
+    /// Keeps the output of an exchange for the next one.
+    pub(crate) fn before(&mut self, output: &Tensor<3>) {
+        self.tie = Some(output.clone().slice([0..1, 0..1, 0..1]).reshape([1]) * 0.0);
+    }
+}
