@@ -247,21 +247,26 @@ fn weight_map(folder: &Path, index: &str) -> anyhow::Result<BTreeMap<String, Str
 
 /// The most bytes of `config.json` and of an index, which has a line for each tensor.
 const MOST_JSON: u64 = 100 << 20;
-/// The most memory that their values may take.
+/// The most memory that the values of a JSON text may take.
 const MOST_MEMORY: u64 = 1 << 30;
 
+/// The table of a JSON file.
 fn table(path: &Path) -> anyhow::Result<Map<String, Value>> {
-    let text = read_regular(path, MOST_JSON).with_context(|| path.display().to_string())?;
-    let memory = json_memory(&text);
+    let read = || json_table(&read_regular(path, MOST_JSON)?);
+    read().with_context(|| path.display().to_string())
+}
+
+/// The table of a JSON text, which has no key twice and takes little memory.
+pub(crate) fn json_table(text: &[u8]) -> anyhow::Result<Map<String, Value>> {
+    let memory = json_memory(text);
     ensure!(
         memory <= MOST_MEMORY,
-        "{}: its JSON could take {memory} bytes of memory; at most {MOST_MEMORY} are taken",
-        path.display()
+        "its JSON could take {memory} bytes of memory; at most {MOST_MEMORY} are taken"
     );
-    if let Some(key) = repeated_key(&text) {
-        bail!("{}: {key} is there twice", path.display());
+    if let Some(key) = repeated_key(text) {
+        bail!("{key} is there twice");
     }
-    serde_json::from_slice(&text).map_err(|err| anyhow!("{}: {err}", path.display()))
+    Ok(serde_json::from_slice(text)?)
 }
 
 #[cfg(test)]

@@ -3,10 +3,13 @@
 //!
 //! Layout: the length of the header as 8 bytes (little endian), the header as JSON, the numbers. The tensors
 //! cover the numbers without gap or overlap.
+//!
+//! The entries of the header are those of the crate `safetensors`. Its checks of the whole (`Metadata`) need the
+//! numbers in memory, tell holes from overlaps by no message, and take the last of two tensors of one name, so
+//! the checks here are our own; GGUF files have the same.
 
 use std::{
     collections::BTreeMap,
-    fmt,
     fs::File,
     io::{Read, Seek, SeekFrom},
     ops::Range,
@@ -14,12 +17,11 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail, ensure};
-use serde::{
-    Deserialize,
-    de::{Deserializer, IgnoredAny, MapAccess, Visitor},
-};
+use safetensors::tensor::TensorInfo;
+use serde_json::Value;
 
 use crate::{
+    checkpoint::json_table,
     dtype::Dtype,
     view::{View, copy},
 };
@@ -153,13 +155,7 @@ impl Shard {
         );
         let mut header = vec![0; length as usize];
         file.read_exact(&mut header)?;
-        let header: Header = serde_json::from_slice(&header)
-            .map_err(|err| anyhow!("its header is damaged: {err}"))?;
-        let tensors = header.0.into_iter().map(|(name, entry)| {
-            let stored = stored(entry).with_context(|| format!("tensor {name}"))?;
-            Ok((name, stored))
-        });
-        let tensors = tensors.collect::<anyhow::Result<Vec<_>>>()?;
+        let tensors = entries(&header)?;
         covered(&tensors, size - 8 - length, 1)?;
         let tensors = tensors.into_iter().collect();
         Ok(Self { path: path.into(), numbers: Numbers::From(file, 8 + length), tensors })
@@ -185,50 +181,24 @@ impl Shard {
     }
 }
 
-/// The entries of a header, all of different names.
-struct Header(Vec<(String, Entry)>);
-
-#[derive(Deserialize)]
-struct Entry {
-    dtype: String,
-    shape: Vec<usize>,
-    data_offsets: [u64; 2],
+/// The tensors of a header, in its order.
+fn entries(header: &[u8]) -> anyhow::Result<Vec<(String, Stored)>> {
+    let mut table = json_table(header).context("its table of tensors")?;
+    table.shift_remove("__metadata__");
+    let entry = |(name, entry): (String, Value)| {
+        let stored = stored(entry).with_context(|| format!("tensor {name}"))?;
+        Ok((name, stored))
+    };
+    table.into_iter().map(entry).collect()
 }
 
-impl<'de> Deserialize<'de> for Header {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Header;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a table of tensors")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
-                let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-                while let Some(name) = map.next_key::<String>()? {
-                    if name == "__metadata__" {
-                        map.next_value::<IgnoredAny>()?;
-                    } else if entries.insert(name.clone(), map.next_value()?).is_some() {
-                        let twice = format!("tensor {name} is there twice");
-                        return Err(serde::de::Error::custom(twice));
-                    }
-                }
-                Ok(Header(entries.into_iter().collect()))
-            }
-        }
-        from.deserialize_map(Entries)
-    }
-}
-
-fn stored(entry: Entry) -> anyhow::Result<Stored> {
-    let Entry { dtype, shape, data_offsets: [start, end] } = entry;
-    let dtype = Dtype::of(&dtype).map_err(|err| anyhow!(err))?;
+fn stored(entry: Value) -> anyhow::Result<Stored> {
+    let TensorInfo { dtype, shape, data_offsets } = serde_json::from_value(entry)?;
+    let dtype = Dtype::of(&dtype.to_string()).map_err(|err| anyhow!(err))?;
     let bytes = size_of(dtype, &shape)?;
-    let of = end.checked_sub(start);
+    let (start, end) = (data_offsets.0 as u64, data_offsets.1 as u64);
     ensure!(
-        of == Some(bytes),
+        end.checked_sub(start) == Some(bytes),
         "its shape {shape:?} of {} takes {bytes} bytes, and it has those from {start} to {end}",
         dtype.name()
     );
@@ -332,8 +302,10 @@ mod tests {
             change("BF16", "I64"),
             "tensor b: its numbers are I64; known: F32, BF16, F16, U8"
         );
-        assert!(change("\"b\"", "\"a\"").contains("tensor a is there twice"));
-        assert!(change("\"shape\":[2]", "\"shape\":2").starts_with("its header is damaged: "));
+        assert_eq!(change("F32", "F31").split(',').next(), Some("tensor a: unknown variant `F31`"));
+        assert_eq!(change("\"b\"", "\"a\""), "its table of tensors: a is there twice");
+        assert!(change("\"shape\":[2]", "\"shape\":2").starts_with("tensor a: invalid type: "));
+        assert!(change("}}", "}").starts_with("its table of tensors: EOF"));
     }
 
     #[test]
