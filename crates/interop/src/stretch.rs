@@ -101,7 +101,11 @@ fn llama3(table: &mut Keys) -> anyhow::Result<Stretch> {
 fn yarn(table: &mut Keys) -> anyhow::Result<Stretch> {
     let factor = table.needed_number("factor")?;
     let grown = |m: f64| if factor <= 1.0 { 1.0 } else { 0.1 * m * factor.ln() + 1.0 };
-    let (m, all) = (table.number("mscale", 0.0)?, table.number("mscale_all_dim", 0.0)?);
+    // The library takes null for the default in this table.
+    let mut number =
+        |key: &str, default: f64| anyhow::Ok(table.maybe_number(key)?.unwrap_or(default));
+    let (m, all) = (number("mscale", 0.0)?, number("mscale_all_dim", 0.0)?);
+    let (beta_fast, beta_slow) = (number("beta_fast", 32.0)?, number("beta_slow", 1.0)?);
     let magnitude = match table.maybe_number("attention_factor")? {
         Some(given) => given,
         None if m != 0.0 && all != 0.0 => grown(m) / grown(all),
@@ -110,8 +114,8 @@ fn yarn(table: &mut Keys) -> anyhow::Result<Stretch> {
     let config = YarnConfig {
         factor,
         original_length: table.size(LENGTH)?,
-        beta_fast: table.number("beta_fast", 32.0)?,
-        beta_slow: table.number("beta_slow", 1.0)?,
+        beta_fast,
+        beta_slow,
         truncate: table.flag("truncate", true)?,
         magnitude: Some(magnitude),
     };

@@ -65,11 +65,12 @@ impl View {
         self
     }
 
-    /// Without axes of size 1.
-    pub(crate) fn squeezed(self) -> Self {
-        let axes = || self.dims.iter().zip(&self.strides).filter(|(dim, _)| **dim != 1);
-        let (dims, strides) = axes().map(|(dim, stride)| (*dim, *stride)).unzip();
-        Self { dims, strides, offset: self.offset }
+    /// The entry `at` of an axis, without the axis. None if there is no such entry.
+    pub(crate) fn entry(self, axis: usize, at: usize) -> Option<Self> {
+        let mut entry = self.part(axis, at, 1, 1)?;
+        entry.dims.remove(axis);
+        entry.strides.remove(axis);
+        Some(entry)
     }
 }
 
@@ -157,7 +158,7 @@ mod tests {
         let axes = whole(&[2, 3, 4]).permuted(&[2, 0, 1]).unwrap();
         assert_eq!(run(axes, whole(&[4, 2, 3]))[..4], [0.0, 4.0, 8.0, 12.0]);
         // A single axis, and none.
-        assert_eq!(run(whole(&[24]).part(0, 5, 1, 1).unwrap().squeezed(), whole(&[]))[0], 5.0);
+        assert_eq!(run(whole(&[24]).entry(0, 5).unwrap(), whole(&[]))[0], 5.0);
     }
 
     #[test]
@@ -178,6 +179,7 @@ mod tests {
     fn what_is_outside_is_no_part() {
         assert!(View::whole(&[4, 6]).part(1, 2, 3, 2).is_none());
         assert!(View::whole(&[4, 6]).part(2, 0, 1, 1).is_none());
+        assert!(View::whole(&[4, 6]).entry(1, 6).is_none());
         assert!(View::whole(&[4, 6]).permuted(&[0, 0]).is_none());
     }
 }

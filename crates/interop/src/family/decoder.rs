@@ -35,7 +35,7 @@ impl Decoder {
     /// Reads the sizes, positions, norms and the head.
     pub(super) fn read(keys: &mut Keys, defaults: Defaults) -> anyhow::Result<Self> {
         keys.only("hidden_act", &[json!("silu")])?;
-        let dropout = keys.number("attention_dropout", 0.0)?;
+        let dropout = keys.maybe_number("attention_dropout")?.unwrap_or(0.0);
         let (theta, stretch) = Stretch::read(keys, defaults.theta)?;
         let heads = keys.size("num_attention_heads")?;
         let mut config = TransformerLmConfig {

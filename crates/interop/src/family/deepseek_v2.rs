@@ -114,7 +114,7 @@ pub(super) fn layers(
 ) -> anyhow::Result<()> {
     let (experts, hidden) = (keys.size(experts)?, keys.size("moe_intermediate_size")?);
     let shared = keys.maybe_size(shared)?.unwrap_or(0) * hidden;
-    let dense = keys.maybe_size("first_k_dense_replace")?.unwrap_or(0);
+    let dense = keys.size_or("first_k_dense_replace", 0)?;
     let width = keys.size("intermediate_size")?;
     keys.only("moe_layer_freq", &[json!(1)])?;
     decoder.moe.experts = experts;
