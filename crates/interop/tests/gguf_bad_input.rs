@@ -1,42 +1,11 @@
 //! GGUF files that are damaged, or that the network does not honour: each is refused with what is wrong.
 
+mod common;
+
 use std::fs;
 
+use common::gguf::{architecture, entry, file, tensor, text};
 use interop::{CheckpointFiles, describe};
-
-/// An entry of metadata, or a list of them.
-fn entry(name: &str, kind: u32, value: &[u8]) -> Vec<u8> {
-    [&text(name), &kind.to_le_bytes()[..], value].concat()
-}
-
-fn text(text: &str) -> Vec<u8> {
-    [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat()
-}
-
-/// The entry of a tensor.
-fn tensor(name: &str, shape: &[u64], format: u32, offset: u64) -> Vec<u8> {
-    let mut bytes = text(name);
-    bytes.extend((shape.len() as u32).to_le_bytes());
-    shape.iter().rev().for_each(|size| bytes.extend(size.to_le_bytes()));
-    bytes.extend(format.to_le_bytes());
-    bytes.extend(offset.to_le_bytes());
-    bytes
-}
-
-fn architecture(name: &str) -> Vec<u8> {
-    entry("general.architecture", 8, &text(name))
-}
-
-/// A file of version 3 with these entries, tensors and bytes of numbers.
-fn file(entries: &[Vec<u8>], tensors: &[Vec<u8>], numbers: usize) -> Vec<u8> {
-    let mut bytes = b"GGUF\x03\0\0\0".to_vec();
-    bytes.extend((tensors.len() as u64).to_le_bytes());
-    bytes.extend((entries.len() as u64).to_le_bytes());
-    bytes.extend(entries.concat());
-    bytes.extend(tensors.concat());
-    bytes.resize(bytes.len().next_multiple_of(32) + numbers, 0);
-    bytes
-}
 
 /// What is said about a file.
 fn said(bytes: &[u8]) -> String {
@@ -140,7 +109,8 @@ fn what_the_network_does_not_honour() {
     assert!(said(&file(&[], &[], 0)).contains("no general.architecture"));
     let other = said(&file(&[architecture("gemma3")], &[], 0));
     assert!(
-        other.contains("general.architecture = \"gemma3\" is not read; known: \"llama\""),
+        other
+            .contains("general.architecture = \"gemma3\" is not read; known: \"llama\", \"olmoe\""),
         "{other}"
     );
     let with_entry =

@@ -10,10 +10,12 @@
 //! ```
 //!
 //! The tensors appear by the names of the transformers library, so that the families of checkpoints read them
-//! (`llama.rs`). Numbers: F32, F16, BF16, Q8_0, Q4_0, Q4_1. One file; parts of a split model are refused.
+//! (`architecture.rs`, `config.rs`, `names.rs`). Numbers: F32, F16, BF16, Q8_0, Q4_0, Q4_1. One file; parts of a split model are refused.
 
-mod llama;
+mod architecture;
+mod config;
 mod metadata;
+mod names;
 mod tensors;
 mod tokenizer;
 
@@ -22,7 +24,7 @@ use std::{fs::File, io::BufReader, path::Path};
 use anyhow::{Context, bail, ensure};
 use serde_json::{Map, Value};
 
-use self::metadata::Front;
+use self::{architecture::Architecture, metadata::Front};
 use crate::shard::{Numbers, Shard, covered};
 
 /// An open file.
@@ -57,13 +59,13 @@ fn read(path: &Path) -> anyhow::Result<Gguf> {
     }
     let metadata = metadata::read(&mut front, entries)?;
     let alignment = alignment(&metadata)?;
-    let mut tensors = tensors::read(&mut front, tensors, alignment)?;
+    let tensors = tensors::read(&mut front, tensors, alignment)?;
     // Without tensors nothing need follow.
     let start = front.at().next_multiple_of(alignment).min(size);
     covered(&tensors, size - start, alignment)?;
-    let config = llama::config(&metadata, &tensors)?;
-    tensors = llama::renamed(tensors, &config)?;
-    let tensors = tensors.into_iter().collect();
+    let architecture = Architecture::of(&metadata)?;
+    let config = config::config(architecture, &metadata, &tensors)?;
+    let tensors = names::renamed(architecture, tensors, &config)?.into_iter().collect();
     let shard = Shard { path: path.into(), numbers: Numbers::From(file, start), tensors };
     Ok(Gguf { config, tokenizer: tokenizer::read(&metadata), shard })
 }

@@ -2,7 +2,12 @@
 
 #![allow(dead_code, reason = "each test uses some of it")]
 
-use std::{fs, path::PathBuf};
+pub(crate) mod gguf;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use backbones::{AnyBackbone, Decoding};
 use burn::prelude::*;
@@ -26,12 +31,20 @@ pub(crate) fn library() -> Library {
     Library { routers: routers::all(), experts: experts::all(), residuals: residuals::all() }
 }
 
-/// The network of a checkpoint, for texts of at most this length.
+/// The network of a fixture, for texts of at most this length.
 pub(crate) fn imported(
     name: &str,
     length: usize,
 ) -> (AnyBackbone, ImportedNetwork, CheckpointFiles) {
-    let checkpoint = CheckpointFiles::open(&place(name)).unwrap();
+    imported_from(&place(name), length)
+}
+
+/// The network of a checkpoint, for texts of at most this length.
+pub(crate) fn imported_from(
+    place: &Path,
+    length: usize,
+) -> (AnyBackbone, ImportedNetwork, CheckpointFiles) {
+    let checkpoint = CheckpointFiles::open(place).unwrap();
     let mut model = describe(&checkpoint.config).unwrap();
     if let Domain::Text { vocab, .. } = model.domain {
         model.domain = Domain::Text { vocab, length };
