@@ -137,6 +137,8 @@ fn a_number_that_is_null_is_not_the_default() {
             let mut changed = config.clone();
             changed.insert(key.clone(), Value::Null);
             let known = MAY_BE_NULL.contains(&key.as_str()) || has_no_effect(family, key);
+            // Then the number of sparse layers says it.
+            let known = known || family == "switch_transformers" && key.ends_with("_sparse_step");
             assert!(known || describe(&changed).is_err(), "{family}: {key}");
         }
     }

@@ -92,5 +92,6 @@ fn step(keys: &mut Keys, side: Side, layers: usize) -> anyhow::Result<usize> {
         Side::Decoder => "decoder",
     };
     let sparse = keys.size_or(&format!("num_sparse_{name}_layers"), 3)?;
-    keys.size_or(&format!("{name}_sparse_step"), layers.checked_div(sparse).unwrap_or(layers))
+    let step = keys.maybe_size(&format!("{name}_sparse_step"))?;
+    Ok(step.unwrap_or(layers.checked_div(sparse).unwrap_or(layers)))
 }

@@ -1,6 +1,7 @@
 //! Checkpoints of `fixtures/`, and what another library computed with them.
 
 #![allow(dead_code, reason = "each test uses some of it")]
+#![allow(clippy::print_stdout, reason = "docs/checkpoints.md has the rows that are printed")]
 
 pub(crate) mod gguf;
 
@@ -89,6 +90,12 @@ impl Expected {
         let (_, bytes) = self.bytes(tensor).unwrap();
         bytes.as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four)).collect()
     }
+}
+
+/// Prints the row of a fixture in the table of docs/checkpoints.md, without the columns that tests assert.
+pub(crate) fn print_row(name: &str, gap: f32) {
+    let tensors = CheckpointFiles::open(&place(name)).unwrap().tensors().count();
+    println!("| {name} | {gap:.1e} | {tensors} |");
 }
 
 /// The largest difference of a logit, and whether all choices of experts are the same.
