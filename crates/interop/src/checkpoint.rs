@@ -16,7 +16,8 @@ use crate::{
     packed::pack,
     pickled,
     place::TensorPlace,
-    shard::{Shard, Stored},
+    shard::Shard,
+    stored::Stored,
 };
 
 const CONFIG: &str = "config.json";

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 /// Keys that change nothing that a network computes from its weights: names and versions, numbers of special
 /// tokens, the random start of training, and what other programs shall return or keep.
-const NO_MATTER: [&str; 27] = [
+const WITHOUT_EFFECT: [&str; 27] = [
     "_attn_implementation_autoset",
     "_name_or_path",
     "architectures",
@@ -53,7 +53,7 @@ pub struct Keys<'a> {
 impl<'a> Keys<'a> {
     /// The keys of a config.
     pub fn new(config: &'a Map<String, Value>) -> Self {
-        let used = NO_MATTER.iter().map(|key| key.to_string()).collect();
+        let used = WITHOUT_EFFECT.iter().map(|key| key.to_string()).collect();
         Self { config, place: "config.json".into(), used }
     }
 

@@ -1,6 +1,6 @@
 //! Where the tensors of a checkpoint are.
 
-use crate::shard::Stored;
+use crate::stored::Stored;
 
 /// Where a tensor is: the number of its shard; of blocks whose scales are apart, these too.
 #[derive(Clone, Debug)]

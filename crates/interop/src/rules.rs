@@ -24,7 +24,7 @@ pub struct TensorRule {
     pub tensor: String,
     /// The axes of the tensor in the order of the parameter's.
     axes: Option<Vec<usize>>,
-    turned: bool,
+    transposed: bool,
     take: Vec<Part>,
     put: Vec<Part>,
     /// Axes of the parameter with the entry of each that the tensor is, in the order in which they go.
@@ -38,12 +38,12 @@ impl TensorRule {
     pub fn new(path: impl Into<String>, tensor: impl Into<String>) -> Self {
         let (path, tensor) = (path.into(), tensor.into());
         let (take, put, entries) = (vec![], vec![], vec![]);
-        Self { path, tensor, axes: None, turned: false, take, put, entries, shaped: None }
+        Self { path, tensor, axes: None, transposed: false, take, put, entries, shaped: None }
     }
 
     /// The tensor's last two axes are exchanged: a map of PyTorch is `[out, in]`, here `[in, out]`.
-    pub fn turned(self) -> Self {
-        Self { turned: true, ..self }
+    pub fn transposed(self) -> Self {
+        Self { transposed: true, ..self }
     }
 
     /// The tensor's axes in this order, and the parameter as if it were of this shape.
@@ -92,7 +92,7 @@ impl TensorRule {
             Some(axes) => from.and_then(|from| from.permuted(axes)),
             None => from,
         };
-        let from = from.map(|from| if self.turned { from.turned() } else { from });
+        let from = from.map(|from| if self.transposed { from.transposed() } else { from });
         let shape = self.shaped.as_deref().unwrap_or(parameter);
         let same = shape.iter().product::<usize>() == parameter.iter().product::<usize>();
         let to = parts(View::whole(shape), &self.put).filter(|_| same);
@@ -141,14 +141,14 @@ impl Rules {
 
     /// A linear map, `[out, in]` there and `[in, out]` here.
     pub fn map(&mut self, path: impl Into<String>, tensor: impl Into<String>) {
-        self.all.push(TensorRule::new(path, tensor).turned());
+        self.all.push(TensorRule::new(path, tensor).transposed());
     }
 
     /// Linear maps that stand side by side here, with the widths of their outputs.
     pub fn beside(&mut self, path: &str, maps: &[(String, usize)]) {
         let mut start = 0;
         for (tensor, width) in maps {
-            self.all.push(TensorRule::new(path, tensor).turned().put(1, start, *width));
+            self.all.push(TensorRule::new(path, tensor).transposed().put(1, start, *width));
             start += width;
         }
     }
@@ -165,7 +165,7 @@ impl Rules {
     /// Linear maps of `n` experts, one on top of the other here.
     pub fn stack(&mut self, path: &str, n: usize, tensor: impl Fn(usize) -> String) {
         for expert in 0..n {
-            self.all.push(TensorRule::new(path, tensor(expert)).turned().entry(0, expert));
+            self.all.push(TensorRule::new(path, tensor(expert)).transposed().entry(0, expert));
         }
     }
 }
@@ -183,7 +183,7 @@ mod tests {
         assert!(fits(&same, &[4], &[4]) && fits(&same, &[1, 4], &[1, 4]));
         assert!(!fits(&same, &[1, 4], &[4]) && !fits(&same, &[4, 1], &[4]));
         assert!(!fits(&same, &[4], &[1, 4]));
-        let map = same.clone().turned();
+        let map = same.clone().transposed();
         assert!(fits(&map, &[3, 1], &[1, 3]) && !fits(&map, &[1, 3, 2], &[2, 3]));
         let of_stack = map.entry(0, 4);
         assert!(fits(&of_stack, &[3, 2], &[5, 2, 3]) && !fits(&of_stack, &[3, 2], &[4, 2, 3]));

@@ -56,7 +56,7 @@ impl View {
     }
 
     /// The last two axes exchanged.
-    pub(crate) fn turned(mut self) -> Self {
+    pub(crate) fn transposed(mut self) -> Self {
         let n = self.dims.len();
         if n >= 2 {
             self.dims.swap(n - 2, n - 1);
@@ -145,11 +145,11 @@ mod tests {
     }
 
     #[test]
-    fn turned_stacked_and_interleaved_parts() {
+    fn transposed_stacked_and_interleaved_parts() {
         let whole = View::whole;
         // [4, 6] to [6, 4].
-        let turned = run(whole(&[4, 6]).turned(), whole(&[6, 4]));
-        assert_eq!(turned[..5], [0.0, 6.0, 12.0, 18.0, 1.0]);
+        let transposed = run(whole(&[4, 6]).transposed(), whole(&[6, 4]));
+        assert_eq!(transposed[..5], [0.0, 6.0, 12.0, 18.0, 1.0]);
         // The odd columns of the first row into the second row of [8, 3].
         let odd = whole(&[4, 6]).part(0, 0, 1, 1).unwrap().part(1, 1, 3, 2).unwrap();
         let second = whole(&[8, 3]).part(0, 1, 1, 1).unwrap();
@@ -166,7 +166,7 @@ mod tests {
         let (rows, columns) = (TILE + 3, 2 * TILE + 5);
         let from: Vec<f32> = (0..rows * columns).map(|x| x as f32).collect();
         let mut to = vec![0.0; rows * columns];
-        let source = View::whole(&[rows, columns]).turned();
+        let source = View::whole(&[rows, columns]).transposed();
         copy(&from, &source, &mut to, &View::whole(&[columns, rows]));
         for i in 0..columns {
             for j in 0..rows {

@@ -11,7 +11,7 @@ use super::{
     architecture::Architecture,
     names::{EMBEDDING, HEAD},
 };
-use crate::shard::Stored;
+use crate::stored::Stored;
 
 /// Keys that are read apart.
 const APART: [&str; 6] = [
@@ -139,7 +139,7 @@ fn heads(
     Ok(())
 }
 
-/// How rotary positions are stretched.
+/// The scaling of rotary positions.
 fn scaling(name: &str, metadata: &Map<String, Value>) -> anyhow::Result<Option<Value>> {
     let own = |key: &str| metadata.get(&format!("{name}.rope.scaling.{key}"));
     let factor = own("factor");

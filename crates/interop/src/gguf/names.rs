@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow, ensure};
 use serde_json::{Map, Value};
 
 use super::architecture::{Architecture, SHARED_GATE};
-use crate::shard::{Order, Stored};
+use crate::stored::{Order, Stored};
 
 /// Tensors that a file has once.
 const ONCE: [(&str, &str); 3] = [
