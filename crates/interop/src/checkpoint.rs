@@ -7,12 +7,13 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail, ensure};
-use files::{json_memory, read_regular, repeated_key};
+use files::read_regular;
 use serde_json::{Map, Value};
 
 use crate::{
     dtype::Dtype,
     gguf::{self, Gguf},
+    json::json_table,
     packed::pack,
     pickled,
     place::TensorPlace,
@@ -248,26 +249,11 @@ fn weight_map(folder: &Path, index: &str) -> anyhow::Result<BTreeMap<String, Str
 
 /// The most bytes of `config.json` and of an index, which has a line for each tensor.
 const MOST_JSON: u64 = 100 << 20;
-/// The most memory that the values of a JSON text may take.
-const MOST_MEMORY: u64 = 1 << 30;
 
 /// The table of a JSON file.
 fn table(path: &Path) -> anyhow::Result<Map<String, Value>> {
     let read = || json_table(&read_regular(path, MOST_JSON)?);
     read().with_context(|| path.display().to_string())
-}
-
-/// The table of a JSON text, which has no key twice and takes little memory.
-pub(crate) fn json_table(text: &[u8]) -> anyhow::Result<Map<String, Value>> {
-    let memory = json_memory(text);
-    ensure!(
-        memory <= MOST_MEMORY,
-        "its JSON could take {memory} bytes of memory; at most {MOST_MEMORY} are taken"
-    );
-    if let Some(key) = repeated_key(text) {
-        bail!("{key} is there twice");
-    }
-    Ok(serde_json::from_slice(text)?)
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ mod dtype;
 mod export;
 mod family;
 mod gguf;
+mod json;
 mod keys;
 mod load;
 mod names;

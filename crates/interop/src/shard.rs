@@ -20,8 +20,8 @@ use safetensors::tensor::TensorInfo;
 use serde_json::Value;
 
 use crate::{
-    checkpoint::json_table,
     dtype::Dtype,
+    json::json_table,
     stored::{Stored, covered, size_of},
 };
 
