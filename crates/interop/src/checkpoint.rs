@@ -61,7 +61,8 @@ impl CheckpointFiles {
             let Gguf { config, tokenizer, shard } = gguf::open(path)?;
             let place =
                 |(name, stored): (&String, &Stored)| (name.clone(), TensorPlace::new(0, stored));
-            let places = shard.tensors.iter().map(place).collect();
+            let mut places = shard.tensors.iter().map(place).collect();
+            gguf::join(&mut places).with_context(|| path.display().to_string())?;
             let within = Some(tokenizer);
             return Ok(Self { folder: path.into(), config, within, shards: vec![shard], places });
         }
@@ -156,8 +157,8 @@ impl CheckpointFiles {
     pub fn bytes(&self, name: &str) -> anyhow::Result<Vec<u8>> {
         let place = self.places.get(name).ok_or_else(|| anyhow!("no tensor is named {name}"))?;
         let mut bytes = self.shards[place.shard].bytes(&place.stored)?;
-        if let Some((shard, scales)) = &place.scales {
-            bytes.extend(self.shards[*shard].bytes(scales)?);
+        if let Some((shard, second)) = &place.second {
+            bytes.extend(self.shards[*shard].bytes(second)?);
         }
         Ok(bytes)
     }

@@ -54,6 +54,6 @@ fn one(name: &str, blocks: &TensorPlace, scales: &TensorPlace) -> anyhow::Result
         order: Some(Order::Transposed),
         ..blocks.stored.clone()
     };
-    let scales = Some((scales.shard, scales.stored.clone()));
-    Ok(TensorPlace { shard: blocks.shard, stored, scales })
+    let second = Some((scales.shard, scales.stored.clone()));
+    Ok(TensorPlace { shard: blocks.shard, stored, second })
 }

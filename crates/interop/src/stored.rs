@@ -30,6 +30,8 @@ pub(crate) enum Order {
     Pairs(usize),
     /// The last two axes of three are exchanged.
     Transposed,
+    /// Of the middle axis of three, the first halves of all entries of the first axis come before the second ones.
+    Halves,
 }
 
 impl Stored {
@@ -64,6 +66,7 @@ impl Stored {
         let numbers = self.dtype.decode(bytes);
         match self.order {
             None => numbers,
+            Some(Order::Halves) => interleaved(&numbers, self.shape[0]),
             Some(Order::Pairs(heads)) => by_halves(&numbers, self.shape[0], heads),
             Some(Order::Transposed) => {
                 let mut transposed = vec![0.0; numbers.len()];
@@ -74,6 +77,13 @@ impl Stored {
             }
         }
     }
+}
+
+/// The halves of each of `n` matrices, one after the other, from the first halves of all and the second ones.
+fn interleaved(numbers: &[f32], n: usize) -> Vec<f32> {
+    let (first, second) = numbers.split_at(numbers.len() / 2);
+    let half = (first.len() / n.max(1)).max(1);
+    first.chunks(half).zip(second.chunks(half)).flat_map(|(a, b)| [a, b].concat()).collect()
 }
 
 /// The rows with the first numbers of all pairs of a head before the second ones.

@@ -109,8 +109,9 @@ fn what_the_network_does_not_honour() {
     assert!(said(&file(&[], &[], 0)).contains("no general.architecture"));
     let other = said(&file(&[architecture("gemma3")], &[], 0));
     assert!(
-        other
-            .contains("general.architecture = \"gemma3\" is not read; known: \"llama\", \"olmoe\""),
+        other.contains(
+            "general.architecture = \"gemma3\" is not read; known: \"llama\", \"granitemoe\""
+        ),
         "{other}"
     );
     let with_entry =

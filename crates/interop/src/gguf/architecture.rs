@@ -9,7 +9,7 @@
 //! as llama.cpp computes it: `qwen3moe` divides the weights of the chosen experts by their sum, `qwen2moe` and
 //! `olmoe` do not; all of their blocks have experts; values are not cut off (`clip_qkv`).
 //!
-//! `granitemoe` is not read: its files cut a tensor of Granite-MoE in two, `input_linear` into gate and up.
+//! In `granitemoe` all experts are one tensor here too, and gate and up become one (`joined.rs`).
 
 use anyhow::anyhow;
 use serde_json::{Map, Value};
@@ -33,14 +33,12 @@ pub(super) struct Architecture {
     keys: Names,
     /// Tensors of a block besides `BLOCK`.
     block: Names,
-    /// The place of the experts in a block.
-    pub(super) experts: &'static str,
-    /// Their maps: gate, up and down.
-    maps: [&'static str; 3],
+    /// The place of the experts in a block and their maps, gate, up and down, where each has tensors of its own.
+    experts: Option<(&'static str, [&'static str; 3])>,
 }
 
 /// All of them.
-static ARCHITECTURES: [Architecture; 4] = [
+static ARCHITECTURES: [Architecture; 5] = [
     Architecture {
         name: "llama",
         family: "llama",
@@ -48,8 +46,27 @@ static ARCHITECTURES: [Architecture; 4] = [
         pairs: true,
         keys: &[("expert_count", "num_local_experts")],
         block: &[("ffn_gate_inp", "block_sparse_moe.gate")],
-        experts: "block_sparse_moe.experts",
-        maps: ["w1", "w3", "w2"],
+        experts: Some(("block_sparse_moe.experts", ["w1", "w3", "w2"])),
+    },
+    Architecture {
+        name: "granitemoe",
+        family: "granitemoe",
+        bias: "attention_bias",
+        pairs: true,
+        keys: &[
+            ("attention.scale", "attention_multiplier"),
+            ("embedding_scale", "embedding_multiplier"),
+            ("expert_count", "num_local_experts"),
+            ("logit_scale", "logits_scaling"),
+            ("residual_scale", "residual_multiplier"),
+        ],
+        block: &[
+            ("ffn_gate_inp", "block_sparse_moe.router.layer"),
+            ("ffn_gate_exps", GATE),
+            ("ffn_up_exps", UP),
+            ("ffn_down_exps", "block_sparse_moe.output_linear"),
+        ],
+        experts: None,
     },
     Architecture {
         name: "olmoe",
@@ -58,8 +75,7 @@ static ARCHITECTURES: [Architecture; 4] = [
         pairs: false,
         keys: &[("expert_count", "num_experts")],
         block: &QK_NORM,
-        experts: "mlp.experts",
-        maps: PROJECTIONS,
+        experts: OF_QWEN,
     },
     Architecture {
         name: "qwen2moe",
@@ -78,8 +94,7 @@ static ARCHITECTURES: [Architecture; 4] = [
             ("ffn_up_shexp", "mlp.shared_expert.up_proj"),
             ("ffn_down_shexp", "mlp.shared_expert.down_proj"),
         ],
-        experts: "mlp.experts",
-        maps: PROJECTIONS,
+        experts: OF_QWEN,
     },
     Architecture {
         name: "qwen3moe",
@@ -91,15 +106,20 @@ static ARCHITECTURES: [Architecture; 4] = [
             ("expert_feed_forward_length", "moe_intermediate_size"),
         ],
         block: &QK_NORM,
-        experts: "mlp.experts",
-        maps: PROJECTIONS,
+        experts: OF_QWEN,
     },
 ];
 
 /// The gate of the shared expert, a vector in GGUF files and `[1, D]` in those of the library.
 pub(super) const SHARED_GATE: &str = "mlp.shared_expert_gate";
 
-const PROJECTIONS: [&str; 3] = ["gate_proj", "up_proj", "down_proj"];
+/// The two tensors of Granite that become one.
+pub(super) const GATE: &str = "block_sparse_moe.input_linear.gate";
+pub(super) const UP: &str = "block_sparse_moe.input_linear.up";
+
+/// The experts of OLMoE and Qwen.
+const OF_QWEN: Option<(&str, [&str; 3])> =
+    Some(("mlp.experts", ["gate_proj", "up_proj", "down_proj"]));
 
 /// A router's gate, and the norms of queries and keys.
 const QK_NORM: [(&str, &str); 3] = [
@@ -165,9 +185,10 @@ impl Architecture {
         renamed(BLOCK, name).or_else(|| renamed(self.block, name))
     }
 
-    /// The map of each expert whose stack has this name.
-    pub(super) fn map_of_experts(&self, name: &str) -> Option<&'static str> {
-        EXPERTS.iter().position(|known| *known == name).map(|at| self.maps[at])
+    /// The place in a block and the map of each expert whose stack has this name, if each has tensors of its own.
+    pub(super) fn experts(&self, name: &str) -> Option<(&'static str, &'static str)> {
+        let (place, maps) = self.experts?;
+        EXPERTS.iter().position(|known| *known == name).map(|at| (place, maps[at]))
     }
 }
 

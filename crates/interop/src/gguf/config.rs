@@ -53,10 +53,11 @@ pub(super) fn config(
     let rows = tensors.iter().find(|(name, _)| name == EMBEDDING);
     let rows = rows.and_then(|(_, stored)| stored.shape.first());
     config.entry("vocab_size").or_insert(json!(rows));
+    config.insert("model_type".into(), architecture.family.into());
     match architecture.family {
         "llama" => llama(&mut config),
+        "granitemoe" => granite(&mut config),
         family => {
-            config.insert("model_type".into(), family.into());
             config.insert("norm_topk_prob".into(), (family == "qwen3_moe").into());
             widths(family, &mut config);
         }
@@ -85,12 +86,26 @@ fn same_keys(
 /// Llama, or Mixtral if there are experts: llama.cpp files both under one architecture.
 fn llama(config: &mut Map<String, Value>) {
     let experts = config.get("num_local_experts").and_then(Value::as_u64).unwrap_or(0);
-    if experts == 0 {
+    if experts > 0 {
+        config.insert("model_type".into(), "mixtral".into());
+    } else {
         config.remove("num_local_experts");
         config.remove("num_experts_per_tok");
     }
-    let kind = if experts == 0 { "llama" } else { "mixtral" };
-    config.insert("model_type".into(), kind.into());
+}
+
+/// The scale of Granite's attention where a file does not say it, as llama.cpp has it: the usual one, which is not
+/// the library's.
+fn granite(config: &mut Map<String, Value>) {
+    if let Some(head) = head_width(config) {
+        config.entry("attention_multiplier").or_insert(json!(1.0 / (head as f64).sqrt()));
+    }
+}
+
+/// The width of a head.
+fn head_width(config: &Map<String, Value>) -> Option<u64> {
+    let size = |key: &str| config.get(key).and_then(Value::as_u64);
+    size("head_dim").or_else(|| size("hidden_size")?.checked_div(size("num_attention_heads")?))
 }
 
 /// The widths of experts where a file of Qwen does not say them, as llama.cpp has them.
@@ -127,9 +142,7 @@ fn heads(
     metadata: &Map<String, Value>,
     config: &Map<String, Value>,
 ) -> anyhow::Result<()> {
-    let size = |key: &str| config.get(key).and_then(Value::as_u64);
-    let head =
-        size("head_dim").or_else(|| size("hidden_size")?.checked_div(size("num_attention_heads")?));
+    let head = head_width(config);
     for key in ["attention.value_length", "rope.dimension_count"] {
         let key = format!("{name}.{key}");
         if let (Some(value), Some(head)) = (metadata.get(&key), head) {

@@ -14,6 +14,7 @@
 
 mod architecture;
 mod config;
+mod joined;
 mod metadata;
 mod names;
 mod tensors;
@@ -24,6 +25,7 @@ use std::{fs::File, io::BufReader, path::Path};
 use anyhow::{Context, bail, ensure};
 use serde_json::{Map, Value};
 
+pub(crate) use self::joined::join;
 use self::{architecture::Architecture, metadata::HeaderReader};
 use crate::{
     shard::{Numbers, Shard},

@@ -33,12 +33,11 @@ pub(super) fn renamed(
     let mut renamed = Vec::new();
     for (name, stored) in tensors {
         match new_name(architecture, &name) {
-            NewName::Experts(block, map) => {
+            NewName::Experts(place, map) => {
                 let experts = stored.experts();
                 let experts =
                     experts.ok_or_else(|| anyhow!("tensor {name}: not a stack of experts"))?;
-                let there = format!("model.layers.{block}.{}", architecture.experts);
-                let one = |(e, stored)| (format!("{there}.{e}.{map}.weight"), stored);
+                let one = |(e, stored)| (format!("{place}.{e}.{map}.weight"), stored);
                 renamed.extend(experts.into_iter().enumerate().map(one));
             }
             NewName::One(there) => {
@@ -66,7 +65,7 @@ fn shape(there: &str, shape: Vec<usize>) -> Vec<usize> {
 /// The name of a tensor in the transformers library.
 enum NewName {
     One(String),
-    /// Of a block, one map of all experts.
+    /// The place of all experts of a block, and one map of theirs.
     Experts(String, &'static str),
 }
 
@@ -81,8 +80,8 @@ fn new_name(architecture: &Architecture, name: &str) -> NewName {
     else {
         return NewName::One(name.into());
     };
-    if let (Some(there), "weight") = (architecture.map_of_experts(map), kind) {
-        return NewName::Experts(block.into(), there);
+    if let (Some((place, map)), "weight") = (architecture.experts(map), kind) {
+        return NewName::Experts(format!("model.layers.{block}.{place}"), map);
     }
     match architecture.tensor(map) {
         Some(there) => NewName::One(format!("model.layers.{block}.{there}.{kind}")),
