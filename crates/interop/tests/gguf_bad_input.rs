@@ -105,6 +105,19 @@ fn damaged_tensors() {
 }
 
 #[test]
+fn halves_of_a_tensor_that_do_not_fit() {
+    let halves = |rows: u64, numbers: usize| {
+        let gate = tensor("blk.0.ffn_gate_exps.weight", &[2, 2, 2], 0, 0);
+        let up = tensor("blk.0.ffn_up_exps.weight", &[2, rows, 2], 0, 32);
+        said(&file(&[architecture("granitemoe")], &[gate, up], numbers))
+    };
+    let err = halves(1, 48);
+    let part = "input_linear.up.weight [2, 1, 2] in F32: they are stacks of one shape and format";
+    assert!(err.ends_with(part) && err.contains("gate.weight [2, 2, 2] in F32 and "), "{err}");
+    assert!(halves(2, 64).contains("num_attention_heads is missing"), "{}", halves(2, 64));
+}
+
+#[test]
 fn what_the_network_does_not_honour() {
     assert!(said(&file(&[], &[], 0)).contains("no general.architecture"));
     let other = said(&file(&[architecture("gemma3")], &[], 0));
