@@ -7,16 +7,18 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail, ensure};
-use files::{json_memory, read_regular, repeated_key};
+use files::read_regular;
 use serde_json::{Map, Value};
 
 use crate::{
     dtype::Dtype,
     gguf::{self, Gguf},
+    json::json_table,
     packed::pack,
     pickled,
     place::TensorPlace,
-    shard::{Shard, Stored},
+    shard::Shard,
+    stored::Stored,
 };
 
 const CONFIG: &str = "config.json";
@@ -59,7 +61,8 @@ impl CheckpointFiles {
             let Gguf { config, tokenizer, shard } = gguf::open(path)?;
             let place =
                 |(name, stored): (&String, &Stored)| (name.clone(), TensorPlace::new(0, stored));
-            let places = shard.tensors.iter().map(place).collect();
+            let mut places = shard.tensors.iter().map(place).collect();
+            gguf::join(&mut places).with_context(|| path.display().to_string())?;
             let within = Some(tokenizer);
             return Ok(Self { folder: path.into(), config, within, shards: vec![shard], places });
         }
@@ -154,8 +157,8 @@ impl CheckpointFiles {
     pub fn bytes(&self, name: &str) -> anyhow::Result<Vec<u8>> {
         let place = self.places.get(name).ok_or_else(|| anyhow!("no tensor is named {name}"))?;
         let mut bytes = self.shards[place.shard].bytes(&place.stored)?;
-        if let Some((shard, scales)) = &place.scales {
-            bytes.extend(self.shards[*shard].bytes(scales)?);
+        if let Some((shard, second)) = &place.second {
+            bytes.extend(self.shards[*shard].bytes(second)?);
         }
         Ok(bytes)
     }
@@ -247,21 +250,11 @@ fn weight_map(folder: &Path, index: &str) -> anyhow::Result<BTreeMap<String, Str
 
 /// The most bytes of `config.json` and of an index, which has a line for each tensor.
 const MOST_JSON: u64 = 100 << 20;
-/// The most memory that their values may take.
-const MOST_MEMORY: u64 = 1 << 30;
 
+/// The table of a JSON file.
 fn table(path: &Path) -> anyhow::Result<Map<String, Value>> {
-    let text = read_regular(path, MOST_JSON).with_context(|| path.display().to_string())?;
-    let memory = json_memory(&text);
-    ensure!(
-        memory <= MOST_MEMORY,
-        "{}: its JSON could take {memory} bytes of memory; at most {MOST_MEMORY} are taken",
-        path.display()
-    );
-    if let Some(key) = repeated_key(&text) {
-        bail!("{}: {key} is there twice", path.display());
-    }
-    serde_json::from_slice(&text).map_err(|err| anyhow!("{}: {err}", path.display()))
+    let read = || json_table(&read_regular(path, MOST_JSON)?);
+    read().with_context(|| path.display().to_string())
 }
 
 #[cfg(test)]

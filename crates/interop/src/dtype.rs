@@ -26,18 +26,27 @@ pub enum Dtype {
 }
 
 impl Dtype {
-    /// The formats of safetensors files, by their names there.
-    pub const ALL: [(&str, Dtype); 4] =
-        [("F32", Dtype::F32), ("BF16", Dtype::Bf16), ("F16", Dtype::F16), ("U8", Dtype::U8)];
+    /// The formats of safetensors files that are read.
+    const OF_FILES: [Dtype; 4] = [Dtype::F32, Dtype::Bf16, Dtype::F16, Dtype::U8];
 
     /// The format of this name in safetensors files.
     ///
     /// # Errors
     /// Names the known ones.
     pub fn of(name: &str) -> Result<Self, String> {
-        let found = Self::ALL.iter().find(|(known, _)| *known == name);
-        let known = Self::ALL.map(|(known, _)| known).join(", ");
-        found.map(|(_, dtype)| *dtype).ok_or(format!("its numbers are {name}; known: {known}"))
+        let found = Self::OF_FILES.into_iter().find(|known| known.name() == name);
+        let known = Self::OF_FILES.map(Self::name).join(", ");
+        found.ok_or_else(|| format!("its numbers are {name}; known: {known}"))
+    }
+
+    /// The format of safetensors files in which such numbers are written.
+    pub(crate) fn in_file(self) -> safetensors::Dtype {
+        match self.written() {
+            Dtype::Bf16 => safetensors::Dtype::BF16,
+            Dtype::F16 => safetensors::Dtype::F16,
+            Dtype::U8 => safetensors::Dtype::U8,
+            _ => safetensors::Dtype::F32,
+        }
     }
 
     /// The name in files.
@@ -135,5 +144,8 @@ mod tests {
         assert_eq!(Dtype::F16.decode(&[0x00, 0x3e]), [1.5]);
         assert_eq!(Dtype::of("BF16").map(Dtype::block), Ok((1, 2)));
         assert_eq!(Dtype::of("I64").unwrap_err(), "its numbers are I64; known: F32, BF16, F16, U8");
+        for dtype in Dtype::OF_FILES {
+            assert_eq!(dtype.in_file().to_string(), dtype.name());
+        }
     }
 }

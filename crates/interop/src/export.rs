@@ -1,7 +1,7 @@
 //! The tensors of a network, in a folder of the form in which it came.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs::{self, File},
     io::{BufWriter, Write},
     path::Path,
@@ -11,6 +11,7 @@ use anyhow::{Context, anyhow, ensure};
 use burn::module::Module;
 use files::{create_folder, write_folder};
 use moe::numbers_of;
+use safetensors::tensor::{Metadata, TensorInfo};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -164,7 +165,8 @@ fn gather(
     Ok(numbers)
 }
 
-/// Larger numbers first, then by name, as the library that defines the format writes them.
+/// Larger numbers first, then by name, as the crate that defines the format writes them. It would have all
+/// numbers in memory, or write a file that only its owner may read, so only the header is made by it.
 fn write_file(
     path: &Path,
     tensors: &[(&str, &SourceTensor)],
@@ -175,17 +177,15 @@ fn write_file(
         .iter()
         .map(|(name, tensor)| Ok((dtype(tensor)?, *name, *tensor)))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    order.sort_by_key(|(dtype, name, _)| (std::cmp::Reverse(dtype.block().1), *name));
-    let mut header = Map::from_iter([("__metadata__".to_string(), json!({ "format": "pt" }))]);
-    let mut start = 0;
+    order.sort_by_key(|(dtype, name, _)| (std::cmp::Reverse(dtype.in_file()), *name));
+    let (mut start, mut entries) = (0, Vec::new());
     for (dtype, name, tensor) in &order {
         let end = start + dtype.block().1 * tensor.shape.iter().product::<usize>();
-        let entry =
-            json!({ "dtype": dtype.name(), "shape": tensor.shape, "data_offsets": [start, end] });
-        header.insert(name.to_string(), entry);
+        let (dtype, shape) = (dtype.in_file(), tensor.shape.clone());
+        entries.push((name.to_string(), TensorInfo { dtype, shape, data_offsets: (start, end) }));
         start = end;
     }
-    let mut header = serde_json::to_vec(&header)?;
+    let mut header = serde_json::to_vec(&Metadata::new(Some(about()), entries)?)?;
     header.resize(header.len().next_multiple_of(8), b' ');
     let mut file = BufWriter::new(File::create(path)?);
     file.write_all(&(header.len() as u64).to_le_bytes())?;
@@ -194,6 +194,11 @@ fn write_file(
         file.write_all(&dtype.encode(&numbers(name, tensor)?))?;
     }
     Ok(file.flush()?)
+}
+
+/// What a header says beside its tensors: that maps are as in PyTorch.
+fn about() -> HashMap<String, String> {
+    [("format".to_string(), "pt".to_string())].into()
 }
 
 /// The index of shards.
@@ -217,4 +222,39 @@ fn pretty(table: &Map<String, Value>) -> anyhow::Result<Vec<u8>> {
     let mut text = serde_json::to_vec_pretty(table)?;
     text.push(b'\n');
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use safetensors::{serialize, tensor::TensorView};
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_that_of_the_library() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(WHOLE);
+        let tensor = |dtype: &str, shape: &[usize]| SourceTensor {
+            dtype: dtype.into(),
+            shape: shape.into(),
+            file: WHOLE.into(),
+        };
+        let tensors = [
+            ("a", tensor("F16", &[3])),
+            ("b", tensor("BF16", &[1, 2])),
+            ("c", tensor("F32", &[])),
+            ("d", tensor("U8", &[2])),
+        ];
+        let numbers = |tensor: &SourceTensor| vec![1.5; tensor.shape.iter().product()];
+        let borrowed = tensors.each_ref().map(|(name, tensor)| (*name, tensor));
+        write_file(&path, &borrowed, |_, tensor| Ok(numbers(tensor))).unwrap();
+        let stored = tensors.each_ref().map(|(name, tensor)| {
+            let dtype = Dtype::of(&tensor.dtype).unwrap();
+            (*name, dtype.in_file(), &tensor.shape, dtype.encode(&numbers(tensor)))
+        });
+        let views = stored.each_ref().map(|(name, dtype, shape, bytes)| {
+            (*name, TensorView::new(*dtype, shape.to_vec(), bytes).unwrap())
+        });
+        assert_eq!(fs::read(path).unwrap(), serialize(views, Some(about())).unwrap());
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 /// Keys that change nothing that a network computes from its weights: names and versions, numbers of special
 /// tokens, the random start of training, and what other programs shall return or keep.
-const NO_MATTER: [&str; 27] = [
+const WITHOUT_EFFECT: [&str; 27] = [
     "_attn_implementation_autoset",
     "_name_or_path",
     "architectures",
@@ -53,7 +53,7 @@ pub struct Keys<'a> {
 impl<'a> Keys<'a> {
     /// The keys of a config.
     pub fn new(config: &'a Map<String, Value>) -> Self {
-        let used = NO_MATTER.iter().map(|key| key.to_string()).collect();
+        let used = WITHOUT_EFFECT.iter().map(|key| key.to_string()).collect();
         Self { config, place: "config.json".into(), used }
     }
 
@@ -113,8 +113,21 @@ impl<'a> Keys<'a> {
         self.read(key, read)
     }
 
+    /// A number of things, or the default of the family.
+    ///
+    /// # Errors
+    /// If it is null, of which the library makes no default, or no whole number.
+    pub fn size_or(&mut self, key: &str, default: usize) -> anyhow::Result<usize> {
+        self.not_null(key)?;
+        Ok(self.maybe_size(key)?.unwrap_or(default))
+    }
+
     /// A number, or the default of the family.
+    ///
+    /// # Errors
+    /// If it is null, of which the library makes no default, or no number.
     pub fn number(&mut self, key: &str, default: f64) -> anyhow::Result<f64> {
+        self.not_null(key)?;
         Ok(self.maybe_number(key)?.unwrap_or(default))
     }
 
@@ -242,6 +255,10 @@ mod tests {
         let mut keys = Keys::new(&config);
         assert_eq!(keys.size("width").unwrap(), 3);
         assert_eq!(keys.number("half", 0.0).unwrap(), 1.5);
+        assert_eq!((keys.size_or("width", 5).unwrap(), keys.size_or("depth", 5).unwrap()), (3, 5));
+        let null = "config.json: none = null: leave it out, or give it a value";
+        assert_eq!(keys.number("none", 1.0).unwrap_err().to_string(), null);
+        assert_eq!(keys.size_or("none", 1).unwrap_err().to_string(), null);
         assert!(keys.flag("deep", false).unwrap() && !keys.flag("none", false).unwrap());
         let said = |err: anyhow::Error| err.to_string();
         assert_eq!(said(keys.size("depth").unwrap_err()), "config.json: depth is missing");

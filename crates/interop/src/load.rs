@@ -211,21 +211,23 @@ impl Fill<'_> {
             let Some(stored) = self.checkpoint.tensor(&rule.tensor) else { continue };
             let (from, to): (View, View) = rule.views(&stored.shape, shape)?;
             let tensor = self.checkpoint.numbers(&rule.tensor)?;
-            self.look_at(&rule.tensor, &tensor);
+            self.check_numbers(&rule.tensor, &tensor);
             copy(&tensor, &from, &mut numbers, &to);
         }
         Ok(numbers)
     }
 
-    fn look_at(&mut self, name: &str, numbers: &[f32]) {
+    fn check_numbers(&mut self, name: &str, numbers: &[f32]) {
         if !self.seen.insert(name.to_string()) {
             return;
         }
-        let wrong = numbers.iter().filter(|number| !number.is_finite()).count();
-        if wrong > 0 {
-            let all = numbers.len();
-            self.warnings
-                .push(format!("tensor {name}: {wrong} of {all} numbers are NaN or infinite"));
-        }
+        self.warnings.extend(not_finite(name, numbers));
     }
+}
+
+/// The warning about a tensor with numbers that are NaN or infinite.
+pub fn not_finite(tensor: &str, numbers: &[f32]) -> Option<String> {
+    let wrong = numbers.iter().filter(|number| !number.is_finite()).count();
+    let all = numbers.len();
+    (wrong > 0).then(|| format!("tensor {tensor}: {wrong} of {all} numbers are NaN or infinite"))
 }

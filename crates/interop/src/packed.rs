@@ -15,7 +15,7 @@ use crate::{
     blocks::BLOCK,
     dtype::Dtype,
     place::TensorPlace,
-    shard::{Order, Stored},
+    stored::{Order, Stored},
 };
 
 /// Makes one of each pair of tensors, and says whether there are any.
@@ -51,9 +51,9 @@ fn one(name: &str, blocks: &TensorPlace, scales: &TensorPlace) -> anyhow::Result
     let stored = Stored {
         dtype: Dtype::Mxfp4,
         shape: vec![shape[0], shape[2] * BLOCK, shape[1]],
-        order: Some(Order::Turned),
+        order: Some(Order::Transposed),
         ..blocks.stored.clone()
     };
-    let scales = Some((scales.shard, scales.stored.clone()));
-    Ok(TensorPlace { shard: blocks.shard, stored, scales })
+    let second = Some((scales.shard, scales.stored.clone()));
+    Ok(TensorPlace { shard: blocks.shard, stored, second })
 }

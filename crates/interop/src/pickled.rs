@@ -21,7 +21,8 @@ use zip::{CompressionMethod, ZipArchive};
 
 use crate::{
     dtype::Dtype,
-    shard::{Numbers, Shard, Stored, size_of},
+    shard::{Numbers, Shard},
+    stored::{Stored, size_of},
 };
 
 /// Opens a file and checks its table of tensors.

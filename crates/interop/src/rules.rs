@@ -24,9 +24,11 @@ pub struct TensorRule {
     pub tensor: String,
     /// The axes of the tensor in the order of the parameter's.
     axes: Option<Vec<usize>>,
-    turned: bool,
+    transposed: bool,
     take: Vec<Part>,
     put: Vec<Part>,
+    /// Axes of the parameter with the entry of each that the tensor is, in the order in which they go.
+    entries: Vec<[usize; 2]>,
     /// The parameter with its first axis cut into these.
     shaped: Option<Vec<usize>>,
 }
@@ -35,12 +37,13 @@ impl TensorRule {
     /// The whole tensor is the whole parameter.
     pub fn new(path: impl Into<String>, tensor: impl Into<String>) -> Self {
         let (path, tensor) = (path.into(), tensor.into());
-        Self { path, tensor, axes: None, turned: false, take: vec![], put: vec![], shaped: None }
+        let (take, put, entries) = (vec![], vec![], vec![]);
+        Self { path, tensor, axes: None, transposed: false, take, put, entries, shaped: None }
     }
 
     /// The tensor's last two axes are exchanged: a map of PyTorch is `[out, in]`, here `[in, out]`.
-    pub fn turned(self) -> Self {
-        Self { turned: true, ..self }
+    pub fn transposed(self) -> Self {
+        Self { transposed: true, ..self }
     }
 
     /// The tensor's axes in this order, and the parameter as if it were of this shape.
@@ -57,6 +60,12 @@ impl TensorRule {
     /// Of the parameter's axis, `len` entries from `start`.
     pub fn put(mut self, axis: usize, start: usize, len: usize) -> Self {
         self.put.push(Part { axis, start, len, step: 1 });
+        self
+    }
+
+    /// Of the parameter's axis the entry `at`, without the axis, which the tensor does not have.
+    pub fn entry(mut self, axis: usize, at: usize) -> Self {
+        self.entries.push([axis, at]);
         self
     }
 
@@ -83,11 +92,13 @@ impl TensorRule {
             Some(axes) => from.and_then(|from| from.permuted(axes)),
             None => from,
         };
-        let from = from.map(|from| if self.turned { from.turned() } else { from });
+        let from = from.map(|from| if self.transposed { from.transposed() } else { from });
         let shape = self.shaped.as_deref().unwrap_or(parameter);
         let same = shape.iter().product::<usize>() == parameter.iter().product::<usize>();
         let to = parts(View::whole(shape), &self.put).filter(|_| same);
-        let (from, to) = (from.ok_or_else(wrong)?.squeezed(), to.ok_or_else(wrong)?.squeezed());
+        let entry = |to: View, [axis, at]: &[usize; 2]| to.entry(*axis, *at);
+        let to = to.and_then(|to| self.entries.iter().try_fold(to, entry));
+        let (from, to) = (from.ok_or_else(wrong)?, to.ok_or_else(wrong)?);
         if from.dims() != to.dims() {
             return Err(wrong());
         }
@@ -130,14 +141,14 @@ impl Rules {
 
     /// A linear map, `[out, in]` there and `[in, out]` here.
     pub fn map(&mut self, path: impl Into<String>, tensor: impl Into<String>) {
-        self.all.push(TensorRule::new(path, tensor).turned());
+        self.all.push(TensorRule::new(path, tensor).transposed());
     }
 
     /// Linear maps that stand side by side here, with the widths of their outputs.
     pub fn beside(&mut self, path: &str, maps: &[(String, usize)]) {
         let mut start = 0;
         for (tensor, width) in maps {
-            self.all.push(TensorRule::new(path, tensor).turned().put(1, start, *width));
+            self.all.push(TensorRule::new(path, tensor).transposed().put(1, start, *width));
             start += width;
         }
     }
@@ -154,7 +165,32 @@ impl Rules {
     /// Linear maps of `n` experts, one on top of the other here.
     pub fn stack(&mut self, path: &str, n: usize, tensor: impl Fn(usize) -> String) {
         for expert in 0..n {
-            self.all.push(TensorRule::new(path, tensor(expert)).turned().put(0, expert, 1));
+            self.all.push(TensorRule::new(path, tensor(expert)).transposed().entry(0, expert));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axes_of_size_1_are_axes() {
+        let fits = |rule: &TensorRule, tensor: &[usize], parameter: &[usize]| {
+            rule.views(tensor, parameter).is_ok()
+        };
+        let same = TensorRule::new("p", "t");
+        assert!(fits(&same, &[4], &[4]) && fits(&same, &[1, 4], &[1, 4]));
+        assert!(!fits(&same, &[1, 4], &[4]) && !fits(&same, &[4, 1], &[4]));
+        assert!(!fits(&same, &[4], &[1, 4]));
+        let map = same.clone().transposed();
+        assert!(fits(&map, &[3, 1], &[1, 3]) && !fits(&map, &[1, 3, 2], &[2, 3]));
+        let of_stack = map.entry(0, 4);
+        assert!(fits(&of_stack, &[3, 2], &[5, 2, 3]) && !fits(&of_stack, &[3, 2], &[4, 2, 3]));
+        assert!(!fits(&of_stack, &[1, 3, 2], &[5, 2, 3]));
+        let bias = same.entry(0, 0).entry(0, 0);
+        assert!(fits(&bias, &[4], &[1, 1, 4]) && !fits(&bias, &[1, 4], &[1, 1, 4]));
+        let err = bias.views(&[1, 4], &[1, 1, 4]).unwrap_err().to_string();
+        assert_eq!(err, "tensor t is [1, 4] and does not fit parameter p [1, 1, 4]");
     }
 }

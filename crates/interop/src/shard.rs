@@ -3,109 +3,30 @@
 //!
 //! Layout: the length of the header as 8 bytes (little endian), the header as JSON, the numbers. The tensors
 //! cover the numbers without gap or overlap.
+//!
+//! The entries of the header are those of the crate `safetensors`. Of its checks `SafeTensors::read_metadata` needs
+//! all numbers in memory, and `Metadata` names no tensor whose size is wrong, does not tell holes from overlaps, and
+//! has the last of two tensors of one name. So the checks are those of `stored.rs`, which GGUF files have too.
 
 use std::{
     collections::BTreeMap,
-    fmt,
     fs::File,
     io::{Read, Seek, SeekFrom},
-    ops::Range,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, anyhow, bail, ensure};
-use serde::{
-    Deserialize,
-    de::{Deserializer, IgnoredAny, MapAccess, Visitor},
-};
+use anyhow::{Context, anyhow, ensure};
+use safetensors::tensor::TensorInfo;
+use serde_json::Value;
 
 use crate::{
     dtype::Dtype,
-    view::{View, copy},
+    json::json_table,
+    stored::{Stored, covered, size_of},
 };
 
 /// The longest header: that of the library that defines the format.
 const LONGEST: u64 = 100_000_000;
-
-/// A tensor of a file.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Stored {
-    /// The format of its numbers.
-    pub dtype: Dtype,
-    /// The shape.
-    pub shape: Vec<usize>,
-    /// Its bytes behind the header.
-    pub(crate) range: Range<u64>,
-    /// The order of its rows, if it is not that of the shape.
-    pub(crate) order: Option<Order>,
-}
-
-/// An order of numbers other than that of the shape.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Order {
-    /// Of rows of this number of heads, each head has the two of a rotary pair beside each other: (2i, 2i + 1) rather
-    /// than (i, i + d / 2).
-    Pairs(usize),
-    /// The last two axes of three are exchanged.
-    Turned,
-}
-
-impl Stored {
-    /// The number of its elements.
-    pub fn len(&self) -> usize {
-        self.shape.iter().product()
-    }
-
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// One tensor for each entry of the first axis of a stack of matrices; none if it is no such stack.
-    pub(crate) fn experts(&self) -> Option<Vec<Self>> {
-        const MOST: usize = 1 << 16;
-        let (n, matrix) = self.shape.split_first()?;
-        let Range { start, end } = self.range;
-        let size = (end - start) / (*n as u64).max(1);
-        if matrix.len() != 2 || size == 0 || *n > MOST {
-            return None;
-        }
-        let one = |e: u64| {
-            let range = start + e * size..start + (e + 1) * size;
-            Self { dtype: self.dtype, shape: matrix.to_vec(), range, order: None }
-        };
-        Some((0..*n as u64).map(one).collect())
-    }
-
-    /// The numbers that its bytes stand for.
-    pub(crate) fn numbers(&self, bytes: &[u8]) -> Vec<f32> {
-        let numbers = self.dtype.decode(bytes);
-        match self.order {
-            None => numbers,
-            Some(Order::Pairs(heads)) => by_halves(&numbers, self.shape[0], heads),
-            Some(Order::Turned) => {
-                let mut turned = vec![0.0; numbers.len()];
-                let shape = View::whole(&self.shape);
-                let [n, a, b] = [0, 2, 1].map(|axis| self.shape[axis]);
-                copy(&numbers, &View::whole(&[n, a, b]).turned(), &mut turned, &shape);
-                turned
-            }
-        }
-    }
-}
-
-/// The rows with the first numbers of all pairs of a head before the second ones.
-fn by_halves(numbers: &[f32], rows: usize, heads: usize) -> Vec<f32> {
-    let (width, pairs) = (numbers.len() / rows.max(1), rows / heads / 2);
-    let mut ordered = Vec::with_capacity(numbers.len());
-    for head in 0..heads {
-        for (half, pair) in [0, 1].into_iter().flat_map(|half| (0..pairs).map(move |i| (half, i))) {
-            let row = 2 * (head * pairs + pair) + half;
-            ordered.extend(&numbers[row * width..][..width]);
-        }
-    }
-    ordered
-}
 
 /// An open file.
 #[derive(Debug)]
@@ -153,13 +74,7 @@ impl Shard {
         );
         let mut header = vec![0; length as usize];
         file.read_exact(&mut header)?;
-        let header: Header = serde_json::from_slice(&header)
-            .map_err(|err| anyhow!("its header is damaged: {err}"))?;
-        let tensors = header.0.into_iter().map(|(name, entry)| {
-            let stored = stored(entry).with_context(|| format!("tensor {name}"))?;
-            Ok((name, stored))
-        });
-        let tensors = tensors.collect::<anyhow::Result<Vec<_>>>()?;
+        let tensors = entries(&header)?;
         covered(&tensors, size - 8 - length, 1)?;
         let tensors = tensors.into_iter().collect();
         Ok(Self { path: path.into(), numbers: Numbers::From(file, 8 + length), tensors })
@@ -185,99 +100,28 @@ impl Shard {
     }
 }
 
-/// The entries of a header, all of different names.
-struct Header(Vec<(String, Entry)>);
-
-#[derive(Deserialize)]
-struct Entry {
-    dtype: String,
-    shape: Vec<usize>,
-    data_offsets: [u64; 2],
+/// The tensors of a header, in its order.
+fn entries(header: &[u8]) -> anyhow::Result<Vec<(String, Stored)>> {
+    let mut table = json_table(header).context("its table of tensors")?;
+    table.shift_remove("__metadata__");
+    let entry = |(name, entry): (String, Value)| {
+        let stored = stored(entry).with_context(|| format!("tensor {name}"))?;
+        Ok((name, stored))
+    };
+    table.into_iter().map(entry).collect()
 }
 
-impl<'de> Deserialize<'de> for Header {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Header;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a table of tensors")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
-                let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-                while let Some(name) = map.next_key::<String>()? {
-                    if name == "__metadata__" {
-                        map.next_value::<IgnoredAny>()?;
-                    } else if entries.insert(name.clone(), map.next_value()?).is_some() {
-                        let twice = format!("tensor {name} is there twice");
-                        return Err(serde::de::Error::custom(twice));
-                    }
-                }
-                Ok(Header(entries.into_iter().collect()))
-            }
-        }
-        from.deserialize_map(Entries)
-    }
-}
-
-fn stored(entry: Entry) -> anyhow::Result<Stored> {
-    let Entry { dtype, shape, data_offsets: [start, end] } = entry;
-    let dtype = Dtype::of(&dtype).map_err(|err| anyhow!(err))?;
+fn stored(entry: Value) -> anyhow::Result<Stored> {
+    let TensorInfo { dtype, shape, data_offsets } = serde_json::from_value(entry)?;
+    let dtype = Dtype::of(&dtype.to_string()).map_err(|err| anyhow!(err))?;
     let bytes = size_of(dtype, &shape)?;
-    let of = end.checked_sub(start);
+    let (start, end) = (data_offsets.0 as u64, data_offsets.1 as u64);
     ensure!(
-        of == Some(bytes),
+        end.checked_sub(start) == Some(bytes),
         "its shape {shape:?} of {} takes {bytes} bytes, and it has those from {start} to {end}",
         dtype.name()
     );
     Ok(Stored { dtype, shape, range: start..end, order: None })
-}
-
-/// The bytes of a tensor.
-///
-/// # Errors
-/// If its axes, those of size 0 left out, have more numbers than can be counted: the last ones are multiplied
-/// where a part of the tensor is taken.
-pub(crate) fn size_of(dtype: Dtype, shape: &[usize]) -> anyhow::Result<u64> {
-    let (numbers, bytes) = dtype.block();
-    let n = shape.iter().try_fold(1_u64, |n, d| n.checked_mul((*d as u64).max(1)));
-    let size = n.and_then(|n| (n / numbers as u64).checked_mul(bytes as u64));
-    let size = size.ok_or_else(|| anyhow!("its shape {shape:?} is absurd"))?;
-    Ok(if shape.contains(&0) { 0 } else { size })
-}
-
-/// Checks that the tensors cover all bytes, each once; each begins at the first multiple of `alignment` after
-/// the one before.
-pub(crate) fn covered(
-    tensors: &[(String, Stored)],
-    size: u64,
-    alignment: u64,
-) -> anyhow::Result<()> {
-    let mut order: Vec<&(String, Stored)> = tensors.iter().collect();
-    order.sort_by_key(|(_, stored)| (stored.range.start, stored.range.end));
-    let mut done = 0;
-    for (name, stored) in order {
-        let Range { start, end } = stored.range;
-        if end > size {
-            bail!(
-                "it is cut off: tensor {name} ends at byte {end} of the numbers, which are {size}"
-            );
-        }
-        ensure!(
-            start >= done,
-            "tensor {name} overlaps the one before it: {start} is before {done}"
-        );
-        ensure!(
-            start == done.next_multiple_of(alignment),
-            "no tensor has the bytes from {done} to {start}, before tensor {name}"
-        );
-        done = end;
-    }
-    let last = size - done;
-    ensure!(size <= done.next_multiple_of(alignment), "no tensor has its last {last} bytes");
-    Ok(())
 }
 
 #[cfg(test)]
@@ -332,8 +176,10 @@ mod tests {
             change("BF16", "I64"),
             "tensor b: its numbers are I64; known: F32, BF16, F16, U8"
         );
-        assert!(change("\"b\"", "\"a\"").contains("tensor a is there twice"));
-        assert!(change("\"shape\":[2]", "\"shape\":2").starts_with("its header is damaged: "));
+        assert_eq!(change("F32", "F31").split(',').next(), Some("tensor a: unknown variant `F31`"));
+        assert_eq!(change("\"b\"", "\"a\""), "its table of tensors: a is there twice");
+        assert!(change("\"shape\":[2]", "\"shape\":2").starts_with("tensor a: invalid type: "));
+        assert!(change("}}", "}").starts_with("its table of tensors: EOF"));
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl View {
     }
 
     /// The last two axes exchanged.
-    pub(crate) fn turned(mut self) -> Self {
+    pub(crate) fn transposed(mut self) -> Self {
         let n = self.dims.len();
         if n >= 2 {
             self.dims.swap(n - 2, n - 1);
@@ -65,11 +65,12 @@ impl View {
         self
     }
 
-    /// Without axes of size 1.
-    pub(crate) fn squeezed(self) -> Self {
-        let axes = || self.dims.iter().zip(&self.strides).filter(|(dim, _)| **dim != 1);
-        let (dims, strides) = axes().map(|(dim, stride)| (*dim, *stride)).unzip();
-        Self { dims, strides, offset: self.offset }
+    /// The entry `at` of an axis, without the axis. None if there is no such entry.
+    pub(crate) fn entry(self, axis: usize, at: usize) -> Option<Self> {
+        let mut entry = self.part(axis, at, 1, 1)?;
+        entry.dims.remove(axis);
+        entry.strides.remove(axis);
+        Some(entry)
     }
 }
 
@@ -144,11 +145,11 @@ mod tests {
     }
 
     #[test]
-    fn turned_stacked_and_interleaved_parts() {
+    fn transposed_stacked_and_interleaved_parts() {
         let whole = View::whole;
         // [4, 6] to [6, 4].
-        let turned = run(whole(&[4, 6]).turned(), whole(&[6, 4]));
-        assert_eq!(turned[..5], [0.0, 6.0, 12.0, 18.0, 1.0]);
+        let transposed = run(whole(&[4, 6]).transposed(), whole(&[6, 4]));
+        assert_eq!(transposed[..5], [0.0, 6.0, 12.0, 18.0, 1.0]);
         // The odd columns of the first row into the second row of [8, 3].
         let odd = whole(&[4, 6]).part(0, 0, 1, 1).unwrap().part(1, 1, 3, 2).unwrap();
         let second = whole(&[8, 3]).part(0, 1, 1, 1).unwrap();
@@ -157,7 +158,7 @@ mod tests {
         let axes = whole(&[2, 3, 4]).permuted(&[2, 0, 1]).unwrap();
         assert_eq!(run(axes, whole(&[4, 2, 3]))[..4], [0.0, 4.0, 8.0, 12.0]);
         // A single axis, and none.
-        assert_eq!(run(whole(&[24]).part(0, 5, 1, 1).unwrap().squeezed(), whole(&[]))[0], 5.0);
+        assert_eq!(run(whole(&[24]).entry(0, 5).unwrap(), whole(&[]))[0], 5.0);
     }
 
     #[test]
@@ -165,7 +166,7 @@ mod tests {
         let (rows, columns) = (TILE + 3, 2 * TILE + 5);
         let from: Vec<f32> = (0..rows * columns).map(|x| x as f32).collect();
         let mut to = vec![0.0; rows * columns];
-        let source = View::whole(&[rows, columns]).turned();
+        let source = View::whole(&[rows, columns]).transposed();
         copy(&from, &source, &mut to, &View::whole(&[columns, rows]));
         for i in 0..columns {
             for j in 0..rows {
@@ -178,6 +179,7 @@ mod tests {
     fn what_is_outside_is_no_part() {
         assert!(View::whole(&[4, 6]).part(1, 2, 3, 2).is_none());
         assert!(View::whole(&[4, 6]).part(2, 0, 1, 1).is_none());
+        assert!(View::whole(&[4, 6]).entry(1, 6).is_none());
         assert!(View::whole(&[4, 6]).permuted(&[0, 0]).is_none());
     }
 }

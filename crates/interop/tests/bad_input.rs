@@ -141,6 +141,13 @@ fn tensors_that_are_left_or_missing() {
     change(&folder, "config.json", |config| config["intermediate_size"] = json!(20));
     let said = loaded(&folder);
     assert!(said.contains("mlp.gate_proj.weight is [24, 16] and does not fit parameter"), "{said}");
+    // An axis of size 1 is an axis.
+    let folder = copy("llama");
+    let (mut header, numbers) = parts(&folder, "model.safetensors");
+    header["model.norm.weight"]["shape"] = json!([1, 16]);
+    write(&folder, "model.safetensors", &header, &numbers);
+    let wanted = "tensor model.norm.weight is [1, 16] and does not fit parameter norm.gamma [16]";
+    assert_eq!(loaded(&folder), wanted);
     let folder = copy("llama");
     change(&folder, "config.json", |config| config["vocab_size"] = json!(49));
     assert!(loaded(&folder).contains("is [48, 16] and does not fit"), "{}", loaded(&folder));

@@ -2,15 +2,13 @@
 //! without, and the same bytes after import and export. `scripts/golden/transformers_encoder_decoders.py` wrote
 //! the fixtures.
 
-#![allow(clippy::print_stdout, reason = "docs/checkpoints.md has what is printed")]
-
 mod common;
 
 use std::fs;
 
 use backbones::{AnyBackbone, SequenceToSequence};
 use burn::prelude::*;
-use common::{NEAR, expected, fixture, imported};
+use common::{NEAR, expected, fixture, imported, print_row};
 use interop::{CheckpointFiles, CheckpointForm, describe, export};
 use moe::{Input, Pass, RoutingProbe, SequencePair};
 use serde_json::{Value, json};
@@ -105,7 +103,7 @@ fn as_the_library(name: &str) {
     let (network, ..) = imported(name, 0);
     let (gap, chosen) = (gap(&network, name), choices(&network, name));
     let wanted = expected(name).ints("choices").map_or_else(Vec::new, |(_, choices)| choices);
-    println!("{name}: {gap:.1e}, choices equal: {}", chosen == wanted);
+    print_row(name, gap);
     assert!(gap < NEAR, "{name}: {gap}");
     assert_eq!(chosen, wanted, "{name}");
     let translates = network.sequence_to_sequence().unwrap();

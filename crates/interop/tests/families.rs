@@ -4,18 +4,16 @@
 //! A folder in `fixtures/` has a tiny random checkpoint and what the library computes with it;
 //! `scripts/golden/transformers_checkpoints.py` wrote them.
 
-#![allow(clippy::print_stdout, reason = "docs/checkpoints.md has what is printed")]
-
 mod common;
 
 use std::fs;
 
-use common::{NEAR, compared, expected, fixture, greedy, imported};
+use common::{NEAR, compared, expected, fixture, greedy, imported, print_row};
 use interop::{CheckpointFiles, CheckpointForm, export};
 
 fn computes_the_same(name: &str) {
     let (gap, same) = compared(name);
-    println!("{name}: {gap:.1e}, choices equal: {same}");
+    print_row(name, gap);
     assert!(gap < NEAR, "{name}: {gap}");
     assert!(same, "{name}");
 }

@@ -1,17 +1,15 @@
 //! GGUF files against the transformers library, which reads them too; `scripts/golden/gguf_checkpoints.py` wrote
 //! them.
 
-#![allow(clippy::print_stdout, reason = "docs/checkpoints.md has what is printed")]
-
 mod common;
 
-use common::{NEAR, compared, expected, fixture, greedy, imported, place};
+use common::{NEAR, compared, expected, fixture, greedy, imported, place, print_row};
 use interop::{CheckpointFiles, CheckpointForm, describe, export};
 
 #[test]
 fn logits_and_greedy_text_are_those_of_the_library() {
     let (gap, _) = compared("gguf-llama");
-    println!("gguf-llama: {gap:.1e}");
+    print_row("gguf-llama", gap);
     assert!(gap < NEAR, "{gap}");
     let (_, wanted) = expected("gguf-llama").ints("greedy").unwrap();
     assert_eq!(greedy("gguf-llama", true), wanted);

@@ -1,42 +1,11 @@
 //! GGUF files that are damaged, or that the network does not honour: each is refused with what is wrong.
 
+mod common;
+
 use std::fs;
 
+use common::gguf::{architecture, entry, file, tensor, text};
 use interop::{CheckpointFiles, describe};
-
-/// An entry of metadata, or a list of them.
-fn entry(name: &str, kind: u32, value: &[u8]) -> Vec<u8> {
-    [&text(name), &kind.to_le_bytes()[..], value].concat()
-}
-
-fn text(text: &str) -> Vec<u8> {
-    [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat()
-}
-
-/// The entry of a tensor.
-fn tensor(name: &str, shape: &[u64], format: u32, offset: u64) -> Vec<u8> {
-    let mut bytes = text(name);
-    bytes.extend((shape.len() as u32).to_le_bytes());
-    shape.iter().rev().for_each(|size| bytes.extend(size.to_le_bytes()));
-    bytes.extend(format.to_le_bytes());
-    bytes.extend(offset.to_le_bytes());
-    bytes
-}
-
-fn architecture(name: &str) -> Vec<u8> {
-    entry("general.architecture", 8, &text(name))
-}
-
-/// A file of version 3 with these entries, tensors and bytes of numbers.
-fn file(entries: &[Vec<u8>], tensors: &[Vec<u8>], numbers: usize) -> Vec<u8> {
-    let mut bytes = b"GGUF\x03\0\0\0".to_vec();
-    bytes.extend((tensors.len() as u64).to_le_bytes());
-    bytes.extend((entries.len() as u64).to_le_bytes());
-    bytes.extend(entries.concat());
-    bytes.extend(tensors.concat());
-    bytes.resize(bytes.len().next_multiple_of(32) + numbers, 0);
-    bytes
-}
 
 /// What is said about a file.
 fn said(bytes: &[u8]) -> String {
@@ -136,11 +105,26 @@ fn damaged_tensors() {
 }
 
 #[test]
+fn halves_of_a_tensor_that_do_not_fit() {
+    let halves = |rows: u64, numbers: usize| {
+        let gate = tensor("blk.0.ffn_gate_exps.weight", &[2, 2, 2], 0, 0);
+        let up = tensor("blk.0.ffn_up_exps.weight", &[2, rows, 2], 0, 32);
+        said(&file(&[architecture("granitemoe")], &[gate, up], numbers))
+    };
+    let err = halves(1, 48);
+    let part = "input_linear.up.weight [2, 1, 2] in F32: they are stacks of one shape and format";
+    assert!(err.ends_with(part) && err.contains("gate.weight [2, 2, 2] in F32 and "), "{err}");
+    assert!(halves(2, 64).contains("num_attention_heads is missing"), "{}", halves(2, 64));
+}
+
+#[test]
 fn what_the_network_does_not_honour() {
     assert!(said(&file(&[], &[], 0)).contains("no general.architecture"));
     let other = said(&file(&[architecture("gemma3")], &[], 0));
     assert!(
-        other.contains("general.architecture = \"gemma3\" is not read; known: \"llama\""),
+        other.contains(
+            "general.architecture = \"gemma3\" is not read; known: \"llama\", \"granitemoe\""
+        ),
         "{other}"
     );
     let with_entry =

@@ -109,6 +109,46 @@ fn every_key_is_honoured_or_refused() {
     }
 }
 
+/// Numbers that may be null: the library computes them, or has no such part; and shares of dropout.
+const MAY_BE_NULL: [&str; 16] = [
+    "attention_dropout",
+    "attention_probs_dropout_prob",
+    "clip_qkv",
+    "embedding_dropout",
+    "experts_per_token",
+    "head_dim",
+    "hidden_dropout_prob",
+    "n_shared_experts",
+    "num_decoder_layers",
+    "num_key_value_heads",
+    "num_shared_experts",
+    "output_dropout",
+    "q_lora_rank",
+    "qk_head_dim",
+    "router_jitter_noise",
+    "sliding_window",
+];
+
+#[test]
+fn a_number_that_is_null_is_not_the_default() {
+    for config in configs() {
+        let family = family(&config);
+        for (key, _) in config.iter().filter(|(_, value)| value.is_number()) {
+            let mut changed = config.clone();
+            changed.insert(key.clone(), Value::Null);
+            let known = MAY_BE_NULL.contains(&key.as_str()) || has_no_effect(family, key);
+            // Then the number of sparse layers says it.
+            let known = known || family == "switch_transformers" && key.ends_with("_sparse_step");
+            assert!(known || describe(&changed).is_err(), "{family}: {key}");
+        }
+    }
+    let config = configs().into_iter().find(|config| family(config) == "granitemoe");
+    let mut config = config.unwrap();
+    config.insert("logits_scaling".into(), Value::Null);
+    let said = format!("{:#}", describe(&config).unwrap_err());
+    assert!(said.ends_with("config.json: logits_scaling = null: leave it out, or give it a value"));
+}
+
 #[test]
 fn keys_that_other_configs_have_are_not_passed_over() {
     let keys = [

@@ -1,13 +1,11 @@
 //! GPT-OSS with experts as blocks of MXFP4, against the transformers library with its own conversion of them;
 //! `scripts/golden/transformers_checkpoints.py` wrote it.
 
-#![allow(clippy::print_stdout, reason = "docs/checkpoints.md has what is printed")]
-
 mod common;
 
 use std::fs;
 
-use common::{NEAR, compared, expected, fixture, greedy, imported};
+use common::{NEAR, compared, expected, fixture, greedy, imported, print_row};
 use interop::{CheckpointFiles, CheckpointForm, Dtype, describe, export};
 use serde_json::{Value, json};
 
@@ -16,7 +14,7 @@ const NAME: &str = "gpt-oss-mxfp4";
 #[test]
 fn logits_choices_and_greedy_text_are_those_of_the_library() {
     let (gap, same) = compared(NAME);
-    println!("{NAME}: {gap:.1e}, choices equal: {same}");
+    print_row(NAME, gap);
     assert!(gap < NEAR && same, "{gap}");
     let (_, wanted) = expected(NAME).ints("greedy").unwrap();
     assert_eq!(greedy(NAME, true), wanted);

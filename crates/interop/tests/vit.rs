@@ -1,13 +1,11 @@
 //! ViT and DeiT against the transformers library; `scripts/golden/transformers_vision.py` wrote the fixtures.
 
-#![allow(clippy::print_stdout, reason = "docs/checkpoints.md has what is printed")]
-
 mod common;
 
 use std::fs;
 
 use burn::prelude::*;
-use common::{NEAR, expected, fixture, imported};
+use common::{NEAR, expected, fixture, imported, print_row};
 use interop::{CheckpointFiles, CheckpointForm, describe, export};
 use moe::{Input, Pass};
 use serde_json::json;
@@ -24,7 +22,7 @@ fn logits_are_those_of_the_library() {
         let (found, logits): (Vec<f32>, _) =
             (y.into_data().iter().collect(), expected.floats("logits"));
         let gap = found.iter().zip(&logits).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        println!("{name}: {gap:.1e}");
+        print_row(name, gap);
         assert!(gap < NEAR, "{name}: {gap}");
     }
 }

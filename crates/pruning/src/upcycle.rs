@@ -61,6 +61,7 @@ impl UpcycleConfig {
 const DENSE: &str = ".feed_forward.Dense.";
 const EXPERTS: &str = ".feed_forward.Moe.experts.";
 const ROUTER: &str = ".feed_forward.Moe.router.";
+const GATE: &str = ".router.gate.weight";
 
 /// Gives `to` the weights of the dense network `from`, and makes experts of its feed-forward networks.
 ///
@@ -180,8 +181,9 @@ fn renew(
     places.iter().for_each(|at| matrix[*at] = normal.sample(&mut rng) as f32);
 }
 
-/// The network whose routers have one vector for all experts of a group, that of the first, times
-/// `config.gates`. A router's vectors of experts are the matrices whose last axis is that of the experts.
+/// The network whose routers have one vector for all experts of a group, that of the first, and whose gates
+/// are `config.gates` times as large. A router's vectors of experts are the matrices whose last axis is that of
+/// the experts; a gate may have columns of null experts besides.
 fn first_gates<M: Module>(network: M, config: &UpcycleConfig) -> Result<M, String> {
     let (groups, gates) = (config.groups, config.gates as f32);
     if groups == 1 && gates == 1.0 {
@@ -194,8 +196,11 @@ fn first_gates<M: Module>(network: M, config: &UpcycleConfig) -> Result<M, Strin
     };
     let mut numbers = BTreeMap::new();
     for (known, data) in numbers_of(&network, |known| known.path.contains(ROUTER)) {
-        let Some(experts) = n_experts(&known.path).filter(|n| known.shape.last() == Some(n)) else {
-            continue;
+        let Some(experts) = n_experts(&known.path) else { continue };
+        let groups = match known.shape.last() == Some(&experts) {
+            true => groups,
+            false if known.path.ends_with(GATE) => 1,
+            false => continue,
         };
         let values: Vec<f32> = data.iter().collect();
         let of_group = |i: usize| i / experts * experts + i % experts / groups * groups;
@@ -225,7 +230,8 @@ pub fn factor(choices: &[Vec<(usize, f32)>], groups: usize) -> Result<f64, Strin
         "the weights of the experts of a unit sum to between {least:.4} and {most:.4} for each part of the dense \
          network; for the same output they sum to one number: with weights over their sum (k a multiple of \
          upcycle.groups), or with small gates at the start, upcycle.gates = 1e-5, if each unit has as many \
-         experts; or set upcycle.equal = false"
+         experts; a router with null experts needs fewer of them than a unit has choices; or set \
+         upcycle.equal = false"
     ))
 }
 

@@ -14,7 +14,7 @@ use moe::{Choice, Domain, MoeConfig, Placement};
 use serde_json::json;
 
 use super::ImportedNetwork;
-use crate::{keys::Keys, rules::Rules, stretch::Stretch};
+use crate::{keys::Keys, rope_scaling::RopeScaling, rules::Rules};
 
 /// A decoder that is being described.
 pub(super) struct Decoder {
@@ -35,8 +35,8 @@ impl Decoder {
     /// Reads the sizes, positions, norms and the head.
     pub(super) fn read(keys: &mut Keys, defaults: Defaults) -> anyhow::Result<Self> {
         keys.only("hidden_act", &[json!("silu")])?;
-        let dropout = keys.number("attention_dropout", 0.0)?;
-        let (theta, stretch) = Stretch::read(keys, defaults.theta)?;
+        let dropout = keys.maybe_number("attention_dropout")?.unwrap_or(0.0);
+        let (theta, scaling) = RopeScaling::read(keys, defaults.theta)?;
         let heads = keys.size("num_attention_heads")?;
         let mut config = TransformerLmConfig {
             width: keys.size("hidden_size")?,
@@ -48,7 +48,7 @@ impl Decoder {
             ..TransformerLmConfig::default()
         };
         config.head.tied = keys.flag("tie_word_embeddings", false)?;
-        stretch.put(&mut config.attention);
+        scaling.put(&mut config.attention);
         ensure!(
             heads > 0 && config.depth > 0,
             "config.json: there is at least one head and one layer"

@@ -22,7 +22,7 @@ use super::{
     ImportedNetwork,
     decoder::{Decoder, Defaults, PROJECTIONS, swiglu},
 };
-use crate::{keys::Keys, stretch::Stretch};
+use crate::{keys::Keys, rope_scaling::RopeScaling};
 
 pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
     let mut decoder = Decoder::read(keys, Defaults { theta: 1e4, epsilon: 1e-6 })?;
@@ -71,7 +71,7 @@ pub(super) fn latent(keys: &mut Keys, decoder: &mut Decoder) -> anyhow::Result<(
     keys.only("qk_head_dim", &[json!(latent.head())])?;
     keys.only("head_dim", &[json!(latent.rotary)])?;
     decoder.config.bias = keys.flag("attention_bias", false)?;
-    if let (_, Stretch::Yarn(_, factor)) = Stretch::read(keys, 1e4)? {
+    if let (_, RopeScaling::Yarn(_, factor)) = RopeScaling::read(keys, 1e4)? {
         decoder.parts().scale = Some(factor / (latent.head() as f64).sqrt());
     }
     let bias = decoder.config.bias;
@@ -114,7 +114,7 @@ pub(super) fn layers(
 ) -> anyhow::Result<()> {
     let (experts, hidden) = (keys.size(experts)?, keys.size("moe_intermediate_size")?);
     let shared = keys.maybe_size(shared)?.unwrap_or(0) * hidden;
-    let dense = keys.maybe_size("first_k_dense_replace")?.unwrap_or(0);
+    let dense = keys.size_or("first_k_dense_replace", 0)?;
     let width = keys.size("intermediate_size")?;
     keys.only("moe_layer_freq", &[json!(1)])?;
     decoder.moe.experts = experts;

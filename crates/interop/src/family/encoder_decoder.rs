@@ -61,16 +61,13 @@ impl EncoderDecoder {
         for flag in ["is_decoder", "add_cross_attention"] {
             keys.only(flag, &[json!(false)])?;
         }
-        let size = |keys: &mut Keys, key: &str, default: usize| {
-            anyhow::Ok(keys.maybe_size(key)?.unwrap_or(default))
-        };
         let heads = keys.size("num_heads")?;
         let layers = keys.size("num_layers")?;
         let mut config = TransformerSeq2SeqConfig {
             width: keys.size("d_model")?,
             inner: Some(heads * keys.size("d_kv")?),
             encoder_layers: layers,
-            decoder_layers: size(keys, "num_decoder_layers", layers)?,
+            decoder_layers: keys.maybe_size("num_decoder_layers")?.unwrap_or(layers),
             encoder_heads: PerLayer::All(heads),
             decoder_heads: PerLayer::All(heads),
             cross_heads: PerLayer::All(heads),
@@ -79,8 +76,8 @@ impl EncoderDecoder {
             epsilon: keys.number("layer_norm_epsilon", 1e-6)?,
             positions: PositionKind::Relative,
             relative: RelativeConfig {
-                buckets: size(keys, "relative_attention_num_buckets", 32)?,
-                max_distance: size(keys, "relative_attention_max_distance", 128)?,
+                buckets: keys.size_or("relative_attention_num_buckets", 32)?,
+                max_distance: keys.size_or("relative_attention_max_distance", 128)?,
             },
             scale_attention: false,
             scale_embedding: false,
@@ -97,7 +94,7 @@ impl EncoderDecoder {
             moe: MoeConfig { layers: Placement::NONE, ..MoeConfig::default() },
             rules: Rules::default(),
             vocab: keys.size("vocab_size")?,
-            length: size(keys, "n_positions", 512)?,
+            length: keys.size_or("n_positions", 512)?,
         };
         it.ends();
         it.attention();

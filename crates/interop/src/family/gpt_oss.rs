@@ -56,10 +56,11 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
             let both = format!("{there}.gate_up_proj");
             let weight = TensorRule::new(format!("{here}.{path}"), &both).take(2, start, hidden, 2);
             let bias = TensorRule::new(format!("{here}.bias_{path}"), format!("{both}_bias"));
-            rules.all.extend([weight, bias.take(1, start, hidden, 2)]);
+            rules.all.extend([weight, bias.take(1, start, hidden, 2).entry(1, 0)]);
         }
         rules.same(format!("{here}.w2"), format!("{there}.down_proj"));
-        rules.same(format!("{here}.bias2"), format!("{there}.down_proj_bias"));
+        let bias = TensorRule::new(format!("{here}.bias2"), format!("{there}.down_proj_bias"));
+        rules.all.push(bias.entry(1, 0));
     }
     Ok(decoder.done())
 }

@@ -36,7 +36,7 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
         let input = format!("{there}.input_linear.weight");
         for (path, start) in [("w", 0), ("v", hidden)] {
             let rule = TensorRule::new(format!("{here}.experts.{path}"), &input);
-            decoder.rules.all.push(rule.take(1, start, hidden, 1).turned());
+            decoder.rules.all.push(rule.take(1, start, hidden, 1).transposed());
         }
         decoder.rules.map(format!("{here}.experts.w2"), format!("{there}.output_linear.weight"));
     }

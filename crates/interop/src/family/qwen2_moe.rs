@@ -52,7 +52,7 @@ pub(super) fn layers(keys: &mut Keys, decoder: &mut Decoder) -> anyhow::Result<(
     decoder.moe.experts = experts;
     decoder.moe.router = top_k(keys, weights)?;
     decoder.moe.expert = swiglu(keys.size("moe_intermediate_size")?);
-    let step = keys.maybe_size("decoder_sparse_step")?.unwrap_or(1);
+    let step = keys.size_or("decoder_sparse_step", 1)?;
     let dense = keys.sizes("mlp_only_layers")?;
     if step == 0 {
         return Err(keys.error("decoder_sparse_step = 0: must be at least 1"));

@@ -38,7 +38,7 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
     switch.config.dense = network.clone();
     switch.moe.expert = network;
     switch.moe.experts = keys.size("num_experts")?;
-    let slots = keys.maybe_size("expert_capacity")?.unwrap_or(64);
+    let slots = keys.size_or("expert_capacity", 64)?;
     switch.moe.capacity = Capacity { slots: Some(slots), ..Capacity::default() };
     let bias = keys.flag("router_bias", false)?;
     switch.moe.router = router(keys, bias)?;
@@ -56,8 +56,8 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
         let (here, there) = layer.feed_forward();
         if !sparse(layer.side, layer.number) {
             for (path, map) in [("w1", "wi"), ("w2", "wo")] {
-                let tensor = format!("{there}.mlp.{map}.weight");
-                switch.rules.map(format!("{here}.Dense.{path}"), tensor);
+                let tensor = |_| format!("{there}.mlp.{map}.weight");
+                switch.rules.stack(&format!("{here}.Dense.{path}"), 1, tensor);
             }
             continue;
         }
@@ -91,7 +91,7 @@ fn step(keys: &mut Keys, side: Side, layers: usize) -> anyhow::Result<usize> {
         Side::Encoder => "encoder",
         Side::Decoder => "decoder",
     };
-    let sparse = keys.maybe_size(&format!("num_sparse_{name}_layers"))?.unwrap_or(3);
+    let sparse = keys.size_or(&format!("num_sparse_{name}_layers"), 3)?;
     let step = keys.maybe_size(&format!("{name}_sparse_step"))?;
     Ok(step.unwrap_or(layers.checked_div(sparse).unwrap_or(layers)))
 }

@@ -42,8 +42,8 @@ pub(super) fn read(keys: &mut Keys) -> anyhow::Result<ImportedNetwork> {
     for layer in t5.layers() {
         let (here, there) = layer.feed_forward();
         for [path, map] in maps {
-            let tensor = format!("{there}.DenseReluDense.{map}.weight");
-            t5.rules.map(format!("{here}.Dense.{path}"), tensor);
+            let tensor = |_| format!("{there}.DenseReluDense.{map}.weight");
+            t5.rules.stack(&format!("{here}.Dense.{path}"), 1, tensor);
         }
     }
     Ok(t5.done())

@@ -47,7 +47,7 @@ pub(super) fn read_with(
     }
     let dense = Choice::of("ffn").with("hidden", keys.size("intermediate_size")?);
     let config = VitConfig {
-        patch: keys.maybe_size("patch_size")?.unwrap_or(16),
+        patch: keys.size_or("patch_size", 16)?,
         width: keys.size("hidden_size")?,
         depth: keys.size("num_hidden_layers")?,
         heads: keys.size("num_attention_heads")?,
@@ -56,8 +56,8 @@ pub(super) fn read_with(
         epsilon: keys.number("layer_norm_eps", 1e-12)?,
         ..VitConfig::default()
     };
-    let side = keys.maybe_size("image_size")?.unwrap_or(224);
-    let channels = keys.maybe_size("num_channels")?.unwrap_or(3);
+    let side = keys.size_or("image_size", 224)?;
+    let channels = keys.size_or("num_channels", 3)?;
     let outputs =
         keys.value("id2label").and_then(Value::as_object).map_or(2, |labels| labels.len());
     let rules = rules(&config, channels, there);
@@ -109,8 +109,9 @@ fn rules(config: &VitConfig, channels: usize, all: &str) -> Rules {
         rules.same(format!("{here}.attention.output.bias"), format!("{output}.bias"));
         let dense = format!("{here}.feed_forward.Dense");
         for (i, map) in [(1, "intermediate.dense"), (2, "output.dense")] {
-            rules.map(format!("{dense}.w{i}"), format!("{there}.{map}.weight"));
-            rules.same(format!("{dense}.bias{i}"), format!("{there}.{map}.bias"));
+            rules.stack(&format!("{dense}.w{i}"), 1, |_| format!("{there}.{map}.weight"));
+            let bias = TensorRule::new(format!("{dense}.bias{i}"), format!("{there}.{map}.bias"));
+            rules.all.push(bias.entry(0, 0).entry(0, 0));
         }
     }
     rules

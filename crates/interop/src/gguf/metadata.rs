@@ -1,4 +1,4 @@
-//! The front of a GGUF file: numbers, texts and lists, of which nothing is taken that the file cannot have.
+//! The header of a GGUF file: numbers, texts and lists, of which nothing is taken that the file cannot have.
 
 use std::io::Read;
 
@@ -11,13 +11,13 @@ const TEXT: u64 = 1 << 24;
 const LIST: u64 = 1 << 22;
 
 /// What has not been read of a file of known size.
-pub(super) struct Front<R> {
+pub(super) struct HeaderReader<R> {
     from: R,
     at: u64,
     size: u64,
 }
 
-impl<R: Read> Front<R> {
+impl<R: Read> HeaderReader<R> {
     pub(super) fn new(from: R, size: u64) -> Self {
         Self { from, at: 0, size }
     }
@@ -67,14 +67,14 @@ impl<R: Read> Front<R> {
 
 /// The entries of metadata, all of different names.
 pub(super) fn read(
-    front: &mut Front<impl Read>,
+    header: &mut HeaderReader<impl Read>,
     entries: u64,
 ) -> anyhow::Result<Map<String, Value>> {
     let mut metadata = Map::new();
     for _ in 0..entries {
-        let name = front.text().context("a name of metadata")?;
-        let kind = front.small()?;
-        let value = value(front, kind, false).with_context(|| name.clone())?;
+        let name = header.text().context("a name of metadata")?;
+        let kind = header.small()?;
+        let value = value(header, kind, false).with_context(|| name.clone())?;
         ensure!(!metadata.contains_key(&name), "{name} is there twice");
         metadata.insert(name, value);
     }
@@ -82,35 +82,35 @@ pub(super) fn read(
 }
 
 /// A value of a kind of the format's table `gguf_metadata_value_type`.
-fn value(front: &mut Front<impl Read>, kind: u32, listed: bool) -> anyhow::Result<Value> {
+fn value(header: &mut HeaderReader<impl Read>, kind: u32, listed: bool) -> anyhow::Result<Value> {
     Ok(match kind {
-        0 => u8::from_le_bytes(front.array()?).into(),
-        1 => i8::from_le_bytes(front.array()?).into(),
-        2 => u16::from_le_bytes(front.array()?).into(),
-        3 => i16::from_le_bytes(front.array()?).into(),
-        4 => front.small()?.into(),
-        5 => i32::from_le_bytes(front.array()?).into(),
-        6 => single(f32::from_le_bytes(front.array()?))?,
-        7 => match front.array()? {
+        0 => u8::from_le_bytes(header.array()?).into(),
+        1 => i8::from_le_bytes(header.array()?).into(),
+        2 => u16::from_le_bytes(header.array()?).into(),
+        3 => i16::from_le_bytes(header.array()?).into(),
+        4 => header.small()?.into(),
+        5 => i32::from_le_bytes(header.array()?).into(),
+        6 => single(f32::from_le_bytes(header.array()?))?,
+        7 => match header.array()? {
             [0] => false.into(),
             [1] => true.into(),
             [other] => bail!("{other} is neither true nor false"),
         },
-        8 => front.text()?.into(),
+        8 => header.text()?.into(),
         9 if listed => bail!("lists of lists are not read"),
-        9 => list(front)?,
-        10 => front.number()?.into(),
-        11 => i64::from_le_bytes(front.array()?).into(),
-        12 => finite(f64::from_le_bytes(front.array()?))?,
+        9 => list(header)?,
+        10 => header.number()?.into(),
+        11 => i64::from_le_bytes(header.array()?).into(),
+        12 => finite(f64::from_le_bytes(header.array()?))?,
         other => bail!("kind {other} of values is not known; 0 to 12 are"),
     })
 }
 
-fn list(front: &mut Front<impl Read>) -> anyhow::Result<Value> {
-    let (kind, n) = (front.small()?, front.number()?);
+fn list(header: &mut HeaderReader<impl Read>) -> anyhow::Result<Value> {
+    let (kind, n) = (header.small()?, header.number()?);
     ensure!(n <= LIST, "a list would have {n} entries; at most {LIST} are read");
-    front.has(n)?; // each entry has a byte at least
-    (0..n).map(|_| value(front, kind, true)).collect()
+    header.has(n)?; // each entry has a byte at least
+    (0..n).map(|_| value(header, kind, true)).collect()
 }
 
 /// The number that was written: the shortest one that is this one in single precision.

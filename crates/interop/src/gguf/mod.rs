@@ -10,10 +10,13 @@
 //! ```
 //!
 //! The tensors appear by the names of the transformers library, so that the families of checkpoints read them
-//! (`llama.rs`). Numbers: F32, F16, BF16, Q8_0, Q4_0, Q4_1. One file; parts of a split model are refused.
+//! (`architecture.rs`, `config.rs`, `names.rs`). Numbers: F32, F16, BF16, Q8_0, Q4_0, Q4_1. One file; parts of a split model are refused.
 
-mod llama;
+mod architecture;
+mod config;
+mod joined;
 mod metadata;
+mod names;
 mod tensors;
 mod tokenizer;
 
@@ -22,8 +25,12 @@ use std::{fs::File, io::BufReader, path::Path};
 use anyhow::{Context, bail, ensure};
 use serde_json::{Map, Value};
 
-use self::metadata::Front;
-use crate::shard::{Numbers, Shard, covered};
+pub(crate) use self::joined::join;
+use self::{architecture::Architecture, metadata::HeaderReader};
+use crate::{
+    shard::{Numbers, Shard},
+    stored::covered,
+};
 
 /// An open file.
 pub(crate) struct Gguf {
@@ -49,33 +56,33 @@ const MOST: u64 = 1 << 16;
 fn read(path: &Path) -> anyhow::Result<Gguf> {
     let file = File::open(path)?;
     let size = file.metadata()?.len();
-    let mut front = Front::new(BufReader::new(&file), size);
-    begin(&mut front)?;
-    let (tensors, entries) = (front.number()?, front.number()?);
+    let mut header = HeaderReader::new(BufReader::new(&file), size);
+    begin(&mut header)?;
+    let (tensors, entries) = (header.number()?, header.number()?);
     for (what, count) in [("tensors", tensors), ("entries of metadata", entries)] {
         ensure!(count <= MOST, "it would have {count} {what}; at most {MOST} are read");
     }
-    let metadata = metadata::read(&mut front, entries)?;
+    let metadata = metadata::read(&mut header, entries)?;
     let alignment = alignment(&metadata)?;
-    let mut tensors = tensors::read(&mut front, tensors, alignment)?;
+    let tensors = tensors::read(&mut header, tensors, alignment)?;
     // Without tensors nothing need follow.
-    let start = front.at().next_multiple_of(alignment).min(size);
+    let start = header.at().next_multiple_of(alignment).min(size);
     covered(&tensors, size - start, alignment)?;
-    let config = llama::config(&metadata, &tensors)?;
-    tensors = llama::renamed(tensors, &config)?;
-    let tensors = tensors.into_iter().collect();
+    let architecture = Architecture::of(&metadata)?;
+    let config = config::config(architecture, &metadata, &tensors)?;
+    let tensors = names::renamed(architecture, tensors, &config)?.into_iter().collect();
     let shard = Shard { path: path.into(), numbers: Numbers::From(file, start), tensors };
     Ok(Gguf { config, tokenizer: tokenizer::read(&metadata), shard })
 }
 
-fn begin(front: &mut Front<impl std::io::Read>) -> anyhow::Result<()> {
-    let magic: [u8; 4] = front.array().context("not a GGUF file")?;
+fn begin(header: &mut HeaderReader<impl std::io::Read>) -> anyhow::Result<()> {
+    let magic: [u8; 4] = header.array().context("not a GGUF file")?;
     ensure!(
         &magic == b"GGUF",
         "not a GGUF file: it begins with {:?}; a checkpoint is a GGUF file or a folder",
         String::from_utf8_lossy(&magic)
     );
-    match u32::from_le_bytes(front.array()?) {
+    match u32::from_le_bytes(header.array()?) {
         2 | 3 => Ok(()),
         other if [2, 3].contains(&other.swap_bytes()) => bail!("it is big-endian"),
         other => bail!("version {other} of GGUF is not read; known: 2, 3"),

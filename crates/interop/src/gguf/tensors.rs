@@ -4,10 +4,10 @@ use std::io::Read;
 
 use anyhow::{Context, anyhow, ensure};
 
-use super::metadata::Front;
+use super::metadata::HeaderReader;
 use crate::{
     dtype::Dtype,
-    shard::{Stored, size_of},
+    stored::{Stored, size_of},
 };
 
 /// The formats that are read, by their numbers in the table `ggml_type`.
@@ -36,30 +36,30 @@ const OTHERS: [(u32, &str); 9] = [
 /// The tensors in the order of the file, all of different names. The first axis of a shape is the slowest one;
 /// in the file it is the last.
 pub(super) fn read(
-    front: &mut Front<impl Read>,
+    header: &mut HeaderReader<impl Read>,
     count: u64,
     alignment: u64,
 ) -> anyhow::Result<Vec<(String, Stored)>> {
     let mut tensors: Vec<(String, Stored)> = Vec::new();
     let mut names = std::collections::BTreeSet::new();
     for _ in 0..count {
-        let name = front.text().context("a name of a tensor")?;
-        let stored = one(front, alignment).with_context(|| format!("tensor {name}"))?;
+        let name = header.text().context("a name of a tensor")?;
+        let stored = one(header, alignment).with_context(|| format!("tensor {name}"))?;
         ensure!(names.insert(name.clone()), "tensor {name} is there twice");
         tensors.push((name, stored));
     }
     Ok(tensors)
 }
 
-fn one(front: &mut Front<impl Read>, alignment: u64) -> anyhow::Result<Stored> {
-    let axes = front.small()?;
+fn one(header: &mut HeaderReader<impl Read>, alignment: u64) -> anyhow::Result<Stored> {
+    let axes = header.small()?;
     ensure!(axes <= 4, "it has {axes} axes; there are at most 4");
     let mut shape = Vec::new();
     for _ in 0..axes {
-        shape.push(usize::try_from(front.number()?)?);
+        shape.push(usize::try_from(header.number()?)?);
     }
     shape.reverse();
-    let (dtype, start) = (format(front.small()?)?, front.number()?);
+    let (dtype, start) = (format(header.small()?)?, header.number()?);
     let (block, row) = (dtype.block().0, shape.last().copied().unwrap_or(1));
     ensure!(
         row.is_multiple_of(block),

@@ -1,8 +1,14 @@
 //! Checkpoints of `fixtures/`, and what another library computed with them.
 
 #![allow(dead_code, reason = "each test uses some of it")]
+#![allow(clippy::print_stdout, reason = "docs/checkpoints.md has the rows that are printed")]
 
-use std::{fs, path::PathBuf};
+pub(crate) mod gguf;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use backbones::{AnyBackbone, Decoding};
 use burn::prelude::*;
@@ -26,12 +32,20 @@ pub(crate) fn library() -> Library {
     Library { routers: routers::all(), experts: experts::all(), residuals: residuals::all() }
 }
 
-/// The network of a checkpoint, for texts of at most this length.
+/// The network of a fixture, for texts of at most this length.
 pub(crate) fn imported(
     name: &str,
     length: usize,
 ) -> (AnyBackbone, ImportedNetwork, CheckpointFiles) {
-    let checkpoint = CheckpointFiles::open(&place(name)).unwrap();
+    imported_from(&place(name), length)
+}
+
+/// The network of a checkpoint, for texts of at most this length.
+pub(crate) fn imported_from(
+    place: &Path,
+    length: usize,
+) -> (AnyBackbone, ImportedNetwork, CheckpointFiles) {
+    let checkpoint = CheckpointFiles::open(place).unwrap();
     let mut model = describe(&checkpoint.config).unwrap();
     if let Domain::Text { vocab, .. } = model.domain {
         model.domain = Domain::Text { vocab, length };
@@ -76,6 +90,12 @@ impl Expected {
         let (_, bytes) = self.bytes(tensor).unwrap();
         bytes.as_chunks::<4>().0.iter().map(|four| f32::from_le_bytes(*four)).collect()
     }
+}
+
+/// Prints the row of a fixture in the table of docs/checkpoints.md, without the columns that tests assert.
+pub(crate) fn print_row(name: &str, gap: f32) {
+    let tensors = CheckpointFiles::open(&place(name)).unwrap().tensors().count();
+    println!("| {name} | {gap:.1e} | {tensors} |");
 }
 
 /// The largest difference of a logit, and whether all choices of experts are the same.

@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow, ensure};
 use backbones::BackboneSpec;
 use burn::prelude::*;
 use clap::Args;
-use interop::{CheckpointFiles, ImportedNetwork, check, describe};
+use interop::{CheckpointFiles, ImportedNetwork, check, describe, not_finite};
 use moe::Init;
 use serde_json::{Value, json};
 use tasks::{Tokenizer, text::tokens::Bpe};
@@ -41,7 +41,7 @@ impl Verb for Inspect {
         fits(&model, &checkpoint, session.plugins).with_context(place)?;
         tokenizer_fits(&model, &checkpoint)?;
         let mut wrong = model.rules.notes.clone();
-        wrong.extend(not_finite(&checkpoint).with_context(place)?);
+        wrong.extend(tensors_not_finite(&checkpoint).with_context(place)?);
         wrong.iter().for_each(|warning| session.say(&format!("warning: {warning}")));
         let about = about(&checkpoint, &model, wrong);
         if self.json.is_json() {
@@ -96,15 +96,10 @@ fn tokenizer_fits(model: &ImportedNetwork, checkpoint: &CheckpointFiles) -> anyh
     Ok(())
 }
 
-fn not_finite(checkpoint: &CheckpointFiles) -> anyhow::Result<Vec<String>> {
+fn tensors_not_finite(checkpoint: &CheckpointFiles) -> anyhow::Result<Vec<String>> {
     let mut found = Vec::new();
     for (name, _) in checkpoint.tensors() {
-        let numbers = checkpoint.numbers(name)?;
-        let wrong = numbers.iter().filter(|number| !number.is_finite()).count();
-        if wrong > 0 {
-            let all = numbers.len();
-            found.push(format!("tensor {name}: {wrong} of {all} numbers are NaN or infinite"));
-        }
+        found.extend(not_finite(name, &checkpoint.numbers(name)?));
     }
     Ok(found)
 }

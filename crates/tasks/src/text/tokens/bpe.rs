@@ -8,6 +8,8 @@
 //!
 //! Differs from GPT-2: lines are made tokens of one by one, so no token goes beyond a line break.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 use tokenizers::{
@@ -49,6 +51,9 @@ impl Spec {
         }
         let spec: Self =
             serde_json::from_slice(json).map_err(|err| format!("not a tokenizer.json: {err}"))?;
+        if let Some(key) = files::repeated_key(json) {
+            return Err(format!("not a tokenizer.json: {key} is there twice"));
+        }
         expressions::check([
             ("normalizer", &spec.normalizer),
             ("pre_tokenizer", &spec.pre_tokenizer),
@@ -106,7 +111,7 @@ impl Bpe {
     /// text is all of its tokens.
     ///
     /// # Errors
-    /// If it is none, if a number of a token is no `i32`, if a regular expression of it may take more time than
+    /// If it is none, if a number of a token is no `i32`, or is that of two tokens, if a regular expression of it may take more time than
     /// grows with the text, or if its normalizer may make a text more than 64 times as long.
     pub fn read(json: &[u8]) -> Result<Self, String> {
         let spec = Spec::read(json)?;
@@ -124,7 +129,9 @@ impl Bpe {
                 ));
             }
         }
-        let vocab = inner.get_vocab(true).into_values().max().map_or(0, |id| id as usize + 1);
+        let tokens = inner.get_vocab(true);
+        each_has_its_number(&tokens)?;
+        let vocab = tokens.into_values().max().map_or(0, |id| id as usize + 1);
         match vocab {
             0 => Err("a tokenizer.json without tokens".into()),
             _ if vocab > i32::MAX as usize => {
@@ -167,6 +174,21 @@ fn has_added_tokens(inner: &tokenizers::Tokenizer, added: &Value) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// Checks that no two tokens have one number, of which only one would ever be shown.
+///
+/// # Errors
+/// Names the first number that two have, with both tokens.
+fn each_has_its_number(tokens: &HashMap<String, u32>) -> Result<(), String> {
+    let mut order: Vec<(u32, &str)> = tokens.iter().map(|(text, id)| (*id, &text[..])).collect();
+    order.sort_unstable();
+    match order.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        Some([(id, first), (_, second)]) => {
+            Err(format!("tokens {first:?} and {second:?} have the same number, {id}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The longest of what a map of SentencePiece puts in the place of letters. It has the size of its trie, the
@@ -329,6 +351,24 @@ mod tests {
         let far = added("<s>", 40_000).err().unwrap();
         assert!(far.starts_with("added_tokens: \"<s>\" has the number 40000, and is "), "{far}");
         assert!(added("cat", 6).is_err(), "{free:?}");
+    }
+
+    #[test]
+    fn two_tokens_of_one_number_and_two_numbers_of_one_token_are_refused() {
+        let model = |vocab: &str| {
+            format!(
+                r#"{{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+                "normalizer": null, "pre_tokenizer": null, "post_processor": null, "decoder": null,
+                "model": {{"type": "WordLevel", "unk_token": "[UNK]",
+                "vocab": {{"[UNK]": 0, {vocab}}}}}}}"#
+            )
+        };
+        let said = |vocab: &str| Bpe::read(model(vocab).as_bytes()).err();
+        assert_eq!(said(r#""cat": 1, "a": 2"#), None);
+        let one = said(r#""cat": 1, "a": 1"#);
+        assert_eq!(one.as_deref(), Some("tokens \"a\" and \"cat\" have the same number, 1"));
+        let two = said(r#""cat": 1, "cat": 2"#);
+        assert_eq!(two.as_deref(), Some("not a tokenizer.json: model.vocab.cat is there twice"));
     }
 
     #[test]

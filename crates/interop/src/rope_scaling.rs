@@ -1,4 +1,4 @@
-//! How a config stretches rotary positions: `rope_parameters`, or as older versions have it `rope_theta` and
+//! The scaling of rotary positions in a config: `rope_parameters`, or as older versions have it `rope_theta` and
 //! `rope_scaling`.
 
 use anyhow::bail;
@@ -12,9 +12,9 @@ const OLD: &str = "rope_scaling";
 /// The length that a network was trained with first.
 const LENGTH: &str = "original_max_position_embeddings";
 
-/// A stretch of rotary positions.
+/// A scaling of rotary positions.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Stretch {
+pub(crate) enum RopeScaling {
     /// None.
     No,
     /// All positions are closer together by a factor.
@@ -25,8 +25,8 @@ pub(crate) enum Stretch {
     Yarn(YarnConfig, f64),
 }
 
-impl Stretch {
-    /// The base of rotary positions, and how they are stretched.
+impl RopeScaling {
+    /// The base of rotary positions, and their scaling.
     ///
     /// # Errors
     /// If it is of a kind that the network does not have, a key of it is not honoured, or there are two
@@ -45,12 +45,12 @@ impl Stretch {
             [None, Some(old)] => (OLD, old),
         };
         let mut own = Keys::of_table(name, table);
-        let stretch = Self::of(&mut own, theta)?;
+        let scaling = Self::of(&mut own, theta)?;
         own.finish()?;
-        if outside && stretch.0 != theta {
-            bail!("config.json: rope_theta = {theta}, and {name} has {}", stretch.0);
+        if outside && scaling.0 != theta {
+            bail!("config.json: rope_theta = {theta}, and {name} has {}", scaling.0);
         }
-        Ok(stretch)
+        Ok(scaling)
     }
 
     /// As a table has them.
@@ -65,7 +65,7 @@ impl Stretch {
             }
             [kind, _] => kind,
         };
-        let stretch = match kind {
+        let scaling = match kind {
             "default" => Self::No,
             "linear" => Self::Linear(table.needed_number("factor")?),
             "llama3" => llama3(table)?,
@@ -75,7 +75,7 @@ impl Stretch {
                 return Err(table.error(format!("rope_type = {other:?}: not supported; {known}")));
             }
         };
-        Ok((theta, stretch))
+        Ok((theta, scaling))
     }
 
     /// Sets the parts of attention.
@@ -89,8 +89,8 @@ impl Stretch {
     }
 }
 
-fn llama3(table: &mut Keys) -> anyhow::Result<Stretch> {
-    Ok(Stretch::Llama3(Llama3Config {
+fn llama3(table: &mut Keys) -> anyhow::Result<RopeScaling> {
+    Ok(RopeScaling::Llama3(Llama3Config {
         factor: table.needed_number("factor")?,
         original_length: table.size(LENGTH)?,
         low: table.needed_number("low_freq_factor")?,
@@ -98,10 +98,14 @@ fn llama3(table: &mut Keys) -> anyhow::Result<Stretch> {
     }))
 }
 
-fn yarn(table: &mut Keys) -> anyhow::Result<Stretch> {
+fn yarn(table: &mut Keys) -> anyhow::Result<RopeScaling> {
     let factor = table.needed_number("factor")?;
     let grown = |m: f64| if factor <= 1.0 { 1.0 } else { 0.1 * m * factor.ln() + 1.0 };
-    let (m, all) = (table.number("mscale", 0.0)?, table.number("mscale_all_dim", 0.0)?);
+    // The library takes null for the default in this table.
+    let mut number =
+        |key: &str, default: f64| anyhow::Ok(table.maybe_number(key)?.unwrap_or(default));
+    let (m, all) = (number("mscale", 0.0)?, number("mscale_all_dim", 0.0)?);
+    let (beta_fast, beta_slow) = (number("beta_fast", 32.0)?, number("beta_slow", 1.0)?);
     let magnitude = match table.maybe_number("attention_factor")? {
         Some(given) => given,
         None if m != 0.0 && all != 0.0 => grown(m) / grown(all),
@@ -110,12 +114,12 @@ fn yarn(table: &mut Keys) -> anyhow::Result<Stretch> {
     let config = YarnConfig {
         factor,
         original_length: table.size(LENGTH)?,
-        beta_fast: table.number("beta_fast", 32.0)?,
-        beta_slow: table.number("beta_slow", 1.0)?,
+        beta_fast,
+        beta_slow,
         truncate: table.flag("truncate", true)?,
         magnitude: Some(magnitude),
     };
-    Ok(Stretch::Yarn(config, if all != 0.0 { grown(all).powi(2) } else { 1.0 }))
+    Ok(RopeScaling::Yarn(config, if all != 0.0 { grown(all).powi(2) } else { 1.0 }))
 }
 
 #[cfg(test)]
@@ -128,26 +132,26 @@ mod tests {
     fn rotary_positions_of_old_and_new_configs() {
         let read = |value: Value| {
             let config = value.as_object().cloned().unwrap();
-            Stretch::read(&mut Keys::new(&config), 1e4)
+            RopeScaling::read(&mut Keys::new(&config), 1e4)
         };
-        assert_eq!(read(json!({})).unwrap(), (1e4, Stretch::No));
+        assert_eq!(read(json!({})).unwrap(), (1e4, RopeScaling::No));
         let old = json!({ "rope_theta": 5e5, "rope_scaling": null });
-        assert_eq!(read(old).unwrap(), (5e5, Stretch::No));
+        assert_eq!(read(old).unwrap(), (5e5, RopeScaling::No));
         let both = json!({
             "rope_theta": 7.0, "rope_scaling": {},
             "rope_parameters": { "rope_type": "linear", "factor": 2.0 },
         });
-        assert_eq!(read(both).unwrap(), (7.0, Stretch::Linear(2.0)));
+        assert_eq!(read(both).unwrap(), (7.0, RopeScaling::Linear(2.0)));
         let new = json!({ "rope_parameters": {
             "rope_theta": 7.0, "rope_type": "yarn", "factor": 2.0,
             "original_max_position_embeddings": 16,
         } });
         assert!(matches!(
             read(new).unwrap(),
-            (7.0, Stretch::Yarn(YarnConfig { factor: 2.0, .. }, _))
+            (7.0, RopeScaling::Yarn(YarnConfig { factor: 2.0, .. }, _))
         ));
         let linear = json!({ "rope_scaling": { "type": "linear", "factor": 4 } });
-        assert_eq!(read(linear).unwrap(), (1e4, Stretch::Linear(4.0)));
+        assert_eq!(read(linear).unwrap(), (1e4, RopeScaling::Linear(4.0)));
         let both = json!({
             "rope_parameters": { "rope_theta": 1e4, "rope_type": "default" },
             "rope_scaling": { "type": "linear", "factor": 8.0 },
