@@ -129,15 +129,56 @@ fn folders(of: &str) -> BTreeMap<String, BTreeMap<String, String>> {
     folders
 }
 
+/// The names that a `mod.rs` or `lib.rs` takes from the modules below it, with the module of each.
+fn passed_on(head: &str) -> BTreeMap<String, String> {
+    taken(head, "use ")
+        .iter()
+        .filter_map(|path| path.strip_prefix("self::").unwrap_or(path).split_once("::"))
+        .map(|(module, path)| (last(path).to_string(), module.to_string()))
+        .collect()
+}
+
+/// What each folder of a crate uses of the other folders, by `crate::`. Names that `lib.rs` re-exports
+/// belong to their folder.
+fn folders_used(of: &str) -> Graph {
+    let root = root().join("crates").join(of).join("src");
+    let all = sources(of);
+    let head = all.iter().find(|(path, _)| path.ends_with("src/lib.rs"));
+    let passed_on = passed_on(&head.map(|(_, text)| code(text)).unwrap_or_default());
+    let mut graph = Graph::new();
+    for (path, text) in &all {
+        let inside = path.strip_prefix(&root).expect("it is in the crate");
+        let Some(own) = inside.parent().and_then(|folder| folder.components().next()) else {
+            continue;
+        };
+        let own = own.as_os_str().to_string_lossy().to_string();
+        let used = taken(&code(text), "crate::").into_iter().map(|path| {
+            let name = first(&path);
+            passed_on.get(name).map_or(name, String::as_str).to_string()
+        });
+        let used: Vec<String> = used.filter(|used| *used != own).collect();
+        graph.entry(own).or_default().extend(used);
+    }
+    graph
+}
+
+#[test]
+fn no_two_folders_use_each_other() {
+    let mut uses = 0;
+    for of in names("crates").iter().filter(|of| *of != "moe" && *of != "lab") {
+        let graph = folders_used(of);
+        uses += graph.values().flatten().filter(|used| graph.contains_key(*used)).count();
+        let left = circles(graph);
+        assert!(left.is_empty(), "{of}: a circle of folders in {left:?}");
+    }
+    assert!(uses > 10, "{uses} uses of a folder by another: are they found?");
+}
+
 /// What each file of a folder takes from the others, by `super::` or by the path of the folder, from the
 /// file itself or by way of `mod.rs`, which stands above them.
 fn files_used(folder: &str, mut files: BTreeMap<String, String>) -> Graph {
     let head = files.remove("mod").or_else(|| files.remove("lib")).unwrap_or_default();
-    let passed_on: BTreeMap<String, String> = taken(&head, "use ")
-        .iter()
-        .filter_map(|path| path.strip_prefix("self::").unwrap_or(path).split_once("::"))
-        .map(|(file, path)| (last(path).to_string(), file.to_string()))
-        .collect();
+    let passed_on = passed_on(&head);
     let used = |name: &str, code: &str| -> BTreeSet<String> {
         let inside = taken(code, "crate::").into_iter();
         let inside = inside.filter_map(|path| path.strip_prefix(folder).map(str::to_string));
@@ -161,7 +202,8 @@ fn circles(mut graph: Graph) -> Graph {
     }
 }
 
-/// Of all crates: the files of each folder. Of `moe` and `lab` the folders too, by the orders above.
+/// Of all crates: the files of each folder. Their folders are in the test above, those of `moe` and `lab` in
+/// the orders further above.
 #[test]
 fn no_folder_has_a_circle_of_files() {
     for of in names("crates") {
