@@ -110,7 +110,7 @@ fn registered(
     let digest = digest(settings);
     let (registration, said) = match registration(settings)? {
         Some(old) if old.digest == digest => {
-            return Ok((text.into(), format!("{place} is registered, and says the same\n")));
+            return Ok((text.into(), format!("{place} is registered, and unchanged since\n")));
         }
         Some(mut old) => {
             old.amended.push(today);
