@@ -35,12 +35,12 @@ The columns of the tables:
 
 | verdict | meaning |
 | --- | --- |
-| reproduced | the whole interval lies in the stated range |
-| not reproduced | the whole interval lies outside of the range |
-| smaller than the paper's | the claim is not refuted, and the whole interval lies below the paper's effect in the same unit |
-| undecided | the interval contains a bound of the range, there are fewer than 3 seeds, or a run failed |
-| not testable here | the gate does not hold, or the paper's effect is no larger than what these runs detect |
-| by construction | the claim follows from the setup of the runs and is no evidence |
+| *reproduced* | the whole interval lies in the stated range |
+| *not reproduced* | the whole interval lies outside of the range |
+| *smaller than the paper's* | the claim is not refuted, and the whole interval lies below the paper's effect in the same unit |
+| *undecided* | the interval contains a bound of the range, there are fewer than 3 seeds, or a run failed |
+| *not testable here* | the gate does not hold, or the paper's effect is no larger than what these runs detect |
+| *by construction* | the claim follows from the setup of the runs and is no evidence |
 ";
 
 /// Where the page is written.
