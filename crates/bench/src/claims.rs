@@ -24,20 +24,23 @@ const HEAD: &str = "\
 
 # Claims
 
-What papers say, tested again here, on small networks and one processor.
+Claims of papers and hypotheses of our own, tested on small networks that are trained on a CPU.
+The columns of the tables:
 
-A claim names what must be seen if it is true: a mean over seeds, or the mean difference of two methods on the same seeds, above or below some number.
-*Reproduced*: the whole 95 % interval lies there.
-*Not reproduced*: the whole interval lies elsewhere.
-*Undecided*: it lies on both sides, there are fewer than 3 seeds, or a run failed.
-An interval covers the choice of seeds and of test examples where both are counted beside it, and that of seeds alone where only they are: those results keep no values of single examples.
-*Smaller than the paper's*: not refuted, and the whole interval lies short of the paper's effect in the same unit.
-*By construction*: it follows from how the runs are set up, and is no evidence.
-*Not testable here*: a condition of the suite's `[[gate]]` does not hold: the reference beats a trivial baseline on the same split, training has settled, rates are tuned, and a margin of equality tells a network without routing from the reference; or the paper's effect is no larger than what these runs detect.
-*Gate*: whether the conditions hold. *None*: the suite sets none for this metric, so nothing says whether its networks have settled, are tuned, and beat a trivial baseline.
-*Detects*: the least distance from a bound that such runs show four times in five.
-Each claim is tested by itself; the last column says what is left with Holm's correction for the number of a paper's claims, in all of its suites.
-The paper's effect is quoted for its size; networks, data and scale are others here.
+- *in the paper*: the effect that the paper reports, on its own networks and data.
+- *measured here*, *holds if*: a mean over seeds, or the mean difference of two methods over the same seeds, and the range that the claim states for it.
+- *ours, 95 % interval*: the mean with its confidence interval. The interval covers the choice of seeds and of test examples if a number of examples is given, and that of seeds alone if not. *Detects* is the smallest distance from the bound that such runs would show with a probability of 80 %.
+- *gate*: whether the conditions of the suite's `[[gate]]` hold: the reference beats a trivial baseline on the same split, training has converged, learning rates are tuned, and a margin of equivalence is small enough to distinguish the reference from a network without routing. *None*: the suite sets no gate for this metric, so these conditions are unchecked.
+- *with Holm's correction*: the verdict after correction for the number of claims of the paper, in all of its suites. The column *verdict* is not corrected.
+
+| verdict | meaning |
+| --- | --- |
+| *reproduced* | the whole interval lies in the stated range |
+| *not reproduced* | the whole interval lies outside of the range |
+| *smaller than the paper's* | the claim is not refuted, and the whole interval lies below the paper's effect in the same unit |
+| *undecided* | the interval contains a bound of the range, there are fewer than 3 seeds, or a run failed |
+| *not testable here* | the gate does not hold, or the paper's effect is no larger than what these runs detect |
+| *by construction* | the claim follows from the setup of the runs and is no evidence |
 ";
 
 /// Where the page is written.

@@ -82,7 +82,9 @@ impl Registration {
         }
         let last = self.amended.last().unwrap_or(&self.date);
         match (made, results) {
-            (Some(made), _) if made == self.digest => words += "; these results were made under it",
+            (Some(made), _) if made == self.digest => {
+                words += "; these results were made under this registration";
+            }
             (Some(_), Some(day)) => {
                 words += &format!("; these results, of {day}, were made under an earlier text");
             }
@@ -108,7 +110,7 @@ fn registered(
     let digest = digest(settings);
     let (registration, said) = match registration(settings)? {
         Some(old) if old.digest == digest => {
-            return Ok((text.into(), format!("{place} is registered, and says the same\n")));
+            return Ok((text.into(), format!("{place} is registered, and unchanged since\n")));
         }
         Some(mut old) => {
             old.amended.push(today);
@@ -189,7 +191,10 @@ mod tests {
         assert_eq!(older, "Registered 2026-12-01; these results, of 2026-11-02, are older.");
         // Of the same day; what they were made under tells which was first.
         let under = words(day(1), Some(&first.digest));
-        assert_eq!(under, "Registered 2026-12-01; these results were made under it.");
+        assert_eq!(
+            under,
+            "Registered 2026-12-01; these results were made under this registration."
+        );
         assert!(
             words(day(1), Some("another"))
                 .ends_with("of 2026-12-01, were made under an earlier text.")

@@ -66,8 +66,8 @@ fn options_without_effect_are_refused() {
         csv.into_iter().find(|path| path.extension().is_some_and(|end| end == "csv")).unwrap();
     let csv = csv.to_str().unwrap();
     for (args, expected) in [
-        (&["table", csv, "--seeds", "0"][..], "csv files are read as they are"),
-        (&["rank", csv, "--tier", "gpu"], "--tier gpu: say which results of a suite are read"),
+        (&["table", csv, "--seeds", "0"][..], "has no effect on csv files"),
+        (&["rank", csv, "--tier", "gpu"], "--tier gpu: selects results of a suite"),
         (&["cmp", "a", "b", csv, "--method", "a"], "unexpected argument '--method'"),
         (&["speed", "--routers", "--hidden", "8"], "'--routers' cannot be used with"),
         (&["speed", "--format", "md"], "speed prints text or json"),

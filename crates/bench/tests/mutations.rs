@@ -80,7 +80,7 @@ fn damage_all(ways: usize) {
         for bytes in [&whole[..whole.len() / 2], &[&whole[..9], b"?", &whole[10..]].concat()] {
             fs::write(file, bytes).unwrap();
             let (out, err) = ended(&place.run(&table), 2);
-            assert!(out.is_empty() && err.contains("make it anew"), "{err}");
+            assert!(out.is_empty() && err.contains("recreate it with run"), "{err}");
         }
         fs::write(file, whole).unwrap();
     }

@@ -106,6 +106,42 @@ fn links_lead_to_files_and_headings() {
     assert!(count > 200, "{count} links: are they found?");
 }
 
+/// Whether a page tells what was, and so names what is no more.
+fn is_history(path: &Path) -> bool {
+    path.ends_with("docs/log.md") || path.ends_with("CHANGELOG.md")
+}
+
+/// The file or folder of the repository that a word of a page names, if it does; capitals stand for any.
+fn file_named(word: &str) -> Option<PathBuf> {
+    let folders = ["crates/", "docs/", "experiments/", "results/", "scripts/"];
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_./-".contains(letter);
+    let stands_for_any =
+        |part: &str| part.len() > 1 && part.chars().all(|letter| letter.is_ascii_uppercase());
+    let is_path = folders.iter().any(|folder| word.starts_with(folder));
+    let is_file = is_path && word.chars().all(is_plain) && !word.split('/').any(stands_for_any);
+    is_file.then(|| root().join(word))
+}
+
+#[test]
+fn files_that_pages_name_are_there() {
+    let (pages, mut count) = (pages(), 0);
+    // The pages on plug-ins name files that `new` writes.
+    let is_of_new = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("add-")
+    };
+    for page in pages.values().filter(|page| !is_history(&page.path) && !is_of_new(&page.path)) {
+        let words = page.prose.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+        for file in words.filter_map(file_named) {
+            assert!(file.exists(), "{}: {} is not there", page.path.display(), file.display());
+            count += 1;
+        }
+    }
+    assert!(count > 50, "{count} files: are they found?");
+    assert_eq!(file_named("results/SUITE/runs.csv"), None);
+    assert!(!file_named("crates/none/src/lib.rs").unwrap().exists());
+}
+
 #[test]
 fn every_page_is_reached_from_the_readme() {
     let (pages, mut reached) = (pages(), BTreeSet::new());
@@ -167,8 +203,6 @@ fn commands_have_the_verbs_and_options_that_they_name() {
     let verbs: BTreeSet<&str> = listed.filter_map(|line| line.split_whitespace().next()).collect();
     assert!(verbs.len() > 20 && verbs.contains("run"), "{verbs:?}");
     let (mut helps, mut count) = (BTreeMap::new(), 0);
-    // What is history names what was there.
-    let is_history = |path: &Path| path.ends_with("docs/log.md") || path.ends_with("CHANGELOG.md");
     for page in pages().values().filter(|page| !is_history(&page.path)) {
         for command in page.commands() {
             let Some(arguments) = arguments(command) else { continue };

@@ -66,7 +66,7 @@ pub(crate) fn warning(setting: &Setting, methods: &[&str]) -> Option<String> {
     let each: Vec<String> =
         off.iter().map(|(method, Spent { off, .. })| format!("{method} {}", share(*off))).collect();
     Some(format!(
-        "Off the budget of equal {equal}: {}; what is seen is not of the method alone.",
+        "Off the budget of equal {equal}: {}; differences are not due to the method alone.",
         first(NOTED, each, ", ")
     ))
 }

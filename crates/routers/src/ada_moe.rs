@@ -83,10 +83,6 @@ impl Router for AdaMoe {
         });
         null::without(null, experts, weights, self.n_experts)
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 impl AdaMoe {

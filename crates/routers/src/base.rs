@@ -47,10 +47,6 @@ impl Router for Base {
         let weights = sigmoid(s.gather(2, experts.clone())); // (3)
         Plan::TokenChoice { experts, weights, n_experts }
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 /// `[G, U, E] -> [G, U, 1]`.

@@ -95,10 +95,6 @@ impl Router for DeepSeekV3 {
         self.bias.follow(pass, &experts, self.config.bias_step);
         Plan::TokenChoice { experts, weights, n_experts }
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 impl DeepSeekV3 {

@@ -35,10 +35,6 @@ impl Router for Dense {
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan {
         Plan::Dense { weights: softmax(self.gate.forward(pass, units), 2) } // (1), (2)
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 #[cfg(test)]

@@ -99,12 +99,6 @@ impl Router for DSelectK {
         let experts = null::every_expert(&gate);
         null::without(gate.clone().lower_equal_scalar(0.0), experts, gate, e)
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        let scores =
-            self.codes.lazy_shape().num_elements() + self.mixture.lazy_shape().num_elements();
-        2.0 * scores as f64
-    }
 }
 
 impl DSelectK {

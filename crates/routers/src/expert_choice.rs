@@ -57,10 +57,6 @@ impl Router for ExpertChoice {
         let (units, weights) = top_k(s.swap_dims(1, 2), k.clamp(1, n_units)); // (2)
         Plan::ExpertChoice { units, weights, n_units }
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 #[cfg(test)]

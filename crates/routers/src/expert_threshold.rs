@@ -87,10 +87,6 @@ impl Router for ExpertThreshold {
         let experts = null::every_expert(&s);
         null::without(below, experts, s, e) // (3)
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 impl ExpertThreshold {

@@ -74,10 +74,6 @@ impl Router for GShard {
         let first = second.clone().bool_and(second.clone().bool_not());
         null::without(Tensor::cat(vec![first, second], 2), experts, weights, n_experts)
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 #[cfg(test)]

@@ -92,10 +92,6 @@ impl Router for LossFree {
         self.bias.follow(pass, &experts, self.config.bias_step); // algorithm 1
         Plan::TokenChoice { experts, weights, n_experts }
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 #[cfg(test)]

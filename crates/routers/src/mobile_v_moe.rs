@@ -105,10 +105,6 @@ impl Router for MobileVMoe {
         let (experts, weights) = (experts.reshape([g, u, k]), weights.reshape([g, u, k]));
         Plan::TokenChoice { experts, weights, n_experts }
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 impl MobileVMoe {

@@ -122,10 +122,6 @@ impl Router for MoePlusPlus {
         };
         Plan::TokenChoice { experts, weights, n_experts: e }
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops() + 2.0 * self.residual.lazy_shape().num_elements() as f64
-    }
 }
 
 impl MoePlusPlus {

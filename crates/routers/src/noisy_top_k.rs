@@ -86,10 +86,6 @@ impl Router for NoisyTopK {
         losses::add(pass, "load", self.config.load, || self.load_loss(clean, h.clone(), sigma));
         self.plan(pass, h)
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        2.0 * self.gate.flops()
-    }
 }
 
 impl NoisyTopK {

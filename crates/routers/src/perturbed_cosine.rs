@@ -89,10 +89,6 @@ impl Router for PerturbedCosine {
         self.balance.add(pass, self.config.balance, q, experts.clone());
         Plan::TokenChoice { experts, weights: softmax(chosen, 2), n_experts } // (2)
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 impl PerturbedCosine {

@@ -83,10 +83,6 @@ impl Router for QuantileBalancing {
         let weights = softmax(s.gather(2, experts.clone()), 2); // (2)
         Plan::TokenChoice { experts, weights, n_experts }
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 impl QuantileBalancing {

@@ -93,10 +93,6 @@ impl Router for ReMoe {
         let experts = null::every_expert(&weights);
         null::without(idle, experts, weights, e) // (5)
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 impl ReMoe {

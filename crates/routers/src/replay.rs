@@ -107,10 +107,6 @@ impl Router for Replay {
         };
         Plan::TokenChoice { experts, weights, n_experts } // (2)
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 impl Replay {

@@ -87,10 +87,6 @@ impl Router for SeqTopK {
         self.balance.add(pass, self.config.balance, p, experts.clone()); // (4)
         plan
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 #[cfg(test)]

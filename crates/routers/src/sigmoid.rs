@@ -99,10 +99,6 @@ impl Router for Sigmoid {
         losses::add(pass, "z", self.config.z, || losses::router_z(logits));
         Plan::TokenChoice { experts, weights, n_experts }
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 #[cfg(test)]

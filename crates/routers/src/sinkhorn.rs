@@ -64,10 +64,6 @@ impl Router for Sinkhorn {
         let p = if self.k == 1 { sigmoid(s) } else { softmax(s, 2) };
         Plan::TokenChoice { weights: p.gather(2, experts.clone()), experts, n_experts: e } // (4)
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 /// `[T, E]`, whose rows sum to 1 / T and whose columns sum to nearly 1 / E.

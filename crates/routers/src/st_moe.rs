@@ -85,10 +85,6 @@ impl Router for StMoe {
         let later = rank.greater_scalar(0).expand(shape);
         null::without(chance.lower(lots).bool_and(later), experts, weights, n_experts) // (3)
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 #[cfg(test)]

@@ -82,10 +82,6 @@ impl Router for Switch {
         self.balance.add(pass, self.config.balance, p, experts.clone()); // (4) to (6)
         Plan::TokenChoice { experts, weights, n_experts }
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 impl Switch {

@@ -87,10 +87,6 @@ impl Router for TcMoe {
         });
         plan
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 impl TcMoe {

@@ -116,10 +116,6 @@ impl Router for TopK {
         losses::add(pass, "z", self.config.z, || losses::router_z(s));
         Plan::TokenChoice { experts, weights, n_experts } // (4)
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 #[cfg(test)]

@@ -78,10 +78,6 @@ impl Router for TopP {
         self.balance.add(pass, self.config.balance, p, experts.clone()); // (8)
         plan
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 #[cfg(test)]

@@ -78,10 +78,6 @@ impl Router for TopTokens {
         let (units, scores) = top_k(scores, self.tokens.min(n_units)); // (1)
         Plan::ExpertChoice { units, weights: softmax(scores, 2), n_units } // (2)
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 /// `[D, E]`, as the analysis assumes it of a pretrained router.

@@ -78,17 +78,11 @@ impl Router for VMoe {
         });
         self.plan(noisy)
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 impl VMoe {
     fn plan(&self, h: Tensor<3>) -> Plan {
-        let n_experts = h.dims()[2];
-        let (experts, weights) = top_k(softmax(h, 2), self.config.k); // (1)
-        Plan::TokenChoice { experts, weights, n_experts }
+        Plan::top_k(softmax(h, 2), self.config.k) // (1)
     }
 }
 

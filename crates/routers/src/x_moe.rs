@@ -108,11 +108,6 @@ impl Router for XMoe {
         self.balance.add(pass, self.config.balance, p, experts.clone());
         Plan::TokenChoice { experts, weights, n_experts }
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        2.0 * (self.reduce.lazy_shape().num_elements() + self.experts.lazy_shape().num_elements())
-            as f64
-    }
 }
 
 impl XMoe {

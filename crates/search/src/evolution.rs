@@ -203,7 +203,7 @@ mod tests {
         let about = Search::about(&space, 7, Some(("width", at_most)), json!(NUMBERS), Value::Null);
         let history = match path {
             Some(path) => History::open(path, &about)?,
-            None => History::in_memory(),
+            None => History::default(),
         };
         let mut evaluate = |members: &[Member]| -> Result<Vec<Option<f64>>, crate::BoxError> {
             done += members.len();
@@ -294,7 +294,7 @@ mod tests {
             limit: None,
             evaluate: &mut evaluate,
             at_once: 1,
-            history: History::in_memory(),
+            history: History::default(),
             stop: &|| false,
         };
         let found = search.evolution(&NUMBERS).unwrap();
@@ -310,7 +310,7 @@ mod tests {
         let mut evaluate = |_: &[Member]| -> Result<Vec<Option<f64>>, crate::BoxError> {
             panic!("nothing is evaluated before all are drawn")
         };
-        let (evaluate, history) = (&mut evaluate, History::in_memory());
+        let (evaluate, history) = (&mut evaluate, History::default());
         let mut search = Search {
             space: &space,
             seed: 7,

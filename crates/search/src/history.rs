@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{Member, SearchError};
 
-/// Costs and values that are known.
+/// Costs and values that are known; a default one is empty, and kept in memory only.
 #[derive(Debug, Default)]
 pub struct History {
     costs: HashMap<String, f64>,
@@ -63,11 +63,6 @@ mod some_or_null {
 }
 
 impl History {
-    /// One that is kept in memory only.
-    pub fn in_memory() -> Self {
-        Self::default()
-    }
-
     /// That of the file, or a new one there. `about` says of which search it is.
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 use burn::prelude::*;
 use moe::Input;
 
-use crate::{Batch, Question, Score, Split, Tokenizer};
+use crate::{Batch, Score, Split, Tokenizer};
 
 /// A task whose inputs are text: [`Task::as_text`](crate::Task::as_text).
 pub trait TextTask {
@@ -23,6 +23,27 @@ pub trait TextTask {
     fn questions(&self) -> &[Question] {
         &[]
     }
+}
+
+/// A multiple-choice question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The texts to choose from.
+    pub candidates: Vec<AnswerChoice>,
+    /// The index of the right one.
+    pub answer: usize,
+}
+
+/// One of the texts to choose from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnswerChoice {
+    /// The tokens of the context and the choice: as many of the last ones as a window shows or asks
+    /// for, T + 1 at most.
+    pub tokens: Vec<i32>,
+    /// The index of the first token of the choice, at least 1.
+    pub start: usize,
+    /// The number of characters of the choice.
+    pub characters: usize,
 }
 
 /// A property of each of the whole texts that examples are cut from: the party of a speech, for example.

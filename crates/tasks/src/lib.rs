@@ -21,6 +21,7 @@ mod task;
 #[cfg(test)]
 mod testing;
 pub mod text;
+mod tokenizer;
 mod translation_task;
 mod trivial;
 pub mod video;
@@ -32,15 +33,16 @@ mod worked;
 pub use batch::{Batch, TextFacts};
 pub use data::{DataDigest, DataDir, DataError, Origin};
 pub use extensions::{
-    AttackedTask, ClusteredTask, ConditionedTask, Property, SequentialTask, StreamTask, TextTask,
-    WholeSplitTask,
+    AnswerChoice, AttackedTask, ClusteredTask, ConditionedTask, Property, Question, SequentialTask,
+    StreamTask, TextTask, WholeSplitTask,
 };
 pub use grouped::Grouped;
 pub use registry::{BuildTask, LoadedTask, Tasks, same_answers};
 pub use score::{Score, cross_entropy};
 pub use split::{BatchPosition, Split};
 pub use task::{FoldedTask, LoadTask, Task};
-pub use text::{AnswerChoice, CHOICE_METRICS, Question, Tokenizer, Tokens};
+pub use text::CHOICE_METRICS;
+pub use tokenizer::{Tokenizer, Tokens};
 pub use translation_task::{TranslationTask, Writing};
 
 /// All tasks. The list is the table of contents.

@@ -18,15 +18,13 @@ use crate::{
     batch_facts::{put_batch_facts, real_examples},
     checkpoint::State,
     clip::clip_of_all,
-    edit::{LocalSgd, replica},
     layer_reports::{add_reports, mean_over},
     objective::{Answered, Value},
     optimizer::optimizer_of,
-    parallel::{GradientSum, Leader, PartMetrics, SplitExperts, agree},
+    parallel::{GradientSum, PartMetrics, SplitExperts},
     pending_losses::PendingLosses,
-    scope::{self, Still},
+    scope::Still,
     segment_memory::SegmentMemory,
-    spikes::Guard,
     tracer::{Span, timed},
 };
 
@@ -70,51 +68,6 @@ pub(crate) trait Learner {
     fn more(&self) -> usize {
         0
     }
-}
-
-/// The learner of a run, as its checkpoint has it, or as it begins.
-pub(crate) fn begin(
-    group: &ProcessGroup,
-    run: &Run,
-    model: AnyBackbone,
-) -> Result<(Checkpoint, Box<dyn Learner>), TrainError> {
-    let (at, own) = agree(group, begin_here(group, run, model))?;
-    let leads = !group.is_alone() && group.leads();
-    Ok((at, if leads { Box::new(Leader::new(group, own)) } else { own }))
-}
-
-/// The learner of this process.
-fn begin_here(
-    group: &ProcessGroup,
-    run: &Run,
-    model: AnyBackbone,
-) -> Result<(Checkpoint, Box<dyn Learner>), TrainError> {
-    let state = State::shared(group, run.folder)?;
-    let at = state.as_ref().map_or_else(Checkpoint::default, |state| state.checkpoint.clone());
-    // Workers have optimizers of their own.
-    let whole = ProcessGroup::of(group.world.clone());
-    let group = if run.config.workers.is_some() { &whole } else { group };
-    let (model, still) = scope::only(model, &run.config.only).map_err(TrainError::Scope)?;
-    let fresh = Replica { still, ..Replica::new(group, run, model) };
-    if group.has_split_experts() {
-        // Of what number its layers are is seen when they are split.
-        let fits = ProcessGroup::check_experts(run.config, 0, group.world.size());
-        fits.map_err(TrainError::Experts)?;
-    }
-    let guarded = run.config.spikes.is_some() || !run.config.faults.is_empty();
-    Ok(match (&run.config.workers, state) {
-        (None, None) if guarded => (at, Box::new(Guard::new(fresh))),
-        (None, Some(state)) if guarded => (at, Box::new(Guard::new(fresh).restored(&state)?)),
-        (None, None) => (at, Box::new(fresh.with_memory(run).with_own_experts()?)),
-        (None, Some(state)) => {
-            let streams = fresh.with_memory(run).resumed(&state, run.device)?;
-            (at, Box::new(streams.restored(&state)?.with_own_experts()?))
-        }
-        (Some(workers), None) => (at, Box::new(LocalSgd::new(workers, run.seed, fresh))),
-        (Some(workers), Some(state)) => {
-            (at, Box::new(LocalSgd::new(workers, run.seed, fresh).restored(&state)?))
-        }
-    })
 }
 
 /// The parts of a step's examples that a network is moved by, and their number in all.
@@ -200,13 +153,18 @@ impl Replica {
         Self { model, optimizer, pending, group, split: None, still, memory }
     }
 
+    /// The same, with states of parts that are not trained.
+    pub(crate) fn with_still(self, still: Still) -> Self {
+        Self { still, ..self }
+    }
+
     /// The same, whose layers see what went before a window if the task's windows follow one another.
-    fn with_memory(self, run: &Run) -> Self {
+    pub(crate) fn with_memory(self, run: &Run) -> Self {
         Self { memory: SegmentMemory::over(run.task), ..self }
     }
 
     /// The same with the experts of this process alone, where processes split them.
-    fn with_own_experts(mut self) -> Result<Self, TrainError> {
+    pub(crate) fn with_own_experts(mut self) -> Result<Self, TrainError> {
         if self.group.has_split_experts() {
             let whole = self.model.take().expect(BETWEEN);
             let split = SplitExperts::split(whole, &self.group.world);
@@ -217,7 +175,7 @@ impl Replica {
     }
 
     /// The same, with the windows before those to come.
-    fn resumed(self, state: &State, device: &Device) -> Result<Self, CheckpointError> {
+    pub(crate) fn resumed(self, state: &State, device: &Device) -> Result<Self, CheckpointError> {
         let memory = self.memory.read(&state.rest, device);
         Ok(Self { memory: memory.map_err(|message| state.damaged(message))?, ..self })
     }
@@ -318,6 +276,11 @@ impl Replica {
         let moved = timed(run.tracer, Span::Optimizer, || self.optimizer.step(lr, model, grads));
         self.model = Some(self.still.put_back(moved));
     }
+}
+
+/// A network of its own: clones of a network share the states that a rule moves.
+pub(crate) fn replica<M: Module>(model: &M) -> M {
+    model.valid().train()
 }
 
 impl Show<'_> {

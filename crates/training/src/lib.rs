@@ -22,6 +22,7 @@ mod few_shot;
 mod finite;
 mod latency;
 mod layer_reports;
+mod lead;
 mod learner;
 mod modularity;
 mod objective;
@@ -51,23 +52,26 @@ extern crate self as training;
 pub use batch_facts::put_batch_facts;
 pub use checkpoint::{Checkpoint, CheckpointError, record_digest};
 pub use clip::clip_global_norm;
-pub use config::{Optimizer, Schedule, Shape, TrainConfig};
+pub use config::{
+    Damage, DamageKind, FaultConfig, FaultKind, Optimizer, Penalty, Persistent, Schedule, Shape,
+    SpikesConfig, TrainConfig, WorkersConfig,
+};
 pub use confusion::{confusion, confusion_graph};
 pub use distill::{Distill, DistillConfig, Part, Reduction, divergence, take_over};
-pub use edit::{Detector, FaultConfig, FaultKind, Penalty, WorkersConfig, outer_step, weights};
+pub use edit::{Detector, outer_step, weights};
 pub use error::TrainError;
 pub use evaluate::{Evaluation, evaluate, evaluate_some};
 pub use example_scores::ExampleScore;
 pub use few_shot::{FewShot, ridge};
 pub use latency::{Timing, trimmed_mean};
+pub use lead::follow;
 pub use modularity::{ModularityClusters, modularity_clusters};
 pub use objective::{Answered, Objective, Value};
 pub use optimizer::{adamw, decays, optimizer};
 pub use order::{Order, all_in_rows};
-pub use parallel::{ProcessGroup, follow};
+pub use parallel::ProcessGroup;
 pub use params::params_of;
 pub use run::{Run, Watch};
-pub use spikes::{Damage, DamageKind, Persistent, SpikesConfig};
 pub use step_log::{LogMark, StepLog, StepRow};
 pub use supervised::{Outcome, supervised, supervised_by};
 pub use tracer::{Span, SpanTimes, StepTracer};

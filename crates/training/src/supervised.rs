@@ -13,7 +13,8 @@ use crate::{
     Checkpoint, Evaluation, ExampleScore, LogMark, Order, ProcessGroup, Run, StepLog, StepRow,
     TrainError, Watch, evaluate,
     finite::{check_evaluation, check_parameters},
-    learner::{Learner, Now, StepMetrics, begin},
+    lead::begin,
+    learner::{Learner, Now, StepMetrics},
     tracer::{Span, timed},
 };
 

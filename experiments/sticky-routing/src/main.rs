@@ -60,10 +60,6 @@ impl Router for Sticky {
         self.balance.add(pass, balance, p, experts.clone());
         Plan::TokenChoice { experts, weights, n_experts }
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 fn main() -> ExitCode {

@@ -65,9 +65,9 @@ pub(crate) struct Simulate {
     /// Hidden width of an expert of two matrices
     #[arg(long, default_value_t = 512)]
     hidden: usize,
-    /// Share of the steps that the router saves at equal quality, relative to balanced routing; adds the
-    /// number of ranks from which its uneven loads cost more than that: a step then takes more than
-    /// 1 / (1 - SHARE) times as long as with balanced loads
+    /// Share of the training steps that the router saves at equal quality, relative to balanced routing; the
+    /// output then names the smallest number of ranks at which uneven loads cost more time than that
+    /// saves, where a step takes more than 1 / (1 - SHARE) times as long as with balanced loads
     #[arg(long, value_name = "SHARE")]
     gain: Option<f64>,
     /// Repetitions of each measurement, with several processes

@@ -129,15 +129,62 @@ fn folders(of: &str) -> BTreeMap<String, BTreeMap<String, String>> {
     folders
 }
 
+/// The names that a `mod.rs` or `lib.rs` takes from the modules below it, with the module of each.
+fn passed_on(head: &str) -> BTreeMap<String, String> {
+    taken(head, "use ")
+        .iter()
+        .filter_map(|path| path.strip_prefix("self::").unwrap_or(path).split_once("::"))
+        .map(|(module, path)| (last(path).to_string(), module.to_string()))
+        .collect()
+}
+
+/// What each module at the root of a crate, a file or a folder, uses of the others, by `crate::`. Names that
+/// `lib.rs` re-exports belong to their module. Files of tests are left out.
+fn modules_used(of: &str) -> Graph {
+    let root = root().join("crates").join(of).join("src");
+    let all = sources(of);
+    let head = all.iter().find(|(path, _)| path.ends_with("src/lib.rs"));
+    let passed_on = passed_on(&head.map(|(_, text)| code(text)).unwrap_or_default());
+    let files = all.iter().filter_map(|(path, text)| {
+        let inside = path.strip_prefix(&root).expect("it is in the crate").with_extension("");
+        let own = inside.components().next().expect("it has a name").as_os_str();
+        let is_left_out = ["lib", "tests"].iter().any(|name| inside.ends_with(name));
+        (!is_left_out).then(|| (own.to_string_lossy().to_string(), text))
+    });
+    let files: Vec<(String, &String)> = files.collect();
+    // A function may have the name of another module: `crate::a` is the function, `crate::a::B` in the module.
+    let is_module = |name: &str| files.iter().any(|(own, _)| own == name);
+    let module = |path: &str| match passed_on.get(first(path)) {
+        Some(module) if first(path) == path || !is_module(first(path)) => module.clone(),
+        _ => first(path).to_string(),
+    };
+    let mut graph = Graph::new();
+    for (own, text) in &files {
+        let used = taken(&code(text), "crate::").into_iter().map(|path| module(&path));
+        let used: Vec<String> = used.filter(|used| used != own).collect();
+        graph.entry(own.clone()).or_default().extend(used);
+    }
+    graph
+}
+
+/// In `soccernet` the options name settings of two metrics, which read them.
+#[test]
+fn no_modules_of_a_crate_use_each_other_in_a_circle() {
+    let mut uses = 0;
+    for of in names("crates").iter().filter(|of| *of != "soccernet") {
+        let graph = modules_used(of);
+        uses += graph.values().flatten().filter(|used| graph.contains_key(*used)).count();
+        let left = circles(graph);
+        assert!(left.is_empty(), "{of}: a circle of modules in {left:?}");
+    }
+    assert!(uses > 200, "{uses} uses of a module by another: are they found?");
+}
+
 /// What each file of a folder takes from the others, by `super::` or by the path of the folder, from the
 /// file itself or by way of `mod.rs`, which stands above them.
 fn files_used(folder: &str, mut files: BTreeMap<String, String>) -> Graph {
     let head = files.remove("mod").or_else(|| files.remove("lib")).unwrap_or_default();
-    let passed_on: BTreeMap<String, String> = taken(&head, "use ")
-        .iter()
-        .filter_map(|path| path.strip_prefix("self::").unwrap_or(path).split_once("::"))
-        .map(|(file, path)| (last(path).to_string(), file.to_string()))
-        .collect();
+    let passed_on = passed_on(&head);
     let used = |name: &str, code: &str| -> BTreeSet<String> {
         let inside = taken(code, "crate::").into_iter();
         let inside = inside.filter_map(|path| path.strip_prefix(folder).map(str::to_string));
@@ -161,7 +208,7 @@ fn circles(mut graph: Graph) -> Graph {
     }
 }
 
-/// Of all crates: the files of each folder. Of `moe` and `lab` the folders too, by the orders above.
+/// Of all crates: the files of each folder.
 #[test]
 fn no_folder_has_a_circle_of_files() {
     for of in names("crates") {

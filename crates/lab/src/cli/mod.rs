@@ -107,7 +107,7 @@ fn end(answer: anyhow::Result<Answer>, session: &Session) -> ExitCode {
         }
         Err(_) if !session.leads() => ExitCode::from(2),
         Err(_) if session.is_stopped() => {
-            print_message("stopped; the same command goes on from here");
+            print_message("stopped; the same command resumes from here");
             ExitCode::from(130)
         }
         Err(err) => failed(&error_text(&err)),

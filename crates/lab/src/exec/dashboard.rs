@@ -163,7 +163,7 @@ fn page(frame: &mut Frame, runs: &Runs) {
     for ((name, folder), row) in runs.over[old..].iter().zip(rows) {
         frame.render_widget(format!("{name:<42} {}", measured(&read(folder))), row);
     }
-    let help = "Ctrl-C: write checkpoints and stop; the same command goes on from there.";
+    let help = "Ctrl-C: write checkpoints and stop; the same command resumes.";
     frame.render_widget(Paragraph::new(help), footer);
 }
 

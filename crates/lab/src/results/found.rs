@@ -42,7 +42,7 @@ impl ResultsLookup<'_> {
                 options.extend((tier != LAPTOP).then(|| format!("--tier {tier}")));
                 ensure!(
                     options.is_empty(),
-                    "{}: say which results of a suite are read; csv files are read as they are",
+                    "{}: selects results of a suite, and has no effect on csv files",
                     few(options.iter().map(|option| shorter(option)))
                 );
                 Ok(csv.into_iter().map(PathBuf::from).collect())

@@ -98,7 +98,7 @@ impl TomlReader {
         let finite = |text: &str| match text.parse::<f64>() {
             Ok(number) if number.is_finite() => Ok(number.into()),
             Ok(_) => {
-                bail!("{place}: {text} is not a finite number; what is left out has its default")
+                bail!("{place}: {text} is not a finite number; leave the key out for its default")
             }
             Err(_) => Err(bad(&text)),
         };

@@ -154,7 +154,7 @@ impl Request {
         let lock = runs.join(format!("{}.lock", self.stem()));
         let lock = run_files::is_file(&lock)?.then(|| File::open(lock).ok()).flatten();
         let _lock = lock.filter(|lock| lock.lock_shared().is_ok());
-        let again = format!("make it anew with run {}, or name the file itself", self.words());
+        let again = format!("recreate it with run {}, or name the file itself", self.words());
         match Self::read(&csv.with_extension("json"))? {
             Some(there) if there.digest == self.digest && there.options == self.options => {
                 there.check(runs, &again)?;
@@ -190,7 +190,7 @@ impl Request {
         let whole = |request: &Self| request.files.is_some() && is_intact(&bytes);
         match request.filter(|request| whole(request) || is_older(&bytes)) {
             Some(request) => Ok(Some(request)),
-            None => bail!("{} is damaged; remove it, and make it anew with run", path.display()),
+            None => bail!("{} is damaged; remove it, and recreate it with run", path.display()),
         }
     }
 
@@ -256,7 +256,7 @@ mod tests {
                 bytes[bit / 8] ^= 1 << (bit % 8);
                 fs::write(&path, bytes).unwrap();
                 let err = find().unwrap_err();
-                assert!(err.contains(name) && err.contains("make it anew"), "{err}");
+                assert!(err.contains(name) && err.contains("recreate it with run"), "{err}");
             }
             fs::write(&path, &whole[1..]).unwrap();
             assert!(find().is_err());

@@ -53,6 +53,17 @@ pub enum Plan {
 }
 
 impl Plan {
+    /// Each unit goes to the experts of its `k` largest weights, which are `[G, U, E]`. Gradients flow
+    /// through the weights of the chosen; among equals the first wins.
+    ///
+    /// # Panics
+    /// If `k` is larger than E; `kit::check::k` refuses that in a router's `check`.
+    pub fn top_k(weights: Tensor<3>, k: usize) -> Self {
+        let n_experts = weights.dims()[2];
+        let (experts, weights) = top_k(weights, k);
+        Self::TokenChoice { experts, weights, n_experts }
+    }
+
     /// How many units the plan routes, `G * U`.
     pub fn n_units(&self) -> usize {
         match self {
@@ -164,6 +175,17 @@ mod tests {
         assert_eq!(to_host(&indices), [1, 2, 3]);
         assert_eq!(values.into_data().try_to_vec::<f32>().unwrap(), [3.0, 3.0, 2.0]);
         assert_eq!(to_host(&top_k(scores, 4).0), [1, 2, 3, 0]);
+    }
+
+    #[test]
+    fn a_plan_of_the_largest_weights_keeps_them() {
+        let weights =
+            Tensor::<3>::from_floats([[[0.2, 0.5, 0.3], [0.6, 0.1, 0.3]]], &Device::flex());
+        let plan = Plan::top_k(weights, 2);
+        assert_eq!((plan.n_units(), plan.n_experts()), (2, 3));
+        let Plan::TokenChoice { experts, weights, .. } = plan else { panic!("units choose") };
+        assert_eq!(to_host(&experts), [1, 2, 0, 2]);
+        assert_eq!(weights.into_data().try_to_vec::<f32>().unwrap(), [0.5, 0.3, 0.6, 0.3]);
     }
 
     #[test]

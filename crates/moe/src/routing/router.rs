@@ -1,11 +1,12 @@
 //! The socket for routing algorithms.
 
-use burn::prelude::*;
+use burn::{module::Param, prelude::*};
 use serde_json::json;
 
 use crate::{
     plugin::{
-        Boxed, Choice, ConfigError, Entry, Erased, Hyper, Init, Plug, Registry, Socket, read,
+        Boxed, Choice, ConfigError, Entry, Erased, Hyper, Init, PathVisitor, Plug, Registry,
+        Socket, read, visit_paths,
     },
     routing::{Pass, Plan},
 };
@@ -69,7 +70,26 @@ pub trait Router: Module + Sync + 'static {
     fn route(&self, pass: &mut Pass, units: Tensor<3>) -> Plan;
 
     /// Floating-point operations to score one unit; a multiplication and an addition are two.
-    fn flops_per_unit(&self) -> f64;
+    ///
+    /// By default two for each weight of the router's matrices (parameters and states of rank 2 or more):
+    /// 2 D E for a linear gate. A router that uses them otherwise than once per unit, or computes
+    /// without them, states its own number.
+    fn flops_per_unit(&self) -> f64 {
+        let mut matrices = Matrices(0);
+        visit_paths(self, &mut matrices);
+        2.0 * matrices.0 as f64
+    }
+}
+
+/// Counts the weights of matrices, without asking for their values.
+struct Matrices(usize);
+
+impl PathVisitor for Matrices {
+    fn visit<const D: usize>(&mut self, _path: &[String], param: &Param<Tensor<D>>) {
+        if D > 1 {
+            self.0 += param.lazy_shape().num_elements();
+        }
+    }
 }
 
 /// The object-safe face of [`Router`].
@@ -163,4 +183,48 @@ fn checked<R: Router>(choice: &Choice, dims: Dims) -> Result<R::Config, ConfigEr
         message,
     })?;
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::module::Module;
+
+    use super::*;
+    use crate::plugin::NoConfig;
+
+    /// Two matrices and a bias.
+    #[derive(Module, Debug)]
+    struct Linear {
+        reduce: Param<Tensor<2>>,
+        gate: Param<Tensor<2>>,
+        bias: Param<Tensor<1>>,
+    }
+
+    impl Router for Linear {
+        type Config = NoConfig;
+        const NAME: &'static str = "linear";
+        const ABOUT: &'static str = "for tests";
+
+        fn init(_config: &NoConfig, dims: Dims, init: &Init) -> Self {
+            Self {
+                reduce: init.normal("reduce", [dims.width, 2], 1.0),
+                gate: init.normal("gate", [2, dims.n_experts], 1.0),
+                bias: init.constant("bias", [dims.n_experts], 0.0),
+            }
+        }
+
+        fn route(&self, _pass: &mut Pass, units: Tensor<3>) -> Plan {
+            let low = units.matmul(self.reduce.val().unsqueeze::<3>());
+            let s = low.matmul(self.gate.val().unsqueeze::<3>()) + self.bias.val().unsqueeze::<3>();
+            Plan::top_k(s, 2)
+        }
+    }
+
+    #[test]
+    fn a_router_that_states_no_operations_has_those_of_its_matrices() {
+        let dims = Dims { width: 5, n_experts: 3, units: 1 };
+        let router = Linear::init(&NoConfig {}, dims, &Init::new(0, &Device::flex()));
+        // 2 (5 * 2 + 2 * 3); the bias is no matrix.
+        assert_eq!(AnyRouter::new(router).flops_per_unit(), 32.0);
+    }
 }

@@ -3,7 +3,6 @@
 //! It can be read in light and dark, on paper, and by a screen reader: every plot says in words
 //! what it shows, and its numbers stand in a table. What there are no data for is left out.
 
-mod figure;
 mod figures;
 mod html;
 mod lengths;
@@ -18,13 +17,12 @@ use rayon::prelude::*;
 
 use crate::{
     Curve, Error, Load, Query, Runs, Setting,
+    plot::{Figure, distinct_names},
     series::Hues,
     setting::distinct,
     trace::{Trace, check_layers},
     verbs::{Detail, ledger_html, rank_in},
 };
-pub use figure::Figure;
-use figure::distinct_names;
 use figures::Figures;
 use html::{escape, id};
 

@@ -19,7 +19,7 @@ pub(super) fn figures(ranking: &Ranking, hues: &Hues) -> Vec<Figure> {
     if ranking.friedman.is_some() {
         figures.push(Figure::new(
             &["critical-differences"],
-            critical_differences("Critical differences", ranking),
+            critical_differences("Critical differences", &ranking.mean_ranks()),
             "Mean ranks, the best on the left. Bars join methods that Nemenyi's test cannot tell \
              apart at 5 %; CD is its critical difference."
                 .into(),

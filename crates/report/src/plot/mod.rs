@@ -4,6 +4,7 @@
 mod axis;
 mod cd;
 mod curves;
+mod figure;
 mod frame;
 mod heat;
 mod intervals;
@@ -14,8 +15,10 @@ mod pareto;
 mod patches;
 mod svg;
 
-pub use cd::critical_differences;
+pub use cd::{MeanRanks, critical_differences};
 pub use curves::curves;
+pub use figure::Figure;
+pub(crate) use figure::distinct_names;
 pub use heat::{Heat, heat};
 pub use intervals::{Dots, intervals};
 pub use laws::{Law, laws};

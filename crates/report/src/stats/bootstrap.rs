@@ -7,18 +7,21 @@
 //! with the standard deviation of the drawn statistics as standard error (Efron, Tibshirani. *An
 //! Introduction to the Bootstrap*. 1993, section 12.2); `scripts/coverage` measures both.
 
+#[cfg(test)]
+use super::rng::Rng;
 use super::{
     interval::Interval,
     mean::{t_quantile, variance},
-    rng::Rng,
 };
 
 /// The number of bootstrap resamples. The width has a relative error of about two hundredths.
 pub const RESAMPLES: usize = 2_000;
 
 /// The 95 % interval of a statistic of the strata. None where a stratum has fewer than 3 values,
-/// from which nothing can be drawn anew.
-pub fn stratified_bootstrap(
+/// from which nothing can be drawn anew. The interquartile mean has a faster form, which is tested against
+/// this one.
+#[cfg(test)]
+pub(super) fn stratified_bootstrap(
     strata: &[Vec<f64>],
     statistic: impl Fn(&[Vec<f64>]) -> f64,
     resamples: usize,

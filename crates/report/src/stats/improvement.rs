@@ -2,8 +2,9 @@
 //! Agarwal et al. 2021, <https://arxiv.org/abs/2108.13264>, section 4.3.
 
 /// The chance that a run of `a` is higher than one of `b`, ties as half, every task alike.
-/// Both have one list of runs for each task. None where a list is empty.
-pub fn probability_of_improvement(a: &[Vec<f64>], b: &[Vec<f64>]) -> Option<f64> {
+/// Both have one list of runs for each task. None where a list is empty. The reference of [`improvements`].
+#[cfg(test)]
+fn probability_of_improvement(a: &[Vec<f64>], b: &[Vec<f64>]) -> Option<f64> {
     let mut tasks = a.iter().zip(b).map(|(a, b)| chance(a, b));
     let (sum, n) = tasks.try_fold((0.0, 0), |(sum, n), x| Some((sum + x?, n + 1)))?;
     (n > 0).then(|| sum / f64::from(n))
@@ -44,6 +45,7 @@ fn won(a: &[f64], sorted: &[f64]) -> f64 {
     a.iter().map(won).sum()
 }
 
+#[cfg(test)]
 fn chance(a: &[f64], b: &[f64]) -> Option<f64> {
     let duels = a.len() * b.len();
     (duels > 0).then(|| won(a, &sorted(b)) / duels as f64)

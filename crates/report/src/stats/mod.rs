@@ -22,12 +22,13 @@ mod tost;
 mod verdict;
 mod wilcoxon;
 
-pub use bootstrap::{RESAMPLES, stratified_bootstrap};
+pub use bootstrap::RESAMPLES;
+#[cfg(test)]
+use bootstrap::stratified_bootstrap;
 pub use crossed::{Crossed, crossed};
 pub use friedman::{Friedman, friedman, ranks};
 pub use holm::holm;
 pub(crate) use improvement::improvements;
-pub use improvement::probability_of_improvement;
 pub use interval::Interval;
 pub use iqm::iqm;
 pub(crate) use iqm::iqm_interval;

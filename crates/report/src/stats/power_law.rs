@@ -47,11 +47,6 @@ impl PowerLaw {
         self.line.at(x.ln()).exp()
     }
 
-    /// The 95 % t interval of the factor; none of fewer than 4 points.
-    pub fn factor_t(&self) -> Option<Interval> {
-        self.t_at(1.0)
-    }
-
     /// The 95 % t interval of the exponent; none of fewer than 4 points.
     pub fn exponent_t(&self) -> Option<Interval> {
         let half = self.line.slope_half()?;
@@ -131,7 +126,7 @@ mod tests {
         let exponent = law.exponent_t().unwrap();
         assert!(exponent.low < 0.3447 && 0.3447 < exponent.high, "{exponent:?}");
         assert!(exponent.high - exponent.low > 0.005, "{exponent:?}");
-        let factor = law.factor_t().unwrap();
+        let factor = law.t_at(1.0).unwrap();
         assert!(factor.low < 0.2008 && 0.2008 < factor.high && factor.low > 0.0, "{factor:?}");
     }
 

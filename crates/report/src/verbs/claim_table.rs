@@ -147,11 +147,12 @@ fn covers(tested: &[Tested]) -> Option<String> {
     let measured =
         tested.iter().filter_map(|tested| tested.measured).filter(|m| m.interval.is_some());
     let (with, alone): (Vec<_>, Vec<_>) = measured.partition(|m| m.examples.is_some());
-    let seeds = "cover the choice of seeds, and not that of test examples, of which these results keep \
-                 no values";
     match (with.len(), alone.len()) {
         (0, _) | (_, 0) => None,
-        (_, some) => Some(format!("{some} intervals {seeds}: those that name no examples.")),
+        (_, some) => Some(format!(
+            "Intervals without a number of examples ({some}) cover the choice of seeds alone: their results \
+             have no values of single examples."
+        )),
     }
 }
 

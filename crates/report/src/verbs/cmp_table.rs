@@ -100,13 +100,15 @@ pub(super) fn undecided(margin: Option<f64>) -> String {
     match margin {
         Some(margin) => format!(
             "equivalent: two one-sided t tests put the difference inside ± {margin}, at 5 % after \
-             Holm's correction over the rows. Seeds for equivalence: so many show it four times in \
-             five where there is no difference."
+             Holm's correction over the rows. Seeds for equivalence: the number that shows it with a \
+             probability of 80 % if there is no difference."
         ),
-        None => "undecided: the difference that so many seeds detect is the one that they show four \
-                 times in five, whatever the observed one is. Seeds that are added after a look are \
-                 tested by themselves."
-            .into(),
+        None => {
+            "undecided: the detected difference is the one that this number of seeds shows with a \
+                 probability of 80 %; it does not depend on the observed one. Seeds that are added \
+                 after an analysis are tested separately."
+                .into()
+        }
     }
 }
 

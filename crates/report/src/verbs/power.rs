@@ -72,19 +72,20 @@ fn table(found: &Baseline, margin: Option<f64>) -> Table {
 
 fn notes(margin: Option<f64>) -> Vec<String> {
     let mut notes = vec![
-        "deviation: standard deviation of the differences over the n shared seeds; detects: the least \
-         difference that n seeds show four times in five, by a two-sided paired t test at 5 %. The \
-         deviation is itself an estimate from n seeds, and the test examples are taken as they are."
+        "deviation: standard deviation of the differences over the n shared seeds; detects: the \
+         smallest difference that n seeds show with a probability of 80 %, by a two-sided paired t \
+         test at 5 %. The deviation is itself an estimate from n seeds, and the test examples are fixed."
             .to_string(),
     ];
     notes.push(match margin {
         Some(margin) => format!(
-            "seeds to detect {margin}: so many shared seeds show a difference of {margin} four times \
-             in five, by that test; seeds for equivalence: so many show four times in five that the \
-             difference is smaller than {margin}, by two one-sided t tests at 5 %, where there is none."
+            "seeds to detect {margin}: the number of shared seeds that shows a difference of {margin} \
+             with a probability of 80 %, by that test; seeds for equivalence: the number that shows \
+             with a probability of 80 % that the difference is smaller than {margin}, by two one-sided t \
+             tests at 5 %, if there is none."
         ),
-        None => "With --margin, the least difference that matters, the table says how many seeds it \
-                 takes."
+        None => "With --margin, the smallest difference that matters, the table has the number of \
+                 seeds that detects it."
             .into(),
     });
     notes

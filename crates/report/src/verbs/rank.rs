@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use crate::{
     Error, Query, Runs, Setting,
+    plot::MeanRanks,
     stats::{
         Friedman, Interval, SignedRanks, critical_difference, friedman, holm, improvements, iqm,
         iqm_interval,
@@ -249,6 +250,15 @@ impl Ranking {
             }
         }
         cliques
+    }
+
+    /// The numbers of its critical-difference diagram.
+    pub(crate) fn mean_ranks(&self) -> MeanRanks<'_> {
+        MeanRanks {
+            methods: self.methods.iter().map(|ranked| (&*ranked.method, ranked.rank)).collect(),
+            critical: self.critical,
+            cliques: self.cliques(),
+        }
     }
 }
 

@@ -19,33 +19,12 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{files, tokens::Tokenizer};
-use crate::{DataDir, DataError};
+use crate::{AnswerChoice, DataDir, DataError, Question};
 
 /// The measures of questions: the share that is answered right, if a choice is judged by its whole
 /// likelihood, by that of a token, by that of a character.
 pub const CHOICE_METRICS: [&str; 3] =
     ["choice_accuracy", "choice_accuracy_per_token", "choice_accuracy_per_character"];
-
-/// A question.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
-    /// The texts to choose from.
-    pub candidates: Vec<AnswerChoice>,
-    /// The index of the right one.
-    pub answer: usize,
-}
-
-/// One of the texts to choose from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AnswerChoice {
-    /// The tokens of the context and the choice: as many of the last ones as a window shows or asks
-    /// for, T + 1 at most.
-    pub tokens: Vec<i32>,
-    /// The index of the first token of the choice, at least 1.
-    pub start: usize,
-    /// The number of characters of the choice.
-    pub characters: usize,
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -13,7 +13,7 @@ mod text_lm;
 pub mod tokens;
 mod translation;
 
-pub use choices::{AnswerChoice, CHOICE_METRICS, Question};
+pub use choices::CHOICE_METRICS;
 pub use masked_lm::{MaskedLm, MaskedLmConfig};
 pub use measures::{Bleu, BleuScore, Chrf, Separation, Smoothing};
 pub use state_of_the_union::StateOfTheUnion;

@@ -7,13 +7,13 @@ use moe::{Choice, ConfigError, Domain, Input};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    CHOICE_METRICS, Question, attack, choices,
+    CHOICE_METRICS, attack, choices,
     sources::{Sources, SplitTokens},
     tokens::{Tokenizer, learn},
 };
 use crate::{
-    AttackedTask, Batch, ClusteredTask, DataDir, DataError, Property, Score, Split, StreamTask,
-    Task, TextFacts, TextTask,
+    AttackedTask, Batch, ClusteredTask, DataDir, DataError, Property, Question, Score, Split,
+    StreamTask, Task, TextFacts, TextTask,
     score::{classification, cross_entropy},
     trivial::best_order,
 };

@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tasks::{Batch, Task};
 
-use super::{FaultConfig, FaultKind};
+use crate::{FaultConfig, FaultKind};
 
 /// The faults of one run.
 pub(crate) struct Faults<'a> {

@@ -53,11 +53,6 @@ pub(crate) fn with_layers<M: Module>(model: M, layers: &[SyncedLayer]) -> M {
     with_parameters(model, numbers).expect("layers of the same network")
 }
 
-/// A network of its own: clones of a network share the states that a rule moves.
-pub(crate) fn replica<M: Module>(model: &M) -> M {
-    model.valid().train()
-}
-
 /// The name of the layer of a parameter's path: the path up to the first number, or its first word.
 fn layer_of(path: &str) -> String {
     let words: Vec<&str> = path.split('.').collect();
@@ -68,6 +63,7 @@ fn layer_of(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::learner::replica;
     use burn::{module::RunningState, nn::Linear};
     use moe::Init;
 

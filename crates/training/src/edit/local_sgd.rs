@@ -10,15 +10,15 @@ use serde::{Deserialize, Serialize};
 use tasks::Batch;
 
 use super::{
-    Detector, WorkersConfig,
+    Detector,
     fault::Faults,
-    layers::{SyncedLayer, layers, replica, with_layers},
+    layers::{SyncedLayer, layers, with_layers},
     outer::{Met, OuterState, merged},
 };
 use crate::{
-    Checkpoint, CheckpointError, Order, ProcessGroup, Run, TrainError,
+    Checkpoint, CheckpointError, Order, ProcessGroup, Run, TrainError, WorkersConfig,
     checkpoint::State,
-    learner::{Learner, Now, Replica, Share, StepMetrics},
+    learner::{Learner, Now, Replica, Share, StepMetrics, replica},
     optimizer::optimizer_of,
     parallel::{PartMetrics, pack, unpack},
     pending_losses::PendingLosses,

@@ -33,7 +33,6 @@
 //!   so. A worker whose lengths grow for good may thus be locked out; a test in `outer.rs` shows it. If
 //!   outliers were fed back, frequent faults would pass for ordinary.
 
-mod config;
 mod fault;
 mod layers;
 mod local_sgd;
@@ -41,8 +40,6 @@ mod outer;
 #[cfg(test)]
 mod tests;
 
-pub use config::{FaultConfig, FaultKind, Penalty, WorkersConfig};
 pub(crate) use fault::corrupted;
-pub(crate) use layers::replica;
 pub(crate) use local_sgd::LocalSgd;
 pub use outer::{Detector, outer_step, weights};

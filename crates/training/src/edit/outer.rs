@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Penalty, WorkersConfig};
+use crate::{Penalty, WorkersConfig};
 
 /// Added to the length of an anomalous pseudo-gradient, so that its weight is 0.
 const ANOMALOUS: f64 = 1e6;

@@ -7,9 +7,9 @@ use burn::{module::Module, prelude::*};
 use moe::{Choice, Domain, MoeConfig, Placement};
 use tasks::{Batch, Score, Split, Task};
 
-use super::{FaultConfig, FaultKind, Penalty, WorkersConfig};
 use crate::{
-    Optimizer, Outcome, Run, Schedule, StepLog, TrainConfig, TrainError, Watch,
+    FaultConfig, FaultKind, Optimizer, Outcome, Penalty, Run, Schedule, StepLog, TrainConfig,
+    TrainError, Watch, WorkersConfig,
     common::{StopAfter, library, network_of, task},
     supervised,
 };

@@ -7,7 +7,7 @@
 //! goes on from its checkpoint on another number of them.
 //!
 //! Every process has the whole network and makes the same step with it. Rank 0 has the run: it decides,
-//! evaluates, and alone writes files. The others do as it does ([`follow`], `lead.rs`). With
+//! evaluates, and alone writes files. The others do as it does ([`crate::follow`], `lead.rs`). With
 //! [`ProcessGroup::splits_moments`] each process has a part of the optimizer's moments (`moments.rs`).
 //!
 //! Rajbhandari, Rasley, Ruwase, He. *ZeRO: Memory Optimizations Toward Training Trillion Parameter
@@ -18,7 +18,6 @@
 
 mod experts;
 mod gradients;
-mod lead;
 mod moments;
 mod pack;
 mod part_metrics;
@@ -29,8 +28,6 @@ use distributed::{Alone, Communicator};
 
 pub(crate) use experts::SplitExperts;
 pub(crate) use gradients::GradientSum;
-pub use lead::follow;
-pub(crate) use lead::{Leader, agree};
 pub(crate) use moments::{Moved, Shelf, SplitAdamW};
 pub(crate) use pack::{pack, unpack};
 pub(crate) use part_metrics::PartMetrics;

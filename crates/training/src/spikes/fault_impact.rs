@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Damage;
+use crate::Damage;
 
 /// Steps on either side.
 const STEPS: usize = 20;

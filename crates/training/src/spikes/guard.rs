@@ -9,11 +9,10 @@ use serde::{Deserialize, Serialize};
 use tasks::Batch;
 
 use super::{
-    Damage, Persistent, SpikesConfig, detector::RunningStats, fault_impact::FaultImpact,
-    quarantine::Quarantine, states::states,
+    detector::RunningStats, fault_impact::FaultImpact, quarantine::Quarantine, states::states,
 };
 use crate::{
-    Checkpoint, CheckpointError, Order, Run, TrainError,
+    Checkpoint, CheckpointError, Damage, Order, Persistent, Run, SpikesConfig, TrainError,
     checkpoint::State,
     edit::corrupted,
     learner::{Learner, Now, Replica, Share, Show, StepMetrics},

@@ -26,7 +26,6 @@
 //! With `faults` a training is damaged on purpose: some steps see corrupted examples when they are read,
 //! each time or the first few times.
 
-mod config;
 mod detector;
 mod fault_impact;
 mod guard;
@@ -35,5 +34,4 @@ mod states;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Damage, DamageKind, Persistent, SpikesConfig};
 pub(crate) use guard::Guard;

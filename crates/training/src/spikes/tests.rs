@@ -7,10 +7,10 @@ use burn::{module::Module, prelude::*};
 use moe::{Choice, MoeConfig, Placement};
 use tasks::{Split, Task};
 
-use super::{Damage, DamageKind, Guard, Persistent, SpikesConfig};
+use super::Guard;
 use crate::{
-    Checkpoint, Optimizer, Order, Outcome, Run, Schedule, StepLog, StepTracer, TrainConfig,
-    TrainError,
+    Checkpoint, Damage, DamageKind, Optimizer, Order, Outcome, Persistent, Run, Schedule,
+    SpikesConfig, StepLog, StepTracer, TrainConfig, TrainError,
     common::{StopAfter, library, network_of, task},
     learner::{Learner, Now, Replica},
     supervised,

@@ -45,10 +45,6 @@ impl Router for Sample {
         self.balance.add(pass, self.config.balance, softmax(s, 2), experts.clone());
         Plan::TokenChoice { experts, weights, n_experts }
     }
-
-    fn flops_per_unit(&self) -> f64 {
-        self.gate.flops()
-    }
 }
 
 fn main() -> ExitCode {

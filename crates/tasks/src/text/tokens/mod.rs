@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use moe::{Choice, ConfigError, NoConfig, config, read};
 
+pub use crate::tokenizer::{Tokenizer, Tokens};
 use crate::{DataDir, DataError};
 
 config! {
@@ -33,54 +34,6 @@ config! {
         /// The size of the vocabulary where a network knows more tokens than the file has.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub size: Option<usize> = None,
-    }
-}
-
-/// Text to numbers and back.
-pub trait Tokenizer: Send + Sync {
-    /// The size of the vocabulary.
-    fn vocab(&self) -> usize;
-
-    /// The tokens of a text.
-    fn encode(&self, text: &[u8]) -> Tokens;
-
-    /// The displayed form of a token.
-    fn show(&self, id: usize) -> String;
-
-    /// The text of some tokens.
-    fn decode(&self, ids: &[usize]) -> String {
-        ids.iter().map(|id| self.show(*id)).collect()
-    }
-
-    /// The token for what has none, if there is such.
-    fn unknown(&self) -> Option<usize> {
-        None
-    }
-
-    /// The `tokenizer.json` by which other programs make the same tokens, if there is one.
-    fn file(&self) -> Option<String> {
-        None
-    }
-
-    /// Whether tokens are words, so that perplexity is measured per word.
-    fn words(&self) -> bool {
-        false
-    }
-}
-
-/// A text as tokens.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tokens {
-    /// The number of each token, below the vocabulary's size.
-    pub ids: Vec<i32>,
-    /// The bytes of text that each token stands for; together they are the text's.
-    pub bytes: Vec<u32>,
-}
-
-impl Tokens {
-    fn push(&mut self, id: usize, bytes: usize) {
-        self.ids.push(id as i32);
-        self.bytes.push(bytes as u32);
     }
 }
 

@@ -3,7 +3,7 @@
 use moe::config;
 use serde::{Deserialize, Serialize};
 
-use crate::{FaultConfig, FaultKind};
+use super::{FaultConfig, FaultKind};
 
 /// The treatment of a step that is still a spike at its last try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,15 +1,63 @@
-//! The process that leads, and those that follow it.
+//! The start of a run's learner, the process that leads, and those that follow it.
 
 use std::{fs, io, path::Path};
 
 use backbones::AnyBackbone;
 
-use super::{ProcessGroup, pack, unpack};
 use crate::{
-    Checkpoint, CheckpointError, Order, Run, TrainError,
+    Checkpoint, CheckpointError, Order, ProcessGroup, Run, TrainError,
     checkpoint::State,
-    learner::{Learner, Now, StepMetrics, begin},
+    edit::LocalSgd,
+    learner::{Learner, Now, Replica, StepMetrics},
+    parallel::{pack, unpack},
+    scope,
+    spikes::Guard,
 };
+
+/// The learner of a run, as its checkpoint has it, or as it begins.
+pub(crate) fn begin(
+    group: &ProcessGroup,
+    run: &Run,
+    model: AnyBackbone,
+) -> Result<(Checkpoint, Box<dyn Learner>), TrainError> {
+    let (at, own) = agree(group, begin_here(group, run, model))?;
+    let leads = !group.is_alone() && group.leads();
+    Ok((at, if leads { Box::new(Leader::new(group, own)) } else { own }))
+}
+
+/// The learner of this process.
+fn begin_here(
+    group: &ProcessGroup,
+    run: &Run,
+    model: AnyBackbone,
+) -> Result<(Checkpoint, Box<dyn Learner>), TrainError> {
+    let state = State::shared(group, run.folder)?;
+    let at = state.as_ref().map_or_else(Checkpoint::default, |state| state.checkpoint.clone());
+    // Workers have optimizers of their own.
+    let whole = ProcessGroup::of(group.world.clone());
+    let group = if run.config.workers.is_some() { &whole } else { group };
+    let (model, still) = scope::only(model, &run.config.only).map_err(TrainError::Scope)?;
+    let fresh = Replica::new(group, run, model).with_still(still);
+    if group.has_split_experts() {
+        // Of what number its layers are is seen when they are split.
+        let fits = ProcessGroup::check_experts(run.config, 0, group.world.size());
+        fits.map_err(TrainError::Experts)?;
+    }
+    let guarded = run.config.spikes.is_some() || !run.config.faults.is_empty();
+    Ok(match (&run.config.workers, state) {
+        (None, None) if guarded => (at, Box::new(Guard::new(fresh))),
+        (None, Some(state)) if guarded => (at, Box::new(Guard::new(fresh).restored(&state)?)),
+        (None, None) => (at, Box::new(fresh.with_memory(run).with_own_experts()?)),
+        (None, Some(state)) => {
+            let streams = fresh.with_memory(run).resumed(&state, run.device)?;
+            (at, Box::new(streams.restored(&state)?.with_own_experts()?))
+        }
+        (Some(workers), None) => (at, Box::new(LocalSgd::new(workers, run.seed, fresh))),
+        (Some(workers), Some(state)) => {
+            (at, Box::new(LocalSgd::new(workers, run.seed, fresh).restored(&state)?))
+        }
+    })
+}
 
 /// What the others are to do.
 #[derive(Clone, Copy)]
@@ -51,13 +99,13 @@ impl Command {
 }
 
 /// The learner of the process that leads: the others do what it does.
-pub(crate) struct Leader {
+struct Leader {
     group: ProcessGroup,
     own: Box<dyn Learner>,
 }
 
 impl Leader {
-    pub(crate) fn new(group: &ProcessGroup, own: Box<dyn Learner>) -> Self {
+    fn new(group: &ProcessGroup, own: Box<dyn Learner>) -> Self {
         Self { group: group.clone(), own }
     }
 
@@ -130,10 +178,7 @@ pub fn follow(group: &ProcessGroup, run: &Run, model: AnyBackbone) -> Result<(),
 }
 
 /// The result of something that all processes have tried; that another one has failed, if this one has not.
-pub(crate) fn agree<T>(
-    group: &ProcessGroup,
-    tried: Result<T, TrainError>,
-) -> Result<T, TrainError> {
+fn agree<T>(group: &ProcessGroup, tried: Result<T, TrainError>) -> Result<T, TrainError> {
     if group.is_alone() {
         return tried;
     }

@@ -1,4 +1,4 @@
-//! One plot of a page, with the name of its file and its caption.
+//! One plot, with the name of its file and its caption.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,7 +18,7 @@ pub struct Figure {
 
 impl Figure {
     /// A plot; the words of its name are joined to what every file system takes.
-    pub(super) fn new(name: &[&str], svg: String, caption: String) -> Self {
+    pub(crate) fn new(name: &[&str], svg: String, caption: String) -> Self {
         let name = name.join("-").to_lowercase();
         let plain = |letter: char| if letter.is_alphanumeric() { letter } else { '-' };
         let name: String = name.chars().map(plain).collect();
@@ -27,7 +27,7 @@ impl Figure {
 }
 
 /// Figures with names of their own: one that is there already gets a number, from 2 on.
-pub(super) fn distinct_names(mut figures: Vec<Figure>) -> Vec<Figure> {
+pub(crate) fn distinct_names(mut figures: Vec<Figure>) -> Vec<Figure> {
     let (mut taken, mut counts) = (HashSet::new(), HashMap::new());
     for figure in &mut figures {
         let name = figure.name.clone();

@@ -1,12 +1,13 @@
 //! Settings of training: budget, optimizer, schedule. The rate of each step is computed in `schedule.rs`.
 
+mod spikes;
+mod workers;
+
 use moe::config;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    edit::WorkersConfig,
-    spikes::{Damage, SpikesConfig},
-};
+pub use spikes::{Damage, DamageKind, Persistent, SpikesConfig};
+pub use workers::{FaultConfig, FaultKind, Penalty, WorkersConfig};
 
 /// The rule by which gradients move the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
