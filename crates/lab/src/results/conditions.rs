@@ -14,17 +14,21 @@ use crate::{
 /// Split, metric, value.
 type Number = (String, String, f64);
 
-/// Keeps the baselines of tasks, which are the same for all their runs.
+/// Keeps the baselines of tasks, which are the same for all their runs; for those of one seed where the
+/// seed chooses the splits.
 #[derive(Default)]
 pub(super) struct Conditions {
-    trivial: HashMap<*const (), Vec<Number>>,
+    trivial: HashMap<(*const (), Option<u64>), Vec<Number>>,
 }
 
 impl Conditions {
     /// All numbers of a run that has ended.
     pub(super) fn of(&mut self, spec: &RunSpec, store: &Store) -> anyhow::Result<Vec<Number>> {
         let task: *const () = Arc::as_ptr(&spec.data).cast();
-        let mut numbers = self.trivial.entry(task).or_insert_with(|| trivial(&*spec.data)).clone();
+        let of_seed = spec.data.as_folded().map(|folded| (spec.seed, folded.of_seed(spec.seed)));
+        let key = (task, of_seed.as_ref().map(|(seed, _)| *seed));
+        let data = of_seed.as_ref().map_or(&*spec.data, |(_, folded)| &**folded);
+        let mut numbers = self.trivial.entry(key).or_insert_with(|| trivial(data)).clone();
         let rows = read_log(&store.folder(&spec.id))?;
         let change = late_change(&rows, spec.config.train.steps);
         numbers.extend(change.map(|change| ("valid".into(), LATE_CHANGE.into(), change)));
