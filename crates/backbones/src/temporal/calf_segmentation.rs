@@ -1,13 +1,14 @@
-//! CALF for camera shots: its pyramid and its capsules, whose lengths are the scores of the kinds of camera.
+//! CALF for camera shots: its pyramid and its capsules, whose lengths are the scores of kinds of camera, or of
+//! a boundary.
 //!
 //! Deliège et al. *SoccerNet-v2*. CVPR Workshops 2021. <https://arxiv.org/abs/2011.13367>, section 5.2; Cioppa et
 //! al. *A Context-Aware Loss Function for Action Spotting in Soccer Videos*. CVPR 2020.
 //! <https://arxiv.org/abs/1912.01326>
 //!
-//! y = ln p, with p as in (1) to (4) of `calf.rs`: softmax of it is p over the sum of all p.
+//! y = ln(p / (1 - p)), with p as in (1) to (4) of `calf.rs`, so that the sigmoid of y is p.
 //!
-//! Differs from the development kit: as `calf.rs`; the logarithm, so that losses on probabilities apply, is
-//! our choice.
+//! Differs from the development kit: as `calf.rs`; the logarithm, so that tasks take their loss from logits,
+//! is our choice.
 
 use burn::{module::Module, prelude::*};
 use moe::{Choice, ConfigError, Init, Input, Pass, config};
@@ -31,7 +32,7 @@ config! {
 /// CALF without spots.
 #[derive(Module, Debug)]
 pub struct CalfSegmentation {
-    capsules: Capsules,
+    pub(super) capsules: Capsules,
     tokens: usize,
 }
 
@@ -65,7 +66,7 @@ impl Backbone for CalfSegmentation {
     /// `[B, 1, T, features]` to `[B, T, outputs]`.
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
         let [_, p] = self.capsules.forward(pass, frames(input));
-        p.log()
+        p.clone().log() - (p.neg() + 1.0).clamp_min(1e-6).log()
     }
 
     fn tokens(&self) -> usize {

@@ -99,17 +99,20 @@ fn calf_has_scores_of_frames_and_spots() {
 }
 
 #[test]
-fn scores_of_the_segmentation_of_calf_are_logarithms_of_lengths() {
+fn scores_of_the_segmentation_of_calf_are_logits_of_lengths() {
     let (library, moe) = library();
     let moe = MoeConfig { layers: Placement::NONE, ..moe };
     let spec = BackboneSpec { outputs: 4, ..spec(FRAMES, &moe, &library) };
     let init = Init::new(0, &Device::flex());
     let network = CalfSegmentation::init(&CalfSegmentationConfig::default(), &spec, &init).unwrap();
     let x = init.normal("x", [2, 1, 12, 5], 1.0).val();
-    let y = Backbone::forward(&network, &mut Pass::eval(), Input::Image(x));
+    let y = Backbone::forward(&network, &mut Pass::eval(), Input::Image(x.clone()));
     assert_eq!(y.dims(), [2, 12, 4]);
-    // Lengths of capsules are between 0 and 1.
-    assert!(values(y).iter().all(|y| y.is_finite() && *y < 1e-6));
+    // Lengths are kept between about 3e-5 and 1 - 1e-6.
+    assert!(values(y.clone()).iter().all(|y| y.abs() < 14.0));
+    let [_, p] = network.capsules.forward(&mut Pass::eval(), x.squeeze_dim::<3>(1));
+    let back = burn::tensor::activation::sigmoid(y);
+    assert!((back - p).abs().max().into_scalar::<f32>() < 1e-5);
 }
 
 #[test]
