@@ -71,7 +71,6 @@ fn every_network_learns_dense_and_with_experts() {
     let convolution =
         TemporalConvolutionConfig { depth: 1, last_relu: false, ..Default::default() };
     works::<TemporalConvolution>(convolution, FRAMES, 3, 12);
-    works::<CalfSegmentation>(CalfSegmentationConfig::default(), FRAMES, 3, 12);
     works::<Siamese>(SiameseConfig { width: 6, ..Default::default() }, pair, 1, 12);
     let pooled = SiameseConfig { width: 6, clusters: Some(2), window: 4, ..Default::default() };
     works::<Siamese>(pooled, pair, 1, 12);
@@ -101,18 +100,23 @@ fn calf_has_scores_of_frames_and_spots() {
 #[test]
 fn scores_of_the_segmentation_of_calf_are_logits_of_lengths() {
     let (library, moe) = library();
-    let moe = MoeConfig { layers: Placement::NONE, ..moe };
-    let spec = BackboneSpec { outputs: 4, ..spec(FRAMES, &moe, &library) };
-    let init = Init::new(0, &Device::flex());
-    let network = CalfSegmentation::init(&CalfSegmentationConfig::default(), &spec, &init).unwrap();
-    let x = init.normal("x", [2, 1, 12, 5], 1.0).val();
-    let y = Backbone::forward(&network, &mut Pass::eval(), Input::Image(x.clone()));
-    assert_eq!(y.dims(), [2, 12, 4]);
-    // Lengths are kept between about 3e-5 and 1 - 1e-6.
-    assert!(values(y.clone()).iter().all(|y| y.abs() < 14.0));
-    let [_, p] = network.capsules.forward(&mut Pass::eval(), x.squeeze_dim::<3>(1));
-    let back = burn::tensor::activation::sigmoid(y);
-    assert!((back - p).abs().max().into_scalar::<f32>() < 1e-5);
+    for layers in [Placement::NONE, Placement::ALL] {
+        let (config, moe) =
+            (CalfSegmentationConfig::default(), MoeConfig { layers, ..moe.clone() });
+        let spec = BackboneSpec { outputs: 4, ..spec(FRAMES, &moe, &library) };
+        CalfSegmentation::check(&config, &spec).unwrap();
+        let init = Init::new(0, &Device::flex());
+        let network = CalfSegmentation::init(&config, &spec, &init).unwrap();
+        let x = init.normal("x", [2, 1, 12, 5], 1.0).val();
+        let y = Backbone::forward(&network, &mut Pass::eval(), Input::Image(x.clone()));
+        assert_eq!(y.dims(), [2, 12, 4]);
+        // Lengths are kept between about 3e-5 and 1 - 1e-6.
+        assert!(values(y.clone()).iter().all(|y| y.abs() < 14.0));
+        let [_, p] = network.capsules.forward(&mut Pass::eval(), x.squeeze_dim::<3>(1));
+        let back = burn::tensor::activation::sigmoid(y);
+        assert!((back - p).abs().max().into_scalar::<f32>() < 1e-5);
+        assert!(network.dense_flops() > 0.0 && Backbone::tokens(&network) == 12);
+    }
 }
 
 #[test]
