@@ -72,6 +72,7 @@ pub fn all() -> Backbones {
         .with::<temporal::MaxPool>()
         .with::<temporal::NetVlad>()
         .with::<temporal::Calf>()
+        .with::<temporal::CalfSegmentation>()
         .with::<temporal::TemporalTransformer>()
         .with::<temporal::TemporalConvolution>()
         .with::<temporal::Siamese>()

@@ -8,6 +8,7 @@
 mod check;
 pub mod classes;
 pub mod clock;
+pub mod cuts;
 mod error;
 pub mod format;
 mod json;

@@ -65,6 +65,12 @@ impl Score {
         self.sums.iter().any(|known| known.name == name)
     }
 
+    /// All means that are numbers, in the order in which measures were added.
+    pub(crate) fn values(&self) -> Vec<(&'static str, f64)> {
+        let all = self.sums.iter().map(|sum| (sum.name, self.mean(sum.name)));
+        all.filter(|(_, mean)| mean.is_finite()).collect()
+    }
+
     /// The mean of a measure; not a number if nothing was added.
     pub fn mean(&self, name: &str) -> f64 {
         let Some(sum) = self.sums.iter().find(|known| known.name == name) else {
@@ -114,6 +120,7 @@ mod tests {
         assert_eq!(score.mean("accuracy"), 0.75);
         assert!(score.has("accuracy") && !score.has("loss"));
         assert!(score.mean("loss").is_nan());
+        assert_eq!(score.values(), [("accuracy", 0.75)]);
         // Not the mean of the batches' perplexities, which would be (1 + 8) / 2.
         score.add_exponent("perplexity", 0.0, 2);
         score.add_exponent("perplexity", 8_f64.ln(), 1);

@@ -26,21 +26,14 @@ use burn::{
 use kernels::{linear_layer, softmax};
 use moe::{Choice, ConfigError, Init, Input, Pass, config};
 
-use super::frames::{Convolution, FRAMES, Layers, flops, frames, sizes, window_max};
+use super::{
+    capsules::{CAPSULE, Capsules, WIDTH},
+    frames::{Convolution, FRAMES, Layers, flops, frames, sizes, window_max},
+};
 use crate::{Backbone, BackboneSpec, wrong};
 
-/// Numbers of a capsule.
-const CAPSULE: usize = 16;
 /// Confidence and place.
 const BEFORE: usize = 2;
-/// Features of a frame after the first and after the second map, (1); 128 and 32 in the published code.
-const FEATURES: [usize; 2] = [64, 32];
-/// Frames that the four kernels see, (2) with R = 40, rounded up; R is 80 in the published code.
-const KERNELS: [usize; 4] = [6, 14, 20, 40];
-/// Signals of the four kernels, (2); 8, 16, 32 and 64 in the published code.
-const MAPS: [usize; 4] = [8, 8, 16, 32];
-/// Signals of all kernels together.
-const WIDTH: usize = MAPS[0] + MAPS[1] + MAPS[2] + MAPS[3];
 /// Signals of the convolutions between the maxima, (5), as in the published code.
 const HEAD: [usize; 2] = [32, 16];
 /// Spots of a chunk, N of (6), as in the published code.
@@ -59,11 +52,7 @@ config! {
 /// CALF.
 #[derive(Module, Debug)]
 pub struct Calf {
-    first: Linear,
-    second: Linear,
-    pyramid: Vec<Convolution>,
-    layers: Layers,
-    capsules: Convolution,
+    capsules: Capsules,
     head: Vec<Convolution>,
     output: Linear,
     tokens: usize,
@@ -108,18 +97,12 @@ impl Backbone for Calf {
 
     fn init(config: &CalfConfig, spec: &BackboneSpec, init: &Init) -> Result<Self, ConfigError> {
         let [tokens, features] = sizes(Self::NAME, spec.domain).expect(FRAMES);
-        let ([a, b], [c, d]) = (FEATURES, HEAD);
+        let [c, d] = HEAD;
         let classes = spec.outputs - BEFORE;
-        let kernel = |at: usize| {
-            Convolution::new(&init.at("pyramid"), &at.to_string(), [b, MAPS[at]], KERNELS[at])
-        };
+        let layers = (&config.dense, config.depth);
         let seen = classes * (CAPSULE + 1);
         Ok(Self {
-            first: init.linear("first", features, a, true),
-            second: init.linear("second", a, b, true),
-            pyramid: (0..KERNELS.len()).map(kernel).collect(),
-            layers: Layers::new(spec, &config.dense, [tokens, WIDTH], config.depth, init)?,
-            capsules: Convolution::new(init, "capsules", [WIDTH, classes * CAPSULE], 3),
+            capsules: Capsules::new(spec, layers, [tokens, features], classes, init)?,
             head: vec![
                 Convolution::new(init, "head_0", [seen, c], 3),
                 Convolution::new(init, "head_1", [c, d], 3),
@@ -131,15 +114,8 @@ impl Backbone for Calf {
 
     /// `[B, 1, T, features]` to `[B, T + N, outputs]`.
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
-        let x = relu(linear_layer(&self.first, frames(input)));
-        let x = relu(linear_layer(&self.second, x)); // (1)
-        let x = self.pyramid.iter().map(|kernel| relu(kernel.forward(x.clone()))).collect();
-        let x = self.layers.forward(pass, Tensor::cat(x, 2)); // (2)
-        let v = sigmoid(self.capsules.forward(x)); // (3)
-        let [b, t, all] = v.dims();
-        let classes = all / CAPSULE;
-        let squares = (v.clone() - 0.5).square().reshape([b, t, classes, CAPSULE]).sum_dim(3);
-        let p = (squares.reshape([b, t, classes]) * (4.0 / CAPSULE as f64) + 1e-9).sqrt(); // (4)
+        let [v, p] = self.capsules.forward(pass, frames(input)); // (1) to (4)
+        let [b, t, classes] = p.dims();
         let seen = Tensor::cat(vec![v, p.clone().neg() + 1.0], 2);
         let h = self.head.iter().fold(halved(seen), |h, map| halved(relu(map.forward(h)))); // (5)
         let [_, rows, d] = h.dims();
@@ -157,11 +133,9 @@ impl Backbone for Calf {
     }
 
     fn dense_flops(&self) -> f64 {
-        let pyramid: f64 = self.pyramid.iter().map(Convolution::flops).sum();
-        let frame = flops(&self.first) + flops(&self.second) + pyramid + self.capsules.flops();
         let half = self.tokens.div_ceil(2);
         let head =
             half as f64 * self.head[0].flops() + half.div_ceil(2) as f64 * self.head[1].flops();
-        self.tokens as f64 * (frame + self.layers.dense_flops()) + head + flops(&self.output)
+        self.tokens as f64 * self.capsules.dense_flops() + head + flops(&self.output)
     }
 }

@@ -2,6 +2,8 @@
 //! answer. One file each; what they share is here.
 
 mod calf;
+mod calf_segmentation;
+mod capsules;
 mod convolution;
 mod frames;
 mod max_pool;
@@ -10,6 +12,7 @@ mod siamese;
 mod transformer;
 
 pub use calf::{Calf, CalfConfig};
+pub use calf_segmentation::{CalfSegmentation, CalfSegmentationConfig};
 pub use convolution::{TemporalConvolution, TemporalConvolutionConfig};
 pub use max_pool::{MaxPool, MaxPoolConfig};
 pub use net_vlad::{NetVlad, NetVladConfig};

@@ -52,7 +52,7 @@ config! {
 
 /// Clusters, pooled over the frames from t + `from` to t + `to`.
 #[derive(Module, Debug)]
-struct Vlad {
+pub(super) struct Vlad {
     /// C, `[features, K]`.
     assignment: Linear,
     /// c, `[K, features]`.
@@ -62,7 +62,11 @@ struct Vlad {
 }
 
 impl Vlad {
-    fn new(init: &Init, [features, clusters]: [usize; 2], (from, to): (isize, isize)) -> Self {
+    pub(super) fn new(
+        init: &Init,
+        [features, clusters]: [usize; 2],
+        (from, to): (isize, isize),
+    ) -> Self {
         let std = 1.0 / (features as f64).sqrt();
         Self {
             assignment: init.linear("assignment", features, clusters, false),
@@ -73,12 +77,17 @@ impl Vlad {
     }
 
     /// (2) to (4): `[B, T, features] -> [B, T, K * features]`.
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+    pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        self.pooled(x, (self.from, self.to))
+    }
+
+    /// The same over the frames from t + `from` to t + `to`.
+    pub(super) fn pooled(&self, x: Tensor<3>, (from, to): (isize, isize)) -> Tensor<3> {
         let ([b, t, d], [k, _]) = (x.dims(), self.centers.lazy_shape().dims());
         let shares = softmax(linear_layer(&self.assignment, x.clone()), 2); // (2)
         let parts = shares.clone().reshape([b, t, k, 1]) * x.reshape([b, t, 1, d]);
         let parts = Tensor::cat(vec![parts.reshape([b, t, k * d]), shares], 2);
-        let sums = window_sum(parts, self.from, self.to);
+        let sums = window_sum(parts, from, to);
         let counts = sums.clone().narrow(2, k * d, k).reshape([b, t, k, 1]);
         let centers = self.centers.val().reshape([1, 1, k, d]);
         let residuals = sums.narrow(2, 0, k * d).reshape([b, t, k, d]) - counts * centers; // (3)
@@ -86,7 +95,7 @@ impl Vlad {
     }
 
     /// Floating-point operations for an input of `tokens` frames.
-    fn flops(&self, tokens: usize) -> f64 {
+    pub(super) fn flops(&self, tokens: usize) -> f64 {
         let [k, d] = self.centers.lazy_shape().dims();
         flops(&self.assignment) + 2.0 * (tokens * k * (d + 1)) as f64
     }

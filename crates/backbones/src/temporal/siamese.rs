@@ -9,13 +9,20 @@
 //! s_t  = four times the cosine of e_t and r                                          (3)
 //! y_t  = [e_t, e_t r, r, s_t] to `width`, layers, a linear map to one number         (4)
 //!
+//! With `clusters` both are pooled by one NetVLAD P (`net_vlad.rs`), as in the paper's second baseline:
+//!
+//! r    = P of all frames of e(replay),   in the place of e_t: P of the window around t    (2')
+//!
 //! Differs from the paper: one convolution in the place of the pyramid of CALF, an answer at each frame.
 
 use burn::{module::Module, nn::Linear, prelude::*};
 use kernels::{gelu, linear_layer};
 use moe::{Choice, ConfigError, Domain, Init, Input, Pass, config};
 
-use super::frames::{Convolution, Layers, at_least_one, flops, unit};
+use super::{
+    frames::{Convolution, Layers, at_least_one, flops, unit},
+    net_vlad::Vlad,
+};
 use crate::{Backbone, BackboneSpec, wrong};
 
 /// Features of a frame in the encoder, (1): our choice, as is its one convolution.
@@ -28,10 +35,41 @@ config! {
     pub struct SiameseConfig {
         /// The width of the stream that compares.
         pub width: usize = 64,
+        /// Clusters of the NetVLAD that pools frames, (2'); the mean of (2) if none are given.
+        pub clusters: Option<usize> = None,
+        /// Frames of the piece that it pools around each one.
+        pub window: usize = 10,
         /// Layers that compare.
         pub depth: usize = 1,
         /// The feed-forward network of layers without experts.
         pub dense: Choice = Choice::of("ffn").with("hidden", 128),
+    }
+}
+
+/// Pools frames, (2').
+#[derive(Module, Debug)]
+struct Pool {
+    vlad: Vlad,
+    projection: Linear,
+}
+
+impl Pool {
+    fn new(config: &SiameseConfig, clusters: usize, init: &Init) -> Self {
+        let before = (config.window / 2) as isize;
+        let window = (-before, config.window as isize - before);
+        let pooled = clusters * FEATURES;
+        Self {
+            vlad: Vlad::new(&init.at("vlad"), [FEATURES, clusters], window),
+            projection: init.linear("projection", pooled, FEATURES, true),
+        }
+    }
+
+    /// Of each frame of the piece, `[B, T, D]`, and of the whole replay, `[B, 1, D]`.
+    fn forward(&self, [piece, replay]: [Tensor<3>; 2]) -> [Tensor<3>; 2] {
+        let frames = replay.dims()[1] as isize;
+        let replay = self.vlad.pooled(unit(replay), (-frames, frames)).narrow(1, 0, 1);
+        let both = [self.vlad.forward(unit(piece)), replay];
+        both.map(|x| linear_layer(&self.projection, x))
     }
 }
 
@@ -40,6 +78,7 @@ config! {
 pub struct Siamese {
     embedding: Linear,
     encoder: Convolution,
+    pool: Option<Pool>,
     comparison: Linear,
     layers: Layers,
     head: Linear,
@@ -77,7 +116,9 @@ impl Backbone for Siamese {
 
     fn check(config: &SiameseConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
         let [tokens, _] = sizes(spec.domain)?;
-        at_least_one(Self::NAME, &[("width", config.width)])?;
+        let clusters = config.clusters.unwrap_or(1);
+        let sizes = [("width", config.width), ("clusters", clusters), ("window", config.window)];
+        at_least_one(Self::NAME, &sizes)?;
         Layers::check(Self::NAME, spec, &config.dense, [tokens, config.width], config.depth)
     }
 
@@ -87,6 +128,7 @@ impl Backbone for Siamese {
         Ok(Self {
             embedding: init.linear("embedding", numbers, FEATURES, true),
             encoder: Convolution::new(init, "encoder", [FEATURES, FEATURES], KERNEL),
+            pool: config.clusters.map(|clusters| Pool::new(config, clusters, init)),
             comparison: init.linear("comparison", 3 * FEATURES + 1, width, true),
             layers: Layers::new(spec, &config.dense, [tokens, width], depth, init)?,
             head: init.linear("head", width, spec.outputs, true),
@@ -98,8 +140,11 @@ impl Backbone for Siamese {
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
         let Input::Image(rows) = input else { panic!("{PAIRS}") };
         let channel = |at: usize| rows.clone().narrow(1, at, 1).squeeze_dim::<3>(1);
-        let piece = self.encode(channel(0));
-        let replay = self.encode(channel(1)).mean_dim(1); // (2)
+        let both = [0, 1].map(|at| self.encode(channel(at)));
+        let [piece, replay] = match (&self.pool, both) {
+            (Some(pool), both) => pool.forward(both), // (2')
+            (None, [piece, replay]) => [piece, replay.mean_dim(1)], // (2)
+        };
         let [_, t, _] = piece.dims();
         let both = piece.clone() * replay.clone();
         let cosine = (unit(piece.clone()) * unit(replay.clone())).sum_dim(2); // (3)
@@ -114,7 +159,9 @@ impl Backbone for Siamese {
 
     fn dense_flops(&self) -> f64 {
         let encoder = 2.0 * (flops(&self.embedding) + self.encoder.flops());
-        let rest = flops(&self.comparison) + self.layers.dense_flops() + flops(&self.head);
+        let pool = |pool: &Pool| 2.0 * pool.vlad.flops(self.tokens) + flops(&pool.projection);
+        let pool = self.pool.as_ref().map_or(0.0, pool);
+        let rest = pool + flops(&self.comparison) + self.layers.dense_flops() + flops(&self.head);
         self.tokens as f64 * (encoder + rest)
     }
 }

@@ -65,11 +65,15 @@ fn every_network_learns_dense_and_with_experts() {
     works::<NetVlad>(NetVladConfig { halves: true, ..vlad }, FRAMES, 3, 12);
     let transformer =
         TemporalTransformerConfig { width: 8, heads: 2, depth: 1, ..Default::default() };
-    works::<TemporalTransformer>(transformer, FRAMES, 3, 12);
+    works::<TemporalTransformer>(transformer.clone(), FRAMES, 3, 12);
+    let local = TemporalTransformerConfig { kernel: 3, ..transformer };
+    works::<TemporalTransformer>(local, FRAMES, 3, 12);
     let convolution =
         TemporalConvolutionConfig { depth: 1, last_relu: false, ..Default::default() };
     works::<TemporalConvolution>(convolution, FRAMES, 3, 12);
     works::<Siamese>(SiameseConfig { width: 6, ..Default::default() }, pair, 1, 12);
+    let pooled = SiameseConfig { width: 6, clusters: Some(2), window: 4, ..Default::default() };
+    works::<Siamese>(pooled, pair, 1, 12);
 }
 
 #[test]
@@ -91,6 +95,50 @@ fn calf_has_scores_of_frames_and_spots() {
     assert!(sums.into_iter().all(|sum| (sum - 1.0).abs() < 1e-5));
     let classes = BackboneSpec { outputs: 2, ..spec };
     assert!(Calf::check(&config, &classes).unwrap_err().to_string().contains("loss = \"calf\""));
+}
+
+#[test]
+fn scores_of_the_segmentation_of_calf_are_logits_of_lengths() {
+    let (library, moe) = library();
+    for layers in [Placement::NONE, Placement::ALL] {
+        let (config, moe) =
+            (CalfSegmentationConfig::default(), MoeConfig { layers, ..moe.clone() });
+        let spec = BackboneSpec { outputs: 4, ..spec(FRAMES, &moe, &library) };
+        CalfSegmentation::check(&config, &spec).unwrap();
+        let init = Init::new(0, &Device::flex());
+        let network = CalfSegmentation::init(&config, &spec, &init).unwrap();
+        let x = init.normal("x", [2, 1, 12, 5], 1.0).val();
+        let y = Backbone::forward(&network, &mut Pass::eval(), Input::Image(x.clone()));
+        assert_eq!(y.dims(), [2, 12, 4]);
+        // Lengths are kept between about 3e-5 and 1 - 1e-6.
+        assert!(values(y.clone()).iter().all(|y| y.abs() < 14.0));
+        let [_, p] = network.capsules.forward(&mut Pass::eval(), x.squeeze_dim::<3>(1));
+        let back = burn::tensor::activation::sigmoid(y);
+        assert!((back - p).abs().max().into_scalar::<f32>() < 1e-5);
+        assert!(network.dense_flops() > 0.0 && Backbone::tokens(&network) == 12);
+    }
+}
+
+#[test]
+fn a_pooled_replay_is_the_same_in_any_order_of_its_frames_up_to_the_encoder() {
+    let config = SiameseConfig { width: 6, clusters: Some(2), window: 4, ..Default::default() };
+    let domain = Domain::Image { channels: 2, height: 12, width: 5 };
+    let (library, moe) = library();
+    let moe = MoeConfig { layers: Placement::NONE, ..moe };
+    let spec = BackboneSpec { outputs: 1, ..spec(domain, &moe, &library) };
+    let network = Siamese::init(&config, &spec, &Init::new(0, &Device::flex())).unwrap();
+    // One frame of the replay differs; kernels see two frames on either side, so it may be any in the middle.
+    let answer = |differs: usize| {
+        let mut x: Vec<f32> = (0..60).map(|at| (at as f32 * 0.7).sin()).collect();
+        x.extend(vec![0.5; 60]);
+        x[60 + 5 * differs] = 2.0;
+        let x = Tensor::from_data(TensorData::new(x, [1, 2, 12, 5]), &Device::flex());
+        values(Backbone::forward(&network, &mut Pass::eval(), Input::Image(x)))
+    };
+    let away =
+        |a: Vec<f32>, b: Vec<f32>| a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(away(answer(4), answer(7)) < 1e-4);
+    assert!(away(answer(4), answer(0)) > 1e-5, "at the edge the encoder sees fewer frames");
 }
 
 /// Which frames the answer at frame 6 depends on.

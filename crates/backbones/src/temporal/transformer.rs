@@ -1,7 +1,8 @@
 //! A transformer over frames, with one output per frame.
 //!
 //! Vaswani et al. *Attention Is All You Need*. NeurIPS 2017. <https://arxiv.org/abs/1706.03762>, as an encoder
-//! with pre-norm blocks (`block.rs`) and learned positions; the rows of the input are its tokens.
+//! with pre-norm blocks (`block.rs`) and learned positions; the rows of the input are its tokens, embedded by a
+//! linear map of each, or by a convolution.
 
 use burn::{
     module::{Module, Param},
@@ -11,7 +12,7 @@ use burn::{
 use kernels::linear_layer;
 use moe::{Choice, ConfigError, Init, Input, Pass, config};
 
-use super::frames::{FRAMES, flops, frames, sizes};
+use super::frames::{Convolution, FRAMES, at_least_one, flops, frames, sizes};
 use crate::{AttentionConfig, Backbone, BackboneSpec, Block, Norm, wrong};
 
 config! {
@@ -23,6 +24,9 @@ config! {
         pub depth: usize = 2,
         /// Attention heads.
         pub heads: usize = 4,
+        /// Frames around each one that its embedding sees: with one the first block cannot tell how a frame
+        /// differs from its neighbours, which attention learns slowly.
+        pub kernel: usize = 1,
         /// The feed-forward network of blocks without a MoE layer.
         pub dense: Choice = Choice::of("ffn").with("hidden", 128),
     }
@@ -37,7 +41,7 @@ impl TemporalTransformerConfig {
 /// A transformer on frames.
 #[derive(Module, Debug)]
 pub struct TemporalTransformer {
-    embedding: Linear,
+    embedding: Convolution,
     positions: Param<Tensor<3>>,
     blocks: Vec<Block>,
     norm: Norm,
@@ -57,6 +61,7 @@ impl Backbone for TemporalTransformer {
 
     fn check(config: &TemporalTransformerConfig, spec: &BackboneSpec) -> Result<(), ConfigError> {
         let [tokens, _] = sizes(Self::NAME, spec.domain)?;
+        at_least_one(Self::NAME, &[("kernel", config.kernel)])?;
         config.attention().check().map_err(|message| wrong(Self::NAME, message))?;
         spec.check_blocks(Self::NAME, &config.dense, [tokens, config.width], config.depth)
     }
@@ -75,7 +80,7 @@ impl Backbone for TemporalTransformer {
             Block::new(spec, &attention, &config.dense, (at, depth), tokens, &norm, &init)
         };
         Ok(Self {
-            embedding: init.linear("embedding", features, width, true),
+            embedding: Convolution::new(init, "embedding", [features, width], config.kernel),
             positions: init.normal("positions", [1, tokens, width], 0.02),
             blocks: (0..depth).map(block).collect::<Result<_, _>>()?,
             norm: norm(init, "norm", width),
@@ -85,7 +90,7 @@ impl Backbone for TemporalTransformer {
 
     /// `[B, 1, T, features]` to `[B, T, outputs]`.
     fn forward(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
-        let x = linear_layer(&self.embedding, frames(input)) + self.positions.val();
+        let x = self.embedding.forward(frames(input)) + self.positions.val();
         let x = self.blocks.iter().fold(x, |x, block| block.forward(pass, x));
         linear_layer(&self.head, self.norm.forward(x))
     }
@@ -97,6 +102,6 @@ impl Backbone for TemporalTransformer {
     fn dense_flops(&self) -> f64 {
         let tokens = Backbone::tokens(self);
         let blocks: f64 = self.blocks.iter().map(|block| block.dense_flops(tokens)).sum();
-        tokens as f64 * (flops(&self.embedding) + blocks + flops(&self.head))
+        tokens as f64 * (self.embedding.flops() + blocks + flops(&self.head))
     }
 }

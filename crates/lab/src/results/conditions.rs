@@ -14,17 +14,17 @@ use crate::{
 /// Split, metric, value.
 type Number = (String, String, f64);
 
-/// Keeps the baselines of tasks, which are the same for all their runs.
+/// Keeps the baselines of tasks, which are the same for all their runs; for those of one seed where the
+/// seed chooses the splits.
 #[derive(Default)]
 pub(super) struct Conditions {
-    trivial: HashMap<*const (), Vec<Number>>,
+    trivial: HashMap<(*const (), Option<u64>), Vec<Number>>,
 }
 
 impl Conditions {
     /// All numbers of a run that has ended.
     pub(super) fn of(&mut self, spec: &RunSpec, store: &Store) -> anyhow::Result<Vec<Number>> {
-        let task: *const () = Arc::as_ptr(&spec.data).cast();
-        let mut numbers = self.trivial.entry(task).or_insert_with(|| trivial(&*spec.data)).clone();
+        let mut numbers = self.without_a_network(&spec.data, spec.seed);
         let rows = read_log(&store.folder(&spec.id))?;
         let change = late_change(&rows, spec.config.train.steps);
         numbers.extend(change.map(|change| ("valid".into(), LATE_CHANGE.into(), change)));
@@ -34,6 +34,15 @@ impl Conditions {
             numbers.push(("valid".into(), RATE_AT_EDGE.into(), edge));
         }
         Ok(numbers)
+    }
+
+    /// The baseline of a task, with the splits of this seed where the seed chooses them.
+    fn without_a_network(&mut self, data: &Arc<dyn Task>, seed: u64) -> Vec<Number> {
+        let task: *const () = Arc::as_ptr(data).cast();
+        let fold = data.as_folded().map(|folded| folded.of_seed(seed));
+        let key = (task, fold.as_ref().map(|_| seed));
+        let numbers = || trivial(&**fold.as_ref().unwrap_or(data));
+        self.trivial.entry(key).or_insert_with(numbers).clone()
     }
 }
 
@@ -54,7 +63,67 @@ fn late_change(rows: &[StepRow], steps: usize) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use burn::prelude::*;
+    use moe::Domain;
+    use tasks::{Batch, FoldedTask, Score, Split};
+
     use super::*;
+
+    /// A task whose baseline is the seed that chose its splits, and 99 without one.
+    struct Folds(Option<u64>);
+
+    impl Task for Folds {
+        fn domain(&self) -> Domain {
+            Domain::Image { channels: 1, height: 1, width: 1 }
+        }
+
+        fn outputs(&self) -> usize {
+            2
+        }
+
+        fn causal(&self) -> bool {
+            false
+        }
+
+        fn metrics(&self) -> &[&'static str] {
+            &["accuracy"]
+        }
+
+        fn len(&self, _: Split) -> usize {
+            0
+        }
+
+        fn batch(&self, _: Split, _: &[usize], _: &Device) -> Batch {
+            unreachable!("it has no examples")
+        }
+
+        fn measure(&self, _: Tensor<3>, _: &Batch, _: &mut Score) {}
+
+        fn trivial(&self) -> Vec<(&'static str, f64)> {
+            vec![("accuracy", self.0.map_or(99.0, |seed| seed as f64))]
+        }
+
+        fn as_folded(&self) -> Option<&dyn FoldedTask> {
+            self.0.is_none().then_some(self as &dyn FoldedTask)
+        }
+    }
+
+    impl FoldedTask for Folds {
+        fn of_seed(&self, seed: u64) -> Arc<dyn Task> {
+            Arc::new(Self(Some(seed)))
+        }
+    }
+
+    #[test]
+    fn a_baseline_is_that_of_the_fold_of_a_run() {
+        let mut conditions = Conditions::default();
+        let (folded, other): (Arc<dyn Task>, Arc<dyn Task>) =
+            (Arc::new(Folds(None)), Arc::new(Folds(Some(7))));
+        let mut of = |task, seed| conditions.without_a_network(task, seed)[0].2;
+        assert_eq!([of(&folded, 0), of(&folded, 3), of(&folded, 0)], [0.0, 3.0, 0.0]);
+        assert_eq!([of(&other, 0), of(&other, 3)], [7.0, 7.0]);
+        assert_eq!(conditions.trivial.len(), 3);
+    }
 
     fn row(step: usize, split: &str, value: f64) -> StepRow {
         StepRow { step, split: split.into(), metric: "loss".into(), value }

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     Batch, BatchPosition, DataDir, DataError, FoldedTask, LoadTask, Score, Split, Task,
-    score::classification, vision::Augment,
+    score::classification, trivial::nearest_neighbour, vision::Augment,
 };
 
 /// What networks are given.
@@ -250,6 +250,21 @@ impl Task for Rice {
         classification(output, &batch.labels, score);
     }
 
+    /// The nearest neighbour of what networks are given, on the splits of one fold.
+    fn trivial(&self) -> Vec<(&'static str, f64)> {
+        let shown = |split| {
+            let samples = &self.splits[split as usize];
+            let still = Displacement::default();
+            let rows = samples.iter().flat_map(|sample| self.shown(*sample, still));
+            let size = [samples.len(), self.shape.iter().product()];
+            let rows = TensorData::new(rows.collect::<Vec<f32>>(), size);
+            let labels: Vec<i32> = samples.iter().map(|s| self.pairs.labels[*s]).collect();
+            (Tensor::<2>::from_data(rows, &Device::flex()), labels)
+        };
+        let ((train, of_train), (test, of_test)) = (shown(Split::Train), shown(Split::Test));
+        vec![("accuracy", nearest_neighbour((train, &of_train), (test, &of_test)))]
+    }
+
     /// The test examples of two seeds are others.
     fn is_classification(&self) -> bool {
         false
@@ -325,6 +340,40 @@ mod tests {
         assert!(second.as_folded().is_none() && !second.is_classification());
         let sizes = [Split::Train, Split::Valid, Split::Test].map(|split| second.len(split));
         assert_eq!(sizes, [60, 20, 20]);
+    }
+
+    #[test]
+    fn the_nearest_neighbour_is_that_of_the_fold() {
+        let task = load(json!({ "input": "rgb" })).unwrap();
+        let folded = task.as_folded().unwrap();
+        let of = |seed| {
+            let task = folded.of_seed(seed);
+            let pixels = |split: Split| -> Vec<Vec<f32>> {
+                let all: Vec<usize> = (0..task.len(split)).collect();
+                let rows = pixels(&task.batch(split, &all, &Device::flex()));
+                rows.chunks(4800).map(<[f32]>::to_vec).collect()
+            };
+            let labels = |split: Split| -> Vec<i32> {
+                let all: Vec<usize> = (0..task.len(split)).collect();
+                task.batch(split, &all, &Device::flex()).labels.into_data().iter::<i32>().collect()
+            };
+            let (train, test) = (pixels(Split::Train), pixels(Split::Test));
+            let (of_train, of_test) = (labels(Split::Train), labels(Split::Test));
+            let away = |a: &[f32], b: &[f32]| -> f64 {
+                a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum()
+            };
+            let right = test.iter().zip(&of_test).filter(|(row, label)| {
+                let distances = train.iter().map(|other| away(row, other));
+                let nearest = distances.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap().0;
+                of_train[nearest] == **label
+            });
+            (task.trivial(), right.count() as f64 / test.len() as f64)
+        };
+        for (found, expected) in [of(0), of(1)] {
+            let [("accuracy", found)] = found[..] else { panic!("{found:?}") };
+            // Rounding may decide between two that are nearly equally near.
+            assert!((found - expected).abs() <= 0.1, "{found} {expected}");
+        }
     }
 
     #[test]

@@ -259,6 +259,20 @@ impl Task for AppearanceTracking {
         score.add_loss(self.loss(output, batch), batch);
     }
 
+    /// The better one, on the validation split, of motion alone and of histograms of colours.
+    fn trivial(&self) -> Vec<(&'static str, f64)> {
+        let by_colours = |split| {
+            let both = [Split::Valid, split].map(|split| self.histograms(split));
+            self.seen(split, both, MEMORY)[0]
+        };
+        let motion = |split: Split| by_motion(&self.clips[split as usize])[0];
+        let hota = match motion(Split::Valid) > by_colours(Split::Valid) {
+            true => motion(Split::Test),
+            false => by_colours(Split::Test),
+        };
+        vec![("HOTA", hota)]
+    }
+
     fn as_sequential(&self) -> Option<&dyn SequentialTask> {
         Some(self)
     }
@@ -354,6 +368,8 @@ mod tests {
         // A ball that is faster than the reach of a track is lost with any descriptor.
         assert!(of("HOTA") > 0.95 && of("HOTA_over_motion") > 0.0, "{knows:?}");
         assert!(of("HOTA_over_histogram") >= 0.0, "{knows:?}");
+        let [("HOTA", trivial)] = task.trivial()[..] else { panic!("{knows:?}") };
+        assert!([of("HOTA_motion"), of("HOTA_histogram")].contains(&trivial), "{trivial}");
         assert!(of("HOTA_without_memory") < of("HOTA"), "players come back: {knows:?}");
         assert_eq!(of("HOTA_over_motion"), of("HOTA") - of("HOTA_motion"));
         let config = AppearanceTrackingConfig { lambda: 1.0, ..task.config.clone() };

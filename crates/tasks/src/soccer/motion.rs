@@ -183,6 +183,15 @@ impl Task for PlayerTracking {
         score.add_loss(self.loss(output, batch), batch);
     }
 
+    /// The better one, on the validation split, of boxes that stay and boxes that go straight on.
+    fn trivial(&self) -> Vec<(&'static str, f64)> {
+        let of = |split| {
+            [self.measures(split, &mut standing)[0], self.measures(split, &mut straight)[0]]
+        };
+        let [still, moving] = of(Split::Valid);
+        vec![("HOTA", of(Split::Test)[usize::from(moving >= still)])]
+    }
+
     fn as_sequential(&self) -> Option<&dyn SequentialTask> {
         Some(self)
     }
@@ -264,6 +273,8 @@ mod tests {
         let of = |name| score.mean(name);
         assert!((of("HOTA") - of("HOTA_straight")).abs() < 1e-12);
         assert!(of("HOTA_straight") > of("HOTA_standing"), "{score:?}");
+        let [("HOTA", trivial)] = task.trivial()[..] else { panic!("{score:?}") };
+        assert!([of("HOTA_straight"), of("HOTA_standing")].contains(&trivial), "{trivial}");
         // The boxes are those of the truth; only where two overlap does a mistaken identity cost one.
         assert!(of("DetA") > 0.97 && of("DetA") <= 1.0, "{score:?}");
         assert!(of("HOTA_less_root_AssA").abs() < 0.02, "{score:?}");

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     Batch, DataDir, DataError, LoadTask, Score, Split, Task, WholeSplitTask,
-    official::official_measures, score::constant,
+    official::official_measures, score::constant, trivial::nearest_rows,
 };
 
 /// Whether a class is there, and its ends.
@@ -154,6 +154,19 @@ impl Pitch {
         score.add_loss(self.loss(output, batch), batch);
     }
 
+    /// What a network says that answers with the lines of the image for training whose pixels are nearest,
+    /// for each image of the test split.
+    fn nearest(&self) -> Vec<Vec<f32>> {
+        let pixels = |images: &[PitchImage]| {
+            let size = [images.len(), self.config.images.shape().iter().product()];
+            let values: Vec<f32> = images.iter().flat_map(|image| image.pixels.clone()).collect();
+            Tensor::<2>::from_data(TensorData::new(values, size), &Device::flex())
+        };
+        let [train, _, test] = &self.images;
+        let found = nearest_rows(pixels(train), pixels(test));
+        found.into_iter().map(|image| sure(&train[image].lines)).collect()
+    }
+
     fn truth(&self, split: Split) -> Source {
         let file = |image: &PitchImage| (format!("test/{}.json", image.name), image.truth.clone());
         Source::memory("truth", self.images[split as usize].iter().map(file).collect())
@@ -206,6 +219,13 @@ fn targets(lines: &Lines) -> Vec<f32> {
     classes().flat_map(of).collect()
 }
 
+/// The output of a network that is sure of these lines.
+fn sure(lines: &Lines) -> Vec<f32> {
+    let mut row = targets(lines);
+    row.chunks_mut(COLUMNS).for_each(|class| class[0] = 20.0 * class[0] - 10.0);
+    row
+}
+
 /// The lines that an output says are there.
 fn found(output: &[f32]) -> Lines {
     let rows = classes().zip(output.chunks(COLUMNS)).filter(|(_, row)| row[0] > 0.0);
@@ -246,6 +266,12 @@ macro_rules! pitch_task {
             }
             fn measure(&self, output: Tensor<3>, batch: &Batch, score: &mut Score) {
                 self.0.measure(output, batch, score);
+            }
+            /// The lines of the nearest image for training.
+            fn trivial(&self) -> Vec<(&'static str, f64)> {
+                let mut score = Score::default();
+                self.measure_whole(Split::Test, &self.0.nearest(), &mut score);
+                score.values()
             }
             fn as_whole_split(&self) -> Option<&dyn WholeSplitTask> {
                 Some(self)
@@ -356,12 +382,20 @@ mod tests {
 
     /// What a network says that knows the lines.
     fn known(pitch: &Pitch) -> Vec<Vec<f32>> {
-        let output = |image: &PitchImage| {
-            let mut row = targets(&image.lines);
-            row.chunks_mut(COLUMNS).for_each(|class| class[0] = 20.0 * class[0] - 10.0);
-            row
+        pitch.images[2].iter().map(|image| sure(&image.lines)).collect()
+    }
+
+    #[test]
+    fn the_nearest_image_is_perfect_if_it_is_the_same_one() {
+        let mut pitch = pitch();
+        let near = PitchLocalization(self::pitch()).trivial();
+        let of = |trivial: &[(&'static str, f64)], name: &str| {
+            trivial.iter().find(|(known, _)| *known == name).unwrap().1
         };
-        pitch.images[2].iter().map(output).collect()
+        assert!(of(&near, "AC_20") < 0.9, "{near:?}");
+        let [.., same] = load("t", &pitch.config.images, &DataDir::default()).unwrap();
+        pitch.images[0] = same;
+        assert_eq!(of(&PitchLocalization(pitch).trivial(), "AC_5"), 1.0);
     }
 
     #[test]

@@ -2,18 +2,19 @@
 //!
 //! Deliège et al. *SoccerNet-v2*. <https://arxiv.org/abs/2011.13367>. The measures are those of the official
 //! development kit, over all boundaries and for each kind of change; beside them stands what the change of
-//! features from one frame to the next comes to as a confidence, the baseline without learning.
+//! features from one frame to the next comes to as a confidence, by their distance, by their mean absolute
+//! difference and by their histograms: the baselines without learning.
 
 use std::sync::Arc;
 
 use burn::prelude::*;
 use moe::{Domain, config};
 use serde_json::Value;
-use soccernet::{Measured, Options, Task as Official, classes::CHANGES};
+use soccernet::{Measured, Options, Task as Official, classes::CHANGES, cuts::FrameChange};
 
 use super::{
     chunks::Chunks,
-    games::{Game, Games, Half},
+    games::{Game, Games},
     games_config::{GamesConfig, List},
     segmentation::{arrays, cameras},
     spotting::bce,
@@ -27,6 +28,9 @@ use crate::{
 const FILE: &str = "Labels-cameras.json";
 /// The average precision, and that of each kind of change in the order of `CHANGES`.
 const MEASURES: [&str; 4] = ["mAP", "mAP_abrupt", "mAP_smooth", "mAP_logo"];
+/// The average precision by each kind of change of frames, in the order of `FrameChange::ALL`.
+const WITHOUT_LEARNING: [&str; 3] =
+    ["mAP_change_of_features", "mAP_change_of_intensity", "mAP_change_of_histogram"];
 
 config! {
     /// Which games, and how they are shown.
@@ -106,18 +110,16 @@ impl Boundary {
         };
         official_measures(official, &Options::of(official), [&truth, &seen], of)
     }
-}
 
-/// How much the features change after each frame, between 0 and 1 over the half.
-fn changes(half: &Half, width: usize) -> Vec<f64> {
-    let rows: Vec<&[f32]> = half.features.chunks(width).collect();
-    let distance = |a: &[f32], b: &[f32]| -> f64 {
-        a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt()
-    };
-    let mut changes: Vec<f64> = rows.windows(2).map(|pair| distance(pair[0], pair[1])).collect();
-    changes.push(0.0);
-    let most = changes.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
-    changes.iter().map(|change| change / most).collect()
+    /// The average precision of a split by a change of frames.
+    fn without_learning(&self, split: Split, change: FrameChange) -> f64 {
+        let of = |game: &Game| {
+            game.halves.each_ref().map(|half| change.of(&half.features, self.games.width))
+        };
+        let games = &self.games.splits[split as usize];
+        let confidences: Vec<[Vec<f64>; 2]> = games.iter().map(of).collect();
+        self.official(split, &confidences)[0]
+    }
 }
 
 impl Task for Boundary {
@@ -138,7 +140,16 @@ impl Task for Boundary {
     }
 
     fn metrics(&self) -> &[&'static str] {
-        &["mAP", "mAP_abrupt", "mAP_smooth", "mAP_logo", "mAP_change_of_features", "loss"]
+        &[
+            "mAP",
+            "mAP_abrupt",
+            "mAP_smooth",
+            "mAP_logo",
+            "mAP_change_of_features",
+            "mAP_change_of_intensity",
+            "mAP_change_of_histogram",
+            "loss",
+        ]
     }
 
     fn len(&self, split: Split) -> usize {
@@ -168,6 +179,14 @@ impl Task for Boundary {
         score.add_loss(self.loss(output, batch), batch);
     }
 
+    /// The change of frames that finds the boundaries of the validation split best.
+    fn trivial(&self) -> Vec<(&'static str, f64)> {
+        let on_valid = |change: &FrameChange| self.without_learning(Split::Valid, *change);
+        let best = FrameChange::ALL.into_iter().max_by(|a, b| on_valid(a).total_cmp(&on_valid(b)));
+        let of = |change| ("mAP", self.without_learning(Split::Test, change));
+        best.map(of).into_iter().collect()
+    }
+
     fn as_whole_split(&self) -> Option<&dyn WholeSplitTask> {
         Some(self)
     }
@@ -185,11 +204,9 @@ impl WholeSplitTask for Boundary {
         for (name, value) in MEASURES.into_iter().zip(self.official(split, &confidences)) {
             score.add(name, value, 1);
         }
-        let of =
-            |game: &Game| [0, 1].map(|half: usize| changes(&game.halves[half], self.games.width));
-        let simple: Vec<[Vec<f64>; 2]> = games.iter().map(of).collect();
-        let [average, ..] = self.official(split, &simple);
-        score.add("mAP_change_of_features", average, 1);
+        for (name, change) in WITHOUT_LEARNING.into_iter().zip(FrameChange::ALL) {
+            score.add(name, self.without_learning(split, change), 1);
+        }
     }
 }
 
@@ -225,5 +242,8 @@ mod tests {
         assert_eq!(["mAP", "mAP_abrupt"].map(|name| score.mean(name)), [1.0, 1.0]);
         let simple = score.mean("mAP_change_of_features");
         assert!(simple > 0.5 && simple < 1.0, "{simple}");
+        let all = WITHOUT_LEARNING.map(|name| score.mean(name));
+        let [("mAP", trivial)] = task.trivial()[..] else { panic!("{all:?}") };
+        assert!(all.contains(&trivial), "{trivial} of {all:?}");
     }
 }

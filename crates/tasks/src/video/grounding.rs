@@ -3,8 +3,9 @@
 //! Deliège et al. *SoccerNet-v2*. <https://arxiv.org/abs/2011.13367>
 //!
 //! An example has two channels: a piece of the half, and the replay, repeated to the same length. A
-//! network says for each frame of the piece whether the replay shows it. Half of the pieces in training hold
-//! the moment. The measures are those of the official package; beside them stands the last action that was
+//! network says for each frame of the piece whether the replay shows it. In training one piece holds the moment,
+//! for `negatives` that are drawn anywhere in the half: one, or five in the paper's variant with more
+//! negatives. The measures are those of the official package; beside them stands the last action that was
 //! labelled before the replay, the heuristic without learning.
 //!
 //! Differs from the paper: an answer at each frame in the place of one confidence and one place for a piece.
@@ -49,6 +50,8 @@ config! {
         pub chunk: usize = 120,
         /// Seconds around the moment in which frames count as it.
         pub window: f64 = 3.0,
+        /// Pieces drawn anywhere in the half for each one with the moment, in training.
+        pub negatives: usize = 1,
     }
 }
 
@@ -91,6 +94,10 @@ impl LoadTask for Grounding {
             let GroundingConfig { chunk, window, .. } = config;
             let message =
                 format!("chunk = {chunk}, window = {window}: 8 frames or more, 0 to 60 s");
+            return Err(wrong(Self::NAME, message));
+        }
+        if config.negatives > 1000 {
+            let message = format!("negatives = {}: must be from 0 to 1000", config.negatives);
             return Err(wrong(Self::NAME, message));
         }
         let games =
@@ -198,13 +205,13 @@ impl Grounding {
         Batch { targets: Some(Tensor::from_data(targets, device)), ..batch }
     }
 
-    /// A piece of a training replay: in every second one is the moment, anywhere.
+    /// A piece of a training replay: with the moment anywhere in it, or drawn anywhere in the half.
     fn drawn(&self, number: usize, place: BatchPosition, index: usize) -> ReplayPiece {
         let replay = &self.replays[0][number];
         let frames = self.games.splits[0][replay.game].halves[replay.of_half].frames;
         let last = frames.saturating_sub(self.config.chunk);
         let mut rng = place.rng("grounding", index);
-        let start = match rng.random_bool(0.5) {
+        let start = match rng.random_bool(1.0 / (1.0 + self.config.negatives as f64)) {
             true => {
                 let back = rng.random_range(0..self.config.chunk);
                 replay.moment.saturating_sub(back).min(last)
@@ -236,6 +243,13 @@ impl Grounding {
         };
         let files: BTreeMap<String, Vec<u8>> = games.iter().zip(&files).map(file).collect();
         Source::memory("replays", files)
+    }
+
+    /// The last labelled action before each replay as its only candidate, if there is one.
+    fn last_actions(&self, split: Split) -> Vec<Vec<(usize, f64)>> {
+        let last = |replay: &ActionReplay| replay.last_action.map(|frame| (frame, 1.0));
+        let replays = self.replays[split as usize].iter();
+        replays.map(|replay| last(replay).into_iter().collect()).collect()
     }
 
     /// Of the official evaluator; NaN if it fails.
@@ -302,6 +316,13 @@ impl Task for Grounding {
         score.add_loss(self.loss(output, batch), batch);
     }
 
+    /// The last labelled action before each replay.
+    fn trivial(&self) -> Vec<(&'static str, f64)> {
+        let last = self.last_actions(Split::Test);
+        let of = |tolerances| self.average_precision(Split::Test, &last, tolerances);
+        vec![("a_AP", of(Tolerances::Loose)), ("a_AP_tight", of(Tolerances::Tight))]
+    }
+
     fn as_whole_split(&self) -> Option<&dyn WholeSplitTask> {
         Some(self)
     }
@@ -324,10 +345,7 @@ impl WholeSplitTask for Grounding {
             best.map(|frame| (frame, f64::from(scores[frame]))).collect()
         };
         let learned: Vec<Vec<(usize, f64)>> = scores.iter().map(candidates).collect();
-        let last = |replay: &ActionReplay| {
-            replay.last_action.map(|frame| (frame, 1.0)).into_iter().collect()
-        };
-        let last: Vec<Vec<(usize, f64)>> = replays.iter().map(last).collect();
+        let last = self.last_actions(split);
         let of = |candidates, tolerances| self.average_precision(split, candidates, tolerances);
         let loose = of(&learned, Tolerances::Loose);
         let heuristic = of(&last, Tolerances::Loose);
@@ -343,9 +361,13 @@ mod tests {
     use super::*;
 
     fn task() -> Grounding {
+        with(1)
+    }
+
+    fn with(negatives: usize) -> Grounding {
         let games =
             GamesConfig { train: 1, valid: 1, test: 2, minutes: 5, width: 4, ..Default::default() };
-        let config = GroundingConfig { games, chunk: 50, window: 1.0 };
+        let config = GroundingConfig { games, chunk: 50, window: 1.0, negatives };
         let files = [CAMERAS, ACTIONS];
         let games =
             Games::load("t", &config.games, List::Actions, &files, &DataDir::default()).unwrap();
@@ -369,18 +391,26 @@ mod tests {
         let last = score.mean("a_AP_last_action");
         assert!(last > 0.0 && last < 0.9, "{last}");
         assert_eq!(score.mean("a_AP_over_last_action"), 1.0 - last);
+        let trivial = task.trivial();
+        assert_eq!(trivial[0], ("a_AP", last));
+        assert!(trivial[1].0 == "a_AP_tight" && trivial[1].1 <= last, "{trivial:?}");
     }
 
     #[test]
-    fn half_of_the_pieces_in_training_hold_the_moment() {
-        let task = task();
-        let examples: Vec<usize> = (0..400).map(|at| at % task.len(Split::Train)).collect();
+    fn a_share_of_the_pieces_in_training_holds_the_moment() {
         let place = BatchPosition { seed: 0, position: 0 };
-        let batch = task.training_batch(&examples, place, &Device::flex());
-        let held: Vec<f32> = batch.targets.unwrap().max_dim(1).into_data().iter::<f32>().collect();
-        let share = held.iter().sum::<f32>() / 400.0;
-        // 0.5 and a piece drawn at random: 50 of 600 frames.
-        assert!((share - 0.54).abs() < 0.1, "{share}");
+        let share = |negatives| {
+            let task = with(negatives);
+            let examples: Vec<usize> = (0..400).map(|at| at % task.len(Split::Train)).collect();
+            let batch = task.training_batch(&examples, place, &Device::flex());
+            let held = batch.targets.unwrap().max_dim(1).into_data();
+            held.iter::<f32>().sum::<f32>() / 400.0
+        };
+        // 1/2 and 1/6, and a piece drawn at random: 50 of 600 frames.
+        assert!((share(1) - 0.54).abs() < 0.1, "{}", share(1));
+        assert!((share(5) - 0.24).abs() < 0.1, "{}", share(5));
+        assert_eq!(share(0), 1.0);
+        let task = task();
         let batch = task.batch(Split::Train, &[0], &Device::flex());
         let Input::Image(rows) = batch.input else { panic!() };
         assert_eq!(rows.dims(), [1, 2, 50, 4]);

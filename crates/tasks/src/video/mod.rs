@@ -14,6 +14,7 @@ mod games_config;
 mod generator;
 mod grounding;
 mod segmentation;
+mod single_frames;
 mod spotting;
 mod templates;
 

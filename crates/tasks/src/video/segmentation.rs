@@ -16,7 +16,7 @@ use soccernet::{
 
 use super::{
     chunks::Chunks,
-    games::{Game, Games},
+    games::{Game, Games, Half},
     games_config::{GamesConfig, List},
     spotting::kinds,
 };
@@ -25,6 +25,7 @@ use crate::{
     data::files::{fault, wrong},
     official::official_measures,
     score::{classification, constant},
+    trivial::ClassMeans,
 };
 
 const FILE: &str = "Labels-cameras.json";
@@ -97,6 +98,18 @@ impl Segmentation {
         rows.narrow(1, self.chunks.margin, self.config.chunk)
     }
 
+    /// The official measures of kinds of camera by game, half and frame: smoothed and not.
+    fn official(&self, split: Split, classes: &[[Vec<f64>; 2]]) -> [f64; 2] {
+        let seen = arrays(&self.games.splits[split as usize], classes, "segmentation");
+        let truth = self.games.truth(split as usize, FILE);
+        let official = Official::Segmentation;
+        let of = |found: Measured| match found {
+            Measured::Segmentation(found) => Some([found.mean, found.unsmoothed]),
+            _ => None,
+        };
+        official_measures(official, &Options::of(official), [&truth, &seen], of)
+    }
+
     fn inner_labels(&self, labels: Tensor<2, Int>) -> Tensor<2, Int> {
         labels.narrow(1, self.chunks.margin, self.config.chunk)
     }
@@ -113,6 +126,12 @@ pub(super) fn arrays(games: &[Game], values: &[[Vec<f64>; 2]], end: &str) -> Sou
         }
     }
     Source::memory("arrays", files)
+}
+
+/// Where the largest number of a row is, the first of equal ones.
+fn largest<N: PartialOrd>(row: &[N]) -> f64 {
+    let better = |best: usize, at: usize| if row[at] > row[best] { at } else { best };
+    (1..row.len()).fold(0, better) as f64
 }
 
 impl Task for Segmentation {
@@ -166,6 +185,24 @@ impl Task for Segmentation {
         classification(self.inner(output), &labels, score);
     }
 
+    /// The kind of camera of each frame alone, by the means of the kinds.
+    fn trivial(&self) -> Vec<(&'static str, f64)> {
+        let width = self.games.width;
+        let mut rows = Vec::new();
+        for (game, kinds) in self.games.splits[0].iter().zip(&self.cameras[0]) {
+            for (half, kinds) in game.halves.iter().zip(kinds) {
+                rows.extend(half.features.chunks(width).zip(kinds.iter().copied()));
+            }
+        }
+        let means = ClassMeans::of(rows.into_iter(), [CAMERAS.len(), width]);
+        let kind = |row: &[f32]| largest(&means.scores(row));
+        let of = |half: &Half| half.features.chunks(width).map(kind).collect::<Vec<f64>>();
+        let games = self.games.splits[2].iter();
+        let classes: Vec<_> = games.map(|game| game.halves.each_ref().map(of)).collect();
+        let [mean, unsmoothed] = self.official(Split::Test, &classes);
+        vec![("mIoU", mean), ("mIoU_unsmoothed", unsmoothed)]
+    }
+
     fn as_whole_split(&self) -> Option<&dyn WholeSplitTask> {
         Some(self)
     }
@@ -175,24 +212,12 @@ impl WholeSplitTask for Segmentation {
     fn measure_whole(&self, split: Split, outputs: &[Vec<f32>], score: &mut Score) {
         let (games, chunks) =
             (&self.games.splits[split as usize], &self.chunks.splits[split as usize]);
-        let best = |row: &[f32]| {
-            let better = |best: usize, at: usize| if row[at] > row[best] { at } else { best };
-            (1..row.len()).fold(0, better) as f64
-        };
         let joined = self.chunks.join(games, chunks, outputs, CAMERAS.len());
         let classes: Vec<[Vec<f64>; 2]> = joined
             .into_iter()
-            .map(|halves| halves.map(|half| half.chunks(CAMERAS.len()).map(best).collect()))
+            .map(|halves| halves.map(|half| half.chunks(CAMERAS.len()).map(largest).collect()))
             .collect();
-        let seen = arrays(games, &classes, "segmentation");
-        let truth = self.games.truth(split as usize, FILE);
-        let official = Official::Segmentation;
-        let of = |found: Measured| match found {
-            Measured::Segmentation(found) => Some([found.mean, found.unsmoothed]),
-            _ => None,
-        };
-        let [mean, unsmoothed] =
-            official_measures(official, &Options::of(official), [&truth, &seen], of);
+        let [mean, unsmoothed] = self.official(split, &classes);
         score.add("mIoU", mean, 1);
         score.add("mIoU_unsmoothed", unsmoothed, 1);
     }
@@ -228,5 +253,30 @@ mod tests {
         let mut score = Score::default();
         task.measure_whole(Split::Test, &outputs, &mut score);
         assert_eq!((score.mean("mIoU"), score.mean("mIoU_unsmoothed")), (1.0, 1.0));
+    }
+
+    #[test]
+    fn single_frames_tell_most_kinds_of_camera_by_their_means() {
+        let games = GamesConfig {
+            train: 3,
+            valid: 1,
+            test: 1,
+            minutes: 4,
+            width: 16,
+            noise: 0.2,
+            ..Default::default()
+        };
+        let config = SegmentationConfig { games, chunk: 50, margin: 5, ..Default::default() };
+        let games =
+            Games::load("t", &config.games, List::Cameras, &[FILE], &DataDir::default()).unwrap();
+        let task = Segmentation::new(&config, games).unwrap();
+        let first = |game: &Game| game.halves.each_ref().map(|half| vec![0.0; half.frames]);
+        let always_the_first: Vec<_> = task.games.splits[2].iter().map(first).collect();
+        let [_, guess] = task.official(Split::Test, &always_the_first);
+        let trivial = task.trivial();
+        let [("mIoU", _), ("mIoU_unsmoothed", unsmoothed)] = trivial[..] else {
+            panic!("{trivial:?}")
+        };
+        assert!(unsmoothed > 2.0 * guess, "{trivial:?} {guess}");
     }
 }

@@ -33,6 +33,7 @@ use super::{
     chunks::{Chunk, Chunks},
     games::{Game, Games},
     games_config::{GamesConfig, List},
+    single_frames::single_frames,
 };
 use crate::{
     Batch, DataDir, DataError, LoadTask, Score, Split, Task, WholeSplitTask,
@@ -44,7 +45,7 @@ use crate::{
 const FILE: &str = "Labels-v2.json";
 const CAMERAS: &str = "Labels-cameras.json";
 /// Actions, and one more class: no action.
-const CLASSES: usize = ACTIONS.len() + 1;
+pub(super) const CLASSES: usize = ACTIONS.len() + 1;
 
 /// What is minimised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +81,7 @@ config! {
 }
 
 /// An action: class and milliseconds.
-type Action = (usize, i64);
+pub(super) type Action = (usize, i64);
 
 /// Action spotting.
 pub struct Spotting {
@@ -219,7 +220,7 @@ pub(super) fn peaks(frames: usize, radius: usize, score: impl Fn(usize) -> f32) 
     kept
 }
 
-fn by_half(labels: &Labels) -> [Vec<Action>; 2] {
+pub(super) fn by_half(labels: &Labels) -> [Vec<Action>; 2] {
     [1, 2].map(|half| {
         let here = labels.annotations.iter().filter(|label| label.time.half == half);
         let known = here.filter_map(|label| {
@@ -326,6 +327,14 @@ impl Task for Spotting {
         score.add_loss(self.loss(output, batch), batch);
     }
 
+    /// Single frames by the means of the actions' frames, without any context.
+    fn trivial(&self) -> Vec<(&'static str, f64)> {
+        let mut score = Score::default();
+        let confidences = single_frames(&self.games, &self.actions[0]);
+        self.official(Split::Test, &confidences, &mut score);
+        score.values()
+    }
+
     fn as_whole_split(&self) -> Option<&dyn WholeSplitTask> {
         Some(self)
     }
@@ -340,15 +349,21 @@ pub(super) fn bce(logits: Tensor<3>, targets: Tensor<3>) -> Tensor<1> {
 
 impl WholeSplitTask for Spotting {
     fn measure_whole(&self, split: Split, outputs: &[Vec<f32>], score: &mut Score) {
+        self.official(split, &self.confidences(split, outputs), score);
+    }
+}
+
+impl Spotting {
+    /// Adds the official measures of confidences by game and half, `[frames, 17]`.
+    fn official(&self, split: Split, confidences: &[[Vec<f32>; 2]], score: &mut Score) {
         let games = &self.games.splits[split as usize];
-        let confidences = self.confidences(split, outputs);
         let file = |(game, halves): (&super::games::Game, &[Vec<f32>; 2])| {
             let of = |half: usize| self.spots(half, &halves[half]);
             let predictions = [of(0), of(1)].concat();
             let spots = Spots { url_local: game.name.clone(), predictions };
             (format!("{}/results_spotting.json", game.name), spots.write())
         };
-        let files: BTreeMap<String, Vec<u8>> = games.iter().zip(&confidences).map(file).collect();
+        let files: BTreeMap<String, Vec<u8>> = games.iter().zip(confidences).map(file).collect();
         let (truth, seen) =
             (self.games.truth(split as usize, FILE), Source::memory("spots", files));
         let tight = Options { tolerances: Tolerances::Tight, ..Options::of(Official::Spotting) };
