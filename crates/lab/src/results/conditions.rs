@@ -25,8 +25,14 @@ impl Conditions {
     pub(super) fn of(&mut self, spec: &RunSpec, store: &Store) -> anyhow::Result<Vec<Number>> {
         let task: *const () = Arc::as_ptr(&spec.data).cast();
         let mut numbers = self.trivial.entry(task).or_insert_with(|| trivial(&*spec.data)).clone();
-        let rows = read_log(&store.folder(&spec.id))?;
-        let change = late_change(&rows, spec.config.train.steps);
+        // Of a run that only evaluates, the conditions are those of the network that it rests on.
+        let trained = spec.trained();
+        let steps = trained.config.train.steps;
+        if steps == 0 {
+            return Ok(numbers);
+        }
+        let rows = read_log(&store.folder(&trained.id))?;
+        let change = late_change(&rows, steps);
         numbers.extend(change.map(|change| ("valid".into(), LATE_CHANGE.into(), change)));
         if let Some(tuned) = &spec.tuned {
             let edge = f64::from(u8::from(tuned.rate_at_edge));
