@@ -8,11 +8,11 @@ use training::StepRow;
 
 use crate::{
     spec::RunSpec,
-    store::{Store, read_log},
+    store::{Numbers, Store, read_log},
 };
 
 /// Split, metric, value.
-type Number = (String, String, f64);
+pub(super) type Number = (String, String, f64);
 
 /// Keeps the baselines of tasks, which are the same for all their runs.
 #[derive(Default)]
@@ -43,6 +43,12 @@ impl Conditions {
     }
 }
 
+/// The sizes of a network as metrics, so that a claim can be about what is saved.
+pub(super) fn costs(numbers: &Numbers) -> [Number; 2] {
+    [("params", numbers.params), ("flops_per_token", numbers.flops_per_token)]
+        .map(|(metric, value)| ("test".into(), metric.into(), value))
+}
+
 fn trivial(task: &dyn Task) -> Vec<Number> {
     let name = |(metric, value)| ("test".to_string(), format!("{TRIVIAL}{metric}"), value);
     task.trivial().into_iter().map(name).collect()
@@ -64,6 +70,13 @@ mod tests {
 
     fn row(step: usize, split: &str, value: f64) -> StepRow {
         StepRow { step, split: split.into(), metric: "loss".into(), value }
+    }
+
+    #[test]
+    fn sizes_are_metrics_too() {
+        let numbers = Numbers { params: 7.0, flops_per_token: 9.0, ..Numbers::default() };
+        let test = |metric: &str, value| ("test".to_string(), metric.to_string(), value);
+        assert_eq!(costs(&numbers), [test("params", 7.0), test("flops_per_token", 9.0)]);
     }
 
     #[test]
