@@ -15,7 +15,7 @@ use super::{
     run_config::{settings_of_confused, settings_of_parts, settings_of_start, settings_of_teacher},
     selection::{distinct, distinct_methods, only, seeds},
     taken::takes_all,
-    tuning::Setting,
+    tuning::MethodSetting,
 };
 use crate::{
     Plugins,
@@ -139,7 +139,7 @@ impl<'a> Reader<'a> {
         &mut self,
         layers: &Layers,
         task: &SettingTree,
-    ) -> anyhow::Result<(Vec<RunSpec>, Vec<Vec<Setting>>)> {
+    ) -> anyhow::Result<(Vec<RunSpec>, Vec<Vec<MethodSetting>>)> {
         let own = layers.methods.iter();
         let own = own.map(|method| self.spec(layers.of(task, method, &[])?, method));
         let own: Vec<RunSpec> = own.collect::<Result<_, _>>()?;
@@ -155,7 +155,7 @@ impl<'a> Reader<'a> {
                 if let Some(target) = &target {
                     target.apply(&mut spec, method, self.plugins)?;
                 }
-                of_method.push(Setting::new(setting.text, spec, before));
+                of_method.push(MethodSetting::new(setting.text, spec, before));
             }
             choices.push(of_method);
         }

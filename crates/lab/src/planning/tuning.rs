@@ -9,7 +9,7 @@ use super::{
 use crate::spec::{Candidate, Group, Halving, RunSpec, Tuned, TuningPlan};
 
 /// A setting of a method.
-pub(crate) struct Setting {
+pub(crate) struct MethodSetting {
     text: String,
     /// The run with it.
     pub(super) spec: RunSpec,
@@ -17,7 +17,7 @@ pub(crate) struct Setting {
     tried: RunSpec,
 }
 
-impl Setting {
+impl MethodSetting {
     /// A setting in words, and the run with it, which is the last of `before` runs in a chain of `after`. What
     /// only evaluates a network in other ways has the setting that is chosen for the network, or the two would
     /// not be comparable.
@@ -32,16 +32,16 @@ impl TuningPlan {
     /// From the settings of each method and task. `with_seeds` makes runs of these seeds.
     pub(crate) fn new(
         tune: &SearchSpace,
-        choices: Vec<Vec<Setting>>,
+        choices: Vec<Vec<MethodSetting>>,
         seeds: &[u64],
         with_seeds: impl Fn(&RunSpec, &[u64]) -> Vec<RunSpec>,
     ) -> Self {
-        let group = |of_method: Vec<Setting>| {
+        let group = |of_method: Vec<MethodSetting>| {
             let first = of_method.first().map_or("loss", |first| first.tried.data.metrics()[0]);
             let metric = tune.metric.clone().unwrap_or_else(|| first.into());
             let n = of_method.len();
             let rates = rates(&of_method);
-            let candidate = |Setting { text, spec, tried }: Setting| {
+            let candidate = |MethodSetting { text, spec, tried }: MethodSetting| {
                 let lr = spec.trained().config.train.lr;
                 let tuned = Tuned {
                     text: text.clone(),
@@ -82,8 +82,8 @@ impl TuningPlan {
 }
 
 /// The different learning rates of settings, in order: those of the runs whose training made the networks.
-fn rates(settings: &[Setting]) -> Vec<f64> {
-    let rate = |setting: &Setting| setting.spec.trained().config.train.lr;
+fn rates(settings: &[MethodSetting]) -> Vec<f64> {
+    let rate = |setting: &MethodSetting| setting.spec.trained().config.train.lr;
     let mut rates: Vec<f64> = settings.iter().map(rate).collect();
     rates.sort_by(f64::total_cmp);
     rates.dedup();
