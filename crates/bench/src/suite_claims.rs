@@ -32,7 +32,9 @@ pub(crate) fn read(settings: &SettingTree) -> anyhow::Result<(Paper, Vec<Claim>,
     let claims: Vec<Claim> = typed_tables(settings, "claim")?;
     let methods = methods(settings);
     for claim in &claims {
-        for method in [Some(&claim.method), claim.against.as_ref()].into_iter().flatten() {
+        let other = claim.beyond.as_ref().map(|other| [&other.method, &other.against]);
+        let own = [Some(&claim.method), claim.against.as_ref()].into_iter().flatten();
+        for method in own.chain(other.into_iter().flatten()) {
             // A search adds how it found the network: "supernet, evolution".
             let known = |known: &String| {
                 method
@@ -94,6 +96,9 @@ mod tests {
         assert!(err.starts_with("s.toml:8: claim: unknown key `methd`"), "{err}");
         let err = wrong(&format!("{paper}[[method]]\nname = 'n'\n{claim}method = 'm'\n"));
         assert!(err.contains("claim \"a\": no method is named \"m\"; known: n"), "{err}");
+        let other = "method = 'n'\nagainst = 'n'\nbeyond = { method = 'x', against = 'n' }\n";
+        let err = wrong(&format!("{paper}[[method]]\nname = 'n'\n{claim}{other}"));
+        assert!(err.contains("no method is named \"x\"; known: n"), "{err}");
         let err = wrong(&format!("{paper}ulr = 'x'\n{claim}"));
         assert!(
             err.starts_with("s.toml:4: unknown key \"ulr\"; known: name, url, command"),

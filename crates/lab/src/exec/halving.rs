@@ -1,9 +1,11 @@
 //! Successive halving: which trials are run next, and which settings are chosen by their results.
 
+use std::collections::HashSet;
+
 use anyhow::anyhow;
 
 use crate::{
-    spec::{Candidate, Group, RunSpec, TuningPlan},
+    spec::{Candidate, Group, RunSpec, TuningPlan, once},
     store::{Ended, Store},
 };
 
@@ -19,7 +21,7 @@ impl TuningPlan {
             }
             specs.extend(left.into_iter().flat_map(|at| &group.options[at].rungs[rung]));
         }
-        Ok(Some(specs))
+        Ok(Some(once(specs)))
     }
 
     /// The runs to train with the settings that did best, seed by seed; none while trials are
@@ -36,13 +38,17 @@ impl TuningPlan {
         Ok(Some(chosen))
     }
 
-    /// A line of text on the chosen setting of each method.
+    /// A line of text on the chosen setting of each method that has trials of its own.
     pub(crate) fn said(&self, store: &Store) -> anyhow::Result<Vec<String>> {
-        let mut lines = Vec::new();
+        let (mut lines, mut seen) = (Vec::new(), HashSet::new());
         for group in &self.groups {
             let (Some(best), Some(first)) = (group.choose(store)?, group.options.first()) else {
                 continue;
             };
+            let trial = first.rungs.iter().flatten().next();
+            if trial.is_some_and(|trial| !seen.insert(&trial.id)) {
+                continue;
+            }
             let Some(spec) = first.finals.first().filter(|spec| spec.refused.is_none()) else {
                 continue;
             };
@@ -146,8 +152,15 @@ mod tests {
     use crate::{
         planning::search_space_tests::{GRID, loaded},
         store::Numbers,
+        testing::plan,
     };
     use report::Row;
+
+    const AFTER: &str = "[tune]\ntrials=3\nmetric='loss'\nseeds=[7]\n[tune.keys]\n\
+                         train.lr=[1e-3,2e-3,4e-3]\n[[task]]\ntask='digits'\nbackbone='vit'\n\
+                         [[method]]\nname='whole'\nmoe.router='v-moe'\n\
+                         [[method]]\nname='half'\nafter='whole'\nmoe.capacity.eval_factor=0.5\n\
+                         [[method]]\nname='twice'\nafter='half'\nmoe.capacity.eval_factor=2.0\n";
 
     /// Writes down what a trial ended with: a loss, or nothing if it failed.
     fn end(store: &Store, spec: &RunSpec, loss: Option<f64>) {
@@ -228,5 +241,49 @@ mod tests {
         let rows = tuning.rows(row, &store).unwrap();
         assert_eq!(rows.len(), 2 * 7 + 1);
         assert_eq!(rows.iter().filter(|row| row.split == "test").count(), 0);
+    }
+
+    /// A method with `after` evaluates the network with the setting that its own trials chose, and has none itself.
+    #[test]
+    fn what_starts_after_a_method_shares_its_choice() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let tuning = plan(AFTER).unwrap().tuning.unwrap();
+        let trials = tuning.trials();
+        assert_eq!(trials.len(), 3, "one for each rate");
+        assert_eq!(tuning.rung(0, &store).unwrap().unwrap().len(), 3);
+        for (spec, loss) in trials.iter().zip([0.3, 0.1, 0.2]) {
+            end(&store, spec, Some(loss));
+        }
+        let chosen = tuning.choose(&store).unwrap().unwrap();
+        let rates: Vec<f64> = chosen.iter().map(|spec| spec.trained().config.train.lr).collect();
+        assert_eq!(rates, [2e-3; 3]);
+        let start = |spec: &RunSpec| spec.from.as_ref().map(|from| from.id.clone());
+        let [whole, half, tuned] = [&chosen[0], &chosen[1], &chosen[2]];
+        assert_eq!([start(half), start(tuned)], [Some(whole.id.clone()), Some(half.id.clone())]);
+        let counted = |spec: &RunSpec| {
+            let tuned = spec.tuned.clone().unwrap();
+            (tuned.settings, tuned.rates, tuned.rate_at_edge)
+        };
+        assert_eq!([counted(whole), counted(half)], [(3, 3, false); 2]);
+        assert_eq!(tuning.said(&store).unwrap().len(), 1);
+        let row = |spec: &RunSpec| Row { seed: spec.seed, ..Row::default() };
+        assert_eq!(tuning.rows(row, &store).unwrap().len(), 3 * 2);
+    }
+
+    #[test]
+    fn what_trains_on_at_a_rate_of_its_own_has_tried_one() {
+        let tuning = plan(&AFTER.replace("after='half'", "after='half'\ntrain={steps=5,lr=1e-2}"));
+        let groups = tuning.unwrap().tuning.unwrap().groups;
+        let tuned = groups[2].options[1].finals[0].tuned.clone().unwrap();
+        assert_eq!((tuned.rates, tuned.rate_at_edge), (1, true));
+    }
+
+    #[test]
+    fn what_starts_after_a_method_is_not_tuned_itself() {
+        let text = AFTER.replace("after='whole'", "after='whole'\ntune.moe.router.k=[1,2]");
+        let err = plan(&text).err().unwrap().to_string();
+        let expected = "tune: a method with `after` has the setting that is chosen for \"whole\"";
+        assert!(err.contains(expected), "{err}");
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{anyhow, bail, ensure};
 use backbones::AnyBackbone;
-use moe::{Gone, Pruned, stable_hash};
+use moe::{Gone, Pruned};
 use pruning::{Evidence, LayerNorms, PruningRule, keep_in_groups, norms};
 use tasks::Split;
 use training::evaluate;
@@ -27,7 +27,7 @@ impl ModelBuilder<'_> {
         if prune.rule == PruningRule::Merge {
             return self.merge(prune, from, model, had);
         }
-        let layers = self.evidence(prune.rule, seed, from, model, had)?;
+        let layers = self.evidence(prune, seed, from, model, had)?;
         if layers.is_empty() {
             bail!("prune: the network has no MoE layers");
         }
@@ -83,7 +83,7 @@ impl ModelBuilder<'_> {
     /// Statistics of the experts of each MoE layer of a run's network.
     fn evidence(
         &self,
-        rule: PruningRule,
+        prune: &PruneConfig,
         seed: u64,
         from: &RunSpec,
         model: &AnyBackbone,
@@ -91,7 +91,7 @@ impl ModelBuilder<'_> {
     ) -> anyhow::Result<Vec<Evidence>> {
         let before: Option<Vec<LayerNorms>> =
             read_json(&self.store.folder(&from.id), "start.json")?;
-        let reports = match rule.needs_data() {
+        let reports = match prune.rule.needs_data() {
             true => evaluate(model, &*self.task_for(from)?, Split::Valid, self.device).layers,
             false => Vec::new(),
         };
@@ -106,7 +106,7 @@ impl ModelBuilder<'_> {
                 load: report.map_or_else(|| vec![0.0; n], |report| report.load.clone()),
                 weight: report.map_or_else(|| vec![0.0; n], |report| report.weight.clone()),
                 units: report.map_or(1, |report| report.units),
-                seed: stable_hash(&format!("{seed}/{layer}")),
+                seed: prune.seed_of(seed, layer),
             }
         });
         Ok(layers.collect())

@@ -1,6 +1,6 @@
 //! The layers of settings that make the settings of a run.
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use report::few;
 use serde_json::Value;
 
@@ -55,14 +55,13 @@ impl Layers<'_> {
         let on = method.table().and_then(|table| table.get("on")?.table()?.get(&kind));
         let own = std::iter::once(method).chain(on);
         if let Some(after) = method.table().and_then(|table| table.get("after")) {
-            let start = self.whole(task, ("after", after), method)?;
+            let start = self.whole(task, ("after", after), method, tried)?;
             let mut settings = start.without(&OF_ITSELF);
             settings.lay(&SettingTree::built_in("after", "train.steps = 0")?);
             own.for_each(|layer| settings.lay(&layer.without(&["after"])));
             if self.smoke {
                 smoke(&mut settings)?;
             }
-            tried.iter().for_each(|layer| settings.lay(layer));
             self.names_to_settings(task, method, &mut settings)?;
             settings.put("after", start);
             return Ok(settings);
@@ -98,25 +97,26 @@ impl Layers<'_> {
     ) -> anyhow::Result<()> {
         let SettingTree::Table(table, _) = settings else { return Ok(()) };
         if let Some(name) = table.get("teacher").cloned() {
-            table.insert("teacher".into(), self.whole(task, ("teacher", &name), method)?);
+            table.insert("teacher".into(), self.whole(task, ("teacher", &name), method, &[])?);
         }
         let Some(SettingTree::Tables(parts, _)) = table.get_mut("parts") else { return Ok(()) };
         for part in parts {
             if let Some(name) = part.table().and_then(|table| table.get("of")).cloned() {
-                part.put("of", self.whole(task, ("of", &name), method)?);
+                part.put("of", self.whole(task, ("of", &name), method, &[])?);
             }
         }
         Ok(())
     }
 
-    /// The settings of the method that is named at a key of `method`.
+    /// The settings of the method that is named at a key of `method`, with some that are tried on top.
     fn whole(
         &self,
         task: &SettingTree,
         named: (&str, &SettingTree),
         method: &SettingTree,
+        tried: &[SettingTree],
     ) -> anyhow::Result<SettingTree> {
-        let whole = self.of(task, self.named(named, method)?, &[])?;
+        let whole = self.of(task, self.named(named, method)?, tried)?;
         Ok(whole.without(&OF_SUITE).at(named.1.place()))
     }
 
@@ -151,12 +151,35 @@ impl Layers<'_> {
         }
     }
 
-    /// The settings that are tried for a method; one, as it is, if nothing is tuned.
+    /// The settings that are tried for a method; one, as it is, if nothing is tuned. A method with `after` has
+    /// those of the method that it starts from.
     pub(super) fn settings(&self, method: &SettingTree) -> anyhow::Result<Vec<TunedSetting>> {
         match &self.tune {
-            Some(tune) => tune.settings(method),
+            Some(tune) => tune.settings(self.first(method)?.0),
             None => Ok(vec![TunedSetting::default()]),
         }
+    }
+
+    /// The method that a chain of `after` begins with, and the length of the chain.
+    pub(super) fn first<'m>(
+        &'m self,
+        method: &'m SettingTree,
+    ) -> anyhow::Result<(&'m SettingTree, usize)> {
+        let (mut first, mut length) = (method, 0);
+        while let Some(after) = first.table().and_then(|table| table.get("after")) {
+            if self.tune.is_some()
+                && let Some(own) = first.table().and_then(|table| table.get("tune"))
+            {
+                bail!(
+                    "{}: tune: a method with `after` has the setting that is chosen for {}: tune that one, or \
+                     write its own `from`",
+                    own.place(),
+                    after.value()
+                );
+            }
+            (first, length) = (self.named(("after", after), first)?, length + 1);
+        }
+        Ok((first, length))
     }
 }
 

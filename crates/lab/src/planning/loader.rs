@@ -15,6 +15,7 @@ use super::{
     run_config::{settings_of_confused, settings_of_parts, settings_of_start, settings_of_teacher},
     selection::{distinct, distinct_methods, only, seeds},
     taken::takes_all,
+    tuning::MethodSetting,
 };
 use crate::{
     Plugins,
@@ -117,7 +118,7 @@ impl<'a> Reader<'a> {
             SuitePlan { name, title, gated, registration, specs: Vec::new(), tuning: None };
         match layers.tune {
             None => {
-                let chosen = choices.iter().filter_map(|of_method| Some(&of_method.first()?.1));
+                let chosen = choices.iter().filter_map(|of_method| Some(&of_method.first()?.spec));
                 suite.specs = only(self.with_seeds(chosen, &seeds), &wanted.only)?;
                 if let Some(search) = &layers.search {
                     search.check(&specs)?;
@@ -134,12 +135,11 @@ impl<'a> Reader<'a> {
     }
 
     /// The methods of a task as they are, and with each of their settings and their budget.
-    #[expect(clippy::type_complexity, reason = "documented above")]
     fn of_task(
         &mut self,
         layers: &Layers,
         task: &SettingTree,
-    ) -> anyhow::Result<(Vec<RunSpec>, Vec<Vec<(String, RunSpec)>>)> {
+    ) -> anyhow::Result<(Vec<RunSpec>, Vec<Vec<MethodSetting>>)> {
         let own = layers.methods.iter();
         let own = own.map(|method| self.spec(layers.of(task, method, &[])?, method));
         let own: Vec<RunSpec> = own.collect::<Result<_, _>>()?;
@@ -148,13 +148,14 @@ impl<'a> Reader<'a> {
         let mut choices = Vec::new();
         for method in layers.methods {
             let mut of_method = Vec::new();
+            let (_, before) = layers.first(method)?;
             for setting in layers.settings(method)? {
                 let settings = layers.of(task, method, &setting.layer)?;
                 let mut spec = self.spec(settings, method)?;
                 if let Some(target) = &target {
                     target.apply(&mut spec, method, self.plugins)?;
                 }
-                of_method.push((setting.text, spec));
+                of_method.push(MethodSetting::new(setting.text, spec, before));
             }
             choices.push(of_method);
         }

@@ -212,6 +212,9 @@ impl RunConfig {
             let message = "there is nothing to prune: `from` says which run to start from";
             return Err(("prune", message.into()));
         }
+        if let Some(prune) = &self.prune {
+            prune.check().map_err(|message| ("prune.draw", format!("prune: {message}")))?;
+        }
         check_upcycle(self)?;
         check_adapters(self)?;
         self.check_parts()?;

@@ -17,6 +17,9 @@
 //! tune.moe.router.balance = [0.01, 0.1]                            # for this one only
 //! ```
 //!
+//! A method with `after` has no trials: it has the setting that is chosen for the method that it starts from.
+//! Runs that are named in `parts` and `teacher` have no setting of the trials.
+//!
 //! A grid with more points than trials is thinned out by a draw without replacement; one with
 //! fewer is an error, because a method with a smaller grid would be tuned less than the others.
 //!

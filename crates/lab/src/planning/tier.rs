@@ -5,6 +5,8 @@
 //! seeds = "0..10"                            # in the place of the suite's
 //! backbone = { width = 512, depth = 12 }     # laid over the base and each task, below the methods
 //! train = { steps = 50_000, batch = 64 }
+//! [tier.gpu.method."dense"]                  # laid over the method of this name
+//! backbone.dense.hidden = 1544
 //! ```
 //!
 //! The suite as it stands is the tier `laptop`. The runs and results of another tier have names of their
@@ -13,6 +15,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
+use report::few;
 
 use super::{layers::TASK_KEYS, source::Source};
 use crate::{
@@ -37,7 +40,7 @@ impl Source {
                 std::iter::once(LAPTOP).chain(tiers.keys().map(String::as_str)).collect();
             bail!("--tier {tier}: {} has no such tier; known: {}", self.asked, known.join(", "))
         };
-        self.settings = laid(whole, sizes);
+        self.settings = laid(whole, sizes)?;
         self.name = format!("{}-{tier}", self.name);
         self.asked = format!("{} --tier {tier}", self.asked);
         Ok(self)
@@ -49,14 +52,18 @@ fn tiers(settings: &SettingTree) -> anyhow::Result<BTreeMap<String, SettingTree>
     let tiers = settings.table().and_then(|table| table.get("tier")?.table());
     let tiers = tiers.cloned().unwrap_or_default();
     for tier in tiers.values() {
-        known_keys(tier, &[&["seeds"], &TASK_KEYS[..]].concat())?;
+        known_keys(tier, &[&OF_TIER[..], &TASK_KEYS[..]].concat())?;
     }
     Ok(tiers)
 }
 
-/// The settings of a suite with those of a tier laid over each task, and its seeds.
-fn laid(mut settings: SettingTree, sizes: &SettingTree) -> SettingTree {
-    let own = sizes.without(&["seeds"]);
+/// The keys of a tier that are not laid over each task.
+const OF_TIER: [&str; 2] = ["seeds", "method"];
+
+/// The settings of a suite with those of a tier laid over each task, those of its methods over these, and its
+/// seeds.
+fn laid(mut settings: SettingTree, sizes: &SettingTree) -> anyhow::Result<SettingTree> {
+    let own = sizes.without(&OF_TIER);
     if let SettingTree::Table(table, _) = &mut settings {
         if let Some(seeds) = sizes.table().and_then(|sizes| sizes.get("seeds")) {
             table.insert("seeds".into(), seeds.clone());
@@ -64,8 +71,31 @@ fn laid(mut settings: SettingTree, sizes: &SettingTree) -> SettingTree {
         if let Some(SettingTree::Tables(tasks, _)) = table.get_mut("task") {
             tasks.iter_mut().for_each(|task| task.lay(&own));
         }
+        if let Some(SettingTree::Tables(methods, _)) = table.get_mut("method") {
+            lay_over_methods(methods, sizes)?;
+        }
     }
-    settings
+    Ok(settings)
+}
+
+/// Lays `[tier.NAME.method."METHOD"]` over the method of that name.
+fn lay_over_methods(methods: &mut [SettingTree], sizes: &SettingTree) -> anyhow::Result<()> {
+    let Some(own) = sizes.table().and_then(|sizes| sizes.get("method")) else { return Ok(()) };
+    let Some(named) = own.table() else {
+        bail!("{}: method: expected a table of methods by name", own.place())
+    };
+    for (name, own) in named {
+        let is_named = |method: &&mut SettingTree| method.value()["name"] == name.as_str();
+        match methods.iter_mut().find(is_named) {
+            Some(method) => method.lay(own),
+            None => {
+                let known = methods.iter().map(|method| method.value()["name"].clone());
+                let known = few(known.filter(|name| !name.is_null()).map(|name| name.to_string()));
+                bail!("{}: no method is named {name:?}; known: {known}", own.place())
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -100,6 +130,16 @@ mod tests {
     fn a_tier_is_laid_over_the_tasks_and_under_the_methods() {
         assert_eq!(sizes(&at("laptop", SUITE).unwrap()), ("s", 4, [(10, 32), (20, 32)]));
         assert_eq!(sizes(&at("gpu", SUITE).unwrap()), ("s-gpu", 6, [(500, 96), (20, 96)]));
+    }
+
+    #[test]
+    fn a_tier_can_lay_sizes_over_a_method() {
+        let named = SUITE.replace("moe.router = 'switch'", "name = 'b'\nmoe.router = 'switch'");
+        let of = |name: &str| format!("{named}[tier.gpu.method.'{name}']\ntrain.steps = 30\n");
+        assert_eq!(sizes(&at("laptop", &of("b")).unwrap()), ("s", 4, [(10, 32), (20, 32)]));
+        assert_eq!(sizes(&at("gpu", &of("b")).unwrap()), ("s-gpu", 6, [(500, 96), (30, 96)]));
+        let err = at("gpu", &of("c")).err().unwrap().to_string();
+        assert!(err.ends_with("no method is named \"c\"; known: \"b\""), "{err}");
     }
 
     #[test]

@@ -8,29 +8,50 @@ use super::{
 };
 use crate::spec::{Candidate, Group, Halving, RunSpec, Tuned, TuningPlan};
 
+/// A setting of a method.
+pub(crate) struct MethodSetting {
+    text: String,
+    /// The run with it.
+    pub(super) spec: RunSpec,
+    /// The run that tries it: the same, or that of the method that this one starts `after`.
+    tried: RunSpec,
+}
+
+impl MethodSetting {
+    /// A setting in words, and the run with it, which is the last of `before` runs in a chain of `after`. What
+    /// only evaluates a network in other ways has the setting that is chosen for the network, or the two would
+    /// not be comparable.
+    pub(super) fn new(text: String, spec: RunSpec, before: usize) -> Self {
+        let tried = (0..before).try_fold(&spec, |run, _| run.from.as_deref());
+        let tried = tried.unwrap_or(&spec).clone();
+        Self { text, spec, tried }
+    }
+}
+
 impl TuningPlan {
     /// From the settings of each method and task. `with_seeds` makes runs of these seeds.
     pub(crate) fn new(
         tune: &SearchSpace,
-        choices: Vec<Vec<(String, RunSpec)>>,
+        choices: Vec<Vec<MethodSetting>>,
         seeds: &[u64],
         with_seeds: impl Fn(&RunSpec, &[u64]) -> Vec<RunSpec>,
     ) -> Self {
-        let group = |of_method: Vec<(String, RunSpec)>| {
-            let first = of_method.first().map_or("loss", |(_, spec)| spec.data.metrics()[0]);
+        let group = |of_method: Vec<MethodSetting>| {
+            let first = of_method.first().map_or("loss", |first| first.tried.data.metrics()[0]);
             let metric = tune.metric.clone().unwrap_or_else(|| first.into());
             let n = of_method.len();
             let rates = rates(&of_method);
-            let candidate = |(text, spec): (String, RunSpec)| {
-                let lr = spec.config.train.lr;
+            let candidate = |MethodSetting { text, spec, tried }: MethodSetting| {
+                let lr = spec.trained().config.train.lr;
                 let tuned = Tuned {
                     text: text.clone(),
                     settings: n,
                     rates: rates.len(),
                     rate_at_edge: rates.first() == Some(&lr) || rates.last() == Some(&lr),
                 };
+                let tried = RunSpec { tuned: Some(tuned.clone()), ..tried };
                 let spec = RunSpec { tuned: Some(tuned), ..spec };
-                let rung = |rung| with_seeds(&on_rung(&spec, tune.halving, rung), &tune.seeds);
+                let rung = |rung| with_seeds(&on_rung(&tried, tune.halving, rung), &tune.seeds);
                 Candidate {
                     rungs: (0..tune.halving.rungs).map(rung).collect(),
                     finals: with_seeds(&spec, seeds),
@@ -60,9 +81,10 @@ impl TuningPlan {
     }
 }
 
-/// The different learning rates of settings, in order.
-fn rates(settings: &[(String, RunSpec)]) -> Vec<f64> {
-    let mut rates: Vec<f64> = settings.iter().map(|(_, spec)| spec.config.train.lr).collect();
+/// The different learning rates of settings, in order: those of the runs whose training made the networks.
+fn rates(settings: &[MethodSetting]) -> Vec<f64> {
+    let rate = |setting: &MethodSetting| setting.spec.trained().config.train.lr;
+    let mut rates: Vec<f64> = settings.iter().map(rate).collect();
     rates.sort_by(f64::total_cmp);
     rates.dedup();
     rates

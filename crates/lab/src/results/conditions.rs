@@ -8,11 +8,11 @@ use training::StepRow;
 
 use crate::{
     spec::RunSpec,
-    store::{Store, read_log},
+    store::{Numbers, Store, read_log},
 };
 
 /// Split, metric, value.
-type Number = (String, String, f64);
+pub(super) type Number = (String, String, f64);
 
 /// Keeps the baselines of tasks, which are the same for all their runs; for those of one seed where the
 /// seed chooses the splits.
@@ -25,14 +25,7 @@ impl Conditions {
     /// All numbers of a run that has ended.
     pub(super) fn of(&mut self, spec: &RunSpec, store: &Store) -> anyhow::Result<Vec<Number>> {
         let mut numbers = self.without_a_network(&spec.data, spec.seed);
-        let rows = read_log(&store.folder(&spec.id))?;
-        let change = late_change(&rows, spec.config.train.steps);
-        numbers.extend(change.map(|change| ("valid".into(), LATE_CHANGE.into(), change)));
-        if let Some(tuned) = &spec.tuned {
-            let edge = f64::from(u8::from(tuned.rate_at_edge));
-            numbers.push(("valid".into(), RATES_TRIED.into(), tuned.rates as f64));
-            numbers.push(("valid".into(), RATE_AT_EDGE.into(), edge));
-        }
+        numbers.extend(of_training(spec, store)?);
         Ok(numbers)
     }
 
@@ -46,14 +39,40 @@ impl Conditions {
     }
 }
 
+/// Whether the network of a run was trained to the end, and by a learning rate that was chosen. A run without
+/// steps of its own has the network of the run that it starts from.
+pub(super) fn of_training(spec: &RunSpec, store: &Store) -> anyhow::Result<Vec<Number>> {
+    let network = spec.trained();
+    let rows = read_log(&store.folder(&network.id))?;
+    let change = late_change(&rows, network.config.train.steps);
+    let mut numbers = Vec::new();
+    numbers.extend(change.map(|change| ("valid".into(), LATE_CHANGE.into(), change)));
+    if let Some(tuned) = &spec.tuned {
+        let edge = f64::from(u8::from(tuned.rate_at_edge));
+        numbers.push(("valid".into(), RATES_TRIED.into(), tuned.rates as f64));
+        numbers.push(("valid".into(), RATE_AT_EDGE.into(), edge));
+    }
+    Ok(numbers)
+}
+
+/// The sizes of a network as metrics, so that a claim can be about what is saved.
+pub(super) fn costs(numbers: &Numbers) -> [Number; 2] {
+    [("params", numbers.params), ("flops_per_token", numbers.flops_per_token)]
+        .map(|(metric, value)| ("test".into(), metric.into(), value))
+}
+
 fn trivial(task: &dyn Task) -> Vec<Number> {
     let name = |(metric, value)| ("test".to_string(), format!("{TRIVIAL}{metric}"), value);
     task.trivial().into_iter().map(name).collect()
 }
 
 /// The validation loss after all `steps` over that of the last evaluation within the first nine tenths,
-/// minus 1. None without such an evaluation in the second half of them: `train.eval_every` makes it.
+/// minus 1. None without such an evaluation in the second half of them, which `train.eval_every` makes, and
+/// none without steps.
 fn late_change(rows: &[StepRow], steps: usize) -> Option<f64> {
+    if steps == 0 {
+        return None;
+    }
     let losses = || rows.iter().filter(|row| row.split == "valid" && row.metric == "loss");
     let last = losses().rfind(|row| row.step == steps)?;
     let early = |row: &&StepRow| row.step * 10 <= steps * 9 && row.step * 2 >= steps;
@@ -125,6 +144,13 @@ mod tests {
         assert_eq!(conditions.trivial.len(), 3);
     }
 
+    #[test]
+    fn sizes_are_metrics_too() {
+        let numbers = Numbers { params: 7.0, flops_per_token: 9.0, ..Numbers::default() };
+        let test = |metric: &str, value| ("test".to_string(), metric.to_string(), value);
+        assert_eq!(costs(&numbers), [test("params", 7.0), test("flops_per_token", 9.0)]);
+    }
+
     fn row(step: usize, split: &str, value: f64) -> StepRow {
         StepRow { step, split: split.into(), metric: "loss".into(), value }
     }
@@ -139,5 +165,37 @@ mod tests {
         // No end, or nothing to compare it with.
         assert_eq!(late_change(&rows, 100), None);
         assert_eq!(late_change(&[row(40, "valid", 2.0), row(100, "valid", 1.0)], 100), None);
+        // What was only looked at did not change.
+        assert_eq!(late_change(&[row(0, "valid", 2.0)], 0), None);
+    }
+
+    #[test]
+    fn a_run_without_steps_has_the_network_of_the_run_that_it_starts_from() {
+        const SUITE: &str = r#"
+seeds = [3]
+[[task]]
+task = { kind = "digits", train = 60, valid = 40, test = 40 }
+backbone = { kind = "vit", width = 8, depth = 1, heads = 2 }
+train = { steps = 20, batch = 8 }
+[[method]]
+name = "trained"
+moe.layers = "none"
+[[method]]
+name = "looked at"
+after = "trained"
+[[method]]
+name = "trained on"
+moe.layers = "none"
+from = { train.steps = 40 }
+[[gate]]
+metric = "accuracy"
+reference = "trained"
+control = "trained on"
+"#;
+        let specs = crate::testing::plan(SUITE).unwrap().specs;
+        let [trained, looked_at, trained_on] = [0, 1, 2].map(|at| &specs[at]);
+        assert_eq!(trained.trained().id, trained.id);
+        assert_eq!(looked_at.trained().id, trained.id);
+        assert_eq!(trained_on.trained().id, trained_on.id);
     }
 }

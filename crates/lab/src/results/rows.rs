@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use report::{Row, Runs};
 
-use super::{conditions::Conditions, example_rows};
+use super::{
+    conditions::{self, Conditions},
+    example_rows,
+};
 use crate::{
     probes::routing_numbers,
     spec::{Equal, RunSpec, SuitePlan},
@@ -34,6 +37,8 @@ pub(crate) fn rows(suite: &SuitePlan, store: &Store) -> anyhow::Result<Runs> {
                     numbers.metrics.extend(routing_numbers::read(&spec.id, store)?);
                     if suite.gated {
                         numbers.metrics.extend(conditions.of(spec, store)?);
+                        let costs = conditions::costs(numbers);
+                        numbers.metrics.extend(costs);
                     }
                 }
                 let off = off_budget(spec, &ended, &spent).or(row.budget_off);

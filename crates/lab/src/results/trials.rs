@@ -1,5 +1,7 @@
 //! The trials of a suite as rows.
 
+use std::collections::HashSet;
+
 use report::Row;
 
 use super::rows::of_ended;
@@ -16,8 +18,10 @@ impl TuningPlan {
         store: &Store,
     ) -> anyhow::Result<Vec<Row>> {
         let mut rows = Vec::new();
+        let mut seen = HashSet::new();
         for option in self.groups.iter().flat_map(|group| &group.options) {
-            for spec in option.rungs.iter().flatten() {
+            // Methods that start `after` one share its trials.
+            for spec in option.rungs.iter().flatten().filter(|spec| seen.insert(&spec.id)) {
                 let steps = match self.rungs() {
                     1 => String::new(),
                     _ => format!(", {} steps", spec.config.train.steps),

@@ -20,4 +20,4 @@ pub(crate) use selection::{LAPTOP, Selection, shorter};
 pub use suite::Suite;
 pub(crate) use suite_plan::SuitePlan;
 pub(crate) use tuned::Tuned;
-pub(crate) use tuning_plan::{Candidate, Group, Halving, TuningPlan};
+pub(crate) use tuning_plan::{Candidate, Group, Halving, TuningPlan, once};

@@ -1,6 +1,6 @@
 //! The pruning of the network that a run starts from.
 
-use moe::{Gone, config};
+use moe::{Gone, config, stable_hash};
 use pruning::{PruningRule, Ratio};
 
 config! {
@@ -13,5 +13,49 @@ config! {
         /// What becomes of their choices. None is as in the paper: they give 0 where units choose, and
         /// the router loses them too where experts choose.
         pub gone: Option<Gone> = None,
+        /// Which draw of the rule `random` it is, so that several of one seed can be compared.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub draw: Option<u64> = None,
+    }
+}
+
+impl PruneConfig {
+    /// The seed of what is drawn for a layer.
+    pub(crate) fn seed_of(&self, seed: u64, layer: usize) -> u64 {
+        let draw = self.draw.map_or_else(String::new, |draw| format!("/{draw}"));
+        stable_hash(&format!("{seed}/{layer}{draw}"))
+    }
+
+    /// Checks that only a rule that draws has a number of a draw.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        match self.draw {
+            Some(draw) if self.rule != PruningRule::Random => {
+                Err(format!("draw = {draw}: only the rule \"random\" draws, not {:?}", self.rule))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draw_has_a_seed_of_its_own() {
+        let plain = PruneConfig { rule: PruningRule::Random, ..PruneConfig::default() };
+        let drawn = PruneConfig { draw: Some(1), ..plain.clone() };
+        // Without the key, numbers and names of runs are those from before it existed.
+        assert_eq!(plain.seed_of(3, 1), stable_hash("3/1"));
+        assert_ne!(drawn.seed_of(3, 1), plain.seed_of(3, 1));
+        let written =
+            |prune: &PruneConfig| serde_json::to_value(prune).unwrap().get("draw").cloned();
+        assert_eq!([written(&plain), written(&drawn)], [None, Some(1.into())]);
+        assert_eq!([plain.check(), drawn.check()], [Ok(()), Ok(())]);
+        let wrong = PruneConfig { rule: PruningRule::Load, ..drawn };
+        assert_eq!(
+            wrong.check().unwrap_err(),
+            "draw = 1: only the rule \"random\" draws, not Load"
+        );
     }
 }

@@ -51,6 +51,15 @@ impl RunSpec {
         }
     }
 
+    /// The run whose training made its network: itself, or, without steps of its own, the one that it starts
+    /// from.
+    pub(crate) fn trained(&self) -> &RunSpec {
+        match &self.from {
+            Some(from) if self.config.train.steps == 0 => from.trained(),
+            _ => self,
+        }
+    }
+
     /// The runs that have to be trained before it.
     pub(crate) fn prerequisites(&self) -> impl Iterator<Item = &RunSpec> {
         let one = self.from.iter().chain(&self.teacher).chain(&self.confusion_run);

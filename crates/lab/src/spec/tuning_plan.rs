@@ -1,5 +1,7 @@
 //! The trials of a suite that tunes its methods.
 
+use std::collections::HashSet;
+
 use report::Better;
 use serde::Deserialize;
 
@@ -37,20 +39,26 @@ impl TuningPlan {
     /// The runs that try settings first.
     pub(crate) fn trials(&self) -> Vec<&RunSpec> {
         let options = self.groups.iter().flat_map(|group| &group.options);
-        options.flat_map(|option| option.rungs.first()).flatten().collect()
+        once(options.flat_map(|option| option.rungs.first()).flatten())
     }
 
     /// All runs of all settings: those that try them, on each rung, and those that are trained if they are
     /// chosen.
     pub(crate) fn possible(&self) -> Vec<&RunSpec> {
         let options = self.groups.iter().flat_map(|group| &group.options);
-        options.flat_map(|option| option.rungs.iter().flatten().chain(&option.finals)).collect()
+        once(options.flat_map(|option| option.rungs.iter().flatten().chain(&option.finals)))
     }
 
     /// The number of rungs.
     pub(crate) fn rungs(&self) -> usize {
         self.halving.rungs as usize
     }
+}
+
+/// Each run once: methods that start `after` one share its trials.
+pub(crate) fn once<'a>(specs: impl IntoIterator<Item = &'a RunSpec>) -> Vec<&'a RunSpec> {
+    let mut seen = HashSet::new();
+    specs.into_iter().filter(|spec| seen.insert(spec.id.as_str())).collect()
 }
 
 /// Successive halving: how often settings are looked at, and what share of them goes on.

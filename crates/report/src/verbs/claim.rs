@@ -42,6 +42,10 @@ pub struct Claim {
     /// The method that it is compared with, seed by seed; if left out, the metric itself counts.
     #[serde(default)]
     pub against: Option<String>,
+    /// Two other methods, whose difference is subtracted from the first: by how much a gain is larger
+    /// than another one. It is taken seed by seed, over the seeds alone.
+    #[serde(default)]
+    pub beyond: Option<OtherGain>,
     /// The claim holds above this.
     #[serde(default)]
     pub above: Option<f64>,
@@ -62,6 +66,16 @@ pub struct Claim {
     /// A remark on the outcome, for example why it differs from the paper.
     #[serde(default)]
     pub note: String,
+}
+
+/// The difference of two methods, that another difference is compared with.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OtherGain {
+    /// The method.
+    pub method: String,
+    /// The method that is subtracted.
+    pub against: String,
 }
 
 fn test() -> String {
@@ -211,7 +225,13 @@ fn tested(runs: &Runs, claim: &Claim, gates: &[Gated]) -> Result<Tested, Error> 
         return Ok(behind(gate, None, judged(claim, one.measured(claim), bounds)));
     };
     let other = Results::of(runs, claim, other)?;
-    let measured = one.minus(&other, claim);
+    let measured = match &claim.beyond {
+        None => one.minus(&other, claim),
+        Some(OtherGain { method, against }) => {
+            let [method, against] = [method, against].map(|name| Results::of(runs, claim, name));
+            beyond([&one, &other, &method?, &against?])
+        }
+    };
     let Some(within) = claim.within else {
         let bounds = Bounds { above: claim.above, below: claim.below };
         return Ok(behind(gate, None, judged(claim, measured, bounds)));
@@ -295,7 +315,11 @@ fn behind(gate: Option<&Gated>, margin: Option<f64>, tested: Tested) -> Tested {
 fn sensible(claim: &Claim) -> Result<(), Error> {
     let wrong = |what: &str| Err(Error::Query(format!("claim {:?}: {what}", claim.claim)));
     let bounded = claim.above.is_some() || claim.below.is_some();
+    let differs = claim.against.is_some() && claim.within.is_none();
     match claim.within {
+        _ if claim.beyond.is_some() && !differs => {
+            wrong("`beyond` needs a method to be `against`, and above or below")
+        }
         None if bounded => Ok(()),
         None => wrong("expected above or below with a number, or within with a share"),
         Some(_) if bounded => wrong("`within` stands alone, without above and below"),
@@ -389,6 +413,25 @@ impl<'a> Results<'a> {
         };
         seeds.map(examples).collect()
     }
+}
+
+/// The mean of (a - b) - (c - d) on the seeds that all have.
+fn beyond(all: [&Results; 4]) -> Option<ClaimEvidence> {
+    let [a, b, c, d] = all;
+    let shared = |seed: &&u64| all.iter().all(|one| one.rows.contains_key(*seed));
+    let of = |one: &Results, seed: &u64| value(one.rows[seed]);
+    let gain = |seed: &u64| of(a, seed) - of(b, seed) - (of(c, seed) - of(d, seed));
+    let gains: Vec<f64> = a.rows.keys().filter(shared).map(gain).collect();
+    let paired = paired_t(&gains);
+    let failed: BTreeSet<&u64> = all.iter().flat_map(|one| &one.failed).collect();
+    Some(ClaimEvidence {
+        mean: mean(&gains)?.mean,
+        interval: paired.as_ref().map(|paired| Interval { low: paired.low, high: paired.high }),
+        seeds: gains.len(),
+        examples: None,
+        error: paired.map(|paired| [paired.error, paired.df]),
+        failed: failed.len(),
+    })
 }
 
 /// The value of a row that has one.

@@ -57,6 +57,12 @@ fn row(tested: &Tested) -> Vec<Cell> {
         Some(other) => format!("{} of {:?} minus {other:?}", claim.metric, claim.method),
         None => format!("{} of {:?}", claim.metric, claim.method),
     };
+    let measured = match &claim.beyond {
+        Some(other) => {
+            format!("{measured}, less that of {:?} minus {:?}", other.method, other.against)
+        }
+        None => measured,
+    };
     let place = claim.place.iter().map(|(column, value)| match value.as_str() {
         Some(text) => format!(", {column} {text}"),
         None => format!(", {column} {value}"),

@@ -188,11 +188,12 @@ impl Values<'_> {
     }
 
     /// The methods that have the metric and were trained: not those that only evaluate the network of
-    /// another one.
+    /// another one, but for the reference, whose numbers are those of the network that it evaluates.
     fn methods(&self) -> Vec<&str> {
         let mut methods: Vec<&str> = Vec::new();
-        let trained = |row: &&&Row| row.metric == self.gate.metric && row.step != Some(0);
-        for row in self.rows.iter().filter(trained) {
+        let judged = |row: &&&Row| row.step != Some(0) || row.method == self.gate.reference;
+        let has_metric = |row: &&&Row| row.metric == self.gate.metric;
+        for row in self.rows.iter().filter(has_metric).filter(judged) {
             if !methods.contains(&row.method.as_str()) {
                 methods.push(&row.method);
             }

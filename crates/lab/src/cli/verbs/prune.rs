@@ -126,7 +126,7 @@ fn smaller(
     config.parts.clear();
     (config.teacher, config.distill, config.upcycle) = (None, None, None);
     config.from = Some(Box::new(before.config.clone()));
-    config.prune = Some(PruneConfig { ratio, rule, gone });
+    config.prune = Some(PruneConfig { ratio, rule, gone, draw: None });
     config.train.steps = steps;
     let mut value = SettingTree::plain(serde_json::to_value(&config)?, "the run");
     for text in &args.set {

@@ -218,3 +218,27 @@ fn runs_that_are_too_few_for_the_papers_effect_test_nothing() {
     // What is decided against the paper needs no power.
     assert_eq!(of(r#""above": 0.05, "paper": 0.01"#).finding, Finding::NotReproduced);
 }
+
+#[test]
+fn a_gain_is_compared_with_another_one() {
+    let of = |other: &str| {
+        let gain = r#""method": "switch", "against": "dense", "above": 0.0"#;
+        test(&format!(r#"{gain}, "beyond": {other}"#))
+    };
+    // Beyond nothing it is the whole gain, beyond its opposite twice the gain.
+    let whole = of(r#"{"method": "dense", "against": "dense"}"#);
+    let measured = whole.measured.unwrap();
+    assert!((measured.mean - 0.022).abs() < 1e-12, "{measured:?}");
+    assert_eq!((whole.finding, measured.examples), (Finding::Reproduced, None));
+    let twice = of(r#"{"method": "dense", "against": "switch"}"#).measured.unwrap();
+    assert!((twice.mean - 0.044).abs() < 1e-12, "{twice:?}");
+    let same = of(r#"{"method": "switch", "against": "dense"}"#);
+    assert_eq!((same.measured.unwrap().mean, same.finding), (0.0, Finding::Undecided));
+    // The seeds that all four methods have.
+    let two = of(r#"{"method": "soft", "against": "dense"}"#).measured.unwrap();
+    assert_eq!((two.seeds, two.interval), (2, None));
+
+    let alone = r#""method": "dense", "above": 0.0, "beyond": {"method": "a", "against": "b"}"#;
+    let err = claims(&fixture::runs(), &[claim(alone)], &[]).unwrap_err().to_string();
+    assert!(err.contains("`beyond` needs a method to be `against`"), "{err}");
+}
