@@ -36,6 +36,12 @@ impl TuningPlan {
         Ok(Some(chosen))
     }
 
+    /// The place of the best setting of each group; none while trials are missing.
+    pub(crate) fn best(&self, store: &Store) -> anyhow::Result<Option<Vec<usize>>> {
+        let best = self.groups.iter().map(|group| group.choose(store));
+        Ok(best.collect::<anyhow::Result<Vec<_>>>()?.into_iter().collect())
+    }
+
     /// A line of text on the chosen setting of each method.
     pub(crate) fn said(&self, store: &Store) -> anyhow::Result<Vec<String>> {
         let mut lines = Vec::new();
@@ -43,7 +49,7 @@ impl TuningPlan {
             let (Some(best), Some(first)) = (group.choose(store)?, group.options.first()) else {
                 continue;
             };
-            let Some(spec) = first.finals.first().filter(|spec| spec.refused.is_none()) else {
+            let Some(spec) = first.any().filter(|spec| spec.refused.is_none()) else {
                 continue;
             };
             let (text, n) = (&group.options[best].text, group.options.len());

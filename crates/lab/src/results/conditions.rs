@@ -25,16 +25,33 @@ impl Conditions {
     pub(super) fn of(&mut self, spec: &RunSpec, store: &Store) -> anyhow::Result<Vec<Number>> {
         let task: *const () = Arc::as_ptr(&spec.data).cast();
         let mut numbers = self.trivial.entry(task).or_insert_with(|| trivial(&*spec.data)).clone();
-        let rows = read_log(&store.folder(&spec.id))?;
-        let change = late_change(&rows, spec.config.train.steps);
-        numbers.extend(change.map(|change| ("valid".into(), LATE_CHANGE.into(), change)));
-        if let Some(tuned) = &spec.tuned {
-            let edge = f64::from(u8::from(tuned.rate_at_edge));
-            numbers.push(("valid".into(), RATES_TRIED.into(), tuned.rates as f64));
-            numbers.push(("valid".into(), RATE_AT_EDGE.into(), edge));
-        }
+        numbers.extend(of_training(spec, store)?);
         Ok(numbers)
     }
+}
+
+/// Whether the network of a run was trained to the end, and by a learning rate that was chosen. A run without
+/// steps of its own has the network of the run that it starts from.
+pub(super) fn of_training(spec: &RunSpec, store: &Store) -> anyhow::Result<Vec<Number>> {
+    let network = network_of(spec);
+    let rows = read_log(&store.folder(&network.id))?;
+    let change = late_change(&rows, network.config.train.steps);
+    let mut numbers = Vec::new();
+    numbers.extend(change.map(|change| ("valid".into(), LATE_CHANGE.into(), change)));
+    if let Some(tuned) = &spec.tuned {
+        let edge = f64::from(u8::from(tuned.rate_at_edge));
+        numbers.push(("valid".into(), RATES_TRIED.into(), tuned.rates as f64));
+        numbers.push(("valid".into(), RATE_AT_EDGE.into(), edge));
+    }
+    Ok(numbers)
+}
+
+/// The run that trained the network of a run.
+fn network_of(mut spec: &RunSpec) -> &RunSpec {
+    while let (0, Some(from)) = (spec.config.train.steps, &spec.from) {
+        spec = from;
+    }
+    spec
 }
 
 fn trivial(task: &dyn Task) -> Vec<Number> {
@@ -43,8 +60,12 @@ fn trivial(task: &dyn Task) -> Vec<Number> {
 }
 
 /// The validation loss after all `steps` over that of the last evaluation within the first nine tenths,
-/// minus 1. None without such an evaluation in the second half of them: `train.eval_every` makes it.
+/// minus 1. None without such an evaluation in the second half of them, which `train.eval_every` makes, and
+/// none without steps.
 fn late_change(rows: &[StepRow], steps: usize) -> Option<f64> {
+    if steps == 0 {
+        return None;
+    }
     let losses = || rows.iter().filter(|row| row.split == "valid" && row.metric == "loss");
     let last = losses().rfind(|row| row.step == steps)?;
     let early = |row: &&StepRow| row.step * 10 <= steps * 9 && row.step * 2 >= steps;
@@ -70,5 +91,37 @@ mod tests {
         // No end, or nothing to compare it with.
         assert_eq!(late_change(&rows, 100), None);
         assert_eq!(late_change(&[row(40, "valid", 2.0), row(100, "valid", 1.0)], 100), None);
+        // What was only looked at did not change.
+        assert_eq!(late_change(&[row(0, "valid", 2.0)], 0), None);
+    }
+
+    #[test]
+    fn a_run_without_steps_has_the_network_of_the_run_that_it_starts_from() {
+        const SUITE: &str = r#"
+seeds = [3]
+[[task]]
+task = { kind = "digits", train = 60, valid = 40, test = 40 }
+backbone = { kind = "vit", width = 8, depth = 1, heads = 2 }
+train = { steps = 20, batch = 8 }
+[[method]]
+name = "trained"
+moe.layers = "none"
+[[method]]
+name = "looked at"
+after = "trained"
+[[method]]
+name = "trained on"
+moe.layers = "none"
+from = { train.steps = 40 }
+[[gate]]
+metric = "accuracy"
+reference = "trained"
+control = "trained on"
+"#;
+        let specs = crate::testing::plan(SUITE).unwrap().specs;
+        let [trained, looked_at, trained_on] = [0, 1, 2].map(|at| &specs[at]);
+        assert_eq!(network_of(trained).id, trained.id);
+        assert_eq!(network_of(looked_at).id, trained.id);
+        assert_eq!(network_of(trained_on).id, trained_on.id);
     }
 }
