@@ -81,10 +81,10 @@ pub use setting::{Scores, Setting};
 pub use splice::splice;
 pub use table::{Cell, Column, Estimate, Format, Kind, NumberForm, Table, markdown_text, render};
 pub use verbs::{
-    Best, CheckOutcome, Claim, ClaimEvidence, Comparison, Expect, Finding, Fit, GateCondition,
-    Gated, LATE_CHANGE, OtherGain, RATE_AT_EDGE, RATES_TRIED, Ranked, Ranking, SuiteGate, TRIVIAL,
-    Tested, check, check_table, claims, claims_table, cmp, cmp_table, compare_to_baseline, correct,
-    fit, gates, gates_table, ledger, power, rank, render_cmp,
+    Best, COSTS, CheckOutcome, Claim, ClaimEvidence, Comparison, Expect, Finding, Fit,
+    GateCondition, Gated, LATE_CHANGE, OtherGain, RATE_AT_EDGE, RATES_TRIED, Ranked, Ranking,
+    SuiteGate, TRIVIAL, Tested, check, check_table, claims, claims_table, cmp, cmp_table,
+    compare_to_baseline, correct, fit, gates, gates_table, ledger, power, rank, render_cmp,
 };
 pub use visible::visible;
 pub use wrapped::wrapped;

@@ -1,7 +1,7 @@
 //! The table of what searches found: their own measures, which no network has.
 
 use crate::{
-    Cell, Column, Estimate, Kind, NumberForm, Query, Row, Setting, Table,
+    Cell, Column, Estimate, Kind, LATE_CHANGE, NumberForm, Query, Row, Setting, Table,
     metric::{OF_SEARCHES, range},
     number::decimals,
     setting::distinct,
@@ -17,7 +17,9 @@ pub(crate) fn is_search_alone(setting: &Setting, method: &str) -> bool {
 }
 
 fn has_search(setting: &Setting, method: &str) -> bool {
+    let of_network = |row: &Row| of_search(row) && row.metric == LATE_CHANGE;
     OF_SEARCHES.iter().any(|metric| setting.scores(method, metric, SPLIT).is_some())
+        || setting.rows(method).any(of_network)
 }
 
 /// Whether a row is of a search: of no network, so that it has no parameters.
@@ -113,6 +115,11 @@ mod tests {
         let query = Query { metrics, split: Some(SPLIT.into()), ..Query::default() };
         let tables = comparison(&runs, &query).unwrap();
         assert_eq!((tables.len(), names(&tables[0]).len()), (1, 3));
+        // The network of the candidates is none of the table of runs.
+        let runs = Runs::of([trained(0), searched("standard", 0, crate::LATE_CHANGE, 0.01)]);
+        let tables = comparison(&runs, &Query::default()).unwrap();
+        assert_eq!(names(&tables[0]), ["dense"]);
+        assert_eq!(names(&tables[1]), ["standard"]);
         // Where nothing was trained there is no other table.
         let runs = Runs::of([searched("standard", 0, "rank_mae", 0.25)]);
         let tables = comparison(&runs, &Query::default()).unwrap();

@@ -8,6 +8,8 @@ fn main() -> ExitCode {
     let suites = [
         lab::suite!("libmoe", "../suite.toml"),
         lab::suite!("libmoe-shakespeare", "../shakespeare.toml"),
+        lab::suite!("libmoe-upcycling", "../upcycling.toml"),
+        lab::suite!("libmoe-cost", "../cost.toml"),
     ];
     lab::main(Plugins::default(), &suites)
 }

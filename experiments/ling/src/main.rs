@@ -3,6 +3,7 @@
 
 mod cost;
 mod model_cost;
+mod stragglers;
 
 use lab::{VerbEntry, prelude::*};
 
@@ -13,5 +14,6 @@ fn main() -> ExitCode {
     let edit = lab::suite!("ling-edit", "../edit.toml");
     let scaling = lab::suite!("ling-scaling", "../scaling.toml");
     let suites = [warm_up, spikes, head, edit, scaling];
-    lab::main_with(Plugins::default(), &suites, &[VerbEntry::of::<cost::CostArgs>()])
+    let verbs = [VerbEntry::of::<cost::CostArgs>(), VerbEntry::of::<stragglers::Stragglers>()];
+    lab::main_with(Plugins::default(), &suites, &verbs)
 }

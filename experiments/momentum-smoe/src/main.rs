@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     let shakespeare = lab::suite!("momentum-smoe-shakespeare", "../shakespeare.toml");
     let vision = lab::suite!("momentum-smoe-vision", "../vision.toml");
     let settings = lab::suite!("momentum-smoe-settings", "../settings.toml");
-    let suites = [suite, shakespeare, vision, settings];
+    let cost = lab::suite!("momentum-smoe-cost", "../cost.toml");
+    let suites = [suite, shakespeare, vision, settings, cost];
     lab::main_with(Plugins::default(), &suites, &[VerbEntry::of::<stability::Stability>()])
 }

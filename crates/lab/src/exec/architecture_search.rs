@@ -17,7 +17,7 @@ use training::{Timing, evaluate_some, latency};
 
 use super::{model_builder::ModelBuilder, predicted_latency::PredictedLatency, runner::Runner};
 use crate::{
-    planning::{ArchitectureSearch, Base, Costs, How, MostCost, Searcher},
+    planning::{ArchitectureSearch, Base, Costs, How, MostCost, Role, Searcher},
     spec::{RunSpec, Tuned},
     store::Ended,
 };
@@ -30,6 +30,8 @@ pub(crate) struct SearchResult {
     pub(crate) numbers: Vec<(String, f64)>,
     /// In words.
     pub(crate) said: String,
+    /// The run whose weights the candidates have, where it is this that the result is about.
+    pub(crate) network: Option<RunSpec>,
 }
 
 /// What all searches of a suite found.
@@ -51,6 +53,8 @@ struct SearchedMethod<'r, 's, 'a> {
     better: Better,
     /// If latency is predicted.
     predicted: Option<PredictedLatency>,
+    /// A candidate that was looked at.
+    seen: Option<Member>,
 }
 
 impl Runner<'_> {
@@ -69,10 +73,12 @@ impl Runner<'_> {
                 metric,
                 better,
                 predicted: None,
+                seen: None,
             };
             subject.predicted = limit.map(|limit| subject.learn_latency(&limit)).transpose()?;
             subject.search(&mut searched)?;
             subject.rank(&mut searched)?;
+            searched.results.extend(subject.network()?);
         }
         Ok(searched)
     }
@@ -114,7 +120,9 @@ impl SearchedMethod<'_, '_, '_> {
             }
             let name = format!("{}, {}", self.spec.method, how.word());
             let best = found.best();
-            let tuned = Some(tuned(&found, self.spec.config.train.lr));
+            let chosen = self.searcher.tuned(self.base, Role::Found);
+            let tuned = Some(tuned(&found, self.spec.config.train.lr, chosen));
+            self.seen = Some(best.member.clone());
             let seed = self.spec.seed;
             let run = self.searcher.retrained(self.base, &best.member, (seed, false))?;
             searched.specs.push(RunSpec { method: name.clone(), tuned: tuned.clone(), ..run });
@@ -141,7 +149,30 @@ impl SearchedMethod<'_, '_, '_> {
         let said = format!(
             "{name}, seed {seed}: {member} of {n} candidates, {metric} {shown} (valid){cost}"
         );
-        SearchResult { spec: RunSpec { method: name, tuned, ..self.spec.clone() }, numbers, said }
+        let spec = RunSpec { method: name, tuned, ..self.spec.clone() };
+        SearchResult { spec, numbers, said, network: None }
+    }
+
+    /// The run that all candidates rest on, if they have the weights of one; it is none of the suite's.
+    fn network(&mut self) -> anyhow::Result<Option<SearchResult>> {
+        let Some(member) = self.seen.clone() else { return Ok(None) };
+        let (base, spec) = (self.base, self.spec.clone());
+        let run = self.searcher.network(base, &member, spec.seed)?;
+        if run.id == self.searcher.candidate(base, &member, spec.seed)?.id {
+            return Ok(None);
+        }
+        let tuned = self.searcher.tuned(base, Role::Candidates).cloned();
+        let said = format!(
+            "{}, seed {}: candidates have the weights of the run {}",
+            spec.method, spec.seed, run.id
+        );
+        let network = Some(RunSpec { tuned: tuned.clone(), ..run });
+        Ok(Some(SearchResult {
+            spec: RunSpec { tuned, ..spec },
+            numbers: Vec::new(),
+            said,
+            network,
+        }))
     }
 
     /// Trains random members as candidates and alone, and computes the correlation of their ranks.
@@ -158,6 +189,7 @@ impl SearchedMethod<'_, '_, '_> {
         }
         self.runner.train(&runs.iter().collect::<Vec<_>>())?;
         let mut pairs = Vec::new();
+        self.seen = found.candidates.first().map(|candidate| candidate.member.clone());
         for (candidate, run) in found.candidates.iter().zip(&runs) {
             let alone = self.runner.valid(run, &self.metric)?;
             let shared = candidate.value.map(|value| self.better.oriented(-value));
@@ -179,7 +211,7 @@ impl SearchedMethod<'_, '_, '_> {
             numbers.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
         let said = format!("{method}, seed {seed}, {n} random members: {}", words.join(", "));
         let spec = RunSpec { tuned: None, ..self.spec.clone() };
-        searched.results.push(SearchResult { spec, numbers, said });
+        searched.results.push(SearchResult { spec, numbers, said, network: None });
         Ok(())
     }
 
@@ -301,8 +333,13 @@ impl SearchedMethod<'_, '_, '_> {
     }
 }
 
-/// The setting that was found, among how many. `own` is the learning rate of members that have none.
-fn tuned(found: &Found, own: f64) -> Tuned {
+/// The setting that was found, among how many. `own` is the learning rate of members that have none, and
+/// `chosen` what was chosen for all members beside.
+fn tuned(found: &Found, own: f64, chosen: Option<&Tuned>) -> Tuned {
+    if let Some(chosen) = chosen {
+        let text = format!("{}, {}", found.best().member, chosen.text);
+        return Tuned { text, settings: found.candidates.len(), ..chosen.clone() };
+    }
     let rate = |member: &Member| member.get("train.lr").and_then(Value::as_f64).unwrap_or(own);
     let best = found.best();
     let mut rates: Vec<f64> =

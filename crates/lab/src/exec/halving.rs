@@ -38,6 +38,12 @@ impl TuningPlan {
         Ok(Some(chosen))
     }
 
+    /// The place of the best setting of each group; none while trials are missing.
+    pub(crate) fn best(&self, store: &Store) -> anyhow::Result<Option<Vec<usize>>> {
+        let best = self.groups.iter().map(|group| group.choose(store));
+        Ok(best.collect::<anyhow::Result<Vec<_>>>()?.into_iter().collect())
+    }
+
     /// A line of text on the chosen setting of each method that has trials of its own.
     pub(crate) fn said(&self, store: &Store) -> anyhow::Result<Vec<String>> {
         let (mut lines, mut seen) = (Vec::new(), HashSet::new());
@@ -49,7 +55,7 @@ impl TuningPlan {
             if trial.is_some_and(|trial| !seen.insert(&trial.id)) {
                 continue;
             }
-            let Some(spec) = first.finals.first().filter(|spec| spec.refused.is_none()) else {
+            let Some(spec) = first.any().filter(|spec| spec.refused.is_none()) else {
                 continue;
             };
             let (text, n) = (&group.options[best].text, group.options.len());

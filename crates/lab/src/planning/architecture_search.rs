@@ -30,6 +30,10 @@
 //! seed, the best member is then trained as a method of the same name with `, evolution` or `, random`
 //! behind it, and looked at on the test split. Candidates are trained with the seed of the search.
 //!
+//! With `[tune]` the settings of what is searched are chosen too: on the network whose weights the candidates
+//! have (or on a candidate, where each is trained), and for what is found on a member that is drawn, trained
+//! alone.
+//!
 //! Paper and algorithm: crate `search`.
 
 use anyhow::ensure;
@@ -184,10 +188,6 @@ impl ArchitectureSearch {
         let Some(search) = table.and_then(|table| table.get("search")) else {
             return Ok(None);
         };
-        if table.is_some_and(|table| table.contains_key("tune")) {
-            let message = "search: a suite may have [tune] or [search], not both";
-            return Err(at(settings, "search", message));
-        }
         Self::read(search, smoke).map(Some)
     }
 

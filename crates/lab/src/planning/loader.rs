@@ -120,15 +120,19 @@ impl<'a> Reader<'a> {
             None => {
                 let chosen = choices.iter().filter_map(|of_method| Some(&of_method.first()?.spec));
                 suite.specs = only(self.with_seeds(chosen, &seeds), &wanted.only)?;
-                if let Some(search) = &layers.search {
-                    search.check(&specs)?;
-                    suite.specs.retain(|spec| !search.has(&spec.method));
-                }
             }
             Some(tune) => {
                 let with_seeds = |spec: &RunSpec, seeds: &[u64]| self.with_seeds([spec], seeds);
                 let tuning = TuningPlan::new(&tune, choices, &seeds, with_seeds);
                 suite.tuning = Some(tuning.only(&wanted.only)?);
+            }
+        }
+        // The searcher makes the runs of methods that are searched, and their trials.
+        if let Some(search) = &layers.search {
+            search.check(&specs)?;
+            suite.specs.retain(|spec| !search.has(&spec.method));
+            if let Some(tuning) = &mut suite.tuning {
+                tuning.groups.retain(|group| !group.method().is_some_and(|name| search.has(name)));
             }
         }
         Ok(suite)

@@ -34,7 +34,7 @@ pub(crate) use checkpoint::{CheckpointSettings, tokens_of, tokens_of_tokenizer};
 pub(crate) use found::{TrainedRun, trained_run};
 pub(crate) use limits::MOST_EXPERTS;
 pub(crate) use loader::Reader;
-pub(crate) use searcher::{Base, Searcher};
+pub(crate) use searcher::{Base, Role, Searcher};
 pub(crate) use selection::seeds;
 pub(crate) use source::Source;
 pub(crate) use taken::Unmatched;

@@ -1,7 +1,11 @@
 //! Creates the runs of a suite with `[search]`: candidates, and runs with the best of them.
 
+use std::collections::HashMap;
+
 use anyhow::{Context, anyhow, bail, ensure};
 use backbones::Backbone;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use report::direction;
 use search::Member;
 use training::supernet::Supernet;
@@ -11,17 +15,34 @@ use super::{
     layers::{Layers, layers, smoke},
     loader::{Reader, wanted_tasks},
     selection::only,
+    tuning::MethodSetting,
 };
 use crate::{
     settings::{SettingTree, tables},
-    spec::{RunSpec, Selection},
+    spec::{RunSpec, Selection, Tuned, TuningPlan},
 };
 
 /// A method of a task that is searched.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Base {
     task: usize,
     method: usize,
+}
+
+/// Which networks of a method that is searched have settings of their own, if the suite tunes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Role {
+    /// The network whose weights the candidates have, or the candidates where each is trained.
+    Candidates,
+    /// What is found, trained alone.
+    Found,
+}
+
+/// The setting that was chosen for a role.
+struct Chosen {
+    layer: Vec<SettingTree>,
+    /// None while settings are tried.
+    tuned: Option<Tuned>,
 }
 
 /// Makes the runs of a suite that searches.
@@ -33,6 +54,8 @@ pub(crate) struct Searcher<'a> {
     searches: Vec<Option<ArchitectureSearch>>,
     seeds: Vec<u64>,
     wanted: Vec<String>,
+    /// What was chosen, if the suite tunes.
+    chosen: HashMap<(Base, Role), Chosen>,
 }
 
 impl<'a> Searcher<'a> {
@@ -58,7 +81,8 @@ impl<'a> Searcher<'a> {
         let searches = methods.iter().map(of_method).collect::<Result<_, _>>()?;
         let tasks = wanted_tasks(tasks, methods, &wanted.only);
         let wanted = wanted.only.clone();
-        Ok(Some(Self { reader, layers, tasks, searches, seeds, wanted }))
+        let chosen = HashMap::new();
+        Ok(Some(Self { reader, layers, tasks, searches, seeds, wanted, chosen }))
     }
 
     /// What is searched of a method.
@@ -80,8 +104,9 @@ impl<'a> Searcher<'a> {
                 let base = Base { task, method };
                 self.check_metric(base)?;
                 self.check_space(base)?;
+                let over = self.layer(base, Role::Candidates);
                 for seed in self.seeds.clone() {
-                    bases.push((base, self.run(base, &[], seed, true)?));
+                    bases.push((base, self.run(base, &over, seed, true)?));
                 }
             }
         }
@@ -134,7 +159,8 @@ impl<'a> Searcher<'a> {
         seed: u64,
     ) -> anyhow::Result<RunSpec> {
         let layer = self.search(base).candidate.clone();
-        self.member(base, member, layer, (seed, true))
+        let over = self.layer(base, Role::Candidates);
+        self.member((base, over), member, layer, (seed, true))
     }
 
     /// A run with the settings of a member that is not for the search. `trial` is whether the test split
@@ -146,17 +172,33 @@ impl<'a> Searcher<'a> {
         (seed, trial): (u64, bool),
     ) -> anyhow::Result<RunSpec> {
         let layer = self.search(base).retrained.clone();
-        self.member(base, member, layer, (seed, trial))
+        let over = self.layer(base, Role::Found);
+        self.member((base, over), member, layer, (seed, trial))
     }
 
-    fn member(
+    /// The run whose weights a candidate has; the candidate itself if it is trained.
+    pub(crate) fn network(
         &mut self,
         base: Base,
+        member: &Member,
+        seed: u64,
+    ) -> anyhow::Result<RunSpec> {
+        let candidate = self.candidate(base, member, seed)?;
+        Ok(match candidate.from {
+            Some(from) if candidate.config.train.steps == 0 => *from,
+            _ => candidate,
+        })
+    }
+
+    /// The settings of a member: those that were tuned, then its own, then `layer`.
+    fn member(
+        &mut self,
+        (base, mut over): (Base, Vec<SettingTree>),
         member: &Member,
         layer: Option<SettingTree>,
         (seed, trial): (u64, bool),
     ) -> anyhow::Result<RunSpec> {
-        let mut over = self.search(base).layers(member);
+        over.extend(self.search(base).layers(member));
         over.extend(layer);
         let spec = self.run(base, &over, seed, trial)?;
         match &spec.refused {
@@ -181,6 +223,74 @@ impl<'a> Searcher<'a> {
         let specs = self.reader.with_seeds([&spec], &[seed]);
         specs.into_iter().next().ok_or_else(|| anyhow!("one seed makes one run"))
     }
+
+    fn layer(&self, base: Base, role: Role) -> Vec<SettingTree> {
+        self.chosen.get(&(base, role)).map_or_else(Vec::new, |chosen| chosen.layer.clone())
+    }
+}
+
+/// Tuning of what is searched: the network of the candidates and what is found are tuned each by itself.
+impl Searcher<'_> {
+    /// The setting that was chosen for a role; none if the suite does not tune.
+    pub(crate) fn tuned(&self, base: Base, role: Role) -> Option<&Tuned> {
+        self.chosen.get(&(base, role))?.tuned.as_ref()
+    }
+
+    /// Adds the trials of what is searched to those of a suite, two groups for each method: what they are of.
+    pub(crate) fn add_trials(
+        &mut self,
+        tuning: &mut TuningPlan,
+    ) -> anyhow::Result<Vec<(Base, Role)>> {
+        let Some(tune) = self.layers.tune.clone() else { return Ok(Vec::new()) };
+        let mut roles = Vec::new();
+        for (base, _) in self.bases()? {
+            let both = [Role::Candidates, Role::Found].map(|role| (base, role));
+            roles.extend(both.into_iter().filter(|role| !roles.contains(role)).collect::<Vec<_>>());
+        }
+        let mut choices = Vec::new();
+        for (base, role) in &roles {
+            let mut of_role = Vec::new();
+            for setting in tune.settings(&self.layers.methods[base.method])? {
+                let chosen = Chosen { layer: setting.layer, tuned: None };
+                self.chosen.insert((*base, *role), chosen);
+                of_role.push(MethodSetting::new(setting.text, self.trial(*base, *role)?, 0));
+            }
+            self.chosen.remove(&(*base, *role));
+            choices.push(of_role);
+        }
+        let with_seeds = |spec: &RunSpec, seeds: &[u64]| self.reader.with_seeds([spec], seeds);
+        tuning.groups.extend(TuningPlan::new(&tune, choices, &[], with_seeds).groups);
+        Ok(roles)
+    }
+
+    /// The run on which settings of a role are tried: of a member that is drawn.
+    fn trial(&mut self, base: Base, role: Role) -> anyhow::Result<RunSpec> {
+        let member = self.search(base).space().draw(&mut ChaCha8Rng::seed_from_u64(0));
+        let method = self.run(base, &[], 0, true)?.method;
+        let (spec, what) = match role {
+            Role::Candidates => (self.network(base, &member, 0)?, "candidates"),
+            Role::Found => (self.retrained(base, &member, (0, true))?, "alone"),
+        };
+        Ok(RunSpec { method: format!("{method}, {what}"), ..spec })
+    }
+
+    /// Takes the settings at these places of the last groups of `tuning`, which are those of `roles`.
+    pub(crate) fn settle(
+        &mut self,
+        roles: &[(Base, Role)],
+        tuning: &TuningPlan,
+        best: &[usize],
+    ) -> anyhow::Result<()> {
+        let Some(tune) = &self.layers.tune else { return Ok(()) };
+        let first = tuning.groups.len() - roles.len();
+        for ((role, group), at) in roles.iter().zip(&tuning.groups[first..]).zip(&best[first..]) {
+            let settings = tune.settings(&self.layers.methods[role.0.method])?;
+            let tuned = group.options[*at].any().and_then(|spec| spec.tuned.clone());
+            let layer = settings.into_iter().nth(*at).map(|setting| setting.layer);
+            self.chosen.insert(*role, Chosen { layer: layer.unwrap_or_default(), tuned });
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -189,6 +299,7 @@ mod tests {
     use serde_json::json;
     use tasks::DataDir;
 
+    use super::Role;
     use crate::{
         Plugins,
         planning::Source,
@@ -269,6 +380,70 @@ moe.router = { kind = "top-k", k = 1, weights = "softmax" }
         let foreign = Member(json!({ "moe.router.k": 9 }).as_object().unwrap().clone());
         let err = searcher.candidate(base, &foreign, 4).err().unwrap().to_string();
         assert!(err.starts_with("s.toml:") && err.contains("k = 9"), "{err}");
+    }
+
+    /// Candidates have the weights of one network.
+    const TUNED: &str = r#"
+seeds = [3, 4]
+[[task]]
+task = "digits"
+backbone = "vit"
+train.steps = 40
+[[method]]
+moe.router = "switch"
+[[method]]
+name = "searched"
+moe.router = { kind = "top-k", k = 1, weights = "softmax" }
+[search]
+methods = ["searched"]
+[search.keys]
+"moe.router.k" = [1, 2]
+[search.candidate]
+train.steps = 0
+from = { moe.router = { kind = "top-k", k = 2 }, train.steps = 80 }
+[tune]
+trials = 3
+metric = "loss"
+seeds = [100]
+halving = { rungs = 2, factor = 4 }
+[tune.keys]
+train.lr = [1e-3, 2e-3, 4e-3]
+"#;
+
+    #[test]
+    fn candidates_and_what_is_found_are_tuned_each_by_itself() {
+        let suite = Suite { name: "s", file: "../s.toml", text: TUNED, program: Program::NONE };
+        let source = Source::find("s", &[suite]).unwrap();
+        let (plugins, data, wanted) =
+            (Plugins::default(), DataDir::default(), Selection::default());
+        let mut tuning = plan(TUNED).unwrap().tuning.unwrap();
+        assert_eq!(tuning.groups.len(), 1, "the searcher tries what is searched");
+        let mut searcher = source.searcher(&plugins, &data, &wanted).unwrap().unwrap();
+        let roles = searcher.add_trials(&mut tuning).unwrap();
+        let names: Vec<&str> = tuning.groups.iter().map(|group| group.method().unwrap()).collect();
+        assert_eq!(names, ["switch", "searched, candidates", "searched, alone"]);
+        // A rung has a quarter of the steps of the network of the candidates, and of what is found.
+        for (group, steps) in tuning.groups[1..].iter().zip([80, 40]) {
+            let tried = group.options.iter().map(|option| &option.rungs[0][0]);
+            for (spec, lr) in tried.zip([1e-3, 2e-3, 4e-3]) {
+                let train = &spec.config.train;
+                assert_eq!((train.lr, train.steps, spec.seed), (lr, steps / 4, 100));
+                assert!(spec.trial && spec.from.is_none());
+            }
+            assert!(group.options.iter().all(|option| option.finals.is_empty()));
+        }
+        searcher.settle(&roles, &tuning, &[0, 1, 2]).unwrap();
+        let (base, own) = searcher.bases().unwrap().remove(0);
+        assert_eq!(own.config.train.lr, 2e-3);
+        let member = Member(json!({ "moe.router.k": 1 }).as_object().unwrap().clone());
+        let candidate = searcher.candidate(base, &member, 3).unwrap();
+        let network = searcher.network(base, &member, 3).unwrap();
+        assert_eq!(candidate.from.unwrap().id, network.id);
+        assert_eq!((network.config.train.lr, network.config.train.steps), (2e-3, 80));
+        let found = searcher.retrained(base, &member, (3, false)).unwrap();
+        assert_eq!((found.config.train.lr, found.config.train.steps), (4e-3, 40));
+        let tuned = [Role::Candidates, Role::Found].map(|role| searcher.tuned(base, role).unwrap());
+        assert_eq!(tuned.map(|tuned| (tuned.rates, tuned.rate_at_edge)), [(3, false), (3, true)]);
     }
 
     #[test]

@@ -2,19 +2,29 @@
 
 use report::Row;
 
-use super::rows::blank;
-use crate::{exec::SearchResult, spec::SuitePlan};
+use super::{conditions::of_training, rows::blank};
+use crate::{exec::SearchResult, spec::SuitePlan, store::Store};
 
-/// A row for each number of each search, of the validation split.
-pub(crate) fn search_rows(suite: &SuitePlan, results: &[SearchResult]) -> Vec<Row> {
-    let of = |result: &SearchResult| {
+/// A row for each number of each search, of the validation split. Where the claims of the suite have
+/// conditions there are those of the networks too whose weights candidates have.
+pub(crate) fn search_rows(
+    suite: &SuitePlan,
+    results: &[SearchResult],
+    store: &Store,
+) -> anyhow::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for result in results {
+        let mut numbers = result.numbers.clone();
+        if let Some(network) = result.network.as_ref().filter(|_| suite.gated) {
+            let of_network = of_training(network, store)?.into_iter();
+            numbers.extend(of_network.map(|(_, metric, value)| (metric, value)));
+        }
         let row = Row { split: "valid".into(), ..blank(suite, &result.spec) };
-        let number = move |(metric, value): &(String, f64)| Row {
-            metric: metric.clone(),
-            value: Some(*value),
+        rows.extend(numbers.into_iter().map(|(metric, value)| Row {
+            metric,
+            value: Some(value),
             ..row.clone()
-        };
-        result.numbers.iter().map(number).collect::<Vec<_>>()
-    };
-    results.iter().flat_map(of).collect()
+        }));
+    }
+    Ok(rows)
 }

@@ -21,11 +21,25 @@ pub(crate) struct Group {
     pub(crate) options: Vec<Candidate>,
 }
 
+impl Group {
+    /// The name of the method that it is about.
+    pub(crate) fn method(&self) -> Option<&str> {
+        self.options.iter().find_map(Candidate::any).map(|spec| spec.method.as_str())
+    }
+}
+
 /// A setting, the runs that try it on each rung, and those that are trained if it is chosen.
 pub(crate) struct Candidate {
     pub(crate) text: String,
     pub(crate) rungs: Vec<Vec<RunSpec>>,
     pub(crate) finals: Vec<RunSpec>,
+}
+
+impl Candidate {
+    /// One of its runs: the first that is trained if it is chosen, or else the first that tries it.
+    pub(crate) fn any(&self) -> Option<&RunSpec> {
+        self.finals.first().or_else(|| self.rungs.first()?.first())
+    }
 }
 
 impl TuningPlan {

@@ -1,6 +1,7 @@
 //! Claims of papers, tested on results: `[[claim]]` of a suite.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
@@ -32,9 +33,9 @@ pub struct Claim {
     /// Column and value of the runs that it is about; empty is all of them.
     #[serde(rename = "where", default)]
     pub place: BTreeMap<String, Value>,
-    /// The metric.
+    /// The metric, or a cost that stands beside all metrics of a run, one of [`COSTS`].
     pub metric: String,
-    /// The split.
+    /// The split; costs have none.
     #[serde(default = "test")]
     pub split: String,
     /// The method that it is about.
@@ -161,6 +162,9 @@ impl Tested {
         self.corrected.is_some_and(|p| p <= LEVEL)
     }
 }
+
+/// The costs of a run, columns of its rows, that a claim may be about as about a metric.
+pub const COSTS: [&str; 3] = ["peak_memory", "seconds", "train_flops"];
 
 /// The chance on each side of an interval of 95 %.
 const LEVEL: f64 = 0.025;
@@ -333,25 +337,33 @@ fn sensible(claim: &Claim) -> Result<(), Error> {
 struct Results<'a> {
     runs: &'a Runs,
     /// The row of each seed that has a value.
-    rows: BTreeMap<u64, &'a Row>,
+    rows: BTreeMap<u64, Cow<'a, Row>>,
     /// The seeds that failed.
     failed: BTreeSet<u64>,
 }
 
 impl<'a> Results<'a> {
     fn of(runs: &'a Runs, claim: &Claim, method: &str) -> Result<Self, Error> {
-        let (mut rows, mut failed) = (BTreeMap::new(), BTreeSet::new());
+        let (mut rows, mut failed) = (BTreeMap::<u64, Cow<Row>>::new(), BTreeSet::new());
+        let is_cost = COSTS.contains(&claim.metric.as_str());
         for row in runs.rows.iter().filter(|row| row.method == method) {
-            let measured = row.metric == claim.metric && row.split == claim.split;
-            if !(measured || row.metric == "failed") || !fits(row, &claim.place)? {
+            let row = if is_cost { with_cost(row, &claim.metric) } else { Cow::Borrowed(row) };
+            if is_cost && rows.get(&row.seed).is_some_and(|known| known.run == row.run) {
+                continue; // another metric of the same run
+            }
+            let measured = row.metric == claim.metric && (is_cost || row.split == claim.split);
+            if !(measured || row.metric == "failed") || !fits(&row, &claim.place)? {
                 continue;
             }
             if !(measured && row.measure().is_some()) {
                 failed.insert(row.seed);
-            } else if rows.insert(row.seed, row).is_some() {
+                continue;
+            }
+            let seed = row.seed;
+            if rows.insert(seed, row).is_some() {
                 return Err(Error::Query(format!(
-                    "claim {:?}: several runs of {method:?} have seed {}; say which in `where`",
-                    claim.claim, row.seed
+                    "claim {:?}: several runs of {method:?} have seed {seed}; say which in `where`",
+                    claim.claim
                 )));
             }
         }
@@ -384,7 +396,7 @@ impl<'a> Results<'a> {
     fn minus(&self, other: &Self, claim: &Claim) -> Option<ClaimEvidence> {
         let shared: Vec<&u64> =
             self.rows.keys().filter(|seed| other.rows.contains_key(seed)).collect();
-        let difference = |seed: &&u64| value(self.rows[seed]) - value(other.rows[seed]);
+        let difference = |seed: &&u64| value(&self.rows[seed]) - value(&other.rows[seed]);
         let differences: Vec<f64> = shared.iter().map(difference).collect();
         let both = || {
             let seeds = || shared.iter().copied();
@@ -408,7 +420,7 @@ impl<'a> Results<'a> {
     /// Contributions of single examples on these seeds; none where a run has none recorded.
     fn examples<'s>(&self, seeds: impl Iterator<Item = &'s u64>) -> Option<Vec<&'a ExampleRow>> {
         let examples = |seed: &u64| {
-            let row = self.rows[seed];
+            let row = &self.rows[seed];
             self.runs.examples.of(&row.run, &row.split, &row.metric)
         };
         seeds.map(examples).collect()
@@ -419,7 +431,7 @@ impl<'a> Results<'a> {
 fn beyond(all: [&Results; 4]) -> Option<ClaimEvidence> {
     let [a, b, c, d] = all;
     let shared = |seed: &&u64| all.iter().all(|one| one.rows.contains_key(*seed));
-    let of = |one: &Results, seed: &u64| value(one.rows[seed]);
+    let of = |one: &Results, seed: &u64| value(&one.rows[seed]);
     let gain = |seed: &u64| of(a, seed) - of(b, seed) - (of(c, seed) - of(d, seed));
     let gains: Vec<f64> = a.rows.keys().filter(shared).map(gain).collect();
     let paired = paired_t(&gains);
@@ -432,6 +444,19 @@ fn beyond(all: [&Results; 4]) -> Option<ClaimEvidence> {
         error: paired.map(|paired| [paired.error, paired.df]),
         failed: failed.len(),
     })
+}
+
+/// A row of a run with one of its costs in the place of its metric, if it has that. A failed run stays one.
+fn with_cost<'a>(row: &'a Row, cost: &str) -> Cow<'a, Row> {
+    let value = match cost {
+        "peak_memory" => row.peak_memory.map(|bytes| bytes as f64),
+        "seconds" => row.seconds,
+        _ => row.train_flops,
+    };
+    match value.filter(|_| !row.is_gap()) {
+        Some(value) => Cow::Owned(Row { metric: cost.into(), value: Some(value), ..row.clone() }),
+        None => Cow::Borrowed(row),
+    }
 }
 
 /// The value of a row that has one.

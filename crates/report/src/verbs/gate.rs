@@ -187,13 +187,22 @@ impl Values<'_> {
         Some([paired.difference, paired.low, paired.high])
     }
 
-    /// The methods that have the metric and were trained: not those that only evaluate the network of
-    /// another one, but for the reference, whose numbers are those of the network that it evaluates.
-    fn methods(&self) -> Vec<&str> {
+    /// The methods that have the metric and were trained, and the networks whose weights the candidates of a
+    /// search have: their rows are of no run of the suite and have no step. Those that only evaluate the
+    /// network of another run are not among them, but for the reference, whose numbers are those of the
+    /// network that it evaluates.
+    fn trained(&self) -> Vec<&str> {
+        self.methods(|row| {
+            let of_search = row.metric == LATE_CHANGE && row.step.is_none();
+            let judged = row.step != Some(0) || row.method == self.gate.reference;
+            (row.metric == self.gate.metric && judged) || of_search
+        })
+    }
+
+    /// The methods that have such a row.
+    fn methods(&self, fits: impl Fn(&Row) -> bool) -> Vec<&str> {
         let mut methods: Vec<&str> = Vec::new();
-        let judged = |row: &&&Row| row.step != Some(0) || row.method == self.gate.reference;
-        let has_metric = |row: &&&Row| row.metric == self.gate.metric;
-        for row in self.rows.iter().filter(has_metric).filter(judged) {
+        for row in self.rows.iter().filter(|row| fits(row)) {
             if !methods.contains(&row.method.as_str()) {
                 methods.push(&row.method);
             }
@@ -218,14 +227,18 @@ impl Values<'_> {
         }
     }
 
-    /// The largest mean change over the methods.
+    /// The largest mean change over the methods. One that only evaluates a network has the change of the run
+    /// that trained it.
     fn is_trained(&self) -> GateCondition {
         let name = "is trained";
         let change = |method: &&str| {
             let changes = self.of(method, "valid", LATE_CHANGE);
             Some((mean(&changes.into_values().collect::<Vec<_>>())?.mean.abs(), method.to_string()))
         };
-        let changes: Option<Vec<_>> = self.methods().iter().map(change).collect();
+        let mut methods = self.trained();
+        let evaluated = self.methods(|row| row.metric == LATE_CHANGE && row.step == Some(0));
+        methods.extend(evaluated);
+        let changes: Option<Vec<_>> = methods.iter().map(change).collect();
         match changes.and_then(|all| all.into_iter().max_by(|a, b| a.0.total_cmp(&b.0))) {
             Some((change, method)) => GateCondition {
                 name,
@@ -243,7 +256,7 @@ impl Values<'_> {
     fn is_tuned(&self) -> GateCondition {
         let name = "is tuned";
         let mut fewest = (usize::MAX, String::new());
-        for method in self.methods() {
+        for method in self.trained() {
             let tried = self.of(method, "valid", RATES_TRIED);
             let Some(least) = tried.into_values().min_by(f64::total_cmp) else {
                 return GateCondition::not_measured(name, RATES_TRIED);
@@ -347,6 +360,31 @@ mod tests {
         assert_eq!(judge(&runs).broken(), None);
         runs.rows.push(evaluated);
         assert!(judge(&runs).broken().is_some(), "it was trained");
+    }
+
+    #[test]
+    fn a_network_that_is_no_run_of_the_suite_is_judged_too() {
+        let with = |method: &str, step: Option<u64>, metric: &str, value: f64| {
+            let row = fixture::row(method, 0, metric, value);
+            Row { split: "valid".into(), step, ..row }
+        };
+        // The weights of the candidates of a search.
+        let mut runs = good();
+        runs.rows.push(with("supernet", None, LATE_CHANGE, 0.002));
+        assert!(judge(&runs).broken().unwrap().text.contains(RATES_TRIED));
+        runs.rows.push(with("supernet", None, RATES_TRIED, 3.0));
+        assert_eq!(judge(&runs).broken(), None);
+        runs.rows.push(with("supernet", None, RATE_AT_EDGE, 1.0));
+        assert!(judge(&runs).broken().unwrap().text.contains("\"supernet\""));
+        set(&mut runs, RATE_AT_EDGE, 0.0);
+        set(&mut runs, LATE_CHANGE, 0.02);
+        assert_eq!(judge(&runs).broken().unwrap().name, "is trained");
+        // Evaluated without steps of its own: as trained as the run that it starts from.
+        let mut runs = good();
+        runs.rows.push(with("weights of a supernet", Some(0), LATE_CHANGE, 0.002));
+        assert_eq!(judge(&runs).broken(), None);
+        runs.rows.push(with("weights of another", Some(0), LATE_CHANGE, -0.02));
+        assert!(judge(&runs).broken().unwrap().text.contains("\"weights of another\" by 2.00 %"));
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod rank_table;
 
 pub(crate) use baseline::{Baseline, differences_to_baseline};
 pub use check::{CheckOutcome, Expect, check, check_table};
-pub use claim::{Claim, ClaimEvidence, Finding, OtherGain, Tested, claims, correct};
+pub use claim::{COSTS, Claim, ClaimEvidence, Finding, OtherGain, Tested, claims, correct};
 pub use claim_table::claims_table;
 pub use cmp::{cmp, render_cmp};
 pub use cmp_table::cmp_table;

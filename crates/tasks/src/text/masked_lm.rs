@@ -22,7 +22,7 @@ use rand_chacha::ChaCha8Rng;
 use super::{StateOfTheUnion, TanakaLm, TextLm, Tokenizer};
 use crate::{
     Batch, BatchPosition, DataDir, DataError, LoadTask, Score, Split, Task, TextTask,
-    cross_entropy, score::constant,
+    cross_entropy, score::constant, trivial::Neighbours,
 };
 
 /// The share of tokens that are asked for: BERT's, section 3.1.
@@ -124,6 +124,44 @@ impl Masked {
     }
 }
 
+/// Examples that the baseline reads at once.
+const AT_ONCE: usize = 256;
+
+impl Masked {
+    /// All batches of a split, one after the other.
+    fn batches(task: &dyn Task, split: Split) -> impl Iterator<Item = Batch> {
+        let device = Device::flex();
+        let numbers: Vec<usize> = (0..task.len(split)).collect();
+        let starts = (0..numbers.len()).step_by(AT_ONCE);
+        starts.map(move |start| {
+            let end = (start + AT_ONCE).min(numbers.len());
+            task.batch(split, &numbers[start..end], &device)
+        })
+    }
+
+    /// The tokens that a batch shows and its labels, row by row, without padding.
+    fn rows(batch: &Batch) -> Vec<(Vec<i32>, Vec<i32>)> {
+        let Input::Tokens(ids) = &batch.input else { unreachable!("text is tokens") };
+        let t = ids.dims()[1].max(1);
+        let numbers = |tensor: &Tensor<2, Int>| tensor.to_data().iter().collect::<Vec<i32>>();
+        let (ids, labels) = (numbers(ids), numbers(&batch.labels));
+        let rows = ids.chunks(t).zip(labels.chunks(t)).enumerate();
+        let row = |(row, (ids, labels)): (usize, (&[i32], &[i32]))| {
+            let real = batch.text.as_ref().map_or(t, |text| text.count[row]);
+            (ids[..real].to_vec(), labels[..real].to_vec())
+        };
+        rows.map(row).collect()
+    }
+}
+
+/// The probability of the right token, `p`, once a token is seen in its place that is the right one as often
+/// as it is one at random; `of_shown` is the probability of the token that is seen.
+fn with_shown(p: f64, of_shown: f64, is_shown: bool, vocab: usize) -> f64 {
+    let random = 1.0 / vocab as f64;
+    let right = if is_shown { p } else { 0.0 };
+    (right + p * random) / (of_shown + random)
+}
+
 /// Losses `[B * T]`, 0 where a token is not asked for, and 1 where it is.
 fn losses(output: Tensor<3>, labels: &Tensor<2, Int>) -> (Tensor<1>, Tensor<1>) {
     let asked = labels.clone().greater_equal_scalar(0).float().reshape([-1]);
@@ -185,6 +223,32 @@ impl Task for Masked {
         score.add("accuracy", right.int().sum().into_scalar::<i32>().into(), asked as usize);
         score.add("loss", nats, asked as usize);
         score.add_exponent("perplexity", nats, asked as usize);
+    }
+
+    /// Counts of the training windows between the two neighbours that are shown. Where a token is shown in
+    /// place of the one that is asked for, by Bayes' rule with the shares of [`Masked::mask_row`].
+    fn trivial(&self) -> Vec<(&'static str, f64)> {
+        let mut counts = Neighbours::new(self.vocab);
+        for batch in Self::batches(&*self.inner, Split::Train) {
+            Self::rows(&batch).iter().for_each(|(ids, _)| counts.learn(ids));
+        }
+        let (mut nats, mut asked) = (0.0, 0_usize);
+        for batch in Self::batches(self, Split::Test) {
+            for (ids, labels) in Self::rows(&batch) {
+                for (at, label) in labels.iter().enumerate().filter(|(_, label)| **label >= 0) {
+                    let p = |token| counts.probability(&ids, at, token);
+                    let shown = Some(ids[at]).filter(|shown| *shown < self.vocab as i32);
+                    let p = match shown {
+                        Some(shown) => with_shown(p(*label), p(shown), shown == *label, self.vocab),
+                        None => p(*label),
+                    };
+                    nats -= p.ln();
+                    asked += 1;
+                }
+            }
+        }
+        let loss = nats / asked.max(1) as f64;
+        vec![("loss", loss), ("perplexity", loss.exp())]
     }
 
     fn as_text(&self) -> Option<&dyn TextTask> {
@@ -286,6 +350,31 @@ mod tests {
         assert!((score.mean("loss") - f64::from(expected)).abs() < 1e-5);
         assert!((score.mean("perplexity") - f64::from(expected).exp()).abs() < 1e-3);
         assert!((0.0..=1.0).contains(&score.mean("accuracy")));
+    }
+
+    #[test]
+    fn what_is_shown_is_taken_into_account() {
+        // Of two tokens one is four times as likely, and it is seen.
+        let [likely, other] = [0.8, 0.2];
+        let sum = with_shown(likely, likely, true, 2) + with_shown(other, likely, false, 2);
+        assert!((sum - 1.0).abs() < 1e-12);
+        let expected = (0.8 + 0.4) / (0.8 + 0.5);
+        assert!((with_shown(likely, likely, true, 2) - expected).abs() < 1e-12);
+    }
+
+    #[test]
+    fn counts_between_neighbours_are_the_baseline() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::write(place.path().join("text"), "abc".repeat(2000)).unwrap();
+        let text = Choice::of("text-lm").with("file", "text").with("length", 12);
+        let data = DataDir::new(Some(place.path().into()));
+        let task = MaskedLm::load(&MaskedLmConfig { text }, &data).unwrap();
+        let found = task.trivial();
+        assert_eq!([found[0].0, found[1].0], ["loss", "perplexity"]);
+        // One neighbour says all, so what is left are places between two that are hidden or wrong; a
+        // network that knows three letters alone has ln 3.
+        assert!(found[0].1 > 0.0 && found[0].1 < 0.4 * 3.0_f64.ln(), "{found:?}");
+        assert!((found[1].1 - found[0].1.exp()).abs() < 1e-12);
     }
 
     #[test]

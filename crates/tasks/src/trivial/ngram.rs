@@ -27,16 +27,26 @@ pub(crate) struct Ngram {
 }
 
 impl Ngram {
-    /// Counts a text of tokens in `0..vocab`; contexts have up to `order - 1` tokens. `order` is at
-    /// least 1.
+    /// A model without counts, of tokens in `0..vocab`; contexts have up to `order - 1` tokens. `order` is
+    /// at least 1.
+    pub(crate) fn new(order: usize, vocab: usize) -> Self {
+        Self { order, vocab, contexts: HashMap::new(), followed: HashMap::new() }
+    }
+
+    /// Counts a text.
     pub(crate) fn train(order: usize, vocab: usize, text: &[i32]) -> Self {
-        let mut model = Self { order, vocab, contexts: HashMap::new(), followed: HashMap::new() };
-        for at in 0..text.len() {
-            for length in 0..order.min(at + 1) {
-                model.count(&text[at - length..=at]);
+        let mut model = Self::new(order, vocab);
+        model.learn(text, 0);
+        model
+    }
+
+    /// Counts the tokens of a text from the place `first` on; those before it are contexts alone.
+    pub(crate) fn learn(&mut self, text: &[i32], first: usize) {
+        for at in first..text.len() {
+            for length in 0..self.order.min(at + 1) {
+                self.count(&text[at - length..=at]);
             }
         }
-        model
     }
 
     /// One more sight of a token after its context.
@@ -69,9 +79,29 @@ impl Ngram {
 
 /// The model of the order, up to `most`, that predicts `valid` best.
 pub(crate) fn best_order(most: usize, vocab: usize, train: &[i32], valid: &[i32]) -> Ngram {
+    best(most, |order| Ngram::train(order, vocab, train), |model| model.nats(valid))
+}
+
+/// The same of sentences, each by itself; the first token of a sentence is a context alone.
+pub(crate) fn best_order_of_sentences(
+    most: usize,
+    vocab: usize,
+    train: &[Vec<i32>],
+    valid: &[Vec<i32>],
+) -> Ngram {
+    let trained = |order| {
+        let mut model = Ngram::new(order, vocab);
+        train.iter().for_each(|sentence| model.learn(sentence, 1));
+        model
+    };
+    best(most, trained, |model| valid.iter().map(|sentence| model.nats(sentence)).sum())
+}
+
+/// The model of the order, up to `most`, with the least cost.
+fn best(most: usize, model: impl Fn(usize) -> Ngram, cost: impl Fn(&Ngram) -> f64) -> Ngram {
     let costed = |order| {
-        let model = Ngram::train(order, vocab, train);
-        (model.nats(valid), model)
+        let model = model(order);
+        (cost(&model), model)
     };
     let best = (2..=most)
         .map(costed)
@@ -106,6 +136,20 @@ mod tests {
         // The first 1 follows an unseen context in a text of three kinds: it falls back.
         let more = Ngram::train(2, 3, &[0, 0, 1]);
         assert!((more.probability(&[2, 1], 1) - more.probability(&[1], 0)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn sentences_stand_for_themselves() {
+        // 2 begins a sentence, 3 ends it: after the beginning there is 0 twice, never the end of another.
+        let sentences = [vec![2, 0, 3], vec![2, 0, 1, 3]];
+        let model = best_order_of_sentences(2, 4, &sentences, &sentences);
+        assert_eq!(model.order, 2);
+        // Of five tokens that are asked for 0 and 3 are two each and 1 is one: three kinds.
+        let unigram = (2.0 + 3.0 / 4.0) / 8.0;
+        let wanted = (2.0 + unigram) / 3.0;
+        assert!((model.probability(&[2, 0], 1) - wanted).abs() < 1e-12);
+        // What begins a sentence is asked for nowhere.
+        assert!((model.probability(&[9, 2], 1) - 3.0 / 4.0 / 8.0).abs() < 1e-12);
     }
 
     #[test]

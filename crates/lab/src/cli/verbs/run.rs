@@ -201,12 +201,19 @@ impl RunOptions {
     fn train_all(
         &self,
         suite: &mut SuitePlan,
-        searcher: Option<Searcher>,
+        mut searcher: Option<Searcher>,
         (request, runner): (&Request, &Runner),
         session: &Session,
     ) -> anyhow::Result<(anyhow::Result<()>, Vec<SearchResult>)> {
+        let of_searches = match (&mut suite.tuning, &mut searcher) {
+            (Some(tuning), Some(searcher)) => searcher.add_trials(tuning)?,
+            _ => Vec::new(),
+        };
         if let Some(tuning) = &suite.tuning {
             suite.specs = tune(tuning, suite, request, runner, (self.shard, session))?;
+            if let (Some(searcher), Some(best)) = (&mut searcher, tuning.best(runner.store)?) {
+                searcher.settle(&of_searches, tuning, &best)?;
+            }
         }
         let searched = searcher.map(|mut searcher| runner.search(&mut searcher)).transpose()?;
         let Searched { specs, results } = searched.unwrap_or_default();
@@ -226,7 +233,7 @@ fn write_results(
     // The last process that writes the results has counted all runs that the others have trained.
     let locked = request.lock(store.root())?;
     let mut runs = rows(suite, store)?;
-    runs.rows.extend(search_rows(suite, results));
+    runs.rows.extend(search_rows(suite, results, store)?);
     let examples = (!runs.examples.is_empty()).then(|| runs.examples.to_csv());
     let written = request.write(&locked, store.root(), &runs.to_csv(), examples.as_deref());
     Ok((runs, written))

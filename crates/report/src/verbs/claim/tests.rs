@@ -242,3 +242,26 @@ fn a_gain_is_compared_with_another_one() {
     let err = claims(&fixture::runs(), &[claim(alone)], &[]).unwrap_err().to_string();
     assert!(err.contains("`beyond` needs a method to be `against`"), "{err}");
 }
+
+#[test]
+fn costs_of_runs_are_claimed_as_metrics_are() {
+    let mut runs = fixture::runs();
+    for row in &mut runs.rows {
+        let more = if row.method == "switch" { 2_000 + 7 * row.seed } else { 10 * row.seed };
+        row.peak_memory = Some(100_000 + more);
+    }
+    let of = |metric: &str| {
+        let claim = format!(
+            r#"{{"claim": "It costs nothing", "effect": "no number", "metric": "{metric}",
+                "method": "switch", "against": "dense", "within": 0.05}}"#
+        );
+        let claim = serde_json::from_str(&claim).unwrap();
+        claims(&runs, &[claim], &[]).unwrap().remove(0)
+    };
+    let memory = of("peak_memory");
+    let measured = memory.measured.unwrap();
+    // Each run once, though it has several metrics: 2,000 less three for each seed from 0 to 4.
+    assert_eq!((memory.finding, measured.seeds), (Finding::Reproduced, 5));
+    assert!((measured.mean - 1_994.0).abs() < 1e-9);
+    assert_eq!(of("train_flops").measured, None);
+}

@@ -17,6 +17,7 @@ mod packs;
 mod pairs;
 mod sentences;
 mod smoothing;
+mod trivial;
 mod vocabulary;
 
 use std::sync::Arc;

@@ -8,6 +8,7 @@ use super::{
     packs::packs,
     pairs::Pair,
     smoothing::smoothed,
+    trivial,
     vocabulary::{Encoded, Vocabulary},
 };
 use crate::{
@@ -163,6 +164,22 @@ impl Task for Sentences {
         score.add("loss", nats, answers);
         score.add_exponent("perplexity", nats, answers);
         score.add("smoothed_loss", sum(smooth), answers);
+    }
+
+    /// An n-gram model of the targets, which sees no source, and a lexicon of single tokens, which
+    /// translates one after the other.
+    fn trivial(&self) -> Vec<(&'static str, f64)> {
+        let loss = trivial::loss(&self.vocabulary, &self.pairs);
+        let mut found = vec![("loss", loss), ("perplexity", loss.exp())];
+        let [train, _, test] = &self.pairs;
+        let test = &test[..self.sentences(Split::Test)];
+        if !test.is_empty() {
+            let translations = trivial::word_by_word(&self.vocabulary, train, test);
+            let mut score = Score::default();
+            self.score(Split::Test, &translations, &mut score);
+            found.extend(["bleu", "chrf"].map(|name| (name, score.mean(name))));
+        }
+        found
     }
 
     fn as_text(&self) -> Option<&dyn TextTask> {

@@ -182,3 +182,40 @@ fn parallel_files_of_all_three_splits() {
     let err = wrong(TranslationConfig { source: "de".into(), ..config });
     assert!(err.contains("source and target are both \"de\""), "{err}");
 }
+
+#[test]
+fn a_lexicon_and_counts_are_the_baselines() {
+    let place = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(place.path().join(name), text).unwrap();
+    for stem in ["train", "valid"] {
+        write(&format!("{stem}.en"), "the house\nthe book\na book\n");
+        write(&format!("{stem}.de"), "das Haus\ndas Buch\nein Buch\n");
+    }
+    write("test.en", "a house the house the book\n");
+    write("test.de", "ein Haus das Haus das Buch\n");
+    let name = |stem: &str| Some(stem.to_string());
+    let config = TranslationConfig {
+        target: "de".into(),
+        train: name("train"),
+        valid: name("valid"),
+        test: name("test"),
+        pairs: None,
+        tokens: Choice::of("word"),
+        ..small()
+    };
+    let of = |config: &TranslationConfig| {
+        let data = DataDir::new(Some(place.path().into()));
+        Translation::load(config, &data).unwrap().trivial()
+    };
+    let found = of(&config);
+    let names: Vec<&str> = found.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["loss", "perplexity", "bleu", "chrf"]);
+    let [loss, perplexity, bleu, chrf] = [0, 1, 2, 3].map(|at| found[at].1);
+    // Eight words and four marks, all equally likely.
+    assert!(loss > 0.5 && loss < 12.0_f64.ln(), "{loss}");
+    assert!((perplexity - loss.exp()).abs() < 1e-12);
+    // No sentence of the test is one of the training, but all words are.
+    assert!((bleu - 100.0).abs() < 1e-9 && (chrf - 100.0).abs() < 1e-9, "{bleu}, {chrf}");
+    let without = of(&TranslationConfig { test_sentences: 0, ..config });
+    assert_eq!(without, found[..2]);
+}

@@ -1,0 +1,119 @@
+//! `stragglers`: the throughput of workers of which one is slow at each step. Nothing is trained.
+//!
+//! Cheng et al. *EDiT: A Local-SGD-Based Efficient Distributed Training Method for Large Language Models*. ICLR 2025.
+//! <https://arxiv.org/abs/2412.07210>
+//!
+//! ```text
+//! a step takes 1, and 1 + d for the worker that is drawn
+//! synchronous: each step takes as long as its slowest worker
+//! local:       each round of S steps takes as long as the slowest sum of S steps
+//! ```
+//! Messages take no time. What is measured is how many steps more local updates make in the same time.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use files::write_atomic;
+use lab::{Answer, Session, Verb};
+use report::{Row, Runs};
+
+const WORKERS: usize = 8;
+/// Steps that are counted for each seed.
+const STEPS: usize = 4096;
+/// d: a straggler takes twice as long.
+const DELAY: f64 = 1.0;
+const SEEDS: u64 = 5;
+
+/// Steps between two meetings.
+const LOCAL: [usize; 3] = [1, 8, 128];
+
+/// Where the rows are written.
+#[derive(Args)]
+pub(crate) struct Stragglers {
+    /// The folder for runs.csv
+    #[arg(default_value = "runs/stragglers")]
+    folder: PathBuf,
+}
+
+impl Verb for Stragglers {
+    const NAME: &'static str = "stragglers";
+    const ABOUT: &'static str =
+        "Write how many steps more local updates make where one worker of a step is slow";
+
+    fn run(&self, _session: &Session) -> anyhow::Result<Answer> {
+        let folder = &self.folder;
+        write(folder).with_context(|| folder.display().to_string())?;
+        Ok(format!("wrote {}\n", folder.display()).into())
+    }
+}
+
+fn write(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    write_atomic(&folder.join("runs.csv"), gains().to_csv().as_bytes())
+}
+
+/// `throughput_gain` of each length of a round and each seed.
+fn gains() -> Runs {
+    let row = |local: usize, seed: u64| Row {
+        suite: "ling-stragglers".into(),
+        task: "stragglers".into(),
+        backbone: "workers".into(),
+        method: format!("{local} local steps"),
+        router: "none".into(),
+        seed,
+        split: "test".into(),
+        metric: "throughput_gain".into(),
+        value: Some(time(1, seed) / time(local, seed) - 1.0),
+        device: "flex".into(),
+        revision: lab::revision().into(),
+        run: format!("{local} {seed}"),
+        ..Row::default()
+    };
+    Runs::of(
+        LOCAL
+            .iter()
+            .flat_map(|local| (0..SEEDS).map(move |seed| row(*local, seed)))
+            .collect::<Vec<_>>(),
+    )
+}
+
+/// The time of all steps, in rounds of `local` steps.
+fn time(local: usize, seed: u64) -> f64 {
+    let round = |start: usize| {
+        let mut slow = [0_usize; WORKERS];
+        for step in start..start + local {
+            let drawn = drawn(seed * STEPS as u64 + step as u64) % WORKERS as u64;
+            slow[drawn as usize] += 1;
+        }
+        let most = slow.into_iter().max().unwrap_or_default();
+        local as f64 + DELAY * most as f64
+    };
+    (0..STEPS).step_by(local).map(round).sum()
+}
+
+/// The number at a place of a stream of random numbers: SplitMix64.
+///
+/// Steele, Lea, Flood. *Fast Splittable Pseudorandom Number Generators*. OOPSLA 2014.
+/// <https://doi.org/10.1145/2660193.2660195>
+fn drawn(place: u64) -> u64 {
+    let x = place.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+#[test]
+fn rounds_of_one_step_are_synchronous_and_longer_ones_share_the_delay() {
+    assert_eq!(time(1, 3), STEPS as f64 * (1.0 + DELAY));
+    // Whoever is slow, a round has all of its steps, and no more than its steps of delay.
+    for (local, seed) in [(8, 0), (128, 4)] {
+        let time = time(local, seed);
+        let least = STEPS as f64 * (1.0 + DELAY / WORKERS as f64);
+        assert!(time >= least && time <= STEPS as f64 * (1.0 + DELAY), "{time}");
+    }
+    let rows = gains().rows;
+    let of = |local: &str| rows.iter().find(|row| row.method == local).unwrap().value.unwrap();
+    assert_eq!(of("1 local steps"), 0.0);
+    assert!(of("128 local steps") > of("8 local steps") && of("8 local steps") > 0.0);
+}
