@@ -61,7 +61,17 @@ pub(crate) fn spec<'a>(
 }
 
 /// Twenty steps of plain gradient descent on the squared outputs bring them down.
-pub(crate) fn loss_falls<N: Backbone>(mut network: N, input: Input, outputs: usize) {
+pub(crate) fn loss_falls<N: Backbone>(network: N, input: Input, outputs: usize) {
+    loss_falls_with(0.05, network, input, outputs);
+}
+
+/// The same with this learning rate.
+pub(crate) fn loss_falls_with<N: Backbone>(
+    rate: f64,
+    mut network: N,
+    input: Input,
+    outputs: usize,
+) {
     let mut optimizer = SgdConfig::new().init();
     let mut losses = Vec::new();
     for step in 0..20 {
@@ -71,7 +81,7 @@ pub(crate) fn loss_falls<N: Backbone>(mut network: N, input: Input, outputs: usi
         let loss = (y - 1.0).square().mean();
         losses.push(loss.clone().into_scalar::<f32>());
         let grads = GradientsParams::from_grads(loss.backward(), &network);
-        network = optimizer.step(0.05, network, grads);
+        network = optimizer.step(rate, network, grads);
     }
-    assert!(losses[19] < 0.5 * losses[0], "{losses:?}");
+    assert!(losses[19] < 0.5 * losses[0], "{}: {losses:?}", N::NAME);
 }

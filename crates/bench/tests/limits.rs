@@ -90,7 +90,10 @@ fn long_lists_in_messages_are_counted() {
             "no results of tiny.toml --seeds 0..100000, not",
         ),
         (&["run", "tiny.toml", "--seeds", "0..500", "--only", "seed=600"], "18, 19, and 480 more"),
-        (&["table", "many.csv", "--seeds", "0..100000"], "--seeds 0..100000: say which results"),
+        (
+            &["table", "many.csv", "--seeds", "0..100000"],
+            "--seeds 0..100000: selects results of a suite",
+        ),
         (&["table", "many.csv", "--method", "x"], "known: m0, m1, m2"),
     ] {
         let err = error(&place, args);

@@ -45,7 +45,7 @@ fn ctrl_c_stops_cleanly_and_the_same_command_goes_on() {
     let id = child.id().to_string();
     Command::new("kill").args(["-INT", &id]).status().expect("kill is there");
     let (_, err) = ended(&child.wait_with_output().expect("the child ends"), 130);
-    assert!(err.contains("the same command goes on"), "{err}");
+    assert!(err.contains("the same command resumes from here"), "{err}");
 
     ended(&place.run(&args), 0);
     ended(&place.run(&[&args[..], &["--runs", "whole"]].concat()), 0);

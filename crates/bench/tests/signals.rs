@@ -46,7 +46,7 @@ fn a_hangup_stops_a_training_unless_it_is_ignored() {
     // Tests that run under nohup start programs with HUP ignored.
     if !ignores(1) {
         let (_, err) = ended(&signalled(&place, place.bench(&args), "-HUP"), 130);
-        assert!(err.contains("the same command goes on"), "{err}");
+        assert!(err.contains("the same command resumes from here"), "{err}");
     }
     let place = Place::with_suite(&SUITE.replace("steps = 40", "steps = 60"));
     // As nohup does.

@@ -6,6 +6,7 @@
 //! An example is a piece of a half: its rows are frames, two a second, its columns features. Without a
 //! folder of real games, games are generated in the same files.
 
+mod actions;
 mod boundary;
 mod calf_loss;
 mod chunks;

@@ -4,8 +4,8 @@
 use soccernet::clock::frame_of;
 
 use super::{
+    actions::{Action, CLASSES},
     games::{Games, Half},
-    spotting::{Action, CLASSES},
 };
 use crate::trivial::ClassMeans;
 
@@ -72,7 +72,7 @@ mod tests {
         let actions = |split: usize| -> Vec<[Vec<Action>; 2]> {
             let of = |game: &crate::video::games::Game| {
                 let labels = game.actions(0, files[0]).unwrap();
-                crate::video::spotting::by_half(&labels)
+                crate::video::actions::by_half(&labels)
             };
             games.splits[split].iter().map(of).collect()
         };

@@ -19,16 +19,14 @@ use moe::{Domain, config};
 use serde::{Deserialize, Serialize};
 use soccernet::{
     Judge, Measured, Options, Source, Task as Official,
-    classes::{ACTIONS, action},
+    classes::ACTIONS,
     clock::frame_of,
-    format::{
-        labels::Labels,
-        spots::{Spot, Spots},
-    },
+    format::spots::{Spot, Spots},
     metric::{segmentation::segments, tolerance::Tolerances},
 };
 
 use super::{
+    actions::{Action, CLASSES, by_half},
     calf_loss::{self, CalfLoss},
     chunks::{Chunk, Chunks},
     games::{Game, Games},
@@ -44,8 +42,6 @@ use crate::{
 
 const FILE: &str = "Labels-v2.json";
 const CAMERAS: &str = "Labels-cameras.json";
-/// Actions, and one more class: no action.
-pub(super) const CLASSES: usize = ACTIONS.len() + 1;
 
 /// What is minimised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,9 +75,6 @@ config! {
         pub context_weight: f64 = 1.5,
     }
 }
-
-/// An action: class and milliseconds.
-pub(super) type Action = (usize, i64);
 
 /// Action spotting.
 pub struct Spotting {
@@ -218,17 +211,6 @@ pub(super) fn peaks(frames: usize, radius: usize, score: impl Fn(usize) -> f32) 
         }
     }
     kept
-}
-
-pub(super) fn by_half(labels: &Labels) -> [Vec<Action>; 2] {
-    [1, 2].map(|half| {
-        let here = labels.annotations.iter().filter(|label| label.time.half == half);
-        let known = here.filter_map(|label| {
-            let ms = label.position.unwrap_or(1000 * label.time.seconds);
-            Some((action(&label.label)?, ms))
-        });
-        known.collect()
-    })
 }
 
 /// The kind of camera of each frame of both halves, by the labels at this place of the game's; all 0 if it
