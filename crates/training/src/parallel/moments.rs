@@ -35,24 +35,33 @@ impl Shelf {
         self.chunks.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Sends the chunks to rank 0, which then has those of all processes, in their order.
+    /// Sends the chunks to rank 0, which then has those of all processes, in their order: one parameter after
+    /// the other, so that messages take the memory of one.
     pub(crate) fn exchange(&self, world: &dyn Communicator) {
         let own = std::mem::take(&mut *self.chunks());
-        let mut messages: Vec<Vec<u8>> = Vec::new();
-        for (name, chunks) in &own {
-            messages.push(name.clone().into_bytes());
-            messages.push(chunks.iter().flatten().flat_map(|x| x.to_le_bytes()).collect());
-        }
-        let mut to = vec![Vec::new(); world.size()];
-        to[0] = pack(&messages);
-        for theirs in world.all_to_all("moments", to) {
-            for entry in unpack(&theirs).chunks_exact(2) {
-                let name = String::from_utf8_lossy(&entry[0]).to_string();
-                let numbers = entry[1].chunks_exact(4);
-                let numbers = numbers.map(|x| f32::from_le_bytes([x[0], x[1], x[2], x[3]]));
-                self.chunks().entry(name).or_default().push(numbers.collect());
+        let counts = world.all_gather("parameters with moments", &(own.len() as u64).to_le_bytes());
+        let counts =
+            counts.iter().filter_map(|bytes| Some(u64::from_le_bytes(*bytes.first_chunk()?)));
+        let most = counts.max().unwrap_or(0);
+        let mut own = own.into_iter();
+        for _ in 0..most {
+            let mut to = vec![Vec::new(); world.size()];
+            to[0] = own.next().map_or_else(Vec::new, |(name, chunks)| {
+                let numbers = chunks.iter().flatten().flat_map(|x| x.to_le_bytes());
+                pack(&[name.into_bytes(), numbers.collect()])
+            });
+            for theirs in world.all_to_all("moments", to) {
+                self.put(&unpack(&theirs));
             }
         }
+    }
+
+    /// Adds the chunk of a process: name and numbers; nothing if it has no more.
+    fn put(&self, entry: &[Vec<u8>]) {
+        let [name, numbers] = entry else { return };
+        let name = String::from_utf8_lossy(name).to_string();
+        let numbers = numbers.chunks_exact(4).map(|x| f32::from_le_bytes([x[0], x[1], x[2], x[3]]));
+        self.chunks().entry(name).or_default().push(numbers.collect());
     }
 
     /// Both moments of a parameter as a whole.
