@@ -216,16 +216,7 @@ mod tests {
 
     #[test]
     fn the_boundaries_themselves_are_perfect_and_a_sharp_change_is_seen_without_learning() {
-        let games = GamesConfig {
-            train: 3,
-            valid: 1,
-            test: 1,
-            minutes: 4,
-            width: 16,
-            noise: 0.2,
-            ..Default::default()
-        };
-        let config = BoundaryConfig { games, chunk: 50, margin: 5 };
+        let config = BoundaryConfig { games: GamesConfig::few(), chunk: 50, margin: 5 };
         let games =
             Games::load("t", &config.games, List::Cameras, &[FILE], &DataDir::default()).unwrap();
         let task = Boundary::new(&config, games).unwrap();

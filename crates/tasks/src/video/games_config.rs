@@ -71,6 +71,14 @@ impl GamesConfig {
     }
 }
 
+#[cfg(test)]
+impl GamesConfig {
+    /// A few short games with little noise.
+    pub(super) fn few() -> Self {
+        Self { train: 3, valid: 1, test: 1, minutes: 4, width: 16, noise: 0.2, ..Self::default() }
+    }
+}
+
 /// Which official lists of games.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum List {

@@ -257,16 +257,12 @@ mod tests {
 
     #[test]
     fn single_frames_tell_most_kinds_of_camera_by_their_means() {
-        let games = GamesConfig {
-            train: 3,
-            valid: 1,
-            test: 1,
-            minutes: 4,
-            width: 16,
-            noise: 0.2,
+        let config = SegmentationConfig {
+            games: GamesConfig::few(),
+            chunk: 50,
+            margin: 5,
             ..Default::default()
         };
-        let config = SegmentationConfig { games, chunk: 50, margin: 5, ..Default::default() };
         let games =
             Games::load("t", &config.games, List::Cameras, &[FILE], &DataDir::default()).unwrap();
         let task = Segmentation::new(&config, games).unwrap();

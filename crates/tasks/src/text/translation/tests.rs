@@ -141,6 +141,19 @@ fn sentences_that_are_too_long_are_cut_outside_of_training() {
     assert!(translates.read(" \n").unwrap_err().contains("it is empty"));
 }
 
+/// `train`, `valid` and `test`, each with the endings `.en` and `.de`.
+fn parallel_files() -> TranslationConfig {
+    let name = |stem: &str| Some(stem.to_string());
+    TranslationConfig {
+        target: "de".into(),
+        train: name("train"),
+        valid: name("valid"),
+        test: name("test"),
+        pairs: None,
+        ..small()
+    }
+}
+
 #[test]
 fn parallel_files_of_all_three_splits() {
     let place = tempfile::tempdir().unwrap();
@@ -149,15 +162,7 @@ fn parallel_files_of_all_three_splits() {
         write(&format!("{stem}.en"), "a dog\ntwo cats\n");
         write(&format!("{stem}.de"), "ein Hund\nzwei Katzen\n");
     }
-    let name = |stem: &str| Some(stem.to_string());
-    let config = TranslationConfig {
-        target: "de".into(),
-        train: name("train"),
-        valid: name("valid"),
-        test: name("test"),
-        pairs: None,
-        ..small()
-    };
+    let config = parallel_files();
     let load = |config: &TranslationConfig| {
         let data = DataDir::new(Some(place.path().into()));
         Translation::load(config, &data).map_err(|err| err.to_string())
@@ -193,16 +198,7 @@ fn a_lexicon_and_counts_are_the_baselines() {
     }
     write("test.en", "a house the house the book\n");
     write("test.de", "ein Haus das Haus das Buch\n");
-    let name = |stem: &str| Some(stem.to_string());
-    let config = TranslationConfig {
-        target: "de".into(),
-        train: name("train"),
-        valid: name("valid"),
-        test: name("test"),
-        pairs: None,
-        tokens: Choice::of("word"),
-        ..small()
-    };
+    let config = TranslationConfig { tokens: Choice::of("word"), ..parallel_files() };
     let of = |config: &TranslationConfig| {
         let data = DataDir::new(Some(place.path().into()));
         Translation::load(config, &data).unwrap().trivial()
