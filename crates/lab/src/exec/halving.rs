@@ -51,8 +51,9 @@ impl TuningPlan {
             let (Some(best), Some(first)) = (group.choose(store)?, group.options.first()) else {
                 continue;
             };
+            // What has no trials was not chosen.
             let trial = first.rungs.iter().flatten().next();
-            if trial.is_some_and(|trial| !seen.insert(&trial.id)) {
+            if trial.is_none_or(|trial| !seen.insert(&trial.id)) {
                 continue;
             }
             let Some(spec) = first.any().filter(|spec| spec.refused.is_none()) else {
@@ -77,6 +78,11 @@ impl Group {
         let last = self.halving.rungs as usize - 1;
         let Some(left) = self.left(last, store)? else { return Ok(None) };
         Ok(self.best_first(last, left, store)?.and_then(|order| order.first().copied()))
+    }
+
+    /// Whether the suite states its setting, and nothing is tried.
+    fn is_stated(&self) -> bool {
+        self.options.iter().all(|option| option.rungs.iter().all(Vec::is_empty))
     }
 
     /// What a setting did on the highest rung that it was tried on; none if it failed there.
@@ -109,7 +115,7 @@ impl Group {
         places: Vec<usize>,
         store: &Store,
     ) -> anyhow::Result<Option<Vec<usize>>> {
-        if rung > 0 && places.len() == 1 {
+        if places.len() == 1 && (rung > 0 || self.is_stated()) {
             return Ok(Some(places));
         }
         let mut valued = Vec::new();
@@ -275,6 +281,43 @@ mod tests {
         assert_eq!(tuning.said(&store).unwrap().len(), 1);
         let row = |spec: &RunSpec| Row { seed: spec.seed, ..Row::default() };
         assert_eq!(tuning.rows(row, &store).unwrap().len(), 3 * 2);
+    }
+
+    /// The teacher has the rate that the suite states, in its own row and for what learns from it.
+    #[test]
+    fn what_the_suite_states_has_no_trials() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let teacher = "[[method]]\nname='teacher'\ntune=false\ntrain.lr=5e-3\n\
+                       [[method]]\nname='looked at'\nafter='teacher'\n\
+                       moe.capacity.eval_factor=0.5\n[[method]]\nname='whole'\nteacher='teacher'\n";
+        let text = AFTER.replace("[[method]]\nname='whole'\n", teacher);
+        for halving in ["", "halving={rungs=2,factor=3}\n"] {
+            let text = text.replace("trials=3\n", &format!("trials=3\n{halving}"));
+            let tuning = plan(&text).unwrap().tuning.unwrap();
+            let trials = tuning.trials();
+            assert_eq!(trials.len(), 3, "those of one method");
+            assert!(trials.iter().all(|spec| spec.method == "whole"));
+            let rate = |spec: &RunSpec| spec.trained().config.train.lr;
+            for (spec, loss) in trials.iter().zip([0.3, 0.1, 0.2]) {
+                assert_eq!(rate(spec.teacher.as_ref().unwrap()), 5e-3);
+                end(&store, spec, Some(loss));
+            }
+            let chosen = tuning.choose(&store).unwrap().unwrap();
+            assert_eq!(chosen.iter().map(rate).collect::<Vec<_>>(), [5e-3, 5e-3, 2e-3, 2e-3, 2e-3]);
+            assert_eq!(chosen[2].teacher.as_ref().unwrap().id, chosen[0].id);
+            let counted = chosen.iter().map(|spec| spec.tuned.as_ref().unwrap().rates);
+            assert_eq!(counted.collect::<Vec<_>>(), [0, 0, 3, 3, 3]);
+            let stated = |spec: &RunSpec| spec.chosen().is_none();
+            assert_eq!(chosen.iter().filter(|spec| stated(spec)).count(), 2);
+            let said = tuning.said(&store).unwrap();
+            assert!(said.len() == 1 && said[0].contains("whole: train.lr=0.002"), "{said:?}");
+        }
+        let err = plan(&text.replace("tune=false", "tune=true")).err().unwrap().to_string();
+        assert!(
+            err.contains("tune = true: expected a table of settings to try, or false"),
+            "{err}"
+        );
     }
 
     #[test]

@@ -151,12 +151,13 @@ impl Layers<'_> {
         }
     }
 
-    /// The settings that are tried for a method; one, as it is, if nothing is tuned. A method with `after` has
-    /// those of the method that it starts from.
+    /// The settings that are tried for a method; one, as it is, if nothing is tuned or the method has
+    /// `tune = false`. A method with `after` has those of the method that it starts from.
     pub(super) fn settings(&self, method: &SettingTree) -> anyhow::Result<Vec<TunedSetting>> {
+        let (first, _) = self.first(method)?;
         match &self.tune {
-            Some(tune) => tune.settings(self.first(method)?.0),
-            None => Ok(vec![TunedSetting::default()]),
+            Some(tune) if !is_stated(first) => tune.settings(first),
+            _ => Ok(vec![TunedSetting::default()]),
         }
     }
 
@@ -181,6 +182,12 @@ impl Layers<'_> {
         }
         Ok((first, length))
     }
+}
+
+/// Whether a method has the settings that the suite states, and no trials.
+fn is_stated(method: &SettingTree) -> bool {
+    let own = method.table().and_then(|table| table.get("tune"));
+    own.is_some_and(|own| own.value() == Value::Bool(false))
 }
 
 /// Makes a run tiny, and those that come before it. One of no steps stays as it is.

@@ -42,6 +42,12 @@ pub(super) enum Scale {
 /// The hyperparameters below a table, with quoted or with bare dotted names.
 pub(super) fn keys_of(table: &SettingTree, path: &str) -> anyhow::Result<Vec<Key>> {
     let place = table.place();
+    ensure!(
+        !path.is_empty() || table.table().is_some(),
+        "{place}: tune = {}: expected a table of settings to try, or false for a method with the settings that \
+         the suite states",
+        table.value()
+    );
     let key = |values| vec![Key { path: path.into(), values, place: place.clone() }];
     match table {
         SettingTree::Table(inner, _) if inner.contains_key("from") || inner.contains_key("to") => {

@@ -18,7 +18,9 @@
 //! ```
 //!
 //! A method with `after` has no trials: it has the setting that is chosen for the method that it starts from.
-//! Runs that are named in `parts` and `teacher` have no setting of the trials.
+//! Runs that are named in `parts` and `teacher` have no setting of the trials, but those that the suite states.
+//! A method with `tune = false` has no trials and the settings that the suite states: a teacher that all
+//! methods share, say. A gate asks no tuning of it, and claims about it are not testable.
 //!
 //! A grid with more points than trials is thinned out by a draw without replacement; one with
 //! fewer is an error, because a method with a smaller grid would be tuned less than the others.

@@ -26,6 +26,11 @@ impl MethodSetting {
         let tried = tried.unwrap_or(&spec).clone();
         Self { text, spec, tried }
     }
+
+    /// Whether it is the one that the suite states for a method with `tune = false`: nothing is tried.
+    fn is_stated(&self) -> bool {
+        self.text.is_empty()
+    }
 }
 
 impl TuningPlan {
@@ -41,17 +46,25 @@ impl TuningPlan {
             let metric = tune.metric.clone().unwrap_or_else(|| first.into());
             let n = of_method.len();
             let rates = rates(&of_method);
-            let candidate = |MethodSetting { text, spec, tried }: MethodSetting| {
+            let candidate = |setting: MethodSetting| {
+                let stated = setting.is_stated();
+                let MethodSetting { text, spec, tried } = setting;
                 let lr = spec.trained().config.train.lr;
-                let tuned = Tuned {
-                    text: text.clone(),
-                    settings: n,
-                    rates: rates.len(),
-                    rate_at_edge: rates.first() == Some(&lr) || rates.last() == Some(&lr),
+                let tuned = match stated {
+                    true => Tuned::stated(),
+                    false => Tuned {
+                        text: text.clone(),
+                        settings: n,
+                        rates: rates.len(),
+                        rate_at_edge: rates.first() == Some(&lr) || rates.last() == Some(&lr),
+                    },
                 };
                 let tried = RunSpec { tuned: Some(tuned.clone()), ..tried };
                 let spec = RunSpec { tuned: Some(tuned), ..spec };
-                let rung = |rung| with_seeds(&on_rung(&tried, tune.halving, rung), &tune.seeds);
+                let rung = |rung| match stated {
+                    true => Vec::new(),
+                    false => with_seeds(&on_rung(&tried, tune.halving, rung), &tune.seeds),
+                };
                 Candidate {
                     rungs: (0..tune.halving.rungs).map(rung).collect(),
                     finals: with_seeds(&spec, seeds),

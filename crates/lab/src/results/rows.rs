@@ -96,8 +96,8 @@ pub(crate) fn blank(suite: &SuitePlan, spec: &RunSpec) -> Row {
         budget: spec.budget.as_ref().map_or_else(String::new, |given| given.equal.words().into()),
         budget_limit: spec.budget.as_ref().map(|given| given.tolerance),
         budget_off: spec.budget.as_ref().and_then(|given| given.off),
-        trials: spec.tuned.as_ref().map(|tuned| tuned.settings as u64),
-        tuned: spec.tuned.as_ref().map_or_else(String::new, |tuned| tuned.text.clone()),
+        trials: spec.chosen().map(|tuned| tuned.settings as u64),
+        tuned: spec.chosen().map_or_else(String::new, |tuned| tuned.text.clone()),
         lr: Some(spec.config.train.lr),
         batch: Some(spec.config.train.batch as u64),
         ..Row::default()

@@ -35,7 +35,7 @@ pub(crate) struct RunSpec {
     pub(crate) budget: Option<BudgetOutcome>,
     /// Whether it is a trial of a setting, which is not evaluated on the test split.
     pub(crate) trial: bool,
-    /// The setting that was chosen for it.
+    /// The setting that was chosen for it, or that it has none since the suite states it.
     pub(crate) tuned: Option<Tuned>,
     /// Hash of config, seed and code: the name of its folder.
     pub(crate) id: String,
@@ -58,6 +58,11 @@ impl RunSpec {
             Some(from) if self.config.train.steps == 0 => from.trained(),
             _ => self,
         }
+    }
+
+    /// The setting that trials chose for it.
+    pub(crate) fn chosen(&self) -> Option<&Tuned> {
+        self.tuned.as_ref().filter(|tuned| !tuned.is_stated())
     }
 
     /// The runs that have to be trained before it.

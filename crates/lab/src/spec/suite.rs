@@ -17,7 +17,7 @@
 //! ```
 //!
 //! A `[budget]` holds something equal between the methods of a task, see `planning/budget.rs`; a `[tune]`
-//! tries settings for each method, see `planning/search_space.rs`.
+//! tries settings for each method but those with `tune = false`, see `planning/search_space.rs`.
 //!
 //! A run's config is `base`, then its `[[task]]`, then its `[[method]]`, then `--set`, each laid
 //! over the one before. `from = { train.steps = 600 }` starts a run with the weights that another one

@@ -69,6 +69,14 @@ pub struct Claim {
     pub note: String,
 }
 
+impl Claim {
+    /// The methods whose results it compares.
+    fn methods(&self) -> impl Iterator<Item = &str> {
+        let beyond = self.beyond.iter().flat_map(|gain| [&gain.method, &gain.against]);
+        std::iter::once(&self.method).chain(&self.against).chain(beyond).map(String::as_str)
+    }
+}
+
 /// The difference of two methods, that another difference is compared with.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -308,6 +316,7 @@ fn behind(gate: Option<&Gated>, margin: Option<f64>, tested: Tested) -> Tested {
     }
     let tested = Tested { gated: gate.is_some(), ..tested };
     let broken = gate.and_then(Gated::broken).map(ToString::to_string);
+    let broken = broken.or_else(|| gate?.not_tuned(tested.claim.methods()));
     let broken = broken.or_else(|| gate?.too_wide(margin?));
     match broken.or_else(|| tested.too_few()) {
         None => tested,

@@ -20,7 +20,7 @@ use crate::{
 pub const TRIVIAL: &str = "trivial_";
 /// By which share the last tenth of training changed the loss on the validation split.
 pub const LATE_CHANGE: &str = "late_change";
-/// How many learning rates were tried for the method of a run.
+/// How many learning rates were tried for the method of a run: 0 if the suite states it and tunes others.
 pub const RATES_TRIED: &str = "learning_rates_tried";
 /// 1 if the best learning rate was the smallest or the largest that was tried, else 0.
 pub const RATE_AT_EDGE: &str = "learning_rate_at_edge";
@@ -101,12 +101,23 @@ pub struct Gated {
     pub conditions: Vec<GateCondition>,
     /// The mean of the reference minus the control on shared seeds, with its 95 % interval.
     pub gap: Option<[f64; 3]>,
+    /// The methods whose learning rate the suite states while it tunes others: no claim is about them.
+    pub stated: Vec<String>,
 }
 
 impl Gated {
     /// The first condition that does not hold.
     pub fn broken(&self) -> Option<&GateCondition> {
         self.conditions.iter().find(|condition| !condition.holds)
+    }
+
+    /// The reason why a claim on these methods is not testable, if the suite states the learning rate of one.
+    pub fn not_tuned<'a>(&self, methods: impl IntoIterator<Item = &'a str>) -> Option<String> {
+        let is_stated = |method: &&str| self.stated.iter().any(|stated| stated == method);
+        let method = methods.into_iter().find(is_stated)?;
+        Some(format!(
+            "is tuned: the learning rate of {method:?} is stated by the suite (`tune = false`)"
+        ))
     }
 
     /// The reason why `margin` is too wide, if it is: it must be at most a third of the distance between
@@ -161,7 +172,7 @@ fn judged(runs: &Runs, gate: &SuiteGate) -> Result<Gated, Error> {
     let values = Values { rows, gate };
     let gap = values.difference(&gate.reference, &gate.metric, &gate.control, &gate.metric);
     let conditions = vec![values.beats_counting(better), values.is_trained(), values.is_tuned()];
-    Ok(Gated { gate: gate.clone(), conditions, gap })
+    Ok(Gated { gate: gate.clone(), conditions, gap, stated: values.stated() })
 }
 
 /// The rows that a gate is about.
@@ -252,11 +263,22 @@ impl Values<'_> {
         }
     }
 
-    /// Enough rates for each method, and the best between two others.
+    /// The methods whose learning rate the suite states, by `tune = false`.
+    fn stated(&self) -> Vec<String> {
+        let is_stated = |row: &Row| row.metric == RATES_TRIED && row.measure() == Some(0.0);
+        self.methods(is_stated).into_iter().map(String::from).collect()
+    }
+
+    /// Enough rates for each method, and the best between two others. A method whose rate the suite states is
+    /// asked only if it is the reference: it prepares others, as a teacher does, and no claim is about it.
     fn is_tuned(&self) -> GateCondition {
         let name = "is tuned";
+        let stated = self.stated();
         let mut fewest = (usize::MAX, String::new());
         for method in self.trained() {
+            if method != self.gate.reference && stated.iter().any(|stated| stated == method) {
+                continue;
+            }
             let tried = self.of(method, "valid", RATES_TRIED);
             let Some(least) = tried.into_values().min_by(f64::total_cmp) else {
                 return GateCondition::not_measured(name, RATES_TRIED);
@@ -360,6 +382,30 @@ mod tests {
         assert_eq!(judge(&runs).broken(), None);
         runs.rows.push(evaluated);
         assert!(judge(&runs).broken().is_some(), "it was trained");
+    }
+
+    #[test]
+    fn who_prepares_others_is_trained_but_need_not_be_tuned() {
+        let row = |metric: &str, value: f64| fixture::row("teacher", 0, metric, value);
+        let valid = |metric, value| Row { split: "valid".into(), ..row(metric, value) };
+        let mut runs = good();
+        runs.rows.push(row("accuracy", 0.95));
+        runs.rows.push(valid(LATE_CHANGE, 0.002));
+        assert!(judge(&runs).broken().unwrap().text.contains(RATES_TRIED), "nothing is stated");
+        runs.rows.push(valid(RATES_TRIED, 0.0));
+        let gated = judge(&runs);
+        assert_eq!((gated.broken(), &gated.stated[..]), (None, &["teacher".to_string()][..]));
+        assert_eq!(gated.not_tuned(["moe", "dense"]), None);
+        let why =
+            "is tuned: the learning rate of \"teacher\" is stated by the suite (`tune = false`)";
+        assert_eq!(gated.not_tuned(["moe", "teacher"]).unwrap(), why);
+        set(&mut runs, RATES_TRIED, 0.0);
+        let broken = "is tuned: 0 learning rates were tried for \"moe\", the fewest";
+        assert_eq!(judge(&runs).broken().unwrap().to_string(), broken);
+        let mut runs = good();
+        runs.rows.push(row("accuracy", 0.95));
+        runs.rows.extend([valid(LATE_CHANGE, 0.02), valid(RATES_TRIED, 0.0)]);
+        assert_eq!(judge(&runs).broken().unwrap().name, "is trained");
     }
 
     #[test]

@@ -78,7 +78,7 @@ fn row(spec: &RunSpec) -> Vec<Cell> {
     vec![
         words(&spec.config.task.kind),
         words(&spec.config.backbone.kind),
-        words(&match &spec.tuned {
+        words(&match spec.chosen() {
             Some(tuned) => format!("{} [{}]", spec.method, tuned.text),
             None => spec.method.clone(),
         }),

@@ -187,6 +187,28 @@ fn a_claim_behind_a_closed_gate_is_not_testable() {
     assert!(tested[0].gated && !tested[2].gated);
 }
 
+/// A teacher whose learning rate the suite states prepares others; nothing is claimed of it.
+#[test]
+fn a_claim_on_a_method_that_was_not_tuned_is_not_testable() {
+    let gate = r#"{"metric": "accuracy", "reference": "switch", "control": "dense"}"#;
+    let gate = serde_json::from_str(gate).unwrap();
+    let mut gated = crate::gates(&fixture::runs(), &[gate]).unwrap().remove(0);
+    gated.conditions.clear();
+    gated.stated = vec!["soft".into()];
+    let finding = |json: &str, gated: &Gated| {
+        let tested = claims(&fixture::runs(), &[claim(json)], std::slice::from_ref(gated));
+        tested.unwrap().remove(0).finding
+    };
+    let against = r#""method": "switch", "against": "dense", "above": 0.0"#;
+    assert_eq!(finding(against, &gated), Finding::Reproduced);
+    let beyond = r#", "beyond": { "method": "soft", "against": "dense" }"#;
+    assert_eq!(finding(&format!("{against}{beyond}"), &gated), Finding::NotTestable);
+    for stated in ["switch", "dense"] {
+        gated.stated = vec![stated.into()];
+        assert_eq!(finding(against, &gated), Finding::NotTestable, "{stated}");
+    }
+}
+
 /// The other suite of a paper counts too.
 #[test]
 fn claims_of_several_suites_are_corrected_together() {
