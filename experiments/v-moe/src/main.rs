@@ -1,10 +1,11 @@
-//! Tests the claims of V-MoE on small images: `cargo run --release -p v-moe`; see
-//! README.md. The algorithms are in the library; the suite says what is compared.
+//! Tests the claims of V-MoE on small images: `cargo run --release -p v-moe -- run v-moe-cifar10`; see
+//! README.md. The algorithms are in the library; the suites say what is compared.
 
 use lab::prelude::*;
 
 fn main() -> ExitCode {
-    let suites =
-        [lab::suite!("v-moe", "../suite.toml"), lab::suite!("v-moe-cifar10", "../cifar10.toml")];
-    lab::main(Plugins::default(), &suites)
+    let suite = lab::suite!("v-moe", "../suite.toml");
+    let cifar10 = lab::suite!("v-moe-cifar10", "../cifar10.toml");
+    let transfer = lab::suite!("v-moe-transfer-cifar10", "../transfer-cifar10.toml");
+    lab::main(Plugins::default(), &[suite, cifar10, transfer])
 }
