@@ -8,6 +8,7 @@ fn main() -> ExitCode {
     let suites = [
         lab::suite!("libmoe", "../suite.toml"),
         lab::suite!("libmoe-shakespeare", "../shakespeare.toml"),
+        lab::suite!("libmoe-routers", "../routers.toml"),
         lab::suite!("libmoe-upcycling", "../upcycling.toml"),
         lab::suite!("libmoe-cost", "../cost.toml"),
     ];

@@ -9,11 +9,10 @@ use lab::{VerbEntry, prelude::*};
 
 fn main() -> ExitCode {
     let warm_up = lab::suite!("ling", "../suite.toml");
-    let spikes = lab::suite!("ling-spikes", "../spikes.toml");
-    let head = lab::suite!("ling-head", "../head.toml");
+    let shakespeare = lab::suite!("ling-shakespeare", "../shakespeare.toml");
     let edit = lab::suite!("ling-edit", "../edit.toml");
     let scaling = lab::suite!("ling-scaling", "../scaling.toml");
-    let suites = [warm_up, spikes, head, edit, scaling];
+    let suites = [warm_up, shakespeare, edit, scaling];
     let verbs = [VerbEntry::of::<cost::CostArgs>(), VerbEntry::of::<stragglers::Stragglers>()];
     lab::main_with(Plugins::default(), &suites, &verbs)
 }
