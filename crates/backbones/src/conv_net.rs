@@ -1,7 +1,8 @@
 //! A small convolutional network with places for MoE layers after its convolutions.
 //!
 //! x_0 = the image
-//! x_i = ReLU(Conv_i(x_{i-1})), perhaps with batch norm before ReLU            (1)
+//! x_i = ReLU(Conv_i(x_{i-1})), perhaps with batch norm before ReLU, which
+//!       replaces the bias of the convolution                                  (1)
 //! z   = x_n as tokens, its pixels, through feed-forward blocks                 (2)
 //! z'  = z + F(LN(z)), F dense or MoE                                           (3)
 //! y   = head(mean of z over the pixels), or head(z) for each pixel             (4)
@@ -134,7 +135,7 @@ impl Backbone for ConvNet {
                 &name,
                 [from, *to],
                 [side, *stride],
-                true,
+                !config.norm, // batch norm takes it off again
             ));
             if config.norm {
                 norms.push(BatchNorm::new(init, &format!("norms.{i}"), *to, config.momentum));
@@ -216,7 +217,7 @@ impl ConvNet {
 mod tests {
     use super::*;
     use crate::testing::{library, loss_falls, spec};
-    use moe::MoeConfig;
+    use moe::{MoeConfig, parameters};
 
     const COLOURS: Domain = Domain::Image { channels: 3, height: 8, width: 6 };
 
@@ -249,6 +250,18 @@ mod tests {
             [(small(), Placement::ALL), (small(), Placement::NONE), (normed, Placement::Last(1))]
         {
             loss_falls(net(&config, layers, &device), Input::Image(images(&device)), 1);
+        }
+    }
+
+    #[test]
+    fn only_convolutions_without_batch_norm_have_biases() {
+        let device = Device::flex();
+        for norm in [false, true] {
+            let net = net(&ConvNetConfig { norm, ..small() }, Placement::NONE, &device);
+            let known = parameters(&net).into_iter().map(|parameter| parameter.path);
+            let paths: Vec<String> = known.filter(|path| path.contains("convolutions")).collect();
+            let biases = paths.iter().filter(|path| path.ends_with("bias")).count();
+            assert_eq!((paths.len() - biases, biases), (2, if norm { 0 } else { 2 }), "{paths:?}");
         }
     }
 

@@ -10,6 +10,10 @@
 //! In training, mean and variance are those of the batch, and the running ones move towards them:
 //! running = momentum * running + (1 - momentum) * batch; in evaluation, (1) takes the running ones.
 //! The variance is that of the batch itself, without Bessel's correction.
+//!
+//! A convolution that batch norm follows has no bias. In training the mean of the batch takes it off, so
+//! its gradient is nothing but rounding; AdamW makes whole steps of that, and in evaluation the running
+//! mean is behind where the bias has gone.
 
 use burn::{
     module::{Module, Param, RunningState},

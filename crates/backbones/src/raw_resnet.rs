@@ -15,8 +15,8 @@
 //! path, so that a first block is ReLU(x + BN(x)), x its main path. `form = "fixed"` has the stride
 //! once and the projection of He et al.
 //!
-//! Differs from the published code: initial weights, and the variance of batch norm is without
-//! Bessel's correction. `width` scales all channels; 64 is as published.
+//! Differs from the published code: initial weights, the variance of batch norm is without Bessel's
+//! correction, and convolutions have no bias, which batch norm would take off again. `width` scales all channels; 64 is as published.
 
 use burn::{module::Module, nn::Linear, prelude::*, tensor::activation::relu};
 use kernels::linear_layer;
@@ -73,7 +73,7 @@ impl RawResnetConfig {
     }
 }
 
-/// A convolution with batch norm, and with ReLU after it where there is to be one.
+/// A convolution with batch norm, and with ReLU after it where there is to be one. It has no bias.
 #[derive(Module, Debug)]
 pub(crate) struct Normed {
     conv: ImageConvolution,
@@ -90,7 +90,7 @@ impl Normed {
         relu: bool,
     ) -> Self {
         Self {
-            conv: ImageConvolution::new(init, "conv", channels, window, true),
+            conv: ImageConvolution::new(init, "conv", channels, window, false),
             norm: BatchNorm::new(init, "norm", channels[1], momentum),
             relu,
         }

@@ -43,6 +43,7 @@ impl TrainConfig {
             * match self.schedule {
                 Schedule::Constant => 1.0,
                 Schedule::Cosine => cosine(done, last),
+                Schedule::Cubic => last + (1.0 - last) * (1.0 - done).powi(3),
                 Schedule::Wsd => self.shape.at(self.left(step), last),
                 Schedule::Halving if self.share_before(step) < HALVE_AT => 1.0,
                 Schedule::Halving => 0.5,
@@ -84,6 +85,14 @@ mod tests {
         let config = config(Schedule::Cosine);
         near(config.lr_at(20), 2.0);
         near(config.lr_at(60), 2.0 * (0.1 + 0.9 * 0.5));
+        near(config.lr_at(100), 0.2);
+    }
+
+    #[test]
+    fn the_cubic_has_an_eighth_left_in_the_middle() {
+        let config = config(Schedule::Cubic);
+        near(config.lr_at(20), 2.0);
+        near(config.lr_at(60), 2.0 * (0.1 + 0.9 * 0.125));
         near(config.lr_at(100), 0.2);
     }
 

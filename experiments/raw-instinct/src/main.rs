@@ -12,8 +12,8 @@ use lab::{VerbEntry, prelude::*};
 fn main() -> ExitCode {
     let suite = lab::suite!("raw-instinct", "../suite.toml");
     let networks = lab::suite!("raw-instinct-networks", "../networks.toml");
-    let branches = lab::suite!("raw-instinct-branches", "../branches.toml");
+    let transformers = lab::suite!("raw-instinct-transformers", "../transformers.toml");
     let experts = lab::suite!("raw-instinct-experts", "../experts.toml");
     let verbs = [VerbEntry::of::<timing::Timing>()];
-    lab::main_with(Plugins::default(), &[suite, networks, branches, experts], &verbs)
+    lab::main_with(Plugins::default(), &[suite, experts, transformers, networks], &verbs)
 }
