@@ -10,11 +10,8 @@ use clap::{
 use files::read_regular;
 use lab::{Answer, JsonArgs, Session, Verb};
 use soccernet::{
-    Mode, Options, Source, Task, check_submission,
-    clock::LabelTime,
-    format::games,
-    metric::{spotting::Version, tolerance::Tolerances},
-    score,
+    Mode, Options, Source, Task, check_submission, classes::Version, clock::LabelTime,
+    format::games, score, tolerance::Tolerances,
 };
 
 /// Which task, which files, and what differs from the task's usual options.

@@ -1,9 +1,7 @@
 //! Options of the metrics.
 
 use crate::{
-    Error, Mode, Result, Source, Task,
-    clock::LabelTime,
-    metric::{spotting::Version, tolerance::Tolerances},
+    Error, Mode, Result, Source, Task, classes::Version, clock::LabelTime, tolerance::Tolerances,
 };
 
 /// How to score. The default is that of the task: [`Options::of`].

@@ -22,7 +22,8 @@ use soccernet::{
     classes::ACTIONS,
     clock::frame_of,
     format::spots::{Spot, Spots},
-    metric::{segmentation::segments, tolerance::Tolerances},
+    metric::segmentation::segments,
+    tolerance::Tolerances,
 };
 
 use super::{
