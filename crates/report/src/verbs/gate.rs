@@ -237,6 +237,8 @@ impl Values<'_> {
         };
         let mut methods = self.trained();
         let evaluated = self.methods(|row| row.metric == LATE_CHANGE && row.step == Some(0));
+        // The reference can be both.
+        methods.retain(|method| !evaluated.contains(method));
         methods.extend(evaluated);
         let changes: Option<Vec<_>> = methods.iter().map(change).collect();
         match changes.and_then(|all| all.into_iter().max_by(|a, b| a.0.total_cmp(&b.0))) {
