@@ -63,7 +63,7 @@ pub const CAMERAS: [&str; 13] = [
     "other",
 ];
 
-/// How a shot ends in the next one; each of them is a boundary.
+/// The kinds of transition between two shots; each of them is a boundary.
 pub const CHANGES: [&str; 3] = ["abrupt", "smooth", "logo"];
 
 /// The index of an action of SoccerNet-v2.

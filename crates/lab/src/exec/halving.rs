@@ -79,7 +79,7 @@ impl Group {
         Ok(self.best_first(last, left, store)?.and_then(|order| order.first().copied()))
     }
 
-    /// What a setting did on the highest rung that it was tried on; none if it failed there.
+    /// The value of a setting on the highest rung that it was tried on; none if it failed there.
     fn last_value(&self, option: usize, store: &Store) -> anyhow::Result<Option<f64>> {
         for rung in (0..self.halving.rungs as usize).rev() {
             if let Some(value) = self.options[option].value(rung, self, store)? {

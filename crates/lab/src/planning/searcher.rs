@@ -34,7 +34,7 @@ pub(crate) struct Base {
 pub(crate) enum Role {
     /// The network whose weights the candidates have, or the candidates where each is trained.
     Candidates,
-    /// What is found, trained alone.
+    /// The network that was found, trained alone.
     Found,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct Searcher<'a> {
     searches: Vec<Option<ArchitectureSearch>>,
     seeds: Vec<u64>,
     wanted: Vec<String>,
-    /// What was chosen, if the suite tunes.
+    /// The chosen settings, if the suite tunes.
     chosen: HashMap<(Base, Role), Chosen>,
 }
 
@@ -85,12 +85,12 @@ impl<'a> Searcher<'a> {
         Ok(Some(Self { reader, layers, tasks, searches, seeds, wanted, chosen }))
     }
 
-    /// What is searched of a method.
+    /// The search of a method.
     pub(crate) fn search(&self, base: Base) -> &ArchitectureSearch {
         self.searches[base.method].as_ref().expect("a base is of a method that is searched")
     }
 
-    /// What is searched, for each seed: the method of a task, its own run, the seed.
+    /// The searched methods, for each seed: the method of a task, its own run, the seed.
     ///
     /// # Errors
     /// If a value of the space is none that the method's settings can have, or the task has no such metric.
