@@ -50,7 +50,7 @@ pub struct AttentionConfig {
     pub positions: Positions,
     /// Whether the linear maps have biases.
     pub bias: bool,
-    /// What it has besides.
+    /// Further parts of attention.
     pub parts: AttentionParts,
     /// The epsilon of the norms within.
     pub epsilon: f64,

@@ -61,7 +61,7 @@ pub struct Bca {
     size: [usize; 2],
 }
 
-/// What was checked before.
+/// The message if an input is not what was checked before.
 const MOSAICS: &str =
     "expected mosaics: images of one channel with an even number of rows and columns";
 

@@ -24,7 +24,7 @@ use crate::{
     wrong,
 };
 
-/// What the head of a convolutional network sees.
+/// The pooling before the head of a convolutional network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ConvPool {
@@ -45,13 +45,13 @@ config! {
         pub side: usize = 3,
         /// Whether batch norm follows each convolution.
         pub norm: bool = false,
-        /// How much of the running mean and variance of batch norm stays with each step.
+        /// The share of the running mean and variance of batch norm that each step keeps.
         pub momentum: f64 = 0.9,
         /// Feed-forward blocks after the convolutions.
         pub blocks: usize = 0,
         /// The feed-forward network of blocks without a MoE layer.
         pub dense: Choice = Choice::of("ffn").with("hidden", 192),
-        /// What the head sees: `"mean"`, or `"none"` for an answer at each pixel.
+        /// The pooling before the head: `"mean"`, or `"none"` for an output at each pixel.
         pub pool: ConvPool = ConvPool::Mean,
     }
 }
@@ -69,7 +69,7 @@ pub struct ConvNet {
     pool: ConvPool,
 }
 
-/// What was checked before: an image.
+/// The message if an input is not what was checked before: an image.
 const IMAGES: &str = "a convolutional network is built for images";
 
 impl ConvNetConfig {
@@ -192,7 +192,7 @@ impl Backbone for ConvNet {
 }
 
 impl ConvNet {
-    /// What the head or the mean sees, `[B, pixels, width]`.
+    /// The input of the head or the mean, `[B, pixels, width]`.
     fn pixels(&self, pass: &mut Pass, input: Input) -> Tensor<3> {
         let Input::Image(pixels) = input else { panic!("{IMAGES}") };
         let mut x = channels_last(pixels);

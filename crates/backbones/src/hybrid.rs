@@ -32,7 +32,7 @@ use crate::{
     wrong,
 };
 
-/// What is between the streams of two widths.
+/// The map between the streams of two widths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stitch {
@@ -58,7 +58,7 @@ config! {
         /// The neural attentive circuit that the module is a part of, in the place of `module`; it has two
         /// layers less than there are slots.
         pub nac: Option<NacConfig> = None,
-        /// What is between the two: `"none"`, `"linear"` or `"norm-linear"`.
+        /// The map between the two: `"none"`, `"linear"` or `"norm-linear"`.
         pub stitch: Stitch = Stitch::NormLinear,
     }
 }
@@ -348,7 +348,7 @@ mod tests {
         }
     }
 
-    /// How many numbers have a gradient that is not all 0.
+    /// The number of elements whose gradient is not 0.
     fn gradients(hybrid: &Hybrid, grads: &GradientsParams) -> usize {
         struct Count<'a>(&'a GradientsParams, usize);
         impl ModuleVisitor for Count<'_> {

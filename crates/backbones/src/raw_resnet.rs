@@ -51,13 +51,13 @@ config! {
         pub form: ResnetForm = ResnetForm::Published,
         /// The width before the head.
         pub hidden: usize = 512,
-        /// How much of the running mean and variance of batch norm stays with each step.
+        /// The share of the running mean and variance of batch norm that each step keeps.
         pub momentum: f64 = 0.99,
     }
 }
 
 impl RawResnetConfig {
-    /// What does not fit a network of this name.
+    /// The errors of a network of this name.
     pub(crate) fn check(&self, name: &str, spec: &BackboneSpec) -> Result<(), ConfigError> {
         if self.width == 0 || self.hidden == 0 {
             return Err(wrong(name, "width and hidden must be at least 1"));
@@ -108,7 +108,7 @@ impl Normed {
     }
 }
 
-/// What the first block of a stage adds to its main path; the others add their input.
+/// The branch that the first block of a stage adds to its main path; the others add their input.
 #[derive(Module, Debug)]
 enum Skip {
     /// Its input through a convolution.
@@ -244,7 +244,7 @@ pub struct RawResnet {
     size: [usize; 2],
 }
 
-/// What was checked before: an image.
+/// The message if an input is not what was checked before: an image.
 const IMAGES: &str = "it is built for images";
 
 impl Backbone for RawResnet {

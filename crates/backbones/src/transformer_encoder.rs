@@ -47,7 +47,7 @@ config! {
         pub dense: Choice = Choice::of("ffn").with("hidden", 128),
         /// Where norms stand: `post-norm` or `pre-norm`.
         pub wiring: Wiring = Wiring::PostNorm,
-        /// How it knows the order of the tokens.
+        /// The encoding of the order of the tokens.
         pub positions: PositionKind = PositionKind::Learned,
         /// Whether the vectors of tokens are multiplied by the root of D.
         pub scale_embedding: bool = false,
@@ -57,7 +57,7 @@ config! {
         pub bias: bool = true,
         /// The chance that a number of a branch, or of the embedded tokens, is dropped in training.
         pub dropout: f64 = 0.1,
-        /// What norms add to a square before they divide.
+        /// The number that norms add to a square before they divide.
         pub epsilon: f64 = 1e-12,
         /// The map to the vocabulary; tied, its matrix is the table of tokens.
         pub head: HeadConfig = HeadConfig { tied: true, bias: true, ..HeadConfig::default() },
@@ -95,7 +95,7 @@ impl TransformerEncoderConfig {
     }
 }
 
-/// What stands before the head, (3).
+/// The map before the head, (3).
 #[derive(Module, Debug)]
 pub(crate) struct Transform {
     map: Linear,
@@ -124,7 +124,7 @@ pub struct TransformerEncoder {
     length: usize,
 }
 
-/// What was checked before: text.
+/// The message if an input is not what was checked before: text.
 const TEXT: &str = "a transformer-encoder is built for text";
 
 fn sizes(domain: Domain) -> Option<(usize, usize)> {

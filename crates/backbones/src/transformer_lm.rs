@@ -20,7 +20,7 @@
 //! head with a bias. Mixtral is `kv_heads`, `moe.layers = "all"`, SwiGLU experts and `top-k`; Ling has
 //! shared experts and `head = { norm = "column" }` besides.
 //!
-//! What other published models have beyond that, is in `parts` and `multipliers.rs`.
+//! Further parts of other published models are in `parts` and `multipliers.rs`.
 //!
 //! Differs from LLaMA: the dense network is GELU by default (`dense = { kind = "swiglu" }` is theirs).
 
@@ -72,7 +72,7 @@ config! {
         pub span: Option<usize> = None,
         /// Whether the linear maps of attention have biases.
         pub bias: bool = false,
-        /// What attention has besides, as published models have it.
+        /// Further parts of attention, as published models have them.
         #[serde(skip_serializing_if = "AttentionParts::are_default")]
         pub attention: AttentionParts = AttentionParts::default(),
         /// Constant factors on embedding, branches and scores.
@@ -466,7 +466,7 @@ mod tests {
         }
     }
 
-    /// What the network of the double residual answers with this residual rule.
+    /// The outputs of the network of the double residual with this residual rule.
     fn answers(residual: Choice, layers: Placement) -> Vec<f32> {
         let device = Device::flex();
         let network = double(&device, 3, residual, layers);

@@ -233,7 +233,7 @@ pub(crate) fn embedded(
     z + positions.val()
 }
 
-/// What the head sees of z_L, `[B, N, D]` to `[B, 1, D]`.
+/// The input of the head from z_L, `[B, N, D]` to `[B, 1, D]`.
 pub(crate) fn pooled(z: Tensor<3>, norm: &Norm, class: bool) -> Tensor<3> {
     let z = norm.forward(z);
     if class { z.narrow(1, 0, 1) } else { z.mean_dim(1) }

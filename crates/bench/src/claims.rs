@@ -143,7 +143,7 @@ fn sources(suites: &[Suite]) -> anyhow::Result<Vec<Source>> {
     Ok(all.into_iter().filter(has).collect())
 }
 
-/// What is in a folder, by name.
+/// The entries of a folder, by name.
 fn sorted(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
@@ -177,7 +177,7 @@ fn sections(sources: &[Source]) -> anyhow::Result<Vec<Section>> {
     Ok(sections)
 }
 
-/// How many claims have which verdict, in a sentence.
+/// The number of claims with each verdict, in a sentence.
 fn summary(sections: &[Section]) -> String {
     let tested: Vec<&Tested> = sections.iter().flat_map(|section| &section.tested).collect();
     let measured: Vec<&Tested> =
@@ -209,7 +209,7 @@ fn summary(sections: &[Section]) -> String {
     )
 }
 
-/// What became of a suite's claims.
+/// The verdicts on a suite's claims.
 fn section(source: &Source) -> anyhow::Result<Section> {
     let (paper, claims, wanted) = read(&source.settings)?;
     let csv = committed(Path::new(""), &source.name);

@@ -10,11 +10,8 @@ use clap::{
 use files::read_regular;
 use lab::{Answer, JsonArgs, Session, Verb};
 use soccernet::{
-    Mode, Options, Source, Task, check_submission,
-    clock::LabelTime,
-    format::games,
-    metric::{spotting::Version, tolerance::Tolerances},
-    score,
+    Mode, Options, Source, Task, check_submission, classes::Version, clock::LabelTime,
+    format::games, score, tolerance::Tolerances,
 };
 
 /// Which task, which files, and what differs from the task's usual options.
@@ -122,7 +119,7 @@ impl Score {
 }
 
 impl Score {
-    /// What is wrong with the files of a submission to a challenge whose truth is not published.
+    /// The errors in the files of a submission to a challenge whose truth is not published.
     fn checked(&self, task: Task, prediction: &Source) -> anyhow::Result<Answer> {
         let checked = check_submission(task, prediction)?;
         let text = match self.json.is_json() {

@@ -13,7 +13,7 @@ pub(crate) struct Paper {
     pub(crate) name: String,
     /// None for hypotheses of one's own.
     pub(crate) url: Option<String>,
-    /// How the results are made, if not by training the suite.
+    /// The command that makes the results, if they are not those of training the suite.
     pub(crate) command: Option<String>,
 }
 

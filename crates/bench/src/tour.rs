@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 const PAGE: &str = "docs/tour.md";
-/// What every link of a tour begins with, and what stands before its line number.
+/// The beginning of every link of a tour, and the text before its line number.
 const START: &str = "[`";
 const LINE: &str = "#L";
 

@@ -13,7 +13,7 @@ mod threads;
 
 use std::fmt::Debug;
 
-pub use sum::{Chunks, add_in_order, gathered_by_first, gathered_numbers};
+pub use sum::{Chunks, add_in_order, gathered_by_first, gathered_bytes_by_first, gathered_numbers};
 pub use threads::{Threads, threads};
 
 /// Messages between the ranks of one computation.

@@ -51,10 +51,19 @@ pub fn gathered_numbers(world: &dyn Communicator, label: &str, own: &[f32]) -> V
 
 /// The numbers of all ranks, in the order of ranks, at rank 0; nothing at the others.
 pub fn gathered_by_first(world: &dyn Communicator, label: &str, own: &[f32]) -> Vec<Vec<f32>> {
-    let mut to = vec![Vec::new(); world.size()];
-    to[0] = bytes_of(own);
-    let theirs = world.all_to_all(label, to);
+    let theirs = gathered_bytes_by_first(world, label, bytes_of(own));
     theirs.iter().map(|bytes| bytes.chunks_exact(4).map(number).collect()).collect()
+}
+
+/// The bytes of all ranks, in the order of ranks, at rank 0; empty messages at the others.
+pub fn gathered_bytes_by_first(
+    world: &dyn Communicator,
+    label: &str,
+    own: Vec<u8>,
+) -> Vec<Vec<u8>> {
+    let mut to = vec![Vec::new(); world.size()];
+    to[0] = own;
+    world.all_to_all(label, to)
 }
 
 fn bytes_of(numbers: &[f32]) -> Vec<u8> {

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
     use std::thread;
 
-    /// What each rank gives, in their order.
+    /// The results of all ranks, in their order.
     fn each<T: Send>(size: usize, work: impl Fn(Threads) -> T + Sync) -> Vec<thread::Result<T>> {
         thread::scope(|scope| {
             let work = &work;

@@ -1,4 +1,4 @@
-//! How much memory the values of a JSON text take, before they are made: brackets take a hundred times what they
+//! The memory that the values of a JSON text take, before they are made: brackets take a hundred times what they
 //! are in the text.
 
 /// A list with anything in it has room for four values, of 72 bytes each.

@@ -1,4 +1,4 @@
-//! What is being written, under names beside its place, and what is left of it where a process ends.
+//! Files that are being written, under names beside their place, and their removal when the process ends.
 
 use std::{
     collections::BTreeSet,
@@ -16,7 +16,7 @@ use std::{
 /// The temporary names under which this process is writing.
 static PARTS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
-/// How often a folder is removed into which another thread may write.
+/// The number of attempts to remove a folder into which another thread may write.
 const TRIES: usize = 10;
 
 fn parts() -> MutexGuard<'static, BTreeSet<PathBuf>> {

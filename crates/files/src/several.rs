@@ -11,7 +11,7 @@ use std::{
 
 use crate::atomic::{folder_of, replace, sync_folder};
 
-/// How many files are written at a time. Each waits for the disk, which syncs several about as fast as one.
+/// The number of files that are written at a time. Each waits for the disk, which syncs several about as fast as one.
 const WRITERS: usize = 16;
 
 /// Writes files as `write_atomic` does each of them, several at a time, and syncs each folder once.

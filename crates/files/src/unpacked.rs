@@ -1,4 +1,4 @@
-//! How much is read from compressed files.
+//! Limits on the size of compressed files.
 
 /// The most bytes that are read from any of them: 4 GiB.
 const MOST: u64 = 4 << 30;

@@ -28,7 +28,7 @@ const LAYOUTS: [[&str; 2]; 2] = [
     [WHOLE, "model.safetensors.index.json"],
     ["pytorch_model.bin", "pytorch_model.bin.index.json"],
 ];
-/// How files of `torch.save` end.
+/// The file extensions of `torch.save`.
 const PICKLED: [&str; 3] = ["bin", "pt", "pth"];
 
 /// The files of a checkpoint, checked. Tensors are read one by one.

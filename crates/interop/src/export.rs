@@ -22,7 +22,7 @@ use crate::{
     view::copy,
 };
 
-/// What a checkpoint was like besides its numbers: enough to write one of the same form.
+/// The properties of a checkpoint besides its numbers: enough to write one of the same form.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckpointForm {
@@ -196,7 +196,7 @@ fn write_file(
     Ok(file.flush()?)
 }
 
-/// What a header says beside its tensors: that maps are as in PyTorch.
+/// The metadata of a header besides its tensors: maps are as in PyTorch.
 fn about() -> HashMap<String, String> {
     [("format".to_string(), "pt".to_string())].into()
 }

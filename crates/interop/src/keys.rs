@@ -45,7 +45,7 @@ const MOST: usize = 1 << 24;
 #[derive(Debug)]
 pub struct Keys<'a> {
     config: &'a Map<String, Value>,
-    /// What errors begin with.
+    /// The beginning of errors.
     place: String,
     used: BTreeSet<String>,
 }

@@ -54,7 +54,7 @@ pub fn load<M: Module>(
     }
 }
 
-/// What is said of tensors that no network uses.
+/// Warnings about tensors that no network uses.
 fn unused(rules: &Rules, checkpoint: &CheckpointFiles) -> Vec<String> {
     let there: Vec<_> =
         rules.unused.iter().filter(|name| checkpoint.tensor(name).is_some()).collect();

@@ -17,7 +17,7 @@ pub(crate) fn nearest<'a>(
     near.into_iter().take(most).map(|(_, known)| known).collect()
 }
 
-/// What an error says of the names that are nearest to one; nothing if none is near.
+/// The part of an error that lists the names nearest to one; empty if none is near.
 pub(crate) fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     match nearest(name, known, 2).as_slice() {
         [] => String::new(),

@@ -128,7 +128,7 @@ fn stored(entry: Value) -> anyhow::Result<Stored> {
 mod tests {
     use super::*;
 
-    /// What is said about a file with this header and as many bytes of numbers.
+    /// The error for a file with this header and this number of bytes of numbers.
     fn said(header: &str, numbers: usize) -> String {
         let length = (header.len() as u64).to_le_bytes();
         of(&[&length[..], header.as_bytes(), &vec![0; numbers]].concat())

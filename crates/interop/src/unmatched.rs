@@ -1,4 +1,4 @@
-//! What another network than that of a checkpoint leaves of it, and what it has beside it.
+//! Tensors of a checkpoint that a different network does not use, and parameters that it has in addition.
 
 use std::collections::BTreeSet;
 

@@ -13,7 +13,7 @@ use burn::backend::{
     tensor::FloatTensor,
 };
 
-/// What an operation keeps of its forward pass.
+/// The values that an operation keeps of its forward pass.
 pub(crate) trait SavedForBackward<B: Backend>: Clone + Debug + Send + 'static {
     /// The gradient of the input, from that of the output.
     fn gradient(self, dy: FloatTensor<B>) -> FloatTensor<B>;

@@ -70,7 +70,7 @@ pub fn linear<const D: usize>(
     }
 }
 
-/// What a layer makes of `[.., D]`, as [`Linear::forward`], by [`matmul`].
+/// The output of a linear layer for `[.., D]`, as [`Linear::forward`], by [`matmul`].
 ///
 /// # Panics
 /// If the widths differ.

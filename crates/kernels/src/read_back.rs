@@ -15,8 +15,8 @@ pub fn read_back<const D: usize, K: Basic>(x: Tensor<D, K>) -> TensorData {
     x.into_data()
 }
 
-/// What `work` returns, and how often it read a tensor back on this thread. On Flex, whose tensors are in
-/// the host's memory, a read-back waits for nothing, and is counted all the same.
+/// The result of `work`, and the number of times that it read a tensor back on this thread. On Flex, whose
+/// tensors are in the host's memory, a read-back waits for nothing, and is counted nevertheless.
 pub fn read_backs_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = COUNT.get();
     let result = work();

@@ -7,7 +7,7 @@
 //! row(y, x) = [image(y s + i - top, x s + j - left, all channels) for i, j of the window]
 //! ```
 //!
-//! What lies outside of the image is 0. The gradient of a pixel is the sum over its copies, window by
+//! Pixels outside of the image are 0. The gradient of a pixel is the sum over its copies, window by
 //! window.
 
 use burn::{

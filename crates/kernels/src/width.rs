@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 /// A set of vector instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Width {
-    /// What every processor of the architecture has.
+    /// The width that every processor of the architecture has.
     Narrow,
     /// AVX2 with fused multiply-add: 8 numbers in a register.
     Middle,
@@ -66,7 +66,7 @@ pub(crate) mod testing {
         widest.min(ALL[LIMIT.load(Ordering::Relaxed) as usize])
     }
 
-    /// What `f` gives at each width up to the widest of this processor. The limit holds for all threads, so
+    /// The results of `f` at each width up to the widest of this processor. The limit holds for all threads, so
     /// that kernels may be parallel; one caller at a time.
     pub(crate) fn at_each_width<T>(mut f: impl FnMut() -> T) -> Vec<T> {
         static ONE: Mutex<()> = Mutex::new(());

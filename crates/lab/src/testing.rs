@@ -22,10 +22,15 @@ pub(crate) fn plan(text: &str) -> anyhow::Result<SuitePlan> {
 
 /// Those that are wanted.
 pub(crate) fn plan_some(text: &str, wanted: &Selection) -> anyhow::Result<SuitePlan> {
+    let source = source(text)?.at_tier(&wanted.tier)?;
+    source.plan(&Plugins::default(), &DataDir::default(), wanted)
+}
+
+/// A suite called `s`, from the file `s.toml`.
+pub(crate) fn source(text: &str) -> anyhow::Result<Source> {
     let text: &'static str = text.to_string().leak();
     let suite = Suite { name: "s", file: "../s.toml", text, program: Program::NONE };
-    let source = Source::find("s", &[suite])?.at_tier(&wanted.tier)?;
-    source.plan(&Plugins::default(), &DataDir::default(), wanted)
+    Source::find("s", &[suite])
 }
 
 /// The first run of a suite as it begins.

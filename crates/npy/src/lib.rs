@@ -9,7 +9,7 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 /// An array as it stands in a file, in C order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Raw<'a> {
-    /// How a number stands there, `<u2` say.
+    /// The type of a number in the file, `<u2` for example.
     pub kind: String,
     /// Sizes, the slowest first.
     pub shape: Vec<usize>,
@@ -95,7 +95,7 @@ pub fn write_u16(shape: &[usize], numbers: &[u16]) -> Vec<u8> {
     bytes
 }
 
-/// What a file of format 1 begins with; the numbers follow.
+/// The first bytes of a file of format 1; the numbers follow.
 pub fn start(kind: &str, shape: &[usize]) -> Vec<u8> {
     let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
     let sizes = if shape.len() == 1 { sizes.trim_end() } else { sizes.trim_end_matches(", ") };
@@ -113,7 +113,7 @@ pub fn start(kind: &str, shape: &[usize]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// What `numpy.save` writes for `numpy.array([[1, 65535]], "<u2")`.
+    /// The file that `numpy.save` writes for `numpy.array([[1, 65535]], "<u2")`.
     fn pair() -> Vec<u8> {
         let header = "{'descr': '<u2', 'fortran_order': False, 'shape': (1, 2), }";
         let start = [MAGIC, &[1, 0, 0x76, 0]].concat();

@@ -28,7 +28,7 @@ use rand::RngExt;
 use rand_distr::{Distribution, Normal};
 
 config! {
-    /// How the experts begin.
+    /// The initial weights of the experts.
     pub struct UpcycleConfig {
         /// The share of each expert's hidden units that begins anew.
         pub reinitialise: f64 = 0.0,
@@ -36,7 +36,7 @@ config! {
         pub groups: usize = 1,
         /// Whether the output is scaled so that the first forward pass is that of the dense network.
         pub equal: bool = true,
-        /// What the first weights of the routers' gates are multiplied by.
+        /// The factor of the first weights of the routers' gates.
         pub gates: f64 = 1.0,
     }
 }

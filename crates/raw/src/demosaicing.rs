@@ -16,7 +16,7 @@ use demosaic::{Algorithm, CfaPattern, demosaic};
 
 use crate::{Cfa, Colour};
 
-/// How the lacking colours are interpolated.
+/// The interpolation of missing colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// Means of neighbours.

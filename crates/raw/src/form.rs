@@ -12,7 +12,7 @@
 
 use crate::{Colour, Mosaic};
 
-/// What networks are given of a mosaic.
+/// The form in which networks get a mosaic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// The mosaic.

@@ -49,15 +49,15 @@ pub fn quantise(code: f32) -> u8 {
     (255.0 * code.clamp(0.0, 1.0)).round() as u8
 }
 
-/// What the conversion depends on beside the mosaic.
+/// The settings of the conversion besides the mosaic.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Isp {
-    /// What a white object gives of red, green and blue: DNG's AsShotNeutral.
+    /// The response to a white object in red, green and blue: DNG's AsShotNeutral.
     pub neutral: [f32; 3],
     /// From XYZ (D65) to the camera's colours, row by row: DNG's ColorMatrix. None leaves the colours as
     /// the camera has them.
     pub matrix: Option<[f32; 9]>,
-    /// How lacking colours are interpolated.
+    /// The interpolation of missing colours.
     pub method: Method,
     /// The curve from light to code.
     pub gamma: Gamma,

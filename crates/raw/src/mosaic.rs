@@ -2,7 +2,7 @@
 
 use crate::{Cfa, Error, Result};
 
-/// What a sensor gives.
+/// The values of a sensor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mosaic {
     /// Columns.

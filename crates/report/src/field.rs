@@ -6,10 +6,10 @@ use std::borrow::Cow;
 
 use crate::visible::is_hidden;
 
-/// What a formula begins with, in a spreadsheet of any language.
+/// The characters that begin a formula, in a spreadsheet of any language.
 const FORMULA: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
 
-/// What begins an escape.
+/// The beginning of an escape.
 const ESCAPE: &str = "\\u{";
 
 /// A text as it stands in a file.

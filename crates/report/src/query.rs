@@ -60,7 +60,7 @@ impl Query {
         }
     }
 
-    /// Why nothing of some settings is judged: of no metric that they have is it known that it measures quality,
+    /// The reason why nothing of some settings is judged: none of their metrics is known to measure quality,
     /// or none has a number that statistics take. None if something is.
     pub fn unjudged(&self, settings: &[Setting]) -> Option<String> {
         if settings.iter().any(|setting| !self.metrics(setting).is_empty()) {

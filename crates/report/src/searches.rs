@@ -64,7 +64,7 @@ pub(crate) fn searches_of(setting: &Setting, query: &Query) -> Option<Table> {
     Some(table)
 }
 
-/// What the measures are.
+/// The explanation of the measures.
 const NOTE: &str = "Measures of searches, mean ± half-width of the 95 % t interval (number of seeds). \
                     evaluations: members that were evaluated; best_...: the best of them; rank_spearman: rank \
                     correlation of random members as candidates and trained alone; rank_gap, rank_mae: the mean \

@@ -30,7 +30,7 @@ pub struct Setting<'a> {
     places: HashMap<&'a str, usize>,
     /// The metrics with the splits on which they were measured, numbered.
     measured: HashMap<&'a str, HashMap<&'a str, usize>>,
-    /// How many there are.
+    /// The number of settings.
     count: usize,
     /// By the number of metric and split, and the place of the method.
     scores: HashMap<(usize, usize), Scores>,

@@ -32,7 +32,7 @@ config! {
         pub nulls: usize = 8,
         /// Coefficient of the balance loss, alpha.
         pub balance: f64 = 0.001,
-        /// Whose balance loss.
+        /// The variant of the balance loss.
         pub faithful: Faithful = Faithful::Paper,
     }
 }

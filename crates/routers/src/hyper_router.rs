@@ -34,7 +34,7 @@ config! {
         pub k: usize = 2,
         /// Experts for each unit at its start; in between it grows evenly.
         pub k_first: usize = 2,
-        /// Whose fixed network.
+        /// The variant of the fixed network.
         pub faithful: Faithful = Faithful::Paper,
     }
 }

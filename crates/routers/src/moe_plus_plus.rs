@@ -41,7 +41,7 @@ config! {
         pub tau: f64 = 0.75,
         /// Coefficient of the balance loss, beta.
         pub balance: f64 = 0.01,
-        /// Whose weights.
+        /// The variant of the weights.
         pub faithful: Faithful = Faithful::Paper,
     }
 }

@@ -36,7 +36,7 @@ config! {
         pub balance_of: Balance = Balance::FirstOfSequence,
         /// Coefficient of the router z-loss, of the cosines.
         pub z: f64 = 0.0,
-        /// Whose formulas.
+        /// The variant of the formulas.
         pub faithful: Faithful = Faithful::Paper,
     }
 }

@@ -1,4 +1,4 @@
-//! What the tests of the routers share.
+//! Helpers that the tests of the routers share.
 
 use burn::{module::Param, prelude::*};
 use moe::{Pass, Plan, Router};

@@ -41,7 +41,7 @@ config! {
         pub z: f64 = 0.0,
         /// Whether the weights are divided by their sum.
         pub renormalise: bool = false,
-        /// Whose formulas.
+        /// The variant of the formulas.
         pub faithful: Faithful = Faithful::Paper,
     }
 }

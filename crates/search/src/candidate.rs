@@ -9,11 +9,11 @@ use crate::Member;
 /// A member whose value is known.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Candidate {
-    /// What it is.
+    /// The member.
     pub member: Member,
-    /// What it is worth, lower is better; none if it could not be found out (a training that diverged).
+    /// Its value, lower is better; none if it could not be determined (a training that diverged).
     pub value: Option<f64>,
-    /// What it costs, if something is limited.
+    /// Its cost, if there is a limit.
     pub cost: Option<f64>,
 }
 
@@ -25,7 +25,7 @@ impl Candidate {
     }
 }
 
-/// What a search found.
+/// The result of a search.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Found {
     /// All candidates, in the order in which they were evaluated; at least one.

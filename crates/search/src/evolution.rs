@@ -84,7 +84,7 @@ impl Evolution {
         Ok(())
     }
 
-    /// How many members are evaluated, at most.
+    /// The largest number of members that are evaluated.
     pub fn evaluations(&self) -> usize {
         self.population + self.iterations * (self.mutations + self.crossovers)
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What may be chosen under one name: one of several values, or a list of such choices.
+/// The choices under one name: one of several values, or a list of such choices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Gene {
@@ -17,13 +17,13 @@ pub enum Gene {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListGene {
-    /// What each element may be.
+    /// The values of each element.
     pub each: Vec<Value>,
-    /// How many there are.
+    /// The number of elements.
     pub length: Length,
 }
 
-/// How many elements a list has.
+/// The length of a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Length {

@@ -2,7 +2,7 @@
 //! as it is known. The first line says of which search. The last member of each line, `check`, is the
 //! beginning of the SHA-256 of the bytes of the line before it.
 //!
-//! What a kill or a power cut takes away at the end is dropped when the file is opened again, and found out
+//! An incomplete end, left by a kill or a power cut, is dropped when the file is opened again, and computed
 //! again. Values are on the disk before the search goes on from them. One process at a time has a history;
 //! others wait for it. A file that is no history keeps every byte: links are not followed, and nothing is cut
 //! off below a first line that is not that of a search.
@@ -171,7 +171,7 @@ impl History {
     }
 }
 
-/// How often a process that waits looks again.
+/// The time between two attempts of a process that waits.
 const WAIT: Duration = Duration::from_millis(100);
 /// The most bytes of a history: a million lines of 1 KiB.
 const MOST: u64 = 1 << 30;
@@ -255,7 +255,7 @@ fn begins(found: &[u8], line: &[u8]) -> bool {
     found.len() <= line.len() && line.starts_with(&found[..written])
 }
 
-/// What is before and after the digits at the end of a line.
+/// The text before and behind the digits at the end of a line.
 const CHECK: [&str; 2] = [",\"check\":\"", "\"}"];
 
 /// A line of the file: an object, which is not empty, with its check.

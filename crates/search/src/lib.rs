@@ -28,10 +28,10 @@ pub use trials::{Limit, Search};
 
 use std::{io, path::PathBuf};
 
-/// Why a closure gave no number.
+/// The reason why a closure gave no number.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a search did not end.
+/// An error that ends a search.
 #[derive(Debug, thiserror::Error)]
 pub enum SearchError {
     /// The space makes no sense.
@@ -49,7 +49,7 @@ pub enum SearchError {
          is {least}, of {member}"
     )]
     NoMember {
-        /// What is limited.
+        /// The limited quantity.
         what: String,
         /// The limit.
         at_most: f64,
@@ -65,7 +65,7 @@ pub enum SearchError {
     OtherHistory {
         /// The file.
         path: PathBuf,
-        /// What differs.
+        /// The part that differs.
         what: String,
     },
     /// A line of the history cannot be read.
@@ -92,7 +92,7 @@ pub enum SearchError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
     /// A member has no cost or no value.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 pub struct Member(pub Map<String, Value>);
 
 impl Member {
-    /// What is chosen under a name.
+    /// The value under a name.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
@@ -21,7 +21,7 @@ impl Member {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// What two members share if and only if they are the same.
+    /// A text that is equal for two members if and only if they are the same.
     pub(crate) fn key(&self) -> String {
         self.to_string()
     }

@@ -174,7 +174,7 @@ impl Space {
         Ok(())
     }
 
-    /// How deep choices lie in lists.
+    /// The depth of lists of choices.
     fn depth(&self, gene: &Gene) -> usize {
         let of = |name: &str| self.genes.iter().find(|(known, _)| known == name);
         match gene {

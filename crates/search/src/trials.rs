@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 
 use crate::{BoxError, Candidate, Found, History, Member, SearchError, Space};
 
-/// How often something is drawn until it is new and keeps the limit.
+/// The number of draws until one is new and keeps the limit.
 pub(crate) const TRIES: usize = 1000;
 
-/// What a member may cost.
+/// A limit on the cost of members.
 pub struct Limit<'a> {
-    /// What is limited: `flops_per_token`, `latency`.
+    /// The limited quantity: `flops_per_token`, `latency`.
     pub what: String,
     /// The most that it may be.
     pub at_most: f64,
-    /// What a member costs.
+    /// The cost of a member.
     pub cost: &'a mut dyn FnMut(&Member) -> Result<f64, BoxError>,
 }
 
@@ -26,12 +26,12 @@ pub struct Search<'a> {
     pub space: &'a Space,
     /// The seed of everything that is drawn.
     pub seed: u64,
-    /// What a member may cost, if something is limited.
+    /// The limit on the cost of members, if there is one.
     pub limit: Option<Limit<'a>>,
-    /// What members are worth, lower is better; none for one of which it cannot be found out.
+    /// The values of members, lower is better; none for one whose value cannot be determined.
     #[expect(clippy::type_complexity, reason = "documented above")]
     pub evaluate: &'a mut dyn FnMut(&[Member]) -> Result<Vec<Option<f64>>, BoxError>,
-    /// How many members are evaluated in one call, at most; it changes no result.
+    /// The largest number of members that are evaluated in one call; it changes no result.
     pub at_once: usize,
     /// The costs and values that are known already, to which new ones are added.
     pub history: History,
@@ -40,8 +40,8 @@ pub struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// What the history of a search is headed with. `settings` are those of its evolution, or how many it
-    /// draws; `of` is whatever else its values depend on.
+    /// The first line of the history of a search. `settings` are those of its evolution, or the number of its
+    /// draws; `of` is everything else that its values depend on.
     pub fn about(
         space: &Space,
         seed: u64,

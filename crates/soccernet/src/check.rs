@@ -20,7 +20,7 @@ use crate::{
     source::base,
 };
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Checked {
     /// Files that are what their names say.

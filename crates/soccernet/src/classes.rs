@@ -24,6 +24,28 @@ pub const ACTIONS: [&str; 17] = [
 /// The three actions of SoccerNet-v1.
 pub const ACTIONS_V1: [&str; 3] = ["card", "subs", "soccer"];
 
+/// The version of the labels of actions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    /// Three actions, `Labels.json`, no visibility.
+    V1,
+    /// Seventeen actions, `Labels-v2.json`.
+    #[default]
+    V2,
+}
+
+impl Version {
+    /// The classes of the version.
+    pub fn classes(self) -> &'static [&'static str] {
+        if self == Self::V1 { &ACTIONS_V1 } else { &ACTIONS }
+    }
+
+    /// The file of labels in a game's folder.
+    pub(crate) fn file(self) -> &'static str {
+        if self == Self::V1 { "Labels.json" } else { "Labels-v2.json" }
+    }
+}
+
 /// The 13 kinds of camera.
 pub const CAMERAS: [&str; 13] = [
     "Main camera center",
@@ -41,7 +63,7 @@ pub const CAMERAS: [&str; 13] = [
     "other",
 ];
 
-/// How a shot ends in the next one; each of them is a boundary.
+/// The kinds of transition between two shots; each of them is a boundary.
 pub const CHANGES: [&str; 3] = ["abrupt", "smooth", "logo"];
 
 /// The index of an action of SoccerNet-v2.

@@ -50,7 +50,7 @@ fn sum(a: &[f32], b: &[f32], of: impl Fn(f64) -> f64) -> f64 {
     a.iter().zip(b).map(|(a, b)| of(f64::from(*a) - f64::from(*b))).sum()
 }
 
-/// How many numbers of each row are in each bin.
+/// The number of values of each row in each bin.
 fn histograms(rows: &[&[f32]]) -> Vec<Vec<f32>> {
     let all = || rows.iter().copied().flatten().copied();
     let [low, high] =

@@ -11,7 +11,7 @@ pub struct Error {
     pub file: String,
     /// The place in the file, empty if the fault is the file's as a whole.
     pub entry: String,
-    /// What is there and what was expected.
+    /// The value that was found and the one that was expected.
     pub problem: String,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 
-/// How to treat input that the official evaluators accept and should not.
+/// The treatment of input that the official evaluators accept and should not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// Give the official number, and say what it rests on.
@@ -34,7 +34,7 @@ impl Mode {
 /// Collects oddities (official) or stops at the first one (strict).
 #[derive(Clone, Debug, Default)]
 pub struct Judge {
-    /// What happens to an oddity.
+    /// The treatment of such input.
     pub mode: Mode,
     notes: Vec<Error>,
 }
@@ -68,7 +68,7 @@ impl Judge {
         Ok(())
     }
 
-    /// What was noted, in order.
+    /// The notes so far, in order.
     pub fn notes(&self) -> &[Error] {
         &self.notes
     }

@@ -20,6 +20,7 @@ pub mod pitch;
 mod score;
 mod source;
 mod task;
+pub mod tolerance;
 pub mod tracking;
 mod zip;
 

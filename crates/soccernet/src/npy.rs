@@ -13,7 +13,7 @@ pub struct Array {
     pub data: Vec<f64>,
 }
 
-/// How a number stands in the file, little-endian.
+/// The type of a number in the file, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NumberKind {
     /// `<f2`, half precision.
@@ -138,7 +138,7 @@ pub fn features(bytes: &[u8], file: &str) -> Result<(usize, usize, Vec<f32>)> {
 mod tests {
     use super::*;
 
-    /// What `numpy.save` writes for `numpy.array([[1.5, -2.0]], "<f2")`.
+    /// The file that `numpy.save` writes for `numpy.array([[1.5, -2.0]], "<f2")`.
     fn half() -> Vec<u8> {
         let header = "{'descr': '<f2', 'fortran_order': False, 'shape': (1, 2), }";
         let start = [b"\x93NUMPY", &[1, 0, 0x76, 0][..]].concat();

@@ -1,15 +1,13 @@
 //! Options of the metrics.
 
 use crate::{
-    Error, Mode, Result, Source, Task,
-    clock::LabelTime,
-    metric::{spotting::Version, tolerance::Tolerances},
+    Error, Mode, Result, Source, Task, classes::Version, clock::LabelTime, tolerance::Tolerances,
 };
 
-/// How to score. The default is that of the task: [`Options::of`].
+/// Options of scoring. The defaults depend on the task: [`Options::of`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// What happens to input that the official evaluator accepts and should not.
+    /// The treatment of input that the official evaluator accepts and should not.
     pub mode: Mode,
     /// Of spotting and grounding.
     pub tolerances: Tolerances,

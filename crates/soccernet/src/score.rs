@@ -19,7 +19,7 @@ use crate::{
     tracking::{self, Tracking},
 };
 
-/// What was measured.
+/// The measures of a task.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Measured {
@@ -50,7 +50,7 @@ pub struct Score {
     pub mode: &'static str,
     /// The measures.
     pub result: Measured,
-    /// What the official evaluator accepts and should not.
+    /// Notes on input that the official evaluator accepts and should not.
     pub notes: Vec<String>,
 }
 

@@ -1,6 +1,6 @@
 //! The tasks by their names.
 
-/// What is scored.
+/// A task that can be scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
     /// Action spotting, loose unless said otherwise.

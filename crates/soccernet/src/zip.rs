@@ -99,7 +99,7 @@ fn check_json(bytes: &[u8], packed: u64) -> Problem<()> {
     }
 }
 
-/// What is wrong with an archive or a file of it.
+/// The error of an archive or a file in it, in words.
 fn problem(err: ZipError) -> String {
     match err {
         ZipError::InvalidArchive(why) => format!("damaged or incomplete zip archive: {why}"),

@@ -11,8 +11,8 @@ use near::{assert_near, at};
 use serde_json::{Value, json};
 use soccernet::{
     Mode, Task,
-    metric::tolerance::Tolerances,
     npy::{self, Array},
+    tolerance::Tolerances,
 };
 
 const GAME: &str = "l/s/g";

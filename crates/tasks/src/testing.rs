@@ -6,7 +6,7 @@ use moe::Choice;
 
 use crate::{DataDigest, DataDir, Task};
 
-/// What a task was made from, file by file.
+/// The data that a task was made from, file by file.
 pub(crate) fn digest(folder: &Path, task: &Choice) -> DataDigest {
     let build = crate::all().get(&task.kind).unwrap().build;
     build(task, &DataDir::new(Some(folder.into()))).unwrap().data

@@ -2,7 +2,7 @@
 
 use crate::{Score, Split};
 
-/// How an answer is searched for, token by token.
+/// The search for an answer, token by token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Writing {
     /// Answers that are followed at once; 1 takes the likeliest token at each step.
@@ -20,10 +20,10 @@ pub struct Writing {
 /// A task whose answers are sentences that a network writes, token by token:
 /// [`Task::as_translation`](crate::Task::as_translation).
 pub trait TranslationTask {
-    /// How many sentences of a split an evaluation translates, from the first one on.
+    /// The number of sentences of a split that an evaluation translates, from the first one on.
     fn sentences(&self, split: Split) -> usize;
 
-    /// How many translations are timed for the latency on a split; 0 if it is not measured.
+    /// The number of translations that are timed for the latency on a split; 0 if it is not measured.
     fn latency_runs(&self, _split: Split) -> usize {
         0
     }
@@ -37,7 +37,7 @@ pub trait TranslationTask {
     /// If it is empty, longer than a source may be, or has what no token stands for.
     fn read(&self, sentence: &str) -> Result<Vec<i32>, String>;
 
-    /// How answers are searched for.
+    /// The settings of the search for answers.
     fn writing(&self) -> Writing;
 
     /// The text of an answer.
@@ -46,7 +46,7 @@ pub trait TranslationTask {
     /// Adds what translations of the first sentences of a split are worth to a score.
     fn score(&self, split: Split, translations: &[String], score: &mut Score);
 
-    /// How the scores are counted, as sacreBLEU writes it.
+    /// The settings of the scores, as sacreBLEU writes them.
     fn signatures(&self) -> Vec<String>;
 
     /// Real tokens of a training example, sources and targets, on average.

@@ -181,7 +181,7 @@ impl Checkpoint {
         })
     }
 
-    /// What comes before the records, of these lengths.
+    /// The bytes before the records, of these lengths.
     fn header(&self, [model, optimizer]: [usize; 2], rest: &[Vec<u8>]) -> io::Result<Vec<u8>> {
         let header = Header {
             checkpoint: self.clone(),
@@ -266,7 +266,7 @@ pub fn record_digest<M: Module>(model: &M, path: &Path) -> io::Result<Vec<u8>> {
     Ok(hashed.hash.finalize().to_vec())
 }
 
-/// What is hashed while it is written.
+/// A writer that hashes its bytes.
 struct Hashed<W> {
     to: W,
     hash: Sha256,

@@ -28,10 +28,10 @@ pub struct Evaluation {
     pub layer_metrics: Vec<(String, f64)>,
     /// The report of each MoE layer over the whole split.
     pub layers: Vec<LayerReport>,
-    /// What it scored on each example, in their order; of the test split of a classification
+    /// The scores of each example, in their order; of the test split of a classification
     /// alone.
     pub examples: Vec<ExampleScore>,
-    /// How fast it wrote translations, if it did.
+    /// The speed of writing translations, if there are any.
     pub writing: Option<WritingSpeed>,
     /// Floating-point operations of one token, forward.
     pub flops_per_token: f64,

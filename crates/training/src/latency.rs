@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-/// How often something is timed.
+/// The number of repetitions of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     /// Runs before, which are not timed.

@@ -59,7 +59,7 @@ fn begin_here(
     })
 }
 
-/// What the others are to do.
+/// A command of rank 0 to the others.
 #[derive(Clone, Copy)]
 enum Command {
     Step {

@@ -135,7 +135,7 @@ pub(crate) struct Replica {
     split: Option<SplitExperts>,
     /// States of parts that are not trained.
     still: Still,
-    /// What its layers keep of the windows before. Workers keep nothing, nor does a network whose
+    /// The segment memory of the layers. Workers have none, nor does a network whose
     /// steps are looked at before they are made.
     memory: SegmentMemory,
 }

@@ -4,14 +4,14 @@ use burn::prelude::*;
 use moe::Pass;
 use tasks::{Batch, Task};
 
-/// What training minimises in the place of the task's loss. The layers' own losses are added to it.
+/// A loss that replaces the task's loss. The layers' own losses are added to it.
 pub trait Objective: Sync {
     /// The value for a batch of the task, of which the network gave `output`, `[B, T, outputs]`, at the
     /// task's loss `loss`.
     fn value(&self, step: Answered) -> Value;
 }
 
-/// What a network answered to a batch.
+/// The outputs of a network for a batch.
 pub struct Answered<'a> {
     /// The task.
     pub task: &'a dyn Task,
@@ -27,7 +27,7 @@ pub struct Answered<'a> {
 
 /// The value of an objective.
 pub struct Value {
-    /// What is minimised.
+    /// The loss to minimise.
     pub loss: Tensor<1>,
     /// Floating-point operations that it took besides the network's.
     pub flops: f64,

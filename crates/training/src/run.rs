@@ -1,4 +1,4 @@
-//! What a training run is given: task, settings, folder, and an observer.
+//! The inputs of a training run: task, settings, folder, and an observer.
 
 use std::{io, path::Path};
 
@@ -23,7 +23,7 @@ pub struct Run<'a> {
     /// Whether the test split is evaluated, once, at the end. A run that serves to choose a setting
     /// must not use it.
     pub test: bool,
-    /// What is minimised in the place of the task's loss, if it is another value.
+    /// The loss that replaces the task's loss, if any.
     pub objective: Option<&'a dyn Objective>,
     /// A tracer of the time that each part of a step takes; it changes nothing in the run.
     pub tracer: Option<&'a StepTracer>,

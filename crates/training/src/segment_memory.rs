@@ -54,7 +54,7 @@ impl SegmentMemory {
         output
     }
 
-    /// What a checkpoint needs, part by part: layers, and the three sides that the inputs of each have,
+    /// The contents of a checkpoint, part by part: layers, and the three sides that the inputs of each have,
     /// then those, all in little endian.
     pub(crate) fn bytes(&self) -> Vec<Vec<u8>> {
         let part = |cache: &Cache| {

@@ -27,7 +27,7 @@ pub struct StepRow {
     pub value: f64,
 }
 
-/// What a checkpoint knows of the log: what was in it when the checkpoint was written.
+/// The state of the log when a checkpoint was written.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LogMark {
     /// Rows, without the header.

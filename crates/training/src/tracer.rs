@@ -4,8 +4,8 @@
 //! The idea is that of XPUTimer, which follows the steps of a training on many machines with little
 //! memory: Ling team. *Every FLOP Counts*. 2025. <https://arxiv.org/abs/2503.05139>.
 //!
-//! What differs: it watches the parts of the loop, not the calls and kernels below them, and hangs are
-//! not its business. On a device that computes while the processor goes on, time shows where the
+//! Differs: it watches the parts of the loop, not the calls and kernels below them, and does not look for
+//! hangs. On a device that computes while the processor goes on, time shows where the
 //! processor waits.
 
 use std::{
@@ -140,7 +140,7 @@ impl StepTracer {
             .collect()
     }
 
-    /// What watching took of the time that was seen, as a share: the price of a span, measured now,
+    /// The cost of watching as a share of the measured time: the price of a span, measured now,
     /// times the number of visits.
     pub fn overhead(&self) -> f64 {
         const TRIES: u32 = 10_000;

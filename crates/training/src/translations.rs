@@ -15,12 +15,12 @@ use crate::Timing;
 /// Sentences at once, as many as an evaluation shows examples.
 const BATCH: usize = 64;
 
-/// How fast a network wrote.
+/// The speed at which a network wrote.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WritingSpeed {
     /// Tokens written, with those that end sentences.
     pub tokens: usize,
-    /// How long that took.
+    /// The time that it took, in seconds.
     pub seconds: f64,
     /// The time of one translation in milliseconds, if the task has it measured, by [`latency`].
     pub latency: Option<f64>,

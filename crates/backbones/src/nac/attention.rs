@@ -136,7 +136,7 @@ impl LatentAttention {
         }
     }
 
-    /// What receivers, states `[B, U, D]` with codes `[U, code]`, read from senders, `[B, V, D]`, by the
+    /// The values that receivers, states `[B, U, D]` with codes `[U, code]`, read from senders, `[B, V, D]`, by the
     /// logarithm of a kernel, `[1 or B, U, V]`. No residual is added.
     pub(super) fn forward(
         &self,

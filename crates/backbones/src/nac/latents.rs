@@ -77,7 +77,7 @@ pub(super) fn noisy(pass: &mut Pass, codes: Tensor<2>) -> Tensor<2> {
     codes * factors
 }
 
-/// What gives latents their first states, (2); one for all kinds.
+/// The first states of latents, (2); one for all kinds.
 #[derive(Module, Debug)]
 pub(super) struct Seeder {
     norm: Norm,

@@ -85,7 +85,7 @@ config! {
         pub head: usize = 16,
         /// Propagators.
         pub layers: usize = 2,
-        /// What makes tokens: `"patches"` or `"conv-next"`.
+        /// The tokenizer: `"patches"` or `"conv-next"`.
         pub tokens: ImageTokens = ImageTokens::Patches,
         /// Rows and columns of pixels in a patch.
         pub patch: usize = 2,
@@ -164,7 +164,7 @@ impl Propagator {
         }
     }
 
-    /// What the receivers read from the senders, `[B, U, D]`, and the codes that they read with.
+    /// The values that the receivers read from the senders, `[B, U, D]`, and the codes that they read with.
     fn read(
         &self,
         pass: &mut Pass,
@@ -347,7 +347,7 @@ impl Nac {
         }
     }
 
-    /// How many mediators are left in evaluation; at least one.
+    /// The number of mediators in evaluation; at least one.
     fn left(&self) -> usize {
         let all = self.config.mediators;
         (all - (self.config.drop * all as f64).round() as usize).max(1)

@@ -39,7 +39,7 @@ impl Mediation {
         Self { attention, feed_forward }
     }
 
-    /// What receivers `[B, U, D]` read from senders `[B, V, D]`, all of them of one code `[1, code]`, with
+    /// The values that receivers `[B, U, D]` read from senders `[B, V, D]`, all of them of one code `[1, code]`, with
     /// the receivers added or not.
     fn forward(
         &self,

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::mod_fc::map_flops;
 use crate::{Norm, vit::cut};
 
-/// What makes tokens of an image.
+/// The kind of tokenizer of images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ImageTokens {
@@ -38,7 +38,7 @@ const BLOCKS: usize = 3;
 /// Numbers of the place of a token, as in the published configuration.
 pub(super) const GRID: usize = 64;
 
-/// What makes tokens of an image.
+/// A map from images to tokens.
 #[derive(Module, Debug)]
 pub(super) struct Tokenizer {
     patches: Option<Linear>,

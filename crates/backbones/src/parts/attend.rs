@@ -49,7 +49,7 @@ impl Past {
     }
 }
 
-/// How queries attend.
+/// The masks and biases of attention.
 #[derive(Clone, Debug)]
 pub(crate) struct Form {
     /// The factor s.

@@ -31,7 +31,7 @@ pub(crate) use rotary::Turns;
 pub use rotary::YarnConfig;
 
 config! {
-    /// What attention has beyond heads, rotary positions and biases; nothing by default.
+    /// Parts of attention besides heads, rotary positions and biases; none by default.
     pub struct AttentionParts {
         /// Whether the maps to queries, keys and values alone have biases.
         pub qkv_bias: bool = false,

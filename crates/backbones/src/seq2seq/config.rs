@@ -54,7 +54,7 @@ config! {
         pub dense: Choice = Choice::of("ffn").with("hidden", 128).with("activation", "relu"),
         /// Where norms stand: `post-norm` or `pre-norm`.
         pub wiring: Wiring = Wiring::PostNorm,
-        /// How it knows the order of the tokens.
+        /// The encoding of the order of the tokens.
         pub positions: PositionKind = PositionKind::Sinusoidal,
         /// Whether the vectors of tokens are multiplied by the root of D.
         pub scale_embedding: bool = true,
@@ -64,7 +64,7 @@ config! {
         pub bias: bool = true,
         /// The chance that a number of a branch, or of the embedded tokens, is dropped in training.
         pub dropout: f64 = 0.1,
-        /// What norms add to a square before they divide.
+        /// The number that norms add to a square before they divide.
         pub epsilon: f64 = 1e-5,
         /// The kind of norms: `layer`, or `rms` as in T5.
         #[serde(skip_serializing_if = "NormKind::is_layer")]
@@ -146,7 +146,7 @@ impl TransformerSeq2SeqConfig {
         (self.positions == PositionKind::Relative).then(made)
     }
 
-    /// How branches join.
+    /// The way in which branches join the stream.
     pub fn joining(&self) -> Joining {
         Joining { pre_norm: self.wiring == Wiring::PreNorm, dropout: self.dropout }
     }

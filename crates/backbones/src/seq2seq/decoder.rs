@@ -46,7 +46,7 @@ impl Decoder {
         })
     }
 
-    /// What it attends to before the first token of a target.
+    /// The memory before the first token of a target.
     pub fn begin(&self, encoded: &Encoded) -> Memory {
         Memory { layers: self.layers.iter().map(|layer| layer.begin(encoded)).collect() }
     }

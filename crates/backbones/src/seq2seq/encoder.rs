@@ -16,14 +16,14 @@ use super::{
 };
 use crate::{BackboneSpec, FeedForward, Norm};
 
-/// What both encoder and decoder begin with: tokens, scaled, with positions, a norm, dropout.
+/// The first layer of both encoder and decoder: tokens, scaled, with positions, a norm, dropout.
 #[derive(Module, Debug)]
 pub struct Entrance {
     /// The positions.
     pub positions: PositionTable,
     /// The norm, if there is one.
     pub norm: Option<Norm>,
-    /// What the vectors of tokens are multiplied by.
+    /// The factor of the vectors of tokens.
     pub scale: f64,
     /// The chance that a number is dropped in training.
     pub dropout: f64,
@@ -73,7 +73,7 @@ pub struct Encoder {
     pub relative: Option<RelativePositions>,
     /// Of pre-norm, the norm of what leaves: of the output of each layer that is attended to.
     pub norm: Option<Norm>,
-    /// How many of the last layers' outputs leave.
+    /// The number of last layers whose outputs are returned.
     pub outputs: usize,
 }
 

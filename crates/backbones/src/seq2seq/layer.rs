@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{FeedForward, Norm};
 
-/// How a branch joins the stream.
+/// The way in which a branch joins the stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Joining {
     /// (2) instead of (1).
@@ -78,7 +78,7 @@ pub struct EncoderLayer {
     pub feed_forward: FeedForward,
     /// Its norm.
     pub feed_forward_norm: Norm,
-    /// How both join.
+    /// The way in which both join.
     #[module(skip)]
     pub joining: Joining,
 }
@@ -116,13 +116,13 @@ pub struct DecoderLayer {
     pub feed_forward_norm: Norm,
     /// To the outputs of how many of the last encoder layers it attends.
     pub encoder_outputs: usize,
-    /// How all three join.
+    /// The way in which all three join.
     #[module(skip)]
     pub joining: Joining,
 }
 
 impl DecoderLayer {
-    /// What it attends to before the first token.
+    /// The memory before the first token.
     pub fn begin(&self, encoded: &Encoded) -> LayerMemory {
         let (source, mask) = encoded.last(self.encoder_outputs);
         LayerMemory { own: None, source: self.cross.keys_values(source), mask }

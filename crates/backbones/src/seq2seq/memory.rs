@@ -4,17 +4,17 @@ use burn::prelude::*;
 
 use super::{mask::padding_mask, multi_head::KeysValues};
 
-/// What an encoder made of sources: the outputs of its last layers, `[B, S, D]` each, the last one last.
+/// The encoding of sources: the outputs of the encoder's last layers, `[B, S, D]` each, the last one last.
 #[derive(Clone, Debug)]
 pub struct Encoded {
     /// The outputs; at least one.
     pub outputs: Vec<Tensor<3>>,
-    /// How many tokens of each source are real; at least 1 each.
+    /// The number of real tokens of each source; at least 1 each.
     pub counts: Vec<usize>,
 }
 
 impl Encoded {
-    /// What the last `n` layers made of the sources, one after the other along the tokens,
+    /// The outputs of the last `n` layers for the sources, one after the other along the tokens,
     /// `[B, n S, D]`, the last layer first; and the mask of their padding.
     ///
     /// # Panics
@@ -27,7 +27,7 @@ impl Encoded {
     }
 }
 
-/// What one layer of a decoder attends to.
+/// The keys and values that one layer of a decoder attends to.
 #[derive(Clone, Debug)]
 pub struct LayerMemory {
     /// The target's tokens before; none at first.
@@ -38,7 +38,7 @@ pub struct LayerMemory {
     pub mask: Option<Tensor<4>>,
 }
 
-/// What a decoder attends to, layer by layer: the source, and the tokens of the target that it was given
+/// The keys and values that a decoder attends to, layer by layer: the source, and the tokens of the target
 /// so far (the key-value cache).
 #[derive(Clone, Debug)]
 pub struct Memory {

@@ -61,7 +61,7 @@ use moe::{ConfigError, Domain, Init, Input, Pass, RealTokens};
 
 use crate::{Backbone, BackboneSpec, Head, multipliers::times, wrong};
 
-/// What translates: reads a source whole, and answers to a target token by token.
+/// A network that reads a whole source and writes a target token by token.
 pub trait SequenceToSequence {
     /// Reads sources, `[B, S]`, of which `counts` tokens are real, at least 1 each.
     fn read(&self, pass: &mut Pass, source: Tensor<2, Int>, counts: Vec<usize>) -> Memory;
@@ -79,9 +79,9 @@ pub trait SequenceToSequence {
 pub struct TransformerSeq2Seq {
     /// The table of tokens, of source and target.
     pub embedding: Embedding,
-    /// What reads.
+    /// The side that reads.
     pub encoder: Encoder,
-    /// What writes.
+    /// The side that writes.
     pub decoder: Decoder,
     /// The map to the vocabulary.
     pub head: Head,
@@ -91,7 +91,7 @@ pub struct TransformerSeq2Seq {
     target: usize,
 }
 
-/// What was checked before: pairs.
+/// The message if an input is not what was checked before: pairs.
 const PAIRS: &str = "a transformer-seq2seq is built for pairs of sequences";
 
 /// Vocabulary, and the lengths of source and target.

@@ -17,9 +17,9 @@ use moe::Init;
 /// Keys and values of the tokens that are attended to, `[B, S, inner]` each.
 #[derive(Clone, Debug)]
 pub struct KeysValues {
-    /// What queries are compared with.
+    /// The vectors that queries are compared with.
     pub keys: Tensor<3>,
-    /// What is mixed.
+    /// The vectors that are mixed.
     pub values: Tensor<3>,
 }
 
@@ -124,7 +124,7 @@ impl MultiHead {
         KeysValues { keys, values: linear_layer(&self.value, source) }
     }
 
-    /// What the stream `x`, `[B, T, width]`, takes from the tokens it sees: `[B, T, width]`.
+    /// The output of attention for the stream `x`, `[B, T, width]`, over the tokens it sees: `[B, T, width]`.
     pub fn forward(&self, x: Tensor<3>, seen: &KeysValues, mask: Option<Tensor<4>>) -> Tensor<3> {
         let queries = linear_layer(&self.query, x);
         linear_layer(&self.output, multi_head(queries, seen, (self.heads, self.scaled), mask))

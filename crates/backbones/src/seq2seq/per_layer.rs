@@ -83,7 +83,7 @@ impl Hidden {
     }
 }
 
-/// What one side of the network, encoder or decoder, says of the feed-forward halves of its layers.
+/// The settings of one side of the network, encoder or decoder, for the feed-forward halves of its layers.
 #[derive(Clone, Copy)]
 pub(super) struct SideExperts<'a> {
     /// The number of experts; 1 is a dense network. As `moe.experts` unless given.

@@ -14,7 +14,7 @@ use burn::{
 use moe::Init;
 use serde::{Deserialize, Serialize};
 
-/// How a network knows the order of the tokens.
+/// The encoding of the order of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PositionKind {

@@ -18,7 +18,7 @@ use moe::Pass;
 
 use super::{Memory, SequenceToSequence};
 
-/// How targets are searched for.
+/// The settings of the search for a target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BeamSearch {
     /// Targets that are followed at once, b; 1 is greedy.

@@ -3,8 +3,8 @@
 /// Encoder or decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// What reads the source.
+    /// The side that reads the source.
     Encoder,
-    /// What writes the target.
+    /// The side that writes the target.
     Decoder,
 }

@@ -1,4 +1,4 @@
-//! What CALF makes of frames: features, a pyramid of convolutions, layers, and for each frame and class a
+//! CALF's network over frames: features, a pyramid of convolutions, layers, and for each frame and class a
 //! capsule whose length is the score. Numbers in brackets are those of `calf.rs`.
 
 use burn::{

@@ -6,7 +6,7 @@ use moe::{Choice, ConfigError, Domain, Init, Input, Pass, Placement};
 
 use crate::{BackboneSpec, FeedForward, Norm, wrong};
 
-/// What was checked before.
+/// The message if an input is not what was checked before.
 pub(super) const FRAMES: &str = "expected images of one channel, whose rows are frames";
 
 /// Frames and features of a frame.

@@ -85,7 +85,7 @@ pub struct Siamese {
     tokens: usize,
 }
 
-/// What was checked before.
+/// The message if an input is not what was checked before.
 const PAIRS: &str = "expected images of two channels: the rows of a piece, and those of a replay";
 
 fn sizes(domain: Domain) -> Result<[usize; 2], ConfigError> {

@@ -19,7 +19,7 @@ use super::{
 /// Messages by which the speed of the network is measured.
 const BYTES: usize = 1 << 20;
 
-/// What was measured.
+/// The measurements.
 pub(crate) struct Measured {
     /// The constants of these processes.
     pub(crate) topology: Topology,

@@ -37,7 +37,7 @@ const REPEAT: usize = 10_000;
 /// The most numbers in the rows or in the experts of a process, where they are there to be measured.
 const MEASURED: usize = 1 << 28;
 
-/// What is simulated.
+/// The settings of the simulation.
 #[derive(Args)]
 pub(crate) struct Simulate {
     /// The folder of a run that was trained with --trace
@@ -111,7 +111,7 @@ struct Output {
     verdict: Vec<Verdict>,
 }
 
-/// What was measured on the processes that are there.
+/// The measurements on the processes that exist.
 #[derive(Serialize)]
 struct Check {
     ranks: usize,
@@ -301,7 +301,7 @@ fn check_layer(layer: &Layer, ranks: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What of the simulated ranks the engine (`moe::expert_parallel`) does not do.
+/// Notes on properties of the simulated ranks that the engine (`moe::expert_parallel`) does not have.
 fn notes(trace: &Trace, ranks: &[usize]) -> Vec<String> {
     let on = |is: fn(usize, usize) -> bool| -> Vec<usize> {
         let any = |ranks: usize| trace.layers.iter().any(|layer| is(layer.n_experts, ranks));

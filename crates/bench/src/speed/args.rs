@@ -24,7 +24,7 @@ impl Step {
     }
 }
 
-/// What to measure.
+/// The layers to measure.
 #[derive(Args, Clone)]
 pub(crate) struct Speed {
     /// Tokens in the batch

@@ -24,7 +24,7 @@ struct Variant {
     train: Subject,
 }
 
-/// What is timed.
+/// The timed operation.
 #[expect(clippy::large_enum_variant, reason = "there is one of them at a time")]
 enum Subject {
     Layer(MoeLayer),

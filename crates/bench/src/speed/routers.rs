@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 /// Numbers of experts at which routers are measured.
 pub(crate) const EXPERTS: [usize; 2] = [8, 64];
-/// What the others are compared with.
+/// The router that the others are compared with.
 pub(crate) const BASELINE: &str = "top-k";
 /// Groups that the tokens stand in.
 const GROUPS: usize = 8;
@@ -223,7 +223,7 @@ const COLUMNS: [&str; 9] = [
     "profile",
 ];
 
-/// What [`csv`] wrote.
+/// Reads the text that [`csv`] wrote.
 pub(crate) fn parse(text: &str) -> anyhow::Result<Vec<RouterCost>> {
     let mut lines = text.lines();
     ensure!(lines.next() == Some(&COLUMNS.join(",")), "its columns are {}", COLUMNS.join(", "));

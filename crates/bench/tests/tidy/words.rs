@@ -148,6 +148,30 @@ fn comments_name_what_they_count() {
     }
 }
 
+/// A doc comment says what an item is: it begins with no question such as "What is limited".
+#[test]
+fn doc_comments_are_no_questions() {
+    let words = ["What ", "How ", "Who ", "Whom ", "Whose ", "Why "];
+    let comment = |line: &str| {
+        let line = line.trim_start();
+        line.strip_prefix("///")
+            .or_else(|| line.strip_prefix("//!"))
+            .map(|text| text.trim().to_string())
+    };
+    for (name, content) in all() {
+        if !(name.starts_with("crates/") && name.contains("/src/") && name.ends_with(".rs")) {
+            continue;
+        }
+        let mut before = String::new();
+        for (line, text) in content.lines().enumerate() {
+            let now = comment(text).unwrap_or_default();
+            let is_question = before.is_empty() && words.iter().any(|word| now.starts_with(word));
+            assert!(!is_question, "{name}:{}: {now:?}: name the item", line + 1);
+            before = now;
+        }
+    }
+}
+
 #[test]
 fn a_public_name_has_one_meaning() {
     let mut crates: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What the decoders have in common: the names and layouts of Llama's tensors.
+//! Names and layouts of tensors that the decoders share: those of Llama.
 //!
 //! ```text
 //! model.embed_tokens.weight [V, D], model.norm.weight [D], lm_head.weight [V, D] unless tied
@@ -173,7 +173,7 @@ impl Decoder {
         self.moe.layers = if all { Placement::ALL } else { Placement::Blocks(blocks) };
     }
 
-    /// What is described.
+    /// The network as described so far.
     pub(super) fn done(self) -> ImportedNetwork {
         let Self { config, moe, rules, vocab, length } = self;
         let options = serde_json::to_value(&config).ok();

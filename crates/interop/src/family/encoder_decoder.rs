@@ -1,4 +1,4 @@
-//! What the encoder-decoders have in common: the names and layouts of T5's tensors.
+//! Names and layouts of tensors that the encoder-decoders share: those of T5.
 //!
 //! Keys: `vocab_size`, `d_model`, `d_kv` (the width of a head), `num_layers`, `num_decoder_layers`, `num_heads`,
 //! `relative_attention_num_buckets`, `relative_attention_max_distance`, `dropout_rate`, `layer_norm_epsilon`,
@@ -162,7 +162,7 @@ impl EncoderDecoder {
         }
     }
 
-    /// What is described.
+    /// The network as described so far.
     pub(super) fn done(self) -> ImportedNetwork {
         let Self { config, moe, rules, vocab, length } = self;
         let options = serde_json::to_value(&config).ok();

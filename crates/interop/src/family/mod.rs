@@ -38,12 +38,12 @@ pub struct ImportedNetwork {
     pub domain: Domain,
     /// Outputs at each position.
     pub outputs: usize,
-    /// What tensor is what parameter.
+    /// The parameter that each tensor corresponds to.
     pub rules: Rules,
 }
 
 impl ImportedNetwork {
-    /// What the backbone is built for.
+    /// The inputs and outputs that the backbone is built for.
     pub fn backbone_spec<'a>(&'a self, library: &'a moe::Library) -> BackboneSpec<'a> {
         BackboneSpec { domain: self.domain, outputs: self.outputs, moe: &self.moe, library }
     }

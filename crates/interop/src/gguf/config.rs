@@ -1,4 +1,4 @@
-//! What a `config.json` would say of a GGUF file, from its metadata.
+//! The `config.json` that corresponds to a GGUF file, from its metadata.
 //!
 //! Keys that say the same in a config are in `architecture.rs`; `attention.value_length`,
 //! `rope.dimension_count` and `rope.scaling.{type, factor}` are read here. Other keys of the architecture are

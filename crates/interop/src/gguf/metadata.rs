@@ -10,7 +10,7 @@ const TEXT: u64 = 1 << 24;
 /// The longest list.
 const LIST: u64 = 1 << 22;
 
-/// What has not been read of a file of known size.
+/// The unread rest of a file of known size.
 pub(super) struct HeaderReader<R> {
     from: R,
     at: u64,

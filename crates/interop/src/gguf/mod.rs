@@ -34,7 +34,7 @@ use crate::{
 
 /// An open file.
 pub(crate) struct Gguf {
-    /// What a `config.json` of the transformers library would say.
+    /// The corresponding `config.json` of the transformers library.
     pub(crate) config: Map<String, Value>,
     /// A `tokenizer.json`, or why there is none.
     pub(crate) tokenizer: Result<Value, String>,

@@ -6,8 +6,8 @@
 
 use serde_json::{Map, Value, json};
 
-/// How a text is cut before its pairs: the names of `tokenizer.ggml.pre`, and whether digits stand alone, or
-/// the pattern of a word if it is not GPT-2's.
+/// The rules by which a text is split before byte pairs are merged: the names of `tokenizer.ggml.pre`, and
+/// whether digits stand alone, or the pattern of a word if it is not GPT-2's.
 const CUTS: [(&str, Cut); 5] = [
     ("gpt-2", Cut::Words),
     ("smollm", Cut::DigitsAndWords),

@@ -29,7 +29,7 @@ use crate::flex::takes;
 use autodiff::FusedAttention;
 pub use portable::KeyValues;
 
-/// How positions enter attention.
+/// The positions of attention.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum AttentionPositions {
     /// Not at all: every token attends to every other. The network may add positions elsewhere.

@@ -30,7 +30,7 @@ use crate::{
     transpose::transpose,
 };
 
-/// What the first sweep writes for each row, beside dz and du in the place of what forward kept.
+/// The output of the first sweep for each row, beside dz and du in the place of what forward kept.
 pub(super) struct PerRow<'a> {
     /// z, then dz.
     pub(super) inner: RowSlices<'a>,

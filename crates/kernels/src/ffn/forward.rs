@@ -10,7 +10,8 @@ use crate::{
     simd::{add_scaled, vectorized},
 };
 
-/// What training keeps of each row: the input of the activation, and the other factor of a gated network. `pieces[chunk][expert]`, H numbers a row.
+/// The values of each row that training keeps: the input of the activation, and the other factor of a gated
+/// network. `pieces[chunk][expert]`, H numbers a row.
 pub(super) type RowSlices<'a> = Vec<Vec<&'a mut [f32]>>;
 
 /// `out`, `[N, D]`, comes as zeros.

@@ -9,7 +9,7 @@ use crate::{
     scratch::with_scratch,
 };
 
-/// What the second sweep reads: for each row dz, du, s hidden.
+/// The input of the second sweep: for each row dz, du, s hidden.
 pub(super) struct Sums<'a> {
     pub(super) inner: &'a [f32],
     pub(super) other: Option<&'a [f32]>,

@@ -67,7 +67,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// What happens to the old content of the output.
+/// The treatment of the old content of the output.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Old {
     /// They are overwritten.

@@ -1,5 +1,5 @@
-//! What is said of a training at its end: runs that are missing or failed, strange checkpoints, and teachers that
-//! have nothing to teach.
+//! Warnings at the end of a training: runs that are missing or failed, suspicious checkpoints, and teachers
+//! that are near chance.
 
 use std::collections::BTreeSet;
 

@@ -13,7 +13,7 @@ use report::Figure;
 
 use crate::store::is_folder;
 
-/// What lies in the folder of a run beside `config.json`, from its beginning or its end on.
+/// Files in the folder of a run beside `config.json`, from its beginning or its end on.
 const OF_A_RUN: [&str; 2] = ["environment.json", "result.json"];
 
 /// Whether a folder is that of a run, or in one.

@@ -22,7 +22,7 @@ use crate::{
     store::Ended,
 };
 
-/// What a search found, for the table.
+/// The result of a search, for the table.
 pub(crate) struct SearchResult {
     /// The run that stands for it: the method's own, under the name of the search.
     pub(crate) spec: RunSpec,
@@ -34,7 +34,7 @@ pub(crate) struct SearchResult {
     pub(crate) network: Option<RunSpec>,
 }
 
-/// What all searches of a suite found.
+/// The results of all searches of a suite.
 #[derive(Default)]
 pub(crate) struct Searched {
     /// The runs of the best members, to be trained.
@@ -374,7 +374,7 @@ fn stopped(runner: &Runner) -> bool {
 }
 
 impl Runner<'_> {
-    /// What a run costs, before it is trained.
+    /// The cost of a run, before it is trained.
     fn cost(&self, spec: &RunSpec, what: Costs) -> anyhow::Result<f64> {
         /// Examples over which FLOPs are averaged: a router may choose more experts for one than for another.
         const PROBE: usize = 16;

@@ -251,7 +251,7 @@ mod tests {
 
     use super::*;
 
-    /// What the page shows on a terminal of this size, row by row.
+    /// The page on a terminal of this size, row by row.
     fn shown(runs: &Runs, columns: u16, rows: u16) -> Vec<String> {
         let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
         terminal.draw(|frame| page(frame, runs)).unwrap();

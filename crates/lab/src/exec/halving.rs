@@ -85,7 +85,7 @@ impl Group {
         self.options.iter().all(|option| option.rungs.iter().all(Vec::is_empty))
     }
 
-    /// What a setting did on the highest rung that it was tried on; none if it failed there.
+    /// The value of a setting on the highest rung that it was tried on; none if it failed there.
     fn last_value(&self, option: usize, store: &Store) -> anyhow::Result<Option<f64>> {
         for rung in (0..self.halving.rungs as usize).rev() {
             if let Some(value) = self.options[option].value(rung, self, store)? {

@@ -80,7 +80,7 @@ impl ModelBuilder<'_> {
     }
 }
 
-/// What the networks of a run and of the checkpoint that it takes a part of do not have in common; nothing where
+/// The differences between the networks of a run and of the checkpoint that it takes a part of; nothing if
 /// a run takes all.
 pub(super) fn part_of_checkpoint(
     from: &RunSpec,

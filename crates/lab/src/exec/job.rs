@@ -19,7 +19,7 @@ use crate::{
     store::{Ended, NotFinite, Numbers},
 };
 
-/// What came of a turn of a run.
+/// The outcome of one attempt at a run.
 pub(super) enum Turn {
     /// It has ended, here or elsewhere, or was stopped.
     Over,

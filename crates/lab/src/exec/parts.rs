@@ -37,7 +37,7 @@ impl ModelBuilder<'_> {
         parts.enumerate().try_for_each(fits)
     }
 
-    /// What the run learns from beside its task.
+    /// The objective of a run that has a teacher.
     pub(super) fn teaching(&self, spec: &RunSpec) -> anyhow::Result<Option<Distill>> {
         let Some(teacher) = &spec.teacher else { return Ok(None) };
         let (network, _) = self.trained(teacher).context("the run that it learns from")?;

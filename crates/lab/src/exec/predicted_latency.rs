@@ -21,7 +21,8 @@ pub(super) struct PredictedLatency {
     predictor: LatencyPredictor,
     /// The mean absolute error on members that it has not learned from, in milliseconds.
     pub(super) error: f64,
-    /// What is less of it than of the error of the mean of those that it has learned from, as a share.
+    /// The part of the error of the mean that the prediction avoids, on members that it was not fitted to, as a
+    /// share.
     pub(super) skill: f64,
 }
 

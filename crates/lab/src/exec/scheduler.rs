@@ -14,7 +14,7 @@ use anyhow::{Context, anyhow};
 use super::{job::Turn, memory, model_builder::ModelBuilder, progress::Progress, runner::Runner};
 use crate::spec::{RunConfig, RunSpec};
 
-/// How long it takes until this program looks again whether another process is still at a run.
+/// The time after which this program looks again whether another process still trains a run.
 const WAIT: Duration = Duration::from_millis(50);
 
 impl Runner<'_> {

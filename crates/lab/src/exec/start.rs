@@ -1,4 +1,4 @@
-//! What a run begins with: random weights, or those with which another run ended, perhaps without
+//! The initial weights of a run: random, or those with which another run ended, perhaps without
 //! some of its experts.
 //!
 //! Beside its checkpoint such a run keeps `start.json`, how long the vectors of its routers and the

@@ -35,7 +35,7 @@ pub(crate) fn agree<T>(world: &dyn Communicator, tried: anyhow::Result<T>) -> an
     }
 }
 
-/// What has to be the same in all processes, by name.
+/// Values that have to be equal in all processes, by name.
 pub(crate) fn facts(
     specs: &[&RunSpec],
     environment: &Environment,

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::spec::RunConfig;
 
-/// How the weights of experts begin, which adapted ones have from the run before.
+/// The setting of the initial weights of experts, which adapted ones have from the run before.
 const START: &str = "start";
 
 /// The adapters of a run's experts, if they have some.

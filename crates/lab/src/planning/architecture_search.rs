@@ -52,11 +52,11 @@ use crate::{
 pub(super) const LAYER_KEYS: [&str; 8] =
     ["task", "backbone", "moe", "train", "from", "prune", "groups", "few_shot"];
 
-/// What a method may set for itself.
+/// Keys that a method may set for itself.
 const OF_METHOD: [&str; 9] =
     ["by", "evolution", "metric", "limit", "rank", "measures", "keys", "candidate", "retrained"];
 
-/// How members are found.
+/// The method of search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum How {
@@ -76,7 +76,7 @@ impl How {
     }
 }
 
-/// What is limited.
+/// The limited quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Costs {
@@ -105,7 +105,7 @@ impl Costs {
     }
 }
 
-/// What a member may cost.
+/// The limit on the cost of a member.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MostCost {
@@ -121,7 +121,7 @@ impl MostCost {
         self.samples.unwrap_or(SAMPLES)
     }
 
-    /// How a predictor learns from them.
+    /// The training of a predictor.
     pub(crate) fn predictor(&self) -> PredictorConfig {
         self.predictor.clone().unwrap_or_default()
     }
@@ -272,14 +272,14 @@ impl ArchitectureSearch {
         self.space.as_ref().expect("it is read with the suite")
     }
 
-    /// What candidates are judged by, and which way is better.
+    /// The metric that candidates are judged by, and its direction.
     pub(crate) fn metric(&self, spec: &RunSpec) -> (String, Better) {
         let metric = self.metric.clone().unwrap_or_else(|| spec.data.metrics()[0].into());
         let better = direction(&metric).unwrap_or(Better::Lower);
         (metric, better)
     }
 
-    /// What it says of candidates beside the space.
+    /// The settings of candidates beside the space.
     pub(crate) fn of_candidates(&self) -> Value {
         json!({ "candidate": self._candidate, "metric": self.metric })
     }

@@ -86,13 +86,13 @@ impl CheckpointSettings {
     }
 }
 
-/// What `from` says of whether a run may take a part of the checkpoint, as it is written or as it was completed.
+/// The value of `from` that permits to take a part of the checkpoint, as it is written or as it was completed.
 fn partial(from: &SettingTree) -> Option<&SettingTree> {
     let table = from.table()?;
     table.get(PARTIAL).or_else(|| table.get(KEY)?.table()?.get(PARTIAL))
 }
 
-/// What is of the network alone, and of training: the run that starts from a checkpoint changes them, and the
+/// Keys of the network and of training: the run that starts from a checkpoint changes them, and the
 /// checkpoint does not.
 const OF_NETWORK: [&str; 3] = ["backbone", "moe", "train"];
 

@@ -350,7 +350,7 @@ pub(super) fn wanted_tasks<'a>(
     }
 }
 
-/// What `--only` says of a property.
+/// The values of `--only` for a property.
 fn named<'a>(wanted: &'a [String], key: &'a str) -> impl Iterator<Item = &'a str> {
     wanted.iter().filter_map(move |text| text.strip_prefix(key))
 }

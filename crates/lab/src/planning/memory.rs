@@ -29,7 +29,7 @@ const KEPT_OF_AN_OUTPUT: f64 = 4.0;
 const KEPT_OF_A_SCORE: f64 = 4.0;
 const KEPT_OF_A_HIDDEN_UNIT: f64 = 3.0;
 
-/// What a run needs, in bytes. The network is built, but its weights are not made.
+/// The memory that a run needs, in bytes. The network is built, but its weights are not made.
 pub(crate) fn needed(spec: &RunSpec, plugins: &Plugins) -> anyhow::Result<f64> {
     let backbone = plugins.backbones.get(&spec.config.backbone.kind)?;
     let backbone_spec = spec.config.backbone_spec(plugins, &*spec.data);

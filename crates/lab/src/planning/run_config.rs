@@ -17,7 +17,7 @@ use super::{
     upcycling::check_upcycle,
 };
 
-/// What is of a run alone, and not of the runs of the same settings that come before it.
+/// Keys of a run alone, and not of the runs of the same settings that come before it.
 pub(super) const OF_ITSELF: [&str; 8] =
     ["from", "after", "prune", "upcycle", "few_shot", "parts", "teacher", "distill"];
 

@@ -34,7 +34,7 @@ pub(crate) struct Base {
 pub(crate) enum Role {
     /// The network whose weights the candidates have, or the candidates where each is trained.
     Candidates,
-    /// What is found, trained alone.
+    /// The network that was found, trained alone.
     Found,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct Searcher<'a> {
     searches: Vec<Option<ArchitectureSearch>>,
     seeds: Vec<u64>,
     wanted: Vec<String>,
-    /// What was chosen, if the suite tunes.
+    /// The chosen settings, if the suite tunes.
     chosen: HashMap<(Base, Role), Chosen>,
 }
 
@@ -85,12 +85,12 @@ impl<'a> Searcher<'a> {
         Ok(Some(Self { reader, layers, tasks, searches, seeds, wanted, chosen }))
     }
 
-    /// What is searched of a method.
+    /// The search of a method.
     pub(crate) fn search(&self, base: Base) -> &ArchitectureSearch {
         self.searches[base.method].as_ref().expect("a base is of a method that is searched")
     }
 
-    /// What is searched, for each seed: the method of a task, its own run, the seed.
+    /// The searched methods, for each seed: the method of a task, its own run, the seed.
     ///
     /// # Errors
     /// If a value of the space is none that the method's settings can have, or the task has no such metric.
@@ -302,9 +302,8 @@ mod tests {
     use super::Role;
     use crate::{
         Plugins,
-        planning::Source,
-        spec::{Program, Selection, Suite},
-        testing::plan,
+        spec::Selection,
+        testing::{plan, source},
     };
 
     const SUITE: &str = r#"
@@ -345,12 +344,10 @@ moe.router = { kind = "top-k", k = 1, weights = "softmax" }
         let suite = plan(SUITE).unwrap();
         let methods: Vec<&str> = suite.specs.iter().map(|spec| spec.method.as_str()).collect();
         assert_eq!(methods, ["switch", "switch"]);
-        let text: &'static str = SUITE;
-        let suite = Suite { name: "s", file: "../s.toml", text, program: Program::NONE };
-        let source = Source::find("s", &[suite]).unwrap();
+        let searched = source(SUITE).unwrap();
         let (plugins, data, wanted) =
             (Plugins::default(), DataDir::default(), Selection::default());
-        let mut searcher = source.searcher(&plugins, &data, &wanted).unwrap().unwrap();
+        let mut searcher = searched.searcher(&plugins, &data, &wanted).unwrap().unwrap();
         let bases = searcher.bases().unwrap();
         assert_eq!(bases.iter().map(|(_, spec)| spec.seed).collect::<Vec<_>>(), [3, 4]);
         let member = json!({ "moe.expert.hidden": 32, "moe.router.k": 2 });
@@ -363,17 +360,13 @@ moe.router = { kind = "top-k", k = 1, weights = "softmax" }
         let retrained = searcher.retrained(base, &member, (4, false)).unwrap();
         assert_eq!((retrained.config.train.steps, retrained.trial), (40, false));
         // A value that no member may have is found before anything is trained.
-        let wrong = Suite { name: "s", file: "../s.toml", text: WRONG, program: Program::NONE };
-        let source = Source::find("s", &[wrong]).unwrap();
-        let mut other = source.searcher(&plugins, &data, &wanted).unwrap().unwrap();
+        let wrong = source(WRONG).unwrap();
+        let mut other = wrong.searcher(&plugins, &data, &wanted).unwrap().unwrap();
         let err = format!("{:#}", other.bases().err().unwrap());
         assert!(err.starts_with("search: searched, ") && err.contains("k = 9"), "{err}");
         // So is a metric that the task does not have.
-        let text: &'static str =
-            SUITE.replace("[search]\n", "[search]\nmetric = \"bleu\"\n").leak();
-        let suite = Suite { name: "s", file: "../s.toml", text, program: Program::NONE };
-        let source = Source::find("s", &[suite]).unwrap();
-        let mut other = source.searcher(&plugins, &data, &wanted).unwrap().unwrap();
+        let wrong = source(&SUITE.replace("[search]\n", "[search]\nmetric = \"bleu\"\n")).unwrap();
+        let mut other = wrong.searcher(&plugins, &data, &wanted).unwrap().unwrap();
         let err = other.bases().err().unwrap().to_string();
         let expected = "search: searched: metric = \"bleu\": task \"digits\" has no such metric; known: accuracy, loss";
         assert_eq!(err, expected);
@@ -412,13 +405,12 @@ train.lr = [1e-3, 2e-3, 4e-3]
 
     #[test]
     fn candidates_and_what_is_found_are_tuned_each_by_itself() {
-        let suite = Suite { name: "s", file: "../s.toml", text: TUNED, program: Program::NONE };
-        let source = Source::find("s", &[suite]).unwrap();
+        let searched = source(TUNED).unwrap();
         let (plugins, data, wanted) =
             (Plugins::default(), DataDir::default(), Selection::default());
         let mut tuning = plan(TUNED).unwrap().tuning.unwrap();
         assert_eq!(tuning.groups.len(), 1, "the searcher tries what is searched");
-        let mut searcher = source.searcher(&plugins, &data, &wanted).unwrap().unwrap();
+        let mut searcher = searched.searcher(&plugins, &data, &wanted).unwrap().unwrap();
         let roles = searcher.add_trials(&mut tuning).unwrap();
         let names: Vec<&str> = tuning.groups.iter().map(|group| group.method().unwrap()).collect();
         assert_eq!(names, ["switch", "searched, candidates", "searched, alone"]);

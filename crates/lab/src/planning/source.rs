@@ -102,7 +102,7 @@ impl Source {
         reader.read(self.name.clone(), &self.settings, wanted)
     }
 
-    /// What makes the runs that are searched; none in a suite that does not search.
+    /// The searcher of the suite's architectures; none in a suite that does not search.
     pub(crate) fn searcher<'a>(
         &'a self,
         plugins: &'a Plugins,

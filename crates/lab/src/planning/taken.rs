@@ -17,7 +17,7 @@ use crate::{
     spec::{RunConfig, RunSpec},
 };
 
-/// What to do about a network that takes a part of a checkpoint.
+/// The advice for a network that takes a part of a checkpoint.
 const ADVICE: &str = "\n  if that is intended, from = { checkpoint = \"..\", partial = true } takes what both have: \
                       what is left is not used, and what is not set begins anew";
 
@@ -31,7 +31,7 @@ pub(crate) struct Unmatched {
     left: Vec<String>,
     /// Of the network that takes them.
     missing: Vec<String>,
-    /// What both have in other shapes, with the shape there and here.
+    /// Parameters that both have in other shapes, with the shape there and here.
     reshaped: Vec<(String, [Vec<usize>; 2])>,
 }
 

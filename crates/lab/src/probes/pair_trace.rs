@@ -60,7 +60,7 @@ fn real(ids: &Tensor<2, Int>, count: usize) -> Vec<i32> {
     ids.to_data().iter::<i32>().take(count).collect()
 }
 
-/// What `forward` gives, with the routing of its layers.
+/// The result of `forward`, with the routing of its layers.
 fn probed<T>(forward: impl FnOnce(&mut Pass) -> T) -> (T, RoutingProbe) {
     let mut pass = Pass::eval();
     pass.put(RoutingProbe::default());

@@ -10,7 +10,7 @@ use super::{
 };
 
 impl Subject<'_> {
-    /// What a choice cost: in each example one unit, drawn once, has its first expert replaced by
+    /// The regret of choices: in each example one unit, drawn once, has its first expert replaced by
     /// each other one with the same weight.
     ///
     /// regret = loss(chosen) - min over experts of the loss(expert)   (0 if the choice was the best)

@@ -13,7 +13,7 @@ use super::{
 };
 
 impl Subject<'_> {
-    /// How alike the experts of a layer are: the cosine of what they make of the same rows, and of
+    /// The similarity of the experts of a layer: the cosine of their outputs for the same rows, and of
     /// their weights, mean over the pairs.
     ///
     /// Lo et al. *A Closer Look into Mixture-of-Experts in Large Language Models*. 2024.

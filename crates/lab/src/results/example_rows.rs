@@ -10,7 +10,7 @@ use crate::{
     store::{Ended, Store, read_file},
 };
 
-/// What single test examples added to the results of a suite, of the runs that kept it. A few-shot
+/// The sums over single test examples, added to the results of a suite, of the runs that kept them. A few-shot
 /// head is judged by other outputs than those that were kept, so such a run has none.
 pub(super) fn of_suite(suite: &SuitePlan, store: &Store) -> anyhow::Result<ExampleScores> {
     let mut all = ExampleScores::default();

@@ -38,7 +38,7 @@ pub(crate) struct BudgetOutcome {
     pub(crate) equal: Equal,
     /// The allowed relative deviation.
     pub(crate) tolerance: f64,
-    /// Whose budget it is.
+    /// The method that defines the budget.
     pub(crate) reference: String,
     /// The budget; none where it can only be measured.
     pub(crate) target: Option<f64>,

@@ -10,7 +10,7 @@ config! {
         pub ratio: Ratio = Ratio::All(0.5),
         /// The rule that ranks the experts.
         pub rule: PruningRule = PruningRule::RouterNormChange,
-        /// What becomes of their choices. None is as in the paper: they give 0 where units choose, and
+        /// The treatment of their choices. None is as in the paper: they give 0 where units choose, and
         /// the router loses them too where experts choose.
         pub gone: Option<Gone> = None,
         /// Which draw of the rule `random` it is, so that several of one seed can be compared.

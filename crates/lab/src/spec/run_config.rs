@@ -34,7 +34,7 @@ pub struct RunConfig {
     /// The experts that are pruned from the network it starts from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prune: Option<PruneConfig>,
-    /// How experts begin that are made of the dense networks of the run that it starts from.
+    /// The initial weights of experts that are made of the dense networks of the run that it starts from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upcycle: Option<UpcycleConfig>,
     /// If given, the network is evaluated by a linear head of its own, fitted to a few examples of each
@@ -47,7 +47,7 @@ pub struct RunConfig {
     /// The run whose network it learns from beside the task. In a suite it is a method named before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher: Option<Box<RunConfig>>,
-    /// How it learns from the teacher.
+    /// The distillation from the teacher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distill: Option<DistillConfig>,
     /// Super-classes of the task's classes, which routers may use as clusters.

@@ -7,7 +7,7 @@ pub(crate) struct Tuned {
     pub(crate) text: String,
     /// Among how many.
     pub(crate) settings: usize,
-    /// How many learning rates are among them.
+    /// The number of learning rates among them.
     pub(crate) rates: usize,
     /// Whether its own is the smallest or the largest.
     pub(crate) rate_at_edge: bool,

@@ -3,7 +3,7 @@
 use files::hex;
 use sha2::{Digest, Sha256};
 
-/// What is before and after the digest at the end of the text.
+/// The text before and behind the digest at the end.
 const END: [&str; 2] = [",\n  \"sha256\": \"", "\"\n}"];
 /// The digits of a digest.
 const DIGITS: usize = 64;

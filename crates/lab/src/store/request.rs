@@ -183,7 +183,7 @@ impl Request {
         Ok(())
     }
 
-    /// What results are of; none if nothing says so.
+    /// The request that results belong to; none if nothing states it.
     fn read(path: &Path) -> anyhow::Result<Option<Self>> {
         let Some(bytes) = run_files::read(path)? else { return Ok(None) };
         let request: Option<Self> = serde_json::from_slice(&bytes).ok();

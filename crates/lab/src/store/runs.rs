@@ -20,7 +20,7 @@ use super::{
     seal::{RESULT, Seal},
 };
 
-/// What is not finite where JSON, which has no NaN and no infinity, is to be written: the cause for
+/// A number that is not finite and was to be written as JSON, which has no NaN and no infinity: the cause for
 /// which a run fails.
 #[derive(Debug)]
 pub(crate) struct NotFinite(pub(crate) String);

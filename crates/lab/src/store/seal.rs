@@ -32,12 +32,12 @@ const IMAGES: &str = "analysis/";
 /// The file that has a checksum of its own and is large.
 const CHECKPOINT: &str = "checkpoint.bin";
 
-/// What `result.json` says.
+/// The content of `result.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Seal {
     /// The id of the run; none where an older version wrote it.
     run: Option<String>,
-    /// How it ended.
+    /// The end of the run: finished or failed.
     #[serde(flatten)]
     pub(super) ended: Ended,
     /// The SHA-256 of each file of the run; none where an older version wrote it.

@@ -47,7 +47,7 @@ pub(crate) fn places_of(orders: &[Vec<usize>], device: &Device) -> Tensor<2, Int
     Tensor::from_data(TensorData::new(places, [orders.len(), n]), device)
 }
 
-/// What limits the choices of a group.
+/// The limits on the choices of a group.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) n_experts: usize,

@@ -11,7 +11,7 @@
 //! reverse, so every process has to make it. The gradients of a process's experts are those of the rows
 //! of all processes.
 //!
-//! What differs: rows are not padded to equal counts, and none is dropped for it: the counts are sent first.
+//! Difference: rows are not padded to equal counts, and none is dropped for it: the counts are sent first.
 
 use std::sync::Arc;
 
@@ -139,7 +139,7 @@ fn combine(x: Tensor<2>, rows: &Arc<Rows>, weights: Tensor<1>, outputs: Tensor<2
     unpermute(outputs * weights, rows)
 }
 
-/// How many rows go where, and come from where.
+/// The number of rows that go to each rank and come from it.
 #[derive(Clone, Debug)]
 struct Exchange {
     world: Arc<dyn Communicator>,

@@ -100,7 +100,7 @@ impl<X: Experts> Plug<X> for ExpertsSocket {
 /// Any experts.
 pub type AnyExperts = Boxed<ExpertsSocket>;
 
-/// How registered experts are made.
+/// The constructor of registered experts.
 #[derive(Clone, Copy)]
 pub struct BuildExperts {
     /// See [`Experts::check`]; reads the hyperparameters first.

@@ -158,7 +158,7 @@ mod tests {
     use super::*;
     use crate::routing::LayerReport;
 
-    /// What the `forward` of a layer saw: shape, ids, examples, whether the step ends.
+    /// The arguments of the `forward` of a layer: shape, ids, examples, whether the step ends.
     type Seen = Vec<([usize; 3], Vec<i32>, Vec<usize>, bool)>;
 
     fn values(x: Tensor<3>) -> Vec<f32> {

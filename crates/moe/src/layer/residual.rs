@@ -78,7 +78,7 @@ impl<R: ResidualRule> Plug<R> for ResidualSocket {
 /// Any residual rule.
 pub type AnyResidual = Boxed<ResidualSocket>;
 
-/// How a registered residual rule is made.
+/// The constructor of a registered residual rule.
 #[derive(Clone, Copy)]
 pub struct BuildResidual {
     /// See [`ResidualRule::check`]; reads the hyperparameters first.

@@ -33,7 +33,7 @@ pub trait Socket: Sized + 'static {
     type Object: ?Sized + Erased<Self>;
 }
 
-/// How a concrete module becomes the socket's trait object: `Box::new(module)`.
+/// The conversion of a concrete module into the socket's trait object: `Box::new(module)`.
 pub trait Plug<M>: Socket {
     /// Boxes the module.
     fn plug(module: M) -> Box<Self::Object>;
@@ -192,7 +192,7 @@ struct Lower<'a, T: ?Sized>(&'a mut T);
 /// Erased -> ranked.
 struct Raise<'a, T>(&'a mut T);
 
-/// What crosses the boundary was erased at the same rank on the other side.
+/// The message of a broken invariant: a parameter is erased and restored at the same rank.
 const SAME: &str = "a parameter keeps its rank and kind across the box";
 
 macro_rules! at_rank {

@@ -1,4 +1,4 @@
-//! What all plug-ins share: hyperparameters, registries, parameters behind `dyn`, initial weights.
+//! Parts that all plug-ins share: hyperparameters, registries, parameters behind `dyn`, initial weights.
 
 mod boxed;
 mod config;

@@ -38,7 +38,7 @@ impl<V: PathVisitor> ModuleVisitor for WithPath<'_, V> {
 
 /// Replaces parameters and states by others, with their paths.
 pub trait PathMapper {
-    /// What becomes of a parameter or state; `path` as for [`PathVisitor::visit`].
+    /// The replacement of a parameter or state; `path` as for [`PathVisitor::visit`].
     fn map<const D: usize>(&mut self, path: &[String], param: Param<Tensor<D>>)
     -> Param<Tensor<D>>;
 }

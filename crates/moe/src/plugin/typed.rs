@@ -31,7 +31,7 @@ fn in_words(message: &str) -> String {
     )
 }
 
-/// What a value should have been.
+/// The expected value, in words of settings.
 fn wanted(expected: &str) -> &str {
     match expected {
         "usize" | "u64" | "u32" | "u16" | "u8" => "a whole number, 0 or larger",
@@ -49,7 +49,7 @@ fn wanted(expected: &str) -> &str {
     }
 }
 
-/// What a value is.
+/// The given value, in words of settings.
 fn given(found: &str) -> String {
     let quoted = found.split_once('`').and_then(|(_, rest)| rest.strip_suffix('`'));
     match (found, quoted) {

@@ -1,7 +1,7 @@
 //! Concurrent passes of one step, whose parts are computed by several processes, each with the
 //! same network.
 //!
-//! What a rule makes of a state must then follow from the parts of all processes, in the order in which
+//! An update of a state must then follow from the parts of all processes, in the order in which
 //! one process would have computed them. So rules are not applied at once, but by [`Beside::settle`],
 //! when the parts of the others are known: the processes' states stay alike, and are to the bit those of
 //! one process that computes the parts one after the other.
@@ -29,7 +29,7 @@ struct Waiting {
 }
 
 impl Beside {
-    /// What a pass keeps of the processes of `world`; none if its own is the only one.
+    /// The link of a pass to the processes of `world`; none if its own is the only one.
     pub(crate) fn of(world: &Arc<dyn Communicator>) -> Option<Self> {
         (world.size() > 1).then(|| Self { world: world.clone(), waiting: RefCell::default() })
     }

@@ -20,11 +20,11 @@ pub enum Input {
 pub struct SequencePair {
     /// Token ids, `[B, S]`.
     pub source: Tensor<2, Int>,
-    /// How many tokens of each source are real, from the first one on; at least 1 each.
+    /// The number of real tokens of each source, from the first one on; at least 1 each.
     pub source_counts: Vec<usize>,
     /// Token ids, `[B, T]`, from the token that begins a target on.
     pub target: Tensor<2, Int>,
-    /// How many tokens of each target are real, from the first one on.
+    /// The number of real tokens of each target, from the first one on.
     pub target_counts: Vec<usize>,
 }
 
@@ -49,7 +49,7 @@ pub enum Domain {
     },
     /// Pairs of sequences of token ids.
     Pair {
-        /// How many different tokens there are, in both together.
+        /// The number of different tokens, in both together.
         vocab: usize,
         /// Tokens in a source, at most.
         source: usize,

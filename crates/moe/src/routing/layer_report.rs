@@ -4,7 +4,7 @@ use burn::prelude::*;
 
 use crate::routing::{Level, Plan, by_input, to_host};
 
-/// How a layer routed one batch.
+/// The routing of one batch by a layer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LayerReport {
     /// Index among the MoE layers of the network.

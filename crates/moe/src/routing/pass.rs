@@ -181,8 +181,8 @@ impl Pass {
         }
     }
 
-    /// What the passes before this one and this one itself have for the same layer, in their order; what
-    /// they have is `[N]` each. All passes have to call it equally often.
+    /// The values of the passes before this one and of this one for the same layer, in their order,
+    /// `[N]` each. All passes have to call it equally often.
     pub fn up_to_here(&self, own: Tensor<1>) -> Vec<Tensor<1>> {
         match &self.beside {
             None => vec![own],
@@ -360,7 +360,7 @@ impl Pass {
         }
     }
 
-    /// What the MoE layers reported, in order; empty unless asked for by [`Pass::with_reports`].
+    /// The reports of the MoE layers, in order; empty unless requested by [`Pass::with_reports`].
     pub fn reports(&self) -> &[LayerReport] {
         self.reports.as_ref().map_or(&[], Reports::look)
     }

@@ -64,7 +64,7 @@ impl Plan {
         Self::TokenChoice { experts, weights, n_experts }
     }
 
-    /// How many units the plan routes, `G * U`.
+    /// The number of units that the plan routes, `G * U`.
     pub fn n_units(&self) -> usize {
         match self {
             Plan::TokenChoice { experts, .. } => experts.dims()[0] * experts.dims()[1],
@@ -75,7 +75,7 @@ impl Plan {
         }
     }
 
-    /// How many experts there are, the null expert not counted.
+    /// The number of experts, the null expert not counted.
     pub fn n_experts(&self) -> usize {
         match self {
             Plan::TokenChoice { n_experts, .. } => *n_experts,
@@ -150,7 +150,7 @@ pub(crate) fn to_host<const D: usize>(indices: &Tensor<D, Int>) -> Vec<usize> {
     }
 }
 
-/// How often each of `0..n` is there: `[A, B, C] -> [n]`. An index of `n` or more is not counted.
+/// The number of occurrences of each of `0..n`: `[A, B, C] -> [n]`. An index of `n` or more is not counted.
 pub fn counts(indices: Tensor<3, Int>, n: usize) -> Tensor<1> {
     if !kernels::on_flex(&indices.device()) {
         return one_hot(indices, n).sum_dim(0).sum_dim(1).sum_dim(2).reshape([n]);

@@ -130,7 +130,7 @@ impl<R: Router> Plug<R> for RouterSocket {
 /// Any router.
 pub type AnyRouter = Boxed<RouterSocket>;
 
-/// How a registered router is made, and what it promises.
+/// The constructor of a registered router, and the router's properties.
 #[derive(Clone, Copy)]
 pub struct BuildRouter {
     /// See [`Router::ON_IMAGES`].

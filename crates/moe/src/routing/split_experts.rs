@@ -13,7 +13,7 @@ pub(crate) struct SplitExperts {
 }
 
 impl SplitExperts {
-    /// What a pass keeps of the processes of `world`; none if its own is the only one.
+    /// The link of a pass to the processes of `world`; none if its own is the only one.
     pub(crate) fn of(world: &Arc<dyn Communicator>) -> Option<Self> {
         (world.size() > 1).then(|| Self { world: world.clone(), tie: None })
     }

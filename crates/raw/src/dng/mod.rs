@@ -24,7 +24,7 @@ pub struct Dng {
     pub make: String,
     /// The camera.
     pub model: String,
-    /// What a white object gives of red, green and blue.
+    /// The response to a white object in red, green and blue.
     pub neutral: [f32; 3],
     /// From XYZ (D65) to the camera's colours, row by row.
     pub matrix: [f32; 9],

@@ -143,7 +143,7 @@ pub fn trace_figures(traces: &[Trace]) -> Vec<Figure> {
     distinct_names(figures)
 }
 
-/// How many settings are drawn: the first ones, as long as they have at most [`DRAWN`] methods in all, and
+/// The number of settings that are drawn: the first ones, as long as they have at most [`DRAWN`] methods in all, and
 /// the first in any case.
 fn drawn(settings: &[Setting]) -> usize {
     let so_far = settings.iter().scan(0, |methods, setting| {
@@ -180,7 +180,7 @@ fn environment(facts: &[(String, String)]) -> String {
 
 /// The page in the making: each section is written when it is made.
 struct Html<'a> {
-    /// What is not written yet.
+    /// The text that is not written yet.
     text: String,
     to: &'a mut dyn io::Write,
     /// Whether all of it could be written so far.

@@ -184,7 +184,7 @@ fn styled(
     ));
 }
 
-/// What the colours mean, and the note below it.
+/// The meaning of the colours, and the note below it.
 fn legend(canvas: &mut Canvas, note: &[String], y: f64) {
     let entries = [
         (OverviewFinding::Better, "better"),

@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(crossed(&vec![vec![1.0; 4]; 3], &[0.0; 4]), None);
     }
 
-    /// How often the interval holds the truth, and how often that over seeds alone does: normal
+    /// The share of intervals that contain the true value, with examples and over seeds alone: normal
     /// seeds, examples and interaction with these variances, of 5 seeds and 100 examples.
     fn coverage([seeds, examples, both]: [f64; 3]) -> [f64; 2] {
         const TRIALS: u64 = 400;

@@ -66,7 +66,7 @@ fn integral(f: impl Fn(f64) -> f64, from: f64, to: f64) -> f64 {
     (0..=STEPS).map(term).sum::<f64>() * width / 3.0
 }
 
-/// What other programs say: one entry of the fixture.
+/// The values of other programs: one entry of the fixture.
 #[cfg(test)]
 fn golden(entry: &str) -> serde_json::Value {
     let all = include_str!("../../fixtures/statistics.json");
@@ -93,7 +93,7 @@ mod tests {
             prop_assert!((before.2 - after.2).abs() < 1e-12);
         }
 
-        /// What is better seen from here is worse seen from there.
+        /// The verdict is reversed if the sides are exchanged.
         #[test]
         fn sides_can_be_changed(values in prop::collection::vec(-1e3..1e3_f64, 3..20)) {
             let turned: Vec<f64> = values.iter().map(|value| -value).collect();

@@ -87,7 +87,7 @@ fn least_seeds(guess: f64, enough: impl Fn(usize) -> bool) -> Option<usize> {
 }
 
 thread_local! {
-    /// What [`least_effect`] has found: tables ask for the same numbers of seeds thousands of times.
+    /// The results of [`least_effect`]: tables ask for the same numbers of seeds thousands of times.
     static LEAST_EFFECTS: RefCell<HashMap<usize, f64>> = RefCell::default();
 }
 

@@ -63,7 +63,7 @@ impl PowerLaw {
 /// The efficiency lever, see [`lever`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lever {
-    /// How many times the FLOPs of the sparse networks the dense ones need for the same loss.
+    /// The FLOPs that dense networks need for the same loss, as a multiple of those of the sparse ones.
     pub times: f64,
     /// Its 95 % interval; none if a family has fewer than 4 points.
     pub t: Option<Interval>,

@@ -195,10 +195,10 @@ pub struct ClaimEvidence {
 }
 
 impl ClaimEvidence {
-    /// How far from a bound the true value has to lie for four of five experiments like this one to show on
-    /// which side it is: the minimum detectable effect, with t quantiles (Bloom. *Minimum detectable effects*.
-    /// Evaluation Review 1995. <https://doi.org/10.1177/0193841X9501900504>). None without variance, or with a
-    /// failed run.
+    /// The distance from a bound at which four of five experiments like this one show on
+    /// which side the true value is: the minimum detectable effect, with t quantiles (Bloom. *Minimum detectable
+    /// effects*. Evaluation Review 1995. <https://doi.org/10.1177/0193841X9501900504>). None without variance, or
+    /// with a failed run.
     pub fn detects(&self) -> Option<f64> {
         let [error, df] = self.error.filter(|[error, _]| *error > 0.0 && self.failed == 0)?;
         Some(error * (t_quantile(1.0 - LEVEL, df) + t_quantile(0.8, df)))

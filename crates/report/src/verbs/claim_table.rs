@@ -30,7 +30,7 @@ pub fn claims_table(paper: &str, tested: &[Tested]) -> Table {
     }
 }
 
-/// Why claims are not testable, one note for each reason.
+/// Notes on claims that are not testable, one for each reason.
 fn gates(tested: &[Tested]) -> Vec<String> {
     let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
     for (why, claim) in
@@ -96,7 +96,7 @@ fn row(tested: &Tested) -> Vec<Cell> {
     cells.map(Cell::Words).into()
 }
 
-/// What an undecided claim would have needed.
+/// The effect that the runs of an undecided claim detect.
 fn detects(tested: &Tested) -> Option<f64> {
     tested.measured.filter(|_| tested.finding == Finding::Undecided)?.detects()
 }

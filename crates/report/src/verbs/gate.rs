@@ -20,12 +20,13 @@ use crate::{
 pub const TRIVIAL: &str = "trivial_";
 /// By which share the last tenth of training changed the loss on the validation split.
 pub const LATE_CHANGE: &str = "late_change";
-/// How many learning rates were tried for the method of a run: 0 if the suite states it and tunes others.
+/// The number of learning rates that were tried for the method of a run: 0 if the suite states it and tunes
+/// others.
 pub const RATES_TRIED: &str = "learning_rates_tried";
 /// 1 if the best learning rate was the smallest or the largest that was tried, else 0.
 pub const RATE_AT_EDGE: &str = "learning_rate_at_edge";
 
-/// What has to hold for claims on one metric.
+/// The conditions of claims on one metric.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SuiteGate {
@@ -88,7 +89,7 @@ pub struct GateCondition {
     pub name: &'static str,
     /// Whether it holds; a condition that was not measured does not.
     pub holds: bool,
-    /// What was measured.
+    /// The measurement in words.
     pub text: String,
 }
 
@@ -248,6 +249,8 @@ impl Values<'_> {
         };
         let mut methods = self.trained();
         let evaluated = self.methods(|row| row.metric == LATE_CHANGE && row.step == Some(0));
+        // The reference can be both.
+        methods.retain(|method| !evaluated.contains(method));
         methods.extend(evaluated);
         let changes: Option<Vec<_>> = methods.iter().map(change).collect();
         match changes.and_then(|all| all.into_iter().max_by(|a, b| a.0.total_cmp(&b.0))) {

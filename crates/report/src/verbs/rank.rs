@@ -58,14 +58,14 @@ pub fn rank(runs: &Runs, query: &Query) -> Result<Ranking, Error> {
     rank_in(&query.settings(runs)?, query, Detail::All)
 }
 
-/// What is computed of a ranking. Tests of pairs and intervals take most of the time.
+/// The parts of a ranking to compute. Tests of pairs and intervals take most of the time.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Detail {
     /// All of it, but without tests of pairs where there are more than two millions.
     All,
     /// All of it, but without tests of pairs where there are more than 20,000.
     Page,
-    /// What its plots show: no tests of pairs and no intervals.
+    /// The parts that plots show: no tests of pairs and no intervals.
     Plots,
 }
 

@@ -6,7 +6,7 @@ use moe::parameters;
 
 use super::subject::{Objective, Setup, Subject, step_on};
 
-/// What rounding leaves of a gradient that is zero, that of a quotient x / x say.
+/// The largest rounding error of a gradient that is zero, that of a quotient x / x for example.
 const ROUNDING: f32 = 1e-6;
 
 /// In one training pass, without the losses of the pass, every parameter has a gradient that is finite

@@ -14,7 +14,7 @@ const STEPS: usize = 150;
 /// Standard errors that the first and the last unit may be apart: less likely than one in a million.
 const APART: f64 = 5.0;
 
-/// What the routes of units that are all the same look like, over many steps.
+/// Checks the routes of equal units over many steps.
 pub(super) fn treats_units_alike(subject: &Subject) -> Result<(), String> {
     if !subject.promises()?.equivariant {
         return Ok(());
@@ -56,7 +56,7 @@ pub(super) fn treats_units_alike(subject: &Subject) -> Result<(), String> {
     Ok(())
 }
 
-/// How far apart two means are.
+/// The distance of two means in standard errors.
 fn standard_errors(a: &[f64], b: &[f64]) -> f64 {
     let moments = |x: &[f64]| {
         let (n, mean) = (x.len() as f64, x.iter().sum::<f64>() / x.len() as f64);

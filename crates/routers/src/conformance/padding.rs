@@ -9,7 +9,7 @@ use super::subject::{LEVELS, Setup, Subject, values};
 /// Sequences of this many real tokens.
 const REAL: usize = 10;
 
-/// What a layer gives of the real tokens: the output in training and in an evaluation after it, losses
+/// The results of a layer for the real tokens: the output in training and in an evaluation after it, losses
 /// and metrics, and the report.
 type Found = (Vec<f32>, Vec<f32>, Vec<(String, f64)>, Vec<LayerReport>);
 

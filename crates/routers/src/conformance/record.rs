@@ -1,4 +1,4 @@
-//! What a router computes follows from its record: evaluation is deterministic and moves nothing,
+//! The outputs of a router follow from its record: evaluation is deterministic and changes no state,
 //! and a saved layer loads into a fresh one.
 
 use burn::{module::Module, store::ModuleRecord};

@@ -14,7 +14,7 @@ const SHAPE: [usize; 2] = [2, 6];
 /// Steps along a direction. Long ones see the curve, short ones the rounding, and any may change a
 /// choice: the best counts.
 const STEPS: [f32; 4] = [1e-2, 3e-3, 1e-3, 3e-4];
-/// How far both may be apart, relative to slopes above 1: what single precision leaves of them.
+/// The largest difference of both, relative to slopes above 1: the accuracy of single precision.
 const NEAR: f64 = 2e-2;
 
 /// Along three directions in the space of all trained parameters, in evaluation.

@@ -253,14 +253,14 @@ impl ResidualRule for Nothing {
     }
 }
 
-/// What a training pass gives: the output, and the gradient of each parameter by path, none where
+/// The results of a training pass: the output, and the gradient of each parameter by path, none where
 /// there is none; "input" is the gradient of the input.
 pub(super) struct Step {
     pub(super) output: Vec<f32>,
     pub(super) gradients: BTreeMap<String, Option<Vec<f32>>>,
 }
 
-/// What a training pass is trained by.
+/// The objective of a training pass.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Objective {
     /// A loss of the output alone, in which every number counts differently.

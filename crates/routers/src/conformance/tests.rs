@@ -219,7 +219,7 @@ mod broken {
     use rand::RngExt;
     use serde::{Deserialize, Serialize};
 
-    /// What is wrong with a router.
+    /// A fault of a router.
     #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
     pub(super) enum Fault {
         None,
@@ -274,7 +274,7 @@ mod broken {
     config! {
         /// The fault.
         pub struct BrokenConfig {
-            /// What is wrong.
+            /// The fault.
             pub fault: Fault = Fault::None,
             /// Experts for each unit.
             pub k: usize = 2,

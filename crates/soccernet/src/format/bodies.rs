@@ -23,7 +23,7 @@ pub struct Body {
 /// Queries and gallery, each by the key that rankings use, in the file's order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bodies {
-    /// Whom to find.
+    /// The persons to find.
     pub query: Vec<(String, Body)>,
     /// Among whom.
     pub gallery: Vec<(String, Body)>,
@@ -92,7 +92,7 @@ fn body(key: &str, entry: &Node<'_>, judge: &mut Judge) -> Result<Body> {
     Ok(body)
 }
 
-/// What the name of a thumbnail says. Names of the challenge set have three fields only.
+/// The fields in the name of a thumbnail. Names of the challenge set have three fields only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Thumbnail {
     /// The box.

@@ -58,7 +58,7 @@ impl Ini {
 /// The most frames of a sequence; the challenge's have 750.
 pub(crate) const LONGEST: usize = 1_000_000;
 
-/// What `seqinfo.ini` says of a sequence of frames.
+/// The fields of `seqinfo.ini` on a sequence of frames.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sequence {
     /// Its name.
@@ -115,7 +115,7 @@ impl Sequence {
     }
 }
 
-/// What `video.ini` says of a half's video: begin and length in seconds.
+/// The fields of `video.ini` on a half's video: begin and length in seconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Video {
     /// The video's file name, for example `1_720p.mkv`.

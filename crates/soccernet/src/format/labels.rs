@@ -26,7 +26,7 @@ pub struct Label {
 /// The actions of a game, in the file's order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Labels {
-    /// What the file says of the game: its names, date and score.
+    /// The file's data on the game: its names, date and score.
     pub game: Map<String, Value>,
     /// The actions.
     pub annotations: Vec<Label>,

@@ -46,7 +46,7 @@ pub struct Shot {
 /// The shots of a game, in the file's order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Shots {
-    /// What the file says of the game.
+    /// The file's data on the game.
     pub game: Map<String, Value>,
     /// The shots.
     pub annotations: Vec<Shot>,

@@ -9,7 +9,6 @@ use serde::Serialize;
 use super::{
     spotting::{foreign_games, other_game},
     suppression::suppress,
-    tolerance::Tolerances,
     track::{Track, average_precisions},
 };
 use crate::{
@@ -20,6 +19,7 @@ use crate::{
         shots::{Link, Shot, Shots},
     },
     source::join,
+    tolerance::Tolerances,
 };
 
 /// Frames of a half: 3500 seconds.

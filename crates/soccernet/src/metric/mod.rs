@@ -11,5 +11,4 @@ pub mod segmentation;
 mod shot_frames;
 pub mod spotting;
 mod suppression;
-pub mod tolerance;
 mod track;

@@ -8,7 +8,7 @@ use crate::{
     source::join,
 };
 
-/// What a submission says of each frame of a half: `1_NAME.npy`, `2_NAME.npy`.
+/// The values of a submission for each frame of a half: `1_NAME.npy`, `2_NAME.npy`.
 pub(crate) fn half(
     prediction: &Source,
     game: &str,

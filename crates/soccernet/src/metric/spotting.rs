@@ -5,38 +5,15 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{
-    tolerance::Tolerances,
-    track::{Track, average_precisions, place_or},
-};
+use super::track::{Track, average_precisions, place_or};
 use crate::{
     Error, Judge, Options, Result, Source,
-    classes::{ACTIONS, ACTIONS_V1, action, action_v1},
+    classes::{Version, action, action_v1},
     clock::{LabelTime, frame_of},
     format::{labels::Labels, spots::Spots},
     source::join,
+    tolerance::Tolerances,
 };
-
-/// The version of the labels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Version {
-    /// Three actions, `Labels.json`, no visibility.
-    V1,
-    /// Seventeen actions, `Labels-v2.json`.
-    #[default]
-    V2,
-}
-
-impl Version {
-    /// Its classes.
-    pub fn classes(self) -> &'static [&'static str] {
-        if self == Self::V1 { &ACTIONS_V1 } else { &ACTIONS }
-    }
-
-    fn file(self) -> &'static str {
-        if self == Self::V1 { "Labels.json" } else { "Labels-v2.json" }
-    }
-}
 
 /// The result, named as in the official package.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -29,7 +29,7 @@ pub(crate) fn place_or(frame: i64, frames: i64, file: &str, entry: &str) -> Resu
     place(frame, frames).ok_or_else(outside)
 }
 
-/// What a detection is near to.
+/// The label that a detection is nearest to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Detection {
     pub(crate) score: f64,

@@ -20,7 +20,7 @@ pub fn highest(worths: &[Worth]) -> Vec<(usize, usize)> {
     pairs
 }
 
-/// How often each number is there.
+/// The number of occurrences of each number.
 fn degrees(numbers: impl Iterator<Item = usize>) -> Vec<u32> {
     let mut degrees = Vec::new();
     for number in numbers {

@@ -52,14 +52,14 @@ pub struct Clear {
     /// Tracks that are followed in less than 20 %.
     #[serde(rename = "ML")]
     pub mostly_lost: u64,
-    /// How often a track is found again.
+    /// The number of times that a track is found again.
     #[serde(rename = "Frag")]
     pub fragments: u64,
     #[serde(skip)]
     similarity: f64,
 }
 
-/// What is known of the tracks of the truth.
+/// The state of the tracks of the truth.
 struct TrackHistory {
     /// Frames with the track, and with a pair of it.
     frames: Vec<[u64; 2]>,
@@ -67,7 +67,7 @@ struct TrackHistory {
     last: Vec<Option<usize>>,
     /// The partner in the frame before that had boxes on both sides.
     before: Vec<Option<usize>>,
-    /// How often the track was found.
+    /// The number of frames in which each track was found.
     found: Vec<u64>,
 }
 

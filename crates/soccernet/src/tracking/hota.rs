@@ -46,7 +46,7 @@ pub struct Hota {
     sums: [Sums; ALPHAS],
 }
 
-/// What is added up over sequences.
+/// Sums over sequences.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Sums {
     hits: f64,
@@ -126,7 +126,7 @@ fn pairs<'a>(frame: &'a Frame, alignment: &[f64]) -> Vec<&'a Near> {
     frame.near.iter().filter(|near| partner[near.row] == Some(near.column)).collect()
 }
 
-/// How much the two whole tracks of each pair overlap.
+/// The overlap of the two whole tracks of each pair.
 fn alignment(tracks: &Tracks, [truth, seen]: &[Vec<f64>; 2]) -> Vec<f64> {
     let mut overlaps = vec![0.0; tracks.pairs.len()];
     for frame in &tracks.frames {

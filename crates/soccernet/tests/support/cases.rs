@@ -4,8 +4,7 @@ use std::{collections::BTreeMap, path::Path, time::Instant};
 
 use serde_json::Value;
 use soccernet::{
-    Options, Source, Task, clock::LabelTime, metric::spotting::Version,
-    metric::tolerance::Tolerances, score,
+    Options, Source, Task, classes::Version, clock::LabelTime, score, tolerance::Tolerances,
 };
 
 /// What a file of cases comes to.

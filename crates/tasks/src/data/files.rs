@@ -50,7 +50,7 @@ impl<'a> Files<'a> {
         }
     }
 
-    /// What was read of a folder that must not be empty; `expected` is what lies in it.
+    /// The items that were read of a folder that must not be empty; `expected` describes them.
     ///
     /// # Errors
     /// If there is nothing.

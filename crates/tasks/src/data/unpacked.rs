@@ -1,4 +1,4 @@
-//! How much is read from compressed files.
+//! Limits on the size of compressed files.
 
 /// Data of more bytes than the first number, and more than the second times what is packed, are refused.
 const LARGE: [u64; 2] = [64 << 20, 100];

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::set::Pairs;
 
-/// What is kept together in a fold.
+/// The samples that are kept together in a fold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Deal {

@@ -30,7 +30,7 @@ use crate::{
     score::classification, trivial::nearest_neighbour, vision::Augment,
 };
 
-/// What networks are given.
+/// The form of the inputs of networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RiceInput {
@@ -78,7 +78,7 @@ config! {
         pub source: RiceSource = RiceSource::Files,
         /// `"rgb"`, or of the mosaic `"raw1"`, `"raw3"`, `"pack4"`, `"pack3"`, `"bca"`.
         pub input: RiceInput = RiceInput::Pack4,
-        /// What a fold keeps together: `"capture"`, or `"random"` for nothing.
+        /// The samples that a fold keeps together: `"capture"`, or `"random"` for none.
         pub deal: Deal = Deal::Capture,
         /// Samples for training, as many of each class; all if left out.
         pub train: Option<usize> = None,
@@ -175,7 +175,7 @@ impl Rice {
         Self { pairs, config: config.clone(), fold_of, splits, shape, folded: true }
     }
 
-    /// What a network is given of a sample, displaced.
+    /// The input of a network for a sample, displaced.
     fn shown(&self, sample: usize, displacement: Displacement) -> Vec<f32> {
         let is_moved = displacement != Displacement::default();
         let size = self.pairs.size;

@@ -122,7 +122,7 @@ impl AppearanceTracking {
         Self { config: config.clone(), clips, views, people }
     }
 
-    /// What is seen of a box: red, green and blue from 0 to 1, channel by channel.
+    /// The pixels of a box: red, green and blue from 0 to 1, channel by channel.
     fn pixels(&self, split: Split, view: usize) -> Vec<f32> {
         let [clip, row] = self.views[split as usize][view];
         let crops = self.clips[split as usize][clip].crops.as_ref();

@@ -29,7 +29,7 @@ pub(super) type Descriptor = Vec<f32>;
 
 /// Heights of a box within which the centre of the next one may lie.
 const REACH: f64 = 1.5;
-/// What boxes that only just do not overlap are worth, as an overlap.
+/// The value, as an overlap, of boxes that only just do not overlap.
 const NEAR: f64 = 0.01;
 /// Boxes of a track with which a box is compared, as in DeepSORT.
 pub(super) const GALLERY: usize = 100;

@@ -10,7 +10,7 @@ use super::{
 /// Descriptors of the boxes of each frame, by clip; none of a clip without frames.
 pub(super) type Described = Vec<Option<Vec<Vec<Descriptor>>>>;
 
-/// How descriptors are used, see [`Appearance`].
+/// The use of descriptors, see [`Appearance`].
 #[derive(Clone, Copy)]
 pub(super) struct Use {
     pub(super) lambda: f64,

@@ -9,7 +9,7 @@ use rand_distr::StandardNormal;
 #[derive(Clone, Copy)]
 pub(super) struct Team([[f32; 3]; 2]);
 
-/// How a player looks. Colours are red, green and blue from 0 to 1.
+/// The colours and proportions of a player. Colours are red, green and blue from 0 to 1.
 #[derive(Clone)]
 pub(super) struct Figure {
     shirt: [f32; 3],
@@ -113,7 +113,7 @@ pub(super) fn light(rng: &mut ChaCha8Rng) -> f32 {
     rng.random_range(0.7..1.15)
 }
 
-/// How far the feet are apart in a view.
+/// The distance of the feet in a view.
 pub(super) fn stride(rng: &mut ChaCha8Rng) -> f32 {
     rng.random_range(0.0..0.5)
 }

@@ -155,7 +155,7 @@ fn camera(numbers: &[f64; NUMBERS]) -> Camera {
     }
 }
 
-/// How far each end is from its line, in pixels; a line behind the camera is far off.
+/// The distance of each end from its line, in pixels; a line behind the camera is far off.
 fn residuals(numbers: &[f64; NUMBERS], pairs: &[LineMatch]) -> Vec<f64> {
     const FAR: f64 = 1000.0;
     let camera = camera(numbers);

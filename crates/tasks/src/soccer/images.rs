@@ -186,7 +186,7 @@ fn camera(rng: &mut ChaCha8Rng) -> Camera {
 
 type Seen = Vec<(&'static str, Vec<Point>)>;
 
-/// What a camera sees that has five lines or more before it.
+/// The lines that a camera sees that has five lines or more before it.
 fn lines(model: &Model, rng: &mut ChaCha8Rng) -> Seen {
     loop {
         let seen = polylines(&camera(rng), model);

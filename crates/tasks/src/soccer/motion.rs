@@ -64,7 +64,7 @@ impl LoadTask for PlayerTracking {
     }
 }
 
-/// How a box came from one frame to the next, over the height of the box.
+/// The change of a box from one frame to the next, over the height of the box.
 fn step(from: Rect, to: Rect) -> [f32; STEP] {
     let scale = from[3].max(1.0);
     let center = |rect: Rect| [rect[0] + rect[2] / 2.0, rect[1] + rect[3] / 2.0];
@@ -111,7 +111,7 @@ fn rows(trajectory: &[Rect], steps: usize) -> Vec<f32> {
     rows
 }
 
-/// How much a step differs from the one before, across and down, in box heights.
+/// The difference of a step from the one before, across and down, in box heights.
 fn change(before: Rect, last: Rect, next: Rect) -> [f32; 2] {
     let (a, b) = (step(before, last), step(last, next));
     [b[0] - a[0], b[1] - a[1]]

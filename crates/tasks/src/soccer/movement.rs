@@ -24,8 +24,8 @@ use super::{
 /// Columns and rows of a frame in which generated players move; a drawn one is scaled.
 const FULL: [usize; 2] = [1920, 1080];
 
-/// How far players go beyond the left and the right edge of a drawn frame, in widths of it; who is beyond has
-/// no box. A choice of this project.
+/// The distance that players go beyond the left and the right edge of a drawn frame, in widths of it; players
+/// beyond have no box. A choice of this project.
 const BEYOND: f64 = 0.1;
 
 /// The files of generated sequences.

@@ -60,7 +60,7 @@ pub struct PitchLocalization(Pitch);
 /// Camera calibration.
 pub struct CameraCalibration(Pitch);
 
-/// What both learn.
+/// The part that both tasks share.
 struct Pitch {
     config: PitchConfig,
     images: [Vec<PitchImage>; 3],
@@ -98,7 +98,7 @@ impl Pitch {
         Batch { targets: Some(targets), ..batch }
     }
 
-    /// What an output of one row, or of a row for each of many places, says of the image, `[B, 1, outputs]`.
+    /// The output for the image, from one row, or from a row for each of many places, `[B, 1, outputs]`.
     /// Each place votes: its ends are away from its own middle, and what it says counts by softmax over the
     /// places of how sure it is that the class is there.
     fn joined(&self, output: Tensor<3>) -> Tensor<3> {
@@ -154,7 +154,7 @@ impl Pitch {
         score.add_loss(self.loss(output, batch), batch);
     }
 
-    /// What a network says that answers with the lines of the image for training whose pixels are nearest,
+    /// The outputs of a baseline that answers with the lines of the image for training whose pixels are nearest,
     /// for each image of the test split.
     fn nearest(&self) -> Vec<Vec<f32>> {
         let pixels = |images: &[PitchImage]| {
@@ -380,7 +380,7 @@ mod tests {
         Pitch::load("t", &config, &DataDir::default()).unwrap()
     }
 
-    /// What a network says that knows the lines.
+    /// The outputs of a network that knows the lines.
     fn known(pitch: &Pitch) -> Vec<Vec<f32>> {
         pitch.images[2].iter().map(|image| sure(&image.lines)).collect()
     }

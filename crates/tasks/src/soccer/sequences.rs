@@ -30,7 +30,7 @@ pub(super) struct Clip {
     pub(super) files: [Vec<u8>; 2],
     pub(super) rows: Vec<TrackedBox>,
     pub(super) frames: usize,
-    /// What is cut out of the frames for each of `rows`, where it was asked for and the sequence has frames.
+    /// The crops of the frames for each of `rows`, where they were requested and the sequence has frames.
     pub(super) crops: Option<Vec<Vec<u8>>>,
 }
 

@@ -19,13 +19,13 @@ const PATIENCE: usize = 3;
 /// Frames that a lost track is remembered: A_max of DeepSORT.
 pub(super) const MEMORY: usize = 30;
 
-/// What a distance equal to the gate is less than, as in the code of DeepSORT.
+/// The margin by which a distance equal to the gate is accepted, as in the code of DeepSORT.
 const WITHIN: f64 = 1e-5;
 
 /// The next box of each track.
 pub(super) type Motion<'a> = dyn FnMut(&[&[Rect]]) -> Vec<Rect> + 'a;
 
-/// How boxes look, and how that is used.
+/// The descriptors of boxes, and their use.
 #[derive(Clone, Copy)]
 pub(super) struct Appearance<'a> {
     /// The descriptors of the boxes of each frame.

@@ -35,7 +35,7 @@ const HIDDEN: f64 = 0.8;
 const RANDOM: f64 = 0.1;
 
 config! {
-    /// What is hidden of which text.
+    /// The text, and the tokens of it that are hidden.
     pub struct MaskedLmConfig {
         /// The text task whose windows are shown: `{ kind = "tanaka-lm", length = 64, tokens = "bpe" }`.
         pub text: Choice = Choice::of("tanaka-lm"),

@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 
-/// How often a context was seen, and how many different tokens after it.
+/// The number of occurrences of a context, and of different tokens after it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Context {
     seen: u32,

@@ -37,7 +37,7 @@ const CLASSES: usize = ACTIONS.len();
 /// a, b, and whether an action is there, for each class.
 pub(super) const TARGETS: usize = 3 * CLASSES;
 const MARGIN: f64 = 0.9;
-/// What keeps logarithms finite.
+/// The least argument of a logarithm, which keeps it finite.
 const LEAST: f64 = 1e-5;
 
 /// K1 to K4 of each action in seconds, as published.

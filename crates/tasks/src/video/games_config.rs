@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::fits;
 
-/// What happens to games that are trained on here and tested in another task.
+/// The treatment of games that are trained on here and tested in another task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Overlap {

@@ -29,7 +29,7 @@ use super::{
     templates::{AFTER, BEFORE, CAMERA_WEIGHTS, FREQUENCIES, Templates, direction, weighted},
 };
 
-/// What the features of generated games are called.
+/// The name of the features of generated games.
 pub(super) const FEATURES: &str = "SYNTH";
 /// Seconds between two actions: at least the first, at most the second.
 const GAPS: [i64; 2] = [8, 32];
@@ -42,7 +42,7 @@ struct Action {
     class: usize,
     visible: bool,
     team: &'static str,
-    /// What is seen of this one action and of no other.
+    /// The vector of this one action and of no other.
     own: Vec<f32>,
 }
 

@@ -22,7 +22,7 @@ use soccernet::{
         labels::Labels,
         replays::{Candidate, Replay, Replays},
     },
-    metric::tolerance::Tolerances,
+    tolerance::Tolerances,
 };
 
 use super::{

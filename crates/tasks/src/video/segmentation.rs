@@ -30,7 +30,7 @@ use crate::{
 
 const FILE: &str = "Labels-cameras.json";
 
-/// What is minimised.
+/// The loss of segmentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SegmentationLoss {
@@ -49,7 +49,7 @@ config! {
         pub chunk: usize = 120,
         /// Frames before and after them that are shown and do not count.
         pub margin: usize = 20,
-        /// What is minimised: `"cross-entropy"` or `"squared"`.
+        /// The loss: `"cross-entropy"` or `"squared"`.
         pub loss: SegmentationLoss = SegmentationLoss::CrossEntropy,
     }
 }

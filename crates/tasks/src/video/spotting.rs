@@ -22,7 +22,8 @@ use soccernet::{
     classes::ACTIONS,
     clock::frame_of,
     format::spots::{Spot, Spots},
-    metric::{segmentation::segments, tolerance::Tolerances},
+    metric::segmentation::segments,
+    tolerance::Tolerances,
 };
 
 use super::{
@@ -43,7 +44,7 @@ use crate::{
 const FILE: &str = "Labels-v2.json";
 const CAMERAS: &str = "Labels-cameras.json";
 
-/// What is minimised.
+/// The loss of spotting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SpottingLoss {
@@ -64,7 +65,7 @@ config! {
         pub margin: usize = 40,
         /// Seconds of the window around a frame in which an action counts as the frame's; for `"bce"`.
         pub window: f64 = 20.0,
-        /// What is minimised: `"bce"` or `"calf"`.
+        /// The loss: `"bce"` or `"calf"`.
         pub loss: SpottingLoss = SpottingLoss::Bce,
         /// Seconds of the window in which one spot of a class is kept.
         pub suppression: f64 = 30.0,

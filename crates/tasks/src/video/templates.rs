@@ -1,4 +1,4 @@
-//! What the features of generated games are made of: a vector for each kind of camera, and for each
+//! The parts of the features of generated games: a vector for each kind of camera, and for each
 //! action what is seen before and after it.
 
 use rand::{Rng, RngExt};
@@ -6,14 +6,14 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 use soccernet::classes::{ACTIONS, CAMERAS};
 
-/// How often each action was annotated in SoccerNet-v2, roughly, in the order of the classes. Generated
+/// The number of annotations of each action in SoccerNet-v2, roughly, in the order of the classes. Generated
 /// games draw actions by the square root, so that rare ones are there in a few games too.
 pub(super) const FREQUENCIES: [f64; 17] = [
     173.0, 2566.0, 1703.0, 2839.0, 2098.0, 5820.0, 5256.0, 7896.0, 31810.0, 18918.0, 11674.0,
     10521.0, 2200.0, 4836.0, 2047.0, 55.0, 46.0,
 ];
 
-/// How often each kind of camera is on the screen, roughly.
+/// The share of time of each kind of camera on the screen, roughly.
 pub(super) const CAMERA_WEIGHTS: [f64; 13] =
     [40.0, 25.0, 6.0, 6.0, 1.0, 3.0, 2.0, 4.0, 2.0, 4.0, 1.0, 4.0, 2.0];
 
@@ -69,8 +69,8 @@ impl Templates {
         }
     }
 
-    /// What an action adds to the frame `dt` frames after it (before it, if negative): a vector and how
-    /// much of it. Actions that are not on the screen have nothing but a late and weak echo.
+    /// The term that an action adds to the frame `dt` frames after it (before it, if negative): a vector and its
+    /// weight. Actions that are not on the screen have nothing but a late and weak echo.
     pub(super) fn action(&self, class: usize, visible: bool, dt: i64) -> Option<(&[f32], f32)> {
         let ramp = (dt + BEFORE + 1) as f32 / (BEFORE + 1) as f32;
         let decay = (-dt as f32 / 8.0).exp();

@@ -9,7 +9,7 @@ use burn::{prelude::*, tensor::activation::log_softmax};
 use kernels::sum;
 use serde::{Deserialize, Serialize};
 
-/// What the sum of (1) is divided by.
+/// The divisor of the sum of (1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reduction {

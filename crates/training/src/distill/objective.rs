@@ -17,13 +17,13 @@ use crate::{
 };
 
 config! {
-    /// How a student learns from a teacher.
+    /// The distillation of a teacher into a student.
     pub struct DistillConfig {
         /// The weight of the teacher's answers, alpha; those of the task have the rest.
         pub alpha: f64 = 0.5,
         /// The temperature, tau.
         pub tau: f64 = 1.0,
-        /// What the sum over the scores is divided by: `"elements"`, all scores, as in the published code, or
+        /// The divisor of the sum over the scores: `"elements"`, all scores, as in the published code, or
         /// `"batch"`, the answers.
         pub reduction: Reduction = Reduction::Elements,
     }

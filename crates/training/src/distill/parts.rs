@@ -43,7 +43,7 @@ pub fn take_over<N: Module, M: Module>(from: &N, to: M, part: Part) -> Result<M,
     with_parameters(to, placed.collect())
 }
 
-/// What paths begin with, each once.
+/// The first components of paths, each once.
 fn tops(paths: impl IntoIterator<Item = String>) -> String {
     let mut tops: Vec<String> = Vec::new();
     for path in paths {

@@ -22,7 +22,7 @@
 //! The workers are simulated: they take their turns in one process, so that the same seed gives the
 //! same bits.
 //!
-//! What differs:
+//! Differences:
 //! - A layer is what the published code synchronises at once, a block; here it is what stands below
 //!   one block's number, or one part of the network that is no block.
 //! - State that no gradient moves (a router's bias) is merged with the weights of its layer, without

@@ -13,7 +13,7 @@
 //! Rajbhandari, Rasley, Ruwase, He. *ZeRO: Memory Optimizations Toward Training Trillion Parameter
 //! Models*. SC 2020. <https://arxiv.org/abs/1910.02054>, section 5.1 (the moments; "P_os").
 //!
-//! What differs: gradients are gathered as a whole after their sum, since the bits of their norm are those
+//! Difference: gradients are gathered as a whole after their sum, since the bits of their norm are those
 //! of one process.
 
 mod experts;

@@ -18,7 +18,7 @@ use burn::{
     },
     prelude::*,
 };
-use distributed::{Chunks, Communicator, gathered_numbers};
+use distributed::{Chunks, Communicator, gathered_bytes_by_first, gathered_numbers};
 
 use super::{pack, unpack};
 use crate::adamw::AdamW;
@@ -45,12 +45,11 @@ impl Shelf {
         let most = counts.max().unwrap_or(0);
         let mut own = own.into_iter();
         for _ in 0..most {
-            let mut to = vec![Vec::new(); world.size()];
-            to[0] = own.next().map_or_else(Vec::new, |(name, chunks)| {
+            let next = own.next().map_or_else(Vec::new, |(name, chunks)| {
                 let numbers = chunks.iter().flatten().flat_map(|x| x.to_le_bytes());
                 pack(&[name.into_bytes(), numbers.collect()])
             });
-            for theirs in world.all_to_all("moments", to) {
+            for theirs in gathered_bytes_by_first(world, "moments", next) {
                 self.put(&unpack(&theirs));
             }
         }

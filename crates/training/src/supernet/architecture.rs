@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::genes::{ArchitectureChoice, Genes, Named};
 
 config! {
-    /// What an architecture may be (AutoMoE, table 2). Layers of text are those of the decoder.
+    /// The architectures of a supernet (AutoMoE, table 2). Layers of text are those of the decoder.
     pub struct SupernetSpace {
         /// Widths of the encoder.
         pub encoder_width: Vec<usize> = vec![32, 48],
@@ -57,7 +57,7 @@ pub struct Architecture {
     pub decoder_bottleneck: Vec<usize>,
 }
 
-/// How a value is chosen among those of a gene.
+/// The choice of a value among those of a gene.
 enum By<'a> {
     Chance(&'a mut ChaCha8Rng),
     Most,

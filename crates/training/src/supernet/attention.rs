@@ -12,7 +12,7 @@ pub(super) fn keys_values(attention: &MultiHead, source: Tensor<3>, inner: usize
     KeysValues { keys, values: front_linear(&attention.value, source, inner) }
 }
 
-/// What a stream `[B, T, d]` takes from what it sees.
+/// The output of attention for a stream `[B, T, d]`.
 pub(super) fn attend(
     attention: &MultiHead,
     x: Tensor<3>,

@@ -14,7 +14,7 @@ use super::{
     sizes::LayerSizes,
 };
 
-/// What was checked before.
+/// The message if an input is not what was checked before.
 const TEXT: &str = "a supernet is built for text or pairs of sequences";
 
 fn wrong(message: String) -> ConfigError {
@@ -134,7 +134,7 @@ impl SequenceToSequence for Supernet {
 }
 
 impl Supernet {
-    /// What the evaluated architecture costs.
+    /// The cost of the evaluated architecture.
     pub fn cost(&self) -> ArchitectureCost {
         let [vocab, _] = self.embedding.weight.lazy_shape().dims();
         ArchitectureCost::of(&self.config, &self.architecture, [self.source, self.target], vocab)

@@ -18,7 +18,7 @@ pub enum Paths {
     Sandwich,
 }
 
-/// How feed-forward weights are mixed.
+/// The mixture of feed-forward weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MixtureKind {
@@ -30,7 +30,7 @@ pub enum MixtureKind {
     Neuron,
 }
 
-/// What the router of a mixture sees.
+/// The input of the router of a mixture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MixtureEmbedding {
@@ -43,13 +43,13 @@ pub enum MixtureEmbedding {
 config! {
     /// A mixture of supernets.
     pub struct MixtureConfig {
-        /// How weights are mixed.
+        /// The kind of mixture of weights.
         pub kind: MixtureKind = MixtureKind::None,
         /// Sets of feed-forward weights, m.
         pub sets: usize = 2,
         /// The hidden width of the routers.
         pub hidden: usize = 128,
-        /// What the routers see.
+        /// The input of the routers.
         pub embedding: MixtureEmbedding = MixtureEmbedding::Architecture,
         /// Whether the maps of bottlenecks are mixed too.
         pub bottleneck: bool = false,
@@ -67,7 +67,7 @@ pub enum BalanceOver {
 }
 
 config! {
-    /// How layers of several experts route (`switch.rs`).
+    /// The routing of layers of several experts (`switch.rs`).
     pub struct SupernetRouting {
         /// Experts of a token, k; all of a layer that has fewer.
         pub k: usize = 1,
@@ -117,7 +117,7 @@ impl SupernetRouting {
 config! {
     /// Sizes of a supernet.
     pub struct SupernetConfig {
-        /// What an architecture may be.
+        /// The space of architectures.
         pub space: SupernetSpace = SupernetSpace::default(),
         /// Which one it is: `sampled` in training, `largest`, `smallest`, or its genes; those that are left
         /// out are the largest.
@@ -133,17 +133,17 @@ config! {
         /// The chance that a number of a branch, or of the embedded tokens, is dropped in training, at the
         /// largest width.
         pub dropout: f64 = 0.1,
-        /// What the chance is multiplied by after a layer of several experts; it is 1 at most then.
+        /// The factor of the chance after a layer of several experts; the product is 1 at most.
         pub expert_dropout_ratio: f64 = 1.0,
         /// The coefficient of the balance loss.
         pub balance: f64 = 0.0,
-        /// How layers of several experts route.
+        /// The routing of layers of several experts.
         pub switch: SupernetRouting = SupernetRouting::default(),
         /// The initial deviation of feed-forward weights over the usual one.
         pub feed_forward_scale: f64 = 1.0,
         /// Whether a token of text sees only those before it.
         pub causal: bool = true,
-        /// What norms add to a square before they divide.
+        /// The number that norms add to a square before they divide.
         pub epsilon: f64 = 1e-5,
     }
 }

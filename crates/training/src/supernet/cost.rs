@@ -14,7 +14,7 @@ use super::{
     sizes::LayerSizes,
 };
 
-/// What an architecture costs.
+/// The cost of an architecture.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ArchitectureCost {
     /// Operations of an input in all but layers of several experts, without the vocabulary.

@@ -1,9 +1,9 @@
-//! What a config says of an architecture.
+//! The architecture as a config states it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What a config says of an architecture; what is left out is the largest.
+/// The architecture as a config states it; a value that is left out is the largest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Genes {

@@ -8,7 +8,7 @@
 //! <https://arxiv.org/abs/2005.14187>
 //! Ganesan et al. *SuperShaper*. 2021. <https://arxiv.org/abs/2110.04711>: `bottleneck.rs`.
 //!
-//! What is sliced, from the front: the rows and columns of linear maps and their biases, norms, the numbers
+//! These are sliced, from the front: the rows and columns of linear maps and their biases, norms, the numbers
 //! of a token's vector and of its position (times the root of what is left of the width), the router's
 //! experts. The number of heads only says how the inner width is cut, and slices nothing. Layers beyond
 //! those of an architecture are skipped. Dropout is scaled by the width over the largest width.

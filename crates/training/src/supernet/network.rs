@@ -172,7 +172,7 @@ impl Supernet {
         }
     }
 
-    /// What the routers of mixtures see of an architecture, `[1, features]`.
+    /// The input of the routers of mixtures for an architecture, `[1, features]`.
     pub(super) fn condition(
         &self,
         architecture: &Architecture,
@@ -277,7 +277,7 @@ impl Supernet {
         Encoded { outputs, counts }
     }
 
-    /// What a decoder attends to before the first token.
+    /// The memory of a decoder before the first token.
     pub(super) fn begin(&self, architecture: &Architecture, encoded: &Encoded) -> Memory {
         let layer = |(i, layer): (usize, &SupernetLayer)| {
             let [_, _, outputs] = architecture.decoder_layer(i).cross?;
@@ -333,7 +333,7 @@ impl Supernet {
     }
 }
 
-/// What a layer of a decoder sees of its own side.
+/// The keys and values of its own side that a layer of a decoder attends to.
 fn seen(memory: Option<&LayerMemory>, new: KeysValues) -> KeysValues {
     match memory.and_then(|memory| memory.own.clone()) {
         Some(own) => own.then(new),

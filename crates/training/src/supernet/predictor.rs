@@ -16,7 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::{TrainConfig, adamw};
 
 config! {
-    /// How a predictor is trained; the defaults are the published ones.
+    /// The training of a predictor; the defaults are the published ones.
     pub struct PredictorConfig {
         /// The width of the hidden layers.
         pub hidden: usize = 400,

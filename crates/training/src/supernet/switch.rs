@@ -101,7 +101,7 @@ impl SwitchLayer {
         choices.reduce(|sum, y| sum + y).expect("a token has at least one expert") // (3)
     }
 
-    /// What the chosen experts' outputs are multiplied by, `[B, T, 1]`.
+    /// The factors of the chosen experts' outputs, `[B, T, 1]`.
     fn weights(&self, p: &Tensor<3>, chosen: &[usize]) -> Tensor<3> {
         let [b, t, _] = p.dims();
         let index: Vec<i32> = chosen.iter().map(|e| *e as i32).collect();
@@ -113,7 +113,7 @@ impl SwitchLayer {
         }
     }
 
-    /// What each expert makes of its tokens, `[N, d]`, in the order of the tokens; those that are dropped stay
+    /// The outputs of each expert for its tokens, `[N, d]`, in the order of the tokens; dropped ones stay
     /// as they are.
     fn carry_out(
         &self,
@@ -189,7 +189,7 @@ impl SwitchLayer {
     }
 }
 
-/// What the experts of a layer have carried out, of real tokens.
+/// Counts of the tokens that the experts of a layer have processed, real tokens only.
 struct Carried {
     /// Tokens of each expert.
     load: Vec<f64>,
@@ -218,7 +218,7 @@ impl Carried {
         found
     }
 
-    /// How many different experts some tokens have.
+    /// The number of different experts of some tokens.
     fn experts_of(&self, rows: std::ops::Range<usize>) -> usize {
         let mut experts = self.experts[rows].concat();
         experts.sort_unstable();

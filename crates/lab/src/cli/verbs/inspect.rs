@@ -123,7 +123,7 @@ fn about(checkpoint: &CheckpointFiles, model: &ImportedNetwork, warnings: Vec<St
     })
 }
 
-/// What the checkpoint is, and its network as settings of a suite.
+/// The kind of the checkpoint, and its network as settings of a suite.
 fn in_words(about: &Value, model: &ImportedNetwork) -> anyhow::Result<String> {
     let tokenizer = match &about["tokenizer"] {
         Value::Bool(true) => "yes",

@@ -14,7 +14,7 @@ use crate::{
 /// Arguments of `list`.
 #[derive(Args)]
 pub(crate) struct List {
-    /// What to list; all if left out
+    /// Kind of items to list; all if left out
     kind: Option<Kind>,
     #[command(flatten)]
     json: JsonArgs,

@@ -18,7 +18,7 @@ use crate::{
 /// Arguments of `new`.
 #[derive(Args)]
 pub(crate) struct New {
-    /// What to write
+    /// Kind of item to write
     what: What,
     /// The name, in lower case with dashes
     name: String,

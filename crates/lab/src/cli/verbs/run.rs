@@ -239,7 +239,7 @@ fn write_results(
     Ok((runs, written))
 }
 
-/// What the options ask for.
+/// The runs that the options select.
 struct Planned {
     source: Source,
     wanted: Selection,

@@ -16,7 +16,7 @@ use std::str::FromStr;
 
 use super::{Separation, is_space, matches, words};
 
-/// What becomes of an n without matches.
+/// The precision of an n without matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Smoothing {
     /// Halves again and again, as in mteval-v13a.pl: what is usual.
@@ -56,9 +56,9 @@ impl FromStr for Smoothing {
 /// BLEU with n-grams up to 4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bleu {
-    /// How text is cut into words.
+    /// The rule that cuts text into words.
     pub separation: Separation,
-    /// What becomes of an n without matches.
+    /// The precision of an n without matches.
     pub smoothing: Smoothing,
 }
 
@@ -69,7 +69,7 @@ impl Default for Bleu {
     }
 }
 
-/// What BLEU is, and what it is made of.
+/// BLEU and its parts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BleuScore {
     /// (3), 0 to 100.
@@ -100,7 +100,7 @@ impl Bleu {
         self.of_counts(&counts)
     }
 
-    /// What a score is of, as sacrebleu says it.
+    /// The settings of a score, as sacrebleu writes them.
     pub fn signature(&self) -> String {
         let smoothing = match self.smoothing {
             Smoothing::Floor => "floor[0.10]",

@@ -34,7 +34,7 @@ impl Chrf {
         of_counts(&counts)
     }
 
-    /// What a score is of, as sacrebleu says it.
+    /// The settings of a score, as sacrebleu writes them.
     pub fn signature(&self) -> String {
         format!("nrefs:1|case:mixed|eff:yes|nc:{ORDER}|nw:0|space:no|version:2.6.0")
     }

@@ -21,7 +21,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(is_space).filter(|word| !word.is_empty())
 }
 
-/// How often each run of `n` neighbours is there.
+/// The number of occurrences of each run of `n` neighbours.
 fn n_grams<T: Eq + Hash>(items: &[T], n: usize) -> HashMap<&[T], usize> {
     let mut counts = HashMap::new();
     for gram in items.windows(n) {
@@ -30,7 +30,7 @@ fn n_grams<T: Eq + Hash>(items: &[T], n: usize) -> HashMap<&[T], usize> {
     counts
 }
 
-/// How many runs of `n` neighbours the first has, the second has, and both have in common.
+/// The number of runs of `n` neighbours of the first, of the second, and of both in common.
 fn matches<T: Eq + Hash>(a: &[T], b: &[T], n: usize) -> [usize; 3] {
     let (of_a, of_b) = (n_grams(a, n), n_grams(b, n));
     let common = |(gram, count): (&&[T], &usize)| of_b.get(gram).map_or(0, |in_b| *count.min(in_b));

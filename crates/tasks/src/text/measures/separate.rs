@@ -10,7 +10,7 @@ use std::str::FromStr;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-/// How text is cut into words.
+/// The rule that cuts text into words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Separation {
     /// At white space, and around punctuation of ASCII: what is usual.
@@ -92,7 +92,7 @@ fn around(line: &str, is: impl Fn(char) -> bool) -> String {
     out
 }
 
-/// What each pair of neighbours of a kind becomes; a character is in one pair at most.
+/// Replaces each pair of neighbours of a kind; a character is in one pair at most.
 fn pairs(
     line: &str,
     is: impl Fn(char, char) -> bool,

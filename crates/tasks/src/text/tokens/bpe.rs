@@ -20,7 +20,7 @@ use tokenizers::{
 
 use super::{Tokenizer, Tokens, expressions};
 
-/// How many times as long a normalizer may make a text, at most; published ones 4 times.
+/// The largest factor by which a normalizer may lengthen a text; published ones have up to 4.
 const GROWTH: usize = 64;
 
 /// The fewest tokens: one for each byte.
@@ -29,7 +29,7 @@ const BYTES: usize = 256;
 /// The most memory that the values of a file may take; those of published ones take some 400 MB.
 const MEMORY: u64 = 1 << 30;
 
-/// What is looked at of a file beside what the crate reads: not the vocabulary, which is large.
+/// The parts of a file that are checked besides those that the crate reads: not the vocabulary, which is large.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Spec {
@@ -199,7 +199,7 @@ fn longest(map: &[u8]) -> usize {
     texts.split(|byte| *byte == 0).map(<[u8]>::len).max().unwrap_or(0)
 }
 
-/// How many times as long as a text a normalizer may make it, at most, by what it replaces and puts before
+/// The largest factor by which a normalizer may lengthen a text, by the text that it replaces and puts before
 /// it. Changes of single letters that are the same if made twice, such as NFKC, are not counted.
 fn growth(normalizer: &NormalizerWrapper) -> Result<usize, String> {
     match normalizer {

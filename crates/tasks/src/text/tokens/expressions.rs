@@ -32,7 +32,7 @@ const PUBLISHED: [&str; 5] = [
     r"\s+$",
 ];
 
-/// What is said of an expression that is not read.
+/// The error for an expression that is not accepted.
 const KNOWN: &str = "those of published tokenisers are read, and alternatives of letters, classes and groups in \
                      which what repeats without end is last";
 
@@ -113,7 +113,7 @@ fn is_read(expression: &str) -> Result<(), String> {
     }
 }
 
-/// What a part of an expression may take, or a row of parts.
+/// The cost of matching a part of an expression, or a row of parts.
 struct Cost {
     /// The letters that it looks at, at most, those that it looks at again counted again.
     looks: usize,
@@ -121,13 +121,13 @@ struct Cost {
     ways: usize,
 }
 
-/// What is left to read of an expression.
+/// The unread rest of an expression.
 struct Reader<'a> {
     left: &'a str,
 }
 
 impl<'a> Reader<'a> {
-    /// What was read since this was left.
+    /// The text that was read since `start` was the rest.
     fn since(&self, start: &'a str) -> &'a str {
         &start[..start.len() - self.left.len()]
     }
@@ -279,7 +279,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// How often a part comes, at least and at most. Without a most it repeats without end.
+    /// The least and the largest number of repetitions of a part. Without a largest it repeats without end.
     fn times(&mut self) -> Result<(usize, Option<usize>), String> {
         let start = self.left;
         let times = match self.letter() {

@@ -45,9 +45,9 @@ config! {
         pub valid: Option<String> = None,
         /// The files of the test split.
         pub test: Option<String> = None,
-        /// How many training pairs, from the first on; all unless given.
+        /// The number of training pairs, from the first on; all unless given.
         pub pairs: Option<usize> = None,
-        /// What a token is, in both languages: `{ kind = "bpe", vocab = 4000 }`, `"byte"`,
+        /// The tokens of both languages: `{ kind = "bpe", vocab = 4000 }`, `"byte"`,
         /// `"character"`, `{ kind = "word", most = 5000 }`.
         pub tokens: Choice = Choice::of("bpe").with("vocab", 4000),
         /// The most tokens of a source and of a target, with those that begin and end it.
@@ -66,7 +66,7 @@ config! {
         pub beam: usize = 1,
         /// The power of a translation's length by which its log-likelihood is divided in beam search.
         pub length_penalty: f64 = 0.6,
-        /// How text is cut into words for BLEU: `"13a"`, `"none"`, `"char"` or `"intl"`.
+        /// The rule that cuts text into words for BLEU: `"13a"`, `"none"`, `"char"` or `"intl"`.
         pub bleu_tokens: Separation = Separation::V13a,
     }
 }

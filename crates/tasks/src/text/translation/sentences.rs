@@ -27,7 +27,7 @@ pub(super) struct Sentences {
     pairs: [Vec<Encoded>; 3],
     /// The references of valid and test.
     references: [Vec<String>; 2],
-    /// What is shown together in training.
+    /// The sentences that are shown together in training.
     packs: Vec<Vec<usize>>,
 }
 

@@ -40,7 +40,7 @@ impl Routes {
         self.real.iter().filter(|real| **real).count()
     }
 
-    /// How many real tokens have chosen each of `n` experts, whether they find a place or not.
+    /// The number of real tokens that have chosen each of `n` experts, dropped or not.
     pub(super) fn counts(&self, n: usize) -> Vec<f64> {
         let mut counts = vec![0.0; n];
         for chosen in &self.chosen {

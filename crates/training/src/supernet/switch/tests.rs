@@ -119,7 +119,7 @@ fn padding_counts_in_no_load_and_no_loss() {
     }
 }
 
-/// What the published code makes of an input.
+/// The outputs of the published code for an input.
 #[derive(Deserialize)]
 struct Published {
     cases: Vec<Case>,

@@ -1,6 +1,6 @@
-//! Tolerances: a detection hits within *half* of one on either side.
+//! Tolerances of spotting and grounding in seconds: a detection is correct within *half* of one on either side.
 
-/// Which tolerances are looked at.
+/// The tolerances over which a metric is averaged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tolerances {
     /// 5, 10, ..., 60 seconds.
