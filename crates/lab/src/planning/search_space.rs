@@ -17,6 +17,8 @@
 //! tune.moe.router.balance = [0.01, 0.1]                            # for this one only
 //! ```
 //!
+//! Values of a method's own replace those that the suite has for the same setting.
+//!
 //! A method with `after` has no trials: it has the setting that is chosen for the method that it starts from.
 //! Runs that are named in `parts` and `teacher` have no setting of the trials, but those that the suite states.
 //! A method with `tune = false` has no trials and the settings that the suite states: a teacher that all
@@ -165,7 +167,8 @@ impl SearchSpace {
             Some(own) => keys_of(own, "")?,
             None => Vec::new(),
         };
-        let keys: Vec<&Key> = self.shared.iter().chain(&own).collect();
+        let shared = self.shared.iter().filter(|key| own.iter().all(|own| own.path != key.path));
+        let keys: Vec<&Key> = shared.chain(&own).collect();
         if keys.is_empty() {
             bail!("{}: tune: there is nothing to tune; name it in [tune.keys]", self.place);
         }
@@ -275,6 +278,23 @@ tune."moe.router.balance" = [0.01, 0.1]
         assert_eq!([texts[0].len(), texts[1].len()], [4, 4]);
         let fewer = super::tests::texts(&GRID.replace("trials = 4", "trials = 3"));
         assert_eq!([fewer[0].len(), fewer[1].len()], [3, 3]);
+    }
+
+    /// The second method replaces the learning rates of the suite, and keeps its own other setting.
+    #[test]
+    fn values_of_a_method_replace_those_of_the_suite() {
+        let own = "tune.\"moe.router.balance\" = [0.01, 0.1]\n";
+        let text =
+            format!("{SUITE}{GRID}").replace(own, &format!("{own}tune.train.lr = [5e-3, 7e-3]\n"));
+        let texts = plan(&text).unwrap().tuning.unwrap().texts();
+        assert_eq!(texts[0][0], "train.lr=0.001, moe.router.k=1");
+        let second = ["0.005", "0.007"].map(|lr| {
+            ["0.01", "0.1"].map(|balance| format!("moe.router.balance={balance}, train.lr={lr}"))
+        });
+        let [mut expected, mut given] = [second.concat(), texts[1].clone()];
+        expected.sort();
+        given.sort();
+        assert_eq!(given, expected);
     }
 
     #[test]
