@@ -9,6 +9,7 @@ fn main() -> ExitCode {
         Plugins::default(),
         &[
             lab::suite!("soccernet-v2", "../suite.toml"),
+            lab::suite!("soccernet-v2-context", "../context.toml"),
             lab::suite!("soccernet-v2-cameras", "../cameras.toml"),
             lab::suite!("soccernet-v2-grounding", "../grounding.toml"),
         ],
