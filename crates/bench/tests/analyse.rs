@@ -25,6 +25,8 @@ fn a_trace_changes_nothing_and_can_be_analysed() {
     let last = "trace/step-00000040.safetensors";
     let bytes = |runs: &str| fs::read(place.runs(runs)[0].join(last)).unwrap();
     assert!(bytes("runs") == bytes("traced"), "the checkpoint is the run's last state");
+    let results = fs::read_to_string(place.path("runs/tiny.csv")).unwrap();
+    assert!(results.contains(",valid,margin,"), "the results have the numbers of the new traces");
 
     let name = run.file_name().unwrap().to_string_lossy().to_string();
     let call = ["analyse", &name, "--runs", "traced", "--format", "md"];

@@ -151,6 +151,11 @@ impl RunOptions {
         let store = runner.store;
         let (trained, results) =
             self.train_all(&mut suite, searcher, (request, runner), session)?;
+        // Before the results, which have numbers on routing that follow from traces.
+        let traced = match self.watch.trace && !session.is_stopped() {
+            true => trace_the_others(&suite, runner),
+            false => Ok(()),
+        };
         let (runs, written) = write_results(&suite, &results, request, store)?;
         if session.is_stopped() {
             bail!("stopped");
@@ -158,7 +163,6 @@ impl RunOptions {
         let failed = report_failures(&suite, store, session)?;
         report_missing(&suite, store, trained.is_ok(), session)?;
         report_warnings(&suite, store, session)?;
-        let traced = if self.watch.trace { trace_the_others(&suite, runner) } else { Ok(()) };
         if let Some(tracer) = &runner.tracer {
             session.say(&timing::table(tracer).render(Format::Text));
         }
