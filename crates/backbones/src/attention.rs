@@ -225,7 +225,7 @@ impl Attention {
         }
     }
 
-    /// With queries that are larger where another scale is asked for than the kernel's.
+    /// With queries that are larger where another scale is requested than the kernel's.
     fn scaled(&self, qkv: Tensor<3>) -> Tensor<3> {
         let Some(scale) = self.parts.scale else { return qkv };
         let (query, [.., line]) = (self.heads * self.head, qkv.dims());

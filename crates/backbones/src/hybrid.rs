@@ -14,7 +14,7 @@
 //! module's weights are at `module`, by the paths that they have in its own network; M's are at `meta`.
 //!
 //! With `nac`, the module is one of a neural attentive circuit (`nac/module.rs`), at `nac`; the published
-//! stitches of those have no norm (`stitch = "linear"`). After its first module the frozen network goes on
+//! stitches of those have no norm (`stitch = "linear"`). After its first module the frozen network continues
 //! with the single token that comes out.
 
 use std::ops::Range;

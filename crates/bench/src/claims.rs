@@ -15,7 +15,7 @@ use report::{Finding, Format, Runs, Tested, claims as test, claims_table, correc
 
 use crate::{register::registration, suite_claims::read};
 
-/// Where experiments lie, one folder each, with a `suite.toml` and perhaps other suites: the one of
+/// The folder of experiments, one folder each, with a `suite.toml` and perhaps other suites: the one of
 /// `NAME/more.toml` is called `NAME-more`.
 const EXPERIMENTS: &str = "experiments";
 
@@ -43,7 +43,7 @@ The columns of the tables:
 | *by construction* | the claim follows from the setup of the runs and is no evidence |
 ";
 
-/// Where the page is written.
+/// The path of the page.
 #[derive(Args)]
 pub(crate) struct Claims {
     /// The page to write; the tables in the pages of the experiments are written too

@@ -80,7 +80,7 @@ fn one(target: &Target, folder: &Path, bytes: &[u8]) -> Result<Duration, String>
     }
 }
 
-/// The most memory that this process has asked for so far, in KiB; 0 where the system does not tell.
+/// The most memory that this process has requested so far, in KiB; 0 where the system does not tell.
 fn peak() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmPeak:"));

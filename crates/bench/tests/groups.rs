@@ -60,7 +60,7 @@ fn groups_come_from_confusions_and_are_told() {
             serde_json::from_value(json(&run.join("groups.json"))["of"].clone()).unwrap();
         assert_eq!((groups.len(), groups.iter().max()), (10, Some(&2)));
         assert_eq!(metric("router_accuracy").is_some(), method != "bound");
-        // Two of three experts are not at hand for an image: each of 8 -> 8 -> 8 with biases.
+        // Two of three experts are not available for an image: each of 8 -> 8 -> 8 with biases.
         assert_eq!(bytes, 4.0 * (result["params"].as_f64().unwrap() - 2.0 * 144.0));
     }
     // Nothing is trained again, and what is pruned keeps its groups.

@@ -97,7 +97,7 @@ fn block() -> Vec<u8> {
     (0..1 << 19).flat_map(number).collect()
 }
 
-/// The most memory in bytes that a program held: the system's mark, looked at until it ends.
+/// The most memory in bytes that a program held: the system's mark, examined until it ends.
 fn peak(command: &mut Command) -> f64 {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());

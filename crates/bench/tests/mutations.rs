@@ -47,7 +47,7 @@ fn damage(place: &Place, file: &Path, call: &[&str], ways: usize) {
     fs::write(file, whole).unwrap();
 }
 
-/// Damages every file of a run that has ended, and of one that goes on.
+/// Damages every file of a run that has ended, and of one that continues.
 fn damage_all(ways: usize) {
     let suite = SUITE.replace("steps = 40", "steps = 8").replace("\"random\"", "\"hash\"");
     let place = Place::with_suite(&suite);
@@ -84,7 +84,7 @@ fn damage_all(ways: usize) {
         }
         fs::write(file, whole).unwrap();
     }
-    // Of a run that goes on, the log and the checkpoint are read.
+    // Of a run that continues, the log and the checkpoint are read.
     fs::remove_file(folder.join("result.json")).unwrap();
     for name in ["metrics.csv", "checkpoint.bin"] {
         let file = folder.join(name);

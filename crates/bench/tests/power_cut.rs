@@ -104,7 +104,7 @@ impl Image<'_> {
     }
 }
 
-/// Cuts the power at some of the calls that write something, and goes on each time from what is left.
+/// Cuts the power at some of the calls that write something, and continues each time from what is left.
 fn cut_the_power(times: usize) {
     let suite = SUITE.replace("steps = 40", "steps = 12").replace("log_every = 3", "log_every = 2");
     let suite = suite.replace("eval_every = 20", "eval_every = 5");

@@ -1,4 +1,4 @@
-//! A table shows what was asked for, or nothing.
+//! A table shows what was requested, or nothing.
 
 mod common;
 

@@ -57,7 +57,7 @@ fn words_are_learned_and_questions_answered() {
     assert!(perplexity < 3.0, "{perplexity}");
     assert!(value(&csv, "sparse", "attacked_perplexity") > 2.0 * perplexity);
     assert!(value(&csv, "sparse", "attacked_bits_per_byte") > 0.0);
-    // What was only looked at again is the same network.
+    // What was only examined again is the same network.
     assert_eq!(value(&csv, "asked", "loss"), loss);
     for metric in ["choice_accuracy", "choice_accuracy_per_token", "choice_accuracy_per_character"]
     {
@@ -77,7 +77,7 @@ fn rows_go_on_through_the_text_and_killed_runs_too() {
     let csv = place.csv();
     assert!(value(&csv, "sparse", "bits_per_byte") < 2.0, "{csv}");
     // With relative positions the end of a window is seen by the next, in parts of a step too. A run
-    // that is stopped at half the way goes on to the same bits.
+    // that is stopped at half the way continues to the same bits.
     let relative = [
         "run",
         "tiny.toml",

@@ -86,7 +86,7 @@ fn counts(lengths: impl Iterator<Item = usize>) -> Vec<Count> {
     lengths.map(|n| n as Count).collect()
 }
 
-/// Where each message begins among all.
+/// The start of each message among all.
 fn places(lengths: &[usize]) -> Vec<Count> {
     let mut at = 0;
     let place = |n: &usize| {

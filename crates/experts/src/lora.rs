@@ -228,7 +228,7 @@ impl PathMapper for Change<'_> {
         let w = param.val();
         let shape = w.shape();
         let stack = w.reshape::<3, _>(shape.clone());
-        // No parameter of its own: its gradient goes on to the adapters.
+        // No parameter of its own: its gradient flows to the adapters.
         Param::initialized(param.id, adapter.on(stack, self.scale).reshape::<D, _>(shape))
     }
 }

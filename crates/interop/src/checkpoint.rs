@@ -187,7 +187,7 @@ impl CheckpointFiles {
         Ok(None)
     }
 
-    /// Where that file is looked for: `tokenizer.json` in the folder, `NAME.tokenizer.json` beside the file
+    /// The path of that file: `tokenizer.json` in the folder, `NAME.tokenizer.json` beside the file
     /// `NAME.gguf`.
     pub fn tokenizer_place(&self) -> PathBuf {
         match self.is_folder() {

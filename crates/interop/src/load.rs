@@ -173,7 +173,7 @@ fn names(
 struct Fill<'a> {
     rules: BTreeMap<&'a str, Vec<&'a TensorRule>>,
     checkpoint: &'a CheckpointFiles,
-    /// Tensors whose numbers were looked at.
+    /// Tensors whose numbers were examined.
     seen: BTreeSet<String>,
     warnings: Vec<String>,
     failed: Option<anyhow::Error>,

@@ -1,9 +1,9 @@
-//! Where the tensors of a checkpoint are.
+//! The places of the tensors of a checkpoint.
 
 use crate::stored::Stored;
 
-/// Where a tensor is: the number of its shard. One that two tensors of the files are together has the other one
-/// too, whose bytes follow: the scales of blocks, or the second half of a map.
+/// The place of a tensor: the number of its shard. One that two tensors of the files are together has the
+/// other one too, whose bytes follow: the scales of blocks, or the second half of a map.
 #[derive(Clone, Debug)]
 pub(crate) struct TensorPlace {
     pub(crate) shard: usize,

@@ -36,7 +36,7 @@ pub(crate) struct Shard {
     pub(crate) tensors: BTreeMap<String, Stored>,
 }
 
-/// Where the numbers of a file are.
+/// The place of the numbers in a file.
 #[derive(Debug)]
 pub(crate) enum Numbers {
     /// In the file, from this byte on.

@@ -20,7 +20,7 @@ pub(crate) trait SavedForBackward<B: Backend>: Clone + Debug + Send + 'static {
 }
 
 /// An operation of `x`: `tracked` gives the output and what is kept for the gradient; `untracked`, where
-/// no gradient is asked for, the output alone.
+/// no gradient is requested, the output alone.
 pub(crate) fn differentiable<B: Backend, C: CheckpointStrategy, K: SavedForBackward<B>>(
     x: FloatTensor<Autodiff<B, C>>,
     tracked: impl FnOnce(FloatTensor<B>) -> (FloatTensor<B>, K),

@@ -26,7 +26,7 @@ pub struct Rows {
     pub(crate) n_chunks: usize,
     pub(crate) token: Vec<u32>,
     pub(crate) choice: Vec<u32>,
-    /// Where the segment of expert e and chunk c starts: `bounds[e * n_chunks + c]`; the end is last.
+    /// The start of the segment of expert e and chunk c: `bounds[e * n_chunks + c]`; the end is last.
     bounds: Vec<usize>,
 }
 

@@ -137,7 +137,7 @@ pub(crate) mod tests {
         let lists = vec![kept.to_vec()];
         let smaller =
             MoeConfig { pruned: Some(Pruned { gone, kept: lists.clone() }), ..config.clone() };
-        // The smaller layer starts from another seed: all it has in the end is carried over.
+        // The smaller layer starts from another seed: all it has at the end is carried over.
         carry(&layer(config, 0), layer(&smaller, 1), &lists, |_| false).unwrap()
     }
 

@@ -68,7 +68,7 @@ impl Mosaic {
         Ok(Self { width, height, cfa: self.cfa.from(row, column), values, ..*self })
     }
 
-    /// Where a number stands between black, 0, and white, 1; less and more are cut off.
+    /// The place of a number between black, 0, and white, 1; less and more are cut off.
     pub fn normal(&self, value: u16) -> f32 {
         ((f32::from(value) - self.black) / (self.white - self.black)).clamp(0.0, 1.0)
     }

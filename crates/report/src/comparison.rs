@@ -179,7 +179,7 @@ impl<'a> Builder<'a> {
         Some(crossed_mean(&rows?)?.interval())
     }
 
-    /// The note on the sources of variation that intervals cover, if test examples were asked for.
+    /// The note on the sources of variation that intervals cover, if test examples were requested.
     fn examples_note(&self) -> Option<String> {
         let metrics = self.metrics.iter().filter(|metric| self.query.better(metric).is_some());
         let missing = |metric: &&&str| {

@@ -28,7 +28,7 @@ pub struct Query {
 }
 
 impl Query {
-    /// The settings that have something of what is asked for.
+    /// The settings that have something of what is requested.
     pub fn settings<'a>(&self, runs: &'a Runs) -> Result<Vec<Setting<'a>>, Error> {
         let mut settings = Setting::all(runs, self.mix_revisions)?;
         let metrics = distinct(settings.iter().flat_map(|s| s.metrics.iter().copied()));

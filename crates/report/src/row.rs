@@ -16,7 +16,7 @@ use crate::{
 /// One number of one run. An empty field of numbers is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Row {
-    /// The suite that asked for the run.
+    /// The suite that requested the run.
     pub suite: String,
     /// The task: data, loss and metrics.
     pub task: String,

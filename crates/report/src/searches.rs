@@ -8,7 +8,7 @@ use crate::{
     stats::mean,
 };
 
-/// Where searches are measured.
+/// The split on which searches are measured.
 const SPLIT: &str = "valid";
 
 /// Whether a method is a search alone: it has measures of one, and no network that was trained or refused.
@@ -27,7 +27,7 @@ fn of_search(row: &Row) -> bool {
     row.params.is_none() && !row.is_gap() && row.split == SPLIT
 }
 
-/// The table of the searches of a setting; none if there are none, or if certain metrics are asked for.
+/// The table of the searches of a setting; none if there are none, or if certain metrics are requested.
 pub(crate) fn searches_of(setting: &Setting, query: &Query) -> Option<Table> {
     let methods = query.methods(setting).into_iter();
     let methods: Vec<&str> = methods.filter(|method| has_search(setting, method)).collect();

@@ -9,7 +9,7 @@
 //! [[1 + mu - gamma s, -mu], [1, 0]]            (1)
 //!
 //! and is stable for 0 <= mu < 1 and 0 < gamma s < 2 + 2 mu. Here growth is measured, not derived: the
-//! rule itself is carried through many such layers, so that every rule can be looked at.
+//! rule itself is carried through many such layers, so that every rule can be examined.
 //!
 //! Evidence: the range is from memory, and was verified here and by the eigenvalues of (1).
 

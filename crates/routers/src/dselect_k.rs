@@ -28,7 +28,7 @@ use crate::kit::{check, losses, null};
 config! {
     /// Selectors of a unit, and the sharpness of their choice.
     pub struct DSelectKConfig {
-        /// Experts for each unit in the end; selectors.
+        /// Experts for each unit at the end; selectors.
         pub k: usize = 2,
         /// The width of the smooth step, gamma.
         pub gamma: f64 = 1.0,

@@ -10,7 +10,7 @@
 //! x is the image as it enters the block of the first MoE layer: the mean of its tokens after a layer
 //! norm of the router's own, or the first of them, the class token. The decision of the first layer is
 //! that of all later ones, whose own W stays unused. Experts have the numbers of the super-classes;
-//! there is no loss for balance unless asked for, and the router's own prediction routes in training
+//! there is no loss for balance unless requested, and the router's own prediction routes in training
 //! too.
 //!
 //! Differs from the paper: which vector stands for the image was not found there; the mean is what

@@ -31,7 +31,7 @@ use crate::kit::{Gate, check, null, scores, state};
 config! {
     /// The mean number of experts per unit, and the control of sparsity.
     pub struct ReMoeConfig {
-        /// Experts for each unit on average, in the end.
+        /// Experts for each unit on average, at the end.
         pub k: usize = 2,
         /// The first coefficient of the penalty.
         pub lambda: f64 = 1e-8,

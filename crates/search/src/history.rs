@@ -3,7 +3,7 @@
 //! beginning of the SHA-256 of the bytes of the line before it.
 //!
 //! An incomplete end, left by a kill or a power cut, is dropped when the file is opened again, and computed
-//! again. Values are on the disk before the search goes on from them. One process at a time has a history;
+//! again. Values are on the disk before the search continues from them. One process at a time has a history;
 //! others wait for it. A file that is no history keeps every byte: links are not followed, and nothing is cut
 //! off below a first line that is not that of a search.
 

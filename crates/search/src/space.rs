@@ -258,7 +258,7 @@ fn changed(value: &Value, depth: usize, change: &mut dyn FnMut(&Value) -> Value)
     }
 }
 
-/// Each choice, which lies so deep in lists, of either; where only one list goes on, its own.
+/// Each choice, which lies so deep in lists, of either; where only one list continues, its own.
 fn mixed(a: &Value, b: &Value, depth: usize, rng: &mut ChaCha8Rng) -> Value {
     let (Value::Array(first), Value::Array(second), true) = (a, b, depth > 0) else {
         return if rng.random_bool(0.5) { a.clone() } else { b.clone() };

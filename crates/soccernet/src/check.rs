@@ -36,7 +36,7 @@ pub fn check(source: &Source) -> Checked {
     check_by(source, format)
 }
 
-/// The same for a submission to a task, where the truth is not at hand: the file of a ranking may have any name.
+/// The same for a submission to a task, where the truth is not available: the file of a ranking may have any name.
 ///
 /// # Errors
 ///

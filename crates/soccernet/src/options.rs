@@ -47,7 +47,7 @@ impl Options {
         }
     }
 
-    /// The games to score: those asked for, or those of the truth that have this file.
+    /// The games to score: those requested, or those of the truth that have this file.
     pub(crate) fn games(&self, truth: &Source, file: &str) -> Result<Vec<String>> {
         if let Some(games) = &self.games {
             return match games.is_empty() {

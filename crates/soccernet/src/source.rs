@@ -9,7 +9,7 @@ use files::{create_folder, files_below, read_regular, write_atomic};
 
 use crate::{Error, Result, zip};
 
-/// Where the files of a submission or of the truth come from. Names have `/` between folders.
+/// The source of the files of a submission or of the truth. Names have `/` between folders.
 #[derive(Clone, Debug)]
 pub struct Source {
     name: String,

@@ -138,7 +138,7 @@ mod tests {
         archive.files()?.into_iter().map(|(name, at)| Ok((name, archive.read(at)?))).collect()
     }
 
-    /// Where these bytes stand for the n-th time.
+    /// The position of the n-th occurrence of these bytes.
     fn find(archive: &[u8], bytes: &[u8], n: usize) -> usize {
         let places = archive.windows(bytes.len()).enumerate().filter(|(_, there)| *there == bytes);
         places.map(|(at, _)| at).nth(n).unwrap()

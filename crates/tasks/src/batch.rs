@@ -14,7 +14,7 @@ pub struct Batch {
     pub labels: Tensor<2, Int>,
     /// For examples of text: lengths, bytes and sources.
     pub text: Option<TextFacts>,
-    /// Where right answers are no classes: the numbers that the task's own loss compares outputs with.
+    /// Targets that are no classes: the numbers that the task's own loss compares outputs with.
     pub targets: Option<Tensor<3>>,
     /// The split and the indices of its examples, where they are examples as they stand there.
     pub examples: Option<(Split, Vec<usize>)>,

@@ -42,10 +42,10 @@ pub trait Task: Send + Sync {
     }
 
     /// Checks the number T of answers that a network gives for an input; only of tasks on images. One is
-    /// asked for by default.
+    /// requested by default.
     ///
     /// # Errors
-    /// The number that is asked for.
+    /// The number that is requested.
     fn takes(&self, answers: usize) -> Result<(), String> {
         match answers {
             1 => Ok(()),

@@ -25,7 +25,7 @@ pub(crate) fn check_digest(folder: &Path, task: &Choice, path: &str, names: &[&s
     std::fs::write(&path, bytes).unwrap();
 }
 
-/// The folder with the published sets, for tests that are ignored unless they are asked for.
+/// The folder with the published sets, for tests that are ignored unless they are requested.
 pub(crate) fn published() -> DataDir {
     let folder = std::env::var_os("MOELAB_DATA").expect("MOELAB_DATA is the data folder");
     DataDir::new(Some(PathBuf::from(folder)))

@@ -82,7 +82,7 @@ pub(crate) struct State {
     pub(crate) checkpoint: Checkpoint,
     /// The whole file.
     bytes: Vec<u8>,
-    /// Where it has the records.
+    /// The place of its records.
     model: Range<usize>,
     optimizer: Range<usize>,
     /// Further files of the learner.

@@ -131,12 +131,12 @@ pub(crate) struct Replica {
     pub(crate) optimizer: ModuleOptimizer,
     pending: PendingLosses,
     group: ProcessGroup,
-    /// Where each process has a part of the experts.
+    /// The split of the experts, if each process has a part of them.
     split: Option<SplitExperts>,
     /// States of parts that are not trained.
     still: Still,
     /// The segment memory of the layers. Workers have none, nor does a network whose
-    /// steps are looked at before they are made.
+    /// steps are examined before they are made.
     memory: SegmentMemory,
 }
 

@@ -9,7 +9,7 @@
 //!
 //! w_c is the weight inside, d_c the sum of degrees, w_cc' the weight between, m the weight of all.
 //!
-//! Differs from the paper: it goes on until there are as many clusters as were asked for, where
+//! Differs from the paper: it continues until there are as many clusters as were requested, where
 //! the paper stops at the largest Q.
 
 /// A partition of the nodes of a graph.
@@ -25,7 +25,7 @@ pub struct ModularityClusters {
 /// largest; among equals those with the first nodes.
 ///
 /// # Errors
-/// If there are fewer nodes than clusters, or none are asked for.
+/// If there are fewer nodes than clusters, or none are requested.
 pub fn modularity_clusters(
     weights: &[Vec<f64>],
     count: usize,

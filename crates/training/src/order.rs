@@ -39,7 +39,7 @@ impl Order {
     }
 
     /// The order of `n` examples that go on from each other, cut into as many rows of equal length as a
-    /// step has examples: row b of a step goes on where row b of the step before ended, until the rows
+    /// step has examples: row b of a step continues where row b of the step before ended, until the rows
     /// are over and begin anew. What is left of the n is not shown.
     ///
     /// # Panics
@@ -78,7 +78,7 @@ impl Order {
 }
 
 /// Each of `n` examples that go on from each other once, in batches of `rows` at most: row b of a batch
-/// goes on where row b of the batch before ended. The last batch may have fewer rows.
+/// continues where row b of the batch before ended. The last batch may have fewer rows.
 pub fn all_in_rows(n: usize, rows: usize) -> Vec<Vec<usize>> {
     let (steps, longer) = (n / rows, n % rows);
     let start = |row: usize| row * steps + row.min(longer);

@@ -1,6 +1,6 @@
 //! Schedules of the learning rate.
 //!
-//! The rate follows from the step alone, so that a run that goes on from a checkpoint takes it up where
+//! The rate follows from the step alone, so that a run that continues from a checkpoint takes it up where
 //! it was.
 
 use std::f64::consts::PI;

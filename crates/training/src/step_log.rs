@@ -47,7 +47,7 @@ pub struct StepLog {
 }
 
 impl StepLog {
-    /// Opens the file of a run that begins, or that goes on from a checkpoint with this mark. What the
+    /// Opens the file of a run that begins, or that continues from a checkpoint with this mark. What the
     /// file has beyond the mark comes from an interruption; it will be written again.
     ///
     /// # Errors

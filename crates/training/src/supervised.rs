@@ -1,7 +1,7 @@
 //! Supervised training: the loop to read, and to fork.
 //!
 //! A step (`learner.rs`): draw a batch, forward, loss plus the layers' own losses, backward, clip,
-//! AdamW. All that is random follows from the seed and the step, so a run that was killed and goes on
+//! AdamW. All that is random follows from the seed and the step, so a run that was killed and continues
 //! from its checkpoint ends with the same bits as one that never stopped.
 
 use std::{io, time::Instant};

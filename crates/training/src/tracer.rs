@@ -5,7 +5,7 @@
 //! memory: Ling team. *Every FLOP Counts*. 2025. <https://arxiv.org/abs/2503.05139>.
 //!
 //! Differs: it watches the parts of the loop, not the calls and kernels below them, and does not look for
-//! hangs. On a device that computes while the processor goes on, time shows where the
+//! hangs. On a device that computes while the processor continues, time shows where the
 //! processor waits.
 
 use std::{

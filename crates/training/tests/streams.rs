@@ -1,4 +1,4 @@
-//! Training on windows that follow one another: what went before is seen, and a run that stops goes on
+//! Training on windows that follow one another: what went before is seen, and a run that stops continues
 //! to the same bits.
 
 mod common;

@@ -141,7 +141,7 @@ pub(crate) struct Accelerator {
     pub(crate) memory: f64,
     /// What an hour costs.
     pub(crate) price: f64,
-    /// Where the numbers are from.
+    /// The source of the numbers.
     #[serde(default)]
     pub(crate) source: String,
 }

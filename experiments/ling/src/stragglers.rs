@@ -28,7 +28,7 @@ const SEEDS: u64 = 5;
 /// Steps between two meetings.
 const LOCAL: [usize; 3] = [1, 8, 128];
 
-/// Where the rows are written.
+/// The path of the file of rows.
 #[derive(Args)]
 pub(crate) struct Stragglers {
     /// The folder for runs.csv

@@ -14,7 +14,7 @@ use report::{Line, plot::curves, stats::mean};
 
 use crate::limit;
 
-/// Where the files are written.
+/// The folder of the files.
 #[derive(Args)]
 pub(crate) struct Stability {
     /// The folder for stability.csv, stability.svg and runs.csv

@@ -83,7 +83,7 @@ fn isp(dng: &Dng) -> Isp {
     Isp { neutral: dng.neutral, matrix: Some(dng.matrix), ..Isp::PLAIN }
 }
 
-/// Where `count` crops lie, spread over the frame, at even rows and columns.
+/// The places of `count` crops, spread over the frame, at even rows and columns.
 fn places([width, height]: [usize; 2], count: usize) -> Vec<[usize; 2]> {
     let (rows, columns) = (height - SIDE + 1, width - SIDE + 1);
     let place = |i: usize| [i * 7919 % rows / 2 * 2, i * 104_729 % columns / 2 * 2];

@@ -137,7 +137,7 @@ impl NacConfig {
     }
 }
 
-/// Mediators, with signatures that are fitted to the graph when they are first asked for.
+/// Mediators, with signatures that are fitted to the graph when they are first requested.
 fn mediators(count: usize, init: &Init) -> Set {
     let fitted = move |rng: &mut ChaCha8Rng| {
         signatures::fitted(count, SIGNATURE, &scale_free(count, rng), rng)

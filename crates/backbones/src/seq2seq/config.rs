@@ -52,7 +52,7 @@ config! {
         pub decoder_hidden: Option<PerLayer<Hidden>> = None,
         /// The feed-forward network of layers without experts.
         pub dense: Choice = Choice::of("ffn").with("hidden", 128).with("activation", "relu"),
-        /// Where norms stand: `post-norm` or `pre-norm`.
+        /// The place of norms: `post-norm` or `pre-norm`.
         pub wiring: Wiring = Wiring::PostNorm,
         /// The encoding of the order of the tokens.
         pub positions: PositionKind = PositionKind::Sinusoidal,

@@ -111,7 +111,7 @@ mod tests {
 
     const PUBLISHED: RelativeConfig = RelativeConfig { buckets: 32, max_distance: 128 };
 
-    /// Where a bucket begins, from distance 0 on, up to distance 300.
+    /// The first distance of each bucket, from 0 up to 300.
     fn begins(config: &RelativeConfig, side: Side, ahead: bool) -> Vec<usize> {
         let bucket = |n: usize| match ahead {
             true => config.bucket(side, 0, n),

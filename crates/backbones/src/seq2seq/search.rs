@@ -6,7 +6,7 @@
 //! score(y) = sum_t log p(y_t | y_<t, x)                     (1)
 //! rank(y)  = score(y) / |y|^alpha                           (2), |y| with the token that ends it
 //!
-//! At each step the 2 b best continuations of the b live targets are looked at, the best first. One that
+//! At each step the 2 b best continuations of the b live targets are examined, the best first. One that
 //! ends is done if it is among the first b; the first b others live on. A source is done when b targets
 //! are, or at the longest target, where all that live are ended. The answer is the one of the best rank.
 //!
@@ -188,7 +188,7 @@ pub fn beam_search(
 }
 
 impl Beam {
-    /// One step; gives from which of the live targets each of the new ones goes on. None live when the
+    /// One step; gives from which of the live targets each of the new ones continues. None live when the
     /// source is done.
     fn advance(&mut self, log_p: &[Vec<f64>], search: &BeamSearch, at_end: bool) -> Vec<usize> {
         let end = search.end as usize;

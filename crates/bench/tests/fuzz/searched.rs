@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Target, target};
 
-/// A history is opened as it is, and with right checks behind a right first line; a search goes on from what
+/// A history is opened as it is, and with right checks behind a right first line; a search continues from what
 /// is in it.
 pub(super) fn searched() -> Target {
     let lines = "{\"cost\":3.0,\"member\":{\"a\":1,\"b\":true}}\n\

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::tree::{code, names, read, root, sources};
 
-/// Where tensors are read back, the processor waits for the graphics card: layers do it by one function,
+/// When tensors are read back, the processor waits for the graphics card: layers do it by one function,
 /// which counts.
 #[test]
 fn layers_read_back_by_one_function() {

@@ -20,7 +20,7 @@ pub(super) struct Heads {
     turns: Vec<(f32, f32)>,
 }
 
-/// Where a matrix stands in a line of queries, keys and values.
+/// The place of a matrix in a line of queries, keys and values.
 #[derive(Clone, Copy)]
 enum Part {
     Query,

@@ -37,7 +37,7 @@ pub(super) struct Factors {
     pub(super) depth: usize,
 }
 
-/// Where a tile is written.
+/// The destination of a tile.
 #[derive(Clone, Copy)]
 pub(super) struct Target {
     /// The first number.

@@ -1,5 +1,5 @@
 //! Searches the space of a suite: candidates are runs of the store, so none is trained twice, and what is
-//! known of them is in a history file besides, so a search that was killed goes on as it would have.
+//! known of them is in a history file besides, so a search that was killed continues as it would have.
 
 use std::{collections::HashMap, fs, sync::atomic::Ordering};
 
@@ -53,7 +53,7 @@ struct SearchedMethod<'r, 's, 'a> {
     better: Better,
     /// If latency is predicted.
     predicted: Option<PredictedLatency>,
-    /// A candidate that was looked at.
+    /// A candidate that was examined.
     seen: Option<Member>,
 }
 

@@ -50,7 +50,7 @@ impl Runner<'_> {
             tracer: None,
         };
         match follow(&self.group_of(spec), &run, model) {
-            // The first process cannot begin either, says so, and goes on to the next run.
+            // The first process cannot begin either, says so, and continues to the next run.
             Ok(())
             | Err(
                 TrainError::Elsewhere { .. }

@@ -112,7 +112,7 @@ impl Runner<'_> {
         Ok(())
     }
 
-    /// Trains, with traces if they are asked for.
+    /// Trains, with traces if they are requested.
     fn train_run(
         &self,
         spec: &RunSpec,

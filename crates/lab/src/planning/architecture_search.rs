@@ -28,7 +28,7 @@
 //!
 //! A suite that searches trains its other methods as always. For each method that is searched, and each
 //! seed, the best member is then trained as a method of the same name with `, evolution` or `, random`
-//! behind it, and looked at on the test split. Candidates are trained with the seed of the search.
+//! behind it, and examined on the test split. Candidates are trained with the seed of the search.
 //!
 //! With `[tune]` the settings of what is searched are chosen too: on the network whose weights the candidates
 //! have (or on a candidate, where each is trained), and for what is found on a member that is drawn, trained

@@ -1,5 +1,5 @@
 //! The same number of settings is tried for every method, on the validation split; the best one
-//! is trained with the seeds of the suite, and only then is the test split looked at.
+//! is trained with the seeds of the suite, and only then is the test split examined.
 //!
 //! ```toml
 //! [tune]

@@ -15,7 +15,7 @@ use crate::spec::RunSpec;
 
 /// The most units in a file.
 pub(crate) const UNITS: usize = 4096;
-/// Images that are kept to be looked at.
+/// Images that are kept to be examined.
 const IMAGES: usize = 24;
 /// Examples at once, as in an evaluation.
 const BATCH: usize = 64;

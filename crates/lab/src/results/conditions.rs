@@ -165,7 +165,7 @@ mod tests {
         // No end, or nothing to compare it with.
         assert_eq!(late_change(&rows, 100), None);
         assert_eq!(late_change(&[row(40, "valid", 2.0), row(100, "valid", 1.0)], 100), None);
-        // What was only looked at did not change.
+        // What was only examined did not change.
         assert_eq!(late_change(&[row(0, "valid", 2.0)], 0), None);
     }
 

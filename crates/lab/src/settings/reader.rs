@@ -51,7 +51,7 @@ impl SettingTree {
 
 struct TomlReader {
     source: Rc<str>,
-    /// Where the lines of the text end; none where there is no text, on the command line.
+    /// The ends of the lines of the text; none where there is no text, on the command line.
     ends: Option<Vec<usize>>,
 }
 

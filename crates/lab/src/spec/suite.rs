@@ -23,7 +23,7 @@
 //! over the one before. `from = { train.steps = 600 }` starts a run with the weights that another one
 //! ends with: the run of the same settings with those laid over them. `after = "NAME"` starts it from
 //! the run of a method named before, whose settings it takes over; it has no steps of its own unless
-//! it says so. So a trained network is looked at again: with another capacity, on other images,
+//! it says so. So a trained network is examined again: with another capacity, on other images,
 //! fine-tuned, or by a linear head for a few examples (`few_shot = { shots = 5 }`). A method may say what it
 //! does differently for one task in a table `on`: `on.digits.moe.experts = 4`.
 //! `parts = [{ of = "NAME", take = "module", into = "meta" }]` starts it with parts of the networks of

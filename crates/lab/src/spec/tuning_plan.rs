@@ -75,7 +75,7 @@ pub(crate) fn once<'a>(specs: impl IntoIterator<Item = &'a RunSpec>) -> Vec<&'a 
     specs.into_iter().filter(|spec| seen.insert(spec.id.as_str())).collect()
 }
 
-/// Successive halving: how often settings are looked at, and what share of them goes on.
+/// Successive halving: how often settings are examined, and what share of them continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Halving {

@@ -54,7 +54,7 @@ pub(crate) struct Selected {
     pub(crate) pruned: Pruned,
     /// The score of each expert that there was, by layer; empty if they were not scored for this run.
     pub(crate) scores: Vec<Vec<f64>>,
-    /// Where experts were merged: the groups that became one, by layer, counted among those that there were.
+    /// The groups of experts that were merged into one, by layer, numbered as before merging.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) clusters: Vec<Vec<Vec<usize>>>,
 }

@@ -1,8 +1,8 @@
 //! The file with the results of a request: a suite, and the options that make other runs of it. Each
-//! request has a file of its own, so that no table shows other results than those that were asked for.
+//! request has a file of its own, so that no table shows other results than those that were requested.
 //!
 //! `runs/SUITE.csv` has the results of a whole suite, `runs/SUITE@DIGEST.csv` those with options. The
-//! JSON file of the same name says what was asked for, and has a digest of the suite as it was then, of the
+//! JSON file of the same name says what was requested, and has a digest of the suite as it was then, of the
 //! files of results and of itself.
 
 use std::{

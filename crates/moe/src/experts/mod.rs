@@ -84,7 +84,7 @@ impl<X: Experts> DynExperts for X {
     }
 }
 
-/// Where experts plug in.
+/// The socket of experts.
 pub enum ExpertsSocket {}
 
 impl Socket for ExpertsSocket {

@@ -62,7 +62,7 @@ impl<R: ResidualRule> DynResidual for R {
     }
 }
 
-/// Where residual rules plug in.
+/// The socket of residual rules.
 pub enum ResidualSocket {}
 
 impl Socket for ResidualSocket {

@@ -33,7 +33,7 @@ pub enum Scheme {
     Flax,
 }
 
-/// Where a part of a network gets its initial weights: a seed, a device, and a path.
+/// The source of the initial weights of a part of a network: a seed, a device and a path.
 #[derive(Clone, Debug)]
 pub struct Init {
     seed: u64,
@@ -212,7 +212,7 @@ impl Init {
         })
     }
 
-    /// Values that are drawn together, row by row, when the parameter is first asked for.
+    /// Values that are drawn together, row by row, when the parameter is first requested.
     ///
     /// # Panics
     /// If they are not as many as the shape has.

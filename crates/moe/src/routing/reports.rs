@@ -5,13 +5,13 @@ use std::cell::{OnceCell, RefCell};
 
 use super::LayerReport;
 
-/// A report that is made when it is looked at.
+/// A report that is made when it is examined.
 pub(super) type Later = Box<dyn FnOnce() -> LayerReport>;
 
 /// The reports in the order of layers.
 #[derive(Default)]
 pub(super) struct Reports {
-    /// Those that were looked at; they come before the others.
+    /// Those that were examined; they come before the others.
     made: OnceCell<Vec<LayerReport>>,
     later: RefCell<Vec<Later>>,
 }
@@ -43,7 +43,7 @@ impl Reports {
         }
     }
 
-    /// All as if none had been looked at.
+    /// All as if none had been examined.
     fn all(&mut self) -> &mut Vec<Later> {
         let later = self.later.get_mut();
         if let Some(made) = self.made.take() {

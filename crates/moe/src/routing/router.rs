@@ -114,7 +114,7 @@ impl<R: Router> DynRouter for R {
     }
 }
 
-/// Where routers plug in.
+/// The socket of routers.
 pub enum RouterSocket {}
 
 impl Socket for RouterSocket {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{Error, Format, Query, Runs, setting::distinct, table, visible::in_json};
 
-/// Compares two methods in each setting that has both, and in each metric asked for.
+/// Compares two methods in each setting that has both, and in each metric requested.
 ///
 /// # Errors
 /// If there is no method of a name, if the two share no task, if it is not known which way a metric

@@ -112,7 +112,7 @@ pub(super) fn undecided(margin: Option<f64>) -> String {
     }
 }
 
-/// The note on the sources of variation that the tests cover, if test examples were asked for.
+/// The note on the sources of variation that the tests cover, if test examples were requested.
 pub(super) fn covers(comparisons: &[Comparison]) -> Option<String> {
     let of = |c: &Comparison| Some(c.paired?.examples);
     let (with, alone): (Vec<_>, Vec<_>) =

@@ -48,7 +48,7 @@ pub struct Fit {
 /// which the efficiency lever of the others is taken; `none` are networks without MoE layers.
 ///
 /// # Errors
-/// If the metric asked for is one of which more is better, if runs do not say their learning rate,
+/// If the metric requested is one of which more is better, if runs do not say their learning rate,
 /// batch and FLOPs, or if there is no router of that name.
 pub fn fit(runs: &Runs, query: &Query, dense: Option<&str>) -> Result<Vec<Fit>, Error> {
     let mut fits = Vec::new();

@@ -32,7 +32,7 @@ pub(crate) fn ledger_html(settings: &[Setting], to: &mut String) {
     frame.html_of(to, parts);
 }
 
-/// The rows, each made when it is asked for.
+/// The rows, each made when it is requested.
 fn rows(settings: &[Setting], each_run: bool) -> impl Iterator<Item = Vec<Cell>> {
     let methods =
         settings.iter().flat_map(|setting| setting.methods.iter().map(move |m| (setting, m)));

@@ -214,7 +214,7 @@ fn mean_ranks(blocks: &[Vec<f64>]) -> Vec<f64> {
     sums.into_iter().map(|sum| sum / blocks.len() as f64).collect()
 }
 
-/// The interquartile mean over all tasks and seeds, with its interval if it is asked for.
+/// The interquartile mean over all tasks and seeds, with its interval if it is requested.
 fn middle(scores: &[Vec<f64>], detail: Detail) -> (f64, Option<Interval>) {
     let asked = (detail != Detail::Plots).then_some(scores);
     let interval = asked.and_then(iqm_interval).map(|interval| interval.within([0.0, 1.0]));

@@ -91,7 +91,7 @@ pub fn check(routers: &Routers, router: &Choice, device: &Device) -> Result<(), 
 /// An unknown router or wrong hyperparameters; what has a gradient on one device alone.
 ///
 /// # Panics
-/// If a device cannot do what it is asked for.
+/// If a device cannot do what is requested of it.
 pub fn gaps(
     routers: &Routers,
     router: &Choice,

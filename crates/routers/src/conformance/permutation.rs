@@ -1,4 +1,4 @@
-//! Where a router promises it, permuting the units permutes the plan and nothing else.
+//! Permuting the units permutes the plan and nothing else, if a router promises it.
 
 use burn::prelude::*;
 use moe::{BlockInput, Clusters, Pass, Plan, TokenIds};

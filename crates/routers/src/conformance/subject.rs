@@ -153,7 +153,7 @@ impl Subject {
         let ids = Tensor::from_data(TensorData::new(ids, [b, t]), &self.device);
         let code = init.normal("code", [1, CODE], 1.0).val();
         let mut pass = if training {
-            // Some routers warm up: the start is looked at too.
+            // Some routers warm up: the start is examined too.
             Pass::train(setup.seed, 3, [0.3, 0.0, 0.6][setup.seed as usize % 3])
         } else {
             Pass::eval()

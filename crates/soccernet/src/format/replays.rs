@@ -25,9 +25,9 @@ pub struct Replay {
     pub start: i64,
     /// Second at which the replay ends.
     pub end: i64,
-    /// Where the action may be.
+    /// The possible place of the action.
     pub detection: Vec<Candidate>,
-    /// Where it stands in the file, for messages.
+    /// Its place in the file, for messages.
     pub entry: String,
 }
 

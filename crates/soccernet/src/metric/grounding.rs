@@ -33,14 +33,14 @@ pub struct Grounding {
     pub metric: &'static str,
     /// Number of games.
     pub games: usize,
-    /// Number of pairs of a replay and its action that were looked at.
+    /// Number of pairs of a replay and its action that were examined.
     pub replays: usize,
     /// Mean over tolerances.
     #[serde(rename = "a_AP")]
     pub average: f64,
 }
 
-/// Scores the games of the truth. Official: each replay *of the submission* is looked at, so that
+/// Scores the games of the truth. Official: each replay *of the submission* is examined, so that
 /// one left out is no miss. Strict: each replay of the truth.
 ///
 /// # Errors
@@ -94,7 +94,7 @@ pub fn score(
 /// The state of the official search, which lives on from replay to replay and from game to game.
 #[derive(Debug, Default)]
 struct Scan {
-    /// The frame of the shot that was looked at last.
+    /// The frame of the shot that was examined last.
     previous: Option<i64>,
 }
 

@@ -70,7 +70,7 @@ pub fn score(
     Ok(result(&tracks, games.len(), options))
 }
 
-/// Games that only the submission has are not looked at.
+/// Games that only the submission has are not examined.
 pub(crate) fn foreign_games(
     prediction: &Source,
     file: &str,

@@ -74,7 +74,7 @@ impl Track {
         seen.iter().zip(hits).map(detection).collect()
     }
 
-    /// Where the nearest action changes.
+    /// The positions at which the nearest action changes.
     fn midpoints(&self) -> Vec<i64> {
         let frames: Vec<i64> = self.truth.keys().copied().collect();
         frames.windows(2).map(|pair| (pair[0] + pair[1]).div_euclid(2)).collect()

@@ -5,7 +5,7 @@ use super::{Point, model::World};
 /// Three rows of three numbers.
 pub type Matrix = [[f64; 3]; 3];
 
-/// Where a camera stands, where it looks, and its lens, for an image of 960 by 540 pixels.
+/// Position, direction and lens of a camera, for an image of 960 by 540 pixels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Camera {
     /// Pan, tilt and roll in degrees, turned about z, x and z.
@@ -65,7 +65,7 @@ pub struct Projection<'a> {
 }
 
 impl Projection<'_> {
-    /// Where a point of the world is in the image, in pixels; `None` if it is behind the camera.
+    /// The position of a point of the world in the image, in pixels; `None` if it is behind the camera.
     pub fn project(&self, point: &World) -> Option<Point> {
         let camera = self.camera;
         let offset = [0, 1, 2].map(|axis| point[axis] - camera.position[axis]);

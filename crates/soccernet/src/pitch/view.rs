@@ -37,7 +37,7 @@ fn clip(points: impl Iterator<Item = Option<Point>>) -> Vec<Point> {
     clipped
 }
 
-/// Where the line through two points meets the border, as near as possible to the first.
+/// The intersection of the line through two points with the border, the one nearest to the first.
 fn crossing(point: Point, last: Point) -> Option<Point> {
     let line = cross([point[0], point[1], 1.0], [last[0], last[1], 1.0]);
     let [right, bottom] = IMAGE.map(|size| size - 1.0);

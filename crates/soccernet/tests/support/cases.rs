@@ -15,7 +15,7 @@ pub(crate) struct Comparison {
     pub(crate) refused: usize,
     pub(crate) values: usize,
     pub(crate) largest: f64,
-    /// Where the largest deviation is.
+    /// The place of the largest deviation.
     pub(crate) place: String,
     pub(crate) ours: f64,
     pub(crate) official: f64,

@@ -27,7 +27,7 @@ const ORIGIN: Origin = Origin {
 /// The largest file that is a sample, in bytes.
 const MOST: u64 = 1 << 20;
 
-/// Reads all pairs. Of RGB images only the names are looked at unless `rgb`.
+/// Reads all pairs. Of RGB images only the names are examined unless `rgb`.
 pub(super) fn read(data: &DataDir, rgb: bool) -> Result<Pairs, DataError> {
     let place = data.locate(&ORIGIN, &["RAW", "rice-raw.tar.gz"])?;
     let (root, files) = match place.is_dir() {

@@ -61,7 +61,7 @@ impl RiceInput {
     }
 }
 
-/// Where the pairs come from.
+/// The source of the pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RiceSource {

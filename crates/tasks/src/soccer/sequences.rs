@@ -1,6 +1,6 @@
 //! Sequences of boxes: `SEQUENCE/gt/gt.txt`, `det/det.txt`, `seqinfo.ini`, perhaps with frames, real or
 //! generated.
-//! Generated ones are those of `movement.rs`, with the frames of `frames.rs` if asked for.
+//! Generated ones are those of `movement.rs`, with the frames of `frames.rs` if requested.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -73,7 +73,7 @@ impl Clip {
     }
 }
 
-/// Writes generated sequences, with drawn frames if asked for, as a folder or, if the name ends in `.zip`, as
+/// Writes generated sequences, with drawn frames if requested, as a folder or, if the name ends in `.zip`, as
 /// an archive.
 ///
 /// # Errors

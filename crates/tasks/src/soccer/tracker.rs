@@ -6,7 +6,7 @@
 //! <https://arxiv.org/abs/1703.07402>: tracks that are lost are remembered, and found again by appearance.
 //!
 //! Differs from both papers: where a track should be comes from any model of motion, not from a Kalman
-//! filter, and a track that found no box goes on with the expected one; a track waits three frames, not one;
+//! filter, and a track that found no box continues with the expected one; a track waits three frames, not one;
 //! boxes are those of the truth, so a new track is not on probation. Differs from DeepSORT: in place of a
 //! cascade over the ages of tracks there are two assignments, of tracks that wait by (4) of
 //! `association.rs`, then of those that are lost by appearance alone, within a gate; so only a tracker
@@ -161,12 +161,12 @@ impl<'a> Tracker<'a> {
     }
 }
 
-/// Where a track stays: its last box.
+/// The predicted place of a track that does not move: its last box.
 pub(super) fn standing(tracks: &[&[Rect]]) -> Vec<Rect> {
     tracks.iter().map(|boxes| boxes[boxes.len() - 1]).collect()
 }
 
-/// Where a track gets by its last step.
+/// The predicted place of a track that repeats its last step.
 pub(super) fn straight(tracks: &[&[Rect]]) -> Vec<Rect> {
     let next = |boxes: &&[Rect]| {
         let last = boxes[boxes.len() - 1];

@@ -9,7 +9,7 @@
 //! As in RoBERTa (Liu et al. 2019, <https://arxiv.org/abs/1907.11692>) they are chosen anew each time that a
 //! window is shown in training. In validation and test they follow from the window alone.
 //!
-//! The windows are those of another text task. A label is -1 where a token is not asked for. Differs from
+//! The windows are those of another text task. A label is -1 where a token is not requested. Differs from
 //! BERT: there are no pairs of sentences, and no token that begins a window.
 
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::{
     cross_entropy, score::constant, trivial::Neighbours,
 };
 
-/// The share of tokens that are asked for: BERT's, section 3.1.
+/// The share of tokens that are requested: BERT's, section 3.1.
 const RATE: f64 = 0.15;
 
 /// The share of these that are shown as the token for what is hidden: BERT's.
@@ -162,7 +162,7 @@ fn with_shown(p: f64, of_shown: f64, is_shown: bool, vocab: usize) -> f64 {
     (right + p * random) / (of_shown + random)
 }
 
-/// Losses `[B * T]`, 0 where a token is not asked for, and 1 where it is.
+/// Losses `[B * T]`, 0 where a token is not requested, and 1 where it is.
 fn losses(output: Tensor<3>, labels: &Tensor<2, Int>) -> (Tensor<1>, Tensor<1>) {
     let asked = labels.clone().greater_equal_scalar(0).float().reshape([-1]);
     let asked = constant(&output, asked);
@@ -226,7 +226,7 @@ impl Task for Masked {
     }
 
     /// Counts of the training windows between the two neighbours that are shown. Where a token is shown in
-    /// place of the one that is asked for, by Bayes' rule with the shares of [`Masked::mask_row`].
+    /// place of the one that is requested, by Bayes' rule with the shares of [`Masked::mask_row`].
     fn trivial(&self) -> Vec<(&'static str, f64)> {
         let mut counts = Neighbours::new(self.vocab);
         for batch in Self::batches(&*self.inner, Split::Train) {

@@ -93,7 +93,7 @@ impl LoadTask for StateOfTheUnion {
     }
 }
 
-/// The addresses of the years that are asked for, in order, and the folder that they are in.
+/// The addresses of the years that are requested, in order, and the folder that they are in.
 fn addresses(
     config: &StateOfTheUnionConfig,
     data: &DataDir,

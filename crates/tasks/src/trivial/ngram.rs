@@ -144,11 +144,11 @@ mod tests {
         let sentences = [vec![2, 0, 3], vec![2, 0, 1, 3]];
         let model = best_order_of_sentences(2, 4, &sentences, &sentences);
         assert_eq!(model.order, 2);
-        // Of five tokens that are asked for 0 and 3 are two each and 1 is one: three kinds.
+        // Of five tokens that are requested 0 and 3 are two each and 1 is one: three kinds.
         let unigram = (2.0 + 3.0 / 4.0) / 8.0;
         let wanted = (2.0 + unigram) / 3.0;
         assert!((model.probability(&[2, 0], 1) - wanted).abs() < 1e-12);
-        // What begins a sentence is asked for nowhere.
+        // What begins a sentence is requested nowhere.
         assert!((model.probability(&[9, 2], 1) - 3.0 / 4.0 / 8.0).abs() < 1e-12);
     }
 

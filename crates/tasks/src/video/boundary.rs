@@ -69,7 +69,7 @@ impl LoadTask for Boundary {
     }
 }
 
-/// Where shots end by one of the three kinds of change: the last frame of each.
+/// The ends of shots by one of the three kinds of change: the last frame of each.
 fn ends(game: &Game) -> soccernet::Result<[Vec<bool>; 2]> {
     let shots = game.shots(0, FILE)?;
     Ok([0, 1].map(|half: usize| {

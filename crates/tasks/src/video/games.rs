@@ -28,12 +28,12 @@ pub(crate) struct Game {
     /// `LEAGUE/SEASON/GAME`.
     pub(crate) name: String,
     pub(crate) halves: [Half; 2],
-    /// The files of labels that the task asked for, in its order; empty if the game has none.
+    /// The files of labels that the task requested, in its order; empty if the game has none.
     pub(crate) labels: Vec<Vec<u8>>,
 }
 
 impl Game {
-    /// The shots of a file of labels, the one at this place of those that the task asked for.
+    /// The shots of a file of labels, the one at this place of those that the task requested.
     ///
     /// # Errors
     /// If the file is wrong, or a time is before the half begins: the official evaluators count such a time

@@ -128,7 +128,7 @@ pub(super) fn arrays(games: &[Game], values: &[[Vec<f64>; 2]], end: &str) -> Sou
     Source::memory("arrays", files)
 }
 
-/// Where the largest number of a row is, the first of equal ones.
+/// The index of the largest number of a row, the first of equal ones.
 fn largest<N: PartialOrd>(row: &[N]) -> f64 {
     let better = |best: usize, at: usize| if row[at] > row[best] { at } else { best };
     (1..row.len()).fold(0, better) as f64

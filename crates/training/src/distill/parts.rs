@@ -13,7 +13,7 @@ pub struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// Where a parameter goes; nowhere if it is not of the part.
+    /// The path that a parameter gets; none if it is not of the part.
     fn place(&self, path: &str) -> Option<String> {
         let rest = match self.take {
             "" => path,

@@ -27,7 +27,7 @@ pub(crate) enum GradientSum {
         sum: Vec<f32>,
         /// For each parameter whether any part has had a gradient for it.
         there: Vec<bool>,
-        /// Where each process has a part of the experts: their gradients are exchanged within the passes.
+        /// Each process has a part of the experts: their gradients are exchanged within the passes.
         split: Option<SplitExperts>,
         /// The sum of the gradients of the experts here.
         experts: GradientsAccumulator<AnyBackbone>,

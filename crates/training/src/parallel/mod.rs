@@ -4,7 +4,7 @@
 //! one process adds up part by part, processes add up in the same order: gradients (`gradients.rs`), the
 //! states of rules ([`moe::Pass::settle`]), losses, and the metrics of a step (`part_metrics.rs`). So **the
 //! number of processes changes no bit**: a run of `accumulate = 4` is the same on one, two and four, and
-//! goes on from its checkpoint on another number of them.
+//! continues from its checkpoint on another number of them.
 //!
 //! Every process has the whole network and makes the same step with it. Rank 0 has the run: it decides,
 //! evaluates, and alone writes files. The others do as it does ([`crate::follow`], `lead.rs`). With
@@ -39,7 +39,7 @@ use crate::{Optimizer, TrainConfig};
 pub struct ProcessGroup {
     /// The messages between them.
     pub world: Arc<dyn Communicator>,
-    /// Where each has a part of AdamW's moments only, and not all of them.
+    /// Each has a part of AdamW's moments only.
     moments: Option<Arc<Shelf>>,
     /// Whether each has a part of the experts, and the moments of these.
     experts: bool,
@@ -73,7 +73,7 @@ impl ProcessGroup {
         self.experts
     }
 
-    /// Where the moments become whole, if they are split.
+    /// The place where moments become whole, if they are split.
     pub(crate) fn shelf(&self) -> Option<&Arc<Shelf>> {
         self.moments.as_ref()
     }

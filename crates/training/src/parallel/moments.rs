@@ -2,7 +2,7 @@
 //! parameter, moves that chunk, and gets the others from the others. AdamW works number by number, so the
 //! bits are those of one process.
 //!
-//! A checkpoint has the moments as a whole: it is that of one process, and any number of them goes on
+//! A checkpoint has the moments as a whole: it is that of one process, and any number of them continues
 //! from it. Burn writes an optimizer's record in an order of its own, different in each process, so chunks
 //! are put on a [`Shelf`] by name first, and exchanged there.
 
@@ -23,7 +23,7 @@ use distributed::{Chunks, Communicator, gathered_bytes_by_first, gathered_number
 use super::{pack, unpack};
 use crate::adamw::AdamW;
 
-/// Where the chunks of moments lie while a checkpoint is written: by the name of the parameter, the
+/// The place of the chunks of moments while a checkpoint is written: by the name of the parameter, the
 /// first and the second moment one after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Shelf {
@@ -163,7 +163,7 @@ pub(crate) struct SplitState<const D: usize> {
     split: bool,
     /// The shape of the whole parameter.
     shape: [usize; D],
-    /// Where chunks become whole.
+    /// The place where chunks become whole.
     shelf: Option<Arc<Shelf>>,
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct Guard {
     state: GuardState,
     /// The losses of steps that were made since someone asked, and how many.
     losses: (f64, usize),
-    /// Floating-point operations of all tries of the step at hand.
+    /// Floating-point operations of all tries of the current step.
     flops: f64,
     /// The error with which the run ends, where there is no guard.
     failed: Option<TrainError>,

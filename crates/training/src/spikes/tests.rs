@@ -118,7 +118,7 @@ fn the_third_try_has_the_lower_rate() {
     };
     assert_eq!(counts(&found), [1.0, 2.0, 1.0, 0.0]);
     assert!(bits(&found) != bits(&run(&config()).unwrap()));
-    // A spike that stays is made after all, if that is asked for.
+    // A spike that stays is made after all, if that is requested.
     let spikes = guarded().map(|s| SpikesConfig { persistent: Persistent::Lower, ..s });
     let anyway = run(&TrainConfig { spikes, faults: damage(1, None), ..config() }).unwrap();
     assert_eq!(counts(&anyway), [1.0, 2.0, 1.0, 0.0]);

@@ -97,7 +97,7 @@ impl AnalyseArgs {
         Ok(tables)
     }
 
-    /// The tables of the analyses of the network. One that was not asked for by name may not apply.
+    /// The tables of the analyses of the network. One that was not requested by name may not apply.
     fn of_network(&self, subject: &Subject, session: &Session) -> anyhow::Result<Vec<Table>> {
         let mut tables = Vec::new();
         for (what, _) in probes::PROBES.iter().filter(|(what, _)| self.asks_for(what)) {

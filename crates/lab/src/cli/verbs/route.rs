@@ -1,6 +1,6 @@
 //! `route`: one router on one input, without a network and without training. What goes in and what
 //! comes out are files that any other program can read, so a router can be compared with another
-//! implementation, or looked at.
+//! implementation, or examined.
 
 use std::path::PathBuf;
 

@@ -3,7 +3,7 @@
 //! The crate tokenizers looks for matches by backtracking, from each place of a text on, so a file can be made that
 //! keeps its reader busy for ever. Those expressions are read whose time grows with the text and no faster:
 //! alternatives of letters, classes and groups in which nothing that has to follow stands behind a part without an
-//! end. Such an alternative fails after a few letters, or takes all that it has looked at. The alternatives of
+//! end. Such an alternative fails after a few letters, or takes all that it has examined. The alternatives of
 //! spaces of published tokenisers fail later, and are read where one for all spaces is the last.
 
 use serde_json::Value;
@@ -19,10 +19,10 @@ const SHOWN: usize = 80;
 
 /// Alternatives that look at all spaces before they fail.
 const SPACES: [&str; 5] = [r"\s+(?!\S)", r"\s*[\r\n]+", r"\s*[\r\n]", "\\s*[\r\n]+", "\\s*[\r\n]"];
-/// The alternative behind them, which takes all spaces, so that these are not looked at from each of them.
+/// The alternative behind them, which takes all spaces, so that these are not examined from each of them.
 const ALL_SPACES: &str = r"\s+";
 
-/// Expressions of published tokenisers that need more than a few letters too, and have been looked at: those of
+/// Expressions of published tokenisers that need more than a few letters too, and have been examined: those of
 /// GPT-4o, Tekken, Ling, BLOOM, and one of DeepSeek-V2.
 const PUBLISHED: [&str; 5] = [
     r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",

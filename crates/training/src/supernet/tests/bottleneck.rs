@@ -191,7 +191,7 @@ fn mixed_bottlenecks_are_deployed_as_plain_weights_with_the_same_logits() {
         let own = supernet.extract(&drawn, &alone(&config, &drawn));
         assert_eq!(logits(&own, text()), mixed);
         assert_eq!(own.num_params(), built(&alone(&config, &drawn), TEXT).num_params());
-        // Only where it is asked for do bottlenecks have a second set.
+        // Only where it is requested do bottlenecks have a second set.
         let without = MixtureConfig { bottleneck: false, ..mixture.clone() };
         let other = logits(&built(&shaped(without), TEXT).with(drawn), text());
         assert_eq!(other != mixed, mixture.bottleneck);
