@@ -8,7 +8,9 @@
 //! y = gamma (x - mean) / sqrt(variance + 1e-3) + beta                  (1)
 //!
 //! In training, mean and variance are those of the batch, and the running ones move towards them:
-//! running = momentum * running + (1 - momentum) * batch; in evaluation, (1) takes the running ones.
+//! running = momentum * running + (1 - momentum) * batch; in evaluation, (1) takes the running ones, unless the
+//! pass measures them ([`Pass::measuring_norms`]): then it takes those of the batch, and the running ones become
+//! the means over such passes.
 //! The variance is that of the batch itself, without Bessel's correction.
 //!
 //! A convolution that batch norm follows has no bias. In training the mean of the batch takes it off, so
@@ -110,7 +112,7 @@ impl BatchNorm {
     pub fn forward(&self, pass: &Pass, x: Tensor<4>) -> Tensor<4> {
         let ([b, h, w, c], gamma, beta) = (x.dims(), self.gamma.val(), self.beta.val());
         let x = x.reshape([b * h * w, c]);
-        let (centred, variance) = if pass.training() {
+        let (centred, variance) = if pass.training() || pass.measured_norms().is_some() {
             let mean = mean_of_rows(x.clone());
             let centred = x - mean.clone();
             let variance = mean_of_rows(centred.clone().square());
@@ -129,7 +131,11 @@ impl BatchNorm {
     /// Moves a running value towards that of a batch, `[1, C]`.
     fn follow(&self, pass: &Pass, running: &RunningState<Tensor<1>>, batch: Tensor<2>) {
         let batch = batch.detach().inner().squeeze_dim::<1>(0);
-        let (running, momentum) = (running.clone(), self.momentum);
+        let running = running.clone();
+        let momentum = match pass.measured_norms() {
+            Some(n) => n as f64 / (n + 1) as f64,
+            None => self.momentum,
+        };
         pass.follow(&running.clone(), batch, move |batch, _| {
             let kept = running.value_sync().inner() * momentum;
             running.update(kept + batch * (1.0 - momentum));
@@ -237,6 +243,27 @@ mod tests {
         for (found, x) in evaluated.iter().zip(&before) {
             assert!((found - expected(*x)).abs() < 1e-5, "{found} {}", expected(*x));
         }
+    }
+
+    #[test]
+    fn measured_values_are_means_over_batches() {
+        let device = Device::flex().autodiff();
+        let norm = BatchNorm::new(&Init::new(0, &device), "norm", 1, 0.9);
+        let batches: Vec<_> = (0..3).map(|salt| image(salt, [2, 3, 2, 1], &device)).collect();
+        // What was there before counts for nothing.
+        norm.forward(&Pass::train(0, 0, 0.0), image(9, [2, 3, 2, 1], &device) * 100.0);
+        for (n, batch) in batches.iter().enumerate() {
+            norm.forward(&Pass::measuring_norms(n), batch.clone());
+        }
+        let mean = |x: &[f32]| x.iter().sum::<f32>() / x.len() as f32;
+        let variance =
+            |x: &[f32]| x.iter().map(|v| (v - mean(x)).powi(2)).sum::<f32>() / x.len() as f32;
+        let all: Vec<Vec<f32>> = batches.into_iter().map(values).collect();
+        let means: Vec<f32> = all.iter().map(|x| mean(x)).collect();
+        let variances: Vec<f32> = all.iter().map(|x| variance(x)).collect();
+        let found = [&norm.mean, &norm.variance].map(|state| values(state.value_sync().inner())[0]);
+        assert!((found[0] - mean(&means)).abs() < 1e-6, "{found:?} {means:?}");
+        assert!((found[1] - mean(&variances)).abs() < 1e-6, "{found:?} {variances:?}");
     }
 
     #[test]

@@ -67,6 +67,7 @@ enum Command {
         logs: bool,
     },
     Read,
+    MeasureNorms,
     Save,
     /// To give rank 0 the parts of the network that it does not have.
     Gather,
@@ -81,6 +82,7 @@ impl Command {
             Self::Save => vec![2],
             Self::Gather => vec![3],
             Self::End => vec![4],
+            Self::MeasureNorms => vec![5],
         }
     }
 
@@ -93,6 +95,7 @@ impl Command {
             [1] => Self::Read,
             [2] => Self::Save,
             [3] => Self::Gather,
+            [5] => Self::MeasureNorms,
             _ => Self::End,
         }
     }
@@ -134,6 +137,11 @@ impl Learner for Leader {
         self.own.read(sums)
     }
 
+    fn measure_norms(&mut self, run: &Run) {
+        self.say(Command::MeasureNorms);
+        self.own.measure_norms(run);
+    }
+
     fn network(&self) -> AnyBackbone {
         if self.group.has_split_experts() {
             self.say(Command::Gather);
@@ -170,6 +178,7 @@ pub fn follow(group: &ProcessGroup, run: &Run, model: AnyBackbone) -> Result<(),
             }
             // Rank 0 has the same error, and ends the run.
             Command::Read => drop(learner.read(&mut (0.0, 0))),
+            Command::MeasureNorms => learner.measure_norms(run),
             Command::Save => learner.save(&Checkpoint::default(), run.folder)?,
             Command::Gather => drop(learner.network()),
             Command::End => return Ok(()),

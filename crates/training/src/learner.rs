@@ -19,6 +19,7 @@ use crate::{
     checkpoint::State,
     clip::clip_of_all,
     layer_reports::{add_reports, mean_over},
+    measured_norms::measure_norms,
     objective::{Answered, Value},
     optimizer::optimizer_of,
     parallel::{GradientSum, PartMetrics, SplitExperts},
@@ -56,6 +57,8 @@ pub(crate) trait Learner {
     /// Adds the losses since the last call, and their number, to `sums`. Fails if they are no
     /// numbers any more.
     fn read(&mut self, sums: &mut (f64, usize)) -> Result<(), TrainError>;
+    /// Measures the running values of batch norm. Workers cannot, and their config says so.
+    fn measure_norms(&mut self, _run: &Run) {}
     /// The network as it is now, not for training.
     fn network(&self) -> AnyBackbone;
     /// Writes the checkpoint.
@@ -389,6 +392,14 @@ impl Learner for Replica {
 
     fn read(&mut self, sums: &mut (f64, usize)) -> Result<(), TrainError> {
         self.pending.read(&*self.group.world, sums)
+    }
+
+    /// Each process has the same batches, so that all have the same values.
+    fn measure_norms(&mut self, run: &Run) {
+        measure_norms(run, self.model(), |pass| match self.split {
+            Some(_) => pass.with_split_experts(&self.group.world),
+            None => pass,
+        });
     }
 
     fn network(&self) -> AnyBackbone {

@@ -24,6 +24,7 @@ mod latency;
 mod layer_reports;
 mod lead;
 mod learner;
+mod measured_norms;
 mod modularity;
 mod objective;
 mod optimizer;

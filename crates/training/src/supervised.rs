@@ -106,7 +106,11 @@ impl<'a> Training<'a> {
         if self.is_due(config.log_every) {
             self.log_step(metrics)?;
         }
-        if self.is_due(config.eval_every) && self.at.step < config.steps {
+        let (last, evaluates) = (self.at.step == config.steps, self.is_due(config.eval_every));
+        if config.norm_batches > 0 && (last || evaluates) {
+            self.learner.measure_norms(run); // before the checkpoint, which has them
+        }
+        if evaluates && !last {
             self.validate(watch)?;
         }
         if saves {

@@ -148,6 +148,34 @@ fn a_batch_norm_follows_all_parts() {
     Setting { backbone, ..Setting::of(Choice::of("top-k")) }.check();
 }
 
+/// Values measured for evaluations are those of one process, also after a resume, and change nothing in training.
+#[test]
+fn batch_norm_is_measured_alike_by_all() {
+    let backbone = serde_json::json!({
+        "kind": "conv-net", "widths": [4, 6], "strides": [2, 2], "norm": true, "blocks": 1
+    });
+    let backbone: Choice = serde_json::from_value(backbone).unwrap();
+    let of = |norm_batches| {
+        let mut setting =
+            Setting { backbone: backbone.clone(), ..Setting::of(Choice::of("top-k")) };
+        setting.config.norm_batches = norm_batches;
+        setting
+    };
+    let setting = of(3);
+    setting.check();
+    let alone = setting.shows(1, &[]);
+    for (ranks, stops) in [(1, [(1, 3), (1, 2)]), (4, [(2, 3), (1, 4)])] {
+        assert!(setting.shows(ranks, &stops) == alone, "{ranks} {stops:?}");
+    }
+    let lines = |log: &str, split: &str| {
+        let of_split = log.lines().filter(|line| line.contains(split));
+        of_split.map(str::to_string).collect::<Vec<_>>()
+    };
+    let plain = of(0).shows(1, &[]);
+    assert_eq!(lines(&plain.2, ",train,"), lines(&alone.2, ",train,"));
+    assert_ne!(lines(&plain.2, ",valid,"), lines(&alone.2, ",valid,"));
+}
+
 #[test]
 fn a_run_goes_on_on_another_number_of_processes() {
     let setting = Setting::of(Choice::of("deepseek-v3"));

@@ -22,6 +22,7 @@ use crate::{plugin::stable_hash, routing::LayerReport};
 /// after the backward pass.
 pub struct Pass {
     training: bool,
+    measured: Option<usize>,
     progress: f64,
     ends_step: bool,
     seed: u64,
@@ -103,9 +104,16 @@ impl Pass {
         Self::new(false, 0, 1.0)
     }
 
+    /// A pass in evaluation, the n-th, counted from 0, of those that measure the running values of batch norm:
+    /// norms take the values of its batch, and have the mean over passes 0 to n afterwards.
+    pub fn measuring_norms(n: usize) -> Self {
+        Self { measured: Some(n), ..Self::eval() }
+    }
+
     fn new(training: bool, seed: u64, progress: f64) -> Self {
         Self {
             training,
+            measured: None,
             progress,
             ends_step: training,
             seed,
@@ -151,6 +159,11 @@ impl Pass {
     /// Whether this is a training pass. Only those have noise.
     pub fn training(&self) -> bool {
         self.training
+    }
+
+    /// The number of the pass among those that measure the running values of batch norm; none if it does not.
+    pub fn measured_norms(&self) -> Option<usize> {
+        self.measured
     }
 
     /// The share of training done, 0 to 1; 1 in evaluation.

@@ -93,6 +93,9 @@ config! {
         pub clip: f64 = 1.0,
         /// Steps between two evaluations on the validation split; 0 means at the end only.
         pub eval_every: usize = 0,
+        /// Batches on which the running values of batch norm are measured before each evaluation; 0 means that they
+        /// stay those of training.
+        pub norm_batches: usize = 0,
         /// Steps between two rows of training metrics.
         pub log_every: usize = 20,
         /// Steps between two checkpoints.
@@ -162,6 +165,9 @@ impl TrainConfig {
         match &self.workers {
             Some(_) if !self.only.is_empty() => {
                 Err("only is not for workers, whose average would change every part".into())
+            }
+            Some(_) if self.norm_batches > 0 => {
+                Err(format!("norm_batches = {}: must be 0 with workers", self.norm_batches))
             }
             Some(_) if self.accumulate > 1 => {
                 Err(format!("accumulate = {}: must be 1 with workers", self.accumulate))

@@ -239,6 +239,10 @@ impl Learner for Guard {
         Ok(())
     }
 
+    fn measure_norms(&mut self, run: &Run) {
+        self.replica.measure_norms(run);
+    }
+
     fn network(&self) -> AnyBackbone {
         self.replica.network()
     }
