@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         suite!("default", "../suites/default.toml"),
         suite!("smoke", "../suites/smoke.toml"),
         suite!("routers", "../suites/routers.toml"),
-        suite!("storage", "../suites/storage.toml"),
+        suite!("expert-dtype", "../suites/expert-dtype.toml"),
         suite!("translation", "../suites/translation.toml"),
     ];
     let verbs = [
