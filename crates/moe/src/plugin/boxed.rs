@@ -27,7 +27,7 @@ use burn::{
     prelude::*,
 };
 
-/// A place where modules plug in. A marker: it exists in the types only.
+/// A place where modules plug in. It is a marker type, without values.
 pub trait Socket: Sized + 'static {
     /// The trait object in the box: `dyn DynRouter`, for example.
     type Object: ?Sized + Erased<Self>;
