@@ -243,7 +243,7 @@ pub fn factor(choices: &[Vec<(usize, f32)>], groups: usize) -> Result<f64, Strin
 /// The network in which the experts of MoE layer l return `1 / factors[l]` times their output.
 ///
 /// # Errors
-/// If the output maps of the experts are not known.
+/// If there are fewer factors than MoE layers.
 pub fn divided<M: Module>(network: M, factors: &[f64]) -> Result<M, String> {
     let output =
         |path: &str| path.contains(EXPERTS) && (path.ends_with(".w2") || path.ends_with(".bias2"));
