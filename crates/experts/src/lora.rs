@@ -9,8 +9,8 @@
 //! for every matrix of every expert; W and the biases are not trained. With `train.only = ["adapters"]`
 //! nothing else is trained either. [`folded`] returns the experts with W' in the place of W.
 //!
-//! Differs from the paper: rows are multiplied from the left, so that A comes first; A is uniform within 1
-//! / sqrt(D), not normal; W' is computed once in a pass and then used like any other matrix, so that the
+//! Differs from the paper: rows are multiplied from the left, so that A comes first; A is uniform within
+//! 1 / sqrt(D), not normal; W' is computed once in a pass and then used like any other matrix, so that the
 //! first pass and the folded experts give the same bits.
 //!
 //! Not to be confused with: `low-rank`, in which all experts are changes of one network.

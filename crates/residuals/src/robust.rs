@@ -92,8 +92,8 @@ mod tests {
 
     #[test]
     fn two_layers_by_hand() {
-        // f(z) = z / 2 from 1: f = 0.5, m = -0.5, x = 0.52. Then the layer's input is 0.52 - 0.04 * 0.5 =
-        // 0.5:
+        // f(z) = z / 2 from 1: f = 0.5, m = -0.5, x = 0.52. Then the layer's input is
+        // 0.52 - 0.04 * 0.5 = 0.5:
         // f = 0.25, m = -0.27, x = 0.52 - 0.2592.
         close(&descend("robust", &[], 0.5, 2), &[0.52, 0.2608]);
     }

@@ -72,8 +72,8 @@ mod tests {
         let (rule, mut pass) = (Sign { mu: 0.5, gamma: 0.25 }, Pass::eval());
         let x = rule.join(&mut pass, Tensor::zeros([1, 1, 1], &device), f.clone());
         let x = rule.join(&mut pass, x, Tensor::zeros([1, 1, 1], &device));
-        // The gradient flows through m of the first layer, and through half of it in the second: -0.25 (1
-        // + 0.5).
+        // The gradient flows through m of the first layer, and through half of it in the second:
+        // -0.25 (1 + 0.5).
         let gradient = f.grad(&x.sum().backward()).unwrap();
         assert_eq!(gradient.into_scalar::<f32>(), -0.375);
     }

@@ -3,8 +3,8 @@
 //! Teo, Nguyen. *MomentumSMoE*. NeurIPS 2024. <https://arxiv.org/abs/2410.14574>, section on stability.
 //!
 //! Near a fixed point a layer is f(x) = s x in each direction, with a curvature s of that direction.
-//! Descent with the step gamma multiplies a perturbation by 1 - gamma s, and is stable for 0 < gamma s <
-//! 2. With the heavy ball, (x_t, x_{t-1}) is multiplied by the matrix
+//! Descent with the step gamma multiplies a perturbation by 1 - gamma s, and is stable for
+//! 0 < gamma s < 2. With the heavy ball, (x_t, x_{t-1}) is multiplied by the matrix
 //!
 //! [[1 + mu - gamma s, -mu], [1, 0]]            (1)
 //!

@@ -123,8 +123,8 @@ fn the_moment_of_a_later_layer() {
         0.217_839, -0.096_376, -0.467_315, -0.300_081, -0.427_860, 0.536_655, -0.672_481,
         -0.102_007,
     ];
-    // A first layer with the output `before` leaves it as the moment; the moment of the next layer is x -
-    // y.
+    // A first layer with the output `before` leaves it as the moment. The moment of the next layer is
+    // x - y.
     let build = residuals::all().get("heavy-ball").unwrap().build;
     let choice = Choice::of("heavy-ball");
     let rule = (build.init)(&choice, D, &Init::new(0, &Device::flex())).unwrap();

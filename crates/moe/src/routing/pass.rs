@@ -104,9 +104,9 @@ impl Pass {
         Self::new(false, 0, 1.0)
     }
 
-    /// A pass in evaluation that measures the running values of batch norm, the n-th of them, counted from
-    /// 0. Norms use the values of its batch, and their running values are afterwards the mean over passes
-    /// 0 to n.
+    /// A pass in evaluation that measures the running values of batch norm, the n-th of them, counted
+    /// from 0. Norms use the values of its batch, and their running values are afterwards the mean over
+    /// passes 0 to n.
     pub fn measuring_norms(n: usize) -> Self {
         Self { measured: Some(n), ..Self::eval() }
     }
