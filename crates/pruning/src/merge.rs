@@ -1,4 +1,4 @@
-//! Merging: experts whose outputs are alike become one, their weighted average.
+//! Merging: experts with similar outputs become one, their weighted average.
 //!
 //! Chen et al. *Retraining-Free Merging of Sparse Mixture-of-Experts via Hierarchical Clustering* (HC-SMoE).
 //! 2024. <https://arxiv.org/abs/2410.08589>

@@ -1,5 +1,4 @@
-//! MoE++: some experts compute nothing, and the scores of the previous layer are added to those of a
-//! layer.
+//! MoE++: some experts compute nothing, and a layer adds the scores of the previous one to its own.
 //!
 //! Jin, Zhu, Yuan, Yan. *MoE++: Accelerating Mixture-of-Experts Methods with Zero-Computation
 //! Experts*. ICLR 2025. <https://arxiv.org/abs/2410.07348>

@@ -132,7 +132,7 @@ fn leaving(x: &Tensor<2>, rows: &Arc<Rows>) -> Tensor<2> {
 /// The sum of each token's outputs, weighted.
 fn combine(x: Tensor<2>, rows: &Arc<Rows>, weights: Tensor<1>, outputs: Tensor<2>) -> Tensor<2> {
     if rows.is_empty() {
-        // Zeros, with gradients of zero: the backward pass of the others needs this process.
+        // Zeros, with gradients of zero: the backward passes of the other processes need this one.
         return x * 0.0 + ((outputs.sum() + weights.sum()) * 0.0).reshape([1, 1]);
     }
     let choices: Vec<i32> = rows.choices().map(|choice| choice as i32).collect();

@@ -165,7 +165,7 @@ impl<S: Socket> ModuleDisplayDefault for Boxed<S> {
 
 impl<S: Socket> ModuleDisplay for Boxed<S> {}
 
-/// Object-safe visitor: a parameter travels as `&dyn Any` with its rank beside it.
+/// Object-safe visitor: a parameter is passed as `&dyn Any`, together with its rank.
 #[doc(hidden)]
 pub trait AnyVisitor {
     fn float(&mut self, rank: usize, param: &dyn Any);

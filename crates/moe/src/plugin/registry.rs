@@ -49,7 +49,7 @@ pub struct Entry<B> {
     pub about: &'static str,
     /// URL of the paper; empty if there is none.
     pub paper: &'static str,
-    /// Facts beside the name, as shown by `bench list`.
+    /// Properties other than the name, as shown by `bench list`.
     pub facts: Value,
     /// Fills in the defaults, or returns the wrong key and the reason.
     complete: fn(Value) -> Result<Value, (String, String)>,
